@@ -37,6 +37,7 @@ from planner.planning.question.offload import (
 )
 from planner.planning.question.question import Question
 from planner.planning.question.resolve import build_question
+from planner.planning.question.speculation import DRAFT_MODEL, NONE, Speculation, as_in_plan
 from planner.planning.search.best_first import Found
 from planner.planning.search.default_limit import answers
 from planner.planning.space.candidates import Space
@@ -115,6 +116,9 @@ class Ask:
     reuse: str | os.PathLike[str] | NamedWorkload | None = None
     kv_offload: str = "none"
     kv_offload_bytes: int | None = None
+    speculation: str | ModelSpec | Speculation | None = None
+    draft_tokens: int | None = None
+    acceptance: float | None = None
     hardware_dir: str | os.PathLike[str] | None = None
 
     @classmethod
@@ -125,7 +129,8 @@ class Ask:
         Raises:
             TypeError: an argument that is neither, so that none is lost; or none of an own name.
         """
-        own, known = set(own), {f.name for f in fields(cls)}
+        own = set(own)
+        known = {f.name for f in fields(cls)} - own
         if unknown := (arguments.keys() - known) ^ own:
             raise TypeError(f"neither of a question nor the verb's own: {sorted(unknown)}")
         return cls(**{name: value for name, value in arguments.items() if name not in own})
@@ -140,6 +145,7 @@ class Ask:
         mine = {f.name for f in fields(self)}
         values = {f.name: getattr(self, f.name) for f in fields(Asked) if f.name in mine}
         return Asked(**values | {
+            "speculation": _drafting(self.speculation),
             "workload": self.loaded_workload, "objective": given(self.objective),
             "kv": given(self.kv),
             "host": self.host.id if isinstance(self.host, DeviceProfile) else self.host,
@@ -193,6 +199,11 @@ class Ask:
         from planner.models.imatrix import load_imatrix
 
         return load_imatrix(Path(self.imatrix))
+
+    def drafting_as(self, plan: Plan) -> Ask:
+        """This question with tokens drafted as in the plan."""
+        drafts = as_in_plan(plan.speculation, self.subject[0])
+        return self if drafts is None else replace(self, speculation=drafts)
 
     def with_names_of(self, plan: Plan) -> Ask:
         """This question with the plan's model and device where none is given. Another device is one
@@ -279,8 +290,17 @@ class Ask:
         kv = full.kv not in (None, AUTO)
         named = Named(full.schemes is not None, kv, free=free) if uniform is None \
             else Named(bool(uniform), kv, together=True)
-        return offloaded_ways(ways_to_serve(build, self.asked_engine, named),
-                              named=full.schemes is not None or uniform is not None)
+        return self._drafted(offloaded_ways(
+            ways_to_serve(build, self.asked_engine, named),
+            named=full.schemes is not None or uniform is not None))
+
+    def _drafted(self, questions: tuple[Question, ...]) -> tuple[Question, ...]:
+        """The questions with what drafts tokens, where that is settled."""
+        if not isinstance(self.speculation, Speculation):
+            return questions
+        from planner.planning.question.drafted import drafted
+
+        return drafted(questions, self.speculation)
 
     def questions(self, asked: Asked | None = None) -> tuple[Question, ...]:
         """The questions whose best answer is the plan, with a note of what was asked."""
@@ -338,9 +358,9 @@ class Ask:
         if plan.offload is not None and asked.host is None:
             asked = replace(asked, host=plan.offload.host, host_sockets=plan.offload.sockets,
                             host_memory_bytes=plan.offload.memory_bytes)
-        question = ways_to_serve(lambda engine: ask.question(asked, engine=engine, given=plan),
-                                 ask.asked_engine, Named(together=True))[0]
-        question = given_offload(question, plan)
+        ways = ways_to_serve(lambda engine: ask.question(asked, engine=engine, given=plan),
+                             ask.asked_engine, Named(together=True))
+        question = given_offload(ask.drafting_as(plan)._drafted(ways)[0], plan)
         return given_assignment(build_model(question, load_prior()), plan)
 
 
@@ -370,6 +390,15 @@ def best_found(questions: Sequence[Question], unserved: Callable[[], Unserved], 
         case = unserved()
         raise host_short(case) or refuse(case, list_devices)
     return found, others
+
+
+def _drafting(wanted: str | ModelSpec | Speculation | None) -> str | None:
+    """What drafts tokens, as the flag names it."""
+    if isinstance(wanted, Speculation):
+        return wanted.name if wanted.kind == DRAFT_MODEL else wanted.kind
+    if isinstance(wanted, ModelSpec):
+        return wanted.id
+    return None if wanted == NONE else wanted
 
 
 def _names(argument: str, names: Sequence[str] | None) -> tuple[str, ...] | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import fields, replace
 
 from planner.api.ask import Ask
-from planner.errors import DataError, InputError
+from planner.errors import DataError, InputError, UnsupportedError
 from planner.lookup import load_device, load_model
 from planner.planning.answer.assemble import recommended
 from planner.planning.explain.explain import explained
@@ -82,6 +82,9 @@ def _check(ask: Ask, plan: Plan) -> None:
         raise DataError(f"plan file: device {plan.device.id!r} has another profile here "
                         f"({target.sha256[:8]}, the plan's {plan.device.profile_sha256[:8]})",
                         hint="make the plan again, or give its --hardware-dir")
+    if plan.speculation is not None:
+        raise UnsupportedError("plan file: it drafts tokens, which is not searched again here",
+                               hint="plan again without --speculation")
     if ask.profile is None and not plan.quality.tier.startswith("T0"):
         raise InputError(f"plan file: its losses are of a quality profile ({plan.quality.tier})",
                          hint="give the profile: --profile FILE")

@@ -24,6 +24,7 @@ from planner.typed import typed
 from planner.workloads import NamedWorkload
 
 if TYPE_CHECKING:
+    from planner.api.prefixes import PrefixAsk
     from planner.quality.profile import Profile
 
 
@@ -44,7 +45,8 @@ def plan(model: str | ModelSpec | None = None, device: str | DeviceProfile | Non
          anchor: str | None = None, host: str | DeviceProfile | None = None,
          host_sockets: int | None = None, host_memory_bytes: int | None = None,
          reuse: str | os.PathLike[str] | NamedWorkload | None = None, kv_offload: str = "none",
-         kv_offload_bytes: int | None = None,
+         kv_offload_bytes: int | None = None, speculation: str | ModelSpec | None = None,
+         draft_tokens: int | None = None, acceptance: float | None = None,
          hardware_dir: str | os.PathLike[str] | None = None) -> Plan:
     """The plan to serve for a model on a device: the simplest that no other beats by more than 3 %
     with a chance of 80 %, in view of how sure times and losses are (``recommendation``); with
@@ -65,6 +67,10 @@ def plan(model: str | ModelSpec | None = None, device: str | DeviceProfile | Non
     the hit rate then follows from the room that the plan leaves for prefixes (``prefix_cache``), on
     the devices and in ``kv_offload_bytes`` beside each of them (``kv_offload``: ``host``,
     ``nvme``). A ``prefix_hit_rate`` that is given overrides it.
+    ``speculation`` drafts tokens that each step verifies: ``mtp`` (the model's prediction layers),
+    ``eagle`` (a head that is known for it), a model of its vocabulary, ``auto`` (where it gains
+    more than the uncertainty) or ``none``, the default. ``draft_tokens`` a step are searched where
+    they are not given; ``acceptance`` of a token is published or given.
 
     Raises:
         InfeasibleError: nothing satisfies the limits; the message names the binding one.
@@ -89,13 +95,14 @@ def estimate(model: str | ModelSpec | None = None, device: str | DeviceProfile |
              host: str | DeviceProfile | None = None, host_sockets: int | None = None,
              host_memory_bytes: int | None = None,
              reuse: str | os.PathLike[str] | NamedWorkload | None = None, kv_offload: str = "none",
-             kv_offload_bytes: int | None = None,
+             kv_offload_bytes: int | None = None, speculation: str | ModelSpec | None = None,
+             draft_tokens: int | None = None, acceptance: float | None = None,
              hardware_dir: str | os.PathLike[str] | None = None) -> Plan:
     """Price one uniform scheme (as released when none is named), or the assignment of ``plan``.
 
     Layout and batch are searched where they are not given (``plan`` brings its own, and its
-    workload and engine). ``anchor``, ``imatrix``, ``host``, ``reuse`` and ``kv_offload`` as in
-    :func:`plan`.
+    workload, engine and speculation). ``anchor``, ``imatrix``, ``host``, ``reuse``, ``kv_offload``
+    and ``speculation`` as in :func:`plan`.
 
     Raises:
         UnsupportedError: the device cannot execute the scheme; the message gives the reason.
@@ -107,15 +114,32 @@ def estimate(model: str | ModelSpec | None = None, device: str | DeviceProfile |
 def _planned(ask: Ask) -> Plan:
     """The best plan of a question."""
     _check_anchor(ask.anchor)
-    if ask.asks_prefixes:
-        from planner.api.prefixes import planned_with_prefixes, prefixes_asked
+    drafts, prefixes = _drafts(ask), _prefixes(ask)
+    if drafts:
+        from planner.api.speculation import planned
 
-        asked = prefixes_asked(ask)
-        if asked is not None:
-            return _anchored(planned_with_prefixes(ask, asked), ask.anchor)
+        return _anchored(planned(ask, _best_plan), ask.anchor)
+    if prefixes is not None:
+        from planner.api.prefixes import planned_with_prefixes
+
+        return _anchored(planned_with_prefixes(ask, prefixes), ask.anchor)
+    return _anchored(_best_plan(ask), ask.anchor)
+
+
+def _best_plan(ask: Ask) -> Plan:
+    """The best plan of a question without drafted tokens."""
     found, others = best_found(ask.questions(), ask.case, exact=ask.exact)
     choice = choose((found.grid, *others), found, exact=ask.exact)
-    return _anchored(recommended(choice, others=others), ask.anchor)
+    return recommended(choice, others=others)
+
+
+def _drafts(ask: Ask) -> bool:
+    """Whether drafted tokens are asked for; what belongs to them alone is refused without."""
+    if ask.speculation is None and ask.draft_tokens is None and ask.acceptance is None:
+        return False
+    from planner.api.speculation import asks_for_drafts
+
+    return asks_for_drafts(ask)
 
 
 def _estimated(ask: Ask) -> Plan:
@@ -127,22 +151,61 @@ def _estimated(ask: Ask) -> Plan:
         if ask.kv != BF16:
             raise InputError(f"kv {ask.kv!r} and plan exclude each other: the plan has its own "
                              "caches", hint="leave one out")
-    if ask.asks_prefixes:
-        from planner.api.prefixes import estimated_with_prefixes, prefixes_asked
+        if _drafts(ask):
+            raise InputError("speculation and plan exclude each other: the plan has its own",
+                             hint="leave one out")
+    drafts, prefixes = _drafts(ask), _prefixes(ask)
+    if prefixes is not None:
+        from planner.api.prefixes import estimated_with_prefixes
 
-        asked = prefixes_asked(ask)
-        if asked is not None:
-            return _anchored(estimated_with_prefixes(ask, asked, _priced), ask.anchor)
-    return _anchored(assemble(_priced(ask)), ask.anchor)
+        return _anchored(estimated_with_prefixes(ask, prefixes, _priced), ask.anchor)
+    if ask.plan is not None:
+        return _anchored(_repriced(ask, ask.plan), ask.anchor)
+    if drafts:
+        from planner.api.speculation import estimated
+
+        return _anchored(estimated(ask, _uniform), ask.anchor)
+    return _anchored(assemble(_uniform(ask)), ask.anchor)
+
+
+def _prefixes(ask: Ask) -> PrefixAsk | None:
+    """What is asked of prefixes, None where nothing is.
+
+    Raises:
+        InputError: drafted tokens are asked for as well.
+    """
+    if not ask.asks_prefixes:
+        return None
+    from planner.api.prefixes import prefixes_asked
+
+    asked = prefixes_asked(ask)
+    if asked is not None and _drafts(ask):
+        raise InputError("speculation and reuse are planned one after the other",
+                         hint="leave out --speculation, then give the hit rate that is found with "
+                         "it: --prefix-hit RATE --speculation …")
+    return asked
 
 
 def _priced(ask: Ask) -> Found:
     """The assignment of the question's plan, or of its scheme."""
-    if ask.plan is not None:
-        return ask.repriced(ask.plan)
+    return _uniform(ask) if ask.plan is None else ask.repriced(ask.plan)
+
+
+def _uniform(ask: Ask) -> Found:
+    """The question's scheme, or its scenario's, everywhere."""
     scenario = ask.loaded_scenario
     return ask.uniform(ask.scheme if ask.scheme is not None or scenario is None
                        else scenario.values.get("scheme"))
+
+
+def _repriced(ask: Ask, plan: Plan) -> Plan:
+    """The units of ``plan``, with what it drafts."""
+    found = ask.repriced(plan)
+    if plan.speculation is None:
+        return assemble(found)
+    from planner.planning.speculate.info import with_speculation
+
+    return with_speculation(assemble(found), found, None)
 
 
 def _check_anchor(text: str | None) -> None:

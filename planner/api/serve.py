@@ -162,7 +162,7 @@ def _found(ask: Ask) -> Found:
     if plan.layout.pp > 1:
         raise UnsupportedError(f"a plan of {plan.layout.pp} pipeline stages: the closed loop "
                                "models none", hint="make the plan with --pp 1")
-    return ask.repriced(plan)
+    return ask.repriced(replace(plan, speculation=None))
 
 
 def _assignment(found: Found) -> Assignment:

@@ -273,6 +273,9 @@ def around_file(plan: Plan) -> dict[str, Any]:
     if spec.config_sha256 != plan.model.config_sha256:
         raise InputError(f"{plan.model.id} has changed since the plan was made",
                          hint="plan again, with --report FILE.html --interactive")
+    if plan.speculation is not None:
+        raise InputError("the plan drafts tokens, which the what-if page does not price",
+                         hint="plan again without --speculation")
     asked = dict(asked_of(plan))
     asked.pop("policies", None)  # what the scenario named; what it dropped is an argument
     asked.pop("exact", None)

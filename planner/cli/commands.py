@@ -7,14 +7,14 @@ from typing import Any
 import click
 
 from planner.cli.progress import working
-from planner.cli.types import BESIDE, FREEDOM, PREFIXES, QUESTION, SURFACE, Hinted, options
+from planner.cli.types import BESIDE, DRAFTS, FREEDOM, PREFIXES, QUESTION, SURFACE, Hinted, options
 
 
 @click.command("plan")
 @click.argument("model", required=False)
 @click.argument("device", required=False)
-@options(*QUESTION, "max_loss", "schemes", "kv", "profile", "imatrix", *FREEDOM, "exact", "anchor",
-         *BESIDE, *PREFIXES, *SURFACE, "assumptions", "interactive", "grid")
+@options(*QUESTION, "max_loss", "schemes", "kv", "profile", "imatrix", *FREEDOM, "exact", *DRAFTS,
+         "anchor", *BESIDE, *PREFIXES, *SURFACE, "assumptions", "interactive", "grid")
 def plan_command(**given: Any) -> None:
     """The best per-layer plan for MODEL on DEVICE (the default verb)."""
     from planner.cli.interactive import check_interactive, drop_host, planned_grid
@@ -22,6 +22,9 @@ def plan_command(**given: Any) -> None:
 
     check_told(given)
     check_interactive(given["interactive"], given["grid"], given["report"], flag="--report")
+    if given["interactive"] and given["speculation"] not in (None, "none"):
+        raise Hinted("--interactive: the what-if page prices no drafted tokens",
+                     "leave out --interactive or --speculation")
     with timed(given["timings"]):
         import planner
 
@@ -31,7 +34,7 @@ def plan_command(**given: Any) -> None:
         around = None
         if given["interactive"]:
             drop_host(arguments)
-            for name in ("anchor", "exact", *PREFIXES):
+            for name in ("anchor", "exact", *PREFIXES, *DRAFTS):
                 del arguments[name]
             if found.prefix_cache is not None:
                 arguments["prefix_hit_rate"] = found.workload.prefix_hit_rate
@@ -47,7 +50,7 @@ def plan_command(**given: Any) -> None:
 @click.argument("device", required=False)
 @click.option("--scheme", metavar="SCHEME", help="One scheme everywhere (default: as released).")
 @click.option("--plan", "plan_file", metavar="FILE", help="Price the units of a plan file.")
-@options(*QUESTION, "kv", "profile", "imatrix", "anchor",
+@options(*QUESTION, "kv", "profile", "imatrix", *DRAFTS, "anchor",
          *BESIDE, *PREFIXES, *SURFACE, "assumptions")
 def estimate_command(**given: Any) -> None:
     """Price one scheme, or a plan file, without choosing."""

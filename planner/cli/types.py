@@ -169,6 +169,12 @@ OPTIONS: dict[str, Callable[[Any], Any]] = {
     "drop_policies": click.option("--drop-policies", metavar="A,B", help="Rules that shall not "
                                   "hold: embedding, head, router, norm, indexer, first-layers, "
                                   "last-layers, one-data-type."),
+    "speculation": click.option("--speculation", metavar="NAME|MODEL", help="What drafts tokens: "
+                                "auto | none | mtp | eagle, or a model (default: none)."),
+    "draft_tokens": click.option("--draft-tokens", type=INTEGER, help="Tokens drafted a step "
+                                 "(searched if absent)."),
+    "acceptance": click.option("--acceptance", type=click.FLOAT, metavar="RATE", help="Share of "
+                               "drafted tokens that is accepted (default: published)."),
     "anchor": click.option("--anchor", metavar="NAME=VALUE",
                            help="A measured tpot_ms, ttft_ms or output_tokens_per_second to "
                            "compare with."),
@@ -197,5 +203,6 @@ QUESTION = (*LAYOUT, *WORKLOAD, "objective", *LATENCY, "memory_bytes")
 BESIDE = ("host", "host_sockets", "host_memory_bytes")
 PREFIXES = ("reuse", "kv_offload", "kv_offload_bytes")
 FREEDOM = ("untie", "drop_policies")
+DRAFTS = ("speculation", "draft_tokens", "acceptance")
 PRINTED = ("json", "quiet", "timings")
 SURFACE = ("engine", "scenario", "hardware_dir", "json", "report", "quiet", "timings")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from planner.export.drafts import draft_words, trtllm_lines
 from planner.export.served import ServingFacts, served_of
 from planner.memory.engines.catalog import Engine
 from planner.placement.modules import EXPERT_KINDS
@@ -46,6 +47,8 @@ def command(engine: Engine, target: str, plan: Plan, *, cpu: bool = False,
         words += plan.offload.flags if own else ()
         unsaid += _of_host(plan.offload) if own else [
             f"weights in host memory: the plan has them as {plan.offload.engine} keeps them there"]
+    drafting, more = draft_words(engine.name, plan)
+    words, unsaid = [*words, *drafting], [*unsaid, *more]
     used = set(served.schemes)
     if cpu:
         words, more = _on_cpu(engine.name, words, used)
@@ -172,7 +175,8 @@ def trtllm_options(plan: Plan, engine: Engine) -> str:
 
         beyond = prefix_options(engine, plan)
     lines = ["kv_cache_config:", f"  dtype: {kind}", *beyond,
-             f"enable_attention_dp: {'true' if plan.layout.dp > 1 else 'false'}"]
+             f"enable_attention_dp: {'true' if plan.layout.dp > 1 else 'false'}",
+             *trtllm_lines(plan)]
     return "\n".join(lines) + "\n"
 
 

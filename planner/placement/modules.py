@@ -22,6 +22,9 @@ PLANNED_KINDS = (
 )
 AS_RELEASED_KINDS = ("embedding", "indexer", "router", "norm", "head")
 EXPERT_KINDS = ("experts-gate-up", "experts-down")
+DRAFT = "draft"
+"""What drafts tokens ahead of the model (prediction layers, a head, a smaller model), as one module
+outside the stack."""
 
 
 @record

@@ -91,7 +91,8 @@ class Phase:
     attended by each (decode) or prompt length (prefill); ``logit_rows`` per rank. A ``mixed`` pass
     reads a chunk of each of ``prompts`` prompts of ``prompt_length`` tokens beside the sequences
     that decode. The first ``cached`` tokens of a prompt are found in the cache: they are attended,
-    not computed. A ``stack`` has rows of other phases one after the other (:func:`stack`).
+    not computed. A ``stack`` has rows of other phases one after the other (:func:`stack`). Each
+    decoding sequence passes ``verified`` tokens: its last one and those drafted after it.
     """
 
     name: str
@@ -105,11 +106,12 @@ class Phase:
     prompts: Number = 1.0
     stacked: Stacked | None = None
     cached: Number = 0.0
+    verified: float = 1.0
 
     @property
     def decode_part(self) -> Phase:
         """The sequences of a mixed pass that decode, once."""
-        return replace(self, name="decode", passes=1.0, tokens=self.sequences)
+        return replace(self, name="decode", passes=1.0, tokens=self.sequences * self.verified)
 
     @property
     def prompt_part(self) -> Phase:
@@ -165,10 +167,11 @@ def stack(step: Phase, mixed: Phase, prompt: Phase, prompt_of: Int) -> Phase:
                  cached=joined("cached"))
 
 
-def decode_phase(pts: Points, kv_len: Number) -> Phase:
-    """One token for every sequence of a micro-batch."""
-    return Phase("decode", tokens=pts.slot, pooled=pts.slot * pts.dp, passes=1.0,
-                 sequences=pts.slot, kv_len=kv_len, logit_rows=pts.slot)
+def decode_phase(pts: Points, kv_len: Number, verified: float = 1.0) -> Phase:
+    """One token for every sequence of a micro-batch, or ``verified`` ones with as many logits."""
+    tokens = pts.slot * verified
+    return Phase("decode", tokens=tokens, pooled=tokens * pts.dp, passes=1.0,
+                 sequences=pts.slot, kv_len=kv_len, logit_rows=tokens, verified=verified)
 
 
 def prefill_phase(pts: Points, isl: int | Int, chunk: int, cached: int | Int = 0) -> Phase:
@@ -187,15 +190,16 @@ def _number(value: int | Int) -> Number:
 
 
 def mixed_phase(pts: Points, kv_len: Number, isl: int | Int, chunk: int,
-                prompts: Number = 1.0, reading: Number = 1.0, cached: int | Int = 0) -> Phase:
+                prompts: Number = 1.0, reading: Number = 1.0, cached: int | Int = 0,
+                verified: float = 1.0) -> Phase:
     """A prompt, chunk by chunk, beside the sequences that decode: weights are read once for both.
 
     Each pass carries a chunk of ``prompts`` prompts, a mean of at least 1; ``reading`` attention
     ranks read as many in the same pass, which their experts see.
     """
-    one = prefill_phase(pts, isl, chunk, cached)
-    return Phase("mixed", tokens=pts.slot + prompts * one.tokens,
-                 pooled=pts.slot * pts.dp + prompts * reading * one.pooled, passes=one.passes,
+    one, decoded = prefill_phase(pts, isl, chunk, cached), pts.slot * verified
+    return Phase("mixed", tokens=decoded + prompts * one.tokens,
+                 pooled=decoded * pts.dp + prompts * reading * one.pooled, passes=one.passes,
                  sequences=pts.slot, kv_len=kv_len,
-                 logit_rows=pts.slot + prompts * one.logit_rows, prompt_length=one.kv_len,
-                 prompts=prompts, cached=one.cached)
+                 logit_rows=decoded + prompts * one.logit_rows, prompt_length=one.kv_len,
+                 prompts=prompts, cached=one.cached, verified=verified)

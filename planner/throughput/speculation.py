@@ -3,6 +3,18 @@
 from __future__ import annotations
 
 from planner.errors import InputError
+from planner.records import record
+
+
+@record
+class Acceptance:
+    """The probability that a drafted token is accepted where all before it were, with its band;
+    ``source`` says where it is from."""
+
+    value: float
+    low: float
+    high: float
+    source: str
 
 
 def accepted_tokens(draft: int, acceptance: float) -> float:

@@ -37,7 +37,12 @@ REQUIRED = {("frontier", "model"), ("frontier", "device"), ("compare", "model"),
 ANNOTATIONS = {("frontier", "model"): "str | ModelSpec", ("frontier", "device"):
                "str | DeviceProfile", ("frontier", "schemes"): "list[str] | None",
                ("compare", "model"): "str | ModelSpec | Sequence[str | ModelSpec]",
-               ("compare", "device"): "str | DeviceProfile | Sequence[str | DeviceProfile]"}
+               ("compare", "device"): "str | DeviceProfile | Sequence[str | DeviceProfile]",
+               ("plan", "speculation"): "str | ModelSpec | None",
+               ("estimate", "speculation"): "str | ModelSpec | None"}
+DRAFTS = {"speculation", "draft_tokens", "acceptance"}
+ALSO = {"serve": {"draft_tokens", "acceptance"}}
+"""Parameters that a verb reads in its own way."""
 FREE = {"scheme", "plan", "kv", "memory_bytes"}
 """Named beside what they belong to, so at different places in the signatures."""
 PRINTED = {"as_json", "report", "quiet", "timings", "interactive", "svg", "csv_file",
@@ -64,7 +69,7 @@ def of_question(name: str) -> dict[str, inspect.Parameter]:
 def test_a_verb_takes_parameters_of_the_record(name: str) -> None:
     record = {f.name: f for f in fields(Ask)}
     own = OWN[name].split()
-    assert not set(own) & set(record)
+    assert set(own) & set(record) == ALSO.get(name, set())
     assert set(own) <= set(parameters(name))
     for parameter, found in of_question(name).items():
         assert parameter in record, f"{name}({parameter}) is neither of a question nor its own"
@@ -91,8 +96,8 @@ def test_a_verb_has_them_in_the_order_of_the_record(name: str) -> None:
 def test_a_plan_takes_every_parameter_that_is_not_of_a_price() -> None:
     every = {f.name for f in fields(Ask)}
     assert set(of_question("plan")) == every - {"scheme", "plan"}
-    assert set(of_question("what_if")) == set(of_question("plan")) - {"anchor", "exact"}
-    assert set(of_question("explain")) == every - {"anchor"}
+    assert set(of_question("what_if")) == set(of_question("plan")) - {"anchor", "exact", *DRAFTS}
+    assert set(of_question("explain")) == every - {"anchor", *DRAFTS}
 
 
 def test_the_record_holds_every_value_of_the_core() -> None:

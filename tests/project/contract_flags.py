@@ -27,7 +27,8 @@ SURFACE_FLAGS = words("""
 PAGE_FLAGS = {"--interactive", "--grid"}
 DEPLOYMENT_DEFAULTS: dict[str, object] = {
     "host": None, "host_sockets": None, "host_memory_bytes": None,
-    "reuse": None, "kv_offload": "none", "kv_offload_bytes": None}
+    "reuse": None, "kv_offload": "none", "kv_offload_bytes": None,
+    "speculation": None, "draft_tokens": None, "acceptance": None}
 """What plans and estimates are asked about a whole deployment, with the default of each."""
 POOL_DEFAULTS: dict[str, object] = {}
 """What plans alone are asked about one."""

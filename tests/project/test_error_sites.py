@@ -18,7 +18,8 @@ from planner.cli.main import cli, run
 SITES = sites()
 INTERNAL = {
     "planner/planning/engines/rules.py", "planner/planning/engines/mixes.py",  # data that ship
-    "planner/planning/engines/layouts.py", "planner/throughput/engine_kernels.py",
+    "planner/planning/engines/layouts.py", "planner/planning/engines/speculation.py",
+    "planner/throughput/acceptance.py", "planner/throughput/engine_kernels.py",
     "planner/resources.py",  # an installation without its data
     "planner/api/ask.py",
     "planner/planning/price/price.py", "planner/planning/solver/highs.py", "planner/records.py",

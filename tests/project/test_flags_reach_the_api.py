@@ -17,6 +17,7 @@ GIVEN = {
     "prefix_hit_rate": 0.5, "host": "a-cpu", "host_sockets": 2,
     "host_memory_bytes": 500_000_000_000,
     "reuse": "chat", "kv_offload": "host", "kv_offload_bytes": 5,
+    "speculation": "mtp", "draft_tokens": 2, "acceptance": 0.8,
 }
 PLAN_ONLY: dict[str, Any] = {"max_loss": "bf16"}
 

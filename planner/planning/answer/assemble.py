@@ -9,6 +9,7 @@ from math import fsum
 from planner.formats.schemes import scheme as scheme_by_id
 from planner.models.inventory import Inventory
 from planner.placement.layout import stage_of_layer
+from planner.placement.modules import DRAFT
 from planner.placement.shards import module_bytes
 from planner.planning.answer.assumptions import assumptions
 from planner.planning.answer.capacity import cache_info, capacity_info
@@ -101,7 +102,8 @@ def _plan(found: Found, exact: Found, why: dict[tuple[int, int], Why], others: S
     question = model.question
     priced = price(space, found.candidate, found.segments)
     replicas = question.replicas(priced.layout.ranks)
-    units = tuple(_unit(model, found, priced, cost, why) for cost in priced.costs)
+    units = tuple(_unit(model, found, priced, cost, why) for cost in priced.costs
+                  if model.units[cost.segment.unit].kind != DRAFT)
     layout = LayoutInfo(priced.layout.tp, priced.layout.dp, priced.layout.pp, priced.layout.ep,
                         replicas)
     lines, versus = compared((exact.grid, *others), choice)
@@ -312,8 +314,7 @@ def _derived_loss(model: CostModel, priced: Priced) -> float:
 
 def _sources(model: CostModel) -> tuple[SourceRef, ...]:
     question = model.question
-    out = [SourceRef("model", question.spec.source, "")]
-    out += [SourceRef(s.key, s.title, s.date) for s in question.device.sources]
-    out.append(loss_source(model))
-    return tuple(out)
+    return (SourceRef("model", question.spec.source, ""),
+            *(SourceRef(s.key, s.title, s.date) for s in question.device.sources),
+            loss_source(model))
 

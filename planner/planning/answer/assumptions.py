@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from planner.memory.footprint import RUNTIME
 from planner.planning.answer.capacity import grows_alike
+from planner.planning.answer.draft_notes import tokens_per_step, unloaded_layers
 from planner.planning.answer.engine_notes import engine_notes
 from planner.planning.answer.measured_anchor import measured_elsewhere
 from planner.planning.answer.running_costs import running_costs
@@ -61,7 +62,7 @@ def _model_assumptions(model: CostModel, priced: Priced) -> list[Assumption]:
                    f"a rank reads prompts for {priced.utilisation:.0%} of its time; mean wait of "
                    "an M/D/1 queue"),
         _chunk_note(question),
-        Assumption("tokens per step", "1", "no speculative decoding"),
+        tokens_per_step(question),
         Assumption("usable memory", f"{question.usable_bytes / GIB:.1f} of "
                    f"{question.capacity_bytes / GIB:.1f} GiB",
                    question.usable_reason or question.device.usable_fraction.note
@@ -81,8 +82,7 @@ def _model_assumptions(model: CostModel, priced: Priced) -> list[Assumption]:
     if any(a.chunked and a.window < question.workload.context for a in question.spec.attention):
         out.append(Assumption("chunked attention", "a decode step reads a whole chunk",
                               "sequences are anywhere in their chunk; half of it on average"))
-    if question.spec.mtp_layers:
-        out.append(Assumption("MTP layer", "not loaded", "no speculative decoding"))
+    out += unloaded_layers(question)
     if question.profile is not None:
         out.append(Assumption("units", "each layer decides by itself", "a profile was given"))
     elif not question.untie:

@@ -20,6 +20,7 @@ from planner.planning.plan.record import CacheInfo, CacheLayer, CapacityInfo
 from planner.planning.price.price import Cached, Priced
 from planner.planning.question.question import Question
 from planner.planning.search.best_first import Found
+from planner.planning.space.draft_bytes import draft_sequence_bytes
 from planner.planning.space.model import CostModel
 
 
@@ -93,7 +94,7 @@ def _slot_bytes(model: CostModel, found: Found, priced: Priced, stage: int) -> C
         prompt = min(context, max(work.isl, context - work.osl))
         return sequences * cache(context) + activation_bytes(
             question.spec, priced.layout, chunk_tokens=min(question.chunk_tokens, prompt),
-            sequences=priced.slot)
+            sequences=priced.slot * int(question.verified))
 
     return size
 
@@ -122,9 +123,11 @@ def sequence_bytes(model: CostModel, found: Found, layout: Layout, stage: int,
     chosen = [(model.caches[model.units[s.unit].row], model.choices[s.choice], next(counts))
               for s in found.segments if model.units[s.unit].role == "cache"]
     groups = [(group, next(counts)) for group in model.question.spec.attention]
+    last = stage == layout.pp - 1
 
     def size(context: int) -> int:
-        total = sum(count * slot_layer_bytes(cache, name, layout.tp, context)
+        total = draft_sequence_bytes(model, layout, context) if last else 0
+        total += sum(count * slot_layer_bytes(cache, name, layout.tp, context)
                     for cache, name, count in chosen)
         return total + sum(
             count * fixed_slot_bytes(group, layout.tp, context, indexer_fp8=model.indexer_fp8)
@@ -153,6 +156,7 @@ def most_sequences(question: Question, layout: Layout, room: int,
     while high - low > 1:
         middle = (low + high) // 2
         used = caches(middle) + activation_bytes(
-            question.spec, layout, chunk_tokens=chunk, sequences=-(-middle // layout.pp))
+            question.spec, layout, chunk_tokens=chunk,
+            sequences=-(-middle // layout.pp) * int(question.verified))
         low, high = (middle, high) if used <= room else (low, middle)
     return low

@@ -149,7 +149,8 @@ def module_split(model: CostModel, tables: LayoutTables, unit: DecisionUnit, *, 
     grid = np.concatenate([[slot], SHOWN, GRID])
     pts = _points(tables, grid)
     work = model.question.workload
-    decode = unit_parts(model, tables, pts, decode_phase(pts, work.decode_length), unit)
+    decode = unit_parts(model, tables, pts, decode_phase(
+        pts, work.decode_length, model.question.verified), unit)
     one = pts.take(np.array([0], dtype=np.int64))
     prompt = unit_parts(model, tables, one, prefill_phase(
         one, work.isl, model.question.chunk_tokens, work.cached), unit)

@@ -29,6 +29,7 @@ from planner.planning.question.offload import (
 from planner.planning.question.question import Question
 from planner.planning.question.resolve import build_question
 from planner.planning.question.serving_ways import engine_questions
+from planner.planning.question.speculation import as_in_plan
 from planner.planning.search.best_first import Found
 from planner.planning.space.model import build_model
 from planner.quality.prior import load_prior
@@ -64,6 +65,7 @@ def reprice(plan: Plan, *, scenario: Scenario | None = None, spec: ModelSpec | N
             resolve_device(plan.offload.host, folders), plan.offload.sockets,
             plan.offload.memory_bytes)), plan)
     question = given_offload(without_limits(_as_served(asked), plan), plan)
+    question = replace(question, speculation=as_in_plan(plan.speculation, spec))
     found = given_assignment(build_model(question, load_prior()), plan)
     priced = price(found.space, found.candidate, found.segments)
     told = plan.performance.tpot_seconds.value

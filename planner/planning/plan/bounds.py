@@ -7,8 +7,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import fields, is_dataclass
 
 from planner.errors import DataError
-from planner.planning.plan.record import OBJECTIVES, Plan
+from planner.planning.plan.record import OBJECTIVES, Plan, SpeculationInfo
 
+MOST_DRAFTED = 16
+"""Tokens drafted a step that may be asked for."""
 MOST_ITEMS = 200_000
 MOST_CHARACTERS = 4_000
 MOST_OF_AN_ID = 200
@@ -34,6 +36,19 @@ def check_bounds(plan: Plan) -> None:
     check_ids(names | {f"units.{i}.{key}": getattr(unit, key) for i, unit in enumerate(plan.units)
                        for key in ("unit", "kind", "scheme")})
     check_sizes((u.layers, u.weight_bytes, u.multiplicity) for u in plan.units)
+    if plan.speculation is not None:
+        _check_speculation(plan.speculation)
+
+
+def _check_speculation(info: SpeculationInfo) -> None:
+    """Refuse what no drafting is."""
+    check_ids({"speculation.kind": info.kind, "speculation.scheme": info.scheme,
+               "speculation.cache_layout": info.cache_layout})
+    rate, count = info.acceptance, info.draft_tokens
+    if not (1 <= count <= MOST_DRAFTED and 0 <= rate.low <= rate.value <= rate.high <= 1
+            and 1 <= info.accepted_tokens <= count + 1 and info.bytes >= 0):
+        raise DataError("plan file: speculation: tokens or acceptance out of range",
+                        hint=f"1 to {MOST_DRAFTED} tokens drafted, acceptance from 0 to 1")
 
 
 def check_measure(record: object) -> None:

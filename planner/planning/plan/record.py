@@ -16,6 +16,7 @@ from planner.planning.plan.prefix_cache import PrefixCache as PrefixCache
 from planner.planning.plan.prefix_cache import ReuseInfo as ReuseInfo
 from planner.planning.plan.recommendation import MeasuredAnchor as MeasuredAnchor
 from planner.planning.plan.recommendation import Recommendation as Recommendation
+from planner.planning.plan.speculation import SpeculationInfo as SpeculationInfo
 from planner.records import cached_record
 from planner.shown import as_cell, as_text
 
@@ -28,7 +29,8 @@ SCHEMA_VERSION = "1"
 OPTIONAL = frozenset({
     "kv_layout", "validated", "flips", "layouts", "measured_anchor", "relative", "preset",
     "max_concurrency_at_requests", "usd_per_million_output_tokens", "joules_per_output_token",
-    "recommendation", "interruption_seconds", "mix", "part", "place", "offload", "prefix_cache"})
+    "recommendation", "interruption_seconds", "mix", "part", "place", "offload", "prefix_cache",
+    "speculation"})
 
 
 @cached_record
@@ -342,6 +344,7 @@ class Plan:
     recommendation: Recommendation | None = None
     offload: OffloadInfo | None = None
     prefix_cache: PrefixCache | None = None
+    speculation: SpeculationInfo | None = None
 
     @property
     def power_mode(self) -> str | None:

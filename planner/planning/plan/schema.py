@@ -16,12 +16,12 @@ def _adapter() -> Any:
 
     from pydantic import ConfigDict, TypeAdapter
 
-    from planner.planning.plan import offload, recommendation
+    from planner.planning.plan import offload, recommendation, speculation
     from planner.planning.plan import record as records
 
     config = ConfigDict(extra="forbid", strict=True)
-    for item in (*vars(records).values(), *vars(recommendation).values(),
-                 *vars(offload).values()):
+    parts = (records, recommendation, offload, speculation)
+    for item in (item for part in parts for item in vars(part).values()):
         if isinstance(item, type) and dataclasses.is_dataclass(item):
             item.__pydantic_config__ = config  # type: ignore[attr-defined]
     return TypeAdapter(Plan)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from planner.memory.footprint import activation_rates, runtime_bytes
 from planner.placement.cache_entries import fixed_slot_bytes, slot_layer_bytes
 from planner.placement.layout import Layout, stage_of_layer
+from planner.planning.space.draft_bytes import draft_sequence_bytes
 from planner.planning.space.memory import StageBytes
 from planner.planning.space.model import CostModel
 from planner.planning.space.tables import LayoutTables
@@ -26,7 +27,7 @@ def rank_bytes(model: CostModel, tables: LayoutTables, stages: Sequence[StageByt
     question = model.question
     out = np.zeros((4, len(pts)), dtype=np.int64)
     slots = pts.slot.astype(np.int64)
-    sizes: dict[tuple[int, int], tuple[dict[int, int], Int]] = {}
+    sizes: dict[tuple[Layout, int], tuple[dict[int, int], Int]] = {}
     for index in set(pts.layout.tolist()):
         here = np.flatnonzero(pts.layout == index)
         layout = tables.layouts[index]
@@ -39,7 +40,8 @@ def rank_bytes(model: CostModel, tables: LayoutTables, stages: Sequence[StageByt
         out[1, here] = held[stage, np.arange(len(here))]
         token, sequence = activation_rates(question.spec, layout)
         chunk = np.minimum(isl[here], question.chunk_tokens)
-        out[2, here] = np.maximum(chunk, slots[here]) * token + slots[here] * sequence
+        passed = slots[here] * int(question.verified)
+        out[2, here] = np.maximum(chunk, passed) * token + passed * sequence
         out[3, here] = runtime_bytes(question.device, layout)
     return out
 
@@ -55,30 +57,32 @@ def _weights(model: CostModel, tables: LayoutTables, stage: StageBytes, index: i
     return weights
 
 
-def _sizes(model: CostModel, tp: int, context: int,
+def _sizes(model: CostModel, layout: Layout, context: int,
            choice: Sequence[int]) -> tuple[dict[int, int], Int]:
     """(bytes of one layer and sequence by cache unit, of what has no layout of its own by layer)
-    on one of ``tp`` ranks."""
-    spec = model.question.spec
+    on one rank of ``layout``."""
+    spec, tp = model.question.spec, layout.tp
     units = {i: slot_layer_bytes(model.caches[unit.row], model.choices[choice[i]], tp, context)
              for i, unit in enumerate(model.units) if unit.role == "cache"}
     fixed = np.zeros(spec.layers, dtype=np.int64)
     for group in spec.attention:
         fixed[list(group.layers)] = fixed_slot_bytes(group, tp, context,
                                                      indexer_fp8=model.indexer_fp8)
+    fixed[-1] += draft_sequence_bytes(model, layout, context)
     return units, fixed
 
 
 def _caches(model: CostModel, stage: StageBytes, layout: Layout, lengths: Int,
-            choice: Sequence[int], sizes: dict[tuple[int, int], tuple[dict[int, int], Int]]) -> Int:
+            choice: Sequence[int],
+            sizes: dict[tuple[Layout, int], tuple[dict[int, int], Int]]) -> Int:
     """Caches of one sequence of ``lengths`` tokens [C] by what grows alike in each stage, int64
     [G, P, C]; ``sizes`` are those that are known."""
     distinct, place = np.unique(lengths, return_inverse=True)
     found = []
     for length in distinct.tolist():
-        key = (layout.tp, length)
+        key = (Layout(layout.tp) if model.draft is None else layout, length)
         if key not in sizes:
-            sizes[key] = _sizes(model, layout.tp, length, choice)
+            sizes[key] = _sizes(model, layout, length, choice)
         found.append(_sequence(model, stage, *sizes[key]))
     return np.stack(found, axis=2)[:, :, place.reshape(-1)]
 

@@ -74,18 +74,21 @@ def layer_classes(model: CostModel) -> tuple[LayerClass, ...]:
 def step_prices(model: CostModel, tables: LayoutTables, pts: Points, lengths: Lengths, osl: Int,
                 choice: Sequence[int]) -> StepPrices:
     """Prices of the assignment ``choice`` (by unit, -1: as released) on ``pts``; ``osl`` [C]."""
-    weight, reads = prompt_passes(prompts_each_step(pts.batch / osl, pts.dp) / pts.pp,
-                                  lengths.isl - lengths.cached, lengths.chunk)
-    reading = ranks_reading(pts.batch / osl / pts.pp, pts.dp)
-    lengths = replace(lengths, prompts=reads, reading=reading)
-    step = decode_phase(pts, lengths.decode)
+    verified, accepted = model.question.verified, model.question.accepted
+    ended = pts.batch * accepted / osl
+    weight, reads = prompt_passes(prompts_each_step(ended, pts.dp) / pts.pp,
+                                  lengths.isl - lengths.cached, lengths.chunk, accepted)
+    reading = ranks_reading(ended / pts.pp, pts.dp)
+    lengths = replace(lengths, prompts=reads, reading=reading, verified=verified,
+                      accepted=accepted)
+    step = decode_phase(pts, lengths.decode, verified)
     mixed = mixed_phase(pts, lengths.decode, lengths.isl, lengths.chunk, reads, reading,
-                        lengths.cached)
+                        lengths.cached, verified)
     times = timed_units(model, tables, pts, lengths)
-    hop, hop_mixed = hops(model, pts, step), hops(model, pts, mixed)
+    hop, hop_mixed = hops(model, pts, step) / accepted, hops(model, pts, mixed)
 
     def average(decode: Array, prompt: Array) -> Array:
-        return with_prompts(decode, prompt, weight, mixed.passes)
+        return with_prompts(decode, prompt, weight, mixed.passes * accepted)
 
     classes = layer_classes(model)
     decode, prompt, both = (np.stack(found, axis=1) for found in zip(

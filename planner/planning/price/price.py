@@ -17,6 +17,7 @@ from planner.placement.layout import Layout, stage_of_layer
 from planner.planning.question.decisions import FUSED
 from planner.planning.space.assignment import Segment
 from planner.planning.space.candidates import Space
+from planner.planning.space.draft_bytes import draft_token_bytes
 from planner.planning.space.kernel_times import CandidateTimes
 from planner.planning.space.memory import (
     budget,
@@ -262,6 +263,7 @@ def _memory(space: Space, c: int, segments: Sequence[Segment],
         keys = indexer_token_bytes(group, fp8=model.indexer_fp8)
         for layer in group.layers:
             token[stages[layer]] += keys
+    token[-1] += draft_token_bytes(model, layout)
     act, run = temporary_bytes(model, layout, slot)
     caches = tuple(Cached(tuple(a), tuple(b), t)
                    for a, b, t in zip(each, once, token, strict=True))

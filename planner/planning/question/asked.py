@@ -26,9 +26,10 @@ NO_LIMIT: Literal["none"] = "none"
 """That a limit shall not hold, be it a default."""
 Seconds = float | Literal["none"]
 _COUNTS = ("devices", "tp", "dp", "pp", "ep", "batch", "memory_bytes", "keep_first_layers",
-           "keep_last_layers", "host_sockets", "host_memory_bytes")
+           "keep_last_layers", "host_sockets", "host_memory_bytes", "draft_tokens")
 _SECONDS = ("ttft_seconds", "tpot_seconds")
-_TEXTS = ("max_loss", "kv", "slots", "host")
+_TEXTS = ("max_loss", "kv", "slots", "host", "speculation")
+_SHARES = ("acceptance",)
 _LISTS = ("schemes", "policies", "drop_policies")
 LENGTHS = ("context", "isl", "osl")
 _FLAGS = ("untie", "exact")
@@ -67,6 +68,9 @@ class Asked:
     host: str | None = None
     host_sockets: int | None = None
     host_memory_bytes: int | None = None
+    speculation: str | None = None
+    draft_tokens: int | None = None
+    acceptance: float | None = None
 
     def with_scenario(self, scenario: Scenario | None) -> Asked:
         """Fill what was not given from a scenario; a workload without a limit on latency says so
@@ -121,7 +125,7 @@ def asked_note(asked: Asked) -> tuple[tuple[str, str, str], ...]:
              if (value := getattr(asked, name)) is not None]
     parts += [f"{_flag(name)}={milliseconds(value)}" for name in _SECONDS
               if (value := getattr(asked, name)) is not None]
-    parts += [f"{_flag(name)}={value}" for name in _TEXTS
+    parts += [f"{_flag(name)}={value}" for name in (*_TEXTS, *_SHARES)
               if (value := getattr(asked, name)) is not None]
     parts += [f"{_flag(name)}=" + ",".join(value) for name in _LISTS
               if (value := getattr(asked, name)) is not None]
@@ -153,6 +157,8 @@ def asked_of(plan: Plan) -> Mapping[str, Any]:
                     text if text == NO_LIMIT and name == "tpot_ms" else float(text))
             elif name in _TEXTS and text:
                 out[name] = text
+            elif name in _SHARES:
+                out[name] = float(text)
             elif name in _LISTS and (text or name == "policies"):
                 out[name] = tuple(text.split(",")) if text else ()
             elif name in _FLAGS and not equals:

@@ -11,6 +11,7 @@ from planner.planning.engines.prefill_chunks import PrefillChunk, prefill_chunk
 from planner.planning.engines.routes import Route
 from planner.planning.plan.record import OBJECTIVES as OBJECTIVES
 from planner.planning.plan.record import Objective
+from planner.planning.question.speculation import Speculation
 from planner.planning.question.workload import Workload
 from planner.records import record
 from planner.throughput.collectives import Fabric
@@ -52,6 +53,7 @@ class Question:
     ggml's types are written with an importance matrix. ``eager``: the engine launches operator by
     operator, where by default it compiles (which CPUs alone feel: their cores walk the code).
     ``offload``: what lives in the memory of a host beside the device.
+    ``speculation``: what drafts tokens that each step verifies, None: nothing does.
     """
 
     spec: ModelSpec
@@ -98,6 +100,17 @@ class Question:
     loss_widened: bool = False
     eager: bool = False
     offload: Offload | None = None
+    speculation: Speculation | None = None
+
+    @property
+    def verified(self) -> float:
+        """Tokens of a sequence that a step passes."""
+        return 1.0 if self.speculation is None else self.speculation.draft_tokens + 1.0
+
+    @property
+    def accepted(self) -> float:
+        """Tokens that a step yields for each sequence."""
+        return 1.0 if self.speculation is None else self.speculation.accepted
 
     @property
     def runs_as(self) -> dict[tuple[str, str], str]:

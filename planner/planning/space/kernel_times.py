@@ -1,7 +1,8 @@
 """Seconds of every kernel under every option, on many candidates.
 
 A step decodes one token of every sequence; a mixed pass reads a part of a prompt beside them. The
-average step is a step with its share of prompts, which is what a plan's TPOT is made of.
+average step is a step with its share of prompts, which is what a plan's TPOT is made of. Where
+tokens are drafted, a step verifies several, and its seconds are told for each that is accepted.
 """
 
 from __future__ import annotations
@@ -31,8 +32,9 @@ class CandidateTimes:
     """Mechanisms of every unit on C candidates, and seconds between pipeline stages [C].
 
     ``passes`` are those of a prompt; the average step starts ``weight`` of them [C], at most
-    1 / passes: beyond it every step is a mixed pass that carries more than one prompt.
-    ``model`` is whose times they are."""
+    1 / passes: beyond it every step is a mixed pass that carries more than one prompt. Where a step
+    gains several tokens a sequence, both are for one of them: ``weight`` of a step divided by their
+    number, ``passes`` times it. ``model`` is whose times they are."""
 
     model: CostModel
     units: dict[Key, Timed]
@@ -46,15 +48,19 @@ def step_times(model: CostModel, tables: LayoutTables, pts: Points) -> Candidate
     """Times of all units on ``pts``."""
     work = model.question.workload
     chunk = model.question.chunk_tokens
-    weight, reads = prompt_passes(prompt_weight(model.question, pts), work.isl - work.cached, chunk)
-    reading = ranks_reading(pts.batch / work.osl / pts.pp, pts.dp)
-    step = decode_phase(pts, work.decode_length)
-    mixed = mixed_phase(pts, step.kv_len, work.isl, chunk, reads, reading, work.cached)
+    verified, accepted = model.question.verified, model.question.accepted
+    weight, reads = prompt_passes(prompt_weight(model.question, pts), work.isl - work.cached, chunk,
+                                  accepted)
+    reading = ranks_reading(pts.batch * accepted / work.osl / pts.pp, pts.dp)
+    step = decode_phase(pts, work.decode_length, verified)
+    mixed = mixed_phase(pts, step.kv_len, work.isl, chunk, reads, reading, work.cached, verified)
     assert isinstance(mixed.passes, float)
-    lengths = Lengths(work.decode_length, work.isl, reads, reading, work.cached, chunk)
+    lengths = Lengths(work.decode_length, work.isl, reads, reading, work.cached, chunk, verified,
+                      accepted)
     return CandidateTimes(
         model, timed_units(model, tables, pts, lengths),
-        hops(model, pts, step), hops(model, pts, mixed), weight, mixed.passes)
+        hops(model, pts, step) / accepted, hops(model, pts, mixed), weight,
+        mixed.passes * accepted)
 
 
 def kernel_seconds(model: CostModel, times: CandidateTimes) -> tuple[Array, Array, Array]:
@@ -110,19 +116,23 @@ def prompt_weight(question: Question, pts: Points) -> Array:
     """Prompts that the average step of a micro-batch reads [C].
 
     batch / osl answers end a step and as many prompts follow, spread over dp ranks that step
-    together; with a pipeline, the round of its pp micro-batches shares them.
+    together; with a pipeline, the round of its pp micro-batches shares them. A step that gains
+    several tokens a sequence ends as many times the answers.
     """
-    return np.asarray(prompts_each_step(pts.batch / question.workload.osl, pts.dp) / pts.pp)
+    ended = pts.batch * question.accepted / question.workload.osl
+    return np.asarray(prompts_each_step(ended, pts.dp) / pts.pp)
 
 
-def prompt_passes(weight: Array, new: int | Int, chunk: int) -> tuple[Array, Array]:
-    """(mixed passes in a step ÷ passes of a prompt, prompts that each mixed pass reads) [C].
+def prompt_passes(weight: Array, new: int | Int, chunk: int,
+                  accepted: float = 1.0) -> tuple[Array, Array]:
+    """(mixed passes in a step ÷ passes of a prompt, for each of the ``accepted`` tokens that a
+    sequence gains in it; prompts that each mixed pass reads) [C].
 
     ``weight`` prompts of ``new`` tokens to compute arrive a step, in pieces of ``chunk``. Where
     these are more than one a step, every step is a mixed pass and reads that many.
     """
     passes = -(-new // chunk)
-    return np.minimum(weight, 1.0 / passes), np.maximum(weight * passes, 1.0)
+    return np.minimum(weight, 1.0 / passes) / accepted, np.maximum(weight * passes, 1.0)
 
 
 def with_prompts(step: Array, mixed: Array, weight: Array, passes: Number) -> Array:

@@ -124,7 +124,8 @@ def temporary_bytes(model: CostModel, layout: Layout, slot: int) -> tuple[int, i
     """(activations, runtime) of one rank with ``slot`` sequences in a micro-batch."""
     question = model.question
     chunk = min(question.chunk_tokens, question.workload.isl)
-    return (activation_bytes(question.spec, layout, chunk_tokens=chunk, sequences=slot),
+    return (activation_bytes(question.spec, layout, chunk_tokens=chunk,
+                             sequences=slot * int(question.verified)),
             runtime_bytes(question.device, layout))
 
 
@@ -176,7 +177,8 @@ def overheads(model: CostModel, tables: LayoutTables, layouts: Int, slots: Int) 
     used, place = np.unique(layouts, return_inverse=True)
     rates = rates_beside(model, tables, used)[place.reshape(-1)]
     chunk = min(model.question.chunk_tokens, model.question.workload.isl)
-    return np.asarray(np.maximum(slots, chunk) * rates[:, 0] + slots * rates[:, 1] + rates[:, 2])
+    passed = slots * int(model.question.verified)
+    return np.asarray(np.maximum(passed, chunk) * rates[:, 0] + passed * rates[:, 1] + rates[:, 2])
 
 
 def rates_beside(model: CostModel, tables: LayoutTables, layouts: Int) -> Int:

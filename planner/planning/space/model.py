@@ -24,6 +24,7 @@ from planner.planning.question.policies import NO_OTHER, kept_scheme, stands_for
 from planner.planning.question.question import Question
 from planner.planning.question.serving_ways import engine_of
 from planner.planning.space.decisions import Decisions, decisions_of
+from planner.planning.space.drafting import draft_module, draft_question
 from planner.planning.space.host_side import host_side
 from planner.planning.space.losses import LossModel, no_range
 from planner.quality.prior import Prior
@@ -70,6 +71,16 @@ class CostModel(LossModel):
         """Tables of layouts (:func:`planner.planning.space.memory.tables_and_stages`), as far as
         they were asked for."""
         return {}
+
+    @cached_property
+    def draft(self) -> CostModel | None:
+        """The model that drafts tokens, as a model of its own; None where none does."""
+        asked = self.question.speculation
+        if asked is None:
+            return None
+        question = draft_question(self.question, asked)
+        stored = bool(stored_scales(question.engine))
+        return replace(_built(question, self.prior, question.engine, stored), question=question)
 
     @cached_property
     def decided(self) -> Decisions:
@@ -132,7 +143,8 @@ def _built_of(question: Question, prior: Prior, server: str, static_scales: bool
             question.kept, question.barred, question.as_released, question.named, question.apart,
             question.engine, question.engine_version, question.container, question.eager,
             question.offload,
-            tuple((r.group, r.asked, r.runs_as) for r in question.routes), server, static_scales)
+            tuple((r.group, r.asked, r.runs_as) for r in question.routes), question.speculation,
+            server, static_scales)
 
 
 @by_identity(MODELS, of=_built_of)
@@ -143,6 +155,8 @@ def _built(question: Question, prior: Prior, server: str, static_scales: bool) -
                                       question.dropped)
     if question.offload is not None:
         planned = question.offload.placed(planned)
+    if question.speculation is not None:
+        released.append(draft_module(question, question.speculation))
     fused = question.fused
     if spec.tied_embeddings:
         own = planned if "head" in question.dropped else released

@@ -7,14 +7,17 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from planner.models.spec import Attention
 from planner.placement.cache_entries import stores
 from planner.placement.modules import (
     AS_RELEASED_KINDS,
+    DRAFT,
     EXPERT_KINDS,
     Module,
     attention_of,
 )
 from planner.planning.question.decisions import DecisionUnit
+from planner.planning.space.draft_bytes import draft_column
 from planner.planning.space.dropped_rules import norm_parts, parts_by_scheme
 from planner.planning.space.hosted import beside_host, experts_here, hosted_parts
 from planner.planning.space.model import CostModel
@@ -34,7 +37,7 @@ from planner.throughput.linear import communication, dense_parts, kernel_arrays
 from planner.throughput.mixed import by_part, uncached
 from planner.throughput.points import Phase, Points
 from planner.throughput.recurrent import recurrent_parts
-from planner.throughput.roofline import Parts, beside, where
+from planner.throughput.roofline import Parts, beside, where, zeros
 
 Array = NDArray[np.float64]
 SHARED_KINDS = ("shared-gate-up", "shared-down")
@@ -85,7 +88,8 @@ def _on_device(model: CostModel, tables: LayoutTables, pts: Points, phase: Phase
         if module.kind == "linear-attention":
             attention = attention_of(spec, module.layers[0])
             parts = parts.plus(by_part(
-                lambda at, p: recurrent_parts(attention, model.question.device, at, p,
+                lambda at, p: recurrent_parts(attention, model.question.device, at,
+                                              _verifying(attention, p)[1],
                                               model.machine.stacks), pts, phase))
     talk = communication(module.kind, spec.hidden_size, spec.experts, model.machine, pts, phase,
                          widths.activation_bytes)
@@ -113,13 +117,25 @@ def cache_parts(model: CostModel, pts: Points, phase: Phase, row: int) -> Parts:
 
     def one(at: Points, part: Phase) -> Parts:
         run = decode_parts if part.name == "decode" else prefill_parts
+        attention, part = _verifying(unit.attention, part)
         found = with_ggml(
-            model.machine.cpu_attention, unit.attention, unit.kind, names, question.device, at,
-            part, lambda: run(unit.attention, unit.kind, names, question.device, at, part,
+            model.machine.cpu_attention, attention, unit.kind, names, question.device, at,
+            part, lambda: run(attention, unit.kind, names, question.device, at, part,
                               model.machine.stacks))
-        return uncached(found, unit.attention, part)
+        return uncached(found, attention, part)
 
     return by_part(one, pts, phase)
+
+
+def _verifying(attention: Attention, phase: Phase) -> tuple[Attention, Phase]:
+    """What one decoding token would have to be for its attention to cost what that of the verified
+    tokens of a sequence does: they read its cache together, as so many times the heads. Where each
+    selects entries of its own or moves a state on, they are as many sequences."""
+    if phase.name != "decode" or phase.verified == 1.0:
+        return attention, phase
+    if attention.kind == "linear" or attention.indexer_topk:
+        return attention, replace(phase, sequences=phase.sequences * phase.verified, verified=1.0)
+    return replace(attention, heads=attention.heads * int(phase.verified)), phase
 
 
 def released_parts(model: CostModel, tables: LayoutTables, pts: Points, phase: Phase,
@@ -128,6 +144,8 @@ def released_parts(model: CostModel, tables: LayoutTables, pts: Points, phase: P
     question = model.question
     spec, device = question.spec, question.device
     module = model.released[row]
+    if module.kind == DRAFT:
+        return draft_parts(model, tables, pts, phase)
     if module.kind == "norm":
         return norm_parts(model, pts, phase, module)
     if module.kind == "embedding":
@@ -143,8 +161,55 @@ def released_parts(model: CostModel, tables: LayoutTables, pts: Points, phase: P
     dense = dense_parts(module, machine, pts, phase, weight)
     attention = attention_of(spec, module.layers[0])
     return dense.plus(by_part(
-        lambda at, p: uncached(indexer_parts(attention, device, at, p, machine.stacks),
-                               attention, p), pts, phase))
+        lambda at, p: uncached(indexer_parts(attention, device, at, _verifying(attention, p)[1],
+                                             machine.stacks), attention, p), pts, phase))
+
+
+def draft_parts(model: CostModel, tables: LayoutTables, pts: Points, phase: Phase) -> Parts:
+    """All passes of what drafts in one step, and its way through a prompt, Parts [C, 1].
+
+    The first pass takes up what was verified before (padded to all tokens of a step) and drafts one
+    token, each further pass another. What lies outside its layers but joins them (the projection of
+    the model's hidden states) runs in the first.
+    """
+    draft, own, asked = model.draft, tables.draft, model.question.speculation
+    assert draft is not None
+    assert own is not None
+    assert asked is not None
+    lies = {name: np.array([getattr(la, name) for la in own.layouts], dtype=np.float64)
+            for name in ("tp", "dp", "ep")}
+
+    def run(at: Points, part: Phase) -> Parts:
+        mine = replace(at, pp=np.ones(len(at)), tp=lies["tp"][at.layout],
+                       dp=lies["dp"][at.layout], ep=lies["ep"][at.layout])
+        if part.name != "decode":
+            return _whole_pass(draft, own, mine, part, asked.layers_share, joined=True)
+        first = replace(part, pooled=part.tokens * mine.dp, logit_rows=part.sequences)
+        whole = _whole_pass(draft, own, mine, first, asked.layers_share, joined=True)
+        if asked.draft_tokens == 1:
+            return whole
+        later = replace(first, tokens=part.sequences, pooled=part.sequences * mine.dp, verified=1.0)
+        return whole.plus(_whole_pass(draft, own, mine, later, asked.layers_share, joined=False)
+                          .scaled(asked.draft_tokens - 1.0))
+
+    return by_part(run, pts, phase)
+
+
+def _whole_pass(draft: CostModel, tables: LayoutTables, pts: Points, phase: Phase, share: float, *,
+                joined: bool) -> Parts:
+    """One pass through all of a draft, Parts [C, 1]: a ``share`` of its layers. ``joined``: with
+    the projection in front of them."""
+    known: dict[tuple[str, int], Parts] = {}
+    total = zeros((len(pts), 1))
+    for unit in draft.units:
+        if unit.role == "module" and not unit.layers and not joined:
+            continue
+        key = unit.role, unit.row
+        if key not in known:
+            known[key] = unit_parts(draft, tables, pts, phase, unit).column(
+                draft_column(draft, unit))
+        total = total.plus(known[key].scaled(unit.count * (share if unit.layers else 1.0)))
+    return total
 
 
 def released_scheme(model: CostModel, module: Module) -> str:

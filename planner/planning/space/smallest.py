@@ -96,8 +96,9 @@ def most_slots(model: CostModel, tables: LayoutTables, smallest_of: Sequence[Lea
     while (low < high).any():
         middle = (low + high + 1) // 2
         held = np.maximum(each * (middle * pp)[:, None, None], once).sum(axis=2)
+        passed = middle * int(model.question.verified)
         used = (weights + held).max(axis=1) + rates[:, 2] \
-            + np.maximum(middle, chunk) * rates[:, 0] + middle * rates[:, 1]
+            + np.maximum(passed, chunk) * rates[:, 0] + passed * rates[:, 1]
         fits = (used <= room) | (low == high)
         low, high = np.where(fits, middle, low), np.where(fits, high, middle - 1)
     return low

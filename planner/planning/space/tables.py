@@ -15,8 +15,10 @@ from planner.placement.cache_entries import (
     token_layer_bytes,
 )
 from planner.placement.layout import Layout, stage_of_layer
-from planner.placement.modules import Module
+from planner.placement.modules import DRAFT, Module
 from planner.placement.shards import block_legality, released_shard_bytes, shard_byte_table
+from planner.planning.space.draft_bytes import draft_sequence_bytes, draft_weights
+from planner.planning.space.drafting import draft_layout
 from planner.planning.space.model import CostModel
 from planner.records import cached_record
 
@@ -29,8 +31,9 @@ class LayoutTables:
 
     Caches of one rank: ``cache`` int64 [L, cache unit, layout] of one layer and sequence at what a
     request holds, ``once`` at the context, ``token`` for one more token; ``fixed`` and
-    ``fixed_once`` int64 [L, layer] of a sequence's indexer keys and recurrent state. ``host``
-    int64 [module, scheme]: of one layer in the memory of a host, 0 for what is on the device.
+    ``fixed_once`` int64 [L, layer] of a sequence's indexer keys and recurrent state, and in the
+    last layer what drafting adds. ``host`` int64 [module, scheme]: of one layer in the memory of a
+    host, 0 for what is on the device. ``draft`` are the tables of what drafts, on its own layouts.
     """
 
     layouts: list[Layout]
@@ -43,6 +46,7 @@ class LayoutTables:
     fixed: Int
     fixed_once: Int
     host: Int
+    draft: LayoutTables | None = None
 
     def fixed_of_stages(self, index: int) -> tuple[Int, Int]:
         """Bytes of ``fixed`` and ``fixed_once`` of one sequence by pipeline stage of a layout,
@@ -79,12 +83,18 @@ def layout_tables(model: CostModel, layouts: list[Layout]) -> LayoutTables:
         shard[:, away] = 0
     released = np.array([[_released_bytes(model, m, la) for m in model.released]
                          for la in layouts], dtype=np.int64)
+    drafts = None
+    if model.draft is not None:
+        spec = model.draft.question.spec
+        drafts = layout_tables(model.draft, [draft_layout(spec, la) for la in layouts])
+        row = next(i for i, m in enumerate(model.released) if m.kind == DRAFT)
+        released[:, row] = draft_weights(model, drafts.shard, drafts.released)
     work = question.workload
     cache, token, fixed = _cache_tables(model, layouts, work.held)
     once, _, fixed_once = (cache, token, fixed) if work.held == work.context \
         else _cache_tables(model, layouts, work.context)
     return LayoutTables(layouts, shard, blocks, released, cache, once, token, fixed, fixed_once,
-                        host)
+                        host, drafts)
 
 
 def _cache_tables(model: CostModel, layouts: list[Layout], context: int) -> tuple[Int, Int, Int]:
@@ -106,6 +116,9 @@ def _cache_tables(model: CostModel, layouts: list[Layout], context: int) -> tupl
         for group in spec.attention:
             size = fixed_slot_bytes(group, tp, context, indexer_fp8=model.indexer_fp8)
             fixed[np.ix_(here, group.layers)] = size
+    if model.draft is not None:
+        fixed[:, -1] += np.array([draft_sequence_bytes(model, layout, context)
+                                  for layout in layouts], dtype=np.int64)
     return cache, token, fixed
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from planner.placement.layout import Layout
-from planner.placement.modules import EXPERT_KINDS
+from planner.placement.modules import DRAFT, EXPERT_KINDS
 from planner.planning.engines.prefill_chunks import COMMON
 from planner.planning.question.decisions import DecisionUnit
 from planner.planning.space.model import CostModel
@@ -44,7 +44,8 @@ Key = tuple[str, int]
 class Lengths:
     """Tokens of the candidates, one number for all or one each [C]: cached at a decode step, and of
     a prompt, whose first ``cached`` are not computed. ``prompts`` are those that a mixed pass reads
-    a chunk of, at least 1, on each of ``reading`` attention ranks; ``chunk`` tokens of a step."""
+    a chunk of, at least 1, on each of ``reading`` attention ranks; ``chunk`` tokens of a step. A
+    step passes ``verified`` tokens of every sequence, of which ``accepted`` stay on average."""
 
     decode: Number
     isl: int | Int
@@ -52,13 +53,16 @@ class Lengths:
     reading: Number = 1.0
     cached: int | Int = 0
     chunk: int = COMMON
+    verified: float = 1.0
+    accepted: float = 1.0
 
     def take(self, where: Int) -> Lengths:
         """The candidates at ``where``."""
         isl, cached = (n[where] if isinstance(n, np.ndarray) else n
                        for n in (self.isl, self.cached))
         return Lengths(_at(self.decode, where), isl, _at(self.prompts, where),
-                       _at(self.reading, where), cached, self.chunk)
+                       _at(self.reading, where), cached, self.chunk, self.verified,
+                       self.accepted)
 
 
 def _at(value: Number, where: Int) -> Number:
@@ -111,9 +115,9 @@ def rows_of(layouts: Sequence[Layout], pts: Points, lengths: Lengths,
     alone, prompt_at = _distinct(prompts)
     steps, prompts_pts = pts.take(first), pts.take(alone)
     mine, theirs = lengths.take(first), lengths.take(alone)
-    phase = stack(decode_phase(steps, mine.decode),
+    phase = stack(decode_phase(steps, mine.decode, mine.verified),
                   mixed_phase(steps, mine.decode, mine.isl, mine.chunk, mine.prompts,
-                              mine.reading, mine.cached),
+                              mine.reading, mine.cached, mine.verified),
                   prefill_phase(prompts_pts, theirs.isl, theirs.chunk, theirs.cached),
                   prompt_at[first])
     return Rows(concatenate([steps, steps, prompts_pts]), phase, at, prompt_at)
@@ -144,19 +148,21 @@ def _spread(layout: Layout) -> tuple[int, ...]:
 SEEN: dict[str, Callable[[Layout], tuple[int, ...]]] = {
     "": lambda la: (la.tp,),
     "shared-down": _spread,
-    **dict.fromkeys(EXPERT_KINDS, lambda la: (la.tp, la.dp, la.ep)),
+    **dict.fromkeys((*EXPERT_KINDS, DRAFT), lambda la: (la.tp, la.dp, la.ep)),
 }
 """What of a layout the operators of a kind of module see (``""``: of all others)."""
 
 
 def timed_units(model: CostModel, tables: LayoutTables, pts: Points,
                 lengths: Lengths) -> dict[Key, Timed]:
-    """Times of one layer of every unit, by key."""
+    """Times of one layer of every unit, by key; those of a step are for each token that a sequence
+    gains in it."""
     units: dict[Key, DecisionUnit] = {}
     for unit in model.units:
         units.setdefault((unit.role, unit.row), unit)
     groups: dict[Callable[[Layout], tuple[int, ...]], Rows] = {}
     step, prompt = (factor_of(model.question, name) for name in (STEP, PROMPT))
+    step /= lengths.accepted
     found = {}
     for key, unit in units.items():
         seen = SEEN.get(unit.kind, SEEN[""])

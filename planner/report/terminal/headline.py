@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from planner.planning.plan.record import Assumption, Estimate, Plan
+from planner.report.terminal.drafts import draft_lines
 from planner.throughput.calibration import ANY_ENGINE
 from planner.units import GIB, format_rate, format_seconds
 
@@ -17,8 +18,9 @@ lines."""
 
 def headline(plan: Plan) -> list[str]:
     """Three lines (devices, layout, engine; requests, users, rate; times and memory), then the
-    loss, and what a default has decided where it is no part of the three."""
-    return [_devices(plan), _requests(plan), _times(plan), _loss(plan), *_defaults(plan)]
+    loss, what drafts tokens, and what a default has decided where it is no part of the three."""
+    return [_devices(plan), _requests(plan), _times(plan), _loss(plan), *draft_lines(plan),
+            *_defaults(plan)]
 
 
 def users(plan: Plan) -> int:

@@ -18,6 +18,7 @@ GROUPS = (("embedding", "indexer", "router", "norm", "head"),
 PROMPTS, STAGES, JOINT = ("prompts in between", "stages waiting, hops",
                           "units that one kernel serves")
 UNSPLIT = "prompts in between, waiting"
+DRAFTS = "drafting"
 
 
 @record
@@ -91,10 +92,13 @@ def other_seconds(plan: Plan) -> list[tuple[str, float]]:
     serves units that are priced alone above it. The rows of :func:`kind_rows` and these add up to
     TPOT."""
     perf = plan.performance
-    rest = perf.tpot_seconds.value - fsum(u.decode_seconds for u in plan.units)
+    drafts = [] if plan.speculation is None else [
+        (DRAFTS, plan.speculation.draft_seconds / plan.speculation.accepted_tokens)]
+    rest = perf.tpot_seconds.value - fsum(u.decode_seconds for u in plan.units) \
+        - fsum(seconds for _, seconds in drafts)
     if perf.interruption_seconds is None:
-        return [(UNSPLIT, rest)]
-    return [(STAGES if plan.layout.pp > 1 else JOINT, rest - perf.interruption_seconds),
+        return [*drafts, (UNSPLIT, rest)]
+    return [*drafts, (STAGES if plan.layout.pp > 1 else JOINT, rest - perf.interruption_seconds),
             (PROMPTS, perf.interruption_seconds)]
 
 

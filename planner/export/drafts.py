@@ -1,0 +1,86 @@
+"""The flags with which an engine drafts and verifies tokens as a plan does.
+
+The words are those of ``data/flags.csv`` and of each engine's own options; ``method`` is what the
+engine calls a kind of drafting (``planner/planning/data/engine_speculation.csv``).
+"""
+
+from __future__ import annotations
+
+import json
+
+from planner.memory.engines.catalog import parse_engine
+from planner.models.drafting import NO_NAME
+from planner.planning.plan.record import Plan
+from planner.planning.plan.speculation import SpeculationInfo
+
+DRAFT_GGUF = "DRAFT.gguf"
+"""Stands for the file of what drafts, in llama.cpp's format."""
+DRAFT_MODEL, MTP = "draft-model", "mtp"
+_SPECULATIVE_MODEL = (1, 2)
+"""TensorRT-LLM's first version that reads ``speculative_model``; older ones read
+``speculative_model_dir`` (llmapi/llm_args.py, DecodingBaseConfig)."""
+
+
+def draft_words(engine: str, plan: Plan) -> tuple[list[str], list[str]]:
+    """(flags, what they cannot say) of a server; nothing where no token is drafted."""
+    info = plan.speculation
+    if info is None:
+        return [], []
+    unsaid = [f"{NO_NAME}: the repository of an EAGLE-3 head for {plan.model.id}"] \
+        if info.model == NO_NAME and engine != "llama.cpp" else []
+    if engine == "vllm":
+        return ["--speculative-config", json.dumps(_vllm(info, plan))], unsaid
+    if engine == "sglang":
+        return _sglang(info), unsaid
+    if engine == "llama.cpp":
+        return _llamacpp(info)
+    return [], unsaid  # TensorRT-LLM: in its file of options
+
+
+def draft_name(info: SpeculationInfo) -> str:
+    """The repository of what drafts: the public name of a bundled model, else as it is called."""
+    from planner.models.catalog import catalog
+
+    known = catalog().get(info.model)
+    return info.model if known is None else known.public_name
+
+
+def _vllm(info: SpeculationInfo, plan: Plan) -> dict[str, str | int]:
+    named: dict[str, str | int] = {"method": info.method}
+    if info.kind != MTP:
+        named["model"] = draft_name(info)
+    named["num_speculative_tokens"] = info.draft_tokens
+    if info.kind == DRAFT_MODEL and plan.layout.tp > 1:
+        named["draft_tensor_parallel_size"] = plan.layout.tp
+    return named
+
+
+def _sglang(info: SpeculationInfo) -> list[str]:
+    path = [] if info.kind == MTP else ["--speculative-draft-model-path", draft_name(info)]
+    return ["--speculative-algorithm", info.method, *path,
+            "--speculative-num-steps", str(info.draft_tokens), "--speculative-eagle-topk", "1",
+            "--speculative-num-draft-tokens", str(info.draft_tokens + 1)]
+
+
+def _llamacpp(info: SpeculationInfo) -> tuple[list[str], list[str]]:
+    words = ["--spec-type", info.method, "--spec-draft-n-max", str(info.draft_tokens)]
+    if info.kind == MTP:
+        return words, []
+    name = draft_name(info)
+    made = "an EAGLE-3 head" if name == NO_NAME else name
+    return [*words, "--spec-draft-model", DRAFT_GGUF, "--spec-draft-ngl", "999"], \
+        [f"{DRAFT_GGUF}: made by `convert_hf_to_gguf.py` from {made}"]
+
+
+def trtllm_lines(plan: Plan) -> list[str]:
+    """Lines of the file of options of ``trtllm-serve``; none where no token is drafted."""
+    info = plan.speculation
+    if info is None:
+        return []
+    lines = ["speculative_config:", f"  decoding_type: {info.method}"]
+    if info.kind == MTP:
+        return [*lines, f"  num_nextn_predict_layers: {info.draft_tokens}"]
+    engine = parse_engine(f"tensorrt-llm@{plan.engine.version or ''}".rstrip("@"))
+    older = engine.version < _SPECULATIVE_MODEL
+    key = "speculative_model_dir" if older else "speculative_model"
+    return [*lines, f"  max_draft_len: {info.draft_tokens}", f"  {key}: {draft_name(info)}"]

@@ -1,0 +1,29 @@
+"""What a plan takes for granted about drafted tokens."""
+
+from __future__ import annotations
+
+from planner.planning.plan.record import Assumption
+from planner.planning.question.question import Question
+from planner.planning.question.speculation import MTP
+
+
+def tokens_per_step(question: Question) -> Assumption:
+    """Tokens that a step yields for a sequence, and how sure that is."""
+    asked = question.speculation
+    if asked is None:
+        return Assumption("tokens per step", "1", "no speculative decoding")
+    rate = asked.acceptance
+    band = f" ({rate.low:.2f} to {rate.high:.2f})" if rate.low < rate.high else ""
+    return Assumption(
+        "tokens per step", f"{asked.accepted:.2f} of {asked.draft_tokens} drafted and one",
+        f"{asked.kind}: each is accepted with {rate.value:.2f}{band} if all before it were; "
+        f"{rate.source}; seconds of units are for each token that is accepted")
+
+
+def unloaded_layers(question: Question) -> list[Assumption]:
+    """That prediction layers of the model are not loaded, and why; nothing where they draft."""
+    drafts = question.speculation
+    if not question.spec.mtp_layers or (drafts is not None and drafts.kind == MTP):
+        return []
+    return [Assumption("MTP layer", "not loaded",
+                       "no speculative decoding" if drafts is None else f"{drafts.kind} drafts")]
