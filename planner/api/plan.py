@@ -7,17 +7,17 @@ are ``ttft_seconds`` and ``tpot_seconds``.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from planner.api.ask import AUTO, BF16, ENGINES, THROUGHPUT, Ask, best_found
+from planner.api.ask import AUTO, BF16, ENGINES, THROUGHPUT, Ask
+from planner.api.pooled import OWN, PoolFlags, planned
 from planner.errors import InputError
 from planner.hardware.profile import DeviceProfile
 from planner.models.spec import ModelSpec
-from planner.planning.answer.assemble import assemble, recommended
+from planner.planning.answer.assemble import assemble
 from planner.planning.plan.record import Plan
-from planner.planning.weigh.choose import choose
 from planner.scenarios import Scenario
 from planner.typed import typed
 from planner.workloads import NamedWorkload
@@ -40,7 +40,9 @@ def plan(model: str | ModelSpec | None = None, device: str | DeviceProfile | Non
          scenario: str | Scenario | None = None, profile: str | Profile | None = None,
          imatrix: str | os.PathLike[str] | None = None,
          untie: bool = False, drop_policies: Sequence[str] | None = None, exact: bool = False,
-         anchor: str | None = None,
+         anchor: str | None = None, mode: str = "auto",
+         prefill_device: str | DeviceProfile | None = None,
+         transfer_bytes_per_s: float | None = None,
          hardware_dir: str | os.PathLike[str] | None = None) -> Plan:
     """The plan to serve for a model on a device: the simplest that no other beats by more than 3 %
     with a chance of 80 %, in view of how sure times and losses are (``recommendation``); with
@@ -55,11 +57,17 @@ def plan(model: str | ModelSpec | None = None, device: str | DeviceProfile | Non
     are planned too. ``imatrix`` is an importance matrix of llama.cpp (llama-imatrix): ggml's types
     are priced as written with it, and those that need one may be chosen.
 
+    ``mode="disaggregated"`` plans pools of prefill and decode workers, each with formats of its
+    own, of all ``devices`` together (``deployment``); ``"auto"`` takes them where they win by more
+    than the uncertainty and the engine serves them, ``"aggregated"`` never. ``prefill_device``:
+    another device for the prefill pool; ``transfer_bytes_per_s``: the link between the pools, each
+    device (default: its network, inside one scale-up domain that).
+
     Raises:
         InfeasibleError: nothing satisfies the limits; the message names the binding one.
         InputError: an unknown name, a number out of range, an unsupported combination.
     """
-    return _planned(Ask.of(locals()))
+    return _planned(*_taken(locals()))
 
 
 @typed
@@ -88,12 +96,15 @@ def estimate(model: str | ModelSpec | None = None, device: str | DeviceProfile |
     return _estimated(Ask.of(locals()))
 
 
-def _planned(ask: Ask) -> Plan:
+def _taken(arguments: Mapping[str, Any]) -> tuple[Ask, PoolFlags]:
+    """The question and the mode of the verb's arguments."""
+    return Ask.of(arguments, own=OWN), PoolFlags(*map(arguments.__getitem__, OWN))
+
+
+def _planned(ask: Ask, flags: PoolFlags) -> Plan:
     """The best plan of a question."""
     _check_anchor(ask.anchor)
-    found, others = best_found(ask.questions(), ask.case, exact=ask.exact)
-    choice = choose((found.grid, *others), found, exact=ask.exact)
-    return _anchored(recommended(choice, others=others), ask.anchor)
+    return _anchored(planned(ask, flags), ask.anchor)
 
 
 def _estimated(ask: Ask) -> Plan:

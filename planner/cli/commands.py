@@ -7,14 +7,14 @@ from typing import Any
 import click
 
 from planner.cli.progress import working
-from planner.cli.types import FREEDOM, QUESTION, SURFACE, Hinted, options
+from planner.cli.types import FREEDOM, POOLS, QUESTION, SURFACE, Hinted, options
 
 
 @click.command("plan")
 @click.argument("model", required=False)
 @click.argument("device", required=False)
 @options(*QUESTION, "max_loss", "schemes", "kv", "profile", "imatrix", *FREEDOM, "exact", "anchor",
-         *SURFACE, "assumptions", "interactive", "grid")
+         *POOLS, *SURFACE, "assumptions", "interactive", "grid")
 def plan_command(**given: Any) -> None:
     """The best per-layer plan for MODEL on DEVICE (the default verb)."""
     from planner.cli.interactive import check_interactive, planned_grid
@@ -30,7 +30,8 @@ def plan_command(**given: Any) -> None:
             found = planner.plan(given["model"], given["device"], **arguments)
         around = None
         if given["interactive"]:
-            del arguments["anchor"], arguments["exact"]
+            for name in ("anchor", "exact", "mode", "prefill_device", "transfer_bytes_per_s"):
+                del arguments[name]
             around = planned_grid(
                 found, given["grid"],
                 {"model": given["model"], "device": given["device"], **arguments},

@@ -165,6 +165,13 @@ OPTIONS: dict[str, Callable[[Any], Any]] = {
     "anchor": click.option("--anchor", metavar="NAME=VALUE",
                            help="A measured tpot_ms, ttft_ms or output_tokens_per_second to "
                            "compare with."),
+    "mode": click.option("--mode", metavar="NAME", default="auto", show_default=True,
+                         help="aggregated (workers do both) | disaggregated (pools of prefill and "
+                         "decode workers) | auto."),
+    "prefill_device": click.option("--prefill-device", metavar="DEVICE",
+                                   help="Another device for the prefill pool."),
+    "transfer": click.option("--transfer-bytes-per-s", type=NUMBER,
+                             help="Link between the pools, each device (default: its network)."),
     "json": click.option("--json", "as_json", is_flag=True, help="Print JSON."),
     "report": click.option("--report", metavar="FILE",
                            help="Also write a report: FILE.html or FILE.md."),
@@ -183,5 +190,6 @@ WORKLOAD = ("context", "isl", "osl", "batch", "workload", "prefix_hit", "slots")
 LATENCY = ("ttft_ms", "tpot_ms")
 QUESTION = (*LAYOUT, *WORKLOAD, "objective", *LATENCY, "memory_bytes")
 FREEDOM = ("untie", "drop_policies")
+POOLS = ("mode", "prefill_device", "transfer")
 PRINTED = ("json", "quiet", "timings")
 SURFACE = ("engine", "scenario", "hardware_dir", "json", "report", "quiet", "timings")

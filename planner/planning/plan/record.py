@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import fields, is_dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from planner.planning.plan.deployment import Deployment as Deployment
 from planner.planning.plan.recommendation import MeasuredAnchor as MeasuredAnchor
 from planner.planning.plan.recommendation import Recommendation as Recommendation
 from planner.records import cached_record
@@ -23,7 +24,7 @@ SCHEMA_VERSION = "1"
 OPTIONAL = frozenset({
     "kv_layout", "validated", "flips", "layouts", "measured_anchor", "relative", "preset",
     "max_concurrency_at_requests", "usd_per_million_output_tokens", "joules_per_output_token",
-    "recommendation", "interruption_seconds", "mix", "part"})
+    "recommendation", "interruption_seconds", "mix", "part", "deployment"})
 
 
 @cached_record
@@ -331,6 +332,7 @@ class Plan:
     sources: tuple[SourceRef, ...]
     layouts: LayoutsInfo | None = None
     recommendation: Recommendation | None = None
+    deployment: Deployment | None = None
 
     @property
     def power_mode(self) -> str | None:

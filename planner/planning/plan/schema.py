@@ -16,11 +16,12 @@ def _adapter() -> Any:
 
     from pydantic import ConfigDict, TypeAdapter
 
-    from planner.planning.plan import recommendation
+    from planner.planning.plan import deployment, recommendation
     from planner.planning.plan import record as records
 
     config = ConfigDict(extra="forbid", strict=True)
-    for item in (*vars(records).values(), *vars(recommendation).values()):
+    for item in (value for module in (records, recommendation, deployment)
+                 for value in vars(module).values()):
         if isinstance(item, type) and dataclasses.is_dataclass(item):
             item.__pydantic_config__ = config  # type: ignore[attr-defined]
     return TypeAdapter(Plan)

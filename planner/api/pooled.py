@@ -1,0 +1,190 @@
+"""How ``planner.plan`` serves: by workers that do both, or in pools of prefill and decode."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from planner.api.ask import Ask
+from planner.errors import InputError, PlannerError, UnknownNameError
+from planner.hardware.catalog import list_devices
+from planner.hardware.profile import DeviceProfile
+from planner.lookup import load_device
+from planner.planning.answer.assemble import recommended
+from planner.planning.plan.record import Plan
+from planner.planning.pools.cases import told_loss_limit
+from planner.planning.pools.deployed import (
+    AGGREGATED,
+    AUTO,
+    DISAGGREGATED,
+    MODES,
+    PoolsAsked,
+    PoolsFound,
+    compared_with,
+    find_pools,
+    infeasible,
+    seldom,
+    threshold,
+)
+from planner.planning.pools.handover import FLAG
+from planner.planning.pools.told import pooled_plan, with_mode, with_pools_beside
+from planner.planning.question.question import RATES, Question
+from planner.planning.search.default_limit import answers
+from planner.planning.space.candidates import Space
+from planner.planning.weigh.choose import Selection, choose
+from planner.planning.weigh.rule import MARGIN
+from planner.records import record
+from planner.throughput.calibration import ANY_ENGINE
+
+OWN = ("mode", "prefill_device", "transfer_bytes_per_s")
+"""Parameters of ``plan`` that are no question's."""
+
+
+@record
+class PoolFlags:
+    """The parameters of pools, as given."""
+
+    mode: str = AUTO
+    prefill_device: str | DeviceProfile | None = None
+    transfer_bytes_per_s: float | None = None
+
+    @property
+    def demanded(self) -> bool:
+        """Whether the answer must be in pools."""
+        return self.mode == DISAGGREGATED or (
+            self.mode == AUTO and self.prefill_device is not None)
+
+    def check(self) -> None:
+        """Refuse what contradicts itself before anything is computed.
+
+        Raises:
+            InputError: an unknown mode, a link that is none, pools' flags without pools.
+        """
+        if self.mode not in MODES:
+            raise UnknownNameError("mode", self.mode, MODES)
+        rate = self.transfer_bytes_per_s
+        if rate is not None and not 0 < rate < float("inf"):
+            raise InputError(f"transfer_bytes_per_s = {rate:g} is out of range",
+                             hint=f"bytes/s of each device, for example {FLAG} 50e9")
+        if self.mode == AGGREGATED and (self.prefill_device is not None or rate is not None):
+            flag = "--prefill-device" if self.prefill_device is not None else FLAG
+            raise InputError(f"{flag} and --mode aggregated: one pool has no other to serve",
+                             hint="leave one of them out")
+
+
+def planned(ask: Ask, flags: PoolFlags) -> Plan:
+    """The best plan of a question in the mode that is asked for.
+
+    Raises:
+        InfeasibleError: nothing satisfies the limits.
+    """
+    flags.check()
+    questions = ask.questions()
+    if flags.demanded:
+        return _in_pools(ask, flags, questions)
+    found, others, answered = answers(questions, exact=ask.exact)
+    if found is None:
+        plan = _only_in_pools(ask, flags, questions)
+        if plan is None:
+            from planner.planning.infeasible.diagnose import refuse
+
+            raise refuse(ask.case(), list_devices)
+        return plan
+    choice = choose((found.grid, *others), found, exact=ask.exact)
+    if flags.mode == AGGREGATED or seldom(answered[0]):
+        return recommended(choice, others=others)
+    return _either(ask, flags, choice, others, answered)
+
+
+def _either(ask: Ask, flags: PoolFlags, choice: Selection, others: Sequence[Space],
+            answered: Sequence[Question]) -> Plan:
+    """The aggregated plan, or pools where they win by more than the uncertainty."""
+    question = answered[0]
+    if question.engine == ANY_ENGINE:
+        return recommended(choice, others=others)
+    mine = [q for q in answered if q.engine == choice.exact.space.model.question.engine]
+    least = threshold(choice, question.workload.osl)
+    above = least / (1 + MARGIN) if ask.exact else least
+    asked = PoolsAsked(flags.mode, None, flags.transfer_bytes_per_s, ask.exact)
+    try:
+        found = find_pools(mine, asked, above=above, best=choice)
+    except InputError as error:
+        return with_mode(recommended(choice, others=others), f"{error.message}; {error.hint}")
+    plan = recommended(choice, others=others)
+    if found.choice is None:
+        more = found.bound / least * (1 + MARGIN) - 1
+        return with_mode(plan, f"no two pools give {MARGIN:.0%} more tokens/s a device "
+                         f"(bound {more:+.1%}); --mode disaggregated takes the best")
+    versus = compared_with(found.choice, choice)
+    if not versus.taken and not ask.exact:
+        return with_pools_beside(plan, found, versus)
+    why = f"{versus.gain:+.0%} tokens/s a device over workers that do both; by more than " \
+          f"{MARGIN:.0%} with a chance of {versus.beaten:.0%}"
+    return pooled_plan(found, mine[0], plan, choice, why)
+
+
+def _only_in_pools(ask: Ask, flags: PoolFlags, questions: Sequence[Question]) -> Plan | None:
+    """Pools where workers that do both keep no limit; None where pools do not either."""
+    if flags.mode != AUTO or seldom(questions[0]) or questions[0].engine == ANY_ENGINE:
+        return None
+    try:
+        found = find_pools(questions, PoolsAsked(
+            AUTO, None, flags.transfer_bytes_per_s, ask.exact))
+    except PlannerError:
+        return None
+    if found.choice is None:
+        return None
+    return pooled_plan(found, questions[0], None, None,
+                       "workers that do both keep the limits on no layout")
+
+
+def _in_pools(ask: Ask, flags: PoolFlags, questions: Sequence[Question]) -> Plan:
+    """The best pools, whatever workers that do both would give."""
+    first = questions[0]
+    if first.objective not in RATES:
+        raise InputError(f"pools and --objective {first.objective}: pools are planned for a rate",
+                         hint="--objective throughput or cost, or --mode aggregated")
+    if max(first.sizes) < 2:
+        raise InputError("pools of prefill and decode workers on one device",
+                         hint="--devices 2 or more, or --mode aggregated")
+    asked = PoolsAsked(DISAGGREGATED, _prefill_ways(ask, flags, questions),
+                       flags.transfer_bytes_per_s, ask.exact)
+    base, others, _ = answers(questions, exact=ask.exact)
+    choice = None if base is None else choose((base.grid, *others), base, exact=ask.exact)
+    plan = None if choice is None else recommended(choice, others=others)
+    found, first = _found(questions, asked, choice)
+    return pooled_plan(found, first, plan, choice,
+                       "asked for" if flags.mode == DISAGGREGATED else "--prefill-device is given")
+
+
+def _found(questions: Sequence[Question], asked: PoolsAsked, choice: Selection | None,
+           ) -> tuple[PoolsFound, Question]:
+    """The best pools and the question that they answer: without the default limit on TPOT where
+    none keeps it.
+
+    Raises:
+        InfeasibleError: none keeps the limits.
+    """
+    found = find_pools(questions, asked, best=choice)
+    if found.choice is None and questions[0].tpot_default:
+        questions = [replace(q, tpot_seconds=None, tpot_default=False) for q in questions]
+        found = find_pools(questions, asked, best=choice)
+    if found.choice is None:
+        raise infeasible(questions[0])
+    engine = found.choice.option.pools.shared.engine
+    return found, next(q for q in questions if q.engine == engine)
+
+
+def _prefill_ways(ask: Ask, flags: PoolFlags, decode: Sequence[Question],
+                  ) -> tuple[Question, ...] | None:
+    """The ways to serve on the prefill devices, held to the limit on loss of the others; None where
+    both pools have the same devices."""
+    if flags.prefill_device is None:
+        return None
+    device = load_device(flags.prefill_device, hardware_dir=ask.hardware_dir)
+    if device.id == decode[0].device.id:
+        return None
+    ways = replace(ask, device=device).questions()
+    limit = told_loss_limit(decode)
+    return tuple(replace(q, loss_scheme=None, loss_limit=limit) for q in ways)
+

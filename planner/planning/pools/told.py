@@ -1,0 +1,385 @@
+"""A deployment in pools as a plan: the decode workers' units, and both pools beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from planner.planning.answer.assemble import assemble
+from planner.planning.answer.recommend import rate_of
+from planner.planning.answer.recommend_text import (
+    article,
+    format_word,
+    in_ten,
+    made_text,
+    percent,
+    signed,
+    why_not,
+)
+from planner.planning.answer.told_schemes import told_schemes
+from planner.planning.plan.deployment import (
+    AggregatedPlan,
+    CacheTransfer,
+    DecodePool,
+    Deployment,
+    PoolLayout,
+    PoolUnit,
+    PrefillPool,
+)
+from planner.planning.plan.recommendation import GainRange, OtherPlan, Recommendation, Verdict
+from planner.planning.plan.record import (
+    Assumption,
+    Comparison,
+    Estimate,
+    PerformanceInfo,
+    Plan,
+    QualityInfo,
+    SolverInfo,
+)
+from planner.planning.pools.deployed import Against, PoolsFound, compared_with
+from planner.planning.pools.options import PoolChoice, PoolOption, found_of
+from planner.planning.pools.search import readers_of
+from planner.planning.pools.workers import Assigned
+from planner.planning.price.intervals import estimate, prompt_spread, step_spread
+from planner.planning.price.token_costs import usd_estimate
+from planner.planning.question.question import Question
+from planner.planning.search.best_first import Found, shown_gap
+from planner.planning.space.losses import quality, told_loss
+from planner.planning.weigh.chances import interval
+from planner.planning.weigh.choose import Selection
+from planner.planning.weigh.rule import MARGIN, SURE
+from planner.throughput.pool_rates import MOST_BUSY
+from planner.units import format_bytes, format_rate, format_seconds
+
+KEY = "mode"
+"""The assumption that says whether workers are in pools."""
+AGGREGATED_KEYS = ("prefill interruption", "queueing")
+"""Assumptions of workers that do both."""
+
+
+def pooled_plan(found: PoolsFound, asked: Question, base: Plan | None, choice: Selection | None,
+                why: str) -> Plan:
+    """The plan of the deployment that was taken. ``asked``: the question as it was put; ``base``
+    and ``choice``: the aggregated plan beside it, None where there is none; ``why`` in words."""
+    pools = found.choice
+    assert pools is not None
+    option = pools.option
+    versus = None if choice is None else compared_with(pools, choice)
+    own = assemble(_found(option, asked))
+    running, deployment = _Running(option), _deployment(found, own, base, choice, versus, why)
+    performance = _performance(pools, running, deployment)
+    rate = performance.output_tokens_per_second.value
+    return replace(
+        own, device=replace(own.device, count=_devices(option)),
+        layout=replace(own.layout, replicas=option.pools.decode_workers),
+        workload=replace(own.workload, batch=option.weighed.decode.batch),
+        performance=performance, quality=_quality(option),
+        baselines=() if base is None else base.baselines,
+        comparison=_comparison(versus), solver=_solver(found, option, rate),
+        assumptions=_assumptions(own, base, deployment, option),
+        layouts=own.layouts if base is None else base.layouts, deployment=deployment,
+        recommendation=_recommendation(found, base, choice, versus, deployment))
+
+
+def _found(option: PoolOption, asked: Question) -> Found:
+    """The decode workers' formats under the question as it was put."""
+    one = option.pools.assigned[1]
+    way, question = option.pools.decoding.pool.ways[0], one.space.model.question
+    shown = replace(question, objective=asked.objective, ttft_seconds=asked.ttft_seconds,
+                    notes=way.notes, refused=way.refused, sizes=asked.sizes,
+                    devices_given=asked.devices_given)
+    space = replace(one.space, model=one.space.model.asked(shown))
+    empty = replace(one.solution, counts=np.zeros((0, 0), dtype=np.int64))
+    return replace(found_of(one), space=space, grid=space, solution=empty)
+
+
+class _Running:
+    """The deployment at its rate: how long a prompt waits and is read, and what decodes."""
+
+    def __init__(self, option: PoolOption) -> None:
+        pools = option.pools
+        self.rate, self.osl = pools.rate, option.weighed.decode_osl
+        question = pools.decoding.pool.question
+        kinds = readers_of(pools.shared.handover, [pools.reading])
+        workers = np.array([float(pools.prefill_workers)])
+        at = np.array([[self.rate]])
+        servers = kinds.ranks[:, None] * workers[None, :]
+        self.read = float(kinds.pass_of(kinds.prompts(at, servers))[0, 0])
+        self.queue = float(kinds.seconds(at, workers)[0, 0]) - self.read
+        self.busy = self.rate / (pools.prefill_workers * float(kinds.fastest[0]))
+        self.transfer = pools.shared.handover.seconds(pools.reading.tp, pools.decoding.tp)
+        self.tpot = option.weighed.decode.tpot
+        self.ttft = self.queue + self.read + self.transfer + self.tpot \
+            + question.prompt_host.handling_seconds
+        full = pools.decode_workers * option.weighed.decode.batch / (self.osl * self.tpot)
+        self.decode_busy = min(self.rate / full, 1.0)
+
+
+def _devices(option: PoolOption) -> int:
+    pools = option.pools
+    return pools.prefill_workers * pools.reading.devices \
+        + pools.decode_workers * pools.decoding.devices
+
+
+def _deployment(found: PoolsFound, own: Plan, base: Plan | None, choice: Selection | None,
+                versus: Against | None, why: str) -> Deployment:
+    assert found.choice is not None
+    option = found.choice.option
+    pools, running = option.pools, _Running(option)
+    over, work = pools.shared.handover, own.workload
+    tokens = work.isl - int(work.isl * work.prefix_hit_rate)
+    rate = pools.rate * work.osl
+    prefill, decode = pools.assigned
+    priced = option.weighed.prefill
+    question = pools.reading.pool.question
+    return Deployment(
+        mode="disaggregated", why=why, probability=None if versus is None
+        else _digits(versus.better), gain=None if versus is None else GainRange(
+            *(_digits(x) for x in (versus.gain, versus.low, versus.high))),
+        prefill=PrefillPool(
+            question.device.id, pools.prefill_workers, pools.reading.devices,
+            _layout(prefill), len(pools.reading.group), _pool_units(prefill),
+            told_schemes(option.sides[0]), priced.fullest.total, question.usable_bytes,
+            pools.rate * tokens, running.ttft, running.queue, running.read, running.busy,
+            told_loss(prefill.space.model, priced.loss)),
+        decode=DecodePool(
+            own.device.id, pools.decode_workers, pools.decoding.devices, _layout(decode),
+            option.weighed.decode.batch, _pool_units(decode), told_schemes(option.sides[1]),
+            running.tpot, rate, running.decode_busy,
+            told_loss(decode.space.model, option.weighed.decode.loss)),
+        kv=pools.shared.kv,
+        transfer=CacheTransfer(over.bytes(pools.decoding.tp), running.transfer,
+                               over.link.bytes_per_second, over.link.name, over.link.basis),
+        aggregated=_aggregated(base, choice), limit=_limit(option, running),
+        bound=max(found.bound * pools.rate / pools.value * work.osl, rate), proved=found.proved)
+
+
+def _digits(value: float) -> float:
+    return float(f"{value:.4g}") + 0.0
+
+
+def _layout(one: Assigned) -> PoolLayout:
+    la = one.space.layout(one.candidate)
+    return PoolLayout(la.tp, la.dp, la.pp, la.ep)
+
+
+def _pool_units(one: Assigned) -> tuple[PoolUnit, ...]:
+    """What is decided, by kind and scheme."""
+    model, found = one.space.model, dict[tuple[str, str, str | None], list[int]]()
+    for segment in one.segments:
+        unit = model.units[segment.unit]
+        if segment.choice >= 0:
+            key = unit.kind, model.choices[segment.choice], unit.part or None
+            found.setdefault(key, []).extend(segment.layers)
+    return tuple(PoolUnit(kind, tuple(sorted(layers)), scheme, part)
+                 for (kind, scheme, part), layers in found.items())
+
+
+def _aggregated(base: Plan | None, choice: Selection | None) -> AggregatedPlan | None:
+    if base is None or choice is None:
+        return None
+    perf, la, rival = base.performance, base.layout, choice.option.rival
+    return AggregatedPlan(
+        rival.name, told_schemes(rival), rival.kv, PoolLayout(la.tp, la.dp, la.pp, la.ep),
+        la.replicas, base.device.count, base.workload.batch, perf.output_tokens_per_second.value,
+        perf.output_tokens_per_second_per_device.value, perf.tpot_seconds.value,
+        perf.ttft_seconds.value)
+
+
+def _limit(option: PoolOption, running: _Running) -> str:
+    """The pool that sets the rate."""
+    pools = option.pools
+    over = pools.shared.handover
+    sent = pools.prefill_workers * over.rate(pools.reading.tp, pools.reading.ranks)
+    taken = pools.decode_workers * over.rate(pools.decoding.tp, pools.decoding.ranks)
+    if pools.rate >= min(sent, taken) * (1 - 1e-6):
+        return "transfer"
+    return "decode" if running.decode_busy > 1 - 1e-6 and running.busy < MOST_BUSY * (1 - 1e-6) \
+        else "prefill"
+
+
+def _performance(pools: PoolChoice, running: _Running, deployment: Deployment) -> PerformanceInfo:
+    option = pools.option
+    model = option.pools.assigned[1].space.model
+    step = step_spread(model, option.weighed.decode, pooled=True)
+    prompt = prompt_spread(option.weighed.prefill_space.model, option.weighed.prefill, pooled=True)
+    rate, devices = deployment.decode.output_tokens_per_second, _devices(option)
+    paid = option.pools.rate / option.pools.value
+    low, high = interval(paid / pools.drawn[pools.taken])
+    whole = Estimate(rate, min(low, rate), max(high, rate), step.basis)
+    question = model.question
+    usd = None
+    other = option.pools.reading.pool.question.price_per_hour
+    if question.price_per_hour is not None and other is not None:
+        mean = (option.pools.prefill_workers * option.pools.reading.devices * other
+                + option.pools.decode_workers * option.pools.decoding.devices
+                * question.price_per_hour) / devices
+        usd = usd_estimate(mean, devices, 1 / rate, 1, factor=whole.value / whole.low,
+                           basis=step.basis)
+    return PerformanceInfo(
+        estimate(running.ttft, prompt), estimate(running.tpot, step), whole,
+        Estimate(rate / devices, whole.low / devices, whole.high / devices, step.basis), usd, None,
+        interruption_seconds=0.0)
+
+
+def _quality(option: PoolOption) -> QualityInfo:
+    """The loss of the pool that loses more."""
+    sides = ((option.weighed.decode, option.pools.assigned[1].space.model),
+             (option.weighed.prefill, option.weighed.prefill_space.model))
+    priced, model = max(sides, key=lambda one: one[0].loss)
+    return quality(model, priced.loss, 0.0)
+
+
+def _comparison(versus: Against | None) -> Comparison:
+    if versus is None:
+        return Comparison("", 0.0, "no aggregated plan keeps the limits")
+    return Comparison("aggregated", _digits(versus.gain), f"{signed(versus.gain)} tokens/s a "
+                      f"device over workers that do both ({in_ten(versus.better)})")
+
+
+def _solver(found: PoolsFound, option: PoolOption, rate: float) -> SolverInfo:
+    assert found.choice is not None
+    best = found.choice.options[found.choice.optimum].pools.value
+    gap = shown_gap(max(found.bound / best - 1, 0.0))
+    value = 1 / (best * option.weighed.decode_osl)
+    return SolverInfo("optimal", gap, value * (1 - gap), found.candidates, found.proved)
+
+
+def _assumptions(own: Plan, base: Plan | None, pools: Deployment, option: PoolOption,
+                 ) -> tuple[Assumption, ...]:
+    """What was taken for granted: the question's own, and what is of pools."""
+    limits = () if base is None else tuple(a for a in base.assumptions if a.key == "max-loss")
+    kept = tuple(a for a in own.assumptions if a.key not in AGGREGATED_KEYS)
+    over = pools.transfer
+    more = [
+        Assumption(KEY, "disaggregated", pools.why),
+        Assumption("prefill pool", f"busy at most {MOST_BUSY:.0%} of its highest rate",
+                   "queues grow without bound beyond; the share that aiconfigurator 0.12 plans "
+                   "for; prompts come as a stream, wait as in M/D/c and share passes"),
+        Assumption("cache transfer", f"{format_bytes(over.bytes)} a prompt in "
+                   f"{format_seconds(over.seconds)}, at {over.bytes_per_second / 1e9:.3g} GB/s a "
+                   "device", f"{over.link}: {over.basis}; after the pass, all of a prompt"),
+        Assumption("pools", "workers of a pool are alike, without pipeline stages",
+                   "uniform caches; no prompt interrupts a decode step")]
+    if option.two and own.engine.name == "vllm":
+        more.append(Assumption(
+            "two checkpoints", '"enforce_handshake_compat": false in kv_connector_extra_config',
+            "vLLM compares model paths, data types and kernels of the workers; the cache is alike"))
+    return (*kept, *limits, *more)
+
+
+def pool_schemes(schemes: Sequence[str]) -> str:
+    """Schemes of a pool in words."""
+    return " and ".join(schemes)
+
+
+def worker_words(count: int, layout: PoolLayout) -> str:
+    """``2 × tp8 ep8``."""
+    shape = " ".join(f"{name}{value}" for name, value in (
+        ("tp", layout.tp), ("dp", layout.dp), ("ep", layout.ep)) if value > 1)
+    return f"{count} × {shape or 'one device'}"
+
+
+def _verdict(option: PoolOption) -> Verdict:
+    formats = option.simple.formats
+    schemes = {s for side in option.sides for s in told_schemes(side)}
+    return "as-released" if formats == 0 else "uniform" if len(schemes) == 1 else "mix"
+
+
+def _recommendation(found: PoolsFound, base: Plan | None, choice: Selection | None,
+                    versus: Against | None, pools: Deployment) -> Recommendation:
+    assert found.choice is not None
+    option = found.choice.option
+    new = option.simple.new_weights
+    others = [_other(found.choice, i) for i in range(len(found.choice.options))
+              if i != found.choice.taken]
+    if base is not None and choice is not None and versus is not None:
+        others.insert(0, _other_aggregated(choice, versus))
+    checkpoint = " + ".join(dict.fromkeys(w.checkpoint for w in option.weights if w.checkpoint))
+    return Recommendation(
+        verdict=_verdict(option),
+        formats=len({s for side in option.sides for s in side.schemes}) if option.two
+        else option.simple.formats, needs_new_weights=new, checkpoint=checkpoint,
+        text=_text(option, pools, versus, base), gain=pools.gain, probability=pools.probability,
+        alternatives=tuple(others),
+        lossier=None if base is None or base.recommendation is None
+        else base.recommendation.lossier, measure_next=())
+
+
+def _text(option: PoolOption, pools: Deployment, versus: Against | None, base: Plan | None) -> str:
+    """The verdict in a sentence."""
+    parts = []
+    for pool, weights, word in ((pools.prefill, option.weights[0], "prefill"),
+                                (pools.decode, option.weights[1], "decode")):
+        made = made_text(False, weights.checkpoint, weights.command)
+        workers = worker_words(pool.workers, pool.layout)
+        parts.append(f"{workers} for {word} in {pool_schemes(pool.schemes)}{made}")
+    rate = format_rate(pools.decode.output_tokens_per_second)
+    cache = article(format_word(pools.kv))
+    lead = f"Serve in two pools: {parts[0]}, {parts[1]}, with {cache} cache: {rate} tokens/s"
+    if option.simple.new_weights:
+        lead += " (new weights)"
+    if versus is None:
+        return f"{lead}. No aggregated plan keeps the limits." if base is None else f"{lead}."
+    more = "more" if versus.gain >= 0 else "fewer"
+    return (f"{lead}, {percent(versus.gain)} {more} a device than workers that do both "
+            f"({in_ten(versus.better)} that it is faster).")
+
+
+def _other(choice: PoolChoice, i: int) -> OtherPlan:
+    one, taken = choice.options[i], choice.option
+    schemes = tuple(dict.fromkeys(s for side in one.sides for s in told_schemes(side)))
+    gain = one.pools.value / taken.pools.value - 1
+    needs = ["needs new weights"] if one.simple.new_weights and not taken.simple.new_weights else []
+    if one.two and not taken.two:
+        needs.append("has two precisions")
+    chance = float(choice.better[i, choice.taken])
+    return OtherPlan(
+        f"pools: {one.name}", schemes, one.simple.formats % 100, one.pools.shared.kv,
+        one.simple.new_weights, one.pools.rate * one.weighed.decode_osl, one.weighed.decode.tpot,
+        told_loss(one.pools.assigned[1].space.model, one.loss), _digits(chance),
+        why_not("throughput", gain=gain, chance=chance,
+                simpler=one.simple.order < taken.simple.order, exact=False, needs=needs),
+        _devices(one))
+
+
+def _other_aggregated(choice: Selection, versus: Against) -> OtherPlan:
+    one = choice.option
+    gain = 1 / (1 + versus.gain) - 1
+    ranks = one.priced.layout.ranks
+    return OtherPlan(
+        f"aggregated: {one.rival.name}", told_schemes(one.rival), one.rival.formats, one.rival.kv,
+        one.simple.new_weights, rate_of(one), one.priced.tpot,
+        told_loss(one.space.model, one.priced.loss), _digits(1 - versus.better),
+        why_not("throughput", gain=gain, chance=1 - versus.better, simpler=True, exact=False,
+                needs=[]), one.space.model.question.replicas(ranks) * ranks)
+
+
+def with_pools_beside(plan: Plan, found: PoolsFound, versus: Against) -> Plan:
+    """The aggregated plan, with the pools that were not taken among the others."""
+    assert found.choice is not None
+    option = found.choice.option
+    schemes = tuple(dict.fromkeys(s for side in option.sides for s in told_schemes(side)))
+    other = OtherPlan(
+        f"two pools: {option.name}", schemes, option.simple.formats % 100, option.pools.shared.kv,
+        option.simple.new_weights, option.pools.rate * option.weighed.decode_osl,
+        option.weighed.decode.tpot, told_loss(option.pools.assigned[1].space.model, option.loss),
+        _digits(versus.better), why_not("throughput", gain=versus.gain, chance=versus.better,
+                                        simpler=False, exact=False, needs=["needs two pools"]),
+        _devices(option))
+    why = f"two pools give {signed(versus.gain)} tokens/s a device on paper, more than " \
+          f"{MARGIN:.0%} with a chance of {versus.beaten:.0%} ({SURE:.0%} are asked for); " \
+          "--mode disaggregated takes them"
+    plan = with_mode(plan, why)
+    if plan.recommendation is None:
+        return plan
+    told = plan.recommendation
+    return replace(plan, recommendation=replace(told, alternatives=(*told.alternatives, other)))
+
+
+def with_mode(plan: Plan, why: str) -> Plan:
+    """``plan`` with the reason why its workers do both."""
+    return replace(plan, assumptions=(*plan.assumptions, Assumption(KEY, "aggregated", why)))
+
