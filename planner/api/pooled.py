@@ -27,7 +27,8 @@ from planner.planning.pools.deployed import (
     threshold,
 )
 from planner.planning.pools.handover import FLAG
-from planner.planning.pools.told import pooled_plan, with_mode, with_pools_beside
+from planner.planning.pools.recommended import with_mode, with_pools_beside
+from planner.planning.pools.told import pooled_plan
 from planner.planning.question.question import RATES, Question
 from planner.planning.search.default_limit import answers
 from planner.planning.space.candidates import Space
@@ -124,7 +125,7 @@ def _either(ask: Ask, flags: PoolFlags, choice: Selection, others: Sequence[Spac
 
 
 def _only_in_pools(ask: Ask, flags: PoolFlags, questions: Sequence[Question]) -> Plan | None:
-    """Pools where workers that do both keep no limit; None where pools do not either."""
+    """TwoPools where workers that do both keep no limit; None where pools do not either."""
     if flags.mode != AUTO or seldom(questions[0]) or questions[0].engine == ANY_ENGINE:
         return None
     try:

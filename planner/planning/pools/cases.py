@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from planner.errors import InputError, UnsupportedError
+from planner.placement.cache_entries import cache_units, stores
 from planner.placement.layout import divisors, powers_of_two
 from planner.planning.engines.pooled import handed_over, pool_refusal
 from planner.planning.pools.candidates import (
@@ -134,7 +135,8 @@ def _of_engine(engine: str, prefill: Sequence[Question], decode: Sequence[Questi
                ) -> list[PoolSpaces]:
     """The spaces of one engine by cache layout, those that both pools keep."""
     names = [kv for kv in dict.fromkeys(kv for q in decode for kv in q.kv)
-             if any(kv in q.kv for q in prefill) and _handed(decode[0], prefill[0], kv)]
+             if any(kv in q.kv for q in prefill) and _handed(decode[0], prefill[0], kv)
+             and all(stores(unit, kv) for unit in cache_units(decode[0].spec))]
     readers = _spaces(prefill, names, reads=True)
     decoders = _spaces(decode, names, reads=False)
     found = []

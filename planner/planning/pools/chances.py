@@ -13,7 +13,7 @@ from math import fsum
 import numpy as np
 from numpy.typing import NDArray
 
-from planner.planning.pools.search import Pools
+from planner.planning.pools.search import TwoPools
 from planner.planning.price.intervals import common_of, layout_code
 from planner.planning.price.price import Priced, price
 from planner.planning.space.candidates import Space
@@ -39,7 +39,7 @@ class WeighedPools:
     """The prices of a deployment's two kinds of workers, and what each errs by: as if it alone set
     the rate."""
 
-    pools: Pools
+    pools: TwoPools
     prefill_space: Space
     prefill: Priced
     decode: Priced
@@ -47,7 +47,7 @@ class WeighedPools:
     decode_osl: int
 
 
-def weighed_pools(pools: Pools, told: Pools, osl: int) -> WeighedPools:
+def weighed_pools(pools: TwoPools, told: TwoPools, osl: int) -> WeighedPools:
     """Both pools as the draws see them; values are paid devices × seconds a token. ``told`` has the
     batch at which the decode workers run, ``pools`` the largest that they may have: where steps are
     slower, batches grow before the rate falls."""

@@ -10,7 +10,7 @@ from planner.errors import InfeasibleError, UnsupportedError
 from planner.planning.pools.cases import PoolSpaces, pool_spaces, shared_caches
 from planner.planning.pools.handover import link_between
 from planner.planning.pools.options import PoolChoice, choose_pools
-from planner.planning.pools.search import Demand, Pools, PoolSearch, Purse
+from planner.planning.pools.search import Demand, TwoPools, PoolSearch, Purse
 from planner.planning.question.question import RATES, Question
 from planner.planning.search.formulate import loss_limit
 from planner.planning.weigh.chances import beats, gains, interval
@@ -93,7 +93,7 @@ def find_pools(decode: Sequence[Question], asked: PoolsAsked, *, above: float = 
             f"{'; '.join(against.values())}", hint="--mode aggregated, another engine, or --engine "
             "any: theory, without an engine's rules")
     first = decode[0]
-    purse, demand = _purse(decode, prefill), _demand(first)
+    purse, demand = purse_of(decode, prefill), demand_of(first)
     search = PoolSearch([one.shared() for one in spaces], purse, demand, above=above)
     pools = search.run()
     choice = None if pools is None else _chosen(spaces, pools, purse, demand, asked, best)
@@ -101,14 +101,14 @@ def find_pools(decode: Sequence[Question], asked: PoolsAsked, *, above: float = 
                       search.bound <= search.value * (1 + 1e-6))
 
 
-def _chosen(spaces: Sequence[PoolSpaces], pools: Pools, purse: Purse, demand: Demand,
+def _chosen(spaces: Sequence[PoolSpaces], pools: TwoPools, purse: Purse, demand: Demand,
             asked: PoolsAsked, best: Selection | None) -> PoolChoice:
     model = pools.decoding.pool.space.model
     allowed = loss_limit(model) if best is None else allowed_loss(best.exact)
     return choose_pools(spaces, pools, purse, demand, allowed=allowed, exact=asked.exact)
 
 
-def _purse(decode: Sequence[Question], prefill: Sequence[Question]) -> Purse:
+def purse_of(decode: Sequence[Question], prefill: Sequence[Question]) -> Purse:
     """Devices in all; under cost, those of the prefill pool at their price."""
     first, other = decode[0], prefill[0]
     devices = max(first.sizes)
@@ -121,7 +121,8 @@ def _purse(decode: Sequence[Question], prefill: Sequence[Question]) -> Purse:
     return Purse(devices, first.devices_given and price == 1.0, price)
 
 
-def _demand(question: Question) -> Demand:
+def demand_of(question: Question) -> Demand:
+    """What requests ask of pools."""
     limit = question.ttft_seconds
     return Demand(question.workload.osl, np.inf if limit is None else limit,
                   question.prompt_host.handling_seconds)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cache
 
 from planner.errors import InputError
 from planner.hardware.profile import DeviceProfile, Quantity
@@ -45,7 +44,6 @@ class Handover:
         return self.sizes[tp] * tp
 
 
-@cache
 def _rank_bytes(spec: ModelSpec, kv: str, tp: int, isl: int, indexer_fp8: bool) -> int:
     units = cache_units(spec)
     return sum(len(unit.layers) * slot_layer_bytes(unit, kv, tp, isl) for unit in units) + sum(

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from planner.planning.pools.candidates import decoding_at
 from planner.planning.pools.cases import PoolSpaces
 from planner.planning.pools.chances import WeighedPools, drawn, weighed_pools
-from planner.planning.pools.search import Demand, Pools, PoolSearch, Purse, Shared
-from planner.planning.pools.workers import Assigned, Decoding
+from planner.planning.pools.search import Demand, TwoPools, PoolSearch, Purse, Shared
+from planner.planning.pools.workers import Assigned, DecodingWorkers
 from planner.planning.price.price import price
 from planner.planning.question.named import RELEASED
 from planner.planning.question.policies import stands_for
@@ -48,7 +48,7 @@ class PoolOption:
     simple: Simplicity
 
     @property
-    def pools(self) -> Pools:
+    def pools(self) -> TwoPools:
         return self.weighed.pools
 
     @property
@@ -73,7 +73,7 @@ class PoolChoice:
         return self.options[self.taken]
 
 
-def choose_pools(spaces: Sequence[PoolSpaces], best: Pools, purse: Purse, demand: Demand, *,
+def choose_pools(spaces: Sequence[PoolSpaces], best: TwoPools, purse: Purse, demand: Demand, *,
                  allowed: float | None, exact: bool) -> PoolChoice:
     """The deployment to take beside ``best``, the optimum; ``allowed`` is what losses may sum to
     where they cannot be told apart from their limit; ``exact``: the optimum itself."""
@@ -89,8 +89,8 @@ def choose_pools(spaces: Sequence[PoolSpaces], best: Pools, purse: Purse, demand
     return PoolChoice(options, taken, optimum, draws, better("throughput", draws))
 
 
-def _simpler(spaces: Sequence[PoolSpaces], best: Pools, purse: Purse, demand: Demand,
-             allowed: float | None) -> Iterator[tuple[str, Pools]]:
+def _simpler(spaces: Sequence[PoolSpaces], best: TwoPools, purse: Purse, demand: Demand,
+             allowed: float | None) -> Iterator[tuple[str, TwoPools]]:
     """Simpler deployments on the engine of ``best``, each on its own best layouts and batches."""
     mine = [one.within(allowed) for one in spaces if one.engine == best.shared.engine]
     names = [RELEASED, *dict.fromkeys(s for one in mine for pool in one.prefill
@@ -123,7 +123,7 @@ def _joined(cases: Sequence[Shared]) -> Shared:
                    decoders=[one for case in cases for one in case.decoders])
 
 
-def _differ(pools: Pools) -> bool:
+def _differ(pools: TwoPools) -> bool:
     """Whether the pools have modules in different formats."""
     prefill, decode = (_modules(one) for one in pools.assigned)
     return prefill != decode
@@ -135,7 +135,7 @@ def _modules(one: Assigned) -> dict[tuple[str, int], str]:
             if key[0] not in caches}
 
 
-def _option(name: str, pools: Pools, osl: int) -> PoolOption:
+def _option(name: str, pools: TwoPools, osl: int) -> PoolOption:
     told = with_least_batch(pools, osl)
     sides = tuple(rival_of(name, "pools", found_of(one)) for one in told.assigned)
     weights = tuple(ready(side.found) if side.formats else ReadyWeights() for side in sides)
@@ -170,7 +170,7 @@ def found_of(one: Assigned) -> Found:
                  one.space)
 
 
-def with_least_batch(pools: Pools, osl: int) -> Pools:
+def with_least_batch(pools: TwoPools, osl: int) -> TwoPools:
     """``pools`` whose decode workers have the fewest sequences that keep the rate: where another
     pool sets it, their batches are not full."""
     worker = pools.decoding
@@ -184,7 +184,7 @@ def with_least_batch(pools: Pools, osl: int) -> Pools:
         middle = (low + high) // 2
         here = decoding_at(space, [(layout, middle)], [middle])
         seconds = price(here, 0, worker.found.segments).tpot
-        one = Decoding(replace(worker.pool, space=here), 0, seconds, replace(
+        one = DecodingWorkers(replace(worker.pool, space=here), 0, seconds, replace(
             worker.found, space=here, candidate=0))
         if one.rate(osl) >= need:
             high, best = middle, one

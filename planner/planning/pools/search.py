@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from planner.planning.pools.handover import Handover
-from planner.planning.pools.workers import Assigned, Decoding, Reading
+from planner.planning.pools.workers import Assigned, DecodingWorkers, ReadingWorkers
 from planner.records import cached_record, record
 from planner.throughput.pool_rates import Readers
 
@@ -67,18 +67,18 @@ class Shared:
     engine: str
     kv: str
     handover: Handover
-    readers: list[Reading]
-    decoders: list[Decoding]
+    readers: list[ReadingWorkers]
+    decoders: list[DecodingWorkers]
 
 
 @cached_record
-class Pools:
+class TwoPools:
     """A deployment: workers of each pool with their formats, and requests/s. ``value`` is rate ÷
     devices that are paid. ``batch``: sequences of a decode rank."""
 
     shared: Shared
-    reading: Reading
-    decoding: Decoding
+    reading: ReadingWorkers
+    decoding: DecodingWorkers
     prefill_workers: int
     decode_workers: int
     rate: float
@@ -104,7 +104,7 @@ class _Hoped:
     rate: float
     prefill: int
     decode: int
-    reading: Reading | None
+    reading: ReadingWorkers | None
 
 
 class PoolSearch:
@@ -113,17 +113,17 @@ class PoolSearch:
     def __init__(self, cases: Sequence[Shared], purse: Purse, demand: Demand, *,
                  above: float = 0.0) -> None:
         self.cases, self.purse, self.demand = cases, purse, demand
-        self.best: Pools | None = None
+        self.best: TwoPools | None = None
         self.value = self.bound = above
         self.sharper = self.candidates = 0
-        self._known: dict[tuple[int, ...], tuple[list[Reading], Readers]] = {}
+        self._known: dict[tuple[int, ...], tuple[list[ReadingWorkers], Readers]] = {}
 
     @property
     def enough(self) -> float:
         """What is hoped for must exceed this."""
         return self.value * (1 + (SAME if self.sharper < PATIENCE else NEAR))
 
-    def run(self) -> Pools | None:
+    def run(self) -> TwoPools | None:
         """The best pools, None where none exceeds what is known; ``bound`` holds for all."""
         self.candidates = sum(len(c.readers) * len(c.decoders) for c in self.cases)
         hoped = sorted(self._hopes(), key=lambda one: -one[0])
@@ -175,11 +175,11 @@ class PoolSearch:
             else:
                 assert own.reading is not None
                 self.value = own.value
-                self.best = Pools(case, own.reading, worker, own.prefill, own.decode, own.rate,
+                self.best = TwoPools(case, own.reading, worker, own.prefill, own.decode, own.rate,
                                   own.value)
                 done.add(id(worker))
 
-    def _hope(self, case: Shared, prefill: int, worker: Decoding, others: Sequence[Decoding],
+    def _hope(self, case: Shared, prefill: int, worker: DecodingWorkers, others: Sequence[DecodingWorkers],
               ) -> _Hoped:
         """The most of one decode worker beside prefill workers of ``prefill`` devices, where TTFT
         counts the shortest transfer and step of ``others``."""
@@ -195,7 +195,7 @@ class PoolSearch:
         value, rate, n, m = found
         return _Hoped(value, rate, n, m, readers[int(who[n - 1])] if n else None)
 
-    def _left(self, case: Shared, readers: Sequence[Reading], others: Sequence[Decoding]) -> Array:
+    def _left(self, case: Shared, readers: Sequence[ReadingWorkers], others: Sequence[DecodingWorkers]) -> Array:
         """Seconds that a prompt may wait and be read, by prefill worker."""
         limit = self.demand.first_token_seconds - self.demand.handling_seconds
         if limit == np.inf:
@@ -206,7 +206,7 @@ class PoolSearch:
         return np.array([limit - min(case.handover.seconds(one.tp, tp) + step
                                      for tp, step in steps.items()) for one in readers])
 
-    def _arrays(self, case: Shared, readers: Sequence[Reading]) -> Readers:
+    def _arrays(self, case: Shared, readers: Sequence[ReadingWorkers]) -> Readers:
         key = tuple(map(id, readers))
         if key not in self._known:
             self._known[key] = list(readers), readers_of(case.handover, readers)
@@ -219,11 +219,11 @@ class _RateOf:
     def __init__(self, case: Shared, osl: int) -> None:
         self.handover, self.osl = case.handover, osl
 
-    def __call__(self, worker: Decoding) -> float:
+    def __call__(self, worker: DecodingWorkers) -> float:
         return min(worker.rate(self.osl), self.handover.rate(worker.tp, worker.ranks))
 
 
-def readers_of(over: Handover, readers: Sequence[Reading]) -> Readers:
+def readers_of(over: Handover, readers: Sequence[ReadingWorkers]) -> Readers:
     """Kinds of prefill workers as arrays."""
     return Readers(np.array([float(one.ranks) for one in readers]),
                    np.stack([one.group for one in readers]),

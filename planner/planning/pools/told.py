@@ -2,22 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from planner.planning.answer.assemble import assemble
-from planner.planning.answer.recommend import rate_of
-from planner.planning.answer.recommend_text import (
-    article,
-    format_word,
-    in_ten,
-    made_text,
-    percent,
-    signed,
-    why_not,
-)
+from planner.planning.answer.recommend_text import in_ten, signed
 from planner.planning.answer.told_schemes import told_schemes
 from planner.planning.plan.deployment import (
     AggregatedPlan,
@@ -28,7 +18,7 @@ from planner.planning.plan.deployment import (
     PoolUnit,
     PrefillPool,
 )
-from planner.planning.plan.recommendation import GainRange, OtherPlan, Recommendation, Verdict
+from planner.planning.plan.recommendation import GainRange
 from planner.planning.plan.record import (
     Assumption,
     Comparison,
@@ -40,6 +30,12 @@ from planner.planning.plan.record import (
 )
 from planner.planning.pools.deployed import Against, PoolsFound, compared_with
 from planner.planning.pools.options import PoolChoice, PoolOption, found_of
+from planner.planning.pools.recommended import (
+    KEY,
+    devices_of,
+    digits,
+    pooled_recommendation,
+)
 from planner.planning.pools.search import readers_of
 from planner.planning.pools.workers import Assigned
 from planner.planning.price.intervals import estimate, prompt_spread, step_spread
@@ -49,12 +45,9 @@ from planner.planning.search.best_first import Found, shown_gap
 from planner.planning.space.losses import quality, told_loss
 from planner.planning.weigh.chances import interval
 from planner.planning.weigh.choose import Selection
-from planner.planning.weigh.rule import MARGIN, SURE
 from planner.throughput.pool_rates import MOST_BUSY
-from planner.units import format_bytes, format_rate, format_seconds
+from planner.units import format_bytes, format_seconds
 
-KEY = "mode"
-"""The assumption that says whether workers are in pools."""
 AGGREGATED_KEYS = ("prefill interruption", "queueing")
 """Assumptions of workers that do both."""
 
@@ -72,7 +65,7 @@ def pooled_plan(found: PoolsFound, asked: Question, base: Plan | None, choice: S
     performance = _performance(pools, running, deployment)
     rate = performance.output_tokens_per_second.value
     return replace(
-        own, device=replace(own.device, count=_devices(option)),
+        own, device=replace(own.device, count=devices_of(option)),
         layout=replace(own.layout, replicas=option.pools.decode_workers),
         workload=replace(own.workload, batch=option.weighed.decode.batch),
         performance=performance, quality=_quality(option),
@@ -80,7 +73,7 @@ def pooled_plan(found: PoolsFound, asked: Question, base: Plan | None, choice: S
         comparison=_comparison(versus), solver=_solver(found, option, rate),
         assumptions=_assumptions(own, base, deployment, option),
         layouts=own.layouts if base is None else base.layouts, deployment=deployment,
-        recommendation=_recommendation(found, base, choice, versus, deployment))
+        recommendation=pooled_recommendation(found, base, choice, versus, deployment))
 
 
 def _found(option: PoolOption, asked: Question) -> Found:
@@ -117,12 +110,6 @@ class _Running:
         self.decode_busy = min(self.rate / full, 1.0)
 
 
-def _devices(option: PoolOption) -> int:
-    pools = option.pools
-    return pools.prefill_workers * pools.reading.devices \
-        + pools.decode_workers * pools.decoding.devices
-
-
 def _deployment(found: PoolsFound, own: Plan, base: Plan | None, choice: Selection | None,
                 versus: Against | None, why: str) -> Deployment:
     assert found.choice is not None
@@ -136,8 +123,8 @@ def _deployment(found: PoolsFound, own: Plan, base: Plan | None, choice: Selecti
     question = pools.reading.pool.question
     return Deployment(
         mode="disaggregated", why=why, probability=None if versus is None
-        else _digits(versus.better), gain=None if versus is None else GainRange(
-            *(_digits(x) for x in (versus.gain, versus.low, versus.high))),
+        else digits(versus.better), gain=None if versus is None else GainRange(
+            *(digits(x) for x in (versus.gain, versus.low, versus.high))),
         prefill=PrefillPool(
             question.device.id, pools.prefill_workers, pools.reading.devices,
             _layout(prefill), len(pools.reading.group), _pool_units(prefill),
@@ -154,10 +141,6 @@ def _deployment(found: PoolsFound, own: Plan, base: Plan | None, choice: Selecti
                                over.link.bytes_per_second, over.link.name, over.link.basis),
         aggregated=_aggregated(base, choice), limit=_limit(option, running),
         bound=max(found.bound * pools.rate / pools.value * work.osl, rate), proved=found.proved)
-
-
-def _digits(value: float) -> float:
-    return float(f"{value:.4g}") + 0.0
 
 
 def _layout(one: Assigned) -> PoolLayout:
@@ -205,7 +188,7 @@ def _performance(pools: PoolChoice, running: _Running, deployment: Deployment) -
     model = option.pools.assigned[1].space.model
     step = step_spread(model, option.weighed.decode, pooled=True)
     prompt = prompt_spread(option.weighed.prefill_space.model, option.weighed.prefill, pooled=True)
-    rate, devices = deployment.decode.output_tokens_per_second, _devices(option)
+    rate, devices = deployment.decode.output_tokens_per_second, devices_of(option)
     paid = option.pools.rate / option.pools.value
     low, high = interval(paid / pools.drawn[pools.taken])
     whole = Estimate(rate, min(low, rate), max(high, rate), step.basis)
@@ -235,7 +218,7 @@ def _quality(option: PoolOption) -> QualityInfo:
 def _comparison(versus: Against | None) -> Comparison:
     if versus is None:
         return Comparison("", 0.0, "no aggregated plan keeps the limits")
-    return Comparison("aggregated", _digits(versus.gain), f"{signed(versus.gain)} tokens/s a "
+    return Comparison("aggregated", digits(versus.gain), f"{signed(versus.gain)} tokens/s a "
                       f"device over workers that do both ({in_ten(versus.better)})")
 
 
@@ -268,118 +251,3 @@ def _assumptions(own: Plan, base: Plan | None, pools: Deployment, option: PoolOp
             "two checkpoints", '"enforce_handshake_compat": false in kv_connector_extra_config',
             "vLLM compares model paths, data types and kernels of the workers; the cache is alike"))
     return (*kept, *limits, *more)
-
-
-def pool_schemes(schemes: Sequence[str]) -> str:
-    """Schemes of a pool in words."""
-    return " and ".join(schemes)
-
-
-def worker_words(count: int, layout: PoolLayout) -> str:
-    """``2 × tp8 ep8``."""
-    shape = " ".join(f"{name}{value}" for name, value in (
-        ("tp", layout.tp), ("dp", layout.dp), ("ep", layout.ep)) if value > 1)
-    return f"{count} × {shape or 'one device'}"
-
-
-def _verdict(option: PoolOption) -> Verdict:
-    formats = option.simple.formats
-    schemes = {s for side in option.sides for s in told_schemes(side)}
-    return "as-released" if formats == 0 else "uniform" if len(schemes) == 1 else "mix"
-
-
-def _recommendation(found: PoolsFound, base: Plan | None, choice: Selection | None,
-                    versus: Against | None, pools: Deployment) -> Recommendation:
-    assert found.choice is not None
-    option = found.choice.option
-    new = option.simple.new_weights
-    others = [_other(found.choice, i) for i in range(len(found.choice.options))
-              if i != found.choice.taken]
-    if base is not None and choice is not None and versus is not None:
-        others.insert(0, _other_aggregated(choice, versus))
-    checkpoint = " + ".join(dict.fromkeys(w.checkpoint for w in option.weights if w.checkpoint))
-    return Recommendation(
-        verdict=_verdict(option),
-        formats=len({s for side in option.sides for s in side.schemes}) if option.two
-        else option.simple.formats, needs_new_weights=new, checkpoint=checkpoint,
-        text=_text(option, pools, versus, base), gain=pools.gain, probability=pools.probability,
-        alternatives=tuple(others),
-        lossier=None if base is None or base.recommendation is None
-        else base.recommendation.lossier, measure_next=())
-
-
-def _text(option: PoolOption, pools: Deployment, versus: Against | None, base: Plan | None) -> str:
-    """The verdict in a sentence."""
-    parts = []
-    for pool, weights, word in ((pools.prefill, option.weights[0], "prefill"),
-                                (pools.decode, option.weights[1], "decode")):
-        made = made_text(False, weights.checkpoint, weights.command)
-        workers = worker_words(pool.workers, pool.layout)
-        parts.append(f"{workers} for {word} in {pool_schemes(pool.schemes)}{made}")
-    rate = format_rate(pools.decode.output_tokens_per_second)
-    cache = article(format_word(pools.kv))
-    lead = f"Serve in two pools: {parts[0]}, {parts[1]}, with {cache} cache: {rate} tokens/s"
-    if option.simple.new_weights:
-        lead += " (new weights)"
-    if versus is None:
-        return f"{lead}. No aggregated plan keeps the limits." if base is None else f"{lead}."
-    more = "more" if versus.gain >= 0 else "fewer"
-    return (f"{lead}, {percent(versus.gain)} {more} a device than workers that do both "
-            f"({in_ten(versus.better)} that it is faster).")
-
-
-def _other(choice: PoolChoice, i: int) -> OtherPlan:
-    one, taken = choice.options[i], choice.option
-    schemes = tuple(dict.fromkeys(s for side in one.sides for s in told_schemes(side)))
-    gain = one.pools.value / taken.pools.value - 1
-    needs = ["needs new weights"] if one.simple.new_weights and not taken.simple.new_weights else []
-    if one.two and not taken.two:
-        needs.append("has two precisions")
-    chance = float(choice.better[i, choice.taken])
-    return OtherPlan(
-        f"pools: {one.name}", schemes, one.simple.formats % 100, one.pools.shared.kv,
-        one.simple.new_weights, one.pools.rate * one.weighed.decode_osl, one.weighed.decode.tpot,
-        told_loss(one.pools.assigned[1].space.model, one.loss), _digits(chance),
-        why_not("throughput", gain=gain, chance=chance,
-                simpler=one.simple.order < taken.simple.order, exact=False, needs=needs),
-        _devices(one))
-
-
-def _other_aggregated(choice: Selection, versus: Against) -> OtherPlan:
-    one = choice.option
-    gain = 1 / (1 + versus.gain) - 1
-    ranks = one.priced.layout.ranks
-    return OtherPlan(
-        f"aggregated: {one.rival.name}", told_schemes(one.rival), one.rival.formats, one.rival.kv,
-        one.simple.new_weights, rate_of(one), one.priced.tpot,
-        told_loss(one.space.model, one.priced.loss), _digits(1 - versus.better),
-        why_not("throughput", gain=gain, chance=1 - versus.better, simpler=True, exact=False,
-                needs=[]), one.space.model.question.replicas(ranks) * ranks)
-
-
-def with_pools_beside(plan: Plan, found: PoolsFound, versus: Against) -> Plan:
-    """The aggregated plan, with the pools that were not taken among the others."""
-    assert found.choice is not None
-    option = found.choice.option
-    schemes = tuple(dict.fromkeys(s for side in option.sides for s in told_schemes(side)))
-    other = OtherPlan(
-        f"two pools: {option.name}", schemes, option.simple.formats % 100, option.pools.shared.kv,
-        option.simple.new_weights, option.pools.rate * option.weighed.decode_osl,
-        option.weighed.decode.tpot, told_loss(option.pools.assigned[1].space.model, option.loss),
-        _digits(versus.better), why_not("throughput", gain=versus.gain, chance=versus.better,
-                                        simpler=False, exact=False, needs=["needs two pools"]),
-        _devices(option))
-    why = f"two pools give {signed(versus.gain)} tokens/s a device on paper, more than " \
-          f"{MARGIN:.0%} with a chance of {versus.beaten:.0%} ({SURE:.0%} are asked for); " \
-          "--mode disaggregated takes them"
-    plan = with_mode(plan, why)
-    if plan.recommendation is None:
-        return plan
-    told = plan.recommendation
-    return replace(plan, recommendation=replace(told, alternatives=(*told.alternatives, other)))
-
-
-def with_mode(plan: Plan, why: str) -> Plan:
-    """``plan`` with the reason why its workers do both."""
-    return replace(plan, assumptions=(*plan.assumptions, Assumption(KEY, "aggregated", why)))
-

@@ -1,7 +1,7 @@
 """Workers of a pool as the search sees them: bounds first, then the formats that are shortest.
 
 A bound holds for all ways of an engine, and of decode workers for an interval of batches; it is
-made sharper step by step (:meth:`Decoding.refined`, :meth:`Reading.refined`), until an assignment
+made sharper step by step (:meth:`DecodingWorkers.refined`, :meth:`ReadingWorkers.refined`), until an assignment
 is proved.
 """
 
@@ -101,7 +101,7 @@ def assigned(space: Space, c: int) -> Assigned | None:
     return Assigned(space, c, solution, one.segments(solution)) if solution.found else None
 
 
-class Decoding:
+class DecodingWorkers:
     """Decode workers on one layout with ``low`` to ``high`` sequences a rank: a step takes at least
     ``seconds``; exactly where ``found`` is there."""
 
@@ -117,7 +117,7 @@ class Decoding:
         """Requests/s that one worker finishes at most."""
         return self.high * self.ranks / (osl * self.seconds)
 
-    def refined(self) -> list[Decoding]:
+    def refined(self) -> list[DecodingWorkers]:
         """Workers that this one stands for, with sharper bounds; none where none is feasible."""
         space, c = self.pool.space, self.c
         if self.high > self.low:
@@ -134,7 +134,7 @@ class Decoding:
             return [one for pool in self.pool.by_way(here) for one in decoding(pool)]
         found = assigned(here, 0)
         return [] if found is None else [
-            Decoding(replace(self.pool, space=here), 0, found.solution.value, found)]
+            DecodingWorkers(replace(self.pool, space=here), 0, found.solution.value, found)]
 
 
 def _alike(old: Space, new: Space) -> Space:
@@ -150,11 +150,11 @@ def _starts(first: int, last: int) -> list[int]:
     return sorted({round(first * (last / first) ** (i / PIECES)) for i in range(PIECES)})
 
 
-def decoding(pool: PoolSpace) -> Iterator[Decoding]:
+def decoding(pool: PoolSpace) -> Iterator[DecodingWorkers]:
     """The candidates of a pool of decode workers that may be feasible."""
     lower = pool.lower()
     for c in np.flatnonzero(np.isfinite(lower)).tolist():
-        yield Decoding(pool, c, float(lower[c]))
+        yield DecodingWorkers(pool, c, float(lower[c]))
 
 
 def spanned(pool: PoolSpace) -> PoolSpace:
@@ -164,7 +164,7 @@ def spanned(pool: PoolSpace) -> PoolSpace:
     return replace(pool, space=spanning(pool.space))
 
 
-class Reading:
+class ReadingWorkers:
     """Prefill workers on one layout: passes of ``counts`` prompts a rank take at least ``seconds``
     [N]; ``found`` is the assignment whose fullest pass is shortest, and takes just these."""
 
@@ -177,7 +177,7 @@ class Reading:
         most = together(question)
         self.group = np.interp(np.arange(1, most + 1), prompt_counts(most), self.seconds)
 
-    def refined(self) -> list[Reading]:
+    def refined(self) -> list[ReadingWorkers]:
         """Workers that this one stands for, with sharper bounds; none where none is feasible."""
         space, count = self.pool.space, len(self.seconds)
         here = space.take(np.arange(self.first, self.first + count))
@@ -187,13 +187,13 @@ class Reading:
         if found is None:
             return []
         seconds = np.array([price(here, c, found.segments).tpot for c in range(count)])
-        return [Reading(replace(self.pool, space=here), 0, seconds, found)]
+        return [ReadingWorkers(replace(self.pool, space=here), 0, seconds, found)]
 
 
-def reading(pool: PoolSpace) -> Iterator[Reading]:
+def reading(pool: PoolSpace) -> Iterator[ReadingWorkers]:
     """The layouts of a pool of prefill workers that may be feasible."""
     count = len(prompt_counts(together(pool.question)))
     lower = pool.lower().reshape(-1, count)
     for i in np.flatnonzero(np.isfinite(lower).all(axis=1)).tolist():
-        yield Reading(pool, i * count, np.maximum.accumulate(lower[i]))
+        yield ReadingWorkers(pool, i * count, np.maximum.accumulate(lower[i]))
 
