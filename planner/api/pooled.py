@@ -125,7 +125,7 @@ def _either(ask: Ask, flags: PoolFlags, choice: Selection, others: Sequence[Spac
 
 
 def _only_in_pools(ask: Ask, flags: PoolFlags, questions: Sequence[Question]) -> Plan | None:
-    """TwoPools where workers that do both keep no limit; None where pools do not either."""
+    """Pools where workers that do both keep no limit; None where pools do not either."""
     if flags.mode != AUTO or seldom(questions[0]) or questions[0].engine == ANY_ENGINE:
         return None
     try:

@@ -107,7 +107,7 @@ class AggregatedPlan:
 
 
 @cached_record
-class Deployment:
+class DeploymentInfo:
     """A deployment in pools; ``kv`` is the cache layout that both keep.
 
     ``probability``: that it beats ``aggregated`` at all, ``gain`` over it (None where no aggregated

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import fields, is_dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from planner.planning.plan.deployment import Deployment as Deployment
+from planner.planning.plan.deployment import DeploymentInfo as DeploymentInfo
 from planner.planning.plan.recommendation import MeasuredAnchor as MeasuredAnchor
 from planner.planning.plan.recommendation import Recommendation as Recommendation
 from planner.records import cached_record
@@ -332,7 +332,7 @@ class Plan:
     sources: tuple[SourceRef, ...]
     layouts: LayoutsInfo | None = None
     recommendation: Recommendation | None = None
-    deployment: Deployment | None = None
+    deployment: DeploymentInfo | None = None
 
     @property
     def power_mode(self) -> str | None:

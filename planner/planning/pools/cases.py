@@ -20,7 +20,7 @@ from planner.planning.pools.candidates import (
     served_by,
     together,
 )
-from planner.planning.pools.handover import Handover, Link, handover
+from planner.planning.pools.handover import Handover, PoolLink, handover
 from planner.planning.pools.search import Shared
 from planner.planning.pools.workers import PoolSpace, decoding, reading, spanned
 from planner.planning.question.question import Question
@@ -96,7 +96,7 @@ def pool_question(question: Question) -> Question:
     return replace(question, devices_given=False, sizes=tuple(sorted(counts)))
 
 
-def pool_spaces(prefill: Sequence[Question], decode: Sequence[Question], link: Link,
+def pool_spaces(prefill: Sequence[Question], decode: Sequence[Question], link: PoolLink,
                 ) -> tuple[list[PoolSpaces], dict[str, str]]:
     """(the spaces of every engine and cache layout that may be handed over, why other engines serve
     no pools). ``prefill`` and ``decode`` are ways to serve each pool, the same where the devices
@@ -131,7 +131,7 @@ def _refused(decode: Sequence[Question], prefill: Sequence[Question]) -> str:
     return next(filter(None, found), "")
 
 
-def _of_engine(engine: str, prefill: Sequence[Question], decode: Sequence[Question], link: Link,
+def _of_engine(engine: str, prefill: Sequence[Question], decode: Sequence[Question], link: PoolLink,
                ) -> list[PoolSpaces]:
     """The spaces of one engine by cache layout, those that both pools keep."""
     names = [kv for kv in dict.fromkeys(kv for q in decode for kv in q.kv)

@@ -15,7 +15,7 @@ FLAG = "--transfer-bytes-per-s"
 
 
 @record
-class Link:
+class PoolLink:
     """Bytes/s of one device in one direction; what it is, and who says so."""
 
     bytes_per_second: float
@@ -28,7 +28,7 @@ class Handover:
     """``sizes``: bytes of a prompt's cache on one rank by tensor-parallel degree, over ``link``."""
 
     sizes: Mapping[int, int]
-    link: Link
+    link: PoolLink
 
     def seconds(self, prefill_tp: int, decode_tp: int) -> float:
         """From ranks of one degree to ranks of another, all at once: the side with fewer ranks has
@@ -51,7 +51,7 @@ def _rank_bytes(spec: ModelSpec, kv: str, tp: int, isl: int, indexer_fp8: bool) 
         for group in spec.attention)
 
 
-def handover(question: Question, kv: str, degrees: tuple[int, ...], link: Link, *,
+def handover(question: Question, kv: str, degrees: tuple[int, ...], link: PoolLink, *,
              indexer_fp8: bool) -> Handover:
     """What is handed over of the question's prompts in layout ``kv``; all of a prompt, also what a
     prefix cache held of it."""
@@ -64,7 +64,7 @@ def vendor(device: DeviceProfile) -> str:
     return device.name.split()[0]
 
 
-def link_between(prefill: Question, decode: Question, given: float | None) -> Link:
+def link_between(prefill: Question, decode: Question, given: float | None) -> PoolLink:
     """The link between the pools: the one that is ``given``, inside one scale-up domain its links,
     else the network of both.
 
@@ -72,7 +72,7 @@ def link_between(prefill: Question, decode: Question, given: float | None) -> Li
         InputError: there is none, or nobody says how devices of two vendors are connected.
     """
     if given is not None:
-        return Link(given, "given", FLAG)
+        return PoolLink(given, "given", FLAG)
     mine, theirs = decode.device, prefill.device
     if mine.id == theirs.id and max(decode.sizes) <= decode.net.domain \
             and decode.net.domain_bytes_per_s > 0:
@@ -90,8 +90,8 @@ def link_between(prefill: Question, decode: Question, given: float | None) -> Li
     return _link(rate, device, device.links.scale_out_bytes_per_s, "network")
 
 
-def _link(rate: float, device: DeviceProfile, quantity: Quantity | None, name: str) -> Link:
+def _link(rate: float, device: DeviceProfile, quantity: Quantity | None, name: str) -> PoolLink:
     if quantity is None or rate != quantity.value:
-        return Link(rate, name, f"set by the scenario, each {device.id}")
-    return Link(rate, name, f"{quantity.kind}: {device.id}, each device and direction "
+        return PoolLink(rate, name, f"set by the scenario, each {device.id}")
+    return PoolLink(rate, name, f"{quantity.kind}: {device.id}, each device and direction "
                 f"({quantity.source}, {quantity.date})")

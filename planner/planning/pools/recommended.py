@@ -16,7 +16,7 @@ from planner.planning.answer.recommend_text import (
     why_not,
 )
 from planner.planning.answer.told_schemes import told_schemes
-from planner.planning.plan.deployment import Deployment, PoolLayout
+from planner.planning.plan.deployment import DeploymentInfo, PoolLayout
 from planner.planning.plan.recommendation import OtherPlan, Recommendation, Verdict
 from planner.planning.plan.record import Assumption, Plan
 from planner.planning.pools.deployed import Against, PoolsFound
@@ -61,7 +61,7 @@ def _verdict(option: PoolOption) -> Verdict:
 
 
 def pooled_recommendation(found: PoolsFound, base: Plan | None, choice: Selection | None,
-                    versus: Against | None, pools: Deployment) -> Recommendation:
+                    versus: Against | None, pools: DeploymentInfo) -> Recommendation:
     assert found.choice is not None
     option = found.choice.option
     new = option.simple.new_weights
@@ -80,7 +80,7 @@ def pooled_recommendation(found: PoolsFound, base: Plan | None, choice: Selectio
         else base.recommendation.lossier, measure_next=())
 
 
-def _text(option: PoolOption, pools: Deployment, versus: Against | None, base: Plan | None) -> str:
+def _text(option: PoolOption, pools: DeploymentInfo, versus: Against | None, base: Plan | None) -> str:
     """The verdict in a sentence."""
     parts = []
     for pool, weights, word in ((pools.prefill, option.weights[0], "prefill"),

@@ -13,7 +13,7 @@ from planner.planning.plan.deployment import (
     AggregatedPlan,
     CacheTransfer,
     DecodePool,
-    Deployment,
+    DeploymentInfo,
     PoolLayout,
     PoolUnit,
     PrefillPool,
@@ -111,7 +111,7 @@ class _Running:
 
 
 def _deployment(found: PoolsFound, own: Plan, base: Plan | None, choice: Selection | None,
-                versus: Against | None, why: str) -> Deployment:
+                versus: Against | None, why: str) -> DeploymentInfo:
     assert found.choice is not None
     option = found.choice.option
     pools, running = option.pools, _Running(option)
@@ -121,7 +121,7 @@ def _deployment(found: PoolsFound, own: Plan, base: Plan | None, choice: Selecti
     prefill, decode = pools.assigned
     priced = option.weighed.prefill
     question = pools.reading.pool.question
-    return Deployment(
+    return DeploymentInfo(
         mode="disaggregated", why=why, probability=None if versus is None
         else digits(versus.better), gain=None if versus is None else GainRange(
             *(digits(x) for x in (versus.gain, versus.low, versus.high))),
@@ -183,7 +183,7 @@ def _limit(option: PoolOption, running: _Running) -> str:
         else "prefill"
 
 
-def _performance(pools: PoolChoice, running: _Running, deployment: Deployment) -> PerformanceInfo:
+def _performance(pools: PoolChoice, running: _Running, deployment: DeploymentInfo) -> PerformanceInfo:
     option = pools.option
     model = option.pools.assigned[1].space.model
     step = step_spread(model, option.weighed.decode, pooled=True)
@@ -230,7 +230,7 @@ def _solver(found: PoolsFound, option: PoolOption, rate: float) -> SolverInfo:
     return SolverInfo("optimal", gap, value * (1 - gap), found.candidates, found.proved)
 
 
-def _assumptions(own: Plan, base: Plan | None, pools: Deployment, option: PoolOption,
+def _assumptions(own: Plan, base: Plan | None, pools: DeploymentInfo, option: PoolOption,
                  ) -> tuple[Assumption, ...]:
     """What was taken for granted: the question's own, and what is of pools."""
     limits = () if base is None else tuple(a for a in base.assumptions if a.key == "max-loss")

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from planner.planning.pools.cases import pool_question, pool_spaces
 from planner.planning.pools.deployed import demand_of, purse_of
-from planner.planning.pools.handover import Link, handover
+from planner.planning.pools.handover import PoolLink, handover
 from planner.planning.pools.search import PoolSearch
 from planner.planning.question.question import Question
 from planner.planning.space.layouts import possible_layouts
@@ -58,7 +58,7 @@ def test_the_pools_are_the_best_of_all(case: tuple[str, dict[str, float]],
                                        schemes: tuple[str, ...], devices: int, loss: str | None,
                                        kv: tuple[str, ...], limits: tuple[str, ...],
                                        factor: float, speed: float) -> None:
-    link = Link(speed, "given", "test")
+    link = PoolLink(speed, "given", "test")
     question = roomy(asked(case[0], case[1], schemes, devices, kv, loss))
     free = found(question, link)
     if free is None:
@@ -86,7 +86,7 @@ class Answer:
         assert search.bound <= search.value * (1 + 1e-6), "proved"
 
 
-def found(question: Question, link: Link) -> Answer | None:
+def found(question: Question, link: PoolLink) -> Answer | None:
     ways = (question,)
     spaces, against = pool_spaces(ways, ways, link)
     assert not against
@@ -94,7 +94,7 @@ def found(question: Question, link: Link) -> Answer | None:
     return None if search.run() is None else Answer(search)
 
 
-def brute(question: Question, link: Link) -> float:
+def brute(question: Question, link: PoolLink) -> float:
     degrees = (1, 2, 3, 4)
     best = 0.0
     for kv in question.kv:
