@@ -313,8 +313,9 @@ def refuse_pools(plan: Plan, done: str) -> None:
         UnsupportedError: it has pools.
     """
     if plan.deployment is not None:
-        raise UnsupportedError(f"the plan has pools of prefill and decode workers, and is not {done}",
-                               hint="make the plan with --mode aggregated")
+        raise UnsupportedError(
+            f"the plan has pools of prefill and decode workers, and is not {done}",
+            hint="make the plan with --mode aggregated")
 
 
 def engine_named(name: str) -> Engine | None:

@@ -203,5 +203,6 @@ def _reading(times: StepTimes, load: Load, policy: Scheduling, pools: Pools) -> 
     reads = pools.reads or times
     passes = (reads.prompt,) if reads.together < 2 else tuple(float(t) for t in reads.group)
     floor = policy.prompt_floor_seconds
-    return ReadingPool(pools.prefill, pools.prefill * (pools.prefill_ranks or load.ranks), len(passes),
-                    tuple(policy.step(max(t, floor), 0.0) for t in passes))
+    return ReadingPool(
+        pools.prefill, pools.prefill * (pools.prefill_ranks or load.ranks), len(passes),
+        tuple(policy.step(max(t, floor), 0.0) for t in passes))

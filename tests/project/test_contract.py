@@ -90,7 +90,8 @@ SURFACE_FLAGS = words("""
 """)
 PAGE_FLAGS = {"--interactive", "--grid"}
 PLAN_FLAGS = {*QUESTION_FLAGS, *SURFACE_FLAGS, *PAGE_FLAGS, "--max-loss", "--schemes", "--profile",
-              "--imatrix", "--untie", "--drop-policies", "--anchor", "--exact"}
+              "--imatrix", "--untie", "--drop-policies", "--anchor", "--exact", "--mode",
+              "--prefill-device", "--transfer-bytes-per-s"}
 ESTIMATE_FLAGS = {*QUESTION_FLAGS, *SURFACE_FLAGS, *words("--scheme --plan --profile --anchor"),
                   "--imatrix"}
 OTHER_FLAGS = {"--expand"}

@@ -16,7 +16,8 @@ GIVEN = {
     "anchor": "tpot_ms=12.5", "workload": "rag", "slots": "full",
     "prefix_hit_rate": 0.5,
 }
-PLAN_ONLY: dict[str, Any] = {"max_loss": "bf16"}
+PLAN_ONLY: dict[str, Any] = {"max_loss": "bf16", "mode": "disaggregated",
+                             "prefill_device": "another-device", "transfer_bytes_per_s": 25e9}
 
 
 class Recorder:

@@ -61,7 +61,8 @@ def _verdict(option: PoolOption) -> Verdict:
 
 
 def pooled_recommendation(found: PoolsFound, base: Plan | None, choice: Selection | None,
-                    versus: Against | None, pools: DeploymentInfo) -> Recommendation:
+                          versus: Against | None, pools: DeploymentInfo) -> Recommendation:
+    """What to serve, with the aggregated plan and simpler pools beside it."""
     assert found.choice is not None
     option = found.choice.option
     new = option.simple.new_weights
@@ -80,7 +81,8 @@ def pooled_recommendation(found: PoolsFound, base: Plan | None, choice: Selectio
         else base.recommendation.lossier, measure_next=())
 
 
-def _text(option: PoolOption, pools: DeploymentInfo, versus: Against | None, base: Plan | None) -> str:
+def _text(option: PoolOption, pools: DeploymentInfo, versus: Against | None, base: Plan | None,
+          ) -> str:
     """The verdict in a sentence."""
     parts = []
     for pool, weights, word in ((pools.prefill, option.weights[0], "prefill"),

@@ -114,7 +114,7 @@ class PoolSearch:
                  above: float = 0.0) -> None:
         self.cases, self.purse, self.demand = cases, purse, demand
         self.best: TwoPools | None = None
-        self.value = self.bound = above
+        self.value, self.bound = above, 0.0
         self.sharper = self.candidates = 0
         self._known: dict[tuple[int, ...], tuple[list[ReadingWorkers], Readers]] = {}
 
@@ -124,7 +124,7 @@ class PoolSearch:
         return self.value * (1 + (SAME if self.sharper < PATIENCE else NEAR))
 
     def run(self) -> TwoPools | None:
-        """The best pools, None where none exceeds what is known; ``bound`` holds for all."""
+        """The best pools, None where none exceeds ``above``; nothing exceeds ``bound``."""
         self.candidates = sum(len(c.readers) * len(c.decoders) for c in self.cases)
         hoped = sorted(self._hopes(), key=lambda one: -one[0])
         for value, case, prefill, decode in hoped:
@@ -132,15 +132,15 @@ class PoolSearch:
                 self.bound = max(self.bound, value)
                 break
             self._inside(case, prefill, decode)
-        self.bound = max(self.bound, self.value)
+        self.bound = max(self.bound, 0.0 if self.best is None else self.value)
         return self.best
 
     def _hopes(self) -> Iterator[tuple[float, Shared, int, int]]:
         for case in self.cases:
-            for prefill in sorted({one.devices for one in case.readers}):
-                for decode in sorted({one.devices for one in case.decoders}):
-                    workers = [one for one in case.decoders if one.devices == decode]
-                    most = max(workers, key=self._rate_of(case))
+            for decode in sorted({one.devices for one in case.decoders}):
+                workers = [one for one in case.decoders if one.devices == decode]
+                most = max(workers, key=self._rate_of(case))
+                for prefill in sorted({one.devices for one in case.readers}):
                     hope = self._hope(case, prefill, most, workers)
                     if hope.value > 0:
                         yield hope.value, case, prefill, decode
@@ -179,8 +179,8 @@ class PoolSearch:
                                   own.value)
                 done.add(id(worker))
 
-    def _hope(self, case: Shared, prefill: int, worker: DecodingWorkers, others: Sequence[DecodingWorkers],
-              ) -> _Hoped:
+    def _hope(self, case: Shared, prefill: int, worker: DecodingWorkers,
+              others: Sequence[DecodingWorkers]) -> _Hoped:
         """The most of one decode worker beside prefill workers of ``prefill`` devices, where TTFT
         counts the shortest transfer and step of ``others``."""
         readers = [one for one in case.readers if one.devices == prefill]
@@ -195,7 +195,8 @@ class PoolSearch:
         value, rate, n, m = found
         return _Hoped(value, rate, n, m, readers[int(who[n - 1])] if n else None)
 
-    def _left(self, case: Shared, readers: Sequence[ReadingWorkers], others: Sequence[DecodingWorkers]) -> Array:
+    def _left(self, case: Shared, readers: Sequence[ReadingWorkers],
+              others: Sequence[DecodingWorkers]) -> Array:
         """Seconds that a prompt may wait and be read, by prefill worker."""
         limit = self.demand.first_token_seconds - self.demand.handling_seconds
         if limit == np.inf:

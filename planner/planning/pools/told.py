@@ -68,7 +68,8 @@ def pooled_plan(found: PoolsFound, asked: Question, base: Plan | None, choice: S
         own, device=replace(own.device, count=devices_of(option)),
         layout=replace(own.layout, replicas=option.pools.decode_workers),
         workload=replace(own.workload, batch=option.weighed.decode.batch),
-        performance=performance, quality=_quality(option),
+        performance=performance, quality=replace(
+            _quality(option), measured_anchor=own.quality.measured_anchor),
         baselines=() if base is None else base.baselines,
         comparison=_comparison(versus), solver=_solver(found, option, rate),
         assumptions=_assumptions(own, base, deployment, option),
@@ -106,8 +107,8 @@ class _Running:
         self.tpot = option.weighed.decode.tpot
         self.ttft = self.queue + self.read + self.transfer + self.tpot \
             + question.prompt_host.handling_seconds
-        full = pools.decode_workers * option.weighed.decode.batch / (self.osl * self.tpot)
-        self.decode_busy = min(self.rate / full, 1.0)
+        alone = option.weighed.sides[1].value * self.osl  # as if it set the rate
+        self.decode_busy = min(alone * pools.value, 1.0)
 
 
 def _deployment(found: PoolsFound, own: Plan, base: Plan | None, choice: Selection | None,
@@ -179,11 +180,11 @@ def _limit(option: PoolOption, running: _Running) -> str:
     taken = pools.decode_workers * over.rate(pools.decoding.tp, pools.decoding.ranks)
     if pools.rate >= min(sent, taken) * (1 - 1e-6):
         return "transfer"
-    return "decode" if running.decode_busy > 1 - 1e-6 and running.busy < MOST_BUSY * (1 - 1e-6) \
-        else "prefill"
+    return "decode" if running.decode_busy > 1 - 1e-6 else "prefill"
 
 
-def _performance(pools: PoolChoice, running: _Running, deployment: DeploymentInfo) -> PerformanceInfo:
+def _performance(pools: PoolChoice, running: _Running, deployment: DeploymentInfo,
+                 ) -> PerformanceInfo:
     option = pools.option
     model = option.pools.assigned[1].space.model
     step = step_spread(model, option.weighed.decode, pooled=True)

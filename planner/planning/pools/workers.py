@@ -1,8 +1,7 @@
 """Workers of a pool as the search sees them: bounds first, then the formats that are shortest.
 
 A bound holds for all ways of an engine, and of decode workers for an interval of batches; it is
-made sharper step by step (:meth:`DecodingWorkers.refined`, :meth:`ReadingWorkers.refined`), until an assignment
-is proved.
+made sharper step by step (``refined``), until an assignment is proved.
 """
 
 from __future__ import annotations
