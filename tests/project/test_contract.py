@@ -89,9 +89,9 @@ SURFACE_FLAGS = words("""
 --json --report --assumptions --quiet --timings
 """)
 PAGE_FLAGS = {"--interactive", "--grid"}
+POOL_FLAGS = {"--mode", "--prefill-device", "--transfer-bytes-per-s"}
 PLAN_FLAGS = {*QUESTION_FLAGS, *SURFACE_FLAGS, *PAGE_FLAGS, "--max-loss", "--schemes", "--profile",
-              "--imatrix", "--untie", "--drop-policies", "--anchor", "--exact", "--mode",
-              "--prefill-device", "--transfer-bytes-per-s"}
+              "--imatrix", "--untie", "--drop-policies", "--anchor", "--exact", *POOL_FLAGS}
 ESTIMATE_FLAGS = {*QUESTION_FLAGS, *SURFACE_FLAGS, *words("--scheme --plan --profile --anchor"),
                   "--imatrix"}
 OTHER_FLAGS = {"--expand"}
@@ -121,7 +121,8 @@ CALIBRATE_FLAGS = set(words("""
 --output --device --only --few --model --source --date --force --hardware-dir --json --quiet
 """))
 MEASURE_FLAGS = set(words("--output --quick --only --engine-dir --force --json --quiet"))
-EXPLAIN_FLAGS = (PLAN_FLAGS - {"--report", "--anchor", "--assumptions", *PAGE_FLAGS}) | {
+EXPLAIN_FLAGS = (PLAN_FLAGS - {"--report", "--anchor", "--assumptions", *PAGE_FLAGS,
+                                *POOL_FLAGS}) | {
     "--module", "--scheme", "--plan", "--solves"}
 SERVE_FLAGS = {"--json", "--quiet", "--timings", *WORKLOAD_FLAGS, *words("""
 --concurrency --scheme --plan --devices --tp --dp --ep --context --isl --osl --memory-bytes --kv

@@ -10,7 +10,7 @@ from planner.errors import InfeasibleError, UnsupportedError
 from planner.planning.pools.cases import PoolSpaces, pool_spaces, shared_caches
 from planner.planning.pools.handover import link_between
 from planner.planning.pools.options import PoolChoice, choose_pools
-from planner.planning.pools.search import Demand, TwoPools, PoolSearch, Purse
+from planner.planning.pools.search import Demand, PoolSearch, Purse, TwoPools
 from planner.planning.question.question import RATES, Question
 from planner.planning.search.formulate import loss_limit
 from planner.planning.weigh.chances import beats, gains, interval

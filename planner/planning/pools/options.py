@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from planner.planning.pools.candidates import decoding_at
 from planner.planning.pools.cases import PoolSpaces
 from planner.planning.pools.chances import WeighedPools, drawn, weighed_pools
-from planner.planning.pools.search import Demand, TwoPools, PoolSearch, Purse, Shared
+from planner.planning.pools.search import Demand, PoolSearch, Purse, Shared, TwoPools
 from planner.planning.pools.workers import Assigned, DecodingWorkers
 from planner.planning.price.price import price
 from planner.planning.question.named import RELEASED

@@ -92,7 +92,8 @@ class TwoPools:
     @property
     def assigned(self) -> tuple[Assigned, Assigned]:
         """The formats of the prefill and of the decode workers."""
-        assert self.reading.found is not None and self.decoding.found is not None
+        assert self.reading.found is not None
+        assert self.decoding.found is not None
         return self.reading.found, self.decoding.found
 
 

@@ -16,6 +16,7 @@ from planner.report.terminal.plan import plan_text
 from planner.throughput.pool_rates import MOST_BUSY
 from planner.throughput.pools import Pools, pooled_loop
 from planner.throughput.scheduling import Load, Scheduling, StepTimes
+
 MODEL, DEVICE = "llama-3.1-70b", "h100-sxm"
 
 

@@ -5,6 +5,8 @@ from dataclasses import replace
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from support.all_pools import best_rate
+from support.random_questions import examples, model_named
 
 from planner.planning.pools.cases import pool_question, pool_spaces
 from planner.planning.pools.deployed import demand_of, purse_of
@@ -16,8 +18,6 @@ from planner.planning.space.memory import tables_and_stages
 from planner.planning.space.model import build_model
 from planner.planning.space.smallest import least_bytes
 from planner.quality.prior import load_prior
-from support.all_pools import best_rate
-from support.random_questions import examples
 from tests.support import theory
 
 CASES = (
@@ -31,7 +31,7 @@ ROOM = 4
 
 def asked(model: str, work: dict[str, float], schemes: tuple[str, ...], devices: int,
           kv: tuple[str, ...], loss: str | None) -> Question:
-    question = theory.ask(model, "h100-sxm", devices=devices, schemes=schemes, max_loss=loss,
+    question = theory.ask(model_named(model), "h100-sxm", devices=devices, schemes=schemes, max_loss=loss,
                           **work).questions()[0]
     held = tuple(k for k in question.kv if k in kv)
     return pool_question(replace(question, kv=held or question.kv[:1]))
