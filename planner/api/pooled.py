@@ -11,6 +11,7 @@ from planner.hardware.catalog import list_devices
 from planner.hardware.profile import DeviceProfile
 from planner.lookup import load_device
 from planner.planning.answer.assemble import recommended
+from planner.planning.answer.recommend_text import signed
 from planner.planning.plan.record import Plan
 from planner.planning.pools.cases import told_loss_limit
 from planner.planning.pools.deployed import (
@@ -112,14 +113,16 @@ def _either(ask: Ask, flags: PoolFlags, choice: Selection, others: Sequence[Spac
     except InputError as error:
         return with_mode(recommended(choice, others=others), f"{error.message}; {error.hint}")
     plan = recommended(choice, others=others)
+    if found.choice is None and not found.bound > 0:
+        return with_mode(plan, "no two pools of workers fit and keep the limits")
     if found.choice is None:
         more = found.bound / least * (1 + MARGIN) - 1
-        return with_mode(plan, f"no two pools give {MARGIN:.0%} more tokens/s a device "
-                         f"(bound {more:+.1%}); --mode disaggregated takes the best")
+        return with_mode(plan, f"two pools give at most {signed(more)} tokens/s a device (bound), "
+                         f"{MARGIN:.0%} more are asked for; --mode disaggregated takes the best")
     versus = compared_with(found.choice, choice)
     if not versus.taken and not ask.exact:
         return with_pools_beside(plan, found, versus)
-    why = f"{versus.gain:+.0%} tokens/s a device over workers that do both; by more than " \
+    why = f"{signed(versus.gain)} tokens/s a device over workers that do both; more than " \
           f"{MARGIN:.0%} with a chance of {versus.beaten:.0%}"
     return pooled_plan(found, mine[0], plan, choice, why)
 

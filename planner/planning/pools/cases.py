@@ -58,6 +58,15 @@ class PoolSpaces:
         return replace(self, prefill=tuple(_within(one, allowed) for one in self.prefill),
                        decode=tuple(_within(one, allowed) for one in self.decode))
 
+    def differs(self, name: str, other: str) -> bool:
+        """Whether two named assignments are not one, in some pool that can take the first."""
+        for pool in (*self.prefill, *self.decode):
+            mine, theirs = (uniform_choice(pool.space.model, one, self.kv)
+                            for one in (name, other))
+            if mine is not None and (theirs is None or not np.array_equal(mine, theirs)):
+                return True
+        return False
+
     def uniform(self, scheme: str) -> PoolSpaces:
         """Both pools under one named assignment, where their groups can take it."""
         return replace(self, prefill=_uniform(self.prefill, scheme, self.kv),

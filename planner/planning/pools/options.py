@@ -7,8 +7,9 @@ before two, then fewest formats, no new weights, fewest changed kinds.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +18,7 @@ from planner.planning.pools.candidates import decoding_at
 from planner.planning.pools.cases import PoolSpaces
 from planner.planning.pools.chances import WeighedPools, drawn, weighed_pools
 from planner.planning.pools.search import Demand, PoolSearch, Purse, Shared, TwoPools
-from planner.planning.pools.workers import Assigned, DecodingWorkers
+from planner.planning.pools.workers import Assigned, DecodingWorkers, pieces
 from planner.planning.price.price import price
 from planner.planning.question.named import RELEASED
 from planner.planning.question.policies import stands_for
@@ -93,8 +94,9 @@ def _simpler(spaces: Sequence[PoolSpaces], best: TwoPools, purse: Purse, demand:
              allowed: float | None) -> Iterator[tuple[str, TwoPools]]:
     """Simpler deployments on the engine of ``best``, each on its own best layouts and batches."""
     mine = [one.within(allowed) for one in spaces if one.engine == best.shared.engine]
-    names = [RELEASED, *dict.fromkeys(s for one in mine for pool in one.prefill
-                                      for s in pool.question.schemes)]
+    names = [RELEASED, *(name for name in dict.fromkeys(
+        s for one in mine for pool in one.prefill for s in pool.question.schemes)
+        if any(one.differs(name, RELEASED) for one in mine))]
     cases: dict[tuple[str, str], Shared] = {}
     for name in names:
         for one in mine:
@@ -174,20 +176,39 @@ def with_least_batch(pools: TwoPools, osl: int) -> TwoPools:
     """``pools`` whose decode workers have the fewest sequences that keep the rate: where another
     pool sets it, their batches are not full."""
     worker = pools.decoding
-    assert worker.found is not None
-    space, c = worker.found.space, worker.found.candidate
     need = pools.rate / pools.decode_workers * (1 - 1e-9)
     if worker.pool.question.batch is not None or need >= worker.rate(osl) * (1 - 1e-6):
         return pools
-    layout, low, high, best = int(space.pts.layout[c]), 1, worker.high, worker
+    best, low, high = worker, 1, worker.high
     while low < high:
-        middle = (low + high) // 2
-        here = decoding_at(space, [(layout, middle)], [middle])
-        seconds = price(here, 0, worker.found.segments).tpot
-        one = DecodingWorkers(replace(worker.pool, space=here), 0, seconds, replace(
-            worker.found, space=here, candidate=0))
-        if one.rate(osl) >= need:
-            high, best = middle, one
-        else:
-            low = middle + 1
+        tried = _batches(worker, low, high)
+        first, last = 0, len(tried) - 1
+        while first < last:
+            middle = (first + last) // 2
+            first, last = (first, middle) if tried[middle]().rate(osl) >= need \
+                else (middle + 1, last)
+        found = tried[first]()
+        if found.rate(osl) < need:
+            break
+        best, high = found, found.high
+        low = high if first == 0 else tried[first - 1]().high + 1
     return replace(pools, decoding=best)
+
+
+def _batches(worker: DecodingWorkers, low: int, high: int,
+             ) -> list[Callable[[], DecodingWorkers]]:
+    """The formats of a decode worker with some of the batches from ``low`` to ``high``, each priced
+    when it is asked for."""
+    found = worker.found
+    assert found is not None
+    layout = int(found.space.pts.layout[found.candidate])
+    slots = pieces(low, high)
+    space = decoding_at(found.space, [(layout, slot) for slot in slots], slots)
+
+    def priced(c: int) -> DecodingWorkers:
+        here = space.take(np.array([c], dtype=np.int64))
+        seconds = price(here, 0, found.segments).tpot
+        return DecodingWorkers(replace(worker.pool, space=here), 0, seconds,
+                               replace(found, space=here, candidate=0))
+
+    return [partial(priced, c) for c in range(len(slots))]

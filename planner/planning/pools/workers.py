@@ -121,7 +121,7 @@ class DecodingWorkers:
         space, c = self.pool.space, self.c
         if self.high > self.low:
             layout = int(space.pts.layout[c])
-            starts = _starts(self.low, self.high)
+            starts = pieces(self.low, self.high)
             pairs = [(layout, start) for start in starts]
             ends = [following - 1 for following in (*starts[1:], self.high + 1)]
             finer = decoding_at(space, pairs, ends)
@@ -142,7 +142,7 @@ def _alike(old: Space, new: Space) -> Space:
     return replace(new, legal=new.legal & old.legal.any(axis=0)[None])
 
 
-def _starts(first: int, last: int) -> list[int]:
+def pieces(first: int, last: int) -> list[int]:
     """Slots from ``first`` on that cut up to ``last`` into pieces of equal ratio."""
     if last - first < PIECES:
         return list(range(first, last + 1))

@@ -34,7 +34,7 @@ def asked(model: str, work: dict[str, float], schemes: tuple[str, ...], devices:
     question = theory.ask(model_named(model), "h100-sxm", devices=devices, schemes=schemes, max_loss=loss,
                           **work).questions()[0]
     held = tuple(k for k in question.kv if k in kv)
-    return pool_question(replace(question, kv=held or question.kv[:1]))
+    return replace(question, kv=held or question.kv[:1])
 
 
 def roomy(question: Question) -> Question:
@@ -99,5 +99,6 @@ def brute(question: Question, link: PoolLink) -> float:
     best = 0.0
     for kv in question.kv:
         over = handover(question, kv, degrees, link, indexer_fp8=False)
-        best = max(best, best_rate(question, kv, dict(over.sizes), link.bytes_per_second))
+        best = max(best, best_rate(pool_question(question), kv, dict(over.sizes),
+                                   link.bytes_per_second))
     return best
