@@ -166,10 +166,12 @@ PLAN_DEFAULTS = {
     "objective": "throughput", "ttft_seconds": None, "tpot_seconds": None, "max_loss": None,
     "schemes": None, "kv": "auto", "memory_bytes": None, "engine": "auto", "scenario": None,
     "profile": None, "imatrix": None, "untie": False, "drop_policies": None, "exact": False,
-    "anchor": None, "hardware_dir": None}
+    "anchor": None, "mode": "auto", "prefill_device": None, "transfer_bytes_per_s": None,
+    "hardware_dir": None}
+POOL_PARAMETERS = {"mode", "prefill_device", "transfer_bytes_per_s"}
 ESTIMATE_DEFAULTS = {
     **{k: v for k, v in PLAN_DEFAULTS.items()
-       if k not in ("max_loss", "schemes", "untie", "drop_policies", "exact")},
+       if k not in ("max_loss", "schemes", "untie", "drop_policies", "exact", *POOL_PARAMETERS)},
     "scheme": None, "plan": None, "kv": "bf16",
 }
 PUBLIC_NAMES = words("""
@@ -391,7 +393,8 @@ def test_public_signatures() -> None:
 
 
 def test_what_if_takes_the_arguments_of_plan() -> None:
-    assert set(keywords("what_if")) == (set(PLAN_DEFAULTS) - {"anchor", "exact"}) | WHAT_IF_ONLY
+    assert set(keywords("what_if")) == (
+        set(PLAN_DEFAULTS) - {"anchor", "exact"} - POOL_PARAMETERS) | WHAT_IF_ONLY
 
 
 @pytest.mark.parametrize("function", ["plan", "estimate"])

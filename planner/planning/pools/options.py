@@ -35,6 +35,8 @@ Array = NDArray[np.float64]
 TWO = 100
 """Formats that a second precision counts for: one precision is simpler, whatever it holds."""
 PLAIN_CACHE = "bf16"
+WORTH_TELLING = 0.6
+"""Share of the best rate from which on a uniform scheme stands among the others."""
 
 
 @cached_record
@@ -51,6 +53,16 @@ class PoolOption:
     @property
     def pools(self) -> TwoPools:
         return self.weighed.pools
+
+    def same_as(self, other: PoolOption) -> bool:
+        """Whether both are one assignment on the same workers."""
+        def told(one: PoolOption) -> tuple[object, ...]:
+            pools = one.pools
+            return (pools.prefill_workers, pools.decode_workers, pools.shared.kv, *(
+                (found.space.layout(found.candidate), by_layer(found.space, found.segments))
+                for found in pools.assigned))
+
+        return told(self) == told(other)
 
     @property
     def loss(self) -> float:
@@ -104,7 +116,8 @@ def _simpler(spaces: Sequence[PoolSpaces], best: TwoPools, purse: Purse, demand:
             if case.readers or case.decoders:
                 cases[name, one.kv] = case
         own = [cases[name, one.kv] for one in mine if (name, one.kv) in cases]
-        found = PoolSearch([_copy(case) for case in own], purse, demand).run()
+        least = 0.0 if name == RELEASED else WORTH_TELLING * best.value
+        found = PoolSearch([_copy(case) for case in own], purse, demand, above=least).run()
         if found is not None:
             yield (name if name == RELEASED else f"uniform {name}"), found
     mixed = [_joined([case for (_, kv), case in cases.items() if kv == one.kv])

@@ -110,12 +110,13 @@ def _other(choice: PoolChoice, i: int) -> OtherPlan:
     if one.two and not taken.two:
         needs.append("has two precisions")
     chance = float(choice.better[i, choice.taken])
+    reason = "the same plan" if one.same_as(taken) else why_not(
+        "throughput", gain=gain, chance=chance, simpler=one.simple.order < taken.simple.order,
+        exact=False, needs=needs)
     return OtherPlan(
         f"pools: {one.name}", schemes, one.simple.formats % TWO, one.pools.shared.kv,
         one.simple.new_weights, one.pools.rate * one.weighed.decode_osl, one.weighed.decode.tpot,
-        told_loss(one.pools.assigned[1].space.model, one.loss), digits(chance),
-        why_not("throughput", gain=gain, chance=chance,
-                simpler=one.simple.order < taken.simple.order, exact=False, needs=needs),
+        told_loss(one.pools.assigned[1].space.model, one.loss), digits(chance), reason,
         devices_of(one))
 
 

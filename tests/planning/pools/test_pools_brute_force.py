@@ -31,8 +31,8 @@ ROOM = 4
 
 def asked(model: str, work: dict[str, float], schemes: tuple[str, ...], devices: int,
           kv: tuple[str, ...], loss: str | None) -> Question:
-    question = theory.ask(model_named(model), "h100-sxm", devices=devices, schemes=schemes, max_loss=loss,
-                          **work).questions()[0]
+    question = theory.ask(model_named(model), "h100-sxm", devices=devices, schemes=schemes,
+                          max_loss=loss, **work).questions()[0]
     held = tuple(k for k in question.kv if k in kv)
     return replace(question, kv=held or question.kv[:1])
 
