@@ -107,7 +107,7 @@ def _either(ask: Ask, flags: PoolFlags, choice: Selection, others: Sequence[Spac
     mine = [q for q in answered if q.engine == choice.exact.space.model.question.engine]
     least = threshold(choice, question.workload.osl)
     above = least / (1 + MARGIN) if ask.exact else least
-    asked = PoolsAsked(flags.mode, None, flags.transfer_bytes_per_s, ask.exact)
+    asked = PoolsAsked(None, flags.transfer_bytes_per_s, ask.exact)
     try:
         found = find_pools(mine, asked, above=above, best=choice)
     except InputError as error:
@@ -133,7 +133,7 @@ def _only_in_pools(ask: Ask, flags: PoolFlags, questions: Sequence[Question]) ->
         return None
     try:
         found = find_pools(questions, PoolsAsked(
-            AUTO, None, flags.transfer_bytes_per_s, ask.exact))
+            None, flags.transfer_bytes_per_s, ask.exact))
     except PlannerError:
         return None
     if found.choice is None:
@@ -151,8 +151,7 @@ def _in_pools(ask: Ask, flags: PoolFlags, questions: Sequence[Question]) -> Plan
     if max(first.sizes) < 2:
         raise InputError("pools of prefill and decode workers on one device",
                          hint="--devices 2 or more, or --mode aggregated")
-    asked = PoolsAsked(DISAGGREGATED, _prefill_ways(ask, flags, questions),
-                       flags.transfer_bytes_per_s, ask.exact)
+    asked = PoolsAsked(_prefill_ways(ask, flags, questions), flags.transfer_bytes_per_s, ask.exact)
     base, others, _ = answers(questions, exact=ask.exact)
     choice = None if base is None else choose((base.grid, *others), base, exact=ask.exact)
     plan = None if choice is None else recommended(choice, others=others)

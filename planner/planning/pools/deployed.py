@@ -23,18 +23,12 @@ AUTO, AGGREGATED, DISAGGREGATED = MODES = ("auto", "aggregated", "disaggregated"
 
 @record
 class PoolsAsked:
-    """How pools are asked for: ``mode``; ``prefill`` are ways to serve on other prefill devices
+    """How pools are asked for: ``prefill`` are ways to serve on other prefill devices
     (None: the same); bytes/s of the link where given; ``exact``: the optimum itself."""
 
-    mode: str = AUTO
     prefill: tuple[Question, ...] | None = None
     transfer_bytes_per_s: float | None = None
     exact: bool = False
-
-    @property
-    def demanded(self) -> bool:
-        """Whether the answer must be in pools."""
-        return self.mode == DISAGGREGATED or (self.mode == AUTO and self.prefill is not None)
 
 
 @cached_record

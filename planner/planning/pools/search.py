@@ -248,7 +248,8 @@ def best_counts(caps: Array, rate: float, prefill: int, decode: int, purse: Purs
     used = n * prefill + m * decode
     rates = np.minimum(caps[:, None], m * rate)
     value = np.where(used <= purse.devices,
-                     rates / purse.paid(n * float(prefill), m * float(decode)), 0.0)
+                     rates / purse.paid((n * prefill).astype(np.float64),
+                                        (m * decode).astype(np.float64)), 0.0)
     best = float(value.max())
     if not best > 0:
         return 0.0, 0.0, 0, 0

@@ -82,11 +82,11 @@ def seconds_of(space: Space, choice: Int) -> Array:
             columns[k] = option
     every = np.arange(len(columns))
     seconds = space.decode[:, every, columns]
-    able = space.legal[:, every, columns].all(axis=1) & np.isfinite(seconds).all(axis=1)
-    able &= rank_bytes(space, choice) <= budget(question)
     limit = loss_limit(model)
     if limit is not None and uniform_loss(model, choice) > limit * (1 + TOLERANCE) + 1e-15:
-        able[:] = False
+        return np.full(len(space), np.inf)
+    able = space.legal[:, every, columns].all(axis=1) & np.isfinite(seconds).all(axis=1)
+    able &= rank_bytes(space, choice) <= budget(question)
     total = np.where(np.isfinite(seconds), seconds, 0.0) @ decided.layers
     if question.tpot_seconds is not None:
         able &= total <= question.tpot_seconds * (1 + TOLERANCE)
