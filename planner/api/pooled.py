@@ -19,6 +19,7 @@ from planner.planning.pools.deployed import (
     AUTO,
     DISAGGREGATED,
     MODES,
+    Against,
     PoolsAsked,
     PoolsFound,
     compared_with,
@@ -31,6 +32,7 @@ from planner.planning.pools.handover import FLAG
 from planner.planning.pools.recommended import with_mode, with_pools_beside
 from planner.planning.pools.told import pooled_plan
 from planner.planning.question.question import RATES, Question
+from planner.planning.search.best_first import Found
 from planner.planning.search.default_limit import answers
 from planner.planning.space.candidates import Space
 from planner.planning.weigh.choose import Selection, choose
@@ -92,39 +94,43 @@ def planned(ask: Ask, flags: PoolFlags) -> Plan:
 
             raise refuse(ask.case(), list_devices)
         return plan
-    choice = choose((found.grid, *others), found, exact=ask.exact)
-    if flags.mode == AGGREGATED or seldom(answered[0]):
-        return recommended(choice, others=others)
-    return _either(ask, flags, choice, others, answered)
+    if flags.mode == AGGREGATED or seldom(answered[0]) or answered[0].engine == ANY_ENGINE:
+        return recommended(choose((found.grid, *others), found, exact=ask.exact), others=others)
+    return _either(ask, flags, found, others, answered)
 
 
-def _either(ask: Ask, flags: PoolFlags, choice: Selection, others: Sequence[Space],
+def _either(ask: Ask, flags: PoolFlags, best: Found, others: Sequence[Space],
             answered: Sequence[Question]) -> Plan:
     """The aggregated plan, or pools where they win by more than the uncertainty."""
-    question = answered[0]
-    if question.engine == ANY_ENGINE:
-        return recommended(choice, others=others)
-    mine = [q for q in answered if q.engine == choice.exact.space.model.question.engine]
-    least = threshold(choice, question.workload.osl)
-    above = least / (1 + MARGIN) if ask.exact else least
+    mine = [q for q in answered if q.engine == best.space.model.question.engine]
+    choice = choose((best.grid, *others), best, exact=ask.exact)
+    plan = recommended(choice, others=others)
+    least = threshold(choice, answered[0].workload.osl, 0.0 if ask.exact else MARGIN)
     asked = PoolsAsked(None, flags.transfer_bytes_per_s, ask.exact)
     try:
-        found = find_pools(mine, asked, above=above, best=choice)
+        found = find_pools(mine, asked, above=least, best=choice)
     except InputError as error:
-        return with_mode(recommended(choice, others=others), f"{error.message}; {error.hint}")
-    plan = recommended(choice, others=others)
-    if found.choice is None and not found.bound > 0:
-        return with_mode(plan, "no two pools of workers fit and keep the limits")
+        return with_mode(plan, f"{error.message}; {error.hint}")
     if found.choice is None:
-        more = found.bound / least * (1 + MARGIN) - 1
-        return with_mode(plan, f"two pools give at most {signed(more)} tokens/s a device (bound), "
-                         f"{MARGIN:.0%} more are asked for; --mode disaggregated takes the best")
+        more = found.bound / least * (1.0 if ask.exact else 1 + MARGIN) - 1
+        return with_mode(plan, _lost(more, found.bound))
     versus = compared_with(found.choice, choice)
-    if not versus.taken and not ask.exact:
-        return with_pools_beside(plan, found, versus)
-    why = f"{signed(versus.gain)} tokens/s a device over workers that do both; more than " \
-          f"{MARGIN:.0%} with a chance of {versus.beaten:.0%}"
-    return pooled_plan(found, mine[0], plan, choice, why)
+    if versus.taken or ask.exact:
+        return pooled_plan(found, mine[0], plan, choice, _won(versus))
+    return with_pools_beside(plan, found, versus)
+
+
+def _won(versus: Against) -> str:
+    return f"{signed(versus.gain)} tokens/s a device over workers that do both; more than " \
+           f"{MARGIN:.0%} with a chance of {versus.beaten:.0%}"
+
+
+def _lost(most: float, bound: float) -> str:
+    """Why no pools were looked for: they win ``most`` at the most."""
+    if not bound > 0:
+        return "no two pools of workers fit and keep the limits"
+    return f"two pools give at most {signed(most)} tokens/s a device (bound), {MARGIN:.0%} more " \
+           "are asked for; --mode disaggregated takes the best"
 
 
 def _only_in_pools(ask: Ask, flags: PoolFlags, questions: Sequence[Question]) -> Plan | None:

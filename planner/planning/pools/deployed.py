@@ -122,9 +122,9 @@ def demand_of(question: Question) -> Demand:
                   question.prompt_host.handling_seconds)
 
 
-def threshold(choice: Selection, osl: int) -> float:
-    """Requests/s ÷ devices that pools must exceed to win by more than the margin."""
-    return (1 + MARGIN) / (choice.option.weighed.value * osl)
+def threshold(choice: Selection, osl: int, margin: float) -> float:
+    """Requests/s ÷ devices that pools must exceed to win by more than ``margin``."""
+    return (1 + margin) / (choice.option.weighed.value * osl)
 
 
 def compared_with(pools: PoolChoice, choice: Selection, at: int | None = None) -> Against:

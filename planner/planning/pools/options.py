@@ -215,7 +215,7 @@ def _batches(worker: DecodingWorkers, low: int, high: int,
     found = worker.found
     assert found is not None
     layout = int(found.space.pts.layout[found.candidate])
-    slots = pieces(low, high)
+    slots = sorted({*pieces(low, high), high})
     space = decoding_at(found.space, [(layout, slot) for slot in slots], slots)
 
     def priced(c: int) -> DecodingWorkers:

@@ -139,7 +139,8 @@ class DecodingWorkers:
 def _alike(old: Space, new: Space) -> Space:
     """``new`` under what of its legality ``old`` has beside layouts and ways (see
     :func:`planner.planning.pools.candidates.only`): options that ``old`` takes nowhere."""
-    return replace(new, legal=new.legal & old.legal.any(axis=0)[None])
+    taken = np.asarray(np.logical_or.reduce(old.legal, axis=0))
+    return replace(new, legal=new.legal & taken[None])
 
 
 def pieces(first: int, last: int) -> list[int]:
