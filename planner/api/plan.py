@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from planner.api.ask import AUTO, BF16, ENGINES, THROUGHPUT, Ask
-from planner.api.pooled import OWN, PoolFlags, planned
+from planner.api.pool_flags import OWN, PoolFlags
 from planner.errors import InputError
 from planner.hardware.profile import DeviceProfile
 from planner.models.spec import ModelSpec
@@ -103,6 +103,8 @@ def _taken(arguments: Mapping[str, Any]) -> tuple[Ask, PoolFlags]:
 
 def _planned(ask: Ask, flags: PoolFlags) -> Plan:
     """The best plan of a question."""
+    from planner.api.pooled import planned  # whose search no estimate needs
+
     _check_anchor(ask.anchor)
     return _anchored(planned(ask, flags), ask.anchor)
 

@@ -6,19 +6,16 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from planner.api.ask import Ask
-from planner.errors import InputError, PlannerError, UnknownNameError
+from planner.api.pool_flags import PoolFlags
+from planner.errors import InputError, PlannerError
 from planner.hardware.catalog import list_devices
-from planner.hardware.profile import DeviceProfile
 from planner.lookup import load_device
 from planner.planning.answer.assemble import recommended
 from planner.planning.answer.recommend_text import signed
+from planner.planning.plan.deployment import AGGREGATED, AUTO, DISAGGREGATED
 from planner.planning.plan.record import Plan
 from planner.planning.pools.cases import told_loss_limit
 from planner.planning.pools.deployed import (
-    AGGREGATED,
-    AUTO,
-    DISAGGREGATED,
-    MODES,
     Against,
     PoolsAsked,
     PoolsFound,
@@ -28,7 +25,6 @@ from planner.planning.pools.deployed import (
     seldom,
     threshold,
 )
-from planner.planning.pools.handover import FLAG
 from planner.planning.pools.recommended import with_mode, with_pools_beside
 from planner.planning.pools.told import pooled_plan
 from planner.planning.question.question import RATES, Question
@@ -37,43 +33,7 @@ from planner.planning.search.default_limit import answers
 from planner.planning.space.candidates import Space
 from planner.planning.weigh.choose import Selection, choose
 from planner.planning.weigh.rule import MARGIN
-from planner.records import record
 from planner.throughput.calibration import ANY_ENGINE
-
-OWN = ("mode", "prefill_device", "transfer_bytes_per_s")
-"""Parameters of ``plan`` that are no question's."""
-
-
-@record
-class PoolFlags:
-    """The parameters of pools, as given."""
-
-    mode: str = AUTO
-    prefill_device: str | DeviceProfile | None = None
-    transfer_bytes_per_s: float | None = None
-
-    @property
-    def demanded(self) -> bool:
-        """Whether the answer must be in pools."""
-        return self.mode == DISAGGREGATED or (
-            self.mode == AUTO and self.prefill_device is not None)
-
-    def check(self) -> None:
-        """Refuse what contradicts itself before anything is computed.
-
-        Raises:
-            InputError: an unknown mode, a link that is none, pools' flags without pools.
-        """
-        if self.mode not in MODES:
-            raise UnknownNameError("mode", self.mode, MODES)
-        rate = self.transfer_bytes_per_s
-        if rate is not None and not 0 < rate < float("inf"):
-            raise InputError(f"transfer_bytes_per_s = {rate:g} is out of range",
-                             hint=f"bytes/s of each device, for example {FLAG} 50e9")
-        if self.mode == AGGREGATED and (self.prefill_device is not None or rate is not None):
-            flag = "--prefill-device" if self.prefill_device is not None else FLAG
-            raise InputError(f"{flag} and --mode aggregated: one pool has no other to serve",
-                             hint="leave one of them out")
 
 
 def planned(ask: Ask, flags: PoolFlags) -> Plan:

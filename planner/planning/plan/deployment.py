@@ -8,6 +8,8 @@ from planner.planning.plan.recommendation import GainRange
 from planner.records import cached_record
 
 Mode = Literal["aggregated", "disaggregated"]
+AUTO, AGGREGATED, DISAGGREGATED = MODES = ("auto", "aggregated", "disaggregated")
+"""How a plan may be asked for."""
 
 
 @cached_record

@@ -18,8 +18,6 @@ from planner.planning.weigh.choose import Selection, allowed_loss
 from planner.planning.weigh.rule import MARGIN, SURE
 from planner.records import cached_record, record
 
-AUTO, AGGREGATED, DISAGGREGATED = MODES = ("auto", "aggregated", "disaggregated")
-
 
 @record
 class PoolsAsked:

@@ -15,7 +15,6 @@ nothing else can exceed it.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
@@ -60,9 +59,10 @@ class Demand:
     handling_seconds: float
 
 
-@dataclass
+@cached_record
 class Shared:
-    """All workers of one engine whose caches are in one layout, by devices of a worker."""
+    """All workers of one engine whose caches are in one layout. A search exchanges members of its
+    lists for sharper ones."""
 
     engine: str
     kv: str
@@ -97,7 +97,7 @@ class TwoPools:
         return self.reading.found, self.decoding.found
 
 
-@dataclass
+@record
 class _Hoped:
     """The best of one decode worker: rate ÷ paid, requests/s, workers, the prefill worker."""
 
