@@ -117,12 +117,13 @@ def _simpler(spaces: Sequence[PoolSpaces], best: TwoPools, purse: Purse, demand:
                 cases[name, one.kv] = case
         own = [cases[name, one.kv] for one in mine if (name, one.kv) in cases]
         least = 0.0 if name == RELEASED else WORTH_TELLING * best.value
-        found = PoolSearch([_copy(case) for case in own], purse, demand, above=least).run()
+        found = PoolSearch([_copy(case) for case in own], purse, demand, above=least,
+                           patience=0).run()  # rivals need no proof
         if found is not None:
             yield (name if name == RELEASED else f"uniform {name}"), found
     mixed = [_joined([case for (_, kv), case in cases.items() if kv == one.kv])
              for one in mine if any(kv == one.kv for _, kv in cases)]
-    found = PoolSearch(mixed, purse, demand).run()
+    found = PoolSearch(mixed, purse, demand, patience=0).run()
     if found is not None and _differ(found):
         yield "one scheme in each pool", found
 

@@ -109,11 +109,12 @@ class _Hoped:
 
 
 class PoolSearch:
-    """See the module. ``above``: rates ÷ devices that do not exceed it are not looked for."""
+    """See the module. ``above``: rates ÷ devices that do not exceed it are not looked for;
+    ``patience``: workers made sharper until what is better by less than NEAR is not either."""
 
     def __init__(self, cases: Sequence[Shared], purse: Purse, demand: Demand, *,
-                 above: float = 0.0) -> None:
-        self.cases, self.purse, self.demand = cases, purse, demand
+                 above: float = 0.0, patience: int = PATIENCE) -> None:
+        self.cases, self.purse, self.demand, self.patience = cases, purse, demand, patience
         self.best: TwoPools | None = None
         self.value, self.bound = above, 0.0
         self.sharper = self.candidates = 0
@@ -122,7 +123,7 @@ class PoolSearch:
     @property
     def enough(self) -> float:
         """What is hoped for must exceed this."""
-        return self.value * (1 + (SAME if self.sharper < PATIENCE else NEAR))
+        return self.value * (1 + (SAME if self.sharper < self.patience else NEAR))
 
     def run(self) -> TwoPools | None:
         """The best pools, None where none exceeds ``above``; nothing exceeds ``bound``."""
