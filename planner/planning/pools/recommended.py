@@ -15,12 +15,12 @@ from planner.planning.answer.recommend_text import (
     signed,
     why_not,
 )
-from planner.planning.answer.told_schemes import told_schemes
 from planner.planning.plan.deployment import DeploymentInfo, PoolLayout
 from planner.planning.plan.recommendation import OtherPlan, Recommendation, Verdict
 from planner.planning.plan.record import Assumption, Plan
 from planner.planning.pools.deployed import Against, PoolsFound
 from planner.planning.pools.options import TWO, PoolChoice, PoolOption
+from planner.planning.search.rivals import told_schemes
 from planner.planning.space.losses import told_loss
 from planner.planning.weigh.choose import Selection
 from planner.planning.weigh.rule import MARGIN, SURE

@@ -8,7 +8,6 @@ import numpy as np
 
 from planner.planning.answer.assemble import assemble
 from planner.planning.answer.recommend_text import in_ten, signed
-from planner.planning.answer.told_schemes import told_schemes
 from planner.planning.plan.deployment import (
     AggregatedPlan,
     CacheTransfer,
@@ -42,6 +41,7 @@ from planner.planning.price.intervals import estimate, prompt_spread, step_sprea
 from planner.planning.price.token_costs import usd_estimate
 from planner.planning.question.question import Question
 from planner.planning.search.best_first import Found, shown_gap
+from planner.planning.search.rivals import told_schemes
 from planner.planning.space.losses import quality, told_loss
 from planner.planning.weigh.chances import interval
 from planner.planning.weigh.choose import Selection
