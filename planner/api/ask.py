@@ -12,7 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from planner.errors import InputError
+from planner.errors import InputError, UnsupportedError
 from planner.hardware.catalog import list_devices
 from planner.hardware.profile import DeviceProfile
 from planner.lookup import (
@@ -354,6 +354,7 @@ class Ask:
         """
         from planner.planning.inspect.assignment import given_assignment
 
+        refuse_pools(plan, "priced by one pool")
         ask, asked = self.with_names_of(plan), self.asked.filled_from(plan)
         if plan.offload is not None and asked.host is None:
             asked = replace(asked, host=plan.offload.host, host_sockets=plan.offload.sockets,
@@ -362,6 +363,18 @@ class Ask:
                              ask.asked_engine, Named(together=True))
         question = given_offload(ask.drafting_as(plan)._drafted(ways)[0], plan)
         return given_assignment(build_model(question, load_prior()), plan)
+
+
+def refuse_pools(plan: Plan, done: str) -> None:
+    """Refuse a plan of two pools where its units stand for a whole deployment.
+
+    Raises:
+        UnsupportedError: it has pools.
+    """
+    if plan.deployment is not None:
+        raise UnsupportedError(
+            f"the plan has pools of prefill and decode workers, and is not {done}",
+            hint="make the plan with --mode aggregated")
 
 
 def engine_named(name: str) -> Engine | None:

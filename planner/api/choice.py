@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import fields, replace
 
-from planner.api.ask import Ask
+from planner.api.ask import Ask, refuse_pools
 from planner.errors import DataError, InputError, UnsupportedError
 from planner.lookup import load_device, load_model
 from planner.planning.answer.assemble import recommended
@@ -31,6 +31,7 @@ def explain_choice(ask: Ask, *, solves: int) -> ChoiceExplanation:
         raise InputError(f"solves = {solves} is out of range", hint=f"0 to {MOST_SOLVES}")
     asked, plan = ask.asked, ask.plan
     if plan is not None:
+        refuse_pools(plan, "explained as one")
         ask = _of_plan(ask, plan)
         asked = _filled(asked, plan)
     found, others, questions = answers(ask.questions(asked), exact=asked.exact)

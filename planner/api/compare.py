@@ -102,7 +102,7 @@ def _pair(spec: ModelSpec, device: DeviceProfile, asked: Mapping[str, Any],
 def _recommended(spec: ModelSpec, device: DeviceProfile, asked: Mapping[str, Any]) -> ComparedPlan:
     """The row of the plan, or of the reason why there is none."""
     try:
-        return plan_row(plan(spec, device, **asked), spec, device)
+        return plan_row(plan(spec, device, **asked, mode="aggregated"), spec, device)
     except InfeasibleError as error:
         return _none(spec, device, error)
 

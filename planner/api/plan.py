@@ -7,24 +7,24 @@ are ``ttft_seconds`` and ``tpot_seconds``.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from planner.api.ask import AUTO, BF16, ENGINES, THROUGHPUT, Ask, best_found
+from planner.api.ask import AUTO, BF16, ENGINES, THROUGHPUT, Ask
+from planner.api.deploying import drafts_asked, planned, prefixes_of
+from planner.api.pool_flags import OWN, PoolFlags
 from planner.errors import InputError
 from planner.hardware.profile import DeviceProfile
 from planner.models.spec import ModelSpec
-from planner.planning.answer.assemble import assemble, recommended
+from planner.planning.answer.assemble import assemble
 from planner.planning.plan.record import Plan
 from planner.planning.search.best_first import Found
-from planner.planning.weigh.choose import choose
 from planner.scenarios import Scenario
 from planner.typed import typed
 from planner.workloads import NamedWorkload
 
 if TYPE_CHECKING:
-    from planner.api.prefixes import PrefixAsk
     from planner.quality.profile import Profile
 
 
@@ -46,7 +46,9 @@ def plan(model: str | ModelSpec | None = None, device: str | DeviceProfile | Non
          host_sockets: int | None = None, host_memory_bytes: int | None = None,
          reuse: str | os.PathLike[str] | NamedWorkload | None = None, kv_offload: str = "none",
          kv_offload_bytes: int | None = None, speculation: str | ModelSpec | None = None,
-         draft_tokens: int | None = None, acceptance: float | None = None,
+         draft_tokens: int | None = None, acceptance: float | None = None, mode: str = "auto",
+         prefill_device: str | DeviceProfile | None = None,
+         transfer_bytes_per_s: float | None = None,
          hardware_dir: str | os.PathLike[str] | None = None) -> Plan:
     """The plan to serve for a model on a device: the simplest that no other beats by more than 3 %
     with a chance of 80 %, in view of how sure times and losses are (``recommendation``); with
@@ -72,11 +74,17 @@ def plan(model: str | ModelSpec | None = None, device: str | DeviceProfile | Non
     more than the uncertainty) or ``none``, the default. ``draft_tokens`` a step are searched where
     they are not given; ``acceptance`` of a token is published or given.
 
+    ``mode="disaggregated"`` plans pools of prefill and decode workers, each with formats of its
+    own, of all ``devices`` together (``deployment``); ``"auto"`` takes them where they win by more
+    than the uncertainty and the engine serves them, ``"aggregated"`` never. ``prefill_device``:
+    another device for the prefill pool; ``transfer_bytes_per_s``: the link between the pools, each
+    device (default: its network, inside one scale-up domain that).
+
     Raises:
         InfeasibleError: nothing satisfies the limits; the message names the binding one.
         InputError: an unknown name, a number out of range, an unsupported combination.
     """
-    return _planned(Ask.of(locals()))
+    return _planned(*_taken(locals()))
 
 
 @typed
@@ -111,35 +119,15 @@ def estimate(model: str | ModelSpec | None = None, device: str | DeviceProfile |
     return _estimated(Ask.of(locals()))
 
 
-def _planned(ask: Ask) -> Plan:
+def _taken(arguments: Mapping[str, Any]) -> tuple[Ask, PoolFlags]:
+    """The question and the mode of the verb's arguments."""
+    return Ask.of(arguments, own=OWN), PoolFlags(*map(arguments.__getitem__, OWN))
+
+
+def _planned(ask: Ask, flags: PoolFlags) -> Plan:
     """The best plan of a question."""
     _check_anchor(ask.anchor)
-    drafts, prefixes = _drafts(ask), _prefixes(ask)
-    if drafts:
-        from planner.api.speculation import planned
-
-        return _anchored(planned(ask, _best_plan), ask.anchor)
-    if prefixes is not None:
-        from planner.api.prefixes import planned_with_prefixes
-
-        return _anchored(planned_with_prefixes(ask, prefixes), ask.anchor)
-    return _anchored(_best_plan(ask), ask.anchor)
-
-
-def _best_plan(ask: Ask) -> Plan:
-    """The best plan of a question without drafted tokens."""
-    found, others = best_found(ask.questions(), ask.case, exact=ask.exact)
-    choice = choose((found.grid, *others), found, exact=ask.exact)
-    return recommended(choice, others=others)
-
-
-def _drafts(ask: Ask) -> bool:
-    """Whether drafted tokens are asked for; what belongs to them alone is refused without."""
-    if ask.speculation is None and ask.draft_tokens is None and ask.acceptance is None:
-        return False
-    from planner.api.speculation import asks_for_drafts
-
-    return asks_for_drafts(ask)
+    return _anchored(planned(ask, flags), ask.anchor)
 
 
 def _estimated(ask: Ask) -> Plan:
@@ -151,10 +139,10 @@ def _estimated(ask: Ask) -> Plan:
         if ask.kv != BF16:
             raise InputError(f"kv {ask.kv!r} and plan exclude each other: the plan has its own "
                              "caches", hint="leave one out")
-        if _drafts(ask):
+        if drafts_asked(ask):
             raise InputError("speculation and plan exclude each other: the plan has its own",
                              hint="leave one out")
-    drafts, prefixes = _drafts(ask), _prefixes(ask)
+    drafts, prefixes = drafts_asked(ask), prefixes_of(ask)
     if prefixes is not None:
         from planner.api.prefixes import estimated_with_prefixes
 
@@ -166,24 +154,6 @@ def _estimated(ask: Ask) -> Plan:
 
         return _anchored(estimated(ask, _uniform), ask.anchor)
     return _anchored(assemble(_uniform(ask)), ask.anchor)
-
-
-def _prefixes(ask: Ask) -> PrefixAsk | None:
-    """What is asked of prefixes, None where nothing is.
-
-    Raises:
-        InputError: drafted tokens are asked for as well.
-    """
-    if not ask.asks_prefixes:
-        return None
-    from planner.api.prefixes import prefixes_asked
-
-    asked = prefixes_asked(ask)
-    if asked is not None and _drafts(ask):
-        raise InputError("speculation and reuse are planned one after the other",
-                         hint="leave out --speculation, then give the hit rate that is found with "
-                         "it: --prefix-hit RATE --speculation …")
-    return asked
 
 
 def _priced(ask: Ask) -> Found:

@@ -7,17 +7,28 @@ from typing import Any
 import click
 
 from planner.cli.progress import working
-from planner.cli.types import BESIDE, DRAFTS, FREEDOM, PREFIXES, QUESTION, SURFACE, Hinted, options
+from planner.cli.types import (
+    BESIDE,
+    DRAFTS,
+    FREEDOM,
+    POOL_NAMES,
+    POOLS,
+    PREFIXES,
+    QUESTION,
+    SURFACE,
+    Hinted,
+    options,
+)
 
 
 @click.command("plan")
 @click.argument("model", required=False)
 @click.argument("device", required=False)
 @options(*QUESTION, "max_loss", "schemes", "kv", "profile", "imatrix", *FREEDOM, "exact", *DRAFTS,
-         "anchor", *BESIDE, *PREFIXES, *SURFACE, "assumptions", "interactive", "grid")
+         "anchor", *BESIDE, *PREFIXES, *POOLS, *SURFACE, "assumptions", "interactive", "grid")
 def plan_command(**given: Any) -> None:
     """The best per-layer plan for MODEL on DEVICE (the default verb)."""
-    from planner.cli.interactive import check_interactive, drop_host, planned_grid
+    from planner.cli.interactive import check_interactive, drop_host, of_one_pool, planned_grid
     from planner.cli.run import check_told, finish, question_arguments, timed
 
     check_told(given)
@@ -29,12 +40,14 @@ def plan_command(**given: Any) -> None:
         import planner
 
         arguments = question_arguments(given)
+        if given["interactive"]:  # whose page moves workers that do both
+            arguments["mode"] = of_one_pool(given["mode"])
         with working("searching layouts and formats", quiet=given["quiet"]):
             found = planner.plan(given["model"], given["device"], **arguments)
         around = None
         if given["interactive"]:
             drop_host(arguments)
-            for name in ("anchor", "exact", *PREFIXES, *DRAFTS):
+            for name in ("anchor", "exact", *PREFIXES, *DRAFTS, *POOL_NAMES):
                 del arguments[name]
             if found.prefix_cache is not None:
                 arguments["prefix_hit_rate"] = found.workload.prefix_hit_rate

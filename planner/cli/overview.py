@@ -56,6 +56,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "plan": ("plan deepseek-v3 h100-sxm --context 131072",
              "plan qwen3-235b-a22b b200-sxm --tpot-ms 20 --engine vllm",
              "plan deepseek-v3 rtx-4090 --host epyc-9575f",
+             "plan deepseek-v3 h200-sxm --devices 32 --mode disaggregated",
              "plan ./my-model/config.json ./my-device.toml --json"),
     "estimate": ("plan estimate llama-3.1-70b h100-sxm --scheme int8-w8a8 --devices 4",
                  "plan estimate --plan plan.json"),

@@ -183,6 +183,13 @@ OPTIONS: dict[str, Callable[[Any], Any]] = {
     "host_sockets": click.option("--host-sockets", type=INTEGER, help="Its sockets (default 1)."),
     "host_memory_bytes": click.option("--host-memory-bytes", type=INTEGER,
                                       help="Its memory for weights (default: its profile's)."),
+    "mode": click.option("--mode", metavar="NAME", default="auto", show_default=True,
+                         help="aggregated (workers do both) | disaggregated (pools of prefill and "
+                         "decode workers) | auto."),
+    "prefill_device": click.option("--prefill-device", metavar="DEVICE",
+                                   help="Another device for the prefill pool."),
+    "transfer": click.option("--transfer-bytes-per-s", type=NUMBER,
+                             help="Link between the pools, each device (default: its network)."),
     "json": click.option("--json", "as_json", is_flag=True, help="Print JSON."),
     "report": click.option("--report", metavar="FILE",
                            help="Also write a report: FILE.html or FILE.md."),
@@ -204,5 +211,7 @@ BESIDE = ("host", "host_sockets", "host_memory_bytes")
 PREFIXES = ("reuse", "kv_offload", "kv_offload_bytes")
 FREEDOM = ("untie", "drop_policies")
 DRAFTS = ("speculation", "draft_tokens", "acceptance")
+POOLS = ("mode", "prefill_device", "transfer")
+POOL_NAMES = ("mode", "prefill_device", "transfer_bytes_per_s")
 PRINTED = ("json", "quiet", "timings")
 SURFACE = ("engine", "scenario", "hardware_dir", "json", "report", "quiet", "timings")

@@ -15,7 +15,7 @@ from planner.throughput.roofline import Parts, one_after_another
 
 def by_part(run: Callable[[Points, Phase], Parts], pts: Points, phase: Phase) -> Parts:
     """``run`` on a phase; on a mixed one, on what decodes (in every chunk's pass) and each of its
-    prompts, which separate kernels serve."""
+    prompts, which separate kernels serve; on a pass of several prompts, on each of them."""
     if phase.stacked is not None:
         held = phase.stacked
         decode = run(pts.take(held.steps), held.step)
@@ -23,6 +23,8 @@ def by_part(run: Callable[[Points, Phase], Parts], pts: Points, phase: Phase) ->
         mixed = decode.scaled(column(held.mixed.passes)).plus(
             prompt.rows(held.prompt_of).scaled(column(held.mixed.prompts)))
         return one_after_another([decode, mixed, prompt])
+    if phase.name == "prefill" and np.any(np.asarray(phase.prompts) != 1.0):
+        return run(pts, phase.one_prompt).scaled(column(phase.prompts))
     if phase.name != "mixed":
         return run(pts, phase)
     return run(pts, phase.decode_part).scaled(column(phase.passes)).plus(

@@ -114,6 +114,13 @@ class Phase:
         return replace(self, name="decode", passes=1.0, tokens=self.sequences * self.verified)
 
     @property
+    def one_prompt(self) -> Phase:
+        """One of the prompts that a pass of several reads (:func:`prompts_phase`)."""
+        one = self.tokens / self.prompts
+        return replace(self, tokens=one, pooled=one, sequences=self.sequences / self.prompts,
+                       logit_rows=self.logit_rows / self.prompts, prompts=1.0)
+
+    @property
     def prompt_part(self) -> Phase:
         """One prompt of a mixed pass."""
         one = np.ones(len(self.tokens))
@@ -183,6 +190,15 @@ def prefill_phase(pts: Points, isl: int | Int, chunk: int, cached: int | Int = 0
     tokens = one * (length / passes)
     return Phase("prefill", tokens=tokens, pooled=tokens, passes=passes, sequences=one,
                  kv_len=_number(isl), logit_rows=one / passes, cached=_number(cached))
+
+
+def prompts_phase(pts: Points, isl: int, chunk: int, prompts: Array, cached: int = 0) -> Phase:
+    """``prompts`` [C] prompts of every attention rank read together by a worker that decodes
+    nothing: all ranks of ``dp`` read in the same pass, which their experts see."""
+    one = prefill_phase(pts, isl, chunk, cached)
+    tokens = prompts * one.tokens
+    return replace(one, tokens=tokens, pooled=tokens * pts.dp, sequences=prompts * one.sequences,
+                   logit_rows=prompts * one.logit_rows, prompts=prompts)
 
 
 def _number(value: int | Int) -> Number:

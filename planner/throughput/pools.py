@@ -57,7 +57,7 @@ class _System:
     load: Load
     policy: Scheduling
     pools: Pools
-    reading: _Reading
+    reading: ReadingPool
     ranks: int
     held: float
     most: float
@@ -93,7 +93,7 @@ class _System:
 
 
 @dataclass(frozen=True, slots=True)
-class _Reading:
+class ReadingPool:
     """The prefill pool: ``servers`` ranks of ``workers``, whose ranks step together, with up to
     ``together`` prompts each in a pass; ``group`` [Q] are the passes' seconds with 1 … Q prompts.
     """
@@ -199,9 +199,10 @@ def _system(times: StepTimes, load: Load, policy: Scheduling, pools: Pools) -> _
                    min(held, load.concurrency / ranks))
 
 
-def _reading(times: StepTimes, load: Load, policy: Scheduling, pools: Pools) -> _Reading:
+def _reading(times: StepTimes, load: Load, policy: Scheduling, pools: Pools) -> ReadingPool:
     reads = pools.reads or times
     passes = (reads.prompt,) if reads.together < 2 else tuple(float(t) for t in reads.group)
     floor = policy.prompt_floor_seconds
-    return _Reading(pools.prefill, pools.prefill * (pools.prefill_ranks or load.ranks), len(passes),
-                    tuple(policy.step(max(t, floor), 0.0) for t in passes))
+    return ReadingPool(
+        pools.prefill, pools.prefill * (pools.prefill_ranks or load.ranks), len(passes),
+        tuple(policy.step(max(t, floor), 0.0) for t in passes))

@@ -21,7 +21,8 @@ from planner.workloads import load_workload
 OF_SCENARIOS = {"keep_first_layers", "keep_last_layers", "policies", "power_mode"}
 """Values that no verb takes."""
 OWN = {
-    "plan": "", "estimate": "", "explain": "module solves", "frontier": "points map",
+    "plan": "mode prefill_device transfer_bytes_per_s", "estimate": "",
+    "explain": "module solves", "frontier": "points map",
     "compare": "price", "what_if": "base grid progress",
     "memory": "checkpoint with_mtp with_vision",
     "serve": "concurrency requests draft_tokens acceptance draft_layers "

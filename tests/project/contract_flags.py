@@ -30,7 +30,8 @@ DEPLOYMENT_DEFAULTS: dict[str, object] = {
     "reuse": None, "kv_offload": "none", "kv_offload_bytes": None,
     "speculation": None, "draft_tokens": None, "acceptance": None}
 """What plans and estimates are asked about a whole deployment, with the default of each."""
-POOL_DEFAULTS: dict[str, object] = {}
+POOL_DEFAULTS: dict[str, object] = {
+    "mode": "auto", "prefill_device": None, "transfer_bytes_per_s": None}
 """What plans alone are asked about one."""
 POOL_FLAGS = as_flags(POOL_DEFAULTS)
 DEPLOYMENT_FLAGS = as_flags(DEPLOYMENT_DEFAULTS)

@@ -19,7 +19,8 @@ GIVEN = {
     "reuse": "chat", "kv_offload": "host", "kv_offload_bytes": 5,
     "speculation": "mtp", "draft_tokens": 2, "acceptance": 0.8,
 }
-PLAN_ONLY: dict[str, Any] = {"max_loss": "bf16"}
+PLAN_ONLY: dict[str, Any] = {"max_loss": "bf16", "mode": "disaggregated",
+                             "prefill_device": "another-device", "transfer_bytes_per_s": 25e9}
 
 
 class Recorder:

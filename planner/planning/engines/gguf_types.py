@@ -20,6 +20,7 @@ from planner.errors import UnsupportedError
 from planner.formats.ggml_types import GGML_WEIGHTS
 from planner.planning.engines.rules import DATA, RuleSource, sources
 from planner.records import record
+from planner.remembered import by_identity
 
 OUTPUT, TABLE = "output", "token_embd"
 SMALLEST = 32
@@ -59,6 +60,8 @@ class GgufTraits:
     imatrix: bool = False
 
 
+_MODELS = 4
+"""Models whose tensors are kept in order."""
 _NAMES = 1 << 14
 """Names of tensors that are kept: those of a large model, which every mix is asked of."""
 
@@ -90,20 +93,29 @@ def quantised_types(mix: str, base: str, tensors: Sequence[TypedTensor], traits:
     Raises:
         UnsupportedError: a tensor that fits neither a type nor its fallback, where none is defined.
     """
-    ordered = sorted(tensors, key=lambda t: (layer_of(t.name), t.name))
-    tied = all(t.name != f"{OUTPUT}.weight" for t in tensors)
-    values = sum(_category(t.name, tied) == "attn_v" for t in tensors)
-    seen = {"attn_v": 0, "ffn_down": 0, "ffn_gate": 0, "ffn_up": 0}
     found = {}
-    for tensor in ordered:
-        kind = _category(tensor.name, tied)
-        counted = seen.get(kind, 0)
-        place = _Place(tensor, counted, values if kind == "attn_v" else traits.layers, base)
+    for tensor, kind, counted, total in _counted(tuple(tensors)):
+        place = _Place(tensor, counted, traits.layers if total is None else total, base)
         rule = next((r for r in _rules_of(kind, mix)
                      if all(_holds(word, place, traits) for word in r.when)), None)
         found[tensor.name] = fitted(base if rule is None else rule.type, tensor)
+    return found
+
+
+@by_identity(_MODELS)
+def _counted(tensors: tuple[TypedTensor, ...],
+             ) -> list[tuple[TypedTensor, str, int, int | None]]:
+    """(tensor, what rules call it, how many of its kind came before, of how many where that is not
+    the layers) in the order of a file: what no mix changes."""
+    tied = all(t.name != f"{OUTPUT}.weight" for t in tensors)
+    values = sum(_category(t.name, tied) == "attn_v" for t in tensors)
+    seen = {"attn_v": 0, "ffn_down": 0, "ffn_gate": 0, "ffn_up": 0}
+    found: list[tuple[TypedTensor, str, int, int | None]] = []
+    for tensor in sorted(tensors, key=lambda t: (layer_of(t.name), t.name)):
+        kind = _category(tensor.name, tied)
+        found.append((tensor, kind, seen.get(kind, 0), values if kind == "attn_v" else None))
         if kind in seen:
-            seen[kind] = counted + 1
+            seen[kind] += 1
     return found
 
 

@@ -33,7 +33,8 @@ Status = Literal["supported", "emulated", "refused", "unquantised", "unknown"]
 STATUSES: tuple[Status, ...] = ("supported", "emulated", "refused", "unquantised", "unknown")
 KINDS = ("*", "dense", "experts", *AS_RELEASED_KINDS)
 """Words of the column ``kinds``; rules of caches have their own (see :func:`cache_group`)."""
-AXES = ("scheme", "kv", "mixed", "caches", "fused", "dtypes", "split", "decided", "alike")
+AXES = ("scheme", "kv", "mixed", "caches", "fused", "dtypes", "split", "decided", "alike",
+        "pools")
 PLAIN = ("bf16", "fp16", "fp32")
 """Schemes of the server's own data type: every checkpoint format may leave modules in it."""
 DATA = Path(__file__).resolve().parents[1] / "data"
@@ -235,7 +236,7 @@ def _rule(row: dict[str, str], origins: dict[str, RuleSource]) -> Rule:
     if status not in STATUSES or row["axis"] not in AXES:
         raise ValueError(f"engine_matrix.csv: {row}")
     names = tuple(row["names"].split())
-    known = {"scheme": SCHEMES, "kv": KV_LAYOUTS}.get(row["axis"])
+    known = {"scheme": SCHEMES, "kv": KV_LAYOUTS, "pools": KV_LAYOUTS}.get(row["axis"])
     if known is not None and names != (_ANY,) and not set(names) <= set(known):
         raise ValueError(f"engine_matrix.csv: {names} are no {row['axis']} names")
     if row["axis"] in ("scheme", "mixed") and not set(row["kinds"].split()) <= set(KINDS):

@@ -34,7 +34,7 @@ def check_bounds(plan: Plan) -> None:
     names = {"model.id": plan.model.id, "device.id": plan.device.id,
              "engine.name": plan.engine.name}
     check_ids(names | {f"units.{i}.{key}": getattr(unit, key) for i, unit in enumerate(plan.units)
-                       for key in ("unit", "kind", "scheme")})
+                       for key in ("unit", "kind", "scheme")} | _pool_ids(plan))
     check_sizes((u.layers, u.weight_bytes, u.multiplicity) for u in plan.units)
     if plan.speculation is not None:
         _check_speculation(plan.speculation)
@@ -49,6 +49,19 @@ def _check_speculation(info: SpeculationInfo) -> None:
             and 1 <= info.accepted_tokens <= count + 1 and info.bytes >= 0):
         raise DataError("plan file: speculation: tokens or acceptance out of range",
                         hint=f"1 to {MOST_DRAFTED} tokens drafted, acceptance from 0 to 1")
+
+
+def _pool_ids(plan: Plan) -> dict[str, str]:
+    """Ids of a deployment in pools, by place; none of a plan without."""
+    pools = plan.deployment
+    if pools is None:
+        return {}
+    found = {"deployment.kv": pools.kv}
+    for name, pool in (("prefill", pools.prefill), ("decode", pools.decode)):
+        found[f"deployment.{name}.device"] = pool.device
+        found |= {f"deployment.{name}.units.{i}.{key}": getattr(unit, key)
+                  for i, unit in enumerate(pool.units) for key in ("kind", "scheme")}
+    return found
 
 
 def check_measure(record: object) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import fields, is_dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from planner.planning.plan.deployment import DeploymentInfo as DeploymentInfo
 from planner.planning.plan.offload import OffloadInfo as OffloadInfo
 from planner.planning.plan.prefix_cache import CacheWorth as CacheWorth
 from planner.planning.plan.prefix_cache import OffloadedPrefixes as OffloadedPrefixes
@@ -30,7 +31,7 @@ OPTIONAL = frozenset({
     "kv_layout", "validated", "flips", "layouts", "measured_anchor", "relative", "preset",
     "max_concurrency_at_requests", "usd_per_million_output_tokens", "joules_per_output_token",
     "recommendation", "interruption_seconds", "mix", "part", "place", "offload", "prefix_cache",
-    "speculation"})
+    "speculation", "deployment"})
 
 
 @cached_record
@@ -345,6 +346,7 @@ class Plan:
     offload: OffloadInfo | None = None
     prefix_cache: PrefixCache | None = None
     speculation: SpeculationInfo | None = None
+    deployment: DeploymentInfo | None = None
 
     @property
     def power_mode(self) -> str | None:

@@ -108,22 +108,23 @@ def routing_assumption() -> Assumption:
         "0 would be balanced: more experts read, less load on the fullest rank")
 
 
-def step_spread(model: CostModel, priced: Priced) -> Spread:
-    """Certainty of a decode step."""
+def step_spread(model: CostModel, priced: Priced, *, pooled: bool = False) -> Spread:
+    """Certainty of a decode step; ``pooled``: of workers that only decode."""
     code = layout_code(priced.layout)
     return _corrected(model, STEP, spread(
         (item for cost in priced.costs
          for item in _items(model, cost, cost.decode, cost.segment.count, code=code, decode=True)),
-        common_of(model, "tpot")))
+        common_of(model, "tpot", pooled=pooled)))
 
 
-def prompt_spread(model: CostModel, priced: Priced) -> Spread:
-    """Certainty of reading a prompt beside the decoding batch."""
+def prompt_spread(model: CostModel, priced: Priced, *, pooled: bool = False) -> Spread:
+    """Certainty of reading a prompt beside the decoding batch; ``pooled``: by workers that only
+    read."""
     code = layout_code(priced.layout)
     return _corrected(model, PROMPT, spread(
         (item for cost in priced.costs
          for item in _items(model, cost, cost.mixed, cost.segment.count, code=code, decode=False)),
-        common_of(model, "ttft")))
+        common_of(model, "ttft", pooled=pooled)))
 
 
 def _corrected(model: CostModel, operator: str, found: Spread) -> Spread:

@@ -11,6 +11,7 @@ from planner.planning.question.asked import DROPPED_KEY, TPOT_KEY
 from planner.planning.question.defaults import TPOT_NOTE
 from planner.planning.question.question import Question
 from planner.planning.search.best_first import Found
+from planner.planning.search.contenders import groups_of, whole_question
 from planner.planning.search.equal_loss import best_answers
 from planner.planning.search.formulate import loss_limit
 from planner.planning.search.variants import best_of
@@ -70,16 +71,16 @@ def widened(questions: Sequence[Question]) -> tuple[Question, ...]:
     cannot be told apart; none without a limit, or where the loss is the objective."""
     if questions[0].objective == "quality":
         return ()
-    out = []
-    for question in questions:
-        model = build_model(question, load_prior())
+    out: dict[int, Question] = {}
+    for group in groups_of(questions):  # whose ways have one measure of loss
+        model = build_model(whole_question(group), load_prior())
         limit, band = loss_limit(model), band_factor(model)
         if limit is None:
             return ()
         note = (BAND_KEY, f"nothing is below {told_loss(model, limit):.3g}", band_reason(band))
-        out.append(replace(question, loss_scheme=None, loss_limit=limit * band, loss_widened=True,
-                           notes=(*question.notes, note)))
-    return tuple(out)
+        out |= {i: replace(question, loss_scheme=None, loss_limit=limit * band, loss_widened=True,
+                           notes=(*question.notes, note)) for i, question in group}
+    return tuple(question for _, question in sorted(out.items(), key=lambda one: one[0]))
 
 
 def dropped(questions: Sequence[Question]) -> tuple[Question, ...]:

@@ -36,7 +36,7 @@ from planner.throughput.gemm import gemm_model
 from planner.throughput.ggml_attention import ggml_attention
 from planner.throughput.linear import Machine, kernel_arrays
 
-MODELS = 8
+MODELS = 48
 """Models that are kept, with their units and kernels: 1 to 3 MB each."""
 SHARED = {"alphas", "caches", "certainties", "decided", "indexer_fp8", "known_tables",
           "layer_loss", "norm", "possible", "references", "sensitivity", "uniform_losses"}

@@ -93,7 +93,7 @@ def time_parts(space: Space, priced: Priced) -> tuple[TimePart, ...]:
     step: dict[Errors, float] = {}
     prompts: dict[Errors, float] = {}
     code = layout_code(priced.layout)
-    for cost, count in _alike(model, priced):
+    for cost, count in alike(model, priced):
         for found, decode in ((step, True), (prompts, False)):
             for errors, time in _seconds(model, cost, passes, decode=decode, code=code):
                 if time > 0:
@@ -109,7 +109,7 @@ def time_parts(space: Space, priced: Priced) -> tuple[TimePart, ...]:
     return tuple(TimePart(errors, time) for errors, time in total.items())
 
 
-def _alike(model: CostModel, priced: Priced) -> list[tuple[SegmentCost, int]]:
+def alike(model: CostModel, priced: Priced) -> list[tuple[SegmentCost, int]]:
     """One segment of those with the same kernel and choice, and the layers of all of them."""
     found: dict[tuple[str, int, int], tuple[SegmentCost, int]] = {}
     for cost in priced.costs:
@@ -117,6 +117,14 @@ def _alike(model: CostModel, priced: Priced) -> list[tuple[SegmentCost, int]]:
         key = unit.role, unit.row, cost.segment.choice
         found[key] = cost, cost.segment.count + (found[key][1] if key in found else 0)
     return list(found.values())
+
+
+def kernel_errors(model: CostModel, cost: SegmentCost, code: int) -> list[tuple[Errors, float]]:
+    """(errors, seconds of one layer) of a pass that reads prompts alone."""
+    own, talk = _split(cost.decode)
+    unit = model.units[cost.segment.unit]
+    return [(unit_errors(model, unit, cost.segment.choice, decode=False, code=code), own),
+            (collective_errors(model), talk)]
 
 
 def _seconds(model: CostModel, cost: SegmentCost, passes: float, *, decode: bool, code: int,

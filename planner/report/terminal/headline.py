@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from planner.planning.plan.record import Assumption, Estimate, Plan
 from planner.report.terminal.drafts import draft_lines
+from planner.report.terminal.pool_lines import pool_lines, pools_name
 from planner.throughput.calibration import ANY_ENGINE
 from planner.units import GIB, format_rate, format_seconds
 
@@ -18,9 +19,9 @@ lines."""
 
 def headline(plan: Plan) -> list[str]:
     """Three lines (devices, layout, engine; requests, users, rate; times and memory), then the
-    loss, what drafts tokens, and what a default has decided where it is no part of the three."""
+    loss, what drafts tokens, what a default has decided where it is no part of the three, pools."""
     return [_devices(plan), _requests(plan), _times(plan), _loss(plan), *draft_lines(plan),
-            *_defaults(plan)]
+            *_defaults(plan), *pool_lines(plan)]
 
 
 def users(plan: Plan) -> int:
@@ -62,11 +63,12 @@ def layout_name(plan: Plan) -> str:
 
 
 def _devices(plan: Plan) -> str:
-    shape, compared = layout_name(plan), len(plan.engine.chosen_from)
+    shape, compared = pools_name(plan) or layout_name(plan), len(plan.engine.chosen_from)
     engine = engine_name(plan) or THEORY
     if compared > 1:
         engine += f" (best of {compared})"
-    batch = f"batch {plan.workload.batch}{' a replica' if plan.layout.replicas > 1 else ''}"
+    each = "decode worker" if plan.deployment is not None else "replica"
+    batch = f"batch {plan.workload.batch}{f' a {each}' if plan.layout.replicas > 1 else ''}"
     place = f"{plan.model.id} on {plan.device.count} × {plan.device.id}"
     return ", ".join(filter(None, (place, shape, engine, batch)))
 

@@ -22,6 +22,9 @@ def serve_lines(plan: Plan) -> list[str]:
         return wrapped("; ".join(found.notes), INDENT)
     copies = plan.layout.replicas
     each = f" (each of {copies} replicas)" if copies > 1 else ""
+    if plan.deployment is not None:
+        each = f" (each of {copies} decode workers, beside the engine's transfer connector)" \
+            if copies > 1 else " (the decode worker, beside the engine's transfer connector)"
     return [f"serve it{each}:", *command_lines(found.words, width_of_output()), *notes]
 
 

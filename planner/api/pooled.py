@@ -1,0 +1,159 @@
+"""How ``planner.plan`` serves: by workers that do both, or in pools of prefill and decode."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from planner.api.ask import Ask
+from planner.api.pool_flags import PoolFlags
+from planner.errors import InputError, PlannerError
+from planner.hardware.catalog import list_devices
+from planner.lookup import load_device
+from planner.planning.answer.assemble import recommended
+from planner.planning.answer.recommend_text import signed
+from planner.planning.plan.deployment import AGGREGATED, AUTO, DISAGGREGATED
+from planner.planning.plan.record import Plan
+from planner.planning.pools.cases import told_loss_limit
+from planner.planning.pools.deployed import (
+    Against,
+    PoolsAsked,
+    PoolsFound,
+    compared_with,
+    find_pools,
+    infeasible,
+    seldom,
+    threshold,
+)
+from planner.planning.pools.recommended import with_mode, with_pools_beside
+from planner.planning.pools.told import pooled_plan
+from planner.planning.question.question import RATES, Question
+from planner.planning.search.best_first import Found
+from planner.planning.search.default_limit import answers
+from planner.planning.space.candidates import Space
+from planner.planning.weigh.choose import Selection, choose
+from planner.planning.weigh.rule import MARGIN
+from planner.throughput.calibration import ANY_ENGINE
+
+
+def planned(ask: Ask, flags: PoolFlags) -> Plan:
+    """The best plan of a question in the mode that is asked for.
+
+    Raises:
+        InfeasibleError: nothing satisfies the limits.
+    """
+    flags.check()
+    questions = ask.questions()
+    if flags.demanded:
+        return _in_pools(ask, flags, questions)
+    found, others, answered = answers(questions, exact=ask.exact)
+    if found is None:
+        plan = _only_in_pools(ask, flags, questions)
+        if plan is None:
+            from planner.planning.infeasible.diagnose import refuse
+
+            raise refuse(ask.case(), list_devices)
+        return plan
+    if flags.mode == AGGREGATED or seldom(answered[0]) or answered[0].engine == ANY_ENGINE:
+        return recommended(choose((found.grid, *others), found, exact=ask.exact), others=others)
+    return _either(ask, flags, found, others, answered)
+
+
+def _either(ask: Ask, flags: PoolFlags, best: Found, others: Sequence[Space],
+            answered: Sequence[Question]) -> Plan:
+    """The aggregated plan, or pools where they win by more than the uncertainty."""
+    mine = [q for q in answered if q.engine == best.space.model.question.engine]
+    choice = choose((best.grid, *others), best, exact=ask.exact)
+    plan = recommended(choice, others=others)
+    least = threshold(choice, answered[0].workload.osl, 0.0 if ask.exact else MARGIN)
+    asked = PoolsAsked(None, flags.transfer_bytes_per_s, ask.exact)
+    try:
+        found = find_pools(mine, asked, above=least, best=choice)
+    except InputError as error:
+        return with_mode(plan, f"{error.message}; {error.hint}")
+    if found.choice is None:
+        more = found.bound / least * (1.0 if ask.exact else 1 + MARGIN) - 1
+        return with_mode(plan, _lost(more, found.bound))
+    versus = compared_with(found.choice, choice)
+    if versus.taken or ask.exact:
+        return pooled_plan(found, mine[0], plan, choice, _won(versus))
+    return with_pools_beside(plan, found, versus)
+
+
+def _won(versus: Against) -> str:
+    return f"{signed(versus.gain)} tokens/s a device over workers that do both; more than " \
+           f"{MARGIN:.0%} with a chance of {versus.beaten:.0%}"
+
+
+def _lost(most: float, bound: float) -> str:
+    """Why no pools were looked for: they win ``most`` at the most."""
+    if not bound > 0:
+        return "no two pools of workers fit and keep the limits"
+    return f"two pools give at most {signed(most)} tokens/s a device (bound), {MARGIN:.0%} more " \
+           "are asked for; --mode disaggregated takes the best"
+
+
+def _only_in_pools(ask: Ask, flags: PoolFlags, questions: Sequence[Question]) -> Plan | None:
+    """Pools where workers that do both keep no limit; None where pools do not either."""
+    if flags.mode != AUTO or seldom(questions[0]) or questions[0].engine == ANY_ENGINE:
+        return None
+    try:
+        found = find_pools(questions, PoolsAsked(
+            None, flags.transfer_bytes_per_s, ask.exact))
+    except PlannerError:
+        return None
+    if found.choice is None:
+        return None
+    return pooled_plan(found, questions[0], None, None,
+                       "workers that do both keep the limits on no layout")
+
+
+def _in_pools(ask: Ask, flags: PoolFlags, questions: Sequence[Question]) -> Plan:
+    """The best pools, whatever workers that do both would give."""
+    first = questions[0]
+    if first.objective not in RATES:
+        raise InputError(f"pools and --objective {first.objective}: pools are planned for a rate",
+                         hint="--objective throughput or cost, or --mode aggregated")
+    if max(first.sizes) < 2:
+        raise InputError("pools of prefill and decode workers on one device",
+                         hint="--devices 2 or more, or --mode aggregated")
+    asked = PoolsAsked(_prefill_ways(ask, flags, questions), flags.transfer_bytes_per_s, ask.exact)
+    base, others, _ = answers(questions, exact=ask.exact)
+    choice = None if base is None else choose((base.grid, *others), base, exact=ask.exact)
+    plan = None if choice is None else recommended(choice, others=others)
+    found, first = _found(questions, asked, choice)
+    return pooled_plan(found, first, plan, choice,
+                       "asked for" if flags.mode == DISAGGREGATED else "--prefill-device is given")
+
+
+def _found(questions: Sequence[Question], asked: PoolsAsked, choice: Selection | None,
+           ) -> tuple[PoolsFound, Question]:
+    """The best pools and the question that they answer: without the default limit on TPOT where
+    none keeps it.
+
+    Raises:
+        InfeasibleError: none keeps the limits.
+    """
+    found = find_pools(questions, asked, best=choice)
+    if found.choice is None and questions[0].tpot_default:
+        questions = [replace(q, tpot_seconds=None, tpot_default=False) for q in questions]
+        found = find_pools(questions, asked, best=choice)
+    if found.choice is None:
+        raise infeasible(questions[0])
+    engine = found.choice.option.pools.shared.engine
+    return found, next(q for q in questions if q.engine == engine)
+
+
+def _prefill_ways(ask: Ask, flags: PoolFlags, decode: Sequence[Question],
+                  ) -> tuple[Question, ...] | None:
+    """The ways to serve on the prefill devices, held to the limit on loss of the others; None where
+    both pools have the same devices."""
+    if flags.prefill_device is None:
+        return None
+    device = load_device(flags.prefill_device, hardware_dir=ask.hardware_dir)
+    if device.id == decode[0].device.id:
+        return None
+    ways = replace(ask, device=device).questions()
+    limit = told_loss_limit(decode)
+    return tuple(replace(q, loss_scheme=None, loss_limit=limit) for q in ways)
+

@@ -1,0 +1,37 @@
+"""Which engines serve prefill and decode in pools of their own, and which caches they hand over.
+
+Rows of the axis ``pools`` in ``data/engine_matrix.csv``: the names are cache layouts that a prefill
+worker sends and a decode worker takes as they are. Where none is supported nothing is handed over.
+"""
+
+from __future__ import annotations
+
+from planner.formats.kv import kv_layout_ids
+from planner.hardware.profile import DeviceProfile
+from planner.memory.engines.catalog import Engine
+from planner.models.spec import ModelSpec
+from planner.placement.cache_entries import cache_units
+from planner.planning.engines.rules import UNKNOWN, Cell, cache_group, cell
+
+AXIS = "pools"
+
+
+def handed_over(engine: Engine, device: DeviceProfile, spec: ModelSpec, layout: str) -> Cell:
+    """What is known of handing a cache in ``layout`` from one worker to another; the least of the
+    model's caches."""
+    groups = dict.fromkeys(cache_group(u) for u in cache_units(spec))
+    found = [cell(engine, device, AXIS, layout, group, "") for group in groups] or [UNKNOWN]
+    return next((one for one in found if one.status != "supported"), found[0])
+
+
+def pool_refusal(engine: Engine, device: DeviceProfile, spec: ModelSpec) -> str:
+    """Why ``engine`` serves no pools of ``device``; empty where it hands over some cache."""
+    if any(a.kind == "linear" for a in spec.attention):
+        return f"{engine.label}: no source says that the states of linear attention are handed " \
+               "over between layouts"
+    found = [handed_over(engine, device, spec, layout) for layout in kv_layout_ids()]
+    if any(one.status == "supported" for one in found):
+        return ""
+    said = next((one.reason for one in found if one.source is not None), "")
+    return f"{engine.label}: {said}" if said else \
+        f"{engine.label}: no source says that it serves pools on {device.id}"

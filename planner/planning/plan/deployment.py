@@ -1,0 +1,131 @@
+"""What a plan file says of a deployment in pools: prefill workers before decode workers."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from planner.planning.plan.recommendation import GainRange
+from planner.records import cached_record
+
+Mode = Literal["aggregated", "disaggregated"]
+AUTO, AGGREGATED, DISAGGREGATED = MODES = ("auto", "aggregated", "disaggregated")
+"""How a plan may be asked for."""
+
+
+@cached_record
+class PoolLayout:
+    """Ranks of one worker."""
+
+    tp: int
+    dp: int
+    pp: int
+    ep: int
+
+
+@cached_record
+class PoolUnit:
+    """Layers of one kind (one ``part`` of it) under one scheme; no layers outside the stack."""
+
+    kind: str
+    layers: tuple[int, ...]
+    scheme: str
+    part: str | None = None
+
+    @property
+    def matrix(self) -> str:
+        """The kind, and the part where it is one matrix of it."""
+        return f"{self.kind}.{self.part}" if self.part else self.kind
+
+
+@cached_record
+class PrefillPool:
+    """Workers that only read prompts. ``batch``: prompts that a rank reads in one pass at most;
+    ``utilisation``: share of the pool's highest rate; ``ttft_seconds``: of the deployment, the
+    ``queue_seconds`` before the prompt is read, ``read_seconds`` of its pass, the transfer and the
+    first decode step."""
+
+    device: str
+    workers: int
+    devices_per_worker: int
+    layout: PoolLayout
+    batch: int
+    units: tuple[PoolUnit, ...]
+    schemes: tuple[str, ...]
+    memory_bytes: int
+    usable_bytes: int
+    prompt_tokens_per_second: float
+    ttft_seconds: float
+    queue_seconds: float
+    read_seconds: float
+    utilisation: float
+    loss: float
+
+
+@cached_record
+class DecodePool:
+    """Workers that only decode: the units of the plan itself. ``batch``: sequences of one worker;
+    ``utilisation``: share of the rate that full batches reach."""
+
+    device: str
+    workers: int
+    devices_per_worker: int
+    layout: PoolLayout
+    batch: int
+    units: tuple[PoolUnit, ...]
+    schemes: tuple[str, ...]
+    tpot_seconds: float
+    output_tokens_per_second: float
+    utilisation: float
+    loss: float
+
+
+@cached_record
+class CacheTransfer:
+    """The cache of one prompt on its way: ``bytes`` to all ranks of a decode replica, ``seconds``
+    over ``bytes_per_second`` of each device's ``link``; ``basis`` of that bandwidth."""
+
+    bytes: int
+    seconds: float
+    bytes_per_second: float
+    link: str
+    basis: str
+
+
+@cached_record
+class AggregatedPlan:
+    """The recommended plan whose workers do both, on as many devices."""
+
+    name: str
+    schemes: tuple[str, ...]
+    kv: str
+    layout: PoolLayout
+    replicas: int
+    devices: int
+    batch: int
+    output_tokens_per_second: float
+    output_tokens_per_second_per_device: float
+    tpot_seconds: float
+    ttft_seconds: float
+
+
+@cached_record
+class DeploymentInfo:
+    """A deployment in pools; ``kv`` is the cache layout that both keep.
+
+    ``probability``: that it beats ``aggregated`` at all, ``gain`` over it (None where no aggregated
+    plan keeps the limits); ``limit``: the pool that sets the rate, prefill, decode or transfer;
+    ``bound``: output tokens/s that no pools exceed, ``proved`` where the plan reaches it.
+    """
+
+    mode: Mode
+    why: str
+    probability: float | None
+    gain: GainRange | None
+    prefill: PrefillPool
+    decode: DecodePool
+    kv: str
+    transfer: CacheTransfer
+    aggregated: AggregatedPlan | None
+    limit: str
+    bound: float
+    proved: bool

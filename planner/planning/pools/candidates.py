@@ -1,0 +1,143 @@
+"""Candidates of one pool as a space of the search: what a worker reads or decodes in a pass.
+
+A decode worker runs steps without prompts in between; a prefill worker reads up to as many prompts
+on each attention rank as a pass of the engine has room for. Both are problems of one kind: the
+formats under which the pass is shortest, within the memory of a worker and the limit on loss.
+Workers have no pipeline stages.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from planner.planning.engines.rules import cache_group
+from planner.planning.question.decisions import DecisionUnit
+from planner.planning.question.question import Question
+from planner.planning.search.spaces import whole_space
+from planner.planning.space.candidates import Space, build_space, possible_layouts
+from planner.planning.space.kernel_times import CandidateTimes, kernel_seconds
+from planner.planning.space.memory import overheads, tables_and_stages
+from planner.planning.space.model import CostModel
+from planner.planning.space.operators import unit_parts
+from planner.planning.space.residuals import PROMPT, factor_of
+from planner.planning.space.smallest import most_slots, smallest
+from planner.planning.space.tables import LayoutTables, legality
+from planner.planning.space.times import Key, Timed
+from planner.throughput.points import Points, points, prompts_phase
+
+Int = NDArray[np.int64]
+MOST_TOGETHER = 32
+"""Prompts of one pass that are told apart (as in :mod:`planner.planning.price.step`)."""
+HELD = 2
+"""Prompts whose caches a prefill worker holds for each that it reads: those on the way as well."""
+
+
+def together(question: Question) -> int:
+    """Prompts that a rank reads in one pass at most: as many as a pass has tokens for."""
+    work = question.workload
+    return max(1, min(MOST_TOGETHER, question.chunk_tokens // max(work.isl - work.cached, 1)))
+
+
+def prompt_counts(most: int) -> tuple[int, ...]:
+    """Prompts of a pass that are timed, from 1 to ``most``: each up to four, then steps of half."""
+    found, count = [1, 2, 3, 4], 6
+    while count < most:
+        found.append(count)
+        count += count // 2
+    return tuple(sorted({n for n in (*found, most) if n <= most}))
+
+
+def timed_alone(question: Question) -> Question:
+    """The question of a pool's own problem: the shortest pass, without limits on TTFT."""
+    return replace(question, objective="latency", ttft_seconds=None)
+
+
+def decoding_space(model: CostModel) -> Space | None:
+    """Layouts without pipeline stages × sequences of a rank, with steps that no prompt interrupts;
+    None where none fits."""
+    whole = whole_space(model)
+    if whole is None:
+        return None
+    keep = np.flatnonzero(np.rint(whole.pts.pp) == 1)
+    return undisturbed(whole.take(keep)) if len(keep) else None
+
+
+def undisturbed(space: Space) -> Space:
+    """``space`` without prompts between its steps."""
+    model = space.model.asked(timed_alone(space.model.question))
+    times = replace(space.times, weight=np.zeros(len(space.times.weight)))
+    return replace(space, model=model, decode=space.alone, hop_step=space.hop, times=times,
+                   above=None)
+
+
+def decoding_at(space: Space, pairs: list[tuple[int, int]], upper: list[int]) -> Space:
+    """Further (layout, slot) candidates of a decoding ``space``, each standing for the slots up to
+    its ``upper``."""
+    return undisturbed(build_space(space.model, space.tables, space.stages, pairs, upper))
+
+
+def reading_space(model: CostModel, counts: tuple[int, ...]) -> Space | None:
+    """Layouts without pipeline stages × prompts that a rank reads in a pass, every rank as many;
+    None where none fits. Candidates are in order of layout, then of ``counts``."""
+    layouts = possible_layouts(model.question)
+    if not layouts:
+        return None
+    tables, stages = tables_and_stages(model, layouts)
+    held = HELD * max(counts)
+    most = most_slots(model, tables, smallest(model, tables, stages, range(len(layouts))), held)
+    fits = [i for i, la in enumerate(layouts) if la.pp == 1 and most[i] >= held]
+    if not fits:
+        return None
+    pts = points(layouts, [(i, held) for i in fits for _ in counts])
+    times = prompt_times(model, tables, pts, np.tile(np.array(counts, dtype=np.float64),
+                                                     len(fits)))
+    alone, prefill, decode = kernel_seconds(model, times)
+    used, place = np.unique(pts.layout, return_inverse=True)
+    legal = model.decided.allowed(legality(model, tables, used))[place.reshape(-1)]
+    slots, none = pts.slot.astype(np.int64), np.zeros(len(pts))
+    return Space(model.asked(replace(timed_alone(model.question), tpot_seconds=None)), tables,
+                 stages, pts, decode, alone, prefill, none, none, none, legal,
+                 overheads(model, tables, pts.layout, slots), times, np.arange(len(pts)), slots)
+
+
+def prompt_times(model: CostModel, tables: LayoutTables, pts: Points,
+                 prompts: NDArray[np.float64]) -> CandidateTimes:
+    """Times of all units in passes that read ``prompts`` [C] prompts on every rank."""
+    work = model.question.workload
+    phase = prompts_phase(pts, work.isl, model.question.chunk_tokens, prompts, work.cached)
+    units: dict[Key, DecisionUnit] = {}
+    for unit in model.units:
+        units.setdefault((unit.role, unit.row), unit)
+    factor, every, none = factor_of(model.question, PROMPT), np.arange(len(pts)), np.zeros(len(pts))
+    found = {}
+    for key, unit in units.items():
+        parts = unit_parts(model, tables, pts, phase, unit).scaled(factor)
+        found[key] = Timed(parts, parts, parts, every, every)
+    return CandidateTimes(model, found, none, none, none, 1.0)
+
+
+def served_by(space: Space, way: Question | None, kv: str) -> Space:
+    """``space`` with the choices alone that ``way`` carries (None: any of its ways), every cache in
+    ``kv``."""
+    model = space.model
+    question = model.question
+    schemes = question.schemes if way is None else way.schemes
+    own = [*(s in schemes for s in question.schemes), *(name == kv for name in question.kv)]
+    able = model.possible & np.array(own)
+    barred = question.barred if way is None else way.barred
+    for i, unit in enumerate(model.units):
+        if unit.role != "released" and barred:
+            word = unit.kind if unit.role == "module" else cache_group(model.caches[unit.row])
+            able[i] &= [(word, name) not in barred for name in model.choices]
+    return replace(space, legal=space.legal & model.decided.allowed(able[None]))
+
+
+def only(space: Space, choice: Int) -> Space:
+    """``space`` with one choice for every unit [U] (-1: as released)."""
+    able = np.zeros(space.model.possible.shape, dtype=bool)
+    decided = np.flatnonzero(choice >= 0)
+    able[decided, choice[decided]] = True
+    return replace(space, legal=space.legal & space.model.decided.allowed(able[None]))

@@ -1,0 +1,214 @@
+"""Pools that a question may have: by engine and cache layout, with every way to serve each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from planner.errors import InputError, UnsupportedError
+from planner.placement.cache_entries import cache_units, stores
+from planner.placement.layout import divisors, powers_of_two
+from planner.planning.engines.pooled import handed_over, pool_refusal
+from planner.planning.pools.candidates import (
+    decoding_space,
+    only,
+    prompt_counts,
+    reading_space,
+    served_by,
+    together,
+)
+from planner.planning.pools.handover import Handover, PoolLink, handover
+from planner.planning.pools.search import Shared
+from planner.planning.pools.workers import PoolSpace, decoding, reading, spanned
+from planner.planning.question.question import Question
+from planner.planning.question.serving_ways import engine_of
+from planner.planning.search.contenders import Group, groups_of, whole_question
+from planner.planning.search.formulate import loss_limit
+from planner.planning.search.spaces import asked
+from planner.planning.search.uniform import uniform_choice
+from planner.planning.space.candidates import Space
+from planner.planning.space.model import CostModel, build_model
+from planner.quality.prior import load_prior
+from planner.records import cached_record
+
+Int = NDArray[np.int64]
+
+
+@cached_record
+class PoolSpaces:
+    """Spaces of one engine's pools whose caches are in ``kv``, a space for each group of ways."""
+
+    engine: str
+    kv: str
+    handover: Handover
+    prefill: tuple[PoolSpace, ...]
+    decode: tuple[PoolSpace, ...]
+
+    def shared(self) -> Shared:
+        """All workers, with bounds."""
+        return Shared(self.engine, self.kv, self.handover,
+                      [one for pool in self.prefill for one in reading(pool)],
+                      [one for pool in self.decode for one in decoding(spanned(pool))])
+
+    def within(self, allowed: float | None) -> PoolSpaces:
+        """The same with another limit on the sum of losses."""
+        return replace(self, prefill=tuple(_within(one, allowed) for one in self.prefill),
+                       decode=tuple(_within(one, allowed) for one in self.decode))
+
+    def differs(self, name: str, other: str) -> bool:
+        """Whether two named assignments are not one, in some pool that can take the first."""
+        for pool in (*self.prefill, *self.decode):
+            mine, theirs = (uniform_choice(pool.space.model, one, self.kv)
+                            for one in (name, other))
+            if mine is not None and (theirs is None or not np.array_equal(mine, theirs)):
+                return True
+        return False
+
+    def uniform(self, scheme: str) -> PoolSpaces:
+        """Both pools under one named assignment, where their groups can take it."""
+        return replace(self, prefill=_uniform(self.prefill, scheme, self.kv),
+                       decode=_uniform(self.decode, scheme, self.kv))
+
+
+def _within(pool: PoolSpace, allowed: float | None) -> PoolSpace:
+    return replace(pool, space=asked(pool.space, loss_scheme=None, loss_limit=allowed))
+
+
+def _uniform(pools: Sequence[PoolSpace], scheme: str, kv: str) -> tuple[PoolSpace, ...]:
+    found = []
+    for pool in pools:
+        choice = uniform_choice(pool.space.model, scheme, kv)
+        if choice is not None:
+            found.append(replace(pool, space=only(pool.space, choice), choice=choice))
+    return tuple(found)
+
+
+def pool_question(question: Question) -> Question:
+    """``question`` for workers of a pool: where the devices in all are given, a worker has a
+    divisor of them or a power of two.
+
+    Raises:
+        UnsupportedError: pipeline stages are asked for.
+    """
+    if (question.fixed.get("pp") or 1) > 1:
+        raise UnsupportedError("pools have workers without pipeline stages",
+                               hint="leave --pp out, or --mode aggregated")
+    if not question.devices_given:
+        return question
+    devices = max(question.sizes)
+    counts = {*divisors(devices), *powers_of_two(devices)}
+    if counts == set(divisors(devices)):
+        return question
+    return replace(question, devices_given=False, sizes=tuple(sorted(counts)))
+
+
+def pool_spaces(prefill: Sequence[Question], decode: Sequence[Question], link: PoolLink,
+                ) -> tuple[list[PoolSpaces], dict[str, str]]:
+    """(the spaces of every engine and cache layout that may be handed over, why other engines serve
+    no pools). ``prefill`` and ``decode`` are ways to serve each pool, the same where the devices
+    are.
+
+    Raises:
+        UnsupportedError: pipeline stages are asked for.
+    """
+    alike = prefill is decode
+    found: list[PoolSpaces] = []
+    against: dict[str, str] = {}
+    for name in dict.fromkeys(q.engine for q in decode):
+        mine = [pool_question(q) for q in decode if q.engine == name]
+        theirs = mine if alike else [pool_question(q) for q in prefill if q.engine == name]
+        why = _refused(mine, theirs)
+        if why:
+            against[name] = why
+            continue
+        found += _of_engine(name, theirs, mine, link)
+    return found, against
+
+
+def _refused(decode: Sequence[Question], prefill: Sequence[Question]) -> str:
+    """Why an engine serves no pools on the devices; empty where it may."""
+    first = decode[0]
+    engine = engine_of(first)
+    if not prefill:
+        return f"{first.engine} does not serve it on the prefill device"
+    if engine is None:
+        return ""
+    found = (pool_refusal(engine, q.device, q.spec) for q in (first, prefill[0]))
+    return next(filter(None, found), "")
+
+
+def _of_engine(engine: str, prefill: Sequence[Question], decode: Sequence[Question], link: PoolLink,
+               ) -> list[PoolSpaces]:
+    """The spaces of one engine by cache layout, those that both pools keep."""
+    names = [kv for kv in dict.fromkeys(kv for q in decode for kv in q.kv)
+             if any(kv in q.kv for q in prefill) and _handed(decode[0], prefill[0], kv)
+             and all(stores(unit, kv) for unit in cache_units(decode[0].spec))]
+    readers = _spaces(prefill, names, reads=True)
+    decoders = _spaces(decode, names, reads=False)
+    found = []
+    for kv in names:
+        mine, theirs = readers.get(kv, ()), decoders.get(kv, ())
+        if mine and theirs:
+            degrees = tuple(la.tp for pool in (*mine, *theirs) for la in pool.space.tables.layouts)
+            over = handover(decode[0], kv, degrees, link,
+                            indexer_fp8=theirs[0].space.model.indexer_fp8)
+            found.append(PoolSpaces(engine, kv, over, mine, theirs))
+    return found
+
+
+def _handed(decode: Question, prefill: Question, kv: str) -> bool:
+    engine = engine_of(decode)
+    return engine is None or all(
+        handed_over(engine, q.device, q.spec, kv).status == "supported" for q in (decode, prefill))
+
+
+def _spaces(questions: Sequence[Question], names: Sequence[str], *, reads: bool,
+            ) -> dict[str, tuple[PoolSpace, ...]]:
+    """Spaces of one pool by cache layout, of each group of ways that has any candidate."""
+    found: dict[str, list[PoolSpace]] = {}
+    for group in groups_of(questions):
+        space = _space(group, reads=reads)
+        for kv in names if space is not None else ():
+            ways = tuple(way for _, way in group if kv in way.kv)
+            if ways and space is not None:
+                only_way = ways[0] if len(ways) == 1 else None
+                found.setdefault(kv, []).append(
+                    PoolSpace(served_by(space, only_way, kv), ways, kv))
+    return {kv: tuple(pools) for kv, pools in found.items()}
+
+
+def _space(group: Group, *, reads: bool) -> Space | None:
+    model = build_model(whole_question(group), load_prior())
+    if reads:
+        return reading_space(model, prompt_counts(together(model.question)))
+    return decoding_space(model)
+
+
+def told_loss_limit(questions: Sequence[Question]) -> float | None:
+    """The limit on the sum of losses as a number: that of the first question."""
+    return loss_limit(first_model(questions))
+
+
+def first_model(questions: Sequence[Question]) -> CostModel:
+    """The model of the first question."""
+    return build_model(questions[0], load_prior())
+
+
+def shared_caches(prefill: Sequence[Question], decode: Sequence[Question]) -> tuple[str, ...]:
+    """The cache layouts that both pools may keep.
+
+    Raises:
+        InputError: there is none.
+    """
+    mine = dict.fromkeys(kv for q in decode for kv in q.kv)
+    theirs = dict.fromkeys(kv for q in prefill for kv in q.kv)
+    both = tuple(kv for kv in mine if kv in theirs)
+    if not both:
+        raise InputError(
+            f"the pools share no cache: {decode[0].device.id} keeps {', '.join(mine)}, "
+            f"{prefill[0].device.id} {', '.join(theirs)}",
+            hint="--kv auto, or another --prefill-device")
+    return both

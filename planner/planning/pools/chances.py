@@ -1,0 +1,92 @@
+"""What pools err by: draws of each pool's operators, the slower of which sets the rate.
+
+Kernels draw from the classes of aggregated plans, so that what both run cancels. What composed
+steps of pools are off by is an error of its own: it was measured on pools, is larger, and nothing
+says that it is the same as that of an engine whose workers do both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import fsum
+
+import numpy as np
+from numpy.typing import NDArray
+
+from planner.planning.pools.search import TwoPools
+from planner.planning.price.intervals import common_of, layout_code
+from planner.planning.price.price import Priced, price
+from planner.planning.space.candidates import Space
+from planner.planning.weigh.chances import objectives
+from planner.planning.weigh.differing import layout_and_batch
+from planner.planning.weigh.error_classes import ErrorClass, Errors
+from planner.planning.weigh.weighed import (
+    TimePart,
+    Weighed,
+    WholeError,
+    alike,
+    kernel_errors,
+    time_parts,
+)
+from planner.records import cached_record
+
+Array = NDArray[np.float64]
+IN_POOLS = " in pools"
+
+
+@cached_record
+class WeighedPools:
+    """The prices of a deployment's two kinds of workers, and what each errs by: as if it alone set
+    the rate."""
+
+    pools: TwoPools
+    prefill_space: Space
+    prefill: Priced
+    decode: Priced
+    sides: tuple[Weighed, Weighed]
+    decode_osl: int
+
+
+def weighed_pools(pools: TwoPools, told: TwoPools, osl: int) -> WeighedPools:
+    """Both pools as the draws see them; values are paid devices × seconds a token. ``told`` has the
+    batch at which the decode workers run, ``pools`` the largest that they may have: where steps are
+    slower, batches grow before the rate falls."""
+    reader, decoder = pools.assigned
+    prefill = price(reader.space, reader.candidate, reader.segments)
+    decode = price(decoder.space, decoder.candidate, decoder.segments)
+    running = told.assigned[1]
+    shown = decode if told is pools else price(running.space, running.candidate, running.segments)
+    paid = pools.rate / pools.value
+    read = pools.prefill_workers * float(pools.planned_rate)
+    decoded = pools.decode_workers * pools.decoding.rate(osl)
+    question = decoder.space.model.question
+    engine = f"{question.engine} {question.engine_version}{IN_POOLS}"
+    common = WholeError(ErrorClass("composition", engine),
+                        common_of(decoder.space.model, "tpot", pooled=True))
+
+    def wholes(priced: Priced, batch: int) -> tuple[WholeError, ...]:
+        return (common, *(WholeError(ErrorClass(name, engine, where), weight) for name, where,
+                          weight in layout_and_batch(priced.layout, batch, question.spec.id)))
+
+    sides = (Weighed(paid / (read * osl), _read_parts(reader.space, prefill), wholes(prefill, 1)),
+             Weighed(paid / (decoded * osl), time_parts(decoder.space, decode),
+                     wholes(decode, decode.batch)))
+    return WeighedPools(told, reader.space, prefill, shown, sides, osl)
+
+
+def _read_parts(space: Space, priced: Priced) -> tuple[TimePart, ...]:
+    """Seconds of a prefill worker's pass by error class."""
+    found: dict[Errors, float] = {}
+    code = layout_code(priced.layout)
+    for cost, count in alike(space.model, priced):
+        for errors, time in kernel_errors(space.model, cost, code):
+            if time > 0:
+                found[errors] = found.get(errors, 0.0) + time * count
+    scale = priced.tpot / (fsum(found.values()) or 1.0)
+    return tuple(TimePart(errors, time * scale) for errors, time in found.items())
+
+
+def drawn(options: Sequence[WeighedPools]) -> Array:
+    """Paid devices × seconds a token of deployments under common draws [A, draws]."""
+    flat = objectives([side for one in options for side in one.sides])
+    return np.asarray(flat.reshape(len(options), 2, -1).max(axis=1))

@@ -1,0 +1,150 @@
+"""The pools of a question: found, compared with the workers that do both, and taken or not."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from planner.errors import InfeasibleError, UnsupportedError
+from planner.planning.pools.cases import PoolSpaces, pool_spaces, shared_caches
+from planner.planning.pools.handover import link_between
+from planner.planning.pools.options import PoolChoice, choose_pools
+from planner.planning.pools.search import Demand, PoolSearch, Purse, TwoPools
+from planner.planning.question.question import RATES, Question
+from planner.planning.search.formulate import loss_limit
+from planner.planning.weigh.chances import beats, gains, interval
+from planner.planning.weigh.choose import Selection, allowed_loss
+from planner.planning.weigh.rule import MARGIN, SURE
+from planner.records import cached_record, record
+
+
+@record
+class PoolsAsked:
+    """How pools are asked for: ``prefill`` are ways to serve on other prefill devices
+    (None: the same); bytes/s of the link where given; ``exact``: the optimum itself."""
+
+    prefill: tuple[Question, ...] | None = None
+    transfer_bytes_per_s: float | None = None
+    exact: bool = False
+
+
+@cached_record
+class PoolsFound:
+    """The choice among pools (None: none is better than what was known), requests/s ÷ paid devices
+    that no pools exceed, the pairs of workers that were looked at, and the terms of the search."""
+
+    choice: PoolChoice | None
+    bound: float
+    candidates: int
+    purse: Purse
+    demand: Demand
+    proved: bool
+
+
+@record
+class Against:
+    """A deployment beside aggregated workers: its gain with the 80 % interval, and the chances that
+    it is better at all and by more than the margin."""
+
+    gain: float
+    low: float
+    high: float
+    better: float
+    beaten: float
+
+    @property
+    def taken(self) -> bool:
+        """Whether it wins by more than the uncertainty."""
+        return self.beaten >= SURE
+
+
+def seldom(question: Question) -> bool:
+    """Whether pools are no answer to a question: one device, a batch, or an objective that is no
+    rate."""
+    return max(question.sizes) < 2 or question.objective not in RATES \
+        or question.batch is not None or (question.fixed.get("pp") or 1) > 1
+
+
+def find_pools(decode: Sequence[Question], asked: PoolsAsked, *, above: float = 0.0,
+               best: Selection | None = None) -> PoolsFound:
+    """The best pools whose requests/s ÷ paid devices exceed ``above``, and the choice among simpler
+    ones; ``best`` is the aggregated answer, whose band of loss counts here too.
+
+    Raises:
+        UnsupportedError: no engine of the question serves pools on the devices.
+        InputError: the pools share no cache, or nothing links them.
+    """
+    prefill = decode if asked.prefill is None else asked.prefill
+    shared_caches(prefill, decode)
+    link = link_between(prefill[0], decode[0], asked.transfer_bytes_per_s)
+    spaces, against = pool_spaces(prefill, decode, link)
+    if not spaces and against:
+        raise UnsupportedError(
+            f"no engine serves pools of prefill and decode workers here: "
+            f"{'; '.join(against.values())}", hint="--mode aggregated, another engine, or --engine "
+            "any: theory, without an engine's rules")
+    first = decode[0]
+    purse, demand = purse_of(decode, prefill), demand_of(first)
+    search = PoolSearch([one.shared() for one in spaces], purse, demand, above=above)
+    pools = search.run()
+    choice = None if pools is None else _chosen(spaces, pools, purse, demand, asked, best)
+    return PoolsFound(choice, search.bound, search.candidates, purse, demand,
+                      search.bound <= search.value * (1 + 1e-6))
+
+
+def _chosen(spaces: Sequence[PoolSpaces], pools: TwoPools, purse: Purse, demand: Demand,
+            asked: PoolsAsked, best: Selection | None) -> PoolChoice:
+    model = pools.decoding.pool.space.model
+    allowed = loss_limit(model) if best is None else allowed_loss(best.exact)
+    return choose_pools(spaces, pools, purse, demand, allowed=allowed, exact=asked.exact)
+
+
+def purse_of(decode: Sequence[Question], prefill: Sequence[Question]) -> Purse:
+    """Devices in all; under cost, those of the prefill pool at their price."""
+    first, other = decode[0], prefill[0]
+    devices = max(first.sizes)
+    if not first.devices_given and first.device.id == other.device.id \
+            and not first.net.network_bytes_per_s > 0:
+        devices = min(devices, int(first.net.domain))
+    price = 1.0
+    if first.objective == "cost" and first.price_per_hour and other.price_per_hour:
+        price = other.price_per_hour / first.price_per_hour
+    return Purse(devices, first.devices_given and price == 1.0, price)
+
+
+def demand_of(question: Question) -> Demand:
+    """What requests ask of pools."""
+    limit = question.ttft_seconds
+    return Demand(question.workload.osl, np.inf if limit is None else limit,
+                  question.prompt_host.handling_seconds)
+
+
+def threshold(choice: Selection, osl: int, margin: float) -> float:
+    """Requests/s ÷ devices that pools must exceed to win by more than ``margin``."""
+    return (1 + margin) / (choice.option.weighed.value * osl)
+
+
+def compared_with(pools: PoolChoice, choice: Selection, at: int | None = None) -> Against:
+    """The deployment that is taken (or ``at``) beside the aggregated plan, in common draws."""
+    which = pools.taken if at is None else at
+    ours, theirs = pools.drawn[which], choice.drawn[choice.taken]
+    paid = pools.options[which].pools.value
+    osl = pools.options[which].weighed.decode_osl
+    value = paid * osl * choice.option.weighed.value - 1
+    low, high = interval(gains("throughput", ours, theirs))
+    return Against(value, min(low, value), max(high, value),
+                   float(beats("throughput", ours, theirs, 0.0).mean()),
+                   float(beats("throughput", ours, theirs, MARGIN).mean()))
+
+
+def infeasible(question: Question) -> InfeasibleError:
+    """No pools keep the limits."""
+    limits = [text for text, value in (
+        ("--tpot-ms", question.tpot_seconds), ("--ttft-ms", question.ttft_seconds),
+        ("--memory-bytes", question.memory_bytes)) if value is not None]
+    return InfeasibleError(
+        f"{question.spec.id} on {max(question.sizes)} × {question.device.id}: no two pools of "
+        "workers fit or keep the limits",
+        hint=f"more devices, {'another ' + ' or '.join(limits) + ', ' if limits else ''}or "
+             "--mode aggregated")

@@ -1,0 +1,228 @@
+"""Deployments among which a plan in pools is taken: the optimum, and simpler ones beside it.
+
+As released in both pools, one scheme in both, one scheme in each, and the optimum with whatever
+mixes it has. The simplest is taken that no other beats by more than the uncertainty: one precision
+before two, then fewest formats, no new weights, fewest changed kinds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+from numpy.typing import NDArray
+
+from planner.planning.pools.candidates import decoding_at
+from planner.planning.pools.cases import PoolSpaces
+from planner.planning.pools.chances import WeighedPools, drawn, weighed_pools
+from planner.planning.pools.search import Demand, PoolSearch, Purse, Shared, TwoPools
+from planner.planning.pools.workers import Assigned, DecodingWorkers, pieces
+from planner.planning.price.price import price
+from planner.planning.question.named import RELEASED
+from planner.planning.question.policies import stands_for
+from planner.planning.search.best_first import Found
+from planner.planning.search.rivals import Rival, rival_of
+from planner.planning.search.sets_on import changed_schemes
+from planner.planning.search.variants import by_layer
+from planner.planning.weigh.chances import better
+from planner.planning.weigh.ready import ReadyWeights, ready
+from planner.planning.weigh.rule import MARGIN, Simplicity, chosen
+from planner.records import cached_record
+
+Array = NDArray[np.float64]
+TWO = 100
+"""Formats that a second precision counts for: one precision is simpler, whatever it holds."""
+PLAIN_CACHE = "bf16"
+WORTH_TELLING = 0.6
+"""Share of the best rate from which on a uniform scheme stands among the others."""
+
+
+@cached_record
+class PoolOption:
+    """A deployment with the formats of its prefill and decode workers; ``two``: they differ."""
+
+    name: str
+    weighed: WeighedPools
+    sides: tuple[Rival, Rival]
+    weights: tuple[ReadyWeights, ReadyWeights]
+    two: bool
+    simple: Simplicity
+
+    @property
+    def pools(self) -> TwoPools:
+        return self.weighed.pools
+
+    def same_as(self, other: PoolOption) -> bool:
+        """Whether both are one assignment on the same workers."""
+        def told(one: PoolOption) -> tuple[object, ...]:
+            pools = one.pools
+            return (pools.prefill_workers, pools.decode_workers, pools.shared.kv, *(
+                (found.space.layout(found.candidate), by_layer(found.space, found.segments))
+                for found in pools.assigned))
+
+        return told(self) == told(other)
+
+    @property
+    def loss(self) -> float:
+        """The larger of the losses that each pool alone would have."""
+        return max(self.weighed.prefill.loss, self.weighed.decode.loss)
+
+
+@cached_record
+class PoolChoice:
+    """All ``options``, the one that is ``taken``, the optimum, and their draws [A, draws]."""
+
+    options: tuple[PoolOption, ...]
+    taken: int
+    optimum: int
+    drawn: Array
+    better: Array
+
+    @property
+    def option(self) -> PoolOption:
+        """The deployment to take."""
+        return self.options[self.taken]
+
+
+def choose_pools(spaces: Sequence[PoolSpaces], best: TwoPools, purse: Purse, demand: Demand, *,
+                 allowed: float | None, exact: bool) -> PoolChoice:
+    """The deployment to take beside ``best``, the optimum; ``allowed`` is what losses may sum to
+    where they cannot be told apart from their limit; ``exact``: the optimum itself."""
+    found = [] if exact else list(_simpler(spaces, best, purse, demand, allowed))
+    options = tuple(_option(name, pools, demand.osl) for name, pools in (*found,
+                                                                       ("optimum", best)))
+    draws = drawn([one.weighed for one in options])
+    beaten = better("throughput", draws, MARGIN)
+    optimum = len(options) - 1
+    taken = optimum if exact else chosen(
+        [one.simple for one in options], [float(f"{mean:.9e}") for mean in draws.mean(axis=1)],
+        [one.loss for one in options], beaten)
+    return PoolChoice(options, taken, optimum, draws, better("throughput", draws))
+
+
+def _simpler(spaces: Sequence[PoolSpaces], best: TwoPools, purse: Purse, demand: Demand,
+             allowed: float | None) -> Iterator[tuple[str, TwoPools]]:
+    """Simpler deployments on the engine of ``best``, each on its own best layouts and batches."""
+    mine = [one.within(allowed) for one in spaces if one.engine == best.shared.engine]
+    names = [RELEASED, *(name for name in dict.fromkeys(
+        s for one in mine for pool in one.prefill for s in pool.question.schemes)
+        if any(one.differs(name, RELEASED) for one in mine))]
+    cases: dict[tuple[str, str], Shared] = {}
+    for name in names:
+        for one in mine:
+            case = one.uniform(name).shared()
+            if case.readers or case.decoders:
+                cases[name, one.kv] = case
+        own = [cases[name, one.kv] for one in mine if (name, one.kv) in cases]
+        least = 0.0 if name == RELEASED else WORTH_TELLING * best.value
+        found = PoolSearch([_copy(case) for case in own], purse, demand, above=least,
+                           patience=0).run()  # rivals need no proof
+        if found is not None:
+            yield (name if name == RELEASED else f"uniform {name}"), found
+    mixed = [_joined([case for (_, kv), case in cases.items() if kv == one.kv])
+             for one in mine if any(kv == one.kv for _, kv in cases)]
+    found = PoolSearch(mixed, purse, demand, patience=0).run()
+    if found is not None and _differ(found):
+        yield "one scheme in each pool", found
+
+
+def _copy(case: Shared) -> Shared:
+    """A case whose lists a search may change."""
+    return replace(case, readers=list(case.readers), decoders=list(case.decoders))
+
+
+def _joined(cases: Sequence[Shared]) -> Shared:
+    """The workers of several cases of one cache layout."""
+    return replace(cases[0], readers=[one for case in cases for one in case.readers],
+                   decoders=[one for case in cases for one in case.decoders])
+
+
+def _differ(pools: TwoPools) -> bool:
+    """Whether the pools have modules in different formats."""
+    prefill, decode = (_modules(one) for one in pools.assigned)
+    return prefill != decode
+
+
+def _modules(one: Assigned) -> dict[tuple[str, int], str]:
+    caches = {unit.kind for unit in one.space.model.units if unit.role == "cache"}
+    return {key: name for key, name in by_layer(one.space, one.segments).items()
+            if key[0] not in caches}
+
+
+def _option(name: str, pools: TwoPools, osl: int) -> PoolOption:
+    told = with_least_batch(pools, osl)
+    sides = tuple(rival_of(name, "pools", found_of(one)) for one in told.assigned)
+    weights = tuple(ready(side.found) if side.formats else ReadyWeights() for side in sides)
+    formats = {scheme for one in pools.assigned
+               for scheme in changed_schemes(one.space.model, one.segments)}
+    two = _differ(pools)
+    new = any(side.formats > 0 and one.new_weights
+              for side, one in zip(sides, weights, strict=True))
+    changed = len({kind for one in pools.assigned for kind in _changed(one)})
+    return PoolOption(name, weighed_pools(pools, told, osl), (sides[0], sides[1]),
+                      (weights[0], weights[1]), two,
+                      Simplicity(len(formats) + TWO * two, new, changed))
+
+
+def _changed(one: Assigned) -> set[str]:
+    """Kinds of module that are not what they are released in, and caches that are not plain."""
+    model, kinds = one.space.model, set()
+    for segment in one.segments:
+        unit = model.units[segment.unit]
+        if segment.choice >= 0:
+            own = PLAIN_CACHE if unit.role == "cache" else stands_for(
+                model.question, model.planned[unit.row].released_as)
+            if model.choices[segment.choice] != own:
+                kinds.add(unit.kind)
+    return kinds
+
+
+def found_of(one: Assigned) -> Found:
+    """A worker's formats as a search would tell them."""
+    value = price(one.space, one.candidate, one.segments).tpot
+    return Found(one.space, one.candidate, one.solution, one.segments, value, len(one.space), 1,
+                 one.space)
+
+
+def with_least_batch(pools: TwoPools, osl: int) -> TwoPools:
+    """``pools`` whose decode workers have the fewest sequences that keep the rate: where another
+    pool sets it, their batches are not full."""
+    worker = pools.decoding
+    need = pools.rate / pools.decode_workers * (1 - 1e-9)
+    if worker.pool.question.batch is not None or need >= worker.rate(osl) * (1 - 1e-6):
+        return pools
+    best, low, high = worker, 1, worker.high
+    while low < high:
+        tried = _batches(worker, low, high)
+        first, last = 0, len(tried) - 1
+        while first < last:
+            middle = (first + last) // 2
+            first, last = (first, middle) if tried[middle]().rate(osl) >= need \
+                else (middle + 1, last)
+        found = tried[first]()
+        if found.rate(osl) < need:
+            break
+        best, high = found, found.high
+        low = high if first == 0 else tried[first - 1]().high + 1
+    return replace(pools, decoding=best)
+
+
+def _batches(worker: DecodingWorkers, low: int, high: int,
+             ) -> list[Callable[[], DecodingWorkers]]:
+    """The formats of a decode worker with some of the batches from ``low`` to ``high``, each priced
+    when it is asked for."""
+    found = worker.found
+    assert found is not None
+    layout = int(found.space.pts.layout[found.candidate])
+    slots = sorted({*pieces(low, high), high})
+    space = decoding_at(found.space, [(layout, slot) for slot in slots], slots)
+
+    def priced(c: int) -> DecodingWorkers:
+        here = space.take(np.array([c], dtype=np.int64))
+        seconds = price(here, 0, found.segments).tpot
+        return DecodingWorkers(replace(worker.pool, space=here), 0, seconds,
+                               replace(found, space=here, candidate=0))
+
+    return [partial(priced, c) for c in range(len(slots))]

@@ -1,0 +1,160 @@
+"""The recommendation of a deployment in pools, and what is told of pools that were not taken."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from planner.planning.answer.recommend import rate_of
+from planner.planning.answer.recommend_text import (
+    article,
+    format_word,
+    in_ten,
+    made_text,
+    percent,
+    signed,
+    why_not,
+)
+from planner.planning.plan.deployment import DeploymentInfo, PoolLayout
+from planner.planning.plan.recommendation import OtherPlan, Recommendation, Verdict
+from planner.planning.plan.record import Assumption, Plan
+from planner.planning.pools.deployed import Against, PoolsFound
+from planner.planning.pools.options import TWO, PoolChoice, PoolOption
+from planner.planning.search.rivals import told_schemes
+from planner.planning.space.losses import told_loss
+from planner.planning.weigh.choose import Selection
+from planner.planning.weigh.rule import MARGIN, SURE
+from planner.units import format_rate
+
+KEY = "mode"
+"""The assumption that says whether workers are in pools."""
+
+
+def digits(value: float) -> float:
+    """Four significant digits: what a thousand draws tell."""
+    return float(f"{value:.4g}") + 0.0
+
+
+def devices_of(option: PoolOption) -> int:
+    """Devices of both pools."""
+    pools = option.pools
+    return pools.prefill_workers * pools.reading.devices \
+        + pools.decode_workers * pools.decoding.devices
+
+
+def pool_schemes(schemes: Sequence[str]) -> str:
+    """Schemes of a pool in words."""
+    return " and ".join(schemes)
+
+
+def worker_words(count: int, layout: PoolLayout) -> str:
+    """``2 × tp8 ep8``."""
+    shape = " ".join(f"{name}{value}" for name, value in (
+        ("tp", layout.tp), ("dp", layout.dp), ("ep", layout.ep)) if value > 1)
+    return f"{count} × {shape or 'one device'}"
+
+
+def _verdict(option: PoolOption) -> Verdict:
+    formats = option.simple.formats
+    schemes = {s for side in option.sides for s in told_schemes(side)}
+    return "as-released" if formats == 0 else "uniform" if len(schemes) == 1 else "mix"
+
+
+def pooled_recommendation(found: PoolsFound, base: Plan | None, choice: Selection | None,
+                          versus: Against | None, pools: DeploymentInfo) -> Recommendation:
+    """What to serve, with the aggregated plan and simpler pools beside it."""
+    assert found.choice is not None
+    option = found.choice.option
+    new = option.simple.new_weights
+    others = [_other(found.choice, i) for i in range(len(found.choice.options))
+              if i != found.choice.taken]
+    if base is not None and choice is not None and versus is not None:
+        others.insert(0, _other_aggregated(choice, versus))
+    checkpoint = " + ".join(dict.fromkeys(w.checkpoint for w in option.weights if w.checkpoint))
+    return Recommendation(
+        verdict=_verdict(option),
+        formats=len({s for side in option.sides for s in side.schemes}) if option.two
+        else option.simple.formats, needs_new_weights=new, checkpoint=checkpoint,
+        text=_text(option, pools, versus, base), gain=pools.gain, probability=pools.probability,
+        alternatives=tuple(others),
+        lossier=None if base is None or base.recommendation is None
+        else base.recommendation.lossier, measure_next=())
+
+
+def _text(option: PoolOption, pools: DeploymentInfo, versus: Against | None, base: Plan | None,
+          ) -> str:
+    """The verdict in a sentence."""
+    parts = []
+    for pool, weights, word in ((pools.prefill, option.weights[0], "prefill"),
+                                (pools.decode, option.weights[1], "decode")):
+        made = made_text(False, weights.checkpoint, weights.command)
+        workers = worker_words(pool.workers, pool.layout)
+        parts.append(f"{workers} for {word} in {pool_schemes(pool.schemes)}{made}")
+    rate = format_rate(pools.decode.output_tokens_per_second)
+    cache = article(format_word(pools.kv))
+    lead = f"Serve in two pools: {parts[0]}, {parts[1]}, with {cache} cache: {rate} tokens/s"
+    if option.simple.new_weights:
+        lead += " (new weights)"
+    if versus is None:
+        return f"{lead}. No aggregated plan keeps the limits." if base is None else f"{lead}."
+    more = "more" if versus.gain >= 0 else "fewer"
+    return (f"{lead}, {percent(versus.gain)} {more} a device than workers that do both "
+            f"({in_ten(versus.better)} that it is faster).")
+
+
+def _other(choice: PoolChoice, i: int) -> OtherPlan:
+    one, taken = choice.options[i], choice.option
+    schemes = tuple(dict.fromkeys(s for side in one.sides for s in told_schemes(side)))
+    gain = one.pools.value / taken.pools.value - 1
+    needs = ["needs new weights"] if one.simple.new_weights and not taken.simple.new_weights else []
+    if one.two and not taken.two:
+        needs.append("has two precisions")
+    chance = float(choice.better[i, choice.taken])
+    reason = "the same plan" if one.same_as(taken) else why_not(
+        "throughput", gain=gain, chance=chance, simpler=one.simple.order < taken.simple.order,
+        exact=False, needs=needs)
+    return OtherPlan(
+        f"pools: {one.name}", schemes, one.simple.formats % TWO, one.pools.shared.kv,
+        one.simple.new_weights, one.pools.rate * one.weighed.decode_osl, one.weighed.decode.tpot,
+        told_loss(one.pools.assigned[1].space.model, one.loss), digits(chance), reason,
+        devices_of(one))
+
+
+def _other_aggregated(choice: Selection, versus: Against) -> OtherPlan:
+    one = choice.option
+    gain = 1 / (1 + versus.gain) - 1
+    ranks = one.priced.layout.ranks
+    return OtherPlan(
+        f"aggregated: {one.rival.name}", told_schemes(one.rival), one.rival.formats, one.rival.kv,
+        one.simple.new_weights, rate_of(one), one.priced.tpot,
+        told_loss(one.space.model, one.priced.loss), digits(1 - versus.better),
+        why_not("throughput", gain=gain, chance=1 - versus.better, simpler=True, exact=False,
+                needs=[]), one.space.model.question.replicas(ranks) * ranks)
+
+
+def with_pools_beside(plan: Plan, found: PoolsFound, versus: Against) -> Plan:
+    """The aggregated plan, with the pools that were not taken among the others."""
+    assert found.choice is not None
+    option = found.choice.option
+    schemes = tuple(dict.fromkeys(s for side in option.sides for s in told_schemes(side)))
+    other = OtherPlan(
+        f"two pools: {option.name}", schemes, option.simple.formats % TWO, option.pools.shared.kv,
+        option.simple.new_weights, option.pools.rate * option.weighed.decode_osl,
+        option.weighed.decode.tpot, told_loss(option.pools.assigned[1].space.model, option.loss),
+        digits(versus.better), why_not("throughput", gain=versus.gain, chance=versus.better,
+                                        simpler=False, exact=False, needs=["needs two pools"]),
+        devices_of(option))
+    why = f"two pools give {signed(versus.gain)} tokens/s a device on paper, more than " \
+          f"{MARGIN:.0%} with a chance of {versus.beaten:.0%} ({SURE:.0%} are asked for); " \
+          "--mode disaggregated takes them"
+    plan = with_mode(plan, why)
+    if plan.recommendation is None:
+        return plan
+    told = plan.recommendation
+    return replace(plan, recommendation=replace(told, alternatives=(*told.alternatives, other)))
+
+
+def with_mode(plan: Plan, why: str) -> Plan:
+    """``plan`` with the reason why its workers do both."""
+    return replace(plan, assumptions=(*plan.assumptions, Assumption(KEY, "aggregated", why)))
+

@@ -1,0 +1,254 @@
+"""A deployment in pools as a plan: the decode workers' units, and both pools beside them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from planner.planning.answer.assemble import assemble
+from planner.planning.answer.recommend_text import in_ten, signed
+from planner.planning.plan.deployment import (
+    AggregatedPlan,
+    CacheTransfer,
+    DecodePool,
+    DeploymentInfo,
+    PoolLayout,
+    PoolUnit,
+    PrefillPool,
+)
+from planner.planning.plan.recommendation import GainRange
+from planner.planning.plan.record import (
+    Assumption,
+    Comparison,
+    Estimate,
+    PerformanceInfo,
+    Plan,
+    QualityInfo,
+    SolverInfo,
+)
+from planner.planning.pools.deployed import Against, PoolsFound, compared_with
+from planner.planning.pools.options import PoolChoice, PoolOption, found_of
+from planner.planning.pools.recommended import (
+    KEY,
+    devices_of,
+    digits,
+    pooled_recommendation,
+)
+from planner.planning.pools.search import readers_of
+from planner.planning.pools.workers import Assigned
+from planner.planning.price.intervals import estimate, prompt_spread, step_spread
+from planner.planning.price.token_costs import usd_estimate
+from planner.planning.question.question import Question
+from planner.planning.search.best_first import Found, shown_gap
+from planner.planning.search.rivals import told_schemes
+from planner.planning.space.losses import quality, told_loss
+from planner.planning.weigh.chances import interval
+from planner.planning.weigh.choose import Selection
+from planner.throughput.pool_rates import MOST_BUSY
+from planner.units import format_bytes, format_seconds
+
+AGGREGATED_KEYS = ("prefill interruption", "queueing")
+"""Assumptions of workers that do both."""
+
+
+def pooled_plan(found: PoolsFound, asked: Question, base: Plan | None, choice: Selection | None,
+                why: str) -> Plan:
+    """The plan of the deployment that was taken. ``asked``: the question as it was put; ``base``
+    and ``choice``: the aggregated plan beside it, None where there is none; ``why`` in words."""
+    pools = found.choice
+    assert pools is not None
+    option = pools.option
+    versus = None if choice is None else compared_with(pools, choice)
+    own = assemble(_found(option, asked))
+    running, deployment = _Running(option), _deployment(found, own, base, choice, versus, why)
+    performance = _performance(pools, running, deployment)
+    rate = performance.output_tokens_per_second.value
+    return replace(
+        own, device=replace(own.device, count=devices_of(option)),
+        layout=replace(own.layout, replicas=option.pools.decode_workers),
+        workload=replace(own.workload, batch=option.weighed.decode.batch),
+        performance=performance, quality=replace(
+            _quality(option), measured_anchor=own.quality.measured_anchor),
+        baselines=() if base is None else base.baselines,
+        comparison=_comparison(versus), solver=_solver(found, option, rate),
+        assumptions=_assumptions(own, base, deployment, option),
+        layouts=own.layouts if base is None else base.layouts, deployment=deployment,
+        recommendation=pooled_recommendation(found, base, choice, versus, deployment))
+
+
+def _found(option: PoolOption, asked: Question) -> Found:
+    """The decode workers' formats under the question as it was put."""
+    one = option.pools.assigned[1]
+    way, question = option.pools.decoding.pool.ways[0], one.space.model.question
+    shown = replace(question, objective=asked.objective, ttft_seconds=asked.ttft_seconds,
+                    notes=way.notes, refused=way.refused, sizes=asked.sizes,
+                    devices_given=asked.devices_given)
+    space = replace(one.space, model=one.space.model.asked(shown))
+    empty = replace(one.solution, counts=np.zeros((0, 0), dtype=np.int64))
+    return replace(found_of(one), space=space, grid=space, solution=empty)
+
+
+class _Running:
+    """The deployment at its rate: how long a prompt waits and is read, and what decodes."""
+
+    def __init__(self, option: PoolOption) -> None:
+        pools = option.pools
+        self.rate, self.osl = pools.rate, option.weighed.decode_osl
+        question = pools.decoding.pool.question
+        kinds = readers_of(pools.shared.handover, [pools.reading])
+        workers = np.array([float(pools.prefill_workers)])
+        at = np.array([[self.rate]])
+        servers = kinds.ranks[:, None] * workers[None, :]
+        self.read = float(kinds.pass_of(kinds.prompts(at, servers))[0, 0])
+        self.queue = float(kinds.seconds(at, workers)[0, 0]) - self.read
+        self.busy = self.rate / (pools.prefill_workers * float(kinds.fastest[0]))
+        self.transfer = pools.shared.handover.seconds(pools.reading.tp, pools.decoding.tp)
+        self.tpot = option.weighed.decode.tpot
+        self.ttft = self.queue + self.read + self.transfer + self.tpot \
+            + question.prompt_host.handling_seconds
+        alone = option.weighed.sides[1].value * self.osl  # as if it set the rate
+        self.decode_busy = min(alone * pools.value, 1.0)
+
+
+def _deployment(found: PoolsFound, own: Plan, base: Plan | None, choice: Selection | None,
+                versus: Against | None, why: str) -> DeploymentInfo:
+    assert found.choice is not None
+    option = found.choice.option
+    pools, running = option.pools, _Running(option)
+    over, work = pools.shared.handover, own.workload
+    tokens = work.isl - int(work.isl * work.prefix_hit_rate)
+    rate = pools.rate * work.osl
+    prefill, decode = pools.assigned
+    priced = option.weighed.prefill
+    question = pools.reading.pool.question
+    return DeploymentInfo(
+        mode="disaggregated", why=why, probability=None if versus is None
+        else digits(versus.better), gain=None if versus is None else GainRange(
+            *(digits(x) for x in (versus.gain, versus.low, versus.high))),
+        prefill=PrefillPool(
+            question.device.id, pools.prefill_workers, pools.reading.devices,
+            _layout(prefill), len(pools.reading.group), _pool_units(prefill),
+            told_schemes(option.sides[0]), priced.fullest.total, question.usable_bytes,
+            pools.rate * tokens, running.ttft, running.queue, running.read, running.busy,
+            told_loss(prefill.space.model, priced.loss)),
+        decode=DecodePool(
+            own.device.id, pools.decode_workers, pools.decoding.devices, _layout(decode),
+            option.weighed.decode.batch, _pool_units(decode), told_schemes(option.sides[1]),
+            running.tpot, rate, running.decode_busy,
+            told_loss(decode.space.model, option.weighed.decode.loss)),
+        kv=pools.shared.kv,
+        transfer=CacheTransfer(over.bytes(pools.decoding.tp), running.transfer,
+                               over.link.bytes_per_second, over.link.name, over.link.basis),
+        aggregated=_aggregated(base, choice), limit=_limit(option, running),
+        bound=max(found.bound * pools.rate / pools.value * work.osl, rate), proved=found.proved)
+
+
+def _layout(one: Assigned) -> PoolLayout:
+    la = one.space.layout(one.candidate)
+    return PoolLayout(la.tp, la.dp, la.pp, la.ep)
+
+
+def _pool_units(one: Assigned) -> tuple[PoolUnit, ...]:
+    """What is decided, by kind and scheme."""
+    model, found = one.space.model, dict[tuple[str, str, str | None], list[int]]()
+    for segment in one.segments:
+        unit = model.units[segment.unit]
+        if segment.choice >= 0:
+            key = unit.kind, model.choices[segment.choice], unit.part or None
+            found.setdefault(key, []).extend(segment.layers)
+    return tuple(PoolUnit(kind, tuple(sorted(layers)), scheme, part)
+                 for (kind, scheme, part), layers in found.items())
+
+
+def _aggregated(base: Plan | None, choice: Selection | None) -> AggregatedPlan | None:
+    if base is None or choice is None:
+        return None
+    perf, la, rival = base.performance, base.layout, choice.option.rival
+    return AggregatedPlan(
+        rival.name, told_schemes(rival), rival.kv, PoolLayout(la.tp, la.dp, la.pp, la.ep),
+        la.replicas, base.device.count, base.workload.batch, perf.output_tokens_per_second.value,
+        perf.output_tokens_per_second_per_device.value, perf.tpot_seconds.value,
+        perf.ttft_seconds.value)
+
+
+def _limit(option: PoolOption, running: _Running) -> str:
+    """The pool that sets the rate."""
+    pools = option.pools
+    over = pools.shared.handover
+    sent = pools.prefill_workers * over.rate(pools.reading.tp, pools.reading.ranks)
+    taken = pools.decode_workers * over.rate(pools.decoding.tp, pools.decoding.ranks)
+    if pools.rate >= min(sent, taken) * (1 - 1e-6):
+        return "transfer"
+    return "decode" if running.decode_busy > 1 - 1e-6 else "prefill"
+
+
+def _performance(pools: PoolChoice, running: _Running, deployment: DeploymentInfo,
+                 ) -> PerformanceInfo:
+    option = pools.option
+    model = option.pools.assigned[1].space.model
+    step = step_spread(model, option.weighed.decode, pooled=True)
+    prompt = prompt_spread(option.weighed.prefill_space.model, option.weighed.prefill, pooled=True)
+    rate, devices = deployment.decode.output_tokens_per_second, devices_of(option)
+    paid = option.pools.rate / option.pools.value
+    low, high = interval(paid / pools.drawn[pools.taken])
+    whole = Estimate(rate, min(low, rate), max(high, rate), step.basis)
+    question = model.question
+    usd = None
+    other = option.pools.reading.pool.question.price_per_hour
+    if question.price_per_hour is not None and other is not None:
+        mean = (option.pools.prefill_workers * option.pools.reading.devices * other
+                + option.pools.decode_workers * option.pools.decoding.devices
+                * question.price_per_hour) / devices
+        usd = usd_estimate(mean, devices, 1 / rate, 1, factor=whole.value / whole.low,
+                           basis=step.basis)
+    return PerformanceInfo(
+        estimate(running.ttft, prompt), estimate(running.tpot, step), whole,
+        Estimate(rate / devices, whole.low / devices, whole.high / devices, step.basis), usd, None,
+        interruption_seconds=0.0)
+
+
+def _quality(option: PoolOption) -> QualityInfo:
+    """The loss of the pool that loses more."""
+    sides = ((option.weighed.decode, option.pools.assigned[1].space.model),
+             (option.weighed.prefill, option.weighed.prefill_space.model))
+    priced, model = max(sides, key=lambda one: one[0].loss)
+    return quality(model, priced.loss, 0.0)
+
+
+def _comparison(versus: Against | None) -> Comparison:
+    if versus is None:
+        return Comparison("", 0.0, "no aggregated plan keeps the limits")
+    return Comparison("aggregated", digits(versus.gain), f"{signed(versus.gain)} tokens/s a "
+                      f"device over workers that do both ({in_ten(versus.better)})")
+
+
+def _solver(found: PoolsFound, option: PoolOption, rate: float) -> SolverInfo:
+    assert found.choice is not None
+    best = found.choice.options[found.choice.optimum].pools.value
+    gap = shown_gap(max(found.bound / best - 1, 0.0))
+    value = 1 / (best * option.weighed.decode_osl)
+    return SolverInfo("optimal", gap, value * (1 - gap), found.candidates, found.proved)
+
+
+def _assumptions(own: Plan, base: Plan | None, pools: DeploymentInfo, option: PoolOption,
+                 ) -> tuple[Assumption, ...]:
+    """What was taken for granted: the question's own, and what is of pools."""
+    limits = () if base is None else tuple(a for a in base.assumptions if a.key == "max-loss")
+    kept = tuple(a for a in own.assumptions if a.key not in AGGREGATED_KEYS)
+    over = pools.transfer
+    more = [
+        Assumption(KEY, "disaggregated", pools.why),
+        Assumption("prefill pool", f"busy at most {MOST_BUSY:.0%} of its highest rate",
+                   "queues grow without bound beyond; the share that aiconfigurator 0.12 plans "
+                   "for; prompts come as a stream, wait as in M/D/c and share passes"),
+        Assumption("cache transfer", f"{format_bytes(over.bytes)} a prompt in "
+                   f"{format_seconds(over.seconds)}, at {over.bytes_per_second / 1e9:.3g} GB/s a "
+                   "device", f"{over.link}: {over.basis}; after the pass, all of a prompt"),
+        Assumption("pools", "workers of a pool are alike, without pipeline stages",
+                   "uniform caches; no prompt interrupts a decode step")]
+    if option.two and own.engine.name == "vllm":
+        more.append(Assumption(
+            "two checkpoints", '"enforce_handshake_compat": false in kv_connector_extra_config',
+            "vLLM compares model paths, data types and kernels of the workers; the cache is alike"))
+    return (*kept, *limits, *more)

@@ -1,0 +1,95 @@
+"""Prompts that pools of prefill workers read, and how long each waits: many pools at once.
+
+The arithmetic is that of :mod:`planner.throughput.pools` for an open stream of requests (nobody
+waits for his own answer before he asks again), on arrays: P kinds of workers × N pool sizes.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from planner.records import cached_record
+
+Array = NDArray[np.float64]
+Int = NDArray[np.int64]
+MOST_BUSY = 0.9
+"""Share of its highest rate that a pool of prefill workers is planned for: beyond it queues grow
+without bound. aiconfigurator 0.12 plans with the same share (its prefill correction of 0.9)."""
+ROUNDS = 48
+
+
+@cached_record
+class Readers:
+    """P kinds of prefill workers: ``ranks`` [P] of a worker that step together, ``group`` [P, Q]
+    seconds of a pass in which each reads 1 … Q prompts; ``link`` [P] prompts/s whose caches a
+    worker can send."""
+
+    ranks: Array
+    group: Array
+    link: Array
+
+    @cached_property
+    def fastest(self) -> Array:
+        """Prompts/s of a worker at most [P]: full passes one after the other."""
+        return np.asarray(self.ranks * self.group.shape[1] / self.group[:, -1])
+
+    @cached_property
+    def planned(self) -> Array:
+        """Prompts/s of a worker that a plan counts on [P]."""
+        return np.minimum(MOST_BUSY * self.fastest, self.link)
+
+    def pass_of(self, prompts: Array) -> Array:
+        """Seconds of passes of ``prompts`` [P, N], between whole numbers linear."""
+        if self.group.shape[1] == 1:
+            return np.broadcast_to(self.group, prompts.shape)
+        low = np.clip(np.floor(prompts).astype(np.int64) - 1, 0, self.group.shape[1] - 2)
+        first = np.take_along_axis(self.group, low, axis=1)
+        return np.asarray(first + (prompts - 1 - low)
+                          * (np.take_along_axis(self.group, low + 1, axis=1) - first))
+
+    def prompts(self, rate: Array, servers: Array) -> Array:
+        """Prompts of a pass [P, N] at ``rate``: those that come while the last one ran."""
+        low = np.ones(rate.shape)
+        most = self.group.shape[1]
+        if most == 1:
+            return low
+        high = np.full(rate.shape, float(most))
+        for _ in range(ROUNDS):
+            middle = 0.5 * (low + high)
+            more = rate * self.pass_of(middle) > middle * servers
+            low, high = np.where(more, middle, low), np.where(more, high, middle)
+        return np.where(rate * self.pass_of(np.ones(rate.shape)) <= servers, 1.0, high)
+
+    def seconds(self, rate: Array, workers: Array) -> Array:
+        """Wait and reading of a prompt [s], [P, N], of pools of ``workers`` [N]: the pass under way
+        ends first, and what passes do not hold waits as in M/D/c (Sakasegawa)."""
+        most = float(self.group.shape[1])
+        servers = self.ranks[:, None] * workers[None, :]
+        busy = np.minimum(rate / (self.fastest[:, None] * workers[None, :]), 1.0)
+        own = self.pass_of(self.prompts(rate, servers))
+        slots = servers * most
+        with np.errstate(divide="ignore"):
+            queue = own / 2 * busy ** (np.sqrt(2 * (slots + 1)) - 1) / (slots * (1 - busy))
+        first = self.pass_of(np.ones(rate.shape))
+        under_way = own / 2 * np.minimum(rate * first / workers[None, :], 1.0)
+        return np.asarray(queue + np.where(slots > workers[None, :], under_way, 0.0) + own)
+
+    def within(self, limit: Array, workers: Array) -> Array:
+        """The highest rates [P, N] that pools of ``workers`` [N] are planned for at which a prompt
+        is read within ``limit`` [P] seconds, its wait included; 0 where none is."""
+        most = self.planned[:, None] * workers[None, :]
+        if np.isposinf(limit).all():
+            return np.asarray(most)
+        kept = self.seconds(most, workers) <= limit[:, None]
+        low, high = np.where(kept, most, 0.0), most
+        if kept.all():
+            return np.asarray(most)
+        for _ in range(ROUNDS):
+            middle = 0.5 * (low + high)
+            good = self.seconds(middle, workers) <= limit[:, None]
+            low, high = np.where(good, middle, low), np.where(good, high, middle)
+        alone = self.pass_of(np.ones(low.shape)) <= limit[:, None]
+        return np.where(alone, low, 0.0)

@@ -1,0 +1,43 @@
+"""Which engines serve pools, and which caches they hand over: data with sources."""
+
+import pytest
+
+from planner.lookup import load_device, load_model
+from planner.memory.engines.catalog import parse_engine
+from planner.planning.engines.pooled import handed_over, pool_refusal
+
+H200, LLAMA = load_device("h200-sxm"), load_model("llama-3.1-70b")
+
+
+@pytest.mark.parametrize("name", ["vllm", "sglang", "tensorrt-llm"])
+def test_servers_with_connectors_serve_pools(name: str) -> None:
+    engine = parse_engine(name)
+    assert not pool_refusal(engine, H200, LLAMA)
+    found = handed_over(engine, H200, LLAMA, "fp8")
+    assert found.status == "supported"
+    assert found.source is not None
+    assert found.source.date
+
+
+@pytest.mark.parametrize("name", ["llama.cpp", "pytorch"])
+def test_others_do_not_and_say_why(name: str) -> None:
+    why = pool_refusal(parse_engine(name), H200, LLAMA)
+    assert why.startswith(f"{parse_engine(name).label}: ")
+    assert "no source says" not in why
+
+
+def test_scales_of_run_time_are_not_handed_over() -> None:
+    found = handed_over(parse_engine("vllm"), H200, LLAMA, "int8-token")
+    assert found.status == "refused"
+    assert "run time" in found.reason
+
+
+def test_early_versions_do_not() -> None:
+    assert "0.9" in pool_refusal(parse_engine("vllm@0.8"), H200, LLAMA)
+    assert pool_refusal(parse_engine("sglang@0.4.6"), H200, LLAMA)
+    assert pool_refusal(parse_engine("tensorrt-llm@0.19"), H200, LLAMA)
+
+
+def test_states_of_linear_attention_are_not_known_to_be() -> None:
+    why = pool_refusal(parse_engine("vllm"), H200, load_model("qwen3-next-80b-a3b"))
+    assert "linear attention" in why

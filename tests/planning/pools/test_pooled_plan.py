@@ -1,0 +1,180 @@
+"""A deployment in pools as a plan: its figures, its file, its text, and when it is taken."""
+
+import dataclasses
+import json
+from functools import cache
+from typing import Any
+
+import numpy as np
+import pytest
+
+import planner
+from planner.errors import PlannerError, UnsupportedError
+from planner.planning.plan.record import Plan
+from planner.planning.plan.schema import parse_plan
+from planner.report.terminal.plan import plan_text
+from planner.throughput.pool_rates import MOST_BUSY
+from planner.throughput.pools import Pools, pooled_loop
+from planner.throughput.scheduling import Load, Scheduling, StepTimes
+
+MODEL, DEVICE = "llama-3.1-70b", "h100-sxm"
+
+
+@cache
+def planned(mode: str = "disaggregated", **given: Any) -> Plan:
+    return planner.plan(MODEL, DEVICE, **{"devices": 8, "engine": "vllm", "mode": mode, **given})
+
+
+def test_the_figures_of_both_pools_add_up() -> None:
+    plan = planned()
+    pools = plan.deployment
+    assert pools is not None
+    one, two = pools.prefill, pools.decode
+    assert one.workers * one.devices_per_worker + two.workers * two.devices_per_worker \
+        == plan.device.count <= 8
+    assert (plan.layout.tp, plan.layout.dp, plan.layout.replicas) == (
+        two.layout.tp, two.layout.dp, two.workers)
+    rate = plan.performance.output_tokens_per_second
+    assert rate.value == pytest.approx(two.output_tokens_per_second)
+    assert rate.low < rate.value < rate.high
+    work = plan.workload
+    assert one.prompt_tokens_per_second / work.isl * work.osl == pytest.approx(rate.value)
+    assert one.utilisation <= MOST_BUSY * (1 + 1e-9)
+    assert two.workers * two.batch / two.tpot_seconds >= rate.value * (1 - 1e-6)
+    assert plan.performance.tpot_seconds.value == two.tpot_seconds <= 0.05
+    assert plan.performance.interruption_seconds == 0
+    assert plan.performance.ttft_seconds.value == one.ttft_seconds
+    assert one.ttft_seconds > one.queue_seconds + one.read_seconds + pools.transfer.seconds
+    assert pools.proved
+    assert pools.bound == pytest.approx(rate.value, rel=1e-6)
+
+
+def test_it_is_the_steady_state_of_the_closed_loop() -> None:
+    """As many requests in flight as Little's law says: the loop has the plan's rate and times."""
+    plan = planned()
+    pools = plan.deployment
+    assert pools is not None
+    one, two, work = pools.prefill, pools.decode, plan.workload
+    rate = two.output_tokens_per_second / work.osl
+    batch = two.batch / two.layout.dp
+    grid = np.array([0.0, 1.0, batch, 2 * batch])
+    decode = np.array([0.0, two.tpot_seconds * 0.7, two.tpot_seconds, two.tpot_seconds * 1.6])
+    # One prompt a pass at this length: the pass is what the plan says.
+    times = StepTimes(grid, decode, decode + one.read_seconds, np.array([one.read_seconds]))
+    handling = one.ttft_seconds - one.queue_seconds - one.read_seconds - pools.transfer.seconds \
+        - two.tpot_seconds
+    flight = rate * (one.queue_seconds + one.read_seconds + pools.transfer.seconds + handling
+                     + two.tpot_seconds * (work.osl + 1))
+    found = pooled_loop(
+        times, Load(flight, work.isl, work.osl, two.layout.dp), Scheduling(
+            handling_seconds=handling),
+        Pools(one.workers, two.workers, pools.transfer.seconds, times, one.layout.dp))
+    assert found.rate == pytest.approx(rate, rel=0.01)
+    assert found.tpot == pytest.approx(two.tpot_seconds, rel=0.02)
+    assert found.ttft == pytest.approx(one.ttft_seconds, rel=0.05)
+    assert found.prefill_busy == pytest.approx(one.utilisation, rel=0.01)
+
+
+def test_it_is_read_back_as_it_was_written() -> None:
+    plan = planned()
+    data = json.loads(json.dumps(plan.to_dict()))
+    assert data["deployment"]["mode"] == "disaggregated"
+    assert parse_plan(data) == plan
+    assert "deployment" not in planned("aggregated").to_dict()
+
+
+def test_the_text_tells_both_pools() -> None:
+    text = plan_text(planned())
+    for word in ("prefill: ", "decode: ", "cache: ", "two pools", "prefill + "):
+        assert word in text, word
+    assert len(text.splitlines()) <= 45
+
+
+def test_a_slow_link_costs_time_and_then_rate() -> None:
+    fast, slow = planned(), planned(transfer_bytes_per_s=2e9)
+    assert fast.deployment is not None
+    assert slow.deployment is not None
+    assert slow.deployment.transfer.seconds > fast.deployment.transfer.seconds
+    assert slow.deployment.transfer.basis == "--transfer-bytes-per-s"
+    crawling = planned(transfer_bytes_per_s=2e7)
+    assert crawling.deployment is not None
+    assert crawling.deployment.limit == "transfer"
+    assert crawling.performance.output_tokens_per_second.value \
+        < 0.9 * fast.performance.output_tokens_per_second.value
+
+
+def test_a_limit_on_ttft_is_kept_and_costs_rate() -> None:
+    free = planned()
+    limit = 0.8 * free.performance.ttft_seconds.value
+    tight = planned(ttft_seconds=limit)
+    assert tight.performance.ttft_seconds.value <= limit * (1 + 1e-6)
+    assert tight.performance.output_tokens_per_second.value \
+        <= free.performance.output_tokens_per_second.value * (1 + 1e-9)
+
+
+def test_auto_takes_pools_only_where_they_win_by_more_than_the_uncertainty() -> None:
+    auto, pools = planned("auto"), planned()
+    told = next(a for a in auto.assumptions if a.key == "mode")
+    assert pools.deployment is not None
+    assert pools.deployment.aggregated is not None
+    gain = pools.deployment.gain
+    assert gain is not None
+    assert pools.deployment.probability is not None
+    if auto.deployment is None:
+        assert told.value == "aggregated"
+        assert gain.value <= 0.03 or pools.deployment.probability < 0.99
+    else:
+        assert told.value == "disaggregated"
+        assert gain.value > 0.03
+    mine = pools.deployment.aggregated.output_tokens_per_second_per_device
+    theirs = pools.performance.output_tokens_per_second_per_device.value
+    assert gain.value == pytest.approx(
+        theirs * pools.device.count / 8 / mine - 1, abs=2e-3)
+
+
+def test_the_aggregated_plan_stands_beside_it() -> None:
+    told = planned().recommendation
+    assert told is not None
+    assert told.alternatives[0].name.startswith("aggregated: ")
+    assert told.text.startswith("Serve in two pools: ")
+
+
+def test_engines_without_pools_say_so() -> None:
+    plan = planner.plan("llama-3.1-8b", "h100-sxm", devices=2, engine="llama.cpp")
+    assert plan.deployment is None
+    told = next(a for a in plan.assumptions if a.key == "mode")
+    assert "llama.cpp" in told.reason
+    with pytest.raises(UnsupportedError, match=r"no engine serves pools.*llama\.cpp"):
+        planner.plan("llama-3.1-8b", "h100-sxm", devices=2, engine="llama.cpp",
+                     mode="disaggregated")
+
+
+def test_other_prefill_devices() -> None:
+    plan = planner.plan(MODEL, "h200-sxm", devices=8, engine="vllm", prefill_device="h100-sxm")
+    pools = plan.deployment
+    assert pools is not None
+    assert (pools.prefill.device, pools.decode.device) == ("h100-sxm", "h200-sxm")
+
+
+@pytest.mark.parametrize(("given", "words", "hint"), [
+    ({"mode": "both"}, "mode", "aggregated"),
+    ({"mode": "aggregated", "prefill_device": "h200-sxm"}, "--prefill-device", "leave one"),
+    ({"mode": "aggregated", "transfer_bytes_per_s": 1e9}, "--transfer-bytes-per-s", "leave one"),
+    ({"transfer_bytes_per_s": -1.0}, "out of range", "50e9"),
+    ({"mode": "disaggregated", "devices": 1}, "one device", "--devices 2"),
+    ({"mode": "disaggregated", "objective": "latency"}, "latency", "throughput or cost"),
+    ({"mode": "disaggregated", "pp": 2}, "pipeline", "--mode aggregated"),
+    ({"kv": "fp8", "prefill_device": "a100-sxm"}, "fp8", "bf16"),
+])
+def test_what_cannot_be_is_refused_with_what_can(given: dict[str, Any], words: str,
+                                                 hint: str) -> None:
+    with pytest.raises(PlannerError, match=words) as error:
+        planned(**{"mode": "auto", **given})
+    assert hint in f"{error.value.hint} {error.value.message}"
+
+
+def test_a_plan_in_pools_is_not_priced_as_one() -> None:
+    with pytest.raises(UnsupportedError, match="pools") as error:
+        planner.estimate(plan=planned())
+    assert error.value.hint == "make the plan with --mode aggregated"
+    assert dataclasses.replace(planned(), deployment=None).deployment is None
