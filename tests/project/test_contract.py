@@ -75,7 +75,7 @@ train experts numerics
 """)
 LATER_COMMANDS = words("""
 memory validate calibrate explain profile frontier diff export import claims
-report sweep serve sensitivity completion compare measure verify
+report sweep serve sensitivity completion compare measure verify capacity
 """)
 
 WORKLOAD_FLAGS = words("""
@@ -150,6 +150,11 @@ SWEEP_FLAGS = {"--json", "--quiet", "--timings", "--report", *words("""
 COMPARE_FLAGS = set(QUESTION_FLAGS) | set(words("""
 --max-loss --schemes --price --json --csv --report --quiet --timings
 """))
+CAPACITY_FLAGS = set(WORKLOAD_FLAGS) | set(words("""
+--rate --ttft-ms --tpot-ms --percentile --router --max-devices --price --simulate --tp --dp --ep
+--context --isl --osl --max-loss --schemes --kv --engine --profile --imatrix --hardware-dir --csv
+--json --quiet --timings
+"""))
 VERIFY_FLAGS = set(words("""--engine --output --engine-dir --python --also --text --model --device
 --prompt-tokens --output-tokens --threads --repeats --chunks --kl-context --step-seconds
 --learn-from --profile --hardware-dir --json --quiet"""))
@@ -173,9 +178,9 @@ ESTIMATE_DEFAULTS = {
 PUBLIC_NAMES = words("""
 DataError DeviceProfile InfeasibleError InputError MissingPackageError ModelSpec Plan PlannerError
 Scenario SolverError UnknownNameError UnsupportedError
-claims compare diff estimate experts explain export_plan frontier import_plan inventory layer_error
-load_device load_model load_scenario load_workload measure memory_use plan plot profile read_plan
-sensitivity serve sweep train validate verify what_if
+capacity claims compare diff estimate experts explain export_plan frontier import_plan inventory
+layer_error load_device load_model load_scenario load_workload measure memory_use plan plot profile
+read_plan sensitivity serve sweep train validate verify what_if
 """)
 FIGURES = words("""
 formats memory time uniform roofline frontier users sensitivity phase_map serving residency
@@ -311,6 +316,13 @@ def test_flags_of_compare_are_the_arguments_of_the_api() -> None:
     assert {renamed.get(n, n) for n in named - NOT_IN_THE_API} == set(keywords("compare"))
 
 
+def test_flags_of_capacity_are_the_arguments_of_the_api() -> None:
+    assert flags("capacity") == CAPACITY_FLAGS
+    named = {f.removeprefix("--").replace("-", "_") for f in CAPACITY_FLAGS - {"--csv"}}
+    renamed = {"ttft_ms": "ttft_seconds", "tpot_ms": "tpot_seconds"}
+    assert {renamed.get(n, n) for n in named - NOT_IN_THE_API} == set(keywords("capacity"))
+
+
 RECORDS = {
     "WorkloadInfo": "context_tokens isl osl batch preset prefix_hit_rate",
     "EngineInfo": "name version chosen_from",
@@ -354,6 +366,7 @@ def test_a_flag_means_the_same_everywhere() -> None:
                                 *MEMORY_FLAGS, *VALIDATE_FLAGS, *CALIBRATE_FLAGS,
                                 *PROFILE_FLAGS, *EXPLAIN_FLAGS, *SERVE_FLAGS, *REPORT_FLAGS,
                                 *SWEEP_FLAGS, *COMPARE_FLAGS, *MEASURE_FLAGS, *VERIFY_FLAGS,
+                                *CAPACITY_FLAGS,
                                 *CLAIMS_FLAGS, *FORMATS_FLAGS, *DIFF_FLAGS,
                                 *FRONTIER_FLAGS, *SENSITIVITY_FLAGS,
                                 *EXPORT_FLAGS, *IMPORT_FLAGS} == set(), name
