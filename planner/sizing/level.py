@@ -35,7 +35,7 @@ from planner.throughput.lockstep import together
 Array = NDArray[np.float64]
 LEAST_LOADED, ROUND_ROBIN, DRAWN = "least-loaded", "round-robin", "random"
 ROUTERS = (LEAST_LOADED, ROUND_ROBIN, DRAWN)
-POOLED = 64
+POOLED = 256
 """Ranks beyond which sharing requests among more of them changes nothing."""
 PHASES = 4
 GROUPS = 3

@@ -20,7 +20,7 @@ from planner.sizing.level import LEAST_LOADED, ROUND_ROBIN
 from planner.sizing.rank import ServedRank
 
 Array = NDArray[np.float64]
-WARM, LIVES = 0.3, 8
+WARM, LIVES = 0.3, 3
 """Requests that are served before the first counts: a share of those that count, and at least so
 many for each that is in flight where every rank is half full."""
 DONE = 1e-9

@@ -43,8 +43,9 @@ def test_a_lone_prompt_waits_for_the_step_under_way() -> None:
     one = found(rank, 1e-6, 20.0)
     step = rank.bare(20.0)
     assert one.mean == pytest.approx(1.5 * step + rank.cost(20.0), rel=1e-3)
-    assert one.seconds[0] >= step + rank.cost(20.0)
-    assert one.seconds[-1] <= 2 * step + rank.cost(20.0) * (1 + 1e-3)
+    likely = one.seconds[one.chance > 1e-4]
+    assert likely[0] >= step + rank.cost(20.0)
+    assert likely[-1] <= 2 * step + rank.cost(20.0) * (1 + 1e-3)
 
 
 @pytest.mark.parametrize(("together", "units", "most"), [

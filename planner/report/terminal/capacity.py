@@ -18,9 +18,9 @@ def capacity_text(found: Capacity) -> str:
     """The whole answer; ends with a newline."""
     lines = [line for part in _head(found) for line in wrapped(part, "  ")]
     lines += ["", *_table(found)]
-    lines += ["", "cheaper:"]
+    lines += ["", "cheaper with these formats:"]
     told = [one.text for one in found.compromises] or [
-        f"nothing: with these formats no fewer devices do within {MOST_RELAXED:g} × the limits"]
+        f"nothing: no fewer devices do within {MOST_RELAXED:g} × the limits"]
     lines += [line for text in told for line in wrapped(text, "    ", first="  ")]
     return "\n".join(lines) + "\n"
 
