@@ -12,7 +12,7 @@ from planner.throughput.scheduling import Scheduling, StepTimes
 Array = NDArray[np.float64]
 NEVER = 1e9
 """Seconds that stand for a step without end: prompts come faster than they are read."""
-TURNS = 60
+TURNS = 30
 SETTLED = 1e-10
 
 

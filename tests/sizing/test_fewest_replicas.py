@@ -12,7 +12,7 @@ RANKS = st.builds(served_rank, base=st.floats(5e-3, 30e-3), slope=st.floats(1e-5
                   prompt=st.floats(5e-3, 0.3), together=st.sampled_from([0.5, 1.0, 4.0]),
                   osl=st.integers(16, 512), slots=st.integers(4, 128),
                   ranks=st.sampled_from([1, 2]))
-FEW = settings(max_examples=25)
+FEW = settings(max_examples=8)
 MANY = 1 << 17
 
 
