@@ -11,14 +11,13 @@ from numpy.typing import NDArray
 from planner.errors import UnsupportedError
 from planner.placement.layout import Layout
 from planner.planning.answer.capacity import cache_info
-from planner.planning.answer.told_schemes import told_schemes
 from planner.planning.price.intervals import Z80
 from planner.planning.price.price import Priced, price
 from planner.planning.price.step import Assignment, Serving, step_times
 from planner.planning.price.step_intervals import StepSpread, step_spread
 from planner.planning.question.question import Question
 from planner.planning.search.best_first import Found
-from planner.planning.search.rivals import Rival
+from planner.planning.search.rivals import Rival, told_schemes
 from planner.planning.search.spaces import whole_space
 from planner.planning.search.uniform import choice_scores
 from planner.planning.space.candidates import Space
