@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from planner.errors import UnsupportedError
 from planner.placement.layout import Layout
-from planner.planning.answer.capacity import cache_info
+from planner.planning.answer.capacity import most_at_requests
 from planner.planning.price.intervals import Z80
 from planner.planning.price.price import Priced, price
 from planner.planning.price.step import Assignment, Serving, step_times
@@ -145,11 +145,9 @@ def _worth(space: Space, scores: NDArray[np.float64]) -> list[int]:
 def _deployable(rival: Rival, space: Space, c: int, choice: tuple[int, ...]) -> Deployable | None:
     """The formats on the layout of candidate ``c``; None where a rank holds no request."""
     model, question = space.model, space.model.question
-    found = replace(rival.found, space=space, candidate=c)
-    priced = price(space, c, found.segments)
+    priced = price(space, c, rival.found.segments)
     policy = serving_policy(question)
-    slots = _slots(question, policy, cache_info(model, found, priced).capacity_tokens
-                   / priced.layout.dp)
+    slots = _slots(question, policy, most_at_requests(model, priced) // priced.layout.dp)
     if slots < 1:
         return None
     work = question.workload
@@ -161,13 +159,12 @@ def _deployable(rival: Rival, space: Space, c: int, choice: tuple[int, ...]) -> 
                       ServedRank(times, policy, work.osl, priced.layout.dp, slots))
 
 
-def _slots(question: Question, policy: Scheduling, tokens: float) -> int:
-    """Requests whose caches a rank of ``tokens`` holds: what admission sets aside for each."""
+def _slots(question: Question, policy: Scheduling, ended: int) -> int:
+    """Requests that are admitted to a rank with room for so many that have ``ended``: what is set
+    aside for each may be less than a whole answer."""
     work = question.workload
-    each = work.isl + policy.reserve * work.osl
-    if work.held > work.isl + work.osl:  # a slot is no one else's
-        each = float(work.held)
-    return min(int(tokens / each), MOST_SLOTS)
+    whole, each = work.isl + work.osl, work.isl + policy.reserve * work.osl
+    return min(ended if work.held > whole else int(ended * whole / each), MOST_SLOTS)
 
 
 def serving_policy(question: Question) -> Scheduling:
