@@ -21,7 +21,7 @@ SECONDS = {"s": 1.0, "sec": 1.0, "min": 60.0, "h": 3600.0, "hour": 3600.0, "day"
 _RATE = re.compile(r"(?P<number>[^/\s]+)(?:\s*/\s*(?P<unit>[a-z]+))?")
 
 
-class Rate(click.ParamType[float]):
+class RequestRate(click.ParamType[float]):
     """Requests a second: ``20``, ``20/s``, ``1200/min``, ``2e6/day``."""
 
     name = "rate"
@@ -41,7 +41,7 @@ class Rate(click.ParamType[float]):
 @click.command("capacity")
 @click.argument("model")
 @click.argument("device")
-@click.option("--rate", type=Rate(), required=True, metavar="N[/s|/min|/h|/day]",
+@click.option("--rate", type=RequestRate(), required=True, metavar="N[/s|/min|/h|/day]",
               help="Requests that come, over the whole deployment.")
 @options(*LATENCY)
 @click.option("--percentile", type=click.FLOAT, default=90.0, show_default=True,

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import planner
-from planner.cli.main import run
+from planner.cli.main import cli, run
 from planner.errors import InfeasibleError
 from planner.report.terminal.capacity import capacity_text
 from planner.sizing.answer import Capacity
@@ -17,6 +17,16 @@ ASKED = ["capacity", "llama-3.1-8b", "l40s", "--rate", "40/s", "--ttft-ms", "150
          "50", "--workload", "chat", "--engine", "vllm", "--tp", "1"]
 KEYWORDS = {"rate": 40.0, "ttft_seconds": 1.5, "tpot_seconds": 0.05, "workload": "chat",
             "engine": "vllm", "tp": 1}
+FLAGS = """
+--rate --ttft-ms --tpot-ms --percentile --router --max-devices --price --simulate --tp --dp --ep
+--context --isl --osl --workload --prefix-hit --prefix-hit-rate --slots --max-loss --schemes --kv
+--engine --profile --imatrix --hardware-dir --csv --json --quiet --timings
+"""
+
+
+def test_flags() -> None:
+    assert {name for p in cli.commands["capacity"].params for name in p.opts
+            if name.startswith("--")} == set(FLAGS.split())
 
 
 @pytest.fixture(scope="module")

@@ -93,7 +93,7 @@ PLAN_FLAGS = {*QUESTION_FLAGS, *SURFACE_FLAGS, *PAGE_FLAGS, "--max-loss", "--sch
               "--imatrix", "--untie", "--drop-policies", "--anchor", "--exact"}
 ESTIMATE_FLAGS = {*QUESTION_FLAGS, *SURFACE_FLAGS, *words("--scheme --plan --profile --anchor"),
                   "--imatrix"}
-OTHER_FLAGS = {"--expand"}
+OTHER_FLAGS = set(words("--expand --rate --percentile --router --max-devices --simulate"))
 TRAIN_FLAGS = {"--json", "--quiet", *words("""
 --devices --tp --pp --dp --ep --cp --etp --virtual-stages --recipe --mode --lora-rank
 --lora-targets --fp32-gradients --zero --sequence-parallel --recompute --seq --micro-batch
@@ -149,11 +149,6 @@ SWEEP_FLAGS = {"--json", "--quiet", "--timings", "--report", *words("""
 """)}
 COMPARE_FLAGS = set(QUESTION_FLAGS) | set(words("""
 --max-loss --schemes --price --json --csv --report --quiet --timings
-"""))
-CAPACITY_FLAGS = set(WORKLOAD_FLAGS) | set(words("""
---rate --ttft-ms --tpot-ms --percentile --router --max-devices --price --simulate --tp --dp --ep
---context --isl --osl --max-loss --schemes --kv --engine --profile --imatrix --hardware-dir --csv
---json --quiet --timings
 """))
 VERIFY_FLAGS = set(words("""--engine --output --engine-dir --python --also --text --model --device
 --prompt-tokens --output-tokens --threads --repeats --chunks --kl-context --step-seconds
@@ -316,13 +311,6 @@ def test_flags_of_compare_are_the_arguments_of_the_api() -> None:
     assert {renamed.get(n, n) for n in named - NOT_IN_THE_API} == set(keywords("compare"))
 
 
-def test_flags_of_capacity_are_the_arguments_of_the_api() -> None:
-    assert flags("capacity") == CAPACITY_FLAGS
-    named = {f.removeprefix("--").replace("-", "_") for f in CAPACITY_FLAGS - {"--csv"}}
-    renamed = {"ttft_ms": "ttft_seconds", "tpot_ms": "tpot_seconds"}
-    assert {renamed.get(n, n) for n in named - NOT_IN_THE_API} == set(keywords("capacity"))
-
-
 RECORDS = {
     "WorkloadInfo": "context_tokens isl osl batch preset prefix_hit_rate",
     "EngineInfo": "name version chosen_from",
@@ -366,7 +354,6 @@ def test_a_flag_means_the_same_everywhere() -> None:
                                 *MEMORY_FLAGS, *VALIDATE_FLAGS, *CALIBRATE_FLAGS,
                                 *PROFILE_FLAGS, *EXPLAIN_FLAGS, *SERVE_FLAGS, *REPORT_FLAGS,
                                 *SWEEP_FLAGS, *COMPARE_FLAGS, *MEASURE_FLAGS, *VERIFY_FLAGS,
-                                *CAPACITY_FLAGS,
                                 *CLAIMS_FLAGS, *FORMATS_FLAGS, *DIFF_FLAGS,
                                 *FRONTIER_FLAGS, *SENSITIVITY_FLAGS,
                                 *EXPORT_FLAGS, *IMPORT_FLAGS} == set(), name
