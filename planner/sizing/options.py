@@ -114,7 +114,7 @@ def compromises(best: Sized, ones: Sequence[Sized], level: ServiceLevel, price: 
             known = found.get(one.limit)
             if known is None or _order(one) < _order(known):
                 found[one.limit] = one
-    if "ttft_seconds" in found and "tpot_seconds" in found:
+    if "ttft_seconds" in found or "tpot_seconds" in found:
         found.pop("both", None)
     order = ("ttft_seconds", "tpot_seconds", "both", "percentile")
     return tuple(found[name] for name in order if name in found)
