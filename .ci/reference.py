@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 WIDTH = 96
 HEAD_WIDTH, MLA_WIDTHS = 128, (512, 64)
 API_SECTIONS = (
-    ("Ask", ("plan", "estimate", "frontier", "what_if", "sweep", "serve")),
+    ("Ask", ("plan", "estimate", "frontier", "what_if", "sweep", "serve", "capacity")),
     ("Understand", ("explain", "diff", "memory_use", "layer_error", "sensitivity", "experts",
                     "train", "claims", "validate")),
     ("Take along", ("export_plan", "import_plan", "read_plan", "profile")),

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from planner import plot
+    from planner.api.capacity import capacity
     from planner.api.compare import compare
     from planner.api.diff import diff
     from planner.api.experts import experts
@@ -58,6 +59,7 @@ _WHERE = {
     "plan": "planner.api.plan", "estimate": "planner.api.plan", "inventory": "planner.lookup",
     "layer_error": "planner.api.numerics", "train": "planner.api.train",
     "experts": "planner.api.experts", "explain": "planner.api.explain",
+    "capacity": "planner.api.capacity",
     "claims": "planner.article.claims", "compare": "planner.api.compare",
     "diff": "planner.api.diff",
     "frontier": "planner.api.frontier", "memory_use": "planner.api.memory",
@@ -79,12 +81,11 @@ _WHERE = {
 }
 __all__ = ["DataError", "DeviceProfile", "InfeasibleError", "InputError", "MissingPackageError",
            "ModelSpec", "Plan", "PlannerError", "Scenario", "SolverError", "UnknownNameError",
-           "UnsupportedError", "__version__", "claims", "compare", "diff", "estimate", "experts",
-           "explain", "export_plan", "frontier", "import_plan", "inventory", "layer_error",
-           "load_device", "load_model", "load_scenario", "load_workload", "measure", "memory_use",
-           "plan",
-           "plot", "profile", "read_plan", "sensitivity", "serve", "sweep", "train", "validate",
-           "verify", "what_if"]
+           "UnsupportedError", "__version__", "capacity", "claims", "compare", "diff", "estimate",
+           "experts", "explain", "export_plan", "frontier", "import_plan", "inventory",
+           "layer_error", "load_device", "load_model", "load_scenario", "load_workload", "measure",
+           "memory_use", "plan", "plot", "profile", "read_plan", "sensitivity", "serve", "sweep",
+           "train", "validate", "verify", "what_if"]
 
 
 def __getattr__(name: str) -> Any:

@@ -21,6 +21,7 @@ TEXT = {
     "ChoiceExplanation": ("planner.report.terminal.choice", "choice_text"),
     "ModuleExplanation": ("planner.report.terminal.explain", "explain_text"),
     "Difference": ("planner.report.terminal.diff", "diff_text"),
+    "Capacity": ("planner.report.terminal.capacity", "capacity_text"),
     "Compared": ("planner.report.terminal.compared", "compared_text"),
     "Frontier": ("planner.report.terminal.frontier", "frontier_text"),
     "Verification": ("planner.report.terminal.verified", "verification_text"),

@@ -7,6 +7,7 @@ SECTIONS: tuple[tuple[str, dict[str, str]], ...] = (
         "plan": "the best per-layer plan for MODEL on DEVICE (the default verb)",
         "estimate": "price one scheme or a plan file, without choosing",
         "compare": "schemes × devices × models side by side, as one table",
+        "capacity": "replicas for a request rate within percentile limits, with costs",
         "frontier": "plans that no other equals in loss, throughput and memory",
         "sweep": "many questions at once, as a table",
         "diff": "compare two plan files; gates for continuous integration",
@@ -62,6 +63,10 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
                  "plan estimate --plan plan.json"),
     "compare": ("plan compare deepseek-v3 h100-sxm,h200-sxm,b200-sxm",
                 "plan compare llama-3.1-8b,qwen3-8b l40s --price 1.9 --csv table.csv"),
+    "capacity": ("plan capacity llama-3.1-70b h100-sxm --rate 20/s --ttft-ms 1000 --tpot-ms 50 "
+                 "--workload chat",
+                 "plan capacity qwen3-8b l40s --rate 300/min --ttft-ms 800 --tpot-ms 40 "
+                 "--percentile 99 --price 1.2"),
     "frontier": ("plan frontier qwen2.5-0.5b l40s --devices 1 --points 12 --map",),
     "sweep": ("plan sweep questions.toml -o answers.csv --workers 2",),
     "diff": ("plan diff before.json after.json --fail-if 'tpot>+5%'",),

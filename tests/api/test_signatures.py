@@ -23,7 +23,8 @@ OF_SCENARIOS = {"keep_first_layers", "keep_last_layers", "policies", "power_mode
 OWN = {
     "plan": "mode prefill_device transfer_bytes_per_s", "estimate": "",
     "explain": "module solves", "frontier": "points map",
-    "compare": "price", "what_if": "base grid progress",
+    "compare": "price", "capacity": "rate percentile router max_devices price simulate",
+    "what_if": "base grid progress",
     "memory": "checkpoint with_mtp with_vision",
     "serve": "concurrency requests draft_tokens acceptance draft_layers "
              "chunk_tokens stream_interval scheduler host_us host_us_per_sequence graphs overlap "
@@ -33,10 +34,12 @@ OWN = {
 DEFAULTS = {("estimate", "kv"): BF16, ("serve", "kv"): BF16, ("memory", "engine"): ANY,
             ("serve", "engine"): ANY}
 REQUIRED = {("frontier", "model"), ("frontier", "device"), ("compare", "model"),
-            ("compare", "device")}
+            ("compare", "device"), ("capacity", "model"), ("capacity", "device")}
 """Named by the caller, as no scenario or plan can name them."""
 ANNOTATIONS = {("frontier", "model"): "str | ModelSpec", ("frontier", "device"):
                "str | DeviceProfile", ("frontier", "schemes"): "list[str] | None",
+               ("capacity", "model"): "str | ModelSpec",
+               ("capacity", "device"): "str | DeviceProfile",
                ("compare", "model"): "str | ModelSpec | Sequence[str | ModelSpec]",
                ("compare", "device"): "str | DeviceProfile | Sequence[str | DeviceProfile]",
                ("plan", "speculation"): "str | ModelSpec | None",

@@ -100,7 +100,7 @@ train experts numerics
 """)
 LATER_COMMANDS = words("""
 memory validate calibrate explain profile frontier diff export import claims
-report sweep serve sensitivity completion compare measure verify
+report sweep serve sensitivity completion compare measure verify capacity
 """)
 
 SENSITIVITY_COLUMNS = ("layer", "kind", "tensor", "alpha", "low", "high", "source", "tier")
@@ -108,9 +108,9 @@ SENSITIVITY_COLUMNS = ("layer", "kind", "tensor", "alpha", "low", "high", "sourc
 PUBLIC_NAMES = words("""
 DataError DeviceProfile InfeasibleError InputError MissingPackageError ModelSpec Plan PlannerError
 Scenario SolverError UnknownNameError UnsupportedError
-claims compare diff estimate experts explain export_plan frontier import_plan inventory layer_error
-load_device load_model load_scenario load_workload measure memory_use plan plot profile read_plan
-sensitivity serve sweep train validate verify what_if
+capacity claims compare diff estimate experts explain export_plan frontier import_plan inventory
+layer_error load_device load_model load_scenario load_workload measure memory_use plan plot profile
+read_plan sensitivity serve sweep train validate verify what_if
 """)
 FIGURES = words("""
 formats memory time uniform roofline frontier users sensitivity phase_map serving residency

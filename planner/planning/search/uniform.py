@@ -130,6 +130,12 @@ def placed_choice(space: Space, choice: Int) -> PlacedUniform | None:
     return _refined([space], [[_coarse_of(space, wanted, choice, columns)]])[0][0].placed
 
 
+def choice_scores(space: Space, choice: Int) -> Array:
+    """The objective of a choice for every unit [U] (-1 as released) on each candidate, inf where it
+    does not fit within the limits [C]."""
+    return _scores(space, choice, True, {})
+
+
 def _drafts(wanted: Sequence[tuple[Space, Sequence[UniformQuery]]]) -> list[_Draft]:
     drafts = []
     for space, queries in wanted:

@@ -1,0 +1,93 @@
+"""``plan capacity``: replicas for a rate of requests under a percentile service level."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from planner.cli.progress import working
+from planner.cli.types import INTEGER, LATENCY, NUMBER, PRINTED, Hinted, options
+
+if TYPE_CHECKING:
+    from planner.sizing.answer import Capacity
+
+CSV = (".csv",)
+SECONDS = {"s": 1.0, "sec": 1.0, "min": 60.0, "h": 3600.0, "hour": 3600.0, "day": 86400.0}
+_RATE = re.compile(r"(?P<number>[^/\s]+)(?:\s*/\s*(?P<unit>[a-z]+))?")
+
+
+class RequestRate(click.ParamType[float]):
+    """Requests a second: ``20``, ``20/s``, ``1200/min``, ``2e6/day``."""
+
+    name = "rate"
+
+    def convert(self, value: Any, param: click.Parameter | None,
+                ctx: click.Context | None) -> float:
+        if isinstance(value, float):
+            return value
+        found = _RATE.fullmatch(str(value).strip().lower())
+        unit = (found["unit"] or "s") if found else ""
+        if found is None or unit not in SECONDS:
+            raise Hinted(f"--rate {value!r} is not understood",
+                         "requests a second, for example --rate 20, 20/s, 1200/min, 2e6/day")
+        return NUMBER.convert(found["number"], param, ctx) / SECONDS[unit]
+
+
+@click.command("capacity")
+@click.argument("model")
+@click.argument("device")
+@click.option("--rate", type=RequestRate(), required=True, metavar="N[/s|/min|/h|/day]",
+              help="Requests that come, over the whole deployment.")
+@options(*LATENCY)
+@click.option("--percentile", type=click.FLOAT, default=90.0, show_default=True,
+              help="Share of requests that keep the limits [%].")
+@click.option("--router", metavar="NAME", default="least-loaded", show_default=True,
+              help="least-loaded | round-robin | random.")
+@click.option("--max-devices", type=INTEGER, help="The most devices that there are.")
+@click.option("--price", type=NUMBER, metavar="USD", help="USD a device-hour (default: the "
+              "profile's, if it has one).")
+@click.option("--simulate", type=INTEGER, metavar="N",
+              help="Play N requests through the answer, as a check.")
+@options("tp", "dp", "ep", "context", "isl", "osl", "workload", "prefix_hit", "slots", "max_loss",
+         "schemes", "kv", "engine", "profile", "imatrix", "hardware_dir")
+@click.option("--csv", "csv_file", metavar="FILE.csv", help="Also write every option.")
+@options(*PRINTED)
+def capacity_command(csv_file: str | None, **given: Any) -> None:
+    """Replicas of MODEL on DEVICE for a rate of requests, within limits for a share of them.
+
+    Devices, layout, formats, cost and energy a month, and the next cheaper compromise.
+    """
+    from planner.cli.files import check_target, print_json, write_whole
+    from planner.cli.run import question_arguments, timed
+
+    if csv_file is not None:
+        check_target(Path(csv_file), suffixes=CSV, flag="--csv")
+    arguments = question_arguments(given)
+    with timed(given["timings"]):
+        from planner.api import capacity as api_capacity
+        from planner.report.terminal.capacity import capacity_assumptions, capacity_text
+
+        with working("sizing replicas", quiet=given["quiet"]):
+            found = api_capacity.capacity(given["model"], given["device"], **arguments)
+        if csv_file is not None:
+            write_whole(Path(csv_file), table(found), suffixes=CSV, flag="--csv")
+        if given["as_json"]:
+            print_json(found.to_dict())
+        else:
+            click.echo(capacity_text(found), nl=False)
+        if not given["quiet"]:
+            click.echo(capacity_assumptions(found), nl=False, err=True)
+
+
+def table(found: Capacity) -> str:
+    """Every option as a row of CSV; an empty cell where there is nothing to tell."""
+    rows, out = found.cells(), io.StringIO()
+    writer = csv.DictWriter(out, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return out.getvalue()

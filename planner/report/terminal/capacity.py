@@ -1,0 +1,112 @@
+"""``plan capacity`` as text: the answer in a few lines, what is beside it, what less would buy."""
+
+from __future__ import annotations
+
+from planner.planning.plan.record import Estimate
+from planner.report.terminal.columns import table_lines, wrapped
+from planner.report.terminal.compared import SHORT, told_loss
+from planner.sizing.answer import Capacity, CapacityOption
+from planner.sizing.options import MOST_RELAXED
+from planner.units import format_rate, format_seconds
+
+KV, UNIFORM = ", KV ", "uniform "
+LATE = "!"
+"""Mark of a row that does not keep the limits."""
+
+
+def capacity_text(found: Capacity) -> str:
+    """The whole answer; ends with a newline."""
+    lines = [line for part in _head(found) for line in wrapped(part, "  ")]
+    lines += ["", *_table(found)]
+    lines += ["", "cheaper with these formats:"]
+    told = [one.text for one in found.compromises] or [
+        f"nothing: no fewer devices do within {MOST_RELAXED:g} × the limits"]
+    lines += [line for text in told for line in wrapped(text, "    ", first="  ")]
+    return "\n".join(lines) + "\n"
+
+
+def capacity_assumptions(found: Capacity) -> str:
+    """The assumptions, one a line, for stderr."""
+    lines = ["assumptions:"]
+    for item in found.assumptions:
+        lines += wrapped(f"  {item.key}: {item.value} — {item.reason}", "    ")
+    return "\n".join(lines) + "\n"
+
+
+def _head(found: Capacity) -> list[str]:
+    best = found.answer
+    copies = f"{best.replicas} replica{'s' * (best.replicas > 1)} of {best.layout}"
+    hits = f", prefix hit {found.prefix_hit_rate:.0%}" if found.prefix_hit_rate else ""
+    preset = f" ({found.preset})" if found.preset else ""
+    rate = found.output_tokens_per_second
+    out = [
+        f"{found.model}: {best.devices} × {found.device}, {copies}, {found.engine}; "
+        + _either_end(found),
+        f"requests: {found.requests_per_second:.4g}/s of {found.isl:,} in → {found.osl:,} out"
+        f"{hits}{preset}, {found.router}; {best.load:.0%} of the most that these serve, "
+        f"{found.sequences:.3g} in flight a replica"
+        + (f", {found.waits:.0%} wait for a slot" if found.waits >= 0.005 else ""),
+        f"p{found.percentile:g}: TTFT {_span(found.ttft_seconds)}"
+        f"{_limit(found.ttft_limit_seconds)}, TPOT {_span(found.tpot_seconds)}"
+        f"{_limit(found.tpot_limit_seconds)}; mean {format_seconds(found.mean_ttft_seconds)}, "
+        f"{format_seconds(found.mean_tpot_seconds)}",
+        f"{format_rate(rate)} tokens/s out, {format_rate(rate / best.devices)} a device; "
+        + _costs(found),
+        f"formats: {' + '.join(best.schemes)}, KV {best.kv}, loss {told_loss(best.loss)}"]
+    if found.simulated is not None:
+        played = found.simulated
+        out.append(f"simulated, {played.requests:,} requests: p{found.percentile:g} TTFT "
+                   f"{format_seconds(played.ttft_seconds)}, TPOT "
+                   f"{format_seconds(played.tpot_seconds)}")
+    return out
+
+
+def _either_end(found: Capacity) -> str:
+    """What either end of the interval of the step times would need."""
+    low, high = found.devices_low, found.devices_high
+    if high is None:
+        return "none keeps the limits where steps are as long as their 80 % interval says"
+    if low == high:
+        return "the same at both ends of the 80 % interval of step times"
+    return f"{low}–{high} devices by the 80 % interval of step times"
+
+
+def _span(value: Estimate) -> str:
+    return f"{format_seconds(value.value)} ({format_seconds(value.low)}–" \
+           f"{format_seconds(value.high)}, {value.basis})"
+
+
+def _limit(seconds: float | None) -> str:
+    return "" if seconds is None else f" ≤ {format_seconds(seconds)}"
+
+
+def _costs(found: Capacity) -> str:
+    usd, power = found.answer.usd_per_month, found.kwh_per_month
+    parts = ["no price is known (--price)" if usd is None else f"{usd:,.0f} USD"]
+    if power is not None:
+        parts.append(f"{power.value:,.0f} kWh ({power.low:,.0f}–{power.high:,.0f}, {power.basis})")
+    return " and ".join(parts) + (" a month" if usd is not None or power is not None else "")
+
+
+def _table(found: Capacity) -> list[str]:
+    heads = ("", "replicas", "dev", "load", "TTFT", "TPOT", "USD/month", "loss")
+    rows = [heads, *(_cells(one) for one in found.options)]
+    lines = table_lines(rows, left=(0, 1))
+    if any(not one.within_limits for one in found.options):
+        lines += wrapped(f"{LATE} does not keep the limits for {found.percentile:g} % of requests",
+                         "  ")
+    return lines
+
+
+def _cells(one: CapacityOption) -> tuple[str, ...]:
+    """A row under the heads; a dash where there is nothing to tell, or where a queue has no end."""
+    def seconds(value: float | None) -> str:
+        return "-" if value is None else format_seconds(value)
+
+    name, mark, kv = one.name.removeprefix(UNIFORM).partition(KV)
+    return (name + (f"{mark}{SHORT.get(kv, kv)}" if kv else "")
+            + ("" if one.within_limits else LATE), f"{one.replicas} × {one.layout}",
+            str(one.devices), f"{one.load:.0%}", seconds(one.ttft_seconds),
+            seconds(one.tpot_seconds),
+            "-" if one.usd_per_month is None else f"{one.usd_per_month:,.0f}",
+            told_loss(one.loss))

@@ -1,0 +1,1 @@
+"""Replicas for a rate of requests under a percentile service level: queues, and their check."""

@@ -1,0 +1,144 @@
+"""What ``planner.capacity`` answers: replicas for a rate, what they cost, and what is near."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from planner.planning.plan.record import Assumption, Estimate, plain
+from planner.records import cached_record
+from planner.shown import as_text
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+HOURS_A_MONTH = 730.0
+"""Hours of a month: a twelfth of a year of 365 days."""
+
+
+@cached_record
+class CapacityOption:
+    """One way to serve the rate: ``replicas`` of a layout with its formats.
+
+    ``kind`` is answer, replicas, layout or format. Times are those at the percentile, None where
+    more requests come than are served; ``load`` is the share of the most that the replicas serve
+    without end. ``usd_per_month`` is None without a price, ``kwh_per_month`` without a power limit.
+    """
+
+    name: str
+    kind: str
+    engine: str
+    schemes: tuple[str, ...]
+    kv: str
+    loss: float
+    tp: int
+    dp: int
+    ep: int
+    replicas: int
+    devices: int
+    load: float
+    within_limits: bool
+    ttft_seconds: float | None
+    tpot_seconds: float | None
+    usd_per_month: float | None
+    kwh_per_month: float | None
+
+    @property
+    def layout(self) -> str:
+        """Degrees above one, e.g. ``tp4``; ``1 device`` without any."""
+        named = (("tp", self.tp), ("dp", self.dp), ("ep", self.ep))
+        return " ".join(f"{name}{value}" for name, value in named if value > 1) or "1 device"
+
+
+@cached_record
+class Compromise:
+    """What less would buy: ``limit`` (ttft_seconds, tpot_seconds, both or percentile) at ``value``
+    instead of ``asked`` needs ``devices``, ``saved`` fewer. Of both, the values are TTFT's."""
+
+    limit: str
+    value: float
+    asked: float
+    devices: int
+    saved: int
+    usd_per_month_saved: float | None
+    text: str
+
+
+@cached_record
+class SimulatedTimes:
+    """The answer played: times at the percentile over so many ``requests`` of ``seed``."""
+
+    requests: int
+    seed: int
+    ttft_seconds: float
+    tpot_seconds: float
+
+
+@cached_record
+class Capacity:
+    """Replicas that serve ``requests_per_second`` within a percentile service level.
+
+    ``ttft_seconds`` and ``tpot_seconds`` are those of ``answer`` at the ``percentile`` with the
+    80 % interval of the step times; ``devices_low`` and ``devices_high`` what would be needed at
+    either end of it (None: none keeps the level). ``sequences`` are requests that a replica holds
+    on average, ``waits`` the chance that one finds no room. ``options`` hold the answer first.
+    Rates are of the whole deployment; a month has 730 hours.
+    """
+
+    model: str
+    device: str
+    engine: str
+    isl: int
+    osl: int
+    prefix_hit_rate: float
+    preset: str
+    requests_per_second: float
+    percentile: float
+    ttft_limit_seconds: float | None
+    tpot_limit_seconds: float | None
+    router: str
+    answer: CapacityOption
+    ttft_seconds: Estimate
+    tpot_seconds: Estimate
+    mean_ttft_seconds: float
+    mean_tpot_seconds: float
+    devices_low: int | None
+    devices_high: int | None
+    sequences: float
+    waits: float
+    output_tokens_per_second: float
+    kwh_per_month: Estimate | None
+    options: tuple[CapacityOption, ...]
+    compromises: tuple[Compromise, ...]
+    simulated: SimulatedTimes | None
+    assumptions: tuple[Assumption, ...]
+
+    @property
+    def replicas(self) -> int:
+        """Replicas of the answer."""
+        return self.answer.replicas
+
+    @property
+    def devices(self) -> int:
+        """Devices of the answer."""
+        return self.answer.devices
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data: what ``--json`` prints."""
+        data = plain(self)
+        assert isinstance(data, dict)
+        return data
+
+    def cells(self) -> list[dict[str, Any]]:
+        """A row an option, with plain values: what ``--csv`` writes."""
+        return [{**plain(one), "schemes": ", ".join(one.schemes)} for one in self.options]
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row an option, the answer first; units of measure are in the column names."""
+        import pandas as pd
+
+        return pd.DataFrame(self.cells())
+
+    __str__ = as_text
+
+    def _repr_html_(self) -> str:
+        return self.to_frame().to_html(index=False, border=0)

@@ -1,0 +1,185 @@
+"""The answer among deployables, and what is beside it: other counts, layouts, formats, limits."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+
+from planner.planning.plan.record import Estimate
+from planner.planning.price.token_costs import activity_of
+from planner.records import cached_record
+from planner.sizing.answer import HOURS_A_MONTH, CapacityOption, Compromise
+from planner.sizing.deployable import Deployable, off80
+from planner.sizing.level import PercentileTimes
+from planner.sizing.replicas import Fleet, ServiceLevel
+from planner.throughput.energy import energy
+from planner.units import format_seconds
+
+LAYOUTS_TOLD = 3
+PERCENTILES = (95.0, 90.0, 80.0, 75.0, 50.0)
+"""What a percentile may be lowered to."""
+MOST_RELAXED = 4.0
+"""Limits that must be raised by more than this factor are no compromise."""
+
+
+@cached_record
+class Sized:
+    """A deployable with the fewest ``replicas`` that keep the level, and its times there."""
+
+    one: Deployable
+    fleet: Fleet
+    replicas: int
+    times: PercentileTimes
+
+    @property
+    def devices(self) -> int:
+        """Devices in all."""
+        return self.replicas * self.one.layout.ranks
+
+
+def sized(ones: Iterable[Deployable], rate: float, router: str, level: ServiceLevel,
+          ) -> list[Sized]:
+    """Those that keep ``level``, each with its fewest replicas: fewest devices first, then the one
+    with most room below its limits."""
+    out = []
+    for one in ones:
+        fleet = one.fleet(rate, router)
+        replicas = fleet.fewest(level)
+        times = fleet.at(replicas, level.share) if replicas is not None else None
+        if replicas is not None and times is not None:
+            out.append(Sized(one, fleet, replicas, times))
+    return sorted(out, key=lambda s: (s.devices, _used(s.times, level), s.one.layout.ranks))
+
+
+def _used(times: PercentileTimes, level: ServiceLevel) -> float:
+    """The larger share of its limit that a time takes."""
+    return round(max(0.0 if level.ttft is None else times.ttft / level.ttft,
+                     0.0 if level.tpot is None else times.tpot / level.tpot), 9)
+
+
+def option(name: str, kind: str, sizing: Sized, replicas: int, level: ServiceLevel,
+           price: float | None) -> CapacityOption:
+    """So many replicas of a deployable as a row."""
+    one, fleet = sizing.one, sizing.fleet
+    times = fleet.at(replicas, level.share)
+    layout, question = one.layout, one.question
+    devices = replicas * layout.ranks
+    power = monthly_energy(one, devices, times)
+    return CapacityOption(
+        name, kind, f"{question.engine} {question.engine_version}".strip(), one.schemes,
+        one.rival.kv, one.loss, layout.tp, layout.dp, layout.ep, replicas, devices,
+        fleet.load(replicas), level.keeps(times), None if times is None else times.ttft,
+        None if times is None else times.tpot, monthly_usd(price, devices),
+        None if power is None else power.value)
+
+
+def monthly_usd(price: float | None, devices: int) -> float | None:
+    """USD of a month at ``price`` a device-hour."""
+    return None if price is None else price * devices * HOURS_A_MONTH
+
+
+def monthly_energy(one: Deployable, devices: int, times: PercentileTimes | None) -> Estimate | None:
+    """kWh of a month: an idle device draws its idle power; None without a power limit."""
+    busy = 1.0 if times is None else 1.0 - times.idle
+    found = energy(one.question.device, activity_share=activity_of(one.priced) * busy,
+                   devices=1, tpot_seconds=1.0, batch=1)
+    if found is None:
+        return None
+    hours = devices * HOURS_A_MONTH / 1000.0
+    return Estimate(found.watts * hours, found.low * hours, found.high * hours, "prior")
+
+
+def options(best: Sized, layouts: Sequence[Sized], formats: Sequence[tuple[str, Sized]],
+            level: ServiceLevel, price: float | None) -> tuple[CapacityOption, ...]:
+    """The answer, one replica fewer and more, other layouts of its formats, other formats."""
+    out = [option("answer", "answer", best, best.replicas, level, price)]
+    if best.replicas > 1:
+        out.append(option("1 replica fewer", "replicas", best, best.replicas - 1, level, price))
+    out.append(option("1 replica more", "replicas", best, best.replicas + 1, level, price))
+    others = [one for one in layouts if one is not best][:LAYOUTS_TOLD]
+    out += [option("other layout", "layout", one, one.replicas, level, price) for one in others]
+    out += [option(name, "format", one, one.replicas, level, price) for name, one in formats]
+    return tuple(out)
+
+
+def compromises(best: Sized, ones: Sequence[Sized], level: ServiceLevel, price: float | None, *,
+                most: int | None = None) -> tuple[Compromise, ...]:
+    """What one step less of the service level saves: for each limit the least that must be given
+    up so that fewer devices do (at most ``most``), over all layouts of the answer's formats."""
+    found: dict[str, Compromise] = {}
+    for sizing in ones:
+        replicas = (best.devices - 1 if most is None else most) // sizing.one.layout.ranks
+        times = sizing.fleet.at(replicas, level.share) if replicas else None
+        for one in _relaxed(best, sizing, replicas, times, level, price):
+            known = found.get(one.limit)
+            if known is None or _order(one) < _order(known):
+                found[one.limit] = one
+    if "ttft_seconds" in found or "tpot_seconds" in found:
+        found.pop("both", None)
+    order = ("ttft_seconds", "tpot_seconds", "both", "percentile")
+    return tuple(found[name] for name in order if name in found)
+
+
+def _order(one: Compromise) -> tuple[float, int]:
+    """The least given up first, then most devices saved."""
+    given = one.asked / one.value if one.limit == "percentile" else one.value / one.asked
+    return round(given, 6), -one.saved
+
+
+def _relaxed(best: Sized, sizing: Sized, replicas: int, times: PercentileTimes | None,
+             level: ServiceLevel, price: float | None) -> Iterator[Compromise]:
+    """The compromises that so many replicas are."""
+    if times is None:
+        return
+    devices = replicas * sizing.one.layout.ranks
+    late = [(name, value, asked) for name, value, asked in (
+        ("ttft_seconds", times.ttft, level.ttft), ("tpot_seconds", times.tpot, level.tpot))
+        if asked is not None and value > asked]
+    if late and all(value <= MOST_RELAXED * asked for _, value, asked in late):
+        words = " and ".join(f"{name[:4].upper()} {format_seconds(rounded_up(value))} instead of "
+                             f"{format_seconds(asked)}" for name, value, asked in late)
+        name, value, asked = late[0]
+        limit = name if len(late) == 1 else "both"
+        yield _compromise(limit, rounded_up(value), asked, best, devices, price, f"at {words}")
+    for percentile in PERCENTILES:
+        lower = replace(level, percentile=percentile)
+        if percentile < level.percentile and sizing.fleet.keeps(replicas, lower):
+            yield _compromise("percentile", percentile, level.percentile, best, devices, price,
+                              f"kept for {percentile:g} % of requests instead of "
+                              f"{level.percentile:g} %")
+            return
+
+
+def rounded_up(value: float) -> float:
+    """A limit rounded up to three digits, so that it is kept."""
+    digits = float(f"{value:.3g}")
+    return digits if digits >= value else float(f"{value * 1.005:.3g}")
+
+
+def _compromise(limit: str, value: float, asked: float, best: Sized, devices: int,
+                price: float | None, words: str) -> Compromise:
+    saved = best.devices - devices
+    usd = monthly_usd(price, saved)
+    text = f"{words}: {saved} device{'s' * (saved > 1)} fewer ({devices} instead of " \
+        f"{best.devices})"
+    if usd is not None:
+        text += f", {usd:,.0f} USD a month less"
+    return Compromise(limit, value, asked, devices, saved, usd, text)
+
+
+def at_either_end(best: Sized, ones: Sequence[Deployable], rate: float, router: str,
+                  level: ServiceLevel) -> tuple[int | None, int | None]:
+    """Devices that the level needs where steps are as short, and as long, as their 80 % interval
+    says; None: none keeps it."""
+    out: list[int | None] = []
+    batch = max(best.times.in_flight, 1.0)
+    for sign in (-1.0, 1.0):
+        counts = []
+        for one in ones:
+            sigma = one.spread(batch).at(batch)
+            replicas = one.fleet(rate, router, off=sign * off80(sigma)).fewest(level)
+            if replicas is not None:
+                counts.append(replicas * one.layout.ranks)
+        out.append(min(counts, default=None))
+    return out[0], out[1]
+

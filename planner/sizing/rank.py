@@ -1,0 +1,125 @@
+"""One attention rank under a stream of requests: how long its steps are while prompts come in."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from planner.records import record
+from planner.throughput.lockstep import together
+from planner.throughput.scheduling import Scheduling, StepTimes
+
+Array = NDArray[np.float64]
+NEVER = 1e9
+"""Seconds that stand for a step without end: prompts come faster than they are read."""
+TURNS = 30
+SETTLED = 1e-10
+
+
+@record
+class ServedRank:
+    """What a rank is and what its requests are.
+
+    ``osl`` tokens an answer; ``ranks`` attention ranks of a replica that step together; ``slots``
+    requests whose caches the rank holds, at least 1. The lengths of prompts are in ``times``.
+    """
+
+    times: StepTimes
+    policy: Scheduling
+    osl: int
+    ranks: int
+    slots: int
+
+    def bare(self, batch: float) -> float:
+        """A decode step of ``batch`` sequences without prompts [s]."""
+        return self.policy.step(self.times.step(batch), batch)
+
+    def cost(self, batch: float, share: float = 0.0) -> float:
+        """Seconds that a prompt adds to the steps of ``batch`` sequences, where ``share`` of the
+        other ranks read one too."""
+        if self.policy.exclusive:
+            return self.policy.step(self.times.with_prompt(0.0, share), 0.0)
+        return max(self.times.with_prompt(batch, share) - self.times.step(batch), 0.0)
+
+    def own(self, batch: float, share: float = 0.0) -> float:
+        """A prompt's own passes [s]."""
+        device = self.times.with_prompt(0.0, share)
+        if not self.policy.exclusive:
+            device = self.times.with_prompt(batch, share) \
+                + (self.times.chunks - 1) * self.times.step(batch)
+        return self.policy.step(max(device, self.policy.prompt_floor_seconds), batch)
+
+
+@record
+class RankPace:
+    """Mean seconds at a rate of requests, by sequences that decode on a rank, arrays [G].
+
+    ``batch`` ascending from 1; ``bare`` a decode step; ``step`` the same with the prompts that come
+    in it, NEVER where they come faster than they are read; ``cost`` what a prompt adds, ``own`` its
+    own passes; ``share`` of the other ranks read in the same pass.
+    """
+
+    batch: Array
+    bare: Array
+    step: Array
+    cost: Array
+    own: Array
+    share: Array
+
+    def at(self, column: Array, batch: Array | float) -> Array:
+        """``column`` [G] at other batches."""
+        return np.asarray(np.interp(batch, self.batch, column))
+
+    def held(self, osl: int, sequences: Array | float) -> tuple[Array, Array]:
+        """(seconds that a request holds its slot where a rank holds ``sequences``, those of them
+        that decode): the slot is held while the prompt is read and O − 1 tokens follow."""
+        batch = np.maximum(np.asarray(sequences, dtype=np.float64), 1.0)
+        decoding, total = batch, batch
+        for _ in range(3):
+            tokens = max(osl - 1, 0) * self.at(self.step, decoding)
+            total = tokens + self.at(self.own, decoding)
+            decoding = np.maximum(batch * tokens / total, 1.0)
+        return total, decoding
+
+
+def pace(rank: ServedRank, rate: float) -> RankPace:
+    """The steps of ``rank`` while ``rate`` requests a second come to it.
+
+    Of ranks that step together the busiest sets the time: a step lasts S = T(0, B) + m(λS)·c, with
+    m prompts on the busiest (:mod:`planner.throughput.lockstep`); S = T/(1 − λc) on one rank.
+    """
+    grid = rank.times.batch
+    batch = np.unique(np.concatenate([grid[(grid >= 1) & (grid < rank.slots)], [1.0, rank.slots]]))
+    rows = [_steps(rank, rate, float(b)) for b in batch]
+    bare, step, cost, own, share = (np.array(column) for column in zip(*rows, strict=True))
+    return RankPace(batch, bare, step, cost, own, share)
+
+
+def _steps(rank: ServedRank, rate: float, batch: float) -> tuple[float, float, float, float, float]:
+    """(decode step, mean step, a prompt's cost, its own passes, share of the others that read)."""
+    bare, cost = rank.bare(batch), rank.cost(batch)
+    if rank.ranks == 1:
+        left = 1.0 - rate * cost
+        step = bare / left if left > bare / NEVER else NEVER
+        return bare, step, cost, rank.own(batch), 0.0
+    step, share = bare, 0.0
+    for _ in range(TURNS):
+        reads = together(rank.policy, rate * step, rank.ranks)
+        share = reads.share
+        cost = rank.cost(batch, share)
+        longer = bare + reads.passes * cost
+        if longer > NEVER or not longer < np.inf:
+            return bare, NEVER, cost, rank.own(batch, share), share
+        if longer - step <= SETTLED * step:
+            return bare, longer, cost, rank.own(batch, share), share
+        step = longer
+    # Still rising after many turns: it has no end, or one so far off that no limit is kept.
+    return bare, NEVER if _rises(rank, rate, batch, step) else step, cost, \
+        rank.own(batch, share), share
+
+
+def _rises(rank: ServedRank, rate: float, batch: float, step: float) -> bool:
+    """Whether a step twice as long would still grow."""
+    longer = 2.0 * step
+    reads = together(rank.policy, rate * longer, rank.ranks)
+    return rank.bare(batch) + reads.passes * rank.cost(batch, reads.share) >= longer

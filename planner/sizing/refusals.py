@@ -1,0 +1,69 @@
+"""Why a service level is not kept, and what would do."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import floor, log10
+
+from planner.errors import InfeasibleError
+from planner.sizing.deployable import Deployable
+from planner.sizing.options import Sized, compromises, rounded_up
+from planner.sizing.replicas import ServiceLevel, alone, most_rate
+from planner.units import format_seconds
+
+ROOM = 1.1
+"""A limit that is hinted at is this much above what one request takes, so that some load fits."""
+
+
+def no_replica(ones: Sequence[Deployable], level: ServiceLevel) -> InfeasibleError:
+    """No replica keeps ``level``, however few requests it has."""
+    best = min((alone(one.rank) for one in ones), key=lambda pair: (
+        max(_over(pair[0], level.ttft), _over(pair[1], level.tpot)), pair), default=None)
+    if best is None:
+        return InfeasibleError("no layout holds a request", hint="use devices with more memory, or "
+                               "shorter requests")
+    told = " and ".join(f"{name} {format_seconds(value)}" for name, value, limit in (
+        ("TTFT", best[0], level.ttft), ("TPOT", best[1], level.tpot)) if limit is not None)
+    flags = " ".join(f"--{name}-ms {_ms(max(value * ROOM, limit))}" for name, value, limit in (
+        ("ttft", best[0], level.ttft), ("tpot", best[1], level.tpot)) if limit is not None)
+    return InfeasibleError(
+        f"no replica keeps {limits(level)} for {level.percentile:g} % of requests: one that meets "
+        f"no other takes {told}", hint=f"{flags} would do at a low load; more devices a replica "
+        "(--tp), narrower formats (--max-loss) or another device may")
+
+
+def _over(value: float, limit: float | None) -> float:
+    return 0.0 if limit is None else value / limit
+
+
+def _ms(seconds: float) -> str:
+    return f"{rounded_up(seconds) * 1e3:.6g}"
+
+
+def limits(level: ServiceLevel) -> str:
+    """The limits in words."""
+    return " and ".join(f"{name} ≤ {format_seconds(value)}" for name, value in (
+        ("TTFT", level.ttft), ("TPOT", level.tpot)) if value is not None)
+
+
+def too_many(best: Sized, looked: Sequence[Sized], most: int, level: ServiceLevel,
+             ) -> InfeasibleError:
+    """More devices are needed than there are."""
+    served = max((most_rate(s.one.rank, most // s.one.layout.ranks, s.fleet.router, level)
+                  for s in looked if most >= s.one.layout.ranks), default=0.0)
+    ways = [f"--max-devices {best.devices}"]
+    if rate := _down(served):
+        ways.append(f"--rate {rate} (what {most} serve)")
+    ways += [one.text for one in compromises(best, looked, level, None, most=most)][:1]
+    return InfeasibleError(
+        f"{best.devices} devices are needed for {best.fleet.rate:g} requests/s within "
+        f"{limits(level)} for {level.percentile:g} % of them, {most} allowed",
+        hint="; ".join(ways))
+
+
+def _down(rate: float) -> str:
+    """Rounded down to three digits; empty for none."""
+    if not rate > 0:
+        return ""
+    step = 10.0 ** (floor(log10(rate)) - 2)
+    return f"{floor(rate / step) * step:.6g}"

@@ -1,0 +1,121 @@
+"""The fewest replicas that keep a service level, and the most requests that some keep."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cached_property
+from math import ceil
+
+from planner.records import record
+from planner.sizing.level import DRAWN, PercentileTimes, largest_rate, loaded, times, tpot
+from planner.sizing.rank import NEVER, ServedRank
+
+MOST_REPLICAS = 1 << 17
+HALVINGS = 40
+ROUNDING = 1e-9
+SELDOM = 1e-7
+"""Requests a second of which none meets another."""
+
+
+@record
+class ServiceLevel:
+    """Times [s] that a share of requests keeps: ``ttft`` and ``tpot`` (None: any), ``percentile``
+    between 0 and 100."""
+
+    ttft: float | None
+    tpot: float | None
+    percentile: float
+
+    @property
+    def share(self) -> float:
+        """The percentile as a share."""
+        return self.percentile / 100.0
+
+    def keeps_tpot(self, seconds: float) -> bool:
+        """Whether a TPOT is within the limit."""
+        return self.tpot is None or seconds <= self.tpot * (1 + ROUNDING)
+
+    def keeps(self, found: PercentileTimes | None) -> bool:
+        """Whether both times are within their limits."""
+        return found is not None and self.keeps_tpot(found.tpot) and (
+            self.ttft is None or found.ttft <= self.ttft * (1 + ROUNDING))
+
+
+class Fleet:
+    """Replicas of one kind at ``rate`` requests a second over all of them, chosen from by
+    ``router``; what was found is kept."""
+
+    def __init__(self, rank: ServedRank, rate: float, router: str, *, most: int = MOST_REPLICAS,
+                 ) -> None:
+        self.rank, self.rate, self.router, self.most = rank, rate, router, most
+        self._known: dict[tuple[int, float], PercentileTimes | None] = {}
+
+    def at(self, replicas: int, share: float) -> PercentileTimes | None:
+        """What a ``share`` of requests sees with so many replicas; None where they are too few."""
+        if (replicas, share) not in self._known:
+            servers = replicas * self.rank.ranks
+            self._known[replicas, share] = times(self.rank, self.rate / servers, servers,
+                                                 self.router, share)
+        return self._known[replicas, share]
+
+    def keeps(self, replicas: int, level: ServiceLevel) -> bool:
+        """Whether so many replicas keep ``level``; TPOT is looked at first, as it is cheap."""
+        if (replicas, level.share) not in self._known:
+            servers = replicas * self.rank.ranks
+            load = loaded(self.rank, self.rate / servers, servers, self.router)
+            if load is None or not level.keeps_tpot(tpot(load, level.share)[0]):
+                return False
+        return level.keeps(self.at(replicas, level.share))
+
+    @cached_property
+    def each(self) -> float:
+        """Requests a second that a replica serves at most."""
+        return self.rank.ranks * largest_rate(self.rank)
+
+    def load(self, replicas: int) -> float:
+        """The share of the most that so many replicas serve."""
+        return self.rate / (replicas * self.each)
+
+    @property
+    def least(self) -> int:
+        """Replicas that serve the rate at all."""
+        return max(1, ceil(self.rate / self.each * (1 - ROUNDING)))
+
+    def fewest(self, level: ServiceLevel) -> int | None:
+        """The fewest replicas that keep ``level``, None where ``most`` do not."""
+        return first(lambda n: self.keeps(n, level), self.least, self.most)
+
+
+def first(keeps: Callable[[int], bool], low: int, most: int) -> int | None:
+    """The least number from ``low`` to ``most`` that ``keeps``, as all above it do; None: none."""
+    if low > most:
+        return None
+    bad, good = low - 1, low
+    while not keeps(good):
+        if good >= most:
+            return None
+        bad, good = good, min(max(2 * good - low + 1, good + 1), most)
+    while good - bad > 1:
+        middle = (good + bad) // 2
+        bad, good = (bad, middle) if keeps(middle) else (middle, good)
+    return good
+
+
+def most_rate(rank: ServedRank, replicas: int, router: str, level: ServiceLevel) -> float:
+    """Requests a second that so many replicas serve within ``level``; 0 where none."""
+    low, high = 0.0, replicas * rank.ranks * largest_rate(rank)
+    for _ in range(HALVINGS // 2):
+        middle = 0.5 * (low + high)
+        if Fleet(rank, middle, router).keeps(replicas, level):
+            low = middle
+        else:
+            high = middle
+    return low
+
+
+def alone(rank: ServedRank) -> tuple[float, float]:
+    """(TTFT, TPOT) of a request that meets no other [s]."""
+    found = times(rank, SELDOM, 1, DRAWN, 0.5)
+    if found is None:
+        return NEVER, NEVER
+    return found.ttft, found.tpot
