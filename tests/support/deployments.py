@@ -46,8 +46,8 @@ def planned(case: str) -> Plan:
 
 def pooled(plan: Plan, prefill: tuple[int, int], decode: tuple[int, int], *, batch: int = 8,
            read_in: tuple[Any, ...] = ()) -> Plan:
-    """``plan`` with two pools: (workers, tp) of each; ``read_in`` are units of the prefill pool with
-    schemes of their own."""
+    """``plan`` with two pools: (workers, tp) of each; ``read_in`` are units of the prefill pool,
+    with schemes of their own."""
     def pool(workers: int, tp: int, units: tuple[Any, ...] = ()) -> SimpleNamespace:
         layout = replace(plan.layout, tp=tp, dp=1, pp=1, ep=tp if plan.layout.ep > 1 else 1,
                          replicas=1)
@@ -94,7 +94,7 @@ def problems(document: dict[str, Any]) -> list[str]:
         checker = _validator(_OWN[document["kind"]])
     else:
         name = _KUBERNETES[document["apiVersion"], document["kind"]]
-        checker = _validator(f"kubernetes.json#/definitions/{name}")
+        checker = _validator(f"kubernetes.json#/$defs/{name}")
     return [f"{error.json_path}: {error.message}" for error in checker.iter_errors(document)]
 
 
@@ -115,9 +115,9 @@ def pods(document: dict[str, Any]) -> Iterator[tuple[int, dict[str, Any]]]:
 
 def devices(documents: list[dict[str, Any]]) -> int:
     """GPUs of all pods of all objects."""
-    return sum(count * int(container.get("resources", {}).get("limits", {}).get("nvidia.com/gpu", 0))
+    return sum(count * int(container["resources"]["limits"].get("nvidia.com/gpu", 0))
                for document in documents for count, pod in pods(document)
-               for container in pod["containers"])
+               for container in pod["containers"] if "resources" in container)
 
 
 @cache

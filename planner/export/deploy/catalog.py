@@ -51,7 +51,7 @@ def engine_image(engine: Engine, platform: Platform) -> ContainerImage:
             version = _padded(engine.version)
             tag = row["tag"].format(version=version)
             stated = version if tag != row["tag"] else ""
-            return ContainerImage(f"{row['image']}:{tag}", stated, f"{row['source']}, {row['date']}")
+            return ContainerImage(f"{row['image']}:{tag}", stated, _said_by(row))
     others = sorted({row["engine"] for row in _rows("images.csv") if row["platform"] == platform})
     raise UnsupportedError(
         f"{engine.label} on this kind of device ({platform}): no released image is known",
@@ -61,8 +61,7 @@ def engine_image(engine: Engine, platform: Platform) -> ContainerImage:
 def part_image(part: str) -> ContainerImage:
     """A router, sidecar or chart that stands beside the engine."""
     row = next(row for row in _rows("deploy_parts.csv") if row["part"] == part)
-    return ContainerImage(f"{row['image']}:{row['tag']}", row["tag"],
-                          f"{row['source']}, {row['date']}")
+    return ContainerImage(f"{row['image']}:{row['tag']}", row["tag"], _said_by(row))
 
 
 def dynamo_image(engine: Engine) -> DynamoImage:
@@ -82,12 +81,17 @@ def dynamo_image(engine: Engine) -> DynamoImage:
     rows.sort(key=lambda row: _numbers(row["version"]))
     row = next((row for row in rows if _numbers(row["version"]) >= engine.version), rows[-1])
     return DynamoImage(row["release"], f"{row['image']}:{row['release']}",
-                       _numbers(row["version"]), f"{row['source']}, {row['date']}")
+                       _numbers(row["version"]), _said_by(row))
 
 
 def figure(key: str) -> float:
     """A figure of ``data/deploy_figures.csv`` by its key."""
     return next(float(row["value"]) for row in _rows("deploy_figures.csv") if row["key"] == key)
+
+
+def _said_by(row: dict[str, str]) -> str:
+    """The source of a row, and when it was read."""
+    return f"{row['source']}, {row['date']}"
 
 
 def _padded(version: tuple[int, ...]) -> str:

@@ -1,6 +1,6 @@
 """``dynamo.yaml``: a DynamoGraphDeployment (nvidia.com/v1beta1) with its volume and options.
 
-Sources: ai-dynamo/dynamo deploy/operator/api/v1beta1 (fields) and examples/backends/*/deploy/v1beta1
+Sources: ai-dynamo/dynamo deploy/operator/api/v1beta1 (fields), examples/backends/*/deploy/v1beta1
 (commands of the workers); Dynamo documentation, Customize Health Probes.
 """
 

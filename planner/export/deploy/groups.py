@@ -39,7 +39,7 @@ def node_words(engine: Engine, role: ServerRole, words: tuple[str, ...], port: i
             "or for --engine vllm or sglang" + (
                 "; or --deploy dynamo" if engine.name == "tensorrt-llm" else ""))
     if engine.version < _NATIVE_NODES:
-        raise UnsupportedError(f"{engine.label} spans nodes by Ray alone, which is not written here",
+        raise UnsupportedError(f"{engine.label} spans nodes by Ray alone, which is not written",
                                hint="plan for vllm@0.12 or newer, or for --engine sglang")
     return _data_parallel(role, served, words) if role.data_parallel > 1 else (
         [*served, *_span(role, "0")], [*words, *_span(role, f"$({_INDEX})"), "--headless"])

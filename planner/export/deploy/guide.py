@@ -1,4 +1,4 @@
-"""The README's part on a deployment: what runs, how to apply it, and what is to be changed first."""
+"""The README's part on a deployment: what runs, how to apply it, and what to change first."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ def section(target: str, name: str, roles: Sequence[ServerRole], engine: Engine,
             device: DeviceProfile, image: str, source: str, notes: Sequence[str]) -> str:
     """The Markdown of one target."""
     parts = [f"## Deployment: {target}", _workers(roles, engine, device),
-             f"Image: `{image}` ({source}). Nothing was pulled or applied here; the manifests were "
-             "checked against published schemas.", _apply(target, name), "### Change first",
+             f"Image: `{image}` ({source}). Nothing was pulled or applied; the program's tests "
+             "hold such manifests to schemas.", _apply(target, name), "### Change first",
              "\n".join(f"- {text}" for text in _changes(target, name, roles, engine, device)),
              _words(roles)]
     if notes:
@@ -93,9 +93,9 @@ def _changes(target: str, name: str, roles: Sequence[ServerRole], engine: Engine
                 f"Nodes: `{GPU}` is any GPU. Add a `nodeSelector` (`{GPU}.product`) for "
                 f"{device.name}, or the plan runs on what is free.")
     if own:
-        found.append(f"Weights: put the checkpoint at `{', '.join(own)}` of the volume (steps above)"
-                     + ("" if target == "compose" else "; a Job or `kubectl cp` does")
-                     + f". `{MODELS}` is the volume.")
+        found.append(f"Weights: put the checkpoint at `{', '.join(own)}` (steps above); `{MODELS}` "
+                     "is the volume" + ("." if target == "compose" else
+                                        ", and a Job or `kubectl cp` brings it there."))
     for role in roles:
         if not role.from_hub and role.plan.units != roles[-1].plan.units:
             schemes = sorted({unit.scheme for unit in role.plan.units if unit.kv_layout is None})

@@ -1,5 +1,5 @@
-"""``llm-d-modelserver.yaml`` and ``llm-d-router.values.yaml``: model servers with llm-d's labels, and
-the values of its router's chart, which makes the InferencePool.
+"""``llm-d-modelserver.yaml`` and ``llm-d-router.values.yaml``: model servers with llm-d's labels,
+and the values of its router's chart, which makes the InferencePool.
 
 Sources: llm-d/llm-d guides/optimized-baseline and guides/pd-disaggregation (labels, ports, the
 decode workers' sidecar); llm-d/llm-d-router config/charts/README.md (values), pkg/sidecar (flags).
@@ -99,8 +99,6 @@ def _sidecar(engine: Engine) -> dict[str, Any]:
 
 def values_of(name: str, roles: Sequence[ServerRole], engine: Engine) -> dict[str, Any]:
     """Values of the charts llm-d-router-standalone and llm-d-router-gateway."""
-    from planner.export.deploy.yaml_text import documents
-
     picker: dict[str, Any] = {
         "replicas": 1, "image": {"tag": part_image("llm-d-picker").version}}
     if len(roles) > 1:

@@ -80,9 +80,6 @@ def environment(role: ServerRole, engine: Engine, device: DeviceProfile) -> dict
     found = {"HF_HOME": f"{MODELS}/huggingface"}
     if engine.name == "llama.cpp":
         found["LLAMA_CACHE"] = f"{MODELS}/llama.cpp"
-    if engine.name == "vllm":
-        # Compiled kernels outlive the container, so that a second start is quick.
-        found["VLLM_CACHE_ROOT"] = f"{MODELS}/vllm"
     if engine.name == "vllm" and device.kind == "cpu":
         each = role.plan.memory_per_device.kv_cache_bytes
         found["VLLM_CPU_KVCACHE_SPACE"] = str(-(-each // GIB))

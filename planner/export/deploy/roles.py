@@ -83,9 +83,9 @@ def roles_of(plan: Plan, spec: ModelSpec, device: DeviceProfile, engine: Engine,
             f"prefill on {other} and decode on {pools.decode.device}: one export is for one device",
             hint="plan with --prefill-device as the other device, or export the two pools as two "
             "plans with --mode aggregated")
+    both: tuple[tuple[RoleName, Any], ...] = (("prefill", pools.prefill), ("decode", pools.decode))
     return tuple(_role(name, _pool_plan(plan, pool), pool.workers, spec, device, engine, container,
-                       weights)
-                 for name, pool in (("prefill", pools.prefill), ("decode", pools.decode)))
+                       weights) for name, pool in both)
 
 
 def _pool_plan(plan: Plan, pool: Any) -> Plan:

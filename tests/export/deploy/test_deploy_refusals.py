@@ -125,7 +125,8 @@ def test_vllm_before_0_12_spans_no_nodes_here() -> None:
 
 def test_a_part_of_a_node_is_not_left_idle() -> None:
     plan = planned("multi-node")
-    odd = replace(plan, layout=replace(plan.layout, tp=4, pp=3, ep=1))
+    odd = replace(plan, layout=replace(plan.layout, tp=4, pp=3, ep=1),
+                  device=replace(plan.device, count=12))
     error = refused(odd, "kubernetes")
     assert "leaves a part of a node of 8 idle" in error.message
 

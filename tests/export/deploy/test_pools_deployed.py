@@ -1,4 +1,4 @@
-"""Manifests of two pools: their workers, the connector between them, and what stands before them."""
+"""Manifests of two pools: their workers, the connector between them, what stands before them."""
 
 import json
 from dataclasses import replace
