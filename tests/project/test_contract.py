@@ -130,10 +130,9 @@ SERVE_FLAGS = {"--json", "--quiet", "--timings", *WORKLOAD_FLAGS, *words("""
 """)}
 EXPORT_FLAGS = set(words("""--to --model --device --engine --expand --deploy --force --hardware-dir
 --quiet"""))
-IMPORT_FLAGS = set(WORKLOAD_FLAGS) | set(words("""
+IMPORT_FLAGS = {"--hardware-dir", "--quiet", *WORKLOAD_FLAGS, *words("""
 --device --devices --tp --dp --pp --ep --context --isl --osl --batch --kv --engine --force
---hardware-dir --quiet
-"""))
+""")}
 FRONTIER_FLAGS = {"--json", "--quiet", "--timings", "--svg", *WORKLOAD_FLAGS, *words("""
 --points --map --devices --tp --dp --pp --ep --context --isl --osl --batch --ttft-ms --tpot-ms
 --memory-bytes --schemes --kv --engine --profile --untie --drop-policies --hardware-dir

@@ -55,7 +55,7 @@ def engine_image(engine: Engine, platform: Platform) -> ContainerImage:
     others = sorted({row["engine"] for row in _rows("images.csv") if row["platform"] == platform})
     raise UnsupportedError(
         f"{engine.label} on this kind of device ({platform}): no released image is known",
-        hint="plan for an engine with one: " + ", ".join(f"--engine {name}" for name in others))
+        hint="make the plan for an engine with one: " + ", ".join(f"--engine {name}" for name in others))
 
 
 def part_image(part: str) -> ContainerImage:
@@ -75,7 +75,7 @@ def dynamo_image(engine: Engine) -> DynamoImage:
     if not rows:
         able = sorted({row["engine"] for row in _rows("dynamo_releases.csv")})
         raise UnsupportedError(f"--deploy dynamo: it has no back end for {engine.name}",
-                               hint="plan for one that it has: "
+                               hint="make the plan for one that it has: "
                                + ", ".join(f"--engine {name}" for name in able)
                                + "; or --deploy compose or kubernetes")
     rows.sort(key=lambda row: _numbers(row["version"]))

@@ -40,7 +40,7 @@ def project_of(name: str, roles: Sequence[ServerRole], engine: Engine, device: D
         raise UnsupportedError(
             f"--deploy compose is one machine, which has {device.devices_per_node} × {device.id}: "
             f"the plan has {wanted}",
-            hint=f"--deploy kubernetes, or plan with --devices {device.devices_per_node}")
+            hint=f"--deploy kubernetes, or a plan for --devices {device.devices_per_node}")
     services: dict[str, Any] = {}
     taken = 0
     for role in roles:

@@ -35,12 +35,11 @@ def node_words(engine: Engine, role: ServerRole, words: tuple[str, ...], port: i
     if engine.name != "vllm":
         raise UnsupportedError(
             f"{engine.label}: a replica over {role.nodes} nodes needs a launcher (MPI) beside it",
-            hint=f"plan with at most {role.devices_per_node} devices a replica (--tp, --dp, --pp), "
-            "or for --engine vllm or sglang" + (
-                "; or --deploy dynamo" if engine.name == "tensorrt-llm" else ""))
+            hint=f"give --tp, --dp and --pp of at most {role.devices_per_node} devices together, or "
+            "--engine vllm" + ("; or --deploy dynamo" if engine.name == "tensorrt-llm" else ""))
     if engine.version < _NATIVE_NODES:
         raise UnsupportedError(f"{engine.label} spans nodes by Ray alone, which is not written",
-                               hint="plan for vllm@0.12 or newer, or for --engine sglang")
+                               hint="make the plan for --engine vllm@0.12 or newer, or sglang")
     return _data_parallel(role, served, words) if role.data_parallel > 1 else (
         [*served, *_span(role, "0")], [*words, *_span(role, f"$({_INDEX})"), "--headless"])
 
@@ -56,7 +55,7 @@ def _data_parallel(role: ServerRole, served: list[str], words: tuple[str, ...],
     if rest:
         raise UnsupportedError(
             f"vllm: dp {role.data_parallel} does not spread over {role.nodes} nodes",
-            hint=f"plan with a --dp that is a multiple of {role.nodes}, or with --dp 1")
+            hint=f"give a --dp that is a multiple of {role.nodes}, or --dp 1")
     spread = ["--data-parallel-size-local", str(local), "--data-parallel-address", f"$({_LEADER})",
               "--data-parallel-rpc-port", _RPC_PORT]
     text = " ".join(word.replace(f"$({_LEADER})", f'"${{{_LEADER}}}"') if _LEADER in word

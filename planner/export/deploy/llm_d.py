@@ -49,7 +49,7 @@ def check(engine: Engine) -> None:
     if engine.name not in _TYPES:
         raise UnsupportedError(
             f"--deploy llm-d: its router does not know {engine.name}",
-            hint="plan for one that it knows: "
+            hint="make the plan for one that it knows: "
             + ", ".join(f"--engine {name}" for name in _TYPES) + "; or --deploy compose or "
             "kubernetes")
 

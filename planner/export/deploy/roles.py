@@ -76,13 +76,12 @@ def roles_of(plan: Plan, spec: ModelSpec, device: DeviceProfile, engine: Engine,
                       weights),)
     if engine.name not in (*_CONNECTED, "tensorrt-llm"):
         raise UnsupportedError(f"{engine.label}: it has no connector between prefill and decode",
-                               hint="plan with --mode aggregated, or for --engine vllm or sglang")
+                               hint="make a plan without pools, or one for --engine vllm")
     other = pools.prefill.device
     if other != pools.decode.device:
         raise UnsupportedError(
             f"prefill on {other} and decode on {pools.decode.device}: one export is for one device",
-            hint="plan with --prefill-device as the other device, or export the two pools as two "
-            "plans with --mode aggregated")
+            hint="make a plan without pools for each of the two devices, and export both")
     both: tuple[tuple[RoleName, Any], ...] = (("prefill", pools.prefill), ("decode", pools.decode))
     return tuple(_role(name, _pool_plan(plan, pool), pool.workers, spec, device, engine, container,
                        weights) for name, pool in both)
@@ -180,8 +179,7 @@ def _nodes(devices: int, device: DeviceProfile) -> int:
     if devices % most:
         raise UnsupportedError(
             f"a worker of {devices} × {device.id} leaves a part of a node of {most} idle",
-            hint=f"plan with --tp, --dp and --pp whose product divides {most} or is a multiple "
-            "of it")
+            hint=f"give --tp, --dp and --pp whose product divides {most} or is a multiple of it")
     return devices // most
 
 
@@ -197,7 +195,7 @@ def connected(role: ServerRole, engine: Engine) -> tuple[str, ...]:
                 '{"kv_connector":"NixlConnector","kv_role":"kv_both"}')
     if engine.name != "sglang":
         raise UnsupportedError(f"{engine.label}: pools are exported for Dynamo alone",
-                               hint="--deploy dynamo, or plan for --engine vllm or sglang")
+                               hint="--deploy dynamo, or make the plan for --engine vllm")
     port = ("--disaggregation-bootstrap-port", str(BOOTSTRAP)) if role.name == "prefill" else ()
     return (*role.words, "--disaggregation-mode", role.name, "--disaggregation-transfer-backend",
             "nixl", *port)

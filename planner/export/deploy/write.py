@@ -95,7 +95,7 @@ def _check(target: str, engine: Engine, device: DeviceProfile) -> None:
     """
     if engine.name not in SERVERS:
         raise UnsupportedError(f"--deploy {target}: {engine.name} is a library, not a server",
-                               hint="plan for one that serves: "
+                               hint="make the plan for one that serves: "
                                + ", ".join(f"--engine {name}" for name in SERVERS))
     if target == "llm-d":
         llm_d.check(engine)
