@@ -55,7 +55,8 @@ def engine_image(engine: Engine, platform: Platform) -> ContainerImage:
     others = sorted({row["engine"] for row in _rows("images.csv") if row["platform"] == platform})
     raise UnsupportedError(
         f"{engine.label} on this kind of device ({platform}): no released image is known",
-        hint="make the plan for an engine with one: " + ", ".join(f"--engine {name}" for name in others))
+        hint="make the plan for an engine with one: "
+        + ", ".join(f"--engine {name}" for name in others))
 
 
 def part_image(part: str) -> ContainerImage:

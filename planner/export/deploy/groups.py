@@ -35,7 +35,7 @@ def node_words(engine: Engine, role: ServerRole, words: tuple[str, ...], port: i
     if engine.name != "vllm":
         raise UnsupportedError(
             f"{engine.label}: a replica over {role.nodes} nodes needs a launcher (MPI) beside it",
-            hint=f"give --tp, --dp and --pp of at most {role.devices_per_node} devices together, or "
+            hint=f"give --tp, --dp and --pp of {role.devices_per_node} devices at most, or "
             "--engine vllm" + ("; or --deploy dynamo" if engine.name == "tensorrt-llm" else ""))
     if engine.version < _NATIVE_NODES:
         raise UnsupportedError(f"{engine.label} spans nodes by Ray alone, which is not written",

@@ -31,8 +31,11 @@ def section(target: str, name: str, roles: Sequence[ServerRole], engine: Engine,
              "hold such manifests to schemas.", _apply(target, name), "### Change first",
              "\n".join(f"- {text}" for text in _changes(target, name, roles, engine, device)),
              _words(roles)]
-    if notes:
-        parts.append("### Not in the manifests\n\n" + "\n".join(f"- {text}" for text in notes))
+    left = [text if role.name == "server" else f"{role.name}: {text}"
+            for role in roles for text in role.unsaid]
+    if left or notes:
+        parts.append("### Not in the manifests\n\n" + "\n".join(
+            f"- {text}" for text in (*left, *notes)))
     return "\n\n".join(parts) + "\n"
 
 

@@ -52,13 +52,17 @@ def host_bytes(role: ServerRole, engine: Engine, device: DeviceProfile) -> int:
     else:
         held = max(int(figure("host_bytes_per_device")) * each,
                    -(-role.weight_bytes // role.nodes))
-    return held + shared_bytes(engine) + _offloaded(role)
+    return held + shared_bytes(engine) + _kept_in_host(role)
 
 
-def _offloaded(role: ServerRole) -> int:
-    """Bytes of weights that the plan keeps in host memory, by node."""
-    offload = getattr(role.plan, "offload", None)
-    return 0 if offload is None else -(-int(offload.host_bytes) // role.nodes)
+def _kept_in_host(role: ServerRole) -> int:
+    """Bytes that the plan keeps in the memory of one node: weights, and prefixes of prompts."""
+    weights = getattr(role.plan, "offload", None)
+    found = 0 if weights is None else -(-int(weights.host_bytes) // role.nodes)
+    prefixes = getattr(getattr(role.plan, "prefix_cache", None), "offload", None)
+    if prefixes is not None and prefixes.loads and prefixes.tier == "host":
+        found += int(prefixes.bytes_per_device) * role.devices_per_node
+    return found
 
 
 def quantity(count: int) -> str:

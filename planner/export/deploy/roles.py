@@ -30,6 +30,11 @@ PORT, DECODE_PORT, BOOTSTRAP, SIDE_CHANNEL = 8000, 8200, 8998, 5600
 _CONNECTED = ("vllm", "sglang")
 _NAMED = ("vllm", "sglang")
 """Servers whose --served-model-name gives a folder the model's name."""
+_ON_VOLUME = {name: f"{MODELS}/{name.lower()}"
+              for name in ("DRAFT.gguf", "KT_WEIGHTS", "EXPERT_STATISTICS.pt")}
+"""What commands call files by that a hub does not have → where they are in a container."""
+_REPLICAS = "start as many servers"
+"""Of what a command cannot say, the part that manifests do."""
 _OUTSIDE = -1
 """Stands for the layer of tensors outside the stack."""
 Weights = Callable[[Plan, Engine], WeightsOfPlan]
@@ -39,11 +44,13 @@ Weights = Callable[[Plan, Engine], WeightsOfPlan]
 @record
 class ServerRole:
     """Workers of one kind. ``words`` serve one worker on all of its nodes, without an address;
-    ``devices`` and ``nodes`` are those of a worker; ``weight_bytes`` those of its checkpoint, which
-    comes from a hub (``from_hub``) or lies on the volume at ``checkpoint``."""
+    ``unsaid`` is what they cannot say; ``devices`` and ``nodes`` are those of a worker;
+    ``weight_bytes`` those of its checkpoint, which comes from a hub (``from_hub``) or lies on the
+    volume at ``checkpoint``."""
 
     name: RoleName
     words: tuple[str, ...]
+    unsaid: tuple[str, ...]
     environment: tuple[tuple[str, str], ...]
     workers: int
     devices: int
@@ -82,12 +89,15 @@ def roles_of(plan: Plan, spec: ModelSpec, device: DeviceProfile, engine: Engine,
         raise UnsupportedError(
             f"prefill on {other} and decode on {pools.decode.device}: one export is for one device",
             hint="make a plan without pools for each of the two devices, and export both")
-    both: tuple[tuple[RoleName, Any], ...] = (("prefill", pools.prefill), ("decode", pools.decode))
-    return tuple(_role(name, _pool_plan(plan, pool), pool.workers, spec, device, engine, container,
-                       weights) for name, pool in both)
+    # A prefill rank reads so many prompts at once, a decode worker holds so many sequences.
+    reading = pools.prefill.batch * pools.prefill.layout.dp
+    both: tuple[tuple[RoleName, Any, int], ...] = (
+        ("prefill", pools.prefill, reading), ("decode", pools.decode, pools.decode.batch))
+    return tuple(_role(name, _pool_plan(plan, pool, batch), pool.workers, spec, device, engine,
+                       container, weights) for name, pool, batch in both)
 
 
-def _pool_plan(plan: Plan, pool: Any) -> Plan:
+def _pool_plan(plan: Plan, pool: Any, batch: int) -> Plan:
     """``plan`` with what one of its pools has of its own: layout, batch, schemes."""
     wanted = {axis: int(getattr(pool.layout, axis)) for axis in ("tp", "dp", "pp", "ep")}
     schemes = {(one.kind, one.part, layer): one.scheme for one in pool.units
@@ -96,7 +106,7 @@ def _pool_plan(plan: Plan, pool: Any) -> Plan:
     # What is recommended is said of the plan's own schemes.
     said = plan.recommendation if units == plan.units else None
     return replace(plan, layout=LayoutInfo(**wanted, replicas=1), units=units,
-                   recommendation=said, workload=replace(plan.workload, batch=pool.batch))
+                   recommendation=said, workload=replace(plan.workload, batch=batch))
 
 
 def _in_schemes(unit: UnitPlan, schemes: Mapping[tuple[str, str | None, int], str],
@@ -129,16 +139,17 @@ def _role(name: RoleName, plan: Plan, workers: int, spec: ModelSpec, device: Dev
     devices = layout.tp * layout.dp * layout.pp
     found = weights(plan, engine)
     place = _place(found, name)
-    words, _ = command(engine, found.container or container, plan, cpu=device.kind == "cpu")
-    placed = [f"{CONFIG}/{OPTIONS}" if word == OPTIONS else place if word == found.place else word
-              for word in words_at(words, found)]
+    words, unsaid = command(engine, found.container or container, plan, cpu=device.kind == "cpu")
+    files = {**_ON_VOLUME, OPTIONS: f"{CONFIG}/{OPTIONS}", found.place: place}
+    placed = [files.get(word, word) for word in words_at(words, found)]
     environment, placed = _environment(placed)
     from_hub = place == found.place
     if not from_hub and engine.name in _NAMED:
         placed += ["--served-model-name", spec.public_name]
     released = Inventory(spec).payload_bytes
     stored = sum(unit.weight_bytes for unit in plan.units)
-    return ServerRole(name, tuple(placed), tuple(environment), workers, devices,
+    left = tuple(text for text in (*found.notes, *unsaid) if _REPLICAS not in text)
+    return ServerRole(name, tuple(placed), left, tuple(environment), workers, devices,
                       _nodes(devices, device), layout.dp,
                       stored if found.made in ("new", "ready") else max(stored, released), from_hub,
                       place, spec.public_name, OPTIONS if OPTIONS in words else "", plan)

@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -11,6 +12,11 @@ from support.deployments import loaded, planned, problems
 import planner
 from planner.cli.main import run
 from planner.errors import UnknownNameError, UnsupportedError
+from planner.export.deploy.pods import host_bytes
+from planner.export.deploy.roles import roles_of
+from planner.export.serve_line import WeightsOfPlan
+from planner.memory.engines.catalog import parse_engine
+from planner.models.catalog import bundled_model
 from planner.planning.plan.record import Plan
 
 
@@ -141,6 +147,33 @@ def test_new_weights_lie_on_the_volume() -> None:
         assert words[words.index("--served-model-name") + 1]
     else:  # a public checkpoint has the schemes
         assert "--served-model-name" not in words
+
+
+def test_what_the_host_keeps_is_asked_for() -> None:
+    """Weights in host memory and prefixes of prompts beside them, by node."""
+    plan = planned("aggregated")
+    before = memory(plan)
+    with_weights, with_both = replace(plan), replace(plan)
+    offload = SimpleNamespace(host_bytes=64 << 30)
+    prefixes = SimpleNamespace(offload=SimpleNamespace(loads=True, tier="host",
+                                                       bytes_per_device=8 << 30))
+    object.__setattr__(with_weights, "offload", offload)
+    object.__setattr__(with_both, "offload", offload)
+    object.__setattr__(with_both, "prefix_cache", prefixes)
+    device = planner.load_device("h100-sxm")
+    engine = parse_engine("vllm")
+    (role,) = roles_of(plan, bundled_model("llama-3.1-8b"), device, engine, "release",
+                       lambda one, on: WeightsOfPlan("release", "a/b"))
+    assert host_bytes(role, engine, device) == before
+    assert host_bytes(replace(role, plan=with_weights), engine, device) - before == 64 << 30
+    assert host_bytes(replace(role, plan=with_both), engine, device) - before == 80 << 30
+
+
+def memory(plan: Plan) -> int:
+    (server,) = [one for one in loaded(planner.export_plan(plan, deploy="kubernetes").files[
+        "kubernetes.yaml"]) if one["kind"] == "Deployment"]
+    asked = server["spec"]["template"]["spec"]["containers"][0]["resources"]["limits"]["memory"]
+    return int(asked.removesuffix("Gi")) << 30
 
 
 def test_a_cpu_has_memory_in_place_of_devices() -> None:
