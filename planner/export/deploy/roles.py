@@ -148,7 +148,8 @@ def _role(name: RoleName, plan: Plan, workers: int, spec: ModelSpec, device: Dev
         placed += ["--served-model-name", spec.public_name]
     released = Inventory(spec).payload_bytes
     stored = sum(unit.weight_bytes for unit in plan.units)
-    left = tuple(text for text in (*found.notes, *unsaid) if _REPLICAS not in text)
+    notes = [f"{place}: {text}" if found.made == "ready" else text for text in found.notes]
+    left = tuple(text for text in (*notes, *unsaid) if _REPLICAS not in text)
     return ServerRole(name, tuple(placed), left, tuple(environment), workers, devices,
                       _nodes(devices, device), layout.dp,
                       stored if found.made in ("new", "ready") else max(stored, released), from_hub,
