@@ -54,9 +54,12 @@ def pooled(plan: Plan, prefill: tuple[int, int], decode: tuple[int, int], *, bat
         return SimpleNamespace(device=plan.device.id, workers=workers, devices_per_worker=tp,
                                layout=layout, batch=batch, units=units)
 
-    found = replace(plan)
+    first, second = pool(*prefill, read_in), pool(*decode)
+    layout = replace(second.layout, replicas=second.workers)
+    count = sum(one.workers * one.devices_per_worker for one in (first, second))
+    found = replace(plan, layout=layout, device=replace(plan.device, count=count))
     object.__setattr__(found, "deployment", SimpleNamespace(
-        mode="disaggregated", prefill=pool(*prefill, read_in), decode=pool(*decode)))
+        mode="disaggregated", prefill=first, decode=second))
     return found
 
 

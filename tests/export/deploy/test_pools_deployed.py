@@ -6,7 +6,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from support.deployments import devices, loaded, planned, pooled, problems
+from support.deployments import devices, exported, loaded, planned, pooled, problems
 
 import planner
 from planner.errors import UnsupportedError
@@ -143,10 +143,10 @@ def test_pools_of_two_devices_are_no_one_export() -> None:
 
 
 def test_an_aggregated_answer_is_deployed_as_one() -> None:
-    plan = vllm()
-    plan.deployment.mode = "aggregated"  # type: ignore[attr-defined]
+    plan = replace(planned("aggregated"))
+    object.__setattr__(plan, "deployment", SimpleNamespace(mode="aggregated"))
     assert planner.export_plan(plan, deploy="kubernetes").files["kubernetes.yaml"] == \
-        planner.export_plan(replace(plan), deploy="kubernetes").files["kubernetes.yaml"]
+        exported("aggregated", "kubernetes")["kubernetes.yaml"]
 
 
 def test_a_pool_has_the_schemes_that_it_was_given() -> None:
