@@ -83,7 +83,8 @@ def _changes(target: str, name: str, roles: Sequence[ServerRole], engine: Engine
     found = []
     own = [role.checkpoint for role in roles if not role.from_hub]
     if target == "compose":
-        found.append("`MODELS`: a folder with room for the checkpoint; it keeps what is downloaded.")
+        found.append("`MODELS`: a folder with room for the checkpoint; it keeps what is "
+                     "downloaded.")
     else:
         found += [
             "NAMESPACE: the manifests name none.",
