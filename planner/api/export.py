@@ -33,7 +33,7 @@ MAX_BYTES = 64 << 20
 
 @typed
 def export_plan(plan: Plan, to: str = "", *, model: str | ModelSpec | None = None, engine: str = "",
-                device: str | DeviceProfile | None = None, expand: bool = False,
+                device: str | DeviceProfile | None = None, expand: bool = False, deploy: str = "",
                 hardware_dir: str | os.PathLike[str] | None = None) -> Export:
     """The files that serve ``plan``: its configuration in the format ``to``, commands and steps;
     nothing is written.
@@ -44,10 +44,11 @@ def export_plan(plan: Plan, to: str = "", *, model: str | ModelSpec | None = Non
 
     ``model`` and ``device`` default to the plan's own, by id: a plan file never names a path.
     ``engine`` (default: the plan's) must serve the result. ``expand`` names every module in full.
+    ``deploy`` adds manifests that run it: compose, kubernetes, llm-d or dynamo.
 
     Raises:
-        UnsupportedError: the format cannot say a scheme, the engine does not serve it, or none is
-        named and the plan is for any.
+        UnsupportedError: the format cannot say a scheme, the engine does not serve it, none is
+        named and the plan is for any, or it cannot be deployed so.
         InputError: the plan is of another model or device.
     """
     spec = load_model(model) if model is not None else _bundled(plan.model.id)
@@ -55,8 +56,14 @@ def export_plan(plan: Plan, to: str = "", *, model: str | ModelSpec | None = Non
     if device is None and ("/" in plan.device.id or "\\" in plan.device.id):
         raise InputError(f"plan file: device {plan.device.id[:80]!r} is a path",
                          hint="name the device with --device")
-    return _export(in_checkpoint(plan), spec, load_device(where, hardware_dir=hardware_dir), to,
-                   engine, expand=expand)
+    profile = load_device(where, hardware_dir=hardware_dir)
+    plan = in_checkpoint(plan)
+    found = _export(plan, spec, profile, to, engine, expand=expand)
+    if not deploy:
+        return found
+    from planner.export.deploy.write import deployed
+
+    return deployed(found, plan, spec, profile, deploy)
 
 
 @typed

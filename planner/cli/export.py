@@ -29,6 +29,8 @@ from planner.errors import InputError
 @click.option("--engine", metavar="NAME[@VERSION]", default="",
               help="Engine that must serve it, or any (default: the plan's).")
 @click.option("--expand", is_flag=True, help="Name every module in full, without expressions.")
+@click.option("--deploy", metavar="TARGET", default="",
+              help="Manifests that run it too: compose | kubernetes | llm-d | dynamo.")
 @click.option("--force", is_flag=True, help="Write over files that are there.")
 @options("hardware_dir", "quiet")
 def export_command(plan_file: str, folder: str, target: str, force: bool, quiet: bool,

@@ -92,7 +92,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "validate": ("plan validate --only op_gemm", "plan validate --data measured/ --json"),
     "claims": ("plan claims --only 3,13b,23",),
     "report": ("plan report plan.json -o plan.html --lang zh",),
-    "export": ("plan export plan.json out",),
+    "export": ("plan export plan.json out", "plan export plan.json out --deploy kubernetes"),
     "import": ("plan import out/quantization_config.json llama-3.1-8b --device h100-sxm "
                "-o back.json",),
     "schema": ("plan schema",),

@@ -171,7 +171,7 @@ def _check_deployment(plan: Plan, spec: ModelSpec) -> None:
     """Refuse a layout that cannot hold the model, and numbers that are no deployment."""
     layout, work = plan.layout, plan.workload
     why = layout_problem(spec, Layout(layout.tp, layout.dp, layout.pp, layout.ep, layout.replicas))
-    ranks = layout.tp * layout.dp * layout.pp * layout.replicas
+    ranks = layout.tp * layout.dp * layout.pp * layout.replicas + _prefill_devices(plan)
     if not why and ranks != plan.device.count:
         why = f"it has {ranks} ranks, and the plan {plan.device.count} devices"
     if not why and not 1 <= work.batch <= MOST:
@@ -180,6 +180,14 @@ def _check_deployment(plan: Plan, spec: ModelSpec) -> None:
         why = f"context {work.context_tokens} is out of range"
     if why:
         raise InputError(f"plan file: layout: {why[:200]}", hint="see `plan schema` for the format")
+
+
+def _prefill_devices(plan: Plan) -> int:
+    """Devices of a pool that only reads prompts; the plan's layout is that of the others."""
+    pools = getattr(plan, "deployment", None)
+    if pools is None or pools.mode != "disaggregated":
+        return 0
+    return int(pools.prefill.workers * pools.prefill.devices_per_worker)
 
 
 def _check_kinds(plan: Plan, spec: ModelSpec) -> None:

@@ -16,6 +16,7 @@ from planner.export.served import served_of
 from planner.export.targets import TARGETS, Exported
 from planner.hardware.profile import DeviceProfile
 from planner.memory.engines.catalog import Engine
+from planner.models.spec import ModelSpec
 from planner.planning.engines.rules import requantised
 from planner.planning.plan.record import Plan, layer_range
 
@@ -31,7 +32,7 @@ def bundle(target: str, exported: Exported, plan: Plan, assignment: ModuleAssign
     ready, parts = "", []
     for found in findings:
         name = found.engine.name
-        weights = _weights_for(target, plan, found.engine, device, assignment)
+        weights = exported_weights(target, plan, found.engine, device, assignment.spec)
         words, unsaid = command(found.engine, weights.container or target, plan,
                                 cpu=device.kind == "cpu")
         if found.status != "no" and name in SERVERS:
@@ -54,11 +55,11 @@ def bundle(target: str, exported: Exported, plan: Plan, assignment: ModuleAssign
     return files
 
 
-def _weights_for(target: str, plan: Plan, engine: Engine, device: DeviceProfile,
-                 assignment: ModuleAssignment) -> WeightsOfPlan:
+def exported_weights(target: str, plan: Plan, engine: Engine, device: DeviceProfile,
+                     spec: ModelSpec) -> WeightsOfPlan:
     """Where the weights of an export come from: a public release of its format, where there is
     one; new ones of the format that was asked for otherwise."""
-    found = weights_of(plan, engine, device, assignment.spec)
+    found = weights_of(plan, engine, device, spec)
     if target == RELEASED or (found.made == "ready"
                               and TARGETS.get(found.container) in (target, None)):
         return found

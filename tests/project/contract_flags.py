@@ -75,7 +75,8 @@ SERVE_FLAGS = {"--json", "--quiet", "--timings", *WORKLOAD_FLAGS, *words("""
 --stream-interval --scheduler --host-us --host-us-per-sequence --graphs --overlap
 --prefill-workers --decode-workers --transfer-bytes-per-s --cache-tokens --anchor --hardware-dir
 """)}
-EXPORT_FLAGS = set(words("--to --model --device --engine --expand --force --hardware-dir --quiet"))
+EXPORT_FLAGS = set(words("""--to --model --device --engine --expand --deploy --force --hardware-dir
+--quiet"""))
 IMPORT_FLAGS = set(WORKLOAD_FLAGS) | set(words("""
 --device --devices --tp --dp --pp --ep --context --isl --osl --batch --kv --engine --force
 --hardware-dir --quiet

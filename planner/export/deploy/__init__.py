@@ -1,0 +1,1 @@
+"""Manifests that run a plan: compose, Kubernetes, llm-d and Dynamo."""

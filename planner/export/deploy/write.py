@@ -1,0 +1,104 @@
+"""The files of one target for a plan: manifests, and the README's part on them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from planner.errors import UnknownNameError, UnsupportedError
+from planner.export.deploy import compose, dynamo, guide, kubernetes, llm_d, objects
+from planner.export.deploy.catalog import PLATFORMS, dynamo_image, engine_image
+from planner.export.deploy.roles import Weights, roles_of
+from planner.export.deploy.yaml_text import documents
+from planner.export.launch import OPTIONS, SERVERS
+from planner.export.readme import exported_weights
+from planner.export.run import Export
+from planner.export.serve_line import WeightsOfPlan, weights_of
+from planner.hardware.profile import DeviceProfile
+from planner.memory.engines.catalog import Engine, parse_engine
+from planner.models.spec import ModelSpec
+from planner.planning.plan.record import Plan
+
+TARGETS = ("compose", "kubernetes", "llm-d", "dynamo")
+_README = "README.md"
+
+
+def deployed(found: Export, plan: Plan, spec: ModelSpec, device: DeviceProfile, target: str,
+             ) -> Export:
+    """``found``, the export of ``plan``, with the manifests of ``target``.
+
+    Raises:
+        UnknownNameError: no such target.
+        UnsupportedError: no one engine is named, or the target, its images or the engine cannot
+        run the plan so; the hint names what can.
+    """
+    if target not in TARGETS:
+        raise UnknownNameError("deployment", target[:80], TARGETS)
+    if len(found.findings) != 1:
+        raise UnsupportedError(f"--deploy {target}: no engine is named, and {found.target} is read "
+                               "by several",
+                               hint="--engine vllm, or another that serves the plan")
+    engine = found.findings[0].engine
+    _check(target, engine, device)
+    made = _dynamo if target == "dynamo" else _plain
+
+    def weights(one: Plan, on: Engine) -> WeightsOfPlan:
+        if one.units == plan.units:
+            return exported_weights(found.target, one, on, device, spec)
+        return weights_of(one, on, device, spec)  # a pool with schemes of its own
+
+    files, section = made(target, found, plan, spec, device, engine, weights)
+    readme = f"{found.files[_README].rstrip()}\n\n{section}"
+    return replace(found, files=found.files | files | {_README: readme})
+
+
+def _plain(target: str, found: Export, plan: Plan, spec: ModelSpec, device: DeviceProfile,
+           engine: Engine, weights: Weights) -> tuple[dict[str, str], str]:
+    """(manifests of a target that runs the engine's own image, the README's part)."""
+    image = engine_image(engine, PLATFORMS[device.kind])
+    roles = roles_of(plan, spec, device, engine, found.target, weights)
+    name, tag = objects.deployment_name(plan), image.reference
+    if target == "compose":
+        files = {compose.FILE: documents([compose.project_of(name, roles, engine, device, tag)])}
+    elif target == "kubernetes":
+        files = {kubernetes.FILE: documents(
+            kubernetes.objects_of(name, roles, engine, device, tag, found.files))}
+    else:
+        files = {llm_d.SERVERS_FILE: documents(
+                     llm_d.servers_of(name, roles, engine, device, tag, found.files)),
+                 llm_d.VALUES_FILE: documents([llm_d.values_of(name, roles, engine)])}
+    notes = [] if image.version else [
+        f"{engine.name}: the plan names no version; the image is pinned to one build"]
+    return files, guide.section(target, name, roles, engine, device, tag, image.source, notes)
+
+
+def _dynamo(target: str, found: Export, plan: Plan, spec: ModelSpec, device: DeviceProfile,
+            engine: Engine, weights: Weights) -> tuple[dict[str, str], str]:
+    """Dynamo's: the engine is the one in its runtime, whose flags the workers get."""
+    image = dynamo_image(engine)
+    within = parse_engine(f"{engine.name}@{'.'.join(map(str, image.version))}")
+    roles = roles_of(plan, spec, device, within, found.target, weights)
+    name = objects.deployment_name(plan)
+    graph = dynamo.objects_of(name, roles, within, device, image, found.files.get(OPTIONS, ""))
+    notes = [] if image.version[:len(engine.version)] == engine.version else [
+        f"the plan is for {engine.label}; Dynamo {image.release} has {within.label}, whose flags "
+        "the workers get. Kernels differ between versions: plan again with "
+        f"--engine {within.address} to price those"]
+    return {dynamo.FILE: documents(graph)}, guide.section(
+        target, name, roles, within, device, image.reference, image.source, notes)
+
+
+def _check(target: str, engine: Engine, device: DeviceProfile) -> None:
+    """Refuse what a target cannot run at all.
+
+    Raises:
+        UnsupportedError: a library, an engine that the target does not know, or a device.
+    """
+    if engine.name not in SERVERS:
+        raise UnsupportedError(f"--deploy {target}: {engine.name} is a library, not a server",
+                               hint="make the plan for one that serves: "
+                               + ", ".join(f"--engine {name}" for name in SERVERS))
+    if target == "llm-d":
+        llm_d.check(engine)
+    if target in ("llm-d", "dynamo") and device.kind != "gpu":
+        raise UnsupportedError(f"--deploy {target}: {device.id} is no GPU of a server",
+                               hint="--deploy compose or kubernetes")
