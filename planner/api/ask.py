@@ -12,7 +12,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from planner.errors import InputError, UnsupportedError
+from planner.api.as_asked import drafting_name, names_of_list, refuse_pools
+from planner.errors import InputError
 from planner.hardware.catalog import list_devices
 from planner.hardware.profile import DeviceProfile
 from planner.lookup import (
@@ -37,7 +38,7 @@ from planner.planning.question.offload import (
 )
 from planner.planning.question.question import Question
 from planner.planning.question.resolve import build_question
-from planner.planning.question.speculation import DRAFT_MODEL, NONE, Speculation, as_in_plan
+from planner.planning.question.speculation import Speculation, as_in_plan
 from planner.planning.search.best_first import Found
 from planner.planning.search.default_limit import answers
 from planner.planning.space.candidates import Space
@@ -145,12 +146,12 @@ class Ask:
         mine = {f.name for f in fields(self)}
         values = {f.name: getattr(self, f.name) for f in fields(Asked) if f.name in mine}
         return Asked(**values | {
-            "speculation": _drafting(self.speculation),
+            "speculation": drafting_name(self.speculation),
             "workload": self.loaded_workload, "objective": given(self.objective),
             "kv": given(self.kv),
             "host": self.host.id if isinstance(self.host, DeviceProfile) else self.host,
-            "schemes": _names("schemes", self.schemes),
-            "drop_policies": _names("drop_policies", self.drop_policies)})
+            "schemes": names_of_list("schemes", self.schemes),
+            "drop_policies": names_of_list("drop_policies", self.drop_policies)})
 
     @property
     def asks_prefixes(self) -> bool:
@@ -365,18 +366,6 @@ class Ask:
         return given_assignment(build_model(question, load_prior()), plan)
 
 
-def refuse_pools(plan: Plan, done: str) -> None:
-    """Refuse a plan of two pools where its units stand for a whole deployment.
-
-    Raises:
-        UnsupportedError: it has pools.
-    """
-    if plan.deployment is not None:
-        raise UnsupportedError(
-            f"the plan has pools of prefill and decode workers, and is not {done}",
-            hint="make the plan with --mode aggregated")
-
-
 def engine_named(name: str) -> Engine | None:
     """The engine of a name that is not ``auto``, None for ``any``."""
     return None if name == ANY_ENGINE else parse_engine(name)
@@ -403,20 +392,3 @@ def best_found(questions: Sequence[Question], unserved: Callable[[], Unserved], 
         case = unserved()
         raise host_short(case) or refuse(case, list_devices)
     return found, others
-
-
-def _drafting(wanted: str | ModelSpec | Speculation | None) -> str | None:
-    """What drafts tokens, as the flag names it."""
-    if isinstance(wanted, Speculation):
-        return wanted.name if wanted.kind == DRAFT_MODEL else wanted.kind
-    if isinstance(wanted, ModelSpec):
-        return wanted.id
-    return None if wanted == NONE else wanted
-
-
-def _names(argument: str, names: Sequence[str] | None) -> tuple[str, ...] | None:
-    """A list of names, None for none; a single text is no list of its letters."""
-    if isinstance(names, str):
-        raise InputError(f"{argument} = {names!r} is one text",
-                         hint=f"a list of names: [{names!r}]")
-    return tuple(names) if names is not None else None

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import fields, replace
 
-from planner.api.ask import Ask, refuse_pools
+from planner.api.as_asked import refuse_pools
+from planner.api.ask import Ask
 from planner.errors import DataError, InputError, UnsupportedError
 from planner.lookup import load_device, load_model
 from planner.planning.answer.assemble import recommended

@@ -51,8 +51,10 @@ def planned(ask: Ask, flags: PoolFlags) -> Plan:
         plan = _only_in_pools(ask, flags, questions)
         if plan is None:
             from planner.planning.infeasible.diagnose import refuse
+            from planner.planning.infeasible.host_memory import host_short
 
-            raise refuse(ask.case(), list_devices)
+            case = ask.case()
+            raise host_short(case) or refuse(case, list_devices)
         return plan
     if flags.mode == AGGREGATED or seldom(answered[0]) or answered[0].engine == ANY_ENGINE:
         return recommended(choose((found.grid, *others), found, exact=ask.exact), others=others)

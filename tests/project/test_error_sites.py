@@ -19,6 +19,7 @@ SITES = sites()
 INTERNAL = {
     "planner/planning/engines/rules.py", "planner/planning/engines/mixes.py",  # data that ship
     "planner/planning/engines/layouts.py", "planner/planning/engines/speculation.py",
+    "planner/planning/engines/offloads.py",
     "planner/throughput/acceptance.py", "planner/throughput/engine_kernels.py",
     "planner/resources.py",  # an installation without its data
     "planner/api/ask.py",

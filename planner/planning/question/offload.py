@@ -25,7 +25,6 @@ from planner.planning.question.decisions import split_modules
 from planner.planning.question.host_place import Offload
 from planner.records import record
 from planner.throughput.kernels import refusal
-from planner.throughput.residency import host_link
 from planner.units import GIB
 
 if TYPE_CHECKING:
@@ -78,6 +77,8 @@ def with_offload(question: Question, engine: Engine | None, asked: HostAsked) ->
     memory = asked.memory_bytes
     if memory is None:
         memory = int(cpu.capacity_bytes.value * cpu.usable_fraction.value) * sockets
+    from planner.throughput.residency import host_link
+
     offload = Offload(cpu, sockets, memory, host_link(device), way, kinds)
     note = (KEY, f"{sockets} × {cpu.id}, {memory / GIB:.0f} GiB for weights",
             f"{way.reason}; link {offload.link.bytes_per_s / 1e9:.3g} GB/s: {offload.link.source}")
