@@ -3,15 +3,17 @@ tokens, prefixes, and which of them go together."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from planner.api.pool_flags import PoolFlags
 from planner.errors import InputError
+from planner.planning.plan.deployment import AGGREGATED
+from planner.planning.plan.record import Assumption, Plan
 
 if TYPE_CHECKING:
     from planner.api.ask import Ask
-    from planner.api.pool_flags import PoolFlags
     from planner.api.prefixes import PrefixAsk
-    from planner.planning.plan.record import Plan
 
 
 def planned(ask: Ask, flags: PoolFlags) -> Plan:
@@ -26,16 +28,36 @@ def planned(ask: Ask, flags: PoolFlags) -> Plan:
     flags.check()
     drafts, prefixes = drafts_asked(ask), prefixes_of(ask)
     if drafts:
-        from planner.api.speculation import planned as drafted
-
-        alone = flags.of_one_pool("--speculation")
-        return drafted(ask, lambda plain: pooled.planned(plain, alone))
+        return _drafted(ask, flags)
     if prefixes is not None:
         from planner.api.prefixes import planned_with_prefixes
 
         flags.of_one_pool("--reuse")
         return planned_with_prefixes(ask, prefixes)
     return pooled.planned(ask, flags)
+
+
+def _drafted(ask: Ask, flags: PoolFlags) -> Plan:
+    """The best plan with what is asked of drafted tokens: what drafts is settled by workers that do
+    both, then both pools are searched with it."""
+    from planner.api import pooled, speculation
+
+    one = PoolFlags(AGGREGATED)
+    alone = speculation.planned(ask, lambda plain: pooled.planned(plain, one))
+    if flags.mode == AGGREGATED:
+        return alone
+    if alone.speculation is None:
+        bare = pooled.planned(speculation.without_drafts(ask), flags)
+        return replace(bare, assumptions=(*bare.assumptions, *_notes(alone, speculation.KEY)))
+    found = pooled.planned(ask.drafting_as(alone), flags)
+    if found.deployment is None or found.deployment.mode == AGGREGATED:
+        return replace(alone, deployment=found.deployment,
+                       assumptions=(*alone.assumptions, *_notes(found, pooled.KEY)))
+    return found
+
+
+def _notes(plan: Plan, key: str) -> list[Assumption]:
+    return [note for note in plan.assumptions if note.key == key]
 
 
 def drafts_asked(ask: Ask) -> bool:

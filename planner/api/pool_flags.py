@@ -50,6 +50,7 @@ class PoolFlags:
             InputError: pools are asked for.
         """
         if self.demanded or self.transfer_bytes_per_s is not None:
-            raise InputError(f"{beside} and pools are not planned together",
-                             hint=f"leave out {beside}, or --mode disaggregated and its flags")
+            raise InputError(f"{beside} and pools are planned one after the other",
+                             hint=f"leave the flags of pools out, then give the hit rate that is "
+                             f"found: --prefix-hit RATE in place of {beside}")
         return PoolFlags(AGGREGATED)

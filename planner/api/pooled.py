@@ -25,6 +25,7 @@ from planner.planning.pools.deployed import (
     seldom,
     threshold,
 )
+from planner.planning.pools.recommended import KEY as KEY
 from planner.planning.pools.recommended import with_mode, with_pools_beside
 from planner.planning.pools.told import pooled_plan
 from planner.planning.question.question import RATES, Question

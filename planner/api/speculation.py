@@ -28,6 +28,7 @@ from planner.planning.question.speculation import (
 )
 from planner.planning.search.best_first import Found
 from planner.planning.search.default_limit import answers
+from planner.planning.speculate.info import KEY as KEY
 from planner.planning.speculate.info import chance_above, not_taken, with_speculation
 from planner.planning.weigh.choose import choose
 from planner.planning.weigh.rule import MARGIN, SURE
@@ -63,6 +64,11 @@ def asks_for_drafts(ask: Ask) -> bool:
         raise InputError(f"--{flag} without --speculation",
                          hint="add --speculation auto, mtp, eagle, or the name of a draft model")
     return wanted
+
+
+def without_drafts(ask: Ask) -> Ask:
+    """The question without what it asks of drafted tokens."""
+    return replace(ask, speculation=None, draft_tokens=None, acceptance=None)
 
 
 def options(ask: Ask, spec: ModelSpec, workload: str) -> tuple[Speculation, ...]:
@@ -136,7 +142,7 @@ def _instead(spec: ModelSpec) -> str:
 
 def planned(ask: Ask, plain: Callable[[Ask], Plan]) -> Plan:
     """The plan of a question that asks for drafted tokens; ``plain`` answers one that does not."""
-    without = replace(ask, speculation=None, draft_tokens=None, acceptance=None)
+    without = without_drafts(ask)
     base = ask.questions()
     found = options(ask, base[0].spec, base[0].workload.preset)
     auto = ask.speculation == AUTO
@@ -166,7 +172,7 @@ def planned(ask: Ask, plain: Callable[[Ask], Plan]) -> Plan:
 def estimated(ask: Ask, uniform: Callable[[Ask], Found]) -> Plan:
     """The price of a uniform scheme with tokens drafted: as many as are best; ``auto`` as in a
     plan."""
-    without = replace(ask, speculation=None, draft_tokens=None, acceptance=None)
+    without = without_drafts(ask)
     spec = ask.subject[0]
     named = ask.loaded_workload
     found = options(ask, spec, named.id if named is not None else "")

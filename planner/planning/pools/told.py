@@ -60,11 +60,12 @@ def pooled_plan(found: PoolsFound, asked: Question, base: Plan | None, choice: S
     assert pools is not None
     option = pools.option
     versus = None if choice is None else compared_with(pools, choice)
-    own = assemble(_found(option, asked))
+    decoding = _found(option, asked)
+    own = assemble(decoding)
     running, deployment = _Running(option), _deployment(found, own, base, choice, versus, why)
     performance = _performance(pools, running, deployment)
     rate = performance.output_tokens_per_second.value
-    return replace(
+    plan = replace(
         own, device=replace(own.device, count=devices_of(option)),
         layout=replace(own.layout, replicas=option.pools.decode_workers),
         workload=replace(own.workload, batch=option.weighed.decode.batch),
@@ -75,6 +76,11 @@ def pooled_plan(found: PoolsFound, asked: Question, base: Plan | None, choice: S
         assumptions=_assumptions(own, base, deployment, option),
         layouts=own.layouts if base is None else base.layouts, deployment=deployment,
         recommendation=pooled_recommendation(found, base, choice, versus, deployment))
+    if decoding.space.model.question.speculation is None:
+        return plan
+    from planner.planning.speculate.info import with_speculation
+
+    return with_speculation(plan, decoding, None)
 
 
 def _found(option: PoolOption, asked: Question) -> Found:
