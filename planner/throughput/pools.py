@@ -199,10 +199,13 @@ def _system(times: StepTimes, load: Load, policy: Scheduling, pools: Pools) -> _
                    min(held, load.concurrency / ranks))
 
 
-def _reading(times: StepTimes, load: Load, policy: Scheduling, pools: Pools) -> ReadingPool:
-    reads = pools.reads or times
+def reading_seconds(reads: StepTimes, policy: Scheduling) -> tuple[float, ...]:
+    """Seconds of passes of a prefill worker whose ranks read 1 … Q prompts each, host included."""
     passes = (reads.prompt,) if reads.together < 2 else tuple(float(t) for t in reads.group)
-    floor = policy.prompt_floor_seconds
-    return ReadingPool(
-        pools.prefill, pools.prefill * (pools.prefill_ranks or load.ranks), len(passes),
-        tuple(policy.step(max(t, floor), 0.0) for t in passes))
+    return tuple(policy.step(max(t, policy.prompt_floor_seconds), 0.0) for t in passes)
+
+
+def _reading(times: StepTimes, load: Load, policy: Scheduling, pools: Pools) -> ReadingPool:
+    passes = reading_seconds(pools.reads or times, policy)
+    return ReadingPool(pools.prefill, pools.prefill * (pools.prefill_ranks or load.ranks),
+                       len(passes), passes)

@@ -30,10 +30,10 @@ from planner.validation.served import (
     device_of,
     layout_of,
     serve,
-    serve_pools,
     spec_of,
     without_host,
 )
+from planner.validation.served_pools import serve_pools
 from planner.validation.serving_rules import (
     balance_steps,
     cache_layout,
@@ -42,11 +42,13 @@ from planner.validation.serving_rules import (
     hold,
     mislabelled,
     one_sided,
+    prefill_ranks,
     run_of,
 )
 from planner.validation.settled import settled
 from planner.validation.suspect_rows import HELD, TWIN, faster_than_twins, held_back
 
+PREFILL_LABEL = "prefill workers labelled otherwise than in the run's recipe"
 _ENGINE = {"trtllm": "tensorrt-llm", "vllm": "vllm", "sglang": "sglang"}
 _MOST = {"isl": MOST_TOKENS, "osl": MOST_TOKENS, "concurrency": MOST_REQUESTS}
 _NUMBERS = re.compile(r"\d+(?:\.\d+)*")
@@ -152,7 +154,8 @@ def resolved(i: int, row: Mapping[str, str]) -> ServedRow:
         row["model"], device.id, engine,
         tuple(int(p) for p in found[0].split(".")) if found else (),
         chosen.recipe(kv, experts=spec.experts is not None), workers.decode,
-        load.mean(isl), load.mean(osl), chunk_tokens(engine, spec.id, label),
+        load.mean(isl), load.mean(osl), chunk_tokens(
+            engine, spec.id, label, device.id, pooled=(isl, osl) if workers.prefill else None),
         one_sided(engine, spec.id, device.id))
     facts = {"model": spec.id, "tp": workers.decode.tp, "isl": isl, "osl": osl}
     regime = "disaggregated" if workers.prefill is not None else "aggregated"
@@ -160,6 +163,9 @@ def resolved(i: int, row: Mapping[str, str]) -> ServedRow:
         regime = EXCLUDED + row["exclude"]
     elif supplied_host_time(rule, facts):
         regime = EXCLUDED + "supplied the host time"
+    elif workers.prefill is not None and workers.prefill.dp != (prefill_ranks(
+            engine, version, spec.id, device.id, (isl, osl)) or workers.prefill.dp):
+        regime = EXCLUDED + PREFILL_LABEL
     layout_of(spec, engine, workers.decode, case.recipe.experts)
     host = prompt_host(engine, version, experts=spec.experts is not None)
     low = workers.prefill is None and concurrency <= host.concurrency

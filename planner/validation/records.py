@@ -29,6 +29,7 @@ REASONS = {
     "parts missing": "the checkpoint has parts that the configuration does not describe",
     "quantity not predicted": "the quantity is an input of the arithmetic, or noise",
     "setting not stated": "a flag that decides the quantity is not in the table",
+    "workers not counted": "how many prefill and decode workers there are is not in the table",
     "no overheads": "the same log has neither overheads nor another figure of the cache",
     "hybrid cache": "layers with caches of different sizes; the printed figure depends on version",
     "partial offload": "the split over devices is not in the table",

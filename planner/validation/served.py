@@ -19,12 +19,11 @@ from planner.planning.price.recipe import SchemeSet, recipe_assignment
 from planner.planning.price.step import Assignment, Serving, step_times
 from planner.planning.price.step_intervals import StepSpread, step_spread
 from planner.quality.prior import load_prior
-from planner.throughput.pools import PooledLoop, Pools, pooled_loop
 from planner.throughput.scheduling import Load, Scheduling, StepTimes
 from planner.throughput.serving import Served, closed_loop
 from planner.validation.cpu_share import shared_device
 from planner.validation.names import model_name
-from planner.validation.parallelism import Shape, Workers
+from planner.validation.parallelism import Shape
 from planner.validation.records import NotCoveredError
 
 CHUNK_TOKENS = 8192
@@ -203,46 +202,6 @@ def serve(case: Deployed, policy: Scheduling, concurrency: float, *, requests: f
         return closed_loop(table(case, most), load, policy)
     except PlannerError as error:
         raise NotCoveredError("not legal") from error
-
-
-def serve_pools(case: Deployed, policy: Scheduling, concurrency: float, workers: Workers, *,
-                requests: float | None) -> PooledLoop:
-    """The closed loop of ``concurrency`` requests over prefill and decode workers; ``case`` is a
-    decode worker.
-
-    Raises:
-        NotCoveredError: no counts of workers, or the planner or the engine refuses a pool.
-    """
-    if workers.prefill is None or not workers.decode_workers or not workers.prefill_workers:
-        raise NotCoveredError("setting not stated")
-    reads = replace(case, shape=workers.prefill)
-    ranks = case.shape.dp
-    most = max(GRID, concurrency / workers.decode_workers / ranks)
-    load = Load(concurrency, case.isl, case.osl, ranks, requests, cache_tokens(case))
-    pools = Pools(workers.prefill_workers, workers.decode_workers, transfer_seconds(case),
-                  reading_table(reads), workers.prefill.dp)
-    try:
-        return pooled_loop(table(case, most), load, policy, pools)
-    except PlannerError as error:
-        raise NotCoveredError("not legal") from error
-
-
-def transfer_seconds(case: Deployed) -> float:
-    """Seconds to move the cache of one prompt to a decode rank over its network link.
-
-    Raises:
-        NotCoveredError: the device has no network bandwidth in its profile.
-    """
-    device, plan = device_of(case.device), assignment(case)
-    link = device.links.scale_out_bytes_per_s
-    if link is None:
-        raise NotCoveredError("setting not stated")
-    tables = plan.tables
-    question = plan.model.question
-    column = question.kv.index(case.recipe.kv)
-    size = sum(float(tables.token[plan.layout, unit.row, column]) * unit.count
-               for unit in plan.model.units if unit.role == "cache")
-    return size * case.isl / link.value
 
 
 def without_host(policy: Scheduling) -> Scheduling:

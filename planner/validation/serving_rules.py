@@ -71,9 +71,16 @@ def run_of(model: str, isl: int, osl: int) -> BenchmarkRun:
     raise AssertionError("the last rule matches everything")
 
 
-def chunk_tokens(engine: str, model: str, label: str) -> int:
-    """Most prompt tokens of one pass."""
-    return int(_first("chunk", engine=engine, model=model, label=label)["tokens"])
+def chunk_tokens(engine: str, model: str, label: str, device: str = "", *,
+                 pooled: tuple[int, int] | None = None) -> int:
+    """Most prompt tokens of one pass; of prefill workers where ``pooled`` are the lengths stated
+    for requests that two pools serve."""
+    for entry in _rules()["chunk"]:
+        if _applies(entry, engine=engine, model=model, label=label, device=device) \
+                and (pooled is not None or not entry.get("pools")) \
+                and (pooled is None or list(pooled) == entry.get("lengths", list(pooled))):
+            return int(entry["tokens"])
+    raise AssertionError("the last rule matches everything")
 
 
 def hold(engine: str, model: str, label: str, device: str, *, isl: int, osl: int, tp: int,
@@ -98,6 +105,14 @@ def mislabelled(engine: str, version: str) -> str:
     others."""
     return next((str(entry["reason"]) for entry in _rules()["mislabelled"]
                  if entry["engine"] == engine and _is(entry["version"], version)), "")
+
+
+def prefill_ranks(engine: str, version: str, model: str, device: str, lengths: tuple[int, int],
+                  ) -> int | None:
+    """Attention ranks of prefill workers by the run's recipe, where rows may state others."""
+    return next((int(entry["dp"]) for entry in _rules()["prefill"]
+                 if _applies(entry, engine=engine, model=model, label="", device=device)
+                 and _is(entry["version"], version) and entry["lengths"] == list(lengths)), None)
 
 
 def balance_steps(engine: str, model: str) -> int:

@@ -133,7 +133,7 @@ def test_a_decode_pool_needs_its_worker_count() -> None:
     assert served(parallelism=pools)["tpot"].regime == "disaggregated"
     assert served(parallelism=pools)["tpot"].predicted is not None
     unknown = served(parallelism=pools.replace("D2x", "D-x"))
-    assert unknown["tpot"].reason == "setting not stated"
+    assert unknown["tpot"].reason == "workers not counted"
 
 
 def published(**changes: str) -> Outcome:
