@@ -16,7 +16,7 @@ export PYTHON
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test lint docs exhaustive tables evaluate evaluate-plans evaluate-throughput bench
-.PHONY: evaluate-transfer families soak clean distclean fuzz lock engines
+.PHONY: evaluate-pools evaluate-transfer families soak clean distclean fuzz lock engines
 
 help:
 	@echo "make demo        plan DeepSeek-V3 on eight H200 for requests of 8192 tokens"
@@ -27,6 +27,7 @@ help:
 	@echo "make tables      rebuild the error tables of the number formats"
 	@echo "make families DATA=DIR  measured models: their matrices, the learned prior, its bands"
 	@echo "make evaluate-throughput DATA=DIR  errors of predictions, docs/evidence/validation.md"
+	@echo "make evaluate-pools DATA=DIR  measured deployments in pools, ranked, docs/evidence/pools.md"
 	@echo "make evaluate-transfer DATA=DIR  errors of sets carried to another device, transfer.toml"
 	@echo "make evaluate-plans  plans that engines serve, parsed by their readers, docs/evidence/plans.md"
 	@echo "make bench       start-up times"
@@ -72,6 +73,10 @@ families: $(VENV)/.installed-dev
 evaluate-throughput: $(VENV)/.installed-dev
 	@test -n "$(DATA)" || { echo "DATA=DIR names a folder of measured tables" >&2; exit 2; }
 	$(BIN)/python benchmarks/throughput_validation.py "$(DATA)"
+
+evaluate-pools: $(VENV)/.installed-dev
+	@test -n "$(DATA)" || { echo "DATA=DIR names a folder of measured tables" >&2; exit 2; }
+	$(BIN)/python -m evaluation.deployments "$(DATA)"
 
 evaluate-transfer: $(VENV)/.installed-dev
 	@test -n "$(DATA)" || { echo "DATA=DIR names a folder of measured tables" >&2; exit 2; }
