@@ -29,7 +29,7 @@ idle most of the time, and not on B200: that cluster's router or transfer; no ta
 tokens are gathered on every rank, as TensorRT-LLM did when the rule was written. Version 1.2 \
 writes them straight to the ranks of their experts wherever all NVLinks are up \
 (`fused_moe_trtllm_gen.py`: `select_alltoall_method_type`). Priced like that the two rows are at \
-1.01 and 1.08, and those in FP8 5 % further below: that kernel's own time is in no table yet |
+1.01 and 1.08, and those in FP8 4 to 7 % further below: that kernel's time is in no table yet |
 | TTFT of one request on attention-parallel prefill workers | {alone} | a pass is priced as if \
 every rank had a prompt to read |
 
