@@ -17,7 +17,10 @@ Array = NDArray[np.float64]
 Int = NDArray[np.int64]
 MOST_BUSY = 0.9
 """Share of its highest rate that a pool of prefill workers is planned for: beyond it queues grow
-without bound. aiconfigurator 0.12 plans with the same share (its prefill correction of 0.9)."""
+without bound. aiconfigurator 0.12.0 counts on the same share when it matches pools
+(sdk/picking.py: _RATE_MATCHING_PREFILL_DEGRADATION_FACTOR, for "pipeline bubble"), of passes that
+it first lengthens by 1.1; of decode workers on 0.92 of 1/1.08, where there is no such factor here:
+they run at the batch that is told."""
 ROUNDS = 48
 
 

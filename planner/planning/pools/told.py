@@ -246,8 +246,9 @@ def _assumptions(own: Plan, base: Plan | None, pools: DeploymentInfo, option: Po
     more = [
         Assumption(KEY, "disaggregated", pools.why),
         Assumption("prefill pool", f"busy at most {MOST_BUSY:.0%} of its highest rate",
-                   "queues grow without bound beyond; the share that aiconfigurator 0.12 plans "
-                   "for; prompts come as a stream, wait as in M/D/c and share passes"),
+                   "queues grow without bound beyond; aiconfigurator 0.12.0 matches pools at "
+                   "the same 0.9 (sdk/picking.py); prompts come as a stream, wait as in M/D/c and "
+                   "share passes"),
         Assumption("cache transfer", f"{format_bytes(over.bytes)} a prompt in "
                    f"{format_seconds(over.seconds)}, at {over.bytes_per_second / 1e9:.3g} GB/s a "
                    "device", f"{over.link}: {over.basis}; after the pass, all of a prompt"),

@@ -1,0 +1,1 @@
+"""Answers beside aiconfigurator's: its best and ours, each priced by both."""
