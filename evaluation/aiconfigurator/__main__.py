@@ -40,7 +40,7 @@ def main() -> int:
                                      description=__doc__)
     parser.add_argument("--rival", default=os.environ.get(VARIABLE), metavar="PYTHON",
                         help=f"their interpreter (default: {VARIABLE})")
-    parser.add_argument("--only", default="", help="questions whose name has this in it")
+    parser.add_argument("--only", default="", help="questions and levels that have this in them")
     parser.add_argument("--fresh", action="store_true", help="ask for their best again as well")
     options = parser.parse_args()
     kept = json.loads(ANSWERS.read_text()) if ANSWERS.exists() else {"answers": {}}
@@ -49,8 +49,10 @@ def main() -> int:
               f"the page is written from {ANSWERS.name}")
     else:
         for question in QUESTIONS:
-            for level in LEVELS if options.only in question.id else ():
+            for level in LEVELS:
                 key = f"{question.id}, {level.name}"
+                if options.only not in key:
+                    continue
                 old = {} if options.fresh else kept["answers"].get(key, {})
                 kept["answers"][key] = answer(options.rival, question, level, old)
                 kept |= {"ours": __version__, "machine": machine()}
@@ -90,48 +92,44 @@ def answer(python: str, question: SideQuestion, level: ServiceLevel, old: dict[s
         if row is None:
             continue
         given = plans.theirs(row, question, experts=experts)
-        entries.append(_entry("theirs", given, ours.price(question, level, given),
+        entries.append(_entry("theirs", question, given, ours.price(question, level, given),
                               _their_words(row)))
     formats = next((one["formats"] for one in entries), {})
     kv = next((one["kv"] for one in entries), "bf16")
     for given, price in ours.best_alike(question, level, kv):
-        entries.append(_entry("ours, their formats", given, price, None, formats))
+        entries.append(_entry("ours, their formats", question, given, price, None, formats))
     for mode in ("auto", "disaggregated"):
         plan, cpu[mode], why = ours.planned(question, level, mode)
         if plan is not None:
             given = plans.in_their_formats(plans.ours(plan), question.scheme, formats)
-            entries.append(_entry(f"ours, {mode}", given, ours.price_of_plan(plan), None))
+            entries.append(_entry(f"ours, {mode}", question, given, ours.price_of_plan(plan),
+                                  None))
         elif mode == "auto":
             entries.append({"who": "ours, auto", "refused": why})
-    _price_by_them(python, head, entries, question)
+    _price_by_them(python, head, entries)
     print(f"{question.id}, {level.name}: {time.monotonic() - begun:.0f} s")
     return {"search": their_best, "entries": entries, "cpu_seconds": {
         "theirs": their_best.get("cpu_seconds"), "ours": {k: round(v, 2) for k, v in cpu.items()}}}
 
 
-def _entry(who: str, given: plans.Configured, our_price: dict[str, Any],
+def _entry(who: str, question: SideQuestion, given: plans.Configured, our_price: dict[str, Any],
            their_price: dict[str, Any] | None, formats: dict[str, str] | None = None,
            ) -> dict[str, Any]:
     return {"who": who, "mode": given.mode, "words": given.words, "devices": given.devices,
             "formats": dict(given.formats) if formats is None else formats, "kv": given.kv,
             "schemes": list(given.schemes), "lost": given.lost, "by_us": our_price,
-            "by_them": their_price, "asked": given.asked(0) if formats is None
-            else given.asked(0) | {"formats": formats}}
+            "by_them": their_price, "asked": given.asked(question.isl)
+            | ({} if formats is None else {"formats": formats})}
 
 
-def _price_by_them(python: str, head: dict[str, Any], entries: list[dict[str, Any]],
-                   question: SideQuestion) -> None:
+def _price_by_them(python: str, head: dict[str, Any], entries: list[dict[str, Any]]) -> None:
     """Fill in what they say of our configurations, and of theirs priced alone."""
     asked = [one for one in entries if "asked" in one and not one["lost"]]
-    for one in asked:
-        one["asked"]["context_tokens"] = [question.isl, 2 * question.isl]
     found = asked_of(python, {"ask": "price", **head, "plans": [one["asked"] for one in asked]})
     prices = found.get("prices") or [found] * len(asked)
     for one, price in zip(asked, prices, strict=True):
         told = price if "refused" in price else _their_words(price)
         one["by_them" if one["by_them"] is None else "by_them_again"] = told
-    for one in entries:
-        one.pop("asked", None)
 
 
 def _their_words(row: dict[str, Any]) -> dict[str, Any]:

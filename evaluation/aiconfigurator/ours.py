@@ -13,8 +13,8 @@ from evaluation.aiconfigurator.plans import Configured, SideWorker
 from evaluation.aiconfigurator.questions import ServiceLevel, SideQuestion
 from planner import estimate
 from planner.errors import PlannerError
-from planner.planning.plan.schema import parse_plan
 from planner.planning.plan.record import Plan
+from planner.planning.plan.schema import parse_plan
 
 
 def planned(question: SideQuestion, level: ServiceLevel, mode: str, *flags: str,

@@ -42,7 +42,7 @@ def page(kept: Mapping[str, Any]) -> str:
                     if one["search"].get("version")), "0.12")
     reasons = tomllib.loads(REASONS.read_text(encoding="utf-8"))
     cases = [(f"{q.id}, {level.name}", level) for q in QUESTIONS for level in LEVELS]
-    cases = [(key, level) for key, level in cases if key in answers]
+    cases = [(key, level) for key, level in cases if answers.get(key, {}).get("entries")]
     parts = [HEAD.format(version=version, machine=kept.get("machine", "")),
              _summary(answers, cases), _words(answers, cases), _definitions(reasons)]
     parts += [_case(key, answers[key], level, reasons["why"].get(key, "")) for key, level in cases]
@@ -114,7 +114,7 @@ def agreement(answers: Mapping[str, Any], name: str, mode: str) -> list[float]:
     """log(ours ÷ theirs) of a figure over all configurations of a mode that both price."""
     found = []
     for answer in answers.values():
-        for one in answer["entries"]:
+        for one in answer.get("entries", ()):
             a, b = one.get("by_them"), one.get("by_us")
             if one.get("mode") == mode and rate(a) and rate(b):
                 found.append(log(b[name] / a[name]))
@@ -146,7 +146,8 @@ def _words(answers: Mapping[str, Any], cases: Sequence[tuple[str, ServiceLevel]]
 
 
 def _definitions(reasons: Mapping[str, Any]) -> str:
-    out = ["## What the words mean in each", "", "| | aiconfigurator 0.12 | here |", "|---|---|---|"]
+    out = ["## What the words mean in each", "", "| | aiconfigurator 0.12 | here |",
+           "|---|---|---|"]
     out += [f"| {one['what']} | {one['theirs']} | {one['ours']} |" for one in reasons["word"]]
     return "\n".join([*out, "", *(f"* {line}" for line in reasons["found"])])
 

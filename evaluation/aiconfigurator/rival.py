@@ -61,41 +61,61 @@ def priced(asked: dict) -> dict:
 
 
 def _priced(asked: dict, plan: dict) -> dict:
-    from aiconfigurator.cli.api import cli_estimate
+    """One configuration as their search prices its candidates: by a task, of which it is the only
+    point. (``cli_estimate`` is another path: it leaves their wide expert parallelism out, and then
+    says 3 to 4 times the seconds of the search for the same workers.)"""
+    tries = _tries(asked, plan)
+    found, why = [], ""
+    for run in tries:
+        try:
+            found.append(run())
+        except Exception as error:
+            why = re.sub(r"\S*/site-packages/", "", " ".join(str(error).split()))[:200]
+    return _best(found, asked["level"]) if found else {"refused": why}
 
-    question = asked["question"]
-    kinds = {f"{kind}_quant_mode": name for kind, name in plan["formats"].items()}
-    base = dict(isl=question["isl"], osl=question["osl"], backend_name=question["engine"], **kinds)
-    try:
-        if plan["mode"] == "disagg":
-            found = cli_estimate(question["model"], question["system"], mode="disagg", **base,
-                                 **_pool("prefill", plan["prefill"]),
-                                 **_pool("decode", plan["decode"]))
-            return _told(found)
-        return _best([_told(cli_estimate(
-            question["model"], question["system"], mode="agg", ctx_tokens=tokens, **base,
-            **_layout(plan["worker"]), batch_size=plan["worker"]["batch"]))
-            for tokens in plan["context_tokens"]], asked["level"])
-    except Exception as error:
-        return {"refused": re.sub(r"\S*/site-packages/", "", " ".join(str(error).split()))[:300]}
+
+def _tries(asked: dict, plan: dict) -> list:
+    """The ways to run a configuration: context tokens of a step; prompts of a prefill pass, one
+    where they refuse more."""
+    from aiconfigurator.sdk.task_v2 import Task
+
+    question, kinds = asked["question"], plan["formats"].items()
+    base = {"isl": question["isl"], "osl": question["osl"], "total_gpus": question["devices"],
+            "ttft": asked["level"]["ttft_ms"], "tpot": asked["level"]["tpot_ms"]}
+    words = {"model_path": question["model"], "system_name": question["system"],
+             "backend_name": question["engine"],
+             **{f"{kind}_quant_mode": name for kind, name in kinds}}
+    if plan["mode"] == "agg":
+        worker, batch = _layout(plan["worker"]), plan["worker"]["batch"]
+        task = Task.from_cli(serving_mode="agg", **base, **words)
+        return [lambda tokens=tokens: _one(task.run_single_agg(
+            **worker, batch_size=batch, ctx_tokens=tokens))
+            for tokens in plan["context_tokens"]]
+    task = Task.from_cli(serving_mode="disagg", **base, **{
+        f"{role}_{name}": value for role in ("prefill", "decode") for name, value in words.items()})
+    most = plan["prefill"]["batch"]
+    return [lambda prompts=prompts: _one(task.run_single_disagg(
+        **_pool("prefill", plan["prefill"] | {"batch": prompts}),
+        **_pool("decode", plan["decode"])), task.autoscale_ttft_correction_factor)
+        for prompts in sorted({1, most})]
+
+
+def _one(row: dict, queue: float = 1.0) -> dict:
+    """A row; of pools with their factor for queues, which their search puts on it."""
+    found = {name: _plain(value) for name, value in row.items()}
+    return found | {"ttft": queue * found["ttft"]}
 
 
 def _layout(worker: dict) -> dict:
-    found = {"tp_size": worker["tp"], "pp_size": worker["pp"], "attention_dp_size": worker["dp"]}
-    if worker["ep"]:
-        found |= {"moe_ep_size": worker["ep"],
-                  "moe_tp_size": worker["tp"] * worker["dp"] // worker["ep"]}
-    return found
+    """Ranks of a worker; 1 × 1 experts' ranks where the model has none."""
+    ep = worker["ep"]
+    return {"tp": worker["tp"], "pp": worker["pp"], "dp": worker["dp"], "moe_ep": ep or 1,
+            "moe_tp": worker["tp"] * worker["dp"] // ep if ep else 1}
 
 
 def _pool(name: str, worker: dict) -> dict:
     found = {f"{name}_{key}": value for key, value in _layout(worker).items()}
     return found | {f"{name}_batch_size": worker["batch"], f"{name}_num_workers": worker["workers"]}
-
-
-def _told(found) -> dict:
-    raw = {name: _plain(value) for name, value in found.raw.items() if not name.startswith("_")}
-    return raw | {"warning": found.kv_cache_warning or ""}
 
 
 def _best(prices: list, level: dict) -> dict:

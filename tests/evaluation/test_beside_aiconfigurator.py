@@ -68,8 +68,8 @@ def test_a_given_deployment_costs_what_the_search_says_of_it() -> None:
 
 def test_requests_to_their_script() -> None:
     worker = {"workers": 2, "tp": 2, "pp": 1, "dp": 4, "ep": 4, "batch": 16}
-    assert _layout(worker) == {"tp_size": 2, "pp_size": 1, "attention_dp_size": 4,
-                               "moe_ep_size": 4, "moe_tp_size": 2}
+    assert _layout(worker) == {"tp": 2, "pp": 1, "dp": 4, "moe_ep": 4, "moe_tp": 2}
+    assert _layout(worker | {"dp": 1, "ep": 0})["moe_tp"] == 1
     assert _pool("decode", worker)["decode_num_workers"] == 2
     prices = [{"ttft": 1.0, "tpot": 9.0, "tokens/s/gpu": 5.0},
               {"ttft": 1.0, "tpot": 40.0, "tokens/s/gpu": 7.0}]
