@@ -13,9 +13,17 @@ from planner.formats.schemes import scheme as scheme_by_id
 from planner.formats.sizes import tensor_bytes
 from planner.formats.spec import Scheme, TensorFormat
 from planner.placement.layout import Layout
-from planner.placement.modules import EXPERT_KINDS, Module, local_experts, shard_members
+from planner.placement.modules import (
+    EXPERT_KINDS,
+    Gemm,
+    Module,
+    local_experts,
+    shard_members,
+)
 
 Int = NDArray[np.int64]
+MX_BLOCK = 32
+"""Elements of a block of the OCP formats."""
 
 
 def module_bytes(module: Module, scheme: Scheme) -> int:
@@ -29,10 +37,35 @@ def shard_bytes(module: Module, scheme: Scheme, layout: Layout) -> int:
     """Bytes of one layer of ``module`` on one rank: its experts, its shard, vectors copied."""
     per_expert = sum(tensor_bytes(scheme.weight, rows, columns)
                      for gemm in module.gemms
-                     for rows, columns in shard_members(module, gemm, layout))
+                     for rows, columns in _held_members(module, gemm, scheme, layout))
     vectors = module.vector_bytes // module.experts if module.experts > 1 else module.vector_bytes
     return (per_expert + vectors) * local_experts(module, layout) if module.experts > 1 \
         else per_expert + vectors
+
+
+def _held_members(module: Module, gemm: Gemm, scheme: Scheme, layout: Layout,
+                  ) -> list[tuple[int, int]]:
+    """(outputs, inputs) of each member that the fullest rank stores: its share, of experts that are
+    dealt out the whole blocks of it (of both, where gate and up are one matrix)."""
+    members = shard_members(module, gemm, layout)
+    if not _dealt(module, scheme) or layout.moe_tp == 1:
+        return members
+    if gemm.shard == "row":
+        return [(rows, -(-columns // MX_BLOCK) * MX_BLOCK) for rows, columns in members]
+    block = MX_BLOCK * (2 if len(members) == 1 else 1)
+    return [(-(-rows // block) * block, columns) for rows, columns in members]
+
+
+def _dealt(module: Module, scheme: Scheme) -> bool:
+    """Whether ranks take whole blocks of an expert's width, the last one what is left.
+
+    Engines load experts in MXFP4 so and pad the rest: vLLM's ``models/gpt_oss.py`` and SGLang's
+    (per_rank_intermediate_size_block, rounded up); gpt-oss is served at TP 4 and 8, where its 90
+    blocks do not divide.
+    """
+    scale = scheme.weight.scale
+    return module.kind in EXPERT_KINDS and scheme.weight.element == "e2m1" \
+        and scale is not None and (scale.format, scale.block_columns) == ("e8m0", MX_BLOCK)
 
 
 def released_shard_bytes(module: Module, layout: Layout) -> int:
@@ -47,10 +80,11 @@ def block_problem(module: Module, scheme: Scheme, layout: Layout) -> str:
 
     Engines refuse block-scaled weights whose shard is not a whole number of blocks along the
     sharded axis; unsharded matrices may end in a partial block (DeepSeek's kv_a has 576 rows).
-    Interleaved blocks (ggml) never do: every row is whole blocks.
+    Interleaved blocks (ggml) never do: every row is whole blocks. Experts in MXFP4 are dealt out by
+    the block.
     """
     scale = scheme.weight.scale
-    if scale is None:
+    if scale is None or _dealt(module, scheme):
         return ""
     if scheme.weight.block_bytes is not None:
         return _interleaved_problem(module, scale.block_columns, layout)

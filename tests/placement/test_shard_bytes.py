@@ -151,6 +151,21 @@ def test_a_shard_that_cuts_a_block_is_named() -> None:
     assert block_problem(experts, scheme("int8-w8a8"), Layout(4)) == ""
 
 
+def test_experts_in_mxfp4_are_dealt_out_by_the_block() -> None:
+    """gpt-oss: 2,880 = 90 blocks; at MoE tp 4 the fullest rank stores 23 of them, at 8 twelve, as
+    vLLM's and SGLang's loaders cut them."""
+    mx = scheme("mxfp4-w4a16")
+    for module in modules(resolve_model("gpt-oss-120b")):
+        if module.kind not in ("experts-gate-up", "experts-down"):
+            continue
+        for tp, blocks in ((2, 45), (4, 23), (8, 12)):
+            assert block_problem(module, mx, Layout(tp)) == ""
+            stored = shard_bytes(module, mx, Layout(tp)) - module.vector_bytes
+            assert stored * 90 == (module_bytes(module, mx) - module.vector_bytes) * blocks
+        assert block_problem(module, scheme("nvfp4"), Layout(8)) == (
+            "360 inputs a rank are not whole blocks of 16" if module.kind == "experts-down" else "")
+
+
 def test_only_the_axis_that_is_cut_must_be_whole_blocks() -> None:
     """Qwen2.5-0.5B at tp 2: 448 rows of queries and 448 inputs of the output are cut through a
     block; gate and up are cut into 19 whole blocks of rows, and their 896 inputs are not cut."""
