@@ -124,7 +124,8 @@ def _entry(who: str, question: SideQuestion, given: plans.Configured, our_price:
 
 def _price_by_them(python: str, head: dict[str, Any], entries: list[dict[str, Any]]) -> None:
     """Fill in what they say of our configurations, and of theirs priced alone."""
-    asked = [one for one in entries if "asked" in one and not one["lost"]]
+    asked = [one for one in entries
+             if "asked" in one and not one["lost"] and " cp" not in one["words"]]
     found = asked_of(python, {"ask": "price", **head, "plans": [one["asked"] for one in asked]})
     prices = found.get("prices") or [found] * len(asked)
     for one, price in zip(asked, prices, strict=True):

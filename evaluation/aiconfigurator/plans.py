@@ -21,8 +21,9 @@ EXPERTS = ("experts-gate-up", "experts-down")
 
 @dataclass(frozen=True, slots=True)
 class SideWorker:
-    """Workers of one shape; ``batch`` sequences (prefill: prompts) of each attention rank; ``cp``
-    prompt shards of their context parallelism, which we do not have."""
+    """Workers of one shape; ``batch`` sequences (prefill: prompts) of each attention rank, of all
+    pipeline stages together (theirs count those of one); ``cp`` prompt shards of their context
+    parallelism, which we do not have."""
 
     workers: int
     tp: int
@@ -84,7 +85,7 @@ class Configured:
         for name in ("worker", "prefill", "decode"):
             one = getattr(self, name)
             if one is not None:
-                found[name] = asdict(one)
+                found[name] = asdict(one) | {"batch": max(one.batch // one.pp, 1)}
         return found
 
 
@@ -111,7 +112,7 @@ def _their_worker(row: Mapping[str, Any], prefix: str, devices: int, experts: bo
     cp = int(row.get(f"{prefix}cp", 1))
     count = int(row[f"{prefix}workers"]) if prefix else devices // (tp * pp * dp * cp)
     return SideWorker(count, tp, dp, pp, int(row[f"{prefix}moe_ep"]) if experts else 0,
-                      int(row[f"{prefix}bs"]), cp)
+                      int(row[f"{prefix}bs"]) * pp, cp)
 
 
 def ours(plan: Plan) -> Configured:

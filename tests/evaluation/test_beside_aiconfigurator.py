@@ -35,6 +35,13 @@ def test_their_workers_fill_the_devices() -> None:
     assert pooled.formats == {"gemm": "fp8_block", "kvcache": "fp8"}
 
 
+def test_batches_of_pipeline_stages_are_counted_by_all_and_by_one() -> None:
+    found = theirs(AGG | {"pp": 2, "dp": 2, "moe_ep": 4}, QUESTIONS[0], experts=True)
+    assert found.worker is not None
+    assert found.worker.batch == 48
+    assert found.asked(4000)["worker"]["batch"] == 24
+
+
 def test_context_parallelism_is_refused_not_priced_as_something_else() -> None:
     found = theirs(POOLS | {"(p)cp": 2}, replace(QUESTIONS[5], devices=7), experts=False)
     assert found.devices == 7
