@@ -9,6 +9,7 @@ from planner.planning.plan.record import Estimate, Plan
 from planner.quality.anchor import PARTS
 from planner.report.phrases import Phrases
 from planner.report.terminal.headline import room, together, users
+from planner.report.terminal.pool_lines import devices_name
 from planner.units import GIB, format_rate
 
 if TYPE_CHECKING:
@@ -121,9 +122,10 @@ def key_figures(t: Phrases, plan: Plan) -> list[KeyFigure]:
         duration(t, t("figures.tpot"), perf.tpot_seconds),
         duration(t, t("figures.ttft"), perf.ttft_seconds),
         _users(t, plan),
-        KeyFigure(t("figures.memory"), f"{memory.total_bytes / GIB:.1f}", "GiB",
-                  t("figures.usable", gib=f"{memory.usable_bytes / GIB:.1f}"),
-                  t("figures.visible", gib=f"{memory.capacity_bytes / GIB:.1f}")),
+        _cost(t, plan) or KeyFigure(
+            t("figures.memory"), f"{memory.total_bytes / GIB:.1f}", "GiB",
+            t("figures.usable", gib=f"{memory.usable_bytes / GIB:.1f}"),
+            t("figures.visible", gib=f"{memory.capacity_bytes / GIB:.1f}")),
         KeyFigure(t("figures.loss"), loss(quality.loss), "",
                   f"{loss(quality.low)} – {loss(quality.high)}",
                   t("answer.join").join((t.original(quality.unit), t.original(quality.tier)))),
@@ -131,11 +133,22 @@ def key_figures(t: Phrases, plan: Plan) -> list[KeyFigure]:
     ]
 
 
+def _cost(t: Phrases, plan: Plan) -> KeyFigure | None:
+    """What output tokens of two pools cost, whose memory stands in a table of its own; None
+    elsewhere, or where no price is known."""
+    money = plan.performance.usd_per_million_output_tokens
+    if plan.deployment is None or money is None:
+        return None
+    return KeyFigure(t("figures.cost"), three(money.value), t("figures.cost_unit"),
+                     f"{three(money.low)} – {three(money.high)} USD", basis(t, money))
+
+
 def _users(t: Phrases, plan: Plan) -> KeyFigure:
     """How many are served at once, and for how many there is room."""
     return KeyFigure(t("figures.users"), count(together(plan)), "",
                      t("figures.held", room=held(t, plan)),
-                     t("figures.room", n=count(plan.kv_cache.capacity_tokens)))
+                     t("figures.room" if plan.deployment is None else "pools.room",
+                       n=count(plan.kv_cache.capacity_tokens)))
 
 
 SERVABLE = "servable by "
@@ -232,7 +245,7 @@ def question(t: Phrases, plan: Plan) -> str:
 
 def device(plan: Plan) -> str:
     """The deployment's devices, e.g. ``16 × h100-sxm``."""
-    return f"{count(plan.device.count)} × {plan.device.id}"
+    return devices_name(plan)
 
 
 def answer(t: Phrases, plan: Plan) -> str:
@@ -294,8 +307,9 @@ def _ranked(t: Phrases, sizes: dict[str, int], first: str) -> str:
 def layout(t: Phrases, plan: Plan) -> str:
     """The layout in words."""
     la = plan.layout
+    each = "replica" if plan.deployment is None else "decoder"
     return t("memory.layout", tp=la.tp, dp=la.dp, pp=la.pp, ep=la.ep,
-             replicas=t.counted("replica", la.replicas))
+             replicas=t.counted(each, la.replicas))
 
 
 def proof(t: Phrases, plan: Plan) -> str:
@@ -308,7 +322,7 @@ def proof(t: Phrases, plan: Plan) -> str:
 def waterfall_line(t: Phrases, plan: Plan, shown: Waterfall) -> str:
     """What the bars of a phase add up to."""
     prompts = plan.performance.interruption_seconds
-    between = "" if prompts is None else t("waterfall.between", seconds=span(prompts))
+    between = "" if prompts is None or plan.deployment is not None else t("waterfall.between", seconds=span(prompts))
     return t(f"waterfall.{shown.phase}", batch=count(plan.workload.batch), between=between,
              isl=count(plan.workload.isl), sum=span(shown.sum_seconds),
              end=span(shown.end_seconds))
@@ -321,6 +335,8 @@ def missing(t: Phrases, plan: Plan) -> list[str]:
         out.insert(0, t("missing.prior"))
     if any(unit.kind.startswith("experts-") for unit in plan.units):
         out.append(t("missing.experts"))
+    if plan.deployment is not None:
+        out.append(t("missing.pools"))
     return out
 
 
@@ -328,6 +344,8 @@ def reproduce(plan: Plan) -> str:
     """The command that prices the plan file ``plan.json`` again, on the same layout and batch."""
     from shlex import quote
 
+    if plan.deployment is not None:
+        return "plan estimate --plan plan.json"  # which brings both pools
     la, work = plan.layout, plan.workload
     engine = plan.engine.name + (f"@{plan.engine.version}" if plan.engine.version else "")
     flags = {"devices": plan.device.count, "tp": la.tp, "dp": la.dp, "pp": la.pp, "ep": la.ep,

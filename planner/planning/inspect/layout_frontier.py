@@ -55,7 +55,9 @@ def own_frontier(it: Repriced, *, scenario: Scenario | None = None) -> tuple[Rea
 
     Raises:
         InputError: the plan's losses are from a quality profile, which its file does not hold.
+        UnsupportedError: the plan is in pools.
     """
+    it.check_alone()
     if not it.plan.quality.tier.startswith("T0"):
         raise InputError("its losses are from a quality profile, which the plan file does not hold",
                          hint="plan frontier --profile FILE")

@@ -17,6 +17,7 @@ from planner.memory.engines.catalog import Engine, parse_engine
 from planner.models.catalog import resolve_model
 from planner.models.spec import ModelSpec
 from planner.planning.inspect.assignment import given_assignment
+from planner.planning.plan.pool_sides import decode_side
 from planner.planning.plan.record import Plan
 from planner.planning.price.price import Priced, price
 from planner.planning.question.asked import Asked
@@ -32,6 +33,7 @@ from planner.planning.question.serving_ways import engine_questions
 from planner.planning.question.speculation import as_in_plan
 from planner.planning.search.best_first import Found
 from planner.planning.space.model import build_model
+from planner.planning.space.undisturbed import undisturbed
 from planner.quality.prior import load_prior
 from planner.scenarios import Scenario
 from planner.throughput.calibration import ANY_ENGINE
@@ -42,22 +44,35 @@ SAME = 1e-6
 
 @dataclass(frozen=True)
 class Repriced:
-    """``question`` is free of limits; ``found`` and ``priced`` are the plan's assignment."""
+    """``question`` is free of limits; ``found`` and ``priced`` are the plan's assignment. Of a plan
+    in pools (``pooled``) all are of its decode workers."""
 
     plan: Plan
     question: Question
     found: Found
     priced: Priced
+    pooled: bool = False
+
+    def check_alone(self) -> None:
+        """Refuse a plan in pools where one pool is no answer.
+
+        Raises:
+            UnsupportedError: it has pools.
+        """
+        if self.pooled:
+            raise UnsupportedError("both pools would change with it",
+                                   hint="plan --mode disaggregated asks again with other values")
 
 
 def reprice(plan: Plan, *, scenario: Scenario | None = None, spec: ModelSpec | None = None,
             device: DeviceProfile | None = None, folders: Sequence[Path] = ()) -> Repriced:
-    """``plan`` placed and priced again.
+    """``plan`` placed and priced again; of a plan in pools its decode workers.
 
     Raises:
         InputError: model, device or assignment are not what the plan file says.
     """
     spec, device = _known(plan, spec, device, folders)
+    pooled, plan = plan.deployment is not None, decode_side(plan)
     asked = build_question(spec, device, Asked().filled_from(plan), scenario, uniform=None,
                            given=plan, engine=engine_of(plan))
     if plan.offload is not None:
@@ -67,12 +82,15 @@ def reprice(plan: Plan, *, scenario: Scenario | None = None, spec: ModelSpec | N
     question = given_offload(without_limits(_as_served(asked), plan), plan)
     question = replace(question, speculation=as_in_plan(plan.speculation, spec))
     found = given_assignment(build_model(question, load_prior()), plan)
+    if pooled:
+        space = undisturbed(found.space)
+        found = replace(found, space=space, grid=space)
     priced = price(found.space, found.candidate, found.segments)
     told = plan.performance.tpot_seconds.value
     if abs(priced.tpot - told) > SAME * told:
         raise InputError(f"priced from the plan file alone a token takes {priced.tpot:.4g} s, the "
                          f"plan says {told:.4g} s", hint="its scenario is not in the plan file")
-    return Repriced(plan, question, found, priced)
+    return Repriced(plan, question, found, priced, pooled)
 
 
 def _as_served(question: Question) -> Question:

@@ -67,7 +67,8 @@ class Operators:
 
 
 def operators(question: Question, plan: Plan) -> Operators:
-    """FLOP, bytes and times of ``plan``'s units by kind and scheme; ``question`` is its own.
+    """FLOP, bytes and times of ``plan``'s units by kind and scheme; ``question`` is its own. Decode
+    workers of a plan in pools read no prompts.
 
     Raises:
         InputError: the plan's units do not belong to the question's model and device.
@@ -91,7 +92,8 @@ def _gathered(plan: Plan, device: DeviceProfile,
         prompt = Operator(kind, scheme, "prefill", sum(w.prefill_flop for w in works),
                           sum(w.prefill_bytes for w in works),
                           sum(u.prefill_seconds for u in units), peak)
-        placed = [o for o in (decode, prompt) if o.flop > 0 and o.moved_bytes > 0 and o.seconds > 0]
+        phases = (decode, prompt) if plan.deployment is None else (decode,)
+        placed = [o for o in phases if o.flop > 0 and o.moved_bytes > 0 and o.seconds > 0]
         points += placed
         if not placed and kind not in unplaced:
             unplaced.append(kind)

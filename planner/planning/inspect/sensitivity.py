@@ -59,7 +59,12 @@ class Sensitivity:
 
 
 def sensitivity(it: Repriced) -> Sensitivity:
-    """Every premise a fifth less and a fifth more, one at a time."""
+    """Every premise a fifth less and a fifth more, one at a time.
+
+    Raises:
+        UnsupportedError: the plan is in pools.
+    """
+    it.check_alone()
     base = it.question
     steps = (1 - STEP, 1 + STEP)
     ends: list[tuple[str, float, list[End]]] = [

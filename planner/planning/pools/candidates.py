@@ -26,6 +26,7 @@ from planner.planning.space.residuals import PROMPT, factor_of
 from planner.planning.space.smallest import most_slots, smallest
 from planner.planning.space.tables import LayoutTables, legality
 from planner.planning.space.times import Key, Timed
+from planner.planning.space.undisturbed import timed_alone, undisturbed
 from planner.throughput.points import Points, points, prompts_phase
 
 Int = NDArray[np.int64]
@@ -50,11 +51,6 @@ def prompt_counts(most: int) -> tuple[int, ...]:
     return tuple(sorted({n for n in (*found, most) if n <= most}))
 
 
-def timed_alone(question: Question) -> Question:
-    """The question of a pool's own problem: the shortest pass, without limits on TTFT."""
-    return replace(question, objective="latency", ttft_seconds=None)
-
-
 def decoding_space(model: CostModel) -> Space | None:
     """Layouts without pipeline stages × sequences of a rank, with steps that no prompt interrupts;
     None where none fits."""
@@ -63,14 +59,6 @@ def decoding_space(model: CostModel) -> Space | None:
         return None
     keep = np.flatnonzero(np.rint(whole.pts.pp) == 1)
     return undisturbed(whole.take(keep)) if len(keep) else None
-
-
-def undisturbed(space: Space) -> Space:
-    """``space`` without prompts between its steps."""
-    model = space.model.asked(timed_alone(space.model.question))
-    times = replace(space.times, weight=np.zeros(len(space.times.weight)))
-    return replace(space, model=model, decode=space.alone, hop_step=space.hop, times=times,
-                   above=None)
 
 
 def decoding_at(space: Space, pairs: list[tuple[int, int]], upper: list[int]) -> Space:

@@ -7,10 +7,12 @@ from dataclasses import dataclass
 
 from planner.export.serve_line import serving_command
 from planner.placement.modules import PLANNED_KINDS
+from planner.planning.plan.deployment import DeploymentInfo
 from planner.planning.plan.recommendation import Lossier, OtherPlan, Recommendation
 from planner.planning.plan.record import Plan
 from planner.quality.anchor import PARTS
 from planner.report import words
+from planner.report.page.pools import schemes_told, workers_told
 from planner.report.phrases import Phrases
 from planner.report.terminal.choices import (
     SAME,
@@ -73,8 +75,10 @@ def advice(t: Phrases, plan: Plan, most: int = MOST_OTHERS) -> Advice:
     line = serving_command(plan)
     copies = plan.layout.replicas
     engine = engine_name(plan)
-    by = t("serve.replica", engine=engine, n=copies) if copies > 1 else \
-        t("serve.lead", engine=engine)
+    each = t("serve.decoder" if copies == 1 else "serve.decoders", engine=engine, n=copies) \
+        if plan.deployment is not None else ""
+    by = each or (t("serve.replica", engine=engine, n=copies) if copies > 1 else
+                  t("serve.lead", engine=engine))
     return Advice(
         verdict=verdict(t, plan, said) if said is not None else "",
         requests=_together(t, (requests(t, plan), *defaults(t, plan))),
@@ -92,7 +96,18 @@ def verdict(t: Phrases, plan: Plan, said: Recommendation) -> str:
     made from its fields."""
     if t.lang == PLAN_LANGUAGE and said.text:
         return said.text
+    if plan.deployment is not None:
+        return _in_pools(t, plan, plan.deployment, said)
     return _together(t, (_serve(t, plan, said), _gain(t, said), _best_other(t, said)))
+
+
+def _in_pools(t: Phrases, plan: Plan, pools: DeploymentInfo, said: Recommendation) -> str:
+    """The verdict of a deployment in pools; workers that do both have a sentence of their own."""
+    one, two = pools.prefill, pools.decode
+    new = t("advice.new") if said.needs_new_weights else t("advice.none")
+    return t("pools.verdict", prefill=workers_told(one), decode=workers_told(two),
+             schemes=schemes_told(one.schemes), others=schemes_told(two.schemes),
+             kv=pools.kv, value=_value(t, plan), weights=new)
 
 
 def _together(t: Phrases, sentences: Iterable[str]) -> str:

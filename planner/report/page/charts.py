@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from planner.planning.plan.record import Plan
+from planner.planning.question.question import RATES
 from planner.report import words
 from planner.report.phrases import Phrases
 from planner.units import GIB
@@ -31,6 +32,10 @@ def rivals(t: Phrases, plan: Plan) -> tuple[ChartRival, ...]:
     rows = [("", perf.tpot_seconds.value, perf.output_tokens_per_second_per_device.value,
              plan.memory_per_device.total_bytes, plan.quality.loss)]
     alike: dict[tuple[float, float, int, float], str] = {}
+    other = plan.deployment.aggregated if plan.deployment is not None else None
+    if other is not None and plan.objective in RATES:
+        rows.append((t("pools.both"), other.tpot_seconds,
+                     other.output_tokens_per_second_per_device, 0, _loss_of_aggregated(plan)))
     for b in plan.baselines:
         if b.feasible:
             figures = (b.tpot_seconds, b.output_tokens_per_second_per_device,
@@ -45,6 +50,12 @@ def rivals(t: Phrases, plan: Plan) -> tuple[ChartRival, ...]:
                        or time > perf.tpot_seconds.value * WORSE, i == 0)
                  for i, ((name, time, *_, lost), (value, text))
                  in enumerate(zip(rows, shown, strict=True)))
+
+
+def _loss_of_aggregated(plan: Plan) -> float:
+    """The loss of the workers that do both, which stand first among the other plans."""
+    told = plan.recommendation
+    return told.alternatives[0].loss if told is not None and told.alternatives else 0.0
 
 
 def _metric(objective: str, tpot: float, rate: float, size: int, lost: float,

@@ -16,6 +16,7 @@ from planner.report.drawing.roofline import numbered, roofline_svg
 from planner.report.drawing.users import users_svg
 from planner.report.page.advice import Advice, advice
 from planner.report.page.charts import ChartRival, rivals
+from planner.report.page.pools import PoolsShown, pools_shown
 from planner.report.page.swings import Tornado, tornado
 from planner.report.phrases import Phrases, phrases
 
@@ -134,6 +135,12 @@ class Content:
     frontier_command: str
     basis: str
     repeated: frozenset[str]
+    pools: PoolsShown | None
+
+    @property
+    def phases(self) -> tuple[str, ...]:
+        """The phases of the roofline: decode workers of pools read no prompts."""
+        return ("decode", "prefill") if self.pools is None else ("decode",)
 
 
 def content(plan: Plan, lang: str, beside: Beside) -> Content:
@@ -177,7 +184,8 @@ def content(plan: Plan, lang: str, beside: Beside) -> Content:
         if made is not None and made.sensitivity is not None else None,
         frontier_command=words.frontier_command(plan),
         basis=words.basis(t, plan.performance.tpot_seconds),
-        repeated=frozenset(k for k, n in Counter(s.key for s in plan.sources).items() if n > 1))
+        repeated=frozenset(k for k, n in Counter(s.key for s in plan.sources).items() if n > 1),
+        pools=pools_shown(t, plan))
 
 
 def _units(t: Phrases, plan: Plan) -> list[UnitRow]:

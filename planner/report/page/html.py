@@ -49,6 +49,7 @@ def page(plan: Plan, lang: str = "en", beside: Beside = NOTHING,
     text = _environment().get_template("plan.html.j2").render(
         plan=plan, c=found, t=found.t, roofline=Markup(found.roofline),
         reach=Markup(found.reach), users=Markup(found.users),
+        flow=Markup(found.pools.flow if found.pools is not None else ""),
         embedded=Markup(script_json(plan.to_dict())),
         beside=Markup(script_json(beside_dict(beside, lang))), i=around,
         script=Markup(around.script if around else ""),

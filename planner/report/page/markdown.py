@@ -5,7 +5,15 @@ from __future__ import annotations
 from planner.planning.plan.record import Plan
 from planner.report import words
 from planner.report.page.content import NOTHING, Beside, Content, content
-from planner.report.page.markdown_parts import advice_parts, code, escape, priced_parts, table
+from planner.report.page.markdown_parts import (
+    advice_parts,
+    code,
+    escape,
+    pools_part,
+    priced_parts,
+    table,
+)
+from planner.report.page.pools import PoolsShown
 
 
 def markdown(plan: Plan, lang: str = "en", beside: Beside = NOTHING) -> str:
@@ -17,7 +25,7 @@ def markdown(plan: Plan, lang: str = "en", beside: Beside = NOTHING) -> str:
     c = content(plan, lang, beside)
     lines = [f"# {escape(c.t('page.heading', model=plan.model.id, device=c.device))}", "",
              escape(c.question), "", *_head(c)]
-    for part in (_figures(c), *advice_parts(c), _modules(plan, c), _memory(c),
+    for part in (_figures(c), pools_part(c), *advice_parts(c), _modules(plan, c), _memory(c),
                  _baselines(plan, c), *priced_parts(c), _times(plan, c), _roofline(c),
                  _units(plan, c), _caches(c), _engines(c), _assumptions(plan, c),
                  _sources(plan, c), _end(plan, c)):
@@ -28,8 +36,10 @@ def markdown(plan: Plan, lang: str = "en", beside: Beside = NOTHING) -> str:
 def _head(c: Content) -> list[str]:
     """The verdict, the requests, whether it fits, the formats, the loss of such formats."""
     said = c.advice
-    rest = (said.requests, c.verdict if said.verdict else "", c.answer, c.costs,
-            "" if said.verdict else c.versus, c.anchor)
+    pools = c.pools
+    told = (c.answer, c.costs, "" if said.verdict else c.versus) if pools is None else (
+        *(f"{name}: {text}" for name, text in pools.told), pools.against)
+    rest = (said.requests, c.verdict if said.verdict else "", *told, c.anchor)
     return [f"**{escape(said.verdict or c.verdict)}**", "",
             *(line for text in rest if text for line in (escape(text), ""))]
 
@@ -56,12 +66,24 @@ def _memory(c: Content) -> list[str]:
 
 def _times(plan: Plan, c: Content) -> list[str]:
     t = c.t
+    if c.pools is not None:
+        return _pool_times(c, c.pools)
     rows = [[one.name, words.span(one.seconds), words.percent(one.of_step),
              words.span(other.seconds), words.percent(other.of_step)]
             for one, other in zip(c.waterfalls[0].bars, c.waterfalls[1].bars, strict=True)]
     head = [t("roofline.module"), t("phase.decode"), "%", t("phase.prefill"), "%"]
     lines = [f"* {escape(c.waterfall_lines[w.phase])}" for w in c.waterfalls]
     return [f"## {t('waterfall.title')}", "", *lines, "", *table(head, rows, range(1, 5))]
+
+
+def _pool_times(c: Content, pools: PoolsShown) -> list[str]:
+    """A decode step by module, and the time to the first token by what a prompt waits for."""
+    t, step = c.t, c.waterfalls[0]
+    rows = ([bar.name, words.span(bar.seconds), words.percent(bar.of_step)] for bar in step.bars)
+    first = ([bar.name, words.span(bar.seconds), words.percent(bar.share)] for bar in pools.chain)
+    return [f"## {t('waterfall.title')}", "", escape(c.waterfall_lines[step.phase]), "",
+            *table([t("roofline.module"), t("phase.decode"), "%"], rows, (1, 2)),
+            escape(pools.chain_line), "", *table([t("pools.chain"), "TTFT", "%"], first, (1, 2))]
 
 
 def _roofline(c: Content) -> list[str]:
@@ -73,9 +95,9 @@ def _roofline(c: Content) -> list[str]:
         return [*title, escape(t("page.absent", reason=c.computed.why_not("operators"))), ""]
     head = [t("roofline.module"), t("roofline.scheme")] + [
         t(f"roofline.{name}", phase=t(f"phase.{phase}"))
-        for phase in ("decode", "prefill") for name in ("intensity", "rate", "roof")]
-    rows = ([r.kind, r.scheme, *r.decode, *r.prefill] for r in c.roofline_rows)
-    return [*title, *table(head, rows, range(2, 8))]
+        for phase in c.phases for name in ("intensity", "rate", "roof")]
+    rows = ([r.kind, r.scheme, *r.decode, *r.prefill][:len(head)] for r in c.roofline_rows)
+    return [*title, *table(head, rows, range(2, len(head)))]
 
 
 def _units(plan: Plan, c: Content) -> list[str]:

@@ -32,6 +32,19 @@ def code(text: str) -> list[str]:
     return [*("    " + BREAKS.sub(" ", line) for line in text.split("\n")), ""]
 
 
+def pools_part(c: Content) -> list[str]:
+    """Both pools beside each other, and their formats; nothing of a plan without."""
+    t, pools = c.t, c.pools
+    if pools is None:
+        return []
+    both = [t("pools.prefill"), t("pools.decode")]
+    formats = table([t("units.unit"), t("units.layers"), *both],
+                    ([r.matrix, r.layers, r.prefill, r.decode] for r in pools.formats), ())
+    return [f"## {t('pools.title')}", "", escape(t("pools.lead")), "",
+            *table(["", *both], ([r.name, r.prefill, r.decode] for r in pools.rows), ()),
+            f"### {t('pools.formats')}", "", *formats]
+
+
 def advice_parts(c: Content) -> list[list[str]]:
     """Other plans, the next step of loss, what to measure; the command that serves the plan."""
     return [_others(c), _serve(c)]
@@ -72,7 +85,7 @@ def _titled(c: Content, section: str, part: str, lines: list[str] | None) -> lis
     """A part under its title; its reason where there are no lines."""
     assert c.computed is not None
     if lines is None:
-        lines = [escape(c.t("page.absent", reason=c.computed.why_not(part))), ""]
+        lines = [escape(c.t("page.absent", reason=c.t.original(c.computed.why_not(part)))), ""]
     return [f"## {c.t(section + '.title')}", "", *lines]
 
 

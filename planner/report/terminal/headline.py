@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from planner.planning.plan.record import Assumption, Estimate, Plan
 from planner.report.terminal.drafts import draft_lines
-from planner.report.terminal.pool_lines import pool_lines, pools_name
+from planner.report.terminal.pool_lines import devices_name, pool_lines, pools_name
 from planner.throughput.calibration import ANY_ENGINE
 from planner.units import GIB, format_rate, format_seconds
 
@@ -69,7 +69,7 @@ def _devices(plan: Plan) -> str:
         engine += f" (best of {compared})"
     each = "decode worker" if plan.deployment is not None else "replica"
     batch = f"batch {plan.workload.batch}{f' a {each}' if plan.layout.replicas > 1 else ''}"
-    place = f"{plan.model.id} on {plan.device.count} × {plan.device.id}"
+    place = f"{plan.model.id} on {devices_name(plan)}"
     return ", ".join(filter(None, (place, shape, engine, batch)))
 
 

@@ -15,6 +15,16 @@ def pools_name(plan: Plan) -> str:
     return f"{pools.prefill.workers} prefill + {pools.decode.workers} decode workers"
 
 
+def devices_name(plan: Plan) -> str:
+    """``32 × h200-sxm``; the decode workers' and the prefill workers' devices where they differ."""
+    pools = plan.deployment
+    if pools is None or pools.prefill.device == plan.device.id:
+        return f"{plan.device.count:,} × {plan.device.id}"
+    one, two = pools.prefill, pools.decode
+    return (f"{two.workers * two.devices_per_worker:,} × {plan.device.id} + "
+            f"{one.workers * one.devices_per_worker:,} × {one.device}")
+
+
 def pool_lines(plan: Plan) -> list[str]:
     """What each pool is, and what goes from one to the other; nothing of a plan without."""
     pools = plan.deployment

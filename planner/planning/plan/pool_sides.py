@@ -1,0 +1,40 @@
+"""One pool of a plan as a plan of its own: a worker's layout, batch and units, and no other pool."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from planner.formats.kv import KV_LAYOUTS
+from planner.planning.plan.deployment import DeploymentInfo, PoolUnit
+from planner.planning.plan.record import DeviceInfo, LayoutInfo, Plan, UnitPlan
+
+
+def decode_side(plan: Plan) -> Plan:
+    """``plan`` with the devices of its decode workers alone; ``plan`` itself where its workers do
+    both."""
+    pools = plan.deployment
+    if pools is None:
+        return plan
+    two = pools.decode
+    return replace(plan, deployment=None, device=replace(
+        plan.device, count=two.workers * two.devices_per_worker))
+
+
+def prefill_side(plan: Plan, pools: DeploymentInfo) -> Plan:
+    """The prefill workers with what was decided for them; times and bytes are not in the file. A
+    prefill rank reads one prompt: the batch is its smallest."""
+    one = pools.prefill
+    la = one.layout
+    device = plan.device if one.device == plan.device.id else DeviceInfo(one.device, 0, "")
+    return replace(
+        plan, deployment=None,
+        device=replace(device, count=one.workers * one.devices_per_worker),
+        layout=LayoutInfo(la.tp, la.dp, la.pp, la.ep, one.workers),
+        workload=replace(plan.workload, batch=la.dp * la.pp),
+        units=tuple(_unit(unit) for unit in one.units))
+
+
+def _unit(unit: PoolUnit) -> UnitPlan:
+    layout = unit.scheme if unit.scheme in KV_LAYOUTS and unit.kind.startswith("kv-") else None
+    return UnitPlan(unit.matrix, unit.kind, unit.layers, 1, unit.scheme, None, None, 0, 0, 0.0,
+                    0.0, "", 0.0, "given", None, layout, unit.part)
