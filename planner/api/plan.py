@@ -169,7 +169,11 @@ def _uniform(ask: Ask) -> Found:
 
 
 def _repriced(ask: Ask, plan: Plan) -> Plan:
-    """The units of ``plan``, with what it drafts."""
+    """The units of ``plan``, with what it drafts; both its pools."""
+    if plan.deployment is not None:
+        from planner.api.pools_given import priced_again
+
+        return priced_again(ask, plan)
     found = ask.repriced(plan)
     if plan.speculation is None:
         return assemble(found)

@@ -91,7 +91,7 @@ def choose_pools(spaces: Sequence[PoolSpaces], best: TwoPools, purse: Purse, dem
     """The deployment to take beside ``best``, the optimum; ``allowed`` is what losses may sum to
     where they cannot be told apart from their limit; ``exact``: the optimum itself."""
     found = [] if exact else list(_simpler(spaces, best, purse, demand, allowed))
-    options = tuple(_option(name, pools, demand.osl) for name, pools in (*found,
+    options = tuple(pool_option(name, pools, demand.osl) for name, pools in (*found,
                                                                        ("optimum", best)))
     draws = drawn([one.weighed for one in options])
     beaten = better("throughput", draws, MARGIN)
@@ -151,7 +151,8 @@ def _modules(one: Assigned) -> dict[tuple[str, int], str]:
             if key[0] not in caches}
 
 
-def _option(name: str, pools: TwoPools, osl: int) -> PoolOption:
+def pool_option(name: str, pools: TwoPools, osl: int) -> PoolOption:
+    """A deployment with what its formats need, at the least batch that keeps its rate."""
     told = with_least_batch(pools, osl)
     sides = tuple(rival_of(name, "pools", found_of(one)) for one in told.assigned)
     weights = tuple(ready(side.found) if side.formats else ReadyWeights() for side in sides)

@@ -51,5 +51,6 @@ def _workers(plan: Plan, pool: PrefillPool | DecodePool) -> str:
 def layout_words(layout: PoolLayout) -> str:
     """Degrees above one; ``one device`` without any."""
     shape = " ".join(f"{name}{value}" for name, value in (
-        ("tp", layout.tp), ("dp", layout.dp), ("ep", layout.ep)) if value > 1)
+        ("tp", layout.tp), ("dp", layout.dp), ("pp", layout.pp), ("ep", layout.ep))
+        if value > 1)
     return shape or "one device"

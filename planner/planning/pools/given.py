@@ -1,0 +1,131 @@
+"""Two pools that somebody else chose: their workers, layouts, batch and formats priced together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from planner.errors import InfeasibleError
+from planner.planning.plan.record import Comparison, Plan, SolverInfo
+from planner.planning.pools.candidates import prompt_counts, reading_space, together
+from planner.planning.pools.chances import drawn
+from planner.planning.pools.deployed import PoolsFound, demand_of
+from planner.planning.pools.handover import Handover, PoolLink, handover
+from planner.planning.pools.options import PoolChoice, pool_option
+from planner.planning.pools.search import Demand, Purse, Shared, TwoPools, readers_of
+from planner.planning.pools.told import pooled_plan
+from planner.planning.pools.workers import Assigned, DecodingWorkers, PoolSpace, ReadingWorkers
+from planner.planning.price.price import price
+from planner.planning.question.question import Question
+from planner.planning.search.best_first import Found
+from planner.planning.search.spaces import asked
+from planner.planning.solver.problem import TOLERANCE, Solution
+from planner.planning.space.assignment import Segment
+from planner.planning.space.model import CostModel
+from planner.planning.space.undisturbed import undisturbed
+from planner.planning.weigh.chances import better
+from planner.records import record
+from planner.units import format_seconds
+
+WHY = "priced, not chosen"
+
+
+@record
+class GivenPools:
+    """What is priced: workers of each pool, the cache layout that both keep, the link."""
+
+    prefill_workers: int
+    decode_workers: int
+    kv: str
+    link: PoolLink
+
+
+def reading_workers(model: CostModel, segments: Sequence[Segment], kv: str) -> ReadingWorkers:
+    """A prefill worker with its formats, on the question's single layout.
+
+    Raises:
+        InfeasibleError: it does not fit.
+    """
+    question = model.question
+    counts = prompt_counts(together(question))
+    space = reading_space(model, counts)
+    if space is None:
+        raise InfeasibleError(
+            f"memory: a prefill worker of {question.device.id} does not hold its weights and the "
+            "prompts that it reads", hint="plan --mode disaggregated finds layouts that fit")
+    seconds = np.array([price(space, c, segments).tpot for c in range(len(counts))])
+    last = len(counts) - 1
+    return ReadingWorkers(PoolSpace(space, (question,), kv), 0, seconds, Assigned(
+        space, last, _given(float(seconds[last])), tuple(segments)))
+
+
+def decoding_workers(found: Found, kv: str, *, exactly: bool) -> DecodingWorkers:
+    """A decode worker with its formats at its batch, ``exactly`` or at most: where the other pool
+    sets the rate, fewer sequences run."""
+    space = undisturbed(found.space)
+    if not exactly:
+        space = asked(space, batch=None)
+    seconds = price(space, 0, found.segments).tpot
+    return DecodingWorkers(PoolSpace(space, (found.space.model.question,), kv), 0, seconds, Assigned(
+        space, 0, _given(seconds), found.segments))
+
+
+def _given(value: float) -> Solution:
+    return Solution("given", np.zeros((0, 0), dtype=np.int64), value, value, 0.0)
+
+
+def priced_pools(reading: ReadingWorkers, decoding: DecodingWorkers, given: GivenPools,
+                 question: Question) -> PoolsFound:
+    """The deployment of ``given`` workers at the rate that it keeps; ``question`` is that of the
+    decode workers, with its limits on time.
+
+    Raises:
+        InfeasibleError: it breaks a limit on time.
+    """
+    over = handover(question, given.kv, (reading.tp, decoding.tp), given.link,
+                    indexer_fp8=decoding.pool.space.model.indexer_fp8)
+    demand = demand_of(question)
+    rate = _rate(reading, decoding, given, over, demand, question.tpot_seconds)
+    devices = given.prefill_workers * reading.devices + given.decode_workers * decoding.devices
+    shared = Shared(question.engine, given.kv, over, [reading], [decoding])
+    pools = TwoPools(shared, reading, decoding, given.prefill_workers, given.decode_workers, rate,
+                     rate / devices)
+    option = pool_option("given", pools, demand.osl)
+    draws = drawn([option.weighed])
+    return PoolsFound(PoolChoice((option,), 0, 0, draws, better("throughput", draws)), pools.value,
+                      1, Purse(devices, True), demand, False)
+
+
+def _rate(reading: ReadingWorkers, decoding: DecodingWorkers, given: GivenPools, over: Handover,
+          demand: Demand, tpot: float | None) -> float:
+    """Requests/s that the pools keep within the limits."""
+    if tpot is not None and decoding.seconds > tpot * (1 + TOLERANCE):
+        raise InfeasibleError(
+            f"tpot: the decode workers take {format_seconds(decoding.seconds)}, "
+            f"{format_seconds(tpot)} allowed", hint="a smaller --batch, or a longer --tpot-ms")
+    first = over.seconds(reading.tp, decoding.tp) + decoding.seconds
+    left = demand.first_token_seconds - demand.handling_seconds - first
+    cap = float(readers_of(over, [reading]).within(
+        np.array([left]), np.array([float(given.prefill_workers)]))[0, 0])
+    if not cap > 0:
+        alone = float(reading.group[0]) + first + demand.handling_seconds
+        raise InfeasibleError(
+            f"ttft: a prompt that does not wait takes {format_seconds(alone)}, "
+            f"{format_seconds(demand.first_token_seconds)} allowed",
+            hint="a longer --ttft-ms, or plan --mode disaggregated with it")
+    each = min(decoding.rate(demand.osl), over.rate(decoding.tp, decoding.ranks))
+    return min(cap, given.decode_workers * each)
+
+
+def given_plan(found: PoolsFound, question: Question) -> Plan:
+    """The plan file of pools that were priced, not chosen."""
+    plan = pooled_plan(found, question, None, None, WHY)
+    assert plan.deployment is not None
+    value = plan.solver.bound
+    return replace(
+        plan, recommendation=None,
+        comparison=Comparison("", 0.0, "a given assignment is priced, not chosen"),
+        solver=SolverInfo("given", 0.0, value, 1, False),
+        deployment=replace(plan.deployment, proved=False))
