@@ -19,6 +19,7 @@ TEXT = {
     "ServingAnswer": ("planner.report.terminal.serve", "serve_text"),
     "ExpertUse": ("planner.report.terminal.experts", "experts_text"),
     "ChoiceExplanation": ("planner.report.terminal.choice", "choice_text"),
+    "PoolsExplanation": ("planner.report.terminal.pool_choice", "pool_choice_text"),
     "ModuleExplanation": ("planner.report.terminal.explain", "explain_text"),
     "Difference": ("planner.report.terminal.diff", "diff_text"),
     "Capacity": ("planner.report.terminal.capacity", "capacity_text"),

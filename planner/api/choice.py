@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import fields, replace
 
-from planner.api.as_asked import refuse_pools
 from planner.api.ask import Ask
 from planner.errors import DataError, InputError, UnsupportedError
 from planner.lookup import load_device, load_model
@@ -32,9 +31,8 @@ def explain_choice(ask: Ask, *, solves: int) -> ChoiceExplanation:
         raise InputError(f"solves = {solves} is out of range", hint=f"0 to {MOST_SOLVES}")
     asked, plan = ask.asked, ask.plan
     if plan is not None:
-        refuse_pools(plan, "explained as one")
-        ask = _of_plan(ask, plan)
-        asked = _filled(asked, plan)
+        ask = of_plan(ask, plan)
+        asked = filled(asked, plan)
     found, others, questions = answers(ask.questions(asked), exact=asked.exact)
     if found is None:
         raise refuse(ask.case(asked=asked))
@@ -54,7 +52,7 @@ def explain_choice(ask: Ask, *, solves: int) -> ChoiceExplanation:
     return explained(questions, found, plan, given=mine, breaks=breaks, solves=solves)
 
 
-def _of_plan(ask: Ask, plan: Plan) -> Ask:
+def of_plan(ask: Ask, plan: Plan) -> Ask:
     """The question with the plan's model, device and, where none is named, engine.
 
     Raises:
@@ -92,7 +90,7 @@ def _check(ask: Ask, plan: Plan) -> None:
                          hint="give the profile: --profile FILE")
 
 
-def _filled(asked: Asked, plan: Plan) -> Asked:
+def filled(asked: Asked, plan: Plan) -> Asked:
     """What was asked of the plan, where nothing else is given now."""
     known = asked_of(plan)
     given = {f.name: getattr(asked, f.name) for f in fields(asked)}

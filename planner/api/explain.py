@@ -20,6 +20,7 @@ from planner.lookup import load_device, load_model
 from planner.memory.engines.catalog import parse_engine
 from planner.models.spec import ModelSpec
 from planner.planning.explain.module_time import SHOWN, ModuleExplanation, module_split, named_units
+from planner.planning.explain.pool_records import PoolsExplanation
 from planner.planning.explain.records import ChoiceExplanation
 from planner.planning.explain.switching_points import SOLVES
 from planner.planning.plan.record import Assumption, Plan
@@ -69,7 +70,8 @@ def explain(model: str | ModelSpec | None = ..., device: str | DeviceProfile | N
             profile: str | Profile | None = ...,
             imatrix: str | os.PathLike[str] | None = ..., untie: bool = ...,
             drop_policies: Sequence[str] | None = ..., exact: bool = ..., solves: int = ...,
-            hardware_dir: str | os.PathLike[str] | None = ...) -> ChoiceExplanation: ...
+            hardware_dir: str | os.PathLike[str] | None = ...,
+            ) -> ChoiceExplanation | PoolsExplanation: ...
 
 
 @typed
@@ -90,13 +92,16 @@ def explain(model: str | ModelSpec | None = None, device: str | DeviceProfile | 
             untie: bool = False, drop_policies: Sequence[str] | None = None,
             exact: bool = False, solves: int = SOLVES,
             hardware_dir: str | os.PathLike[str] | None = None,
-            ) -> ModuleExplanation | ChoiceExplanation:
+            ) -> ModuleExplanation | ChoiceExplanation | PoolsExplanation:
     """Why the plan to serve (``exact``: the optimum; or ``plan``) is what it is: every unit with
     what its next best choice costs, the price of every limit, and what would change the answer, for
     which at most ``solves`` further questions are solved.
 
     With ``module`` (a kind or a unit): its times under ``schemes`` (all legal ones by default),
     ``scheme`` against bf16. Memory is not checked then: one layer is priced.
+
+    A ``plan`` in pools is explained pool by pool, with other numbers of its workers and what each
+    limit costs; what would change it is not looked for.
 
     ``engine``: whose plan is meant; of a module, whose measured kernels (``auto`` and ``any``: the
     first measured stack).
@@ -113,6 +118,10 @@ def explain(model: str | ModelSpec | None = None, device: str | DeviceProfile | 
     if ask.scheme is not None:
         raise InputError("scheme is explained for a module",
                          hint="name the module as well, or leave scheme out")
+    if ask.plan is not None and ask.plan.deployment is not None:
+        from planner.api.pools_explained import explain_pools
+
+        return explain_pools(ask, ask.plan)
     from planner.api.choice import explain_choice
 
     return explain_choice(ask, solves=solves)

@@ -45,6 +45,9 @@ def explain_command(**given: Any) -> None:
     with timed(given["timings"]):
         from planner.api import explain as api_explain
         from planner.planning.explain.module_time import ModuleExplanation
+        from planner.planning.explain.records import ChoiceExplanation
+        from planner.report.terminal.choice import choice_text
+        from planner.report.terminal.pool_choice import pool_choice_text
 
         found = api_explain.explain(given["model"], given["device"], **question_arguments(given))
         if isinstance(found, ModuleExplanation):
@@ -53,9 +56,9 @@ def explain_command(**given: Any) -> None:
         if given["as_json"]:
             print_json(found.to_dict())
         else:
-            from planner.report.terminal.choice import choice_text
-
-            click.echo(choice_text(found), nl=False)
+            text = choice_text(found) if isinstance(found, ChoiceExplanation) \
+                else pool_choice_text(found)
+            click.echo(text, nl=False)
         if not given["quiet"]:
             from planner.report.terminal.choice import basis_text
 

@@ -31,7 +31,7 @@ def given_found(questions: Sequence[Question], plan: Plan) -> tuple[Found, str]:
     Raises:
         InputError: the plan's units are not those of the model, or a choice is not possible.
     """
-    question = _way(questions, plan)
+    question = way_of(questions, plan)
     layout = plan.layout
     if not 1 <= plan.workload.batch <= MAX_COUNT:
         raise InputError(f"plan file: batch {plan.workload.batch} is out of range",
@@ -60,7 +60,7 @@ def given_found(questions: Sequence[Question], plan: Plan) -> tuple[Found, str]:
             broken)
 
 
-def _way(questions: Sequence[Question], plan: Plan) -> Question:
+def way_of(questions: Sequence[Question], plan: Plan) -> Question:
     """The question that has the most of the plan's choices, with those that it lacks."""
     used = {u.kv_layout or u.scheme for u in plan.units}
     best = max(questions, key=lambda q: len(used & {*q.schemes, *q.kv}))

@@ -180,7 +180,9 @@ def _band(plan: Plan, name: str) -> tuple[float, float] | None:
 
 def _units(old: Plan, new: Plan) -> tuple[UnitChange, ...]:
     """Compared by kind and layer, so that a tied and an untied plan can be compared."""
-    return scheme_runs(_by_layer(old), _by_layer(new))
+    pooled = old.deployment is not None or new.deployment is not None
+    return scheme_runs(*(_by_layer(plan) | (_prefill_by_layer(plan) if pooled else {})
+                         for plan in (old, new)))
 
 
 def scheme_runs(before: Mapping[tuple[str, int], str], after: Mapping[tuple[str, int], str],
@@ -202,6 +204,14 @@ def _by_layer(plan: Plan) -> dict[tuple[str, int], str]:
     return {(u.matrix, layer): u.scheme for u in plan.units for layer in (u.layers or (-1,))}
 
 
+def _prefill_by_layer(plan: Plan) -> dict[tuple[str, int], str]:
+    """What prompts are read with: the prefill workers' formats, of workers that do both theirs."""
+    own = plan.deployment.prefill.units if plan.deployment is not None else ()
+    given = {(u.matrix, layer): u.scheme for u in own for layer in (u.layers or (-1,))}
+    return {(f"prefill {kind}", layer): scheme
+            for (kind, layer), scheme in (_by_layer(plan) | given).items()}
+
+
 def _layers(first: int, last: int) -> str:
     if last < 0:
         return ""
@@ -213,6 +223,15 @@ def _settings(old: Plan, new: Plan) -> tuple[tuple[str, str, str], ...]:
     return tuple((name, a[name], b[name]) for a, b in pairs for name in a if a[name] != b[name])
 
 
+def _prefill_workers(plan: Plan) -> str:
+    """Workers that only read prompts; those that do both where there are none."""
+    if plan.deployment is None:
+        return "none: workers do both"
+    one = plan.deployment.prefill
+    la = one.layout
+    return f"{one.workers} of tp {la.tp} dp {la.dp} pp {la.pp} ep {la.ep} on {one.device}"
+
+
 def _setting(plan: Plan) -> dict[str, str]:
     la, work = plan.layout, plan.workload
     hits = f" prefix hit {work.prefix_hit_rate:g}" if work.prefix_hit_rate else ""
@@ -220,6 +239,7 @@ def _setting(plan: Plan) -> dict[str, str]:
             "device profile": plan.device.profile_sha256[:8],
             "engine": f"{plan.engine.name} {plan.engine.version or ''}".strip(),
             "layout": f"tp {la.tp} dp {la.dp} pp {la.pp} ep {la.ep} replicas {la.replicas}",
+            "prefill workers": _prefill_workers(plan),
             "workload": f"context {work.context_tokens} isl {work.isl} osl {work.osl}{hits}",
             "batch": str(work.batch), "objective": plan.objective,
             "loss tier": plan.quality.tier}

@@ -9,7 +9,12 @@ import numpy as np
 
 from planner.errors import InfeasibleError
 from planner.planning.plan.record import Comparison, Plan, SolverInfo
-from planner.planning.pools.candidates import prompt_counts, reading_space, together
+from planner.planning.pools.candidates import (
+    decoding_at,
+    prompt_counts,
+    reading_space,
+    together,
+)
 from planner.planning.pools.chances import drawn
 from planner.planning.pools.deployed import PoolsFound, demand_of
 from planner.planning.pools.handover import Handover, PoolLink, handover
@@ -17,12 +22,13 @@ from planner.planning.pools.options import PoolChoice, pool_option
 from planner.planning.pools.search import Demand, Purse, Shared, TwoPools, readers_of
 from planner.planning.pools.told import pooled_plan
 from planner.planning.pools.workers import Assigned, DecodingWorkers, PoolSpace, ReadingWorkers
-from planner.planning.price.price import price
+from planner.planning.price.price import fits, price
 from planner.planning.question.question import Question
 from planner.planning.search.best_first import Found
 from planner.planning.search.spaces import asked
 from planner.planning.solver.problem import TOLERANCE, Solution
 from planner.planning.space.assignment import Segment
+from planner.planning.space.candidates import MOST_SLOTS
 from planner.planning.space.model import CostModel
 from planner.planning.space.undisturbed import undisturbed
 from planner.planning.weigh.chances import better
@@ -129,3 +135,31 @@ def given_plan(found: PoolsFound, question: Question) -> Plan:
         comparison=Comparison("", 0.0, "a given assignment is priced, not chosen"),
         solver=SolverInfo("given", 0.0, value, 1, False),
         deployment=replace(plan.deployment, proved=False))
+
+
+def fullest_workers(worker: DecodingWorkers, tpot: float | None) -> DecodingWorkers:
+    """``worker`` with the most sequences that fit and keep the limit on TPOT, its formats kept."""
+    found = worker.found
+    assert found is not None
+    layout = int(found.space.pts.layout[found.candidate])
+
+    def at(slot: int) -> DecodingWorkers | None:
+        here = decoding_at(found.space, [(layout, slot)], [slot])
+        priced = price(here, 0, found.segments)
+        if not fits(here, 0, priced) or (tpot is not None and priced.tpot > tpot * (1 + TOLERANCE)):
+            return None
+        return DecodingWorkers(replace(worker.pool, space=here), 0, priced.tpot,
+                               replace(found, space=here, candidate=0))
+
+    best, high = worker, worker.high * 2
+    while high <= MOST_SLOTS and (more := at(high)) is not None:
+        best, high = more, high * 2
+    low, high = best.high, min(high, MOST_SLOTS + 1)
+    while high - low > 1:
+        middle = (low + high) // 2
+        more = at(middle)
+        if more is None:
+            high = middle
+        else:
+            best, low = more, middle
+    return best

@@ -5,6 +5,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Sequence
 
+from planner.planning.explain.pool_records import PoolsExplanation
 from planner.planning.explain.records import (
     Alternative,
     ChoiceExplanation,
@@ -30,11 +31,11 @@ def choice_text(found: ChoiceExplanation) -> str:
     parts = ["\n".join(line for part in headline(found.plan) for line in _wrap(part))]
     if not found.best:
         parts.append(_not_best(found))
-    parts += [_units(found), _limits(found), _tipping(found)]
+    parts += [_units(found), limits_text(found), _tipping(found)]
     return "\n\n".join(parts) + "\n"
 
 
-def basis_text(found: ChoiceExplanation) -> str:
+def basis_text(found: ChoiceExplanation | PoolsExplanation) -> str:
     """How each part was found, for stderr."""
     lines = ["basis:"] + [line for text in found.basis for line in _wrap("  " + text, "    ")]
     return "\n".join([*lines, f"  solves: {found.solves} questions solved again"]) + "\n"
@@ -61,19 +62,24 @@ def _not_best(found: ChoiceExplanation) -> str:
 
 
 def _units(found: ChoiceExplanation) -> str:
-    noun = WORDS[found.plan.objective][0]
-    head = ("unit", "scheme", "next best", noun, "TPOT", "GiB", "loss")
-    rows = [head, *(_row(found.plan.objective, unit) for unit in found.units)]
-    table = _table(rows)
-    lines = [table[0]]
-    for unit, text in zip(found.units, table[1:], strict=True):
-        lines.append(text)
-        lines += _note(unit)
+    lines = unit_lines(found.plan.objective, (WORDS[found.plan.objective][0], "TPOT"), found.units)
     kept = all(unit.next_best is None for unit in found.units)
     text = "why each unit has its scheme, and what the next best costs the plan" \
         + (", others kept" if kept else "")
     fixed = _wrap("kept as released: " + ", ".join(found.released), "  ") if found.released else []
     return "\n".join([*_wrap(text), *lines, *fixed])
+
+
+def unit_lines(objective: str, nouns: tuple[str, str], units: Sequence[UnitChoice]) -> list[str]:
+    """A table of units with their next best choices and what keeps better ones away; ``nouns`` are
+    what the objective and the seconds are of."""
+    head = ("unit", "scheme", "next best", *nouns, "GiB", "loss")
+    table = _table([head, *(_row(objective, unit) for unit in units)])
+    lines = [table[0]]
+    for unit, text in zip(units, table[1:], strict=True):
+        lines.append(text)
+        lines += _note(unit)
+    return lines
 
 
 def _table(rows: Sequence[Sequence[str]]) -> list[str]:
@@ -132,7 +138,8 @@ def _note(unit: UnitChoice) -> list[str]:
     return [line for text in told for line in _wrap("  " + text, "    ")]
 
 
-def _limits(found: ChoiceExplanation) -> str:
+def limits_text(found: ChoiceExplanation | PoolsExplanation) -> str:
+    """What each limit costs, and which bind."""
     noun = WORDS[found.plan.objective][1]
     lines = _wrap(f"what each limit costs ({noun}; solved again over all layouts and batches)")
     for price in found.limits:
@@ -140,10 +147,11 @@ def _limits(found: ChoiceExplanation) -> str:
     return "\n".join([*lines, *_wrap(f"binding: {found.binding}", "  ")])
 
 
-def _limit(found: ChoiceExplanation, price: LimitPrice) -> str:
-    value = f"{price.name} {_amount(price.unit, price.value)} ({price.origin}; used " \
-            f"{_amount(price.unit, price.used)})" if price.step else \
-            f"{price.name} {price.value:g} ({price.origin})"
+def _limit(found: ChoiceExplanation | PoolsExplanation, price: LimitPrice) -> str:
+    used = f"; used {_amount(price.unit, price.used)}" if price.step else ""
+    amount = _amount(price.unit, price.value) if price.step or price.unit == "bytes/s" \
+        else f"{price.value:g}"
+    value = f"{price.name} {amount} ({price.origin}{used})"
     told = []
     if price.step and price.unit != "devices":
         step = f"{_amount(price.unit, price.step)} more"
@@ -157,7 +165,7 @@ def _limit(found: ChoiceExplanation, price: LimitPrice) -> str:
     return f"{value}: {'; '.join(told)}"
 
 
-def _worth(found: ChoiceExplanation, gain: float) -> str:
+def _worth(found: ChoiceExplanation | PoolsExplanation, gain: float) -> str:
     if gain <= 0:
         return "nothing"
     share, size = _share(found, gain), gain * found.value
@@ -172,7 +180,7 @@ def _worth(found: ChoiceExplanation, gain: float) -> str:
     return f"{share} tokens for the price"
 
 
-def _share(found: ChoiceExplanation, gain: float) -> str:
+def _share(found: ChoiceExplanation | PoolsExplanation, gain: float) -> str:
     more = found.plan.objective in RATES
     return f"{gain if more else -gain:+.2%}"
 
