@@ -19,6 +19,7 @@ from planner.hardware.profile import DeviceProfile
 from planner.jobs.workers import in_processes
 from planner.lookup import load_device, load_model
 from planner.models.spec import ModelSpec
+from planner.planning.plan.deployment import AGGREGATED
 from planner.planning.plan.record import Plan
 from planner.planning.question.asked import NO_LIMIT, Asked, Seconds, asked_of, milliseconds
 from planner.planning.question.defaults import default_of
@@ -26,7 +27,7 @@ from planner.planning.question.question import Question
 from planner.planning.question.resolve import MAX_COUNT, MAX_DEVICES
 from planner.planning.question.workload import Workload, workload
 from planner.planning.space.model import CostModel, build_model
-from planner.planning.whatif.grid import Grid, Inner, Loss, Point, block
+from planner.planning.whatif.grid import Grid, Inner, Loss, Point, PooledPoint, block
 from planner.planning.whatif.grid_axes import (
     BATCHES,
     KV_LADDER,
@@ -84,9 +85,9 @@ def _grid(ask: Ask, base: Plan, values: Sequence[str], progress: Progress | None
     """The grid of a question around its plan; ``values`` are those named for its axes. The page
     spans what the defaults of limit and users would narrow: it starts at the plan's batch."""
     ask = ask.on_engine_of(base)
-    loaded = ask.loaded_scenario
+    whole, loaded = ask, ask.loaded_scenario
     if default_of(ask.asked.with_scenario(loaded), ask.subject[1]):
-        ask = replace(ask, batch=base.workload.batch, tpot_seconds=NO_LIMIT)
+        ask = replace(ask, batch=_start_batch(base), tpot_seconds=NO_LIMIT)
     asked = ask.asked.with_scenario(loaded)
     question = ask.question(asked, engine=engine_named(ask.asked_engine))
     if asked.workload is not None:
@@ -97,8 +98,34 @@ def _grid(ask: Ask, base: Plan, values: Sequence[str], progress: Progress | None
         raise InputError(f"--grid schemes: scenario {loaded.id!r} names schemes, so auto has no "
                          "meaning of its own", hint="name sets joined by +, e.g. bf16+fp8-block")
     total = check_size(axes)
-    return Grid(_command(ask, around.model.question.objective), axes,
-                tuple(_points(around, axes, total, progress)))
+    points = tuple(_points(around, axes, total, progress))
+    return Grid(_command(ask, around.model.question.objective), axes, points,
+                tuple(_pools(whole, around, axes)))
+
+
+def _start_batch(base: Plan) -> int | None:
+    """The batch of the position that the page starts at: the plan's, of a plan in pools that of the
+    workers that do both, where they keep the limits."""
+    pools = base.deployment
+    if pools is None:
+        return base.workload.batch
+    return None if pools.aggregated is None else pools.aggregated.batch
+
+
+def _pools(ask: Ask, around: _Around, axes: tuple[Axis, ...]) -> Iterator[PooledPoint | None]:
+    """The pools beside the positions of a plan in pools, under the limits of its own question."""
+    if around.plan.deployment is None:
+        return
+    from planner.api.what_if_pools import pooled_points
+
+    contexts, _, devices, losses, schemes, kvs = axes
+    mine = replace(around, asked=replace(around.asked, batch=ask.batch,
+                                         tpot_seconds=ask.tpot_seconds))
+    yield from pooled_points(
+        replace(ask, workload=None, slots=around.ask.slots),
+        [mine.at(int(context), schemes.values[schemes.base], kvs.values[kvs.base])
+         for context in contexts.values],
+        [int(n) for n in devices.values], [_loss(name) for name in losses.values], around.plan)
 
 
 def _spelled_out(ask: Ask, asked: Asked, work: Workload) -> tuple[Ask, Asked]:
@@ -113,7 +140,7 @@ def _command(ask: Ask, objective: str) -> str:
     """The command that asks the question, without what the axes vary; the page shows optima."""
     scenario, dropped = ask.scenario, ask.drop_policies
     flags = {"objective": None if objective == THROUGHPUT else objective,
-             "engine": given(ask.engine), "ttft-ms": _ms(ask.ttft_seconds),
+             "engine": given(ask.engine), "mode": _mode(ask), "ttft-ms": _ms(ask.ttft_seconds),
              "tpot-ms": _ms(ask.tpot_seconds), "tp": ask.tp, "dp": ask.dp, "pp": ask.pp,
              "ep": ask.ep, "memory-bytes": ask.memory_bytes, "slots": ask.slots,
              "prefix-hit": ask.prefix_hit_rate or None,
@@ -127,6 +154,12 @@ def _command(ask: Ask, objective: str) -> str:
                      *(f"--{name} {quote(str(value))}" for name, value in flags.items()
                        if value is not None), *(["--untie"] if ask.untie else []),
                      "--exact"])
+
+
+def _mode(ask: Ask) -> str | None:
+    """Positions are of workers that do both: the command says so where an engine might serve pools.
+    """
+    return None if engine_named(ask.asked_engine) is None else AGGREGATED
 
 
 @dataclass(frozen=True)

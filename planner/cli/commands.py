@@ -28,7 +28,7 @@ from planner.cli.types import (
          "anchor", *BESIDE, *PREFIXES, *POOLS, *SURFACE, "assumptions", "interactive", "grid")
 def plan_command(**given: Any) -> None:
     """The best per-layer plan for MODEL on DEVICE (the default verb)."""
-    from planner.cli.interactive import check_interactive, drop_host, of_one_pool, planned_grid
+    from planner.cli.interactive import check_interactive, drop_host, planned_grid
     from planner.cli.run import check_told, finish, question_arguments, timed
 
     check_told(given)
@@ -40,8 +40,6 @@ def plan_command(**given: Any) -> None:
         import planner
 
         arguments = question_arguments(given)
-        if given["interactive"]:  # whose page moves workers that do both
-            arguments["mode"] = of_one_pool(given["mode"])
         with working("searching layouts and formats", quiet=given["quiet"]):
             found = planner.plan(given["model"], given["device"], **arguments)
         around = None

@@ -51,18 +51,6 @@ def drop_host(arguments: dict[str, Any]) -> None:
         raise Hinted("--interactive varies no weights in host memory", "leave --interactive out")
 
 
-def of_one_pool(mode: str) -> str:
-    """The mode of a plan with a what-if page, which shows workers that do both.
-
-    Raises:
-        Hinted: pools are asked for.
-    """
-    if mode == "disaggregated":
-        raise Hinted("--interactive and --mode disaggregated: the what-if page shows workers that "
-                     "do both", "leave one of them out")
-    return "aggregated" if mode == "auto" else mode
-
-
 def planned_grid(plan: Plan, grid: Sequence[str], arguments: dict[str, Any], *,
                  quiet: bool) -> Grid:
     """The grid around ``plan``; unless ``quiet`` a terminal shows how many positions are planned

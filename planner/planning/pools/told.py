@@ -62,7 +62,7 @@ def pooled_plan(found: PoolsFound, asked: Question, base: Plan | None, choice: S
     versus = None if choice is None else compared_with(pools, choice)
     decoding = _found(option, asked)
     own = assemble(decoding)
-    running, deployment = _Running(option), _deployment(found, own, base, choice, versus, why)
+    running, deployment = Running(option), _deployment(found, own, base, choice, versus, why)
     performance = _performance(pools, running, deployment)
     rate = performance.output_tokens_per_second.value
     plan = replace(
@@ -95,7 +95,7 @@ def _found(option: PoolOption, asked: Question) -> Found:
     return replace(found_of(one), space=space, grid=space, solution=empty)
 
 
-class _Running:
+class Running:
     """The deployment at its rate: how long a prompt waits and is read, and what decodes."""
 
     def __init__(self, option: PoolOption) -> None:
@@ -121,7 +121,7 @@ def _deployment(found: PoolsFound, own: Plan, base: Plan | None, choice: Selecti
                 versus: Against | None, why: str) -> DeploymentInfo:
     assert found.choice is not None
     option = found.choice.option
-    pools, running = option.pools, _Running(option)
+    pools, running = option.pools, Running(option)
     over, work = pools.shared.handover, own.workload
     tokens = work.isl - int(work.isl * work.prefix_hit_rate)
     rate = pools.rate * work.osl
@@ -178,7 +178,7 @@ def _aggregated(base: Plan | None, choice: Selection | None) -> AggregatedPlan |
         perf.ttft_seconds.value)
 
 
-def _limit(option: PoolOption, running: _Running) -> str:
+def _limit(option: PoolOption, running: Running) -> str:
     """The pool that sets the rate."""
     pools = option.pools
     over = pools.shared.handover
@@ -189,7 +189,7 @@ def _limit(option: PoolOption, running: _Running) -> str:
     return "decode" if running.decode_busy > 1 - 1e-6 else "prefill"
 
 
-def _performance(pools: PoolChoice, running: _Running, deployment: DeploymentInfo,
+def _performance(pools: PoolChoice, running: Running, deployment: DeploymentInfo,
                  ) -> PerformanceInfo:
     option = pools.option
     model = option.pools.assigned[1].space.model

@@ -80,13 +80,29 @@ Point = Planned | Infeasible
 
 
 @dataclass(frozen=True, slots=True)
+class PooledPoint:
+    """The best two pools of a context, device count and limit on loss, batches and formats free:
+    ``prefill`` and ``decode`` are (workers, layout of one, schemes)."""
+
+    prefill: tuple[int, Layout, tuple[str, ...]]
+    decode: tuple[int, Layout, tuple[str, ...]]
+    kv: str
+    output_tokens_per_second: float
+    tpot_seconds: float
+    ttft_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class Grid:
     """A planned grid: ``points`` in row-major order of ``axes``. ``command`` is what all points
-    share, to which the flags of their values are added."""
+    share, to which the flags of their values are added. Points are of workers that do both;
+    ``pools`` are those beside them by context, devices and limit on loss (row-major; None: no pools
+    keep the limits), and none of a plan without pools."""
 
     command: str
     axes: tuple[Axis, ...]
     points: tuple[Point, ...]
+    pools: tuple[PooledPoint | None, ...] = ()
 
     @property
     def base(self) -> int:

@@ -10,13 +10,16 @@ from __future__ import annotations
 from typing import Any
 
 from planner.placement.modules import AS_RELEASED_KINDS
+from planner.planning.plan.deployment import PoolLayout
 from planner.planning.plan.picture import fill, ink, runs
 from planner.planning.plan.record import Estimate, Plan
-from planner.planning.whatif.grid import Grid, Infeasible, Planned
+from planner.planning.whatif.grid import Grid, Infeasible, Planned, PooledPoint
 from planner.planning.whatif.grid_axes import AUTO, Axis
 from planner.report import words
+from planner.report.page.pools import schemes_told
 from planner.report.phrases import Phrases
 from planner.report.terminal.headline import room
+from planner.report.terminal.pool_lines import layout_words
 from planner.units import GIB
 
 ROW = ("batch", "together", "layout", "rate", "low", "high", "each", "each_range", "tpot",
@@ -53,6 +56,7 @@ def page_data(grid: Grid, plan: Plan, t: Phrases, w: Phrases) -> dict[str, Any]:
         "schemes": [[name, fill(name), ink(fill(name))] for name in made.schemes.all],
         "usable": f"{memory.usable_bytes / GIB:.1f}", "capacity": memory.capacity_bytes / GIB,
         "own": own(plan), "matches": matches(grid, plan),
+        "pools": [_pools(point, t, w) for point in grid.pools],
         "loss_unit": _loss_unit(plan), "device": plan.device.id,
         "basis": {k.partition(".")[2]: v for k, v in t.texts.items() if k.startswith("basis.")},
         "memory": {name: t(f"memory.{name}") for name in (
@@ -97,6 +101,17 @@ def matches(grid: Grid, plan: Plan) -> bool:
     point, memory = grid.points[grid.base], plan.memory_per_device
     return isinstance(point, Planned) \
         and point.performance == plan.performance and point.memory.total == memory.total_bytes
+
+
+def _pools(point: PooledPoint | None, t: Phrases, w: Phrases) -> list[Any]:
+    """[sentence, tokens/s] of the pools beside positions; tokens/s 0 where none keep the limits."""
+    if point is None:
+        return [w("pools.none"), 0]
+    rate = point.output_tokens_per_second
+    said = [f"{count} × {layout_words(PoolLayout(la.tp, la.dp, la.pp, la.ep))}, "
+            f"{schemes_told(schemes)}" for count, la, schemes in (point.prefill, point.decode)]
+    return [w("pools.told", prefill=said[0], decode=said[1], kv=point.kv, rate=words.three(rate),
+              tpot=words.span(point.tpot_seconds), ttft=words.span(point.ttft_seconds)), rate]
 
 
 def _loss_unit(plan: Plan) -> str:

@@ -141,6 +141,17 @@
     showFormats(Number(row.formats));
   }
 
+  // The best two pools of the context, devices and limit on loss; positions are of one pool.
+  function showPools(row) {
+    if (!data.pools.length) return;
+    const here = (name) => at[place.get(name)];
+    const size = (name) => axes[place.get(name)].values.length;
+    const [text, rate] = data.pools[(here("context") * size("devices") + here("devices"))
+      * size("max-loss") + here("max-loss")];
+    const against = row.refused || !rate ? "" : change(rate, number(row.rate));
+    write("wi-pools", against ? `${text} ${say("pools.against", { change: against })}` : text);
+  }
+
   function showMemory(row) {
     write("wi-memory-title", say("memory.title", { used: row.used, usable: data.usable }));
     const sizes = MEMORY.map((name) => Number(row[name]));
@@ -337,6 +348,7 @@
     if (row.refused) showRefusal(row.refused);
     else showPlan(row);
     showMoves(row.refused);
+    showPools(row);
     showChart();
     write("wi-command", command());
   }
