@@ -15,6 +15,7 @@ from planner.report.drawing.reach import reach_svg
 from planner.report.drawing.roofline import numbered, roofline_svg
 from planner.report.drawing.users import users_svg
 from planner.report.page.advice import Advice, advice
+from planner.report.page.beside import Section, sections
 from planner.report.page.charts import ChartRival, rivals
 from planner.report.page.pools import PoolsShown, pools_shown
 from planner.report.page.swings import Tornado, tornado
@@ -136,6 +137,14 @@ class Content:
     basis: str
     repeated: frozenset[str]
     pools: PoolsShown | None
+    sections: list[Section]
+
+    @property
+    def told(self) -> list[tuple[str, str]]:
+        """(name, sentence) of what stands beside the verdict: pools, drafted tokens, prefixes,
+        weights in host memory."""
+        return [*(self.pools.told if self.pools is not None else ()),
+                *((section.title, section.lead) for section in self.sections)]
 
     @property
     def phases(self) -> tuple[str, ...]:
@@ -185,7 +194,7 @@ def content(plan: Plan, lang: str, beside: Beside) -> Content:
         frontier_command=words.frontier_command(plan),
         basis=words.basis(t, plan.performance.tpot_seconds),
         repeated=frozenset(k for k, n in Counter(s.key for s in plan.sources).items() if n > 1),
-        pools=pools_shown(t, plan))
+        pools=pools_shown(t, plan), sections=sections(t, plan))
 
 
 def _units(t: Phrases, plan: Plan) -> list[UnitRow]:

@@ -11,6 +11,7 @@ from planner.report.page.markdown_parts import (
     escape,
     pools_part,
     priced_parts,
+    section_parts,
     table,
 )
 from planner.report.page.pools import PoolsShown
@@ -25,7 +26,7 @@ def markdown(plan: Plan, lang: str = "en", beside: Beside = NOTHING) -> str:
     c = content(plan, lang, beside)
     lines = [f"# {escape(c.t('page.heading', model=plan.model.id, device=c.device))}", "",
              escape(c.question), "", *_head(c)]
-    for part in (_figures(c), pools_part(c), *advice_parts(c), _modules(plan, c), _memory(c),
+    for part in (_figures(c), pools_part(c), section_parts(c), *advice_parts(c), _modules(plan, c), _memory(c),
                  _baselines(plan, c), *priced_parts(c), _times(plan, c), _roofline(c),
                  _units(plan, c), _caches(c), _engines(c), _assumptions(plan, c),
                  _sources(plan, c), _end(plan, c)):
@@ -37,8 +38,9 @@ def _head(c: Content) -> list[str]:
     """The verdict, the requests, whether it fits, the formats, the loss of such formats."""
     said = c.advice
     pools = c.pools
-    told = (c.answer, c.costs, "" if said.verdict else c.versus) if pools is None else (
-        *(f"{name}: {text}" for name, text in pools.told), pools.against)
+    beside = tuple(f"{name}: {text}" for name, text in c.told)
+    told = (c.answer, c.costs, *beside, "" if said.verdict else c.versus) if pools is None \
+        else (*beside, pools.against)
     rest = (said.requests, c.verdict if said.verdict else "", *told, c.anchor)
     return [f"**{escape(said.verdict or c.verdict)}**", "",
             *(line for text in rest if text for line in (escape(text), ""))]

@@ -45,6 +45,17 @@ def pools_part(c: Content) -> list[str]:
             f"### {t('pools.formats')}", "", *formats]
 
 
+def section_parts(c: Content) -> list[str]:
+    """Drafted tokens, prefixes and weights in host memory, where the plan has them."""
+    lines: list[str] = []
+    for one in c.sections:
+        source = [escape(f"{c.t('sources.source')}: {one.source}"), ""] if one.source else []
+        lines += [f"## {one.title}", "", escape(one.lead), "", *table(["", ""], one.rows, ()),
+                  *(table(one.head, one.table, range(1, len(one.head))) if one.table else ()),
+                  *source]
+    return lines
+
+
 def advice_parts(c: Content) -> list[list[str]]:
     """Other plans, the next step of loss, what to measure; the command that serves the plan."""
     return [_others(c), _serve(c)]
