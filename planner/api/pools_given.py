@@ -1,4 +1,4 @@
-"""A plan file of two pools priced again: both pools, on their own layouts and with their formats."""
+"""A plan file of two pools priced again: both pools, on their own layouts, in their formats."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from planner.planning.inspect.assignment import given_assignment, plan_segments
 from planner.planning.plan.deployment import DeploymentInfo
 from planner.planning.plan.pool_sides import decode_side, prefill_side
 from planner.planning.plan.record import Plan
+from planner.planning.pools.deployed import PoolsFound
 from planner.planning.pools.given import (
     GivenPools,
     decoding_workers,
@@ -18,7 +19,6 @@ from planner.planning.pools.given import (
     priced_pools,
     reading_workers,
 )
-from planner.planning.pools.deployed import PoolsFound
 from planner.planning.pools.handover import link_between
 from planner.planning.question.asked import Asked
 from planner.planning.question.engine_choice import Named, ways_to_serve

@@ -1,4 +1,4 @@
-"""The best two pools beside the positions of a what-if page, whose points are of workers that do both.
+"""The best two pools beside the positions of a what-if page, which are of workers that do both.
 
 Under the limits of the plan's own question; batches, formats and the cache are free.
 """
@@ -10,6 +10,7 @@ from dataclasses import replace
 
 from planner.api.ask import Ask
 from planner.lookup import load_device
+from planner.placement.layout import divisors, powers_of_two
 from planner.planning.plan.deployment import DeploymentInfo
 from planner.planning.plan.record import Plan
 from planner.planning.pools.cases import PoolSpaces, pool_spaces, told_loss_limit
@@ -18,7 +19,6 @@ from planner.planning.pools.handover import link_between
 from planner.planning.pools.options import pool_option
 from planner.planning.pools.search import PoolSearch, Purse, Shared
 from planner.planning.pools.told import Running
-from planner.placement.layout import divisors, powers_of_two
 from planner.planning.question.asked import Asked
 from planner.planning.question.question import Question
 from planner.planning.search.rivals import told_schemes

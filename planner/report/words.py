@@ -322,7 +322,8 @@ def proof(t: Phrases, plan: Plan) -> str:
 def waterfall_line(t: Phrases, plan: Plan, shown: Waterfall) -> str:
     """What the bars of a phase add up to."""
     prompts = plan.performance.interruption_seconds
-    between = "" if prompts is None or plan.deployment is not None else t("waterfall.between", seconds=span(prompts))
+    between = "" if prompts is None or plan.deployment is not None else \
+        t("waterfall.between", seconds=span(prompts))
     return t(f"waterfall.{shown.phase}", batch=count(plan.workload.batch), between=between,
              isl=count(plan.workload.isl), sum=span(shown.sum_seconds),
              end=span(shown.end_seconds))

@@ -18,7 +18,8 @@ from planner.report.phrases import LANGUAGES, phrases
 SOURCES = [*sorted(Path(module.__file__).parent.rglob("*.py")), *sorted(TEMPLATES.glob("*.j2"))]
 BUILT = ("basis.", "bound.", "aim.", "memory.", "units.", "cache.", "question.", "assumptions.",
          "answer.", "missing.", "phase.", "waterfall.", "roofline.", "metric.", "swings.",
-         "premises.", "kind.", "origins.", "engines.", "reach.")
+         "premises.", "kind.", "origins.", "engines.", "reach.", "pools.", "drafts.",
+         "prefixes.", "offload.")
 """Sections whose keys are also put together from a name at run time."""
 
 

@@ -1,5 +1,4 @@
-"""The whole explanation of a deployment in pools: its decisions, its numbers of workers, its limits.
-"""
+"""The whole explanation of a deployment in pools: decisions, numbers of workers, limits."""
 
 from __future__ import annotations
 

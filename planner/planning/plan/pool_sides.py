@@ -1,4 +1,4 @@
-"""One pool of a plan as a plan of its own: a worker's layout, batch and units, and no other pool."""
+"""One pool of a plan as a plan of its own: a worker's layout, batch and units, no other pool."""
 
 from __future__ import annotations
 

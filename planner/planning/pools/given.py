@@ -74,8 +74,8 @@ def decoding_workers(found: Found, kv: str, *, exactly: bool) -> DecodingWorkers
     if not exactly:
         space = asked(space, batch=None)
     seconds = price(space, 0, found.segments).tpot
-    return DecodingWorkers(PoolSpace(space, (found.space.model.question,), kv), 0, seconds, Assigned(
-        space, 0, _given(seconds), found.segments))
+    return DecodingWorkers(PoolSpace(space, (found.space.model.question,), kv), 0, seconds,
+                           Assigned(space, 0, _given(seconds), found.segments))
 
 
 def _given(value: float) -> Solution:

@@ -75,10 +75,12 @@ def advice(t: Phrases, plan: Plan, most: int = MOST_OTHERS) -> Advice:
     line = serving_command(plan)
     copies = plan.layout.replicas
     engine = engine_name(plan)
-    each = t("serve.decoder" if copies == 1 else "serve.decoders", engine=engine, n=copies) \
-        if plan.deployment is not None else ""
-    by = each or (t("serve.replica", engine=engine, n=copies) if copies > 1 else
-                  t("serve.lead", engine=engine))
+    if plan.deployment is not None:
+        by = t("serve.decoders", engine=engine, n=copies) if copies > 1 else \
+            t("serve.decoder", engine=engine)
+    else:
+        by = t("serve.replica", engine=engine, n=copies) if copies > 1 else \
+            t("serve.lead", engine=engine)
     return Advice(
         verdict=verdict(t, plan, said) if said is not None else "",
         requests=_together(t, (requests(t, plan), *defaults(t, plan))),

@@ -26,7 +26,8 @@ def markdown(plan: Plan, lang: str = "en", beside: Beside = NOTHING) -> str:
     c = content(plan, lang, beside)
     lines = [f"# {escape(c.t('page.heading', model=plan.model.id, device=c.device))}", "",
              escape(c.question), "", *_head(c)]
-    for part in (_figures(c), pools_part(c), section_parts(c), *advice_parts(c), _modules(plan, c), _memory(c),
+    for part in (_figures(c), pools_part(c), section_parts(c), *advice_parts(c),
+                 _modules(plan, c), _memory(c),
                  _baselines(plan, c), *priced_parts(c), _times(plan, c), _roofline(c),
                  _units(plan, c), _caches(c), _engines(c), _assumptions(plan, c),
                  _sources(plan, c), _end(plan, c)):

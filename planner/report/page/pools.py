@@ -152,7 +152,7 @@ def aggregated_workers(other: AggregatedPlan) -> str:
 
 def _rows(t: Phrases, plan: Plan, pools: DeploymentInfo) -> list[PoolRow]:
     one, two, memory = pools.prefill, pools.decode, plan.memory_per_device
-    out = [PoolRow(t(f"pools.row_{name}"), first, second) for name, first, second in (
+    return [PoolRow(t(f"pools.row_{name}"), first, second) for name, first, second in (
         ("workers", *(f"{pool.workers} × {pool.devices_per_worker} {pool.device}"
                       for pool in (one, two))),
         ("layout", layout_words(one.layout), layout_words(two.layout)),
@@ -169,7 +169,6 @@ def _rows(t: Phrases, plan: Plan, pools: DeploymentInfo) -> list[PoolRow]:
         ("memory", _of(one.memory_bytes, one.usable_bytes),
          _of(memory.total_bytes, memory.usable_bytes)),
         ("loss", words.loss(one.loss), words.loss(two.loss)))]
-    return out
 
 
 def _of(used: int, usable: int) -> str:
@@ -179,8 +178,8 @@ def _of(used: int, usable: int) -> str:
 def _formats(plan: Plan, pools: DeploymentInfo) -> list[FormatRow]:
     """Matrices and caches that are decided, by layers with the same formats in each pool."""
     found: dict[str, dict[int, list[str]]] = {}
-    for place, pool in enumerate((pools.prefill, pools.decode)):
-        for unit in pool.units:
+    for place, units in enumerate((pools.prefill.units, pools.decode.units)):
+        for unit in units:
             for layer in unit.layers or (-1,):
                 found.setdefault(unit.matrix, {}).setdefault(layer, ["", ""])[place] = unit.scheme
     out = []

@@ -26,9 +26,9 @@ def _optimum(found: PoolsExplanation) -> list[str]:
     gain = found.better_by
     if abs(gain) < 1e-4:
         return []
-    told = f"recommended for being simple; the best pools (--exact) are {gain:.1%} better on paper" \
-        if gain > 0 else "recommended; the best pools at the limit on loss itself (--exact) are " \
-        f"{-gain:.1%} worse"
+    told = f"recommended for being simple; the best pools (--exact) are {gain:.1%} better on " \
+        "paper" if gain > 0 else "recommended; the best pools at the limit on loss itself " \
+        f"(--exact) are {-gain:.1%} worse"
     return wrapped(told, "  ")
 
 
@@ -40,9 +40,9 @@ def _limited(found: PoolsExplanation) -> list[str]:
     if pools.limit == "transfer":
         return wrapped("the link sets the rate: neither pool gains by being faster", "  ")
     if pools.limit == "prefill":
-        told = f"prefill sets the rate: what shortens its passes gives tokens/s, what shortens a " \
-            f"decode step gives only TPOT: at full batches decode has {1 - two.utilisation:.0%} to " \
-            "spare"
+        told = "prefill sets the rate: what shortens its passes gives tokens/s, what shortens a " \
+            "decode step gives only TPOT: at full batches decode has " \
+            f"{1 - two.utilisation:.0%} to spare"
     else:
         told = "decode sets the rate: what shortens its steps gives tokens/s, what shortens a " \
             f"pass of prefill gives only TTFT: it is {one.utilisation:.0%} busy, 90% at most"

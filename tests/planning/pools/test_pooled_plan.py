@@ -1,6 +1,5 @@
 """A deployment in pools as a plan: its figures, its file, its text, and when it is taken."""
 
-import dataclasses
 import json
 from functools import cache
 from typing import Any
@@ -173,8 +172,7 @@ def test_what_cannot_be_is_refused_with_what_can(given: dict[str, Any], words: s
     assert hint in f"{error.value.hint} {error.value.message}"
 
 
-def test_a_plan_in_pools_is_not_priced_as_one() -> None:
+def test_a_closed_loop_is_not_of_a_plan_in_pools() -> None:
     with pytest.raises(UnsupportedError, match="pools") as error:
-        planner.estimate(plan=planned())
+        planner.serve(plan=planned(), concurrency=8)
     assert error.value.hint == "make the plan with --mode aggregated"
-    assert dataclasses.replace(planned(), deployment=None).deployment is None
