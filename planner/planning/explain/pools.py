@@ -87,7 +87,7 @@ def _choices(name: str, one: Assigned, used: float) -> PoolChoices:
 
 def _splits(pools: DeploymentInfo, reading: ReadingWorkers, decoding: DecodingWorkers,
             over: Handover, demand: Demand, purse: Purse) -> tuple[PoolSplit, ...]:
-    """Numbers of workers that leave no room for another, and the plan's."""
+    """Numbers of workers that leave no room for another, the plan's, and one more or fewer."""
     left = demand.first_token_seconds - demand.handling_seconds \
         - over.seconds(reading.tp, decoding.tp) - decoding.seconds
     most = (purse.devices - decoding.devices) // reading.devices
@@ -95,7 +95,10 @@ def _splits(pools: DeploymentInfo, reading: ReadingWorkers, decoding: DecodingWo
     caps = readers_of(over, [reading]).within(np.array([left]), counts)[0]
     each = min(decoding.rate(demand.osl), over.rate(decoding.tp, decoding.ranks))
     own = pools.prefill.workers, pools.decode.workers
-    pairs = {own}
+    pairs = {own} | {(n, m) for n, m in (
+        (own[0] - 1, own[1]), (own[0] + 1, own[1]), (own[0], own[1] - 1), (own[0], own[1] + 1))
+        if n >= 1 and m >= 1
+        and n * reading.devices + m * decoding.devices <= purse.devices}
     for n in range(1, most + 1):
         rest = purse.devices - n * reading.devices
         m = rest // decoding.devices

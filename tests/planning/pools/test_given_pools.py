@@ -78,7 +78,7 @@ def test_a_given_link_stays() -> None:
     ({"devices": 16}, InputError, "--devices and a plan in pools", "leave --devices out"),
     ({"tpot_seconds": 0.001}, InfeasibleError, "tpot: the decode workers take", "--batch"),
     ({"ttft_seconds": 0.001}, InfeasibleError, "ttft: a prompt that does not wait", "--ttft-ms"),
-    ({"device": "l40s"}, PlannerError, "", ""),
+    ({"device": "l40s"}, PlannerError, "memory", ""),
 ])
 def test_what_cannot_be_priced_is_refused_with_what_can(
         given: dict[str, Any], kind: type[PlannerError], words: str, hint: str) -> None:
