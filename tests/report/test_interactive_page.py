@@ -86,11 +86,11 @@ def test_every_text_is_used_and_every_used_text_exists() -> None:
                (SCRIPT.parent / "interactive.html.j2").read_text(encoding="utf-8"),
                *(p.read_text(encoding="utf-8") for p in module.HERE.glob("interactive*.py"))]
     named = {key for text in sources for key in re.findall(
-        r"[\"'`]((?:page|axis|value|answer|refused|figure|memory|map|chart|command|note)"
+        r"[\"'`]((?:page|axis|value|answer|refused|figure|memory|map|chart|command|note|pools)"
         r"\.[a-z_-]+)[\"'`]", text)}
     known = set(phrases("en", LANGUAGE_FOLDER).texts)
     assert named <= known | {"answer.sentence"}
-    built = ("axis.", "value.", "refused.", "figure.")
+    built = ("axis.", "value.", "refused.", "figure.", "pools.")
     assert {key for key in known - named if not key.startswith(built)} == set()
 
 

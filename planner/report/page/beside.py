@@ -19,7 +19,7 @@ FILLS = {"device": "var(--b-compute)", "host": "var(--b-memory)", "link": "var(-
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class StepPart:
     """A part of a step: its name, ``share`` [1], its time and its colour."""
 
     name: str
@@ -39,7 +39,7 @@ class Section:
     rows: list[tuple[str, str]]
     head: list[str] = field(default_factory=list)
     table: list[list[str]] = field(default_factory=list)
-    parts: list[Part] = field(default_factory=list)
+    parts: list[StepPart] = field(default_factory=list)
     source: str = ""
 
 
@@ -129,7 +129,7 @@ def _tier(t: Phrases, tier: OffloadedPrefixes) -> list[tuple[str, str]]:
 def _offload(t: Phrases, plan: Plan, found: OffloadInfo) -> Section:
     step = found.step_seconds
     whole = step.device + step.host + step.link or 1.0
-    parts = [Part(t(f"offload.{name}"), seconds / whole, words.span(seconds), FILLS[name])
+    parts = [StepPart(t(f"offload.{name}"), seconds / whole, words.span(seconds), FILLS[name])
              for name, seconds in (("device", step.device), ("host", step.host),
                                    ("link", step.link)) if seconds > 0]
     modes = {mode: t(f"offload.mode_{mode}") for mode in ("computed", "fetched")}

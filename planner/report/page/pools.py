@@ -35,7 +35,7 @@ class PoolRow:
 
 
 @dataclass(frozen=True, slots=True)
-class FormatRow:
+class PoolFormatRow:
     """Layers of one matrix that have the same formats in each pool."""
 
     matrix: str
@@ -62,7 +62,7 @@ class PoolsShown:
     told: list[tuple[str, str]]
     against: str
     rows: list[PoolRow]
-    formats: list[FormatRow]
+    formats: list[PoolFormatRow]
     prefill: Picture | None
     chain: list[ChainBar]
     chain_line: str
@@ -175,7 +175,7 @@ def _of(used: int, usable: int) -> str:
     return f"{used / GIB:.1f} / {usable / GIB:.1f}"
 
 
-def _formats(plan: Plan, pools: DeploymentInfo) -> list[FormatRow]:
+def _formats(plan: Plan, pools: DeploymentInfo) -> list[PoolFormatRow]:
     """Matrices and caches that are decided, by layers with the same formats in each pool."""
     found: dict[str, dict[int, list[str]]] = {}
     for place, units in enumerate((pools.prefill.units, pools.decode.units)):
@@ -188,8 +188,9 @@ def _formats(plan: Plan, pools: DeploymentInfo) -> list[FormatRow]:
         for layer in sorted(by_layer):
             one, two = by_layer[layer]
             runs.setdefault((one, two), []).append(layer)
-        out += [FormatRow(matrix, layer_range(tuple(n for n in layers if n >= 0)).replace("-", "–"),
-                          one, two) for (one, two), layers in runs.items()]
+        out += [PoolFormatRow(
+            matrix, layer_range(tuple(n for n in layers if n >= 0)).replace("-", "–"), one, two)
+            for (one, two), layers in runs.items()]
     return out
 
 
