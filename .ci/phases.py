@@ -1,9 +1,10 @@
 """Run every check and test in phases, and print the totals.
 
 Each phase prints pytest's own summary, the reason of every skip, and its wall seconds beside its
-budget. Time is told and never judged: nothing is stopped and nothing fails for being slow. The last
-line of the whole run is ``N passed, N failed, N skipped``: tests, plus one for each checker (ruff,
-mypy, lint-imports) and each phase that should have tests and has none.
+budget. Time is told and never judged: nothing is stopped and nothing fails for being slow. At the
+end stand how many tests only ``make exhaustive`` runs, and ``N passed, N failed, N skipped``: tests,
+plus one for each checker (ruff, mypy, lint-imports) and each phase that should have tests and has
+none.
 """
 
 from __future__ import annotations
@@ -57,13 +58,15 @@ class Phase:
 
 @dataclass(slots=True)
 class Totals:
-    """What was counted so far; ``problems`` names each failure that is not a test."""
+    """What was counted so far; ``problems`` names each failure that is not a test, ``left_out`` are
+    the tests that only `make exhaustive` runs."""
 
     passed: int = 0
     failed: int = 0
     skipped: int = 0
     problems: list[str] = field(default_factory=list)
     skips_seen: set[str] = field(default_factory=set)
+    left_out: int = 0
 
     def fail(self, reason: str) -> None:
         """Count one failure that no test reported."""
@@ -199,11 +202,16 @@ def count(report: Path, totals: Totals) -> bool:
 def run_tests(phase: Phase, totals: Totals) -> None:
     """Run the tests of a phase and add them to ``totals``."""
     report = RESULTS / f"{phase.name.replace(' ', '-')}.xml"
-    report.unlink(missing_ok=True)
+    left_out = RESULTS / f"{report.stem}.left-out"
+    for old in (report, left_out):
+        old.unlink(missing_ok=True)
     failed_before = totals.failed
     status = RUNNING.run([sys.executable, "-m", "pytest", "-n", str(WORKERS), "--dist", phase.share,
                           *phase.select, "-r", "fEsxX", "--durations=5", "--durations-min=1",
-                          f"--junitxml={report}"], environment=os.environ | ONE_THREAD)
+                          f"--junitxml={report}"], environment=os.environ | ONE_THREAD
+                         | {"PHASE_LEFT_OUT": str(left_out)})
+    if left_out.is_file():
+        totals.left_out += int(left_out.read_text(encoding="ascii"))
     counted = count(report, totals)
     if status == PYTEST_NO_TESTS:
         reason = phase.may_be_empty()
@@ -271,7 +279,7 @@ def run_phases(phases: Sequence[Phase], installing: float) -> int:
     say("\n=== wall time ===\n" + "\n".join(lines))
     for problem in totals.problems:
         say(f"FAILED {problem}")
-    say("\n" + totals.line())
+    say(f"\n{totals.left_out} tests run in `make exhaustive` only\n{totals.line()}")
     return 1 if totals.failed else 0
 
 

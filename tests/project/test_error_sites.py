@@ -45,6 +45,7 @@ def test_the_walk_finds_the_errors() -> None:
     assert len(SITES) > 600
     assert {"DataError", "ReadError", "LostWorkerError", "Hinted"} <= classes()
     assert "ValueError" not in classes()
+    assert all(re.search("Error$|Hinted$", name) for name in classes()), "files are found by them"
 
 
 def test_every_error_has_a_hint() -> None:
