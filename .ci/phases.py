@@ -1,10 +1,10 @@
 """Run every check and test in phases, and print the totals.
 
 Each phase prints pytest's own summary, the reason of every skip, and its wall seconds beside its
-budget. Time is told and never judged: nothing is stopped and nothing fails for being slow. At the
-end stand how many tests only ``make exhaustive`` runs, and ``N passed, N failed, N skipped``: tests,
-plus one for each checker (ruff, mypy, lint-imports) and each phase that should have tests and has
-none.
+budget. Time is told and never judged: nothing is stopped and nothing fails for being slow. The last
+lines say how many tests only ``make exhaustive`` runs, and ``N passed, N failed, N skipped``:
+tests, plus one for each checker (ruff, mypy, lint-imports) and each phase that should have tests
+and has none.
 """
 
 from __future__ import annotations

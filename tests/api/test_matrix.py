@@ -50,6 +50,7 @@ def refused_with_a_reason(names: Sequence[str], device: str) -> None:
         assert error is None or (len(error.message) > 20 and error.hint), name
 
 
+@pytest.mark.sample(8)
 @pytest.mark.parametrize("device", DEVICES)
 def test_a_model_prices_where_it_fits_and_others_are_refused_with_a_reason(device: str) -> None:
     assert (refusal("qwen3-8b", device) is not None) == (device in NOTHING_FITS)
@@ -69,6 +70,7 @@ def test_there_are_27_devices_and_the_models_of_the_start() -> None:
     assert set(FIRST) <= set(model_ids())
 
 
+@pytest.mark.sample(8)
 @pytest.mark.parametrize("name", FIRST)
 def test_every_model_has_a_plan_on_h100_and_says_why_not_on_a100(name: str) -> None:
     checked(estimate(name, "h100-sxm"))
@@ -132,6 +134,7 @@ def test_its_numbers_count_in_fitted_operators_too(tmp_path: Path) -> None:
     assert fast.performance.ttft_seconds.value <= plain.performance.ttft_seconds.value
 
 
+@pytest.mark.exhaustive
 def test_more_bandwidth_is_never_slower_for_any_plan(tmp_path: Path) -> None:
     path = made_up(tmp_path, **{"value = 3.35e12": "value = 5e12"})
     for name, batch in (("llama-3.2-1b", None), ("deepseek-v2-lite", 32), ("qwen3-30b-a3b", 32)):

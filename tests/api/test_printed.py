@@ -36,6 +36,7 @@ COMMANDS = [
 ]
 
 
+@pytest.mark.sample(2)
 @pytest.mark.parametrize(("arguments", "result"), COMMANDS, ids=lambda v: " ".join(v)
                          if isinstance(v, list) else "")
 def test_print_gives_the_answer_of_the_terminal(arguments: list[str], result: Callable[[], object],
@@ -54,12 +55,14 @@ def test_print_gives_the_answer_of_the_terminal(arguments: list[str], result: Ca
     assert capfd.readouterr().out == shown
 
 
+@pytest.mark.exhaustive
 def test_a_plan_in_a_prompt_is_one_line() -> None:
     made = planner.plan("llama-3.1-8b", "h100-sxm", devices=1)
     rate = made.performance.output_tokens_per_second.value
     assert repr(made) == f"<Plan: llama-3.1-8b on 1 × h100-sxm, {rate:.4g} tokens/s>"
 
 
+@pytest.mark.exhaustive
 def test_the_terminal_does_not_colour_what_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     made = planner.plan("llama-3.1-8b", "h100-sxm", devices=1)
     before = str(made)

@@ -40,6 +40,7 @@ def test_a_model_by_name_by_path_and_as_a_record(tmp_path: Path) -> None:
             by_name, planner.sensitivity(path))  # type: ignore[arg-type]
 
 
+@pytest.mark.exhaustive
 def test_any_collection_of_names_excludes() -> None:
     expected = planner.sensitivity("deepseek-v3", exclude_models=["DeepSeek-V3"])
     assert set(expected["tier"]) == {"T0 learned"}

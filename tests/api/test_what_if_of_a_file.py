@@ -10,6 +10,7 @@ from planner.errors import InputError
 from planner.planning.whatif.grid import Planned
 
 
+@pytest.mark.exhaustive
 def test_limits_of_time_come_back_from_the_file() -> None:
     made = planner.plan("qwen2.5-0.5b", "h100-sxm", devices=1, context=2048, ttft_seconds=0.5,
                         tpot_seconds=0.004, schemes=["bf16", "fp8-block"], max_loss="fp8-block")
@@ -32,6 +33,7 @@ def test_what_a_file_does_not_repeat_is_said() -> None:
         around_file(slow)
 
 
+@pytest.mark.exhaustive
 def test_a_workload_by_name_is_spelled_out() -> None:
     """Its lengths are the axis's own position; elsewhere prompts fill the context."""
     asked = {"devices": 1, "engine": "vllm", "workload": "batch", "prefix_hit_rate": 0.5}

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.examples import examples
 
 import planner
 from planner.errors import InputError, PlannerError
@@ -70,6 +71,7 @@ def test_every_public_function_is_here() -> None:
     assert set(VALID) == set(FUNCTIONS)
 
 
+@pytest.mark.sample(280)
 @pytest.mark.parametrize(("name", "parameter"),
                          [pytest.param(*pair, id=".".join(pair)) for pair in ARGUMENTS])
 def test_a_value_of_another_type_is_refused_with_what_is_taken(name: str, parameter: str) -> None:
@@ -92,7 +94,7 @@ QUICK = ("estimate", "inventory", "load_model", "load_device", "load_scenario", 
          "explain", "export_plan", "import_plan", "memory_use", "read_plan", "serve", "train")
 
 
-@settings(max_examples=150)
+@settings(max_examples=examples(40))
 @given(st.sampled_from([a for a in ARGUMENTS if a[0] in QUICK]), ODD)
 def test_an_odd_value_of_the_right_type_is_answered_or_refused(argument: tuple[str, str],
                                                                value: Any) -> None:

@@ -52,6 +52,7 @@ def test_every_numbered_claim_is_there_and_tested() -> None:
     assert set(CLAIMS) == set(CHECKS) == set(EXPECTED)
 
 
+@pytest.mark.sample(17)
 @pytest.mark.parametrize("id", EXPECTED)
 def test_a_claim(id: str) -> None:
     verdict, (start, value, tolerance) = EXPECTED[id]
@@ -77,6 +78,7 @@ def test_a_verdict_follows_the_stated_figure(id: str) -> None:
     assert all(p.verdict == "wrong" for p in far.parts)
 
 
+@pytest.mark.exhaustive
 def test_recommendations_are_tested_part_by_part() -> None:
     """FP8 is the choice on Hopper, Ada and Blackwell under vLLM; the advised mixture loses less
     than INT8 alone at nearly its speed, and no best plan keeps FP16."""

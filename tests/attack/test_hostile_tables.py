@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from support.examples import examples
 
 from planner.cli.main import run
 from planner.validation.records import EXCLUDED, REASONS, ROW_COLUMNS, WITHOUT_HOST, Outcome
@@ -73,7 +74,7 @@ def check(outcomes: list[Outcome], rows: int) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda k: k.name)
-@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(8), deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_any_cells(kind: Kind, data: st.DataObject) -> None:
     rows = data.draw(rows_of(kind))
@@ -121,6 +122,7 @@ def hostile(tmp_path: Path) -> tuple[Path, dict[str, int]]:
     return folder, sizes
 
 
+@pytest.mark.exhaustive
 def test_a_hostile_folder(hostile: tuple[Path, dict[str, int]], tmp_path: Path,
                           capsys: pytest.CaptureFixture[str]) -> None:
     folder, sizes = hostile
@@ -144,6 +146,7 @@ def test_a_hostile_folder(hostile: tuple[Path, dict[str, int]], tmp_path: Path,
     assert {f"{k.name}_{how}" for k in KINDS for how in ("latin", "wide", "twice")} <= unreadable
 
 
+@pytest.mark.exhaustive
 def test_text_that_a_spreadsheet_computes_is_text(hostile: tuple[Path, dict[str, int]],
                                                   tmp_path: Path) -> None:
     listed = tmp_path / "rows.csv"

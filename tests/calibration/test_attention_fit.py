@@ -87,6 +87,7 @@ def mla_table() -> list[Row]:
                  kv_dtype="bfloat16", phase="generation")
 
 
+@pytest.mark.exhaustive
 def test_known_decode_parameters_come_back() -> None:
     [problem] = attention_decode.problems(decode_table())
     fit = solve(problem)
@@ -136,6 +137,7 @@ def test_rows_are_left_out_by_rule() -> None:
     assert problem.excluded.tolist() == [False] * (len(rows) + 2) + [True, True]
 
 
+@pytest.mark.exhaustive
 def test_a_kernel_that_leaves_its_cache_whole_is_found() -> None:
     """FP8 decode of TensorRT-LLM on L40S: with few sequences, time grows with the cache alone."""
     truth = {**DECODE, "whole": 1.0, "token_seconds": 1e-10, "split_seconds": 5e-9}
@@ -179,6 +181,7 @@ def gate(operator: str, device: str, stack: str) -> tuple[float, float]:
     return (10, 10)
 
 
+@pytest.mark.sample(2)
 @pytest.mark.parametrize("name", ["op_attn_context", "op_attn_generation", "op_mla"])
 def test_packaged_sets_keep_their_gates_on_groups_kept_back(name: str) -> None:
     found: dict[tuple[str, str], list[float]] = {}
@@ -207,6 +210,7 @@ def test_a_spec_sheet_carries_trtllm_prefill_to_b200() -> None:
     assert float(np.concatenate(errors).mean()) <= 0.11
 
 
+@pytest.mark.exhaustive
 def test_24_rows_of_b200_bring_decode_within_11_percent() -> None:
     h100 = resolve_device("h100-sxm")
     rows = [row for row in public("op_attn_generation", "b200_sxm")

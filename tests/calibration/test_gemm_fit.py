@@ -61,6 +61,7 @@ def test_a_third_of_the_shapes_is_kept_back_whole() -> None:
     assert not seen & kept
 
 
+@pytest.mark.exhaustive
 def test_few_rows_refit_the_device_only() -> None:
     [(_, base)] = gemm.fit_tables(made_up("h100_sxm"))
     [problem] = gemm.problems(made_up("b200_sxm"))
@@ -85,6 +86,7 @@ def test_rows_that_span_are_spread_and_the_same_every_time() -> None:
     assert all(3 <= (quadrants == q).sum() <= 7 for q in range(4))
 
 
+@pytest.mark.exhaustive
 def test_too_few_rows_are_an_error() -> None:
     [problem] = gemm.problems(made_up()[:20])
     with pytest.raises(DataError, match="too few"):
@@ -111,6 +113,7 @@ def error(problem: FitProblem, parameters: dict[str, float]) -> tuple[float, flo
     return float(off.mean()), float(np.median(off))
 
 
+@pytest.mark.exhaustive
 def test_packaged_sets_keep_their_gates_on_shapes_kept_back(public: list[FitProblem]) -> None:
     assert len(public) == 12
     for problem in public:

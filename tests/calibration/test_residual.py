@@ -60,6 +60,7 @@ def corrected(tmp_path_factory):
     return found, planner.load_device(str(path))
 
 
+@pytest.mark.exhaustive
 def test_the_factor_is_the_mean_of_what_files_are_off_by(corrected):
     found, _ = corrected
     by = {fit.operator: fit for fit in found.fits}
@@ -93,6 +94,7 @@ def mixed_plan(scheme="int8-w8a8", engine="vllm"):
     return plan, schemes_of_plan(assignment_of(plan, SPEC))
 
 
+@pytest.mark.sample(1)
 @pytest.mark.parametrize(("engine", "scheme"), [
     ("vllm", "int8-w8a8"), ("pytorch", "int8-w8a8"), ("vllm", "int4-w4a16")])
 def test_times_of_a_mixed_plan_are_learned(engine, scheme, tmp_path):
@@ -130,6 +132,7 @@ def test_the_table_of_a_plan_has_its_schemes():
     assert (base["types"], base["formats"]) == ("= ", "")
 
 
+@pytest.mark.exhaustive
 def test_rows_that_say_no_formats_are_told(tmp_path):
     rows = list(measured_rows())
     lost = rows[0] | {"subject": "plan", "types": ""}
@@ -153,6 +156,7 @@ def test_the_table_adds_up_as_before(corrected):
     assert inside == pytest.approx(plan.performance.tpot_seconds.value)
 
 
+@pytest.mark.exhaustive
 def test_other_models_and_engines_stay_as_they_are(corrected):
     _, device = corrected
     other = planner.load_model("qwen3-0.6b")

@@ -43,6 +43,7 @@ def test_a_profile_with_the_parameters_is_written(tmp_path: Path,
     assert not list(tmp_path.glob(".*"))  # nothing half-written is left
 
 
+@pytest.mark.exhaustive
 def test_other_sets_and_text_of_the_profile_stay(tmp_path: Path) -> None:
     data, out = table(tmp_path / "data", "h100_sxm"), tmp_path / "h100-sxm.toml"
     assert run(["calibrate", str(data), "-o", str(out), "--quiet"]) == 0
@@ -66,6 +67,7 @@ def test_few_rows_start_from_the_relative(tmp_path: Path,
     assert "the rest carried over" in fit.note
 
 
+@pytest.mark.exhaustive
 def test_a_device_of_ones_own(tmp_path: Path) -> None:
     from planner.hardware.catalog import resolve_device
 

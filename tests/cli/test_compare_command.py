@@ -15,6 +15,7 @@ from planner.cli.types import Hinted
 ASKED = ["compare", "qwen2.5-0.5b", "l40s", "--context", "2048", "--engine", "vllm", "--quiet"]
 
 
+@pytest.mark.exhaustive
 def test_the_table_fits_eighty_columns_and_forty(capsys: pytest.CaptureFixture[str],
                                                  monkeypatch: pytest.MonkeyPatch) -> None:
     for width in (80, 40):
@@ -65,6 +66,7 @@ def test_a_bad_flag_is_an_error_and_writes_nothing(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.exhaustive
 def test_nothing_that_runs_is_no_plan(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["compare", "deepseek-v3", "l40s", "--devices", "1", "--quiet"]) == 1
     assert "GiB a device" in capsys.readouterr().out

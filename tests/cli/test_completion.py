@@ -43,6 +43,7 @@ def told(line: str, folder: Path, shell: str = "bash", **more: str) -> tuple[lis
     return lines, set(modules)
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize(("line", "expected"), [
     ("plan deepseek-v3", "deepseek-v3.2"),
     ("plan expl", "explain"),
@@ -71,6 +72,7 @@ def test_names_are_completed(line: str, expected: str, tmp_path: Path) -> None:
     assert modules & HEAVY == set()
 
 
+@pytest.mark.sample(2)
 @pytest.mark.parametrize("shell", SHELLS)
 def test_every_shell_is_told_the_same_names(shell: str, tmp_path: Path) -> None:
     lines, _ = told("plan llama-3.1-8b b", tmp_path, shell)

@@ -22,6 +22,7 @@ def plan_file(tmp_path: Path) -> Path:
     return path
 
 
+@pytest.mark.exhaustive
 def test_a_question_and_its_plan_file_make_the_same_grid(
         plan_file: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     asked, read = tmp_path / "asked.html", tmp_path / "read.html"

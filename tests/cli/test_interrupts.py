@@ -120,6 +120,7 @@ def heard() -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+@pytest.mark.sample(1)
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_command_ends(name: str, folder: Path, request: pytest.FixtureRequest) -> None:
     arguments, works = COMMANDS[name]
@@ -150,6 +151,7 @@ def nobody_in(group: int) -> bool:
     return False
 
 
+@pytest.mark.exhaustive
 def test_the_process_alone_is_told(folder: Path) -> None:
     """`kill -INT` does not reach the workers; they end with the command."""
     child = start(COMMANDS["sweep --workers"][0], folder)
@@ -160,6 +162,7 @@ def test_the_process_alone_is_told(folder: Path) -> None:
     assert until(lambda: nobody_in(child.pid))
 
 
+@pytest.mark.exhaustive
 def test_what_was_interrupted_goes_on(folder: Path) -> None:
     (folder / "q.toml").write_text(
         'title = "Some plans"\n[[grid]]\nmodel = "llama-3.2-1b"\ndevices = 1\nbatch = 8\n'

@@ -40,6 +40,7 @@ def told(request: PartRequest, found: MeasuredParts) -> None:
                        for m in (1, 512)]
 
 
+@pytest.mark.exhaustive
 @pytest.mark.usefixtures("machine")
 def test_tables_and_a_device_that_plans_take(tmp_path: Path,
                                              capsys: pytest.CaptureFixture[str]) -> None:
@@ -145,6 +146,7 @@ def test_a_folder_without_a_library_is_refused(tmp_path: Path,
     assert "holds no libggml-base" in capsys.readouterr().err
 
 
+@pytest.mark.exhaustive
 def test_a_real_part_measures_this_machine(tmp_path: Path,
                                            monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("planner.measuring.run.QUICK_SECONDS", 0.5)

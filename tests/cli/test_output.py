@@ -44,6 +44,7 @@ def no_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("COLUMNS", raising=False)
 
 
+@pytest.mark.sample(2)
 @pytest.mark.parametrize("arguments", COMMANDS, ids=" ".join)
 def test_no_line_is_wider_than_80(arguments: list[str], capfd: pytest.CaptureFixture[str]) -> None:
     assert run(arguments) == 0
@@ -55,6 +56,7 @@ def test_no_line_is_wider_than_80(arguments: list[str], capfd: pytest.CaptureFix
         assert "\x1b" not in line
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize("arguments", JSON, ids=" ".join)
 def test_json_parses_and_holds_no_nan(arguments: list[str],
                                       capfd: pytest.CaptureFixture[str]) -> None:
@@ -65,6 +67,7 @@ def test_json_parses_and_holds_no_nan(arguments: list[str],
     assert json.loads(capfd.readouterr().out, parse_constant=refuse)
 
 
+@pytest.mark.exhaustive
 def test_standard_output_is_json_down_to_the_descriptor() -> None:
     done = spawn(*SMALL, "--json", "--timings")
     assert done.returncode == 0
@@ -76,6 +79,7 @@ def test_standard_output_is_json_down_to_the_descriptor() -> None:
     assert b"assumptions:" in done.stderr
 
 
+@pytest.mark.exhaustive
 def test_two_processes_print_the_same_bytes() -> None:
     first = spawn(*SMALL, "--json", PYTHONHASHSEED="1")
     second = spawn(*SMALL, "--json", PYTHONHASHSEED="77")
@@ -83,6 +87,7 @@ def test_two_processes_print_the_same_bytes() -> None:
     assert first.stderr == second.stderr
 
 
+@pytest.mark.exhaustive
 def test_quiet_leaves_only_the_answer(capfd: pytest.CaptureFixture[str]) -> None:
     assert run(SMALL) == 0
     loud, spoken = capfd.readouterr()
@@ -93,6 +98,7 @@ def test_quiet_leaves_only_the_answer(capfd: pytest.CaptureFixture[str]) -> None
     assert silence == ""
 
 
+@pytest.mark.exhaustive
 def test_the_first_three_lines_answer(capfd: pytest.CaptureFixture[str]) -> None:
     assert run([*SMALL, "--json", "--quiet"]) == 0
     data = json.loads(capfd.readouterr().out)
@@ -109,6 +115,7 @@ def test_the_first_three_lines_answer(capfd: pytest.CaptureFixture[str]) -> None
     assert f"{total:.1f}" in lines[2]
 
 
+@pytest.mark.exhaustive
 def test_every_scheme_of_the_plan_is_in_the_table(capfd: pytest.CaptureFixture[str]) -> None:
     arguments = ["deepseek-v3", "h100-sxm", "--context", "131072", "--quiet"]
     assert run([*arguments, "--json"]) == 0
@@ -134,6 +141,7 @@ def test_the_command_and_the_api_agree(capfd: pytest.CaptureFixture[str]) -> Non
                            isl=1000).to_dict()
 
 
+@pytest.mark.exhaustive
 def test_the_report_is_written_beside_the_answer(tmp_path: Path,
                                                  capfd: pytest.CaptureFixture[str]) -> None:
     page = tmp_path / "plan.html"
@@ -156,6 +164,7 @@ def test_expanded_inventory_lists_every_tensor(capfd: pytest.CaptureFixture[str]
     assert sum(t["count"] for t in brief["tensors"]) == brief["tensor_count"]
 
 
+@pytest.mark.exhaustive
 def test_a_grouped_number_is_the_number(capfd: pytest.CaptureFixture[str]) -> None:
     for text in ("16384", "16_384", "16,384"):
         assert run([*SMALL, "--json", "--quiet", "--context", text]) == 0

@@ -56,6 +56,7 @@ def refused(arguments: list[str], capfd: pytest.CaptureFixture[str]) -> tuple[st
     return lines[0], lines[1]
 
 
+@pytest.mark.sample(11)
 @pytest.mark.parametrize("arguments", USAGE, ids=" ".join)
 def test_two_lines(arguments: list[str], capfd: pytest.CaptureFixture[str],
                    tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -64,6 +65,7 @@ def test_two_lines(arguments: list[str], capfd: pytest.CaptureFixture[str],
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.sample(14)
 @pytest.mark.parametrize("flag", NUMBERS)
 @pytest.mark.parametrize("value", BAD_WHOLE)
 def test_whole_numbers(flag: str, value: str, capfd: pytest.CaptureFixture[str]) -> None:
@@ -154,6 +156,7 @@ def test_a_device_file_that_is_not_one(content: str, tmp_path: Path,
     refused(["devices", str(path)], capfd)
 
 
+@pytest.mark.sample(11)
 @pytest.mark.parametrize("content", [
     "", "title = 3", 'title = "t"\nquestion = "q"\ncolour = "red"',
     'title = "t"\nquestion = "q"\ncontext = -1', 'title = "t"\nquestion = "q"\ndevices = 1.5',
@@ -182,7 +185,8 @@ def test_a_failed_report_leaves_an_old_one_alone(tmp_path: Path,
 
 def test_no_feasible_plan_is_exit_1(capfd: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     page = tmp_path / "page.html"
-    code = run([*OK, "--devices", "1", "--tpot-ms", "0.01", "--json", "--report", str(page)])
+    code = run([*OK, "--devices", "1", "--engine", "vllm", "--tpot-ms", "0.01", "--json",
+                "--report", str(page)])
     out, err = capfd.readouterr()
     assert (code, out) == (1, "")
     assert [line.split(":")[0] for line in err.splitlines()] == ["error", "hint"]

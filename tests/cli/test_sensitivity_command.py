@@ -96,6 +96,7 @@ def test_json_is_the_frame(names: str, capfd: pytest.CaptureFixture[str]) -> Non
     assert set(data["bands"]) >= {"routed", "latent attention", "head"}
 
 
+@pytest.mark.exhaustive
 def test_exclusions_are_repeated_or_listed(capfd: pytest.CaptureFixture[str]) -> None:
     by_list = said(["deepseek-v3", "--exclude", "deepseek-v3, Kimi-K2.5,GLM-4"], capfd)
     by_flags = said(["deepseek-v3", "--exclude", "GLM-4", "--exclude", "DeepSeek-V3.1-Terminus"],
@@ -124,6 +125,7 @@ def test_refusals(arguments: list[str], error: str, hint: str, tmp_path: Path,
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.exhaustive
 def test_the_figure_is_written(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     first, again = tmp_path / "a.svg", tmp_path / "b.svg"
     assert said(["deepseek-v3", "--plot", str(first)], capfd) == said(["deepseek-v3"], capfd)

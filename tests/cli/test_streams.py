@@ -37,6 +37,7 @@ def shell(line: str) -> subprocess.CompletedProcess[str]:
                           text=True, check=False)
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("line", [
     "plan deepseek-v3 h100-sxm --context 131072 --quiet | head -1", "plan models | head -1",
     f"plan {' '.join(FRONTIER)} | head -1"])
@@ -48,12 +49,14 @@ def test_head_takes_one_line(line: str) -> None:
     assert done.stderr == ""
 
 
+@pytest.mark.exhaustive
 def test_head_takes_ten_bytes_of_json() -> None:
     done = shell(f"plan {' '.join(LONG)} | head -c 10")
     assert done.stdout == '{\n  "schem0 0\n'
     assert done.stderr == ""
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("arguments", COMMANDS, ids=" ".join)
 def test_nobody_reads_from_the_start(arguments: list[str]) -> None:
     reader, writer = os.pipe()
@@ -64,6 +67,7 @@ def test_nobody_reads_from_the_start(arguments: list[str]) -> None:
     assert (child.returncode, said) == (0, b"")
 
 
+@pytest.mark.exhaustive
 def test_what_is_written_does_not_end_with_its_reader(tmp_path: Path) -> None:
     """A file that was asked for is there, whoever reads the answer."""
     page = tmp_path / "page.html"
@@ -80,13 +84,14 @@ def test_nobody_reads_the_errors() -> None:
     reader, writer = os.pipe()
     os.close(reader)
     for arguments, code in ((["no-such-model", "h100-sxm"], 2), (["models"], 0), (SMALL, 0),
-                            ([*SMALL, "--tpot-ms", "0.01"], 1)):
+                            ([*SMALL, "--engine", "vllm", "--tpot-ms", "0.01"], 1)):
         child = start(arguments, stderr=writer)
         child.communicate()
         assert child.returncode == code, arguments
     os.close(writer)
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-"])
 def test_streams_that_were_never_open(closed: str) -> None:
     for command, code in ((" ".join(SMALL), "0"), ("models", "0"), ("no-such-model h100-sxm", "2")):
@@ -96,6 +101,7 @@ def test_streams_that_were_never_open(closed: str) -> None:
         assert "Traceback" not in done.stderr
 
 
+@pytest.mark.exhaustive
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="the system has no /dev/full")
 @pytest.mark.parametrize("arguments", COMMANDS[:5], ids=" ".join)
 def test_a_full_disk_is_an_error(arguments: list[str]) -> None:
@@ -119,6 +125,7 @@ def encoded(arguments: tuple[str, ...], name: str) -> tuple[int, bytes, bytes]:
     return done.returncode, done.stdout, done.stderr
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize(("arguments", "encoding"), [
     *((arguments, "latin-1") for arguments in ENCODED[:3]), (ENCODED[0], "cp437"),
     (ENCODED[0], "koi8-r"),
@@ -139,6 +146,7 @@ def test_every_encoding_can_show_an_answer(arguments: tuple[str, ...], encoding:
         assert text == expected
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("encoding", [
     "latin-1", *(pytest.param(name, marks=pytest.mark.exhaustive) for name in ("cp437", "koi8-r"))])
 def test_json_loses_nothing(encoding: str) -> None:

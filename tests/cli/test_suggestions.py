@@ -111,6 +111,7 @@ def wrong_objective(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> str:
     return str(path)
 
 
+@pytest.mark.sample(1)
 @pytest.mark.parametrize("command", [
     ["report", "PLAN"], ["report", "PLAN", "-o", "x.html"], ["estimate", "--plan", "PLAN"],
     ["diff", "PLAN", "RIGHT"], ["diff", "RIGHT", "PLAN"], ["explain", "--plan", "PLAN"],

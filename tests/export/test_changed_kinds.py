@@ -61,6 +61,7 @@ def compressed(plan: Plan) -> tuple[dict[str, list[str]], list[str]]:
     return groups, data["ignore"]
 
 
+@pytest.mark.exhaustive
 def test_a_plain_head_is_ignored_and_a_quantised_one_is_not() -> None:
     groups, ignored = compressed(planned())
     assert "lm_head" in ignored
@@ -96,6 +97,7 @@ def test_compressed_tensors_names_tables_and_gates() -> None:
     assert "embedding" in by_engine["sglang"].reason
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize(("target", "scheme", "changes"), [
     ("compressed-tensors", "int8-w8a16", {"head": "int4-w4a16"}),
     ("compressed-tensors", "int8-w8a16", {"embedding": "int8-w8a16", "head": "fp8-channel"}),
@@ -171,6 +173,7 @@ def test_llama_quantize_has_flags_for_head_and_table() -> None:
     assert exported(plan, "llama.cpp").findings[0].status == "yes"
 
 
+@pytest.mark.exhaustive
 def test_a_tied_head_goes_with_its_table() -> None:
     plan = planned("llama-3.2-1b", scheme="ggml-q8_0", embedding="ggml-q6_k",
                    head="ggml-q6_k")

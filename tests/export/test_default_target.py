@@ -20,6 +20,7 @@ def made(model: str, device: str, engine: str, **more: object) -> Plan:
     return planner.estimate(model, device, engine=engine, **{**ASKED, **more})
 
 
+@pytest.mark.sample(5)
 @pytest.mark.parametrize(("model", "device", "engine", "more", "target"), [
     ("llama-3.1-8b", "h100-sxm", "vllm", {}, "release"),
     ("llama-3.1-8b", "h100-sxm", "vllm", {"scheme": "fp8-tensor"}, "release"),

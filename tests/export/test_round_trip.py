@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.examples import examples
 from support.exports import assignment, assignments, planned_keys
 
 from planner.errors import DataError, UnsupportedError
@@ -27,7 +28,7 @@ def there_and_back(one: ModuleAssignment, text: str) -> ModuleAssignment:
 
 
 @pytest.mark.parametrize("model", MODELS + STACKED)
-@settings(max_examples=12)
+@settings(max_examples=examples(3))
 @given(data=st.data())
 def test_compressed_tensors(model: str, data: st.DataObject) -> None:
     one = data.draw(assignments(model, (PLAIN, *compressed_tensors.SCHEMES), ("bf16", "fp8")))
@@ -37,7 +38,7 @@ def test_compressed_tensors(model: str, data: st.DataObject) -> None:
 
 
 @pytest.mark.parametrize("model", MODELS)
-@settings(max_examples=8)
+@settings(max_examples=examples(2))
 @given(data=st.data())
 def test_modelopt(model: str, data: st.DataObject) -> None:
     one = data.draw(assignments(model, (PLAIN, *modelopt.MIXED), ("bf16", "fp8")))
@@ -47,7 +48,7 @@ def test_modelopt(model: str, data: st.DataObject) -> None:
 
 
 @pytest.mark.parametrize("model", MODELS)
-@settings(max_examples=8)
+@settings(max_examples=examples(2))
 @given(data=st.data())
 def test_gptq(model: str, data: st.DataObject) -> None:
     one = data.draw(assignments(model, (PLAIN, *gptq.SCHEMES)))
@@ -56,8 +57,9 @@ def test_gptq(model: str, data: st.DataObject) -> None:
         assert there_and_back(one, text).decided() == one.decided()
 
 
+@pytest.mark.sample(1)
 @pytest.mark.parametrize("model", MODELS)
-@settings(max_examples=6)
+@settings(max_examples=examples(2))
 @given(data=st.data())
 def test_gptq_rules_reach_the_servers_fused_matrices(model: str, data: st.DataObject) -> None:
     """As vLLM and SGLang look a module up, the first rule whose expression matches from the start
@@ -100,9 +102,10 @@ def test_modelopt_with_one_algorithm(scheme: str) -> None:
     assert there_and_back(one, json.dumps(data)).decided() == one.decided()
 
 
+@pytest.mark.sample(2)
 @pytest.mark.parametrize("model", MODELS)
 @pytest.mark.parametrize("scheme", ["fp8-block", "fp8-block-ue8m0"])
-@settings(max_examples=5)
+@settings(max_examples=examples(2))
 @given(data=st.data())
 def test_fp8(model: str, scheme: str, data: st.DataObject) -> None:
     one = data.draw(assignments(model, (PLAIN, scheme)))
@@ -111,8 +114,9 @@ def test_fp8(model: str, scheme: str, data: st.DataObject) -> None:
         assert there_and_back(one, text).decided() == one.decided()
 
 
+@pytest.mark.sample(1)
 @pytest.mark.parametrize("model", MODELS)
-@settings(max_examples=4)
+@settings(max_examples=examples(2))
 @given(data=st.data())
 def test_torchao_names_each_linear_once(model: str, data: st.DataObject) -> None:
     """Its precedence, exact names before the first full match, gives every linear its own."""
@@ -127,8 +131,9 @@ def test_torchao_names_each_linear_once(model: str, data: st.DataObject) -> None
             assert hits == [torchao.SCHEMES.get(linear.scheme)], name
 
 
+@pytest.mark.sample(1)
 @pytest.mark.parametrize("model", MODELS + STACKED)
-@settings(max_examples=6)
+@settings(max_examples=examples(2))
 @given(data=st.data())
 def test_llama_cpp_names_each_matrix_once(model: str, data: st.DataObject) -> None:
     pool = ("bf16", "ggml-q8_0", "ggml-q4_k", "ggml-q6_k")
@@ -148,7 +153,7 @@ def test_llama_cpp_names_each_matrix_once(model: str, data: st.DataObject) -> No
 
 
 @pytest.mark.parametrize("model", MODELS + STACKED)
-@settings(max_examples=6)
+@settings(max_examples=examples(2))
 @given(data=st.data())
 def test_llama_cpp(model: str, data: st.DataObject) -> None:
     one = data.draw(assignments(model, ("bf16", "fp16", "ggml-q8_0", "ggml-q4_0", "ggml-q4_k")))

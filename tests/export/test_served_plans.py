@@ -27,6 +27,7 @@ def script() -> ModuleType:
     return module
 
 
+@pytest.mark.sample(1)
 @pytest.mark.parametrize("pair", SMALL, ids=lambda pair: pair[1] + "-" + pair[3])
 def test_a_plan_is_proved_written_and_read_back(pair: tuple[str, str, int, str],
                                                 script: ModuleType) -> None:
@@ -36,6 +37,7 @@ def test_a_plan_is_proved_written_and_read_back(pair: tuple[str, str, int, str],
     assert pair[1] in script.schemes_table([row])
 
 
+@pytest.mark.sample(1)
 @pytest.mark.oracle
 @pytest.mark.filterwarnings("default")
 @pytest.mark.parametrize("pair", SMALL, ids=lambda pair: pair[1] + "-" + pair[3])

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.examples import examples
 
 from planner.api.memory import memory
 from planner.errors import DataError, InputError
@@ -131,11 +132,12 @@ def test_a_scheme_covers_what_a_mixed_release_left_out() -> None:
     assert memory("qwen3-8b", context=128, scheme="bf16").scheme == "bf16 as released"
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize(("model", "layout"), [
     ("qwen3-8b", {}), ("deepseek-v3.2", {"tp": 2, "dp": 4, "ep": 8}), ("gpt-oss-20b", {"tp": 2}),
     ("qwen3-next-80b-a3b", {"tp": 2, "pp": 3}), ("gemma-3-4b-text", {}),
     ("deepseek-v4-flash", {"tp": 4, "ep": 4}), ("llama-4-scout", {"tp": 8})])
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=examples(4), deadline=None)
 @given(context=st.integers(2, 16_000), longer=st.integers(0, 4_000), batch=st.integers(1, 200),
        more=st.integers(0, 50))
 def test_monotone_in_context_and_batch(model: str, layout: dict[str, int], context: int,

@@ -36,6 +36,7 @@ def told(plan: Plan, key: str) -> str:
     return next(f"{a.value} — {a.reason}" for a in plan.assumptions if a.key == key)
 
 
+@pytest.mark.exhaustive
 def test_the_answer_says_what_was_detected_and_assumed(answer: Plan) -> None:
     machine = told(answer, "this machine")
     assert "Zen 4" in machine
@@ -74,6 +75,7 @@ def test_measured_figures_are_named(server: DeviceProfile) -> None:
     assert "bf16 products" in notes["not measured"][0]
 
 
+@pytest.mark.exhaustive
 def test_a_cpu_with_avx2_alone_runs_ggml_types_and_says_what_it_does_not(tmp_path: Path) -> None:
     facts = linux_facts("x86_64", frozenset(range(8)), laptop(tmp_path))
     device = profile_of_draft(described(facts))

@@ -19,6 +19,7 @@ def test_every_plan_is_a_point_and_the_recommended_one_is_named() -> None:
     assert found.plot().get_xlabel() == axes.get_xlabel()
 
 
+@pytest.mark.exhaustive
 def test_a_comparison_in_which_nothing_runs_is_refused() -> None:
     found = planner.compare("deepseek-v3", "l40s", devices=1)
     with pytest.raises(InputError, match="nothing of this comparison runs"):

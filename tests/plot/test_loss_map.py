@@ -51,6 +51,7 @@ def test_cells_are_the_rows_of_the_frame(model: str, layers: int) -> None:
     assert CREDIT in axes.get_xlabel()
 
 
+@pytest.mark.sample(1)
 @pytest.mark.parametrize("model", ["llama-3.1-8b", "deepseek-v3.2", "qwen3-235b-a22b"])
 def test_labels_do_not_overlap(model: str) -> None:
     from matplotlib.backends.backend_agg import FigureCanvasAgg

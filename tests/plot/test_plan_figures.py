@@ -32,6 +32,7 @@ def small() -> Plan:
                         devices=1)
 
 
+@pytest.mark.sample(1)
 @pytest.mark.parametrize("name", FIGURES)
 def test_a_figure_is_drawn(name: str) -> None:
     axes = getattr(plot, name)(small())
@@ -39,12 +40,14 @@ def test_a_figure_is_drawn(name: str) -> None:
     assert axes.patches or axes.lines
 
 
+@pytest.mark.sample(1)
 @pytest.mark.parametrize("name", FIGURES)
 def test_a_figure_of_the_file_is_that_of_the_plan(name: str) -> None:
     figure = getattr(plot, name)
     assert figure(planner.read_plan(small().to_dict()))._repr_svg_() == figure(small())._repr_svg_()
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize("name", FIGURES)
 def test_figures_are_drawn_on_axes_that_are_given(name: str) -> None:
     from matplotlib.figure import Figure
@@ -54,6 +57,7 @@ def test_figures_are_drawn_on_axes_that_are_given(name: str) -> None:
     assert mine.has_data()
 
 
+@pytest.mark.sample(1)
 @pytest.mark.parametrize("name", PRICED)
 def test_figures_that_price_again_read_the_given_folder(name: str, tmp_path: Path) -> None:
     """A plan on a device that only the folder has is drawn with the folder, and refused without."""
@@ -70,12 +74,14 @@ def test_figures_that_price_again_read_the_given_folder(name: str, tmp_path: Pat
         figure(own)
 
 
+@pytest.mark.exhaustive
 def test_a_notebook_shows_the_same_figure_for_the_same_plan() -> None:
     one, other = (plot.users(small())._repr_svg_() for _ in range(2))
     assert one == other
     ElementTree.fromstring(one)
 
 
+@pytest.mark.exhaustive
 def test_memory_is_what_the_device_holds() -> None:
     drawn = plot.memory(plan())
     assert sum(p.get_width() for p in drawn.patches) == pytest.approx(
@@ -91,6 +97,7 @@ def test_time_is_of_a_step_or_of_a_prompt() -> None:
     assert "decode" in refused.value.hint
 
 
+@pytest.mark.exhaustive
 def test_no_figure_touches_pyplot() -> None:
     code = ("import sys\nimport planner\nplan = planner.estimate("
             "'qwen2.5-0.5b', 'h100-sxm', context=1024, batch=1, devices=1)\n"

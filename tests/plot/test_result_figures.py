@@ -54,6 +54,7 @@ TAKEN = {
 }
 
 
+@pytest.mark.sample(2)
 @pytest.mark.parametrize("name", RESULTS)
 def test_a_result_is_drawn(name: str) -> None:
     from matplotlib.axes import Axes
@@ -125,6 +126,7 @@ def test_a_function_is_not_replaced_by_a_module_of_its_name() -> None:
     assert "matplotlib" not in modules_after(f"{code}; {code}")
 
 
+@pytest.mark.exhaustive
 def test_pyplot_is_never_loaded() -> None:
     names = modules_after("planner.plot.tensor_bytes(planner.inventory('smollm2-135m'))")
     assert "matplotlib.figure" in names

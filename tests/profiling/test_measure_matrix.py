@@ -43,6 +43,7 @@ def test_errors_are_those_of_the_whole_matrix(tmp_path: Path, monkeypatch: pytes
     assert record["kurtosis"] == pytest.approx(kurtosis, rel=2e-5)
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("some", [
     ("fp8-block",), pytest.param(("fp16", "int8-w8a8", "nvfp4"), marks=pytest.mark.exhaustive)],
     ids=",".join)

@@ -68,6 +68,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory,
         yield address, workers
 
 
+@pytest.mark.exhaustive
 def test_with_a_worker_killed_halfway_the_profile_is_that_of_one_process(
         checkpoint: Path, cluster: tuple[str, list[subprocess.Popen[bytes]]], tmp_path: Path,
         monkeypatch: pytest.MonkeyPatch) -> None:

@@ -33,6 +33,7 @@ def checkpoint(tmp_path: Path) -> Path:
     return write_llama(tmp_path / "tiny")
 
 
+@pytest.mark.exhaustive
 def test_two_runs_and_two_workers_give_the_same_bytes(checkpoint: Path, tmp_path: Path) -> None:
     for name, workers in (("a", 1), ("b", 1), ("c", 2)):
         profile(checkpoint, output=tmp_path / name, schemes=FEW, workers=workers)
@@ -88,6 +89,7 @@ def test_a_killed_worker_is_an_error_and_the_next_run_goes_on(tmp_path: Path) ->
     assert len(found.units) == 2 * 4 + 2 * 2
 
 
+@pytest.mark.exhaustive
 def test_the_command_killed_from_outside_goes_on(tmp_path: Path) -> None:
     big = write_llama(tmp_path / "big", hidden_size=256, head_dim=64, intermediate_size=768,
                       num_hidden_layers=4)

@@ -145,6 +145,7 @@ def test_a_scheme_with_its_errors_is_planned_with(copy: Path) -> None:
     assert "int4-w4a16-g64" in run(planned, copy, copy)
 
 
+@pytest.mark.exhaustive
 def test_an_engine_is_rows(copy: Path) -> None:
     data = copy / "planner" / "planning" / "data"
     rows = files("add-an-engine.md")

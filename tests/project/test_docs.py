@@ -57,12 +57,14 @@ def test_the_reference_is_eighty_columns_wide() -> None:
     assert not wide
 
 
+@pytest.mark.exhaustive
 def test_the_readmes_show_the_answer_of_today() -> None:
     found = docs.answer()
     for name in ("README.md", "README.zh.md"):
         assert found in stored(name), f"the answer in {name} is stale: {RENEW}"
 
 
+@pytest.mark.sample(1)
 @pytest.mark.parametrize("name", docs.CHINESE)
 def test_a_page_in_chinese_has_the_same_commands(name: str) -> None:
     assert docs.chinese(name) == stored(name), f"{name} is stale: {RENEW}"

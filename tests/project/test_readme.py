@@ -50,6 +50,7 @@ def test_the_readme_shows_commands() -> None:
     assert len(COMMANDS) > 30
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("name", ["README.md", "docs/reference/api.md"])
 def test_what_is_shown_of_python_runs(name: str) -> None:
     shown = [text for language, text in blocks(name) if language == "python"]
@@ -106,6 +107,7 @@ def in_a_shell(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
                           stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
 
 
+@pytest.mark.sample(4)
 @pytest.mark.parametrize("command", [
     pytest.param(one, marks=pytest.mark.exhaustive) if one in LONG else one for one in COMMANDS])
 def test_a_command_of_the_readme(command: str, folder: Path, capfd: pytest.CaptureFixture[str],

@@ -41,6 +41,7 @@ def measured(rows: tuple[AlphaRow, ...]) -> list[AlphaRow]:
     return [row for row in rows if row.kind not in DERIVED]
 
 
+@pytest.mark.sample(19)
 @pytest.mark.parametrize("names", NAMES)
 @pytest.mark.parametrize("model", model_ids())
 def test_measured_rows_add_up_to_the_level(model: str, names: str) -> None:
@@ -148,6 +149,7 @@ def test_rows_are_in_the_order_of_reading(names: str) -> None:
     assert in_order(["new", "head", "embedding", "head"]) == ["embedding", "head", "new"]
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("model", ["deepseek-v3", "deepseek-r1", "deepseek-v3.1", "deepseek-v3.2"])
 def test_without_its_model_a_sister_is_told_by_the_prior(model: str) -> None:
     own = table(model)
@@ -167,6 +169,7 @@ def test_exclusions_that_contribute_nothing_change_nothing() -> None:
     assert "gemma-4-31B-it" in left_out_names()
 
 
+@pytest.mark.exhaustive
 def test_what_is_excluded_is_not_counted() -> None:
     every = len(kld_models())
     assert f"learned from {every} measured" in table("llama-3.1-8b").found.text

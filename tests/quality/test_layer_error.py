@@ -44,6 +44,7 @@ def test_integer_sums_add_nothing() -> None:
     assert all(a.relative_error < 1e-6 for a in layer.accumulations)
 
 
+@pytest.mark.sample(1)
 @pytest.mark.parametrize("scheme", ["nvfp4", "mxfp4", "mxfp8"])
 def test_block_scaled_units_agree_with_the_dequantised_product(scheme: str) -> None:
     (layer,) = layer_errors(SHAPE, [scheme], ["blackwell-block-scaled"])
@@ -62,6 +63,7 @@ def test_a_unit_that_multiplies_none_of_the_schemes_is_refused() -> None:
         layer_errors(SHAPE, ["fp8-tensor"], ["volta", "ada"])
 
 
+@pytest.mark.exhaustive
 def test_weight_only_has_no_activation_error_and_16_bit_units() -> None:
     (layer,) = layer_errors(SHAPE, ["int4-w4a16"])
     assert layer.activation == 0
@@ -73,6 +75,7 @@ def test_every_accumulation_says_what_it_was_verified_against() -> None:
     assert all(a.verified_against for a in layer.accumulations)
 
 
+@pytest.mark.exhaustive
 def test_api_uses_the_layer_of_the_model_and_refuses_by_name() -> None:
     result = planner.layer_error("deepseek-v3", module="mla-q", schemes=["fp8-block"],
                                  units=["exact"], tokens=4, outputs=8)

@@ -62,6 +62,7 @@ def test_most_models_are_priced() -> None:
     assert len(priced_models()) >= 58
 
 
+@pytest.mark.sample(2)
 @pytest.mark.parametrize("name", priced_models())
 def test_uniform_fp8_block_is_one_in_relative_loss_and_small_in_nats(name: str) -> None:
     plan = estimate(name, "b300-sxm", devices=16, scheme="fp8-block", kv="bf16", context=1024)
@@ -76,6 +77,7 @@ def test_uniform_fp8_block_is_one_in_relative_loss_and_small_in_nats(name: str) 
     assert plan.quality.high == pytest.approx(plan.quality.loss * band)
 
 
+@pytest.mark.sample(1)
 @pytest.mark.parametrize("name", ["deepseek-v3", "deepseek-v2-lite", "llama-3.1-8b"])
 def test_up_casting_is_free_and_four_bits_cost_more_than_eight(name: str) -> None:
     loss = {s: estimate(name, "b300-sxm", devices=16 if name == "deepseek-v3" else 1, scheme=s,

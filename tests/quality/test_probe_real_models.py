@@ -82,6 +82,7 @@ def test_a_probe_format_ranks_the_layers_of_minilm() -> None:
     assert found["weights"][1] < 0.5
 
 
+@pytest.mark.exhaustive
 def test_formats_of_the_whole_model_come_in_order() -> None:
     model, _, other = smollm2()
     loss = {s: plan_loss(model, other, {u.id: Quantizer(s) for u in model.units})
@@ -93,6 +94,7 @@ def test_formats_of_the_whole_model_come_in_order() -> None:
     assert loss["fp8-block"].flips < loss["mxfp4"].flips
 
 
+@pytest.mark.exhaustive
 def test_keys_are_more_sensitive_than_values_and_want_scales_per_channel() -> None:
     model, _, other = smollm2()
 

@@ -29,11 +29,13 @@ def told() -> str:
     return page(plan(), "zh", beside(plan(), asked="plan <b>", version="7"))
 
 
+@pytest.mark.exhaustive
 def test_a_page_is_made_again_from_the_data_inside_it() -> None:
     again, found, lang = read_page(told(), "x.html")
     assert page(again, lang, found) == told()
 
 
+@pytest.mark.exhaustive
 def test_the_command_makes_the_same_page_from_a_page_and_from_its_plan_file(
         tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     first, second, third = (tmp_path / f"{n}.html" for n in "abc")

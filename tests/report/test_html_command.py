@@ -39,6 +39,7 @@ def refused(arguments: list[str], capfd: pytest.CaptureFixture[str]) -> tuple[st
     return error, hint
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("name", ["out.html", "out.htm", "out.md"])
 def test_a_plan_file_becomes_a_report(name: str, plan_file: Path, tmp_path: Path,
                                       capfd: pytest.CaptureFixture[str]) -> None:
@@ -53,12 +54,14 @@ def test_a_plan_file_becomes_a_report(name: str, plan_file: Path, tmp_path: Path
     assert first.startswith(b"# llama" if name.endswith(".md") else b"<!DOCTYPE html>")
 
 
+@pytest.mark.exhaustive
 def test_without_a_file_markdown_goes_to_stdout(plan_file: Path,
                                                 capfd: pytest.CaptureFixture[str]) -> None:
     assert run(["report", str(plan_file), "--lang", "zh"]) == 0
     assert capfd.readouterr().out == markdown(plan(), "zh", beside(plan(), version=__version__))
 
 
+@pytest.mark.exhaustive
 def test_the_flag_writes_markdown_too_and_keeps_the_question(tmp_path: Path) -> None:
     out = tmp_path / "out.md"
     assert run([*OK, "--tpot-ms", "20.5", "--untie", "--report", str(out), "--quiet"]) == 0

@@ -57,6 +57,7 @@ def test_languages_have_files_and_no_other_file_is_there() -> None:
     assert sorted(p.stem for p in module.FOLDER.glob("*.toml")) == sorted(LANGUAGES)
 
 
+@pytest.mark.exhaustive
 def test_an_unknown_language_is_refused() -> None:
     with pytest.raises(UnknownNameError, match="fr"):
         page(plan(), "fr")
@@ -86,6 +87,7 @@ def test_sentences_of_a_plan_are_translated() -> None:
     assert t.original("a sentence that nobody wrote") == "a sentence that nobody wrote"
 
 
+@pytest.mark.exhaustive
 def test_what_a_simple_plan_leaves_is_translated() -> None:
     """A recommended uniform plan has reasons and a comparison of its own."""
     t, plan = phrases("zh"), planner.plan("qwen3-30b-a3b", "l40s", devices=2, workload="chat")

@@ -44,6 +44,7 @@ def found(plan: Plan, kind: str, phase: str) -> Operator:
     return next(o for o in operators(plan).points if (o.kind, o.phase) == (kind, phase))
 
 
+@pytest.mark.exhaustive
 def test_a_dense_product_is_counted_by_hand() -> None:
     hidden, width, layers, batch = 4096, 14336, 32, 16
     one = found(llama(), "mlp-gate-up", "decode")
@@ -63,6 +64,7 @@ def test_attention_reads_the_cache_once() -> None:
     assert one.flop == pytest.approx(2 * 16 * length * 32 * 32 * 128)
 
 
+@pytest.mark.exhaustive
 def test_a_narrow_cache_is_counted_in_its_own_bytes() -> None:
     one, work = found(deepseek(), "kv-latent", "decode"), deepseek().workload
     layer = deepseek().kv_cache.layers[0].bytes_per_token
@@ -75,6 +77,7 @@ def test_experts_count_the_tokens_that_reach_a_rank() -> None:
     assert one.flop >= 2 * 64 * 8 * 7168 * 2048 * 58 / 8
 
 
+@pytest.mark.sample(1)
 @pytest.mark.parametrize("plan", [llama, deepseek], ids=["llama", "deepseek"])
 def test_times_are_the_plans_and_no_operator_is_above_its_roof(plan: object) -> None:
     assert callable(plan)
@@ -103,6 +106,7 @@ def test_another_model_or_device_is_not_drawn() -> None:
     assert "no-such-device" in unknown.why_not("room")
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("lang", LANGUAGES)
 def test_the_drawing_is_one_well_formed_element_with_every_operator(lang: str) -> None:
     counted = operators(deepseek())
@@ -138,6 +142,7 @@ def test_bars_follow_each_other_and_add_up(phase: str) -> None:
     assert 0 <= shown.rest.start <= shown.rest.start + shown.rest.share <= 1 + 1e-9
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("objective", ["throughput", "latency", "memory", "quality", "cost"])
 def test_rivals_are_the_feasible_baselines(objective: str) -> None:
     """Those that come to the same share a bar."""
@@ -150,6 +155,7 @@ def test_rivals_are_the_feasible_baselines(objective: str) -> None:
     assert bars[0].own
 
 
+@pytest.mark.exhaustive
 def test_the_page_with_figures_is_small_and_the_same_twice() -> None:
     text = page(deepseek(), beside=beside(deepseek()))
     again = planner.read_plan(json.loads(json.dumps(deepseek().to_dict())))

@@ -18,6 +18,7 @@ def rows(count: int, *, table: str = "op_x", predicted: float | None = 2e-6) -> 
         for i in range(count)]
 
 
+@pytest.mark.exhaustive
 def test_a_panel_a_table_and_the_same_bytes() -> None:
     drawn = panels([*rows(5), *rows(3, table="op_y"), *rows(2, table="op_z", predicted=None)])
     assert [p.table for p in drawn] == ["op_x", "op_y"]
@@ -29,6 +30,7 @@ def test_a_panel_a_table_and_the_same_bytes() -> None:
         assert words in text
 
 
+@pytest.mark.exhaustive
 def test_many_rows_are_thinned_and_said_so() -> None:
     text = svg(panels(rows(3 * MOST)))
     assert f"1 in 3 of {3 * MOST} rows" in text
@@ -48,6 +50,7 @@ def test_on_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     assert "sample" in err
 
 
+@pytest.mark.sample(1)
 @pytest.mark.parametrize("name", ["errors.png", "missing/errors.svg"])
 def test_bad_names(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["validate", "--only", "op_gemm", "--plot", str(tmp_path / name)]) == 2

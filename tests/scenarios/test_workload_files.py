@@ -125,6 +125,7 @@ def test_a_scenario_names_a_workload_and_flags_override_both() -> None:
         parse_scenario(b'title = "t"\nquestion = "q"\nworkload = "rog"\n', place="s", id="s")
 
 
+@pytest.mark.exhaustive
 def test_batch_has_no_default_limit_and_says_so() -> None:
     batch, rag = (planner.plan(MODEL, DEVICE, workload=name, devices=1, engine="vllm")
                   for name in ("batch", "rag"))

@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from planner.planning.price.price import Priced
 from planner.planning.question.question import OBJECTIVES, Question
 from support.answers import ROUNDING, least_of, planned
+from support.examples import thorough
 from support.full_price import Place, Setting, broken, parts_of, slots_of, value_of
-from support.random_questions import Case, Pick, Value, thorough
+from support.random_questions import Case, Pick, Value
 from tests.support import theory
 
 MODELS = ("synthetic-gqa-2", "synthetic-moe-2", "synthetic-mla-2")

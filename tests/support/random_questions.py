@@ -14,7 +14,6 @@ from functools import cache
 from typing import Any, TypeVar
 from zlib import crc32
 
-from hypothesis import settings
 from hypothesis import strategies as st
 
 from planner.lookup import load_device, load_model
@@ -22,6 +21,7 @@ from planner.models.catalog import spec_from_bytes
 from planner.models.spec import ModelSpec
 from planner.planning.question.question import OBJECTIVES, Question
 from planner.scenarios import Host, Scenario
+from support.examples import thorough
 from tests.support import theory
 
 T = TypeVar("T")
@@ -160,14 +160,3 @@ def _layout(pick: Pick, model: str, wide: bool) -> dict[str, Value]:
 def questions(draw: st.DrawFn) -> Case:
     """Random questions; see :func:`drawn`."""
     return drawn(lambda options: draw(st.sampled_from(tuple(options))), wide=thorough())
-
-
-def thorough() -> bool:
-    """Whether this is `make exhaustive`."""
-    return settings().max_examples >= 1000
-
-
-def examples(few: int) -> int:
-    """How many random examples a law is tried on: ``few``, ten times as many in `make exhaustive`,
-    whose own number an explicit one replaces."""
-    return 10 * few if thorough() else few

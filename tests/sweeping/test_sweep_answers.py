@@ -87,6 +87,7 @@ def test_money_of_many_estimates_is_that_of_each() -> None:
             1.5 / 3600 / together["output_tokens_per_second_per_device"] * 1e6)
 
 
+@pytest.mark.exhaustive
 def test_rows_carry_the_plan() -> None:
     asked = {"model": MODEL, "device": "h100-sxm", "devices": 1, "tp": 1, "dp": 1, "pp": 1,
              "batch": 8, "context": 4096, "tpot_seconds": 0.01}
@@ -129,6 +130,7 @@ def test_nothing_is_lost_what_cannot_be_asked_is_a_row_with_its_reason() -> None
     assert frame.loc[0, "reason"] == caught.value.message
 
 
+@pytest.mark.exhaustive
 def test_infeasible_plans_name_the_limits() -> None:
     base = {"model": MODEL, "device": "l40s", "devices": 1, "context": 8192, "batch": 4}
     frame = planner.sweep([{**base, "tpot_seconds": 1e-5}, {**base, "memory_bytes": 1 << 20},

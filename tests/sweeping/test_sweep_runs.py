@@ -67,6 +67,7 @@ def environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": str(ROOT)}
 
 
+@pytest.mark.exhaustive
 def test_two_processes_and_a_cluster_give_the_same_bytes(sweep_file: Path, whole: bytes,
                                                          tmp_path: Path) -> None:
     planner.sweep(sweep_file, output=tmp_path / "two.csv", workers=2)
@@ -80,6 +81,7 @@ def test_two_processes_and_a_cluster_give_the_same_bytes(sweep_file: Path, whole
         p.name for p in tmp_path.iterdir()) == ["t.csv", "two.csv"]
 
 
+@pytest.mark.exhaustive
 def test_killed_again_and_again_it_goes_on_to_the_same_bytes(sweep_file: Path, whole: bytes,
                                                              tmp_path: Path) -> None:
     journal = tmp_path / "t.csv.journal"
@@ -133,6 +135,7 @@ def test_nothing_that_was_answered_is_answered_again(sweep_file: Path, whole: by
     assert len(asked) < 8 + 4  # plans in all, and estimates that are refused
 
 
+@pytest.mark.exhaustive
 def test_no_resume_starts_over_and_another_sweep_is_not_taken_up(sweep_file: Path, whole: bytes,
                                                                  tmp_path: Path) -> None:
     class StopError(Exception):
@@ -168,6 +171,7 @@ def test_targets_that_cannot_be_written(sweep_file: Path, tmp_path: Path) -> Non
             planner.sweep(sweep_file, output=tmp_path / name)
 
 
+@pytest.mark.exhaustive
 def test_a_full_disk_keeps_what_was_answered(sweep_file: Path, whole: bytes,
                                              tmp_path: Path) -> None:
     def limited() -> None:
@@ -228,6 +232,7 @@ def test_an_address_where_nobody_answers_is_given_up(sweep_file: Path, tmp_path:
                       output=tmp_path / "t.csv")
 
 
+@pytest.mark.exhaustive
 def test_parquet_has_the_same_cells(sweep_file: Path, whole: bytes, tmp_path: Path) -> None:
     pq = pytest.importorskip("pyarrow.parquet")
     for name in ("a.parquet", "b.parquet"):

@@ -190,6 +190,7 @@ def test_expected_work_without_spread_is_the_closed_form() -> None:
     assert load.pairs == pytest.approx(8 * tokens)
 
 
+@pytest.mark.sample(1)
 @pytest.mark.parametrize("spread", [0.0, 1.24])
 @pytest.mark.parametrize("tokens", [1, 4, 16, 64, 256])
 def test_a_layer_waits_for_the_rank_that_touches_most(spread: float, tokens: int) -> None:

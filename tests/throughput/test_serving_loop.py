@@ -26,6 +26,7 @@ def step_table(base: float = 8e-3, slope: float = 4e-5, prompt: float = 40e-3,
     return StepTimes(BATCH, decode, mixed, prompt * np.arange(1, 9) + base, 1, together)
 
 
+@pytest.mark.sample(1)
 @pytest.mark.parametrize("exclusive", [False, True])
 @pytest.mark.parametrize(("concurrency", "osl"), [(4, 256), (16, 512), (64, 1024), (128, 1024)])
 def test_the_fixed_point_equals_a_played_loop(concurrency: int, osl: int, *, exclusive: bool,
@@ -105,6 +106,7 @@ def test_ranks_that_read_in_one_step_share_it(concurrency: int) -> None:
     assert balanced.ttft > free.ttft
 
 
+@pytest.mark.sample(1)
 @pytest.mark.parametrize("together", [1.0, 4.0, 32.0])
 @pytest.mark.parametrize("concurrency", [16, 64, 160, 240, 300, 500])
 def test_waiting_equals_a_played_loop_below_and_above_the_budget(concurrency: int,
@@ -135,6 +137,7 @@ def test_more_requests_are_never_served_slower(concurrency: float, more: float, 
     assert greater.ttft >= fewer.ttft * (1 - 1e-6)
 
 
+@pytest.mark.exhaustive
 @given(st.floats(1, 2000), st.integers(16, 8192), st.integers(16, 2048), st.floats(0.2, 64),
        st.booleans(), st.floats(2, 200))
 def test_the_loop_is_at_rest(concurrency: float, isl: int, osl: int, together: float,
@@ -202,6 +205,7 @@ def test_accepted_drafts_divide_the_step() -> None:
     assert two.tpot == pytest.approx(one.tpot / 2, rel=5e-3)
 
 
+@pytest.mark.exhaustive
 @given(st.floats(1, 400), st.integers(16, 8192), st.integers(16, 8192), st.booleans())
 def test_laws_of_the_loop(concurrency: float, isl: int, osl: int, exclusive: bool) -> None:
     found = closed_loop(step_table(), Load(concurrency, isl, osl), Scheduling(exclusive=exclusive))

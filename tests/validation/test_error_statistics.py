@@ -2,8 +2,9 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.examples import examples
 
 from planner.validation.errors import quantile, summarise
 
@@ -30,6 +31,7 @@ def test_quantiles_are_numpys(values: list[float], share: float) -> None:
         float(np.quantile(values, share)), abs=1e-9)
 
 
+@settings(max_examples=examples(30, 2000))
 @given(values=errors)
 def test_order_does_not_matter(values: list[float]) -> None:
     there, back = summarise(values), summarise(values[::-1])

@@ -154,6 +154,7 @@ def test_replicas_of_the_fastest_layout_and_the_row_says_so() -> None:
     assert chosen.predicted == pytest.approx(max(stated))
 
 
+@pytest.mark.exhaustive
 @given(st.integers(1, 96))
 def test_replicas_divide_the_devices_and_hold_the_model(count: int) -> None:
     for spec in (LLAMA, DEEPSEEK):
@@ -230,6 +231,7 @@ def test_engines(software: str, engine: str) -> None:
     assert engine_of(software) == engine
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize(("name", "id"), [
     ("llama3.1-405b", "llama-3.1-405b"), ("llama2-70b-99.9", "llama-2-70b"),
     ("LLaMA v3.1 70B", "llama-3.1-70b"), ("deepseek-r1", "deepseek-r1"),
@@ -276,6 +278,7 @@ def test_ranks_that_attention_cannot_split_are_data_parallel(given_: Shape, sett
     assert settled_shape(given_, LLAMA) == given_
 
 
+@pytest.mark.sample(1)
 @pytest.mark.parametrize("ranks", [12, 24, 36, 48, 72])
 def test_wide_layouts_of_gb200_are_predicted(ranks: int) -> None:
     row = {"device": "gb200", "mode": "disagg", "software": "trtllm 1.2.0rc6",
@@ -308,6 +311,7 @@ def test_prompts_of_older_software_are_a_regime() -> None:
     assert one(**row, metric="first_token_latency").regime.startswith("excluded: ggml before")
 
 
+@pytest.mark.exhaustive
 @given(st.integers(1, 64), st.integers(1, 64))
 def test_more_requests_never_take_less_time(few: int, more: int) -> None:
     few, more = sorted((few, more))

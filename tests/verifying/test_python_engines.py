@@ -154,6 +154,7 @@ def test_pytorch_quantises_by_the_exported_script(tmp_path: Path) -> None:
     assert found.values["plan"]["kl"].value > 0
 
 
+@pytest.mark.exhaustive
 def test_what_an_engine_says_is_told_and_what_was_measured_stays(tmp_path: Path) -> None:
     words = "ValueError: Failed to find a kernel that can implement the WNA16 linear layer."
     asked = task(tmp_path, "vllm")
@@ -224,6 +225,7 @@ def test_what_was_timed_less_than_asked_for_is_told() -> None:
         "fewer_pieces": "loss: 1 of 2 pieces of the text"}
 
 
+@pytest.mark.exhaustive
 def test_a_loss_is_of_the_pieces_that_a_slow_engine_answered(tmp_path: Path) -> None:
     asked = task(tmp_path, "vllm", ("fp8-channel",))
     python = tmp_path / "python/python"
@@ -246,6 +248,7 @@ def test_token_ids_are_pieces_of_the_text(tmp_path: Path) -> None:
     assert (ids.reshape(-1) == np.arange(32)).all()
 
 
+@pytest.mark.sample(1)
 @pytest.mark.parametrize("engine", ["vllm", "pytorch"])
 def test_a_checkpoint_that_was_written_and_not_noted_is_written_again(tmp_path: Path,
                                                                       engine: str) -> None:

@@ -46,6 +46,7 @@ def verified(plan, base, folder, engine, **more):
     return planner.verify(plan, base, **given)
 
 
+@pytest.mark.exhaustive
 def test_a_plan_is_made_run_and_compared(plan, base, quantised, tmp_path):
     engine = fake_llama(tmp_path / "bin", quantised)
     found = verified(plan, base, tmp_path / "out", engine, also=ALSO)
@@ -77,6 +78,7 @@ def test_the_folder_holds_what_other_commands_read(plan, base, quantised, tmp_pa
     read_profile(tmp_path / "out" / "profile.json")
 
 
+@pytest.mark.exhaustive
 def test_measured_losses_move_the_second_prediction_to_them(plan, base, quantised, tmp_path):
     engine = fake_llama(tmp_path / "bin", quantised)
     first = verified(plan, base, tmp_path / "out", engine)
@@ -95,6 +97,7 @@ def test_measured_losses_move_the_second_prediction_to_them(plan, base, quantise
     assert "profile.json" not in again.files
 
 
+@pytest.mark.exhaustive
 def test_what_was_done_is_not_done_again(plan, base, quantised, tmp_path):
     engine = fake_llama(tmp_path / "bin", quantised)
     first = verified(plan, base, tmp_path / "out", engine)
@@ -109,6 +112,7 @@ def test_what_was_done_is_not_done_again(plan, base, quantised, tmp_path):
     assert more.row("Q8_0", "kl").measured == 0.010487
 
 
+@pytest.mark.exhaustive
 def test_what_was_measured_before_a_crash_is_kept(plan, base, quantised, tmp_path):
     broken = fake_llama(tmp_path / "bin", quantised, perplexity="echo fail: no model >&2; exit 7")
     with pytest.raises(DataError, match=r"ended with 7: fail: no model") as caught:
@@ -133,6 +137,7 @@ def test_a_crash_after_the_times_keeps_them(plan, base, quantised, tmp_path):
     assert calls(engine, "llama-bench") == 4  # the plan's two are not repeated
 
 
+@pytest.mark.exhaustive
 def test_a_program_that_hangs_is_stopped_with_its_children(plan, base, quantised, tmp_path):
     hangs = f'echo $$ > "{tmp_path}/pid"; case "$*" in *--version*) echo "version: 1";; ' \
         '*) echo loading >&2; sleep 1000 & wait;; esac'

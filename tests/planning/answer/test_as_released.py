@@ -17,6 +17,7 @@ FOUR_BIT = {
 }
 
 
+@pytest.mark.sample(2)
 @pytest.mark.parametrize("name", FOUR_BIT)
 def test_a_mixed_release_keeps_every_module_as_stored(name: str) -> None:
     device, some = FOUR_BIT[name]
@@ -55,6 +56,7 @@ def test_a_scheme_of_the_release_that_the_device_lacks_is_refused() -> None:
     assert estimate("deepseek-v3.1-nvfp4", "h100-sxm", scheme="nvfp4-w4a16").quality.loss > 0
 
 
+@pytest.mark.exhaustive
 def test_baselines_are_looked_for_over_every_layout_and_batch() -> None:
     """Not among the neighbours of the winner alone: BF16 fits one H100, at a smaller batch."""
     found = plan("llama-3.1-8b", "h100-sxm", devices=1)
@@ -67,6 +69,7 @@ def test_baselines_are_looked_for_over_every_layout_and_batch() -> None:
         alone.performance.output_tokens_per_second.value, rel=0.03)
 
 
+@pytest.mark.exhaustive
 def test_every_plan_names_the_recipes_people_follow() -> None:
     newer = plan("deepseek-v2-lite", "h100-sxm", devices=1)
     rows = {b.name: b for b in newer.baselines}
@@ -81,6 +84,7 @@ def test_every_plan_names_the_recipes_people_follow() -> None:
         assert "no FP8" in older[name].reason
 
 
+@pytest.mark.exhaustive
 def test_a_gain_inside_the_interval_of_the_times_has_its_chance() -> None:
     result = plan("llama-3.1-8b", "h100-sxm", devices=1)
     time = result.performance.tpot_seconds

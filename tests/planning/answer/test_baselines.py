@@ -32,6 +32,7 @@ def test_the_whole_list_is_in_every_plan() -> None:
     assert "no FP8" in found["fp8-block"].reason
 
 
+@pytest.mark.exhaustive
 def test_schemes_that_were_not_asked_for_are_baselines_still() -> None:
     """Priced in a space of their own, with the figures that they have where all are asked for."""
     free, few = rows(plan(*SMALL, devices=1)), rows(plan(*SMALL, devices=1, schemes=["bf16"]))
@@ -51,6 +52,7 @@ def test_the_default_of_an_engine_is_the_release_with_the_models_cache() -> None
     assert "as released, KV fp8" in found
 
 
+@pytest.mark.exhaustive
 def test_an_engine_that_nothing_is_known_of_says_so() -> None:
     found = rows(plan("llama-3.1-8b", "h100-sxm", devices=1, engine="llama.cpp"))
     assert found["llama.cpp default"].feasible
@@ -90,6 +92,7 @@ def test_every_default_names_known_things_and_its_source() -> None:
         assert row["released"] == "*" or set(row["released"].split()) <= set(scheme_ids())
 
 
+@pytest.mark.exhaustive
 def test_llama_cpps_own_mixtures_are_baselines_with_times() -> None:
     """Q4_K_M lies between Q4_0 and Q6_K in bytes, loss and, with one user, time."""
     found = plan("llama-3.1-8b", "l40s", devices=1, batch=1, context=4096, engine="llama.cpp",
@@ -105,6 +108,7 @@ def test_llama_cpps_own_mixtures_are_baselines_with_times() -> None:
     assert "Q4_K_M" not in rows(plan(*SMALL))
 
 
+@pytest.mark.exhaustive
 def test_a_mixture_of_llama_cpp_is_its_file_to_the_byte() -> None:
     """Q4_K_M of Llama-3.1-8B: half the layers' values and down projections in Q6_K, and the
     head."""
@@ -121,6 +125,7 @@ def test_a_mixture_of_llama_cpp_is_its_file_to_the_byte() -> None:
     assert mixed - lean == all_q8 - size
 
 
+@pytest.mark.exhaustive
 def test_rows_that_blocks_do_not_fill_take_other_types_in_a_mixture() -> None:
     """The experts of DeepSeek-V2-Lite are 1,408 wide."""
     found = plan("deepseek-v2-lite", "l40s", devices=1, batch=1, context=4096, engine="llama.cpp")

@@ -38,6 +38,7 @@ def test_the_host_of_a_prompt_is_the_least_that_ttft_takes() -> None:
     assert longer.performance.ttft_seconds.value > found.performance.ttft_seconds.value
 
 
+@pytest.mark.exhaustive
 def test_a_limit_on_ttft_below_the_host_leaves_no_plan() -> None:
     found = plan("deepseek-v3", "h200-sxm", devices=8, engine="tensorrt-llm", isl=1024, osl=256,
                  schemes=["fp8-block"], ttft_seconds=1.0)

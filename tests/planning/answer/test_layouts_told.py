@@ -28,6 +28,7 @@ def reasons(made: Plan) -> dict[str, str]:
     return dict(listed)
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize(("model", "devices"), [
     ("qwen3-30b-a3b", 12), ("llama-3.1-8b", 6), ("smollm2-135m", 12), ("llama-3.1-8b", None)])
 def test_every_considered_layout_is_told_once(model: str, devices: int | None) -> None:
@@ -54,6 +55,7 @@ def test_a_batch_that_does_not_divide_is_told() -> None:
     assert why["tp1 dp1 pp4 ep1"] == "batch 6 is not a multiple of dp·pp"
 
 
+@pytest.mark.exhaustive
 def test_the_rule_of_the_engine_is_told_with_its_source() -> None:
     why = reasons(plan("qwen3-30b-a3b", "h100-sxm", devices=4, engine="vllm", context=2048))
     assert "vllm-project/vllm#28889" in why["tp4 dp1 pp1 ep2"]
@@ -62,12 +64,14 @@ def test_the_rule_of_the_engine_is_told_with_its_source() -> None:
     assert "tp4 dp1 pp1 ep2" not in free
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize(("model", "tp"), [("smollm2-135m", 3), ("minimax-m2", 24)])
 def test_a_width_of_three_is_planned_where_heads_divide(model: str, tp: int) -> None:
     made = plan(model, "h100-sxm", tp=tp, devices=tp, context=2048)
     assert (made.layout.tp, made.device.count) == (tp, tp)
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("verb", [plan, estimate])
 def test_a_layout_that_the_engine_lacks_is_refused_with_its_rule(verb: Callable[..., Plan]) -> None:
     with pytest.raises(InputError, match=r"ep 2: vllm .*spreads experts.*#28889") as caught:

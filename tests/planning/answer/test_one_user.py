@@ -7,6 +7,7 @@ from planner.planning.question.asked import USERS_KEY
 from planner.report.terminal.plan import plan_text
 
 
+@pytest.mark.sample(2)
 @pytest.mark.parametrize(("model", "device"), [
     ("llama-3.1-8b", "jetson-agx-orin-64gb"), ("qwen3-8b", "xeon-6980p"),
     ("llama-3.1-8b", "jetson-agx-thor-t5000"), ("qwen2.5-0.5b", "jetson-orin-nano-8gb")])
@@ -24,6 +25,7 @@ def test_a_board_or_cpu_serves_one_user(model: str, device: str) -> None:
     assert f"{found.capacity.max_context_at_batch:,}" in told
 
 
+@pytest.mark.exhaustive
 def test_types_of_ggml_are_among_what_a_cpu_may_take() -> None:
     """On a socket llama.cpp's own types are its fastest within the loss of uniform INT8. (Of all
     engines vLLM wins: attention of llama.cpp runs on vector units, without AMX.)"""
@@ -32,6 +34,7 @@ def test_types_of_ggml_are_among_what_a_cpu_may_take() -> None:
     assert all(name.startswith("ggml-") for name in schemes)
 
 
+@pytest.mark.exhaustive
 def test_a_model_too_large_for_a_small_board_has_a_way_out() -> None:
     with pytest.raises(planner.InfeasibleError) as caught:
         planner.plan("llama-3.1-8b", "jetson-orin-nano-8gb")

@@ -80,6 +80,7 @@ def test_the_gain_is_over_what_is_released(dense: Plan) -> None:
     assert told.probability > 0.9
 
 
+@pytest.mark.exhaustive
 def test_a_mix_is_counted_alike_in_its_name_its_row_and_the_verdict() -> None:
     found = planner.plan("glm-4.5-air", "b300-sxm", engine="sglang")
     assert found.recommendation is not None
@@ -105,6 +106,7 @@ def test_exact_is_the_optimum_and_says_so() -> None:
     assert any(a.key == "asked" and "exact" in a.value.split("; ") for a in found.assumptions)
 
 
+@pytest.mark.exhaustive
 def test_what_would_decide_is_told_with_its_command() -> None:
     found = planner.plan("qwen3-30b-a3b", "l40s", devices=4, engine="vllm").recommendation
     assert found is not None
@@ -202,6 +204,7 @@ def test_the_nearest_rival_is_at_least_as_likely_better_as_not() -> None:
             assert choice.better[near, choice.taken] >= 0.5
 
 
+@pytest.mark.sample(2)
 @pytest.mark.parametrize(("model", "device", "devices"), [
     ("deepseek-v3", "h200-sxm", 8), ("deepseek-v3", "h100-sxm", 16), ("deepseek-v3", "b200-sxm", 8),
     ("llama-3.1-70b", "h100-sxm", 2), ("llama-3.1-8b", "h100-sxm", 1),

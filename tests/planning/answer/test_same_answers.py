@@ -28,6 +28,7 @@ def known(number: int) -> str:
     return digest(number)
 
 
+@pytest.mark.sample(2)
 @pytest.mark.parametrize("number", NUMBERS)
 def test_another_seed_and_more_threads_do_not_matter(number: int,
                                                      monkeypatch: pytest.MonkeyPatch) -> None:
@@ -50,6 +51,7 @@ def answered_alike_with(options: dict[str, int], number: int,
     assert digest(number) == wanted
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("number", [
     number if number in QUICK else pytest.param(number, marks=pytest.mark.exhaustive)
     for number in NUMBERS])

@@ -29,6 +29,7 @@ def shown(number: int) -> Plan:
     return plan(model, device, **asked)
 
 
+@pytest.mark.sample(1)
 @pytest.mark.parametrize("number", range(len(RUNS)))
 def test_optimal_proved_and_within_capacity(number: int) -> None:
     found = shown(number)

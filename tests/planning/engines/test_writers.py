@@ -37,6 +37,7 @@ def written(spec: ModelSpec, kind: str, scheme: str, container: str) -> bool:
     return True
 
 
+@pytest.mark.sample(2)
 @pytest.mark.parametrize("model", FAMILIES.values(), ids=FAMILIES)
 def test_the_data_say_what_the_exporters_do(model: str) -> None:
     spec = unquantised(bundled_model(model))

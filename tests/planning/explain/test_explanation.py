@@ -37,6 +37,7 @@ def answer() -> Found:
     return best
 
 
+@pytest.mark.exhaustive
 def test_every_unit_of_the_plan_is_explained_once(found: ChoiceExplanation) -> None:
     named = [name for unit in found.units for name in unit.units] + list(found.released)
     assert sorted(named) == sorted(u.unit for u in found.plan.units)
@@ -151,6 +152,7 @@ def test_long_names_do_not_widen_the_text(found: ChoiceExplanation) -> None:
     assert f"{long.units[0].units[0]}\n  {long.units[0].scheme}" in text
 
 
+@pytest.mark.exhaustive
 def test_a_plan_file_is_explained_with_what_it_was_asked(found: ChoiceExplanation) -> None:
     assert asked_of(found.plan) == {"devices": 1, "tpot_seconds": pytest.approx(0.06),
                                     "exact": True}
@@ -160,6 +162,7 @@ def test_a_plan_file_is_explained_with_what_it_was_asked(found: ChoiceExplanatio
     assert {t.status for t in again.tipping} == {"not tried"}
 
 
+@pytest.mark.exhaustive
 def test_a_plan_that_is_not_the_best_says_by_how_much() -> None:
     uniform = theory.estimate(*ASK, devices=1, scheme="int8-w8a8")
     told = theory.explain(plan=uniform, solves=0)
@@ -174,6 +177,7 @@ def test_a_plan_that_is_not_the_best_says_by_how_much() -> None:
     assert "another plan answers the question" in choice_text(told)
 
 
+@pytest.mark.exhaustive
 def test_a_plan_that_breaks_its_limit_says_so() -> None:
     rough = theory.estimate(*ASK, devices=1, scheme="int4-w4a16")
     told = theory.explain(plan=rough, solves=0)

@@ -13,6 +13,7 @@ MODEL, DEVICE = "llama-3.1-8b", "h100-sxm"
 SMALL = 12 * 2**30
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("limits", [
     {"memory_bytes": SMALL, "max_loss": "bf16"}, {"tpot_seconds": 0.005, "max_loss": "bf16"}])
 def test_the_pair_is_named_and_is_irreducible(limits: dict[str, Any]) -> None:
@@ -34,6 +35,7 @@ def test_a_third_limit_that_is_not_to_blame_is_left_out() -> None:
     assert "ttft" not in caught.value.message
 
 
+@pytest.mark.exhaustive
 def test_exit_codes(capsys: pytest.CaptureFixture[str]) -> None:
     base = ["plan", MODEL, DEVICE, "--devices", "1", "--quiet"]
     assert run([*base, "--kv", "bf16", "--memory-bytes", str(SMALL), "--max-loss", "bf16",

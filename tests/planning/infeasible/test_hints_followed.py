@@ -123,6 +123,7 @@ def test_the_corpus_is_large_enough() -> None:
     assert len(FAST) + len(SLOW) >= 60
 
 
+@pytest.mark.sample(1)
 @pytest.mark.parametrize("question", FAST, ids=named)
 def test_every_hint_followed_has_a_plan(question: Question) -> None:
     assert check(question) >= 1

@@ -24,6 +24,7 @@ def number(text: str, pattern: str) -> str:
     return found[1]
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize(("model", "asked"), [
     ("llama-3.2-1b", {"devices": 1}), ("llama-3.1-8b", {}),
     ("deepseek-v2-lite", {"devices": 2, "batch": 16}),
@@ -37,6 +38,7 @@ def test_tpot(model: str, asked: dict[str, Any]) -> None:
     refused(model, "h100-sxm", tpot_seconds=enough * 0.995, **asked)
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize(("model", "asked"), [
     ("llama-3.2-1b", {"devices": 1}),
     ("deepseek-v2-lite", {"devices": 2, "isl": 4000, "batch": 16})])
@@ -78,6 +80,7 @@ def test_memory_names_a_context_where_no_device_can_be_added() -> None:
     assert found.memory_per_device.total_bytes <= found.memory_per_device.usable_bytes
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("limit", [1 << 20, 10**8, 10**9])
 def test_memory_bytes_is_named(limit: int) -> None:
     error = refused("llama-3.2-1b", "h100-sxm", devices=1, memory_bytes=limit)

@@ -41,6 +41,7 @@ def test_blocks_help_where_there_are_outliers() -> None:
     assert sqnr(sample("gaussian"), "int8-block") > sqnr(sample("gaussian"), "fp8-block")
 
 
+@pytest.mark.exhaustive
 def test_command(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["formats", "--device", "xeon-6980p", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)

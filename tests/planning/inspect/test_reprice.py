@@ -49,6 +49,7 @@ def assert_same(end: End, priced: Plan) -> None:
     assert end.fits
 
 
+@pytest.mark.exhaustive
 def test_the_plan_as_it_is() -> None:
     assert_same(swings().now, plan())
     assert [s.premise for s in swings().swings] == [
@@ -133,6 +134,7 @@ def whole() -> Frontier:
                     ep=layout.ep, context=4096)
 
 
+@pytest.mark.exhaustive
 def test_no_point_of_the_whole_frontier_beats_the_own_one() -> None:
     for reach in own_frontier(it()):
         beaten = [p for p in whole().points if p.loss <= reach.loss]

@@ -1,12 +1,13 @@
 """From a plan, no change of a choice or two, of the batch or of the layout is better in full."""
 
 import pytest
+from support.examples import thorough
 from support.hill_climbing import QUESTIONS, climbed
-from support.random_questions import thorough
 
 QUICK = 3
 
 
+@pytest.mark.sample(1)
 @pytest.mark.parametrize("name", [
     name if i < QUICK else pytest.param(name, marks=pytest.mark.exhaustive)
     for i, name in enumerate(QUESTIONS)])

@@ -20,6 +20,7 @@ def tokens(plan: Plan) -> float:
     return plan.performance.output_tokens_per_second_per_device.value
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize(("model", "device", "asked", "limit"), [
     ("llama-3.2-1b", "h100-sxm", {"devices": 1, "context": 512}, 0.016),
     ("deepseek-v2-lite", "xeon-platinum-8480", {"devices": 2, "context": 1024, "max_loss": "bf16"},
@@ -42,6 +43,7 @@ def test_a_batch_whose_first_token_is_early_enough_has_a_plan() -> None:
     assert again.performance.ttft_seconds.value == found.performance.ttft_seconds.value
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize(("model", "device"), [
     ("llama-3.2-1b", "xeon-platinum-8480"), ("qwen2.5-0.5b", "xeon-6980p")])
 def test_another_scheme_never_worsens_a_plan_under_a_limit(model: str, device: str) -> None:
@@ -53,6 +55,7 @@ def test_another_scheme_never_worsens_a_plan_under_a_limit(model: str, device: s
     assert tokens(more) >= tokens(few) * (1 - SLIGHTLY)
 
 
+@pytest.mark.sample(1)
 @pytest.mark.parametrize("share", [1.0, 0.999, 0.98])
 def test_a_plan_keeps_its_limit_on_tpot_by_its_own_figure(share: float) -> None:
     limit = 63.3369600774675e-3 * share
@@ -63,6 +66,7 @@ def test_a_plan_keeps_its_limit_on_tpot_by_its_own_figure(share: float) -> None:
     assert again.performance.tpot_seconds.value == found.performance.tpot_seconds.value
 
 
+@pytest.mark.exhaustive
 def test_no_batch_is_beyond_the_search() -> None:
     asked: dict[str, Any] = {"context": 256, "devices": 1}
     found = theory.plan("smollm2-135m", "h100-sxm", **asked)

@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 from hypothesis import assume, given, seed, settings
 from support.answers import NotAskedError
+from support.examples import examples, thorough
 from support.optimum_laws import LAWS
-from support.random_questions import Case, examples, questions, thorough
+from support.random_questions import Case, questions
 
 Test = Callable[..., Any]
 
@@ -20,7 +21,7 @@ def alike(test: Test) -> Test:
 
 @pytest.mark.parametrize("law", LAWS)
 @alike
-@settings(max_examples=examples(50))
+@settings(max_examples=examples(5, 500))
 @given(case=questions())
 def test_an_optimum_keeps(law: str, case: Case) -> None:
     try:

@@ -38,6 +38,7 @@ def dense() -> Plan:
     return plan(**MADE["dense"])
 
 
+@pytest.mark.exhaustive
 def test_the_file_satisfies_its_schema(made: Plan) -> None:
     schema = plan_json_schema()
     jsonschema.Draft202012Validator.check_schema(schema)
@@ -118,6 +119,7 @@ def at(data: Any, path: tuple[object, ...]) -> dict[str, Any]:
     return data
 
 
+@pytest.mark.exhaustive
 def test_an_unknown_key_is_refused_wherever_it_is(dense: Plan) -> None:
     good = dense.to_dict()
     validator = jsonschema.Draft202012Validator(plan_json_schema())

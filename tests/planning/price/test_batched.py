@@ -75,6 +75,7 @@ def asks_of(devices: int) -> Asks:
     return Asks.of(tp=tp, dp=dp, pp=pp, ep=ep, batch=batch, isl=isl, osl=osl, replicas=[2])
 
 
+@pytest.mark.sample(2)
 @pytest.mark.parametrize("case", CASES, ids=lambda c: "-".join(c[:3]))
 def test_equal_to_estimates_one_by_one(case: tuple[str, str, str, str, str]) -> None:
     asks = asks_of(8)
@@ -118,6 +119,7 @@ def test_every_reason_is_told() -> None:
     assert np.isfinite(full.tpot_seconds).all()
 
 
+@pytest.mark.sample(1)
 @pytest.mark.parametrize("pp", [1, 2])
 @pytest.mark.parametrize("limit", ["tpot_seconds", "ttft_seconds"])
 def test_limits_hold_where_the_estimate_holds_them(limit: str, pp: int) -> None:

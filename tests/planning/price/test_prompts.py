@@ -86,6 +86,7 @@ def test_one_sequence_never_waits() -> None:
     assert queue(np.array(0.9), np.array(1.0), np.array(1)) == 0
 
 
+@pytest.mark.exhaustive
 def test_a_limit_on_ttft_holds_with_its_queue() -> None:
     free = plan("llama-3.1-8b", "h100-sxm", devices=1, isl=4096, osl=256)
     limit = 0.8 * free.performance.ttft_seconds.value
@@ -95,6 +96,7 @@ def test_a_limit_on_ttft_holds_with_its_queue() -> None:
     assert rate <= free.performance.output_tokens_per_second.value * (1 + 1e-9)
 
 
+@pytest.mark.exhaustive
 def test_long_answers_pay_less_for_their_prompts() -> None:
     def share(osl: int) -> float:
         found = plan("llama-3.1-8b", "h100-sxm", devices=1, isl=2048, osl=osl, batch=32)

@@ -14,6 +14,7 @@ from tests.support import theory
 SMALL = ("qwen2.5-0.5b", "h100-sxm")
 
 
+@pytest.mark.exhaustive
 def test_the_best_of_all_engines_is_taken() -> None:
     asked = {"devices": 1, "context": 2048, "exact": True}
     found = planner.plan(*SMALL, **asked)
@@ -46,6 +47,7 @@ def test_what_no_engine_serves_is_refused_with_each_reason() -> None:
     assert "--engine any" in caught.value.hint
 
 
+@pytest.mark.exhaustive
 def test_theory_is_asked_for_by_name() -> None:
     found = theory.plan(*SMALL, devices=1, context=2048)
     assert (found.engine.name, found.engine.chosen_from) == ("any", ())
@@ -70,6 +72,7 @@ def _nowhere(question: Question) -> Question:
     raise UnsupportedError(f"{question.engine} {question.engine_version}: unknown: no source")
 
 
+@pytest.mark.exhaustive
 def test_a_given_plan_keeps_its_engine() -> None:
     made = planner.plan(*SMALL, devices=1, context=2048, engine="sglang")
     assert planner.estimate(plan=made).engine.name == "sglang"

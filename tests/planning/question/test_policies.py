@@ -33,6 +33,7 @@ def by_layer(found: Plan) -> dict[tuple[str, int], str]:
     return {(u.kind, n): u.scheme for u in found.units for n in u.layers or (-1,)}
 
 
+@pytest.mark.exhaustive
 def test_the_ends_stay_as_released_and_the_price_is_told() -> None:
     kept = plan(scenario=scenario("keep_first_layers = 3\nkeep_last_layers = 1\n"))
     free = plan(scenario=scenario(""))
@@ -51,6 +52,7 @@ def test_the_ends_stay_as_released_and_the_price_is_told() -> None:
     assert binds == (rates[0] < rates[1] * (1 - 1e-6))
 
 
+@pytest.mark.exhaustive
 def test_each_end_has_its_own_price() -> None:
     """Against plans that keep one end only."""
     def best(more: str) -> float:
@@ -104,6 +106,7 @@ def test_what_a_rule_costs_is_what_dropping_it_wins() -> None:
     assert "policy dropped" not in {a.key for a in kept.assumptions}
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize(("model", "device", "more"), [
     ("qwen3-30b-a3b", "l40s", {"devices": 2, "batch": 32}),
     ("llama-3.1-8b", "xeon-6980p", {"devices": 1}),
@@ -167,6 +170,7 @@ def test_an_engine_says_what_it_does_with_a_head() -> None:
     assert served[0].value.startswith("yes")
 
 
+@pytest.mark.exhaustive
 def test_an_end_is_dropped_by_name() -> None:
     both = "keep_first_layers = 8\nkeep_last_layers = 6\n"
     last = plan(scenario=scenario("keep_last_layers = 6\n"))
@@ -180,6 +184,7 @@ def test_a_limit_that_no_format_passes_does_not_bind() -> None:
     assert any("does not bind" in a.value for a in found.assumptions)
 
 
+@pytest.mark.exhaustive
 def test_untied_layers_are_kept_too() -> None:
     found = plan(scenario=scenario("keep_last_layers = 4\nuntie = true\n"))
     for unit in found.units:
@@ -200,17 +205,20 @@ def test_rules_that_cannot_be_are_refused(more: str, error: type[PlannerError]) 
         plan(scenario=scenario(more))
 
 
+@pytest.mark.exhaustive
 def test_the_rules_that_hold_anyway_may_be_named() -> None:
     assert plan(scenario=scenario(f"policies = {ALL}\n")).units \
         == plan(scenario=scenario("")).units
 
 
+@pytest.mark.exhaustive
 def test_rules_that_are_not_named_do_not_hold() -> None:
     held = plan(scenario=scenario('policies = ["embedding", "norm"]\n'))
     told = [a.value for a in held.assumptions if a.key == "policy dropped"]
     assert [words.partition(":")[0] for words in told] == ["head"]
 
 
+@pytest.mark.sample(2)
 @pytest.mark.parametrize(("together", "alone", "told"), [
     (1.0, 1.0, {0.0}), (0.9999, 1.0, {1e-4}), (0.999, 1.0, {1e-3}), (0.9, 0.95, {0.05})])
 def test_a_gain_of_rules_together_is_never_told_as_nothing(

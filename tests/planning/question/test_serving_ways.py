@@ -46,6 +46,7 @@ QUESTIONS: list[tuple[str, str, dict[str, Any]]] = [
 ]
 
 
+@pytest.mark.sample(1)
 @pytest.mark.parametrize("engine", ["vllm@0.25", "sglang"])
 @pytest.mark.parametrize(("model", "device", "asked"), QUESTIONS)
 def test_a_plan_for_an_engine_is_servable_by_it(model: str, device: str, asked: dict[str, Any],
@@ -57,6 +58,7 @@ def test_a_plan_for_an_engine_is_servable_by_it(model: str, device: str, asked: 
         == [f"servable by {result.engine.name}"]
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("untie", [False, True])
 def test_fused_matrices_of_mla_share_their_scheme(untie: bool) -> None:
     result = plan("deepseek-v3", "h200-sxm", devices=8, engine="vllm", untie=untie)
@@ -96,6 +98,7 @@ def test_what_no_source_states_is_refused_as_unknown() -> None:
         plan("llama-3.1-8b", "h100-sxm", devices=1, engine="sglang", kv="int8-token")
 
 
+@pytest.mark.exhaustive
 def test_one_cache_type_for_a_server_and_several_for_none() -> None:
     free = plan("llama-3.1-8b", "h100-sxm", devices=2)
     assert len(caches(free)) > 1
@@ -114,6 +117,7 @@ def test_a_format_that_takes_one_scheme_has_one() -> None:
     assert judged(result, "sglang") == "yes"
 
 
+@pytest.mark.exhaustive
 def test_uniform_plans_of_every_cache_type_and_format_are_rivals() -> None:
     """SGLang serves this plan in one way (a format, a cache type) and its best rival in another."""
     asked: dict[str, Any] = {"devices": 1, "tp": 1, "engine": "sglang"}
@@ -145,6 +149,7 @@ def test_no_engine_beats_the_plan_that_is_free_of_engines(engine: str) -> None:
         assert model.possible.any(axis=1)[[u.decision >= 0 for u in model.units]].all()
 
 
+@pytest.mark.exhaustive
 def test_llama_cpp_splits_layers_alone() -> None:
     result = plan("llama-3.1-8b", "h100-sxm", devices=2, engine="llama.cpp")
     assert (result.layout.tp, result.layout.dp, result.layout.ep) == (1, 1, 1)
@@ -177,6 +182,7 @@ def test_times_are_those_of_the_engines_kernels() -> None:
     assert times["pytorch"].basis == "prior"
 
 
+@pytest.mark.exhaustive
 def test_a_given_plan_is_checked_against_the_engine() -> None:
     made = plan("llama-3.1-8b", "h100-sxm", devices=1, engine="vllm")
     same = estimate(plan=made, engine="vllm")
@@ -232,6 +238,7 @@ def test_what_is_kept_is_served_in_the_same_checkpoint() -> None:
         assert verdicts(spec, device, units, made.layout, [engine])[0].status == expected
 
 
+@pytest.mark.exhaustive
 def test_a_kept_module_that_no_format_carries_is_the_reason() -> None:
     with pytest.raises(UnsupportedError, match="indexer as released, in fp8-block-ue8m0") as caught:
         plan("deepseek-v3.2", "h200-sxm", engine="tensorrt-llm@1.0")
@@ -244,6 +251,7 @@ def test_a_kept_module_that_no_format_carries_is_the_reason() -> None:
     assert judged(wide, "llama.cpp") == "yes"
 
 
+@pytest.mark.exhaustive
 def test_llama_cpp_splits_kv_b_into_rows_that_k_types_do_not_fill() -> None:
     """attn_k_b has rows of 128 inputs: half a super-block, four blocks of 32."""
     found = plan("deepseek-v2-lite", "l40s", engine="llama.cpp", devices=1, context=2048,

@@ -106,6 +106,7 @@ def test_no_batch_of_the_best_layout_is_better(asked: dict[str, object]) -> None
     assert min(values) >= best.value * (1 - 1e-8)
 
 
+@pytest.mark.exhaustive
 def test_batches_too_many_to_be_told_apart_leave_a_gap_that_is_told(
         monkeypatch: pytest.MonkeyPatch) -> None:
     exact = theory.plan("smollm2-135m", "l40s", devices=1, context=512)

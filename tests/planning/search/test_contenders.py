@@ -24,6 +24,7 @@ ASKED: tuple[tuple[str, str, dict[str, Any]], ...] = (
 )
 
 
+@pytest.mark.sample(2)
 @pytest.mark.parametrize(("model", "device", "asked"), ASKED, ids=lambda v: str(v))
 def test_the_best_of_all_ways_is_found(model: str, device: str, asked: dict[str, Any]) -> None:
     questions = Ask(model=model, device=device, context=8192, **asked).questions()
@@ -38,6 +39,7 @@ def test_the_best_of_all_ways_is_found(model: str, device: str, asked: dict[str,
     assert found.bound <= found.value * (1 + 1e-9)
 
 
+@pytest.mark.exhaustive
 def test_other_ways_are_those_of_the_engine_that_is_taken() -> None:
     questions = Ask(model="llama-3.1-8b", device="h100-sxm", context=8192).questions()
     found, others = best_among(questions)

@@ -10,6 +10,7 @@ from tests.support import theory
 SLOW = ("llama-3.1-8b", "jetson-agx-orin-64gb")
 
 
+@pytest.mark.exhaustive
 def test_a_limit_that_is_kept_is_told() -> None:
     found = planner.plan("qwen2.5-0.5b", "h100-sxm", devices=1, context=2048)
     assert found.performance.tpot_seconds.value <= 0.05 * (1 + 1e-9)
@@ -31,6 +32,7 @@ def test_a_limit_that_nothing_keeps_is_dropped_with_the_fastest() -> None:
         == f"fastest TPOT {fastest.performance.tpot_seconds.value * 1e3:.3g} ms"
 
 
+@pytest.mark.exhaustive
 def test_a_plan_file_tells_whether_the_default_held() -> None:
     """Asked again from its file, a plan is the same with and without the default."""
     for pace in (None, "none"):
@@ -42,6 +44,7 @@ def test_a_plan_file_tells_whether_the_default_held() -> None:
         assert ("tpot" in limits) == (pace is None)
 
 
+@pytest.mark.exhaustive
 def test_a_refusal_never_names_the_default() -> None:
     with pytest.raises(InfeasibleError) as caught:
         planner.plan("llama-3.1-8b", "jetson-orin-nano-8gb", objective="throughput")
@@ -52,6 +55,7 @@ def test_a_refusal_never_names_the_default() -> None:
                      tpot_seconds=0.001)
 
 
+@pytest.mark.exhaustive
 def test_no_engine_serves_a_better_plan_inside_the_band_than_the_one_that_is_taken() -> None:
     """FP8 a tensor loses a little more than the limit, inside its band: the engine that serves it
     has no good plan below the limit."""

@@ -72,6 +72,7 @@ def told(name: str, most: int) -> float:
                if len(changed_schemes(one.space.model, one.segments)) <= most)
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("name", QUESTIONS)
 def test_no_set_of_schemes_beats_the_best_plan_of_as_many_formats(name: str) -> None:
     names = FORMATS.get(name, SCHEMES)

@@ -25,6 +25,7 @@ def asked(model: str, device: str, **more: object) -> tuple[list[Space], float]:
     return spaces, limit * band_factor(model_of)
 
 
+@pytest.mark.sample(1)
 @pytest.mark.parametrize(("model", "device", "more"), [
     ("llama-3.1-8b", "l40s", {}), ("deepseek-v3", "h200-sxm", {"devices": 8}),
     ("qwen3-30b-a3b", "l40s", {}), ("llama-3.1-70b", "h100-sxm", {"devices": 2})])

@@ -40,6 +40,7 @@ def question_of(model: str) -> Question:
     return engine_questions(question)[0]
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("model", ["smollm2-135m", "gemma-3-270m"])
 def test_no_mixture_is_better_under_a_limit_on_bytes(model: str) -> None:
     """Whatever fits: the plan's loss is at most that of every mixture of no more bytes."""
@@ -104,6 +105,7 @@ def test_a_mixture_that_is_none_says_why() -> None:
         planner.estimate("smollm2-135m", "h100-sxm", scheme="Q8_0", engine="vllm")
 
 
+@pytest.mark.exhaustive
 def test_the_plan_is_told_beside_the_engines_default() -> None:
     plan = planner.plan("llama-3.2-1b", DEVICE, **PLACE)
     rows = {one.name: one for one in plan.baselines}

@@ -90,6 +90,7 @@ def space_of(model: str, device: str, *, untie: bool = False) -> Space:
     return space
 
 
+@pytest.mark.sample(1)
 @pytest.mark.parametrize("untie", [False, True])
 @pytest.mark.parametrize(("model", "device"), [("deepseek-v3", "b200-sxm"),
                                                ("llama-3.1-8b", "h100-sxm")])

@@ -82,6 +82,7 @@ def test_what_stands_for_the_release_is_no_change() -> None:
     assert "mxfp4-w4a16" in released[0].schemes
 
 
+@pytest.mark.exhaustive
 def test_formats_are_told_by_unit() -> None:
     spaces, best, allowed = _asked("deepseek-v3", "h200-sxm", "vllm")
     for rival in rivals(spaces, best, allowed=allowed):

@@ -51,6 +51,7 @@ def model_of(name: str, **more: Any) -> CostModel:
     return build_model(question, load_prior())
 
 
+@pytest.mark.sample(2)
 @pytest.mark.parametrize(("name", "objective"), [
     *(("dense", objective) for objective in OBJECTIVES), ("experts", "throughput"),
     *(pytest.param("experts", objective, marks=pytest.mark.exhaustive)
@@ -59,6 +60,7 @@ def test_no_candidate_beats_the_search(name: str, objective: str) -> None:
     every_candidate(model_of(name, objective=objective))
 
 
+@pytest.mark.sample(2)
 @pytest.mark.parametrize("name", ["limited", "four-bit", "one"])
 def test_no_candidate_beats_the_search_under_limits(name: str) -> None:
     every_candidate(model_of(name))
@@ -117,6 +119,7 @@ def objective_value(result: Plan, objective: str) -> float:
     return result.quality.loss
 
 
+@pytest.mark.sample(1)
 @pytest.mark.parametrize("objective", ["throughput", "latency", "memory", "quality"])
 def test_each_objective_wins_at_its_own_game(objective: str) -> None:
     ours = objective_value(planned("llama-3.1-8b", "h100-sxm", devices=4, objective=objective),
@@ -139,6 +142,7 @@ def test_equal_loss_goes_to_the_faster_format_not_to_the_first_named() -> None:
         assert {u.scheme for u in result.units if u.kv_layout is None} == {"bf16"}
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("limit", [0.005, 0.010, 0.050])
 def test_a_tighter_tpot_never_raises_throughput(limit: float) -> None:
     free = planned("llama-3.1-8b", "h100-sxm", devices=1)
@@ -147,6 +151,7 @@ def test_a_tighter_tpot_never_raises_throughput(limit: float) -> None:
     assert no_worse(objective_value(free, "throughput"), objective_value(bound, "throughput"))
 
 
+@pytest.mark.exhaustive
 def test_tighter_loss_memory_and_fewer_schemes_never_help() -> None:
     ask = ("qwen3-30b-a3b", "b200-sxm")
     free = objective_value(plan(*ask, devices=1, max_loss="nvfp4"), "throughput")
@@ -156,6 +161,7 @@ def test_tighter_loss_memory_and_fewer_schemes_never_help() -> None:
         assert no_worse(free, objective_value(tight, "throughput"))
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize(("model", "device", "asked"), [
     ("deepseek-v2-lite", "jetson-agx-orin-64gb", {"max_loss": "int8-w8a8", "batch": 16}),
     ("llama-3.1-8b", "h100-sxm", {"devices": 1, "max_loss": "fp8-channel"}),
@@ -173,6 +179,7 @@ def test_untied_is_never_worse_than_tied(model: str, device: str, asked: dict[st
         assert len(layers) == len(set(layers))
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("name", [
     "dense", "limited", "four-bit",
     *(pytest.param(name, marks=pytest.mark.exhaustive) for name in ("experts", "one"))])
@@ -197,6 +204,7 @@ def test_ties_go_to_the_catalogue_order() -> None:
     assert {u.scheme for u in result.units if u.kv_layout is None} == {"bf16"}
 
 
+@pytest.mark.sample(1)
 @pytest.mark.parametrize("name", sorted(QUESTIONS))
 def test_limits_hold_for_what_is_printed(name: str) -> None:
     model, device, asked = QUESTIONS[name]
@@ -211,6 +219,7 @@ def test_limits_hold_for_what_is_printed(name: str) -> None:
     assert result.solver.gap <= 1e-6
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("untie", [False, True])
 @pytest.mark.parametrize(("limit", "fixed"), [
     (0.060, {"tp": 1, "dp": 8, "ep": 8, "pp": 2}), (0.055, {"tp": 8, "dp": 1, "ep": 8, "pp": 2}),
@@ -222,6 +231,7 @@ def test_a_pipeline_keeps_tpot_at_the_pace_of_its_slowest_stage(
     assert 0.9 * limit < result.performance.tpot_seconds.value <= limit * (1 + 1e-9)
 
 
+@pytest.mark.exhaustive
 def test_the_uniform_rival_keeps_tpot_too() -> None:
     result = plan("llama-3.1-70b", "l40s", tpot_seconds=0.1)
     assert result.performance.tpot_seconds.value <= 0.1 * (1 + 1e-9)

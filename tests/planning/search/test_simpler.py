@@ -14,6 +14,7 @@ from planner.planning.search.variants import spaces_of
 from planner.planning.solver.problem import objective_of, violation
 
 
+@pytest.mark.sample(1)
 @pytest.mark.parametrize(("model", "device", "more"), [
     ("qwen3-30b-a3b", "l40s", {}), ("deepseek-v3", "h200-sxm", {"devices": 8}),
     ("llama-3.1-8b", "l40s", {"ttft_seconds": 0.8})])

@@ -31,6 +31,7 @@ def named(space: Space, c: int) -> tuple[tuple[str, ...], int, int]:
     return space.model.question.kv, int(space.pts.layout[c]), int(space.slots[c])
 
 
+@pytest.mark.sample(1)
 @pytest.mark.parametrize("more", [{"tpot_seconds": 0.05}, {"objective": "latency"},
                                   {"tpot_seconds": 0.05, "ttft_seconds": 1.0, "devices": 2}])
 def test_the_pool_has_every_slot_that_may_be_better(more: dict[str, object]) -> None:

@@ -39,6 +39,7 @@ def rate(found: Plan) -> float:
     return found.performance.output_tokens_per_second_per_device.value
 
 
+@pytest.mark.sample(1)
 @pytest.mark.parametrize(("model", "device", "engine", "asked"), [
     ("deepseek-v2-lite", "l40s", "sglang", {"devices": 2}),
     ("llama-3.1-70b", "h100-sxm", "tensorrt-llm", {"devices": 8}),
@@ -88,6 +89,7 @@ def uniform_within(space: Space, allowed: float) -> list[UniformQuery]:
             if choice is not None and uniform_loss(model, choice) <= allowed * (1 + 1e-9) + 1e-12]
 
 
+@pytest.mark.sample(1)
 @pytest.mark.parametrize("objective", ["throughput", "latency"])
 @pytest.mark.parametrize(("model", "device", "engine"), [
     ("deepseek-v2-lite", "jetson-agx-orin-64gb", "any"),
@@ -117,6 +119,7 @@ def test_no_uniform_plan_of_the_same_choices_is_better(model: str, device: str, 
     assert rivals
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize(("model", "device", "fewer", "more"), [
     ("deepseek-v3", "b200-sxm", {"engine": "vllm@0.21"}, {"engine": "vllm@0.25"}),
     ("deepseek-v3", "b200-sxm", {"engine": "vllm@0.25", "kv": "fp8"}, {"engine": "vllm@0.25"}),
@@ -136,6 +139,7 @@ def test_another_choice_never_worsens_a_plan(model: str, device: str, fewer: dic
     assert less.solver.proved
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("devices", [
     1, pytest.param(4, marks=pytest.mark.exhaustive)])
 def test_a_plan_takes_the_best_batch_beside_its_own(devices: int) -> None:
@@ -152,6 +156,7 @@ def test_a_plan_takes_the_best_batch_beside_its_own(devices: int) -> None:
         assert rate(near) <= rate(found) * (1 + 1e-6)
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("asked", [
     {"model": "qwen3-30b-a3b", "device": "rtx-pro-6000", "engine": "vllm@0.25"},
     pytest.param({"model": "deepseek-v3", "device": "h200-sxm", "devices": 8, "untie": True},

@@ -4,8 +4,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.examples import examples
 
 from planner.planning.serving.deployment import (
     Deployment,
@@ -20,6 +21,7 @@ RATES = st.lists(st.tuples(st.integers(1, 5), st.integers(1, 5)), max_size=8)
 POINT = ServedPoint(1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 0.0, 0.0, 0.0, False)
 
 
+@settings(max_examples=examples(30, 2000))
 @given(RATES)
 def test_a_point_is_marked_where_none_is_better_in_both(rates: list[tuple[int, int]]) -> None:
     points = [replace(POINT, output_tokens_per_second_per_device=float(device),

@@ -58,6 +58,7 @@ def test_hits_shorten_ttft_and_intervals_lengthen_it() -> None:
     assert sent.ttft_seconds == pytest.approx(later, rel=0.02)
 
 
+@pytest.mark.exhaustive
 def test_drafts_pay_at_small_batches() -> None:
     plain = planner.serve(**MOE, concurrency=1).point
     draft = planner.serve(**MOE, concurrency=1, draft_tokens=1, acceptance=0.85).point
@@ -71,6 +72,7 @@ def test_captured_batches_never_save_time() -> None:
     assert padded.tpot_seconds > none.tpot_seconds
 
 
+@pytest.mark.exhaustive
 def test_overlap_hides_the_exchange() -> None:
     wide = {**MOE, "tp": 1, "dp": 8}
     plain = planner.serve(**wide, concurrency=512).point
@@ -80,6 +82,7 @@ def test_overlap_hides_the_exchange() -> None:
                for a in planner.serve(**wide, concurrency=512, overlap=True).assumptions)
 
 
+@pytest.mark.exhaustive
 def test_pools_read_no_prompt_while_decoding() -> None:
     apart = planner.serve(**MOE, concurrency=64, prefill_workers=1, decode_workers=2)
     assert apart.devices == 24
@@ -92,6 +95,7 @@ def test_pools_read_no_prompt_while_decoding() -> None:
     assert fast.point.ttft_seconds < apart.point.ttft_seconds
 
 
+@pytest.mark.exhaustive
 def test_an_anchor_is_a_ratio_and_changes_nothing() -> None:
     plain = planner.serve(**DENSE, concurrency=4)
     anchored = planner.serve(**DENSE, concurrency=4, anchor="tpot_ms=10")
@@ -121,6 +125,7 @@ def test_refusals(more: dict, error: type[PlannerError]) -> None:
     assert caught.value.hint
 
 
+@pytest.mark.exhaustive
 def test_an_engine_brings_its_kernels_scheduler_and_graphs() -> None:
     found = {engine: planner.serve(**DENSE, concurrency=16, engine=engine)
              for engine in ("vllm@0.19", "sglang@0.5.9")}
@@ -130,6 +135,7 @@ def test_an_engine_brings_its_kernels_scheduler_and_graphs() -> None:
     assert "kernels" not in notes["vllm@0.19"]
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("engine", ["tensorrt-llm", "vllm", "sglang"])
 def test_every_engine_serves_attention_ranks_with_its_graphs_and_host(engine: str) -> None:
     found = planner.serve("deepseek-v3", "h200-sxm", devices=8, tp=1, dp=8, ep=8, engine=engine,
@@ -157,6 +163,7 @@ def test_a_busy_prefill_worker_shares_its_experts_between_ranks() -> None:
     assert any(a.key == "prefill workers" for a in pooled.assumptions)
 
 
+@pytest.mark.exhaustive
 def test_a_pass_takes_as_many_prompt_tokens_as_in_the_plan() -> None:
     """The engine's default on the device, unless another number is given."""
     for device, engine, chunk in (("l40s", "sglang", 4096), ("l40s", "any", 8192)):

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.examples import examples
 
 from planner.planning.solver.bottleneck import stagewise
 from planner.planning.solver.problem import (
@@ -82,7 +83,7 @@ def small(seed: int, **changed: float) -> Problem:
     return Problem(problem.objective, problem.constant, problem.legal, layers, problem.rows)
 
 
-@settings(deadline=None, max_examples=25)
+@settings(deadline=None, max_examples=examples(8))
 @given(st.integers(0, 10_000), st.floats(0.15, 0.8), st.floats(0.5, 1.0))
 def test_the_least_pace_is_that_of_all_assignments(seed: int, loss: float, memory: float) -> None:
     problem = small(seed, loss=loss, memory=memory)
@@ -98,7 +99,7 @@ def test_the_least_pace_is_that_of_all_assignments(seed: int, loss: float, memor
     assert best * (1 - 1e-9) <= found.value <= best * (1 + 1e-5)  # TIE: which of equal paces
 
 
-@settings(deadline=None, max_examples=25)
+@settings(deadline=None, max_examples=examples(8))
 @given(st.integers(0, 10_000))
 def test_nothing_is_looked_for_above_the_cutoff(seed: int) -> None:
     problem = made(seed)

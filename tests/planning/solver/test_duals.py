@@ -7,6 +7,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy.optimize import linprog
+from support.examples import examples
 
 from planner.planning.solver.duals import row_prices
 from planner.planning.solver.problem import PACE, Array, Problem, Row
@@ -68,7 +69,7 @@ def with_limit(problem: Problem, r: int, limit: float) -> Problem:
     return replace(problem, rows=(*problem.rows[:r], changed, *problem.rows[r + 1:]))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(seed=SEEDS, decisions=st.integers(1, 12), choices=st.integers(1, 5),
        limits=st.integers(0, 3), paces=st.integers(0, 3), tight=st.floats(-0.1, 1.1),
        layers=st.integers(1, 4))
@@ -89,7 +90,8 @@ def test_the_prices_reach_the_bound_of_the_relaxation(
     assert bound_at(problem, prices) == pytest.approx(best, rel=1e-7)
 
 
-@settings(max_examples=60, deadline=None)
+@pytest.mark.exhaustive
+@settings(max_examples=examples(25), deadline=None)
 @given(seed=SEEDS, limits=st.integers(1, 3), paces=st.integers(0, 2), tight=st.floats(0.05, 0.9),
        more=st.floats(0.0, 0.5), data=st.data())
 def test_no_room_wins_more_than_its_price(seed: int, limits: int, paces: int, tight: float,
@@ -107,7 +109,7 @@ def test_no_room_wins_more_than_its_price(seed: int, limits: int, paces: int, ti
     assert best.value >= bound_at(problem, prices) - given_way - 1e-9 * abs(best.value)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(25), deadline=None)
 @given(seed=SEEDS, limits=st.integers(1, 3), paces=st.integers(0, 2), tight=st.floats(0.05, 0.9))
 def test_a_price_is_the_slope_of_the_relaxation_where_there_is_one(
         seed: int, limits: int, paces: int, tight: float) -> None:
@@ -125,7 +127,7 @@ def test_a_price_is_the_slope_of_the_relaxation_where_there_is_one(
         assert slopes[0] - size <= prices[r] <= slopes[1] + size
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(20), deadline=None)
 @given(seed=SEEDS, paces=st.integers(0, 2), factor=st.floats(1e-6, 1e9), r=st.integers(0, 1))
 def test_prices_are_in_the_units_of_objective_and_row(seed: int, paces: int, factor: float,
                                                       r: int) -> None:

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.examples import examples
 
 from planner.api.plan import estimate
 from planner.api.serve import serve
@@ -82,7 +83,7 @@ def test_the_solver_the_price_and_the_fast_sum_count_the_same(model: str, batch:
             assert stage.cache >= batch // int(space.pts.dp[c]) * sum(cached.each)
 
 
-@settings(max_examples=40)
+@settings(max_examples=examples(10))
 @given(st.sampled_from(MODELS), st.integers(1, 4000), st.integers(1, 4000), st.integers(0, 8000),
        st.integers(1, 300), st.sampled_from(("isl", "osl", "context")), st.integers(1, 500))
 def test_bytes_never_fall_with_longer_requests_or_a_longer_context(
@@ -122,6 +123,7 @@ def priced(name: str, **more: object) -> Plan:
     return estimate(model, device, **{"engine": "any", **layout, **WORK, **more})
 
 
+@pytest.mark.sample(1)
 @pytest.mark.parametrize("name", CASES)
 def test_as_many_requests_fit_as_the_capacity_says(name: str) -> None:
     plan = priced(name, batch=4)

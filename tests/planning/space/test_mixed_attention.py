@@ -15,6 +15,7 @@ def cache_units(found: Plan, kind: str) -> list[UnitPlan]:
     return [u for u in found.units if u.kind == kind]
 
 
+@pytest.mark.sample(5)
 @pytest.mark.parametrize("name", MIXED)
 def test_every_layer_has_its_own_attention(name: str) -> None:
     spec = load_model(name)
@@ -61,6 +62,7 @@ def test_below_the_window_it_is_full_attention() -> None:
     assert beyond.capacity.max_context_at_batch == 32768
 
 
+@pytest.mark.exhaustive
 def test_a_search_mixes_cache_layouts_by_group() -> None:
     found = plan("gemma-3-27b-text", "h100-sxm", devices=2, context=65536)
     assert found.solver.proved

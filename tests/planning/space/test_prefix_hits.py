@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.examples import examples
 
 import planner
 from planner.errors import InputError
@@ -56,7 +57,7 @@ def seconds(place: str, isl: int, osl: int, batch: int, rate: float) -> tuple[fl
     return float(found.tpot_seconds[0]), float(found.ttft_seconds[0])
 
 
-@settings(max_examples=60)
+@settings(max_examples=examples(12))
 @given(st.sampled_from(sorted(PLACES)), st.integers(1, 32000), st.integers(1, 4000),
        st.integers(1, 128), st.floats(0, 0.99), st.floats(0, 0.99))
 def test_a_higher_hit_rate_never_makes_anything_slower(

@@ -52,6 +52,7 @@ def schemes_of(found: Plan, kind: str) -> dict[int, str]:
     return {layer: u.scheme for u in found.units if u.kind == kind for layer in u.layers}
 
 
+@pytest.mark.exhaustive
 def test_the_sensitive_layer_keeps_more_bits(folder: Path, made: Profile) -> None:
     sensitive = in_nats(made, mlp_down_3=500.0)
     limit = 0.3 * 1e-3 * 10
@@ -68,6 +69,7 @@ def test_the_sensitive_layer_keeps_more_bits(folder: Path, made: Profile) -> Non
     assert found.quality.loss == pytest.approx(sum(u.loss for u in found.units))
 
 
+@pytest.mark.exhaustive
 def test_every_layer_is_a_unit_and_the_file_is_read_back(folder: Path, made: Profile,
                                                          tmp_path: Path) -> None:
     path = tmp_path / "p.json"
@@ -99,6 +101,7 @@ def test_a_scheme_without_range_is_refused(folder: Path, made: Profile) -> None:
     assert estimate(str(folder), H100, scheme="fp16", profile=made, context=512)
 
 
+@pytest.mark.exhaustive
 def test_nats_are_a_limit_only_where_losses_are_nats(folder: Path, made: Profile) -> None:
     scores = in_scores(made)
     with pytest.raises(InputError, match="relative, not nats"):
@@ -151,6 +154,7 @@ def test_bad_profile_files(folder: Path, made: Profile, tmp_path: Path, old: str
         plan(str(folder), H100, profile=str(tmp_path / "none"), context=512)
 
 
+@pytest.mark.exhaustive
 def test_prices_of_limits_are_in_nats_under_a_profile(folder: Path, made: Profile) -> None:
     nats = in_nats(made)
     limit = 0.4 * sum(unit.loss["int4-w4a16"] for unit in nats.units if "int4-w4a16" in unit.loss)

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.examples import examples
 from support.monotone import Case, cases, changes, faster, kernel_times
 
 from planner.lookup import load_device
@@ -34,7 +35,7 @@ def faster_hardware_takes_no_longer(case: Case, pick: int) -> None:
             assert (quick <= slow * (1 + ROUNDING)).all(), (name, phase)
 
 
-@settings(max_examples=50)
+@settings(max_examples=examples(20))
 @given(cases())
 def test_a_larger_batch_never_takes_less_time(case: Case) -> None:
     larger_batches_take_longer(case)
@@ -47,7 +48,7 @@ def test_a_larger_batch_never_takes_less_time_on_many_questions(case: Case) -> N
     larger_batches_take_longer(case)
 
 
-@settings(max_examples=50)
+@settings(max_examples=examples(20))
 @given(cases(), st.integers(0, 99))
 def test_faster_hardware_never_takes_more_time(case: Case, pick: int) -> None:
     faster_hardware_takes_no_longer(case, pick)

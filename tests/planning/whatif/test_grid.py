@@ -41,6 +41,7 @@ def positions() -> list[tuple[str, Any]]:
             for f, p in zip(flags, grid.points, strict=True)]
 
 
+@pytest.mark.sample(1)
 @pytest.mark.parametrize("n", [0, 3, 5, 12, 17, 22, 27, 31, 38, 47])
 def test_a_position_is_the_plan_of_its_command(n: int) -> None:
     command, point = positions()[n]
@@ -129,6 +130,7 @@ def test_ladders() -> None:
     assert batch.flags[0] == ""
 
 
+@pytest.mark.exhaustive
 def test_answer_lengths_are_kept() -> None:
     plan = theory.plan(small.MODEL, small.DEVICE, isl=1000, osl=200)
     grid = planner.what_if(
@@ -141,6 +143,7 @@ def test_answer_lengths_are_kept() -> None:
     assert base.performance == plan.performance
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize(("model", "device", "batch"), [
     ("qwen2.5-0.5b", "jetson-orin-nano-8gb", 1), ("llama-3.2-1b", "l40s", None)])
 def test_the_page_spans_what_defaults_narrow(model: str, device: str, batch: int | None) -> None:

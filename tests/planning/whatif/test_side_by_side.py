@@ -20,6 +20,7 @@ def row(found: Compared, name: str) -> ComparedPlan:
     return next(one for one in found.rows if one.name == name)
 
 
+@pytest.mark.exhaustive
 def test_rows_stand_in_their_order() -> None:
     kinds = [one.kind for one in compared().rows]
     assert kinds[:2] == ["recommended", "released"]
@@ -32,6 +33,7 @@ def test_rows_stand_in_their_order() -> None:
     assert len({one.name for one in compared().rows}) == len(compared().rows)
 
 
+@pytest.mark.sample(1)
 @pytest.mark.parametrize("name", ["fp8-tensor", "int8-w8a8", "int4-w4a16"])
 def test_a_row_is_the_estimate_of_its_scheme(name: str) -> None:
     found = row(compared(engine="vllm"), name)
@@ -46,6 +48,7 @@ def test_a_row_is_the_estimate_of_its_scheme(name: str) -> None:
     assert found.measured_anchor == alone.quality.measured_anchor
 
 
+@pytest.mark.exhaustive
 def test_the_recommended_row_is_the_plan() -> None:
     found, plan = compared().rows[0], planner.plan(MODEL, DEVICE, context=4096)
     assert found.output_tokens_per_second == plan.performance.output_tokens_per_second
@@ -74,6 +77,7 @@ def test_what_does_not_fit_has_its_reason_and_a_narrow_scheme_stands() -> None:
     assert row(found, "int4-w4a16").feasible
 
 
+@pytest.mark.exhaustive
 def test_a_limit_that_none_keeps_is_told() -> None:
     found = planner.compare(MODEL, DEVICE, context=4096, tpot_seconds=1e-5, engine="vllm")
     assert not found.rows[0].feasible
@@ -87,6 +91,7 @@ def test_a_limit_that_none_keeps_is_told() -> None:
                                                     rel=0.02)
 
 
+@pytest.mark.exhaustive
 def test_a_narrow_cache_is_taken_where_it_is_named() -> None:
     assert {one.kv for one in compared(engine="any").rows[1:] if one.feasible} \
         <= {"bf16", "fp16", "fp8", "int8-token"}
@@ -94,6 +99,7 @@ def test_a_narrow_cache_is_taken_where_it_is_named() -> None:
     assert {one.kv for one in named.rows if one.feasible} == {"int4-token"}
 
 
+@pytest.mark.exhaustive
 def test_named_schemes_have_their_rows() -> None:
     found = planner.compare(MODEL, DEVICE, context=4096, schemes=["fp8-tensor", "fp16"],
                             engine="any")
@@ -103,6 +109,7 @@ def test_named_schemes_have_their_rows() -> None:
     assert [one for one in found.rows if one.name == "int8-block" and one.feasible] == []
 
 
+@pytest.mark.exhaustive
 def test_a_price_is_of_all_devices_or_by_name() -> None:
     one = planner.compare(MODEL, ["l40s", "a100-sxm"], context=4096, price={"l40s": 1.8},
                           engine="vllm")

@@ -40,6 +40,7 @@ def factor(row: LeftOut) -> float:
     return score(row.logs, *signals(row.model)).factor
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize(("protocol", "least", "most"), [(LEARNED, 0.50, 2.1), (SISTER, 0.88, 1.5)])
 def test_the_targets_over_clean_models(protocol: str, least: float, most: float) -> None:
     rows = left_out(protocol)
@@ -56,6 +57,7 @@ def test_the_learned_prior_is_better_than_the_old_one_in_every_clean_model() -> 
             assert rank(row) > old
 
 
+@pytest.mark.exhaustive
 def test_the_shipped_bands_are_what_is_measured() -> None:
     """Names and texts to the letter; figures to a percent, as processors round differently."""
     made = json.loads(bands_text())

@@ -118,6 +118,7 @@ def scrambled(of: Callable[[str], tuple[KldPoint, ...]], names: frozenset[str],
     return changed
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize(("model_id", "excluded", "same"), [
     ("glm-4.6", GLM, True), ("glm-4.6", frozenset({"Kimi-K2-Thinking"}), False),
     ("llama-3.1-8b", GLM, True)])
@@ -142,6 +143,7 @@ def test_excluded_models_contribute_nothing(model_id: str, excluded: frozenset[s
     assert (after.level == before.level) is same
 
 
+@pytest.mark.exhaustive
 def test_an_exclusion_moves_a_model_to_the_next_match() -> None:
     sisters = excluded_models(["GLM-4.6"])
     assert sisters == {"GLM-4.6"}

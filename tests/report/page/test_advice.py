@@ -89,6 +89,7 @@ ENGLISH = re.compile(r"(?i)(?<![\w-])(faster|slower|better|cheaper|dearer|larger
                      r"none|nearly|sure|device|batch)(?![\w-])")
 
 
+@pytest.mark.exhaustive
 def test_chinese_has_every_name_and_reason_of_real_plans() -> None:
     t = phrases("zh")
     for objective in ("throughput", "latency", "memory", "quality", "cost"):
