@@ -71,7 +71,6 @@ def test_every_public_function_is_here() -> None:
     assert set(VALID) == set(FUNCTIONS)
 
 
-@pytest.mark.sample(280)
 @pytest.mark.parametrize(("name", "parameter"),
                          [pytest.param(*pair, id=".".join(pair)) for pair in ARGUMENTS])
 def test_a_value_of_another_type_is_refused_with_what_is_taken(name: str, parameter: str) -> None:

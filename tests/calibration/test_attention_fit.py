@@ -181,7 +181,6 @@ def gate(operator: str, device: str, stack: str) -> tuple[float, float]:
     return (10, 10)
 
 
-@pytest.mark.sample(2)
 @pytest.mark.parametrize("name", ["op_attn_context", "op_attn_generation", "op_mla"])
 def test_packaged_sets_keep_their_gates_on_groups_kept_back(name: str) -> None:
     found: dict[tuple[str, str], list[float]] = {}

@@ -120,7 +120,6 @@ def test_few_rows_make_no_set_of_their_own_and_say_so(host) -> None:
         "no scheme of this type"]
 
 
-@pytest.mark.exhaustive
 def test_rows_of_fewer_threads_and_of_other_software_take_no_part(host) -> None:
     rows = made_up(host)
     slow = [{**r, "threads": "1", "latency_us": repr(4 * float(r["latency_us"]))} for r in rows]
@@ -129,7 +128,6 @@ def test_rows_of_fewer_threads_and_of_other_software_take_no_part(host) -> None:
         == fitted(host, rows)["ggml-q4_k"].parameters
 
 
-@pytest.mark.exhaustive
 def test_the_last_version_counts_and_the_others_are_named(host) -> None:
     rows = made_up(host)
     older = [{**r, "software": "llama.cpp b0", "latency_us": repr(4 * float(r["latency_us"]))}

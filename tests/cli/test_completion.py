@@ -72,7 +72,6 @@ def test_names_are_completed(line: str, expected: str, tmp_path: Path) -> None:
     assert modules & HEAVY == set()
 
 
-@pytest.mark.sample(2)
 @pytest.mark.parametrize("shell", SHELLS)
 def test_every_shell_is_told_the_same_names(shell: str, tmp_path: Path) -> None:
     lines, _ = told("plan llama-3.1-8b b", tmp_path, shell)

@@ -65,7 +65,6 @@ def test_two_lines(arguments: list[str], capfd: pytest.CaptureFixture[str],
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.sample(14)
 @pytest.mark.parametrize("flag", NUMBERS)
 @pytest.mark.parametrize("value", BAD_WHOLE)
 def test_whole_numbers(flag: str, value: str, capfd: pytest.CaptureFixture[str]) -> None:
@@ -156,7 +155,6 @@ def test_a_device_file_that_is_not_one(content: str, tmp_path: Path,
     refused(["devices", str(path)], capfd)
 
 
-@pytest.mark.sample(11)
 @pytest.mark.parametrize("content", [
     "", "title = 3", 'title = "t"\nquestion = "q"\ncolour = "red"',
     'title = "t"\nquestion = "q"\ncontext = -1', 'title = "t"\nquestion = "q"\ndevices = 1.5',

@@ -173,7 +173,6 @@ def test_llama_quantize_has_flags_for_head_and_table() -> None:
     assert exported(plan, "llama.cpp").findings[0].status == "yes"
 
 
-@pytest.mark.exhaustive
 def test_a_tied_head_goes_with_its_table() -> None:
     plan = planned("llama-3.2-1b", scheme="ggml-q8_0", embedding="ggml-q6_k",
                    head="ggml-q6_k")

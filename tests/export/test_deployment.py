@@ -205,7 +205,6 @@ def test_hostile_configurations(text: bytes, tmp_path: Path) -> None:
     assert len(caught.value.message) < 600
 
 
-@pytest.mark.sample(2)
 @pytest.mark.parametrize(("changes", "target"), [
     ({"head": "int8-w8a16", "embedding": "int8-w8a16"}, "compressed-tensors"),
     ({"head": "int8-w8a16"}, "gptq"),

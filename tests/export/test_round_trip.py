@@ -57,7 +57,6 @@ def test_gptq(model: str, data: st.DataObject) -> None:
         assert there_and_back(one, text).decided() == one.decided()
 
 
-@pytest.mark.sample(1)
 @pytest.mark.parametrize("model", MODELS)
 @settings(max_examples=examples(2))
 @given(data=st.data())
@@ -102,7 +101,6 @@ def test_modelopt_with_one_algorithm(scheme: str) -> None:
     assert there_and_back(one, json.dumps(data)).decided() == one.decided()
 
 
-@pytest.mark.sample(2)
 @pytest.mark.parametrize("model", MODELS)
 @pytest.mark.parametrize("scheme", ["fp8-block", "fp8-block-ue8m0"])
 @settings(max_examples=examples(2))
@@ -114,7 +112,6 @@ def test_fp8(model: str, scheme: str, data: st.DataObject) -> None:
         assert there_and_back(one, text).decided() == one.decided()
 
 
-@pytest.mark.sample(1)
 @pytest.mark.parametrize("model", MODELS)
 @settings(max_examples=examples(2))
 @given(data=st.data())
@@ -131,7 +128,6 @@ def test_torchao_names_each_linear_once(model: str, data: st.DataObject) -> None
             assert hits == [torchao.SCHEMES.get(linear.scheme)], name
 
 
-@pytest.mark.sample(1)
 @pytest.mark.parametrize("model", MODELS + STACKED)
 @settings(max_examples=examples(2))
 @given(data=st.data())

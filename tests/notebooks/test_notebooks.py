@@ -12,6 +12,8 @@ import nbformat
 import pytest
 
 NOTEBOOKS = sorted((Path(__file__).resolve().parents[2] / "notebooks").glob("*.ipynb"))
+QUICK = ("devices", "first_plan", "fp8_accumulation", "training_memory")
+"""Run by `make test`; the others by `make exhaustive`."""
 PATIENT_SECONDS = 3600
 """For a kernel to start and for its outputs to come: nbclient cannot wait for ever."""
 PICTURES = ("image/png", "image/svg+xml")
@@ -72,7 +74,9 @@ def test_stored_without_outputs(path: Path) -> None:
 
 
 @pytest.mark.usefixtures("kernel_here")
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
+@pytest.mark.parametrize("path", [
+    pytest.param(p, id=p.stem, marks=() if p.stem in QUICK else pytest.mark.exhaustive)
+    for p in NOTEBOOKS])
 def test_runs_to_the_end_with_a_table_a_figure_and_a_plan(path: Path) -> None:
     package = NEEDS.get(path.stem)
     if package is not None and importlib.util.find_spec(package) is None:
@@ -92,7 +96,7 @@ def test_runs_to_the_end_with_a_table_a_figure_and_a_plan(path: Path) -> None:
 def test_every_notebook_is_listed() -> None:
     page = (NOTEBOOKS[0].parent / "README.md").read_text(encoding="utf-8")
     assert [p.name for p in NOTEBOOKS if f"]({p.name})" not in page] == []
-    assert {p.stem for p in NOTEBOOKS} == set(SHOWN)
+    assert {p.stem for p in NOTEBOOKS} == set(SHOWN) >= set(QUICK)
 
 
 def test_notebooks_use_the_public_interface() -> None:

@@ -139,12 +139,14 @@ def check_presets(format: str, step: int) -> None:
             np.testing.assert_array_equal(encode(inputs(step), format, policy=name), codes)
 
 
+@pytest.mark.sample(1)
 @pytest.mark.parametrize("format", [
     f if f in WHOLE else pytest.param(f, marks=pytest.mark.exhaustive) for f in FORMATS])
 def test_all_bf16_and_fp16_inputs_under_every_preset(format, quick_reference):
     check_presets(format, 1)
 
 
+@pytest.mark.sample(4)
 @pytest.mark.parametrize("format", [f for f in FORMATS if f not in WHOLE])
 def test_strided_bf16_and_fp16_inputs_under_every_preset(format, quick_reference):
     check_presets(format, STEP)

@@ -48,6 +48,7 @@ def test_some_types_need_importance():
     assert WEIGHTED == ["ggml-iq2_xs", "ggml-iq2_xxs", "ggml-iq1_s"]
 
 
+@pytest.mark.sample(1)
 @pytest.mark.parametrize("id", WEIGHTED)
 def test_awkward_input_with_importance(id):
     """What the tests below ask of the other formats."""
@@ -141,6 +142,7 @@ def variants(x):
             "swapped": x.astype(x.dtype.newbyteorder())}  # fmt: skip
 
 
+@pytest.mark.sample(14)
 @pytest.mark.parametrize("fmt", [*formats(), "bf16"], ids=str)
 def test_memory_layout_and_float64_change_nothing(fmt):
     x = random((5, 3, 256))
@@ -232,6 +234,7 @@ PAIRS = [pytest.param(fmt, kind, marks=() if j == i % 4 else pytest.mark.exhaust
 """Every format and every kind of input are met by `make test`, all pairs by `make exhaustive`."""
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize(("fmt", "kind"), PAIRS, ids=str)
 def test_quantising_takes_a_few_chunks_beyond_its_result(fmt, kind):
     x = random((2, 1024, 4096))

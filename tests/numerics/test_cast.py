@@ -43,6 +43,7 @@ def boundary_inputs(format: str) -> np.ndarray:
     return np.concatenate([points, np.nextafter(points, low), np.nextafter(points, high)])
 
 
+@pytest.mark.sample(28)
 @pytest.mark.parametrize("policy", policy_names())
 @pytest.mark.parametrize("format", NARROW)
 def test_fast_equals_reference_at_every_boundary(format, policy):

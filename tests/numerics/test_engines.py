@@ -40,6 +40,7 @@ def matrix(shape=(260, 1100), seed=1) -> np.ndarray:
     return x
 
 
+@pytest.mark.sample(30)
 @pytest.mark.parametrize("policy", policy_names())
 @pytest.mark.parametrize("format", [*NARROW, "int8", "int4", "bf16"])
 def test_codes_are_equal(format, policy):
@@ -48,6 +49,7 @@ def test_codes_are_equal(format, policy):
     np.testing.assert_array_equal(fast, encode(x, format, policy=policy))
 
 
+@pytest.mark.sample(14)
 @pytest.mark.parametrize("policy", [
     Policy("away", tie="away"), Policy("zero", tie="zero", keep_negative_zero=False),
     Policy("rz", rounding="toward-zero"), Policy("plain", keep_negative_zero=False),
@@ -67,6 +69,7 @@ def test_values_are_equal(format):
     np.testing.assert_array_equal(fast.view(np.uint32), decode(codes, format).view(np.uint32))
 
 
+@pytest.mark.sample(40)
 @pytest.mark.parametrize("columns", [1100, 1152])  # edge blocks, and whole ones (numba: runs)
 @pytest.mark.parametrize("policy", ["deepseek-v3", "deepgemm", "ocp", "torch<2.12"])
 @pytest.mark.parametrize(("id", "role"), CASES)
@@ -172,6 +175,7 @@ def test_memory_of_another_result_is_refused():
         quantize(np.ones((4, 256)), "ggml-q8_0", out=quantize(np.ones((4, 256)), "ggml-q8_0"))
 
 
+@pytest.mark.sample(10)
 @pytest.mark.parametrize("engine", ["numpy", "numba"])
 @pytest.mark.parametrize("shape", [(1, 700_003), (1500, 400), (3, 300_000)])
 @pytest.mark.parametrize("id", ["fp8-block", "nvfp4", "fp8-tensor", "fp8-channel", "mxfp4"])

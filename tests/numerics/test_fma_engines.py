@@ -20,6 +20,7 @@ def both(a, b, c, unit, format, **options):
             .view(np.uint32) for e in ("numpy", "numba")]  # fmt: skip
 
 
+@pytest.mark.sample(14)
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize(("unit", "format"), UNITS)
 def test_ordinary_numbers(unit, format, shape):
@@ -72,6 +73,7 @@ def test_which_operands_never_flush():
     assert never(1.0, 1.0, 2.0**-126)
 
 
+@pytest.mark.sample(1)
 @pytest.mark.parametrize("unit", ["fp32", "avx512-bf16", "amx-bf16"])
 def test_two_threads(unit):
     rng = np.random.default_rng(5)

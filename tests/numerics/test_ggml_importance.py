@@ -94,6 +94,7 @@ LIBRARY = {
 WEIGHTED = tuple(LIBRARY)
 
 
+@pytest.mark.sample(22)
 @pytest.mark.parametrize(("name", "case"),
                          [(name, case) for name, row in LIBRARY.items() for case in row])
 def test_bytes_equal_those_of_the_library(name, case):
@@ -130,6 +131,7 @@ def test_the_gguf_package_reads_what_is_written(name):
     np.testing.assert_array_equal(ggml_decode(stored, name), theirs)
 
 
+@pytest.mark.sample(6)
 @pytest.mark.parametrize("name", WEIGHTED)
 def test_the_weighted_error_is_no_larger_with_importance(name):
     """What importance is for; the other way round, columns without importance lose more."""

@@ -73,6 +73,7 @@ def loop_dequantized(x, fmt, floor=0.0):
 BLOCKED = [s for s in SUPPORTED if SCHEMES[s].weight.scale and not s.startswith("ggml")]
 
 
+@pytest.mark.sample(8)
 @pytest.mark.parametrize("id", BLOCKED)
 def test_weights_equal_a_loop_over_blocks(id):
     x = tails((150, 288), seed=1)
@@ -126,6 +127,7 @@ COARSE = {"ggml-iq3_xxs": 0.07, "ggml-q2_k": 0.12, "ggml-iq2_s": 0.12, "ggml-iq2
 that were trained so, are scaled to the largest element: most of the others become 0."""
 
 
+@pytest.mark.sample(15)
 @pytest.mark.parametrize("id", SUPPORTED)
 def test_bytes_and_shapes(id):
     x = tails((4, 64, 256), seed=4)

@@ -60,6 +60,7 @@ def same(x, y):
     return bool(((x.view(np.uint32) == y.view(np.uint32)) | (np.isnan(x) & np.isnan(y))).all())
 
 
+@pytest.mark.sample(64)
 @pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("kind", ["raw", "close", "wide"])
 @pytest.mark.parametrize(("id", "rule"), FUSED, ids=NAMES)
@@ -93,6 +94,7 @@ def scale_options(rng, rule, a, b, kind):
             (*wide, format, group))
 
 
+@pytest.mark.sample(6)
 @pytest.mark.skipif(not numba_available(), reason="numba is not installed (the [fast] extra)")
 @pytest.mark.parametrize("promote", [None, 128])
 @pytest.mark.parametrize(("id", "format"), [

@@ -53,19 +53,19 @@ QUESTIONS = str(ROOT / "tests" / "support" / "twenty_questions.py")
 @pytest.mark.parametrize("installed", [
     pytest.param(v, marks=pytest.mark.exhaustive if v == RUNNING else ()) for v in VERSIONS],
     indirect=True)
-def test_twenty_questions_have_the_same_bytes_under_every_lock(installed: Installed,
-                                                               answers: list[str]) -> None:
+def test_answers_have_the_same_bytes_under_every_lock(
+        installed: Installed, asked: tuple[str, ...], answers: list[str]) -> None:
     """Neither the versions of numpy and HiGHS nor that of Python decide between choices. The
     running version has answered them already, from the checkout: its wheel is asked below."""
-    done = checked([str(installed.bin / "python"), QUESTIONS], installed.empty)
-    assert len(set(answers)) == 20
+    done = checked([str(installed.bin / "python"), QUESTIONS, *asked], installed.empty)
+    assert len(set(answers)) == len(asked) >= 5
     assert done.stdout.split() == answers
 
 
-def test_the_first_questions_have_the_bytes_of_the_checkout(installed: Installed,
-                                                            answers: list[str]) -> None:
-    done = checked([str(installed.bin / "python"), QUESTIONS, "3"], installed.empty)
-    assert done.stdout.split() == answers[:3]
+def test_the_first_questions_have_the_bytes_of_the_checkout(
+        installed: Installed, asked: tuple[str, ...], answers: list[str]) -> None:
+    done = checked([str(installed.bin / "python"), QUESTIONS, *asked[:2]], installed.empty)
+    assert done.stdout.split() == answers[:2]
 
 
 def test_nothing_is_written_where_it_runs(installed: Installed) -> None:

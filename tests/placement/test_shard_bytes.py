@@ -104,7 +104,6 @@ def legal(name: str, layouts: list[Layout]) -> list[tuple[str, Layout]]:
     return [(name, layout) for layout in layouts if not layout_problem(spec, layout)]
 
 
-@pytest.mark.sample(244)
 @pytest.mark.parametrize(("name", "layout"), [c for m in model_ids() for c in legal(m, SPREAD)])
 def test_bf16_shards_sum_to_the_whole(name: str, layout: Layout) -> None:
     spec, tp = resolve_model(name), layout.tp

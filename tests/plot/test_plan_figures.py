@@ -47,7 +47,6 @@ def test_a_figure_of_the_file_is_that_of_the_plan(name: str) -> None:
     assert figure(planner.read_plan(small().to_dict()))._repr_svg_() == figure(small())._repr_svg_()
 
 
-@pytest.mark.sample(3)
 @pytest.mark.parametrize("name", FIGURES)
 def test_figures_are_drawn_on_axes_that_are_given(name: str) -> None:
     from matplotlib.figure import Figure

@@ -77,7 +77,6 @@ def test_experts_count_the_tokens_that_reach_a_rank() -> None:
     assert one.flop >= 2 * 64 * 8 * 7168 * 2048 * 58 / 8
 
 
-@pytest.mark.sample(1)
 @pytest.mark.parametrize("plan", [llama, deepseek], ids=["llama", "deepseek"])
 def test_times_are_the_plans_and_no_operator_is_above_its_roof(plan: object) -> None:
     assert callable(plan)

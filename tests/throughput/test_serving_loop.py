@@ -137,7 +137,6 @@ def test_more_requests_are_never_served_slower(concurrency: float, more: float, 
     assert greater.ttft >= fewer.ttft * (1 - 1e-6)
 
 
-@pytest.mark.exhaustive
 @given(st.floats(1, 2000), st.integers(16, 8192), st.integers(16, 2048), st.floats(0.2, 64),
        st.booleans(), st.floats(2, 200))
 def test_the_loop_is_at_rest(concurrency: float, isl: int, osl: int, together: float,
@@ -205,7 +204,6 @@ def test_accepted_drafts_divide_the_step() -> None:
     assert two.tpot == pytest.approx(one.tpot / 2, rel=5e-3)
 
 
-@pytest.mark.exhaustive
 @given(st.floats(1, 400), st.integers(16, 8192), st.integers(16, 8192), st.booleans())
 def test_laws_of_the_loop(concurrency: float, isl: int, osl: int, exclusive: bool) -> None:
     found = closed_loop(step_table(), Load(concurrency, isl, osl), Scheduling(exclusive=exclusive))

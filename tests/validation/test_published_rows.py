@@ -154,7 +154,6 @@ def test_replicas_of_the_fastest_layout_and_the_row_says_so() -> None:
     assert chosen.predicted == pytest.approx(max(stated))
 
 
-@pytest.mark.exhaustive
 @given(st.integers(1, 96))
 def test_replicas_divide_the_devices_and_hold_the_model(count: int) -> None:
     for spec in (LLAMA, DEEPSEEK):
@@ -311,7 +310,6 @@ def test_prompts_of_older_software_are_a_regime() -> None:
     assert one(**row, metric="first_token_latency").regime.startswith("excluded: ggml before")
 
 
-@pytest.mark.exhaustive
 @given(st.integers(1, 64), st.integers(1, 64))
 def test_more_requests_never_take_less_time(few: int, more: int) -> None:
     few, more = sorted((few, more))

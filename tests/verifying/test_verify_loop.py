@@ -46,7 +46,6 @@ def verified(plan, base, folder, engine, **more):
     return planner.verify(plan, base, **given)
 
 
-@pytest.mark.exhaustive
 def test_a_plan_is_made_run_and_compared(plan, base, quantised, tmp_path):
     engine = fake_llama(tmp_path / "bin", quantised)
     found = verified(plan, base, tmp_path / "out", engine, also=ALSO)
@@ -112,7 +111,6 @@ def test_what_was_done_is_not_done_again(plan, base, quantised, tmp_path):
     assert more.row("Q8_0", "kl").measured == 0.010487
 
 
-@pytest.mark.exhaustive
 def test_what_was_measured_before_a_crash_is_kept(plan, base, quantised, tmp_path):
     broken = fake_llama(tmp_path / "bin", quantised, perplexity="echo fail: no model >&2; exit 7")
     with pytest.raises(DataError, match=r"ended with 7: fail: no model") as caught:

@@ -5,13 +5,11 @@ from functools import cache
 
 import highspy
 import pytest
-from support.twenty_questions import QUESTIONS, digest
+from support.twenty_questions import QUESTIONS, QUICK, digest
 
 from planner.planning.solver import highs, solve
 
 NUMBERS = range(len(QUESTIONS))
-QUICK = (3, 4, 8, 10, 12, 17, 18, 19)
-"""Between them: tied and untied, limits, an engine, a CPU, the edge."""
 PERTURBED = ({"random_seed": 1, "threads": 2}, {"random_seed": 20261126, "threads": 1})
 
 

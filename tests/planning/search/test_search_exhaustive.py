@@ -60,7 +60,6 @@ def test_no_candidate_beats_the_search(name: str, objective: str) -> None:
     every_candidate(model_of(name, objective=objective))
 
 
-@pytest.mark.sample(2)
 @pytest.mark.parametrize("name", ["limited", "four-bit", "one"])
 def test_no_candidate_beats_the_search_under_limits(name: str) -> None:
     every_candidate(model_of(name))

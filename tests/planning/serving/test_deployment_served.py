@@ -95,7 +95,6 @@ def test_pools_read_no_prompt_while_decoding() -> None:
     assert fast.point.ttft_seconds < apart.point.ttft_seconds
 
 
-@pytest.mark.exhaustive
 def test_an_anchor_is_a_ratio_and_changes_nothing() -> None:
     plain = planner.serve(**DENSE, concurrency=4)
     anchored = planner.serve(**DENSE, concurrency=4, anchor="tpot_ms=10")
@@ -125,7 +124,6 @@ def test_refusals(more: dict, error: type[PlannerError]) -> None:
     assert caught.value.hint
 
 
-@pytest.mark.exhaustive
 def test_an_engine_brings_its_kernels_scheduler_and_graphs() -> None:
     found = {engine: planner.serve(**DENSE, concurrency=16, engine=engine)
              for engine in ("vllm@0.19", "sglang@0.5.9")}

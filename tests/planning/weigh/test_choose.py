@@ -15,7 +15,13 @@ from planner.planning.weigh.choose import Selection, allowed_loss
 from planner.planning.weigh.rule import SURE
 
 
-@pytest.mark.parametrize("choice", [llama(), experts()], ids=["dense", "experts"])
+@pytest.fixture(params=[llama, experts], ids=["dense", "experts"])
+def choice(request: pytest.FixtureRequest) -> Selection:
+    """Planned when a test needs it, not where tests are collected."""
+    found: Selection = request.param()
+    return found
+
+
 def test_nothing_surely_beats_it_and_nothing_simpler_stands(choice: Selection) -> None:
     most = choice.beaten.max(axis=0)
     assert most[choice.taken] < SURE
@@ -24,7 +30,6 @@ def test_nothing_surely_beats_it_and_nothing_simpler_stands(choice: Selection) -
     assert choice.option.simple.formats <= choice.options[choice.optimum].simple.formats
 
 
-@pytest.mark.parametrize("choice", [llama(), experts()], ids=["dense", "experts"])
 def test_it_is_told_as_a_search_would_tell_it(choice: Selection) -> None:
     """Its options are counted, their sum is its price, and it keeps every limit, that on loss
     inside its band."""
