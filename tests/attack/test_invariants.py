@@ -109,7 +109,6 @@ def test_more_sequences_and_longer_ones_take_more(asked: dict[str, Any], more: i
     assert grown.memory_per_device.total_bytes >= plan.memory_per_device.total_bytes
 
 
-@pytest.mark.exhaustive
 @some
 @given(question, st.sampled_from(sorted(BITS)), st.sampled_from(sorted(BITS)))
 def test_more_bits_are_never_fewer_bytes(asked: dict[str, Any], one: str, other: str) -> None:

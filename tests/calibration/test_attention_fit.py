@@ -87,7 +87,6 @@ def mla_table() -> list[Row]:
                  kv_dtype="bfloat16", phase="generation")
 
 
-@pytest.mark.exhaustive
 def test_known_decode_parameters_come_back() -> None:
     [problem] = attention_decode.problems(decode_table())
     fit = solve(problem)

@@ -113,7 +113,6 @@ def error(problem: FitProblem, parameters: dict[str, float]) -> tuple[float, flo
     return float(off.mean()), float(np.median(off))
 
 
-@pytest.mark.exhaustive
 def test_packaged_sets_keep_their_gates_on_shapes_kept_back(public: list[FitProblem]) -> None:
     assert len(public) == 12
     for problem in public:

@@ -60,7 +60,6 @@ def corrected(tmp_path_factory):
     return found, planner.load_device(str(path))
 
 
-@pytest.mark.exhaustive
 def test_the_factor_is_the_mean_of_what_files_are_off_by(corrected):
     found, _ = corrected
     by = {fit.operator: fit for fit in found.fits}
@@ -132,7 +131,6 @@ def test_the_table_of_a_plan_has_its_schemes():
     assert (base["types"], base["formats"]) == ("= ", "")
 
 
-@pytest.mark.exhaustive
 def test_rows_that_say_no_formats_are_told(tmp_path):
     rows = list(measured_rows())
     lost = rows[0] | {"subject": "plan", "types": ""}
@@ -156,7 +154,6 @@ def test_the_table_adds_up_as_before(corrected):
     assert inside == pytest.approx(plan.performance.tpot_seconds.value)
 
 
-@pytest.mark.exhaustive
 def test_other_models_and_engines_stay_as_they_are(corrected):
     _, device = corrected
     other = planner.load_model("qwen3-0.6b")

@@ -67,7 +67,6 @@ def test_json_parses_and_holds_no_nan(arguments: list[str],
     assert json.loads(capfd.readouterr().out, parse_constant=refuse)
 
 
-@pytest.mark.exhaustive
 def test_standard_output_is_json_down_to_the_descriptor() -> None:
     done = spawn(*SMALL, "--json", "--timings")
     assert done.returncode == 0

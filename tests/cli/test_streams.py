@@ -37,7 +37,7 @@ def shell(line: str) -> subprocess.CompletedProcess[str]:
                           text=True, check=False)
 
 
-@pytest.mark.exhaustive
+@pytest.mark.sample(1)
 @pytest.mark.parametrize("line", [
     "plan deepseek-v3 h100-sxm --context 131072 --quiet | head -1", "plan models | head -1",
     f"plan {' '.join(FRONTIER)} | head -1"])
@@ -56,7 +56,7 @@ def test_head_takes_ten_bytes_of_json() -> None:
     assert done.stderr == ""
 
 
-@pytest.mark.exhaustive
+@pytest.mark.sample(2)
 @pytest.mark.parametrize("arguments", COMMANDS, ids=" ".join)
 def test_nobody_reads_from_the_start(arguments: list[str]) -> None:
     reader, writer = os.pipe()
@@ -91,7 +91,7 @@ def test_nobody_reads_the_errors() -> None:
     os.close(writer)
 
 
-@pytest.mark.exhaustive
+@pytest.mark.sample(1)
 @pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-"])
 def test_streams_that_were_never_open(closed: str) -> None:
     for command, code in ((" ".join(SMALL), "0"), ("models", "0"), ("no-such-model h100-sxm", "2")):
@@ -101,7 +101,7 @@ def test_streams_that_were_never_open(closed: str) -> None:
         assert "Traceback" not in done.stderr
 
 
-@pytest.mark.exhaustive
+@pytest.mark.sample(1)
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="the system has no /dev/full")
 @pytest.mark.parametrize("arguments", COMMANDS[:5], ids=" ".join)
 def test_a_full_disk_is_an_error(arguments: list[str]) -> None:
@@ -125,7 +125,7 @@ def encoded(arguments: tuple[str, ...], name: str) -> tuple[int, bytes, bytes]:
     return done.returncode, done.stdout, done.stderr
 
 
-@pytest.mark.exhaustive
+@pytest.mark.sample(1)
 @pytest.mark.parametrize(("arguments", "encoding"), [
     *((arguments, "latin-1") for arguments in ENCODED[:3]), (ENCODED[0], "cp437"),
     (ENCODED[0], "koi8-r"),

@@ -225,7 +225,6 @@ def test_heads_and_tables_go_there_and_back(changes: dict[str, str], target: str
     assert again.memory_per_device == plan.memory_per_device
 
 
-@pytest.mark.exhaustive
 def test_an_indexer_that_was_widened_comes_back_wide(tmp_path: Path) -> None:
     """BF16 where the release has FP8 blocks: a plan file says it, and so does what it becomes."""
     base = planner.estimate("deepseek-v3.2", "h200-sxm", scheme="fp8-block-ue8m0", devices=16, tp=8,

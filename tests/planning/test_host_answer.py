@@ -75,7 +75,6 @@ def test_measured_figures_are_named(server: DeviceProfile) -> None:
     assert "bf16 products" in notes["not measured"][0]
 
 
-@pytest.mark.exhaustive
 def test_a_cpu_with_avx2_alone_runs_ggml_types_and_says_what_it_does_not(tmp_path: Path) -> None:
     facts = linux_facts("x86_64", frozenset(range(8)), laptop(tmp_path))
     device = profile_of_draft(described(facts))

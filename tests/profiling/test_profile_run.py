@@ -33,7 +33,6 @@ def checkpoint(tmp_path: Path) -> Path:
     return write_llama(tmp_path / "tiny")
 
 
-@pytest.mark.exhaustive
 def test_two_runs_and_two_workers_give_the_same_bytes(checkpoint: Path, tmp_path: Path) -> None:
     for name, workers in (("a", 1), ("b", 1), ("c", 2)):
         profile(checkpoint, output=tmp_path / name, schemes=FEW, workers=workers)

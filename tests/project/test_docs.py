@@ -57,7 +57,6 @@ def test_the_reference_is_eighty_columns_wide() -> None:
     assert not wide
 
 
-@pytest.mark.exhaustive
 def test_the_readmes_show_the_answer_of_today() -> None:
     found = docs.answer()
     for name in ("README.md", "README.zh.md"):

@@ -149,7 +149,7 @@ def test_rows_are_in_the_order_of_reading(names: str) -> None:
     assert in_order(["new", "head", "embedding", "head"]) == ["embedding", "head", "new"]
 
 
-@pytest.mark.exhaustive
+@pytest.mark.sample(2)
 @pytest.mark.parametrize("model", ["deepseek-v3", "deepseek-r1", "deepseek-v3.1", "deepseek-v3.2"])
 def test_without_its_model_a_sister_is_told_by_the_prior(model: str) -> None:
     own = table(model)

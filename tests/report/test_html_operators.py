@@ -44,7 +44,6 @@ def found(plan: Plan, kind: str, phase: str) -> Operator:
     return next(o for o in operators(plan).points if (o.kind, o.phase) == (kind, phase))
 
 
-@pytest.mark.exhaustive
 def test_a_dense_product_is_counted_by_hand() -> None:
     hidden, width, layers, batch = 4096, 14336, 32, 16
     one = found(llama(), "mlp-gate-up", "decode")
@@ -105,7 +104,7 @@ def test_another_model_or_device_is_not_drawn() -> None:
     assert "no-such-device" in unknown.why_not("room")
 
 
-@pytest.mark.exhaustive
+@pytest.mark.sample(1)
 @pytest.mark.parametrize("lang", LANGUAGES)
 def test_the_drawing_is_one_well_formed_element_with_every_operator(lang: str) -> None:
     counted = operators(deepseek())
@@ -141,7 +140,7 @@ def test_bars_follow_each_other_and_add_up(phase: str) -> None:
     assert 0 <= shown.rest.start <= shown.rest.start + shown.rest.share <= 1 + 1e-9
 
 
-@pytest.mark.exhaustive
+@pytest.mark.sample(1)
 @pytest.mark.parametrize("objective", ["throughput", "latency", "memory", "quality", "cost"])
 def test_rivals_are_the_feasible_baselines(objective: str) -> None:
     """Those that come to the same share a bar."""

@@ -75,7 +75,7 @@ def plan(request: pytest.FixtureRequest) -> Plan:
     return made
 
 
-@pytest.mark.exhaustive
+@pytest.mark.sample(1)
 def test_well_formed_and_self_contained(plan: Plan) -> None:
     text = page(plan)
     read = Reader(text)

@@ -36,7 +36,7 @@ def device_of(name: str) -> DeviceProfile:
     return planner.load_device(load_scenario(name).values["device"])
 
 
-@pytest.mark.exhaustive
+@pytest.mark.sample(1)
 @pytest.mark.parametrize("name", scenario_ids())
 def test_the_answer_is_proved_and_keeps_the_limits_of_the_question(name: str) -> None:
     plan, values = answered(name), load_scenario(name).values
@@ -74,7 +74,6 @@ def test_title_and_question_are_plain_text_and_in_the_readme(name: str) -> None:
     assert f"| `{name}` |" in README.read_text(encoding="utf-8")
 
 
-@pytest.mark.exhaustive
 def test_throughput_in_fp8_on_h100_keeps_the_experts_in_fp8() -> None:
     plan = answered("h100-fp8-throughput")
     experts = [u for u in plan.units if u.kind.startswith("experts-")]

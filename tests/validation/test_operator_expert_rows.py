@@ -62,7 +62,6 @@ MISSED = {("h100-sxm", "sglang", "bf16"): (17, 11.5), ("h200-sxm", "sglang", "bf
 the table; TensorRT-LLM's MXFP4-MXFP8 kernel ran untuned tactics at 64 to 4096 tokens."""
 
 
-@pytest.mark.exhaustive
 @needs_data
 def test_experts_of_unseen_shapes_meet_their_targets() -> None:
     found = outcomes(op_moe, "op_moe")

@@ -34,7 +34,7 @@ def outcomes(software: str, model: str) -> list[tuple[dict[str, str], Outcome]]:
             if o.metric == "tpot" and o.regime == "aggregated" and o.predicted is not None]
 
 
-@pytest.mark.exhaustive
+@pytest.mark.sample(1)
 @pytest.mark.parametrize(("software", "model"), [("trtllm ?", "Llama-3.1-70B"),
                                                  ("trtllm 1.0.0rc3", "Qwen3-32B")])
 def test_the_residual_in_milliseconds_does_not_depend_on_tp(software: str, model: str) -> None:

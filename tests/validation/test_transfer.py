@@ -117,7 +117,6 @@ def test_pairs_hold_each_device_out_in_turn() -> None:
     assert ("l40s", "h100-sxm") not in found
 
 
-@pytest.mark.exhaustive
 def test_intervals_cover_devices_that_were_left_out() -> None:
     """Each pair by what the transfers of the others add: near 80 % together, no pair far off."""
     groups: dict[tuple[str, str], list[Carried]] = {}

@@ -77,7 +77,6 @@ def test_the_folder_holds_what_other_commands_read(plan, base, quantised, tmp_pa
     read_profile(tmp_path / "out" / "profile.json")
 
 
-@pytest.mark.exhaustive
 def test_measured_losses_move_the_second_prediction_to_them(plan, base, quantised, tmp_path):
     engine = fake_llama(tmp_path / "bin", quantised)
     first = verified(plan, base, tmp_path / "out", engine)
@@ -96,7 +95,6 @@ def test_measured_losses_move_the_second_prediction_to_them(plan, base, quantise
     assert "profile.json" not in again.files
 
 
-@pytest.mark.exhaustive
 def test_what_was_done_is_not_done_again(plan, base, quantised, tmp_path):
     engine = fake_llama(tmp_path / "bin", quantised)
     first = verified(plan, base, tmp_path / "out", engine)
@@ -135,7 +133,6 @@ def test_a_crash_after_the_times_keeps_them(plan, base, quantised, tmp_path):
     assert calls(engine, "llama-bench") == 4  # the plan's two are not repeated
 
 
-@pytest.mark.exhaustive
 def test_a_program_that_hangs_is_stopped_with_its_children(plan, base, quantised, tmp_path):
     hangs = f'echo $$ > "{tmp_path}/pid"; case "$*" in *--version*) echo "version: 1";; ' \
         '*) echo loading >&2; sleep 1000 & wait;; esac'

@@ -49,7 +49,7 @@ def answered_alike_with(options: dict[str, int], number: int,
     assert digest(number) == wanted
 
 
-@pytest.mark.exhaustive
+@pytest.mark.sample(1)
 @pytest.mark.parametrize("number", [
     number if number in QUICK else pytest.param(number, marks=pytest.mark.exhaustive)
     for number in NUMBERS])

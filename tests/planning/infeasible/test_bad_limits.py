@@ -98,7 +98,7 @@ def test_the_set_holds_over_all_ways_of_an_engine() -> None:
     assert set(binding(questions).limits) == {"memory-bytes", "max-loss"}
 
 
-@pytest.mark.exhaustive
+@pytest.mark.sample(1)
 @pytest.mark.parametrize("pair", list(itertools.combinations(
     ({"memory_bytes": 10**8}, {"tpot_seconds": 1e-5}, {"ttft_seconds": 1e-5}), 2)), ids=str)
 def test_limits_that_each_exclude_every_plan_are_sets_of_one(pair: Any) -> None:

@@ -13,7 +13,7 @@ MODEL, DEVICE = "llama-3.1-8b", "h100-sxm"
 SMALL = 12 * 2**30
 
 
-@pytest.mark.exhaustive
+@pytest.mark.sample(1)
 @pytest.mark.parametrize("limits", [
     {"memory_bytes": SMALL, "max_loss": "bf16"}, {"tpot_seconds": 0.005, "max_loss": "bf16"}])
 def test_the_pair_is_named_and_is_irreducible(limits: dict[str, Any]) -> None:

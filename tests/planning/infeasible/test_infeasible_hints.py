@@ -24,7 +24,7 @@ def number(text: str, pattern: str) -> str:
     return found[1]
 
 
-@pytest.mark.exhaustive
+@pytest.mark.sample(1)
 @pytest.mark.parametrize(("model", "asked"), [
     ("llama-3.2-1b", {"devices": 1}), ("llama-3.1-8b", {}),
     ("deepseek-v2-lite", {"devices": 2, "batch": 16}),
@@ -80,7 +80,7 @@ def test_memory_names_a_context_where_no_device_can_be_added() -> None:
     assert found.memory_per_device.total_bytes <= found.memory_per_device.usable_bytes
 
 
-@pytest.mark.exhaustive
+@pytest.mark.sample(1)
 @pytest.mark.parametrize("limit", [1 << 20, 10**8, 10**9])
 def test_memory_bytes_is_named(limit: int) -> None:
     error = refused("llama-3.2-1b", "h100-sxm", devices=1, memory_bytes=limit)

@@ -31,7 +31,6 @@ def test_no_formats_are_asked_for_where_all_were_allowed() -> None:
         plan("kimi-k2", name, devices=count // 2, batch=1)
 
 
-@pytest.mark.exhaustive
 def test_formats_that_were_not_allowed_are_named_where_they_fit() -> None:
     error = refused("llama-3.1-70b", "jetson-agx-orin-64gb", schemes=["bf16"])
     assert error.hint.startswith("allow more formats")
@@ -41,7 +40,6 @@ def test_formats_that_were_not_allowed_are_named_where_they_fit() -> None:
     assert caught.value.hint.startswith("allow more formats")
 
 
-@pytest.mark.exhaustive
 def test_an_engine_is_named_with_its_formats() -> None:
     error = refused("llama-3.1-70b", "jetson-orin-nano-8gb", engine="vllm")
     assert "of that vllm" not in error.hint
@@ -58,7 +56,6 @@ def test_memory_names_formats_that_fit(model: str) -> None:
     assert memory(model, device, scheme=found[1], kv=found[2]).fits
 
 
-@pytest.mark.exhaustive
 def test_memory_names_a_layout_that_holds_it() -> None:
     answer = memory("deepseek-v3", "h100-sxm")
     found = re.search(r"even with --scheme (\S+) --kv (\S+); 8 devices hold it "

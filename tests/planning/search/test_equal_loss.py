@@ -1,6 +1,5 @@
 """Plans whose losses cannot be told apart: the faster is taken, and the plan says so."""
 
-import pytest
 
 from planner.planning.plan.record import Plan
 from planner.planning.search.equal_loss import SLACK, best_answer, device_seconds
@@ -46,7 +45,6 @@ def test_no_loss_is_not_given_away() -> None:
     assert "indistinguishable" not in {a.key for a in plan.assumptions}
 
 
-@pytest.mark.exhaustive
 def test_a_limit_on_loss_inside_the_band_holds() -> None:
     free = quality()
     scheme = "fp8-w8a16"

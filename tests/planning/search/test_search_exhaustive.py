@@ -141,7 +141,7 @@ def test_equal_loss_goes_to_the_faster_format_not_to_the_first_named() -> None:
         assert {u.scheme for u in result.units if u.kv_layout is None} == {"bf16"}
 
 
-@pytest.mark.exhaustive
+@pytest.mark.sample(1)
 @pytest.mark.parametrize("limit", [0.005, 0.010, 0.050])
 def test_a_tighter_tpot_never_raises_throughput(limit: float) -> None:
     free = planned("llama-3.1-8b", "h100-sxm", devices=1)

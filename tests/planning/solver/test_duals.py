@@ -90,7 +90,6 @@ def test_the_prices_reach_the_bound_of_the_relaxation(
     assert bound_at(problem, prices) == pytest.approx(best, rel=1e-7)
 
 
-@pytest.mark.exhaustive
 @settings(max_examples=examples(25), deadline=None)
 @given(seed=SEEDS, limits=st.integers(1, 3), paces=st.integers(0, 2), tight=st.floats(0.05, 0.9),
        more=st.floats(0.0, 0.5), data=st.data())

@@ -5,7 +5,6 @@ from __future__ import annotations
 from itertools import product
 
 import numpy as np
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -73,7 +72,6 @@ def all_bounds(case: Case, most: int) -> dict[tuple[int, ...], float]:
     return dict(zip(sets, set_bounds(costs, beside, formats, sets)[0].tolist(), strict=True))
 
 
-@pytest.mark.exhaustive
 @given(cases(), st.integers(1, FORMATS))
 def test_the_best_of_few_formats_is_the_least_of_all_assignments(case: Case, most: int) -> None:
     problem, formats = case
@@ -88,7 +86,6 @@ def test_the_best_of_few_formats_is_the_least_of_all_assignments(case: Case, mos
         assert len(formats.used(found.counts)) <= most
 
 
-@pytest.mark.exhaustive
 @given(cases(), st.integers(1, FORMATS))
 def test_no_bound_of_a_set_is_above_its_best_assignment(case: Case, most: int) -> None:
     problem, formats = case

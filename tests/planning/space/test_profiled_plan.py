@@ -69,7 +69,6 @@ def test_the_sensitive_layer_keeps_more_bits(folder: Path, made: Profile) -> Non
     assert found.quality.loss == pytest.approx(sum(u.loss for u in found.units))
 
 
-@pytest.mark.exhaustive
 def test_every_layer_is_a_unit_and_the_file_is_read_back(folder: Path, made: Profile,
                                                          tmp_path: Path) -> None:
     path = tmp_path / "p.json"

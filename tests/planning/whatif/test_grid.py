@@ -143,7 +143,7 @@ def test_answer_lengths_are_kept() -> None:
     assert base.performance == plan.performance
 
 
-@pytest.mark.exhaustive
+@pytest.mark.sample(1)
 @pytest.mark.parametrize(("model", "device", "batch"), [
     ("qwen2.5-0.5b", "jetson-orin-nano-8gb", 1), ("llama-3.2-1b", "l40s", None)])
 def test_the_page_spans_what_defaults_narrow(model: str, device: str, batch: int | None) -> None:
