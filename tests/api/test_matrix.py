@@ -50,7 +50,7 @@ def refused_with_a_reason(names: Sequence[str], device: str) -> None:
         assert error is None or (len(error.message) > 20 and error.hint), name
 
 
-@pytest.mark.sample(8)
+@pytest.mark.sample(5)
 @pytest.mark.parametrize("device", DEVICES)
 def test_a_model_prices_where_it_fits_and_others_are_refused_with_a_reason(device: str) -> None:
     assert (refusal("qwen3-8b", device) is not None) == (device in NOTHING_FITS)
@@ -70,7 +70,7 @@ def test_there_are_27_devices_and_the_models_of_the_start() -> None:
     assert set(FIRST) <= set(model_ids())
 
 
-@pytest.mark.sample(8)
+@pytest.mark.sample(5)
 @pytest.mark.parametrize("name", FIRST)
 def test_every_model_has_a_plan_on_h100_and_says_why_not_on_a100(name: str) -> None:
     checked(estimate(name, "h100-sxm"))

@@ -23,13 +23,13 @@ def test_every_entrance_is_attacked() -> None:
     assert set(QUICK) == set(ENTRANCES)
 
 
-@pytest.mark.sample(10)
+@pytest.mark.sample(5)
 @pytest.mark.parametrize("name", QUICK)
 def test_a_sample_that_is_not_damaged_is_taken(name: str, tmp_path: Path) -> None:
     assert ENTRANCES[name](Tape(b""), tmp_path)
 
 
-@pytest.mark.sample(8)
+@pytest.mark.sample(5)
 @pytest.mark.parametrize("name", QUICK)
 def test_damage_is_refused_in_two_lines_or_gives_an_answer(
         name: str, tmp_path_factory: pytest.TempPathFactory) -> None:

@@ -104,7 +104,8 @@ def test_an_existing_file_is_kept(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert run(["calibrate", str(data), "-o", str(out)]) == 2
     assert "exists" in capsys.readouterr().err
     assert out.read_text(encoding="utf-8") == "mine"
-    assert run(["calibrate", str(data), "-o", str(out), "--force", "--quiet"]) == 0
+    assert run(["calibrate", str(data), "-o", str(out), "--few", "12", "--force",
+                "--quiet"]) == 0
     assert load_profile(out).id == "h20"
 
 

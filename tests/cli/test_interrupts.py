@@ -225,6 +225,7 @@ cli.run""")
     assert not half.exists()
 
 
+@pytest.mark.exhaustive
 def test_an_ignored_interrupt_stays_ignored(tmp_path: Path) -> None:
     """As under nohup, or behind & in a script."""
     script = (f'trap "" INT; exec "{sys.executable}" -m planner llama-3.1-8b h100-sxm '

@@ -36,7 +36,7 @@ COMMANDS = [
 ]
 
 
-@pytest.mark.sample(13)
+@pytest.mark.sample(8)
 @pytest.mark.parametrize("width", [40, 60, 80])
 @pytest.mark.parametrize("arguments", COMMANDS, ids=" ".join)
 def test_nothing_breaks_on_a_narrow_terminal(arguments: list[str], width: int,

@@ -27,6 +27,7 @@ def there_and_back(one: ModuleAssignment, text: str) -> ModuleAssignment:
     return imported_assignment(read_configuration(text.encode(), "export", one.spec))
 
 
+@pytest.mark.sample(2)
 @pytest.mark.parametrize("model", MODELS + STACKED)
 @settings(max_examples=examples(3))
 @given(data=st.data())
@@ -37,6 +38,7 @@ def test_compressed_tensors(model: str, data: st.DataObject) -> None:
         assert there_and_back(one, text).decided() == one.decided()
 
 
+@pytest.mark.sample(1)
 @pytest.mark.parametrize("model", MODELS)
 @settings(max_examples=examples(2))
 @given(data=st.data())
@@ -47,6 +49,7 @@ def test_modelopt(model: str, data: st.DataObject) -> None:
         assert there_and_back(one, text).decided() == one.decided()
 
 
+@pytest.mark.sample(1)
 @pytest.mark.parametrize("model", MODELS)
 @settings(max_examples=examples(2))
 @given(data=st.data())

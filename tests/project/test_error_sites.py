@@ -183,6 +183,7 @@ FOLLOWED: list[tuple[list[str], Callable[[list[str], str], list[str]]]] = [
 ]
 
 
+@pytest.mark.sample(14)
 @pytest.mark.parametrize(("arguments", "follow"), FOLLOWED,
                          ids=lambda v: " ".join(v) if isinstance(v, list) else "")
 def test_a_hint_can_be_followed(arguments: list[str],

@@ -1,6 +1,5 @@
 """A class name means one thing in the whole package."""
 
-import ast
 import re
 from collections import defaultdict
 from functools import cache
@@ -9,6 +8,7 @@ from pathlib import Path
 import planner
 
 PACKAGE = Path(planner.__file__).parent
+CLASS = re.compile(r"^\s*class ([A-Za-z]\w*)[(:]", re.MULTILINE)
 VOCABULARY = Path(__file__).parents[2] / "docs" / "reference" / "vocabulary.md"
 
 
@@ -17,9 +17,8 @@ def classes() -> dict[str, list[str]]:
     """The files that define each public class."""
     found: dict[str, list[str]] = defaultdict(list)
     for path in sorted(PACKAGE.rglob("*.py")):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
-                found[node.name].append(str(path.relative_to(PACKAGE)))
+        for name in CLASS.findall(path.read_text(encoding="utf-8")):
+            found[name].append(str(path.relative_to(PACKAGE)))
     return found
 
 

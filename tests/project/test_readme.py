@@ -127,6 +127,7 @@ def test_a_command_of_the_readme(command: str, folder: Path, capfd: pytest.Captu
     assert out.strip() or ">" in command
 
 
+@pytest.mark.exhaustive
 def test_long_commands_are_understood(folder: Path, capfd: pytest.CaptureFixture[str],
                                       monkeypatch: pytest.MonkeyPatch) -> None:
     """With what makes them long left out: solves of ``explain``, most questions of the sweep."""

@@ -74,6 +74,7 @@ def test_a_probe_format_ranks_the_layers_of_smollm2() -> None:
     assert found["weights"][1] < 0.5
 
 
+@pytest.mark.exhaustive
 def test_a_probe_format_ranks_the_layers_of_minilm() -> None:
     model, probe, other = minilm()
     found = ranks(model, probe, other, [u.id for u in model.units if u.layer in (0, 2, 5)])

@@ -51,6 +51,7 @@ def test_the_cache_has_a_line_of_its_own_and_its_own_publisher() -> None:
         "  measured elsewhere: KV fp8 on Qwen3-8B: RULER-128K −0.62 pt (NVIDIA)"]
 
 
+@pytest.mark.sample(16)
 @pytest.mark.parametrize("name", model_ids())
 def test_no_line_is_wider_than_80_columns(name: str) -> None:
     subject = subject_of(resolve_model(name))

@@ -18,6 +18,7 @@ STRUCTURES = {m.name: m.structure for m in kld_models()}
 MOE, DENSE = STRUCTURES["GLM-4.6"], STRUCTURES["Qwen3-4B-Thinking-2507"]
 
 
+@pytest.mark.sample(16)
 @pytest.mark.parametrize("model_id", model_ids())
 def test_every_kind_of_every_model_has_features(model_id: str) -> None:
     spec = resolve_model(model_id)
