@@ -96,6 +96,7 @@ def test_no_step_is_faster_than_the_chip(asked: dict[str, Any]) -> None:
     assert plan.performance.ttft_seconds.value >= prompt / peak
 
 
+@pytest.mark.exhaustive
 @some
 @given(question, st.integers(1, 60), st.integers(1, 8192))
 def test_more_sequences_and_longer_ones_take_more(asked: dict[str, Any], more: int,
@@ -130,6 +131,7 @@ def faster_units(device: DeviceProfile, factor: float) -> DeviceProfile:
         for key, rate in device.rates.items()})
 
 
+@pytest.mark.sample(1)
 @pytest.mark.parametrize("faster", [faster_memory, faster_units])
 @some
 @given(asked=question, factor=st.sampled_from((1.01, 1.5, 4.0)))

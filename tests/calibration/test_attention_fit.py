@@ -155,6 +155,7 @@ def test_a_row_slower_than_more_work_is_disturbed() -> None:
     assert slower_than_more(heads, batch, length, seconds).tolist() == [True, False, False, False]
 
 
+@pytest.mark.exhaustive
 def test_few_rows_of_another_architecture_start_without_the_kernels_own_terms() -> None:
     [base_problem] = attention_decode.problems(decode_table())
     [problem] = attention_decode.problems(decode_table("b200_sxm"))

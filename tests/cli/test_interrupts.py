@@ -204,6 +204,7 @@ module([])
 """
 
 
+@pytest.mark.exhaustive
 def test_a_library_that_does_not_return_is_not_waited_for(tmp_path: Path) -> None:
     half = tmp_path / ".half"
     script = STUCK.format(half=str(half), run="lambda words: _block(stuck)")

@@ -130,6 +130,7 @@ def test_a_plan_file_with_another_objective(command: list[str], wrong_objective:
     assert {p.name for p in tmp_path.iterdir()} == {"plan.json", "right.json"}
 
 
+@pytest.mark.exhaustive
 def test_python_refuses_it_too(wrong_objective: str) -> None:
     with pytest.raises(DataError, match="objective"):
         planner.read_plan(json.loads(Path(wrong_objective).read_text(encoding="utf-8")))

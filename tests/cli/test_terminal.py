@@ -198,6 +198,7 @@ def on_a_terminal(*arguments: str, **environment: str) -> bytes:
     return found
 
 
+@pytest.mark.exhaustive
 def test_colour_on_a_terminal_and_none_where_it_is_not_wanted() -> None:
     assert b"\x1b[1m" in on_a_terminal("devices")
     assert b"\x1b" not in on_a_terminal("devices", NO_COLOR="1")

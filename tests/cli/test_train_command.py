@@ -48,6 +48,7 @@ def test_what_does_not_fit_exits_1_and_the_change_is_enough(capsys: pytest.Captu
     assert again["memory_per_device"]["total_bytes"] == got["change"]["total_bytes"]
 
 
+@pytest.mark.sample(1)
 @pytest.mark.parametrize("question", [
     ["llama-3.1-70b", "h100-sxm", "--devices", "8"],
     ["llama-3.1-70b", "h100-sxm", "--devices", "16", "--tp", "8", "--micro-batch", "8"],

@@ -73,6 +73,7 @@ def test_figures_that_price_again_read_the_given_folder(name: str, tmp_path: Pat
         figure(own)
 
 
+@pytest.mark.exhaustive
 def test_a_notebook_shows_the_same_figure_for_the_same_plan() -> None:
     one, other = (plot.users(small())._repr_svg_() for _ in range(2))
     assert one == other

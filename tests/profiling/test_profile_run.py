@@ -70,6 +70,7 @@ def test_a_run_goes_on_where_it_was(checkpoint: Path, tmp_path: Path,
     assert (tmp_path / "p").read_bytes() == (tmp_path / "whole").read_bytes()
 
 
+@pytest.mark.exhaustive
 def test_a_killed_worker_is_an_error_and_the_next_run_goes_on(tmp_path: Path) -> None:
     big = write_llama(tmp_path / "big", hidden_size=512, head_dim=128, intermediate_size=1024)
     output = tmp_path / "p"

@@ -106,6 +106,7 @@ def test_a_figure_without_its_source_is_refused(tmp_path: Path, here: Callable[.
     assert "source" in said
 
 
+@pytest.mark.exhaustive
 def test_a_model_is_its_configuration(tmp_path: Path, here: Callable[..., str]) -> None:
     config = json.loads(files("add-a-model.md")["config.json"])
     (tmp_path / "config.json").write_text(json.dumps(config), encoding="utf-8")

@@ -47,6 +47,7 @@ def device(request: pytest.FixtureRequest) -> DeviceProfile:
     return planner.load_device(request.param)
 
 
+@pytest.mark.sample(24)
 @pytest.mark.parametrize("name", LISTINGS)
 def test_fits_eighty_columns_as_plain_text(name: str) -> None:
     text = LISTINGS[name]()
@@ -75,6 +76,7 @@ def test_devices_are_listed_one_a_line_with_their_dense_rates() -> None:
     assert lines["rubin-r200"][-1] == "preliminary"
 
 
+@pytest.mark.sample(9)
 def test_a_page_shows_every_figure_with_its_kind_source_and_date(device: DeviceProfile) -> None:
     lines = device_page(device).splitlines()
     figures = [device.label_bytes, device.capacity_bytes, device.usable_fraction,
@@ -86,6 +88,7 @@ def test_a_page_shows_every_figure_with_its_kind_source_and_date(device: DeviceP
         assert any(all(part in line.split() for part in tail) for line in lines), tail
 
 
+@pytest.mark.sample(9)
 def test_a_page_gives_reasons_notes_cautions_and_sources(device: DeviceProfile) -> None:
     words = "".join(device_page(device).split())
     texts = [*device.cautions, *device.unsupported.values(),

@@ -188,6 +188,7 @@ def test_a_full_disk_keeps_what_was_answered(sweep_file: Path, whole: bytes,
     assert (tmp_path / "t.csv").read_bytes() == whole
 
 
+@pytest.mark.exhaustive
 def test_workers_end_with_the_run_that_was_killed(sweep_file: Path, tmp_path: Path) -> None:
     process = waiting_after(1, "sweep", str(sweep_file), "-o", "t.csv", "--workers", "2", "--quiet",
                             folder=tmp_path)

@@ -138,6 +138,7 @@ def test_vllm_is_asked_for_sizes_times_and_losses(tmp_path: Path) -> None:
         "auto", 20, True)
 
 
+@pytest.mark.exhaustive
 def test_vllm_has_its_own_threads_whatever_is_inherited(
         tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "7")

@@ -26,7 +26,7 @@ def known(number: int) -> str:
     return digest(number)
 
 
-@pytest.mark.sample(2)
+@pytest.mark.sample(1)
 @pytest.mark.parametrize("number", NUMBERS)
 def test_another_seed_and_more_threads_do_not_matter(number: int,
                                                      monkeypatch: pytest.MonkeyPatch) -> None:

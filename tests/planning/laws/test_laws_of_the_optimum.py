@@ -21,7 +21,7 @@ def alike(test: Test) -> Test:
 
 @pytest.mark.parametrize("law", LAWS)
 @alike
-@settings(max_examples=examples(5, 500))
+@settings(max_examples=examples(4, 500))
 @given(case=questions())
 def test_an_optimum_keeps(law: str, case: Case) -> None:
     try:

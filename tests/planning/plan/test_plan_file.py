@@ -149,6 +149,7 @@ def test_a_missing_key_is_refused_with_its_place(dense: Plan) -> None:
             assert caught.value.hint
 
 
+@pytest.mark.exhaustive
 def test_a_plan_file_from_before_layouts_were_told_is_read(dense: Plan) -> None:
     older = dense.to_dict()
     del older["layouts"]

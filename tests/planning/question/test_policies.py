@@ -154,6 +154,7 @@ def test_one_matrix_is_one_decision() -> None:
     assert sizes["head"] == 0
 
 
+@pytest.mark.exhaustive
 def test_a_router_in_eight_bits_is_dear() -> None:
     """The loss of a router in FP8 exceeds that of the layers' experts in it."""
     free = plan("qwen3-30b-a3b", "h100-sxm", devices=1, context=4096, drop_policies=["router"])

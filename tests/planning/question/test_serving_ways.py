@@ -110,6 +110,7 @@ def test_one_cache_type_for_a_server_and_several_for_none() -> None:
     assert len(caches(plan("llama-3.1-8b", "h100-sxm", devices=2, engine="vllm"))) == 1
 
 
+@pytest.mark.exhaustive
 def test_a_format_that_takes_one_scheme_has_one() -> None:
     """SGLang is not known to mix schemes: what is quantised is in one."""
     result = plan("llama-3.1-8b", "h100-sxm", devices=2, engine="sglang")
@@ -131,6 +132,7 @@ def test_uniform_plans_of_every_cache_type_and_format_are_rivals() -> None:
     assert any(row.name == "fp8-block" and row.feasible for row in result.baselines)
 
 
+@pytest.mark.exhaustive
 def test_tensorrt_llm_does_not_mix_schemes_over_experts() -> None:
     result = plan("deepseek-v2-lite", "h100-sxm", devices=2, engine="tensorrt-llm")
     assert len(linears(result) - {"bf16"}) <= 1
@@ -157,6 +159,7 @@ def test_llama_cpp_splits_layers_alone() -> None:
         plan("llama-3.1-8b", "h100-sxm", devices=2, tp=2, engine="llama.cpp")
 
 
+@pytest.mark.exhaustive
 def test_the_share_of_memory_is_the_engines_by_version() -> None:
     old = plan("llama-3.1-8b", "h100-sxm", devices=1, engine="vllm@0.10")
     new = plan("llama-3.1-8b", "h100-sxm", devices=1, engine="vllm")

@@ -24,7 +24,7 @@ ASKED: tuple[tuple[str, str, dict[str, Any]], ...] = (
 )
 
 
-@pytest.mark.sample(2)
+@pytest.mark.sample(1)
 @pytest.mark.parametrize(("model", "device", "asked"), ASKED, ids=lambda v: str(v))
 def test_the_best_of_all_ways_is_found(model: str, device: str, asked: dict[str, Any]) -> None:
     questions = Ask(model=model, device=device, context=8192, **asked).questions()

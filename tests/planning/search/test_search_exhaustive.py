@@ -88,6 +88,7 @@ def every_candidate(model: CostModel) -> None:
     assert found.bound <= found.value * (1 + 1e-12)
 
 
+@pytest.mark.exhaustive
 def test_every_slot_between_grid_points_was_a_candidate_too() -> None:
     model = model_of("dense")
     found = search(model)
@@ -128,6 +129,7 @@ def test_each_objective_wins_at_its_own_game(objective: str) -> None:
         assert no_worse(ours, objective_value(theirs, objective))
 
 
+@pytest.mark.exhaustive
 def test_memory_is_counted_over_all_devices() -> None:
     result = plan("llama-3.1-8b", "h100-sxm", devices=8, objective="memory")
     assert (result.device.count, result.layout.replicas) == (8, 1)
@@ -188,6 +190,7 @@ def test_two_runs_print_the_same_json(name: str) -> None:
     assert runs[0] == runs[1]
 
 
+@pytest.mark.exhaustive
 def test_the_order_of_schemes_does_not_matter() -> None:
     names = ["bf16", "fp8-block", "fp8-channel", "int8-w8a8"]
     found = [plan("llama-3.1-8b", "h100-sxm", devices=1, schemes=order).to_dict()

@@ -60,6 +60,7 @@ def test_the_answer_is_the_best_of_the_ways_alone(model: str, device: str, engin
     assert together.candidates >= sum(map(len, spaces))
 
 
+@pytest.mark.exhaustive
 def test_ways_that_cannot_win_are_never_solved(monkeypatch: pytest.MonkeyPatch) -> None:
     """At 8 devices 1,200 candidates were solved by sixteen searches; one needs a handful."""
     solved: list[int] = []
