@@ -23,7 +23,7 @@ help:
 	@echo "make test        every check and every test, in phases"
 	@echo "make lint        ruff, mypy and the import contract"
 	@echo "make docs        renew the pages made from the program, and check every link"
-	@echo "make exhaustive  all tests with many more random examples, and the oracle libraries"
+	@echo "make exhaustive  all tests and cases, with many more random examples and the oracle libraries"
 	@echo "make tables      rebuild the error tables of the number formats"
 	@echo "make families DATA=DIR  measured models: their matrices, the learned prior, its bands"
 	@echo "make evaluate-throughput DATA=DIR  errors of predictions, docs/evidence/validation.md"

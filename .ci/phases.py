@@ -110,10 +110,10 @@ def marked(marker: str) -> tuple[str, ...]:
 
 
 PHASES = (
-    Phase("unit and property", 170, of_no_other_phase(),
+    Phase("unit and property", 190, of_no_other_phase(),
           checkers=(("ruff", "check", "."), ("mypy",), ("lint-imports",))),
-    Phase("numerics", 40, marked("numerics"), share="loadfile"),
-    Phase("notebooks", 25, marked("notebooks"), may_be_empty=no_notebooks),
+    Phase("numerics", 30, marked("numerics"), share="loadfile"),
+    Phase("notebooks", 15, marked("notebooks"), may_be_empty=no_notebooks),
     Phase("browser", 25, marked("browser"), may_be_empty=no_browser_tests, share="loadfile"),
     Phase("packaging", 40, marked("packaging")),
 )

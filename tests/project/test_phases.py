@@ -65,7 +65,20 @@ def test_a_phase_over_its_budget_is_a_remark(phases: ModuleType, monkeypatch: py
     assert phases.run_phases(phases.PHASES, 1e6) == 0
     said = capsys.readouterr().out
     assert said.count("OVER BUDGET") == 2 * (1 + len(phases.PHASES)) + 1  # told, and summed up
-    assert said.endswith("0 passed, 0 failed, 0 skipped\n")
+    assert said.endswith("0 tests run in `make exhaustive` only\n0 passed, 0 failed, 0 skipped\n")
+
+
+def test_what_is_left_to_make_exhaustive_is_counted(phases: ModuleType,
+                                                    monkeypatch: pytest.MonkeyPatch) -> None:
+    def run(command: list[str], environment: dict[str, str]) -> int:
+        Path(environment["PHASE_LEFT_OUT"]).write_text("7", encoding="ascii")
+        return 0
+
+    monkeypatch.setattr(phases.RUNNING, "run", run)
+    totals = phases.Totals()
+    for _ in range(2):
+        phases.run_tests(phases.Phase("some", 1, ()), totals)
+    assert totals.left_out == 14
 
 
 def test_the_budgets_come_to_five_minutes(phases: ModuleType) -> None:
