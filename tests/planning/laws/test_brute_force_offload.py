@@ -7,8 +7,9 @@ from math import inf
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support.brute_force import every
+from support.examples import examples
 from support.full_price import Place, Setting
-from support.random_questions import examples, model_named
+from support.random_questions import model_named
 
 from planner.api.ask import Ask
 from planner.errors import InfeasibleError

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support.all_pools import best_rate
-from support.random_questions import examples, model_named
+from support.examples import examples
+from support.random_questions import model_named
 
 from planner.planning.pools.cases import pool_question, pool_spaces
 from planner.planning.pools.deployed import demand_of, purse_of
