@@ -157,6 +157,7 @@ def test_engines_without_it(engine: str, given: dict[str, object]) -> None:
     assert told.value.hint
 
 
+@pytest.mark.exhaustive
 def test_a_price_has_its_own_hits(kept: Plan) -> None:
     one = planner.estimate("llama-3.1-8b", "l40s", plan=kept, engine="vllm", reuse="chat")
     assert one.prefix_cache is not None

@@ -123,6 +123,7 @@ def test_no_level_is_no_question(capsys: pytest.CaptureFixture[str]) -> None:
     assert "--ttft-ms 1000" in capsys.readouterr().err
 
 
+@pytest.mark.sample(1)
 @pytest.mark.parametrize("limits", [["--ttft-ms", "1"], ["--tpot-ms", "0.5"],
                                     ["--ttft-ms", "80", "--tpot-ms", "50"]])
 def test_a_level_that_no_replica_keeps_says_what_would_do(
@@ -134,6 +135,7 @@ def test_a_level_that_no_replica_keeps_says_what_would_do(
     assert "hint: " in err
 
 
+@pytest.mark.exhaustive
 def test_too_few_devices_say_what_they_serve(found: Capacity) -> None:
     with pytest.raises(InfeasibleError, match=f"{found.devices} devices are needed") as refused:
         planner.capacity("llama-3.1-8b", "l40s", **KEYWORDS, max_devices=2)

@@ -89,6 +89,7 @@ def test_the_text_tells_both_pools() -> None:
     assert len(text.splitlines()) <= 45
 
 
+@pytest.mark.exhaustive
 def test_a_slow_link_costs_time_and_then_rate() -> None:
     fast, slow = planned(), planned(transfer_bytes_per_s=2e9)
     assert fast.deployment is not None
@@ -102,6 +103,7 @@ def test_a_slow_link_costs_time_and_then_rate() -> None:
         < 0.9 * fast.performance.output_tokens_per_second.value
 
 
+@pytest.mark.exhaustive
 def test_a_limit_on_ttft_is_kept_and_costs_rate() -> None:
     free = planned()
     limit = 0.8 * free.performance.ttft_seconds.value
@@ -138,6 +140,7 @@ def test_the_aggregated_plan_stands_beside_it() -> None:
     assert told.text.startswith("Serve in two pools: ")
 
 
+@pytest.mark.exhaustive
 def test_engines_without_pools_say_so() -> None:
     plan = planner.plan("llama-3.1-8b", "h100-sxm", devices=2, engine="llama.cpp")
     assert plan.deployment is None
@@ -148,6 +151,7 @@ def test_engines_without_pools_say_so() -> None:
                      mode="disaggregated")
 
 
+@pytest.mark.exhaustive
 def test_other_prefill_devices() -> None:
     plan = planner.plan(MODEL, "h200-sxm", devices=8, engine="vllm", prefill_device="h100-sxm")
     pools = plan.deployment

@@ -48,7 +48,7 @@ def roomy(question: Question) -> Question:
     return replace(question, memory_bytes=most + 1)
 
 
-@settings(max_examples=examples(12), deadline=None,
+@settings(max_examples=examples(3, 120), deadline=None,
           suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
 @given(case=st.sampled_from(CASES), schemes=st.sampled_from(SCHEMES),
        devices=st.sampled_from((2, 3, 4)), loss=st.sampled_from((None, "int8-w8a8")),
