@@ -52,7 +52,6 @@ def test_spellings_lead_to_the_same_plan(name: str) -> None:
     assert estimate(name, "H100_SXM", devices=1, batch=2).model.id == "llama-3.1-8b"
 
 
-@pytest.mark.exhaustive
 def test_an_argument_wins_over_the_scenario() -> None:
     scenario = load_scenario("a100-fp16-int8")
     plain = plan(scenario=scenario)

@@ -96,7 +96,6 @@ def test_no_step_is_faster_than_the_chip(asked: dict[str, Any]) -> None:
     assert plan.performance.ttft_seconds.value >= prompt / peak
 
 
-@pytest.mark.exhaustive
 @some
 @given(question, st.integers(1, 60), st.integers(1, 8192))
 def test_more_sequences_and_longer_ones_take_more(asked: dict[str, Any], more: int,

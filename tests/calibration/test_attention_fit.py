@@ -136,7 +136,6 @@ def test_rows_are_left_out_by_rule() -> None:
     assert problem.excluded.tolist() == [False] * (len(rows) + 2) + [True, True]
 
 
-@pytest.mark.exhaustive
 def test_a_kernel_that_leaves_its_cache_whole_is_found() -> None:
     """FP8 decode of TensorRT-LLM on L40S: with few sequences, time grows with the cache alone."""
     truth = {**DECODE, "whole": 1.0, "token_seconds": 1e-10, "split_seconds": 5e-9}

@@ -87,7 +87,6 @@ def test_money_of_many_estimates_is_that_of_each() -> None:
             1.5 / 3600 / together["output_tokens_per_second_per_device"] * 1e6)
 
 
-@pytest.mark.exhaustive
 def test_rows_carry_the_plan() -> None:
     asked = {"model": MODEL, "device": "h100-sxm", "devices": 1, "tp": 1, "dp": 1, "pp": 1,
              "batch": 8, "context": 4096, "tpot_seconds": 0.01}

@@ -168,7 +168,6 @@ def test_plain_types_of_llama_cpp_take_no_amx():
     assert ttft("l40s", "pytorch") < ttft("l40s", "llama.cpp") < 1.05 * ttft("l40s", "pytorch")
 
 
-@pytest.mark.exhaustive
 def test_who_gets_them():
     """Plans for llama.cpp; others where they are named."""
     assert set(rules()["engines"]) <= set(engine_names())
@@ -197,7 +196,6 @@ def test_refusals_say_what_is_missing():
         assert ggml_refusal(device, scheme("ggml-q4_k"))
 
 
-@pytest.mark.exhaustive
 def test_rows_must_be_whole_blocks():
     """DeepSeek-V2-Lite's experts are 1,408 wide, five and a half super-blocks."""
     plan = theory.plan("deepseek-v2-lite", "l40s", engine="llama.cpp", devices=1, context=2048,

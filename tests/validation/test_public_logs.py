@@ -32,7 +32,6 @@ def share_and_errors(report: Validation, wanted: Callable[[Outcome], bool],
     return found.n / len(rows), found.median_ape, found.p90_ape
 
 
-@pytest.mark.exhaustive
 def test_weights(report: Validation) -> None:
     share, median, p90 = share_and_errors(report, lambda o: o.quantity == "weights_gib_per_gpu")
     assert share >= 0.85

@@ -108,7 +108,6 @@ def test_llama_cpps_own_mixtures_are_baselines_with_times() -> None:
     assert "Q4_K_M" not in rows(plan(*SMALL))
 
 
-@pytest.mark.exhaustive
 def test_a_mixture_of_llama_cpp_is_its_file_to_the_byte() -> None:
     """Q4_K_M of Llama-3.1-8B: half the layers' values and down projections in Q6_K, and the
     head."""
@@ -125,7 +124,6 @@ def test_a_mixture_of_llama_cpp_is_its_file_to_the_byte() -> None:
     assert mixed - lean == all_q8 - size
 
 
-@pytest.mark.exhaustive
 def test_rows_that_blocks_do_not_fill_take_other_types_in_a_mixture() -> None:
     """The experts of DeepSeek-V2-Lite are 1,408 wide."""
     found = plan("deepseek-v2-lite", "l40s", devices=1, batch=1, context=4096, engine="llama.cpp")

@@ -77,7 +77,6 @@ def test_the_schema_knows_it() -> None:
     assert set(anchor["required"]) == {"text", "source"} == set(anchor["properties"])
     assert "measured_anchor" in schema["$defs"]["QualityInfo"]["properties"]
 
-@pytest.mark.exhaustive
 def test_modules_in_16_bits_are_told() -> None:
     asked = {**DEEPSEEK_8, "engine": "tensorrt-llm", "tpot_seconds": None}
     found = planner.plan("deepseek-v3", "h200-sxm", **asked)

@@ -48,7 +48,6 @@ def test_every_unit_of_the_plan_is_explained_once(found: ChoiceExplanation) -> N
         assert unit.options > 1
 
 
-@pytest.mark.exhaustive
 def test_the_next_best_is_the_best_with_any_other_choice(answer: Found) -> None:
     """Fixing the decision to each of its other choices in turn, and taking the least."""
     problem = posed(answer.space, answer.candidate).problem
@@ -77,7 +76,6 @@ def test_the_next_best_is_the_best_with_any_other_choice(answer: Found) -> None:
         assert choice.next_best.objective >= 0
 
 
-@pytest.mark.exhaustive
 def test_a_relaxed_limit_is_worth_what_a_new_plan_says(found: ChoiceExplanation) -> None:
     prices = {p.name: p for p in found.limits}
     tpot = prices["tpot"]

@@ -62,7 +62,6 @@ def raised(text: str) -> float:
     return float(text.split("to ")[1].split()[0])
 
 
-@pytest.mark.exhaustive
 def test_the_hint_on_tpot_is_enough_and_hardly_more() -> None:
     question = question_of(tpot_seconds=1e-6)
     error = refuse(case_of(tpot_seconds=1e-6))
@@ -116,7 +115,6 @@ def test_the_longest_context_on_a_device_without_links_is_told_to_a_token() -> N
     assert not held(longest + 1)
 
 
-@pytest.mark.exhaustive
 def test_the_most_users_and_the_longest_context_of_all_ways() -> None:
     """The first way keeps BF16 caches, which need twice the bytes."""
     asked: dict[str, Any] = {"engine": "vllm", "devices": 1, "batch": 1536}

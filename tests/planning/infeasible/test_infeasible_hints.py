@@ -50,7 +50,6 @@ def test_ttft(model: str, asked: dict[str, Any]) -> None:
     refused(model, "h100-sxm", ttft_seconds=enough * 0.8, **asked)
 
 
-@pytest.mark.exhaustive
 def test_max_loss_names_a_scheme_or_a_device_count() -> None:
     error = refused("llama-3.1-70b", "l40s", devices=1, max_loss="fp8-block", batch=1)
     assert error.message.startswith("max-loss fp8-block ")
@@ -135,7 +134,6 @@ def test_every_bad_value_is_refused_with_a_hint(asked: dict[str, Any]) -> None:
     assert caught.value.hint.strip()
 
 
-@pytest.mark.exhaustive
 def test_no_group_is_invented_without_a_link() -> None:
     with pytest.raises(InputError, match="no link") as caught:
         plan("deepseek-v2-lite", "jetson-agx-orin-64gb", devices=2, pp=2)

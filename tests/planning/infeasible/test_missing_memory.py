@@ -15,7 +15,6 @@ def refused(model: str, device: str, **asked: object) -> InfeasibleError:
     return caught.value
 
 
-@pytest.mark.exhaustive
 def test_no_formats_are_asked_for_where_all_were_allowed() -> None:
     error = refused("kimi-k2", "jetson-agx-orin-64gb")
     found = re.search(r"needs at least ([\d.]+) GiB .* ([\d.]+) GiB usable", error.message)
@@ -31,7 +30,6 @@ def test_no_formats_are_asked_for_where_all_were_allowed() -> None:
         plan("kimi-k2", name, devices=count // 2, batch=1)
 
 
-@pytest.mark.exhaustive
 def test_formats_that_were_not_allowed_are_named_where_they_fit() -> None:
     error = refused("llama-3.1-70b", "jetson-agx-orin-64gb", schemes=["bf16"])
     assert error.hint.startswith("allow more formats")

@@ -49,7 +49,6 @@ def assert_same(end: End, priced: Plan) -> None:
     assert end.fits
 
 
-@pytest.mark.exhaustive
 def test_the_plan_as_it_is() -> None:
     assert_same(swings().now, plan())
     assert [s.premise for s in swings().swings] == [

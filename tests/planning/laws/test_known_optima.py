@@ -33,7 +33,6 @@ def test_a_slack_limit_on_the_first_token_changes_nothing(
     assert different(free, bound) == []
 
 
-@pytest.mark.exhaustive
 def test_a_batch_whose_first_token_is_early_enough_has_a_plan() -> None:
     asked: dict[str, Any] = {"devices": 1, "context": 512, "batch": 576}
     free = theory.plan("llama-3.2-1b", "h100-sxm", **asked)

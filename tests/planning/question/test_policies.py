@@ -154,7 +154,6 @@ def test_one_matrix_is_one_decision() -> None:
     assert sizes["head"] == 0
 
 
-@pytest.mark.exhaustive
 def test_a_router_in_eight_bits_is_dear() -> None:
     """The loss of a router in FP8 exceeds that of the layers' experts in it."""
     free = plan("qwen3-30b-a3b", "h100-sxm", devices=1, context=4096, drop_policies=["router"])
@@ -212,7 +211,6 @@ def test_the_rules_that_hold_anyway_may_be_named() -> None:
         == plan(scenario=scenario("")).units
 
 
-@pytest.mark.exhaustive
 def test_rules_that_are_not_named_do_not_hold() -> None:
     held = plan(scenario=scenario('policies = ["embedding", "norm"]\n'))
     told = [a.value for a in held.assumptions if a.key == "policy dropped"]

@@ -129,7 +129,6 @@ def test_each_objective_wins_at_its_own_game(objective: str) -> None:
         assert no_worse(ours, objective_value(theirs, objective))
 
 
-@pytest.mark.exhaustive
 def test_memory_is_counted_over_all_devices() -> None:
     result = plan("llama-3.1-8b", "h100-sxm", devices=8, objective="memory")
     assert (result.device.count, result.layout.replicas) == (8, 1)

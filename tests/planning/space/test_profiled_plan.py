@@ -52,7 +52,6 @@ def schemes_of(found: Plan, kind: str) -> dict[int, str]:
     return {layer: u.scheme for u in found.units if u.kind == kind for layer in u.layers}
 
 
-@pytest.mark.exhaustive
 def test_the_sensitive_layer_keeps_more_bits(folder: Path, made: Profile) -> None:
     sensitive = in_nats(made, mlp_down_3=500.0)
     limit = 0.3 * 1e-3 * 10

@@ -46,7 +46,6 @@ def test_a_point_is_as_good_as_the_plan_under_its_loss(found: Frontier) -> None:
     assert max(p.output_tokens_per_second_per_device for p in wider) >= rate * (1 - found.gap * 5)
 
 
-@pytest.mark.exhaustive
 def test_few_candidates_are_bounded_and_solved(monkeypatch: pytest.MonkeyPatch) -> None:
     """What earlier questions proved is used: 66 runs of the solver for 16 points, each
     under limits on loss and memory."""

@@ -48,7 +48,6 @@ def test_a_row_is_the_estimate_of_its_scheme(name: str) -> None:
     assert found.measured_anchor == alone.quality.measured_anchor
 
 
-@pytest.mark.exhaustive
 def test_the_recommended_row_is_the_plan() -> None:
     found, plan = compared().rows[0], planner.plan(MODEL, DEVICE, context=4096)
     assert found.output_tokens_per_second == plan.performance.output_tokens_per_second
