@@ -17,7 +17,7 @@ from support.wheels import ROOT, VERSIONS, Distributions, Installed, checked, in
 PIN = re.compile(r"^[\w.-]+==[^ \\]+", re.MULTILINE)
 QUESTIONS = ROOT / "tests" / "support" / "twenty_questions.py"
 ASKED = tuple(map(str, range(20) if thorough() else (3, 8, 10, 12, 19)))
-"""Questions by their numbers, all in `make exhaustive`."""
+"""Questions by their numbers, all in `make exhaustive`: limits, an engine, a CPU, tied and not."""
 
 BUILD = """
 import sys, tarfile

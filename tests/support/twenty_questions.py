@@ -46,10 +46,6 @@ def digest(number: int) -> str:
     return hashlib.sha256(json.dumps(answer).encode()).hexdigest()
 
 
-QUICK = (3, 4, 8, 10, 12, 17, 18, 19)
-"""Soon answered, and between them: tied and untied, limits, an engine, a CPU, the edge."""
-
-
 def main(*numbers: int) -> None:
     """Print the hashes of the answers to these questions, absent: to all, a line each."""
     for number in numbers or range(len(QUESTIONS)):

@@ -49,6 +49,7 @@ def test_the_targets_over_clean_models(protocol: str, least: float, most: float)
     assert medians(factor, rows, clean=True) <= most
 
 
+@pytest.mark.exhaustive
 def test_the_learned_prior_is_better_than_the_old_one_in_every_clean_model() -> None:
     for row in left_out(LEARNED):
         if row.model.clean:
@@ -71,6 +72,7 @@ def test_the_shipped_bands_are_what_is_measured() -> None:
         assert ours == pytest.approx(theirs, rel=0.01)
 
 
+@pytest.mark.exhaustive
 def test_nothing_of_the_family_is_left_in() -> None:
     for model in kld_models():
         excluded = excluded_by(LEARNED, model)
@@ -78,6 +80,7 @@ def test_nothing_of_the_family_is_left_in() -> None:
     assert {r.tier for r in left_out(LEARNED)} == {LEARNED}
 
 
+@pytest.mark.exhaustive
 def test_who_has_sisters_and_relatives() -> None:
     assert [r.model.name for r in left_out(SISTER)] == [
         "GLM-4.5", "GLM-4.6", "GLM-4.7", "Qwen3-4B-Instruct-2507", "Qwen3-4B-Thinking-2507"]
