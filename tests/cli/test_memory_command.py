@@ -1,6 +1,7 @@
 """``plan memory`` on the command line."""
 
 import json
+import re
 
 import pytest
 
@@ -34,7 +35,11 @@ def test_what_does_not_fit_or_start_exits_1(capsys: pytest.CaptureFixture[str]) 
     assert run(["memory", "deepseek-v3", "h100-sxm", "--quiet"]) == 1
     out, err = capsys.readouterr()
     assert "too many" in out
-    assert "bytes over" in err.splitlines()[0]
+    said = re.search(r"device is ([\d,]+) bytes over its ([\d,]+) usable", err.splitlines()[0])
+    assert said is not None
+    over, usable = (int(figure.replace(",", "")) for figure in said.groups())
+    held = memory("deepseek-v3", "h100-sxm")
+    assert over == held.parts.fullest.total_bytes - usable > 0
     assert run(["memory", "llama-3.1-70b", "h100-sxm", "--engine", "vllm", "--quiet"]) == 1
     assert "does not start" in capsys.readouterr().out
 

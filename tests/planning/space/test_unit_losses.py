@@ -5,6 +5,7 @@ import pytest
 from support.questions import model_of
 
 from planner.errors import UnsupportedError
+from planner.planning.space import losses
 from planner.planning.space.losses import (
     band_factor,
     flips,
@@ -39,6 +40,16 @@ def test_a_loss_is_the_mean_of_alpha_over_the_layers_times_the_error() -> None:
     error = model.prior.error["bf16"]["mlp-down"]["int4-w4a16"]
     assert unit_alpha(model, unit) == pytest.approx(sum(alphas) / len(alphas))
     assert unit_loss(model, unit, "int4-w4a16") == pytest.approx(sum(alphas) / len(alphas) * error)
+
+
+def test_what_an_accumulator_adds_is_added(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = model_of("llama-3.1-8b")
+    unit = next(u for u in model.units if u.kind == "mlp-down")
+    found = []
+    for added in (0.0, 0.5):
+        monkeypatch.setattr(losses, "accumulated", lambda *_, added=added: added)
+        found.append(unit_loss(model, unit, "fp8-tensor"))
+    assert found[1] == pytest.approx(found[0] + 0.5 * unit_alpha(model, unit))
 
 
 def test_above_the_knee_losses_no_longer_add_up() -> None:
