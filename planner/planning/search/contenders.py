@@ -37,6 +37,8 @@ OWN = {"schemes", "kv", "barred", "refused", "notes", "chosen_from"}
 CUTS = 3
 """How often the intervals of a group are cut before its ways are solved."""
 MOST_PIECES = 2000
+AT_FIRST = 64
+"""Candidates of the least bounds, of which one mostly has the least of a way."""
 Array = NDArray[np.float64]
 
 
@@ -168,9 +170,18 @@ class WaysTogether:
         """The way of the least bound, the first of equals."""
         if len(self.group) == 1:
             return self.group[0]
-        assert self.span is not None
-        found = [float(f"{np.min(self._least_of(way, self.span)):.6e}") for _, way in self.group]
+        found = [float(f"{self._lowest(way):.6e}") for _, way in self.group]
         return self.group[found.index(min(found))]
+
+    def _lowest(self, way: Question) -> float:
+        """What no plan of a way is below: no candidate of its is below what bounds all ways."""
+        assert self.span is not None
+        least = least_of(self.span, self.lower)
+        order = np.argsort(least, kind="stable")
+        order = order[np.isfinite(least[order])]
+        first = self._least_of(way, self.span.take(order[:AT_FIRST])).min(initial=math.inf)
+        rest = order[AT_FIRST:][least[order[AT_FIRST:]] < first]
+        return float(self._least_of(way, self.span.take(rest)).min(initial=first))
 
     def among(self, group: Group, best: float) -> Group:
         """The ways of ``group`` that may be as good as ``best``."""
@@ -190,13 +201,16 @@ class WaysTogether:
             pieces = further | {(layout, slot): slot for (layout, first), last in runs.items()
                                 for slot in range(first, last + 1)}
             if not pieces or len(pieces) > MOST_PIECES:
-                return span
+                break
             single = np.flatnonzero((span.upper == span.slots) & (lower <= most))
             pieces |= {(int(span.pts.layout[c]), int(span.slots[c])): int(span.slots[c])
                        for c in single.tolist()}
             span = finer(span, pieces)
             lower = bounds(span)
-        return span
+        if span is None:
+            return None
+        keep = np.flatnonzero(least_of(span, lower) <= most)
+        return span.take(keep) if len(keep) else None
 
     def _least_of(self, way: Question, span: Space) -> Array:
         """What a way's own choices have at the least, at each candidate of ``span`` [C]."""

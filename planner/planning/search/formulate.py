@@ -152,7 +152,7 @@ def relaxation(space: Space) -> tuple[Array, Array, NDArray[np.bool_], list[tupl
     limit = loss_limit(model)
     if limit is not None:
         loss = decided.total(decided.loss, decided.layers)
-        rows.append((np.repeat(loss[None], len(space), axis=0), np.full(len(space), limit)))
+        rows.append((np.broadcast_to(loss, (len(space), *loss.shape)), np.full(len(space), limit)))
     rows += _time_rows(space, question)
     if (room := host_room(question)) is not None:
         used = decided.total(decided.by_option(host_bytes(model, space.tables)).astype(

@@ -26,18 +26,20 @@ def step_weights(space: Space, *, bound: bool) -> tuple[Array, Array]:
     or, where layers of a unit may take different choices and must weigh alike, that of all.
     """
     pp = np.rint(space.pts.pp).astype(np.int64)
-    counts = space.padded[1][space.pts.layout]
-    question = space.model.question
+    question, at = space.model.question, space.pts.layout
+    counts, every = space.padded[1], np.arange(len(space))
     hop = np.where(pp > 1, space.hop_step, 0.0)
+    if not bound or not (question.untie or question.profile is not None):
+        own = space.pacing
+        return (counts[at, own] * pp[:, None].astype(np.float64),
+                pp * space.released_stages[every, own] + hop)
     stages = np.zeros((len(space), counts.shape[1]))
-    if bound and question.untie:
+    if question.untie:
         stages[np.arange(counts.shape[1]) < pp[:, None]] = 1.0
-    elif bound and question.profile is not None:
-        stages[space.fast_stages >= ALIKE * space.fast_stages.max(axis=1, keepdims=True)] = 1.0
     else:
-        stages[np.arange(len(space)), space.pacing] = 1.0
+        stages[space.fast_stages >= ALIKE * space.fast_stages.max(axis=1, keepdims=True)] = 1.0
     stages *= (pp / stages.sum(axis=1))[:, None]
-    weights = np.einsum("cp,cpk->ck", stages, counts)
+    weights = np.einsum("cp,cpk->ck", stages, counts[at])
     return weights, (stages * space.released_stages).sum(axis=1) + hop
 
 

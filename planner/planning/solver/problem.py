@@ -203,24 +203,39 @@ def reduced_costs(objective: Array, constant: Array, legal: NDArray[np.bool_],
 def _priced(objective: Array, constant: Array, legal: NDArray[np.bool_],
             rows: list[tuple[Array, Array]]) -> tuple[Array, Array, Array]:
     """(the best bound met [C], costs with each limit at its multiplier, what is beside them)."""
-    cost = np.where(legal, objective, np.inf)
-    best = np.asarray(cheapest(cost).sum(axis=1) + constant)
-    base = cost
-    settled: dict[int, Array] = {}
-    for _ in range(2 if len(rows) > 1 else 1):
+    base = np.where(legal, objective, np.inf)
+    pick = _picks(base)
+    best = np.asarray(base.take(pick).sum(axis=1) + constant)
+    prices = np.zeros((len(rows), len(constant)))
+    limits = np.array([limit for _, limit in rows]).reshape(prices.shape)
+    for again in range(2 if len(rows) > 1 else 1):
         for r, (coefficients, limit) in enumerate(rows):
-            if r in settled:
-                base = base - settled[r][:, None, None] * coefficients
-            offset = constant - sum((m * rows[k][1] for k, m in settled.items() if k != r),
-                                    np.zeros(len(constant)))
-            settled[r], bound = _ascend(base, coefficients, limit, offset, 9)
-            best = np.fmax(best, bound)
-            base = base + settled[r][:, None, None] * coefficients
-    beside = constant - sum((m * rows[k][1] for k, m in settled.items()), np.zeros(len(constant)))
-    return best, base, beside
+            # What keeps a limit anyway has no price, and without any the second time is the first.
+            at = np.flatnonzero((prices > 0).any(axis=0)) if again else np.flatnonzero(
+                (coefficients.take(pick).sum(axis=1) > limit) & np.isfinite(best))
+            if not len(at):
+                continue
+            own, cost = coefficients[at], base[at]
+            if again:
+                cost = cost - prices[r, at][:, None, None] * own
+            others = np.delete(prices[:, at] * limits[:, at], r, axis=0).sum(axis=0)
+            prices[r, at], bound = _ascend(cost, own, limit[at], constant[at] - others, 9)
+            best[at] = np.fmax(best[at], bound)
+            base[at] = cost + prices[r, at][:, None, None] * own
+            if not again:
+                pick[at] = _picks(base[at]) % base[0].size + at[:, None] * base[0].size
+    return best, base, constant - (prices * limits).sum(axis=0)
+
+
+def _picks(cost: Array) -> NDArray[np.int64]:
+    """Flat places of the cheapest choices [C, D]."""
+    return np.asarray(np.arange(0, cost.size, cost.shape[2]).reshape(cost.shape[:2])
+                      + cost.argmin(axis=2))
 
 
 MIXES = (0.02, 0.1, 0.3, 0.5, 0.7, 0.9, 0.98)
+FEW, MANY = 4, 1000
+"""Columns, and rows, for which the least of a row is found column by column."""
 
 
 def excluded(legal: NDArray[np.bool_], rows: list[tuple[Array, Array]]) -> NDArray[np.bool_]:
@@ -232,13 +247,14 @@ def excluded(legal: NDArray[np.bool_], rows: list[tuple[Array, Array]]) -> NDArr
     out = np.zeros(legal.shape[0], dtype=bool)
     scaled = []
     for coefficients, limit in rows:
-        size = np.where(np.abs(limit) > 1e-30, np.abs(limit), 1.0)
-        use, room = np.where(legal, coefficients / size[:, None, None], np.inf), limit / size
+        use, room = _shares(legal, coefficients, limit)
         out |= (limit <= -1e-15) | (cheapest(use).sum(axis=1) > room + 1e-9)
         scaled.append((use, room))
-    open_ = np.nonzero(~out)[0]
+    open_ = np.flatnonzero(~out)
     scaled = [(use[open_], room[open_]) for use, room in scaled]
-    for i, (first, first_room) in enumerate(scaled):
+    left = np.flatnonzero(~_all_kept(scaled))
+    open_, scaled = open_[left], [(use[left], room[left]) for use, room in scaled]
+    for i, (first, first_room) in enumerate(scaled if len(open_) else ()):
         for second, second_room in scaled[i + 1:]:
             for mix in MIXES:
                 use = cheapest(mix * first + (1 - mix) * second).sum(axis=1)
@@ -246,36 +262,64 @@ def excluded(legal: NDArray[np.bool_], rows: list[tuple[Array, Array]]) -> NDArr
     return out
 
 
+def _shares(legal: NDArray[np.bool_], coefficients: Array, limit: Array) -> tuple[Array, Array]:
+    """(what each choice uses of a limit [C, D, S], inf where illegal; what there is of it [C])."""
+    size = np.where(np.abs(limit) > 1e-30, np.abs(limit), 1.0)
+    return np.where(legal, coefficients / size[:, None, None], np.inf), limit / size
+
+
+def _all_kept(scaled: list[tuple[Array, Array]]) -> NDArray[np.bool_]:
+    """Candidates of which the assignment that uses the least of some limit keeps all, bool [C]:
+    no mix of limits excludes them."""
+    kept = np.zeros(len(scaled[0][1]) if scaled else 0, dtype=bool)
+    for use, _ in scaled:
+        pick = _picks(use)
+        kept |= np.logical_and.reduce([other.take(pick).sum(axis=1) <= room
+                                       for other, room in scaled])
+    return kept
+
+
 def cheapest(values: NDArray[Number]) -> NDArray[Number]:
     """The least of the last axis. Numpy's ``min`` of short rows takes ten times as long."""
     flat = values.reshape(-1, values.shape[-1])
-    least = flat[np.arange(len(flat)), flat.argmin(axis=1)]
+    if flat.shape[1] > FEW and len(flat) < MANY:
+        least = flat[np.arange(len(flat)), flat.argmin(axis=1)]
+    else:
+        least = flat[:, 0].copy()
+        for column in range(1, flat.shape[1]):
+            np.minimum(least, flat[:, column], out=least)
     return np.asarray(least.reshape(values.shape[:-1]))
 
 
 def _ascend(cost: Array, coefficients: Array, limit: Array, constant: Array, steps: int,
             ) -> tuple[Array, Array]:
-    """(multiplier [C], best bound [C]) of one row by bisection in log space."""
+    """(multiplier [C], best bound [C]) of one row by bisection in log space; 0 where the cheapest
+    assignment keeps the limit: from there on the bound only falls."""
+    pick = _picks(cost)
+    best = np.asarray(cost.take(pick).sum(axis=1) + constant)
+    chosen = np.zeros(len(limit))
+    above = np.flatnonzero((coefficients.take(pick).sum(axis=1) > limit) & np.isfinite(best))
+    if not len(above):
+        return chosen, best
+    cost, coefficients, limit, constant = (
+        cost[above], coefficients[above], limit[above], constant[above])
+    rows = np.arange(0, cost.size, cost.shape[2]).reshape(cost.shape[:2])
     scale = _spread(cost) / np.maximum(np.abs(limit), 1e-30)
     low, high = np.full(len(limit), -9.0), np.full(len(limit), 4.0)
-    best = np.full(len(limit), -np.inf)
-    chosen = np.zeros(len(limit))
+    met, at = best[above], np.zeros(len(limit))
     relaxed = np.empty(cost.shape)
-    rows = np.arange(0, cost.size, cost.shape[2]).reshape(cost.shape[:2])
-    for step in range(steps + 1):
+    for _ in range(steps):
         middle = (low + high) / 2
-        factor = scale * 10.0**middle if step else np.zeros(len(limit))
+        factor = scale * 10.0**middle
         np.multiply(factor[:, None, None], coefficients, out=relaxed)
         relaxed += cost
         pick = rows + relaxed.argmin(axis=2)
-        used = coefficients.take(pick).sum(axis=1)
+        more = coefficients.take(pick).sum(axis=1) > limit
         bound = relaxed.take(pick).sum(axis=1) + constant - factor * limit
-        better = bound > best
-        best = np.where(better, bound, best)
-        chosen = np.where(better, factor, chosen)
-        if step:
-            low = np.where(used > limit, middle, low)
-            high = np.where(used > limit, high, middle)
+        better = bound > met
+        met, at = np.where(better, bound, met), np.where(better, factor, at)
+        low, high = np.where(more, middle, low), np.where(more, high, middle)
+    best[above], chosen[above] = met, at
     return chosen, best
 
 

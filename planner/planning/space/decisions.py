@@ -155,13 +155,21 @@ class Decisions:
     def total(self, values: NDArray[Number], weights: NDArray[Number]) -> NDArray[Number]:
         """Sum kernel values [..., K, O] × weights [..., K] into decisions [..., D, O]; what is
         infinite counts nothing."""
-        if values.dtype.kind == "f":
-            values = np.where(np.isfinite(values), values, 0.0)
-        out = np.zeros((*np.broadcast_shapes(values.shape[:-2], weights.shape[:-1]),
-                        len(self.decisions), self.width), dtype=values.dtype)
+        shape = np.broadcast_shapes(values.shape[:-2], weights.shape[:-1])
+        out = None
         for decisions, kernels in self._rounds:
-            out[..., decisions, :] += values[..., kernels, :] * weights[..., kernels, None]
-        return out
+            part = values.take(kernels, axis=-2)
+            if part.dtype.kind == "f" and not (finite := np.isfinite(part)).all():
+                part[~finite] = 0.0
+            part = part * weights[..., kernels, None]
+            if out is None and len(decisions) == len(self.decisions):
+                out = part  # the first round has all decisions, in order
+                continue
+            if out is None:
+                out = np.zeros((*shape, len(self.decisions), self.width), dtype=values.dtype)
+            out[..., decisions, :] += part
+        return np.zeros((*shape, len(self.decisions), self.width), dtype=values.dtype) \
+            if out is None else out
 
     def all_allowed(self, legal: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """A decision may take what all of its kernels may: [..., K, O] → [..., D, O]."""
