@@ -93,16 +93,39 @@ def quantised_types(mix: str, base: str, tensors: Sequence[TypedTensor], traits:
     Raises:
         UnsupportedError: a tensor that fits neither a type nor its fallback, where none is defined.
     """
-    found = {}
+    found: dict[str, Typed] = {}
+    known: dict[tuple[object, ...], Typed] = {}
+    rules: dict[str, tuple[list[TensorRule], bool]] = {}
     for tensor, kind, counted, total in _counted(tuple(tensors)):
-        place = _Place(tensor, counted, traits.layers if total is None else total, base)
-        rule = next((r for r in _rules_of(kind, mix)
-                     if all(_holds(word, place, traits) for word in r.when)), None)
-        found[tensor.name] = fitted(base if rule is None else rule.type, tensor)
+        if kind not in rules:
+            rules[kind] = _left_of(_rules_of(kind, mix), traits)
+        open_, placed = rules[kind]
+        key = (kind, tensor.columns, *((tensor.stacked, counted, total, layer_of(tensor.name))
+                                       if placed else ()))
+        typed = known.get(key)
+        if typed is None:
+            place = _Place(tensor, counted, traits.layers if total is None else total, base)
+            rule = next((r for r in open_
+                         if all(_holds(word, place, traits) for word in r.when)), None)
+            typed = known[key] = fitted(base if rule is None else rule.type, tensor)
+        found[tensor.name] = typed
     return found
 
 
-@by_identity(_MODELS)
+def _left_of(rules: Sequence[TensorRule], traits: GgufTraits) -> tuple[list[TensorRule], bool]:
+    """(the rules that hold for some tensor of a model, up to the one that holds for all; whether
+    any depends on the tensor)."""
+    found = []
+    for rule in rules:
+        own = [word for word in rule.when if word not in _OF_MODEL]
+        if all(_OF_MODEL[word](traits) for word in rule.when if word in _OF_MODEL):
+            found.append(rule)
+            if not own:
+                break
+    return found, any(word not in _OF_MODEL for rule in found for word in rule.when)
+
+
+@by_identity(_MODELS, of=lambda tensors: (id(tensors),))
 def _counted(tensors: tuple[TypedTensor, ...],
              ) -> list[tuple[TypedTensor, str, int, int | None]]:
     """(tensor, what rules call it, how many of its kind came before, of how many where that is not

@@ -96,17 +96,31 @@ def mix_places(spec: ModelSpec, name: str, imatrix: bool = False) -> dict[Place,
                                 traits(spec, matrices, imatrix=imatrix))
     except UnsupportedError:
         return {}
+    found: dict[Place, MixedPlace] = {}
+    known: dict[tuple[int, ...], MixedPlace] = {}  # by identity, which takes no time
+    for place, names in _names_of(spec):
+        types = [typed[name] for name in names]
+        key = tuple(map(id, types))
+        if key not in known:
+            known[key] = _together(tuple(types))
+        found[place] = known[key]
+    return found
+
+
+@lru_cache(maxsize=4)
+def _names_of(spec: ModelSpec) -> tuple[tuple[Place, tuple[str, ...]], ...]:
+    """The matrices of every place of the main model."""
     parts = parts_of(spec)
-    found: dict[Place, list[Typed]] = {}
-    for one in matrices:
+    found: dict[Place, list[str]] = {}
+    for one in _typed_tensors(spec)[0]:
         if one.kind == _PREDICTION:
             continue
         layer = OUTSIDE if one.layer is None else one.layer
         part = part_of_stem(one.name.split(".")[-2]) if (one.kind, layer) in parts else ""
-        found.setdefault((one.kind, part, layer), []).append(typed[one.name])
+        found.setdefault((one.kind, part, layer), []).append(one.name)
     if spec.tied_embeddings and ("embedding", "", OUTSIDE) in found:
         found["head", "", OUTSIDE] = found["embedding", "", OUTSIDE]
-    return {place: _together(tuple(types)) for place, types in found.items()}
+    return tuple((place, tuple(names)) for place, names in found.items())
 
 
 @lru_cache(maxsize=4)
