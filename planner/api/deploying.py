@@ -23,7 +23,7 @@ def planned(ask: Ask, flags: PoolFlags) -> Plan:
         InfeasibleError: nothing satisfies the limits.
         InputError: what is asked is not planned together.
     """
-    from planner.api import pooled
+    from planner.api import modes
 
     flags.check()
     drafts, prefixes = drafts_asked(ask), prefixes_of(ask)
@@ -34,25 +34,26 @@ def planned(ask: Ask, flags: PoolFlags) -> Plan:
 
         flags.of_one_pool("--reuse")
         return planned_with_prefixes(ask, prefixes)
-    return pooled.planned(ask, flags)
+    return modes.planned(ask, flags)
 
 
 def _drafted(ask: Ask, flags: PoolFlags) -> Plan:
     """The best plan with what is asked of drafted tokens: what drafts is settled by workers that do
     both, then both pools are searched with it."""
-    from planner.api import pooled, speculation
+    from planner.api import modes, speculation
+    from planner.planning.answer.modes import KEY
 
     one = PoolFlags(AGGREGATED)
-    alone = speculation.planned(ask, lambda plain: pooled.planned(plain, one))
+    alone = speculation.planned(ask, lambda plain: modes.planned(plain, one))
     if flags.mode == AGGREGATED:
         return alone
     if alone.speculation is None:
-        bare = pooled.planned(speculation.without_drafts(ask), flags)
+        bare = modes.planned(speculation.without_drafts(ask), flags)
         return replace(bare, assumptions=(*bare.assumptions, *_notes(alone, speculation.KEY)))
-    found = pooled.planned(ask.drafting_as(alone), flags)
+    found = modes.planned(ask.drafting_as(alone), flags)
     if found.deployment is None or found.deployment.mode == AGGREGATED:
         return replace(alone, deployment=found.deployment,
-                       assumptions=(*alone.assumptions, *_notes(found, pooled.KEY)))
+                       assumptions=(*alone.assumptions, *_notes(found, KEY)))
     return found
 
 

@@ -1,4 +1,4 @@
-"""How ``planner.plan`` serves: by workers that do both, or in pools of prefill and decode."""
+"""Plans of ``planner.plan`` in pools of prefill and decode workers."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from dataclasses import replace
 from planner.api.ask import Ask
 from planner.api.pool_flags import PoolFlags
 from planner.errors import InputError, PlannerError
-from planner.hardware.catalog import list_devices
 from planner.lookup import load_device
 from planner.planning.answer.assemble import recommended
+from planner.planning.answer.modes import with_mode
 from planner.planning.answer.recommend_text import signed
-from planner.planning.plan.deployment import AGGREGATED, AUTO, DISAGGREGATED
+from planner.planning.plan.deployment import DISAGGREGATED
 from planner.planning.plan.record import Plan
 from planner.planning.pools.cases import told_loss_limit
 from planner.planning.pools.deployed import (
@@ -22,53 +22,21 @@ from planner.planning.pools.deployed import (
     compared_with,
     find_pools,
     infeasible,
-    seldom,
     threshold,
 )
-from planner.planning.pools.recommended import KEY as KEY
-from planner.planning.pools.recommended import with_mode, with_pools_beside
+from planner.planning.pools.recommended import with_pools_beside
 from planner.planning.pools.told import pooled_plan
 from planner.planning.question.question import RATES, Question
-from planner.planning.search.best_first import Found
 from planner.planning.search.default_limit import answers
-from planner.planning.space.candidates import Space
 from planner.planning.weigh.choose import Selection, choose
 from planner.planning.weigh.rule import MARGIN
-from planner.throughput.calibration import ANY_ENGINE
 
 
-def planned(ask: Ask, flags: PoolFlags) -> Plan:
-    """The best plan of a question in the mode that is asked for.
-
-    Raises:
-        InfeasibleError: nothing satisfies the limits.
-    """
-    flags.check()
-    questions = ask.questions()
-    if flags.demanded:
-        return _in_pools(ask, flags, questions)
-    found, others, answered = answers(questions, exact=ask.exact)
-    if found is None:
-        plan = _only_in_pools(ask, flags, questions)
-        if plan is None:
-            from planner.planning.infeasible.diagnose import refuse
-            from planner.planning.infeasible.host_memory import host_short
-
-            case = ask.case()
-            raise host_short(case) or refuse(case, list_devices)
-        return plan
-    if flags.mode == AGGREGATED or seldom(answered[0]) or answered[0].engine == ANY_ENGINE:
-        return recommended(choose((found.grid, *others), found, exact=ask.exact), others=others)
-    return _either(ask, flags, found, others, answered)
-
-
-def _either(ask: Ask, flags: PoolFlags, best: Found, others: Sequence[Space],
-            answered: Sequence[Question]) -> Plan:
-    """The aggregated plan, or pools where they win by more than the uncertainty."""
-    mine = [q for q in answered if q.engine == best.space.model.question.engine]
-    choice = choose((best.grid, *others), best, exact=ask.exact)
-    plan = recommended(choice, others=others)
-    least = threshold(choice, answered[0].workload.osl, 0.0 if ask.exact else MARGIN)
+def either(ask: Ask, flags: PoolFlags, mine: Sequence[Question], plan: Plan, choice: Selection,
+           ) -> Plan:
+    """The aggregated ``plan`` of ``choice``, or pools where they win by more than the uncertainty;
+    ``mine`` are the questions of its engine."""
+    least = threshold(choice, mine[0].workload.osl, 0.0 if ask.exact else MARGIN)
     asked = PoolsAsked(None, flags.transfer_bytes_per_s, ask.exact)
     try:
         found = find_pools(mine, asked, above=least, best=choice)
@@ -96,10 +64,8 @@ def _lost(most: float, bound: float) -> str:
            "are asked for; --mode disaggregated takes the best"
 
 
-def _only_in_pools(ask: Ask, flags: PoolFlags, questions: Sequence[Question]) -> Plan | None:
+def only_in_pools(ask: Ask, flags: PoolFlags, questions: Sequence[Question]) -> Plan | None:
     """Pools where workers that do both keep no limit; None where pools do not either."""
-    if flags.mode != AUTO or seldom(questions[0]) or questions[0].engine == ANY_ENGINE:
-        return None
     try:
         found = find_pools(questions, PoolsAsked(
             None, flags.transfer_bytes_per_s, ask.exact))
@@ -111,7 +77,7 @@ def _only_in_pools(ask: Ask, flags: PoolFlags, questions: Sequence[Question]) ->
                        "workers that do both keep the limits on no layout")
 
 
-def _in_pools(ask: Ask, flags: PoolFlags, questions: Sequence[Question]) -> Plan:
+def in_pools(ask: Ask, flags: PoolFlags, questions: Sequence[Question]) -> Plan:
     """The best pools, whatever workers that do both would give."""
     first = questions[0]
     if first.objective not in RATES:

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from planner.errors import InputError, UnsupportedError
 from planner.placement.cache_entries import cache_units, stores
 from planner.placement.layout import divisors, powers_of_two
-from planner.planning.engines.pooled import handed_over, pool_refusal
+from planner.planning.answer.modes import refused
+from planner.planning.engines.pooled import handed_over
 from planner.planning.pools.candidates import (
     decoding_space,
     only,
@@ -120,24 +121,12 @@ def pool_spaces(prefill: Sequence[Question], decode: Sequence[Question], link: P
     for name in dict.fromkeys(q.engine for q in decode):
         mine = [pool_question(q) for q in decode if q.engine == name]
         theirs = mine if alike else [pool_question(q) for q in prefill if q.engine == name]
-        why = _refused(mine, theirs)
+        why = refused(mine, theirs)
         if why:
             against[name] = why
             continue
         found += _of_engine(name, theirs, mine, link)
     return found, against
-
-
-def _refused(decode: Sequence[Question], prefill: Sequence[Question]) -> str:
-    """Why an engine serves no pools on the devices; empty where it may."""
-    first = decode[0]
-    engine = engine_of(first)
-    if not prefill:
-        return f"{first.engine} does not serve it on the prefill device"
-    if engine is None:
-        return ""
-    found = (pool_refusal(engine, q.device, q.spec) for q in (first, prefill[0]))
-    return next(filter(None, found), "")
 
 
 def _of_engine(engine: str, prefill: Sequence[Question], decode: Sequence[Question], link: PoolLink,

@@ -6,12 +6,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from planner.errors import InfeasibleError, UnsupportedError
+from planner.errors import InfeasibleError
+from planner.planning.answer.modes import no_pools
 from planner.planning.pools.cases import PoolSpaces, pool_spaces, shared_caches
 from planner.planning.pools.handover import link_between
 from planner.planning.pools.options import PoolChoice, choose_pools
 from planner.planning.pools.search import Demand, PoolSearch, Purse, TwoPools
-from planner.planning.question.question import RATES, Question
+from planner.planning.question.question import Question
 from planner.planning.search.formulate import loss_limit
 from planner.planning.weigh.chances import beats, gains, interval
 from planner.planning.weigh.choose import Selection, allowed_loss
@@ -59,13 +60,6 @@ class Against:
         return self.beaten >= SURE
 
 
-def seldom(question: Question) -> bool:
-    """Whether pools are no answer to a question: one device, a batch, or an objective that is no
-    rate."""
-    return max(question.sizes) < 2 or question.objective not in RATES \
-        or question.batch is not None or (question.fixed.get("pp") or 1) > 1
-
-
 def find_pools(decode: Sequence[Question], asked: PoolsAsked, *, above: float = 0.0,
                best: Selection | None = None) -> PoolsFound:
     """The best pools whose requests/s ÷ paid devices exceed ``above``, and the choice among simpler
@@ -80,10 +74,7 @@ def find_pools(decode: Sequence[Question], asked: PoolsAsked, *, above: float = 
     link = link_between(prefill[0], decode[0], asked.transfer_bytes_per_s)
     spaces, against = pool_spaces(prefill, decode, link)
     if not spaces and against:
-        raise UnsupportedError(
-            f"no engine serves pools of prefill and decode workers here: "
-            f"{'; '.join(against.values())}", hint="--mode aggregated, another engine, or --engine "
-            "any: theory, without an engine's rules")
+        raise no_pools(tuple(against.values()))
     first = decode[0]
     purse, demand = purse_of(decode, prefill), demand_of(first)
     search = PoolSearch([one.shared() for one in spaces], purse, demand, above=above)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from planner.planning.answer.modes import with_mode
 from planner.planning.answer.recommend import rate_of
 from planner.planning.answer.recommend_text import (
     article,
@@ -17,7 +18,7 @@ from planner.planning.answer.recommend_text import (
 )
 from planner.planning.plan.deployment import DeploymentInfo, PoolLayout
 from planner.planning.plan.recommendation import OtherPlan, Recommendation, Verdict
-from planner.planning.plan.record import Assumption, Plan
+from planner.planning.plan.record import Plan
 from planner.planning.pools.deployed import Against, PoolsFound
 from planner.planning.pools.options import TWO, PoolChoice, PoolOption
 from planner.planning.search.rivals import told_schemes
@@ -25,9 +26,6 @@ from planner.planning.space.losses import told_loss
 from planner.planning.weigh.choose import Selection
 from planner.planning.weigh.rule import MARGIN, SURE
 from planner.units import format_rate
-
-KEY = "mode"
-"""The assumption that says whether workers are in pools."""
 
 
 def digits(value: float) -> float:
@@ -152,9 +150,3 @@ def with_pools_beside(plan: Plan, found: PoolsFound, versus: Against) -> Plan:
         return plan
     told = plan.recommendation
     return replace(plan, recommendation=replace(told, alternatives=(*told.alternatives, other)))
-
-
-def with_mode(plan: Plan, why: str) -> Plan:
-    """``plan`` with the reason why its workers do both."""
-    return replace(plan, assumptions=(*plan.assumptions, Assumption(KEY, "aggregated", why)))
-

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from planner.planning.answer.assemble import assemble
+from planner.planning.answer.modes import KEY
 from planner.planning.answer.recommend_text import in_ten, signed
 from planner.planning.plan.deployment import (
     AggregatedPlan,
@@ -30,7 +31,6 @@ from planner.planning.plan.record import (
 from planner.planning.pools.deployed import Against, PoolsFound, compared_with
 from planner.planning.pools.options import PoolChoice, PoolOption, found_of
 from planner.planning.pools.recommended import (
-    KEY,
     devices_of,
     digits,
     pooled_recommendation,

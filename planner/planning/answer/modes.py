@@ -1,0 +1,47 @@
+"""Whether workers do both or are in pools: what is known before any pools are searched."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from planner.errors import UnsupportedError
+from planner.planning.engines.pooled import pool_refusal
+from planner.planning.plan.record import Assumption, Plan
+from planner.planning.question.question import RATES, Question
+from planner.planning.question.serving_ways import engine_of
+
+KEY = "mode"
+"""The assumption that says whether workers are in pools."""
+
+
+def seldom(question: Question) -> bool:
+    """Whether pools are no answer to a question: one device, a batch, or an objective that is no
+    rate."""
+    return max(question.sizes) < 2 or question.objective not in RATES \
+        or question.batch is not None or (question.fixed.get("pp") or 1) > 1
+
+
+def refused(decode: Sequence[Question], prefill: Sequence[Question]) -> str:
+    """Why the engine of ``decode`` serves no pools on the devices; empty where it may."""
+    first = decode[0]
+    engine = engine_of(first)
+    if not prefill:
+        return f"{first.engine} does not serve it on the prefill device"
+    if engine is None:
+        return ""
+    found = (pool_refusal(engine, q.device, q.spec) for q in (first, prefill[0]))
+    return next(filter(None, found), "")
+
+
+def no_pools(why: Sequence[str]) -> UnsupportedError:
+    """No engine serves pools; ``why`` of each."""
+    return UnsupportedError(
+        f"no engine serves pools of prefill and decode workers here: {'; '.join(why)}",
+        hint="--mode aggregated, another engine, or --engine any: theory, without an engine's "
+             "rules")
+
+
+def with_mode(plan: Plan, why: str) -> Plan:
+    """``plan`` with the reason why its workers do both."""
+    return replace(plan, assumptions=(*plan.assumptions, Assumption(KEY, "aggregated", why)))
