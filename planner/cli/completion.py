@@ -31,13 +31,17 @@ WORDS: dict[str, tuple[str, ...]] = {
     "objective": ("throughput", "latency", "memory", "quality", "cost"),
     "lang": ("en", "zh"), "link": ("pcie", "nvlink-c2c"), "scheduler": ("mixed", "exclusive"),
     "graphs": ("engine", "none"), "recipe": ("fp32", "fp16", "bf16", "fp8-deepseek"),
-    "mode": ("full", "lora"), "lora_targets": ("linear", "attention"), "zero": ("0", "1", "2", "3"),
+    "kv_offload": ("host", "nvme"), "deploy": ("compose", "kubernetes", "llm-d", "dynamo"),
+    "router": ("least-loaded", "round-robin", "random"),
+    "lora_targets": ("linear", "attention"), "zero": ("0", "1", "2", "3"),
     "recompute": ("none", "selective", "full"), "attention": ("flash", "plain"),
     "target": ("compressed-tensors", "modelopt", "fp8", "gptq", "blockwise-int8", "torchao",
                "llama.cpp"),
     "names": ("module", "gguf"), "tier": ("T0", "T1", "T2", "T3"), "shell": SHELLS,
 }
 """Words of flags that take one of a few; a test compares them with what the commands accept."""
+MODES = {"plan": ("auto", "aggregated", "disaggregated"), "train": ("full", "lora")}
+"""Words of ``--mode`` by command."""
 LISTS = ("schemes", "units", "exclude_models")
 FILES = ("FILE", "json", "toml", "svg", "csv", "html", "PLAN", "OLD", "NEW")
 
@@ -109,13 +113,35 @@ def measured(_ctx: Context) -> Iterator[str]:
     yield from measured_names()
 
 
+def modes(ctx: Context) -> Iterable[str]:
+    """What the command's ``--mode`` may be."""
+    return MODES.get(ctx.info_name or "", ())
+
+
+def drafts(ctx: Context) -> Iterator[str]:
+    """What may draft tokens: words, then models."""
+    yield from ("auto", "none", "mtp", "eagle")
+    yield from models(ctx)
+
+
+def reuses(_ctx: Context) -> Iterator[str]:
+    """Words and workloads that say how prompts come back."""
+    from planner.workloads import workload_ids
+
+    yield from ("auto", "none")
+    yield from workload_ids()
+
+
 NAMES: dict[str, Callable[[Context], Iterable[str]]] = {
     "model": models, "device": devices, "name": devices, "host_cpu": devices,
+    "host": devices, "prefill_device": devices, "mode": modes, "speculation": drafts,
+    "reuse": reuses,
     "scheme": schemes, "schemes": schemes, "probe": schemes, "max_loss": schemes, "kv": layouts,
     "engine": engines, "scenario": scenarios, "module": kinds, "exclude_models": measured,
     **{name: (lambda ctx, words=words: words) for name, words in WORDS.items()},  # type: ignore[misc]
 }
-PATHS = ("model", "device", "name", "scenario", "host_cpu")
+PATHS = ("model", "device", "name", "scenario", "host_cpu", "host", "prefill_device",
+         "speculation", "reuse")
 """Names that may be a file instead."""
 
 

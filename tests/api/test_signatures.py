@@ -45,6 +45,8 @@ ANNOTATIONS = {("frontier", "model"): "str | ModelSpec", ("frontier", "device"):
                ("plan", "speculation"): "str | ModelSpec | None",
                ("estimate", "speculation"): "str | ModelSpec | None"}
 DRAFTS = {"speculation", "draft_tokens", "acceptance"}
+BESIDE = {"host", "host_sockets", "host_memory_bytes", "reuse", "kv_offload", "kv_offload_bytes"}
+"""What plans and estimates alone are asked of a whole deployment."""
 ALSO = {"serve": {"draft_tokens", "acceptance"}}
 """Parameters that a verb reads in its own way."""
 FREE = {"scheme", "plan", "kv", "memory_bytes"}
@@ -100,8 +102,9 @@ def test_a_verb_has_them_in_the_order_of_the_record(name: str) -> None:
 def test_a_plan_takes_every_parameter_that_is_not_of_a_price() -> None:
     every = {f.name for f in fields(Ask)}
     assert set(of_question("plan")) == every - {"scheme", "plan"}
-    assert set(of_question("what_if")) == set(of_question("plan")) - {"anchor", "exact", *DRAFTS}
-    assert set(of_question("explain")) == every - {"anchor", *DRAFTS}
+    whole = {*DRAFTS, *BESIDE}
+    assert set(of_question("what_if")) == set(of_question("plan")) - {"anchor", "exact", *whole}
+    assert set(of_question("explain")) == every - {"anchor", *whole}
 
 
 def test_the_record_holds_every_value_of_the_core() -> None:

@@ -10,7 +10,7 @@ import click
 import pytest
 from support.wheels import ROOT, checked, clean_environment
 
-from planner.cli.completion import HOW, SHELLS, WORDS
+from planner.cli.completion import HOW, MODES, SHELLS, WORDS
 from planner.cli.main import cli, run
 from planner.hardware.catalog import device_ids
 from planner.models.catalog import model_ids
@@ -112,6 +112,16 @@ def test_the_words_are_those_the_commands_take() -> None:
             missing = [w for w in WORDS[name] if w not in text]
             assert isinstance(parameter, click.Parameter)
             assert not missing, (name, missing, text)
+
+
+@pytest.mark.parametrize("command", MODES)
+def test_a_mode_is_one_of_its_command(command: str) -> None:
+    mode = next(p for p in cli.commands[command].params if p.name == "mode")
+    assert isinstance(mode, click.Option)
+    assert [w for w in MODES[command] if w not in f"{mode.metavar} {mode.help}"] == []
+    words = [item.value for item in mode.type.shell_complete(
+        click.Context(cli.commands[command], info_name=command), mode, "")]
+    assert words == list(MODES[command])
 
 
 @pytest.mark.parametrize("shell", SHELLS)

@@ -16,7 +16,7 @@ from planner.models.catalog import known_names
 
 BOTH = [name for name, command in cli.commands.items()
         if [p.name for p in command.params[:2]] == ["model", "device"]]
-NEEDED = {"explain": ["--module", "mlp-down"]}
+NEEDED = {"explain": ["--module", "mlp-down"], "capacity": ["--rate", "2", "--ttft-ms", "900"]}
 
 
 def told(arguments: list[str], capfd: pytest.CaptureFixture[str]) -> tuple[str, str]:
