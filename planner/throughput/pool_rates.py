@@ -60,11 +60,24 @@ class Readers:
         if most == 1:
             return low
         high = np.full(rate.shape, float(most))
-        for _ in range(ROUNDS):
+        for _ in range((2 * most - 3).bit_length()):  # until at most one whole number is between
             middle = 0.5 * (low + high)
-            more = rate * self.pass_of(middle) > middle * servers
+            more = self._left_over(rate, servers, middle) > 0
             low, high = np.where(more, middle, low), np.where(more, high, middle)
-        return np.where(rate * self.pass_of(np.ones(rate.shape)) <= servers, 1.0, high)
+        knot = np.clip(np.ceil(low), low, high)
+        more = self._left_over(rate, servers, knot) > 0
+        low, high = np.where(more, knot, low), np.where(more, high, knot)
+        first, last = (self._left_over(rate, servers, end) for end in (low, high))
+        between = (first > 0) & (last < 0)
+        share = np.divide(first, first - last, out=np.ones(rate.shape), where=between)
+        found = low + (high - low) * share
+        alone = self._left_over(rate, servers, np.ones(rate.shape)) <= 0
+        return np.where(alone, 1.0, found)
+
+    def _left_over(self, rate: Array, servers: Array, prompts: Array) -> Array:
+        """Prompts that come during a pass of ``prompts`` beyond those that the next one reads:
+        between whole numbers linear."""
+        return np.asarray(rate * self.pass_of(prompts) - prompts * servers)
 
     def seconds(self, rate: Array, workers: Array) -> Array:
         """Wait and reading of a prompt [s], [P, N], of pools of ``workers`` [N]: the pass under way
