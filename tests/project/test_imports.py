@@ -52,6 +52,15 @@ def test_the_main_job_imports_what_it_needs(tmp_path: Path) -> None:
     assert {"numpy", "highspy"} <= names
 
 
+def test_a_plan_that_can_have_no_pools_loads_none_of_their_search(tmp_path: Path) -> None:
+    for more in (["--devices", "2", "--mode", "aggregated"],
+                 ["--devices", "2", "--engine", "llama.cpp"]):
+        arguments = ["llama-3.1-8b", "h100-sxm", *more]
+        code, names, _ = modules_after(_SCRIPT.format(arguments=arguments), tmp_path)
+        assert code == 0
+        assert not {name for name in names if name.startswith("planner.planning.pools")}
+
+
 def test_importing_the_package_is_light(tmp_path: Path) -> None:
     code, names, _ = modules_after(
         "import json, sys, planner; print(json.dumps([0, sorted(sys.modules)]))", tmp_path)
