@@ -31,7 +31,7 @@ def step_weights(space: Space, *, bound: bool) -> tuple[Array, Array]:
     hop = np.where(pp > 1, space.hop_step, 0.0)
     if not bound or not (question.untie or question.profile is not None):
         own = space.pacing
-        return (counts[at, own] * pp[:, None].astype(np.float64),
+        return (np.asarray(counts[at, own] * pp[:, None], dtype=np.float64),
                 pp * space.released_stages[every, own] + hop)
     stages = np.zeros((len(space), counts.shape[1]))
     if question.untie:

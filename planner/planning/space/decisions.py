@@ -155,8 +155,8 @@ class Decisions:
     def total(self, values: NDArray[Number], weights: NDArray[Number]) -> NDArray[Number]:
         """Sum kernel values [..., K, O] × weights [..., K] into decisions [..., D, O]; what is
         infinite counts nothing."""
-        shape = np.broadcast_shapes(values.shape[:-2], weights.shape[:-1])
-        out = None
+        shape: tuple[int, ...] = np.broadcast_shapes(values.shape[:-2], weights.shape[:-1])
+        out: NDArray[Number] | None = None
         for decisions, kernels in self._rounds:
             part = values.take(kernels, axis=-2)
             if part.dtype.kind == "f" and not (finite := np.isfinite(part)).all():
