@@ -6,8 +6,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support.all_pools import best_rate
-from support.examples import examples
-from support.random_questions import model_named
+from support.random_questions import examples, model_named
 
 from planner.planning.pools.cases import pool_question, pool_spaces
 from planner.planning.pools.deployed import demand_of, purse_of
@@ -48,7 +47,7 @@ def roomy(question: Question) -> Question:
     return replace(question, memory_bytes=most + 1)
 
 
-@settings(max_examples=examples(3, 120), deadline=None,
+@settings(max_examples=examples(8), deadline=None,
           suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
 @given(case=st.sampled_from(CASES), schemes=st.sampled_from(SCHEMES),
        devices=st.sampled_from((2, 3, 4)), loss=st.sampled_from((None, "int8-w8a8")),
