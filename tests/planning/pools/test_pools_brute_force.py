@@ -6,7 +6,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support.all_pools import best_rate
-from support.random_questions import examples, model_named
+from support.random_questions import model_named, thorough
 
 from planner.planning.pools.cases import pool_question, pool_spaces
 from planner.planning.pools.deployed import demand_of, purse_of
@@ -21,11 +21,11 @@ from planner.quality.prior import load_prior
 from tests.support import theory
 
 CASES = (
-    ("synthetic-gqa-2", {"isl": 1024, "osl": 64}), ("synthetic-gqa-2", {"isl": 6000, "osl": 16}),
-    ("synthetic-moe-2", {"isl": 2048, "osl": 32}), ("synthetic-mla-2", {"isl": 1024, "osl": 16}),
-    ("synthetic-gqa-2", {"isl": 4096, "osl": 32, "prefix_hit_rate": 0.5}))
+    ("synthetic-gqa-2", {"isl": 5000, "osl": 64}), ("synthetic-gqa-2", {"isl": 6000, "osl": 16}),
+    ("synthetic-moe-2", {"isl": 4096, "osl": 32}), ("synthetic-mla-2", {"isl": 4096, "osl": 16}),
+    ("synthetic-gqa-2", {"isl": 8000, "osl": 32, "prefix_hit_rate": 0.5}))
 SCHEMES = (("bf16", "int8-w8a8"), ("bf16", "int4-w4a16"))
-ROOM = 4
+ROOM = 6
 """Sequences of a rank that fit at the most."""
 
 
@@ -47,7 +47,7 @@ def roomy(question: Question) -> Question:
     return replace(question, memory_bytes=most + 1)
 
 
-@settings(max_examples=examples(8), deadline=None,
+@settings(max_examples=200 if thorough() else 4, deadline=None,
           suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
 @given(case=st.sampled_from(CASES), schemes=st.sampled_from(SCHEMES),
        devices=st.sampled_from((2, 3, 4)), loss=st.sampled_from((None, "int8-w8a8")),
