@@ -60,7 +60,7 @@ def same(x, y):
     return bool(((x.view(np.uint32) == y.view(np.uint32)) | (np.isnan(x) & np.isnan(y))).all())
 
 
-@pytest.mark.sample(64)
+@pytest.mark.sample(32)
 @pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("kind", ["raw", "close", "wide"])
 @pytest.mark.parametrize(("id", "rule"), FUSED, ids=NAMES)

@@ -57,6 +57,7 @@ def test_the_answer_is_proved_and_keeps_the_limits_of_the_question(name: str) ->
         assert plan.quality.loss <= limit * (1 + 1e-9)
 
 
+@pytest.mark.sample(2)
 @pytest.mark.parametrize("name", scenario_ids())
 def test_the_scenario_is_named_among_the_assumptions(name: str) -> None:
     notes = {a.key: a for a in answered(name).assumptions}
