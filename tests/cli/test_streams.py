@@ -80,6 +80,7 @@ def test_what_is_written_does_not_end_with_its_reader(tmp_path: Path) -> None:
     assert "</html>" in page.read_text(encoding="utf-8")
 
 
+@pytest.mark.exhaustive
 def test_nobody_reads_the_errors() -> None:
     reader, writer = os.pipe()
     os.close(reader)
@@ -125,7 +126,7 @@ def encoded(arguments: tuple[str, ...], name: str) -> tuple[int, bytes, bytes]:
     return done.returncode, done.stdout, done.stderr
 
 
-@pytest.mark.sample(1)
+@pytest.mark.exhaustive
 @pytest.mark.parametrize(("arguments", "encoding"), [
     *((arguments, "latin-1") for arguments in ENCODED[:3]), (ENCODED[0], "cp437"),
     (ENCODED[0], "koi8-r"),

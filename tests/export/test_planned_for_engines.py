@@ -31,7 +31,7 @@ QUESTIONS: list[tuple[str, str, dict[str, Any]]] = [
 ]
 
 
-@pytest.mark.sample(8)
+@pytest.mark.sample(5)
 @pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize(("model", "device", "asked"), QUESTIONS)
 def test_a_plan_for_an_engine_is_written_and_passes(model: str, device: str, asked: dict[str, Any],

@@ -107,7 +107,7 @@ def in_a_shell(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
                           stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
 
 
-@pytest.mark.sample(4)
+@pytest.mark.sample(2)
 @pytest.mark.parametrize("command", [
     pytest.param(one, marks=pytest.mark.exhaustive) if one in LONG else one for one in COMMANDS])
 def test_a_command_of_the_readme(command: str, folder: Path, capfd: pytest.CaptureFixture[str],

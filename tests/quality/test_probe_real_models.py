@@ -111,6 +111,7 @@ def test_keys_are_more_sensitive_than_values_and_want_scales_per_channel() -> No
     assert loss(None, "int4-channel") > loss(None, "int4-token")
 
 
+@pytest.mark.sample(1)
 @pytest.mark.parametrize("which", [smollm2, minilm])
 def test_perplexity_and_embeddings_are_those_of_a_trained_model(which) -> None:
     model, _, other = which()

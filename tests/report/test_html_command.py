@@ -39,7 +39,7 @@ def refused(arguments: list[str], capfd: pytest.CaptureFixture[str]) -> tuple[st
     return error, hint
 
 
-@pytest.mark.sample(1)
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("name", ["out.html", "out.htm", "out.md"])
 def test_a_plan_file_becomes_a_report(name: str, plan_file: Path, tmp_path: Path,
                                       capfd: pytest.CaptureFixture[str]) -> None:

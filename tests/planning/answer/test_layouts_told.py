@@ -71,7 +71,7 @@ def test_a_width_of_three_is_planned_where_heads_divide(model: str, tp: int) -> 
     assert (made.layout.tp, made.device.count) == (tp, tp)
 
 
-@pytest.mark.sample(1)
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("verb", [plan, estimate])
 def test_a_layout_that_the_engine_lacks_is_refused_with_its_rule(verb: Callable[..., Plan]) -> None:
     with pytest.raises(InputError, match=r"ep 2: vllm .*spreads experts.*#28889") as caught:

@@ -95,6 +95,7 @@ def test_a_relaxed_limit_is_worth_what_a_new_plan_says(found: ChoiceExplanation)
     assert "memory" not in found.binding
 
 
+@pytest.mark.exhaustive
 def test_multipliers_bound_what_formats_alone_can_gain(found: ChoiceExplanation) -> None:
     """Weak duality: at the plan's layout and batch no more than the multipliers say can be won,
     but for the gap of the relaxation."""

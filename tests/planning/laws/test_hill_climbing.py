@@ -7,7 +7,7 @@ from support.hill_climbing import QUESTIONS, climbed
 QUICK = 3
 
 
-@pytest.mark.sample(1)
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("name", [
     name if i < QUICK else pytest.param(name, marks=pytest.mark.exhaustive)
     for i, name in enumerate(QUESTIONS)])

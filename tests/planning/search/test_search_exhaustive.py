@@ -119,7 +119,7 @@ def objective_value(result: Plan, objective: str) -> float:
     return result.quality.loss
 
 
-@pytest.mark.sample(1)
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("objective", ["throughput", "latency", "memory", "quality"])
 def test_each_objective_wins_at_its_own_game(objective: str) -> None:
     ours = objective_value(planned("llama-3.1-8b", "h100-sxm", devices=4, objective=objective),

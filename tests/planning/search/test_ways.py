@@ -120,7 +120,7 @@ def test_no_uniform_plan_of_the_same_choices_is_better(model: str, device: str, 
     assert rivals
 
 
-@pytest.mark.sample(1)
+@pytest.mark.exhaustive
 @pytest.mark.parametrize(("model", "device", "fewer", "more"), [
     ("deepseek-v3", "b200-sxm", {"engine": "vllm@0.21"}, {"engine": "vllm@0.25"}),
     ("deepseek-v3", "b200-sxm", {"engine": "vllm@0.25", "kv": "fp8"}, {"engine": "vllm@0.25"}),
