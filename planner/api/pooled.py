@@ -24,6 +24,7 @@ from planner.planning.pools.deployed import (
     infeasible,
     threshold,
 )
+from planner.planning.pools.holding import HeldRival, held_rival
 from planner.planning.pools.recommended import with_pools_beside
 from planner.planning.pools.told import pooled_plan
 from planner.planning.question.question import RATES, Question
@@ -46,14 +47,33 @@ def either(ask: Ask, flags: PoolFlags, mine: Sequence[Question], plan: Plan, cho
         more = found.bound / least * (1.0 if ask.exact else 1 + MARGIN) - 1
         return with_mode(plan, _lost(more, found.bound))
     versus = compared_with(found.choice, choice)
-    if versus.taken or ask.exact:
+    if not (versus.taken or ask.exact):
+        return with_pools_beside(plan, found, versus)
+    rival = held_rival(mine, choice)
+    held = None if rival is None else compared_with(found.choice, choice, ratio=rival.ratio)
+    if rival is None or held is None:
         return pooled_plan(found, mine[0], plan, choice, _won(versus))
-    return with_pools_beside(plan, found, versus)
+    if held.taken or ask.exact:
+        return pooled_plan(found, mine[0], plan, choice, f"{_won(held)}; {_holding(rival)}")
+    return with_mode(with_pools_beside(plan, found, versus), _not_surely(rival, held))
 
 
 def _won(versus: Against) -> str:
     return f"{signed(versus.gain)} tokens/s a device over workers that do both; more than " \
            f"{MARGIN:.0%} with a chance of {versus.beaten:.0%}"
+
+
+def _holding(rival: HeldRival) -> str:
+    return f"these hold prompts until every attention rank has one ({rival.rule.flag}: " \
+           f"{signed(rival.ratio - 1)}), which {rival.rule.engine} does not by default"
+
+
+def _not_surely(rival: HeldRival, held: Against) -> str:
+    """Why pools are not taken over workers that hold prompts, which is told with its flag."""
+    return f"held until every attention rank has one ({rival.rule.flag}), prompts cost these " \
+           f"workers less: {signed(rival.ratio - 1)} tokens/s; two pools give " \
+           f"{signed(held.gain)} over that, more than {MARGIN:.0%} with a chance of " \
+           f"{held.beaten:.0%}"
 
 
 def _lost(most: float, bound: float) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import exp, expm1, floor, log, pi, sqrt
+from math import exp, expm1, floor, fsum, log, pi, sqrt
 
 import numpy as np
 from numpy.typing import NDArray
@@ -64,6 +64,25 @@ def ranks_reading(rate: Array, ranks: Array) -> Array:
     out = np.ones(len(rate))
     for i in np.flatnonzero((ranks > 1) & (rate > 0)).tolist():
         out[i] = ranks[i] * expm1(-rate[i] / ranks[i]) / expm1(-rate[i])
+    return out
+
+
+def held_together(rate: Array, ranks: Array, steps: float) -> tuple[Array, Array]:
+    """(passes with prompts a step, ranks that read in one [C]) where a prompt is held up to
+    ``steps`` until each of R ``ranks`` has one; ``rate`` prompts come in a step to all.
+
+    The last of R ranks gets its prompt after (1 + 1/2 + … + 1/R)·R/n steps.
+    """
+    window = hold_window(rate, ranks, steps)
+    reading = np.clip(-ranks * np.expm1(-np.maximum(rate, 0.0) / ranks * window), 1.0, ranks)
+    return np.maximum(rate, 0.0) / reading, reading
+
+
+def hold_window(rate: Array, ranks: Array, steps: float) -> Array:
+    """Steps from the first prompt that is held to the pass that reads it [C]; 0 on one rank."""
+    out, where = np.zeros(len(rate)), (ranks > 1) & (rate > 0)
+    harmonic = np.array([fsum(1 / k for k in range(1, int(r) + 1)) for r in ranks[where]])
+    out[where] = np.minimum(steps, harmonic * ranks[where] / rate[where])
     return out
 
 

@@ -22,7 +22,7 @@ from planner.planning.question.resolve import build_question
 from planner.planning.space.kernel_times import (
     hops,
     prompt_passes,
-    prompt_weight,
+    prompts_read,
     with_prompts,
 )
 from planner.planning.space.model import CostModel, build_model
@@ -106,7 +106,9 @@ def kernel_times(case: Case, device: DeviceProfile) -> dict[str, tuple[Array, Ar
     """{kernel: seconds [C, choices] of a decode step, a prompt beside it, the average step}."""
     model, layouts = model_of(case, device), [case.layout]
     pts = points(layouts, [(0, slot) for slot in case.slots])
-    weight, reads = prompt_passes(prompt_weight(model.question, pts), case.isl, COMMON)
+    weight, reads = prompt_passes(prompts_read(
+        model.question, pts, pts.batch * model.question.accepted / model.question.workload.osl)[0],
+        case.isl, COMMON)
     length = case.isl + case.osl / 2
     times = timed_units(model, layout_tables(model, layouts), pts,
                         Lengths(length, case.isl, reads))

@@ -116,17 +116,19 @@ def threshold(choice: Selection, osl: int, margin: float) -> float:
     return (1 + margin) / (choice.option.weighed.value * osl)
 
 
-def compared_with(pools: PoolChoice, choice: Selection, at: int | None = None) -> Against:
-    """The deployment that is taken (or ``at``) beside the aggregated plan, in common draws."""
+def compared_with(pools: PoolChoice, choice: Selection, at: int | None = None, *,
+                  ratio: float = 1.0) -> Against:
+    """The deployment that is taken (or ``at``) beside the aggregated plan, or beside one that is
+    ``ratio`` times as fast, in common draws."""
     which = pools.taken if at is None else at
     ours, theirs = pools.drawn[which], choice.drawn[choice.taken]
     paid = pools.options[which].pools.value
     osl = pools.options[which].weighed.decode_osl
-    value = paid * osl * choice.option.weighed.value - 1
-    low, high = interval(gains("throughput", ours, theirs))
+    value = paid * osl * choice.option.weighed.value / ratio - 1
+    low, high = ((1 + gain) / ratio - 1 for gain in interval(gains("throughput", ours, theirs)))
     return Against(value, min(low, value), max(high, value),
-                   float(beats("throughput", ours, theirs, 0.0).mean()),
-                   float(beats("throughput", ours, theirs, MARGIN).mean()))
+                   float(beats("throughput", ours, theirs, ratio - 1).mean()),
+                   float(beats("throughput", ours, theirs, (1 + MARGIN) * ratio - 1).mean()))
 
 
 def infeasible(question: Question) -> InfeasibleError:

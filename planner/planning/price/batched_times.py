@@ -16,12 +16,11 @@ from planner.placement.layout import stage_of_layer
 from planner.planning.price.batched_intervals import Spreads, spreads
 from planner.planning.price.price import AFTER, BEFORE
 from planner.planning.question.decisions import FUSED
-from planner.planning.space.kernel_times import hops, prompt_passes, with_prompts
+from planner.planning.space.kernel_times import hops, prompt_passes, prompts_read, with_prompts
 from planner.planning.space.model import CostModel
 from planner.planning.space.queueing import first_token, queue
 from planner.planning.space.tables import LayoutTables
 from planner.planning.space.times import Key, Lengths, Timed, timed_units
-from planner.throughput.arrivals import prompts_each_step, ranks_reading
 from planner.throughput.energy import activity_arrays
 from planner.throughput.moe_choice import layout_codes
 from planner.throughput.points import Points, decode_phase, mixed_phase
@@ -76,9 +75,8 @@ def step_prices(model: CostModel, tables: LayoutTables, pts: Points, lengths: Le
     """Prices of the assignment ``choice`` (by unit, -1: as released) on ``pts``; ``osl`` [C]."""
     verified, accepted = model.question.verified, model.question.accepted
     ended = pts.batch * accepted / osl
-    weight, reads = prompt_passes(prompts_each_step(ended, pts.dp) / pts.pp,
-                                  lengths.isl - lengths.cached, lengths.chunk, accepted)
-    reading = ranks_reading(ended / pts.pp, pts.dp)
+    arriving, reading = prompts_read(model.question, pts, ended)
+    weight, reads = prompt_passes(arriving, lengths.isl - lengths.cached, lengths.chunk, accepted)
     lengths = replace(lengths, prompts=reads, reading=reading, verified=verified,
                       accepted=accepted)
     step = decode_phase(pts, lengths.decode, verified)

@@ -54,6 +54,7 @@ class Question:
     operator, where by default it compiles (which CPUs alone feel: their cores walk the code).
     ``offload``: what lives in the memory of a host beside the device.
     ``speculation``: what drafts tokens that each step verifies, None: nothing does.
+    ``hold_steps``: steps that a prompt is held until every attention rank has one, 0: none is.
     """
 
     spec: ModelSpec
@@ -101,6 +102,7 @@ class Question:
     eager: bool = False
     offload: Offload | None = None
     speculation: Speculation | None = None
+    hold_steps: int = 0
 
     @property
     def verified(self) -> float:

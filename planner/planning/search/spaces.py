@@ -36,6 +36,7 @@ def _timed_of(model: CostModel, tables: LayoutTables, stages: StageTable,
     """What of a question its times depend on: not its limits, nor its objective."""
     work = model.question.workload
     return (model.known_tables, tables, stages, frozenset(enumerate(pairs)),
+            model.question.hold_steps,
             *(getattr(work, field.name) for field in fields(work)))
 
 

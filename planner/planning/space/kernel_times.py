@@ -18,7 +18,7 @@ from planner.planning.space.model import CostModel
 from planner.planning.space.tables import LayoutTables
 from planner.planning.space.times import Key, Lengths, Timed, timed_units
 from planner.records import cached_record
-from planner.throughput.arrivals import prompts_each_step, ranks_reading
+from planner.throughput.arrivals import held_together, prompts_each_step, ranks_reading
 from planner.throughput.fixed import pipeline_seconds
 from planner.throughput.points import Number, Phase, Points, decode_phase, mixed_phase
 from planner.throughput.roofline import joint_arrays
@@ -49,9 +49,9 @@ def step_times(model: CostModel, tables: LayoutTables, pts: Points) -> Candidate
     work = model.question.workload
     chunk = model.question.chunk_tokens
     verified, accepted = model.question.verified, model.question.accepted
-    weight, reads = prompt_passes(prompt_weight(model.question, pts), work.isl - work.cached, chunk,
-                                  accepted)
-    reading = ranks_reading(pts.batch * accepted / work.osl / pts.pp, pts.dp)
+    ended = pts.batch * accepted / work.osl
+    arriving, reading = prompts_read(model.question, pts, ended)
+    weight, reads = prompt_passes(arriving, work.isl - work.cached, chunk, accepted)
     step = decode_phase(pts, work.decode_length, verified)
     mixed = mixed_phase(pts, step.kv_len, work.isl, chunk, reads, reading, work.cached, verified)
     assert isinstance(mixed.passes, float)
@@ -112,15 +112,18 @@ def hops(model: CostModel, pts: Points, phase: Phase) -> Array:
     return pipeline_seconds(model.question.spec, model.machine, pts, phase)
 
 
-def prompt_weight(question: Question, pts: Points) -> Array:
-    """Prompts that the average step of a micro-batch reads [C].
+def prompts_read(question: Question, pts: Points, ended: Array) -> tuple[Array, Array]:
+    """(prompts that the average step of a micro-batch reads, attention ranks that read in a step
+    in which one does) [C].
 
-    batch / osl answers end a step and as many prompts follow, spread over dp ranks that step
-    together; with a pipeline, the round of its pp micro-batches shares them. A step that gains
-    several tokens a sequence ends as many times the answers.
+    ``ended`` answers end a step, batch / osl for each token that a sequence gains in it, and as
+    many prompts follow, spread over dp ranks that step together; with a pipeline, the round of its
+    pp micro-batches shares them.
     """
-    ended = pts.batch * question.accepted / question.workload.osl
-    return np.asarray(prompts_each_step(ended, pts.dp) / pts.pp)
+    if question.hold_steps:
+        return held_together(ended / pts.pp, pts.dp, question.hold_steps)
+    return (np.asarray(prompts_each_step(ended, pts.dp) / pts.pp),
+            ranks_reading(ended / pts.pp, pts.dp))
 
 
 def prompt_passes(weight: Array, new: int | Int, chunk: int,

@@ -1,0 +1,52 @@
+"""The rival of pools that engines do not run by default: workers that do both and hold prompts
+until every attention rank has one, so that a step is long for all ranks at once or for none."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from planner.planning.engines.holding import HoldingRule, holding_rule
+from planner.planning.price.price import Priced, price
+from planner.planning.question.question import Question
+from planner.planning.question.serving_ways import engine_of
+from planner.planning.search.default_limit import answers
+from planner.planning.weigh.choose import Selection
+from planner.records import record
+from planner.throughput.arrivals import hold_window
+
+
+@record
+class HeldRival:
+    """The best workers that do both and hold prompts: ``ratio`` of their tokens/s a device to those
+    of the best that hold none."""
+
+    rule: HoldingRule
+    ratio: float
+
+
+def held_rival(questions: Sequence[Question], choice: Selection) -> HeldRival | None:
+    """What pools are up against beside ``choice``; None where the engine holds no prompts, or
+    where that gains nothing within the limits."""
+    engine = engine_of(questions[0])
+    rule = None if engine is None else holding_rule(engine)
+    if rule is None:
+        return None
+    found, _, _ = answers([replace(q, hold_steps=rule.steps) for q in questions])
+    if found is None or found.value >= choice.exact.value:
+        return None
+    priced, question = price(found.space, found.candidate, found.segments), questions[0]
+    waited = _held_seconds(question, priced, rule.steps)
+    if question.ttft_seconds is not None and priced.ttft + waited > question.ttft_seconds:
+        return None
+    return HeldRival(rule, choice.exact.value / found.value)
+
+
+def _held_seconds(question: Question, priced: Priced, steps: int) -> float:
+    """How long a prompt is held on average."""
+    layout = priced.layout
+    arriving = priced.batch / question.workload.osl * question.accepted / layout.pp
+    window = hold_window(np.array([arriving]), np.array([float(layout.dp)]), steps)
+    return float(window[0]) / 2 * priced.tpot
