@@ -54,7 +54,8 @@ def either(ask: Ask, flags: PoolFlags, mine: Sequence[Question], plan: Plan, cho
     if rival is None or held is None:
         return pooled_plan(found, mine[0], plan, choice, _won(versus))
     if held.taken or ask.exact:
-        return pooled_plan(found, mine[0], plan, choice, f"{_won(held)}; {_holding(rival)}")
+        return pooled_plan(found, mine[0], plan, choice, f"{_won(held)}; {_holding(rival)}",
+                           rival)
     return with_mode(with_pools_beside(plan, found, versus), _not_surely(rival, held))
 
 

@@ -92,8 +92,19 @@ class CacheTransfer:
 
 
 @cached_record
+class HeldPrompts:
+    """What pools win, with its probability, over workers that do both and hold prompts until every
+    attention rank has one, as ``flag`` makes the engine do."""
+
+    flag: str
+    gain: GainRange
+    probability: float
+
+
+@cached_record
 class AggregatedPlan:
-    """The recommended plan whose workers do both, on as many devices."""
+    """The recommended plan whose workers do both, on as many devices. ``holding``: what is left of
+    the pools' gain over the best that hold prompts; None where that is no faster, or not served."""
 
     name: str
     schemes: tuple[str, ...]
@@ -106,6 +117,7 @@ class AggregatedPlan:
     output_tokens_per_second_per_device: float
     tpot_seconds: float
     ttft_seconds: float
+    holding: HeldPrompts | None = None
 
 
 @cached_record

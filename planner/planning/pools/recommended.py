@@ -96,8 +96,13 @@ def _text(option: PoolOption, pools: DeploymentInfo, versus: Against | None, bas
     if versus is None:
         return f"{lead}. No aggregated plan keeps the limits." if base is None else f"{lead}."
     more = "more" if versus.gain >= 0 else "fewer"
-    return (f"{lead}, {percent(versus.gain)} {more} a device than workers that do both "
-            f"({in_ten(versus.better)} that it is faster).")
+    told = f"{lead}, {percent(versus.gain)} {more} a device than workers that do both"
+    held = pools.aggregated.holding if pools.aggregated is not None else None
+    if held is None:
+        return f"{told} ({in_ten(versus.better)} that it is faster)."
+    more = "more" if held.gain.value >= 0 else "fewer"
+    return (f"{told}, {percent(held.gain.value)} {more} than such that hold prompts for each "
+            f"other ({held.flag}; {in_ten(held.probability)} that it is faster).")
 
 
 def _other(choice: PoolChoice, i: int) -> OtherPlan:

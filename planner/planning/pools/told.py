@@ -14,6 +14,7 @@ from planner.planning.plan.deployment import (
     CacheTransfer,
     DecodePool,
     DeploymentInfo,
+    HeldPrompts,
     PoolLayout,
     PoolUnit,
     PrefillPool,
@@ -29,6 +30,7 @@ from planner.planning.plan.record import (
     SolverInfo,
 )
 from planner.planning.pools.deployed import Against, PoolsFound, compared_with
+from planner.planning.pools.holding import HeldRival
 from planner.planning.pools.options import PoolChoice, PoolOption, found_of
 from planner.planning.pools.recommended import (
     devices_of,
@@ -53,9 +55,10 @@ AGGREGATED_KEYS = ("prefill interruption", "queueing")
 
 
 def pooled_plan(found: PoolsFound, asked: Question, base: Plan | None, choice: Selection | None,
-                why: str) -> Plan:
+                why: str, rival: HeldRival | None = None) -> Plan:
     """The plan of the deployment that was taken. ``asked``: the question as it was put; ``base``
-    and ``choice``: the aggregated plan beside it, None where there is none; ``why`` in words."""
+    and ``choice``: the aggregated plan beside it, None where there is none; ``why`` in words;
+    ``rival``: aggregated workers that hold prompts, where these are faster."""
     pools = found.choice
     assert pools is not None
     option = pools.option
@@ -63,6 +66,9 @@ def pooled_plan(found: PoolsFound, asked: Question, base: Plan | None, choice: S
     decoding = _found(option, asked)
     own = assemble(decoding)
     running, deployment = Running(option), _deployment(found, own, base, choice, versus, why)
+    if rival is not None and choice is not None:
+        deployment = _against_held(deployment, rival, compared_with(
+            pools, choice, ratio=rival.ratio))
     performance = _performance(pools, running, deployment)
     rate = performance.output_tokens_per_second.value
     plan = replace(
@@ -148,6 +154,13 @@ def _deployment(found: PoolsFound, own: Plan, base: Plan | None, choice: Selecti
                                over.link.bytes_per_second, over.link.name, over.link.basis),
         aggregated=_aggregated(base, choice), limit=_limit(option, running),
         bound=max(found.bound * pools.rate / pools.value * work.osl, rate), proved=found.proved)
+
+
+def _against_held(deployment: DeploymentInfo, rival: HeldRival, versus: Against) -> DeploymentInfo:
+    assert deployment.aggregated is not None
+    held = HeldPrompts(rival.rule.flag, GainRange(
+        *(digits(x) for x in (versus.gain, versus.low, versus.high))), digits(versus.better))
+    return replace(deployment, aggregated=replace(deployment.aggregated, holding=held))
 
 
 def _layout(one: Assigned) -> PoolLayout:

@@ -136,13 +136,17 @@ def against(t: Phrases, plan: Plan) -> str:
     if other is None or pools.gain is None:
         return t("pools.alone")
     gain = pools.gain
+    held = "" if other.holding is None else t(
+        "pools.against_held", flag=other.holding.flag,
+        gain=words.change(other.holding.gain.value), low=words.change(other.holding.gain.low),
+        high=words.change(other.holding.gain.high), chance=chance(other.holding.probability))
     return t("pools.against", workers=aggregated_workers(other),
              schemes=schemes_told(other.schemes), kv=other.kv,
              sequences=t.counted("sequence", other.batch),
              rate=words.three(other.output_tokens_per_second),
              tpot=words.span(other.tpot_seconds), ttft=words.span(other.ttft_seconds),
              gain=words.change(gain.value), low=words.change(gain.low),
-             high=words.change(gain.high), chance=chance(pools.probability))
+             high=words.change(gain.high), chance=chance(pools.probability)) + held
 
 
 def aggregated_workers(other: AggregatedPlan) -> str:
