@@ -280,11 +280,12 @@ def test_the_command_that_serves_it_drafts(engine: str, expected: str) -> None:
 def test_options_of_tensorrt_and_llama_cpp() -> None:
     from planner.export.drafts import draft_words
     from planner.export.launch import trtllm_options
+    from planner.memory.engines.catalog import parse_engine
 
     plan = planner.estimate(**DEEP | {"engine": "tensorrt-llm"}, batch=8, speculation="mtp",
                             draft_tokens=3)
     assert "speculative_config:\n  decoding_type: MTP\n  num_nextn_predict_layers: 3\n" \
-        in trtllm_options(plan)
+        in trtllm_options(plan, parse_engine("tensorrt-llm"))
     small = planner.estimate(**SMALL | {"engine": "llama.cpp"}, kv="bf16", batch=1, scheme="bf16",
                              speculation="llama-3.2-1b", acceptance=0.7, draft_tokens=4)
     flags, unsaid = draft_words("llama.cpp", small)

@@ -155,7 +155,8 @@ def test_the_page_spans_what_defaults_narrow(model: str, device: str, batch: int
     grid = planner.what_if(model, device, base=made, context=2048, devices=1, grid=(
         "context=2048", "batch=auto", "devices=1", "max-loss=int8-w8a8", "schemes=auto",
         "kv=auto"))
-    assert grid.command == f"plan {model} {device} --engine {name} --tpot-ms none --exact"
+    assert grid.command == (f"plan {model} {device} --engine {name} --mode aggregated "
+                            "--tpot-ms none --exact")
     assert str(made.workload.batch) in grid.axes[1].values
     base = grid.points[grid.base]
     assert isinstance(base, Planned)
