@@ -101,8 +101,8 @@ def _text(option: PoolOption, pools: DeploymentInfo, versus: Against | None, bas
     if held is None:
         return f"{told} ({in_ten(versus.better)} that it is faster)."
     more = "more" if held.gain.value >= 0 else "fewer"
-    return (f"{told}, {percent(held.gain.value)} {more} than such that hold prompts for each "
-            f"other ({held.flag}; {in_ten(held.probability)} that it is faster).")
+    return (f"{told}, {percent(held.gain.value)} {more} than such that hold prompts for each other "
+            f"({in_ten(held.probability)} that it is faster).")
 
 
 def _other(choice: PoolChoice, i: int) -> OtherPlan:
