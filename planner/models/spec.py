@@ -153,7 +153,9 @@ class ModelSpec:
     format (``bf16``). ``kv_scheme`` is the cache layout the release was calibrated for, "" for
     none. ``not_counted`` are parts of the release that the rows leave out, with the reason. Groups
     of ``attention`` have disjoint layers, full attention first. ``source`` and ``source_kind`` give
-    the provenance of the configuration; ``config_sha256`` its digest.
+    the provenance of the configuration; ``config_sha256`` its digest. ``assumed_keys`` are keys
+    that the configuration does not state, with the value taken and where it is from; ``harmless_keys``
+    those that change nothing; ``ignored_keys`` those that are passed over on the user's word.
     """
 
     id: str
@@ -175,3 +177,6 @@ class ModelSpec:
     rows: tuple[TensorRow, ...]
     kv_scheme: str = ""
     not_counted: tuple[str, ...] = ()
+    assumed_keys: tuple[tuple[str, str], ...] = ()
+    harmless_keys: tuple[str, ...] = ()
+    ignored_keys: tuple[str, ...] = ()
