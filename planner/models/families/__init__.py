@@ -16,14 +16,18 @@ Builder = Callable[[Fields, str, Provenance], ModelSpec]
 
 # Only the family that is asked for is imported; a test compares this with each family's own list.
 FAMILY_OF: dict[str, str] = {
-    "deepseek_ref": "deepseek_v4", "deepseek_v2": "deepseek", "deepseek_v3": "deepseek",
-    "deepseek_v32": "deepseek", "deepseek_v4": "deepseek_v4", "gemma3_text": "gemma3",
-    "gemma4": "gemma4", "glm4_moe": "glm4_moe", "glm_moe_dsa": "deepseek", "gpt2": "gpt2",
-    "gpt_oss": "gpt_oss", "kimi_k2": "deepseek", "kimi_k25": "deepseek", "llama": "llama",
-    "llama4": "llama4", "mimo_v2_flash": "mimo_v2", "minimax_m2": "minimax_m2", "mistral": "llama",
-    "mixtral": "mixtral", "nemotron_h": "nemotron_h", "olmoe": "olmoe", "phi3": "phi3",
-    "qwen2": "qwen2", "qwen3": "qwen3", "qwen3_5": "qwen3_5", "qwen3_5_moe": "qwen3_5",
-    "qwen3_moe": "qwen3_moe", "qwen3_next": "qwen3_next",
+    "cohere": "dense", "cohere2": "dense", "deepseek_ref": "deepseek_v4", "deepseek_v2": "deepseek",
+    "deepseek_v3": "deepseek", "deepseek_v32": "deepseek", "deepseek_v4": "deepseek_v4",
+    "ernie4_5": "dense", "exaone4": "dense", "gemma": "dense", "gemma2": "dense",
+    "gemma3_text": "gemma3", "gemma4": "gemma4", "glm": "dense", "glm4": "dense",
+    "glm4_moe": "glm4_moe", "glm_moe_dsa": "deepseek", "gpt2": "gpt2", "gpt_oss": "gpt_oss",
+    "granite": "dense", "hunyuan_v1_dense": "dense", "kimi_k2": "deepseek", "kimi_k25": "deepseek",
+    "llama": "llama", "llama4": "llama4", "mimo_v2_flash": "mimo_v2", "minimax_m2": "minimax_m2",
+    "ministral": "dense", "ministral3": "dense", "mistral": "llama", "mixtral": "mixtral",
+    "nemotron_h": "nemotron_h", "olmo": "dense", "olmo2": "dense", "olmo3": "dense",
+    "olmoe": "olmoe", "phi3": "phi3", "qwen2": "qwen2", "qwen3": "qwen3", "qwen3_5": "qwen3_5",
+    "qwen3_5_moe": "qwen3_5", "qwen3_moe": "qwen3_moe", "qwen3_next": "qwen3_next",
+    "seed_oss": "dense", "smollm3": "dense",
 }  # fmt: skip
 
 
