@@ -19,7 +19,7 @@ from planner.models.families.common import (
     spec_of,
 )
 from planner.models.families.dense_kinds import KINDS, DenseKind
-from planner.models.fields import HARMLESS, MAX_CONTEXT, MAX_EXPERTS, MAX_LAYERS, Fields
+from planner.models.fields import MAX_CONTEXT, MAX_EXPERTS, MAX_LAYERS, Fields
 from planner.models.rows import LAYER, Provenance
 from planner.models.spec import Attention, ModelSpec, TensorRow
 from planner.models.storage import Storage, read_storage
@@ -51,7 +51,7 @@ def build(fields: Fields, model_type: str, origin: Provenance) -> ModelSpec:
     """
     kind = KINDS[model_type]
     model = read_dense(fields, kind)
-    fields.finish(HARMLESS)
+    fields.finish()
     return spec_of(origin, model_type, model.size, model.storage, rows=dense_rows(model, kind),
                    dense_width=model.width, attention=model.groups)  # fmt: skip
 
@@ -64,10 +64,9 @@ def read_dense(fields: Fields, kind: DenseKind) -> Dense:
         UnsupportedError: a key has a value that changes the structure.
     """
     size = read_backbone(fields)
-    size = replace(size, tied=fields.boolean("tie_word_embeddings", default=kind.tied))
     storage = read_storage(fields)
-    biases = bool(kind.biases_key) and fields.boolean(kind.biases_key, default=kind.biases_default)
-    heads = _heads(fields, size.hidden, kind, biases)
+    biases = bool(kind.biases_key) and fields.boolean(kind.biases_key, default=False)
+    heads = _heads(fields, size.hidden, biases)
     out = kind.out_bias
     for name, understood in kind.only:
         _only(fields, name, understood)
@@ -92,13 +91,13 @@ def dense_rows(model: Dense, kind: DenseKind) -> list[TensorRow]:
     ]
 
 
-def _heads(fields: Fields, hidden: int, kind: DenseKind, biases: bool) -> GroupedQuery:
+def _heads(fields: Fields, hidden: int, biases: bool) -> GroupedQuery:
     heads = fields.integer("num_attention_heads", high=MAX_EXPERTS)
     kv_heads = fields.integer("num_key_value_heads", high=MAX_EXPERTS, default=heads)
     if heads % kv_heads:
         raise fields.error("num_key_value_heads", f"is {kv_heads}; it must divide {heads} heads")
-    head_dim = fields.optional_integer("head_dim") or kind.head_dim
-    if not head_dim and hidden % heads:
+    head_dim = fields.optional_integer("head_dim")
+    if head_dim is None and hidden % heads:
         raise fields.error("num_attention_heads", f"is {heads}; it must divide {hidden}")
     return GroupedQuery(heads, kv_heads, head_dim or hidden // heads, biases)
 
@@ -115,7 +114,7 @@ def _only(fields: Fields, name: str, understood: object) -> None:
 def _head_norms(fields: Fields, kind: DenseKind) -> bool:
     if kind.head_norms is None or not kind.head_norms_key:
         return kind.head_norms is not None
-    return fields.boolean(kind.head_norms_key, default=kind.head_norms_default)
+    return fields.boolean(kind.head_norms_key, default=True)
 
 
 def _groups(

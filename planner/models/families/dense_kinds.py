@@ -1,6 +1,7 @@
 """What tells the dense decoders that are nearly Llama from it, one record a model type.
 
-Source: the model code of Hugging Face Transformers 5.24; names are those of the releases.
+Source: the model code of Hugging Face Transformers 5.24; names are those of the releases. What a
+configuration leaves out is in ``data/class_defaults.toml``.
 """
 
 from __future__ import annotations
@@ -18,14 +19,13 @@ class DenseKind:
 
     ``norms`` are those of a layer over the hidden size, ``final_norm`` whether there is one behind
     the last. ``head_norms`` are the norms of queries and of keys; ``over`` is what one weight of
-    them covers: one head, all heads in a row, or a matrix of heads × width. ``head_norms_key``
-    turns them on or off, on where it is absent and ``head_norms_default``. ``biases_key`` is the
-    key of the biases of query, key and value; the output has one where ``out_bias`` is True or
-    names a key that is true; ``mlp_bias`` names the key of the MLP's. ``fused_mlp``: gate and up
-    are one matrix. ``every``: without ``layer_types``, each such layer has full attention and the
-    others a window; ``pattern`` names the key that states another interval. ``all_windowed``:
-    without ``layer_types`` every layer has the window that is stated. ``only`` are keys at whose
-    other values the structure differs, with the one that is understood.
+    them covers: one head, all heads in a row, or a matrix of heads × width; ``head_norms_key`` is
+    the key that turns them off. ``biases_key`` is the key of the biases of query, key and value;
+    the output has one with them, never, or by a key of its own; ``mlp_bias`` is the key of the
+    MLP's. ``fused_mlp``: gate and up are one matrix. Without ``layer_types``, each ``every``-th
+    layer has full attention and the others a window; ``pattern`` is the key of another interval.
+    ``all_windowed``: they all have the window that is stated. ``only`` are keys that change the
+    structure, each with the value that is understood.
     """
 
     norms: tuple[str, ...] = _BOTH
@@ -33,14 +33,10 @@ class DenseKind:
     head_norms: tuple[str, str] | None = None
     over: str = "head"
     head_norms_key: str = ""
-    head_norms_default: bool = True
     biases_key: str = "attention_bias"
-    biases_default: bool = False
     out_bias: bool | str = True
     mlp_bias: str = ""
     fused_mlp: bool = False
-    tied: bool = False
-    head_dim: int = 0
     every: int = 0
     pattern: str = ""
     all_windowed: bool = False
@@ -49,27 +45,27 @@ class DenseKind:
 
 _QK = ("q_norm", "k_norm")
 KINDS: dict[str, DenseKind] = {
-    "cohere": DenseKind(norms=("input_layernorm",), tied=True, head_norms=_QK, over="heads",
-                        head_norms_key="use_qk_norm", head_norms_default=False),
-    "cohere2": DenseKind(norms=("input_layernorm",), tied=True, every=4,
-                         pattern="sliding_window_pattern", only=(("use_qk_norm", False),)),
-    "ernie4_5": DenseKind(biases_key="use_bias", mlp_bias="use_bias", tied=True, head_dim=128),
-    "exaone4": DenseKind(norms=_AFTER, head_norms=_QK, every=4, pattern="sliding_window_pattern"),
-    "gemma": DenseKind(tied=True, head_dim=256),
-    "gemma2": DenseKind(norms=_SANDWICH, tied=True, head_dim=256, every=2),
-    "glm": DenseKind(biases_default=True, out_bias=False, fused_mlp=True, head_dim=128),
+    "cohere": DenseKind(norms=("input_layernorm",), head_norms=_QK, over="heads",
+                        head_norms_key="use_qk_norm"),
+    "cohere2": DenseKind(norms=("input_layernorm",), every=4, pattern="sliding_window_pattern",
+                         only=(("use_qk_norm", False),)),
+    "ernie4_5": DenseKind(biases_key="use_bias", mlp_bias="use_bias"),
+    "exaone4": DenseKind(norms=_AFTER, head_norms=_QK, biases_key="", every=4,
+                         pattern="sliding_window_pattern"),
+    "gemma": DenseKind(),
+    "gemma2": DenseKind(norms=_SANDWICH, every=2),
+    "glm": DenseKind(out_bias=False, fused_mlp=True),
     "glm4": DenseKind(norms=(*_BOTH, "post_self_attn_layernorm", "post_mlp_layernorm"),
-                      biases_default=True, out_bias=False, fused_mlp=True, head_dim=128),
+                      out_bias=False, fused_mlp=True),
     "granite": DenseKind(mlp_bias="mlp_bias"),
     "hunyuan_v1_dense": DenseKind(
         head_norms=("query_layernorm", "key_layernorm"), head_norms_key="use_qk_norm",
         only=(("use_cla", False), ("mlp_bias", False), ("add_classification_head", False))),
     "ministral": DenseKind(biases_key="", all_windowed=True),
-    "ministral3": DenseKind(biases_key="", all_windowed=True, head_dim=128),
+    "ministral3": DenseKind(biases_key="", all_windowed=True),
     "olmo": DenseKind(norms=(), final_norm=False),
     "olmo2": DenseKind(norms=_AFTER, head_norms=_QK, over="all"),
     "olmo3": DenseKind(norms=_AFTER, head_norms=_QK, over="all", every=4),
-    "seed_oss": DenseKind(biases_default=True, out_bias="attention_out_bias", mlp_bias="mlp_bias",
-                          head_dim=128),
-    "smollm3": DenseKind(mlp_bias="mlp_bias", tied=True),
+    "seed_oss": DenseKind(out_bias="attention_out_bias", mlp_bias="mlp_bias"),
+    "smollm3": DenseKind(mlp_bias="mlp_bias"),
 }  # fmt: skip
