@@ -24,10 +24,10 @@ FAMILY_OF: dict[str, str] = {
     "granite": "dense", "hunyuan_v1_dense": "dense", "kimi_k2": "deepseek", "kimi_k25": "deepseek",
     "llama": "llama", "llama4": "llama4", "mimo_v2_flash": "mimo_v2", "minimax_m2": "minimax_m2",
     "ministral": "dense", "ministral3": "dense", "mistral": "llama", "mixtral": "mixtral",
-    "nemotron_h": "nemotron_h", "olmo": "dense", "olmo2": "dense", "olmo3": "dense",
-    "olmoe": "olmoe", "phi3": "phi3", "qwen2": "qwen2", "qwen3": "qwen3", "qwen3_5": "qwen3_5",
-    "qwen3_5_moe": "qwen3_5", "qwen3_moe": "qwen3_moe", "qwen3_next": "qwen3_next",
-    "seed_oss": "dense", "smollm3": "dense",
+    "nemotron-nas": "nemotron_nas", "nemotron_h": "nemotron_h", "olmo": "dense", "olmo2": "dense",
+    "olmo3": "dense", "olmoe": "olmoe", "phi": "phi", "phi3": "phi3", "qwen2": "qwen2",
+    "qwen3": "qwen3", "qwen3_5": "qwen3_5", "qwen3_5_moe": "qwen3_5", "qwen3_moe": "qwen3_moe",
+    "qwen3_next": "qwen3_next", "seed_oss": "dense", "smollm3": "dense",
 }  # fmt: skip
 
 
