@@ -21,9 +21,10 @@ ARCHITECTURES = {
     "kimi_k2": "deepseek2", "kimi_k25": "deepseek2", "llama": "llama", "llama4": "llama4",
     "mimo_v2_flash": "mimo2", "minimax_m2": "minimax-m2", "mistral": "llama", "mistral3": "llama",
     "mixtral": "llama", "olmoe": "olmoe", "phi3": "phi3", "qwen2": "qwen2",
-    "qwen2_5_vl": "qwen2vl", "qwen2_vl": "qwen2vl", "qwen3": "qwen3", "qwen3_5": "qwen35",
-    "qwen3_5_moe": "qwen35moe", "qwen3_moe": "qwen3moe", "qwen3_next": "qwen3next",
-    "qwen3_vl": "qwen3vl", "qwen3_vl_moe": "qwen3vlmoe",
+    "qwen2_5_omni": "qwen2vl", "qwen2_5_omni_thinker": "qwen2vl", "qwen2_5_vl": "qwen2vl",
+    "qwen2_vl": "qwen2vl", "qwen3": "qwen3", "qwen3_5": "qwen35", "qwen3_5_moe": "qwen35moe",
+    "qwen3_moe": "qwen3moe", "qwen3_next": "qwen3next", "qwen3_omni_moe": "qwen3vlmoe",
+    "qwen3_omni_moe_thinker": "qwen3vlmoe", "qwen3_vl": "qwen3vl", "qwen3_vl_moe": "qwen3vlmoe",
 }  # fmt: skip
 """``model_type`` of a configuration → ``general.architecture`` of its GGUF file."""
 

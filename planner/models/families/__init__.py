@@ -27,10 +27,11 @@ FAMILY_OF: dict[str, str] = {
     "ministral": "dense", "ministral3": "dense", "mistral": "llama", "mistral3": "seeing",
     "mixtral": "mixtral", "nemotron-nas": "nemotron_nas", "nemotron_h": "nemotron_h",
     "olmo": "dense", "olmo2": "dense", "olmo3": "dense", "olmoe": "olmoe", "phi": "phi",
-    "phi3": "phi3", "qwen2": "qwen2", "qwen2_5_vl": "seeing", "qwen2_vl": "seeing",
-    "qwen3": "qwen3", "qwen3_5": "qwen3_5", "qwen3_5_moe": "qwen3_5", "qwen3_moe": "qwen3_moe",
-    "qwen3_next": "qwen3_next", "qwen3_vl": "seeing", "qwen3_vl_moe": "seeing", "seed_oss": "dense",
-    "smollm3": "dense",
+    "phi3": "phi3", "qwen2": "qwen2", "qwen2_5_omni": "omni", "qwen2_5_omni_thinker": "seeing",
+    "qwen2_5_vl": "seeing", "qwen2_vl": "seeing", "qwen3": "qwen3", "qwen3_5": "qwen3_5",
+    "qwen3_5_moe": "qwen3_5", "qwen3_moe": "qwen3_moe", "qwen3_next": "qwen3_next",
+    "qwen3_omni_moe": "omni", "qwen3_omni_moe_thinker": "seeing", "qwen3_vl": "seeing",
+    "qwen3_vl_moe": "seeing", "seed_oss": "dense", "smollm3": "dense",
 }  # fmt: skip
 
 

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from planner.models import rows
-from planner.models.families import vision_qwen, vision_siglip
+from planner.models.families import audio, vision_qwen, vision_siglip
 from planner.models.families.towers import Seen
 from planner.models.families.vision import NO_VISION
 from planner.models.fields import GENERIC, HARMLESS, Fields
@@ -22,6 +22,7 @@ from planner.models.storage import Storage
 from planner.records import record
 
 Reader = Callable[[Fields, Fields, Storage, int], Seen]
+Listener = Callable[[Fields, Storage, int, str], list[TensorRow]]
 
 
 def _visual(read: Callable[[Fields, Storage, int, str], Seen], base: str) -> Reader:
@@ -32,7 +33,8 @@ def _visual(read: Callable[[Fields, Storage, int, str], Seen], base: str) -> Rea
 class Seeing:
     """``texts``: the text model's ``model_type`` → the family's. ``inside``: what stands before
     ``model.`` names, and instead of it; ``head``: what stands before the head. ``flat``: keys of
-    the text model may be around it. ``tied_inside``: embeddings are tied as the text model says."""
+    the text model may be around it. ``tied_inside``: embeddings are tied as the text model says.
+    ``transposed``: experts are stacked, inputs first. ``hear``: the reader of an audio encoder."""
 
     texts: dict[str, str]
     read: Reader
@@ -41,6 +43,7 @@ class Seeing:
     flat: bool = False
     tied_inside: bool = False
     transposed: bool = False
+    hear: Listener | None = None
 
 
 _LLAVA = ("language_model.model.", "language_model.")
@@ -61,12 +64,21 @@ _SEEING: dict[str, Seeing] = {
                     _visual(vision_qwen.glm4v, "model.visual."), flat=True),
     "glm4v_moe": Seeing({"glm4v_moe_text": "glm4_moe", "glm4_moe": "glm4_moe"},
                         _visual(vision_qwen.glm4v, "model.visual.")),
+    "qwen2_5_omni_thinker": Seeing(
+        _QWEN2 | {"qwen2_5_omni_text": "qwen2"}, _visual(vision_qwen.qwen25_omni, "visual."),
+        "model.", hear=audio.qwen25),
+    "qwen3_omni_moe_thinker": Seeing(
+        {"qwen3_omni_moe_text": "qwen3_moe"}, _visual(vision_qwen.qwen3_omni, "visual."),
+        "model.", hear=audio.qwen3),
 }  # fmt: skip
 MODEL_TYPES = tuple(_SEEING)
 _AROUND = GENERIC | {
+    "audio_end_token_id", "audio_start_token_id", "audio_token_id", "audio_token_index",
     "boi_token_index", "dtype", "eoi_token_index", "ignore_index", "image_end_token_id",
     "image_seq_length", "image_start_token_id", "image_token_id", "image_token_index",
-    "projector_hidden_act", "torch_dtype", "video_end_token_id", "video_start_token_id",
+    "init_std", "position_id_per_seconds",
+    "projector_hidden_act", "seconds_per_chunk", "torch_dtype", "user_token_id",
+    "video_token_index", "video_end_token_id", "video_start_token_id",
     "video_token_id", "vision_end_token_id", "vision_start_token_id", "vision_token_id",
 }  # fmt: skip
 _SHARED = ("dtype", "torch_dtype")
@@ -92,9 +104,12 @@ def build(fields: Fields, model_type: str, origin: Provenance) -> ModelSpec:
     spec: ModelSpec = module.build(text, family, origin)
     seen = Seen(()) if seeing is None else \
         kind.read(fields, seeing, Storage(spec.quantization), spec.hidden_size)
+    heard = fields.nested("audio_config") if kind.hear else None
+    sound = kind.hear(heard, Storage(spec.quantization), spec.hidden_size, "audio_tower.") \
+        if kind.hear and heard else []
     fields.finish(_AROUND)
     return replace(
-        spec, model_type=model_type, rows=(*_renamed(spec.rows, kind), *seen.rows),
+        spec, model_type=model_type, rows=(*_renamed(spec.rows, kind), *seen.rows, *sound),
         encoder=seen.encoder,
         not_counted=(*spec.not_counted, *(() if seeing is not None else (NO_VISION,))))
 
@@ -111,7 +126,8 @@ def _text(fields: Fields, kind: Seeing) -> Fields:
     else:
         if inner.take("pruned_heads"):
             raise inner.error("pruned_heads", "is not empty; pruned models are not understood")
-        left = (GENERIC - HARMLESS - {"model_type"}) | {"pruned_heads", "quantization_config"}
+        left = (GENERIC - HARMLESS - {"model_type"}) | {"init_std", "pruned_heads",
+                                                         "quantization_config"}
         own = {name: inner.take(name) for name in inner.names() if name not in left}
         text = Fields(_tied(fields, own, kind), inner.place)
     for key in _SHARED:

@@ -26,7 +26,8 @@ from planner.records import record
 
 _HARMLESS = GENERIC | {
     "apply_vit_abs_pos_embed", "dtype", "fullatt_block_indexes", "hidden_dropout_prob",
-    "layer_norm_eps", "spatial_patch_size", "tokens_per_second", "torch_dtype", "window_size",
+    "image_size", "init_std", "layer_norm_eps", "spatial_patch_size", "tokens_per_second",
+    "torch_dtype", "window_size",
 }  # fmt: skip
 _IMAGE_TOKENS = 16384
 _LIMIT = "16384 tokens of the largest image: max_pixels of the releases' image processor"
@@ -122,6 +123,8 @@ def qwen25(fields: Fields, storage: Storage, hidden: int, base: str, *, split: b
         DataError: a key is missing, malformed or not understood.
     """
     p = _patches(fields, fields.integer("hidden_size"), patch=14)
+    if fields.integer("embed_dim", default=p.width) != p.width:
+        raise fields.error("embed_dim", f"is not the hidden_size of {p.width}")
     inner = fields.integer("intermediate_size", default=3420)
     _same(fields, "out_hidden_size", hidden)
     fields.finish(_HARMLESS)
