@@ -7,16 +7,10 @@ from __future__ import annotations
 
 from planner.models import rows
 from planner.models.families.towers import QWEN3_AUDIO, WHISPER, Tower
-from planner.models.fields import GENERIC, MAX_EXPERTS, MAX_LAYERS, Fields
+from planner.models.fields import MAX_EXPERTS, MAX_LAYERS, Fields
 from planner.models.spec import TensorRow
 from planner.models.storage import Storage
 from planner.records import record
-
-_HARMLESS = GENERIC | {
-    "activation_dropout", "activation_function", "conv_chunksize", "dropout", "dtype",
-    "encoder_layerdrop", "init_std", "max_source_positions", "n_window", "n_window_infer",
-    "num_hidden_layers", "scale_embedding", "torch_dtype",
-}  # fmt: skip
 
 
 @record
@@ -47,7 +41,7 @@ def qwen25(fields: Fields, storage: Storage, hidden: int, base: str) -> list[Ten
         DataError: a key is missing, malformed or not understood.
     """
     s = _sizes(fields, hidden)
-    fields.finish(_HARMLESS)
+    fields.finish()
     t = Tower(storage, base, s.layers)
     return rows.part_of([
         *t.linear("conv1", "embedding", (s.width, s.bins, 3)),
@@ -67,7 +61,7 @@ def qwen3(fields: Fields, storage: Storage, hidden: int, base: str) -> list[Tens
     """
     s = _sizes(fields, hidden)
     channels = fields.integer("downsample_hidden_size", default=480)
-    fields.finish(_HARMLESS)
+    fields.finish()
     left = s.bins
     for _ in range(3):
         left = (left + 1) // 2

@@ -19,16 +19,11 @@ from planner.models.families.towers import (
     Seen,
     Tower,
 )
-from planner.models.fields import GENERIC, MAX_EXPERTS, MAX_LAYERS, Fields
+from planner.models.fields import MAX_EXPERTS, MAX_LAYERS, Fields
 from planner.models.spec import Encoder, TensorRow
 from planner.models.storage import Storage
 from planner.records import record
 
-_HARMLESS = GENERIC | {
-    "apply_vit_abs_pos_embed", "dtype", "fullatt_block_indexes", "hidden_dropout_prob",
-    "image_size", "init_std", "layer_norm_eps", "spatial_patch_size", "tokens_per_second",
-    "torch_dtype", "window_size",
-}  # fmt: skip
 _IMAGE_TOKENS = 16384
 _LIMIT = "16384 tokens of the largest image: max_pixels of the releases' image processor"
 _GLM_TOKENS, _GLM_LIMIT = 6144, "6144 tokens of the largest image: the releases' image processor, "\
@@ -104,7 +99,7 @@ def qwen2(fields: Fields, storage: Storage, hidden: int, base: str) -> Seen:
     p = _patches(fields, fields.integer("embed_dim", default=1280), patch=14)
     inner = p.width * fields.integer("mlp_ratio", high=2**8, default=4)
     _same(fields, "hidden_size", hidden)
-    fields.finish(_HARMLESS)
+    fields.finish()
     t = Tower(storage, base, p.layers)
     found = [
         *t.linear("patch_embed.proj", "embedding", (p.width, *p.kernel), bias=False),
@@ -127,7 +122,7 @@ def qwen25(fields: Fields, storage: Storage, hidden: int, base: str, *, split: b
         raise fields.error("embed_dim", f"is not the hidden_size of {p.width}")
     inner = fields.integer("intermediate_size", default=3420)
     _same(fields, "out_hidden_size", hidden)
-    fields.finish(_HARMLESS)
+    fields.finish()
     blocks = QWEN25_OMNI if split else QWEN25
     t = Tower(storage, base, p.layers)
     found = [
@@ -158,7 +153,7 @@ def qwen3(fields: Fields, storage: Storage, hidden: int, base: str, *,
     positions = fields.integer("num_position_embeddings", default=2304)
     deep = fields.integers("deepstack_visual_indexes", low=0, high=len(p.layers) - 1)
     _same(fields, "out_hidden_size", hidden)
-    fields.finish(_HARMLESS)
+    fields.finish()
     t = Tower(storage, base, p.layers)
 
     def merger(name: str, width: int) -> list[TensorRow]:
@@ -195,7 +190,7 @@ def glm4v(fields: Fields, storage: Storage, hidden: int, base: str) -> Seen:
     _same(fields, "out_hidden_size", hidden)
     if biases:
         raise fields.error("attention_bias", "is true; GLM-4V's encoder has no biases")
-    fields.finish(_HARMLESS)
+    fields.finish()
     t = Tower(storage, base, p.layers)
     found = [
         t.one("embeddings.position_embedding.weight", "embedding",

@@ -7,12 +7,10 @@ from __future__ import annotations
 
 from planner.models import rows
 from planner.models.families.towers import PIXTRAL, SIGLIP, Seen, Tower
-from planner.models.fields import GENERIC, MAX_EXPERTS, MAX_LAYERS, Fields
+from planner.models.fields import MAX_EXPERTS, MAX_LAYERS, Fields
 from planner.models.spec import Encoder
 from planner.models.storage import Storage
 from planner.records import record
-
-_HARMLESS = GENERIC | {"dtype", "layer_norm_eps", "projection_dim", "torch_dtype"}
 
 
 @record
@@ -53,7 +51,7 @@ def gemma3(outer: Fields, fields: Fields, storage: Storage, hidden: int) -> Seen
     side = s.image // s.patch
     if side**2 % tokens:
         raise outer.error("mm_tokens_per_image", f"is {tokens}; it must divide {side**2} patches")
-    fields.finish(_HARMLESS)
+    fields.finish()
     t = Tower(storage, "vision_tower.vision_model.", s.layers)
     p = Tower(storage, "multi_modal_projector.", ())
     found = [
@@ -86,7 +84,7 @@ def pixtral(outer: Fields, fields: Fields, storage: Storage, hidden: int) -> See
     layer = outer.take("vision_feature_layer")
     if layer not in (None, -1):
         raise outer.error("vision_feature_layer", "is not -1: other layers are not understood")
-    fields.finish(_HARMLESS)
+    fields.finish()
     t = Tower(storage, "vision_tower.", s.layers)
     p = Tower(storage, "multi_modal_projector.", ())
     found = [
