@@ -87,6 +87,10 @@ def _model_assumptions(model: CostModel, priced: Priced) -> list[Assumption]:
         out.append(Assumption("chunked attention", "a decode step reads a whole chunk",
                               "sequences are anywhere in their chunk; half of it on average"))
     out += unloaded_layers(question)
+    if any(row.part == "vision" for row in question.spec.rows):
+        from planner.planning.answer.image_notes import image_notes
+
+        out += image_notes(question.spec)
     if question.profile is not None:
         out.append(Assumption("units", "each layer decides by itself", "a profile was given"))
     elif not question.untie:
