@@ -169,6 +169,7 @@ def _noted(spec: ModelSpec, ledger: Ledger, place: str) -> ModelSpec:
         spec, assumed_keys=tuple(sorted(ledger.assumed.items())),
         harmless_keys=tuple(sorted(ledger.harmless)),
         ignored_keys=tuple(sorted(ledger.passed_over)),
+        not_counted=(*spec.not_counted, *ledger.left_out),
     )  # fmt: skip
 
 
