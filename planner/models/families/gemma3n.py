@@ -17,10 +17,15 @@ from planner.models.families.common import (
     text_of,
 )
 from planner.models.families.gemma3 import sandwich_norms
-from planner.models.families.per_layer import input_rows, read_shared, shared_attention
+from planner.models.families.per_layer import (
+    groups_of,
+    input_rows,
+    read_shared,
+    shared_attention,
+)
 from planner.models.fields import MAX_CONTEXT, MAX_EXPERTS, Fields
 from planner.models.rows import LAYER, Provenance
-from planner.models.spec import Attention, ModelSpec, TensorRow
+from planner.models.spec import ModelSpec, TensorRow
 from planner.models.storage import Storage, read_storage
 from planner.records import record
 
@@ -84,19 +89,6 @@ def _text(fields: Fields, model_type: str, origin: Provenance) -> ModelSpec:
     ]  # fmt: skip
     return spec_of(origin, model_type, size, storage, rows=tensors, dense_width=max(widths),
                    attention=groups_of(a, a, full, borrowing, size, window))  # fmt: skip
-
-
-def groups_of(
-    wide: GroupedQuery, local: GroupedQuery, full: tuple[int, ...], borrowing: tuple[int, ...],
-    size: Backbone, window: int,
-) -> list[Attention]:  # fmt: skip
-    """Full and windowed layers, those that keep a cache first."""
-    own = others(size.all_layers, borrowing)
-    return [
-        replace(a.attention(tuple(n for n in held if (n in full) == is_full),
-                            window=0 if is_full else window), borrows=held is borrowing)
-        for held in (own, borrowing) for a, is_full in ((wide, True), (local, False))
-    ]  # fmt: skip
 
 
 def _widths(fields: Fields, layers: int) -> tuple[int, ...]:

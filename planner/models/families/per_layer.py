@@ -7,10 +7,10 @@ from dataclasses import replace
 
 from planner.models import rows
 from planner.models.dtypes import stored_type
-from planner.models.families.common import Backbone, GroupedQuery
+from planner.models.families.common import Backbone, GroupedQuery, others
 from planner.models.fields import MAX_LAYERS, Fields
 from planner.models.rows import LAYER
-from planner.models.spec import StoredAs, TensorRow
+from planner.models.spec import Attention, StoredAs, TensorRow
 from planner.models.storage import Storage
 
 
@@ -29,6 +29,19 @@ def read_shared(fields: Fields, size: Backbone, full: tuple[int, ...]) -> tuple[
         raise fields.error("num_kv_shared_layers", f"is {count}: a kind of attention in the last "
                            "layers has no layer before them to share with")  # fmt: skip
     return size.all_layers[size.layers - count:]
+
+
+def groups_of(
+    wide: GroupedQuery, local: GroupedQuery, full: tuple[int, ...], borrowing: tuple[int, ...],
+    size: Backbone, window: int,
+) -> list[Attention]:  # fmt: skip
+    """Full and windowed layers, those that keep a cache first."""
+    own = others(size.all_layers, borrowing)
+    return [
+        replace(a.attention(tuple(n for n in held if (n in full) == is_full),
+                            window=0 if is_full else window), borrows=held is borrowing)
+        for held in (own, borrowing) for a, is_full in ((wide, True), (local, False))
+    ]  # fmt: skip
 
 
 def shared_attention(
