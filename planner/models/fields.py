@@ -46,7 +46,7 @@ class Ledger:
         return tuple(sorted(self.allowed - self._used))
 
 
-def _listed(known: list[str], value: object) -> str:
+def listed(known: list[str], value: object) -> str:
     """The names that are understood; of more than MOST_LISTED those near ``value``, else the first
     few."""
     if len(known) <= MOST_LISTED:
@@ -203,7 +203,7 @@ class Fields:
         known = sorted(options)
         if not isinstance(value, str) or value not in known:
             stated = "is missing" if value is None else f"is {shown(value)}"
-            raise self.error(name, f"{stated}; understood: {_listed(known, value)}")
+            raise self.error(name, f"{stated}; understood: {listed(known, value)}")
         return value
 
     def integers(self, name: str, *, low: int, high: int) -> tuple[int, ...]:

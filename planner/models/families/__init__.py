@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 
 from planner.errors import UnknownNameError, UnsupportedError
 from planner.models.families.refused import refusal_of
-from planner.models.fields import GENERIC, Fields
+from planner.models.fields import GENERIC, Fields, listed
 from planner.models.rows import Provenance
 from planner.models.spec import ModelSpec
 from planner.models.strict_json import shown
@@ -51,16 +51,17 @@ def builder_of(model_type: object, place: str, values: Mapping[str, object]) -> 
         build: Builder = family.build
         return build
     name = model_type if isinstance(model_type, str) else shown(model_type)
+    understood = listed(list(model_types()), name)
     keys = _special_keys(values)
     more = f" and {len(keys) - _NAMED} more" if len(keys) > _NAMED else ""
     special = f"; keys not understood: {', '.join(map(shown, keys[:_NAMED]))}{more}" if keys else ""
     known = refusal_of(name, values)
     if known:
         raise UnsupportedError(f"{place}: {known}{special}",
-                               hint="understood model types: " + ", ".join(model_types()))
+                               hint="understood model types: " + understood)
     raise UnknownNameError(
         "model_type", name[:60], FAMILY_OF,
-        note=f"{place} has it; understood: {', '.join(model_types())}{special}",
+        note=f"{place} has it; understood: {understood}{special}",
     )  # fmt: skip
 
 
