@@ -237,6 +237,14 @@ class Fields:
         return Fields(value, f"{self.place}: {name}", ledger=self._ledger,
                       prefix=f"{self._prefix}{name}.")
 
+    def part(self, values: Mapping[str, object], name: str, model_type: str) -> Fields:
+        """``values`` read as the configuration ``model_type`` inside this one, under ``name``, or
+        beside its keys where ``name`` is ""."""
+        own = {key: value for key, value in values.items() if key != "model_type"}
+        place = f"{self.place}: {name}" if name else self.place
+        return Fields({**own, "model_type": model_type}, place, ledger=self._ledger,
+                      prefix=f"{self._prefix}{name}." if name else self._prefix)
+
     def finish(self, harmless: Iterable[str] = ()) -> None:
         """Check that every key was read or is harmless: by ``harmless``, or by the lists of data.
 

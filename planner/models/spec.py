@@ -10,7 +10,7 @@ from planner.records import record
 AttentionKind = Literal["gqa", "mla", "linear", "csa", "hca", "swa"]
 Recurrence = Literal["delta", "kda", "mamba2", "mamba1", "conv"]
 ShardAxis = Literal["column", "row", "vocab", "replicated"]
-Part = Literal["main", "mtp", "vision", "lookup", "unused"]
+Part = Literal["main", "mtp", "vision", "audio", "lookup", "unused"]
 
 
 @record
@@ -157,6 +157,31 @@ class TensorRow:
 
 
 @record
+class Encoder:
+    """The encoder of images of a model that sees, as memory and time need it. Elements a vector.
+
+    ``layers`` blocks of ``heads`` heads over ``hidden``, with MLPs of ``inner``, ``gated`` or not;
+    a patch has ``pixels`` values. ``merge`` patches become one token of ``out`` elements, all that
+    the text model is given of it. The largest image gives ``patches`` patches and ``tokens``
+    tokens; ``limit`` says where that is from. ``frames`` of a video, at most, are cut like images,
+    two of them one image's patches; 0 where a video is never larger than an image.
+    """
+
+    layers: int
+    hidden: int
+    heads: int
+    inner: int
+    gated: bool
+    pixels: int
+    merge: int
+    out: int
+    patches: int
+    tokens: int
+    limit: str
+    frames: int = 0
+
+
+@record
 class ModelSpec:
     """A model: structure plus tensor rows.
 
@@ -169,7 +194,8 @@ class ModelSpec:
     ``source`` and ``source_kind`` give the provenance of the configuration; ``config_sha256`` its
     digest. ``assumed_keys`` are keys that the configuration does not state, with the value taken
     and where it is from; ``harmless_keys`` those that change nothing; ``ignored_keys`` those that
-    are passed over on the user's word.
+    are passed over on the user's word. ``encoder`` is None where the rows of part ``vision`` are
+    all that is known of it, and of models without one.
     """
 
     id: str
@@ -194,3 +220,4 @@ class ModelSpec:
     assumed_keys: tuple[tuple[str, str], ...] = ()
     harmless_keys: tuple[str, ...] = ()
     ignored_keys: tuple[str, ...] = ()
+    encoder: Encoder | None = None
