@@ -151,6 +151,19 @@ class Fields:
             raise self.error(name, f"is {shown(own)}; other keys imply {shown(value)}")
         self._values = {**self._values, name: value}
 
+    def has_read(self, name: str) -> bool:
+        """Whether key ``name`` was read."""
+        return name in self._read
+
+    def assume(self, name: str, value: str) -> None:
+        """Say that ``value`` is taken for key ``name``, which is not stated."""
+        if self._ledger is not None:
+            self._ledger.assumed[self._prefix + name] = value
+
+    def allowed(self, name: str) -> bool:
+        """Whether the user says to pass over key ``name``; it is noted if so."""
+        return self._ledger is not None and self._ledger.allow(name, self._prefix)
+
     def leave_out(self, part: str) -> None:
         """Say that ``part`` of what the configuration describes is not counted."""
         if self._ledger is not None:
@@ -256,7 +269,7 @@ class Fields:
         for name in sorted(left):
             if self._ledger is not None and self._is_harmless(name):
                 self._ledger.harmless.add(self._prefix + name)
-            elif self._ledger is None or not self._ledger.allow(name, self._prefix):
+            elif not self.allowed(name):
                 unknown.append(name)
         if self._ledger is not None:
             self._ledger.harmless |= {self._prefix + name for name in
