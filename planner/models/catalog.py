@@ -14,6 +14,7 @@ from pathlib import Path
 from planner.errors import DataError, InputError, UnknownNameError
 from planner.models.families import builder_of
 from planner.models.fields import Fields, Ledger
+from planner.models.heads import fit_head
 from planner.models.inventory import Inventory
 from planner.models.links import require_inside
 from planner.models.quantization.plan import QuantPlan, quantise
@@ -144,7 +145,8 @@ def spec_from_bytes(
         id=model_id, public_name=public_name, source=source, source_kind=source_kind,
         config_sha256=hashlib.sha256(text).hexdigest(),
     )  # fmt: skip
-    spec = _noted(build(fields, str(model_type), origin), ledger, place)
+    spec = fit_head(build(fields, str(model_type), origin), fields)
+    spec = _noted(spec, fields, ledger)
     plans = _plans(values, fields.place, model_type, quant_text)
     if plans:
         spec = quantise(spec, plans)
@@ -155,20 +157,21 @@ def spec_from_bytes(
     return spec
 
 
-def _noted(spec: ModelSpec, ledger: Ledger, place: str) -> ModelSpec:
+def _noted(spec: ModelSpec, fields: Fields, ledger: Ledger) -> ModelSpec:
     """``spec`` with what reading it came upon.
 
     Raises:
         InputError: a key to pass over that is not there, or is understood.
     """
     if ledger.idle:
-        raise InputError(f"{place}: no key {shown(ledger.idle[0])} to pass over",
+        raise InputError(f"{fields.place}: no key {shown(ledger.idle[0])} to pass over",
                          hint="--ignore-keys is for keys that are refused: leave out those that "
                               "are understood, harmless or not there")
     return replace(
         spec, assumed_keys=tuple(sorted(ledger.assumed.items())),
-        harmless_keys=tuple(sorted(ledger.harmless)),
+        harmless_keys=tuple(sorted(name for name in ledger.harmless if not fields.has_read(name))),
         ignored_keys=tuple(sorted(ledger.passed_over)),
+        not_counted=(*spec.not_counted, *ledger.left_out),
     )  # fmt: skip
 
 

@@ -10,7 +10,7 @@ from planner.records import record
 AttentionKind = Literal["gqa", "mla", "linear", "csa", "hca", "swa"]
 Recurrence = Literal["delta", "kda", "mamba2", "mamba1", "conv"]
 ShardAxis = Literal["column", "row", "vocab", "replicated"]
-Part = Literal["main", "mtp", "vision", "audio", "lookup"]
+Part = Literal["main", "mtp", "vision", "audio", "lookup", "unused"]
 
 
 @record
@@ -34,7 +34,8 @@ class Attention:
 
     ``window`` is the number of past tokens a layer attends to, 0 for all; ``chunked`` means that
     windows are fixed chunks of the sequence. gqa values are ``value_dim`` wide, 0 for
-    ``head_dim``. ``sinks``: one learned logit a head takes part in the softmax.
+    ``head_dim``. ``sinks``: one learned logit a head takes part in the softmax. ``borrows``: the
+    layers attend to the keys and values of an earlier layer and cache none of their own.
     """
 
     kind: AttentionKind
@@ -54,6 +55,7 @@ class Attention:
     ratio: int = 1
     chunked: bool = False
     sinks: bool = False
+    borrows: bool = False
     key_dim: int = 0
     state_elements: int = 0
     state_dtype: str = ""
@@ -112,7 +114,8 @@ class TensorRow:
     ``scale_dtype`` are element format ids as released; ``scale_shape`` is None where the tensor has
     no scale. ``part`` tells the main model from multi-token prediction; ``copy_of`` marks a stored
     copy that the model shares at run time; ``counted`` is False for data that is not a parameter of
-    the model as ``param_counts`` defines it (router correction bias buffers). ``kv_outputs`` of the
+    the model as ``param_counts`` defines it (router correction bias buffers). Tensors of part
+    ``unused`` are stored and never loaded. ``kv_outputs`` of the
     outputs are key and value heads, which tensor parallelism copies where it exceeds their number.
     """
 

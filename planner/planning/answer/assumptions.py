@@ -80,6 +80,12 @@ def _model_assumptions(model: CostModel, priced: Priced) -> list[Assumption]:
     for rule in dict.fromkeys(a.rule for a in question.spec.attention if a.rule in APPROXIMATED):
         out.append(Assumption(f"recurrence {rule}", APPROXIMATED[rule],
                               "no kernels of it were measured; the interval is wider for it"))
+    if any(a.borrows for a in question.spec.attention):
+        out.append(Assumption("borrowed caches", "read by several layers, kept once",
+                              "the last layers attend to keys and values of earlier ones"))
+    if any(".altup." in row.name for row in question.spec.rows):
+        out.append(Assumption("residual streams", "their matrices alone are priced",
+                              "sums over the streams of AltUp were not measured"))
     if not grows_alike(question):
         out.append(Assumption("capacity tokens", "tokens of sequences at the context",
                               "layers with a window or a state do not grow with every token"))
