@@ -146,6 +146,8 @@ class Inventory:
             "parameters_mtp": self.parameters_mtp,
             "parameters_vision": self.parameters_vision,
             "not_counted": list(self.spec.not_counted),
+            **({"structure": self.spec.structure} if self.spec.structure else {}),
+            **({"unplanned": self.spec.unplanned} if self.spec.unplanned else {}),
             "parameters_active": dict(self.parameters_active),
             "elements_by_dtype": dict(self.elements_by_dtype),
             "payload_bytes": self.payload_bytes,

@@ -153,7 +153,9 @@ class ModelSpec:
     format (``bf16``). ``kv_scheme`` is the cache layout the release was calibrated for, "" for
     none. ``not_counted`` are parts of the release that the rows leave out, with the reason. Groups
     of ``attention`` have disjoint layers, full attention first. ``source`` and ``source_kind`` give
-    the provenance of the configuration; ``config_sha256`` its digest.
+    the provenance of the configuration; ``config_sha256`` its digest. ``structure`` names what gave
+    the tensors where no family of this program did; ``unplanned`` says why nothing but its counts
+    is known, "" where all is.
     """
 
     id: str
@@ -175,3 +177,5 @@ class ModelSpec:
     rows: tuple[TensorRow, ...]
     kv_scheme: str = ""
     not_counted: tuple[str, ...] = ()
+    structure: str = ""
+    unplanned: str = ""

@@ -32,8 +32,11 @@ def model_types() -> tuple[str, ...]:
     return tuple(sorted(FAMILY_OF))
 
 
-def builder_of(model_type: object, place: str, values: Mapping[str, object]) -> Builder:
+def builder_of(model_type: object, place: str, values: Mapping[str, object], *,
+               through: bool = True) -> Builder:
     """The builder of the family of ``model_type``; ``place`` names the configuration.
+
+    A type without a family goes ``through`` the installed transformers, if there is one.
 
     ``values`` is the configuration; the error names keys in it that no plain decoder has.
 
@@ -45,6 +48,13 @@ def builder_of(model_type: object, place: str, values: Mapping[str, object]) -> 
         family = importlib.import_module(f"planner.models.families.{FAMILY_OF[model_type]}")
         build: Builder = family.build
         return build
+    if isinstance(model_type, str) and through:
+        from planner.models.through_transformers.built import installed
+
+        if installed():
+            from planner.models.through_transformers.model import build as build_any
+
+            return build_any
     name = model_type if isinstance(model_type, str) else shown(model_type)
     keys = _special_keys(values)
     more = f" and {len(keys) - _NAMED} more" if len(keys) > _NAMED else ""
@@ -56,9 +66,11 @@ def builder_of(model_type: object, place: str, values: Mapping[str, object]) -> 
     raise UnknownNameError(
         "model_type", name[:60], FAMILY_OF,
         note=f"{place} has it; understood: {', '.join(model_types())}{special}",
+        own=f"What transformers can build is planned too: {INSTALL}",
     )  # fmt: skip
 
 
+INSTALL = "pip install 'precision-planner[hf]'"
 _NAMED = 24
 _PLAIN_DECODER = GENERIC | {
     "attention_bias", "dtype", "head_dim", "hidden_size", "intermediate_size",
