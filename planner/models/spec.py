@@ -155,7 +155,9 @@ class ModelSpec:
     of ``attention`` have disjoint layers, full attention first. ``source`` and ``source_kind`` give
     the provenance of the configuration; ``config_sha256`` its digest. ``structure`` names what gave
     the tensors where no family of this program did; ``unplanned`` says why nothing but its counts
-    is known, "" where all is.
+    is known, "" where all is. ``assumed_keys`` are keys
+    that the configuration does not state, with the value taken and where it is from; ``harmless_keys``
+    those that change nothing; ``ignored_keys`` those that are passed over on the user's word.
     """
 
     id: str
@@ -179,3 +181,6 @@ class ModelSpec:
     not_counted: tuple[str, ...] = ()
     structure: str = ""
     unplanned: str = ""
+    assumed_keys: tuple[tuple[str, str], ...] = ()
+    harmless_keys: tuple[str, ...] = ()
+    ignored_keys: tuple[str, ...] = ()

@@ -137,6 +137,8 @@ def read_routing(
     Raises:
         DataError: more experts are chosen than there are.
     """
+    for other in {"num_experts", "num_local_experts"} - {count_key}:
+        fields.alias(count_key, other)
     count = fields.integer(count_key, high=MAX_EXPERTS)
     per_token = fields.integer("num_experts_per_tok", high=MAX_EXPERTS)
     if per_token > count:
@@ -234,6 +236,8 @@ def read_shared_routing(
     Raises:
         DataError: groups do not divide, or more experts are chosen than the groups hold.
     """
+    for other in ("num_experts", "num_local_experts"):
+        fields.alias("n_routed_experts", other)
     count = fields.integer("n_routed_experts", high=MAX_EXPERTS)
     width = fields.integer("moe_intermediate_size")
     if shared is None:
