@@ -186,7 +186,7 @@ def layer_caches(a: Attention, layer: int, *, latent: bool = True) -> tuple[Laye
         return (LayerCache(layer, "kv", wide, heads=a.heads), *selects)
     if a.kind == "gqa":
         parts = (("k", a.head_dim), ("v", a.value_dim or a.head_dim))
-        return (LayerCache(layer, "kv", parts, heads=a.kv_heads, window=a.window),)
+        return (LayerCache(layer, "kv", parts, heads=a.kv_heads, window=a.window), *selects)
     vector = (("vector", a.nope_dim), ("rope", a.rope_dim))
     local = LayerCache(layer, "shared", vector, window=a.window)
     if a.kind == "swa":

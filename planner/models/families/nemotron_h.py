@@ -200,7 +200,7 @@ def _two(
         rows.linear(storage, f"{LAYER}{module}down_proj", kind + "-down", (inputs, width), layers,
                     fused=group + "down", shard="row", experts=experts),
     ]  # fmt: skip
-    return rows.with_biases(storage, found, config.mlp_biases and kind == "mlp")
+    return rows.with_biases(storage, found, config.mlp_biases and kind != "experts")
 
 
 def _routed(storage: Storage, config: _Config, layers: tuple[int, ...]) -> list[TensorRow]:
@@ -218,12 +218,12 @@ def _routed(storage: Storage, config: _Config, layers: tuple[int, ...]) -> list[
         found += _two(storage, config, "mixer.shared_experts.", "shared", layers, hidden,
                       e.shared_width)
     if e.latent:
-        found += [
+        found += rows.with_biases(storage, [
             rows.linear(storage, LAYER + "mixer.fc1_latent_proj", "shared-gate-up",
                         (e.latent, hidden), layers, fused="latent-in", shard="replicated"),
             rows.linear(storage, LAYER + "mixer.fc2_latent_proj", "shared-down",
                         (hidden, e.latent), layers, fused="latent-out", shard="replicated"),
-        ]  # fmt: skip
+        ], config.mlp_biases)  # fmt: skip
     return found
 
 

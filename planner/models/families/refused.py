@@ -19,9 +19,6 @@ class Refused:
 REFUSED: dict[str, Refused] = {
     "glm5_next": Refused("Kimi delta attention, pooled indexer keys and four residual streams "
                          "(hc_mult)"),
-    "minimax_m3": Refused("block-sparse attention with an index of its own, and two numbers of "
-                          "prediction layers (num_mtp_modules, num_nextn_predict_layers)",
-                          ("sparse_attention_config",)),
 }  # fmt: skip
 
 

@@ -20,7 +20,7 @@ _CHANNELS = 3
 
 
 @record
-class _Tower:
+class Tower:
     """Builds rows; names that begin with ``block`` are in every one of ``layers``."""
 
     storage: Storage
@@ -60,7 +60,7 @@ def llama4(fields: Fields, storage: Storage, text_hidden: int) -> list[TensorRow
                              "rope_theta", "vision_feature_layer",
                              "vision_feature_select_strategy"})  # fmt: skip
     base, block = "vision_model.", "vision_model.model.layers.{layer}."
-    t = _Tower(storage, block, layers)
+    t = Tower(storage, block, layers)
     found = [
         t.one(base + "patch_embedding.linear.weight", "embedding",
               (width, channels * patch * patch)),
@@ -104,7 +104,7 @@ def gemma4(fields: Fields, storage: Storage, text_hidden: int) -> list[TensorRow
                              "max_position_embeddings", "pooling_kernel_size"})  # fmt: skip
     base = "model.vision_tower."
     block = base + "encoder.layers.{layer}."
-    t = _Tower(storage, block, layers)
+    t = Tower(storage, block, layers)
     found = [
         *t.linear(base + "patch_embedder.input_proj", "embedding",
                   (width, _CHANNELS * patch * patch), bias=False),
@@ -164,7 +164,7 @@ def kimi_k25(fields: Fields, storage: Storage, text_hidden: int) -> list[TensorR
                              "pos_emb_interpolation_mode", "projector_hidden_act",
                              "projector_ln_eps", "video_attn_type"})  # fmt: skip
     block = "vision_tower.encoder.blocks.{layer}."
-    t = _Tower(storage, block, layers)
+    t = Tower(storage, block, layers)
     found = [
         *t.linear("vision_tower.patch_embed.proj", "embedding", (width, _CHANNELS, patch, patch),
                   bias=of_patch),
