@@ -126,7 +126,7 @@ def rank_weights(spec: ModelSpec, layout: Layout, loading: Loading, format_of: F
         if not layers:
             continue
         experts = row.experts // layout.ep if row.experts > 1 else 1
-        typed, heads = _typed(row, loading), kv_heads_of(spec, row.layers)
+        typed, heads = _typed(row, loading), kv_heads_of(spec, row.layers, row.kind)
         for fmt, count in _formats(row, layers, format_of):
             weight, scales = _shard(typed, fmt, layout, heads, loading.vocab_pad)
             sums[row.kind] = sums.get(row.kind, 0) + weight * experts * count

@@ -8,6 +8,7 @@ from typing import Literal
 from planner.records import record
 
 AttentionKind = Literal["gqa", "mla", "linear", "csa", "hca", "swa"]
+Recurrence = Literal["delta", "kda", "mamba2", "mamba1", "conv"]
 ShardAxis = Literal["column", "row", "vocab", "replicated"]
 Part = Literal["main", "mtp", "vision", "lookup"]
 
@@ -23,7 +24,10 @@ class Attention:
     Layers that reuse another layer's selection have ``indexer_topk`` > 0 and no indexer heads.
 
     linear: a gated delta net of ``heads`` value heads of ``head_dim`` and ``kv_heads`` key heads of
-    ``key_dim``; it keeps ``state_elements`` and ``conv_elements`` a sequence, however long.
+    ``key_dim``; it keeps ``state_elements`` and ``conv_elements`` a sequence, however long. Its
+    ``rule`` is how the state moves on: delta (gated delta net), kda (Kimi delta attention, a decay
+    for every key element), mamba2 (``kv_heads`` are the groups that share B and C, ``key_dim`` the
+    states), mamba1 (``heads`` channels of ``key_dim`` states), conv (a short convolution alone).
     csa, hca, swa: one vector of ``head_dim`` (``rope_dim`` of them rotary) is key and value of all
     heads; the last ``window`` tokens are kept as they are, and csa and hca keep one compressed
     entry for ``ratio`` tokens beside them; csa selects among entries with an indexer of its own.
@@ -55,6 +59,7 @@ class Attention:
     state_dtype: str = ""
     conv_elements: int = 0
     conv_dtype: str = ""
+    rule: Recurrence = "delta"
 
 
 @record
@@ -63,7 +68,9 @@ class Experts:
 
     ``layers`` are those of the main model. ``shared`` always-on experts form one MLP whose whole
     width is ``shared_width``. Routing picks ``groups_per_token`` of ``groups`` first. In
-    ``hash_layers`` a table from token to experts takes the place of the router's choice.
+    ``hash_layers`` a table from token to experts takes the place of the router's choice. Experts
+    read and write ``latent`` features where that is not 0, between two projections of the layer;
+    ``matrices`` of each are three where a gate multiplies, else two.
     """
 
     layers: tuple[int, ...]
@@ -75,6 +82,8 @@ class Experts:
     groups: int
     groups_per_token: int
     hash_layers: tuple[int, ...] = ()
+    latent: int = 0
+    matrices: int = 3
 
 
 @record
@@ -152,12 +161,13 @@ class ModelSpec:
     (``fp8-block``, ``fp8-block-ue8m0`` …; of several, the one of most elements), or the plain
     format (``bf16``). ``kv_scheme`` is the cache layout the release was calibrated for, "" for
     none. ``not_counted`` are parts of the release that the rows leave out, with the reason. Groups
-    of ``attention`` have disjoint layers, full attention first. ``source`` and ``source_kind`` give
-    the provenance of the configuration; ``config_sha256`` its digest. ``structure`` names what gave
-    the tensors where no family of this program did; ``unplanned`` says why nothing but its counts
-    is known, "" where all is. ``assumed_keys`` are keys
-    that the configuration does not state, with the value taken and where it is from; ``harmless_keys``
-    those that change nothing; ``ignored_keys`` those that are passed over on the user's word.
+    of ``attention`` have disjoint layers, full attention first; where a layer runs both beside each
+    other it is in a group of softmax attention and in a linear one. Layers may be in none.
+    ``source`` and ``source_kind`` give the provenance of the configuration; ``config_sha256`` its
+    digest. ``structure`` names what gave the tensors where no family of this program did;
+    ``unplanned`` says why nothing but its counts is known, "" where all is. ``assumed_keys`` are keys that the configuration does not state, with the value taken
+    and where it is from; ``harmless_keys`` those that change nothing; ``ignored_keys`` those that
+    are passed over on the user's word.
     """
 
     id: str

@@ -19,11 +19,13 @@ FAMILY_OF: dict[str, str] = {
     "deepseek_ref": "deepseek_v4", "deepseek_v2": "deepseek", "deepseek_v3": "deepseek",
     "deepseek_v32": "deepseek", "deepseek_v4": "deepseek_v4", "gemma3_text": "gemma3",
     "gemma4": "gemma4", "glm4_moe": "glm4_moe", "glm_moe_dsa": "deepseek", "gpt2": "gpt2",
-    "gpt_oss": "gpt_oss", "kimi_k2": "deepseek", "kimi_k25": "deepseek", "llama": "llama",
-    "llama4": "llama4", "mimo_v2_flash": "mimo_v2", "minimax_m2": "minimax_m2",
-    "mistral": "llama", "mixtral": "mixtral", "olmoe": "olmoe", "phi3": "phi3",
-    "qwen2": "qwen2", "qwen3": "qwen3", "qwen3_5": "qwen3_5", "qwen3_5_moe": "qwen3_5",
-    "qwen3_moe": "qwen3_moe", "qwen3_next": "qwen3_next",
+    "gpt_oss": "gpt_oss", "kimi_k2": "deepseek", "kimi_k25": "deepseek", "kimi_k3": "kimi_linear",
+    "kimi_linear": "kimi_linear", "llama": "llama", "llama4": "llama4", "mimo_v2_flash": "mimo_v2",
+    "minimax_m2": "minimax_m2", "minimax_m3": "minimax_m3", "minimax_m3_vl": "minimax_m3",
+    "minimax_m3_vl_text": "minimax_m3", "mistral": "llama", "mixtral": "mixtral",
+    "nemotron_h": "nemotron_h", "olmoe": "olmoe", "phi3": "phi3", "qwen2": "qwen2",
+    "qwen3": "qwen3", "qwen3_5": "qwen3_5", "qwen3_5_moe": "qwen3_5", "qwen3_moe": "qwen3_moe",
+    "qwen3_next": "qwen3_next",
 }  # fmt: skip
 
 

@@ -176,10 +176,12 @@ _AROUND = GENERIC | {
 }  # fmt: skip
 
 
-def text_of(fields: Fields, model_types: Iterable[str]) -> tuple[Fields, Fields | None]:
+def text_of(fields: Fields, model_types: Iterable[str], *, unnamed: str | None = None,
+            ) -> tuple[Fields, Fields | None]:
     """The text model inside a larger configuration, and the vision encoder's, if there is one.
 
-    The type of elements and tied embeddings may be stated outside, once, for both.
+    The type of elements and tied embeddings may be stated outside, once, for both. ``unnamed`` is
+    the type of a text model that does not state it, where it need not.
 
     Raises:
         DataError: no text model, one of another type, or keys around it that are not understood.
@@ -187,7 +189,7 @@ def text_of(fields: Fields, model_types: Iterable[str]) -> tuple[Fields, Fields 
     text = fields.nested("text_config")
     if text is None:
         raise fields.error("text_config", "is missing")
-    text.choice("model_type", model_types, default=None)
+    text.choice("model_type", model_types, default=unnamed)
     text.take("quantization_config")
     if text.take("pruned_heads"):
         raise text.error("pruned_heads", "is not empty; pruned models are not understood")

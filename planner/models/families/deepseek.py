@@ -19,6 +19,7 @@ from planner.models.families.common import (
     spec_of,
     text_of,
 )
+from planner.models.families.latent import latent_rows
 from planner.models.fields import GENERIC, HARMLESS, MAX_EXPERTS, MAX_LAYERS, Fields
 from planner.models.rows import LAYER, Provenance
 from planner.models.spec import Attention, Experts, ModelSpec, TensorRow
@@ -184,39 +185,11 @@ def _decoder(storage: Storage, config: _Config, layers: tuple[int, ...]) -> list
     if not layers:
         return []
     return [
-        *_attention(storage, config, layers),
+        *latent_rows(storage, config.attention, config.size.hidden, layers, biases=config.biases),
+        *_indexer(storage, config, layers),
         *rows.layer_norms(storage, config.size.hidden, layers),
         *_feed_forward(storage, config, layers),
     ]
-
-
-def _attention(storage: Storage, config: _Config, layers: tuple[int, ...]) -> list[TensorRow]:
-    a, hidden, prefix = config.attention, config.size.hidden, LAYER + "self_attn."
-    q_width = a.heads * a.head_dim
-    kv_a = rows.linear(storage, prefix + "kv_a_proj_with_mqa", "mla-kv",
-                       (a.kv_lora_rank + a.rope_dim, hidden), layers, fused="kv-a",
-                       shard="replicated")
-    kv_b = rows.linear(storage, prefix + "kv_b_proj", "mla-kv",
-                       (a.heads * (a.nope_dim + a.value_dim), a.kv_lora_rank), layers,
-                       fused="kv-b", shard="column")
-    out = rows.linear(storage, prefix + "o_proj", "attention-out",
-                      (hidden, a.heads * a.value_dim), layers, fused="o", shard="row")
-    kv_norm = rows.norm(storage, prefix + "kv_a_layernorm", a.kv_lora_rank, layers)
-    if a.q_lora_rank is None:
-        query = [rows.linear(storage, prefix + "q_proj", "mla-q", (q_width, hidden), layers,
-                             fused="q", shard="column")]
-    else:
-        q_a = rows.linear(storage, prefix + "q_a_proj", "mla-q", (a.q_lora_rank, hidden), layers,
-                          fused="q-a", shard="replicated")
-        query = [
-            *rows.with_biases(storage, [q_a], config.biases),
-            rows.norm(storage, prefix + "q_a_layernorm", a.q_lora_rank, layers),
-            rows.linear(storage, prefix + "q_b_proj", "mla-q", (q_width, a.q_lora_rank), layers,
-                        fused="q-b", shard="column"),
-        ]
-    return [*query, *rows.with_biases(storage, [kv_a], config.biases), kv_norm, kv_b,
-            *rows.with_biases(storage, [out], config.biases),
-            *_indexer(storage, config, layers)]  # fmt: skip
 
 
 def _indexer(storage: Storage, config: _Config, layers: tuple[int, ...]) -> list[TensorRow]:

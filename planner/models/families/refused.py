@@ -19,16 +19,6 @@ class Refused:
 REFUSED: dict[str, Refused] = {
     "glm5_next": Refused("Kimi delta attention, pooled indexer keys and four residual streams "
                          "(hc_mult)"),
-    "kimi_k3": Refused("Kimi delta attention, experts in a latent space "
-                       "(routed_expert_hidden_size) and attention residuals "
-                       "(attn_res_block_size)"),
-    "kimi_linear": Refused("Kimi delta attention"),
-    "minimax_m3": Refused("block-sparse attention with an index of its own, and two numbers of "
-                          "prediction layers (num_mtp_modules, num_nextn_predict_layers)",
-                          ("sparse_attention_config",)),
-    "nemotron_h": Refused("Mamba-2 layers and experts of two matrices",
-                          ("n_routed_experts", "num_experts_per_tok", "moe_intermediate_size",
-                           "n_shared_experts", "moe_shared_expert_intermediate_size")),
 }  # fmt: skip
 
 

@@ -17,6 +17,7 @@ from planner.planning.search.formulate import loss_limit
 from planner.planning.space.loss_basis import loss_assumptions
 from planner.planning.space.losses import loss_word, told_loss
 from planner.planning.space.model import CostModel
+from planner.throughput.recurrent import APPROXIMATED
 from planner.units import GIB, format_bytes, format_seconds
 
 
@@ -78,6 +79,9 @@ def _model_assumptions(model: CostModel, priced: Priced) -> list[Assumption]:
         out += cpu_notes(model)
     if question.spec.experts:
         out.append(routing_assumption())
+    for rule in dict.fromkeys(a.rule for a in question.spec.attention if a.rule in APPROXIMATED):
+        out.append(Assumption(f"recurrence {rule}", APPROXIMATED[rule],
+                              "no kernels of it were measured; the interval is wider for it"))
     if not grows_alike(question):
         out.append(Assumption("capacity tokens", "tokens of sequences at the context",
                               "layers with a window or a state do not grow with every token"))
