@@ -165,9 +165,10 @@ class ModelSpec:
     other it is in a group of softmax attention and in a linear one. Layers may be in none.
     ``source`` and ``source_kind`` give the provenance of the configuration; ``config_sha256`` its
     digest. ``structure`` names what gave the tensors where no family of this program did;
-    ``unplanned`` says why nothing but its counts is known, "" where all is. ``assumed_keys`` are keys that the configuration does not state, with the value taken
-    and where it is from; ``harmless_keys`` those that change nothing; ``ignored_keys`` those that
-    are passed over on the user's word.
+    ``unplanned`` says why nothing but its counts is known, "" where all is. ``assumed_keys`` are
+    keys that the configuration does not state, with the value taken and where it is from;
+    ``harmless_keys`` those that change nothing; ``ignored_keys`` those that are passed over on the
+    user's word.
     """
 
     id: str
