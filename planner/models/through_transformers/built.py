@@ -107,7 +107,7 @@ def build_apart(values: Mapping[str, object], plain: str, place: str) -> Built:
         raise DataError(f"{place}: {version} cannot build this configuration: "
                         f"{' '.join(str(answer['error']).split())}",
                         hint="compare it with the configuration of the release")
-    return _read(answer)
+    return read_answer(answer)
 
 
 @lru_cache(maxsize=8)
@@ -147,7 +147,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
     process.communicate()
 
 
-def _read(answer: Mapping[str, Any]) -> Built:
+def read_answer(answer: Mapping[str, Any]) -> Built:
     return Built(
         version=str(answer["transformers"]), class_name=str(answer["class"]),
         layers=int(answer["layers"]), not_run=str(answer["not_run"]),

@@ -56,7 +56,7 @@ def _walk(values: Mapping[str, object], before: str = "") -> Iterator[tuple[str,
                 if isinstance(item, dict):
                     yield from _walk(item, f"{name}.")
                 elif isinstance(item, int):
-                    yield f"{name}.", item
+                    yield name, item
 
 
 def _within(place: str, name: str, value: int, most: int) -> int:

@@ -8,6 +8,7 @@ line of JSON that it prints is read by :mod:`planner.models.through_transformers
 from __future__ import annotations
 
 import contextlib
+import inspect
 import json
 import re
 import sys
@@ -23,6 +24,7 @@ MAPPINGS = (
     "MODEL_FOR_SPEECH_SEQ_2_SEQ_MAPPING_NAMES", "MODEL_FOR_MASKED_LM_MAPPING_NAMES",
     "MODEL_MAPPING_NAMES",
 )  # fmt: skip
+_LEFT_OUT = ("auto_map", "quantization_config", "model_type", "trust_remote_code")
 SIZES = (
     "model_type", "hidden_size", "num_hidden_layers", "num_attention_heads", "vocab_size",
     "max_position_embeddings", "n_positions", "max_target_positions", "max_seq_len", "seq_length",
@@ -67,12 +69,9 @@ def _limit(memory_bytes: int) -> None:
 
 def built(values: dict[str, Any], plain: str, torch: Any, transformers: Any) -> dict[str, Any]:
     """The tensors, caches and sizes of the model that ``values`` configures."""
-    from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
-
-    if values["model_type"] not in CONFIG_MAPPING_NAMES:
+    if not _known(values["model_type"]):
         return {"unknown": values["model_type"]}
-    kept = {key: value for key, value in values.items()
-            if key not in ("auto_map", "quantization_config", "model_type")}  # fmt: skip
+    kept = {key: value for key, value in values.items() if key not in _LEFT_OUT}
     config = transformers.AutoConfig.for_model(values["model_type"], **kept)
     cls = class_of(values, config, transformers)
     with torch.device("meta"):
@@ -92,6 +91,12 @@ def built(values: dict[str, Any], plain: str, torch: Any, transformers: Any) -> 
         "sizes": {key: value for key in SIZES
                   if isinstance(value := _of(text, key), int | float | str | bool)},
     }  # fmt: skip
+
+
+def _known(kind: str) -> bool:
+    from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
+
+    return kind in CONFIG_MAPPING_NAMES
 
 
 def _of(config: Any, key: str) -> Any:
@@ -215,9 +220,13 @@ def caches_of(model: Any, text: Any, torch: Any, transformers: Any) -> tuple[lis
     ids = torch.zeros((1, TOKENS), dtype=torch.long, device="meta")
     why = ""
     for root in dict.fromkeys((_decoder(model), model)):
+        takes = inspect.signature(root.forward).parameters
+        name = "cache_params" if "cache_params" in takes else "past_key_values"
         try:
             with torch.no_grad():
-                root(input_ids=ids, use_cache=True, past_key_values=cache, **_encoded(text, torch))
+                root(input_ids=ids, use_cache=True, **{name: cache}, **_encoded(text, torch))
+            if not any(len(_kept(item)) > 1 + ("window" in _kept(item)) for item in cache.layers):
+                raise ValueError("the run filled no cache")
             return [_kept(item) for item in cache.layers], ""
         except Exception as error:
             why = why or f"{type(error).__name__}: {error}"[:200]
