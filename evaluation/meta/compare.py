@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from typing import Any
 
@@ -21,7 +22,7 @@ MOST_SHOWN = 4
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """``tensors`` that both have alike, and what differs, in words; ``refused`` by this program,
+    """``tensors`` that both have alike (under other ``names``, of which the first), and what differs, in words; ``refused`` by this program,
     ``unbuilt`` by transformers, with the reason. ``caches`` layers have the same entries, ``""`` in
     ``cache_difference``; None of them where transformers did not run."""
 
@@ -33,6 +34,7 @@ class Compared:
     caches: int = 0
     cache_difference: str = ""
     digest: str = ""
+    names: tuple[str, ...] = ()
 
     @property
     def alike(self) -> bool:
@@ -47,22 +49,28 @@ def own_spec(config: Mapping[str, Any], place: str) -> ModelSpec:
 
 def own_shapes(spec: ModelSpec) -> Shapes:
     """Name → shape of every tensor but those of prediction layers, which transformers leaves out."""
-    kept = tuple(row for row in spec.rows if row.part != "mtp")
-    from dataclasses import replace
+    rows = tuple(
+        replace(row, scale_name=None, stored_scale=None, extras=(),
+                stored=row.stored if row.scheme is None else None)
+        for row in spec.rows if row.part != "mtp")
+    return {one.name: one.shape for one in expand(replace(spec, rows=rows))}
 
-    return {one.name: one.shape for one in expand(replace(spec, rows=kept))}
 
-
-def meta_shapes(answer: Mapping[str, Any]) -> Shapes:
-    """The same of a worker's answer."""
+def meta_shapes(answer: Mapping[str, Any], *, towers: bool = True) -> Shapes:
+    """The same of a worker's answer; without ``towers`` only the decoder and its ends."""
     return {name: tuple(shape) for place in answer["tensors"]
-            for name, shape, *_ in place["tensors"]}
+            if towers or place["region"] != "tower" for name, shape, *_ in place["tensors"]}
 
 
 def digest(shapes: Shapes) -> str:
     """A digest of names and shapes, whatever their order."""
     text = "\n".join(f"{name} {'x'.join(map(str, shapes[name]))}" for name in sorted(shapes))
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def same_shapes(own: Shapes, meta: Shapes) -> bool:
+    """Whether both have as many tensors of each shape, whatever they are called."""
+    return Counter(own.values()) == Counter(meta.values())
 
 
 def differences(own: Shapes, meta: Shapes) -> tuple[str, ...]:
@@ -127,14 +135,22 @@ def compared(config: Mapping[str, Any], answer: Mapping[str, Any], place: str) -
     """This program's count of ``config`` beside the worker's ``answer`` for it."""
     if "tensors" not in answer:
         return Compared(0, 0, unbuilt=str(answer.get("error") or answer.get("unknown")))
-    meta = meta_shapes(answer)
+    meta = meta_shapes(answer, towers=not _without_towers(config))
     count = sum(map(prod, meta.values()))
     try:
         spec = own_spec(config, place)
     except PlannerError as error:
         return Compared(len(meta), count, refused=error.message)
-    ran = not answer["not_run"]
+    ran, own = not answer["not_run"], own_shapes(spec)
+    found = differences(own, meta)
+    renamed = bool(found) and same_shapes(own, meta)
     return Compared(
-        len(meta), count, differences=differences(own_shapes(spec), meta), digest=digest(meta),
+        len(meta), count, differences=() if renamed else found, digest=digest(own),
+        names=found[:1] if renamed else (),
         caches=len(answer["caches"]) if ran else 0, cache_difference=cache_difference(
             cache_description(spec), answer["caches"]) if ran else "")
+
+
+def _without_towers(config: Mapping[str, Any]) -> bool:
+    """Whether the configuration leaves out encoders that transformers builds from defaults."""
+    return "text_config" in config and not {"vision_config", "audio_config"} & config.keys()

@@ -37,7 +37,9 @@ def _own(found: Sequence[Found]) -> list[str]:
     alike = [one for one in built if one.alike]
     lines = ["## Own families", "",
              f"{len(alike)} of {len(built)} configurations that transformers builds have the same "
-             f"tensors ({sum(one.tensors for one in alike):,} of them); in "
+             f"tensors ({sum(one.tensors for one in alike):,} of them; "
+             f"{sum(bool(one.names) for one in alike)} under other names than the release, which "
+             "transformers does not give back); in "
              f"{sum(bool(one.cache_difference) for one in alike)} a cache differs.", "",
              "| type | releases alike | drawn alike | refused here | not built there | layers of "
              "caches alike |", "|---|---|---|---|---|---|"]
@@ -65,10 +67,11 @@ def _share(found: Sequence[Compared]) -> str:
 def _differences(found: Iterable[Found]) -> list[str]:
     lines = []
     for kind, name, one in found:
-        text = one.refused or "; ".join(one.differences) or one.cache_difference or one.unbuilt
+        text = one.refused or "; ".join(one.differences) or one.cache_difference or one.unbuilt \
+            or "; ".join(one.names)
         if text:
             word = "refused" if one.refused else "not built" if one.unbuilt else \
-                "tensors" if one.differences else "cache"
+                "tensors" if one.differences else "cache" if one.cache_difference else "names"
             lines.append(f"| {kind} {name} | {word} | {_short(text)} |")
     return ["What differs, is refused here or is not built there:", "",
             "| configuration | what | which |", "|---|---|---|", *lines] if lines else []
