@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from planner.models import rows
+from planner.models.fields import MAX_EXPERTS, Fields
 from planner.models.rows import LAYER
 from planner.models.spec import Attention, TensorRow
 from planner.models.storage import Storage
@@ -19,6 +20,24 @@ def kda(layers: tuple[int, ...], storage: Storage, *, heads: int, dim: int, kern
         kind="linear", layers=layers, heads=heads, kv_heads=heads, head_dim=dim, key_dim=dim,
         state_elements=heads * dim * dim, state_dtype="fp32", rule="kda",
         conv_elements=3 * heads * dim * (kernel - 1), conv_dtype=storage.plain)  # fmt: skip
+
+
+def read_kda(
+    fields: Fields, nested: Fields | None, layers: tuple[int, ...], storage: Storage
+) -> Attention:
+    """Its sizes from ``linear_attn_config``, or from the keys that transformers saves them under.
+
+    Raises:
+        DataError: a size is missing, or both places state it and differ.
+    """
+    sizes = []
+    for inner, outer in (("num_heads", "linear_num_heads"), ("head_dim", "linear_head_dim"),
+                         ("short_conv_kernel_size", "linear_conv_kernel_dim")):
+        own = None if nested is None else nested.optional_integer(inner, high=MAX_EXPERTS)
+        if own is not None and fields.take(outer) not in (None, own):
+            raise fields.error(outer, f"is not the {own} of linear_attn_config")
+        sizes.append(fields.integer(outer, high=MAX_EXPERTS) if own is None else own)
+    return kda(layers, storage, heads=sizes[0], dim=sizes[1], kernel=sizes[2])
 
 
 def kda_rows(

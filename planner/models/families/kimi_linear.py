@@ -9,7 +9,7 @@ from __future__ import annotations
 from planner.models import rows
 from planner.models.families import vision
 from planner.models.families.common import Backbone, others, read_backbone, spec_of, text_of
-from planner.models.families.kda import kda, kda_rows
+from planner.models.families.kda import kda_rows, read_kda
 from planner.models.families.latent import latent_rows
 from planner.models.fields import MAX_CONTEXT, MAX_EXPERTS, MAX_LAYERS, Fields
 from planner.models.rows import LAYER, GatedMlp, Provenance
@@ -68,8 +68,9 @@ def _read(fields: Fields, storage: Storage) -> _Config:
         raise fields.error("num_nextn_predict_layers", "is not 0, which is not understood here")
     linear = fields.nested("linear_attn_config")
     full = _full_layers(fields, linear, size.layers)
-    delta, gate = _delta(fields, linear, others(size.all_layers, full), storage)
+    delta, gate = read_kda(fields, linear, others(size.all_layers, full), storage), False
     if linear is not None:
+        gate = linear.boolean("use_full_rank_gate", default=False)
         linear.take("gate_lower_bound")
         linear.finish()
     residuals = fields.optional_integer("attn_res_block_size", high=MAX_LAYERS) is not None
@@ -110,20 +111,6 @@ def _full_layers(fields: Fields, linear: Fields | None, layers: int) -> tuple[in
     if sorted(full + rest) != list(range(1, layers + 1)):
         raise linear.error("kda_layers", "and full_attn_layers are not all layers once")
     return tuple(sorted(n - 1 for n in full))
-
-
-def _delta(
-    fields: Fields, linear: Fields | None, layers: tuple[int, ...], storage: Storage
-) -> tuple[Attention, bool]:
-    """Kimi delta attention, and whether its output gate is of full rank."""
-    if linear is None:
-        heads, dim = (fields.integer(name) for name in ("linear_num_heads", "linear_head_dim"))
-        kernel, gate = fields.integer("linear_conv_kernel_dim", high=MAX_EXPERTS), False
-    else:
-        heads, dim = linear.integer("num_heads", high=MAX_EXPERTS), linear.integer("head_dim")
-        kernel = linear.integer("short_conv_kernel_size", high=MAX_EXPERTS)
-        gate = linear.boolean("use_full_rank_gate", default=False)
-    return kda(layers, storage, heads=heads, dim=dim, kernel=kernel), gate
 
 
 def read_latent(fields: Fields, layers: tuple[int, ...]) -> Attention:
