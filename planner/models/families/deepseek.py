@@ -1,4 +1,5 @@
-"""DeepSeek-V2, V3, R1 and V3.2; Kimi-K2, which is V3 with other sizes; GLM-5, as V3.2.
+"""DeepSeek-V2, V3, R1 and V3.2; Kimi-K2 and GLM-4.7-Flash, which are V3 with other sizes; GLM-5, as
+V3.2; Mistral 4, whose router is not corrected.
 
 Multi-head latent attention; the first layers dense, the others routed and shared experts; V3 adds
 a multi-token prediction layer, V3.2 an indexer that selects the past to attend to. In GLM-5.3 most
@@ -26,14 +27,16 @@ from planner.models.spec import Attention, Experts, ModelSpec, TensorRow
 from planner.models.storage import Storage, read_storage
 from planner.records import record
 
-MODEL_TYPES = ("deepseek_v2", "deepseek_v3", "deepseek_v32", "kimi_k2", "kimi_k25", "glm_moe_dsa")
+MODEL_TYPES = ("deepseek_v2", "deepseek_v3", "deepseek_v32", "kimi_k2", "kimi_k25", "glm_moe_dsa",
+               "glm4_moe_lite", "mistral4")
 _HARMLESS = {
     "aux_loss_alpha", "ep_size", "norm_topk_prob", "routed_scaling_factor", "scoring_func",
     "seq_aux", "head_dim", "qk_head_dim", "rope_interleave", "indexer_rope_interleave",
     "index_share_for_mtp_iteration", "moe_router_dtype",
 }  # fmt: skip
 _INDEXED = ("deepseek_v32", "glm_moe_dsa")
-_METHODS = {"deepseek_v2": ("greedy", "group_limited_greedy")}
+_UNGROUPED = ("deepseek_v2", "glm4_moe_lite", "mistral4")
+_METHODS = {"deepseek_v2": ("greedy", "group_limited_greedy"), "mistral4": ("greedy",)}
 
 
 @record
@@ -88,7 +91,8 @@ def _read(fields: Fields, model_type: str) -> _Config:
     size = read_backbone(fields)
     mtp = fields.integer("num_nextn_predict_layers", low=0, high=MAX_LAYERS, default=0)
     indexed = _indexed_layers(fields, size.layers) if model_type in _INDEXED else ()
-    first = fields.integer("first_k_dense_replace", low=0, high=MAX_LAYERS)
+    first = fields.integer("first_k_dense_replace", low=0, high=MAX_LAYERS,
+                           default=_first_sparse(fields))
     step = fields.integer("moe_layer_freq", high=MAX_LAYERS, default=1)
     after = tuple(range(size.layers, size.layers + mtp))
     moe = tuple(
@@ -103,7 +107,7 @@ def _read(fields: Fields, model_type: str) -> _Config:
         size=size,
         attention=_read_attention(fields, model_type, size.all_layers),
         indexed_layers=indexed + after if indexed else (),
-        experts=read_shared_routing(fields, main, ungrouped=model_type == "deepseek_v2"),
+        experts=read_shared_routing(fields, main, ungrouped=model_type in _UNGROUPED),
         dense_width=fields.integer("intermediate_size"),
         moe_layers=moe,
         mtp_layers=after,
@@ -111,6 +115,12 @@ def _read(fields: Fields, model_type: str) -> _Config:
         biases=fields.boolean("attention_bias", default=False),
         copies=model_type != "glm_moe_dsa",
     )
+
+
+def _first_sparse(fields: Fields) -> int | None:
+    """How many layers ``mlp_layer_types`` calls dense before the first sparse one."""
+    kinds = fields.strings("mlp_layer_types")
+    return kinds.index("sparse") if "sparse" in kinds else None
 
 
 def _check_mlp_types(fields: Fields, moe: tuple[int, ...], layers: int) -> None:

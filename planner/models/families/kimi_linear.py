@@ -6,11 +6,10 @@ attend to the outputs of earlier blocks (one small projection and norm each).
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from planner.models import rows
 from planner.models.families import vision
 from planner.models.families.common import Backbone, others, read_backbone, spec_of, text_of
+from planner.models.families.kda import kda_rows, read_kda
 from planner.models.families.latent import latent_rows
 from planner.models.fields import MAX_CONTEXT, MAX_EXPERTS, MAX_LAYERS, Fields
 from planner.models.rows import LAYER, GatedMlp, Provenance
@@ -19,7 +18,6 @@ from planner.models.storage import Storage, read_storage
 from planner.records import record
 
 MODEL_TYPES = ("kimi_linear", "kimi_k3")
-_KIND = "linear-attention"
 _EXPERT = GatedMlp("block_sparse_moe.experts.{expert}.", "w1", "w3", "w2", "experts")
 _SHARED = GatedMlp("block_sparse_moe.shared_experts.", "gate_proj", "up_proj", "down_proj",
                    "shared")  # fmt: skip
@@ -65,30 +63,35 @@ def build(fields: Fields, model_type: str, origin: Provenance) -> ModelSpec:
 
 
 def _read(fields: Fields, storage: Storage) -> _Config:
-    if fields.take("model_max_length") is not None and fields.take("max_position_embeddings") is None:
-        context = fields.integer("model_max_length", high=MAX_CONTEXT)
-        size = Backbone(
-            fields.integer("hidden_size"), fields.integer("num_hidden_layers", high=MAX_LAYERS),
-            fields.integer("vocab_size"), context,
-            fields.boolean("tie_word_embeddings", default=False))  # fmt: skip
-    else:
-        size = read_backbone(fields)
+    size = read_sizes(fields)
     if fields.integer("num_nextn_predict_layers", low=0, high=MAX_LAYERS, default=0):
         raise fields.error("num_nextn_predict_layers", "is not 0, which is not understood here")
     linear = fields.nested("linear_attn_config")
     full = _full_layers(fields, linear, size.layers)
-    delta, gate = _delta(fields, linear, others(size.all_layers, full), storage)
+    delta, gate = read_kda(fields, linear, others(size.all_layers, full), storage), False
     if linear is not None:
+        gate = linear.boolean("use_full_rank_gate", default=False)
         linear.take("gate_lower_bound")
         linear.finish()
     residuals = fields.optional_integer("attn_res_block_size", high=MAX_LAYERS) is not None
     if fields.boolean("attention_bias", default=False):
         raise fields.error("attention_bias", "is true; Kimi-Linear has no biases")
     return _Config(
-        size, _latent(fields, full), delta, _experts(fields, size),
+        size, read_latent(fields, full), delta, read_experts(fields, size),
         fields.integer("intermediate_size"), gate,
         fields.boolean("mla_use_output_gate", default=False),
         fields.boolean("latent_moe_use_norm", default=False), residuals)  # fmt: skip
+
+
+def read_sizes(fields: Fields) -> Backbone:
+    """The backbone of a configuration that may call its context ``model_max_length``."""
+    longest = fields.optional_integer("model_max_length", high=MAX_CONTEXT)
+    if longest is None or fields.take("max_position_embeddings") is not None:
+        return read_backbone(fields)
+    return Backbone(
+        fields.integer("hidden_size"), fields.integer("num_hidden_layers", high=MAX_LAYERS),
+        fields.integer("vocab_size"), longest,
+        fields.boolean("tie_word_embeddings", default=False))  # fmt: skip
 
 
 def _full_layers(fields: Fields, linear: Fields | None, layers: int) -> tuple[int, ...]:
@@ -110,25 +113,7 @@ def _full_layers(fields: Fields, linear: Fields | None, layers: int) -> tuple[in
     return tuple(sorted(n - 1 for n in full))
 
 
-def _delta(
-    fields: Fields, linear: Fields | None, layers: tuple[int, ...], storage: Storage
-) -> tuple[Attention, bool]:
-    """Kimi delta attention, whose state is FP32 (vLLM 0.32: kda_state_dtype), and whether its
-    output gate is of full rank."""
-    if linear is None:
-        heads, dim = (fields.integer(name) for name in ("linear_num_heads", "linear_head_dim"))
-        kernel, gate = fields.integer("linear_conv_kernel_dim", high=MAX_EXPERTS), False
-    else:
-        heads, dim = linear.integer("num_heads", high=MAX_EXPERTS), linear.integer("head_dim")
-        kernel = linear.integer("short_conv_kernel_size", high=MAX_EXPERTS)
-        gate = linear.boolean("use_full_rank_gate", default=False)
-    return Attention(
-        kind="linear", layers=layers, heads=heads, kv_heads=heads, head_dim=dim, key_dim=dim,
-        state_elements=heads * dim * dim, state_dtype="fp32", rule="kda",
-        conv_elements=3 * heads * dim * (kernel - 1), conv_dtype=storage.plain), gate  # fmt: skip
-
-
-def _latent(fields: Fields, layers: tuple[int, ...]) -> Attention:
+def read_latent(fields: Fields, layers: tuple[int, ...]) -> Attention:
     heads = fields.integer("num_attention_heads", high=MAX_EXPERTS)
     if fields.integer("num_key_value_heads", high=MAX_EXPERTS, default=heads) != heads:
         raise fields.error("num_key_value_heads", f"is not the {heads} heads of latent attention")
@@ -140,7 +125,7 @@ def _latent(fields: Fields, layers: tuple[int, ...]) -> Attention:
         value_dim=fields.integer("v_head_dim"))  # fmt: skip
 
 
-def _experts(fields: Fields, size: Backbone) -> Experts:
+def read_experts(fields: Fields, size: Backbone) -> Experts:
     """Routed experts; the first layers, and those off the frequency, are dense."""
     count = _either(fields, "num_experts", "num_local_experts")
     per_token = _either(fields, "num_experts_per_token", "num_experts_per_tok")
@@ -178,7 +163,7 @@ def _decoder(storage: Storage, c: _Config) -> list[TensorRow]:
     found = [
         *c.size.ends(storage),
         *latent_rows(storage, c.latent, hidden, c.latent.layers, gate=c.output_gate),
-        *_delta_rows(storage, c.delta, hidden, c.full_gate),
+        *kda_rows(storage, c.delta, hidden, full_gate=c.full_gate),
         *rows.layer_norms(storage, hidden, every),
         *rows.gated_mlp(storage, rows.DENSE_MLP, others(every, c.experts.layers), hidden=hidden,
                         width=c.width),
@@ -193,32 +178,6 @@ def _decoder(storage: Storage, c: _Config) -> list[TensorRow]:
     return [*found, rows.norm(storage, "model.output_attn_res_norm", hidden, ()),
             rows.plain(storage, "model.output_attn_res_proj.weight", "norm", (1, hidden), (),
                        fused="output-attn-res")]  # fmt: skip
-
-
-def _delta_rows(storage: Storage, a: Attention, hidden: int, full_gate: bool) -> list[TensorRow]:
-    if not a.layers:
-        return []
-    prefix, width, dim = LAYER + "self_attn.", a.heads * a.head_dim, a.head_dim
-    kernel = a.conv_elements // (3 * width) + 1
-    inner = [("q_proj", width), ("k_proj", width), ("v_proj", width), ("b_proj", a.heads)]
-    inner += [("g_proj", width)] if full_gate else []
-    low = ["f"] if full_gate else ["f", "g"]
-    vector = [(f"{letter}_conv1d.weight", (width, 1, kernel), storage.plain) for letter in "qkv"]
-    vector += [("dt_bias", (width,), "fp32"), ("A_log", (1, 1, a.heads, 1), "fp32")]
-    return [
-        *(rows.linear(storage, prefix + name, _KIND, (outputs, hidden), a.layers,
-                      fused="linear-in", shard="column") for name, outputs in inner),
-        *(rows.linear(storage, f"{prefix}{name}_a_proj", _KIND, (dim, hidden), a.layers,
-                      fused="linear-low", shard="replicated") for name in low),
-        *(rows.linear(storage, f"{prefix}{name}_b_proj", _KIND, (width, dim), a.layers,
-                      fused=f"linear-{name}", shard="column") for name in low),
-        *(replace(rows.plain(storage, prefix + name, _KIND, shape, a.layers,
-                             fused="linear-" + name, shard="column"), dtype=dtype)
-          for name, shape, dtype in vector),
-        rows.norm(storage, prefix + "o_norm", dim, a.layers),
-        rows.linear(storage, prefix + "o_proj", _KIND, (hidden, width), a.layers,
-                    fused="linear-out", shard="row"),
-    ]  # fmt: skip
 
 
 def _routed(storage: Storage, e: Experts, hidden: int, normed: bool) -> list[TensorRow]:

@@ -24,13 +24,16 @@ def read_vision(fields: Fields, storage: Storage, text_hidden: int, *, projector
     channels = fields.integer("num_channels", high=2**8, default=_CHANNELS)
     compression = fields.nested("img_token_compression_config")
     place = fields if compression is None else compression
-    merge = place.integer("spatial_merge_size", high=2**6, default=2)
-    frames = place.integer("temporal_patch_size", high=2**6, default=2)
+    merge, frames = (place.integer(name, high=2**6, default=2)
+                     for name in ("spatial_merge_size", "temporal_patch_size"))
+    for name, value in (("spatial_merge_size", merge), ("temporal_patch_size", frames)):
+        if fields.integer(name, high=2**6, default=value) != value:
+            raise fields.error(name, f"is not the {value} of img_token_compression_config")
     if compression is not None:
         compression.choice("image_token_compression_method", ("patch_merge",),
                            default="patch_merge")  # fmt: skip
         compression.finish()
-    fields.finish({"image_size", "num_attention_heads", "position_embedding_type", "rope_mode",
+    fields.finish({"dtype", "image_size", "num_attention_heads", "position_embedding_type", "rope_mode",
                    "projection_dim", "vocab_size", "vision_segment_max_frames",
                    "initializer_factor"})  # fmt: skip
     base = "vision_tower.vision_model."
