@@ -22,9 +22,10 @@ MOST_SHOWN = 4
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """``tensors`` that both have alike (under other ``names``, of which the first), and what differs, in words; ``refused`` by this program,
-    ``unbuilt`` by transformers, with the reason. ``caches`` layers have the same entries, ``""`` in
-    ``cache_difference``; None of them where transformers did not run."""
+    """``tensors`` that both have alike (under other ``names``, of which the first), and what
+    differs, in words; ``refused`` by this program, ``unbuilt`` by transformers, with the reason.
+    ``caches`` are the layers whose entries were compared, 0 where transformers did not run;
+    ``cache_difference`` is the first that differs. ``digest`` is of this program's tensors."""
 
     tensors: int
     parameters: int
@@ -48,7 +49,7 @@ def own_spec(config: Mapping[str, Any], place: str) -> ModelSpec:
 
 
 def own_shapes(spec: ModelSpec) -> Shapes:
-    """Name → shape of every tensor but those of prediction layers, which transformers leaves out."""
+    """Name → shape of every tensor, prediction layers aside: transformers leaves them out."""
     rows = tuple(
         replace(row, scale_name=None, stored_scale=None, extras=(),
                 stored=row.stored if row.scheme is None else None)

@@ -1,4 +1,4 @@
-"""Every own family: its releases as they are, and ten configurations drawn from one of each type."""
+"""Every own family: its releases as they are, and ten configurations drawn of each type."""
 
 from __future__ import annotations
 
