@@ -78,6 +78,10 @@ class Fields:
         if ledger is not None:
             self._read.add("model_type")
 
+    def assume_type(self, model_type: str) -> None:
+        """Read keys as of ``model_type`` where the object does not say what it is."""
+        self._type = self._type or model_type
+
     def take(self, name: str) -> object:
         """The raw value of key ``name``, None where it is absent; the key counts as read."""
         self._read.add(name)
@@ -111,6 +115,11 @@ class Fields:
     def names(self) -> tuple[str, ...]:
         """The keys, in the order of the file."""
         return tuple(self._values)
+
+    def everything(self) -> Mapping[str, object]:
+        """The whole object as it was given; every key counts as read."""
+        self._read.update(self._values)
+        return self._values
 
     def inherit(self, outer: Fields, name: str) -> None:
         """Take key ``name`` from ``outer`` where it is absent here.

@@ -45,6 +45,8 @@ def inventory_table(counts: Inventory) -> str:
         *((("of the vision encoder", f"{counts.parameters_vision:,} (not in the total)"),)
           if counts.parameters_vision else ()),
         *(("not counted", reason) for reason in spec.not_counted),
+        *((("structure", spec.structure),) if spec.structure else ()),
+        *((("counts only", spec.unplanned),) if spec.unplanned else ()),
         ("active per token", f"{active['with_embedding']:,}"),
         ("  without embedding", f"{active['without_input_embedding']:,}"),
         ("  nor head", f"{active['without_embedding_and_head']:,}"),
