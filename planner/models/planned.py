@@ -13,7 +13,8 @@ def require_planned(spec: ModelSpec) -> None:
         UnsupportedError: it is; the message says why.
     """
     if spec.unplanned:
-        raise UnsupportedError(f"{spec.id}: {spec.unplanned} ({spec.structure})",
+        source = f" ({spec.structure})" if spec.structure else ""
+        raise UnsupportedError(f"{spec.id}: {spec.unplanned}{source}",
                                hint="plan inventory counts it")
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable, Mapping
 
-from planner.errors import UnknownNameError
+from planner.errors import UnknownNameError, UnsupportedError
+from planner.models.families.encoders import COUNTED, why_unplanned
 from planner.models.fields import GENERIC, Fields, listed
 from planner.models.rows import Provenance
 from planner.models.spec import ModelSpec
@@ -39,6 +40,7 @@ FAMILY_OF: dict[str, str] = {
     "qwen3_moe": "qwen3_moe", "qwen3_next": "qwen3_next", "qwen3_omni_moe": "omni",
     "qwen3_omni_moe_thinker": "seeing", "qwen3_vl": "seeing", "qwen3_vl_moe": "seeing",
     "seed_oss": "dense", "smollm3": "dense", "step3p5": "step3p7", "step3p7": "step3p7",
+    "whisper": "whisper",
 }  # fmt: skip
 
 
@@ -57,6 +59,7 @@ def builder_of(model_type: object, place: str, values: Mapping[str, object], *,
 
     Raises:
         UnknownNameError: no family understands it.
+        UnsupportedError: it is an encoder, or has one that its decoder attends to.
     """
     if isinstance(model_type, str) and model_type in FAMILY_OF:
         family = importlib.import_module(f"planner.models.families.{FAMILY_OF[model_type]}")
@@ -70,6 +73,9 @@ def builder_of(model_type: object, place: str, values: Mapping[str, object], *,
 
             return build_any
     name = model_type if isinstance(model_type, str) else shown(model_type)
+    why = why_unplanned(name, values)
+    if why:
+        raise UnsupportedError(f"{place}: {name} cannot be planned: {why}", hint=COUNTED)
     understood = listed(list(model_types()), name)
     keys = _special_keys(values)
     more = f" and {len(keys) - _NAMED} more" if len(keys) > _NAMED else ""
