@@ -15,7 +15,6 @@ from planner.models.families.towers import Seen, Tower
 from planner.models.fields import GENERIC, MAX_EXPERTS, MAX_LAYERS, Fields
 from planner.models.spec import Encoder, TensorRow
 from planner.models.storage import Storage
-from planner.records import record
 
 NO_VISION = "the vision encoder: the configuration has no vision_config"
 _CHANNELS = 3
@@ -24,26 +23,6 @@ _CLIPPED = (
     ("self_attn.o_proj", "attention-out"), ("mlp.gate_proj", "mlp-gate-up"),
     ("mlp.up_proj", "mlp-gate-up"), ("mlp.down_proj", "mlp-down"),
 )  # fmt: skip
-
-
-@record
-class Tower:
-    """Builds rows; names that begin with ``block`` are in every one of ``layers``."""
-
-    storage: Storage
-    block: str
-    layers: tuple[int, ...]
-
-    def one(self, name: str, kind: str, shape: tuple[int, ...]) -> TensorRow:
-        inside = self.layers if name.startswith(self.block) else ()
-        fused = "vision-" + name.removeprefix(self.block).replace(".", "-").replace("_", "-")
-        return rows.plain(self.storage, name, kind, shape, inside, fused=fused)
-
-    def linear(self, name: str, kind: str, shape: tuple[int, ...], *, bias: bool = True,
-               ) -> list[TensorRow]:
-        """Weight and, where wanted, bias; of norms too."""
-        weight = self.one(f"{name}.weight", kind, shape)
-        return [weight, self.one(f"{name}.bias", kind, shape[:1])] if bias else [weight]
 
 
 def llama4(fields: Fields, storage: Storage, text_hidden: int) -> list[TensorRow]:
@@ -67,7 +46,7 @@ def llama4(fields: Fields, storage: Storage, text_hidden: int) -> list[TensorRow
                              "rope_theta", "vision_feature_layer",
                              "vision_feature_select_strategy"})  # fmt: skip
     base, block = "vision_model.", "vision_model.model.layers.{layer}."
-    t = Tower(storage, block, layers)
+    t = Tower(storage, "", layers, block)
     found = [
         t.one(base + "patch_embedding.linear.weight", "embedding",
               (width, channels * patch * patch)),
@@ -111,7 +90,7 @@ def gemma4(fields: Fields, storage: Storage, text_hidden: int) -> Seen:
     fields.finish(GENERIC | {"hidden_activation", "dtype", "max_position_embeddings"})
     base = "model.vision_tower."
     block = base + "encoder.layers.{layer}."
-    t = Tower(storage, block, layers)
+    t = Tower(storage, "", layers, block)
     found = [
         *t.linear(base + "patch_embedder.input_proj", "embedding",
                   (width, _CHANNELS * patch * patch), bias=False),
@@ -178,7 +157,7 @@ def kimi_k25(fields: Fields, storage: Storage, text_hidden: int) -> list[TensorR
                              "pos_emb_interpolation_mode", "projector_hidden_act",
                              "projector_ln_eps", "video_attn_type"})  # fmt: skip
     block = "vision_tower.encoder.blocks.{layer}."
-    t = Tower(storage, block, layers)
+    t = Tower(storage, "", layers, block)
     found = [
         *t.linear("vision_tower.patch_embed.proj", "embedding", (width, _CHANNELS, patch, patch),
                   bias=of_patch),
