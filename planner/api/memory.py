@@ -80,7 +80,7 @@ def memory_use(model: str | ModelSpec | None = None, device: str | DeviceProfile
         UnsupportedError: a format or cache layout that the model cannot have.
     """
     ask = Ask.of(locals(), own=("checkpoint", "with_mtp", "with_vision", "flags"))
-    parts = ("main", "lookup") + ("mtp",) * with_mtp + ("vision",) * with_vision
+    parts = ("main", "lookup") + ("mtp",) * with_mtp + ("vision", "audio") * with_vision
     return _memory(ask, parts, flags, None if checkpoint is None else Path(checkpoint))
 
 
@@ -120,7 +120,7 @@ def _memory(ask: Ask, parts: tuple[str, ...], flags: Mapping[str, Any],
         on_disk=compare(spec, checkpoint) if checkpoint is not None else None,
         assumptions=(*structure_note(spec), *workload_notes(work, asked.workload),
                      *slot_note(work, asked.slots, server),
-                     *_assumptions(work.assumed, use, target, layout)))
+                     *_assumptions(work.assumed, use, target, layout), *_images(spec, use)))
     return answer if answer.fits else replace(
         answer, way_out=_way_out(Memory(spec, target, usable), split, plan, (format_of, kv_of),
                                 ask.engine))
@@ -264,6 +264,15 @@ def _check_llama(names: frozenset[str], kv: str, parts: tuple[str, ...]) -> None
     if "mtp" in parts:
         raise UnsupportedError("llama.cpp does not run prediction layers",
                                hint="leave out --with-mtp")
+
+
+def _images(spec: ModelSpec, use: Use) -> tuple[tuple[str, str, str], ...]:
+    """What is assumed of images, where their encoder is asked for."""
+    if "vision" not in use.parts:
+        return ()
+    if spec.encoder is None:
+        return (("images", "weights of the encoder only", "its passes are not modelled"),)
+    return (("images", f"at most {spec.encoder.tokens} tokens each", spec.encoder.limit),)
 
 
 def _assumptions(note: str, use: Use, device: DeviceProfile | None, layout: Layout,

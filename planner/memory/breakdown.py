@@ -129,9 +129,9 @@ def stage_caches(spec: ModelSpec, layout: Layout, use: Use, kv: str | KvOf,
 def _check_parts(spec: ModelSpec, use: Use) -> None:
     """Raises InputError where an optional part is asked for that the model does not have."""
     has = {row.part for row in spec.rows}
-    for part in OPTIONAL_PARTS:
+    for part in ("mtp", "vision"):  # sound comes with images
         if part in use.parts and part not in has:
-            what = "prediction layers" if part == "mtp" else f"{part} encoder"
+            what = "prediction layers" if part == "mtp" else "vision encoder"
             raise InputError(f"{spec.id} has no {what} in its configuration",
                              hint=f"leave out --with-{part}")
 

@@ -99,3 +99,16 @@ def test_a_model_without_a_known_encoder_has_weights_only() -> None:
     assert spec.encoder is None
     budget = encoder_budget(EYES, tokens=64, sequences=1, context=1000)
     assert image_lines(spec, budget, 1, 2) == ([], [])
+    said = dict(row[:2] for row in memory_use("kimi-k2.5", "b200", tp=8, ep=8,
+                                              with_vision=True).assumptions)
+    assert said["images"] == "weights of the encoder only"
+
+
+def test_sound_comes_with_images(tmp_path: Path) -> None:
+    path = written(tmp_path, "qwen2.5-omni-7b")
+    plain, whole = (memory_use(path, "h100-sxm", with_vision=both) for both in (False, True))
+    assert {line.name: line.bytes for line in plain.parts.not_loaded} == {
+        "vision": 2 * 676_550_144, "audio": 2 * 639_647_232}
+    assert whole.parts.not_loaded == ()
+    both = whole.parts.stages[0].weights_bytes - plain.parts.stages[0].weights_bytes
+    assert both == 2 * (676_550_144 + 639_647_232)
