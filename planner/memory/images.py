@@ -8,7 +8,7 @@ that size are encoded at once. Sizes of a pass are sums of tensor sizes, as of t
 from __future__ import annotations
 
 from planner.memory.resident import Line
-from planner.models.spec import Encoder, ModelSpec
+from planner.models.spec import ImageEncoder, ModelSpec
 from planner.records import record
 
 
@@ -23,7 +23,7 @@ class EncoderBudget:
     what: str
 
 
-def encoder_budget(encoder: Encoder, *, tokens: int, sequences: int, context: int,
+def encoder_budget(encoder: ImageEncoder, *, tokens: int, sequences: int, context: int,
                    ) -> EncoderBudget:
     """The budget for steps of ``tokens`` and requests of ``context`` tokens.
 
@@ -37,7 +37,7 @@ def encoder_budget(encoder: Encoder, *, tokens: int, sequences: int, context: in
     return EncoderBudget(kept, items, item, what)
 
 
-def pass_lines(encoder: Encoder, patches: int, tp: int, width: int) -> list[Line]:
+def pass_lines(encoder: ImageEncoder, patches: int, tp: int, width: int) -> list[Line]:
     """The parts of the peak of one pass over ``patches`` patches on a rank [B]."""
     hidden, inner = encoder.hidden, encoder.inner
     attention = 6 * hidden // tp

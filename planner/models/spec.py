@@ -157,7 +157,7 @@ class TensorRow:
 
 
 @record
-class Encoder:
+class ImageEncoder:
     """The encoder of images of a model that sees, as memory and time need it. Elements a vector.
 
     ``layers`` blocks of ``heads`` heads over ``hidden``, with MLPs of ``inner``, ``gated`` or not;
@@ -224,4 +224,4 @@ class ModelSpec:
     assumed_keys: tuple[tuple[str, str], ...] = ()
     harmless_keys: tuple[str, ...] = ()
     ignored_keys: tuple[str, ...] = ()
-    encoder: Encoder | None = None
+    encoder: ImageEncoder | None = None

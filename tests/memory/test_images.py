@@ -11,10 +11,10 @@ from planner.api.memory import memory_use
 from planner.memory.images import encoder_budget, image_lines, pass_lines
 from planner.memory.resident import total
 from planner.models.catalog import resolve_model, spec_from_bytes
-from planner.models.spec import Encoder
+from planner.models.spec import ImageEncoder
 
-EYES = Encoder(layers=2, hidden=64, heads=4, inner=256, gated=False, pixels=48, merge=4, out=32,
-               patches=400, tokens=100, limit="here")  # fmt: skip
+EYES = ImageEncoder(layers=2, hidden=64, heads=4, inner=256, gated=False, pixels=48, merge=4,
+                    out=32, patches=400, tokens=100, limit="here")  # fmt: skip
 
 
 def written(folder: Path, name: str) -> str:
@@ -25,7 +25,7 @@ def written(folder: Path, name: str) -> str:
 
 def test_the_budget_is_a_step_s_tokens_or_the_largest_item() -> None:
     """vLLM 0.32, MultiModalBudget: steps of 2048 tokens keep eight of Gemma 3's images of 256."""
-    gemma = Encoder(27, 1152, 16, 4304, False, 588, 16, 2560, 4096, 256, "fixed")
+    gemma = ImageEncoder(27, 1152, 16, 4304, False, 588, 16, 2560, 4096, 256, "fixed")
     found = encoder_budget(gemma, tokens=2048, sequences=256, context=8192)
     assert (found.kept_tokens, found.items, found.item_tokens) == (2048, 8, 256)
     large = encoder_budget(EYES, tokens=64, sequences=1, context=1000)
@@ -42,7 +42,7 @@ def test_videos_of_qwen2_vl_are_as_long_as_a_request_up_to_14_frames(context: in
     assert encoder_budget(eyes, tokens=8192, sequences=64, context=context).item_tokens == tokens
 
 
-def resolve_encoder(name: str) -> Encoder:
+def resolve_encoder(name: str) -> ImageEncoder:
     found = spec_from_bytes(json.dumps(RELEASES[name]).encode(), "config.json", model_id="m",
                             public_name="m", source="here", source_kind="file").encoder
     assert found is not None

@@ -7,26 +7,26 @@ import pytest
 
 from planner.memory.images import pass_lines
 from planner.memory.resident import total
-from planner.models.spec import Encoder
+from planner.models.spec import ImageEncoder
 
 pytestmark = pytest.mark.oracle
 
 CASES = (
-    Encoder(3, 1280, 16, 3420, True, 1176, 4, 3584, 16384, 4096, "Qwen2.5-VL"),
-    Encoder(3, 1152, 16, 4304, False, 588, 16, 2560, 32768, 2048, "Gemma 3, eight images"),
-    Encoder(3, 1024, 16, 4096, True, 588, 4, 5120, 12100, 3025, "Mistral Small 3.1"),
+    ImageEncoder(3, 1280, 16, 3420, True, 1176, 4, 3584, 16384, 4096, "Qwen2.5-VL"),
+    ImageEncoder(3, 1152, 16, 4304, False, 588, 16, 2560, 32768, 2048, "Gemma 3, eight images"),
+    ImageEncoder(3, 1024, 16, 4096, True, 588, 4, 5120, 12100, 3025, "Mistral Small 3.1"),
 )
 
 
 @pytest.mark.parametrize("encoder", CASES, ids=lambda encoder: encoder.limit)
-def test_the_sum_of_a_pass_is_at_most_a_fifth_above_what_is_alive(encoder: Encoder) -> None:
+def test_the_sum_of_a_pass_is_at_most_a_fifth_above_what_is_alive(encoder: ImageEncoder) -> None:
     torch = pytest.importorskip("torch", reason="torch is not installed ([oracle] extra)")
     alive = _peak(encoder, torch)
     counted = total(pass_lines(encoder, encoder.patches, 1, 2))
     assert alive <= counted <= 1.2 * alive
 
 
-def _peak(e: Encoder, torch: Any) -> int:
+def _peak(e: ImageEncoder, torch: Any) -> int:
     """Most bytes alive in one pass, weights apart."""
     import weakref
 

@@ -30,7 +30,7 @@ from planner.memory.resident import (
 )
 from planner.memory.workspace import PassShape, peak_lines
 from planner.models.plain import plain_type
-from planner.models.spec import Encoder
+from planner.models.spec import ImageEncoder
 
 NOT_FROM_SHAPES = ("non-torch", "cuda-graphs", "process")
 
@@ -141,7 +141,7 @@ def _activation(case: Case, given: Given, run: PassShape, stage: int) -> list[Li
     return _seeing(case, encoder, run, text)
 
 
-def _seeing(case: Case, encoder: Encoder, run: PassShape, text: list[Line]) -> list[Line]:
+def _seeing(case: Case, encoder: ImageEncoder, run: PassShape, text: list[Line]) -> list[Line]:
     """The profile of a model that sees (GPUModelRunner.profile_run): images are encoded, and their
     outputs lie in the encoder cache while the text model runs; the larger peak counts."""
     budget = encoder_budget(encoder, tokens=run.tokens, sequences=run.sequences,

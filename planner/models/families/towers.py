@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from planner.models import rows
-from planner.models.spec import Encoder, ShardAxis, TensorRow
+from planner.models.spec import ImageEncoder, ShardAxis, TensorRow
 from planner.models.storage import Storage
 from planner.records import record
 
@@ -57,7 +57,7 @@ class Seen:
     """The tensors of an encoder and its projector, and what it works on."""
 
     rows: tuple[TensorRow, ...]
-    encoder: Encoder | None = None
+    encoder: ImageEncoder | None = None
 
 
 @record

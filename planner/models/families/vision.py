@@ -13,7 +13,7 @@ from planner.models import rows
 from planner.models.families.audio_gemma4 import clips
 from planner.models.families.towers import Seen, Tower
 from planner.models.fields import GENERIC, MAX_EXPERTS, MAX_LAYERS, Fields
-from planner.models.spec import Encoder, TensorRow
+from planner.models.spec import ImageEncoder, TensorRow
 from planner.models.storage import Storage
 
 NO_VISION = "the vision encoder: the configuration has no vision_config"
@@ -116,7 +116,7 @@ def gemma4(fields: Fields, storage: Storage, text_hidden: int) -> Seen:
     if clipped:
         t = Tower(storage, "", layers, block)
         found += [row for name, kind in _CLIPPED for row in clips(t, block + name, kind)]
-    made = Encoder(
+    made = ImageEncoder(
         layers=len(layers), hidden=width, heads=heads, inner=inner, gated=True,
         pixels=_CHANNELS * patch * patch, merge=pooled, out=text_hidden, patches=tokens * pooled,
         tokens=tokens, limit=f"{tokens} tokens of an image, default_output_length")

@@ -20,7 +20,7 @@ from planner.models.families.towers import (
     Tower,
 )
 from planner.models.fields import MAX_EXPERTS, MAX_LAYERS, Fields
-from planner.models.spec import Encoder, TensorRow
+from planner.models.spec import ImageEncoder, TensorRow
 from planner.models.storage import Storage
 from planner.records import record
 
@@ -54,7 +54,7 @@ class _Patches:
     def seen(self, found: Iterable[TensorRow], blocks: Blocks, inner: int, out: int, *,
              tokens: int = _IMAGE_TOKENS, limit: str = _LIMIT, video: int = 0) -> Seen:
         """The rows as part ``vision``, with what memory needs."""
-        made = Encoder(
+        made = ImageEncoder(
             layers=len(self.layers), hidden=self.width, heads=self.heads, inner=inner,
             gated=len(blocks.up) > 1, pixels=self.channels * self.frames * self.patch**2,
             merge=self.merge**2, out=out, patches=tokens * self.merge**2, tokens=tokens,

@@ -8,7 +8,7 @@ from __future__ import annotations
 from planner.models import rows
 from planner.models.families.towers import PIXTRAL, SIGLIP, Seen, Tower
 from planner.models.fields import MAX_EXPERTS, MAX_LAYERS, Fields
-from planner.models.spec import Encoder
+from planner.models.spec import ImageEncoder
 from planner.models.storage import Storage
 from planner.records import record
 
@@ -63,7 +63,7 @@ def gemma3(outer: Fields, fields: Fields, storage: Storage, hidden: int) -> Seen
         p.one("mm_input_projection_weight", "mlp-down", (s.width, hidden)),
         p.one("mm_soft_emb_norm.weight", "norm", (s.width,)),
     ]  # fmt: skip
-    made = Encoder(
+    made = ImageEncoder(
         layers=len(s.layers), hidden=s.width, heads=s.heads, inner=s.inner, gated=False,
         pixels=s.channels * s.patch**2, merge=side**2 // tokens, out=hidden, patches=side**2,
         tokens=tokens, limit=f"every image is {s.image} pixels square and {tokens} tokens")
@@ -98,7 +98,7 @@ def pixtral(outer: Fields, fields: Fields, storage: Storage, hidden: int) -> See
         *p.linear("linear_2", "mlp-down", (hidden, hidden), bias=biases),
     ]  # fmt: skip
     side = s.image // s.patch // merge
-    made = Encoder(
+    made = ImageEncoder(
         layers=len(s.layers), hidden=s.width, heads=s.heads, inner=s.inner, gated=True,
         pixels=s.channels * s.patch**2, merge=merge**2, out=hidden,
         patches=(side * merge) ** 2, tokens=side**2,
