@@ -106,7 +106,7 @@ def _only(fields: Fields, name: str, understood: object) -> None:
     value = fields.take(name)
     if value is not None and value != understood:
         raise UnsupportedError(
-            f"{fields.place}: {name} is {ascii(value)[:60]}; only {ascii(understood)} is modelled",
+            f"{fields.place}: {name} is {ascii(value)[:60]}; only {understood!a} is modelled",
             hint="`plan models` lists models whose structure is understood; a further one is a "
                  "file in planner/models/families")  # fmt: skip
 

@@ -111,25 +111,26 @@ def _attention(
 
 
 def _streams(storage: Storage, size: Backbone, e: Streams) -> list[TensorRow]:
-    """AltUp's maps between the streams, and LAuReL; those outside the stack are counted with the
-    MLPs of its first and last layer."""
+    """AltUp's maps between the streams, and LAuReL, which llama.cpp never narrows; those outside
+    the stack are counted with the MLPs of its first and last layer."""
     hidden, layers, n = size.hidden, size.all_layers, e.streams
     mixing = (("modality_router", (n, hidden)), ("prediction_coefs", (n * n, n)),
               ("correction_coefs", (n, n)))  # fmt: skip
     return [
-        *(rows.linear(storage, f"model.altup_projections.{i}", "mlp-gate-up", (hidden, hidden),
-                      (0,), fused="altup", shard="column") for i in range(n - 1)),
-        *(rows.linear(storage, f"model.altup_unembed_projections.{i}", "mlp-down",
-                      (hidden, hidden), layers[-1:], fused=f"altup-{i}", shard="column")
+        *(rows.plain(storage, f"model.altup_projections.{i}.weight", "mlp-gate-up",
+                     (hidden, hidden), (0,), fused="altup", shard="column")
+          for i in range(n - 1)),
+        *(rows.plain(storage, f"model.altup_unembed_projections.{i}.weight", "mlp-down",
+                     (hidden, hidden), layers[-1:], fused=f"altup-{i}", shard="column")
           for i in range(n - 1)),
         *(rows.plain(storage, f"{LAYER}altup.{name}.weight", "router", shape, layers,
                      fused="altup-" + name.replace("_", "-")) for name, shape in mixing),
         rows.plain(storage, LAYER + "altup.correct_output_scale", "norm", (hidden,), layers,
                    fused="altup-scale"),
         rows.norm(storage, LAYER + "altup.router_norm", hidden, layers),
-        rows.linear(storage, LAYER + "laurel.linear_left", "mlp-gate-up", (e.rank, hidden), layers,
-                    fused="laurel-left", shard="column"),
-        rows.linear(storage, LAYER + "laurel.linear_right", "mlp-down", (hidden, e.rank), layers,
-                    fused="laurel-right", shard="row"),
+        rows.plain(storage, LAYER + "laurel.linear_left.weight", "mlp-gate-up", (e.rank, hidden),
+                   layers, fused="laurel-left", shard="column"),
+        rows.plain(storage, LAYER + "laurel.linear_right.weight", "mlp-down", (hidden, e.rank),
+                   layers, fused="laurel-right", shard="row"),
         rows.norm(storage, LAYER + "laurel.post_laurel_norm", hidden, layers),
     ]  # fmt: skip

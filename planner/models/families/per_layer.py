@@ -71,13 +71,14 @@ def input_rows(
     storage: Storage, size: Backbone, width: int, vocab: int
 ) -> list[TensorRow]:
     """The embedding of every layer in one table, the projection that adds to it, and what each
-    layer does with its part. The projection is counted with layer 0's MLP."""
+    layer does with its part. The projection is counted with layer 0's MLP and, as llama.cpp has
+    it, never narrowed."""
     hidden, layers = size.hidden, size.all_layers
     return [
         rows.plain(storage, "model.embed_tokens_per_layer.weight", "embedding",
                    (vocab, size.layers * width), (), fused="embedding-per-layer", shard="vocab"),
-        rows.linear(storage, "model.per_layer_model_projection", "mlp-gate-up",
-                    (size.layers * width, hidden), (0,), fused="per-layer-model", shard="column"),
+        rows.plain(storage, "model.per_layer_model_projection.weight", "mlp-gate-up",
+                   (size.layers * width, hidden), (0,), fused="per-layer-model", shard="column"),
         rows.norm(storage, "model.per_layer_projection_norm", width, ()),
         rows.linear(storage, LAYER + "per_layer_input_gate", "mlp-gate-up", (width, hidden), layers,
                     fused="per-layer-gate", shard="replicated"),

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 from planner.models import rows
-from planner.models.families.common import Backbone, GroupedQuery, read_backbone, \
-    read_grouped_query, spec_of
+from planner.models.families.common import (
+    Backbone,
+    GroupedQuery,
+    read_backbone,
+    read_grouped_query,
+    spec_of,
+)
 from planner.models.fields import Fields
 from planner.models.rows import EMBEDDING, LAYER, Provenance
 from planner.models.spec import ModelSpec, ShardAxis, TensorRow
