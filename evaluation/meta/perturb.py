@@ -103,15 +103,16 @@ def _feed_forward(text: dict[str, Any], rng: random.Random) -> None:
     for key in _WIDTHS:
         if isinstance(text.get(key), int) and text[key] > 0:
             text[key] = 32 * rng.randint(1, 12)
-    count = rng.choice((4, 8, 12))
+    count, groups = rng.choice((4, 8, 12)), rng.choice(((1, 1), (2, 1), (2, 2)))
     for key in _EXPERTS:
         if isinstance(text.get(key), int) and text[key] > 1:
             text[key] = count
     for key in _CHOSEN:
         if isinstance(text.get(key), int) and text[key] > 0:
-            text[key] = min(rng.choice((1, 2, 4)), count)
-    if isinstance(text.get("n_group"), int):
-        text["n_group"], text["topk_group"] = rng.choice(((1, 1), (2, 1), (2, 2)))
+            text[key] = min(rng.choice((1, 2, 4)), count // groups[0] * groups[1])
+    for key in ("n_group", "num_expert_group"):
+        if isinstance(text.get(key), int):
+            text[key], text["topk_group"] = groups
     if isinstance(text.get("n_shared_experts"), int) and text["n_shared_experts"] > 0:
         text["n_shared_experts"] = rng.choice((1, 2))
 

@@ -71,7 +71,7 @@ def built(values: dict[str, Any], plain: str, torch: Any, transformers: Any) -> 
     """The tensors, caches and sizes of the model that ``values`` configures."""
     if not _known(values["model_type"]):
         return {"unknown": values["model_type"]}
-    kept = {key: value for key, value in values.items() if key not in _LEFT_OUT}
+    kept = {key: _floats(value) for key, value in values.items() if key not in _LEFT_OUT}
     config = transformers.AutoConfig.for_model(values["model_type"], **kept)
     cls = class_of(values, config, transformers)
     with torch.device("meta"):
@@ -91,6 +91,16 @@ def built(values: dict[str, Any], plain: str, torch: Any, transformers: Any) -> 
         "sizes": {key: value for key in SIZES
                   if isinstance(value := _of(text, key), int | float | str | bool)},
     }  # fmt: skip
+
+
+def _floats(value: Any) -> Any:
+    """``value`` with the numbers that JSON lacks, as transformers writes them, in place of their
+    names."""
+    if isinstance(value, dict):
+        if set(value) == {"__float__"}:
+            return float(value["__float__"])
+        return {key: _floats(item) for key, item in value.items()}
+    return [_floats(item) for item in value] if isinstance(value, list) else value
 
 
 def _known(kind: str) -> bool:
