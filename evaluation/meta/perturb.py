@@ -113,7 +113,8 @@ def _feed_forward(text: dict[str, Any], rng: random.Random) -> None:
     for key in ("n_group", "num_expert_group"):
         if isinstance(text.get(key), int):
             text[key], text["topk_group"] = groups
-    if isinstance(text.get("n_shared_experts"), int) and text["n_shared_experts"] > 0:
+    one_shared = text.get("model_type") in ("deepseek_v4", "deepseek_ref")  # whatever the key says
+    if isinstance(text.get("n_shared_experts"), int) and text["n_shared_experts"] and not one_shared:
         text["n_shared_experts"] = rng.choice((1, 2))
 
 

@@ -84,7 +84,7 @@ def built(values: dict[str, Any], plain: str, torch: Any, transformers: Any) -> 
     caches, why = caches_of(model, text, torch, transformers)
     return {
         "class": cls.__name__, "layers": 0 if stack is None else len(stack),
-        "tensors": tensors, "caches": caches, "not_run": why,
+        "tensors": tensors, "causal": causal(stack), "caches": caches, "not_run": why,
         "nested": any(type(value).__name__.endswith("Config")
                       for value in vars(config).values()),
         "layer_types": [str(kind) for kind in _of(text, "layer_types") or ()],
@@ -165,6 +165,13 @@ def _asked(method: Any) -> Any:
         return method()
     except Exception:
         return None
+
+
+def causal(stack: Any) -> bool:
+    """Whether some attention of the layers looks back alone, or none says how it looks."""
+    said = {module.is_causal for module in (stack.modules() if stack is not None else ())
+            if isinstance(getattr(module, "is_causal", None), bool)}
+    return not said or True in said
 
 
 def tensors_of(model: Any, stack: Any, transformers: Any) -> Iterator[dict[str, Any]]:
