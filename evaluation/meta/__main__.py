@@ -7,7 +7,11 @@ import json
 import os
 import sys
 import warnings
+from collections.abc import Container, Iterable
 from pathlib import Path
+from typing import Any
+
+from evaluation.meta.compare import Compared
 
 PAGE = Path("docs/evidence/models.md")
 RECORD = Path("tests/models/meta_digests.json")
@@ -24,7 +28,7 @@ def main() -> int:
     import torch
     import transformers
 
-    from evaluation.meta.own import compare_own
+    from evaluation.meta.own import compare_own, defaults, releases
     from evaluation.meta.page import page
     from evaluation.meta.types import covered
 
@@ -40,17 +44,24 @@ def main() -> int:
     if not only:
         PAGE.write_text(page(own, types, f"transformers {transformers.__version__}, PyTorch "
                              f"{torch.__version__.partition('+')[0]}"), encoding="utf-8")
-        RECORD.write_text(_recorded(own, transformers.__version__), encoding="utf-8")
+        known = {str(config["model_type"]) for config in releases().values()}
+        RECORD.write_text(recorded(own, defaults(transformers), known, transformers.__version__),
+                          encoding="utf-8")
     return int(any(one.differences for _, _, one in own))
 
 
-def _recorded(own: list[tuple[str, str, object]], version: str) -> str:
-    """Digests of the drawn configurations that both count alike, by type."""
+def recorded(own: Iterable[tuple[str, str, Compared]], stated: dict[str, dict[str, Any]],
+             known: Container[str], version: str) -> str:
+    """Digests of the drawn configurations that both count alike, by type, and what they are drawn
+    from where that is no release: ``stated``, of the types that are not ``known``."""
     digests: dict[str, dict[str, str]] = {}
     for kind, name, one in own:
-        if getattr(one, "alike", False):
-            digests.setdefault(kind, {})[name] = getattr(one, "digest", "")
-    return json.dumps({"transformers": version, "digests": digests}, indent=1) + "\n"
+        if one.alike and name.isdigit():
+            digests.setdefault(kind, {})[name] = one.digest
+    needed = {kind: config for kind, config in stated.items()
+              if kind in digests and kind not in known}  # fmt: skip
+    return json.dumps({"transformers": version, "least_types": len(digests), "digests": digests,
+                       "references": needed}, separators=(",", ":"), sort_keys=True) + "\n"
 
 
 if __name__ == "__main__":

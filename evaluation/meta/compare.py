@@ -135,7 +135,7 @@ def _latent(caches: Iterable[LayerCache], item: Mapping[str, Any]) -> bool:
 def compared(config: Mapping[str, Any], answer: Mapping[str, Any], place: str) -> Compared:
     """This program's count of ``config`` beside the worker's ``answer`` for it."""
     if "tensors" not in answer:
-        return Compared(0, 0, unbuilt=str(answer.get("error") or answer.get("unknown")))
+        return Compared(0, 0, unbuilt=str(answer.get("error") or "a type that it does not know"))
     meta = meta_shapes(answer, towers=not _without_towers(config))
     count = sum(map(prod, meta.values()))
     try:

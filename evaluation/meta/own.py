@@ -17,6 +17,13 @@ from planner.models.through_transformers.worker import built
 _CONFIGS = Path(catalog.__file__).parent / "configs"
 _TYPE_OF = {"deepseek_ref": "", "kimi_k2": "deepseek_v3"}
 """Types of releases that transformers has under another name, "" for none."""
+_STATED: dict[str, dict[str, Any]] = {
+    "dots1": {"n_routed_experts": 16, "n_shared_experts": 2, "head_dim": 128,
+              "num_experts_per_tok": 4},
+    "exaone4": {"sliding_window_pattern": 4}, "hunyuan_v1_dense": {"head_dim": 128},
+    "ministral": {"head_dim": 128},
+}
+"""What a class needs beside its defaults to be built."""
 
 
 def releases() -> dict[str, dict[str, Any]]:
@@ -53,7 +60,7 @@ def defaults(transformers: Any) -> dict[str, dict[str, Any]]:
 
     found = {}
     for kind in sorted(set(FAMILY_OF) & set(CONFIG_MAPPING_NAMES)):
-        config = transformers.AutoConfig.for_model(kind)
+        config = transformers.AutoConfig.for_model(kind, **_STATED.get(kind, {}))
         config.dtype = "bfloat16"
         found[kind] = {**json.loads(config.to_json_string(use_diff=False)), "model_type": kind}
     return found

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from itertools import groupby
 
 from evaluation.meta.compare import Compared
-from evaluation.meta.types import Covered
+from evaluation.meta.types import LAYERS, Covered
 
 Found = tuple[str, str, Compared]
 _STATES = ("planned", "counted", "unclassified", "unbuilt")
@@ -83,8 +83,8 @@ def _types(types: Sequence[Covered]) -> list[str]:
     lines = ["## Every other type", "",
              f"{len(types)} types of this transformers have a generative head (causal, image and "
              f"text to text, sequence to sequence); {len(types) - len(rest)} have a family of "
-             f"their own, which is what is used. Built from the defaults of their classes and "
-             "classified by name and shape:", "",
+             f"their own, which is what is used. Built from the defaults of their classes, of "
+             f"{LAYERS} layers where they take that, and classified by name and shape:", "",
              "| | all | without a family | meaning |", "|---|---|---|---|"]
     for state in _STATES:
         alone = sum(not one.own for one in counts[state])

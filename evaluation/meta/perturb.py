@@ -23,6 +23,10 @@ _EXPERTS = ("num_experts", "n_routed_experts", "num_local_experts", "moe_num_exp
 _CHOSEN = ("num_experts_per_tok", "num_experts_per_token", "moe_k", "moe_topk", "top_k_experts",
            "experts_per_token")  # fmt: skip
 _WINDOWS = ("sliding_window", "attention_chunk_size")
+_ONE_SHARED = ("deepseek_v4", "deepseek_ref")
+"""Types whose class builds one shared expert, whatever the key says."""
+_TO_TEXT = ("out_hidden_size", "text_hidden_size", "projector_output_dim")
+"""Widths of an encoder that are the text model's."""
 _HEADS = (("num_attention_heads", "num_key_value_heads"), ("n_head", ""))
 
 
@@ -58,6 +62,9 @@ def _layers(text: dict[str, Any], rng: random.Random) -> None:
     for key in ("decoder_sparse_step", "interleave_moe_layer_step"):
         if isinstance(text.get(key), int) and text[key] > 1:
             text[key] = rng.choice((1, 2, 3))
+    if text.get("num_kv_shared_layers"):
+        kinds = text.get("layer_types") or [""]
+        text["num_kv_shared_layers"] = int(kinds[-1] in kinds[:-1])
     if "max_window_layers" in text:
         text["max_window_layers"] = new
 
@@ -103,26 +110,32 @@ def _feed_forward(text: dict[str, Any], rng: random.Random) -> None:
     for key in _WIDTHS:
         if isinstance(text.get(key), int) and text[key] > 0:
             text[key] = 32 * rng.randint(1, 12)
-    count = rng.choice((4, 8, 12))
+    count, groups = rng.choice((4, 8, 12)), rng.choice(((1, 1), (2, 1), (2, 2)))
     for key in _EXPERTS:
         if isinstance(text.get(key), int) and text[key] > 1:
             text[key] = count
     for key in _CHOSEN:
         if isinstance(text.get(key), int) and text[key] > 0:
-            text[key] = min(rng.choice((1, 2, 4)), count)
-    if isinstance(text.get("n_group"), int):
-        text["n_group"], text["topk_group"] = rng.choice(((1, 1), (2, 1), (2, 2)))
-    if isinstance(text.get("n_shared_experts"), int) and text["n_shared_experts"] > 0:
+            text[key] = min(rng.choice((1, 2, 4)), count // groups[0] * groups[1])
+    for key in ("n_group", "num_expert_group"):
+        if isinstance(text.get(key), int):
+            text[key], text["topk_group"] = groups
+    shared = text.get("n_shared_experts")
+    if isinstance(shared, int) and shared and text.get("model_type") not in _ONE_SHARED:
         text["n_shared_experts"] = rng.choice((1, 2))
 
 
 def _ends(found: dict[str, Any], text: dict[str, Any], rng: random.Random) -> None:
     if isinstance(text.get("vocab_size"), int):
         text["vocab_size"] = rng.randint(300, 3000)
+    encoder = found.get("vision_config")
+    for key in _TO_TEXT if isinstance(encoder, dict) else ():
+        if key in encoder:
+            encoder[key] = text.get("hidden_size")
     tied = rng.random() < 0.5
     for place in (found, text):
         for key in ("pad_token_id", "bos_token_id", "eos_token_id"):
-            if key in place:
+            if key in place or (key == "pad_token_id" and place is text):
                 place[key] = 0
         if "tie_word_embeddings" in place:
             place["tie_word_embeddings"] = tied

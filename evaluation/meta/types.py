@@ -1,4 +1,4 @@
-"""Every generative type of the installed transformers through ``[hf]``, by its default sizes."""
+"""Every generative type of the installed transformers through ``[hf]``, by its class's defaults."""
 
 from __future__ import annotations
 
@@ -17,6 +17,9 @@ from planner.models.through_transformers.model import spec_from
 
 MAPPINGS = ("CAUSAL_LM", "IMAGE_TEXT_TO_TEXT", "SEQ_TO_SEQ_CAUSAL_LM")
 """Kinds of heads that make a type generative; of most languages and of text beside images."""
+
+LAYERS = 12
+"""Layers that are built: enough to see every kind of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +48,25 @@ def covered(torch: Any, transformers: Any, only: frozenset[str] = frozenset()) -
     """What is known of each type, one after the other."""
     for kind in generative():
         if not only or kind in only:
-            yield _one(kind, answer_of({"model_type": kind}, torch, transformers), transformers)
+            yield _one(kind, _answer(kind, torch, transformers), transformers)
+
+
+def _answer(kind: str, torch: Any, transformers: Any) -> dict[str, Any]:
+    """The worker's answer for a model of a few layers, or, where that is none, of all."""
+    short = {"num_hidden_layers": LAYERS}
+    try:
+        config = transformers.AutoConfig.for_model(kind)
+        text = config.get_text_config(decoder=True)
+        nested = text is not config and getattr(config, "text_config", None) is not None
+        many = text.num_hidden_layers > LAYERS
+    except Exception:
+        nested = many = False
+    if many:
+        stated = {"text_config": {"model_type": text.model_type, **short}} if nested else short
+        answer = answer_of({"model_type": kind, **stated}, torch, transformers)
+        if answer.get("layers") == LAYERS:
+            return answer
+    return answer_of({"model_type": kind}, torch, transformers)
 
 
 def _one(kind: str, answer: dict[str, Any], transformers: Any) -> Covered:

@@ -61,7 +61,8 @@ class Kept:
 @record
 class Built:
     """A model as transformers ``version`` builds it. ``not_run`` says why its caches have no
-    shapes; ``nested``: the configuration holds others, of towers beside the decoder."""
+    shapes; ``nested``: the configuration holds others, of towers beside the decoder; ``causal``:
+    its layers look back alone."""
 
     version: str
     class_name: str
@@ -70,6 +71,7 @@ class Built:
     kept: tuple[Kept, ...]
     not_run: str
     nested: bool
+    causal: bool
     layer_types: tuple[str, ...]
     sizes: Mapping[str, Any]
 
@@ -151,7 +153,7 @@ def read_answer(answer: Mapping[str, Any]) -> Built:
     return Built(
         version=str(answer["transformers"]), class_name=str(answer["class"]),
         layers=int(answer["layers"]), not_run=str(answer["not_run"]),
-        nested=bool(answer["nested"]),
+        nested=bool(answer["nested"]), causal=bool(answer.get("causal", True)),
         layer_types=tuple(answer["layer_types"]), sizes=dict(answer["sizes"]),
         tensors=tuple(
             Tensor(name=name, shape=tuple(shape), dtype=dtype, region=place["region"],

@@ -79,6 +79,8 @@ def _attention(built: Built, rows: tuple[TensorRow, ...], encoder: bool,
     """(attention, why nothing but counts is answered, "" where everything is known)."""
     if encoder or any(cross(t.name, t.blocks) for t in built.tensors if t.region == "stack"):
         return (), "it attends to an encoder's outputs, whose caches are not modelled"
+    if not built.causal:
+        return (), "its layers look both ways, so that nothing is kept from token to token"
     if not built.layers:
         return (), "it has no stack of layers as long as its configuration says"
     try:

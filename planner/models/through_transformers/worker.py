@@ -71,7 +71,7 @@ def built(values: dict[str, Any], plain: str, torch: Any, transformers: Any) -> 
     """The tensors, caches and sizes of the model that ``values`` configures."""
     if not _known(values["model_type"]):
         return {"unknown": values["model_type"]}
-    kept = {key: value for key, value in values.items() if key not in _LEFT_OUT}
+    kept = {key: _floats(value) for key, value in values.items() if key not in _LEFT_OUT}
     config = transformers.AutoConfig.for_model(values["model_type"], **kept)
     cls = class_of(values, config, transformers)
     with torch.device("meta"):
@@ -84,13 +84,23 @@ def built(values: dict[str, Any], plain: str, torch: Any, transformers: Any) -> 
     caches, why = caches_of(model, text, torch, transformers)
     return {
         "class": cls.__name__, "layers": 0 if stack is None else len(stack),
-        "tensors": tensors, "caches": caches, "not_run": why,
+        "tensors": tensors, "causal": causal(stack), "caches": caches, "not_run": why,
         "nested": any(type(value).__name__.endswith("Config")
                       for value in vars(config).values()),
         "layer_types": [str(kind) for kind in _of(text, "layer_types") or ()],
         "sizes": {key: value for key in SIZES
                   if isinstance(value := _of(text, key), int | float | str | bool)},
     }  # fmt: skip
+
+
+def _floats(value: Any) -> Any:
+    """``value`` with the numbers that JSON lacks, as transformers writes them, in place of their
+    names."""
+    if isinstance(value, dict):
+        if set(value) == {"__float__"}:
+            return float(value["__float__"])
+        return {key: _floats(item) for key, item in value.items()}
+    return [_floats(item) for item in value] if isinstance(value, list) else value
 
 
 def _known(kind: str) -> bool:
@@ -155,6 +165,13 @@ def _asked(method: Any) -> Any:
         return method()
     except Exception:
         return None
+
+
+def causal(stack: Any) -> bool:
+    """Whether some attention of the layers looks back alone, or none says how it looks."""
+    said = {module.is_causal for module in (stack.modules() if stack is not None else ())
+            if isinstance(getattr(module, "is_causal", None), bool)}
+    return not said or True in said
 
 
 def tensors_of(model: Any, stack: Any, transformers: Any) -> Iterator[dict[str, Any]]:
