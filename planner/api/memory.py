@@ -34,6 +34,7 @@ from planner.memory.engines.run import engine_size
 from planner.memory.footprint import usable_bytes
 from planner.memory.on_disk import compare
 from planner.memory.resident import FormatOf, PartFormats, as_released
+from planner.models.planned import require_planned, structure_note
 from planner.models.spec import ModelSpec
 from planner.placement.cache_entries import cache_units, stores
 from planner.placement.layout import Layout
@@ -79,7 +80,7 @@ def memory_use(model: str | ModelSpec | None = None, device: str | DeviceProfile
         UnsupportedError: a format or cache layout that the model cannot have.
     """
     ask = Ask.of(locals(), own=("checkpoint", "with_mtp", "with_vision", "flags"))
-    parts = ("main", "lookup") + ("mtp",) * with_mtp + ("vision",) * with_vision
+    parts = ("main", "lookup") + ("mtp",) * with_mtp + ("vision", "audio") * with_vision
     return _memory(ask, parts, flags, None if checkpoint is None else Path(checkpoint))
 
 
@@ -93,6 +94,7 @@ def _memory(ask: Ask, parts: tuple[str, ...], flags: Mapping[str, Any],
     if ask.model is None:
         raise InputError("no model given", hint="name a MODEL, or a plan with --plan")
     spec = load_model(ask.model)
+    require_planned(spec)
     target = load_device(ask.device, hardware_dir=ask.hardware_dir) \
         if ask.device is not None else None
     server = ask.engine if ask.engine == ANY else parse_engine(ask.engine).name
@@ -116,8 +118,9 @@ def _memory(ask: Ask, parts: tuple[str, ...], flags: Mapping[str, Any],
         sequences=_sequences(spec, split, kv_of, usable, use.context),
         at_requests=_sequences(spec, split, kv_of, usable, use.tokens), engine=sized,
         on_disk=compare(spec, checkpoint) if checkpoint is not None else None,
-        assumptions=(*workload_notes(work, asked.workload), *slot_note(work, asked.slots, server),
-                     *_assumptions(work.assumed, use, target, layout)))
+        assumptions=(*structure_note(spec), *workload_notes(work, asked.workload),
+                     *slot_note(work, asked.slots, server),
+                     *_assumptions(work.assumed, use, target, layout), *_images(spec, use)))
     return answer if answer.fits else replace(
         answer, way_out=_way_out(Memory(spec, target, usable), split, plan, (format_of, kv_of),
                                 ask.engine))
@@ -261,6 +264,15 @@ def _check_llama(names: frozenset[str], kv: str, parts: tuple[str, ...]) -> None
     if "mtp" in parts:
         raise UnsupportedError("llama.cpp does not run prediction layers",
                                hint="leave out --with-mtp")
+
+
+def _images(spec: ModelSpec, use: Use) -> tuple[tuple[str, str, str], ...]:
+    """What is assumed of images, where their encoder is asked for."""
+    if "vision" not in use.parts:
+        return ()
+    if spec.encoder is None:
+        return (("images", "weights of the encoder only", "its passes are not modelled"),)
+    return (("images", f"at most {spec.encoder.tokens} tokens each", spec.encoder.limit),)
 
 
 def _assumptions(note: str, use: Use, device: DeviceProfile | None, layout: Layout,

@@ -98,17 +98,20 @@ def inventory_command(model: str, expand: bool, as_json: bool) -> None:
 
 
 @click.command("models")
+@click.argument("words", nargs=-1, metavar="[WORD]...")
 @options("json")
-def models_command(as_json: bool) -> None:
-    """Bundled models and their parameters."""
+def models_command(words: tuple[str, ...], as_json: bool) -> None:
+    """Bundled models by family and their parameters; with WORDs, those whose names have them."""
     import planner
-    from planner.models.catalog import model_ids
+    from planner.models.naming import family_name, grouped, search
 
-    found = [planner.inventory(name) for name in model_ids()]
+    found = [planner.inventory(name) for names in grouped(search(words)).values()
+             for name in names]
     if as_json:
         from planner.cli.files import print_json
 
         print_json([{"id": c.spec.id, "public_name": c.spec.public_name,
+                     "family": family_name(c.spec.id),
                      "parameters_total": c.parameters_total,
                      "parameters_active": c.parameters_active,
                      "checkpoint_format": c.spec.quantization,

@@ -66,7 +66,7 @@ def _engine_options(function: Any) -> Any:
 @click.option("--checkpoint", metavar="DIR", help="Compare with the headers of these files.")
 @options("memory_bytes")
 @click.option("--with-mtp", is_flag=True, help="Load the multi-token prediction layers too.")
-@click.option("--with-vision", is_flag=True, help="Load the vision encoder too.")
+@click.option("--with-vision", is_flag=True, help="Load encoders of images and sound.")
 @_engine_options
 @options("hardware_dir", "json", "quiet")
 def memory_command(**given: Any) -> None:

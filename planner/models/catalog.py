@@ -6,12 +6,15 @@ import hashlib
 import os
 import re
 import tomllib
+from collections.abc import Iterable
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
-from planner.errors import DataError, UnknownNameError
+from planner.errors import DataError, InputError, UnknownNameError
 from planner.models.families import builder_of
-from planner.models.fields import Fields
+from planner.models.fields import Fields, Ledger
+from planner.models.heads import fit_head
 from planner.models.inventory import Inventory
 from planner.models.links import require_inside
 from planner.models.quantization.plan import QuantPlan, quantise
@@ -74,8 +77,8 @@ def is_model(name: str) -> bool:
     return _normal(name) in _ids_by_name()
 
 
-def resolve_model(name: str) -> ModelSpec:
-    """The model called ``name``.
+def resolve_model(name: str, *, ignore_keys: Iterable[str] = ()) -> ModelSpec:
+    """The model called ``name``; keys in ``ignore_keys`` are passed over on the user's word.
 
     ``name`` is an id, an alias, a public repository name (any case), or a path: a configuration
     file, a GGUF file, a directory with ``config.json``, or a checkpoint directory, whose headers
@@ -89,7 +92,10 @@ def resolve_model(name: str) -> ModelSpec:
     """
     path = _as_path(name)
     if path is not None:
-        return _from_path(path, name)
+        return _from_path(path, name, tuple(ignore_keys))
+    for key in ignore_keys:
+        raise InputError(f"{shown(key)}: a bundled model has no key to pass over",
+                         hint="leave --ignore-keys out, or name a configuration file")
     note = "a file of that name is here; write it as a path" if os.path.exists(name) else ""
     return bundled_model(name, note=note)
 
@@ -116,17 +122,20 @@ def _bundled(model_id: str) -> ModelSpec:
 
 def spec_from_bytes(
     text: bytes, place: str, *, model_id: str, public_name: str, source: str, source_kind: str,
-    quant_text: bytes | None = None,
+    quant_text: bytes | None = None, ignore_keys: Iterable[str] = (),
 ) -> ModelSpec:
     """The ModelSpec of the configuration in ``text``; ``place`` names it in errors.
 
-    ``quant_text`` is the ``hf_quant_config.json`` beside it, if there is one.
+    ``quant_text`` is the ``hf_quant_config.json`` beside it, if there is one. Keys in
+    ``ignore_keys`` (``name``, or ``text_config.name``) are passed over where nobody reads them.
 
     Raises:
         DataError: invalid JSON, or keys or values that are not understood.
+        InputError: a key to pass over that is not there, or is understood.
     """
     values = parse_object(text, place)
-    fields = Fields(values, place)
+    ledger = Ledger(ignore_keys)
+    fields = Fields(values, place, ledger=ledger)
     if "model_type" not in values:
         raise fields.error("model_type", "is missing, so this is not a model configuration")
     model_type = fields.take("model_type")
@@ -136,7 +145,8 @@ def spec_from_bytes(
         id=model_id, public_name=public_name, source=source, source_kind=source_kind,
         config_sha256=hashlib.sha256(text).hexdigest(),
     )  # fmt: skip
-    spec = build(fields, str(model_type), origin)
+    spec = fit_head(build(fields, str(model_type), origin), fields)
+    spec = _noted(spec, fields, ledger)
     plans = _plans(values, fields.place, model_type, quant_text)
     if plans:
         spec = quantise(spec, plans)
@@ -145,6 +155,24 @@ def spec_from_bytes(
         raise DataError(f"{place}: the sizes give {shown(size)} bytes, more than 2^53",
                         hint="check the sizes in the configuration: no model is that large")
     return spec
+
+
+def _noted(spec: ModelSpec, fields: Fields, ledger: Ledger) -> ModelSpec:
+    """``spec`` with what reading it came upon.
+
+    Raises:
+        InputError: a key to pass over that is not there, or is understood.
+    """
+    if ledger.idle:
+        raise InputError(f"{fields.place}: no key {shown(ledger.idle[0])} to pass over",
+                         hint="--ignore-keys is for keys that are refused: leave out those that "
+                              "are understood, harmless or not there")
+    return replace(
+        spec, assumed_keys=tuple(sorted(ledger.assumed.items())),
+        harmless_keys=tuple(sorted(name for name in ledger.harmless if not fields.has_read(name))),
+        ignored_keys=tuple(sorted(ledger.passed_over)),
+        not_counted=(*spec.not_counted, *ledger.left_out),
+    )  # fmt: skip
 
 
 def _plans(
@@ -175,7 +203,7 @@ def _plans(
     return (beside,)
 
 
-def _from_path(path: Path, name: str) -> ModelSpec:
+def _from_path(path: Path, name: str, ignore_keys: tuple[str, ...]) -> ModelSpec:
     from planner.models.checkpoint import is_checkpoint, read_stored, require_structure
 
     if not os.path.exists(path):
@@ -185,6 +213,9 @@ def _from_path(path: Path, name: str) -> ModelSpec:
     if path.suffix == ".gguf" and not path.is_dir():
         from planner.models.gguf_model import spec_from_gguf
 
+        if ignore_keys:
+            raise InputError(f"{shown(name)}: a GGUF file has no keys to pass over",
+                             hint="leave --ignore-keys out")
         return spec_from_gguf(path, model_id=_id_of(path.stem), public_name=name)
     config = path / "config.json" if path.is_dir() else path
     if path.is_dir() and not os.path.exists(config):
@@ -198,6 +229,7 @@ def _from_path(path: Path, name: str) -> ModelSpec:
         read_config_bytes(config), str(config), model_id=_id_of(stem), public_name=name,
         source=str(config), source_kind="file",
         quant_text=read_config_bytes(quant) if os.path.exists(quant) else None,
+        ignore_keys=ignore_keys,
     )  # fmt: skip
     return read_stored(spec, path) if path.is_dir() and is_checkpoint(path) else spec
 

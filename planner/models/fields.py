@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from planner.errors import LONGEST_NAME, DataError
+from planner.models.defaults import EVERY, class_defaults, defaults_version, harmless_keys
 from planner.models.strict_json import shown
 
 MAX_LAYERS = 1000
@@ -13,31 +14,39 @@ MAX_WIDTH = 2**24
 MAX_CONTEXT = 2**31
 MOST_LISTED, FEW_LISTED = 20, 8
 
-# Keys that change neither the tensors nor the cache.
-HARMLESS = frozenset({
-    "_name_or_path", "architectures", "attention_dropout", "attn_implementation", "auto_map",
-    "bos_token_id", "eos_token_id", "hidden_act", "initializer_range", "output_router_logits",
-    "pad_token_id", "pretraining_tp", "rms_norm_eps", "rope_parameters", "rope_scaling",
-    "rope_theta", "router_aux_loss_coef", "transformers_version", "unsloth_fixed",
-    "unsloth_version", "use_cache",
-})  # fmt: skip
-# Settings of generation and of the library that wrote the file, in every nested configuration.
-GENERIC = HARMLESS | {
-    "add_cross_attention", "bad_words_ids", "begin_suppress_tokens", "chunk_size_feed_forward",
-    "cross_attention_hidden_size", "decoder_start_token_id", "diversity_penalty", "do_sample",
-    "early_stopping", "encoder_no_repeat_ngram_size", "exponential_decay_length_penalty",
-    "finetuning_task", "forced_bos_token_id", "forced_eos_token_id", "id2label", "is_decoder",
-    "is_encoder_decoder", "label2id", "length_penalty", "max_length", "min_length", "model_type",
-    "no_repeat_ngram_size", "num_beam_groups", "num_beams", "num_return_sequences",
-    "output_attentions", "output_hidden_states", "output_scores", "prefix", "problem_type",
-    "remove_invalid_values", "repetition_penalty", "return_dict", "return_dict_in_generate",
-    "sep_token_id", "suppress_tokens", "task_specific_params", "temperature",
-    "tf_legacy_loss", "tie_encoder_decoder", "tokenizer_class", "top_k", "top_p", "torchscript",
-    "typical_p", "use_bfloat16",
-}  # fmt: skip
+HARMLESS = GENERIC = frozenset(key for key, only in harmless_keys(EVERY).items() if only is None)
+"""Keys that change no tensor of any model; ``finish`` knows them and those of the type itself."""
 
 
-def _listed(known: list[str], value: object) -> str:
+class Ledger:
+    """What reading one configuration came upon beside the keys that it understood.
+
+    ``allowed`` are keys that the user says to pass over, by name or by place and name.
+    """
+
+    def __init__(self, allowed: Iterable[str] = ()) -> None:
+        self.allowed = frozenset(allowed)
+        self.harmless: set[str] = set()
+        self.assumed: dict[str, str] = {}
+        self.passed_over: set[str] = set()
+        self.left_out: list[str] = []
+        self._used: set[str] = set()
+
+    def allow(self, name: str, place: str) -> bool:
+        """Whether the user says to pass over ``name`` at ``place``; it is noted if so."""
+        meant = {name, place + name} & self.allowed
+        self._used |= meant
+        if meant:
+            self.passed_over.add(place + name)
+        return bool(meant)
+
+    @property
+    def idle(self) -> tuple[str, ...]:
+        """Keys to pass over that no configuration had unread."""
+        return tuple(sorted(self.allowed - self._used))
+
+
+def listed(known: list[str], value: object) -> str:
     """The names that are understood; of more than MOST_LISTED those near ``value``, else the first
     few."""
     if len(known) <= MOST_LISTED:
@@ -53,22 +62,64 @@ def _listed(known: list[str], value: object) -> str:
 class Fields:
     """One JSON object read key by key; ``finish`` reports the keys that nobody read.
 
-    Every reader raises DataError for a value of the wrong type or out of range.
+    Every reader raises DataError for a value of the wrong type or out of range. With a ``ledger``
+    it is a model's configuration (``prefix`` is its place in a larger one): an absent key takes
+    the class default of its ``model_type``, and harmless keys are passed over; both are noted.
     """
 
-    def __init__(self, values: Mapping[str, object], place: str) -> None:
+    def __init__(self, values: Mapping[str, object], place: str, *, ledger: Ledger | None = None,
+                 prefix: str = "", model_type: str = "") -> None:
         self._values = values
         self._read: set[str] = set()
         self.place = place
+        self._ledger, self._prefix = ledger, prefix
+        own = values.get("model_type")
+        self._type = own if isinstance(own, str) else model_type
+        if ledger is not None:
+            self._read.add("model_type")
+
+    def assume_type(self, model_type: str) -> None:
+        """Read keys as of ``model_type`` where the object does not say what it is."""
+        self._type = self._type or model_type
 
     def take(self, name: str) -> object:
         """The raw value of key ``name``, None where it is absent; the key counts as read."""
         self._read.add(name)
         return self._values.get(name)
 
+    def take_default(self, name: str) -> object:
+        """The raw value of key ``name``; where it is absent, the default of the configuration
+        class (noted as taken), None where it has none. A stated null stays null."""
+        self._read.add(name)
+        if name in self._values or self._ledger is None:
+            return self._values.get(name)
+        value = class_defaults(self._type, nested=bool(self._prefix)).get(name)
+        if value is not None:
+            self._ledger.assumed[self._prefix + name] = f"{_json(value)} ({self._source})"
+        return value
+
+    @property
+    def _source(self) -> str:
+        version = defaults_version(self._type)
+        return f"default of {self._type} in {version}" if version else f"default of {self._type}"
+
+    @property
+    def is_class_default(self) -> bool:
+        """Whether it holds what its class assumes and no more: the library wrote it, since the
+        file before had none."""
+        assumed = class_defaults(self._type, nested=True)
+        return bool(assumed) and all(
+            value == assumed[name] for name, value in self._values.items() if name in assumed
+        )
+
     def names(self) -> tuple[str, ...]:
         """The keys, in the order of the file."""
         return tuple(self._values)
+
+    def everything(self) -> Mapping[str, object]:
+        """The whole object as it was given; every key counts as read."""
+        self._read.update(self._values)
+        return self._values
 
     def inherit(self, outer: Fields, name: str) -> None:
         """Take key ``name`` from ``outer`` where it is absent here.
@@ -84,15 +135,60 @@ class Fields:
             raise self.error(name, f"is {shown(own)}, and {shown(value)} outside")
         self._values = {**self._values, name: value}
 
+    def alias(self, name: str, other: str) -> None:
+        """``other`` is a further name of key ``name``: either may be stated, or both alike.
+
+        Raises:
+            DataError: both are there, with different values.
+        """
+        value = self.take(other)
+        if value is None:
+            return
+        own = self._values.get(name)
+        if own is not None and own != value:
+            raise self.error(other, f"is {shown(value)}, and {name} is {shown(own)}")
+        self._values = {**self._values, name: value}
+
+    def state(self, name: str, value: object) -> None:
+        """Take ``value`` as that of key ``name``, which another key implies.
+
+        Raises:
+            DataError: the key is there with another value.
+        """
+        own = self._values.get(name)
+        if own is not None and own != value:
+            raise self.error(name, f"is {shown(own)}; other keys imply {shown(value)}")
+        self._values = {**self._values, name: value}
+
+    def has_read(self, name: str) -> bool:
+        """Whether key ``name`` was read."""
+        return name in self._read
+
+    def assume(self, name: str, value: str) -> None:
+        """Say that ``value`` is taken for key ``name``, which is not stated."""
+        if self._ledger is not None:
+            self._ledger.assumed[self._prefix + name] = value
+
+    def allowed(self, name: str) -> bool:
+        """Whether the user says to pass over key ``name``; it is noted if so."""
+        return self._ledger is not None and self._ledger.allow(name, self._prefix)
+
+    def leave_out(self, part: str) -> None:
+        """Say that ``part`` of what the configuration describes is not counted."""
+        if self._ledger is not None:
+            self._ledger.left_out.append(part)
+
     def error(self, name: str, reason: str) -> DataError:
-        """A DataError about key ``name``."""
-        return DataError(f"{self.place}: {name} {reason}",
+        """A DataError about key ``name``; it says where the value is from if nobody stated it."""
+        taken = self._ledger.assumed.get(self._prefix + name) if self._ledger else None
+        note = f" ({name} is not stated: {taken})" if taken else ""
+        return DataError(f"{self.place}: {name} {reason}{note}",
                          hint="compare the key with the configuration of the release: of a bundled "
                               "model it is in planner/models/configs")
 
     def optional_integer(self, name: str, *, low: int = 1, high: int = MAX_WIDTH) -> int | None:
         """An integer in [low, high], or None where the key is null or absent."""
-        value = self.take(name)
+        value = self.take_default(name)
         if value is None:
             return None
         if isinstance(value, bool) or not isinstance(value, int):
@@ -114,7 +210,7 @@ class Fields:
 
     def boolean(self, name: str, *, default: bool) -> bool:
         """A boolean, or ``default`` where the key is null or absent."""
-        value = self.take(name)
+        value = self.take_default(name)
         if value is None:
             return default
         if not isinstance(value, bool):
@@ -123,13 +219,13 @@ class Fields:
 
     def choice(self, name: str, options: Iterable[str], *, default: str | None) -> str:
         """One of ``options``; without ``default`` it must be present."""
-        value = self.take(name)
+        value = self.take_default(name)
         if value is None and default is not None:
             return default
         known = sorted(options)
         if not isinstance(value, str) or value not in known:
             stated = "is missing" if value is None else f"is {shown(value)}"
-            raise self.error(name, f"{stated}; understood: {_listed(known, value)}")
+            raise self.error(name, f"{stated}; understood: {listed(known, value)}")
         return value
 
     def integers(self, name: str, *, low: int, high: int) -> tuple[int, ...]:
@@ -160,19 +256,71 @@ class Fields:
             return None
         if not isinstance(value, dict):
             raise self.error(name, f"is {shown(value)}; an object is needed")
-        return Fields(value, f"{self.place}: {name}")
+        return Fields(value, f"{self.place}: {name}", ledger=self._ledger,
+                      prefix=f"{self._prefix}{name}.")
 
-    def finish(self, harmless: frozenset[str] = frozenset()) -> None:
-        """Check that every key was read or is harmless.
+    def part(self, values: Mapping[str, object], name: str, model_type: str) -> Fields:
+        """``values`` read as the configuration ``model_type`` inside this one, under ``name``, or
+        beside its keys where ``name`` is ""."""
+        own = {key: value for key, value in values.items() if key != "model_type"}
+        place = f"{self.place}: {name}" if name else self.place
+        return Fields({**own, "model_type": model_type}, place, ledger=self._ledger,
+                      prefix=f"{self._prefix}{name}." if name else self._prefix)
+
+    def finish(self, harmless: Iterable[str] = ()) -> None:
+        """Check that every key was read or is harmless: by ``harmless``, or by the lists of data.
 
         Raises:
             DataError: naming the keys that are not understood.
         """
-        unknown = sorted(set(self._values) - self._read - harmless)
+        left = set(self._values) - self._read - set(harmless)
+        unknown = []
+        for name in sorted(left):
+            if self._ledger is not None and self._is_harmless(name):
+                self._ledger.harmless.add(self._prefix + name)
+            elif not self.allowed(name):
+                unknown.append(name)
+        if self._ledger is not None:
+            self._ledger.harmless |= {self._prefix + name for name in
+                                      set(self._values) & set(harmless) - self._read}
         if unknown:
-            names = ", ".join(shown(name) for name in unknown[:5])
-            more = f" and {len(unknown) - 5} more" if len(unknown) > 5 else ""
-            raise DataError(
-                f"{self.place}: keys not understood: {names}{more}",
-                hint="a key that changes the structure must be modelled before it can be planned",
-            )
+            raise self._not_understood(unknown)
+
+    def _is_harmless(self, name: str) -> bool:
+        """Whether a list of data says that ``name`` changes nothing at the value it has."""
+        for section in (EVERY, self._type):
+            keys = harmless_keys(section)
+            if name in keys:
+                return self._at_harmless_value(name, keys[name])
+        return False
+
+    def _at_harmless_value(self, name: str, only: object) -> bool:
+        value = self._values[name]
+        if only is None or value is None:
+            return True
+        if isinstance(only, str):
+            other = only.removeprefix("=")
+            return value == self._values.get(other, class_defaults(self._type).get(other))
+        assert isinstance(only, list)
+        parts = value if isinstance(value, list) else [value] if value != {} else []
+        return all(any(part == one and isinstance(part, bool) == isinstance(one, bool)
+                       for one in only) for part in parts)
+
+    def _not_understood(self, unknown: list[str]) -> DataError:
+        stated = [f"{shown(name)} ({shown(self._values[name])})" if self._listed_for_values(name)
+                  else shown(name) for name in unknown[:5]]
+        more = f" and {len(unknown) - 5} more" if len(unknown) > 5 else ""
+        hint = "a key that changes the structure must be modelled before it can be planned"
+        if self._ledger is not None:
+            flag = ",".join(self._prefix + name for name in unknown[:5])
+            hint = ("such a key may change tensors or the cache; if you know that these do not, "
+                    f"say so with --ignore-keys {flag}{',…' if more else ''}")
+        return DataError(f"{self.place}: keys not understood: {', '.join(stated)}{more}", hint=hint)
+
+    def _listed_for_values(self, name: str) -> bool:
+        """Whether ``name`` would be harmless at another value, so that the value is the news."""
+        return any(name in harmless_keys(section) for section in (EVERY, self._type))
+
+
+def _json(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)

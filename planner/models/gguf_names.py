@@ -14,14 +14,23 @@ from planner.models.spec import ModelSpec, TensorRow
 from planner.records import record
 
 ARCHITECTURES = {
-    "deepseek_ref": "deepseek4", "deepseek_v2": "deepseek2", "deepseek_v3": "deepseek2",
-    "deepseek_v32": "deepseek32", "deepseek_v4": "deepseek4", "gemma3_text": "gemma3",
-    "gemma4": "gemma4", "glm4_moe": "glm4moe", "glm_moe_dsa": "glm-dsa", "gpt2": "gpt2",
-    "gpt_oss": "gpt-oss", "kimi_k2": "deepseek2", "kimi_k25": "deepseek2", "llama": "llama",
-    "llama4": "llama4", "mimo_v2_flash": "mimo2", "minimax_m2": "minimax-m2",
-    "mistral": "llama", "mixtral": "llama", "olmoe": "olmoe", "phi3": "phi3",
-    "qwen2": "qwen2", "qwen3": "qwen3", "qwen3_5": "qwen35", "qwen3_5_moe": "qwen35moe",
-    "qwen3_moe": "qwen3moe", "qwen3_next": "qwen3next",
+    "cohere": "command-r", "cohere2": "cohere2", "deepseek_ref": "deepseek4",
+    "deepseek_v2": "deepseek2", "deepseek_v3": "deepseek2", "deepseek_v32": "deepseek32",
+    "deepseek_v4": "deepseek4", "ernie4_5": "ernie4_5", "exaone4": "exaone4", "gemma": "gemma",
+    "gemma2": "gemma2", "gemma3": "gemma3", "gemma3_text": "gemma3", "gemma3n": "gemma3n",
+    "gemma3n_text": "gemma3n", "gemma4": "gemma4", "glm": "chatglm", "glm4": "glm4",
+    "glm4_moe": "glm4moe", "glm4v": "glm4", "glm4v_moe": "glm4moe", "glm_moe_dsa": "glm-dsa",
+    "gpt2": "gpt2", "gpt_oss": "gpt-oss", "granite": "granite", "hunyuan_v1_dense": "hunyuan-dense",
+    "kimi_k2": "deepseek2", "kimi_k25": "deepseek2", "llama": "llama", "llama4": "llama4",
+    "mimo_v2_flash": "mimo2", "minimax_m2": "minimax-m2", "ministral3": "mistral3",
+    "mistral": "llama", "mistral3": "llama", "mixtral": "llama", "nemotron-nas": "deci",
+    "olmo": "olmo", "olmo2": "olmo2", "olmo3": "olmo2", "olmoe": "olmoe", "phi": "phi2",
+    "phi3": "phi3", "qwen2": "qwen2", "qwen2_5_omni": "qwen2vl", "qwen2_5_omni_thinker": "qwen2vl",
+    "qwen2_5_vl": "qwen2vl", "qwen2_vl": "qwen2vl", "qwen3": "qwen3", "qwen3_5": "qwen35",
+    "qwen3_5_moe": "qwen35moe", "qwen3_moe": "qwen3moe", "qwen3_next": "qwen3next",
+    "qwen3_omni_moe": "qwen3vlmoe", "qwen3_omni_moe_thinker": "qwen3vlmoe", "qwen3_vl": "qwen3vl",
+    "qwen3_vl_moe": "qwen3vlmoe", "seed_oss": "seed_oss", "smollm3": "smollm3",
+    "whisper": "whisper",
 }  # fmt: skip
 """``model_type`` of a configuration → ``general.architecture`` of its GGUF file."""
 
@@ -66,6 +75,10 @@ GGUF_NAMES = {
     "feed_forward.shared_expert.gate_proj": "ffn_gate_shexp",
     "feed_forward.shared_expert.up_proj": "ffn_up_shexp",
     "feed_forward.shared_expert.down_proj": "ffn_down_shexp",
+    # Phi-2, Nemotron-NAS, Gemma 3n
+    "self_attn.dense": "attn_output", "mlp.fc1": "ffn_up", "mlp.fc2": "ffn_down",
+    "self_attn.linear_attn": "attn_output", "per_layer_input_gate": "inp_gate",
+    "per_layer_projection": "proj", "model.embed_tokens_per_layer": "per_layer_token_embd",
     # GPT-2
     "wte": "token_embd", "attn.c_attn": "attn_qkv", "attn.c_proj": "attn_output",
     "mlp.c_fc": "ffn_up", "mlp.c_proj": "ffn_down",
@@ -96,7 +109,10 @@ _ALIASES = {
 # Matrices by shape that no GGUF file quantises: position tables, and a gate that is a vector.
 _PLAIN_THERE = frozenset({
     "wpe", "mlp.shared_expert_gate", "attn.compressor.ape", "attn.indexer.compressor.ape",
+    "laurel.linear_left", "laurel.linear_right", "model.per_layer_model_projection",
 })  # fmt: skip
+_NEVER_NARROWED = (".altup_", "altup.")
+"""In names of Gemma 3n: not too big, so llama.cpp keeps them as they are (llama-quant.cpp)."""
 # DeepSeek-V4's prediction layer has two input projections, which llama.cpp has one name for.
 _WITHOUT_PREDICTION = frozenset({"deepseek_v4", "deepseek_ref"})
 # Published files have a prediction layer even where the configuration at hand names none.
@@ -197,11 +213,12 @@ def _names(stem: str) -> tuple[str, ...]:
 
 
 def _is_there(row: TensorRow, spec: ModelSpec) -> bool:
-    if not row.is_matrix or row.kind == "norm" or row.part in ("vision", "lookup"):
+    if not row.is_matrix or row.kind == "norm" or row.part in ("vision", "audio", "lookup"):
         return False
     if row.part == "mtp" and spec.model_type in _WITHOUT_PREDICTION:
         return False
-    return _stem(row)[0] not in _PLAIN_THERE
+    stem = _stem(row)[0]
+    return stem not in _PLAIN_THERE and not any(part in stem for part in _NEVER_NARROWED)
 
 
 def gguf_stems(row_name: str) -> tuple[str, ...]:

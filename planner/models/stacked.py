@@ -2,7 +2,8 @@
 
 Quantisers see linear layers: llm-compressor splits such tensors by expert, and gate from up, before
 it quantises, and writes what it makes under the names of the split layers. Source: llm-compressor
-0.14, modeling/moe (linear_experts.py, conversion_mappings.py, llama4.py).
+0.14, modeling/moe (linear_experts.py, conversion_mappings.py, llama4.py); NVIDIA ModelOpt does the
+same under the same names (torch/quantization/plugins/huggingface.py: experts.{id}.gate_proj).
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from dataclasses import replace
 
 from planner.models.spec import ModelSpec, TensorRow
 
-SPLIT_BY_QUANTISERS = ("gemma4", "llama4", "qwen3_5_moe")
+SPLIT_BY_QUANTISERS = ("gemma4", "llama4", "qwen3_5_moe", "qwen3_vl_moe")
 """``model_type`` of models whose stacked experts llm-compressor splits. It splits gpt-oss as well,
 which is released quantised: its experts stay as they are."""
 _JOINED, _HALVES = "gate_up_proj", ("gate_proj", "up_proj")

@@ -27,7 +27,7 @@ USAGE: list[list[str]] = [
     ["llama-3.1-8b", "./no-such.toml"],
     ["inventory", "no-such-model"], ["inventory"], ["inventory", "llama-3.1-8b", "--expand"],
     ["devices", "no-such-device"], ["devices", "--hardware-dir", "/no/such/folder"],
-    ["models", "surplus"], ["formats", "surplus"], ["scenarios", "--no-such"], ["schema", "x"],
+    ["models", "no-such"], ["formats", "surplus"], ["scenarios", "--no-such"], ["schema", "x"],
     ["estimate"], ["estimate", *OK, "--scheme", "fp9"], ["estimate", *OK, "--scheme", "mxfp6"],
     ["estimate", "llama-3.1-8b", "a100-sxm", "--scheme", "fp8-block", "--engine", "any"],
     ["estimate", "deepseek-v3", "a100-sxm", "--engine", "any"],

@@ -9,7 +9,7 @@ from planner.models.quantization.matching import Names, wildcards
 from planner.models.quantization.plan import QuantPlan, StorageRule
 from planner.models.strict_json import parse_object, shown
 
-_LISTED = ("FP8", "NVFP4", "W4A16_NVFP4")
+_LISTED = ("FP8", "NVFP4", "W4A16_NVFP4", "MXFP8")
 _AWQ = "W4A16_AWQ"
 _ALGORITHMS = (*_LISTED, "FP8_PER_CHANNEL_PER_TOKEN", "MXFP8", _AWQ)
 _MIXED = "MIXED_PRECISION"
@@ -51,8 +51,9 @@ def read_plan(config: Fields) -> QuantPlan:
     """The plan in ModelOpt's keys; ``exclude_modules`` (or ``ignore``) may hold wildcards."""
     algorithm = config.choice("quant_algo", (*_ALGORITHMS, _MIXED), default=None)
     cache = config.choice("kv_cache_quant_algo", _CACHES, default="none")
-    cache_scheme = config.nested("kv_cache_scheme")
-    if cache_scheme is not None:
+    if isinstance(config.take("kv_cache_scheme"), str):
+        cache = config.choice("kv_cache_scheme", _CACHES, default=None)
+    elif (cache_scheme := config.nested("kv_cache_scheme")) is not None:
         cache = _cache_algorithm(cache_scheme)
     excluded = wildcards(
         config.strings("exclude_modules") + config.strings("ignore"), f"{config.place}: modules"
@@ -76,7 +77,7 @@ def read_plan(config: Fields) -> QuantPlan:
         rules += _listed(listed)
     return QuantPlan(
         "modelopt", tuple(rules), None if algorithm == _MIXED else _FORMS[algorithm],
-        head=True, replaces=True, kv_scheme=_CACHES.get(cache, ""),
+        head=True, replaces=True, splits=True, kv_scheme=_CACHES.get(cache, ""),
     )  # fmt: skip
 
 
@@ -89,7 +90,8 @@ def _listed(layers: Fields) -> list[StorageRule]:
             raise layers.error(shown(name), "is null; an object is needed")
         algorithm = entry.choice("quant_algo", _LISTED, default=None)
         if algorithm != "FP8":
-            entry.integer("group_size", low=NVFP4_GROUP, high=NVFP4_GROUP, default=NVFP4_GROUP)
+            size = _GROUPS.get(algorithm, NVFP4_GROUP)
+            entry.integer("group_size", low=size, high=size, default=size)
         entry.finish()
         names[algorithm].add(name)
     return [StorageRule(Names(frozenset(found), ()), _FORMS[algorithm], named=True)

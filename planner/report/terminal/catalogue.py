@@ -13,6 +13,7 @@ from planner.formats.schemes import SCHEMES
 from planner.formats.sizes import bits_per_element
 from planner.formats.spec import KvLayout, ScaleSpec, TensorFormat
 from planner.models.inventory import Inventory
+from planner.models.naming import family_name
 from planner.report.terminal.columns import HEADINGS, table_lines, wrapped
 from planner.report.terminal.device_page import device_dict, device_page
 from planner.report.terminal.plan import console
@@ -44,7 +45,11 @@ def inventory_table(counts: Inventory) -> str:
                                  "without copies)" if counts.parameters_mtp else "none"),
         *((("of the vision encoder", f"{counts.parameters_vision:,} (not in the total)"),)
           if counts.parameters_vision else ()),
+        *((("of the audio encoder", f"{counts.parameters_audio:,} (not in the total)"),)
+          if counts.parameters_audio else ()),
         *(("not counted", reason) for reason in spec.not_counted),
+        *((("structure", spec.structure),) if spec.structure else ()),
+        *((("counts only", spec.unplanned),) if spec.unplanned else ()),
         ("active per token", f"{active['with_embedding']:,}"),
         ("  without embedding", f"{active['without_input_embedding']:,}"),
         ("  nor head", f"{active['without_embedding_and_head']:,}"),
@@ -66,16 +71,20 @@ def inventory_table(counts: Inventory) -> str:
 
 
 def models_table(found: Sequence[Inventory]) -> str:
-    """One line a model: parameters, active parameters, released format, layers, context."""
-    table = _table(("model", "released as"), ("parameters", "active", "layers", "max context"))
+    """One line a model under its family: parameters, active ones, context, released format."""
+    table = _table(("model",), ("params", "active", "context"), ("released as",))
+    family = ""
     for counts in found:
         spec = counts.spec
-        table.add_row(spec.id, spec.quantization, format_count(counts.parameters_total),
+        if family_name(spec.id) != family:
+            family = family_name(spec.id)
+            table.add_row(family, "", "", "", "")
+        table.add_row(f"  {spec.id}", format_count(counts.parameters_total),
                       format_count(counts.parameters_active["with_embedding"]),
-                      str(spec.layers), str(spec.max_context))
+                      str(spec.max_context), spec.quantization)
     return _render(table, "active: parameters one token passes, embedding and head included. "
-                   "Public repository names, configuration files and checkpoint folders are "
-                   "accepted too.")
+                   "`plan models qwen3` lists what has that in a name. Public repository names, "
+                   "configuration files and checkpoint folders are accepted too.")
 
 
 def devices_table(found: Sequence[DeviceProfile]) -> str:

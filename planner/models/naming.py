@@ -1,0 +1,65 @@
+"""Bundled models by the name of their family, and those that a few words mean."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from planner.errors import UnknownNameError
+from planner.models.catalog import CatalogEntry, catalog, model_ids
+
+# What an id begins with, where that is not the family's own name in lower case.
+_FAMILIES = {
+    "command": "Cohere", "deepseek": "DeepSeek", "ernie": "ERNIE", "exaone": "EXAONE", "glm": "GLM",
+    "gpt": "GPT", "mimo": "MiMo", "ministral": "Mistral", "minimax": "MiniMax",
+    "mixtral": "Mistral", "olmo": "OLMo", "olmoe": "OLMo", "qwq": "Qwen", "smollm": "SmolLM",
+    "tinyllama": "Llama",
+}
+_NUMBER = re.compile(r"(\d+(?:\.\d+)?)")
+
+
+def family_name(model_id: str) -> str:
+    """The family that ``model_id`` belongs to by its name: deepseek-v3.2 → DeepSeek."""
+    found = re.match(r"[a-z]+", model_id)
+    first = found[0] if found else model_id
+    return _FAMILIES.get(first, first.capitalize())
+
+
+def grouped(ids: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """Family → its models, families by name, models by name with numbers as numbers."""
+    families: dict[str, list[str]] = {}
+    for model_id in ids:
+        families.setdefault(family_name(model_id), []).append(model_id)
+    return {name: tuple(sorted(families[name], key=_natural))
+            for name in sorted(families, key=str.lower)}  # fmt: skip
+
+
+def _natural(name: str) -> tuple[tuple[float, str], ...]:
+    parts = _NUMBER.split(name)
+    return tuple((float(part), "") if number % 2 else (-1.0, part)
+                 for number, part in enumerate(parts))
+
+
+def search(words: Sequence[str]) -> tuple[str, ...]:
+    """The ids of the models one of whose names, or whose family, has every one of ``words``.
+
+    Raises:
+        UnknownNameError: there is none; the hint has the nearest names.
+    """
+    wanted = [_plain(word) for word in words if _plain(word)]
+    found = tuple(model_id for model_id, entry in catalog().items()
+                  if any(all(word in name for word in wanted) for name in _names(entry)))
+    if not found:
+        raise UnknownNameError("model", " ".join(words)[:120], model_ids(),
+                               note="`plan models` lists them all")  # fmt: skip
+    return found
+
+
+def _names(entry: CatalogEntry) -> tuple[str, ...]:
+    every = (entry.id, entry.public_name, *entry.aliases)
+    return tuple(_plain(f"{family_name(entry.id)} {name}") for name in every)
+
+
+def _plain(text: str) -> str:
+    """Letters, digits and points alone, in lower case: qwen3 8b and Qwen3-8B are the same."""
+    return re.sub(r"[^a-z0-9.]+", "", text.lower())

@@ -1,0 +1,49 @@
+"""Every own family beside the installed transformers: ten drawn configurations of each type."""
+
+import warnings
+
+import pytest
+
+from evaluation.meta.compare import compared
+from evaluation.meta.perturb import draws
+from planner.models.families import FAMILY_OF
+
+pytestmark = pytest.mark.oracle
+
+EXPLAINED = {
+    "bailing_hybrid": "the class does not tie embeddings, whatever the configuration says",
+    "gemma3n": "transformers leaves out projections of borrowed caches, which releases store",
+    "gemma3n_text": "transformers leaves out projections of borrowed caches, which releases store",
+}
+
+
+@pytest.fixture(scope="module")
+def library():
+    torch = pytest.importorskip("torch", reason="torch is not installed ([hf] extra)")
+    transformers = pytest.importorskip("transformers", reason="transformers is not installed")
+    from evaluation.meta.own import defaults, references, releases
+
+    transformers.logging.set_verbosity_error()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return torch, transformers, references(releases(), defaults(transformers))
+
+
+@pytest.mark.parametrize("kind", sorted(FAMILY_OF))
+def test_drawn_configurations_have_the_same_tensors(kind, library):
+    from evaluation.meta.own import answer_of
+
+    torch, transformers, references = library
+    if kind not in references:
+        pytest.skip(f"neither a release nor this transformers has {kind}")
+    if kind in EXPLAINED:
+        pytest.skip(EXPLAINED[kind])
+    built = 0
+    for number, config in draws(references[kind]):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            found = compared(config, answer_of(config, torch, transformers), f"{kind} {number}")
+        built += not found.unbuilt
+        assert not found.differences, (number, found.differences)
+    if not built:
+        pytest.skip(f"this transformers builds no {kind}")
