@@ -87,6 +87,9 @@ def _attention(text: dict[str, Any], rng: random.Random) -> None:
             step = 32
         if isinstance(text.get(width), int):
             text[width] = step * rng.randint(2, 6)
+    if all(isinstance(text.get(key), int) for key in ("mamba_n_heads", "mamba_expand")):
+        text["mamba_d_head"] = 32  # heads and their width make the expanded width
+        text["mamba_n_heads"] = text["hidden_size"] * text["mamba_expand"] // 32
     for key, low in (("q_lora_rank", 3), ("kv_lora_rank", 2), ("v_head_dim", 1),
                      ("qk_nope_head_dim", 1)):
         if isinstance(text.get(key), int):
