@@ -25,7 +25,8 @@ class Compared:
     """``tensors`` that both have alike (under other ``names``, of which the first), and what
     differs, in words; ``refused`` by this program, ``unbuilt`` by transformers, with the reason.
     ``caches`` are the layers whose entries were compared, 0 where transformers did not run;
-    ``cache_difference`` is the first that differs. ``digest`` is of this program's tensors."""
+    ``cache_difference`` is the first that differs. ``same_total``: as many elements in both.
+    ``digest`` is of this program's tensors."""
 
     tensors: int
     parameters: int
@@ -36,6 +37,7 @@ class Compared:
     cache_difference: str = ""
     digest: str = ""
     names: tuple[str, ...] = ()
+    same_total: bool = False
 
     @property
     def alike(self) -> bool:
@@ -147,6 +149,7 @@ def compared(config: Mapping[str, Any], answer: Mapping[str, Any], place: str) -
     renamed = bool(found) and same_shapes(own, meta)
     return Compared(
         len(meta), count, differences=() if renamed else found, digest=digest(own),
+        same_total=sum(map(prod, own.values())) == count,
         names=found[:1] if renamed else (),
         caches=len(answer["caches"]) if ran else 0, cache_difference=cache_difference(
             cache_description(spec), answer["caches"]) if ran else "")

@@ -70,11 +70,17 @@ def _differences(found: Iterable[Found]) -> list[str]:
         text = one.refused or "; ".join(one.differences) or one.cache_difference or one.unbuilt \
             or "; ".join(one.names)
         if text:
-            word = "refused" if one.refused else "not built" if one.unbuilt else \
-                "tensors" if one.differences else "cache" if one.cache_difference else "names"
-            lines.append(f"| {kind} {name} | {word} | {_short(text)} |")
+            lines.append(f"| {kind} {name} | {_word(one)} | {_short(text)} |")
     return ["What differs, is refused here or is not built there:", "",
             "| configuration | what | which |", "|---|---|---|", *lines] if lines else []
+
+
+def _word(one: Compared) -> str:
+    if one.refused or one.unbuilt:
+        return "refused" if one.refused else "not built"
+    if one.differences:
+        return "tensors, same total" if one.same_total else "tensors"
+    return "cache" if one.cache_difference else "names"
 
 
 def _types(types: Sequence[Covered]) -> list[str]:

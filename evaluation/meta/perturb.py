@@ -22,7 +22,7 @@ _EXPERTS = ("num_experts", "n_routed_experts", "num_local_experts", "moe_num_exp
             "num_experts_per_layer")  # fmt: skip
 _CHOSEN = ("num_experts_per_tok", "num_experts_per_token", "moe_k", "moe_topk", "top_k_experts",
            "experts_per_token")  # fmt: skip
-_WINDOWS = ("sliding_window", "attention_chunk_size")
+_WINDOWS = ("sliding_window", "sliding_window_size", "attention_chunk_size")
 _ONE_SHARED = ("deepseek_v4", "deepseek_ref")
 """Types whose class builds one shared expert, whatever the key says."""
 _TO_TEXT = ("out_hidden_size", "text_hidden_size", "projector_output_dim")
@@ -87,15 +87,18 @@ def _attention(text: dict[str, Any], rng: random.Random) -> None:
             step = 32
         if isinstance(text.get(width), int):
             text[width] = step * rng.randint(2, 6)
+    if all(isinstance(text.get(key), int) for key in ("mamba_n_heads", "mamba_expand")):
+        text["mamba_d_head"] = 32  # heads and their width make the expanded width
+        text["mamba_n_heads"] = text["hidden_size"] * text["mamba_expand"] // 32
     for key, low in (("q_lora_rank", 3), ("kv_lora_rank", 2), ("v_head_dim", 1),
                      ("qk_nope_head_dim", 1)):
         if isinstance(text.get(key), int):
             text[key] = 32 * rng.randint(low, low + 3)
     if isinstance(text.get("qk_nope_head_dim"), int) and "qk_head_dim" in text:
         text["qk_head_dim"] = text["qk_nope_head_dim"] + text["qk_rope_head_dim"]
-    for key in _WINDOWS:
-        if isinstance(text.get(key), int):
-            text[key] = 64 * rng.randint(1, 8)
+    windows = [key for key in _WINDOWS if isinstance(text.get(key), int)]
+    if windows:
+        text.update(dict.fromkeys(windows, 64 * rng.randint(1, 8)))
     if isinstance(text.get("linear_num_key_heads"), int):
         text["linear_num_key_heads"] = rng.choice((1, 2))
         text["linear_num_value_heads"] = text["linear_num_key_heads"] * rng.choice((1, 2, 4))

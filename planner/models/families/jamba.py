@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from planner.models import rows
+from planner.models.dtypes import stored_type
 from planner.models.families.common import (
     others,
     read_backbone,
@@ -12,7 +15,7 @@ from planner.models.families.common import (
 )
 from planner.models.fields import MAX_EXPERTS, MAX_LAYERS, Fields
 from planner.models.rows import LAYER, GatedMlp, Provenance
-from planner.models.spec import Attention, ModelSpec, TensorRow
+from planner.models.spec import Attention, ModelSpec, StoredAs, TensorRow
 from planner.models.storage import Storage, read_storage
 
 MODEL_TYPES = ("jamba",)
@@ -93,6 +96,8 @@ def _mixer(
                        fused="linear-dt", shard="column")  # fmt: skip
     vectors = [("conv1d.weight", (inner, 1, a.conv_elements // inner + 1)), ("D", (inner,))]
     vectors += [("conv1d.bias", (inner,))] if conv else []
+    decay = rows.plain(storage, prefix + "A_log", _KIND, (inner * states,), layers,
+                       fused="linear-decay", shard="column")  # fmt: skip
     return [
         *rows.with_biases(storage, [into], biases),
         rows.linear(storage, prefix + "x_proj", _KIND, (steps + 2 * states, inner), layers,
@@ -100,8 +105,8 @@ def _mixer(
         *rows.with_biases(storage, [step], True),
         *(rows.plain(storage, prefix + name, _KIND, shape, layers, fused="linear-" + name,
                      shard="column") for name, shape in vectors),
-        rows.plain(storage, prefix + "A_log", _KIND, (inner * states,), layers,
-                   fused="linear-decay", shard="column"),
+        replace(decay, stored=StoredAs(decay.name, stored_type(storage.plain).name,
+                                       (inner, states))),
         *(rows.norm(storage, f"{prefix}{name}_layernorm", width, layers)
           for name, width in (("dt", steps), ("b", states), ("c", states))),
         *rows.with_biases(storage, [out], biases),

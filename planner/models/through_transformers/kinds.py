@@ -19,10 +19,11 @@ _EXPERTS = re.compile(r"experts|block_sparse_moe|(^|_)moe", re.I)
 _ROUTER = re.compile(r"gate$|router|gating|switch_gate|classifier$|e_score_correction_bias")
 _MLP = re.compile(r"mlp|feed_?forward|ffn|dense_?relu|^ff$|intermediate|^output$|^fc\d", re.I)
 _OUT = re.compile(r"^(o|wo|out|proj|dense|output|o_proj|out_proj|c_proj|linear_out|attn_out|fc_out|"
-                  r"dense_out|final_linear|to_out|output_proj|wo_b|attn_output)$", re.I)
+                  r"attention_out|dense_out|final_linear|to_out|output_proj|wo_b|"
+                  r"attn_output)$", re.I)
 _QKV = re.compile(r"^(w?_?(q|k|v|qk|kv|qkv)(_?\d|_?proj\w*|_?linear|_?weight)?|qkv_\w+|\w*_?qkv\w*|"
                   r"query\w*|key\w*|value\w*|c_attn|w_pack|in_proj\w*|linear_[qkv]|(q|k|v)_lin|"
-                  r"(g|gate|gate_proj|g_proj|attn_gate\w*)|to_[qkv]|q_attn)$", re.I)
+                  r"(g|gate|gate_proj|g_proj|attn_gate\w*)|(to|project)_[qkv]|q_attn)$", re.I)
 _MLA_Q = re.compile(r"^(q_(a|b|down|up)_?\w*|wq_[ab])$", re.I)
 _MLA_KV = re.compile(r"^(kv_(a|b|down|up)_?\w*|kv_a_proj_with_mqa|wkv_[ab]|[kv]_b_proj)$", re.I)
 _UP = re.compile(r"^(gate_proj|up_proj|gate_up_proj|w1|w3|v1|fc1|fc_in|c_fc|c_fc_0|c_fc_1|wi|wi_\d|"

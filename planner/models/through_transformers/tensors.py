@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import replace
+from math import prod
 
 from planner.errors import UnsupportedError
 from planner.models.dtypes import stored_type
@@ -112,6 +113,8 @@ def _matrix(item: _Class, experts: int, sizes: Sizes, dtype: str,
     shape = item.tensor.shape
     if item.tensor.owner == "Conv1D" and len(shape) == 2:
         return (shape[1], shape[0]), StoredAs(item.name, stored_type(dtype).name, shape), False
+    if item.inner.endswith("A_log") and len(shape) == 2:  # decays of states: nothing multiplies
+        return (prod(shape),), StoredAs(item.name, stored_type(dtype).name, shape), False
     stacked = (item.tensor.region == "stack" and sizes.experts > 0 and len(shape) in (2, 3)
                and shape[0] == sizes.experts and "{expert}" not in item.name
                and (len(shape) == 3 or _vector_of_experts(item)))

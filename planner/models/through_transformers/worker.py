@@ -24,6 +24,7 @@ MAPPINGS = (
     "MODEL_FOR_SPEECH_SEQ_2_SEQ_MAPPING_NAMES", "MODEL_FOR_MASKED_LM_MAPPING_NAMES",
     "MODEL_MAPPING_NAMES",
 )  # fmt: skip
+_CACHES = ("past_key_values", "cache_params", "cache")
 _LEFT_OUT = ("auto_map", "quantization_config", "model_type", "trust_remote_code")
 SIZES = (
     "model_type", "hidden_size", "num_hidden_layers", "num_attention_heads", "vocab_size",
@@ -238,7 +239,7 @@ def caches_of(model: Any, text: Any, torch: Any, transformers: Any) -> tuple[lis
     why = ""
     for root in dict.fromkeys((_decoder(model), model)):
         takes = inspect.signature(root.forward).parameters
-        name = "cache_params" if "cache_params" in takes else "past_key_values"
+        name = next((one for one in _CACHES if one in takes), _CACHES[0])
         try:
             with torch.no_grad():
                 root(input_ids=ids, use_cache=True, **{name: cache}, **_encoded(text, torch))
