@@ -13,9 +13,10 @@ from pathlib import Path
 
 from planner.errors import DataError, InputError, UnknownNameError
 from planner.models.families import builder_of
-from planner.models.fields import Fields, Ledger
+from planner.models.fields import Fields
 from planner.models.heads import fit_head
 from planner.models.inventory import Inventory
+from planner.models.ledger import Ledger
 from planner.models.links import require_inside
 from planner.models.quantization.plan import QuantPlan, quantise
 from planner.models.rows import Provenance

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 
 from planner.errors import LONGEST_NAME, DataError
 from planner.models.defaults import EVERY, class_defaults, defaults_version, harmless_keys
+from planner.models.ledger import Ledger
 from planner.models.strict_json import shown
 
 MAX_LAYERS = 1000
@@ -16,34 +17,6 @@ MOST_LISTED, FEW_LISTED = 20, 8
 
 HARMLESS = GENERIC = frozenset(key for key, only in harmless_keys(EVERY).items() if only is None)
 """Keys that change no tensor of any model; ``finish`` knows them and those of the type itself."""
-
-
-class Ledger:
-    """What reading one configuration came upon beside the keys that it understood.
-
-    ``allowed`` are keys that the user says to pass over, by name or by place and name.
-    """
-
-    def __init__(self, allowed: Iterable[str] = ()) -> None:
-        self.allowed = frozenset(allowed)
-        self.harmless: set[str] = set()
-        self.assumed: dict[str, str] = {}
-        self.passed_over: set[str] = set()
-        self.left_out: list[str] = []
-        self._used: set[str] = set()
-
-    def allow(self, name: str, place: str) -> bool:
-        """Whether the user says to pass over ``name`` at ``place``; it is noted if so."""
-        meant = {name, place + name} & self.allowed
-        self._used |= meant
-        if meant:
-            self.passed_over.add(place + name)
-        return bool(meant)
-
-    @property
-    def idle(self) -> tuple[str, ...]:
-        """Keys to pass over that no configuration had unread."""
-        return tuple(sorted(self.allowed - self._used))
 
 
 def _listed(known: list[str], value: object) -> str:

@@ -13,7 +13,8 @@ from dataclasses import replace
 
 from planner.models.spec import ModelSpec, TensorRow
 
-SPLIT_BY_QUANTISERS = ("gemma4", "llama4", "qwen3_5_moe")
+SPLIT_BY_QUANTISERS = ("gemma4", "gemma4_text", "llama4", "llama4_text", "qwen3_5_moe",
+                       "qwen3_5_moe_text")  # fmt: skip
 """``model_type`` of models whose stacked experts llm-compressor splits. It splits gpt-oss as well,
 which is released quantised: its experts stay as they are."""
 _JOINED, _HALVES = "gate_up_proj", ("gate_proj", "up_proj")

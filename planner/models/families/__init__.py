@@ -24,6 +24,9 @@ FAMILY_OF: dict[str, str] = {
     "mistral": "llama", "mixtral": "mixtral", "olmoe": "olmoe", "phi3": "phi3",
     "qwen2": "qwen2", "qwen3": "qwen3", "qwen3_5": "qwen3_5", "qwen3_5_moe": "qwen3_5",
     "qwen3_moe": "qwen3_moe", "qwen3_next": "qwen3_next",
+    **dict.fromkeys(("gemma4_text", "llama4_text", "qwen2_5_vl_text", "qwen2_vl_text",
+                     "qwen3_5_moe_text", "qwen3_5_text", "qwen3_vl_text"),
+                    "text_alone"),
 }  # fmt: skip
 
 
