@@ -1,4 +1,4 @@
-"""``architectures`` decides what stands at the end. Totals: transformers 5.24 on the meta device."""
+"""``architectures`` decides what stands at the end. Totals: transformers 5.24, meta device."""
 
 import json
 from pathlib import Path
