@@ -71,7 +71,8 @@ def _mlp_width(spec: ModelSpec, layout: Layout) -> int:
     experts = spec.experts
     pairs = -(-experts.per_token * layout.dp // layout.ep) if layout.dp > 1 \
         else -(-experts.per_token // layout.ep)
-    routed = pairs * (2 * spec.hidden_size + 3 * experts.width // layout.moe_tp)
+    routed = pairs * (2 * (experts.latent or spec.hidden_size)
+                      + experts.matrices * experts.width // layout.moe_tp)
     return max(dense, routed)
 
 

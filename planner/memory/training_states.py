@@ -139,7 +139,7 @@ def rank_rows(spec: ModelSpec, layout: TrainLayout, setup: TrainSetup, stage: in
             count = int(last)
         if count:
             experts = row.experts // layout.ep if row.kind in EXPERT_KINDS else row.experts
-            shape = rank_shape(row, layout, kv_heads_of(spec, row.layers))
+            shape = rank_shape(row, layout, kv_heads_of(spec, row.layers, row.kind))
             yield RankRow(row, layers, shape, count * experts, trained)
 
 

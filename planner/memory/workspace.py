@@ -74,7 +74,7 @@ def dispatch_bytes(spec: ModelSpec, layout: Layout, run: PassShape) -> int:
     if experts is None:
         return 0
     pairs = -(-run.tokens * layout.dp * experts.per_token // layout.ep)
-    width = 3 * experts.width // layout.moe_tp + spec.hidden_size
+    width = experts.matrices * experts.width // layout.moe_tp + (experts.latent or spec.hidden_size)
     return pairs * width * run.width
 
 
@@ -82,10 +82,10 @@ def split_attention_bytes(spec: ModelSpec, layout: Layout, run: PassShape) -> in
     """FP32 partial outputs and maxima of split decode attention [B], one layer at a time."""
     parts = min(MAX_SPLITS, -(-run.context // SPLIT_TOKENS))
     sizes = []
-    for attention in spec.attention:
+    for attention in (a for a in spec.attention if a.rule == "delta"):
         value = attention.kv_lora_rank or attention.value_dim or attention.head_dim
         sizes.append(attention.heads // layout.tp * (value + 2) * 4)
-    return min(run.sequences * parts, SPLIT_SLOTS) * max(sizes)
+    return min(run.sequences * parts, SPLIT_SLOTS) * max(sizes, default=0)
 
 
 def logits_bytes(spec: ModelSpec, layout: Layout, run: PassShape) -> int:
@@ -102,7 +102,7 @@ def collective_bytes(spec: ModelSpec, layout: Layout, run: PassShape) -> int:
         size += 2 * max(8 * MIB, run.tokens * spec.hidden_size * run.width)
     if spec.experts is not None and layout.ep > 1:
         pairs = -(-run.tokens * spec.experts.per_token // layout.ep)
-        size += 2 * pairs * spec.hidden_size * run.width
+        size += 2 * pairs * (spec.experts.latent or spec.hidden_size) * run.width
     return size
 
 

@@ -19,7 +19,7 @@ HARMLESS = GENERIC = frozenset(key for key, only in harmless_keys(EVERY).items()
 """Keys that change no tensor of any model; ``finish`` knows them and those of the type itself."""
 
 
-def _listed(known: list[str], value: object) -> str:
+def listed(known: list[str], value: object) -> str:
     """The names that are understood; of more than MOST_LISTED those near ``value``, else the first
     few."""
     if len(known) <= MOST_LISTED:
@@ -189,7 +189,7 @@ class Fields:
         known = sorted(options)
         if not isinstance(value, str) or value not in known:
             stated = "is missing" if value is None else f"is {shown(value)}"
-            raise self.error(name, f"{stated}; understood: {_listed(known, value)}")
+            raise self.error(name, f"{stated}; understood: {listed(known, value)}")
         return value
 
     def integers(self, name: str, *, low: int, high: int) -> tuple[int, ...]:
@@ -222,6 +222,14 @@ class Fields:
             raise self.error(name, f"is {shown(value)}; an object is needed")
         return Fields(value, f"{self.place}: {name}", ledger=self._ledger,
                       prefix=f"{self._prefix}{name}.")
+
+    def part(self, values: Mapping[str, object], name: str, model_type: str) -> Fields:
+        """``values`` read as the configuration ``model_type`` inside this one, under ``name``, or
+        beside its keys where ``name`` is ""."""
+        own = {key: value for key, value in values.items() if key != "model_type"}
+        place = f"{self.place}: {name}" if name else self.place
+        return Fields({**own, "model_type": model_type}, place, ledger=self._ledger,
+                      prefix=f"{self._prefix}{name}." if name else self._prefix)
 
     def finish(self, harmless: Iterable[str] = ()) -> None:
         """Check that every key was read or is harmless: by ``harmless``, or by the lists of data.

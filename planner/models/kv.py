@@ -31,7 +31,8 @@ class LayerCache:
     ``conv``. There is one entry for ``ratio`` tokens; ``window`` > 0 keeps the last that many
     entries only. A ``state`` is one entry a sequence, in the types of ``dtypes`` whatever the
     layout; ``heads`` is its number of shardable heads. Heads are split over tensor-parallel ranks,
-    everything else is copied.
+    everything else is copied. A ``borrowed`` one is an earlier layer's, read and not kept. ``grouped`` of a state's last part are split by ``groups``
+    alone, and copied where there are more ranks.
     """
 
     layer: int
@@ -41,14 +42,19 @@ class LayerCache:
     ratio: int = 1
     window: int = 0
     dtypes: tuple[str, ...] = ()
+    borrowed: bool = False
+    groups: int = 0
+    grouped: int = 0
 
     @property
     def grows(self) -> bool:
         """Whether every further token costs bytes, however long the sequence is."""
-        return self.kind != "state" and self.window == 0
+        return self.kind != "state" and self.window == 0 and not self.borrowed
 
     def entries(self, tokens: int) -> int:
         """Entries kept after ``tokens`` tokens; a group of tokens is compressed when it is full."""
+        if self.borrowed:
+            return 0
         return 1 if self.kind == "state" else entries_kept(tokens, self.ratio, self.window)
 
 
@@ -61,7 +67,7 @@ def entries_kept(tokens: int, ratio: int, window: int) -> int:
 def cache_description(
     spec: ModelSpec, *, windows: bool = True, latent: bool = True, prediction: bool = False
 ) -> tuple[LayerCache, ...]:
-    """The caches of every layer of ``spec``, in layer order.
+    """The caches that every layer of ``spec`` keeps, in layer order; borrowed ones are left out.
 
     Args:
         windows: False for engines that keep the whole past of windowed layers too.
@@ -77,7 +83,8 @@ def cache_description(
                   for cache in layer_caches(_prediction(spec), layer, latent=latent)]  # fmt: skip
     if not windows:
         found = [replace(cache, window=0) if cache.kind == "kv" else cache for cache in found]
-    return tuple(sorted(found, key=lambda cache: cache.layer))
+    kept = (cache for cache in found if not cache.borrowed)
+    return tuple(sorted(kept, key=lambda cache: cache.layer))
 
 
 def part_bytes(cache: LayerCache, part: str, layout: str) -> int:
@@ -137,7 +144,10 @@ def local_heads(cache: LayerCache, tp: int) -> int:
 
 def _state_part_bytes(cache: LayerCache, part: str, tp: int) -> int:
     number = [name for name, _ in cache.parts].index(part)
-    return -(-cache.parts[number][1] * element(cache.dtypes[number]).bits // (8 * tp))
+    size = cache.parts[number][1]
+    if cache.groups and tp > cache.groups and number == len(cache.parts) - 1:
+        size += cache.grouped * (tp // cache.groups - 1)
+    return -(-size * element(cache.dtypes[number]).bits // (8 * tp))
 
 
 def sequence_bytes(caches: Iterable[LayerCache], tokens: int, layout: str) -> int:
@@ -162,8 +172,14 @@ def _prediction(spec: ModelSpec) -> Attention:
 def layer_caches(a: Attention, layer: int, *, latent: bool = True) -> tuple[LayerCache, ...]:
     """The caches of one layer of attention ``a``; ``latent`` as in :func:`cache_description`."""
     if a.kind == "linear":
-        return (LayerCache(layer, "state", (("state", a.state_elements), ("conv", a.conv_elements)),
-                           heads=a.heads, dtypes=(a.state_dtype, a.conv_dtype)),)  # fmt: skip
+        both = (("state", a.state_elements, a.state_dtype), ("conv", a.conv_elements, a.conv_dtype))
+        kept = tuple(part for part in both if part[1])
+        shared = a.rule == "mamba2"
+        width = a.heads * a.head_dim + 2 * a.kv_heads * a.key_dim
+        return (LayerCache(
+            layer, "state", tuple((name, size) for name, size, _ in kept), heads=a.heads,
+            dtypes=tuple(dtype for _, _, dtype in kept), groups=a.kv_heads if shared else 0,
+            grouped=2 * a.kv_heads * a.key_dim * (a.conv_elements // width) if shared else 0),)
     indexer = LayerCache(layer, "indexer", (("indexer", a.indexer_dim),), ratio=a.ratio)
     selects = (indexer,) if a.indexer_heads else ()
     if a.kind == "mla":
@@ -174,7 +190,8 @@ def layer_caches(a: Attention, layer: int, *, latent: bool = True) -> tuple[Laye
         return (LayerCache(layer, "kv", wide, heads=a.heads), *selects)
     if a.kind == "gqa":
         parts = (("k", a.head_dim), ("v", a.value_dim or a.head_dim))
-        return (LayerCache(layer, "kv", parts, heads=a.kv_heads, window=a.window),)
+        return (LayerCache(layer, "kv", parts, heads=a.kv_heads, window=a.window,
+                           borrowed=a.borrows),)
     vector = (("vector", a.nope_dim), ("rope", a.rope_dim))
     local = LayerCache(layer, "shared", vector, window=a.window)
     if a.kind == "swa":

@@ -8,8 +8,9 @@ from typing import Literal
 from planner.records import record
 
 AttentionKind = Literal["gqa", "mla", "linear", "csa", "hca", "swa"]
+Recurrence = Literal["delta", "kda", "mamba2", "mamba1", "conv"]
 ShardAxis = Literal["column", "row", "vocab", "replicated"]
-Part = Literal["main", "mtp", "vision", "lookup"]
+Part = Literal["main", "mtp", "vision", "audio", "lookup", "unused"]
 
 
 @record
@@ -23,14 +24,18 @@ class Attention:
     Layers that reuse another layer's selection have ``indexer_topk`` > 0 and no indexer heads.
 
     linear: a gated delta net of ``heads`` value heads of ``head_dim`` and ``kv_heads`` key heads of
-    ``key_dim``; it keeps ``state_elements`` and ``conv_elements`` a sequence, however long.
+    ``key_dim``; it keeps ``state_elements`` and ``conv_elements`` a sequence, however long. Its
+    ``rule`` is how the state moves on: delta (gated delta net), kda (Kimi delta attention, a decay
+    for every key element), mamba2 (``kv_heads`` are the groups that share B and C, ``key_dim`` the
+    states), mamba1 (``heads`` channels of ``key_dim`` states), conv (a short convolution alone).
     csa, hca, swa: one vector of ``head_dim`` (``rope_dim`` of them rotary) is key and value of all
     heads; the last ``window`` tokens are kept as they are, and csa and hca keep one compressed
     entry for ``ratio`` tokens beside them; csa selects among entries with an indexer of its own.
 
     ``window`` is the number of past tokens a layer attends to, 0 for all; ``chunked`` means that
     windows are fixed chunks of the sequence. gqa values are ``value_dim`` wide, 0 for
-    ``head_dim``. ``sinks``: one learned logit a head takes part in the softmax.
+    ``head_dim``. ``sinks``: one learned logit a head takes part in the softmax. ``borrows``: the
+    layers attend to the keys and values of an earlier layer and cache none of their own.
     """
 
     kind: AttentionKind
@@ -50,11 +55,13 @@ class Attention:
     ratio: int = 1
     chunked: bool = False
     sinks: bool = False
+    borrows: bool = False
     key_dim: int = 0
     state_elements: int = 0
     state_dtype: str = ""
     conv_elements: int = 0
     conv_dtype: str = ""
+    rule: Recurrence = "delta"
 
 
 @record
@@ -63,7 +70,9 @@ class Experts:
 
     ``layers`` are those of the main model. ``shared`` always-on experts form one MLP whose whole
     width is ``shared_width``. Routing picks ``groups_per_token`` of ``groups`` first. In
-    ``hash_layers`` a table from token to experts takes the place of the router's choice.
+    ``hash_layers`` a table from token to experts takes the place of the router's choice. Experts
+    read and write ``latent`` features where that is not 0, between two projections of the layer;
+    ``matrices`` of each are three where a gate multiplies, else two.
     """
 
     layers: tuple[int, ...]
@@ -75,6 +84,8 @@ class Experts:
     groups: int
     groups_per_token: int
     hash_layers: tuple[int, ...] = ()
+    latent: int = 0
+    matrices: int = 3
 
 
 @record
@@ -103,7 +114,8 @@ class TensorRow:
     ``scale_dtype`` are element format ids as released; ``scale_shape`` is None where the tensor has
     no scale. ``part`` tells the main model from multi-token prediction; ``copy_of`` marks a stored
     copy that the model shares at run time; ``counted`` is False for data that is not a parameter of
-    the model as ``param_counts`` defines it (router correction bias buffers). ``kv_outputs`` of the
+    the model as ``param_counts`` defines it (router correction bias buffers). Tensors of part
+    ``unused`` are stored and never loaded. ``kv_outputs`` of the
     outputs are key and value heads, which tensor parallelism copies where it exceeds their number.
     """
 
@@ -145,6 +157,31 @@ class TensorRow:
 
 
 @record
+class Encoder:
+    """The encoder of images of a model that sees, as memory and time need it. Elements a vector.
+
+    ``layers`` blocks of ``heads`` heads over ``hidden``, with MLPs of ``inner``, ``gated`` or not;
+    a patch has ``pixels`` values. ``merge`` patches become one token of ``out`` elements, all that
+    the text model is given of it. The largest image gives ``patches`` patches and ``tokens``
+    tokens; ``limit`` says where that is from. ``frames`` of a video, at most, are cut like images,
+    two of them one image's patches; 0 where a video is never larger than an image.
+    """
+
+    layers: int
+    hidden: int
+    heads: int
+    inner: int
+    gated: bool
+    pixels: int
+    merge: int
+    out: int
+    patches: int
+    tokens: int
+    limit: str
+    frames: int = 0
+
+
+@record
 class ModelSpec:
     """A model: structure plus tensor rows.
 
@@ -152,12 +189,14 @@ class ModelSpec:
     (``fp8-block``, ``fp8-block-ue8m0`` …; of several, the one of most elements), or the plain
     format (``bf16``). ``kv_scheme`` is the cache layout the release was calibrated for, "" for
     none. ``not_counted`` are parts of the release that the rows leave out, with the reason. Groups
-    of ``attention`` have disjoint layers, full attention first. ``source`` and ``source_kind`` give
-    the provenance of the configuration; ``config_sha256`` its digest. ``assumed_keys`` are keys
-    that the configuration does not state, with the value taken and where it is from;
-    ``harmless_keys`` those that change nothing; ``ignored_keys`` those that are passed over on the
-    user's word.
-    ``notes`` are further remarks (key, value, reason) that answers repeat.
+    of ``attention`` have disjoint layers, full attention first; where a layer runs both beside each
+    other it is in a group of softmax attention and in a linear one. Layers may be in none.
+    ``source`` and ``source_kind`` give the provenance of the configuration; ``config_sha256`` its
+    digest. ``assumed_keys`` are keys that the configuration does not state, with the value taken
+    and where it is from; ``harmless_keys`` those that change nothing; ``ignored_keys`` those that
+    are passed over on the user's word. ``encoder`` is None where the rows of part ``vision`` are
+    all that is known of it, and of models without one. ``notes`` are further remarks (key, value,
+    reason) that answers repeat.
     """
 
     id: str
@@ -182,6 +221,7 @@ class ModelSpec:
     assumed_keys: tuple[tuple[str, str], ...] = ()
     harmless_keys: tuple[str, ...] = ()
     ignored_keys: tuple[str, ...] = ()
+    encoder: Encoder | None = None
     notes: tuple[tuple[str, str, str], ...] = ()
 
     @property

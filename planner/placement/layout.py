@@ -59,6 +59,8 @@ def shape_problem(spec: ModelSpec, tp: int, dp: int, pp: int) -> str:
 
 
 def _depth_problem(spec: ModelSpec, pp: int) -> str:
+    if pp > 1 and any(attention.borrows for attention in spec.attention):
+        return f"layers of {spec.id} read the caches of others, so all are on one stage (pp 1)"
     return f"pp {pp} exceeds the {spec.layers} layers of {spec.id}" if pp > spec.layers else ""
 
 
@@ -70,7 +72,8 @@ def _width_problem(spec: ModelSpec, tp: int) -> str:
         if attention.kind == "gqa" and attention.kv_heads % tp and tp % attention.kv_heads:
             return (f"tp {tp} neither divides the {attention.kv_heads} key/value heads "
                     "nor is a multiple of them")
-        if attention.kind == "linear" and attention.kv_heads % tp:
+        if attention.kind == "linear" and attention.kv_heads % tp \
+                and (attention.rule != "mamba2" or tp % attention.kv_heads):
             return f"tp {tp} does not divide the {attention.kv_heads} linear key heads"
     if spec.vocab_size % tp:
         return f"tp {tp} does not divide the vocabulary of {spec.vocab_size}"

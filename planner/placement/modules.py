@@ -126,7 +126,7 @@ def module_of(spec: ModelSpec, kind: str, layers: tuple[int, ...], rows: Sequenc
         gemms=_joined(spec, kind, layers, _gemms(rows)),
         stored_bytes=sum(row_bytes(row) for row in rows),
         vector_bytes=sum(row_bytes(row) for row in rows if not row.is_matrix),
-        dtype=dtype, scheme=scheme, kv_heads=kv_heads_of(spec, layers))
+        dtype=dtype, scheme=scheme, kv_heads=kv_heads_of(spec, layers, kind))
 
 
 def _joined(spec: ModelSpec, kind: str, layers: Sequence[int],
@@ -146,13 +146,19 @@ def _joined(spec: ModelSpec, kind: str, layers: Sequence[int],
     return tuple(found)
 
 
-def kv_heads_of(spec: ModelSpec, layers: Sequence[int]) -> int:
+def kv_heads_of(spec: ModelSpec, layers: Sequence[int], kind: str) -> int:
     """Key/value heads of the attention group that has the first of ``layers``, else 0; prediction
-    layers are as the first group."""
+    layers are as the first group. Of a Mamba-2 module of ``kind`` linear-attention, its groups."""
     if not layers:
         return 0
-    attention = attention_of(spec, layers[0]) if layers[0] < spec.layers else spec.attention[0]
-    return attention.kv_heads if attention.kind == "gqa" else 0
+    if layers[0] >= spec.layers:
+        first = spec.attention[0]
+        return first.kv_heads if first.kind == "gqa" else 0
+    wanted = "linear" if kind == "linear-attention" else "gqa"
+    for attention in spec.attention:
+        if attention.kind == wanted and layers[0] in attention.layers:
+            return attention.kv_heads if wanted == "gqa" or attention.rule == "mamba2" else 0
+    return 0
 
 
 _ORDER = {kind: i for i, kind in enumerate((
@@ -202,8 +208,24 @@ def attention_of(spec: ModelSpec, layer: int) -> Attention:
     raise InputError(f"{spec.id} has no layer {layer}", hint=f"layers are 0 to {spec.layers - 1}")
 
 
+def linear_of(spec: ModelSpec, layer: int) -> Attention:
+    """The recurrent part of one layer of the main model.
+
+    Raises:
+        InputError: the layer has none.
+    """
+    for attention in spec.attention:
+        if attention.kind == "linear" and layer in attention.layers:
+            return attention
+    raise InputError(f"{spec.id} has no recurrence in layer {layer}",
+                     hint="plan inventory lists the layers of every module")
+
+
 def attention_label(attention: Attention) -> str:
-    """One word for a kind of attention: full, window, chunk, sparse, linear, or its own name."""
+    """One word for a kind of attention: full, window, chunk, sparse, linear (or which recurrence),
+    or its own name."""
+    if attention.kind == "linear" and attention.rule != "delta":
+        return attention.rule
     if attention.kind in ("gqa", "mla"):
         if attention.window:
             return "chunk" if attention.chunked else "window"

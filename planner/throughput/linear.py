@@ -271,10 +271,11 @@ def communication(kind: str, hidden: int, experts: Experts | None, machine: Mach
     if kind == "shared-down" or experts is None:
         return np.where(spread, reduce_tp, 0.0)
     work = ExchangeWork(phase.tokens / pts.tp, pts.ep, np.ceil(pts.group / net.domain),
-                        float(experts.per_token), float(experts.count), float(hidden))
+                        float(experts.per_token), float(experts.count),
+                        float(experts.latent or hidden))
     exchanges = (pts.ep > 1) & ~(net.gathers & (pts.group <= net.domain))
     wide = exchanges[:, None]
-    pooled = (phase.pooled * hidden)[:, None]
+    pooled = (phase.pooled * (experts.latent or hidden))[:, None]
     group = pts.group[:, None]
     if kind == "experts-gate-up":
         all_tokens = gather(net, group, group, pooled * activation_bytes)

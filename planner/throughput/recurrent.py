@@ -10,11 +10,18 @@ update, read by the query). A prompt runs in chunks of C tokens:
 twice and written once). Source: Gated Delta Networks, arXiv:2412.06464, chunkwise form.
 
 Measured kernels (forms.delta) price both where the device or a relative has them; else the achieved
-fractions.
+fractions. Other recurrences are approximations, each with its name and a wider interval: Kimi delta
+attention takes the delta net's kernels (the same products; its decay is a vector), Mamba-2 the
+bytes of its states and the FLOP of the state-space dual form (arXiv:2405.21060, section 6):
+
+    FLOP a token and head = 2·(C·(n/h_g + p) + 2·n·p)        [n states, p wide, h_g heads a group]
+
+Mamba-1 and short convolutions are bound by their bytes.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -34,6 +41,16 @@ CHUNK = 64
 KERNELS = 2
 """Launches of a layer: the short convolution, the recurrence."""
 BF16_BYTES = 2.0
+APPROXIMATED = {
+    "kda": "Kimi delta attention as a gated delta net",
+    "mamba2": "Mamba-2 by the bytes of its states and SSD FLOP",
+    "mamba1": "Mamba-1 by the bytes of its states",
+    "conv": "a short convolution by its bytes",
+}
+"""Recurrences without kernels of their own: what stands for them."""
+_WIDER = 0.47
+"""Log-space deviation of an approximation: an 80 % interval of ×/÷ 1.83, beside the 1.6 of a kernel
+class whose fractions are known. An assumption."""
 
 
 def recurrent_parts(attention: Attention, device: DeviceProfile, pts: Points, phase: Phase,
@@ -43,18 +60,26 @@ def recurrent_parts(attention: Attention, device: DeviceProfile, pts: Points, ph
     The kernels of the first of ``stacks`` that were measured, else the achieved fractions.
     """
     decode = phase.name == "decode"
-    model = delta_model(device, stacks, decode=decode)
+    model = delta_model(device, stacks, decode=decode) if _delta(attention) else None
     if model is None:
         return _plain(attention, device, pts, phase)
     found = model.parts(_shape(attention, pts, phase))
     return found if decode else found.scaled(column(phase.passes))
 
 
-def recurrent_certainty(device: DeviceProfile, stacks: Sequence[str], *,
+def recurrent_certainty(attention: Attention, device: DeviceProfile, stacks: Sequence[str], *,
                         decode: bool) -> Certainty:
     """How the time of the recurrent core is found."""
-    model = delta_model(device, stacks, decode=decode)
+    model = delta_model(device, stacks, decode=decode) if _delta(attention) else None
+    if attention.rule in APPROXIMATED:
+        wide = math.hypot(_WIDER, model.certainty.sigma) if model is not None else _WIDER
+        return Certainty(PRIOR.basis, wide, APPROXIMATED[attention.rule])
     return PRIOR if model is None else model.certainty
+
+
+def _delta(attention: Attention) -> bool:
+    """Whether the kernels of a gated delta net stand for the recurrence."""
+    return attention.rule in ("delta", "kda")
 
 
 def _shape(attention: Attention, pts: Points, phase: Phase) -> DeltaShape:
@@ -85,7 +110,7 @@ def _plain(attention: Attention, device: DeviceProfile, pts: Points, phase: Phas
                  + 2 * attention.heads * attention.head_dim) / pts.tp
     moved = moved + tokens * per_token * BF16_BYTES
     flop = tokens * heads * _flop(attention, decode)
-    if not decode:
+    if not decode and attention.rule not in ("mamba1", "conv"):
         matrix = attention.key_dim * attention.head_dim * BF16_BYTES
         moved = moved + 2.0 * tokens / CHUNK * heads * matrix
     return operator(
@@ -101,6 +126,13 @@ def _plain(attention: Attention, device: DeviceProfile, pts: Points, phase: Phas
 def _flop(attention: Attention, decode: bool) -> float:
     """FLOP of one token and value head."""
     dk, dv = attention.key_dim, attention.head_dim
+    if attention.rule == "conv":
+        return 2.0 * dv * (attention.conv_elements / (attention.heads * dv) + 1.0)
+    if attention.rule == "mamba1":
+        return 6.0 * dk * dv
+    if attention.rule == "mamba2":
+        shared = attention.heads / attention.kv_heads
+        return 6.0 * dk * dv if decode else 2.0 * (CHUNK * (dk / shared + dv) + 2 * dk * dv)
     if decode:
         return 8.0 * dk * dv
     return 2.0 * (CHUNK * (3 * dk + 2 * dv) + 3 * dk * dv)

@@ -168,8 +168,7 @@ def test_what_a_family_does_not_understand(model_id, change, reason):
         ("glm-5.3-flash", ["glm5_next", "hc_mult", "index_kpool", "delta attention"]),
         ("kimi-k3", ["kimi_k3", "activation_situ_beta", "attn_res_block_size"]),
         ("minimax-m3", ["minimax_m3", "dense_intermediate_size", "sparse_attention_config"]),
-        ("nemotron-3-nano-30b-a3b", ["nemotron_h", "hybrid_override_pattern", "mamba_head_dim",
-                                     "lacks n_routed_experts, num_experts_per_tok"]),
+        ("nemotron-3-nano-30b-a3b", ["nemotron_h", "lacks n_routed_experts, num_experts_per_tok"]),
     ],
 )  # fmt: skip
 def test_architectures_that_are_not_modelled_name_their_keys(facts, name, keys):

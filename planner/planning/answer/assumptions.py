@@ -16,6 +16,7 @@ from planner.planning.search.formulate import loss_limit
 from planner.planning.space.loss_basis import loss_assumptions
 from planner.planning.space.losses import loss_word, told_loss
 from planner.planning.space.model import CostModel
+from planner.throughput.recurrent import APPROXIMATED
 from planner.units import GIB, format_bytes, format_seconds
 
 
@@ -76,6 +77,15 @@ def _model_assumptions(model: CostModel, priced: Priced) -> list[Assumption]:
         out += cpu_notes(model)
     if question.spec.experts:
         out.append(routing_assumption())
+    for rule in dict.fromkeys(a.rule for a in question.spec.attention if a.rule in APPROXIMATED):
+        out.append(Assumption(f"recurrence {rule}", APPROXIMATED[rule],
+                              "no kernels of it were measured; the interval is wider for it"))
+    if any(a.borrows for a in question.spec.attention):
+        out.append(Assumption("borrowed caches", "read by several layers, kept once",
+                              "the last layers attend to keys and values of earlier ones"))
+    if any(".altup." in row.name for row in question.spec.rows):
+        out.append(Assumption("residual streams", "their matrices alone are priced",
+                              "sums over the streams of AltUp were not measured"))
     if not grows_alike(question):
         out.append(Assumption("capacity tokens", "tokens of sequences at the context",
                               "layers with a window or a state do not grow with every token"))
@@ -83,6 +93,10 @@ def _model_assumptions(model: CostModel, priced: Priced) -> list[Assumption]:
         out.append(Assumption("chunked attention", "a decode step reads a whole chunk",
                               "sequences are anywhere in their chunk; half of it on average"))
     out += unloaded_layers(question)
+    if any(row.part == "vision" for row in question.spec.rows):
+        from planner.planning.answer.image_notes import image_notes
+
+        out += image_notes(question.spec)
     if question.profile is not None:
         out.append(Assumption("units", "each layer decides by itself", "a profile was given"))
     elif not question.untie:

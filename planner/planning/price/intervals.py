@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from planner.placement.layout import Layout
-from planner.placement.modules import EXPERT_KINDS, attention_of
+from planner.placement.modules import EXPERT_KINDS, attention_of, linear_of
 from planner.planning.plan.record import Assumption, Estimate, PerformanceInfo
 from planner.planning.price.assumed_figures import assumed_sigma
 from planner.planning.price.composition import common_sigma
@@ -195,7 +195,8 @@ def _certainty(model: CostModel, unit: DecisionUnit, choice: int, *, decode: boo
         assert kernels is not None
         how = kernels.sure(choice, code)
         if unit.kind == "linear-attention":
-            how = weaker(how, recurrent_certainty(model.question.device, machine.stacks,
+            core = linear_of(model.question.spec, unit.layers[0])
+            how = weaker(how, recurrent_certainty(core, model.question.device, machine.stacks,
                                                   decode=decode))
         return f"{'moe' if grouped else 'gemm'} {how.origin}", how
     if unit.kind == "indexer":

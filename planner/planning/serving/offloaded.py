@@ -20,7 +20,6 @@ from planner.throughput.offload import CpuExperts, LayerWork, cpu_experts
 from planner.throughput.residency import Link
 
 CACHE = "bf16"
-MATRICES = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +62,7 @@ def offloaded_step(spec: ModelSpec, device: DeviceProfile, cpu: DeviceProfile, l
         dense = "bf16"
     work = LayerWork(
         tokens=float(batch), hidden=spec.hidden_size, pairs=float(batch * moe.per_token),
-        touched=touched, elements=MATRICES * spec.hidden_size * moe.width,
+        touched=touched, elements=moe.matrices * (moe.latent or spec.hidden_size) * moe.width,
         expert_bytes=expert_bytes(spec))
     layer = cpu_experts(cpu, scheme, work, link, sockets)
     plan = recipe_assignment(spec, device, Layout(1, 1, 1, 1),

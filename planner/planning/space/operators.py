@@ -15,6 +15,7 @@ from planner.placement.modules import (
     EXPERT_KINDS,
     Module,
     attention_of,
+    linear_of,
 )
 from planner.planning.question.decisions import DecisionUnit
 from planner.planning.space.draft_bytes import draft_column
@@ -86,7 +87,7 @@ def _on_device(model: CostModel, tables: LayoutTables, pts: Points, phase: Phase
         if module.kind in SHARED_KINDS and hidden is not None and hidden.any():
             parts = where(hidden, beside(parts), parts)
         if module.kind == "linear-attention":
-            attention = attention_of(spec, module.layers[0])
+            attention = linear_of(spec, module.layers[0])
             parts = parts.plus(by_part(
                 lambda at, p: recurrent_parts(attention, model.question.device, at,
                                               _verifying(attention, p)[1],
