@@ -51,6 +51,10 @@ class Fields:
         if ledger is not None:
             self._read.add("model_type")
 
+    def assume_type(self, model_type: str) -> None:
+        """Read keys as of ``model_type`` where the object does not say what it is."""
+        self._type = self._type or model_type
+
     def take(self, name: str) -> object:
         """The raw value of key ``name``, None where it is absent; the key counts as read."""
         self._read.add(name)

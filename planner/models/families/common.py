@@ -109,11 +109,11 @@ def refuse_windows(fields: Fields, *, switch_default: bool) -> None:
     Raises:
         UnsupportedError: a layer attends to a window only.
     """
-    window = fields.optional_integer("sliding_window", high=MAX_CONTEXT)
+    window = fields.optional_integer("sliding_window", low=0, high=MAX_CONTEXT)
     used = fields.boolean("use_sliding_window", default=switch_default)
     fields.optional_integer("max_window_layers", low=0, high=MAX_LAYERS)
     kinds = set(fields.strings("layer_types")) - {"full_attention"}
-    if window is not None and used:
+    if window and used:
         raise UnsupportedError(
             f"{fields.place}: sliding_window is {window}; sliding-window attention is not "
             "modelled yet, and its cache is smaller than full attention's"
@@ -180,10 +180,12 @@ _AROUND = GENERIC | {
 }  # fmt: skip
 
 
-def text_of(fields: Fields, model_types: Iterable[str]) -> tuple[Fields, Fields | None]:
+def text_of(fields: Fields, model_types: Iterable[str], *, unnamed: str | None = None,
+            ) -> tuple[Fields, Fields | None]:
     """The text model inside a larger configuration, and the vision encoder's, if there is one.
 
-    The type of elements and tied embeddings may be stated outside, once, for both.
+    The type of elements and tied embeddings may be stated outside, once, for both. ``unnamed`` is
+    the type of a text model that does not state it, where it need not.
 
     Raises:
         DataError: no text model, one of another type, or keys around it that are not understood.
@@ -191,7 +193,9 @@ def text_of(fields: Fields, model_types: Iterable[str]) -> tuple[Fields, Fields 
     text = fields.nested("text_config")
     if text is None:
         raise fields.error("text_config", "is missing")
-    text.choice("model_type", model_types, default=None)
+    text.choice("model_type", model_types, default=unnamed)
+    if unnamed is not None:
+        text.assume_type(unnamed)
     text.take("quantization_config")
     if text.take("pruned_heads"):
         raise text.error("pruned_heads", "is not empty; pruned models are not understood")

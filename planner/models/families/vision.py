@@ -21,7 +21,7 @@ _CHANNELS = 3
 
 
 @record
-class _Tower:
+class Tower:
     """Builds rows; names that begin with ``block`` are in every one of ``layers``."""
 
     storage: Storage
@@ -61,7 +61,7 @@ def llama4(fields: Fields, storage: Storage, text_hidden: int) -> list[TensorRow
                              "rope_theta", "vision_feature_layer",
                              "vision_feature_select_strategy"})  # fmt: skip
     base, block = "vision_model.", "vision_model.model.layers.{layer}."
-    t = _Tower(storage, block, layers)
+    t = Tower(storage, block, layers)
     found = [
         t.one(base + "patch_embedding.linear.weight", "embedding",
               (width, channels * patch * patch)),
@@ -105,7 +105,7 @@ def gemma4(fields: Fields, storage: Storage, text_hidden: int) -> list[TensorRow
                              "max_position_embeddings", "pooling_kernel_size"})  # fmt: skip
     base = "model.vision_tower."
     block = base + "encoder.layers.{layer}."
-    t = _Tower(storage, block, layers)
+    t = Tower(storage, block, layers)
     found = [
         *t.linear(base + "patch_embedder.input_proj", "embedding",
                   (width, _CHANNELS * patch * patch), bias=False),
@@ -132,7 +132,7 @@ def gemma4(fields: Fields, storage: Storage, text_hidden: int) -> list[TensorRow
 
 
 def kimi_k25(fields: Fields, storage: Storage, text_hidden: int) -> list[TensorRow]:
-    """The encoder (MoonViT for images and video) and the patch merger of Kimi-K2.5.
+    """The encoder (MoonViT for images and video) and the patch merger of Kimi-K2.5 and Kimi-K3.
 
     Raises:
         DataError: a key is missing, malformed or not understood.
@@ -149,26 +149,38 @@ def kimi_k25(fields: Fields, storage: Storage, text_hidden: int) -> list[TensorR
         raise fields.error("mm_hidden_size", f"is not the encoder's {width}")
     if fields.integer("text_hidden_size", default=text_hidden) != text_hidden:
         raise fields.error("text_hidden_size", f"is not the text model's {text_hidden}")
-    fields.choice("mm_projector_type", ("patchmerger",), default=None)
+    second = fields.choice("mm_projector_type", ("patchmerger", "patchmergerv2"),
+                           default=None) == "patchmergerv2"  # fmt: skip
+    heads = fields.integer("qkv_hidden_size", default=width)
+    layer_norm = fields.choice("norm_type", ("layernorm", "rmsnorm"),
+                               default="layernorm") == "layernorm"  # fmt: skip
+    linear, of_patch = (fields.boolean(name, default=True)
+                        for name in ("linear_bias", "patch_embed_proj_bias"))
+    attention = fields.boolean("attn_bias", default=linear)
+    fields.choice("mlp_type", ("mlp2",), default="mlp2")
     fields.choice("pos_emb_type", ("divided_fixed",), default=None)
     fields.choice("merge_type", ("sd2_tpool",), default="sd2_tpool")
     fields.integer("vt_num_attention_heads", high=MAX_EXPERTS)
-    fields.finish(GENERIC | {"_attn_implementation", "init_pos_emb_time", "projector_hidden_act",
+    fields.finish(GENERIC | {"_attn_implementation", "activation_func", "init_pos_emb_time",
+                             "pos_emb_interpolation_mode", "projector_hidden_act",
                              "projector_ln_eps", "video_attn_type"})  # fmt: skip
     block = "vision_tower.encoder.blocks.{layer}."
-    t = _Tower(storage, block, layers)
+    t = Tower(storage, block, layers)
     found = [
-        *t.linear("vision_tower.patch_embed.proj", "embedding", (width, _CHANNELS, patch, patch)),
+        *t.linear("vision_tower.patch_embed.proj", "embedding", (width, _CHANNELS, patch, patch),
+                  bias=of_patch),
         t.one("vision_tower.patch_embed.pos_emb.weight", "embedding", (*grid, width)),
-        *t.linear(block + "norm0", "norm", (width,)),
-        *t.linear(block + "norm1", "norm", (width,)),
-        *t.linear(block + "wqkv", "attention-qkv", (3 * width, width)),
-        *t.linear(block + "wo", "attention-out", (width, width)),
-        *t.linear(block + "mlp.fc0", "mlp-gate-up", (inner, width)),
-        *t.linear(block + "mlp.fc1", "mlp-down", (width, inner)),
-        *t.linear("vision_tower.encoder.final_layernorm", "norm", (width,)),
-        *t.linear("mm_projector.pre_norm", "norm", (width,)),
-        *t.linear("mm_projector.proj.0", "mlp-gate-up", (merged, merged)),
-        *t.linear("mm_projector.proj.2", "mlp-down", (text_hidden, merged)),
+        *t.linear(block + "norm0", "norm", (width,), bias=layer_norm),
+        *t.linear(block + "norm1", "norm", (width,), bias=layer_norm),
+        *t.linear(block + "wqkv", "attention-qkv", (3 * heads, width), bias=attention),
+        *t.linear(block + "wo", "attention-out", (width, heads), bias=attention),
+        *t.linear(block + "mlp.fc0", "mlp-gate-up", (inner, width), bias=linear),
+        *t.linear(block + "mlp.fc1", "mlp-down", (width, inner), bias=linear),
+        *t.linear("vision_tower.encoder.final_layernorm", "norm", (width,), bias=layer_norm),
+        *([] if second else t.linear("mm_projector.pre_norm", "norm", (width,))),
+        *t.linear("mm_projector.proj.0", "mlp-gate-up", (merged, merged), bias=not second),
+        *t.linear("mm_projector.proj.2", "mlp-down", (text_hidden, merged), bias=not second),
+        *(t.linear("mm_projector.post_norm", "norm", (text_hidden,), bias=False) if second
+          else []),
     ]  # fmt: skip
     return rows.part_of(found, "vision")

@@ -86,6 +86,9 @@ def _model_assumptions(model: CostModel, priced: Priced) -> list[Assumption]:
     if any(".altup." in row.name for row in question.spec.rows):
         out.append(Assumption("residual streams", "their matrices alone are priced",
                               "sums over the streams of AltUp were not measured"))
+    if any(row.fused.startswith("hc-") for row in question.spec.rows):
+        out.append(Assumption("residual streams", "read and written as a norm of their width",
+                              "no kernels that mix them were measured"))
     if not grows_alike(question):
         out.append(Assumption("capacity tokens", "tokens of sequences at the context",
                               "layers with a window or a state do not grow with every token"))
