@@ -141,6 +141,11 @@ class Fields:
         """Whether the user says to pass over key ``name``; it is noted if so."""
         return self._ledger is not None and self._ledger.allow(name, self._prefix)
 
+    def note_dtype(self, stated: str) -> None:
+        """Note the type of elements of the model."""
+        if self._ledger is not None:
+            self._ledger.dtype = stated
+
     def leave_out(self, part: str) -> None:
         """Say that ``part`` of what the configuration describes is not counted."""
         if self._ledger is not None:
@@ -255,7 +260,10 @@ class Fields:
             raise self._not_understood(unknown)
 
     def _is_harmless(self, name: str) -> bool:
-        """Whether a list of data says that ``name`` changes nothing at the value it has."""
+        """Whether a list of data says that ``name`` changes nothing at the value it has; a part of
+        a model may repeat the type of elements that the model has."""
+        if self._ledger is not None and self._prefix and name in ("dtype", "torch_dtype"):
+            return self._values[name] in (None, self._ledger.dtype)
         for section in (EVERY, self._type):
             keys = harmless_keys(section)
             if name in keys:

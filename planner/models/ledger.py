@@ -8,7 +8,8 @@ from collections.abc import Iterable
 class Ledger:
     """What reading one configuration came upon beside the keys that it understood.
 
-    ``allowed`` are keys that the user says to pass over, by name or by place and name.
+    ``allowed`` are keys that the user says to pass over, by name or by place and name; ``dtype`` is
+    the type of elements that the model states.
     """
 
     def __init__(self, allowed: Iterable[str] = ()) -> None:
@@ -17,6 +18,7 @@ class Ledger:
         self.assumed: dict[str, str] = {}
         self.passed_over: set[str] = set()
         self.left_out: list[str] = []
+        self.dtype: object = None
         self._used: set[str] = set()
 
     def allow(self, name: str, place: str) -> bool:
