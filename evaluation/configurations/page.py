@@ -10,9 +10,10 @@ from evaluation.configurations.tried import ASKED, DEVICE, STEPS, Tried
 HEAD = """# Configurations as people bring them
 
 Made by `python -m evaluation.configurations FOLDER`. Every configuration in a folder of releases is
-asked for an inventory, for memory, for an estimate as released and for a plan ({devices} × {device},
-context of {context:,} tokens, no engine's rules); a refusal stands with its reason. Below, every bundled model is read and
-written anew by transformers, as a fine-tune or a quantiser does, and must be the same model.
+asked for an inventory, for memory, for an estimate as released and for a plan
+({devices} × {device}, context of {context:,} tokens, no engine's rules); a refusal stands with its
+reason. Below, every bundled model is read and written anew by transformers, as a fine-tune or a
+quantiser does, and must be the same model.
 """
 
 

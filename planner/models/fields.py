@@ -89,6 +89,11 @@ class Fields:
         """The keys, in the order of the file."""
         return tuple(self._values)
 
+    def everything(self) -> Mapping[str, object]:
+        """The whole object as it was given; every key counts as read."""
+        self._read.update(self._values)
+        return self._values
+
     def inherit(self, outer: Fields, name: str) -> None:
         """Take key ``name`` from ``outer`` where it is absent here.
 

@@ -152,6 +152,8 @@ class Inventory:
             "parameters_vision": self.parameters_vision,
             "parameters_audio": self.parameters_audio,
             "not_counted": list(self.spec.not_counted),
+            **({"structure": self.spec.structure} if self.spec.structure else {}),
+            **({"unplanned": self.spec.unplanned} if self.spec.unplanned else {}),
             "assumed_keys": dict(self.spec.assumed_keys),
             "harmless_keys": list(self.spec.harmless_keys),
             "ignored_keys": list(self.spec.ignored_keys),

@@ -6,7 +6,7 @@ from copy import deepcopy
 from typing import Any
 
 import pytest
-from support.seeing import RELEASES
+from support.seeing import GEMMA4_E, RELEASES
 
 from planner.errors import PlannerError
 from planner.models.catalog import spec_from_bytes
@@ -57,6 +57,20 @@ def test_parameters_are_those_of_the_library_s_modules(name: str) -> None:
 def test_gemma_with_a_stated_vocabulary_is_the_published_total() -> None:
     found = Inventory(read(changed("gemma-3-27b-it", "text_config", vocab_size=262144)))
     assert found.parameters_total + found.parameters_vision == 27_432_062_576
+    assert found.spec.not_counted == ()
+
+
+def test_an_e_model_of_gemma_4_hears_through_a_conformer() -> None:
+    """Modules of transformers 5.24: 237,291,264 parameters, and 2 × 7 × 4 limits of values."""
+    found = Inventory(read(GEMMA4_E))
+    whole = found.parameters_total + found.parameters_vision + found.parameters_audio
+    assert whole == 237_291_264
+    limits = [t for t in expand(found.spec) if t.name.endswith(("_min", "_max"))]
+    assert len(limits) == 2 * 7 * 4
+    assert {t.shape for t in limits} == {()}
+    names = {t.name for t in expand(found.spec)}
+    assert "model.audio_tower.layers.2.lconv1d.depthwise_conv1d.weight" in names
+    assert found.spec.encoder is not None
     assert found.spec.not_counted == ()
 
 

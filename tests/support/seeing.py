@@ -38,6 +38,25 @@ _EARS = {"activation_function": "gelu", "d_model": 1280, "encoder_attention_head
          "encoder_ffn_dim": 5120, "encoder_layers": 32, "num_hidden_layers": 32,
          "num_mel_bins": 128, "output_dim": 3584, "n_window": 100}  # fmt: skip
 
+GEMMA4_E: dict[str, Any] = {
+    "model_type": "gemma4", "tie_word_embeddings": True,
+    "text_config": {
+        "model_type": "gemma4_text", "dtype": "bfloat16", "hidden_size": 1536,
+        "num_hidden_layers": 6, "intermediate_size": 6144, "num_attention_heads": 8,
+        "num_key_value_heads": 1, "vocab_size": 2624, "vocab_size_per_layer_input": 2624,
+        "hidden_size_per_layer_input": 256, "head_dim": 256, "global_head_dim": 512,
+        "layer_types": ["sliding_attention"] * 5 + ["full_attention"]},
+    "vision_config": {
+        "model_type": "gemma4_vision", "use_clipped_linears": True, "hidden_size": 96,
+        "num_attention_heads": 3, "head_dim": 32, "num_key_value_heads": 3, "patch_size": 8,
+        "intermediate_size": 200, "num_hidden_layers": 2},
+    "audio_config": {
+        "model_type": "gemma4_audio", "hidden_size": 64, "num_attention_heads": 4,
+        "num_hidden_layers": 3, "subsampling_conv_channels": [16, 8], "conv_kernel_size": 3,
+        "output_proj_dims": 40, "use_clipped_linears": False},
+}  # fmt: skip
+"""A small one of Gemma 4's E models, with clipped matrices in one encoder."""
+
 RELEASES: dict[str, dict[str, Any]] = {
     "qwen2-vl-7b": {"model_type": "qwen2_vl", "torch_dtype": "bfloat16",
                     "tie_word_embeddings": False, "vision_token_id": 151654, **_QWEN,

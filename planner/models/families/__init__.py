@@ -5,7 +5,8 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable, Mapping
 
-from planner.errors import UnknownNameError
+from planner.errors import UnknownNameError, UnsupportedError
+from planner.models.families.encoders import COUNTED, why_unplanned
 from planner.models.fields import GENERIC, Fields, listed
 from planner.models.rows import Provenance
 from planner.models.spec import ModelSpec
@@ -39,6 +40,7 @@ FAMILY_OF: dict[str, str] = {
     "qwen3_moe": "qwen3_moe", "qwen3_next": "qwen3_next", "qwen3_omni_moe": "omni",
     "qwen3_omni_moe_thinker": "seeing", "qwen3_vl": "seeing", "qwen3_vl_moe": "seeing",
     "seed_oss": "dense", "smollm3": "dense", "step3p5": "step3p7", "step3p7": "step3p7",
+    "whisper": "whisper",
     **dict.fromkeys(("gemma4_text", "llama4_text", "qwen2_5_vl_text", "qwen2_vl_text",
                      "qwen3_5_moe_text", "qwen3_5_text", "qwen3_vl_text"),
                     "text_alone"),
@@ -50,19 +52,33 @@ def model_types() -> tuple[str, ...]:
     return tuple(sorted(FAMILY_OF))
 
 
-def builder_of(model_type: object, place: str, values: Mapping[str, object]) -> Builder:
+def builder_of(model_type: object, place: str, values: Mapping[str, object], *,
+               through: bool = True) -> Builder:
     """The builder of the family of ``model_type``; ``place`` names the configuration.
+
+    A type without a family goes ``through`` the installed transformers, if there is one.
 
     ``values`` is the configuration; the error names keys in it that no plain decoder has.
 
     Raises:
         UnknownNameError: no family understands it.
+        UnsupportedError: it is an encoder, or has one that its decoder attends to.
     """
     if isinstance(model_type, str) and model_type in FAMILY_OF:
         family = importlib.import_module(f"planner.models.families.{FAMILY_OF[model_type]}")
         build: Builder = family.build
         return build
+    if isinstance(model_type, str) and through:
+        from planner.models.through_transformers.built import installed
+
+        if installed():
+            from planner.models.through_transformers.model import build as build_any
+
+            return build_any
     name = model_type if isinstance(model_type, str) else shown(model_type)
+    why = why_unplanned(name, values)
+    if why:
+        raise UnsupportedError(f"{place}: {name} cannot be planned: {why}", hint=COUNTED)
     understood = listed(list(model_types()), name)
     keys = _special_keys(values)
     more = f" and {len(keys) - _NAMED} more" if len(keys) > _NAMED else ""
@@ -70,9 +86,11 @@ def builder_of(model_type: object, place: str, values: Mapping[str, object]) -> 
     raise UnknownNameError(
         "model_type", name[:60], FAMILY_OF,
         note=f"{place} has it; understood: {understood}{special}",
+        own=f"What transformers can build is planned too: {INSTALL}",
     )  # fmt: skip
 
 
+INSTALL = "pip install 'precision-planner[hf]'"
 _NAMED = 24
 _PLAIN_DECODER = GENERIC | {
     "attention_bias", "dtype", "head_dim", "hidden_size", "intermediate_size",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from planner.memory.footprint import RUNTIME
+from planner.models.planned import structure_note
 from planner.planning.answer.capacity import grows_alike
 from planner.planning.answer.draft_notes import tokens_per_step, unloaded_layers
 from planner.planning.answer.engine_notes import engine_notes
@@ -24,7 +25,8 @@ def assumptions(model: CostModel, priced: Priced, searched: bool) -> tuple[Assum
     """What was taken for granted, each with its reason; user input first."""
     question = model.question
     work = question.workload
-    out = [Assumption(*note) for note in question.notes]
+    told = (*structure_note(question.spec), *question.notes)
+    out = [Assumption(*note) for note in told]
     if work.assumed:
         out.append(Assumption("workload", work.assumed, "not given"))
     limit = loss_limit(model)
