@@ -5,8 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from planner.errors import LONGEST_NAME, DataError
-from planner.models.defaults import EVERY, class_defaults, defaults_version, harmless_keys
-from planner.models.ledger import Ledger
+from planner.models.defaults import (
+    EVERY,
+    Ledger,
+    class_defaults,
+    defaults_version,
+    harmless_keys,
+)
 from planner.models.strict_json import shown
 
 MAX_LAYERS = 1000

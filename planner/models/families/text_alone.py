@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 from planner.models import rows
+from planner.models.defaults import Ledger
 from planner.models.families import FAMILY_OF, builder_of
 from planner.models.fields import Fields
-from planner.models.ledger import Ledger
 from planner.models.rows import Provenance
 from planner.models.spec import ModelSpec
 
