@@ -30,7 +30,7 @@ QUANT_NAME = "hf_quant_config.json"
 
 @record
 class CatalogEntry:
-    """A bundled configuration and where it came from."""
+    """A bundled configuration, where it came from, and what of the release is not in it."""
 
     id: str
     public_name: str
@@ -38,6 +38,7 @@ class CatalogEntry:
     source: str
     source_kind: str
     note: str
+    not_counted: tuple[str, ...] = ()
 
 
 @cache
@@ -48,6 +49,7 @@ def catalog() -> dict[str, CatalogEntry]:
         model_id: CatalogEntry(
             id=model_id, public_name=entry["public_name"], aliases=tuple(entry["aliases"]),
             source=entry["source"], source_kind=entry["source_kind"], note=entry["note"],
+            not_counted=tuple(entry.get("not_counted", ())),
         )
         for model_id, entry in values.items()
     }  # fmt: skip
@@ -113,11 +115,12 @@ def _bundled(model_id: str) -> ModelSpec:
     entry = catalog()[model_id]
     path = _CONFIGS / f"{model_id}.json"
     quant = _CONFIGS / f"{model_id}.{QUANT_NAME}"
-    return spec_from_bytes(
+    spec = spec_from_bytes(
         read_config_bytes(path), path.name, model_id=model_id, public_name=entry.public_name,
         source=entry.source, source_kind=entry.source_kind,
         quant_text=read_config_bytes(quant) if quant.exists() else None,
     )  # fmt: skip
+    return replace(spec, not_counted=(*spec.not_counted, *entry.not_counted))
 
 
 def spec_from_bytes(
