@@ -38,8 +38,10 @@ def _write(name: str, folder: Path) -> str:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             transformers.AutoConfig.from_pretrained(folder).save_pretrained(folder)
-    except ValueError:
-        return f"transformers does not know {config['model_type']}"
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        known = config["model_type"] in transformers.CONFIG_MAPPING
+        return f"transformers cannot read it: {type(error).__name__}" if known \
+            else f"transformers does not know {config['model_type']}"
     quant = CONFIGS / f"{name}.{catalog.QUANT_NAME}"
     if quant.exists():
         shutil.copy(quant, folder / catalog.QUANT_NAME)
