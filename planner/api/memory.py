@@ -118,7 +118,8 @@ def _memory(ask: Ask, parts: tuple[str, ...], flags: Mapping[str, Any],
         sequences=_sequences(spec, split, kv_of, usable, use.context),
         at_requests=_sequences(spec, split, kv_of, usable, use.tokens), engine=sized,
         on_disk=compare(spec, checkpoint) if checkpoint is not None else None,
-        assumptions=(*structure_note(spec), *workload_notes(work, asked.workload),
+        assumptions=(*spec.remarks, *structure_note(spec),
+                     *workload_notes(work, asked.workload),
                      *slot_note(work, asked.slots, server),
                      *_assumptions(work.assumed, use, target, layout), *_images(spec, use)))
     return answer if answer.fits else replace(

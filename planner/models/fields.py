@@ -5,7 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from planner.errors import LONGEST_NAME, DataError
-from planner.models.defaults import EVERY, class_defaults, defaults_version, harmless_keys
+from planner.models.defaults import (
+    EVERY,
+    Ledger,
+    class_defaults,
+    defaults_version,
+    harmless_keys,
+)
 from planner.models.strict_json import shown
 
 MAX_LAYERS = 1000
@@ -16,34 +22,6 @@ MOST_LISTED, FEW_LISTED = 20, 8
 
 HARMLESS = GENERIC = frozenset(key for key, only in harmless_keys(EVERY).items() if only is None)
 """Keys that change no tensor of any model; ``finish`` knows them and those of the type itself."""
-
-
-class Ledger:
-    """What reading one configuration came upon beside the keys that it understood.
-
-    ``allowed`` are keys that the user says to pass over, by name or by place and name.
-    """
-
-    def __init__(self, allowed: Iterable[str] = ()) -> None:
-        self.allowed = frozenset(allowed)
-        self.harmless: set[str] = set()
-        self.assumed: dict[str, str] = {}
-        self.passed_over: set[str] = set()
-        self.left_out: list[str] = []
-        self._used: set[str] = set()
-
-    def allow(self, name: str, place: str) -> bool:
-        """Whether the user says to pass over ``name`` at ``place``; it is noted if so."""
-        meant = {name, place + name} & self.allowed
-        self._used |= meant
-        if meant:
-            self.passed_over.add(place + name)
-        return bool(meant)
-
-    @property
-    def idle(self) -> tuple[str, ...]:
-        """Keys to pass over that no configuration had unread."""
-        return tuple(sorted(self.allowed - self._used))
 
 
 def listed(known: list[str], value: object) -> str:
@@ -173,6 +151,11 @@ class Fields:
         """Whether the user says to pass over key ``name``; it is noted if so."""
         return self._ledger is not None and self._ledger.allow(name, self._prefix)
 
+    def note_dtype(self, stated: str) -> None:
+        """Note the type of elements of the model."""
+        if self._ledger is not None:
+            self._ledger.dtype = stated
+
     def leave_out(self, part: str) -> None:
         """Say that ``part`` of what the configuration describes is not counted."""
         if self._ledger is not None:
@@ -287,7 +270,10 @@ class Fields:
             raise self._not_understood(unknown)
 
     def _is_harmless(self, name: str) -> bool:
-        """Whether a list of data says that ``name`` changes nothing at the value it has."""
+        """Whether a list of data says that ``name`` changes nothing at the value it has; a part of
+        a model may repeat the type of elements that the model has."""
+        if self._ledger is not None and self._prefix and name in ("dtype", "torch_dtype"):
+            return self._values[name] in (None, self._ledger.dtype)
         for section in (EVERY, self._type):
             keys = harmless_keys(section)
             if name in keys:

@@ -31,8 +31,9 @@ class LayerCache:
     ``conv``. There is one entry for ``ratio`` tokens; ``window`` > 0 keeps the last that many
     entries only. A ``state`` is one entry a sequence, in the types of ``dtypes`` whatever the
     layout; ``heads`` is its number of shardable heads. Heads are split over tensor-parallel ranks,
-    everything else is copied. ``grouped`` of a state's last part are split by ``groups`` alone, and
-    copied where there are more ranks. A ``borrowed`` one is an earlier layer's, read and not kept.
+    everything else is copied. A ``borrowed`` one is an earlier layer's, read and not kept.
+    ``grouped`` of a state's last part are split by ``groups`` alone, and copied where there are
+    more ranks.
     """
 
     layer: int

@@ -118,7 +118,7 @@ def test_the_inventory_as_json(tiny, build):
         "parameters_total", "parameters_mtp", "parameters_vision", "parameters_audio",
         "parameters_active",
         "elements_by_dtype", "payload_bytes", "tensor_count", "tensors", "not_counted",
-        "assumed_keys", "harmless_keys", "ignored_keys",
+        "assumed_keys", "harmless_keys", "ignored_keys", "notes",
     }  # fmt: skip
     patterns = found["tensors"]
     assert sum(item["count"] for item in patterns) == found["tensor_count"]
@@ -143,3 +143,8 @@ def test_expansion_is_lazy(tiny, build):
     spec = build(tiny("deepseek_v3", num_hidden_layers=900, n_routed_experts=65536))
     assert next(expand(spec)).name == "model.embed_tokens.weight"
     assert Inventory(spec).tensor_count > 350_000_000
+
+
+def test_a_text_model_taken_out_of_a_release_says_what_it_leaves_out():
+    for name in ("gemma-3-4b-text", "gemma-3-27b-text"):
+        assert any("vision encoder" in part for part in resolve_model(name).not_counted)

@@ -41,6 +41,9 @@ FAMILY_OF: dict[str, str] = {
     "qwen3_omni_moe_thinker": "seeing", "qwen3_vl": "seeing", "qwen3_vl_moe": "seeing",
     "seed_oss": "dense", "smollm3": "dense", "step3p5": "step3p7", "step3p7": "step3p7",
     "whisper": "whisper",
+    **dict.fromkeys(("gemma4_text", "llama4_text", "qwen2_5_vl_text", "qwen2_vl_text",
+                     "qwen3_5_moe_text", "qwen3_5_text", "qwen3_vl_text"),
+                    "text_alone"),
 }  # fmt: skip
 
 

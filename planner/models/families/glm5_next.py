@@ -66,8 +66,9 @@ def build(fields: Fields, model_type: str, origin: Provenance) -> ModelSpec:
         *rows.gated_mlp(storage, rows.DENSE_MLP, dense, hidden=hidden, width=width),
         *rows.routed(storage, experts, experts.layers, hidden=hidden, corrected=True),
     ]  # fmt: skip
-    left = (f"{mtp} prediction layer (num_nextn_predict_layers): no list of its tensors is "
-            "published",) if mtp else ()  # fmt: skip
+    left: tuple[str, ...] = (
+        f"{mtp} prediction layer (num_nextn_predict_layers): no list of its tensors is published",
+    ) if mtp else ()
     if nested:
         tensors = rows.renamed(tensors, "model.", "model.language_model.")
         tensors += [] if seeing is None else read_vision(seeing, storage)

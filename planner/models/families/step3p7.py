@@ -33,7 +33,8 @@ def build(fields: Fields, model_type: str, origin: Provenance) -> ModelSpec:
     Raises:
         DataError: a key is missing, malformed or not understood.
     """
-    text, left = fields, ()
+    text = fields
+    left: tuple[str, ...] = ()
     if fields.take("text_config") is not None:
         fields.take("projector_bias")
         text, _ = text_of(fields, ("step3p5",), unnamed="step3p5")

@@ -11,12 +11,13 @@ from dataclasses import replace
 
 from planner.models import rows
 from planner.models.families.audio_gemma4 import clips
+from planner.models.families.common import NO_VISION
 from planner.models.families.towers import Seen, Tower
 from planner.models.fields import GENERIC, MAX_EXPERTS, MAX_LAYERS, Fields
 from planner.models.spec import ImageEncoder, TensorRow
 from planner.models.storage import Storage
 
-NO_VISION = "the vision encoder: the configuration has no vision_config"
+__all__ = ["NO_VISION", "gemma4", "kimi_k25", "llama4"]
 _CHANNELS = 3
 _CLIPPED = (
     *((f"self_attn.{letter}_proj", "attention-qkv") for letter in "qkv"),

@@ -82,15 +82,15 @@ def _model_assumptions(model: CostModel, priced: Priced) -> list[Assumption]:
     for rule in dict.fromkeys(a.rule for a in question.spec.attention if a.rule in APPROXIMATED):
         out.append(Assumption(f"recurrence {rule}", APPROXIMATED[rule],
                               "no kernels of it were measured; the interval is wider for it"))
-    if any(row.fused.startswith("hc-") for row in question.spec.rows):
-        out.append(Assumption("residual streams", "read and written as a norm of their width",
-                              "no kernels that mix them were measured"))
     if any(a.borrows for a in question.spec.attention):
         out.append(Assumption("borrowed caches", "read by several layers, kept once",
                               "the last layers attend to keys and values of earlier ones"))
     if any(".altup." in row.name for row in question.spec.rows):
         out.append(Assumption("residual streams", "their matrices alone are priced",
                               "sums over the streams of AltUp were not measured"))
+    if any(row.fused.startswith("hc-") for row in question.spec.rows):
+        out.append(Assumption("residual streams", "read and written as a norm of their width",
+                              "no kernels that mix them were measured"))
     if not grows_alike(question):
         out.append(Assumption("capacity tokens", "tokens of sequences at the context",
                               "layers with a window or a state do not grow with every token"))

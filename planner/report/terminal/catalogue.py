@@ -47,9 +47,10 @@ def inventory_table(counts: Inventory) -> str:
           if counts.parameters_vision else ()),
         *((("of the audio encoder", f"{counts.parameters_audio:,} (not in the total)"),)
           if counts.parameters_audio else ()),
-        *(("not counted", reason) for reason in spec.not_counted),
         *((("structure", spec.structure),) if spec.structure else ()),
         *((("counts only", spec.unplanned),) if spec.unplanned else ()),
+        *((key, f"{value}: {reason}" if key != "not counted" else value)
+          for key, value, reason in spec.remarks),
         ("active per token", f"{active['with_embedding']:,}"),
         ("  without embedding", f"{active['without_input_embedding']:,}"),
         ("  nor head", f"{active['without_embedding_and_head']:,}"),
