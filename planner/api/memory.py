@@ -116,7 +116,8 @@ def _memory(ask: Ask, parts: tuple[str, ...], flags: Mapping[str, Any],
         sequences=_sequences(spec, split, kv_of, usable, use.context),
         at_requests=_sequences(spec, split, kv_of, usable, use.tokens), engine=sized,
         on_disk=compare(spec, checkpoint) if checkpoint is not None else None,
-        assumptions=(*workload_notes(work, asked.workload), *slot_note(work, asked.slots, server),
+        assumptions=(*spec.remarks, *workload_notes(work, asked.workload),
+                     *slot_note(work, asked.slots, server),
                      *_assumptions(work.assumed, use, target, layout)))
     return answer if answer.fits else replace(
         answer, way_out=_way_out(Memory(spec, target, usable), split, plan, (format_of, kv_of),

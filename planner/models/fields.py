@@ -29,6 +29,7 @@ class Ledger:
         self.harmless: set[str] = set()
         self.assumed: dict[str, str] = {}
         self.passed_over: set[str] = set()
+        self.left_out: list[str] = []
         self._used: set[str] = set()
 
     def allow(self, name: str, place: str) -> bool:
@@ -102,6 +103,15 @@ class Fields:
         version = defaults_version(self._type)
         return f"default of {self._type} in {version}" if version else f"default of {self._type}"
 
+    @property
+    def is_class_default(self) -> bool:
+        """Whether it holds what its class assumes and no more: the library wrote it, since the
+        file before had none."""
+        assumed = class_defaults(self._type, nested=True)
+        return bool(assumed) and all(
+            value == assumed[name] for name, value in self._values.items() if name in assumed
+        )
+
     def names(self) -> tuple[str, ...]:
         """The keys, in the order of the file."""
         return tuple(self._values)
@@ -119,6 +129,49 @@ class Fields:
         if own is not None and own != value:
             raise self.error(name, f"is {shown(own)}, and {shown(value)} outside")
         self._values = {**self._values, name: value}
+
+    def alias(self, name: str, other: str) -> None:
+        """``other`` is a further name of key ``name``: either may be stated, or both alike.
+
+        Raises:
+            DataError: both are there, with different values.
+        """
+        value = self.take(other)
+        if value is None:
+            return
+        own = self._values.get(name)
+        if own is not None and own != value:
+            raise self.error(other, f"is {shown(value)}, and {name} is {shown(own)}")
+        self._values = {**self._values, name: value}
+
+    def state(self, name: str, value: object) -> None:
+        """Take ``value`` as that of key ``name``, which another key implies.
+
+        Raises:
+            DataError: the key is there with another value.
+        """
+        own = self._values.get(name)
+        if own is not None and own != value:
+            raise self.error(name, f"is {shown(own)}; other keys imply {shown(value)}")
+        self._values = {**self._values, name: value}
+
+    def has_read(self, name: str) -> bool:
+        """Whether key ``name`` was read."""
+        return name in self._read
+
+    def assume(self, name: str, value: str) -> None:
+        """Say that ``value`` is taken for key ``name``, which is not stated."""
+        if self._ledger is not None:
+            self._ledger.assumed[self._prefix + name] = value
+
+    def allowed(self, name: str) -> bool:
+        """Whether the user says to pass over key ``name``; it is noted if so."""
+        return self._ledger is not None and self._ledger.allow(name, self._prefix)
+
+    def leave_out(self, part: str) -> None:
+        """Say that ``part`` of what the configuration describes is not counted."""
+        if self._ledger is not None:
+            self._ledger.left_out.append(part)
 
     def error(self, name: str, reason: str) -> DataError:
         """A DataError about key ``name``; it says where the value is from if nobody stated it."""
@@ -212,7 +265,7 @@ class Fields:
         for name in sorted(left):
             if self._ledger is not None and self._is_harmless(name):
                 self._ledger.harmless.add(self._prefix + name)
-            elif self._ledger is None or not self._ledger.allow(name, self._prefix):
+            elif not self.allowed(name):
                 unknown.append(name)
         if self._ledger is not None:
             self._ledger.harmless |= {self._prefix + name for name in

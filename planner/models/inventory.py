@@ -149,6 +149,7 @@ class Inventory:
             "assumed_keys": dict(self.spec.assumed_keys),
             "harmless_keys": list(self.spec.harmless_keys),
             "ignored_keys": list(self.spec.ignored_keys),
+            "notes": [list(note) for note in self.spec.notes],
             "parameters_active": dict(self.parameters_active),
             "elements_by_dtype": dict(self.elements_by_dtype),
             "payload_bytes": self.payload_bytes,

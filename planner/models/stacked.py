@@ -2,7 +2,8 @@
 
 Quantisers see linear layers: llm-compressor splits such tensors by expert, and gate from up, before
 it quantises, and writes what it makes under the names of the split layers. Source: llm-compressor
-0.14, modeling/moe (linear_experts.py, conversion_mappings.py, llama4.py).
+0.14, modeling/moe (linear_experts.py, conversion_mappings.py, llama4.py); NVIDIA ModelOpt does the
+same under the same names (torch/quantization/plugins/huggingface.py: experts.{id}.gate_proj).
 """
 
 from __future__ import annotations

@@ -137,6 +137,8 @@ def read_routing(
     Raises:
         DataError: more experts are chosen than there are.
     """
+    for other in {"num_experts", "num_local_experts"} - {count_key}:
+        fields.alias(count_key, other)
     count = fields.integer(count_key, high=MAX_EXPERTS)
     per_token = fields.integer("num_experts_per_tok", high=MAX_EXPERTS)
     if per_token > count:
@@ -145,6 +147,10 @@ def read_routing(
         layers=layers, count=count, per_token=per_token, width=width, shared=0, shared_width=0,
         groups=1, groups_per_token=1,
     )  # fmt: skip
+
+
+NO_VISION = "the vision encoder: the configuration has no vision_config"
+NO_PREDICTION = "prediction layers: the configuration does not say whether the files hold any"
 
 
 def spec_of(
@@ -167,7 +173,7 @@ def spec_of(
 # Keys around a text model that say how to find images and sounds among its tokens.
 _AROUND = GENERIC | {
     "image_token_id", "video_token_id", "image_token_index", "vision_start_token_id",
-    "vision_end_token_id", "audio_config", "audio_token_id", "boa_token_id", "boi_token_id",
+    "vision_end_token_id", "audio_token_id", "boa_token_id", "boi_token_id",
     "eoa_token_id", "eoa_token_index", "eoi_token_id", "vision_soft_tokens_per_image",
     "ignore_index", "media_placeholder_token_id", "use_unified_vision_chunk",
     "video_placeholder", "torch_dtype", "dtype", "language_model_only",
@@ -194,6 +200,10 @@ def text_of(fields: Fields, model_types: Iterable[str], *, unnamed: str | None =
     if text.take("pruned_heads"):
         raise text.error("pruned_heads", "is not empty; pruned models are not understood")
     vision = fields.nested("vision_config")
+    if vision is None:
+        fields.leave_out(NO_VISION)
+    if fields.nested("audio_config") is not None:
+        fields.leave_out("the audio encoder (audio_config)")
     for key in ("tie_word_embeddings", "dtype", "torch_dtype"):
         text.inherit(fields, key)
     fields.finish(_AROUND)
@@ -238,6 +248,8 @@ def read_shared_routing(
     Raises:
         DataError: groups do not divide, or more experts are chosen than the groups hold.
     """
+    for other in ("num_experts", "num_local_experts"):
+        fields.alias("n_routed_experts", other)
     count = fields.integer("n_routed_experts", high=MAX_EXPERTS)
     width = fields.integer("moe_intermediate_size")
     if shared is None:

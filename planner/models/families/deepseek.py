@@ -62,7 +62,10 @@ def build(fields: Fields, model_type: str, origin: Provenance) -> ModelSpec:
         DataError: a key is missing, malformed or not understood.
     """
     nested = model_type == "kimi_k25"
+    merged = fields.optional_integer("projection_hidden_size") if nested else None
     text, seeing = text_of(fields, ("kimi_k2", "deepseek_v3")) if nested else (fields, None)
+    if seeing is not None and merged is not None:
+        seeing.state("mm_hidden_size", merged)
     storage = read_storage(text)
     config = _read(text, model_type)
     text.finish((GENERIC if nested else HARMLESS) | _HARMLESS)

@@ -16,6 +16,7 @@ from planner.models.fields import HARMLESS, MAX_CONTEXT, MAX_EXPERTS, MAX_LAYERS
 from planner.models.rows import Provenance
 from planner.models.spec import Attention, AttentionKind, Experts, ModelSpec
 from planner.models.storage import read_storage
+from planner.models.strict_json import shown
 
 MODEL_TYPES = ("deepseek_v4", "deepseek_ref")
 _HARMLESS = HARMLESS | {
@@ -50,7 +51,8 @@ def _read(fields: Fields) -> V4Structure:
     if fields.boolean("attention_bias", default=False):
         raise fields.error("attention_bias", "is true; DeepSeek-V4 has no biases")
     mtp = fields.integer("num_nextn_predict_layers", low=0, high=MAX_LAYERS, default=0)
-    ratios = fields.integers("compress_ratios", low=0, high=2**16)
+    ratios = fields.integers("compress_ratios", low=0, high=2**16) or _spelt(fields, mtp)
+    _check_mlp_types(fields)
     if len(ratios) != size.layers + mtp:
         raise fields.error("compress_ratios", f"has {len(ratios)} entries for {size.layers} layers "
                            f"and {mtp} prediction layers")  # fmt: skip
@@ -62,6 +64,9 @@ def _read(fields: Fields) -> V4Structure:
                                hint="`plan models` lists models whose structure is "
                                     "understood; a further one is a file in "
                                     "planner/models/families")  # fmt: skip
+    stated = fields.take("quantization_config")
+    if isinstance(stated, dict) and stated.get("expert_dtype") is not None:
+        fields.state("expert_dtype", stated["expert_dtype"])
     dtype = fields.choice("expert_dtype", ("fp4", "fp8"), default="fp8")
     groups = fields.integer("o_groups", high=MAX_EXPERTS)
     attention = _attention(fields, ratios[: size.layers])
@@ -72,6 +77,45 @@ def _read(fields: Fields) -> V4Structure:
         prediction=mtp, out_groups=groups, out_rank=fields.integer("o_lora_rank"),
         streams=fields.integer("hc_mult", high=MAX_EXPERTS), fp4=dtype == "fp4",
     )  # fmt: skip
+
+
+_SPELT: dict[str, AttentionKind] = {
+    "compressed_sparse_attention": "csa", "heavily_compressed_attention": "hca",
+    "sliding_attention": "swa",
+}  # fmt: skip
+
+
+def _spelt(fields: Fields, mtp: int) -> tuple[int, ...]:
+    """The ratios as transformers spells them: a word a layer, and a rate for each word.
+
+    Raises:
+        DataError: a word that is not understood.
+    """
+    words = fields.strings("layer_types")
+    unknown = sorted(set(words) - set(_SPELT))
+    if unknown:
+        raise fields.error("layer_types", f"holds {shown(unknown[0])}; understood: "
+                           + ", ".join(_SPELT))
+    usual = {kind: ratio for ratio, kind in _KINDS.items()}
+    stated = fields.nested("compress_rates") or Fields({}, fields.place)
+    rates = {word: stated.integer(word, low=0, high=2**16, default=usual[kind])
+             for word, kind in _SPELT.items()}  # fmt: skip
+    stated.finish()
+    return tuple(rates[word] for word in words) + (0,) * mtp if words else ()
+
+
+def _check_mlp_types(fields: Fields) -> None:
+    """Read the number of hash layers out of ``mlp_layer_types``, where that is what is stated.
+
+    Raises:
+        DataError: a word that is not understood, or hash layers after others.
+    """
+    words = fields.strings("mlp_layer_types")
+    count = words.count("hash_moe")
+    if words != ("hash_moe",) * count + ("moe",) * (len(words) - count):
+        raise fields.error("mlp_layer_types", "is not hash_moe first and then moe")
+    if words:
+        fields.state("num_hash_layers", count)
 
 
 def _attention(fields: Fields, ratios: tuple[int, ...]) -> tuple[Attention, ...]:

@@ -33,6 +33,7 @@ def build(fields: Fields, model_type: str, origin: Provenance) -> ModelSpec:
     storage = read_storage(fields)
     biases = fields.boolean("attention_bias", default=False)
     a = read_grouped_query(fields, size.hidden, biases=biases, head_dim_optional=False)
+    fields.alias("sliding_window_pattern", "_sliding_window_pattern")
     every = fields.integer("sliding_window_pattern", low=1, high=MAX_LAYERS, default=6)
     full = full_layers(fields, size.layers, other="sliding_attention", every=every)
     window = fields.integer("sliding_window", high=MAX_CONTEXT)

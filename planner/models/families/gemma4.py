@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from planner.errors import DataError
 from planner.models import rows
 from planner.models.families import vision
 from planner.models.families.common import (
@@ -42,9 +43,9 @@ def build(fields: Fields, model_type: str, origin: Provenance) -> ModelSpec:
     storage = read_storage(text)
     biases = text.boolean("attention_bias", default=False)
     local = read_grouped_query(text, size.hidden, biases=biases, head_dim_optional=False)
-    wide = _full_heads(text, local)
     shared_kv = text.boolean("attention_k_eq_v", default=False)
     full = full_layers(text, size.layers, other="sliding_attention")
+    wide = _full_heads(text, local, full, shared_kv)
     window = text.integer("sliding_window", high=MAX_CONTEXT)
     for name in ("num_kv_shared_layers", "hidden_size_per_layer_input"):
         text.integer(name, low=0, high=0, default=0)
@@ -73,13 +74,49 @@ def build(fields: Fields, model_type: str, origin: Provenance) -> ModelSpec:
     )  # fmt: skip
 
 
-def _full_heads(text: Fields, local: GroupedQuery) -> GroupedQuery:
-    kv_heads = text.integer("num_global_key_value_heads", high=MAX_EXPERTS, default=local.kv_heads)
+def _full_heads(
+    text: Fields, local: GroupedQuery, full: tuple[int, ...], shared_kv: bool
+) -> GroupedQuery:
+    """The heads of full layers: stated once, or layer by layer in ``per_layer_config``. Their
+    number of key and value heads counts where one projection makes both.
+
+    Raises:
+        DataError: heads that do not divide, or layers that differ otherwise.
+    """
+    layered = text.nested("per_layer_config")
+    if layered is not None:
+        own = _only_entry(layered, full)
+        head_dim = own.integer("head_dim", default=local.head_dim)
+        kv_heads = own.integer("num_key_value_heads", high=MAX_EXPERTS, default=local.kv_heads)
+        own.finish()
+        for name in ("global_head_dim", "num_global_key_value_heads"):
+            text.take(name)
+    else:
+        head_dim = text.integer("global_head_dim", default=local.head_dim)
+        name = "num_global_key_value_heads"
+        stated = text.integer(name, high=MAX_EXPERTS, default=local.kv_heads)
+        kv_heads = stated if shared_kv else local.kv_heads
     if local.heads % kv_heads:
         raise text.error("num_global_key_value_heads", f"is {kv_heads}; it must divide "
                          f"{local.heads} heads")  # fmt: skip
-    head_dim = text.integer("global_head_dim", default=local.head_dim)
     return replace(local, kv_heads=kv_heads, head_dim=head_dim)
+
+
+def _only_entry(layered: Fields, full: tuple[int, ...]) -> Fields:
+    """The one entry that all ``full`` layers have, and no other layer.
+
+    Raises:
+        DataError: another set of layers, or entries that differ.
+    """
+    names = layered.names()
+    values = [layered.take(name) for name in names]
+    if {int(name) for name in names if name.isdecimal()} != set(full) or len(names) != len(full):
+        raise DataError(f"{layered.place} is not about the layers of full attention",
+                        hint="compare it with the configuration of the release")
+    if any(value != values[0] for value in values):
+        raise DataError(f"{layered.place} differs between layers, which is not understood",
+                        hint="compare it with the configuration of the release")
+    return layered.nested(names[0]) or layered
 
 
 def _read_experts(text: Fields, layers: tuple[int, ...]) -> Experts | None:

@@ -29,7 +29,8 @@ _SHARED = GatedMlp("feed_forward.shared_expert.", "gate_proj", "up_proj", "down_
 
 
 def build(fields: Fields, model_type: str, origin: Provenance) -> ModelSpec:
-    """The ModelSpec of a Llama 4 configuration: text model and, where it is stated, the encoder.
+    """The ModelSpec of a Llama 4 configuration: text model and, where it is stated, the encoder;
+    that of the class, which transformers writes where none was stated, is of no release.
 
     ``intermediate_size`` is the width of routed and shared experts, ``intermediate_size_mlp`` of
     dense layers. Norms of queries and keys have no weights.
@@ -38,6 +39,9 @@ def build(fields: Fields, model_type: str, origin: Provenance) -> ModelSpec:
         DataError: a key is missing, malformed or not understood.
     """
     text, seeing = text_of(fields, ("llama4_text",))
+    if seeing is not None and seeing.is_class_default:
+        fields.leave_out("the vision encoder: vision_config is its class's default")
+        seeing = None
     size = read_backbone(text)
     storage = read_storage(text)
     biases = text.boolean("attention_bias", default=False)
@@ -52,9 +56,7 @@ def build(fields: Fields, model_type: str, origin: Provenance) -> ModelSpec:
     experts = read_routing(text, moe, count_key="num_local_experts", width=width)
     experts = replace(experts, shared=1, shared_width=width)
     dense_width = text.integer("intermediate_size_mlp")
-    for name in ("no_rope_layers", "moe_layers"):
-        if text.take(name):
-            raise text.error(name, "lists layers one by one, which is not understood")
+    _check_lists(text, size.layers, full, moe)
     text.finish(_HARMLESS)
     layers, hidden = size.all_layers, size.hidden
     dense = others(layers, moe)
@@ -72,10 +74,24 @@ def build(fields: Fields, model_type: str, origin: Provenance) -> ModelSpec:
     return spec_of(
         origin, model_type, size, storage, rows=tensors, experts=experts,
         dense_width=dense_width if dense else 0,
-        not_counted=() if seeing is not None else (vision.NO_VISION,),
         attention=[a.attention(full),
                    a.attention(others(layers, full), window=window, chunked=True)],
     )  # fmt: skip
+
+
+def _check_lists(
+    text: Fields, layers: int, full: tuple[int, ...], moe: tuple[int, ...]
+) -> None:
+    """Refuse lists of layers that say something else than the intervals.
+
+    Raises:
+        DataError: they do.
+    """
+    turned = tuple(int(layer not in full) for layer in range(layers))
+    if text.integers("no_rope_layers", low=0, high=1) not in ((), turned):
+        raise text.error("no_rope_layers", "contradicts the layers of full attention")
+    if text.integers("moe_layers", low=0, high=layers - 1) not in ((), moe):
+        raise text.error("moe_layers", "contradicts interleave_moe_layer_step")
 
 
 def _experts(storage: Storage, experts: Experts, hidden: int) -> list[TensorRow]:

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from planner.models import rows
 from planner.models.families.common import (
+    NO_PREDICTION,
     others,
     read_backbone,
     read_grouped_query,
@@ -16,6 +17,7 @@ from planner.models.fields import HARMLESS, MAX_CONTEXT, MAX_EXPERTS, Fields
 from planner.models.rows import LAYER, Provenance
 from planner.models.spec import Attention, ModelSpec, TensorRow
 from planner.models.storage import Storage, read_storage
+from planner.models.strict_json import shown
 
 MODEL_TYPES = ("mimo_v2_flash",)
 _HARMLESS = HARMLESS | {
@@ -34,8 +36,9 @@ def build(fields: Fields, model_type: str, origin: Provenance) -> ModelSpec:
     storage = read_storage(fields)
     if fields.boolean("attention_bias", default=False):
         raise fields.error("attention_bias", "is true; MiMo-V2 has no biases")
-    local = _flags(fields, "hybrid_layer_pattern", size.layers)
-    moe = _flags(fields, "moe_layer_freq", size.layers)
+    local = _marked(fields, "hybrid_layer_pattern", size.layers, "layer_types",
+                    ("full_attention", "sliding_attention"))  # fmt: skip
+    moe = _marked(fields, "moe_layer_freq", size.layers, "mlp_layer_types", ("dense", "sparse"))
     groups = _attention(fields, size.hidden, others(size.all_layers, local), local)
     if fields.take("n_shared_experts") not in (None, 0):
         raise fields.error("n_shared_experts", "is not null; MiMo-V2 has no shared experts")
@@ -52,15 +55,42 @@ def build(fields: Fields, model_type: str, origin: Provenance) -> ModelSpec:
         *rows.routed(storage, experts, moe, hidden=hidden, corrected=True),
     ]
     return spec_of(origin, model_type, size, storage, rows=tensors, experts=experts,
-                   dense_width=width if dense else 0, attention=groups)  # fmt: skip
+                   dense_width=width if dense else 0, not_counted=(NO_PREDICTION,),
+                   attention=groups)  # fmt: skip
 
 
-def _flags(fields: Fields, name: str, layers: int) -> tuple[int, ...]:
-    """The layers that a list of one 0 or 1 a layer marks with 1."""
+def _marked(
+    fields: Fields, name: str, layers: int, words: str, kinds: tuple[str, str]
+) -> tuple[int, ...]:
+    """The layers that a list of one 0 or 1 a layer marks with 1, or one of ``kinds`` a layer.
+
+    Raises:
+        DataError: a list of another length, no list, or two that contradict each other.
+    """
     flags = fields.integers(name, low=0, high=1)
+    spelt = fields.strings(words)
+    unknown = sorted(set(spelt) - set(kinds))
+    if unknown:
+        raise fields.error(words, f"holds {shown(unknown[0])}; understood: {', '.join(kinds)}")
+    told = tuple(kinds.index(word) for word in spelt)
+    if flags and told and flags != told:
+        raise fields.error(words, f"contradicts {name}")
+    flags = flags or told
     if len(flags) != layers:
         raise fields.error(name, f"has {len(flags)} entries for {layers} layers")
     return tuple(layer for layer, flag in enumerate(flags) if flag)
+
+
+def _window(fields: Fields) -> int:
+    """The tokens before it that a token sees. transformers writes one more into
+    ``sliding_window``, the token itself, and leaves ``sliding_window_size`` as it was."""
+    stated = fields.integer("sliding_window", high=MAX_CONTEXT)
+    window = fields.integer("sliding_window_size", default=stated)
+    if window not in (stated, stated - 1):
+        raise fields.error("sliding_window_size", f"is not the sliding_window of {stated}")
+    if fields.integer("attention_chunk_size", default=window) != window:
+        raise fields.error("attention_chunk_size", f"is not the sliding_window of {window}")
+    return window
 
 
 def _attention(
@@ -68,10 +98,7 @@ def _attention(
 ) -> tuple[Attention, ...]:
     a = read_grouped_query(fields, hidden, biases=False, head_dim_optional=False)
     values = fields.integer("v_head_dim")
-    window = fields.integer("sliding_window", high=MAX_CONTEXT)
-    for name in ("sliding_window_size", "attention_chunk_size"):
-        if fields.integer(name, default=window) != window:
-            raise fields.error(name, f"is not the sliding_window of {window}")
+    window = _window(fields)
     heads = fields.integer("swa_num_attention_heads", high=MAX_EXPERTS, default=a.heads)
     kv_heads = fields.integer("swa_num_key_value_heads", high=MAX_EXPERTS)
     if heads % kv_heads:

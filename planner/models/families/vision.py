@@ -10,12 +10,13 @@ from __future__ import annotations
 from dataclasses import replace
 
 from planner.models import rows
+from planner.models.families.common import NO_VISION
 from planner.models.fields import GENERIC, MAX_EXPERTS, MAX_LAYERS, Fields
 from planner.models.spec import TensorRow
 from planner.models.storage import Storage
 from planner.records import record
 
-NO_VISION = "the vision encoder: the configuration has no vision_config"
+__all__ = ["NO_VISION", "gemma4", "kimi_k25", "llama4"]
 _CHANNELS = 3
 
 

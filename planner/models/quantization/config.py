@@ -24,7 +24,8 @@ def read_plans(config: Fields, model_type: object) -> tuple[QuantPlan, ...]:
         DataError: a method, key or value that is not understood.
         UnsupportedError: a granularity without a scheme in the catalogue.
     """
-    method = config.choice("quant_method", _METHODS, default=None)
+    unnamed = "modelopt" if config.take("quant_algo") is not None else None
+    method = config.choice("quant_method", _METHODS, default=unnamed)
     harmless: frozenset[str] = frozenset()
     if method == "fp8":
         plans = _fp8(config, str(model_type))
@@ -61,6 +62,8 @@ def _fp8(config: Fields, model_type: str) -> tuple[QuantPlan, ...]:
     block = config.integers("weight_block_size", low=1, high=2**16)
     scale = config.choice("scale_fmt", ("float", "ue8m0"), default="float")
     listed = config.strings("modules_to_not_convert") + config.strings("ignored_layers")
+    if model_type in _SCALES:
+        config.take("expert_dtype")  # the family reads it
     if block and block != (_BLOCK, _BLOCK):
         stated = "x".join(map(str, block))
         raise config.error("weight_block_size", f"is {stated}; only 128x128 is understood")

@@ -51,8 +51,9 @@ def read_plan(config: Fields) -> QuantPlan:
     """The plan in ModelOpt's keys; ``exclude_modules`` (or ``ignore``) may hold wildcards."""
     algorithm = config.choice("quant_algo", (*_ALGORITHMS, _MIXED), default=None)
     cache = config.choice("kv_cache_quant_algo", _CACHES, default="none")
-    cache_scheme = config.nested("kv_cache_scheme")
-    if cache_scheme is not None:
+    if isinstance(config.take("kv_cache_scheme"), str):
+        cache = config.choice("kv_cache_scheme", _CACHES, default=None)
+    elif (cache_scheme := config.nested("kv_cache_scheme")) is not None:
         cache = _cache_algorithm(cache_scheme)
     excluded = wildcards(
         config.strings("exclude_modules") + config.strings("ignore"), f"{config.place}: modules"
@@ -76,7 +77,7 @@ def read_plan(config: Fields) -> QuantPlan:
         rules += _listed(listed)
     return QuantPlan(
         "modelopt", tuple(rules), None if algorithm == _MIXED else _FORMS[algorithm],
-        head=True, replaces=True, kv_scheme=_CACHES.get(cache, ""),
+        head=True, replaces=True, splits=True, kv_scheme=_CACHES.get(cache, ""),
     )  # fmt: skip
 
 

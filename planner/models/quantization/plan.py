@@ -9,6 +9,7 @@ from planner.errors import DataError
 from planner.models.quantization.forms import Form, store
 from planner.models.quantization.matching import Names
 from planner.models.spec import ModelSpec, StoredAs, TensorRow
+from planner.models.stacked import with_linear_experts
 from planner.records import record
 
 
@@ -32,6 +33,7 @@ class QuantPlan:
 
     ``head``: the output head counts as a linear layer. ``main_only``: prediction layers are left
     alone. ``replaces``: rows that the family already stores quantised may be stored anew.
+    ``splits``: its quantiser stores stacked experts as matrices by expert.
     ``kv_scheme`` is a cache layout the release is calibrated for.
     """
 
@@ -41,6 +43,7 @@ class QuantPlan:
     head: bool = False
     main_only: bool = False
     replaces: bool = False
+    splits: bool = False
     kv_scheme: str = ""
 
     def form_of(self, module: str, *, by_name: bool = False, table: bool = False) -> Form | None:
@@ -62,6 +65,8 @@ def quantise(spec: ModelSpec, plans: Iterable[QuantPlan]) -> ModelSpec:
     """
     rows, kv_scheme = spec.rows, spec.kv_scheme
     for plan in plans:
+        if plan.splits:
+            rows = with_linear_experts(replace(spec, rows=rows)).rows
         changed = tuple(out for row in rows for out in _apply(row, plan))
         if changed == rows:
             raise DataError(f"{spec.id}: the {plan.method} quantisation of "

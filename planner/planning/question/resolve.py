@@ -78,6 +78,7 @@ def build_question(spec: ModelSpec, device: DeviceProfile, asked: Asked,
     _check(spec, device, asked)
     host = scenario.host if scenario is not None else Host()
     device, notes = _powered(device, host, asked)
+    notes += spec.remarks
     notes += [] if scenario is None else [("scenario", scenario.id, scenario.title)]
     notes += (weighed := importance_note(spec, given, profile, imatrix))
     server = engine.name if engine is not None else ANY_ENGINE

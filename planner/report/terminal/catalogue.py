@@ -44,7 +44,8 @@ def inventory_table(counts: Inventory) -> str:
                                  "without copies)" if counts.parameters_mtp else "none"),
         *((("of the vision encoder", f"{counts.parameters_vision:,} (not in the total)"),)
           if counts.parameters_vision else ()),
-        *(("not counted", reason) for reason in spec.not_counted),
+        *((key, f"{value}: {reason}" if key != "not counted" else value)
+          for key, value, reason in spec.remarks),
         ("active per token", f"{active['with_embedding']:,}"),
         ("  without embedding", f"{active['without_input_embedding']:,}"),
         ("  nor head", f"{active['without_embedding_and_head']:,}"),
