@@ -62,7 +62,7 @@ def build(fields: Fields, model_type: str, origin: Provenance) -> ModelSpec:
         *rows.gated_mlp(storage, rows.DENSE_MLP, dense, hidden=hidden, width=width),
         *_routed(storage, experts, hidden),
     ]  # fmt: skip
-    left = (NO_PREDICTION,) if predicts else ()
+    left: tuple[str, ...] = (NO_PREDICTION,) if predicts else ()
     if nested:
         tensors = rows.renamed(tensors, "", "language_model.")
         if seeing is None:
