@@ -73,7 +73,7 @@ def test_encoders_stay_out_of_the_counts_of_the_text_model() -> None:
     ("gemma-4-26b-a4b", {"tower": 2}, "not understood: 'tower'"),
     ("kimi-k2.5", {"merge_kernel_size": [2]}, "height and a width"),
     ("kimi-k2.5", {"text_hidden_size": 4096}, "7168"),
-    ("kimi-k2.5", {"mm_projector_type": "patchmergerv2"}, "mm_projector_type"),
+    ("kimi-k2.5", {"mm_projector_type": "patchmergerv3"}, "mm_projector_type"),
 ])
 def test_an_encoder_that_is_not_understood(name: str, change: dict[str, Any],
                                            reason: str) -> None:
