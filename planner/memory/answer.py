@@ -108,6 +108,7 @@ def _stage(stage: StageMemory) -> dict[str, Any]:
         "total_bytes": stage.total_bytes, "weights": _lines(stage.weights),
         "caches": _lines(stage.caches), "prefill": _lines(stage.prefill),
         "decode": _lines(stage.decode),
+        **({"encode": _lines(stage.encode)} if stage.encode else {}),
     }
 
 

@@ -8,6 +8,7 @@ from planner.errors import InputError
 from planner.hardware.profile import DeviceProfile
 from planner.memory.caches import CacheClass, KvOf, cache_classes, request_bytes, token_bytes
 from planner.memory.footprint import RUNTIME, runtime_bytes
+from planner.memory.images import encoder_budget, image_lines
 from planner.memory.resident import (
     FormatOf,
     Line,
@@ -21,7 +22,7 @@ from planner.models.spec import ModelSpec
 from planner.placement.cache_entries import PAGE_TOKENS
 from planner.placement.layout import Layout, layout_problem
 
-OPTIONAL_PARTS = ("mtp", "vision")
+OPTIONAL_PARTS = ("mtp", "vision", "audio")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +47,8 @@ class Use:
 class StageMemory:
     """One device of a pipeline stage [B]; the stage has ``devices`` alike.
 
-    ``prefill`` and ``decode`` are the parts of the peaks of the two kinds of step; the larger sum
-    counts.
+    ``prefill`` and ``decode`` are the parts of the peaks of the two kinds of step, ``encode`` those
+    of a pass over images; the largest sum counts.
     """
 
     stage: int
@@ -57,6 +58,7 @@ class StageMemory:
     prefill: tuple[Line, ...]
     decode: tuple[Line, ...]
     runtime_bytes: int
+    encode: tuple[Line, ...] = ()
 
     @property
     def weights_bytes(self) -> int:
@@ -69,7 +71,7 @@ class StageMemory:
     @property
     def activation_bytes(self) -> int:
         """The peak of temporary tensors."""
-        return max(total(self.prefill), total(self.decode))
+        return max(total(self.prefill), total(self.decode), total(self.encode))
 
     @property
     def total_bytes(self) -> int:
@@ -129,7 +131,7 @@ def _check_parts(spec: ModelSpec, use: Use) -> None:
     has = {row.part for row in spec.rows}
     for part in OPTIONAL_PARTS:
         if part in use.parts and part not in has:
-            what = "prediction layers" if part == "mtp" else "vision encoder"
+            what = "prediction layers" if part == "mtp" else f"{part} encoder"
             raise InputError(f"{spec.id} has no {what} in its configuration",
                              hint=f"leave out --with-{part}")
 
@@ -159,12 +161,24 @@ def _stage(spec: ModelSpec, layout: Layout, use: Use, format_of: FormatOf, kv: s
     last = stage == layout.pp - 1
     chunk = PassShape(tokens=use.chunk, sequences=1, context=use.context)
     step = PassShape(tokens=mine, sequences=mine, context=use.context)
+    images, kept = _images(spec, layout, use, stage)
     return StageMemory(
         stage=stage, devices=layout.tp * layout.dp,
         weights=tuple(rank_weights(spec, layout, loading, format_of, stage)),
-        caches=tuple(caches), prefill=tuple(working_lines(spec, layout, chunk, samples=last)),
-        decode=tuple(working_lines(spec, layout, step, samples=last)),
+        caches=tuple(caches), prefill=(*working_lines(spec, layout, chunk, samples=last), *kept),
+        decode=(*working_lines(spec, layout, step, samples=last), *kept), encode=images,
         runtime_bytes=runtime_bytes(device, layout) if device is not None else 0)
+
+
+def _images(spec: ModelSpec, layout: Layout, use: Use, stage: int,
+            ) -> tuple[tuple[Line, ...], tuple[Line, ...]]:
+    """Lines of a pass over images, and of outputs kept beside other steps, on the first stage."""
+    if spec.encoder is None or "vision" not in use.parts or stage:
+        return (), ()
+    budget = encoder_budget(spec.encoder, tokens=use.chunk, sequences=use.batch,
+                            context=use.context)
+    passed, kept = image_lines(spec, budget, layout.tp, PassShape(0, 0, 0).width)
+    return tuple(passed), tuple(kept)
 
 
 def _cache_name(cache: CacheClass) -> str:

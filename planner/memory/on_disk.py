@@ -96,6 +96,7 @@ def _optional_names(spec: ModelSpec) -> frozenset[str]:
     """Names of tensors that a release may leave out."""
     return frozenset(
         extra.name.format(layer=layer, expert=expert)
-        for row in spec.rows for extra in row.extras if extra.optional
+        for row in spec.rows for extra in (*row.extras, *((row.stored,) if row.stored else ()))
+        if extra.optional
         for layer in row.layers or (-1,)
         for expert in range(1 if row.stacked else row.experts))

@@ -41,7 +41,7 @@ class PartFormats:
 ENGINE_MADE = ("rope-tables", "mla-absorbed")
 """Lines of weights that are not tensors of the release."""
 # rope_local_base_freq, rope_parameters by layer type, swa_rope_theta
-_WINDOWS_WITH_THEIR_BASE = frozenset({"gemma3_text", "gemma4", "mimo_v2_flash"})
+_WINDOWS_WITH_THEIR_BASE = frozenset({"gemma3", "gemma3_text", "gemma4", "mimo_v2_flash"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +155,7 @@ def _layers_here(row: TensorRow, held: range, stage: int, pp: int, spec: ModelSp
     """
     if row.part == "mtp":
         return list(row.layers) or [-1] if stage == pp - 1 else []
-    if row.part == "vision":  # its layers are the encoder's own
+    if row.part in ("vision", "audio"):  # its layers are the encoder's own
         return list(row.layers) or [-1] if stage == 0 else []
     if row.layers:
         return [layer for layer in row.layers if layer in held]
@@ -169,7 +169,8 @@ def _layers_here(row: TensorRow, held: range, stage: int, pp: int, spec: ModelSp
 def _formats(row: TensorRow, layers: Sequence[int],
              format_of: FormatOf) -> list[tuple[TensorFormat | None, int]]:
     """(format, number of layers) of a row; only quantisable kinds of the text model are asked."""
-    if not row.is_matrix or row.kind not in PLANNED_KINDS or row.part == "vision":
+    if not row.is_matrix or row.kind not in PLANNED_KINDS \
+            or row.part in ("vision", "audio"):
         return [(None, len(layers))]
     counts: dict[TensorFormat | None, int] = {}
     for layer in layers:

@@ -12,9 +12,9 @@ from functools import cache
 from pathlib import Path
 
 from planner.errors import DataError, InputError, UnknownNameError
+from planner.models.defaults import Ledger
 from planner.models.families import builder_of
-from planner.models.fields import Fields, Ledger
-from planner.models.heads import fit_head
+from planner.models.fields import Fields
 from planner.models.inventory import Inventory
 from planner.models.links import require_inside
 from planner.models.quantization.plan import QuantPlan, quantise
@@ -145,7 +145,7 @@ def spec_from_bytes(
         id=model_id, public_name=public_name, source=source, source_kind=source_kind,
         config_sha256=hashlib.sha256(text).hexdigest(),
     )  # fmt: skip
-    spec = fit_head(build(fields, str(model_type), origin), fields)
+    spec = _with_head(build(fields, str(model_type), origin), fields, values)
     spec = _noted(spec, fields, ledger)
     plans = _plans(values, fields.place, model_type, quant_text)
     if plans:
@@ -157,6 +157,21 @@ def spec_from_bytes(
         raise DataError(f"{place}: the sizes give {shown(size)} bytes, more than 2^53",
                         hint="check the sizes in the configuration: no model is that large")
     return spec
+
+
+_LANGUAGE_HEADS = ("ForCausalLM", "ForConditionalGeneration", "LMHeadModel", "OmniModel")
+
+
+def _with_head(spec: ModelSpec, fields: Fields, values: dict[str, object]) -> ModelSpec:
+    """``spec``, a causal language model, with the head that ``architectures`` names."""
+    stated = values.get("architectures")
+    first = stated[0] if isinstance(stated, list) and stated else None
+    if isinstance(first, str) and first.endswith(_LANGUAGE_HEADS):
+        fields.strings("architectures")
+        return spec
+    from planner.models.heads import fit_head
+
+    return fit_head(spec, fields)
 
 
 def _noted(spec: ModelSpec, fields: Fields, ledger: Ledger) -> ModelSpec:

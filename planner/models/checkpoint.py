@@ -95,6 +95,8 @@ def _stored_rows(row: TensorRow, state: _Comparison) -> Iterator[TensorRow]:
     """``row`` once for each way its layers are stored, with the layers that have it."""
     layers_of: dict[TensorRow, list[int]] = {}
     for layer in row.layers or (-1,):
+        if _left_out(row, layer, state):
+            continue
         copies = range(1 if row.stacked else row.experts)
         stored = {_stored_row(row, layer, expert, state) for expert in copies}
         if state.full:
@@ -104,6 +106,13 @@ def _stored_rows(row: TensorRow, state: _Comparison) -> Iterator[TensorRow]:
         layers_of.setdefault(next(iter(stored)), []).append(layer)
     for found, layers in layers_of.items():
         yield replace(found, layers=tuple(layers) if row.layers else ())
+
+
+def _left_out(row: TensorRow, layer: int, state: _Comparison) -> bool:
+    """Whether a tensor that may be absent is."""
+    lies = row.stored
+    return lies is not None and lies.optional and \
+        lies.name.format(layer=layer, expert=0) not in state.found
 
 
 def _stored_row(row: TensorRow, layer: int, expert: int, state: _Comparison) -> TensorRow:

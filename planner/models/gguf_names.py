@@ -15,13 +15,17 @@ from planner.records import record
 
 ARCHITECTURES = {
     "deepseek_ref": "deepseek4", "deepseek_v2": "deepseek2", "deepseek_v3": "deepseek2",
-    "deepseek_v32": "deepseek32", "deepseek_v4": "deepseek4", "gemma3_text": "gemma3",
-    "gemma4": "gemma4", "glm4_moe": "glm4moe", "glm_moe_dsa": "glm-dsa", "gpt2": "gpt2",
-    "gpt_oss": "gpt-oss", "kimi_k2": "deepseek2", "kimi_k25": "deepseek2", "llama": "llama",
-    "llama4": "llama4", "mimo_v2_flash": "mimo2", "minimax_m2": "minimax-m2",
-    "mistral": "llama", "mixtral": "llama", "olmoe": "olmoe", "phi3": "phi3",
-    "qwen2": "qwen2", "qwen3": "qwen3", "qwen3_5": "qwen35", "qwen3_5_moe": "qwen35moe",
-    "qwen3_moe": "qwen3moe", "qwen3_next": "qwen3next",
+    "deepseek_v32": "deepseek32", "deepseek_v4": "deepseek4", "gemma3": "gemma3",
+    "gemma3_text": "gemma3", "gemma4": "gemma4", "glm4_moe": "glm4moe", "glm4v": "glm4",
+    "glm4v_moe": "glm4moe", "glm_moe_dsa": "glm-dsa", "gpt2": "gpt2", "gpt_oss": "gpt-oss",
+    "kimi_k2": "deepseek2", "kimi_k25": "deepseek2", "llama": "llama", "llama4": "llama4",
+    "mimo_v2_flash": "mimo2", "minimax_m2": "minimax-m2", "mistral": "llama", "mistral3": "llama",
+    "mixtral": "llama", "olmoe": "olmoe", "phi3": "phi3", "qwen2": "qwen2",
+    "qwen2_5_omni": "qwen2vl", "qwen2_5_omni_thinker": "qwen2vl", "qwen2_5_vl": "qwen2vl",
+    "qwen2_vl": "qwen2vl", "qwen3": "qwen3", "qwen3_5": "qwen35", "qwen3_5_moe": "qwen35moe",
+    "qwen3_moe": "qwen3moe", "qwen3_next": "qwen3next", "qwen3_omni_moe": "qwen3vlmoe",
+    "qwen3_omni_moe_thinker": "qwen3vlmoe", "qwen3_vl": "qwen3vl", "qwen3_vl_moe": "qwen3vlmoe",
+    "whisper": "whisper",
 }  # fmt: skip
 """``model_type`` of a configuration → ``general.architecture`` of its GGUF file."""
 
@@ -197,7 +201,7 @@ def _names(stem: str) -> tuple[str, ...]:
 
 
 def _is_there(row: TensorRow, spec: ModelSpec) -> bool:
-    if not row.is_matrix or row.kind == "norm" or row.part in ("vision", "lookup"):
+    if not row.is_matrix or row.kind == "norm" or row.part in ("vision", "audio", "lookup"):
         return False
     if row.part == "mtp" and spec.model_type in _WITHOUT_PREDICTION:
         return False

@@ -15,11 +15,11 @@ from planner.models.storage import Storage
 from planner.models.strict_json import shown
 
 KEY = "architectures"
-_CAUSAL = ("ForCausalLM", "ForConditionalGeneration", "LMHeadModel", "OmniModel")
 _CLASSES, _TOKENS, _SPANS = (
     "ForSequenceClassification", "ForTokenClassification", "ForQuestionAnswering")
 _BARE = "Model"
-_UNDERSTOOD = (*_CAUSAL[:3], _CLASSES, _TOKENS, _SPANS, _BARE)
+_UNDERSTOOD = ("ForCausalLM", "ForConditionalGeneration", "LMHeadModel", _CLASSES, _TOKENS,
+               _SPANS, _BARE)  # fmt: skip
 _USUAL_LABELS, _MOST_LABELS = 2, 2**20
 _OLD_PREFIX = frozenset({
     "arcee", "exaone4", "llama", "ministral", "qwen2", "qwen3", "qwen3_moe", "qwen3_next",
@@ -29,7 +29,7 @@ _OLD_PREFIX = frozenset({
 
 
 def fit_head(spec: ModelSpec, fields: Fields) -> ModelSpec:
-    """``spec``, of a causal language model, with the head that its ``architectures`` name.
+    """``spec``, of a causal language model, with the other head that its ``architectures`` name.
 
     Classifiers have one row of weights a label (``id2label``, else ``num_labels``, else 2), an
     embedding model (``…Model``) has no head, and neither has prediction layers. Families that
@@ -44,8 +44,6 @@ def fit_head(spec: ModelSpec, fields: Fields) -> ModelSpec:
     name = next(iter(fields.strings(KEY)), "")
     if not name:
         fields.assume(KEY, "a causal language model (nothing else is stated)")
-        return spec
-    if name.endswith(_CAUSAL):
         return spec
     if name.endswith(_CLASSES):
         return _with(spec, fields, "score", _labels(fields), bias=False)

@@ -78,6 +78,11 @@ class Inventory:
         return sum(_size(row) for row in self.spec.rows if row.part == "vision" and row.counted)
 
     @cached_property
+    def parameters_audio(self) -> int:
+        """Parameters of the audio encoder, where the configuration has one."""
+        return sum(_size(row) for row in self.spec.rows if row.part == "audio" and row.counted)
+
+    @cached_property
     def parameters_active(self) -> dict[str, int]:
         """Parameters one token passes through, under the three conventions in use.
 
@@ -145,7 +150,10 @@ class Inventory:
             "parameters_total": self.parameters_total,
             "parameters_mtp": self.parameters_mtp,
             "parameters_vision": self.parameters_vision,
+            "parameters_audio": self.parameters_audio,
             "not_counted": list(self.spec.not_counted),
+            **({"structure": self.spec.structure} if self.spec.structure else {}),
+            **({"unplanned": self.spec.unplanned} if self.spec.unplanned else {}),
             "assumed_keys": dict(self.spec.assumed_keys),
             "harmless_keys": list(self.spec.harmless_keys),
             "ignored_keys": list(self.spec.ignored_keys),

@@ -31,8 +31,9 @@ class LayerCache:
     ``conv``. There is one entry for ``ratio`` tokens; ``window`` > 0 keeps the last that many
     entries only. A ``state`` is one entry a sequence, in the types of ``dtypes`` whatever the
     layout; ``heads`` is its number of shardable heads. Heads are split over tensor-parallel ranks,
-    everything else is copied. ``grouped`` of a state's last part are split by ``groups``
-    alone, and copied where there are more ranks.
+    everything else is copied. A ``borrowed`` one is an earlier layer's, read and not kept.
+    ``grouped`` of a state's last part are split by ``groups`` alone, and copied where there are
+    more ranks.
     """
 
     layer: int
@@ -42,16 +43,19 @@ class LayerCache:
     ratio: int = 1
     window: int = 0
     dtypes: tuple[str, ...] = ()
+    borrowed: bool = False
     groups: int = 0
     grouped: int = 0
 
     @property
     def grows(self) -> bool:
         """Whether every further token costs bytes, however long the sequence is."""
-        return self.kind != "state" and self.window == 0
+        return self.kind != "state" and self.window == 0 and not self.borrowed
 
     def entries(self, tokens: int) -> int:
         """Entries kept after ``tokens`` tokens; a group of tokens is compressed when it is full."""
+        if self.borrowed:
+            return 0
         return 1 if self.kind == "state" else entries_kept(tokens, self.ratio, self.window)
 
 
@@ -64,7 +68,7 @@ def entries_kept(tokens: int, ratio: int, window: int) -> int:
 def cache_description(
     spec: ModelSpec, *, windows: bool = True, latent: bool = True, prediction: bool = False
 ) -> tuple[LayerCache, ...]:
-    """The caches of every layer of ``spec``, in layer order.
+    """The caches that every layer of ``spec`` keeps, in layer order; borrowed ones are left out.
 
     Args:
         windows: False for engines that keep the whole past of windowed layers too.
@@ -80,7 +84,8 @@ def cache_description(
                   for cache in layer_caches(_prediction(spec), layer, latent=latent)]  # fmt: skip
     if not windows:
         found = [replace(cache, window=0) if cache.kind == "kv" else cache for cache in found]
-    return tuple(sorted(found, key=lambda cache: cache.layer))
+    kept = (cache for cache in found if not cache.borrowed)
+    return tuple(sorted(kept, key=lambda cache: cache.layer))
 
 
 def part_bytes(cache: LayerCache, part: str, layout: str) -> int:
@@ -186,7 +191,8 @@ def layer_caches(a: Attention, layer: int, *, latent: bool = True) -> tuple[Laye
         return (LayerCache(layer, "kv", wide, heads=a.heads), *selects)
     if a.kind == "gqa":
         parts = (("k", a.head_dim), ("v", a.value_dim or a.head_dim))
-        return (LayerCache(layer, "kv", parts, heads=a.kv_heads, window=a.window), *selects)
+        return (LayerCache(layer, "kv", parts, heads=a.kv_heads, window=a.window,
+                           borrowed=a.borrows), *selects)
     vector = (("vector", a.nope_dim), ("rope", a.rope_dim))
     local = LayerCache(layer, "shared", vector, window=a.window)
     if a.kind == "swa":

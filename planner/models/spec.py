@@ -10,7 +10,7 @@ from planner.records import record
 AttentionKind = Literal["gqa", "mla", "linear", "csa", "hca", "swa"]
 Recurrence = Literal["delta", "kda", "mamba2", "mamba1", "conv"]
 ShardAxis = Literal["column", "row", "vocab", "replicated"]
-Part = Literal["main", "mtp", "vision", "lookup"]
+Part = Literal["main", "mtp", "vision", "audio", "lookup", "unused"]
 
 
 @record
@@ -34,7 +34,8 @@ class Attention:
 
     ``window`` is the number of past tokens a layer attends to, 0 for all; ``chunked`` means that
     windows are fixed chunks of the sequence. gqa values are ``value_dim`` wide, 0 for
-    ``head_dim``. ``sinks``: one learned logit a head takes part in the softmax.
+    ``head_dim``. ``sinks``: one learned logit a head takes part in the softmax. ``borrows``: the
+    layers attend to the keys and values of an earlier layer and cache none of their own.
     """
 
     kind: AttentionKind
@@ -54,6 +55,7 @@ class Attention:
     ratio: int = 1
     chunked: bool = False
     sinks: bool = False
+    borrows: bool = False
     key_dim: int = 0
     state_elements: int = 0
     state_dtype: str = ""
@@ -112,7 +114,8 @@ class TensorRow:
     ``scale_dtype`` are element format ids as released; ``scale_shape`` is None where the tensor has
     no scale. ``part`` tells the main model from multi-token prediction; ``copy_of`` marks a stored
     copy that the model shares at run time; ``counted`` is False for data that is not a parameter of
-    the model as ``param_counts`` defines it (router correction bias buffers). ``kv_outputs`` of the
+    the model as ``param_counts`` defines it (router correction bias buffers). Tensors of part
+    ``unused`` are stored and never loaded. ``kv_outputs`` of the
     outputs are key and value heads, which tensor parallelism copies where it exceeds their number.
     """
 
@@ -154,6 +157,31 @@ class TensorRow:
 
 
 @record
+class Encoder:
+    """The encoder of images of a model that sees, as memory and time need it. Elements a vector.
+
+    ``layers`` blocks of ``heads`` heads over ``hidden``, with MLPs of ``inner``, ``gated`` or not;
+    a patch has ``pixels`` values. ``merge`` patches become one token of ``out`` elements, all that
+    the text model is given of it. The largest image gives ``patches`` patches and ``tokens``
+    tokens; ``limit`` says where that is from. ``frames`` of a video, at most, are cut like images,
+    two of them one image's patches; 0 where a video is never larger than an image.
+    """
+
+    layers: int
+    hidden: int
+    heads: int
+    inner: int
+    gated: bool
+    pixels: int
+    merge: int
+    out: int
+    patches: int
+    tokens: int
+    limit: str
+    frames: int = 0
+
+
+@record
 class ModelSpec:
     """A model: structure plus tensor rows.
 
@@ -164,10 +192,13 @@ class ModelSpec:
     of ``attention`` have disjoint layers, full attention first; where a layer runs both beside each
     other it is in a group of softmax attention and in a linear one. Layers may be in none.
     ``source`` and ``source_kind`` give the provenance of the configuration; ``config_sha256`` its
-    digest. ``assumed_keys`` are keys that the configuration does not state, with the value taken
-    and where it is from; ``harmless_keys`` those that change nothing; ``ignored_keys`` those that
-    are passed over on the user's word.
-    ``notes`` are further remarks (key, value, reason) that answers repeat.
+    digest. ``structure`` names what gave the tensors where no family of this program did;
+    ``unplanned`` says why nothing but its counts is known, "" where all is. ``assumed_keys`` are
+    keys that the configuration does not state, with the value taken and where it is from;
+    ``harmless_keys`` those that change nothing; ``ignored_keys`` those that are passed over on the
+    user's word. ``encoder`` is None where the rows of part ``vision`` are all that is known of it,
+    and of models without one. ``notes`` are further remarks (key, value, reason) that
+    answers repeat.
     """
 
     id: str
@@ -189,9 +220,12 @@ class ModelSpec:
     rows: tuple[TensorRow, ...]
     kv_scheme: str = ""
     not_counted: tuple[str, ...] = ()
+    structure: str = ""
+    unplanned: str = ""
     assumed_keys: tuple[tuple[str, str], ...] = ()
     harmless_keys: tuple[str, ...] = ()
     ignored_keys: tuple[str, ...] = ()
+    encoder: Encoder | None = None
     notes: tuple[tuple[str, str, str], ...] = ()
 
     @property

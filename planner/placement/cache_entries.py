@@ -100,7 +100,8 @@ def token_layer_bytes(unit: CacheUnit, layout: str, tp: int, context: int) -> in
         UnsupportedError: the layout does not store the unit.
     """
     return sum(-(-_one_entry(cache, part, layout, tp) // cache.ratio)
-               for cache, part in unit.parts() if not 0 < cache.window < context)
+               for cache, part in unit.parts()
+               if not cache.borrowed and not 0 < cache.window < context)
 
 
 def slot_layer_bytes(unit: CacheUnit, layout: str, tp: int, context: int) -> int:
@@ -117,7 +118,8 @@ def slot_layer_bytes(unit: CacheUnit, layout: str, tp: int, context: int) -> int
 def window_layer_bytes(unit: CacheUnit, layout: str, tp: int, context: int) -> int:
     """The part of :func:`slot_layer_bytes` in windows that ``context`` exceeds [B]."""
     return sum(cache.window * _one_entry(cache, part, layout, tp)
-               for cache, part in unit.parts() if 0 < cache.window < context)
+               for cache, part in unit.parts()
+               if not cache.borrowed and 0 < cache.window < context)
 
 
 def _one_entry(cache: LayerCache, part: str, layout: str, tp: int) -> int:

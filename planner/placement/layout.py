@@ -59,6 +59,8 @@ def shape_problem(spec: ModelSpec, tp: int, dp: int, pp: int) -> str:
 
 
 def _depth_problem(spec: ModelSpec, pp: int) -> str:
+    if pp > 1 and any(attention.borrows for attention in spec.attention):
+        return f"layers of {spec.id} read the caches of others, so all are on one stage (pp 1)"
     return f"pp {pp} exceeds the {spec.layers} layers of {spec.id}" if pp > spec.layers else ""
 
 

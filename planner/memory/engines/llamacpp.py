@@ -86,7 +86,7 @@ def cache_parts(case: Case, engine: Engine, settings: Settings,
     if mla not in (0, 1, 2, 3):
         raise InputError(f"mla {mla} is not understood", hint="0, 1, 2 or 3")
     sums: dict[int, int] = {}
-    for attention in case.spec.attention:
+    for attention in (a for a in case.spec.attention if not a.borrows):
         here = sum(1 for layer in attention.layers if held is None or layer in held)
         size = cell_bytes(attention, settings, mla) * here
         size *= cells(engine, settings, attention.window, context)

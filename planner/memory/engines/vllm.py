@@ -21,6 +21,7 @@ from planner.memory.engines.records import (
     failure,
     weight_lines,
 )
+from planner.memory.images import deep_features, encoder_budget, image_lines
 from planner.memory.resident import (
     Line,
     Loading,
@@ -29,6 +30,7 @@ from planner.memory.resident import (
 )
 from planner.memory.workspace import PassShape, peak_lines
 from planner.models.plain import plain_type
+from planner.models.spec import Encoder
 
 NOT_FROM_SHAPES = ("non-torch", "cuda-graphs", "process")
 
@@ -132,7 +134,25 @@ def _packed_head(case: Case) -> list[Line]:
 def _activation(case: Case, given: Given, run: PassShape, stage: int) -> list[Line]:
     if given.activation is not None:
         return [Line("activation", given.activation, LOGGED)]
-    return peak_lines(case.spec, case.layout, run, samples=stage == case.layout.pp - 1)
+    text = peak_lines(case.spec, case.layout, run, samples=stage == case.layout.pp - 1)
+    encoder = case.spec.encoder
+    if encoder is None or "vision" not in case.parts or stage:
+        return text
+    return _seeing(case, encoder, run, text)
+
+
+def _seeing(case: Case, encoder: Encoder, run: PassShape, text: list[Line]) -> list[Line]:
+    """The profile of a model that sees (GPUModelRunner.profile_run): images are encoded, and their
+    outputs lie in the encoder cache while the text model runs; the larger peak counts."""
+    budget = encoder_budget(encoder, tokens=run.tokens, sequences=run.sequences,
+                            context=run.context)
+    images, _ = image_lines(case.spec, budget, case.layout.tp, run.width)
+    outputs = [line for line in images if line.name == "encoder-outputs"]
+    peak = max(images, [*text, *outputs], key=total)
+    deep = deep_features(case.spec) * run.tokens * case.spec.hidden_size * run.width
+    buffers = Line("deepstack-buffers", deep, "vllm/model_executor/models/qwen3_vl.py 0.32: a "
+                   "buffer of a step's tokens for each layer that is given features")
+    return [*peak, buffers] if deep else peak
 
 
 def _nontorch(case: Case, engine: Engine, given: Given) -> Line:
@@ -197,6 +217,8 @@ def _notes(case: Case, rank: Rank, engine: Engine) -> tuple[str, ...]:
                      "max-model-len; what the engine prints depends on its version")
     if not engine.whole("graphs_deducted") and case.cuda:
         notes.append("CUDA graphs are captured after the pool is sized and come on top")
+    if case.spec.encoder is not None and "vision" in case.parts:
+        notes.append(f"profiled with the largest images: {case.spec.encoder.limit}")
     if not token_bytes(rank.caches):
         notes.append("no cache grows with the context")
     return tuple(notes)

@@ -1,4 +1,5 @@
-"""Gemma 4, text: windowed and full layers of different heads, a dense MLP beside the experts."""
+"""Gemma 4, text: windowed and full layers of different heads, a dense MLP beside the experts; the
+E models have an embedding a layer and layers that borrow the caches of earlier ones."""
 
 from __future__ import annotations
 
@@ -7,6 +8,7 @@ from dataclasses import replace
 from planner.errors import DataError
 from planner.models import rows
 from planner.models.families import vision
+from planner.models.families.audio_gemma4 import gemma4_audio
 from planner.models.families.common import (
     GroupedQuery,
     full_layers,
@@ -17,15 +19,22 @@ from planner.models.families.common import (
     text_of,
 )
 from planner.models.families.gemma3 import sandwich_norms
+from planner.models.families.per_layer import (
+    groups_of,
+    input_rows,
+    read_shared,
+    shared_attention,
+)
+from planner.models.families.towers import Seen
 from planner.models.fields import GENERIC, MAX_CONTEXT, MAX_EXPERTS, Fields
 from planner.models.rows import LAYER, Provenance
 from planner.models.spec import Experts, ModelSpec, TensorRow
 from planner.models.storage import Storage, read_storage
 
 MODEL_TYPES = ("gemma4",)
+_EVERY = 6
 _HARMLESS = GENERIC | {
     "final_logit_softcapping", "hidden_activation", "use_bidirectional_attention",
-    "vocab_size_per_layer_input",
 }  # fmt: skip
 
 
@@ -38,40 +47,51 @@ def build(fields: Fields, model_type: str, origin: Provenance) -> ModelSpec:
     Raises:
         DataError: a key is missing, malformed or not understood.
     """
+    hearing = fields.nested("audio_config")
     text, seeing = text_of(fields, ("gemma4_text",))
     size = read_backbone(text)
     storage = read_storage(text)
     biases = text.boolean("attention_bias", default=False)
     local = read_grouped_query(text, size.hidden, biases=biases, head_dim_optional=False)
     shared_kv = text.boolean("attention_k_eq_v", default=False)
-    full = full_layers(text, size.layers, other="sliding_attention")
+    full = full_layers(text, size.layers, other="sliding_attention", every=_EVERY)
+    full = tuple(sorted({*full, size.layers - 1}))  # the class makes the last one full
     wide = _full_heads(text, local, full, shared_kv)
     window = text.integer("sliding_window", high=MAX_CONTEXT)
-    for name in ("num_kv_shared_layers", "hidden_size_per_layer_input"):
-        text.integer(name, low=0, high=0, default=0)
-    if text.boolean("use_double_wide_mlp", default=False):
-        raise text.error("use_double_wide_mlp", "is true, which is not understood")
+    borrowing = read_shared(text, size, full)
+    per_layer = text.integer("hidden_size_per_layer_input", low=0, default=0)
+    vocab = text.integer("vocab_size_per_layer_input", default=size.vocab)
+    double = borrowing if text.boolean("use_double_wide_mlp", default=False) else ()
     width = text.integer("intermediate_size")
     experts = _read_experts(text, size.all_layers)
     text.finish(_HARMLESS)
-    rest = others(size.all_layers, full)
+    own, rest = (tuple(layer for layer in others(size.all_layers, borrowing)
+                       if (layer in full) == is_full) for is_full in (True, False))
     tensors = [
         *size.ends(storage),
-        *_attention(storage, wide, size.hidden, full, shared_kv),
+        *(input_rows(storage, size, per_layer, vocab) if per_layer else ()),
+        *_attention(storage, wide, size.hidden, own, shared_kv),
         *_attention(storage, local, size.hidden, rest, False),
+        *(row for a, is_full in ((wide, True), (local, False)) for row in shared_attention(
+            storage, a, size.hidden, tuple(n for n in borrowing if (n in full) == is_full),
+            values=not (is_full and shared_kv))),
         *sandwich_norms(storage, size.hidden, size.all_layers),
         *_scalars(storage, size.all_layers),
-        *rows.gated_mlp(storage, rows.DENSE_MLP, size.all_layers, hidden=size.hidden,
-                        width=width),
+        *(row for times, held in ((1, others(size.all_layers, double)), (2, double))
+          for row in rows.gated_mlp(storage, rows.DENSE_MLP, held, hidden=size.hidden,
+                                    width=times * width)),
         *([] if experts is None else _experts(storage, experts, size.hidden)),
     ]  # fmt: skip
-    return spec_of(
-        origin, model_type, size, storage, experts=experts, dense_width=width,
-        rows=[*rows.renamed(tensors, "model.", "model.language_model."),
-              *([] if seeing is None else vision.gemma4(seeing, storage, size.hidden))],
+    seen = Seen(()) if seeing is None else vision.gemma4(seeing, storage, size.hidden)
+    heard = [] if hearing is None else gemma4_audio(hearing, storage, size.hidden)
+    spec = spec_of(
+        origin, model_type, size, storage, experts=experts,
+        dense_width=2 * width if double else width,
+        rows=[*rows.renamed(tensors, "model.", "model.language_model."), *seen.rows, *heard],
         not_counted=() if seeing is not None else (vision.NO_VISION,),
-        attention=[wide.attention(full), local.attention(rest, window=window)],
+        attention=groups_of(wide, local, full, borrowing, size, window),
     )  # fmt: skip
+    return replace(spec, encoder=seen.encoder)
 
 
 def _full_heads(

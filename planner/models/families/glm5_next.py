@@ -31,8 +31,6 @@ MODEL_TYPES = ("glm5_next", "glm5_next_text")
 _KINDS = {"linear_attention": "linear", "indexed_attention": "full",
           "deepseek_sparse_attention": "full", "full_attention": "full"}  # fmt: skip
 _MOST_STREAMS = 64
-NO_PREDICTION = ("{} prediction layer (num_nextn_predict_layers): no list of its tensors is "
-                 "published")  # fmt: skip
 
 
 def build(fields: Fields, model_type: str, origin: Provenance) -> ModelSpec:
@@ -68,7 +66,9 @@ def build(fields: Fields, model_type: str, origin: Provenance) -> ModelSpec:
         *rows.gated_mlp(storage, rows.DENSE_MLP, dense, hidden=hidden, width=width),
         *rows.routed(storage, experts, experts.layers, hidden=hidden, corrected=True),
     ]  # fmt: skip
-    left: tuple[str, ...] = (NO_PREDICTION.format(mtp),) if mtp else ()
+    left: tuple[str, ...] = (
+        f"{mtp} prediction layer (num_nextn_predict_layers): no list of its tensors is published",
+    ) if mtp else ()
     if nested:
         tensors = rows.renamed(tensors, "model.", "model.language_model.")
         tensors += [] if seeing is None else read_vision(seeing, storage)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from planner.models import rows
-from planner.models.families.vision import Tower
+from planner.models.families.towers import Tower
 from planner.models.fields import MAX_EXPERTS, MAX_LAYERS, Fields
 from planner.models.spec import TensorRow
 from planner.models.storage import Storage
@@ -30,7 +30,7 @@ def read_vision(fields: Fields, storage: Storage) -> list[TensorRow]:
     fields.finish({"dtype", "image_size", "swiglu_limit"})
     base = "model.visual."
     block = base + "blocks.{layer}."
-    t = Tower(storage, block, layers)
+    t = Tower(storage, "", layers, block)
     found = [
         *t.linear(base + "patch_embed.proj", "embedding", (width, channels, frames, patch, patch)),
         *(t.one(f"{block}norm{n}.weight", "norm", (width,)) for n in (1, 2)),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from planner.models import rows
-from planner.models.families.vision import Tower
+from planner.models.families.towers import Tower
 from planner.models.fields import MAX_LAYERS, Fields
 from planner.models.spec import TensorRow
 from planner.models.storage import Storage
@@ -38,7 +38,7 @@ def read_vision(fields: Fields, storage: Storage, text_hidden: int, *, projector
                    "initializer_factor"})  # fmt: skip
     base = "vision_tower.vision_model."
     block = base + "encoder.layers.{layer}."
-    t = Tower(storage, block, layers)
+    t = Tower(storage, "", layers, block)
     found = [
         t.one(base + "embeddings.patch_embedding.weight", "embedding",
               (width, channels, frames, patch, patch)),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from planner.models import rows
 from planner.models.families.common import (
@@ -25,7 +25,8 @@ from planner.models.families.delta import (
     read_delta,
     read_shared_expert,
 )
-from planner.models.families.qwen3_5_vision import read_vision
+from planner.models.families.towers import Seen
+from planner.models.families.vision_qwen import qwen3
 from planner.models.fields import GENERIC, MAX_LAYERS, Fields
 from planner.models.rows import LAYER, Provenance
 from planner.models.spec import Attention, Experts, ModelSpec, TensorRow
@@ -68,15 +69,16 @@ def build(fields: Fields, model_type: str, origin: Provenance) -> ModelSpec:
     refuse_dense_steps(text)
     config = _Config(size, a, *_read_mlp(text, size, model_type))
     text.finish(GENERIC | _NO_SHAPE)
-    seeing = [] if vision is None else read_vision(vision, storage, size.hidden)
+    seen = Seen(()) if vision is None else qwen3(vision, storage, size.hidden, "model.visual.")
     tensors = [
         *rows.renamed(_decoder(storage, config, full, linear), "model.", "model.language_model."),
         *_prediction(storage, config, mtp),
-        *seeing,
+        *seen.rows,
     ]
-    return spec_of(origin, model_type, size, storage, rows=tensors, experts=config.experts,
+    spec = spec_of(origin, model_type, size, storage, rows=tensors, experts=config.experts,
                    dense_width=config.width, mtp_layers=mtp,
                    attention=[a.attention(full), linear])  # fmt: skip
+    return replace(spec, encoder=seen.encoder)
 
 
 def _read_mlp(text: Fields, size: Backbone, model_type: str) -> tuple[Experts | None, int]:

@@ -38,10 +38,12 @@ def read_file(text: bytes, place: str) -> QuantPlan:
         producer.choice("name", ("modelopt",), default="modelopt")
         producer.take("version")
         producer.finish()
+    fields.choice("quant_method", ("modelopt",), default="modelopt")
     config = fields.nested("quantization")
     if config is None:
         raise fields.error("quantization", "is missing")
     fields.finish()
+    config.choice("quant_method", ("modelopt",), default="modelopt")
     plan = read_plan(config)
     config.finish()
     return plan

@@ -44,6 +44,10 @@ def inventory_table(counts: Inventory) -> str:
                                  "without copies)" if counts.parameters_mtp else "none"),
         *((("of the vision encoder", f"{counts.parameters_vision:,} (not in the total)"),)
           if counts.parameters_vision else ()),
+        *((("of the audio encoder", f"{counts.parameters_audio:,} (not in the total)"),)
+          if counts.parameters_audio else ()),
+        *((("structure", spec.structure),) if spec.structure else ()),
+        *((("counts only", spec.unplanned),) if spec.unplanned else ()),
         *((key, f"{value}: {reason}" if key != "not counted" else value)
           for key, value, reason in spec.remarks),
         ("active per token", f"{active['with_embedding']:,}"),

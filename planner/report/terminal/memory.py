@@ -63,9 +63,9 @@ def _headline(answer: MemoryAnswer) -> list[str]:
 
 
 def _device(stage: StageMemory) -> list[str]:
-    kind = "prefill" if sum(x.bytes for x in stage.prefill) >= sum(
-        x.bytes for x in stage.decode) else "decode"
-    peak = stage.prefill if kind == "prefill" else stage.decode
+    kinds = {"prefill": stage.prefill, "decode": stage.decode, "images": stage.encode}
+    kind = max(kinds, key=lambda name: sum(line.bytes for line in kinds[name]))
+    peak = kinds[kind]
     rows = [*_part("weights", stage.weights), *_part("caches", stage.caches),
             *_part(f"activations, {kind}", peak)]
     if stage.runtime_bytes:

@@ -1,0 +1,209 @@
+"""Vision encoders of Qwen2-VL, Qwen2.5-VL, Qwen3-VL, Qwen3.5, Qwen-Omni and GLM-4V.
+
+Patches of a few frames, blocks, and a merger of 2 × 2 patches to one token. Source: the model code
+of Hugging Face Transformers 5.24.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from planner.models import rows
+from planner.models.families.towers import (
+    GLM4V,
+    QWEN2,
+    QWEN3,
+    QWEN25,
+    QWEN25_OMNI,
+    Blocks,
+    Seen,
+    Tower,
+)
+from planner.models.fields import MAX_EXPERTS, MAX_LAYERS, Fields
+from planner.models.spec import Encoder, TensorRow
+from planner.models.storage import Storage
+from planner.records import record
+
+_IMAGE_TOKENS = 16384
+_LIMIT = "16384 tokens of the largest image: max_pixels of the releases' image processor"
+_GLM_TOKENS, _GLM_LIMIT = 6144, "6144 tokens of the largest image: the releases' image processor, "\
+    "longest_edge 9633792 over two frames"
+_VIDEO_FRAMES = 14  # vLLM 0.32, qwen2_vl.py _MAX_FRAMES_PER_VIDEO
+
+
+@record
+class _Patches:
+    """What all of these state of a patch and of its way to a token."""
+
+    width: int
+    layers: tuple[int, ...]
+    channels: int
+    frames: int
+    patch: int
+    merge: int
+    heads: int
+
+    @property
+    def merged(self) -> int:
+        return self.width * self.merge**2
+
+    @property
+    def kernel(self) -> tuple[int, ...]:
+        return (self.channels, self.frames, self.patch, self.patch)
+
+    def seen(self, found: Iterable[TensorRow], blocks: Blocks, inner: int, out: int, *,
+             tokens: int = _IMAGE_TOKENS, limit: str = _LIMIT, video: int = 0) -> Seen:
+        """The rows as part ``vision``, with what memory needs."""
+        made = Encoder(
+            layers=len(self.layers), hidden=self.width, heads=self.heads, inner=inner,
+            gated=len(blocks.up) > 1, pixels=self.channels * self.frames * self.patch**2,
+            merge=self.merge**2, out=out, patches=tokens * self.merge**2, tokens=tokens,
+            limit=limit, frames=video)  # fmt: skip
+        return Seen(tuple(rows.part_of(found, "vision")), made)
+
+
+def _patches(fields: Fields, width: int, *, patch: int) -> _Patches:
+    channels = fields.optional_integer("in_channels", high=2**8)
+    older = fields.optional_integer("in_chans", high=2**8)
+    if None not in (channels, older) and channels != older:
+        raise fields.error("in_chans", f"is {older}, and in_channels {channels}")
+    read = _Patches(
+        width=width, layers=tuple(range(fields.integer("depth", high=MAX_LAYERS))),
+        channels=channels or older or 3,
+        frames=fields.integer("temporal_patch_size", high=2**8, default=2),
+        patch=fields.integer("patch_size", high=2**12, default=patch),
+        merge=fields.integer("spatial_merge_size", high=2**8, default=2),
+        heads=fields.integer("num_heads", high=MAX_EXPERTS, default=16))  # fmt: skip
+    if width % read.heads:
+        raise fields.error("num_heads", f"is {read.heads}; it must divide {width}")
+    return read
+
+
+def _same(fields: Fields, key: str, hidden: int) -> None:
+    if fields.integer(key, default=hidden) != hidden:
+        raise fields.error(key, f"is not the text model's {hidden}")
+
+
+def _two_step(t: Tower, merged: int, hidden: int, names: tuple[str, str]) -> list[TensorRow]:
+    """Merged patches → as wide → one token of the text model."""
+    return [*t.linear(names[0], "mlp-gate-up", (merged, merged)),
+            *t.linear(names[1], "mlp-down", (hidden, merged))]  # fmt: skip
+
+
+def qwen2(fields: Fields, storage: Storage, hidden: int, base: str) -> Seen:
+    """Qwen2-VL: ``embed_dim`` is the encoder's width, ``hidden_size`` the text model's.
+
+    Raises:
+        DataError: a key is missing, malformed or not understood.
+    """
+    p = _patches(fields, fields.integer("embed_dim", default=1280), patch=14)
+    inner = p.width * fields.integer("mlp_ratio", high=2**8, default=4)
+    _same(fields, "hidden_size", hidden)
+    fields.finish()
+    t = Tower(storage, base, p.layers)
+    found = [
+        *t.linear("patch_embed.proj", "embedding", (p.width, *p.kernel), bias=False),
+        *t.blocks(QWEN2, p.width, inner),
+        *t.linear("merger.ln_q", "norm", (p.width,)),
+        *_two_step(t, p.merged, hidden, ("merger.mlp.0", "merger.mlp.2")),
+    ]  # fmt: skip
+    return p.seen(found, QWEN2, inner, hidden, video=_VIDEO_FRAMES)
+
+
+def qwen25(fields: Fields, storage: Storage, hidden: int, base: str, *, split: bool = False,
+           ) -> Seen:
+    """Qwen2.5-VL, and Qwen2.5-Omni's, which keeps queries, keys and values apart (``split``).
+
+    Raises:
+        DataError: a key is missing, malformed or not understood.
+    """
+    p = _patches(fields, fields.integer("hidden_size"), patch=14)
+    if fields.integer("embed_dim", default=p.width) != p.width:
+        raise fields.error("embed_dim", f"is not the hidden_size of {p.width}")
+    inner = fields.integer("intermediate_size", default=3420)
+    _same(fields, "out_hidden_size", hidden)
+    fields.finish()
+    blocks = QWEN25_OMNI if split else QWEN25
+    t = Tower(storage, base, p.layers)
+    found = [
+        *t.linear("patch_embed.proj", "embedding", (p.width, *p.kernel), bias=False),
+        *t.blocks(blocks, p.width, inner),
+        *t.linear("merger.ln_q", "norm", (p.width,), bias=False),
+        *_two_step(t, p.merged, hidden, ("merger.mlp.0", "merger.mlp.2")),
+    ]  # fmt: skip
+    return p.seen(found, blocks, inner, hidden, video=_VIDEO_FRAMES)
+
+
+def qwen25_omni(fields: Fields, storage: Storage, hidden: int, base: str) -> Seen:
+    """As :func:`qwen25`, with queries, keys and values apart."""
+    return qwen25(fields, storage, hidden, base, split=True)
+
+
+def qwen3(fields: Fields, storage: Storage, hidden: int, base: str, *,
+          mergers: str = "deepstack_merger_list", norm: str = "norm",
+          linears: tuple[str, str] = ("linear_fc1", "linear_fc2")) -> Seen:
+    """Qwen3-VL and Qwen3.5: learned positions, and a merger more for each layer that is seen deep
+    in the text model (``deepstack_visual_indexes``), whose features are beside the last ones.
+
+    Raises:
+        DataError: a key is missing, malformed or not understood.
+    """
+    p = _patches(fields, fields.integer("hidden_size"), patch=16)
+    inner = fields.integer("intermediate_size")
+    positions = fields.integer("num_position_embeddings", default=2304)
+    deep = fields.integers("deepstack_visual_indexes", low=0, high=len(p.layers) - 1)
+    _same(fields, "out_hidden_size", hidden)
+    fields.finish()
+    t = Tower(storage, base, p.layers)
+
+    def merger(name: str, width: int) -> list[TensorRow]:
+        return [*t.linear(f"{name}.{norm}", "norm", (width,)),
+                *_two_step(t, p.merged, hidden, (f"{name}.{linears[0]}", f"{name}.{linears[1]}"))]
+
+    found = [
+        *t.linear("patch_embed.proj", "embedding", (p.width, *p.kernel)),
+        t.one("pos_embed.weight", "embedding", (positions, p.width)),
+        *t.blocks(QWEN3, p.width, inner),
+        *merger("merger", p.width),
+        *(row for i in range(len(deep)) for row in merger(f"{mergers}.{i}", p.merged)),
+    ]  # fmt: skip
+    return p.seen(found, QWEN3, inner, hidden * (1 + len(deep)))
+
+
+def qwen3_omni(fields: Fields, storage: Storage, hidden: int, base: str) -> Seen:
+    """As :func:`qwen3`, with other names of the mergers."""
+    return qwen3(fields, storage, hidden, base, mergers="merger_list", norm="ln_q",
+                 linears=("mlp.0", "mlp.2"))
+
+
+def glm4v(fields: Fields, storage: Storage, hidden: int, base: str) -> Seen:
+    """GLM-4.1V, 4.5V and 4.6V: blocks gated ``out_hidden_size`` wide, a strided convolution that
+    merges, and a gated merger ``intermediate_size`` wide.
+
+    Raises:
+        DataError: a key is missing, malformed or not understood.
+    """
+    p = _patches(fields, fields.integer("hidden_size"), patch=14)
+    image = fields.integer("image_size", default=336)
+    inner = fields.integer("intermediate_size")
+    biases = fields.boolean("attention_bias", default=False)
+    _same(fields, "out_hidden_size", hidden)
+    if biases:
+        raise fields.error("attention_bias", "is true; GLM-4V's encoder has no biases")
+    fields.finish()
+    t = Tower(storage, base, p.layers)
+    found = [
+        t.one("embeddings.position_embedding.weight", "embedding",
+              ((image // p.patch) ** 2, p.width)),
+        *t.linear("patch_embed.proj", "embedding", (p.width, *p.kernel)),
+        *t.linear("post_conv_layernorm", "norm", (p.width,), bias=False),
+        *t.blocks(GLM4V, p.width, hidden),
+        *t.linear("post_layernorm", "norm", (p.width,), bias=False),
+        *t.linear("downsample", "mlp-down", (hidden, p.width, p.merge, p.merge)),
+        *t.linear("merger.proj", "mlp-down", (hidden, hidden), bias=False),
+        *t.linear("merger.post_projection_norm", "norm", (hidden,)),
+        *(row for name in ("gate", "up")
+          for row in t.linear(f"merger.{name}_proj", "mlp-gate-up", (inner, hidden), bias=False)),
+        *t.linear("merger.down_proj", "mlp-down", (hidden, inner), bias=False),
+    ]  # fmt: skip
+    return p.seen(found, GLM4V, hidden, hidden, tokens=_GLM_TOKENS, limit=_GLM_LIMIT)
