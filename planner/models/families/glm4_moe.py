@@ -1,4 +1,4 @@
-"""GLM-4.5, 4.5-Air and 4.6, dots.llm1: grouped-query attention, routed and shared experts, prediction."""
+"""GLM-4.5, 4.5-Air, 4.6 and dots.llm1: grouped-query attention, routed and shared experts."""
 
 from __future__ import annotations
 

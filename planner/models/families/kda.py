@@ -1,4 +1,4 @@
-"""Kimi delta attention: a delta net whose decay is a vector, with a convolution each for q, k, v."""
+"""Kimi delta attention: a delta net whose decay is a vector, a convolution each for q, k, v."""
 
 from __future__ import annotations
 
@@ -53,7 +53,8 @@ def kda_rows(
     inner += [("g_proj", width)] if full_gate else []
     inner += [("f_proj", width)] if full_decay else []
     low = [letter for letter, full in (("f", full_decay), ("g", full_gate)) if not full]
-    vector = [(f"{letter}_conv1d.weight", (width, 1, kernel), storage.plain) for letter in "qkv"]
+    vector: list[tuple[str, tuple[int, ...], str]] = [
+        (f"{letter}_conv1d.weight", (width, 1, kernel), storage.plain) for letter in "qkv"]
     vector += [("dt_bias", (width,), "fp32"),
                ("A_log", (1, 1, a.heads, 1) if decay_shape is None else decay_shape, "fp32")]
     return [

@@ -142,7 +142,7 @@ def read_experts(fields: Fields, size: Backbone) -> Experts:
     if kinds:
         layers = tuple(n for n, kind in enumerate(kinds) if kind == "sparse")
         if len(kinds) != size.layers or set(kinds) - {"sparse", "dense"}:
-            raise fields.error("mlp_layer_types", f"is not dense or sparse for {size.layers} layers")
+            raise fields.error("mlp_layer_types", f"is not {size.layers} times dense or sparse")
     width = fields.integer("moe_intermediate_size")
     fields.choice("topk_method", ("noaux_tc",), default="noaux_tc")
     return Experts(

@@ -73,9 +73,10 @@ def _experts(fields: Fields, layers: tuple[int, ...]) -> tuple[Experts, int]:
     if chosen > count + idle:
         raise fields.error("moe_topk", f"is {chosen}; there are {count + idle} experts")
     working = max(1, round(chosen * count / (count + idle)))
-    return Experts(
+    found = Experts(
         layers=layers, count=count, per_token=working, shared=0, shared_width=0, groups=1,
-        width=fields.integer("expert_ffn_hidden_size"), groups_per_token=1), count + idle  # fmt: skip
+        width=fields.integer("expert_ffn_hidden_size"), groups_per_token=1)  # fmt: skip
+    return found, count + idle
 
 
 def _half(storage: Storage, a: Attention, hidden: int, width: int, half: int, *, biases: bool,

@@ -33,8 +33,8 @@ def read_vision(fields: Fields, storage: Storage, text_hidden: int, *, projector
         compression.choice("image_token_compression_method", ("patch_merge",),
                            default="patch_merge")  # fmt: skip
         compression.finish()
-    fields.finish({"dtype", "image_size", "num_attention_heads", "position_embedding_type", "rope_mode",
-                   "projection_dim", "vocab_size", "vision_segment_max_frames",
+    fields.finish({"dtype", "image_size", "num_attention_heads", "position_embedding_type",
+                   "rope_mode", "projection_dim", "vocab_size", "vision_segment_max_frames",
                    "initializer_factor"})  # fmt: skip
     base = "vision_tower.vision_model."
     block = base + "encoder.layers.{layer}."

@@ -121,7 +121,8 @@ def _experts(text: Fields, size: Backbone) -> Experts:
     shared_width = text.integer("share_expert_dim")
     return Experts(
         layers=layers, count=count, per_token=chosen, width=text.integer("moe_intermediate_size"),
-        shared=shared, shared_width=shared * shared_width, groups=1, groups_per_token=1)  # fmt: skip
+        shared=shared, shared_width=shared * shared_width, groups=1,
+        groups_per_token=1)  # fmt: skip
 
 
 def _attending(storage: Storage, a: GroupedQuery, hidden: int, layers: tuple[int, ...],
