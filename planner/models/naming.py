@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from difflib import get_close_matches
 
-from planner.errors import UnknownNameError
+from planner.errors import LONGEST_NAME, InputError
 from planner.models.catalog import CatalogEntry, catalog, model_ids
+from planner.models.strict_json import shown
 
 # What an id begins with, where that is not the family's own name in lower case.
 _FAMILIES = {
@@ -44,14 +46,16 @@ def search(words: Sequence[str]) -> tuple[str, ...]:
     """The ids of the models one of whose names, or whose family, has every one of ``words``.
 
     Raises:
-        UnknownNameError: there is none; the hint has the nearest names.
+        InputError: there is none; the hint has the nearest ids.
     """
     wanted = [_plain(word) for word in words if _plain(word)]
     found = tuple(model_id for model_id, entry in catalog().items()
                   if any(all(word in name for word in wanted) for name in _names(entry)))
     if not found:
-        raise UnknownNameError("model", " ".join(words)[:120], model_ids(),
-                               note="`plan models` lists them all")  # fmt: skip
+        near = get_close_matches("-".join(words)[:LONGEST_NAME].lower(), model_ids(), n=3)
+        raise InputError(
+            f"no bundled model has {shown(' '.join(words))} in a name",
+            hint="`plan models` lists them all" + (f"; near: {', '.join(near)}" if near else ""))
     return found
 
 

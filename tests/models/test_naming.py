@@ -7,7 +7,7 @@ import json
 import pytest
 
 from planner.cli import main
-from planner.errors import UnknownNameError
+from planner.errors import InputError
 from planner.models.catalog import catalog, model_ids, resolve_model
 from planner.models.inventory import Inventory
 from planner.models.naming import family_name, grouped, search
@@ -88,7 +88,7 @@ def test_words_find_models(words: list[str], expected: set[str]) -> None:
 
 
 def test_words_that_find_nothing_name_what_is_near() -> None:
-    with pytest.raises(UnknownNameError) as caught:
+    with pytest.raises(InputError) as caught:
         search(["qwen3-8bb"])
     assert "qwen3-8b" in caught.value.hint
 
@@ -112,7 +112,7 @@ def test_the_command_groups_and_searches(capsys: pytest.CaptureFixture[str]) -> 
     data = json.loads(capsys.readouterr().out)
     assert [(item["id"], item["family"]) for item in data] == [("qwq-32b", "Qwen")]
     assert _run("models", "nosuchmodel") == 2
-    assert "error: unknown model 'nosuchmodel'" in capsys.readouterr().err
+    assert "error: no bundled model has 'nosuchmodel' in a name" in capsys.readouterr().err
 
 
 def _run(*arguments: str) -> int:
