@@ -245,8 +245,14 @@ def _engine(text: str, flags: Mapping[str, Any], spec: ModelSpec, layout: Layout
     settings = settings_of_flags(engine, given, context=context, kv=kv)
     large = capacity >= LARGE_DEVICE_BYTES and not (device and "a100" in device.id)
     case = Case(spec=spec, layout=layout, total_bytes=capacity, format_of=format_of, large=large,
-                parts=parts, cuda=cuda)
+                parts=parts, cuda=cuda, capability=_capability(device))
     return engine_size(case, engine, settings)
+
+
+def _capability(device: DeviceProfile | None) -> int:
+    """The major number of the compute capability, 0 where the device has none."""
+    text = device.compute_capability if device is not None else None
+    return int(text.split(".")[0]) if text else 0
 
 
 def _check_llama(names: frozenset[str], kv: str, parts: tuple[str, ...]) -> None:

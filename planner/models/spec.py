@@ -24,6 +24,7 @@ class Attention:
 
     linear: a gated delta net of ``heads`` value heads of ``head_dim`` and ``kv_heads`` key heads of
     ``key_dim``; it keeps ``state_elements`` and ``conv_elements`` a sequence, however long.
+    ``state_assumed``: the release does not state the state's type, and engines choose their own.
     csa, hca, swa: one vector of ``head_dim`` (``rope_dim`` of them rotary) is key and value of all
     heads; the last ``window`` tokens are kept as they are, and csa and hca keep one compressed
     entry for ``ratio`` tokens beside them; csa selects among entries with an indexer of its own.
@@ -55,6 +56,7 @@ class Attention:
     state_dtype: str = ""
     conv_elements: int = 0
     conv_dtype: str = ""
+    state_assumed: bool = False
 
 
 @record

@@ -1,8 +1,9 @@
 """llama.cpp: a cache of n_ctx cells allocated up front, in ggml types; compute buffers.
 
 Source: ggml-org/llama.cpp src/llama-kv-cache*.cpp. Windowed layers keep window + ubatch cells a
-sequence, padded. The fork's ``mla`` switch: 0 keys and values of all heads, 1 the latent and a
-transposed copy, 2 and 3 the latent alone.
+sequence, padded; with --swa-full, and in ik_llama.cpp always, all of them. The fork's ``mla``
+switch: 0 keys and values of all heads, 1 the latent and a transposed copy, 2 and 3 the latent
+alone.
 """
 
 from __future__ import annotations
@@ -87,10 +88,11 @@ def cache_parts(case: Case, engine: Engine, settings: Settings,
         raise InputError(f"mla {mla} is not understood", hint="0, 1, 2 or 3")
     sums: dict[int, int] = {}
     for attention in case.spec.attention:
+        window = 0 if settings.swa_full else attention.window
         here = sum(1 for layer in attention.layers if held is None or layer in held)
         size = cell_bytes(attention, settings, mla) * here
-        size *= cells(engine, settings, attention.window, context)
-        sums[attention.window] = sums.get(attention.window, 0) + size
+        size *= cells(engine, settings, window, context)
+        sums[window] = sums.get(window, 0) + size
     return sums
 
 

@@ -27,7 +27,8 @@ class Settings:
     --kv-cache-free-gpu-mem-fraction. ``total_tokens`` (--max-total-tokens) sets the pool by hand;
     ``kv_bytes`` (--kv-cache-memory-bytes) too. llama.cpp: ``context`` is n_ctx over all
     ``max_seqs`` sequences, ``batched_tokens`` n_ubatch, ``type_k`` and ``type_v`` cache types,
-    ``mla`` the fork's switch.
+    ``mla`` the fork's switch, ``swa_full`` whole caches of windowed layers too. ``moe_backend``
+    names the kernels of experts, by which they are padded ("": the default on the device).
     """
 
     utilisation: float | None = None
@@ -41,6 +42,8 @@ class Settings:
     type_k: str = "f16"
     type_v: str = "f16"
     mla: int | None = None
+    swa_full: bool = False
+    moe_backend: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +62,8 @@ class Case:
     """A model under a layout on devices of ``total_bytes``, with the formats of its weights.
 
     ``plain`` replaces the release's 16-bit type. ``large`` devices get larger default batches;
-    without ``cuda`` there is no context of a GPU.
+    without ``cuda`` there is no context of a GPU; ``capability`` is the major number of its
+    compute capability, 0 where none is known.
     """
 
     spec: ModelSpec
@@ -71,6 +75,7 @@ class Case:
     max_positions: int = 0
     parts: tuple[str, ...] = ("main", "lookup")
     cuda: bool = True
+    capability: int = 0
 
     @property
     def activation_width(self) -> int:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from planner.memory.caches import cache_classes, request_bytes, token_bytes, uniform
 from planner.memory.engines.catalog import Engine
+from planner.memory.engines.expert_padding import expert_pad, padding_note
 from planner.memory.engines.records import (
     LOGGED,
     Case,
@@ -62,7 +63,8 @@ def size(case: Case, engine: Engine, settings: Settings, given: Given) -> Engine
         replica_tokens=tokens * case.layout.dp,
         max_concurrency=tokens / (-(-context // page) * page), starts=not why, reason=why,
         unexplained=tuple(x for x in rank.overheads if x.name in NOT_FROM_SHAPES),
-        notes=("graphs and activations use the memory outside the fraction",))
+        notes=("graphs and activations use the memory outside the fraction",
+               *padding_note(case, *expert_pad(case, engine, settings))))
 
 
 def default_fraction(case: Case, engine: Engine, batched: int, sequences: int) -> float:
@@ -78,7 +80,8 @@ def default_fraction(case: Case, engine: Engine, batched: int, sequences: int) -
 
 def _rank(case: Case, engine: Engine, settings: Settings, given: Given, stage: int,
           fraction: float) -> Rank:
-    load = loading_of(case, engine.whole("vocab_pad"), mla=True)
+    load = loading_of(case, engine.whole("vocab_pad"), mla=True,
+                      pad=expert_pad(case, engine, settings)[0])
     weights = weight_lines(case, load, given, stage)
     if given.free is not None:
         before = given.free

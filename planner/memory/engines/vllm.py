@@ -6,8 +6,11 @@ kv_cache_utils.py (V1); version-bound figures are in ``data/engines.toml``.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from planner.memory.caches import CacheClass, cache_classes, request_bytes, token_bytes, uniform
 from planner.memory.engines.catalog import Engine
+from planner.memory.engines.expert_padding import expert_pad, padding_note
 from planner.memory.engines.records import (
     LOGGED,
     Case,
@@ -22,13 +25,14 @@ from planner.memory.engines.records import (
     weight_lines,
 )
 from planner.memory.resident import (
+    ExpertPad,
     Line,
     Loading,
     stage_ranges,
     total,
 )
 from planner.memory.workspace import PassShape, peak_lines
-from planner.models.plain import plain_type
+from planner.models.plain import plain_type, with_states_in
 
 NOT_FROM_SHAPES = ("non-torch", "cuda-graphs", "process")
 
@@ -41,6 +45,7 @@ def size(case: Case, engine: Engine, settings: Settings, given: Given) -> Engine
         UnsupportedError: a cache layout that the model's caches do not have.
     """
     check(case, settings)
+    case = replace(case, spec=with_states_in(case.spec, case.plain or plain_type(case.spec)))
     util = settings.utilisation or engine.number("utilisation")
     usable = int(case.total_bytes * util)
     block = settings.block_tokens or engine.whole(
@@ -69,7 +74,8 @@ def size(case: Case, engine: Engine, settings: Settings, given: Given) -> Engine
         kv_bytes=rank.budget_bytes, block_tokens=block, block_bytes=block_bytes, blocks=blocks,
         tokens=tokens, replica_tokens=tokens * case.layout.dp, max_concurrency=concurrency,
         starts=not why, reason=why, unexplained=_unexplained(rank),
-        notes=_notes(case, rank, engine))
+        notes=(*_notes(case, rank, engine), *padding_note(case, *expert_pad(case, engine,
+                                                                           settings))))
 
 
 def forward_pass(case: Case, engine: Engine, settings: Settings, context: int) -> PassShape:
@@ -89,7 +95,7 @@ def forward_pass(case: Case, engine: Engine, settings: Settings, context: int) -
         sampler=engine.whole("sampler_bytes"), gathered=True)
 
 
-def loading_of(case: Case, vocab_pad: int, *, mla: bool) -> Loading:
+def loading_of(case: Case, vocab_pad: int, *, mla: bool, pad: ExpertPad) -> Loading:
     """What vLLM and SGLang do while they load weights; ``mla``: they absorb latent projections."""
     quantised = any(row.kind == "mla-kv" and (case.format_of(row.kind, 0) is not None
                                               or row.scale_name is not None)
@@ -97,13 +103,14 @@ def loading_of(case: Case, vocab_pad: int, *, mla: bool) -> Loading:
     plain = {"fp32": 4}.get(case.plain or plain_type(case.spec), 2)
     return Loading(plain=case.plain, rope_tables=plain, vocab_pad=vocab_pad,
                    absorbed="kv" if quantised and mla else "", tail_first=True,
-                   max_positions=case.max_positions, parts=case.parts)
+                   max_positions=case.max_positions, parts=case.parts, pad=pad)
 
 
 def _rank(case: Case, engine: Engine, settings: Settings, given: Given, run: PassShape, stage: int,
           usable: int) -> Rank:
     layout = case.layout
-    load = loading_of(case, engine.whole("vocab_pad"), mla=bool(engine.whole("mla_cache")))
+    load = loading_of(case, engine.whole("vocab_pad"), mla=bool(engine.whole("mla_cache")),
+                      pad=expert_pad(case, engine, settings)[0])
     weights = weight_lines(case, load, given, stage)
     if not case.cuda and given.weights is None:
         weights += _packed_head(case)
