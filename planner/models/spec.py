@@ -85,13 +85,15 @@ class StoredAs:
 
     ``name`` is a template as a row's; ``dtype`` the checkpoint's name of the type (I32 words of
     eight 4-bit integers, U8 pairs of E2M1 …); ``shape`` in stored elements, of the whole stack
-    where the experts of a layer are one tensor. An ``optional`` one may be absent from a file.
+    where the experts of a layer are one tensor. An ``optional`` one may be absent from a file, one
+    of ``any_length`` may be a little longer or shorter in it.
     """
 
     name: str
     dtype: str
     shape: tuple[int, ...]
     optional: bool = False
+    any_length: bool = False
 
 
 @record
