@@ -71,6 +71,9 @@ def _engine_options(function: Any) -> Any:
 @options("memory_bytes")
 @click.option("--with-mtp", is_flag=True, help="Load the multi-token prediction layers too.")
 @click.option("--with-vision", is_flag=True, help="Load the vision encoder too.")
+@click.option("--lora", metavar="NxRANK", help="Room for N adapters of that rank while serving.")
+@click.option("--draft", metavar="MODEL|DIR", help="What drafts tokens: a model, a head's folder, "
+              "mtp or eagle.")
 @_engine_options
 @options("hardware_dir", "json", "quiet")
 def memory_command(**given: Any) -> None:

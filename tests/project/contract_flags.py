@@ -60,7 +60,8 @@ MEMORY_FLAGS = {"--json", "--quiet", "--workload", "--slots", *words("""
 --max-num-seqs --block-size --kv-cache-dtype --kv-cache-memory-bytes --max-total-tokens --ctx-size
 --context-length --chunked-prefill-size --max-running-requests --page-size
 --max-seq-len --max-num-tokens --max-batch-size --tokens-per-block
---ubatch-size --parallel --cache-type-k --cache-type-v --mla --swa-full --moe-backend
+--ubatch-size --parallel --cache-type-k --cache-type-v --mla --swa-full --moe-backend --lora
+--draft
 """)}
 VALIDATE_FLAGS = {"--data", "--only", "--rows", "--plot", "--json", "--quiet"}
 CALIBRATE_FLAGS = set(words("""

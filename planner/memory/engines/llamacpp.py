@@ -145,11 +145,12 @@ def size(case: Case, engine: Engine, settings: Settings, given: Given) -> Engine
 def _rank(case: Case, engine: Engine, settings: Settings, given: Given, stage: int) -> Rank:
     weights = rank_weights(case.spec, case.layout, Loading(parts=case.parts, plain=case.plain),
                            case.format_of, stage)
+    held = stage_ranges(case.spec.layers, case.layout.pp, tail_first=False)[stage]
+    weights += case.beside.weights(case.spec, case.layout, stage, held=held)
     overheads = [Line("activation", given.activation, LOGGED)] \
         if given.activation is not None else compute_lines(case, engine, settings)
     if case.cuda:
         overheads.append(constant_line("context", engine.constants["context_bytes"]))
-    held = stage_ranges(case.spec.layers, case.layout.pp, tail_first=False)[stage]
     return Rank(stage, tuple(weights), tuple(overheads),
                 case.total_bytes - total(weights) - total(overheads),
                 (CacheClass("cells", tuple(held), 0),))

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from planner.errors import InputError
 from planner.formats.spec import TensorFormat
+from planner.memory.beside import NOTHING, Beside
 from planner.memory.caches import CacheClass
 from planner.memory.engines.catalog import Constant
 from planner.memory.resident import Line, Loading, rank_weights, total
@@ -61,9 +62,9 @@ class Given:
 class Case:
     """A model under a layout on devices of ``total_bytes``, with the formats of its weights.
 
-    ``plain`` replaces the release's 16-bit type. ``large`` devices get larger default batches;
-    without ``cuda`` there is no context of a GPU; ``capability`` is the major number of its
-    compute capability, 0 where none is known.
+    ``plain`` replaces the release's 16-bit type. ``large`` devices get larger default batches.
+    ``beside``: adapters and a draft. Without ``cuda`` there is no context of a GPU; ``capability``
+    is the major number of its compute capability, 0 where none is known.
     """
 
     spec: ModelSpec
@@ -76,6 +77,7 @@ class Case:
     parts: tuple[str, ...] = ("main", "lookup")
     cuda: bool = True
     capability: int = 0
+    beside: Beside = NOTHING
 
     @property
     def activation_width(self) -> int:

@@ -82,7 +82,9 @@ def _rank(case: Case, engine: Engine, settings: Settings, given: Given, stage: i
           fraction: float) -> Rank:
     load = loading_of(case, engine.whole("vocab_pad"), mla=True,
                       pad=expert_pad(case, engine, settings)[0])
-    weights = weight_lines(case, load, given, stage)
+    held = stage_ranges(case.spec.layers, case.layout.pp, tail_first=True)[stage]
+    weights = weight_lines(case, load, given, stage) + case.beside.weights(
+        case.spec, case.layout, stage, held=held)
     if given.free is not None:
         before = given.free
         taken = Line("non-torch", case.total_bytes - before, LOGGED)
@@ -91,13 +93,14 @@ def _rank(case: Case, engine: Engine, settings: Settings, given: Given, stage: i
         taken = constant_line("non-torch", engine.constants["context_bytes"], several)
         before = case.total_bytes - taken.bytes
     outside = before - int(before * fraction)
-    held = stage_ranges(case.spec.layers, case.layout.pp, tail_first=True)[stage]
     overheads = (taken, Line("outside-fraction", outside,
                              "activations and graphs: free before the load × (1 − fraction)"))
     budget = before - total(weights) - outside
+    kv = cache_layout(case, settings)
     return Rank(stage, tuple(weights), overheads, budget,
-                cache_classes(case.spec, case.layout, cache_layout(case, settings), layers=held,
-                              prediction=case.predicts(stage)))
+                (*cache_classes(case.spec, case.layout, kv, layers=held,
+                                prediction=case.predicts(stage)),
+                 *case.beside.caches(case.layout, kv, stage)))
 
 
 def _tokens(rank: Rank, page: int, settings: Settings, context: int) -> int:

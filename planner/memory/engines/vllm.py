@@ -114,13 +114,16 @@ def _rank(case: Case, engine: Engine, settings: Settings, given: Given, run: Pas
     weights = weight_lines(case, load, given, stage)
     if not case.cuda and given.weights is None:
         weights += _packed_head(case)
-    overheads = [*_activation(case, given, run, stage), _nontorch(case, engine, given)]
     held = stage_ranges(case.spec.layers, layout.pp, tail_first=True)[stage]
+    weights += case.beside.weights(case.spec, layout, stage, held=held, outside=True)
+    overheads = [*_activation(case, given, run, stage), _nontorch(case, engine, given)]
     if engine.whole("graphs_deducted") and case.cuda:
         overheads.append(_graphs(engine, len(held), given, run))
     naive = 0 if engine.whole("mla_cache") else engine.whole("mla_head_width")
-    caches = cache_classes(case.spec, layout, cache_layout(case, settings), layers=held,
-                           naive_width=naive, prediction=case.predicts(stage))
+    kv = cache_layout(case, settings)
+    caches = (*cache_classes(case.spec, layout, kv, layers=held, naive_width=naive,
+                             prediction=case.predicts(stage)),
+              *case.beside.caches(layout, kv, stage))
     return Rank(stage, tuple(weights), tuple(overheads),
                 usable - total(weights) - total(overheads), caches)
 
