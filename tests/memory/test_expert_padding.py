@@ -83,3 +83,12 @@ def test_windowed_layers_with_whole_caches() -> None:
     assert sized("llama.cpp", 9, settings=settings).kv_bytes == cell * (32768 + 768)
     whole = replace(settings, swa_full=True)
     assert sized("llama.cpp", 9, settings=whole).kv_bytes == cell * 2 * 32768
+
+
+def test_states_of_linear_layers_are_f32_in_llama_cpp() -> None:
+    """A state and a convolution of 36 layers for each of four sequences, beside 12 layers of keys
+    and values of 2 × 256 elements."""
+    settings = Settings(context=8192, max_seqs=4)
+    found = sized("llama.cpp", 9, settings=settings, model="qwen3-next-80b-a3b").kv_bytes
+    states = 36 * (32 * 128 * 128 + 8192 * 3) * 4 * 4
+    assert found == states + 12 * 2 * 2 * 256 * 2 * 8192

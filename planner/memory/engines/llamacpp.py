@@ -26,6 +26,9 @@ from planner.models.dtypes import GGML_BLOCKS
 from planner.models.spec import Attention
 
 _PLAIN = {"f32": 4, "f16": 2, "bf16": 2}
+_STATE = 4
+STATES = -1
+"""Key of the part of a cache that are states (src/llama-memory-recurrent.cpp)."""
 
 
 def row_bytes(ggml_type: str, elements: int) -> int:
@@ -81,15 +84,21 @@ def cell_bytes(attention: Attention, settings: Settings, mla: int) -> int:
 
 def cache_parts(case: Case, engine: Engine, settings: Settings,
                 held: range | None = None) -> dict[int, int]:
-    """Cache bytes of the layers in ``held`` (default: all) by window, 0 for full attention."""
+    """Cache bytes of the layers in ``held`` (default: all) by window, 0 for full attention, STATES
+    for the states and convolutions of linear attention (F32, one of each sequence)."""
     context = settings.context or case.spec.max_context
     mla = engine.whole("mla") if settings.mla is None else settings.mla
     if mla not in (0, 1, 2, 3):
         raise InputError(f"mla {mla} is not understood", hint="0, 1, 2 or 3")
     sums: dict[int, int] = {}
     for attention in case.spec.attention:
-        window = 0 if settings.swa_full else attention.window
         here = sum(1 for layer in attention.layers if held is None or layer in held)
+        if attention.kind == "linear":
+            each = (attention.state_elements + attention.conv_elements) * _STATE
+            sums[STATES] = sums.get(STATES, 0) + each * here * (
+                settings.max_seqs or engine.whole("max_seqs"))
+            continue
+        window = 0 if settings.swa_full else attention.window
         size = cell_bytes(attention, settings, mla) * here
         size *= cells(engine, settings, window, context)
         sums[window] = sums.get(window, 0) + size
