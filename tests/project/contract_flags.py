@@ -43,6 +43,7 @@ ESTIMATE_FLAGS = {*QUESTION_FLAGS, *SURFACE_FLAGS, *DEPLOYMENT_FLAGS, "--imatrix
 OTHER_FLAGS = set(words("--expand --rate --percentile --router --max-devices --simulate"))
 TRAIN_FLAGS = {"--json", "--quiet", *words("""
 --devices --tp --pp --dp --ep --cp --etp --virtual-stages --recipe --mode --lora-rank
+--first-stage-layers --last-stage-layers
 --lora-targets --fp32-gradients --zero --sequence-parallel --recompute --seq --micro-batch
 --global-batch --attention --dropout --loss-scale --memory-bytes --hardware-dir
 """)}
