@@ -15,6 +15,7 @@ from planner.memory.training import (
     stages_of,
     train_problem,
 )
+from planner.memory.training_activations import CHUNK
 from planner.memory.training_advice import smallest_change
 from planner.memory.training_setup import (
     KERNELS,
@@ -197,6 +198,9 @@ def _assumptions(spec: ModelSpec, device: DeviceProfile, layout: TrainLayout, se
     if spec.mtp_layers:
         found.append(("prediction layers", "not trained",
                       "multi-token prediction is left out of states and activations"))
+    if any(a.kind == "linear" for a in spec.attention):
+        found.append(("gated delta nets", f"chunks of {CHUNK} tokens",
+                      "what flash-linear-attention's chunked rule keeps; no log to compare with"))
     if spec.experts is not None and layout.tp > 1:
         found.append(("etp", str(layout.etp), "tensor parallel inside an expert; Megatron-Core "
                       "takes tp unless told otherwise"))

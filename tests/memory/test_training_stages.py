@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from planner.api.train import train
 from planner.errors import InputError
-from planner.memory.training_setup import TrainLayout
+from planner.memory.training_activations import layer_tensors
+from planner.memory.training_setup import TrainLayout, TrainSetup, recipe
 from planner.memory.training_states import chunk_layers, stage_layers
 from planner.models.catalog import resolve_model
 
@@ -70,3 +71,20 @@ def test_fewer_layers_beside_the_head_lower_the_fullest_stage() -> None:
 def test_what_cannot_be_is_refused(flags: dict[str, int], reason: str) -> None:
     with pytest.raises(InputError, match=reason):
         train(LLAMA, "h100-sxm", **flags)
+
+
+def test_gated_delta_nets_keep_what_their_rule_saves() -> None:
+    """Qwen3-Next on one device: 32 value heads of 128, 16 key heads of 128, in BF16."""
+    spec = resolve_model("qwen3-next-80b-a3b")
+    setup = TrainSetup(recipe("bf16"), "full", 0, 1024, 1, "none", False)
+    found = {t.name: t.bytes_of(1, setup.recipe)
+             for t in layer_tensors(spec, TrainLayout(), setup, 0)}
+    assert found["convolution input"] == 2 * (2 * 16 * 128 + 32 * 128)
+    assert found["queries"] == found["keys"] == found["values"] == 2 * 32 * 128
+    assert found["matrices of chunks"] == 2 * 32 * 64
+    assert found["decay, beta and norms"] == 4 * 4 * 32
+    assert found["norm input"] == found["attention output"] == 2 * 32 * 128
+    full = {t.name: t.width for t in layer_tensors(spec, TrainLayout(), setup, 3)}
+    assert full["output gate"] == 16 * 256
+    assert train(spec, "h200-sxm", tp=8, ep=8, etp=1, dp=1, sequence_parallel=True,
+                 recompute="full").stages[0].activations > 0
