@@ -158,9 +158,12 @@ def scheme_ids() -> tuple[str, ...]:
 
 
 def in_catalogue_order(names: Collection[str]) -> list[str]:
-    """``names`` in the order of the catalogue, those that only checkpoints have last."""
+    """Those of ``names`` that are schemes, in the order of the catalogue, those that only
+    checkpoints have last."""
+    from planner.formats.stored_schemes import stored_scheme
+
     listed = [one for one in SCHEMES if one in names]
-    return listed + sorted(set(names).difference(listed))
+    return listed + sorted(one for one in set(names).difference(listed) if stored_scheme(one))
 
 
 def scheme(id: str) -> Scheme:

@@ -5,11 +5,12 @@ import json
 
 import pytest
 
-from planner.errors import DataError
-from planner.formats.schemes import SCHEMES, scheme, scheme_ids
+from planner.errors import DataError, UnsupportedError
+from planner.formats.schemes import SCHEMES, in_catalogue_order, scheme, scheme_ids
 from planner.formats.sizes import tensor_bytes
 from planner.models.catalog import resolve_model
 from planner.models.inventory import Inventory, expand
+from tests.support.theory import estimate
 
 NF4 = {"quant_method": "bitsandbytes", "load_in_4bit": True, "load_in_8bit": False,
        "_load_in_4bit": True, "_load_in_8bit": False, "bnb_4bit_compute_dtype": "bfloat16",
@@ -114,6 +115,27 @@ def test_schemes_of_checkpoints_are_found_and_not_listed():
         assert SCHEMES[name] is scheme(name.upper())
         assert name not in scheme_ids()
         assert name not in SCHEMES
+
+
+def test_schemes_of_checkpoints_come_last_in_any_order_of_schemes():
+    assert in_catalogue_order({"int3-w3a16-g128", "bf16", "as released", "nvfp4"}) == \
+        ["bf16", "nvfp4", "int3-w3a16-g128"]
+
+
+def test_a_checkpoint_of_another_group_is_priced_and_planned(wide, tmp_path, tiny):
+    """AWQ in groups of 64 as released, and a plan that may change it; 3 bits have no rate."""
+    config = tiny("llama", hidden_size=256, intermediate_size=512, max_position_embeddings=512)
+    for bits, group, priced in ((4, 64, True), (8, 128, True), (3, 128, False)):
+        quantised = config | {"quantization_config": {
+            "quant_method": "gptq", "bits": bits, "group_size": group}}
+        (tmp_path / "config.json").write_text(json.dumps(quantised))
+        path = str(tmp_path / "config.json")
+        if priced:
+            found = estimate(path, "h100-sxm", devices=1, context=512, batch=1)
+            assert f"int{bits}-w{bits}a16-g{group}" in {u.scheme for u in found.units}
+        else:
+            with pytest.raises(UnsupportedError, match="conversion rate"):
+                estimate(path, "h100-sxm", devices=1, context=512, batch=1)
 
 
 @pytest.fixture
