@@ -11,10 +11,13 @@ from pathlib import Path
 
 from planner.errors import DataError, UnsupportedError
 from planner.models.families import builder_of
+from planner.models.families.vision import NO_VISION
 from planner.models.fields import Fields
 from planner.models.gguf_configs import ARCHITECTURE_CONFIGS, Metadata
 from planner.models.gguf_header import GgufFile, GgufTensor, read_gguf
 from planner.models.gguf_names import GGUF_NAMES
+from planner.models.gguf_projector import ARCHITECTURES as PROJECTORS
+from planner.models.gguf_projector import encoder_rows
 from planner.models.gguf_types import element_of, scheme_of_stored
 from planner.models.links import require_inside
 from planner.models.quantization.plan import largest_scheme
@@ -25,7 +28,6 @@ from planner.models.strict_json import shown
 _DAMAGED = "the file is damaged or incomplete: convert or download it again"
 
 _FAMILIES = {"llama": "llama", "qwen2": "qwen2", "qwen3": "qwen3", "qwen3moe": "qwen3_moe"}
-_PROJECTORS = ("clip", "mmproj")
 _SPLIT = re.compile(r"-\d{5}-of-(\d{5})\.gguf$")
 _MAX_PARTS = 1000
 _KEYS = {
@@ -45,7 +47,8 @@ _LAYER = "model.layers.{layer}."
 
 
 def spec_from_gguf(path: Path, *, model_id: str, public_name: str) -> ModelSpec:
-    """The ModelSpec of a GGUF file, or of all parts of one that was split.
+    """The ModelSpec of a GGUF file, or of all parts of one that was split, with the encoder of the
+    projector (``mmproj``) that lies beside it.
 
     Every row has the type its tensors are stored in; ``ggml-…`` schemes name the block formats.
 
@@ -66,7 +69,10 @@ def spec_from_gguf(path: Path, *, model_id: str, public_name: str) -> ModelSpec:
     rows = _rows(spec, file, path, model_type)
     plain = max(("fp32", "bf16", "fp16"), key=lambda name: sum(
         row.elements * row.copies for row in rows if row.dtype == name))  # fmt: skip
-    return replace(spec, rows=tuple(rows), quantization=largest_scheme(rows, plain),
+    encoder, why = encoder_rows(path)
+    left_out = tuple(one for one in spec.not_counted if not encoder or one != NO_VISION)
+    return replace(spec, rows=(*rows, *encoder), quantization=largest_scheme(rows, plain),
+                   not_counted=(*left_out, *((why,) if why else ())),
                    mtp_layers=max((len(row.layers) for row in rows if row.part == "mtp"),
                                   default=0))
 
@@ -117,7 +123,7 @@ def _whole(path: Path) -> GgufFile:
 def _config(file: GgufFile, path: Path) -> tuple[dict[str, object], str]:
     """The metadata in the keys of the family's configuration, and its ``model_type``."""
     name = file.metadata.get("general.architecture")
-    if name in _PROJECTORS:
+    if name in PROJECTORS:
         raise UnsupportedError(f"{path}: a multimodal projector (mmproj), not a language model",
                                hint="name the model's own .gguf file; its encoder lies beside it")
     if not isinstance(name, str) or name not in (*_FAMILIES, *ARCHITECTURE_CONFIGS):

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from planner.api.memory import memory
 from planner.errors import DataError, PlannerError, UnsupportedError
 from planner.models.catalog import resolve_model
 from planner.models.dtypes import stored_bytes
@@ -159,3 +160,58 @@ def test_split_parts_of_a_further_architecture(tmp_path):
         write(names[0], "gpt_oss", lambda tensors: tensors[:half], **split)
     spec = write(names[1], "gpt_oss", lambda tensors: tensors[half:], **split)
     assert Inventory(spec).parameters_total == FILES["gpt_oss"]["parameters"]
+
+
+VISION = [("v.patch_embd.weight", "F16", (32, 3, 14, 14)),
+          ("v.position_embd.weight", "F32", (9, 32)),
+          *((f"v.blk.{n}.{stem}.weight", "F16", (32, 32))
+            for n in (0, 1) for stem in ("attn_q", "attn_k", "attn_v", "attn_out")),
+          *((f"v.blk.{n}.ln1.weight", "F32", (32,)) for n in (0, 1)),
+          ("mm.0.weight", "F16", (64, 32))]
+
+
+def projector(path, tensors=None, architecture="clip"):
+    placed, offset = [], 0
+    for name, kind, shape in VISION if tensors is None else tensors:
+        placed.append((name, kind, shape[::-1], offset))
+        offset += -(-stored_bytes(kind, prod(shape)) // 32) * 32
+    body = header({"general.architecture": architecture}, placed)
+    with path.open("wb") as file:
+        file.write(body)
+        file.truncate(-(-len(body) // 32) * 32 + offset)
+
+
+def test_a_projector_beside_the_model_is_its_encoder(tmp_path):
+    alone = Inventory(write(tmp_path / "m.gguf", "gemma4"))
+    assert alone.spec.not_counted != ()
+    projector(tmp_path / "mmproj-m-f16.gguf")
+    both = Inventory(resolve_model(str(tmp_path / "m.gguf")))
+    assert both.parameters_vision == sum(prod(shape) for _, _, shape in VISION)
+    assert both.parameters_total == alone.parameters_total
+    assert both.spec.not_counted == ()
+    assert both.payload_bytes - alone.payload_bytes == sum(
+        stored_bytes(kind, prod(shape)) for _, kind, shape in VISION)
+    loaded = memory(str(tmp_path / "m.gguf"), with_vision=True, context=64)
+    plain = memory(str(tmp_path / "m.gguf"), context=64)
+    assert loaded.parts.stages[0].weights_bytes - plain.parts.stages[0].weights_bytes == \
+        both.payload_bytes - alone.payload_bytes
+
+
+def test_several_projectors_are_told_and_not_guessed(tmp_path):
+    write(tmp_path / "m.gguf", "gemma3_text")
+    for name in ("mmproj-a.gguf", "mmproj-b.gguf"):
+        projector(tmp_path / name)
+    spec = resolve_model(str(tmp_path / "m.gguf"))
+    assert "2 projectors" in spec.not_counted[-1]
+    assert Inventory(spec).parameters_vision == 0
+
+
+@pytest.mark.parametrize(("tensors", "architecture", "reason"), [
+    (None, "llama", "is no projector"),
+    ([("v.{0}", "F32", (8,))], "clip", "no name of a projector"),
+    ([("v.blk.1.x" * 40, "F32", (8,))], "clip", "no name of a projector"),
+])
+def test_a_projector_that_is_none(tmp_path, tensors, architecture, reason):
+    projector(tmp_path / "mmproj.gguf", tensors, architecture)
+    with pytest.raises(DataError, match=reason):
+        write(tmp_path / "m.gguf", "phi3")
