@@ -7,7 +7,7 @@ from pathlib import Path
 from planner.api.ask import ANY
 from planner.errors import InputError, UnsupportedError
 from planner.lookup import load_model
-from planner.memory.beside import NOTHING, Beside, Draft, read_lora
+from planner.memory.beside import NOTHING, BesideModel, LoadedDraft, read_lora
 from planner.models.drafting import (
     EagleHead,
     eagle_spec,
@@ -25,7 +25,7 @@ _SHARED = {"mtp": ("embedding", "head"), "eagle": ("embedding",), "model": ()}
 
 
 def beside_of(spec: ModelSpec, layout: Layout, parts: tuple[str, ...], server: str,
-              lora: str | None, draft: str | ModelSpec | None) -> Beside:
+              lora: str | None, draft: str | ModelSpec | None) -> BesideModel:
     """The adapters and the draft that are asked for.
 
     Raises:
@@ -37,12 +37,12 @@ def beside_of(spec: ModelSpec, layout: Layout, parts: tuple[str, ...], server: s
     if draft is not None and server == "llama.cpp":
         raise UnsupportedError("drafts in llama.cpp have a context of their own, not modelled here",
                                hint=f"plan memory of the draft by itself, beside {spec.id}")
-    return Beside(None if lora is None else read_lora(lora),
+    return BesideModel(None if lora is None else read_lora(lora),
                   None if draft is None else _draft(spec, layout, parts, server, draft))
 
 
 def _draft(spec: ModelSpec, layout: Layout, parts: tuple[str, ...], server: str,
-           draft: str | ModelSpec) -> Draft:
+           draft: str | ModelSpec) -> LoadedDraft:
     kind, own = _named(spec, draft)
     if kind == "mtp" and "mtp" in parts:
         raise InputError("the prediction layers are asked for twice",
@@ -52,7 +52,7 @@ def _draft(spec: ModelSpec, layout: Layout, parts: tuple[str, ...], server: str,
         raise UnsupportedError(f"{own.id} has {own.vocab_size:,} tokens, {spec.id} "
                                f"{spec.vocab_size:,}: it drafts in another vocabulary",
                                hint="name a draft of the same family")
-    return Draft(own, draft_layout(own, layout), _SHARED[kind])
+    return LoadedDraft(own, draft_layout(own, layout), _SHARED[kind])
 
 
 def _named(spec: ModelSpec, draft: str | ModelSpec) -> tuple[str, ModelSpec]:

@@ -48,7 +48,7 @@ class Lora:
 
 
 @dataclass(frozen=True, slots=True)
-class Draft:
+class LoadedDraft:
     """A model that drafts tokens; kinds that are ``shared`` are the model's own. ``layout`` is how
     it lies on the ranks of a stage."""
 
@@ -58,11 +58,11 @@ class Draft:
 
 
 @dataclass(frozen=True, slots=True)
-class Beside:
+class BesideModel:
     """Adapters and a draft, where there are any."""
 
     lora: Lora | None = None
-    draft: Draft | None = None
+    draft: LoadedDraft | None = None
 
     def weights(self, spec: ModelSpec, layout: Layout, stage: int, *, held: Sequence[int],
                 outside: bool = False) -> list[Line]:
@@ -92,7 +92,7 @@ class Beside:
         return tuple(replace(one, kind=f"draft-{one.kind}") for one in found)
 
 
-NOTHING = Beside()
+NOTHING = BesideModel()
 
 
 def read_lora(text: str) -> Lora:
@@ -152,7 +152,7 @@ def _outside(spec: ModelSpec, row: TensorRow, layout: Layout, stage: int) -> int
     return sum(row.shape) * places
 
 
-def _draft_bytes(draft: Draft) -> int:
+def _draft_bytes(draft: LoadedDraft) -> int:
     rows = tuple(row for row in draft.spec.rows if row.kind not in draft.shared)
     spec = replace(draft.spec, rows=rows)
     parts = tuple(dict.fromkeys(row.part for row in rows if row.part in ("main", "lookup")))

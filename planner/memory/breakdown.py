@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from planner.errors import InputError
 from planner.hardware.profile import DeviceProfile
-from planner.memory.beside import NOTHING, Beside, held_layers
+from planner.memory.beside import NOTHING, BesideModel, held_layers
 from planner.memory.caches import CacheClass, KvOf, cache_classes, request_bytes, token_bytes
 from planner.memory.footprint import RUNTIME, runtime_bytes
 from planner.memory.resident import (
@@ -36,7 +36,7 @@ class Use:
     chunk: int
     parts: tuple[str, ...] = ("main", "lookup")
     held: int = 0
-    beside: Beside = NOTHING
+    beside: BesideModel = NOTHING
 
     @property
     def tokens(self) -> int:

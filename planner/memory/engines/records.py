@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from planner.errors import InputError
 from planner.formats.spec import TensorFormat
-from planner.memory.beside import NOTHING, Beside
+from planner.memory.beside import NOTHING, BesideModel
 from planner.memory.caches import CacheClass
 from planner.memory.engines.catalog import Constant
 from planner.memory.resident import Line, Loading, rank_weights, total
@@ -77,7 +77,7 @@ class Case:
     parts: tuple[str, ...] = ("main", "lookup")
     cuda: bool = True
     capability: int = 0
-    beside: Beside = NOTHING
+    beside: BesideModel = NOTHING
 
     @property
     def activation_width(self) -> int:
