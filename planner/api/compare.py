@@ -11,7 +11,7 @@ from typing import Any, Literal
 from planner.api.ask import AUTO, ENGINES, THROUGHPUT, Ask
 from planner.api.plan import plan
 from planner.errors import InfeasibleError, InputError, PlannerError, UnsupportedError
-from planner.formats.schemes import scheme_ids
+from planner.formats.schemes import in_catalogue_order
 from planner.hardware.profile import DeviceProfile, Quantity
 from planner.lookup import load_device, load_model
 from planner.models.spec import ModelSpec
@@ -175,4 +175,4 @@ def _words(question: Question) -> ComparedPair:
 def _released(spec: ModelSpec) -> tuple[str, ...]:
     """What the linears are stored in, in catalogue order."""
     stored = {m.released_as for m in modules(spec) if m.kind in PLANNED_KINDS}
-    return tuple(name for name in scheme_ids() if name in stored)
+    return tuple(in_catalogue_order(stored))

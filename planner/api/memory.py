@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from planner.api.ask import ANY, AUTO, Ask
+from planner.api.beside import beside_of
 from planner.errors import InputError, UnsupportedError
 from planner.formats.kv import KV_LAYOUTS, kv_layout
 from planner.formats.schemes import scheme as scheme_by_id
@@ -67,26 +68,31 @@ def memory_use(model: str | ModelSpec | None = None, device: str | DeviceProfile
                scheme: str | None = None, plan: Plan | None = None, kv: str = AUTO,
                engine: str = ANY, checkpoint: str | os.PathLike[str] | None = None,
                memory_bytes: int | None = None, with_mtp: bool = False, with_vision: bool = False,
+               lora: str | None = None, draft: str | ModelSpec | None = None,
                hardware_dir: str | os.PathLike[str] | None = None, **flags: Any) -> MemoryAnswer:
     """Bytes of every device of one replica by part, and what an engine makes of them.
 
     ``flags`` are the engine's own (``planner.memory.engines.flags``). ``memory_bytes`` replaces
     what one device holds; without ``device`` it is the only limit. A ``plan`` brings its model,
     device, layout, batch and workload where they are not given (else 1 of each, and the default
-    workload).
+    workload). ``lora`` is room for adapters while serving, ``8x16`` for 8 of rank 16; ``draft``
+    what drafts tokens: ``mtp``, ``eagle`` (the known head), a model, or the folder of either.
 
     Raises:
         InputError: a value out of range, an unknown name, a flag of another engine.
         UnsupportedError: a format or cache layout that the model cannot have.
     """
-    ask = Ask.of(locals(), own=("checkpoint", "with_mtp", "with_vision", "flags"))
+    ask = Ask.of(locals(), own=("checkpoint", "with_mtp", "with_vision", "lora", "draft", "flags"))
     parts = ("main", "lookup") + ("mtp",) * with_mtp + ("vision", "audio") * with_vision
-    return _memory(ask, parts, flags, None if checkpoint is None else Path(checkpoint))
+    return _memory(ask, parts, flags, None if checkpoint is None else Path(checkpoint),
+                   (lora, draft))
 
 
 def _memory(ask: Ask, parts: tuple[str, ...], flags: Mapping[str, Any],
-            checkpoint: Path | None) -> MemoryAnswer:
-    """The bytes of these ``parts`` of a model; ``flags`` are the engine's own."""
+            checkpoint: Path | None, extra: tuple[str | None, str | ModelSpec | None],
+            ) -> MemoryAnswer:
+    """The bytes of these ``parts`` of a model and of ``extra`` (adapters, a draft); ``flags`` are
+    the engine's own."""
     asked, plan, memory_bytes = ask.asked, ask.plan, ask.memory_bytes
     if plan is not None:
         all_on_device(plan, "memory")
@@ -106,12 +112,13 @@ def _memory(ask: Ask, parts: tuple[str, ...], flags: Mapping[str, Any],
     format_of, scheme_text, names = _formats(spec, ask.scheme, plan)
     kv_of, kv_text = _caches(spec, ask.kv, plan)
     chunk = COMMON if target is None else prefill_chunk(server, target).tokens
-    use = Use(work.context, batch, min(chunk, work.isl), parts, work.held)
+    beside = beside_of(spec, layout, parts, server, *extra)
+    use = Use(work.context, batch, min(chunk, work.isl), parts, work.held, beside)
     split = breakdown(spec, layout, use, format_of=format_of, kv=kv_of, device=target)
     capacity = memory_bytes or (int(target.capacity_bytes.value) if target else 0)
     usable = memory_bytes or (usable_bytes(target) if target else 0)
     sized = _engine(ask.engine, flags, spec, layout, target, capacity, format_of, names,
-                    work.context, parts, ask.kv if plan is None else kv_text)
+                    work.context, use, ask.kv if plan is None else kv_text)
     answer = MemoryAnswer(
         model=spec.id, device=target.id if target else "", scheme=scheme_text, kv=kv_text,
         parts=split, capacity_bytes=capacity, usable_bytes=usable,
@@ -230,7 +237,7 @@ def _sequences(spec: ModelSpec, split: Breakdown, kv: str | KvOf, usable: int, t
 
 def _engine(text: str, flags: Mapping[str, Any], spec: ModelSpec, layout: Layout,
             device: DeviceProfile | None, capacity: int, format_of: FormatOf, names: frozenset[str],
-            context: int, parts: tuple[str, ...], kv: str) -> EngineResult | None:
+            context: int, use: Use, kv: str) -> EngineResult | None:
     """What the engine makes of it; ``names`` are the schemes of the weights."""
     given = {name: value for name, value in flags.items() if value is not None}
     check_names(given, engine=text)
@@ -245,12 +252,18 @@ def _engine(text: str, flags: Mapping[str, Any], spec: ModelSpec, layout: Layout
         raise UnsupportedError(f"{engine.name} is modelled on GPUs, and {device.id} is a CPU",
                                hint="--engine " + " or ".join(_CPU_ENGINES))
     if engine.name == "llama.cpp":
-        _check_llama(names, kv, parts)
+        _check_llama(names, kv, use.parts)
     settings = settings_of_flags(engine, given, context=context, kv=kv)
     large = capacity >= LARGE_DEVICE_BYTES and not (device and "a100" in device.id)
     case = Case(spec=spec, layout=layout, total_bytes=capacity, format_of=format_of, large=large,
-                parts=parts, cuda=cuda)
+                parts=use.parts, cuda=cuda, capability=_capability(device), beside=use.beside)
     return engine_size(case, engine, settings)
+
+
+def _capability(device: DeviceProfile | None) -> int:
+    """The major number of the compute capability, 0 where the device has none."""
+    text = device.compute_capability if device is not None else None
+    return int(text.split(".")[0]) if text else 0
 
 
 def _check_llama(names: frozenset[str], kv: str, parts: tuple[str, ...]) -> None:

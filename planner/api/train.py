@@ -15,6 +15,7 @@ from planner.memory.training import (
     stages_of,
     train_problem,
 )
+from planner.memory.training_activations import CHUNK
 from planner.memory.training_advice import smallest_change
 from planner.memory.training_setup import (
     KERNELS,
@@ -32,14 +33,17 @@ from planner.typed import typed
 
 T = TypeVar("T")
 LORA_TARGETS = {"linear": frozenset(PLANNED_KINDS), "attention": frozenset(ATTENTION_KINDS)}
-_HINTS = (("experts under tensor", "add --sequence-parallel"), ("heads", "choose a smaller --tp"),
+_HINTS = (("first and last stage", "choose --first-stage-layers and --last-stage-layers that leave "
+           "the others their part"), ("are left for", "choose layers that leave a multiple"),
+          ("experts under tensor", "add --sequence-parallel"), ("heads", "choose a smaller --tp"),
           ("virtual", "leave out --virtual-stages, or raise --pp"), ("layers", "lower --pp"))
 
 
 @typed
 def train(model: str | ModelSpec, device: str | DeviceProfile, *, devices: int | None = None,
           tp: int = 1, pp: int = 1, dp: int | None = None, ep: int = 1, cp: int = 1,
-          etp: int | None = None, virtual_stages: int = 1, recipe: str = "bf16",
+          etp: int | None = None, virtual_stages: int = 1, first_stage_layers: int | None = None,
+          last_stage_layers: int | None = None, recipe: str = "bf16",
           mode: str = "full", lora_rank: int | None = None, lora_targets: str = "linear",
           fp32_gradients: bool = False, zero: int = 0, sequence_parallel: bool = False,
           recompute: str = "none", seq: int | None = None, micro_batch: int = 1,
@@ -49,7 +53,9 @@ def train(model: str | ModelSpec, device: str | DeviceProfile, *, devices: int |
     """Bytes of one training step of ``model`` on every pipeline stage of ``device``.
 
     Of ``devices`` and ``dp`` one follows from the other. ``etp`` (tensor parallel inside an
-    expert) is ``tp`` unless given, ``seq`` [tokens] min(4096, the model's maximum). ``micro_batch``
+    expert) is ``tp`` unless given, ``first_stage_layers`` and ``last_stage_layers`` are those of
+    the stages that hold the embedding and the head, ``seq`` [tokens] min(4096, the model's
+    maximum). ``micro_batch``
     and ``global_batch`` count samples; without the latter the pipeline is taken as full.
     ``fp32_gradients`` accumulates the gradients of a 16-bit recipe in FP32.
 
@@ -64,7 +70,9 @@ def train(model: str | ModelSpec, device: str | DeviceProfile, *, devices: int |
     layout = _layout(spec, devices, dp, TrainLayout(
         tp=_positive("tp", tp), cp=_positive("cp", cp), pp=_positive("pp", pp), dp=1,
         ep=_positive("ep", ep), chunks=_positive("virtual_stages", virtual_stages),
-        etp=_positive("etp", etp if etp is not None else (tp if spec.experts else 1))))
+        etp=_positive("etp", etp if etp is not None else (tp if spec.experts else 1)),
+        first=_stated("first_stage_layers", first_stage_layers),
+        last=_stated("last_stage_layers", last_stage_layers)))
     setup = TrainSetup(
         recipe=recipe_by_id(recipe), mode=_one_of("mode", mode, MODES),
         zero=_one_of("zero", zero, (0, 1, 2, 3)), seq=_sequence(spec, seq),
@@ -127,6 +135,10 @@ def _positive(name: str, value: int) -> int:
     return value
 
 
+def _stated(name: str, value: int | None) -> int:
+    return 0 if value is None else _positive(name, value)
+
+
 def _one_of(name: str, value: object, known: tuple[T, ...]) -> T:
     for candidate in known:
         if value == candidate and not isinstance(value, bool):
@@ -186,6 +198,9 @@ def _assumptions(spec: ModelSpec, device: DeviceProfile, layout: TrainLayout, se
     if spec.mtp_layers:
         found.append(("prediction layers", "not trained",
                       "multi-token prediction is left out of states and activations"))
+    if any(a.kind == "linear" for a in spec.attention):
+        found.append(("gated delta nets", f"chunks of {CHUNK} tokens",
+                      "what flash-linear-attention's chunked rule keeps; no log to compare with"))
     if spec.experts is not None and layout.tp > 1:
         found.append(("etp", str(layout.etp), "tensor parallel inside an expert; Megatron-Core "
                       "takes tp unless told otherwise"))

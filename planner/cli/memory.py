@@ -13,7 +13,7 @@ _COUNTS = ("max_model_len", "max_num_batched_tokens", "max_num_seqs", "block_siz
            "kv_cache_memory_bytes", "max_total_tokens", "context_length", "chunked_prefill_size",
            "max_running_requests", "page_size", "max_seq_len", "max_num_tokens", "max_batch_size",
            "tokens_per_block", "ctx_size", "ubatch_size", "parallel")
-_WORDS = ("kv_cache_dtype", "cache_type_k", "cache_type_v")
+_WORDS = ("kv_cache_dtype", "cache_type_k", "cache_type_v", "moe_backend")
 _ENGINES = {
     "gpu_memory_utilization": "vLLM: share of the device.",
     "mem_fraction_static": "SGLang: share of free memory for weights and cache.",
@@ -34,6 +34,7 @@ _ENGINES = {
     "ubatch_size": "llama.cpp: tokens of a micro-batch.",
     "parallel": "llama.cpp: sequences.", "kv_cache_dtype": "Cache type: auto, fp8 or a layout.",
     "cache_type_k": "llama.cpp: type of keys.", "cache_type_v": "llama.cpp: type of values.",
+    "moe_backend": "vLLM, SGLang: kernels of experts, which are padded for them: marlin, triton …",
 }
 
 
@@ -43,6 +44,9 @@ def _engine_options(function: Any) -> Any:
         kind: Any = NUMBER if name in _FRACTIONS else INTEGER if name in _COUNTS else click.STRING
         flag = "--" + name.replace("_", "-")
         function = click.option(flag, name, type=kind, help=_ENGINES[name])(function)
+    function = click.option("--swa-full", is_flag=True, default=None,
+                            help="llama.cpp: whole caches of windowed layers too (ik_llama.cpp: "
+                                 "always).")(function)
     return click.option("--mla", type=click.INT, help="ik_llama.cpp: 0, 1, 2 or 3.")(function)
 
 
@@ -67,6 +71,9 @@ def _engine_options(function: Any) -> Any:
 @options("memory_bytes")
 @click.option("--with-mtp", is_flag=True, help="Load the multi-token prediction layers too.")
 @click.option("--with-vision", is_flag=True, help="Load encoders of images and sound.")
+@click.option("--lora", metavar="NxRANK", help="Room for N adapters of that rank while serving.")
+@click.option("--draft", metavar="MODEL|DIR", help="What drafts tokens: a model, a head's folder, "
+              "mtp or eagle.")
 @_engine_options
 @options("hardware_dir", "json", "quiet")
 def memory_command(**given: Any) -> None:

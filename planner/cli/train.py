@@ -21,6 +21,9 @@ from planner.cli.types import INTEGER, options
 @click.option("--etp", type=INTEGER, help="Tensor parallel inside an expert (default: tp).")
 @click.option("--virtual-stages", type=INTEGER, default=1, show_default=True,
               help="Model chunks a rank, interleaved schedule.")
+@click.option("--first-stage-layers", type=INTEGER, help="Layers of the first stage (default: as "
+              "the others).")
+@click.option("--last-stage-layers", type=INTEGER, help="Layers of the last stage.")
 @click.option("--recipe", metavar="NAME", default="bf16", show_default=True,
               help="fp32 | fp16 | bf16 | fp8-deepseek.")
 @click.option("--mode", metavar="NAME", default="full", show_default=True, help="full | lora.")

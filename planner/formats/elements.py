@@ -78,6 +78,11 @@ _ALL = (
 )
 
 ELEMENTS: Mapping[str, ElementFormat] = MappingProxyType({e.id: e for e in _ALL})
+_STORED_ONLY = {one.id: one for one in (
+    _integer("int2", "", 2, "two's complement; codes of 2 bits, packed into words (GPTQ)"),
+    _integer("int3", "", 3, "two's complement; codes of 3 bits, packed into words (GPTQ)"),
+)}
+"""Elements of checkpoints' schemes that no plan chooses (``stored_schemes``)."""
 
 
 def element(id: str) -> ElementFormat:
@@ -85,7 +90,7 @@ def element(id: str) -> ElementFormat:
 
     Raises UnknownNameError for a name outside ELEMENTS.
     """
-    found = ELEMENTS.get(id) or ELEMENTS.get(id.lower().replace("_", "-"))
+    found = ELEMENTS.get(id) or ELEMENTS.get(id.lower().replace("_", "-")) or _STORED_ONLY.get(id)
     if found is None:
         raise UnknownNameError("element format", id, ELEMENTS)
     return found

@@ -6,7 +6,7 @@ A scheme is data. What a device or an engine can execute is decided elsewhere, f
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from types import MappingProxyType
 
 from planner.errors import UnknownNameError
@@ -118,7 +118,21 @@ _ALL = (
     *map(_stored, GGML_WEIGHTS.values()),
 )
 
-SCHEMES: Mapping[str, Scheme] = MappingProxyType({s.id: s for s in _ALL})
+
+class _Catalogue(dict[str, Scheme]):
+    """The schemes that plans choose from; those that checkpoints alone have are found by id, and
+    are neither counted nor listed."""
+
+    def __missing__(self, id: str) -> Scheme:
+        from planner.formats.stored_schemes import stored_scheme
+
+        found = stored_scheme(id)
+        if found is None:
+            raise KeyError(id)
+        return found
+
+
+SCHEMES: Mapping[str, Scheme] = MappingProxyType(_Catalogue({s.id: s for s in _ALL}))
 
 SCHEME_ALIASES: Mapping[str, str] = MappingProxyType({
     "bfloat16": "bf16",
@@ -143,12 +157,27 @@ def scheme_ids() -> tuple[str, ...]:
     return tuple(SCHEMES)
 
 
+def in_catalogue_order(names: Collection[str]) -> list[str]:
+    """Those of ``names`` that are schemes, in the order of the catalogue, those that only
+    checkpoints have last."""
+    from planner.formats.stored_schemes import stored_scheme
+
+    listed = [one for one in SCHEMES if one in names]
+    return listed + sorted(one for one in set(names).difference(listed) if stored_scheme(one))
+
+
 def scheme(id: str) -> Scheme:
-    """The scheme ``id``; table names, underscores and upper case are accepted.
+    """The scheme ``id``, of the catalogue or (``stored_schemes``) of checkpoints alone; table
+    names, underscores and upper case are accepted.
 
     Raises UnknownNameError for a name outside the catalogue.
     """
     found = id if id in SCHEMES else _BY_SPELLING.get(_spelling(id))
     if found is None:
+        from planner.formats.stored_schemes import stored_scheme
+
+        stored = stored_scheme(_spelling(id))
+        if stored is not None:
+            return stored
         raise UnknownNameError("scheme", id, SCHEMES)
     return SCHEMES[found]

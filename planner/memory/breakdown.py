@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from planner.errors import InputError
 from planner.hardware.profile import DeviceProfile
+from planner.memory.beside import NOTHING, BesideModel, held_layers
 from planner.memory.caches import CacheClass, KvOf, cache_classes, request_bytes, token_bytes
 from planner.memory.footprint import RUNTIME, runtime_bytes
 from planner.memory.images import encoder_budget, image_lines
@@ -29,13 +30,14 @@ OPTIONAL_PARTS = ("mtp", "vision", "audio")
 class Use:
     """What is asked: ``batch`` sequences over all attention-DP ranks, prompts in chunks of
     ``chunk`` tokens, weights of ``parts``. Each holds the cache of ``held`` tokens at its end (0:
-    ``context``); there is room for one of ``context``."""
+    ``context``); there is room for one of ``context``. ``beside``: adapters and a draft."""
 
     context: int
     batch: int
     chunk: int
     parts: tuple[str, ...] = ("main", "lookup")
     held: int = 0
+    beside: BesideModel = NOTHING
 
     @property
     def tokens(self) -> int:
@@ -122,8 +124,9 @@ def stage_caches(spec: ModelSpec, layout: Layout, use: Use, kv: str | KvOf,
                  stage: int) -> tuple[CacheClass, ...]:
     """Caches of one device of a stage; prediction layers, where loaded, are on the last."""
     held = stage_ranges(spec.layers, layout.pp, tail_first=False)[stage]
-    return cache_classes(spec, layout, kv, layers=held,
-                         prediction="mtp" in use.parts and stage == layout.pp - 1)
+    own = cache_classes(spec, layout, kv, layers=held,
+                        prediction="mtp" in use.parts and stage == layout.pp - 1)
+    return (*own, *use.beside.caches(layout, kv, stage))
 
 
 def _check_parts(spec: ModelSpec, use: Use) -> None:
@@ -148,7 +151,7 @@ def kept_bytes(caches: tuple[CacheClass, ...], use: Use, sequences: int) -> int:
 
 
 def _pages(cache: CacheClass, context: int) -> int:
-    page = PAGE_TOKENS["gqa" if cache.kind == "kv" else "mla"]
+    page = PAGE_TOKENS["gqa" if cache.kind.endswith("kv") else "mla"]
     return -(-context // page) * page
 
 
@@ -164,7 +167,9 @@ def _stage(spec: ModelSpec, layout: Layout, use: Use, format_of: FormatOf, kv: s
     images, kept = _images(spec, layout, use, stage)
     return StageMemory(
         stage=stage, devices=layout.tp * layout.dp,
-        weights=tuple(rank_weights(spec, layout, loading, format_of, stage)),
+        weights=(*rank_weights(spec, layout, loading, format_of, stage),
+                 *use.beside.weights(spec, layout, stage,
+                                     held=held_layers(spec, layout, stage))),
         caches=tuple(caches), prefill=(*working_lines(spec, layout, chunk, samples=last), *kept),
         decode=(*working_lines(spec, layout, step, samples=last), *kept), encode=images,
         runtime_bytes=runtime_bytes(device, layout) if device is not None else 0)
@@ -188,7 +193,7 @@ def _cache_name(cache: CacheClass) -> str:
 
 
 def _cache_basis(cache: CacheClass) -> str:
-    if cache.kind == "state":
+    if cache.kind.endswith("state"):
         return f"{len(cache.layers)} layers, a fixed state a sequence"
     often = "every token" if cache.ratio == 1 else f"every {cache.ratio} tokens"
     window = f", the last {cache.window}" if cache.window else ""

@@ -54,6 +54,22 @@ class Line:
 
 
 @dataclass(frozen=True, slots=True)
+class ExpertPad:
+    """Multiples that an expert's intermediate size on a rank and the hidden size are rounded up to,
+    and the outputs of its scales, and the type of biases ("" as released)."""
+
+    intermediate: int = 1
+    hidden: int = 1
+    bias: str = ""
+    scale_outputs: int = 1
+
+    @staticmethod
+    def up(size: int, multiple: int) -> int:
+        """``size`` in whole multiples."""
+        return -(-size // multiple) * multiple
+
+
+@dataclass(frozen=True, slots=True)
 class Loading:
     """What an engine does with weights as it loads them.
 
@@ -64,7 +80,7 @@ class Loading:
     and values, "query" the query up-projection multiplied by that of the keys. ``vocab_pad``:
     embedding and head rows are padded to a multiple. ``parts``: main, mtp, vision, lookup.
     ``tail_first``: odd layers go to the stages before the last, as vLLM does, else to the first
-    stages.
+    stages. ``pad``: what experts are padded to.
     """
 
     plain: str = ""
@@ -76,6 +92,7 @@ class Loading:
     parts: tuple[str, ...] = ("main", "lookup")
     tail_first: bool = False
     max_positions: int = 0
+    pad: ExpertPad = ExpertPad()
 
 
 def stage_sizes(layers: int, pp: int, *, tail_first: bool) -> tuple[int, ...]:
@@ -119,6 +136,7 @@ def rank_weights(spec: ModelSpec, layout: Layout, loading: Loading, format_of: F
                          hint="stages are counted from 0 to pp - 1")
     held = stage_ranges(spec.layers, layout.pp, tail_first=loading.tail_first)[stage]
     sums: dict[str, int] = {}
+    width = spec.experts.width if spec.experts is not None else 0
     for row in spec.rows:
         if row.part not in loading.parts or row.copy_of is not None:
             continue
@@ -128,7 +146,7 @@ def rank_weights(spec: ModelSpec, layout: Layout, loading: Loading, format_of: F
         experts = row.experts // layout.ep if row.experts > 1 else 1
         typed, heads = _typed(row, loading), kv_heads_of(spec, row.layers, row.kind)
         for fmt, count in _formats(row, layers, format_of):
-            weight, scales = _shard(typed, fmt, layout, heads, loading.vocab_pad)
+            weight, scales = _shard(typed, fmt, layout, heads, loading, width)
             sums[row.kind] = sums.get(row.kind, 0) + weight * experts * count
             if scales:
                 sums["scales"] = sums.get("scales", 0) + scales * experts * count
@@ -142,6 +160,8 @@ def _typed(row: TensorRow, loading: Loading) -> TensorRow:
     if row.kind in loading.copied_kinds:
         row = replace(row, shard="replicated")
     plain = "fp32" if row.kind in loading.fp32_kinds else loading.plain
+    if loading.pad.bias and row.experts > 1 and not row.is_matrix:
+        plain = loading.pad.bias
     if plain and row.dtype in ("bf16", "fp16") and row.stored is None:
         return replace(row, dtype=plain)
     return row
@@ -181,7 +201,7 @@ def _formats(row: TensorRow, layers: Sequence[int],
 
 
 def _shard(row: TensorRow, fmt: TensorFormat | None, layout: Layout, kv_heads: int,
-           vocab_pad: int) -> tuple[int, int]:
+           loading: Loading, width: int) -> tuple[int, int]:
     """(element bytes, scale bytes) of one tensor of ``row`` on one rank."""
     if row.shard == "replicated":
         shape = row.shape
@@ -191,15 +211,33 @@ def _shard(row: TensorRow, fmt: TensorFormat | None, layout: Layout, kv_heads: i
         kv = row.kv_outputs if axis == 0 and kv_heads else 0
         extent = row.shape[axis]
         if row.shard == "vocab":
-            extent = -(-extent // vocab_pad) * vocab_pad
+            extent = ExpertPad.up(extent, loading.vocab_pad)
         kept = -(-(extent - kv) // parts) + -(-kv // min(parts, kv_heads or 1))
         shape = tuple(kept if i == axis else size for i, size in enumerate(row.shape))
+    if row.experts > 1 and fmt is None:
+        shape = _padded(row, shape, loading.pad, width)
+        if row.is_matrix:
+            weight, _ = _released(row, shape)
+            outputs = loading.pad.up(shape[0], loading.pad.scale_outputs)
+            return weight, _released(row, (outputs, shape[1]))[1]
     if fmt is not None and len(shape) == 2:
         whole = tensor_bytes(fmt, shape[0], shape[1])
         plain = tensor_bytes(replace(fmt, scale=None), shape[0], shape[1]) \
             if fmt.block_bytes is None else whole
         return plain, whole - plain
     return _released(row, shape)
+
+
+def _padded(row: TensorRow, shape: tuple[int, ...], pad: ExpertPad,
+            width: int) -> tuple[int, ...]:
+    """The shape of an expert's tensor on a rank, padded: gate and up may be one matrix."""
+    hidden = tuple(pad.up(size, pad.hidden) for size in shape)
+    if row.kind == "experts-gate-up":
+        halves = max(1, row.shape[0] // width)
+        return (pad.up(-(-shape[0] // halves), pad.intermediate) * halves, *hidden[1:])
+    if row.kind == "experts-down":
+        return (hidden[0], *(pad.up(size, pad.intermediate) for size in shape[1:]))
+    return shape
 
 
 def _released(row: TensorRow, shape: tuple[int, ...]) -> tuple[int, int]:

@@ -9,7 +9,7 @@ from planner.hardware.profile import DeviceProfile
 from planner.memory.footprint import RUNTIME
 from planner.memory.training_activations import Saved, layer_tensors, rank_activations, rank_tokens
 from planner.memory.training_setup import LossScaling, TrainLayout, TrainSetup
-from planner.memory.training_states import rank_states
+from planner.memory.training_states import rank_states, stage_layers
 from planner.models.spec import ModelSpec
 from planner.placement.layout import Layout, layout_problem
 from planner.shown import as_text
@@ -123,6 +123,8 @@ class TrainingMemory:
             "device": {"id": self.device, "count": layout.devices},
             "layout": {"tp": layout.tp, "cp": layout.cp, "pp": layout.pp, "dp": layout.dp,
                        "ep": layout.ep, "etp": layout.etp, "virtual_stages": layout.chunks,
+                       "first_stage_layers": layout.first or None,
+                       "last_stage_layers": layout.last or None,
                        "dense_shards": layout.dense_shards, "expert_shards": layout.expert_shards},
             "recipe": {"id": setup.recipe.id, "source": setup.recipe.source, "mode": setup.mode,
                        "lora_rank": setup.lora_rank, "lora_kinds": sorted(setup.lora_kinds),
@@ -164,10 +166,30 @@ def train_problem(spec: ModelSpec, layout: TrainLayout, setup: TrainSetup) -> st
         return f"pp · virtual stages = {parts} exceeds the {spec.layers} layers of {spec.id}"
     if layout.chunks > 1 and layout.pp == 1:
         return f"{layout.chunks} virtual stages need more than one pipeline stage"
+    if layout.first or layout.last:
+        uneven = _uneven_problem(spec.layers, layout)
+        if uneven:
+            return uneven
     problem = layout_problem(spec, Layout(tp=layout.tp, ep=1))
     moe_width = problem.startswith("MoE tensor parallel")
     return (problem if problem and not moe_width else "") or _expert_problem(spec, layout, setup) \
         or _sequence_problem(layout, setup)
+
+
+def _uneven_problem(layers: int, layout: TrainLayout) -> str:
+    """Why the stated layers of the first and last stage cannot be; empty if they can."""
+    if layout.pp == 1:
+        return "layers of the first and last stage need more than one pipeline stage (pp)"
+    left = layers - layout.first - layout.last
+    middle = layout.pp - bool(layout.first) - bool(layout.last)
+    if left < middle or (left and not middle):
+        return f"first and last stage hold {layout.first + layout.last} of {layers} layers, and " \
+               f"{middle} stages between them the other {max(left, 0)}"
+    if middle and left % middle:
+        return f"{left} layers are left for {middle} stages, which they do not divide by"
+    if any(size % layout.chunks for size in stage_layers(layers, layout)):
+        return f"{layout.chunks} virtual stages do not divide the layers of every stage"
+    return ""
 
 
 def _expert_problem(spec: ModelSpec, layout: TrainLayout, setup: TrainSetup) -> str:

@@ -17,6 +17,8 @@ from planner.memory.training_states import chunk_layers
 from planner.models.spec import Attention, ModelSpec, TensorRow
 
 Role = Literal["activation", "linear", "gate", "attention", "mask", "statistic"]
+CHUNK = 64
+"""Tokens of a chunk of the delta rule."""
 _MASK, _STATISTIC = Stored(8), Stored(32)
 
 
@@ -63,7 +65,7 @@ def layer_tensors(spec: ModelSpec, layout: TrainLayout, setup: TrainSetup, layer
     shared = layout.tp if setup.sequence_parallel else 1
     attention = next(a for a in spec.attention if layer in a.layers)
     found = [*_norms(spec, rows, attention, layout.tp, shared),
-             *_attention(spec, attention, setup, layout.tp, shared),
+             *_attention(spec, rows, attention, setup, layout.tp, shared),
              *_feed_forward(spec, rows, layer, layout, shared)]
     if setup.dropout:
         found += [Saved("attention dropout mask", "mask", spec.hidden_size, shared),
@@ -83,6 +85,8 @@ def _norms(spec: ModelSpec, rows: list[TensorRow], attention: Attention, tp: int
         name = row.name.split(".")[-2].replace("_", " ") + " input"
         if row.shape[0] == spec.hidden_size:
             yield Saved(name, "activation", spec.hidden_size, shared)
+        elif attention.kind == "linear":
+            yield Saved(name, "activation", attention.heads * attention.head_dim, tp)
         elif attention.kind == "mla":
             yield Saved(name, "activation", row.shape[0], shared)
         elif "q_norm" in row.name:
@@ -96,12 +100,39 @@ def _kv_heads(attention: Attention, tp: int) -> int:
     return max(attention.kv_heads // tp, 1)
 
 
-def _attention(spec: ModelSpec, a: Attention, setup: TrainSetup, tp: int, shared: int,
-               ) -> Iterator[Saved]:
+def _gated(rows: list[TensorRow], a: Attention) -> bool:
+    """Whether the query projection makes a gate for the output too."""
+    return any(r.kind == "attention-qkv" and r.is_matrix and not r.kv_outputs
+               and r.shape[0] == 2 * a.heads * a.head_dim for r in rows)
+
+
+def _delta(spec: ModelSpec, a: Attention, tp: int, shared: int) -> Iterator[Saved]:
+    """A gated delta net: what its projections and its convolution make, and what the chunked rule
+    keeps: queries and keys of every value head with their norms, values, decay, beta, and a matrix
+    of each chunk (flash-linear-attention, fla/ops/gated_delta_rule/chunk.py, save_for_backward).
+    The input of its norm is among the norms'."""
+    keys, values = a.kv_heads * a.key_dim, a.heads * a.head_dim
+    yield Saved("attention input", "linear", spec.hidden_size, shared, "norm-output",
+                "linear-attention")
+    yield Saved("convolution input", "activation", 2 * keys + values, tp)
+    yield Saved("queries", "activation", a.heads * a.key_dim, tp)
+    yield Saved("keys", "activation", a.heads * a.key_dim, tp)
+    yield Saved("values", "activation", values, tp)
+    yield Saved("decay, beta and norms", "statistic", 4 * a.heads, tp)
+    yield Saved("matrices of chunks", "activation", a.heads * CHUNK, tp)
+    yield Saved("output gate", "activation", values, tp)
+    yield Saved("attention output", "attention", values, tp)
+
+
+def _attention(spec: ModelSpec, rows: list[TensorRow], a: Attention, setup: TrainSetup, tp: int,
+               shared: int) -> Iterator[Saved]:
+    if a.kind == "linear" and a.key_dim:
+        yield from _delta(spec, a, tp, shared)
+        return
     if a.kind not in ("gqa", "mla"):
         raise UnsupportedError(
             f"{spec.id}: activations of {a.kind} attention in training are not modelled",
-            hint="train handles grouped-query and latent attention")
+            hint="train handles grouped-query and latent attention, and gated delta nets")
     if a.kind == "mla":
         yield from _latent(spec, a, tp, shared)
         values = a.value_dim
@@ -112,6 +143,9 @@ def _attention(spec: ModelSpec, a: Attention, setup: TrainSetup, tp: int, shared
         yield Saved("queries", "activation", a.heads * a.head_dim, tp)
         yield Saved("keys", "activation", _kv_heads(a, tp) * a.head_dim)
         yield Saved("values", "activation", _kv_heads(a, tp) * values)
+        if _gated(rows, a):
+            yield Saved("output gate", "activation", a.heads * values, tp)
+            yield Saved("attention output before its gate", "activation", a.heads * values, tp)
     if setup.kernel == "flash":
         yield Saved("softmax statistics", "statistic", a.heads, tp)
     else:

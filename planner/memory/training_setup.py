@@ -23,7 +23,9 @@ class TrainLayout:
     """Ranks of a training run; devices = ``tp`` · ``cp`` · ``pp`` · ``dp``.
 
     ``cp`` = context parallel, ``ep`` = expert parallel, ``etp`` = tensor parallel inside an
-    expert, ``chunks`` = model chunks a rank holds under the interleaved schedule. Dense parameters
+    expert, ``chunks`` = model chunks a rank holds under the interleaved schedule. The first and the
+    last pipeline stage, which hold the embedding and the head too, have ``first`` and ``last``
+    layers where that is not 0, the others as many each of the rest. Dense parameters
     are replicated over dp·cp ranks, routed experts over dp·tp·cp / (ep·etp): Megatron-Core's
     groups.
     """
@@ -35,6 +37,8 @@ class TrainLayout:
     ep: int = 1
     etp: int = 1
     chunks: int = 1
+    first: int = 0
+    last: int = 0
 
     @property
     def devices(self) -> int:

@@ -63,9 +63,28 @@ class States:
         return self.weights + self.gradients + self.master + self.moments + self.buffers
 
 
+def _part_of_layer(layers: int, layout: TrainLayout) -> tuple[int, ...]:
+    """The part of each layer, in order: as even as possible, or with the stated layers of the first
+    and last stage and the rest even (Megatron-Core, get_num_layers_to_build)."""
+    if not layout.first and not layout.last:
+        return stage_of_layer(layers, layout.pp * layout.chunks)
+    sizes = stage_layers(layers, layout)
+    return tuple(part for part in range(layout.pp * layout.chunks)
+                 for _ in range(sizes[part % layout.pp] // layout.chunks))
+
+
+def stage_layers(layers: int, layout: TrainLayout) -> tuple[int, ...]:
+    """Layers of each pipeline stage where the first or the last one states its own."""
+    middle = layout.pp - bool(layout.first) - bool(layout.last)
+    each = (layers - layout.first - layout.last) // middle if middle else 0
+    sizes = [each] * layout.pp
+    sizes[0], sizes[-1] = layout.first or each, layout.last or each
+    return tuple(sizes)
+
+
 def chunk_layers(spec: ModelSpec, layout: TrainLayout, stage: int) -> tuple[tuple[int, ...], ...]:
     """Layers of each model chunk of pipeline rank ``stage``; chunk c of v is part c·pp + stage."""
-    parts = stage_of_layer(spec.layers, layout.pp * layout.chunks)
+    parts = _part_of_layer(spec.layers, layout)
     return tuple(tuple(i for i, part in enumerate(parts) if part == chunk * layout.pp + stage)
                  for chunk in range(layout.chunks))
 

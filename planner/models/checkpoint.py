@@ -17,7 +17,8 @@ from planner.models.strict_json import shown
 
 _PLAIN = ("fp32", "bf16", "fp16")
 _SCALES = (*_PLAIN, "e8m0")
-_PACKED = ("e2m1", "int4")
+_PACKED = ("e2m1", "int2", "int3", "int4")
+_HEADS = ("lm_head.weight", "language_model.lm_head.weight", "model.lm_head.weight")
 _CACHE_SCALES = (".k_scale", ".v_scale")
 _NAMED = 4
 
@@ -76,6 +77,7 @@ def read_stored(spec: ModelSpec, directory: Path) -> ModelSpec:
         if state.full:
             break
     if not state.full:
+        rows += _stored_head(spec, state)
         extra = sorted(state.found)[: _NAMED - len(state.differences)]
         state.differences += [f"{shown(name)} is not in the inventory" for name in extra]
     if state.differences:
@@ -89,6 +91,19 @@ def read_stored(spec: ModelSpec, directory: Path) -> ModelSpec:
             else "check that config.json belongs to these files",
         )
     return replace(spec, rows=tuple(rows), quantization=_quantization(rows))
+
+
+def _stored_head(spec: ModelSpec, state: _Comparison) -> Iterator[TensorRow]:
+    """The head that some files store beside the embedding it is tied to: a copy that the model
+    shares when it runs."""
+    tables = [row for row in spec.rows if row.kind == "embedding" and row.part == "main"]
+    if not spec.tied_embeddings or len(tables) != 1 or tables[0].stored is not None:
+        return
+    names = [name for name in _HEADS if name in state.found]
+    for name in names[:1]:
+        head = replace(tables[0], name=name, kind="head", fused="head", counted=False,
+                       copy_of=tables[0].name)
+        yield from _stored_rows(head, state)
 
 
 def _stored_rows(row: TensorRow, state: _Comparison) -> Iterator[TensorRow]:
@@ -172,6 +187,9 @@ def _extras(
     for extra in extras:
         if extra.optional and extra.name.format(layer=layer, expert=expert) not in state.found:
             continue
+        stored = state.found.get(extra.name.format(layer=layer, expert=expert))
+        if extra.any_length and stored is not None and len(stored.shape) == 1:
+            extra = replace(extra, shape=stored.shape)
         found = _match(extra, layer, expert, state, free=True, known=False)
         if found is not None:
             yield replace(extra, dtype=found)

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
 from planner.errors import InputError
 from planner.models import rows
+from planner.models.fields import MAX_EXPERTS, Fields
 from planner.models.spec import Attention, ModelSpec, TensorRow
 from planner.models.storage import Storage
 from planner.records import record
@@ -60,6 +61,32 @@ def eagle_heads() -> tuple[EagleHead, ...]:
 def head_of(spec: ModelSpec) -> EagleHead | None:
     """The known head of a model, None where there is none."""
     return next((head for head in eagle_heads() if spec.id in head.models), None)
+
+
+def head_of_config(values: Mapping[str, object], place: str) -> EagleHead | None:
+    """The EAGLE-3 head of a checkpoint's configuration (``architectures`` …Eagle3); None where the
+    configuration is of something else.
+
+    Raises:
+        DataError: a size that is missing or out of range, or a head of several layers.
+    """
+    named = values.get("architectures")
+    if not isinstance(named, list) or not any("eagle3" in str(one).lower() for one in named):
+        return None
+    fields = Fields(values, place)
+    hidden = fields.integer("hidden_size")
+    if fields.integer("num_hidden_layers", default=1) != 1:
+        raise fields.error("num_hidden_layers", "is not 1; heads of one layer are understood")
+    heads = fields.integer("num_attention_heads", high=MAX_EXPERTS)
+    target = fields.integer("target_hidden_size", default=hidden)
+    if target != hidden:
+        raise fields.error("target_hidden_size", f"is {target}, beside a hidden_size of {hidden}")
+    return EagleHead(
+        (), place.removesuffix("/config.json"), hidden, 3, heads,
+        fields.integer("num_key_value_heads", high=MAX_EXPERTS, default=heads),
+        fields.integer("head_dim", default=max(1, hidden // heads)),
+        fields.integer("intermediate_size"),
+        fields.integer("draft_vocab_size", default=fields.integer("vocab_size")), place)
 
 
 @lru_cache(maxsize=16)

@@ -10,11 +10,15 @@ from dataclasses import replace
 from pathlib import Path
 
 from planner.errors import DataError, UnsupportedError
-from planner.formats.ggml_types import GGML_WEIGHTS
 from planner.models.families import builder_of
+from planner.models.families.vision import NO_VISION
 from planner.models.fields import Fields
+from planner.models.gguf_configs import ARCHITECTURE_CONFIGS, Metadata
 from planner.models.gguf_header import GgufFile, GgufTensor, read_gguf
 from planner.models.gguf_names import GGUF_NAMES
+from planner.models.gguf_projector import ARCHITECTURES as PROJECTORS
+from planner.models.gguf_projector import encoder_rows
+from planner.models.gguf_types import element_of, scheme_of_stored
 from planner.models.links import require_inside
 from planner.models.quantization.plan import largest_scheme
 from planner.models.rows import Provenance
@@ -24,8 +28,6 @@ from planner.models.strict_json import shown
 _DAMAGED = "the file is damaged or incomplete: convert or download it again"
 
 _FAMILIES = {"llama": "llama", "qwen2": "qwen2", "qwen3": "qwen3", "qwen3moe": "qwen3_moe"}
-_PLAIN = {"F32": "fp32", "F16": "fp16", "BF16": "bf16"}
-_FLOATS = {"MXFP4": "e2m1", "NVFP4": "e2m1"}
 _SPLIT = re.compile(r"-\d{5}-of-(\d{5})\.gguf$")
 _MAX_PARTS = 1000
 _KEYS = {
@@ -45,7 +47,8 @@ _LAYER = "model.layers.{layer}."
 
 
 def spec_from_gguf(path: Path, *, model_id: str, public_name: str) -> ModelSpec:
-    """The ModelSpec of a GGUF file, or of all parts of one that was split.
+    """The ModelSpec of a GGUF file, or of all parts of one that was split, with the encoder of the
+    projector (``mmproj``) that lies beside it.
 
     Every row has the type its tensors are stored in; ``ggml-…`` schemes name the block formats.
 
@@ -63,6 +66,24 @@ def spec_from_gguf(path: Path, *, model_id: str, public_name: str) -> ModelSpec:
     fields = Fields(config, f"{path}: metadata")
     fields.take("model_type")
     spec = build(fields, model_type, origin)
+    rows = _rows(spec, file, path, model_type)
+    plain = max(("fp32", "bf16", "fp16"), key=lambda name: sum(
+        row.elements * row.copies for row in rows if row.dtype == name))  # fmt: skip
+    encoder, why = encoder_rows(path)
+    left_out = tuple(one for one in spec.not_counted if not encoder or one != NO_VISION)
+    return replace(spec, rows=(*rows, *encoder), quantization=largest_scheme(rows, plain),
+                   not_counted=(*left_out, *((why,) if why else ())),
+                   mtp_layers=max((len(row.layers) for row in rows if row.part == "mtp"),
+                                  default=0))
+
+
+def _rows(spec: ModelSpec, file: GgufFile, path: Path, model_type: str) -> list[TensorRow]:
+    """The rows of ``spec`` as the file stores them: renamed one by one where the architecture cuts
+    nothing, else made of its tensors."""
+    if str(file.metadata["general.architecture"]) not in _FAMILIES:
+        from planner.models.gguf_rows import rows_of_file
+
+        return list(rows_of_file(spec, file, path))
     found = {tensor.name: tensor for tensor in file.tensors}
     rows = [row for item in spec.rows for row in _stored_rows(item, found, path)]
     rows += [_data_row(found.pop(name)) for name in sorted(_DATA & set(found))]
@@ -71,9 +92,7 @@ def spec_from_gguf(path: Path, *, model_id: str, public_name: str) -> ModelSpec:
         raise DataError(f"{path}: {len(found)} tensors that {model_type} does not have: {names}",
                         hint="plan the model's config.json instead, or convert it again with a "
                              "current llama.cpp")
-    plain = max(("fp32", "bf16", "fp16"), key=lambda name: sum(
-        row.elements * row.copies for row in rows if row.dtype == name))  # fmt: skip
-    return replace(spec, rows=tuple(rows), quantization=largest_scheme(rows, plain))
+    return rows
 
 
 def _whole(path: Path) -> GgufFile:
@@ -104,13 +123,20 @@ def _whole(path: Path) -> GgufFile:
 def _config(file: GgufFile, path: Path) -> tuple[dict[str, object], str]:
     """The metadata in the keys of the family's configuration, and its ``model_type``."""
     name = file.metadata.get("general.architecture")
-    if not isinstance(name, str) or name not in _FAMILIES:
+    if name in PROJECTORS:
+        raise UnsupportedError(f"{path}: a multimodal projector (mmproj), not a language model",
+                               hint="name the model's own .gguf file; its encoder lies beside it")
+    if not isinstance(name, str) or name not in (*_FAMILIES, *ARCHITECTURE_CONFIGS):
         raise UnsupportedError(f"{path}: architecture {shown(name)} is not mapped to a family",
-                               hint="understood: " + ", ".join(_FAMILIES))  # fmt: skip
+                               hint="understood: " + ", ".join(
+                                   sorted((*_FAMILIES, *ARCHITECTURE_CONFIGS))))
     shapes = {tensor.name: tensor.shape for tensor in file.tensors}
     embedding = shapes.get("token_embd.weight", ())
     if len(embedding) != 2:
         raise DataError(f"{path}: token_embd.weight is missing or not a matrix", hint=_DAMAGED)
+    if name in ARCHITECTURE_CONFIGS:
+        found = ARCHITECTURE_CONFIGS[name](Metadata(file, name, path))
+        return found, str(found["model_type"])
     experts = bool(file.metadata.get(f"{name}.expert_count"))
     model_type = "mixtral" if name == "llama" and experts else _FAMILIES[name]
     keys = _KEYS | (_EXPERT_KEYS if experts else {})
@@ -157,24 +183,16 @@ def _stored_rows(
         layers_of.setdefault(tensor.type, []).append(layer)
     for kind, layers in layers_of.items():
         yield replace(
-            row, name=template, layers=tuple(layers) if row.layers else (), dtype=_element(kind),
-            scheme=None if kind in _PLAIN else "ggml-" + kind.lower(),
+            row, name=template, layers=tuple(layers) if row.layers else (), dtype=element_of(kind),
+            scheme=scheme_of_stored(kind),
             stored=StoredAs(template, kind, shape), stacked=row.experts > 1,
         )  # fmt: skip
-
-
-def _element(kind: str) -> str:
-    """The element format nearest to a ggml type; its bytes are the type's own."""
-    if kind in _PLAIN or kind in _FLOATS:
-        return (_PLAIN | _FLOATS)[kind]
-    found = GGML_WEIGHTS.get(kind.lower())
-    return "int8" if found is None else found.element
 
 
 def _data_row(tensor: GgufTensor) -> TensorRow:
     return TensorRow(
         name=tensor.name, kind="norm", shape=tensor.shape, layers=(), experts=1,
-        fused="rope-frequencies", shard="replicated", dtype=_element(tensor.type),
+        fused="rope-frequencies", shard="replicated", dtype=element_of(tensor.type),
         scale_name=None, scale_shape=None, scale_dtype=None, part="main", counted=False,
         stored=StoredAs(tensor.name, tensor.type, tensor.shape),
     )  # fmt: skip

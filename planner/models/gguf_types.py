@@ -7,12 +7,14 @@ from dataclasses import replace
 
 from planner.errors import UnsupportedError
 from planner.formats.elements import element
+from planner.formats.ggml_types import GGML_WEIGHTS
 from planner.formats.schemes import SCHEMES
 from planner.models.gguf_names import gguf_matrices
 from planner.models.quantization.plan import largest_scheme
 from planner.models.spec import ModelSpec, StoredAs, TensorRow
 
 PLAIN_TYPES = {"F32": "fp32", "F16": "fp16", "BF16": "bf16"}
+_FLOATS = {"MXFP4": "e2m1", "NVFP4": "e2m1"}
 _OTHER_NAMES = {"MXFP4": "mxfp4-w4a16"}
 OUTSIDE, BYTE = -1, 8
 
@@ -23,6 +25,19 @@ def scheme_of_type(word: str) -> str:
     word = word.upper()
     scheme = PLAIN_TYPES.get(word, f"ggml-{word.lower()}")
     return scheme if scheme in SCHEMES else _OTHER_NAMES.get(word, scheme)
+
+
+def scheme_of_stored(word: str) -> str | None:
+    """The scheme of a tensor that a file stores in a ggml type, None where the type is plain."""
+    return None if word in PLAIN_TYPES else "ggml-" + word.lower()
+
+
+def element_of(word: str) -> str:
+    """The element format nearest to a ggml type; its bytes are the type's own."""
+    if word in PLAIN_TYPES or word in _FLOATS:
+        return (PLAIN_TYPES | _FLOATS)[word]
+    found = GGML_WEIGHTS.get(word.lower())
+    return "int8" if found is None else found.element
 
 
 def with_types(spec: ModelSpec, types: Mapping[str, str]) -> ModelSpec:

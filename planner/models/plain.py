@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from planner.models.spec import ModelSpec
 
 
@@ -13,3 +15,12 @@ def plain_type(spec: ModelSpec) -> str:
     of = {row.kind: row.dtype for row in reversed(spec.rows) if row.part == "main"}
     found = (of.get(kind) for kind in ("embedding", "norm"))
     return next((dtype for dtype in found if dtype in ("bf16", "fp16", "fp32")), "bf16")
+
+
+def with_states_in(spec: ModelSpec, dtype: str) -> ModelSpec:
+    """``spec`` with the states of linear attention in ``dtype`` where its release states no type:
+    vLLM keeps them in the model's own (--mamba-ssm-cache-dtype auto)."""
+    if not any(a.state_assumed for a in spec.attention):
+        return spec
+    return replace(spec, attention=tuple(
+        replace(a, state_dtype=dtype) if a.state_assumed else a for a in spec.attention))

@@ -28,6 +28,7 @@ class Attention:
     ``rule`` is how the state moves on: delta (gated delta net), kda (Kimi delta attention, a decay
     for every key element), mamba2 (``kv_heads`` are the groups that share B and C, ``key_dim`` the
     states), mamba1 (``heads`` channels of ``key_dim`` states), conv (a short convolution alone).
+    ``state_assumed``: the release does not state the state's type, and engines choose their own.
     csa, hca, swa: one vector of ``head_dim`` (``rope_dim`` of them rotary) is key and value of all
     heads; the last ``window`` tokens are kept as they are, and csa and hca keep one compressed
     entry for ``ratio`` tokens beside them; csa selects among entries with an indexer of its own.
@@ -62,6 +63,7 @@ class Attention:
     conv_elements: int = 0
     conv_dtype: str = ""
     rule: Recurrence = "delta"
+    state_assumed: bool = False
 
 
 @record
@@ -94,13 +96,15 @@ class StoredAs:
 
     ``name`` is a template as a row's; ``dtype`` the checkpoint's name of the type (I32 words of
     eight 4-bit integers, U8 pairs of E2M1 …); ``shape`` in stored elements, of the whole stack
-    where the experts of a layer are one tensor. An ``optional`` one may be absent from a file.
+    where the experts of a layer are one tensor. An ``optional`` one may be absent from a file, one
+    of ``any_length`` may be a little longer or shorter in it.
     """
 
     name: str
     dtype: str
     shape: tuple[int, ...]
     optional: bool = False
+    any_length: bool = False
 
 
 @record

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from planner.errors import UnsupportedError
 from planner.formats.schemes import SCHEMES
+from planner.formats.stored_schemes import stored_scheme
 from planner.placement.modules import AS_RELEASED_KINDS
 from planner.records import cached_record
 
@@ -117,7 +118,7 @@ def module_error(prior: Prior, reference: str, kind: str, scheme: str, *, weighe
 
 def reference_of(quantization: str, prior: Prior) -> str:
     """The error table for weights released in ``quantization``: that of the same weight format; of
-    a ggml type without one that of BF16 (:func:`stands_in` tells it).
+    a ggml type or a scheme of checkpoints without one that of BF16 (:func:`stands_in` tells it).
 
     Raises:
         UnsupportedError: no table was computed for that reference.
@@ -137,8 +138,11 @@ def reference_of(quantization: str, prior: Prior) -> str:
 
 
 def stands_in(quantization: str, prior: Prior) -> bool:
-    """Whether BF16's errors stand for those of weights that are stored in a ggml type: values on a
-    grid lose no more by another one than values on none."""
+    """Whether BF16's errors stand for those of weights that are stored in a ggml type, or in a
+    scheme that only checkpoints have: values on a grid lose no more by another one than values on
+    none."""
+    if stored_scheme(quantization) is not None:
+        return quantization not in prior.error
     return quantization.startswith("ggml-") and quantization not in prior.error \
         and quantization in SCHEMES
 

@@ -37,7 +37,7 @@ def case_of(row: MemoryRow, *, weights: bool) -> Case:
         formats = format_rule(row, spec)
     large = row.device.large or not row.device.total_bytes
     return Case(spec=spec, layout=layout, total_bytes=row.device.total_bytes or 1,
-                format_of=formats, plain=row.plain, large=large,
+                format_of=formats, plain=row.plain, large=large, capability=row.device.capability,
                 max_positions=row.model.positions)
 
 
@@ -58,18 +58,26 @@ def format_rule(row: MemoryRow, spec: ModelSpec) -> FormatOf:
         raise NotCoveredError("unknown format")
     if named.scheme == "gguf":
         raise NotCoveredError("gguf mixture")
-    own = "fp8" if spec.quantization.startswith("fp8") else spec.quantization.split("-")[0]
-    if named.scheme == "released" or named.family == own:
-        return as_released
-    if named.family in _PLAIN_FAMILIES and own in _PLAIN_FAMILIES:
+    own = {_family(row.scheme) for row in spec.rows if row.scheme is not None} \
+        or {_family(spec.quantization)}
+    if named.scheme == "released" or named.family in own:
+        return as_released  # of several schemes (V4: FP8 and FP4) engines name the first
+    if named.family in _PLAIN_FAMILIES and own <= set(_PLAIN_FAMILIES):
         return as_released
     fmt = scheme(named.scheme).weight
     if named.zero_point and fmt.scale is not None:
         fmt = replace(fmt, scale=replace(fmt.scale, zero_point=True))
     if named.rows and fmt.scale is not None:
         fmt = replace(fmt, scale=replace(fmt.scale, block_columns=0))
+    if named.group and fmt.scale is not None and fmt.scale.block_rows == 1:
+        fmt = replace(fmt, scale=replace(fmt.scale, block_columns=named.group))
     kept, plain = frozenset(named.keep), scheme("bf16").weight
     return lambda kind, layer: plain if kind in kept else fmt
+
+
+def _family(scheme_id: str) -> str:
+    """The word of tables for a scheme: fp8, int4, nvfp4 …"""
+    return "fp8" if scheme_id.startswith("fp8") else scheme_id.split("-")[0]
 
 
 def settings_of(row: MemoryRow) -> Settings:
@@ -82,7 +90,8 @@ def settings_of(row: MemoryRow) -> Settings:
         type_k, type_v = cache_types(row.text["kv_dtype"])
         mla = row.mla if row.engine.fork else None
         return Settings(context=row.context, batched_tokens=row.batched_tokens,
-                        max_seqs=row.sequences, type_k=type_k, type_v=type_v, mla=mla)
+                        max_seqs=row.sequences, type_k=type_k, type_v=type_v, mla=mla,
+                        swa_full=row.engine.fork)
     word = cache_word(row.text["kv_dtype"])
     if word is None:
         raise NotCoveredError("unknown format")

@@ -95,7 +95,7 @@ def _row(index: int, text: Mapping[str, str]) -> MemoryRow | None:
     hand, mla = _BY_HAND.search(notes), _MLA.search(notes)
     return MemoryRow(
         index=index, text=text, engine=engine, device=device_name(text["device"]),
-        model=model_name(text["model"]), format=format_name(text["checkpoint_dtype"]),
+        model=model_name(text["model"]), format=format_name(text["checkpoint_dtype"], notes),
         quantity=text["quantity"].strip().lower(), value=value * unit,
         half_digit=_half_digit(text["value"], text["unit"]) * unit, tp=tp, pp=pp, dp=dp, ep=ep,
         fraction=_fraction(text["gpu_memory_utilization"]), context=context, sequences=sequences,

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import re
 import tomllib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -17,11 +18,13 @@ from planner.memory.engines.catalog import Engine, default_version, engine_at
 from planner.models.catalog import bundled_model, spec_from_bytes
 from planner.models.spec import ModelSpec
 from planner.units import GIB
+from planner.validation.derived_names import is_of
 
 _DATA = Path(__file__).resolve().parent / "data"
 _TOTAL = re.compile(r"(\d+(?:\.\d+)?) ?GiB")
 _FREE = re.compile(r"(\d+(?:\.\d+)?) ?GB free")
 _VERSION = re.compile(r"(?<![\d.])v?(\d+(?:\.\d+)+)")
+_GROUP = re.compile(r"(?i)(?:\bgroup[ _-]?size\W{0,3}|\bg)(16|32|64|128|256|512|1024)\b")
 _GENERATION = re.compile(r"\bV([01])\b")
 
 
@@ -34,6 +37,7 @@ class DeviceName:
     free_bytes: int
     printed: bool
     large: bool
+    capability: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,13 +52,15 @@ class ModelName:
 @dataclass(frozen=True, slots=True)
 class FormatName:
     """Weights of a table. ``scheme``: a scheme id, ``released`` or ``gguf``; ``rows``: one scale a
-    row instead of the scheme's groups."""
+    row instead of the scheme's groups; ``group``: inputs of a group where they are stated, else
+    0."""
 
     scheme: str
     family: str
     zero_point: bool
     rows: bool
     keep: tuple[str, ...]
+    group: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,42 +75,60 @@ def device_name(text: str) -> DeviceName:
     """The device that ``text`` names; its id is the text itself where nothing matches."""
     entry = _match("device", text)
     printed, free = _TOTAL.search(text), _FREE.search(text)
-    total, name, small = 0, text.strip().lower(), False
+    total, name, small, capability = 0, text.strip().lower(), False, 0
     if entry is not None and (entry.get("id") or entry.get("name")):
         name = entry.get("id") or entry["name"]
         small = bool(entry.get("small"))
         total = int(float(entry.get("total_gib", 0)) * GIB)
+        capability = int(entry.get("capability", 0))
         if entry.get("id"):
-            total = int(resolve_device(entry["id"]).capacity_bytes.value)
+            profile = resolve_device(entry["id"])
+            total = int(profile.capacity_bytes.value)
+            capability = int((profile.compute_capability or "0").split(".")[0])
     if printed is not None:
         total = int(float(printed[1]) * GIB)
     free_bytes = int(float(free[1]) * GIB) if free is not None else 0
     return DeviceName(name, total, free_bytes, printed is not None,
-                      total >= 70 * GIB and not small)
+                      total >= 70 * GIB and not small, capability)
 
 
 def model_name(text: str) -> ModelName | None:
-    """The model that ``text`` names, or None; a space between its parts is as good as a hyphen."""
+    """The model that ``text`` names, or None; a space between its parts is as good as a hyphen.
+
+    A bundled model's own name comes first, then the patterns of the table in their order. A model
+    that is derived from one whose name is in it is never that one (``derived_names``).
+    """
     joined = re.sub(r"(?i)\b(qwen)-(?=\d)", r"\1", re.sub(r"[\s_]+", "-", text.strip()))
-    entry = _match("model", text) or _match("model", joined)
-    if entry is None:
-        try:
-            return ModelName(bundled_model(text), 0, ())
-        except PlannerError:
-            return None
-    spec = _spec(entry)
-    if spec is None:
+    exact = _bundled(text) or _bundled(text.strip().split("/")[-1])
+    for entry in _matches("model", text, joined):
+        spec = _spec(entry)
+        if exact is not None and spec is not None and spec.id != exact.id:
+            continue
+        if spec is None and not entry.get("id") and not entry.get("config"):
+            return None if exact is None else ModelName(exact, 0, ())
+        missing = tuple(entry.get("missing", ()))
+        if spec is not None and (exact is not None or is_of(joined, spec, entry["match"],
+                                                            partial=bool(missing))):
+            return ModelName(spec, int(entry.get("positions", 0)), missing)
+    return None if exact is None else ModelName(exact, 0, ())
+
+
+def _bundled(text: str) -> ModelSpec | None:
+    try:
+        return bundled_model(text)
+    except PlannerError:
         return None
-    return ModelName(spec, int(entry.get("positions", 0)), tuple(entry.get("missing", ())))
 
 
-def format_name(text: str) -> FormatName | None:
-    """The weight format that ``text`` names, or None."""
+def format_name(text: str, notes: str = "") -> FormatName | None:
+    """The weight format that ``text`` names, or None; ``notes`` may state the size of a group."""
     entry = _match("format", text)
     if entry is None or not entry["scheme"]:
         return None
+    stated = _GROUP.search(text) or _GROUP.search(notes)
     return FormatName(entry["scheme"], entry.get("family", ""), bool(entry.get("zero_point")),
-                      bool(entry.get("rows")), tuple(entry.get("keep", ())))
+                      bool(entry.get("rows")), tuple(entry.get("keep", ())),
+                      int(stated[1]) if stated else 0)
 
 
 def engine_name(text: str, version: str) -> EngineName | None:
@@ -138,18 +162,19 @@ def _names() -> dict[str, Any]:
 
 
 def _match(table: str, text: str) -> dict[str, Any] | None:
+    return next(_matches(table, text), None)
+
+
+def _matches(table: str, *texts: str) -> Iterator[dict[str, Any]]:
+    """The entries whose pattern is in one of ``texts``, in the order of the table."""
     for entry in _names()[table]:
-        if re.search(entry["match"], text.strip(), re.IGNORECASE):
-            return dict(entry)
-    return None
+        if any(re.search(entry["match"], text.strip(), re.IGNORECASE) for text in texts):
+            yield dict(entry)
 
 
 def _spec(entry: dict[str, Any]) -> ModelSpec | None:
     if entry.get("id"):
-        try:
-            return bundled_model(entry["id"])
-        except PlannerError:
-            return None
+        return _bundled(entry["id"])
     return _own(entry["config"]) if entry.get("config") else None
 
 

@@ -84,7 +84,7 @@ def test_values_out_of_range(tiny, build, family, change, reason):
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        ({"quant_method": "aqlm"}, "quant_method is 'aqlm'; understood: awq, blockwise_int8"),
+        ({"quant_method": "aqlm"}, "quant_method is 'aqlm'; understood: auto-round, awq"),
         ({"quant_method": "awq"}, "group_size is missing"),
         ({"quant_method": None}, "quant_method is missing"),
         ({"fmt": "e5m2"}, "fmt is 'e5m2'"),

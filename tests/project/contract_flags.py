@@ -43,6 +43,7 @@ ESTIMATE_FLAGS = {*QUESTION_FLAGS, *SURFACE_FLAGS, *DEPLOYMENT_FLAGS, "--imatrix
 OTHER_FLAGS = set(words("--expand --rate --percentile --router --max-devices --simulate"))
 TRAIN_FLAGS = {"--json", "--quiet", *words("""
 --devices --tp --pp --dp --ep --cp --etp --virtual-stages --recipe --mode --lora-rank
+--first-stage-layers --last-stage-layers
 --lora-targets --fp32-gradients --zero --sequence-parallel --recompute --seq --micro-batch
 --global-batch --attention --dropout --loss-scale --memory-bytes --hardware-dir
 """)}
@@ -60,7 +61,8 @@ MEMORY_FLAGS = {"--json", "--quiet", "--workload", "--slots", *words("""
 --max-num-seqs --block-size --kv-cache-dtype --kv-cache-memory-bytes --max-total-tokens --ctx-size
 --context-length --chunked-prefill-size --max-running-requests --page-size
 --max-seq-len --max-num-tokens --max-batch-size --tokens-per-block
---ubatch-size --parallel --cache-type-k --cache-type-v --mla
+--ubatch-size --parallel --cache-type-k --cache-type-v --mla --swa-full --moe-backend --lora
+--draft
 """)}
 VALIDATE_FLAGS = {"--data", "--only", "--rows", "--plot", "--json", "--quiet"}
 CALIBRATE_FLAGS = set(words("""

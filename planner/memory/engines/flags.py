@@ -41,6 +41,8 @@ ENGINE_FLAGS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "cache_type_k": ("type_k", ("llama.cpp",)),
     "cache_type_v": ("type_v", ("llama.cpp",)),
     "mla": ("mla", ("llama.cpp",)),
+    "swa_full": ("swa_full", ("llama.cpp",)),
+    "moe_backend": ("moe_backend", ("vllm", "sglang")),
 }
 
 

@@ -1,8 +1,9 @@
 """llama.cpp: a cache of n_ctx cells allocated up front, in ggml types; compute buffers.
 
 Source: ggml-org/llama.cpp src/llama-kv-cache*.cpp. Windowed layers keep window + ubatch cells a
-sequence, padded. The fork's ``mla`` switch: 0 keys and values of all heads, 1 the latent and a
-transposed copy, 2 and 3 the latent alone.
+sequence, padded; with --swa-full, and in ik_llama.cpp always, all of them. The fork's ``mla``
+switch: 0 keys and values of all heads, 1 the latent and a transposed copy, 2 and 3 the latent
+alone.
 """
 
 from __future__ import annotations
@@ -25,6 +26,9 @@ from planner.models.dtypes import GGML_BLOCKS
 from planner.models.spec import Attention
 
 _PLAIN = {"f32": 4, "f16": 2, "bf16": 2}
+_STATE = 4
+STATES = -1
+"""Key of the part of a cache that are states (src/llama-memory-recurrent.cpp)."""
 
 
 def row_bytes(ggml_type: str, elements: int) -> int:
@@ -80,7 +84,8 @@ def cell_bytes(attention: Attention, settings: Settings, mla: int) -> int:
 
 def cache_parts(case: Case, engine: Engine, settings: Settings,
                 held: range | None = None) -> dict[int, int]:
-    """Cache bytes of the layers in ``held`` (default: all) by window, 0 for full attention."""
+    """Cache bytes of the layers in ``held`` (default: all) by window, 0 for full attention, STATES
+    for the states and convolutions of linear attention (F32, one of each sequence)."""
     context = settings.context or case.spec.max_context
     mla = engine.whole("mla") if settings.mla is None else settings.mla
     if mla not in (0, 1, 2, 3):
@@ -88,9 +93,15 @@ def cache_parts(case: Case, engine: Engine, settings: Settings,
     sums: dict[int, int] = {}
     for attention in (a for a in case.spec.attention if not a.borrows):
         here = sum(1 for layer in attention.layers if held is None or layer in held)
+        if attention.kind == "linear":
+            each = (attention.state_elements + attention.conv_elements) * _STATE
+            sums[STATES] = sums.get(STATES, 0) + each * here * (
+                settings.max_seqs or engine.whole("max_seqs"))
+            continue
+        window = 0 if settings.swa_full else attention.window
         size = cell_bytes(attention, settings, mla) * here
-        size *= cells(engine, settings, attention.window, context)
-        sums[attention.window] = sums.get(attention.window, 0) + size
+        size *= cells(engine, settings, window, context)
+        sums[window] = sums.get(window, 0) + size
     return sums
 
 
@@ -143,11 +154,12 @@ def size(case: Case, engine: Engine, settings: Settings, given: Given) -> Engine
 def _rank(case: Case, engine: Engine, settings: Settings, given: Given, stage: int) -> Rank:
     weights = rank_weights(case.spec, case.layout, Loading(parts=case.parts, plain=case.plain),
                            case.format_of, stage)
+    held = stage_ranges(case.spec.layers, case.layout.pp, tail_first=False)[stage]
+    weights += case.beside.weights(case.spec, case.layout, stage, held=held)
     overheads = [Line("activation", given.activation, LOGGED)] \
         if given.activation is not None else compute_lines(case, engine, settings)
     if case.cuda:
         overheads.append(constant_line("context", engine.constants["context_bytes"]))
-    held = stage_ranges(case.spec.layers, case.layout.pp, tail_first=False)[stage]
     return Rank(stage, tuple(weights), tuple(overheads),
                 case.total_bytes - total(weights) - total(overheads),
                 (CacheClass("cells", tuple(held), 0),))

@@ -63,6 +63,8 @@ def _rank(case: Case, engine: Engine, settings: Settings, given: Given, run: Pas
           stage: int) -> Rank:
     weights = rank_weights(case.spec, case.layout, Loading(plain=case.plain, parts=case.parts),
                            case.format_of, stage)
+    held = stage_ranges(case.spec.layers, case.layout.pp, tail_first=False)[stage]
+    weights += case.beside.weights(case.spec, case.layout, stage, held=held)
     last = stage == case.layout.pp - 1
     overheads = [Line("activation", given.activation, LOGGED)] \
         if given.activation is not None else peak_lines(
@@ -70,8 +72,9 @@ def _rank(case: Case, engine: Engine, settings: Settings, given: Given, run: Pas
     if case.cuda:
         overheads += [Line("workspace", engine.whole("workspace_bytes"), "cuBLAS workspace"),
                       constant_line("context", engine.constants["context_bytes"])]
-    held = stage_ranges(case.spec.layers, case.layout.pp, tail_first=False)[stage]
     left = case.total_bytes - total(weights) - total(overheads)
+    kv = cache_layout(case, settings)
     return Rank(stage, tuple(weights), tuple(overheads), left,
-                cache_classes(case.spec, case.layout, cache_layout(case, settings), layers=held,
-                              prediction=case.predicts(stage)))
+                (*cache_classes(case.spec, case.layout, kv, layers=held,
+                                prediction=case.predicts(stage)),
+                 *case.beside.caches(case.layout, kv, stage)))

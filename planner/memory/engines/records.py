@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from planner.errors import InputError
 from planner.formats.spec import TensorFormat
+from planner.memory.beside import NOTHING, BesideModel
 from planner.memory.caches import CacheClass
 from planner.memory.engines.catalog import Constant
 from planner.memory.resident import Line, Loading, rank_weights, total
@@ -27,7 +28,8 @@ class Settings:
     --kv-cache-free-gpu-mem-fraction. ``total_tokens`` (--max-total-tokens) sets the pool by hand;
     ``kv_bytes`` (--kv-cache-memory-bytes) too. llama.cpp: ``context`` is n_ctx over all
     ``max_seqs`` sequences, ``batched_tokens`` n_ubatch, ``type_k`` and ``type_v`` cache types,
-    ``mla`` the fork's switch.
+    ``mla`` the fork's switch, ``swa_full`` whole caches of windowed layers too. ``moe_backend``
+    names the kernels of experts, by which they are padded ("": the default on the device).
     """
 
     utilisation: float | None = None
@@ -41,6 +43,8 @@ class Settings:
     type_k: str = "f16"
     type_v: str = "f16"
     mla: int | None = None
+    swa_full: bool = False
+    moe_backend: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +62,9 @@ class Given:
 class Case:
     """A model under a layout on devices of ``total_bytes``, with the formats of its weights.
 
-    ``plain`` replaces the release's 16-bit type. ``large`` devices get larger default batches;
-    without ``cuda`` there is no context of a GPU.
+    ``plain`` replaces the release's 16-bit type. ``large`` devices get larger default batches.
+    ``beside``: adapters and a draft. Without ``cuda`` there is no context of a GPU; ``capability``
+    is the major number of its compute capability, 0 where none is known.
     """
 
     spec: ModelSpec
@@ -71,6 +76,8 @@ class Case:
     max_positions: int = 0
     parts: tuple[str, ...] = ("main", "lookup")
     cuda: bool = True
+    capability: int = 0
+    beside: BesideModel = NOTHING
 
     @property
     def activation_width(self) -> int:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from planner.memory.caches import cache_classes, request_bytes, token_bytes, uniform
 from planner.memory.engines.catalog import Engine
+from planner.memory.engines.expert_padding import expert_pad, padding_note
 from planner.memory.engines.records import (
     LOGGED,
     Case,
@@ -62,7 +63,8 @@ def size(case: Case, engine: Engine, settings: Settings, given: Given) -> Engine
         replica_tokens=tokens * case.layout.dp,
         max_concurrency=tokens / (-(-context // page) * page), starts=not why, reason=why,
         unexplained=tuple(x for x in rank.overheads if x.name in NOT_FROM_SHAPES),
-        notes=("graphs and activations use the memory outside the fraction",))
+        notes=("graphs and activations use the memory outside the fraction",
+               *padding_note(case, *expert_pad(case, engine, settings))))
 
 
 def default_fraction(case: Case, engine: Engine, batched: int, sequences: int) -> float:
@@ -78,8 +80,11 @@ def default_fraction(case: Case, engine: Engine, batched: int, sequences: int) -
 
 def _rank(case: Case, engine: Engine, settings: Settings, given: Given, stage: int,
           fraction: float) -> Rank:
-    load = loading_of(case, engine.whole("vocab_pad"), mla=True)
-    weights = weight_lines(case, load, given, stage)
+    load = loading_of(case, engine.whole("vocab_pad"), mla=True,
+                      pad=expert_pad(case, engine, settings)[0])
+    held = stage_ranges(case.spec.layers, case.layout.pp, tail_first=True)[stage]
+    weights = weight_lines(case, load, given, stage) + case.beside.weights(
+        case.spec, case.layout, stage, held=held)
     if given.free is not None:
         before = given.free
         taken = Line("non-torch", case.total_bytes - before, LOGGED)
@@ -88,13 +93,14 @@ def _rank(case: Case, engine: Engine, settings: Settings, given: Given, stage: i
         taken = constant_line("non-torch", engine.constants["context_bytes"], several)
         before = case.total_bytes - taken.bytes
     outside = before - int(before * fraction)
-    held = stage_ranges(case.spec.layers, case.layout.pp, tail_first=True)[stage]
     overheads = (taken, Line("outside-fraction", outside,
                              "activations and graphs: free before the load × (1 − fraction)"))
     budget = before - total(weights) - outside
+    kv = cache_layout(case, settings)
     return Rank(stage, tuple(weights), overheads, budget,
-                cache_classes(case.spec, case.layout, cache_layout(case, settings), layers=held,
-                              prediction=case.predicts(stage)))
+                (*cache_classes(case.spec, case.layout, kv, layers=held,
+                                prediction=case.predicts(stage)),
+                 *case.beside.caches(case.layout, kv, stage)))
 
 
 def _tokens(rank: Rank, page: int, settings: Settings, context: int) -> int:

@@ -80,6 +80,8 @@ def _rank(case: Case, engine: Engine, settings: Settings, given: Given, run: Pas
         plain=case.plain, vocab_pad=engine.whole("vocab_pad"), absorbed="kv", parts=case.parts)
     weights = rank_weights(case.spec, case.layout, load,
                            _plain_latents(case) if converted else case.format_of, stage)
+    held = stage_ranges(case.spec.layers, case.layout.pp, tail_first=False)[stage]
+    weights += case.beside.weights(case.spec, case.layout, stage, held=held)
     overheads: list[Line] = []
     if given.free is not None:
         free = given.free
@@ -90,10 +92,11 @@ def _rank(case: Case, engine: Engine, settings: Settings, given: Given, run: Pas
         free = case.total_bytes - total(weights) - total(overheads)
     kept = free - int(free * fraction) if free > 0 else 0
     overheads.append(Line("outside-fraction", kept, "free memory × (1 − fraction)"))
-    held = stage_ranges(case.spec.layers, case.layout.pp, tail_first=False)[stage]
+    kv = cache_layout(case, settings)
     return Rank(stage, tuple(weights), tuple(overheads), free - kept,
-                cache_classes(case.spec, case.layout, cache_layout(case, settings), layers=held,
-                              prediction=case.predicts(stage)))
+                (*cache_classes(case.spec, case.layout, kv, layers=held,
+                                prediction=case.predicts(stage)),
+                 *case.beside.caches(case.layout, kv, stage)))
 
 
 def _converted(case: Case, engine: Engine) -> Loading:

@@ -6,8 +6,11 @@ kv_cache_utils.py (V1); version-bound figures are in ``data/engines.toml``.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from planner.memory.caches import CacheClass, cache_classes, request_bytes, token_bytes, uniform
 from planner.memory.engines.catalog import Engine
+from planner.memory.engines.expert_padding import expert_pad, padding_note
 from planner.memory.engines.records import (
     LOGGED,
     Case,
@@ -23,13 +26,14 @@ from planner.memory.engines.records import (
 )
 from planner.memory.images import deep_features, encoder_budget, image_lines
 from planner.memory.resident import (
+    ExpertPad,
     Line,
     Loading,
     stage_ranges,
     total,
 )
 from planner.memory.workspace import PassShape, peak_lines
-from planner.models.plain import plain_type
+from planner.models.plain import plain_type, with_states_in
 from planner.models.spec import ImageEncoder
 
 NOT_FROM_SHAPES = ("non-torch", "cuda-graphs", "process")
@@ -43,6 +47,7 @@ def size(case: Case, engine: Engine, settings: Settings, given: Given) -> Engine
         UnsupportedError: a cache layout that the model's caches do not have.
     """
     check(case, settings)
+    case = replace(case, spec=with_states_in(case.spec, case.plain or plain_type(case.spec)))
     util = settings.utilisation or engine.number("utilisation")
     usable = int(case.total_bytes * util)
     block = settings.block_tokens or engine.whole(
@@ -71,7 +76,8 @@ def size(case: Case, engine: Engine, settings: Settings, given: Given) -> Engine
         kv_bytes=rank.budget_bytes, block_tokens=block, block_bytes=block_bytes, blocks=blocks,
         tokens=tokens, replica_tokens=tokens * case.layout.dp, max_concurrency=concurrency,
         starts=not why, reason=why, unexplained=_unexplained(rank),
-        notes=_notes(case, rank, engine))
+        notes=(*_notes(case, rank, engine), *padding_note(case, *expert_pad(case, engine,
+                                                                           settings))))
 
 
 def forward_pass(case: Case, engine: Engine, settings: Settings, context: int) -> PassShape:
@@ -91,7 +97,7 @@ def forward_pass(case: Case, engine: Engine, settings: Settings, context: int) -
         sampler=engine.whole("sampler_bytes"), gathered=True)
 
 
-def loading_of(case: Case, vocab_pad: int, *, mla: bool) -> Loading:
+def loading_of(case: Case, vocab_pad: int, *, mla: bool, pad: ExpertPad) -> Loading:
     """What vLLM and SGLang do while they load weights; ``mla``: they absorb latent projections."""
     quantised = any(row.kind == "mla-kv" and (case.format_of(row.kind, 0) is not None
                                               or row.scale_name is not None)
@@ -99,23 +105,27 @@ def loading_of(case: Case, vocab_pad: int, *, mla: bool) -> Loading:
     plain = {"fp32": 4}.get(case.plain or plain_type(case.spec), 2)
     return Loading(plain=case.plain, rope_tables=plain, vocab_pad=vocab_pad,
                    absorbed="kv" if quantised and mla else "", tail_first=True,
-                   max_positions=case.max_positions, parts=case.parts)
+                   max_positions=case.max_positions, parts=case.parts, pad=pad)
 
 
 def _rank(case: Case, engine: Engine, settings: Settings, given: Given, run: PassShape, stage: int,
           usable: int) -> Rank:
     layout = case.layout
-    load = loading_of(case, engine.whole("vocab_pad"), mla=bool(engine.whole("mla_cache")))
+    load = loading_of(case, engine.whole("vocab_pad"), mla=bool(engine.whole("mla_cache")),
+                      pad=expert_pad(case, engine, settings)[0])
     weights = weight_lines(case, load, given, stage)
     if not case.cuda and given.weights is None:
         weights += _packed_head(case)
-    overheads = [*_activation(case, given, run, stage), _nontorch(case, engine, given)]
     held = stage_ranges(case.spec.layers, layout.pp, tail_first=True)[stage]
+    weights += case.beside.weights(case.spec, layout, stage, held=held, outside=True)
+    overheads = [*_activation(case, given, run, stage), _nontorch(case, engine, given)]
     if engine.whole("graphs_deducted") and case.cuda:
         overheads.append(_graphs(engine, len(held), given, run))
     naive = 0 if engine.whole("mla_cache") else engine.whole("mla_head_width")
-    caches = cache_classes(case.spec, layout, cache_layout(case, settings), layers=held,
-                           naive_width=naive, prediction=case.predicts(stage))
+    kv = cache_layout(case, settings)
+    caches = (*cache_classes(case.spec, layout, kv, layers=held, naive_width=naive,
+                             prediction=case.predicts(stage)),
+              *case.beside.caches(layout, kv, stage))
     return Rank(stage, tuple(weights), tuple(overheads),
                 usable - total(weights) - total(overheads), caches)
 

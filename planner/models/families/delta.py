@@ -31,13 +31,14 @@ def read_delta(fields: Fields, layers: tuple[int, ...], storage: Storage) -> Att
         raise fields.error("linear_num_key_heads", f"is {keys}; it must divide {values}")
     key_dim, value_dim = (fields.integer(f"linear_{name}_head_dim") for name in ("key", "value"))
     kernel = fields.integer("linear_conv_kernel_dim", high=MAX_EXPERTS)
+    stated = fields.take("mamba_ssm_dtype") is not None
     state = fields.choice("mamba_ssm_dtype", _STATE_TYPES, default="float32")
     return Attention(
         kind="linear", layers=layers, heads=values, kv_heads=keys, head_dim=value_dim,
         key_dim=key_dim, state_elements=values * key_dim * value_dim,
         state_dtype=_STATE_TYPES[state],
         conv_elements=(2 * keys * key_dim + values * value_dim) * (kernel - 1),
-        conv_dtype=storage.plain,
+        conv_dtype=storage.plain, state_assumed=not stated,
     )  # fmt: skip
 
 

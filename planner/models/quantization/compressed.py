@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from planner.errors import UnsupportedError
 from planner.models.fields import Fields
-from planner.models.quantization.forms import INTEGER_SCHEMES, MX_GROUP, Form
+from planner.models.quantization.forms import MX_GROUP, Form, integer_scheme
 from planner.models.quantization.matching import Names, wildcards
 from planner.models.quantization.plan import QuantPlan, StorageRule
 from planner.models.strict_json import shown
@@ -95,11 +95,12 @@ def _form(group: Fields, weights: Fields, inputs: Fields | None, layout: str) ->
     if kind == "float":
         return _float_form(group, strategy, inputs is not None, calibrated, exponents)
     if layout == "pack-quantized":
-        packed = INTEGER_SCHEMES.get((bits, size)) if inputs is None else None
+        packed = integer_scheme(bits, size) if inputs is None else None
         if packed is None:
             raise UnsupportedError(
                 f"{group.place}: {bits}-bit integers in groups of {size or 'whole rows'} have no "
-                "scheme", hint="understood: 4 bits in groups of 128 or 32, 8 bits a row"
+                "scheme", hint="understood: 4 or 8 bits, in groups of 16 to 1024 (powers of 2) or "
+                               "rows"
             )  # fmt: skip
         return Form("pack-quantized", packed, bits=bits, block=(1, size), symmetric=symmetric,
                     scale_dtype="bf16")  # fmt: skip

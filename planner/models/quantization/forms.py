@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from planner.errors import DataError, UnsupportedError
+from planner.formats.stored_schemes import NF4_BLOCK, NF4_NESTED, integer_id
 from planner.models.dtypes import stored_type
 from planner.models.spec import StoredAs, TensorRow
 from planner.records import record
@@ -20,7 +21,7 @@ NVFP4_GROUP = 16
 MX_GROUP = 32
 INT4_GROUP = 128
 # Weight-only schemes by width and inputs of a group, 0 for a whole row.
-INTEGER_SCHEMES = {(4, 128): "int4-w4a16", (4, 32): "int4-w4a16-g32", (8, 0): "int8-w8a16"}
+_CATALOGUED = {(4, 128): "int4-w4a16", (4, 32): "int4-w4a16-g32", (8, 0): "int8-w8a16"}
 
 
 @record
@@ -40,6 +41,12 @@ class Form:
     ordered: bool = False
     scale: str = "weight_scale"
     scale_dtype: str = "fp32"
+
+
+def integer_scheme(bits: int, group: int) -> str | None:
+    """The weight-only scheme of integers of ``bits`` in groups of ``group`` inputs (0: a row): one
+    of the catalogue, else one that is only stored; None where neither has it."""
+    return _CATALOGUED.get((bits, group)) or integer_id(bits, group)
 
 
 def store(row: TensorRow, form: Form) -> TensorRow:
@@ -204,13 +211,45 @@ def _mx_ct(row: TensorRow, form: Form, base: str) -> TensorRow:
     )  # fmt: skip
 
 
+def _bnb_4bit(row: TensorRow, form: Form, base: str) -> TensorRow:
+    """bitsandbytes: codes of the whole tensor in pairs, maxima of blocks of 64 in FP32 or, nested,
+    in a byte; the last tensor is a text whose length varies by a few bytes."""
+    blocks, nested = -(-row.elements // NF4_BLOCK), form.scheme.endswith("-nested")
+    maxima = StoredAs(f"{base}.weight.absmax", "U8" if nested else "F32", (blocks,))
+    extras = [StoredAs(f"{base}.weight.quant_map", "F32", (16,))]
+    if nested:
+        extras += [StoredAs(f"{base}.weight.nested_absmax", "F32", (-(-blocks // NF4_NESTED),)),
+                   StoredAs(f"{base}.weight.nested_quant_map", "F32", (256,))]
+    state = f'{{"quant_type": "nf4", "blocksize": 64, "dtype": "bfloat16", "shape": ' \
+            f"[{row.shape[0]}, {row.shape[1]}]}}" + (
+                ', "nested_blocksize": 256, "nested_dtype": "float32", "nested_offset": '
+                "0.0000000000000000" if nested else "")
+    extras.append(StoredAs(f"{base}.weight.quant_state.bitsandbytes__{form.scale}", "U8",
+                           (len(state),), any_length=True))
+    return replace(
+        row, dtype="int4", scale_name=maxima.name, scale_shape=(blocks,),
+        scale_dtype="int8" if nested else "fp32",
+        stored=StoredAs(row.name, "U8", (-(-row.elements // 2), 1)), stored_scale=maxima,
+        extras=tuple(extras),
+    )  # fmt: skip
+
+
+def _bnb_8bit(row: TensorRow, form: Form, base: str) -> TensorRow:
+    """LLM.int8(): a row's largest value in FP32, and a byte that names the layout."""
+    shape = (row.shape[0],)
+    return replace(row, dtype="int8", scale_name=f"{base}.SCB", scale_shape=shape,
+                   scale_dtype="fp32", stored_scale=StoredAs(f"{base}.SCB", "F32", shape),
+                   extras=(StoredAs(f"{base}.weight_format", "U8", (), True),))
+
+
 def _integer(form: Form) -> str:
-    return "int4" if form.bits == 4 else "int8"
+    return f"int{form.bits}"
 
 
 _STYLES: dict[str, Callable[[TensorRow, Form, str], TensorRow]] = {
     "fp8": _scaled, "scalar": _scaled, "int8": _scaled, "pack-quantized": _pack_quantized,
     "gptq": _gptq, "awq": _awq, "mxfp4": _mxfp4, "deepseek-fp4": _deepseek_fp4,
     "nvfp4": _nvfp4, "nvfp4-ct": _nvfp4, "mx-ct": _mx_ct, "modelopt-int4": _modelopt_int4,
+    "bnb-4bit": _bnb_4bit, "bnb-8bit": _bnb_8bit,
 }  # fmt: skip
 DEEPSEEK_FP4 = Form("deepseek-fp4", "mxfp4-w4a8", bits=4)

@@ -57,6 +57,11 @@ class QuantPlan:
         return None if by_name else self.default
 
 
+def excluding(names: Names) -> tuple[StorageRule, ...]:
+    """The rule that leaves the modules in ``names`` plain, if there are any."""
+    return (StorageRule(names, None),) if names else ()
+
+
 def quantise(spec: ModelSpec, plans: Iterable[QuantPlan]) -> ModelSpec:
     """``spec`` as its release stores it: every plan applied, in order.
 

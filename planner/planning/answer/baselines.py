@@ -12,8 +12,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from planner.formats.kv import KV_LAYOUTS
+from planner.formats.schemes import in_catalogue_order, scheme_ids
 from planner.formats.schemes import scheme as scheme_by_id
-from planner.formats.schemes import scheme_ids
 from planner.memory.engines.catalog import engine_names
 from planner.placement.modules import PLANNED_KINDS
 from planner.planning.engines.defaults import RELEASED as DEFAULT_RELEASED
@@ -126,7 +126,7 @@ def why_not(question: Question, model: CostModel, pair: Pair, *, said: bool = Fa
 def _released(model: CostModel) -> tuple[str, ...]:
     """What the linears are stored in, in catalogue order."""
     stored = {m.released_as for m in model.planned if m.kind in PLANNED_KINDS}
-    return tuple(name for name in scheme_ids() if name in stored)
+    return tuple(in_catalogue_order(stored))
 
 
 def _mixes(question: Question) -> list[str]:
@@ -175,7 +175,7 @@ def _outside_space(model: CostModel, pairs: Sequence[Pair]) -> dict[Pair, Unifor
     names = {name for scheme, _ in pairs
              for name in (_released(model) if scheme == RELEASED else schemes_of(scheme, question))}
     layouts = tuple(k for k in KV_LAYOUTS if k in {kv for _, kv in pairs})
-    own = replace(question, schemes=tuple(s for s in scheme_ids() if s in names), kv=layouts,
+    own = replace(question, schemes=tuple(in_catalogue_order(names)), kv=layouts,
                   barred=frozenset(), kept=(), dropped=(), untie=False)
     if any(scheme in engine_mixes() for scheme, _ in pairs):  # these type head and embedding
         own = released_choice(replace(own, dropped=question.dropped))

@@ -20,6 +20,7 @@ from typing import Literal
 
 from planner.formats.kv import KV_LAYOUTS
 from planner.formats.schemes import SCHEMES
+from planner.formats.stored_schemes import stored_scheme
 from planner.hardware.profile import DeviceProfile
 from planner.memory.engines.catalog import Engine, default_version
 from planner.models.spec import ModelSpec
@@ -237,7 +238,8 @@ def _rule(row: dict[str, str], origins: dict[str, RuleSource]) -> Rule:
         raise ValueError(f"engine_matrix.csv: {row}")
     names = tuple(row["names"].split())
     known = {"scheme": SCHEMES, "kv": KV_LAYOUTS, "pools": KV_LAYOUTS}.get(row["axis"])
-    if known is not None and names != (_ANY,) and not set(names) <= set(known):
+    if known is not None and names != (_ANY,) and not all(
+            name in known or (known is SCHEMES and stored_scheme(name)) for name in names):
         raise ValueError(f"engine_matrix.csv: {names} are no {row['axis']} names")
     if row["axis"] in ("scheme", "mixed") and not set(row["kinds"].split()) <= set(KINDS):
         raise ValueError(f"engine_matrix.csv: {row['kinds']} are no kinds of modules")

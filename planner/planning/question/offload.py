@@ -12,8 +12,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from planner.errors import InputError, UnsupportedError
+from planner.formats.schemes import in_catalogue_order
 from planner.formats.schemes import scheme as scheme_by_id
-from planner.formats.schemes import scheme_ids
 from planner.hardware.profile import DeviceProfile
 from planner.memory.engines.catalog import Engine
 from planner.models.spec import ModelSpec
@@ -174,7 +174,7 @@ def _with_schemes(question: Question, names: Sequence[str]) -> Question:
     more = [name for name in names if name not in question.schemes]
     kinds = {m.kind for m in split_modules(modules(question.spec), question.dropped)[0]}
     return replace(
-        question, schemes=tuple(s for s in scheme_ids() if s in (*question.schemes, *more)),
+        question, schemes=tuple(in_catalogue_order((*question.schemes, *more))),
         barred=question.barred | {(kind, name) for kind in kinds for name in more})
 
 

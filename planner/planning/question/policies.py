@@ -14,7 +14,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from planner.errors import InputError, UnknownNameError
-from planner.formats.schemes import scheme_ids
+from planner.formats.schemes import in_catalogue_order
 from planner.hardware.profile import DeviceProfile
 from planner.models.spec import ModelSpec
 from planner.placement.modules import AS_RELEASED_KINDS, PLANNED_KINDS, modules
@@ -92,7 +92,7 @@ def released_choice(question: Question) -> Question:
     added = stored - set(question.schemes)
     if not added:
         return question
-    names = tuple(s for s in scheme_ids() if s in added or s in question.schemes)
+    names = tuple(in_catalogue_order({*added, *question.schemes}))
     barred = {(kind, name) for kind in PLANNED_KINDS for name in added}
     return replace(question, schemes=names, barred=question.barred | barred)
 

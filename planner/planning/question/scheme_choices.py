@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from planner.errors import InputError, UnknownNameError, UnsupportedError
+from planner.formats.schemes import in_catalogue_order, scheme_ids
 from planner.formats.schemes import scheme as scheme_by_id
-from planner.formats.schemes import scheme_ids
 from planner.hardware.profile import DeviceProfile
 from planner.memory.engines.catalog import Engine
 from planner.models.spec import ModelSpec
@@ -39,7 +39,7 @@ def scheme_choices(spec: ModelSpec, device: DeviceProfile, asked: Asked, uniform
     if given is not None:
         kept = set(_RELEASED) - set(dropped_in(given, spec, device))
         used = {u.scheme for u in given.units if u.kind not in kept and u.kv_layout is None}
-        return _demand(device, [s for s in scheme_ids() if s in used]), ()
+        return _demand(device, in_catalogue_order(used)), ()
     if uniform == "":
         found = modules_apart(spec) if stored_apart(spec) else modules(spec)
         stored = {m.released_as for m in split_modules(found)[0]}
@@ -100,7 +100,7 @@ def _served_as(spec: ModelSpec, device: DeviceProfile, engine: Engine | None, na
         used.add(name if found is None else found.runs_as)
         if found is not None and engine is not None:
             notes.append(route_words(engine, device, found, "weights"))
-    return [s for s in scheme_ids() if s in used]
+    return in_catalogue_order(used)
 
 
 _RELEASED = ("embedding", "indexer", "router", "norm", "head", "mtp")

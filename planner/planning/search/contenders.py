@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from planner.formats.kv import kv_layout_ids
-from planner.formats.schemes import scheme_ids
+from planner.formats.schemes import in_catalogue_order
 from planner.planning.question.question import Question
 from planner.planning.search.batches import cut, finer, least_of, spanning
 from planner.planning.search.best_first import Found, searched, settled
@@ -240,7 +240,7 @@ def whole_question(group: Group) -> Question:
     pairs = frozenset().union(*(way.barred for way in ways))
     barred = frozenset(pair for pair in pairs if all(
         pair in way.barred or pair[1] not in (*way.schemes, *way.kv) for way in ways))
-    return replace(ways[0], schemes=tuple(s for s in scheme_ids() if s in schemes),
+    return replace(ways[0], schemes=tuple(in_catalogue_order(schemes)),
                    kv=tuple(name for name in kv_layout_ids() if name in kv), barred=barred)
 
 

@@ -13,7 +13,7 @@ from math import fsum
 import numpy as np
 
 from planner.formats.kv import kv_layout_ids
-from planner.formats.schemes import SCHEMES, scheme_ids
+from planner.formats.schemes import SCHEMES, in_catalogue_order, scheme_ids
 from planner.formats.sizes import bits_per_element
 from planner.placement.modules import PLANNED_KINDS
 from planner.planning.engines.defaults import RELEASED as DEFAULT_RELEASED
@@ -197,7 +197,7 @@ def stored_schemes(model: CostModel) -> tuple[str, ...]:
     """What the linears are stored in, or what stands for it, in catalogue order."""
     stored = {stands_for(model.question, m.released_as) for m in model.planned
               if m.kind in PLANNED_KINDS}
-    return tuple(name for name in scheme_ids() if name in stored)
+    return tuple(in_catalogue_order(stored))
 
 
 def given(one: PlacedUniform) -> Found:
@@ -224,8 +224,8 @@ def _defaults(spaces: Sequence[Space], placed: dict[tuple[str, str], PlacedUnifo
         name = f"{question.engine} default"
         if question.engine == ANY_ENGINE or name in out:
             continue
-        stored = tuple(s for s in scheme_ids() if s in {
-            m.released_as for m in model.planned if m.kind in PLANNED_KINDS})
+        stored = tuple(in_catalogue_order({
+            m.released_as for m in model.planned if m.kind in PLANNED_KINDS}))
         default = engine_default(question.engine, question.device, question.spec, stored)
         if default is None:
             continue

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from planner.errors import UnsupportedError
 from planner.formats.schemes import SCHEMES
+from planner.formats.stored_schemes import stored_scheme
 from planner.placement.modules import EXPERT_KINDS
 from planner.planning.engines.routes import same_weights
 from planner.planning.engines.rules import kind_group
@@ -119,6 +120,9 @@ def unit_loss(model: LossModel, unit: DecisionUnit, choice: str) -> float | None
     error = model.prior.cache_error.get(unit.kind, {}).get(choice) if unit.role == "cache" \
         else module_error(model.prior, model.references[unit.row], unit.kind, choice,
                           weighed=model.question.imatrix)
+    if error is None and unit.role == "module" and stored_scheme(choice) is not None \
+            and choice == model.planned[unit.row].released_as:
+        error = 0.0  # the weights that are there, beside unrounded activations
     if alpha is None or error is None:
         return None
     added = 0.0 if unit.role == "cache" else accumulated(model, unit.row, choice)

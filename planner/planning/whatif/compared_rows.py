@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from planner.formats.schemes import scheme_ids
+from planner.formats.schemes import in_catalogue_order
 from planner.hardware.profile import DeviceProfile
 from planner.memory.engines.catalog import Engine, parse_engine
 from planner.models.spec import ModelSpec
@@ -111,4 +111,4 @@ def _weights(spec: ModelSpec, device: DeviceProfile, engine: Engine | None,
 
 
 def _in_order(names: Iterable[str]) -> tuple[str, ...]:
-    return tuple(name for name in scheme_ids() if name in set(names))
+    return tuple(in_catalogue_order(set(names)))

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from planner.formats.elements import element
 from planner.formats.kv import KV_LAYOUTS
-from planner.formats.schemes import scheme_ids
+from planner.formats.schemes import in_catalogue_order
 from planner.placement.modules import PLANNED_KINDS
 from planner.planning.engines.rules import PLAIN
 from planner.planning.question.named import RELEASED, schemes_of, usable_mixes
@@ -71,7 +71,7 @@ def _names(questions: Sequence[Question], named: Sequence[str]) -> list[str]:
     served = {s for q in questions for s in q.schemes} - set(PLAIN)
     known = {RELEASED, *LISTED, *named, *served}
     mixed = [name for q in questions for name in usable_mixes(q)]
-    return [RELEASED, *(s for s in scheme_ids() if s in known), *dict.fromkeys(mixed)]
+    return [RELEASED, *in_catalogue_order(known), *dict.fromkeys(mixed)]
 
 
 def _placed(spaces: Sequence[Space], named: Sequence[str], kv_named: bool,

@@ -1,0 +1,82 @@
+"""What ``plan memory`` counts beside a model: room for adapters, and what drafts tokens."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from planner.api.ask import ANY
+from planner.errors import InputError, UnsupportedError
+from planner.lookup import load_model
+from planner.memory.beside import NOTHING, BesideModel, LoadedDraft, read_lora
+from planner.models.drafting import (
+    EagleHead,
+    eagle_spec,
+    head_of,
+    head_of_config,
+    prediction_spec,
+)
+from planner.models.spec import ModelSpec
+from planner.models.strict_json import parse_object, read_config_bytes
+from planner.placement.layout import Layout
+from planner.planning.engines.speculation import VOCABULARY_SLACK
+from planner.planning.space.drafting import draft_layout
+
+_SHARED = {"mtp": ("embedding", "head"), "eagle": ("embedding",), "model": ()}
+
+
+def beside_of(spec: ModelSpec, layout: Layout, parts: tuple[str, ...], server: str,
+              lora: str | None, draft: str | ModelSpec | None) -> BesideModel:
+    """The adapters and the draft that are asked for.
+
+    Raises:
+        InputError: a value that is neither, or prediction layers asked for twice.
+        UnsupportedError: a draft of another vocabulary, or an engine that it is not modelled for.
+    """
+    if lora is None and draft is None:
+        return NOTHING
+    if draft is not None and server == "llama.cpp":
+        raise UnsupportedError("drafts in llama.cpp have a context of their own, not modelled here",
+                               hint=f"plan memory of the draft by itself, beside {spec.id}")
+    return BesideModel(None if lora is None else read_lora(lora),
+                  None if draft is None else _draft(spec, layout, parts, server, draft))
+
+
+def _draft(spec: ModelSpec, layout: Layout, parts: tuple[str, ...], server: str,
+           draft: str | ModelSpec) -> LoadedDraft:
+    kind, own = _named(spec, draft)
+    if kind == "mtp" and "mtp" in parts:
+        raise InputError("the prediction layers are asked for twice",
+                         hint="leave out --with-mtp: --draft mtp loads them")
+    slack = VOCABULARY_SLACK.get(server, max(VOCABULARY_SLACK.values()) if server == ANY else 0)
+    if kind == "model" and abs(own.vocab_size - spec.vocab_size) > slack:
+        raise UnsupportedError(f"{own.id} has {own.vocab_size:,} tokens, {spec.id} "
+                               f"{spec.vocab_size:,}: it drafts in another vocabulary",
+                               hint="name a draft of the same family")
+    return LoadedDraft(own, draft_layout(own, layout), _SHARED[kind])
+
+
+def _named(spec: ModelSpec, draft: str | ModelSpec) -> tuple[str, ModelSpec]:
+    if isinstance(draft, ModelSpec):
+        return "model", draft
+    if draft == "mtp":
+        if not spec.mtp_layers:
+            raise InputError(f"{spec.id} has no prediction layers (MTP)",
+                             hint="--draft with the name of a smaller model, or leave it out")
+        return "mtp", prediction_spec(spec)
+    head = head_of(spec) if draft == "eagle" else _head_in(draft)
+    if head is not None:
+        return "eagle", eagle_spec(spec, head)
+    if draft == "eagle":
+        raise InputError(f"no EAGLE head of {spec.id} is known",
+                         hint="--draft DIR: the folder of the head's config.json")
+    return "model", load_model(draft)
+
+
+def _head_in(text: str) -> EagleHead | None:
+    """The EAGLE-3 head of a folder or configuration file; None where it is a model."""
+    if "/" not in text or "\0" in text:
+        return None
+    path = Path(text) / "config.json" if Path(text).is_dir() else Path(text)
+    if path.suffix != ".json" or not path.is_file():
+        return None
+    return head_of_config(parse_object(read_config_bytes(path), str(path)), str(path))

@@ -1,0 +1,164 @@
+"""Rows of a model from the tensors of its GGUF file: exact in bytes, checked against its structure.
+
+The family says which matrices there must be and how many elements a module has in each layer; the
+file says how they are cut, named and typed. A tensor whose name is not known is refused.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from planner.errors import DataError, UnsupportedError
+from planner.models.gguf_header import GgufFile, GgufTensor
+from planner.models.gguf_names import gguf_alias, gguf_matrices
+from planner.models.gguf_types import element_of, scheme_of_stored
+from planner.models.spec import ModelSpec, Part, StoredAs, TensorRow
+from planner.models.strict_json import shown
+from planner.records import record
+
+_BLOCK = re.compile(r"blk\.(\d{1,4})\.(.+)")
+_DAMAGED = "the file is damaged or incomplete: convert or download it again"
+# What stands in no list of matrices: vectors, by the first pattern that the stem has.
+_VECTORS = (
+    (r"rope_(freqs|factors_long|factors_short)", "norm"), (r"nextn\..*", "mtp"),
+    (r".*norm(_\d)?", "norm"), (r"layer_output_scale", "norm"),
+    (r"attn_(q|k|v|qkv|sinks|q_b|kv_b)", "attention-qkv"), (r"attn_output", "attention-out"),
+    (r"ffn_gate_inp_shexp", "shared-gate-up"), (r"ffn_gate_inp|exp_probs_b", "router"),
+    (r"ffn_down_exps", "experts-down"), (r"ffn_(gate|up|gate_up)_exps", "experts-gate-up"),
+    (r"ffn_down", "mlp-down"), (r"ffn_(gate|up)", "mlp-gate-up"),
+    (r"ssm_(conv1d|a|dt|norm)", "linear-attention"),
+)  # fmt: skip
+_UNCOUNTED = re.compile(r"rope_(freqs|factors_long|factors_short)|layer_output_scale")
+_CORRECTION, _PROBABILITIES = "correction_bias", "exp_probs_b"
+_CONVOLUTION = "ssm_conv1d"
+
+
+@record
+class _Class:
+    """Tensors that differ in their layer only."""
+
+    template: str
+    kind: str
+    type: str
+    shape: tuple[int, ...]
+    part: Part
+    source: TensorRow | None
+
+
+def rows_of_file(spec: ModelSpec, file: GgufFile, path: Path) -> tuple[TensorRow, ...]:
+    """The rows of ``spec`` as the file stores them.
+
+    Raises:
+        DataError: a matrix is missing, or a module has more or fewer elements than the metadata
+            gives.
+        UnsupportedError: a tensor whose name is not known.
+    """
+    wanted = {one.name: one for one in gguf_matrices(spec)}
+    alias = gguf_alias(spec)
+    sources = {row.name: row for row in spec.rows}
+    held: dict[tuple[str, int], int] = {}
+    covered: set[str] = set()
+    classes: dict[_Class, list[int]] = {}
+    for tensor in file.tensors:
+        names = (tensor.name,) if tensor.name in wanted else alias.get(tensor.name, ())
+        covered.update(names)
+        matrix = wanted[names[0]] if names else None
+        source = sources.get(matrix.rows[0]) if matrix is not None and matrix.rows else None
+        found, layer = _class_of(tensor, matrix.kind if matrix else "", source, spec, path)
+        classes.setdefault(found, []).append(layer)
+        if names and found.part == "main":
+            key = found.kind, layer
+            held[key] = held.get(key, 0) + _elements(tensor)
+    _check(spec, wanted, covered, held, path)
+    corrects = all(row.counted for row in spec.rows if _CORRECTION in row.name)
+    return tuple(replace(row, counted=corrects) if _PROBABILITIES in row.name else row
+                 for row in (_row(found, layers) for found, layers in classes.items()))
+
+
+def _class_of(tensor: GgufTensor, kind: str, source: TensorRow | None, spec: ModelSpec,
+              path: Path) -> tuple[_Class, int]:
+    inside = _BLOCK.fullmatch(tensor.name)
+    layer, rest = (int(inside[1]), inside[2]) if inside else (-1, tensor.name)
+    if layer >= spec.layers + max(spec.mtp_layers, 1):
+        raise DataError(f"{path}: {shown(tensor.name)} is beyond the last of {spec.layers} layers",
+                        hint=_DAMAGED)
+    stem = re.sub(r"\.(weight|bias|scale)$", "", rest)
+    part: Part = "mtp" if layer >= spec.layers or stem.startswith("nextn.") else "main"
+    kind = kind or next((own for pattern, own in _VECTORS if re.fullmatch(pattern, stem)), "")
+    if not kind:
+        raise UnsupportedError(f"{path}: tensor {shown(tensor.name)} is not known of "
+                               f"{spec.model_type}",
+                               hint="plan the model's config.json instead, or convert it again "
+                                    "with a current llama.cpp")
+    template = f"blk.{{layer}}.{rest}" if inside else tensor.name
+    return _Class(template, "mtp" if part == "mtp" else kind, tensor.type, tensor.shape, part,
+                  source), layer
+
+
+def _row(found: _Class, layers: list[int]) -> TensorRow:
+    experts = found.shape[0] if "_exps" in found.template and len(found.shape) > 1 else 1
+    shape = found.shape[1:] if experts > 1 else found.shape
+    if len(shape) > 2 and found.kind != "linear-attention":
+        shape = (_product(shape[:-1]), shape[-1])  # a matrix a head, one below the other
+    if _CONVOLUTION in found.template and len(shape) == 2:
+        shape = (shape[0], 1, shape[1])
+    row, stem = found.source, found.template.removeprefix("blk.{layer}.")
+    return TensorRow(
+        name=found.template, kind=found.kind, shape=shape,
+        layers=() if layers[0] < 0 else tuple(sorted(layers)), experts=experts,
+        fused=row.fused if row is not None else stem.replace("_", "-"),
+        shard=row.shard if row is not None else "replicated", dtype=element_of(found.type),
+        scale_name=None, scale_shape=None, scale_dtype=None, part=found.part,
+        counted=not _UNCOUNTED.match(stem), scheme=scheme_of_stored(found.type),
+        quantisable=row is not None and row.quantisable, stacked=experts > 1,
+        stored=StoredAs(found.template, found.type, found.shape),
+        kv_outputs=_kv_outputs(row, shape),
+    )  # fmt: skip
+
+
+def _kv_outputs(row: TensorRow | None, shape: tuple[int, ...]) -> int:
+    """Outputs that are keys and values, where the tensor is the row's whole matrix."""
+    return row.kv_outputs if row is not None and row.shape == shape else 0
+
+
+def _check(spec: ModelSpec, wanted: Iterable[str], covered: set[str],
+           held: dict[tuple[str, int], int], path: Path) -> None:
+    kinds = {kind for kind, _ in held}
+    matrices = {one.name: one for one in gguf_matrices(spec)}
+    missing = [name for name in wanted if name not in covered and matrices[name].kind != "mtp"]
+    if missing:
+        raise DataError(f"{path}: {missing[0]} is missing"
+                        + (f", and {len(missing) - 1} more" if len(missing) > 1 else ""),
+                        hint=_DAMAGED)
+    for (kind, layer), expected in _expected(spec, matrices.values()):
+        if kind in kinds and held.get((kind, layer), 0) != expected:
+            where = f"layer {layer}" if layer >= 0 else "the file"
+            raise DataError(f"{path}: {kind} of {where} has {held.get((kind, layer), 0):,} "
+                            f"elements, and {expected:,} by the metadata", hint=_DAMAGED)
+
+
+def _expected(spec: ModelSpec, matrices: Iterable[object],
+              ) -> Iterator[tuple[tuple[str, int], int]]:
+    """((kind, layer), elements of its matrices); layer −1 is outside the stack."""
+    named = {row for one in matrices for row in getattr(one, "rows", ())}
+    sums: dict[tuple[str, int], int] = {}
+    for row in spec.rows:
+        if row.name in named and row.part == "main":
+            for layer in row.layers or (-1,):
+                key = row.kind, layer
+                sums[key] = sums.get(key, 0) + row.elements * row.experts
+    yield from sums.items()
+
+
+def _elements(tensor: GgufTensor) -> int:
+    return _product(tensor.shape)
+
+
+def _product(sizes: Iterable[int]) -> int:
+    total = 1
+    for size in sizes:
+        total *= size
+    return total

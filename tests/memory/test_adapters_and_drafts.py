@@ -1,0 +1,126 @@
+"""Room for LoRA adapters while serving, and drafts: bytes by hand, laws, what is refused."""
+
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from planner.api.memory import memory_use
+from planner.errors import InputError, PlannerError, UnsupportedError
+from planner.memory.beside import read_lora
+from planner.memory.resident import total
+
+LLAMA = "llama-3.1-8b"
+# q and o 4096 + 4096, k and v 4096 + 1024, gate, up and down 4096 + 14336: of a layer, rank 1.
+A_LAYER = 2 * 8192 + 2 * 5120 + 3 * 18432
+
+
+def line(answer, name: str, stage: int = 0) -> int:
+    parts = answer.parts.stages[stage]
+    return sum(one.bytes for one in (*parts.weights, *parts.caches) if one.name == name)
+
+
+def test_adapters_of_llama_8b() -> None:
+    """Rank 16: 41.9 M parameters an adapter, as PEFT prints for all linear layers."""
+    answer = memory_use(LLAMA, lora="8x16", context=4096)
+    assert line(answer, "lora-adapters") == 8 * 16 * 32 * A_LAYER * 2
+    assert 16 * 32 * A_LAYER == 41_943_040
+    assert line(memory_use(LLAMA, context=4096), "lora-adapters") == 0
+
+
+def test_ranks_split_one_side_of_a_pair() -> None:
+    """Column-parallel matrices split B, row-parallel ones A."""
+    found = line(memory_use(LLAMA, lora="1x16", tp=4, context=4096), "lora-adapters")
+    column = 4096 + 1024 + 2 * (4096 + 256) + 2 * (4096 + 3584)
+    row = (1024 + 4096) + (3584 + 4096)
+    assert found == 16 * 32 * (column + row) * 2
+
+
+def test_vllm_gives_llamas_ends_adapters_too() -> None:
+    answers = [memory_use(LLAMA, "h100-sxm", lora=lora, context=4096, engine="vllm")
+               for lora in (None, "2x16")]
+    grown = [total(answer.engine.rank.weights) for answer in answers]
+    assert grown[1] - grown[0] == 2 * 16 * 2 * (32 * A_LAYER + 2 * (128256 + 4096))
+
+
+def test_experts_have_adapters_each() -> None:
+    """128 experts of three matrices (2048, 768), q 4096 and k, v 512 from 2048, a router."""
+    found = line(memory_use("qwen3-30b-a3b", lora="1x8", context=4096), "lora-adapters")
+    layer = (2048 + 4096) * 2 + 2 * (2048 + 512) + (2048 + 128) + 128 * 3 * (2048 + 768)
+    assert found == 8 * 48 * layer * 2
+    half = line(memory_use("qwen3-30b-a3b", lora="1x8", dp=2, ep=2, context=4096), "lora-adapters")
+    assert half == found - 8 * 48 * 64 * 3 * (2048 + 768) * 2
+
+
+@given(st.integers(1, 4096), st.integers(1, 512), st.sampled_from("xX×"))
+def test_any_room_is_read(adapters: int, rank: int, mark: str) -> None:
+    found = read_lora(f" {adapters}{mark}{rank} ")
+    assert (found.adapters, found.rank) == (adapters, rank)
+
+
+@pytest.mark.parametrize("text", ["", "8", "x16", "8x", "0x16", "8x0", "8x513", "4097x8", "-1x8",
+                                  "8x16x2", "8 by 16", "9" * 40 + "x8", "٨x١٦", "1e3x8"])
+def test_what_is_no_room_is_refused(text: str) -> None:
+    with pytest.raises(InputError, match="lora"):
+        read_lora(text)
+
+
+def test_a_draft_model_lies_on_the_last_stage_with_its_own_cache() -> None:
+    """Llama 3.2 1B: 1.236 B parameters, 16 layers of 8 heads of 64."""
+    answer = memory_use("llama-3.1-70b", draft="llama-3.2-1b", tp=2, pp=2, context=8192, batch=4)
+    assert [line(answer, "draft-weights", stage) > 0 for stage in (0, 1)] == [False, True]
+    assert line(answer, "cache-draft-kv", 1) == 16 * 2 * 4 * 64 * 2 * 8192 * 4
+    alone = memory_use("llama-3.2-1b", tp=2, context=8192)
+    assert line(answer, "draft-weights", 1) == alone.parts.stages[0].weights_bytes
+
+
+def test_a_pool_is_shared_with_the_drafts_cache() -> None:
+    plain, drafted = (memory_use("llama-3.1-70b", "h100-sxm", draft=draft, tp=4, context=8192,
+                                 engine="vllm") for draft in (None, "llama-3.2-1b"))
+    own, more = 80 * 2 * 2 * 128 * 2, 16 * 2 * 2 * 64 * 2
+    assert plain.engine.block_bytes == 16 * own
+    assert drafted.engine.block_bytes == 16 * (own + more)
+    assert drafted.engine.tokens < plain.engine.tokens
+
+
+def test_prediction_layers_are_with_mtp() -> None:
+    """What --draft mtp adds is what --with-mtp adds, copies of embedding and head aside."""
+    plain, drafted, loaded = (
+        memory_use("deepseek-v3", tp=8, context=4096, **flags).parts.stages[0]
+        for flags in ({}, {"draft": "mtp"}, {"with_mtp": True}))
+    assert drafted.weights_bytes - plain.weights_bytes == pytest.approx(
+        loaded.weights_bytes - plain.weights_bytes, rel=0.05)
+    assert drafted.cache_bytes == loaded.cache_bytes
+    with pytest.raises(InputError, match="twice"):
+        memory_use("deepseek-v3", tp=8, context=4096, draft="mtp", with_mtp=True)
+
+
+def test_a_heads_folder_is_the_known_head(tmp_path: Path) -> None:
+    config = {"architectures": ["LlamaForCausalLMEagle3"], "model_type": "llama",
+              "hidden_size": 4096, "num_hidden_layers": 1, "num_attention_heads": 32,
+              "num_key_value_heads": 8, "head_dim": 128, "intermediate_size": 14336,
+              "vocab_size": 128256, "draft_vocab_size": 32000}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    known = memory_use(LLAMA, draft="eagle", context=4096)
+    found = memory_use(LLAMA, draft=str(tmp_path), context=4096)
+    assert line(found, "draft-weights") == line(known, "draft-weights") > 0
+    (tmp_path / "config.json").write_text(json.dumps(config | {"num_hidden_layers": 2}))
+    with pytest.raises(PlannerError, match="num_hidden_layers"):
+        memory_use(LLAMA, draft=str(tmp_path), context=4096)
+
+
+@pytest.mark.parametrize(("draft", "engine", "reason"), [
+    ("gpt2", "any", "another vocabulary"), ("mtp", "any", "prediction layers"),
+    ("llama-3.2-1b", "llama.cpp", "not modelled"), ("nope", "any", "nope"),
+    ("./nope", "any", "no such file"),
+])
+def test_drafts_that_are_refused(draft: str, engine: str, reason: str) -> None:
+    with pytest.raises(PlannerError, match=reason):
+        memory_use(LLAMA, "h100-sxm", draft=draft, engine=engine, context=4096)
+
+
+def test_a_model_without_a_known_head_says_so() -> None:
+    with pytest.raises((InputError, UnsupportedError), match="EAGLE"):
+        memory_use("smollm2-135m", draft="eagle", context=2048)
