@@ -122,7 +122,7 @@ def _adapters(spec: ModelSpec, layout: Layout, lora: Lora, stage: int, held: Seq
             continue
         if row.kind in LINEAR and row.layers:
             here = sum(1 for layer in row.layers if layer in held)
-            size += here * _pair(row, layout, kv_heads_of(spec, row.layers))
+            size += here * _pair(row, layout, kv_heads_of(spec, row.layers, row.kind))
         elif outside and spec.model_type in OUTSIDE:
             size += _outside(spec, row, layout, stage)
     return size * lora.adapters * lora.rank * width

@@ -10,7 +10,8 @@ MOST = 5
 MOST_LINES = 2
 HEAVIEST = (
     "structure", "this machine", "memory bandwidth", "measured while busy",
-    "tpot-ms dropped", "tpot-ms default", "users default", "workload", "anchor", "policy dropped", "solver",
+    "tpot-ms dropped", "tpot-ms default", "users default", "workload", "anchor",
+    "policy dropped", "solver",
     "batches", "slots", "time basis", "loss level", "loss basis", "max-loss default",
     "prefill interruption", "expert routing", "queueing", "host of a prompt", "loss of caches",
     "loss of activations", "power mode", "usable memory", "price", "tied layers", "accumulators",
