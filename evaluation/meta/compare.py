@@ -126,10 +126,14 @@ def _kept_entry(item: Mapping[str, Any]) -> tuple[Any, ...]:
 
 
 def _latent(caches: Iterable[LayerCache], item: Mapping[str, Any]) -> bool:
-    """Whether both keep a latent, which transformers splits or decompresses in ways of its own."""
-    latent = [sum(dict(cache.parts).values()) for cache in caches if cache.kind == "latent"]
+    """Whether both keep a latent, which transformers splits or decompresses in ways of its own, or
+    one vector that is key and value, which it keeps as both."""
+    latent = [sum(dict(cache.parts).values()) for cache in caches
+              if cache.kind in ("latent", "shared")]
     if not latent or "keys" not in item:
         return False
+    if item["keys"] == item["values"] and item["keys"][1] == 1:
+        return bool(item["keys"][3] == latent[0])
     keys, values = item["keys"], item["values"]
     return keys[1] > 1 or keys[3] + values[3] == latent[0]
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from itertools import groupby
 
 from evaluation.meta.compare import Compared
+from evaluation.meta.explained import EXPLAINED
 from evaluation.meta.types import LAYERS, Covered
 
 Found = tuple[str, str, Compared]
@@ -65,14 +66,23 @@ def _share(found: Sequence[Compared]) -> str:
 
 
 def _differences(found: Iterable[Found]) -> list[str]:
-    lines = []
+    """A row for each release that is not alike, and for each kind of difference of a type's draws.
+    """
+    groups: dict[tuple[str, str, str], list[str]] = {}
     for kind, name, one in found:
         text = one.refused or "; ".join(one.differences) or one.cache_difference or one.unbuilt \
             or "; ".join(one.names)
         if text:
-            lines.append(f"| {kind} {name} | {_word(one)} | {_short(text)} |")
-    return ["What differs, is refused here or is not built there:", "",
-            "| configuration | what | which |", "|---|---|---|", *lines] if lines else []
+            key = (kind, "drawn" if name.isdigit() else name, _word(one))
+            groups.setdefault(key, []).append(text)
+    lines = [f"| {kind} {len(texts) if name == 'drawn' else ''} {name} | {word} | "
+             f"{_short(texts[0])} | {EXPLAINED.get(kind, '') if word in _DIFFER else ''} |"
+             for (kind, name, word), texts in groups.items()]
+    return ["What differs, is refused here or is not built there (the first of several):", "",
+            "| configuration | what | which | why |", "|---|---|---|---|", *lines] if lines else []
+
+
+_DIFFER = ("tensors", "tensors, same total")
 
 
 def _word(one: Compared) -> str:

@@ -5,17 +5,11 @@ import warnings
 import pytest
 
 from evaluation.meta.compare import compared
+from evaluation.meta.explained import EXPLAINED
 from evaluation.meta.perturb import draws
 from planner.models.families import FAMILY_OF
 
 pytestmark = pytest.mark.oracle
-
-EXPLAINED = {
-    "bailing_hybrid": "the class does not tie embeddings, whatever the configuration says",
-    "gemma3n": "transformers leaves out projections of borrowed caches, which releases store",
-    "gemma3n_text": "transformers leaves out projections of borrowed caches, which releases store",
-}
-
 
 @pytest.fixture(scope="module")
 def library():

@@ -44,7 +44,7 @@ class Tensor:
 
 
 @record
-class Kept:
+class KeptCache:
     """What one layer's cache holds: shapes of one sequence of a few tokens, () for none."""
 
     name: str
@@ -68,7 +68,7 @@ class Built:
     class_name: str
     layers: int
     tensors: tuple[Tensor, ...]
-    kept: tuple[Kept, ...]
+    kept: tuple[KeptCache, ...]
     not_run: str
     nested: bool
     causal: bool
@@ -164,9 +164,9 @@ def read_answer(answer: Mapping[str, Any]) -> Built:
     )  # fmt: skip
 
 
-def _kept(one: Mapping[str, Any]) -> Kept:
+def _kept(one: Mapping[str, Any]) -> KeptCache:
     conv, states = one.get("conv_states", ()), one.get("recurrent_states", ())
-    return Kept(
+    return KeptCache(
         name=one["class"], window=int(one.get("window") or 0), keys=tuple(one.get("keys", ())),
         values=tuple(one.get("values", ())), indexer=tuple(one.get("indexer_keys", ())),
         conv=tuple(tuple(shape) for shape, _ in conv),

@@ -11,7 +11,7 @@ from dataclasses import replace
 from math import prod
 
 from planner.models.spec import Attention, Recurrence, TensorRow
-from planner.models.through_transformers.built import Built, Kept
+from planner.models.through_transformers.built import Built, KeptCache
 
 _TYPES = {"bfloat16": "bf16", "float16": "fp16", "float32": "fp32"}
 _PLAIN = ("DynamicLayer", "DynamicSlidingWindowLayer")
@@ -43,7 +43,7 @@ def attention_of(built: Built, rows: Sequence[TensorRow]) -> tuple[Attention, ..
     return tuple(sorted(found, key=lambda one: (one.kind == "linear", one.window > 0)))
 
 
-def _filled(built: Built, kept: Kept, layer: int, rows: Sequence[TensorRow]) -> Kept:
+def _filled(built: Built, kept: KeptCache, layer: int, rows: Sequence[TensorRow]) -> KeptCache:
     """``kept`` with the shapes that its layer's projections give, where no run gave them."""
     if not built.not_run:
         return kept
@@ -58,7 +58,8 @@ def _filled(built: Built, kept: Kept, layer: int, rows: Sequence[TensorRow]) -> 
     return replace(kept, keys=(1, heads, 1, width), values=(1, heads, 1, width))
 
 
-def _layer(built: Built, kept: Kept, layer: int, rows: Sequence[TensorRow]) -> Iterator[Attention]:
+def _layer(built: Built, kept: KeptCache, layer: int, rows: Sequence[TensorRow],
+           ) -> Iterator[Attention]:
     """The records of one layer: entries, a state, or both beside each other."""
     recurrent, inner = bool(kept.conv or kept.states), _inputs_of_output(rows, layer)
     if not kept.keys:
@@ -82,7 +83,7 @@ def _inputs_of_output(rows: Iterable[TensorRow], layer: int) -> int:
                 and layer in row.layers), default=0)
 
 
-def _grouped(built: Built, kept: Kept, layer: int, inner: int) -> Attention:
+def _grouped(built: Built, kept: KeptCache, layer: int, inner: int) -> Attention:
     if kept.indexer:
         raise UnknownCacheError(f"layer {layer} selects entries with an index of its own")
     (_, heads, _, width), value = kept.keys, kept.values[3]
@@ -98,7 +99,7 @@ def _grouped(built: Built, kept: Kept, layer: int, inner: int) -> Attention:
     )  # fmt: skip
 
 
-def _latent(built: Built, kept: Kept, layer: int) -> Attention:
+def _latent(built: Built, kept: KeptCache, layer: int) -> Attention:
     """Latent attention, whichever of latents and decompressed keys transformers keeps."""
     size = built.size
     nope, rope = size("qk_nope_head_dim"), size("qk_rope_head_dim")
@@ -120,7 +121,7 @@ def _latent(built: Built, kept: Kept, layer: int) -> Attention:
     )  # fmt: skip
 
 
-def _state(built: Built, kept: Kept, layer: int, rows: Sequence[TensorRow]) -> Attention:
+def _state(built: Built, kept: KeptCache, layer: int, rows: Sequence[TensorRow]) -> Attention:
     """A recurrent layer: its state as transformers keeps it, its convolution's past inputs (all
     but one of the kernel's)."""
     if len(kept.states) > 1 or any(len(shape) not in (3, 4) for shape in (*kept.states,

@@ -37,7 +37,7 @@ _GENERIC = ("weight", "bias", "linear", "layer")
 
 
 @record
-class Place:
+class TensorPlace:
     """Where a tensor stands in a layer: its module kind, and how ranks share it."""
 
     kind: str
@@ -55,7 +55,7 @@ class Sizes:
 
 
 def place_of(name: str, shape: tuple[int, ...], blocks: tuple[str, ...], sizes: Sizes,
-             ) -> Place | None:
+             ) -> TensorPlace | None:
     """The place of a tensor of a layer, ``name`` without its layer, ``shape`` of one expert's
     (outputs, inputs) for matrices; None where neither name nor shape tells."""
     parts = name.split(".")
@@ -66,11 +66,11 @@ def place_of(name: str, shape: tuple[int, ...], blocks: tuple[str, ...], sizes: 
     if shape[:1] == (sizes.experts,) and any(map(_ROUTER.search, (leaf, *above[-1:]))):
         inside = "router"
     if inside == "norm" or (len(shape) < 2 and inside == ""):
-        return Place("norm", "replicated")
+        return TensorPlace("norm", "replicated")
     if inside == "router":
-        return Place("router", "replicated")
+        return TensorPlace("router", "replicated")
     if inside == "indexer":
-        return Place("indexer", "replicated")
+        return TensorPlace("indexer", "replicated")
     if inside == "recurrent":
         return _recurrent(leaf, shape, sizes)
     if inside == "attention":
@@ -110,44 +110,48 @@ def cross(name: str, blocks: tuple[str, ...]) -> bool:
     return any(map(_CROSS.search, (*name.split("."), *blocks)))
 
 
-def _recurrent(leaf: str, shape: tuple[int, ...], sizes: Sizes) -> Place:
+def _recurrent(leaf: str, shape: tuple[int, ...], sizes: Sizes) -> TensorPlace:
     if len(shape) != 2:
-        return Place("linear-attention", "column" if len(shape) < 2 else "replicated")
+        return TensorPlace("linear-attention", "column" if len(shape) < 2 else "replicated")
     out = shape[0] == sizes.hidden and (shape[1] != sizes.hidden or _OUT.match(leaf) is not None)
-    return Place("linear-attention", "row" if out else "column")
+    return TensorPlace("linear-attention", "row" if out else "column")
 
 
-def _attention(leaf: str, shape: tuple[int, ...], sizes: Sizes) -> Place | None:
+def _attention(leaf: str, shape: tuple[int, ...], sizes: Sizes) -> TensorPlace | None:
     if len(shape) < 2:
         out = _OUT.match(leaf) is not None
-        return Place("attention-out" if out else "attention-qkv",
+        return TensorPlace("attention-out" if out else "attention-qkv",
                      "replicated" if out else "column")
     if len(shape) != 2:
         return None
     if sizes.latent and (_MLA_Q.match(leaf) or leaf == "q_proj"):
-        return Place("mla-q", "column" if shape[1] != sizes.hidden or leaf == "q_proj"
+        return TensorPlace("mla-q", "column" if shape[1] != sizes.hidden or leaf == "q_proj"
                      else "replicated")
     if sizes.latent and _MLA_KV.match(leaf):
-        return Place("mla-kv", "replicated" if shape[1] == sizes.hidden else "column")
+        return TensorPlace("mla-kv", "replicated" if shape[1] == sizes.hidden else "column")
     if _QKV.match(leaf):
-        return Place("attention-qkv", "column")
+        return TensorPlace("attention-qkv", "column")
     if _OUT.match(leaf):
-        return Place("attention-out", "row")
+        return TensorPlace("attention-out", "row")
     if sizes.hidden in shape and shape[0] != shape[1]:
         out = shape[0] == sizes.hidden
-        return Place("attention-out", "row") if out else Place("attention-qkv", "column")
+        kind: tuple[str, ShardAxis] = ("attention-out", "row") if out else \
+            ("attention-qkv", "column")
+        return TensorPlace(*kind)
     return None
 
 
-def _mlp(inside: str, leaf: str, shape: tuple[int, ...], sizes: Sizes) -> Place | None:
+def _mlp(inside: str, leaf: str, shape: tuple[int, ...], sizes: Sizes) -> TensorPlace | None:
     up, down = _UP.match(leaf) is not None, _DOWN.match(leaf) is not None
     if len(shape) < 2:
-        return Place(f"{inside}-down", "replicated") if down and not up else \
-            Place(f"{inside}-gate-up", "column")
+        return TensorPlace(f"{inside}-down", "replicated") if down and not up else \
+            TensorPlace(f"{inside}-gate-up", "column")
     if len(shape) != 2:
         return None
     if up == down and sizes.hidden in shape and shape[0] != shape[1]:
         up, down = shape[1] == sizes.hidden, shape[0] == sizes.hidden
     if up == down:
         return None
-    return Place(f"{inside}-gate-up", "column") if up else Place(f"{inside}-down", "row")
+    if up:
+        return TensorPlace(f"{inside}-gate-up", "column")
+    return TensorPlace(f"{inside}-down", "row")

@@ -12,7 +12,7 @@ from planner.models.dtypes import stored_type
 from planner.models.spec import Part, StoredAs, TensorRow
 from planner.models.strict_json import shown
 from planner.models.through_transformers.built import Built, Tensor
-from planner.models.through_transformers.kinds import Place, Sizes, place_of
+from planner.models.through_transformers.kinds import Sizes, TensorPlace, place_of
 from planner.records import record
 
 _FORMATS = {"bfloat16": "bf16", "float16": "fp16", "float32": "fp32", "int64": "int64",
@@ -133,27 +133,28 @@ def _vector_of_experts(item: _Class) -> bool:
     return "experts" in item.inner and item.inner.endswith("bias")
 
 
-def _place(item: _Class, shape: tuple[int, ...], sizes: Sizes) -> Place | None:
+def _place(item: _Class, shape: tuple[int, ...], sizes: Sizes) -> TensorPlace | None:
     region, name, tensor = item.tensor.region, item.name, item.tensor
     direct = not name.endswith((".weight", ".bias"))
     blocks = (*tensor.blocks, tensor.owner) if direct and tensor.owner else tensor.blocks
     if region in ("embedding", "head"):
-        return Place(region, "vocab")
+        return TensorPlace(region, "vocab")
     if region == "stack":
         if tensor.owner == "Embedding":
-            return Place("embedding", "replicated")
+            return TensorPlace("embedding", "replicated")
         return place_of(item.inner, shape, blocks, sizes)
     if len(shape) < 2:
-        return Place("norm", "replicated")
+        return TensorPlace("norm", "replicated")
     if "Embedding" in tensor.owner or _EMBEDS.search(name):
-        return Place("embedding", "replicated")
+        return TensorPlace("embedding", "replicated")
     if region == "decoder":
         return None
     found = place_of(item.inner, shape, blocks, replace(sizes, experts=0, hidden=0))
-    return found or Place("mlp-down" if len(shape) == 2 else "embedding", "replicated")
+    return found or TensorPlace("mlp-down" if len(shape) == 2 else "embedding", "replicated")
 
 
-def _fused(item: _Class, found: Place, shape: tuple[int, ...], sizes: Sizes, part: Part) -> str:
+def _fused(item: _Class, found: TensorPlace, shape: tuple[int, ...], sizes: Sizes, part: Part,
+           ) -> str:
     """Matrices of a layer with the same word are one product: those of one kind and input."""
     own = re.sub(r"[^a-z0-9]+", "-", item.inner.removesuffix(".weight").lower()).strip("-")
     if part != "main" or len(shape) != 2:

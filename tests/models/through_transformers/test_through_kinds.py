@@ -2,7 +2,7 @@
 
 import pytest
 
-from planner.models.through_transformers.kinds import Place, Sizes, cross, place_of
+from planner.models.through_transformers.kinds import Sizes, TensorPlace, cross, place_of
 
 PLAIN = Sizes(hidden=64, experts=0, latent=False)
 MOE = Sizes(hidden=64, experts=8, latent=False)
@@ -40,7 +40,7 @@ LATENT = Sizes(hidden=64, experts=0, latent=True)
     ("self_attn.indexer.wk.weight", (16, 64), ("A", "AIndexer"), LATENT, "indexer", "replicated"),
 ])  # fmt: skip
 def test_place_of_a_tensor(name, shape, blocks, sizes, kind, shard):
-    assert place_of(name, shape, blocks, sizes) == Place(kind, shard)
+    assert place_of(name, shape, blocks, sizes) == TensorPlace(kind, shard)
 
 
 @pytest.mark.parametrize(("name", "shape"), [
