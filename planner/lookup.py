@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,12 +28,27 @@ MAX_PLAN_BYTES = 64 << 20
 
 
 @typed
-def load_model(model: str | ModelSpec) -> ModelSpec:
-    """A model by id, alias, public name, directory, or configuration file."""
+def load_model(model: str | ModelSpec, *, ignore_keys: Sequence[str] = ()) -> ModelSpec:
+    """A model by id, alias, public name, directory, or configuration file.
+
+    Args:
+        ignore_keys: keys of its configuration that are not understood and shall be passed over
+            (``name``, or ``text_config.name``): your word that they change neither tensors nor
+            caches. Every answer repeats them.
+    Raises:
+        UnknownNameError: no such model. DataError: a configuration that is not understood.
+        InputError: a key to pass over that is not there or is understood, or a model that has
+            been read already.
+    """
+    if isinstance(ignore_keys, str):
+        ignore_keys = (ignore_keys,)
     if isinstance(model, ModelSpec):
+        if ignore_keys:
+            raise InputError("ignore_keys: the model has been read already",
+                             hint="load_model(PATH, ignore_keys=...) reads it with them")
         return model
     try:
-        return resolve_model(str(model))
+        return resolve_model(str(model), ignore_keys=ignore_keys)
     except UnknownNameError as error:
         if is_device(str(model)):
             raise _other_kind(error, "a device", "plan devices") from None

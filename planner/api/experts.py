@@ -94,7 +94,8 @@ def experts(model: str | ModelSpec, device: str | DeviceProfile | None = None, *
         distinct_uniform=moe.count * (1 - (1 - moe.per_token / moe.count) ** batch),
         ranks=_spread(p, ep, redundant, batch), room_bytes=room, residency=residency,
         times=_times(spec, residency, host),
-        assumptions=_assumptions(host, correlation, shuffled=popularity is None and skew > 0),
+        assumptions=spec.remarks + _assumptions(host, correlation,
+                                                shuffled=popularity is None and skew > 0),
         offloaded=offloaded)
 
 

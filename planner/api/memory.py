@@ -34,6 +34,7 @@ from planner.memory.engines.run import engine_size
 from planner.memory.footprint import usable_bytes
 from planner.memory.on_disk import compare
 from planner.memory.resident import FormatOf, PartFormats, as_released
+from planner.models.planned import require_planned, structure_note
 from planner.models.spec import ModelSpec
 from planner.placement.cache_entries import cache_units, stores
 from planner.placement.layout import Layout
@@ -93,6 +94,7 @@ def _memory(ask: Ask, parts: tuple[str, ...], flags: Mapping[str, Any],
     if ask.model is None:
         raise InputError("no model given", hint="name a MODEL, or a plan with --plan")
     spec = load_model(ask.model)
+    require_planned(spec)
     target = load_device(ask.device, hardware_dir=ask.hardware_dir) \
         if ask.device is not None else None
     server = ask.engine if ask.engine == ANY else parse_engine(ask.engine).name
@@ -116,7 +118,9 @@ def _memory(ask: Ask, parts: tuple[str, ...], flags: Mapping[str, Any],
         sequences=_sequences(spec, split, kv_of, usable, use.context),
         at_requests=_sequences(spec, split, kv_of, usable, use.tokens), engine=sized,
         on_disk=compare(spec, checkpoint) if checkpoint is not None else None,
-        assumptions=(*workload_notes(work, asked.workload), *slot_note(work, asked.slots, server),
+        assumptions=(*spec.remarks, *structure_note(spec),
+                     *workload_notes(work, asked.workload),
+                     *slot_note(work, asked.slots, server),
                      *_assumptions(work.assumed, use, target, layout)))
     return answer if answer.fits else replace(
         answer, way_out=_way_out(Memory(spec, target, usable), split, plan, (format_of, kv_of),

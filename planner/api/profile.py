@@ -40,7 +40,7 @@ def profile(checkpoint: str | os.PathLike[str], *, tier: str | None = None,
             scores: str | os.PathLike[str] | None = None, tokens: int = TOKENS,
             text: str | os.PathLike[str] | None = None, probe: str = PROBE,
             static_scales: bool = False, smoothquant: float | None = None,
-            imatrix: str | os.PathLike[str] | None = None,
+            imatrix: str | os.PathLike[str] | None = None, ignore_keys: Sequence[str] = (),
             progress: Callable[[int, int, MatrixJob | None], None] = _nothing,
             told: Callable[[str], None] = _nothing) -> Profile:
     """Measure a checkpoint and return (and write) its quality profile.
@@ -69,6 +69,7 @@ def profile(checkpoint: str | os.PathLike[str], *, tier: str | None = None,
         smoothquant: T1 to T3: SmoothQuant strength from 0 to 1 for int8-w8a8.
         imatrix: T0: an importance matrix of llama.cpp (llama-imatrix): errors of weights act on
             inputs of its mean squares, and ggml's types are written with it.
+        ignore_keys: keys of the configuration to pass over, as :func:`planner.load_model` has it.
         progress, told: called as the work goes on.
     Raises:
         DataError: an invalid checkpoint or file. InputError: an unknown tier, scheme or number.
@@ -77,7 +78,7 @@ def profile(checkpoint: str | os.PathLike[str], *, tier: str | None = None,
     name = _tier(tier or ("T0" if scores is None else "T3"))
     place_of_work = where(workers, cluster)
     target, folder = (None if path is None else Path(path) for path in (output, inputs))
-    spec = resolve_model(_as_path(os.fspath(checkpoint)))
+    spec = resolve_model(_as_path(os.fspath(checkpoint)), ignore_keys=ignore_keys)
     if scores is not None:
         _only_scores(name, inputs=inputs, routing=routing, schemes=schemes, text=text,
                      static_scales=static_scales or None, smoothquant=smoothquant,
@@ -152,9 +153,9 @@ def _options(static_scales: bool, smoothquant: float | None) -> InputOptions:
     return InputOptions(static_scales, smoothquant)
 
 
-def default_output(checkpoint: str) -> str:
+def default_output(checkpoint: str, ignore_keys: Sequence[str] = ()) -> str:
     """``<model id>.profile.json`` in the working folder."""
-    return f"{resolve_model(_as_path(checkpoint)).id}.profile.json"
+    return f"{resolve_model(_as_path(checkpoint), ignore_keys=ignore_keys).id}.profile.json"
 
 
 def _as_path(text: str) -> str:

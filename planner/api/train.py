@@ -170,7 +170,7 @@ def _with_gradients(setup: TrainSetup, fp32: bool) -> TrainSetup:
 
 def _assumptions(spec: ModelSpec, device: DeviceProfile, layout: TrainLayout, setup: TrainSetup,
                  memory_bytes: int | None) -> tuple[tuple[str, str, str], ...]:
-    found = [("states", setup.recipe.id, setup.recipe.source),
+    found = [*spec.remarks, ("states", setup.recipe.id, setup.recipe.source),
              ("runtime", "context and collective buffers", RUNTIME[device.kind].source),
              ("activations", "layer by layer, balanced routing", "Korthikanti et al., arXiv "
               "2205.05198, table 2, per tensor; fragmentation is not in it")]

@@ -29,7 +29,7 @@ HTML, CSV = (".html", ".htm"), (".csv",)
 @click.option("--csv", "csv_file", metavar="FILE.csv", help="Also write every row and column.")
 @click.option("--report", metavar="FILE.html", help="Also write a page.")
 @options(*PRINTED)
-def compare_command(model: str, device: str, csv_file: str | None, **given: Any) -> int:
+def compare_command(model: Any, device: str, csv_file: str | None, **given: Any) -> int:
     """The recommended plan, as released and every uniform scheme of MODEL on DEVICE, side by side.
 
     Names are separated by commas. Each row is on its own best engine, layout, batch and cache.
@@ -47,7 +47,8 @@ def compare_command(model: str, device: str, csv_file: str | None, **given: Any)
         from planner.api import compare as api_compare
 
         with working("pricing schemes on devices", quiet=given["quiet"]):
-            found = api_compare.compare(_names(model), _names(device), price=price, **arguments)
+            models = _names(model) if isinstance(model, str) else model
+            found = api_compare.compare(models, _names(device), price=price, **arguments)
         if csv_file is not None:
             write_whole(Path(csv_file), table(found), suffixes=CSV, flag="--csv")
         if report is not None:

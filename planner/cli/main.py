@@ -15,6 +15,7 @@ from click.shell_completion import CompletionItem
 from planner import __version__
 from planner.cli import commands
 from planner.cli.completion import Completed, complete_values, completion_command
+from planner.cli.ignored import take_ignored_keys
 from planner.cli.interrupt import (
     INTERRUPTED,
     ends_on_interrupt,
@@ -106,6 +107,7 @@ def cli(context: click.Context) -> None:
 def _prepare(command: click.Command) -> None:
     command.epilog = epilog(command.name or "")
     complete_values(command)
+    take_ignored_keys(command)
 
 
 cli.commands = Commands({command.name or "": command

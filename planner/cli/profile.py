@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from planner.cli.ignored import ignore_keys_option, key_names, say_ignored
 from planner.cli.types import INTEGER, PRINTED, options
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
               help="T1, T2, T3: SmoothQuant from 0 to 1 for int8-w8a8.")
 @click.option("--imatrix", metavar="FILE", help="T0: importance matrix of llama-imatrix; weighs "
               "errors, and ggml's types are written with it.")
+@ignore_keys_option()
 @options(*PRINTED)
 def profile_command(checkpoint: str, tier: str | None, output: str | None, schemes: str | None,
                     as_json: bool, quiet: bool, timings: bool, **given: Any) -> None:
@@ -59,7 +61,10 @@ def profile_command(checkpoint: str, tier: str | None, output: str | None, schem
         from planner.quality.profile_file import as_dict
         from planner.report.terminal.profile import profile_text
 
-        target = output or api_profile.default_output(checkpoint)
+        given["ignore_keys"] = keys = key_names(given["ignore_keys"])
+        if keys:
+            say_ignored(keys, checkpoint)
+        target = output or api_profile.default_output(checkpoint, keys)
         with bar("matrices", quiet=quiet) as tell:
             def progress(done: int, total: int, job: MatrixJob | None) -> None:
                 tell(done, total, "" if job is None else f"{job.kind} of layer {job.layer}")

@@ -12,9 +12,9 @@ from functools import cache
 from pathlib import Path
 
 from planner.errors import DataError, InputError, UnknownNameError
+from planner.models.defaults import Ledger
 from planner.models.families import builder_of
-from planner.models.fields import Fields, Ledger
-from planner.models.heads import fit_head
+from planner.models.fields import Fields
 from planner.models.inventory import Inventory
 from planner.models.links import require_inside
 from planner.models.quantization.plan import QuantPlan, quantise
@@ -133,7 +133,7 @@ def spec_from_bytes(
         DataError: invalid JSON, or keys or values that are not understood.
         InputError: a key to pass over that is not there, or is understood.
     """
-    values = parse_object(text, place)
+    values = parse_object(text, place, infinite=True)
     ledger = Ledger(ignore_keys)
     fields = Fields(values, place, ledger=ledger)
     if "model_type" not in values:
@@ -145,16 +145,33 @@ def spec_from_bytes(
         id=model_id, public_name=public_name, source=source, source_kind=source_kind,
         config_sha256=hashlib.sha256(text).hexdigest(),
     )  # fmt: skip
-    spec = fit_head(build(fields, str(model_type), origin), fields)
+    spec = _with_head(build(fields, str(model_type), origin), fields, values)
     spec = _noted(spec, fields, ledger)
     plans = _plans(values, fields.place, model_type, quant_text)
     if plans:
         spec = quantise(spec, plans)
+    elif source_kind == "file":
+        spec = _said_by_name(spec, values, place)
     size = Inventory(spec).payload_bytes
     if size > _MAX_BYTES:
         raise DataError(f"{place}: the sizes give {shown(size)} bytes, more than 2^53",
                         hint="check the sizes in the configuration: no model is that large")
     return spec
+
+
+_LANGUAGE_HEADS = ("ForCausalLM", "ForConditionalGeneration", "LMHeadModel", "OmniModel")
+
+
+def _with_head(spec: ModelSpec, fields: Fields, values: dict[str, object]) -> ModelSpec:
+    """``spec``, a causal language model, with the head that ``architectures`` names."""
+    stated = values.get("architectures")
+    first = stated[0] if isinstance(stated, list) and stated else None
+    if isinstance(first, str) and first.endswith(_LANGUAGE_HEADS):
+        fields.strings("architectures")
+        return spec
+    from planner.models.heads import fit_head
+
+    return fit_head(spec, fields)
 
 
 def _noted(spec: ModelSpec, fields: Fields, ledger: Ledger) -> ModelSpec:
@@ -171,8 +188,25 @@ def _noted(spec: ModelSpec, fields: Fields, ledger: Ledger) -> ModelSpec:
         spec, assumed_keys=tuple(sorted(ledger.assumed.items())),
         harmless_keys=tuple(sorted(name for name in ledger.harmless if not fields.has_read(name))),
         ignored_keys=tuple(sorted(ledger.passed_over)),
-        not_counted=(*spec.not_counted, *ledger.left_out),
+        not_counted=tuple(dict.fromkeys((*spec.not_counted, *ledger.left_out))),
     )  # fmt: skip
+
+
+_QUANTISED = re.compile(
+    r"(?<![a-z0-9])(nvfp4|mxfp4|mxfp8|fp8|fp4|awq|gptq|int4|int8|w[48]a(?:4|8|16)|4bit|8bit|nf4|bnb)"
+    r"(?![a-z0-9])")  # fmt: skip
+
+
+def _said_by_name(spec: ModelSpec, values: dict[str, object], place: str) -> ModelSpec:
+    """``spec``, nothing of whose files states a quantisation, with a note if its name does."""
+    own = values.get("_name_or_path")
+    names = [" ".join(Path(place).parts[-2:]), own if isinstance(own, str) else ""]
+    found = next((m for name in names if (m := _QUANTISED.search(name.lower()))), None)
+    if found is None or spec.quantization not in ("bf16", "fp16", "fp32"):
+        return spec
+    note = ("stored as", f"{spec.quantization} throughout, and the name says {found[1].upper()}",
+            f"neither config.json nor a {QUANT_NAME} beside it states a quantisation")
+    return replace(spec, notes=(*spec.notes, note))
 
 
 def _plans(
@@ -220,7 +254,8 @@ def _from_path(path: Path, name: str, ignore_keys: tuple[str, ...]) -> ModelSpec
     config = path / "config.json" if path.is_dir() else path
     if path.is_dir() and not os.path.exists(config):
         require_structure(path)
-    quant = config.with_name(QUANT_NAME)
+    stem = config.name.removesuffix("config.json")
+    quant = config.with_name(stem + QUANT_NAME if stem != config.name else QUANT_NAME)
     for beside in (config, quant) if path.is_dir() else (quant,):
         if os.path.lexists(beside):
             require_inside(beside, config.parent)

@@ -1,4 +1,5 @@
-"""Lists about keys as data: class defaults of transformers, and keys that change no tensor.
+"""Lists about keys as data: class defaults of transformers, and keys that change no tensor; and the
+ledger of what reading a configuration came upon.
 
 Both files hold a section a ``model_type``; only the section that is asked for is parsed.
 """
@@ -7,7 +8,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
 
@@ -66,3 +67,33 @@ def harmless_keys(model_type: str) -> Mapping[str, object]:
             assert isinstance(listed, list)
             keys |= dict.fromkeys(listed)
     return keys
+
+
+class Ledger:
+    """What reading one configuration came upon beside the keys that it understood.
+
+    ``allowed`` are keys that the user says to pass over, by name or by place and name; ``dtype`` is
+    the type of elements that the model states.
+    """
+
+    def __init__(self, allowed: Iterable[str] = ()) -> None:
+        self.allowed = frozenset(allowed)
+        self.harmless: set[str] = set()
+        self.assumed: dict[str, str] = {}
+        self.passed_over: set[str] = set()
+        self.left_out: list[str] = []
+        self.dtype: object = None
+        self._used: set[str] = set()
+
+    def allow(self, name: str, place: str) -> bool:
+        """Whether the user says to pass over ``name`` at ``place``; it is noted if so."""
+        meant = {name, place + name} & self.allowed
+        self._used |= meant
+        if meant:
+            self.passed_over.add(place + name)
+        return bool(meant)
+
+    @property
+    def idle(self) -> tuple[str, ...]:
+        """Keys to pass over that no configuration had unread."""
+        return tuple(sorted(self.allowed - self._used))

@@ -55,7 +55,7 @@ def spec_from_gguf(path: Path, *, model_id: str, public_name: str) -> ModelSpec:
     """
     file = _whole(path)
     config, model_type = _config(file, path)
-    build = builder_of(model_type, str(path), config)
+    build = builder_of(model_type, str(path), config, through=False)
     origin = Provenance(
         id=model_id, public_name=public_name, source=str(path), source_kind="file",
         config_sha256=hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest(),

@@ -1,4 +1,4 @@
-"""What stands at the end of a model: ``architectures`` decides, whatever the family's releases have.
+"""What stands at the end of a model: ``architectures`` decides, whatever releases have.
 
 Source: the generic heads of Hugging Face Transformers (modeling_layers.py, 5.24).
 """
@@ -15,11 +15,11 @@ from planner.models.storage import Storage
 from planner.models.strict_json import shown
 
 KEY = "architectures"
-_CAUSAL = ("ForCausalLM", "ForConditionalGeneration", "LMHeadModel", "OmniModel")
 _CLASSES, _TOKENS, _SPANS = (
     "ForSequenceClassification", "ForTokenClassification", "ForQuestionAnswering")
 _BARE = "Model"
-_UNDERSTOOD = (*_CAUSAL[:3], _CLASSES, _TOKENS, _SPANS, _BARE)
+_UNDERSTOOD = ("ForCausalLM", "ForConditionalGeneration", "LMHeadModel", _CLASSES, _TOKENS,
+               _SPANS, _BARE)  # fmt: skip
 _USUAL_LABELS, _MOST_LABELS = 2, 2**20
 _OLD_PREFIX = frozenset({
     "arcee", "exaone4", "llama", "ministral", "qwen2", "qwen3", "qwen3_moe", "qwen3_next",
@@ -29,7 +29,7 @@ _OLD_PREFIX = frozenset({
 
 
 def fit_head(spec: ModelSpec, fields: Fields) -> ModelSpec:
-    """``spec``, of a causal language model, with the head that its ``architectures`` name.
+    """``spec``, of a causal language model, with the other head that its ``architectures`` name.
 
     Classifiers have one row of weights a label (``id2label``, else ``num_labels``, else 2), an
     embedding model (``…Model``) has no head, and neither has prediction layers. Families that
@@ -45,8 +45,6 @@ def fit_head(spec: ModelSpec, fields: Fields) -> ModelSpec:
     if not name:
         fields.assume(KEY, "a causal language model (nothing else is stated)")
         return spec
-    if name.endswith(_CAUSAL):
-        return spec
     if name.endswith(_CLASSES):
         return _with(spec, fields, "score", _labels(fields), bias=False)
     if name.endswith(_TOKENS):
@@ -56,7 +54,7 @@ def fit_head(spec: ModelSpec, fields: Fields) -> ModelSpec:
         old = "transformer." if spec.model_type in _OLD_PREFIX else "model."
         return replace(spec, rows=tuple(rows.renamed(spec.rows, "model.", old)))
     if name.endswith(_BARE) and not any(word in name for word in ("For", "Reward", "Chat")):
-        return replace(_without_head(spec, fields),
+        return replace(_noted(_without_head(spec, fields), "none: an embedding model"),
                        rows=tuple(rows.renamed(_decoder(spec), "model.", "")))
     if fields.allowed(KEY):
         return spec
@@ -85,6 +83,11 @@ def _decoder(spec: ModelSpec) -> list[TensorRow]:
     return [row for row in spec.rows if row.kind != "head" and row.part != "mtp"]
 
 
+def _noted(spec: ModelSpec, head: str) -> ModelSpec:
+    note = ("head", head, "no language head: times per output token are of one more token read")
+    return replace(spec, notes=(*spec.notes, note))
+
+
 def _without_head(spec: ModelSpec, fields: Fields) -> ModelSpec:
     if spec.mtp_layers:
         fields.leave_out("multi-token prediction layers: a model without a language head has none")
@@ -99,4 +102,4 @@ def _with(spec: ModelSpec, fields: Fields, name: str, outputs: int, *, bias: boo
                        fused="head")]  # fmt: skip
     if bias:
         head.append(rows.plain(plain, f"{name}.bias", "head", (outputs,), (), fused="head-bias"))
-    return replace(bare, rows=(*bare.rows, *head))
+    return replace(_noted(bare, f"{name}, {outputs} outputs"), rows=(*bare.rows, *head))

@@ -191,7 +191,7 @@ def layer_caches(a: Attention, layer: int, *, latent: bool = True) -> tuple[Laye
     if a.kind == "gqa":
         parts = (("k", a.head_dim), ("v", a.value_dim or a.head_dim))
         return (LayerCache(layer, "kv", parts, heads=a.kv_heads, window=a.window,
-                           borrowed=a.borrows),)
+                           borrowed=a.borrows), *selects)
     vector = (("vector", a.nope_dim), ("rope", a.rope_dim))
     local = LayerCache(layer, "shared", vector, window=a.window)
     if a.kind == "swa":

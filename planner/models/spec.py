@@ -192,10 +192,13 @@ class ModelSpec:
     of ``attention`` have disjoint layers, full attention first; where a layer runs both beside each
     other it is in a group of softmax attention and in a linear one. Layers may be in none.
     ``source`` and ``source_kind`` give the provenance of the configuration; ``config_sha256`` its
-    digest. ``assumed_keys`` are keys that the configuration does not state, with the value taken
-    and where it is from; ``harmless_keys`` those that change nothing; ``ignored_keys`` those that
-    are passed over on the user's word. ``encoder`` is None where the rows of part ``vision`` are
-    all that is known of it, and of models without one.
+    digest. ``structure`` names what gave the tensors where no family of this program did;
+    ``unplanned`` says why nothing but its counts is known, "" where all is. ``assumed_keys`` are
+    keys that the configuration does not state, with the value taken and where it is from;
+    ``harmless_keys`` those that change nothing; ``ignored_keys`` those that are passed over on the
+    user's word. ``encoder`` is None where the rows of part ``vision`` are all that is known of it,
+    and of models without one. ``notes`` are further remarks (key, value, reason) that
+    answers repeat.
     """
 
     id: str
@@ -217,7 +220,25 @@ class ModelSpec:
     rows: tuple[TensorRow, ...]
     kv_scheme: str = ""
     not_counted: tuple[str, ...] = ()
+    structure: str = ""
+    unplanned: str = ""
     assumed_keys: tuple[tuple[str, str], ...] = ()
     harmless_keys: tuple[str, ...] = ()
     ignored_keys: tuple[str, ...] = ()
     encoder: Encoder | None = None
+    notes: tuple[tuple[str, str, str], ...] = ()
+
+    @property
+    def remarks(self) -> tuple[tuple[str, str, str], ...]:
+        """(key, value, reason) of what every answer about the model repeats: keys passed over,
+        parts not counted, class defaults taken for a file of the user, and own notes."""
+        found = [("not counted", part, "not in the rows of the model") for part in self.not_counted]
+        if self.ignored_keys:
+            found.insert(0, ("ignored keys", ", ".join(self.ignored_keys), "not understood, passed "
+                             "over on the user's word: tensors and caches may differ"))
+        taken = [f"{name} {value.partition(' (')[0]}" for name, value in self.assumed_keys
+                 if not value.startswith("false")]
+        if taken and self.source_kind == "file":
+            found.append(("class defaults", ", ".join(taken), "the configuration does not state "
+                          "them: what the class that reads it assumes"))
+        return (*found, *self.notes)

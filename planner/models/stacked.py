@@ -14,14 +14,15 @@ from dataclasses import replace
 from planner.models.spec import ModelSpec, TensorRow
 
 SPLIT_BY_QUANTISERS = ("gemma4", "llama4", "qwen3_5_moe")
-"""``model_type`` of models whose stacked experts llm-compressor splits. It splits gpt-oss as well,
+"""``model_type`` of models whose stacked experts llm-compressor splits, alone (``…_text``) or in a
+larger one. It splits gpt-oss as well,
 which is released quantised: its experts stay as they are."""
 _JOINED, _HALVES = "gate_up_proj", ("gate_proj", "up_proj")
 
 
 def splits_experts(spec: ModelSpec) -> bool:
     """Whether quantisers split the stacked experts of ``spec``."""
-    return spec.model_type in SPLIT_BY_QUANTISERS
+    return spec.model_type.removesuffix("_text") in SPLIT_BY_QUANTISERS
 
 
 def with_linear_experts(spec: ModelSpec) -> ModelSpec:

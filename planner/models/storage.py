@@ -29,6 +29,7 @@ def read_storage(fields: Fields, *, default: str | None = None) -> Storage:
                         hint="remove one of the two from the configuration")
     stated = new if old == "none" else old
     if stated != "none":
+        fields.note_dtype(stated)
         return Storage(_TORCH_TYPES[stated])
     if default is None:
         raise fields.error("torch_dtype", "is missing, so the stored type is not known")

@@ -1,4 +1,4 @@
-"""JSON from outside: bounded in size and depth, no repeated keys, no NaN or infinity."""
+"""JSON from outside: bounded in size and depth, no repeated keys, no NaN, infinity on demand."""
 
 from __future__ import annotations
 
@@ -47,8 +47,12 @@ def read_config_bytes(path: Path, *, limit: int = MAX_CONFIG_BYTES) -> bytes:
     return text
 
 
-def parse_object(text: bytes, place: str, *, made_by: str = "") -> dict[str, object]:
+def parse_object(
+    text: bytes, place: str, *, made_by: str = "", infinite: bool = False
+) -> dict[str, object]:
     """The JSON object in ``text``; ``place`` names it in errors, ``made_by`` says what is read.
+
+    ``infinite``: Infinity and -Infinity are numbers, as Python writes them into configurations.
 
     Raises:
         DataError: not UTF-8, not JSON, not an object, a repeated key, NaN or infinity, nesting
@@ -60,7 +64,7 @@ def parse_object(text: bytes, place: str, *, made_by: str = "") -> dict[str, obj
         value: object = json.loads(
             text.decode("utf-8"),
             object_pairs_hook=_without_repeats,
-            parse_constant=_refuse_constant,
+            parse_constant=_infinity if infinite else _refuse_constant,
             parse_float=_finite,
         )
     except DataError as error:
@@ -96,6 +100,10 @@ def _without_repeats(pairs: list[tuple[str, object]]) -> dict[str, object]:
 
 def _refuse_constant(name: str) -> object:
     raise DataError(f"{name} is not a number of JSON", hint="write a number, or leave the key out")
+
+
+def _infinity(name: str) -> object:
+    return float(name) if name != "NaN" else _refuse_constant(name)
 
 
 def _finite(text: str) -> float:

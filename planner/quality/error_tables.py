@@ -42,7 +42,7 @@ VERSION = 1
 # One scheme for each way to store weights that releases use; re-quantising starts from its values.
 REFERENCES = (
     "bf16", "fp8-tensor", "fp8-channel", "fp8-block", "fp8-block-ue8m0", "int8-w8a8",
-    "int4-w4a16", "int4-w4a16-g32", "nvfp4", "mxfp4", "ggml-q8_0", "ggml-q4_0", "ggml-q4_k",
+    "int4-w4a16", "int4-w4a16-g32", "nvfp4", "mxfp4", "mxfp8", "ggml-q8_0", "ggml-q4_0", "ggml-q4_k",
     "ggml-q6_k",
 )  # fmt: skip
 FILE_REFERENCES = (

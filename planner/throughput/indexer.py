@@ -52,8 +52,9 @@ def indexer_certainty(attention: Attention, device: DeviceProfile, stacks: Seque
 def _model(attention: Attention, device: DeviceProfile, stacks: Sequence[str], *,
            decode: bool) -> AttentionModel | None:
     """The engine's own fitted kernel, else a lent one; that over an FP8 cache before that over
-    BF16, as indexer keys are FP8 beside both."""
-    if attention.kind != "mla" or not attention.indexer_heads or device.rate("fp8") is None:
+    BF16, as indexer keys are FP8 beside both. Pooled keys are measured nowhere."""
+    if attention.kind != "mla" or not attention.indexer_heads or attention.ratio > 1 \
+            or device.rate("fp8") is None:
         return None
     name = dsa.DECODE if decode else dsa.PREFILL
     found = [attention_model(device, name, layout, stacks) for layout in ("fp8", "bf16")]

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from planner.hardware.profile import DeviceProfile
-from planner.models.spec import ModelSpec
+from planner.models.spec import ModelSpec, TensorRow
 from planner.records import record
 from planner.throughput.attention_kernels import attention_model
 from planner.throughput.collectives import all_reduce
@@ -67,9 +67,11 @@ def layer_norms(spec: ModelSpec) -> LayerNorms:
     heads = {a.head_dim: a for a in spec.attention}
     wide = {n * a.head_dim for a in spec.attention for n in (a.heads, a.kv_heads)}
     for row in spec.rows:
-        if row.kind != "norm" or not row.layers:
+        if row.kind != "norm" or not row.layers or _beside_streams(row):
             continue
-        width, share = float(prod(row.shape)), len(row.layers) / spec.layers
+        # A matrix that mixes residual streams reads them all: its inputs.
+        width = float(row.shape[1] if row.is_matrix else prod(row.shape))
+        share = len(row.layers) / spec.layers
         name = "other"
         if width == spec.hidden_size:
             name = "residual"
@@ -82,6 +84,11 @@ def layer_norms(spec: ModelSpec) -> LayerNorms:
         count, features = found[name]
         found[name] = count + share, features + share * width
     return LayerNorms(*(number for pair in found.values() for number in pair))
+
+
+def _beside_streams(row: TensorRow) -> bool:
+    """Whether a vector goes with a matrix that mixes residual streams, in the same kernel."""
+    return row.fused.startswith("hc-") and not row.is_matrix
 
 
 def small_kernels(spec: ModelSpec, machine: Machine, device: DeviceProfile, pts: Points,
@@ -139,8 +146,18 @@ def _plain(spec: ModelSpec) -> tuple[float, float]:
     experts = spec.experts
     moe = len(experts.layers) / spec.layers if experts else 0.0
     shared = _shared(spec)
-    width = spec.dense_width * (1.0 - moe) + (experts.shared_width if experts else 0) * moe
-    return 1.0 + (1.0 - moe) + 2.0 * shared, width
+    mixing = _mixing(spec)
+    dense = max(1.0 - mixing - moe, 0.0) if mixing < 1.0 else 1.0 - moe
+    width = spec.dense_width * dense + (experts.shared_width if experts else 0) * moe
+    return min(mixing, 1.0) + dense + 2.0 * shared, width
+
+
+@cache
+def _mixing(spec: ModelSpec) -> float:
+    """Share of layers with attention or a recurrence; where the others are MLPs alone, as in
+    Nemotron-H, a dense MLP is in none of those with experts."""
+    held = {layer for attention in spec.attention for layer in attention.layers}
+    return len(held) / spec.layers
 
 
 def elementwise(device: DeviceProfile, moved: Array, kernels: Array | float) -> Parts:

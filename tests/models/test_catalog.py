@@ -118,7 +118,7 @@ def test_the_inventory_as_json(tiny, build):
         "parameters_total", "parameters_mtp", "parameters_vision", "parameters_audio",
         "parameters_active",
         "elements_by_dtype", "payload_bytes", "tensor_count", "tensors", "not_counted",
-        "assumed_keys", "harmless_keys", "ignored_keys",
+        "assumed_keys", "harmless_keys", "ignored_keys", "notes",
     }  # fmt: skip
     patterns = found["tensors"]
     assert sum(item["count"] for item in patterns) == found["tensor_count"]

@@ -125,7 +125,14 @@ def flags(command: str) -> set[str]:
     """The long options of a command, --help left out."""
     found = {name for parameter in cli.commands[command].params
              if isinstance(parameter, click.Option) for name in parameter.opts}
-    return {name for name in found if name.startswith("--")} - {"--help"}
+    return {name for name in found if name.startswith("--")} - {"--help", "--ignore-keys"}
+
+
+def test_every_command_that_takes_a_model_passes_keys_over() -> None:
+    named = {name: {p.name for p in command.params} for name, command in cli.commands.items()}
+    assert {name for name, found in named.items() if "ignore_keys" in found} == {
+        name for name, found in named.items() if found & {"model", "checkpoint"}}
+    assert "ignore_keys" in keywords("load_model")
 
 
 def keywords(function: str) -> dict[str, object]:
@@ -204,7 +211,7 @@ def test_flags_of_explain_are_the_arguments_of_the_api() -> None:
 def test_flags_of_profile_are_the_arguments_of_the_api() -> None:
     assert flags("profile") == PROFILE_FLAGS
     named = {flag.removeprefix("--").replace("-", "_") for flag in PROFILE_FLAGS} - NOT_IN_THE_API
-    assert named == set(keywords("profile")) - {"progress", "told"}
+    assert named == set(keywords("profile")) - {"progress", "told", "ignore_keys"}
 
 
 @pytest.mark.parametrize(("command", "expected"), [("measure", MEASURE_FLAGS),
@@ -218,7 +225,7 @@ def test_flags_of_engines_are_the_arguments_of_the_api(command: str, expected: s
 def test_flags_of_sensitivity_are_the_arguments_of_the_api() -> None:
     assert flags("sensitivity") == SENSITIVITY_FLAGS
     assert keywords("sensitivity") == {"exclude_models": (), "names": "module"}
-    own = {p.name for p in cli.commands["sensitivity"].params} - {"as_json", "plot"}
+    own = {p.name for p in cli.commands["sensitivity"].params} - {"as_json", "plot", "ignore_keys"}
     assert own == {"model", *keywords("sensitivity")}
     assert tuple(planner.sensitivity("smollm2-135m").columns) == SENSITIVITY_COLUMNS
 

@@ -85,14 +85,14 @@ def points(slot: int, tp: int) -> Points:
 
 
 def test_an_engine_takes_its_own_kernels_and_others_say_transferred() -> None:
-    assert recurrent_certainty(H200, ["vllm"], decode=True).basis == "fitted"
+    assert recurrent_certainty(LINEAR, H200, ["vllm"], decode=True).basis == "fitted"
     own, lent = (kernel_of(H200, [s], "chunk") for s in ("vllm", "unknown"))
     assert own is not None
     assert lent is not None
     assert lent[2].basis == "transferred"
     assert lent[2].sigma > own[2].sigma
     assert delta_model(H200, [], decode=True) is None
-    assert recurrent_certainty(load_device("jetson-agx-thor-t5000"), ["vllm"],
+    assert recurrent_certainty(LINEAR, load_device("jetson-agx-thor-t5000"), ["vllm"],
                                decode=True).basis == "prior"
 
 

@@ -6,7 +6,7 @@ import importlib
 from collections.abc import Callable, Mapping
 
 from planner.errors import UnknownNameError, UnsupportedError
-from planner.models.families.refused import refusal_of
+from planner.models.families.encoders import COUNTED, why_unplanned
 from planner.models.fields import GENERIC, Fields, listed
 from planner.models.rows import Provenance
 from planner.models.spec import ModelSpec
@@ -16,22 +16,34 @@ Builder = Callable[[Fields, str, Provenance], ModelSpec]
 
 # Only the family that is asked for is imported; a test compares this with each family's own list.
 FAMILY_OF: dict[str, str] = {
-    "cohere": "dense", "cohere2": "dense", "deepseek_ref": "deepseek_v4", "deepseek_v2": "deepseek",
-    "deepseek_v3": "deepseek", "deepseek_v32": "deepseek", "deepseek_v4": "deepseek_v4",
-    "ernie4_5": "dense", "exaone4": "dense", "gemma": "dense", "gemma2": "dense",
-    "gemma3": "seeing", "gemma3_text": "gemma3", "gemma3n": "gemma3n", "gemma3n_text": "gemma3n",
-    "gemma4": "gemma4", "glm": "dense", "glm4": "dense", "glm4_moe": "glm4_moe", "glm4v": "seeing",
-    "glm4v_moe": "seeing", "glm_moe_dsa": "deepseek", "gpt2": "gpt2", "gpt_oss": "gpt_oss",
-    "granite": "dense", "hunyuan_v1_dense": "dense", "kimi_k2": "deepseek", "kimi_k25": "deepseek",
-    "llama": "llama", "llama4": "llama4", "mimo": "mimo", "mimo_v2_flash": "mimo_v2",
-    "minimax_m2": "minimax_m2", "ministral": "dense", "ministral3": "dense", "mistral": "llama",
-    "mistral3": "seeing", "mixtral": "mixtral", "nemotron-nas": "nemotron_nas",
-    "nemotron_h": "nemotron_h", "olmo": "dense", "olmo2": "dense", "olmo3": "dense",
-    "olmoe": "olmoe", "phi": "phi", "phi3": "phi3", "qwen2": "qwen2", "qwen2_5_omni": "omni",
-    "qwen2_5_omni_thinker": "seeing", "qwen2_5_vl": "seeing", "qwen2_vl": "seeing",
-    "qwen3": "qwen3", "qwen3_5": "qwen3_5", "qwen3_5_moe": "qwen3_5", "qwen3_moe": "qwen3_moe",
-    "qwen3_next": "qwen3_next", "qwen3_omni_moe": "omni", "qwen3_omni_moe_thinker": "seeing",
-    "qwen3_vl": "seeing", "qwen3_vl_moe": "seeing", "seed_oss": "dense", "smollm3": "dense",
+    "bailing_hybrid": "bailing", "bailing_moe": "bailing", "cohere": "dense", "cohere2": "dense",
+    "deepseek_ref": "deepseek_v4", "deepseek_v2": "deepseek", "deepseek_v3": "deepseek",
+    "deepseek_v32": "deepseek", "deepseek_v4": "deepseek_v4", "dots1": "glm4_moe",
+    "ernie4_5": "dense", "exaone4": "dense", "falcon_h1": "falcon_h1", "gemma": "dense",
+    "gemma2": "dense", "gemma3": "seeing", "gemma3_text": "gemma3", "gemma3n": "gemma3n",
+    "gemma3n_text": "gemma3n", "gemma4": "gemma4", "glm": "dense", "glm4": "dense",
+    "glm4_moe": "glm4_moe", "glm4_moe_lite": "deepseek", "glm4v": "seeing", "glm4v_moe": "seeing",
+    "glm5_next": "glm5_next", "glm5_next_text": "glm5_next", "glm_moe_dsa": "deepseek",
+    "gpt2": "gpt2", "gpt_oss": "gpt_oss", "granite": "dense", "granitemoe": "granitemoehybrid",
+    "granitemoehybrid": "granitemoehybrid", "granitemoeshared": "granitemoehybrid",
+    "hunyuan_v1_dense": "dense", "jamba": "jamba", "kimi_k2": "deepseek", "kimi_k25": "deepseek",
+    "kimi_k3": "kimi_linear", "kimi_linear": "kimi_linear", "lfm2": "lfm2", "lfm2_moe": "lfm2",
+    "llama": "llama", "llama4": "llama4", "longcat_flash": "longcat_flash", "mimo": "mimo",
+    "mimo_v2_flash": "mimo_v2", "minimax_m2": "minimax_m2", "minimax_m3": "minimax_m3",
+    "minimax_m3_vl": "minimax_m3", "minimax_m3_vl_text": "minimax_m3", "ministral": "dense",
+    "ministral3": "dense", "mistral": "llama", "mistral3": "seeing", "mistral4": "deepseek",
+    "mixtral": "mixtral", "nemotron-nas": "nemotron_nas", "nemotron_h": "nemotron_h",
+    "olmo": "dense", "olmo2": "dense", "olmo3": "dense", "olmoe": "olmoe", "phi": "phi",
+    "phi3": "phi3", "phimoe": "phimoe", "qwen2": "qwen2", "qwen2_5_omni": "omni",
+    "qwen2_5_omni_thinker": "seeing", "qwen2_5_vl": "seeing", "qwen2_moe": "qwen2_moe",
+    "qwen2_vl": "seeing", "qwen3": "qwen3", "qwen3_5": "qwen3_5", "qwen3_5_moe": "qwen3_5",
+    "qwen3_moe": "qwen3_moe", "qwen3_next": "qwen3_next", "qwen3_omni_moe": "omni",
+    "qwen3_omni_moe_thinker": "seeing", "qwen3_vl": "seeing", "qwen3_vl_moe": "seeing",
+    "seed_oss": "dense", "smollm3": "dense", "step3p5": "step3p7", "step3p7": "step3p7",
+    "whisper": "whisper",
+    **dict.fromkeys(("gemma4_text", "llama4_text", "qwen2_5_vl_text", "qwen2_vl_text",
+                     "qwen3_5_moe_text", "qwen3_5_text", "qwen3_vl_text"),
+                    "text_alone"),
 }  # fmt: skip
 
 
@@ -40,34 +52,45 @@ def model_types() -> tuple[str, ...]:
     return tuple(sorted(FAMILY_OF))
 
 
-def builder_of(model_type: object, place: str, values: Mapping[str, object]) -> Builder:
+def builder_of(model_type: object, place: str, values: Mapping[str, object], *,
+               through: bool = True) -> Builder:
     """The builder of the family of ``model_type``; ``place`` names the configuration.
+
+    A type without a family goes ``through`` the installed transformers, if there is one.
 
     ``values`` is the configuration; the error names keys in it that no plain decoder has.
 
     Raises:
         UnknownNameError: no family understands it.
-        UnsupportedError: it is known and not modelled; the message says why.
+        UnsupportedError: it is an encoder, or has one that its decoder attends to.
     """
     if isinstance(model_type, str) and model_type in FAMILY_OF:
         family = importlib.import_module(f"planner.models.families.{FAMILY_OF[model_type]}")
         build: Builder = family.build
         return build
+    if isinstance(model_type, str) and through:
+        from planner.models.through_transformers.built import installed
+
+        if installed():
+            from planner.models.through_transformers.model import build as build_any
+
+            return build_any
     name = model_type if isinstance(model_type, str) else shown(model_type)
+    why = why_unplanned(name, values)
+    if why:
+        raise UnsupportedError(f"{place}: {name} cannot be planned: {why}", hint=COUNTED)
     understood = listed(list(model_types()), name)
     keys = _special_keys(values)
     more = f" and {len(keys) - _NAMED} more" if len(keys) > _NAMED else ""
     special = f"; keys not understood: {', '.join(map(shown, keys[:_NAMED]))}{more}" if keys else ""
-    known = refusal_of(name, values)
-    if known:
-        raise UnsupportedError(f"{place}: {known}{special}",
-                               hint="understood model types: " + understood)
     raise UnknownNameError(
         "model_type", name[:60], FAMILY_OF,
         note=f"{place} has it; understood: {understood}{special}",
+        own=f"What transformers can build is planned too: {INSTALL}",
     )  # fmt: skip
 
 
+INSTALL = "pip install 'precision-planner[hf]'"
 _NAMED = 24
 _PLAIN_DECODER = GENERIC | {
     "attention_bias", "dtype", "head_dim", "hidden_size", "intermediate_size",

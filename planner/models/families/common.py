@@ -109,11 +109,11 @@ def refuse_windows(fields: Fields, *, switch_default: bool) -> None:
     Raises:
         UnsupportedError: a layer attends to a window only.
     """
-    window = fields.optional_integer("sliding_window", high=MAX_CONTEXT)
+    window = fields.optional_integer("sliding_window", low=0, high=MAX_CONTEXT)
     used = fields.boolean("use_sliding_window", default=switch_default)
     fields.optional_integer("max_window_layers", low=0, high=MAX_LAYERS)
     kinds = set(fields.strings("layer_types")) - {"full_attention"}
-    if window is not None and used:
+    if window and used:
         raise UnsupportedError(
             f"{fields.place}: sliding_window is {window}; sliding-window attention is not "
             "modelled yet, and its cache is smaller than full attention's"
@@ -149,6 +149,10 @@ def read_routing(
     )  # fmt: skip
 
 
+NO_VISION = "the vision encoder: the configuration has no vision_config"
+NO_PREDICTION = "prediction layers: the configuration does not say whether the files hold any"
+
+
 def spec_of(
     origin: Provenance, model_type: str, size: Backbone, storage: Storage, *,
     attention: Iterable[Attention], rows: Iterable[TensorRow], experts: Experts | None = None,
@@ -169,17 +173,20 @@ def spec_of(
 # Keys around a text model that say how to find images and sounds among its tokens.
 _AROUND = GENERIC | {
     "image_token_id", "video_token_id", "image_token_index", "vision_start_token_id",
-    "vision_end_token_id", "audio_config", "audio_token_id", "boa_token_id", "boi_token_id",
+    "vision_end_token_id", "audio_token_id", "boa_token_id", "boi_token_id",
     "eoa_token_id", "eoa_token_index", "eoi_token_id", "vision_soft_tokens_per_image",
     "ignore_index", "media_placeholder_token_id", "use_unified_vision_chunk",
     "video_placeholder", "torch_dtype", "dtype", "language_model_only",
 }  # fmt: skip
 
 
-def text_of(fields: Fields, model_types: Iterable[str]) -> tuple[Fields, Fields | None]:
+def text_of(fields: Fields, model_types: Iterable[str], *, unnamed: str | None = None,
+            hears: bool = False) -> tuple[Fields, Fields | None]:
     """The text model inside a larger configuration, and the vision encoder's, if there is one.
 
-    The type of elements and tied embeddings may be stated outside, once, for both.
+    The type of elements and tied embeddings may be stated outside, once, for both. ``unnamed`` is
+    the type of a text model that does not state it, where it need not. ``hears``: the family counts
+    the audio encoder itself.
 
     Raises:
         DataError: no text model, one of another type, or keys around it that are not understood.
@@ -187,11 +194,17 @@ def text_of(fields: Fields, model_types: Iterable[str]) -> tuple[Fields, Fields 
     text = fields.nested("text_config")
     if text is None:
         raise fields.error("text_config", "is missing")
-    text.choice("model_type", model_types, default=None)
+    text.choice("model_type", model_types, default=unnamed)
+    if unnamed is not None:
+        text.assume_type(unnamed)
     text.take("quantization_config")
     if text.take("pruned_heads"):
         raise text.error("pruned_heads", "is not empty; pruned models are not understood")
     vision = fields.nested("vision_config")
+    if vision is None:
+        fields.leave_out(NO_VISION)
+    if fields.nested("audio_config") is not None and not hears:
+        fields.leave_out("the audio encoder (audio_config)")
     for key in ("tie_word_embeddings", "dtype", "torch_dtype"):
         text.inherit(fields, key)
     fields.finish(_AROUND)

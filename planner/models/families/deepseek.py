@@ -1,4 +1,5 @@
-"""DeepSeek-V2, V3, R1 and V3.2; Kimi-K2, which is V3 with other sizes; GLM-5, as V3.2.
+"""DeepSeek-V2, V3, R1 and V3.2; Kimi-K2 and GLM-4.7-Flash, which are V3 with other sizes; GLM-5, as
+V3.2; Mistral 4, whose router is not corrected.
 
 Multi-head latent attention; the first layers dense, the others routed and shared experts; V3 adds
 a multi-token prediction layer, V3.2 an indexer that selects the past to attend to. In GLM-5.3 most
@@ -19,20 +20,23 @@ from planner.models.families.common import (
     spec_of,
     text_of,
 )
+from planner.models.families.latent import latent_rows
 from planner.models.fields import GENERIC, HARMLESS, MAX_EXPERTS, MAX_LAYERS, Fields
 from planner.models.rows import LAYER, Provenance
 from planner.models.spec import Attention, Experts, ModelSpec, TensorRow
 from planner.models.storage import Storage, read_storage
 from planner.records import record
 
-MODEL_TYPES = ("deepseek_v2", "deepseek_v3", "deepseek_v32", "kimi_k2", "kimi_k25", "glm_moe_dsa")
+MODEL_TYPES = ("deepseek_v2", "deepseek_v3", "deepseek_v32", "kimi_k2", "kimi_k25", "glm_moe_dsa",
+               "glm4_moe_lite", "mistral4")
 _HARMLESS = {
     "aux_loss_alpha", "ep_size", "norm_topk_prob", "routed_scaling_factor", "scoring_func",
     "seq_aux", "head_dim", "qk_head_dim", "rope_interleave", "indexer_rope_interleave",
     "index_share_for_mtp_iteration", "moe_router_dtype",
 }  # fmt: skip
 _INDEXED = ("deepseek_v32", "glm_moe_dsa")
-_METHODS = {"deepseek_v2": ("greedy", "group_limited_greedy")}
+_UNGROUPED = ("deepseek_v2", "glm4_moe_lite", "mistral4")
+_METHODS = {"deepseek_v2": ("greedy", "group_limited_greedy"), "mistral4": ("greedy",)}
 
 
 @record
@@ -87,7 +91,8 @@ def _read(fields: Fields, model_type: str) -> _Config:
     size = read_backbone(fields)
     mtp = fields.integer("num_nextn_predict_layers", low=0, high=MAX_LAYERS, default=0)
     indexed = _indexed_layers(fields, size.layers) if model_type in _INDEXED else ()
-    first = fields.integer("first_k_dense_replace", low=0, high=MAX_LAYERS)
+    first = fields.integer("first_k_dense_replace", low=0, high=MAX_LAYERS,
+                           default=_first_sparse(fields))
     step = fields.integer("moe_layer_freq", high=MAX_LAYERS, default=1)
     after = tuple(range(size.layers, size.layers + mtp))
     moe = tuple(
@@ -102,7 +107,7 @@ def _read(fields: Fields, model_type: str) -> _Config:
         size=size,
         attention=_read_attention(fields, model_type, size.all_layers),
         indexed_layers=indexed + after if indexed else (),
-        experts=read_shared_routing(fields, main, ungrouped=model_type == "deepseek_v2"),
+        experts=read_shared_routing(fields, main, ungrouped=model_type in _UNGROUPED),
         dense_width=fields.integer("intermediate_size"),
         moe_layers=moe,
         mtp_layers=after,
@@ -110,6 +115,12 @@ def _read(fields: Fields, model_type: str) -> _Config:
         biases=fields.boolean("attention_bias", default=False),
         copies=model_type != "glm_moe_dsa",
     )
+
+
+def _first_sparse(fields: Fields) -> int | None:
+    """How many layers ``mlp_layer_types`` calls dense before the first sparse one."""
+    kinds = fields.strings("mlp_layer_types")
+    return kinds.index("sparse") if "sparse" in kinds else None
 
 
 def _check_mlp_types(fields: Fields, moe: tuple[int, ...], layers: int) -> None:
@@ -184,39 +195,11 @@ def _decoder(storage: Storage, config: _Config, layers: tuple[int, ...]) -> list
     if not layers:
         return []
     return [
-        *_attention(storage, config, layers),
+        *latent_rows(storage, config.attention, config.size.hidden, layers, biases=config.biases),
+        *_indexer(storage, config, layers),
         *rows.layer_norms(storage, config.size.hidden, layers),
         *_feed_forward(storage, config, layers),
     ]
-
-
-def _attention(storage: Storage, config: _Config, layers: tuple[int, ...]) -> list[TensorRow]:
-    a, hidden, prefix = config.attention, config.size.hidden, LAYER + "self_attn."
-    q_width = a.heads * a.head_dim
-    kv_a = rows.linear(storage, prefix + "kv_a_proj_with_mqa", "mla-kv",
-                       (a.kv_lora_rank + a.rope_dim, hidden), layers, fused="kv-a",
-                       shard="replicated")
-    kv_b = rows.linear(storage, prefix + "kv_b_proj", "mla-kv",
-                       (a.heads * (a.nope_dim + a.value_dim), a.kv_lora_rank), layers,
-                       fused="kv-b", shard="column")
-    out = rows.linear(storage, prefix + "o_proj", "attention-out",
-                      (hidden, a.heads * a.value_dim), layers, fused="o", shard="row")
-    kv_norm = rows.norm(storage, prefix + "kv_a_layernorm", a.kv_lora_rank, layers)
-    if a.q_lora_rank is None:
-        query = [rows.linear(storage, prefix + "q_proj", "mla-q", (q_width, hidden), layers,
-                             fused="q", shard="column")]
-    else:
-        q_a = rows.linear(storage, prefix + "q_a_proj", "mla-q", (a.q_lora_rank, hidden), layers,
-                          fused="q-a", shard="replicated")
-        query = [
-            *rows.with_biases(storage, [q_a], config.biases),
-            rows.norm(storage, prefix + "q_a_layernorm", a.q_lora_rank, layers),
-            rows.linear(storage, prefix + "q_b_proj", "mla-q", (q_width, a.q_lora_rank), layers,
-                        fused="q-b", shard="column"),
-        ]
-    return [*query, *rows.with_biases(storage, [kv_a], config.biases), kv_norm, kv_b,
-            *rows.with_biases(storage, [out], config.biases),
-            *_indexer(storage, config, layers)]  # fmt: skip
 
 
 def _indexer(storage: Storage, config: _Config, layers: tuple[int, ...]) -> list[TensorRow]:

@@ -79,8 +79,10 @@ def _read(fields: Fields) -> V4Structure:
     )  # fmt: skip
 
 
-_SPELT = {"compressed_sparse_attention": "csa", "heavily_compressed_attention": "hca",
-          "sliding_attention": "swa"}
+_SPELT: dict[str, AttentionKind] = {
+    "compressed_sparse_attention": "csa", "heavily_compressed_attention": "hca",
+    "sliding_attention": "swa",
+}  # fmt: skip
 
 
 def _spelt(fields: Fields, mtp: int) -> tuple[int, ...]:

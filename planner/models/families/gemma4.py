@@ -8,6 +8,7 @@ from dataclasses import replace
 from planner.errors import DataError
 from planner.models import rows
 from planner.models.families import vision
+from planner.models.families.audio_gemma4 import gemma4_audio
 from planner.models.families.common import (
     GroupedQuery,
     full_layers,
@@ -24,6 +25,7 @@ from planner.models.families.per_layer import (
     read_shared,
     shared_attention,
 )
+from planner.models.families.towers import Seen
 from planner.models.fields import GENERIC, MAX_CONTEXT, MAX_EXPERTS, Fields
 from planner.models.rows import LAYER, Provenance
 from planner.models.spec import Experts, ModelSpec, TensorRow
@@ -31,7 +33,6 @@ from planner.models.storage import Storage, read_storage
 
 MODEL_TYPES = ("gemma4",)
 _EVERY = 6
-_NO_AUDIO = "the audio encoder and its embedder"
 _HARMLESS = GENERIC | {
     "final_logit_softcapping", "hidden_activation", "use_bidirectional_attention",
 }  # fmt: skip
@@ -46,8 +47,8 @@ def build(fields: Fields, model_type: str, origin: Provenance) -> ModelSpec:
     Raises:
         DataError: a key is missing, malformed or not understood.
     """
-    heard = fields.take("audio_config") is not None
-    text, seeing = text_of(fields, ("gemma4_text",))
+    hearing = fields.nested("audio_config")
+    text, seeing = text_of(fields, ("gemma4_text",), hears=True)
     size = read_backbone(text)
     storage = read_storage(text)
     biases = text.boolean("attention_bias", default=False)
@@ -81,15 +82,16 @@ def build(fields: Fields, model_type: str, origin: Provenance) -> ModelSpec:
                                     width=times * width)),
         *([] if experts is None else _experts(storage, experts, size.hidden)),
     ]  # fmt: skip
-    return spec_of(
+    seen = Seen(()) if seeing is None else vision.gemma4(seeing, storage, size.hidden)
+    heard = [] if hearing is None else gemma4_audio(hearing, storage, size.hidden)
+    spec = spec_of(
         origin, model_type, size, storage, experts=experts,
         dense_width=2 * width if double else width,
-        rows=[*rows.renamed(tensors, "model.", "model.language_model."),
-              *([] if seeing is None else vision.gemma4(seeing, storage, size.hidden))],
-        not_counted=(*(() if seeing is not None else (vision.NO_VISION,)),
-                     *((_NO_AUDIO,) if heard else ())),
+        rows=[*rows.renamed(tensors, "model.", "model.language_model."), *seen.rows, *heard],
+        not_counted=() if seeing is not None else (vision.NO_VISION,),
         attention=groups_of(wide, local, full, borrowing, size, window),
     )  # fmt: skip
+    return replace(spec, encoder=seen.encoder)
 
 
 def _full_heads(

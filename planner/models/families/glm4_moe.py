@@ -1,4 +1,4 @@
-"""GLM-4.5, 4.5-Air and 4.6: grouped-query attention, routed and shared experts, prediction."""
+"""GLM-4.5, 4.5-Air, 4.6 and dots.llm1: grouped-query attention, routed and shared experts."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from planner.models.families.common import (
     read_backbone,
     read_grouped_query,
     read_shared_routing,
+    refuse_windows,
     spec_of,
 )
 from planner.models.fields import HARMLESS, MAX_LAYERS, Fields
@@ -17,7 +18,7 @@ from planner.models.rows import LAYER, Provenance
 from planner.models.spec import Experts, ModelSpec, TensorRow
 from planner.models.storage import Storage, read_storage
 
-MODEL_TYPES = ("glm4_moe",)
+MODEL_TYPES = ("dots1", "glm4_moe")
 _HARMLESS = HARMLESS | {
     "norm_topk_prob", "partial_rotary_factor", "routed_scaling_factor", "scoring_func",
     "topk_method",
@@ -34,7 +35,9 @@ def build(fields: Fields, model_type: str, origin: Provenance) -> ModelSpec:
     storage = read_storage(fields)
     biases = fields.boolean("attention_bias", default=False)
     attention = read_grouped_query(fields, size.hidden, biases=biases)
-    normed = fields.boolean("use_qk_norm", default=False)
+    normed = fields.boolean("use_qk_norm", default=model_type == "dots1")
+    if model_type == "dots1":
+        refuse_windows(fields, switch_default=False)
     mtp = fields.integer("num_nextn_predict_layers", low=0, high=MAX_LAYERS, default=0)
     first = fields.integer("first_k_dense_replace", low=0, high=MAX_LAYERS)
     moe = tuple(layer for layer in size.all_layers if layer >= first)

@@ -39,7 +39,9 @@ def build(fields: Fields, model_type: str, origin: Provenance) -> ModelSpec:
         DataError: a key is missing, malformed or not understood.
     """
     text, seeing = text_of(fields, ("llama4_text",))
-    seeing = None if seeing is None or seeing.is_class_default else seeing
+    if seeing is not None and seeing.is_class_default:
+        fields.leave_out("the vision encoder: vision_config is its class's default")
+        seeing = None
     size = read_backbone(text)
     storage = read_storage(text)
     biases = text.boolean("attention_bias", default=False)
@@ -72,7 +74,6 @@ def build(fields: Fields, model_type: str, origin: Provenance) -> ModelSpec:
     return spec_of(
         origin, model_type, size, storage, rows=tensors, experts=experts,
         dense_width=dense_width if dense else 0,
-        not_counted=() if seeing is not None else (vision.NO_VISION,),
         attention=[a.attention(full),
                    a.attention(others(layers, full), window=window, chunked=True)],
     )  # fmt: skip

@@ -1,7 +1,7 @@
 """Mamba-2 mixers, as Nemotron-H, Granite 4 and Falcon-H1 have them.
 
-One projection makes gate, values, B, C and steps; a short convolution runs over values, B and C; the
-state-space recurrence follows (arXiv:2405.21060). Its state is (head width, states) a head.
+One projection makes gate, values, B, C and steps; a short convolution runs over values, B and C;
+the state-space recurrence follows (arXiv:2405.21060). Its state is (head width, states) a head.
 """
 
 from __future__ import annotations
@@ -15,12 +15,6 @@ from planner.models.spec import Attention, TensorRow
 from planner.models.storage import Storage
 
 STATE_TYPES = {"float32": "fp32", "bfloat16": "bf16", "float16": "fp16"}
-MAMBA_HARMLESS = frozenset({
-    "time_step_floor", "time_step_limit", "time_step_max", "time_step_min", "time_step_rank",
-    "use_mamba_kernels", "mamba_hidden_act", "mamba_chunk_size", "chunk_size", "mamba_dt_min",
-    "mamba_dt_max", "mamba_dt_limit", "mamba_dt_init_floor", "mamba_norm_before_gate",
-})  # fmt: skip
-"""Keys about steps, chunks and kernels: no tensor and no state depends on them."""
 KIND = "linear-attention"
 
 
@@ -62,7 +56,8 @@ def mamba2_rows(
                     layers, fused="linear-in", shard="column"), kv_outputs=shared)  # fmt: skip
     out = rows.linear(storage, prefix + "out_proj", KIND, (hidden, width), layers,
                       fused="linear-out", shard="row")  # fmt: skip
-    vectors = [("conv1d.weight", (channels, 1, kernel), "linear-conv")]
+    vectors: list[tuple[str, tuple[int, ...], str]] = [
+        ("conv1d.weight", (channels, 1, kernel), "linear-conv")]
     if conv_bias:
         vectors.append(("conv1d.bias", (channels,), "linear-conv-bias"))
     for name, fused in (("dt_bias", "linear-dt"), ("A_log", "linear-decay"), ("D", "linear-skip")):

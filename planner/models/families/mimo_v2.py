@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from planner.models import rows
 from planner.models.families.common import (
+    NO_PREDICTION,
     others,
     read_backbone,
     read_grouped_query,
@@ -54,7 +55,8 @@ def build(fields: Fields, model_type: str, origin: Provenance) -> ModelSpec:
         *rows.routed(storage, experts, moe, hidden=hidden, corrected=True),
     ]
     return spec_of(origin, model_type, size, storage, rows=tensors, experts=experts,
-                   dense_width=width if dense else 0, attention=groups)  # fmt: skip
+                   dense_width=width if dense else 0, not_counted=(NO_PREDICTION,),
+                   attention=groups)  # fmt: skip
 
 
 def _marked(

@@ -40,8 +40,11 @@ def build(fields: Fields, model_type: str, origin: Provenance) -> ModelSpec:
     biased = fields.boolean("use_routing_bias", default=True)
     fields.integer("shared_intermediate_size", low=0, high=0, default=0)
     fields.boolean("use_mtp", default=False)
-    for name in ("mtp_transformer_layers", "num_mtp_modules"):
-        fields.integer(name, low=0, high=MAX_LAYERS, default=0)
+    mtp = [fields.integer(name, low=0, high=MAX_LAYERS, default=0)
+           for name in ("mtp_transformer_layers", "num_mtp_modules")]  # fmt: skip
+    if any(mtp):
+        fields.leave_out("prediction modules: the configuration names them, the files of the "
+                         "release do not hold them")
     fields.finish(_HARMLESS)
     tensors = [
         *size.ends(storage),

@@ -15,19 +15,14 @@ from planner.models.families.common import (
     read_shared_routing,
     spec_of,
 )
-from planner.models.families.mamba import MAMBA_HARMLESS, mamba2, mamba2_rows
-from planner.models.fields import HARMLESS, MAX_CONTEXT, MAX_EXPERTS, MAX_LAYERS, Fields
+from planner.models.families.mamba import mamba2, mamba2_rows
+from planner.models.fields import MAX_CONTEXT, MAX_EXPERTS, MAX_LAYERS, Fields
 from planner.models.rows import LAYER, Provenance
 from planner.models.spec import Attention, Experts, ModelSpec, TensorRow
 from planner.models.storage import Storage, read_storage
 from planner.records import record
 
 MODEL_TYPES = ("nemotron_h",)
-_HARMLESS = HARMLESS | MAMBA_HARMLESS | {
-    "expand", "hidden_dropout", "layer_norm_epsilon", "mlp_hidden_act", "moe_shared_expert_overlap",
-    "norm_eps", "norm_topk_prob", "num_logits_to_keep", "partial_rotary_factor",
-    "rescale_prenorm_residual", "residual_in_fp32", "routed_scaling_factor",
-}  # fmt: skip
 _LETTERS = {"M": "mamba", "*": "attention", "E": "moe", "-": "mlp"}
 _WORDS = {"mamba": "mamba", "linear_attention": "mamba", "attention": "attention",
           "full_attention": "attention", "moe": "moe", "mlp": "mlp"}
@@ -68,7 +63,7 @@ def build(fields: Fields, model_type: str, origin: Provenance) -> ModelSpec:
     if after and set(predicted) - set(_PREDICTION):
         raise UnsupportedError(f"{fields.place}: prediction blocks other than attention and moe",
                                hint="remove num_nextn_predict_layers to plan without prediction")
-    fields.finish(_HARMLESS)
+    fields.finish()
     size = config.size
     tensors = [
         rows.plain(storage, "backbone.embeddings.weight", "embedding", (size.vocab, size.hidden),
@@ -114,8 +109,7 @@ def _read(fields: Fields, storage: Storage) -> _Config:
     width = fields.integer("intermediate_size")
     moe = tuple(n for n, block in enumerate(blocks) if block == "moe")
     inner = fields.boolean("use_bias", default=False)
-    if fields.boolean("mamba_proj_bias", default=inner) != inner:
-        raise fields.error("mamba_proj_bias", f"contradicts use_bias {inner}")
+    fields.take("mamba_proj_bias")  # use_bias decides, in transformers and in vLLM
     return _Config(
         size, blocks, attention, mamba, _experts(fields, moe), width,
         fields.boolean("use_conv_bias", default=True), inner,
@@ -206,7 +200,7 @@ def _two(
         rows.linear(storage, f"{LAYER}{module}down_proj", kind + "-down", (inputs, width), layers,
                     fused=group + "down", shard="row", experts=experts),
     ]  # fmt: skip
-    return rows.with_biases(storage, found, config.mlp_biases and kind == "mlp")
+    return rows.with_biases(storage, found, config.mlp_biases and kind != "experts")
 
 
 def _routed(storage: Storage, config: _Config, layers: tuple[int, ...]) -> list[TensorRow]:
@@ -224,12 +218,12 @@ def _routed(storage: Storage, config: _Config, layers: tuple[int, ...]) -> list[
         found += _two(storage, config, "mixer.shared_experts.", "shared", layers, hidden,
                       e.shared_width)
     if e.latent:
-        found += [
+        found += rows.with_biases(storage, [
             rows.linear(storage, LAYER + "mixer.fc1_latent_proj", "shared-gate-up",
                         (e.latent, hidden), layers, fused="latent-in", shard="replicated"),
             rows.linear(storage, LAYER + "mixer.fc2_latent_proj", "shared-down",
                         (hidden, e.latent), layers, fused="latent-out", shard="replicated"),
-        ]  # fmt: skip
+        ], config.mlp_biases)  # fmt: skip
     return found
 
 

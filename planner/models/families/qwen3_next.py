@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from planner.models import rows
 from planner.models.families.common import (
+    NO_PREDICTION,
     full_layers,
     others,
     read_backbone,
@@ -34,7 +35,7 @@ _HARMLESS = HARMLESS | {
 def build(fields: Fields, model_type: str, origin: Provenance) -> ModelSpec:
     """The ModelSpec of a Qwen3-Next configuration.
 
-    It does not say whether the files hold a prediction layer, so none is counted.
+    It does not say whether the files hold a prediction layer: none is counted.
 
     Raises:
         DataError: a key is missing, malformed or not understood.
@@ -63,7 +64,7 @@ def build(fields: Fields, model_type: str, origin: Provenance) -> ModelSpec:
         *experts_rows(storage, experts, hidden, layers, stacked=False),
     ]
     return spec_of(origin, model_type, size, storage, rows=tensors, experts=experts,
-                   attention=[a.attention(full), linear])  # fmt: skip
+                   not_counted=(NO_PREDICTION,), attention=[a.attention(full), linear])  # fmt: skip
 
 
 def _delta(storage: Storage, a: Attention, hidden: int) -> list[TensorRow]:

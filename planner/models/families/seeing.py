@@ -100,6 +100,8 @@ _AROUND = frozenset({
     "vision_end_token_id", "vision_start_token_id", "vision_token_id",
 })  # fmt: skip
 """Where images and sounds stand among the tokens, and what the projector applies."""
+_OF_PROJECTORS = ("mm_tokens_per_image", "multimodal_projector_bias", "spatial_merge_size",
+                  "vision_feature_layer")
 _SHARED = ("dtype", "torch_dtype")
 
 
@@ -120,6 +122,8 @@ def build(fields: Fields, model_type: str, origin: Provenance) -> ModelSpec:
     seeing = _inside(fields, "vision_config", kind.sees)
     if seeing is None:
         left.append(NO_VISION)
+        for key in _OF_PROJECTORS:
+            fields.take(key)
     else:
         seen = kind.read(fields, seeing, storage, hidden)
     if kind.hear is not None:

@@ -10,33 +10,20 @@ from __future__ import annotations
 from dataclasses import replace
 
 from planner.models import rows
+from planner.models.families.audio_gemma4 import clips
+from planner.models.families.common import NO_VISION
+from planner.models.families.towers import Seen, Tower
 from planner.models.fields import GENERIC, MAX_EXPERTS, MAX_LAYERS, Fields
-from planner.models.spec import TensorRow
+from planner.models.spec import Encoder, TensorRow
 from planner.models.storage import Storage
-from planner.records import record
 
-NO_VISION = "the vision encoder: the configuration has no vision_config"
+__all__ = ["NO_VISION", "gemma4", "kimi_k25", "llama4"]
 _CHANNELS = 3
-
-
-@record
-class _Tower:
-    """Builds rows; names that begin with ``block`` are in every one of ``layers``."""
-
-    storage: Storage
-    block: str
-    layers: tuple[int, ...]
-
-    def one(self, name: str, kind: str, shape: tuple[int, ...]) -> TensorRow:
-        inside = self.layers if name.startswith(self.block) else ()
-        fused = "vision-" + name.removeprefix(self.block).replace(".", "-").replace("_", "-")
-        return rows.plain(self.storage, name, kind, shape, inside, fused=fused)
-
-    def linear(self, name: str, kind: str, shape: tuple[int, ...], *, bias: bool = True,
-               ) -> list[TensorRow]:
-        """Weight and, where wanted, bias; of norms too."""
-        weight = self.one(f"{name}.weight", kind, shape)
-        return [weight, self.one(f"{name}.bias", kind, shape[:1])] if bias else [weight]
+_CLIPPED = (
+    *((f"self_attn.{letter}_proj", "attention-qkv") for letter in "qkv"),
+    ("self_attn.o_proj", "attention-out"), ("mlp.gate_proj", "mlp-gate-up"),
+    ("mlp.up_proj", "mlp-gate-up"), ("mlp.down_proj", "mlp-down"),
+)  # fmt: skip
 
 
 def llama4(fields: Fields, storage: Storage, text_hidden: int) -> list[TensorRow]:
@@ -60,7 +47,7 @@ def llama4(fields: Fields, storage: Storage, text_hidden: int) -> list[TensorRow
                              "rope_theta", "vision_feature_layer",
                              "vision_feature_select_strategy"})  # fmt: skip
     base, block = "vision_model.", "vision_model.model.layers.{layer}."
-    t = _Tower(storage, block, layers)
+    t = Tower(storage, "", layers, block)
     found = [
         t.one(base + "patch_embedding.linear.weight", "embedding",
               (width, channels * patch * patch)),
@@ -82,9 +69,9 @@ def llama4(fields: Fields, storage: Storage, text_hidden: int) -> list[TensorRow
     return rows.part_of(found, "vision")
 
 
-def gemma4(fields: Fields, storage: Storage, text_hidden: int) -> list[TensorRow]:
+def gemma4(fields: Fields, storage: Storage, text_hidden: int) -> Seen:
     """The encoder and the projection of Gemma 4; ``standardize`` keeps two vectors that are data,
-    not parameters.
+    not parameters, and clipped matrices four values each.
 
     Raises:
         DataError: a key is missing, malformed or not understood.
@@ -95,16 +82,16 @@ def gemma4(fields: Fields, storage: Storage, text_hidden: int) -> list[TensorRow
     kv_heads, patch = fields.integer("num_key_value_heads"), fields.integer("patch_size")
     positions = fields.integer("position_embedding_size")
     biases = fields.boolean("attention_bias", default=False)
-    if fields.boolean("use_clipped_linears", default=False):
-        raise fields.error("use_clipped_linears", "is true, which is not understood")
+    clipped = fields.boolean("use_clipped_linears", default=False)
+    tokens = fields.integer("default_output_length", default=280)
+    pooled = fields.integer("pooling_kernel_size", high=2**8, default=3) ** 2
     if fields.integer("global_head_dim", default=head) != head:
         raise fields.error("global_head_dim", f"is not the head_dim of {head}")
     standard = fields.boolean("standardize", default=False)
-    fields.finish(GENERIC | {"default_output_length", "hidden_activation", "dtype",
-                             "max_position_embeddings", "pooling_kernel_size"})  # fmt: skip
+    fields.finish(GENERIC | {"hidden_activation", "dtype", "max_position_embeddings"})
     base = "model.vision_tower."
     block = base + "encoder.layers.{layer}."
-    t = _Tower(storage, block, layers)
+    t = Tower(storage, "", layers, block)
     found = [
         *t.linear(base + "patch_embedder.input_proj", "embedding",
                   (width, _CHANNELS * patch * patch), bias=False),
@@ -127,11 +114,18 @@ def gemma4(fields: Fields, storage: Storage, text_hidden: int) -> list[TensorRow
         *(replace(t.one(base + name, "norm", (width,)), counted=False)
           for name in ("std_bias", "std_scale") if standard),
     ]  # fmt: skip
-    return rows.part_of(found, "vision")
+    if clipped:
+        t = Tower(storage, "", layers, block)
+        found += [row for name, kind in _CLIPPED for row in clips(t, block + name, kind)]
+    made = Encoder(
+        layers=len(layers), hidden=width, heads=heads, inner=inner, gated=True,
+        pixels=_CHANNELS * patch * patch, merge=pooled, out=text_hidden, patches=tokens * pooled,
+        tokens=tokens, limit=f"{tokens} tokens of an image, default_output_length")
+    return Seen(tuple(rows.part_of(found, "vision")), made)
 
 
 def kimi_k25(fields: Fields, storage: Storage, text_hidden: int) -> list[TensorRow]:
-    """The encoder (MoonViT for images and video) and the patch merger of Kimi-K2.5.
+    """The encoder (MoonViT for images and video) and the patch merger of Kimi-K2.5 and Kimi-K3.
 
     Raises:
         DataError: a key is missing, malformed or not understood.
@@ -148,26 +142,38 @@ def kimi_k25(fields: Fields, storage: Storage, text_hidden: int) -> list[TensorR
         raise fields.error("mm_hidden_size", f"is not the encoder's {width}")
     if fields.integer("text_hidden_size", default=text_hidden) != text_hidden:
         raise fields.error("text_hidden_size", f"is not the text model's {text_hidden}")
-    fields.choice("mm_projector_type", ("patchmerger",), default=None)
+    second = fields.choice("mm_projector_type", ("patchmerger", "patchmergerv2"),
+                           default=None) == "patchmergerv2"  # fmt: skip
+    heads = fields.integer("qkv_hidden_size", default=width)
+    layer_norm = fields.choice("norm_type", ("layernorm", "rmsnorm"),
+                               default="layernorm") == "layernorm"  # fmt: skip
+    linear, of_patch = (fields.boolean(name, default=True)
+                        for name in ("linear_bias", "patch_embed_proj_bias"))
+    attention = fields.boolean("attn_bias", default=linear)
+    fields.choice("mlp_type", ("mlp2",), default="mlp2")
     fields.choice("pos_emb_type", ("divided_fixed",), default=None)
     fields.choice("merge_type", ("sd2_tpool",), default="sd2_tpool")
     fields.integer("vt_num_attention_heads", high=MAX_EXPERTS)
-    fields.finish(GENERIC | {"_attn_implementation", "init_pos_emb_time", "projector_hidden_act",
+    fields.finish(GENERIC | {"_attn_implementation", "activation_func", "init_pos_emb_time",
+                             "pos_emb_interpolation_mode", "projector_hidden_act",
                              "projector_ln_eps", "video_attn_type"})  # fmt: skip
     block = "vision_tower.encoder.blocks.{layer}."
-    t = _Tower(storage, block, layers)
+    t = Tower(storage, "", layers, block)
     found = [
-        *t.linear("vision_tower.patch_embed.proj", "embedding", (width, _CHANNELS, patch, patch)),
+        *t.linear("vision_tower.patch_embed.proj", "embedding", (width, _CHANNELS, patch, patch),
+                  bias=of_patch),
         t.one("vision_tower.patch_embed.pos_emb.weight", "embedding", (*grid, width)),
-        *t.linear(block + "norm0", "norm", (width,)),
-        *t.linear(block + "norm1", "norm", (width,)),
-        *t.linear(block + "wqkv", "attention-qkv", (3 * width, width)),
-        *t.linear(block + "wo", "attention-out", (width, width)),
-        *t.linear(block + "mlp.fc0", "mlp-gate-up", (inner, width)),
-        *t.linear(block + "mlp.fc1", "mlp-down", (width, inner)),
-        *t.linear("vision_tower.encoder.final_layernorm", "norm", (width,)),
-        *t.linear("mm_projector.pre_norm", "norm", (width,)),
-        *t.linear("mm_projector.proj.0", "mlp-gate-up", (merged, merged)),
-        *t.linear("mm_projector.proj.2", "mlp-down", (text_hidden, merged)),
+        *t.linear(block + "norm0", "norm", (width,), bias=layer_norm),
+        *t.linear(block + "norm1", "norm", (width,), bias=layer_norm),
+        *t.linear(block + "wqkv", "attention-qkv", (3 * heads, width), bias=attention),
+        *t.linear(block + "wo", "attention-out", (width, heads), bias=attention),
+        *t.linear(block + "mlp.fc0", "mlp-gate-up", (inner, width), bias=linear),
+        *t.linear(block + "mlp.fc1", "mlp-down", (width, inner), bias=linear),
+        *t.linear("vision_tower.encoder.final_layernorm", "norm", (width,), bias=layer_norm),
+        *([] if second else t.linear("mm_projector.pre_norm", "norm", (width,))),
+        *t.linear("mm_projector.proj.0", "mlp-gate-up", (merged, merged), bias=not second),
+        *t.linear("mm_projector.proj.2", "mlp-down", (text_hidden, merged), bias=not second),
+        *(t.linear("mm_projector.post_norm", "norm", (text_hidden,), bias=False) if second
+          else []),
     ]  # fmt: skip
     return rows.part_of(found, "vision")

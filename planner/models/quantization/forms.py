@@ -49,7 +49,8 @@ def store(row: TensorRow, form: Form) -> TensorRow:
         DataError: the shape does not divide into the form's groups.
         UnsupportedError: experts stored as one tensor, in a form that is known for matrices only.
     """
-    if row.stacked and form.style != "mxfp4":
+    known = form.style == "mxfp4" or (form.style == "fp8" and row.name.endswith(".weight"))
+    if row.stacked and not known:
         raise UnsupportedError(
             f"{row.name}: the experts of a layer are one tensor; how {form.scheme} releases store "
             "them is not known", hint="give the directory of the checkpoint that config.json is of"

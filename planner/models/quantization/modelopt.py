@@ -9,7 +9,7 @@ from planner.models.quantization.matching import Names, wildcards
 from planner.models.quantization.plan import QuantPlan, StorageRule
 from planner.models.strict_json import parse_object, shown
 
-_LISTED = ("FP8", "NVFP4", "W4A16_NVFP4")
+_LISTED = ("FP8", "NVFP4", "W4A16_NVFP4", "MXFP8")
 _AWQ = "W4A16_AWQ"
 _ALGORITHMS = (*_LISTED, "FP8_PER_CHANNEL_PER_TOKEN", "MXFP8", _AWQ)
 _MIXED = "MIXED_PRECISION"
@@ -38,10 +38,12 @@ def read_file(text: bytes, place: str) -> QuantPlan:
         producer.choice("name", ("modelopt",), default="modelopt")
         producer.take("version")
         producer.finish()
+    fields.choice("quant_method", ("modelopt",), default="modelopt")
     config = fields.nested("quantization")
     if config is None:
         raise fields.error("quantization", "is missing")
     fields.finish()
+    config.choice("quant_method", ("modelopt",), default="modelopt")
     plan = read_plan(config)
     config.finish()
     return plan
@@ -90,7 +92,8 @@ def _listed(layers: Fields) -> list[StorageRule]:
             raise layers.error(shown(name), "is null; an object is needed")
         algorithm = entry.choice("quant_algo", _LISTED, default=None)
         if algorithm != "FP8":
-            entry.integer("group_size", low=NVFP4_GROUP, high=NVFP4_GROUP, default=NVFP4_GROUP)
+            size = _GROUPS.get(algorithm, NVFP4_GROUP)
+            entry.integer("group_size", low=size, high=size, default=size)
         entry.finish()
         names[algorithm].add(name)
     return [StorageRule(Names(frozenset(found), ()), _FORMS[algorithm], named=True)

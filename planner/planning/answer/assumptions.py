@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from planner.memory.footprint import RUNTIME
+from planner.models.planned import structure_note
 from planner.planning.answer.capacity import grows_alike
 from planner.planning.answer.draft_notes import tokens_per_step, unloaded_layers
 from planner.planning.answer.engine_notes import engine_notes
@@ -24,7 +25,8 @@ def assumptions(model: CostModel, priced: Priced, searched: bool) -> tuple[Assum
     """What was taken for granted, each with its reason; user input first."""
     question = model.question
     work = question.workload
-    out = [Assumption(*note) for note in question.notes]
+    told = (*structure_note(question.spec), *question.notes)
+    out = [Assumption(*note) for note in told]
     if work.assumed:
         out.append(Assumption("workload", work.assumed, "not given"))
     limit = loss_limit(model)
@@ -86,6 +88,9 @@ def _model_assumptions(model: CostModel, priced: Priced) -> list[Assumption]:
     if any(".altup." in row.name for row in question.spec.rows):
         out.append(Assumption("residual streams", "their matrices alone are priced",
                               "sums over the streams of AltUp were not measured"))
+    if any(row.fused.startswith("hc-") for row in question.spec.rows):
+        out.append(Assumption("residual streams", "read and written as a norm of their width",
+                              "no kernels that mix them were measured"))
     if not grows_alike(question):
         out.append(Assumption("capacity tokens", "tokens of sequences at the context",
                               "layers with a window or a state do not grow with every token"))
@@ -93,6 +98,10 @@ def _model_assumptions(model: CostModel, priced: Priced) -> list[Assumption]:
         out.append(Assumption("chunked attention", "a decode step reads a whole chunk",
                               "sequences are anywhere in their chunk; half of it on average"))
     out += unloaded_layers(question)
+    if any(row.part == "vision" for row in question.spec.rows):
+        from planner.planning.answer.image_notes import image_notes
+
+        out += image_notes(question.spec)
     if question.profile is not None:
         out.append(Assumption("units", "each layer decides by itself", "a profile was given"))
     elif not question.untie:

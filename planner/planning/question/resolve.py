@@ -11,6 +11,7 @@ from planner.hardware.power import at_power_mode, fastest_mode
 from planner.hardware.profile import DeviceProfile
 from planner.memory.engines.catalog import Engine
 from planner.models.plain import plain_type
+from planner.models.planned import require_planned
 from planner.models.spec import ModelSpec
 from planner.placement.layout import device_counts
 from planner.placement.parts import stored_apart
@@ -78,6 +79,7 @@ def build_question(spec: ModelSpec, device: DeviceProfile, asked: Asked,
     _check(spec, device, asked)
     host = scenario.host if scenario is not None else Host()
     device, notes = _powered(device, host, asked)
+    notes += spec.remarks
     notes += [] if scenario is None else [("scenario", scenario.id, scenario.title)]
     notes += (weighed := importance_note(spec, given, profile, imatrix))
     server = engine.name if engine is not None else ANY_ENGINE
@@ -238,6 +240,7 @@ _PLANNED = ("gqa", "mla", "linear")
 
 def _check_model(spec: ModelSpec) -> None:
     """Refuse a model with a kind of attention whose step is not modelled."""
+    require_planned(spec)
     others = sorted({a.kind for a in spec.attention} - set(_PLANNED))
     if others:
         raise UnsupportedError(

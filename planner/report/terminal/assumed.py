@@ -9,8 +9,8 @@ from planner.report.terminal.printable import printable
 MOST = 5
 MOST_LINES = 2
 HEAVIEST = (
-    "this machine", "memory bandwidth", "measured while busy", "tpot-ms dropped",
-    "tpot-ms default", "users default", "workload", "anchor", "policy dropped", "solver",
+    "structure", "this machine", "memory bandwidth", "measured while busy",
+    "tpot-ms dropped", "tpot-ms default", "users default", "workload", "anchor", "policy dropped", "solver",
     "batches", "slots", "time basis", "loss level", "loss basis", "max-loss default",
     "prefill interruption", "expert routing", "queueing", "host of a prompt", "loss of caches",
     "loss of activations", "power mode", "usable memory", "price", "tied layers", "accumulators",

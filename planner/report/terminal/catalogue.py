@@ -45,7 +45,12 @@ def inventory_table(counts: Inventory) -> str:
                                  "without copies)" if counts.parameters_mtp else "none"),
         *((("of the vision encoder", f"{counts.parameters_vision:,} (not in the total)"),)
           if counts.parameters_vision else ()),
-        *(("not counted", reason) for reason in spec.not_counted),
+        *((("of the audio encoder", f"{counts.parameters_audio:,} (not in the total)"),)
+          if counts.parameters_audio else ()),
+        *((("structure", spec.structure),) if spec.structure else ()),
+        *((("counts only", spec.unplanned),) if spec.unplanned else ()),
+        *((key, f"{value}: {reason}" if key != "not counted" else value)
+          for key, value, reason in spec.remarks),
         ("active per token", f"{active['with_embedding']:,}"),
         ("  without embedding", f"{active['without_input_embedding']:,}"),
         ("  nor head", f"{active['without_embedding_and_head']:,}"),

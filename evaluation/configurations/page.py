@@ -1,0 +1,49 @@
+"""docs/evidence/configurations.md from what became of every configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from evaluation.configurations.anew import SAME
+from evaluation.configurations.tried import ASKED, DEVICE, STEPS, Tried
+
+HEAD = """# Configurations as people bring them
+
+Made by `python -m evaluation.configurations FOLDER`. Every configuration in a folder of releases is
+asked for an inventory, for memory, for an estimate as released and for a plan
+({devices} × {device}, context of {context:,} tokens, no engine's rules); a refusal stands with its
+reason. Below, every bundled model is read and written anew by transformers, as a fine-tune or a
+quantiser does, and must be the same model.
+"""
+
+
+def page(found: Sequence[Tried], anew: Sequence[tuple[str, str]], version: str) -> str:
+    """The whole page; ``version`` is that of transformers, "" where it is not installed."""
+    parts = [HEAD.format(device=DEVICE, **ASKED), *_releases(found)]
+    if version:
+        parts += _anew(anew, version)
+    return "\n".join(parts) + "\n"
+
+
+def _releases(found: Sequence[Tried]) -> list[str]:
+    counts = ", ".join(f"{sum(step in one.answers for one in found)} {step}" for step in STEPS)
+    lines = [f"## Releases: {len(found)}", "", f"Answered: {counts}.", "",
+             "| configuration | parameters | stored as | answers | remarks, or why not |",
+             "|---|---:|---|---|---|"]
+    for one in found:
+        told = "; ".join((*one.remarks, *((one.reason,) if one.reason else ())))
+        size = f"{one.parameters:,}" if one.parameters else "–"
+        answers = "all" if one.answers == STEPS else ", ".join(one.answers) or "none"
+        lines.append(f"| {one.name} | {size} | {one.stored_as or '–'} | {answers} "
+                     f"| {told.replace('|', chr(92) + '|')} |")
+    return [*lines, ""]
+
+
+def _anew(anew: Sequence[tuple[str, str]], version: str) -> list[str]:
+    same = sum(word == SAME for _, word in anew)
+    other = [(name, word) for name, word in anew if word != SAME]
+    lines = [f"## Written anew by transformers {version}: {same} of {len(anew)} the same", ""]
+    if other:
+        lines += ["| model | what became of it |", "|---|---|",
+                  *(f"| {name} | {word} |" for name, word in other), ""]
+    return lines

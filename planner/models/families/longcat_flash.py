@@ -1,0 +1,103 @@
+"""LongCat-Flash: two latent attentions and two dense MLPs a layer, experts across both halves.
+
+Some experts of the router do nothing (``zero_expert_num``): a token that chooses them takes less
+work, on average in proportion to their number.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from planner.models import rows
+from planner.models.families.common import Backbone, spec_of
+from planner.models.families.latent import latent_rows
+from planner.models.fields import MAX_CONTEXT, MAX_EXPERTS, MAX_LAYERS, Fields
+from planner.models.rows import LAYER, GatedMlp, Provenance
+from planner.models.spec import Attention, Experts, ModelSpec, TensorRow
+from planner.models.storage import Storage, read_storage
+
+MODEL_TYPES = ("longcat_flash",)
+_HALVES = (0, 1)
+NO_PREDICTION = "the prediction layer: the configuration does not name it"
+
+
+def build(fields: Fields, model_type: str, origin: Provenance) -> ModelSpec:
+    """The ModelSpec of a LongCat-Flash configuration.
+
+    Raises:
+        DataError: a key is missing, malformed or not understood.
+    """
+    own = fields.optional_integer("num_layers", high=MAX_LAYERS)
+    layers = fields.integer("num_hidden_layers", high=2 * MAX_LAYERS, default=own)
+    size = Backbone(
+        fields.integer("hidden_size"), own or layers, fields.integer("vocab_size"),
+        fields.integer("max_position_embeddings", high=MAX_CONTEXT),
+        fields.boolean("tie_word_embeddings", default=False))  # fmt: skip
+    storage = read_storage(fields)
+    a = _attention(fields, size.all_layers)
+    biases = fields.boolean("attention_bias", default=False)
+    experts, slots = _experts(fields, size.all_layers)
+    width = fields.integer("ffn_hidden_size")
+    routed = fields.boolean("router_bias", default=False)
+    fields.finish()
+    tensors = [
+        *size.ends(storage),
+        *(row for half in _HALVES
+          for row in _half(storage, a, size.hidden, width, half, biases=biases)),
+        *_routed(storage, experts, size.hidden, slots, biased=routed),
+    ]
+    return spec_of(origin, model_type, size, storage, rows=tensors, experts=experts,
+                   dense_width=width, attention=[a, replace(a)],
+                   not_counted=(NO_PREDICTION,))  # fmt: skip
+
+
+def _attention(fields: Fields, layers: tuple[int, ...]) -> Attention:
+    heads = fields.integer("num_attention_heads", high=MAX_EXPERTS)
+    if fields.integer("num_key_value_heads", high=MAX_EXPERTS, default=heads) != heads:
+        raise fields.error("num_key_value_heads", f"is not the {heads} heads of latent attention")
+    fields.choice("attention_method", ("MLA",), default="MLA")
+    nope, rope = fields.integer("qk_nope_head_dim"), fields.integer("qk_rope_head_dim")
+    return Attention(
+        kind="mla", layers=layers, heads=heads, kv_heads=heads, head_dim=nope + rope,
+        q_lora_rank=fields.optional_integer("q_lora_rank"),
+        kv_lora_rank=fields.integer("kv_lora_rank"), nope_dim=nope, rope_dim=rope,
+        value_dim=fields.integer("v_head_dim"))  # fmt: skip
+
+
+def _experts(fields: Fields, layers: tuple[int, ...]) -> tuple[Experts, int]:
+    """Experts that work, chosen as often as their share of the router's slots says, and slots."""
+    count = fields.integer("n_routed_experts", high=MAX_EXPERTS)
+    idle = fields.integer("zero_expert_num", low=0, high=MAX_EXPERTS, default=0)
+    fields.choice("zero_expert_type", ("identity",), default="identity")
+    chosen = fields.integer("moe_topk", high=MAX_EXPERTS)
+    if chosen > count + idle:
+        raise fields.error("moe_topk", f"is {chosen}; there are {count + idle} experts")
+    working = max(1, round(chosen * count / (count + idle)))
+    found = Experts(
+        layers=layers, count=count, per_token=working, shared=0, shared_width=0, groups=1,
+        width=fields.integer("expert_ffn_hidden_size"), groups_per_token=1)  # fmt: skip
+    return found, count + idle
+
+
+def _half(storage: Storage, a: Attention, hidden: int, width: int, half: int, *, biases: bool,
+          ) -> list[TensorRow]:
+    mlp = GatedMlp(f"mlps.{half}.", "gate_proj", "up_proj", "down_proj", "mlp")
+    found = [
+        *latent_rows(storage, a, hidden, a.layers, module=f"self_attn.{half}.", biases=biases),
+        *(rows.norm(storage, f"{LAYER}{name}_layernorm.{half}", hidden, a.layers)
+          for name in ("input", "post_attention")),
+        *rows.gated_mlp(storage, mlp, a.layers, hidden=hidden, width=width),
+    ]  # fmt: skip
+    return [replace(row, fused=f"{row.fused}-{half}") for row in found]
+
+
+def _routed(storage: Storage, e: Experts, hidden: int, slots: int, *, biased: bool,
+            ) -> list[TensorRow]:
+    router = rows.router(storage, "mlp.router.classifier", hidden, slots, e.layers)
+    return [
+        *rows.with_biases(storage, router, biased),
+        rows.plain(storage, LAYER + "mlp.router.e_score_correction_bias", "router", (slots,),
+                   e.layers, fused="router-bias", dtype="fp32"),
+        *rows.gated_mlp(storage, rows.EXPERT_MLP, e.layers, hidden=hidden, width=e.width,
+                        experts=e.count),
+    ]  # fmt: skip

@@ -1,0 +1,176 @@
+"""Rows of the tensors that a process beside has found: classes that differ in layer and expert."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import replace
+
+from planner.errors import UnsupportedError
+from planner.models.dtypes import stored_type
+from planner.models.spec import Part, StoredAs, TensorRow
+from planner.models.strict_json import shown
+from planner.models.through_transformers.built import Built, Tensor
+from planner.models.through_transformers.kinds import Place, Sizes, place_of
+from planner.records import record
+
+_FORMATS = {"bfloat16": "bf16", "float16": "fp16", "float32": "fp32", "int64": "int64",
+            "int32": "int32", "float8_e4m3fn": "e4m3fn", "int8": "int8"}  # fmt: skip
+_NUMBER = re.compile(r"\.(\d+)(?=\.)")
+_EXPERT = re.compile(r"(experts?(?:\.\w*expert\w*)*)\.(\d+)(?=\.)")
+_EMBEDS = re.compile(r"embed|wpe|wte|position|token_type", re.I)
+_NAMED = 4
+
+
+@record
+class _Class:
+    """Tensors alike but for layer and expert."""
+
+    name: str
+    tensor: Tensor
+    inner: str
+
+
+def rows_of(built: Built, sizes: Sizes, *, towers: Part, place: str) -> tuple[TensorRow, ...]:
+    """Every tensor of ``built`` in a row; those outside the decoder are of part ``towers``.
+
+    Raises:
+        UnsupportedError: naming the tensors that are of no known kind.
+    """
+    unknown: list[str] = []
+    rows = []
+    for item, layers, experts in _classes(built.tensors):
+        row = _row(item, layers, experts, sizes, towers)
+        if row is None:
+            unknown.append(f"{item.name} ({'x'.join(map(str, item.tensor.shape))})")
+        else:
+            rows.append(row)
+    if unknown:
+        more = f" and {len(unknown) - _NAMED} more" if len(unknown) > _NAMED else ""
+        raise UnsupportedError(
+            f"{place}: {len(unknown)} kinds of tensors are not classified: "
+            f"{', '.join(map(shown, unknown[:_NAMED]))}{more}",
+            hint="a family of its own in planner/models/families would say what they are")
+    return tuple(rows)
+
+
+def _classes(tensors: Iterable[Tensor]) -> list[tuple[_Class, tuple[int, ...], int]]:
+    """(class, its layers, experts of a layer), in the order of the model."""
+    found: dict[_Class, dict[int, int]] = {}
+    for tensor in tensors:
+        name, layer = _template(tensor)
+        expert = _EXPERT.search(name)
+        if expert is not None:
+            name = f"{name[: expert.end(1)]}.{{expert}}{name[expert.end(2):]}"
+        alike = replace(tensor, name="")
+        item = _Class(name, alike, name.partition("{layer}.")[2] or name)
+        counts = found.setdefault(item, {})
+        counts[layer] = counts.get(layer, 0) + 1
+    whole: dict[tuple[_Class, int], list[int]] = {}
+    for item, counts in found.items():
+        for layer, count in counts.items():
+            whole.setdefault((item, count), []).append(layer)
+    return [(item, tuple(sorted(layer for layer in layers if layer >= 0)), count)
+            for (item, count), layers in whole.items()]  # fmt: skip
+
+
+def _template(tensor: Tensor) -> tuple[str, int]:
+    """The name with ``{layer}`` for its first number, and the number, -1 where it has none."""
+    number = _NUMBER.search(tensor.name)
+    if number is None or tensor.region in ("embedding", "head"):
+        return tensor.name, -1
+    return f"{tensor.name[: number.start(1)]}{{layer}}{tensor.name[number.end(1):]}", \
+        int(number.group(1))
+
+
+def _row(item: _Class, layers: tuple[int, ...], experts: int, sizes: Sizes, towers: Part,
+         ) -> TensorRow | None:
+    tensor = item.tensor
+    dtype = _FORMATS.get(tensor.dtype)
+    if dtype is None:
+        return None
+    shape, stored, stacked = _matrix(item, experts, sizes, dtype)
+    if stacked:
+        experts = tensor.shape[0]
+    found = _place(item, shape, sizes)
+    if found is None:
+        return None
+    part: Part = towers if tensor.region == "tower" else "main"
+    return TensorRow(
+        name=item.name, kind=found.kind, shape=shape, layers=layers, experts=experts,
+        fused=_fused(item, found, shape, sizes, part), shard=found.shard, dtype=dtype,
+        scale_name=None, scale_shape=None, scale_dtype=None, part=part,
+        counted=not tensor.buffer, stored=stored, stacked=stacked,
+        quantisable=len(shape) == 2 and found.kind in _QUANTISABLE and part == "main",
+    )  # fmt: skip
+
+
+def _matrix(item: _Class, experts: int, sizes: Sizes, dtype: str,
+            ) -> tuple[tuple[int, ...], StoredAs | None, bool]:
+    """(shape of one matrix as (outputs, inputs), how it lies where otherwise, whether all experts
+    of a layer are one tensor)."""
+    shape = item.tensor.shape
+    if item.tensor.owner == "Conv1D" and len(shape) == 2:
+        return (shape[1], shape[0]), StoredAs(item.name, stored_type(dtype).name, shape), False
+    stacked = (item.tensor.region == "stack" and sizes.experts > 0 and len(shape) in (2, 3)
+               and shape[0] == sizes.experts and "{expert}" not in item.name
+               and (len(shape) == 3 or _vector_of_experts(item)))
+    if not stacked:
+        return shape, None, False
+    if len(shape) == 2:
+        return shape[1:], None, True
+    down = re.search(r"down|w2|output", item.inner) is not None
+    turned = shape[2 if down else 1] == sizes.hidden and shape[1 if down else 2] != sizes.hidden
+    if not turned:
+        return shape[1:], None, True
+    return (shape[2], shape[1]), StoredAs(item.name, stored_type(dtype).name, shape), True
+
+
+def _vector_of_experts(item: _Class) -> bool:
+    return "experts" in item.inner and item.inner.endswith("bias")
+
+
+def _place(item: _Class, shape: tuple[int, ...], sizes: Sizes) -> Place | None:
+    region, name, tensor = item.tensor.region, item.name, item.tensor
+    direct = not name.endswith((".weight", ".bias"))
+    blocks = (*tensor.blocks, tensor.owner) if direct and tensor.owner else tensor.blocks
+    if region in ("embedding", "head"):
+        return Place(region, "vocab")
+    if region == "stack":
+        if tensor.owner == "Embedding":
+            return Place("embedding", "replicated")
+        return place_of(item.inner, shape, blocks, sizes)
+    if len(shape) < 2:
+        return Place("norm", "replicated")
+    if "Embedding" in tensor.owner or _EMBEDS.search(name):
+        return Place("embedding", "replicated")
+    if region == "decoder":
+        return None
+    found = place_of(item.inner, shape, blocks, replace(sizes, experts=0, hidden=0))
+    return found or Place("mlp-down" if len(shape) == 2 else "embedding", "replicated")
+
+
+def _fused(item: _Class, found: Place, shape: tuple[int, ...], sizes: Sizes, part: Part) -> str:
+    """Matrices of a layer with the same word are one product: those of one kind and input."""
+    own = re.sub(r"[^a-z0-9]+", "-", item.inner.removesuffix(".weight").lower()).strip("-")
+    if part != "main" or len(shape) != 2:
+        return f"{part}-{own}" if part != "main" else own
+    if found.kind in ("embedding", "head"):
+        return found.kind if item.tensor.region == found.kind else own
+    side = _SIDES.get(found.kind)
+    if side is None or found.shard == "replicated":
+        return own
+    if found.kind == "linear-attention" and found.shard == "row":
+        side = "linear-out"
+    return side if shape[1] == sizes.hidden or found.shard == "row" else f"{side}-{shape[1]}"
+
+
+_SIDES = {
+    "attention-qkv": "qkv", "attention-out": "o", "mlp-gate-up": "gate-up", "mlp-down": "down",
+    "experts-gate-up": "experts-gate-up", "experts-down": "experts-down",
+    "shared-gate-up": "shared-gate-up", "shared-down": "shared-down",
+    "linear-attention": "linear-in",
+}  # fmt: skip
+
+
+_QUANTISABLE = frozenset({*_SIDES, "mla-q", "mla-kv", "indexer"})
