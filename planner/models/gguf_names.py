@@ -29,7 +29,8 @@ ARCHITECTURES = {
     "qwen2_5_vl": "qwen2vl", "qwen2_vl": "qwen2vl", "qwen3": "qwen3", "qwen3_5": "qwen35",
     "qwen3_5_moe": "qwen35moe", "qwen3_moe": "qwen3moe", "qwen3_next": "qwen3next",
     "qwen3_omni_moe": "qwen3vlmoe", "qwen3_omni_moe_thinker": "qwen3vlmoe", "qwen3_vl": "qwen3vl",
-    "qwen3_vl_moe": "qwen3vlmoe", "seed_oss": "seed_oss", "smollm3": "smollm3", "whisper": "whisper",
+    "qwen3_vl_moe": "qwen3vlmoe", "seed_oss": "seed_oss", "smollm3": "smollm3",
+    "whisper": "whisper",
 }  # fmt: skip
 """``model_type`` of a configuration → ``general.architecture`` of its GGUF file."""
 
