@@ -226,8 +226,8 @@ def test_layers_that_borrow_a_cache_keep_none() -> None:
     assert kept == set(range(20))
     assert "all are on one stage" in shape_problem(spec, 1, 1, 2)
     assert shape_problem(spec, 2, 1, 1) == ""
-    assert spec.not_counted == ("the vision encoder (MobileNet-V5) and its embedder",
-                                "the audio encoder and its embedder")
+    assert {"the vision encoder (MobileNet-V5) and its embedder",
+            "the audio encoder and its embedder"} <= set(spec.not_counted)
 
 
 def test_projections_that_nothing_reads_may_be_stored_or_not(
@@ -252,11 +252,9 @@ def test_the_small_gemma_4_has_an_embedding_a_layer(build: Build) -> None:
             "num_key_value_heads": 1, "intermediate_size": 6144, "num_kv_shared_layers": 20,
             "use_double_wide_mlp": True, "hidden_size_per_layer_input": 256,
             "layer_types": (["sliding_attention"] * 4 + ["full_attention"]) * 7}
-    spec = build({"model_type": "gemma4", "torch_dtype": "bfloat16", "audio_config": {},
+    spec = build({"model_type": "gemma4", "torch_dtype": "bfloat16",
                   "text_config": text})
     assert Inventory(spec).parameters_total == 4_628_569_344
     assert _cache(spec) == 2 * 2 * (3 * 512 * 8192 + 12 * 256 * 512)
     assert [a.borrows for a in spec.attention] == [False, False, True, True]
     assert spec.dense_width == 2 * 6144
-    assert Inventory(spec).parameters_audio > 0
-    assert any("vision" in reason for reason in spec.not_counted)

@@ -181,11 +181,12 @@ _AROUND = GENERIC | {
 
 
 def text_of(fields: Fields, model_types: Iterable[str], *, unnamed: str | None = None,
-            ) -> tuple[Fields, Fields | None]:
+            hears: bool = False) -> tuple[Fields, Fields | None]:
     """The text model inside a larger configuration, and the vision encoder's, if there is one.
 
     The type of elements and tied embeddings may be stated outside, once, for both. ``unnamed`` is
-    the type of a text model that does not state it, where it need not.
+    the type of a text model that does not state it, where it need not. ``hears``: the family counts
+    the audio encoder itself.
 
     Raises:
         DataError: no text model, one of another type, or keys around it that are not understood.
@@ -202,7 +203,7 @@ def text_of(fields: Fields, model_types: Iterable[str], *, unnamed: str | None =
     vision = fields.nested("vision_config")
     if vision is None:
         fields.leave_out(NO_VISION)
-    if fields.nested("audio_config") is not None:
+    if fields.nested("audio_config") is not None and not hears:
         fields.leave_out("the audio encoder (audio_config)")
     for key in ("tie_word_embeddings", "dtype", "torch_dtype"):
         text.inherit(fields, key)

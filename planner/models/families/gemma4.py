@@ -48,7 +48,7 @@ def build(fields: Fields, model_type: str, origin: Provenance) -> ModelSpec:
         DataError: a key is missing, malformed or not understood.
     """
     hearing = fields.nested("audio_config")
-    text, seeing = text_of(fields, ("gemma4_text",))
+    text, seeing = text_of(fields, ("gemma4_text",), hears=True)
     size = read_backbone(text)
     storage = read_storage(text)
     biases = text.boolean("attention_bias", default=False)
