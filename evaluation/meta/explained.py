@@ -16,8 +16,8 @@ EXPLAINED = {
     "longcat_flash": "the draw changes one of two names for the number of experts",
     "minimax_m3_vl_text": _APART, "mistral4": _APART,
     "mistral3": "the class ties where the whole configuration is silent; releases store the head",
-    "qwen3_5_moe": "releases store a layer's experts in one tensor, transformers gives them back one "
-                   "by one: the same total",
+    "qwen3_5_moe": "releases store a layer's experts in one tensor, transformers gives back each "
+                   "by itself: the same total",
     "qwen3_vl_moe": "a layer's experts lie turned in one of the two: the same total, open",
     "step3p7": "the class builds an encoder that the drawn configuration does not state",
     "qwen2_5_omni": _TALKER, "qwen3_omni_moe": _TALKER,
