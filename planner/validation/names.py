@@ -98,7 +98,8 @@ def model_name(text: str) -> ModelName | None:
     A bundled model's own name comes first, then the patterns of the table in their order. A model
     that is derived from one whose name is in it is never that one (``derived_names``).
     """
-    joined = re.sub(r"(?i)\b(qwen)-(?=\d)", r"\1", re.sub(r"[\s_]+", "-", text.strip()))
+    plain = re.sub(r"[\s_]+", "-", text.strip())
+    joined = re.sub(r"(?i)\b(qwen)-(?=\d)", r"\1", plain)
     exact = _bundled(text) or _bundled(text.strip().split("/")[-1])
     for entry in _matches("model", text, joined):
         spec = _spec(entry)
@@ -107,7 +108,7 @@ def model_name(text: str) -> ModelName | None:
         if spec is None and not entry.get("id") and not entry.get("config"):
             return None if exact is None else ModelName(exact, 0, ())
         missing = tuple(entry.get("missing", ()))
-        if spec is not None and (exact is not None or is_of(joined, spec, entry["match"],
+        if spec is not None and (exact is not None or is_of(plain, spec, entry["match"],
                                                             partial=bool(missing))):
             return ModelName(spec, int(entry.get("positions", 0)), missing)
     return None if exact is None else ModelName(exact, 0, ())

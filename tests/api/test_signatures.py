@@ -25,7 +25,7 @@ OWN = {
     "explain": "module solves", "frontier": "points map",
     "compare": "price", "capacity": "rate percentile router max_devices price simulate",
     "what_if": "base grid progress",
-    "memory": "checkpoint with_mtp with_vision",
+    "memory": "checkpoint with_mtp with_vision lora draft",
     "serve": "concurrency requests draft_tokens acceptance draft_layers "
              "chunk_tokens stream_interval scheduler host_us host_us_per_sequence graphs overlap "
              "prefill_workers decode_workers transfer_bytes_per_s cache_tokens",
@@ -52,7 +52,7 @@ ALSO = {"serve": {"draft_tokens", "acceptance"}}
 FREE = {"scheme", "plan", "kv", "memory_bytes"}
 """Named beside what they belong to, so at different places in the signatures."""
 PRINTED = {"as_json", "report", "quiet", "timings", "interactive", "svg", "csv_file",
-           "assumptions"}
+           "assumptions", "ignore_keys"}
 FLAGS = {"ttft_ms": "ttft_seconds", "tpot_ms": "tpot_seconds", "plan_file": "plan"}
 
 

@@ -20,7 +20,7 @@ KEYWORDS = {"rate": 40.0, "ttft_seconds": 1.5, "tpot_seconds": 0.05, "workload":
 FLAGS = """
 --rate --ttft-ms --tpot-ms --percentile --router --max-devices --price --simulate --tp --dp --ep
 --context --isl --osl --workload --prefix-hit --prefix-hit-rate --slots --max-loss --schemes --kv
---engine --profile --imatrix --hardware-dir --csv --json --quiet --timings
+--engine --profile --imatrix --hardware-dir --csv --json --quiet --timings --ignore-keys
 """
 
 

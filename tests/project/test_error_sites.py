@@ -22,7 +22,7 @@ INTERNAL = {
     "planner/planning/engines/offloads.py",
     "planner/throughput/acceptance.py", "planner/throughput/engine_kernels.py",
     "planner/resources.py",  # an installation without its data
-    "planner/api/ask.py",
+    "planner/api/ask.py", "planner/models/through_transformers/worker.py",
     "planner/planning/price/price.py", "planner/planning/solver/highs.py", "planner/records.py",
     "planner/validation/memory_rows.py", "planner/report/drawing/validate.py",
     "planner/planning/engines/checkpoints.py", "planner/planning/engines/writers.py",

@@ -207,7 +207,7 @@ def test_names() -> None:
     for text, id in [("deepseek-ai/DeepSeek-R1-0528", "deepseek-r1"),
                      ("Qwen3-235B-A22B-mix-IQ3_K-00001-of-00003.gguf", "qwen3-235b-a22b"),
                      ("Qwen/Qwen3-14B", "qwen3-14b"), ("zai-org/GLM-5-FP8", "glm-5-fp8"),
-                     ("deepseek-ai/DeepSeek-R1-Distill-Qwen-14B", "qwen2.5-14b")]:
+                     ("deepseek-ai/DeepSeek-R1-Distill-Qwen-14B", "deepseek-r1-distill-qwen-14b")]:
         found = model_name(text)
         assert found is not None
         assert found.spec.id == id
