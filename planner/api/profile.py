@@ -81,8 +81,7 @@ def profile(checkpoint: str | os.PathLike[str], *, tier: str | None = None,
     spec = resolve_model(_as_path(os.fspath(checkpoint)), ignore_keys=ignore_keys)
     if scores is not None:
         _only_scores(name, inputs=inputs, routing=routing, schemes=schemes, text=text,
-                     static_scales=static_scales or None, smoothquant=smoothquant,
-                     imatrix=imatrix)
+                     static_scales=static_scales or None, smoothquant=smoothquant, imatrix=imatrix)
         return run.profile_scores(spec, Path(scores), target, own_version())
     _check_tier(name, folder, text, static_scales or smoothquant is not None)
     _check_imatrix(imatrix, name, folder)

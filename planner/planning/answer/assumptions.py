@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from planner.memory.footprint import RUNTIME
 from planner.models.planned import structure_note
+from planner.models.spec import ModelSpec
 from planner.planning.answer.capacity import grows_alike
 from planner.planning.answer.draft_notes import tokens_per_step, unloaded_layers
 from planner.planning.answer.engine_notes import engine_notes
@@ -53,6 +54,24 @@ def _chunk_note(question: Question) -> Assumption:
     return Assumption("prefill chunk", f"{chunk.tokens} tokens", why)
 
 
+def _structure_notes(spec: ModelSpec) -> list[Assumption]:
+    """What of a model's structure stands in for another, or is kept once for several layers."""
+    out = []
+    for rule in dict.fromkeys(a.rule for a in spec.attention if a.rule in APPROXIMATED):
+        out.append(Assumption(f"recurrence {rule}", APPROXIMATED[rule],
+                              "no kernels of it were measured; the interval is wider for it"))
+    if any(a.borrows for a in spec.attention):
+        out.append(Assumption("borrowed caches", "read by several layers, kept once",
+                              "the last layers attend to keys and values of earlier ones"))
+    if any(".altup." in row.name for row in spec.rows):
+        out.append(Assumption("residual streams", "their matrices alone are priced",
+                              "sums over the streams of AltUp were not measured"))
+    if any(row.fused.startswith("hc-") for row in spec.rows):
+        out.append(Assumption("residual streams", "read and written as a norm of their width",
+                              "no kernels that mix them were measured"))
+    return out
+
+
 def _model_assumptions(model: CostModel, priced: Priced) -> list[Assumption]:
     question = model.question
     out = [
@@ -79,18 +98,7 @@ def _model_assumptions(model: CostModel, priced: Priced) -> list[Assumption]:
         out += cpu_notes(model)
     if question.spec.experts:
         out.append(routing_assumption())
-    for rule in dict.fromkeys(a.rule for a in question.spec.attention if a.rule in APPROXIMATED):
-        out.append(Assumption(f"recurrence {rule}", APPROXIMATED[rule],
-                              "no kernels of it were measured; the interval is wider for it"))
-    if any(a.borrows for a in question.spec.attention):
-        out.append(Assumption("borrowed caches", "read by several layers, kept once",
-                              "the last layers attend to keys and values of earlier ones"))
-    if any(".altup." in row.name for row in question.spec.rows):
-        out.append(Assumption("residual streams", "their matrices alone are priced",
-                              "sums over the streams of AltUp were not measured"))
-    if any(row.fused.startswith("hc-") for row in question.spec.rows):
-        out.append(Assumption("residual streams", "read and written as a norm of their width",
-                              "no kernels that mix them were measured"))
+    out += _structure_notes(question.spec)
     if not grows_alike(question):
         out.append(Assumption("capacity tokens", "tokens of sequences at the context",
                               "layers with a window or a state do not grow with every token"))

@@ -62,9 +62,8 @@ REQUIRED_CLASSES = ("bf16", "attention-prefill", "attention-decode", "elementwis
 
 
 def build_question(spec: ModelSpec, device: DeviceProfile, asked: Asked,
-                   scenario: Scenario | None, *, uniform: str | None,
-                   given: Plan | None, profile: Profile | None = None,
-                   engine: Engine | None = None,
+                   scenario: Scenario | None, *, uniform: str | None, given: Plan | None,
+                   profile: Profile | None = None, engine: Engine | None = None,
                    imatrix: ImportanceMatrix | None = None) -> Question:
     """Check every value and fill every default; each default leaves a note.
 
