@@ -25,9 +25,9 @@ from planner.models.storage import Storage
 from planner.records import record
 
 _IMAGE_TOKENS = 16384
-_LIMIT = "16384 tokens of the largest image: max_pixels of the releases' image processor"
-_GLM_TOKENS, _GLM_LIMIT = 6144, "6144 tokens of the largest image: the releases' image processor, "\
-    "longest_edge 9633792 over two frames"
+_LIMIT = "16384 tokens of the largest image: max_pixels of the image processor, recalled"
+_GLM_TOKENS, _GLM_LIMIT = 6144, "6144 tokens of the largest image: longest_edge "\
+    "9633792 of the image processor over two frames, recalled"
 _VIDEO_FRAMES = 14  # vLLM 0.32, qwen2_vl.py _MAX_FRAMES_PER_VIDEO
 
 
