@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from operator import methodcaller
 
 import numpy as np
 
@@ -173,8 +174,7 @@ class _Limits:
         if limit is None:
             return []
         step = tidy_step(limit) if limit > 0 else 0.1
-        gain, free = (self.gain(lambda one, value=value: one.within(value))  # type: ignore[misc]
-                      for value in (limit + step, None))
+        gain, free = (self.gain(methodcaller("within", value)) for value in (limit + step, None))
         return [_price("max-loss", told_loss(model, limit), "loss", self.plan.quality.loss,
                        model.question.loss_scheme or "given", step, gain, free)]
 

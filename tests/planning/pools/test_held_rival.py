@@ -1,10 +1,14 @@
 """Pools against workers that hold prompts until every attention rank has one."""
 
 from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
 
+import numpy as np
 import pytest
 
 from planner.api.ask import Ask
+from planner.planning.pools.deployed import compared_with
 from planner.planning.pools.holding import held_rival
 from planner.planning.question.question import Question
 from planner.planning.search.default_limit import answers
@@ -38,3 +42,29 @@ def test_engines_without_it_have_no_such_rival(
         asked: tuple[tuple[Question, ...], Selection]) -> None:
     assert held_rival([replace(q, engine="vllm", engine_version="0.21") for q in asked[0]],
                       asked[1]) is None
+
+
+def beside(gains: list[float], *, ratio: float = 1.0) -> Any:
+    """Pools that win ``gains`` in the draws, the first of them on paper, over a rival that is
+    ``ratio`` times as fast as the plan beside."""
+    drawn = 1 / (1 + np.array([gains]))
+    pools: Any = SimpleNamespace(taken=0, drawn=drawn, options=[SimpleNamespace(
+        pools=SimpleNamespace(value=1 + gains[0]), weighed=SimpleNamespace(decode_osl=1))])
+    choice: Any = SimpleNamespace(taken=0, drawn=np.ones((1, len(gains))), option=SimpleNamespace(
+        weighed=SimpleNamespace(value=1.0)))
+    return compared_with(pools, choice, ratio=ratio)
+
+
+def test_a_faster_rival_leaves_less_of_the_gain() -> None:
+    plain, held = beside([0.5] * 8), beside([0.5] * 8, ratio=1.25)
+    assert (plain.gain, held.gain) == (pytest.approx(0.5), pytest.approx(0.2))
+    assert (held.low, held.high) == (pytest.approx(0.2), pytest.approx(0.2))
+
+
+def test_pools_are_taken_only_where_they_beat_the_faster_rival() -> None:
+    draws = [0.5, 0.4, 0.3, 0.29, 0.28, 0.27, 0.26, 0.2, 0.1, 0.1]
+    plain, held = beside(draws), beside(draws, ratio=1.2)
+    assert (plain.better, plain.beaten, plain.taken) == (1.0, 1.0, True)
+    assert held.better == pytest.approx(0.7)  # 0.2 is no faster than it
+    assert held.beaten == pytest.approx(0.7)
+    assert not held.taken
