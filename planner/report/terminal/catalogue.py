@@ -83,8 +83,8 @@ def models_table(found: Sequence[Inventory]) -> str:
         table.add_row(f"  {spec.id}", format_count(counts.parameters_total),
                       format_count(counts.parameters_active["with_embedding"]),
                       str(spec.max_context), spec.quantization)
-    return _render(table, "params: of the language model, without prediction layers and encoders of "
-                   "images. active: those one token passes, embedding and head included. "
+    return _render(table, "params: of the language model, without prediction layers and "
+                   "encoders of images. active: those one token passes, embedding and head included. "
                    "`plan models qwen3` lists what has that in a name. Public repository names, "
                    "configuration files and checkpoint folders are accepted too.")
 
