@@ -27,9 +27,9 @@ from planner.placement.layout import Layout, stage_of_layer
 from planner.placement.modules import kv_heads_of
 
 LINEAR = frozenset({
-    "attention-qkv", "attention-out", "mla-q", "mla-kv", "indexer", "linear-attention",
-    "mlp-gate-up", "mlp-down", "shared-gate-up", "shared-down", "router", "experts-gate-up",
-    "experts-down",
+    "attention-qkv", "attention-out", "mla-q", "mla-kv", "indexer", "compressor",
+    "linear-attention", "mlp-gate-up", "mlp-down", "shared-gate-up", "shared-down", "router",
+    "experts-gate-up", "experts-down",
 })  # fmt: skip
 """Kinds whose matrices are linear layers of a model."""
 OUTSIDE = frozenset({"llama", "mistral", "mixtral", "qwen3", "qwen3_moe", "qwen3_5", "qwen3_5_moe"})

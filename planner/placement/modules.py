@@ -20,7 +20,10 @@ PLANNED_KINDS = (
     "attention-qkv", "mla-q", "mla-kv", "attention-out", "linear-attention", "mlp-gate-up",
     "mlp-down", "experts-gate-up", "experts-down", "shared-gate-up", "shared-down",
 )
-AS_RELEASED_KINDS = ("embedding", "indexer", "router", "norm", "head")
+AS_RELEASED_KINDS = ("embedding", "indexer", "compressor", "router", "norm", "head")
+UNRULED = ("compressor",)
+"""Kinds as released that no rule can be dropped for: what pools the past of compressed attention
+is multiplied in BF16 by every engine that has it, into FP32 scores."""
 EXPERT_KINDS = ("experts-gate-up", "experts-down")
 DRAFT = "draft"
 """What drafts tokens ahead of the model (prediction layers, a head, a smaller model), as one module
@@ -76,9 +79,10 @@ class Module:
 
 
 def _gemms(rows: Sequence[TensorRow]) -> tuple[Gemm, ...]:
+    """The products of ``rows``; biases by position inside a group are added, not multiplied."""
     groups: dict[str, list[TensorRow]] = {}
     for row in rows:
-        if row.is_matrix:
+        if row.is_matrix and not row.name.endswith("compressor.ape"):
             groups.setdefault(row.fused, []).append(row)
     return tuple(
         Gemm(members=tuple((r.shape[0], r.shape[1]) for r in group), shard=group[0].shard,
@@ -132,13 +136,14 @@ def module_of(spec: ModelSpec, kind: str, layers: tuple[int, ...], rows: Sequenc
 def _joined(spec: ModelSpec, kind: str, layers: Sequence[int],
             gemms: tuple[Gemm, ...]) -> tuple[Gemm, ...]:
     """``gemms`` with those marked that engines run beside an earlier one of the same input: the
-    latent's beside that of compressed queries, the weights of an indexer's heads beside its keys.
+    latent's beside that of compressed queries, a compressor's beside both, the weights of an
+    indexer's heads beside its keys.
     """
-    if kind not in ("mla-kv", "indexer"):
+    if kind not in ("mla-kv", "indexer", "compressor"):
         return gemms
     layer = layers[0] if layers and layers[0] < spec.layers else 0
     compressed = kind == "mla-kv" and attention_of(spec, layer).q_lora_rank is not None
-    seen = {spec.hidden_size} if compressed else set()
+    seen = {spec.hidden_size} if compressed or kind == "compressor" else set()
     found = []
     for gemm in gemms:
         found.append(replace(gemm, joined=gemm.inputs in seen and gemm.shard == "replicated"))
@@ -163,8 +168,8 @@ def kv_heads_of(spec: ModelSpec, layers: Sequence[int], kind: str) -> int:
 
 _ORDER = {kind: i for i, kind in enumerate((
     "embedding", "attention-qkv", "mla-q", "mla-kv", "attention-out", "indexer",
-    "linear-attention", "mlp-gate-up", "mlp-down", "router", "experts-gate-up", "experts-down",
-    "shared-gate-up", "shared-down", "norm", "head", "kv-k", "kv-v", "kv-latent"))}
+    "compressor", "linear-attention", "mlp-gate-up", "mlp-down", "router", "experts-gate-up",
+    "experts-down", "shared-gate-up", "shared-down", "norm", "head", "kv-k", "kv-v", "kv-latent"))}
 
 
 def kind_order(kind: str) -> int:

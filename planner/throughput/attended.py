@@ -12,6 +12,10 @@ import numpy as np
 from planner.models.spec import Attention
 from planner.throughput.points import Number
 
+COMPRESSED = ("csa", "hca", "swa")
+"""Attention over one vector that is key and value of all heads: a window of them as they are, and
+in csa and hca one entry for ``ratio`` tokens."""
+
 
 def decode_entries(attention: Attention, kv_len: Number) -> Number:
     """Cached entries that one query reads at a length of ``kv_len`` tokens, a number or an array.

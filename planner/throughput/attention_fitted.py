@@ -17,8 +17,12 @@ from planner.hardware.profile import DeviceProfile
 from planner.models.spec import Attention
 from planner.placement.cache_entries import head_entry_bytes
 from planner.records import record
-from planner.throughput.attended import decode_entries
-from planner.throughput.attention_kernels import AttentionModel, attention_model
+from planner.throughput.attended import COMPRESSED, decode_entries, prompt_pairs
+from planner.throughput.attention_kernels import (
+    UNMEASURED,
+    AttentionModel,
+    attention_model,
+)
 from planner.throughput.calibration import PRIOR, Certainty
 from planner.throughput.forms import dsa
 from planner.throughput.forms.attention_decode import DecodeShape, attention_decode_parts
@@ -58,6 +62,8 @@ class Core:
             if self.attention.indexer_topk:
                 return (dsa.DECODE, "mla-decode") if decode else (dsa.PREFILL,)
             return (f"mla-{phase}",)
+        if form in COMPRESSED:
+            return (dsa.DECODE if decode else dsa.PREFILL,)
         if form == "gqa" and not self.attention.indexer_topk:
             return (f"attention-{phase}",)
         return ()
@@ -68,6 +74,9 @@ class Core:
 
     def _model(self, layout: str, decode: bool) -> AttentionModel | None:
         sparse, window = bool(self.attention.indexer_topk), self.attention.window * self.windowed
+        if self.attention.kind in COMPRESSED:
+            return attention_model(self.device, *self.operators(decode), layout, self.stacks,
+                                   compressed=True)
         for operator in self.operators(decode):
             found = attention_model(
                 self.device, operator, layout, self.stacks, window=window,
@@ -99,7 +108,8 @@ class Core:
     def width(self) -> float:
         """Elements of a cache entry of a head that the unit's bytes are divided by."""
         if self.kind == "kv-latent":
-            return float(self.attention.kv_lora_rank + self.attention.rope_dim)
+            return float(self.attention.kv_lora_rank + self.attention.rope_dim) \
+                if self.attention.kind == "mla" else float(self.attention.head_dim)
         return float((self.attention.value_dim or self.attention.head_dim)
                      if self.kind == "kv-v" else self.attention.head_dim)
 
@@ -128,7 +138,7 @@ def certainties(core: Core, layouts: Sequence[str], *, decode: bool) -> tuple[Ce
     found = []
     for model in core.models(layouts, decode):
         if model is None:
-            found.append(PRIOR)
+            found.append(UNMEASURED if core.attention.kind in COMPRESSED else PRIOR)
             continue
         sigma = model.sigma(np.asarray(core.windowed), model.alone(core.heads, core.kv_heads),
                             len(core.heads))
@@ -197,6 +207,8 @@ def _prefill_form(core: Core, phase: Phase, kv_bytes: Array) -> Form:
 
 
 def _sparse_form(core: Core, phase: Phase, kv_bytes: Array, operator: str) -> Form:
+    if core.attention.kind in COMPRESSED:
+        return _compressed_form(core, phase, kv_bytes, operator)
     shape = sparse_shape(core, phase, kv_bytes)
     return lambda p, chip: dsa.dsa_core(p, chip, operator, shape)
 
@@ -206,7 +218,26 @@ def sparse_shape(core: Core, phase: Phase, kv_bytes: Array) -> dsa.SparseShape:
     a = core.attention
     latent = _latent(core, phase.sequences[:, None], np.asarray(column(phase.kv_len)), kv_bytes)
     return dsa.SparseShape(latent, float(a.indexer_topk), float(a.indexer_heads),
-                           float(a.indexer_dim))
+                           float(a.indexer_dim), pooled=float(a.ratio))
+
+
+def _compressed_form(core: Core, phase: Phase, kv_bytes: Array, operator: str) -> Form:
+    """A core that reads a window and compressed entries: in decode all that it reads, of a prompt
+    the pairs that it has. The terms of the sparse kernel itself are kept, its floor is the class's:
+    the measured one holds what DeepSeek-V3.2's modules run beside it, which compressed attention
+    does otherwise (throughput.compressed). No entry is read faster than memory is."""
+    a, length = core.attention, np.asarray(column(phase.kv_len))
+    decode = phase.name == "decode"
+    read = np.asarray(decode_entries(a, length)) if decode else length
+    latent = _latent(core, phase.sequences[:, None], read, kv_bytes)
+    shape = dsa.SparseShape(latent, np.inf, 0.0, 0.0, pairs=np.asarray(prompt_pairs(a, length)))
+    reached = core.device.achieved["attention-decode" if decode else "attention-prefill"]
+    own = {"floor_seconds": reached.floor_seconds.value, "token_seconds": 0.0,
+           "rest_fraction": np.inf}
+    if decode:
+        return lambda p, chip: dsa.dsa_core(
+            {**p, **own, "gather_fraction": min(p["gather_fraction"], 1.0)}, chip, operator, shape)
+    return lambda p, chip: dsa.dsa_core({**p, **own}, chip, operator, shape)
 
 
 def _beside(core: Core, model: AttentionModel, phase: Phase, kv_bytes: Array,
@@ -220,9 +251,13 @@ def _beside(core: Core, model: AttentionModel, phase: Phase, kv_bytes: Array,
 
 
 def _latent(core: Core, batch: Array, length: Array, kv_bytes: Array) -> LatentShape:
+    """One call of a latent core; a vector that is key and value of all heads is a latent without
+    a rotary part of its own."""
     a = core.attention
+    joined = a.kind in COMPRESSED
     return LatentShape(batch, length, core.heads[:, None], kv_bytes, key=a.nope_dim + a.rope_dim,
-                       value=a.value_dim, latent=a.kv_lora_rank, rope=a.rope_dim)
+                       value=a.value_dim, latent=a.head_dim if joined else a.kv_lora_rank,
+                       rope=0 if joined else a.rope_dim)
 
 
 def _width(attention: Attention) -> Array:

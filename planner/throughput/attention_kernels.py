@@ -26,6 +26,9 @@ Mask = NDArray[np.bool_]
 _DATA = Path(__file__).resolve().parent / "data"
 _CARRIED = {"attention-decode": CARRIED}
 _PROMPTS = ("attention-prefill", "mla-prefill")
+UNMEASURED = Certainty(PRIOR.basis, 0.47, "compressed attention by its bytes and FLOP")
+"""Of compressed attention where no kernel stands for it: as sure as data/attention.toml says of
+those that do."""
 
 
 @cached_record
@@ -78,14 +81,15 @@ class AttentionModel:
 
 
 def attention_model(device: DeviceProfile, operator: str, layout: str,
-                    stacks: Sequence[str], *, sparse: bool = False,
-                    window: int = 0) -> AttentionModel | None:
+                    stacks: Sequence[str], *, sparse: bool = False, window: int = 0,
+                    compressed: bool = False) -> AttentionModel | None:
     """The fitted kernel of ``operator`` over a cache in ``layout``, or None where none fits.
 
     A layout that was not measured takes the kernel and the bytes that data/attention.toml names,
     with a wider interval; the basis then says transferred, or prior where the kernel itself is
     another, whose error is at least that of an operator without a measurement. ``sparse``: entries
-    are gathered by an indexer's choice; ``window``: tokens of a sliding window, 0 for none.
+    are gathered by an indexer's choice; ``window``: tokens of a sliding window, 0 for none;
+    ``compressed``: entries stand for several tokens beside a window, which no table measures.
     """
     rule: Mapping[str, Any] | None = _rules()["layout"].get(layout)
     silicon = chip(device)
@@ -98,11 +102,12 @@ def attention_model(device: DeviceProfile, operator: str, layout: str,
     own = operator in rule.get("measured", ())
     further = [0.0 if own else float(rule.get("extra", 0.0)),
                _rules()["sparse"]["extra"] if sparse else 0.0,
+               _rules()["compressed"]["extra"] if compressed else 0.0,
                _rules()["window"]["extra"] if window > _rules()["window"]["longest"] else 0.0]
     extra = float(np.sqrt(sum(e * e for e in further)))
     alone = rule.get("kernel", {}).get(stacks[0], "") if len(stacks) == 1 else ""
     return kernel_model(device, operator, rule["variant"], stacks, extra=extra, convert=convert,
-                        prior=bool(rule.get("prior")) or sparse, kernel=alone)
+                        prior=bool(rule.get("prior")) or sparse or compressed, kernel=alone)
 
 
 def kernel_model(device: DeviceProfile, operator: str, variant: str, stacks: Sequence[str], *,

@@ -6,6 +6,7 @@ Arrays [C, 1]. Bytes follow the unfused kernels that engines run between the GEM
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,9 +33,17 @@ def embedding_parts(spec: ModelSpec, device: DeviceProfile, pts: Points, phase: 
 
 def pipeline_seconds(spec: ModelSpec, machine: Machine, pts: Points, phase: Phase) -> Array:
     """Sends between pipeline stages in one step [C]."""
-    message = phase.tokens * spec.hidden_size * 2.0
+    message = phase.tokens * _streams_width(spec) * 2.0
     hop = point_to_point(machine.net, pts.group * pts.pp, message)
     return np.where(pts.pp > 1, (pts.pp - 1) * hop, 0.0) * phase.passes
+
+
+@cache
+def _streams_width(spec: ModelSpec) -> int:
+    """Features of a token between two layers: those of all residual streams where it has several.
+    """
+    return max([spec.hidden_size, *(row.shape[1] for row in spec.rows
+                                    if row.fused.startswith("hc-") and row.is_matrix)])
 
 
 def plain_gemm(device: DeviceProfile, machine: Machine, rows: Array, outputs: Array,

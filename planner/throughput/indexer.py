@@ -12,7 +12,7 @@ from planner.models.spec import Attention
 from planner.placement.cache_entries import indexer_record_bytes, reads_fp8_cache
 from planner.throughput.attended import causal_pairs
 from planner.throughput.attention_fitted import Core, sparse_shape
-from planner.throughput.attention_kernels import AttentionModel, attention_model
+from planner.throughput.attention_kernels import UNMEASURED, AttentionModel, attention_model
 from planner.throughput.calibration import PRIOR, Certainty
 from planner.throughput.forms import dsa
 from planner.throughput.points import Phase, Points, column
@@ -46,18 +46,23 @@ def indexer_certainty(attention: Attention, device: DeviceProfile, stacks: Seque
                       decode: bool) -> Certainty:
     """How the time of the indexer is found."""
     model = _model(attention, device, stacks, decode=decode)
-    return PRIOR if model is None else model.certainty
+    if model is None:
+        return UNMEASURED if attention.kind == "csa" else PRIOR
+    return model.certainty
 
 
 def _model(attention: Attention, device: DeviceProfile, stacks: Sequence[str], *,
            decode: bool) -> AttentionModel | None:
     """The engine's own fitted kernel, else a lent one; that over an FP8 cache before that over
-    BF16, as indexer keys are FP8 beside both. Pooled keys are measured nowhere."""
-    if attention.kind != "mla" or not attention.indexer_heads or attention.ratio > 1 \
-            or device.rate("fp8") is None:
+    BF16, as indexer keys are FP8 beside both. Pooled keys are measured nowhere: the kernels stand
+    for those of compressed entries, which are as wide, with a wider interval."""
+    pooled = attention.kind == "csa"
+    if (attention.kind != "mla" or attention.ratio > 1) and not pooled \
+            or not attention.indexer_heads or device.rate("fp8") is None:
         return None
     name = dsa.DECODE if decode else dsa.PREFILL
-    found = [attention_model(device, name, layout, stacks) for layout in ("fp8", "bf16")]
+    found = [attention_model(device, name, layout, stacks, compressed=pooled)
+             for layout in ("fp8", "bf16")]
     own = [model for model in found if model is not None and model.certainty.basis == "fitted"]
     return next((model for model in (*own, *found) if model is not None), None)
 

@@ -90,7 +90,7 @@ bf16 fp16 fp32 fp8 fp8-ds-mla int8-token int4-token int4-channel nvfp4
 """)
 
 MODULE_KINDS = words("""
-embedding attention-qkv mla-q mla-kv attention-out indexer mlp-gate-up mlp-down router
+embedding attention-qkv mla-q mla-kv attention-out indexer compressor mlp-gate-up mlp-down router
 experts-gate-up experts-down shared-gate-up shared-down norm linear-attention mtp head
 """)
 

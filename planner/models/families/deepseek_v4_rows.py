@@ -125,7 +125,7 @@ def _compression(storage: Storage, config: V4Structure, a: Attention) -> list[Te
                        (width,), a.layers, fused=stem + "compressor-norm"),
         ]  # fmt: skip
 
-    found = compressor(_LAYER + "attn.compressor.", "mla-kv", a.head_dim)
+    found = compressor(_LAYER + "attn.compressor.", "compressor", a.head_dim)
     if not a.indexer_topk:
         return found
     prefix, rank = _LAYER + "attn.indexer.", a.q_lora_rank or 0

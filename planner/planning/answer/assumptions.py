@@ -18,6 +18,7 @@ from planner.planning.search.formulate import loss_limit
 from planner.planning.space.loss_basis import loss_assumptions
 from planner.planning.space.losses import loss_word, told_loss
 from planner.planning.space.model import CostModel
+from planner.throughput.attended import COMPRESSED
 from planner.throughput.recurrent import APPROXIMATED
 from planner.units import GIB, format_bytes, format_seconds
 
@@ -59,6 +60,11 @@ def _structure_notes(spec: ModelSpec) -> list[Assumption]:
     out = []
     for rule in dict.fromkeys(a.rule for a in spec.attention if a.rule in APPROXIMATED):
         out.append(Assumption(f"recurrence {rule}", APPROXIMATED[rule],
+                              "no kernels of it were measured; the interval is wider for it"))
+    packed = sorted({a.kind for a in spec.attention if a.kind in COMPRESSED})
+    if packed:
+        out.append(Assumption(f"attention {', '.join(packed)}", "DeepSeek-V3.2's sparse kernels over "
+                              "a window and compressed entries, their pooling by its bytes",
                               "no kernels of it were measured; the interval is wider for it"))
     if any(a.borrows for a in spec.attention):
         out.append(Assumption("borrowed caches", "read by several layers, kept once",

@@ -13,7 +13,7 @@ from dataclasses import replace
 import numpy as np
 
 from planner.formats.schemes import scheme_ids
-from planner.placement.modules import AS_RELEASED_KINDS
+from planner.placement.modules import AS_RELEASED_KINDS, UNRULED
 from planner.planning.question.policies import BINDS, NO_OTHER, ONE_TYPE, released_choice
 from planner.planning.question.question import Question
 from planner.planning.question.serving_ways import with_rule_bars
@@ -34,7 +34,7 @@ def rule_gains(found: Found) -> Mapping[str, float] | None:
     question = found.space.model.question
     if question.profile is not None:
         return None
-    kinds = [k for k in AS_RELEASED_KINDS if k not in (*question.dropped, *NO_OTHER)
+    kinds = [k for k in AS_RELEASED_KINDS if k not in (*question.dropped, *NO_OTHER, *UNRULED)
              and any(u.kind == k for u in found.space.model.units)]
     groups = _groups(question, kinds) + ([[ONE_TYPE]] if question.left_out else [])
     if not groups:

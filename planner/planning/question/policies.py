@@ -17,7 +17,7 @@ from planner.errors import InputError, UnknownNameError
 from planner.formats.schemes import in_catalogue_order
 from planner.hardware.profile import DeviceProfile
 from planner.models.spec import ModelSpec
-from planner.placement.modules import AS_RELEASED_KINDS, PLANNED_KINDS, modules
+from planner.placement.modules import AS_RELEASED_KINDS, PLANNED_KINDS, UNRULED, modules
 from planner.planning.engines.routes import same_weights
 from planner.planning.engines.rules import PLAIN
 from planner.planning.plan.record import Assumption, Plan, UnitPlan, layer_range
@@ -32,7 +32,7 @@ BINDS = 1e-6
 """Relative gain above which a rule binds."""
 ENDS = ("first-layers", "last-layers")
 ONE_TYPE = "one-data-type"
-RULES = (*AS_RELEASED_KINDS, *ENDS, ONE_TYPE)
+RULES = (*(kind for kind in AS_RELEASED_KINDS if kind not in UNRULED), *ENDS, ONE_TYPE)
 NO_OTHER = ("norm",)
 """Kinds that no kernel computes in another format."""
 
@@ -51,7 +51,7 @@ def dropped_kinds(spec: ModelSpec, held: Sequence[str] | None, dropped: Sequence
             raise UnknownNameError("policy", name, RULES)
     gone = set(dropped or ())
     if held is not None:
-        gone |= set(AS_RELEASED_KINDS) - set(held)
+        gone |= set(AS_RELEASED_KINDS) - set(held) - set(UNRULED)
     both = {"embedding", "head"}
     if spec.tied_embeddings and len(gone & both) == 1:
         raise InputError(f"{spec.id}: embedding and head are one matrix: their rules go together",
@@ -127,7 +127,7 @@ def dropped_in(plan: Plan, spec: ModelSpec, device: DeviceProfile) -> tuple[str,
                and u.scheme not in stored.get(u.kind, {u.scheme})}
     if spec.tied_embeddings and changed & {"embedding", "head"}:
         changed |= {"embedding", "head"}
-    return tuple(k for k in AS_RELEASED_KINDS if k in changed)
+    return tuple(k for k in AS_RELEASED_KINDS if k in changed and k not in UNRULED)
 
 
 def policy_notes(question: Question, value: float, free: Callable[[Question], float | None],

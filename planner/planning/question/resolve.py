@@ -234,7 +234,7 @@ def _check_numbers(asked: Asked) -> None:
             raise InputError(f"{name} = {value!r} is out of range", hint=f"{name} is above 0")
 
 
-_PLANNED = ("gqa", "mla", "linear")
+_PLANNED = ("gqa", "mla", "linear", "csa", "hca", "swa")
 
 
 def _check_model(spec: ModelSpec) -> None:

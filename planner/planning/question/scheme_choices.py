@@ -103,7 +103,7 @@ def _served_as(spec: ModelSpec, device: DeviceProfile, engine: Engine | None, na
     return in_catalogue_order(used)
 
 
-_RELEASED = ("embedding", "indexer", "router", "norm", "head", "mtp")
+_RELEASED = ("embedding", "indexer", "compressor", "router", "norm", "head", "mtp")
 
 
 def _demand(device: DeviceProfile, names: list[str]) -> tuple[str, ...]:

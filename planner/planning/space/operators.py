@@ -7,8 +7,9 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from planner.formats.kv import kv_layout
 from planner.models.spec import Attention
-from planner.placement.cache_entries import stores
+from planner.placement.cache_entries import head_entry_bytes, stores
 from planner.placement.modules import (
     AS_RELEASED_KINDS,
     DRAFT,
@@ -23,7 +24,10 @@ from planner.planning.space.dropped_rules import norm_parts, parts_by_scheme
 from planner.planning.space.hosted import beside_host, experts_here, hosted_parts
 from planner.planning.space.model import CostModel
 from planner.planning.space.tables import LayoutTables
+from planner.throughput.attended import COMPRESSED
 from planner.throughput.attention import decode_parts, prefill_parts
+from planner.throughput.compressed import beside_core
+from planner.throughput.compressor import compressor_parts
 from planner.throughput.experts import expert_parts
 from planner.throughput.fixed import (
     embedding_parts,
@@ -123,7 +127,11 @@ def cache_parts(model: CostModel, pts: Points, phase: Phase, row: int) -> Parts:
             model.machine.cpu_attention, attention, unit.kind, names, question.device, at,
             part, lambda: run(attention, unit.kind, names, question.device, at, part,
                               model.machine.stacks))
-        return uncached(found, attention, part)
+        found = uncached(found, attention, part)
+        if attention.kind not in COMPRESSED:
+            return found
+        size = head_entry_bytes(attention, kv_layout(names[0]), unit.kind)
+        return found.plus(beside_core(unit.attention, question.device, at, part, float(size)))
 
     return by_part(one, pts, phase)
 
@@ -155,6 +163,8 @@ def released_parts(model: CostModel, tables: LayoutTables, pts: Points, phase: P
         return head_parts(spec, model.machine, device, pts, phase)
     if module.kind == "router":
         return router_parts(module, model.machine, device, pts, phase)
+    if module.kind == "compressor":
+        return compressor_parts(module, model.machine, device, pts, phase)
     scheme = released_scheme(model, module)
     kernels = kernel_arrays(device, [scheme], experts=False, stacks=model.machine.stacks)
     machine = replace(model.machine, dense=kernels, grouped=None)

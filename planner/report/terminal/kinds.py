@@ -10,7 +10,7 @@ from planner.planning.plan.record import ModulePlan, Plan, UnitPlan, layer_range
 from planner.records import record
 from planner.report.terminal.printable import columns
 
-GROUPS = (("embedding", "indexer", "router", "norm", "head"),
+GROUPS = (("embedding", "indexer", "compressor", "router", "norm", "head"),
           ("attention-qkv", "mla-q", "mla-kv", "attention-out"), ("linear-attention",),
           ("mlp-gate-up", "mlp-down"), ("experts-gate-up", "experts-down"),
           ("shared-gate-up", "shared-down"), ("kv-k", "kv-v"))

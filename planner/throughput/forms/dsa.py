@@ -83,12 +83,15 @@ gathers all it may."""
 class SparseShape:
     """One call, arrays that broadcast. ``latent`` are batch, length (of the cache in decode, of the
     prompt else), heads, widths and bytes; ``topk`` entries attended at most; the indexer has
-    ``index_heads`` of ``index_width`` elements."""
+    ``index_heads`` of ``index_width`` elements. ``pairs``: (query, entry) pairs of one prompt where
+    they are not those of ``topk``; ``pooled``: tokens that one key of the indexer stands for."""
 
     latent: LatentShape
     topk: float
     index_heads: float
     index_width: float
+    pairs: Array | None = None
+    pooled: float = 1.0
 
 
 def dsa_core(parameters: Parameters, chip: Chip, operator: str, shape: SparseShape) -> Parts:
@@ -113,6 +116,8 @@ def dsa_core(parameters: Parameters, chip: Chip, operator: str, shape: SparseSha
     else:
         tokens = s.batch * s.length
         pairs = tokens * shape.topk if p["whole"] else s.batch * pairs_of(s, shape.topk)
+        if shape.pairs is not None:
+            pairs = s.batch * shape.pairs
         unit = p["unit_seconds"] * tokens * heads / UNIT_HEADS
         compute = pairs * per + unit
         launch = np.asarray(p["floor_seconds"])
@@ -132,17 +137,18 @@ def dsa_indexer(parameters: Parameters, chip: Chip, operator: str, shape: Sparse
     """
     p, s = _checked(parameters, operator), shape.latent
     if operator == DECODE:
-        memory = s.batch * s.length * RECORD_BYTES / (p["score_fraction"] * chip.bandwidth)
-        choose = p["choose_seconds"] * s.length * np.maximum(1.0, s.batch / chip.multiprocessors)
+        keys = s.length / shape.pooled
+        memory = s.batch * keys * RECORD_BYTES / (p["score_fraction"] * chip.bandwidth)
+        choose = p["choose_seconds"] * keys * np.maximum(1.0, s.batch / chip.multiprocessors)
         return parts(compute=choose, memory=memory, launch=np.asarray(p["index_seconds"]),
                      busy=memory + choose)
-    pairs = s.batch * pairs_of(s, np.inf)
+    pairs = s.batch * pairs_of(s, np.inf) / shape.pooled
     compute = 2.0 * shape.index_heads * shape.index_width * pairs \
         / (p["score_fraction"] * chip.peak("fp8"))
     memory = LOGIT_BYTES * pairs / (p["logit_fraction"] * chip.bandwidth)
     tokens = s.batch * s.length
     apart = p["query_seconds"] * tokens \
-        + p["ragged_seconds"] * (tokens * s.batch * (s.past + s.length) - pairs)
+        + p["ragged_seconds"] * (tokens * s.batch * (s.past + s.length) / shape.pooled - pairs)
     return parts(compute=compute, memory=memory + apart, launch=np.asarray(p["index_seconds"]),
                  busy=compute + memory + apart)
 
