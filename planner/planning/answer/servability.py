@@ -131,7 +131,8 @@ def _container(engine: Engine, spec: ModelSpec, device: DeviceProfile, linear: S
         failing = [(s, found) for s, kind in packed
                    if (found := _in_format(engine, spec, device, s, kind, container)).status
                    != "supported"]
-        if not failing and len({s for s, _ in packed}) > 1:
+        if not failing and len({s for s, _ in packed}) > 1 and not _one_a_group(
+                engine, device, packed, container):
             failing = [(f"several schemes in {container}", found) for _, kind in packed
                        if (found := cell(engine, device, "mixed", "*", kind_group(kind),
                                          container)).status != "supported"]
@@ -142,6 +143,15 @@ def _container(engine: Engine, spec: ModelSpec, device: DeviceProfile, linear: S
             best = failing
     unknown = cell(engine, device, "scheme", packed[0][0], kind_group(packed[0][1]), "none")
     return "", best[0] if best else (packed[0][0], unknown)
+
+
+def _one_a_group(engine: Engine, device: DeviceProfile, packed: Sequence[tuple[str, str]],
+                 container: str) -> bool:
+    """Whether each group of modules has one scheme, and the format one for each group."""
+    groups = {kind_group(kind) for _, kind in packed}
+    return len({(kind_group(kind), s) for s, kind in packed}) == len(groups) and all(
+        cell(engine, device, "mixed", "groups", g, container).status == "supported"
+        for g in groups)
 
 
 def _in_format(engine: Engine, spec: ModelSpec, device: DeviceProfile, scheme: str, kind: str,

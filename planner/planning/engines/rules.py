@@ -28,6 +28,7 @@ from planner.placement.cache_entries import CacheUnit
 from planner.placement.modules import AS_RELEASED_KINDS, EXPERT_KINDS
 from planner.planning.engines.routes import cache_choice, scheme_choice
 from planner.records import record
+from planner.throughput.attended import COMPRESSED
 from planner.throughput.engine_kernels import Choice, read_versions
 
 Status = Literal["supported", "emulated", "refused", "unquantised", "unknown"]
@@ -40,7 +41,10 @@ PLAIN = ("bf16", "fp16", "fp32")
 """Schemes of the server's own data type: every checkpoint format may leave modules in it."""
 DATA = Path(__file__).resolve().parents[1] / "data"
 _ANY = "*"
-OF_RELEASES = ("mxfp4",)
+OF_V4 = "deepseek-v4"
+"""The checkpoints of DeepSeek-V4: FP8 linears and FP4, NVFP4 or FP8 experts under one
+quantization_config. Engines that read it build the model from nothing else."""
+OF_RELEASES = ("mxfp4", OF_V4)
 """Checkpoint formats that exist for models released in them: nothing else is written in one."""
 KERNELS_READ = "2026-11"
 """When the engines' selectors were read (data/engine_kernels.csv of planner.throughput)."""
@@ -110,7 +114,10 @@ def kind_group(kind: str) -> str:
 
 def cache_group(unit: CacheUnit) -> str:
     """The word of the matrix for a cache: heads (keys or values), heads-sinks where a learned logit
-    takes part in the softmax, latent-dense, latent-sparse."""
+    takes part in the softmax, latent-dense, latent-sparse, compressed (a window and entries that
+    stand for several tokens)."""
+    if unit.attention.kind in COMPRESSED:
+        return "compressed"
     if unit.kind != "kv-latent":
         return "heads-sinks" if unit.attention.sinks else "heads"
     return "latent-sparse" if unit.attention.indexer_topk else "latent-dense"
@@ -198,8 +205,10 @@ def containers(engine: Engine) -> tuple[str, ...]:
 def formats_of(engine: Engine, spec: ModelSpec) -> tuple[str, ...]:
     """The checkpoint formats of :func:`containers` in which weights of ``spec`` can be written;
     one that they are released in, and nothing else is written in, goes first."""
-    able = [c for c in containers(engine)
-            if c not in OF_RELEASES or spec.quantization.startswith(c)]
+    able = [c for c in containers(engine) if c != OF_V4
+            and (c not in OF_RELEASES or spec.quantization.startswith(c))]
+    if OF_V4 in containers(engine) and any(a.kind in COMPRESSED for a in spec.attention):
+        return (OF_V4,)
     return tuple(sorted(able, key=lambda c: c not in OF_RELEASES))
 
 

@@ -37,12 +37,14 @@ def unwritten(question: Question, engine: Engine, scheme: str) -> str:
 
 def not_told_apart(question: Question, engine: Engine) -> dict[str, str]:
     """Schemes of ``question`` that ``engine`` runs as another of them, with the reason: of the
-    names of a row of the axis ``alike``, one stays, that of the release where it is among them."""
+    names of a row of the axis ``alike``, one stays, what the release is stored in where it is among
+    them."""
     out: dict[str, str] = {}
+    stored = (question.spec.quantization, *(m.released_as for m in modules(question.spec)))
     for rule in rules("alike", engine.name):
         both = [s for s in question.schemes if s in rule.names]
         if len(both) > 1 and rule.fits(engine, question.device, "", ""):
-            kept = question.spec.quantization if question.spec.quantization in both else both[0]
+            kept = next((s for s in stored if s in both), both[0])
             out |= {name: f"{engine.label}: one scheme with {kept}: {rule.cell.reason}"
                     for name in both if name != kept}
     return out

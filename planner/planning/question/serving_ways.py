@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from itertools import product
 
 from planner.errors import InputError, UnsupportedError
 from planner.formats.kv import kv_layout_ids
@@ -35,6 +36,7 @@ from planner.planning.question.checkpoint_formats import not_told_apart, unwritt
 from planner.planning.question.decisions import split_modules
 from planner.planning.question.question import Question
 from planner.records import record
+from planner.throughput.attended import COMPRESSED
 from planner.throughput.calibration import ANY_ENGINE
 
 
@@ -136,6 +138,9 @@ def serving_ways(question: Question, engine: Engine, kinds: Sequence[str],
         if all(cell(engine, question.device, "mixed", "*", g, container).status == "supported"
                for g in (*groups, *(kind_group(kind) for kind, _ in kept))):
             found.append(Way(container, {g: able[g] | bare[g] for g in groups}))
+        elif all(cell(engine, question.device, "mixed", "groups", g, container).status
+                 == "supported" for g in groups):
+            found += _by_group(container, able, fixed)
         else:
             ordered = [s for s in question.schemes if any(s in able[g] for g in groups)]
             found += [Way(container, {g: bare[g] | ({s} & able[g]) for g in groups})
@@ -148,6 +153,13 @@ def serving_ways(question: Question, engine: Engine, kinds: Sequence[str],
     return [w for i, w in enumerate(found)
             if not any(w.within(o) and (not o.within(w) or j < i)
                        for j, o in enumerate(found) if j != i)]
+
+
+def _by_group(container: str, able: Mapping[str, frozenset[str]], fixed: set[str]) -> list[Way]:
+    """Ways with one scheme for each group of modules, of which one is what is ``fixed``."""
+    names = list(able)
+    return [Way(container, {g: frozenset({s}) for g, s in zip(names, chosen, strict=True)})
+            for chosen in product(*(sorted(able[g]) for g in names)) if fixed <= set(chosen)]
 
 
 def _routed(question: Question, engine: Engine, way: Way) -> Way:
@@ -188,7 +200,8 @@ def _cache_sets(question: Question, engine: Engine) -> list[tuple[str, ...]]:
 
 
 def _compressed_queries(question: Question) -> bool:
-    return any(a.kind == "mla" and a.q_lora_rank is not None for a in question.spec.attention)
+    return any((a.kind == "mla" or a.kind in COMPRESSED) and a.q_lora_rank is not None
+               for a in question.spec.attention)
 
 
 def _restricted(question: Question, way: Way, kv: tuple[str, ...], kinds: Sequence[str],
@@ -293,7 +306,16 @@ def refusal_words(question: Question, engine: Engine, axis: str, name: str,
 
 def _cannot_keep(question: Question, engine: Engine, kept: Sequence[tuple[str, str]],
                  ) -> UnsupportedError:
-    """The refusal of a model whose quantised, kept modules no checkpoint format carries."""
+    """The refusal of a model whose quantised, kept modules no checkpoint format carries, or whose
+    caches the engine does not know."""
+    groups = {cache_group(u) for u in cache_units(question.spec)}
+    caches = [cell(engine, question.device, "kv", name, group, "")
+              for name in question.kv for group in groups]
+    if len({c.reason for c in caches}) == 1 and caches[0].status in ("refused", "unknown"):
+        return UnsupportedError(
+            f"{question.spec.id} on {question.device.id}: {engine.label}: {caches[0].status}: "
+            f"{caches[0].reason}",
+            hint="another version (NAME@VERSION), another engine, or --engine any")
     for kind, scheme in kept:
         found = cell(engine, question.device, "scheme", scheme, kind_group(kind), "")
         if found.status != "supported":
