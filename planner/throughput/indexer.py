@@ -57,7 +57,7 @@ def _model(attention: Attention, device: DeviceProfile, stacks: Sequence[str], *
     BF16, as indexer keys are FP8 beside both. Pooled keys are measured nowhere: the kernels stand
     for those of compressed entries, which are as wide, with a wider interval."""
     pooled = attention.kind == "csa"
-    if (attention.kind != "mla" or attention.ratio > 1) and not pooled \
+    if ((attention.kind != "mla" or attention.ratio > 1) and not pooled) \
             or not attention.indexer_heads or device.rate("fp8") is None:
         return None
     name = dsa.DECODE if decode else dsa.PREFILL

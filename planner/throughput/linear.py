@@ -286,6 +286,14 @@ def communication(kind: str, hidden: int, experts: Experts | None, machine: Mach
     return np.where(spread, np.where(wide, combined, all_tokens) * column(phase.passes), reduce_tp)
 
 
+def reductions(module: Module) -> int:
+    """All-reduces that follow one layer of ``module``: one for each product whose inputs are
+    divided. A layer of two halves (LongCat) has two attentions and two MLPs."""
+    if module.kind not in ("attention-out", "mlp-down"):
+        return 1
+    return max(1, sum(gemm.shard == "row" for gemm in module.gemms))
+
+
 def _exchange(net: Fabric, phase: Phase, leg: str, work: ExchangeWork, span: Array,
               feature_bytes: Array) -> Array:
     """The expert exchange of a phase; of a stack, by the kernels of decode steps and of prompts."""

@@ -63,9 +63,10 @@ def _structure_notes(spec: ModelSpec) -> list[Assumption]:
                               "no kernels of it were measured; the interval is wider for it"))
     packed = sorted({a.kind for a in spec.attention if a.kind in COMPRESSED})
     if packed:
-        out.append(Assumption(f"attention {', '.join(packed)}", "DeepSeek-V3.2's sparse kernels over "
-                              "a window and compressed entries, their pooling by its bytes",
-                              "no kernels of it were measured; the interval is wider for it"))
+        out.append(Assumption("approximated attention", f"{', '.join(packed)}: DeepSeek-V3.2's "
+                              "sparse kernels over a window and compressed entries",
+                              "no kernels of it were measured: its interval is ×/÷ 1.8 or more, "
+                              "and what pools entries is priced by its bytes"))
     if any(a.borrows for a in spec.attention):
         out.append(Assumption("borrowed caches", "read by several layers, kept once",
                               "the last layers attend to keys and values of earlier ones"))
@@ -75,6 +76,9 @@ def _structure_notes(spec: ModelSpec) -> list[Assumption]:
     if any(row.fused.startswith("hc-") for row in spec.rows):
         out.append(Assumption("residual streams", "read and written as a norm of their width",
                               "no kernels that mix them were measured"))
+    if any("attn_res_proj" in row.name for row in spec.rows):
+        out.append(Assumption("attention residuals", "a norm a half layer stands for them",
+                              "their sums over the outputs of earlier blocks were not measured"))
     return out
 
 

@@ -6,9 +6,9 @@ ranges of compute capability, for some kinds of modules and some checkpoint form
 never read as supported. A row of the axis ``alike`` names schemes that the engine runs as one, by
 default as the last of them.
 
-``head``, ``embedding``, ``router``, ``norm`` and ``indexer`` are kinds of their own: servers build
-them apart from ordinary linear layers, so a row is about one of them only if it names it; ``dense``
-and ``*`` do not.
+``head``, ``embedding``, ``router``, ``norm``, ``indexer``, ``compressor`` are kinds of their own:
+servers build them apart from ordinary linear layers, so a row is about one of them only if it names
+it; ``dense`` and ``*`` do not.
 """
 
 from __future__ import annotations
@@ -106,7 +106,7 @@ class Rule:
 
 def kind_group(kind: str) -> str:
     """The word of the matrix for a module kind: experts, dense, or the kind itself for those that
-    servers build apart (head, embedding, router, norm, indexer)."""
+    servers build apart (head, embedding, router, norm, indexer, compressor)."""
     if kind in AS_RELEASED_KINDS:
         return kind
     return "experts" if kind in EXPERT_KINDS else "dense"

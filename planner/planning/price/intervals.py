@@ -18,6 +18,7 @@ from planner.planning.question.decisions import DecisionUnit
 from planner.planning.space.model import CostModel
 from planner.planning.space.residuals import MEASURED_HERE, PROMPT, STEP, residual
 from planner.records import record
+from planner.throughput.attended import COMPRESSED
 from planner.throughput.attention import layout_certainty
 from planner.throughput.calibration import PRIOR, Certainty
 from planner.throughput.indexer import indexer_certainty
@@ -48,12 +49,15 @@ class Spread:
 
 def performance(model: CostModel, priced: Priced, replicas: int) -> PerformanceInfo:
     """Times, rates and costs of a plan with their 80 % intervals, and the error of the nearest
-    group of served models that was compared; rates quote that of TPOT."""
+    group of served models that was compared; rates quote that of TPOT. None was compared that has
+    compressed attention, which other models of its class say nothing of."""
     step, prompt = step_spread(model, priced), prompt_spread(model, priced)
     rate = priced.tokens_per_second(replicas)
     question, scheme = model.question, main_scheme(model, priced)
+    compared = question.offload is None and not any(
+        a.kind in COMPRESSED for a in question.spec.attention)
     first, each = (nearest(question.device.id, scheme, experts=bool(question.spec.experts),
-                           metric=metric) if question.offload is None else None
+                           metric=metric) if compared else None
                    for metric in ("ttft", "tpot"))
     values = ((priced.ttft, prompt, first), (priced.tpot, step, each), (rate, step, each),
               (rate / (replicas * priced.layout.ranks), step, each))

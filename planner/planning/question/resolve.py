@@ -125,7 +125,7 @@ def build_question(spec: ModelSpec, device: DeviceProfile, asked: Asked,
 
 def _check(spec: ModelSpec, device: DeviceProfile, asked: Asked) -> None:
     _check_numbers(asked)
-    _check_model(spec)
+    require_planned(spec)
     _check_device(device)
 
 
@@ -232,19 +232,6 @@ def _check_numbers(asked: Asked) -> None:
         value = getattr(asked, name)
         if value is not None and value != NO_LIMIT and not 0 < value < float("inf"):
             raise InputError(f"{name} = {value!r} is out of range", hint=f"{name} is above 0")
-
-
-_PLANNED = ("gqa", "mla", "linear", "csa", "hca", "swa")
-
-
-def _check_model(spec: ModelSpec) -> None:
-    """Refuse a model with a kind of attention whose step is not modelled."""
-    require_planned(spec)
-    others = sorted({a.kind for a in spec.attention} - set(_PLANNED))
-    if others:
-        raise UnsupportedError(
-            f"{spec.id}: the time of {', '.join(others)} attention (compressed entries, several "
-            "residual streams) is not modelled", hint="plan inventory and plan memory count it")
 
 
 def _check_device(device: DeviceProfile) -> None:

@@ -34,6 +34,7 @@ from planner.planning.engines.rules import (
 from planner.planning.engines.writers import unwritable
 from planner.planning.question.checkpoint_formats import not_told_apart, unwritten, written
 from planner.planning.question.decisions import split_modules
+from planner.planning.question.policies import stands_for
 from planner.planning.question.question import Question
 from planner.records import record
 from planner.throughput.attended import COMPRESSED
@@ -316,12 +317,18 @@ def _cannot_keep(question: Question, engine: Engine, kept: Sequence[tuple[str, s
             f"{question.spec.id} on {question.device.id}: {engine.label}: {caches[0].status}: "
             f"{caches[0].reason}",
             hint="another version (NAME@VERSION), another engine, or --engine any")
-    for kind, scheme in kept:
-        found = cell(engine, question.device, "scheme", scheme, kind_group(kind), "")
+    formats = formats_of(engine, question.spec)
+    only = formats[0] if len(formats) == 1 else ""
+    planned = split_modules(modules(question.spec), question.dropped)[0] if only else []
+    stored = [(m.kind, stands_for(question, m.released_as)) for m in planned
+              if m.released_as not in PLAIN]
+    for kind, scheme in (*kept, *stored):
+        found = cell(engine, question.device, "scheme", scheme, kind_group(kind), only)
         if found.status != "supported":
             words = f"{engine.label}: {found.status}: {found.reason}"
             break
     else:
+        kind, scheme = kept[-1]
         words = f"{engine.label}: not together with {', '.join(question.schemes)}"
     return UnsupportedError(f"{kind} as released, in {scheme}: {words}",
                             hint="another version (NAME@VERSION), another engine, or --engine any")

@@ -38,7 +38,7 @@ from planner.throughput.fixed import (
 from planner.throughput.ggml_attention import with_ggml
 from planner.throughput.indexer import indexer_parts
 from planner.throughput.kernels import legal_schemes
-from planner.throughput.linear import communication, dense_parts, kernel_arrays
+from planner.throughput.linear import communication, dense_parts, kernel_arrays, reductions
 from planner.throughput.mixed import by_part, uncached
 from planner.throughput.points import Phase, Points
 from planner.throughput.recurrent import recurrent_parts
@@ -98,7 +98,7 @@ def _on_device(model: CostModel, tables: LayoutTables, pts: Points, phase: Phase
                                               model.machine.stacks), pts, phase))
     talk = communication(module.kind, spec.hidden_size, spec.experts, model.machine, pts, phase,
                          widths.activation_bytes)
-    return with_communication(parts, talk)
+    return with_communication(parts, talk * reductions(module))
 
 
 def _least_of_host(model: CostModel, tables: LayoutTables, pts: Points, phase: Phase,

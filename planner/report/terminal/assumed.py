@@ -12,7 +12,8 @@ HEAVIEST = (
     "structure", "this machine", "memory bandwidth", "measured while busy",
     "tpot-ms dropped", "tpot-ms default", "users default", "workload", "anchor",
     "policy dropped", "solver",
-    "batches", "slots", "time basis", "loss level", "loss basis", "max-loss default",
+    "batches", "slots", "time basis", "approximated attention", "loss level", "loss basis",
+    "max-loss default",
     "prefill interruption", "expert routing", "queueing", "host of a prompt", "loss of caches",
     "loss of activations", "power mode", "usable memory", "price", "tied layers", "accumulators",
     "units")

@@ -39,8 +39,13 @@ def pool_lines(plan: Plan) -> list[str]:
         f"{format_seconds(one.queue_seconds)} wait + {format_seconds(one.read_seconds)} reading + "
         f"{format_seconds(over.seconds)} cache + a step",
         f"decode: {_workers(plan, two)}, {two.utilisation:.0%} of its rate{sets['decode']}",
-        f"cache: {pools.kv}, {format_bytes(over.bytes)} a prompt over the {over.link} link, "
+        f"cache: {pools.kv}, {format_bytes(over.bytes)} a prompt over the {_link(over.link)}, "
         f"{over.bytes_per_second / 1e9:.3g} GB/s a device{sets['transfer']}"]
+
+
+def _link(name: str) -> str:
+    """A link in words: network link, scale-up link."""
+    return name if name.endswith("link") else f"{name} link"
 
 
 def _workers(plan: Plan, pool: PrefillPool | DecodePool) -> str:

@@ -8,7 +8,8 @@ from tests.support.theory import estimate, plan
 
 MIXED = ("gemma-3-1b", "gemma-3-27b-text", "gemma-4-26b-a4b", "mistral-7b-v0.1", "phi-3-mini-4k",
          "llama-4-scout", "llama-4-maverick", "mimo-v2-flash", "qwen3-next-80b-a3b",
-         "qwen3.5-27b", "qwen3.5-35b-a3b", "qwen3.5-397b-a17b")
+         "qwen3.5-27b", "qwen3.5-35b-a3b", "qwen3.5-397b-a17b", "deepseek-v4-flash",
+         "deepseek-v4-pro")
 
 
 def cache_units(found: Plan, kind: str) -> list[UnitPlan]:
@@ -70,7 +71,11 @@ def test_a_search_mixes_cache_layouts_by_group() -> None:
     assert "context" in limit.value
 
 
-def test_what_is_not_modelled_is_refused_by_name() -> None:
-    from planner.errors import UnsupportedError
-    with pytest.raises(UnsupportedError, match=r"csa, hca.*not modelled"):
-        plan("deepseek-v4-pro", "h200-sxm")
+def test_compressed_attention_says_what_stands_for_it() -> None:
+    found = plan("deepseek-v4-flash", "h200-sxm", devices=8)
+    told = next(a for a in found.assumptions if a.key == "approximated attention")
+    assert told.value.startswith("csa, hca, swa")
+    assert "1.8" in told.reason
+    assert found.performance.tpot_seconds.validated is None
+    kept = {u.scheme for u in found.units if u.kind == "compressor"}
+    assert kept == {"bf16"}
