@@ -15,7 +15,7 @@ from planner.memory.training import (
     stages_of,
     train_problem,
 )
-from planner.memory.training_activations import CHUNK
+from planner.memory.training_activations import CHUNK, COMPRESSED, MAMBA_CHUNK
 from planner.memory.training_advice import smallest_change
 from planner.memory.training_setup import (
     KERNELS,
@@ -198,7 +198,14 @@ def _assumptions(spec: ModelSpec, device: DeviceProfile, layout: TrainLayout, se
     if spec.mtp_layers:
         found.append(("prediction layers", "not trained",
                       "multi-token prediction is left out of states and activations"))
-    if any(a.kind == "linear" for a in spec.attention):
+    rules = {a.rule for a in spec.attention if a.kind == "linear"}
+    if "mamba2" in rules:
+        found.append(("Mamba-2", f"chunks of {MAMBA_CHUNK} tokens",
+                      "what mamba_ssm's combined kernel keeps; no log to compare with"))
+    if any(a.kind in COMPRESSED for a in spec.attention):
+        found.append(("compressed attention", "inputs and outputs of its products, FP32 gates",
+                      "what its kernels keep beside is not known; no log to compare with"))
+    if rules & {"delta", "kda"}:
         found.append(("gated delta nets", f"chunks of {CHUNK} tokens",
                       "what flash-linear-attention's chunked rule keeps; no log to compare with"))
     if spec.experts is not None and layout.tp > 1:

@@ -19,6 +19,11 @@ from planner.models.spec import Attention, ModelSpec, TensorRow
 Role = Literal["activation", "linear", "gate", "attention", "mask", "statistic"]
 CHUNK = 64
 """Tokens of a chunk of the delta rule."""
+MAMBA_CHUNK = 256
+"""Tokens of a chunk of Mamba-2 (mamba_ssm's default)."""
+COMPRESSED = ("csa", "hca", "swa")
+_RECURRENT = ("delta", "kda", "mamba2")
+_NAMES = {"mamba1": "Mamba-1", "conv": "short convolutions"}
 _MASK, _STATISTIC = Stored(8), Stored(32)
 
 
@@ -63,10 +68,12 @@ def layer_tensors(spec: ModelSpec, layout: TrainLayout, setup: TrainSetup, layer
     """Everything layer ``layer`` would keep without recompute."""
     rows = [r for r in spec.rows if r.part == "main" and layer in r.layers]
     shared = layout.tp if setup.sequence_parallel else 1
-    attention = next(a for a in spec.attention if layer in a.layers)
-    found = [*_norms(spec, rows, attention, layout.tp, shared),
-             *_attention(spec, rows, attention, setup, layout.tp, shared),
+    here = [a for a in spec.attention if layer in a.layers]
+    found = [*_norms(spec, rows, here, layout.tp, shared),
+             *(one for a in here for one in _attention(spec, rows, a, setup, layout.tp, shared)),
              *_feed_forward(spec, rows, layer, layout, shared)]
+    if residual_width(spec) > spec.hidden_size:
+        found.append(Saved("residual streams", "activation", 2 * residual_width(spec), shared))
     if setup.dropout:
         found += [Saved("attention dropout mask", "mask", spec.hidden_size, shared),
                   Saved("MLP dropout mask", "mask", spec.hidden_size, shared)]
@@ -76,9 +83,17 @@ def layer_tensors(spec: ModelSpec, layout: TrainLayout, setup: TrainSetup, layer
     return tuple(found)
 
 
-def _norms(spec: ModelSpec, rows: list[TensorRow], attention: Attention, tp: int, shared: int,
+def residual_width(spec: ModelSpec) -> int:
+    """Features of a token between two layers: those of all residual streams, where a matrix mixes
+    several before each half of a layer."""
+    return max([spec.hidden_size, *(row.shape[1] for row in spec.rows
+                                    if row.fused.startswith("hc-") and row.is_matrix)])
+
+
+def _norms(spec: ModelSpec, rows: list[TensorRow], here: list[Attention], tp: int, shared: int,
            ) -> Iterator[Saved]:
-    """The input of every norm."""
+    """The input of every norm; a layer of an MLP alone has those of its hidden width."""
+    attention = here[0] if here else spec.attention[0]
     for row in rows:
         if row.kind != "norm" or not row.name.endswith("weight"):
             continue
@@ -89,6 +104,9 @@ def _norms(spec: ModelSpec, rows: list[TensorRow], attention: Attention, tp: int
             yield Saved(name, "activation", attention.heads * attention.head_dim, tp)
         elif attention.kind == "mla":
             yield Saved(name, "activation", row.shape[0], shared)
+        elif attention.kind in COMPRESSED:
+            pooled = attention.ratio if "compressor" in row.name else 1
+            yield Saved(name, "activation", row.shape[0] // pooled, shared)
         elif "q_norm" in row.name:
             yield Saved(name, "activation", attention.heads * attention.head_dim, tp)
         else:
@@ -110,7 +128,8 @@ def _delta(spec: ModelSpec, a: Attention, tp: int, shared: int) -> Iterator[Save
     """A gated delta net: what its projections and its convolution make, and what the chunked rule
     keeps: queries and keys of every value head with their norms, values, decay, beta, and a matrix
     of each chunk (flash-linear-attention, fla/ops/gated_delta_rule/chunk.py, save_for_backward).
-    The input of its norm is among the norms'."""
+    Kimi delta attention has a decay for every key element. The input of its norm is among the
+    norms'."""
     keys, values = a.kv_heads * a.key_dim, a.heads * a.head_dim
     yield Saved("attention input", "linear", spec.hidden_size, shared, "norm-output",
                 "linear-attention")
@@ -118,23 +137,64 @@ def _delta(spec: ModelSpec, a: Attention, tp: int, shared: int) -> Iterator[Save
     yield Saved("queries", "activation", a.heads * a.key_dim, tp)
     yield Saved("keys", "activation", a.heads * a.key_dim, tp)
     yield Saved("values", "activation", values, tp)
-    yield Saved("decay, beta and norms", "statistic", 4 * a.heads, tp)
+    yield Saved("decay, beta and norms", "statistic",
+                a.heads * (a.key_dim + 3 if a.rule == "kda" else 4), tp)
     yield Saved("matrices of chunks", "activation", a.heads * CHUNK, tp)
     yield Saved("output gate", "activation", values, tp)
     yield Saved("attention output", "attention", values, tp)
 
 
+def _mamba(spec: ModelSpec, a: Attention, tp: int, shared: int) -> Iterator[Saved]:
+    """Mamba-2: what its projection and its convolution make, steps and decays in FP32, and a state
+    of each chunk (state-spaces/mamba, mamba_ssm/ops/triton/ssd_combined.py, save_for_backward with
+    the states made again). The input of its norm is among the norms'."""
+    values, shared_parts = a.heads * a.head_dim, 2 * a.kv_heads * a.key_dim
+    yield Saved("attention input", "linear", spec.hidden_size, shared, "norm-output",
+                "linear-attention")
+    yield Saved("convolution input", "activation", values + shared_parts, tp)
+    yield Saved("convolution output", "activation", values + shared_parts, tp)
+    yield Saved("steps and decays", "statistic", 2 * a.heads, tp)
+    yield Saved("states of chunks", "statistic", a.heads * a.head_dim * a.key_dim // MAMBA_CHUNK,
+                tp)
+    yield Saved("output gate", "activation", values, tp)
+    yield Saved("attention output", "attention", values, tp)
+
+
+def _compressed(spec: ModelSpec, rows: list[TensorRow], a: Attention, tp: int, shared: int,
+                ) -> Iterator[Saved]:
+    """DeepSeek-V4: inputs and outputs of its projections, keys and gates that are pooled (FP32),
+    one entry for ``ratio`` tokens, the indexer's queries and keys. What its kernels keep beside is
+    not known."""
+    yield Saved("attention input", "linear", spec.hidden_size, shared, "norm-output", "mla-kv")
+    yield Saved("compressed query", "linear", a.q_lora_rank or 0, shared, "norm-output", "mla-q")
+    yield Saved("queries", "activation", a.heads * a.head_dim, tp, "mla-up")
+    yield Saved("key and value", "activation", a.head_dim, shared)
+    pooled = sum(r.shape[0] for r in rows if r.is_matrix and "compressor.w" in r.name)
+    if pooled:
+        yield Saved("keys and gates to pool", "statistic", pooled, shared)
+        yield Saved("compressed entries", "activation", a.head_dim // a.ratio, shared)
+    if a.indexer_heads:
+        yield Saved("indexer queries and keys", "activation",
+                    a.indexer_heads * (a.indexer_dim + 1) + a.indexer_dim // a.ratio)
+    low = sum(r.shape[0] for r in rows if r.kind == "attention-out" and r.shard == "column")
+    yield Saved("outputs of head groups", "linear", low, tp, "", "attention-out")
+
+
 def _attention(spec: ModelSpec, rows: list[TensorRow], a: Attention, setup: TrainSetup, tp: int,
                shared: int) -> Iterator[Saved]:
-    if a.kind == "linear" and a.key_dim:
-        yield from _delta(spec, a, tp, shared)
+    if a.kind == "linear":
+        if a.rule not in _RECURRENT:
+            raise UnsupportedError(
+                f"{spec.id}: activations of {_NAMES[a.rule]} in training are not modelled",
+                hint="train handles grouped-query, latent and compressed attention, delta nets "
+                     "and Mamba-2")
+        yield from (_mamba if a.rule == "mamba2" else _delta)(spec, a, tp, shared)
         return
-    if a.kind not in ("gqa", "mla"):
-        raise UnsupportedError(
-            f"{spec.id}: activations of {a.kind} attention in training are not modelled",
-            hint="train handles grouped-query and latent attention, and gated delta nets")
     if a.kind == "mla":
         yield from _latent(spec, a, tp, shared)
+        values = a.value_dim
+    elif a.kind in COMPRESSED:
+        yield from _compressed(spec, rows, a, tp, shared)
         values = a.value_dim
     else:
         values = a.value_dim or a.head_dim
@@ -149,12 +209,21 @@ def _attention(spec: ModelSpec, rows: list[TensorRow], a: Attention, setup: Trai
     if setup.kernel == "flash":
         yield Saved("softmax statistics", "statistic", a.heads, tp)
     else:
-        scores = a.heads * (min(a.window, setup.seq) if a.window else setup.seq)
+        scores = a.heads * _attended(a, setup.seq)
         yield Saved("softmax output", "activation", scores, tp, "scores")
         if setup.dropout:
             yield Saved("softmax dropout mask", "mask", scores, tp, "scores")
             yield Saved("softmax dropout output", "activation", scores, tp, "scores")
     yield Saved("attention output", "attention", a.heads * values, tp)
+
+
+def _attended(a: Attention, seq: int) -> int:
+    """Entries that a query of ``seq`` tokens scores: its window's, and those of the compressed past
+    that it may choose."""
+    near = min(a.window, seq) if a.window else seq
+    if a.kind not in ("csa", "hca"):
+        return near
+    return near + min(seq // a.ratio, a.indexer_topk or seq)
 
 
 def _latent(spec: ModelSpec, a: Attention, tp: int, shared: int) -> Iterator[Saved]:
@@ -226,7 +295,7 @@ def kept(tensors: tuple[Saved, ...], spec: ModelSpec, layout: TrainLayout, setup
     """What is left of ``tensors`` under the recompute setting; full keeps the layer's input."""
     if setup.recompute == "full":
         shared = layout.tp if setup.sequence_parallel else 1
-        return (Saved("layer input", "activation", spec.hidden_size, shared),)
+        return (Saved("layer input", "activation", residual_width(spec), shared),)
     if setup.recompute == "selective":
         return tuple(t for t in tensors if t.group not in setup.recipe.selective)
     return tensors
