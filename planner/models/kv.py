@@ -27,13 +27,13 @@ class LayerCache:
     """One kind of entry that a layer keeps for a sequence.
 
     ``parts`` are (name, elements) of one entry: ``k`` and ``v`` of one of ``heads``, ``latent``
-    and ``rope``, ``vector`` and ``rope`` (V4's shared vector), ``indexer``, or ``state`` and
-    ``conv``. There is one entry for ``ratio`` tokens; ``window`` > 0 keeps the last that many
-    entries only. A ``state`` is one entry a sequence, in the types of ``dtypes`` whatever the
-    layout; ``heads`` is its number of shardable heads. Heads are split over tensor-parallel ranks,
-    everything else is copied. A ``borrowed`` one is an earlier layer's, read and not kept.
-    ``grouped`` of a state's last part are split by ``groups`` alone, and copied where there are
-    more ranks.
+    and ``rope``, ``vector`` and ``rope`` (V4's shared vector), ``indexer``, ``state`` and
+    ``conv``, or ``partial`` (a group of tokens that is not compressed yet). There is one entry
+    for ``ratio`` tokens; ``window`` > 0 keeps the last that many entries only. A ``state`` is
+    one entry a sequence, in the types of ``dtypes`` whatever the layout; ``heads`` is its
+    number of shardable heads. Heads are split over tensor-parallel ranks, everything else is
+    copied. A ``borrowed`` one is an earlier layer's, read and not kept. ``grouped`` of a
+    state's last part are split by ``groups`` alone, and copied where there are more ranks.
     """
 
     layer: int
@@ -197,4 +197,17 @@ def layer_caches(a: Attention, layer: int, *, latent: bool = True) -> tuple[Laye
     local = LayerCache(layer, "shared", vector, window=a.window)
     if a.kind == "swa":
         return (local,)
-    return (local, LayerCache(layer, "shared", vector, ratio=a.ratio), *selects)
+    return (local, LayerCache(layer, "shared", vector, ratio=a.ratio), *selects, _partial(a, layer))
+
+
+def _partial(a: Attention, layer: int) -> LayerCache:
+    """Keys and gates of the tokens of a group that is not full, in FP32 and whole on every rank.
+
+    A csa entry pools two groups, each token with two vectors, and so does its indexer. Source:
+    vLLM 0.32, models/deepseek_v4/compressor.py (CompressorStateCache).
+    """
+    overlap = 2 if a.kind == "csa" else 1
+    width = 2 * overlap * (a.head_dim + (a.indexer_dim if a.indexer_heads else 0))
+    size = overlap * a.ratio * width
+    return LayerCache(layer, "state", (("partial", size),), dtypes=("fp32",), groups=1,
+                      grouped=size)

@@ -75,7 +75,7 @@ class Core:
     def _model(self, layout: str, decode: bool) -> AttentionModel | None:
         sparse, window = bool(self.attention.indexer_topk), self.attention.window * self.windowed
         if self.attention.kind in COMPRESSED:
-            return attention_model(self.device, *self.operators(decode), layout, self.stacks,
+            return attention_model(self.device, self.operators(decode)[0], layout, self.stacks,
                                    compressed=True)
         for operator in self.operators(decode):
             found = attention_model(

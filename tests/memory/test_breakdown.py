@@ -41,8 +41,11 @@ def test_published_checkpoints(model: str, payload: int) -> None:
 
 
 def test_v4_pro_holds_a_million_tokens_in_9_62_gib() -> None:
+    """Its entries, as published; beside them 31 layers keep 128 tokens and 30 keep 8 in FP32,
+    until a group is full."""
     got = memory("deepseek-v4-pro", context=2**20)
-    assert got.parts.request_bytes / GIB == pytest.approx(9.6246, abs=5e-5)
+    partial = 31 * 128 * 2 * 512 * 4 + 30 * 8 * 4 * (512 + 128) * 4
+    assert (got.parts.request_bytes - partial) / GIB == pytest.approx(9.6246, abs=5e-5)
 
 
 def test_v3_as_stored_is_main_model_and_prediction_layers() -> None:

@@ -1,10 +1,12 @@
 """Activations against table 2 of Korthikanti et al. (arXiv 2205.05198) and counts by hand."""
 
+import json
 from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.recurrent_configs import RELEASES
 
 from planner.errors import UnsupportedError
 from planner.memory.training_activations import (
@@ -21,8 +23,8 @@ from planner.memory.training_setup import (
     TrainSetup,
     recipe,
 )
-from planner.models.catalog import resolve_model
-from planner.models.spec import Attention, ModelSpec, ShardAxis, TensorRow
+from planner.models.catalog import resolve_model, spec_from_bytes
+from planner.models.spec import Attention, ModelSpec, Recurrence, ShardAxis, TensorRow
 
 SETUP = TrainSetup(recipe=recipe("fp16"), mode="full", zero=0, seq=2048, micro_batch=1,
                    recompute="none", sequence_parallel=False, kernel="plain", dropout=True)
@@ -186,11 +188,55 @@ def test_stored_bytes_round_up() -> None:
     assert Stored(16).bytes_of(0) == 0
 
 
-def test_unknown_attention_is_refused() -> None:
+@pytest.mark.parametrize(("rule", "words"), [("mamba1", "Mamba-1"), ("conv", "short convolution")])
+def test_unknown_recurrences_are_refused_by_name(rule: Recurrence, words: str) -> None:
     spec = resolve_model("llama-3.1-8b")
-    other = replace(spec, attention=(replace(spec.attention[0], kind="linear"),))
-    with pytest.raises(UnsupportedError, match="linear attention"):
+    other = replace(spec, attention=(replace(spec.attention[0], kind="linear", rule=rule),))
+    with pytest.raises(UnsupportedError, match=words):
         layer_tensors(other, TrainLayout(), SETUP, 0)
+
+
+def widths(spec: ModelSpec, layer: int) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for one in layer_tensors(spec, TrainLayout(), SETUP, layer):
+        found[one.name] = found.get(one.name, 0) + one.width
+    return found
+
+
+def test_compressed_attention_by_hand() -> None:
+    """DeepSeek-V4-Flash: hidden 4,096 in four streams, 64 heads of 512, eight groups of 1,024
+    outputs; layer 2 pools by 4 with an indexer of 64 × 128, layer 3 by 128."""
+    spec = resolve_model("deepseek-v4-flash")
+    csa, hca, swa = (widths(spec, layer) for layer in (2, 3, 0))
+    for one in (csa, hca, swa):
+        assert one["queries"] == one["attention output"] == 64 * 512
+        assert one["key and value"] == 512
+        assert one["outputs of head groups"] == 8 * 1024
+        assert one["residual streams"] == 2 * 4 * 4096
+    assert csa["keys and gates to pool"] == 2 * 2 * (512 + 128)
+    assert hca["keys and gates to pool"] == 2 * 512
+    assert "keys and gates to pool" not in swa
+    assert (csa["compressed entries"], hca["compressed entries"]) == (128, 4)
+    assert csa["indexer queries and keys"] == 64 * 129 + 32
+    whole = layer_tensors(spec, TrainLayout(), SETUP, 2)
+    again = kept(whole, spec, TrainLayout(), replace(SETUP, recompute="full"))
+    assert [one.width for one in again] == [4 * 4096]
+
+
+def test_layers_of_an_mlp_alone_and_of_mamba() -> None:
+    """Nemotron-Super has layers without attention; Nemotron-3 Nano's Mamba-2 has 64 heads of 64,
+    8 groups of 128 states."""
+    spec = resolve_model("nemotron-super-49b")
+    held = {layer for a in spec.attention for layer in a.layers}
+    without = next(n for n in range(spec.layers) if n not in held)
+    assert "attention input" not in widths(spec, without)
+    nano = spec_from_bytes(json.dumps(RELEASES["nemotron_3_nano"]).encode(), "config.json",
+                           model_id="nano", public_name="nano", source="", source_kind="file")
+    mixer = next(a for a in nano.attention if a.kind == "linear")
+    found = widths(nano, mixer.layers[0])
+    assert found["convolution input"] == 64 * 64 + 2 * 8 * 128
+    assert found["states of chunks"] == 64 * 64 * 128 // 256
+    assert found["steps and decays"] == 2 * 64
 
 
 @settings(max_examples=30, deadline=None)

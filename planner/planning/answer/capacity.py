@@ -40,9 +40,9 @@ def cache_info(model: CostModel, found: Found, priced: Priced) -> CacheInfo:
         if keys:
             name = "fp8" if model.indexer_fp8 else "bf16"
             layers += [CacheLayer(n, "indexer", name, keys, 0) for n in group.layers]
-        if group.kind == "linear":
-            size = state_bytes(group, 1)
-            layers += [CacheLayer(n, "state", group.state_dtype, 0, size) for n in group.layers]
+        if size := state_bytes(group, 1):
+            dtype = group.state_dtype or group.conv_dtype if group.kind == "linear" else "fp32"
+            layers += [CacheLayer(n, "state", dtype, 0, size) for n in group.layers]
     layers.sort(key=lambda item: (item.layer, item.kind))
     return CacheInfo(sum(n.bytes_per_token for n in layers), max(c.token for c in priced.caches),
                      _capacity_tokens(model.question, priced), tuple(layers))
