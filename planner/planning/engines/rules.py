@@ -40,8 +40,9 @@ PLAIN = ("bf16", "fp16", "fp32")
 """Schemes of the server's own data type: every checkpoint format may leave modules in it."""
 DATA = Path(__file__).resolve().parents[1] / "data"
 _ANY = "*"
-OF_RELEASES = ("mxfp4",)
-"""Checkpoint formats that exist for models released in them: nothing else is written in one."""
+OF_RELEASES = {"mxfp4": ("mxfp4",), "bitsandbytes": ("nf4", "fp4")}
+"""Checkpoint formats that exist for models released in them, with how their schemes begin: nothing
+else is written in one."""
 KERNELS_READ = "2026-11"
 """When the engines' selectors were read (data/engine_kernels.csv of planner.throughput)."""
 
@@ -123,7 +124,8 @@ def cell(engine: Engine, device: DeviceProfile, axis: str, name: str, kind: str,
     own choice of kernels may."""
     if not container and axis == "scheme" and name not in PLAIN:
         each = [cell(engine, device, axis, name, kind, one) for one in containers(engine)]
-        return min(each, key=lambda c: STATUSES.index(c.status), default=UNKNOWN)
+        return min(each, key=lambda c: (STATUSES.index(c.status), c.source is None),
+                   default=UNKNOWN)
     found = _by_rule(engine, device, axis, name, kind, container)
     if found.status not in ("supported", "unknown") or axis not in ("scheme", "kv"):
         return found
@@ -199,7 +201,7 @@ def formats_of(engine: Engine, spec: ModelSpec) -> tuple[str, ...]:
     """The checkpoint formats of :func:`containers` in which weights of ``spec`` can be written;
     one that they are released in, and nothing else is written in, goes first."""
     able = [c for c in containers(engine)
-            if c not in OF_RELEASES or spec.quantization.startswith(c)]
+            if c not in OF_RELEASES or spec.quantization.startswith(OF_RELEASES[c])]
     return tuple(sorted(able, key=lambda c: c not in OF_RELEASES))
 
 
