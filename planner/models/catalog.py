@@ -283,8 +283,10 @@ def _as_path(name: str) -> Path | None:
             raise DataError(f"{shown(name)}: not a path",
                             hint="name a config.json, a GGUF file, or the folder of a checkpoint")
         return Path(name)
-    known = "/" not in name and is_model(name)
-    return Path(name) if name and not known and "\0" not in name and _is_there(name) else None
+    if "/" in name:
+        return Path(name) if os.path.exists(name) else None
+    known = not name or "\0" in name or is_model(name)
+    return None if known or not _is_there(name) else Path(name)
 
 
 def _is_there(name: str) -> bool:
