@@ -61,7 +61,7 @@ def _check_llama(kind: str, draft: ModelSpec, layout: Layout) -> None:
     if kind != "model":
         what = "prediction layers" if kind == "mtp" else "EAGLE heads"
         raise UnsupportedError(f"llama.cpp with {what} as the draft is not modelled",
-                               hint="--draft with the name of a smaller model (its --model-draft)")
+                               hint="--draft with the name of a smaller model")
     if layout.pp > 1:
         raise UnsupportedError("llama.cpp spreads the layers of a draft over its devices too, "
                                "which is not modelled",
