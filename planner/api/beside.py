@@ -8,6 +8,7 @@ from planner.api.ask import ANY
 from planner.errors import InputError, UnsupportedError
 from planner.lookup import load_model
 from planner.memory.beside import NOTHING, BesideModel, LoadedDraft, read_lora
+from planner.memory.breakdown import Breakdown
 from planner.models.drafting import (
     EagleHead,
     eagle_spec,
@@ -34,16 +35,15 @@ def beside_of(spec: ModelSpec, layout: Layout, parts: tuple[str, ...], server: s
     """
     if lora is None and draft is None:
         return NOTHING
-    if draft is not None and server == "llama.cpp":
-        raise UnsupportedError("drafts in llama.cpp have a context of their own, not modelled here",
-                               hint=f"plan memory of the draft by itself, beside {spec.id}")
-    return BesideModel(None if lora is None else read_lora(lora),
+    return BesideModel(None if lora is None else read_lora(lora, server),
                   None if draft is None else _draft(spec, layout, parts, server, draft))
 
 
 def _draft(spec: ModelSpec, layout: Layout, parts: tuple[str, ...], server: str,
            draft: str | ModelSpec) -> LoadedDraft:
     kind, own = _named(spec, draft)
+    if server == "llama.cpp":
+        _check_llama(kind, own, layout)
     if kind == "mtp" and "mtp" in parts:
         raise InputError("the prediction layers are asked for twice",
                          hint="leave out --with-mtp: --draft mtp loads them")
@@ -53,6 +53,36 @@ def _draft(spec: ModelSpec, layout: Layout, parts: tuple[str, ...], server: str,
                                f"{spec.vocab_size:,}: it drafts in another vocabulary",
                                hint="name a draft of the same family")
     return LoadedDraft(own, draft_layout(own, layout), _SHARED[kind])
+
+
+def _check_llama(kind: str, draft: ModelSpec, layout: Layout) -> None:
+    """Raises where llama.cpp's memory with a draft is not known: only ``--model-draft`` is, on one
+    device."""
+    if kind != "model":
+        what = "prediction layers" if kind == "mtp" else "EAGLE heads"
+        raise UnsupportedError(f"llama.cpp with {what} as the draft is not modelled",
+                               hint="--draft with the name of a smaller model")
+    if layout.pp > 1:
+        raise UnsupportedError("llama.cpp spreads the layers of a draft over its devices too, "
+                               "which is not modelled",
+                               hint="leave out --pp, or plan memory of the draft by itself")
+    foreign = sorted({row.scheme for row in draft.rows if row.scheme is not None
+                      and not row.scheme.startswith(("ggml-", "mxfp4"))})
+    if foreign:
+        raise UnsupportedError(f"llama.cpp has no {foreign[0]} weights, and {draft.id} is released "
+                               "in them", hint="name a GGUF file of the draft")
+
+
+def draft_notes(beside: BesideModel, split: Breakdown) -> tuple[tuple[str, str, str], ...]:
+    """What drafts, and its bytes on the fullest rank; nothing without a draft."""
+    if beside.draft is None:
+        return ()
+    last = split.stages[-1]
+    weights = sum(one.bytes for one in last.weights if one.name == "draft-weights")
+    caches = sum(one.bytes for one in last.caches if one.name.startswith("cache-draft"))
+    own = f"; {' and '.join(beside.draft.shared)} of the model" if beside.draft.shared else ""
+    return (("draft", f"{beside.draft.spec.id}: {weights:,} bytes of weights, {caches:,} of caches",
+             f"on the last stage, a cache entry for every token{own}"),)
 
 
 def _named(spec: ModelSpec, draft: str | ModelSpec) -> tuple[str, ModelSpec]:

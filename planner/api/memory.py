@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from planner.api.ask import ANY, AUTO, Ask
-from planner.api.beside import beside_of
+from planner.api.beside import beside_of, draft_notes
 from planner.errors import InputError, UnsupportedError
 from planner.formats.kv import KV_LAYOUTS, kv_layout
 from planner.formats.schemes import scheme as scheme_by_id
@@ -128,6 +128,7 @@ def _memory(ask: Ask, parts: tuple[str, ...], flags: Mapping[str, Any],
         assumptions=(*spec.remarks, *structure_note(spec),
                      *workload_notes(work, asked.workload),
                      *slot_note(work, asked.slots, server),
+                     *draft_notes(beside, split),
                      *_assumptions(work.assumed, use, target, layout), *_images(spec, use)))
     return answer if answer.fits else replace(
         answer, way_out=_way_out(Memory(spec, target, usable), split, plan, (format_of, kv_of),

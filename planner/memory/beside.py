@@ -3,7 +3,9 @@
 Adapters: an engine holds room for so many of them in every linear layer, each of the largest rank:
 A (rank × inputs) and B (outputs × rank) in the plain type. A column-parallel matrix splits B and
 keeps A whole on every rank, a row-parallel one the other way round (vLLM lora/layers 0.32,
-create_lora_weights, without fully_sharded_loras). A draft lies on the last pipeline stage, with a
+create_lora_weights, without fully_sharded_loras). An encoder of images has none, unless vLLM is
+given enable_tower_connector_lora, nor has the router of experts that nothing gates
+(lora/model_manager.py, _create_lora_modules). A draft lies on the last pipeline stage, with a
 cache of its own for every token.
 """
 
@@ -35,6 +37,12 @@ LINEAR = frozenset({
 OUTSIDE = frozenset({"llama", "mistral", "mixtral", "qwen3", "qwen3_moe", "qwen3_5", "qwen3_5_moe"})
 """Types whose embedding and head take adapters in vLLM too (embedding_modules in
 vllm/model_executor/models, 0.32)."""
+ONE_PAIR = frozenset({"gpt_oss", "qwen3_5_moe", "qwen3_omni_moe", "qwen3_omni_moe_thinker",
+                      "qwen3_vl_moe"})
+"""Types whose experts' gate and up have one A together in vLLM (is_3d_moe_weight in
+vllm/model_executor/models, 0.32; lora/layers/fused_moe.py)."""
+RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
+"""What vLLM's --max-lora-rank takes (vllm/config/lora.py 0.32, MaxLoRARanks)."""
 MOST_LORAS, MOST_RANK = 4096, 512
 _WIDTH = {"fp32": 4}
 
@@ -95,11 +103,11 @@ class BesideModel:
 NOTHING = BesideModel()
 
 
-def read_lora(text: str) -> Lora:
+def read_lora(text: str, engine: str = "") -> Lora:
     """``ADAPTERSxRANK``, with x or ×.
 
     Raises:
-        InputError: not two whole numbers, or out of range.
+        InputError: not two whole numbers, out of range, or no rank that ``engine`` takes.
     """
     left, mark, right = text.strip().lower().replace("×", "x").partition("x")
     if not mark or not (left.isascii() and left.isdigit() and len(left) < 9) \
@@ -110,27 +118,37 @@ def read_lora(text: str) -> Lora:
     for name, value, most in (("adapters", adapters, MOST_LORAS), ("rank", rank, MOST_RANK)):
         if not 1 <= value <= most:
             raise InputError(f"lora: {value} {name} out of range", hint=f"1 to {most}")
+    if engine == "vllm" and rank not in RANKS:
+        room = next(one for one in RANKS if one > rank)
+        raise InputError(f"lora: vllm takes no rank of {rank} (--max-lora-rank)",
+                         hint=f"--lora {adapters}x{room}: adapters of smaller ranks fit into it")
     return Lora(adapters, rank)
 
 
 def _adapters(spec: ModelSpec, layout: Layout, lora: Lora, stage: int, held: Sequence[int],
               outside: bool) -> int:
     width = _WIDTH.get(plain_type(spec), 2)
-    size = 0
+    size, ungated = 0, spec.experts is not None and spec.experts.matrices == 2
     for row in spec.rows:
         if row.part != "main" or not row.is_matrix or row.copy_of is not None:
             continue
+        if row.kind == "router" and ungated:
+            continue
         if row.kind in LINEAR and row.layers:
             here = sum(1 for layer in row.layers if layer in held)
-            size += here * _pair(row, layout, kv_heads_of(spec, row.layers, row.kind))
+            size += here * _pair(spec, row, layout, kv_heads_of(spec, row.layers, row.kind))
         elif outside and spec.model_type in OUTSIDE:
             size += _outside(spec, row, layout, stage)
     return size * lora.adapters * lora.rank * width
 
 
-def _pair(row: TensorRow, layout: Layout, kv_heads: int) -> int:
-    """Elements of A and B of one layer on a rank, for rank 1: all experts that the rank holds."""
+def _pair(spec: ModelSpec, row: TensorRow, layout: Layout, kv_heads: int) -> int:
+    """Elements of A and B of one layer on a rank, for rank 1: all experts that the rank holds. Gate
+    and up that are stored as one have an A each, but in :data:`ONE_PAIR`."""
     outputs, inputs = row.shape
+    if row.stacked and spec.experts is not None and row.kind == "experts-gate-up" \
+            and outputs == 2 * spec.experts.width and spec.model_type not in ONE_PAIR:
+        inputs *= 2
     parts = layout.moe_tp if row.experts > 1 else layout.tp
     if row.shard == "column":
         kv = row.kv_outputs if kv_heads else 0

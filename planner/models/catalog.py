@@ -85,7 +85,8 @@ def resolve_model(name: str, *, ignore_keys: Iterable[str] = ()) -> ModelSpec:
     ``name`` is an id, an alias, a public repository name (any case), or a path: a configuration
     file, a GGUF file, a directory with ``config.json``, or a checkpoint directory, whose headers
     are then compared with the configuration and give the stored types. A path wins if it contains
-    a slash and exists; ``./name`` is always a path.
+    a slash and exists; ``./name`` is always a path, and so is a name of no bundled model that a
+    file or folder here has.
 
     Raises:
         UnknownNameError: no such model; the hint has the nearest names.
@@ -98,7 +99,7 @@ def resolve_model(name: str, *, ignore_keys: Iterable[str] = ()) -> ModelSpec:
     for key in ignore_keys:
         raise InputError(f"{shown(key)}: a bundled model has no key to pass over",
                          hint="leave --ignore-keys out, or name a configuration file")
-    note = "a file of that name is here; write it as a path" if os.path.exists(name) else ""
+    note = "a folder of that name is here; write it as a path" if os.path.isdir(name) else ""
     return bundled_model(name, note=note)
 
 
@@ -282,7 +283,16 @@ def _as_path(name: str) -> Path | None:
             raise DataError(f"{shown(name)}: not a path",
                             hint="name a config.json, a GGUF file, or the folder of a checkpoint")
         return Path(name)
-    return Path(name) if "/" in name and os.path.exists(name) else None
+    if "/" in name:
+        return Path(name) if os.path.exists(name) else None
+    known = not name or "\0" in name or is_model(name)
+    return None if known or not _is_there(name) else Path(name)
+
+
+def _is_there(name: str) -> bool:
+    """Whether a file has that name, or a folder of a model; a longer name than any file's has
+    none."""
+    return os.path.isfile(name) or os.path.isfile(os.path.join(name, "config.json"))
 
 
 def _normal(name: str) -> str:

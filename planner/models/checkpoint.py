@@ -90,7 +90,12 @@ def read_stored(spec: ModelSpec, directory: Path) -> ModelSpec:
             if only_mtp
             else "check that config.json belongs to these files",
         )
-    return replace(spec, rows=tuple(rows), quantization=_quantization(rows))
+    held = _quantization(rows)
+    notes = spec.notes if spec.quantization in _PLAIN or held not in _PLAIN else (
+        *spec.notes, ("stored as", f"{held} throughout, and config.json says {spec.quantization}",
+                      "engines that believe it look for scales that no file has: remove "
+                      "quantization_config from a copy that was cast"))
+    return replace(spec, rows=tuple(rows), quantization=held, notes=notes)
 
 
 def _stored_head(spec: ModelSpec, state: _Comparison) -> Iterator[TensorRow]:

@@ -23,6 +23,9 @@ from planner.records import record
 
 _DATA = Path(__file__).resolve().parent / "data"
 _IN_LAYER = re.compile(r"^.*?layers\.(?:\{layer\}|\d+)\.")
+_NUMBER = re.compile(r"\.\d+(?=\.)")
+"""The half of a layer that runs two of everything; a prediction layer has one."""
+_DOWN = "mlp.down_proj.weight"
 _JOINS = "mlp-gate-up"
 """The kind of a projection that joins the model's hidden states to a token's embedding: a dense
 product without a collective behind it."""
@@ -100,7 +103,9 @@ def prediction_spec(spec: ModelSpec) -> ModelSpec:
         raise InputError(f"{spec.id} has no prediction layers (MTP)",
                          hint="--speculation none, or the name of a smaller model")
     layers = tuple(range(spec.mtp_layers))
-    kinds = {_place(row): row.kind for row in spec.rows if row.part == "main" and row.layers}
+    main = [row for row in spec.rows if row.part == "main" and row.layers]
+    kinds = {_NUMBER.sub("", _place(row)): row.kind for row in main} \
+        | {_place(row): row.kind for row in main}
     own = [_moved(row, spec, layers, kinds) for row in spec.rows
            if row.part == "mtp" and row.copy_of is None]
     attention = replace(_attention(spec), layers=layers)
@@ -173,7 +178,8 @@ def _moved(row: TensorRow, spec: ModelSpec, layers: tuple[int, ...],
     first."""
     kind = kinds.get(_place(row)) if row.layers else None
     if kind is None:
-        kind = _JOINS if row.is_matrix else "norm"
+        down = "mlp-down" if _place(row).endswith(_DOWN) else _JOINS
+        kind = down if row.is_matrix else "norm"
     at = _shifted(row.layers, spec.layers) or layers[:1]
     return replace(row, part="main", kind=kind, layers=at)
 

@@ -7,99 +7,10 @@ convert_hf_to_gguf.py: which key of a configuration each key of the metadata is.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from pathlib import Path
 
-from planner.errors import DataError
-from planner.models.gguf_header import GgufFile
-from planner.models.strict_json import shown
-
-Config = dict[str, object]
-_DAMAGED = "the file is damaged or incomplete: convert or download it again"
-
-
-class Metadata:
-    """The keys of one architecture, and the tensors by name."""
-
-    def __init__(self, file: GgufFile, architecture: str, path: Path) -> None:
-        self._values, self._architecture, self._path = file.metadata, architecture, path
-        self.shapes = {tensor.name: tensor.shape for tensor in file.tensors}
-
-    def whole(self, key: str, default: int | None = None) -> int:
-        """A whole number; the largest where every layer has its own.
-
-        Raises:
-            DataError: it is missing without a default, or no number.
-        """
-        value = self._values.get(f"{self._architecture}.{key}", default)
-        if isinstance(value, tuple) and value:
-            value = max(value)
-        if isinstance(value, bool) or not isinstance(value, int):
-            raise DataError(f"{self._path}: {self._architecture}.{key} is {shown(value)}; a whole "
-                            "number is needed", hint=_DAMAGED)
-        return value
-
-    def each(self, key: str, layers: int) -> tuple[int, ...]:
-        """A number of every layer; one for all is repeated.
-
-        Raises:
-            DataError: it is missing, or there are fewer than layers.
-        """
-        value = self._values.get(f"{self._architecture}.{key}")
-        if isinstance(value, tuple) and len(value) >= layers:
-            return tuple(int(one) for one in value[:layers])
-        return (self.whole(key),) * layers
-
-    def has(self, key: str) -> bool:
-        """Whether the key is there, and not 0."""
-        return bool(self._values.get(f"{self._architecture}.{key}"))
-
-    def holds(self, name: str) -> bool:
-        """Whether the file has a tensor of that name in any layer."""
-        return any(one.endswith(f".{name}") for one in self.shapes)
-
-    @property
-    def prediction(self) -> int:
-        """Prediction layers that the file holds; the count of blocks includes those it names."""
-        named = self.whole("nextn_predict_layers", 0)
-        return named if self.holds("nextn.eh_proj.weight") else 0
-
-    @property
-    def layers(self) -> int:
-        return self.whole("block_count") - self.whole("nextn_predict_layers", 0)
-
-
-def _sizes(meta: Metadata) -> Config:
-    """What every family reads."""
-    embedding = meta.shapes.get("token_embd.weight", (0,))
-    return {
-        "hidden_size": meta.whole("embedding_length"), "num_hidden_layers": meta.layers,
-        "vocab_size": embedding[0], "max_position_embeddings": meta.whole("context_length"),
-        "torch_dtype": "bfloat16", "tie_word_embeddings": "output.weight" not in meta.shapes,
-    }  # fmt: skip
-
-
-def _heads(meta: Metadata) -> Config:
-    heads = meta.whole("attention.head_count")
-    found: Config = {"num_attention_heads": heads,
-                     "num_key_value_heads": meta.whole("attention.head_count_kv", heads)}
-    if meta.has("attention.key_length"):
-        found["head_dim"] = meta.whole("attention.key_length")
-    return found
-
-
-def _shared_routing(meta: Metadata) -> Config:
-    """Routed and shared experts in the keys of DeepSeek and GLM."""
-    return {
-        "n_routed_experts": meta.whole("expert_count"),
-        "num_experts_per_tok": meta.whole("expert_used_count"),
-        "moe_intermediate_size": meta.whole("expert_feed_forward_length"),
-        "n_shared_experts": meta.whole("expert_shared_count", 0),
-        "first_k_dense_replace": meta.whole("leading_dense_block_count", 0),
-        "n_group": meta.whole("expert_group_count", 1),
-        "topk_group": meta.whole("expert_group_used_count", 1),
-        "intermediate_size": meta.whole("feed_forward_length"),
-        "num_nextn_predict_layers": meta.prediction,
-    }  # fmt: skip
+from planner.models.gguf_decoders import DECODERS
+from planner.models.gguf_hybrids import HYBRIDS
+from planner.models.gguf_metadata import Config, Metadata, heads, shared_routing, sizes
 
 
 def _deepseek(meta: Metadata) -> Config:
@@ -108,10 +19,10 @@ def _deepseek(meta: Metadata) -> Config:
     rope = meta.whole("rope.dimension_count")
     wide = "_mla" if meta.has("attention.key_length_mla") else ""
     corrected = meta.holds("exp_probs_b.bias")
-    heads = meta.whole("attention.head_count")
-    found: Config = _sizes(meta) | _shared_routing(meta) | {
+    count = meta.whole("attention.head_count")
+    found: Config = sizes(meta) | shared_routing(meta) | {
         "model_type": "deepseek_v3" if corrected else "deepseek_v2",
-        "num_attention_heads": heads, "num_key_value_heads": heads,
+        "num_attention_heads": count, "num_key_value_heads": count,
         "kv_lora_rank": meta.whole("attention.kv_lora_rank"), "qk_rope_head_dim": rope,
         "qk_nope_head_dim": meta.whole(f"attention.key_length{wide}") - rope,
         "v_head_dim": meta.whole(f"attention.value_length{wide}"),
@@ -128,7 +39,7 @@ def _deepseek(meta: Metadata) -> Config:
 def _gpt_oss(meta: Metadata) -> Config:
     """Even layers attend to the window (load_swa_pattern with 2)."""
     kinds = ("sliding_attention", "full_attention")
-    return _sizes(meta) | _heads(meta) | {
+    return sizes(meta) | heads(meta) | {
         "model_type": "gpt_oss", "intermediate_size": meta.whole("expert_feed_forward_length"),
         "num_local_experts": meta.whole("expert_count"),
         "num_experts_per_tok": meta.whole("expert_used_count"),
@@ -138,7 +49,7 @@ def _gpt_oss(meta: Metadata) -> Config:
 
 
 def _gemma3(meta: Metadata) -> Config:
-    return _sizes(meta) | _heads(meta) | {
+    return sizes(meta) | heads(meta) | {
         "model_type": "gemma3_text", "intermediate_size": meta.whole("feed_forward_length"),
         "sliding_window": meta.whole("attention.sliding_window"),
         "sliding_window_pattern": meta.whole("attention.sliding_window_pattern", 6),
@@ -153,7 +64,9 @@ def _gemma4(meta: Metadata) -> Config:
     kv = meta.each("attention.head_count_kv", layers)
     local = next((kv[i] for i in range(layers) if windowed[i]), kv[0])
     full = next((i for i in range(layers) if not windowed[i]), 0)
-    text = _sizes(meta) | {
+    widths = meta.each("feed_forward_length", layers)
+    embedding = meta.width("token_embd.weight")
+    text = sizes(meta) | {
         "model_type": "gemma4_text", "num_attention_heads": meta.whole("attention.head_count"),
         "num_key_value_heads": local, "num_global_key_value_heads": kv[full],
         "head_dim": meta.whole("attention.key_length_swa"),
@@ -161,9 +74,10 @@ def _gemma4(meta: Metadata) -> Config:
         "attention_k_eq_v": f"blk.{full}.attn_v.weight" not in meta.shapes,
         "sliding_window": meta.whole("attention.sliding_window"),
         "layer_types": ["sliding_attention" if own else "full_attention" for own in windowed],
-        "intermediate_size": meta.whole("feed_forward_length"),
+        "intermediate_size": widths[0], "use_double_wide_mlp": max(widths) > widths[0],
         "num_kv_shared_layers": meta.whole("attention.shared_kv_layers", 0),
         "hidden_size_per_layer_input": meta.whole("embedding_length_per_layer_input", 0),
+        "vocab_size_per_layer_input": meta.width("per_layer_token_embd.weight") or embedding,
     }  # fmt: skip
     if meta.has("expert_count"):
         text |= {"enable_moe_block": True, "num_experts": meta.whole("expert_count"),
@@ -198,26 +112,26 @@ def _qwen35(meta: Metadata) -> Config:
     own = _many_experts(meta) if routed else {
         "intermediate_size": meta.whole("feed_forward_length")}
     kind = "qwen3_5_moe" if routed else "qwen3_5"
-    text = _sizes(meta) | _heads(meta) | _delta(meta) | own | {
+    text = sizes(meta) | heads(meta) | _delta(meta) | own | {
         "model_type": f"{kind}_text", "mtp_num_hidden_layers": meta.prediction}
     return {"model_type": kind, "text_config": text}
 
 
 def _qwen3_next(meta: Metadata) -> Config:
-    return _sizes(meta) | _heads(meta) | _delta(meta) | _many_experts(meta) | {
+    return sizes(meta) | heads(meta) | _delta(meta) | _many_experts(meta) | {
         "model_type": "qwen3_next"}
 
 
 def _phi3(meta: Metadata) -> Config:
     """Its window is switched off in llama.cpp."""
-    found = _sizes(meta) | _heads(meta) | {
+    found = sizes(meta) | heads(meta) | {
         "model_type": "phi3", "intermediate_size": meta.whole("feed_forward_length")}
     found.pop("head_dim", None)
     return found
 
 
 def _glm4_moe(meta: Metadata) -> Config:
-    return _sizes(meta) | _heads(meta) | _shared_routing(meta) | {
+    return sizes(meta) | heads(meta) | shared_routing(meta) | {
         "model_type": "glm4_moe", "attention_bias": meta.holds("attn_q.bias"),
         "use_qk_norm": meta.holds("attn_q_norm.weight")}
 
@@ -225,6 +139,6 @@ def _glm4_moe(meta: Metadata) -> Config:
 ARCHITECTURE_CONFIGS: Mapping[str, Callable[[Metadata], Config]] = {
     "deepseek2": _deepseek, "gemma3": _gemma3, "gemma4": _gemma4, "glm4moe": _glm4_moe,
     "gpt-oss": _gpt_oss, "phi3": _phi3, "qwen35": _qwen35, "qwen35moe": _qwen35,
-    "qwen3next": _qwen3_next,
+    "qwen3next": _qwen3_next, **DECODERS, **HYBRIDS,
 }  # fmt: skip
 """Architectures whose rows are made of the file's tensors (``gguf_rows``)."""

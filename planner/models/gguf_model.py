@@ -11,10 +11,12 @@ from pathlib import Path
 
 from planner.errors import DataError, UnsupportedError
 from planner.models.families import builder_of
+from planner.models.families.common import NO_PREDICTION
 from planner.models.families.vision import NO_VISION
 from planner.models.fields import Fields
-from planner.models.gguf_configs import ARCHITECTURE_CONFIGS, Metadata
+from planner.models.gguf_configs import ARCHITECTURE_CONFIGS
 from planner.models.gguf_header import GgufFile, GgufTensor, read_gguf
+from planner.models.gguf_metadata import Metadata
 from planner.models.gguf_names import GGUF_NAMES
 from planner.models.gguf_projector import ARCHITECTURES as PROJECTORS
 from planner.models.gguf_projector import encoder_rows
@@ -28,6 +30,8 @@ from planner.models.strict_json import shown
 _DAMAGED = "the file is damaged or incomplete: convert or download it again"
 
 _FAMILIES = {"llama": "llama", "qwen2": "qwen2", "qwen3": "qwen3", "qwen3moe": "qwen3_moe"}
+_SEEING = ("qwen2vl", "qwen3vl", "qwen3vlmoe")
+"""Architectures that have an encoder, which is in a file of its own."""
 _SPLIT = re.compile(r"-\d{5}-of-(\d{5})\.gguf$")
 _MAX_PARTS = 1000
 _KEYS = {
@@ -70,7 +74,11 @@ def spec_from_gguf(path: Path, *, model_id: str, public_name: str) -> ModelSpec:
     plain = max(("fp32", "bf16", "fp16"), key=lambda name: sum(
         row.elements * row.copies for row in rows if row.dtype == name))  # fmt: skip
     encoder, why = encoder_rows(path)
-    left_out = tuple(one for one in spec.not_counted if not encoder or one != NO_VISION)
+    predicts = any(row.part == "mtp" for row in rows)
+    counted = (NO_VISION,) * bool(encoder) + (NO_PREDICTION,) * predicts
+    sees = file.metadata["general.architecture"] in _SEEING
+    left_out = tuple(one for one in (*spec.not_counted, *((NO_VISION,) * sees))
+                     if one not in counted)
     return replace(spec, rows=(*rows, *encoder), quantization=largest_scheme(rows, plain),
                    not_counted=(*left_out, *((why,) if why else ())),
                    mtp_layers=max((len(row.layers) for row in rows if row.part == "mtp"),

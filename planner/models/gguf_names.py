@@ -16,21 +16,27 @@ from planner.records import record
 ARCHITECTURES = {
     "cohere": "command-r", "cohere2": "cohere2", "deepseek_ref": "deepseek4",
     "deepseek_v2": "deepseek2", "deepseek_v3": "deepseek2", "deepseek_v32": "deepseek32",
-    "deepseek_v4": "deepseek4", "ernie4_5": "ernie4_5", "exaone4": "exaone4", "gemma": "gemma",
+    "deepseek_v4": "deepseek4", "dots1": "dots1", "ernie4_5": "ernie4_5", "exaone4": "exaone4",
+    "falcon_h1": "falcon-h1", "gemma": "gemma",
     "gemma2": "gemma2", "gemma3": "gemma3", "gemma3_text": "gemma3", "gemma3n": "gemma3n",
     "gemma3n_text": "gemma3n", "gemma4": "gemma4", "glm": "chatglm", "glm4": "glm4",
     "glm4_moe": "glm4moe", "glm4v": "glm4", "glm4v_moe": "glm4moe", "glm_moe_dsa": "glm-dsa",
-    "gpt2": "gpt2", "gpt_oss": "gpt-oss", "granite": "granite", "hunyuan_v1_dense": "hunyuan-dense",
+    "gpt2": "gpt2", "gpt_oss": "gpt-oss", "granite": "granite", "granitemoe": "granitemoe",
+    "granitemoehybrid": "granitehybrid", "granitemoeshared": "granitemoe",
+    "hunyuan_v1_dense": "hunyuan-dense", "jamba": "jamba", "lfm2": "lfm2", "lfm2_moe": "lfm2moe",
     "kimi_k2": "deepseek2", "kimi_k25": "deepseek2", "llama": "llama", "llama4": "llama4",
     "mimo_v2_flash": "mimo2", "minimax_m2": "minimax-m2", "ministral3": "mistral3",
     "mistral": "llama", "mistral3": "llama", "mixtral": "llama", "nemotron-nas": "deci",
+    "nemotron_h": "nemotron_h",
     "olmo": "olmo", "olmo2": "olmo2", "olmo3": "olmo2", "olmoe": "olmoe", "phi": "phi2",
-    "phi3": "phi3", "qwen2": "qwen2", "qwen2_5_omni": "qwen2vl", "qwen2_5_omni_thinker": "qwen2vl",
-    "qwen2_5_vl": "qwen2vl", "qwen2_vl": "qwen2vl", "qwen3": "qwen3", "qwen3_5": "qwen35",
+    "phi3": "phi3", "qwen2": "qwen2", "qwen2_moe": "qwen2moe",
+    "qwen2_5_omni": "qwen2vl", "qwen2_5_omni_thinker": "qwen2vl",
+    "qwen2_5_vl": "qwen2vl", "qwen2_5_vl_text": "qwen2vl", "qwen2_vl": "qwen2vl",
+    "qwen2_vl_text": "qwen2vl", "qwen3": "qwen3", "qwen3_5": "qwen35",
     "qwen3_5_moe": "qwen35moe", "qwen3_moe": "qwen3moe", "qwen3_next": "qwen3next",
     "qwen3_omni_moe": "qwen3vlmoe", "qwen3_omni_moe_thinker": "qwen3vlmoe", "qwen3_vl": "qwen3vl",
-    "qwen3_vl_moe": "qwen3vlmoe", "seed_oss": "seed_oss", "smollm3": "smollm3",
-    "whisper": "whisper",
+    "qwen3_vl_text": "qwen3vl", "qwen3_vl_moe": "qwen3vlmoe", "seed_oss": "seed_oss",
+    "smollm3": "smollm3", "whisper": "whisper",
 }  # fmt: skip
 """``model_type`` of a configuration → ``general.architecture`` of its GGUF file."""
 
@@ -79,6 +85,28 @@ GGUF_NAMES = {
     "self_attn.dense": "attn_output", "mlp.fc1": "ffn_up", "mlp.fc2": "ffn_down",
     "self_attn.linear_attn": "attn_output", "per_layer_input_gate": "inp_gate",
     "per_layer_projection": "proj", "model.embed_tokens_per_layer": "per_layer_token_embd",
+    # Granite's experts, Jamba, LFM2
+    "block_sparse_moe.router.layer": "ffn_gate_inp",
+    "block_sparse_moe.output_linear": "ffn_down_exps", "feed_forward.w1": "ffn_gate",
+    "feed_forward.w3": "ffn_up", "feed_forward.w2": "ffn_down",
+    "feed_forward.experts.{expert}.gate_proj": "ffn_gate_exps",
+    "feed_forward.experts.{expert}.up_proj": "ffn_up_exps",
+    "feed_forward.experts.{expert}.down_proj": "ffn_down_exps",
+    "feed_forward.gate": "ffn_gate_inp", "feed_forward.experts.{expert}.w1": "ffn_gate_exps",
+    "feed_forward.experts.{expert}.w3": "ffn_up_exps",
+    "feed_forward.experts.{expert}.w2": "ffn_down_exps", "conv.in_proj": "shortconv.in_proj",
+    "conv.out_proj": "shortconv.out_proj", "self_attn.out_proj": "attn_output",
+    # Mamba, and Nemotron-H, whose layers are one block
+    "mamba.in_proj": "ssm_in", "mamba.x_proj": "ssm_x", "mamba.dt_proj": "ssm_dt",
+    "mamba.out_proj": "ssm_out", "backbone.embeddings": "token_embd", "mixer.in_proj": "ssm_in",
+    "mixer.x_proj": "ssm_x", "mixer.dt_proj": "ssm_dt", "mixer.out_proj": "ssm_out",
+    "mixer.q_proj": "attn_q", "mixer.k_proj": "attn_k", "mixer.v_proj": "attn_v",
+    "mixer.o_proj": "attn_output", "mixer.gate": "ffn_gate_inp", "mixer.up_proj": "ffn_up",
+    "mixer.down_proj": "ffn_down", "mixer.experts.{expert}.up_proj": "ffn_up_exps",
+    "mixer.experts.{expert}.down_proj": "ffn_down_exps",
+    "mixer.shared_experts.up_proj": "ffn_up_shexp",
+    "mixer.shared_experts.down_proj": "ffn_down_shexp",
+    "mixer.fc1_latent_proj": "ffn_latent_down", "mixer.fc2_latent_proj": "ffn_latent_up",
     # GPT-2
     "wte": "token_embd", "attn.c_attn": "attn_qkv", "attn.c_proj": "attn_output",
     "mlp.c_fc": "ffn_up", "mlp.c_proj": "ffn_down",
@@ -99,6 +127,12 @@ SPLIT_NAMES = {
     "linear_attn.in_proj_qkvz": ("attn_qkv", "attn_gate"),
     "mlp.experts.gate_up_proj": ("ffn_gate_exps", "ffn_up_exps"),
     "feed_forward.experts.gate_up_proj": ("ffn_gate_exps", "ffn_up_exps"),
+    "block_sparse_moe.input_linear": ("ffn_gate_exps", "ffn_up_exps"),
+}
+# Granite's MLP that every token passes: beside experts it is the shared one, else the only one.
+_SHARED_OR_ONLY = {
+    "shared_mlp.input_linear": (("ffn_gate_shexp", "ffn_up_shexp"), ("ffn_gate", "ffn_up")),
+    "shared_mlp.output_linear": (("ffn_down_shexp",), ("ffn_down",)),
 }
 # Other names for the same weights: older files, or files with gate and up of the experts joined.
 _ALIASES = {
@@ -111,6 +145,7 @@ _PLAIN_THERE = frozenset({
     "wpe", "mlp.shared_expert_gate", "attn.compressor.ape", "attn.indexer.compressor.ape",
     "laurel.linear_left", "laurel.linear_right", "model.per_layer_model_projection",
 })  # fmt: skip
+_NOT_THERE = ("vision", "audio", "lookup", "unused")
 _NEVER_NARROWED = (".altup_", "altup.")
 """In names of Gemma 3n: not too big, so llama.cpp keeps them as they are (llama-quant.cpp)."""
 # DeepSeek-V4's prediction layer has two input projections, which llama.cpp has one name for.
@@ -118,7 +153,7 @@ _WITHOUT_PREDICTION = frozenset({"deepseek_v4", "deepseek_ref"})
 # Published files have a prediction layer even where the configuration at hand names none.
 _ALWAYS_PREDICTS = frozenset({"glm4_moe"})
 _PREDICTION = ("nextn.eh_proj", "nextn.embed_tokens", "nextn.shared_head_head")
-_IN_LAYER = re.compile(r"(?:model\.|mtp\.)?(?:layers|h|blk)\.(?:\{layer\}|\d+)\.(.+)")
+_IN_LAYER = re.compile(r"(?:model\.|mtp\.|backbone\.)?(?:layers|h|blk)\.(?:\{layer\}|\d+)\.(.+)")
 
 
 _OWN_NAMES = frozenset(GGUF_NAMES.values()) | {n for names in SPLIT_NAMES.values() for n in names}
@@ -203,8 +238,11 @@ def _stem_of(name: str) -> tuple[str, bool]:
     return (inside[1], True) if inside else (name, False)
 
 
-def _names(stem: str) -> tuple[str, ...]:
+def _names(stem: str, kind: str = "") -> tuple[str, ...]:
     """The GGUF names of a stem; rows that were read from a GGUF file have them already."""
+    if stem in _SHARED_OR_ONLY:
+        shared, only = _SHARED_OR_ONLY[stem]
+        return only if kind.startswith("mlp-") else shared if kind else (*shared, *only)
     if stem in SPLIT_NAMES:
         return SPLIT_NAMES[stem]
     if stem in GGUF_NAMES:
@@ -213,7 +251,7 @@ def _names(stem: str) -> tuple[str, ...]:
 
 
 def _is_there(row: TensorRow, spec: ModelSpec) -> bool:
-    if not row.is_matrix or row.kind == "norm" or row.part in ("vision", "audio", "lookup"):
+    if not row.is_matrix or row.kind == "norm" or row.part in _NOT_THERE:
         return False
     if row.part == "mtp" and spec.model_type in _WITHOUT_PREDICTION:
         return False
@@ -235,7 +273,7 @@ def gguf_stems(row_name: str) -> tuple[str, ...]:
 
 def _of(row: TensorRow, spec: ModelSpec) -> Iterator[GgufMatrix]:
     stem, inside = _stem(row)
-    names = _names(stem)
+    names = _names(stem, row.kind)
     if not names:
         raise UnsupportedError(f"{spec.id}: {row.name} has no name in GGUF files that is known",
                                hint="name the module as the checkpoint does")

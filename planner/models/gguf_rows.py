@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from planner.errors import DataError, UnsupportedError
+from planner.models.fields import MAX_LAYERS
 from planner.models.gguf_header import GgufFile, GgufTensor
 from planner.models.gguf_names import gguf_alias, gguf_matrices
 from planner.models.gguf_types import element_of, scheme_of_stored
@@ -29,11 +30,18 @@ _VECTORS = (
     (r"ffn_gate_inp_shexp", "shared-gate-up"), (r"ffn_gate_inp|exp_probs_b", "router"),
     (r"ffn_down_exps", "experts-down"), (r"ffn_(gate|up|gate_up)_exps", "experts-gate-up"),
     (r"ffn_down", "mlp-down"), (r"ffn_(gate|up)", "mlp-gate-up"),
-    (r"ssm_(conv1d|a|dt|norm)", "linear-attention"),
+    (r"ssm_(conv1d|a|d|dt|norm)|shortconv\.conv", "linear-attention"), (r"output", "head"),
+    (r"altup_(router|predict_coef|correct_coef)", "router"), (r"altup_correct_scale", "norm"),
+    (r"altup_proj|laurel_l|per_layer_model_proj", "mlp-gate-up"),
+    (r"altup_unembd_proj|laurel_r", "mlp-down"),
 )  # fmt: skip
+_WITH_LAYER = {"altup_proj": 0, "per_layer_model_proj": 0, "altup_unembd_proj": -1}
+"""What stands outside the stack and is counted with the MLP of its first or last layer."""
 _UNCOUNTED = re.compile(r"rope_(freqs|factors_long|factors_short)|layer_output_scale")
 _CORRECTION, _PROBABILITIES = "correction_bias", "exp_probs_b"
-_CONVOLUTION = "ssm_conv1d"
+_CONVOLUTION = ("ssm_conv1d", "shortconv.conv")
+_FLAT = re.compile(r"(blk\.\{layer\}\.)?ssm_(a|d|norm)(\.weight)?")
+_BORROWED = ("attn_k", "attn_v", "attn_k_norm")
 
 
 @record
@@ -59,6 +67,7 @@ def rows_of_file(spec: ModelSpec, file: GgufFile, path: Path) -> tuple[TensorRow
     wanted = {one.name: one for one in gguf_matrices(spec)}
     alias = gguf_alias(spec)
     sources = {row.name: row for row in spec.rows}
+    last = spec.layers + max(spec.mtp_layers, _predicting(file), 1)
     held: dict[tuple[str, int], int] = {}
     covered: set[str] = set()
     classes: dict[_Class, list[int]] = {}
@@ -67,7 +76,7 @@ def rows_of_file(spec: ModelSpec, file: GgufFile, path: Path) -> tuple[TensorRow
         covered.update(names)
         matrix = wanted[names[0]] if names else None
         source = sources.get(matrix.rows[0]) if matrix is not None and matrix.rows else None
-        found, layer = _class_of(tensor, matrix.kind if matrix else "", source, spec, path)
+        found, layer = _class_of(tensor, matrix.kind if matrix else "", source, spec, last, path)
         classes.setdefault(found, []).append(layer)
         if names and found.part == "main":
             key = found.kind, layer
@@ -79,14 +88,18 @@ def rows_of_file(spec: ModelSpec, file: GgufFile, path: Path) -> tuple[TensorRow
 
 
 def _class_of(tensor: GgufTensor, kind: str, source: TensorRow | None, spec: ModelSpec,
-              path: Path) -> tuple[_Class, int]:
+              last: int, path: Path) -> tuple[_Class, int]:
     inside = _BLOCK.fullmatch(tensor.name)
     layer, rest = (int(inside[1]), inside[2]) if inside else (-1, tensor.name)
-    if layer >= spec.layers + max(spec.mtp_layers, 1):
+    if layer >= last:
         raise DataError(f"{path}: {shown(tensor.name)} is beyond the last of {spec.layers} layers",
                         hint=_DAMAGED)
     stem = re.sub(r"\.(weight|bias|scale)$", "", rest)
     part: Part = "mtp" if layer >= spec.layers or stem.startswith("nextn.") else "main"
+    if stem in _BORROWED and any(a.borrows and layer in a.layers for a in spec.attention):
+        part = "unused"
+    if stem in _WITH_LAYER:
+        layer = _WITH_LAYER[stem] % spec.layers
     kind = kind or next((own for pattern, own in _VECTORS if re.fullmatch(pattern, stem)), "")
     if not kind:
         raise UnsupportedError(f"{path}: tensor {shown(tensor.name)} is not known of "
@@ -98,13 +111,22 @@ def _class_of(tensor: GgufTensor, kind: str, source: TensorRow | None, spec: Mod
                   source), layer
 
 
+def _predicting(file: GgufFile) -> int:
+    """Prediction layers that the metadata names."""
+    name = file.metadata.get("general.architecture")
+    count = file.metadata.get(f"{name}.nextn_predict_layers", 0)
+    return count if isinstance(count, int) and 0 <= count <= MAX_LAYERS else 0
+
+
 def _row(found: _Class, layers: list[int]) -> TensorRow:
     experts = found.shape[0] if "_exps" in found.template and len(found.shape) > 1 else 1
     shape = found.shape[1:] if experts > 1 else found.shape
     if len(shape) > 2 and found.kind != "linear-attention":
         shape = (_product(shape[:-1]), shape[-1])  # a matrix a head, one below the other
-    if _CONVOLUTION in found.template and len(shape) == 2:
+    if any(name in found.template for name in _CONVOLUTION) and len(shape) == 2:
         shape = (shape[0], 1, shape[1])
+    if _FLAT.fullmatch(found.template):
+        shape = (_product(shape),)
     row, stem = found.source, found.template.removeprefix("blk.{layer}.")
     return TensorRow(
         name=found.template, kind=found.kind, shape=shape,
@@ -112,7 +134,8 @@ def _row(found: _Class, layers: list[int]) -> TensorRow:
         fused=row.fused if row is not None else stem.replace("_", "-"),
         shard=row.shard if row is not None else "replicated", dtype=element_of(found.type),
         scale_name=None, scale_shape=None, scale_dtype=None, part=found.part,
-        counted=not _UNCOUNTED.match(stem), scheme=scheme_of_stored(found.type),
+        counted=found.part != "unused" and not _UNCOUNTED.match(stem),
+        scheme=scheme_of_stored(found.type),
         quantisable=row is not None and row.quantisable, stacked=experts > 1,
         stored=StoredAs(found.template, found.type, found.shape),
         kv_outputs=_kv_outputs(row, shape),

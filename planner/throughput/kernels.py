@@ -30,7 +30,13 @@ WEIGHT_ONLY_OF = {
 }
 """The scheme whose kernel runs where an engine widens the weights of another and leaves
 activations in 16 bits: the same elements, scales of another size at most."""
-_CONVERSION_KEY = {"e4m3fn": "fp8", "e5m2": "fp8", "int8": "int8", "int4": "int4"}
+_CONVERSION_KEY = {"e4m3fn": "fp8", "e5m2": "fp8", "int8": "int8", "int4": "int4", "int3": "int4",
+                   "int2": "int4"}
+"""2 and 3 bits take the instructions of 4: a mask and a packed product for two values."""
+_LOOKED_UP = ("nf4", "fp4")
+_WRITTEN_AND_READ = 4.0
+"""Bytes that a weight moves again where it is widened to 16 bits before the product: one write, one
+read."""
 
 
 @record
@@ -60,6 +66,13 @@ def conversion_key(fmt: TensorFormat) -> str:
     if fmt.element == "e2m1" and fmt.scale is not None:
         return "nvfp4" if fmt.scale.tensor_scale else "mxfp4"
     return _CONVERSION_KEY.get(fmt.element, fmt.element)
+
+
+def widened_first(scheme: Scheme) -> bool:
+    """Whether weights are widened in memory before the product of several rows, as bitsandbytes
+    does with its 4-bit codes (autograd/_functions.py, matmul_4bit: gemv_4bit of a single row, else
+    dequantize_4bit and a 16-bit product)."""
+    return scheme.weight.block_type in _LOOKED_UP
 
 
 def refusal(device: DeviceProfile, scheme: Scheme) -> str:
@@ -130,6 +143,9 @@ def kernel(device: DeviceProfile, scheme_id: str, *, experts: bool = False) -> K
     converts = software or scheme.path == "weight-only"
     conversion = device.conversion[conversion_key(scheme.weight)].value if converts \
         else float("inf")
+    if widened_first(scheme):
+        conversion = min(conversion, device.bandwidth_bytes_per_s.value
+                         * reached.bandwidth_fraction.value / _WRITTEN_AND_READ)
     used = {rate.dense.kind, reached.compute_fraction.kind, reached.bandwidth_fraction.kind}
     return Kernel(
         scheme=scheme.id, path="software" if software else scheme.path, unit=rate.unit,

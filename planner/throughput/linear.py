@@ -12,6 +12,7 @@ from dataclasses import field, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from planner.formats.schemes import scheme as scheme_by_id
 from planner.hardware.profile import DeviceProfile
 from planner.models.spec import Experts
 from planner.placement.modules import EXPERT_KINDS, Module
@@ -26,7 +27,7 @@ from planner.throughput.fused import fused_layer, narrowed_forms
 from planner.throughput.gemm import GemmModel, gemm_model
 from planner.throughput.ggml import GgmlArrays, ggml_arrays, ggml_parts, placed
 from planner.throughput.ggml_attention import GgmlAttention
-from planner.throughput.kernels import Kernel, kernel
+from planner.throughput.kernels import Kernel, kernel, widened_first
 from planner.throughput.measured_kernels import by_kernel
 from planner.throughput.moe import MoeModel, moe_models
 from planner.throughput.moe_choice import ExpertServer
@@ -48,7 +49,8 @@ class KernelArrays:
     the achieved fractions the rest; ``certainty`` says so by scheme. Grouped kernels have ``fused``
     models instead of a form, [layout][scheme] in the order of ENGINE_LAYOUTS; their certainty is
     that of :meth:`sure`. ``emulated`` schemes widen their weights before the product, in every call
-    (:mod:`planner.throughput.torch_cpu`). ``ggml`` has the types that its kernels multiply.
+    (:mod:`planner.throughput.torch_cpu`), and those ``widened_first`` in products of several rows.
+    ``ggml`` has the types that its kernels multiply.
     ``narrowed`` are the forms of schemes whose activations the kernel before narrows in modules of
     some kinds.
     """
@@ -64,6 +66,7 @@ class KernelArrays:
     calibrated: NDArray[np.bool_]
     certainty: tuple[Certainty, ...]
     emulated: NDArray[np.bool_]
+    widened_first: NDArray[np.bool_]
     fused: tuple[tuple[MoeModel | None, ...], ...] = ()
     ggml: GgmlArrays | None = None
     narrowed: Mapping[str, GemmForm] = field(default_factory=dict)
@@ -138,7 +141,9 @@ def kernel_arrays(device: DeviceProfile, schemes: Sequence[str], *, experts: boo
         calibrated=np.array([m is not None for m in models]),
         certainty=tuple(how if m is None else Certainty(m.basis, m.sigma, m.origin)
                         for m, how in zip(models, unknown, strict=True)),
-        emulated=np.array([cost is not None for cost in costs]), fused=fused, ggml=blocks,
+        emulated=np.array([cost is not None for cost in costs]),
+        widened_first=np.array([widened_first(scheme_by_id(s)) for s in schemes]),
+        fused=fused, ggml=blocks,
         narrowed=narrowed_forms(gemms, device, stacks, static_scales=static_scales))
 
 
@@ -205,11 +210,12 @@ def dense_parts(module: Module, machine: Machine, pts: Points, phase: Phase,
         moved = moved + m * (inputs[:, None] * kern.activation_bytes + BF16_BYTES
                              * outputs[:, None])
     prior = operator(
-        flop=flop, moved_bytes=moved, converted=elements,
+        flop=flop, moved_bytes=moved,
+        converted=np.where(kern.widened_first & (m <= 1), 0.0, elements),
         launch=kern.floor * sum(not gemm.joined for gemm in module.gemms),
         peak=kern.peak, compute_fraction=kern.compute_fraction, bandwidth=machine.bandwidth,
         bandwidth_fraction=kern.bandwidth_fraction, conversion_rate=kern.conversion)
-    prior = one_by_one(prior, kern.emulated)
+    prior = one_by_one(prior, kern.emulated | kern.widened_first)
     if kern.ggml is not None:
         prior = placed(kern.ggml, _blocks(module, gemms, kern.ggml, m, weight_bytes / elements),
                        prior, len(kern.schemes))

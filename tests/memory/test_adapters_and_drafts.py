@@ -1,6 +1,7 @@
 """Room for LoRA adapters while serving, and drafts: bytes by hand, laws, what is refused."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from planner.api.memory import memory_use
 from planner.errors import InputError, PlannerError, UnsupportedError
 from planner.memory.beside import read_lora
 from planner.memory.resident import total
+from planner.models.catalog import resolve_model
 
 LLAMA = "llama-3.1-8b"
 # q and o 4096 + 4096, k and v 4096 + 1024, gate, up and down 4096 + 14336: of a layer, rank 1.
@@ -52,6 +54,58 @@ def test_experts_have_adapters_each() -> None:
     assert found == 8 * 48 * layer * 2
     half = line(memory_use("qwen3-30b-a3b", lora="1x8", dp=2, ep=2, context=4096), "lora-adapters")
     assert half == found - 8 * 48 * 64 * 3 * (2048 + 768) * 2
+
+
+def test_stacked_experts_have_an_a_for_gate_and_up_each_unless_vllm_joins_them() -> None:
+    """gpt-oss: one A of 2880 for both, B of 2 × 2880; Llama 4's experts: two A of 5120."""
+    oss = line(memory_use("gpt-oss-20b", lora="1x8", context=4096), "lora-adapters")
+    attention = 2 * (2880 + 4096) + 2 * (2880 + 512)
+    pairs = 32 * ((2880 + 5760) + (2880 + 2880))
+    assert oss == 8 * 24 * (attention + 2880 + 32 + pairs) * 2
+    spec = resolve_model("llama-4-scout")
+    scout = line(memory_use("llama-4-scout", lora="1x8", context=4096), "lora-adapters")
+    shapes = [row.shape for row in spec.rows if row.kind == "experts-gate-up"]
+    assert shapes == [(16384, 5120)]
+    once = sum(len(row.layers) * row.experts * sum(row.shape) for row in spec.rows
+               if row.part == "main" and row.is_matrix and row.layers and row.kind != "norm")
+    assert scout == 8 * (once + 48 * 16 * 5120) * 2
+
+
+def test_encoders_and_routers_of_ungated_experts_have_no_adapters() -> None:
+    seeing, text = (line(memory_use(model, lora="2x16", context=4096, with_vision=vision),
+                         "lora-adapters")
+                    for model, vision in (("qwen3-vl-8b", True), ("qwen3-8b", False)))
+    assert seeing == text > 0
+    spec = resolve_model("qwen3-30b-a3b")
+    ungated = replace(spec, experts=replace(spec.experts, matrices=2))
+    routers = 48 * (2048 + 128) * 8 * 2
+    assert line(memory_use(spec, lora="1x8", context=4096), "lora-adapters") - line(
+        memory_use(ungated, lora="1x8", context=4096), "lora-adapters") == routers
+
+
+@pytest.mark.parametrize(("rank", "room"), [(12, 16), (2, 8), (300, 320)])
+def test_a_rank_that_vllm_does_not_take_names_one_that_it_does(rank: int, room: int) -> None:
+    with pytest.raises(InputError, match="max-lora-rank") as caught:
+        memory_use(LLAMA, "h100-sxm", lora=f"4x{rank}", context=4096, engine="vllm")
+    assert f"--lora 4x{room}" in caught.value.hint
+    assert memory_use(LLAMA, "h100-sxm", lora=f"4x{room}", context=4096, engine="vllm")
+    assert memory_use(LLAMA, "h100-sxm", lora=f"4x{rank}", context=4096)
+
+
+def test_a_draft_of_llama_cpp_has_its_own_cells() -> None:
+    """As many cells as the model's, in F16; on one device."""
+    plain, drafted = (memory_use(LLAMA, "l40s", draft=draft, context=8192, engine="llama.cpp",
+                                 cache_type_k="q8_0") for draft in (None, "llama-3.2-1b"))
+    assert drafted.engine.kv_bytes - plain.engine.kv_bytes == 16 * 2 * 8 * 64 * 2 * 8192
+    alone = memory_use("llama-3.2-1b", context=8192)
+    names = {one.name: one.bytes for one in drafted.engine.ranks[0].weights}
+    assert names["draft-weights"] == alone.parts.stages[0].weights_bytes
+    extra = {one.name for one in drafted.engine.ranks[0].overheads} - {
+        one.name for one in plain.engine.ranks[0].overheads}
+    assert extra == {"draft-logits", "draft-residual-stream"}
+    note = next(value for key, value, _ in drafted.assumptions if key == "draft")
+    assert "llama-3.2-1b" in note
+    assert not [key for key, _, _ in plain.assumptions if key == "draft"]
 
 
 @given(st.integers(1, 4096), st.integers(1, 512), st.sampled_from("xX×"))
@@ -113,7 +167,7 @@ def test_a_heads_folder_is_the_known_head(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("draft", "engine", "reason"), [
     ("gpt2", "any", "another vocabulary"), ("mtp", "any", "prediction layers"),
-    ("llama-3.2-1b", "llama.cpp", "not modelled"), ("nope", "any", "nope"),
+    ("eagle", "llama.cpp", "EAGLE heads as the draft"), ("nope", "any", "nope"),
     ("./nope", "any", "no such file"),
 ])
 def test_drafts_that_are_refused(draft: str, engine: str, reason: str) -> None:

@@ -87,6 +87,25 @@ def test_a_path_wins_only_with_a_slash(tmp_path, tiny, monkeypatch):
         resolve_model("./a\0b")
 
 
+def test_a_file_that_exists_is_read_without_a_slash(tmp_path, tiny, monkeypatch):
+    """A bundled name stays one; what no model and no file is called is still a name."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.json").write_text(json.dumps(tiny("qwen3")))
+    (tmp_path / "tuned").mkdir()
+    (tmp_path / "tuned" / "config.json").write_text(json.dumps(tiny("llama")))
+    (tmp_path / "qwen3-8b").write_text("no configuration")
+    assert (resolve_model("mine.json").id, resolve_model("mine.json").hidden_size) == (
+        "mine", resolve_model("./mine.json").hidden_size)
+    assert resolve_model("tuned").model_type == "llama"
+    assert resolve_model("qwen3-8b").source_kind != "file"
+    (tmp_path / "notes.txt").write_text("no configuration")
+    with pytest.raises(DataError, match=r"notes\.txt"):
+        resolve_model("notes.txt")
+    for name in ("other.json", "x" * 5000, "a\0b", ""):
+        with pytest.raises(UnknownNameError):
+            resolve_model(name)
+
+
 def test_a_configuration_of_another_file_name(tmp_path, tiny):
     path = tmp_path / "My Model.json"
     path.write_text(json.dumps(tiny("qwen3")))

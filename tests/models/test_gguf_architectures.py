@@ -82,11 +82,60 @@ def test_structures(tmp_path):
     assert layers("gemma3_text") == {("gqa", 0): (5,), ("gqa", 64): (0, 1, 2, 3, 4, 6)}
     assert layers("gemma4") == {("gqa", 0): (2, 3), ("gqa", 64): (0, 1)}
     assert layers("qwen3_next") == {("gqa", 0): (3,), ("linear", 0): (0, 1, 2)}
+    assert layers("gemma2") == {("gqa", 0): (1, 3), ("gqa", 64): (0, 2)}
+    assert layers("cohere2") == layers("exaone4") == layers("olmo3") == {
+        ("gqa", 0): (3,), ("gqa", 64): (0, 1, 2)}
+    assert layers("mimo_v2") == {("gqa", 0): (0, 3), ("gqa", 65): (1, 2)}
+    assert layers("granitemoehybrid") == layers("jamba") == layers("lfm2_moe") == {
+        ("gqa", 0): (2,), ("linear", 0): (0, 1, 3)}
+    assert layers("nemotron_h_latent") == {("gqa", 0): (2,), ("linear", 0): (0,)}
     spec = write(tmp_path / "m.gguf", "deepseek_v3")
     a = spec.attention[0]
     assert (a.kind, a.q_lora_rank, a.kv_lora_rank, a.nope_dim, a.rope_dim, a.value_dim) == \
         ("mla", 48, 32, 16, 16, 32)
     assert len(cache_description(spec)) == 4
+
+
+@pytest.mark.parametrize(("family", "rule", "kept"), [
+    ("granitemoehybrid", "mamba2", (2048, 480)), ("nemotron_h", "mamba2", (2048, 576)),
+    ("jamba", "mamba1", (2048, 384)), ("lfm2", "conv", (0, 128)),
+])
+def test_states(tmp_path, family, rule, kept):
+    """What a sequence keeps in a layer: 8 heads of 16 × 16 states, or 128 channels of 16."""
+    found = [a for a in write(tmp_path / "m.gguf", family).attention if a.kind == "linear"]
+    assert {(a.rule, a.state_elements, a.conv_elements) for a in found} == {(rule, *kept)}
+    assert {a.state_dtype for a in found} <= {"fp32", "bf16", ""}
+
+
+@pytest.mark.parametrize(("family", "first"), [("gemma3n", 5), ("gemma4_e", 4)])
+def test_borrowed_caches(tmp_path, family, first):
+    """Layers that attend to the keys of earlier ones have none; older files store them unread."""
+    spec = write(tmp_path / "m.gguf", family)
+    assert {n for a in spec.attention if a.borrows for n in a.layers} == set(
+        range(first, spec.layers))
+    older = write(tmp_path / "o.gguf", family,
+                  lambda t: [*t, ("blk.7.attn_k.weight", "BF16", (64, 64))])
+    assert Inventory(older).parameters_total == Inventory(spec).parameters_total
+    assert [row.part for row in older.rows if row.layers == (7,)
+            and row.name.endswith("attn_k.weight")] == ["unused"]
+
+
+def test_prediction_layers_that_the_metadata_names(tmp_path):
+    """MiMo-V2's configuration says nothing of the three that its files have."""
+    def predicting(tensors):
+        after = [(n.replace("blk.2.", f"blk.{layer}."), k, s) for layer in (4, 5, 6)
+                 for n, k, s in tensors if n.startswith("blk.2.")]
+        return [*tensors, *after, *((f"blk.{n}.nextn.eh_proj.weight", "BF16", (64, 128))
+                                    for n in (4, 5, 6))]
+
+    plain = write(tmp_path / "m.gguf", "mimo_v2")
+    spec = write(tmp_path / "m.gguf", "mimo_v2", predicting, **{
+        "mimo2.block_count": 7, "mimo2.nextn_predict_layers": 3,
+        "mimo2.attention.head_count_kv": [2, 4, 4, 2, 4, 4, 4],
+        "mimo2.attention.sliding_window_pattern": [0, 1, 1, 0, 1, 1, 1]})
+    assert (spec.mtp_layers, plain.mtp_layers) == (3, 0)
+    assert Inventory(spec).parameters_total == Inventory(plain).parameters_total
+    assert plain.not_counted != () == spec.not_counted
 
 
 def test_experts_in_mxfp4_are_priced_as_they_lie(tmp_path):
@@ -132,6 +181,11 @@ def other(name, shape):
     ("deepseek_v3", other("blk.0.attn_k_b.weight", (4, 32, 32)), "mla-kv of layer 0"),
     ("qwen3_next", lambda t: [*t, ("blk.0.hook.weight", "F32", (8,))], "is not known"),
     ("gemma3_text", lambda t: [*t, ("blk.99.attn_q.weight", "F32", (8, 8))], "beyond the last"),
+    ("nemotron_h", without("blk.0.ssm_in.weight"), "layer 0 has no block"),
+    ("granitemoehybrid", without("blk.0.ssm_in.weight"), "blk.0.ssm_in.weight is missing"),
+    ("mimo_v2", other("blk.1.attn_k.weight", (64, 64)), "attention-qkv of layer 1"),
+    ("lfm2", other("blk.0.shortconv.in_proj.weight", (96, 64)), "linear-attention of layer 0"),
+    ("jamba", without("blk.1.ffn_gate_inp.weight"), "ffn_gate.weight is missing"),
 ])
 def test_files_that_are_not_what_they_say(tmp_path, family, change, reason):
     with pytest.raises(PlannerError, match=reason):
@@ -141,11 +195,17 @@ def test_files_that_are_not_what_they_say(tmp_path, family, change, reason):
 def test_metadata_that_is_missing_or_no_number(tmp_path):
     with pytest.raises(DataError, match="sliding_window is 'many'"):
         write(tmp_path / "m.gguf", "gpt_oss", **{"gpt-oss.attention.sliding_window": "many"})
+    with pytest.raises(DataError, match="a whole number is needed"):
+        write(tmp_path / "m.gguf", "granitemoehybrid",
+              **{"granitehybrid.attention.head_count_kv": "2"})
+    for family, name in (("gpt_oss", "gpt-oss"), ("gemma2", "gemma2"), ("lfm2", "lfm2")):
+        with pytest.raises(DataError, match="gives 4294967295 layers"):
+            write(tmp_path / "m.gguf", family, **{f"{name}.block_count": 2**32 - 1})
     with pytest.raises(PlannerError, match="num_hidden_layers"):
         write(tmp_path / "m.gguf", "phi3", **{"phi3.block_count": 0})
 
 
-@pytest.mark.parametrize("architecture", ["clip", "rwkv7"])
+@pytest.mark.parametrize("architecture", ["clip", "rwkv7", "mamba"])
 def test_what_is_no_known_language_model(tmp_path, architecture):
     with pytest.raises(UnsupportedError, match=r"projector|not mapped"):
         write(tmp_path / "m.gguf", "phi3", **{"general.architecture": architecture})

@@ -134,7 +134,7 @@ def test_the_prediction_layer_that_a_configuration_does_not_name() -> None:
 def test_what_llama_cpp_does_not_have_is_an_error() -> None:
     spec = resolve_model("smollm2-135m")
     with pytest.raises(UnsupportedError, match="no architecture") as caught:
-        gguf_matrices(replace(spec, model_type="jamba"))
+        gguf_matrices(replace(spec, model_type="longcat_flash"))
     assert "llama4" in caught.value.hint
     row = replace(spec.rows[2], name="model.layers.{layer}.self_attn.r_proj.weight",
                   shape=(8, 8), kind="attention-qkv")  # fmt: skip

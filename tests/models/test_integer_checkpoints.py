@@ -2,14 +2,18 @@
 configurations, names and shapes of files, whole checkpoints."""
 
 import json
+from pathlib import Path
 
 import pytest
 
+import planner
 from planner.errors import DataError, UnsupportedError
 from planner.formats.schemes import SCHEMES, in_catalogue_order, scheme, scheme_ids
 from planner.formats.sizes import tensor_bytes
+from planner.lookup import load_device
 from planner.models.catalog import resolve_model
 from planner.models.inventory import Inventory, expand
+from planner.throughput.kernels import kernel
 from tests.support.theory import estimate
 
 NF4 = {"quant_method": "bitsandbytes", "load_in_4bit": True, "load_in_8bit": False,
@@ -24,6 +28,7 @@ ROUND = {"quant_method": "auto-round", "bits": 4, "group_size": 32, "sym": True,
          "extra_config": {"model.layers.1.mlp.up_proj": {"bits": 8, "group_size": 32},
                           "model.layers.2.mlp.up_proj": {"bits": 16}}}
 BITS = {"F32": 4, "BF16": 2, "F16": 2, "U8": 1, "I8": 1, "I32": 4}
+CONFIGS = Path(planner.__file__).parent / "models" / "configs"
 UP = "model.layers.1.mlp.up_proj."
 
 
@@ -122,20 +127,62 @@ def test_schemes_of_checkpoints_come_last_in_any_order_of_schemes():
         ["bf16", "nvfp4", "int3-w3a16-g128"]
 
 
-def test_a_checkpoint_of_another_group_is_priced_and_planned(wide, tmp_path, tiny):
-    """AWQ in groups of 64 as released, and a plan that may change it; 3 bits have no rate."""
-    config = tiny("llama", hidden_size=256, intermediate_size=512, max_position_embeddings=512)
-    for bits, group, priced in ((4, 64, True), (8, 128, True), (3, 128, False)):
-        quantised = config | {"quantization_config": {
-            "quant_method": "gptq", "bits": bits, "group_size": group}}
-        (tmp_path / "config.json").write_text(json.dumps(quantised))
-        path = str(tmp_path / "config.json")
-        if priced:
-            found = estimate(path, "h100-sxm", devices=1, context=512, batch=1)
-            assert f"int{bits}-w{bits}a16-g{group}" in {u.scheme for u in found.units}
-        else:
-            with pytest.raises(UnsupportedError, match="conversion rate"):
-                estimate(path, "h100-sxm", devices=1, context=512, batch=1)
+def quantised(tmp_path, config, quantization):
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps(config | {"quantization_config": quantization}))
+    return str(path)
+
+
+@pytest.fixture
+def small(tiny):
+    return tiny("llama", hidden_size=256, intermediate_size=512, max_position_embeddings=512)
+
+
+@pytest.mark.parametrize(("bits", "group"), [(4, 64), (8, 128), (3, 128), (2, 32)])
+def test_a_checkpoint_of_another_group_is_priced(small, tmp_path, bits, group):
+    """As released; SGLang multiplies 2 and 3 bits (exllama), vLLM says that it does not."""
+    path = quantised(tmp_path, small, {"quant_method": "gptq", "bits": bits, "group_size": group})
+    name = f"int{bits}-w{bits}a16-g{group}"
+    ask = {"devices": 1, "context": 512, "batch": 1}
+    assert name in {u.scheme for u in estimate(path, "h100-sxm", **ask).units}
+    assert name in {u.scheme for u in estimate(path, "h100-sxm", engine="sglang", **ask).units}
+    if bits < 4:
+        with pytest.raises(UnsupportedError, match=r"vllm 0\.21: refused: AutoGPTQConfig"):
+            estimate(path, "h100-sxm", engine="vllm", **ask)
+
+
+def test_two_bits_move_less_and_widen_as_four_do():
+    device = load_device("h100-sxm")
+    few, four = (kernel(device, f"int{bits}-w{bits}a16-g64") for bits in (2, 4))
+    assert few.conversion_elements_per_s == four.conversion_elements_per_s
+    assert tensor_bytes(scheme(few.scheme).weight, 512, 256) < tensor_bytes(
+        scheme(four.scheme).weight, 512, 256)
+
+
+@pytest.mark.parametrize(("engine", "served"), [
+    ("vllm", True), ("sglang", True), ("vllm@0.25", False), ("vllm@0.32", False)])
+def test_bitsandbytes_is_served_until_vllm_leaves_it_to_a_plugin(small, tmp_path, engine, served):
+    path = quantised(tmp_path, small, NF4)
+    ask = {"engine": engine, "devices": 1, "context": 512, "batch": 2}
+    if served:
+        assert "nf4-w4a16-nested" in {u.scheme for u in estimate(path, "l40s", **ask).units}
+    else:
+        with pytest.raises(UnsupportedError, match="vllm-bnb-plugin"):
+            estimate(path, "l40s", **ask)
+
+
+def test_codes_are_widened_in_memory_before_a_product_of_several_rows(tmp_path):
+    """bitsandbytes: a single row has a kernel of its own, more of them write and read 16 bits of
+    every weight: 4.5 bytes in place of BF16's 2."""
+    coded = quantised(tmp_path, json.loads((CONFIGS / "llama-3.1-8b.json").read_text()), NF4)
+
+    def seconds(model, batch):
+        found = estimate(model, "h100-sxm", devices=1, context=512, batch=batch)
+        return sum(u.decode_seconds for u in found.units if u.kind == "mlp-down")
+
+    plain, codes = ([seconds(name, batch) for batch in (1, 4)] for name in ("llama-3.1-8b", coded))
+    assert codes[0] < plain[0] / 2
+    assert 1.8 < codes[1] / plain[1] < 2.8
 
 
 @pytest.fixture

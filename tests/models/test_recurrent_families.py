@@ -8,6 +8,7 @@ from support.recurrent_configs import GLM_4_7_FLASH, NEMOTRON_3_NANO, RELEASES
 
 from planner.errors import DataError, PlannerError
 from planner.models.catalog import spec_from_bytes
+from planner.models.drafting import prediction_spec
 from planner.models.inventory import Inventory
 from planner.models.kv import cache_description, entry_bytes, layer_caches, sequence_bytes
 from planner.placement.modules import linear_of, modules
@@ -141,3 +142,81 @@ def test_what_these_families_do_not_understand(name, change, reason):
 def test_unknown_keys_are_refused_by_name():
     with pytest.raises(DataError, match=re.escape("'mamba_twist'")):
         build(NEMOTRON_3_NANO | {"mamba_twist": 2})
+
+
+def names_of(spec):
+    return {name.format(layer=layer) for row in spec.rows if row.part == "mtp"
+            for name in [row.name] for layer in row.layers}
+
+
+def test_the_prediction_layer_of_longcat():
+    """Half a layer without experts, and a copy of the embedding (vLLM's names of its tensors);
+    num_nextn_predict_layers 0 in the configuration is a checkpoint without it."""
+    spec = build(RELEASES["longcat_flash"])
+    inside = "model.mtp.layers.0."
+    assert spec.mtp_layers == 1
+    assert names_of(spec) == {
+        "model.mtp.embed_tokens.weight", "model.mtp.norm.weight", *(
+            f"{inside}{name}.weight" for name in (
+                "eh_proj", "enorm.m", "hnorm.m", "input_layernorm", "post_attention_layernorm",
+                *(f"self_attn.{one}" for one in (
+                    "q_a_proj", "q_b_proj", "kv_a_proj_with_mqa", "kv_b_proj", "o_proj",
+                    "q_a_layernorm", "kv_a_layernorm")),
+                *(f"transformer_layer.mlp.{one}_proj" for one in ("gate", "up", "down"))))}
+    hidden, vocab = 6144, 131072
+    attention = (hidden * (1536 + 576) + 1536 + 512 + 1536 * 64 * 192 + 512 * 64 * 256
+                 + 64 * 128 * hidden)
+    own = attention + 3 * hidden * 12288 + 2 * hidden * hidden + 5 * hidden
+    assert Inventory(spec).parameters_mtp == own + vocab * hidden
+    without = build(RELEASES["longcat_flash"] | {"num_nextn_predict_layers": 0})
+    assert (without.mtp_layers, names_of(without)) == (0, set())
+    assert Inventory(without).parameters_total == Inventory(spec).parameters_total
+    kinds = {row.name.rpartition("self_attn.")[2]: row.kind for row in prediction_spec(spec).rows}
+    assert (kinds["o_proj.weight"], kinds["q_b_proj.weight"]) == ("attention-out", "mla-q")
+
+
+def test_prediction_layers_of_step_have_kinds_and_heads_of_their_own():
+    """Releases list their kinds behind those of the model; the layers are dense."""
+    config = RELEASES["step_3_5_flash"]
+    after = {"num_nextn_predict_layers": 3,
+             "layer_types": [*config["layer_types"], *["sliding_attention"] * 3]}
+    spec = build(config | after)
+    assert spec.mtp_layers == 3
+    assert not [row for row in spec.rows if row.part == "mtp" and row.experts > 1]
+    assert {"model.layers.45.transformer.shared_head.output.weight",
+            "model.layers.47.transformer.shared_head.norm.weight",
+            "model.layers.46.mlp.down_proj.weight", "model.layers.45.eh_proj.weight",
+            "model.layers.46.self_attn.g_proj.weight"} <= names_of(spec)
+    hidden, heads = 4096, 96
+    attention = hidden * (2 * heads * 128 + 2 * 8 * 128 + heads) + 2 * 128
+    own = attention + 3 * hidden * 11264 + 2 * hidden**2 + 5 * hidden + 128896 * hidden
+    assert Inventory(spec).parameters_mtp == 3 * own
+    unlisted = build(config | {"num_nextn_predict_layers": 1})
+    assert Inventory(unlisted).parameters_mtp == own - hidden * (64 * 128 + 32)
+    assert spec.attention == build(config).attention
+    with pytest.raises(DataError, match="47 entries for 45 layers"):
+        build(config | {"num_nextn_predict_layers": 3,
+                        "layer_types": [*config["layer_types"], *["full_attention"] * 2]})
+
+
+def test_prediction_layers_of_a_ling_hybrid_have_latent_attention_and_experts():
+    """Embedding and head are the model's; those of Ling without recurrences are not known."""
+    config = {
+        "model_type": "bailing_hybrid", "hidden_size": 64, "num_hidden_layers": 4,
+        "vocab_size": 128, "max_position_embeddings": 512, "num_attention_heads": 4,
+        "num_key_value_heads": 4, "kv_lora_rank": 32, "q_lora_rank": 48, "qk_nope_head_dim": 16,
+        "qk_rope_head_dim": 8, "v_head_dim": 16, "layer_group_size": 4, "intermediate_size": 96,
+        "moe_intermediate_size": 32, "num_experts": 8, "num_experts_per_tok": 2,
+        "num_shared_experts": 1, "first_k_dense_replace": 1, "torch_dtype": "bfloat16",
+        "tie_word_embeddings": False}
+    plain, spec = (build(config | {"num_nextn_predict_layers": count}) for count in (0, 2))
+    last = {row.name for row in spec.rows if row.part == "main" and 3 in row.layers}
+    named = {row.name for row in spec.rows if row.part == "mtp"}
+    assert last <= named
+    assert {name.rpartition("{layer}.")[2] for name in named - last} == {
+        "enorm.weight", "hnorm.weight", "eh_proj.weight", "final_layernorm.weight"}
+    layer = sum(row.elements * row.experts for row in plain.rows if 3 in row.layers and row.counted)
+    assert Inventory(spec).parameters_mtp == 2 * (layer + 2 * 64 * 64 + 3 * 64)
+    assert Inventory(spec).parameters_total == Inventory(plain).parameters_total
+    grouped = build(RELEASES["ling_mini_2_0"] | {"num_nextn_predict_layers": 1})
+    assert "1 prediction layers" in grouped.not_counted[0]

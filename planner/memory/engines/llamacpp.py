@@ -3,12 +3,16 @@
 Source: ggml-org/llama.cpp src/llama-kv-cache*.cpp. Windowed layers keep window + ubatch cells a
 sequence, padded; with --swa-full, and in ik_llama.cpp always, all of them. The fork's ``mla``
 switch: 0 keys and values of all heads, 1 the latent and a transposed copy, 2 and 3 the latent
-alone.
+alone. A draft (``--model-draft``) has a context of its own, of as many cells and sequences, its
+cache in F16 (common/speculative.cpp, common_base_params_to_speculative; --cache-type-k-draft).
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from planner.errors import InputError, UnknownNameError
+from planner.memory.beside import NOTHING
 from planner.memory.caches import CacheClass
 from planner.memory.engines.catalog import Engine
 from planner.memory.engines.records import (
@@ -128,7 +132,7 @@ def size(case: Case, engine: Engine, settings: Settings, given: Given) -> Engine
                          hint="use --pp for several devices")
     context = settings.context or case.spec.max_context
     sequences = settings.max_seqs or engine.whole("max_seqs")
-    kv = sum(cache_parts(case, engine, settings).values())
+    kv = sum(cache_parts(case, engine, settings).values()) + _draft_cache(case, engine, settings)
     ranks = tuple(_rank(case, engine, settings, given, stage)
                   for stage in range(case.layout.pp))
     left = [rank.budget_bytes - _share(case, engine, settings, rank.stage) for rank in ranks]
@@ -158,6 +162,10 @@ def _rank(case: Case, engine: Engine, settings: Settings, given: Given, stage: i
     weights += case.beside.weights(case.spec, case.layout, stage, held=held)
     overheads = [Line("activation", given.activation, LOGGED)] \
         if given.activation is not None else compute_lines(case, engine, settings)
+    draft = _draft(case)
+    if draft is not None:
+        overheads += [replace(line, name=f"draft-{line.name}")
+                      for line in compute_lines(draft, engine, settings)]
     if case.cuda:
         overheads.append(constant_line("context", engine.constants["context_bytes"]))
     return Rank(stage, tuple(weights), tuple(overheads),
@@ -168,4 +176,21 @@ def _rank(case: Case, engine: Engine, settings: Settings, given: Given, stage: i
 def _share(case: Case, engine: Engine, settings: Settings, stage: int) -> int:
     """Cache bytes of a stage's layers."""
     held = stage_ranges(case.spec.layers, case.layout.pp, tail_first=False)[stage]
-    return sum(cache_parts(case, engine, settings, held).values())
+    return sum(cache_parts(case, engine, settings, held).values()) \
+        + _draft_cache(case, engine, settings)
+
+
+def _draft(case: Case) -> Case | None:
+    """The draft as a model of its own."""
+    found = case.beside.draft
+    return None if found is None else replace(case, spec=found.spec, beside=NOTHING)
+
+
+def _draft_cache(case: Case, engine: Engine, settings: Settings) -> int:
+    """Bytes of the draft's cache, as many cells as the model's."""
+    draft = _draft(case)
+    if draft is None:
+        return 0
+    own = replace(settings, type_k="f16", type_v="f16",
+                  context=settings.context or case.spec.max_context)
+    return sum(cache_parts(draft, engine, own).values())

@@ -53,11 +53,13 @@ def build(fields: Fields, model_type: str, origin: Provenance) -> ModelSpec:
     ]  # fmt: skip
     found = [*rows.renamed(size.ends(storage), "model.embed_tokens", "model.word_embeddings"),
              *rows.renamed(tensors, LAYER + "self_attn.", LAYER + "attention.")]
+    counted = mtp if hybrid else 0
+    found += _prediction(storage, attention[0], experts, size, counted, corrected=corrected)
     left = (f"{mtp} prediction layers (num_nextn_predict_layers): no list of their tensors is "
-            "published",) if mtp else ()  # fmt: skip
+            "published",) if mtp > counted else ()  # fmt: skip
     return spec_of(origin, model_type, size, storage, rows=found, experts=experts,
                    dense_width=width if dense else 0, attention=attention,
-                   not_counted=left)  # fmt: skip
+                   not_counted=left, mtp_layers=counted)  # fmt: skip
 
 
 def _grouped(fields: Fields, size: Backbone, storage: Storage,
@@ -97,15 +99,41 @@ def _hybrid(fields: Fields, size: Backbone, storage: Storage,
     kernel = fields.integer("linear_conv_kernel_dim", high=MAX_EXPERTS,
                             default=fields.integer("short_conv_kernel_size", default=4))
     delta = kda(others(size.all_layers, full), storage, heads=heads, dim=dim, kernel=kernel)
-    gate = rows.linear(storage, LAYER + "self_attn.g_proj", "mla-q", (latent.heads, size.hidden),
-                       full, fused="o-gate", shard="column")  # fmt: skip
     return [
-        *rows.renamed(latent_rows(storage, latent, size.hidden, full),
-                      LAYER + "self_attn.o_proj", LAYER + "self_attn.dense"),
-        *([gate] if full else []),
+        *_latent_mixer(storage, latent, size.hidden, full),
         *kda_rows(storage, delta, size.hidden, full_gate=True, full_decay=True,
                   decay_shape=(heads,)),
     ], [latent, delta]
+
+
+def _prediction(storage: Storage, latent: Attention, e: Experts, size: Backbone, count: int, *,
+                corrected: bool) -> list[TensorRow]:
+    """Prediction layers of a hybrid: latent attention and experts, the head and the embedding
+    those of the model (vLLM 0.32, bailing_moe_v3_mtp)."""
+    layers, hidden = tuple(range(size.layers, size.layers + count)), size.hidden
+    if not layers:
+        return []
+    found = [
+        *(rows.norm(storage, LAYER + name, hidden, layers)
+          for name in ("enorm", "hnorm", "final_layernorm")),
+        rows.plain(storage, LAYER + "eh_proj.weight", "mtp", (hidden, 2 * hidden), layers,
+                   fused="eh-proj"),
+        *_latent_mixer(storage, latent, hidden, layers),
+        *rows.layer_norms(storage, hidden, layers),
+        *_routed(storage, replace(e, layers=layers), hidden, corrected=corrected),
+    ]  # fmt: skip
+    return rows.part_of(rows.renamed(found, LAYER + "self_attn.", LAYER + "attention."), "mtp")
+
+
+def _latent_mixer(storage: Storage, latent: Attention, hidden: int, layers: tuple[int, ...],
+                  ) -> list[TensorRow]:
+    """Latent attention, with a gate a head before the output."""
+    if not layers:
+        return []
+    gate = rows.linear(storage, LAYER + "self_attn.g_proj", "mla-q", (latent.heads, hidden),
+                       layers, fused="o-gate", shard="column")  # fmt: skip
+    return [*rows.renamed(latent_rows(storage, latent, hidden, layers),
+                          LAYER + "self_attn.o_proj", LAYER + "self_attn.dense"), gate]
 
 
 def _routed(storage: Storage, e: Experts, hidden: int, *, corrected: bool) -> list[TensorRow]:

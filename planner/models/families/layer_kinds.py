@@ -13,9 +13,10 @@ MLP = {"dense": "dense", "sparse": "sparse"}
 
 
 def listed_kinds(
-    fields: Fields, name: str, layers: int, words: Mapping[str, str]
+    fields: Fields, name: str, layers: int, words: Mapping[str, str], *, after: int = 0
 ) -> tuple[str, ...]:
-    """What key ``name`` calls each layer, translated by ``words``; empty where it is absent.
+    """What key ``name`` calls each layer, translated by ``words``; empty where it is absent. The
+    ``after`` prediction layers behind them may be in it too.
 
     Raises:
         DataError: a list of another length, or a word that is not understood.
@@ -23,7 +24,7 @@ def listed_kinds(
     stated = fields.strings(name)
     if not stated:
         return ()
-    if len(stated) != layers:
+    if len(stated) not in (layers, layers + after):
         raise fields.error(name, f"has {len(stated)} entries for {layers} layers")
     unknown = sorted(set(stated) - set(words))
     if unknown:

@@ -18,7 +18,8 @@ from planner.models.storage import Storage, read_storage
 
 MODEL_TYPES = ("longcat_flash",)
 _HALVES = (0, 1)
-NO_PREDICTION = "the prediction layer: the configuration does not name it"
+_PREDICTS = "model.mtp."
+"""Where the prediction layer lies; no release's configuration names it, and each has it."""
 
 
 def build(fields: Fields, model_type: str, origin: Provenance) -> ModelSpec:
@@ -39,16 +40,39 @@ def build(fields: Fields, model_type: str, origin: Provenance) -> ModelSpec:
     experts, slots = _experts(fields, size.all_layers)
     width = fields.integer("ffn_hidden_size")
     routed = fields.boolean("router_bias", default=False)
+    after = fields.integer("num_nextn_predict_layers", low=0, high=1, default=1)
     fields.finish()
     tensors = [
         *size.ends(storage),
         *(row for half in _HALVES
           for row in _half(storage, a, size.hidden, width, half, biases=biases)),
         *_routed(storage, experts, size.hidden, slots, biased=routed),
+        *(_prediction(storage, a, size, width, biases=biases) if after else []),
     ]
     return spec_of(origin, model_type, size, storage, rows=tensors, experts=experts,
-                   dense_width=width, attention=[a, replace(a)],
-                   not_counted=(NO_PREDICTION,))  # fmt: skip
+                   dense_width=width, attention=[a, replace(a)], mtp_layers=after)  # fmt: skip
+
+
+def _prediction(storage: Storage, a: Attention, size: Backbone, width: int, *, biases: bool,
+                ) -> list[TensorRow]:
+    """The prediction layer: one half of a layer, without experts, and a copy of the embedding
+    (vLLM 0.32, longcat_flash_mtp)."""
+    layers, hidden = (size.layers,), size.hidden
+    mlp = GatedMlp("transformer_layer.mlp.", "gate_proj", "up_proj", "down_proj", "mlp")
+    inside = [
+        *(rows.norm(storage, f"{LAYER}{name}.m", hidden, layers) for name in ("enorm", "hnorm")),
+        rows.linear(storage, LAYER + "eh_proj", "mtp", (hidden, 2 * hidden), layers,
+                    fused="eh-proj", shard="replicated"),
+        *latent_rows(storage, a, hidden, layers, biases=biases),
+        *rows.layer_norms(storage, hidden, layers),
+        *rows.gated_mlp(storage, mlp, layers, hidden=hidden, width=width),
+    ]  # fmt: skip
+    return rows.part_of([
+        rows.plain(storage, _PREDICTS + "embed_tokens.weight", "mtp", (size.vocab, hidden), layers,
+                   fused="embedding", shard="vocab", copy_of=rows.EMBEDDING),
+        *rows.renamed(inside, LAYER, _PREDICTS + "layers.0."),
+        rows.norm(storage, _PREDICTS + "norm", hidden, layers),
+    ], "mtp")  # fmt: skip
 
 
 def _attention(fields: Fields, layers: tuple[int, ...]) -> Attention:

@@ -42,16 +42,14 @@ def build(fields: Fields, model_type: str, origin: Provenance) -> ModelSpec:
     elif model_type == "step3p7":
         left = (vision.NO_VISION,)
     size, storage = read_backbone(text), read_storage(text)
-    full, local, window = _attention(text, size)
+    after = text.integer("num_nextn_predict_layers", low=0, high=MAX_LAYERS, default=0)
+    full, local, window = _attention(text, size, after)
     experts = _experts(text, size)
     width = text.integer("intermediate_size")
-    after = text.integer("num_nextn_predict_layers", low=0, high=MAX_LAYERS, default=0)
-    if after:
-        left += (f"{after} prediction layers (num_nextn_predict_layers): no list of their tensors "
-                 "is published",)
     text.finish()
     hidden, every = size.hidden, size.all_layers
-    near = layers_of(_kinds(text, size), "window")
+    kinds = _kinds(text, size, after)
+    near = layers_of(kinds[:size.layers], "window")
     far = others(every, near)
     tensors = [
         *size.ends(storage),
@@ -60,19 +58,48 @@ def build(fields: Fields, model_type: str, origin: Provenance) -> ModelSpec:
         *rows.gated_mlp(storage, rows.DENSE_MLP, others(every, experts.layers), hidden=hidden,
                         width=width),
         *_routed(storage, experts, hidden),
+        *_prediction(storage, full, size, width, _behind(kinds, size, near=False)),
+        *_prediction(storage, local, size, width, _behind(kinds, size, near=True)),
     ]  # fmt: skip
     return spec_of(
         origin, model_type, size, storage, rows=tensors, experts=experts, not_counted=left,
+        mtp_layers=after,
         dense_width=width if set(every) - set(experts.layers) else 0,
         attention=[full.attention(far), local.attention(near, window=window)],
     )  # fmt: skip
 
 
-def _kinds(text: Fields, size: Backbone) -> tuple[str, ...]:
-    return listed_kinds(text, "layer_types", size.layers, ATTENTION) or ("full",) * size.layers
+def _kinds(text: Fields, size: Backbone, after: int) -> tuple[str, ...]:
+    """The kind of every layer, of prediction layers too; what is not listed is full."""
+    found = listed_kinds(text, "layer_types", size.layers, ATTENTION, after=after)
+    return (*found, *("full",) * (size.layers + after - len(found)))
 
 
-def _attention(text: Fields, size: Backbone) -> tuple[GroupedQuery, GroupedQuery, int]:
+def _behind(kinds: tuple[str, ...], size: Backbone, *, near: bool) -> tuple[int, ...]:
+    """The prediction layers with a window, or those without."""
+    return tuple(n for n in range(size.layers, len(kinds)) if (kinds[n] == "window") == near)
+
+
+def _prediction(storage: Storage, a: GroupedQuery, size: Backbone, width: int,
+                layers: tuple[int, ...]) -> list[TensorRow]:
+    """Prediction layers: a dense layer of the kind that is listed for it, and a head of its own
+    (vLLM 0.32, step3p5_mtp; ggml-org/llama.cpp conversion/step3.py: names)."""
+    hidden = size.hidden
+    return [] if not layers else rows.part_of([
+        *(rows.norm(storage, LAYER + name, hidden, layers) for name in ("enorm", "hnorm")),
+        rows.plain(storage, LAYER + "eh_proj.weight", "mtp", (hidden, 2 * hidden), layers,
+                   fused="eh-proj"),
+        *_attending(storage, a, hidden, layers),
+        *rows.layer_norms(storage, hidden, layers),
+        *rows.gated_mlp(storage, rows.DENSE_MLP, layers, hidden=hidden, width=width),
+        rows.norm(storage, LAYER + "transformer.shared_head.norm", hidden, layers),
+        rows.plain(storage, LAYER + "transformer.shared_head.output.weight", "mtp",
+                   (size.vocab, hidden), layers, fused="head", shard="vocab"),
+    ], "mtp")  # fmt: skip
+
+
+def _attention(text: Fields, size: Backbone, after: int,
+               ) -> tuple[GroupedQuery, GroupedQuery, int]:
     """Heads of full and of windowed layers (``attention_other_setting``), and the window."""
     heads = text.integer("num_attention_heads", high=MAX_EXPERTS)
     groups = text.optional_integer("num_attention_groups", high=MAX_EXPERTS)
@@ -90,7 +117,7 @@ def _attention(text: Fields, size: Backbone) -> tuple[GroupedQuery, GroupedQuery
         other.finish({"true_head_dim"})
     if heads % kv_heads or own % own_kv:
         raise text.error("num_key_value_heads", f"is {kv_heads}; it must divide the heads")
-    near = layers_of(_kinds(text, size), "window")
+    near = layers_of(_kinds(text, size, after), "window")
     window = text.optional_integer("sliding_window", high=MAX_CONTEXT)
     if near and window is None:
         raise text.error("sliding_window", "is missing, and layer_types has windowed layers")

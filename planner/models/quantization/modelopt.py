@@ -11,7 +11,7 @@ from planner.models.strict_json import parse_object, shown
 
 _LISTED = ("FP8", "NVFP4", "W4A16_NVFP4", "MXFP8")
 _AWQ = "W4A16_AWQ"
-_ALGORITHMS = (*_LISTED, "FP8_PER_CHANNEL_PER_TOKEN", "MXFP8", _AWQ)
+_ALGORITHMS = (*_LISTED, "FP8_PER_CHANNEL_PER_TOKEN", _AWQ)
 _MIXED = "MIXED_PRECISION"
 _CACHES = {"FP8": "fp8", "NVFP4": "nvfp4"}
 _FORMS = {

@@ -44,8 +44,9 @@ _ANY = "*"
 OF_V4 = "deepseek-v4"
 """The checkpoints of DeepSeek-V4: FP8 linears and FP4, NVFP4 or FP8 experts under one
 quantization_config. Engines that read it build the model from nothing else."""
-OF_RELEASES = ("mxfp4", OF_V4)
-"""Checkpoint formats that exist for models released in them: nothing else is written in one."""
+OF_RELEASES = {"mxfp4": ("mxfp4",), "bitsandbytes": ("nf4", "fp4"), OF_V4: ()}
+"""Checkpoint formats that exist for models released in them, with how their schemes begin: nothing
+else is written in one. Those of DeepSeek-V4 are told by its attention."""
 KERNELS_READ = "2026-11"
 """When the engines' selectors were read (data/engine_kernels.csv of planner.throughput)."""
 
@@ -130,7 +131,8 @@ def cell(engine: Engine, device: DeviceProfile, axis: str, name: str, kind: str,
     own choice of kernels may."""
     if not container and axis == "scheme" and name not in PLAIN:
         each = [cell(engine, device, axis, name, kind, one) for one in containers(engine)]
-        return min(each, key=lambda c: STATUSES.index(c.status), default=UNKNOWN)
+        return min(each, key=lambda c: (STATUSES.index(c.status), c.source is None),
+                   default=UNKNOWN)
     found = _by_rule(engine, device, axis, name, kind, container)
     if found.status not in ("supported", "unknown") or axis not in ("scheme", "kv"):
         return found
@@ -205,8 +207,8 @@ def containers(engine: Engine) -> tuple[str, ...]:
 def formats_of(engine: Engine, spec: ModelSpec) -> tuple[str, ...]:
     """The checkpoint formats of :func:`containers` in which weights of ``spec`` can be written;
     one that they are released in, and nothing else is written in, goes first."""
-    able = [c for c in containers(engine) if c != OF_V4
-            and (c not in OF_RELEASES or spec.quantization.startswith(c))]
+    able = [c for c in containers(engine)
+            if c not in OF_RELEASES or spec.quantization.startswith(OF_RELEASES[c])]
     if OF_V4 in containers(engine) and any(a.kind in COMPRESSED for a in spec.attention):
         return (OF_V4,)
     return tuple(sorted(able, key=lambda c: c not in OF_RELEASES))
