@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 
@@ -80,11 +81,21 @@ def test_no_name_means_two_models() -> None:
     (["Qwen3 14B"], {"qwen3-14b"}),
     (["mistral", "small"], {"mistral-small-24b", "mistral-small-3.2-24b"}),
     (["chat-hf"], {"llama-2-7b", "llama-2-13b", "llama-2-70b", "glm-4-9b"}),
+    (["qwen3", "8b"], {"qwen3-8b", "qwen3-vl-8b"}),
+    (["qwen2.5 7b"], {"qwen2.5-7b"}),
     (["cohere"], {"command-a", "command-r", "command-r-plus", "command-r7b"}),
     (["CohereForAI/c4ai-command-r-v01"], {"command-r"}),
 ])
 def test_words_find_models(words: list[str], expected: set[str]) -> None:
     assert set(search(words)) == expected
+
+
+def test_numbers_in_words_are_whole() -> None:
+    """Qwen-32B is no Qwen3, and 1.5B no 5B."""
+    assert not any("r1-distill" in model_id for model_id in search(["qwen3"]))
+    assert {"qwen3-8b", "qwen3.5-27b", "qwen3-vl-2b"} < set(search(["qwen3"]))
+    with pytest.raises(InputError, match="no bundled model"):
+        search(["qwen2.5", "5b"])
 
 
 def test_words_that_find_nothing_name_what_is_near() -> None:
@@ -119,3 +130,27 @@ def _run(*arguments: str) -> int:
     with pytest.raises(SystemExit) as stopped:
         main(list(arguments))
     return int(stopped.value.code or 0)
+
+
+PUBLISHED = {entry.id: entry.published for entry in catalog().values() if entry.published}
+_UNITS = {"": 1, "B": 10**9, "T": 10**12}
+
+
+@pytest.mark.parametrize("model_id", PUBLISHED)
+def test_totals_are_those_that_others_state(model_id: str) -> None:
+    """To the parameter, or within the rounding of what is stated; encoders are in published totals,
+    prediction layers where the release stores them."""
+    stated = re.fullmatch(r"([\d,]+(?:\.(\d+))?)(?: ([BT]))? \((.+)\)", PUBLISHED[model_id])
+    assert stated is not None
+    unit = _UNITS[stated[3] or ""]
+    half = 0.5 * unit / 10 ** len(stated[2] or "") if unit > 1 else 0
+    counts = Inventory(resolve_model(model_id))
+    total = (counts.parameters_total + counts.parameters_vision + counts.parameters_audio
+             + counts.parameters_mtp)  # fmt: skip
+    assert abs(total - float(stated[1].replace(",", "")) * unit) <= half
+
+
+def test_two_of_three_names_of_common_sizes_have_a_published_total() -> None:
+    """Bundled since common sizes resolve: the rest is counted from sizes alone."""
+    later = model_ids()[model_ids().index("llama-2-7b"):]
+    assert len(set(PUBLISHED) & set(later)) == len(PUBLISHED) >= 60
