@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,11 +43,9 @@ def generative() -> tuple[str, ...]:
                          for kind in getattr(modeling_auto, f"MODEL_FOR_{name}_MAPPING_NAMES")}))
 
 
-def covered(torch: Any, transformers: Any, only: frozenset[str] = frozenset()) -> Iterator[Covered]:
-    """What is known of each type, one after the other."""
-    for kind in generative():
-        if not only or kind in only:
-            yield _one(kind, _answer(kind, torch, transformers), transformers)
+def covered(kind: str, torch: Any, transformers: Any) -> Covered:
+    """What is known of a type."""
+    return _one(kind, _answer(kind, torch, transformers), transformers)
 
 
 def _answer(kind: str, torch: Any, transformers: Any) -> dict[str, Any]:

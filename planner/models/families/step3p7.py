@@ -115,8 +115,9 @@ def _experts(text: Fields, size: Backbone) -> Experts:
     if listed is not None and not isinstance(listed, str):
         raise text.error("moe_layers_enum", "is not a text of layer numbers")
     named = tuple(int(n) for n in str(listed or "").split(",") if n.strip().isdecimal())
-    layers = layers_of(kinds, "sparse") or tuple(n for n in named if n < size.layers) \
-        or tuple(n for n in size.all_layers if n >= first)  # fmt: skip
+    layers = layers_of(kinds, "sparse") if kinds \
+        else tuple(n for n in named if n < size.layers) \
+        or tuple(n for n in size.all_layers if n >= first)
     shared = text.integer("n_shared_experts", low=0, high=MAX_EXPERTS, default=1)
     shared_width = text.integer("share_expert_dim")
     return Experts(
