@@ -161,8 +161,8 @@ REASONS: dict[str, tuple[Reason, ...]] = {
     "qwen3_5_moe": (Reason("releases store a layer's experts in two tensors; transformers' "
                            "conversion gives back each by itself", _one_by_one_there),),
     "qwen3_vl_moe": (_TURNED,),
-    "step3p7": (_UNTIED, Reason("the encoder, named as not counted here",
-                                _named("vision_model.", "vit_large_projector."))),
+    "step3p7": (Reason("the encoder, named as not counted here",
+                       _named("vision_model.", "vit_large_projector.")),),
     "qwen2_5_omni": (_TALKER,), "qwen3_omni_moe": (_TALKER,),
 }  # fmt: skip
 

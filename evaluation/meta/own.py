@@ -17,7 +17,7 @@ _CONFIGS = Path(catalog.__file__).parent / "configs"
 _TYPE_OF = {"deepseek_ref": "", "kimi_k2": "deepseek_v3", "mimo": "qwen2"}
 """Types of releases that transformers has under another name, "" for none. MiMo's layers are
 Qwen 2's (vLLM 0.32: its class takes Qwen 2's decoder); what predicts is left out on both sides."""
-_STATED: dict[str, dict[str, Any]] = {
+STATED: dict[str, dict[str, Any]] = {
     "dots1": {"n_routed_experts": 16, "n_shared_experts": 2, "head_dim": 128,
               "num_experts_per_tok": 4},
     "exaone4": {"sliding_window_pattern": 4}, "hunyuan_v1_dense": {"head_dim": 128},
@@ -65,7 +65,7 @@ def defaults(transformers: Any) -> dict[str, dict[str, Any]]:
 
     found = {}
     for kind in sorted(set(FAMILY_OF) & set(CONFIG_MAPPING_NAMES)):
-        config = transformers.AutoConfig.for_model(kind, **_STATED.get(kind, {}))
+        config = transformers.AutoConfig.for_model(kind, **STATED.get(kind, {}))
         config.dtype = "bfloat16"
         found[kind] = {**json.loads(config.to_json_string(use_diff=False)), "model_type": kind}
     return found

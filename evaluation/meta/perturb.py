@@ -69,6 +69,11 @@ def _layers(text: dict[str, Any], rng: random.Random) -> None:
     for key, value in list(text.items()):
         if isinstance(value, list) and len(value) in (old, old + after):
             text[key] = [value[layer % old] for layer in range(new)] + value[old:]
+    by_layer = text.get("per_layer_config")
+    if isinstance(by_layer, dict) and by_layer:
+        kept = {layer: values for layer, values in by_layer.items() if int(layer) < new - 1}
+        text["per_layer_config"] = kept | {str(new - 1): next(iter(by_layer.values()))}
+        text["layer_types"][-1] = "full_attention"  # as Gemma 4's class makes the last layer
     for key in ("first_k_dense_replace", "num_dense_layers", "moe_layer_start_index"):
         if isinstance(text.get(key), int) and "mlp_layer_types" not in text:
             text[key] = rng.randint(0, 2)

@@ -35,13 +35,16 @@ def build(fields: Fields, model_type: str, origin: Provenance) -> ModelSpec:
     """
     text = fields
     left: tuple[str, ...] = ()
+    outer = None
     if fields.take("text_config") is not None:
+        outer = fields.boolean("tie_word_embeddings", default=False)  # the class reads no other
         fields.take("projector_bias")
         text, _ = text_of(fields, ("step3p5",), unnamed="step3p5")
         left = ("the vision encoder: its tensors are not modelled",)
     elif model_type == "step3p7":
         left = (vision.NO_VISION,)
     size, storage = read_backbone(text), read_storage(text)
+    size = size if outer is None else replace(size, tied=outer)
     full, local, window = _attention(text, size)
     experts = _experts(text, size)
     width = text.integer("intermediate_size")
