@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import prod
 from typing import Any
 
+from evaluation.meta.explained import Explained, explained, explained_window
 from planner.errors import PlannerError
 from planner.models.catalog import spec_from_bytes
 from planner.models.inventory import expand
@@ -17,6 +18,7 @@ from planner.models.kv import LayerCache, cache_description
 from planner.models.spec import ModelSpec
 
 Shapes = dict[str, tuple[int, ...]]
+Entry = tuple[Any, ...]
 MOST_SHOWN = 4
 
 
@@ -24,9 +26,9 @@ MOST_SHOWN = 4
 class Compared:
     """``tensors`` that both have alike (under other ``names``, of which the first), and what
     differs, in words; ``refused`` by this program, ``unbuilt`` by transformers, with the reason.
-    ``caches`` are the layers whose entries were compared, 0 where transformers did not run;
-    ``cache_difference`` is the first that differs. ``same_total``: as many elements in both.
-    ``digest`` is of this program's tensors."""
+    ``why``: the reasons that predict the difference exactly. ``caches`` are the layers whose
+    entries were compared, 0 where transformers did not run; ``cache_difference`` is the first that
+    differs, ``cache_why`` the reason. ``digest`` is of this program's tensors."""
 
     tensors: int
     parameters: int
@@ -37,11 +39,19 @@ class Compared:
     cache_difference: str = ""
     digest: str = ""
     names: tuple[str, ...] = ()
-    same_total: bool = False
+    why: Explained | None = None
+    cache_why: str = ""
 
     @property
     def alike(self) -> bool:
         return not (self.differences or self.refused or self.unbuilt)
+
+    @property
+    def unexplained(self) -> bool:
+        """Whether tensors or caches differ, or one side refuses, and nothing predicts it."""
+        tensors = bool(self.differences) and self.why is None
+        caches = bool(self.cache_difference) and not self.cache_why
+        return tensors or caches or bool(self.refused)
 
 
 def own_spec(config: Mapping[str, Any], place: str) -> ModelSpec:
@@ -86,19 +96,40 @@ def differences(own: Shapes, meta: Shapes) -> tuple[str, ...]:
     return (*found[:MOST_SHOWN], *more)
 
 
-def cache_difference(caches: Iterable[LayerCache], kept: Iterable[Mapping[str, Any]]) -> str:
-    """The first layer whose entries differ from those that a run filled, "" where none does."""
+def cache_difference(config: Mapping[str, Any], caches: Iterable[LayerCache],
+                     kept: Sequence[Mapping[str, Any]], layers: int) -> tuple[str, str]:
+    """The first layer whose entries differ from those that a run filled, "" where none does, and
+    why. Where a layer attends several times, transformers counts each as a layer."""
     own: dict[int, list[LayerCache]] = {}
+    times = max(1, len(kept) // layers)
     for cache in caches:
-        own.setdefault(cache.layer, []).append(cache)
+        row = own.setdefault(cache.layer * times, [])
+        if times > 1 and row:
+            row = own.setdefault(cache.layer * times + 1, [])
+        row.append(cache)
+    first = why = ""
     for layer, item in enumerate(kept):
-        mine, theirs = _own_entry(own.get(layer, [])), _kept_entry(item)
-        if mine != theirs and not _latent(own.get(layer, []), item):
-            return f"layer {layer}: {mine} here, {theirs} in transformers"
-    return ""
+        held = own.get(layer, [])
+        mine, theirs = _own_entry(held), _kept_entry(item)
+        if mine == theirs or _latent(held, item):
+            continue
+        text = f"layer {layer}: {mine} here, {theirs} in transformers"
+        reason = _window_reason(config, mine, theirs)
+        if not reason:
+            return text, ""
+        first, why = first or text, reason
+    return first, why
 
 
-def _own_entry(caches: Iterable[LayerCache]) -> tuple[Any, ...]:
+def _window_reason(config: Mapping[str, Any], mine: Entry, theirs: Entry) -> str:
+    """Why the windows of otherwise equal entries differ, "" where more does or nothing says so."""
+    one, other = dict(mine[-1:]), dict(theirs[-1:])
+    if mine[:-1] != theirs[:-1] or one.keys() != {"window"} or other.keys() != {"window"}:
+        return ""
+    return explained_window(str(config["model_type"]), config, one["window"], other["window"])
+
+
+def _own_entry(caches: Iterable[LayerCache]) -> Entry:
     found: list[Any] = []
     for cache in caches:
         sizes = dict(cache.parts)
@@ -111,7 +142,7 @@ def _own_entry(caches: Iterable[LayerCache]) -> tuple[Any, ...]:
     return tuple(sorted(found, key=str))
 
 
-def _kept_entry(item: Mapping[str, Any]) -> tuple[Any, ...]:
+def _kept_entry(item: Mapping[str, Any]) -> Entry:
     found: list[Any] = []
     if "keys" in item:
         found += [("kv", item["keys"][1], item["keys"][3], item["values"][3]),
@@ -132,9 +163,9 @@ def _latent(caches: Iterable[LayerCache], item: Mapping[str, Any]) -> bool:
               if cache.kind in ("latent", "shared")]
     if not latent or "keys" not in item:
         return False
-    if item["keys"] == item["values"] and item["keys"][1] == 1:
-        return bool(item["keys"][3] == latent[0])
     keys, values = item["keys"], item["values"]
+    if keys == values and keys[1] == 1 and keys[3] == latent[0]:
+        return True
     return keys[1] > 1 or keys[3] + values[3] == latent[0]
 
 
@@ -148,15 +179,18 @@ def compared(config: Mapping[str, Any], answer: Mapping[str, Any], place: str) -
         spec = own_spec(config, place)
     except PlannerError as error:
         return Compared(len(meta), count, refused=error.message)
-    ran, own = not answer["not_run"], own_shapes(spec)
+    own = own_shapes(spec)
     found = differences(own, meta)
     renamed = bool(found) and same_shapes(own, meta)
+    found = () if renamed else found
+    apart, why = ("", "") if answer["not_run"] else cache_difference(
+        config, cache_description(spec), answer["caches"], spec.layers)
     return Compared(
-        len(meta), count, differences=() if renamed else found, digest=digest(own),
-        same_total=sum(map(prod, own.values())) == count,
-        names=found[:1] if renamed else (),
-        caches=len(answer["caches"]) if ran else 0, cache_difference=cache_difference(
-            cache_description(spec), answer["caches"]) if ran else "")
+        len(meta), count, differences=found, digest=digest(own),
+        why=explained(str(config["model_type"]), config, own, meta) if found else None,
+        names=differences(own, meta)[:1] if renamed else (),
+        caches=0 if answer["not_run"] else len(answer["caches"]),
+        cache_difference=apart, cache_why=why)  # fmt: skip
 
 
 def _without_towers(config: Mapping[str, Any]) -> bool:

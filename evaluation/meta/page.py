@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from itertools import groupby
 
 from evaluation.meta.compare import Compared
-from evaluation.meta.explained import EXPLAINED
+from evaluation.meta.perturb import COUNT
 from evaluation.meta.types import LAYERS, Covered
 
 Found = tuple[str, str, Compared]
@@ -34,29 +34,49 @@ def page(own: Sequence[Found], types: Sequence[Covered], versions: str) -> str:
 
 
 def _own(found: Sequence[Found]) -> list[str]:
-    built = [one for _, _, one in found if not one.unbuilt]
-    alike = [one for one in built if one.alike]
+    released = [one for _, name, one in found if not name.isdigit()]
+    drawn = [one for _, name, one in found if name.isdigit()]
+    every = [one for _, _, one in found]
+    alike = [one for one in every if one.alike]
     lines = ["## Own families", "",
-             f"{len(alike)} of {len(built)} configurations that transformers builds have the same "
-             f"tensors ({sum(one.tensors for one in alike):,} of them; "
-             f"{sum(bool(one.names) for one in alike)} under other names than the release, which "
-             "transformers does not give back); in "
-             f"{sum(bool(one.cache_difference) for one in alike)} a cache differs.", "",
-             "| type | releases alike | drawn alike | refused here | not built there | layers of "
-             "caches alike |", "|---|---|---|---|---|---|"]
+             "| | compared | same tensors | a difference that a reason predicts | unexplained | "
+             "refused here | not built there |", "|---|---|---|---|---|---|---|",
+             _sums(f"releases ({len(released)} configurations are bundled)", released),
+             _sums(f"drawn, {COUNT} of each type", drawn), "",
+             f"{sum(one.tensors for one in alike):,} tensors are the same in name and shape, or, "
+             f"in {sum(bool(one.names) for one in alike)} configurations, in shape alone: "
+             "transformers does not give back the release's names there. Caches of "
+             f"{sum(one.caches for one in every):,} layers were compared; in "
+             f"{sum(bool(one.cache_why) for one in every)} models one differs as predicted, in "
+             f"{sum(bool(one.cache_difference) and not one.cache_why for one in every)} otherwise.",
+             "",
+             "A reason predicts from the configuration which tensors only one of the two has; it "
+             "is accepted where both counts are equal, shape by shape, after that.", "",
+             "| type | releases alike | drawn alike | as predicted | unexplained | refused here | "
+             "not built there | layers of caches compared |", "|---|---|---|---|---|---|---|---|"]
     for kind, group in groupby(sorted(found, key=lambda one: one[0]), key=lambda one: one[0]):
         lines.append(_own_row(kind, [(name, one) for _, name, one in group]))
     return [*lines, "", *_differences(found)]
 
 
+def _sums(what: str, found: Sequence[Compared]) -> str:
+    built = [one for one in found if not one.unbuilt]
+    return (f"| {what} | {len(built)} of {len(found)} | {sum(one.alike for one in built)} | "
+            f"{sum(one.why is not None for one in built)} | "
+            f"{sum(one.unexplained for one in built)} | {sum(bool(one.refused) for one in found)} "
+            f"| {len(found) - len(built)} |")
+
+
 def _own_row(kind: str, group: Sequence[tuple[str, Compared]]) -> str:
     released = [one for name, one in group if not name.isdigit()]
     drawn = [one for name, one in group if name.isdigit()]
-    refused = sum(bool(one.refused) for _, one in group)
-    unbuilt = sum(bool(one.unbuilt) for _, one in group)
-    layers = sum(one.caches for _, one in group)
-    other = sum(bool(one.cache_difference) for _, one in group)
-    return (f"| {kind} | {_share(released)} | {_share(drawn)} | {refused or ''} | {unbuilt or ''} "
+    every = [one for _, one in group]
+    sums = (sum(one.why is not None for one in every), sum(one.unexplained for one in every),
+            sum(bool(one.refused) for one in every), sum(bool(one.unbuilt) for one in every))
+    layers = sum(one.caches for one in every)
+    other = sum(bool(one.cache_difference) for one in every)
+    return (f"| {kind} | {_share(released)} | {_share(drawn)} | "
+            f"{' | '.join(str(one or '') for one in sums)} "
             f"| {layers:,}{f', {other} models differ' if other else ''} |")
 
 
@@ -68,29 +88,42 @@ def _share(found: Sequence[Compared]) -> str:
 def _differences(found: Iterable[Found]) -> list[str]:
     """A row for each release that is not alike, and for each kind of difference of a type's draws.
     """
-    groups: dict[tuple[str, str, str], list[str]] = {}
+    groups: dict[tuple[str, str, str, str], list[Compared]] = {}
     for kind, name, one in found:
-        text = one.refused or "; ".join(one.differences) or one.cache_difference or one.unbuilt \
-            or "; ".join(one.names)
-        if text:
-            key = (kind, "drawn" if name.isdigit() else name, _word(one))
-            groups.setdefault(key, []).append(text)
-    lines = [f"| {kind} {len(texts) if name == 'drawn' else ''} {name} | {word} | "
-             f"{_short(texts[0])} | {EXPLAINED.get(kind, '') if word in _DIFFER else ''} |"
-             for (kind, name, word), texts in groups.items()]
-    return ["What differs, is refused here or is not built there (the first of several):", "",
-            "| configuration | what | which | why |", "|---|---|---|---|", *lines] if lines else []
+        for what, why in _words(one):
+            key = (kind, "drawn" if name.isdigit() else name, what, why)
+            groups.setdefault(key, []).append(one)
+    lines = [f"| {kind} {len(ones) if name == 'drawn' else ''} {name} | {what} | "
+             f"{_short(_which(ones[0], what))} | {why} |"
+             for (kind, name, what, why), ones in groups.items()]
+    return ["What differs, is refused here or is not built there (the first of several), and why:",
+            "", "| configuration | what | which | why |", "|---|---|---|---|", *lines
+            ] if lines else []
 
 
-_DIFFER = ("tensors", "tensors, same total")
-
-
-def _word(one: Compared) -> str:
+def _words(one: Compared) -> list[tuple[str, str]]:
+    """(what differs, why) of a comparison."""
     if one.refused or one.unbuilt:
-        return "refused" if one.refused else "not built"
+        return [("refused" if one.refused else "not built", "")]
+    found = []
     if one.differences:
-        return "tensors, same total" if one.same_total else "tensors"
-    return "cache" if one.cache_difference else "names"
+        found.append(("tensors", "unexplained" if one.why is None else "; ".join(one.why.reasons)))
+    if one.names:
+        found.append(("names", "as many tensors of each shape; transformers has no conversion to "
+                               "the release's names"))
+    if one.cache_difference:
+        found.append(("cache", one.cache_why or "unexplained"))
+    return found
+
+
+def _which(one: Compared, what: str) -> str:
+    if what == "tensors" and one.why is not None:
+        sides = ((one.why.there, "in transformers alone"), (one.why.here, "here alone"))
+        return "predicted and counted: " + ", ".join(
+            f"{tensors:,} tensors of {elements:,} elements {where}"
+            for (tensors, elements), where in sides if tensors).replace(" 1 tensors", " 1 tensor")
+    return {"tensors": "; ".join(one.differences), "cache": one.cache_difference,
+            "names": "; ".join(one.names)}.get(what, one.refused or one.unbuilt)
 
 
 def _types(types: Sequence[Covered]) -> list[str]:
@@ -100,7 +133,9 @@ def _types(types: Sequence[Covered]) -> list[str]:
              f"{len(types)} types of this transformers have a generative head (causal, image and "
              f"text to text, sequence to sequence); {len(types) - len(rest)} have a family of "
              f"their own, which is what is used. Built from the defaults of their classes, of "
-             f"{LAYERS} layers where they take that, and classified by name and shape:", "",
+             f"{LAYERS} layers where they take that, with heads' sizes of plain attention where "
+             "they leave them out, and classified by name and shape; linear layers whose names "
+             "say no purpose count as a product of every token, and answers name them:", "",
              "| | all | without a family | meaning |", "|---|---|---|---|"]
     for state in _STATES:
         alone = sum(not one.own for one in counts[state])

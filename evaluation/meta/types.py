@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from evaluation.meta.own import answer_of
+from evaluation.meta.own import STATED, answer_of
 from planner.errors import PlannerError
 from planner.models.families import FAMILY_OF
 from planner.models.inventory import Inventory
@@ -44,29 +44,42 @@ def generative() -> tuple[str, ...]:
                          for kind in getattr(modeling_auto, f"MODEL_FOR_{name}_MAPPING_NAMES")}))
 
 
-def covered(torch: Any, transformers: Any, only: frozenset[str] = frozenset()) -> Iterator[Covered]:
-    """What is known of each type, one after the other."""
-    for kind in generative():
-        if not only or kind in only:
-            yield _one(kind, _answer(kind, torch, transformers), transformers)
+def covered(kind: str, torch: Any, transformers: Any) -> Covered:
+    """What is known of a type."""
+    return _one(kind, _answer(kind, torch, transformers), transformers)
 
 
 def _answer(kind: str, torch: Any, transformers: Any) -> dict[str, Any]:
-    """The worker's answer for a model of a few layers, or, where that is none, of all."""
-    short = {"num_hidden_layers": LAYERS}
+    """The worker's answer for a model of a few layers, or, where that is none, of all; where the
+    class's defaults leave out heads' sizes, with those of plain attention."""
+    for stated in _stated(kind, transformers):
+        answer = answer_of({"model_type": kind, **stated}, torch, transformers)
+        short = stated and "num_hidden_layers" in str(stated)
+        if "tensors" in answer and (not short or answer.get("layers") == LAYERS):
+            return answer
+    return answer
+
+
+def _stated(kind: str, transformers: Any) -> Iterator[dict[str, Any]]:
+    """What to state beside the type, one attempt after the other, the last of them whole."""
+    sizes: dict[str, int] = {}
+    text, nested, many = None, False, False
     try:
         config = transformers.AutoConfig.for_model(kind)
         text = config.get_text_config(decoder=True)
         nested = text is not config and getattr(config, "text_config", None) is not None
         many = text.num_hidden_layers > LAYERS
-    except Exception:
-        nested = many = False
-    if many:
-        stated = {"text_config": {"model_type": text.model_type, **short}} if nested else short
-        answer = answer_of({"model_type": kind, **stated}, torch, transformers)
-        if answer.get("layers") == LAYERS:
-            return answer
-    return answer_of({"model_type": kind}, torch, transformers)
+        heads = text.num_attention_heads
+        for name, size in (("head_dim", text.hidden_size // heads), ("num_key_value_heads", heads)):
+            if getattr(text, name, size) is None:
+                sizes[name] = size
+    except Exception:  # a class's own code: what it does not say is not stated
+        sizes = {}
+    for keys in ([{}, sizes] if sizes else [{}]):
+        short = {"num_hidden_layers": LAYERS, **keys}
+        for own in ([short] if many else []) + [keys]:
+            own = {**STATED.get(kind, {}), **own} if not nested else own
+            yield {"text_config": {"model_type": text.model_type, **own}} if nested and own else own
 
 
 def _one(kind: str, answer: dict[str, Any], transformers: Any) -> Covered:

@@ -270,6 +270,24 @@ def routed(
     return found
 
 
+def together(found: Iterable[TensorRow], *, transposed: bool) -> list[TensorRow]:
+    """``found`` with the experts of a layer in one tensor, gate and up side by side: (experts,
+    outputs, inputs), ``transposed`` (experts, inputs, outputs)."""
+    made: list[TensorRow] = []
+    for row in found:
+        name = row.name.replace(".{expert}", "").removesuffix(".weight")
+        if row.kind == "experts-gate-up" and name.endswith("up_proj"):
+            continue
+        if row.experts > 1:
+            double = 2 if row.kind == "experts-gate-up" else 1
+            row = stack(
+                Storage(row.dtype), name.replace("gate_proj", "gate_up_proj"), row.kind,
+                (double * row.shape[0], row.shape[1]), row.layers, fused=row.fused,
+                shard=row.shard, experts=row.experts, transposed=transposed)  # fmt: skip
+        made.append(row)
+    return made
+
+
 def prediction_ends(
     storage: Storage, layers: tuple[int, ...], *, hidden: int, vocab: int, tied: bool, copies: bool
 ) -> list[TensorRow]:

@@ -36,6 +36,9 @@ _HARMLESS = {
 }  # fmt: skip
 _INDEXED = ("deepseek_v32", "glm_moe_dsa")
 _UNGROUPED = ("deepseek_v2", "glm4_moe_lite", "mistral4")
+_STACKED = ("mistral4",)
+"""Types whose releases keep a layer's experts in one tensor. Sources: llama.cpp's conversion of
+Mistral 4, which finds them so; transformers 5.24 has no conversion for the type."""
 _METHODS = {"deepseek_v2": ("greedy", "group_limited_greedy"), "mistral4": ("greedy",)}
 
 
@@ -53,6 +56,7 @@ class _Config:
     corrected_router: bool
     biases: bool
     copies: bool
+    stacked: bool
 
 
 def build(fields: Fields, model_type: str, origin: Provenance) -> ModelSpec:
@@ -114,6 +118,7 @@ def _read(fields: Fields, model_type: str) -> _Config:
         corrected_router=method == "noaux_tc",
         biases=fields.boolean("attention_bias", default=False),
         copies=model_type != "glm_moe_dsa",
+        stacked=model_type in _STACKED,
     )
 
 
@@ -227,8 +232,9 @@ def _feed_forward(storage: Storage, config: _Config, layers: tuple[int, ...]) ->
     dense = tuple(sorted(set(layers) - set(moe)))
     found = rows.gated_mlp(storage, rows.DENSE_MLP, dense, hidden=config.size.hidden,
                            width=config.dense_width)  # fmt: skip
-    return found + rows.routed(storage, config.experts, moe, hidden=config.size.hidden,
-                               corrected=config.corrected_router)  # fmt: skip
+    routed = rows.routed(storage, config.experts, moe, hidden=config.size.hidden,
+                         corrected=config.corrected_router)  # fmt: skip
+    return found + (rows.together(routed, transposed=False) if config.stacked else routed)
 
 
 def _prediction(storage: Storage, config: _Config) -> list[TensorRow]:

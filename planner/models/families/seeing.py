@@ -37,7 +37,8 @@ class Seeing:
     the text model may be around it. ``tied_inside``: embeddings are tied as the text model says.
     ``transposed``: experts are stacked, inputs first. ``hear``: the reader of an audio encoder.
     ``sees``, ``hears``: the types of the encoders' configurations. ``forwards``: a text model that
-    ties its embeddings makes the whole model tie them."""
+    ties its embeddings makes the whole model tie them. ``always``: keys of the text model that its
+    class has no room for, and what it builds."""
 
     texts: dict[str, str]
     read: Reader
@@ -50,6 +51,7 @@ class Seeing:
     transposed: bool = False
     hear: Listener | None = None
     hears: str = ""
+    always: tuple[tuple[str, object], ...] = ()
 
 
 _LLAVA = ("language_model.model.", "language_model.")
@@ -76,7 +78,7 @@ _SEEING: dict[str, Seeing] = {
         vision_siglip.pixtral, *_LLAVA, sees="pixtral", tied_inside=True),
     "glm4v": Seeing({"glm4v_text": "glm4", "glm4": "glm4"},
                     _visual(vision_qwen.glm4v, "model.visual."), flat=True, sees="glm4v_vision",
-                    forwards=True),
+                    forwards=True, always=(("attention_bias", True),)),
     "glm4v_moe": Seeing({"glm4v_moe_text": "glm4_moe", "glm4_moe": "glm4_moe"},
                         _visual(vision_qwen.glm4v, "model.visual."), sees="glm4v_moe_vision",
                         forwards=True),
@@ -157,11 +159,13 @@ def _text(fields: Fields, kind: Seeing) -> tuple[Fields, str]:
     usual = next(iter(kind.texts))
     if inner is None:
         around = _AROUND | {"vision_config", "quantization_config", "model_type"}
-        own = {name: fields.take(name) for name in fields.names() if name not in around}
+        own = {**dict(kind.always),
+               **{name: fields.take(name) for name in fields.names() if name not in around}}
         text = fields.part(own, "", usual)
     else:
-        own = {name: inner.take(name) for name in inner.names()
-               if name not in ("quantization_config", "init_std")}
+        own = {**dict(kind.always),
+               **{name: inner.take(name) for name in inner.names()
+                  if name not in ("quantization_config", "init_std")}}
         usual = str(own.get("model_type") or usual)
         text = fields.part(_tied(fields, own, kind), "text_config", usual)
     known = {one: family for one, family in kind.texts.items() if family in FAMILY_OF}
@@ -188,23 +192,6 @@ def _tied(fields: Fields, own: dict[str, object], kind: Seeing) -> dict[str, obj
 
 
 def _renamed(found: tuple[TensorRow, ...], kind: Seeing) -> list[TensorRow]:
-    lying = _together(found) if kind.transposed else list(found)
+    lying = rows.together(found, transposed=True) if kind.transposed else list(found)
     moved = rows.renamed(lying, "model.", kind.inside)
     return rows.renamed(moved, "lm_head.", kind.head + "lm_head.")
-
-
-def _together(found: tuple[TensorRow, ...]) -> list[TensorRow]:
-    """The experts of a layer in one tensor (experts, inputs, outputs), gate and up side by side."""
-    made: list[TensorRow] = []
-    for row in found:
-        name = row.name.replace(".{expert}", "").removesuffix(".weight")
-        if row.kind == "experts-gate-up" and name.endswith("up_proj"):
-            continue
-        if row.experts > 1:
-            double = 2 if row.kind == "experts-gate-up" else 1
-            row = rows.stack(
-                Storage(row.dtype), name.replace("gate_proj", "gate_up_proj"), row.kind,
-                (double * row.shape[0], row.shape[1]), row.layers, fused=row.fused,
-                shard=row.shard, experts=row.experts, transposed=True)  # fmt: skip
-        made.append(row)
-    return made

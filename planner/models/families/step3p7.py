@@ -41,12 +41,15 @@ def build(fields: Fields, model_type: str, origin: Provenance) -> ModelSpec:
     """
     text, seeing = fields, None
     left: tuple[str, ...] = ()
+    outer = None
     if fields.take("text_config") is not None:
+        outer = fields.boolean("tie_word_embeddings", default=False)  # the class reads no other
         bias = fields.boolean("projector_bias", default=False)
         text, seeing = text_of(fields, ("step3p5",), unnamed="step3p5")
     elif model_type == "step3p7":
         left = (NO_VISION,)
     size, storage = read_backbone(text), read_storage(text)
+    size = size if outer is None else replace(size, tied=outer)
     after = text.integer("num_nextn_predict_layers", low=0, high=MAX_LAYERS, default=0)
     full, local, window = _attention(text, size, after)
     experts = _experts(text, size, after)

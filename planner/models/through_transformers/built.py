@@ -63,7 +63,7 @@ class KeptCache:
 class Built:
     """A model as transformers ``version`` builds it. ``not_run`` says why its caches have no
     shapes; ``nested``: the configuration holds others, of towers beside the decoder; ``causal``:
-    its layers look back alone."""
+    its layers look back alone; ``shares``: some have weights in common."""
 
     version: str
     class_name: str
@@ -73,6 +73,7 @@ class Built:
     not_run: str
     nested: bool
     causal: bool
+    shares: bool
     layer_types: tuple[str, ...]
     sizes: Mapping[str, Any]
 
@@ -156,6 +157,7 @@ def read_answer(answer: Mapping[str, Any]) -> Built:
         version=str(answer["transformers"]), class_name=str(answer["class"]),
         layers=int(answer["layers"]), not_run=str(answer["not_run"]),
         nested=bool(answer["nested"]), causal=bool(answer.get("causal", True)),
+        shares=bool(answer.get("shares", False)),
         layer_types=tuple(answer["layer_types"]), sizes=dict(answer["sizes"]),
         tensors=tuple(
             Tensor(name=name, shape=tuple(shape), dtype=dtype, region=place["region"],

@@ -36,6 +36,8 @@ def attention_of(built: Built, rows: Sequence[TensorRow]) -> tuple[Attention, ..
     for layer, kept in enumerate(built.kept):
         for record in _layer(built, _filled(built, kept, layer, main), layer, main):
             groups.setdefault(record, []).append(layer)
+    if len(built.kept) > built.layers:
+        raise UnknownCacheError(f"{len(built.kept)} caches are kept for {built.layers} layers")
     if len(built.kept) < built.layers:
         raise UnknownCacheError(f"layers {len(built.kept)} to {built.layers - 1} use entries of "
                                 "other layers")

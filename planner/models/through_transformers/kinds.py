@@ -20,17 +20,22 @@ _ROUTER = re.compile(r"gate$|router|gating|switch_gate|classifier$|e_score_corre
 _MLP = re.compile(r"mlp|feed_?forward|ffn|dense_?relu|^ff$|intermediate|^output$|^fc\d", re.I)
 _OUT = re.compile(r"^(o|wo|out|proj|dense|output|o_proj|out_proj|c_proj|linear_out|attn_out|fc_out|"
                   r"attention_out|dense_out|final_linear|to_out|output_proj|wo_b|"
-                  r"attn_output)$", re.I)
+                  r"attn_output|out_lin|output_linear)$", re.I)
 _QKV = re.compile(r"^(w?_?(q|k|v|qk|kv|qkv)(_?\d|_?proj\w*|_?linear|_?weight)?|qkv_\w+|\w*_?qkv\w*|"
                   r"query\w*|key\w*|value\w*|c_attn|w_pack|in_proj\w*|linear_[qkv]|(q|k|v)_lin|"
-                  r"(g|gate|gate_proj|g_proj|attn_gate\w*)|(to|project)_[qkv]|q_attn)$", re.I)
+                  r"(g|gate|gate_proj|g_proj|attn_gate\w*)|(to|project)_[qkv]|q_attn|"
+                  r"input_linear|r)$", re.I)
 _MLA_Q = re.compile(r"^(q_(a|b|down|up)_?\w*|wq_[ab])$", re.I)
 _MLA_KV = re.compile(r"^(kv_(a|b|down|up)_?\w*|kv_a_proj_with_mqa|wkv_[ab]|[kv]_b_proj)$", re.I)
+_LATENT = re.compile(r"^((q|kv)_[ab]_proj\w*|w(q|kv)_[ab])$", re.I)
+"""Names that only latent attention has, whatever the configuration says of its layers."""
+_STREAMS = re.compile(r"^hc_")
 _UP = re.compile(r"^(gate_proj|up_proj|gate_up_proj|w1|w3|v1|fc1|fc_in|c_fc|c_fc_0|c_fc_1|wi|wi_\d|"
-                 r"lin1|dense_h_to_4h|dense|gate|up|input_linear|linear_fc1|fc_gate|linear_1|"
+                 r"lin1|dense_h_to_4h|dense|gate|up|input_linear|(\w+_)?w13_weight|linear_fc1|fc_gate|linear_1|"
                  r"w12|intermediate\w*|xielu_up|dense_1|w_in|gate_and_up_proj|linear_v)$", re.I)
 _DOWN = re.compile(r"^(down_proj|w2|fc2|fc_out|c_proj|wo|lin2|dense_4h_to_h|down|output_linear|"
-                   r"linear_fc2|linear_2|out|output|dense|w_out|proj|dense_2)$", re.I)
+                   r"linear_fc2|linear_2|out|output|dense|w_out|proj|dense_2|"
+                   r"(\w+_)?w2_weight)$", re.I)
 
 
 _GENERIC = ("weight", "bias", "linear", "layer")
@@ -64,6 +69,10 @@ def place_of(name: str, shape: tuple[int, ...], blocks: tuple[str, ...], sizes: 
     leaf, above = parts[-1], parts[:-1]
     inside = _block(above, leaf, blocks)
     if shape[:1] == (sizes.experts,) and any(map(_ROUTER.search, (leaf, *above[-1:]))):
+        inside = "router"
+    if any(map(_STREAMS.search, parts)):  # hyper-connections mix residual streams: never narrowed
+        return TensorPlace("norm", "replicated")
+    if any("router" in part for part in parts):
         inside = "router"
     if inside == "norm" or (len(shape) < 2 and inside == ""):
         return TensorPlace("norm", "replicated")
@@ -124,10 +133,11 @@ def _attention(leaf: str, shape: tuple[int, ...], sizes: Sizes) -> TensorPlace |
                      "replicated" if out else "column")
     if len(shape) != 2:
         return None
-    if sizes.latent and (_MLA_Q.match(leaf) or leaf == "q_proj"):
+    latent = sizes.latent or _LATENT.match(leaf) is not None
+    if latent and (_MLA_Q.match(leaf) or leaf == "q_proj"):
         return TensorPlace("mla-q", "column" if shape[1] != sizes.hidden or leaf == "q_proj"
                      else "replicated")
-    if sizes.latent and _MLA_KV.match(leaf):
+    if latent and _MLA_KV.match(leaf):
         return TensorPlace("mla-kv", "replicated" if shape[1] == sizes.hidden else "column")
     if _QKV.match(leaf):
         return TensorPlace("attention-qkv", "column")

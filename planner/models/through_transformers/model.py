@@ -18,6 +18,7 @@ from planner.models.through_transformers.tensors import rows_of
 _TORCH = {"bfloat16": "bf16", "float16": "fp16", "float32": "fp32"}
 _SELDOM = "float32"
 """What transformers takes where a configuration states no type."""
+_NAMED = 4
 _CONTEXT = ("max_position_embeddings", "n_positions", "max_target_positions", "max_seq_len",
             "seq_length")
 _HEADLESS = ("Model", "ForSequenceClassification", "ForTokenClassification",
@@ -53,7 +54,7 @@ def spec_from(built: Built, plain: str, origin: Provenance, model_type: str, pla
     sizes = Sizes(hidden, experts, bool(built.size("kv_lora_rank")))
     encoder = bool(built.sizes.get("is_encoder_decoder"))
     towers: Part = "main" if encoder or not built.nested else "vision"
-    rows = rows_of(built, sizes, towers=towers, place=place)
+    rows, others = rows_of(built, sizes, towers=towers, place=place)
     attention, unplanned = _attention(built, rows, encoder)
     size = Backbone(
         hidden=hidden, layers=built.layers, vocab=_vocab(built), tied=_is_tied(built),
@@ -64,8 +65,15 @@ def spec_from(built: Built, plain: str, origin: Provenance, model_type: str, pla
         dense_width=max((row.shape[1] for row in rows if row.kind == "mlp-down" and row.is_matrix
                          and row.part == "main"), default=0))
     structure = f"transformers {built.version}, {built.class_name}"
-    return replace(spec, structure=structure, unplanned=unplanned,
+    return replace(spec, structure=structure, unplanned=unplanned, notes=_others(others),
                    source=f"{origin.source}; structure: transformers {built.version}")
+
+
+def _others(names: tuple[str, ...]) -> tuple[tuple[str, str, str], ...]:
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return (("other products", ", ".join(names[:_NAMED]) + more,
+             "linear layers whose names say no purpose: counted as a product of every token"),
+            ) if names else ()  # fmt: skip
 
 
 def _plain(values: object) -> str:
@@ -81,10 +89,13 @@ def _plain(values: object) -> str:
 def _attention(built: Built, rows: tuple[TensorRow, ...], encoder: bool,
                ) -> tuple[tuple[Attention, ...], str]:
     """(attention, why nothing but counts is answered, "" where everything is known)."""
-    if encoder or any(cross(t.name, t.blocks) for t in built.tensors if t.region == "stack"):
+    if encoder or any(cross(t.name, t.blocks) for t in built.tensors
+                      if t.region in ("stack", "decoder")):
         return (), "it attends to an encoder's outputs, whose caches are not modelled"
     if not built.causal:
         return (), "its layers look both ways, so that nothing is kept from token to token"
+    if built.shares:
+        return (), "its layers share weights, and which work how often is not counted"
     if not built.layers:
         return (), "it has no stack of layers as long as its configuration says"
     try:
@@ -127,8 +138,8 @@ def _experts(built: Built, rows: tuple[TensorRow, ...], count: int) -> Experts |
     if not routed or not count:
         return None
     layers = tuple(sorted({layer for row in routed for layer in row.layers}))
-    shared = max((row.shape[1] for row in rows if row.kind == "shared-down" and row.is_matrix),
-                 default=0)
+    shared = max((row.shape[1] * row.experts for row in rows
+                  if row.kind == "shared-down" and row.is_matrix), default=0)
     return Experts(
         layers=layers, count=count, per_token=min(built.size(*_CHOSEN) or count, count),
         width=routed[0].shape[1], shared=1 if shared else 0, shared_width=shared,

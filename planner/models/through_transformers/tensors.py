@@ -19,7 +19,12 @@ _FORMATS = {"bfloat16": "bf16", "float16": "fp16", "float32": "fp32", "int64": "
             "int32": "int32", "float8_e4m3fn": "e4m3fn", "int8": "int8"}  # fmt: skip
 _NUMBER = re.compile(r"\.(\d+)(?=\.)")
 _EXPERT = re.compile(r"(experts?(?:\.\w*expert\w*)*)\.(\d+)(?=\.)")
-_EMBEDS = re.compile(r"embed|wpe|wte|position|token_type", re.I)
+_EMBEDS = re.compile(r"embed|wpe|wte|position|token_type|(^|[._])(emb|ape)$", re.I)
+_HEADS = re.compile(r"(^|\.)(lm_head|output_projection)\.weight$")
+_ENCODERS = re.compile(r"vision|visual|image|audio|speech|protein_encoder", re.I)
+_SMALL = 64
+"""Matrices with a shorter side than this are maps, scales or tables that no format narrows: one
+block of the narrowest formats is 32 elements, and nothing is gained."""
 _NAMED = 4
 
 
@@ -32,27 +37,39 @@ class _Class:
     inner: str
 
 
-def rows_of(built: Built, sizes: Sizes, *, towers: Part, place: str) -> tuple[TensorRow, ...]:
-    """Every tensor of ``built`` in a row; those outside the decoder are of part ``towers``.
+def rows_of(built: Built, sizes: Sizes, *, towers: Part, place: str,
+            ) -> tuple[tuple[TensorRow, ...], tuple[str, ...]]:
+    """Every tensor of ``built`` in a row, those outside the decoder of part ``towers``; and the
+    linear layers whose purpose neither name nor shape tells.
 
     Raises:
         UnsupportedError: naming the tensors that are of no known kind.
     """
     unknown: list[str] = []
-    rows = []
-    for item, layers, experts in _classes(built.tensors):
+    rows, others = [], []
+    for item, layers, experts in _classes(map(_moved, built.tensors)):
+        if item.tensor.region == "decoder" and not layers and built.layers:
+            layers = (0,)  # what a token passes before or after the stack
         row = _row(item, layers, experts, sizes, towers)
         if row is None:
             unknown.append(f"{item.name} ({'x'.join(map(str, item.tensor.shape))})")
         else:
             rows.append(row)
+            if row.shard == "replicated" and row.kind in _OTHER:
+                others.append(item.name.removesuffix(".weight"))
     if unknown:
         more = f" and {len(unknown) - _NAMED} more" if len(unknown) > _NAMED else ""
         raise UnsupportedError(
             f"{place}: {len(unknown)} kinds of tensors are not classified: "
             f"{', '.join(map(shown, unknown[:_NAMED]))}{more}",
             hint="a family of its own in planner/models/families would say what they are")
-    return tuple(rows)
+    return tuple(rows), tuple(dict.fromkeys(others))
+
+
+def _moved(tensor: Tensor) -> Tensor:
+    """``tensor``, an encoder's in its region also where it lies inside the decoder's module."""
+    inside = tensor.region == "decoder" and _ENCODERS.search(tensor.name)
+    return replace(tensor, region="tower") if inside else tensor
 
 
 def _classes(tensors: Iterable[Tensor]) -> list[tuple[_Class, tuple[int, ...], int]]:
@@ -115,9 +132,13 @@ def _matrix(item: _Class, experts: int, sizes: Sizes, dtype: str,
         return (shape[1], shape[0]), StoredAs(item.name, stored_type(dtype).name, shape), False
     if item.inner.endswith("A_log") and len(shape) == 2:  # decays of states: nothing multiplies
         return (prod(shape),), StoredAs(item.name, stored_type(dtype).name, shape), False
+    if len(shape) == 3 and shape[0] == sizes.hidden and _heads_apart(item):
+        matrix = (shape[0], prod(shape[1:]))
+        return matrix if item.inner.endswith(".o") else matrix[::-1], StoredAs(
+            item.name, stored_type(dtype).name, shape), False
     stacked = (item.tensor.region == "stack" and sizes.experts > 0 and len(shape) in (2, 3)
-               and shape[0] == sizes.experts and "{expert}" not in item.name
-               and (len(shape) == 3 or _vector_of_experts(item)))
+               and (shape[0] == sizes.experts or (len(shape) == 3 and "shared_exp" in item.inner))
+               and "{expert}" not in item.name and (len(shape) == 3 or _vector_of_experts(item)))
     if not stacked:
         return shape, None, False
     if len(shape) == 2:
@@ -127,6 +148,11 @@ def _matrix(item: _Class, experts: int, sizes: Sizes, dtype: str,
     if not turned:
         return shape[1:], None, True
     return (shape[2], shape[1]), StoredAs(item.name, stored_type(dtype).name, shape), True
+
+
+def _heads_apart(item: _Class) -> bool:
+    """Whether a bare tensor is (hidden, heads, width) of attention: XLNet's."""
+    return re.search(r"attn\.[qkvor]$", item.inner) is not None
 
 
 def _vector_of_experts(item: _Class) -> bool:
@@ -142,15 +168,36 @@ def _place(item: _Class, shape: tuple[int, ...], sizes: Sizes) -> TensorPlace | 
     if region == "stack":
         if tensor.owner == "Embedding":
             return TensorPlace("embedding", "replicated")
-        return place_of(item.inner, shape, blocks, sizes)
+        return place_of(item.inner, shape, blocks, sizes) or _other(item, shape, sizes)
     if len(shape) < 2:
         return TensorPlace("norm", "replicated")
+    if _HEADS.search(name):
+        return TensorPlace("head", "vocab")
     if "Embedding" in tensor.owner or _EMBEDS.search(name):
         return TensorPlace("embedding", "replicated")
     if region == "decoder":
-        return None
+        return place_of(item.inner, shape, blocks, sizes) or _other(item, shape, sizes)
     found = place_of(item.inner, shape, blocks, replace(sizes, experts=0, hidden=0))
     return found or TensorPlace("mlp-down" if len(shape) == 2 else "embedding", "replicated")
+
+
+def _other(item: _Class, shape: tuple[int, ...], sizes: Sizes) -> TensorPlace | None:
+    """What neither name nor shape places: a linear layer is one more product of every token, whole
+    on every rank; small maps, filters and tables of numbers are none."""
+    owner, name = item.tensor.owner, item.inner
+    if item.tensor.dtype.startswith("int") or _EMBEDS.search(name):
+        return TensorPlace("embedding", "replicated")
+    if owner.startswith("Conv") and len(shape) == 3:
+        return TensorPlace("norm", "replicated")
+    if len(shape) != 2:
+        return None
+    if min(shape) < _SMALL:
+        return TensorPlace("norm", "replicated")
+    if owner.endswith("Linear") or name.endswith("_weight") or (not owner
+                                                                and name.endswith(".weight")):
+        down = shape[0] == sizes.hidden != shape[1]
+        return TensorPlace("mlp-down" if down else "mlp-gate-up", "replicated")
+    return None
 
 
 def _fused(item: _Class, found: TensorPlace, shape: tuple[int, ...], sizes: Sizes, part: Part,
@@ -177,4 +224,5 @@ _SIDES = {
 }  # fmt: skip
 
 
+_OTHER = frozenset({"mlp-gate-up", "mlp-down"})
 _QUANTISABLE = frozenset({*_SIDES, "mla-q", "mla-kv", "indexer"})

@@ -81,11 +81,12 @@ def built(values: dict[str, Any], plain: str, torch: Any, transformers: Any) -> 
     model.eval()
     text = config.get_text_config(decoder=True)
     stack = stack_of(model, text, torch)
-    tensors = list(tensors_of(model, stack, transformers))
+    tensors, shares = list(tensors_of(model, stack)), shared(stack)
     caches, why = caches_of(model, text, torch, transformers)
     return {
         "class": cls.__name__, "layers": 0 if stack is None else len(stack),
-        "tensors": tensors, "causal": causal(stack), "caches": caches, "not_run": why,
+        "tensors": tensors, "causal": causal(stack), "shares": shares,
+        "caches": caches, "not_run": why,
         "nested": any(type(value).__name__.endswith("Config")
                       for value in vars(config).values()),
         "layer_types": [str(kind) for kind in _of(text, "layer_types") or ()],
@@ -144,13 +145,14 @@ def class_of(values: dict[str, Any], config: Any, transformers: Any) -> Any:
 def stack_of(model: Any, text: Any, torch: Any) -> Any:
     """The list of the decoder's layers: of those as long as the configuration says, the one of most
     parameters."""
-    wanted = next((count for key in ("decoder_layers", "num_decoder_layers", "num_hidden_layers",
-                                     "num_layers") if (count := _of(text, key))), None)
-    for root in (_decoder(model), model):
-        lists = [item for item in root.modules()
-                 if isinstance(item, torch.nn.ModuleList) and len(item) == wanted]  # fmt: skip
-        if lists:
-            return max(lists, key=lambda item: sum(p.numel() for p in item.parameters()))
+    counts = [_of(text, key) for key in ("decoder_layers", "num_decoder_layers",
+                                         "num_hidden_layers", "num_layers")]
+    for wanted in dict.fromkeys(filter(None, counts)):
+        for root in (_decoder(model), model):
+            lists = [item for item in root.modules()
+                     if isinstance(item, torch.nn.ModuleList) and len(item) == wanted]  # fmt: skip
+            if lists:
+                return max(lists, key=lambda item: sum(p.numel() for p in item.parameters()))
     return None
 
 
@@ -175,7 +177,18 @@ def causal(stack: Any) -> bool:
     return not said or True in said
 
 
-def tensors_of(model: Any, stack: Any, transformers: Any) -> Iterator[dict[str, Any]]:
+def shared(stack: Any) -> bool:
+    """Whether layers share weights with each other."""
+    if stack is None:
+        return False
+    layers: dict[int, set[int]] = {}
+    for number, layer in enumerate(stack):
+        for tensor in layer.parameters():
+            layers.setdefault(id(tensor), set()).add(number)
+    return any(len(of) > 1 for of in layers.values())
+
+
+def tensors_of(model: Any, stack: Any) -> Iterator[dict[str, Any]]:
     """Every tensor of a checkpoint by the names that releases have, place by place: [name, shape,
     type, class of its module, whether it is a buffer].
 
