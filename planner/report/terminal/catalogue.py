@@ -84,9 +84,9 @@ def models_table(found: Sequence[Inventory]) -> str:
                       format_count(counts.parameters_active["with_embedding"]),
                       str(spec.max_context), spec.quantization)
     return _render(table, "params: of the language model, without prediction layers and "
-                   "encoders of images. active: those one token passes, embedding and head included. "
-                   "`plan models qwen3` lists what has that in a name. Public repository names, "
-                   "configuration files and checkpoint folders are accepted too.")
+                   "encoders of images. active: those one token passes, embedding and head "
+                   "included. `plan models qwen3` lists what has that in a name. Public "
+                   "repository names, configuration files and checkpoint folders are accepted too.")
 
 
 def devices_table(found: Sequence[DeviceProfile]) -> str:
