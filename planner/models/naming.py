@@ -48,9 +48,9 @@ def search(words: Sequence[str]) -> tuple[str, ...]:
     Raises:
         InputError: there is none; the hint has the nearest ids.
     """
-    wanted = [_plain(word) for word in words if _plain(word)]
+    wanted = [_pattern(word) for word in words if _plain(word)]
     found = tuple(model_id for model_id, entry in catalog().items()
-                  if any(all(word in name for word in wanted) for name in _names(entry)))
+                  if any(all(word.search(name) for word in wanted) for name in _names(entry)))
     if not found:
         near = get_close_matches("-".join(words)[:LONGEST_NAME].lower(), model_ids(), n=3)
         raise InputError(
@@ -61,7 +61,16 @@ def search(words: Sequence[str]) -> tuple[str, ...]:
 
 def _names(entry: CatalogEntry) -> tuple[str, ...]:
     every = (entry.id, entry.public_name, *entry.aliases)
-    return tuple(_plain(f"{family_name(entry.id)} {name}") for name in every)
+    return tuple(f"{family_name(entry.id)} {name}".lower() for name in every)
+
+
+def _pattern(word: str) -> re.Pattern[str]:
+    """``word`` with or without signs between its letters, its numbers whole: qwen3 is in Qwen3-8B
+    and Qwen 3 8B, and not in Qwen-32B."""
+    plain = _plain(word)
+    before = r"(?<![\d.])" if plain[0].isdigit() else ""
+    after = r"(?!\d)" if plain[-1].isdigit() else ""
+    return re.compile(before + r"[^a-z0-9.]*".join(map(re.escape, plain)) + after)
 
 
 def _plain(text: str) -> str:

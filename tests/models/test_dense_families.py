@@ -226,8 +226,17 @@ def test_layers_that_borrow_a_cache_keep_none() -> None:
     assert kept == set(range(20))
     assert "all are on one stage" in shape_problem(spec, 1, 1, 2)
     assert shape_problem(spec, 2, 1, 1) == ""
-    assert {"the vision encoder (MobileNet-V5) and its embedder",
-            "the audio encoder and its embedder"} <= set(spec.not_counted)
+    assert spec.not_counted == ("the audio encoder: the configuration has no audio_config",
+                                "the vision encoder: the configuration has no vision_config")
+
+
+def test_encoders_of_gemma_3n_are_named_once(build: Build) -> None:
+    text = _small("gemma3n_text")
+    spec = build({"model_type": "gemma3n", "text_config": text, "torch_dtype": "bfloat16",
+                  "vision_config": {"model_type": "gemma3n_vision"},
+                  "audio_config": {"model_type": "gemma3n_audio"}})
+    assert spec.not_counted == ("the vision encoder (MobileNet-V5) and its embedder",
+                                "the audio encoder and its embedder")
 
 
 def test_projections_that_nothing_reads_may_be_stored_or_not(

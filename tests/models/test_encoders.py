@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from planner.errors import UnsupportedError
+from planner.errors import UnknownNameError, UnsupportedError
 from planner.models.catalog import spec_from_bytes
 from planner.models.families import builder_of
 from planner.models.inventory import Inventory, expand
@@ -36,6 +36,28 @@ def test_whisper_large_v3_is_counted_as_the_library_builds_it() -> None:
     assert "model.encoder.layers.0.self_attn.k_proj.bias" not in names
     assert "proj_out.weight" in {
         t.name for t in expand(read(WHISPER | {"tie_word_embeddings": False}))}
+
+
+def test_whisper_is_read_as_the_library_writes_it() -> None:
+    """Keys that WhisperConfig writes into every file; the width is of a classifier's head alone."""
+    written = {
+        "apply_spec_augment": False, "classifier_proj_size": 256, "dropout": 0.0, "init_std": 0.02,
+        "mask_feature_length": 10, "mask_time_min_masks": 2, "median_filter_width": 7,
+        "scale_embedding": False, "tie_word_embeddings": True, "use_weighted_layer_sum": False,
+    }  # fmt: skip
+    assert expand_names(read(WHISPER | written)) == expand_names(read(WHISPER))
+
+
+def expand_names(spec: ModelSpec) -> set[str]:
+    return {tensor.name for tensor in expand(spec)}
+
+
+def test_an_unknown_type_is_not_a_key_that_is_not_understood() -> None:
+    config = {"model_type": "llava", "projector_hidden_act": "gelu"}
+    with pytest.raises(UnknownNameError) as caught:
+        builder_of("llava", "config.json", config, through=False)
+    assert "keys not understood: 'projector_hidden_act'" in caught.value.message
+    assert "'model_type'" not in caught.value.message
 
 
 def test_a_plan_of_whisper_is_refused_with_the_reason() -> None:

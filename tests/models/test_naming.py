@@ -80,11 +80,21 @@ def test_no_name_means_two_models() -> None:
     (["Qwen3 14B"], {"qwen3-14b"}),
     (["mistral", "small"], {"mistral-small-24b", "mistral-small-3.2-24b"}),
     (["chat-hf"], {"llama-2-7b", "llama-2-13b", "llama-2-70b", "glm-4-9b"}),
+    (["qwen3", "8b"], {"qwen3-8b", "qwen3-vl-8b"}),
+    (["qwen2.5 7b"], {"qwen2.5-7b"}),
     (["cohere"], {"command-a", "command-r", "command-r-plus", "command-r7b"}),
     (["CohereForAI/c4ai-command-r-v01"], {"command-r"}),
 ])
 def test_words_find_models(words: list[str], expected: set[str]) -> None:
     assert set(search(words)) == expected
+
+
+def test_numbers_in_words_are_whole() -> None:
+    """Qwen-32B is no Qwen3, and 1.5B no 5B."""
+    assert not any("r1-distill" in model_id for model_id in search(["qwen3"]))
+    assert {"qwen3-8b", "qwen3.5-27b", "qwen3-vl-2b"} < set(search(["qwen3"]))
+    with pytest.raises(InputError, match="no bundled model"):
+        search(["qwen2.5", "5b"])
 
 
 def test_words_that_find_nothing_name_what_is_near() -> None:

@@ -94,7 +94,7 @@ INSTALL = "pip install 'precision-planner[hf]'"
 _NAMED = 24
 _PLAIN_DECODER = GENERIC | {
     "attention_bias", "dtype", "head_dim", "hidden_size", "intermediate_size",
-    "max_position_embeddings", "mlp_bias", "num_attention_heads", "num_hidden_layers",
+    "max_position_embeddings", "mlp_bias", "model_type", "num_attention_heads", "num_hidden_layers",
     "num_key_value_heads", "quantization_config", "sliding_window", "text_config",
     "tie_word_embeddings", "torch_dtype", "vision_config", "vocab_size",
 }  # fmt: skip

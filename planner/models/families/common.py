@@ -150,6 +150,7 @@ def read_routing(
 
 
 NO_VISION = "the vision encoder: the configuration has no vision_config"
+NO_AUDIO = "the audio encoder: the configuration has no audio_config"
 NO_PREDICTION = "prediction layers: the configuration does not say whether the files hold any"
 
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from planner.models import rows
 from planner.models.families.common import (
+    NO_AUDIO,
     Backbone,
     GroupedQuery,
     full_layers,
@@ -31,9 +32,8 @@ from planner.records import record
 
 MODEL_TYPES = ("gemma3n", "gemma3n_text")
 _EVERY = 5
-_AROUND = ("audio_config", "audio_soft_tokens_per_image")
-_NOT_COUNTED = ("the vision encoder (MobileNet-V5) and its embedder",
-                "the audio encoder and its embedder")
+_UNSEEN = "the vision encoder (MobileNet-V5) and its embedder"
+_UNHEARD = "the audio encoder and its embedder"
 
 
 @record
@@ -52,11 +52,12 @@ def build(fields: Fields, model_type: str, origin: Provenance) -> ModelSpec:
     """
     if model_type == "gemma3n_text":
         return _text(fields, model_type, origin)
-    for name in _AROUND:
-        fields.take(name)
-    text, _ = text_of(fields, ("gemma3n_text",))
+    fields.take("audio_soft_tokens_per_image")
+    text, seeing = text_of(fields, ("gemma3n_text",), hears=True)
     spec = _text(text, model_type, origin)
-    return replace(spec, not_counted=_NOT_COUNTED,
+    left = (() if seeing is None else (_UNSEEN,),
+            (NO_AUDIO if fields.take("audio_config") is None else _UNHEARD,))
+    return replace(spec, not_counted=(*left[0], *left[1]),
                    rows=tuple(rows.renamed(spec.rows, "model.", "model.language_model.")))
 
 

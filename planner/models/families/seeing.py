@@ -13,8 +13,8 @@ from dataclasses import replace
 
 from planner.models import rows
 from planner.models.families import audio, vision_qwen, vision_siglip
+from planner.models.families.common import NO_AUDIO, NO_VISION
 from planner.models.families.towers import Seen
-from planner.models.families.vision import NO_VISION
 from planner.models.fields import Fields
 from planner.models.rows import Provenance
 from planner.models.spec import ModelSpec, TensorRow
@@ -23,7 +23,6 @@ from planner.models.strict_json import shown
 from planner.records import record
 
 Reader = Callable[[Fields, Fields, Storage, int], Seen]
-NO_AUDIO = "the audio encoder: the configuration has no audio_config"
 Listener = Callable[[Fields, Storage, int, str], list[TensorRow]]
 
 

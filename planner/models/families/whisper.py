@@ -17,8 +17,9 @@ from planner.models.storage import Storage, read_storage
 
 MODEL_TYPES = ("whisper",)
 _HARMLESS = frozenset({
-    "activation_dropout", "activation_function", "apply_spec_augment", "decoder_layerdrop",
-    "dropout", "encoder_layerdrop", "init_std", "is_encoder_decoder", "mask_feature_length",
+    "activation_dropout", "activation_function", "apply_spec_augment", "classifier_proj_size",
+    "decoder_layerdrop", "dropout", "encoder_layerdrop", "init_std", "is_encoder_decoder",
+    "mask_feature_length",
     "mask_feature_min_masks", "mask_feature_prob", "mask_time_length", "mask_time_min_masks",
     "mask_time_prob", "median_filter_width", "num_hidden_layers", "scale_embedding",
 })  # fmt: skip
