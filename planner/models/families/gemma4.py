@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from planner.errors import DataError
 from planner.models import rows
 from planner.models.families import vision
 from planner.models.families.audio_gemma4 import gemma4_audio
@@ -19,6 +18,7 @@ from planner.models.families.common import (
     text_of,
 )
 from planner.models.families.gemma3 import sandwich_norms
+from planner.models.families.layer_kinds import entry_of_layers
 from planner.models.families.per_layer import (
     groups_of,
     input_rows,
@@ -105,7 +105,7 @@ def _full_heads(
     """
     layered = text.nested("per_layer_config")
     if layered is not None:
-        own = _only_entry(layered, full)
+        own = entry_of_layers(layered, full, "layers of full attention")
         head_dim = own.integer("head_dim", default=local.head_dim)
         kv_heads = own.integer("num_key_value_heads", high=MAX_EXPERTS, default=local.kv_heads)
         own.finish()
@@ -120,23 +120,6 @@ def _full_heads(
         raise text.error("num_global_key_value_heads", f"is {kv_heads}; it must divide "
                          f"{local.heads} heads")  # fmt: skip
     return replace(local, kv_heads=kv_heads, head_dim=head_dim)
-
-
-def _only_entry(layered: Fields, full: tuple[int, ...]) -> Fields:
-    """The one entry that all ``full`` layers have, and no other layer.
-
-    Raises:
-        DataError: another set of layers, or entries that differ.
-    """
-    names = layered.names()
-    values = [layered.take(name) for name in names]
-    if {int(name) for name in names if name.isdecimal()} != set(full) or len(names) != len(full):
-        raise DataError(f"{layered.place} is not about the layers of full attention",
-                        hint="compare it with the configuration of the release")
-    if any(value != values[0] for value in values):
-        raise DataError(f"{layered.place} differs between layers, which is not understood",
-                        hint="compare it with the configuration of the release")
-    return layered.nested(names[0]) or layered
 
 
 def _read_experts(text: Fields, layers: tuple[int, ...]) -> Experts | None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from planner.models.fields import Fields
+from planner.errors import DataError
+from planner.models.fields import MAX_LAYERS, Fields
 
 ATTENTION = {"full_attention": "full", "attention": "full", "sliding_attention": "window",
              "linear_attention": "linear", "mamba": "linear", "conv": "linear"}  # fmt: skip
 """What transformers and releases call a layer's mixer."""
 MLP = {"dense": "dense", "sparse": "sparse"}
+_DIGITS = len(str(MAX_LAYERS))
 
 
 def listed_kinds(
@@ -49,3 +51,22 @@ def flagged(fields: Fields, name: str, layers: int) -> tuple[int, ...] | None:
 def layers_of(kinds: tuple[str, ...], kind: str) -> tuple[int, ...]:
     """The layers that are ``kind``."""
     return tuple(layer for layer, found in enumerate(kinds) if found == kind)
+
+
+def entry_of_layers(layered: Fields, layers: tuple[int, ...], called: str) -> Fields:
+    """The one entry that ``layers`` have, and no others, in ``per_layer_config``: the object of
+    what some layers have otherwise, by their numbers.
+
+    Raises:
+        DataError: another set of layers, or entries that differ.
+    """
+    names = layered.names()
+    values = [layered.take(name) for name in names]
+    found = {int(name) for name in names if name.isdecimal() and len(name) <= _DIGITS}
+    if found != set(layers) or len(names) != len(layers):
+        raise DataError(f"{layered.place} is not about the {called}",
+                        hint="compare it with the configuration of the release")
+    if any(value != values[0] for value in values):
+        raise DataError(f"{layered.place} differs between layers, which is not understood",
+                        hint="compare it with the configuration of the release")
+    return layered.nested(names[0]) or layered

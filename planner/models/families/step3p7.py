@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 from planner.models import rows
-from planner.models.families import vision
 from planner.models.families.common import (
+    NO_VISION,
     Backbone,
     GroupedQuery,
     others,
@@ -14,33 +15,38 @@ from planner.models.families.common import (
     spec_of,
     text_of,
 )
-from planner.models.families.layer_kinds import ATTENTION, MLP, layers_of, listed_kinds
+from planner.models.families.layer_kinds import (
+    ATTENTION,
+    MLP,
+    entry_of_layers,
+    layers_of,
+    listed_kinds,
+)
+from planner.models.families.step3p7_vision import read_vision
+from planner.models.families.towers import Seen
 from planner.models.fields import MAX_CONTEXT, MAX_EXPERTS, MAX_LAYERS, Fields
 from planner.models.rows import LAYER, GatedMlp, Provenance
 from planner.models.spec import Experts, ModelSpec, TensorRow
 from planner.models.storage import Storage, read_storage
 
 MODEL_TYPES = ("step3p5", "step3p7")
+_FIRST_SPARSE = 3
 _SHARED = GatedMlp("share_expert.", "gate_proj", "up_proj", "down_proj", "shared")
 
 
 def build(fields: Fields, model_type: str, origin: Provenance) -> ModelSpec:
     """The ModelSpec of a Step-3.5 or Step-3.7 configuration, flat or inside one that also sees.
 
-    The encoder is not counted: the family's configurations inside ``vision_config`` state it, and
-    its tensors are not modelled.
-
     Raises:
         DataError: a key is missing, malformed or not understood.
     """
-    text = fields
+    text, seeing = fields, None
     left: tuple[str, ...] = ()
     if fields.take("text_config") is not None:
-        fields.take("projector_bias")
-        text, _ = text_of(fields, ("step3p5",), unnamed="step3p5")
-        left = ("the vision encoder: its tensors are not modelled",)
+        bias = fields.boolean("projector_bias", default=False)
+        text, seeing = text_of(fields, ("step3p5",), unnamed="step3p5")
     elif model_type == "step3p7":
-        left = (vision.NO_VISION,)
+        left = (NO_VISION,)
     size, storage = read_backbone(text), read_storage(text)
     full, local, window = _attention(text, size)
     experts = _experts(text, size)
@@ -61,22 +67,32 @@ def build(fields: Fields, model_type: str, origin: Provenance) -> ModelSpec:
                         width=width),
         *_routed(storage, experts, hidden),
     ]  # fmt: skip
-    return spec_of(
-        origin, model_type, size, storage, rows=tensors, experts=experts, not_counted=left,
-        dense_width=width if set(every) - set(experts.layers) else 0,
+    seen = Seen(()) if seeing is None else read_vision(seeing, storage, hidden, bias=bias)
+    spec = spec_of(
+        origin, model_type, size, storage, rows=[*tensors, *seen.rows], experts=experts,
+        not_counted=left, dense_width=width if set(every) - set(experts.layers) else 0,
         attention=[full.attention(far), local.attention(near, window=window)],
     )  # fmt: skip
+    return replace(spec, encoder=seen.encoder)
 
 
 def _kinds(text: Fields, size: Backbone) -> tuple[str, ...]:
-    return listed_kinds(text, "layer_types", size.layers, ATTENTION) or ("full",) * size.layers
+    return _listed(text, "layer_types", size.layers, ATTENTION) or ("full",) * size.layers
+
+
+def _listed(text: Fields, name: str, layers: int, words: Mapping[str, str]) -> tuple[str, ...]:
+    """As ``listed_kinds``; releases list their prediction layers behind the others."""
+    behind = text.integer("num_nextn_predict_layers", low=0, high=MAX_LAYERS, default=0)
+    every = layers + behind if len(text.strings(name)) == layers + behind else layers
+    return listed_kinds(text, name, every, words)[:layers]
 
 
 def _attention(text: Fields, size: Backbone) -> tuple[GroupedQuery, GroupedQuery, int]:
-    """Heads of full and of windowed layers (``attention_other_setting``), and the window."""
+    """Heads of full and of windowed layers, and the window. Those of windowed layers stand in one
+    of three places, of which ``per_layer_config`` counts first, as in transformers."""
     heads = text.integer("num_attention_heads", high=MAX_EXPERTS)
-    groups = text.optional_integer("num_attention_groups", high=MAX_EXPERTS)
-    kv_heads = text.integer("num_key_value_heads", high=MAX_EXPERTS, default=groups)
+    text.alias("num_key_value_heads", "num_attention_groups")
+    kv_heads = text.integer("num_key_value_heads", high=MAX_EXPERTS)
     dim = text.integer("head_dim")
     biases = text.boolean("attention_bias", default=False)
     own = text.integer("num_sliding_attention_heads", high=MAX_EXPERTS, default=heads)
@@ -88,10 +104,17 @@ def _attention(text: Fields, size: Backbone) -> tuple[GroupedQuery, GroupedQuery
         own_dim = other.integer("head_dim", default=dim)
         other.choice("attention_type", ("sliding_attention",), default="sliding_attention")
         other.finish({"true_head_dim"})
+    near = layers_of(_kinds(text, size), "window")
+    layered = text.nested("per_layer_config")
+    if layered is not None and layered.names():
+        entry = entry_of_layers(layered, near, "windowed layers")
+        own = entry.integer("num_attention_heads", high=MAX_EXPERTS, default=own)
+        own_kv = entry.integer("num_key_value_heads", high=MAX_EXPERTS, default=own_kv)
+        own_dim = entry.integer("head_dim", default=own_dim)
+        entry.finish()
+    window = text.optional_integer("sliding_window", high=MAX_CONTEXT)
     if heads % kv_heads or own % own_kv:
         raise text.error("num_key_value_heads", f"is {kv_heads}; it must divide the heads")
-    near = layers_of(_kinds(text, size), "window")
-    window = text.optional_integer("sliding_window", high=MAX_CONTEXT)
     if near and window is None:
         raise text.error("sliding_window", "is missing, and layer_types has windowed layers")
     if text.boolean("mlp_bias", default=False):
@@ -109,20 +132,31 @@ def _experts(text: Fields, size: Backbone) -> Experts:
     chosen = text.integer(chosen_key, high=MAX_EXPERTS)
     if chosen > count:
         raise text.error(chosen_key, f"is {chosen}; there are {count} experts")
-    first = text.integer("first_k_dense_replace", low=0, high=MAX_LAYERS, default=0)
-    kinds = listed_kinds(text, "mlp_layer_types", size.layers, MLP)
-    listed = text.take("moe_layers_enum")
-    if listed is not None and not isinstance(listed, str):
-        raise text.error("moe_layers_enum", "is not a text of layer numbers")
-    named = tuple(int(n) for n in str(listed or "").split(",") if n.strip().isdecimal())
-    layers = layers_of(kinds, "sparse") or tuple(n for n in named if n < size.layers) \
-        or tuple(n for n in size.all_layers if n >= first)  # fmt: skip
     shared = text.integer("n_shared_experts", low=0, high=MAX_EXPERTS, default=1)
     shared_width = text.integer("share_expert_dim")
     return Experts(
-        layers=layers, count=count, per_token=chosen, width=text.integer("moe_intermediate_size"),
-        shared=shared, shared_width=shared * shared_width, groups=1,
-        groups_per_token=1)  # fmt: skip
+        layers=_sparse(text, size), count=count, per_token=chosen,
+        width=text.integer("moe_intermediate_size"), shared=shared,
+        shared_width=shared * shared_width, groups=1, groups_per_token=1)  # fmt: skip
+
+
+def _sparse(text: Fields, size: Backbone) -> tuple[int, ...]:
+    """Layers with experts: those listed, by kind or by number, else all from the fourth on."""
+    stated = text.optional_integer("first_k_dense_replace", low=0, high=MAX_LAYERS)
+    kinds = _listed(text, "mlp_layer_types", size.layers, MLP)
+    named = text.take("moe_layers_enum")
+    if kinds:
+        return layers_of(kinds, "sparse")
+    if named is not None:
+        numbers = [str(n).strip() for n in (named.split(",") if isinstance(named, str) else
+                                            named if isinstance(named, list) else [named])]
+        if not all(n.isascii() and n.isdecimal() for n in numbers):
+            raise text.error("moe_layers_enum", "is no list of layer numbers")
+        return tuple(layer for layer in size.all_layers if str(layer) in numbers)
+    if stated is None:
+        text.assume("first_k_dense_replace", f"{_FIRST_SPARSE} (default of step3p5)")
+    first = _FIRST_SPARSE if stated is None else stated
+    return tuple(layer for layer in size.all_layers if layer >= first)
 
 
 def _attending(storage: Storage, a: GroupedQuery, hidden: int, layers: tuple[int, ...],
