@@ -102,4 +102,4 @@ def _with(spec: ModelSpec, fields: Fields, name: str, outputs: int, *, bias: boo
                        fused="head")]  # fmt: skip
     if bias:
         head.append(rows.plain(plain, f"{name}.bias", "head", (outputs,), (), fused="head-bias"))
-    return replace(_noted(bare, f"{name}, {outputs} outputs"), rows=(*bare.rows, *head))
+    return replace(_noted(bare, f"{name}, {outputs} output{'s' * (outputs > 1)}"), rows=(*bare.rows, *head))

@@ -25,9 +25,12 @@ from planner.models.storage import Storage
 from planner.records import record
 
 _IMAGE_TOKENS = 16384
-_LIMIT = "16384 tokens of the largest image: max_pixels of the image processor, recalled"
-_GLM_TOKENS, _GLM_LIMIT = 6144, "6144 tokens of the largest image: longest_edge "\
-    "9633792 of the image processor over two frames, recalled"
+_LIMIT = ("16384 tokens of the largest image: 16384 × 2² patches' pixels in the release's "
+          "preprocessor_config.json")
+"""max_pixels 12845056 = 16384 × 28² of Qwen2-VL and Qwen2.5-VL, size.longest_edge 16777216 =
+16384 × 32² of Qwen3-VL, Qwen3.5 and Qwen3.6 (files of the releases, as quoted 2026-11)."""
+_GLM_TOKENS, _GLM_LIMIT = 6144, "6144 tokens of the largest image: size.longest_edge "\
+    "9633792 of the release's preprocessor_config.json over two frames of 28² pixels a token"
 _VIDEO_FRAMES = 14  # vLLM 0.32, qwen2_vl.py _MAX_FRAMES_PER_VIDEO
 
 

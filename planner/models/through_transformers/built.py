@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from planner.errors import DataError, MissingPackageError, UnsupportedError
+from planner.models.strict_json import shown
 from planner.records import record
 
 SECONDS = 300.0
@@ -104,7 +105,7 @@ def build_apart(values: Mapping[str, object], plain: str, place: str) -> Built:
     if "unknown" in answer:
         raise UnsupportedError(
             f"{place}: neither this program nor {version} knows the model type "
-            f"{answer['unknown']!r}", hint="a newer transformers may: pip install -U transformers")
+            f"{shown(answer['unknown'])}", hint="a newer transformers may: pip install -U transformers")
     if "error" in answer:
         raise DataError(f"{place}: {version} cannot build this configuration: "
                         f"{' '.join(str(answer['error']).split())}",

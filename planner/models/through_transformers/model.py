@@ -20,6 +20,10 @@ _SELDOM = "float32"
 """What transformers takes where a configuration states no type."""
 _CONTEXT = ("max_position_embeddings", "n_positions", "max_target_positions", "max_seq_len",
             "seq_length")
+_HEADLESS = ("Model", "ForSequenceClassification", "ForTokenClassification",
+             "ForQuestionAnswering", "ForMultipleChoice", "ForNextSentencePrediction",
+             "ForImageClassification", "ForAudioClassification")  # fmt: skip
+"""Ends of the names of classes that have no language head."""
 _CHOSEN = ("num_experts_per_tok", "num_experts_per_token", "moe_topk", "moe_top_k", "top_k_experts",
            "moe_k", "num_selected_experts", "experts_per_token")  # fmt: skip
 
@@ -52,7 +56,7 @@ def spec_from(built: Built, plain: str, origin: Provenance, model_type: str, pla
     rows = rows_of(built, sizes, towers=towers, place=place)
     attention, unplanned = _attention(built, rows, encoder)
     size = Backbone(
-        hidden=hidden, layers=built.layers, vocab=_vocab(built), tied=not _has_head(built),
+        hidden=hidden, layers=built.layers, vocab=_vocab(built), tied=_is_tied(built),
         context=built.size(*_CONTEXT) or MAX_CONTEXT)
     spec = spec_of(
         origin, model_type, size, Storage(plain), attention=attention,
@@ -111,8 +115,11 @@ def _vocab(built: Built) -> int:
     return next((t.shape[0] for t in built.tensors if t.region == "embedding"), 1)
 
 
-def _has_head(built: Built) -> bool:
-    return any(tensor.region == "head" for tensor in built.tensors)
+def _is_tied(built: Built) -> bool:
+    """Whether the embedding is the language head too: no head of its own, in a class that has one.
+    """
+    return not built.class_name.endswith(_HEADLESS) and all(
+        tensor.region != "head" for tensor in built.tensors)
 
 
 def _experts(built: Built, rows: tuple[TensorRow, ...], count: int) -> Experts | None:

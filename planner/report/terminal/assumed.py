@@ -9,15 +9,17 @@ from planner.report.terminal.printable import printable
 MOST = 5
 MOST_LINES = 2
 HEAVIEST = (
-    "structure", "this machine", "memory bandwidth", "measured while busy",
+    "structure", "head", "ignored keys", "not counted", "images",
+    "this machine", "memory bandwidth", "measured while busy",
     "tpot-ms dropped", "tpot-ms default", "users default", "workload", "anchor",
     "policy dropped", "solver",
     "batches", "slots", "time basis", "loss level", "loss basis", "max-loss default",
     "prefill interruption", "expert routing", "queueing", "host of a prompt", "loss of caches",
     "loss of activations", "power mode", "usable memory", "price", "tied layers", "accumulators",
     "units")
-"""Keys by how far the answer may move with them: what a default decided, then the widths of the
-times and of the loss, then parts of a step; other keys follow in the plan's order."""
+"""Keys by how far the answer may move with them: what the model is and what of it the answer leaves
+out, what a default decided, then the widths of the times and of the loss, then parts of a step;
+other keys follow in the plan's order."""
 
 
 def assumptions_text(plan: Plan) -> str:

@@ -34,6 +34,19 @@ def elements(kind):
     return total
 
 
+def test_a_class_without_a_language_head_ties_nothing():
+    """The embedding of a classifier is read by token alone; a causal class without a head of its
+    own multiplies by it."""
+    answer = ANSWERS["cohere2"]["answer"]
+    for name, without in (("Cohere2ForCausalLM", 0), ("Cohere2ForSequenceClassification", 1),
+                          ("Cohere2Model", 1)):
+        spec = spec_from(read_answer(answer | {"class": name}), "bf16", ORIGIN, "c", "c.json")
+        found = Inventory(spec)
+        embedding = found.parameters_by_kind["embedding"]
+        assert found.parameters_total - found.parameters_active["without_input_embedding"] \
+            == without * embedding, name
+
+
 @pytest.mark.parametrize("kind", sorted(set(ANSWERS) - {"hy_v4"}))
 def test_every_tensor_is_counted_once(kind):
     counts = Inventory(spec_of(kind))
