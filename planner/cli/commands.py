@@ -103,6 +103,7 @@ def inventory_command(model: str, expand: bool, as_json: bool) -> None:
 def models_command(words: tuple[str, ...], as_json: bool) -> None:
     """Bundled models by family and their parameters; with WORDs, those whose names have them."""
     import planner
+    from planner.models.catalog import catalog
     from planner.models.naming import family_name, grouped, search
 
     found = [planner.inventory(name) for names in grouped(search(words)).values()
@@ -113,6 +114,7 @@ def models_command(words: tuple[str, ...], as_json: bool) -> None:
         print_json([{"id": c.spec.id, "public_name": c.spec.public_name,
                      "family": family_name(c.spec.id),
                      "parameters_total": c.parameters_total,
+                     "parameters_published": catalog()[c.spec.id].published,
                      "parameters_active": c.parameters_active,
                      "checkpoint_format": c.spec.quantization,
                      "source": c.spec.source} for c in found])

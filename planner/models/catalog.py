@@ -30,7 +30,11 @@ QUANT_NAME = "hf_quant_config.json"
 
 @record
 class CatalogEntry:
-    """A bundled configuration, where it came from, and what of the release is not in it."""
+    """A bundled configuration, where it came from, and what of the release is not in it.
+
+    ``published``: parameters of the release as others state them, and who; "" where nobody was
+    found, so that the total is counted from the sizes alone.
+    """
 
     id: str
     public_name: str
@@ -39,6 +43,7 @@ class CatalogEntry:
     source_kind: str
     note: str
     not_counted: tuple[str, ...] = ()
+    published: str = ""
 
 
 @cache
@@ -50,6 +55,7 @@ def catalog() -> dict[str, CatalogEntry]:
             id=model_id, public_name=entry["public_name"], aliases=tuple(entry["aliases"]),
             source=entry["source"], source_kind=entry["source_kind"], note=entry["note"],
             not_counted=tuple(entry.get("not_counted", ())),
+            published=entry.get("published", ""),
         )
         for model_id, entry in values.items()
     }  # fmt: skip

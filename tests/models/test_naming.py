@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 
@@ -129,3 +130,27 @@ def _run(*arguments: str) -> int:
     with pytest.raises(SystemExit) as stopped:
         main(list(arguments))
     return int(stopped.value.code or 0)
+
+
+PUBLISHED = {entry.id: entry.published for entry in catalog().values() if entry.published}
+_UNITS = {"": 1, "B": 10**9, "T": 10**12}
+
+
+@pytest.mark.parametrize("model_id", PUBLISHED)
+def test_totals_are_those_that_others_state(model_id: str) -> None:
+    """To the parameter, or within the rounding of what is stated; encoders are in published totals,
+    prediction layers where the release stores them."""
+    stated = re.fullmatch(r"([\d,]+(?:\.(\d+))?)(?: ([BT]))? \((.+)\)", PUBLISHED[model_id])
+    assert stated is not None
+    unit = _UNITS[stated[3] or ""]
+    half = 0.5 * unit / 10 ** len(stated[2] or "") if unit > 1 else 0
+    counts = Inventory(resolve_model(model_id))
+    total = (counts.parameters_total + counts.parameters_vision + counts.parameters_audio
+             + counts.parameters_mtp)  # fmt: skip
+    assert abs(total - float(stated[1].replace(",", "")) * unit) <= half
+
+
+def test_two_of_three_names_of_common_sizes_have_a_published_total() -> None:
+    """Bundled since common sizes resolve: the rest is counted from sizes alone."""
+    later = model_ids()[model_ids().index("llama-2-7b"):]
+    assert len(set(PUBLISHED) & set(later)) == len(PUBLISHED) >= 60
