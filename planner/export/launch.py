@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from planner.export.drafts import draft_words, trtllm_lines
+from planner.export.images import image_words
 from planner.export.served import ServingFacts, served_of
 from planner.memory.engines.catalog import Engine
 from planner.placement.modules import EXPERT_KINDS
@@ -48,7 +49,8 @@ def command(engine: Engine, target: str, plan: Plan, *, cpu: bool = False,
         unsaid += _of_host(plan.offload) if own else [
             f"weights in host memory: the plan has them as {plan.offload.engine} keeps them there"]
     drafting, more = draft_words(engine.name, plan)
-    words, unsaid = [*words, *drafting], [*unsaid, *more]
+    seeing, blind = image_words(engine.name, plan)
+    words, unsaid = [*words, *drafting, *seeing], [*unsaid, *more, *blind]
     used = set(served.schemes)
     if cpu:
         words, more = _on_cpu(engine.name, words, used)

@@ -102,4 +102,5 @@ def _with(spec: ModelSpec, fields: Fields, name: str, outputs: int, *, bias: boo
                        fused="head")]  # fmt: skip
     if bias:
         head.append(rows.plain(plain, f"{name}.bias", "head", (outputs,), (), fused="head-bias"))
-    return replace(_noted(bare, f"{name}, {outputs} output{'s' * (outputs > 1)}"), rows=(*bare.rows, *head))
+    size = f"{outputs} output{'s' * (outputs > 1)}"
+    return replace(_noted(bare, f"{name}, {size}"), rows=(*bare.rows, *head))

@@ -105,7 +105,8 @@ def build_apart(values: Mapping[str, object], plain: str, place: str) -> Built:
     if "unknown" in answer:
         raise UnsupportedError(
             f"{place}: neither this program nor {version} knows the model type "
-            f"{shown(answer['unknown'])}", hint="a newer transformers may: pip install -U transformers")
+            f"{shown(answer['unknown'])}",
+            hint="a newer transformers may: pip install -U transformers")
     if "error" in answer:
         raise DataError(f"{place}: {version} cannot build this configuration: "
                         f"{' '.join(str(answer['error']).split())}",
