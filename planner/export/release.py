@@ -6,6 +6,7 @@ from planner.models.catalog import bundled_model, catalog
 from planner.models.spec import ModelSpec
 from planner.placement.modules import modules
 from planner.planning.engines.routes import same_weights
+from planner.planning.engines.rules import PLAIN
 from planner.planning.plan.record import Plan
 from planner.throughput.kernels import WEIGHT_ONLY_OF
 
@@ -14,13 +15,15 @@ _OUTSIDE = -1
 
 def is_as_released(plan: Plan, spec: ModelSpec | None = None) -> bool:
     """Whether every weight stays as it is released; caches may be in any layout, and a weight-only
-    scheme of the very values that are released counts. ``spec`` is needed for a model that is not
-    bundled; without it the plan's recommendation decides."""
+    scheme of the very values that are released counts. Without ``spec``, for a model that is not
+    bundled, the plan's recommendation decides, or that a plain release is kept in its own type."""
     if plan.recommendation is not None and plan.recommendation.verdict == "as-released":
         return True
     found = spec or bundled_release(plan)
     if found is None:
-        return False
+        own = plan.model.checkpoint_format
+        return own in PLAIN and all(unit.scheme == own or unit.kind == "router"
+                                    for unit in plan.units if unit.kv_layout is None)
     released: dict[tuple[str, int], set[str]] = {}
     for module in modules(found):
         for layer in module.layers or (_OUTSIDE,):

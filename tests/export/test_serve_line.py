@@ -1,6 +1,8 @@
 """The one command that serves a plan: its checkpoint, its flags, or why there is none."""
 
+import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -119,3 +121,17 @@ def test_experts_in_integers_take_the_method_that_runs_them() -> None:
     dense = planner.estimate("qwen2.5-1.5b", "a100-sxm", scheme="int8-w8a8", engine="sglang",
                              context=4096, batch=8)
     assert "--quantization" not in serving_command(dense).words
+
+
+def test_a_folder_that_keeps_its_own_type_needs_no_new_weights(tmp_path: Path) -> None:
+    """An estimate of a user's own model has no recommendation to say so."""
+    config = {"model_type": "llama", "hidden_size": 512, "intermediate_size": 1024,
+              "num_hidden_layers": 2, "num_attention_heads": 8, "vocab_size": 1000,
+              "torch_dtype": "bfloat16", "max_position_embeddings": 4096, "architectures":
+              ["LlamaForCausalLM"]}  # fmt: skip
+    (tmp_path / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    for scheme, place in (("bf16", "MODEL"), ("fp8-tensor", "CHECKPOINT")):
+        found = planner.estimate(str(tmp_path), "h100-sxm", scheme=scheme, engine="sglang",
+                                 devices=1)
+        line = serving_command(found)
+        assert place in line.words, scheme
