@@ -12,6 +12,8 @@ from collections.abc import Callable, Mapping
 from planner.errors import DataError
 from planner.models.gguf_metadata import DAMAGED, Config, Metadata, heads, sizes
 
+_NO_HEADS = {"num_attention_heads": 1, "num_key_value_heads": 1, "head_dim": 1}
+"""What is asked for, and nothing reads, where no layer attends."""
 _STATE = {"mamba_ssm_cache_dtype": "float32"}
 
 
@@ -56,10 +58,11 @@ def _block(meta: Metadata, layer: int) -> str:
 
 
 def _nemotron_h(meta: Metadata) -> Config:
+    """Blocks one after the other; Mamba-2 is such a model with one kind of block."""
     blocks = "".join(_block(meta, layer) for layer in range(meta.layers))
     count, inner = meta.whole("ssm.time_step_rank"), meta.whole("ssm.inner_size")
     dense = blocks.find("-")
-    found = sizes(meta) | heads(meta) | {
+    found = sizes(meta) | (heads(meta) if "*" in blocks else _NO_HEADS) | {
         "model_type": "nemotron_h", "hybrid_override_pattern": blocks,
         "intermediate_size": meta.width(f"blk.{dense}.ffn_up.weight")
         or meta.whole("expert_feed_forward_length", 1),
@@ -147,5 +150,6 @@ def _lfm2(meta: Metadata) -> Config:
 
 HYBRIDS: Mapping[str, Callable[[Metadata], Config]] = {
     "falcon-h1": _falcon_h1, "granitehybrid": _granite_hybrid, "jamba": _jamba, "lfm2": _lfm2,
-    "lfm2moe": _lfm2, "nemotron_h": _nemotron_h, "nemotron_h_moe": _nemotron_h,
+    "lfm2moe": _lfm2, "mamba2": _nemotron_h, "nemotron_h": _nemotron_h,
+    "nemotron_h_moe": _nemotron_h,
 }  # fmt: skip

@@ -144,9 +144,10 @@ _ALIASES = {
 _PLAIN_THERE = frozenset({
     "wpe", "mlp.shared_expert_gate", "attn.compressor.ape", "attn.indexer.compressor.ape",
     "laurel.linear_left", "laurel.linear_right", "model.per_layer_model_projection",
+    "ffn_gate_inp_shexp", "laurel_l", "laurel_r", "per_layer_model_proj",
 })  # fmt: skip
 _NOT_THERE = ("vision", "audio", "lookup", "unused")
-_NEVER_NARROWED = (".altup_", "altup.")
+_NEVER_NARROWED = ("altup_", "altup.")
 """In names of Gemma 3n: not too big, so llama.cpp keeps them as they are (llama-quant.cpp)."""
 # DeepSeek-V4's prediction layer has two input projections, which llama.cpp has one name for.
 _WITHOUT_PREDICTION = frozenset({"deepseek_v4", "deepseek_ref"})

@@ -2,6 +2,7 @@
 Transformers 5.24, whose parameters were counted in their safetensors files."""
 
 import json
+import re
 import struct
 from math import prod
 from pathlib import Path
@@ -13,6 +14,7 @@ from planner.errors import DataError, PlannerError, UnsupportedError
 from planner.models.catalog import resolve_model
 from planner.models.dtypes import stored_bytes
 from planner.models.gguf_configs import ARCHITECTURE_CONFIGS
+from planner.models.gguf_names import gguf_matrices
 from planner.models.inventory import Inventory
 from planner.models.kv import cache_description
 from tests.models.test_gguf import header
@@ -72,6 +74,19 @@ def test_every_architecture_has_a_file():
     assert named == set(ARCHITECTURE_CONFIGS)
 
 
+@pytest.mark.parametrize("family", FILES)
+def test_what_quantises_is_named_whether_read_from_a_file_or_a_configuration(tmp_path, family):
+    """llama-quantize 0.5.0-dev typed exactly these of eighteen of the files (Q8_0 and Q4_0)."""
+    named = {one.name for one in gguf_matrices(write(tmp_path / "m.gguf", family))}
+    plain = {name for name, kind, shape in tensors_of(family) if kind == "BF16"} - named
+    stems = {re.sub(r"^blk\.\d+\.|\.weight$", "", name) for name in plain}
+    assert stems <= {"altup_proj", "altup_unembd_proj", "altup_router", "laurel_l", "laurel_r",
+                     "per_layer_model_proj"}
+    kept = {kind for name, kind, _ in tensors_of(family)
+            if name in named and "ffn_gate_inp" not in name}
+    assert kept == {"BF16"}
+
+
 def test_structures(tmp_path):
     """Windows, latents and states are those of the configurations the files were made from."""
     def layers(family):
@@ -88,6 +103,7 @@ def test_structures(tmp_path):
     assert layers("mimo_v2") == {("gqa", 0): (0, 3), ("gqa", 65): (1, 2)}
     assert layers("granitemoehybrid") == layers("jamba") == layers("lfm2_moe") == {
         ("gqa", 0): (2,), ("linear", 0): (0, 1, 3)}
+    assert layers("mamba2") == {("linear", 0): (0, 1)}
     assert layers("nemotron_h_latent") == {("gqa", 0): (2,), ("linear", 0): (0,)}
     spec = write(tmp_path / "m.gguf", "deepseek_v3")
     a = spec.attention[0]
