@@ -18,7 +18,7 @@ from planner.models.gguf_names import gguf_matrices
 from planner.models.inventory import Inventory
 from planner.models.kv import cache_description
 from tests.models.test_gguf import header
-from tests.support.theory import estimate
+from tests.support.theory import estimate, plan
 
 FILES = json.loads((Path(__file__).parent / "data" / "gguf_converted.json").read_text())
 LATENT = ("deepseek_v2", "deepseek_v3")
@@ -291,3 +291,12 @@ def test_a_projector_that_is_none(tmp_path, tensors, architecture, reason):
     projector(tmp_path / "mmproj.gguf", tensors, architecture)
     with pytest.raises(DataError, match=reason):
         write(tmp_path / "m.gguf", "phi3")
+
+
+def test_a_model_without_keys_and_values_is_priced_and_its_plan_refused(tmp_path):
+    path = str(tmp_path / "m.gguf")
+    write(tmp_path / "m.gguf", "mamba2")
+    ask = {"devices": 1, "context": 256}
+    assert {u.kind for u in estimate(path, "l40s", batch=1, **ask).units} >= {"linear-attention"}
+    with pytest.raises(UnsupportedError, match="no layer keeps keys or values"):
+        plan(path, "l40s", **ask)

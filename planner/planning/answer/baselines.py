@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from planner.errors import UnsupportedError
 from planner.formats.kv import KV_LAYOUTS
 from planner.formats.schemes import in_catalogue_order, scheme_ids
 from planner.formats.schemes import scheme as scheme_by_id
@@ -75,7 +76,14 @@ def baseline_pairs(model: CostModel) -> list[Pair]:
 
 
 def usual_kv(question: Question) -> str:
-    """The cache of a baseline: BF16 where it is a choice."""
+    """The cache of a baseline: BF16 where it is a choice.
+
+    Raises:
+        UnsupportedError: no layer keeps keys or values.
+    """
+    if not question.kv:
+        raise UnsupportedError(f"{question.spec.id}: no layer keeps keys or values, and baselines "
+                               "of a plan have a cache", hint="`plan estimate` prices it as it is")
     return "bf16" if "bf16" in question.kv else question.kv[0]
 
 
