@@ -194,6 +194,8 @@ def test_prediction_layers_of_step_have_kinds_and_heads_of_their_own():
     unlisted = build(config | {"num_nextn_predict_layers": 1})
     assert Inventory(unlisted).parameters_mtp == own - hidden * (64 * 128 + 32)
     assert spec.attention == build(config).attention
+    assert [key for key, _, _ in unlisted.notes] == ["prediction layers"]
+    assert spec.notes == build(config).notes == ()
     with pytest.raises(DataError, match="47 entries for 45 layers"):
         build(config | {"num_nextn_predict_layers": 3,
                         "layer_types": [*config["layer_types"], *["full_attention"] * 2]})

@@ -69,6 +69,7 @@ def build(fields: Fields, model_type: str, origin: Provenance) -> ModelSpec:
         *_prediction(storage, full, size, width, _behind(kinds, size, near=False)),
         *_prediction(storage, local, size, width, _behind(kinds, size, near=True)),
     ]  # fmt: skip
+    unlisted = after and len(text.strings("layer_types")) == size.layers
     seen = Seen(()) if seeing is None else read_vision(seeing, storage, hidden, bias=bias)
     spec = spec_of(
         origin, model_type, size, storage, rows=[*tensors, *seen.rows], experts=experts,
@@ -76,7 +77,9 @@ def build(fields: Fields, model_type: str, origin: Provenance) -> ModelSpec:
         dense_width=width if set(every) - set(experts.layers) else 0,
         attention=[full.attention(far), local.attention(near, window=window)],
     )  # fmt: skip
-    return replace(spec, encoder=seen.encoder)
+    note = ("prediction layers", "with the heads of full attention",
+            "layer_types ends before them (llama.cpp reads it so; releases list them)")
+    return replace(spec, encoder=seen.encoder, notes=(*spec.notes, *([note] if unlisted else [])))
 
 
 def _kinds(text: Fields, size: Backbone, after: int) -> tuple[str, ...]:
