@@ -53,10 +53,13 @@ def engine_default(engine: str, device: DeviceProfile, spec: ModelSpec,
 
 def own_cache(engine: str, device: DeviceProfile, spec: ModelSpec,
               released: Sequence[str]) -> EngineDefault | None:
-    """The default of an engine that keeps its cache in a plain type of its own, whatever the
-    checkpoint is in; None where it follows the checkpoint, or no source says."""
+    """The default of an engine that keeps its cache in a type of its own, whatever the checkpoint
+    is in: a plain one, or the record of compressed attention; None where it follows the
+    checkpoint, or no source says."""
     found = _default(engine, device, spec, released)
-    return found if found is not None and found.kv in PLAIN_CACHES else None
+    own = found is not None and found.kv != OF_THE_MODEL and (found.kv in PLAIN_CACHES or any(
+        cache_group(unit) == "compressed" for unit in cache_units(spec)))
+    return found if own else None
 
 
 def _default(engine: str, device: DeviceProfile, spec: ModelSpec,

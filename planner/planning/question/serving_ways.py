@@ -20,6 +20,7 @@ from planner.placement.modules import modules
 from planner.planning.engines.layouts import AXES, layout_rules
 from planner.planning.engines.routes import Route, route
 from planner.planning.engines.rules import (
+    OF_V4,
     PLAIN,
     cache_group,
     cell,
@@ -102,7 +103,8 @@ def engine_questions(question: Question, *, schemes_named: bool = False, kv_name
         ways = [w for w in ways if set(question.schemes) <= set().union(*w.schemes.values())]
         layouts = [kv for kv in layouts if set(question.kv) <= set(kv)]
     at_fault = dict(refused) if schemes_named or together or not ways else {}
-    if kept and not ways and serving_ways(question, engine, kinds, ()):
+    if kept and not ways and (formats_of(engine, question.spec) == (OF_V4,)
+                              or serving_ways(question, engine, kinds, ())):
         raise _cannot_keep(question, engine, kept)
     if not ways or not layouts or (schemes_named and dropped) or (kv_named and gone):
         raise _cannot(question, engine, at_fault, gone)
