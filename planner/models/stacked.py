@@ -13,10 +13,12 @@ from dataclasses import replace
 
 from planner.models.spec import ModelSpec, TensorRow
 
-SPLIT_BY_QUANTISERS = ("gemma4", "llama4", "qwen3_5_moe", "qwen3_vl_moe")
+SPLIT_BY_QUANTISERS = ("gemma4", "llama4", "mistral3", "mistral4", "qwen3_5_moe", "qwen3_vl_moe")
 """``model_type`` of models whose stacked experts llm-compressor splits, alone (``…_text``) or in a
 larger one. It splits gpt-oss as well,
-which is released quantised: its experts stay as they are."""
+which is released quantised: its experts stay as they are. Mistral 4's (alone or inside a
+``mistral3``) have no mapping of their own: they are split after loading, as all that are stored so.
+"""
 _JOINED, _HALVES = "gate_up_proj", ("gate_proj", "up_proj")
 
 

@@ -222,3 +222,40 @@ def test_prediction_layers_of_a_ling_hybrid_have_latent_attention_and_experts():
     assert Inventory(spec).parameters_total == Inventory(plain).parameters_total
     grouped = build(RELEASES["ling_mini_2_0"] | {"num_nextn_predict_layers": 1})
     assert "1 prediction layers" in grouped.not_counted[0]
+def test_mistral_4_keeps_the_experts_of_a_layer_together():
+    rows = {row.name.rpartition("layers.{layer}.")[2]: row
+            for row in build(RELEASES["mistral_4_small"]).rows}
+    joined, down = rows["mlp.experts.gate_up_proj"], rows["mlp.experts.down_proj"]
+    assert (joined.shape, joined.experts, joined.stacked) == ((4096, 4096), 128, True)
+    assert (down.shape, down.experts, down.stacked) == ((4096, 2048), 128, True)
+    assert "mlp.experts.{expert}.up_proj.weight" not in rows
+
+
+def test_what_compressed_tensors_stores_is_apart_by_expert():
+    channel = {"num_bits": 8, "type": "float", "symmetric": True, "dynamic": False,
+               "strategy": "channel"}
+    quantised = build(RELEASES["mistral_4_small"] | {"quantization_config": {
+        "quant_method": "compressed-tensors", "format": "float-quantized", "ignore": ["lm_head"],
+        "config_groups": {"group_0": {
+            "targets": ["Linear"], "weights": channel,
+            "input_activations": channel | {"strategy": "token", "dynamic": True}}}}})
+    plain = build(RELEASES["mistral_4_small"])
+    assert quantised.quantization == "fp8-channel"
+    assert not any(row.stacked for row in quantised.rows)
+    assert Inventory(quantised).parameters_total == Inventory(plain).parameters_total
+
+
+def test_step_3_with_dense_layers_alone_has_no_experts():
+    config = {key: value for key, value in RELEASES["step_3_5_flash"].items()
+              if key != "moe_layers_enum"}
+    spec = build(config | {"mlp_layer_types": ["dense"] * 45})
+    assert not any(row.kind.startswith("experts") for row in spec.rows)
+    assert {row.layers for row in spec.rows if row.kind == "mlp-down"} == {tuple(range(45))}
+
+
+@pytest.mark.parametrize(("outer", "tied"), [(True, True), (None, False)])
+def test_step_3_that_sees_ties_as_the_whole_configuration_says(outer, tied):
+    text = RELEASES["step_3_5_flash"] | {"tie_word_embeddings": True}
+    around = {} if outer is None else {"tie_word_embeddings": outer}
+    spec = build({"model_type": "step3p7", "text_config": text, "torch_dtype": "bfloat16"} | around)
+    assert spec.tied_embeddings is tied

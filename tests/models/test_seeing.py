@@ -126,6 +126,14 @@ def test_the_whole_model_says_whether_embeddings_are_tied() -> None:
     assert read(changed("mistral-small-3.1-24b", "text_config", **inner)).tied_embeddings
 
 
+def test_glm_4v_has_biases_where_its_configuration_has_no_key_for_them() -> None:
+    """Its class in transformers knows no attention_bias and always has them."""
+    stated, silent = (read(changed("glm-4.1v-9b", "text_config", attention_bias=value))
+                      for value in (True, None))
+    assert silent.rows == stated.rows
+    assert any(row.name.endswith("q_proj.bias") for row in silent.rows)
+
+
 def test_what_is_left_out_is_named() -> None:
     bare = read({k: v for k, v in RELEASES["gemma-3-4b-it"].items() if k != "vision_config"})
     assert "vision_config" in bare.not_counted[0]

@@ -51,7 +51,7 @@ def read_plan(config: Fields) -> QuantPlan:
     cache = config.nested("kv_cache_scheme")
     if cache is not None:
         _read_numbers(cache, widths=(8,), types=("float",))
-    return QuantPlan("compressed-tensors", tuple(rules), None, head=True,
+    return QuantPlan("compressed-tensors", tuple(rules), None, head=True, splits=True,
                      kv_scheme="fp8" if cache is not None else "")  # fmt: skip
 
 

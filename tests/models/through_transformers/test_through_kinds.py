@@ -37,6 +37,13 @@ LATENT = Sizes(hidden=64, experts=0, latent=True)
     ("self_attn.q_b_proj.weight", (96, 32), ("A",), LATENT, "mla-q", "column"),
     ("self_attn.kv_a_proj_with_mqa.weight", (24, 64), ("A",), LATENT, "mla-kv", "replicated"),
     ("self_attn.kv_b_proj.weight", (128, 16), ("A",), LATENT, "mla-kv", "column"),
+    ("self_attn.q_b_proj.weight", (96, 32), ("A",), PLAIN, "mla-q", "column"),
+    ("attn.wkv_a.weight", (24, 64), ("A",), PLAIN, "mla-kv", "replicated"),
+    ("self_attn.out_lin.weight", (64, 64), ("A",), PLAIN, "attention-out", "row"),
+    ("hc_attn_fn", (24, 256), ("X",), PLAIN, "norm", "replicated"),
+    ("mlp.gate.router_mlp.out_proj.weight", (80, 256), ("X",), PLAIN, "router", "replicated"),
+    ("mlp.experts.w13_weight", (64, 64), ("AExperts",), MOE, "experts-gate-up", "column"),
+    ("mlp.shared_experts.shared_w2_weight", (64, 64), ("A",), MOE, "shared-down", "row"),
     ("self_attn.indexer.wk.weight", (16, 64), ("A", "AIndexer"), LATENT, "indexer", "replicated"),
 ])  # fmt: skip
 def test_place_of_a_tensor(name, shape, blocks, sizes, kind, shard):
@@ -45,7 +52,6 @@ def test_place_of_a_tensor(name, shape, blocks, sizes, kind, shard):
 
 @pytest.mark.parametrize(("name", "shape"), [
     ("altup.prediction_coefs.weight", (16, 4)),
-    ("hc_attn_fn", (24, 256)),
     ("mlp.strange.weight", (64, 64)),
     ("mlp.strange.weight", (2, 32, 64)),
 ])

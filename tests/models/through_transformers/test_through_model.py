@@ -47,7 +47,7 @@ def test_a_class_without_a_language_head_ties_nothing():
             == without * embedding, name
 
 
-@pytest.mark.parametrize("kind", sorted(set(ANSWERS) - {"hy_v4"}))
+@pytest.mark.parametrize("kind", sorted(ANSWERS))
 def test_every_tensor_is_counted_once(kind):
     counts = Inventory(spec_of(kind))
     assert counts.parameters_total == elements(kind)
@@ -136,10 +136,57 @@ def test_an_encoder_beside_the_decoder_is_counted_and_not_planned():
     assert "plan inventory" in caught.value.hint
 
 
+def with_tensor(kind, name, shape, owner, region="stack"):
+    """The answer of ``kind`` with one more tensor."""
+    answer = json.loads(json.dumps(ANSWERS[kind]["answer"]))
+    answer["tensors"].append({"region": region, "blocks": [],
+                              "tensors": [[name, shape, "bfloat16", owner, False]]})
+    return answer
+
+
+def made(answer):
+    return spec_from(read_answer(answer), "bf16", ORIGIN, "x", "x.json")
+
+
 def test_tensors_of_no_known_kind_are_named():
     with pytest.raises(UnsupportedError, match="not classified") as caught:
-        spec_of("hy_v4")
-    assert "hc_" in caught.value.message
+        made(with_tensor("olmo2", "model.layers.0.strange", [96, 96], "Strange"))
+    assert "model.layers.{layer}.strange (96x96)" in caught.value.message
+
+
+def test_a_linear_layer_of_no_known_purpose_is_a_product_that_is_named():
+    bare = spec_of("olmo2")
+    spec = made(with_tensor("olmo2", "model.layers.0.strange.weight", [96, 96], "Linear"))
+    (row,) = set(spec.rows) - set(bare.rows)
+    assert (row.kind, row.shard, row.layers) == ("mlp-gate-up", "replicated", (0,))
+    assert Inventory(spec).parameters_total == Inventory(bare).parameters_total + 96 * 96
+    assert not bare.notes
+    assert spec.remarks[-1][:2] == ("other products", "model.layers.{layer}.strange")
+
+
+def test_a_linear_layer_beside_the_stack_is_passed_once():
+    spec = made(with_tensor("olmo2", "model.strange.weight", [96, 96], "Linear", "decoder"))
+    (row,) = (row for row in spec.rows if "strange" in row.name)
+    assert row.layers == (0,)
+
+
+def test_small_maps_are_not_narrowed():
+    spec = made(with_tensor("olmo2", "model.layers.0.strange.weight", [4, 96], "Linear"))
+    (row,) = (row for row in spec.rows if "strange" in row.name)
+    assert (row.kind, row.quantisable) == ("norm", False)
+
+
+def test_layers_that_share_weights_are_counted_and_not_planned():
+    assert not spec_of("olmo2").unplanned
+    spec = made({**ANSWERS["olmo2"]["answer"], "shares": True})
+    assert "share weights" in spec.unplanned
+    assert Inventory(spec).parameters_total == elements("olmo2")
+
+
+def test_more_caches_than_layers_are_not_guessed():
+    answer = ANSWERS["olmo2"]["answer"]
+    spec = made({**answer, "caches": answer["caches"] * 2})
+    assert "caches are kept for" in spec.unplanned
 
 
 def test_the_structure_is_told():
