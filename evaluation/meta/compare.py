@@ -183,13 +183,14 @@ def compared(config: Mapping[str, Any], answer: Mapping[str, Any], place: str) -
     found = differences(own, meta)
     renamed = bool(found) and same_shapes(own, meta)
     found = () if renamed else found
-    apart, why = ("", "") if answer["not_run"] else cache_difference(
+    kept = not (answer["not_run"] or spec.unplanned)
+    apart, why = ("", "") if not kept else cache_difference(
         config, cache_description(spec), answer["caches"], spec.layers)
     return Compared(
         len(meta), count, differences=found, digest=digest(own),
         why=explained(str(config["model_type"]), config, own, meta) if found else None,
         names=differences(own, meta)[:1] if renamed else (),
-        caches=0 if answer["not_run"] else len(answer["caches"]),
+        caches=len(answer["caches"]) if kept else 0,
         cache_difference=apart, cache_why=why)  # fmt: skip
 
 

@@ -150,7 +150,8 @@ _TURNED = Reason("releases store experts as (experts, inputs, outputs): transfor
 REASONS: dict[str, tuple[Reason, ...]] = {
     "bailing_hybrid": (_UNTIED,), "kimi_linear": (_UNTIED,), "nemotron_h": (_UNTIED,),
     "gemma3n": (_BORROWED,), "gemma3n_text": (_BORROWED,),
-    "glm5_next_text": (Reason("transformers has the model without its head alone", _bare),),
+    **dict.fromkeys(("glm5_next_text", "qwen2_5_vl_text", "qwen2_vl_text", "qwen3_vl_text"), (
+        Reason("transformers has the model without its head alone", _bare),)),
     "longcat_flash": (Reason("its class allocates gates and ups of experts that do nothing "
                              "(zero_expert_num), which nothing reads", _idle),),
     "minimax_m3_vl_text": (Reason(
@@ -158,8 +159,9 @@ REASONS: dict[str, tuple[Reason, ...]] = {
         "with an encoder alone", _unconverted),),
     "mistral3": (Reason("its class ties where the whole configuration is silent; releases store "
                         "the head", _silently_tied),),
-    "qwen3_5_moe": (Reason("releases store a layer's experts in two tensors; transformers' "
-                           "conversion gives back each by itself", _one_by_one_there),),
+    **dict.fromkeys(("qwen3_5_moe", "qwen3_5_moe_text"), (
+        Reason("releases store a layer's experts in two tensors; transformers' conversion gives "
+               "back each by itself", _one_by_one_there),)),
     "qwen3_vl_moe": (_TURNED,),
     "step3p7": (Reason("the encoder, named as not counted here",
                        _named("vision_model.", "vit_large_projector.")),),

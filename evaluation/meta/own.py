@@ -26,6 +26,7 @@ STATED: dict[str, dict[str, Any]] = {
                                                          "conv"] * 2},
     "qwen3_omni_moe": {"talker_config": {
         "spatial_merge_size": 2, "text_config": {"shared_expert_intermediate_size": 768}}},
+    "whisper": {"architectures": ["WhisperForConditionalGeneration"]},
     "step3p7": {"text_config": {"sliding_window": 512}},
 }
 """What a class needs beside its defaults to be built."""
