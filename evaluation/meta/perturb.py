@@ -26,6 +26,8 @@ _WINDOWS = ("sliding_window", "sliding_window_size", "attention_chunk_size")
 _ONE_SHARED = ("deepseek_v4", "deepseek_ref")
 """Types whose class builds one shared expert, whatever the key says."""
 _LAYERS = ("n_layer", "num_hidden_layers", "num_layers")
+_BY_LETTER = "hybrid_override_pattern"
+"""The key that names the kind of every layer by one letter."""
 _TO_TEXT = ("out_hidden_size", "text_hidden_size", "projector_output_dim")
 """Widths of an encoder that are the text model's."""
 _SECTIONED = ("glm4v_text", "qwen2_vl_text", "qwen2_5_vl_text", "qwen2_5_omni_text")
@@ -69,6 +71,8 @@ def _layers(text: dict[str, Any], rng: random.Random) -> None:
     for key, value in list(text.items()):
         if isinstance(value, list) and len(value) in (old, old + after):
             text[key] = [value[layer % old] for layer in range(new)] + value[old:]
+        elif key == _BY_LETTER and isinstance(value, str):
+            text[key] = "".join(value[layer % old] for layer in range(new))
     by_layer = text.get("per_layer_config")
     if isinstance(by_layer, dict) and by_layer:
         kept = {layer: values for layer, values in by_layer.items() if int(layer) < new - 1}
