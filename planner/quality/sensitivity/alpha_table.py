@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from planner.errors import InputError, UnknownNameError
 from planner.models.gguf_names import gguf_matrices
 from planner.models.spec import ModelSpec
+from planner.placement.modules import UNRULED
 from planner.quality.prior import WEIGH_AS, combined, load_prior, module_alpha
 from planner.quality.sensitivity.features import class_of
 from planner.quality.sensitivity.kld_data import CREDIT, kld_models, known_levels
@@ -147,6 +148,7 @@ def _by_tensor(spec: ModelSpec, found: Sensitivities) -> tuple[AlphaRow, ...]:
     tensors = [one for one in gguf_matrices(spec) if one.kind != "mtp"]
     held = {one.name for one in tensors}
     tied = [part for name, part in by_name.items() if name not in held]
+    tensors = [one for one in tensors if one.kind not in UNRULED]
     counts: dict[tuple[int, str], int] = {}
     for one in tensors:
         key = (_layer(one.layer), one.kind)
