@@ -15,6 +15,9 @@ from planner.validation.memory_rows import MemoryRow, cache_types, cache_word, f
 from planner.validation.records import NotCoveredError
 
 FormatOf = Callable[[str, int], TensorFormat | None]
+SERVED = ("main", "lookup")
+WITH_ENCODERS = (*SERVED, "vision", "audio")
+"""What a server loads unless it is told to leave out encoders of images, which no log states."""
 _PLAIN_FAMILIES = ("bf16", "fp16", "fp32")
 
 
@@ -38,7 +41,7 @@ def case_of(row: MemoryRow, *, weights: bool) -> Case:
     large = row.device.large or not row.device.total_bytes
     return Case(spec=spec, layout=layout, total_bytes=row.device.total_bytes or 1,
                 format_of=formats, plain=row.plain, large=large, capability=row.device.capability,
-                max_positions=row.model.positions)
+                max_positions=row.model.positions, parts=WITH_ENCODERS if weights else SERVED)
 
 
 def _dp_inside_tp(row: MemoryRow) -> bool:

@@ -87,11 +87,20 @@ def test_a_cache_figure_stands_in_where_no_overheads_are_printed(tmp_path: Path)
     assert done["kv_tokens_per_replica"] == int(58.11 * GIB) // (16 * 131072) * 16
 
 
+def test_a_server_loads_the_encoder_of_images(tmp_path):
+    """A log of weights is of the whole model unless it says otherwise: 54.86 GB of Gemma 3 27B."""
+    report = table(tmp_path, {"model": "google/gemma-3-27b-it", "quantity": "weights_gib_per_gpu",
+                              "value": "51.2"})
+    (weights,) = [o for o in report.outcomes if o.mode == "predicted"]
+    assert weights.predicted is not None
+    assert 54.86e9 < weights.predicted < 55.0e9
+
+
 @pytest.mark.parametrize(("row", "reason"), [
     ({"model": "someone/unheard-of-9b"}, "unknown model"),
     ({"engine": "tgi"}, "unknown engine"), ({"checkpoint_dtype": "3-bit"}, "unknown format"),
     ({"checkpoint_dtype": "GGUF Q4_K_M"}, "gguf mixture"),
-    ({"model": "google/gemma-3-27b-it"}, "parts missing"), ({"value": "many"}, "malformed row"),
+    ({"model": "meta-llama/Llama-4-Scout-17B-16E"}, "parts missing"), ({"value": "many"}, "malformed row"),
     ({"value": "0"}, "malformed row"), ({"value": "nan"}, "malformed row"),
     ({"unit": "pages"}, "malformed row"), ({"tp": "3"}, "not legal"),
     ({"quantity": "process_total_gib"}, "quantity not predicted"),
