@@ -146,8 +146,10 @@ def state_bytes(attention: Attention, tp: int) -> int:
 
 
 def fixed_slot_bytes(attention: Attention, tp: int, context: int, *, indexer_fp8: bool) -> int:
-    """Bytes a layer and sequence of what has no layout of its own: indexer keys and states [B]."""
-    keys = slot_tokens(attention, context) // attention.ratio
+    """Bytes a layer and sequence of what has no layout of its own: indexer keys, in pages of
+    latents whatever they choose from, and states [B]."""
+    page = PAGE_TOKENS["mla"]
+    keys = -(-context // page) * page // attention.ratio
     return keys * indexer_record_bytes(attention, fp8=indexer_fp8) + state_bytes(attention, tp)
 
 

@@ -39,9 +39,10 @@ def rows_of(spec: ModelSpec, module: Module) -> list[TensorRow]:
 
 def copied_elements(spec: ModelSpec, module: Module, tp: int) -> int:
     """Elements that ranks hold beyond one copy, from the rows: unsharded matrices tp − 1 times
-    more, key and value heads where tp exceeds them."""
+    more, key and value heads (groups of Mamba-2) where tp exceeds them."""
     extra = 0
-    kv = {n: a.kv_heads for a in spec.attention if a.kind == "gqa" for n in a.layers}
+    kind = "linear" if module.kind == "linear-attention" else "gqa"
+    kv = {n: a.kv_heads for a in spec.attention if a.kind == kind for n in a.layers}
     for row in rows_of(spec, module):
         if not row.is_matrix or row.kind in EXPERT_KINDS:
             continue
@@ -56,7 +57,8 @@ def copied_elements(spec: ModelSpec, module: Module, tp: int) -> int:
 def test_projections_of_keys_and_values_say_so() -> None:
     for name in model_ids():
         for row in resolve_model(name).rows:
-            named = any(f".{n}_proj." in row.name for n in ("k", "v")) and row.part == "main"
+            named = any(f".{n}_proj." in row.name for n in ("k", "v")) and row.part == "main" \
+                and row.kind != "linear-attention"  # as many as queries: never copied
             assert not named or row.kv_outputs == row.shape[0], row.name
     phi = next(r for r in resolve_model("phi-4").rows if ".qkv_proj." in r.name)
     assert phi.shape[0] - phi.kv_outputs == 40 * 128
