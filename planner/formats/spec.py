@@ -18,7 +18,8 @@ class ElementFormat:
     ``kind`` is ``float`` (sign, exponent, mantissa), ``int`` (two's complement) or ``scale``
     (a power of two, E8M0). Sizes are in bits. ``nan`` names the encoding rule: ``ieee`` (all
     exponent bits set, non-zero mantissa), ``all-ones`` (E4M3FN: exponent and mantissa all ones),
-    ``ff`` (E8M0: 0xFF) or ``none``.
+    ``negative-zero`` (FNUZ: the code that would be -0, which these formats lack), ``ff`` (E8M0:
+    0xFF) or ``none``. Integers count ``min_subnormal`` each (MXINT8: 2^-6).
     """
 
     id: str
@@ -33,7 +34,7 @@ class ElementFormat:
     min_subnormal: float
     signed: bool
     has_inf: bool
-    nan: Literal["ieee", "all-ones", "ff", "none"]
+    nan: Literal["ieee", "all-ones", "negative-zero", "ff", "none"]
     source: str
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from planner.errors import InputError
+from planner.errors import InputError, UnknownNameError
 from planner.formats.elements import element
 from planner.formats.spec import ElementFormat
 from planner.numerics import tiles, wide
@@ -80,15 +80,13 @@ def decode(
 ) -> FloatArray:
     """float32 values of ``codes`` in ``format``, exact for every format, in ``out`` where given.
 
+    ``codes``: integers, or an array of ml_dtypes or numpy whose dtype is the format.
     Raises InputError for codes that are not integers of the format's width, UnknownNameError for an
     unknown format or engine, UnsupportedError where numba has no kernel or is not installed.
     """
     fmt = element(format)
     check_engine(engine, threads)
-    given = np.asarray(codes)
-    if given.dtype.kind not in "iu":
-        raise InputError(f"codes have dtype {given.dtype}, {fmt.id} codes are integers",
-                         hint="pass codes that encode() returned for this format")
+    given = integer_codes(tiles.unmasked(codes), fmt, "codes")
     flat = _as_codes(given, fmt).reshape(-1)
     values = tiles.result(out, given.shape, np.float32)
     target = values.reshape(-1)
@@ -120,6 +118,35 @@ def check_rng(policy: Policy, rng: np.random.Generator | None, threads: int) -> 
                          hint="pass a Policy with rounding='stochastic', or no rng")
 
 
+def integer_codes(given: npt.NDArray[Any], fmt: ElementFormat, name: str) -> npt.NDArray[Any]:
+    """``given`` as integers: an array of numbers whose dtype is the format (ml_dtypes'
+    ``float8_e4m3fn`` for e4m3fn, numpy's float16 for fp16) is seen as its codes, without a copy.
+
+    Raises InputError for other arrays that are not of integers.
+    """
+    if given.dtype.kind in "iu":
+        return given
+    own = _format_of(given.dtype)
+    if own is None:
+        raise InputError(f"{name} has dtype {given.dtype}, {fmt.id} codes are integers",
+                         hint=f"encode(x, {fmt.id!r}) makes them")
+    if own.id != fmt.id:
+        raise InputError(f"{name} has dtype {given.dtype}, which is {own.id} and not {fmt.id}",
+                         hint=f"pass {own.id!r} as the format, or encode({name}, {fmt.id!r})")
+    return np.ascontiguousarray(given).view(code_dtype(fmt))
+
+
+def _format_of(dtype: np.dtype[Any]) -> ElementFormat | None:
+    """The element format that arrays of ``dtype`` hold one code of in each item."""
+    if dtype.names is not None or not dtype.isnative:
+        return None
+    try:
+        found = element(dtype.name)
+    except UnknownNameError:
+        return None
+    return found if dtype.itemsize == np.dtype(code_dtype(found)).itemsize else None
+
+
 def code_dtype(fmt: ElementFormat) -> type[np.uint8] | type[np.uint16] | type[np.uint32]:
     """The unsigned type that holds one code."""
     return np.uint8 if fmt.bits <= 8 else np.uint16 if fmt.bits == 16 else np.uint32
@@ -130,10 +157,15 @@ def encode_flat(
     rng: np.random.Generator | None = None, engine: Engine = "numpy",
 ) -> None:
     """Encode one contiguous float32 vector into ``out`` (the type of :func:`code_dtype`)."""
+    if fmt.kind == "int" and fmt.min_subnormal != 1:
+        with np.errstate(over="ignore"):  # what overflows is clipped
+            units = x * np.float32(1 / fmt.min_subnormal)
+        encode_flat(units, element(f"int{fmt.bits}"), policy, out, rng=rng, engine=engine)
+        return
     if rng is not None and fmt.id != "fp32":
         nearest = replace(policy, rounding="nearest")
         for start in range(0, x.size, CHUNK):
-            part = wide.stochastic(x[start : start + CHUNK], fmt, rng)
+            part = wide.stochastic(x[start : start + CHUNK], fmt, rng, policy.random_bits)
             encode_flat(part, fmt, nearest, out[start : start + CHUNK], engine=engine)
         return
     bits = x.view(np.uint32)

@@ -199,7 +199,8 @@ def round_trip(
     r, policy = recipe(job.target.id, job.policy), job.policy
     saturates = job.target.nan == "none" or (
         policy.overflow == "saturate" and policy.infinity == "saturate")
-    plain = r.kind == NEAREST and saturates and policy.keep_negative_zero
+    plain = (r.kind == NEAREST and saturates and policy.keep_negative_zero
+             and job.target.nan != "negative-zero")
     if not plain and r.kind != INTEGER:
         return False
     divide, limit = not policy.reciprocal, np.float32(job.limit)

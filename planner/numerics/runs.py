@@ -80,7 +80,8 @@ def _covers(recipe: CastParameters, job: BlockJob, *, keep: bool) -> bool:
         return recipe.kind == NEAREST and recipe.symmetric
     saturates = job.target.nan == "none" or (
         job.policy.overflow == "saturate" and job.policy.infinity == "saturate")
-    return recipe.kind == NEAREST and saturates and job.policy.keep_negative_zero
+    return (recipe.kind == NEAREST and saturates and job.policy.keep_negative_zero
+            and job.target.nan != "negative-zero")
 
 
 def _tensor_scale(source: npt.NDArray[Any], job: BlockJob) -> float:
@@ -106,7 +107,8 @@ def decode(
     out: FloatArray,
 ) -> bool:
     """Values of a matrix of codes into ``out``; False where the kernels do not cover it."""
-    if fmt.bits > 8 or not fmt.signed or fmt.kind == "scale" or not whole(sides, codes.shape[1]):
+    odd = not fmt.signed or fmt.kind == "scale" or fmt.nan == "negative-zero"
+    if fmt.bits > 8 or odd or not whole(sides, codes.shape[1]):
         return False
     from planner.numerics import fast_runs
 
