@@ -13,7 +13,7 @@ from planner.errors import InputError, UnknownNameError
 from planner.formats.elements import element
 from planner.formats.spec import ElementFormat
 from planner.numerics import tiles, wide
-from planner.numerics.engines import Engine, check_engine, run
+from planner.numerics.engines import Chosen, Engine, run, settled
 from planner.numerics.policies import Policy, resolve_policy
 from planner.numerics.tables import decode_table, encode_table, pair_table, value_table
 from planner.numerics.tiles import FloatArray, Tile, as_float32
@@ -37,7 +37,7 @@ def encode(
     *,
     policy: str | Policy = "ocp",
     rng: np.random.Generator | None = None,
-    engine: Engine = "numpy",
+    engine: Chosen = "auto",
     threads: int = 1,
     out: Codes | None = None,
 ) -> Codes:
@@ -49,16 +49,17 @@ def encode(
 
     ``policy``: a preset name or a :class:`Policy`; ``rng``: the Generator of stochastic rounding,
     which takes one 32-bit draw an element in C order. ``engine``: numpy, or numba for formats of up
-    to 8 bits and plain BF16, with the same codes. ``out``: contiguous memory for the result.
+    to 8 bits and plain BF16, with the same codes; ``auto`` is numba where it is installed, has the
+    kernel and ``x`` is large. ``out``: contiguous memory for the result.
     Raises UnknownNameError for an unknown format, preset or engine, InputError for input that is
     not real, for a Generator without stochastic rounding or the reverse, and UnsupportedError where
     numba has no kernel or is not installed.
     """
     fmt = element(format)
     chosen = resolve_policy(policy, fmt)
-    check_engine(engine, threads)
-    check_rng(chosen, rng, threads)
     source = tiles.as_array(x)
+    used = settled(engine, threads, source.size, covered=has_kernel(fmt, chosen) and rng is None)
+    check_rng(chosen, rng, threads)
     codes = tiles.result(out, source.shape, code_dtype(fmt))
     target = codes.reshape(tiles.matrix_shape(source.shape))
     if source.flags.c_contiguous:
@@ -67,7 +68,7 @@ def encode(
 
     def work(tile: Tile) -> None:
         part = tiles.fetch(source, tile, exact=fmt.id == "fp32").reshape(-1)
-        encode_flat(part, fmt, chosen, tile.of(target).reshape(-1), rng=rng, engine=engine)
+        encode_flat(part, fmt, chosen, tile.of(target).reshape(-1), rng=rng, engine=used)
 
     _finish(run(work, tiles.tiles(*target.shape, step), threads))
     return codes
@@ -75,7 +76,7 @@ def encode(
 
 @typed
 def decode(
-    codes: npt.ArrayLike, format: str, *, engine: Engine = "numpy", threads: int = 1,
+    codes: npt.ArrayLike, format: str, *, engine: Chosen = "auto", threads: int = 1,
     out: FloatArray | None = None,
 ) -> FloatArray:
     """float32 values of ``codes`` in ``format``, exact for every format, in ``out`` where given.
@@ -85,15 +86,15 @@ def decode(
     unknown format or engine, UnsupportedError where numba has no kernel or is not installed.
     """
     fmt = element(format)
-    check_engine(engine, threads)
     given = integer_codes(tiles.unmasked(codes), fmt, "codes")
+    used = settled(engine, threads, given.size, covered=fmt.bits <= 8)
     flat = _as_codes(given, fmt).reshape(-1)
     values = tiles.result(out, given.shape, np.float32)
     target = values.reshape(-1)
 
     def work(tile: Tile) -> None:
         part = slice(tile.left, tile.right)
-        decode_flat(flat[part], fmt, target[part], engine=engine)
+        decode_flat(flat[part], fmt, target[part], engine=used)
 
     _finish(run(work, tiles.tiles(1, flat.size, _FAST_TILE), threads))
     return values
@@ -264,6 +265,13 @@ def _as_codes(given: npt.NDArray[Any], fmt: ElementFormat) -> npt.NDArray[Any]:
             raise InputError(f"code {bad} does not fit the {fmt.bits} bits of {fmt.id}",
                              hint="pass codes that encode() returned for this format")
     return np.ascontiguousarray(given, dtype=dtype)
+
+
+def has_kernel(fmt: ElementFormat, policy: Policy) -> bool:
+    """Whether numba encodes ``fmt`` under ``policy``."""
+    if fmt.bits > 8:
+        return wide.is_plain_bf16(fmt, policy)
+    return fmt.kind != "int" or (policy.rounding == "nearest" and policy.tie == "even")
 
 
 def has_values(fmt: ElementFormat, policy: Policy) -> bool:

@@ -71,7 +71,7 @@ class Policy:
     def __post_init__(self) -> None:
         for name, choices in _CHOICES.items():
             value = getattr(self, name)
-            if value not in choices:
+            if not any(type(value) is type(one) and value == one for one in choices):
                 raise _wrong_choice(name, value, choices)
 
 
@@ -153,6 +153,8 @@ def _preset(policy: str, element: ElementFormat) -> Policy:
         return replace(_OCP, id=found.id, reciprocal=found.reciprocal, scaling=found.scaling)
     if found.id in ("torch>=2.12", "deepgemm") and element.id in ("e4m3fn", "ue4m3"):
         return replace(found, overflow="saturate", infinity="saturate")
+    if found.id == "torchao" and element.id in ("e2m1", "int8", "int4"):
+        return replace(found, reciprocal=True)
     if found.id == "deepgemm" and element.id == "e2m1":
         return replace(found, tie="zero", keep_negative_zero=False, missing_nan="max")
     return found

@@ -132,9 +132,11 @@ def floor_log2(value: Fraction) -> int:
 
 
 def _round_to_integer(value: Fraction, policy: Policy, draw: int = 0) -> int:
-    """``value`` ≥ 0 rounded by the policy; stochastic is ⌊value + draw·2^-32⌋."""
+    """``value`` ≥ 0 rounded by the policy; stochastic is ⌊value + draw·2^-32⌋, of the draw's highest
+    bits where the policy takes fewer."""
     low = value.numerator // value.denominator
     rest = value - low
+    draw = draw >> 32 - policy.random_bits << 32 - policy.random_bits
     if policy.rounding != "nearest":
         return low + (policy.rounding == "stochastic" and rest + Fraction(draw, 1 << 32) >= 1)
     half = Fraction(1, 2)

@@ -80,8 +80,8 @@ def stochastic(x: FloatArray, fmt: ElementFormat, rng: np.random.Generator,
 
     One uniform draw k of ``bits`` bits an element, in the order of ``x``, NaN and infinities
     included: with the magnitude n·ulp the result is ⌊n + k·2^-bits⌋·ulp. With 8 bits what n has
-    beyond them is lost: up with the probability ⌊256·fraction⌋ / 256, as in NVIDIA's cvt.rs. Rounding the result to nearest gives the
-    code. Raises UnsupportedError for E8M0.
+    beyond them is lost: up with the probability ⌊256·fraction⌋ / 256, as in NVIDIA's cvt.rs.
+    Rounding the result to nearest gives the code. Raises UnsupportedError for E8M0.
     """
     if fmt.kind == "scale":
         raise UnsupportedError("stochastic rounding to e8m0 is not defined",
