@@ -159,7 +159,7 @@ def encode_flat(
 ) -> None:
     """Encode one contiguous float32 vector into ``out`` (the type of :func:`code_dtype`)."""
     if fmt.kind == "int" and fmt.min_subnormal != 1:
-        with np.errstate(over="ignore"):  # what overflows is clipped
+        with np.errstate(over="ignore", invalid="ignore"):  # what overflows is clipped
             units = x * np.float32(1 / fmt.min_subnormal)
         encode_flat(units, element(f"int{fmt.bits}"), policy, out, rng=rng, engine=engine)
         return
