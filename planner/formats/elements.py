@@ -100,8 +100,8 @@ _STORED_ONLY = {one.id: one for one in (
 """Elements of checkpoints' schemes that no plan chooses (``stored_schemes``)."""
 
 
-# What libraries call the formats beside the ids: dtypes of ml_dtypes, torch, numpy and JAX, names of
-# MLIR and of checkpoint headers. "e4m3" is ml_dtypes' format with infinities; OCP's is e4m3fn.
+# What libraries call the formats beside the ids: dtypes of ml_dtypes, torch, numpy and JAX, names
+# of MLIR and of checkpoint headers. "e4m3" is ml_dtypes' format with infinities; OCP's is e4m3fn.
 _ALIASES: Mapping[str, str] = MappingProxyType({
     **{one.checkpoint_name.lower().replace("_", "-"): one.id for one in reversed(_ALL)
        if one.checkpoint_name},
