@@ -24,7 +24,7 @@ _RS = ("NVIDIA PTX ISA 8.7, cvt.rs.satfinite.e2m1x4.f32, 8 random bits an elemen
 
 
 @dataclass(frozen=True, slots=True)
-class Recipe:
+class FormatRecipe:
     """A recipe of the scheme ``base``, and the schemes it makes of both tensors."""
 
     id: str
@@ -58,16 +58,16 @@ def _ruled(fmt: TensorFormat, rule: str) -> TensorFormat:
     return replace(fmt, scale=replace(spec, rule=rule))  # type: ignore[arg-type]
 
 
-RECIPES: Mapping[str, Recipe] = MappingProxyType({one.id: one for one in (
-    Recipe("nvfp4-4over6", "nvfp4", "NVFP4, the largest of a block at 4 or at 6", _FOUR,
+RECIPES: Mapping[str, FormatRecipe] = MappingProxyType({one.id: one for one in (
+    FormatRecipe("nvfp4-4over6", "nvfp4", "NVFP4, the largest of a block at 4 or at 6", _FOUR,
            rule="four-over-six"),
-    Recipe("nvfp4-16x16", "nvfp4", "NVFP4, weights in blocks of 16 × 16",
+    FormatRecipe("nvfp4-16x16", "nvfp4", "NVFP4, weights in blocks of 16 × 16",
            _TE.format("weights in two dimensions"), weight_rows=16),
-    Recipe("nvfp4-hadamard16", "nvfp4", "NVFP4, runs of 16 rotated before", _MR.format(16),
+    FormatRecipe("nvfp4-hadamard16", "nvfp4", "NVFP4, runs of 16 rotated before", _MR.format(16),
            rotation=16),
-    Recipe("nvfp4-sr8", "nvfp4", "NVFP4, inputs rounded stochastically with 8 bits", _RS,
+    FormatRecipe("nvfp4-sr8", "nvfp4", "NVFP4, inputs rounded stochastically with 8 bits", _RS,
            input_bits=8),
-    Recipe("mxfp4-hadamard32", "mxfp4", "MXFP4, runs of 32 rotated before", _MR.format(32),
+    FormatRecipe("mxfp4-hadamard32", "mxfp4", "MXFP4, runs of 32 rotated before", _MR.format(32),
            rotation=32),
 )})
 

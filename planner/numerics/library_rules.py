@@ -10,13 +10,14 @@ modelopt            amax / 2688                     e4m3(amax_b / (6·g)), at le
                                                     (blocks of zeros: 1), x / (s·g)      -128 … 127
 torchao             amax / 2688                     e4m3(amax_b / 6 / g), at least 2^-6  amax / 127.5,
                                                     x · ((1/g) / s)                      x · (1/s)
-compressed-tensors  stores G = 2688 / amax          e4m3(G · (amax_b / 6)), 0 becomes    amax / 127.5,
+compressed-tensors  stores G = (1 / amax) · 2688    e4m3(G · (amax_b / 6)), 0 becomes    amax / 127.5,
                                                     0.125, x / (s / G)                   -128 … 127
 =================== ============================== ==================================== ===========
 
 Four bits likewise with 7, 7.5 and -8 … 7. MX scales: modelopt rounds amax / max up (RCEIL),
 compressed-tensors rounds amax to the precision of E2M1 first (EVEN), torchao takes OCP's floor.
-A scale of zero: torchao has 2^-23 at least, compressed-tensors the epsilon of the scale's type.
+Instead of a scale of zero torchao has 2^-23 for integers, which is its least, and compressed-tensors
+the epsilon of the scale's type. FP8: amax / 448 and x / s everywhere.
 """
 
 from __future__ import annotations
@@ -72,8 +73,8 @@ def tensor_scale(largest: np.float32, top: np.float32, scaling: Scaling) -> np.f
     whole = np.float32(top * np.float32(NVFP4_SCALE_MAX))
     if scaling != "compressed-tensors":
         return np.float32(largest / whole)
-    with np.errstate(over="ignore"):
-        inverse = whole / np.maximum(largest, np.float32(2.0**-126))
+    with np.errstate(over="ignore"):  # torch divides a number by a tensor in two steps
+        inverse = np.float32(1) / np.maximum(largest, np.float32(2.0**-126)) * whole
     return np.float32(inverse) if np.isfinite(inverse) else np.float32(1)
 
 

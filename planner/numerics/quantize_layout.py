@@ -19,7 +19,7 @@ Array = npt.NDArray[Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class BlocksAlong:
     """Where blocks run, counted from the end, and how many leading axes number matrices."""
 
     axis: int
@@ -37,7 +37,7 @@ def source_of(x: npt.ArrayLike) -> Array:
     return source
 
 
-def laid_out(source: Array, axis: int, batch_axes: int) -> tuple[Array, Place]:
+def laid_out(source: Array, axis: int, batch_axes: int) -> tuple[Array, BlocksAlong]:
     """A view of ``source`` with ``axis`` last.
 
     Raises InputError for an axis that is not there or is one of the batch.
@@ -52,7 +52,7 @@ def laid_out(source: Array, axis: int, batch_axes: int) -> tuple[Array, Place]:
     if place + source.ndim < batch_axes:
         raise InputError(f"axis {axis} is one of the {batch_axes} batch axes",
                          hint="blocks run along an axis inside a matrix")
-    return np.moveaxis(source, place, -1), Place(place, batch_axes)
+    return np.moveaxis(source, place, -1), BlocksAlong(place, batch_axes)
 
 
 def turned(source: Array, fmt: TensorFormat) -> Array:
@@ -63,7 +63,7 @@ def turned(source: Array, fmt: TensorFormat) -> Array:
     return rotations.hadamard(source, fmt.rotation) if fmt.rotation else source
 
 
-def batched(source: Array, fmt: TensorFormat, place: Place, choices: Choices,
+def batched(source: Array, fmt: TensorFormat, place: BlocksAlong, choices: Choices,
             one: Callable[[Array, Choices], Quantized]) -> Quantized:
     """``one`` of every matrix of ``source``, put together; ``scale`` and ``tensor_scale`` that
     begin with the axes of the batch are divided among the matrices."""

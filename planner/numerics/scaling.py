@@ -163,7 +163,8 @@ def scales_of(
     if rule in ("amax", "half-range"):
         if rule == "half-range":
             top += np.float32(0.5 * 2.0**exponent)
-        return Scales(_proportional(amax, spec, top, scaling), exponent=exponent)
+        own = "plain" if scaling == "torchao" and fmt.kind != "int" else scaling
+        return Scales(_proportional(amax, spec, top, own), exponent=exponent)
     if rule == "rceil":
         raw = amax / top
         lowest = 0 if scaling == "modelopt" else 1

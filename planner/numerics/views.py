@@ -14,7 +14,7 @@ from planner.formats.elements import element
 from planner.numerics.cast import code_dtype
 from planner.typed import typed
 
-_ML_DTYPES: Mapping[str, str] = MappingProxyType({
+ML_DTYPES: Mapping[str, str] = MappingProxyType({
     "bf16": "bfloat16", "e4m3fn": "float8_e4m3fn", "e5m2": "float8_e5m2", "e3m2": "float6_e3m2fn",
     "e2m3": "float6_e2m3fn", "e2m1": "float4_e2m1fn", "e8m0": "float8_e8m0fnu",
     **{id: f"float8_{id}" for id in ("e4m3fnuz", "e5m2fnuz", "e4m3b11fnuz", "e4m3", "e3m4")},
@@ -38,10 +38,10 @@ def view(codes: npt.NDArray[Any], format: str) -> npt.NDArray[Any]:
                          hint="pass codes that encode() returned for this format")
     if fmt.id in _NUMPY:
         return codes.view(_NUMPY[fmt.id])
-    if fmt.id not in _ML_DTYPES:
+    if fmt.id not in ML_DTYPES:
         raise UnsupportedError(f"no array type reads {fmt.id} codes", hint="use decode()")
     try:
         import ml_dtypes
     except ImportError:
         raise UnsupportedError("ml_dtypes is not installed", hint="pip install ml_dtypes") from None
-    return codes.view(getattr(ml_dtypes, _ML_DTYPES[fmt.id]))
+    return codes.view(getattr(ml_dtypes, ML_DTYPES[fmt.id]))
