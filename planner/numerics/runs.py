@@ -112,7 +112,8 @@ def decode(
     out: FloatArray,
 ) -> bool:
     """Values of a matrix of codes into ``out``; False where the kernels do not cover it."""
-    odd = not fmt.signed or fmt.kind == "scale" or fmt.nan == "negative-zero"
+    odd = (not fmt.signed or fmt.kind == "scale" or fmt.nan == "negative-zero"
+           or scales.inverse)
     if fmt.bits > 8 or odd or not whole(sides, codes.shape[1]):
         return False
     from planner.numerics import fast_runs
