@@ -71,7 +71,8 @@ def table(rows: list[Row], first: int, seeds: int, missing: list[str]) -> str:
                      f"{_short(equal)} | {sum(r.differ for r in own):,} |")
     different = [r for r in rows if r.differ]
     if different:
-        lines += ["", "| what differs | against | values | differ | why |", "|---|---|---:|---:|---|"]
+        lines += ["", "| what differs | against | values | differ | why |",
+                  "|---|---|---:|---:|---|"]
         lines += [f"| {r.what} | {r.against} | {r.compared:,} | {r.differ:,} | {r.why} |"
                   for r in different]
     return "\n".join(lines) + "\n"

@@ -30,7 +30,7 @@ def settled(engine: Chosen, threads: int, elements: int, *, covered: bool = True
     """
     if engine != "auto":
         check_engine(engine, threads)
-        return cast(Engine, engine)
+        return engine
     check_engine("numpy", threads)
     return "numba" if covered and elements >= WORTH_COMPILING and numba_installed() else "numpy"
 

@@ -2,8 +2,9 @@
 
 E2M1 has nothing between 4 and 6: values near a block's largest lose most. A scale that is half
 again as large puts that value at 4. Source: Four Over Six (arXiv 2512.02010) and its reference
-implementation (mit-han-lab/fouroversix), whose order of float32 operations is kept: g is 1 / (1536 /
-amax), the scale e4m3(amax_b / 6 · (1536 / amax)), or with 1.5 times that, and x · (1 / (s·g)).
+implementation (mit-han-lab/fouroversix), whose order of float32 operations is kept: g is
+1 / (1536 / amax), the scale e4m3(amax_b / 6 · (1536 / amax)), or with 1.5 times that, and
+x · (1 / (s·g)).
 """
 
 from __future__ import annotations

@@ -2,22 +2,18 @@
 
 Read in their sources (modelopt 0.47, torchao 0.18, compressed-tensors 0.20):
 
-=================== ============================== ==================================== ===========
-rule                NVFP4, g of the tensor          NVFP4, scale of a block, x by it     integers
-=================== ============================== ==================================== ===========
-plain               amax / 2688                     e4m3(amax_b / 6 / g), x / (s·g)      amax / 127
-modelopt            amax / 2688                     e4m3(amax_b / (6·g)), at least 2^-9  amax / 127,
-                                                    (blocks of zeros: 1), x / (s·g)      -128 … 127
-torchao             amax / 2688                     e4m3(amax_b / 6 / g), at least 2^-6  amax / 127.5,
-                                                    x · ((1/g) / s)                      x · (1/s)
-compressed-tensors  stores G = (1 / amax) · 2688    e4m3(G · (amax_b / 6)), 0 becomes    amax / 127.5,
-                                                    0.125, x / (s / G)                   -128 … 127
-=================== ============================== ==================================== ===========
+* ``plain``: g = amax / 2688; s = e4m3(amax_b / 6 / g); x / (s·g). Integers: amax / 127, ±127.
+* ``modelopt``: s = e4m3(amax_b / (6·g)), at least 2^-9, 1 for zeros. Integers: amax / 127,
+  -128 … 127.
+* ``torchao``: s = e4m3(amax_b / 6 / g), at least 2^-6; x · ((1/g) / s). Integers: amax / 127.5,
+  x · (1/s).
+* ``compressed-tensors``: stores G = (1/amax) · 2688; s = e4m3(G · (amax_b / 6)), 0 becomes 0.125;
+  x / (s/G). Integers: amax / 127.5, -128 … 127.
 
-Four bits likewise with 7, 7.5 and -8 … 7. MX scales: modelopt rounds amax / max up (RCEIL),
-compressed-tensors rounds amax to the precision of E2M1 first (EVEN), torchao takes OCP's floor.
-Instead of a scale of zero torchao has 2^-23 for integers, which is its least, and compressed-tensors
-the epsilon of the scale's type. FP8: amax / 448 and x / s everywhere.
+NVFP4: g of the tensor, s and amax_b of the block. Integers of four bits: 7, 7.5 and -8 … 7. MX:
+modelopt rounds amax / max up (RCEIL), compressed-tensors rounds amax to the precision of E2M1 first
+(EVEN), torchao takes OCP's floor. Instead of a scale of zero torchao has 2^-23 for integers, which is its least, and
+compressed-tensors the epsilon of the scale's type. FP8: amax / 448 and x / s everywhere.
 """
 
 from __future__ import annotations

@@ -92,9 +92,10 @@ def matmul(
 
     Integer units compute int32 (:func:`matmul_int32` returns that); here it is rounded to float32.
     ``engine``: ``numpy``, ``numba`` (the ``[fast]`` extra; fused and FMA units), or ``auto`` (None
-    too) for numba where it is installed and the product large. ``threads`` share the rows: worthwhile with numba,
-    which holds no interpreter lock, hardly with numpy. Neither ever changes a bit. NaN comes out as
-    0x7FFFFFFF from tensor cores and 0x7FC00000 elsewhere. K = 0 returns ``c``.
+    too) for numba where it is installed and the product large. ``threads`` share the rows:
+    worthwhile with numba, which holds no interpreter lock, hardly with numpy. Neither ever changes
+    a bit. NaN comes out as 0x7FFFFFFF from tensor cores and 0x7FC00000 elsewhere. K = 0 returns
+    ``c``. ``unit`` may be a device's name: its unit for floats, or for integers.
 
     Raises UnknownNameError for an unknown unit or format, UnsupportedError for operands, scales or
     promotion that the unit does not have, InputError for shapes, codes or an engine that do not

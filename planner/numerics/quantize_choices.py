@@ -56,23 +56,23 @@ def target(scheme: str | Scheme | TensorFormat, role: Role,
                          hint="role=\"weight\" or role=\"activation\"")
     if isinstance(scheme, TensorFormat):
         return _recipe(scheme, choices), 0.0
-    if isinstance(scheme, str):
-        try:
-            scheme = find_scheme(scheme)
-        except UnknownNameError:
-            return _recipe(_block_format(scheme), choices), 0.0
+    named = _named(scheme) if isinstance(scheme, str) else scheme
+    if isinstance(named, TensorFormat):
+        return _recipe(named, choices), 0.0
     if role == "weight":
-        return _recipe(scheme.weight, choices), 0.0
-    floor = DEEPSEEK_AMAX_FLOOR if scheme.id.startswith("fp8-block") else 0.0
-    return _recipe(scheme.activation, choices), floor
+        return _recipe(named.weight, choices), 0.0
+    floor = DEEPSEEK_AMAX_FLOOR if named.id.startswith("fp8-block") else 0.0
+    return _recipe(named.activation, choices), floor
 
 
-def _block_format(name: str) -> TensorFormat:
-    try:
-        return block_format(name)
-    except UnknownNameError:
-        raise UnknownNameError("scheme or block format", name,
-                               [*SCHEMES, *BLOCK_FORMATS]) from None
+def _named(name: str) -> Scheme | TensorFormat:
+    """A scheme, or else a block format."""
+    for find in (find_scheme, block_format):
+        try:
+            return find(name)
+        except UnknownNameError:
+            continue
+    raise UnknownNameError("scheme or block format", name, [*SCHEMES, *BLOCK_FORMATS])
 
 
 def _recipe(fmt: TensorFormat, choices: Choices) -> TensorFormat:

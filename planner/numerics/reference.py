@@ -132,8 +132,8 @@ def floor_log2(value: Fraction) -> int:
 
 
 def _round_to_integer(value: Fraction, policy: Policy, draw: int = 0) -> int:
-    """``value`` ≥ 0 rounded by the policy; stochastic is ⌊value + draw·2^-32⌋, of the draw's highest
-    bits where the policy takes fewer."""
+    """``value`` ≥ 0 rounded by the policy; stochastic is ⌊value + draw·2^-32⌋, of which
+    the policy may take the draw's highest bits alone."""
     low = value.numerator // value.denominator
     rest = value - low
     draw = draw >> 32 - policy.random_bits << 32 - policy.random_bits

@@ -29,7 +29,8 @@ def view(codes: npt.NDArray[Any], format: str) -> npt.NDArray[Any]:
     INT8, those of ml_dtypes for BF16, FP8, FP6, FP4 and E8M0.
 
     Raises UnknownNameError for an unknown format; UnsupportedError for UE4M3, INT4 and MXINT8,
-    whose codes no such type reads, and where ml_dtypes is not installed; InputError for codes of another dtype.
+    whose codes no such type reads, and where ml_dtypes is not installed; InputError for codes of
+    another dtype.
     """
     fmt = element(format)
     if codes.dtype != np.dtype(code_dtype(fmt)):

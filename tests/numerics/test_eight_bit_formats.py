@@ -61,7 +61,7 @@ def test_limits_are_those_of_ml_dtypes(name):
 @pytest.mark.sample(6)
 @pytest.mark.parametrize("policy", POLICIES, ids=lambda p: f"{p.overflow}-{p.tie}-{p.rounding}"
                                                             f"-{p.keep_negative_zero}")
-@pytest.mark.parametrize("name", (*NAMES, "mxint8"))
+@pytest.mark.parametrize("name", [*NAMES, "mxint8"])
 def test_every_policy_is_the_reference(name, policy):
     rng = np.random.default_rng(3)
     bits = np.concatenate([rng.integers(0, 1 << 32, 60, dtype=np.uint32),
@@ -73,7 +73,7 @@ def test_every_policy_is_the_reference(name, policy):
         assert encode(bits.view(F), name, policy=policy, engine="numba").tolist() == want
 
 
-@pytest.mark.parametrize("name", ("e4m3fnuz", "e5m2fnuz", "e4m3b11fnuz"))
+@pytest.mark.parametrize("name", ["e4m3fnuz", "e5m2fnuz", "e4m3b11fnuz"])
 def test_fnuz_has_one_nan_no_infinity_and_no_negative_zero(name):
     assert encode([np.nan, -np.nan, np.inf, -np.inf], name).tolist() == [0x80] * 4
     assert encode([-0.0, -1e-30], name).tolist() == [0, 0]
@@ -83,7 +83,8 @@ def test_fnuz_has_one_nan_no_infinity_and_no_negative_zero(name):
     assert np.isnan(decode_reference(0x80, name))
 
 
-@pytest.mark.parametrize("name", (*NAMES, "e4m3fn", "e5m2", "e2m1"))
+@pytest.mark.sample(10)
+@pytest.mark.parametrize("name", [*NAMES, "e4m3fn", "e5m2", "e2m1"])
 @pytest.mark.parametrize("block", [(1, 0), (1, 32), (8, 8), (1, 16)])
 def test_blocks_are_equal_by_both_engines(name, block):
     x = np.random.default_rng(1).standard_t(3, (16, 64)).astype(F)

@@ -1,5 +1,5 @@
-"""The rules of modelopt, torchao and compressed-tensors, restated value by value from their sources,
-and NVFP4's tensor scale in one division."""
+"""The rules of modelopt, torchao and compressed-tensors, restated from their sources, and
+NVFP4's tensor scale in one division."""
 
 import ml_dtypes
 import numpy as np
@@ -55,7 +55,7 @@ def nvfp4(x, library):
 
 
 @pytest.mark.parametrize("engine", ["numpy", "numba"])
-@pytest.mark.parametrize("library", (*LIBRARIES, None))
+@pytest.mark.parametrize("library", [*LIBRARIES, None])
 @pytest.mark.parametrize("seed", range(4))
 def test_nvfp4_follows_each_library(library, seed, engine):
     x = matrix(seed)

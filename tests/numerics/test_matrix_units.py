@@ -7,7 +7,8 @@ from planner.errors import InputError, UnknownNameError, UnsupportedError
 from planner.numerics import encode, matmul, matmul_int32, unit, unit_ids
 
 IDS = ("exact fp32 volta ampere ada hopper-wgmma hopper-mma blackwell-tcgen05 blackwell-mma "
-       "blackwell-block-scaled blackwell-mxf8f6f4 int8-imma avx512-bf16 avx512-vnni avx2-maddubs amx-bf16 amx-int8")
+       "blackwell-block-scaled blackwell-mxf8f6f4 int8-imma avx512-bf16 avx512-vnni "
+       "avx2-maddubs amx-bf16 amx-int8")
 ONES = np.full((2, 3), 0x38, np.uint8), np.full((3, 4), 0x38, np.uint8)
 
 

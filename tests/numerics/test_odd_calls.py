@@ -1,5 +1,5 @@
-"""Calls as people make them who know other libraries: dtypes, shapes and names. Each is right, or an
-error that says what to write."""
+"""Calls as people make them who know other libraries: dtypes, shapes and names. Each is right, or
+an error that says what to write."""
 
 import ml_dtypes
 import numpy as np
@@ -70,16 +70,18 @@ RIGHT = {
                                    quantize(X, "mxfp4").codes.T),
     "a positive last axis": lambda: same(quantize(X, "mxfp4", axis=1).codes,
                                          quantize(X, "mxfp4").codes),
-    "experts": lambda: same(quantize(np.stack([X, 2 * X]), "fp8-tensor", batch_axes=1).scales.ravel(),
-                            [quantize(X, "fp8-tensor").scales[0, 0],
-                             quantize(2 * X, "fp8-tensor").scales[0, 0]]),
-    "a scale as a numpy number": lambda: same(quantize(X, "fp8-tensor", scale=F(0.5)).scales, [[0.5]]),
+    "experts": lambda: same(
+        quantize(np.stack([X, 2 * X]), "fp8-tensor", batch_axes=1).scales.ravel(),
+        [quantize(x, "fp8-tensor").scales[0, 0] for x in (X, 2 * X)]),
+    "a scale as a numpy number": lambda: same(quantize(X, "fp8-tensor", scale=F(0.5)).scales,
+                                              [[0.5]]),
     "a scale as a list": lambda: same(quantize(X, "fp8-channel", scale=[[1], [2], [1], [2]]).scales,
                                       [[1], [2], [1], [2]]),
     "a scale of a power of two": lambda: same(quantize(X, "mxfp4", scale=0.25).scales,
                                               np.full((4, 2), 0.25)),
     "a device's name": lambda: same([unit("H100").id, unit("NVIDIA A100-SXM4-80GB").id,
-                                     unit("GeForce RTX 4090").id], ["hopper-wgmma", "ampere", "ada"]),
+                                     unit("GeForce RTX 4090").id],
+                                    ["hopper-wgmma", "ampere", "ada"]),
     "integers on a device": lambda: same(
         matmul_int32(np.ones((2, 32), np.int8), np.ones((32, 2), np.int8), unit="h100"),
         np.full((2, 2), 32)),
@@ -89,7 +91,8 @@ RIGHT = {
                b_format="int8", unit="h100"), [[32]]),
     "engine auto": lambda: same(encode(X, "e4m3fn", engine="auto"), CODES),
     "a product's engine auto": lambda: same(product(engine="auto"), product(engine=None)),
-    "c with an infinity": lambda: same(np.isinf(product(c=np.full((4, 4), np.inf))), np.ones((4, 4))),
+    "c with an infinity": lambda: same(product(c=np.full((4, 4), np.inf)),
+                                       np.full((4, 4), np.inf)),
     "a policy's alias": lambda: same(quantize(X, "nvfp4", policy="llm-compressor").codes,
                                      quantize(X, "nvfp4", policy="compressed-tensors").codes),
 }  # fmt: skip
@@ -127,7 +130,8 @@ WRONG = {
     "a view of another format": (lambda: view(CODES, "bf16"), "pass codes that encode"),
     "a rotation that does not fit": (lambda: hadamard(X, 48), "power of two"),
     "ggml rows that do not fit": (lambda: ggml_encode(X[:, :20], "ggml-q8_0"), "hint"),
-    "memory of another shape": (lambda: round_trip(X, "nvfp4", out=np.empty(3, F)), "out has shape"),
+    "memory of another shape": (lambda: round_trip(X, "nvfp4", out=np.empty(3, F)),
+                                "out has shape"),
 }  # fmt: skip
 
 

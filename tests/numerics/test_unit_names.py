@@ -1,4 +1,4 @@
-"""Devices' names find the unit that multiplies their floats; products that need a unit of their own."""
+"""Devices' names find the unit that multiplies their floats; FP4 by both of its instructions."""
 
 import numpy as np
 import pytest
@@ -19,7 +19,8 @@ def test_every_device_of_the_catalogue_has_a_unit_or_is_named_here(id):
 
 @pytest.mark.parametrize(("name", "id"), [
     ("H100", "hopper-wgmma"), ("NVIDIA H100 80GB HBM3", "hopper-wgmma"), ("GH200", "hopper-wgmma"),
-    ("h20", "hopper-wgmma"), ("B200", "blackwell-tcgen05"), ("jetson_agx_thor", "blackwell-tcgen05"),
+    ("h20", "hopper-wgmma"), ("B200", "blackwell-tcgen05"),
+    ("jetson_agx_thor", "blackwell-tcgen05"),
     ("A100-SXM4-80GB", "ampere"), ("RTX 3090", "ampere"), ("drive-orin-x", "ampere"),
     ("L40S", "ada"), ("GeForce RTX 4080 Super", "ada"), ("RTX 5090", "blackwell-geforce"),
     ("dgx-spark", "blackwell-geforce"), ("sm_120", "blackwell-geforce"), ("Tesla T4", "turing"),
