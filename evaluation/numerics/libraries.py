@@ -18,7 +18,7 @@ ROWS, COLUMNS = 512, 1024
 ZERO_SIGN = ("modelopt gives +0 the code of -0 (its sign bit is (2 - sign) // 2); the values are "
              "equal")
 ZERO_SCALE = ("scales of blocks of zeros: compressed-tensors has the epsilon of the weights' type, "
-              "here float32, and ours that of the BF16 scale; all codes are 0 in both")
+              "here float32; ours has that of the scale's, by its own rule 1; all codes are 0")
 ZERO_MX = "a block of zeros: log2(0) is -inf there, the least scale here; all codes are 0 in both"
 ZERO_FP8 = "a row of zeros: torchao divides 0 by a scale of 0 and stores NaN; ours stores zeros"
 

@@ -12,8 +12,8 @@ Read in their sources (modelopt 0.47, torchao 0.18, compressed-tensors 0.20):
 
 NVFP4: g of the tensor, s and amax_b of the block. Integers of four bits: 7, 7.5 and -8 … 7. MX:
 modelopt rounds amax / max up (RCEIL), compressed-tensors rounds amax to the precision of E2M1 first
-(EVEN), torchao takes OCP's floor. Instead of a scale of zero torchao has 2^-23 for integers, which is its least, and
-compressed-tensors the epsilon of the scale's type. FP8: amax / 448 and x / s everywhere.
+(EVEN), torchao takes OCP's floor. Instead of a scale of zero torchao has 2^-23 for integers, which
+is its least, and compressed-tensors the epsilon of the scale's type. FP8: amax / 448 and x / s.
 """
 
 from __future__ import annotations

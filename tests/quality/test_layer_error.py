@@ -99,7 +99,7 @@ def test_recipes_stand_behind_their_scheme_and_can_be_seen_to_help() -> None:
     assert found["nvfp4-4over6"].rounding < plain.rounding < found["nvfp4-16x16"].rounding
     assert found["nvfp4-16x16"].activation == plain.activation
     assert found["nvfp4-sr8"].weight == plain.weight
-    assert found["nvfp4-sr8"].activation > 1.3 * plain.activation
+    assert found["nvfp4-sr8"].activation > 1.2 * plain.activation
     assert found["mxfp4-hadamard32"].activation < found["mxfp4"].activation
     assert all(a.relative_error < 1e-6 for one in found.values() for a in one.accumulations)
     assert all(one.accumulations for one in found.values())
