@@ -15,8 +15,8 @@ from planner.numerics import decode, encode, quantize
 
 Floats = npt.NDArray[np.float32]
 ROWS, COLUMNS = 512, 1024
-ZERO_SIGN = ("modelopt gives +0 the code of -0 (its sign bit is (2 - sign) // 2); the values are "
-             "equal")
+ZERO_SIGN = ("zeros of the other sign (modelopt's sign bit is (2 - sign) // 2 in MXFP4, x < 0 in "
+             "NVFP4); the values are equal")
 ZERO_SCALE = ("scales of blocks of zeros: compressed-tensors has the epsilon of the weights' type, "
               "here float32; ours has that of the scale's, by its own rule 1; all codes are 0")
 ZERO_MX = "a block of zeros: log2(0) is -inf there, the least scale here; all codes are 0 in both"
@@ -24,13 +24,18 @@ ZERO_FP8 = "a row of zeros: torchao divides 0 by a scale of 0 and stores NaN; ou
 
 
 def matrix(seed: int) -> Floats:
-    """Heavy tails over many magnitudes, a row of zeros, columns of tiny values."""
+    """Heavy tails over many magnitudes, a row of zeros, columns of tiny values; odd seeds give
+    BF16, every other of them few bits, which makes ties."""
     rng = np.random.default_rng(seed)
     x = rng.standard_t(4, (ROWS, COLUMNS)) * np.exp(rng.normal(size=(ROWS, 1)))
     x *= 10.0 ** rng.uniform(-3, 3)
     x[3] = 0
     x[:, 16:32] *= 1e-6
-    return x.astype(np.float32)
+    if seed % 4 == 1:
+        step = 2.0 ** np.floor(np.log2(np.abs(x).max() / 256))
+        x = np.rint(x / step) * step
+    narrow = x.astype(np.float32)
+    return decode(encode(narrow, "bf16"), "bf16") if seed % 2 else narrow
 
 
 def rows(seed: int) -> Iterator[Row]:
@@ -65,7 +70,8 @@ def _modelopt(x: Floats) -> Iterator[Row]:
     ours = quantize(x, "nvfp4", policy="modelopt")
     yield compared("NVFP4 tensor scale", name, np.float32(ours.tensor_scale), tensor.numpy())
     yield compared("NVFP4 block scales", name, ours.scales, scales.float().numpy())
-    yield compared("NVFP4 codes", name, ours.codes, _unpacked(packed._quantized_data))
+    yield compared("NVFP4 codes", name, ours.codes, _unpacked(packed._quantized_data), zero,
+                   ZERO_SIGN)
     packed, exponents = MXFP4QTensor.quantize(t.clone(), 32)
     ours = quantize(x, "mxfp4", policy="modelopt")
     yield compared("MXFP4 scales", name, encode(ours.scales, "e8m0"),

@@ -14,6 +14,7 @@ NVFP4: g of the tensor, s and amax_b of the block. Integers of four bits: 7, 7.5
 modelopt rounds amax / max up (RCEIL), compressed-tensors rounds amax to the precision of E2M1 first
 (EVEN), torchao takes OCP's floor. Instead of a scale of zero torchao has 2^-23 for integers, which
 is its least, and compressed-tensors the epsilon of the scale's type. FP8: amax / 448 and x / s.
+Ties go to even, in modelopt's MXFP4 toward zero.
 """
 
 from __future__ import annotations
@@ -21,9 +22,9 @@ from __future__ import annotations
 import numpy as np
 
 from planner.formats.elements import element
-from planner.formats.spec import ElementFormat, ScaleRule, ScaleSpec
+from planner.formats.spec import ElementFormat, ScaleRule, ScaleSpec, TensorFormat
 from planner.numerics.cast import decode, encode, has_values, round_flat
-from planner.numerics.policies import Scaling, resolve_policy
+from planner.numerics.policies import Policy, Scaling, resolve_policy
 from planner.numerics.tiles import FloatArray
 
 NVFP4_SCALE_MAX = 448.0
@@ -42,6 +43,13 @@ def rule_of(spec: ScaleSpec, fmt: ElementFormat, scaling: Scaling) -> ScaleRule:
     if spec.format == "e8m0" and scaling != "torchao":
         return "rceil" if scaling == "modelopt" else "even"
     return spec.rule
+
+
+def ties_to_zero(fmt: TensorFormat, policy: Policy) -> bool:
+    """Whether a library breaks ties otherwise than its casts do: modelopt counts the bounds below a
+    number in MXFP4, but not in NVFP4."""
+    return (policy.id == "modelopt" and fmt.element == "e2m1" and fmt.scale is not None
+            and fmt.scale.format == "e8m0")
 
 
 def even_bits(fmt: ElementFormat, scaling: Scaling) -> int:

@@ -18,7 +18,7 @@ from planner.formats.spec import ElementFormat, ScaleRule, ScaleSpec, Scheme, Te
 from planner.numerics.block_job import BlockJob
 from planner.numerics.cast import check_rng, decode, encode, has_kernel
 from planner.numerics.engines import Chosen, settled
-from planner.numerics.library_rules import rule_of
+from planner.numerics.library_rules import rule_of, ties_to_zero
 from planner.numerics.policies import RANDOM_BITS, Policy, resolve_policy
 from planner.numerics.rotations import check_size
 from planner.numerics.scaling import DEEPSEEK_AMAX_FLOOR, block_sides, check_rule
@@ -111,6 +111,8 @@ def cast_policy(choices: Choices, fmt: TensorFormat) -> Policy:
     """The policy of the elements' cast."""
     named = "deepseek-v3" if choices.policy is None else choices.policy
     chosen = resolve_policy(named, element(fmt.element))
+    if ties_to_zero(fmt, chosen):
+        chosen = replace(chosen, tie="zero")
     if choices.reciprocal is not None:
         chosen = replace(chosen, reciprocal=choices.reciprocal)
     if fmt.random_bits:

@@ -142,6 +142,15 @@ def test_mx_scales(library, id, exponent):
     np.testing.assert_array_equal(np.log2(found), exponent(amax))
 
 
+@pytest.mark.parametrize("engine", ["numpy", "numba"])
+def test_modelopt_breaks_ties_toward_zero_in_mxfp4_alone(engine):
+    ties = np.array([6, 0.25, 0.75, 1.25, 1.75, 2.5, 3.5, 5, -0.25, -2.5, -3.5, *[0] * 21], F)
+    found = {id: decode(quantize(ties[None], id, policy="modelopt", engine=engine).codes,
+                        "e2m1")[0, 1:11].tolist() for id in ("mxfp4", "nvfp4")}
+    assert found["mxfp4"] == [0, 0.5, 1, 1.5, 2, 3, 4, 0, -2, -3]
+    assert found["nvfp4"] == [0, 1, 1, 2, 2, 4, 4, 0, -2, -4]
+
+
 def test_schemes_say_whose_rule_they_carry():
     for id in ("int4-w4a16", "int4-w4a16-g32", "int8-w8a8", "int8-w8a16"):
         assert scheme(id).weight.scale.rule == "half-range"
