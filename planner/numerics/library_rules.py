@@ -85,6 +85,8 @@ def tensor_scale(largest: np.float32, top: np.float32, scaling: Scaling) -> np.f
 def block_scales(amax: FloatArray, top: np.float32, tensor: np.float32,
                  scaling: Scaling) -> FloatArray:
     """NVFP4's block scales relative to ``tensor``, rounded to E4M3."""
+    if scaling == "plain":
+        return e4m3(amax / top / tensor)
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         if scaling == "compressed-tensors":
             raw = tensor * (amax / top)
@@ -92,8 +94,6 @@ def block_scales(amax: FloatArray, top: np.float32, tensor: np.float32,
             raw = amax / (top * tensor)
         else:
             raw = amax / top / tensor
-    if scaling == "plain":
-        return e4m3(raw)
     raw = np.where(np.isnan(raw), np.float32(0), raw)  # 0 / 0: a tensor of zeros
     if scaling == "modelopt":
         raw = np.where(raw == 0, np.float32(1), raw)

@@ -6,7 +6,6 @@ Where a tile holds whole blocks and scales depend on nothing else, both happen i
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -39,7 +38,8 @@ def each_tile(source: npt.NDArray[Any], job: BlockJob, work: Work, block: FloatA
         scales = _replace_amax(_amax(source, job, block), job)
 
     def step(tile: Tile) -> None:
-        own = replace(scales, block=tile.blocks(scales.block, job.sides))
+        own = Scales(tile.blocks(scales.block, job.sides), scales.tensor, scales.exponent,
+                     scales.inverse)
         factor, part = own.effective(), tiles.fetch(source, tile)
         if job.given is not None:
             check_finite(part)
