@@ -112,7 +112,7 @@ def _replace_amax(amax: FloatArray, job: BlockJob) -> Scales:
     step, scales = blocks.STEP["numpy"], job.scales(amax[:0, :0], largest)
     for start in range(0, flat.size, step):
         flat[start : start + step] = job.scales(flat[start : start + step], largest).block
-    return replace(scales, block=amax)
+    return Scales(amax, scales.tensor, scales.exponent, scales.inverse)
 
 
 def asymmetric(
