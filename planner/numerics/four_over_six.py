@@ -35,7 +35,7 @@ def scales(source: npt.NDArray[Any], amax: FloatArray, job: BlockJob) -> Scales:
     if encode == 0:
         amax[...] = 0
         return Scales(amax)
-    tensor = np.float32(1) / encode
+    tensor = np.float32(1) / encode if job.tensor is None else job.tensor
     raw = amax / top * encode
     six, four = e4m3(raw), e4m3(raw * np.float32(1.5))
     errors = [_errors(source, job, Scales(one, float(tensor))) for one in (six, four)]

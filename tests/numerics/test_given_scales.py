@@ -102,6 +102,23 @@ def test_fused_matrices_share_a_tensor_scale(engine):
             own.dequantize())
 
 
+def test_a_known_tensor_scale_is_kept_by_four_over_six():
+    x, given = matrix(), F(0.0123)
+    found = quantize(x, "nvfp4", scale_rule="four-over-six", tensor_scale=given)
+    assert F(found.tensor_scale) == given
+    assert np.abs(found.dequantize() - x).max() < 1
+
+
+@pytest.mark.parametrize("shape", [(0, 32), (2, 0, 32), (3, 0)])
+@pytest.mark.parametrize("id", ["fp8-tensor", "nvfp4", "int4-w4a16-g32", "bf16"])
+def test_matrices_without_elements(id, shape):
+    x = np.zeros(shape, F)
+    for options in ({}, {"axis": 0}, {"batch_axes": 1} if shape[0] and len(shape) == 3 else {}):
+        found = quantize(x, id, **options)
+        assert found.codes.shape == shape
+        assert found.dequantize().shape == shape
+
+
 def test_scales_of_a_batch():
     x = matrix((3, 8, 32))
     each = np.array([0.01, 0.02, 0.04], F)
