@@ -82,7 +82,8 @@ _ALL = (
     _float("ue4m3", "F8_E4M3", 4, 3, "NVIDIA PTX ISA 8.7, block scale types", nan="all-ones",
            bits=8, signed=False),
     _integer("int8", "I8", 8, "two's complement; ±127 by amax / 127, down to -128 by amax / 127.5"),
-    _integer("int4", "", 4, "two's complement; ±7 by amax / 7, down to -8 by amax / 7.5; two codes a byte"),
+    _integer("int4", "", 4,
+             "two's complement; ±7 by amax / 7, down to -8 by amax / 7.5; two codes a byte"),
     _float("e4m3fnuz", "F8_E4M3FNUZ", 4, 3, _FNUZ, nan="negative-zero"),
     _float("e5m2fnuz", "F8_E5M2FNUZ", 5, 2, _FNUZ, nan="negative-zero"),
     _float("e4m3b11fnuz", "", 4, 3, "ml_dtypes, float8_e4m3b11fnuz: HFP8 (Sun et al., NeurIPS 2019)"
