@@ -17,6 +17,10 @@ DEFAULT_SCHEMES = "bf16,fp8-tensor,fp8-block,int8-w8a8,nvfp4,int4-w4a16"
 @click.option("--module", "module", metavar="KIND", help="Module kind, e.g. attention-out.")
 @click.option("--schemes", metavar="A,B", default=DEFAULT_SCHEMES, show_default=True,
               help="Schemes to compare.")
+@click.option("--rules", metavar="PRESET", help="Casts and scales of a library or device in place "
+              "of the schemes' own: modelopt, torchao, compressed-tensors …")
+@click.option("--recipes", is_flag=True, help="Also recipes of the schemes: four-over-six, "
+              "16 × 16 blocks, Hadamard rotation, stochastic rounding.")
 @click.option("--units", metavar="A,B", help="Matrix units (default: one of each family).")
 @click.option("--tokens", type=INTEGER, default=32, show_default=True, help="Sampled tokens.")
 @click.option("--outputs", type=INTEGER, default=64, show_default=True, help="Sampled outputs.")
@@ -43,7 +47,8 @@ def numerics_command(**given: Any) -> None:
         result = planner.layer_error(given["model"], module=given["module"],
                                  schemes=_names(given["schemes"]), units=_names(given["units"]),
                                  tokens=given["tokens"], outputs=given["outputs"],
-                                 seed=given["seed"])
+                                 seed=given["seed"], rules=given["rules"],
+                                 recipes=given["recipes"])
     if given["svg"]:
         from pathlib import Path
 

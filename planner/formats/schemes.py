@@ -16,8 +16,12 @@ from planner.formats.spec import ExecutionPath, ScaleRule, ScaleSpec, Scheme, Te
 _MX = "OCP Microscaling Formats (MX) Specification 1.0"
 _DEEPSEEK = "DeepSeek-V3 Technical Report (arXiv:2412.19437) section 3.3; deepseek-ai/DeepGEMM"
 _INT = "NVIDIA TensorRT-LLM numerical precision reference"
-_NVFP4 = "NVIDIA, Introducing NVFP4 for Efficient and Accurate Low-Precision Inference (2025)"
-_GPTQ = "GPTQ and AWQ checkpoints as compressed-tensors stores them: symmetric, 16-bit scales"
+_NVFP4 = ("NVIDIA, Introducing NVFP4 for Efficient and Accurate Low-Precision Inference (2025); "
+          "tensor scale amax / 2688, block scales E4M3 of amax / 6 over it")
+_GPTQ = ("GPTQ and AWQ checkpoints as compressed-tensors 0.20 stores them: 16-bit scales of "
+         "amax / 7.5, codes -8 … 7 (calculate_qparams)")
+_COMPRESSED = ("compressed-tensors 0.20: weights' scales are amax / 127.5, codes -128 … 127 "
+               "(calculate_qparams)")
 
 _BF16 = TensorFormat("bf16")
 
@@ -43,6 +47,7 @@ def _ggml(name: str, element: str, block: int, block_bytes: int) -> TensorFormat
 _FP8_TENSOR = _scaled("e4m3fn", "fp32", 0, 0)
 _FP8_ROW = _scaled("e4m3fn", "fp32", 1, 0)
 _INT8_ROW = _scaled("int8", "fp32", 1, 0)
+_INT8_STORED = _scaled("int8", "fp32", 1, 0, "half-range")
 _NVFP4_BLOCK = _scaled("e2m1", "ue4m3", 1, 16, tensor_scale=True)
 _INPUTS: Mapping[str, TensorFormat] = {
     "q8_0": _ggml("q8_0", "int8", 32, 34),
@@ -94,16 +99,17 @@ _ALL = (
     _weight_only("fp8-w8a16", "E4M3 W 128×128, FP32 scales, BF16 A",
                  _scaled("e4m3fn", "fp32", 128, 128), "w8a16",
                  "vLLM FP8 Marlin weight-only kernels, which take 128×128 block scales"),
-    _native("int8-w8a8", "INT8 W per channel, A per token, dynamic, symmetric", _INT8_ROW,
-            _INT8_ROW, "int8", "int8", _INT),
+    _native("int8-w8a8", "INT8 W per channel, A per token, dynamic, symmetric", _INT8_STORED,
+            _INT8_ROW, "int8", "int8",
+            _COMPRESSED + "; inputs by amax / 127 (vLLM scaled_int8_quant)"),
     _native("int8-block", "INT8 W 128×128, A 1×128, FP32 scales, symmetric",
             _scaled("int8", "fp32", 128, 128), _scaled("int8", "fp32", 1, 128),
             "int8", "int8", "SGLang block-wise INT8 kernels; scales as in " + _DEEPSEEK),
-    _weight_only("int8-w8a16", "INT8 W per channel, BF16 A", _INT8_ROW, "w8a16", _INT),
+    _weight_only("int8-w8a16", "INT8 W per channel, BF16 A", _INT8_STORED, "w8a16", _COMPRESSED),
     _weight_only("int4-w4a16", "INT4 W in groups of 128 with BF16 scales, BF16 A",
-                 _scaled("int4", "bf16", 1, 128), "w4a16", _GPTQ),
+                 _scaled("int4", "bf16", 1, 128, "half-range"), "w4a16", _GPTQ),
     _weight_only("int4-w4a16-g32", "INT4 W in groups of 32 with BF16 scales, BF16 A",
-                 _scaled("int4", "bf16", 1, 32), "w4a16", _GPTQ),
+                 _scaled("int4", "bf16", 1, 32, "half-range"), "w4a16", _GPTQ),
     _native("nvfp4", "E2M1 W and A in blocks of 16, E4M3 block and FP32 tensor scales",
             _NVFP4_BLOCK, _NVFP4_BLOCK, "nvfp4", "nvfp4", _NVFP4),
     _weight_only("nvfp4-w4a16", "NVFP4 W, BF16 A", _NVFP4_BLOCK, "w4a16", _NVFP4),
@@ -124,12 +130,20 @@ class _Catalogue(dict[str, Scheme]):
     are neither counted nor listed."""
 
     def __missing__(self, id: str) -> Scheme:
-        from planner.formats.stored_schemes import stored_scheme
-
-        found = stored_scheme(id)
+        found = _unlisted(id)
         if found is None:
             raise KeyError(id)
         return found
+
+
+def _unlisted(id: str) -> Scheme | None:
+    """A scheme of checkpoints alone (``stored_schemes``) or of a recipe (``recipes``)."""
+    from planner.formats.recipes import RECIPES
+    from planner.formats.stored_schemes import stored_scheme
+
+    if id in RECIPES:
+        return RECIPES[id].made(SCHEMES[RECIPES[id].base])
+    return stored_scheme(id)
 
 
 SCHEMES: Mapping[str, Scheme] = MappingProxyType(_Catalogue({s.id: s for s in _ALL}))
@@ -167,17 +181,15 @@ def in_catalogue_order(names: Collection[str]) -> list[str]:
 
 
 def scheme(id: str) -> Scheme:
-    """The scheme ``id``, of the catalogue or (``stored_schemes``) of checkpoints alone; table
-    names, underscores and upper case are accepted.
+    """The scheme ``id``, of the catalogue, (``stored_schemes``) of checkpoints alone or
+    (``recipes``) of a recipe; table names, underscores and upper case are accepted.
 
     Raises UnknownNameError for a name outside the catalogue.
     """
     found = id if id in SCHEMES else _BY_SPELLING.get(_spelling(id))
     if found is None:
-        from planner.formats.stored_schemes import stored_scheme
-
-        stored = stored_scheme(_spelling(id))
-        if stored is not None:
-            return stored
+        unlisted = _unlisted(_spelling(id))
+        if unlisted is not None:
+            return unlisted
         raise UnknownNameError("scheme", id, SCHEMES)
     return SCHEMES[found]

@@ -8,7 +8,7 @@ from planner.records import record
 
 ElementKind = Literal["float", "int", "scale"]
 ExecutionPath = Literal["native", "weight-only", "storage"]
-ScaleRule = Literal["amax", "ocp-floor", "rceil", "ceil", "even"]
+ScaleRule = Literal["amax", "half-range", "ocp-floor", "rceil", "ceil", "even", "four-over-six"]
 
 
 @record
@@ -18,7 +18,8 @@ class ElementFormat:
     ``kind`` is ``float`` (sign, exponent, mantissa), ``int`` (two's complement) or ``scale``
     (a power of two, E8M0). Sizes are in bits. ``nan`` names the encoding rule: ``ieee`` (all
     exponent bits set, non-zero mantissa), ``all-ones`` (E4M3FN: exponent and mantissa all ones),
-    ``ff`` (E8M0: 0xFF) or ``none``.
+    ``negative-zero`` (FNUZ: the code that would be -0, which these formats lack), ``ff`` (E8M0:
+    0xFF) or ``none``. Integers count ``min_subnormal`` each (MXINT8: 2^-6).
     """
 
     id: str
@@ -33,7 +34,7 @@ class ElementFormat:
     min_subnormal: float
     signed: bool
     has_inf: bool
-    nan: Literal["ieee", "all-ones", "ff", "none"]
+    nan: Literal["ieee", "all-ones", "negative-zero", "ff", "none"]
     source: str
 
 
@@ -45,7 +46,9 @@ class ScaleSpec:
     (outputs, inputs), activations (tokens, features): per channel and per token are both (1, 0).
     ``tensor_scale`` adds one FP32 scale for the tensor (NVFP4). ``zero_point`` adds one integer of
     the element's width per block. ``rule`` turns the largest magnitude of a block into its scale:
-    ``amax`` (amax / max_finite, rounded to ``format``), or a power of two: ``ocp-floor`` and
+    ``amax`` (amax / max_finite, rounded to ``format``), of integers also ``half-range`` (amax over
+    half the range, 127.5 or 7.5, and codes down to -128 or -8), of NVFP4 ``four-over-six`` (the
+    largest value becomes 4 or 6, whichever errs less), or a power of two: ``ocp-floor`` and
     ``ceil`` (2^(⌊log2 amax⌋ - emax) and 2^(⌈log2 amax⌉ - emax)), ``even`` (⌊log2⌋ of amax rounded
     half up to the element's precision), ``rceil`` (amax / max_finite rounded up).
     """
@@ -65,7 +68,9 @@ class TensorFormat:
     ``block_bytes`` is set for interleaved storage blocks (ggml): that many bytes hold one block of
     ``scale.block_columns`` elements, scales included, in the layout that ``block_type`` names
     (``q4_k``). Every element counts 2^``element_exponent``
-    times its code (MXINT8: -6, six bits behind the binary point).
+    times its code (MXINT8: -6, six bits behind the binary point). ``rotation``: runs of so many
+    columns are multiplied by a Hadamard matrix before they are quantised (0: none).
+    ``random_bits``: elements are rounded stochastically with so many random bits (0: to nearest).
     """
 
     element: str
@@ -73,6 +78,8 @@ class TensorFormat:
     block_bytes: int | None = None
     element_exponent: int = 0
     block_type: str = ""
+    rotation: int = 0
+    random_bits: int = 0
 
 
 @record

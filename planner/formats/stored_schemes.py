@@ -16,7 +16,8 @@ INTEGER_BITS = (2, 3, 4, 8)
 GROUPS = (16, 32, 64, 128, 256, 512, 1024)
 NF4_BLOCK, NF4_NESTED = 64, 256
 _INTEGER = re.compile(r"int(\d)-w(\d)a16-(?:g(\d{2,4})|row)")
-_SOURCES = ("GPTQ, AWQ and AutoRound checkpoints (GPTQModel, AutoAWQ, intel/auto-round)",
+_SOURCES = ("GPTQ, AWQ and AutoRound checkpoints (GPTQModel, AutoAWQ, intel/auto-round): symmetric "
+            "scales are amax over half the range, the lowest code is used",
             "bitsandbytes functional.py, quantize_4bit: blocks of 64, absmax FP32 or nested")
 _BF16 = TensorFormat("bf16")
 _CODES = {f"{code}-w4a16{nested}": (code, nested) for code in ("nf4", "fp4")
@@ -41,7 +42,7 @@ def stored_scheme(id: str) -> Scheme | None:
     bits, group = int(found[1]), int(found[3] or 0)
     where = f"in groups of {group}" if group else "a row"
     return _weight_only(id, f"INT{bits} W {where} with 16-bit scales, BF16 A; stored only",
-                        TensorFormat(f"int{bits}", ScaleSpec("bf16", 1, group, "amax")),
+                        TensorFormat(f"int{bits}", ScaleSpec("bf16", 1, group, "half-range")),
                         "w8a16" if bits == 8 else "w4a16", _SOURCES[0])
 
 

@@ -36,6 +36,8 @@ _TYPES = (
     StoredType("F16", 16, "fp16"),
     StoredType("F8_E4M3", 8, "e4m3fn"),
     StoredType("F8_E5M2", 8, "e5m2"),
+    StoredType("F8_E4M3FNUZ", 8, "e4m3fnuz"),
+    StoredType("F8_E5M2FNUZ", 8, "e5m2fnuz"),
     StoredType("F8_E8M0", 8, "e8m0"),
     StoredType("F6_E2M3", 6, "e2m3"),
     StoredType("F6_E3M2", 6, "e3m2"),

@@ -17,7 +17,7 @@ from planner.numerics.cast import (
     round_flat,
 )
 from planner.numerics.engines import Engine
-from planner.numerics.scaling import block_amax, check_finite
+from planner.numerics.scaling import Scales, block_amax, check_finite
 from planner.numerics.tiles import FloatArray
 
 # Elements a tile: its temporaries (about 13 bytes an element) stay near a level-2 cache.
@@ -40,11 +40,13 @@ def amax_of(part: FloatArray, job: BlockJob) -> FloatArray:
     return np.maximum.reduceat(across, np.arange(0, part.shape[0], job.sides[0]), axis=0)
 
 
-def divisor_of(effective: FloatArray, job: BlockJob) -> FloatArray:
+def divisor_of(own: Scales, effective: FloatArray, job: BlockJob) -> FloatArray:
     """What elements are divided by, or multiplied with where the policy takes the reciprocal.
 
     NVFP4: a block whose scale is zero holds zeros, x / inf. No other rule has scales of zero.
     """
+    if job.spec.tensor_scale and job.policy.scaling == "torchao" and job.policy.reciprocal:
+        return np.float32(1) / np.float32(own.tensor) / own.block
     divisor = effective
     if job.spec.tensor_scale and not effective.all():
         divisor = np.where(effective == 0, np.float32(np.inf), effective)
@@ -64,8 +66,8 @@ def encode_part(part: FloatArray, divisor: FloatArray, job: BlockJob, out: Codes
     scaled = np.empty(part.shape, dtype=np.float32)
     operation = np.multiply if job.policy.reciprocal else np.divide
     apply(operation, part, divisor, job.sides, scaled)
-    if job.limit:
-        np.clip(scaled, np.float32(-job.limit), np.float32(job.limit), out=scaled)
+    if job.target.kind == "int":
+        np.clip(scaled, *job.limits, out=scaled)
     encode_flat(scaled.reshape(-1), job.target, job.policy, out.reshape(-1), rng=job.rng,
                 engine=job.engine)
 

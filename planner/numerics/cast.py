@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from planner.errors import InputError
+from planner.errors import InputError, UnknownNameError
 from planner.formats.elements import element
 from planner.formats.spec import ElementFormat
 from planner.numerics import tiles, wide
-from planner.numerics.engines import Engine, check_engine, run
+from planner.numerics.engines import Chosen, Engine, run, settled
 from planner.numerics.policies import Policy, resolve_policy
 from planner.numerics.tables import decode_table, encode_table, pair_table, value_table
 from planner.numerics.tiles import FloatArray, Tile, as_float32
@@ -37,7 +37,7 @@ def encode(
     *,
     policy: str | Policy = "ocp",
     rng: np.random.Generator | None = None,
-    engine: Engine = "numpy",
+    engine: Chosen = "auto",
     threads: int = 1,
     out: Codes | None = None,
 ) -> Codes:
@@ -49,16 +49,17 @@ def encode(
 
     ``policy``: a preset name or a :class:`Policy`; ``rng``: the Generator of stochastic rounding,
     which takes one 32-bit draw an element in C order. ``engine``: numpy, or numba for formats of up
-    to 8 bits and plain BF16, with the same codes. ``out``: contiguous memory for the result.
+    to 8 bits and plain BF16, with the same codes; ``auto`` is numba where it is installed, has the
+    kernel and ``x`` is large. ``out``: contiguous memory for the result.
     Raises UnknownNameError for an unknown format, preset or engine, InputError for input that is
     not real, for a Generator without stochastic rounding or the reverse, and UnsupportedError where
     numba has no kernel or is not installed.
     """
     fmt = element(format)
     chosen = resolve_policy(policy, fmt)
-    check_engine(engine, threads)
-    check_rng(chosen, rng, threads)
     source = tiles.as_array(x)
+    used = settled(engine, threads, source.size, covered=has_kernel(fmt, chosen) and rng is None)
+    check_rng(chosen, rng, threads)
     codes = tiles.result(out, source.shape, code_dtype(fmt))
     target = codes.reshape(tiles.matrix_shape(source.shape))
     if source.flags.c_contiguous:
@@ -67,7 +68,7 @@ def encode(
 
     def work(tile: Tile) -> None:
         part = tiles.fetch(source, tile, exact=fmt.id == "fp32").reshape(-1)
-        encode_flat(part, fmt, chosen, tile.of(target).reshape(-1), rng=rng, engine=engine)
+        encode_flat(part, fmt, chosen, tile.of(target).reshape(-1), rng=rng, engine=used)
 
     _finish(run(work, tiles.tiles(*target.shape, step), threads))
     return codes
@@ -75,27 +76,25 @@ def encode(
 
 @typed
 def decode(
-    codes: npt.ArrayLike, format: str, *, engine: Engine = "numpy", threads: int = 1,
+    codes: npt.ArrayLike, format: str, *, engine: Chosen = "auto", threads: int = 1,
     out: FloatArray | None = None,
 ) -> FloatArray:
     """float32 values of ``codes`` in ``format``, exact for every format, in ``out`` where given.
 
+    ``codes``: integers, or an array of ml_dtypes or numpy whose dtype is the format.
     Raises InputError for codes that are not integers of the format's width, UnknownNameError for an
     unknown format or engine, UnsupportedError where numba has no kernel or is not installed.
     """
     fmt = element(format)
-    check_engine(engine, threads)
-    given = np.asarray(codes)
-    if given.dtype.kind not in "iu":
-        raise InputError(f"codes have dtype {given.dtype}, {fmt.id} codes are integers",
-                         hint="pass codes that encode() returned for this format")
+    given = integer_codes(tiles.unmasked(codes), fmt, "codes")
+    used = settled(engine, threads, given.size, covered=fmt.bits <= 8)
     flat = _as_codes(given, fmt).reshape(-1)
     values = tiles.result(out, given.shape, np.float32)
     target = values.reshape(-1)
 
     def work(tile: Tile) -> None:
         part = slice(tile.left, tile.right)
-        decode_flat(flat[part], fmt, target[part], engine=engine)
+        decode_flat(flat[part], fmt, target[part], engine=used)
 
     _finish(run(work, tiles.tiles(1, flat.size, _FAST_TILE), threads))
     return values
@@ -120,6 +119,35 @@ def check_rng(policy: Policy, rng: np.random.Generator | None, threads: int) -> 
                          hint="pass a Policy with rounding='stochastic', or no rng")
 
 
+def integer_codes(given: npt.NDArray[Any], fmt: ElementFormat, name: str) -> npt.NDArray[Any]:
+    """``given`` as integers: an array of numbers whose dtype is the format (ml_dtypes'
+    ``float8_e4m3fn`` for e4m3fn, numpy's float16 for fp16) is seen as its codes, without a copy.
+
+    Raises InputError for other arrays that are not of integers.
+    """
+    if given.dtype.kind in "iu":
+        return given
+    own = _format_of(given.dtype)
+    if own is None:
+        raise InputError(f"{name} has dtype {given.dtype}, {fmt.id} codes are integers",
+                         hint=f"encode(x, {fmt.id!r}) makes them")
+    if own.id != fmt.id:
+        raise InputError(f"{name} has dtype {given.dtype}, which is {own.id} and not {fmt.id}",
+                         hint=f"pass {own.id!r} as the format, or encode({name}, {fmt.id!r})")
+    return np.ascontiguousarray(given).view(code_dtype(fmt))
+
+
+def _format_of(dtype: np.dtype[Any]) -> ElementFormat | None:
+    """The element format that arrays of ``dtype`` hold one code of in each item."""
+    if dtype.names is not None or not dtype.isnative:
+        return None
+    try:
+        found = element(dtype.name)
+    except UnknownNameError:
+        return None
+    return found if dtype.itemsize == np.dtype(code_dtype(found)).itemsize else None
+
+
 def code_dtype(fmt: ElementFormat) -> type[np.uint8] | type[np.uint16] | type[np.uint32]:
     """The unsigned type that holds one code."""
     return np.uint8 if fmt.bits <= 8 else np.uint16 if fmt.bits == 16 else np.uint32
@@ -130,10 +158,15 @@ def encode_flat(
     rng: np.random.Generator | None = None, engine: Engine = "numpy",
 ) -> None:
     """Encode one contiguous float32 vector into ``out`` (the type of :func:`code_dtype`)."""
+    if fmt.kind == "int" and fmt.min_subnormal != 1:
+        with np.errstate(over="ignore", invalid="ignore"):  # what overflows is clipped
+            units = x * np.float32(1 / fmt.min_subnormal)
+        encode_flat(units, element(f"int{fmt.bits}"), policy, out, rng=rng, engine=engine)
+        return
     if rng is not None and fmt.id != "fp32":
         nearest = replace(policy, rounding="nearest")
         for start in range(0, x.size, CHUNK):
-            part = wide.stochastic(x[start : start + CHUNK], fmt, rng)
+            part = wide.stochastic(x[start : start + CHUNK], fmt, rng, policy.random_bits)
             encode_flat(part, fmt, nearest, out[start : start + CHUNK], engine=engine)
         return
     bits = x.view(np.uint32)
@@ -232,6 +265,13 @@ def _as_codes(given: npt.NDArray[Any], fmt: ElementFormat) -> npt.NDArray[Any]:
             raise InputError(f"code {bad} does not fit the {fmt.bits} bits of {fmt.id}",
                              hint="pass codes that encode() returned for this format")
     return np.ascontiguousarray(given, dtype=dtype)
+
+
+def has_kernel(fmt: ElementFormat, policy: Policy) -> bool:
+    """Whether numba encodes ``fmt`` under ``policy``."""
+    if fmt.bits > 8:
+        return wide.is_plain_bf16(fmt, policy)
+    return fmt.kind != "int" or (policy.rounding == "nearest" and policy.tie == "even")
 
 
 def has_values(fmt: ElementFormat, policy: Policy) -> bool:

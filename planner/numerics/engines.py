@@ -7,16 +7,40 @@ interpreter lock; work is spread over threads by tiles, in a pool.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from importlib.util import find_spec
 from typing import Any, Literal, TypeVar, cast, get_args
 
 from planner.errors import InputError, UnknownNameError, UnsupportedError
 
 Engine = Literal["numpy", "numba"]
-ENGINES: tuple[str, ...] = get_args(Engine)
-
+Chosen = Literal["auto", "numpy", "numba"]
+ENGINES: tuple[str, ...] = get_args(Chosen)
+WORTH_COMPILING = 1 << 26
+"""Elements of one call from which compiling a kernel (about a second) is soon repaid."""
 _T = TypeVar("_T")
 _R = TypeVar("_R")
 _F = TypeVar("_F", bound=Callable[..., Any])
+
+
+def settled(engine: Chosen, threads: int, elements: int, *, covered: bool = True) -> Engine:
+    """The engine that runs: what was asked for, or of ``auto`` numba where it is installed, has the
+    kernel (``covered``) and the array is large. Both give the same bits.
+
+    Raises as :func:`check_engine`.
+    """
+    if engine != "auto":
+        check_engine(engine, threads)
+        return engine
+    check_engine("numpy", threads)
+    return "numba" if covered and elements >= WORTH_COMPILING and numba_installed() else "numpy"
+
+
+def numba_installed() -> bool:
+    """Whether the ``[fast]`` extra is there."""
+    try:
+        return find_spec("numba") is not None
+    except ValueError:
+        return False
 
 
 def check_engine(engine: str, threads: int) -> None:

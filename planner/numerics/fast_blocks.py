@@ -82,24 +82,24 @@ def _scale_row(
 
 
 @kernel
-def _clip_row(row: FloatArray, limit: np.float32) -> None:
+def _clip_row(row: FloatArray, low: np.float32, high: np.float32) -> None:
     for i in range(row.size):
         v = row[i]
-        v = limit if v > limit else v
-        row[i] = -limit if v < -limit else v
+        v = high if v > high else v
+        row[i] = low if v < low else v
 
 
 @kernel
 def _encode(
     part: FloatArray, divisors: FloatArray, height: int, width: int, divide: bool,
-    limit: np.float32, mask: np.uint8, r: CastParameters, out: Bytes,
+    low: np.float32, high: np.float32, mask: np.uint8, r: CastParameters, out: Bytes,
 ) -> None:
     scaled = np.empty(part.shape[1], np.float32)
     bits = scaled.view(np.uint32)
     for i in range(part.shape[0]):
         _scale_row(part[i], divisors[i // height], width, divide, scaled)
         if r.kind == INTEGER:
-            encode_integer(scaled, -limit, limit, mask, out[i])
+            encode_integer(scaled, low, high, mask, out[i])
         elif r.kind == TABLE:
             encode_lookup(bits, r.table, out[i])
         elif r.symmetric:
@@ -141,14 +141,14 @@ def _round_integers(row: FloatArray) -> None:
 @kernel
 def _round_trip(
     part: FloatArray, divisors: FloatArray, factors: FloatArray, height: int, width: int,
-    divide: bool, limit: np.float32, r: CastParameters, out: FloatArray,
+    divide: bool, low: np.float32, high: np.float32, r: CastParameters, out: FloatArray,
 ) -> None:
     scaled = np.empty(part.shape[1], np.float32)
     bits = scaled.view(np.uint32)
     for i in range(part.shape[0]):
         _scale_row(part[i], divisors[i // height], width, divide, scaled)
         if r.kind == INTEGER:
-            _clip_row(scaled, limit)
+            _clip_row(scaled, low, high)
             _round_integers(scaled)
         else:
             _round_row(bits, r)
@@ -177,7 +177,7 @@ def _round_trip_wide(
 def encode(part: FloatArray, divisor: FloatArray, job: BlockJob, out: npt.NDArray[Any]) -> None:
     """Codes of a tile, as :func:`planner.numerics.blocks.encode_part`."""
     mask = np.uint8((1 << job.target.bits) - 1)
-    _encode(part, divisor, *job.sides, not job.policy.reciprocal, np.float32(job.limit), mask,
+    _encode(part, divisor, *job.sides, not job.policy.reciprocal, *job.limits, mask,
             recipe(job.target.id, job.policy), out)
 
 
@@ -199,16 +199,17 @@ def round_trip(
     r, policy = recipe(job.target.id, job.policy), job.policy
     saturates = job.target.nan == "none" or (
         policy.overflow == "saturate" and policy.infinity == "saturate")
-    plain = r.kind == NEAREST and saturates and policy.keep_negative_zero
+    plain = (r.kind == NEAREST and saturates and policy.keep_negative_zero
+             and job.target.nan != "negative-zero")
     if not plain and r.kind != INTEGER:
         return False
-    divide, limit = not policy.reciprocal, np.float32(job.limit)
+    divide = not policy.reciprocal
     if r.kind == NEAREST and job.sides[0] == 1 and job.sides[1] <= _SHORT:
         wide = _spread(divisor, job.sides[1], part.shape[1])
         back = wide if factor is divisor else _spread(factor, job.sides[1], part.shape[1])
         _round_trip_wide(part, wide, back, divide, r, out)
     else:
-        _round_trip(part, divisor, factor, *job.sides, divide, limit, r, out)
+        _round_trip(part, divisor, factor, *job.sides, divide, *job.limits, r, out)
     return True
 
 

@@ -257,7 +257,7 @@ def decode_flat(codes: npt.NDArray[Any], fmt: ElementFormat, out: FloatArray) ->
     if fmt.bits > 8:
         raise UnsupportedError(f"numba has no kernel to decode {fmt.id}",
                                hint="use engine='numpy'")
-    if fmt.kind == "float" and fmt.signed and fmt.bits == 8:
+    if fmt.kind == "float" and fmt.signed and fmt.bits == 8 and fmt.nan != "negative-zero":
         mantissa, top = fmt.mantissa_bits, max_code(fmt)
         last = top if np.isnan(decode_table(fmt.id)[top + 1]) else top + 1
         decode_bits(codes, np.uint32(23 - mantissa), np.uint32(127 - fmt.bias << 23),

@@ -90,13 +90,14 @@ def _spread(factors: FloatArray, unit: np.float32, width: int, wide: FloatArray)
 
 @kernel
 def _integer_codes(
-    x: FloatArray, wide: FloatArray, divide: bool, limit: np.float32, mask: np.uint8, out: Bytes
+    x: FloatArray, wide: FloatArray, divide: bool, low: np.float32, high: np.float32,
+    mask: np.uint8, out: Bytes,
 ) -> None:
     """Codes of elements over (or times) their factor, clipped, to nearest even."""
     magic = np.float32(12582912.0)
     for i in range(x.size):
         q = np.float32(x[i] / wide[i] if divide else x[i] * wide[i])
-        q = np.float32(max(min(q, limit), -limit))
+        q = np.float32(max(min(q, high), low))
         out[i] = np.uint8(np.int32(np.float32(q + magic) - magic)) & mask
 
 
@@ -120,13 +121,14 @@ def _codes(x: FloatArray, wide: FloatArray, divide: bool, r: CastParameters, out
 
 @kernel
 def _integers(
-    x: FloatArray, wide: FloatArray, divide: bool, limit: np.float32, out: FloatArray
+    x: FloatArray, wide: FloatArray, divide: bool, low: np.float32, high: np.float32,
+    out: FloatArray,
 ) -> None:
     """Clipped quotients, to nearest even; -0 becomes 0, as codes have no -0."""
     magic = np.float32(12582912.0)
     for i in range(x.size):
         q = np.float32(x[i] / wide[i] if divide else x[i] * wide[i])
-        out[i] = np.float32(np.float32(max(min(q, limit), -limit)) + magic) - magic
+        out[i] = np.float32(np.float32(max(min(q, high), low)) + magic) - magic
 
 
 @kernel
@@ -152,13 +154,13 @@ def _times(x: FloatArray, wide: FloatArray) -> None:
 
 @kernel
 def _cast(
-    x: FloatArray, wide: FloatArray, divide: bool, r: CastParameters, limit: np.float32, keep: bool,
-    codes: Bytes, values: FloatArray,
+    x: FloatArray, wide: FloatArray, divide: bool, r: CastParameters, low: np.float32,
+    high: np.float32, keep: bool, codes: Bytes, values: FloatArray,
 ) -> None:
     if r.kind == INTEGER and keep:
-        _integer_codes(x, wide, divide, limit, np.uint8(r.sign_bit * 2 - 1), codes)
+        _integer_codes(x, wide, divide, low, high, np.uint8(r.sign_bit * 2 - 1), codes)
     elif r.kind == INTEGER:
-        _integers(x, wide, divide, limit, values)
+        _integers(x, wide, divide, low, high, values)
     elif keep:
         _codes(x, wide, divide, r, codes)
     else:
@@ -167,8 +169,8 @@ def _cast(
 
 @kernel
 def run(
-    x: FloatArray, width: int, s: ScaleRecipe, r: CastParameters, divide: bool, limit: np.float32,
-    keep: bool, codes: Bytes, values: FloatArray, scales: FloatArray,
+    x: FloatArray, width: int, s: ScaleRecipe, r: CastParameters, divide: bool, low: np.float32,
+    high: np.float32, keep: bool, codes: Bytes, values: FloatArray, scales: FloatArray,
 ) -> Any:
     """Blocks of a run to ``codes`` where ``keep``, else to ``values``; the bits of the largest."""
     piece = max(width, PIECE // width * width)
@@ -186,7 +188,7 @@ def run(
         scale_blocks(found.view(np.float32), s, not divide, own, divisor[:blocks])
         _spread(divisor[:blocks], np.float32(1), width, wide)
         factors, stop = wide[: part.size], start + part.size
-        _cast(part, factors, divide, r, limit, keep, codes[start:stop], values[start:stop])
+        _cast(part, factors, divide, r, low, high, keep, codes[start:stop], values[start:stop])
         if not keep:
             _spread(own, s.unit, width, wide)
             _times(values[start:stop], factors)

@@ -49,6 +49,8 @@ def scale_recipe(job: BlockJob, tensor: float = 1.0) -> ScaleRecipe | None:
     """The recipe of a job's scales, ``tensor`` being NVFP4's second level; None where numpy does
     them."""
     spec, fmt = job.spec, job.target
+    if job.policy.scaling != "plain" or job.rule == "four-over-six":
+        return None
     unit = 2.0**job.fmt.element_exponent
     top = fmt.max_finite * unit
     made = _recipe(PROPORTIONAL, floor=job.floor, top=top, unit=tensor * unit)
@@ -57,8 +59,9 @@ def scale_recipe(job: BlockJob, tensor: float = 1.0) -> ScaleRecipe | None:
         return made._replace(
             kind=TWO_LEVEL, tensor=np.float32(tensor), lowest=np.int32(128 - stored.bias),
             mantissa=np.int32(stored.mantissa_bits), largest=np.float32(stored.max_finite))
-    if job.rule == "amax":
-        return made if spec.format == "fp32" else None
+    if job.rule in ("amax", "half-range"):
+        half = 0.5 * unit if job.rule == "half-range" else 0.0
+        return made._replace(top=np.float32(top + half)) if spec.format == "fp32" else None
     if job.rule == "rceil":
         return made._replace(kind=POWER, up=True, lowest=np.int32(1))
     made = made._replace(kind=POWER, top=np.float32(1), up=job.rule == "ceil",

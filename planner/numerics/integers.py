@@ -15,7 +15,7 @@ from planner.formats.spec import ElementFormat
 from planner.numerics import blocks
 from planner.numerics.block_job import BlockJob
 from planner.numerics.cast import round_integers
-from planner.numerics.scaling import block_reduce, check_finite, positive, stored_scale
+from planner.numerics.scaling import Scales, block_reduce, check_finite, positive, stored_scale
 from planner.numerics.tiles import FloatArray
 
 ZeroPoints = npt.NDArray[np.int8]
@@ -75,7 +75,7 @@ def encode_part(
     shifted = np.empty(part.shape, dtype=np.float32)
     with np.errstate(over="ignore"):
         operation = np.multiply if job.policy.reciprocal else np.divide
-        blocks.apply(operation, part, blocks.divisor_of(scale, job), job.sides,
+        blocks.apply(operation, part, blocks.divisor_of(Scales(scale), scale, job), job.sides,
                      shifted)
     rounded = round_integers(shifted, job.policy)
     blocks.apply(np.add, rounded, zero.astype(np.float32), job.sides, rounded)

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from planner.errors import InputError
+from planner.numerics.tiles import unmasked
 from planner.typed import typed
 
 
@@ -38,8 +39,8 @@ def error(x: npt.ArrayLike, y: npt.ArrayLike) -> ErrorStats:
     ``relative_power`` is 0 for equal arrays, and infinite where x is zero and y is not.
     Raises InputError for shapes that differ and for a reference that is not finite.
     """
-    reference = np.asarray(x, dtype=np.float64)
-    other = np.asarray(y, dtype=np.float64)
+    reference = np.asarray(unmasked(x), dtype=np.float64)
+    other = np.asarray(unmasked(y), dtype=np.float64)
     if reference.shape != other.shape:
         raise InputError(f"shapes {reference.shape} and {other.shape} differ",
                          hint="pass two arrays of one shape")

@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from planner.numerics import blocks, integers, tiles
+from planner.numerics import blocks, four_over_six, integers, tiles
 from planner.numerics.block_job import BlockJob
 from planner.numerics.engines import run
 from planner.numerics.integers import ZeroPoints
-from planner.numerics.scaling import Scales
+from planner.numerics.scaling import Scales, check_finite
 from planner.numerics.tiles import FloatArray, Tile
 
 # Gets a tile's values, the tile, and the divisor and the factor of its blocks.
@@ -30,16 +30,31 @@ def each_tile(source: npt.NDArray[Any], job: BlockJob, work: Work, block: FloatA
     shape = tiles.matrix_shape(source.shape)
     if _independent(shape, job):
         return _one_pass(source, job, work, block)
-    scales = _replace_amax(_amax(source, job, block), job)
+    if job.given is not None:
+        scales = _given(job, job.given, block)
+    elif job.rule == "four-over-six":
+        scales = four_over_six.scales(source, _amax(source, job, block), job)
+    else:
+        scales = _replace_amax(_amax(source, job, block), job)
 
     def step(tile: Tile) -> None:
-        own = Scales(tile.blocks(scales.block, job.sides), scales.tensor, scales.exponent)
-        factor = own.effective()
-        work(tiles.fetch(source, tile), tile, blocks.divisor_of(factor, job), factor)
+        own = Scales(tile.blocks(scales.block, job.sides), scales.tensor, scales.exponent,
+                     scales.inverse)
+        factor, part = own.effective(), tiles.fetch(source, tile)
+        if job.given is not None:
+            check_finite(part)
+        work(part, tile, blocks.divisor_of(own, factor, job), factor)
 
     for _ in run(step, _tiles(shape, job), job.threads):
         pass
     return scales
+
+
+def _given(job: BlockJob, given: FloatArray, block: FloatArray) -> Scales:
+    """Scales that the caller knows, in the memory ``block``."""
+    block[...] = given
+    return Scales(block, float(1 if job.tensor is None else job.tensor), job.fmt.element_exponent,
+                  job.spec.tensor_scale and job.policy.scaling == "compressed-tensors")
 
 
 def _tiles(shape: tuple[int, int], job: BlockJob) -> Any:
@@ -58,7 +73,7 @@ def _independent(shape: tuple[int, int], job: BlockJob) -> bool:
         whole = job.sides[0] == 1 and job.sides[1] <= step
     else:
         whole = step // max(columns, 1) >= job.sides[0]
-    return whole and not job.spec.tensor_scale
+    return whole and not job.spec.tensor_scale and job.given is None
 
 
 def _one_pass(source: npt.NDArray[Any], job: BlockJob, work: Work, block: FloatArray) -> Scales:
@@ -70,7 +85,7 @@ def _one_pass(source: npt.NDArray[Any], job: BlockJob, work: Work, block: FloatA
         own = job.scales(blocks.amax_of(part, job))
         tile.blocks(scales.block, job.sides)[...] = own.block
         factor = own.effective()
-        work(part, tile, blocks.divisor_of(factor, job), factor)
+        work(part, tile, blocks.divisor_of(own, factor, job), factor)
 
     for _ in run(step, _tiles(shape, job), job.threads):
         pass
@@ -97,7 +112,7 @@ def _replace_amax(amax: FloatArray, job: BlockJob) -> Scales:
     step, scales = blocks.STEP["numpy"], job.scales(amax[:0, :0], largest)
     for start in range(0, flat.size, step):
         flat[start : start + step] = job.scales(flat[start : start + step], largest).block
-    return Scales(amax, scales.tensor, scales.exponent)
+    return Scales(amax, scales.tensor, scales.exponent, scales.inverse)
 
 
 def asymmetric(

@@ -8,15 +8,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cache
 from types import MappingProxyType
-from typing import Literal
+from typing import Literal, get_args
 
-from planner.errors import UnknownNameError
+from planner.errors import InputError, UnknownNameError
 from planner.formats.spec import ElementFormat
 
 OutOfRange = Literal["ieee", "saturate"]
 Tie = Literal["even", "away", "zero"]
 Rounding = Literal["nearest", "toward-zero", "stochastic"]
+Sign = Literal["kept", "positive"]
+Payload = Literal["quiet", "ones"]
+MissingNan = Literal["flipped-zero", "max"]
+Unsigned = Literal["nan", "magnitude"]
+PowerRounding = Literal["nearest", "up", "field"]
+Scaling = Literal["plain", "modelopt", "torchao", "compressed-tensors"]
+RANDOM_BITS = (8, 32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,26 +41,58 @@ class Policy:
     NaN, or the code of its magnitude. ``power_rounding`` rounds to E8M0 where ``rounding`` is
     nearest: to the nearest power of two, up, or as libraries do from the exponent field (``field``:
     nearest, but float32 subnormals above 2^-127 go up to 2^-126). ``reciprocal`` scales a block by
-    multiplying with 1/s instead of dividing by s.
+    multiplying with 1/s instead of dividing by s. ``scaling``: how block scales are made where
+    libraries differ (:mod:`planner.numerics.library_rules`).
 
     ``rounding``: ``nearest`` (ties as ``tie`` says), ``toward-zero`` (a finite value above the
     range becomes the largest finite one, IEEE 754-2019 section 7.4), or ``stochastic``: with the
-    distance to the lower neighbour as probability of the upper one, in steps of 2^-32, from the
-    Generator that the caller passes; not defined for E8M0.
+    distance to the lower neighbour as probability of the upper one, in steps of 2^-32
+    (``random_bits`` 32) or rounded down to steps of 2^-8 (8, as NVIDIA's cvt.rs has them), from
+    the Generator that the caller passes; not defined for E8M0.
+
+    Raises UnknownNameError for a choice that a field does not have, InputError for other types.
     """
 
     id: str
     overflow: OutOfRange = "ieee"
     infinity: OutOfRange = "ieee"
-    nan_sign: Literal["kept", "positive"] = "kept"
-    nan_payload: Literal["quiet", "ones"] = "quiet"
-    missing_nan: Literal["flipped-zero", "max"] = "flipped-zero"
+    nan_sign: Sign = "kept"
+    nan_payload: Payload = "quiet"
+    missing_nan: MissingNan = "flipped-zero"
     tie: Tie = "even"
     keep_negative_zero: bool = True
-    unsigned: Literal["nan", "magnitude"] = "nan"
-    power_rounding: Literal["nearest", "up", "field"] = "nearest"
+    unsigned: Unsigned = "nan"
+    power_rounding: PowerRounding = "nearest"
     reciprocal: bool = False
     rounding: Rounding = "nearest"
+    scaling: Scaling = "plain"
+    random_bits: int = 32
+
+    def __post_init__(self) -> None:
+        for name, choices in _CHOICES.items():
+            value = getattr(self, name)
+            if not any(type(value) is type(one) and value == one for one in choices):
+                raise _wrong_choice(name, value, choices)
+
+
+_CHOICES: Mapping[str, tuple[object, ...]] = MappingProxyType({
+    "overflow": get_args(OutOfRange), "infinity": get_args(OutOfRange),
+    "nan_sign": get_args(Sign), "nan_payload": get_args(Payload),
+    "missing_nan": get_args(MissingNan), "tie": get_args(Tie),
+    "keep_negative_zero": (True, False), "unsigned": get_args(Unsigned),
+    "power_rounding": get_args(PowerRounding), "reciprocal": (True, False),
+    "rounding": get_args(Rounding), "scaling": get_args(Scaling), "random_bits": RANDOM_BITS,
+})
+
+
+def _wrong_choice(name: str, value: object, choices: tuple[object, ...]) -> InputError:
+    """The error of a field: with the nearest choices where both are names."""
+    names = [one for one in choices if isinstance(one, str)]
+    if names and isinstance(value, str):
+        return UnknownNameError(f"policy {name.replace('_', ' ')}", value, names)
+    return InputError(f"policy {name} = {value!r} is none of its choices",
+                      hint=f"{name} is " + " or ".join(repr(one) for one in choices))
+
 
 
 # OFP8 1.0 allows both modes; NaN codes and formats without NaN as in ml_dtypes 0.6.
@@ -70,13 +110,20 @@ _ML_DTYPES = replace(_OCP, id="ml_dtypes", power_rounding="field")
 _DEEPGEMM = replace(_TORCH_NEW, id="deepgemm", power_rounding="up", reciprocal=True)
 # inference/kernel.py of DeepSeek-V3: y = x / s, then the hardware conversion.
 _DEEPSEEK_V3 = replace(_CUDA, id="deepseek-v3")
+# Saturating casts of torch, which scales are written for; their rules: library_rules.py.
+_LIBRARY = replace(_TORCH_NEW, overflow="saturate", infinity="saturate", missing_nan="max")
+_MODELOPT = replace(_LIBRARY, id="modelopt", scaling="modelopt")
+_TORCHAO = replace(_LIBRARY, id="torchao", scaling="torchao")
+_COMPRESSED = replace(_LIBRARY, id="compressed-tensors", scaling="compressed-tensors")
 
 PRESETS: Mapping[str, Policy] = MappingProxyType({p.id: p for p in (
     _OCP, _OCP_SATURATING, _CUDA, _TORCH_NEW, _TORCH_OLD, _ML_DTYPES, _DEEPGEMM, _DEEPSEEK_V3,
+    _MODELOPT, _TORCHAO, _COMPRESSED,
 )})  # fmt: skip
 
 _ALIASES: Mapping[str, str] = MappingProxyType({
     "ocp-nonsat": "ocp", "ocp-sat": "ocp-saturating", "ml-dtypes": "ml_dtypes",
+    "compressed_tensors": "compressed-tensors", "llm-compressor": "compressed-tensors",
 })  # fmt: skip
 
 
@@ -93,16 +140,21 @@ def resolve_policy(policy: str | Policy, element: ElementFormat) -> Policy:
 
     Raises UnknownNameError for a name that is not a preset.
     """
-    if isinstance(policy, Policy):
-        return policy
+    return policy if isinstance(policy, Policy) else _preset(policy, element)
+
+
+@cache
+def _preset(policy: str, element: ElementFormat) -> Policy:
     name = policy.strip().lower()
     found = PRESETS.get(_ALIASES.get(name, name))
     if found is None:
         raise UnknownNameError("cast policy", policy, PRESETS)
     if element.kind == "float" and element.bits > 8:
-        return replace(_OCP, id=found.id, reciprocal=found.reciprocal)
+        return replace(_OCP, id=found.id, reciprocal=found.reciprocal, scaling=found.scaling)
     if found.id in ("torch>=2.12", "deepgemm") and element.id in ("e4m3fn", "ue4m3"):
         return replace(found, overflow="saturate", infinity="saturate")
+    if found.id == "torchao" and element.id in ("e2m1", "int8", "int4"):
+        return replace(found, reciprocal=True)
     if found.id == "deepgemm" and element.id == "e2m1":
         return replace(found, tie="zero", keep_negative_zero=False, missing_nan="max")
     return found

@@ -10,9 +10,10 @@ import numpy.typing as npt
 
 from planner.errors import InputError, UnsupportedError
 from planner.formats.elements import element
-from planner.numerics.cast import code_dtype
+from planner.numerics.cast import code_dtype, integer_codes
 from planner.numerics.matrix_units import DotRule, Unit
 from planner.numerics.operands import Singles
+from planner.numerics.tiles import as_array, unmasked
 
 # Integer units also take unsigned bytes, which are no element format of a tensor.
 UNSIGNED = "uint8"
@@ -37,13 +38,11 @@ def checked_codes(codes: npt.ArrayLike, format: str, name: str) -> tuple[npt.NDA
     fmt = None if format.lower() == UNSIGNED else element(format)
     bits = 8 if fmt is None else fmt.bits
     label = UNSIGNED if fmt is None else fmt.id
-    given = np.asarray(codes)
+    given = unmasked(codes)
     if given.ndim != 2:
         raise InputError(f"{name} has {given.ndim} dimensions, a matrix has 2",
                          hint="reshape to (rows, columns)")
-    if given.dtype.kind not in "iu":
-        raise InputError(f"{name} has dtype {given.dtype}, {label} codes are integers",
-                         hint=f"encode(x, {label!r}) makes them")
+    given = integer_codes(given, element("int8") if fmt is None else fmt, name)
     dtype = np.dtype(np.uint8 if fmt is None else code_dtype(fmt))
     if label == "int8" and given.dtype == np.int8:
         return given.view(np.uint8), label
@@ -86,16 +85,21 @@ def check_promotion(unit: Unit, rule: DotRule, every: int | None) -> int | None:
 
 
 def accumulator(c: npt.ArrayLike | None, shape: tuple[int, int], format: str) -> Singles:
-    """A new array with the first accumulators, rounded to their format."""
+    """A new array with the first accumulators, rounded to their format.
+
+    Raises InputError for values that are no real numbers, or finite and beyond the format.
+    """
     if c is None:
         return np.zeros(shape, dtype=np.float32)
-    given = np.asarray(c)
-    if given.dtype.kind not in "iuf":
-        raise InputError(f"c has dtype {given.dtype}", hint="pass real numbers")
+    given = as_array(c)
     with np.errstate(over="ignore", invalid="ignore"):
-        if format == "fp16":
-            given = given.astype(np.float16)
-        return np.array(given, dtype=np.float32, order="C")
+        held = np.array(given, dtype=np.float16 if format == "fp16" else np.float32, order="C")
+        beyond = np.isinf(held) & np.isfinite(given)
+    if beyond.any():
+        bad = float(given[beyond][0])
+        raise InputError(f"c holds {bad:.6g}, beyond the range of the {format.upper()} accumulator",
+                         hint="scale c and the operands down, or pass infinity where it is meant")
+    return held.astype(np.float32, copy=False)
 
 
 def padded(x: npt.NDArray[Any], multiple: int, axis: int) -> npt.NDArray[Any]:

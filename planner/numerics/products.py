@@ -6,7 +6,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from math import lcm
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +15,7 @@ from planner.errors import InputError, UnsupportedError
 from planner.numerics.dot_exact import exact_matmul
 from planner.numerics.dot_fma import NAN_BITS as FMA_NAN
 from planner.numerics.dot_fma import fma_matmul
+from planner.numerics.engines import ENGINES, Chosen
 from planner.numerics.fast_fused import fast_fused_matmul, numba_available
 from planner.numerics.fused_numpy import fused_matmul
 from planner.numerics.fused_scaled import fp4_matmul, scale_operand, scale_values
@@ -30,10 +31,10 @@ from planner.numerics.product_inputs import (
     padded,
 )
 from planner.numerics.products_int import matmul_int32
-from planner.numerics.unit_catalog import unit as find_unit
+from planner.numerics.unit_catalog import UNITS
+from planner.numerics.unit_names import found_unit
 from planner.typed import typed
 
-Engine = Literal["numpy", "numba"]
 Step = Callable[[Operand, Operand, Singles, DotRule], None]
 
 COLUMNS = 4096
@@ -41,6 +42,7 @@ ROWS = 512
 DEPTH = 1024
 # Multiplications from which compiling the kernel (some seconds) is repaid.
 _WORTH_COMPILING = 1 << 33
+INTEGERS = ("int8", "uint8", "int4")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +75,7 @@ def matmul(
     b_scales: npt.ArrayLike | None = None,
     scale_format: str = "e8m0",
     scale_group: int = 32,
-    engine: Engine | None = None,
+    engine: Chosen | None = "auto",
     threads: int = 1,
 ) -> Singles:
     """``a`` (M, K) @ ``b`` (K, N) + ``c`` (M, N) as ``unit`` computes it, as float32.
@@ -89,16 +91,17 @@ def matmul(
     ``scale_group`` elements of K: E8M0 for 32, of E2M1 also 16 and UE4M3.
 
     Integer units compute int32 (:func:`matmul_int32` returns that); here it is rounded to float32.
-    ``engine``: ``numpy``, ``numba`` (the ``[fast]`` extra; fused and FMA units), or None for numba
-    where it is installed and the product large. ``threads`` share the rows: worthwhile with numba,
-    which holds no interpreter lock, hardly with numpy. Neither ever changes a bit. NaN comes out as
-    0x7FFFFFFF from tensor cores and 0x7FC00000 elsewhere. K = 0 returns ``c``.
+    ``engine``: ``numpy``, ``numba`` (the ``[fast]`` extra; fused and FMA units), or ``auto`` (None
+    too) for numba where it is installed and the product large. ``threads`` share the rows:
+    worthwhile with numba, which holds no interpreter lock, hardly with numpy. Neither ever changes
+    a bit. NaN comes out as 0x7FFFFFFF from tensor cores and 0x7FC00000 elsewhere. K = 0 returns
+    ``c``. ``unit`` may be a device's name: its unit for floats, or for integers.
 
     Raises UnknownNameError for an unknown unit or format, UnsupportedError for operands, scales or
     promotion that the unit does not have, InputError for shapes, codes or an engine that do not
     fit.
     """
-    found = find_unit(unit)
+    found = found_unit(unit, UNITS, integers=a_format.strip().lower() in INTEGERS)
     a, a_format = checked_codes(a_codes, a_format, "a")
     b, b_format = checked_codes(b_codes, b_format, "b")
     check_shapes(a, b, c)
@@ -122,11 +125,11 @@ def matmul(
 
 
 def _step(kind: str, engine: str | None, work: int) -> Step:
-    if engine not in (None, "numpy", "numba"):
-        raise InputError(f"unknown engine {engine!r}", hint="numpy or numba")
+    if engine not in (None, *ENGINES):
+        raise InputError(f"unknown engine {engine!r}", hint="auto, numpy or numba")
     if kind not in ("fused", "block-scaled", "fma"):
         return fused_matmul
-    if engine is None:
+    if engine in (None, "auto"):
         engine = "numba" if work >= _WORTH_COMPILING and numba_available() else "numpy"
     if engine == "numba" and not numba_available():
         raise InputError("engine 'numba' needs numba, which is not installed",

@@ -19,7 +19,8 @@ from planner.numerics.dot_int import (
 )
 from planner.numerics.matrix_units import DotRule, Unit
 from planner.numerics.product_inputs import check_shapes, checked_codes, padded
-from planner.numerics.unit_catalog import unit as find_unit
+from planner.numerics.unit_catalog import UNITS
+from planner.numerics.unit_names import found_unit
 from planner.typed import typed
 
 ROWS = 2048
@@ -50,7 +51,7 @@ def matmul_int32(
 
     Raises UnknownNameError, UnsupportedError and InputError as :func:`matmul` does.
     """
-    found = find_unit(unit)
+    found = found_unit(unit, UNITS, integers=True)
     a, a_format = checked_codes(a_codes, a_format, "a")
     b, b_format = checked_codes(b_codes, b_format, "b")
     check_shapes(a, b, c)

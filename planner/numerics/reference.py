@@ -52,11 +52,13 @@ def decode_exact(code: int, fmt: ElementFormat) -> Exact:
                          hint="pass codes that encode() returned for this format")
     if fmt.kind == "int":
         value = code - (1 << fmt.bits) if code >> (fmt.bits - 1) else code
-        return Exact(value < 0, "finite", Fraction(abs(value)))
+        return Exact(value < 0, "finite", abs(value) * Fraction(fmt.min_subnormal))
     code >>= _word_shift(fmt)
     magnitude_bits = fmt.exponent_bits + fmt.mantissa_bits
     negative = fmt.signed and bool(code >> magnitude_bits & 1)
     code &= (1 << magnitude_bits) - 1
+    if negative and code == 0 and fmt.nan == "negative-zero":
+        return Exact(negative, "nan")
     if code > max_code(fmt):
         infinite = fmt.has_inf and code == max_code(fmt) + 1
         return Exact(negative, "inf" if infinite else "nan")
@@ -92,7 +94,7 @@ def encode_exact(value: Exact, fmt: ElementFormat, policy: Policy, draw: int = 0
         if policy.rounding == "toward-zero":
             return _signed(max_code(fmt), negative, fmt)
         return _out_of_range(negative, fmt, policy, policy.overflow)
-    if code == 0 and not policy.keep_negative_zero:
+    if code == 0 and (not policy.keep_negative_zero or fmt.nan == "negative-zero"):
         negative = False
     return _signed(code, negative, fmt)
 
@@ -130,9 +132,11 @@ def floor_log2(value: Fraction) -> int:
 
 
 def _round_to_integer(value: Fraction, policy: Policy, draw: int = 0) -> int:
-    """``value`` ≥ 0 rounded by the policy; stochastic is ⌊value + draw·2^-32⌋."""
+    """``value`` ≥ 0 rounded by the policy; stochastic is ⌊value + draw·2^-32⌋, of which
+    the policy may take the draw's highest bits alone."""
     low = value.numerator // value.denominator
     rest = value - low
+    draw = draw >> 32 - policy.random_bits << 32 - policy.random_bits
     if policy.rounding != "nearest":
         return low + (policy.rounding == "stochastic" and rest + Fraction(draw, 1 << 32) >= 1)
     half = Fraction(1, 2)
@@ -166,6 +170,8 @@ def _signed(code: int, negative: bool, fmt: ElementFormat) -> int:
 
 def _nan_code(negative: bool, fmt: ElementFormat, policy: Policy) -> int:
     negative = negative and policy.nan_sign == "kept"
+    if fmt.nan == "negative-zero":
+        return _signed(0, True, fmt)
     if fmt.nan == "none":
         if policy.missing_nan == "max":
             return _signed(max_code(fmt), False, fmt)
@@ -189,7 +195,8 @@ def _encode_int(value: Exact, fmt: ElementFormat, policy: Policy, draw: int) -> 
     if value.kind == "nan":
         return 0
     top: int = 1 << (fmt.bits - 1)
-    n = top if value.kind == "inf" else _round_to_integer(value.magnitude, policy, draw)
+    n = top if value.kind == "inf" else _round_to_integer(
+        value.magnitude / Fraction(fmt.min_subnormal), policy, draw)
     n = -min(n, top) if value.negative else min(n, top - 1)
     return n & (1 << fmt.bits) - 1
 

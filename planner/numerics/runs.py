@@ -17,7 +17,8 @@ from planner.numerics.block_job import BlockJob
 from planner.numerics.blocks import STEP
 from planner.numerics.cast import Codes
 from planner.numerics.engines import run
-from planner.numerics.scaling import Scales, check_finite, tensor_scale
+from planner.numerics.library_rules import tensor_scale
+from planner.numerics.scaling import Scales, check_finite
 from planner.numerics.tiles import FloatArray, Tile
 
 if TYPE_CHECKING:
@@ -44,6 +45,8 @@ def quantize(
     shape = tiles.matrix_shape(source.shape)
     if job.engine != "numba" or job.rng is not None or not whole(job.sides, shape[1]):
         return None
+    if job.given is not None or job.policy.scaling != "plain" or job.rule == "four-over-six":
+        return None
     from planner.numerics import fast_cast, fast_runs, fast_scales
 
     recipe = fast_cast.recipe(job.target.id, job.policy)
@@ -60,7 +63,7 @@ def quantize(
         part = tiles.fetch(source, tile).reshape(-1)
         own = tile.blocks(block, job.sides).reshape(-1)
         most = fast_runs.run(
-            part, job.sides[1], scale, recipe, divide, np.float32(job.limit), codes is not None,
+            part, job.sides[1], scale, recipe, divide, *job.limits, codes is not None,
             no_codes if codes is None else tile.of(codes).reshape(-1),
             no_values if values is None else tile.of(values).reshape(-1), own)
         check_finite(np.array(most, dtype=np.int32).view(np.float32))
@@ -80,13 +83,16 @@ def _covers(recipe: CastParameters, job: BlockJob, *, keep: bool) -> bool:
         return recipe.kind == NEAREST and recipe.symmetric
     saturates = job.target.nan == "none" or (
         job.policy.overflow == "saturate" and job.policy.infinity == "saturate")
-    return recipe.kind == NEAREST and saturates and job.policy.keep_negative_zero
+    return (recipe.kind == NEAREST and saturates and job.policy.keep_negative_zero
+            and job.target.nan != "negative-zero")
 
 
 def _tensor_scale(source: npt.NDArray[Any], job: BlockJob) -> float:
     """NVFP4's second level, from the largest magnitude of all; 1 for other formats."""
     if not job.spec.tensor_scale:
         return 1.0
+    if job.tensor is not None:
+        return float(job.tensor)
     from planner.numerics import fast_runs
 
     def step(tile: Tile) -> np.int32:
@@ -98,7 +104,7 @@ def _tensor_scale(source: npt.NDArray[Any], job: BlockJob) -> float:
     largest = np.array(max(every, default=0), dtype=np.int32).view(np.float32)
     check_finite(largest)
     top = np.float32(job.target.max_finite * 2.0**job.fmt.element_exponent)
-    return float(tensor_scale(np.float32(largest), top))
+    return float(tensor_scale(np.float32(largest), top, job.policy.scaling))
 
 
 def decode(
@@ -106,7 +112,9 @@ def decode(
     out: FloatArray,
 ) -> bool:
     """Values of a matrix of codes into ``out``; False where the kernels do not cover it."""
-    if fmt.bits > 8 or not fmt.signed or fmt.kind == "scale" or not whole(sides, codes.shape[1]):
+    odd = (not fmt.signed or fmt.kind == "scale" or fmt.nan == "negative-zero"
+           or scales.inverse)
+    if fmt.bits > 8 or odd or not whole(sides, codes.shape[1]):
         return False
     from planner.numerics import fast_runs
 

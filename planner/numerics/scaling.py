@@ -14,12 +14,12 @@ import numpy.typing as npt
 from planner.errors import InputError, UnknownNameError, UnsupportedError
 from planner.formats.elements import element
 from planner.formats.spec import ElementFormat, ScaleRule, ScaleSpec
-from planner.numerics.cast import decode, encode, has_values, round_flat
-from planner.numerics.policies import resolve_policy
+from planner.numerics import library_rules
+from planner.numerics.cast import decode, encode
+from planner.numerics.policies import Scaling
 from planner.numerics.tables import decode_table
 from planner.numerics.tiles import FloatArray
 
-NVFP4_SCALE_MAX = 448.0
 DEEPSEEK_AMAX_FLOOR = 1e-4  # DeepSeek-V3 act_quant and DeepGEMM clamp activations here
 SCALE_RULES: tuple[str, ...] = get_args(ScaleRule)
 
@@ -30,15 +30,19 @@ _POWER_FORMATS = ("e8m0", "fp32", "bf16")
 class Scales:
     """``block`` (block rows, block columns); ``tensor`` is NVFP4's second level, else 1.
 
-    ``exponent``: elements count 2^exponent times their code (MXINT8: -6).
+    ``exponent``: elements count 2^exponent times their code (MXINT8: -6). ``inverse``: ``tensor``
+    divides, as compressed-tensors stores it.
     """
 
     block: FloatArray
     tensor: float = 1.0
     exponent: int = 0
+    inverse: bool = False
 
     def effective(self) -> FloatArray:
         """What a decoded element is multiplied by, one float32 product."""
+        if self.inverse:
+            return self.block / np.float32(self.tensor)
         if self.tensor == 1 and self.exponent == 0:
             return self.block
         return self.block * np.float32(self.tensor * 2.0**self.exponent)
@@ -49,11 +53,21 @@ def block_sides(spec: ScaleSpec, rows: int, columns: int) -> tuple[int, int]:
     return spec.block_rows or max(rows, 1), spec.block_columns or max(columns, 1)
 
 
-def check_rule(rule: str, spec: ScaleSpec) -> None:
+def check_rule(rule: str, spec: ScaleSpec, element_kind: str) -> None:
     """Raise UnknownNameError for another rule, UnsupportedError where ``spec`` can't follow it."""
     if rule not in SCALE_RULES:
         raise UnknownNameError("scale rule", rule, SCALE_RULES)
     if rule == "amax":
+        return
+    if rule == "half-range":
+        if element_kind != "int" or spec.zero_point:
+            raise UnsupportedError("scale rule half-range belongs to symmetric integers",
+                                   hint="use scale_rule='amax'")
+        return
+    if rule == "four-over-six":
+        if not spec.tensor_scale:
+            raise UnsupportedError("scale rule four-over-six belongs to NVFP4's two-level scales",
+                                   hint="quantize(x, 'nvfp4', scale_rule='four-over-six')")
         return
     if spec.tensor_scale or spec.zero_point:
         what = "two-level scales" if spec.tensor_scale else "zero points"
@@ -123,39 +137,54 @@ def _gathered(wide: npt.NDArray[np.complexfloating[Any]], magnitude: bool) -> Fl
 
 def scales_of(
     amax: FloatArray, spec: ScaleSpec, fmt: ElementFormat, *, exponent: int = 0,
-    rule: ScaleRule | None = None, largest: np.float32 | None = None,
+    rule: ScaleRule | None = None, largest: np.float32 | None = None, scaling: Scaling = "plain",
+    tensor: np.float32 | None = None,
 ) -> Scales:
     """The scales of blocks with largest magnitudes ``amax``, by ``rule`` (None: that of ``spec``).
 
-    ``amax``: amax / max_finite in float32, rounded to the scale format. ``rceil``: the same rounded
+    ``amax``: amax / max_finite in float32, rounded to the scale format. ``half-range``: amax over
+    half the range of the integers, 2^(bits-1) - 1/2. ``rceil``: the same rounded
     up to a power of two (clipped to 2^-126 … 2^127). ``ocp-floor``: 2^(⌊log2 amax⌋ - emax), from
     exponent bits; ``ceil``: 2^(⌈log2 amax⌉ - emax); ``even``: as ``ocp-floor`` after rounding amax,
     half up, to the element's significand. With ``tensor_scale`` the block scale is relative to
     g = ``largest`` / (max_finite · 448), where ``largest`` is that of the whole tensor (None: of
-    ``amax``). An all-zero block has a positive scale under every rule
+    ``amax``); ``tensor`` is a g that is given. ``scaling`` names a library's form of all this
+    (:mod:`planner.numerics.library_rules`). An all-zero block has a positive scale under every rule
     but NVFP4's, whose block scale is then 0. Elements count 2^``exponent`` times their code.
     Sources: OCP MX v1.0 section 6.3; DeepGEMM; pytorch/ao ScaleCalculationMode; NVIDIA NVFP4.
     """
     rule = spec.rule if rule is None else rule
     top = np.float32(fmt.max_finite * 2.0**exponent)
     if spec.tensor_scale:
-        return _two_level(amax, spec, top, amax.max(initial=0) if largest is None else largest)
-    if rule == "amax":
-        return Scales(_proportional(amax, spec, top), exponent=exponent)
+        most = np.float32(amax.max(initial=0) if largest is None else largest)
+        if tensor is None:
+            tensor = library_rules.tensor_scale(most, top, scaling)
+        return two_level(amax, top, tensor, scaling)
+    if rule in ("amax", "half-range"):
+        if rule == "half-range":
+            top += np.float32(0.5 * 2.0**exponent)
+        own = "plain" if scaling == "torchao" and fmt.kind != "int" else scaling
+        return Scales(_proportional(amax, spec, top, own), exponent=exponent)
     if rule == "rceil":
         raw = amax / top
-        return Scales(_powers(_exponents(raw, up=True), lowest=1), exponent=exponent)
+        lowest = 0 if scaling == "modelopt" else 1
+        return Scales(_powers(_exponents(raw, up=True), lowest=lowest), exponent=exponent)
     largest_exponent = int(np.frexp(top)[1]) - 1
     if rule == "even":
-        significand = fmt.mantissa_bits if fmt.kind == "float" else fmt.bits - 2
+        significand = library_rules.even_bits(fmt, scaling)
         bits = np.ascontiguousarray(amax).view(np.uint32) + np.uint32(1 << 22 - significand)
         amax = bits.view(np.float32)
     field = _exponents(amax, up=rule == "ceil") - largest_exponent
     return Scales(_powers(field, lowest=0), exponent=exponent)
 
 
-def _proportional(amax: FloatArray, spec: ScaleSpec, top: np.float32) -> FloatArray:
-    return stored_scale(positive(amax / top, amax, spec.format), spec.format)
+def _proportional(
+    amax: FloatArray, spec: ScaleSpec, top: np.float32, scaling: Scaling
+) -> FloatArray:
+    raw = amax / top
+    if scaling in ("plain", "modelopt"):
+        return stored_scale(positive(raw, amax, spec.format), spec.format)
+    return library_rules.least(stored_scale(raw, spec.format), spec.format, scaling)
 
 
 def stored_scale(raw: FloatArray, format: str) -> FloatArray:
@@ -176,25 +205,15 @@ def positive(raw: FloatArray, amax: FloatArray, format: str) -> FloatArray:
     return np.where(amax > 0, np.maximum(raw, tiny), np.float32(1))
 
 
-def tensor_scale(largest: np.float32, top: np.float32) -> np.float32:
-    """NVFP4's second level: ``largest`` of the tensor becomes ``top`` · 448; 0 where it is tiny."""
-    return np.float32(largest / top / np.float32(NVFP4_SCALE_MAX))
-
-
-def _two_level(
-    amax: FloatArray, spec: ScaleSpec, top: np.float32, largest: np.float32
+def two_level(
+    amax: FloatArray, top: np.float32, tensor: np.float32, scaling: Scaling
 ) -> Scales:
-    tensor = tensor_scale(largest, top)
-    if tensor == 0:
+    """NVFP4's scales of blocks beside ``tensor``, that of the whole."""
+    if tensor == 0 and scaling == "plain":
         return Scales(np.zeros_like(amax))
-    raw = np.ascontiguousarray(amax / top / tensor)
-    stored, fmt = np.empty_like(raw), element(spec.format)
-    policy = resolve_policy("ocp-saturating", fmt)
-    if has_values(fmt, policy):
-        round_flat(raw.reshape(-1), fmt, policy, stored.reshape(-1))
-    else:
-        stored = decode(encode(raw, fmt.id, policy=policy), fmt.id)
-    return Scales(stored, float(tensor))
+    block = library_rules.block_scales(amax, top, tensor, scaling)
+    return Scales(block, float(tensor) if tensor else 1.0,
+                  inverse=scaling == "compressed-tensors")
 
 
 def _exponents(x: FloatArray, *, up: bool) -> npt.NDArray[np.int32]:

@@ -80,13 +80,9 @@ def as_array(x: npt.ArrayLike) -> Array:
 
     Accepted: booleans, integers up to 2^53 in magnitude, and floats of up to 64 bits, those of
     ml_dtypes included. Raises InputError for anything else: objects, strings, dates, complex
-    numbers, longer floats, nested lists that are no array.
+    numbers, longer floats, nested lists that are no array, masked arrays.
     """
-    try:
-        array = np.asarray(x)
-    except ValueError as problem:
-        raise InputError(f"not an array: {problem}",
-                         hint="pass numbers in rows of one length") from None
+    array = unmasked(x)
     kind, size = array.dtype.kind, array.dtype.itemsize
     if kind in "iu" and size == 8 and array.size:
         low, high = int(array.min()), int(array.max())
@@ -97,6 +93,22 @@ def as_array(x: npt.ArrayLike) -> Array:
     elif not (kind in "iub" or (kind == "f" and size <= 8) or _is_small_float(array.dtype)):
         raise InputError(f"cannot encode values of dtype {array.dtype}", hint="pass real numbers")
     return array
+
+
+def unmasked(x: npt.ArrayLike) -> Array:
+    """``x`` as an array.
+
+    Raises InputError for masked arrays, whose mask no result could keep, and for nested lists that
+    are no array.
+    """
+    if isinstance(x, np.ma.MaskedArray):
+        raise InputError("a masked array would lose its mask",
+                         hint="fill the masked elements first: x.filled(0)")
+    try:
+        return np.asarray(x)
+    except ValueError as problem:
+        raise InputError(f"not an array: {problem}",
+                         hint="pass numbers in rows of one length") from None
 
 
 def _is_small_float(dtype: np.dtype[Any]) -> bool:

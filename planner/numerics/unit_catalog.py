@@ -20,8 +20,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from planner.errors import UnknownNameError
 from planner.numerics.matrix_units import Accumulator, DotRule, Rounding, Unit, index_units
+from planner.numerics.unit_names import found_unit
 from planner.typed import typed
 
 _FP8 = ("e4m3fn", "e5m2")
@@ -131,6 +131,15 @@ _BLOCK_SCALED = Unit(
     "another model: equal to MMA-Sim on random bits. No silicon results are public",
     "MMA-Sim (arXiv 2511.10909); NVIDIA PTX ISA 8.7, mma with block scaling",
 )  # fmt: skip
+_MXF8F6F4 = Unit(
+    "blackwell-mxf8f6f4", "Blackwell block-scaled kind::mxf8f6f4, FP4 × FP4 too (tcgen05, sm_120)",
+    "block-scaled",
+    (DotRule(_F8F6F4, _F8F6F4, "fp32", 32, 25, "rz-fp32", 32, -133, mixed=True,
+             scales=(("e8m0", 32),)),), True,
+    "another model: equal to MMA-Sim on random bits, FP4 × FP4 included. No silicon results are "
+    "public. blackwell-block-scaled multiplies FP4 × FP4 by the rule of kind::mxf4",
+    "MMA-Sim (arXiv 2511.10909); NVIDIA PTX ISA 8.7, mma with block scaling",
+)  # fmt: skip
 _IMMA = Unit(
     "int8-imma", "Integer tensor cores (Turing to Blackwell, Orin)", "integer",
     (DotRule(_INTS, _INTS, "int32", 0, None, "wrap-int32", 32, k_order="any"),), False,
@@ -178,20 +187,18 @@ _AMX_INT8 = Unit(
 
 UNITS: Mapping[str, Unit] = index_units((
     _EXACT, _FP32, _VOLTA, _AMPERE, _ADA, _WGMMA, _HOPPER_MMA, _TCGEN05, _BLACKWELL_MMA,
-    _BLOCK_SCALED, _IMMA, _AVX512_BF16, _VNNI, _MADDUBS, _AMX_BF16, _AMX_INT8,
+    _BLOCK_SCALED, _MXF8F6F4, _IMMA, _AVX512_BF16, _VNNI, _MADDUBS, _AMX_BF16, _AMX_INT8,
 ))  # fmt: skip
 
 
 @typed
 def unit(id: str) -> Unit:
-    """The unit ``id`` (case and underscores do not matter).
+    """The unit ``id`` (case and underscores do not matter), or the one that a device of that name
+    multiplies floats with (``H100``, ``rtx-4090``).
 
-    Raises UnknownNameError for a name outside ``unit_ids()``.
+    Raises UnknownNameError for a name outside ``unit_ids()`` that is no device's either.
     """
-    found = UNITS.get(id.lower().replace("_", "-"))
-    if found is None:
-        raise UnknownNameError("unit", id, UNITS)
-    return found
+    return found_unit(id, UNITS)
 
 
 def unit_ids() -> tuple[str, ...]:

@@ -14,9 +14,10 @@ from planner.formats.elements import element
 from planner.numerics.cast import code_dtype
 from planner.typed import typed
 
-_ML_DTYPES: Mapping[str, str] = MappingProxyType({
+ML_DTYPES: Mapping[str, str] = MappingProxyType({
     "bf16": "bfloat16", "e4m3fn": "float8_e4m3fn", "e5m2": "float8_e5m2", "e3m2": "float6_e3m2fn",
     "e2m3": "float6_e2m3fn", "e2m1": "float4_e2m1fn", "e8m0": "float8_e8m0fnu",
+    **{id: f"float8_{id}" for id in ("e4m3fnuz", "e5m2fnuz", "e4m3b11fnuz", "e4m3", "e3m4")},
 })  # fmt: skip
 _NUMPY: Mapping[str, type[np.generic]] = MappingProxyType(
     {"fp32": np.float32, "tf32": np.float32, "fp16": np.float16, "int8": np.int8})
@@ -27,8 +28,9 @@ def view(codes: npt.NDArray[Any], format: str) -> npt.NDArray[Any]:
     """The memory of ``codes`` as an array of numbers: numpy's own types for FP32, TF32, FP16 and
     INT8, those of ml_dtypes for BF16, FP8, FP6, FP4 and E8M0.
 
-    Raises UnknownNameError for an unknown format; UnsupportedError for UE4M3 and INT4, whose codes
-    no such type reads, and where ml_dtypes is not installed; InputError for codes of another dtype.
+    Raises UnknownNameError for an unknown format; UnsupportedError for UE4M3, INT4 and MXINT8,
+    whose codes no such type reads, and where ml_dtypes is not installed; InputError for codes of
+    another dtype.
     """
     fmt = element(format)
     if codes.dtype != np.dtype(code_dtype(fmt)):
@@ -37,10 +39,10 @@ def view(codes: npt.NDArray[Any], format: str) -> npt.NDArray[Any]:
                          hint="pass codes that encode() returned for this format")
     if fmt.id in _NUMPY:
         return codes.view(_NUMPY[fmt.id])
-    if fmt.id not in _ML_DTYPES:
+    if fmt.id not in ML_DTYPES:
         raise UnsupportedError(f"no array type reads {fmt.id} codes", hint="use decode()")
     try:
         import ml_dtypes
     except ImportError:
         raise UnsupportedError("ml_dtypes is not installed", hint="pip install ml_dtypes") from None
-    return codes.view(getattr(ml_dtypes, _ML_DTYPES[fmt.id]))
+    return codes.view(getattr(ml_dtypes, ML_DTYPES[fmt.id]))

@@ -13,12 +13,13 @@ from planner.numerics.policies import Policy
 from planner.numerics.tiles import FloatArray
 
 Words = npt.NDArray[np.uint32]
+_DEFAULT = Policy("ocp")
 
 
 def is_plain_bf16(fmt: ElementFormat, policy: Policy) -> bool:
     """Whether the cast is BF16 under the default choices, which has a shorter form."""
-    default = replace(Policy("ocp"), id=policy.id, reciprocal=policy.reciprocal)
-    return fmt.id == "bf16" and policy == default
+    return fmt.id == "bf16" and replace(
+        policy, id="ocp", reciprocal=False, scaling="plain", random_bits=32) == _DEFAULT
 
 
 def encode_bf16(u: Words) -> Words:
@@ -73,17 +74,19 @@ def _finish(
     return code << np.uint32(13) if fmt.id == "tf32" else code
 
 
-def stochastic(x: FloatArray, fmt: ElementFormat, rng: np.random.Generator) -> FloatArray:
+def stochastic(x: FloatArray, fmt: ElementFormat, rng: np.random.Generator,
+               bits: int) -> FloatArray:
     """``x`` moved to one of its two neighbours in ``fmt``, as if exponents had no upper end.
 
-    One uniform 32-bit draw k an element, in the order of ``x``, NaN and infinities included: with
-    the magnitude n·ulp the result is ⌊n + k·2^-32⌋·ulp. Rounding the result to nearest gives the
-    code. Raises UnsupportedError for E8M0.
+    One uniform draw k of ``bits`` bits an element, in the order of ``x``, NaN and infinities
+    included: with the magnitude n·ulp the result is ⌊n + k·2^-bits⌋·ulp. With 8 bits what n has
+    beyond them is lost: up with the probability ⌊256·fraction⌋ / 256, as in NVIDIA's cvt.rs.
+    Rounding the result to nearest gives the code. Raises UnsupportedError for E8M0.
     """
     if fmt.kind == "scale":
         raise UnsupportedError("stochastic rounding to e8m0 is not defined",
                                hint="round scales to nearest, up or toward zero")
-    draws = rng.integers(0, 1 << 32, size=x.shape, dtype=np.uint32)
+    draws = rng.integers(0, 1 << bits, size=x.shape, dtype=np.uint32) << np.uint32(32 - bits)
     finite = np.isfinite(x)
     # Beyond 2^20 every integer format clips; the bound keeps integers below 64 bits.
     size = np.abs(np.where(finite, x, 0)).astype(np.float64)

@@ -106,8 +106,9 @@ def pieces(part: FloatArray, rows_amax: FloatArray, largest: np.float32, fmt: Te
         amax = rows_amax[:, None].copy()
     else:
         amax = blocks.amax_of(part, job)
-    factor = job.scales(amax, largest).effective()
-    divisor = blocks.divisor_of(factor, job)
+    scales = job.scales(amax, largest)
+    factor = scales.effective()
+    divisor = blocks.divisor_of(scales, factor, job)
     height = job.sides[0]
     for rows in slabs(part.shape[0], part.shape[1], height):
         first, last = rows.start // height, -(-rows.stop // height)

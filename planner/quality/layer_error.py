@@ -11,7 +11,7 @@ is what the unit alone adds.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,9 +21,9 @@ from planner.errors import InputError, UnknownNameError, UnsupportedError
 from planner.formats.elements import ELEMENTS
 from planner.formats.schemes import scheme as scheme_by_id
 from planner.formats.spec import Scheme, TensorFormat
-from planner.numerics import decode, encode, matmul, matmul_int32, quantize
+from planner.numerics import decode, encode, hadamard, matmul, matmul_int32, quantize
 from planner.numerics.matrix_units import Unit
-from planner.numerics.quantization import Quantized
+from planner.numerics.quantization import Quantized, Role
 from planner.numerics.unit_catalog import unit
 from planner.quality.synthetic import LINEAR_KINDS, activations, linear_kind, weights
 from planner.shown import as_text
@@ -84,11 +84,12 @@ class LayerNumerics:
     model: str
     shape: LayerShape
     layers: tuple[LayerError, ...]
+    notes: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data; relative errors, not powers."""
         return {"model": self.model, "shape": asdict(self.shape),
-                "layers": [asdict(layer) for layer in self.layers]}
+                "layers": [asdict(layer) for layer in self.layers], "notes": list(self.notes)}
 
     def to_frame(self) -> pd.DataFrame:
         """One row a scheme and unit."""
@@ -106,14 +107,15 @@ class LayerNumerics:
         return self.to_frame().to_html(index=False, border=0, float_format="{:.2e}".format)
 
 
-def layer_errors(shape: LayerShape, schemes: Sequence[str],
-                 units: Sequence[str] | None = None) -> tuple[LayerError, ...]:
+def layer_errors(shape: LayerShape, schemes: Sequence[str], units: Sequence[str] | None = None,
+                 rules: str | None = None) -> tuple[LayerError, ...]:
     """Error split of every scheme on one layer.
 
     Args:
         shape: kind (its statistics), K = inputs, sampled outputs and tokens, seed.
         schemes: scheme ids; weight-only ones multiply in BF16.
         units: matrix units to try; None = one of each family that takes the operands.
+        rules: a preset whose casts and scales are taken in place of the schemes' own.
     Raises:
         UnknownNameError: a kind, scheme or unit that does not exist. UnsupportedError: a scheme
         whose encoder is not emulated, a unit of ``units`` that multiplies none of the schemes.
@@ -128,7 +130,8 @@ def layer_errors(shape: LayerShape, schemes: Sequence[str],
     x = _bf16(activations(shape.kind, shape.seed, spec, tokens=shape.tokens))
     chosen = [unit(name) for name in (units if units is not None else DEFAULT_UNITS)]
     exact = _product(x, w)
-    found = tuple(_one(scheme_by_id(name), x, w, exact, chosen) for name in schemes)
+    found = tuple(_one(scheme_by_id(name), x, w, exact, chosen, _Rounding(shape.seed, rules))
+                  for name in schemes)
     used = {a.unit for layer in found for a in layer.accumulations}
     for one in chosen if units is not None else ():
         if one.id not in used:
@@ -150,11 +153,36 @@ def _relative(y: Doubles, reference: Doubles, scale: Doubles) -> float:
     return float(np.linalg.norm(y - reference) / np.linalg.norm(scale))
 
 
-def _one(scheme: Scheme, x: Singles, w: Singles, exact: Doubles,
-         units: Sequence[Unit]) -> LayerError:
-    qw = quantize(w, scheme, role="weight")
+@dataclass(frozen=True, slots=True)
+class _Rounding:
+    """How operands are quantised: by a preset's rules, or None; random bits come from the seed."""
+
+    seed: int
+    rules: str | None
+
+    def quantised(self, x: Singles, fmt: TensorFormat, scheme: Scheme, role: Role) -> Quantized:
+        bits = np.random.default_rng(self.seed) if fmt.random_bits else None
+        named = None if fmt.scale is None or fmt.block_bytes is not None else self.rules
+        return quantize(x, scheme, role=role, policy=named, rng=bits)
+
+
+def _unrotated(scheme: Scheme, x: Singles, w: Singles) -> tuple[Scheme, Singles, Singles]:
+    """A scheme that rotates, as one that does not, of rotated operands: their product is the
+    same."""
+    size = scheme.weight.rotation
+    if not size:
+        return scheme, x, w
+    plain = replace(scheme, weight=replace(scheme.weight, rotation=0),
+                    activation=replace(scheme.activation, rotation=0))
+    return plain, hadamard(x, size), hadamard(w, size)
+
+
+def _one(scheme: Scheme, x: Singles, w: Singles, exact: Doubles, units: Sequence[Unit],
+         rounding: _Rounding) -> LayerError:
+    scheme, x, w = _unrotated(scheme, x, w)
+    qw = rounding.quantised(w, scheme.weight, scheme, "weight")
     plain = scheme.activation.scale is None
-    qx = None if plain else quantize(x, scheme, role="activation")
+    qx = None if plain else rounding.quantised(x, scheme.activation, scheme, "activation")
     w_hat = qw.dequantize()
     x_hat = decode(encode(x, scheme.activation.element), scheme.activation.element) \
         if qx is None else qx.dequantize()
@@ -247,6 +275,18 @@ def _by_blocks(qx: Quantized, qw: Quantized, a_fmt: TensorFormat, b_fmt: TensorF
     return total.astype(np.float64)
 
 
+def _each_row(q: Quantized, height: int) -> Singles:
+    """Block scales for every row of a matrix whose blocks are ``height`` rows high."""
+    scales = np.asarray(q.scales, dtype=np.float32)
+    return np.repeat(scales, height, axis=0)[: q.codes.shape[0]]
+
+
+def _tensor(q: Quantized) -> np.float32:
+    """What block scales are multiplied by."""
+    scale = np.float32(1 if q.tensor_scale is None else q.tensor_scale)
+    return np.float32(1) / scale if q.tensor_divides else scale
+
+
 def _block_scaled(scheme: Scheme, qx: Quantized, qw: Quantized, one: Unit, promote: int | None,
                   exact: Doubles) -> tuple[Doubles, Doubles] | None:
     """MX and NVFP4: the unit takes the block scales; the tensor scales follow in FP32."""
@@ -260,7 +300,7 @@ def _block_scaled(scheme: Scheme, qx: Quantized, qw: Quantized, one: Unit, promo
     y = matmul(qx.codes, qw.codes.T, a_format=scheme.activation.element,
                b_format=scheme.weight.element, unit=one.id, promote_every=promote,
                a_scales=encode(np.asarray(qx.scales, dtype=np.float32), a_scale.format),
-               b_scales=encode(np.asarray(qw.scales, dtype=np.float32), b_scale.format).T,
+               b_scales=encode(_each_row(qw, b_scale.block_rows), b_scale.format).T,
                scale_format=a_scale.format, scale_group=a_scale.block_columns)
-    tensor = np.float32(qx.tensor_scale or 1.0) * np.float32(qw.tensor_scale or 1.0)
+    tensor = _tensor(qx) * _tensor(qw)
     return (y * tensor).astype(np.float64), exact

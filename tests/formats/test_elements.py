@@ -9,7 +9,8 @@ from planner.errors import UnknownNameError
 from planner.formats.elements import ELEMENTS, element
 from planner.models.dtypes import STORED_TYPES
 
-# id, bits, bias, max finite, min normal, min subnormal: OFP8, MX v1.0 and IEEE 754.
+# id, bits, bias, max finite, min normal, min subnormal: OFP8, MX v1.0 and IEEE 754; FNUZ and the
+# two after it: ml_dtypes 0.6, whose finfo the tests of casts read.
 PUBLISHED = [
     ("fp32", 32, 127, 3.4028234663852886e38, 2**-126, 2**-149),
     ("tf32", 32, 127, (2 - 2**-10) * 2.0**127, 2**-126, 2**-136),
@@ -24,6 +25,12 @@ PUBLISHED = [
     ("ue4m3", 8, 7, 448, 2**-6, 2**-9),
     ("int8", 8, 0, 127, 1, 1),
     ("int4", 4, 0, 7, 1, 1),
+    ("e4m3fnuz", 8, 8, 240, 2**-7, 2**-10),
+    ("e5m2fnuz", 8, 16, 57344, 2**-15, 2**-17),
+    ("e4m3b11fnuz", 8, 11, 30, 2**-10, 2**-13),
+    ("e4m3", 8, 7, 240, 2**-6, 2**-9),
+    ("e3m4", 8, 3, 15.5, 2**-2, 2**-6),
+    ("mxint8", 8, 0, 127 / 64, 2**-6, 2**-6),
 ]
 
 
@@ -40,9 +47,11 @@ def test_catalogue_order_is_the_published_list():
 
 def test_infinities_and_nan_rules():
     assert {e.id for e in ELEMENTS.values() if e.has_inf} == {
-        "fp32", "tf32", "bf16", "fp16", "e5m2"}
+        "fp32", "tf32", "bf16", "fp16", "e5m2", "e4m3", "e3m4"}
     assert {e.id for e in ELEMENTS.values() if e.nan == "none"} == {
-        "e3m2", "e2m3", "e2m1", "int8", "int4"}
+        "e3m2", "e2m3", "e2m1", "int8", "int4", "mxint8"}
+    assert {e.id for e in ELEMENTS.values() if e.nan == "negative-zero"} == {
+        "e4m3fnuz", "e5m2fnuz", "e4m3b11fnuz"}
     assert ELEMENTS["e8m0"].nan == "ff"
 
 
@@ -51,6 +60,21 @@ def test_spellings_and_unknown_names():
     with pytest.raises(UnknownNameError) as caught:
         element("e4m3fnx")
     assert "e4m3fn" in caught.value.hint
+
+
+@pytest.mark.parametrize(("name", "id"), [
+    ("float8_e4m3fn", "e4m3fn"), ("torch.float8_e5m2fnuz", "e5m2fnuz"), ("F8_E4M3", "e4m3fn"),
+    ("float8_e4m3", "e4m3"), ("f8E4M3FNUZ", "e4m3fnuz"), ("float8_e8m0fnu", "e8m0"),
+    ("float4_e2m1fn", "e2m1"), ("float6_e3m2fn", "e3m2"), ("torch.bfloat16", "bf16"),
+    ("half", "fp16"), ("jnp.float32", "fp32"), (" E4M3 ", "e4m3"), ("F4", "e2m1"), ("I8", "int8")])
+def test_names_of_libraries_and_checkpoints(name, id):
+    assert element(name).id == id
+
+
+def test_a_name_of_none_is_no_format():
+    for name in ("", "torch.", "float8", "f8", "int2x", "e4m3fn_x2"):
+        with pytest.raises(UnknownNameError):
+            element(name)
 
 
 def test_checkpoints_store_an_element_under_its_name():

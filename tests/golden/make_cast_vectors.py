@@ -16,7 +16,8 @@ from planner.numerics.reference import encode_reference
 
 PATH = Path(__file__).with_name("cast_vectors.json")
 FORMATS = ("e4m3fn", "e5m2", "e3m2", "e2m3", "e2m1", "e8m0", "ue4m3", "int8", "int4",
-           "bf16", "fp16")  # fmt: skip
+           "bf16", "fp16", "e4m3fnuz", "e5m2fnuz", "e4m3b11fnuz", "e4m3", "e3m4",
+           "mxint8")  # fmt: skip
 EDGES = (0, 0x80000000, 1, 0x007FFFFF, 0x00800000, 0x3FFFFFFF, 0x7F7FFFFF, 0x7F800000, 0xFF800000,
          0x7FC00000, 0xFFC00000, 0x7F800001, 0x43E80000, 0x43E80001, 0x47700000, 0x476FFFFF,
          0x477FF000, 0x477FEFFF, 0x3E800000, 0x3F400000, 0x3FC00000, 0x3FA00000, 0x40A00000)

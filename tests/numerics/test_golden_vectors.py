@@ -24,7 +24,7 @@ def expected(name: str) -> list[int]:
 def test_coverage():
     covered = {(n.split()[0], p) for n in VECTORS["codes"] for p in n.split()[1].split(",")}
     assert {p for _, p in covered} == set(policy_names())
-    assert len(covered) == 11 * len(policy_names())
+    assert len(covered) == 17 * len(policy_names())
     assert len(INPUTS) * len(VECTORS["codes"]) > 5000
 
 

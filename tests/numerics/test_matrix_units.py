@@ -7,7 +7,8 @@ from planner.errors import InputError, UnknownNameError, UnsupportedError
 from planner.numerics import encode, matmul, matmul_int32, unit, unit_ids
 
 IDS = ("exact fp32 volta ampere ada hopper-wgmma hopper-mma blackwell-tcgen05 blackwell-mma "
-       "blackwell-block-scaled int8-imma avx512-bf16 avx512-vnni avx2-maddubs amx-bf16 amx-int8")
+       "blackwell-block-scaled blackwell-mxf8f6f4 int8-imma avx512-bf16 avx512-vnni "
+       "avx2-maddubs amx-bf16 amx-int8")
 ONES = np.full((2, 3), 0x38, np.uint8), np.full((3, 4), 0x38, np.uint8)
 
 
@@ -111,7 +112,7 @@ def test_block_scales_are_checked():
 
 
 @pytest.mark.parametrize("shape", [(0, 5, 3), (2, 5, 0), (2, 0, 3)])
-@pytest.mark.parametrize("id", [u for u in unit_ids() if u != "blackwell-block-scaled"])
+@pytest.mark.parametrize("id", [u for u in unit_ids() if unit(u).kind != "block-scaled"])
 def test_empty_products(id, shape):
     m, k, n = shape
     rule = unit(id).rules[0]

@@ -128,6 +128,7 @@ def test_equal_to_mmasim(simulator, unit, op, arch, a, b, d, k, kind):
     ("e4m3fn", "m128n8k32.kind::mxf8f6f4.block32.f32.e4m3.e4m3.ue8m0", "e8m0", 32),
     ("e5m2", "m128n8k32.kind::mxf8f6f4.block32.f32.e5m2.e5m2.ue8m0", "e8m0", 32),
     ("e3m2", "m128n8k32.kind::mxf8f6f4.block32.f32.e3m2.e3m2.ue8m0", "e8m0", 32),
+    ("e2m1", "m128n8k32.kind::mxf8f6f4.block32.f32.e2m1.e2m1.ue8m0", "e8m0", 32),
     ("e2m1", "m128n8k64.kind::mxf4.block32.f32.e2m1.e2m1.ue8m0", "e8m0", 32),
     ("e2m1", "m128n8k64.kind::mxf4nvf4.block16.f32.e2m1.e2m1.ue8m0", "e8m0", 16),
     ("e2m1", "m128n8k64.kind::mxf4nvf4.block16.f32.e2m1.e2m1.ue4m3", "ue4m3", 16),
@@ -153,6 +154,7 @@ def test_block_scales_equal_mmasim(simulator, format, instruction, scale, group,
             left, right = tensor(left, format), tensor(right, format)
         out = operation(left, right, out, torch.from_numpy(sa[:, scales].copy()).view(dtype),
                         torch.from_numpy(sb[scales].copy()).view(dtype))
-    got = matmul(a, b, a_format=format, b_format=format, unit="blackwell-block-scaled", c=c,
+    unit = "blackwell-mxf8f6f4" if "mxf8f6f4" in instruction else "blackwell-block-scaled"
+    got = matmul(a, b, a_format=format, b_format=format, unit=unit, c=c,
                  a_scales=sa, b_scales=sb, scale_format=scale, scale_group=group)
     assert_same(got, out.numpy())

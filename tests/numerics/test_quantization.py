@@ -37,7 +37,7 @@ def loop_scale(block, fmt, tensor):
     if spec.rule == "ocp-floor":
         e = int(np.frexp(amax)[1]) - 1 if amax else -127
         return power_of_two(max(e - (int(np.frexp(top)[1]) - 1), -127))
-    raw = F(amax / F(top))
+    raw = F(amax / F(top + 0.5 if spec.rule == "half-range" else top))
     if spec.rule == "rceil":
         fraction, e = np.frexp(raw)
         return power_of_two(max(int(e) - (fraction == 0.5), -126)) if raw else power_of_two(-126)
@@ -51,7 +51,7 @@ def loop_dequantized(x, fmt, floor=0.0):
     spec, target = fmt.scale, element(fmt.element)
     rows, columns = x.shape
     br, bc = spec.block_rows or rows, spec.block_columns or columns
-    tensor = F(F(np.abs(x).max()) / F(6)) / F(448) if spec.tensor_scale else F(1)
+    tensor = F(np.abs(x).max()) / F(2688) if spec.tensor_scale else F(1)
     out = np.zeros_like(x)
     for i in range(0, rows, br):
         for j in range(0, columns, bc):
@@ -62,7 +62,8 @@ def loop_dequantized(x, fmt, floor=0.0):
                 continue
             scaled = block / s
             if target.kind == "int":
-                values = np.clip(np.rint(scaled), -target.max_finite, target.max_finite)
+                lowest = -target.max_finite - (spec.rule == "half-range")
+                values = np.clip(np.rint(scaled), lowest, target.max_finite)
             else:
                 codes = encode(scaled, fmt.element, policy="ocp-saturating")
                 values = decode(codes, fmt.element)

@@ -19,6 +19,7 @@ VALID = {
                "b_format": "bf16", "unit": "ampere"},
     "matmul_int32": {"a_codes": np.ones((4, 32), np.uint8), "b_codes": np.ones((32, 4), np.uint8),
                      "unit": "int8-imma"},
+    "hadamard": {"x": X, "size": 16},
     "pack4": {"codes": np.ones(4, np.uint8)}, "unpack4": {"packed": np.ones(4, np.uint8)},
     "quantize": {"x": X, "scheme": "fp8-tensor"}, "round_trip": {"x": X, "scheme": "fp8-tensor"},
     "unit": {"id": "ampere"}, "vcvtneps2bf16": {"x": X}, "view": {"codes": CODES, "format": "bf16"},

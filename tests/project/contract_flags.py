@@ -48,7 +48,7 @@ TRAIN_FLAGS = {"--json", "--quiet", *words("""
 --global-batch --attention --dropout --loss-scale --memory-bytes --hardware-dir
 """)}
 NUMERICS_FLAGS = set(words("""
---module --schemes --units --tokens --outputs --seed --svg --list-units --json
+--module --schemes --rules --recipes --units --tokens --outputs --seed --svg --list-units --json
 """))
 EXPERTS_FLAGS = {"--json", "--quiet", *words("""
 --batch --skew --popularity --requests --correlation --ep --redundant --memory-bytes --host-bytes

@@ -73,7 +73,8 @@ DEVICE_ALIASES = {
 ELEMENT_FORMATS = {
     "fp32": "F32", "tf32": None, "bf16": "BF16", "fp16": "F16", "e4m3fn": "F8_E4M3",
     "e5m2": "F8_E5M2", "e3m2": None, "e2m3": None, "e2m1": None, "e8m0": "F8_E8M0",
-    "ue4m3": None, "int8": "I8", "int4": None,
+    "ue4m3": None, "int8": "I8", "int4": None, "e4m3fnuz": "F8_E4M3FNUZ",
+    "e5m2fnuz": "F8_E5M2FNUZ", "e4m3b11fnuz": None, "e4m3": None, "e3m4": None, "mxint8": None,
 }
 
 SCHEMES = words("""

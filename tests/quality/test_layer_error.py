@@ -7,6 +7,7 @@ import pytest
 
 import planner
 from planner.errors import InputError, PlannerError, UnknownNameError, UnsupportedError
+from planner.formats.recipes import recipes_of
 from planner.numerics import decode, encode, quantize
 from planner.quality.layer_error import LayerShape, layer_errors
 from planner.quality.synthetic import activations, linear_kind, weights
@@ -88,3 +89,68 @@ def test_api_uses_the_layer_of_the_model_and_refuses_by_name() -> None:
             planner.layer_error("llama-3.1-8b", module="mlp-down", **bad)
     with pytest.raises(InputError):
         layer_errors(LayerShape("mlp-down", 0, 1, 1, 1), ["bf16"])
+
+
+def test_recipes_stand_behind_their_scheme_and_can_be_seen_to_help() -> None:
+    ids = ["nvfp4", *recipes_of("nvfp4"), "mxfp4", *recipes_of("mxfp4")]
+    found = {layer.scheme: layer for layer in layer_errors(SHAPE, ids, ["blackwell-block-scaled"])}
+    assert list(found) == ids
+    plain = found["nvfp4"]
+    assert found["nvfp4-4over6"].rounding < plain.rounding < found["nvfp4-16x16"].rounding
+    assert found["nvfp4-16x16"].activation == plain.activation
+    assert found["nvfp4-sr8"].weight == plain.weight
+    assert found["nvfp4-sr8"].activation > 1.2 * plain.activation
+    assert found["mxfp4-hadamard32"].activation < found["mxfp4"].activation
+    assert all(a.relative_error < 1e-6 for one in found.values() for a in one.accumulations)
+    assert all(one.accumulations for one in found.values())
+
+
+def test_recipes_are_asked_for_by_a_flag() -> None:
+    for asked, more in ((False, ()), (True, recipes_of("nvfp4"))):
+        result = planner.layer_error(
+            "smollm2-135m", module="attention-out", schemes=["nvfp4", "bf16"], tokens=1, outputs=2,
+            units=["blackwell-block-scaled", "exact"], recipes=asked)
+        assert [layer.scheme for layer in result.layers] == ["nvfp4", *more, "bf16"]
+
+
+def test_a_preset_rounds_in_place_of_the_schemes_own() -> None:
+    own, library = (layer_errors(SHAPE, ["mxfp4", "bf16"], ["blackwell-block-scaled", "fp32"], name)
+                    for name in (None, "modelopt"))
+    spec = linear_kind(SHAPE.kind, SHAPE.inputs, SHAPE.outputs)
+    w = _bf16(weights(SHAPE.kind, SHAPE.seed, spec))
+    w_hat = quantize(w, "mxfp4", policy="modelopt").dequantize().astype(np.float64)
+    x = _bf16(activations(SHAPE.kind, SHAPE.seed, spec, tokens=SHAPE.tokens)).astype(np.float64)
+    exact = x @ w.astype(np.float64).T
+    assert library[0].weight == pytest.approx(
+        np.linalg.norm(x @ w_hat.T - exact) / np.linalg.norm(exact), rel=1e-12)
+    assert library[0].weight != own[0].weight
+    assert library[1] == own[1]
+    with pytest.raises(UnknownNameError, match="unknown cast policy") as caught:
+        layer_errors(SHAPE, ["mxfp4"], ["fp32"], "modelop")
+    assert "modelopt" in caught.value.hint
+
+
+def test_compressed_tensors_divides_by_its_tensor_scale() -> None:
+    (own,), (stored,) = (layer_errors(SHAPE, ["nvfp4"], ["blackwell-block-scaled"], name)
+                         for name in (None, "compressed-tensors"))
+    assert stored.weight == pytest.approx(own.weight, rel=1e-2)
+    assert stored.accumulations[0].relative_error < 1e-6
+
+
+@pytest.mark.parametrize(("model", "module", "schemes", "said"), [
+    ("deepseek-v3", "attention-out", ["fp8-block", "fp8-channel"], "under fp8-block,"),
+    ("deepseek-v3", "attention-out", ["fp8-channel", "int8-w8a8"], None),
+    ("llama-3.1-8b", "attention-out", ["fp8-block", "bf16"], None)])
+def test_a_release_that_stores_a_scheme_says_so(model: str, module: str, schemes: list[str],
+                                                said: str | None) -> None:
+    result = planner.layer_error(model, module=module, schemes=schemes, units=["exact"], tokens=1,
+                                 outputs=2)
+    if said is None:
+        assert result.notes == ()
+        return
+    (note,) = result.notes
+    assert "weights are synthetic BF16" in note
+    assert f"{model} is released with {module} as fp8-block" in note
+    assert said in note
+    assert note in " ".join(str(result).split())
+    assert result.to_dict()["notes"] == [note]

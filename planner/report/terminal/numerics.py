@@ -32,8 +32,8 @@ def numerics_text(result: LayerNumerics) -> str:
     lines = table_lines(rows, left=(0, 4), gap=2)
     intro = [f"{result.model} {shape.kind}: K = {shape.inputs}, {shape.tokens} tokens × "
              f"{shape.outputs} outputs, seed {shape.seed}",
-             "relative errors ‖ΔY‖/‖Y‖, synthetic tensors; “unit adds” is accumulation", ""]
-    notes = ["", "+128: partial sums leave the unit every 128 inputs (FP32)"]
+             "relative errors ‖ΔY‖/‖Y‖, synthetic BF16 tensors; “unit adds” is accumulation", ""]
+    notes = ["", "+128: partial sums leave the unit every 128 inputs (FP32)", *result.notes]
     return "\n".join([*(part for line in intro for part in wrapped(line)), *lines,
                       *(part for line in notes for part in wrapped(line))]) + "\n"
 

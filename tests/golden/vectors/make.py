@@ -32,6 +32,8 @@ SCHEMES = ("fp8-tensor", "fp8-channel", "fp8-block", "fp8-block-ue8m0", "int8-w8
            "int4-w4a16", "int4-w4a16-g32")
 GGML = ("ggml-q8_0", "ggml-q4_0", "ggml-q4_k", "ggml-q6_k")
 RULES = ("ocp-floor", "rceil", "ceil", "even")
+NO_CAST = ("id", "reciprocal", "scaling", "random_bits")
+"""Fields that no cast here depends on: random bits are 32."""
 DTYPES = {8: "<u1", 16: "<u2", 32: "<u4"}
 
 
@@ -102,11 +104,11 @@ def casts() -> Writer:
         dtype = DTYPES[8 if fmt.bits < 8 else fmt.bits]
         groups: dict[Policy, list[str]] = {}
         for policy in (*(resolve_policy(n, fmt) for n in policy_names()), *EXTRA):
-            key = replace(policy, id="", reciprocal=False)
+            key = replace(policy, id="", reciprocal=False, scaling="plain")
             groups.setdefault(key, []).append(policy.id)
         for policy, names in groups.items():
             found = [encode_reference(b, id, policy=policy) for b in inputs.tolist()]
-            fields = {k: v for k, v in asdict(policy).items() if k not in ("id", "reciprocal")}
+            fields = {k: v for k, v in asdict(policy).items() if k not in NO_CAST}
             writer.add({"format": id, "policies": names, "choices": fields}, input=inputs,
                        code=np.array(found, dtype))
         if id != "e8m0":
@@ -120,7 +122,7 @@ def _stochastic(writer: Writer, id: str, inputs: np.ndarray, dtype: str) -> None
     policy = Policy("stochastic", rounding="stochastic")
     found = [encode_reference(b, id, policy=policy, draw=d)
              for b, d in zip(inputs.tolist(), draws.tolist(), strict=True)]
-    fields = {k: v for k, v in asdict(policy).items() if k not in ("id", "reciprocal")}
+    fields = {k: v for k, v in asdict(policy).items() if k not in NO_CAST}
     writer.add({"format": id, "policies": ["stochastic"], "choices": fields}, input=inputs,
                draw=draws, code=np.array(found, dtype))
 

@@ -97,7 +97,7 @@ def test_the_longest_context_on_a_device_without_links_is_told_to_a_token() -> N
     """With the prompt and answer that the command line makes of it."""
     place = ("qwen2.5-0.5b", "jetson-orin-nano-8gb")
     asked: dict[str, Any] = {"batch": 1, "schemes": ("bf16",), "kv": "int4-token",
-                             "max_loss": "int4-w4a16"}
+                             "max_loss": "ggml-q2_k"}
     limit = plan_of(*place, **asked, context=20000).memory_per_device.total_bytes
     asked["memory_bytes"] = limit
     error = refuse(case_of(*place, **{**asked, "context": 32768}))

@@ -1,0 +1,1 @@
+"""Formats and libraries' rules beside the libraries themselves, on fresh seeds."""
