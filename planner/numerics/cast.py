@@ -27,7 +27,7 @@ Codes = npt.NDArray[np.unsignedinteger[Any]]
 # Elements a step: the temporaries (4 + 8 + 1 bytes each) stay in a level-2 cache.
 CHUNK = 1 << 15
 # Where nothing has to be converted first: what a thread takes at once.
-_FAST_TILE = 1 << 18
+_FAST_TILE = {"numpy": 1 << 18, "numba": 1 << 22}
 
 
 @typed
@@ -61,10 +61,14 @@ def encode(
     used = settled(engine, threads, source.size, covered=has_kernel(fmt, chosen) and rng is None)
     check_rng(chosen, rng, threads)
     codes = tiles.result(out, source.shape, code_dtype(fmt))
+    fast, whole = _FAST_TILE[engine], source.flags.c_contiguous
+    if whole and source.dtype == np.float32 and source.size <= fast:
+        encode_flat(source.reshape(-1), fmt, chosen, codes.reshape(-1), rng=rng, engine=engine)
+        return codes
     target = codes.reshape(tiles.matrix_shape(source.shape))
-    if source.flags.c_contiguous:
+    if whole:
         source, target = source.reshape(1, -1), target.reshape(1, -1)
-    step = _FAST_TILE if source.dtype == np.float32 else CHUNK
+    step = fast if source.dtype == np.float32 else CHUNK
 
     def work(tile: Tile) -> None:
         part = tiles.fetch(source, tile, exact=fmt.id == "fp32").reshape(-1)
@@ -90,13 +94,16 @@ def decode(
     used = settled(engine, threads, given.size, covered=fmt.bits <= 8)
     flat = _as_codes(given, fmt).reshape(-1)
     values = tiles.result(out, given.shape, np.float32)
-    target = values.reshape(-1)
+    target, step = values.reshape(-1), _FAST_TILE[engine]
+    if flat.size <= step:
+        decode_flat(flat, fmt, target, engine=engine)
+        return values
 
     def work(tile: Tile) -> None:
         part = slice(tile.left, tile.right)
         decode_flat(flat[part], fmt, target[part], engine=used)
 
-    _finish(run(work, tiles.tiles(1, flat.size, _FAST_TILE), threads))
+    _finish(run(work, tiles.tiles(1, flat.size, step), threads))
     return values
 
 
