@@ -61,9 +61,9 @@ def encode(
     used = settled(engine, threads, source.size, covered=has_kernel(fmt, chosen) and rng is None)
     check_rng(chosen, rng, threads)
     codes = tiles.result(out, source.shape, code_dtype(fmt))
-    fast, whole = _FAST_TILE[engine], source.flags.c_contiguous
+    fast, whole = _FAST_TILE[used], source.flags.c_contiguous
     if whole and source.dtype == np.float32 and source.size <= fast:
-        encode_flat(source.reshape(-1), fmt, chosen, codes.reshape(-1), rng=rng, engine=engine)
+        encode_flat(source.reshape(-1), fmt, chosen, codes.reshape(-1), rng=rng, engine=used)
         return codes
     target = codes.reshape(tiles.matrix_shape(source.shape))
     if whole:
@@ -94,9 +94,9 @@ def decode(
     used = settled(engine, threads, given.size, covered=fmt.bits <= 8)
     flat = _as_codes(given, fmt).reshape(-1)
     values = tiles.result(out, given.shape, np.float32)
-    target, step = values.reshape(-1), _FAST_TILE[engine]
+    target, step = values.reshape(-1), _FAST_TILE[used]
     if flat.size <= step:
-        decode_flat(flat, fmt, target, engine=engine)
+        decode_flat(flat, fmt, target, engine=used)
         return values
 
     def work(tile: Tile) -> None:
