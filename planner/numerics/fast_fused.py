@@ -58,7 +58,8 @@ def fast_fused_matmul(a: Operand, b: Operand, c: Singles, rule: DotRule) -> None
         fused_matmul(a, b, c, rule)
         return
     bits = rule.fraction_bits or 0
-    kept = -(1 << (39 if rule.rounding == "rz-e8m13" else 29))
+    lost = 39 if rule.rounding == "rz-e8m13" else 29  # of a float64's 52 bits
+    kept = -(1 << (lost - 29 if bits == 13 and rule.c_entry == "fused" else lost))
     batch = rule.terms if bits == 13 else min(rule.terms, 16)
     _compiled()(packed.left, packed.left_exponents, packed.right, packed.right_exponents, c,
                 rule.terms, batch, bits, packed.lowest, np.int64(kept),
