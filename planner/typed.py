@@ -39,6 +39,7 @@ class Wanted:
                  path: bool = False) -> None:
         self.words, self.checks, self.items, self.path = words, checks, items, path
         texts = not path and any(w == PLAIN["str"][0] or w.startswith("one of ") for w in words)
+        self.numbers = NUMBERS in words
         self.sure = frozenset(
             ([str] if texts else []) + [kind for kind, name in _SURE if name in words])
 
@@ -81,9 +82,9 @@ def typed(function: Callable[P, R]) -> Callable[P, R]:
         if name not in wanted:
             wanted[name] = _read(str(signature.parameters[name].annotation), function.__globals__)
         known = wanted[name]
-        if known is not None and type(value) not in known.sure:
-            return checked_value(name, value, known)
-        return value
+        if known is None or type(value) in known.sure or known.numbers and _plain_array(value):
+            return value
+        return checked_value(name, value, known)
 
     def bound(args: Any, kwargs: Any) -> R:
         """Arguments checked in the order of the signature, after Python's own complaints."""
@@ -252,6 +253,11 @@ def _alias(name: str, known: Any) -> Wanted | None:
 
 def _is_a(value: object, name: str) -> bool:
     return any(one.__name__ == name for one in type(value).__mro__)
+
+
+def _plain_array(value: Any) -> bool:
+    """Whether ``value`` is an array of numpy's own numbers, told without importing numpy."""
+    return type(value).__name__ == "ndarray" and value.dtype.kind in "biuf"
 
 
 def _array(value: object) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from planner.formats.spec import ElementFormat
 from planner.numerics import tiles, wide
 from planner.numerics.engines import Chosen, Engine, run, settled
 from planner.numerics.policies import Policy, resolve_policy
-from planner.numerics.tables import decode_table, encode_table, pair_table, value_table
+from planner.numerics.tables import decode_table, pair_table, table_of, value_table
 from planner.numerics.tiles import FloatArray, Tile, as_float32
 from planner.typed import typed
 
@@ -26,6 +27,9 @@ Codes = npt.NDArray[np.unsignedinteger[Any]]
 
 # Elements a step: the temporaries (4 + 8 + 1 bytes each) stay in a level-2 cache.
 CHUNK = 1 << 15
+# Arrays so small that calling numpy costs more than it computes.
+FEW = 1 << 10
+_LOWER, _HALF = np.uint32(0xFFFF), np.uint32(16)
 # Where nothing has to be converted first: what a thread takes at once.
 _FAST_TILE = {"numpy": 1 << 18, "numba": 1 << 22}
 
@@ -55,8 +59,7 @@ def encode(
     not real, for a Generator without stochastic rounding or the reverse, and UnsupportedError where
     numba has no kernel or is not installed.
     """
-    fmt = element(format)
-    chosen = resolve_policy(policy, fmt)
+    fmt, chosen = _choice(format, policy)
     source = tiles.as_array(x)
     used = settled(engine, threads, source.size, covered=has_kernel(fmt, chosen) and rng is None)
     check_rng(chosen, rng, threads)
@@ -105,6 +108,13 @@ def decode(
 
     _finish(run(work, tiles.tiles(1, flat.size, step), threads))
     return values
+
+
+@lru_cache(maxsize=256)
+def _choice(format: str, policy: str | Policy) -> tuple[ElementFormat, Policy]:
+    """The records that the names mean; looking them up costs as much as casting a few numbers."""
+    fmt = element(format)
+    return fmt, resolve_policy(policy, fmt)
 
 
 def _finish(results: Iterator[None]) -> None:
@@ -186,10 +196,17 @@ def encode_flat(
     elif fmt.id == "fp32":
         out[:] = bits
     elif fmt.bits <= 8:
-        table = encode_table(fmt.id, policy)
-        for part_of, index in _indices(bits):
+        table = table_of(fmt.id, policy)
+        if bits.size <= FEW:
+            index = bits & _LOWER
+            index += _LOWER
+            index |= bits
+            index >>= _HALF
+            table.take(index, out=out, mode="wrap")
+            return
+        for part_of, chunk in _indices(bits):
             # mode="wrap" skips a bounds check that 16-bit indices cannot fail.
-            np.take(table, index, out=out[part_of], mode="wrap")
+            np.take(table, chunk, out=out[part_of], mode="wrap")
     else:
         plain = wide.is_plain_bf16(fmt, policy)
         for start in range(0, bits.size, CHUNK):
@@ -219,6 +236,9 @@ def decode_flat(
 
 def _decode_pairs(codes: npt.NDArray[np.uint8], fmt: ElementFormat, out: FloatArray) -> None:
     """Look up two codes at once; the last one of an odd count alone."""
+    if codes.size <= FEW:
+        decode_table(fmt.id).take(codes, out=out, mode="clip")
+        return
     even = codes.size & ~1
     pairs, values = codes[:even].view(np.uint16), out[:even].view(np.uint64)
     table = pair_table(fmt.id)
