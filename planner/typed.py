@@ -82,7 +82,7 @@ def typed(function: Callable[P, R]) -> Callable[P, R]:
         if name not in wanted:
             wanted[name] = _read(str(signature.parameters[name].annotation), function.__globals__)
         known = wanted[name]
-        if known is None or type(value) in known.sure or known.numbers and _plain_array(value):
+        if known is None or type(value) in known.sure or (known.numbers and _plain_array(value)):
             return value
         return checked_value(name, value, known)
 

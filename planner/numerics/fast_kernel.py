@@ -104,7 +104,7 @@ def _begin(c: Any, e: Any, s: Any, t: Any, up: int, lowest: int, fused: bool,
 
 
 def _products(a: Any, b: Any, i: int, start: int, batch: int, s: Any, t: Any) -> None:
-    """``batch`` products in units of 2^(E-F), each cut towards zero by the conversion, onto ``t``."""
+    """``batch`` products in units of 2^(E-F) onto ``t``; converting one cuts it towards zero."""
     s0, s1, t0, t1 = s[0], s[1], t[0], t[1]
     for k in range(start, start + batch, 4):
         p0, p1, p2, p3 = a[i, k], a[i, k + 1], a[i, k + 2], a[i, k + 3]
