@@ -204,9 +204,9 @@ def encode_flat(
             index >>= _HALF
             table.take(index, out=out, mode="wrap")
             return
-        for part_of, chunk in _indices(bits):
+        for part_of, entries in _indices(bits):
             # mode="wrap" skips a bounds check that 16-bit indices cannot fail.
-            np.take(table, chunk, out=out[part_of], mode="wrap")
+            np.take(table, entries, out=out[part_of], mode="wrap")
     else:
         plain = wide.is_plain_bf16(fmt, policy)
         for start in range(0, bits.size, CHUNK):

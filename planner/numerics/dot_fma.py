@@ -92,7 +92,8 @@ def _carefree(c: Floats, products: Floats) -> Floats | None:
         virtual = total - before
         if (((before - (total - virtual)) + (p - virtual)) != 0).any():
             return None
-    return sums[-1]
+    last: Floats = sums[-1]
+    return last
 
 
 def _add(c: Floats, p: Floats, flush: bool) -> Floats:

@@ -133,11 +133,10 @@ class Draws:
     def normal(self, count: int, terms: int = 8) -> Array:
         """Nearly normal, unit variance: the sum of ``terms`` uniform integers."""
         words = self._words(count * terms).reshape(count, terms)
-        total = words[:, 0].astype(np.int32)
+        total: npt.NDArray[np.int64] = words[:, 0].astype(np.int64)
         for term in range(1, terms):  # faster than a sum along a short axis
             total += words[:, term]
-        unit: Array = (total - terms * 32767.5) / (65536 * sqrt(terms / 12))
-        return unit
+        return np.asarray(total - terms * 32767.5, np.float64) / (65536 * sqrt(terms / 12))
 
     def student(self, *shape: int) -> Array:
         """Student t of DEGREES_OF_FREEDOM, scaled to unit variance."""
