@@ -3,7 +3,8 @@
 ``python benchmarks/numerics_casts.py [--log2 26]`` prints process CPU time (least of several runs)
 and ratios measured in the same run, and ends with 1 where a target is missed. Results go to memory
 that exists, memcpy's too, so that no row pays page faults but those of "codes new"; all arrays hold
-2^26 float32 by default. ``--threads`` compares the wall time of two threads with one instead.
+2^26 float32 by default. Rows called "limit" move the bytes of a cast and compute nothing.
+``--threads`` compares the wall time of two threads with one instead.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import os
 import platform
 import sys
 import time
+import timeit
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -22,8 +24,14 @@ for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 import ml_dtypes  # noqa: E402
 import numpy as np  # noqa: E402
 
-from planner.numerics import Quantized, decode, encode, quantize, round_trip  # noqa: E402
-from planner.numerics.engines import ENGINES  # noqa: E402
+from planner.numerics import (  # noqa: E402
+    Policy,
+    Quantized,
+    decode,
+    encode,
+    quantize,
+    round_trip,
+)
 
 COLUMNS = 8192
 BLOCKS = {
@@ -31,6 +39,14 @@ BLOCKS = {
     "mxfp4": ("mxfp4", "weight"), "nvfp4": ("nvfp4", "weight"), "mxfp8": ("mxfp8", "weight"),
     "int8 1x128": ("int8-block", "activation"),
 }  # fmt: skip
+POLICIES: dict[str, str | Policy] = {
+    "deepseek-v3": "deepseek-v3", "ocp-saturating": "ocp-saturating",
+    "infinity kept": Policy("infinity kept", overflow="saturate"),
+    "ties away": Policy("ties away", tie="away"),
+    "toward zero": Policy("toward zero", rounding="toward-zero"),
+}  # fmt: skip
+CALL_MICROSECONDS = 8.0
+"""What a call on 16 values may take."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,13 +63,18 @@ TARGETS = tuple(
     [Target(f"encode {f} {e}", f"encode {f} ml_dtypes", at_least=n)
      for f in ("e4m3fn", "e5m2") for e, n in (("numpy", 4.5), ("numba", 10.0))]
     + [Target(f"encode {f} numba", f"encode {f} torch", at_least=0.8) for f in ("e4m3fn", "e5m2")]
+    + [Target(f"encode {f} numba", "limit of encoding", at_most=1.7) for f in ("e4m3fn", "e5m2")]
+    + [Target(f"encode e4m3fn numba, {p}", "encode e4m3fn numba", at_most=1.3) for p in POLICIES]
+    + [Target(f"decode {f} numba", "limit of decoding", at_most=1.6) for f in ("e4m3fn", "e5m2")]
     + [Target(f"decode {f} {e}", f"decode {f} ml_dtypes", at_least=n)
        for f in ("e4m3fn", "e5m2") for e, n in (("numpy", 5.0), ("numba", 15.0))]
     + [Target(f"1x128 {e}", "1x128 torch", at_least=n) for e, n in (("numpy", 3), ("numba", 10))]
-    + [Target(f"1x128 numba{k}", "memcpy", at_most=3.5) for k in ("", ", codes kept")]
+    + [Target("1x128 numba", "memcpy", at_most=2.2),
+       Target("1x128 numba, codes kept", "memcpy", at_most=3.0)]
+    + [Target(f"{s} numba", "memcpy", at_most=3.0) for s in ("mxfp4", "nvfp4")]
     + [Target(f"{s} {e}{k}", "memcpy", at_most=n)
-       for s in ("mxfp4", "nvfp4") for e, n in (("numpy", 13.0), ("numba", 4.0))
-       for k in ("", ", codes kept")]
+       for s in ("mxfp4", "nvfp4") for e, n, k in (("numpy", 13.0, ""), (
+           "numpy", 13.0, ", codes kept"), ("numba", 4.0, ", codes kept"))]
 )  # fmt: skip
 
 
@@ -62,8 +83,8 @@ def engines() -> tuple[str, ...]:
     try:
         import numba  # noqa: F401
     except ImportError:
-        return ENGINES[:1]
-    return ENGINES
+        return ("numpy",)
+    return "numpy", "numba"
 
 
 def casts(x: np.ndarray, y: np.ndarray) -> dict[str, Callable[[], object]]:
@@ -83,6 +104,48 @@ def casts(x: np.ndarray, y: np.ndarray) -> dict[str, Callable[[], object]]:
             rows[f"decode {format} {engine}"] = (
                 lambda f=format, e=engine, k=kept: decode(k, f, engine=e, out=y))
     return rows
+
+
+def limits(x: np.ndarray, y: np.ndarray) -> dict[str, Callable[[], object]]:
+    """Compiled loops that move a cast's bytes, and every policy's encoder."""
+    if len(engines()) == 1:
+        return {}
+    import numba
+
+    @numba.njit(nogil=True)
+    def narrow(words: np.ndarray, out: np.ndarray) -> None:
+        for i in range(words.size):
+            out[i] = np.uint8(words[i] >> np.uint32(24))
+
+    @numba.njit(nogil=True)
+    def widen(codes: np.ndarray, out: np.ndarray) -> None:
+        for i in range(codes.size):
+            out[i] = np.uint32(codes[i]) << np.uint32(24)
+
+    words, codes = x.reshape(-1).view(np.uint32), np.ones(x.size, np.uint8)
+    rows: dict[str, Callable[[], object]] = {
+        "limit of encoding": lambda: narrow(words, codes),
+        "limit of decoding": lambda: widen(codes, y.reshape(-1).view(np.uint32))}
+    for name, policy in POLICIES.items():
+        rows[f"encode e4m3fn numba, {name}"] = (
+            lambda p=policy: encode(x, "e4m3fn", policy=p, engine="numba",
+                                    out=codes.reshape(x.shape)))
+    return rows
+
+
+def small_calls() -> tuple[str, bool]:
+    """Least microseconds of a call on 16 values, and whether encoding is quick enough."""
+    x = np.linspace(-2, 2, 16, dtype=np.float32)
+    codes = encode(x, "e4m3fn")
+    work: dict[str, Callable[[], object]] = {
+        "encode": lambda: encode(x, "e4m3fn"), "decode": lambda: decode(codes, "e4m3fn"),
+        "round_trip 1x128": lambda: round_trip(x, "fp8-block", role="activation")}
+    took = {name: min(timeit.repeat(run, number=100, repeat=300)) * 1e4
+            for name, run in work.items()}
+    good = max(took["encode"], took["decode"]) <= CALL_MICROSECONDS
+    text = ", ".join(f"{name} {microseconds:.1f} µs" for name, microseconds in took.items())
+    return (f"a call on 16 values: {text} (wanted ≤ {CALL_MICROSECONDS:g} of a cast)"
+            + ("" if good else "  MISSED"), good)
 
 
 def blocks(x: np.ndarray, y: np.ndarray) -> dict[str, Callable[[], object]]:
@@ -234,13 +297,14 @@ def main() -> int:
         print(f"{named}, {count} values\n\n{threads(x, y, options.runs)}")
         return 0
     rows: dict[str, Callable[[], object]] = {"memcpy": lambda: np.copyto(y, x)}
-    rows |= casts(x, y) | torch_rows(x) | blocks(x, y)
+    rows |= casts(x, y) | limits(x, y) | torch_rows(x) | blocks(x, y)
     seconds = measure(rows, max(1, options.runs), max(1, options.rounds))
     text, good = verdicts(seconds)
     print(f"{named}, one thread, {count} values, least of {options.rounds} x {options.runs}, "
           f"Python {platform.python_version()}, numpy {np.__version__}\n")
-    print(report(seconds, count) + "\n\n" + text)
-    return 0 if good else 1
+    calls, quick = small_calls()
+    print(report(seconds, count) + "\n\n" + text + "\n" + calls)
+    return 0 if good and quick else 1
 
 
 if __name__ == "__main__":

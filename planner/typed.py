@@ -32,11 +32,16 @@ ANYTHING = frozenset({"Any", "object"}) | ARRAYS
 
 class Wanted:
     """What an annotation allows: ``words`` for people, whether a value is allowed, and ``turned``
-    into a plain number of the annotation (of numpy, or a whole number for any)."""
+    into a plain number of the annotation (of numpy, or a whole number for any). ``sure``: types
+    whose every value is taken as it is."""
 
     def __init__(self, words: list[str], checks: list[Check], items: Wanted | None = None, *,
                  path: bool = False) -> None:
         self.words, self.checks, self.items, self.path = words, checks, items, path
+        texts = not path and any(w == PLAIN["str"][0] or w.startswith("one of ") for w in words)
+        self.numbers = NUMBERS in words
+        self.sure = frozenset(
+            ([str] if texts else []) + [kind for kind, name in _SURE if name in words])
 
     def takes(self, value: object) -> bool:
         """Whether ``value`` is one of the allowed types."""
@@ -67,22 +72,44 @@ def typed(function: Callable[P, R]) -> Callable[P, R]:
         InputError: (from the function returned) an argument of another type, or not a number.
     """
     signature = inspect.signature(function)
+    parameters = signature.parameters.values()
+    ordinary = not any(p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD) for p in parameters)
+    names = tuple(p.name for p in parameters if p.kind is not p.KEYWORD_ONLY)
+    defaults = {p.name: p.default for p in parameters}
     wanted: dict[str, Wanted | None] = {}
 
-    @wraps(function)
-    def checked(*args: P.args, **kwargs: P.kwargs) -> R:
+    def one(name: str, value: object) -> Any:
+        if name not in wanted:
+            wanted[name] = _read(str(signature.parameters[name].annotation), function.__globals__)
+        known = wanted[name]
+        if known is None or type(value) in known.sure or (known.numbers and _plain_array(value)):
+            return value
+        return checked_value(name, value, known)
+
+    def bound(args: Any, kwargs: Any) -> R:
+        """Arguments checked in the order of the signature, after Python's own complaints."""
         try:
             given = signature.bind(*args, **kwargs)
         except TypeError:
             return function(*args, **kwargs)
         for name, value in given.arguments.items():
             parameter = signature.parameters[name]
-            if parameter.kind is inspect.Parameter.VAR_KEYWORD or value is parameter.default:
-                continue
-            if name not in wanted:
-                wanted[name] = _read(str(parameter.annotation), function.__globals__)
-            given.arguments[name] = checked_value(name, value, wanted[name])
+            if parameter.kind is not inspect.Parameter.VAR_KEYWORD and value is not defaults[name]:
+                given.arguments[name] = one(name, value)
         return function(*given.args, **given.kwargs)
+
+    @wraps(function)
+    def checked(*args: P.args, **kwargs: P.kwargs) -> R:
+        if not ordinary or len(args) > len(names) or not kwargs.keys() <= defaults.keys():
+            return bound(args, kwargs)
+        try:  # binding costs more than a small product
+            own: Any = [one(name, value) if value is not defaults[name] else value
+                        for name, value in zip(names, args, strict=False)]
+            named: Any = {name: one(name, value) if value is not defaults[name] else value
+                          for name, value in kwargs.items()}
+        except InputError:
+            return bound(args, kwargs)
+        return function(*own, **named)
 
     return checked
 
@@ -228,6 +255,11 @@ def _is_a(value: object, name: str) -> bool:
     return any(one.__name__ == name for one in type(value).__mro__)
 
 
+def _plain_array(value: Any) -> bool:
+    """Whether ``value`` is an array of numpy's own numbers, told without importing numpy."""
+    return type(value).__name__ == "ndarray" and value.dtype.kind in "biuf"
+
+
 def _array(value: object) -> bool:
     """Whether numpy makes an array of real numbers (or of one structured type) of ``value``."""
     import numpy as np
@@ -255,3 +287,6 @@ PLAIN: dict[str, tuple[str, Check]] = {
     "float": ("a number", _number),
     "Path": ("a path", lambda value: isinstance(value, os.PathLike)),
 }
+
+_SURE: tuple[tuple[type, str], ...] = (
+    (bool, PLAIN["bool"][0]), (int, PLAIN["int"][0]), (type(None), "None"))

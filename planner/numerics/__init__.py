@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from planner.numerics.measures import ErrorStats, error
     from planner.numerics.policies import Policy, policy_names
     from planner.numerics.products import matmul
+    from planner.numerics.products_fp64 import matmul_fp64
     from planner.numerics.products_int import matmul_int32
     from planner.numerics.quantization import Quantized, quantize, round_trip
     from planner.numerics.rotations import hadamard
@@ -26,15 +27,17 @@ _HOME = {
     "encode": "cast", "decode": "cast", "pack4": "cast", "unpack4": "cast",
     "ErrorStats": "measures", "error": "measures", "Policy": "policies",
     "policy_names": "policies", "Quantized": "quantized", "quantize": "quantization",
-    "matmul": "products", "matmul_int32": "products_int", "Unit": "matrix_units",
+    "matmul": "products", "matmul_fp64": "products_fp64",
+    "matmul_int32": "products_int", "Unit": "matrix_units",
     "unit": "unit_catalog", "unit_ids": "unit_catalog", "vcvtneps2bf16": "x86_casts",
     "round_trip": "quantization", "ggml_encode": "ggml", "ggml_decode": "ggml", "view": "views",
     "hadamard": "rotations",
 }  # fmt: skip
 
 __all__ = ["ErrorStats", "Policy", "Quantized", "Unit", "decode", "encode", "error", "ggml_decode",
-           "ggml_encode", "hadamard", "matmul", "matmul_int32", "pack4", "policy_names", "quantize",
-           "round_trip", "unit", "unit_ids", "unpack4", "vcvtneps2bf16", "view"]  # fmt: skip
+           "ggml_encode", "hadamard", "matmul", "matmul_fp64", "matmul_int32", "pack4",
+           "policy_names", "quantize", "round_trip", "unit", "unit_ids", "unpack4",
+           "vcvtneps2bf16", "view"]  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:

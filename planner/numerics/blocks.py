@@ -21,7 +21,7 @@ from planner.numerics.scaling import Scales, block_amax, check_finite
 from planner.numerics.tiles import FloatArray
 
 # Elements a tile: its temporaries (about 13 bytes an element) stay near a level-2 cache.
-STEP = {"numpy": 1 << 17, "numba": 1 << 18}
+STEP = {"numpy": 1 << 17, "numba": 1 << 20}
 
 
 def amax_of(part: FloatArray, job: BlockJob) -> FloatArray:

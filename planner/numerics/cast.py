@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from planner.formats.spec import ElementFormat
 from planner.numerics import tiles, wide
 from planner.numerics.engines import Chosen, Engine, run, settled
 from planner.numerics.policies import Policy, resolve_policy
-from planner.numerics.tables import decode_table, encode_table, pair_table, value_table
+from planner.numerics.tables import decode_table, pair_table, table_of, value_table
 from planner.numerics.tiles import FloatArray, Tile, as_float32
 from planner.typed import typed
 
@@ -26,8 +27,11 @@ Codes = npt.NDArray[np.unsignedinteger[Any]]
 
 # Elements a step: the temporaries (4 + 8 + 1 bytes each) stay in a level-2 cache.
 CHUNK = 1 << 15
+# Arrays so small that calling numpy costs more than it computes.
+FEW = 1 << 10
+_LOWER, _HALF = np.uint32(0xFFFF), np.uint32(16)
 # Where nothing has to be converted first: what a thread takes at once.
-_FAST_TILE = 1 << 18
+_FAST_TILE = {"numpy": 1 << 18, "numba": 1 << 22}
 
 
 @typed
@@ -55,16 +59,19 @@ def encode(
     not real, for a Generator without stochastic rounding or the reverse, and UnsupportedError where
     numba has no kernel or is not installed.
     """
-    fmt = element(format)
-    chosen = resolve_policy(policy, fmt)
+    fmt, chosen = _choice(format, policy)
     source = tiles.as_array(x)
     used = settled(engine, threads, source.size, covered=has_kernel(fmt, chosen) and rng is None)
     check_rng(chosen, rng, threads)
     codes = tiles.result(out, source.shape, code_dtype(fmt))
+    fast, whole = _FAST_TILE[used], source.flags.c_contiguous
+    if whole and source.dtype == np.float32 and source.size <= fast:
+        encode_flat(source.reshape(-1), fmt, chosen, codes.reshape(-1), rng=rng, engine=used)
+        return codes
     target = codes.reshape(tiles.matrix_shape(source.shape))
-    if source.flags.c_contiguous:
+    if whole:
         source, target = source.reshape(1, -1), target.reshape(1, -1)
-    step = _FAST_TILE if source.dtype == np.float32 else CHUNK
+    step = fast if source.dtype == np.float32 else CHUNK
 
     def work(tile: Tile) -> None:
         part = tiles.fetch(source, tile, exact=fmt.id == "fp32").reshape(-1)
@@ -90,14 +97,24 @@ def decode(
     used = settled(engine, threads, given.size, covered=fmt.bits <= 8)
     flat = _as_codes(given, fmt).reshape(-1)
     values = tiles.result(out, given.shape, np.float32)
-    target = values.reshape(-1)
+    target, step = values.reshape(-1), _FAST_TILE[used]
+    if flat.size <= step:
+        decode_flat(flat, fmt, target, engine=used)
+        return values
 
     def work(tile: Tile) -> None:
         part = slice(tile.left, tile.right)
         decode_flat(flat[part], fmt, target[part], engine=used)
 
-    _finish(run(work, tiles.tiles(1, flat.size, _FAST_TILE), threads))
+    _finish(run(work, tiles.tiles(1, flat.size, step), threads))
     return values
+
+
+@lru_cache(maxsize=256)
+def _choice(format: str, policy: str | Policy) -> tuple[ElementFormat, Policy]:
+    """The records that the names mean; looking them up costs as much as casting a few numbers."""
+    fmt = element(format)
+    return fmt, resolve_policy(policy, fmt)
 
 
 def _finish(results: Iterator[None]) -> None:
@@ -179,10 +196,17 @@ def encode_flat(
     elif fmt.id == "fp32":
         out[:] = bits
     elif fmt.bits <= 8:
-        table = encode_table(fmt.id, policy)
-        for part_of, index in _indices(bits):
+        table = table_of(fmt.id, policy)
+        if bits.size <= FEW:
+            index = bits & _LOWER
+            index += _LOWER
+            index |= bits
+            index >>= _HALF
+            table.take(index, out=out, mode="wrap")
+            return
+        for part_of, entries in _indices(bits):
             # mode="wrap" skips a bounds check that 16-bit indices cannot fail.
-            np.take(table, index, out=out[part_of], mode="wrap")
+            np.take(table, entries, out=out[part_of], mode="wrap")
     else:
         plain = wide.is_plain_bf16(fmt, policy)
         for start in range(0, bits.size, CHUNK):
@@ -212,6 +236,9 @@ def decode_flat(
 
 def _decode_pairs(codes: npt.NDArray[np.uint8], fmt: ElementFormat, out: FloatArray) -> None:
     """Look up two codes at once; the last one of an odd count alone."""
+    if codes.size <= FEW:
+        decode_table(fmt.id).take(codes, out=out, mode="clip")
+        return
     even = codes.size & ~1
     pairs, values = codes[:even].view(np.uint16), out[:even].view(np.uint64)
     table = pair_table(fmt.id)

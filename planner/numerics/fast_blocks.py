@@ -17,14 +17,11 @@ from planner.numerics.engines import kernel
 from planner.numerics.fast_cast import (
     INTEGER,
     NEAREST,
-    TABLE,
     Bytes,
     CastParameters,
     Words,
+    encode_floats,
     encode_integer,
-    encode_lookup,
-    encode_nearest,
-    encode_symmetric,
     recipe,
     values_of,
 )
@@ -35,10 +32,6 @@ if TYPE_CHECKING:
     from planner.numerics.block_job import BlockJob
 
 Signed = npt.NDArray[np.int32]
-
-# Blocks so short that a loop over each costs more than a factor for every element.
-_SHORT = 16
-
 
 @kernel
 def _amax(bits: Signed, width: int, out: Signed) -> None:
@@ -100,12 +93,8 @@ def _encode(
         _scale_row(part[i], divisors[i // height], width, divide, scaled)
         if r.kind == INTEGER:
             encode_integer(scaled, low, high, mask, out[i])
-        elif r.kind == TABLE:
-            encode_lookup(bits, r.table, out[i])
-        elif r.symmetric:
-            encode_symmetric(bits, r, out[i])
         else:
-            encode_nearest(bits, r, out[i])
+            encode_floats(bits, r, out[i])
 
 
 @kernel
@@ -120,14 +109,20 @@ def _decode(
 
 
 @kernel
-def _round_row(bits: Words, r: CastParameters) -> None:
+def _round_row(bits: Words, p: Words) -> None:
     """To nearest even in place, saturating, -0 kept."""
+    shift, normal, top = np.uint32(p[0] & np.uint32(31)), p[2], p[14]
+    magic = np.uint32(p[3]).view(np.float32)
+    unit = np.uint32(np.uint32(1) << shift)
+    half, keep = np.uint32(np.uint32(unit >> np.uint32(1)) - np.uint32(1)), np.uint32(-unit)
     for i in range(bits.size):
         b = bits[i]
-        v = np.uint32(min(np.uint32(b & np.uint32(0x7FFFFFFF)), r.ceiling))
-        c = np.uint32(max(np.uint32(v & np.uint32(0x7F800000)), r.lowest) + r.add).view(np.float32)
-        y = np.float32(min(np.float32((v.view(np.float32) + c) - c), r.largest))
-        bits[i] = np.uint32(y.view(np.uint32) | np.uint32(b & np.uint32(0x80000000)))
+        a = np.uint32(b & np.uint32(0x7FFFFFFF))
+        odd = np.uint32(np.uint32(a >> shift) & np.uint32(1))
+        large = np.uint32(np.uint32(np.uint32(a + half) + odd) & keep)
+        small = np.float32(np.float32(a.view(np.float32) + magic) - magic)
+        y = np.uint32(min(small.view(np.uint32) if a < normal else large, top))
+        bits[i] = np.uint32(y | np.uint32(b & np.uint32(0x80000000)))
 
 
 @kernel
@@ -151,27 +146,8 @@ def _round_trip(
             _clip_row(scaled, low, high)
             _round_integers(scaled)
         else:
-            _round_row(bits, r)
+            _round_row(bits, r.words)
         _scale_row(scaled, factors[i // height], width, False, out[i])
-
-
-@kernel
-def _round_trip_wide(
-    part: FloatArray, divisors: FloatArray, factors: FloatArray, divide: bool, r: CastParameters,
-    out: FloatArray,
-) -> None:
-    """The same for floats, with a divisor and a factor for every element, in one loop."""
-    lowest, ceiling, add, largest = r.lowest, r.ceiling, r.add, r.largest
-    for i in range(part.shape[0]):
-        row, d, f, result = part[i], divisors[i], factors[i], out[i]
-        for k in range(row.size):
-            b = np.float32(row[k] / d[k] if divide else row[k] * d[k]).view(np.uint32)
-            v = np.uint32(min(np.uint32(b & np.uint32(0x7FFFFFFF)), ceiling))
-            exponent = np.uint32(max(np.uint32(v & np.uint32(0x7F800000)), lowest) + add)
-            c = exponent.view(np.float32)
-            y = np.float32(min(np.float32((v.view(np.float32) + c) - c), largest))
-            signed = np.uint32(y.view(np.uint32) | np.uint32(b & np.uint32(0x80000000)))
-            result[k] = signed.view(np.float32) * f[k]
 
 
 def encode(part: FloatArray, divisor: FloatArray, job: BlockJob, out: npt.NDArray[Any]) -> None:
@@ -203,16 +179,5 @@ def round_trip(
              and job.target.nan != "negative-zero")
     if not plain and r.kind != INTEGER:
         return False
-    divide = not policy.reciprocal
-    if r.kind == NEAREST and job.sides[0] == 1 and job.sides[1] <= _SHORT:
-        wide = _spread(divisor, job.sides[1], part.shape[1])
-        back = wide if factor is divisor else _spread(factor, job.sides[1], part.shape[1])
-        _round_trip_wide(part, wide, back, divide, r, out)
-    else:
-        _round_trip(part, divisor, factor, *job.sides, divide, *job.limits, r, out)
+    _round_trip(part, divisor, factor, *job.sides, not policy.reciprocal, *job.limits, r, out)
     return True
-
-
-def _spread(factor: FloatArray, width: int, columns: int) -> FloatArray:
-    wide: FloatArray = np.repeat(factor, width, axis=1)
-    return wide if wide.shape[1] == columns else np.ascontiguousarray(wide[:, :columns])

@@ -1,8 +1,11 @@
 """Casts compiled by numba, with the bits of planner/numerics/cast.py. Import lazily: it needs the
 ``[fast]`` extra.
 
-Rounding to nearest even adds and subtracts 1.5·2^(e+23-m), whose last bit is the target's: two
-float32 operations that vectorise. Every other policy looks the code up, as numpy does.
+Normal numbers are rounded in integers, by adding half a unit (less one, plus the parity of what
+stays, for ties to even) before the shift; subnormals by a float32 sum whose last bit is the
+target's, or, where ties do not go to even, by looking at what the conversion to an integer cuts
+off. Selects decide, so that loops vectorise; formats without a sign look their codes up, as numpy
+does.
 """
 
 from __future__ import annotations
@@ -26,30 +29,23 @@ from planner.numerics.wide import is_plain_bf16
 Bytes = npt.NDArray[np.uint8]
 Words = npt.NDArray[np.uint32]
 
-NEAREST, TABLE, INTEGER = 0, 1, 2
+NEAREST, DIRECTED, TABLE, INTEGER = 0, 1, 2, 3
+# Upper halves of a float32: the largest finite number, infinity, NaN, and their negatives; -0.
+_SPECIAL = (0x7F7F, 0xFF7F, 0x7F80, 0xFF80, 0x7FC0, 0xFFC0, 0x8000)
+_INFINITY = 0x7F800000
 
 
 class CastParameters(NamedTuple):
     """What the kernels need to know of a format and a policy.
 
-    ``kind`` selects the encoder. ``lowest`` bounds the exponent field of the rounding constant,
-    ``add`` turns that field into the constant, ``ceiling`` is the first power of two above the
-    range, ``top`` the magnitude code of the largest value; ``special`` holds the codes of overflow,
-    infinity and NaN, positive then negative; ``negative_zero`` the code of -0.
+    ``kind`` selects the encoder. ``words`` (see :func:`_words`) are the numbers of float formats.
+    ``symmetric``: a finite number's code is that of its magnitude with the sign in front, zero's
+    too, and beyond the range it is the code of infinity. ``table`` is used by TABLE alone.
     """
 
     kind: int
     symmetric: bool
-    shift: np.uint32
-    lowest: np.uint32
-    ceiling: np.uint32
-    add: np.uint32
-    top: np.uint32
-    largest: np.float32
-    sign_shift: np.uint32
-    sign_bit: np.uint32
-    negative_zero: np.uint32
-    special: Bytes
+    words: Words
     table: Bytes
 
 
@@ -69,93 +65,101 @@ def recipe(format: str, policy: Policy) -> CastParameters:
         if not nearest_even:
             raise UnsupportedError("numba rounds integers to nearest even alone",
                                    hint="use engine='numpy'")
-        return _recipe(INTEGER, fmt, np.zeros(65536, np.uint8))
+        mask = np.array([(1 << fmt.bits) - 1], np.uint32)
+        return CastParameters(INTEGER, False, mask, np.zeros(0, np.uint8))
     table = encode_table(fmt.id, policy).copy()
-    floats = nearest_even and fmt.kind == "float" and fmt.signed
-    return _recipe(NEAREST if floats else TABLE, fmt, table)
+    words = _words(fmt, policy, table) if fmt.kind == "float" and fmt.signed else None
+    if words is None:
+        return CastParameters(TABLE, False, np.zeros(0, np.uint32), table)
+    over, over_n, inf, inf_n, _, _, zero_n = (int(table[i]) for i in _SPECIAL)
+    sign = 1 << fmt.bits - 1
+    symmetric = (over, over_n, zero_n) == (inf, inf_n, sign) and over_n == over | sign
+    return CastParameters(NEAREST if nearest_even else DIRECTED, symmetric, words, table)
 
 
-def _recipe(kind: int, fmt: ElementFormat, table: Bytes) -> CastParameters:
-    mantissa = fmt.mantissa_bits if kind == NEAREST else 0
-    sign, uint = 1 << fmt.bits - 1, np.uint32
-    special = table[[0x7F7F, 0x7F80, 0x7FC0, 0xFF7F, 0xFF80, 0xFFC0]]
-    top = max_code(fmt) if kind == NEAREST else 0
-    symmetric = (int(special[3]) == int(special[0]) | sign and table[0x8000] == sign
-                 and special[0] == special[1] and special[3] == special[4]
-                 and int(special[0]) in (top, top + 1))  # fmt: skip
-    return CastParameters(
-        kind=kind,
-        symmetric=bool(symmetric),
-        shift=uint(23 - mantissa),
-        lowest=uint(128 - fmt.bias << 23 if kind == NEAREST else 0),
-        ceiling=uint(127 + int(np.frexp(fmt.max_finite)[1]) << 23),
-        add=uint((23 - mantissa << 23) | 0x400000),
-        top=uint(top),
-        largest=np.float32(fmt.max_finite),
-        sign_shift=uint(32 - fmt.bits),
-        sign_bit=uint(sign),
-        negative_zero=uint(table[0x8000]),
-        special=special,
-        table=table,
-    )
+def _words(fmt: ElementFormat, policy: Policy, table: Bytes) -> Words | None:
+    """The numbers of a signed float format, None where its codes do not have the kernels' form.
 
-
-@kernel
-def encode_nearest(u: Words, r: CastParameters, out: Bytes) -> None:
-    """To nearest even; ranges, NaN and -0 as the recipe says.
-
-    The sum of the magnitude and the constant ends in the rounded significand; a carry into the next
-    binade and subnormals need no case of their own.
+    0 shift of the significand, 1 what is added before it, 2 the smallest normal number, 3 the
+    constant of subnormals, 4 shift of the sign, 5 its bit, 6 code of overflow, 7 of infinity,
+    8 the last magnitude that is not NaN, 9 code of NaN, 10 what its sign flips, 11 the last code
+    that loses its sign (-1: none), 12 and 13 scale and threshold of subnormals (DIRECTED),
+    14 the largest finite number. Floats as their bits.
     """
-    over, inf, nan = np.uint32(r.special[0]), np.uint32(r.special[1]), np.uint32(r.special[2])
-    over_n, inf_n = np.uint32(r.special[3]), np.uint32(r.special[4])
-    nan_n = np.uint32(r.special[5])
-    lowest, ceiling, add, top = r.lowest, r.ceiling, r.add, r.top
-    sign_bit, negative_zero = r.sign_bit, r.negative_zero
-    shift = np.uint32(r.shift & np.uint32(31))
-    for i in range(u.size):
-        bits = u[i]
-        a = np.uint32(bits & np.uint32(0x7FFFFFFF))
-        v = np.uint32(min(a, ceiling))
-        e = np.uint32(max(np.uint32(v & np.uint32(0x7F800000)), lowest))
-        c = np.uint32(e + add)
-        total = np.float32(v.view(np.float32) + c.view(np.float32))
-        above = np.uint32(np.uint32(e - lowest) >> shift)
-        code = np.uint32(np.uint32(total.view(np.uint32) - c) + above)
-        negative = bits > np.uint32(0x7FFFFFFF)
-        signed = np.uint32(code | sign_bit) if code else negative_zero
-        result = signed if negative else code
-        result = (over_n if negative else over) if code > top else result
-        result = (inf_n if negative else inf) if a == np.uint32(0x7F800000) else result
-        result = (nan_n if negative else nan) if a > np.uint32(0x7F800000) else result
-        out[i] = np.uint8(result)
+    over, over_n, inf, inf_n, nan, nan_n, zero_n = (int(table[i]) for i in _SPECIAL)
+    sign, shift, last = 1 << fmt.bits - 1, 23 - fmt.mantissa_bits, _INFINITY
+    if inf_n != inf | sign:
+        last = _INFINITY - 1
+    if over_n != over | sign:
+        first = int(np.argmax(table[:0x7F80] == over))
+        # An odd entry stands for everything between its neighbours.
+        last = first - 1 << 16 if first & 1 else (first << 16) - 1
+    apart = last != _INFINITY and ((inf, inf_n) != (nan, nan_n) or (
+        over_n != over | sign and (over, over_n) != (nan, nan_n)))
+    if apart or (nan ^ nan_n) not in (0, sign):
+        return None
+    half, threshold = 1 << shift - 1, np.float32(0.5)
+    if policy.rounding == "toward-zero":
+        add, threshold = 0, np.float32(2)
+    elif policy.tie == "away":
+        add = half
+    else:
+        add, threshold = half - 1, np.nextafter(threshold, np.float32(1))
+    floats = np.array([2.0**23 * fmt.min_subnormal, 1 / fmt.min_subnormal, threshold,
+                       fmt.max_finite], np.float32).view(np.uint32)  # fmt: skip
+    return np.array([
+        shift, (add - (127 - fmt.bias << 23)) & 0xFFFFFFFF, 128 - fmt.bias << 23, floats[0],
+        32 - fmt.bits, sign, over, inf, last, nan, nan ^ nan_n,
+        0xFFFFFFFF if zero_n == sign else 0, floats[1], floats[2], floats[3]], np.uint32)
 
 
 @kernel
-def encode_symmetric(u: Words, r: CastParameters, out: Bytes) -> None:
-    """:func:`encode_nearest` where overflow and infinity share a code at or after the largest, and
-    every code but NaN's has its sign in front, zero's as well.
+def encode_nearest(u: Words, p: Words, out: Bytes) -> None:
+    """To nearest even; ranges, NaN and -0 as the words say.
 
     Shift counts are masked so that the compiler sees that they fit 32 bits: it then keeps 32-bit
     lanes.
     """
-    over, nan, nan_n = np.uint32(r.special[0]), np.uint32(r.special[2]), np.uint32(r.special[5])
-    lowest, ceiling, add, sign_bit = r.lowest, r.ceiling, r.add, r.sign_bit
-    shift = np.uint32(r.shift & np.uint32(31))
-    sign_shift = np.uint32(r.sign_shift & np.uint32(31))
+    shift, sign_shift = np.uint32(p[0] & np.uint32(31)), np.uint32(p[4] & np.uint32(31))
+    add, normal, magic, sign_bit, over, inf = p[1], p[2], p[3], p[5], p[6], p[7]
+    constant = np.uint32(p[3]).view(np.float32)
+    last, nan, flip, least = p[8], p[9], p[10], np.int32(p[11])
     for i in range(u.size):
-        bits = u[i]
-        a = np.uint32(bits & np.uint32(0x7FFFFFFF))
-        v = np.uint32(min(a, ceiling))
-        e = np.uint32(max(np.uint32(v & np.uint32(0x7F800000)), lowest))
-        c = np.uint32(e + add)
-        total = np.float32(v.view(np.float32) + c.view(np.float32))
-        above = np.uint32(np.uint32(e - lowest) >> shift)
-        code = np.uint32(np.uint32(total.view(np.uint32) - c) + above)
-        code = np.uint32(min(code, over))
-        sign = np.uint32(np.uint32(bits >> sign_shift) & sign_bit)
-        wrong = nan_n if sign else nan
-        out[i] = np.uint8(wrong if a > np.uint32(0x7F800000) else np.uint32(code | sign))
+        b = u[i]
+        a = np.uint32(b & np.uint32(0x7FFFFFFF))
+        odd = np.uint32(np.uint32(a >> shift) & np.uint32(1))
+        large = np.uint32(np.uint32(np.uint32(a + add) + odd) >> shift)
+        total = np.float32(a.view(np.float32) + constant)
+        small = np.uint32(total.view(np.uint32) - magic)
+        code = np.uint32(min(np.uint32(small if a < normal else large), over))
+        code = np.uint32(inf if a == np.uint32(0x7F800000) else code)
+        sign = np.uint32(np.uint32(b >> sign_shift) & sign_bit)
+        wrong = np.uint32(nan ^ np.uint32(sign & flip))
+        sign = np.uint32(sign if np.int32(code) > least else np.uint32(0))
+        out[i] = np.uint8(wrong if a > last else np.uint32(code | sign))
+
+
+@kernel
+def encode_directed(u: Words, p: Words, out: Bytes) -> None:
+    """As :func:`encode_nearest`, toward zero or with ties away from or toward zero."""
+    shift, sign_shift = np.uint32(p[0] & np.uint32(31)), np.uint32(p[4] & np.uint32(31))
+    add, normal, sign_bit, over, inf = p[1], p[2], p[5], p[6], p[7]
+    last, nan, flip, least = p[8], p[9], p[10], np.int32(p[11])
+    scale, threshold = np.uint32(p[12]).view(np.float32), np.uint32(p[13]).view(np.float32)
+    for i in range(u.size):
+        b = u[i]
+        a = np.uint32(b & np.uint32(0x7FFFFFFF))
+        large = np.uint32(np.uint32(a + add) >> shift)
+        units = np.float32(np.uint32(min(a, normal)).view(np.float32) * scale)
+        whole = np.int32(units)
+        up = np.float32(units - np.float32(whole)) >= threshold
+        small = np.uint32(whole + np.int32(1)) if up else np.uint32(whole)
+        code = np.uint32(min(np.uint32(small if a < normal else large), over))
+        code = np.uint32(inf if a == np.uint32(0x7F800000) else code)
+        sign = np.uint32(np.uint32(b >> sign_shift) & sign_bit)
+        wrong = np.uint32(nan ^ np.uint32(sign & flip))
+        sign = np.uint32(sign if np.int32(code) > least else np.uint32(0))
+        out[i] = np.uint8(wrong if a > last else np.uint32(code | sign))
 
 
 @kernel
@@ -235,12 +239,19 @@ def encode_flat(x: FloatArray, fmt: ElementFormat, policy: Policy, out: npt.NDAr
         low, high = -(1 << fmt.bits - 1), (1 << fmt.bits - 1) - 1
         mask = np.uint8((1 << fmt.bits) - 1)
         encode_integer(x, np.float32(low), np.float32(high), mask, out)
-    elif r.kind == TABLE:
-        encode_lookup(x.view(np.uint32), r.table, out)
-    elif r.symmetric:
-        encode_symmetric(x.view(np.uint32), r, out)
     else:
-        encode_nearest(x.view(np.uint32), r, out)
+        encode_floats(x.view(np.uint32), r, out)
+
+
+@kernel
+def encode_floats(u: Words, r: CastParameters, out: Bytes) -> None:
+    """Whatever the recipe's kind, integers excepted."""
+    if r.kind == NEAREST:
+        encode_nearest(u, r.words, out)
+    elif r.kind == DIRECTED:
+        encode_directed(u, r.words, out)
+    else:
+        encode_lookup(u, r.table, out)
 
 
 @cache

@@ -29,6 +29,7 @@ from planner.numerics.operands import ZERO_EXPONENT, Operand, Singles
 
 _SPAN = 120  # exponents above the lowest product's that int8 holds, sums included
 _HALF = 64  # the same for one operand: a zero is at -64, which nothing lifts above 0
+_PIECE = 1 << 14  # elements
 _LIMIT = 100  # products from 2^-100 and sums to 2^120: scales and results are normal float32
 
 
@@ -58,7 +59,8 @@ def fast_fused_matmul(a: Operand, b: Operand, c: Singles, rule: DotRule) -> None
         fused_matmul(a, b, c, rule)
         return
     bits = rule.fraction_bits or 0
-    kept = -(1 << (39 if rule.rounding == "rz-e8m13" else 29))
+    lost = 39 if rule.rounding == "rz-e8m13" else 29  # of a float64's 52 bits
+    kept = -(1 << (lost - 29 if bits == 13 and rule.c_entry == "fused" else lost))
     batch = rule.terms if bits == 13 else min(rule.terms, 16)
     _compiled()(packed.left, packed.left_exponents, packed.right, packed.right_exponents, c,
                 rule.terms, batch, bits, packed.lowest, np.int64(kept),
@@ -93,8 +95,10 @@ def _range(exponents: npt.NDArray[Any]) -> tuple[int, int] | None:
     if high == ZERO_EXPONENT:
         return None
     low = int(exponents.min(initial=high))
-    if low == ZERO_EXPONENT:
-        low = int(exponents.min(initial=high, where=exponents != ZERO_EXPONENT))
+    if low == ZERO_EXPONENT:  # as unsigned numbers from just above it, zeros are the largest
+        words = exponents.astype(np.int16, copy=False).view(np.uint16)
+        above = words - np.array(ZERO_EXPONENT + 1, np.int16).view(np.uint16)
+        low = int(above.min()) + ZERO_EXPONENT + 1
     return low, high
 
 
@@ -119,15 +123,19 @@ def column_blocks(x: npt.NDArray[Any]) -> npt.NDArray[Any]:
 
 def _plain(c: Singles, packed: Packed, rule: DotRule) -> bool:
     """Whether every accumulator is zero or a multiple of the least step, within the range."""
-    magnitude = np.abs(c)
-    top = float(magnitude.max(initial=0.0))
-    if top == 0.0:
-        return True
-    if not top < 2.0 ** (packed.lowest + packed.span):
-        return False
-    step = 2.0 ** ((rule.fraction_bits or 0) - packed.lowest)
-    scaled = c * np.float64(step)
-    return bool((scaled == np.trunc(scaled)).all())
+    step = np.float64(2.0 ** ((rule.fraction_bits or 0) - packed.lowest))
+    height = max(1, _PIECE // max(1, c.shape[1]))
+    for i in range(0, c.shape[0], height):  # pieces stay in a level-2 cache
+        part = c[i : i + height]
+        top = max(float(part.max(initial=0.0)), -float(part.min(initial=0.0)))
+        if top == 0.0:
+            continue
+        if not top < 2.0 ** (packed.lowest + packed.span):
+            return False
+        scaled = part * step
+        if not (scaled == np.trunc(scaled)).all():
+            return False
+    return True
 
 
 @cache

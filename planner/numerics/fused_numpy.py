@@ -28,6 +28,9 @@ from planner.numerics.operands import (
 # Broadcasting one column over rows of 4096 costs numpy a third of what rows of 2048 do.
 TILE_COLUMNS = 4096
 TILE_ELEMENTS = 1 << 16
+# Tiles so small that calling numpy costs more than computing: whole groups at once.
+FEW = 1 << 9
+BLOCK_ELEMENTS = 1 << 15
 
 
 def fused_matmul(a: Operand, b: Operand, c: Singles, rule: DotRule) -> None:
@@ -38,17 +41,21 @@ def fused_matmul(a: Operand, b: Operand, c: Singles, rule: DotRule) -> None:
     """
     if c.shape[0] > c.shape[1]:  # products commute; long rows are faster
         a, b, c = b.transposed(), a.transposed(), c.T
-    narrow = _narrow(a, b, c, rule)
     groups = fused_groups(a.values.shape[1], rule)
+    if c.size <= FEW:
+        with np.errstate(all="ignore"):
+            c[...] = _few(_lanes(a, narrow=False), _lanes(b, narrow=False), c, rule, groups)
+        return
+    narrow = _narrow(a, b, c, rule)
     with np.errstate(all="ignore"):
         for j in range(0, c.shape[1], TILE_COLUMNS):
             columns = slice(j, j + TILE_COLUMNS)
-            right = _lanes(b[:, columns], narrow)
+            right = _lanes(b[:, columns], narrow=narrow)
             height = max(1, TILE_ELEMENTS // right.values.shape[1])
             for i in range(0, c.shape[0], height):
                 rows = slice(i, i + height)
                 tile = c[rows, columns].astype(np.float64)
-                _tile(_lanes(a[rows], narrow), right, tile, rule, groups)
+                _tile(_lanes(a[rows], narrow=narrow), right, tile, rule, groups)
                 c[rows, columns] = tile
 
 
@@ -69,7 +76,7 @@ def _narrow(a: Operand, b: Operand, c: Singles, rule: DotRule) -> bool:
     return bool(((magnitude == 0) | ((magnitude > 2.0**-60) & (magnitude < 2.0**60))).all())
 
 
-def _lanes(x: Operand, narrow: bool) -> Operand:
+def _lanes(x: Operand, *, narrow: bool) -> Operand:
     if narrow:
         small = np.maximum(x.exponents, -64).astype(np.int8, order="C")
         return Operand(np.ascontiguousarray(x.values), small)
@@ -105,6 +112,36 @@ def _tile(a: Operand, b: Operand, c: Floats, rule: DotRule,
         if not fused:
             c += partial
             round_sums(c, "rne-fp16" if rule.accumulator == "fp16" else "rne-fp32")
+
+
+def _few(a: Operand, b: Operand, c: Singles, rule: DotRule,
+         groups: list[list[npt.NDArray[np.intp]]]) -> Floats:  # fmt: skip
+    """:func:`_tile` for few outputs: the products of many groups at once."""
+    total, fused, bits = c.astype(np.float64), rule.c_entry == "fused", rule.fraction_bits or 0
+    per = max(1, BLOCK_ELEMENTS // max(1, c.size * rule.instruction_k))
+    lowest = -14 if rule.accumulator == "fp16" else -126
+    floor = ZERO_EXPONENT if rule.min_exponent is None else rule.min_exponent
+    for first in range(0, len(groups), per):
+        some = groups[first : first + per]
+        ks = np.array(some)  # (instructions, groups, terms)
+        left, right = a.values.T[ks][..., :, None], b.values[ks][..., None, :]
+        products = left * right
+        sums = a.exponents.T[ks][..., :, None] + b.exponents[ks][..., None, :]
+        largest = np.maximum(sums.max(axis=2), floor)
+        for i in range(len(some)):
+            partial = total if fused else np.zeros_like(total)
+            for g in range(ks.shape[1]):
+                own = (partial.view(np.int64) >> 52 & 0x7FF) - 1023
+                np.maximum(own, lowest, out=own, where=partial != 0)
+                up = power_of_two(bits - np.maximum(own, largest[i, g]))
+                cut = np.trunc(products[i, g] * up).sum(axis=0)
+                cut += np.trunc(partial * up)
+                np.divide(cut, up, out=partial)
+                round_sums(partial, rule.rounding)
+            if not fused:
+                total += partial
+                round_sums(total, "rne-fp16" if rule.accumulator == "fp16" else "rne-fp32")
+    return total
 
 
 def _largest(a: npt.NDArray[Any], b: npt.NDArray[Any], group: npt.NDArray[np.intp],

@@ -14,11 +14,12 @@ from typing import Literal
 
 from planner.errors import UnsupportedError
 
-Accumulator = Literal["fp32", "fp16", "int32"]
-Rounding = Literal["rz-fp32", "rz-e8m13", "rne-fp16", "rne-fp32", "rne-fp32-daz-ftz",
+Accumulator = Literal["fp32", "fp16", "fp64", "int32"]
+Rounding = Literal["rz-fp32", "rz-e8m13", "rne-fp16", "rne-fp32", "rne-fp32-daz-ftz", "rne-fp64",
                    "wrap-int32", "saturate-int16-wrap-int32"]  # fmt: skip
-KOrder = Literal["any", "sequential", "interleaved", "odd-first", "two-chains"]
-Kind = Literal["fused", "block-scaled", "exact", "fma", "integer"]
+KOrder = Literal["any", "sequential", "interleaved", "odd-first", "two-chains", "even-and-odd"]
+Kind = Literal["fused", "block-scaled", "exact", "fma", "integer", "mfma"]
+Arithmetic = Literal["", "fma", "exact-groups", "flushed-pairs", "two-stage"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,10 +32,12 @@ class DotRule:
     that exponent is never below ``min_exponent``. The sum is rounded by ``rounding``.
     ``instruction_k`` is the K that operands are padded to. ``k_order``: ``any`` (does not matter),
     ``sequential``, ``interleaved`` (of every instruction first the k with k mod 4 in {0, 1}, then
-    the rest), ``odd-first`` (of every pair the second element first) or ``two-chains`` (even and
-    odd elements apart). ``c_entry``: the accumulator is one of the terms (``fused``) or is added
-    in its own format after the instruction (``added``). ``scales`` lists the block scales taken,
-    as (element format, group).
+    the rest), ``odd-first`` (of every pair the second element first), ``two-chains`` (even and
+    odd elements apart) or ``even-and-odd`` (two sums of products, added before the accumulator).
+    ``c_entry``: the accumulator is one of the terms (``fused``) or is added in its own format after
+    the instruction (``added``). ``scales`` lists the block scales taken, as (element format,
+    group). ``arithmetic``: how a rule of an ``mfma`` unit adds, see
+    :mod:`planner.numerics.dot_amd`.
     """
 
     a_formats: tuple[str, ...]
@@ -49,6 +52,7 @@ class DotRule:
     c_entry: Literal["fused", "added"] = "fused"
     mixed: bool = False
     scales: tuple[tuple[str, int], ...] = ()
+    arithmetic: Arithmetic = ""
 
     def takes(self, a_format: str, b_format: str) -> bool:
         """Whether the rule multiplies these operand formats."""

@@ -46,7 +46,7 @@ def operand(codes: npt.NDArray[Any], format: str) -> Operand:
     fmt = element(format)
     if fmt.bits <= 8:
         values, exponents = _tables(fmt.id)
-        return Operand(values[codes], exponents[codes])
+        return Operand(values.take(codes, mode="clip"), exponents.take(codes, mode="clip"))
     if fmt.id == "tf32":
         codes = codes & np.uint32(0xFFFFE000)
     values = decode(codes, fmt.id)

@@ -68,6 +68,9 @@ class Policy:
     scaling: Scaling = "plain"
     random_bits: int = 32
 
+    def __hash__(self) -> int:
+        return hash((self.id, self.rounding))  # a table is looked up by policy in every call
+
     def __post_init__(self) -> None:
         for name, choices in _CHOICES.items():
             value = getattr(self, name)

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from planner.errors import InputError, UnsupportedError
+from planner.numerics.dot_amd import amd_matmul
 from planner.numerics.dot_exact import exact_matmul
 from planner.numerics.dot_fma import NAN_BITS as FMA_NAN
 from planner.numerics.dot_fma import fma_matmul
@@ -95,13 +96,17 @@ def matmul(
     too) for numba where it is installed and the product large. ``threads`` share the rows:
     worthwhile with numba, which holds no interpreter lock, hardly with numpy. Neither ever changes
     a bit. NaN comes out as 0x7FFFFFFF from tensor cores and 0x7FC00000 elsewhere. K = 0 returns
-    ``c``. ``unit`` may be a device's name: its unit for floats, or for integers.
+    ``c``. ``unit`` may be a device's name: its unit for floats, or for integers. FP64 is multiplied
+    by :func:`matmul_fp64`.
 
     Raises UnknownNameError for an unknown unit or format, UnsupportedError for operands, scales or
     promotion that the unit does not have, InputError for shapes, codes or an engine that do not
     fit.
     """
     found = found_unit(unit, UNITS, integers=a_format.strip().lower() in INTEGERS)
+    if found.id == "fp64":
+        raise UnsupportedError("unit fp64 multiplies float64 numbers, not codes",
+                               hint="planner.numerics.matmul_fp64(a, b, c=c)")
     a, a_format = checked_codes(a_codes, a_format, "a")
     b, b_format = checked_codes(b_codes, b_format, "b")
     check_shapes(a, b, c)
@@ -113,7 +118,8 @@ def matmul(
     if scales is not None:
         rule = scales.rule
     start = accumulator(c, (a.shape[0], b.shape[1]), rule.accumulator)
-    step = _step(found.kind, engine, a.shape[0] * a.shape[1] * b.shape[1])
+    kind = rule.arithmetic or found.kind
+    step = _step(kind, engine, a.shape[0] * a.shape[1] * b.shape[1])
     if found.kind == "exact":
         _run_exact(a, b, a_format, b_format, start)
         return _finished(start, FMA_NAN)
@@ -121,14 +127,14 @@ def matmul(
     job = _Job(padded(a, depth, 1), padded(b, depth, 0), a_format, b_format, rule, scales, promote,
                step, threads)  # fmt: skip
     _run(job, start)
-    return _finished(start, FMA_NAN if found.kind == "fma" else NAN_BITS)
+    return _finished(start, FMA_NAN if found.kind in ("fma", "mfma") else NAN_BITS)
 
 
 def _step(kind: str, engine: str | None, work: int) -> Step:
     if engine not in (None, *ENGINES):
         raise InputError(f"unknown engine {engine!r}", hint="auto, numpy or numba")
     if kind not in ("fused", "block-scaled", "fma"):
-        return fused_matmul
+        return fused_matmul if kind == "exact" else amd_matmul
     if engine in (None, "auto"):
         engine = "numba" if work >= _WORTH_COMPILING and numba_available() else "numpy"
     if engine == "numba" and not numba_available():

@@ -28,9 +28,9 @@ WIDEST = 4096  # elements a block; wider ones gain nothing
 
 
 def whole(sides: tuple[int, int], columns: int) -> bool:
-    """Whether rows consist of whole blocks of one row and an even width."""
+    """Whether rows consist of whole blocks of one row and of a width that the kernels take."""
     width = sides[1]
-    return sides[0] == 1 and width % 2 == 0 and width <= WIDEST and columns % width == 0
+    return sides[0] == 1 and width % 16 == 0 and width <= WIDEST and columns % width == 0
 
 
 def quantize(

@@ -45,11 +45,12 @@ def pair_table(format: str) -> npt.NDArray[np.uint64]:
 def encode_table(format: str, policy: str | Policy) -> npt.NDArray[np.uint8]:
     """Code of every upper half with sticky bit, 65,536 entries."""
     fmt = element(format)
-    return _encode_table(fmt.id, resolve_policy(policy, fmt))
+    return table_of(fmt.id, resolve_policy(policy, fmt))
 
 
 @cache
-def _encode_table(format: str, policy: Policy) -> npt.NDArray[np.uint8]:
+def table_of(format: str, policy: Policy) -> npt.NDArray[np.uint8]:
+    """:func:`encode_table` of a format's id and a resolved policy."""
     fmt, single = element(format), element("fp32")
 
     @cache
@@ -77,6 +78,6 @@ def _runs(code: Callable[[int], int], low: int, high: int) -> Iterator[tuple[int
 @cache
 def value_table(format: str, policy: Policy) -> npt.NDArray[np.float32]:
     """The decoded value of every entry of the encode table."""
-    table: npt.NDArray[np.float32] = decode_table(format)[_encode_table(format, policy)]
+    table: npt.NDArray[np.float32] = decode_table(format)[table_of(format, policy)]
     table.setflags(write=False)
     return table

@@ -20,6 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from planner.numerics.amd_units import AMD_UNITS
 from planner.numerics.matrix_units import Accumulator, DotRule, Rounding, Unit, index_units
 from planner.numerics.unit_names import found_unit
 from planner.typed import typed
@@ -72,6 +73,18 @@ _VOLTA = Unit(
     "V100 silicon: " + _VECTORS.format("10,000", "10,000")
     + ". Tiny sums and non-finite operands: MMA-Sim only", _SOURCES,
 )  # fmt: skip
+_FP64 = Unit(
+    "fp64", "FP64 fused multiply-adds in the order of k (A100 to B200, MI200, MI300)", "fma",
+    (DotRule(("fp64",), ("fp64",), "fp64", 1, None, "rne-fp64", 1),), False,
+    "its definition: rational arithmetic; another model: equal to MMA-Sim's DMMA and F64 MFMA on "
+    "random bits. matmul_fp64 multiplies it", "IEEE 754-2019, fusedMultiplyAdd; " + _SOURCES,
+)  # fmt: skip
+_TURING = Unit(
+    "turing", "Turing mma.sync (T4, RTX 20)", "fused",
+    (_same(("fp16",), 8, 24, -132, 8), _half(8, 24, -20, 8)), True,
+    "another model: equal to MMA-Sim on random bits. No silicon results are public. The m8n8k4 of "
+    "Volta, which Turing also has, adds as volta does", _SOURCES,
+)  # fmt: skip
 _AMPERE = Unit(
     "ampere", "Ampere mma.sync (A100, A2; Orin by inference)", "fused", _AMPERE_RULES, True,
     "A100 and A2 silicon: " + _VECTORS.format("40,000", "40,000")
@@ -120,6 +133,12 @@ _BLACKWELL_MMA = Unit(
     "accumulator to FP8 products was found on the same results that it reproduces; consumer "
     "Blackwell (sm_120) fuses it, as blackwell-tcgen05 does, in MMA-Sim",
     _SOURCES,
+)  # fmt: skip
+_GEFORCE = Unit(
+    "blackwell-geforce", "Blackwell mma.sync of sm_120 (RTX 50, GB10), no block scales", "fused",
+    (*_HOPPER_RULES, _same(_F8F6F4, 32, 25, -133, 32, mixed=True),
+     _half(32, 25, -21, 32, _F8F6F4, mixed=True)), True,
+    "another model: equal to MMA-Sim on random bits. No silicon results are public", _SOURCES,
 )  # fmt: skip
 _BLOCK_SCALED = Unit(
     "blackwell-block-scaled", "Blackwell block-scaled MX and NVFP4 (tcgen05, sm_120)",
@@ -186,8 +205,9 @@ _AMX_INT8 = Unit(
 )  # fmt: skip
 
 UNITS: Mapping[str, Unit] = index_units((
-    _EXACT, _FP32, _VOLTA, _AMPERE, _ADA, _WGMMA, _HOPPER_MMA, _TCGEN05, _BLACKWELL_MMA,
-    _BLOCK_SCALED, _MXF8F6F4, _IMMA, _AVX512_BF16, _VNNI, _MADDUBS, _AMX_BF16, _AMX_INT8,
+    _EXACT, _FP32, _FP64, _VOLTA, _TURING, _AMPERE, _ADA, _WGMMA, _HOPPER_MMA, _TCGEN05,
+    _BLACKWELL_MMA, _GEFORCE, _BLOCK_SCALED, _MXF8F6F4, *AMD_UNITS, _IMMA, _AVX512_BF16, _VNNI,
+    _MADDUBS, _AMX_BF16, _AMX_INT8,
 ))  # fmt: skip
 
 

@@ -22,7 +22,7 @@ from planner.formats.elements import ELEMENTS
 from planner.formats.schemes import scheme as scheme_by_id
 from planner.formats.spec import Scheme, TensorFormat
 from planner.numerics import decode, encode, hadamard, matmul, matmul_int32, quantize
-from planner.numerics.matrix_units import Unit
+from planner.numerics.matrix_units import DotRule, Unit
 from planner.numerics.quantization import Quantized, Role
 from planner.numerics.unit_catalog import unit
 from planner.quality.synthetic import LINEAR_KINDS, activations, linear_kind, weights
@@ -38,16 +38,26 @@ DEFAULT_UNITS = ("exact", "fp32", "volta", "ampere", "ada", "hopper-wgmma", "bla
                  "blackwell-block-scaled", "int8-imma", "avx512-bf16", "avx2-maddubs", "amx-bf16")
 """One unit a family; the mma.sync twins and the other exact integer units add nothing to see."""
 INTEGER_UNITS = {"int8", "int4"}
+SAMPLED_TOKENS, SAMPLED_OUTPUTS = 8, 16
+"""Accumulation is emulated for the first of these: rows of the synthetic tensors are exchangeable,
+and each takes a chain of additions as long as the layer is wide."""
 
 
 @dataclass(frozen=True, slots=True)
 class Accumulation:
-    """What one unit adds. ``promote_every`` None: the instruction chain alone."""
+    """What one unit adds. ``promote_every`` None: the instruction chain alone.
+
+    ``relative_error`` is of a sample of ``tokens`` × ``outputs``, ``standard_error`` that of the
+    sample, in the same unit: what another sample of the layer would differ by.
+    """
 
     unit: str
     promote_every: int | None
     relative_error: float
     verified_against: str
+    standard_error: float
+    tokens: int
+    outputs: int
 
     @property
     def label(self) -> str:
@@ -98,7 +108,8 @@ class LayerNumerics:
         return pd.DataFrame([
             {"scheme": e.scheme, "weight_relative_error": e.weight,
              "activation_relative_error": e.activation, "rounding_relative_error": e.rounding,
-             "unit": a.label, "accumulation_relative_error": a.relative_error}
+             "unit": a.label, "accumulation_relative_error": a.relative_error,
+             "accumulation_standard_error": a.standard_error}
             for e in self.layers for a in e.accumulations])
 
     __str__ = as_text
@@ -194,22 +205,59 @@ def _one(scheme: Scheme, x: Singles, w: Singles, exact: Doubles, units: Sequence
         accumulations=_accumulations(scheme, x_hat, w_hat, qx, qw, exact, units))
 
 
+def _first(q: Quantized, rows: int) -> Quantized:
+    """The first rows of a matrix with the scales of their blocks."""
+    if q.scales is None or q.format.scale is None or q.storage is not None:
+        return replace(q, codes=q.codes[:rows])
+    height = q.format.scale.block_rows or q.codes.shape[0]
+    blocks = -(-rows // height)
+    zero = None if q.zero_points is None else q.zero_points[:blocks]
+    return replace(q, codes=q.codes[:rows], scales=q.scales[:blocks], zero_points=zero)
+
+
 def _accumulations(scheme: Scheme, x_hat: Singles, w_hat: Singles, qx: Quantized | None,
                    qw: Quantized, scale: Doubles, units: Sequence[Unit],
                    ) -> tuple[Accumulation, ...]:
+    """What each unit adds in a sample of the outputs; units with one rule are emulated once."""
+    tokens, outputs = min(SAMPLED_TOKENS, len(x_hat)), min(SAMPLED_OUTPUTS, len(w_hat))
+    x_hat, w_hat, scale = x_hat[:tokens], w_hat[:outputs], scale[:tokens, :outputs]
+    qx, qw = None if qx is None else _first(qx, tokens), _first(qw, outputs)
+    done: dict[object, tuple[Doubles, Doubles] | None] = {}
     out = []
     for one in units:
         for promote in (None, PROMOTION):
             narrow = ELEMENTS[scheme.activation.element].bits <= 8
             if promote is not None and not (one.promotion and narrow):
                 continue  # kernels promote FP8 only: 16-bit chains keep 24 bits or more
-            result = through_unit(scheme, x_hat, w_hat, qx, qw, one, promote)
+            same = one.kind, _rules(one, scheme), promote
+            if same not in done:
+                done[same] = through_unit(scheme, x_hat, w_hat, qx, qw, one, promote)
+            result = done[same]
             if result is None:
                 continue
             y, reference = result
             out.append(Accumulation(one.id, promote, _relative(y, reference, scale),
-                                    one.verified_against))
+                                    one.verified_against, _standard_error(y - reference, scale),
+                                    tokens, outputs))
     return tuple(out)
+
+
+def _rules(one: Unit, scheme: Scheme) -> tuple[DotRule, ...]:
+    """The rules by which ``one`` could multiply what ``scheme`` gives it."""
+    formats = {scheme.compute, scheme.activation.element, scheme.weight.element}
+    return tuple(rule for rule in one.rules if any(rule.takes(a, b) for a in formats
+                                                   for b in formats))
+
+
+def _standard_error(difference: Doubles, scale: Doubles) -> float:
+    """Of :func:`_relative`, for outputs that are a sample (delta method for a ratio of sums)."""
+    n = difference.size
+    if n < 2 or not difference.any():
+        return 0.0
+    ratio = float(np.sum(difference**2) / np.sum(scale**2))
+    rest = difference**2 - ratio * scale**2
+    spread = np.sqrt(np.sum(rest**2) / (n * (n - 1))) / np.mean(scale**2)
+    return float(spread / (2 * np.sqrt(ratio)))
 
 
 def through_unit(scheme: Scheme, x_hat: Singles, w_hat: Singles, qx: Quantized | None,

@@ -124,14 +124,19 @@ class Draws:
 
     def integers(self, count: int) -> npt.NDArray[np.int64]:
         """``count`` integers below 2^16."""
+        return self._words(count).astype(np.int64)
+
+    def _words(self, count: int) -> npt.NDArray[np.uint16]:
         raw = np.asarray(self._bits.random_raw(-(-count // 4)), dtype="<u8")
-        return raw.view("<u2")[:count].astype(np.int64)
+        return raw.view("<u2")[:count]
 
     def normal(self, count: int, terms: int = 8) -> Array:
         """Nearly normal, unit variance: the sum of ``terms`` uniform integers."""
-        total = self.integers(count * terms).reshape(count, terms).sum(axis=1)
-        unit: Array = (total - terms * 32767.5) / (65536 * sqrt(terms / 12))
-        return unit
+        words = self._words(count * terms).reshape(count, terms)
+        total: npt.NDArray[np.int64] = words[:, 0].astype(np.int64)
+        for term in range(1, terms):  # faster than a sum along a short axis
+            total += words[:, term]
+        return np.asarray(total - terms * 32767.5, np.float64) / (65536 * sqrt(terms / 12))
 
     def student(self, *shape: int) -> Array:
         """Student t of DEGREES_OF_FREEDOM, scaled to unit variance."""

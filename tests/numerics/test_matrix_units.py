@@ -1,14 +1,17 @@
 """Units as records, and what matmul accepts, refuses and returns at the edges."""
 
+from fractions import Fraction
+
 import numpy as np
 import pytest
 
 from planner.errors import InputError, UnknownNameError, UnsupportedError
-from planner.numerics import encode, matmul, matmul_int32, unit, unit_ids
+from planner.numerics import encode, matmul, matmul_fp64, matmul_int32, unit, unit_ids
 
-IDS = ("exact fp32 volta ampere ada hopper-wgmma hopper-mma blackwell-tcgen05 blackwell-mma "
-       "blackwell-block-scaled blackwell-mxf8f6f4 int8-imma avx512-bf16 avx512-vnni "
-       "avx2-maddubs amx-bf16 amx-int8")
+IDS = ("exact fp32 fp64 volta turing ampere ada hopper-wgmma hopper-mma blackwell-tcgen05 "
+       "blackwell-mma blackwell-geforce blackwell-block-scaled blackwell-mxf8f6f4 cdna1 cdna2 "
+       "cdna2-bf16 cdna3 cdna4 int8-imma avx512-bf16 avx512-vnni avx2-maddubs amx-bf16 amx-int8")
+CODED = [u for u in unit_ids() if u != "fp64"]
 ONES = np.full((2, 3), 0x38, np.uint8), np.full((3, 4), 0x38, np.uint8)
 
 
@@ -36,7 +39,7 @@ def test_each_unit_says_what_it_was_checked_against(id):
 
 
 def test_every_unit_multiplies_ones_exactly():
-    for id in unit_ids():
+    for id in CODED:
         for rule in unit(id).rules:
             if found_scales := rule.scales:
                 continue
@@ -112,7 +115,7 @@ def test_block_scales_are_checked():
 
 
 @pytest.mark.parametrize("shape", [(0, 5, 3), (2, 5, 0), (2, 0, 3)])
-@pytest.mark.parametrize("id", [u for u in unit_ids() if unit(u).kind != "block-scaled"])
+@pytest.mark.parametrize("id", [u for u in CODED if unit(u).kind != "block-scaled"])
 def test_empty_products(id, shape):
     m, k, n = shape
     rule = unit(id).rules[0]
@@ -172,3 +175,44 @@ def test_importing_matmul_does_not_import_numba():
 
     code = "import sys, planner.numerics as n; n.matmul; assert 'numba' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_fp64_takes_numbers():
+    a, b = np.array([[1.0, 2.0**-60], [0.1, 3.0]]), np.array([[1.0, -1.0], [1.0, 10.0]])
+    got = matmul_fp64(a, b, c=np.array([[-1.0, 1.0], [0.0, 0.0]]))
+    # Chains of multiply-adds: 1·1 - 1 + 2^-60 keeps what a rounded sum of products would lose.
+    assert got.tolist() == [[2.0**-60, 10 * 2.0**-60], [3.1, 29.9]]
+    assert matmul_fp64(a[:, :0], b[:0]).tolist() == [[0, 0], [0, 0]]
+    with pytest.raises(UnsupportedError, match="float64 numbers") as caught:
+        fp8(unit="fp64")
+    assert "matmul_fp64" in caught.value.hint
+    with pytest.raises(InputError, match="K differ"):
+        matmul_fp64(a, b[:1])
+    with pytest.raises(InputError, match="a has 1 dimensions"):
+        matmul_fp64(a[0], b)
+
+
+@pytest.mark.parametrize("scale", [0, 900, -900, -1060])
+def test_fp64_rounds_once(scale):
+    """Against rational arithmetic, far out where no sum of floats is exact."""
+    rng = np.random.default_rng(scale & 7)
+    x, y, z = (rng.integers(-(1 << 53), 1 << 53, 40) * 2.0**-53 for _ in range(3))
+    x = np.ldexp(x, scale)
+    z = np.ldexp(z, scale + rng.integers(-60, 10, 40))
+    got = [float(matmul_fp64([[p]], [[q]], c=[[r]])[0, 0]) for p, q, r in zip(x, y, z, strict=True)]
+    want = [float(Fraction(p) * Fraction(q) + Fraction(r)) for p, q, r in zip(x, y, z, strict=True)]
+    assert got == want
+
+
+def test_amd_units_add_as_their_generation_does():
+    """1 + 2^-24 + 2^-24: exact on CDNA1, pairs first on CDNA2, down to 2^-24 on CDNA3."""
+    one, tiny = encode([[1.0, 2.0**-13, 2.0**-13, 0]], "fp16"), encode(
+        [[1.0], [2.0**-11], [2.0**-11], [0]], "fp16")
+    options = {"a_format": "fp16", "b_format": "fp16"}
+    assert [float(matmul(one, tiny, unit=u, **options)[0, 0] - 1) for u in
+            ("cdna1", "cdna2", "cdna3")] == [2.0**-23, 0.0, 2.0**-23]
+    # A negative product below the last place kept is cut to zero, the accumulator goes down.
+    c = np.float32([[-(2.0**-30)]])
+    got = matmul(one[:, :1], tiny[:1], unit="cdna3", c=c, **options)
+    assert got[0, 0] == np.float32(1 - 2.0**-24)
+    assert matmul(one[:, :1], tiny[:1], unit="cdna1", c=c, **options)[0, 0] == 1

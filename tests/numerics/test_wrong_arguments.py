@@ -17,6 +17,7 @@ VALID = {
     "ggml_decode": {"storage": numerics.ggml_encode(X, "ggml-q8_0"), "id": "ggml-q8_0"},
     "matmul": {"a_codes": CODES, "b_codes": CODES.T.copy(), "a_format": "bf16",
                "b_format": "bf16", "unit": "ampere"},
+    "matmul_fp64": {"a": X, "b": X.T.copy(), "c": np.ones((4, 4))},
     "matmul_int32": {"a_codes": np.ones((4, 32), np.uint8), "b_codes": np.ones((32, 4), np.uint8),
                      "unit": "int8-imma"},
     "hadamard": {"x": X, "size": 16},

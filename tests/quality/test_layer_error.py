@@ -154,3 +154,19 @@ def test_a_release_that_stores_a_scheme_says_so(model: str, module: str, schemes
     assert said in note
     assert note in " ".join(str(result).split())
     assert result.to_dict()["notes"] == [note]
+
+
+def test_the_sample_of_outputs_says_how_far_it_may_be_off(monkeypatch) -> None:
+    """Against every output: within four of its standard errors, which are a tenth or so."""
+    shape = LayerShape("mlp-gate-up", 1024, 96, 48, seed=5)
+    (sample,) = layer_errors(shape, ["fp8-tensor"], ["hopper-wgmma", "fp32"])
+    monkeypatch.setattr("planner.quality.layer_error.SAMPLED_TOKENS", 48)
+    monkeypatch.setattr("planner.quality.layer_error.SAMPLED_OUTPUTS", 96)
+    (whole,) = layer_errors(shape, ["fp8-tensor"], ["hopper-wgmma", "fp32"])
+    assert [(a.tokens, a.outputs) for a in sample.accumulations] == [(8, 16)] * 3
+    assert [(a.tokens, a.outputs) for a in whole.accumulations] == [(48, 96)] * 3
+    for few, many in zip(sample.accumulations, whole.accumulations, strict=True):
+        assert 0.02 < few.standard_error / few.relative_error < 0.4
+        assert abs(few.relative_error - many.relative_error) < 4 * few.standard_error
+        assert many.standard_error < few.standard_error / 3
+    assert sample.rounding == whole.rounding

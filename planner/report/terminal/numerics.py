@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from planner.report.terminal.columns import table_lines, width_of_output, wrapped
 
 if TYPE_CHECKING:
-    from planner.quality.layer_error import LayerNumerics
+    from planner.quality.layer_error import Accumulation, LayerNumerics
 
 
 COLUMNS = ("scheme", "weights", "inputs", "both", "matrix unit", "unit adds")
@@ -19,6 +19,13 @@ def percent(value: float) -> str:
     return "0" if value == 0 else f"{value:.1e}" if value < 1e-3 else f"{value:.2%}"
 
 
+def _with_error(one: Accumulation) -> str:
+    """``1.9e-05 ± 6%``: what the unit adds, and the standard error of the sample."""
+    shown = percent(one.relative_error)
+    return f"{shown} ± {one.standard_error / one.relative_error:.0%}" if one.relative_error else \
+        shown
+
+
 def numerics_text(result: LayerNumerics) -> str:
     """Headline, then rounding of weights, inputs and both, then what each matrix unit adds."""
     shape = result.shape
@@ -26,13 +33,17 @@ def numerics_text(result: LayerNumerics) -> str:
     for layer in result.layers:
         head = (layer.scheme, percent(layer.weight), percent(layer.activation),
                 percent(layer.rounding))
-        units = [(a.label, percent(a.relative_error)) for a in layer.accumulations]
+        units = [(a.label, _with_error(a)) for a in layer.accumulations]
         for i, tail in enumerate(units or [("none emulated", "")]):
             rows.append((*(head if i == 0 else ("",) * 4), *tail))
     lines = table_lines(rows, left=(0, 4), gap=2)
     intro = [f"{result.model} {shape.kind}: K = {shape.inputs}, {shape.tokens} tokens × "
              f"{shape.outputs} outputs, seed {shape.seed}",
              "relative errors ‖ΔY‖/‖Y‖, synthetic BF16 tensors; “unit adds” is accumulation", ""]
+    sampled = next((a for layer in result.layers for a in layer.accumulations), None)
+    if sampled is not None:
+        intro[1] += (f" in {sampled.tokens} tokens × {sampled.outputs} outputs of them, ± the "
+                     "standard error of that sample")
     notes = ["", "+128: partial sums leave the unit every 128 inputs (FP32)", *result.notes]
     return "\n".join([*(part for line in intro for part in wrapped(line)), *lines,
                       *(part for line in notes for part in wrapped(line))]) + "\n"

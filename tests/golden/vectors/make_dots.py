@@ -30,7 +30,7 @@ def operand(rng: np.random.Generator, fmt: str, shape: tuple[int, int]) -> np.nd
 def sets() -> list[tuple[dict[str, Any], dict[str, np.ndarray]]]:
     """(description, arrays): one set a unit, format and promotion that the unit has."""
     out = []
-    for index, name in enumerate(n for n in unit_ids() if unit(n).kind in ("fused", "fma")):
+    for index, name in enumerate(n for n in unit_ids() if unit(n).kind in ("fused", "fma", "mfma")):
         for fmt in FORMATS:
             if not any(r.takes(fmt, fmt) and r.accumulator == "fp32" for r in unit(name).rules):
                 continue
