@@ -7,7 +7,8 @@ import tomllib
 from pathlib import Path
 
 from planner.hardware.catalog import device_ids
-from planner.hardware.loader import ACCEPTED, check_document
+from planner.hardware.checks import check_document
+from planner.hardware.loader import ACCEPTED
 from planner.resources import data_folder
 
 

@@ -25,6 +25,8 @@ RUNTIME = {
                    "CUDA context and libraries 1 GiB (recalled); NCCL buffers 392 MiB "
                    "(aiconfigurator-core 0.12.0 system files)"),
     "soc": Runtime(int(0.5 * GIB), 0, "CUDA context and libraries 0.5 GiB (recalled)"),
+    "accelerator": Runtime(int(1.0 * GIB), 392 * MIB,
+                           "libraries 1 GiB, collective buffers 392 MiB, as on a GPU (assumption)"),
     "cpu": Runtime(int(1.0 * GIB), 0, "process and thread buffers 1 GiB (recalled)"),
 }
 
