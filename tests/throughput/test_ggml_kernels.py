@@ -141,7 +141,7 @@ def test_the_band_is_wider_than_a_prior():
     kernels = kernel_arrays(H100, ["bf16", "ggml-q4_k", "fp8-block"], experts=False,
                             stacks=("vllm",))
     how = dict(zip(kernels.schemes, kernels.certainty, strict=True))
-    assert how["ggml-q4_k"] == ggml_certainty()
+    assert how["ggml-q4_k"] == ggml_certainty(H100)
     assert how["ggml-q4_k"].basis == PRIOR.basis
     assert how["ggml-q4_k"].sigma > PRIOR.sigma
     assert how["bf16"].basis == "fitted"

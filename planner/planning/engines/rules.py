@@ -136,14 +136,20 @@ def cell(engine: Engine, device: DeviceProfile, axis: str, name: str, kind: str,
         else _of_choice(engine, choice)
 
 
-def runs_at_all(engine: Engine, device: DeviceProfile) -> Cell | None:
-    """What ``data/engine_platforms.csv`` says against an engine on the platform of ``device``; None
-    where it runs there. CUDA and CPUs, and devices that name no platform, need no row."""
+def on_platform(engine: Engine, device: DeviceProfile) -> Cell | None:
+    """What ``data/engine_platforms.csv`` says of an engine on the platform of ``device``. CUDA and
+    CPUs, and devices that name no platform, need no row: None."""
     found = next((rule.cell for rule in _platforms() if rule.fits(engine, device, "", "")), None)
-    if found is None:
-        return None if device.platform in _COMMON else Cell(
-            "unknown", f"no source says that {engine.name} runs on {device.platform}", None)
-    return None if found.status == "supported" else found
+    if found is None and device.platform not in _COMMON:
+        return Cell("unknown", f"no source says that {engine.name} runs on {device.platform}",
+                    None)
+    return found
+
+
+def runs_at_all(engine: Engine, device: DeviceProfile) -> Cell | None:
+    """What speaks against an engine on the platform of ``device``; None where it runs there."""
+    found = on_platform(engine, device)
+    return None if found is None or found.status == "supported" else found
 
 
 def _of_choice(engine: Engine, choice: Choice) -> Cell:

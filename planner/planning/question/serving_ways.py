@@ -26,6 +26,7 @@ from planner.planning.engines.rules import (
     formats_of,
     kind_group,
     newest,
+    on_platform,
     rule_names,
     split_problem,
     types_apart,
@@ -247,6 +248,10 @@ def _laid_out(question: Question, engine: Engine) -> Question:
         f"; newer than any source ({'.'.join(map(str, last))}), whose rules are taken"
     notes = (("engine", engine.label,
               "choices that it does not serve are absent" + later), *question.notes)
+    here = on_platform(engine, question.device)
+    if here is not None and here.note and here.source is not None:
+        notes = (notes[0], ("platform", f"{question.device.platform}, {question.device.target}",
+                            f"{engine.name} here: {here.reason}"), *notes[1:])
     rules = layout_rules(engine, question.device)
     for name, rule in rules.items():
         value = question.fixed.get(name) or 1

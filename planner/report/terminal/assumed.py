@@ -9,7 +9,7 @@ from planner.report.terminal.printable import printable
 MOST = 5
 MOST_LINES = 2
 HEAVIEST = (
-    "structure", "this machine", "memory bandwidth", "measured while busy",
+    "structure", "FP8 here", "this machine", "memory bandwidth", "inherited", "measured while busy",
     "tpot-ms dropped", "tpot-ms default", "users default", "workload", "anchor",
     "policy dropped", "solver",
     "batches", "slots", "time basis", "loss level", "loss basis", "max-loss default",
