@@ -1,7 +1,7 @@
 """Classes of devices: what a profile with ``inherits`` takes from one, and where that came from.
 
-``hardware_profiles/classes/NAME.toml`` states how much of its rates and of its bandwidth a device of
-the class reaches, as medians of bundled profiles; a class, like a profile, may inherit from another.
+``hardware_profiles/classes/NAME.toml`` states how much of its rates and of its bandwidth a device
+of the class reaches, as medians of bundled profiles; a class may inherit from another.
 A profile's own figures count. Where it states how much of a matrix product's peak it reaches, the
 fractions that it inherits are scaled by the same ratio. Rates, sizes, bandwidths, links, power and
 prices are never inherited.

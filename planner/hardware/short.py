@@ -30,8 +30,8 @@ _UNITS = {
         ("g", 1e9), ("t", 1e12), ("p", 1e15)) for word, unit in (
         ("flops", "FLOP/s"), ("flop/s", "FLOP/s"), ("ops", "OP/s"), ("op/s", "OP/s"))},
 }
-EXAMPLES = {"B": "24 GB", "B/s": "900 GB/s", "FLOP/s": "165 TFLOPS", "OP/s": "330 TOPS", "W": "450 W",
-            "USD/h": "0.60 USD/h", "1": "85 %", "s": "10 us"}
+EXAMPLES = {"B": "24 GB", "B/s": "900 GB/s", "FLOP/s": "165 TFLOPS", "OP/s": "330 TOPS",
+            "W": "450 W", "USD/h": "0.60 USD/h", "1": "85 %", "s": "10 us"}
 """A figure of each unit as it may be written."""
 
 
@@ -43,7 +43,7 @@ def spelled_out(document: Mapping[str, Any], base: Mapping[str, Any], stem: str,
     """
     made, problems = dict(document), list[Problem]()
     made.setdefault("id", stem.lower().replace("_", "-").replace(" ", "-"))
-    made.setdefault("architecture", f"stated by its maker as {base.get('id', 'own')}")
+    made.setdefault("architecture", f"own ({base.get('id', 'own')})")
     _head(made, problems)
     _rates(made, str(base.get("unit", "matrix")), problems)
     for parts, unit in _places(made):

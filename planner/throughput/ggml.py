@@ -133,8 +133,8 @@ def ggml_refusal(device: DeviceProfile, scheme: Scheme) -> str:
             f"{device.id} states no rate of integer products on a vector unit that ggml has " \
             f"kernels for ({', '.join(cpu_units())})"
     law = widening(device)
-    if device.compute_capability is None and law is None \
-            and not any(device.platform in row.get("platforms", ()) for row in rules()["gpu"]["mma"]):
+    built = any(device.platform in row.get("platforms", ()) for row in rules()["gpu"]["mma"])
+    if device.compute_capability is None and law is None and not built:
         return f"{device.id} has no CUDA kernels, and no others of ggml are modelled"
     if scheme.id not in rules()["gpu"]["instructions"]:
         return f"ggml has no CUDA kernels for {scheme.id}"

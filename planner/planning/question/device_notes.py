@@ -8,7 +8,8 @@ from planner.hardware.profile import DeviceProfile
 from planner.hardware.short import OWN
 
 FNUZ = "FP8 is FNUZ here"
-"""How the caution begins that says so."""
+"""How the caution begins that says so; and that matrix units are throttled."""
+HALVED = "GeForce halves"
 INHERITED, FP8_KEY = "inherited", "FP8 here"
 """Keys of the assumptions."""
 _PARTS = {"achieved": "achieved fractions and floors", "conversion": "conversion rates",
@@ -20,7 +21,10 @@ def device_notes(device: DeviceProfile) -> Iterator[Note]:
     """(key, value, reason) of each."""
     for caution in device.cautions:
         if caution.startswith(FNUZ):
-            yield FP8_KEY, "E4M3 FNUZ, not E4M3FN", caution.partition(" here ")[2].strip("()")
+            yield FP8_KEY, "E4M3 FNUZ, not E4M3FN", caution.partition("here (")[2].replace(
+                ")", "", 1)
+        if caution.startswith(HALVED):
+            yield "rates of GeForce", "half with FP32 accumulation", caution
     if device.classes:
         parts = dict.fromkeys(_PARTS[head] for key in device.taken
                               if (head := key.partition(".")[0]) in _PARTS)

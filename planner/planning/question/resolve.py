@@ -23,6 +23,7 @@ from planner.planning.plan.record import Plan
 from planner.planning.question.asked import NO_LIMIT, Asked
 from planner.planning.question.caches import caches
 from planner.planning.question.device_notes import device_notes
+from planner.planning.question.half import half_caches, in_half
 from planner.planning.question.host_notes import host_notes, is_machine
 from planner.planning.question.importance import importance_note
 from planner.planning.question.policies import (
@@ -77,10 +78,11 @@ def build_question(spec: ModelSpec, device: DeviceProfile, asked: Asked,
     """
     asked = asked.with_scenario(scenario)
     pace = None if isinstance(asked.tpot_seconds, str) else asked.tpot_seconds
+    spec, device, halved = in_half(spec, device)
     _check(spec, device, asked)
     host = scenario.host if scenario is not None else Host()
     device, notes = _powered(device, host, asked)
-    notes += spec.remarks
+    notes += [*spec.remarks, *halved]
     notes += [] if scenario is None else [("scenario", scenario.id, scenario.title)]
     notes += (weighed := importance_note(spec, given, profile, imatrix))
     server = engine.name if engine is not None else ANY_ENGINE
@@ -88,6 +90,7 @@ def build_question(spec: ModelSpec, device: DeviceProfile, asked: Asked,
     schemes, refused = scheme_choices(spec, device, asked, uniform, given, engine,
                                       notes, bool(weighed))
     kv = caches(spec, device, asked, notes, searched=uniform is None, given=given, engine=server)
+    kv = half_caches(kv) if halved else kv
     capacity = int(host.memory_bytes_per_device or device.capacity_bytes.value)
     notes += [*_capacity_notes(device, host, capacity), *host_notes(device),
               *device_notes(device)]
