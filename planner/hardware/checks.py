@@ -22,12 +22,14 @@ _QUANTITY_HINT = ("write { value = …, unit = \"…\", source = \"…\", date =
 _FORMAT_HINT = "hardware_profiles/README.md describes the format"
 _SHORT_HINT = f"; or say {KEY} = \"…\" ({{}}), and a figure may be short: \"900 GB/s\""
 _LOOKS = 6
+_STAND_IN = "stand-in"
+_PARTS = ("value", "unit", "source", "date", "kind", "low", "high", "note")
 MOST_SHOWN = 20
 """Problems of one file that are printed; the rest are counted."""
 
 
 def _stand_in(value: float, unit: str) -> dict[str, Any]:
-    return {"value": value, "unit": unit, "source": "stand-in", "date": "2026", "kind": "assumed"}
+    return {"value": value, "unit": unit, "source": _STAND_IN, "date": "2026", "kind": "assumed"}
 
 
 _RATE = {"dense": _stand_in(1e12, "FLOP/s")}
@@ -38,7 +40,7 @@ _STAND_INS: Mapping[str, Any] = {
     "date": "2026", "label": _stand_in(1e9, "B"), "capacity": _stand_in(1e9, "B"),
     "usable_fraction": _stand_in(0.9, "1"), "bandwidth": _stand_in(1e9, "B/s"),
     "dense": _stand_in(1e12, "FLOP/s"), **_REACHED, "achieved": {"bf16": _REACHED},
-    "rates": {"any": {"bf16": _RATE}}, "sources": {"stand-in": {"title": "?", "date": "2026"}},
+    "rates": {"any": {"bf16": _RATE}}, "sources": {_STAND_IN: {"title": "?", "date": "2026"}},
     "memory": {"type": "?", "label": _stand_in(1e9, "B"), "capacity": _stand_in(1e9, "B"),
                "usable_fraction": _stand_in(0.9, "1"), "bandwidth": _stand_in(1e9, "B/s")},
 }
@@ -128,10 +130,17 @@ def _against_schema(document: Mapping[str, Any], path: Path, told: list[Problem]
                           if not (told and one["type"] == "missing" and len(one["loc"]) > 1)]
             here = _mended(here, details)
         else:
-            seen = {key for key, _, _ in (*found, *told)}
+            seen = {_figure_of(key) for key, _, _ in (*found, *told)}
             return [*found, *(one for one in problems(text, stem=path.stem)
-                              if not any(_within(one[0], key) for key in seen))]
+                              if _STAND_IN not in one[1]
+                              and not any(_within(one[0], key) for key in seen))]
     return found
+
+
+def _figure_of(key: str) -> str:
+    """The figure that a key is a part of; the key where it is of none."""
+    head, _, last = key.rpartition(".")
+    return head if last in _PARTS and head else key
 
 
 def _within(key: str, other: str) -> bool:
@@ -149,7 +158,8 @@ def _mended(document: Any, details: list[ErrorDetails]) -> Any:
             loc = loc[:-1]
         here: Any = out
         for part in loc[:-1]:
-            here = here[part] if isinstance(here, list | dict) and _holds(here, part) else {}
+            there: Any = here
+            here = there[part] if isinstance(here, list | dict) and _holds(here, part) else {}
         if loc and isinstance(here, dict):
             here.pop(loc[-1], None)
             if one["type"] == "missing" and not inside:

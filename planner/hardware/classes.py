@@ -50,8 +50,8 @@ def class_names() -> tuple[str, ...]:
 def class_chain(document: Mapping[str, Any], path: Path) -> tuple[list[Table], list[Problem]]:
     """(the classes that a parsed profile inherits from, nearest first, what is wrong with them).
 
-    A class that cannot be taken ends the chain; the most general one stands in for the first, so
-    that the rest of the file can be looked at.
+    A class that cannot be taken ends the chain, and DEFAULT stands in its place, so that the rest
+    of the file can be looked at.
     """
     found: list[Table] = []
     seen = [path.stem]
@@ -71,7 +71,7 @@ def class_chain(document: Mapping[str, Any], path: Path) -> tuple[list[Table], l
             seen.append(name)
             found.append(table)
             continue
-        return found or [_read(_bundled(DEFAULT))], [problem]
+        return [*found, _read(_bundled(DEFAULT))], [problem]
     return found, []
 
 
@@ -194,9 +194,12 @@ def _conversion(own: Table, base: Table) -> list[str]:
 
 
 def _achieved(own: Table, base: Table) -> list[str]:
-    stated = {name: dict(one) for name, one in own.get("achieved", {}).items()
-              if isinstance(one, dict)} if isinstance(own.get("achieved", {}), dict) else {}
-    reached, found = dict(own.get("achieved", {})) if stated or "achieved" not in own else {}, []
+    given = own.get("achieved", {})
+    if not isinstance(given, dict):
+        return []
+    stated = {name: dict(one) for name, one in given.items() if isinstance(one, dict)}
+    reached: Table = dict(given)
+    found: list[str] = []
     for name, figures in base.get("achieved", {}).items():
         if name in _RATES and _dense(own, *_RATES[name]) is None:
             continue

@@ -17,7 +17,7 @@ OWN = "this-file"
 UNDATED = "undated"
 """Source and date of a figure that the file states without."""
 _TEXT = re.compile(r"\s*(\S+?)\s*([A-Za-zµ%][A-Za-z/µ]*)?\s*")
-_NUMBER = re.compile(r"[+-]?(\d[\d_,]*)(\.\d+)?([eE][+-]?\d+)?")
+_NUMBER = re.compile(r"[+-]?(\d[\d_,]*)(\.\d+)?([eE][+-]?\d+)?", re.ASCII)
 _UNITS = {
     "b": ("B", 1.0), "kb": ("B", 1e3), "mb": ("B", 1e6), "gb": ("B", 1e9), "tb": ("B", 1e12),
     "mib": ("B", 2.0**20), "gib": ("B", 2.0**30), "tib": ("B", 2.0**40),
@@ -80,13 +80,13 @@ def _number(text: str) -> tuple[float, str]:
 def _head(made: dict[str, Any], problems: list[Problem]) -> None:
     """Move ``memory`` and ``bandwidth`` of the head to where they belong."""
     size = made.get("memory", {})
-    if isinstance(size, str | int | float) and not isinstance(size, bool):
+    if not isinstance(size, dict):
         made["memory"] = {"label": size}
-    elif isinstance(size, dict):
+    else:
         made["memory"] = dict(size)
         if "size" in size and "label" not in size:
             made["memory"]["label"] = made["memory"].pop("size")
-    if "bandwidth" in made and isinstance(made["memory"], dict):
+    if "bandwidth" in made:
         if "bandwidth" in made["memory"]:
             problems.append(("bandwidth", "stands at the head and in [memory]", "keep one"))
         made["memory"].setdefault("bandwidth", made["bandwidth"])

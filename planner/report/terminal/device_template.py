@@ -32,8 +32,8 @@ def class_of(device: DeviceProfile) -> str:
 
 def _lines(device: DeviceProfile) -> Iterator[str]:
     yield f"# A device of your own, after {device.id}. Change what differs, then: plan MODEL FILE"
-    yield "# What is not here comes from the class that it inherits from: gpu-hbm, gpu-gddr, unified"
-    yield "# (GPU and CPU share one memory) or cpu. plan devices FILE shows every figure."
+    yield "# What is not here comes from the class that it inherits from: gpu-hbm, gpu-gddr,"
+    yield "# unified (GPU and CPU share one memory) or cpu. plan devices FILE shows every figure."
     yield f"name = {json.dumps('My ' + device.name, ensure_ascii=False)}"
     yield f'inherits = "{class_of(device)}"'
     if device.kind == "accelerator":
@@ -77,10 +77,10 @@ def _rates(device: DeviceProfile) -> Iterator[str]:
         return
     yield "[rates]"
     for name in dict.fromkeys(name for _, name in device.rates):
-        rate = device.rate(name)
-        assert rate is not None
-        if f"rates.{rate.unit}.{name}" not in device.taken:
-            yield f'{name} = "{_short(rate.dense)}"'
+        fastest = device.rate(name)
+        assert fastest is not None
+        if f"rates.{fastest.unit}.{name}" not in device.taken:
+            yield f'{name} = "{_short(fastest.dense)}"'
 
 
 def _short(figure: Quantity) -> str:
