@@ -31,9 +31,18 @@ RUNTIME = {
 }
 
 
+def runtime_of(device: DeviceProfile) -> Runtime:
+    """What is kept on ``device``; on platforms other than CUDA the figures of CUDA stand in."""
+    kept = RUNTIME[device.kind]
+    if device.platform in ("", "cuda", "cpu") or device.kind == "accelerator":
+        return kept
+    return Runtime(kept.context_bytes, kept.collective_bytes,
+                   f"context, libraries and buffers on {device.platform}: as on CUDA (assumption)")
+
+
 def runtime_bytes(device: DeviceProfile, layout: Layout) -> int:
     """Context and library bytes of one device; collective buffers if it talks to others."""
-    kept = RUNTIME[device.kind]
+    kept = runtime_of(device)
     return kept.context_bytes + (kept.collective_bytes if layout.ranks > 1 else 0)
 
 

@@ -134,9 +134,9 @@ def test_an_answer_says_what_was_inherited(load: Load) -> None:
     assert "achieved fractions" in value
     assert "without a source" in reason
     assert "not stated" in notes["platform"][0]
-    assert not [note for note in device_notes(resolve_device("h100-sxm"))]
-    assert "E4M3FN" in dict((k, v) for k, v, _ in device_notes(resolve_device("mi300x")))[
-        "FP8 here"]
+    assert not list(device_notes(resolve_device("h100-sxm")))
+    told = {key: value for key, value, _ in device_notes(resolve_device("mi300x"))}
+    assert "E4M3FN" in told["FP8 here"]
 
 
 BAD = """
@@ -184,7 +184,7 @@ def test_all_errors_are_told_at_once(load: Load) -> None:
     ("rates.bf16 =", "rates.bf61 =", "'bf61' is no number format"),
     ("bandwidth =", "bandwith =", "bandwith: unknown key"),
     ("rates.int8 =", "rates.tensor-core.bf16 =", "is stated twice"),
-    ('memory = "24 GB"', 'memory = { bandwidth = "1 TB/s", label = "24 GB" }', "stands at the head"),
+    ('memory = "24 GB"', 'memory = { bandwidth = "1 TB/s", size = "24 GB" }', "at the head"),
     ('rates.bf16 = "165 TFLOPS"', 'achieved = 3\nrates.bf16 = "1 TFLOPS"', "valid dictionary"),
     ('name = "My card"', "name = 7", "valid string"),
 ])
