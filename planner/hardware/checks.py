@@ -93,7 +93,8 @@ def problems_error(path: Path, found: Iterable[Problem], *, short: bool = False)
     lines = [f"{key}: {reason}: {fix}" for key, reason, fix in every[:MOST_SHOWN]]
     if len(every) > MOST_SHOWN:
         lines.append(f"and {len(every) - MOST_SHOWN} more")
-    return DataError(f"{path}: {len(every)} problems", hint=_FORMAT_HINT, details=lines)
+    return DataError(f"{path}: {len(every)} problems", details=lines, hint=_FORMAT_HINT + (
+        "; `plan devices rtx-4090 --template` writes a file of five numbers" if short else ""))
 
 
 def _spelled(document: dict[str, Any], path: Path) -> tuple[Whole, list[Problem]]:

@@ -42,7 +42,7 @@ DATA = Path(__file__).resolve().parents[1] / "data"
 _ANY = "*"
 OF_RELEASES = ("mxfp4",)
 """Checkpoint formats that exist for models released in them: nothing else is written in one."""
-_COMMON = ("", "cuda", "cpu")
+COMMON = ("", "cuda", "cpu")
 """Platforms that the matrix is about without saying so."""
 KERNELS_READ = "2026-11"
 """When the engines' selectors were read (data/engine_kernels.csv of planner.throughput)."""
@@ -140,7 +140,7 @@ def on_platform(engine: Engine, device: DeviceProfile) -> Cell | None:
     """What ``data/engine_platforms.csv`` says of an engine on the platform of ``device``. CUDA and
     CPUs, and devices that name no platform, need no row: None."""
     found = next((rule.cell for rule in _platforms() if rule.fits(engine, device, "", "")), None)
-    if found is None and device.platform not in _COMMON:
+    if found is None and device.platform not in COMMON:
         return Cell("unknown", f"no source says that {engine.name} runs on {device.platform}",
                     None)
     return found
@@ -305,7 +305,7 @@ def _holds(wanted: str, kind: str, platform: str, target: str, capability: str |
     if wanted == "cpu":
         return kind == "cpu"
     if wanted == "gpu":
-        return kind != "cpu" and platform in _COMMON
+        return kind != "cpu" and platform in COMMON
     words = wanted.split()
     if (platform and platform in words) or (target and target in words):
         return True

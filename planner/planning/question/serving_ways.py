@@ -13,12 +13,14 @@ from dataclasses import replace
 
 from planner.errors import InputError, UnsupportedError
 from planner.formats.kv import kv_layout_ids
+from planner.hardware.profile import DeviceProfile
 from planner.memory.engines.catalog import Engine, parse_engine
 from planner.placement.cache_entries import cache_units
 from planner.placement.modules import modules
 from planner.planning.engines.layouts import AXES, layout_rules
 from planner.planning.engines.routes import Route, route
 from planner.planning.engines.rules import (
+    COMMON,
     PLAIN,
     cache_group,
     cell,
@@ -28,6 +30,7 @@ from planner.planning.engines.rules import (
     newest,
     on_platform,
     rule_names,
+    runs_at_all,
     split_problem,
     types_apart,
 )
@@ -37,6 +40,10 @@ from planner.planning.question.decisions import split_modules
 from planner.planning.question.question import Question
 from planner.records import record
 from planner.throughput.calibration import ANY_ENGINE
+
+
+class ElsewhereError(UnsupportedError):
+    """The engine is one of other platforms than CUDA and CPUs."""
 
 
 @record
@@ -83,6 +90,7 @@ def engine_questions(question: Question, *, schemes_named: bool = False, kv_name
     engine = engine_of(question)
     if engine is None:
         return (question,)
+    _require_platform(engine, question.device)
     question = replace(_laid_out(question, engine), apart=types_apart(engine, question.device))
     alike = not_told_apart(question, engine)
     if alike and (schemes_named or together):
@@ -108,6 +116,17 @@ def engine_questions(question: Question, *, schemes_named: bool = False, kv_name
                   if all(name in kinds for name in names) and _compressed_queries(question))
     return tuple(
         _restricted(question, way, kv, kinds, refused, fused) for way in ways for kv in layouts)
+
+
+def _require_platform(engine: Engine, device: DeviceProfile) -> None:
+    """Refuse an engine that does not run on the platform of ``device``."""
+    bar = runs_at_all(engine, device)
+    if bar is None:
+        return
+    kind = ElsewhereError if device.platform in COMMON else UnsupportedError
+    raise kind(f"{engine.label}: {bar.status}: {bar.reason}",
+               hint="another engine, --engine auto, or --engine any: theory, without an engine's "
+               "rules")
 
 
 def kept_quantised(question: Question) -> tuple[tuple[str, str], ...]:
