@@ -166,18 +166,21 @@ def _path(device: DeviceProfile, scheme_id: str) -> str:
 
 
 def counted_kernel(device: DeviceProfile, scheme_id: str, *, experts: bool) -> GgmlKernel:
-    """The kernels of a type on a device by data/ggml.toml and the device's rates alone."""
+    """The kernels of a type on a device by data/ggml.toml and the device's rates alone. On GPUs
+    experts of few tokens are the dense vector kernel with a list of rows
+    (:data:`rules`, gpu.experts): its launch, and its share of the bandwidth."""
     scheme = scheme_by_id(scheme_id)
-    product, reading = classes(device, scheme)
-    if experts:
-        product, reading = (MOE[product], MOE[reading])
+    launched, reading = classes(device, scheme)
+    product = MOE[launched] if experts else launched
+    if experts and on_cpu(device):
+        launched, reading = product, MOE[reading]
     made = _on_cpu if on_cpu(device) else _on_gpu if widening(device) is None else _widening
     figures = made(device, scheme.id, product, experts)
     bandwidth = device.bandwidth_bytes_per_s.value
     share = device.achieved[reading].bandwidth_fraction.value
     return GgmlKernel(
         **figures, memory=1.0 / (bandwidth * share),
-        launch=device.achieved[product].floor_seconds.value,
+        launch=device.achieved[launched].floor_seconds.value,
         activation_bytes=bits_per_element(scheme.activation) / 8)
 
 
@@ -281,13 +284,20 @@ def ggml_arrays(device: DeviceProfile, schemes: Sequence[str], *, experts: bool,
     on CPUs what ``engine`` keeps plain, if that is one of ggml's."""
     unit = cpu_unit(device) if on_cpu(device) and engine_runs(engine) else None
     plain = unit[1]["products"] if unit is not None else {}
-    places = [i for i, name in enumerate(schemes) if runs_on_ggml(scheme_by_id(name))
+    names = [_stored_as(device, name, engine) for name in schemes]
+    places = [i for i, name in enumerate(names) if runs_on_ggml(scheme_by_id(name))
               or name in plain]
     if not places:
         return None
-    found = [ggml_kernel(device, schemes[i], experts=experts) for i in places]
-    sure = tuple(certainty_of(device, schemes[i], ggml_certainty(device)) for i in places)
+    found = [ggml_kernel(device, names[i], experts=experts) for i in places]
+    sure = tuple(certainty_of(device, names[i], ggml_certainty(device)) for i in places)
     return GgmlArrays(np.array(places, dtype=np.int64), not on_cpu(device), as_arrays(found), sure)
+
+
+def _stored_as(device: DeviceProfile, name: str, engine: str) -> str:
+    """The type of ggml that ``engine`` holds a scheme in: MXFP4 as released is its MXFP4."""
+    own = rules()["released"].get(name, "") if engine_runs(engine) else ""
+    return own if own and not ggml_refusal(device, scheme_by_id(own)) else name
 
 
 def as_arrays(kernels: Sequence[GgmlKernel]) -> dict[str, Array]:
