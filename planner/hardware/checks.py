@@ -22,6 +22,8 @@ _QUANTITY_HINT = ("write { value = …, unit = \"…\", source = \"…\", date =
 _FORMAT_HINT = "hardware_profiles/README.md describes the format"
 _SHORT_HINT = f"; or say {KEY} = \"…\" ({{}}), and a figure may be short: \"900 GB/s\""
 _LOOKS = 6
+_MISSING = {"rates": "add a dense rate, for example rates.bf16 = \"165 TFLOPS\"",
+            "name": "add name = \"…\"", "memory.label": "add the size of the memory"}
 _STAND_IN = "stand-in"
 _PARTS = ("value", "unit", "source", "date", "kind", "low", "high", "note")
 MOST_SHOWN = 20
@@ -180,7 +182,8 @@ def _translated(first: ErrorDetails) -> Problem:
         return key, "unknown key", nearest_names(location[-1], _keys_beside(location))
     if first["type"] == "missing":
         quantity = _keys_beside(location)[:2] == ("value", "unit")
-        return key, "missing", _QUANTITY_HINT if quantity else f"add {location[-1]}"
+        return key, "missing", _QUANTITY_HINT if quantity else _MISSING.get(
+            key, f"add {location[-1]}")
     if first["type"] in ("model_type", "model_attributes_type"):
         return key, f"{shown(first['input'])} is no table", _QUANTITY_HINT \
             if "value" in _keys_beside((*location, "")) else "write a table"

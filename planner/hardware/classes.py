@@ -173,11 +173,11 @@ def _vector_rate(own: Table, base: Table) -> list[str]:
         return []
     share = float(base["fp32"]["share"])
     rates = dict(own["rates"])
-    rates["vector"] = {**rates.get("vector", {}), "fp32": {"dense": _derived(
+    rates["vector-unit"] = {**rates.get("vector-unit", {}), "fp32": {"dense": _derived(
         plain, share * plain["value"], "FLOP/s",
         f"{share:g} of the 16-bit rate, as {base['fp32']['note']}")}}
     own["rates"] = rates
-    return ["rates.vector.fp32"]
+    return ["rates.vector-unit.fp32"]
 
 
 def _conversion(own: Table, base: Table) -> list[str]:

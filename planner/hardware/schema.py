@@ -17,6 +17,7 @@ UnitName = Literal["FLOP/s", "OP/s", "B", "B/s", "1", "s", "elements/s", "W", "U
 Name = Annotated[str, Field(pattern=r"^[a-z0-9]+([-.][a-z0-9]+)*$")]
 IsoDate = Annotated[str, Field(pattern=r"^(\d{4}(-\d{2}(-\d{2})?)?|undated)$")]
 Text = Annotated[str, Field(min_length=1)]
+Capability = Annotated[str, Field(pattern=r"^\d{1,2}\.\d$")]
 Count = Annotated[int, Field(ge=1)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 
@@ -143,7 +144,7 @@ class ProfileText(_Strict):
     kind: DeviceKind
     status: Literal["released", "preliminary"] = "released"
     architecture: Text
-    compute_capability: Text | None = None
+    compute_capability: Capability | None = None
     platform: Platform | None = None
     target: Name | None = None
     inherits: Name | None = None

@@ -44,7 +44,7 @@ def test_rates_bandwidth_power_and_price(facts: dict[str, Any]) -> None:
             figure(fact, "bandwidth") * 1e9), name
         for fmt, key in KEYS.items():
             known, rate = figure(fact, f"rate.{key}"), device.rate(fmt)
-            if f"rates.vector.{fmt}" in device.taken or (fmt == "bf16" and name in METAL_BF16):
+            if f"rates.vector-unit.{fmt}" in device.taken or (fmt == "bf16" and name in METAL_BF16):
                 continue
             assert (known is None) == (rate is None), (name, fmt)
             if rate is not None and known is not None:

@@ -63,7 +63,7 @@ def test_five_numbers_make_a_device(load: Load) -> None:
     assert (bf16.dense.value, bf16.dense.unit, bf16.dense.kind) == (165e12, "FLOP/s", "recalled")
     assert (int8.dense.value, int8.dense.unit) == (330e12, "OP/s")
     assert mine.classes == ("gpu-gddr",)
-    assert {"achieved.bf16.compute_fraction", "memory.usable_fraction", "rates.vector.fp32",
+    assert {"achieved.bf16.compute_fraction", "memory.usable_fraction", "rates.vector-unit.fp32",
             "conversion.int4"} <= set(mine.taken)
 
 
@@ -135,7 +135,7 @@ def test_own_figures_stand_before_those_of_the_class(load: Load) -> None:
     assert mine.achieved["elementwise"].floor_seconds.value == 9e-6
     assert mine.links.scale_up_floor_seconds is not None
     assert mine.links.scale_out_floor_seconds is None
-    assert "rates.vector.fp32" not in mine.taken
+    assert "rates.vector-unit.fp32" not in mine.taken
 
 
 def test_a_class_of_ones_own_may_stand_between(load: Load, tmp_path: Path) -> None:
@@ -291,3 +291,10 @@ def test_the_template_is_printed_and_planned_with(
     assert said[0].startswith("error: ")
     assert said[-1].startswith("hint: ")
     assert len(said) == 12
+
+
+def test_what_engines_go_by_is_checked(load: Load) -> None:
+    lines = wrong(load, FIVE + 'compute_capability = "abc"\nplatform = "metall"\n')
+    assert any("compute_capability: string should match" in line for line in lines)
+    assert any("'metall'" in line for line in lines)
+    assert "rates: missing" in wrong(load, FIVE.partition("rates.")[0])[0]
