@@ -175,5 +175,5 @@ def test_an_engine_is_rows(copy: Path) -> None:
 
 def test_the_pages_have_their_commands() -> None:
     assert [len(commands(f"add-a{n}.md")) for n in ("-device", "-model", "-format", "n-engine")] \
-        == [4, 3, 4, 3]
+        == [6, 3, 4, 3]
     assert os.path.isabs(sys.executable)
