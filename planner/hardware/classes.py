@@ -9,6 +9,7 @@ prices are never inherited.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
@@ -91,6 +92,15 @@ def _class(name: str, path: Path) -> Table | None:
 
 def _bundled(name: str) -> Path:
     return data_folder("hardware_profiles") / FOLDER / f"{name}.toml"
+
+
+def class_digests(document: Mapping[str, Any], path: Path) -> tuple[str, ...]:
+    """SHA-256 of the bundled classes that a parsed profile inherits from; of other classes a text
+    that is no digest."""
+    chain, problems = class_chain(document, path)
+    names = [str(one.get("id", "")) for one in chain]
+    return tuple(hashlib.sha256(_bundled(name).read_bytes()).hexdigest()
+                 if name in class_names() and not problems else "" for name in names)
 
 
 @lru_cache(maxsize=16)
