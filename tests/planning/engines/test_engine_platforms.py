@@ -79,7 +79,9 @@ def test_formats_by_generation() -> None:
     assert status("llama.cpp", "strix-halo", "ggml-nvfp4") == "supported"
     assert status("llama.cpp", "ascend-910b", "ggml-q4_k") == "refused"
     assert status("llama.cpp", "ascend-910b", "ggml-q4_0") == "supported"
-    assert status("llama.cpp", "ascend-910b", "bf16") == "refused"
+    assert status("llama.cpp", "ascend-910b", "bf16") == "supported"
+    assert status("llama.cpp", "ascend-910b", "bf16", "experts") == "refused"
+    assert status("llama.cpp", "ascend-910c", "ggml-q4_0") == "unknown"
     assert status("vllm", "t4", "bf16") == "refused"
     assert status("vllm", "t4", "fp16") == "supported"
 
