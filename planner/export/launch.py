@@ -208,7 +208,13 @@ def _pytorch(engine: Engine, plan: Plan, served: ServingFacts) -> tuple[list[str
 
 
 def _mlx(engine: Engine, plan: Plan, served: ServingFacts) -> tuple[list[str], list[str]]:
-    return ["mlx_lm.server", "--model", CHECKPOINT], []
+    layout = plan.layout
+    unsaid = []
+    if layout.tp * layout.dp * layout.pp * layout.ep > 1:
+        unsaid.append(f"tp {layout.tp}, dp {layout.dp}, pp {layout.pp}, ep {layout.ep}: a machine "
+                      "is one device")
+    return ["mlx_lm.server", "--model", CHECKPOINT,
+            "--decode-concurrency", str(plan.workload.batch)], unsaid
 
 
 _COMMANDS = {"vllm": _vllm, "sglang": _sglang, "tensorrt-llm": _trtllm, "llama.cpp": _llamacpp,
