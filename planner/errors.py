@@ -20,13 +20,16 @@ class PlannerError(Exception):
 
     exit_code = EXIT_USAGE
 
-    def __init__(self, message: str, *, hint: str = "") -> None:
+    def __init__(self, message: str, *, hint: str = "", details: Iterable[str] = ()) -> None:
+        """``details``: where several things are wrong at once, each on a line of its own."""
         super().__init__(message)
         self.message = message
         self.hint = hint
+        self.details = tuple(details)
 
     def __str__(self) -> str:
-        return f"{self.message}\nhint: {self.hint}" if self.hint else self.message
+        return "\n".join([self.message, *(f"  {one}" for one in self.details),
+                          *([f"hint: {self.hint}"] if self.hint else [])])
 
     def __reduce__(self) -> tuple[Any, ...]:
         """A worker's error comes back whole: a class with parameters of its own, and the hint."""

@@ -19,6 +19,8 @@ from planner.hardware.profile import DeviceProfile
 from planner.lookup import load_device, load_model
 from planner.memory.engines.catalog import parse_engine
 from planner.models.spec import ModelSpec
+from planner.planning.answer.kernel_notes import kernels_told
+from planner.planning.engines.rules import kind_group
 from planner.planning.explain.module_time import SHOWN, ModuleExplanation, module_split, named_units
 from planner.planning.explain.pool_records import PoolsExplanation
 from planner.planning.explain.records import ChoiceExplanation
@@ -28,6 +30,7 @@ from planner.planning.question.asked import Asked
 from planner.planning.question.engine_choice import AUTO_ENGINE
 from planner.planning.question.question import Question
 from planner.planning.question.resolve import build_question
+from planner.planning.question.serving_ways import engine_of
 from planner.planning.space.candidates import possible_layouts
 from planner.planning.space.model import build_model
 from planner.planning.space.tables import layout_tables
@@ -172,7 +175,8 @@ def _module_times(spec: ModelSpec, target: DeviceProfile, module: str, scheme: s
         model=spec.id, device=target.id, module=module, batch=size, isl=question.workload.isl,
         osl=question.workload.osl, tp=tp, dp=dp, ep=ep, reference=reference,
         tokens=tuple(int(m) for m in SHOWN), modules=found,
-        refused=question.refused, assumptions=_assumptions(question, batch, size, tp, dp, ep))
+        refused=question.refused, assumptions=_assumptions(
+            question, batch, size, tp, dp, ep, [split.kind for split in found]))
 
 
 def _named(target: DeviceProfile, scheme: str | None, schemes: Sequence[str] | None,
@@ -209,7 +213,7 @@ def _focus(scheme: str | None, question: Question) -> str | None:
 
 
 def _assumptions(question: Question, batch: int | None, size: int, tp: int, dp: int, ep: int,
-                 ) -> tuple[Assumption, ...]:
+                 kinds: Sequence[str]) -> tuple[Assumption, ...]:
     out = [Assumption(*note) for note in question.notes if note[0] != "max-loss default"]
     if batch is None:
         out.append(Assumption("batch", str(size), "not given; sequences decoded together"))
@@ -220,6 +224,11 @@ def _assumptions(question: Question, batch: int | None, size: int, tp: int, dp: 
     if question.engine == ANY_ENGINE:
         out.append(Assumption("kernels", "first measured stack", "TensorRT-LLM, vLLM, SGLang in "
                               "this order, as no engine is given"))
+    engine = engine_of(question)
+    if engine is not None:
+        out += kernels_told(engine, question.device, [
+            (group, name) for group in dict.fromkeys(kind_group(kind) for kind in kinds)
+            for name in question.schemes], question.container)
     if question.spec.experts:
         out.append(Assumption("tokens", "of one attention rank",
                               "experts see those of all dp ranks"))

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from planner.errors import InputError, UnsupportedError
 from planner.hardware.profile import DeviceProfile
-from planner.memory.footprint import RUNTIME, usable_bytes
+from planner.memory.footprint import runtime_of, usable_bytes
 from planner.memory.training import (
     TrainingMemory,
     layer_breakdown,
@@ -183,7 +183,7 @@ def _with_gradients(setup: TrainSetup, fp32: bool) -> TrainSetup:
 def _assumptions(spec: ModelSpec, device: DeviceProfile, layout: TrainLayout, setup: TrainSetup,
                  memory_bytes: int | None) -> tuple[tuple[str, str, str], ...]:
     found = [*spec.remarks, ("states", setup.recipe.id, setup.recipe.source),
-             ("runtime", "context and collective buffers", RUNTIME[device.kind].source),
+             ("runtime", "context and collective buffers", runtime_of(device).source),
              ("activations", "layer by layer, balanced routing", "Korthikanti et al., arXiv "
               "2205.05198, table 2, per tensor; fragmentation is not in it")]
     if memory_bytes is None:

@@ -15,8 +15,9 @@ from planner.calibration.profile_text import with_fits
 from planner.calibration.registry import REGISTRY, Entry, operators
 from planner.errors import DataError, InputError, UnknownNameError
 from planner.hardware.catalog import HOST, canonical_name
+from planner.hardware.checks import check_document
 from planner.hardware.host.detect import host_text
-from planner.hardware.loader import check_document, parse_profile
+from planner.hardware.loader import parse_profile
 from planner.hardware.profile import DeviceProfile, FittedSet
 from planner.models.spec import ModelSpec
 from planner.throughput.torch_cpu import STACK as TORCH

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -19,6 +19,9 @@ from planner.cli.types import (
     Hinted,
     options,
 )
+
+if TYPE_CHECKING:
+    from planner.hardware.profile import DeviceProfile
 
 
 @click.command("plan")
@@ -126,8 +129,10 @@ def models_command(words: tuple[str, ...], as_json: bool) -> None:
 
 @click.command("devices")
 @click.argument("name", required=False)
+@click.option("--template", is_flag=True, help="Print a short file of your own after NAME.")
 @options("hardware_dir", "json")
-def devices_command(name: str | None, hardware_dir: str | None, as_json: bool) -> None:
+def devices_command(name: str | None, template: bool, hardware_dir: str | None, as_json: bool,
+                    ) -> None:
     """Devices and what they multiply; with NAME, every figure and its source."""
     import planner
     from planner.hardware.catalog import list_devices
@@ -137,6 +142,9 @@ def devices_command(name: str | None, hardware_dir: str | None, as_json: bool) -
         found = [planner.load_device(name, hardware_dir=hardware_dir)]
     else:
         found = list_devices(hardware_folders(hardware_dir))
+    if template:
+        _template(found[0] if name is not None else None, as_json)
+        return
     if as_json:
         from planner.cli.files import print_json
         from planner.report.terminal.catalogue import device_dict
@@ -146,6 +154,19 @@ def devices_command(name: str | None, hardware_dir: str | None, as_json: bool) -
     from planner.report.terminal.catalogue import device_page, devices_table
 
     click.echo(device_page(found[0]) if name is not None else devices_table(found), nl=False)
+
+
+def _template(device: DeviceProfile | None, as_json: bool) -> None:
+    """Print the short file after ``device``."""
+    from planner.errors import InputError
+
+    if device is None or as_json:
+        raise InputError("--template is a TOML file after one device" if as_json else
+                         "--template: after which device?",
+                         hint="plan devices rtx-4090 --template > mine.toml")
+    from planner.report.terminal.device_template import device_template
+
+    click.echo(device_template(device), nl=False)
 
 
 @click.command("formats")

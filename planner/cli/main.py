@@ -146,7 +146,7 @@ def run(args: Sequence[str] | None = None) -> int:
 
         return _fail(error.message, in_order(words, error) or error.hint, error.exit_code)
     except PlannerError as error:
-        return _fail(error.message, error.hint, error.exit_code)
+        return _fail(error.message, error.hint, error.exit_code, error.details)
     except click.exceptions.Exit as stop:
         return stop.exit_code
     except click.NoSuchOption as error:
@@ -195,12 +195,14 @@ def _help_hint(ctx: click.Context | None) -> str:
     return f"see `{ctx.command_path if ctx is not None else 'plan'} --help`"
 
 
-def _fail(message: str, hint: str, code: int) -> int:
+def _fail(message: str, hint: str, code: int, details: Sequence[str] = ()) -> int:
     if was_interrupted():
         say_interrupted()
         return INTERRUPTED
     try:
         click.echo("error: " + _line(message), err=True)
+        for one in details:
+            click.echo("  " + _line(one), err=True)
         click.echo("hint: " + _line(hint or "see `plan --help`"), err=True)
     except OSError:  # nobody reads it; the exit code still tells
         discard_output(2)

@@ -30,7 +30,7 @@ _SGLANG_MODELOPT = {"fp8-tensor": ["--quantization", "modelopt_fp8"],
                     "nvfp4": ["--quantization", "modelopt_fp4"]}
 _ATTN_DP_SIZE = (0, 5, 22)
 """SGLang's first version with --attn-dp-size in place of --dp-size and --enable-dp-attention."""
-SERVERS = ("vllm", "sglang", "tensorrt-llm", "llama.cpp")
+SERVERS = ("vllm", "sglang", "tensorrt-llm", "llama.cpp", "mlx")
 OPTIONS = "trtllm_options.yaml"
 CHECKPOINT = "CHECKPOINT"
 """Stands for the folder of the quantised checkpoint."""
@@ -209,8 +209,18 @@ def _pytorch(engine: Engine, plan: Plan, served: ServingFacts) -> tuple[list[str
     return ["python", "quantise.py", "MODEL", "OUT"], unsaid
 
 
+def _mlx(engine: Engine, plan: Plan, served: ServingFacts) -> tuple[list[str], list[str]]:
+    layout = plan.layout
+    unsaid = []
+    if layout.tp * layout.dp * layout.pp * layout.ep > 1:
+        unsaid.append(f"tp {layout.tp}, dp {layout.dp}, pp {layout.pp}, ep {layout.ep}: a machine "
+                      "is one device")
+    return ["mlx_lm.server", "--model", CHECKPOINT,
+            "--decode-concurrency", str(plan.workload.batch)], unsaid
+
+
 _COMMANDS = {"vllm": _vllm, "sglang": _sglang, "tensorrt-llm": _trtllm, "llama.cpp": _llamacpp,
-             "pytorch": _pytorch}
+             "pytorch": _pytorch, "mlx": _mlx}
 
 
 def _sized(*flags: tuple[str, int]) -> list[str]:

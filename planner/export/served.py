@@ -12,7 +12,7 @@ from planner.records import record
 @record
 class ServingFacts:
     """``caches`` are (kind, layers, layout); ``schemes`` those of decided linears that are not
-    plain; ``plain`` the plain type of most others."""
+    plain; ``plain`` the plain type of most others, else that of embedding and head."""
 
     caches: tuple[tuple[str, tuple[int, ...], str], ...]
     schemes: tuple[str, ...]
@@ -42,6 +42,8 @@ def served_of(plan: Plan) -> ServingFacts:
                 counts[unit.scheme] = counts.get(unit.scheme, 0) + max(1, len(unit.layers))
             else:
                 schemes[unit.scheme] = None
-    plain = max(sorted(counts), key=lambda name: counts[name]) if counts else PLAIN[0]
+    ends = [u.scheme for u in plan.units if u.kind in ("embedding", "head") and u.scheme in PLAIN]
+    plain = max(sorted(counts), key=lambda name: counts[name]) if counts else \
+        next(iter(ends), PLAIN[0])
     caches = tuple((u.kind, u.layers, u.kv_layout) for u in plan.units if u.kv_layout is not None)
     return ServingFacts(caches, tuple(schemes), plain)

@@ -7,7 +7,9 @@ import tomllib
 from pathlib import Path
 
 from planner.hardware.catalog import device_ids
-from planner.hardware.loader import ACCEPTED, check_document
+from planner.hardware.checks import check_document
+from planner.hardware.classes import FOLDER, class_names
+from planner.hardware.loader import ACCEPTED
 from planner.resources import data_folder
 
 
@@ -23,6 +25,9 @@ def accepted_text(folder: Path) -> str:
         data = path.read_bytes()
         check_document(tomllib.loads(data.decode("utf-8")), path=path)
         lines.append(f"{hashlib.sha256(data).hexdigest()}  {path.name}\n")
+    for name in class_names():
+        data = (folder / FOLDER / f"{name}.toml").read_bytes()
+        lines.append(f"{hashlib.sha256(data).hexdigest()}  {FOLDER}/{name}.toml\n")
     return "".join(lines)
 
 

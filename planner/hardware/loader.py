@@ -7,10 +7,11 @@ import tomllib
 from collections.abc import Mapping
 from functools import cache, lru_cache
 from pathlib import Path
-from types import MappingProxyType, UnionType
-from typing import TYPE_CHECKING, Any, Union, get_args, get_origin
+from types import MappingProxyType
+from typing import Any
 
-from planner.errors import DataError, nearest_names
+from planner.hardware.checks import Whole, check_document, whole_document
+from planner.hardware.classes import class_digests
 from planner.hardware.fitted_text import Key, fitted_set, split_fitted
 from planner.hardware.profile import (
     Achieved,
@@ -26,12 +27,7 @@ from planner.hardware.profile import (
 from planner.resources import data_folder
 from planner.toml_text import parse_toml, read_toml_bytes
 
-if TYPE_CHECKING:
-    from pydantic import ValidationError
-
 ACCEPTED = "accepted.sha256"
-_QUANTITY_HINT = ("write { value = …, unit = \"…\", source = \"…\", date = \"YYYY-MM-DD\", "
-                  "kind = \"…\" }")
 
 
 def load_profile(path: Path) -> DeviceProfile:
@@ -70,8 +66,8 @@ def parse_profile(data: bytes, *, path: Path) -> DeviceProfile:
     if digest in accepted_digests():
         return _accepted(data, path, digest)
     document = parse_toml(data, path, hint="hardware_profiles/README.md describes the format")
-    check_document(document, path=path)
-    return _profile(document, _fitted(document), path=path, sha256=digest)
+    whole = check_document(document, path=path)
+    return _profile(whole, _fitted(whole.table), path=path, sha256=digest)
 
 
 @lru_cache(maxsize=64)
@@ -79,7 +75,9 @@ def _accepted(data: bytes, path: Path, digest: str) -> DeviceProfile:
     """The profile of a bundled file whose bytes need no check."""
     text, sets = split_fitted(data.decode("utf-8"))
     document = tomllib.loads(text)
-    return _profile(document, _fitted(document) if sets is None else sets, path=path,
+    checked = all(one in accepted_digests() for one in class_digests(document, path))
+    whole = (whole_document if checked else check_document)(document, path=path)
+    return _profile(whole, _fitted(whole.table) if sets is None else sets, path=path,
                     sha256=digest)
 
 
@@ -87,21 +85,6 @@ def _fitted(document: Mapping[str, Any]) -> Mapping[Key, FittedSet]:
     """The fitted sets of a parsed profile."""
     return MappingProxyType({(f.operator, f.stack, f.variant): f
                              for f in map(fitted_set, document.get("fitted", ()))})
-
-
-def check_document(document: Mapping[str, Any], *, path: Path) -> None:
-    """Raise DataError where a parsed profile breaks the schema or a rule."""
-    from pydantic import ValidationError
-
-    from planner.hardware.rules import problems
-    from planner.hardware.schema import ProfileText
-
-    try:
-        text = ProfileText.model_validate(document)
-    except ValidationError as error:
-        raise _translated(error, path) from None
-    for key, reason, fix in problems(text, stem=path.stem):
-        raise DataError(f"{path}: {key}: {reason}", hint=fix)
 
 
 @cache
@@ -116,51 +99,6 @@ def accepted_digests() -> frozenset[str]:
     except (OSError, UnicodeDecodeError):
         return frozenset()
     return frozenset(line.split()[0] for line in text.splitlines() if line.strip())
-
-
-def _translated(error: ValidationError, path: Path) -> DataError:
-    first = error.errors(include_url=False)[0]
-    location = tuple(str(part) for part in first["loc"])
-    key = ".".join(location)
-    if first["type"] == "extra_forbidden":
-        return DataError(f"{path}: {key}: unknown key",
-                         hint=nearest_names(location[-1], _keys_beside(location)))
-    if first["type"] == "missing":
-        quantity = _keys_beside(location)[:2] == ("value", "unit")
-        return DataError(f"{path}: {key}: missing",
-                         hint=_QUANTITY_HINT if quantity else f"add {location[-1]}")
-    if first["type"] in ("model_type", "model_attributes_type"):
-        return DataError(f"{path}: {key}: {first['input']!r} is no table",
-                         hint=_QUANTITY_HINT if "value" in _keys_beside((*location, ""))
-                         else "write a table")
-    reason = str(first["msg"])
-    return DataError(f"{path}: {key}: {reason[:1].lower()}{reason[1:]}, got {first['input']!r}",
-                     hint="hardware_profiles/README.md describes the format")
-
-
-def _keys_beside(location: tuple[str, ...]) -> tuple[str, ...]:
-    """The keys that are valid in the table that holds the last part of ``location``."""
-    from pydantic import BaseModel
-
-    from planner.hardware.schema import ProfileText
-
-    here: Any = ProfileText
-    for part in location[:-1]:
-        if isinstance(here, type) and issubclass(here, BaseModel):
-            if part not in here.model_fields:
-                return ()
-            here = here.model_fields[part].annotation
-            if get_origin(here) in (Union, UnionType):
-                here = next((a for a in get_args(here) if _is_model(a)), None)
-        else:
-            here = (get_args(here) or (None,))[-1]
-    return tuple(here.model_fields) if _is_model(here) else ()
-
-
-def _is_model(annotation: Any) -> bool:
-    from pydantic import BaseModel
-
-    return isinstance(annotation, type) and issubclass(annotation, BaseModel)
 
 
 def _quantity(table: Mapping[str, Any]) -> Quantity:
@@ -203,9 +141,10 @@ def _silicon(table: Mapping[str, Any]) -> Silicon:
                    _maybe(table, "exp"))
 
 
-def _profile(table: Mapping[str, Any], fitted: Mapping[Key, FittedSet], *, path: Path,
+def _profile(whole: Whole, fitted: Mapping[Key, FittedSet], *, path: Path,
              sha256: str) -> DeviceProfile:
     """The record of a checked document; optional keys take the schema's defaults."""
+    table = whole.table
     rates = _rates(table["rates"])
     vector = [rate.dense for (_, name), rate in rates.items() if name == "fp32"]
     memory = table["memory"]
@@ -237,4 +176,13 @@ def _profile(table: Mapping[str, Any], fitted: Mapping[Key, FittedSet], *, path:
         power_modes=MappingProxyType({
             name: PowerMode(*(_quantity(mode[k]) for k in ("watts", "compute", "bandwidth")))
             for name, mode in table.get("power_modes", {}).items()}),
+        platform=_platform(table), target=table.get("target", ""), classes=whole.classes,
+        taken=whole.taken,
     )
+
+
+def _platform(table: Mapping[str, Any]) -> str:
+    """The platform that a profile names, else the one that its other keys imply; empty where
+    nothing tells."""
+    implied = "cuda" if "compute_capability" in table else "cpu" if table["kind"] == "cpu" else ""
+    return str(table.get("platform", implied))

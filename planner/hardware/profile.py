@@ -10,7 +10,10 @@ from planner.records import record
 
 QuantityKind = Literal["datasheet", "secondary", "measured", "fitted", "derived", "recalled",
                        "detected", "assumed"]
-DeviceKind = Literal["gpu", "cpu", "soc"]
+DeviceKind = Literal["gpu", "cpu", "soc", "accelerator"]
+Platform = Literal["cuda", "cpu", "rocm", "xpu", "tpu", "neuron", "gaudi", "ascend", "metal"]
+"""What software an engine needs to run on a device; ``target`` is the generation, as that software
+names it (``gfx942``, ``v6e``, ``trn2``)."""
 
 
 @record
@@ -144,7 +147,9 @@ class DeviceProfile:
     ``transfer_from`` on have: (their id, their architecture, the set). ``capacity_bytes`` is what
     an engine can see; ``label_bytes`` what the box says; for a CPU ``capacity_bytes`` is the
     default that a scenario may replace. ``power_modes`` by name, where the vendor states any; the
-    other figures are those of the fastest.
+    other figures are those of the fastest. ``platform`` and ``target`` say which rules of engines
+    hold; ``classes`` are the classes that the profile inherits from, nearest first, and ``taken``
+    the dotted keys of what it has from them.
     """
 
     id: str
@@ -180,6 +185,10 @@ class DeviceProfile:
     path: str
     sha256: str
     power_modes: Mapping[str, PowerMode] = field(default_factory=dict)
+    platform: str = ""
+    target: str = ""
+    classes: tuple[str, ...] = ()
+    taken: tuple[str, ...] = ()
 
     def rate(self, format_id: str) -> Rate | None:
         """The fastest unit that multiplies ``format_id``, or None."""

@@ -10,13 +10,14 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from planner.hardware.profile import DeviceKind, QuantityKind
+from planner.hardware.profile import DeviceKind, Platform, QuantityKind
 
 UnitName = Literal["FLOP/s", "OP/s", "B", "B/s", "1", "s", "elements/s", "W", "USD/h",
                    "count", "exp/s"]
 Name = Annotated[str, Field(pattern=r"^[a-z0-9]+([-.][a-z0-9]+)*$")]
-IsoDate = Annotated[str, Field(pattern=r"^\d{4}(-\d{2}(-\d{2})?)?$")]
+IsoDate = Annotated[str, Field(pattern=r"^(\d{4}(-\d{2}(-\d{2})?)?|undated)$")]
 Text = Annotated[str, Field(min_length=1)]
+Capability = Annotated[str, Field(pattern=r"^\d{1,2}\.\d$")]
 Count = Annotated[int, Field(ge=1)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 
@@ -143,7 +144,10 @@ class ProfileText(_Strict):
     kind: DeviceKind
     status: Literal["released", "preliminary"] = "released"
     architecture: Text
-    compute_capability: Text | None = None
+    compute_capability: Capability | None = None
+    platform: Platform | None = None
+    target: Name | None = None
+    inherits: Name | None = None
     devices_per_node: Count = 1
     scale_up_devices: Count = 1
     cautions: list[Text] = []

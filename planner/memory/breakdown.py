@@ -8,7 +8,7 @@ from planner.errors import InputError
 from planner.hardware.profile import DeviceProfile
 from planner.memory.beside import NOTHING, BesideModel, held_layers
 from planner.memory.caches import CacheClass, KvOf, cache_classes, request_bytes, token_bytes
-from planner.memory.footprint import RUNTIME, runtime_bytes
+from planner.memory.footprint import runtime_bytes, runtime_of
 from planner.memory.images import encoder_budget, image_lines
 from planner.memory.resident import (
     FormatOf,
@@ -209,4 +209,4 @@ def _part(spec: ModelSpec, layout: Layout, format_of: FormatOf, part: str) -> li
 
 def runtime_basis(device: DeviceProfile) -> str:
     """Where the runtime's figure is from."""
-    return RUNTIME[device.kind].source
+    return runtime_of(device).source

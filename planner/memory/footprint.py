@@ -25,13 +25,24 @@ RUNTIME = {
                    "CUDA context and libraries 1 GiB (recalled); NCCL buffers 392 MiB "
                    "(aiconfigurator-core 0.12.0 system files)"),
     "soc": Runtime(int(0.5 * GIB), 0, "CUDA context and libraries 0.5 GiB (recalled)"),
+    "accelerator": Runtime(int(1.0 * GIB), 392 * MIB,
+                           "libraries 1 GiB, collective buffers 392 MiB, as on a GPU (assumption)"),
     "cpu": Runtime(int(1.0 * GIB), 0, "process and thread buffers 1 GiB (recalled)"),
 }
 
 
+def runtime_of(device: DeviceProfile) -> Runtime:
+    """What is kept on ``device``; on platforms other than CUDA the figures of CUDA stand in."""
+    kept = RUNTIME[device.kind]
+    if device.platform in ("", "cuda", "cpu") or device.kind == "accelerator":
+        return kept
+    return Runtime(kept.context_bytes, kept.collective_bytes,
+                   f"context, libraries and buffers on {device.platform}: as on CUDA (assumption)")
+
+
 def runtime_bytes(device: DeviceProfile, layout: Layout) -> int:
     """Context and library bytes of one device; collective buffers if it talks to others."""
-    kept = RUNTIME[device.kind]
+    kept = runtime_of(device)
     return kept.context_bytes + (kept.collective_bytes if layout.ranks > 1 else 0)
 
 

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from planner.hardware.profile import DeviceProfile
-from planner.memory.footprint import RUNTIME
+from planner.memory.footprint import runtime_of
 from planner.memory.training_activations import Saved, layer_tensors, rank_activations, rank_tokens
 from planner.memory.training_setup import LossScaling, TrainLayout, TrainSetup
 from planner.memory.training_states import rank_states, stage_layers
@@ -237,7 +237,7 @@ def stage_memory(spec: ModelSpec, layout: TrainLayout, setup: TrainSetup, stage:
 def stages_of(spec: ModelSpec, device: DeviceProfile, layout: TrainLayout, setup: TrainSetup,
               ) -> tuple[TrainingStage, ...]:
     """Every pipeline stage on ``device``."""
-    kept = RUNTIME[device.kind]
+    kept = runtime_of(device)
     runtime = kept.context_bytes + (kept.collective_bytes if layout.devices > 1 else 0)
     return tuple(stage_memory(spec, layout, setup, stage, runtime) for stage in range(layout.pp))
 

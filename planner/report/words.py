@@ -152,7 +152,8 @@ def _users(t: Phrases, plan: Plan) -> KeyFigure:
 
 
 SERVABLE = "servable by "
-NAMES = {"vllm": "vLLM", "sglang": "SGLang", "tensorrt-llm": "TensorRT-LLM", "pytorch": "PyTorch"}
+NAMES = {"vllm": "vLLM", "sglang": "SGLang", "tensorrt-llm": "TensorRT-LLM", "pytorch": "PyTorch",
+         "mlx": "MLX"}
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,7 +29,7 @@ from planner.formats.sizes import bits_per_element
 from planner.formats.spec import Scheme
 from planner.hardware.profile import DeviceProfile
 from planner.records import record
-from planner.throughput.calibration import Certainty
+from planner.throughput.calibration import PRIOR, Certainty
 from planner.throughput.ggml_fitted import certainty_of, corrected
 from planner.throughput.roofline import Parts, from_every, parts
 
@@ -81,8 +81,11 @@ def engine_runs(engine: str) -> bool:
     return engine in rules()["engines"]
 
 
-def ggml_certainty() -> Certainty:
-    """How sure the times are: counted and measured on one core, on no device of the catalogue."""
+def ggml_certainty(device: DeviceProfile) -> Certainty:
+    """How sure the times are: counted and measured on one core, on no device of the catalogue; by
+    achieved fractions where a back end widens weights, as any kernel without measurements."""
+    if widening(device) is not None:
+        return PRIOR
     return Certainty("prior", float(rules()["sigma"]), "ggml kernels by instruction counts")
 
 
@@ -107,26 +110,45 @@ def on_cpu(device: DeviceProfile) -> bool:
                                     and cpu_unit(device) is not None)
 
 
+def widening(device: DeviceProfile) -> Mapping[str, Any] | None:
+    """The law of a back end that widens weights to 16 bits for its products, None where blocks are
+    multiplied as integers."""
+    return next((law for law in rules()["widening"] if device.platform in law["platforms"]), None)
+
+
+def ggml_compute(device: DeviceProfile, scheme: Scheme) -> str:
+    """The format that ggml multiplies ``scheme`` in on ``device``."""
+    if widening(device) is None:
+        return scheme.compute
+    return "fp16" if device.rate("fp16") is not None else "bf16"
+
+
 def ggml_refusal(device: DeviceProfile, scheme: Scheme) -> str:
     """Why ggml cannot multiply ``scheme`` on ``device``; empty if it can."""
-    if device.rate(scheme.compute) is None:
-        return device.why_not(scheme.compute)
+    compute = ggml_compute(device, scheme)
+    if device.rate(compute) is None:
+        return device.why_not(compute)
     if on_cpu(device):
         return "" if cpu_unit(device) is not None else \
             f"{device.id} states no rate of integer products on a vector unit that ggml has " \
             f"kernels for ({', '.join(cpu_units())})"
-    if device.compute_capability is None:
+    law = widening(device)
+    built = any(device.platform in row.get("platforms", ()) for row in rules()["gpu"]["mma"])
+    if device.compute_capability is None and law is None and not built:
         return f"{device.id} has no CUDA kernels, and no others of ggml are modelled"
     if scheme.id not in rules()["gpu"]["instructions"]:
         return f"ggml has no CUDA kernels for {scheme.id}"
+    if law is not None and scheme.id in law["without"]:
+        return f"ggml's {law['name']} back end does not multiply {scheme.id}"
     return "" if device.rate("fp32") is not None else f"{device.id} publishes no fp32 rate"
 
 
-def classes(scheme: Scheme) -> tuple[str, str]:
+def classes(device: DeviceProfile, scheme: Scheme) -> tuple[str, str]:
     """(class of a matrix product, class that reads the weights) in a profile's achieved figures."""
     if not runs_on_ggml(scheme):
         return scheme.kernel, scheme.kernel
-    return "int8", "w8a16" if bits_per_element(scheme.weight) > 6 else "w4a16"
+    return (ggml_compute(device, scheme),
+            "w8a16" if bits_per_element(scheme.weight) > 6 else "w4a16")
 
 
 def ggml_kernel(device: DeviceProfile, scheme_id: str, *, experts: bool) -> GgmlKernel:
@@ -144,18 +166,21 @@ def _path(device: DeviceProfile, scheme_id: str) -> str:
 
 
 def counted_kernel(device: DeviceProfile, scheme_id: str, *, experts: bool) -> GgmlKernel:
-    """The kernels of a type on a device by data/ggml.toml and the device's rates alone."""
+    """The kernels of a type on a device by data/ggml.toml and the device's rates alone. On GPUs
+    experts of few tokens are the dense vector kernel with a list of rows
+    (:data:`rules`, gpu.experts): its launch, and its share of the bandwidth."""
     scheme = scheme_by_id(scheme_id)
-    product, reading = classes(scheme)
-    if experts:
-        product, reading = (MOE[product], MOE[reading])
-    made = _on_cpu if on_cpu(device) else _on_gpu
+    launched, reading = classes(device, scheme)
+    product = MOE[launched] if experts else launched
+    if experts and on_cpu(device):
+        launched, reading = product, MOE[reading]
+    made = _on_cpu if on_cpu(device) else _on_gpu if widening(device) is None else _widening
     figures = made(device, scheme.id, product, experts)
     bandwidth = device.bandwidth_bytes_per_s.value
     share = device.achieved[reading].bandwidth_fraction.value
     return GgmlKernel(
         **figures, memory=1.0 / (bandwidth * share),
-        launch=device.achieved[product].floor_seconds.value,
+        launch=device.achieved[launched].floor_seconds.value,
         activation_bytes=bits_per_element(scheme.activation) / 8)
 
 
@@ -180,6 +205,23 @@ def _on_gpu(device: DeviceProfile, name: str, product: str, experts: bool) -> di
         "step": float(law["tile_step"]), "unpack": count["unpack"] / issued,
         "tile_rows": float(law["tile_rows"]) if tiles else ONCE, "quantise": moved / bandwidth,
         "least_quantised": 0.0, "quantise_launch": plain.floor_seconds.value,
+    }
+
+
+def _widening(device: DeviceProfile, name: str, product: str, experts: bool) -> dict[str, float]:
+    """Few tokens by vector code on the widened weights, more by tiles that widen them first;
+    activations are not quantised."""
+    law, vector = widening(device), device.rate("fp32")
+    assert law is not None
+    assert vector is not None
+    count = rules()["gpu"]["instructions"][name]
+    issued = vector.dense.value * law["per_flop"] * device.achieved[product].compute_fraction.value
+    return {
+        "vector": (law["multiply"] + count["unpack"]) / issued,
+        "vector_rows": float(law["vector_rows"]), "tile": 2.0 / _widened(device),
+        "least_rows": 1.0, "step": float(law["tile_step"]), "unpack": count["unpack"] / issued,
+        "tile_rows": float(law["tile_rows"]), "quantise": 0.0, "least_quantised": 0.0,
+        "quantise_launch": 0.0,
     }
 
 
@@ -242,13 +284,20 @@ def ggml_arrays(device: DeviceProfile, schemes: Sequence[str], *, experts: bool,
     on CPUs what ``engine`` keeps plain, if that is one of ggml's."""
     unit = cpu_unit(device) if on_cpu(device) and engine_runs(engine) else None
     plain = unit[1]["products"] if unit is not None else {}
-    places = [i for i, name in enumerate(schemes) if runs_on_ggml(scheme_by_id(name))
+    names = [_stored_as(device, name, engine) for name in schemes]
+    places = [i for i, name in enumerate(names) if runs_on_ggml(scheme_by_id(name))
               or name in plain]
     if not places:
         return None
-    found = [ggml_kernel(device, schemes[i], experts=experts) for i in places]
-    sure = tuple(certainty_of(device, schemes[i], ggml_certainty()) for i in places)
+    found = [ggml_kernel(device, names[i], experts=experts) for i in places]
+    sure = tuple(certainty_of(device, names[i], ggml_certainty(device)) for i in places)
     return GgmlArrays(np.array(places, dtype=np.int64), not on_cpu(device), as_arrays(found), sure)
+
+
+def _stored_as(device: DeviceProfile, name: str, engine: str) -> str:
+    """The type of ggml that ``engine`` holds a scheme in: MXFP4 as released is its MXFP4."""
+    own = rules()["released"].get(name, "") if engine_runs(engine) else ""
+    return own if own and not ggml_refusal(device, scheme_by_id(own)) else name
 
 
 def as_arrays(kernels: Sequence[GgmlKernel]) -> dict[str, Array]:
@@ -306,9 +355,11 @@ def placed(kernels: GgmlArrays, found: Parts, other: Parts, schemes: int) -> Par
 
 
 def _by_capability(device: DeviceProfile, rows: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
-    """The first row whose ranges of compute capability hold the device."""
+    """The first row whose ranges of compute capability, or whose platforms, hold the device."""
     here = _version(device.compute_capability or "0")
     for row in rows:
+        if device.compute_capability is None and device.platform in row.get("platforms", ()):
+            return row
         ends = [one.partition("-") for one in row["capability"].split()]
         if any(_version(low) <= here and (not high or here <= _version(high))
                for low, _, high in ends):

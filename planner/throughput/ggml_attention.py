@@ -79,7 +79,7 @@ def _cost(device: DeviceProfile, layout: str, counted: Mapping[str, float],
           cycles: float) -> PairCost:
     step = counted["step"] / cycles
     found = {STEP: step, PROMPT: counted.get("tile", counted["step"]) / cycles}
-    sure = dict.fromkeys(found, Certainty("prior", ggml_certainty().sigma,
+    sure = dict.fromkeys(found, Certainty("prior", ggml_certainty(device).sigma,
                                           "ggml attention by cycles"))
     for phase in found:
         fitted = device.fitted.get((OPERATOR, STACK, f"{phase}:{layout}"))

@@ -15,7 +15,13 @@ from planner.formats.sizes import bits_per_element
 from planner.formats.spec import Scheme, TensorFormat
 from planner.hardware.profile import Achieved, DeviceProfile
 from planner.records import record
-from planner.throughput.ggml import classes, engine_runs, ggml_refusal, runs_on_ggml
+from planner.throughput.ggml import (
+    classes,
+    engine_runs,
+    ggml_compute,
+    ggml_refusal,
+    runs_on_ggml,
+)
 
 MOE_CLASS = {
     "fp32": "moe-bf16", "bf16": "moe-bf16", "fp16": "moe-bf16", "fp8-tensor": "moe-fp8",
@@ -81,8 +87,8 @@ def refusal(device: DeviceProfile, scheme: Scheme) -> str:
         return f"{scheme.id} is a storage format; no execution path is modelled for it"
     if runs_on_ggml(scheme) and (why := ggml_refusal(device, scheme)):
         return why
-    if scheme.path == "native" and device.rate(scheme.compute) is None \
-            and not _software(device, scheme):
+    if scheme.path == "native" and not runs_on_ggml(scheme) \
+            and device.rate(scheme.compute) is None and not _software(device, scheme):
         return device.why_not(scheme.compute)
     if scheme.path == "weight-only":
         if device.rate(scheme.compute) is None:
@@ -104,7 +110,7 @@ def _software(device: DeviceProfile, scheme: Scheme) -> bool:
 
 def _class(device: DeviceProfile, scheme: Scheme) -> str:
     if runs_on_ggml(scheme):
-        return classes(scheme)[0]
+        return classes(device, scheme)[0]
     if scheme.path == "native" and device.rate(scheme.compute) is None:
         return WEIGHT_ONLY_CLASS[8]
     return scheme.kernel
@@ -120,7 +126,7 @@ def _needed(device: DeviceProfile, scheme: Scheme) -> tuple[str, ...]:
     found = _classes(device, scheme)
     if not runs_on_ggml(scheme):
         return found
-    reading = classes(scheme)[1]
+    reading = classes(device, scheme)[1]
     return (*found, reading, "moe-" + reading)
 
 
@@ -135,8 +141,9 @@ def kernel(device: DeviceProfile, scheme_id: str, *, experts: bool = False) -> K
     if why:
         raise UnsupportedError(f"scheme {scheme.id!r} on {device.id}: {why}",
                                hint="see `plan devices` for the formats each device multiplies")
-    software = scheme.path == "native" and device.rate(scheme.compute) is None
-    rate = device.rate("bf16" if software else scheme.compute)
+    compute = ggml_compute(device, scheme) if runs_on_ggml(scheme) else scheme.compute
+    software = scheme.path == "native" and device.rate(compute) is None
+    rate = device.rate("bf16" if software else compute)
     assert rate is not None
     dense, grouped = _classes(device, scheme)
     reached: Achieved = device.achieved[grouped if experts else dense]

@@ -52,7 +52,7 @@ def ggml_outcomes(table: str, batch: Batch) -> list[Outcome]:
                          as_arrays([ggml_kernel(device, scheme, experts=False)]))
     found = ggml_parts(kernels, rows=m, judged=m, matrices=np.ones_like(m), outputs=n, inputs=k,
                        stored=np.zeros_like(held) if batch.words[1] == CACHED else held, kinds=1)
-    how = certainty_of(device, scheme, ggml_certainty())
+    how = certainty_of(device, scheme, ggml_certainty(device))
     return predicted(table, batch, format=scheme, measured=measured,
                      seconds=np.asarray(found.total()[:, 0]), regimes=[how.basis] * len(measured),
                      spread=Z80 * how.sigma, basis=f"{how.basis}: {how.origin}")

@@ -91,10 +91,10 @@ def test_a_path_is_left_to_the_shell(tmp_path: Path) -> None:
 
 
 def test_devices_of_your_own_are_offered(tmp_path: Path) -> None:
-    (tmp_path / "mine-42.toml").write_text("", encoding="utf-8")
-    by_flag, _ = told(f"plan llama-3.1-8b --hardware-dir {tmp_path} mi", tmp_path)
-    by_variable, _ = told("plan llama-3.1-8b mi", tmp_path, PLAN_HARDWARE_PATH=str(tmp_path))
-    assert by_flag == by_variable == ["plain,mine-42"]
+    (tmp_path / "own-42.toml").write_text("", encoding="utf-8")
+    by_flag, _ = told(f"plan llama-3.1-8b --hardware-dir {tmp_path} ow", tmp_path)
+    by_variable, _ = told("plan llama-3.1-8b ow", tmp_path, PLAN_HARDWARE_PATH=str(tmp_path))
+    assert by_flag == by_variable == ["plain,own-42"]
 
 
 def test_the_words_are_those_the_commands_take() -> None:

@@ -102,6 +102,8 @@ def said(engine: str, words: list[str], layout: Layout) -> Layout:
         width = number("--tp_size")
         tp, dp = (1, width) if layout.dp > 1 else (width, 1)
         return Layout(tp, dp, number("--pp_size"), number("--ep_size"))
+    if engine == "mlx":
+        return Layout()
     split = words[words.index("--split-mode") + 1]  # over all devices that it finds
     return Layout(pp=layout.pp if split == "layer" else 1)
 

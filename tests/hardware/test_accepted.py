@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -46,3 +47,17 @@ def test_a_bundled_profile_is_read_once_and_another_file_each_time(tmp_path: Pat
     copy.write_text(text.replace("H100", "H100x", 1), encoding="utf-8")
     assert load_profile(copy) is not before
     assert load_profile(copy).sha256 != before.sha256
+
+
+def test_a_changed_class_is_checked_with_the_devices_that_inherit(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Byte for byte the device is accepted; what it inherits from is not."""
+    shutil.copytree(FOLDER, tmp_path / "profiles")
+    name = tmp_path / "profiles" / "classes" / "gpu-hbm.toml"
+    text = name.read_text(encoding="utf-8")
+    name.write_text(text.replace("value = 0.77", "value = 7.7"), encoding="utf-8")
+    for module in ("classes", "loader"):
+        monkeypatch.setattr(f"planner.hardware.{module}.data_folder",
+                            lambda _: tmp_path / "profiles")
+    with pytest.raises(DataError, match="exceeds 1"):
+        load_profile(tmp_path / "profiles" / "tpu-v6e.toml")

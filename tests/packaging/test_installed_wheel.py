@@ -34,7 +34,7 @@ def test_devices(installed: Installed) -> None:
     listed = plan(installed, "devices")
     packaged = [path.stem for path in (ROOT / "hardware_profiles").glob("*.toml")
                 if path.stem != "aliases"]
-    assert len(packaged) == 29
+    assert len(packaged) == 54
     assert [name for name in packaged if name not in listed] == []
 
 

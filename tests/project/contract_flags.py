@@ -40,7 +40,8 @@ PLAN_FLAGS = {*QUESTION_FLAGS, *SURFACE_FLAGS, *PAGE_FLAGS, *DEPLOYMENT_FLAGS, *
               "--anchor", "--exact"}
 ESTIMATE_FLAGS = {*QUESTION_FLAGS, *SURFACE_FLAGS, *DEPLOYMENT_FLAGS, "--imatrix",
                   *words("--scheme --plan --profile --anchor")}
-OTHER_FLAGS = set(words("--expand --rate --percentile --router --max-devices --simulate"))
+OTHER_FLAGS = {"--template", *words("--expand --rate --percentile --router --max-devices"),
+               "--simulate"}
 TRAIN_FLAGS = {"--json", "--quiet", *words("""
 --devices --tp --pp --dp --ep --cp --etp --virtual-stages --recipe --mode --lora-rank
 --first-stage-layers --last-stage-layers

@@ -87,7 +87,11 @@ def test_a_device_is_a_file(tmp_path: Path, here: Callable[..., str]) -> None:
     for name, text in files("add-a-device.md").items():
         (tmp_path / name).write_text(text, encoding="utf-8")
     lines = commands("add-a-device.md")
-    page, by_path, by_name, priced = (here(line) for line in lines)
+    five, planned, page, by_path, by_name, priced = (here(line) for line in lines)
+    assert "class gpu-gddr" in five
+    assert "stated in the file without a source" in five
+    assert "on 1 × five" in planned
+    assert "inherited: " in planned
     assert "My accelerator 48 GB" in page
     assert "Vendor data sheet, revision 3" in page
     assert by_path == by_name
@@ -171,5 +175,5 @@ def test_an_engine_is_rows(copy: Path) -> None:
 
 def test_the_pages_have_their_commands() -> None:
     assert [len(commands(f"add-a{n}.md")) for n in ("-device", "-model", "-format", "n-engine")] \
-        == [4, 3, 4, 3]
+        == [6, 3, 4, 3]
     assert os.path.isabs(sys.executable)

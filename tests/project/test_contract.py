@@ -55,6 +55,9 @@ h100-sxm h100-pcie h100-nvl h200-sxm h800-sxm h20 b200-sxm gb200 b300-sxm gb300 
 rubin-r200 a100-sxm l40s xeon-platinum-8480 xeon-platinum-8490h xeon-platinum-8592 xeon-6980p
 jetson-agx-orin-64gb jetson-agx-orin-32gb jetson-orin-nx-16gb jetson-orin-nano-8gb drive-orin-x
 jetson-agx-thor-t5000 jetson-t4000 drive-thor-x drive-thor-u rtx-4090 epyc-9575f
+mi300x mi325x mi350x mi355x rtx-3090 rtx-5090 rtx-6000-ada dgx-spark l4 a10 t4 gh200 gh200-144gb
+gaudi-3 ascend-910b ascend-910c tpu-v5e tpu-v6e tpu-v7 trainium2 trainium3 apple-m3-ultra
+apple-m4-max strix-halo graviton4
 """)
 
 DEVICE_ALIASES = {
@@ -68,6 +71,10 @@ DEVICE_ALIASES = {
     "jetson_orin_nano_super_8": "jetson-orin-nano-8gb", "orin-x": "drive-orin-x",
     "jetson-agx-thor": "jetson-agx-thor-t5000", "jetson_thor_t5000": "jetson-agx-thor-t5000",
     "jetson_thor_t4000": "jetson-t4000",
+    "gb10": "dgx-spark", "ironwood": "tpu-v7", "trillium": "tpu-v6e", "trn2": "trainium2",
+    "trn3": "trainium3", "AMD_Instinct_MI300X": "mi300x", "m4-max": "apple-m4-max",
+    "m3-ultra": "apple-m3-ultra", "ryzen-ai-max+-395": "strix-halo", "gh200-96gb": "gh200",
+    "tesla-t4": "t4", "GeForce-RTX-5090": "rtx-5090", "cloudmatrix384": "ascend-910c",
 }
 
 ELEMENT_FORMATS = {
@@ -144,7 +151,7 @@ def keywords(function: str) -> dict[str, object]:
 
 
 def test_devices() -> None:
-    assert len(DEVICES) == 29
+    assert len(DEVICES) == 54
     assert sorted(device_ids()) == sorted(DEVICES)
 
 

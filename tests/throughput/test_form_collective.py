@@ -139,3 +139,16 @@ def test_an_exchange_is_bound_by_its_links(share: float, tokens: int, nodes: flo
                                    network_bytes_per_s=50e9))
     assert found >= tokens * 8.0 * 7168.0 * (7 / 8) / LINK * (1 - 1e-9)
     assert found >= tokens * 8.0 * 7168.0 * (1 - 1 / nodes) / 50e9 * (1 - 1e-9)
+
+
+def test_one_device_a_node_needs_no_link_inside_it() -> None:
+    """GH200: nodes of one device, whose scale-up link is 0."""
+    alone = Exchange(np.array([8.0, 64.0]), np.array(7168.0), np.array(256.0),
+                     np.array([1.0, 1.0]), np.array([2.0, 8.0]))
+    p = {one.name: 0.5 for one in DISPATCH}
+    found = dispatch_seconds(p, "deepep-ll:dispatch:fp8", alone, link_bytes_per_s=0.0,
+                             network_bytes_per_s=float("inf"))
+    linked = dispatch_seconds(p, "deepep-ll:dispatch:fp8", alone, link_bytes_per_s=1e9,
+                              network_bytes_per_s=float("inf"))
+    assert np.isfinite(found).all()
+    assert found.tolist() == linked.tolist()

@@ -26,6 +26,7 @@ from planner.throughput.ggml import (
     ggml_refusal,
     on_cpu,
     rules,
+    widening,
 )
 from planner.throughput.kernels import kept_for_their_engine, kernel
 from planner.throughput.linear import kernel_arrays
@@ -141,7 +142,7 @@ def test_the_band_is_wider_than_a_prior():
     kernels = kernel_arrays(H100, ["bf16", "ggml-q4_k", "fp8-block"], experts=False,
                             stacks=("vllm",))
     how = dict(zip(kernels.schemes, kernels.certainty, strict=True))
-    assert how["ggml-q4_k"] == ggml_certainty()
+    assert how["ggml-q4_k"] == ggml_certainty(H100)
     assert how["ggml-q4_k"].basis == PRIOR.basis
     assert how["ggml-q4_k"].sigma > PRIOR.sigma
     assert how["bf16"].basis == "fitted"
@@ -187,12 +188,35 @@ def test_who_gets_them():
     assert used(schemes=["bf16", "ggml-q6_k"], max_loss="ggml-q6_k") == {"ggml-q6_k"}
 
 
+def test_few_tokens_of_an_expert_run_on_the_dense_vector_kernel_of_a_gpu():
+    """Its launch and its bytes are those of a dense product; on a CPU those of experts."""
+    for device, alike in ((H100, True), (XEON, False)):
+        dense = ggml_kernel(device, "ggml-q4_k", experts=False)
+        expert = ggml_kernel(device, "ggml-q4_k", experts=True)
+        assert (expert.launch == dense.launch) == alike
+        assert (expert.memory == dense.memory) == alike
+    assert ggml_kernel(H100, "ggml-q4_k", experts=True).tile \
+        > ggml_kernel(H100, "ggml-q4_k", experts=False).tile
+
+
+def test_mxfp4_as_released_is_ggmls_own_type_in_llama_cpp_alone():
+    own = ggml_arrays(H100, ["ggml-mxfp4"], experts=True, engine="llama.cpp")
+    released = ggml_arrays(H100, ["bf16", "mxfp4-w4a16"], experts=True, engine="llama.cpp")
+    assert released.places.tolist() == [1]
+    assert {k: v.tolist() for k, v in released.of.items()} \
+        == {k: v.tolist() for k, v in own.of.items()}
+    assert ggml_arrays(H100, ["mxfp4-w4a16"], experts=True, engine="vllm") is None
+    refused = next(d for d in DEVICES.values() if ggml_refusal(d, scheme("ggml-mxfp4")))
+    assert ggml_arrays(refused, ["mxfp4-w4a16"], experts=True, engine="llama.cpp") is None
+
+
 def test_refusals_say_what_is_missing():
     with pytest.raises(UnsupportedError, match="no execution path"):
         kernel(H100, "mxfp6")
     assert not ggml_refusal(H100, scheme("ggml-q4_k"))
-    soc = [d for d in DEVICES.values() if d.rate("int8") is None]
-    for device in soc:
+    without = [d for d in DEVICES.values() if d.rate("int8") is None and widening(d) is None]
+    assert without
+    for device in without:
         assert ggml_refusal(device, scheme("ggml-q4_k"))
 
 

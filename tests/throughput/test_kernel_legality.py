@@ -6,8 +6,11 @@ from planner.errors import UnsupportedError
 from planner.formats.schemes import scheme, scheme_ids
 from planner.hardware.catalog import list_devices, resolve_device
 from planner.hardware.profile import DeviceProfile
+from planner.throughput.ggml import ggml_compute, widening
 from planner.throughput.kernels import kernel, legal_schemes, refusal
 
+NO_GGML = ("tpu", "neuron", "gaudi")
+"""Platforms that llama.cpp has no back end for."""
 DEVICES = {d.id: d for d in list_devices([])}
 FP8 = ("fp8-tensor", "fp8-channel", "fp8-block", "fp8-block-ue8m0")
 
@@ -64,7 +67,10 @@ def test_storage_formats_run_in_ggml_alone(name: str) -> None:
     legal, refused = legal_schemes(DEVICES[name], scheme_ids())
     assert "storage" in refused["mxfp6"]
     for scheme_id in ("ggml-q8_0", "ggml-q4_0", "ggml-q4_k", "ggml-q6_k"):
-        assert (scheme_id in legal) == (DEVICES[name].rate("int8") is not None)
+        law = widening(DEVICES[name])
+        able = scheme_id not in law["without"] if law is not None else \
+            DEVICES[name].rate("int8") is not None and DEVICES[name].platform not in NO_GGML
+        assert (scheme_id in legal) == able
         if scheme_id in legal:
             assert kernel(DEVICES[name], scheme_id).path == "storage"
 
@@ -75,7 +81,8 @@ def test_native_paths_use_a_rate_that_the_profile_states(name: str) -> None:
     legal, _ = legal_schemes(found, scheme_ids())
     for scheme_id in legal:
         k = kernel(found, scheme_id)
-        key = "bf16" if k.path == "software" else scheme(scheme_id).compute
+        key = "bf16" if k.path == "software" else ggml_compute(found, scheme(scheme_id)) \
+            if k.path == "storage" else scheme(scheme_id).compute
         rates = [r.dense.value for (_, f), r in found.rates.items() if f == key]
         assert k.peak_flop_per_s == max(rates)
         assert all(r.sparse is None or r.sparse.value != k.peak_flop_per_s

@@ -97,6 +97,11 @@ def _check(target: str, engine: Engine, device: DeviceProfile) -> None:
         raise UnsupportedError(f"--deploy {target}: {engine.name} is a library, not a server",
                                hint="make the plan for one that serves: "
                                + ", ".join(f"--engine {name}" for name in SERVERS))
+    if device.platform not in ("cuda", "cpu", ""):
+        raise UnsupportedError(
+            f"--deploy {target}: {device.id} is of {device.platform}; images and resources are "
+            "known of NVIDIA GPUs and CPUs alone",
+            hint="leave --deploy out: plan export writes the command that serves it")
     if target == "llm-d":
         llm_d.check(engine)
     if target in ("llm-d", "dynamo") and device.kind != "gpu":

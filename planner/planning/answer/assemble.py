@@ -15,6 +15,7 @@ from planner.planning.answer.assumptions import assumptions
 from planner.planning.answer.capacity import cache_info, capacity_info
 from planner.planning.answer.compare import compared
 from planner.planning.answer.ggml_notes import ggml_notes
+from planner.planning.answer.kernel_notes import kernel_notes
 from planner.planning.answer.layouts import layouts_info
 from planner.planning.answer.measured_anchor import measured_anchor
 from planner.planning.answer.offload import told_offload
@@ -131,6 +132,7 @@ def _plan(found: Found, exact: Found, why: dict[tuple[int, int], Why], others: S
                        if searched else ()),
                      *(policy_notes(question, _least(exact), _free_value) if searched else ()),
                      *ggml_notes(question, units), *route_notes(question, units),
+                     *kernel_notes(question, units),
                      *_servable(question, units, layout)), sources=_sources(model),
         layouts=layouts_info(question, (exact.grid, *others))))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from planner.memory.footprint import RUNTIME
+from planner.memory.footprint import runtime_of
 from planner.models.planned import structure_note
 from planner.models.spec import ModelSpec
 from planner.planning.answer.capacity import grows_alike
@@ -100,7 +100,7 @@ def _model_assumptions(model: CostModel, priced: Priced) -> list[Assumption]:
                    question.usable_reason or question.device.usable_fraction.note
                    or question.device.usable_fraction.source),
         Assumption("runtime memory", format_bytes(priced.stages[0].runtime),
-                   RUNTIME[question.device.kind].source),
+                   runtime_of(question.device).source),
     ]
     if model.machine.host_seconds:
         from planner.planning.answer.cpu_notes import cpu_notes

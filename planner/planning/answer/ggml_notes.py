@@ -11,7 +11,7 @@ from planner.planning.plan.record import Assumption, UnitPlan
 from planner.planning.price.intervals import Z80
 from planner.planning.question.named import schemes_of, usable_mixes
 from planner.planning.question.question import Question
-from planner.throughput.ggml import ggml_certainty, runs_on_ggml
+from planner.throughput.ggml import ggml_certainty, runs_on_ggml, widening
 
 GPU_BLOCK = 32
 """Activations that share a scale on GPUs, beside any type."""
@@ -24,14 +24,16 @@ def ggml_notes(question: Question, units: Sequence[UnitPlan]) -> list[Assumption
                          and runs_on_ggml(SCHEMES[u.scheme]))
     out = []
     if used:
-        factor = exp(Z80 * ggml_certainty().sigma)
+        law, factor = widening(question.device), exp(Z80 * ggml_certainty(question.device).sigma)
         out.append(Assumption(
             "ggml kernels", f"{', '.join(used)}: counted, ×/÷ {factor:.1f} each",
-            "integer products of llama.cpp's own kernels, by instruction counts on this device's "
+            ("integer products of llama.cpp's own kernels" if law is None else
+             f"llama.cpp's {law['name']} back end widens weights to 16 bits and keeps activations "
+             "there: losses are at most these") + ", by instruction counts on this device's "
             "rates; none was measured here (docs/guide/ggml.md)"))
     coarse = [name for name in used if (scale := SCHEMES[name].activation.scale) is not None
               and scale.block_columns > GPU_BLOCK]
-    if coarse and question.device.kind != "cpu":
+    if coarse and question.device.kind != "cpu" and widening(question.device) is None:
         out.append(Assumption(
             "ggml activations", f"{', '.join(coarse)}: blocks of 256",
             "as on CPUs; GPUs round them in blocks of 32, so that losses are at most these"))

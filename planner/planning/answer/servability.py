@@ -19,6 +19,7 @@ from planner.planning.engines.rules import (
     formats_of,
     kind_group,
     rule_names,
+    runs_at_all,
     split_problem,
     types_apart,
 )
@@ -47,7 +48,13 @@ def verdicts(spec: ModelSpec, device: DeviceProfile, units: Sequence[UnitPlan],
     """Whether each of ``engines`` (``NAME`` or ``NAME@VERSION``; default: all) can serve a plan;
     ``container`` is the checkpoint format that goes first."""
     return _verdicts(spec, device, checkpoint_units(units), layout,
-                     tuple(engines if engines is not None else engine_names()), container)
+                     tuple(engines) if engines is not None else engines_on(device), container)
+
+
+def engines_on(device: DeviceProfile) -> tuple[str, ...]:
+    """Engines that something is known of on the platform of ``device``."""
+    found = [(name, runs_at_all(parse_engine(name), device)) for name in engine_names()]
+    return tuple(name for name, bar in found if bar is None or bar.status != "unknown")
 
 
 def _seen(spec: ModelSpec, device: DeviceProfile, units: tuple[UnitPlan, ...], layout: LayoutInfo,

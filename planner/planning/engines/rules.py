@@ -47,6 +47,8 @@ quantization_config. Engines that read it build the model from nothing else."""
 OF_RELEASES = {"mxfp4": ("mxfp4",), "bitsandbytes": ("nf4", "fp4"), OF_V4: ()}
 """Checkpoint formats that exist for models released in them, with how their schemes begin: nothing
 else is written in one. Those of DeepSeek-V4 are told by its attention."""
+COMMON = ("", "cuda", "cpu")
+"""Platforms that the matrix is about without saying so."""
 KERNELS_READ = "2026-11"
 """When the engines' selectors were read (data/engine_kernels.csv of planner.throughput)."""
 
@@ -81,8 +83,7 @@ UNKNOWN = Cell("unknown", "no source says", None)
 
 @record
 class Rule:
-    """One row. ``device`` is ``*``, ``gpu``, ``cpu`` or ranges of compute capability, ends
-    included (``8.0-8.6 8.9-9.0``; ``10.0-`` has no upper end)."""
+    """One row; ``device`` as :func:`on_device` takes it."""
 
     engine: str
     since: tuple[int, ...]
@@ -129,6 +130,8 @@ def cell(engine: Engine, device: DeviceProfile, axis: str, name: str, kind: str,
     """What is known of ``name`` (a scheme or cache layout) for ``kind`` in ``container``; without
     one, in the checkpoint format where it fares best. Where no row speaks against it, the engine's
     own choice of kernels may."""
+    if (barred := runs_at_all(engine, device)) is not None:
+        return barred
     if not container and axis == "scheme" and name not in PLAIN:
         each = [cell(engine, device, axis, name, kind, one) for one in containers(engine)]
         return min(each, key=lambda c: (STATUSES.index(c.status), c.source is None),
@@ -140,6 +143,22 @@ def cell(engine: Engine, device: DeviceProfile, axis: str, name: str, kind: str,
         else cache_choice(engine, device, name, kind)
     return found if choice is None or choice.path not in ("refused", "unknown") \
         else _of_choice(engine, choice)
+
+
+def on_platform(engine: Engine, device: DeviceProfile) -> Cell | None:
+    """What ``data/engine_platforms.csv`` says of an engine on the platform of ``device``. CUDA and
+    CPUs, and devices that name no platform, need no row: None."""
+    found = next((rule.cell for rule in _platforms() if rule.fits(engine, device, "", "")), None)
+    if found is None and device.platform not in COMMON:
+        return Cell("unknown", f"no source says that {engine.name} runs on {device.platform}",
+                    None)
+    return found
+
+
+def runs_at_all(engine: Engine, device: DeviceProfile) -> Cell | None:
+    """What speaks against an engine on the platform of ``device``; None where it runs there."""
+    found = on_platform(engine, device)
+    return None if found is None or found.status == "supported" else found
 
 
 def _of_choice(engine: Engine, choice: Choice) -> Cell:
@@ -237,6 +256,24 @@ def sources() -> dict[str, RuleSource]:
 
 
 @cache
+def _platforms() -> tuple[Rule, ...]:
+    known = sources()
+    with (DATA / "engine_platforms.csv").open(encoding="utf-8", newline="") as file:
+        return tuple(Rule(
+            row["engine"], version_of(row["since"]) or (), version_of(row["until"]) or None,
+            row["device"], "platform", (), (_ANY,), (_ANY,),
+            Cell(_status(row), row["note"], known[row["source"]]))
+            for row in csv.DictReader(file))
+
+
+def _status(row: dict[str, str]) -> Status:
+    for one in STATUSES:
+        if row["status"] == one:
+            return one
+    raise ValueError(f"no such status: {row}")
+
+
+@cache
 def _all() -> tuple[Rule, ...]:
     known = sources()
     with (DATA / "engine_matrix.csv").open(encoding="utf-8", newline="") as file:
@@ -266,18 +303,26 @@ def version_of(text: str) -> tuple[int, ...]:
 
 
 def on_device(wanted: str, device: DeviceProfile) -> bool:
-    """Whether a row's ``device`` (``*``, ``gpu``, ``cpu``, ranges of capability) holds here."""
-    return wanted == _ANY or _holds(wanted, device.kind == "cpu", device.compute_capability)
+    """Whether a row's ``device`` holds here: ``*``, ``gpu`` (of CUDA, or without a platform),
+    ``cpu``, a platform (``rocm``), a target (``gfx942``), or ranges of compute capability, ends
+    included (``8.0-8.6 8.9-9.0``; ``10.0-`` has no upper end)."""
+    return wanted == _ANY or _holds(wanted, device.kind, device.platform, device.target,
+                                    device.compute_capability)
 
 
 @cache
-def _holds(wanted: str, cpu: bool, capability: str | None) -> bool:
-    """:func:`on_device` of ``cpu``, gpu or ranges, from what they ask of a device."""
-    if wanted in ("cpu", "gpu"):
-        return cpu == (wanted == "cpu")
+def _holds(wanted: str, kind: str, platform: str, target: str, capability: str | None) -> bool:
+    """:func:`on_device`, from what it asks of a device."""
+    if wanted == "cpu":
+        return kind == "cpu"
+    if wanted == "gpu":
+        return kind != "cpu" and platform in COMMON
+    words = wanted.split()
+    if (platform and platform in words) or (target and target in words):
+        return True
     if capability is None:
         return False
     here = version_of(capability)
-    ends = [one.partition("-") for one in wanted.split()]
+    ends = [one.partition("-") for one in words if one[0].isdigit() and "." in one]
     return any(version_of(low) <= here and (not high or here <= version_of(high))
                for low, _, high in ends)

@@ -12,7 +12,7 @@ from planner.planning.infeasible.feasible import any_plan
 from planner.throughput.calibration import ANY_ENGINE
 
 COUNTS = (1, 2, 4, 8)
-TRIALS = 24
+TRIALS = 40
 """Candidates that are looked at: those with the least memory that could be enough."""
 SLACK = 0.8
 """Share of the bytes needed here below which another device is not looked at: its formats may be
@@ -26,6 +26,7 @@ def larger_devices(case: Unserved, devices: Iterable[DeviceProfile], total: int)
     own = case.first.device.id
     able = sorted((usable_bytes(d) * count, count, d.id, d) for d in devices for count in COUNTS
                   if d.kind != "cpu" and d.status == "released" and d.id != own
+                  and (count <= d.scale_up_devices or d.links.scale_out_bytes_per_s is not None)
                   and usable_bytes(d) * count >= SLACK * total)
     for _, count, name, device in able[:TRIALS]:
         if any_plan(case.at({"device": device, "devices": count})):

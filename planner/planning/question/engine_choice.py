@@ -13,7 +13,7 @@ from dataclasses import replace
 from planner.errors import InputError, UnsupportedError
 from planner.memory.engines.catalog import Engine, engine_names, parse_engine
 from planner.planning.question.question import Question
-from planner.planning.question.serving_ways import engine_questions
+from planner.planning.question.serving_ways import ElsewhereError, engine_questions
 from planner.records import record
 from planner.throughput.calibration import ANY_ENGINE
 
@@ -73,6 +73,8 @@ def _of_all(build: Build, named: Named) -> tuple[list[tuple[Question, ...]], dic
         engine = parse_engine(name)
         try:
             found.append(_ways(build, engine, named))
+        except ElsewhereError:
+            continue
         except InputError as error:
             against[engine.label] = error.message
             asked_wrongly = error if not isinstance(error, UnsupportedError) else asked_wrongly

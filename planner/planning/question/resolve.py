@@ -22,6 +22,8 @@ from planner.planning.engines.rules import decided_too
 from planner.planning.plan.record import Plan
 from planner.planning.question.asked import NO_LIMIT, Asked
 from planner.planning.question.caches import caches
+from planner.planning.question.device_notes import device_notes
+from planner.planning.question.half import half_caches, in_half
 from planner.planning.question.host_notes import host_notes, is_machine
 from planner.planning.question.importance import importance_note
 from planner.planning.question.policies import (
@@ -56,6 +58,7 @@ if TYPE_CHECKING:
 
 BROKEN_NATS = 1.0
 """A limit on loss that is no limit: a plain number from here on was meant in another unit."""
+WIDENED = "ggml-q8_0"
 MAX_DEVICES = 64
 MAX_COUNT = 1 << 20
 REQUIRED_CLASSES = ("bf16", "attention-prefill", "attention-decode", "elementwise")
@@ -75,10 +78,11 @@ def build_question(spec: ModelSpec, device: DeviceProfile, asked: Asked,
     """
     asked = asked.with_scenario(scenario)
     pace = None if isinstance(asked.tpot_seconds, str) else asked.tpot_seconds
+    spec, device, halved = in_half(spec, device)
     _check(spec, device, asked)
     host = scenario.host if scenario is not None else Host()
     device, notes = _powered(device, host, asked)
-    notes += spec.remarks
+    notes += [*spec.remarks, *halved]
     notes += [] if scenario is None else [("scenario", scenario.id, scenario.title)]
     notes += (weighed := importance_note(spec, given, profile, imatrix))
     server = engine.name if engine is not None else ANY_ENGINE
@@ -86,8 +90,10 @@ def build_question(spec: ModelSpec, device: DeviceProfile, asked: Asked,
     schemes, refused = scheme_choices(spec, device, asked, uniform, given, engine,
                                       notes, bool(weighed))
     kv = caches(spec, device, asked, notes, searched=uniform is None, given=given, engine=server)
+    kv = half_caches(kv) if halved else kv
     capacity = int(host.memory_bytes_per_device or device.capacity_bytes.value)
-    notes += [*_capacity_notes(device, host, capacity), *host_notes(device)]
+    notes += [*_capacity_notes(device, host, capacity), *host_notes(device),
+              *device_notes(device)]
     loss_scheme, loss_limit = _max_loss(spec, device, asked, profile, notes) \
         if uniform is None and given is None else (None, None)
     domain = host.scale_up_devices or device.scale_up_devices
@@ -306,7 +312,12 @@ def _max_loss(spec: ModelSpec, device: DeviceProfile, asked: Asked, profile: Pro
             notes.append(("max-loss default", name,
                           f"the release's own {text}" if (name, key) in own else text))
             return name, None
-    why = refusal(device, scheme_by_id("ggml-q8_0")) if device.kind == "cpu" else ""
+    widened = device.platform == "metal" and not refusal(device, scheme_by_id(WIDENED))
+    if widened and (profile is None or profile.uniform_loss(WIDENED) is not None):
+        notes.append(("max-loss default", WIDENED, f"{device.id} multiplies no 8-bit format "
+                      "natively: weights of eight bits, which its engines widen"))
+        return WIDENED, None
+    why = refusal(device, scheme_by_id(WIDENED)) if device.kind == "cpu" else ""
     notes.append(("max-loss default", "bf16", f"{device.id} multiplies no 8-bit format natively"
                   + (f", nor ggml's types: {why}" if why else "")))
     return "bf16", None

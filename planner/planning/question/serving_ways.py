@@ -14,12 +14,14 @@ from itertools import product
 
 from planner.errors import InputError, UnsupportedError
 from planner.formats.kv import kv_layout_ids
+from planner.hardware.profile import DeviceProfile
 from planner.memory.engines.catalog import Engine, parse_engine
 from planner.placement.cache_entries import cache_units
 from planner.placement.modules import modules
 from planner.planning.engines.layouts import AXES, layout_rules
 from planner.planning.engines.routes import Route, route
 from planner.planning.engines.rules import (
+    COMMON,
     OF_V4,
     PLAIN,
     cache_group,
@@ -28,7 +30,9 @@ from planner.planning.engines.rules import (
     formats_of,
     kind_group,
     newest,
+    on_platform,
     rule_names,
+    runs_at_all,
     split_problem,
     types_apart,
 )
@@ -40,6 +44,10 @@ from planner.planning.question.question import Question
 from planner.records import record
 from planner.throughput.attended import COMPRESSED
 from planner.throughput.calibration import ANY_ENGINE
+
+
+class ElsewhereError(UnsupportedError):
+    """The engine is one of other platforms than CUDA and CPUs."""
 
 
 @record
@@ -86,6 +94,7 @@ def engine_questions(question: Question, *, schemes_named: bool = False, kv_name
     engine = engine_of(question)
     if engine is None:
         return (question,)
+    _require_platform(engine, question.device)
     question = replace(_laid_out(question, engine), apart=types_apart(engine, question.device))
     alike = not_told_apart(question, engine)
     if alike and (schemes_named or together):
@@ -112,6 +121,17 @@ def engine_questions(question: Question, *, schemes_named: bool = False, kv_name
                   if all(name in kinds for name in names) and _compressed_queries(question))
     return tuple(
         _restricted(question, way, kv, kinds, refused, fused) for way in ways for kv in layouts)
+
+
+def _require_platform(engine: Engine, device: DeviceProfile) -> None:
+    """Refuse an engine that does not run on the platform of ``device``."""
+    bar = runs_at_all(engine, device)
+    if bar is None:
+        return
+    kind = ElsewhereError if device.platform in COMMON else UnsupportedError
+    raise kind(f"{engine.label}: {bar.status}: {bar.reason}",
+               hint="another engine, --engine auto, or --engine any: theory, without an engine's "
+               "rules")
 
 
 def kept_quantised(question: Question) -> tuple[tuple[str, str], ...]:
@@ -263,6 +283,10 @@ def _laid_out(question: Question, engine: Engine) -> Question:
         f"; newer than any source ({'.'.join(map(str, last))}), whose rules are taken"
     notes = (("engine", engine.label,
               "choices that it does not serve are absent" + later), *question.notes)
+    here = on_platform(engine, question.device)
+    if here is not None and here.note and here.source is not None:
+        notes = (notes[0], ("platform", f"{question.device.platform}, {question.device.target}",
+                            f"{engine.name} here: {here.reason}"), *notes[1:])
     rules = layout_rules(engine, question.device)
     for name, rule in rules.items():
         value = question.fixed.get(name) or 1

@@ -10,7 +10,7 @@ MOST = 5
 MOST_LINES = 2
 HEAVIEST = (
     "structure", "head", "ignored keys", "not counted", "images",
-    "this machine", "memory bandwidth", "measured while busy",
+    "FP8 here", "this machine", "memory bandwidth", "inherited", "measured while busy",
     "tpot-ms dropped", "tpot-ms default", "users default", "workload", "anchor",
     "policy dropped", "solver",
     "batches", "slots", "time basis", "approximated attention", "loss level", "loss basis",

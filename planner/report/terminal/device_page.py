@@ -105,11 +105,14 @@ def device_page(device: DeviceProfile) -> str:
 
 def _identity(device: DeviceProfile) -> list[str]:
     chip = f", compute capability {device.compute_capability}" if device.compute_capability else ""
+    chip += f", {device.platform} {device.target}".rstrip() if device.target else ""
     memory = "unified " if device.unified_memory else ""
     return [f"{device.kind}, {device.architecture}{chip}, {device.status}; "
             f"{memory}{device.memory_type}",
             f"{device.devices_per_node} a node, {device.scale_up_devices} in a scale-up domain",
-            f"also called {', '.join(device.aliases)}" if device.aliases else "no other names"]
+            f"also called {', '.join(device.aliases)}" if device.aliases else "no other names",
+            *([f"inherits from {' → '.join(device.classes)} what its notes say so of"]
+              if device.classes else [])]
 
 
 def _sections(device: DeviceProfile) -> Iterator[tuple[str, list[Figure]]]:

@@ -70,7 +70,10 @@ def dispatch_seconds(parameters: Parameters, variant: str, exchange: Exchange, *
     p = values(parameters, parameters_of(variant), f"{OPERATOR} {variant}")
     moved = exchange.copies * exchange.feature_bytes
     start = p["launch_seconds"] + p["expert_seconds"] * exchange.experts
-    busy = moved * (1.0 - 1.0 / exchange.per_node) / (p["link_fraction"] * link_bytes_per_s)
+    sent = np.asarray(moved * (1.0 - 1.0 / exchange.per_node))
+    # One device a node has no link inside it, and sends nothing there.
+    busy = np.divide(sent, p["link_fraction"] * link_bytes_per_s, out=np.zeros_like(sent),
+                     where=sent > 0)
     if "network_fraction" in p:
         across = moved * (1.0 - 1.0 / exchange.nodes) / (p["network_fraction"]
                                                         * network_bytes_per_s)

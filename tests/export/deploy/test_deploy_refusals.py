@@ -195,6 +195,14 @@ def test_an_image_that_was_never_released_is_told() -> None:
     assert "--engine vllm" in error.hint
 
 
+@pytest.mark.parametrize("target", ["compose", "kubernetes", "llm-d", "dynamo"])
+def test_no_manifest_asks_for_gpus_of_another_maker(target: str) -> None:
+    plan = estimate("llama-3.2-1b", "mi300x", engine="vllm", scheme="bf16", kv="bf16")
+    error = refused(plan, target)
+    assert "mi300x is of rocm" in error.message
+    assert "leave --deploy out" in error.hint
+
+
 def test_the_command_line_writes_manifests(tmp_path: Path,
                                            capsys: pytest.CaptureFixture[str]) -> None:
     file, out = tmp_path / "plan.json", tmp_path / "out"

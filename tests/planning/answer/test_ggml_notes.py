@@ -7,6 +7,7 @@ import pytest
 from support.questions import question_of, unit_plan
 
 from planner.formats.schemes import SCHEMES
+from planner.hardware.catalog import resolve_device
 from planner.planning.answer.ggml_notes import GPU_BLOCK, ggml_notes
 from planner.throughput.ggml import ggml_certainty, runs_on_ggml
 
@@ -30,7 +31,7 @@ def test_blocks_of_256_are_told_of_gpus_alone(coarse: bool, device: str) -> None
     rows = [unit_plan("mlp-down", name), unit_plan("mlp-down", name, (1,)),
             unit_plan("kv-k", name, kv_layout=name)]
     notes = {note.key: note.value for note in ggml_notes(question_of(device=device), rows)}
-    factor = exp(1.2815515655446004 * ggml_certainty().sigma)
+    factor = exp(1.2815515655446004 * ggml_certainty(resolve_device(device)).sigma)
     assert notes["ggml kernels"] == f"{name}: counted, ×/÷ {factor:.1f} each"
     assert ("ggml activations" in notes) == (coarse and device != CPU)
 

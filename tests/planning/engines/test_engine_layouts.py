@@ -18,13 +18,14 @@ from planner.planning.engines.layouts import (
     layout_rules,
 )
 
-ENGINES = ("vllm", "sglang", "tensorrt-llm", "llama.cpp", "pytorch")
+ENGINES = ("vllm", "sglang", "tensorrt-llm", "llama.cpp", "pytorch", "mlx")
 
 
 def taken(name: str, layout: Layout) -> bool:
     """Whether the rules of the engine let ``layout`` pass."""
     engine = parse_engine(name)
-    return layout_refusal(engine, layout_rules(engine, load_device("h100-sxm")), layout) is None
+    home = "apple-m4-max" if name == "mlx" else "h100-sxm"
+    return layout_refusal(engine, layout_rules(engine, load_device(home)), layout) is None
 
 
 def wanted(name: str, layout: Layout) -> bool:
@@ -33,7 +34,8 @@ def wanted(name: str, layout: Layout) -> bool:
     whole = layout.ep in (1, layout.tp * layout.dp)
     return {"vllm": whole, "sglang": True, "tensorrt-llm": layout.dp == 1 or layout.tp == 1,
             "llama.cpp": layout.tp == layout.dp == layout.ep == 1,
-            "pytorch": whole and layout.dp == 1}[name]
+            "pytorch": whole and layout.dp == 1,
+            "mlx": layout == Layout()}[name]
 
 
 @pytest.mark.parametrize("name", ENGINES)

@@ -162,7 +162,7 @@ def test_every_row_names_a_known_source_and_is_reached() -> None:
         layouts = list(csv.DictReader(file))
     with (DATA / "prefill_chunks.csv").open(encoding="utf-8", newline="") as file:
         chunks = list(csv.DictReader(file))
-    whole = [row for name in ("speculation", "offloads", "holding")
+    whole = [row for name in ("speculation", "offloads", "holding", "platforms")
              for row in csv.DictReader((DATA / f"engine_{name}.csv").read_text(
                  encoding="utf-8").splitlines())]
     assert {row["source"] for row in (*rows, *defaults, *mixes, *layouts, *chunks, *whole)} \
@@ -170,7 +170,7 @@ def test_every_row_names_a_known_source_and_is_reached() -> None:
     assert all(s["title"].strip() and len(s["date"]) >= 7 for s in sources.values())
     assert {row["engine"] for row in rows} <= set(engine_names())
     assert {row["engine"] for row in rows} == {
-        "vllm", "sglang", "tensorrt-llm", "llama.cpp", "pytorch"}
+        "vllm", "sglang", "tensorrt-llm", "llama.cpp", "pytorch", "mlx"}
     assert all(row["status"] in STATUSES for row in rows)
     assert all(row["note"] for row in rows if row["status"] == "unknown")
     assert len({tuple(row.items()) for row in rows}) == len(rows)
@@ -197,7 +197,8 @@ def test_modules_that_servers_build_apart_are_covered_by_name_alone() -> None:
         assert not replace(rule, kinds=("dense",)).fits(engine, device, kind, "fp8")
         assert replace(rule, kinds=("*", kind)).fits(engine, device, kind, "fp8")
         for name in engine_names():
-            assert status(name, "h100-sxm", "bf16", kind) == "supported"
+            home = "apple-m4-max" if name == "mlx" else "h100-sxm"
+            assert status(name, home, "bf16", kind) == "supported"
     assert replace(rule, kinds=("*",)).fits(engine, device, "dense", "fp8")
     assert kind_group("mla-q") == kind_group("mtp") == "dense"
 

@@ -42,8 +42,9 @@ def test_a_scheme_picks_the_engines_that_serve_it() -> None:
 def test_what_no_engine_serves_is_refused_with_each_reason() -> None:
     with pytest.raises(UnsupportedError) as caught:
         planner.plan(*SMALL, devices=1, context=2048, kv="int4-token")
-    for name in engine_names():
+    for name in set(engine_names()) - {"mlx"}:  # that of Apple's chips alone
         assert name in caught.value.message
+    assert "mlx" not in caught.value.message
     assert "--engine any" in caught.value.hint
 
 
