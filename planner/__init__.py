@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from planner.api.experts import experts
     from planner.api.explain import explain
     from planner.api.export import export_plan, import_plan
+    from planner.api.fleet import fleet
     from planner.api.frontier import frontier
     from planner.api.measure import measure
     from planner.api.memory import memory_use
@@ -62,6 +63,7 @@ _WHERE = {
     "capacity": "planner.api.capacity",
     "claims": "planner.article.claims", "compare": "planner.api.compare",
     "diff": "planner.api.diff",
+    "fleet": "planner.api.fleet",
     "frontier": "planner.api.frontier", "memory_use": "planner.api.memory",
     "measure": "planner.api.measure",
     "profile": "planner.api.profile",
@@ -82,7 +84,7 @@ _WHERE = {
 __all__ = ["DataError", "DeviceProfile", "InfeasibleError", "InputError", "MissingPackageError",
            "ModelSpec", "Plan", "PlannerError", "Scenario", "SolverError", "UnknownNameError",
            "UnsupportedError", "__version__", "capacity", "claims", "compare", "diff", "estimate",
-           "experts", "explain", "export_plan", "frontier", "import_plan", "inventory",
+           "experts", "explain", "export_plan", "fleet", "frontier", "import_plan", "inventory",
            "layer_error", "load_device", "load_model", "load_scenario", "load_workload", "measure",
            "memory_use", "plan", "plot", "profile", "read_plan", "sensitivity", "serve", "sweep",
            "train", "validate", "verify", "what_if"]

@@ -24,6 +24,7 @@ TEXT = {
     "Difference": ("planner.report.terminal.diff", "diff_text"),
     "Capacity": ("planner.report.terminal.capacity", "capacity_text"),
     "Compared": ("planner.report.terminal.compared", "compared_text"),
+    "Fleet": ("planner.report.terminal.fleet", "fleet_text"),
     "Frontier": ("planner.report.terminal.frontier", "frontier_text"),
     "Verification": ("planner.report.terminal.verified", "verification_text"),
     "LayerNumerics": ("planner.report.terminal.numerics", "numerics_text"),

@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import fields, replace
-from math import exp
 from typing import TYPE_CHECKING, Literal
 
 from planner.api.ask import AUTO, ENGINES, Ask, best_found
 from planner.errors import InputError
 from planner.hardware.profile import DeviceProfile
 from planner.models.spec import ModelSpec
-from planner.planning.plan.record import Estimate
 from planner.planning.question.asked import NO_LIMIT
 from planner.planning.search.lossier import four_bit
-from planner.planning.search.rivals import Rival
 from planner.planning.space.candidates import Space
 from planner.planning.weigh.choose import Selection, allowed_loss, choose
 from planner.records import cached_record
 from planner.sizing.answer import Capacity, SimulatedTimes
-from planner.sizing.deployable import Deployable, deployables, off80
+from planner.sizing.deployable import Deployable, deployables
+from planner.sizing.formats import distinct_formats, formats_of, ranked_formats
 from planner.sizing.level import LEAST_LOADED, ROUTERS
 from planner.sizing.notes import capacity_notes
 from planner.sizing.options import (
@@ -35,7 +33,7 @@ from planner.sizing.options import (
 from planner.sizing.refusals import no_replica, too_many
 from planner.sizing.replicas import ServiceLevel
 from planner.sizing.simulation import play
-from planner.throughput.serving import Served
+from planner.sizing.sure import percentile_estimates
 from planner.typed import typed
 from planner.workloads import NamedWorkload
 
@@ -146,32 +144,13 @@ def _best(choice: Selection, wanted: _Wanted, level: ServiceLevel,
         InfeasibleError: none does.
     """
     tried: list[Deployable] = []
-    rest = [one.rival for i, one in sorted(
-        enumerate(choice.options), key=lambda pair: (pair[1].weighed.value, pair[0]))]
-    for rival in _distinct([choice.option.rival, *rest]):
+    for rival in ranked_formats(choice):
         ones = deployables(rival, most=None if not tried else FORMAT_LAYOUTS)
         found = sized(ones, wanted.rate, wanted.router, level)
         if found:
             return found[0], found
         tried += ones
     raise no_replica(tried, level)
-
-
-def _distinct(rivals: Sequence[Rival]) -> Iterator[Rival]:
-    """Each set of formats once."""
-    seen = set()
-    for rival in rivals:
-        key = _formats(rival)
-        if key not in seen:
-            seen.add(key)
-            yield rival
-
-
-def _formats(rival: Rival) -> tuple[object, ...]:
-    model = rival.found.space.model
-    return (model.question.engine, tuple(
-        (s.unit, s.layers, model.choices[s.choice] if s.choice >= 0 else "")
-        for s in rival.found.segments))
 
 
 def _other_formats(choice: Selection, spaces: Sequence[Space], best: Sized, wanted: _Wanted,
@@ -184,8 +163,8 @@ def _other_formats(choice: Selection, spaces: Sequence[Space], best: Sized, want
     lossy = four_bit(spaces, allowed=allowed_loss(choice.exact)).uniform
     rivals = [*rivals[:1], *([] if lossy is None else [lossy]), *rivals[1:]]
     out: list[tuple[str, Sized]] = []
-    for rival in _distinct([best.one.rival, *rivals]):
-        if rival is best.one.rival or _formats(rival) == _formats(best.one.rival):
+    for rival in distinct_formats([best.one.rival, *rivals]):
+        if rival is best.one.rival or formats_of(rival) == formats_of(best.one.rival):
             continue
         found = sized(deployables(rival, most=FORMAT_LAYOUTS), wanted.rate, wanted.router, level)
         if found and all((rival.schemes, rival.kv) != (other.one.rival.schemes, other.one.rival.kv)
@@ -204,7 +183,7 @@ def _answer(choice: Selection, spaces: Sequence[Space], best: Sized, looked: Seq
     price = price if wanted.price is None else wanted.price
     formats = _other_formats(choice, spaces, best, wanted, level)
     rows = options(best, looked, formats, level, price)
-    first, each = _intervals(one, best)
+    first, each = percentile_estimates(one, times)
     near = [sizing.one for sizing in looked[:LAYOUTS_TOLD]]
     low, high = at_either_end(best, near, wanted.rate, wanted.router, level)
     return Capacity(
@@ -215,20 +194,6 @@ def _answer(choice: Selection, spaces: Sequence[Space], best: Sized, looked: Seq
         monthly_energy(one, best.devices, times), rows, compromises(best, looked, level, price),
         _played(best, wanted), capacity_notes(best, wanted.router, price,
                                               own_price=wanted.price is not None))
-
-
-def _intervals(one: Deployable, best: Sized) -> tuple[Estimate, Estimate]:
-    """(TTFT, TPOT) at the percentile with the 80 % intervals of the step times."""
-    times = best.times
-    sure = one.spread(times.in_flight)
-    state = Served(times.tpot, times.ttft, max(times.in_flight, 1.0), 0.0, 0.0, 0.0, False)
-    return (_estimate(times.ttft, sure.ttft, sure.basis),
-            _estimate(times.tpot, sure.tpot(state), sure.basis))
-
-
-def _estimate(value: float, sigma: float, basis: str) -> Estimate:
-    factor = exp(off80(sigma))
-    return Estimate(value, value / factor, value * factor, basis)
 
 
 def _played(best: Sized, wanted: _Wanted) -> SimulatedTimes | None:

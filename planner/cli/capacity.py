@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,13 +11,12 @@ import click
 
 from planner.cli.progress import working
 from planner.cli.types import INTEGER, LATENCY, NUMBER, PRINTED, Hinted, options
+from planner.sizing.request_rate import rate_parts
 
 if TYPE_CHECKING:
     from planner.sizing.answer import Capacity
 
 CSV = (".csv",)
-SECONDS = {"s": 1.0, "sec": 1.0, "min": 60.0, "h": 3600.0, "hour": 3600.0, "day": 86400.0}
-_RATE = re.compile(r"(?P<number>[^/\s]+)(?:\s*/\s*(?P<unit>[a-z]+))?")
 
 
 class RequestRate(click.ParamType[float]):
@@ -30,12 +28,12 @@ class RequestRate(click.ParamType[float]):
                 ctx: click.Context | None) -> float:
         if isinstance(value, float):
             return value
-        found = _RATE.fullmatch(str(value).strip().lower())
-        unit = (found["unit"] or "s") if found else ""
-        if found is None or unit not in SECONDS:
+        found = rate_parts(str(value))
+        if found is None:
             raise Hinted(f"--rate {value!r} is not understood",
                          "requests a second, for example --rate 20, 20/s, 1200/min, 2e6/day")
-        return NUMBER.convert(found["number"], param, ctx) / SECONDS[unit]
+        number, seconds = found
+        return NUMBER.convert(number, param, ctx) / seconds
 
 
 @click.command("capacity")

@@ -14,7 +14,7 @@ ELSEWHERE = {
     "serve": "serve", "claims": "claims", "frontier": "frontier", "diff": "diff",
     "export": "export", "import": "export", "report": "report", "sweep": "sweep",
     "sensitivity": "sensitivity", "compare": "compare", "measure": "measure",
-    "verify": "verify", "capacity": "capacity",
+    "verify": "verify", "capacity": "capacity", "fleet": "fleet",
 }
 """Command → the module of this package that has it, as ``<command>_command``."""
 

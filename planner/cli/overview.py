@@ -8,6 +8,7 @@ SECTIONS: tuple[tuple[str, dict[str, str]], ...] = (
         "estimate": "price one scheme or a plan file, without choosing",
         "compare": "schemes × devices × models side by side, as one table",
         "capacity": "replicas for a request rate within percentile limits, with costs",
+        "fleet": "several models on a stock of devices: an exact assignment",
         "frontier": "plans that no other equals in loss, throughput and memory",
         "sweep": "many questions at once, as a table",
         "diff": "compare two plan files; gates for continuous integration",
@@ -67,6 +68,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
                  "--workload chat",
                  "plan capacity qwen3-8b l40s --rate 300/min --ttft-ms 800 --tpot-ms 40 "
                  "--percentile 99 --price 1.2"),
+    "fleet": ("plan fleet scenarios/fleets/five-models.toml --report fleet.html",),
     "frontier": ("plan frontier qwen2.5-0.5b l40s --devices 1 --points 12 --map",),
     "sweep": ("plan sweep questions.toml -o answers.csv --workers 2",),
     "diff": ("plan diff before.json after.json --fail-if 'tpot>+5%'",),

@@ -10,6 +10,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from planner.plot.assigned import fleet
     from planner.plot.comparison import compare
     from planner.plot.deployment import serving
     from planner.plot.device_bytes import memory
@@ -24,16 +25,16 @@ if TYPE_CHECKING:
 
 # No file here has the name of a function: importing one would put the module in its place.
 _WHERE = {
-    "compare": "comparison",
+    "compare": "comparison", "fleet": "assigned",
     "formats": "plan", "time": "plan", "uniform": "plan", "memory": "device_bytes",
     "roofline": "priced", "users": "priced", "sensitivity": "loss_map",
     "frontier": "tradeoff", "phase_map": "tradeoff", "serving": "deployment",
     "residency": "experts", "tensor_bytes": "inventory",
     "layer_errors": "numerics", "validation_errors": "validation",
 }
-__all__ = ["compare", "formats", "frontier", "layer_errors", "memory", "phase_map", "residency",
-           "roofline", "sensitivity", "serving", "tensor_bytes", "time", "uniform", "users",
-           "validation_errors"]
+__all__ = ["compare", "fleet", "formats", "frontier", "layer_errors", "memory", "phase_map",
+           "residency", "roofline", "sensitivity", "serving", "tensor_bytes", "time", "uniform",
+           "users", "validation_errors"]
 
 
 def __getattr__(name: str) -> Any:

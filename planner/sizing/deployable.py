@@ -24,7 +24,7 @@ from planner.planning.space.candidates import Space
 from planner.planning.space.losses import told_loss
 from planner.records import cached_record
 from planner.sizing.rank import ServedRank
-from planner.sizing.replicas import Fleet
+from planner.sizing.replicas import ReplicaGroup
 from planner.throughput.engine_policy import engine_policy, with_prompt_host
 from planner.throughput.scheduling import Scheduling, StepTimes
 
@@ -73,13 +73,13 @@ class Deployable:
         return step_spread(self.assignment, max(sequences, 1.0), work.isl + work.osl / 2,
                            float(work.isl))
 
-    def fleet(self, rate: float, router: str, *, off: float = 0.0) -> Fleet:
+    def group(self, rate: float, router: str, *, off: float = 0.0) -> ReplicaGroup:
         """Its replicas at ``rate`` requests a second over all of them; with steps that are longer
         by ``off`` (in log space)."""
         rank = self.rank
         if off:
             rank = replace(rank, times=scaled(rank.times, exp(off)))
-        return Fleet(rank, rate, router)
+        return ReplicaGroup(rank, rate, router)
 
 
 def scaled(times: StepTimes, by: float) -> StepTimes:

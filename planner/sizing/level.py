@@ -115,7 +115,7 @@ def _prompts_spread(load: RankLoad, sequences: float) -> float:
     slope = max(_step(load, sequences * 1.05) - _step(load, sequences), 0.0) / (sequences * 0.05)
     each = (step - bare) / (step * load.rate * rank.ranks * rank.osl)
     number = load.rate * float(held) / load.law.servers
-    return step / bare * sqrt(number * each * (slope + rank.ranks * each))
+    return step / bare * sqrt(rank.uneven * number * each * (slope + rank.ranks * each))
 
 
 def _beside(load: RankLoad, others: float) -> float:

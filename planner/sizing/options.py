@@ -11,7 +11,7 @@ from planner.records import cached_record
 from planner.sizing.answer import HOURS_A_MONTH, CapacityOption, Compromise
 from planner.sizing.deployable import Deployable, off80
 from planner.sizing.level import PercentileTimes
-from planner.sizing.replicas import Fleet, ServiceLevel
+from planner.sizing.replicas import ReplicaGroup, ServiceLevel
 from planner.throughput.energy import energy
 from planner.units import format_seconds
 
@@ -27,7 +27,7 @@ class Sized:
     """A deployable with the fewest ``replicas`` that keep the level, and its times there."""
 
     one: Deployable
-    fleet: Fleet
+    group: ReplicaGroup
     replicas: int
     times: PercentileTimes
 
@@ -43,11 +43,11 @@ def sized(ones: Iterable[Deployable], rate: float, router: str, level: ServiceLe
     with most room below its limits."""
     out = []
     for one in ones:
-        fleet = one.fleet(rate, router)
-        replicas = fleet.fewest(level)
-        times = fleet.at(replicas, level.share) if replicas is not None else None
+        group = one.group(rate, router)
+        replicas = group.fewest(level)
+        times = group.at(replicas, level.share) if replicas is not None else None
         if replicas is not None and times is not None:
-            out.append(Sized(one, fleet, replicas, times))
+            out.append(Sized(one, group, replicas, times))
     return sorted(out, key=lambda s: (s.devices, _used(s.times, level), s.one.layout.ranks))
 
 
@@ -60,15 +60,15 @@ def _used(times: PercentileTimes, level: ServiceLevel) -> float:
 def option(name: str, kind: str, sizing: Sized, replicas: int, level: ServiceLevel,
            price: float | None) -> CapacityOption:
     """So many replicas of a deployable as a row."""
-    one, fleet = sizing.one, sizing.fleet
-    times = fleet.at(replicas, level.share)
+    one, group = sizing.one, sizing.group
+    times = group.at(replicas, level.share)
     layout, question = one.layout, one.question
     devices = replicas * layout.ranks
     power = monthly_energy(one, devices, times)
     return CapacityOption(
         name, kind, f"{question.engine} {question.engine_version}".strip(), one.schemes,
         one.rival.kv, one.loss, layout.tp, layout.dp, layout.ep, replicas, devices,
-        fleet.load(replicas), level.keeps(times), None if times is None else times.ttft,
+        group.load(replicas), level.keeps(times), None if times is None else times.ttft,
         None if times is None else times.tpot, monthly_usd(price, devices),
         None if power is None else power.value)
 
@@ -109,7 +109,7 @@ def compromises(best: Sized, ones: Sequence[Sized], level: ServiceLevel, price: 
     found: dict[str, Compromise] = {}
     for sizing in ones:
         replicas = (best.devices - 1 if most is None else most) // sizing.one.layout.ranks
-        times = sizing.fleet.at(replicas, level.share) if replicas else None
+        times = sizing.group.at(replicas, level.share) if replicas else None
         for one in _relaxed(best, sizing, replicas, times, level, price):
             known = found.get(one.limit)
             if known is None or _order(one) < _order(known):
@@ -143,7 +143,7 @@ def _relaxed(best: Sized, sizing: Sized, replicas: int, times: PercentileTimes |
         yield _compromise(limit, rounded_up(value), asked, best, devices, price, f"at {words}")
     for percentile in PERCENTILES:
         lower = replace(level, percentile=percentile)
-        if percentile < level.percentile and sizing.fleet.keeps(replicas, lower):
+        if percentile < level.percentile and sizing.group.keeps(replicas, lower):
             yield _compromise("percentile", percentile, level.percentile, best, devices, price,
                               f"kept for {percentile:g} % of requests instead of "
                               f"{level.percentile:g} %")
@@ -177,7 +177,7 @@ def at_either_end(best: Sized, ones: Sequence[Deployable], rate: float, router: 
         counts = []
         for one in ones:
             sigma = one.spread(batch).at(batch)
-            replicas = one.fleet(rate, router, off=sign * off80(sigma)).fewest(level)
+            replicas = one.group(rate, router, off=sign * off80(sigma)).fewest(level)
             if replicas is not None:
                 counts.append(replicas * one.layout.ranks)
         out.append(min(counts, default=None))

@@ -22,6 +22,8 @@ class ServedRank:
 
     ``osl`` tokens an answer; ``ranks`` attention ranks of a replica that step together; ``slots``
     requests whose caches the rank holds, at least 1. The lengths of prompts are in ``times``.
+    ``uneven``: how many times the variance that prompts make in TPOT is that of one length
+    (:mod:`planner.sizing.mix`).
     """
 
     times: StepTimes
@@ -29,6 +31,7 @@ class ServedRank:
     osl: int
     ranks: int
     slots: int
+    uneven: float = 1.0
 
     def bare(self, batch: float) -> float:
         """A decode step of ``batch`` sequences without prompts [s]."""

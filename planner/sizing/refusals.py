@@ -49,14 +49,14 @@ def limits(level: ServiceLevel) -> str:
 def too_many(best: Sized, looked: Sequence[Sized], most: int, level: ServiceLevel,
              ) -> InfeasibleError:
     """More devices are needed than there are."""
-    served = max((most_rate(s.one.rank, most // s.one.layout.ranks, s.fleet.router, level)
+    served = max((most_rate(s.one.rank, most // s.one.layout.ranks, s.group.router, level)
                   for s in looked if most >= s.one.layout.ranks), default=0.0)
     ways = [f"--max-devices {best.devices}"]
     if rate := _down(served):
         ways.append(f"--rate {rate} (what {most} serve)")
     ways += [one.text for one in compromises(best, looked, level, None, most=most)][:1]
     return InfeasibleError(
-        f"{best.devices} devices are needed for {best.fleet.rate:g} requests/s within "
+        f"{best.devices} devices are needed for {best.group.rate:g} requests/s within "
         f"{limits(level)} for {level.percentile:g} % of them, {most} allowed",
         hint="; ".join(ways))
 

@@ -41,7 +41,7 @@ class ServiceLevel:
             self.ttft is None or found.ttft <= self.ttft * (1 + ROUNDING))
 
 
-class Fleet:
+class ReplicaGroup:
     """Replicas of one kind at ``rate`` requests a second over all of them, chosen from by
     ``router``; what was found is kept."""
 
@@ -60,12 +60,15 @@ class Fleet:
 
     def keeps(self, replicas: int, level: ServiceLevel) -> bool:
         """Whether so many replicas keep ``level``; TPOT is looked at first, as it is cheap."""
-        if (replicas, level.share) not in self._known:
-            servers = replicas * self.rank.ranks
-            load = loaded(self.rank, self.rate / servers, servers, self.router)
-            if load is None or not level.keeps_tpot(tpot(load, level.share)[0]):
-                return False
+        if (replicas, level.share) not in self._known and not self.keeps_tpot(replicas, level):
+            return False
         return level.keeps(self.at(replicas, level.share))
+
+    def keeps_tpot(self, replicas: int, level: ServiceLevel) -> bool:
+        """Whether so many replicas keep the limit on TPOT, be TTFT what it may."""
+        servers = replicas * self.rank.ranks
+        load = loaded(self.rank, self.rate / servers, servers, self.router)
+        return load is not None and level.keeps_tpot(tpot(load, level.share)[0])
 
     @cached_property
     def each(self) -> float:
@@ -82,8 +85,10 @@ class Fleet:
         return max(1, ceil(self.rate / self.each * (1 - ROUNDING)))
 
     def fewest(self, level: ServiceLevel) -> int | None:
-        """The fewest replicas that keep ``level``, None where ``most`` do not."""
-        return first(lambda n: self.keeps(n, level), self.least, self.most)
+        """The fewest replicas that keep ``level``, None where ``most`` do not: from those on that
+        keep TPOT, as TTFT takes long."""
+        paced = first(lambda n: self.keeps_tpot(n, level), self.least, self.most)
+        return None if paced is None else first(lambda n: self.keeps(n, level), paced, self.most)
 
 
 def first(keeps: Callable[[int], bool], low: int, most: int) -> int | None:
@@ -106,7 +111,7 @@ def most_rate(rank: ServedRank, replicas: int, router: str, level: ServiceLevel)
     low, high = 0.0, replicas * rank.ranks * largest_rate(rank)
     for _ in range(HALVINGS // 2):
         middle = 0.5 * (low + high)
-        if Fleet(rank, middle, router).keeps(replicas, level):
+        if ReplicaGroup(rank, middle, router).keeps(replicas, level):
             low = middle
         else:
             high = middle

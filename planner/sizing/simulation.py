@@ -2,15 +2,19 @@
 
 Every replica steps by itself, its ranks together. A pass takes waiting prompts in order of arrival,
 up to the token budget and the free slots, parts of prompts too, and lasts T(0, B) + k·c on the
-busiest rank; prompts that run alone halt the batch. Arrivals are Poisson, lengths are all the same.
+busiest rank; prompts that run alone halt the batch. Arrivals are Poisson. Lengths are all the same,
+or of a few kinds that are drawn by their shares: prompts are then parts of the rank's.
 """
 
 from __future__ import annotations
 
 import heapq
 import random
+from bisect import insort
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from operator import itemgetter
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,11 +31,23 @@ DONE = 1e-9
 
 
 @record
+class PlayedKind:
+    """Requests that are a ``share`` of all, with prompts of ``size`` times the rank's (at most 1)
+    and answers of ``osl`` tokens."""
+
+    share: float
+    size: float
+    osl: int
+
+
+@record
 class Played:
-    """TTFT and TPOT of the requests that count [N], seconds, in order of arrival."""
+    """TTFT and TPOT of the requests that count [N], seconds, in order of arrival, and the index of
+    the kind that each is of [N]."""
 
     ttft: Array
     tpot: Array
+    kind: NDArray[np.int64]
 
     def at(self, percentile: float) -> tuple[float, float]:
         """(TTFT, TPOT) at a percentile."""
@@ -44,7 +60,8 @@ class _Prompt:
     number: int
     arrived: float
     eligible: int
-    left: float = 1.0
+    left: float
+    tokens: int
     begun: float = -1.0
     first: float = 0.0
 
@@ -133,16 +150,17 @@ def _lasts(rank: ServedRank, batch: int, read: float, others: float, *, alone: b
 
 
 def play(rank: ServedRank, rate: float, replicas: int, router: str, *, requests: int, seed: int,
-         ) -> Played:
+         kinds: Sequence[PlayedKind] = ()) -> Played:
     """Serve a Poisson stream of ``rate`` requests a second over ``replicas``; ``requests`` of it
-    count, after WARM of them."""
-    return _Deployment(rank, rate, replicas, router, requests, seed).played()
+    count, after WARM of them. ``kinds`` of requests: none are all of the rank's length."""
+    return _Deployment(rank, rate, replicas, router, requests, seed, kinds).played()
 
 
 class _Deployment:
     def __init__(self, rank: ServedRank, rate: float, replicas: int, router: str, requests: int,
-                 seed: int) -> None:
+                 seed: int, kinds: Sequence[PlayedKind]) -> None:
         self.rank, self.rate, self.router = rank, rate, router
+        self.kinds = tuple(kinds) or (PlayedKind(1.0, 1.0, rank.osl),)
         self.replicas = [_Replica(rank) for _ in range(replicas)]
         self.dice = random.Random(seed)
         held = rate * rank.osl * rank.bare(max(rank.slots / 2, 1.0))
@@ -151,6 +169,7 @@ class _Deployment:
         self.total = requests + self.warm
         self.turn = 0
         self.ttft, self.tpot = np.full(self.total, np.nan), np.full(self.total, np.nan)
+        self.kind = np.zeros(self.total, dtype=np.int64)
         self.left = requests
 
     def played(self) -> Played:
@@ -172,7 +191,7 @@ class _Deployment:
             replica.busy = seconds > 0
             if replica.busy:
                 heapq.heappush(ends, (now + seconds, index, ended, decodes))
-        return Played(self.ttft[self.warm:], self.tpot[self.warm:])
+        return Played(self.ttft[self.warm:], self.tpot[self.warm:], self.kind[self.warm:])
 
     def _arrive(self, number: int, now: float) -> int:
         """Put a request where the router says; the index of its replica."""
@@ -187,9 +206,19 @@ class _Deployment:
         self.turn = (place + 1) % (count * ranks)
         replica = self.replicas[place % count]
         ahead = self.rank.policy.ahead if replica.busy else 0
-        self._queue(place).waiting.append(
-            _Prompt(number, now, replica.passes + ahead + replica.busy))
+        kind = self._drawn(number)
+        self._queue(place).waiting.append(_Prompt(
+            number, now, replica.passes + ahead + replica.busy, kind.size, max(kind.osl - 1, 1)))
         return place % count
+
+    def _drawn(self, number: int) -> PlayedKind:
+        """The kind of a request, by their shares."""
+        index = 0
+        if len(self.kinds) > 1:
+            index, = self.dice.choices(range(len(self.kinds)), [k.share for k in self.kinds])
+        if number < self.total:
+            self.kind[number] = index
+        return self.kinds[index]
 
     def _queue(self, place: int) -> _Queue:
         """Ranks in turn: neighbours are of different replicas."""
@@ -201,21 +230,20 @@ class _Deployment:
         """What a pass that ends has made: first tokens, and answers that are complete."""
         replica.passes += 1
         replica.busy = False
-        tokens = max(self.rank.osl - 1, 1)
         for queue, done in zip(replica.queues, ended, strict=True):
             queue.steps += decodes
             queue.ending = 0
             while queue.decoding and queue.decoding[0][0] <= queue.steps:
-                self._tell(queue.decoding.popleft()[1], now, tokens)
+                self._tell(queue.decoding.popleft()[1], now)
             for prompt in done:
                 prompt.first = now
-                queue.decoding.append((queue.steps + tokens, prompt))
+                insort(queue.decoding, (queue.steps + prompt.tokens, prompt), key=itemgetter(0))
 
-    def _tell(self, prompt: _Prompt, now: float, tokens: int) -> None:
+    def _tell(self, prompt: _Prompt, now: float) -> None:
         if prompt.number >= self.total:
             return
         policy = self.rank.policy
         late = max(policy.prompt_floor_seconds - (prompt.first - prompt.begun), 0.0)
         self.ttft[prompt.number] = prompt.first - prompt.arrived + late + policy.handling_seconds
-        self.tpot[prompt.number] = (now - prompt.first) / tokens
+        self.tpot[prompt.number] = (now - prompt.first) / prompt.tokens
         self.left -= prompt.number >= self.warm

@@ -39,7 +39,7 @@ VALID: dict[str, dict[str, Any]] = {
     "sensitivity": {"model": MODEL}, "load_workload": {"workload": "rag"},
     "compare": {**PAIR, **SMALL, "schemes": ["bf16"], "engine": "vllm"},
     "verify": {"plan": PLAN, "checkpoint": "/none"}, "measure": {"output": os.devnull},
-    "capacity": {**PAIR, "context": 512, "rate": 1.0},
+    "capacity": {**PAIR, "context": 512, "rate": 1.0}, "fleet": {"source": "/none"},
 }
 FUNCTIONS: dict[str, Callable[..., Any]] = {
     name: getattr(planner, name) for name in planner.__all__

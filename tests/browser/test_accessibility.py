@@ -1,4 +1,5 @@
-"""axe-core finds nothing to mend, and html-validate nothing invalid, in report and what-if page."""
+"""axe-core finds nothing to mend, and html-validate nothing invalid, in report, what-if page and
+fleet."""
 
 import json
 import subprocess
@@ -8,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support import fleets
 from support import what_if as small
 from support.browser import (
     AXE,
@@ -20,6 +22,7 @@ from support.browser import (
 )
 
 from planner.api.report import beside
+from planner.report.page.fleet_page import fleet_page
 from planner.report.page.html import page
 from planner.report.page.interactive import interactive
 
@@ -41,7 +44,9 @@ def pages() -> dict[str, str]:
     told = beside(plan, asked="plan", version="0")
     return {"report": page(plan, "en", told),
             "what-if": page(plan, "en", told, interactive(small.grid(), plan, "en")),
-            "what-if-zh": page(plan, "zh", told, interactive(small.grid(), plan, "zh"))}
+            "what-if-zh": page(plan, "zh", told, interactive(small.grid(), plan, "zh")),
+            "fleet": fleet_page(fleets.made(models=8)),
+            "fleet-zh": fleet_page(fleets.made(usd=None, goal="spare"), "zh")}
 
 
 @pytest.fixture(scope="module")
@@ -63,6 +68,8 @@ def violations(browser: Any, place: str = "html") -> list[str]:
 
 @pytest.mark.parametrize(("name", "scheme", "width", "place"), [
     ("report", "light", 1280, "html"), ("report", "dark", 390, "html"),
+    ("fleet", "light", 1280, "html"), ("fleet", "dark", 390, "html"),
+    ("fleet-zh", "dark", 1280, "html"),
     ("what-if", "light", 1280, "#what-if"), ("what-if", "dark", 1280, "#what-if"),
     ("what-if", "light", 390, "#what-if"), ("what-if", "dark", 390, "#what-if")])
 def test_axe_finds_no_violation(browser: Any, tmp_path: Path, name: str, scheme: str,
@@ -96,7 +103,7 @@ def test_axe_finds_what_is_wrong(browser: Any, tmp_path: Path) -> None:
 
 
 def test_html_is_valid_and_the_checker_finds_what_is_not(tmp_path: Path) -> None:
-    texts = {name: pages()[name] for name in ("report", "what-if-zh")}
+    texts = {name: pages()[name] for name in ("report", "what-if-zh", "fleet", "fleet-zh")}
     broken = '<!DOCTYPE html>\n<html lang="en"><head><title>x</title></head>' \
         '<body><p id="a">x</p><p id="a">y</p></body></html>\n'
     found = invalid({**texts, "broken": broken}, tmp_path)

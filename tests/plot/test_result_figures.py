@@ -9,6 +9,7 @@ from functools import cache
 from typing import Any
 
 import pytest
+from support.fleets import made
 from support.wheels import ROOT, clean_environment
 
 import planner
@@ -42,6 +43,7 @@ RESULTS: dict[str, tuple[Callable[[], Any], str]] = {
     "sensitivity": (lambda: planner.sensitivity("smollm2-135m"), "sensitivity"),
     "compare": (lambda: planner.compare("smollm2-135m", "l40s", schemes=["bf16", "fp8-channel"]),
                 "compare"),
+    "fleet": (made, "fleet"),
     "frontier": (frontier, "frontier"), "map": (frontier, "phase_map"),
 }
 TAKEN = {
@@ -50,7 +52,7 @@ TAKEN = {
     "memory": "Plan, a MemoryAnswer or a TrainingMemory",
     "frontier": "Plan or a Frontier", "phase_map": "Frontier", "serving": "ServingAnswer",
     "residency": "ExpertUse", "tensor_bytes": "Inventory", "layer_errors": "LayerNumerics",
-    "validation_errors": "Validation", "compare": "Compared",
+    "validation_errors": "Validation", "compare": "Compared", "fleet": "Fleet",
 }
 
 

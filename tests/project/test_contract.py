@@ -29,6 +29,7 @@ from tests.project.contract_flags import (
     EXPERTS_FLAGS,
     EXPLAIN_FLAGS,
     EXPORT_FLAGS,
+    FLEET_FLAGS,
     FORMATS_FLAGS,
     FRONTIER_FLAGS,
     IMPORT_FLAGS,
@@ -109,6 +110,7 @@ train experts numerics
 LATER_COMMANDS = words("""
 memory validate calibrate explain profile frontier diff export import claims
 report sweep serve sensitivity completion compare measure verify capacity
+fleet
 """)
 
 SENSITIVITY_COLUMNS = ("layer", "kind", "tensor", "alpha", "low", "high", "source", "tier")
@@ -116,13 +118,14 @@ SENSITIVITY_COLUMNS = ("layer", "kind", "tensor", "alpha", "low", "high", "sourc
 PUBLIC_NAMES = words("""
 DataError DeviceProfile InfeasibleError InputError MissingPackageError ModelSpec Plan PlannerError
 Scenario SolverError UnknownNameError UnsupportedError
-capacity claims compare diff estimate experts explain export_plan frontier import_plan inventory
-layer_error load_device load_model load_scenario load_workload measure memory_use plan plot profile
+capacity claims compare diff estimate experts explain export_plan fleet frontier import_plan
+inventory layer_error load_device load_model load_scenario load_workload measure memory_use plan
+plot profile
 read_plan sensitivity serve sweep train validate verify what_if
 """)
 FIGURES = words("""
 formats memory time uniform roofline frontier users sensitivity phase_map serving residency
-tensor_bytes layer_errors validation_errors
+tensor_bytes layer_errors validation_errors fleet
 """)
 NOT_IN_THE_API = {"json", "report", "quiet", "timings", "assumptions", "interactive", "grid",
                   "prefix_hit"}
@@ -252,6 +255,12 @@ def test_flags_of_memory_and_validate() -> None:
 
     own = {name.removeprefix("--").replace("-", "_") for name in MEMORY_FLAGS} - {"json", "quiet"}
     assert own == set(keywords("memory_use")) | set(ENGINE_FLAGS)
+
+
+def test_flags_of_fleet_are_the_arguments_of_the_api() -> None:
+    assert flags("fleet") == FLEET_FLAGS
+    named = {f.removeprefix("--").replace("-", "_") for f in FLEET_FLAGS - {"--csv", "--lang"}}
+    assert named - NOT_IN_THE_API == set(keywords("fleet")) - {"progress"}
 
 
 def test_flags_of_compare_are_the_arguments_of_the_api() -> None:

@@ -6,7 +6,14 @@ from support.served_ranks import served_rank
 
 from planner.sizing.level import ROUTERS
 from planner.sizing.rank import ServedRank
-from planner.sizing.replicas import Fleet, ServiceLevel, alone, first, largest_rate, most_rate
+from planner.sizing.replicas import (
+    ReplicaGroup,
+    ServiceLevel,
+    alone,
+    first,
+    largest_rate,
+    most_rate,
+)
 
 RANKS = st.builds(served_rank, base=st.floats(5e-3, 30e-3), slope=st.floats(1e-5, 4e-4),
                   prompt=st.floats(5e-3, 0.3), together=st.sampled_from([0.5, 1.0, 4.0]),
@@ -16,7 +23,7 @@ MANY = 512
 
 
 def fewest(rank: ServedRank, rate: float, router: str, level: ServiceLevel) -> int:
-    found = Fleet(rank, rate, router, most=MANY).fewest(level)
+    found = ReplicaGroup(rank, rate, router, most=MANY).fewest(level)
     return MANY + 1 if found is None else found
 
 
@@ -68,5 +75,6 @@ def test_the_first_of_a_search() -> None:
 def test_a_level_that_nothing_keeps_has_no_count() -> None:
     rank = served_rank()
     ttft, tpot = alone(rank)
-    assert Fleet(rank, 1.0, "random", most=64).fewest(ServiceLevel(ttft * 0.9, None, 90.0)) is None
-    assert Fleet(rank, 1.0, "random", most=64).fewest(ServiceLevel(None, tpot * 0.9, 90.0)) is None
+    group = ReplicaGroup(rank, 1.0, "random", most=64)
+    assert group.fewest(ServiceLevel(ttft * 0.9, None, 90.0)) is None
+    assert group.fewest(ServiceLevel(None, tpot * 0.9, 90.0)) is None

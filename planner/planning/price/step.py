@@ -173,7 +173,8 @@ class Serving:
     ``draft_layers`` extra layers; ``hit_rate``: share of a prompt that the prefix cache holds;
     ``chunk``: most prompt tokens of one pass; ``most``: the largest batch of one rank;
     ``overlap``: passes run as two micro-batches (:func:`overlapped_seconds`); ``reading``: ranks
-    that read a prompt in the same pass (all of them where prompts have workers of their own).
+    that read a prompt in the same pass (all of them where prompts have workers of their own);
+    ``length``: tokens of a sequence's cache where it decodes (0: the mean over a request's life).
     """
 
     isl: int
@@ -185,6 +186,7 @@ class Serving:
     hit_rate: float = 0.0
     overlap: bool = False
     reading: float = 1.0
+    length: float = 0.0
 
 
 def step_times(plan: Assignment, work: Serving) -> StepTimes:
@@ -192,7 +194,7 @@ def step_times(plan: Assignment, work: Serving) -> StepTimes:
     most = max(work.most, 1.0)
     batch = np.unique(np.concatenate([[0.0, 1.0], np.geomspace(1.0, most, 12)]))
     cached = float(int(work.isl * work.hit_rate))
-    kv_len, verified = work.isl + work.osl / 2, work.draft + 1.0
+    kv_len, verified = work.length or work.isl + work.osl / 2, work.draft + 1.0
     nothing = np.zeros(len(batch))
 
     def seconds(prompts: Array, sequences: Array, length: float, skipped: float,

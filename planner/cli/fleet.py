@@ -1,0 +1,74 @@
+"""``plan fleet``: several models on a stock of devices."""
+
+from __future__ import annotations
+
+import csv
+import io
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from planner.cli.progress import bar
+from planner.cli.types import PRINTED, options
+
+if TYPE_CHECKING:
+    from planner.sizing.fleet.answer import Fleet
+
+HTML, CSV = (".html", ".htm"), (".csv",)
+
+
+@click.command("fleet")
+@click.argument("file", metavar="FILE.toml")
+@options("hardware_dir")
+@click.option("--csv", "csv_file", metavar="FILE.csv", help="Also write a row a pool of replicas.")
+@click.option("--report", metavar="FILE.html", help="Also write a page.")
+@click.option("--lang", default="en", show_default=True, help="Language of the page: en | zh.")
+@options(*PRINTED)
+def fleet_command(file: str, hardware_dir: str | None, csv_file: str | None, report: str | None,
+                  lang: str, as_json: bool, quiet: bool, timings: bool) -> None:
+    """Assign a stock of devices to models with rates of requests and limits, exactly.
+
+    FILE.toml has models, mixes of requests, limits and devices with prices: docs/guide/fleet.md.
+    """
+    from planner.cli.files import check_target, print_json, write_whole
+    from planner.cli.run import timed
+
+    for target, suffixes, flag in ((csv_file, CSV, "--csv"), (report, HTML, "--report")):
+        if target is not None:
+            check_target(Path(target), suffixes=suffixes, flag=flag)
+    if report is not None or lang != "en":
+        from planner.report.phrases import phrases
+
+        phrases(lang)
+    with timed(timings):
+        from planner.api.fleet import answered
+        from planner.api.fleet_asked import fleet_question
+        from planner.report.terminal.fleet import fleet_assumptions, fleet_text
+
+        question = fleet_question(file, hardware_dir)
+        if not quiet:
+            click.echo(f"note: {question.size}", err=True)
+        with bar("plans", quiet=quiet) as tell:
+            found = answered(question, tell)
+        if csv_file is not None:
+            write_whole(Path(csv_file), table(found), suffixes=CSV, flag="--csv")
+        if report is not None:
+            from planner.report.page.fleet_page import fleet_page
+
+            write_whole(Path(report), fleet_page(found, lang), suffixes=HTML)
+        if as_json:
+            print_json(found.to_dict())
+        else:
+            click.echo(fleet_text(found), nl=False)
+        if not quiet:
+            click.echo(fleet_assumptions(found), nl=False, err=True)
+
+
+def table(found: Fleet) -> str:
+    """Every pool as a row of CSV; an empty cell where there is nothing to tell."""
+    rows, out = found.cells(), io.StringIO()
+    writer = csv.DictWriter(out, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return out.getvalue()

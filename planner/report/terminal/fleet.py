@@ -1,0 +1,135 @@
+"""``plan fleet`` as text: who serves what, in which formats, what is left and what it is worth."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from planner.report.terminal.columns import table_lines, wrapped
+from planner.report.terminal.compared import SHORT, told_loss
+from planner.sizing.answer import HOURS_A_MONTH
+from planner.sizing.fleet.answer import Fleet, FleetDevice, FleetModel, FleetPool, Worth
+from planner.units import format_seconds
+
+HEADS = ("model", "device", "replicas", "dev", "req/s", "spare", "TTFT", "TPOT", "USD/h")
+STOCK_HEADS = ("device", "stock", "used", "left", "USD/h", "+1 saves", "adds", "+host saves",
+               "adds")
+MOST_FORMATS = 8
+"""Lines of formats; more stand in the JSON and on the page."""
+
+
+def fleet_text(found: Fleet) -> str:
+    """The whole answer; ends with a newline."""
+    lines = [line for part in headline(found) for line in wrapped(part, "  ")]
+    lines += ["", *table_lines([HEADS, *map(_cells_of(found), found.pools)], left=(0, 1, 2))]
+    lines += ["", *_formats(found), "", *_stock(found)]
+    return "\n".join([*lines, *_refused(found)]) + "\n"
+
+
+def fleet_assumptions(found: Fleet) -> str:
+    """The assumptions, one a line, for stderr."""
+    lines = ["assumptions:"]
+    for item in found.assumptions:
+        lines += wrapped(f"  {item.key}: {item.value} — {item.reason}", "    ")
+    return "\n".join(lines) + "\n"
+
+
+def headline(found: Fleet) -> list[str]:
+    """What it costs and what is left."""
+    used = sum(one.used for one in found.devices)
+    stock = sum(one.stock for one in found.devices)
+    goal = "the cheapest devices that serve all" if found.goal == "cost" \
+        else "the most room for growth on all devices"
+    money = "no price is known" if found.usd_per_hour is None else \
+        f"{found.usd_per_hour:,.2f} USD an hour, {found.usd_per_hour * HOURS_A_MONTH:,.0f} a month"
+    if found.work.gap:
+        goal += f", to {found.work.gap:.1%}"
+    return [f"{found.title}: {goal}",
+            f"{money}; {used} of {stock} devices; with all of them every rate could be "
+            f"{found.growth:.3g} × as high"]
+
+
+def percent(share: float) -> str:
+    """A share of growth, e.g. ``+12 %``."""
+    return f"{share:+.0%}"
+
+
+def _cells_of(found: Fleet) -> Callable[[FleetPool], tuple[str, ...]]:
+    """Rows under the heads; a model's spare room stands beside its first pool."""
+    models = {one.name: one for one in found.models}
+
+    def cells(pool: FleetPool) -> tuple[str, ...]:
+        first = found.of(pool.name)[0] is pool
+        return (pool.name if first else "", pool.device, f"{pool.replicas} × {pool.layout}",
+                str(pool.devices), f"{pool.requests_per_second:.3g}",
+                percent(models[pool.name].spare) if first else "",
+                format_seconds(pool.ttft_seconds.value), format_seconds(pool.tpot_seconds.value),
+                "-" if pool.usd_per_hour is None else f"{pool.usd_per_hour:.2f}")
+
+    return cells
+
+
+def _formats(found: Fleet) -> list[str]:
+    lines = []
+    for pool in found.pools[:MOST_FORMATS]:
+        lines += wrapped(f"{pool.name} on {pool.device}: {formats(pool)}; {either_end(pool)}",
+                         "    ", first="  ")
+    more = len(found.pools) - MOST_FORMATS
+    return [*wrapped("formats, and replicas by the 80 % interval of step times:"), *lines,
+            *([f"  {more} more: --json, --report"] if more > 0 else [])]
+
+
+def formats(pool: FleetPool) -> str:
+    """Engine, formats and loss of a pool in words."""
+    return f"{pool.engine}, {' + '.join(pool.schemes)}, KV {SHORT.get(pool.kv, pool.kv)}, loss " \
+           f"{told_loss(pool.loss)}"
+
+
+def either_end(pool: FleetPool) -> str:
+    """Replicas at either end of the interval of the step times."""
+    if pool.replicas_high is None:
+        return "none at the long end"
+    if pool.replicas_low == pool.replicas_high:
+        return f"{pool.replicas_high}"
+    return f"{pool.replicas_low}–{pool.replicas_high}"
+
+
+def limits(model: FleetModel) -> str:
+    """The service level of a model in words."""
+    parts = [f"{name} ≤ {format_seconds(value)}" for name, value in (
+        ("TTFT", model.ttft_limit_seconds), ("TPOT", model.tpot_limit_seconds))
+        if value is not None]
+    return f"{' and '.join(parts)} for {model.percentile:g} %"
+
+
+def saved(worth: Worth | None) -> str:
+    """USD an hour that more devices save."""
+    if worth is None or worth.usd_per_hour_saved is None:
+        return "-"
+    return f"{worth.usd_per_hour_saved:.2f}" if worth.usd_per_hour_saved else "0"
+
+
+def gained(worth: Worth | None) -> str:
+    """What more devices add to the growth of all rates."""
+    return "-" if worth is None else f"+{worth.growth_gained:.3g}" if worth.growth_gained else "0"
+
+
+def _stock(found: Fleet) -> list[str]:
+    told = [worth for one in found.devices for worth in (one.one_more, one.host_more)
+            if worth is not None and not worth.proved]
+    return [*wrapped("stock; a device and a host more, solved again: USD/h saved, growth added:"),
+            *table_lines([STOCK_HEADS, *map(_stock_cells, found.devices)], gap=2),
+            *(wrapped("not all proved: larger values may be left") if told else [])]
+
+
+def _stock_cells(one: FleetDevice) -> tuple[str, ...]:
+    price = one.usd_per_device_hour
+    return (one.device, str(one.stock), str(one.used), str(one.spare),
+            "-" if price is None else f"{price:.2f}", saved(one.one_more), gained(one.one_more),
+            saved(one.host_more), gained(one.host_more))
+
+
+def _refused(found: Fleet) -> list[str]:
+    lines: list[str] = []
+    for name, device, reason in found.refused:
+        lines += wrapped(f"{name} not on {device}: {reason}", "    ")
+    return ["", *lines] if lines else []

@@ -1,0 +1,1 @@
+"""Several models on a stock of devices: which plans, how many replicas, and what is left."""

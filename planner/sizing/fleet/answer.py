@@ -1,0 +1,186 @@
+"""What ``planner.fleet`` answers: who serves what on which devices, what is left and what is worth.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from planner.planning.plan.record import Assumption, Estimate, plain
+from planner.records import cached_record
+from planner.shown import as_text
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@cached_record
+class FleetPool:
+    """Replicas of one plan of ``name`` (a model under its name in the file) on one kind of device.
+
+    They get ``requests_per_second``, and would serve ``room_per_second`` within the limits; times
+    are those at the percentile with the 80 % interval of the step times. ``replicas_low`` and
+    ``replicas_high``: what this rate would need at either end of it (None: no number does).
+    """
+
+    name: str
+    model: str
+    device: str
+    engine: str
+    schemes: tuple[str, ...]
+    kv: str
+    loss: float
+    tp: int
+    dp: int
+    ep: int
+    replicas: int
+    devices: int
+    replicas_low: int | None
+    replicas_high: int | None
+    requests_per_second: float
+    room_per_second: float
+    ttft_seconds: Estimate
+    tpot_seconds: Estimate
+    usd_per_hour: float | None
+
+    @property
+    def layout(self) -> str:
+        """Degrees above one, e.g. ``tp4``; ``1 device`` without any."""
+        named = (("tp", self.tp), ("dp", self.dp), ("ep", self.ep))
+        return " ".join(f"{name}{value}" for name, value in named if value > 1) or "1 device"
+
+
+@cached_record
+class FleetRequests:
+    """A kind of request: its share of all, tokens of prompt and answer, and the share of a prompt
+    that the prefix cache holds."""
+
+    name: str
+    share: float
+    isl: int
+    osl: int
+    prefix_hit_rate: float
+
+
+@cached_record
+class FleetModel:
+    """A model with what was asked, and ``spare``: the share by which its rate may grow on its
+    replicas as they are."""
+
+    name: str
+    model: str
+    requests_per_second: float
+    requests: tuple[FleetRequests, ...]
+    ttft_limit_seconds: float | None
+    tpot_limit_seconds: float | None
+    percentile: float
+    spare: float
+    devices: int
+    usd_per_hour: float | None
+    usd_per_million_output_tokens: float | None
+
+
+@cached_record
+class Worth:
+    """What ``devices`` more of a kind would change, by solving again: USD an hour saved (what they
+    cost where they are used included), and the factor by which all rates could grow. ``proved``:
+    no better assignment is left, for growth to 0.1 %."""
+
+    devices: int
+    usd_per_hour_saved: float | None
+    growth: float
+    growth_gained: float
+    proved: bool
+
+
+@cached_record
+class FleetDevice:
+    """A kind of device: ``stock`` in hosts of ``devices_per_node``, of which ``used`` are taken;
+    ``one_more`` device, and one host more (None where a host is a device)."""
+
+    device: str
+    stock: int
+    devices_per_node: int
+    used: int
+    usd_per_device_hour: float | None
+    price_source: str
+    one_more: Worth
+    host_more: Worth | None
+
+    @property
+    def spare(self) -> int:
+        """Devices that nothing runs on."""
+        return self.stock - self.used
+
+
+@cached_record
+class FleetWork:
+    """What was looked at: pairs of a model and a kind of device that were planned, ways to serve,
+    assignments solved, and the relative gap to the proved bound."""
+
+    pairs: int
+    ways: int
+    solves: int
+    gap: float
+
+
+@cached_record
+class Fleet:
+    """The assignment of a stock of devices to models.
+
+    ``goal`` is cost (the fewest USD an hour that serve all) or spare (the most room for growth on
+    the stock). ``growth`` is the factor by which all rates may grow together on the whole stock.
+    ``refused`` are (model, device, reason) of pairs that cannot serve. A month has 730 hours.
+    """
+
+    title: str
+    goal: str
+    router: str
+    usd_per_hour: float | None
+    growth: float
+    models: tuple[FleetModel, ...]
+    devices: tuple[FleetDevice, ...]
+    pools: tuple[FleetPool, ...]
+    refused: tuple[tuple[str, str, str], ...]
+    work: FleetWork
+    assumptions: tuple[Assumption, ...]
+
+    @property
+    def records(self) -> tuple[FleetPool, ...]:
+        """Who serves what: a record a plan on a kind of device."""
+        return self.pools
+
+    def of(self, name: str) -> tuple[FleetPool, ...]:
+        """The pools that serve the model of a name."""
+        return tuple(pool for pool in self.pools if pool.name == name)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data: what ``--json`` prints."""
+        data = plain(self)
+        assert isinstance(data, dict)
+        return data
+
+    def cells(self) -> list[dict[str, Any]]:
+        """A row a pool, with plain values: what ``--csv`` writes."""
+        return [_flat(pool) for pool in self.pools]
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row a pool; units of measure are in the column names."""
+        import pandas as pd
+
+        return pd.DataFrame(self.cells())
+
+    __str__ = as_text
+
+    def _repr_html_(self) -> str:
+        return self.to_frame().to_html(index=False, border=0)
+
+
+def _flat(pool: FleetPool) -> dict[str, Any]:
+    """A pool in one row: estimates as value, low and high."""
+    out: dict[str, Any] = {}
+    for key, value in plain(pool).items():
+        if isinstance(value, dict):
+            out |= {key: value["value"], f"{key}_low": value["low"], f"{key}_high": value["high"]}
+        else:
+            out[key] = ", ".join(value) if isinstance(value, list) else value
+    return out

@@ -1,0 +1,292 @@
+"""A fleet as it is asked: models with rates and limits, a stock of devices. Read from a table; all
+that is wrong with it is told at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from typing import Any
+
+from planner.errors import DataError, nearest_names
+from planner.records import record
+from planner.sizing.level import LEAST_LOADED, ROUTERS
+from planner.sizing.request_rate import rate_parts
+
+COST, SPARE = "cost", "spare"
+GOALS = (COST, SPARE)
+TOP = ("title", "goal", "engines", "router", "device", "model")
+DEVICE = ("name", "count", "price", "devices_per_node")
+MODEL = ("name", "model", "rate", "ttft_ms", "tpot_ms", "percentile", "max_loss", "schemes", "kv",
+         "engines", "workload")
+WORKLOAD = ("workload", "isl", "osl", "context", "prefix_hit_rate", "share")
+MOST_COUNT = 1_000_000
+SHARES = 1e-3
+"""Shares of a mix sum to 1 within so much, as people round them."""
+Table = Mapping[str, Any]
+
+
+@record
+class DeviceAsked:
+    """``count`` devices of a kind for ``price`` USD an hour each, in hosts of
+    ``devices_per_node``; None: the profile's."""
+
+    name: str
+    count: int
+    price: float | None
+    devices_per_node: int | None
+
+
+@record
+class RequestsAsked:
+    """A kind of request and its share of all: a workload's name or file, and what replaces parts of
+    it."""
+
+    workload: str | None
+    isl: int | None
+    osl: int | None
+    context: int | None
+    prefix_hit_rate: float | None
+    share: float
+
+
+@record
+class ModelAsked:
+    """A model with ``rate`` requests a second, whose limits hold for ``percentile`` % of them."""
+
+    name: str
+    model: str
+    rate: float
+    ttft_seconds: float | None
+    tpot_seconds: float | None
+    percentile: float
+    max_loss: str | float | None
+    schemes: tuple[str, ...] | None
+    kv: str | None
+    engines: tuple[str, ...]
+    requests: tuple[RequestsAsked, ...]
+
+
+@record
+class FleetAsked:
+    """The whole question. ``goal``: ``cost`` takes the cheapest devices that serve it, ``spare``
+    leaves the most room for growth on all of them."""
+
+    title: str
+    goal: str
+    router: str
+    devices: tuple[DeviceAsked, ...]
+    models: tuple[ModelAsked, ...]
+
+
+class Wrongs:
+    """What is wrong with a file, with what would do, in the order in which it was found."""
+
+    def __init__(self, place: str) -> None:
+        self.place = place
+        self.found: list[tuple[str, str]] = []
+
+    def add(self, message: str, hint: str) -> None:
+        """One more."""
+        self.found.append((message, hint))
+
+    def end(self) -> None:
+        """
+        Raises:
+            DataError: something is wrong; all of it is told.
+        """
+        if not self.found:
+            return
+        hints = list(dict.fromkeys(hint for _, hint in self.found))
+        if len(self.found) == 1:
+            raise DataError(f"{self.place}: {self.found[0][0]}", hint=hints[0])
+        told = "; ".join(f"({i}) {message}" for i, (message, _) in enumerate(self.found, start=1))
+        raise DataError(f"{self.place}: {len(self.found)} errors: {told}", hint="; ".join(hints))
+
+
+class _Reader:
+    """Values of one table by their types; what is wrong is noted, a harmless value stands in."""
+
+    def __init__(self, wrongs: Wrongs, where: str, table: Table, known: Sequence[str]) -> None:
+        self.wrongs, self.where, self.table = wrongs, where, table
+        for key in table:
+            if key not in known:
+                wrongs.add(f"{self.at(str(key))}: unknown key", nearest_names(str(key), known))
+
+    def at(self, key: str) -> str:
+        """Where a key stands."""
+        return f"{self.where}: {key}" if self.where else key
+
+    def wrong(self, key: str, words: str, hint: str) -> None:
+        """Note that a value is not as it must be."""
+        value = self.table.get(key)
+        told = "" if key not in self.table else f" = {value!r}"
+        self.wrongs.add(f"{self.at(key)}{told}: {words}", hint)
+
+    def text(self, key: str, example: str, *, default: str | None = None,
+             among: Collection[str] = ()) -> str:
+        """A text, one ``among`` several where these are given."""
+        value = self.table.get(key, default)
+        if not isinstance(value, str) or not value.strip():
+            self.wrong(key, "a text is required", f'{key} = "{example}"')
+            return ""
+        if among and value not in among:
+            self.wrong(key, "unknown", nearest_names(value, among))
+            return next(iter(among))
+        return value.strip()
+
+    def number(self, key: str, words: str, example: str, fits: Callable[[float], bool], *,
+               default: float | None = None) -> float | None:
+        """A number that ``fits``."""
+        value = self.table.get(key, default)
+        if value is None:
+            return None
+        if isinstance(value, bool) or not isinstance(value, int | float) or not fits(value):
+            self.wrong(key, words, f"{key} = {example}")
+            return default
+        return float(value)
+
+    def whole(self, key: str, example: int, *, least: int = 1, most: int = 1 << 40) -> int | None:
+        """A whole number in a range."""
+        value = self.table.get(key)
+        if value is None:
+            return None
+        if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+            self.wrong(key, f"a whole number from {least:,} to {most:,} is required",
+                       f"{key} = {example}")
+            return None
+        return value
+
+    def names(self, key: str) -> tuple[str, ...] | None:
+        """A list of names; None where there is none."""
+        value = self.table.get(key)
+        if value is None:
+            return None
+        if not isinstance(value, list | tuple) or not value \
+                or not all(isinstance(v, str) and v.strip() for v in value):
+            self.wrong(key, "a list of names is required", f'{key} = ["NAME", "OTHER"]')
+            return None
+        return tuple(v.strip() for v in value)
+
+    def tables(self, key: str, example: str) -> Iterator[tuple[int, Table]]:
+        """The tables of an array, numbered from 1."""
+        value = self.table.get(key)
+        if not isinstance(value, list | tuple) or not value:
+            self.wrong(key, "at least one table is required", example)
+            return
+        for n, one in enumerate(value, start=1):
+            if isinstance(one, Mapping):
+                yield n, one
+            else:
+                self.wrongs.add(f"{self.at(key)} {n}: not a table", example)
+
+
+def fleet_asked(table: Table, wrongs: Wrongs) -> FleetAsked:
+    """The question in a table. What is wrong in it is noted in ``wrongs``: unknown keys, values of
+    another type or out of range, missing ones; an empty or harmless value stands in."""
+    top = _Reader(wrongs, "", table, TOP)
+    engines = top.names("engines") or ()
+    devices = tuple(_device(_Reader(wrongs, f"device {n}", one, DEVICE))
+                    for n, one in top.tables("device", '[[device]] with name = "h100-sxm" and '
+                                             "count = 16"))
+    models = tuple(_model(_Reader(wrongs, f"model {n}", one, MODEL), engines)
+                   for n, one in top.tables("model", '[[model]] with model = "llama-3.1-8b", rate, '
+                                            "limits and workload"))
+    for what, names in (("device", [d.name for d in devices]), ("model", [m.name for m in models])):
+        for name in sorted({name for name in names if name and names.count(name) > 1}):
+            wrongs.add(f"{what} {name} is named twice", "add the counts up" if what == "device"
+                       else "give each a name of its own: name = \"chat\"")
+    return FleetAsked(top.text("title", "One line", default="fleet"),
+                      top.text("goal", COST, default=COST, among=GOALS),
+                      top.text("router", LEAST_LOADED, default=LEAST_LOADED, among=ROUTERS),
+                      devices, models)
+
+
+def _device(read: _Reader) -> DeviceAsked:
+    name = read.text("name", "h100-sxm")
+    read.where = name or read.where
+    count = read.whole("count", 16, least=0, most=MOST_COUNT)
+    if "count" not in read.table:
+        read.wrong("count", "the number of devices is required", "count = 16")
+    price = read.number("price", "USD a device-hour, above 0", "2.5", _positive)
+    return DeviceAsked(name, count or 0, price or (1.0 if "price" in read.table else None),
+                       read.whole("devices_per_node", 8, most=MOST_COUNT))
+
+
+def _model(read: _Reader, engines: tuple[str, ...]) -> ModelAsked:
+    model = read.text("model", "llama-3.1-8b")
+    name = read.text("name", "chat", default=model or "model")
+    read.where = name or read.where
+    limits = {key: read.number(key, "milliseconds, above 0", "50", _positive)
+              for key in ("ttft_ms", "tpot_ms")}
+    if not any(key in read.table for key in limits):
+        read.wrong("ttft_ms", "a limit on TTFT, on TPOT or on both is required",
+                   "ttft_ms = 1000 and tpot_ms = 50")
+    ttft, tpot = (None if v is None else v * 1e-3 for v in limits.values())
+    percentile = read.number("percentile", "above 0 and below 100", "90",
+                             lambda value: 0 < value < 100, default=90.0)
+    return ModelAsked(name, model, _rate(read), ttft, tpot, percentile or 90.0, _max_loss(read),
+                      read.names("schemes"), read.text("kv", "fp8") if "kv" in read.table else None,
+                      read.names("engines") or engines, _requests(read))
+
+
+def _positive(value: float) -> bool:
+    return 0 < value < float("inf")
+
+
+def _rate(read: _Reader) -> float:
+    """Requests a second."""
+    value = read.table.get("rate")
+    example = 'rate = 20 (requests a second), or rate = "1200/min"'
+    if isinstance(value, str) and (parts := rate_parts(value)) is not None:
+        number, seconds = parts
+        try:
+            value = float(number) / seconds
+        except ValueError:
+            value = None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not _positive(value):
+        read.wrong("rate", "a rate of requests above 0 is required", example)
+        return 1.0
+    return float(value)
+
+
+def _max_loss(read: _Reader) -> str | float | None:
+    value = read.table.get("max_loss")
+    if value is None or (isinstance(value, str) and value.strip()):
+        return value
+    return read.number("max_loss", "a scheme or a number above 0", '"fp8-block"', _positive)
+
+
+def _requests(read: _Reader) -> tuple[RequestsAsked, ...]:
+    """The kinds of requests: one name, or tables with shares."""
+    value = read.table.get("workload")
+    if isinstance(value, str) and value.strip():
+        return (RequestsAsked(value.strip(), None, None, None, None, 1.0),)
+    if isinstance(value, Mapping):
+        value = [value]
+    listed = _Reader(read.wrongs, read.where, {"workload": value}, ("workload",)).tables(
+        "workload", 'workload = "chat", or [[model.workload]] with isl, osl and share')
+    reads = [_Reader(read.wrongs, f"{read.where}: workload {n}", one, WORKLOAD)
+             for n, one in listed]
+    kinds = tuple(_kind(one, alone=len(reads) == 1) for one in reads)
+    total = sum(one.share for one in kinds)
+    if kinds and abs(total - 1) > SHARES:
+        read.wrongs.add(f"{read.where}: the shares of its workloads sum to {total:g}",
+                        "shares sum to 1: share = 0.7 and share = 0.3")
+    return tuple(RequestsAsked(k.workload, k.isl, k.osl, k.context, k.prefix_hit_rate,
+                               k.share / total) for k in kinds) if total > 0 else ()
+
+
+def _kind(read: _Reader, *, alone: bool) -> RequestsAsked:
+    named = read.text("workload", "chat") if "workload" in read.table else None
+    isl, osl, context = (read.whole(key, 1024) for key in ("isl", "osl", "context"))
+    if named is None:
+        for key in ("isl", "osl"):
+            if key not in read.table:
+                read.wrong(key, "tokens are required", f"{key} = 1024, or workload = \"chat\"")
+    if "share" not in read.table and not alone:
+        read.wrong("share", "the share of all requests is required", "share = 0.5")
+    share = read.number("share", "above 0, at most 1", "0.5", lambda v: 0 < v <= 1,
+                        default=1.0 if alone else None)
+    return RequestsAsked(named, isl, osl, context,
+                         read.number("prefix_hit_rate", "from 0 to below 1", "0.5",
+                                     lambda v: 0 <= v < 1), share or 0.0)

@@ -1,0 +1,130 @@
+"""Ways of one model on one kind of device: formats on layouts, how many replicas, what they serve.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+
+from planner.planning.search.rivals import Rival
+from planner.records import cached_record
+from planner.sizing.deployable import Deployable, deployables
+from planner.sizing.fleet.paces import paces
+from planner.sizing.fleet.problem import fitting_sizes
+from planner.sizing.mix import RequestMix, StandIn, stand_in
+from planner.sizing.refusals import no_replica
+from planner.sizing.replicas import ServiceLevel
+
+MOST_LAYOUTS = 4
+"""Layouts of a model on a kind of device that are ways of their own: those that take the fewest
+devices for the whole rate, and the smallest."""
+MOST_FORMATS = 6
+"""Sets of formats that are tried until one keeps the limits on a layout that there is room for."""
+
+
+@cached_record
+class FleetCandidate:
+    """A way with what it is made of: ``standing`` the deployable with its stream of one length,
+    ``fewest`` replicas for the whole rate, ``paces`` in requests a second of the mix."""
+
+    standing: StandIn
+    fewest: int
+    paces: tuple[tuple[int, float], ...]
+
+    @property
+    def one(self) -> Deployable:
+        """The formats on their layout."""
+        return self.standing.one
+
+    @property
+    def size(self) -> int:
+        """Devices of a replica."""
+        return self.one.layout.ranks
+
+    def kept(self, replicas: int) -> float:
+        """Requests a second that so many replicas serve."""
+        each = [pace for first, pace in self.paces if first <= replicas]
+        return replicas * each[-1]
+
+
+@cached_record
+class FleetPair:
+    """Candidates of one pair, or the reason why there are none."""
+
+    candidates: tuple[FleetCandidate, ...]
+    reason: str
+
+
+@cached_record
+class PairAsked:
+    """What ways of a pair must do: a rate of the mix within a level, on ``stock`` devices in hosts
+    of ``host``; ``grows``: on all of them."""
+
+    mix: RequestMix
+    rate: float
+    level: ServiceLevel
+    router: str
+    host: int
+    stock: int
+    grows: bool
+
+
+Standing = Callable[[Rival], list[StandIn]]
+
+
+def standings(mix: RequestMix) -> Standing:
+    """Formats → their layouts with a stream of one length, computed once for each."""
+    known: dict[int, list[StandIn]] = {}
+
+    def found(rival: Rival) -> list[StandIn]:
+        if id(rival) not in known:
+            known[id(rival)] = [stand_in(one, mix) for one in deployables(rival)]
+        return known[id(rival)]
+
+    return found
+
+
+def candidates(rivals: Iterable[Rival], asked: PairAsked, standing: Standing) -> FleetPair:
+    """The ways of the first formats that keep the level on layouts that there are devices for, else
+    of the first that keep it at all, else the reason."""
+    tried: list[Deployable] = []
+    first: list[FleetCandidate] = []
+    for n, rival in enumerate(rivals):
+        if n == MOST_FORMATS:
+            break
+        found, looked = _of_formats(standing(rival), asked)
+        tried += looked
+        if any(one.size <= asked.stock for one in found):
+            return FleetPair(tuple(found), "")
+        first = first or found
+    if first:
+        return FleetPair(tuple(first), "")
+    return FleetPair((), no_replica(tried, asked.level).message)
+
+
+def _of_formats(ones: Sequence[StandIn], asked: PairAsked,
+                ) -> tuple[list[FleetCandidate], list[Deployable]]:
+    """(the layouts that keep the level, all that were looked at)."""
+    sizes = fitting_sizes(asked.host, [s.one.layout.ranks for s in ones])
+    looked = [s for s in ones if s.one.layout.ranks in sizes]
+    counted = []
+    for standing in looked:
+        group = standing.one.group(standing.rate(asked.rate), asked.router)
+        fewest = group.fewest(asked.level)
+        if fewest is not None:
+            counted.append((fewest * standing.one.layout.ranks, standing.one.layout.ranks, fewest,
+                            standing))
+    counted.sort(key=lambda row: row[:3])
+    best = counted[:MOST_LAYOUTS]
+    if len(counted) > MOST_LAYOUTS:
+        least = min(counted, key=lambda row: row[1:3])
+        best = [*best[:-1], least] if least not in best else best
+    return [_candidate(standing, fewest, asked) for *_, fewest, standing in best], \
+        [s.one for s in looked]
+
+
+def _candidate(standing: StandIn, fewest: int, asked: PairAsked) -> FleetCandidate:
+    most = asked.stock // standing.one.layout.ranks if asked.grows else 0
+    found = paces(standing.one.rank, standing.rate(asked.rate), asked.router, asked.level, fewest,
+                  most=most)
+    return FleetCandidate(standing, fewest, tuple((n, each * standing.requests)
+                                                  for n, each in found))

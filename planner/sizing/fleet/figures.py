@@ -1,0 +1,55 @@
+"""The numbers of a fleet's figures, whoever draws them."""
+
+from __future__ import annotations
+
+from planner.records import record
+from planner.sizing.fleet.answer import Fleet
+
+
+@record
+class DeviceBar:
+    """A kind of device: (model, devices) of those that are taken, and how many are left."""
+
+    device: str
+    taken: tuple[tuple[str, int], ...]
+    left: int
+
+    @property
+    def stock(self) -> int:
+        """Devices in all."""
+        return self.left + sum(count for _, count in self.taken)
+
+
+@record
+class LimitShare:
+    """A time at the percentile as a share of its limit, with its 80 % interval; ``what`` is TTFT or
+    TPOT, ``seconds`` the time itself."""
+
+    name: str
+    device: str
+    what: str
+    value: float
+    low: float
+    high: float
+    seconds: float
+
+
+def device_bars(found: Fleet) -> tuple[DeviceBar, ...]:
+    """A bar a kind of device, models in the order of the file."""
+    return tuple(DeviceBar(one.device, tuple(
+        (pool.name, pool.devices) for pool in found.pools if pool.device == one.device), one.spare)
+        for one in found.devices)
+
+
+def limit_shares(found: Fleet) -> tuple[LimitShare, ...]:
+    """TTFT and TPOT of every pool whose model has a limit on it."""
+    models = {one.name: one for one in found.models}
+    out = []
+    for pool in found.pools:
+        model = models[pool.name]
+        for what, limit, time in (("TTFT", model.ttft_limit_seconds, pool.ttft_seconds),
+                                  ("TPOT", model.tpot_limit_seconds, pool.tpot_seconds)):
+            if limit is not None:
+                out.append(LimitShare(pool.name, pool.device, what, time.value / limit,
+                                      time.low / limit, time.high / limit, time.value))
+    return tuple(out)

@@ -1,0 +1,51 @@
+"""A fleet's question with records instead of names."""
+
+from __future__ import annotations
+
+from planner.hardware.profile import DeviceProfile
+from planner.models.spec import ModelSpec
+from planner.records import cached_record
+from planner.sizing.fleet.asked import FleetAsked, ModelAsked
+from planner.sizing.fleet.problem import DeviceStock
+from planner.sizing.mix import RequestMix
+from planner.sizing.replicas import ServiceLevel
+
+
+@cached_record
+class FleetMember:
+    """A model that is asked for, with its records."""
+
+    asked: ModelAsked
+    spec: ModelSpec
+    mix: RequestMix
+    level: ServiceLevel
+
+
+@cached_record
+class FleetKind:
+    """A kind of device that there is, its profile with the file's price and hosts."""
+
+    profile: DeviceProfile
+    stock: DeviceStock
+    price_source: str
+
+
+@cached_record
+class FleetQuestion:
+    """The whole question."""
+
+    asked: FleetAsked
+    members: tuple[FleetMember, ...]
+    kinds: tuple[FleetKind, ...]
+
+    @property
+    def pairs(self) -> int:
+        """Pairs of a model and a kind of device."""
+        return len(self.members) * len(self.kinds)
+
+    @property
+    def size(self) -> str:
+        """The work in words."""
+        models, kinds = len(self.members), len(self.kinds)
+        return f"{models} model{'s' * (models > 1)} × {kinds} kind{'s' * (kinds > 1)} of " \
+               f"devices: {self.pairs} plan{'s' * (self.pairs > 1)} to search"

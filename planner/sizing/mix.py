@@ -1,0 +1,136 @@
+"""Requests of several lengths on the same replicas, as a stream of one length that stands for them.
+
+The queues of this package know one length. A mix is a share w, a prompt of I and an answer of O
+tokens for each kind; a prompt of it costs c seconds beside a batch. The kind with the longest
+prompts stands for all:
+
+* it comes less often, so that prompts take the same time a second: λ' = λ·Σwc / c';
+* its answers are longer, so that tokens are made at the same rate: O' = O̅·c' / Σwc, O̅ = ΣwO;
+* a step has caches of the length that sequences have while they decode, ΣwO(I + O/2) / ΣwO, and a
+  rank as many slots as its cache holds of what they hold then, ΣwO(I + O) / ΣwO.
+
+So load, steps and requests in flight are those of the mix, and a first token is as late as that of
+the longest prompt, which waits behind prompts as long: TTFT is told for the kind that has it worst.
+TPOT is the mean over a life, in which a request of O tokens meets λOτ prompts that add c/O each: a
+variance of λτΣwc²/O, over that of the stream that stands for all, λτ(Σwc)²/O̅ (:func:`unevenness`).
+How close this is to a mix played request by request: docs/evidence/capacity.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from planner.planning.price.step import Serving, step_times
+from planner.records import record
+from planner.sizing.deployable import MOST_SLOTS, Deployable
+from planner.sizing.rank import ServedRank
+
+
+@record
+class RequestKind:
+    """One kind of request: the workload's name (empty: none), its ``share`` of all, tokens of
+    prompt and answer, the longest sequence that an engine must take, and the share of a prompt that
+    the prefix cache holds."""
+
+    name: str
+    share: float
+    isl: int
+    osl: int
+    context: int
+    prefix_hit_rate: float = 0.0
+
+
+@record
+class RequestMix:
+    """Kinds whose shares sum to 1."""
+
+    kinds: tuple[RequestKind, ...]
+
+    @property
+    def mean_isl(self) -> float:
+        """Prompt tokens of a request."""
+        return sum(one.share * one.isl for one in self.kinds)
+
+    @property
+    def mean_osl(self) -> float:
+        """Answer tokens of a request."""
+        return sum(one.share * one.osl for one in self.kinds)
+
+    @property
+    def context(self) -> int:
+        """The longest sequence."""
+        return max(one.context for one in self.kinds)
+
+    @property
+    def prefix_hit_rate(self) -> float:
+        """The share of all prompt tokens that the prefix cache holds."""
+        cached = sum(one.share * one.isl * one.prefix_hit_rate for one in self.kinds)
+        return cached / self.mean_isl
+
+    def decoding(self, answered: float) -> float:
+        """Tokens of a sequence at ``answered`` of its answer, the mean over those that decode: each
+        kind counts by its answers' length."""
+        return sum(one.share * one.osl * (one.isl + answered * one.osl)
+                   for one in self.kinds) / self.mean_osl
+
+
+@record
+class StandIn:
+    """A deployable whose requests are of one length; each of them stands for ``requests`` of the
+    mix."""
+
+    one: Deployable
+    requests: float
+
+    def rate(self, requests_per_second: float) -> float:
+        """Its rate, of a rate of the mix."""
+        return requests_per_second / self.requests
+
+
+def stand_in(one: Deployable, mix: RequestMix) -> StandIn:
+    """``one``, which was made for the mean request of ``mix``, with a stream of one length."""
+    if len(mix.kinds) == 1:
+        return StandIn(one, 1.0)
+    slots = _slots(one, mix)
+    ranks = [_rank(one, kind, slots, mix.decoding(0.5)) for kind in mix.kinds]
+    costs = [rank.cost(max(slots / 2, 1.0)) for rank in ranks]
+    longest = max(range(len(ranks)), key=lambda i: (costs[i], -i))
+    osl, requests = standing(mix, costs, longest)
+    rank = replace(ranks[longest], osl=osl, uneven=unevenness(mix, costs))
+    return StandIn(replace(one, rank=rank), requests)
+
+
+def standing(mix: RequestMix, costs: Sequence[float], longest: int) -> tuple[int, float]:
+    """(tokens of the answer of a request that stands for the mix, requests that it stands for),
+    of prompts that ``costs`` seconds each."""
+    mean = sum(one.share * cost for one, cost in zip(mix.kinds, costs, strict=True))
+    osl = max(round(mix.mean_osl * (costs[longest] / mean if mean > 0 else 1.0)), 1)
+    return osl, osl / mix.mean_osl
+
+
+def unevenness(mix: RequestMix, costs: Sequence[float]) -> float:
+    """The variance that prompts of ``costs`` make in the TPOT of a request, over that of the
+    stream that stands for them: Σwc² / (Σwc)² · Σw/O · ΣwO."""
+    shares = [one.share for one in mix.kinds]
+    mean = sum(w * c for w, c in zip(shares, costs, strict=True))
+    square = sum(w * c * c for w, c in zip(shares, costs, strict=True))
+    lives = sum(one.share / one.osl for one in mix.kinds) * mix.mean_osl
+    return lives * square / (mean * mean) if mean > 0 else 1.0
+
+
+def _rank(one: Deployable, kind: RequestKind, slots: int, length: float) -> ServedRank:
+    """A rank whose prompts are all of ``kind``, beside sequences of the mix."""
+    times = step_times(one.assignment, Serving(
+        kind.isl, kind.osl, float(slots), one.question.chunk_tokens,
+        hit_rate=kind.prefix_hit_rate, length=length))
+    return replace(one.rank, times=times, slots=slots)
+
+
+def _slots(one: Deployable, mix: RequestMix) -> int:
+    """Requests of the mix that a rank holds, of those of the mean request that it does."""
+    work, reserve = one.question.workload, one.rank.policy.reserve
+    if work.reserved:
+        return one.rank.slots
+    by = (work.isl + reserve * work.osl) / mix.decoding(reserve)
+    return max(min(int(one.rank.slots * by), MOST_SLOTS), 1)

@@ -1,0 +1,16 @@
+"""A rate of requests as people write it."""
+
+from __future__ import annotations
+
+import re
+
+SECONDS = {"s": 1.0, "sec": 1.0, "min": 60.0, "h": 3600.0, "hour": 3600.0, "day": 86400.0}
+_RATE = re.compile(r"(?P<number>[^/\s]+)(?:\s*/\s*(?P<unit>[a-z]+))?")
+
+
+def rate_parts(text: str) -> tuple[str, float] | None:
+    """(the number, seconds of its unit) of ``20``, ``20/s``, ``1200/min``, ``2e6/day``; None: it is
+    no rate."""
+    found = _RATE.fullmatch(text.strip().lower())
+    unit = (found["unit"] or "s") if found else ""
+    return None if found is None or unit not in SECONDS else (found["number"], SECONDS[unit])
