@@ -141,7 +141,8 @@ def llama_cpp(root: Path) -> None:
          "--no-deps", "--no-binary", "llama-cpp-python", "-d", place, *pins("llama.cpp")],
         "fetching llama.cpp's sources")
     with tarfile.open(next(place.glob("*.tar.gz"))) as archive:
-        archive.extractall(place, filter="data")
+        archive.extraction_filter = getattr(tarfile, "data_filter", None)  # from 3.11.4
+        archive.extractall(place)
     source = next(place.glob("*/vendor/llama.cpp"))
     make = f"-DCMAKE_MAKE_PROGRAM={tools['ninja']}"
     run([tools["cmake"], "-G", "Ninja", "-S", source, "-B", build, make, *CMAKE],

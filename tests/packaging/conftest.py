@@ -34,7 +34,8 @@ with DefaultIsolatedEnv() as environment:
     sdist = builder(root).build("sdist", folder / "dist")
     builder(root).build("wheel", folder / "straight")
     with tarfile.open(sdist) as archive:
-        archive.extractall(folder / "unpacked", filter="data")
+        archive.extraction_filter = getattr(tarfile, "data_filter", None)  # from 3.11.4
+        archive.extractall(folder / "unpacked")
     (unpacked,) = (folder / "unpacked").iterdir()
     builder(unpacked).build("wheel", folder / "dist")
 """

@@ -98,7 +98,8 @@ def npm_package(name: str) -> Path:
             if done.returncode or not files:
                 _unreachable(f"npm pack {name}")
             with tarfile.open(files[0]) as archive:
-                archive.extractall(Path(made) / "whole", filter="data")
+                archive.extraction_filter = getattr(tarfile, "data_filter", None)  # from 3.11.4
+                archive.extractall(Path(made) / "whole")
             _moved(Path(made) / "whole" / "package", folder)
     return folder
 
