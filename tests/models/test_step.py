@@ -143,6 +143,7 @@ def test_an_image_is_169_tokens() -> None:
     ({"mlp_ratio": 1e12}, "a ratio of widths"),
     ({"intermediate_size": 77}, "mlp_ratio gives 8960"),
     ({"num_attention_heads": 7}, "must divide 1536"),
+    ({"image_size": 13}, "a patch has 14 pixels a side"),
     ({"registers": 4}, "keys not understood: 'registers'"),
 ])  # fmt: skip
 def test_other_encoders_are_refused(seeing: dict[str, Any], message: str) -> None:
