@@ -3,7 +3,7 @@ that it predicts from the configuration: what is counted must differ by exactly 
 
 A reason that holds for a configuration says which tensors only transformers has and which only
 this program has. The differences are explained where both counts are the same after that, shape by
-shape; nothing is explained by a name alone but the encoders and speakers named as not counted.
+shape; nothing is explained by a name alone but the speakers named as not counted.
 """
 
 from __future__ import annotations
@@ -163,8 +163,6 @@ REASONS: dict[str, tuple[Reason, ...]] = {
         Reason("releases store a layer's experts in two tensors; transformers' conversion gives "
                "back each by itself", _one_by_one_there),)),
     "qwen3_vl_moe": (_TURNED,),
-    "step3p7": (Reason("the encoder, named as not counted here",
-                       _named("vision_model.", "vit_large_projector.")),),
     "qwen2_5_omni": (_TALKER,), "qwen3_omni_moe": (_TALKER,),
 }  # fmt: skip
 

@@ -26,7 +26,7 @@ from planner.memory.resident import (
 from planner.models.plain import plain_type
 from planner.models.spec import ModelSpec, TensorRow
 from planner.placement.layout import Layout, stage_of_layer
-from planner.placement.modules import kv_heads_of
+from planner.placement.modules import is_product, kv_heads_of
 
 LINEAR = frozenset({
     "attention-qkv", "attention-out", "mla-q", "mla-kv", "indexer", "compressor",
@@ -130,7 +130,7 @@ def _adapters(spec: ModelSpec, layout: Layout, lora: Lora, stage: int, held: Seq
     width = _WIDTH.get(plain_type(spec), 2)
     size, ungated = 0, spec.experts is not None and spec.experts.matrices == 2
     for row in spec.rows:
-        if row.part != "main" or not row.is_matrix or row.copy_of is not None:
+        if row.part != "main" or not is_product(row) or row.copy_of is not None:
             continue
         if row.kind == "router" and ungated:
             continue

@@ -41,12 +41,15 @@ class Metadata:
         """A number of every layer; one for all is repeated.
 
         Raises:
-            DataError: it is missing, or there are fewer than layers.
+            DataError: it is missing, no whole number, or there are fewer than layers.
         """
         value = self._values.get(f"{self._architecture}.{key}")
-        if isinstance(value, tuple) and len(value) >= layers:
-            return tuple(int(one) for one in value[:layers])
-        return (self.whole(key),) * layers
+        if not isinstance(value, tuple):
+            return (self.whole(key),) * layers
+        if len(value) < layers or not all(isinstance(one, int) for one in value):
+            raise DataError(f"{self._path}: {self._architecture}.{key} is {shown(value)}; a whole "
+                            f"number for each of {layers} layers is needed", hint=DAMAGED)
+        return tuple(int(one) for one in value[:layers])
 
     def has(self, key: str) -> bool:
         """Whether the key is there, and not 0."""

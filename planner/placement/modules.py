@@ -78,11 +78,16 @@ class Module:
         return self.scheme or self.dtype
 
 
+def is_product(row: TensorRow) -> bool:
+    """Whether ``row`` is multiplied: biases by position inside a group of tokens are added."""
+    return row.is_matrix and not row.name.endswith("compressor.ape")
+
+
 def _gemms(rows: Sequence[TensorRow]) -> tuple[Gemm, ...]:
-    """The products of ``rows``; biases by position inside a group are added, not multiplied."""
+    """The products of ``rows``."""
     groups: dict[str, list[TensorRow]] = {}
     for row in rows:
-        if row.is_matrix and not row.name.endswith("compressor.ape"):
+        if is_product(row):
             groups.setdefault(row.fused, []).append(row)
     return tuple(
         Gemm(members=tuple((r.shape[0], r.shape[1]) for r in group), shard=group[0].shard,

@@ -83,6 +83,19 @@ def test_encoders_and_routers_of_ungated_experts_have_no_adapters() -> None:
         memory_use(ungated, lora="1x8", context=4096), "lora-adapters") == routers
 
 
+def test_biases_by_position_have_no_adapters() -> None:
+    """What a compressor adds to a group's gates is no linear layer: 21 layers of 4 × 1024 and, in
+    the indexer, 4 × 256, 20 of 128 × 512."""
+    spec = resolve_model("deepseek-v4-flash")
+    biases = [row for row in spec.rows if row.name.endswith(".ape") and row.part == "main"]
+    assert sum(row.elements * len(row.layers) for row in biases) \
+        == 21 * 4 * (1024 + 256) + 20 * 128 * 512
+    without = replace(spec, rows=tuple(row for row in spec.rows if row not in biases))
+    every, bare = (line(memory_use(one, lora="1x8", context=4096), "lora-adapters")
+                   for one in (spec, without))
+    assert every == bare > 0
+
+
 @pytest.mark.parametrize(("rank", "room"), [(12, 16), (2, 8), (300, 320)])
 def test_a_rank_that_vllm_does_not_take_names_one_that_it_does(rank: int, room: int) -> None:
     with pytest.raises(InputError, match="max-lora-rank") as caught:

@@ -14,6 +14,8 @@ from planner.errors import DataError, PlannerError, UnsupportedError
 from planner.models.catalog import resolve_model
 from planner.models.dtypes import stored_bytes
 from planner.models.gguf_configs import ARCHITECTURE_CONFIGS
+from planner.models.gguf_header import GgufFile
+from planner.models.gguf_metadata import Metadata
 from planner.models.gguf_names import gguf_matrices
 from planner.models.inventory import Inventory
 from planner.models.kv import cache_description
@@ -214,6 +216,14 @@ def test_metadata_that_is_missing_or_no_number(tmp_path):
     with pytest.raises(DataError, match="a whole number is needed"):
         write(tmp_path / "m.gguf", "granitemoehybrid",
               **{"granitehybrid.attention.head_count_kv": "2"})
+    for few in ([2], [2, 2, 2]):
+        with pytest.raises(DataError, match="for each of 4 layers is needed"):
+            write(tmp_path / "m.gguf", "granitemoehybrid",
+                  **{"granitehybrid.attention.head_count_kv": few})
+    file = GgufFile(3, {"a.words": ("many", "few"), "a.parts": (0.5, 1.5)}, ())
+    for key in ("words", "parts"):
+        with pytest.raises(DataError, match="for each of 2 layers is needed"):
+            Metadata(file, "a", tmp_path).each(key, 2)
     for family, name in (("gpt_oss", "gpt-oss"), ("gemma2", "gemma2"), ("lfm2", "lfm2")):
         with pytest.raises(DataError, match="gives 4294967295 layers"):
             write(tmp_path / "m.gguf", family, **{f"{name}.block_count": 2**32 - 1})

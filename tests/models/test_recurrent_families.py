@@ -170,6 +170,9 @@ def test_the_prediction_layer_of_longcat():
     assert Inventory(spec).parameters_mtp == own + vocab * hidden
     without = build(RELEASES["longcat_flash"] | {"num_nextn_predict_layers": 0})
     assert (without.mtp_layers, names_of(without)) == (0, set())
+    taken = ("num_nextn_predict_layers", "1 (default of longcat_flash)")
+    assert taken in spec.assumed_keys
+    assert taken not in without.assumed_keys
     assert Inventory(without).parameters_total == Inventory(spec).parameters_total
     kinds = {row.name.rpartition("self_attn.")[2]: row.kind for row in prediction_spec(spec).rows}
     assert (kinds["o_proj.weight"], kinds["q_b_proj.weight"]) == ("attention-out", "mla-q")

@@ -168,6 +168,8 @@ def test_what_an_encoder_works_on() -> None:
     ("gemma-3-27b-it", "vision_config", {"vision_use_head": True}, "pooling head"),
     ("mistral-small-3.1-24b", "", {"vision_feature_layer": -2}, "not -1"),
     ("mistral-small-3.1-24b", "vision_config", {"head_dim": 32}, "16 heads is not 1024"),
+    ("gemma-3-27b-it", "vision_config", {"image_size": 13}, "a patch has 14 pixels a side"),
+    ("mistral-small-3.1-24b", "vision_config", {"image_size": 27}, "a token has 28 pixels a side"),
     ("glm-4.1v-9b", "vision_config", {"attention_bias": True}, "no biases"),
     ("qwen2.5-omni-7b", "", {"thinker_config": None}, "thinker_config is missing"),
     ("qwen2.5-omni-7b", "thinker_config.audio_config", {"output_dim": 7}, "text model's 3584"),

@@ -80,6 +80,30 @@ def test_prediction_layers_are_listed_behind_the_others() -> None:
     assert spec.mtp_layers == 3
 
 
+def test_prediction_layers_may_have_a_list_of_their_own() -> None:
+    """As transformers writes a release anew: windowed ones have the heads of windowed layers."""
+    kinds = FLASH["layer_types"][:45]
+    windowed = ["sliding_attention"] * 3
+    stated = {"num_nextn_predict_layers": 3, "layer_types": kinds}
+    behind = read(FLASH | stated | {"layer_types": kinds + windowed})
+    apart = read(FLASH | stated | {"mtp_layer_types": windowed,
+                                   "mtp_mlp_layer_types": ["dense"] * 3})
+    assert apart.rows == behind.rows
+    assert apart.rows != read(FLASH | stated).rows
+    assert not any(note[0] == "prediction layers" for note in apart.notes)
+    assert any(note[0] == "prediction layers" for note in read(FLASH | stated).notes)
+    read(FLASH | {"num_nextn_predict_layers": 0, "mtp_layer_types": windowed})
+
+
+@pytest.mark.parametrize("changes", [
+    {"mtp_layer_types": ["full_attention"]}, {"mtp_mlp_layer_types": ["dense", "sparse", "dense"]},
+    {"mlp_layer_types": ["dense"] * 3 + ["sparse"] * 45},
+])  # fmt: skip
+def test_prediction_layers_of_another_kind_are_refused(changes: dict[str, Any]) -> None:
+    with pytest.raises(DataError, match="mtp_"):
+        read(FLASH | {"num_nextn_predict_layers": 3} | changes)
+
+
 @pytest.mark.parametrize(("seeing", "size"), [
     ({}, 1_981_014_784),
     ({"width": 1536, "layers": 47, "heads": 16, "model_type": "perception_encoder",
@@ -119,6 +143,7 @@ def test_an_image_is_169_tokens() -> None:
     ({"mlp_ratio": 1e12}, "a ratio of widths"),
     ({"intermediate_size": 77}, "mlp_ratio gives 8960"),
     ({"num_attention_heads": 7}, "must divide 1536"),
+    ({"image_size": 13}, "a patch has 14 pixels a side"),
     ({"registers": 4}, "keys not understood: 'registers'"),
 ])  # fmt: skip
 def test_other_encoders_are_refused(seeing: dict[str, Any], message: str) -> None:

@@ -40,7 +40,10 @@ def build(fields: Fields, model_type: str, origin: Provenance) -> ModelSpec:
     experts, slots = _experts(fields, size.all_layers)
     width = fields.integer("ffn_hidden_size")
     routed = fields.boolean("router_bias", default=False)
-    after = fields.integer("num_nextn_predict_layers", low=0, high=1, default=1)
+    after = fields.optional_integer("num_nextn_predict_layers", low=0, high=1)
+    if after is None:
+        after = 1
+        fields.assume("num_nextn_predict_layers", "1 (default of longcat_flash)")
     fields.finish()
     tensors = [
         *size.ends(storage),

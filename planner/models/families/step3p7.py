@@ -69,7 +69,8 @@ def build(fields: Fields, model_type: str, origin: Provenance) -> ModelSpec:
         *_prediction(storage, full, size, width, _behind(kinds, size, near=False)),
         *_prediction(storage, local, size, width, _behind(kinds, size, near=True)),
     ]  # fmt: skip
-    unlisted = after and len(text.strings("layer_types")) == size.layers
+    unlisted = after and len(text.strings("layer_types")) == size.layers \
+        and not text.strings("mtp_layer_types")
     seen = Seen(()) if seeing is None else read_vision(seeing, storage, hidden, bias=bias)
     spec = spec_of(
         origin, model_type, size, storage, rows=[*tensors, *seen.rows], experts=experts,
@@ -83,8 +84,11 @@ def build(fields: Fields, model_type: str, origin: Provenance) -> ModelSpec:
 
 
 def _kinds(text: Fields, size: Backbone, after: int) -> tuple[str, ...]:
-    """The kind of every layer, of prediction layers too; what is not listed is full."""
+    """The kind of every layer, of prediction layers too, which releases list behind the others and
+    transformers writes into a list of their own; what is not listed is full."""
     found = listed_kinds(text, "layer_types", size.layers, ATTENTION, after=after)
+    if after and len(found) == size.layers:
+        found += listed_kinds(text, "mtp_layer_types", after, ATTENTION)
     return (*found, *("full",) * (size.layers + after - len(found)))
 
 
@@ -168,7 +172,12 @@ def _experts(text: Fields, size: Backbone, after: int) -> Experts:
 def _sparse(text: Fields, size: Backbone, after: int) -> tuple[int, ...]:
     """Layers with experts: those listed, by kind or by number, else all from the fourth on."""
     stated = text.optional_integer("first_k_dense_replace", low=0, high=MAX_LAYERS)
-    kinds = listed_kinds(text, "mlp_layer_types", size.layers, MLP, after=after)[:size.layers]
+    listed = listed_kinds(text, "mlp_layer_types", size.layers, MLP, after=after)
+    kinds, behind = listed[:size.layers], listed[size.layers:]
+    behind = behind or (listed_kinds(text, "mtp_mlp_layer_types", after, MLP) if after else ())
+    if "sparse" in behind:
+        raise text.error("mtp_mlp_layer_types", "has experts in prediction layers, which are not "
+                         "understood")
     named = text.take("moe_layers_enum")
     if kinds:
         return layers_of(kinds, "sparse")

@@ -41,6 +41,8 @@ def read_vision(fields: Fields, storage: Storage, text_hidden: int, *, bias: boo
     for name, has in _FIXED.items():
         if fields.boolean(name, default=has) is not has:
             raise fields.error(name, f"is {str(not has).lower()}, which is not understood")
+    if image < patch:
+        raise fields.error("image_size", f"is {image}; a patch has {patch} pixels a side")
     if width % heads:
         raise fields.error("num_attention_heads", f"is {heads}; it must divide {width}")
     fields.finish(_HARMLESS)

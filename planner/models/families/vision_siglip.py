@@ -35,6 +35,8 @@ def _sizes(fields: Fields, *, image: int, patch: int) -> _Sizes:
     if read.width % read.heads:
         raise fields.error("num_attention_heads",
                            f"is {read.heads}; it must divide {read.width}")
+    if read.image < read.patch:
+        raise fields.error("image_size", f"is {read.image}; a patch has {read.patch} pixels a side")
     return read
 
 
@@ -84,6 +86,9 @@ def pixtral(outer: Fields, fields: Fields, storage: Storage, hidden: int) -> See
     layer = outer.take("vision_feature_layer")
     if layer not in (None, -1):
         raise outer.error("vision_feature_layer", "is not -1: other layers are not understood")
+    if s.image < s.patch * merge:
+        raise fields.error("image_size", f"is {s.image}; a token has {s.patch * merge} pixels a "
+                           "side")
     fields.finish()
     t = Tower(storage, "vision_tower.", s.layers)
     p = Tower(storage, "multi_modal_projector.", ())

@@ -31,8 +31,9 @@ _LATENT = re.compile(r"^((q|kv)_[ab]_proj\w*|w(q|kv)_[ab])$", re.I)
 """Names that only latent attention has, whatever the configuration says of its layers."""
 _STREAMS = re.compile(r"^hc_")
 _UP = re.compile(r"^(gate_proj|up_proj|gate_up_proj|w1|w3|v1|fc1|fc_in|c_fc|c_fc_0|c_fc_1|wi|wi_\d|"
-                 r"lin1|dense_h_to_4h|dense|gate|up|input_linear|(\w+_)?w13_weight|linear_fc1|fc_gate|linear_1|"
-                 r"w12|intermediate\w*|xielu_up|dense_1|w_in|gate_and_up_proj|linear_v)$", re.I)
+                 r"lin1|dense_h_to_4h|dense|gate|up|input_linear|(\w+_)?w13_weight|linear_fc1|"
+                 r"fc_gate|linear_1|w12|intermediate\w*|xielu_up|dense_1|w_in|gate_and_up_proj|"
+                 r"linear_v)$", re.I)
 _DOWN = re.compile(r"^(down_proj|w2|fc2|fc_out|c_proj|wo|lin2|dense_4h_to_h|down|output_linear|"
                    r"linear_fc2|linear_2|out|output|dense|w_out|proj|dense_2|"
                    r"(\w+_)?w2_weight)$", re.I)

@@ -3,11 +3,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
+from planner.errors import UnsupportedError
+from planner.formats.schemes import in_catalogue_order, scheme_ids
 from planner.memory.engines.catalog import Engine
 from planner.placement.modules import modules
-from planner.planning.engines.rules import cell, formats_of, kind_group, rules
+from planner.planning.engines.rules import PLAIN, cell, formats_of, kind_group, rules
 from planner.planning.engines.writers import unwritable
 from planner.planning.question.decisions import split_modules
 from planner.planning.question.question import Question
@@ -20,6 +22,28 @@ def written(question: Question, kinds: Sequence[str], group: str, container: str
     mine = [kind for kind in kinds if kind_group(kind) == group]
     return frozenset(s for s in schemes if any(
         not unwritable(question.spec, kind, s, container, question.engine) for kind in mine))
+
+
+def carried(question: Question, engine: Engine, kinds: Sequence[str], container: str,
+            ) -> dict[str, tuple[str, ...]]:
+    """The schemes of all, beside plain ones, in which each group of ``kinds`` can be had in
+    ``container`` and ``engine`` serves it."""
+    return {group: tuple(in_catalogue_order(written(question, kinds, group, container, (
+                s for s in scheme_ids() if s not in PLAIN and cell(
+                    engine, question.device, "scheme", s, group, container).status
+                == "supported"))))
+            for group in dict.fromkeys(map(kind_group, kinds))}
+
+
+def not_all(question: Question, engine: Engine, held: Mapping[str, Sequence[str]],
+            ) -> UnsupportedError:
+    """The refusal of schemes that are not those of a model's only checkpoint format."""
+    each = ", ".join(f"{group} in {' or '.join(names)}" for group, names in held.items())
+    every = ",".join(dict.fromkeys(name for names in held.values() for name in names))
+    return UnsupportedError(
+        f"{question.spec.id} on {question.device.id}: {engine.label}: its checkpoints have {each}; "
+        f"not with {', '.join(question.schemes)} alone",
+        hint=f"--schemes {every}, another engine, or --engine any")
 
 
 def unwritten(question: Question, engine: Engine, scheme: str) -> str:

@@ -90,10 +90,8 @@ def build_question(spec: ModelSpec, device: DeviceProfile, asked: Asked,
     schemes, refused = scheme_choices(spec, device, asked, uniform, given, engine,
                                       notes, bool(weighed))
     kv = caches(spec, device, asked, notes, searched=uniform is None, given=given, engine=server)
-    kv = half_caches(kv) if halved else kv
     capacity = int(host.memory_bytes_per_device or device.capacity_bytes.value)
-    notes += [*_capacity_notes(device, host, capacity), *host_notes(device),
-              *device_notes(device)]
+    notes += [*_capacity_notes(device, host, capacity), *host_notes(device), *device_notes(device)]
     loss_scheme, loss_limit = _max_loss(spec, device, asked, profile, notes) \
         if uniform is None and given is None else (None, None)
     domain = host.scale_up_devices or device.scale_up_devices
@@ -111,14 +109,13 @@ def build_question(spec: ModelSpec, device: DeviceProfile, asked: Asked,
                    scale_up_bytes_per_s=host.scale_up_bytes_per_s,
                    scale_out_bytes_per_s=host.scale_out_bytes_per_s,
                    stacks=stacks_of(server)),
-        schemes=schemes, kv=kv, refused=refused, sizes=sizes,
+        schemes=schemes, kv=half_caches(kv) if halved else kv, refused=refused, sizes=sizes,
         devices_given=asked.devices is not None,
         fixed={k: getattr(asked, k) for k in ("tp", "dp", "pp", "ep")}, batch=asked.batch,
         capacity_bytes=capacity, usable_bytes=int(capacity * fraction),
         ttft_seconds=asked.ttft_seconds, tpot_seconds=pace, memory_bytes=asked.memory_bytes,
-        loss_scheme=loss_scheme, loss_limit=loss_limit,
-        profile=profile, imatrix=bool(weighed), untie=asked.untie and profile is None,
-        as_released=uniform == "",
+        loss_scheme=loss_scheme, loss_limit=loss_limit, profile=profile, imatrix=bool(weighed),
+        untie=asked.untie and profile is None, as_released=uniform == "",
         node_devices=max(node, min(domain, 8)), price_per_hour=price,
         requests_per_s=host.requests_per_s, notes=tuple(notes), engine=server,
         engine_version=engine.version_text if engine is not None else "", usable_reason=why,

@@ -37,7 +37,13 @@ from planner.planning.engines.rules import (
     types_apart,
 )
 from planner.planning.engines.writers import unwritable
-from planner.planning.question.checkpoint_formats import not_told_apart, unwritten, written
+from planner.planning.question.checkpoint_formats import (
+    carried,
+    not_all,
+    not_told_apart,
+    unwritten,
+    written,
+)
 from planner.planning.question.decisions import split_modules
 from planner.planning.question.policies import stands_for
 from planner.planning.question.question import Question
@@ -346,8 +352,9 @@ def _cannot_keep(question: Question, engine: Engine, kept: Sequence[tuple[str, s
     formats = formats_of(engine, question.spec)
     only = formats[0] if len(formats) == 1 else ""
     planned = split_modules(modules(question.spec), question.dropped)[0] if only else []
+    held = carried(question, engine, [m.kind for m in planned], only)
     stored = [(m.kind, stands_for(question, m.released_as)) for m in planned
-              if m.released_as not in PLAIN]
+              if m.released_as not in PLAIN and not held[kind_group(m.kind)]]
     for kind, scheme in (*kept, *stored):
         found = cell(engine, question.device, "scheme", scheme, kind_group(kind), only)
         if found.status != "supported":
@@ -356,6 +363,8 @@ def _cannot_keep(question: Question, engine: Engine, kept: Sequence[tuple[str, s
     else:
         kind, scheme = kept[-1]
         words = f"{engine.label}: not together with {', '.join(question.schemes)}"
+        if only == OF_V4 and all(held.values()):
+            return not_all(question, engine, held)
     return UnsupportedError(f"{kind} as released, in {scheme}: {words}",
                             hint="another version (NAME@VERSION), another engine, or --engine any")
 

@@ -42,6 +42,23 @@ def test_experts_that_a_version_does_not_load_are_named() -> None:
         estimate("deepseek-v4-flash-nvfp4", "b200-sxm", engine="vllm@0.21", **LAYOUT)
 
 
+@pytest.mark.parametrize(("device", "experts"), [
+    ("b300-sxm", "mxfp4-w4a8"), ("h200-sxm", "mxfp4-w4a16")])
+@pytest.mark.parametrize("named", ["int4-w4a16", "fp8-block-ue8m0"])
+def test_schemes_that_are_not_those_of_its_checkpoints_are_told_what_is(
+        device: str, experts: str, named: str) -> None:
+    """And the hint works: its schemes are served."""
+    both = ["fp8-block-ue8m0", experts]
+    with pytest.raises(UnsupportedError, match=f"dense in fp8-block-ue8m0, experts in {experts}; "
+                       f"not with {named} alone") as caught:
+        plan("deepseek-v4-flash", device, engine="vllm", schemes=[named], devices=8)
+    assert caught.value.hint is not None
+    assert caught.value.hint.startswith(f"--schemes {','.join(both)}, ")
+    found = plan("deepseek-v4-flash", device, engine="vllm", schemes=both, max_loss="0.05",
+                 **LAYOUT)
+    assert {u.scheme for u in found.units if u.kind.startswith("experts")} == {experts}
+
+
 @pytest.mark.parametrize(("model", "engine", "device", "experts"), [
     ("deepseek-v4-flash", "vllm", "b200-sxm", "mxfp4-w4a8"),
     ("deepseek-v4-flash-fp8", "vllm", "h200-sxm", "fp8-block-ue8m0"),
