@@ -20,7 +20,7 @@ from planner.numerics.engines import ENGINES, Chosen
 from planner.numerics.fast_fused import fast_fused_matmul, numba_available
 from planner.numerics.fused_numpy import fused_matmul
 from planner.numerics.fused_scaled import fp4_matmul, scale_operand, scale_values
-from planner.numerics.matrix_units import DotRule
+from planner.numerics.matrix_units import DotRule, Unit
 from planner.numerics.operands import NAN_BITS, Operand, Singles, operand
 from planner.numerics.product_inputs import (
     BlockScales,
@@ -103,10 +103,7 @@ def matmul(
     promotion that the unit does not have, InputError for shapes, codes or an engine that do not
     fit.
     """
-    found = found_unit(unit, UNITS, integers=a_format.strip().lower() in INTEGERS)
-    if found.id == "fp64":
-        raise UnsupportedError("unit fp64 multiplies float64 numbers, not codes",
-                               hint="planner.numerics.matmul_fp64(a, b, c=c)")
+    found = _unit_of_codes(unit, a_format)
     a, a_format = checked_codes(a_codes, a_format, "a")
     b, b_format = checked_codes(b_codes, b_format, "b")
     check_shapes(a, b, c)
@@ -115,19 +112,25 @@ def matmul(
     rule = found.rule(a_format, b_format, accumulator_format)
     promote = check_promotion(found, rule, promote_every)
     scales = block_scales(found, rule, a_scales, b_scales, scale_format, scale_group, a, b)
-    if scales is not None:
-        rule = scales.rule
+    rule = rule if scales is None else scales.rule
     start = accumulator(c, (a.shape[0], b.shape[1]), rule.accumulator)
-    kind = rule.arithmetic or found.kind
-    step = _step(kind, engine, a.shape[0] * a.shape[1] * b.shape[1])
+    step = _step(rule.arithmetic or found.kind, engine, a.shape[0] * a.shape[1] * b.shape[1])
     if found.kind == "exact":
         _run_exact(a, b, a_format, b_format, start)
         return _finished(start, FMA_NAN)
-    depth = rule.instruction_k
-    job = _Job(padded(a, depth, 1), padded(b, depth, 0), a_format, b_format, rule, scales, promote,
-               step, threads)  # fmt: skip
+    job = _Job(padded(a, rule.instruction_k, 1), padded(b, rule.instruction_k, 0), a_format,
+               b_format, rule, scales, promote, step, threads)  # fmt: skip
     _run(job, start)
     return _finished(start, FMA_NAN if found.kind in ("fma", "mfma") else NAN_BITS)
+
+
+def _unit_of_codes(unit: str, a_format: str) -> Unit:
+    """The unit of that name, or the device's for such operands; not the one of float64 numbers."""
+    found = found_unit(unit, UNITS, integers=a_format.strip().lower() in INTEGERS)
+    if found.id == "fp64":
+        raise UnsupportedError("unit fp64 multiplies float64 numbers, not codes",
+                               hint="planner.numerics.matmul_fp64(a, b, c=c)")
+    return found
 
 
 def _step(kind: str, engine: str | None, work: int) -> Step:
