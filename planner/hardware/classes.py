@@ -67,10 +67,14 @@ def class_chain(document: Mapping[str, Any], path: Path) -> tuple[list[Table], l
                        f"end with one of {bundled}")
         elif (table := _class(name, path)) is None:
             problem = (KEY, f"unknown class {shown(name)}", nearest_names(name, class_names()))
+        elif name not in class_names() and (wrong := _malformed(table)):
+            return [*found, _read(_bundled(DEFAULT))], [
+                (f"{KEY}: class {name}: {key}", reason, fix) for key, reason, fix in wrong]
         else:
             here = table
             seen.append(name)
-            found.append(table)
+            # The name that it was found by: a file of one's own need not state an id.
+            found.append({**table, "id": name})
             continue
         return [*found, _read(_bundled(DEFAULT))], [problem]
     return found, []
@@ -88,6 +92,33 @@ def _class(name: str, path: Path) -> Table | None:
     if "/" in name or "\\" in name or "\0" in name or len(name) > 100 or not beside.is_file():
         return None
     return parse_toml(read_toml_bytes(beside, hint=_HINT), beside, hint=_HINT)
+
+
+def _malformed(table: Table) -> list[Problem]:
+    """What cannot be inherited of a class of one's own, as it is not in the form of a class."""
+    found: list[Problem] = []
+    for key in ("links", "achieved", "conversion", "fp32", "sources"):
+        if not isinstance(table.get(key, {}), dict):
+            found.append((key, f"{shown(table[key])} is no table", f"write it below [{key}]"))
+    if found:
+        return found
+    for name, figures in table.get("achieved", {}).items():
+        if not isinstance(figures, dict):
+            found.append((f"achieved.{name}", f"{shown(figures)} is no table",
+                          f"write {', '.join(_FIELDS)} below [achieved.{name}]"))
+            continue
+        found += [(f"achieved.{name}.{field}", f"{shown(figures[field])} is no figure of a class",
+                   '{ value = 0.6, unit = "1", source = "…", date = "…", kind = "…" }')
+                  for field in _FIELDS if field in figures and not (
+                      isinstance(figures[field], dict) and _positive(figures[field].get("value")))]
+    for name, factor in table.get("conversion", {}).items():
+        if not _positive(factor):
+            found.append((f"conversion.{name}", f"{shown(factor)} is no positive number",
+                          "elements for each FLOP of FP32, for example 0.25"))
+    if "fp32" in table and not _positive(table["fp32"].get("share")):
+        found.append(("fp32.share", f"{shown(table['fp32'].get('share'))} is no positive number",
+                      "the FP32 rate as a share of the 16-bit rate, for example 0.25"))
+    return found
 
 
 def _bundled(name: str) -> Path:
@@ -125,9 +156,11 @@ def _with(own: Table, base: Table) -> tuple[Table, list[str]]:
             own[key] = base[key]
             taken.append(key)
     memory = _table(own, "memory")
+    # A device that serves as a class may state its size alone, which nothing inherits.
+    whole = base["memory"] if isinstance(base.get("memory"), dict) else {}
     for key in ("type", "unified", "usable_fraction"):
-        if key in base.get("memory", {}) and key not in memory:
-            memory[key] = base["memory"][key]
+        if key in whole and key not in memory:
+            memory[key] = whole[key]
             taken.append(f"memory.{key}")
     links = _table(own, "links")
     for key in ("scale_up", "scale_out"):
@@ -185,7 +218,7 @@ def _vector_rate(own: Table, base: Table) -> list[str]:
     rates = dict(own["rates"])
     rates["vector-unit"] = {**rates.get("vector-unit", {}), "fp32": {"dense": _derived(
         plain, share * plain["value"], "FLOP/s",
-        f"{share:g} of the 16-bit rate, as {base['fp32']['note']}")}}
+        f"{share:g} of the 16-bit rate, as {base['fp32'].get('note', base['id'])}")}}
     own["rates"] = rates
     return ["rates.vector-unit.fp32"]
 
@@ -215,7 +248,7 @@ def _achieved(own: Table, base: Table) -> list[str]:
             continue
         mine = dict(stated.get(name, {}))
         for field in _FIELDS:
-            if field not in mine:
+            if field not in mine and field in figures:
                 mine[field] = _scaled(name, field, figures[field], stated, base)
                 found.append(f"achieved.{name}.{field}")
         reached[name] = mine

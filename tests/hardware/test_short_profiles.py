@@ -230,6 +230,35 @@ def test_a_circle_of_classes_is_told_with_its_way(load: Load, tmp_path: Path) ->
     assert "mine → a → b → c → b comes back to b" in lines[0]
 
 
+def test_a_class_of_ones_own_needs_no_id_and_may_state_a_part(load: Load, tmp_path: Path) -> None:
+    """It ended in a traceback: the note of each inherited figure names the class by its id."""
+    (tmp_path / "house.toml").write_text(
+        'inherits = "gpu-gddr"\n[achieved.bf16]\ncompute_fraction = { value = 0.5, unit = "1", '
+        'source = "s", date = "2026-11", kind = "assumed" }\n[sources]\n'
+        's = { title = "Own", date = "2026-11" }\n', encoding="utf-8")
+    found = load(FIVE.replace("gpu-gddr", "house"))
+    assert found.classes == ("house", "gpu-gddr")
+    reached = found.achieved["bf16"]
+    assert reached.compute_fraction.value == 0.5
+    assert reached.compute_fraction.note.startswith("class house")
+    assert reached.floor_seconds.note.startswith("class gpu-gddr")
+
+
+@pytest.mark.parametrize(("text", "told"), [
+    ("achieved = 3", "class house: achieved: 3 is no table"),
+    ("fp32 = 3", "class house: fp32: 3 is no table"),
+    ('fp32 = { share = "a" }', "class house: fp32.share: 'a' is no positive number"),
+    ("[achieved]\nbf16 = 0.6", "class house: achieved.bf16: 0.6 is no table"),
+    ("[achieved.bf16]\ncompute_fraction = 0.6", "0.6 is no figure of a class"),
+    ("[achieved.bf16]\ncompute_fraction = { value = nan }", "is no figure of a class"),
+    ('[conversion]\nfp8 = "x"', "class house: conversion.fp8: 'x' is no positive number"),
+])
+def test_a_malformed_class_of_ones_own_is_told(load: Load, tmp_path: Path, text: str, told: str,
+                                               ) -> None:
+    (tmp_path / "house.toml").write_text(f'inherits = "gpu-gddr"\n{text}\n', encoding="utf-8")
+    assert told in wrong(load, FIVE.replace("gpu-gddr", "house"))[0]
+
+
 def test_many_problems_are_counted(load: Load) -> None:
     lines = wrong(load, FIVE + "".join(f"key{i} = 1\n" for i in range(40)))
     assert "40 problems" in lines[0]
