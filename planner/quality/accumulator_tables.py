@@ -29,10 +29,15 @@ SAMPLED = {
     "hopper-wgmma/128": ("fp8-block", "hopper-wgmma", None),
     "ada": ("fp8-channel", "ada", None),
     "blackwell-tcgen05": ("fp8-channel", "blackwell-tcgen05", None),
-    "blackwell-mma": ("fp8-channel", "blackwell-mma", None),
+    "blackwell-geforce": ("fp8-channel", "blackwell-geforce", None),
     "blackwell-block-scaled": ("nvfp4", "blackwell-block-scaled", None),
+    "cdna3": ("fp8-channel", "cdna4", None),
+    "cdna4": ("fp8-channel", "cdna4", None),
 }
-"""(scheme, unit, promotion) by path; /128: the scales of fp8-block take sums out every 128."""
+"""(scheme, unit, promotion) by path; /128: the scales of fp8-block take sums out every 128.
+
+CDNA3 multiplies the codes of E4M3FN as FNUZ, which halves both operands: CDNA4's rule, which is
+CDNA3's, on the codes as they are returns the same sums times four."""
 METHOD = (
     "Relative output error power that a matrix unit adds to the exact product of the same rounded "
     "operands, on seeded synthetic tensors (planner/quality/synthetic.py), 16 positions and 32 "

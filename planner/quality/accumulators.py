@@ -2,7 +2,8 @@
 
 The accumulator of Hopper's FP8 instructions keeps 13 fraction bits; kernels with block scales take
 partial sums out every 128 inputs and add them in FP32. Integer sums are exact. The unit is known by
-compute capability; what is not in the table is not guessed.
+compute capability, or by AMD's target; what is not in the table is not guessed: Turing and Ampere
+multiply no FP8, and block scales of CDNA4 are not modelled.
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ from planner.records import record
 _DATA = Path(__file__).resolve().parent / "data" / "accumulators.json"
 _BLOCK = 128
 _UNITS = {"8.9": "ada", "9.0": "hopper-wgmma", "10.0": "blackwell-tcgen05",
-          "10.3": "blackwell-tcgen05", "11.0": "blackwell-tcgen05", "12.0": "blackwell-mma"}
+          "10.3": "blackwell-tcgen05", "11.0": "blackwell-tcgen05", "12.0": "blackwell-geforce",
+          "12.1": "blackwell-geforce", "gfx942": "cdna3", "gfx950": "cdna4"}
 _PROMOTED = ("hopper-wgmma",)
 EXACT, UNKNOWN = "exact", ""
 
@@ -52,14 +54,15 @@ def load_accumulators() -> Accumulators:
         for path, kinds in table["added"].items()})
 
 
-def path_of(compute_capability: str | None, scheme: Scheme) -> str:
-    """The path in the table that a scheme's sums take on a device; EXACT for integers and for
+def path_of(compute_capability: str | None, scheme: Scheme, target: str = "") -> str:
+    """The path in the table that a scheme's sums take on a device of NVIDIA's compute capability or
+    of AMD's ``target`` (``gfx942``); EXACT for integers and for
     inputs of 16 bits and more, whose sums are part of the reference; UNKNOWN without a unit."""
     fmt = scheme.activation
-    target = element(fmt.element)
-    if fmt.scale is None or target.bits > 8 or target.kind != "float":
+    numbers = element(fmt.element)
+    if fmt.scale is None or numbers.bits > 8 or numbers.kind != "float":
         return EXACT
-    unit = _UNITS.get(compute_capability or "", UNKNOWN)
+    unit = _UNITS.get(compute_capability or target, UNKNOWN)
     if fmt.scale.block_columns in (0, _BLOCK):
         promoted = fmt.scale.block_columns == _BLOCK and unit in _PROMOTED
         return f"{unit}/{_BLOCK}" if promoted else unit

@@ -37,7 +37,8 @@ def _accumulators(model: LossModel) -> list[Assumption]:
     """What accumulators add, by scheme: the largest share of a module's rounding error."""
     shares, unknown = [], []
     for scheme in model.question.schemes:
-        path = path_of(model.question.device.compute_capability, SCHEMES[scheme])
+        path = path_of(model.question.device.compute_capability, SCHEMES[scheme],
+                       model.question.device.target)
         if path == UNKNOWN:
             unknown.append(scheme)
         elif path != EXACT and (added := _largest_share(model, scheme)) is not None:

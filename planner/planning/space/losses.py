@@ -171,7 +171,8 @@ def accumulated(model: UnitModel, row: int, scheme: str) -> float:
     a mean over its products; 0 where they are exact, or no unit is known (:func:`loss_assumptions`
     says which), and for kinds that rules keep, whose errors are no sums."""
     module = model.planned[row]
-    path = path_of(model.question.device.compute_capability, SCHEMES[scheme])
+    path = path_of(model.question.device.compute_capability, SCHEMES[scheme],
+                   model.question.device.target)
     if path in (EXACT, UNKNOWN) or module.kind in RULE_KINDS or not module.gemms:
         return 0.0
     table = load_accumulators()
