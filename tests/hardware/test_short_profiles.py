@@ -322,6 +322,18 @@ def test_the_template_is_printed_and_planned_with(
     assert len(said) == 12
 
 
+def test_no_plan_for_a_file_without_its_generation_asks_for_it(
+        tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Five numbers say nothing of what engines serve: 16 bits only, which fit nowhere here."""
+    path = tmp_path / "mine.toml"
+    path.write_text(FIVE.replace("24 GB", "16 GB"), encoding="utf-8")
+    assert run(["llama-3.1-8b", str(path)]) == 1
+    assert "hint: state compute_capability" in capsys.readouterr().err
+    path.write_text(FIVE.replace("24 GB", "16 GB").replace(
+        "rates.bf16", 'compute_capability = "8.9"\nrates.bf16', 1), encoding="utf-8")
+    assert run(["llama-3.1-8b", str(path), "--context", "2048"]) == 0
+
+
 def test_what_engines_go_by_is_checked(load: Load) -> None:
     lines = wrong(load, FIVE + 'compute_capability = "abc"\nplatform = "metall"\n')
     assert any("compute_capability: string should match" in line for line in lines)

@@ -52,11 +52,20 @@ def refuse(case: Unserved, devices: Devices = _none) -> Exception:
     if least.total > budget(first):
         blamed = ["memory-bytes"] if limited(first, least.total) else []
         hint = _one_change(case, blamed) or _together(case) or _elsewhere(case, least, devices)
-        return InfeasibleError(_memory(case, least), hint=hint)
+        return InfeasibleError(_memory(case, least), hint=_unstated(first) + hint)
     sets = contradictions(case.questions)
     hint = (_one_change(case, list(sets[0])) if len(sets) == 1 else "") or _together(case) \
         or _elsewhere(case, least, devices)
-    return InfeasibleError(_limits(first, sets), hint=hint)
+    return InfeasibleError(_limits(first, sets), hint=_unstated(first) + hint)
+
+
+def _unstated(question: Question) -> str:
+    """What a short profile leaves out that engines go by: with it more formats may be served."""
+    device = question.device
+    if not device.classes or device.platform or question.engine == ANY_ENGINE:
+        return ""
+    return (f"state compute_capability (of NVIDIA's; else platform and target) in {device.id}: "
+            "without it only what engines serve on every device counts; or else ")
 
 
 def _memory(case: Unserved, least: LeastBytes) -> str:
