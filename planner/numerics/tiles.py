@@ -91,7 +91,8 @@ def as_array(x: npt.ArrayLike) -> Array:
             raise InputError(f"integer {bad} is not exact in 64-bit floats",
                              hint="pass integers of magnitude up to 2^53, or floats")
     elif not (kind in "iub" or (kind == "f" and size <= 8) or _is_small_float(array.dtype)):
-        raise InputError(f"cannot encode values of dtype {array.dtype}", hint="pass real numbers")
+        raise InputError(f"cannot encode values of dtype {array.dtype}",
+                         hint="pass real numbers of at most 64 bits: x.astype(numpy.float64)")
     return array
 
 

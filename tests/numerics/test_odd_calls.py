@@ -149,3 +149,10 @@ def test_an_odd_call_that_says_what_to_write(call, words) -> None:
     with pytest.raises(InputError, match=words) as caught:
         call()
     assert caught.value.hint
+
+
+@pytest.mark.skipif(np.dtype(np.longdouble).itemsize <= 8, reason="long double has 64 bits here")
+def test_wider_floats_are_told_what_to_be_cast_to() -> None:
+    with pytest.raises(InputError) as caught:
+        encode(X.astype(np.longdouble), "e4m3fn")
+    assert "x.astype(numpy.float64)" in caught.value.hint
