@@ -70,7 +70,8 @@ def _rows_text(report: Validation) -> str:
     lines.writerow(ROW_COLUMNS)
     for row in report.rows():
         lines.writerow(["" if v is None else repr(v) if isinstance(v, float)
-                        else f"'{v}" if str(v)[:1] in _COMPUTED else v for v in row.values()])
+                        else f"'{v}" if isinstance(v, str) and v[:1] in _COMPUTED else v
+                        for v in row.values()])
     return out.getvalue()
 
 

@@ -162,3 +162,17 @@ def test_the_frame_has_the_columns_of_the_rows(hostile: tuple[Path, dict[str, in
     frame = validate(str(hostile[0]), only="e2e_silicon").to_frame()
     assert tuple(frame.columns[:len(ROW_COLUMNS)]) == ROW_COLUMNS
     assert frame["row"].min() == 0
+
+
+class Report:
+    """Two cells as a report may hold them."""
+
+    def rows(self) -> list[dict[str, Any]]:
+        return [{"predicted": -455480721, "low": -0.5, "text": "-1+1", "reason": None}]
+
+
+def test_a_negative_number_stays_a_number() -> None:
+    from planner.cli.validate import _rows_text
+
+    (_, cells_) = csv.reader(io.StringIO(_rows_text(Report())))  # type: ignore[arg-type]
+    assert cells_ == ["-455480721", "-0.5", "'-1+1", ""]
