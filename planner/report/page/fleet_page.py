@@ -11,7 +11,7 @@ from planner.report.page.embedded import CONTROL
 from planner.report.page.html import _environment
 from planner.report.phrases import Phrases, phrases
 from planner.report.terminal.compared import told_loss
-from planner.report.terminal.fleet import gained, percent, saved
+from planner.report.terminal.fleet import all_proved, gained, percent, saved
 from planner.report.words import KeyFigure, span
 from planner.sizing.answer import HOURS_A_MONTH
 from planner.sizing.fleet.answer import Fleet, FleetDevice, FleetModel, FleetPool, FleetRequests
@@ -34,7 +34,7 @@ def fleet_page(found: Fleet, lang: str = "en") -> str:
         say=say, title=say.name(found.title), verdict=_verdict(say, found),
         figures=_figures(say, found), devices_figure=Markup(devices_svg(say, found)),
         limits_figure=Markup(limits_svg(say, found)),
-        devices=[_device(one) for one in found.devices],
+        devices=[_device(one) for one in found.devices], proved=all_proved(found),
         pools=[{**_pool(say, one), "shade": order[one.name]} for one in found.pools],
         models=[{**_model(say, one), "shade": order[one.name]} for one in found.models],
         refused=[(name, device, say.original(reason)) for name, device, reason in found.refused],

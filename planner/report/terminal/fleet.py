@@ -113,12 +113,17 @@ def gained(worth: Worth | None) -> str:
     return "-" if worth is None else f"+{worth.growth_gained:.3g}" if worth.growth_gained else "0"
 
 
+def all_proved(found: Fleet) -> bool:
+    """Whether all that one device, or host, more is worth was proved to the end."""
+    return all(worth is None or worth.proved
+               for one in found.devices for worth in (one.one_more, one.host_more))
+
+
 def _stock(found: Fleet) -> list[str]:
-    told = [worth for one in found.devices for worth in (one.one_more, one.host_more)
-            if worth is not None and not worth.proved]
     return [*wrapped("stock; a device and a host more, solved again: USD/h saved, growth added:"),
             *table_lines([STOCK_HEADS, *map(_stock_cells, found.devices)], gap=2),
-            *(wrapped("not all proved: larger values may be left") if told else [])]
+            *([] if all_proved(found) else
+              wrapped("not all proved: larger values may be left"))]
 
 
 def _stock_cells(one: FleetDevice) -> tuple[str, ...]:

@@ -86,6 +86,10 @@ def test_what_is_not_proved_is_not_told_as_proved() -> None:
     kind = replace(found.devices[0], one_more=replace(found.devices[0].one_more, proved=False))
     assert "not all proved" in str(replace(found, devices=(kind, *found.devices[1:])))
     assert "not all proved" not in str(found)
+    for lang in LANGUAGES:
+        said = phrases(lang, LANGUAGE_FOLDER)("devices.open")
+        assert said in words(tree(fleet_page(replace(found, devices=(kind,)), lang)))
+        assert said not in words(tree(fleet_page(found, lang)))
 
 
 def test_every_text_is_used() -> None:
