@@ -12,8 +12,6 @@ from planner.cli.types import options
 if TYPE_CHECKING:
     from planner.validation.records import Validation
 
-_COMPUTED = ("=", "+", "-", "@", "\t", "\r")
-
 
 @click.command("validate")
 @click.option("--data", metavar="DIR",
@@ -63,15 +61,14 @@ def _rows_text(report: Validation) -> str:
     import csv
     import io
 
+    from planner.cli.files import csv_cell
     from planner.validation.records import ROW_COLUMNS
 
     out = io.StringIO()
     lines = csv.writer(out, lineterminator="\n")
     lines.writerow(ROW_COLUMNS)
     for row in report.rows():
-        lines.writerow(["" if v is None else repr(v) if isinstance(v, float)
-                        else f"'{v}" if isinstance(v, str) and v[:1] in _COMPUTED else v
-                        for v in row.values()])
+        lines.writerow([csv_cell(value) for value in row.values()])
     return out.getvalue()
 
 

@@ -7,6 +7,7 @@ import io
 import json
 import time
 from collections import Counter
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support.examples import examples
+from support.fleets import made
 
+from planner.cli.files import csv_cell
+from planner.cli.fleet import table
 from planner.cli.main import run
 from planner.validation.records import EXCLUDED, REASONS, ROW_COLUMNS, WITHOUT_HOST, Outcome
 from planner.validation.run import KINDS, Kind, validate
@@ -164,15 +168,15 @@ def test_the_frame_has_the_columns_of_the_rows(hostile: tuple[Path, dict[str, in
     assert frame["row"].min() == 0
 
 
-class Report:
-    """Two cells as a report may hold them."""
+@pytest.mark.parametrize(("value", "cell"), [
+    (-455480721, -455480721), (-0.5, "-0.5"), (0.1, "0.1"), ("-1+1", "'-1+1"), ("=A1", "'=A1"),
+    ("@SUM(A1)", "'@SUM(A1)"), ("plain", "plain"), (None, ""), (True, True)])
+def test_a_negative_number_stays_a_number(value: object, cell: object) -> None:
+    assert csv_cell(value) == cell
 
-    def rows(self) -> list[dict[str, Any]]:
-        return [{"predicted": -455480721, "low": -0.5, "text": "-1+1", "reason": None}]
 
-
-def test_a_negative_number_stays_a_number() -> None:
-    from planner.cli.validate import _rows_text
-
-    (_, cells_) = csv.reader(io.StringIO(_rows_text(Report())))  # type: ignore[arg-type]
-    assert cells_ == ["-455480721", "-0.5", "'-1+1", ""]
+def test_a_fleet_says_its_names_as_text() -> None:
+    found = made()
+    pools = tuple(replace(pool, name="=cmd|x") for pool in found.pools)
+    rows = list(csv.DictReader(io.StringIO(table(replace(found, pools=pools)))))
+    assert {row["name"] for row in rows} == {"'=cmd|x"}
