@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import numpy as np
 
@@ -20,6 +21,8 @@ from planner.planning.pools.search import PoolSearch, Shared, TwoPools, readers_
 from planner.planning.pools.workers import DecodingWorkers, ReadingWorkers
 from planner.planning.question.named import RELEASED
 from planner.planning.question.question import Question
+
+Worker = TypeVar("Worker", ReadingWorkers, DecodingWorkers)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +51,8 @@ def given_price(question: SideQuestion, level: ServiceLevel, given: Configured) 
     decode = _questions(question, level, given.kv, 0, given.decode)
     link = link_between(whole[0], whole[0], None)
     shared = _shared(_spaces(prefill, decode, link), question.scheme)
-    reading = [one for one in _sharp_readers(shared) if one.found is not None]
-    decoding = [one for one in _sharp_decoders(shared) if one.found is not None]
+    reading = [one for one in _sharp(shared.readers) if one.found is not None]
+    decoding = [one for one in _sharp(shared.decoders) if one.found is not None]
     if not reading or not decoding:
         pool = "decode" if reading else "prefill"
         raise InfeasibleError(f"the {pool} worker is too small", hint="fewer sequences")
@@ -103,19 +106,9 @@ def _shared(spaces: Sequence[PoolSpaces], scheme: str | None) -> Shared:
     return found[0]
 
 
-def _sharp_readers(shared: Shared) -> list[ReadingWorkers]:
-    todo, done = list(shared.readers), []
-    while todo:
-        one = todo.pop()
-        if one.found is not None:
-            done.append(one)
-        else:
-            todo += one.refined()
-    return done
-
-
-def _sharp_decoders(shared: Shared) -> list[DecodingWorkers]:
-    todo, done = list(shared.decoders), []
+def _sharp(workers: Sequence[Worker]) -> list[Worker]:
+    """Workers of one layout each, refined until nothing is left open."""
+    todo, done = list(workers), []
     while todo:
         one = todo.pop()
         if one.found is not None:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
-from planner.formats.spec import ScaleSpec, Scheme, TensorFormat
+from planner.formats.spec import ScaleRule, ScaleSpec, Scheme, TensorFormat
 
 _FOUR = ("Four Over Six (arXiv 2512.02010; mit-han-lab/fouroversix; transformers "
          "FourOverSixConfig; ModelOpt's MSE calibration)")
@@ -31,7 +31,7 @@ class FormatRecipe:
     base: str
     title: str
     source: str
-    rule: str = ""
+    rule: ScaleRule | None = None
     weight_rows: int = 0
     rotation: int = 0
     input_bits: int = 0
@@ -39,7 +39,7 @@ class FormatRecipe:
     def made(self, base: Scheme) -> Scheme:
         """The scheme, from the one it is named after."""
         weight, activation = base.weight, base.activation
-        if self.rule:
+        if self.rule is not None:
             weight, activation = (_ruled(fmt, self.rule) for fmt in (weight, activation))
         if self.weight_rows and weight.scale is not None:
             weight = replace(weight, scale=replace(weight.scale, block_rows=self.weight_rows))
@@ -52,10 +52,10 @@ class FormatRecipe:
                        source=self.source)
 
 
-def _ruled(fmt: TensorFormat, rule: str) -> TensorFormat:
+def _ruled(fmt: TensorFormat, rule: ScaleRule) -> TensorFormat:
     spec = fmt.scale
     assert isinstance(spec, ScaleSpec)
-    return replace(fmt, scale=replace(spec, rule=rule))  # type: ignore[arg-type]
+    return replace(fmt, scale=replace(spec, rule=rule))
 
 
 RECIPES: Mapping[str, FormatRecipe] = MappingProxyType({one.id: one for one in (

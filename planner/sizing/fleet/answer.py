@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from planner.planning.plan.record import Assumption, Estimate, plain
 from planner.records import cached_record
 from planner.shown import as_text
+from planner.sizing.degrees import degrees
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -45,8 +46,7 @@ class FleetPool:
     @property
     def layout(self) -> str:
         """Degrees above one, e.g. ``tp4``; ``1 device`` without any."""
-        named = (("tp", self.tp), ("dp", self.dp), ("ep", self.ep))
-        return " ".join(f"{name}{value}" for name, value in named if value > 1) or "1 device"
+        return degrees(self.tp, self.dp, self.ep)
 
 
 @cached_record
