@@ -4,13 +4,18 @@ of a cell."""
 from __future__ import annotations
 
 from functools import cache
+from hashlib import sha256
+from html import escape
 from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 INK, SOFT, GRID = "#1a1e24", "#59626e", "#dfe3e8"
+_ALT: WeakKeyDictionary[Axes, str] = WeakKeyDictionary()
+"""What is seen on axes, in words."""
 
 
 @cache
@@ -30,8 +35,19 @@ def _shown() -> type[Axes]:
     return ShownAxes
 
 
+def describe(ax: Axes, alt: str) -> None:
+    """Say in words what is seen on ``ax``: pictures of its figure carry it as their description."""
+    _ALT[ax] = alt
+
+
+def alt_of(ax: Axes) -> str:
+    """What is seen on ``ax``, in words; empty where nobody said."""
+    return _ALT.get(ax, "")
+
+
 def as_svg(figure: Figure) -> str:
-    """The figure as SVG text: the same bytes for the same figure, letters as text."""
+    """The figure as SVG text: the same bytes for the same figure, letters as text, named by the
+    titles of its axes and described by what was said of them."""
     from io import StringIO
 
     import matplotlib as mpl
@@ -39,7 +55,21 @@ def as_svg(figure: Figure) -> str:
     out = StringIO()
     with mpl.rc_context({"svg.hashsalt": "precision-planner", "svg.fonttype": "none"}):
         figure.savefig(out, format="svg", metadata={"Date": None})
-    return out.getvalue()
+    seen = [ax for ax in figure.axes if alt_of(ax)]
+    return named(out.getvalue(), " · ".join(ax.get_title(loc="left") for ax in seen),
+                 " ".join(alt_of(ax) for ax in seen))
+
+
+def named(svg: str, title: str, alt: str) -> str:
+    """An SVG document as one picture with a name and a description; as it is without both."""
+    if not title and not alt:
+        return svg
+    start = svg.index("<svg")
+    end = svg.index(">", start)
+    key = f"f{sha256((title + alt).encode()).hexdigest()[:10]}"
+    return (f'{svg[:end]} role="img" aria-labelledby="{key}-title {key}-desc">\n'
+            f' <title id="{key}-title">{escape(title)}</title>\n'
+            f' <desc id="{key}-desc">{escape(alt)}</desc>{svg[end + 1:]}')
 
 
 def axes_for(ax: Axes | None, *, size: tuple[float, float]) -> Axes:

@@ -39,6 +39,14 @@ def figure(kind: str, width: float, height: float, label: str, about: str,
             f'</title><desc id="{kind}-desc">{escape(about)}</desc>{"".join(body)}</svg>')
 
 
+def chart_open(kind: str, key: str, size: tuple[float, float], title: str, alt: str) -> str:
+    """The start of a chart: its size, name and description."""
+    return (f'<svg class="chart {kind}" viewBox="0 0 {size[0]:.0f} {size[1]:.0f}" role="img" '
+            f'style="max-width:{size[0] * 1.15:.0f}px" aria-labelledby="{key}-title {key}-desc">'
+            f'<title id="{key}-title">{escape(title)}</title>'
+            f'<desc id="{key}-desc">{escape(alt)}</desc>')
+
+
 def line(kind: str, x1: float, y1: float, x2: float, y2: float) -> str:
     """A straight line of CSS class ``kind``."""
     return f'<line class="{kind}" x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}"/>'
