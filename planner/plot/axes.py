@@ -3,11 +3,13 @@ of a cell."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import cache
-from hashlib import sha256
-from html import escape
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
+
+from planner.report.drawing.svg import named_document
+from planner.report.figures.marks import written
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -45,6 +47,17 @@ def alt_of(ax: Axes) -> str:
     return _ALT.get(ax, "")
 
 
+def listed(pairs: Iterable[tuple[object, object]]) -> str:
+    """Names and their values as one sentence."""
+    return "; ".join(f"{name}: {value}" for name, value in pairs) + "."
+
+
+def interval(value: float, low: float | None, high: float | None) -> str:
+    """A value and, where it has one, its 80 % interval."""
+    ends = "" if low is None or high is None else f" ({written(low)} – {written(high)})"
+    return written(value) + ends
+
+
 def as_svg(figure: Figure) -> str:
     """The figure as SVG text: the same bytes for the same figure, letters as text, named by the
     titles of its axes and described by what was said of them."""
@@ -56,20 +69,8 @@ def as_svg(figure: Figure) -> str:
     with mpl.rc_context({"svg.hashsalt": "precision-planner", "svg.fonttype": "none"}):
         figure.savefig(out, format="svg", metadata={"Date": None})
     seen = [ax for ax in figure.axes if alt_of(ax)]
-    return named(out.getvalue(), " · ".join(ax.get_title(loc="left") for ax in seen),
-                 " ".join(alt_of(ax) for ax in seen))
-
-
-def named(svg: str, title: str, alt: str) -> str:
-    """An SVG document as one picture with a name and a description; as it is without both."""
-    if not title and not alt:
-        return svg
-    start = svg.index("<svg")
-    end = svg.index(">", start)
-    key = f"f{sha256((title + alt).encode()).hexdigest()[:10]}"
-    return (f'{svg[:end]} role="img" aria-labelledby="{key}-title {key}-desc">\n'
-            f' <title id="{key}-title">{escape(title)}</title>\n'
-            f' <desc id="{key}-desc">{escape(alt)}</desc>{svg[end + 1:]}')
+    return named_document(out.getvalue(), " · ".join(ax.get_title(loc="left") for ax in seen),
+                          " ".join(alt_of(ax) for ax in seen))
 
 
 def axes_for(ax: Axes | None, *, size: tuple[float, float]) -> Axes:
@@ -89,7 +90,7 @@ def tidy(ax: Axes, title: str, *, grid: str = "") -> None:
         ax.spines[side].set_visible(False)
     for side in ("bottom", "left"):
         ax.spines[side].set_color(SOFT)
-    ax.tick_params(colors=SOFT, labelcolor=INK, labelsize=8, length=3)
+    ax.tick_params(which="both", colors=SOFT, labelcolor=INK, labelsize=8, length=3)
     ax.xaxis.label.set(fontsize=8.5, color=SOFT)
     ax.yaxis.label.set(fontsize=8.5, color=SOFT)
     if grid:

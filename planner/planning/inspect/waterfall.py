@@ -28,11 +28,14 @@ class WaterfallBar:
 
 @dataclass(frozen=True, slots=True)
 class Waterfall:
-    """Parts of one phase in the order of the model, then what the whole adds; seconds."""
+    """Parts of one phase in the order of the model, then what the whole adds; seconds. The end has
+    its 80 % interval."""
 
     phase: str
     sum_seconds: float
     end_seconds: float
+    end_low_seconds: float
+    end_high_seconds: float
     bars: tuple[WaterfallBar, ...]
     rest: WaterfallBar
 
@@ -40,7 +43,8 @@ class Waterfall:
 def waterfall(plan: Plan, phase: str) -> Waterfall:
     """``decode``: a step against TPOT; ``prefill``: one prompt against TTFT."""
     perf = plan.performance
-    end = (perf.tpot_seconds if phase == "decode" else perf.ttft_seconds).value
+    told = perf.tpot_seconds if phase == "decode" else perf.ttft_seconds
+    end = told.value
     times: dict[str, dict[str, float]] = {}
     for unit in plan.units:
         by_bound = times.setdefault(unit.kind, {})
@@ -56,5 +60,5 @@ def waterfall(plan: Plan, phase: str) -> Waterfall:
                                  BOUND_FILLS.get(bound, "")))
         at += took
     rest = end - whole
-    return Waterfall(phase, whole, end, tuple(bars), WaterfallBar(
+    return Waterfall(phase, whole, end, told.low, told.high, tuple(bars), WaterfallBar(
         "", rest, min(whole, end) / width, abs(rest) / width, 0.0, "", ""))
