@@ -1,22 +1,21 @@
 """What counts as English that was left in a Chinese page, and what as a name."""
 
 import pytest
-
 from support.chinese import is_name, latin_texts, latin_words, seen_texts
 
-NAMED = ("fp8-block KV TTFT FlashInfer CutlassFP8ScaledMMLinearKernel op_gemm.csv --drop-policies "
-         "llama-3.1-8b DeepSeek-V3.1-Terminus MMLU mlp-gate-up int8-w8a8 M/D/1 E4M3 sm90 tp·dp "
-         "tokens/s nats hopper-wgmma vllm TensorRT-LLM Thireus compressed-tensors").split()
-ENGLISH = ("the rest measured Kernels as-released weights's output-channel uniform nothing "
-           "whole-model").split()
+_NAMED = """fp8-block KV TTFT FlashInfer CutlassFP8ScaledMMLinearKernel op_gemm.csv llama-3.1-8b
+    --drop-policies DeepSeek-V3.1-Terminus MMLU mlp-gate-up int8-w8a8 M/D/1 E4M3 sm90 tp·dp tokens/s
+    nats hopper-wgmma vllm TensorRT-LLM Thireus compressed-tensors"""
+_ENGLISH = """the rest measured Kernels as-released weights's output-channel uniform nothing
+    whole-model"""
 
 
-@pytest.mark.parametrize("word", NAMED)
+@pytest.mark.parametrize("word", _NAMED.split())
 def test_names_and_abbreviations_are_no_english(word: str) -> None:
     assert latin_words(f"<p>用 {word} 时</p>") == []
 
 
-@pytest.mark.parametrize("word", ENGLISH)
+@pytest.mark.parametrize("word", _ENGLISH.split())
 def test_words_are_found_and_the_text_that_has_them(word: str) -> None:
     page = f"<table><tr><th>格式</th><td>用 {word} 时</td></tr></table>"
     assert latin_words(page) == [word]

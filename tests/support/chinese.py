@@ -29,24 +29,18 @@ VOID = frozenset({"area", "base", "br", "col", "embed", "hr", "img", "input", "l
 _ADDRESS = re.compile(r"(?:https?://|www\.|github\.com/|github )[^\s，；。）】]+")
 _WORD = re.compile(r"-{0,2}[A-Za-z][A-Za-z0-9]*(?:[-_.+/@:·^*=#'’][A-Za-z0-9]+)*")
 
-ABBREVIATIONS = frozenset(
-    # units as they are written in Chinese texts too
-    "ms ns min nats token tokens/s token/s rank pt tp dp pp ep".split())
+_UNITS = "ms ns min nats token tokens/s token/s rank pt tp dp pp ep"
+ABBREVIATIONS = frozenset(_UNITS.split())
 """Units and words of the field that Chinese texts write in Latin letters."""
 
-NAMES = frozenset(
-    # makers, people, places of publication
-    "nvidia llama meta google deepseek qwen mistral microsoft anthropic intel apple thireus "
-    "anyscale unsloth kimi moonshot pypi github cohen "
-    "allen cunneen bailey neuts poisson cuda jetson ascend gaudi "
-    # chips, units and their generations
-    "hopper blackwell ampere turing volta ada lovelace rubin xeon epyc orin thor graviton "
-    "trainium geforce inferentia "
-    # kernels and libraries
-    "triton marlin humming cutlass machete deepgemm torch torchao cublas cudnn gloo nccl ray "
-    "dask vulkan metal gguf ggml exllama quark petit mooncake nixl modelopt compressed-tensors "
-    "bitsandbytes aiter precision-planner aiconfigurator safetensors "
-    "wgmma".split())
+_MAKERS = """nvidia llama meta google deepseek qwen mistral microsoft anthropic intel apple thireus
+    anyscale unsloth kimi moonshot pypi github cohen allen cunneen bailey neuts poisson"""
+_CHIPS = """jetson ascend gaudi hopper blackwell ampere turing volta ada lovelace rubin xeon epyc
+    orin thor graviton trainium geforce inferentia wgmma"""
+_SOFTWARE = """cuda triton marlin humming cutlass machete deepgemm torch torchao cublas cudnn gloo
+    nccl ray dask vulkan metal gguf ggml exllama quark petit mooncake nixl modelopt compressed-tensors
+    bitsandbytes aiter precision-planner aiconfigurator safetensors"""
+NAMES = frozenset(f"{_MAKERS} {_CHIPS} {_SOFTWARE}".split())
 """Proper names that have no digit and no capital inside."""
 
 
