@@ -27,20 +27,26 @@ SHOWN = ("alt", "aria-label", "aria-description", "title", "placeholder", "data-
 VOID = frozenset({"area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta",
                   "source", "track", "wbr"})
 _ADDRESS = re.compile(r"(?:https?://|www\.|github\.com/|github )[^\s，；。）】]+")
+_FLAG = re.compile(r"--[a-z][a-z-]*(?:[ =][A-Za-z0-9][\w.,-]*)?")
 _WORD = re.compile(r"-{0,2}[A-Za-z][A-Za-z0-9]*(?:[-_.+/@:·^*=#'’][A-Za-z0-9]+)*")
 
-_UNITS = "ms ns min nats token tokens/s token/s rank pt tp dp pp ep"
+_UNITS = "ms ns min nats token tokens/s token/s rank pt"
 ABBREVIATIONS = frozenset(_UNITS.split())
 """Units and words of the field that Chinese texts write in Latin letters."""
 
 _MAKERS = """nvidia llama meta google deepseek qwen mistral microsoft anthropic intel apple thireus
     anyscale unsloth kimi moonshot pypi github cohen allen cunneen bailey neuts poisson"""
+_FIELD = """tp dp pp ep all-reduce all-gather reduce-scatter all-to-all custom-allreduce kda csa hca
+    swa osl isl cpu tpu
+    gpu-gddr gpu-hbm unified block-scaled modelopt-mixed"""
 _CHIPS = """jetson ascend gaudi hopper blackwell ampere turing volta ada lovelace rubin xeon epyc
     orin thor graviton trainium geforce inferentia wgmma"""
 _SOFTWARE = """cuda triton marlin humming cutlass machete deepgemm torch torchao cublas cudnn gloo
-    nccl ray dask vulkan metal gguf ggml exllama quark petit mooncake nixl modelopt compressed-tensors
-    bitsandbytes aiter precision-planner aiconfigurator safetensors"""
-NAMES = frozenset(f"{_MAKERS} {_CHIPS} {_SOFTWARE}".split())
+    nccl ray dask vulkan metal gguf ggml exllama quark petit mooncake nixl modelopt
+    compressed-tensors bitsandbytes aiter trtllm rocm tpu-inference vllm-neuron habana transformers torch-neuronx
+    kt-kernel sglang-kt neuron maxn zen instinct precision-planner aiconfigurator safetensors
+    aiconfigurator-core neuralmagic"""
+NAMES = frozenset(f"{_MAKERS} {_FIELD} {_CHIPS} {_SOFTWARE}".split())
 """Proper names that have no digit and no capital inside."""
 
 
@@ -108,7 +114,7 @@ def _escaped(text: str) -> str:
 
 
 def _words(text: str) -> Iterator[str]:
-    for found in _WORD.finditer(_ADDRESS.sub(" ", text)):
+    for found in _WORD.finditer(_FLAG.sub(" ", _ADDRESS.sub(" ", text))):
         if sum(c.isalpha() for c in found.group()) > 1:
             yield found.group()
 
@@ -120,9 +126,11 @@ def is_name(word: str) -> bool:
         return True
     if re.search(r"[0-9_/@=]|[A-Za-z]\.[A-Za-z]", word) or re.search(r"[A-Za-z][A-Z]", word):
         return True
-    parts = re.split(r"[-+.:·^*#'’]", low)
-    return len(parts) > 1 and all(len(p) < 2 or p in NAMES or p in ABBREVIATIONS
-                                  or p in known_names() for p in parts)
+    for joint in (r"[:·^*#]", r"[-+.'’]"):
+        parts = re.split(joint, word)
+        if len(parts) > 1 and all(len(part) < 2 or is_name(part) for part in parts):
+            return True
+    return False
 
 
 @cache
@@ -134,10 +142,11 @@ def known_names() -> frozenset[str]:
     from planner.memory.engines.catalog import engine_names
     from planner.models.catalog import catalog
     from planner.placement.modules import AS_RELEASED_KINDS, DRAFT, PLANNED_KINDS
+    from planner.planning.question.policies import RULES
     from planner.workloads import workload_ids
 
     return frozenset(name.lower() for names in (
         SCHEMES, KV_LAYOUTS, KV_KINDS, device_ids(), engine_names(), catalog(),
         [name for entry in catalog().values() for name in re.findall(
             r"[^\s/]+", " ".join((entry.public_name, *entry.aliases)))],
-        PLANNED_KINDS, AS_RELEASED_KINDS, [DRAFT], workload_ids()) for name in names)
+        PLANNED_KINDS, AS_RELEASED_KINDS, [DRAFT], RULES, workload_ids()) for name in names)
