@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from planner.report.phrases import Phrases, phrases
+from planner.report.sentences import foreign, quoted, unmarked
 from planner.report.sweep_axes import Columns, SweepAxis, told
 
 FOLDER = Path(__file__).resolve().parents[1] / "lang_sweep"
@@ -44,13 +45,18 @@ def short_reason(say: Phrases, columns: Columns, n: int) -> str:
 
 
 def reason(say: Phrases, columns: Columns, n: int) -> str:
-    """The whole reason of a row without an answer; empty where it has none."""
-    return say.original(columns["reason"][n] or "")
+    """The whole reason of a row without an answer; empty where it has none, or none in this
+    language."""
+    text = say.original(columns["reason"][n] or "")
+    return "" if _untold(say, text) else text.removeprefix(f"{columns['limit'][n]}: ")
 
 
 def whole_reason(say: Phrases, columns: Columns, n: int) -> str:
-    """The limits, then the reason, which may begin with them itself."""
-    short, whole = short_reason(say, columns, n), reason(say, columns, n)
-    if not whole or whole.startswith(f"{columns['limit'][n]}: "):
-        return whole or short
-    return f"{short}: {whole}"
+    """The limits, then the reason; in its own language, as a quotation, where no pattern fits."""
+    short, text = short_reason(say, columns, n), reason(say, columns, n)
+    text = text or quoted(columns["reason"][n] or "")
+    return say("cell.why", short=short, reason=text) if unmarked(text) else short
+
+
+def _untold(say: Phrases, text: str) -> bool:
+    return say.lang != "en" and foreign(text)

@@ -15,7 +15,6 @@
 
   if (controls) {
     controls.hidden = false;
-    controls.addEventListener("submit", event => event.preventDefault());
     for (const control of [measure, view]) {
       if (control) control.addEventListener("change", show);
     }
