@@ -59,7 +59,7 @@ def sweep_command(questions: str, output: str | None, workers: int | None, clust
                 questions, output=output, cluster=cluster, progress=progress,
                 price=None if price is None else prices(price),
                 workers=workers or (None if cluster is not None else 1),
-                told=lambda line: None if quiet else click.echo(f"note: {line}", err=True),
+                told=lambda line: None if quiet else _note(line),
                 **given)
         columns = found.columns
         if report is not None:
@@ -75,6 +75,12 @@ def sweep_command(questions: str, output: str | None, workers: int | None, clust
 
             click.echo(sweep_text(columns, output), nl=False)
     return FAILED if "failed" in columns["status"] else 0
+
+
+def _note(text: str) -> None:
+    from planner.report.terminal.columns import wrapped
+
+    click.echo("\n".join(wrapped(f"note: {text}", "  ")), err=True)
 
 
 def _rows(columns: dict[str, list[Any]]) -> list[dict[str, Any]]:

@@ -99,17 +99,17 @@ def fast_rows(context: Context, asks: Sequence[SweepQuestion]) -> dict[int, Row]
             for way, there in enumerate(placed):
                 groups.setdefault((others, way, len(placed)), []).append(
                     Ready(at, there, tokens, batch))
-    out: dict[int, list[Answer]] = {}
+    out: dict[int, list[WayAnswer]] = {}
     for members in groups.values():
         rows = _group(members)
         for member in members:
             row, least = rows.get(member.at, (None, None))
-            out.setdefault(member.at, []).append(Answer(member.placed, row, least))
+            out.setdefault(member.at, []).append(WayAnswer(member.placed, row, least))
     return {at: row for at, ways in out.items() if (row := _best(ways)) is not None}
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class WayAnswer:
     """An estimate served in one way: its row, None where it is not answered here, and the bytes
     that are more than there are, None where they are not the reason."""
 
@@ -118,7 +118,7 @@ class Answer:
     least: int | None
 
 
-def _best(ways: Sequence[Answer]) -> Row | None:
+def _best(ways: Sequence[WayAnswer]) -> Row | None:
     """The best of an estimate's ways to serve, the first of equals; None where they must be told
     apart otherwise: one is not answered here, or none of several is a plan, and not for want of
     memory."""

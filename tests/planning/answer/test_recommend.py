@@ -157,8 +157,8 @@ def test_embedding_and_head_count_where_they_are_decided() -> None:
     mixture = options["Q5_0, KV fp16"]
     assert mixture.rival.schemes == ("ggml-q5_0",)
     assert told_schemes(mixture.rival) == ("ggml-q5_0", "ggml-q8_0")
-    assert verdict(mixture) == "mix"
-    assert verdict(options["Q8_0, KV fp16"]) == "uniform"
+    assert verdict(mixture.rival) == "mix"
+    assert verdict(options["Q8_0, KV fp16"].rival) == "uniform"
     told = recommendation(choice, ())
     for other in told.alternatives:
         assert other.formats <= len(other.schemes)
