@@ -1,7 +1,9 @@
 """Figures of results: functions that take a result and return matplotlib Axes.
 
-``ax=`` draws on axes of your own. pyplot is never used; axes that a notebook's cell ends with are
-shown. Functions and matplotlib are loaded on first use.
+Axes are named with their units, lines are 80 % intervals, and the picture in a notebook carries its
+title and in words what it shows, for screen readers. ``ax=`` draws on axes of your own. pyplot is
+never used; axes that a notebook's cell ends with are shown. Functions and matplotlib are loaded on
+first use.
 """
 
 from __future__ import annotations
