@@ -7,6 +7,7 @@ from support import figure_results as made
 
 from planner.planning.inspect.layout_frontier import Reach
 from planner.planning.inspect.users import UsersPoint
+from planner.report.figures.premises import premises_figure
 from planner.report.figures.reach import reach_figure
 from planner.report.figures.rivals import rivals_figure
 from planner.report.figures.users import short_tokens, users_figure
@@ -43,6 +44,24 @@ def test_reach_is_by_rate_or_by_time(late: bool) -> None:
     line = next(p for p in found.others if p.loss == 0.25)
     assert (line.names, line.value) == (("int4-w4a16",), 0.02 if late else 50.0)
     assert found.loss_unit == "nats"
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_premises_are_in_falling_order_of_what_they_do(late: bool) -> None:
+    plan, swings = made.late() if late else made.plan(), made.computed().sensitivity
+    assert swings is not None
+    found = premises_figure(plan, swings)
+    own = plan.performance.tpot_seconds if late \
+        else plan.performance.output_tokens_per_second_per_device
+    assert (found.low, found.high) == (own.low, own.high)
+    assert [row.effect for row in found.rows] == sorted((r.effect for r in found.rows),
+                                                        reverse=True)
+    for row in found.rows:
+        ends = (row.swing.low, row.swing.high)
+        assert (row.less, row.more) == tuple(
+            e.tpot_seconds if late else e.output_tokens_per_second_per_device for e in ends)
+        if row.swing.premise == "bandwidth":
+            assert (row.less < row.more) is not late
 
 
 @pytest.mark.parametrize(("objective", "compares", "value"), [
