@@ -8,7 +8,12 @@ from dataclasses import dataclass
 from planner.export.serve_line import serving_command
 from planner.placement.modules import PLANNED_KINDS
 from planner.planning.plan.deployment import DeploymentInfo
-from planner.planning.plan.recommendation import Lossier, OtherPlan, Recommendation
+from planner.planning.plan.recommendation import (
+    GainRange,
+    Lossier,
+    OtherPlan,
+    Recommendation,
+)
 from planner.planning.plan.record import Plan
 from planner.quality.anchor import PARTS
 from planner.report import words
@@ -42,7 +47,7 @@ MOST_COLUMNS = 88
 @dataclass(frozen=True, slots=True)
 class OtherRow:
     """Another plan in words; ``schemes`` with the cache, ``better`` the chance that it beats what
-    is recommended."""
+    is recommended, ``gain`` over it with its interval."""
 
     name: str
     schemes: str
@@ -51,6 +56,7 @@ class OtherRow:
     loss: str
     weights: str
     better: str
+    gain: str
     reason: str
 
 
@@ -210,7 +216,15 @@ def _row(t: Phrases, plan: Plan, one: OtherPlan) -> OtherRow:
         t.pieced(one.name) + _on(t, plan, one.devices), formats,
         words.three(one.output_tokens_per_second), words.span(one.tpot_seconds),
         words.loss(one.loss), t("advice.yes") if one.needs_new_weights else t("advice.no"),
-        chance(one.probability_better).replace("-", ""), t.pieced(one.why_not))
+        chance(one.probability_better).replace("-", ""), _range(one.gain), t.pieced(one.why_not))
+
+
+def _range(gain: GainRange | None) -> str:
+    """A gain with its interval; empty in older files."""
+    if gain is None:
+        return ""
+    low = words.change(gain.low).removesuffix("%").rstrip()
+    return f"{words.change(gain.value)} ({low}\u00a0–\u00a0{words.change(gain.high)})"
 
 
 def _lossier(t: Phrases, plan: Plan, said: Recommendation) -> str:
