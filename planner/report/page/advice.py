@@ -165,12 +165,14 @@ def _gain(t: Phrases, said: Recommendation) -> str:
 
 
 def _best_other(t: Phrases, said: Recommendation) -> str:
-    """The alternative that is likeliest to be better, where one is as likely better as not."""
+    """The alternative of the most gain of those that are as likely better as not; of a file without
+    gains, the likeliest."""
     likely = [o for o in said.alternatives if (o.probability_better or 0.0) >= EVEN
               and o.why_not != SAME]
     if not likely:
         return ""
-    best = max(likely, key=lambda o: (o.probability_better or 0.0, o.output_tokens_per_second))
+    best = max(likely, key=lambda o: (o.gain.value if o.gain is not None else 0.0,
+                                      o.probability_better or 0.0, o.output_tokens_per_second))
     return t("advice.best", name=t.pieced(best.name),
              rate=words.three(best.output_tokens_per_second),
              chance=chance(best.probability_better),

@@ -132,7 +132,7 @@ def _cost(t: Phrases, plan: Plan) -> KeyFigure:
     if money is None:
         return KeyFigure(t("figures.cost"), t("first.no_price"), "", t("first.price"), joules)
     return KeyFigure(t("figures.cost"), words.three(money.value), t("figures.cost_unit"),
-                     f"{words.three(money.low)} – {words.three(money.high)} USD",
+                     f"{words.three(money.low)} – {words.three(money.high)}",
                      t("answer.join").join(filter(None, (joules, _basis(t, money)))))
 
 
