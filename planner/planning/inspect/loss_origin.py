@@ -6,7 +6,13 @@ from dataclasses import dataclass
 
 from planner.models.spec import ModelSpec
 from planner.quality.prior import load_prior, total_band
-from planner.quality.sensitivity.kld_data import SOURCE, SOURCE_DATE, bands_of, kld_models, points_of
+from planner.quality.sensitivity.kld_data import (
+    SOURCE,
+    SOURCE_DATE,
+    bands_of,
+    kld_models,
+    points_of,
+)
 from planner.quality.sensitivity.matching import find_match, subject_of
 from planner.quality.sensitivity.predict import LEARNED, sensitivities
 from planner.quality.sensitivity.records import KldModel

@@ -11,8 +11,8 @@ from planner.planning.plan.recommendation import GainRange, OtherPlan, Recommend
 from planner.planning.plan.record import Plan
 from planner.planning.question.question import RATES
 from planner.report import words
-from planner.report.page.advice import EVEN
 from planner.report.figures.marks import DotPlot, DotRow, Mark, told_all
+from planner.report.page.advice import EVEN
 from planner.report.phrases import Phrases
 from planner.report.terminal.choices import SAME, chance, devices_beside
 
