@@ -1,63 +1,30 @@
-"""Schemes side by side as a picture: rate against loss, a panel of its own for no pair."""
+"""Schemes side by side as a picture: the rates of the page of a comparison, with intervals."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from planner.errors import InputError
-from planner.planning.whatif.compared import Compared, ComparedPlan
-from planner.plot.axes import SOFT, axes_for, tidy
+from planner.planning.whatif.compared import Compared
+from planner.plot.marks import draw_panels
+from planner.report.figures.compared import LANGUAGE_FOLDER, compared_panels
+from planner.report.phrases import phrases
 from planner.typed import typed
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-COLOURS = ("#1f5fa8", "#9a4a06", "#2b7a4b", "#9d1f55", "#5b4a9c", "#59626e", "#0f7f86", "#a37c00")
-MARKS = {"recommended": "D", "released": "s", "uniform": "o"}
-
 
 @typed
 def compare(result: Compared, ax: Axes | None = None) -> Axes:
-    """Output tokens/s per device against loss, a colour for each model and device; the recommended
-    plan is a diamond, as released a square.
+    """Output tokens/s per device with 80 % intervals, a panel for each model and device: the rows
+    that no other beats, as on the page of ``plan compare --report``. The recommended plan is a
+    diamond, as released a square; hollow does not keep the limits on time.
 
     Raises:
         InputError: another kind of result, or a comparison in which nothing runs.
     """
-    rows = [row for row in result.rows if row.feasible]
-    if not rows:
+    chart = compared_panels(result, phrases("en", LANGUAGE_FOLDER))
+    if not chart.panels:
         raise InputError("nothing of this comparison runs", hint="see the reasons in its rows")
-    ax = axes_for(ax, size=(7.2, 4.4))
-    pairs = list(dict.fromkeys((row.model, row.device) for row in rows))
-    least = min([row.loss for row in rows if row.loss], default=1.0)
-    for place, pair in enumerate(pairs):
-        colour = COLOURS[place % len(COLOURS)]
-        for row in rows:
-            if (row.model, row.device) == pair:
-                _draw(ax, row, colour, named=len(pairs) == 1)
-        ax.plot([], [], "o", color=colour, label=_label(result, pair))
-    ax.set_xscale("symlog", linthresh=least)
-    ax.set_yscale("log")
-    ax.set(xlabel=f"loss [{rows[0].loss_unit}]", ylabel="output tokens/s per device")
-    tidy(ax, "schemes side by side", grid="both")
-    ax.legend(fontsize=8, frameon=False, loc="best")
-    return ax
-
-
-def _draw(ax: Axes, row: ComparedPlan, colour: str, *, named: bool) -> None:
-    rate = row.output_tokens_per_second_per_device
-    assert rate is not None
-    at = (row.loss or 0.0, rate.value)
-    ax.plot(*at, MARKS[row.kind], color=colour, markersize=8 if row.kind == "recommended" else 6,
-            markerfacecolor=colour if row.within_limits else "none")
-    if named or row.kind == "recommended":
-        ax.annotate(row.name, at, xytext=(6, -3), textcoords="offset points", fontsize=7,
-                    color=SOFT)
-
-
-def _label(result: Compared, pair: tuple[str, str]) -> str:
-    """What tells a pair from the others."""
-    model, device = pair
-    if len(result.models) == 1:
-        return device
-    return model if len(result.devices) == 1 else f"{model} on {device}"
+    return draw_panels(chart, ax)
