@@ -25,6 +25,19 @@ def test_every_row_of_the_page_is_a_dot_on_its_interval() -> None:
     assert found.plot().get_xlabel() == axes.get_xlabel()
 
 
+def test_rate_against_loss_has_every_row_with_both_intervals() -> None:
+    found = compared()
+    able = [row for row in found.rows if row.feasible]
+    axes = plot.compare(found, by="loss")
+    drawn = [line for line in axes.lines if len(line.get_xdata())]
+    assert [(float(line.get_xdata()[0]), float(line.get_ydata()[0])) for line in drawn] == [  # type: ignore[index]
+        (row.loss, row.output_tokens_per_second_per_device.value) for row in able]  # type: ignore[union-attr]
+    assert len(axes.collections) == 2 * len(able)
+    assert [text.get_text() for text in axes.texts] == ["recommended"] * 4
+    with pytest.raises(InputError, match="by = 'rate'"):
+        plot.compare(found, by="rate")  # type: ignore[arg-type]
+
+
 def test_a_comparison_in_which_nothing_runs_is_refused() -> None:
     found = compared()
     with pytest.raises(InputError, match="nothing of this comparison runs"):
