@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -49,37 +48,26 @@ def compared_page(found: Compared, lang: str = "en") -> str:
     """
     from markupsafe import Markup
 
-    say, told = phrases(lang, LANGUAGE_FOLDER), told_in(lang)
+    say = phrases(lang, LANGUAGE_FOLDER)
     first, beaten = _lines(found, say)
     figures = [(model, compared_panels(found, say, (model,))) for model in found.models]
     script, digest = _script()
     text = _environment().get_template("compare.html.j2").render(
         say=say, title=say("page.title", models=say("verdict.comma").join(found.models),
                            devices=say("verdict.comma").join(found.devices)),
-        verdicts=[verdict_of(found, model, say, told) for model in found.models],
-        asked=_asked(found, say, told), prices=_prices(found, say),
+        verdicts=[verdict_of(found, model, say) for model in found.models],
+        asked=_asked(found, say), prices=_prices(found, say),
         figures=[{"model": model, "svg": Markup(panels_svg(figure, f"rates-{n}"))}
                  for n, (model, figure) in enumerate(figures) if figure.panels],
         columns=columns_of(found, say), first=first, beaten=beaten,
-        refused=_refused(found, say, told),
+        refused=_refused(found, say),
         filters=[(name, options) for name, options in (
             ("model", found.models), ("device", found.devices), ("engine", engines_of(found)))
             if len(options) > 1],
-        unit=told(next((row.loss_unit for row in found.rows if row.loss_unit), "")),
-        anchors=[(told(one.text), one.source) for one in published(found)],
+        unit=say.original(next((row.loss_unit for row in found.rows if row.loss_unit), "")),
+        anchors=[(say.original(one.text), one.source) for one in published(found)],
         script=Markup(script), digest=digest)
     return text.translate(CONTROL)
-
-
-def told_in(lang: str) -> Callable[[str], str]:
-    """Sentences of a comparison in a language: by its own patterns, else by the report's."""
-    say, report = phrases(lang, LANGUAGE_FOLDER), phrases(lang)
-
-    def told(text: str) -> str:
-        own = say.pieced(text)
-        return own if own != text else report.original(text)
-
-    return told
 
 
 def _lines(found: Compared, say: Phrases) -> tuple[list[ComparedLine], list[ComparedLine]]:
@@ -94,7 +82,7 @@ def _lines(found: Compared, say: Phrases) -> tuple[list[ComparedLine], list[Comp
     return first, beaten
 
 
-def _asked(found: Compared, say: Phrases, told: Callable[[str], str]) -> list[str]:
+def _asked(found: Compared, say: Phrases) -> list[str]:
     """What was asked, for each pair where that differs."""
     known = {(pair.requests, pair.limits) for pair in found.pairs if pair.requests}
     aim = say(f"aim.{found.objective}")
@@ -102,7 +90,8 @@ def _asked(found: Compared, say: Phrases, told: Callable[[str], str]) -> list[st
     for pair in found.pairs:
         if not pair.requests:
             continue
-        text = say("asked.all", aim=aim, requests=told(pair.requests), limits=told(pair.limits))
+        text = say("asked.all", aim=aim, requests=say.original(pair.requests),
+                   limits=say.original(pair.limits))
         out.append(text if len(known) == 1 else say(
             "asked.pair", model=pair.model, device=pair.device, text=text))
     return list(dict.fromkeys(out))
@@ -128,9 +117,9 @@ def _prices(found: Compared, say: Phrases) -> str:
     return say("price.stop").join(out)
 
 
-def _refused(found: Compared, say: Phrases, told: Callable[[str], str]) -> list[NotRun]:
+def _refused(found: Compared, say: Phrases) -> list[NotRun]:
     return [NotRun(_named(found, pair, say),
-                   say("verdict.comma").join(map(say.name, names)), told(reason))
+                   say("verdict.comma").join(map(say.name, names)), say.original(reason))
             for pair in found.pairs
             for reason, names in absent(found.of(pair)).items()]
 
