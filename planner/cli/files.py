@@ -12,16 +12,6 @@ import click
 from planner.cli.streams import writes_everything
 from planner.errors import InputError
 
-_COMPUTED = ("=", "+", "-", "@", "\t", "\r")
-
-
-def csv_cell(value: object) -> object:
-    """A cell of CSV: nothing for None, floats whole, text that a spreadsheet would compute with an
-    apostrophe before it; negative numbers stay numbers."""
-    if isinstance(value, str):
-        return f"'{value}" if value[:1] in _COMPUTED else value
-    return "" if value is None else repr(value) if isinstance(value, float) else value
-
 
 def print_json(data: object) -> None:
     """JSON on stdout, keys in the order of the records; no NaN or infinity can pass."""

@@ -43,6 +43,7 @@ from planner.sweeping.answer import (
     assignment,
     cost_cells,
     excluded,
+    layout_text,
     loss_cells,
     served_by,
     serving,
@@ -202,20 +203,27 @@ class _Cells:
         return {
             "status": "ok", "served_by": served_by(question), "replicas": asks["replicas"][i],
             "devices": asks["replicas"][i] * ranks, "tp": asks["tp"][i], "dp": asks["dp"][i],
-            "pp": asks["pp"][i], "ep": asks["ep"][i], "context_tokens": asks["context"][i],
+            "pp": asks["pp"][i], "ep": asks["ep"][i],
+            "layout": layout_text(*(asks[axis][i] for axis in ("tp", "dp", "pp", "ep"))),
+            "context_tokens": asks["context"][i],
             "isl": asks["isl"][i], "osl": asks["osl"][i], "batch": asks["batch"][i],
             "tpot_seconds": ten(found["tpot_seconds"][i]), "tpot_seconds_low": ten(low),
             "tpot_seconds_high": ten(high), "tpot_basis": BASES[found["tpot_basis"][i]],
             "ttft_seconds": ten(found["ttft_seconds"][i]), "ttft_seconds_low": ten(first),
             "ttft_seconds_high": ten(last), "ttft_basis": BASES[found["ttft_basis"][i]],
-            "output_tokens_per_second": ten(found["output_tokens_per_second"][i]),
-            "output_tokens_per_second_per_device": ten(
-                found["output_tokens_per_second_per_device"][i]),
+            **self._rates(i),
             **self._costs(i, ranks),
             **{name: found[name][i] for name in (
                 "weights_bytes", "kv_cache_bytes", "activation_bytes", "runtime_bytes",
                 "total_bytes")},
             "usable_bytes": question.usable_bytes, **self._loss, "assignment": self._text}
+
+    def _rates(self, i: int) -> Row:
+        """Rates with the interval of TPOT."""
+        factor = self._found["tpot_factor"][i]
+        return {f"{name}{end}": ten(self._found[name][i] * width)
+                for name in ("output_tokens_per_second", "output_tokens_per_second_per_device")
+                for end, width in (("", 1.0), ("_low", 1.0 / factor), ("_high", factor))}
 
     def _costs(self, i: int, ranks: int) -> Row:
         """Money and energy of the estimate at ``i``, on ``ranks`` devices a replica."""

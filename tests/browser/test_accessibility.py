@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support import fleets
+from support import fleets, sweeps
 from support import what_if as small
 from support.browser import (
     AXE,
@@ -25,6 +25,7 @@ from planner.api.report import beside
 from planner.report.page.fleet_page import fleet_page
 from planner.report.page.html import page
 from planner.report.page.interactive import interactive
+from planner.report.page.sweep_page import sweep_report
 
 pytestmark = pytest.mark.browser
 RULES = {
@@ -46,6 +47,8 @@ def pages() -> dict[str, str]:
             "what-if": page(plan, "en", told, interactive(small.grid(), plan, "en")),
             "what-if-zh": page(plan, "zh", told, interactive(small.grid(), plan, "zh")),
             "fleet": fleet_page(fleets.made(models=8)),
+            "sweep": sweep_report(sweeps.contexts(), ".html", "contexts"),
+            "sweep-zh": sweep_report(sweeps.grid(), ".html", "map", "zh"),
             "fleet-zh": fleet_page(fleets.made(usd=None, goal="spare"), "zh")}
 
 
@@ -70,6 +73,8 @@ def violations(browser: Any, place: str = "html") -> list[str]:
     ("report", "light", 1280, "html"), ("report", "dark", 390, "html"),
     ("fleet", "light", 1280, "html"), ("fleet", "dark", 390, "html"),
     ("fleet-zh", "dark", 1280, "html"),
+    ("sweep", "light", 1280, "html"), ("sweep", "dark", 390, "html"),
+    ("sweep-zh", "dark", 1280, "html"),
     ("what-if", "light", 1280, "#what-if"), ("what-if", "dark", 1280, "#what-if"),
     ("what-if", "light", 390, "#what-if"), ("what-if", "dark", 390, "#what-if")])
 def test_axe_finds_no_violation(browser: Any, tmp_path: Path, name: str, scheme: str,
@@ -103,7 +108,8 @@ def test_axe_finds_what_is_wrong(browser: Any, tmp_path: Path) -> None:
 
 
 def test_html_is_valid_and_the_checker_finds_what_is_not(tmp_path: Path) -> None:
-    texts = {name: pages()[name] for name in ("report", "what-if-zh", "fleet", "fleet-zh")}
+    texts = {name: pages()[name] for name in ("report", "what-if-zh", "fleet", "fleet-zh", "sweep",
+                                         "sweep-zh")}
     broken = '<!DOCTYPE html>\n<html lang="en"><head><title>x</title></head>' \
         '<body><p id="a">x</p><p id="a">y</p></body></html>\n'
     found = invalid({**texts, "broken": broken}, tmp_path)

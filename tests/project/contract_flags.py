@@ -96,7 +96,7 @@ PROFILE_FLAGS = {"--json", "--quiet", "--timings", *words("""
 --probe --static-scales --smoothquant --imatrix
 """)}
 SWEEP_FLAGS = {"--json", "--quiet", "--timings", "--report", *words("""
---output --workers --cluster --resume --force --hardware-dir
+--output --workers --cluster --resume --force --price --lang --hardware-dir
 """)}
 COMPARE_FLAGS = set(QUESTION_FLAGS) | set(words("""
 --max-loss --schemes --price --json --csv --report --lang --quiet --timings
