@@ -11,15 +11,18 @@ import pytest
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection, PathCollection
 from matplotlib.patches import Rectangle
+from support import comparisons, fleets, sweeps
 from support import figure_results as made
-from support import fleets
 
 import planner
 from planner import plot
+from planner.api.sweep import frame
 from planner.memory.answer import PARTS
 from planner.planning.inspect.waterfall import waterfall
+from planner.planning.plan.recommendation import GainRange
 from planner.planning.plan.record import Estimate
 from planner.plot.axes import alt_of
+from planner.report.figures.marks import written
 from planner.report.figures.reach import reach_figure
 from planner.report.figures.rivals import rivals_figure
 from planner.report.figures.users import users_figure
@@ -116,13 +119,55 @@ def roofline() -> Drawn:
 
 
 def compare() -> Drawn:
-    found = made.compared()
-    rows = [(r, r.output_tokens_per_second_per_device) for r in found.rows if r.feasible]
-    rates = [rate for _, rate in rows if rate is not None]
-    losses = [(r.loss_low, r.loss_high) for r, _ in rows]
-    told = [v for rate in rates for v in (rate.value, rate.low, rate.high)]
-    return Drawn(plot.compare(found), [*(rate.value for rate in rates), 0.01, 0.002],
-                 [*map(ends, rates), *losses], [*told, *(v for pair in losses for v in pair)])
+    found = comparisons.compared()
+    rows = [r for r in found.rows if r.feasible]
+    rates = [r.output_tokens_per_second_per_device for r in rows]
+    assert None not in rates
+    losses = [(r.loss_low, r.loss_high) for r in rows]
+    told = [v for rate in rates if rate for v in (rate.value, rate.low, rate.high)]
+    return Drawn(plot.compare(found, by="loss"), [v for rate in rates if rate
+                                                  for v in [rate.value]],
+                 [*(ends(rate) for rate in rates if rate), *losses],
+                 [*told, *(v for pair in losses for v in pair)])
+
+
+def compared() -> Drawn:
+    """The recommended and the released rows, which no row beats."""
+    found = comparisons.compared()
+    rates = [r.output_tokens_per_second_per_device for r in found.rows
+             if r.feasible and r.kind in ("recommended", "released")]
+    return Drawn(plot.compare(found), [rate.value for rate in rates if rate],
+                 [ends(rate) for rate in rates if rate],
+                 [v for rate in rates if rate for v in (rate.value, rate.low, rate.high)])
+
+
+def alternatives() -> Drawn:
+    """The golden plan, with gains by hand: what both share has cancelled."""
+    plan = made.weighed()
+    said = plan.recommendation
+    assert said is not None
+    rate = plan.performance.output_tokens_per_second.value
+    gain = GainRange(0.5, 0.25, 1.0)
+    return Drawn(plot.alternatives(plan), [rate, 1.5 * rate], [(1.25 * rate, 2 * rate)],
+                 [rate, 1.5 * rate, (1 + gain.low) * rate, (1 + gain.high) * rate])
+
+
+def sweep() -> Drawn:
+    """Cells have texts, no coordinates: the numbers are told, and stand in the cells."""
+    rows = sweeps.grid()["output_tokens_per_second_per_device"]
+    axes = plot.sweep(frame(sweeps.grid()))
+    shown = {text.get_text() for text in axes.texts}
+    assert {written(value) for value in rows if value is not None} <= shown
+    there = [value for value in rows if value is not None]
+    return Drawn(axes, [], [], [min(there), max(there)])
+
+
+def swept_bars() -> Drawn:
+    columns = sweeps.grid()
+    values, lows, highs = ([v for v in columns[f"usd_per_million_output_tokens{end}"]
+                            if v is not None] for end in ("", "_low", "_high"))
+    return Drawn(plot.sweep(frame(columns), measure="usd", by="bars"), values,
+                 list(zip(lows, highs, strict=True)), [min(values), max(values)])
 
 
 def serving() -> Drawn:
@@ -178,7 +223,8 @@ def shares() -> Drawn:
 
 
 CASES: dict[str, list[Callable[[], Drawn]]] = {
-    "compare": [compare], "fleet": [fleet],
+    "alternatives": [alternatives], "compare": [compare, compared], "fleet": [fleet],
+    "sweep": [sweep, swept_bars],
     "formats": [lambda: Drawn(plot.formats(made.plan()), [], [], [])],
     "frontier": [frontier, frontier_of_a_plan], "layer_errors": [layer_errors],
     "memory": [memory, stages], "residency": [shares], "roofline": [roofline],
@@ -210,6 +256,10 @@ def segments(axes: Axes) -> Iterator[tuple[float, float]]:
         if isinstance(group, LineCollection):
             for (x0, y0), (x1, y1) in group.get_segments():
                 yield (x0, x1) if y0 == y1 else (y0, y1)
+    for one in axes.lines:
+        across = np.asarray(one.get_xdata(), float)
+        if len(across) == 2:
+            yield across[0], across[1]
 
 
 def check_axis(axes: Axes, which: str) -> None:

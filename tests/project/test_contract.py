@@ -125,7 +125,7 @@ read_plan sensitivity serve sweep train validate verify what_if
 """)
 FIGURES = words("""
 formats memory time uniform roofline frontier users sensitivity phase_map serving residency
-tensor_bytes layer_errors validation_errors fleet
+tensor_bytes layer_errors validation_errors fleet compare alternatives sweep
 """)
 NOT_IN_THE_API = {"json", "report", "quiet", "timings", "assumptions", "interactive", "grid",
                   "prefix_hit"}

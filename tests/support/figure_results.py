@@ -7,9 +7,9 @@ from pathlib import Path
 
 import planner
 from planner.planning.inspect.computed import Computed
+from planner.planning.plan.recommendation import GainRange
 from planner.planning.plan.record import Assumption, Baseline, Estimate, LayoutInfo, Plan
 from planner.planning.serving.deployment import ServedPoint, ServingAnswer
-from planner.planning.whatif.compared import Compared, ComparedPair, ComparedPlan
 from planner.planning.whatif.frontier import Frontier, FrontierPoint
 from planner.planning.whatif.regimes import MapCell, PhaseMap
 from planner.quality.layer_error import Accumulation, LayerError, LayerNumerics, LayerShape
@@ -33,6 +33,15 @@ def plan() -> Plan:
 
 
 @cache
+def weighed() -> Plan:
+    """The stored plan, whose other plans all gain 50 % (25 to 100 %)."""
+    said = plan().recommendation
+    assert said is not None
+    return replace(plan(), recommendation=replace(said, alternatives=tuple(
+        replace(one, gain=GainRange(0.5, 0.25, 1.0)) for one in said.alternatives)))
+
+
+@cache
 def late() -> Plan:
     """The same for latency."""
     return replace(plan(), objective="latency")
@@ -42,22 +51,6 @@ def late() -> Plan:
 def computed() -> Computed:
     """What was counted of the stored plan."""
     return computed_from(json.loads((HERE / "computed.json").read_text(encoding="utf-8")))
-
-
-def _row(name: str, kind: str, rate: float, loss: float) -> ComparedPlan:
-    return ComparedPlan(
-        "qwen3-0.6b", "h100-sxm", name, kind, "vllm", (name,), "bf16", "", True, devices=1,
-        output_tokens_per_second_per_device=estimate(rate), loss=loss, loss_low=loss / 2,
-        loss_high=loss * 4, loss_unit="nats")
-
-
-def compared() -> Compared:
-    """Two plans, one of them recommended, and one that does not run."""
-    rows = (_row("fp8-block", "recommended", 1400.0, 0.01), _row("bf16", "released", 900.0, 0.002),
-            ComparedPlan("qwen3-0.6b", "h100-sxm", "nvfp4", "uniform", "vllm", ("nvfp4",), "bf16",
-                         "no unit multiplies it"))
-    pair = ComparedPair("qwen3-0.6b", "h100-sxm", ("bf16",), "", "")
-    return Compared("throughput", (pair,), rows)
 
 
 def _served(at_once: float, each: float, user: float, *, pareto: bool = True) -> ServedPoint:
