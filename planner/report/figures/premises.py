@@ -9,7 +9,7 @@ from planner.planning.plan.record import Plan
 
 
 @dataclass(frozen=True, slots=True)
-class PremiseRow:
+class PremiseEnds:
     """A premise, and the figure with it a fifth ``less`` and ``more``."""
 
     swing: Swing
@@ -31,7 +31,7 @@ class PremisesFigure:
     now: float
     low: float
     high: float
-    rows: tuple[PremiseRow, ...]
+    rows: tuple[PremiseEnds, ...]
 
 
 def premises_figure(plan: Plan, found: Sensitivity) -> PremisesFigure:
@@ -42,6 +42,6 @@ def premises_figure(plan: Plan, found: Sensitivity) -> PremisesFigure:
     def value(end: End) -> float:
         return end.tpot_seconds if late else end.output_tokens_per_second_per_device
 
-    rows = [PremiseRow(s, value(s.low), value(s.high)) for s in found.swings]
+    rows = [PremiseEnds(s, value(s.low), value(s.high)) for s in found.swings]
     return PremisesFigure(late, value(found.now), own.low, own.high,
                           tuple(sorted(rows, key=lambda row: -row.effect)))
