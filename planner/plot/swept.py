@@ -44,7 +44,8 @@ def sweep(result: pd.DataFrame, ax: Axes | None = None, *, measure: str = "rate"
                               + ", ".join(m.name for m in shown_measures(columns)))
     found = grid(columns)
     if not 0 <= view < len(found.views):
-        raise InputError(f"view {view} is not one of 0 to {len(found.views) - 1}")
+        raise InputError(f"view {view} is not one of 0 to {len(found.views) - 1}",
+                         hint="a view is a value of what is neither row nor column, from 0")
     place = found.views[view]
     if by == "bars" or found.columns is None:
         return draw_bars(bars(say, columns, found, place, one), ax)
