@@ -11,7 +11,7 @@ from xml.etree import ElementTree
 
 import pytest
 from support import figure_results as made
-from support import fleets, small_pools
+from support import fleets, small_pools, sweeps
 from support.chart_samples import BARS, DOTS, MAP, PANELS
 
 import planner.plot
@@ -25,17 +25,19 @@ from planner.report.drawing.flow import flow_svg
 from planner.report.drawing.heat import heat_map_svg
 from planner.report.drawing.reach import reach_svg
 from planner.report.drawing.roofline import roofline_svg
+from planner.report.drawing.sweep import lines_svg
 from planner.report.drawing.users import users_svg
 from planner.report.drawing.validate import svg as validate_svg
 from planner.report.figures.reach import reach_figure
 from planner.report.figures.users import short_tokens, users_figure
 from planner.report.figures.validation import panels
 from planner.report.page.fleet_page import LANGUAGE_FOLDER
+from planner.report.page.sweep_lines import drawing as lines_of
+from planner.report.page.sweep_lines import line_chart
+from planner.report.page.sweep_words import sweep_phrases
 from planner.report.phrases import Phrases, phrases
 
 SVG = "{http://www.w3.org/2000/svg}"
-OF_PAGES = {"planner.report.drawing.sweep"}
-"""Modules whose figures belong to one page, and are looked at with it."""
 UNIT = re.compile(r"\[[^\]]+\]|tokens/s|FLOP|tokens?\b|users|devices|limit|USD")
 """What names an axis has to hold: a unit, or what is counted, or what a share is of."""
 
@@ -58,12 +60,20 @@ def drawn() -> dict[str, str]:
         "fleet.limits_svg": limits_svg(say, fleets.made()),
         "reach.reach_svg": reach_svg(t, plan, counted.frontier or ()),
         "roofline.roofline_svg": roofline_svg(t, counted.operators),
+        "sweep.lines_svg": _lines(),
         "users.users_svg": users_svg(t, plan, counted.room or ()),
         "validate.svg": validate_svg(panels(made.validation().outcomes)),
         "loss_map.svg": loss_map.svg(alpha_table(planner.load_model("gpt2"))),
         "numerics.svg": numerics.svg(made.numerics()),
         "tradeoff.frontier_svg": tradeoff.frontier_svg(made.frontier()),
     }
+
+
+def _lines() -> str:
+    columns = sweeps.contexts()
+    plan = lines_of(columns)
+    assert plan is not None
+    return lines_svg(line_chart(sweep_phrases("en"), columns, plan), "lines")
 
 
 LATER = {"flow.flow_svg"}
@@ -90,7 +100,7 @@ def makers() -> dict[str, Callable[..., str]]:
     """Every public function that makes an SVG, by module and name."""
     return {f"{module.__name__.rpartition('.')[2]}.{name}": found
             for package in (drawing, planner.plot) for module in modules(package)
-            if module.__name__ not in OF_PAGES for name, found in vars(module).items()
+            for name, found in vars(module).items()
             if re.fullmatch(r"([a-z]\w*_)?svg", name) and name != "as_svg"
             and getattr(found, "__module__", "") == module.__name__}
 
