@@ -295,7 +295,7 @@ def test_a_figure_is_read_without_its_maker(
         assert np.isclose(numbers, value, rtol=5e-3).any(), value
 
 
-@pytest.mark.sample(2)
+@pytest.mark.sample(1)
 @pytest.mark.parametrize("name", CASES)
 def test_a_notebook_shows_a_named_picture(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     priced(monkeypatch)
