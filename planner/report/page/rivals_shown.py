@@ -35,7 +35,7 @@ class RivalsShown:
 
 
 @dataclass(frozen=True, slots=True)
-class Axis:
+class RivalScale:
     """What is compared: the recommended plan's ``own`` value with its interval, in the unit of
     ``title``; ``more`` of it is better, and only the ``relative`` value of others is known."""
 
@@ -106,25 +106,25 @@ def _worth(one: OtherPlan) -> float:
         else one.output_tokens_per_second / max(one.devices, 1)
 
 
-def axis_of(t: Phrases, plan: Plan, chosen: Sequence[tuple[Mark, OtherPlan]]) -> Axis:
+def axis_of(t: Phrases, plan: Plan, chosen: Sequence[tuple[Mark, OtherPlan]]) -> RivalScale:
     """The objective as people read it: rates per device where numbers of devices differ."""
     perf, loss = plan.performance, plan.quality
     if plan.objective == "latency":
         time = perf.tpot_seconds
         unit = words.seconds(time.value)[1]
-        return Axis(t("first.axis_latency", unit=unit), time.value, time.low, time.high, more=False)
+        return RivalScale(t("first.axis_latency", unit=unit), time.value, time.low, time.high, more=False)
     if plan.objective == "memory":
-        return Axis(t("first.axis_memory"), 100.0, None, None, more=False, relative=True)
+        return RivalScale(t("first.axis_memory"), 100.0, None, None, more=False, relative=True)
     if plan.objective == "quality":
-        return Axis(t("first.axis_quality", unit=t.original(loss.unit.partition(" (")[0])),
+        return RivalScale(t("first.axis_quality", unit=t.original(loss.unit.partition(" (")[0])),
                     loss.loss, loss.low, loss.high, more=False)
     each = any(devices_beside(plan, one.devices) for _, one in chosen)
     rate = perf.output_tokens_per_second_per_device if each else perf.output_tokens_per_second
-    return Axis(t("first.axis_each" if each else "first.axis_rate"), rate.value, rate.low,
+    return RivalScale(t("first.axis_each" if each else "first.axis_rate"), rate.value, rate.low,
                 rate.high, more=True, each=each)
 
 
-def _mine(t: Phrases, plan: Plan, said: Recommendation, axis: Axis) -> DotRow:
+def _mine(t: Phrases, plan: Plan, said: Recommendation, axis: RivalScale) -> DotRow:
     """The recommended plan; without an interval where those of the others are of the difference."""
     paired = any(one.gain is not None for one in said.alternatives)
     same = [t.pieced(one.name) for one in said.alternatives if one.why_not == SAME]
@@ -154,7 +154,7 @@ def _bytes(plan: Plan) -> dict[str, int]:
     return found
 
 
-def _row(t: Phrases, plan: Plan, axis: Axis, mark: Mark, one: OtherPlan) -> DotRow | None:
+def _row(t: Phrases, plan: Plan, axis: RivalScale, mark: Mark, one: OtherPlan) -> DotRow | None:
     values = _values(plan, axis, one)
     if values is None:
         return None
@@ -175,7 +175,7 @@ def _row(t: Phrases, plan: Plan, axis: Axis, mark: Mark, one: OtherPlan) -> DotR
     return _drawn(plan, axis, name, values, mark, odds)
 
 
-def _drawn(plan: Plan, axis: Axis, name: str, values: Values, mark: Mark, note: str) -> DotRow:
+def _drawn(plan: Plan, axis: RivalScale, name: str, values: Values, mark: Mark, note: str) -> DotRow:
     """A row with (value, low, high), times in the unit of the plan's own."""
     size = SECONDS[words.seconds(plan.performance.tpot_seconds.value)[1]] \
         if plan.objective == "latency" else 1.0
@@ -183,7 +183,7 @@ def _drawn(plan: Plan, axis: Axis, name: str, values: Values, mark: Mark, note: 
     return DotRow(name, values[0] / size, low, high, mark, note, _text(plan, axis, values[0]))
 
 
-def _values(plan: Plan, axis: Axis, one: OtherPlan) -> Values | None:
+def _values(plan: Plan, axis: RivalScale, one: OtherPlan) -> Values | None:
     """Value and interval of another plan; older files have no interval, and no bytes at all."""
     gain: GainRange | None = one.gain
     if gain is not None:
@@ -196,7 +196,7 @@ def _values(plan: Plan, axis: Axis, one: OtherPlan) -> Values | None:
     return None if known is None else (known, None, None)
 
 
-def _text(plan: Plan, axis: Axis, value: float) -> str:
+def _text(plan: Plan, axis: RivalScale, value: float) -> str:
     if axis.relative:
         return f"{value:.1f}\u202f%"
     if plan.objective == "latency":
