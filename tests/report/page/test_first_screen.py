@@ -72,6 +72,8 @@ def test_a_limit_on_the_first_token_alone_makes_it_count() -> None:
     held = shown(default, "plan a b --ttft-ms 900").figures[1]
     assert held.label == "Time per output token"
     assert held.note.startswith("limit 50 ms, by default")
+    dropped = replace(free, assumptions=(Assumption("tpot-ms dropped", "fastest 60 ms", "x"),))
+    assert shown(dropped).figures[1].note.startswith("the default limit is kept by no layout")
 
 
 def test_what_no_shell_reads_has_no_flags() -> None:
