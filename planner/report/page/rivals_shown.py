@@ -135,7 +135,9 @@ def _mine(t: Phrases, plan: Plan, said: Recommendation, axis: RivalScale) -> Dot
     same = [t.pieced(one.name) for one in said.alternatives if one.why_not == SAME]
     note = t("first.also", names=t("answer.comma").join(dict.fromkeys(same))) if same else ""
     low, high = (None, None) if paired else (axis.low, axis.high)
-    return _drawn(plan, axis, t("first.recommended", name=_verdict(t, plan, said)),
+    known = any(plain_name(one) == OPTIMUM for one in said.alternatives)
+    lead = "first.recommended" if known else "first.taken"  # an optimum that was asked for
+    return _drawn(plan, axis, t(lead, name=_verdict(t, plan, said)),
                   (axis.own, low, high), "recommended", note)
 
 
@@ -167,7 +169,7 @@ def _row(t: Phrases, plan: Plan, axis: RivalScale, mark: Mark, one: OtherPlan) -
     if mark == "optimum":
         name = t("first.optimum" if len(one.schemes) > 1 else "first.optimum_one",
                  n=len(one.schemes))
-    elif plain_name(one) == one.name and len(one.schemes) > 1:
+    elif one.name[:1].isdigit():  # a number of formats
         name = t("first.named", name=name, schemes=t("answer.comma").join(one.schemes))
     elif one.name == RELEASED and one.kv and plan.recommendation is not None \
             and plan.recommendation.verdict == "as-released":
