@@ -15,6 +15,7 @@ from planner.planning.plan.recommendation import (
     Recommendation,
 )
 from planner.planning.plan.record import Plan
+from planner.planning.weigh.rule import MARGIN
 from planner.quality.anchor import PARTS
 from planner.report import words
 from planner.report.page.pools import schemes_told, workers_told
@@ -165,18 +166,26 @@ def _gain(t: Phrases, said: Recommendation) -> str:
 
 
 def _best_other(t: Phrases, said: Recommendation) -> str:
-    """The alternative of the most gain of those that are as likely better as not; of a file without
-    gains, the likeliest."""
+    """The alternative that comes nearest to displacing what is recommended, where one is as likely
+    better as not."""
     likely = [o for o in said.alternatives if (o.probability_better or 0.0) >= EVEN
               and o.why_not != SAME]
     if not likely:
         return ""
-    best = max(likely, key=lambda o: (o.gain.value if o.gain is not None else 0.0,
-                                      o.probability_better or 0.0, o.output_tokens_per_second))
+    best = max(likely, key=displacing)
     return t("advice.best", name=t.pieced(best.name),
              rate=words.three(best.output_tokens_per_second),
              chance=chance(best.probability_better),
              weights=t("advice.new") if best.needs_new_weights else t("advice.none"))
+
+
+def displacing(one: OtherPlan) -> tuple[float, float, float]:
+    """How near a plan comes to displacing the recommended one: by how many widths of its interval
+    its gain exceeds the margin; of files without gains, by the chance that it is better."""
+    beyond = 0.0
+    if one.gain is not None:
+        beyond = (one.gain.value - MARGIN) / max(one.gain.high - one.gain.low, 1e-9)
+    return beyond, one.probability_better or 0.0, one.output_tokens_per_second
 
 
 def requests(t: Phrases, plan: Plan) -> str:

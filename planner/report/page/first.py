@@ -15,7 +15,7 @@ from planner.quality.neighbours import publisher
 from planner.report import words
 from planner.report.page.rivals_shown import RivalsShown, rivals_shown
 from planner.report.phrases import Phrases
-from planner.report.terminal.headline import LIMIT_DEFAULT, noted
+from planner.report.terminal.headline import LIMIT_DEFAULT, LIMIT_DROPPED, noted
 from planner.report.terminal.serve_lines import command_lines
 from planner.report.words import KeyFigure
 
@@ -118,6 +118,8 @@ def _limit(t: Phrases, plan: Plan, name: str, flags: dict[str, str]) -> str:
     default = noted(plan, LIMIT_DEFAULT)
     if name == "tpot" and default is not None:
         return t("first.limit_default", value=default.value)
+    if name == "tpot" and noted(plan, LIMIT_DROPPED) is not None:
+        return t("first.limit_dropped")
     value = flags.get(f"--{name}-ms", "")
     return t("first.limit", value=value) if value.replace(".", "", 1).isdigit() else ""
 

@@ -3,8 +3,9 @@ format, the likeliest better one and the exact optimum, on the scale that the ve
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from planner.placement.modules import PLANNED_KINDS
 from planner.planning.plan.recommendation import GainRange, OtherPlan, Recommendation
@@ -12,7 +13,7 @@ from planner.planning.plan.record import Plan
 from planner.planning.question.question import RATES
 from planner.report import words
 from planner.report.figures.marks import DotPlot, DotRow, Mark, told_all
-from planner.report.page.advice import EVEN
+from planner.report.page.advice import EVEN, displacing
 from planner.report.phrases import Phrases
 from planner.report.terminal.choices import SAME, chance, devices_beside
 
@@ -20,6 +21,8 @@ RELEASED, UNIFORM, OPTIMUM = "as released", "uniform ", "optimum"
 POOLED = ("pools: ", "two pools: ", "aggregated: ")
 """What the names of other plans begin with where there are pools."""
 SECONDS = {"s": 1.0, "ms": 1e-3, "µs": 1e-6, "ns": 1e-9}
+Rank = Callable[[OtherPlan], Any]
+"""What of some plans is drawn: the largest."""
 Values = tuple[float, float | None, float | None]
 """A value and the ends of its interval, None where it has none."""
 SPREAD = 12.0
@@ -35,7 +38,7 @@ class RivalsShown:
 
 
 @dataclass(frozen=True, slots=True)
-class Axis:
+class RivalScale:
     """What is compared: the recommended plan's ``own`` value with its interval, in the unit of
     ``title``; ``more`` of it is better, and only the ``relative`` value of others is known."""
 
@@ -58,7 +61,7 @@ def rivals_shown(t: Phrases, plan: Plan) -> RivalsShown | None:
     if said is None:
         return None
     chosen = picked(said)
-    axis = axis_of(t, plan, chosen)
+    axis = scale_of(t, plan, chosen)
     rows = [_mine(t, plan, said, axis), *(
         row for mark, one in chosen if (row := _row(t, plan, axis, mark, one)) is not None)]
     if len(rows) < 2:
@@ -76,22 +79,23 @@ def rivals_shown(t: Phrases, plan: Plan) -> RivalsShown | None:
 
 def picked(said: Recommendation) -> list[tuple[Mark, OtherPlan]]:
     """The other plans of the chart: as released, workers that do both (or pools), the best uniform
-    format, the best of those as likely better as not, the exact optimum."""
+    format, the one that comes nearest to displacing what is recommended, the exact optimum."""
     others = [one for one in said.alternatives if one.why_not != SAME]
     found: list[tuple[Mark, OtherPlan]] = []
 
-    def take(mark: Mark, some: Sequence[OtherPlan]) -> None:
+    def take(mark: Mark, some: Sequence[OtherPlan], key: Rank) -> None:
         new = [one for one in some if all(one is not had for _, had in found)]
         if new:
-            found.append((mark, max(new, key=_worth)))
+            found.append((mark, max(new, key=key)))
 
     take("released", [one for one in others if plain_name(one).startswith(RELEASED)
-                      and not one.name.startswith("aggregated")])
-    take("other", [one for one in others if one.name.startswith(("aggregated: ", "two pools: "))])
-    take("uniform", [one for one in others if plain_name(one).startswith(UNIFORM)])
+                      and not one.name.startswith("aggregated")], _worth)
+    take("other", [one for one in others if one.name.startswith(("aggregated: ", "two pools: "))],
+         _worth)
+    take("uniform", [one for one in others if plain_name(one).startswith(UNIFORM)], _worth)
     take("other", [one for one in others if (one.probability_better or 0.0) >= EVEN
-                   and plain_name(one) != OPTIMUM])
-    take("optimum", [one for one in others if plain_name(one) == OPTIMUM])
+                   and plain_name(one) != OPTIMUM], displacing)
+    take("optimum", [one for one in others if plain_name(one) == OPTIMUM], _worth)
     return found
 
 
@@ -106,31 +110,34 @@ def _worth(one: OtherPlan) -> float:
         else one.output_tokens_per_second / max(one.devices, 1)
 
 
-def axis_of(t: Phrases, plan: Plan, chosen: Sequence[tuple[Mark, OtherPlan]]) -> Axis:
+def scale_of(t: Phrases, plan: Plan, chosen: Sequence[tuple[Mark, OtherPlan]]) -> RivalScale:
     """The objective as people read it: rates per device where numbers of devices differ."""
     perf, loss = plan.performance, plan.quality
     if plan.objective == "latency":
         time = perf.tpot_seconds
         unit = words.seconds(time.value)[1]
-        return Axis(t("first.axis_latency", unit=unit), time.value, time.low, time.high, more=False)
+        return RivalScale(t("first.axis_latency", unit=unit), time.value, time.low, time.high,
+                          more=False)
     if plan.objective == "memory":
-        return Axis(t("first.axis_memory"), 100.0, None, None, more=False, relative=True)
+        return RivalScale(t("first.axis_memory"), 100.0, None, None, more=False, relative=True)
     if plan.objective == "quality":
-        return Axis(t("first.axis_quality", unit=t.original(loss.unit.partition(" (")[0])),
-                    loss.loss, loss.low, loss.high, more=False)
+        return RivalScale(t("first.axis_quality", unit=t.original(loss.unit.partition(" (")[0])),
+                          loss.loss, loss.low, loss.high, more=False)
     each = any(devices_beside(plan, one.devices) for _, one in chosen)
     rate = perf.output_tokens_per_second_per_device if each else perf.output_tokens_per_second
-    return Axis(t("first.axis_each" if each else "first.axis_rate"), rate.value, rate.low,
-                rate.high, more=True, each=each)
+    return RivalScale(t("first.axis_each" if each else "first.axis_rate"), rate.value,
+                      rate.low, rate.high, more=True, each=each)
 
 
-def _mine(t: Phrases, plan: Plan, said: Recommendation, axis: Axis) -> DotRow:
+def _mine(t: Phrases, plan: Plan, said: Recommendation, axis: RivalScale) -> DotRow:
     """The recommended plan; without an interval where those of the others are of the difference."""
     paired = any(one.gain is not None for one in said.alternatives)
     same = [t.pieced(one.name) for one in said.alternatives if one.why_not == SAME]
     note = t("first.also", names=t("answer.comma").join(dict.fromkeys(same))) if same else ""
     low, high = (None, None) if paired else (axis.low, axis.high)
-    return _drawn(plan, axis, t("first.recommended", name=_verdict(t, plan, said)),
+    known = any(plain_name(one) == OPTIMUM for one in said.alternatives)
+    lead = "first.recommended" if known else "first.taken"  # an optimum that was asked for
+    return _drawn(plan, axis, t(lead, name=_verdict(t, plan, said)),
                   (axis.own, low, high), "recommended", note)
 
 
@@ -154,7 +161,7 @@ def _bytes(plan: Plan) -> dict[str, int]:
     return found
 
 
-def _row(t: Phrases, plan: Plan, axis: Axis, mark: Mark, one: OtherPlan) -> DotRow | None:
+def _row(t: Phrases, plan: Plan, axis: RivalScale, mark: Mark, one: OtherPlan) -> DotRow | None:
     values = _values(plan, axis, one)
     if values is None:
         return None
@@ -162,7 +169,7 @@ def _row(t: Phrases, plan: Plan, axis: Axis, mark: Mark, one: OtherPlan) -> DotR
     if mark == "optimum":
         name = t("first.optimum" if len(one.schemes) > 1 else "first.optimum_one",
                  n=len(one.schemes))
-    elif plain_name(one) == one.name and len(one.schemes) > 1:
+    elif one.name[:1].isdigit():  # a number of formats
         name = t("first.named", name=name, schemes=t("answer.comma").join(one.schemes))
     elif one.name == RELEASED and one.kv and plan.recommendation is not None \
             and plan.recommendation.verdict == "as-released":
@@ -175,7 +182,8 @@ def _row(t: Phrases, plan: Plan, axis: Axis, mark: Mark, one: OtherPlan) -> DotR
     return _drawn(plan, axis, name, values, mark, odds)
 
 
-def _drawn(plan: Plan, axis: Axis, name: str, values: Values, mark: Mark, note: str) -> DotRow:
+def _drawn(plan: Plan, axis: RivalScale, name: str, values: Values, mark: Mark, note: str,
+           ) -> DotRow:
     """A row with (value, low, high), times in the unit of the plan's own."""
     size = SECONDS[words.seconds(plan.performance.tpot_seconds.value)[1]] \
         if plan.objective == "latency" else 1.0
@@ -183,7 +191,7 @@ def _drawn(plan: Plan, axis: Axis, name: str, values: Values, mark: Mark, note: 
     return DotRow(name, values[0] / size, low, high, mark, note, _text(plan, axis, values[0]))
 
 
-def _values(plan: Plan, axis: Axis, one: OtherPlan) -> Values | None:
+def _values(plan: Plan, axis: RivalScale, one: OtherPlan) -> Values | None:
     """Value and interval of another plan; older files have no interval, and no bytes at all."""
     gain: GainRange | None = one.gain
     if gain is not None:
@@ -196,7 +204,7 @@ def _values(plan: Plan, axis: Axis, one: OtherPlan) -> Values | None:
     return None if known is None else (known, None, None)
 
 
-def _text(plan: Plan, axis: Axis, value: float) -> str:
+def _text(plan: Plan, axis: RivalScale, value: float) -> str:
     if axis.relative:
         return f"{value:.1f}\u202f%"
     if plan.objective == "latency":

@@ -72,6 +72,8 @@ def test_a_limit_on_the_first_token_alone_makes_it_count() -> None:
     held = shown(default, "plan a b --ttft-ms 900").figures[1]
     assert held.label == "Time per output token"
     assert held.note.startswith("limit 50 ms, by default")
+    dropped = replace(free, assumptions=(Assumption("tpot-ms dropped", "fastest 60 ms", "x"),))
+    assert shown(dropped).figures[1].note.startswith("the default limit is kept by no layout")
 
 
 def test_what_no_shell_reads_has_no_flags() -> None:
@@ -152,6 +154,9 @@ def test_the_best_of_each_kind_is_drawn_once_and_a_twin_beside_the_name() -> Non
     rows = chart(plan).rows
     assert [row.mark for row in rows] == ["recommended", "uniform", "other", "optimum"]
     assert rows[0].note == "= as released"
+    assert rows[0].name.startswith("Recommended: as released, KV ")
+    exact = recommended(plan, alternatives=tuple(one for one in others if one.name != "optimum"))
+    assert chart(exact).rows[0].name.startswith("This plan: as released, KV ")
     assert [row.name for row in rows[1:]] == [
         "uniform int8-w8a8", "2 formats: a, b", "exact optimum (3 formats)"]
     assert rows[2].note == "better with a chance of 70 %"
