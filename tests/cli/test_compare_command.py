@@ -6,7 +6,6 @@ from pathlib import Path
 
 import html5lib
 import pytest
-
 from support.chinese import latin_words
 from support.comparisons import compared
 
