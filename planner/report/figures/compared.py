@@ -1,9 +1,9 @@
 """What a comparison shows first, and its rates as small multiples: for the page and for figures.
 
 A row is beaten where another of the same model and device is faster and cheaper beyond both
-intervals at no more loss. What does not keep the limits on time beats no row that does, and is beaten
-by what is faster at all: it is there for orientation. Losses are compared as they are: their bands are mostly what
-is not known of the model, which the rows share.
+intervals at no more loss. What does not keep the limits on time beats no row that does, and is
+beaten by what is faster at all: it is there for orientation. Losses are compared as they are: their
+bands are mostly what is not known of the model, which the rows share.
 """
 
 from __future__ import annotations
