@@ -112,7 +112,7 @@ def _prices(found: Compared, say: Phrases) -> str:
 
 def _refused(found: Compared, say: Phrases) -> list[NotRun]:
     return [NotRun(_named(found, pair, say),
-                   say("verdict.comma").join(map(say.name, names)), say.original(reason))
+                   say("verdict.comma").join(map(say.name, names)), say.marked(reason))
             for pair in found.pairs
             for reason, names in absent(found.of(pair)).items()]
 

@@ -45,7 +45,7 @@ def verdict_of(found: Compared, model: str, say: Phrases) -> ModelVerdict:
     pairs = [pair for pair in found.pairs if pair.model == model]
     shown = {pair.device: shown_plans(found, pair) for pair in pairs}
     taken = [one for rows in shown.values() for one in rows if RECOMMENDED in one.roles]
-    missing = tuple((say("verdict.missing", device=pair.device), say.original(_reason(found, pair)))
+    missing = tuple((say("verdict.missing", device=pair.device), say.marked(_reason(found, pair)))
                     for pair in pairs if not any(one.row.device == pair.device for one in taken))
     if not taken:
         return ModelVerdict(model, say("verdict.none"), missing)
