@@ -6,8 +6,7 @@ from pathlib import Path
 
 import html5lib
 import pytest
-
-from support.chinese import latin_words
+from support.chinese import latin_texts, latin_words
 from support.comparisons import compared
 
 import planner
@@ -93,6 +92,18 @@ def test_cells_that_a_spreadsheet_would_compute_are_text() -> None:
     assert {row["model"] for row in rows} == {"'=1+1"}
     assert [float(row["loss"]) for row in rows if row["loss"]] == [
         one.loss for one in found.rows if one.loss is not None]
+
+
+@pytest.mark.exhaustive
+@pytest.mark.parametrize(("models", "devices"), [
+    ("deepseek-v3", "h100-sxm,b200-sxm"), ("qwen3-8b", "l40s,jetson-agx-orin-64gb,xeon-6980p"),
+    ("llama-3.1-70b", "mi300x,rtx-3090"), ("gpt-oss-20b,qwen3-30b-a3b", "h100-sxm")])
+def test_chinese_pages_of_real_answers_have_no_english(models: str, devices: str,
+                                                       tmp_path: Path) -> None:
+    page = tmp_path / "t.html"
+    assert run(["compare", models, devices, "--tpot-ms", "15", "--lang", "zh", "--quiet",
+                "--report", str(page)]) == 0
+    assert latin_texts(page.read_text(encoding="utf-8")) == []
 
 
 @pytest.mark.exhaustive

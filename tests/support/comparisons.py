@@ -10,8 +10,8 @@ from planner.planning.whatif.compared import Compared, ComparedPair, ComparedPla
 
 NATS = "nats (mean KL of next-token distributions)"
 PUBLISHED = MeasuredAnchor(
-    "fp8-tensor on Llama-3.3-70B-Instruct: MMLU −0.29 ± 0.9 pt; no accuracy published for KV fp8 in "
-    "its family and size", "NVIDIA/TensorRT-LLM tests/mmlu.yaml")
+    "fp8-tensor on Llama-3.3-70B-Instruct: MMLU −0.29 ± 0.9 pt; no accuracy published for KV fp8 "
+    "in its family and size", "NVIDIA/TensorRT-LLM tests/mmlu.yaml")
 
 
 def estimate(value: float, factor: float = 1.2) -> Estimate:

@@ -1,8 +1,9 @@
 """What a comparison shows first, and its rates as small multiples: for the page and for figures.
 
-A row is beaten where another of the same model and device, within the limits, is faster and cheaper
-beyond both intervals at no more loss. Losses are compared as they are: their bands are mostly what
-is not known of the model, which the rows share.
+A row is beaten where another of the same model and device is faster and cheaper beyond both
+intervals at no more loss. What does not keep the limits on time beats no row that does, and is
+beaten by what is faster at all: it is there for orientation. Losses are compared as they are: their
+bands are mostly what is not known of the model, which the rows share.
 """
 
 from __future__ import annotations
@@ -76,14 +77,17 @@ def _one_plan(row: ComparedPlan, other: ComparedPlan) -> bool:
 
 def beats(one: ComparedPlan, other: ComparedPlan) -> bool:
     """Whether ``one`` is faster and, as far as prices are known, cheaper than ``other`` beyond both
-    intervals, at no more loss, within the limits."""
+    intervals, at no more loss and within the limits; where ``other`` is not within them, whether it
+    is faster at no more loss."""
     mine, rate = (row.output_tokens_per_second_per_device for row in (one, other))
     usd, cost = (row.usd_per_million_output_tokens for row in (one, other))
-    if not one.within_limits or mine is None or rate is None or mine.low <= rate.high:
+    if mine is None or rate is None or one.loss is None or other.loss is None \
+            or one.loss > other.loss or mine.value <= rate.value:
         return False
-    if usd is not None and cost is not None and usd.high >= cost.low:
-        return False
-    return one.loss is not None and other.loss is not None and one.loss <= other.loss
+    if not other.within_limits:
+        return True
+    return one.within_limits and mine.low > rate.high and (
+        usd is None or cost is None or usd.high < cost.low)
 
 
 def apart(one: Estimate, other: Estimate) -> bool:
@@ -100,9 +104,12 @@ def compared_panels(found: Compared, say: Phrases, models: Sequence[str] | None 
     rows = [(pair, mine) for pair, mine in rows if mine]
     values = list(numbers(row for _, mine in rows for row in mine))
     log = bool(values) and max(values) > WIDE * min(values)
+    late = say("role.late")
     panels = tuple(DotPlot(
         say("figure.pair", model=pair.model, device=pair.device) if several else pair.device,
-        say("figure.axis"), mine, told_all(mine), log) for pair, mine in rows)
+        say("figure.axis"), mine, told_all(
+            replace(row, note=row.note or late) if row.mark == "other" else row for row in mine),
+        log) for pair, mine in rows)
     told = say("figure.stop").join(f"{one.title}: {one.alt}" for one in panels)
     title = say("figure.title") if several or not pairs else \
         say("figure.of", model=pairs[0].model)
@@ -114,14 +121,9 @@ def _dots(found: Compared, pair: ComparedPair, say: Phrases) -> tuple[DotRow, ..
     for one in shown_plans(found, pair):
         rate = one.row.output_tokens_per_second_per_device
         if rate is not None and not one.beaten:
+            words = [say(f"role.{role}") for role in one.roles]
+            if words and not one.row.within_limits:
+                words.append(say("role.late"))
             out.append(DotRow(one.name, rate.value, rate.low, rate.high, one.mark,
-                              note_of(one, say)))
+                              say("role.comma").join(words)))
     return tuple(out)
-
-
-def note_of(one: ShownPlan, say: Phrases) -> str:
-    """What a plan is beside its formats: recommended, as released, beyond the limits."""
-    words = [say(f"role.{role}") for role in one.roles]
-    if not one.row.within_limits:
-        words.append(say("role.late"))
-    return say("role.comma").join(words)

@@ -15,13 +15,7 @@ from pathlib import Path
 from planner.planning.whatif.compared import Compared, ComparedPair
 from planner.report.drawing.marks import panels_svg
 from planner.report.figures.compared import LANGUAGE_FOLDER, compared_panels, shown_plans
-from planner.report.page.compared_table import (
-    ComparedLine,
-    columns_of,
-    engines_of,
-    line_of,
-    published,
-)
+from planner.report.page.compared_table import ComparedLine, ComparedTable, line_of, table_of
 from planner.report.page.compared_verdict import verdict_of
 from planner.report.page.embedded import CONTROL
 from planner.report.page.html import _environment
@@ -49,7 +43,8 @@ def compared_page(found: Compared, lang: str = "en") -> str:
     from markupsafe import Markup
 
     say = phrases(lang, LANGUAGE_FOLDER)
-    first, beaten = _lines(found, say)
+    table = table_of(found, say)
+    first, beaten = _lines(table)
     figures = [(model, compared_panels(found, say, (model,))) for model in found.models]
     script, digest = _script()
     text = _environment().get_template("compare.html.j2").render(
@@ -59,26 +54,24 @@ def compared_page(found: Compared, lang: str = "en") -> str:
         asked=_asked(found, say), prices=_prices(found, say),
         figures=[{"model": model, "svg": Markup(panels_svg(figure, f"rates-{n}"))}
                  for n, (model, figure) in enumerate(figures) if figure.panels],
-        columns=columns_of(found, say), first=first, beaten=beaten,
+        columns=table.columns, first=first, beaten=beaten,
         refused=_refused(found, say),
         filters=[(name, options) for name, options in (
-            ("model", found.models), ("device", found.devices), ("engine", engines_of(found)))
+            ("model", found.models), ("device", found.devices), ("engine", table.engines))
             if len(options) > 1],
         unit=say.original(next((row.loss_unit for row in found.rows if row.loss_unit), "")),
-        anchors=[(say.original(one.text), one.source) for one in published(found)],
+        anchors=[(say.original(one.text), one.source) for one in table.measured],
         script=Markup(script), digest=digest)
     return text.translate(CONTROL)
 
 
-def _lines(found: Compared, say: Phrases) -> tuple[list[ComparedLine], list[ComparedLine]]:
+def _lines(table: ComparedTable) -> tuple[list[ComparedLine], list[ComparedLine]]:
     """The rows that no other beats, and the others."""
-    columns = columns_of(found, say)
     first: list[ComparedLine] = []
     beaten: list[ComparedLine] = []
-    for pair in found.pairs:
-        for one in shown_plans(found, pair):
-            line = line_of(found, pair, one, columns, say)
-            (beaten if one.beaten else first).append(line)
+    for pair in table.found.pairs:
+        for one in shown_plans(table.found, pair):
+            (beaten if one.beaten else first).append(line_of(table, pair, one))
     return first, beaten
 
 
@@ -119,7 +112,7 @@ def _prices(found: Compared, say: Phrases) -> str:
 
 def _refused(found: Compared, say: Phrases) -> list[NotRun]:
     return [NotRun(_named(found, pair, say),
-                   say("verdict.comma").join(map(say.name, names)), say.original(reason))
+                   say("verdict.comma").join(map(say.name, names)), say.marked(reason))
             for pair in found.pairs
             for reason, names in absent(found.of(pair)).items()]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from planner.planning.plan.record import Estimate
@@ -68,25 +68,30 @@ class ComparedLine:
     places: tuple[int, int, int]
 
 
-def columns_of(found: Compared, say: Phrases) -> tuple[Column, ...]:
-    """The columns; those of money and energy where any row has them."""
+@dataclass(frozen=True, slots=True)
+class ComparedTable:
+    """What all rows of a comparison's table share: columns, names of engines without versions,
+    measurements with their places, each once."""
+
+    found: Compared
+    say: Phrases
+    columns: tuple[Column, ...]
+    engines: tuple[str, ...]
+    measured: Mapping[PublishedLoss, int]
+
+
+def table_of(found: Compared, say: Phrases) -> ComparedTable:
+    """The table of a comparison; without columns of money and energy where no row has them."""
     able = [row for row in found.rows if row.feasible]
     empty = {"cost": not any(row.usd_per_million_output_tokens for row in able),
              "energy": not any(row.joules_per_output_token for row in able),
              "where": len(found.pairs) == 1}
-    return tuple(Column(key, say(f"column.{key}"), say(f"column.{key}_unit"), key not in TEXTS,
-                        "descending" if key in DESCENDING else "ascending")
-                 for key in COLUMNS if not empty.get(key, False))
-
-
-def engines_of(found: Compared) -> tuple[str, ...]:
-    """Names of the engines, without versions, each once."""
-    return tuple(sorted({row.engine.partition(" ")[0] for row in found.rows if row.engine}))
-
-
-def published(found: Compared) -> tuple[PublishedLoss, ...]:
-    """What was measured with formats of the rows, each once."""
-    return tuple(dict.fromkeys(one for row in found.rows for one in _published(row)))
+    columns = tuple(Column(key, say(f"column.{key}"), say(f"column.{key}_unit"), key not in TEXTS,
+                           "descending" if key in DESCENDING else "ascending")
+                    for key in COLUMNS if not empty.get(key, False))
+    measured = dict.fromkeys(one for row in found.rows for one in _published(row))
+    return ComparedTable(found, say, columns, tuple(sorted({_engine(row) for row in able})),
+                         {one: n for n, one in enumerate(measured, 1)})
 
 
 def _published(row: ComparedPlan) -> list[PublishedLoss]:
@@ -96,42 +101,49 @@ def _published(row: ComparedPlan) -> list[PublishedLoss]:
         if source]
 
 
-def line_of(found: Compared, pair: ComparedPair, one: ShownPlan, columns: Sequence[Column],
-            say: Phrases) -> ComparedLine:
+def _engine(row: ComparedPlan) -> str:
+    return row.engine.partition(" ")[0]
+
+
+def line_of(table: ComparedTable, pair: ComparedPair, one: ShownPlan) -> ComparedLine:
     """A row that has a plan."""
-    row = one.row
+    found, say, row = table.found, table.say, one.row
     badges = [(role, say(f"role.{role}")) for role in one.roles]
     if not row.within_limits:
         badges.append(("late", say("role.late")))
-    cells = _cells(found, pair, one, say)
+    cells = _cells(table, pair, one)
     return ComparedLine(
         " ".join(kind for kind, _ in badges), tuple(badges),
-        tuple(cells[column.key] for column in columns),
+        tuple(cells[column.key] for column in table.columns),
         (found.models.index(pair.model), found.devices.index(pair.device),
-         engines_of(found).index(row.engine.partition(" ")[0])))
+         table.engines.index(_engine(row))))
 
 
-def _cells(found: Compared, pair: ComparedPair, one: ShownPlan, say: Phrases,
-           ) -> dict[str, SortedCell]:
-    row = one.row
+def _cells(table: ComparedTable, pair: ComparedPair, one: ShownPlan) -> dict[str, SortedCell]:
+    row, say = one.row, table.say
     layout = " ".join(f"{name}{value}" for name, value in (
         ("tp", row.tp), ("dp", row.dp), ("pp", row.pp), ("ep", row.ep)) if value and value > 1)
     gib = (row.total_bytes_per_device or 0) / GIB
-    weights = say(f"weights.{WEIGHTS[row.weights]}")
-    if row.checkpoint:
-        named = "cell.flags" if row.weights == LOADING else "cell.weights"
-        weights = say(named, weights=weights, checkpoint=row.checkpoint)
-    kv = say("cell.kv", kv=row.kv) if row.kv else ""
     return {
-        "format": SortedCell(one.name, kv), "where": _where(found, pair),
+        "format": SortedCell(one.name, say("cell.kv", kv=row.kv) if row.kv else ""),
+        "where": _where(table.found, pair),
         "rate": _figure(row.output_tokens_per_second_per_device),
         "tpot": _time(row.tpot_seconds), "ttft": _time(row.ttft_seconds),
         "cost": _figure(row.usd_per_million_output_tokens),
-        "energy": _figure(row.joules_per_output_token), "loss": _loss(row, published(found)),
+        "energy": _figure(row.joules_per_output_token), "loss": _loss(row, table.measured),
         "users": SortedCell(f"{row.users or 0:,}", "", str(row.users)),
         "devices": SortedCell(f"{row.devices or 0:,}", layout, str(row.devices)),
         "memory": SortedCell(f"{gib:.1f}", "", f"{gib:.4g}"),
-        "engine": SortedCell(row.engine, weights)}
+        "engine": SortedCell(row.engine, _weights(row, say))}
+
+
+def _weights(row: ComparedPlan, say: Phrases) -> str:
+    """Where the weights come from, with the checkpoint or the flags that make them."""
+    text = say(f"weights.{WEIGHTS[row.weights]}")
+    if not row.checkpoint:
+        return text
+    return say("cell.flags" if row.weights == LOADING else "cell.weights", weights=text,
+               checkpoint=row.checkpoint)
 
 
 def _where(found: Compared, pair: ComparedPair) -> SortedCell:
@@ -161,7 +173,7 @@ def interval(value: Estimate) -> str:
         f"{span(value.low)}–{span(value.high)}"
 
 
-def _loss(row: ComparedPlan, known: Sequence[PublishedLoss]) -> SortedCell:
+def _loss(row: ComparedPlan, measured: Mapping[PublishedLoss, int]) -> SortedCell:
     return SortedCell(NONE) if row.loss is None else SortedCell(
         told_loss(row.loss), f"{told_loss(row.loss_low)}–{told_loss(row.loss_high)}",
-        f"{row.loss:.6g}", tuple(sorted(known.index(one) + 1 for one in _published(row))))
+        f"{row.loss:.6g}", tuple(sorted(measured[one] for one in _published(row))))

@@ -45,7 +45,7 @@ def verdict_of(found: Compared, model: str, say: Phrases) -> ModelVerdict:
     pairs = [pair for pair in found.pairs if pair.model == model]
     shown = {pair.device: shown_plans(found, pair) for pair in pairs}
     taken = [one for rows in shown.values() for one in rows if RECOMMENDED in one.roles]
-    missing = tuple((say("verdict.missing", device=pair.device), say.original(_reason(found, pair)))
+    missing = tuple((say("verdict.missing", device=pair.device), say.marked(_reason(found, pair)))
                     for pair in pairs if not any(one.row.device == pair.device for one in taken))
     if not taken:
         return ModelVerdict(model, say("verdict.none"), missing)
@@ -57,7 +57,7 @@ def verdict_of(found: Compared, model: str, say: Phrases) -> ModelVerdict:
     lines.append((say("verdict.weights"), say("verdict.stop").join(dict.fromkeys(
         _weights(say, one, named=len(set(best)) > 1) for one in best))))
     rows = [one for mine in shown.values() for one in mine]
-    return ModelVerdict(model, _take(say, first, by, single=len(taken) == 1),
+    return ModelVerdict(model, _take(say, first, by, len(taken)),
                         (*lines, *_faster(say, best[0], rows), *missing))
 
 
@@ -70,25 +70,26 @@ def _ranked(taken: Sequence[ShownPlan], measure: Measure) -> Best:
     return sorted(known, key=lambda pair: pair[1].value, reverse=measure.high)
 
 
-def _take(say: Phrases, first: Measure, by: dict[str, Best], *, single: bool) -> str:
-    """What to take where, by the first measure and by cost."""
-    fast = by[first.key][0][0]
+def _take(say: Phrases, first: Measure, by: dict[str, Best], count: int) -> str:
+    """What to take where, by the first measure and, where at least two costs are known, by cost.
+    """
+    fast, costs = by[first.key][0][0], by[COST.key]
     told = _plan(say, fast)
-    if single:
+    if count == 1:
         return say("take.single", plan=told)
-    claim = _claim(say, first, by[first.key])
-    if not by[COST.key]:
+    claim = _claim(say, first, by[first.key], count)
+    if len(costs) < 2:
         return say("take.one", plan=told, claim=claim)
-    cheap, cost = by[COST.key][0][0], _claim(say, COST, by[COST.key])
+    cheap, cost = costs[0][0], _claim(say, COST, costs, count)
     return say("take.both" if cheap == fast else "take.two", plan=told, claim=claim,
                cheap=_plan(say, cheap), cost=cost)
 
 
-def _claim(say: Phrases, measure: Measure, ranked: Best) -> str:
-    """What the first is, and whether that is sure: where costs of others are not known, of those
-    that are."""
+def _claim(say: Phrases, measure: Measure, ranked: Best, count: int) -> str:
+    """What the first is, whether that is sure, and whether of all ``count`` devices."""
     sure = all(apart(ranked[0][1], value) for _, value in ranked[1:])
-    return say(f"claim.{measure.key}" if sure else f"claim.{measure.key}_likely")
+    text = say(f"claim.{measure.key}" if sure else f"claim.{measure.key}_likely")
+    return text if len(ranked) == count else say("claim.priced", claim=text)
 
 
 def _plan(say: Phrases, one: ShownPlan) -> str:

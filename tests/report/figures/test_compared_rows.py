@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from support.comparisons import compared, row
 from support.examples import examples
 
-from planner.planning.whatif.compared import Compared, ComparedPair
+from planner.planning.whatif.compared import Compared, ComparedPair, ComparedPlan
 from planner.report.figures.compared import (
     LANGUAGE_FOLDER,
     apart,
@@ -52,12 +52,17 @@ def test_a_beaten_row_is_beaten_by_one_that_is_shown(
     first = [one.row for one in shown if not one.beaten]
     assert {one.row.name for one in shown} == {one.name for one in plans}
     for one in shown:
-        mine = one.row.output_tokens_per_second_per_device
-        assert mine is not None
-        better = [other for other in first if other.within_limits
-                  and other.output_tokens_per_second_per_device.low > mine.high  # type: ignore[union-attr]
-                  and (other.loss or 0.0) <= (one.row.loss or 0.0)]
+        better = [other for other in first if _better(other, one.row)]
         assert one.beaten == bool(better), one.row.name
+
+
+def _better(other: ComparedPlan, row: ComparedPlan) -> bool:
+    rate, mine = other.output_tokens_per_second_per_device, row.output_tokens_per_second_per_device
+    assert rate is not None
+    assert mine is not None
+    sure = other.within_limits and rate.low > mine.high
+    faster = sure if row.within_limits else rate.value > mine.value
+    return faster and (other.loss or 0.0) <= (row.loss or 0.0)
 
 
 def test_cost_that_is_not_cheaper_beyond_its_interval_does_not_beat() -> None:
@@ -67,7 +72,9 @@ def test_cost_that_is_not_cheaper_beyond_its_interval_does_not_beat() -> None:
     dear = replace(fast, usd_per_million_output_tokens=slow.usd_per_million_output_tokens)
     assert not beats(dear, slow)
     assert not beats(replace(fast, loss=0.11), slow)
-    assert not beats(replace(fast, within_limits=False), slow)
+    late = replace(fast, within_limits=False)
+    assert not beats(late, slow)
+    assert beats(late, replace(slow, within_limits=False))
     assert apart(*(one.output_tokens_per_second_per_device for one in (fast, slow)))  # type: ignore[arg-type]
 
 
@@ -82,6 +89,8 @@ def test_panels_have_the_rates_of_the_rows() -> None:
         assert [(dot.value, dot.low, dot.high) for dot in panel.rows] == [
             (rate.value, rate.low, rate.high) for rate in rates if rate is not None]
         assert panel.log
+        assert [dot.note for dot in panel.rows] == ["recommended", "as released", "", "", ""]
+        assert panel.alt.count("beyond the limits on time") == 1
         assert "tokens/s" in panel.x_title
     assert all(f"{panel.rows[0].value:,.0f}" in chart.alt for panel in chart.panels)
     alone = compared_panels(found, SAY, ("qwen3-32b",))

@@ -125,6 +125,20 @@ def test_the_cheapest_may_be_another_device() -> None:
         "(KV fp8): the cheapest." in said(dear)
 
 
+def test_the_cheapest_is_told_of_the_devices_with_a_price_alone() -> None:
+    found = compared(("qwen3-32b",), ("l40s", "h100-sxm", "b200-sxm"))
+
+    def priced(*names: str) -> str:
+        return said(replace(found, rows=tuple(
+            one if one.device in names else replace(one, usd_per_million_output_tokens=None)
+            for one in found.rows)))
+
+    most = "on 2 × b200-sxm with vllm 0.21 (KV fp8): the most output tokens/s a device"
+    assert f"{most}. Rate" in priced("b200-sxm")
+    assert f"{most}, and the cheapest of those with a price." in priced("b200-sxm", "l40s")
+    assert f"{most}, and the cheapest." in priced(*found.devices)
+
+
 def test_a_device_without_a_plan_and_one_without_a_price_are_told() -> None:
     found = compared(("qwen3-32b",), usd=None)
     mixed = replace(found, rows=tuple(
@@ -133,7 +147,7 @@ def test_a_device_without_a_plan_and_one_without_a_price_are_told() -> None:
         if one.device == "h100-sxm" and one.kind == "recommended" else one for one in found.rows))
     text = said(mixed)
     assert "No plan on h100-sxm too large" in text
-    assert "no price is known for h100-sxm, b200-sxm, so that its rows have no cost: --price " \
+    assert "no price is known for h100-sxm, b200-sxm, so that no cost is told there: --price " \
         "h100-sxm=USD,b200-sxm=USD (a device-hour) gives it" in text
     assert "USD ↕" not in text
     assert "A device-hour costs: h100-sxm 3.00 USD (given), b200-sxm 3.00 USD (given)" in said(
