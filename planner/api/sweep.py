@@ -65,7 +65,7 @@ def sweep(questions: Questions, *, output: str | os.PathLike[str] | None = None,
 
 
 @dataclass(frozen=True, slots=True)
-class Answered:
+class AnsweredSweep:
     """The columns of a sweep by name, None where a cell is empty, and the title of its file."""
 
     columns: dict[str, list[Any]]
@@ -76,7 +76,7 @@ def answers(questions: Questions, *, output: str | os.PathLike[str] | None = Non
             workers: int | None = 1, cluster: str | None = None, resume: bool = True,
             force: bool = False, price: float | Mapping[str, float] | None = None,
             hardware_dir: str | os.PathLike[str] | None = None,
-            progress: Progress = _nothing, told: Callable[[str], None] = _nothing) -> Answered:
+            progress: Progress = _nothing, told: Callable[[str], None] = _nothing) -> AnsweredSweep:
     """As :func:`sweep`, as columns."""
     where = place_of_work(workers, cluster)
     target = None if output is None else Path(output)
@@ -91,11 +91,11 @@ def answers(questions: Questions, *, output: str | os.PathLike[str] | None = Non
     given = asked.columns()
     if target is None:
         table = run(asked, where=where, journal=None, progress=progress, told=told)
-        return Answered(_columns(given, table), file.title)
+        return AnsweredSweep(_columns(given, table), file.title)
     if not force and (there := finished(target, given)) is not None:
         told(f"{target} has the answers to all {len(asked.asks):,} questions already; --force "
              "answers them again")
-        return Answered(there, file.title)
+        return AnsweredSweep(there, file.title)
     place = journal_path(target)
     if not resume:
         place.unlink(missing_ok=True)
@@ -108,7 +108,7 @@ def answers(questions: Questions, *, output: str | os.PathLike[str] | None = Non
         journal.remove()
     finally:
         journal.close()
-    return Answered(columns, file.title)
+    return AnsweredSweep(columns, file.title)
 
 
 def _columns(given: Mapping[str, list[Any]], table: SweepTable) -> dict[str, list[Any]]:

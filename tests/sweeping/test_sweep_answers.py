@@ -10,7 +10,7 @@ from planner.lookup import load_device, load_model
 from planner.placement.modules import PLANNED_KINDS
 from planner.planning.solver.problem import EQUAL
 from planner.scenarios import Host, Scenario
-from planner.sweeping.answer import Context, layout_text, row
+from planner.sweeping.answer import Context, layout_text, row, serving
 from planner.sweeping.fast import fast_rows
 from planner.sweeping.read import asks_of
 
@@ -40,6 +40,19 @@ def test_many_estimates_are_the_rows_made_one_by_one() -> None:
                 assert together[name] == value, (n, name)
     assert {("ok", None), ("infeasible", "memory"), ("infeasible", "tpot"),
             ("infeasible", "ttft"), ("infeasible", "memory-bytes")} <= statuses
+
+
+def test_what_no_engine_has_memory_for_is_told_as_one_by_one() -> None:
+    asks = asks_of([{"model": MODEL, "device": "l40s", "verb": "estimate", "scheme": "bf16",
+                     "devices": 1, "tp": 1, "dp": 1, "pp": 1, "ep": 1, "context": 4096, **more}
+                    for more in ({"batch": 4000}, {"batch": 2, "memory_bytes": 1 << 30},
+                                 {"batch": 4000, "memory_bytes": 1 << 30})])
+    context = Context(load_model(MODEL), load_device("l40s"), None, None)
+    assert len(serving(context, asks[0])) > 1
+    fast = fast_rows(context, asks)
+    assert sorted(fast) == [0, 1, 2]
+    assert [fast[n]["limit"] for n in fast] == ["memory", "memory-bytes", "memory"]
+    assert [fast[n] for n in fast] == [row(context, one) for one in asks]
 
 
 def test_requests_by_name_hits_and_slots_are_the_same_one_by_one() -> None:
