@@ -72,7 +72,7 @@ def compare_command(model: Any, device: str, csv_file: str | None, lang: str,
 
 def table(found: Compared) -> str:
     """Every row and column as CSV; an empty cell where there is nothing to tell."""
-    from planner.cli.files import csv_cell
+    from planner.csv_text import csv_cell
 
     rows, out = found.cells(), io.StringIO()
     writer = csv.DictWriter(out, list(rows[0]), lineterminator="\n")
