@@ -55,6 +55,7 @@ CASES = {
 }
 
 
+@pytest.mark.sample(5)
 @pytest.mark.parametrize("lang", LANGUAGES)
 @pytest.mark.parametrize("name", CASES)
 def test_the_page_is_valid_and_the_same_again(name: str, lang: str) -> None:
