@@ -86,8 +86,9 @@ def table_of(found: Compared, say: Phrases) -> ComparedTable:
     empty = {"cost": not any(row.usd_per_million_output_tokens for row in able),
              "energy": not any(row.joules_per_output_token for row in able),
              "where": len(found.pairs) == 1}
-    columns = tuple(Column(key, say(f"column.{key}"), say(f"column.{key}_unit"), key not in TEXTS,
-                           "descending" if key in DESCENDING else "ascending")
+    called = {"where": "model"} if len(found.devices) == 1 else {}
+    columns = tuple(Column(key, say(f"column.{called.get(key, key)}"), say(f"column.{key}_unit"),
+                           key not in TEXTS, "descending" if key in DESCENDING else "ascending")
                     for key in COLUMNS if not empty.get(key, False))
     measured = dict.fromkeys(one for row in found.rows for one in _published(row))
     return ComparedTable(found, say, columns, tuple(sorted({_engine(row) for row in able})),

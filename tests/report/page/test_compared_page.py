@@ -55,6 +55,7 @@ CASES = {
 }
 
 
+@pytest.mark.sample(5)
 @pytest.mark.parametrize("lang", LANGUAGES)
 @pytest.mark.parametrize("name", CASES)
 def test_the_page_is_valid_and_the_same_again(name: str, lang: str) -> None:
@@ -152,6 +153,16 @@ def test_a_device_without_a_plan_and_one_without_a_price_are_told() -> None:
     assert "USD ↕" not in text
     assert "A device-hour costs: h100-sxm 3.00 USD (given), b200-sxm 3.00 USD (given)" in said(
         compared())
+
+
+@pytest.mark.parametrize(("name", "heads"), [
+    ("two by two", ["formats", "device", "tokens/s"]), ("one model", ["formats", "device"]),
+    ("one device", ["formats", "model"]), ("one pair", ["formats", "tokens/s"])])
+def test_columns_are_those_that_tell_rows_apart(name: str, heads: list[str]) -> None:
+    table = next(e for e in tree(compared_page(CASES[name])).iter(f"{XHTML}table"))
+    spans = [e.text for e in table.iter(f"{XHTML}span") if e.attrib.get("class") == "key"]
+    assert spans[:len(heads)] == heads
+    assert "USD" in spans
 
 
 def test_losses_lead_to_what_was_measured() -> None:
