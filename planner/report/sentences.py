@@ -132,7 +132,7 @@ class Sentences:
                 continue
             told = pattern.other.format(**{
                 name: f"{OPEN}{value}{CLOSE}" if pattern.holes[name] == "q"
-                else value if pattern.holes[name] else self.marked(value)
+                else value if pattern.holes[name] else self._within(value)
                 for name, value in found.groupdict().items()})
             told = spaced(told)
             if not foreign(told):
@@ -140,19 +140,26 @@ class Sentences:
             first = first or told
         return first
 
+    def _within(self, text: str) -> str:
+        """``text`` inside a sentence; a list of names has the marks of the language."""
+        told = self.marked(text)
+        return told.replace(", ", "、") if told == text and "(" not in text else told
+
     def _candidates(self, text: str) -> Iterator[Pattern]:
         near = [p for start in {text[:2], text[:1], ""} for p in self.by_start.get(start, ())
                 if p.may_fit(text)]
         yield from sorted(near, key=lambda p: -p.letters)
 
     def _whole_piece(self, text: str) -> str | None:
-        """``text`` by one entry, before a dated source where it ends with one; None where nothing
-        fits or something foreign is left."""
+        """``text`` by one entry, after names with colons and before a dated source where it has
+        them; None where nothing fits or something foreign is left."""
         dated = _DATED.fullmatch(text)
         fits = self._fits(dated.group(1) if dated else text)
-        if fits is None or foreign(fits):
-            return None
-        return fits + (f"（{OPEN}{dated.group(2)}{CLOSE}）" if dated else "")
+        if fits is not None and not foreign(fits):
+            return fits + (f"（{OPEN}{dated.group(2)}{CLOSE}）" if dated else "")
+        head, *rest = _split(text, ": ", most=1)
+        inner = self._whole_piece(rest[0]) if rest and head.count(" ") < 2 else None
+        return None if inner is None else f"{self.marked(head)}：{inner}"
 
     def _joined(self, parts: list[str], mark: str) -> list[str]:
         """``parts`` told one by one, neighbours together where an entry fits them."""
@@ -253,8 +260,7 @@ def sentences(lang: str, folder: Path = FOLDER) -> Sentences:
         text = path.read_text(encoding="utf-8").replace("<q>", OPEN).replace("</q>", CLOSE)
         for english, other in tomllib.loads(text).items():
             if _HOLE.search(english):
-                patterns.append(Pattern(english, 
-                                        _HOLE.sub(r"{\1}", other)))
+                patterns.append(Pattern(english, _HOLE.sub(r"{\1}", other)))
             else:
                 whole[english] = other
     return Sentences(whole, tuple(patterns))

@@ -247,16 +247,17 @@ def _verdict_loss(t: Phrases, plan: Plan) -> str:
              unit=t.original(NATS if found.unit.startswith(NATS) else found.unit), beside=beside)
 
 
-def anchor(t: Phrases, plan: Plan) -> str:
-    """What others measured with the plan's formats, and the whole source; empty where a plan file
-    does not say."""
+def anchor(t: Phrases, plan: Plan, *, marked: bool = False) -> str:
+    """What others measured with the plan's formats, and the whole source (a quotation where
+    ``marked``); empty where a plan file does not say."""
     found = plan.quality.measured_anchor
     if found is None:
         return ""
     text = t("answer.join").join(t.original(part) for part in found.text.split(PARTS))
     if not found.source:
         return text[0].upper() + text[1:] + t("answer.stop")
-    return t("answer.anchor", text=text, source=found.source)
+    return t("answer.anchor", text=text,
+             source=quoted(found.source) if marked and t.lang != ORIGINAL else found.source)
 
 
 def question(t: Phrases, plan: Plan) -> str:

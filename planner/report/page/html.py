@@ -53,6 +53,7 @@ def page(plan: Plan, lang: str = "en", beside: Beside = NOTHING,
     found = content(plan, lang, beside)
     text = _environment().get_template("plan.html.j2").render(
         plan=plan, c=found, t=found.t, roofline=Markup(found.roofline),
+        anchor=words.anchor(found.t, plan, marked=True),
         reach=Markup(found.reach), users=Markup(found.users),
         flow=Markup(found.pools.flow if found.pools is not None else ""),
         embedded=Markup(script_json(plan.to_dict())),
