@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from planner.planning.plan.picture import fill, ink
 from planner.planning.plan.record import Plan
 from planner.report import words
+from planner.report.assumed import assumption, cited
 from planner.report.page.content import NOTHING, Beside, content
 from planner.report.page.embedded import CONTROL, beside_dict, script_json
 from planner.report.page.interactive import Interactive, check_bytes
@@ -84,11 +85,11 @@ def _told(text: str) -> Markup:
 
 
 def _assumed(item: Assumption, t: Phrases) -> tuple[str, str, str]:
-    return words.assumption(t, item)
+    return assumption(t, item)
 
 
 def _cited(text: str, t: Phrases) -> str:
-    return words.cited(t, text)
+    return cited(t, text)
 
 
 def _linked(text: str) -> Markup:
