@@ -30,7 +30,7 @@ _ADDRESS = re.compile(r"(?:https?://|www\.|github\.com/|github )[^\s，；。）
 _FLAG = re.compile(r"--[a-z][a-z-]*(?:[ =][A-Za-z0-9][\w.,-]*)?")
 _WORD = re.compile(r"(?<![A-Za-z0-9])-{0,2}[A-Za-z][A-Za-z0-9]*(?:[-_.+/@:·^*=#'’][A-Za-z0-9]+)*")
 
-_UNITS = "ms ns min nats token tokens/s token/s rank pt"
+_UNITS = "ms ns ln min nats token tokens/s token/s rank pt"
 ABBREVIATIONS = frozenset(_UNITS.split())
 """Units and words of the field that Chinese texts write in Latin letters."""
 
