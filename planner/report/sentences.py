@@ -197,7 +197,7 @@ class Sentences:
         if rest and (told := [self.marked(head), self.marked(rest[0])]) != [head, *rest]:
             yield "：".join(told)
         before, inside, after = _bracketed(text)
-        if inside and not _split(after, "; ")[1:]:
+        if inside and not after.startswith((",", ";", ":")):
             told = [self.marked(before), self.marked(inside), self.marked(after) if after else ""]
             if told != [before, inside, after]:
                 yield f"{told[0]}（{told[1]}）{told[2]}"

@@ -40,12 +40,13 @@ _FIELD = """tp dp pp ep all-reduce all-gather reduce-scatter all-to-all custom-a
     swa osl isl cpu tpu pcie gpu-gddr gpu-hbm unified"""
 _CHIPS = """jetson ascend gaudi hopper blackwell ampere turing volta ada lovelace rubin xeon epyc
     orin thor graviton trainium geforce inferentia wgmma
-    zen instinct blackwell-block-scaled"""
+    zen instinct ryzen arm blackwell-block-scaled"""
 _SOFTWARE = """cuda triton marlin humming cutlass machete deepgemm torch torchao cublas cudnn gloo
     nccl ray dask vulkan metal gguf ggml exllama quark petit mooncake nixl modelopt modelopt-mixed
-    compressed-tensors bitsandbytes aiter trtllm rocm tpu-inference vllm-neuron habana transformers
-    torch-neuronx vllm-graph kt-kernel sglang-kt neuron maxn safetensors neuralmagic
-    moe-torch-flow-min-latency precision-planner aiconfigurator aiconfigurator-core"""
+    compressed-tensors bitsandbytes aiter trtllm gptq rocm tpu-inference vllm-neuron habana
+    transformers torch-neuronx vllm-graph kt-kernel sglang-kt neuron maxn safetensors neuralmagic
+    gpt-oss llama-quantize vllm-bnb-plugin moe-torch-flow-min-latency
+    precision-planner aiconfigurator aiconfigurator-core"""
 NAMES = frozenset(f"{_MAKERS} {_FIELD} {_CHIPS} {_SOFTWARE}".split())
 """Proper names that have no digit and no capital inside."""
 
