@@ -45,7 +45,7 @@ _AFTER = re.compile(r"(?<=[A-Za-z0-9%])(?=[\u4e00-\u9fff])")
 
 
 @dataclass(frozen=True, eq=False)
-class Pattern:
+class SentencePattern:
     """One entry: the English pattern and what stands for it."""
 
     english: str
@@ -87,14 +87,14 @@ class Sentences:
     """One language's catalogue: whole texts, and patterns with holes by their first letters."""
 
     whole: dict[str, str]
-    patterns: tuple[Pattern, ...]
+    patterns: tuple[SentencePattern, ...]
     _known: dict[str, str] = field(default_factory=dict)
 
     @cached_property
-    def by_start(self) -> dict[str, list[Pattern]]:
+    def by_start(self) -> dict[str, list[SentencePattern]]:
         """Patterns by the first two letters (none: those that begin with a hole), the most exact
         first."""
-        found: dict[str, list[Pattern]] = {}
+        found: dict[str, list[SentencePattern]] = {}
         for one in sorted(self.patterns, key=lambda p: -p.letters):
             found.setdefault(one.fixed[0][:2], []).append(one)
         return found
@@ -145,7 +145,7 @@ class Sentences:
         told = self.marked(text)
         return told.replace(", ", "、") if told == text and "(" not in text else told
 
-    def _candidates(self, text: str) -> Iterator[Pattern]:
+    def _candidates(self, text: str) -> Iterator[SentencePattern]:
         near = [p for start in {text[:2], text[:1], ""} for p in self.by_start.get(start, ())
                 if p.may_fit(text)]
         yield from sorted(near, key=lambda p: -p.letters)
@@ -255,12 +255,12 @@ def _bracketed(text: str) -> tuple[str, str, str]:
 def sentences(lang: str, folder: Path = FOLDER) -> Sentences:
     """The catalogue of a language; an empty one where it has none (English)."""
     whole: dict[str, str] = {}
-    patterns: list[Pattern] = []
+    patterns: list[SentencePattern] = []
     for path in sorted((folder / lang).glob("*.toml")):
         text = path.read_text(encoding="utf-8").replace("<q>", OPEN).replace("</q>", CLOSE)
         for english, other in tomllib.loads(text).items():
             if _HOLE.search(english):
-                patterns.append(Pattern(english, _HOLE.sub(r"{\1}", other)))
+                patterns.append(SentencePattern(english, _HOLE.sub(r"{\1}", other)))
             else:
                 whole[english] = other
     return Sentences(whole, tuple(patterns))

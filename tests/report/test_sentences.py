@@ -10,7 +10,7 @@ from planner.report.sentences import (
     CLOSE,
     FOLDER,
     OPEN,
-    Pattern,
+    SentencePattern,
     Sentences,
     foreign,
     in_chinese,
@@ -26,7 +26,7 @@ PATTERNS = ("{n:n} tokens", "{n} 个 token"), ("{x} of {y}", "{y}的{x}"), \
 
 
 def catalogue() -> Sentences:
-    return Sentences(WHOLE, tuple(Pattern(english, other) for english, other in PATTERNS))
+    return Sentences(WHOLE, tuple(SentencePattern(english, other) for english, other in PATTERNS))
 
 
 @pytest.mark.parametrize(("text", "told"), [
@@ -87,7 +87,7 @@ def test_every_entry_stands_once_and_has_the_same_holes_on_both_sides() -> None:
     written = [english for _, english, _ in found]
     assert len(set(written)) == len(written)
     different = [(name, english) for name, english, other in found
-                 if set(Pattern(english, "").holes) != set(Pattern(other, "").holes)]
+                 if {*SentencePattern(english, "").holes} != {*SentencePattern(other, "").holes}]
     assert different == []
 
 
@@ -96,7 +96,7 @@ def test_every_entry_is_chinese() -> None:
     bad = []
     for name, english, other in entries():
         shown = other.replace("<q>", '<cite lang="en">').replace("</q>", "</cite>")
-        for hole, kind in Pattern(english, "").holes.items():
+        for hole, kind in SentencePattern(english, "").holes.items():
             shown = shown.replace(f"{{{hole}}}", "<cite lang='en'>x</cite>" if kind == "q" else "7")
         parts = shown.split("`")
         if latin_words("<p>" + "".join(parts[::2]) + "</p>"):
@@ -108,7 +108,7 @@ def test_every_entry_is_reached() -> None:
     """No entry is hidden by another: its own text, with values, is told by it."""
     found, bad = sentences("zh"), []
     for name, english, _ in entries():
-        pattern = Pattern(english, "")
+        pattern = SentencePattern(english, "")
         text = pattern.english
         for hole, kind in pattern.holes.items():
             value = {"n": "7", "v": "7.1", "": "A7"}.get(kind, "A7")
