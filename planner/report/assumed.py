@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from planner.planning.plan.record import Assumption
 from planner.report.phrases import Phrases
-from planner.report.sentences import ORIGINAL, foreign, quoted
+from planner.report.sentences import ORIGINAL, foreign, quoted, sentences
 
 OTHERS_WORDS = frozenset({"measured elsewhere", "prefix reuse", "workload", "scenario", "profile",
                           "error basis", "skipped tensors"})
@@ -21,6 +21,11 @@ def assumption(t: Phrases, item: Assumption) -> tuple[str, str, str]:
     elif item.key in OTHERS_WORDS and t.lang != ORIGINAL:
         value, reason = cited(t, item.value), cited(t, item.reason)
     return t.name(item.key), value, reason
+
+
+def title(t: Phrases, text: str) -> str:
+    """The title of a source: a quotation but where it is a remark of the program's own."""
+    return sentences(t.lang).whole.get(text) or (quoted(text) if t.lang != ORIGINAL else text)
 
 
 def cited(t: Phrases, text: str) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from planner.planning.plan.picture import fill, ink
 from planner.planning.plan.record import Plan
 from planner.report import words
-from planner.report.assumed import assumption, cited
+from planner.report.assumed import assumption, cited, title
 from planner.report.page.content import NOTHING, Beside, content
 from planner.report.page.embedded import CONTROL, beside_dict, script_json
 from planner.report.page.interactive import Interactive, check_bytes
@@ -37,7 +37,8 @@ def _environment() -> Environment:
                        keep_trailing_newline=True)
     made.filters.update(gib=words.gib, count=words.count, percent=words.percent, loss=words.loss,
                         seconds=words.span, three=words.three, mib=words.mib, fill=fill, ink=ink,
-                        told=_told, assumed=_assumed, cited=_cited, anchor=_anchor, code=_code)
+                        told=_told, assumed=_assumed, cited=_cited, titled=_titled,
+                        anchor=_anchor, code=_code)
     return made
 
 
@@ -90,6 +91,10 @@ def _assumed(item: Assumption, t: Phrases) -> tuple[str, str, str]:
 
 def _cited(text: str, t: Phrases) -> str:
     return cited(t, text)
+
+
+def _titled(text: str, t: Phrases) -> str:
+    return title(t, text)
 
 
 def _linked(text: str) -> Markup:
