@@ -85,7 +85,9 @@ def test_reports_have_it_in_their_header(lang: str, text: str) -> None:
     plan = with_anchor("nvfp4 on Qwen3-8B, a smaller model of the family: MMLU −2.0 pt; "
                        "KV fp8 on Qwen3-8B: GPQA −1.0 pt", "intel/auto-round docs@1; A/b c")
     header = page(plan, lang).partition("</header>")[0]
-    assert f'<p class="anchor">{text}</p>' in header
+    source = "intel/auto-round docs@1; A/b c"
+    quoted = text if lang == "en" else text.replace(source, f'<cite lang="en">{source}</cite>')
+    assert f'<p class="anchor">{quoted}</p>' in header
     assert text in markdown(plan, lang).partition("\n## ")[0]
 
 
