@@ -11,8 +11,7 @@ from typing import Any
 
 import pytest
 from support.chinese import latin_texts, latin_words
-from support.refusal_texts import REFUSALS
-from support.told_questions import PLANS, Told
+from support.told_questions import FLEET_REFUSALS, PLANS, REFUSED, Told
 from support.told_texts import device_texts, engine_notes, written_assumptions
 from support.wheels import ROOT
 
@@ -27,6 +26,7 @@ from planner.report.phrases import phrases
 from planner.report.sentences import CLOSE, OPEN, in_chinese
 
 STORED = ROOT / "tests" / "golden" / "report" / "plan.json"
+RECORDED = STORED.with_name("told.txt")
 T = phrases("zh")
 
 
@@ -110,23 +110,12 @@ def test_others_words_are_quotations_where_no_entry_has_them() -> None:
         "scenario", "mine", "Our own service")
 
 
-REFUSED: tuple[tuple[str, str, dict[str, Any]], ...] = (
-    ("qwen2.5-0.5b", "h100-sxm", {"devices": 1, "tpot_seconds": 1e-5, "context": 2048}),
-    ("qwen2.5-0.5b", "h100-sxm", {"devices": 1, "memory_bytes": 10**8, "context": 2048}),
-    ("llama-3.1-8b", "a100-sxm", {"schemes": ["fp8-tensor"]}),
-    ("llama-3.1-8b", "h100-sxm", {"tp": 3, "devices": 3}),
-    ("llama-3.1-8b", "rubin-r200", {}),
-    ("deepseek-v3", "h100-sxm", {"devices": 1}),
-    ("deepseek-v3", "h100-sxm", {"devices": 8, "max_loss": "bf16", "context": 8192}),
-    ("llama-3.1-70b", "h100-sxm", {"devices": 2, "max_loss": "bf16", "tpot_seconds": 0.01}),
-    ("llama-3.1-8b", "h100-sxm", {"devices": 1, "objective": "memory", "context": 4096,
-                                  "memory_bytes": 3 * 10**9}),
-    ("llama-3.1-8b", "t4", {"context": 131072, "batch": 8}),
-)
-
-
-def test_recorded_refusals_and_ways_out_are_chinese() -> None:
-    assert [text for text in REFUSALS if latin_words(shown(in_chinese(text)))] == []
+def test_recorded_sentences_are_chinese() -> None:
+    """Of plans of every kind and of refusals (renewed by tests/golden/report/make_told.py)."""
+    texts = RECORDED.read_text(encoding="utf-8").splitlines()
+    assert len(texts) > 700
+    assert left(texts) == []
+    assert [text for text in FLEET_REFUSALS if latin_words(shown(in_chinese(text)))] == []
 
 
 @pytest.mark.exhaustive
