@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from html import escape
 from math import ceil, floor, log10
 
@@ -122,7 +123,8 @@ def _others(t: Phrases, x: _Loss, y: Scale, shown: ReachFigure) -> Iterator[str]
         label.block(x(mark.loss) - 5, y(mark.value) + 4, 10)
     told = t("reach.mark", value=_show(mine.value, shown.late), loss=words.loss(mine.loss))
     yield label(x(mine.loss), y(mine.value) - 11, t("baselines.self"), "own")
-    for mark in shown.others:
+    for place in shown.others:
+        mark = replace(place, names=tuple(map(t.original, place.names)))
         at = (x(mark.loss), y(mark.value))
         says = t("reach.mark", value=_show(mark.value, shown.late), loss=words.loss(mark.loss))
         yield line("cross", at[0] - 4, at[1] - 4, at[0] + 4, at[1] + 4)
