@@ -17,7 +17,7 @@ BASIS, LEVEL = "loss basis", "loss level"
 
 @dataclass(frozen=True, slots=True)
 class LossShown:
-    """Sentences, then measured models as (name, family, parameters, matrices, baseline, level), and
+    """Sentences, quotations marked, then measured models as (name, family, parameters, matrices, baseline, level), and
     their source with its date."""
 
     lines: list[str]
@@ -34,12 +34,12 @@ def loss_shown(t: Phrases, plan: Plan, made: Computed | None) -> LossShown:
     if found is None:
         text = "" if basis is None else f"{basis.value}; {basis.reason}"
         key = "not_told" if plan.quality.tier.startswith("T0") else "profile"
-        return LossShown([t(f"loss_origin.{key}", text=t.original(text))] if text else [], [], "",
+        return LossShown([t(f"loss_origin.{key}", text=t.marked(text))] if text else [], [], "",
                          "")
     lines = [t(f"loss_origin.{found.match}", n=_counted(t, len(found.models))), _band(t, found)]
     if level is not None:
-        lines.append(t("loss_origin.level_from", text=t.original(level.reason),
-                       value=t.original(level.value)))
+        lines.append(t("loss_origin.level_from", text=t.marked(level.reason),
+                       value=t.marked(level.value)))
     return LossShown(lines, [_row(one) for one in found.models], found.source, found.date)
 
 

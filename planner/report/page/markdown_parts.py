@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from planner.report import words
 from planner.report.page.content import Content
+from planner.report.sentences import unmarked
 
 _MARKS = re.compile(r"([\\`*_\[\]<>|~#])")
 BREAKS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]+")
@@ -65,7 +66,7 @@ def loss_part(c: Content) -> list[str]:
     models = [*table(head, loss.models, (2, 3, 5)),
               escape(f"{t('sources.source')}: {loss.source} {loss.date}"), ""] \
         if loss.models else []
-    told = [line for text in (*loss.lines, c.anchor) if text for line in (escape(text), "")]
+    told = [line for text in (*loss.lines, c.anchor) if text for line in (escape(unmarked(text)), "")]
     return [f"### {t('loss_origin.title')}", "", *told, *models] if told else []
 
 
