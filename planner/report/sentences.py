@@ -201,6 +201,9 @@ class Sentences:
             told = [self.marked(before), self.marked(inside), self.marked(after) if after else ""]
             if told != [before, inside, after]:
                 yield f"{told[0]}（{told[1]}）{told[2]}"
+        *names, last = text.split(" and ")
+        if names and not any(" " in name for name in (*names, last)):
+            yield f"{'、'.join(names)} 和 {last}"
         parts = _split(text, ", ")
         if (told := self._joined(parts, ", ")) != parts:
             yield ("，" if any(map(_WIDE.search, told)) else "、").join(told)

@@ -41,11 +41,11 @@ _FIELD = """tp dp pp ep all-reduce all-gather reduce-scatter all-to-all custom-a
 _CHIPS = """jetson ascend gaudi hopper blackwell ampere turing volta ada lovelace rubin xeon epyc
     orin thor graviton trainium geforce inferentia wgmma
     zen instinct ryzen arm blackwell-block-scaled"""
-_SOFTWARE = """cuda triton marlin humming cutlass machete deepgemm torch torchao cublas cudnn gloo
-    nccl ray dask vulkan metal gguf ggml exllama quark petit mooncake nixl modelopt modelopt-mixed
-    compressed-tensors bitsandbytes aiter trtllm gptq rocm tpu-inference vllm-neuron habana
-    transformers torch-neuronx vllm-graph kt-kernel sglang-kt neuron maxn safetensors neuralmagic
-    gpt-oss llama-quantize vllm-bnb-plugin moe-torch-flow-min-latency
+_SOFTWARE = """cuda flashinfer triton marlin humming cutlass machete deepgemm torch torchao
+    cublas cudnn gloo nccl ray dask vulkan metal gguf ggml exllama quark petit mooncake nixl
+    modelopt modelopt-mixed compressed-tensors bitsandbytes aiter trtllm gptq rocm tpu-inference
+    vllm-neuron habana transformers torch-neuronx vllm-graph kt-kernel sglang-kt neuron maxn
+    safetensors neuralmagic gpt-oss llama-quantize vllm-bnb-plugin moe-torch-flow-min-latency
     precision-planner aiconfigurator aiconfigurator-core"""
 NAMES = frozenset(f"{_MAKERS} {_FIELD} {_CHIPS} {_SOFTWARE}".split())
 """Proper names that have no digit and no capital inside."""
