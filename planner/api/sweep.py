@@ -89,6 +89,7 @@ def answers(questions: Questions, *, output: str | os.PathLike[str] | None = Non
     asked = Sweep(file.asks, None if hardware_dir is None else os.fspath(hardware_dir),
                   file.price if price is None else checked_price(price, "price")).resolve()
     given = asked.columns()
+    _tell_prices(given, told)
     if target is None:
         table = run(asked, where=where, journal=None, progress=progress, told=told)
         return AnsweredSweep(_columns(given, table), file.title)
@@ -109,6 +110,15 @@ def answers(questions: Questions, *, output: str | os.PathLike[str] | None = Non
     finally:
         journal.close()
     return AnsweredSweep(columns, file.title)
+
+
+def _tell_prices(given: Mapping[str, list[Any]], told: Callable[[str], None]) -> None:
+    """Say of which devices no price is known, before the work begins."""
+    names = dict.fromkeys(device for device, usd in zip(
+        given["device"], given["usd_per_device_hour"], strict=True) if usd is None)
+    if names:
+        told(f"no price is known of {', '.join(names)}: --price {next(iter(names))}=USD (a "
+             "device-hour) adds what a million tokens cost")
 
 
 def _columns(given: Mapping[str, list[Any]], table: SweepTable) -> dict[str, list[Any]]:

@@ -75,6 +75,24 @@ def test_prices_of_what_is_not_asked_about_are_refused_before_any_work() -> None
         sweep({"l40s": 3.0, "L40S": 2.0})
 
 
+def test_devices_without_a_price_are_named_before_the_work(
+        monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[str] = []
+    asked = [{**ONE, "device": device} for device in ("l40s", "h100-sxm", "l40s")]
+
+    def stop(*_: object, **__: object) -> None:
+        raise InterruptedError
+
+    monkeypatch.setattr("planner.api.sweep.run", stop)
+    with pytest.raises(InterruptedError):
+        planner.sweep(asked, told=told.append)
+    assert told == ["no price is known of l40s: --price l40s=USD (a device-hour) adds what a "
+                    "million tokens cost"]
+    with pytest.raises(InterruptedError):
+        planner.sweep(asked, price=2.0, told=told.append)
+    assert len(told) == 1
+
+
 def test_a_price_inside_a_question_is_told_where_it_belongs() -> None:
     with pytest.raises(InputError, match="not a key of questions") as caught:
         parse_sweep(b"[[grid]]\nmodel = 'a'\ndevice = 'b'\nprice = 2\n", "f.toml")

@@ -135,7 +135,7 @@ def test_nothing_that_was_answered_is_answered_again(sweep_file: Path, whole: by
     told: list[str] = []
     planner.sweep(sweep_file, output=output, told=told.append)
     assert output.read_bytes() == whole
-    assert "going on after" in told[0]
+    assert "going on after" in told[-1]
     assert len(asked) < 8 + 4  # plans in all, and estimates that are refused
 
 
@@ -180,8 +180,8 @@ def test_a_finished_sweep_is_read_again_and_says_so(
     told: list[str] = []
     monkeypatch.setattr("planner.api.sweep.run", None)  # nothing is asked again
     again = planner.sweep(asked, output=output, told=told.append)
-    assert "has the answers to all 2 questions already" in told[0]
-    assert "--force" in told[0]
+    assert "has the answers to all 2 questions already" in told[-1]
+    assert "--force" in told[-1]
     assert again.equals(first)
     assert output.read_bytes() == content
     for other, given in ((asked[:1], {}), (asked, {"price": 2.0}), (asked, {"resume": False})):
