@@ -60,6 +60,11 @@ class Planned:
     memory: RankBytes
     room: int
     formats: tuple[tuple[str, tuple[int, ...], str, int], ...]
+    engine: str = ""
+
+    @property
+    def devices(self) -> int:
+        return self.layout.ranks * self.replicas
 
 
 @dataclass(frozen=True, slots=True)
