@@ -69,21 +69,25 @@ function showControls() {
 function price() {
   const { value, validity } = element("wi-price");
   const fine = PRICE.test(value);
-  element("wi-price").setAttribute("aria-invalid", String(!fine && (value !== "" || validity.badInput)));
+  const wrong = !fine && (value !== "" || validity.badInput);
+  element("wi-price").setAttribute("aria-invalid", String(wrong));
   return fine ? Number(value) : null;
 }
 
 // The table: what this position gives, and the report's plan beside it.
 const atOwn = () => data.matches && axes.every((axis, n) => at[n] === axis.base);
-const BETTER = { rate: 1, each: 1, tpot: -1, ttft: -1, users: 1, loss: -1, used: 0, usd: -1, joules: -1 };
+const MORE_IS_BETTER = { rate: true, each: true, users: true, tpot: false, ttft: false, loss: false,
+  usd: false, joules: false };
+function verdict(name, difference) {
+  if (!(name in MORE_IS_BETTER) || !/^[+−×]/.test(difference)) return "";
+  return difference.startsWith("−") === MORE_IS_BETTER[name] ? " worse" : " better";
+}
 function showFigure(name, value, range, before, difference) {
   write(`wi-${name}-here`, value);
   write(`wi-${name}-range`, range);
   write(`wi-${name}-own`, before);
-  const node = element(`wi-${name}-change`);
   write(`wi-${name}-change`, difference);
-  const sign = difference.startsWith("−") ? -1 : /^[+×]/.test(difference) ? 1 : 0;
-  node.className = ["n", "", "n better", "n worse"][sign && BETTER[name] ? (sign === BETTER[name] ? 2 : 3) : 0];
+  element(`wi-${name}-change`).className = `n${verdict(name, difference)}`;
 }
 function showFigures(found) {
   const range = (low, high, ...rest) => [`${low} – ${high}`, ...rest.filter(Boolean)].join(", ");
@@ -112,12 +116,11 @@ function showFigures(found) {
 }
 
 function showPlan(found) {
-  const same = atOwn();
-  const against = change(found.rate, own.rate);
   write("wi-rate", found.rate);
   write("wi-range", say("figure.interval",
     { low: found.low, high: found.high, basis: basis(found.basis), tpot: found.tpot }));
-  write("wi-change", same ? say("figure.same") : say("figure.against", { change: against }));
+  write("wi-change", atOwn() ? say("figure.same") : found.rate === own.rate ? say("figure.equal")
+    : say("figure.against", { change: change(found.rate, own.rate) }));
   write("wi-answer", say("answer.plan", {
     requests: named("workload"), devices: named("devices"), layout: found.layout,
     engine: found.engine ? say("answer.engine", { engine: found.engine }) : say("answer.theory"),
@@ -127,7 +130,7 @@ function showPlan(found) {
   showFormats(found.formats);
 }
 
-// The best two pools of a position's requests, devices and limit on loss; positions are of one pool.
+// The best two pools of a position's requests, devices and limit on loss.
 function showPools(found) {
   if (!data.pools.length) return;
   const flat = data.pools_by.filter((name) => place.has(name)).reduce((sum, name) =>
@@ -137,8 +140,13 @@ function showPools(found) {
   write("wi-pools", against ? `${text} ${say("pools.against", { change: against })}` : text);
 }
 
+const value = (name) => axes[place.get(name)].values[at[place.get(name)]];
+function refusalKey(limit) {
+  if (limit.includes("+")) return "several";
+  return limit === "engine" && value("engine") === "auto" ? "unserved" : limit;
+}
 function reason({ limit, need, have, missing }) {
-  return say(limit.includes("+") ? "refused.several" : `refused.${limit}`, {
+  return say(`refused.${refusalKey(limit)}`, {
     need, have, missing, devices: named("devices"), batch: named("batch"), engine: named("engine"),
     tpot: named("tpot-ms"), names: limit.split("+").map((name) => texts[`limit.${name}`] ?? name)
       .join(say("answer.comma")) });
