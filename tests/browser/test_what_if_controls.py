@@ -12,6 +12,7 @@ import pytest
 from support import what_if as small
 from support import what_if_made as made
 from support.browser import PATIENT_SECONDS, chromium, screen
+from support.chinese import latin_texts
 
 from planner.planning.whatif.grid import Infeasible, Planned
 from planner.report import words
@@ -334,3 +335,17 @@ def test_every_control_fits_the_screen(browser: Any, address: str, width: int) -
         assert small_ones == 0
     finally:
         browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
+@pytest.mark.parametrize("fragment", [
+    "", "workload=chat&engine=vllm&devices=4&price=2.5", "workload=long",
+    "workload=agent&engine=llama.cpp", "tpot-ms=12.5&max-loss=bf16", "engine=llama.cpp&kv=bf16"])
+def test_the_chinese_page_has_no_english_left_wherever_it_stands(
+        browser: Any, tmp_path: Path, fragment: str) -> None:
+    path = tmp_path / "zh.html"
+    path.write_text(made.html("zh"), encoding="utf-8")
+    opened(browser, path.as_uri(), f"#{fragment}")
+    browser.execute_script("document.getElementById('wi-copy').click()")
+    until(browser, lambda d: text(d, "wi-copied"))
+    shown = str(browser.execute_script("return document.getElementById('what-if').outerHTML"))
+    assert latin_texts(shown) == []
