@@ -19,6 +19,7 @@ from planner.planning.whatif.grid import Planned
 from planner.planning.whatif.grid_axes import NAMES, Axis
 from planner.report import words
 from planner.report.page import interactive as module
+from planner.report.page.embedded import script_json
 from planner.report.page.html import page
 from planner.report.page.interactive import LANGUAGE_FOLDER, SCRIPTS, check_bytes, interactive
 from planner.report.page.interactive_axes import shown
@@ -207,6 +208,21 @@ def test_names_with_markup_stay_text() -> None:
     found = DATA.search(text)
     assert found is not None
     assert json.loads(found[1])["command"] == f"plan {hostile}"
+
+
+def test_data_of_many_positions_stay_small() -> None:
+    values = {**made.VALUES, "workload": ("own", "chat", "rag", "reasoning", "agent", "long"),
+              "tpot-ms": ("none", "100", "50", "25", "12.5"), "devices": ("1", "2", "4", "8"),
+              "max-loss": ("bf16", "int8-w8a8", "int4-w4a16"), "kv": ("auto",),
+              "engine": ("auto", "vllm", "sglang", "tensorrt-llm", "llama.cpp")}
+    grid = made.made(small.plan(), made.axes(tuple(values.items())))
+    found = interactive(grid, small.plan(), "en").data
+    assert found["positions"] == 1800
+    assert found["rows"] > 1000
+    size = len(script_json(found).encode())
+    assert 60_000 < size < 110_000, "1,800 positions and a report of 150 kB are to fit 500 kB"
+    page_alone = len(made.html().encode()) - len(script_json(data()).encode())
+    assert page_alone < len(page(small.plan()).encode()) + 50_000
 
 
 def test_data_too_large_to_embed_is_refused() -> None:

@@ -99,11 +99,13 @@ function showChart(n, go) {
   const high = Math.max(Math.log10(Math.max(...ends)), low + 0.3);
   const x = (value) => left + 8 + (width - left - 76) * (Math.log10(value) - low) / (high - low);
   const parts = [draw("rect", { class: "here", x: 0, y: TOP + LINE * at[n], width, height: LINE })];
+  const unit = say("figure.rate_unit");
+  parts.push(draw("text", { x: width, y: height - 8, "text-anchor": "end" }, unit));
   let free = -Infinity;
   for (const value of ticks(low, high)) {
     const written = value.toLocaleString("en-US");
     const half = broad(written) / 2 + 4;
-    if (x(value) - half < free) continue;
+    if (x(value) - half < free || x(value) + half > width - broad(unit)) continue;
     free = x(value) + half;
     parts.push(draw("line", { class: "grid", x1: x(value), x2: x(value), y1: TOP,
       y2: height - BOTTOM }), draw("text", { x: x(value), y: height - 8, "text-anchor": "middle" },
