@@ -4,6 +4,7 @@ reads as it was planned, a price is only multiplied, and what has no plan says w
 import math
 import shlex
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,13 @@ from support import what_if_made as made
 from support.browser import PATIENT_SECONDS, chromium, screen
 from support.chinese import latin_texts
 
-from planner.planning.whatif.grid import Infeasible, Planned
+import planner
+from planner.api.report import beside
+from planner.planning.plan.record import Plan
+from planner.planning.whatif.grid import Grid, Infeasible, Planned
 from planner.report import words
+from planner.report.page.html import page
+from planner.report.page.interactive import interactive
 
 pytestmark = pytest.mark.browser
 READ = """
@@ -53,6 +59,8 @@ IDS = ("wi-rate", "wi-range", "wi-tpot-here", "wi-ttft-here", "wi-loss-here", "w
        "wi-used-here", "wi-usd-here", "wi-usd-range", "wi-joules-here", "wi-rate-change",
        "wi-answer", "wi-command")
 PRICE = 2.5
+MOST_BYTES = 500_000
+"""Of a report with its what-if page."""
 
 
 @pytest.fixture(scope="module")
@@ -110,42 +118,63 @@ def dollars(value: float) -> str:
 
 def test_each_position_reads_as_it_was_planned(browser: Any, address: str) -> None:
     opened(browser, address)
-    axes = [[axis.name, len(axis)] for axis in made.axes()]
+    check_every_position(browser, made.grid(), small.plan())
+    assert [e for e in browser.get_log("browser") if e["level"] == "SEVERE"] == []
+
+
+@pytest.mark.exhaustive
+def test_a_whole_grid_fits_its_page_and_every_position_reads_back(browser: Any, tmp_path: Path,
+                                                                  ) -> None:
+    plan = planner.plan("llama-3.1-8b", "h100-sxm")
+    grid = planner.what_if("llama-3.1-8b", "h100-sxm", base=plan)
+    path = tmp_path / "whole.html"
+    text = page(plan, "en", beside(plan, asked="plan", version="0"),
+                interactive(grid, plan, "en"))
+    path.write_text(text, encoding="utf-8")
+    assert len(grid.points) >= 1500
+    assert len(text.encode()) <= MOST_BYTES
+    check_every_position(opened(browser, path.as_uri()), grid, plan)
+
+
+def check_every_position(browser: Any, grid: Grid, plan: Plan) -> None:
+    """Set the controls to each position in turn and compare what stands there with the grid."""
+    axes = [[axis.name, len(axis)] for axis in grid.axes]
     shown = browser.execute_script(READ, axes, list(IDS), str(PRICE))
-    points = made.grid().points
-    assert len(shown) == len(points) == math.prod(len(axis) for axis in made.axes())
-    own = small.plan().performance.output_tokens_per_second.value
-    for found, point, at in zip(shown, points, product(
-            *(range(len(axis)) for axis in made.axes())), strict=True):
+    assert len(shown) == len(grid.points) == math.prod(len(axis) for axis in grid.axes)
+    own = plan.performance.output_tokens_per_second.value
+    for found, point, at in zip(shown, grid.points, product(
+            *(range(len(axis)) for axis in grid.axes)), strict=True):
         told = dict(zip(IDS, found, strict=True))
-        flags = [axis.flags[n] for axis, n in zip(made.axes(), at, strict=True)]
-        assert told["wi-command"] == " ".join(filter(None, (made.grid().command, *flags)))
+        flags = [axis.flags[n] for axis, n in zip(grid.axes, at, strict=True)]
+        assert told["wi-command"] == " ".join(filter(None, (grid.command, *flags)))
         if isinstance(point, Infeasible):
             assert told["wi-rate"] == "No plan"
             continue
-        perf = point.performance
-        rate = perf.output_tokens_per_second
-        assert told["wi-rate"] == words.three(rate.value)
-        assert told["wi-range"].startswith(f"{words.three(rate.low)} – {words.three(rate.high)}, ")
-        assert told["wi-tpot-here"] == " ".join(words.seconds(perf.tpot_seconds.value))
-        assert told["wi-ttft-here"] == " ".join(words.seconds(perf.ttft_seconds.value))
-        assert told["wi-loss-here"] == words.loss(point.quality.loss)
-        assert told["wi-users-here"] == words.count(point.room * point.replicas)
-        assert told["wi-used-here"] == f"{point.memory.total / 2**30:.1f}"
-        usd, low, high = (PRICE * point.devices * 1e6 / 3600 / v for v in (
-            rate.value, rate.high, rate.low))
-        assert told["wi-usd-here"] == dollars(usd)
-        assert told["wi-usd-range"] == f"{dollars(low)} – {dollars(high)}"
-        energy = perf.joules_per_output_token
-        assert energy is not None
-        assert told["wi-joules-here"] == f"{energy.value:.3g}"
-        percent = (rate.value / own - 1) * 100
+        check_position(told, point)
+        percent = (point.performance.output_tokens_per_second.value / own - 1) * 100
         if 1 < percent < 99:
             assert told["wi-rate-change"][0] == "+"
             assert float(told["wi-rate-change"][1:-2]) == pytest.approx(percent, abs=0.6)
-        assert (f"served by {point.engine}," if point.engine else "under no engine's rules,") \
-            in told["wi-answer"]
-    assert [e for e in browser.get_log("browser") if e["level"] == "SEVERE"] == []
+
+
+def check_position(told: dict[str, str], point: Planned) -> None:
+    """Compare the texts of a position with its plan."""
+    perf = point.performance
+    rate, energy = perf.output_tokens_per_second, perf.joules_per_output_token
+    assert told["wi-rate"] == words.three(rate.value)
+    assert told["wi-range"].startswith(f"{words.three(rate.low)} – {words.three(rate.high)}, ")
+    assert told["wi-tpot-here"] == " ".join(words.seconds(perf.tpot_seconds.value))
+    assert told["wi-ttft-here"] == " ".join(words.seconds(perf.ttft_seconds.value))
+    assert told["wi-loss-here"] == words.loss(point.quality.loss)
+    assert told["wi-users-here"] == words.count(point.room * point.replicas)
+    assert told["wi-used-here"] == f"{point.memory.total / 2**30:.1f}"
+    usd, low, high = (PRICE * point.devices * 1e6 / 3600 / v for v in (
+        rate.value, rate.high, rate.low))
+    assert told["wi-usd-here"] == dollars(usd)
+    assert told["wi-usd-range"] == f"{dollars(low)} – {dollars(high)}"
+    assert told["wi-joules-here"] == ("–" if energy is None else f"{energy.value:.3g}")
+    assert (f"served by {point.engine}," if point.engine else "under no engine's rules,") \
+        in told["wi-answer"]
 
 
 def test_clicks_on_choices_and_lines_of_the_chart_move_the_position(browser: Any, address: str,
@@ -260,11 +289,6 @@ def test_what_has_no_plan_names_its_limit_and_the_closest_that_has(
 
 def test_where_no_single_control_helps_the_closest_position_of_all_is_named(
         browser: Any, tmp_path: Path) -> None:
-    from dataclasses import replace
-
-    from planner.report.page.html import page
-    from planner.report.page.interactive import interactive
-
     grid, axes = made.grid(), made.axes()
     last = tuple(len(axis) - 1 for axis in axes)
     kept = {0, len(grid.points) - 1}
