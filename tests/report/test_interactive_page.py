@@ -261,8 +261,8 @@ def test_numbers_come_back_to_seven_figures(value: float) -> None:
     assert unpacked_number(text) == pytest.approx(value, rel=0.6e-6)
 
 
-def test_zero_is_packed_and_a_text_with_the_separator_is_refused() -> None:
+def test_zero_is_packed_and_a_table_with_the_separator_stays_a_list() -> None:
     assert unpacked_number(packed_number(0)) == 0
     assert joined(["1", "2"]) == "1|2"
-    with pytest.raises(ValueError, match="holds"):
-        joined(["1|2"])
+    assert joined(["1|2", "3"]) == ["1|2", "3"]
+    assert joined([("formats", (1, 2))]) == [("formats", (1, 2))]

@@ -56,14 +56,10 @@ def packed_number(value: float) -> str:
     return _digits(power + POWERS, 1) + _digits(whole, MANTISSA)
 
 
-def joined(texts: Sequence[str]) -> str:
-    """A table of texts as one.
-
-    Raises:
-        ValueError: a text holds the separator.
-    """
-    if any(SEPARATOR in text for text in texts):
-        raise ValueError(f"a text of the page holds {SEPARATOR!r}")
+def joined(texts: Sequence[Any]) -> str | list[Any]:
+    """A table of texts as one; as it is where entries are no texts, or hold the separator."""
+    if any(not isinstance(text, str) or SEPARATOR in text for text in texts):
+        return list(texts)
     return SEPARATOR.join(texts)
 
 

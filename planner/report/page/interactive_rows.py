@@ -65,7 +65,7 @@ class PlannedTexts:
         numbers = {name: ["", "".join(speeds[n] for _, speeds in rows)]
                    for n, name in enumerate(SPEEDS)}
         return {"rows": len(rows), "columns": {**fields, **numbers},
-                "tables": {name: _table(name, table.all) for name, table in self.tables.items()}}
+                "tables": {name: joined(table.all) for name, table in self.tables.items()}}
 
     def _texts(self, point: Planned) -> dict[str, Any]:
         perf, memory, loss = point.performance, point.memory, point.quality
@@ -145,10 +145,3 @@ def planned_of(plan: Plan) -> Planned:
 def _ends(name: str, estimate: Estimate, low: str = "", high: str = "") -> dict[str, str]:
     return {name: words.three(estimate.value), low or f"{name}_low": words.three(estimate.low),
             high or f"{name}_high": words.three(estimate.high)}
-
-
-def _table(name: str, texts: list[Any]) -> Any:
-    """Numbers as one text, words and formats as a list."""
-    if name in ("layout", "engine", "formats"):
-        return texts
-    return joined(texts)
