@@ -206,7 +206,8 @@ class BestEngine(Answers):
 
 def _may_be(questions: Ways, value: float) -> bool:
     """Whether some way may have a plan as good as ``value``."""
-    return any(WaysTogether(group).least <= value for group in groups_of(questions))
+    wholes = map(WaysTogether, groups_of(questions))
+    return any(whole.least <= value and bool(whole.among(whole.group, value)) for whole in wholes)
 
 
 def planned(found: Found) -> Planned:
