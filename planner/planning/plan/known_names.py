@@ -29,7 +29,7 @@ BASES = ("measured", "measured here", "fitted", "transferred", "derived", "prior
 STATES = ("optimal", "stopped", "given")
 TIERS = ("T0", "T1", "T2", "T3")
 UNITS = ("nats", "relative")
-KINDS = frozenset((*PLANNED_KINDS, *AS_RELEASED_KINDS, *KV_KINDS, DRAFT, "state"))
+KINDS = (*PLANNED_KINDS, *AS_RELEASED_KINDS, *KV_KINDS, DRAFT, "state")
 PLACES = ("device", "host")
 ENGINES = ("any", "llama.cpp", "mlx", "pytorch", "sglang", "tensorrt-llm", "vllm")
 """Those of the engine matrix, which stands above, and none in particular."""
@@ -59,7 +59,7 @@ def check_names(plan: Plan) -> None:
 def _refuse(known: bool, place: str, name: str, allowed: Collection[str]) -> None:
     if not known:
         raise DataError(f"plan file: {place}: {name[:60]!r} is not one",
-                        hint=f"one of {', '.join(sorted(allowed))}" if allowed else
+                        hint=f"one of {', '.join(allowed)}" if allowed else
                         "formats are those of `plan formats`")
 
 
