@@ -88,7 +88,8 @@ def telling(target: Path) -> Iterator[None]:
         draft_of = f".{target.name}."
         if error.filename is None or any(
                 part.startswith(draft_of) for part in Path(str(error.filename)).parts):
-            error.filename, error.filename2 = str(target), None
+            error.filename = str(target)
+            del error.filename2
         raise
 
 
