@@ -27,19 +27,10 @@ def write_whole(path: Path, text: str, *, suffixes: tuple[str, ...] = (".html", 
         InputError: see :func:`check_target`.
         OSError: the folder cannot be written to.
     """
-    import tempfile
-
-    from planner.drafts import draft
+    from planner.drafts import replace_text
 
     check_target(path, suffixes=suffixes, flag=flag)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    with draft(Path(name)):
-        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
-            file.write(text)
-        umask = os.umask(0)
-        os.umask(umask)
-        Path(name).chmod(0o666 & ~umask)
-        Path(name).replace(path)
+    replace_text(path, text)
 
 
 def check_target(path: Path, *, suffixes: tuple[str, ...], flag: str) -> None:

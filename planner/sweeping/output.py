@@ -4,13 +4,14 @@ the same sweep is asked for."""
 from __future__ import annotations
 
 import csv
+import io
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from planner.csv_text import csv_cell, csv_value
-from planner.drafts import draft
+from planner.drafts import replacing
 from planner.errors import DataError, InputError, MissingPackageError
 from planner.sweeping.columns import ANSWER, COLUMNS, KINDS, Kind
 from planner.sweeping.described import DESCRIBED
@@ -83,28 +84,25 @@ def write_table(path: Path, columns: Columns, about: Mapping[str, str]) -> None:
     Raises:
         DataError: the disk is full or the folder cannot be written.
     """
-    beside = path.with_name(f".{path.name}.new")
     try:
-        with draft(beside):
+        with replacing(path, alone=True) as file:
             if path.suffix.lower() == ".parquet":
-                _write_parquet(beside, columns, about)
+                _write_parquet(file, columns, about)
             else:
-                _write_csv(beside, columns)
-            with beside.open("rb+") as file:
-                os.fsync(file.fileno())
-            beside.replace(path)
+                _write_csv(file, columns)
     except OSError as error:
         raise DataError(f"{path}: {error.strerror or error}; the table is not written, the answers "
                         f"are kept in {journal_path(path)}",
                         hint="make room and run the same command again") from None
 
 
-def _write_csv(path: Path, columns: Columns) -> None:
-    with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow([name for name, _ in COLUMNS])
-        writer.writerows(zip(*(_csv_cells(columns[name], kind) for name, kind in COLUMNS),
-                             strict=True))
+def _write_csv(file: BinaryIO, columns: Columns) -> None:
+    text = io.TextIOWrapper(file, encoding="utf-8", newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow([name for name, _ in COLUMNS])
+    writer.writerows(zip(*(_csv_cells(columns[name], kind) for name, kind in COLUMNS),
+                         strict=True))
+    text.detach()
 
 
 def _csv_cells(values: Sequence[Any], kind: Kind) -> Sequence[Any]:
@@ -136,7 +134,7 @@ def _value(text: str, kind: Kind) -> Any:
     return csv_value(text) if kind == "text" else int(text) if kind == "whole" else float(text)
 
 
-def _write_parquet(path: Path, columns: Columns, about: Mapping[str, str]) -> None:
+def _write_parquet(file: BinaryIO, columns: Columns, about: Mapping[str, str]) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -146,7 +144,7 @@ def _write_parquet(path: Path, columns: Columns, about: Mapping[str, str]) -> No
         ("unit", "description"), DESCRIBED[name], strict=True))) for name, kind in COLUMNS]
     schema = pa.schema(fields, metadata=dict(about))
     arrays = [pa.array(columns[field.name], type=field.type) for field in fields]
-    pq.write_table(pa.Table.from_arrays(arrays, schema=schema), path, compression="zstd")
+    pq.write_table(pa.Table.from_arrays(arrays, schema=schema), file, compression="zstd")
 
 
 def _read_parquet(path: Path) -> dict[str, list[Any]] | None:

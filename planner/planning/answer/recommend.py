@@ -114,7 +114,8 @@ def _other(choice: Selection, i: int) -> OtherPlan:
         output_tokens_per_second=rate_of(one), tpot_seconds=one.priced.tpot,
         loss=told_loss(one.space.model, one.priced.loss),
         probability_better=_digits(float(choice.better[i, choice.taken])),
-        why_not=_why_not(choice, i), devices=devices_of(one))
+        why_not=_why_not(choice, i), devices=devices_of(one),
+        gain=gain_range(choice, i, choice.taken))
 
 
 def _why_not(choice: Selection, i: int) -> str:

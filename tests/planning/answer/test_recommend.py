@@ -52,6 +52,21 @@ def test_the_solver_tells_the_proof_of_the_optimum(dense: Plan) -> None:
     assert dense.solver.proved
 
 
+def test_gains_of_others_are_those_of_the_draws(dense: Plan) -> None:
+    told, choice = dense.recommendation, llama()
+    assert told is not None
+    own = dense.performance.output_tokens_per_second_per_device.value
+    others = [i for i in range(len(choice.options)) if i != choice.taken]
+    for i, one in zip(others, told.alternatives, strict=True):
+        assert one.gain == gain_range(choice, i, choice.taken)
+        assert one.gain.low <= one.gain.value <= one.gain.high
+        assert own * (1 + one.gain.value) == pytest.approx(
+            one.output_tokens_per_second / one.devices, rel=2e-3)
+        assert one.probability_better is not None
+        assert (one.gain.high > 0) or one.probability_better <= 0.1
+        assert (one.gain.low < 0) or one.probability_better >= 0.9 or one.gain.low == 0
+
+
 def test_all_others_stand_beside_it(dense: Plan) -> None:
     told, choice = dense.recommendation, llama()
     assert told is not None
