@@ -89,8 +89,10 @@ def test_reports_have_it_on_the_first_screen_and_the_whole_source_below(
                        "KV fp8 on Qwen3-8B: GPQA −1.0 pt", "intel/auto-round docs@1; A/b c")
     first, _, rest = page(plan, lang).partition("</section>")
     short, whole = "".join(text[:5]), text[0] + text[2] + text[5]
+    source = "intel/auto-round docs@1; A/b c"
+    quoted = whole if lang == "en" else whole.replace(source, f'<cite lang="en">{source}</cite>')
     assert f'<p class="anchor">{short}</p>' in first
-    assert whole in rest
+    assert quoted in rest
     head, _, after = markdown(plan, lang).partition("\n## ")
     assert short in head
     assert whole in after

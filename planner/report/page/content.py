@@ -225,8 +225,9 @@ def _layers(drawn: Picture) -> list[LayerRow]:
 
 def _premises(t: Phrases, plan: Plan, made: Computed | None) -> list[PremiseRow]:
     known = {source.key for source in plan.sources}
-    return [PremiseRow(t(f"premises.{p.name}", of=p.of), words.quantity(p.value, p.unit),
-                       t.texts.get(f"kind.{p.kind}", p.kind), p.source, p.date, p.source in known)
+    return [PremiseRow(t(f"premises.{p.name}", of=t.original(p.of)),
+                       words.quantity(p.value, p.unit), t.texts.get(f"kind.{p.kind}", p.kind),
+                       p.source, p.date, p.source in known)
             for p in (made.premises if made is not None else ())]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from planner.planning.plan.record import Plan
 from planner.report import words
+from planner.report.assumed import assumption
 from planner.report.page.content import NOTHING, Beside, Content, content
 from planner.report.page.markdown_parts import (
     advice_parts,
@@ -155,7 +156,7 @@ def _engines(c: Content) -> list[str]:
 
 def _assumptions(plan: Plan, c: Content) -> list[str]:
     t = c.t
-    rows = ([unmarked(text).strip("`") for text in words.assumption(t, a)]
+    rows = ([unmarked(text).strip("`") for text in assumption(t, a)]
             for a in plan.assumptions)
     lead = f"{c.proof} {t('page.original')}".strip()
     head = [t("assumptions.key"), t("assumptions.value"), t("units.reason")]

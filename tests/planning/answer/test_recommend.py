@@ -36,7 +36,7 @@ def dense() -> Plan:
 def test_the_plan_is_the_recommended_one(dense: Plan) -> None:
     told, option = dense.recommendation, llama().option
     assert told is not None
-    assert (told.verdict, told.formats) == (verdict(option), option.rival.formats)
+    assert (told.verdict, told.formats) == (verdict(option.rival), option.rival.formats)
     assert told.verdict == "uniform"
     schemes = {u.scheme for u in dense.units if u.kind in ("mlp-down", "attention-qkv")}
     assert schemes == set(option.rival.schemes)
@@ -197,7 +197,7 @@ def test_a_head_alone_makes_a_mix() -> None:
     made = rival_of("1 format", "formats", replace(base.found, segments=segments))
     assert (made.formats, made.schemes) == (1, ("bf16",))
     option = replace(choice.option, rival=made)
-    assert verdict(option) == "mix"
+    assert verdict(option.rival) == "mix"
     assert told_schemes(made) == ("bf16", "ggml-q8_0")
     text = recommendation(replace(choice, options=(option, *choice.options[1:]), taken=0), ()).text
     assert text.startswith("Serve a mix of bf16 and ggml-q8_0")
