@@ -17,8 +17,8 @@ BASIS, LEVEL = "loss basis", "loss level"
 
 @dataclass(frozen=True, slots=True)
 class LossShown:
-    """Sentences, quotations marked, then measured models as (name, family, parameters, matrices, baseline, level), and
-    their source with its date."""
+    """Sentences with quotations marked, then measured models as (name, family, parameters,
+    matrices, baseline, level), and their source with its date."""
 
     lines: list[str]
     models: list[tuple[str, ...]]

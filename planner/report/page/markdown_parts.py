@@ -66,7 +66,8 @@ def loss_part(c: Content) -> list[str]:
     models = [*table(head, loss.models, (2, 3, 5)),
               escape(f"{t('sources.source')}: {loss.source} {loss.date}"), ""] \
         if loss.models else []
-    told = [line for text in (*loss.lines, c.anchor) if text for line in (escape(unmarked(text)), "")]
+    told = [line for text in (*loss.lines, c.anchor) if text
+            for line in (escape(unmarked(text)), "")]
     return [f"### {t('loss_origin.title')}", "", *told, *models] if told else []
 
 
