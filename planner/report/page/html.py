@@ -11,6 +11,7 @@ from planner.planning.plan.picture import fill, ink
 from planner.planning.plan.record import Plan
 from planner.report import words
 from planner.report.assumed import assumption, cited, title
+from planner.report.drawing.marks import dot_plot_svg
 from planner.report.page.content import NOTHING, Beside, content
 from planner.report.page.embedded import CONTROL, beside_dict, script_json
 from planner.report.page.interactive import Interactive, check_bytes
@@ -55,6 +56,8 @@ def page(plan: Plan, lang: str = "en", beside: Beside = NOTHING,
     found = content(plan, lang, beside)
     text = _environment().get_template("plan.html.j2").render(
         plan=plan, c=found, t=found.t, roofline=Markup(found.roofline),
+        rivals=Markup(dot_plot_svg(found.first.rivals.chart, "rivals")
+                      if found.first.rivals is not None else ""),
         anchor=words.anchor(found.t, plan, marked=True),
         reach=Markup(found.reach), users=Markup(found.users),
         flow=Markup(found.pools.flow if found.pools is not None else ""),
