@@ -40,6 +40,11 @@ def test_what_is_read_aloud_counts() -> None:
     assert latin_words('<td data-l="share">1</td><a href="other" class="plain">甲</a>') == ["share"]
 
 
+def test_a_name_that_a_figure_breaks_at_its_hyphen_is_one_word() -> None:
+    assert latin_words("<text>推荐：统一用 fp8-</text><text>block，KV bf16</text>") == []
+    assert latin_words("<text>推荐：统一用 fp8</text><text>block，KV bf16</text>") == ["block"]
+
+
 def test_addresses_units_and_own_names_are_left_out() -> None:
     assert latin_words("<p>14.2 ms，3 GiB，5 nats，https://some.where/plain/words</p>") == []
     assert latin_words("<p>Acme Widget 的方案</p>", names=["Acme Widget"]) == []

@@ -88,11 +88,18 @@ class _Reader(HTMLParser):
 
 
 def seen_texts(html: str) -> list[str]:
-    """What a reader of ``html`` sees or hears, piece by piece, without what is quoted."""
+    """What a reader of ``html`` sees or hears, piece by piece, without what is quoted; lines of a
+    figure that break a name at its hyphen are one piece."""
     reader = _Reader()
     reader.feed(html)
     reader.close()
-    return [text for text in reader.texts if text.strip()]
+    pieces: list[str] = []
+    for text in filter(str.strip, reader.texts):
+        if pieces and re.search(r"[A-Za-z0-9]-$", pieces[-1]):
+            pieces[-1] += text
+        else:
+            pieces.append(text)
+    return pieces
 
 
 def latin_words(html: str, names: Collection[str] = ()) -> list[str]:

@@ -16,25 +16,44 @@ DATA = PACKAGE / "planning" / "data"
 VALUES = ("7", "x7", "")
 """What stands for a value in a text: a number, a name, nothing."""
 MOST = 64
+NOTES = ("models/spec.py", "models/catalog.py", "models/heads.py", "models/checkpoint.py",
+         "models/families/step3p7.py", "models/through_transformers/model.py")
+"""Files of models that note what their answers repeat."""
 
 Texts = tuple[str, ...]
 
 
 def written_assumptions() -> dict[str, list[Texts]]:
-    """``file:line: which`` → what each argument (name, value, reason) of every ``Assumption(…)``
-    of planning can be, with numbers or names for values; arguments of no literal text are left
-    out."""
+    """``file:line: which`` → what the name, value and reason of every ``Assumption(…)`` of
+    planning, and of every note of a question or a model, can be, with numbers or names for values;
+    what has no literal text is left out."""
     found: dict[str, list[Texts]] = {}
-    for path in sorted((PACKAGE / "planning").rglob("*.py")):
+    for path in (*sorted((PACKAGE / "planning").rglob("*.py")), *map(PACKAGE.joinpath, NOTES)):
         source = path.read_text(encoding="utf-8")
-        for node in ast.walk(ast.parse(source)) if "Assumption(" in source else ():
-            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) \
-                    and node.func.id == "Assumption":
-                for which, argument in zip(("name", "value", "reason"), node.args, strict=False):
+        noted = "models" in path.parts or (path.parent.name == "question"
+                                           and path.name != "asked.py")
+        for node in ast.walk(ast.parse(source)) if noted or "Assumption(" in source else ():
+            arguments = _arguments(node, noted=noted)
+            if arguments:
+                for which, argument in zip(("name", "value", "reason"), arguments, strict=False):
                     for branch, texts in enumerate(_texts(argument, named=which == "name")):
                         key = f"{path.relative_to(PACKAGE)}:{node.lineno}: {which} {branch}"
                         found.setdefault(key, []).append(texts)
     return found
+
+
+def _arguments(node: ast.AST, *, noted: bool) -> list[ast.expr]:
+    """Name, value and reason of an assumption's call, or of a note, which is a tuple of three that
+    begins with a text."""
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) \
+            and node.func.id == "Assumption":
+        return node.args
+    if noted and isinstance(node, ast.Tuple) and len(node.elts) == 3 \
+            and isinstance(node.elts[0], ast.Constant | ast.JoinedStr) \
+            and any(isinstance(one, ast.JoinedStr | ast.BinOp) or " " in ast.unparse(one)
+                    for one in node.elts[1:]):
+        return node.elts
+    return []
 
 
 def _texts(node: ast.expr, *, named: bool) -> Iterator[Texts]:
