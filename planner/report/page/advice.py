@@ -173,10 +173,12 @@ def _best_other(t: Phrases, said: Recommendation) -> str:
     if not likely:
         return ""
     best = max(likely, key=displacing)
-    return t("advice.best", name=t.pieced(best.name),
-             rate=words.three(best.output_tokens_per_second),
-             chance=chance(best.probability_better),
-             weights=t("advice.new") if best.needs_new_weights else t("advice.none"))
+    told = {"name": t.pieced(best.name), "chance": chance(best.probability_better),
+            "weights": t("advice.new") if best.needs_new_weights else t("advice.none")}
+    if best.gain is None:  # of files without gains; whole rates, whatever the devices
+        return t("advice.best", rate=words.three(best.output_tokens_per_second), **told)
+    return t("advice.best_gain", value=words.change(best.gain.value),
+             low=words.change(best.gain.low), high=words.change(best.gain.high), **told)
 
 
 def displacing(one: OtherPlan) -> tuple[float, float, float]:
