@@ -77,7 +77,8 @@ def _plot(report: Validation, name: str) -> None:
 
     from planner.cli.files import write_whole
     from planner.errors import InputError
-    from planner.report.drawing.validate import panels, svg
+    from planner.report.drawing.validate import svg
+    from planner.report.figures.validation import panels
 
     drawn = panels(report.outcomes)
     if not drawn:

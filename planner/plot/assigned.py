@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from planner.plot.axes import SOFT, axes_for, tidy
+from planner.plot.axes import SOFT, axes_for, describe, listed, tidy
 from planner.plot.comparison import COLOURS
 from planner.sizing.fleet.answer import Fleet
 from planner.sizing.fleet.figures import device_bars
@@ -39,4 +39,7 @@ def fleet(result: Fleet, ax: Axes | None = None) -> Axes:
     ax.invert_yaxis()
     tidy(ax, result.title, grid="x")
     ax.legend(fontsize=8, frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    describe(ax, "Devices by kind and model: " + listed(
+        (bar.device, ", ".join([*(f"{name} {count:,}" for name, count in bar.taken),
+                                f"left over {bar.left:,}"])) for bar in bars))
     return ax

@@ -3,14 +3,21 @@ of a cell."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import cache
 from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
+
+from planner.report.drawing.svg import named_document
+from planner.report.figures.marks import written
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 INK, SOFT, GRID = "#1a1e24", "#59626e", "#dfe3e8"
+_ALT: WeakKeyDictionary[Axes, str] = WeakKeyDictionary()
+"""What is seen on axes, in words."""
 
 
 @cache
@@ -30,8 +37,30 @@ def _shown() -> type[Axes]:
     return ShownAxes
 
 
+def describe(ax: Axes, alt: str) -> None:
+    """Say in words what is seen on ``ax``: pictures of its figure carry it as their description."""
+    _ALT[ax] = alt
+
+
+def alt_of(ax: Axes) -> str:
+    """What is seen on ``ax``, in words; empty where nobody said."""
+    return _ALT.get(ax, "")
+
+
+def listed(pairs: Iterable[tuple[object, object]]) -> str:
+    """Names and their values as one sentence."""
+    return "; ".join(f"{name}: {value}" for name, value in pairs) + "."
+
+
+def interval(value: float, low: float | None, high: float | None) -> str:
+    """A value and, where it has one, its 80 % interval."""
+    ends = "" if low is None or high is None else f" ({written(low)} – {written(high)})"
+    return written(value) + ends
+
+
 def as_svg(figure: Figure) -> str:
-    """The figure as SVG text: the same bytes for the same figure, letters as text."""
+    """The figure as SVG text: the same bytes for the same figure, letters as text, named by the
+    titles of its axes and described by what was said of them."""
     from io import StringIO
 
     import matplotlib as mpl
@@ -39,7 +68,9 @@ def as_svg(figure: Figure) -> str:
     out = StringIO()
     with mpl.rc_context({"svg.hashsalt": "precision-planner", "svg.fonttype": "none"}):
         figure.savefig(out, format="svg", metadata={"Date": None})
-    return out.getvalue()
+    seen = [ax for ax in figure.axes if alt_of(ax)]
+    return named_document(out.getvalue(), " · ".join(ax.get_title(loc="left") for ax in seen),
+                          " ".join(alt_of(ax) for ax in seen))
 
 
 def axes_for(ax: Axes | None, *, size: tuple[float, float]) -> Axes:
@@ -59,7 +90,7 @@ def tidy(ax: Axes, title: str, *, grid: str = "") -> None:
         ax.spines[side].set_visible(False)
     for side in ("bottom", "left"):
         ax.spines[side].set_color(SOFT)
-    ax.tick_params(colors=SOFT, labelcolor=INK, labelsize=8, length=3)
+    ax.tick_params(which="both", colors=SOFT, labelcolor=INK, labelsize=8, length=3)
     ax.xaxis.label.set(fontsize=8.5, color=SOFT)
     ax.yaxis.label.set(fontsize=8.5, color=SOFT)
     if grid:

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from planner.errors import InputError
 from planner.planning.whatif.compared import Compared, ComparedPlan
-from planner.plot.axes import SOFT, axes_for, tidy
+from planner.plot.axes import SOFT, axes_for, describe, interval, listed, tidy
+from planner.report.figures.marks import written
 from planner.typed import typed
 
 if TYPE_CHECKING:
@@ -18,12 +19,14 @@ MARKS = {"recommended": "D", "released": "s", "uniform": "o"}
 
 @typed
 def compare(result: Compared, ax: Axes | None = None) -> Axes:
-    """Output tokens/s per device against loss, a colour for each model and device; the recommended
-    plan is a diamond, as released a square.
+    """Output tokens/s per device against loss with the 80 % intervals of both, a colour for each
+    model and device; the recommended plan is a diamond, as released a square.
 
     Raises:
         InputError: another kind of result, or a comparison in which nothing runs.
     """
+    from matplotlib.ticker import FuncFormatter
+
     rows = [row for row in result.rows if row.feasible]
     if not rows:
         raise InputError("nothing of this comparison runs", hint="see the reasons in its rows")
@@ -38,16 +41,31 @@ def compare(result: Compared, ax: Axes | None = None) -> Axes:
         ax.plot([], [], "o", color=colour, label=_label(result, pair))
     ax.set_xscale("symlog", linthresh=least)
     ax.set_yscale("log")
-    ax.set(xlabel=f"loss [{rows[0].loss_unit}]", ylabel="output tokens/s per device")
+    ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: written(value)))
+    ax.yaxis.set_minor_formatter(FuncFormatter(lambda value, _: written(value)))
+    ax.set(xlabel=f"loss [{rows[0].loss_unit.partition(' (')[0]}]",
+           ylabel="output tokens/s per device")
     tidy(ax, "schemes side by side", grid="both")
     ax.legend(fontsize=8, frameon=False, loc="best")
+    describe(ax, "Output tokens/s per device and loss: " + listed(
+        (f"{row.name}, {_label(result, (row.model, row.device))}", _told(row)) for row in rows))
     return ax
+
+
+def _told(row: ComparedPlan) -> str:
+    rate = row.output_tokens_per_second_per_device
+    assert rate is not None
+    return (f"{interval(rate.value, rate.low, rate.high)}, loss "
+            f"{interval(row.loss or 0.0, row.loss_low, row.loss_high)}")
 
 
 def _draw(ax: Axes, row: ComparedPlan, colour: str, *, named: bool) -> None:
     rate = row.output_tokens_per_second_per_device
     assert rate is not None
     at = (row.loss or 0.0, rate.value)
+    ax.vlines(at[0], rate.low, rate.high, color=colour, linewidth=1.1, alpha=0.45)
+    if row.loss_low is not None and row.loss_high is not None:
+        ax.hlines(at[1], row.loss_low, row.loss_high, color=colour, linewidth=0.8, alpha=0.25)
     ax.plot(*at, MARKS[row.kind], color=colour, markersize=8 if row.kind == "recommended" else 6,
             markerfacecolor=colour if row.within_limits else "none")
     if named or row.kind == "recommended":

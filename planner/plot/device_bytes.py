@@ -9,7 +9,7 @@ from planner.memory.answer import PARTS, MemoryAnswer
 from planner.memory.training import COMPONENTS, TrainingMemory
 from planner.planning.plan.picture import ink, memory_shares
 from planner.planning.plan.record import Plan
-from planner.plot.axes import INK, axes_for, tidy
+from planner.plot.axes import INK, axes_for, describe, listed, tidy
 from planner.plot.plan import title
 from planner.typed import typed
 from planner.units import GIB
@@ -63,9 +63,11 @@ def _fullest(plan: Plan, ax: Axes | None) -> Axes:
                 xytext=(-3, 1), textcoords="offset points", color=INK)
     tidy(ax, f"{title(plan)}: fullest device", grid="x")
     ax.grid(False)
-    ax.set(xlim=(0, at), ylim=(-0.45, 0.75), xlabel="GiB", yticks=[])
+    ax.set(xlim=(0, at), ylim=(-0.45, 0.75), xlabel="memory of the fullest device [GiB]", yticks=[])
     ax.legend(ncols=3, fontsize=7.5, frameon=False, loc="upper left", bbox_to_anchor=(0, 0),
               borderaxespad=3.8)
+    describe(ax, f"Of {memory.capacity_bytes / GIB:,.1f} GiB, {usable:,.1f} GiB usable: " + listed(
+        (part.name, f"{part.bytes / GIB:,.1f} GiB") for part in memory_shares(memory)))
     return ax
 
 
@@ -88,7 +90,10 @@ def _stages(parts: Mapping[str, Sequence[int]], usable_bytes: int, heading: str,
                     xytext=(-4, -2), textcoords="offset points", fontsize=8, color=INK, va="top",
                     ha="right", rotation=90)
     tidy(ax, heading, grid="x")
-    ax.set_xlabel("GiB of one device")
+    ax.set_xlabel("memory of one device [GiB]")
+    describe(ax, (f"{usable_bytes / GIB:,.1f} GiB usable. " if usable_bytes else "") + listed(
+        (name, ", ".join(f"{label} {found[n] / GIB:.3g} GiB" for label, found in parts.items()
+                         if found[n])) for n, name in enumerate(names)))
     ax.invert_yaxis()
     ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.3 if count < 3 else -0.15),
               ncols=4, frameon=False, fontsize=8)

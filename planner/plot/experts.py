@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from planner.plot.axes import INK, axes_for, tidy
+from planner.plot.axes import INK, axes_for, describe, listed, tidy
 from planner.typed import typed
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ def residency(result: ExpertUse, ax: Axes | None = None) -> Axes:
     """
     ax = axes_for(ax, size=(7.0, 2.2))
     frame = result.to_frame()
-    base = [0.0, 0.0, 0.0]
+    base, said = [0.0, 0.0, 0.0], []
     for row in frame.to_dict("records"):
         shares = [100 * row["experts"] / frame["experts"].sum(),
                   100 * row["touched"] / max(frame["touched"].sum(), 1e-30), 100 * row["picks"]]
@@ -34,10 +34,12 @@ def residency(result: ExpertUse, ax: Axes | None = None) -> Axes:
             if share > 6:
                 ax.text(left + share / 2, y, f"{share:.0f} %", ha="center", va="center", fontsize=8,
                         color="#ffffff" if row["place"] in ("device", "drive") else INK)
+        said.append((row["place"], ", ".join(f"{share:.1f} %" for share in shares)))
         base = [b + s for b, s in zip(base, shares, strict=True)]
     tidy(ax, f"{result.model}, {result.batch} tokens a step"
              + (f", on {result.device}" if result.device else ""), grid="x")
-    ax.set(xlim=(0, 100), xlabel="%")
+    ax.set(xlim=(0, 100), xlabel="share [%]")
     ax.invert_yaxis()
     ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.3), ncols=4, frameon=False, fontsize=8)
+    describe(ax, "Shares of experts, of those touched by a step and of picks: " + listed(said))
     return ax

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from planner.plot.axes import axes_for, tidy
+from planner.plot.axes import axes_for, describe, listed, tidy
 from planner.typed import typed
 from planner.units import GIB
 
@@ -37,8 +37,11 @@ def tensor_bytes(result: Inventory, ax: Axes | None = None) -> Axes:
                 [sums[kind].get(dtype, 0) / GIB for kind in kinds], height=high,
                 color=FILLS[i % len(FILLS)], label=dtype)
     tidy(ax, f"{result.spec.id}: stored bytes by module", grid="x")
-    ax.set(xscale="log", xlabel="GiB")
+    ax.set(xscale="log", xlabel="stored [GiB]")
     ax.set_yticks(range(len(kinds)), kinds)
     ax.invert_yaxis()
     ax.legend(frameon=False, fontsize=8)
+    describe(ax, "Stored GiB by module and type: " + listed(
+        (kind, ", ".join(f"{dtype} {size / GIB:.3g}" for dtype, size in sums[kind].items()))
+        for kind in kinds))
     return ax

@@ -11,7 +11,7 @@ from planner.errors import InputError
 from planner.models.catalog import resolve_model
 from planner.models.spec import ModelSpec
 from planner.planning.plan.record import Plan
-from planner.plot.axes import INK, SOFT, as_svg, axes_for, tidy
+from planner.plot.axes import INK, SOFT, as_svg, axes_for, describe, listed, tidy
 from planner.quality.prior import WEIGH_AS
 from planner.quality.sensitivity.alpha_table import UNIT, AlphaTable, alpha_table, in_order
 from planner.quality.sensitivity.kld_data import CREDIT
@@ -31,11 +31,13 @@ COLUMNS = ("layer", "kind", "alpha", "tier")
 
 @record
 class LossCell:
-    """α of a kind in a layer, None outside the stack."""
+    """α of a kind in a layer, None outside the stack; ``band``: the factor up and down that holds
+    80 %, None where the frame has none."""
 
     layer: int | None
     kind: str
     alpha: float
+    band: float | None = None
 
 
 @typed
@@ -70,15 +72,27 @@ def svg(table: AlphaTable) -> str:
     """The figure as SVG text, the same bytes for the same table."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=_size([LossCell(r.layer, r.kind, r.alpha) for r in table.rows]),
-                    layout="constrained")
+    figure = Figure(figsize=_size(_cells(table)), layout="constrained")
     _of_table(table, figure.add_subplot())
     return as_svg(figure)
 
 
 def _of_table(table: AlphaTable, ax: Axes | None) -> Axes:
-    return _draw([LossCell(r.layer, r.kind, r.alpha) for r in table.rows],
+    return _draw(_cells(table),
                  f"{table.model}: what an error in each matrix costs; {table.tier}", ax)
+
+
+def _cells(table: AlphaTable) -> list[LossCell]:
+    return [LossCell(r.layer, r.kind, r.alpha, r.high / r.alpha) for r in table.rows]
+
+
+def _band(cells: Sequence[LossCell]) -> str:
+    """The least and greatest factor of the intervals, in words."""
+    bands = [cell.band for cell in cells if cell.band is not None]
+    if not bands:
+        return ""
+    low, high = f"{min(bands):.2g}", f"{max(bands):.2g}"
+    return f" 80 % interval ×/÷ {low}" + ("." if low == high else f" to {high}.")
 
 
 def _of_frame(frame: Any) -> tuple[list[LossCell], str]:
@@ -90,8 +104,10 @@ def _of_frame(frame: Any) -> tuple[list[LossCell], str]:
                          hint="give the frame of planner.sensitivity")
     places = [None if absent else int(layer) for layer, absent
               in zip(frame["layer"], frame["layer"].isna(), strict=True)]
-    cells = [LossCell(layer, str(kind), float(alpha)) for layer, kind, alpha
-             in zip(places, frame["kind"], frame["alpha"], strict=True)]
+    highs = frame["high"] if "high" in frame.columns else [None] * len(places)
+    cells = [LossCell(layer, str(kind), float(alpha), float(high) / float(alpha)
+                      if high is not None and alpha > 0 else None) for layer, kind, alpha, high
+             in zip(places, frame["kind"], frame["alpha"], highs, strict=True)]
     for cell in cells:
         if not isfinite(cell.alpha) or cell.alpha <= 0:
             raise InputError(f"result: alpha of {cell.kind} is {cell.alpha:g}",
@@ -123,7 +139,10 @@ def _draw(cells: Sequence[LossCell], heading: str, ax: Axes | None) -> Axes:
     ax.tick_params(axis="y", length=0)
     for side in ("left", "bottom"):
         ax.spines[side].set_visible(False)
-    _scale(ax, norm)
+    _scale(ax, norm, _band(cells))
+    describe(ax, f"α [{UNIT}] summed by kind: " + listed(
+        (label, f"{sum(v for (_, k), v in sums.items() if k == kind):.3g}")
+        for kind, label in zip(kinds, _labels(sums, kinds), strict=True)) + _band(cells))
     return ax
 
 
@@ -183,8 +202,8 @@ def _ends(ax: Axes, sums: dict[tuple[int | None, str], float], kinds: Sequence[s
                 ha="right" if last else "left", va="center", fontsize=8, color=INK)
 
 
-def _scale(ax: Axes, norm: LogNorm) -> None:
-    """The scale of colours, in plain numbers."""
+def _scale(ax: Axes, norm: LogNorm, band: str) -> None:
+    """The scale of colours, in plain numbers, and how wide the intervals are."""
     from matplotlib.cm import ScalarMappable
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
@@ -196,5 +215,5 @@ def _scale(ax: Axes, norm: LogNorm) -> None:
     bar.ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     bar.ax.yaxis.set_minor_formatter(NullFormatter())
     bar.ax.tick_params(labelsize=7.5, colors=SOFT, labelcolor=INK, length=3)
-    bar.set_label(UNIT.replace(" of", " of\n", 1), fontsize=8, color=SOFT)
+    bar.set_label(UNIT.replace(" of", " of\n", 1) + f"\n{band.strip(' .')}", fontsize=8, color=SOFT)
     bar.outline.set_visible(False)

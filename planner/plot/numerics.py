@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from planner.plot.axes import as_svg, axes_for
+from planner.plot.axes import as_svg, axes_for, describe, listed
 from planner.typed import typed
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def _height(result: LayerNumerics) -> float:
 
 
 def _draw(result: LayerNumerics, axes: Axes) -> Axes:
-    """Draw on ``axes``; every accumulation mark carries its unit's name."""
+    """Draw on ``axes``; every accumulation mark carries its unit's name and its standard error."""
     rows = [(layer, unit) for layer in result.layers for unit in (layer.accumulations or (None,))]
     labels = []
     for y, (layer, unit) in enumerate(rows):
@@ -48,6 +48,9 @@ def _draw(result: LayerNumerics, axes: Axes) -> Axes:
         if unit is not None:
             axes.plot(max(unit.relative_error, FLOOR), y, "|", color=UNIT_COLOUR, markersize=11,
                       markeredgewidth=2.5)
+            axes.hlines(y, max(unit.relative_error - unit.standard_error, FLOOR),
+                        max(unit.relative_error + unit.standard_error, FLOOR), color=UNIT_COLOUR,
+                        linewidth=1.2)
         name = unit.label if unit is not None else "not emulated"
         labels.append(f"{layer.scheme}  ·  {name}" if first else name)
     _bands(axes, [layer.scheme for layer, _ in rows])
@@ -66,7 +69,13 @@ def _draw(result: LayerNumerics, axes: Axes) -> Axes:
         axes.plot([], [], marker, color=colour, markersize=5, label=f"rounding: {label}")
     axes.plot([], [], "|", color=UNIT_COLOUR, markersize=11, markeredgewidth=2.5,
               label="accumulation in the unit")
-    axes.legend(loc="upper left", bbox_to_anchor=(0, -0.12), ncols=2, frameon=False, fontsize=9)
+    axes.legend(loc="upper left", bbox_to_anchor=(0, 0), borderaxespad=4.5, ncols=2,
+                frameon=False, fontsize=9)
+    describe(axes, "Relative errors by scheme: " + listed(
+        (layer.scheme, ", ".join([
+            *(f"{label} {getattr(layer, name):.3g}" for name, label, *_ in CAUSES),
+            *(f"{unit.label} {unit.relative_error:.3g} ± {unit.standard_error:.2g}"
+              for unit in layer.accumulations)])) for layer in result.layers))
     return axes
 
 

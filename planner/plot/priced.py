@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from math import log10
 from typing import TYPE_CHECKING
 
@@ -13,8 +14,10 @@ from planner.planning.inspect.sensitivity import End
 from planner.planning.inspect.sensitivity import sensitivity as priced_around
 from planner.planning.inspect.users import users_that_fit
 from planner.planning.plan.picture import fill
-from planner.plot.axes import INK, SOFT, axes_for, tidy
-from planner.plot.plan import OWN, PLAIN, title
+from planner.plot.axes import INK, SOFT, axes_for, describe, interval, listed, tidy
+from planner.plot.plan import NEAR, OWN, PLAIN, title
+from planner.report.figures.marks import written
+from planner.report.figures.users import short_tokens, users_figure
 from planner.typed import typed
 from planner.units import format_rate
 
@@ -23,7 +26,9 @@ if TYPE_CHECKING:
 
     from planner.planning.plan.record import Plan
 
-LESS, MORE = "#9a4a06", "#1d5f9e"
+LESS, MORE, SHADE = "#9a4a06", "#1d5f9e", "#eef1f4"
+BESIDE, ABOVE = 0.6, 0.09
+"""Decades: how far apart the labels of a roofline have to be."""
 PREMISES = {"bandwidth": "memory bandwidth", "compute": "compute rates", "batch": "batch",
             "context": "context", "popularity": "popularity spread"}
 
@@ -54,19 +59,33 @@ def roofline(plan: Plan, ax: Axes | None = None, *,
                 markerfacecolor=fill(one.scheme) if filled else "white",
                 markeredgecolor=INK if filled else fill(one.scheme),
                 markeredgewidth=0.5 if filled else 1.6)
-    named: dict[tuple[int, int], list[Operator]] = {}
-    for one in sorted(found.points, key=lambda o: -o.seconds / _whole(plan, o.phase))[:8]:
-        place = (round(6 * log10(one.intensity)), round(8 * log10(one.flop_per_s)))
-        named.setdefault(place, []).append(one)
-    for ones in named.values():
+    for ones in _named(sorted(found.points, key=lambda o: -o.seconds / _whole(plan, o.phase))[:8]):
         ax.annotate(" · ".join(dict.fromkeys(o.kind for o in ones)),
                     (ones[0].intensity, ones[0].flop_per_s / 1e12), fontsize=7, color=SOFT,
                     xytext=(6, -7), textcoords="offset points")
-    ax.set(xscale="log", yscale="log", xlim=(lowest, furthest), xlabel="FLOP per byte",
-           ylabel="TFLOP/s a device")
+    ax.set(xscale="log", yscale="log", xlim=(lowest, furthest),
+           xlabel="arithmetic intensity [FLOP/byte]", ylabel="rate of a device [TFLOP/s]")
     tidy(ax, f"{title(plan)}: roofline, {band / 1e12:.2f} TB/s (filled decode, hollow prompt)",
          grid="both")
+    describe(ax, "FLOP/byte and TFLOP/s of operators: " + listed(
+        (f"{o.kind} {o.scheme}, {o.phase}",
+         f"{written(o.intensity)}, {written(o.flop_per_s / 1e12)}")
+        for o in found.points))
     return ax
+
+
+def _named(points: Sequence[Operator]) -> list[list[Operator]]:
+    """Operators that share a label: those whose labels would cover each other."""
+    groups: list[list[Operator]] = []
+    for one in points:
+        near = [group for group in groups
+                if abs(log10(one.intensity / group[0].intensity)) < BESIDE
+                and abs(log10(one.flop_per_s / group[0].flop_per_s)) < ABOVE]
+        if near:
+            near[0].append(one)
+        else:
+            groups.append([one])
+    return groups
 
 
 def _whole(plan: Plan, phase: str) -> float:
@@ -81,29 +100,32 @@ def users(plan: Plan, ax: Axes | None = None, *,
     Raises:
         InputError: not a plan, or one that cannot be priced again from its file alone.
     """
-    found = users_that_fit(reprice(plan, folders=hardware_folders(hardware_dir)))
+    found = users_figure(plan, users_that_fit(reprice(
+        plan, folders=hardware_folders(hardware_dir))))
     ax = axes_for(ax, size=(8.0, 4.0))
-    for name, values, colour in (
-            ("caches of the plan", [p.users for p in found], OWN),
-            ("BF16 caches", [p.wide_users for p in found], SOFT)):
-        ax.plot([p.context for p in found], values, "o-", color=colour, markersize=4, label=name)
-    batch = plan.workload.batch * plan.layout.replicas
-    ax.plot([p.context for p in found if p.own], batch, "D", color=PLAIN, markersize=8,
-            label=f"the plan's batch, {batch:,}")
+    lines = [line for line in (("caches of the plan", found.own, OWN),
+                               ("BF16 caches", found.wide, SOFT)) if line[1]]
+    for name, points, colour in lines:
+        ax.plot([context for context, _ in points], [count for _, count in points], "o-",
+                color=colour, markersize=4, label=name)
+    ax.plot([found.context], [found.batch], "D", color=PLAIN, markersize=8,
+            label=f"the plan's batch, {found.batch:,}")
     ax.set_xscale("log", base=2)
-    ax.set(yscale="log", xlabel="context, tokens", ylabel="users that fit, all replicas")
-    ax.set_xticks([p.context for p in found if p.context & (p.context - 1) == 0],
-                  [f"{p.context // 1024}Ki" if p.context >= 1024 else str(p.context)
-                   for p in found if p.context & (p.context - 1) == 0])
+    ax.set(yscale="log", xlabel="context [tokens]", ylabel="users that fit, all replicas")
+    ax.set_xticks(found.ticks, [short_tokens(context) for context in found.ticks])
     tidy(ax, f"{title(plan)}: users against context", grid="both")
     ax.legend(fontsize=8, frameon=False)
+    describe(ax, f"The plan's batch is {found.batch:,} at a context of {found.context:,}. "
+                 "Users that fit by context: " + listed(
+        (name, ", ".join(f"{short_tokens(context)} {count:,}" for context, count in points))
+        for name, points, _ in lines))
     return ax
 
 
 def premises(plan: Plan, ax: Axes | None = None, *,
              hardware_dir: str | os.PathLike[str] | None = None) -> Axes:
     """Output rate per device of a plan (TPOT where the objective is latency) with one premise a
-    fifth less and more; hatched: it would not fit the memory.
+    fifth less and more; hatched: it would not fit the memory, shaded: the 80 % interval as it is.
 
     Raises:
         InputError: not a plan, or one that cannot be priced again from its file alone.
@@ -123,13 +145,22 @@ def premises(plan: Plan, ax: Axes | None = None, *,
                     else "white", edgecolor=colour, hatch=None if end.fits else "////",
                     linewidth=0.8)
             more = metric(end) >= now
-            ax.text(metric(end), row, f" {format_rate(metric(end))} ", fontsize=7.5, va="center",
-                    ha="left" if more else "right", color=INK)
+            ax.text(metric(end), row, f"{NEAR}{format_rate(metric(end))}{NEAR}", fontsize=7.5,
+                    va="center", ha="left" if more else "right", color=INK)
+    own = plan.performance.tpot_seconds if late else \
+        plan.performance.output_tokens_per_second_per_device
+    size = 1e-3 if late else 1.0
+    ax.axvspan(own.low / size, own.high / size, color=SHADE, zorder=0)
     ax.axvline(now, color=INK, linewidth=1)
     noun = "TPOT [ms]" if late else "output tokens/s per device"
     tidy(ax, f"{title(plan)}: a premise 20 % less (brown) or more (blue)", grid="x")
     ax.set_yticks(range(len(rows)), [PREMISES[s.premise] for s in rows])
     ax.margins(x=0.12)
-    ax.set(ylim=(len(rows) - 0.5, -0.5), xlabel=f"{noun}; hatched: does not fit the memory")
+    ax.set(ylim=(len(rows) - 0.5, -0.5),
+           xlabel=f"{noun}; hatched: does not fit the memory; shaded: 80 % interval")
     ax.tick_params(axis="y", length=0)
+    describe(ax, f"{noun} {interval(now, own.low / size, own.high / size)}; with a premise 20 % "
+                 "less and more " + listed(
+        (PREMISES[s.premise], f"{written(metric(s.low))} and {written(metric(s.high))}")
+        for s in rows))
     return ax

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING
 
 from planner.errors import InputError
 from planner.hardware.folders import hardware_folders
-from planner.planning.inspect.layout_frontier import alike, own_frontier
+from planner.planning.inspect.layout_frontier import own_frontier
 from planner.planning.inspect.reprice import reprice
 from planner.planning.plan.record import Plan
 from planner.planning.whatif.frontier import Frontier
-from planner.plot.axes import INK, SOFT, as_svg, axes_for, tidy
+from planner.plot.axes import INK, SOFT, as_svg, axes_for, describe, interval, listed, tidy
 from planner.plot.plan import OWN, PLAIN, title
+from planner.report.figures.marks import written
+from planner.report.figures.reach import ReachFigure, ReachPlace, reach_figure
 from planner.typed import typed
 from planner.units import GIB
 
@@ -68,39 +70,60 @@ def phase_map(result: Frontier, ax: Axes | None = None) -> Axes:
     ax.set_xticks(range(len(shown.batches)), [str(b) for b in shown.batches])
     ax.set_yticks(range(len(shown.contexts)), [f"{c:,}" for c in shown.contexts])
     ax.set(xlim=(-0.5, len(shown.batches) - 0.5), ylim=(len(shown.contexts) - 0.5, -0.5),
-           xlabel="batch", ylabel="context")
-    ax.set_title(f"{result.model} on {result.device}: the step is spent on", loc="left", fontsize=9)
-    ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.22), ncols=3, frameon=False, fontsize=8)
+           xlabel="batch [sequences]", ylabel="context [tokens]")
+    tidy(ax, f"{result.model} on {result.device}: what the step is spent on; best plan by number")
+    ax.legend(loc="upper left", bbox_to_anchor=(0, 0), borderaxespad=4.2, ncols=6, frameon=False,
+              fontsize=8)
     ax.tick_params(length=0)
     for side in ("top", "right", "left", "bottom"):
         ax.spines[side].set_visible(False)
+    describe(ax, "What a step is spent on, and the best plan, by context and batch: " + listed(
+        (f"{c.context:,} × {c.batch}", f"{c.regime}, plan {c.plan + 1}" if c.regime else "no room")
+        for c in shown.cells))
     return ax
 
 
 def _of_plan(plan: Plan, ax: Axes, hardware_dir: str | os.PathLike[str] | None) -> Axes:
     """Loss against output rate (TPOT where the objective is latency) on the plan's layout, the plan
-    and the uniform formats."""
-    late, perf = plan.objective == "latency", plan.performance
-    found = own_frontier(reprice(plan, folders=hardware_folders(hardware_dir)))
-    ax.step([r.loss for r in found],
-            [r.tpot_seconds * 1e3 if late else r.output_tokens_per_second_per_device
-             for r in found], "o-", where="post", color=PLAIN, markersize=4, linewidth=1.3,
-            label="best on this layout")
-    mine = perf.tpot_seconds.value * 1e3 if late else perf.output_tokens_per_second_per_device.value
-    ax.plot(plan.quality.loss, mine, "D", color=OWN, markersize=8, label="this plan")
-    for names, loss, tpot, rate in alike(plan):
-        at = (loss, tpot * 1e3 if late else rate)
+    with its 80 % intervals and the uniform formats."""
+    found = reach_figure(plan, own_frontier(reprice(plan, folders=hardware_folders(hardware_dir))))
+    mine, size = found.mine, 1e-3 if found.late else 1.0
+    ax.step([r.loss for r in found.curve], [r.value / size for r in found.curve], "o-",
+            where="post", color=PLAIN, markersize=4, linewidth=1.3, label="best on this layout")
+    if mine.low is not None and mine.high is not None:
+        ax.vlines(mine.loss, mine.low / size, mine.high / size, color=OWN, linewidth=1.3)
+    if mine.loss_low is not None and mine.loss_high is not None:
+        ax.hlines(mine.value / size, mine.loss_low, mine.loss_high, color=OWN, linewidth=1.3)
+    ax.plot(mine.loss, mine.value / size, "D", color=OWN, markersize=8,
+            label="this plan, 80 % intervals")
+    for place in found.others:
+        at = (place.loss, place.value / size)
         ax.plot(*at, "x", color=UNIFORM, markersize=7)
-        ax.annotate(" · ".join(names), at, xytext=(6, -3), textcoords="offset points",
+        ax.annotate(" · ".join(place.names), at, xytext=(6, -3), textcoords="offset points",
                     fontsize=7.5, color=SOFT)
-    least = min([r.loss for r in found if r.loss > 0], default=1.0)
+    least = min([r.loss for r in found.curve if r.loss > 0], default=1.0)
+    noun = "TPOT [ms]" if found.late else "output tokens/s per device"
     ax.set_xscale("symlog", linthresh=least)
-    ax.set(xlabel=f"loss [{plan.quality.unit}]",
-           ylabel="TPOT [ms]" if late else "output tokens/s per device")
+    ax.set(xlabel=f"loss [{found.loss_unit}]", ylabel=noun)
     ax.set_ylim(bottom=0)
     tidy(ax, f"{title(plan)}: what loss buys", grid="both")
     ax.legend(fontsize=8, frameon=False, loc="lower right")
+    describe(ax, f"{noun} and loss: " + listed(
+        (_called(found, place), _said(place, size)) for place in found.places))
     return ax
+
+
+def _called(found: ReachFigure, place: ReachPlace) -> str:
+    if place is found.mine:
+        return "this plan"
+    return " · ".join(place.names) or "best on this layout"
+
+
+def _said(place: ReachPlace, size: float) -> str:
+    """A place in words; values in units of ``size``."""
+    low, high = (None if end is None else end / size for end in (place.low, place.high))
+    return (f"{interval(place.value / size, low, high)}, loss "
+            f"{interval(place.loss, place.loss_low, place.loss_high)}")
 
 
 def _points(found: Frontier, ax: Axes) -> Axes:
@@ -118,6 +141,9 @@ def _points(found: Frontier, ax: Axes) -> Axes:
         ax.annotate("knee", at, xytext=(8, -12), textcoords="offset points", fontsize=8, color=INK)
     ax.set(xlabel=f"loss [{found.loss_unit}]", ylabel="output tokens/s per device")
     tidy(ax, f"{found.model} on {found.device}, context {found.context:,}", grid="both")
+    describe(ax, f"Loss [{found.loss_unit}] and output tokens/s per device: " + listed(
+        (f"{p.loss:.3g}", written(p.output_tokens_per_second_per_device)
+         + (" (knee)" if p.knee else "")) for p in points))
     return ax
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from planner.plot.axes import INK, SOFT, axes_for, tidy
+from planner.plot.axes import INK, SOFT, axes_for, describe, listed, tidy
 from planner.typed import typed
 from planner.validation.errors import summarise
 
@@ -31,6 +31,7 @@ def validation_errors(result: Validation, ax: Axes | None = None) -> Axes:
             rows.setdefault(f"{o.table} · {o.metric}", []).append(o)
     names = sorted(rows)
     ax = axes_for(ax, size=(8.0, 1.0 + 0.34 * len(names)))
+    said = []
     ax.axvspan(-20, 20, color="#eef1f4", zorder=0)
     for y, name in enumerate(names):
         errors = [max(-WIDEST, min(WIDEST, o.error_percent)) for o in rows[name]]
@@ -39,9 +40,11 @@ def validation_errors(result: Validation, ax: Axes | None = None) -> Axes:
         median = summarise([o.error_percent for o in rows[name]]).median_ape
         ax.text(WIDEST * 1.03, y, f"{median:.1f} % of {len(errors)}", va="center", fontsize=8,
                 color=INK)
+        said.append((name, f"median {median:.1f} % of {len(errors)} rows"))
     ax.axvline(0, color=SOFT, linewidth=0.9)
     tidy(ax, "error of each row; right: median size and rows; grey: ±20 %", grid="x")
     ax.set(xlim=(-WIDEST, WIDEST), xlabel="(predicted − measured) / measured [%]")
     ax.set_yticks(range(len(names)), names)
     ax.invert_yaxis()
+    describe(ax, "Size of the error by table and metric: " + listed(said))
     return ax

@@ -10,6 +10,7 @@ from functools import cache
 from pathlib import Path
 
 from planner.errors import UnknownNameError
+from planner.report.sentences import sentences, unmarked
 
 FOLDER = Path(__file__).resolve().parent / "lang"
 LANGUAGES = ("en", "zh")
@@ -18,15 +19,14 @@ LANGUAGES = ("en", "zh")
 @dataclass(frozen=True, slots=True)
 class Phrases:
     """One language. ``texts`` by ``section.name``; ``lists`` of sentences; ``rewrites`` are
-    (pattern, template) for the sentences of plan files, which are English, ``pieces`` those for
-    parts of sentences that are put together in many ways."""
+    (pattern, template) for sentences that are a page's own; those of plans, which are English, are
+    in the catalogue of :mod:`planner.report.sentences`."""
 
     lang: str
     texts: Mapping[str, str]
     lists: Mapping[str, tuple[str, ...]]
     rewrites: tuple[tuple[re.Pattern[str], str], ...]
     names: Mapping[str, str]
-    pieces: tuple[tuple[re.Pattern[str], str], ...] = ()
 
     def __call__(self, key: str, **values: object) -> str:
         """The text ``key`` with its braces filled in; KeyError where there is none."""
@@ -38,24 +38,23 @@ class Phrases:
 
     def name(self, text: str) -> str:
         """An assumption's key in this language; as it is where no name is known."""
-        return self.names.get(text, text)
+        return self.names[text] if text in self.names else self.original(text)
 
     def original(self, text: str) -> str:
-        """A sentence of the plan file in this language; as it is where no pattern fits."""
+        """A sentence of the program in this language; as it is where no pattern fits."""
+        return unmarked(self.marked(text))
+
+    def marked(self, text: str) -> str:
+        """:meth:`original` with quotations between the marks of :mod:`planner.report.sentences`."""
         for pattern, template in self.rewrites:
             found = pattern.fullmatch(text)
             if found:
                 return found.expand(template)
-        return text
+        return sentences(self.lang).marked(text)
 
     def pieced(self, text: str) -> str:
-        """A sentence of the plan file in this language: where no pattern fits the whole of it, part
-        by part."""
-        whole = self.original(text)
-        if whole == text:
-            for pattern, template in self.pieces:
-                whole = pattern.sub(template, whole)
-        return whole
+        """:meth:`original`, by its name for texts that are put together from parts."""
+        return self.original(text)
 
 
 @cache
@@ -68,11 +67,11 @@ def phrases(lang: str, folder: Path = FOLDER) -> Phrases:
     if lang not in LANGUAGES:
         raise UnknownNameError("language", lang, LANGUAGES)
     data = tomllib.loads((folder / f"{lang}.toml").read_text(encoding="utf-8"))
-    rewrites, pieces = (tuple((re.compile(row["pattern"], re.DOTALL), row["text"])
-                              for row in data.pop(part, [])) for part in ("rewrite", "piece"))
+    rewrites = tuple((re.compile(row["pattern"], re.DOTALL), row["text"])
+                     for row in data.pop("rewrite", []))
     names = data.pop("names", {})
     texts = {f"{section}.{name}": value for section, rows in data.items()
              for name, value in rows.items() if isinstance(value, str)}
     lists = {f"{section}.{name}": tuple(value) for section, rows in data.items()
              for name, value in rows.items() if isinstance(value, list)}
-    return Phrases(lang, texts, lists, rewrites, names, pieces)
+    return Phrases(lang, texts, lists, rewrites, names)

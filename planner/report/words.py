@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from planner.planning.plan.record import Estimate, Plan
+from planner.planning.plan.record import Assumption, Estimate, Plan
 from planner.quality.anchor import PARTS
 from planner.report.phrases import Phrases
+from planner.report.sentences import ORIGINAL, foreign, quoted
 from planner.report.terminal.headline import room, together, users
 from planner.report.terminal.pool_lines import devices_name
 from planner.units import GIB, format_rate
@@ -173,9 +174,33 @@ def servers(plan: Plan) -> list[Server]:
     for item in plan.assumptions:
         if item.key.startswith(SERVABLE):
             status, _, rest = item.value.partition(" ")
+            status = status.rstrip(",")  # an engine without a version: "yes, as gguf"
             name = item.key.removeprefix(SERVABLE)
             found.append(Server(NAMES.get(name, name), status, rest, item.reason))
     return found
+
+
+OTHERS_WORDS = frozenset({"measured elsewhere", "prefix reuse", "workload", "scenario", "profile",
+                          "error basis", "skipped tensors"})
+"""Assumptions that may carry what others wrote: titles, sources, notes of a file."""
+ASKED = "asked"
+
+
+def assumption(t: Phrases, item: Assumption) -> tuple[str, str, str]:
+    """(name, value, reason) in the page's language, quotations marked; what others wrote and no
+    entry of the catalogue has is a quotation, and flags are a command."""
+    value, reason = t.marked(item.value), t.marked(item.reason)
+    if item.key == ASKED:
+        value = f"`{item.value}`"
+    elif item.key in OTHERS_WORDS and t.lang != ORIGINAL:
+        value, reason = cited(t, item.value), cited(t, item.reason)
+    return t.name(item.key), value, reason
+
+
+def cited(t: Phrases, text: str) -> str:
+    """What others may have written, quotations marked: a quotation where no entry has it."""
+    told = t.marked(text)
+    return quoted(text) if t.lang != ORIGINAL and (told == text or foreign(told)) else told
 
 
 def _engines(t: Phrases, plan: Plan) -> KeyFigure:

@@ -11,7 +11,7 @@ BOUND_FILLS = {"compute": "#1d5f9e", "memory": "#0b6f63", "launch": "#6b7380",
 
 
 @dataclass(frozen=True, slots=True)
-class Bar:
+class WaterfallBar:
     """One part of a step: ``start`` and ``share`` of the whole width [1]; ``of_step`` of the time.
 
     ``bound`` is empty for the rest, which may run backwards: ``seconds`` is then negative.
@@ -28,19 +28,23 @@ class Bar:
 
 @dataclass(frozen=True, slots=True)
 class Waterfall:
-    """Parts of one phase in the order of the model, then what the whole adds; seconds."""
+    """Parts of one phase in the order of the model, then what the whole adds; seconds. The end has
+    its 80 % interval."""
 
     phase: str
     sum_seconds: float
     end_seconds: float
-    bars: tuple[Bar, ...]
-    rest: Bar
+    end_low_seconds: float
+    end_high_seconds: float
+    bars: tuple[WaterfallBar, ...]
+    rest: WaterfallBar
 
 
 def waterfall(plan: Plan, phase: str) -> Waterfall:
     """``decode``: a step against TPOT; ``prefill``: one prompt against TTFT."""
     perf = plan.performance
-    end = (perf.tpot_seconds if phase == "decode" else perf.ttft_seconds).value
+    told = perf.tpot_seconds if phase == "decode" else perf.ttft_seconds
+    end = told.value
     times: dict[str, dict[str, float]] = {}
     for unit in plan.units:
         by_bound = times.setdefault(unit.kind, {})
@@ -51,9 +55,10 @@ def waterfall(plan: Plan, phase: str) -> Waterfall:
     for kind, by_bound in times.items():
         took = sum(by_bound.values())
         bound = max(by_bound, key=lambda name: by_bound[name]) if phase == "decode" else ""
-        bars.append(Bar(kind, took, at / width, took / width, took / whole if whole else 0.0,
-                        bound, BOUND_FILLS.get(bound, "")))
+        bars.append(WaterfallBar(kind, took, at / width, took / width,
+                                 took / whole if whole else 0.0, bound,
+                                 BOUND_FILLS.get(bound, "")))
         at += took
     rest = end - whole
-    return Waterfall(phase, whole, end, tuple(bars),
-                     Bar("", rest, min(whole, end) / width, abs(rest) / width, 0.0, "", ""))
+    return Waterfall(phase, whole, end, told.low, told.high, tuple(bars), WaterfallBar(
+        "", rest, min(whole, end) / width, abs(rest) / width, 0.0, "", ""))

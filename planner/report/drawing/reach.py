@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from html import escape
 from math import ceil, floor, log10
 
-from planner.planning.inspect.layout_frontier import Reach, alike
+from planner.planning.inspect.layout_frontier import Reach
 from planner.planning.plan.record import Plan
 from planner.report import words
 from planner.report.drawing.svg import (
@@ -22,6 +21,7 @@ from planner.report.drawing.svg import (
     steps,
     text,
 )
+from planner.report.figures.reach import ReachFigure, ReachPlace, reach_figure
 from planner.report.phrases import Phrases
 
 WIDTH, HEIGHT = 760.0, 360.0
@@ -31,37 +31,22 @@ NOTHING = 46.0
 """Pixels kept for a loss of exactly 0, which a logarithm cannot show."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Mark:
-    """A place: loss, and what the chart's upward axis shows."""
-
-    names: tuple[str, ...]
-    loss: float
-    value: float
-
-    @property
-    def label(self) -> str:
-        """The shortest names, and how many more there are."""
-        more = len(self.names) - MOST_NAMES
-        shown = sorted(self.names, key=len)[:MOST_NAMES] if more > 0 else self.names
-        return " · ".join(shown) + (f" +{more}" if more > 0 else "")
-
-
 def reach_svg(t: Phrases, plan: Plan, found: Sequence[Reach]) -> str:
     """One ``svg`` element; the axis upwards is TPOT where the objective is latency (then lower is
     better), output tokens a second per device otherwise."""
-    late, perf = plan.objective == "latency", plan.performance
-    mine = _Mark((), plan.quality.loss, perf.tpot_seconds.value if late
-                 else perf.output_tokens_per_second_per_device.value)
-    curve = [_Mark((), r.loss, r.tpot_seconds if late else r.output_tokens_per_second_per_device)
-             for r in found]
-    others = [_Mark(tuple(names), loss, tpot if late else rate)
-              for names, loss, tpot, rate in alike(plan)]
-    x, y, ticks = _scales([mine, *curve, *others])
-    name = t("reach.label", n=len(curve), m=len(others))
+    shown = reach_figure(plan, found)
+    x, y, ticks = _scales(shown)
+    name = t("reach.label", n=len(shown.curve), m=len(shown.others))
     return figure("reach", WIDTH, HEIGHT, t("reach.title"), name, (
-        *_grid(t, x, y, ticks, late), *_curve(t, x, y, curve, late),
-        *_others(t, x, y, mine, curve, others, late)))
+        *_grid(t, x, y, ticks, shown), *_curve(t, x, y, shown), *_interval(x, y, shown.mine),
+        *_others(t, x, y, shown)))
+
+
+def _label(place: ReachPlace) -> str:
+    """The shortest names, and how many more there are."""
+    more = len(place.names) - MOST_NAMES
+    shown = sorted(place.names, key=len)[:MOST_NAMES] if more > 0 else place.names
+    return " · ".join(shown) + (f" +{more}" if more > 0 else "")
 
 
 class _Loss:
@@ -80,17 +65,29 @@ class _Loss:
         return LEFT + 12 if loss <= 0 else self.scale(loss)
 
 
-def _scales(marks: Sequence[_Mark]) -> tuple[_Loss, Scale, list[float]]:
-    ticks = steps(1.05 * max(m.value for m in marks))
-    return (_Loss([m.loss for m in marks]),
-            Scale(0.0, ticks[-1], HEIGHT - BOTTOM, TOP, False), ticks)
+def _scales(shown: ReachFigure) -> tuple[_Loss, Scale, list[float]]:
+    mine = shown.mine
+    values = [p.value for p in shown.places] + [v for v in (mine.low, mine.high) if v is not None]
+    losses = [p.loss for p in shown.places]
+    losses += [v for v in (mine.loss_low, mine.loss_high) if v is not None and mine.loss > 0]
+    ticks = steps(1.05 * max(values))
+    return _Loss(losses), Scale(0.0, ticks[-1], HEIGHT - BOTTOM, TOP, False), ticks
+
+
+def _interval(x: _Loss, y: Scale, mine: ReachPlace) -> Iterator[str]:
+    """The 80 % intervals of the plan's value and loss, crossing at it."""
+    if mine.low is not None and mine.high is not None and mine.low < mine.high:
+        yield line("span", x(mine.loss), y(mine.low), x(mine.loss), y(mine.high))
+    if mine.loss_low is not None and mine.loss_high is not None and mine.loss_low < mine.loss_high:
+        yield line("span", x(mine.loss_low), y(mine.value), x(mine.loss_high), y(mine.value))
 
 
 def _show(value: float, late: bool) -> str:
     return words.span(value) if late else words.three(value)
 
 
-def _grid(t: Phrases, x: _Loss, y: Scale, ticks: Sequence[float], late: bool) -> Iterator[str]:
+def _grid(t: Phrases, x: _Loss, y: Scale, ticks: Sequence[float], shown: ReachFigure,
+          ) -> Iterator[str]:
     low = HEIGHT - BOTTOM
     for power in range(ceil(x.low), floor(x.high) + 1):
         at = x(10.0**power)
@@ -99,37 +96,37 @@ def _grid(t: Phrases, x: _Loss, y: Scale, ticks: Sequence[float], late: bool) ->
         yield line("grid", x(0), low, x(0), TOP) + text(x(0), low + 17, "0", "middle")
     for value in ticks:
         yield line("grid", LEFT, y(value), WIDTH - RIGHT, y(value)) + text(
-            LEFT - 7, y(value) + 4, _show(value, late) if value else "0", "end")
-    yield text(WIDTH - RIGHT, HEIGHT - 10, t("reach.x"), "end", "name")
-    yield text(LEFT, TOP - 12, t("reach.late" if late else "reach.y"), "start", "name")
+            LEFT - 7, y(value) + 4, _show(value, shown.late) if value else "0", "end")
+    yield text(WIDTH - RIGHT, HEIGHT - 10, f"{t('reach.x')} [{shown.loss_unit}]", "end",
+               "name")
+    yield text(LEFT, TOP - 12, t("reach.late" if shown.late else "reach.y"), "start", "name")
 
 
-def _curve(t: Phrases, x: _Loss, y: Scale, curve: Sequence[_Mark], late: bool) -> Iterator[str]:
+def _curve(t: Phrases, x: _Loss, y: Scale, shown: ReachFigure) -> Iterator[str]:
     """Steps: a bound buys what the point below it has, until the next one can be had."""
     places: list[tuple[float, float]] = []
-    for mark in curve:
+    for mark in shown.curve:
         if places:
             places.append((x(mark.loss), places[-1][1]))
         places.append((x(mark.loss), y(mark.value)))
     if len(places) > 1:
         yield path("curve", places)
-    for mark in curve:
+    for mark in shown.curve:
         yield dot("reached", x(mark.loss), y(mark.value), 3.5, t(
-            "reach.mark", value=_show(mark.value, late), loss=words.loss(mark.loss)))
+            "reach.mark", value=_show(mark.value, shown.late), loss=words.loss(mark.loss)))
 
 
-def _others(t: Phrases, x: _Loss, y: Scale, mine: _Mark, curve: Sequence[_Mark],
-            others: Sequence[_Mark], late: bool) -> Iterator[str]:
-    label = Labels(WIDTH - RIGHT)
-    for mark in (mine, *curve, *others):
+def _others(t: Phrases, x: _Loss, y: Scale, shown: ReachFigure) -> Iterator[str]:
+    label, mine = Labels(WIDTH - RIGHT), shown.mine
+    for mark in shown.places:
         label.block(x(mark.loss) - 5, y(mark.value) + 4, 10)
-    shown = t("reach.mark", value=_show(mine.value, late), loss=words.loss(mine.loss))
+    told = t("reach.mark", value=_show(mine.value, shown.late), loss=words.loss(mine.loss))
     yield label(x(mine.loss), y(mine.value) - 11, t("baselines.self"), "own")
-    for mark in others:
+    for mark in shown.others:
         at = (x(mark.loss), y(mark.value))
-        says = t("reach.mark", value=_show(mark.value, late), loss=words.loss(mark.loss))
+        says = t("reach.mark", value=_show(mark.value, shown.late), loss=words.loss(mark.loss))
         yield line("cross", at[0] - 4, at[1] - 4, at[0] + 4, at[1] + 4)
         yield line("cross", at[0] - 4, at[1] + 4, at[0] + 4, at[1] - 4)
         names = escape(" · ".join(mark.names))
-        yield f"<g><title>{names}: {says}</title>{label(*at, mark.label)}</g>"
-    yield diamond("mine", x(mine.loss), y(mine.value), 7.5, shown)
+        yield f"<g><title>{names}: {says}</title>{label(*at, _label(mark))}</g>"
+    yield diamond("mine", x(mine.loss), y(mine.value), 7.5, told)

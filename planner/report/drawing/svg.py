@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from hashlib import sha256
 from html import escape
 from math import floor, log10
 
@@ -37,6 +38,26 @@ def figure(kind: str, width: float, height: float, label: str, about: str,
     return (f'<svg class="{kind}" viewBox="0 0 {width:.0f} {height:.0f}" role="img" '
             f'aria-labelledby="{kind}-title {kind}-desc"><title id="{kind}-title">{escape(label)}'
             f'</title><desc id="{kind}-desc">{escape(about)}</desc>{"".join(body)}</svg>')
+
+
+def chart_open(kind: str, key: str, size: tuple[float, float], title: str, alt: str) -> str:
+    """The start of a chart: its size, name and description."""
+    return (f'<svg class="chart {kind}" viewBox="0 0 {size[0]:.0f} {size[1]:.0f}" role="img" '
+            f'style="max-width:{size[0] * 1.15:.0f}px" aria-labelledby="{key}-title {key}-desc">'
+            f'<title id="{key}-title">{escape(title)}</title>'
+            f'<desc id="{key}-desc">{escape(alt)}</desc>')
+
+
+def named_document(svg: str, title: str, alt: str) -> str:
+    """An SVG document as one picture with a name and a description; as it is without both."""
+    if not title and not alt:
+        return svg
+    start = svg.index("<svg")
+    end = svg.index(">", start)
+    key = f"f{sha256((title + alt).encode()).hexdigest()[:10]}"
+    return (f'{svg[:end]} role="img" aria-labelledby="{key}-title {key}-desc">\n'
+            f' <title id="{key}-title">{escape(title)}</title>\n'
+            f' <desc id="{key}-desc">{escape(alt)}</desc>{svg[end + 1:]}')
 
 
 def line(kind: str, x1: float, y1: float, x2: float, y2: float) -> str:

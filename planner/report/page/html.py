@@ -13,12 +13,17 @@ from planner.report import words
 from planner.report.page.content import NOTHING, Beside, content
 from planner.report.page.embedded import CONTROL, beside_dict, script_json
 from planner.report.page.interactive import Interactive, check_bytes
+from planner.report.sentences import CLOSE, OPEN
 
 if TYPE_CHECKING:
     from jinja2 import Environment
     from markupsafe import Markup
 
+    from planner.planning.plan.record import Assumption
+    from planner.report.phrases import Phrases
+
 TEMPLATES = Path(__file__).resolve().parents[1] / "templates"
+_QUOTES = re.compile(f"{OPEN}(.*?){CLOSE}", re.DOTALL)
 _LINK = re.compile(r"https?://[^\s()<>\"']+")
 
 
@@ -31,7 +36,7 @@ def _environment() -> Environment:
                        keep_trailing_newline=True)
     made.filters.update(gib=words.gib, count=words.count, percent=words.percent, loss=words.loss,
                         seconds=words.span, three=words.three, mib=words.mib, fill=fill, ink=ink,
-                        spans=_spans, anchor=_anchor, code=_code)
+                        told=_told, assumed=_assumed, cited=_cited, anchor=_anchor, code=_code)
     return made
 
 
@@ -60,6 +65,37 @@ def page(plan: Plan, lang: str = "en", beside: Beside = NOTHING,
 def _bounded(text: str) -> str:
     check_bytes(len(text.encode()))
     return text
+
+
+def _told(text: str) -> Markup:
+    """A text of ours or of a plan: addresses are links, `commands` between backticks are code, and
+    what is marked as quoted is a quotation in its own language."""
+    from markupsafe import Markup
+
+    out = Markup("")
+    for n, piece in enumerate(_QUOTES.split(text)):
+        if n % 2:
+            out += Markup('<cite lang="en">{}</cite>').format(_linked(piece))
+        else:
+            for k, part in enumerate(piece.split("`")):
+                out += Markup("<code>{}</code>").format(part) if k % 2 else _linked(part)
+    return out
+
+
+def _assumed(item: Assumption, t: Phrases) -> tuple[str, str, str]:
+    return words.assumption(t, item)
+
+
+def _cited(text: str, t: Phrases) -> str:
+    return words.cited(t, text)
+
+
+def _linked(text: str) -> Markup:
+    from markupsafe import Markup, escape
+
+    return Markup("").join(
+        Markup('<a href="{0}" rel="noreferrer">{0}</a>').format(piece) if link else escape(piece)
+        for piece, link in _spans(text))
 
 
 def _spans(text: str) -> list[tuple[str, bool]]:

@@ -15,6 +15,7 @@ from planner.report.page.markdown_parts import (
     table,
 )
 from planner.report.page.pools import PoolsShown
+from planner.report.sentences import unmarked
 
 
 def markdown(plan: Plan, lang: str = "en", beside: Beside = NOTHING) -> str:
@@ -157,7 +158,8 @@ def _engines(c: Content) -> list[str]:
 
 def _assumptions(plan: Plan, c: Content) -> list[str]:
     t = c.t
-    rows = ([t.name(a.key), a.value, a.reason] for a in plan.assumptions)
+    rows = ([unmarked(text).strip("`") for text in words.assumption(t, a)]
+            for a in plan.assumptions)
     lead = f"{c.proof} {t('page.original')}".strip()
     head = [t("assumptions.key"), t("assumptions.value"), t("units.reason")]
     return [f"## {t('assumptions.title')}", "", escape(lead), "", *table(head, rows, ())]
