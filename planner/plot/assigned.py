@@ -36,6 +36,7 @@ def fleet(result: Fleet, ax: Axes | None = None) -> Axes:
         ax.barh(names[:1], [0], color=colour, label=name)
     ax.barh(names[:1], [0], color="none", edgecolor=SOFT, label="left over")
     ax.set(xlabel="devices")
+    ax.xaxis.get_major_locator().set_params(integer=True)
     ax.invert_yaxis()
     tidy(ax, result.title, grid="x")
     ax.legend(fontsize=8, frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))
