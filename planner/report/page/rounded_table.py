@@ -16,10 +16,12 @@ NOTHING = "–"
 def rounded_table(frame: pd.DataFrame) -> str:
     """An HTML table without scripts. The frame keeps its exact values: a column whose name tells
     bytes or seconds is shown in units of its size, other numbers to three digits, whole ones with
-    their thousands apart."""
-    shown: dict[Hashable, Callable[[Any], str]] = {name: _formatter(str(name))
+    their thousands apart. Heads are words, so that they may wrap."""
+    heads = {name: str(name).replace("_", " ") for name in frame.columns}
+    shown: dict[Hashable, Callable[[Any], str]] = {heads[name]: _formatter(str(name))
                                                    for name in frame.columns}
-    return str(frame.to_html(index=False, border=0, formatters=shown, na_rep=NOTHING))
+    return str(frame.rename(columns=heads).to_html(index=False, border=0, formatters=shown,
+                                                   na_rep=NOTHING))
 
 
 def _formatter(name: str) -> Callable[[Any], str]:
