@@ -76,8 +76,8 @@ class AlphaTable:
             "credit": CREDIT, "sources": list(found.sources)}
 
     def to_frame(self) -> pd.DataFrame:
-        """A row each; ``layer`` is Int64, NA outside the stack. ``attrs``: what the rows rest on, the
-        bands of the classes of matrices, and whose measurements they are."""
+        """A row each; ``layer`` is Int64, NA outside the stack. ``attrs``: what the rows rest on,
+        the bands of the classes of matrices, and whose measurements they are."""
         import pandas as pd
 
         kinds = {"layer": "Int64", "alpha": "float64", "low": "float64", "high": "float64"}
