@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from planner.units import format_bytes, format_rate, format_seconds
 
 if TYPE_CHECKING:
@@ -30,7 +32,7 @@ def _formatter(name: str) -> Callable[[Any], str]:
         else format_rate
 
     def shown(value: Any) -> str:
-        if isinstance(value, bool) or not hasattr(value, "__float__"):
+        if isinstance(value, bool | np.bool_) or not hasattr(value, "__float__"):
             return NOTHING if value is None else str(value)
         if value != value:
             return NOTHING
