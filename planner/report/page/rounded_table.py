@@ -32,10 +32,10 @@ def _formatter(name: str) -> Callable[[Any], str]:
         else format_rate
 
     def shown(value: Any) -> str:
-        if isinstance(value, bool | np.bool_) or not hasattr(value, "__float__"):
-            return NOTHING if value is None else str(value)
-        if value != value:
+        if value is None or value != value:
             return NOTHING
+        if isinstance(value, bool | np.bool_) or not hasattr(value, "__float__"):
+            return str(value)
         if hasattr(value, "__index__") and number is format_rate:
             return f"{value:,}"
         return number(float(value))

@@ -21,8 +21,8 @@ from planner.sizing.fleet.answer import Fleet
 from planner.sizing.fleet.figures import device_bars, limit_shares
 
 XHTML = "{http://www.w3.org/1999/xhtml}"
-NAMES = {"Models", "by", "hand", "plan", "capacity"}
-"""The title that the user gave, and a command."""
+NAMES = {"Models", "by", "hand"}
+"""The title that the user gave."""
 
 
 def tree(text: str) -> ElementTree.Element:
