@@ -71,7 +71,8 @@ def file(tmp_path: Path) -> Path:
 def test_flags() -> None:
     assert {name for p in cli.commands["fleet"].params for name in p.opts
             if name.startswith("--")} == {
-        "--hardware-dir", "--csv", "--report", "--workers", "--lang", "--json", "--quiet", "--timings"}
+        "--hardware-dir", "--csv", "--report", "--workers", "--lang", "--json", "--quiet",
+        "--timings"}
 
 
 def test_the_file_asks_what_the_mapping_asks(file: Path) -> None:

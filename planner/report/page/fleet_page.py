@@ -37,7 +37,8 @@ def fleet_page(found: Fleet, lang: str = "en") -> str:
         devices=[_device(one) for one in found.devices], proved=all_proved(found),
         pools=[{**_pool(say, one), "shade": order[one.name]} for one in found.pools],
         models=[{**_model(say, one), "shade": order[one.name]} for one in found.models],
-        refused=[(name, device, _told(say.marked(reason))) for name, device, reason in found.refused],
+        refused=[(name, device, _told(say.marked(reason)))
+                 for name, device, reason in found.refused],
         notes=[_told(text) for text in _notes(say, found)])
     return text.translate(CONTROL)
 
