@@ -10,6 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    import pandas as pd
     from matplotlib.axes import Axes
 
 TEXT = {
@@ -32,6 +33,8 @@ TEXT = {
 """Class of a result: the function that writes what its command prints on stdout."""
 CELLS = {"Plan": ("planner.report.page.cell", "fragment")}
 """Class of a result: the function that writes its notebook cell."""
+TABLE = ("planner.report.page.rounded_table", "rounded_table")
+"""The function that writes the notebook cell of a frame."""
 AXES = {"Compared": ("planner.plot.comparison", "compare")}
 """Class of a result: the function of planner.plot that draws it."""
 
@@ -45,6 +48,12 @@ def as_text(result: object) -> str:
 def as_cell(result: object) -> str:
     """What a notebook shows: HTML without scripts."""
     return _drawn(CELLS, result)
+
+
+def as_table(frame: pd.DataFrame) -> str:
+    """What a notebook shows of a frame: its numbers rounded; the frame has the exact ones."""
+    module, name = TABLE
+    return str(getattr(import_module(module), name)(frame))
 
 
 def as_axes(result: object, ax: Axes | None = None) -> Axes:

@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from planner.api.fleet_asked import fleet_question
-from planner.api.fleet_pairs import FleetPairs
+from planner.api.fleet_pairs import searched
+from planner.jobs.cluster import where as place_of_work
 from planner.sizing.fleet.answer import Fleet
 from planner.sizing.fleet.asked import COST, SPARE
 from planner.sizing.fleet.assemble import FleetAssignment, assembled
@@ -23,7 +24,7 @@ Progress = Callable[[int, int, str], None]
 
 @typed
 def fleet(source: str | os.PathLike[str] | Mapping[str, Any], *,
-          hardware_dir: str | os.PathLike[str] | None = None,
+          workers: int | None = 1, hardware_dir: str | os.PathLike[str] | None = None,
           progress: Progress | None = None) -> Fleet:
     """The exact assignment of a stock of devices to models with rates of requests and limits.
 
@@ -34,33 +35,37 @@ def fleet(source: str | os.PathLike[str] | Mapping[str, Any], *,
 
     Args:
         source: a TOML file (docs/guide/fleet.md), or a mapping with its keys.
-        progress: is told (pairs searched, pairs in all, what is searched).
+        workers: processes that search pairs; 1 is this one, None a core each. With more than one a
+            script needs ``if __name__ == "__main__":``, as they import it.
+        progress: is told (pairs searched, pairs in all, what was searched).
 
     Raises:
-        DataError: a file that is not valid, with all that is wrong in it.
+        InputError: fewer than one process. DataError: a file that is not valid, with all that is
+            wrong in it; a process that was killed.
         InfeasibleError: the stock does not serve the rates; the hint has the smallest that would.
     """
-    return answered(fleet_question(source, hardware_dir), progress)
+    return answered(fleet_question(source, hardware_dir), progress, workers=workers)
 
 
-def answered(question: FleetQuestion, progress: Progress | None = None) -> Fleet:
+def answered(question: FleetQuestion, progress: Progress | None = None, *,
+             workers: int | None = 1) -> Fleet:
     """The assignment that a question asks for, as :func:`fleet`."""
-    return _answer(question, _searched(question, progress))
+    where = place_of_work(workers, None)
+    return _answer(question, _searched(question, progress, where.workers))
 
 
-def _searched(question: FleetQuestion, progress: Progress | None) -> list[list[FleetPair]]:
+def _searched(question: FleetQuestion, progress: Progress | None, workers: int | None,
+              ) -> list[list[FleetPair]]:
     """What each model [row] may do on each kind of device [column]."""
     tell = progress if progress is not None else lambda done, total, what: None
-    pairs = FleetPairs(question.asked.router, grows=question.asked.goal == SPARE)
-    out: list[list[FleetPair]] = []
-    for m, member in enumerate(question.members):
-        out.append([])
-        for k, kind in enumerate(question.kinds):
-            tell(m * len(question.kinds) + k, question.pairs,
-                 f"{member.asked.name} on {kind.profile.id}")
-            out[-1].append(pairs.found(member, kind))
-    tell(question.pairs, question.pairs, "")
-    return out
+    found: dict[tuple[int, int], FleetPair] = {}
+    tell(0, question.pairs, "")
+    for (m, k), pair in searched(question, workers):
+        found[m, k] = pair
+        tell(len(found), question.pairs,
+             f"{question.members[m].asked.name} on {question.kinds[k].profile.id}")
+    return [[found[m, k] for k in range(len(question.kinds))]
+            for m in range(len(question.members))]
 
 
 def _answer(question: FleetQuestion, found: Sequence[Sequence[FleetPair]]) -> Fleet:

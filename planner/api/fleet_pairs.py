@@ -9,13 +9,54 @@ from typing import Any
 
 from planner.api.ask import AUTO, ENGINES, Ask, best_found
 from planner.errors import InfeasibleError, UnsupportedError
+from planner.jobs.workers import cores, in_processes, packed, unpacked
 from planner.planning.question.asked import NO_LIMIT
 from planner.planning.question.question import Question
 from planner.planning.search.rivals import Rival
 from planner.planning.weigh.choose import choose
+from planner.sizing.fleet.asked import SPARE
 from planner.sizing.fleet.candidates import FleetPair, PairAsked, Standing, candidates, standings
-from planner.sizing.fleet.question import FleetKind, FleetMember
+from planner.sizing.fleet.question import FleetKind, FleetMember, FleetQuestion
 from planner.sizing.formats import ranked_formats
+
+Place = tuple[int, int]
+"""A pair: (index of the model, of the kind of device)."""
+
+
+def searched(question: FleetQuestion, workers: int | None = 1,
+             ) -> Iterator[tuple[Place, FleetPair]]:
+    """What every pair may do, with its place, as it is found: in this process, or in ``workers``
+    of them (None: a core each)."""
+    groups = _alike(question)
+    count = min(cores() if workers is None else workers, len(groups))
+    if count == 1:
+        for group in groups:
+            yield from zip(group, _found(question, group), strict=True)
+        return
+    content = packed(question)
+    for group, answers in in_processes(_found_there, ((content, group) for group in groups),
+                                       workers=count):
+        yield from zip(group, unpacked(answers), strict=True)
+
+
+def _alike(question: FleetQuestion) -> list[tuple[Place, ...]]:
+    """Pairs, those that one search answers together."""
+    groups: dict[tuple[Any, ...], list[Place]] = {}
+    for m, member in enumerate(question.members):
+        for k, kind in enumerate(question.kinds):
+            groups.setdefault(_key(member, kind), []).append((m, k))
+    return [tuple(group) for group in groups.values()]
+
+
+def _found(question: FleetQuestion, group: tuple[Place, ...]) -> list[FleetPair]:
+    pairs = FleetPairs(question.asked.router, grows=question.asked.goal == SPARE)
+    return [pairs.found(question.members[m], question.kinds[k]) for m, k in group]
+
+
+def _found_there(item: tuple[bytes, tuple[Place, ...]]) -> tuple[tuple[Place, ...], bytes]:
+    """As :func:`_found`, in another process."""
+    content, group = item
+    return group, packed(_found(unpacked(content), group))
 
 
 class FleetPairs:

@@ -34,7 +34,9 @@ def sensitivity(model: str | ModelSpec, *, exclude_models: Sequence[str] = (),
     Returns:
         Columns layer (Int64, NA for embedding and head), kind, tensor (empty in rows of kinds),
         alpha, low and high (80 %), source, tier (``T0 family(NAME)`` or ``T0 learned``). Routers
-        and indexers were not measured: their α is derived, as ``source`` says.
+        and indexers were not measured: their α is derived, as ``source`` says. ``attrs`` have
+        ``rests_on`` (the measured models in a sentence), ``bands`` (factors by class of matrix)
+        and ``credit``.
     Raises:
         UnknownNameError: no such model, no measured model of a name, other ``names``.
         InputError: so many are excluded that nothing is left to learn from.

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from planner.cli.progress import bar
-from planner.cli.types import PRINTED, options
+from planner.cli.types import INTEGER, PRINTED, options
 
 if TYPE_CHECKING:
     from planner.sizing.fleet.answer import Fleet
@@ -23,10 +23,12 @@ HTML, CSV = (".html", ".htm"), (".csv",)
 @options("hardware_dir")
 @click.option("--csv", "csv_file", metavar="FILE.csv", help="Also write a row a pool of replicas.")
 @click.option("--report", metavar="FILE.html", help="Also write a page.")
+@click.option("--workers", type=INTEGER, help="Processes (default: all cores).")
 @click.option("--lang", default="en", show_default=True, help="Language of the page: en | zh.")
 @options(*PRINTED)
 def fleet_command(file: str, hardware_dir: str | None, csv_file: str | None, report: str | None,
-                  lang: str, as_json: bool, quiet: bool, timings: bool) -> None:
+                  workers: int | None, lang: str, as_json: bool, quiet: bool, timings: bool,
+                  ) -> None:
     """Assign a stock of devices to models with rates of requests and limits, exactly.
 
     FILE.toml has models, mixes of requests, limits and devices with prices: docs/guide/fleet.md.
@@ -50,7 +52,7 @@ def fleet_command(file: str, hardware_dir: str | None, csv_file: str | None, rep
         if not quiet:
             click.echo(f"note: {question.size}", err=True)
         with bar("plans", quiet=quiet) as tell:
-            found = answered(question, tell)
+            found = answered(question, tell, workers=workers)
         if csv_file is not None:
             write_whole(Path(csv_file), table(found), suffixes=CSV, flag="--csv")
         if report is not None:

@@ -10,7 +10,7 @@ from planner.memory.breakdown import Breakdown, StageMemory
 from planner.memory.engines.records import EngineResult, Rank
 from planner.memory.on_disk import OnDisk
 from planner.memory.resident import Line
-from planner.shown import as_text
+from planner.shown import as_table, as_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -68,7 +68,7 @@ class MemoryAnswer:
     __str__ = as_text
 
     def _repr_html_(self) -> str:
-        return self.to_frame().to_html(index=False, border=0)
+        return as_table(self.to_frame())
 
     def to_dict(self) -> dict[str, Any]:
         """JSON values; bytes are whole numbers of one device unless named otherwise."""

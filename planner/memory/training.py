@@ -12,7 +12,7 @@ from planner.memory.training_setup import LossScaling, TrainLayout, TrainSetup
 from planner.memory.training_states import rank_states, stage_layers
 from planner.models.spec import ModelSpec
 from planner.placement.layout import Layout, layout_problem
-from planner.shown import as_text
+from planner.shown import as_table, as_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -110,7 +110,7 @@ class TrainingMemory:
     __str__ = as_text
 
     def _repr_html_(self) -> str:
-        return self.to_frame().to_html(index=False, border=0)
+        return as_table(self.to_frame())
 
     def to_dict(self) -> dict[str, Any]:
         """The answer as JSON values, keys in reading order: bytes are whole integers and count one

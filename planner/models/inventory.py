@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from planner.models.dtypes import StoredTensor, stored_bytes, stored_type
 from planner.models.spec import ModelSpec, StoredAs, TensorRow
 from planner.records import cached_record, record
+from planner.shown import as_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -176,7 +177,7 @@ class Inventory:
 
         head = (f"{self.spec.id}: {self.parameters_total:,} parameters, {self.payload_bytes:,} B "
                 f"in {self.tensor_count:,} tensors")
-        return f"<p>{escape(head)}</p>" + self.to_frame().to_html(index=False, border=0)
+        return f"<p>{escape(head)}</p>" + as_table(self.to_frame())
 
     @property
     def _main(self) -> Iterator[TensorRow]:

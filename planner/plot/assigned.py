@@ -21,6 +21,8 @@ def fleet(result: Fleet, ax: Axes | None = None) -> Axes:
     Raises:
         InputError: another kind of result.
     """
+    from matplotlib.ticker import MaxNLocator
+
     bars = device_bars(result)
     ax = axes_for(ax, size=(7.2, 0.9 + 0.5 * len(bars)))
     colours = {one.name: COLOURS[n % len(COLOURS)] for n, one in enumerate(result.models)}
@@ -36,6 +38,7 @@ def fleet(result: Fleet, ax: Axes | None = None) -> Axes:
         ax.barh(names[:1], [0], color=colour, label=name)
     ax.barh(names[:1], [0], color="none", edgecolor=SOFT, label="left over")
     ax.set(xlabel="devices")
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     ax.invert_yaxis()
     tidy(ax, result.title, grid="x")
     ax.legend(fontsize=8, frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))

@@ -26,7 +26,7 @@ from planner.numerics.matrix_units import DotRule, Unit
 from planner.numerics.quantization import Quantized, Role
 from planner.numerics.unit_catalog import unit
 from planner.quality.synthetic import LINEAR_KINDS, activations, linear_kind, weights
-from planner.shown import as_text
+from planner.shown import as_table, as_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -115,7 +115,7 @@ class LayerNumerics:
     __str__ = as_text
 
     def _repr_html_(self) -> str:
-        return self.to_frame().to_html(index=False, border=0, float_format="{:.2e}".format)
+        return as_table(self.to_frame())
 
 
 def layer_errors(shape: LayerShape, schemes: Sequence[str], units: Sequence[str] | None = None,

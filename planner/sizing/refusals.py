@@ -8,7 +8,7 @@ from math import floor, log10
 from planner.errors import InfeasibleError
 from planner.sizing.deployable import Deployable
 from planner.sizing.options import Sized, compromises, rounded_up
-from planner.sizing.replicas import ServiceLevel, alone, most_rate
+from planner.sizing.replicas import MOST_REPLICAS, ServiceLevel, alone, most_rate
 from planner.units import format_seconds
 
 ROOM = 1.1
@@ -16,12 +16,17 @@ ROOM = 1.1
 
 
 def no_replica(ones: Sequence[Deployable], level: ServiceLevel) -> InfeasibleError:
-    """No replica keeps ``level``, however few requests it has."""
+    """No number of replicas that is looked at keeps ``level``: not one alone, or too many."""
     best = min((alone(one.rank) for one in ones), key=lambda pair: (
         max(_over(pair[0], level.ttft), _over(pair[1], level.tpot)), pair), default=None)
     if best is None:
         return InfeasibleError("no layout holds a request", hint="use devices with more memory, or "
                                "shorter requests")
+    if max(_over(best[0], level.ttft), _over(best[1], level.tpot)) <= 1:
+        return InfeasibleError(
+            f"more than {MOST_REPLICAS:,} replicas would be needed to keep {limits(level)} for "
+            f"{level.percentile:g} % of requests", hint="a lower rate, or a wider limit: one that "
+            "meets no other is within it")
     told = " and ".join(f"{name} {format_seconds(value)}" for name, value, limit in (
         ("TTFT", best[0], level.ttft), ("TPOT", best[1], level.tpot)) if limit is not None)
     flags = " ".join(f"--{name}-ms {_ms(max(value * ROOM, limit))}" for name, value, limit in (

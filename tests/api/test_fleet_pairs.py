@@ -7,8 +7,10 @@ from support.fleets import ASKED
 
 import planner
 from planner.api.fleet_asked import fleet_question
-from planner.api.fleet_pairs import FleetPairs
-from planner.errors import UnsupportedError
+from planner.api.fleet_pairs import FleetPairs, _alike, _found, _found_there, searched
+from planner.errors import InputError, UnsupportedError
+from planner.jobs.workers import packed, unpacked
+from planner.sizing.fleet.candidates import FleetPair
 
 CHAT = ASKED["model"][0]
 
@@ -32,6 +34,60 @@ def test_what_two_models_ask_alike_is_searched_once(monkeypatch: pytest.MonkeyPa
     assert len(asked) == 4, "the second differs in its rate alone"
     assert {one.reason for one in found} == {"not here"}
     assert all(one.candidates == () for one in found)
+
+
+def test_what_one_search_answers_is_one_parcel() -> None:
+    made = question({}, {"rate": 3}, {"tpot_ms": 40})
+    assert _alike(made) == [((0, 0), (1, 0)), ((0, 1), (1, 1)), ((2, 0),), ((2, 1),)]
+
+
+def test_a_pair_is_the_same_from_another_process() -> None:
+    """A parcel as it goes there and back: layouts, paces, times and spread of the candidates."""
+    made = question({"max_loss": "bf16"})
+    (here,) = _found(made, ((0, 0),))
+    group, answers = _found_there((packed(made), ((0, 0),)))
+    (there,) = unpacked(answers)
+    assert group == ((0, 0),)
+    assert here.candidates
+    assert [facts(one) for one in pair_of(there).candidates] == [
+        facts(one) for one in here.candidates]
+
+
+def pair_of(found: object) -> FleetPair:
+    assert isinstance(found, FleetPair)
+    return found
+
+
+def facts(candidate: Any) -> tuple[Any, ...]:
+    one = candidate.one
+    times = one.group(candidate.standing.rate(3.0), "least-loaded").at(2, 0.9)
+    return (candidate.size, candidate.fewest, candidate.paces, one.schemes, one.layout, one.loss,
+            times, one.spread(2.0).at(2.0))
+
+
+def test_pairs_come_with_their_places(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(questions: Any, case: Any) -> Any:
+        raise UnsupportedError("not here", hint="elsewhere")
+
+    monkeypatch.setattr("planner.api.fleet_pairs.best_found", refuse)
+    made = question({}, {"rate": 3})
+    assert dict(searched(made)) == {
+        (m, k): FleetPair((), "not here") for m in range(2) for k in range(2)}
+
+
+def test_fewer_processes_than_one_are_refused() -> None:
+    with pytest.raises(InputError, match="workers = 0"):
+        planner.fleet(ASKED, workers=0)
+
+
+@pytest.mark.exhaustive
+def test_processes_answer_as_one_does() -> None:
+    told: list[tuple[int, int]] = []
+    one = planner.fleet(ASKED)
+    two = planner.fleet(ASKED, workers=2, progress=lambda done, total, what: told.append(
+        (done, total)))
+    assert two == one
+    assert told == [(n, 4) for n in range(5)]
 
 
 def test_engines_that_are_allowed_are_asked(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -24,6 +24,9 @@ def test_columns_and_types(names: str) -> None:
     assert all(frame[name].dtype == "string" for name in ("kind", "tensor", "source", "tier"))
     assert set(frame["tier"]) == {"T0 family(DeepSeek-V3)"}
     assert frame["tensor"].eq("").all() == (names == "module")
+    assert "DeepSeek" in frame.attrs["rests_on"]
+    assert frame.attrs["bands"].keys() >= {"attention", "routed", "head"}
+    assert "Thireus" in frame.attrs["credit"]
     if names == "gguf":
         assert frame["tensor"].is_unique
         assert {"blk.3.attn_q_a.weight", "token_embd.weight", "output.weight"} <= set(

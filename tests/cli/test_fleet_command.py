@@ -71,7 +71,8 @@ def file(tmp_path: Path) -> Path:
 def test_flags() -> None:
     assert {name for p in cli.commands["fleet"].params for name in p.opts
             if name.startswith("--")} == {
-        "--hardware-dir", "--csv", "--report", "--lang", "--json", "--quiet", "--timings"}
+        "--hardware-dir", "--csv", "--report", "--workers", "--lang", "--json", "--quiet",
+        "--timings"}
 
 
 def test_the_file_asks_what_the_mapping_asks(file: Path) -> None:
@@ -81,7 +82,7 @@ def test_the_file_asks_what_the_mapping_asks(file: Path) -> None:
 def test_json_csv_page_and_python_say_the_same(
         found: Fleet, file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str],
         monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("planner.api.fleet.answered", lambda question, progress: found)
+    monkeypatch.setattr("planner.api.fleet.answered", lambda question, progress, workers: found)
     rows, page = tmp_path / "t.csv", tmp_path / "t.html"
     assert run(["fleet", str(file), "--json", "--csv", str(rows), "--report", str(page)]) == 0
     out, err = capsys.readouterr()

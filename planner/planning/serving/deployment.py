@@ -11,7 +11,7 @@ import numpy as np
 from planner.planning.answer.measured_point import Anchor
 from planner.planning.plan.record import Assumption, Estimate, LayoutInfo, plain
 from planner.planning.price.step import Assignment, Serving, step_times
-from planner.shown import as_text
+from planner.shown import as_table, as_text
 from planner.throughput.graphs import padded
 from planner.throughput.pools import Pools, pooled_loop
 from planner.throughput.scheduling import Load, Scheduling, StepTimes
@@ -117,7 +117,7 @@ class ServingAnswer:
     __str__ = as_text
 
     def _repr_html_(self) -> str:
-        return self.to_frame().to_html(index=False, border=0)
+        return as_table(self.to_frame())
 
     def to_dict(self) -> dict[str, object]:
         """The answer as plain data."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from planner.placement.tiers import Residency
 from planner.planning.serving.offloaded import OffloadedStep
-from planner.shown import as_text
+from planner.shown import as_table, as_text
 from planner.throughput.residency import Fetch, Link
 
 if TYPE_CHECKING:
@@ -83,8 +83,7 @@ class ExpertUse:
     def _repr_html_(self) -> str:
         head = (f"{self.batch} tokens touch {self.distinct:.1f} of {self.count} experts a layer "
                 f"of {escape(self.model)}")
-        return f"<p>{head}</p>" + self.to_frame().to_html(
-            index=False, border=0, float_format="{:,.3f}".format)
+        return f"<p>{head}</p>" + as_table(self.to_frame())
 
     def to_dict(self) -> dict[str, Any]:
         """The answer as JSON values: SI units, bytes of expectations as numbers."""

@@ -19,7 +19,7 @@ from planner.planning.solver.problem import Array
 from planner.planning.space.losses import told_loss
 from planner.planning.space.memory import budget
 from planner.planning.space.model import CostModel
-from planner.shown import as_text
+from planner.shown import as_table, as_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -93,7 +93,7 @@ class Frontier:
         shown = self.to_frame()[["loss", "output_tokens_per_second_per_device",
                                  "total_bytes_per_device", "tpot_seconds", "batch", "dense",
                                  "experts", "kv"]]
-        return str(shown.to_html(index=False, border=0, float_format=lambda v: f"{v:.4g}"))
+        return as_table(shown)
 
     def to_dict(self) -> dict[str, Any]:
         """The frontier as JSON values."""

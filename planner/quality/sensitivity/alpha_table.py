@@ -28,6 +28,7 @@ ORDER = ("embedding", "attention-qkv", "mla-q", "mla-kv", "linear-attention", "a
          "indexer", "mlp-gate-up", "mlp-down", "router", "experts-gate-up", "experts-down",
          "shared-gate-up", "shared-down", "head")
 """Module kinds as a token meets them."""
+ATTRS = ("rests_on", "bands", "credit")
 LEAST_LEVELS = 2
 """Levels of whole models that must be left to learn from: a line is fitted to them."""
 
@@ -75,14 +76,18 @@ class AlphaTable:
             "credit": CREDIT, "sources": list(found.sources)}
 
     def to_frame(self) -> pd.DataFrame:
-        """A row each; ``layer`` is Int64, NA outside the stack."""
+        """A row each; ``layer`` is Int64, NA outside the stack. ``attrs``: what the rows rest on,
+        the bands of the classes of matrices, and whose measurements they are."""
         import pandas as pd
 
         kinds = {"layer": "Int64", "alpha": "float64", "low": "float64", "high": "float64"}
-        return pd.DataFrame({
+        frame = pd.DataFrame({
             f.name: pd.Series([getattr(row, f.name) for row in self.rows],
                               dtype=kinds.get(f.name, "string"))
             for f in fields(AlphaRow)})
+        told = self.to_dict()
+        frame.attrs |= {name: told[name] for name in ATTRS}
+        return frame
 
 
 def alpha_table(spec: ModelSpec, exclude_models: Collection[str] = (), names: str = "module",

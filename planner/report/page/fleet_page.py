@@ -8,7 +8,7 @@ from typing import Any
 from planner.planning.plan.record import Estimate
 from planner.report.drawing.fleet import SHADES, devices_svg, limits_svg
 from planner.report.page.embedded import CONTROL
-from planner.report.page.html import _environment
+from planner.report.page.html import _environment, _told
 from planner.report.phrases import Phrases, phrases
 from planner.report.terminal.compared import told_loss
 from planner.report.terminal.fleet import all_proved, gained, percent, saved
@@ -37,8 +37,9 @@ def fleet_page(found: Fleet, lang: str = "en") -> str:
         devices=[_device(one) for one in found.devices], proved=all_proved(found),
         pools=[{**_pool(say, one), "shade": order[one.name]} for one in found.pools],
         models=[{**_model(say, one), "shade": order[one.name]} for one in found.models],
-        refused=[(name, device, say.original(reason)) for name, device, reason in found.refused],
-        notes=_notes(say, found))
+        refused=[(name, device, _told(say.marked(reason)))
+                 for name, device, reason in found.refused],
+        notes=[_told(text) for text in _notes(say, found)])
     return text.translate(CONTROL)
 
 

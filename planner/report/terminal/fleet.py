@@ -44,7 +44,7 @@ def headline(found: Fleet) -> list[str]:
     if found.work.gap:
         goal += f", to {found.work.gap:.1%}"
     return [f"{found.title}: {goal}",
-            f"{money}; {used} of {stock} devices; with all of them every rate could be "
+            f"{money}; {used:,} of {stock:,} devices; with all of them every rate could be "
             f"{found.growth:.3g} × as high"]
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from planner.planning.plan.record import Assumption, Estimate, plain
 from planner.records import cached_record
-from planner.shown import as_text
+from planner.shown import as_table, as_text
 from planner.sizing.degrees import degrees
 
 if TYPE_CHECKING:
@@ -172,7 +172,7 @@ class Fleet:
     __str__ = as_text
 
     def _repr_html_(self) -> str:
-        return self.to_frame().to_html(index=False, border=0)
+        return as_table(self.to_frame())
 
 
 def _flat(pool: FleetPool) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from xml.etree import ElementTree
 
 import html5lib
 import pytest
+from support.chinese import latin_words
 from support.fleets import made
 
 from planner.errors import UnknownNameError
@@ -16,13 +17,12 @@ from planner.report.drawing.fleet import SHADES
 from planner.report.page.fleet_page import LANGUAGE_FOLDER, fleet_page
 from planner.report.page.html import TEMPLATES
 from planner.report.phrases import LANGUAGES, phrases
+from planner.sizing.fleet.answer import Fleet
 from planner.sizing.fleet.figures import device_bars, limit_shares
 
 XHTML = "{http://www.w3.org/1999/xhtml}"
-NAMES = {"USD", "KV", "TTFT", "TPOT", "HiGHS", "precision-planner", "plan", "capacity", "fleet",
-         "token", "Cohen", "Allen", "Cunneen", "Bailey", "Neuts", "Models", "by", "hand", "rag",
-         "vllm", "tp", "sxm", "md", "docs", "evidence", "ms", "fp", "bf"}
-"""Latin words that are names, units or the user's own."""
+NAMES = {"Models", "by", "hand"}
+"""The title that the user gave."""
 
 
 def tree(text: str) -> ElementTree.Element:
@@ -72,8 +72,28 @@ def test_chinese_is_complete() -> None:
 
     assert {k: fields(v) for k, v in base.texts.items()} == {
         k: fields(v) for k, v in other.texts.items()}
-    text = re.sub(r"[a-z0-9.]+-[a-z0-9.-]+", " ", words(tree(fleet_page(made(), "zh"))))
-    assert set(re.findall(r"[A-Za-z]{2,}", text)) - NAMES == set()
+    found = made()
+    mine = {*NAMES, *(one.name for one in found.models), *(one.model for one in found.models)}
+    for shown in (found, replace(found, goal="spare"), made(usd=None), open_to_better(found)):
+        assert latin_words(fleet_page(shown, "zh"), mine) == []
+
+
+@pytest.mark.parametrize("reason", [
+    "more than 131,072 replicas would be needed to keep TTFT ≤ 1 s for 90 % of requests",
+    "more than 131,072 replicas would be needed to keep TTFT ≤ 1 s and TPOT ≤ 20 ms for 95 % of "
+    "requests", "max-loss fp8-block excludes every plan for deepseek-v3 on l40s",
+    "tpot 10 µs excludes every plan for qwen2.5-0.5b on l40s", "no layout holds a request",
+    "no replica keeps TPOT ≤ 20 ms for 90 % of requests: one that meets no other takes TPOT 1 s"])
+def test_reasons_of_refusals_are_chinese(reason: str) -> None:
+    found = replace(made(), refused=(("model-0", "l40s", reason),))
+    assert reason in fleet_page(found)
+    mine = {*NAMES, *(one.name for one in found.models), *(one.model for one in found.models)}
+    assert latin_words(fleet_page(found, "zh"), mine) == []
+
+
+def open_to_better(found: Fleet) -> Fleet:
+    """The same where the assignment is not proved."""
+    return replace(found, work=replace(found.work, gap=0.01))
 
 
 def test_what_is_not_proved_is_not_told_as_proved() -> None:

@@ -1,7 +1,12 @@
 """Stocks that do not serve the rates: which model, which rate, and what would do."""
 
+from types import SimpleNamespace
+
+import pytest
+
 from planner.sizing.fleet.problem import DeviceStock, FleetProblem, FleetWay
 from planner.sizing.fleet.refusals import nobody_serves, too_small
+from planner.sizing.refusals import no_replica
 from planner.sizing.replicas import ServiceLevel
 
 NAMES, DEVICES = ("chat", "rag"), ("cheap", "dear")
@@ -50,3 +55,15 @@ def test_no_number_of_devices_serves_what_has_no_way() -> None:
     error = too_small(FleetProblem((1.0, 1.0), problem(1, 1).stock, ways), NAMES, DEVICES)
     assert "rag at 1/s: all devices together serve 0/s of it" in error.message
     assert error.hint.startswith("no number of these devices")
+
+
+@pytest.mark.parametrize(("alone", "told"), [
+    ((0.1, 0.01), "more than 131,072 replicas would be needed to keep TTFT ≤ 1 s and TPOT ≤ 50 ms "
+     "for 90 % of requests"),
+    ((0.1, 0.06), "no replica keeps TTFT ≤ 1 s and TPOT ≤ 50 ms for 90 % of requests: one that "
+     "meets no other takes TTFT 100 ms and TPOT 60 ms")])
+def test_too_many_requests_are_not_told_as_a_slow_replica(
+        alone: tuple[float, float], told: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("planner.sizing.refusals.alone", lambda rank: alone)
+    one = SimpleNamespace(rank=None)
+    assert no_replica([one], ServiceLevel(1.0, 0.05, 90.0)).message == told  # type: ignore[list-item]
