@@ -61,7 +61,9 @@ def checked_axes(around: Around, plan: Plan, values: Sequence[str]) -> tuple[Axi
 
 def _check_scenario(around: Around, named: Values) -> None:
     loaded = around.ask.loaded_scenario
-    for name in ("schemes", "batch") if loaded is not None else ():
+    if loaded is None:
+        return
+    for name in ("schemes", "batch"):
         if name in loaded.values and AUTO in named.get(name, ()):
             raise InputError(f"--grid {name}: scenario {loaded.id!r} names {name}, so auto has no "
                              "meaning of its own", hint="name sets joined by +, e.g. bf16+fp8-block"

@@ -173,17 +173,20 @@ def answered(task: Task, work: Work) -> tuple[tuple[Point, ...], tuple[PooledPoi
 
 @contextmanager
 def _journal(task: Task, work: Work) -> Iterator[Journal | None]:
-    """The journal of a grid; removed where the block comes to its end."""
+    """The journal of a grid, which stays for who asked for it."""
     if work.journal is None:
         yield None
         return
     path = Path(work.journal)
-    if not work.resume:
-        path.unlink(missing_ok=True)
-    journal = Journal.open(path, task.header(), noun="parts planned")
+    try:
+        if not work.resume:
+            path.unlink(missing_ok=True)
+        journal = Journal.open(path, task.header(), noun="parts planned")
+    except (OSError, ValueError) as error:
+        raise DataError(f"journal {str(path)!r}: {getattr(error, 'strerror', None) or error}",
+                        hint="name a file that can be written") from None
     try:
         yield journal
-        journal.remove()
     finally:
         journal.close()
 
