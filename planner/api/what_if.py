@@ -24,6 +24,7 @@ from planner.throughput.calibration import ANY_ENGINE
 from planner.typed import typed
 from planner.workloads import NamedWorkload
 
+
 @typed
 def what_if(model: str | ModelSpec | None = None, device: str | DeviceProfile | None = None, *,
             base: Plan, grid: Sequence[str] = (),

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from planner.api.ask import AUTO, Ask
 from planner.errors import InputError, UnsupportedError
 from planner.planning.plan.record import Plan
-from planner.planning.question.asked import DROPPED_KEY, NO_LIMIT, Asked, milliseconds, seconds_of
+from planner.planning.question.asked import DROPPED_KEY, NO_LIMIT, Asked, milliseconds
 from planner.planning.question.defaults import TPOT_SECONDS, default_of
 from planner.planning.question.question import Question
 from planner.planning.question.workload import workload

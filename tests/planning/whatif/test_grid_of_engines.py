@@ -18,8 +18,8 @@ from planner.planning.whatif.grid_requests import OWN, engine_axis, tpot_axis, w
 
 MODEL, DEVICE = "llama-3.2-1b", "l40s"
 ASKED: dict[str, Any] = {"context": 4096, "devices": 1, "memory_bytes": 12 << 30}
-GRID = ("workload=own,rag,long", "context=4096,16384", "tpot-ms=none,20,4", "devices=1",
-        "max-loss=fp8-block,bf16", "engine=auto,vllm,llama.cpp", "kv=auto,fp8")
+GRID = ("workload=own,rag", "context=4096,16384", "tpot-ms=none,4", "devices=1",
+        "max-loss=fp8-block", "engine=auto,vllm,llama.cpp", "kv=auto,fp8")
 
 
 @cache
@@ -43,13 +43,13 @@ def answered(command: str) -> planner.Plan:
                                    help_option_names=["-h", "--help"]) as context:
         from planner.cli.run import question_arguments
 
-        given = dict(context.params)
+        given = {k: v for k, v in context.params.items() if k != "ignore_keys"}
         arguments = question_arguments(given)
         return planner.plan(given["model"], given["device"], **arguments)
 
 
-@pytest.mark.sample(6)
-@pytest.mark.parametrize("at", range(0, 216, 5))
+@pytest.mark.sample(4)
+@pytest.mark.parametrize("at", range(0, 72, 3))
 def test_a_position_is_what_its_command_answers(at: int) -> None:
     command, point = list(positions().items())[at]
     if isinstance(point, Infeasible):
@@ -71,7 +71,7 @@ def test_a_position_is_what_its_command_answers(at: int) -> None:
 
 
 def test_the_grid_has_every_kind_of_position() -> None:
-    assert len(positions()) == len(grid().points) == 216
+    assert len(positions()) == len(grid().points) == 72
     limits = {p.limit for p in grid().points if isinstance(p, Infeasible)}
     assert {"context", "engine"} <= limits
     assert any("tpot" in limit.split("+") for limit in limits)
