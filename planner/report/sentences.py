@@ -253,7 +253,7 @@ def sentences(lang: str, folder: Path = FOLDER) -> Sentences:
         text = path.read_text(encoding="utf-8").replace("<q>", OPEN).replace("</q>", CLOSE)
         for english, other in tomllib.loads(text).items():
             if _HOLE.search(english):
-                patterns.append(Pattern(english, 
+                patterns.append(Pattern(english,
                                         _HOLE.sub(r"{\1}", other)))
             else:
                 whole[english] = other

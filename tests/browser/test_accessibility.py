@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from support import fleets
 from support import what_if as small
+from support import what_if_made as made
 from support.browser import (
     AXE,
     HTML_VALIDATE,
@@ -44,7 +45,8 @@ def pages() -> dict[str, str]:
     told = beside(plan, asked="plan", version="0")
     return {"report": page(plan, "en", told),
             "what-if": page(plan, "en", told, interactive(small.grid(), plan, "en")),
-            "what-if-zh": page(plan, "zh", told, interactive(small.grid(), plan, "zh")),
+            "what-if-zh": page(plan, "zh", told, interactive(made.grid(), plan, "zh")),
+            "what-if-all": page(plan, "en", told, interactive(made.grid(), plan, "en")),
             "fleet": fleet_page(fleets.made(models=8)),
             "fleet-zh": fleet_page(fleets.made(usd=None, goal="spare"), "zh")}
 
@@ -71,7 +73,9 @@ def violations(browser: Any, place: str = "html") -> list[str]:
     ("fleet", "light", 1280, "html"), ("fleet", "dark", 390, "html"),
     ("fleet-zh", "dark", 1280, "html"),
     ("what-if", "light", 1280, "#what-if"), ("what-if", "dark", 1280, "#what-if"),
-    ("what-if", "light", 390, "#what-if"), ("what-if", "dark", 390, "#what-if")])
+    ("what-if", "light", 390, "#what-if"), ("what-if", "dark", 390, "#what-if"),
+    ("what-if-all", "light", 1280, "#what-if"), ("what-if-all", "dark", 390, "#what-if"),
+    ("what-if-zh", "dark", 1280, "#what-if")])
 def test_axe_finds_no_violation(browser: Any, tmp_path: Path, name: str, scheme: str,
                                 width: int, place: str) -> None:
     npm_package(AXE)
@@ -90,6 +94,9 @@ def test_axe_finds_no_violation_where_there_is_no_plan(browser: Any, tmp_path: P
     browser.get(path.as_uri() + "#context=32768&batch=256")
     assert browser.execute_script(
         "return document.querySelectorAll('#wi-moves button').length") > 0
+    assert violations(browser, "#what-if") == []
+    path.write_text(pages()["what-if-all"], encoding="utf-8")
+    browser.get(path.as_uri() + "#workload=long&price=-")
     assert violations(browser, "#what-if") == []
 
 
