@@ -18,7 +18,7 @@ from planner.planning.whatif.grid_requests import OWN, engine_axis, tpot_axis, w
 
 MODEL, DEVICE = "llama-3.2-1b", "l40s"
 ASKED: dict[str, Any] = {"context": 4096, "devices": 1, "memory_bytes": 12 << 30}
-GRID = ("workload=own,rag", "context=4096,16384", "tpot-ms=none,4", "devices=1",
+GRID = ("workload=own,rag", "context=4096,16384", "tpot-ms=none,0.5", "devices=1",
         "max-loss=fp8-block", "engine=auto,vllm,llama.cpp", "kv=auto,fp8")
 
 
