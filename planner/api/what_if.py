@@ -10,7 +10,7 @@ from typing import Literal
 from planner.api.ask import AUTO, ENGINES, THROUGHPUT, Ask
 from planner.api.what_if_around import Around
 from planner.api.what_if_axes import checked_axes
-from planner.api.what_if_run import Pooled, Progress, Task, Work, answered, nothing
+from planner.api.what_if_run import GridTask, GridWork, Pooled, Progress, answered, nothing
 from planner.errors import InputError
 from planner.hardware.profile import DeviceProfile
 from planner.models.spec import ModelSpec
@@ -62,15 +62,15 @@ def what_if(model: str | ModelSpec | None = None, device: str | DeviceProfile | 
         raise InputError(f"workers = {workers} is out of range", hint="at least 1; 1 is this one")
     return _grid(Ask.of(locals(), own=("base", "grid", "workers", "journal", "resume", "progress",
                                        "told")),
-                 base, grid, Work(workers, journal, resume, progress, told))
+                 base, grid, GridWork(workers, journal, resume, progress, told))
 
 
-def _grid(ask: Ask, base: Plan, values: Sequence[str], work: Work) -> Grid:
+def _grid(ask: Ask, base: Plan, values: Sequence[str], work: GridWork) -> Grid:
     """The grid of a question around its plan; ``values`` are those named for its axes."""
     around = Around.of(ask, base)
     axes = checked_axes(around, base, values)
     pooled = None if base.deployment is None else Pooled(ask.on_engine_of(base), base)
-    task = Task(around, axes, pooled, _command(around.ask, base.objective))
+    task = GridTask(around, axes, pooled, _command(around.ask, base.objective))
     points, pools = answered(task, work)
     return Grid(task.command, axes, points, pools)
 
