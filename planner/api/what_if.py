@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from shlex import quote
 from typing import Literal
 
 from planner.api.ask import AUTO, ENGINES, THROUGHPUT, Ask
 from planner.api.what_if_around import Around
 from planner.api.what_if_axes import checked_axes
-from planner.api.what_if_run import Pooled, Progress, Task, Told, Work, answered, nothing
+from planner.api.what_if_run import GridTask, GridWork, Pooled, Progress, answered, nothing
+from planner.errors import InputError
 from planner.hardware.profile import DeviceProfile
 from planner.models.spec import ModelSpec
 from planner.planning.plan.deployment import AGGREGATED
@@ -23,11 +24,13 @@ from planner.throughput.calibration import ANY_ENGINE
 from planner.typed import typed
 from planner.workloads import NamedWorkload
 
+
 @typed
 def what_if(model: str | ModelSpec | None = None, device: str | DeviceProfile | None = None, *,
             base: Plan, grid: Sequence[str] = (),
             workers: int | None = None, journal: str | os.PathLike[str] | None = None,
-            resume: bool = True, progress: Progress = nothing, told: Told = nothing,
+            resume: bool = True, progress: Progress = nothing,
+            told: Callable[[str], None] = nothing,
             devices: int | None = None, tp: int | None = None, dp: int | None = None,
             pp: int | None = None, ep: int | None = None, context: int | None = None,
             isl: int | None = None, osl: int | None = None, batch: int | None = None,
@@ -47,25 +50,27 @@ def what_if(model: str | ModelSpec | None = None, device: str | DeviceProfile | 
 
     ``grid`` names the values of an axis (``tpot-ms=none,50,25``); the others take values of their
     own, as many as fit. ``workers`` processes plan (None: a core each where the grid is large).
-    ``journal`` is a file that keeps what is planned until the grid is whole, from which the same
-    call goes on (``resume`` False: starts over). ``progress`` is told (points planned, points in
+    ``journal`` is a file that keeps what is planned, from which the same call goes on (``resume``
+    False: starts over) until it is removed. ``progress`` is told (points planned, points in
     all), first before any is; ``told`` that a run goes on.
 
     Raises:
         InputError: a value out of range, or more points than a page can hold.
         DataError: the journal is of another grid or cannot be written, a worker was killed.
     """
+    if workers is not None and workers < 1:
+        raise InputError(f"workers = {workers} is out of range", hint="at least 1; 1 is this one")
     return _grid(Ask.of(locals(), own=("base", "grid", "workers", "journal", "resume", "progress",
                                        "told")),
-                 base, grid, Work(workers, journal, resume, progress, told))
+                 base, grid, GridWork(workers, journal, resume, progress, told))
 
 
-def _grid(ask: Ask, base: Plan, values: Sequence[str], work: Work) -> Grid:
+def _grid(ask: Ask, base: Plan, values: Sequence[str], work: GridWork) -> Grid:
     """The grid of a question around its plan; ``values`` are those named for its axes."""
     around = Around.of(ask, base)
     axes = checked_axes(around, base, values)
     pooled = None if base.deployment is None else Pooled(ask.on_engine_of(base), base)
-    task = Task(around, axes, pooled, _command(around.ask, base.objective))
+    task = GridTask(around, axes, pooled, _command(around.ask, base.objective))
     points, pools = answered(task, work)
     return Grid(task.command, axes, points, pools)
 

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from planner.api.ask import AUTO, Ask
 from planner.errors import InputError, UnsupportedError
 from planner.planning.plan.record import Plan
-from planner.planning.question.asked import DROPPED_KEY, NO_LIMIT, Asked, milliseconds, seconds_of
+from planner.planning.question.asked import DROPPED_KEY, NO_LIMIT, Asked, milliseconds
 from planner.planning.question.defaults import TPOT_SECONDS, default_of
 from planner.planning.question.question import Question
 from planner.planning.question.workload import workload
@@ -21,7 +21,7 @@ REQUESTS = ("workload", "context", "isl", "osl", "prefix_hit_rate")
 """What of a question says what a request is."""
 
 
-class Place(NamedTuple):
+class GridPlace(NamedTuple):
     """What positions share that are planned together, as their axes have it."""
 
     workload: str
@@ -84,7 +84,7 @@ class Around:
             asked |= {"context": None, "isl": self.filled.isl, "osl": self.filled.osl}
         return asked
 
-    def asked(self, place: Place) -> Asked:
+    def asked(self, place: GridPlace) -> Asked:
         """What is asked at a place, without limits on TPOT and loss."""
         several = place.context != AUTO
         requests = self.own_lengths(at_contexts=several) if place.workload == OWN \
@@ -100,7 +100,7 @@ class Around:
             kv=None if place.kv == AUTO and self.ask.asked.kv is None else place.kv,
             tpot_seconds=NO_LIMIT, max_loss=None)
 
-    def ways(self, place: Place, engine: str) -> tuple[Question, ...]:
+    def ways(self, place: GridPlace, engine: str) -> tuple[Question, ...]:
         """The ways in which ``engine`` serves what is asked at a place.
 
         Raises:
@@ -122,7 +122,7 @@ class Around:
     def _asks(self) -> dict[str, Ask]:
         return {}
 
-    def possible(self, place: Place, engine: str) -> bool:
+    def possible(self, place: GridPlace, engine: str) -> bool:
         """Whether the device and ``engine`` take what is asked."""
         try:
             self.ways(place, engine)
@@ -130,7 +130,7 @@ class Around:
             return False
         return True
 
-    def too_long(self, place: Place) -> Infeasible | None:
+    def too_long(self, place: GridPlace) -> Infeasible | None:
         """The refusal of requests that do not fit the context that the place names."""
         if place.context == AUTO:
             return None

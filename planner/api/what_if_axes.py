@@ -7,7 +7,7 @@ from itertools import product
 from shlex import quote
 
 from planner.api.ask import AUTO, engine_named
-from planner.api.what_if_around import Around, Place
+from planner.api.what_if_around import Around, GridPlace
 from planner.errors import InputError
 from planner.memory.engines.catalog import engine_names
 from planner.planning.plan.record import Plan
@@ -61,7 +61,9 @@ def checked_axes(around: Around, plan: Plan, values: Sequence[str]) -> tuple[Axi
 
 def _check_scenario(around: Around, named: Values) -> None:
     loaded = around.ask.loaded_scenario
-    for name in ("schemes", "batch") if loaded is not None else ():
+    if loaded is None:
+        return
+    for name in ("schemes", "batch"):
         if name in loaded.values and AUTO in named.get(name, ()):
             raise InputError(f"--grid {name}: scenario {loaded.id!r} names {name}, so auto has no "
                              "meaning of its own", hint="name sets joined by +, e.g. bf16+fp8-block"
@@ -74,7 +76,7 @@ def _axes(around: Around, plan: Plan, named: Values) -> tuple[tuple[Axis, ...], 
     ask = around.ask.on_engine_of(plan)
     question = ask.question(asked, engine=engine_named(ask.asked_engine))
     most = question.spec.max_context
-    base = Place(around.own_workload, AUTO, AUTO if asked.batch is None else str(asked.batch),
+    base = GridPlace(around.own_workload, AUTO, AUTO if asked.batch is None else str(asked.batch),
                  str(count), AUTO if asked.schemes is None else "+".join(asked.schemes),
                  asked.kv or AUTO)
     contexts = Axis("context", (AUTO,), ("",), 0) if "context" not in named else number_axis(
@@ -126,7 +128,7 @@ def _own_flags(around: Around, at_contexts: bool) -> str:
 def _check_values(around: Around, axes: Sequence[Axis]) -> None:
     """Ask for every value once, the others as in the plan's own position."""
     by_name = {axis.name: axis for axis in axes}
-    own = Place(*(by_name[name].values[by_name[name].base] for name in _PLACED))
+    own = GridPlace(*(by_name[name].values[by_name[name].base] for name in _PLACED))
     for name in _PLACED:
         for value in by_name[name].values:
             place = own._replace(**{name: value})
@@ -136,13 +138,13 @@ def _check_values(around: Around, axes: Sequence[Axis]) -> None:
         around.ways(own, engine)
 
 
-_PLACED = Place._fields
+_PLACED = GridPlace._fields
 
 
-def places_of(axes: Iterable[Axis]) -> list[Place]:
+def places_of(axes: Iterable[Axis]) -> list[GridPlace]:
     """Every place of a grid, in row-major order of its axes."""
     by_name = {axis.name: axis for axis in axes}
-    return [Place(*values) for values in product(*(by_name[name].values for name in _PLACED))]
+    return [GridPlace(*values) for values in product(*(by_name[name].values for name in _PLACED))]
 
 
 def loss_of(name: str) -> Loss:

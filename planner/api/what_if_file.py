@@ -13,8 +13,8 @@ from planner.planning.question.workload import workload
 
 
 def around_file(plan: Plan) -> dict[str, Any]:
-    """The arguments of :func:`planner.what_if` that a plan file tells: model, device, workload, engine,
-    objective, and the limits, layout and formats that were asked for.
+    """The arguments of :func:`planner.what_if` that a plan file tells: model, device, workload,
+    engine, objective, and the limits, layout and formats that were asked for.
 
     Raises:
         InputError: the model is another one by now, or a scenario asked for what no flag repeats.

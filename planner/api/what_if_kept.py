@@ -34,7 +34,7 @@ def from_record(record: dict[str, Any], *, pools: bool) -> list[Any]:
         return [unique[at] for at in record["at"]]
     except (ValidationError, KeyError, IndexError, TypeError):
         raise DataError(f"journal: {record['id']} is no part of a what-if page",
-                        hint="start over with --no-resume") from None
+                        hint="remove the journal to start over") from None
 
 
 @cache

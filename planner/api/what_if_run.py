@@ -7,14 +7,14 @@ import json
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
 from pathlib import Path
 from typing import Any
 
 from planner.api.ask import Ask
-from planner.api.what_if_around import Around, Place
+from planner.api.what_if_around import Around, GridPlace
 from planner.api.what_if_axes import loss_of, places_of
 from planner.errors import DataError, UnsupportedError
 from planner.jobs.journal import Journal
@@ -46,7 +46,7 @@ def nothing(*_: object) -> None:
 
 
 @dataclass(frozen=True)
-class Work:
+class GridWork:
     """How a grid is planned: ``workers`` processes (None: as many as pay), the file that keeps what
     is planned, whether a run that it holds goes on, and who is told."""
 
@@ -66,11 +66,11 @@ class Pooled:
 
 
 @dataclass(frozen=True)
-class Part:
+class GridPart:
     """What is planned as one piece: the positions of a place, or the pools of a place's requests.
     """
 
-    place: Place
+    place: GridPlace
     pools: bool = False
 
     @property
@@ -80,7 +80,7 @@ class Part:
 
 
 @dataclass(frozen=True)
-class Task:
+class GridTask:
     """A grid to plan: what it lies around, its axes, and the pools beside it."""
 
     around: Around
@@ -94,18 +94,18 @@ class Task:
         return {axis.name: axis.values for axis in self.axes}
 
     @cached_property
-    def parts(self) -> list[Part]:
+    def parts(self) -> list[GridPart]:
         """The pieces, those of pools first: they are not counted as positions."""
         places = places_of(self.axes)
         pools = [] if self.pooled is None else [
-            Part(place, pools=True) for place in self._requests]
-        return [*pools, *map(Part, places)]
+            GridPart(place, pools=True) for place in self._requests]
+        return [*pools, *map(GridPart, places)]
 
     @property
-    def _requests(self) -> list[Place]:
+    def _requests(self) -> list[GridPlace]:
         """A place of each workload and context, all else as in the plan's own position."""
         own = {axis.name: axis.values[axis.base] for axis in self.axes}
-        return [Place(work, context, own["batch"], own["devices"], own["schemes"], own["kv"])
+        return [GridPlace(work, context, own["batch"], own["devices"], own["schemes"], own["kv"])
                 for work, context in product(self.values["workload"], self.values["context"])]
 
     @property
@@ -114,7 +114,7 @@ class Task:
         return len(self.values["tpot-ms"]) * len(self.values["max-loss"]) \
             * len(self.values["engine"])
 
-    def points(self, place: Place) -> list[Point]:
+    def points(self, place: GridPlace) -> list[Point]:
         """The positions of a place, in the order TPOT, loss, engine."""
         refused = self.around.too_long(place)
         if refused is not None:
@@ -129,7 +129,7 @@ class Task:
                             for ms in self.values["tpot-ms"]],
                      [loss_of(name) for name in self.values["max-loss"]])
 
-    def pools(self, place: Place) -> Pools:
+    def pools(self, place: GridPlace) -> Pools:
         """The pools beside the positions of a place's requests, by devices and limit on loss."""
         from planner.api.what_if_pools import pooled_points
 
@@ -158,7 +158,8 @@ class Task:
                 "version": own_version(), "count": len(self.parts)}
 
 
-def answered(task: Task, work: Work) -> tuple[tuple[Point, ...], tuple[PooledPoint | None, ...]]:
+def answered(task: GridTask, work: GridWork,
+             ) -> tuple[tuple[Point, ...], tuple[PooledPoint | None, ...]]:
     """The points of a grid in row-major order of its axes, and the pools beside them.
 
     Raises:
@@ -172,23 +173,26 @@ def answered(task: Task, work: Work) -> tuple[tuple[Point, ...], tuple[PooledPoi
 
 
 @contextmanager
-def _journal(task: Task, work: Work) -> Iterator[Journal | None]:
-    """The journal of a grid; removed where the block comes to its end."""
+def _journal(task: GridTask, work: GridWork) -> Iterator[Journal | None]:
+    """The journal of a grid, which stays for who asked for it."""
     if work.journal is None:
         yield None
         return
     path = Path(work.journal)
-    if not work.resume:
-        path.unlink(missing_ok=True)
-    journal = Journal.open(path, task.header(), noun="parts planned")
+    try:
+        if not work.resume:
+            path.unlink(missing_ok=True)
+        journal = Journal.open(path, task.header(), noun="parts planned")
+    except (OSError, ValueError) as error:
+        raise DataError(f"journal {str(path)!r}: {getattr(error, 'strerror', None) or error}",
+                        hint="name a file that can be written") from None
     try:
         yield journal
-        journal.remove()
     finally:
         journal.close()
 
 
-def _found(task: Task, work: Work, journal: Journal | None) -> dict[str, list[Any]]:
+def _found(task: GridTask, work: GridWork, journal: Journal | None) -> dict[str, list[Any]]:
     """What was planned, by part; what the journal holds is not planned again."""
     from planner.api.what_if_kept import from_record, to_record
 
@@ -214,8 +218,8 @@ def _found(task: Task, work: Work, journal: Journal | None) -> dict[str, list[An
     return found
 
 
-def _computed(task: Task, left: Sequence[Part], work: Work, journal: Journal | None,
-              done: int) -> Iterator[tuple[Part, list[Any]]]:
+def _computed(task: GridTask, left: Sequence[GridPart], work: GridWork, journal: Journal | None,
+              done: int) -> Iterator[tuple[GridPart, list[Any]]]:
     workers = work.workers if work.workers is not None else \
         cores() if task.each * len(left) >= ALONE else 1
     workers = min(workers, len(left))
@@ -230,7 +234,7 @@ def _computed(task: Task, left: Sequence[Part], work: Work, journal: Journal | N
         raise DataError(error.message + kept, hint=error.hint) from None
 
 
-_TASK: list[Task] = []
+_TASK: list[GridTask] = []
 """The task of this process, where it is a worker."""
 
 
@@ -238,20 +242,20 @@ def _begin(content: bytes) -> None:
     _TASK.append(unpacked(content))
 
 
-def _answer(part: Part) -> tuple[Part, list[Any]]:
+def _answer(part: GridPart) -> tuple[GridPart, list[Any]]:
     return part, _answer_of(_TASK[-1], part)
 
 
-def _answer_of(task: Task, part: Part) -> list[Any]:
+def _answer_of(task: GridTask, part: GridPart) -> list[Any]:
     return task.pools(part.place) if part.pools else list(task.points(part.place))
 
 
-def _in_order(task: Task, found: dict[str, list[Any]]) -> Iterator[Point]:
+def _in_order(task: GridTask, found: dict[str, list[Any]]) -> Iterator[Point]:
     """The points in row-major order of the axes."""
     sizes = {name: range(len(own)) for name, own in task.values.items()}
     for places in product(*(sizes[axis.name] for axis in task.axes)):
         at = dict(zip((axis.name for axis in task.axes), places, strict=True))
-        place = Place(*(task.values[name][at[name]] for name in Place._fields))
+        place = GridPlace(*(task.values[name][at[name]] for name in GridPlace._fields))
         inside = (at["tpot-ms"] * len(sizes["max-loss"]) + at["max-loss"]) \
             * len(sizes["engine"]) + at["engine"]
-        yield found[Part(place).id][inside]
+        yield found[GridPart(place).id][inside]

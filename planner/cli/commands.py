@@ -28,14 +28,16 @@ if TYPE_CHECKING:
 @click.argument("model", required=False)
 @click.argument("device", required=False)
 @options(*QUESTION, "max_loss", "schemes", "kv", "profile", "imatrix", *FREEDOM, "exact", *DRAFTS,
-         "anchor", *BESIDE, *PREFIXES, *POOLS, *SURFACE, "assumptions", "interactive", "grid")
+         "anchor", *BESIDE, *PREFIXES, *POOLS, *SURFACE, "assumptions", "interactive", "grid",
+         "resume")
 def plan_command(**given: Any) -> None:
     """The best per-layer plan for MODEL on DEVICE (the default verb)."""
-    from planner.cli.interactive import check_interactive, drop_host, planned_grid
+    from planner.cli.interactive import check_interactive, drop_host, journal_of, planned_grid
     from planner.cli.run import check_told, finish, question_arguments, timed
 
     check_told(given)
-    check_interactive(given["interactive"], given["grid"], given["report"], flag="--report")
+    check_interactive(given["interactive"], given["grid"], given["report"], flag="--report",
+                      resume=given["resume"])
     if given["interactive"] and given["speculation"] not in (None, "none"):
         raise Hinted("--interactive: the what-if page prices no drafted tokens",
                      "leave out --interactive or --speculation")
@@ -55,8 +57,10 @@ def plan_command(**given: Any) -> None:
             around = planned_grid(
                 found, given["grid"],
                 {"model": given["model"], "device": given["device"], **arguments},
-                quiet=given["quiet"])
+                quiet=given["quiet"], out=given["report"], resume=given["resume"])
         finish(found, given, around)
+        if around is not None:
+            journal_of(given["report"]).unlink(missing_ok=True)
 
 
 @click.command("estimate")

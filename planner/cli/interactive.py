@@ -20,7 +20,7 @@ HTML = (".html", ".htm")
 
 
 def check_interactive(interactive: bool, grid: Sequence[str], out: str | None, *,
-                      flag: str) -> None:
+                      flag: str, resume: bool = True) -> None:
     """Refuse what cannot be made before anything is planned.
 
     Raises:
@@ -30,6 +30,8 @@ def check_interactive(interactive: bool, grid: Sequence[str], out: str | None, *
     if grid and not interactive:
         raise Hinted("--grid sets the positions of the what-if page", "add --interactive")
     if not interactive:
+        if not resume:
+            raise Hinted("--no-resume starts a what-if page over", "add --interactive")
         return
     if out is None or Path(out).suffix.lower() not in HTML:
         raise Hinted("--interactive makes an HTML page", f"add {flag} FILE.html")
@@ -51,17 +53,26 @@ def drop_host(arguments: dict[str, Any]) -> None:
         raise Hinted("--interactive varies no weights in host memory", "leave --interactive out")
 
 
+def journal_of(out: str) -> Path:
+    """The file beside a page that keeps what is planned until the page is written."""
+    return Path(f"{out}.journal")
+
+
 def planned_grid(plan: Plan, grid: Sequence[str], arguments: dict[str, Any], *,
-                 quiet: bool) -> Grid:
-    """The grid around ``plan``; unless ``quiet`` a terminal shows how many positions are planned
-    and the time left, and stderr is told how long it took."""
+                 quiet: bool, out: str, resume: bool = True) -> Grid:
+    """The grid around ``plan`` for the page ``out``; unless ``quiet`` a terminal shows how many
+    positions are planned and the time left, and stderr is told how long it took, and where an
+    interrupted run goes on."""
     from planner.api.what_if import what_if
     from planner.planning.whatif.grid import Planned
 
     begun = time.perf_counter()
     with bar("positions of the what-if page", quiet=quiet) as tell:
-        found = what_if(base=plan, grid=grid, progress=lambda done, total: tell(done, total, ""),
-                        **arguments)
+        found = what_if(
+            base=plan, grid=grid, journal=journal_of(out), resume=resume,
+            progress=lambda done, total: tell(done, total, ""),
+            told=lambda line: None if quiet else click.echo(f"note: {line}", err=True),
+            **arguments)
     if not quiet:
         plans = sum(isinstance(point, Planned) for point in found.points)
         click.echo(f"what-if page: {len(found.points):,} positions, {plans:,} with a plan, planned "

@@ -18,7 +18,7 @@ PAGES = (".html", ".htm")
 MARKDOWN = (".md", ".markdown")
 SUFFIXES = (*PAGES, *MARKDOWN)
 MAX_PAGE_BYTES = 64 << 20
-SURFACE_ONLY = ("as_json", "report", "quiet", "timings", "interactive", "grid")
+SURFACE_ONLY = ("as_json", "report", "quiet", "timings", "interactive", "grid", "resume")
 
 
 @click.command("report")
@@ -26,15 +26,16 @@ SURFACE_ONLY = ("as_json", "report", "quiet", "timings", "interactive", "grid")
 @click.option("-o", "out", metavar="FILE", help="Write FILE.html or FILE.md (default: Markdown on "
               "stdout).")
 @click.option("--lang", metavar="en|zh", help="Language (default: en, or that of the page).")
-@options("interactive", "grid", "hardware_dir", "quiet")
+@options("interactive", "grid", "resume", "hardware_dir", "quiet")
 def report_command(plan_file: str, out: str | None, lang: str | None, interactive: bool,
-                   grid: tuple[str, ...], hardware_dir: str | None, quiet: bool) -> None:
+                   grid: tuple[str, ...], resume: bool, hardware_dir: str | None, quiet: bool,
+                   ) -> None:
     """A report from a plan file (the output of --json): one HTML page, or Markdown.
 
     PLAN.json may be such a page: it is made again from the data inside it.
     """
     from planner.cli.files import check_target, write_whole
-    from planner.cli.interactive import check_interactive, planned_grid
+    from planner.cli.interactive import check_interactive, journal_of, planned_grid
     from planner.lookup import read_plan
     from planner.report.phrases import phrases
 
@@ -42,7 +43,7 @@ def report_command(plan_file: str, out: str | None, lang: str | None, interactiv
         phrases(lang)  # an unknown language is refused before anything else is read
     if out is not None:
         check_target(Path(out), suffixes=SUFFIXES, flag="-o")
-    check_interactive(interactive, grid, out, flag="-o")
+    check_interactive(interactive, grid, out, flag="-o", resume=resume)
     if Path(plan_file).suffix.lower() in PAGES:
         plan, beside, own = _read_page(Path(plan_file))
     else:
@@ -56,12 +57,14 @@ def report_command(plan_file: str, out: str | None, lang: str | None, interactiv
         from planner.api.what_if_file import around_file
 
         around = planned_grid(plan, grid, {**around_file(plan), "hardware_dir": hardware_dir},
-                              quiet=quiet)
+                              quiet=quiet, out=str(out), resume=resume)
     text = rendered(plan, beside, ".md" if out is None else Path(out).suffix, lang or own, around)
     if out is None:
         click.echo(text, nl=False)
         return
     write_whole(Path(out), text, suffixes=SUFFIXES, flag="-o")
+    if interactive:
+        journal_of(out).unlink(missing_ok=True)
     if not quiet:
         click.echo(out)
 

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from planner.planning.whatif.grid import Grid
 
 
-SURFACE = frozenset({"as_json", "report", "quiet", "timings", "interactive", "grid", "svg",
-                     "assumptions"})
+SURFACE = frozenset({"as_json", "report", "quiet", "timings", "interactive", "grid", "resume",
+                     "svg", "assumptions"})
 """Parameters of commands that say where an answer goes."""
 
 

@@ -197,6 +197,9 @@ OPTIONS: dict[str, Callable[[Any], Any]] = {
                                 help="With FILE.html: a what-if page in the report."),
     "grid": click.option("--grid", multiple=True, metavar="AXIS=A,B",
                          help="Positions of the what-if page, e.g. context=8192,32768."),
+    "resume": click.option("--resume/--no-resume", default=True, show_default=True,
+                           help="Go on from FILE.html.journal, which an interrupted what-if page "
+                           "leaves."),
     "assumptions": click.option("--assumptions", is_flag=True,
                                 help="Every assumption on stderr, not the heaviest five."),
     "quiet": click.option("--quiet", is_flag=True,

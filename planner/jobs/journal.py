@@ -172,6 +172,6 @@ def _difference(found: dict[str, Any] | None, wanted: dict[str, Any]) -> str:
         return "not a journal of this program"
     names = {"sha256": "checkpoint", "schemes": "schemes", "version": "version of this program",
              "tier": "tier", "seed": "seed", "inputs": "inputs", "sweep": "list of questions",
-             "count": "length"}
+             "grid": "question or other positions", "count": "length"}
     differing = [names.get(k, k) for k in sorted(wanted) if found.get(k) != wanted[k]]
     return "an unfinished run of another " + (" and ".join(differing) or "kind")

@@ -24,7 +24,7 @@ OWN = {
     "plan": "mode prefill_device transfer_bytes_per_s", "estimate": "",
     "explain": "module solves", "frontier": "points map",
     "compare": "price", "capacity": "rate percentile router max_devices price simulate",
-    "what_if": "base grid progress",
+    "what_if": "base grid workers journal resume progress told",
     "memory": "checkpoint with_mtp with_vision lora draft",
     "serve": "concurrency requests draft_tokens acceptance draft_layers "
              "chunk_tokens stream_interval scheduler host_us host_us_per_sequence graphs overlap "
@@ -129,7 +129,7 @@ def test_a_value_of_the_record_reaches_the_core(name: str) -> None:
 def test_the_flags_of_a_command_are_the_parameters_of_its_verb(name: str) -> None:
     params = {p.name: p for p in cli.commands[name].params}
     engines = set(ENGINE_FLAGS) if name == "memory" else set()
-    surface = PRINTED | ({"grid"} if name == "plan" else set())
+    surface = PRINTED | ({"grid", "resume"} if name == "plan" else set())
     from_flags = {FLAGS.get(str(n), str(n)) for n in set(params) - surface - engines}
     assert from_flags == set(parameters(name))
     for flag, parameter in params.items():

@@ -62,6 +62,7 @@ COMMANDS: dict[str, tuple[list[str], Works]] = {
     "explain": (["explain", *BIG], loaded("highs")),
     "frontier": (["frontier", *BIG, "--points", "400", "--map"], loaded("highs")),
     "--interactive": ([*BIG, "--report", "r.html", "--interactive"], helped),
+    "--interactive, before its workers": ([*BIG, "--report", "r.html", "--interactive"], begun),
     "sweep": (["sweep", "q.toml", "-o", "q.csv"], begun),
     "sweep --workers": (["sweep", "q.toml", "-o", "q.csv", "--workers", "2"], begun),
     "sweep --cluster": (["sweep", "q.toml", "-o", "q.csv", "--workers", "2", "--cluster", "local"],
@@ -135,7 +136,7 @@ def test_every_command_ends(name: str, folder: Path, request: pytest.FixtureRequ
     assert err.split() == [b"interrupted"], err.decode()
     assert out == b""
     left = {path.name for path in folder.iterdir()}
-    assert left <= {"q.toml", "q.csv.journal", "p.json.journal"}
+    assert left <= {"q.toml", "q.csv.journal", "p.json.journal", "r.html.journal"}
     for path in folder.glob("*.journal"):
         *lines, rest = path.read_bytes().split(b"\n")
         assert rest == b""
@@ -181,6 +182,27 @@ def test_what_was_interrupted_goes_on(folder: Path) -> None:
     whole = start(COMMANDS["sweep"][0], folder)
     whole.communicate()
     assert (folder / "q.csv").read_bytes() == table
+
+
+@pytest.mark.exhaustive
+def test_a_what_if_page_goes_on(folder: Path) -> None:
+    """After a journal that holds something; the page is that of a run in one piece."""
+    page = ["llama-3.2-1b", "l40s", "--devices", "1", "--report", "r.html", "--interactive",
+            "--grid", "devices=1", "--grid", "engine=vllm,auto"]
+    child = start(page, folder)
+    assert until(lambda: kept(child.pid, folder))
+    os.killpg(child.pid, signal.SIGINT)
+    child.communicate()
+    again = start(page, folder)
+    _, err = again.communicate()
+    assert (child.returncode, again.returncode) == (130, 0)
+    assert b"note: going on after " in err
+    made = (folder / "r.html").read_bytes()
+    assert not (folder / "r.html.journal").exists()
+    whole = start([*page, "--no-resume"], folder)
+    _, err = whole.communicate()
+    assert b"going on" not in err
+    assert (folder / "r.html").read_bytes() == made
 
 
 STUCK = """

@@ -24,7 +24,7 @@ QUESTION_FLAGS = *WORKLOAD_FLAGS, *words("""
 SURFACE_FLAGS = words("""
 --json --report --assumptions --quiet --timings
 """)
-PAGE_FLAGS = {"--interactive", "--grid"}
+PAGE_FLAGS = {"--interactive", "--grid", "--resume"}
 DEPLOYMENT_DEFAULTS: dict[str, object] = {
     "host": None, "host_sockets": None, "host_memory_bytes": None,
     "reuse": None, "kv_offload": "none", "kv_offload_bytes": None,

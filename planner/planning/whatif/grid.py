@@ -71,8 +71,8 @@ class PooledPoint:
 class Grid:
     """A planned grid: ``points`` in row-major order of ``axes``. ``command`` is what all points
     share, to which the flags of their values are added. Points are of workers that do both;
-    ``pools`` are those beside them by workload, context, devices and limit on loss (row-major; None:
-    no pools keep the limits), and none of a plan without pools."""
+    ``pools`` are those beside them by workload, context, devices and limit on loss (row-major;
+    None: no pools keep the limits), and none of a plan without pools."""
 
     command: str
     axes: tuple[Axis, ...]

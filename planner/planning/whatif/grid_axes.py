@@ -16,7 +16,8 @@ from planner.planning.space.losses import uniform_loss
 from planner.planning.space.model import CostModel
 from planner.quality.loss_units import NATS
 
-NAMES = ("workload", "context", "batch", "tpot-ms", "devices", "max-loss", "engine", "schemes", "kv")
+NAMES = ("workload", "context", "batch", "tpot-ms", "devices", "max-loss", "engine", "schemes",
+         "kv")
 MAX_POINTS = 5000
 """Points of a grid: about 150 bytes of page and a twentieth of a second of planning each."""
 DEFAULT_POINTS = 2000

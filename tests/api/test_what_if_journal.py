@@ -1,0 +1,89 @@
+"""A grid's journal: what is planned is kept to the last digit, and a run goes on from it."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support import what_if as small
+
+import planner
+from planner.api import what_if_run
+from planner.api.what_if_kept import from_record, to_record
+from planner.errors import DataError, InputError
+from planner.planning.whatif.grid import Grid, Infeasible
+from tests.support import theory
+
+
+def planned(path: Path, told: list[str], **more: Any) -> Grid:
+    return planner.what_if(small.MODEL, small.DEVICE, base=small.plan(), grid=small.GRID,
+                           context=small.CONTEXT, journal=path, told=told.append,
+                           **{**theory.DEFAULTS, **more})
+
+
+def test_points_come_back_as_they_were() -> None:
+    points = list(small.grid().points)
+    assert {type(p) for p in from_record(to_record("x", points), pools=False)} \
+        == {type(p) for p in points}
+    assert from_record(to_record("x", points), pools=False) == points
+    refusals = [Infeasible("memory", 3, 2), None]
+    with pytest.raises(DataError, match="no part of a what-if page"):
+        from_record(to_record("x", refusals), pools=False)
+    with pytest.raises(DataError, match="no part of a what-if page"):
+        from_record({"id": "x", "points": [], "at": [0]}, pools=False)
+
+
+def test_an_interrupted_grid_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, told = tmp_path / "x.html.journal", list[str]()
+    plan_one, parts = what_if_run._answer_of, list[str]()
+
+    def interrupted(task: Any, part: Any) -> Any:
+        if len(parts) == 3:
+            raise KeyboardInterrupt
+        parts.append(part.id)
+        return plan_one(task, part)
+
+    monkeypatch.setattr(what_if_run, "_answer_of", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        planned(path, told)
+    assert (len(path.read_bytes().splitlines()), told) == (4, [])
+    done = list(parts)
+
+    def rest(task: Any, part: Any) -> Any:
+        parts.append(part.id)
+        return plan_one(task, part)
+
+    monkeypatch.setattr(what_if_run, "_answer_of", rest)
+    assert planned(path, told) == small.grid()
+    assert told == [f"going on after 6 of 48 positions ({path})"]
+    assert len(parts) == len(set(parts)) == 24
+    assert parts[:3] == done
+    monkeypatch.setattr(what_if_run, "_answer_of", None)  # all is in the journal by now
+    assert planned(path, told) == small.grid()
+
+
+@pytest.mark.parametrize("change", [{"tpot_seconds": 0.5}, {"memory_bytes": 2 << 30},
+                                    {"max_loss": "bf16"}])
+def test_a_journal_of_another_grid_is_refused(change: dict[str, Any], tmp_path: Path,
+                                              monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "x.html.journal"
+    monkeypatch.setattr(what_if_run, "_computed", lambda *_: iter(()))
+    with pytest.raises(KeyError):
+        planned(path, [])
+    before = path.read_bytes()
+    assert before.count(b"\n") == 1
+    with pytest.raises(DataError, match="another question or other positions"):
+        planned(path, [], **change)
+    assert path.read_bytes() == before
+    with pytest.raises(KeyError):
+        planned(path, [], resume=False, **change)
+    assert path.read_bytes() != before
+
+
+@pytest.mark.parametrize(("given", "kind"), [({"workers": 0}, InputError),
+                                             ({"journal": "/no/such/folder/x"}, DataError)])
+def test_what_cannot_be_done_is_refused_first(given: dict[str, Any], kind: type[Exception],
+                                              monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(what_if_run, "_computed", None)
+    with pytest.raises(kind):
+        planner.what_if(small.MODEL, small.DEVICE, base=small.plan(), grid=small.GRID,
+                        context=small.CONTEXT, **theory.DEFAULTS, **given)
