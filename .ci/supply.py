@@ -66,7 +66,7 @@ def refused(components: Components, run_time: set[str], rules: Mapping[str, Any]
             continue
         allowed = {*rules["permissive"], *(() if name in run_time else rules["weak"])}
         found = [said[name]] if name in said else licences_of(one)
-        wrong = [licence for licence in found if licence not in allowed] if found else ["none named"]
+        wrong = [licence for licence in found or ["none named"] if licence not in allowed]
         if wrong:
             yield f"{name}: {', '.join(wrong)[:200]}" + (" (run time)" if name in run_time else "")
 
@@ -102,9 +102,11 @@ def audit(tool: Path, lock: Path) -> tuple[str, bool]:
     weak = [f"{one['name']} {one['version']}: {', '.join(v['id'] for v in one['vulns'])}"
             for one in known if one["vulns"]]
     if not known:
-        return f"pip-audit: skipped, the data base here knows none of {len(packages)} packages", False
-    return (f"pip-audit: {len(known)} of {len(packages)} packages looked up, "
-            f"{len(weak)} with known weaknesses" + "".join(f"\n  {one}" for one in weak)), bool(weak)
+        return (f"pip-audit: skipped, the data base here knows none of {len(packages)} packages",
+                False)
+    told = [f"pip-audit: {len(known)} of {len(packages)} packages looked up, {len(weak)} with known "
+            "weaknesses", *weak]
+    return "\n  ".join(told), bool(weak)
 
 
 def main() -> int:

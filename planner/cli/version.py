@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-_DATE = re.compile(r"\b20\d\d-[01]\d(?:-[0-3]\d)?\b")
+_DATE: re.Pattern[str] = re.compile(r"\b20\d\d-[01]\d(?:-[0-3]\d)?\b")
 _PACKAGE = Path(__file__).parents[1]
 
 
@@ -41,4 +41,5 @@ def data_dates() -> dict[str, str]:
 
 def _newest(files: Iterable[Path]) -> str:
     """The newest date in some files, to the day where one says it."""
-    return max(date for file in files for date in _DATE.findall(file.read_text(encoding="utf-8")))
+    return max(found.group() for file in files
+               for found in _DATE.finditer(file.read_text(encoding="utf-8")))

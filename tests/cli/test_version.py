@@ -34,7 +34,8 @@ def test_dates_are_those_of_the_data() -> None:
     tables = [tomllib.loads(path.read_text(encoding="utf-8")).get("date", "")
               for path in (PACKAGE / "throughput" / "data").glob("*.toml")]
     assert dates["operator tables"] >= max(tables)
-    newest = max(re.findall(r"2\d{3}-\d\d-\d\d", "".join(
-        path.read_text(encoding="utf-8") for path in data_folder("hardware_profiles").glob("*.toml"))))
+    files = data_folder("hardware_profiles").glob("*.toml")
+    newest = max(re.findall(r"2\d{3}-\d\d-\d\d",
+                            "".join(path.read_text(encoding="utf-8") for path in files)))
     assert dates["device profiles"].startswith(newest)
     assert all(re.match(r"20\d\d-\d\d|schema \d", date) for date in dates.values())

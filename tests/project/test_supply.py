@@ -30,7 +30,8 @@ def _one(name: str, *licences: str, version: str = "1") -> dict[str, Any]:
 
 
 def test_another_version_and_a_stranger_are_told(supply: ModuleType) -> None:
-    lock = supply.locked("numpy==2.1 \\\n    --hash=sha256:aa\nRich_Text==3 ; python_version < '4'\n")
+    lock = supply.locked("numpy==2.1 \\\n    --hash=sha256:aa\n"
+                         "Rich_Text==3 ; python_version < '4'\n")
     assert lock == {"numpy": "2.1", "rich-text": "3"}
     told = supply.differing([_one("NumPy", version="2.1"), _one("rich.text", version="4"),
                              _one("left-pad"), _one("pip")], lock)
@@ -40,7 +41,8 @@ def test_another_version_and_a_stranger_are_told(supply: ModuleType) -> None:
 @pytest.mark.parametrize(("licence", "runs", "fine"), [
     ("MIT", True, True), ("License :: OSI Approved :: BSD License", True, True),
     ("MIT OR Apache-2.0", True, True), ("MPL-2.0", False, True), ("MPL-2.0", True, False),
-    ("MPL-2.0 AND MIT", True, False), ("GPL-3.0-only", False, False), ("MIT AND GPL-3.0", True, False),
+    ("MPL-2.0 AND MIT", True, False), ("GPL-3.0-only", False, False),
+    ("MIT AND GPL-3.0", True, False),
 ])
 def test_licences(supply: ModuleType, licence: str, runs: bool, fine: bool) -> None:
     wrong = list(supply.refused([_one("a", licence)], {"a"} if runs else set(), RULES))
