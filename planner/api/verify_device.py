@@ -13,6 +13,7 @@ from planner.hardware.host.detect import host_facts, profile_of_draft
 from planner.hardware.profile import DeviceProfile
 from planner.lookup import load_device
 from planner.planning.plan.record import Plan
+from planner.system import usable_cpus
 
 
 def predicted_device(plan: Plan, device: str | DeviceProfile | None,
@@ -42,8 +43,7 @@ def predicted_device(plan: Plan, device: str | DeviceProfile | None,
 
 def threads_of(device: DeviceProfile) -> int:
     """Cores that the process may use, at most those of this machine's profile."""
-    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") \
-        else os.cpu_count() or 1
+    count = len(usable_cpus())
     cores = _cores(device) if device.id == HOST else None
     return max(1, min(count, cores or count))
 

@@ -28,20 +28,21 @@ from planner.planning.whatif.grid import Loss, PooledPoint
 GIVEN_LINK = "given"
 
 
-def pooled_points(ask: Ask, at_contexts: Sequence[Asked], devices: Sequence[int],
-                  losses: Sequence[Loss], plan: Plan) -> Iterator[PooledPoint | None]:
-    """The pools of every context, device count and limit on loss, in this order, as the plan's
-    engine serves them."""
+def pooled_points(ask: Ask, asked: Asked, devices: Sequence[int], losses: Sequence[Loss],
+                  plan: Plan) -> Iterator[PooledPoint | None]:
+    """The pools of every device count and limit on loss, in this order, for the requests and
+    formats of ``asked``, under the limits of the question ``ask`` as the plan's engine serves
+    them."""
     pools = plan.deployment
     assert pools is not None
-    for asked in at_contexts:
-        spaces, prefill, decode = _spaces(ask, asked, max(devices), pools)
-        for count in devices:
-            given = pools.transfer.bytes_per_second if pools.transfer.link == GIVEN_LINK else None
-            link = link_between(prefill[0], replace(decode[0], sizes=(count,)), given)
-            here = [replace(one, handover=replace(one.handover, link=link)) for one in spaces]
-            for loss in losses:
-                yield _best(here, count, loss, decode[0])
+    asked = replace(asked, batch=ask.batch, tpot_seconds=ask.tpot_seconds)
+    spaces, prefill, decode = _spaces(replace(ask, workload=None), asked, max(devices), pools)
+    for count in devices:
+        given = pools.transfer.bytes_per_second if pools.transfer.link == GIVEN_LINK else None
+        link = link_between(prefill[0], replace(decode[0], sizes=(count,)), given)
+        here = [replace(one, handover=replace(one.handover, link=link)) for one in spaces]
+        for loss in losses:
+            yield _best(here, count, loss, decode[0])
 
 
 def _spaces(ask: Ask, asked: Asked, most: int, pools: DeploymentInfo,

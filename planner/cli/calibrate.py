@@ -102,15 +102,7 @@ def _today() -> str:
 
 def _write(target: Path, text: str) -> None:
     """Write ``text`` in one step: a reader sees the old file or the new one. The folder is made."""
-    import os
-    import tempfile
-
-    from planner.drafts import draft
+    from planner.drafts import replace_text
 
     target.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-    with draft(Path(name)):
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-        os.chmod(name, 0o644)
-        os.replace(name, target)
+    replace_text(target, text)

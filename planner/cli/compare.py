@@ -28,8 +28,10 @@ HTML, CSV = (".html", ".htm"), (".csv",)
          "engine", "scenario", "hardware_dir")
 @click.option("--csv", "csv_file", metavar="FILE.csv", help="Also write every row and column.")
 @click.option("--report", metavar="FILE.html", help="Also write a page.")
+@click.option("--lang", default="en", show_default=True, help="Language of the page: en | zh.")
 @options(*PRINTED)
-def compare_command(model: Any, device: str, csv_file: str | None, **given: Any) -> int:
+def compare_command(model: Any, device: str, csv_file: str | None, lang: str,
+                    **given: Any) -> int:
     """The recommended plan, as released and every uniform scheme of MODEL on DEVICE, side by side.
 
     Names are separated by commas. Each row is on its own best engine, layout, batch and cache.
@@ -41,6 +43,10 @@ def compare_command(model: Any, device: str, csv_file: str | None, **given: Any)
     for file, suffixes, flag in ((csv_file, CSV, "--csv"), (report, HTML, "--report")):
         if file is not None:
             check_target(Path(file), suffixes=suffixes, flag=flag)
+    if report is not None or lang != "en":
+        from planner.report.phrases import phrases
+
+        phrases(lang)
     price = prices(given.pop("price"))
     arguments = question_arguments(given)
     with timed(given["timings"]):
@@ -54,7 +60,7 @@ def compare_command(model: Any, device: str, csv_file: str | None, **given: Any)
         if report is not None:
             from planner.report.page.compared_page import compared_page
 
-            write_whole(Path(report), compared_page(found), suffixes=HTML)
+            write_whole(Path(report), compared_page(found, lang), suffixes=HTML)
         if given["as_json"]:
             print_json(found.to_dict())
         else:
@@ -66,10 +72,12 @@ def compare_command(model: Any, device: str, csv_file: str | None, **given: Any)
 
 def table(found: Compared) -> str:
     """Every row and column as CSV; an empty cell where there is nothing to tell."""
+    from planner.csv_text import csv_cell
+
     rows, out = found.cells(), io.StringIO()
     writer = csv.DictWriter(out, list(rows[0]), lineterminator="\n")
     writer.writeheader()
-    writer.writerows(rows)
+    writer.writerows({name: csv_cell(value) for name, value in row.items()} for row in rows)
     return out.getvalue()
 
 
@@ -81,10 +89,14 @@ def prices(text: str | None) -> float | dict[str, float] | None:
     if len(parts) == 1 and "=" not in parts[0]:
         return _number(parts[0])
     pairs = [part.partition("=") for part in parts]
-    if not parts or not all(mark and name for name, mark, _ in pairs):
+    if not parts or not all(mark and name.strip() for name, mark, _ in pairs):
         raise Hinted(f"--price {text!r} is not understood",
                      "for example --price 2.5, or --price h100-sxm=2.5,h200-sxm=3.6")
-    return {name.strip(): _number(value) for name, _, value in pairs}
+    names = [name.strip() for name, _, _ in pairs]
+    for name in names:
+        if names.count(name) > 1:
+            raise Hinted(f"--price names {name} twice", "one price a device")
+    return dict(zip(names, (_number(value) for _, _, value in pairs), strict=True))
 
 
 def _number(text: str) -> float:

@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from planner.cli.types import LAYOUT, WORKLOAD, Hinted, options
-from planner.drafts import draft
+from planner.drafts import created_mode, draft, folder_beside, telling
 from planner.errors import InputError
 
 
@@ -95,8 +95,6 @@ def write_folder(folder: Path, files: Mapping[str, str], *, force: bool) -> None
         InputError: one is there and not ``force``, the place is no folder, or the folder around it
             is missing or cannot be written to.
     """
-    import tempfile
-
     if os.path.lexists(folder) and not folder.is_dir():
         raise InputError(f"{str(folder)!r} is no folder", hint="name a folder for the export")
     around = folder.parent
@@ -112,26 +110,19 @@ def write_folder(folder: Path, files: Mapping[str, str], *, force: bool) -> None
         if (folder / name).is_dir():
             raise InputError(f"{str(folder / name)!r} is a folder", hint="name another folder")
     try:
-        beside = Path(tempfile.mkdtemp(dir=around, prefix=f".{folder.name}."))
+        beside = folder_beside(folder)
     except OSError as error:
-        # The system names the draft, which nobody asked for.
         raise InputError(f"folder {str(around)!r} cannot be written to: {error.strerror}",
                          hint="an export is made beside its folder and then moved: mend the "
                          "permissions, or choose another folder") from None
-    with draft(beside):
+    with draft(beside), telling(folder):
         for name, text in files.items():
             (beside / name).write_text(text, encoding="utf-8", newline="\n")
-            (beside / name).chmod(_mode(name))
+            (beside / name).chmod(created_mode(executable=name.endswith(".sh")))
         if folder.is_dir():
             for name in files:
                 (beside / name).replace(folder / name)
             shutil.rmtree(beside, ignore_errors=True)
         else:
-            beside.chmod(_mode(".sh"))
+            beside.chmod(created_mode(executable=True))
             beside.replace(folder)
-
-
-def _mode(name: str) -> int:
-    umask = os.umask(0)
-    os.umask(umask)
-    return (0o777 if name.endswith(".sh") else 0o666) & ~umask

@@ -12,16 +12,6 @@ import click
 from planner.cli.streams import writes_everything
 from planner.errors import InputError
 
-_COMPUTED = ("=", "+", "-", "@", "\t", "\r")
-
-
-def csv_cell(value: object) -> object:
-    """A cell of CSV: nothing for None, floats whole, text that a spreadsheet would compute with an
-    apostrophe before it; negative numbers stay numbers."""
-    if isinstance(value, str):
-        return f"'{value}" if value[:1] in _COMPUTED else value
-    return "" if value is None else repr(value) if isinstance(value, float) else value
-
 
 def print_json(data: object) -> None:
     """JSON on stdout, keys in the order of the records; no NaN or infinity can pass."""
@@ -37,19 +27,10 @@ def write_whole(path: Path, text: str, *, suffixes: tuple[str, ...] = (".html", 
         InputError: see :func:`check_target`.
         OSError: the folder cannot be written to.
     """
-    import tempfile
-
-    from planner.drafts import draft
+    from planner.drafts import replace_text
 
     check_target(path, suffixes=suffixes, flag=flag)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    with draft(Path(name)):
-        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
-            file.write(text)
-        umask = os.umask(0)
-        os.umask(umask)
-        Path(name).chmod(0o666 & ~umask)
-        Path(name).replace(path)
+    replace_text(path, text)
 
 
 def check_target(path: Path, *, suffixes: tuple[str, ...], flag: str) -> None:

@@ -69,7 +69,7 @@ def fleet_command(file: str, hardware_dir: str | None, csv_file: str | None, rep
 
 def table(found: Fleet) -> str:
     """Every pool as a row of CSV; an empty cell where there is nothing to tell."""
-    from planner.cli.files import csv_cell
+    from planner.csv_text import csv_cell
 
     rows, out = found.cells(), io.StringIO()
     writer = csv.DictWriter(out, list(rows[0]), lineterminator="\n")

@@ -17,6 +17,8 @@ import time
 from collections.abc import Iterator
 from types import FrameType
 
+from planner.system import POSIX_SIGNALS, kill
+
 INTERRUPTED = 130
 SECONDS = 1.0
 _DONE = b"\0"
@@ -28,9 +30,9 @@ _interrupted, _said, _leaving = (threading.Event() for _ in range(3))
 def ends_on_interrupt() -> Iterator[None]:
     """Within the block one interrupt raises KeyboardInterrupt, and ends the process where it has
     not ended soon, be it after the block. A signal that is ignored (``nohup``) or handled by a
-    caller stays as it is.
+    caller stays as it is. On Windows Python's own KeyboardInterrupt is all there is.
     """
-    if threading.current_thread() is not threading.main_thread() \
+    if not POSIX_SIGNALS or threading.current_thread() is not threading.main_thread() \
             or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
         yield
         return
@@ -102,7 +104,7 @@ def _end_workers() -> None:
     for _ in range(2):  # a thread may have been about to start another
         for child_id in _children():
             with contextlib.suppress(OSError):
-                os.kill(child_id, signal.SIGKILL)
+                kill(child_id)
 
 
 def _children() -> list[int]:

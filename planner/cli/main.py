@@ -12,7 +12,6 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem
 
-from planner import __version__
 from planner.cli import commands
 from planner.cli.completion import Completed, complete_values, completion_command
 from planner.cli.ignored import take_ignored_keys
@@ -90,10 +89,20 @@ class DefaultVerb(click.Group):
         return found + model.shell_complete(ctx, incomplete) if incomplete else found
 
 
+def _show_version(context: click.Context, _parameter: click.Parameter, wanted: bool) -> None:
+    """Print the version and the dates of the data, and end."""
+    if wanted and not context.resilient_parsing:
+        from planner.cli.version import version_text
+
+        click.echo(version_text(), nl=False)
+        context.exit()
+
+
 @click.group(cls=DefaultVerb, epilog=EPILOG,
              context_settings={"help_option_names": ["-h", "--help"]},
              invoke_without_command=True, subcommand_metavar="(MODEL DEVICE | COMMAND)")
-@click.version_option(__version__, prog_name="plan")
+@click.option("--version", is_flag=True, expose_value=False, is_eager=True,
+              callback=_show_version, help="Show the version, and how old the data are.")
 @click.pass_context
 def cli(context: click.Context) -> None:
     """Which number format should each layer of a model take on a device?

@@ -53,7 +53,7 @@ def report_command(plan_file: str, out: str | None, lang: str | None, interactiv
         beside = gathered(plan, version=__version__, hardware_dir=hardware_dir)
     around = None
     if interactive:
-        from planner.api.what_if import around_file
+        from planner.api.what_if_file import around_file
 
         around = planned_grid(plan, grid, {**around_file(plan), "hardware_dir": hardware_dir},
                               quiet=quiet)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import codecs
 import contextlib
 import os
-import select
 import sys
 from collections.abc import Iterator
 from typing import TextIO
 
 from planner.errors import PlannerError
+from planner.system import reader_is_gone
 
 PLAIN = {"×": "x", "÷": "/", "–": "-", "—": "-", "−": "-", "→": "->", "←": "<-", "…": "...",
          "·": ".", "≤": "<=", "≥": ">=", "±": "+/-", "≈": "~", "µ": "u", "μ": "u", "α": "alpha",
@@ -52,7 +52,7 @@ def until_reader_goes() -> Iterator[None]:
     try:
         yield
     except BrokenPipeError:
-        if any(_gone(number) for number in (1, 2)):
+        if any(reader_is_gone(number) for number in (1, 2)):
             raise ReaderGoneError from None
         raise PlannerError("a connection was closed from the other side",
                            hint="run the same command again") from None
@@ -87,15 +87,6 @@ def discard_output(*numbers: int) -> None:
         with contextlib.suppress(OSError):
             os.dup2(null, number)
     os.close(null)
-
-
-def _gone(number: int) -> bool:
-    poll = select.poll()
-    try:
-        poll.register(number, 0)
-        return any(event & (select.POLLERR | select.POLLHUP) for _, event in poll.poll(0))
-    except OSError:
-        return False
 
 
 def _plainly(error: UnicodeError) -> tuple[str, int]:

@@ -14,6 +14,7 @@ import click
 from planner.cli.types import INTEGER, PRINTED, options
 
 FAILED = 1
+FIGURES = (".html", ".htm", ".svg")
 
 
 @click.command("sweep")
@@ -25,36 +26,48 @@ FAILED = 1
 @click.option("--resume/--no-resume", default=True, show_default=True,
               help="Go on from OUT.journal, which an interrupted run leaves.")
 @click.option("--force", is_flag=True, help="Replace OUT.")
-@click.option("--report", metavar="FILE", help="Also draw small multiples: FILE.html or FILE.svg.")
+@click.option("--price", metavar="[DEVICE=]USD,...",
+              help="USD a device-hour: of all devices, or by device.")
+@click.option("--report", metavar="FILE", help="Also write a page, or its figure: FILE.html or "
+              "FILE.svg.")
+@click.option("--lang", default="en", show_default=True, help="Language of the page: en | zh.")
 @options("hardware_dir", *PRINTED)
 def sweep_command(questions: str, output: str | None, workers: int | None, cluster: str | None,
-                  report: str | None, as_json: bool, quiet: bool, timings: bool,
-                  **given: Any) -> int:
+                  price: str | None, report: str | None, lang: str, as_json: bool, quiet: bool,
+                  timings: bool, **given: Any) -> int:
     """Answer every question of FILE.toml: a table with a row each.
 
     A run that was interrupted goes on where it was when the same command is given again.
     """
+    from planner.cli.compare import prices
     from planner.cli.files import check_target, print_json, write_whole
     from planner.cli.run import timed
 
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ[name] = "1"  # before numpy loads: a core a worker
     if report is not None:
-        check_target(Path(report), suffixes=(".html", ".htm", ".svg"), flag="--report")
+        check_target(Path(report), suffixes=FIGURES, flag="--report")
+    if report is not None or lang != "en":
+        from planner.report.phrases import phrases
+
+        phrases(lang)
     with timed(timings):
         from planner.api import sweep as api_sweep
 
         with _progress(quiet) as progress:
-            columns = api_sweep.answers(
+            found = api_sweep.answers(
                 questions, output=output, cluster=cluster, progress=progress,
+                price=None if price is None else prices(price),
                 workers=workers or (None if cluster is not None else 1),
                 told=lambda line: None if quiet else click.echo(f"note: {line}", err=True),
                 **given)
+        columns = found.columns
         if report is not None:
             from planner.report.page.sweep_page import sweep_report
 
-            text = sweep_report(columns, Path(report).suffix.lower(), Path(questions).name)
-            write_whole(Path(report), text, suffixes=(".html", ".htm", ".svg"))
+            text = sweep_report(columns, Path(report).suffix.lower(),
+                                found.title or Path(questions).name, lang)
+            write_whole(Path(report), text, suffixes=FIGURES)
         if as_json:
             print_json(_rows(columns))
         else:

@@ -61,7 +61,7 @@ def _rows_text(report: Validation) -> str:
     import csv
     import io
 
-    from planner.cli.files import csv_cell
+    from planner.csv_text import csv_cell
     from planner.validation.records import ROW_COLUMNS
 
     out = io.StringIO()

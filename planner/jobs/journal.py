@@ -6,18 +6,22 @@ what is measured, of which checkpoint. Every line is written whole and synchroni
 
 from __future__ import annotations
 
-import fcntl
+import contextlib
 import json
 import os
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from planner.drafts import draft
+from planner.drafts import replacing
 from planner.errors import DataError
 
+if TYPE_CHECKING:
+    from filelock import BaseFileLock
+
 MAX_LINE = 1 << 24
+_FLAGS = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
 
 
 @dataclass(slots=True)
@@ -29,6 +33,7 @@ class Journal:
     dropped: int
     noun: str = "tensors measured"
     _file: int = -1
+    _held: BaseFileLock | None = None
 
     @classmethod
     def open(cls, path: Path, header: dict[str, Any], *,
@@ -40,13 +45,16 @@ class Journal:
         they held is measured again.
 
         Raises:
-            DataError: the journal belongs to another run or to other settings, or it cannot be
-                read or written.
+            DataError: the journal belongs to another run or to other settings, it cannot be read or
+                written, or it is a link.
         """
+        if path.is_symlink():
+            raise DataError(f"{path} is a link", hint="remove it: a journal is not written through "
+                            "one; or name another file with -o")
         journal = cls(path, {}, 0, noun)
-        journal._file = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
         try:
             journal._lock()
+            journal._file = os.open(path, _FLAGS, 0o644)
             journal._read(header)
             journal._rewrite(header, journal.dropped)
         except BaseException:
@@ -77,39 +85,50 @@ class Journal:
 
     def close(self) -> None:
         """Close the file and keep it."""
-        if self._file >= 0:
-            os.close(self._file)
-            self._file = -1
+        self._close_file()
+        self._unlock()
 
     def remove(self) -> None:
         """Close and delete: the profile is written."""
-        self.close()
+        self._close_file()
         self.path.unlink(missing_ok=True)
+        self._unlock()
+
+    def _close_file(self) -> None:
+        if self._file >= 0:
+            os.close(self._file)
+            self._file = -1
 
     def _rewrite(self, header: dict[str, Any], dropped: int) -> None:
         """Bring a new or damaged file into order; a sound one is only positioned at its end."""
         if os.fstat(self._file).st_size and not dropped:
             os.lseek(self._file, 0, os.SEEK_END)
             return
-        fresh = self.path.with_name(self.path.name + ".new")
-        with draft(fresh):
-            with fresh.open("wb") as file:
-                file.writelines(_line(record) for record in (header, *self.done.values()))
-                file.flush()
-                os.fsync(file.fileno())
-            fresh.replace(self.path)
-        os.close(self._file)
-        self._file = os.open(self.path, os.O_RDWR)
-        self._lock()
+        self._close_file()
+        with replacing(self.path, alone=True) as file:
+            file.writelines(_line(record) for record in (header, *self.done.values()))
+        self._file = os.open(self.path, _FLAGS)
         os.lseek(self._file, 0, os.SEEK_END)
 
     def _lock(self) -> None:
-        """Keep other runs out until this process closes the file or ends."""
+        """Keep other runs out until this process closes the journal or ends."""
+        from filelock import FileLock, Timeout
+
+        held = FileLock(lock_path(self.path), timeout=0, thread_local=False)
         try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+            held.acquire()
+        except Timeout:
             raise DataError(f"{self.path}: another run is writing it",
                             hint="wait for it, or name another file with -o") from None
+        self._held = held
+
+    def _unlock(self) -> None:
+        """Let others in. The lock's file goes before it is free, so that none is left."""
+        if self._held is not None:
+            with contextlib.suppress(OSError):  # some systems keep a file that is open
+                lock_path(self.path).unlink()
+            self._held.release()
+            self._held = None
 
     def _write(self, record: dict[str, Any]) -> None:
         start = os.lseek(self._file, 0, os.SEEK_CUR)
@@ -124,6 +143,11 @@ class Journal:
             raise DataError(
                 f"{self.path}: {error.strerror}; the {len(self.done)} {self.noun} so far are kept",
                 hint="make room and run the same command again: it goes on from there") from None
+
+
+def lock_path(journal: Path) -> Path:
+    """The file whose lock says that a journal is being written."""
+    return journal.with_name(f".{journal.name}.lock")
 
 
 def _line(record: dict[str, Any]) -> bytes:

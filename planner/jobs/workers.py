@@ -19,6 +19,7 @@ from types import MappingProxyType
 from typing import Any, TypeVar
 
 from planner.errors import DataError
+from planner.system import POSIX_SIGNALS, interrupt_blocked, usable_cpus
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -52,7 +53,7 @@ def own_version() -> str:
 
 def cores() -> int:
     """Cores that this process may use."""
-    return max(1, len(os.sched_getaffinity(0)))
+    return max(1, len(usable_cpus()))
 
 
 def in_processes(function: Callable[[Item], Result], items: Iterable[Item], *, workers: int,
@@ -105,14 +106,13 @@ def interrupt_held() -> Iterator[None]:
     """A process that starts in the block, or from a thread that does, does not see Ctrl-C, which
     the terminal sends to all: this one ends it."""
     resource_tracker.ensure_running()  # it would let the signal through again
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
-    try:
+    with interrupt_blocked():
         yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _start(start: Callable[..., None] | None, arguments: tuple[Any, ...]) -> None:
+    if not POSIX_SIGNALS:  # it was not held when this process began
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = parent_process()
     if parent is not None:
         threading.Thread(target=_end_with, args=(parent.sentinel,), daemon=True).start()

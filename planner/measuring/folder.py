@@ -5,11 +5,10 @@ from __future__ import annotations
 
 import csv
 import io
-import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from planner.drafts import draft
+from planner.drafts import replace_text
 from planner.errors import InputError
 from planner.measuring.rows import SOURCE_COLUMNS, SOURCES, TABLES, Row, columns
 
@@ -44,7 +43,9 @@ class MeasurementFolder:
                              hint="give a new folder, or --force to replace it")
         self._stale = held
         try:
-            (path / RESERVED).write_bytes(bytes(RESERVED_BYTES))
+            (path / RESERVED).unlink(missing_ok=True)
+            with (path / RESERVED).open("xb") as file:  # never through a link
+                file.write(bytes(RESERVED_BYTES))
         except OSError as error:
             (path / RESERVED).unlink(missing_ok=True)
             raise _unwritable(path / RESERVED, error) from None
@@ -71,11 +72,8 @@ class MeasurementFolder:
 
     def _write(self, name: str, text: str) -> None:
         target = self.path / name
-        whole = self.path / f".{name}.new"
         try:
-            with draft(whole):
-                whole.write_text(text, encoding="utf-8")
-                os.replace(whole, target)
+            replace_text(target, text, alone=True)
         except OSError as error:
             raise _unwritable(target, error) from None
 

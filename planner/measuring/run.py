@@ -15,7 +15,6 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,7 @@ from planner.measuring.find_ggml import NOWHERE, GgmlFiles
 from planner.measuring.request import FULL_SECONDS, PARTS, QUICK_SECONDS, MeasuringPart, PartRequest
 from planner.measuring.rows import Row
 from planner.planning.question.host_notes import BUSY
+from planner.system import end_group, load_average
 
 LATE = "left out: what came before took the part's time; --only gives an operator more"
 ONLY = 2.0
@@ -126,8 +126,7 @@ def run_part(request: PartRequest, found: MeasuredParts) -> None:
             done, errors = _listen(process, request, found, end)
         finally:
             if process.poll() is None:
-                with suppress(OSError):
-                    os.killpg(process.pid, signal.SIGKILL)
+                end_group(process)
     if not done:
         found.failed.append((request.part, _why(process.returncode, errors,
                                                 time.monotonic() > end)))
@@ -169,8 +168,7 @@ def _listen(process: subprocess.Popen[str], request: PartRequest, found: Measure
             break
         done = _take(line, request, found) or done
     if process.poll() is None and not done:
-        with suppress(OSError):
-            os.killpg(process.pid, signal.SIGKILL)
+        end_group(process)
     process.wait()
     readers[1].join(1.0)
     return done, [line for line in errors if line]
@@ -226,11 +224,8 @@ def _environment(request: PartRequest) -> dict[str, str]:
 
 def busy(machine: TimedMachine) -> str:
     """That other programs compute, where they do: times are then too long."""
-    try:
-        load = os.getloadavg()[0]
-    except OSError:
-        return ""
-    if load < 0.5 * machine.threads:
+    load = load_average()
+    if load is None or load < 0.5 * machine.threads:
         return ""
     return (f"{BUSY} (load {load:.1f} on {machine.threads} cores): times come out too long; "
             "measure again when the machine is idle")

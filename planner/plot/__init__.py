@@ -1,7 +1,9 @@
 """Figures of results: functions that take a result and return matplotlib Axes.
 
-``ax=`` draws on axes of your own. pyplot is never used; axes that a notebook's cell ends with are
-shown. Functions and matplotlib are loaded on first use.
+Axes are named with their units, lines are 80 % intervals, and the picture in a notebook carries its
+title and in words what it shows, for screen readers. ``ax=`` draws on axes of your own. pyplot is
+never used; axes that a notebook's cell ends with are shown. Functions and matplotlib are loaded on
+first use.
 """
 
 from __future__ import annotations
@@ -20,21 +22,23 @@ if TYPE_CHECKING:
     from planner.plot.numerics import layer_errors
     from planner.plot.plan import formats, time, uniform
     from planner.plot.priced import roofline, users
+    from planner.plot.swept import sweep
     from planner.plot.tradeoff import frontier, phase_map
     from planner.plot.validation import validation_errors
+    from planner.plot.weighed import alternatives
 
 # No file here has the name of a function: importing one would put the module in its place.
 _WHERE = {
-    "compare": "comparison", "fleet": "assigned",
+    "alternatives": "weighed", "compare": "comparison", "fleet": "assigned", "sweep": "swept",
     "formats": "plan", "time": "plan", "uniform": "plan", "memory": "device_bytes",
     "roofline": "priced", "users": "priced", "sensitivity": "loss_map",
     "frontier": "tradeoff", "phase_map": "tradeoff", "serving": "deployment",
     "residency": "experts", "tensor_bytes": "inventory",
     "layer_errors": "numerics", "validation_errors": "validation",
 }
-__all__ = ["compare", "fleet", "formats", "frontier", "layer_errors", "memory", "phase_map",
-           "residency", "roofline", "sensitivity", "serving", "tensor_bytes", "time", "uniform",
-           "users", "validation_errors"]
+__all__ = ["alternatives", "compare", "fleet", "formats", "frontier", "layer_errors", "memory",
+           "phase_map", "residency", "roofline", "sensitivity", "serving", "sweep", "tensor_bytes",
+           "time", "uniform", "users", "validation_errors"]
 
 
 def __getattr__(name: str) -> Any:

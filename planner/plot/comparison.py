@@ -1,13 +1,16 @@
-"""Schemes side by side as a picture: rate against loss, a panel of its own for no pair."""
+"""Schemes side by side as a picture: the rates of a comparison's page, or rate against loss."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from planner.errors import InputError
 from planner.planning.whatif.compared import Compared, ComparedPlan
 from planner.plot.axes import SOFT, axes_for, describe, interval, listed, tidy
+from planner.plot.marks import draw_panels
+from planner.report.figures.compared import LANGUAGE_FOLDER, compared_panels
 from planner.report.figures.marks import written
+from planner.report.phrases import phrases
 from planner.typed import typed
 
 if TYPE_CHECKING:
@@ -18,18 +21,28 @@ MARKS = {"recommended": "D", "released": "s", "uniform": "o"}
 
 
 @typed
-def compare(result: Compared, ax: Axes | None = None) -> Axes:
-    """Output tokens/s per device against loss with the 80 % intervals of both, a colour for each
-    model and device; the recommended plan is a diamond, as released a square.
+def compare(result: Compared, ax: Axes | None = None, *,
+            by: Literal["format", "loss"] = "format") -> Axes:
+    """Output tokens/s per device with 80 % intervals, a panel for each model and device: the rows
+    that no other beats, as on the page of ``plan compare --report``. The recommended plan is a
+    diamond, as released a square; hollow does not keep the limits on time.
+
+    ``by="loss"``: every row's rate against its loss with the intervals of both, a colour for each
+    model and device.
 
     Raises:
         InputError: another kind of result, or a comparison in which nothing runs.
     """
+    if not any(row.feasible for row in result.rows):
+        raise InputError("nothing of this comparison runs", hint="see the reasons in its rows")
+    return _against_loss(result, ax) if by == "loss" else draw_panels(
+        compared_panels(result, phrases("en", LANGUAGE_FOLDER)), ax)
+
+
+def _against_loss(result: Compared, ax: Axes | None) -> Axes:
     from matplotlib.ticker import FuncFormatter
 
     rows = [row for row in result.rows if row.feasible]
-    if not rows:
-        raise InputError("nothing of this comparison runs", hint="see the reasons in its rows")
     ax = axes_for(ax, size=(7.2, 4.4))
     pairs = list(dict.fromkeys((row.model, row.device) for row in rows))
     least = min([row.loss for row in rows if row.loss], default=1.0)

@@ -38,7 +38,7 @@ def draw_dots(chart: DotPlot, ax: Axes | None = None) -> Axes:
     """Rows of a dot on its interval; the value at the right."""
     ax = axes_for(ax, size=(7.2, 1.0 + 0.34 * len(chart.rows)))
     _dots(ax, [("", chart.rows)], chart)
-    tidy(ax, chart.title, grid="x")
+    _named(ax, chart.title)
     describe(ax, chart.alt)
     return ax
 
@@ -49,7 +49,7 @@ def draw_panels(chart: Panels, ax: Axes | None = None) -> Axes:
     ax = axes_for(ax, size=(7.2, 1.0 + 0.34 * rows))
     first = chart.panels[0] if chart.panels else DotPlot("", "", (), "")
     _dots(ax, [(panel.title, panel.rows) for panel in chart.panels], first)
-    tidy(ax, chart.title, grid="x")
+    _named(ax, chart.title)
     describe(ax, chart.alt)
     return ax
 
@@ -104,7 +104,7 @@ def draw_bars(chart: GroupedBars, ax: Axes | None = None) -> Axes:
         y += 1.0
     for n, name in enumerate(chart.names):
         ax.barh([0], [0], left=ticks.low, color=FILLS[n % len(FILLS)], alpha=0.6, label=name)
-    tidy(ax, chart.title, grid="x")
+    _named(ax, chart.title)
     _across(ax, ticks, chart.y_title)
     ax.set_yticks(middles, [group.name for group in chart.groups])
     ax.set_ylim(y - 1.4, -0.6)
@@ -138,9 +138,14 @@ def _dots(ax: Axes, groups: Sequence[tuple[str, Sequence[DotRow]]], chart: DotPl
     _across(ax, ticks, chart.x_title)
     ax.set_yticks([at for at, _ in places], [name for _, name in places])
     ax.set_ylim(y - 0.5, -0.5)
-    ax.tick_params(axis="y", length=0)
     for n in bold:
         ax.get_yticklabels()[n].set_fontweight("bold")
+
+
+def _named(ax: Axes, title: str) -> None:
+    """The house style for rows with names."""
+    tidy(ax, title, grid="x")
+    ax.tick_params(axis="y", length=0)
 
 
 def _interval(ax: Axes, ends: tuple[float | None, float | None], y: float, colour: str) -> None:

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 from planner.hardware.folders import hardware_folders
 from planner.planning.inspect.reprice import reprice
 from planner.planning.inspect.roofline import Operator, operators
-from planner.planning.inspect.sensitivity import End
 from planner.planning.inspect.sensitivity import sensitivity as priced_around
 from planner.planning.inspect.users import users_that_fit
 from planner.planning.plan.picture import fill
 from planner.plot.axes import INK, SOFT, axes_for, describe, interval, listed, tidy
 from planner.plot.plan import NEAR, OWN, PLAIN, title
 from planner.report.figures.marks import written
+from planner.report.figures.premises import premises_figure
 from planner.report.figures.users import short_tokens, users_figure
 from planner.typed import typed
 from planner.units import format_rate
@@ -130,37 +130,28 @@ def premises(plan: Plan, ax: Axes | None = None, *,
     Raises:
         InputError: not a plan, or one that cannot be priced again from its file alone.
     """
-    found = priced_around(reprice(plan, folders=hardware_folders(hardware_dir)))
-    late = plan.objective == "latency"
-
-    def metric(end: End) -> float:
-        return end.tpot_seconds * 1e3 if late else end.output_tokens_per_second_per_device
-
-    now = metric(found.now)
-    rows = sorted(found.swings, key=lambda s: -abs(metric(s.high) - metric(s.low)))
+    found = premises_figure(plan, priced_around(reprice(
+        plan, folders=hardware_folders(hardware_dir))))
+    rows, size = found.rows, 1e-3 if found.late else 1.0
+    low, now, high = (value / size for value in (found.low, found.now, found.high))
     ax = axes_for(ax, size=(8.0, 1.2 + 0.42 * len(rows)))
-    for row, swing in enumerate(rows):
-        for end, colour in ((swing.low, LESS), (swing.high, MORE)):
-            ax.barh(row, metric(end) - now, left=now, height=0.7, color=colour if end.fits
-                    else "white", edgecolor=colour, hatch=None if end.fits else "////",
-                    linewidth=0.8)
-            more = metric(end) >= now
-            ax.text(metric(end), row, f"{NEAR}{format_rate(metric(end))}{NEAR}", fontsize=7.5,
-                    va="center", ha="left" if more else "right", color=INK)
-    own = plan.performance.tpot_seconds if late else \
-        plan.performance.output_tokens_per_second_per_device
-    size = 1e-3 if late else 1.0
-    ax.axvspan(own.low / size, own.high / size, color=SHADE, zorder=0)
+    for y, row in enumerate(rows):
+        for end, figure, colour in ((row.swing.low, row.less / size, LESS),
+                                    (row.swing.high, row.more / size, MORE)):
+            ax.barh(y, figure - now, left=now, height=0.7, color=colour if end.fits else "white",
+                    edgecolor=colour, hatch=None if end.fits else "////", linewidth=0.8)
+            ax.text(figure, y, f"{NEAR}{format_rate(figure)}{NEAR}", fontsize=7.5, va="center",
+                    ha="left" if figure >= now else "right", color=INK)
+    ax.axvspan(low, high, color=SHADE, zorder=0)
     ax.axvline(now, color=INK, linewidth=1)
-    noun = "TPOT [ms]" if late else "output tokens/s per device"
+    noun = "TPOT [ms]" if found.late else "output tokens/s per device"
     tidy(ax, f"{title(plan)}: a premise 20 % less (brown) or more (blue)", grid="x")
-    ax.set_yticks(range(len(rows)), [PREMISES[s.premise] for s in rows])
+    ax.set_yticks(range(len(rows)), [PREMISES[row.swing.premise] for row in rows])
     ax.margins(x=0.12)
     ax.set(ylim=(len(rows) - 0.5, -0.5),
            xlabel=f"{noun}; hatched: does not fit the memory; shaded: 80 % interval")
     ax.tick_params(axis="y", length=0)
-    describe(ax, f"{noun} {interval(now, own.low / size, own.high / size)}; with a premise 20 % "
-                 "less and more " + listed(
-        (PREMISES[s.premise], f"{written(metric(s.low))} and {written(metric(s.high))}")
-        for s in rows))
+    describe(ax, f"{noun} {interval(now, low, high)}; with a premise 20 % less and more " + listed(
+        (PREMISES[row.swing.premise], f"{written(row.less / size)} and {written(row.more / size)}")
+        for row in rows))
     return ax

@@ -56,7 +56,8 @@ def phase_map(result: Frontier, ax: Axes | None = None) -> Axes:
     shown = result.map
     if shown is None:
         raise InputError("this frontier has no map", hint="ask for it with map=True")
-    ax = axes_for(ax, size=(1.4 + 0.85 * len(shown.batches), 1.3 + 0.5 * len(shown.contexts)))
+    ax = axes_for(ax, size=(max(5.8, 1.4 + 0.85 * len(shown.batches)),
+                            1.3 + 0.5 * len(shown.contexts)))
     cells = {(c.context, c.batch): c for c in shown.cells}
     for y, context in enumerate(shown.contexts):
         for x, batch in enumerate(shown.batches):

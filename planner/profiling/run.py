@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from planner.drafts import draft
+from planner.drafts import draft, replace_text
 from planner.errors import DataError, InputError, UnsupportedError
 from planner.formats.ggml_types import needs_imatrix
 from planner.formats.kv import KV_LAYOUTS
@@ -210,14 +209,8 @@ def write_profile(path: Path, profile: Profile) -> None:
     Raises:
         DataError: the disk is full or the folder cannot be written.
     """
-    beside = path.with_name(f".{path.name}.new")
     try:
-        with draft(beside):
-            with beside.open("w", encoding="utf-8", newline="\n") as file:
-                file.write(profile_text(profile))
-                file.flush()
-                os.fsync(file.fileno())
-            beside.replace(path)
+        replace_text(path, profile_text(profile), alone=True)
     except OSError as error:
         raise DataError(f"{path}: {error.strerror}; the profile is not written, what was measured "
                         f"is kept in {_journal_path(path)}",

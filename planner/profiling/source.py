@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
+from io import FileIO
 from typing import Any
 
 import numpy as np
@@ -43,7 +43,7 @@ class MatrixSource:
 
     def __init__(self, job: MatrixJob, engine: Engine) -> None:
         self._job, self._engine = job, engine
-        self._file = os.open(job.weight.file, os.O_RDONLY)
+        self._file = open(job.weight.file, "rb", buffering=0)  # noqa: SIM115
         try:
             self._factor = self._factors()
         except BaseException:
@@ -58,7 +58,7 @@ class MatrixSource:
 
     def close(self) -> None:
         """Release the file."""
-        os.close(self._file)
+        self._file.close()
 
     def tile(self, tile: Tile) -> FloatArray:
         """The decoded values of ``tile``, contiguous float32.
@@ -141,11 +141,12 @@ def _bytes_of(array: npt.NDArray[Any]) -> memoryview:
     return memoryview(array.reshape(-1).view(np.uint8))  # type: ignore[arg-type]
 
 
-def _read_into(file: int, offset: int, view: memoryview, name: str) -> None:
+def _read_into(file: FileIO, offset: int, view: memoryview, name: str) -> None:
+    file.seek(offset)
     done = 0
     while done < len(view):
-        got = os.preadv(file, [view[done:]], offset + done)
-        if got == 0:
+        got = file.readinto(view[done:])
+        if not got:
             raise ReadError(f"{name}: ends at byte {offset + done}; the file is truncated",
                             hint="the file is damaged or incomplete: download it again")
         done += got
@@ -155,11 +156,8 @@ def _whole(place: Place, dtype: str, engine: Engine) -> FloatArray:
     kind = np.dtype(_NUMPY.get(dtype, "u1"))
     count = int(np.prod(place.shape, dtype=np.int64)) if place.shape else 1
     out = np.empty(count, kind)
-    file = os.open(place.file, os.O_RDONLY)
-    try:
+    with open(place.file, "rb", buffering=0) as file:
         _read_into(file, place.offset, _bytes_of(out), place.file)
-    finally:
-        os.close(file)
     return _decoded(out, dtype, engine).reshape(place.shape)
 
 

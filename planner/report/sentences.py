@@ -45,7 +45,7 @@ _AFTER = re.compile(r"(?<=[A-Za-z0-9%])(?=[\u4e00-\u9fff])")
 
 
 @dataclass(frozen=True, eq=False)
-class Pattern:
+class SentencePattern:
     """One entry: the English pattern and what stands for it."""
 
     english: str
@@ -87,14 +87,14 @@ class Sentences:
     """One language's catalogue: whole texts, and patterns with holes by their first letters."""
 
     whole: dict[str, str]
-    patterns: tuple[Pattern, ...]
+    patterns: tuple[SentencePattern, ...]
     _known: dict[str, str] = field(default_factory=dict)
 
     @cached_property
-    def by_start(self) -> dict[str, list[Pattern]]:
+    def by_start(self) -> dict[str, list[SentencePattern]]:
         """Patterns by the first two letters (none: those that begin with a hole), the most exact
         first."""
-        found: dict[str, list[Pattern]] = {}
+        found: dict[str, list[SentencePattern]] = {}
         for one in sorted(self.patterns, key=lambda p: -p.letters):
             found.setdefault(one.fixed[0][:2], []).append(one)
         return found
@@ -132,7 +132,7 @@ class Sentences:
                 continue
             told = pattern.other.format(**{
                 name: f"{OPEN}{value}{CLOSE}" if pattern.holes[name] == "q"
-                else value if pattern.holes[name] else self.marked(value)
+                else value if pattern.holes[name] else self._within(value)
                 for name, value in found.groupdict().items()})
             told = spaced(told)
             if not foreign(told):
@@ -140,19 +140,26 @@ class Sentences:
             first = first or told
         return first
 
-    def _candidates(self, text: str) -> Iterator[Pattern]:
+    def _within(self, text: str) -> str:
+        """``text`` inside a sentence; a list of names has the marks of the language."""
+        told = self.marked(text)
+        return told.replace(", ", "、") if told == text and "(" not in text else told
+
+    def _candidates(self, text: str) -> Iterator[SentencePattern]:
         near = [p for start in {text[:2], text[:1], ""} for p in self.by_start.get(start, ())
                 if p.may_fit(text)]
         yield from sorted(near, key=lambda p: -p.letters)
 
     def _whole_piece(self, text: str) -> str | None:
-        """``text`` by one entry, before a dated source where it ends with one; None where nothing
-        fits or something foreign is left."""
+        """``text`` by one entry, after names with colons and before a dated source where it has
+        them; None where nothing fits or something foreign is left."""
         dated = _DATED.fullmatch(text)
         fits = self._fits(dated.group(1) if dated else text)
-        if fits is None or foreign(fits):
-            return None
-        return fits + (f"（{OPEN}{dated.group(2)}{CLOSE}）" if dated else "")
+        if fits is not None and not foreign(fits):
+            return fits + (f"（{OPEN}{dated.group(2)}{CLOSE}）" if dated else "")
+        head, *rest = _split(text, ": ", most=1)
+        inner = self._whole_piece(rest[0]) if rest and head.count(" ") < 2 else None
+        return None if inner is None else f"{self.marked(head)}：{inner}"
 
     def _joined(self, parts: list[str], mark: str) -> list[str]:
         """``parts`` told one by one, neighbours together where an entry fits them."""
@@ -190,10 +197,13 @@ class Sentences:
         if rest and (told := [self.marked(head), self.marked(rest[0])]) != [head, *rest]:
             yield "：".join(told)
         before, inside, after = _bracketed(text)
-        if inside and not _split(after, "; ")[1:]:
+        if inside and not after.startswith((",", ";", ":")):
             told = [self.marked(before), self.marked(inside), self.marked(after) if after else ""]
             if told != [before, inside, after]:
                 yield f"{told[0]}（{told[1]}）{told[2]}"
+        *names, last = text.split(" and ")
+        if names and not any(" " in name for name in (*names, last)):
+            yield f"{'、'.join(names)} 和 {last}"
         parts = _split(text, ", ")
         if (told := self._joined(parts, ", ")) != parts:
             yield ("，" if any(map(_WIDE.search, told)) else "、").join(told)
@@ -248,13 +258,12 @@ def _bracketed(text: str) -> tuple[str, str, str]:
 def sentences(lang: str, folder: Path = FOLDER) -> Sentences:
     """The catalogue of a language; an empty one where it has none (English)."""
     whole: dict[str, str] = {}
-    patterns: list[Pattern] = []
+    patterns: list[SentencePattern] = []
     for path in sorted((folder / lang).glob("*.toml")):
         text = path.read_text(encoding="utf-8").replace("<q>", OPEN).replace("</q>", CLOSE)
         for english, other in tomllib.loads(text).items():
             if _HOLE.search(english):
-                patterns.append(Pattern(english, 
-                                        _HOLE.sub(r"{\1}", other)))
+                patterns.append(SentencePattern(english, _HOLE.sub(r"{\1}", other)))
             else:
                 whole[english] = other
     return Sentences(whole, tuple(patterns))

@@ -9,10 +9,14 @@ from typing import Any
 Columns = Mapping[str, Sequence[Any]]
 Value = Any
 ASKED = ("verb", "model", "device", "service", "scheme", "schemes", "kv", "engine", "objective",
-         "scenario", "profile", "untie", "exact", "max_loss", "memory_bytes", "ttft_limit_seconds",
-         "tpot_limit_seconds", "asked_devices", "asked_tp", "asked_dp", "asked_pp", "asked_ep",
-         "asked_context", "asked_isl", "asked_osl", "asked_batch")
-UNITS = {"ttft_limit_seconds": "s", "tpot_limit_seconds": "s", "memory_bytes": "B"}
+         "scenario", "profile", "untie", "drop_policies", "exact", "max_loss", "memory_bytes",
+         "ttft_limit_seconds", "tpot_limit_seconds", "asked_devices", "asked_tp", "asked_dp",
+         "asked_pp", "asked_ep", "asked_context", "asked_isl", "asked_osl", "asked_batch",
+         "workload", "prefix_hit_rate", "slots")
+NUMERIC = ("asked_context", "asked_isl", "asked_osl", "asked_batch", "asked_devices", "asked_tp",
+           "asked_dp", "asked_pp", "asked_ep", "tpot_limit_seconds", "ttft_limit_seconds",
+           "memory_bytes", "prefix_hit_rate")
+"""Axes along which a line means something."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +54,54 @@ def compared_axis(found: Sequence[SweepAxis]) -> SweepAxis | None:
     """The only axis with two values; None where there is none, or several."""
     two = [axis for axis in found if len(axis.values) == 2]
     return two[0] if len(two) == 1 else None
+
+
+@dataclass(frozen=True, slots=True)
+class SweepView:
+    """Questions that differ in a map's rows and columns alone: ``values`` are those of the other
+    axes, ``places`` the question of each (row, column), the last of equals."""
+
+    values: tuple[Value, ...]
+    places: Mapping[tuple[Value, Value], int]
+
+
+@dataclass(frozen=True, slots=True)
+class SweepGrid:
+    """Two axes as rows and columns of a map (None: one axis varies), the ``others`` as views."""
+
+    rows: SweepAxis
+    columns: SweepAxis | None
+    others: tuple[SweepAxis, ...]
+    views: tuple[SweepView, ...]
+
+    @property
+    def across(self) -> tuple[Value, ...]:
+        """The values of the columns; one, None, without an axis."""
+        return (None,) if self.columns is None else self.columns.values
+
+    def of(self, view: SweepView) -> tuple[tuple[Value, ...], tuple[Value, ...]]:
+        """The rows and columns that a view asks about."""
+        rows = {row for row, _ in view.places}
+        columns = {column for _, column in view.places}
+        return (tuple(row for row in self.rows.values if row in rows),
+                tuple(column for column in self.across if column in columns))
+
+
+def grid(columns: Columns) -> SweepGrid:
+    """Models as rows and devices as columns where they vary, else what has most values."""
+    found = list(axes(columns)) or [SweepAxis("model", tuple(dict.fromkeys(columns["model"])))]
+    found.sort(key=lambda axis: -len(axis.values))
+    rows = next((a for a in found if a.name == "model"),
+                next((a for a in found if a.name != "device"), found[0]))
+    rest = [axis for axis in found if axis is not rows]
+    across = next((a for a in rest if a.name == "device"), rest[0] if rest else None)
+    others = tuple(axis for axis in rest if axis is not across)
+    views: dict[tuple[Value, ...], dict[tuple[Value, Value], int]] = {}
+    for n in range(len(columns["status"])):
+        place = columns[rows.name][n], None if across is None else columns[across.name][n]
+        views.setdefault(tuple(columns[a.name][n] for a in others), {})[place] = n
+    return SweepGrid(rows, across, others,
+                     tuple(SweepView(values, places) for values, places in views.items()))
 
 
 @dataclass(frozen=True, slots=True)

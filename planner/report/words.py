@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from planner.planning.plan.record import Assumption, Estimate, Plan
+from planner.planning.plan.record import Estimate, Plan
 from planner.quality.anchor import PARTS
 from planner.report.phrases import Phrases
-from planner.report.sentences import ORIGINAL, foreign, quoted
+from planner.report.sentences import ORIGINAL, quoted
 from planner.report.terminal.headline import room, together, users
 from planner.report.terminal.pool_lines import devices_name
 from planner.units import GIB, format_rate
@@ -180,29 +180,6 @@ def servers(plan: Plan) -> list[Server]:
     return found
 
 
-OTHERS_WORDS = frozenset({"measured elsewhere", "prefix reuse", "workload", "scenario", "profile",
-                          "error basis", "skipped tensors"})
-"""Assumptions that may carry what others wrote: titles, sources, notes of a file."""
-ASKED = "asked"
-
-
-def assumption(t: Phrases, item: Assumption) -> tuple[str, str, str]:
-    """(name, value, reason) in the page's language, quotations marked; what others wrote and no
-    entry of the catalogue has is a quotation, and flags are a command."""
-    value, reason = t.marked(item.value), t.marked(item.reason)
-    if item.key == ASKED:
-        value = f"`{item.value}`"
-    elif item.key in OTHERS_WORDS and t.lang != ORIGINAL:
-        value, reason = cited(t, item.value), cited(t, item.reason)
-    return t.name(item.key), value, reason
-
-
-def cited(t: Phrases, text: str) -> str:
-    """What others may have written, quotations marked: a quotation where no entry has it."""
-    told = t.marked(text)
-    return quoted(text) if t.lang != ORIGINAL and (told == text or foreign(told)) else told
-
-
 def _engines(t: Phrases, plan: Plan) -> KeyFigure:
     """Which engines can serve the plan as it is."""
     asked = servers(plan)
@@ -247,16 +224,17 @@ def _verdict_loss(t: Phrases, plan: Plan) -> str:
              unit=t.original(NATS if found.unit.startswith(NATS) else found.unit), beside=beside)
 
 
-def anchor(t: Phrases, plan: Plan) -> str:
-    """What others measured with the plan's formats, and the whole source; empty where a plan file
-    does not say."""
+def anchor(t: Phrases, plan: Plan, *, marked: bool = False) -> str:
+    """What others measured with the plan's formats, and the whole source (a quotation where
+    ``marked``); empty where a plan file does not say."""
     found = plan.quality.measured_anchor
     if found is None:
         return ""
     text = t("answer.join").join(t.original(part) for part in found.text.split(PARTS))
     if not found.source:
         return text[0].upper() + text[1:] + t("answer.stop")
-    return t("answer.anchor", text=text, source=found.source)
+    return t("answer.anchor", text=text,
+             source=quoted(found.source) if marked and t.lang != ORIGINAL else found.source)
 
 
 def question(t: Phrases, plan: Plan) -> str:

@@ -9,6 +9,7 @@ from planner.errors import PlannerError, UnsupportedError
 from planner.hardware.profile import DeviceProfile
 from planner.memory.engines.catalog import Engine
 from planner.models.spec import ModelSpec
+from planner.planning.answer.recommend import verdict
 from planner.planning.infeasible.binding_limit import Binding, binding
 from planner.planning.plan.record import Estimate, layer_range
 from planner.planning.price.intervals import performance
@@ -20,18 +21,20 @@ from planner.planning.question.question import Question
 from planner.planning.question.resolve import build_question
 from planner.planning.search.best_first import Found, shown_gap
 from planner.planning.search.default_limit import answers
+from planner.planning.search.rivals import Rival, rival_of, told_schemes
 from planner.planning.space.assignment import Segment
 from planner.planning.space.losses import quality
 from planner.planning.space.model import CostModel
 from planner.planning.weigh.choose import choose
+from planner.planning.weigh.ready import ReadyWeights, ready
 from planner.quality.profile import Profile
 from planner.scenarios import Scenario
 from planner.sweeping.columns import ten
-from planner.sweeping.record import SweepQuestion
+from planner.sweeping.record import PRICE_KEY, SweepQuestion
 from planner.workloads import load_workload
 
 Row = dict[str, Any]
-ELSEWHERE = ("engine", "scenario", "profile", "scheme")
+ELSEWHERE = ("engine", "scenario", "profile", "scheme", PRICE_KEY)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,9 +72,21 @@ def _answered(context: Context, one: SweepQuestion) -> Row:
     if one.verb != "plan":
         return _cells(found)
     # The row is the plan that `plan` would make; its gap is the proof of the optimum.
-    taken = found if exact else choose((found.grid, *others), found).option.rival.found
+    if exact:
+        taken = rival_of("optimum", "optimum", found)
+        weights = ready(found) if taken.formats else ReadyWeights()
+    else:
+        option = choose((found.grid, *others), found).option
+        taken, weights = option.rival, option.weights
     gap = max(found.value - found.bound, 0.0) / abs(found.value) if found.value else 0.0
-    return {**_cells(taken), "gap": shown_gap(float(gap))}
+    return {**_cells(taken.found), **_advice(taken, weights), "gap": shown_gap(float(gap))}
+
+
+def _advice(taken: Rival, weights: ReadyWeights) -> Row:
+    """What a plan recommends: its verdict, its formats, and where its weights come from."""
+    return {"verdict": verdict(taken), "formats": " + ".join(told_schemes(taken)),
+            "cache": taken.kv or None, "needs_new_weights": taken.formats > 0
+            and weights.new_weights, "checkpoint": weights.checkpoint or None}
 
 
 def excluded(found: Binding) -> Row:
@@ -127,9 +142,16 @@ def served_by(question: Question) -> str:
     return f"{question.engine} {question.engine_version}".rstrip()
 
 
+def layout_text(tp: int, dp: int, pp: int, ep: int) -> str:
+    """``tp8 pp2 ep8``: what divides a replica; ``tp1`` for one device."""
+    ways = (("tp", tp), ("dp", dp), ("pp", pp), ("ep", ep))
+    return " ".join(f"{name}{count}" for name, count in ways if count > 1) or "tp1"
+
+
 def _shape(question: Question, priced: Priced) -> Row:
     layout, work = priced.layout, question.workload
     return {"tp": layout.tp, "dp": layout.dp, "pp": layout.pp, "ep": layout.ep,
+            "layout": layout_text(layout.tp, layout.dp, layout.pp, layout.ep),
             "context_tokens": work.context, "isl": work.isl, "osl": work.osl,
             "batch": priced.batch}
 
@@ -137,17 +159,21 @@ def _shape(question: Question, priced: Priced) -> Row:
 def _times(model: CostModel, priced: Priced, replicas: int) -> Row:
     perf = performance(model, priced, replicas)
     return {**_interval("tpot", perf.tpot_seconds), **_interval("ttft", perf.ttft_seconds),
-            "output_tokens_per_second": ten(perf.output_tokens_per_second.value),
-            "output_tokens_per_second_per_device": ten(
-                perf.output_tokens_per_second_per_device.value),
+            **spread("output_tokens_per_second", perf.output_tokens_per_second),
+            **spread("output_tokens_per_second_per_device",
+                     perf.output_tokens_per_second_per_device),
             **cost_cells(perf.usd_per_million_output_tokens, perf.joules_per_output_token)}
 
 
 def cost_cells(usd: Estimate | None, joules: Estimate | None) -> Row:
     """Money and energy of output tokens with their intervals; empty without a price or a power."""
+    return {**spread("usd_per_million_output_tokens", usd),
+            **spread("joules_per_output_token", joules)}
+
+
+def spread(name: str, one: Estimate | None) -> Row:
+    """A value and the ends of its interval; empty for None."""
     return {f"{name}{end}": ten(None if one is None else getattr(one, end[1:] or "value"))
-            for name, one in (("usd_per_million_output_tokens", usd),
-                              ("joules_per_output_token", joules))
             for end in ("", "_low", "_high")}
 
 

@@ -14,7 +14,7 @@ from planner.jobs.workers import unpacked
 from planner.sweeping.answer import Context, row
 from planner.sweeping.columns import ANSWER
 from planner.sweeping.fast import fast_rows
-from planner.sweeping.record import SweepQuestion
+from planner.sweeping.record import PRICE_KEY, SweepQuestion
 
 SIZES = {"plan": 8, "estimate": 2048}
 
@@ -42,10 +42,11 @@ def chunks_of(asks: Sequence[SweepQuestion]) -> list[Chunk]:
     groups: dict[tuple[Any, ...], list[int]] = {}
     for place, one in enumerate(asks):
         values = dict(one.values)
-        group = (one.verb, one.model, one.device, values.get("scenario"), values.get("profile"))
+        group = (one.verb, one.model, one.device, values.get("scenario"), values.get("profile"),
+                 values.get(PRICE_KEY))
         groups.setdefault(group, []).append(place)
     out: list[Chunk] = []
-    for (verb, *key), places in groups.items():
+    for (verb, *key, _), places in groups.items():
         size = SIZES[verb]
         for start in range(0, len(places), size):
             out.append(Chunk(f"chunk {len(out)}", tuple(places[start:start + size]),

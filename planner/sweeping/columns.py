@@ -12,7 +12,7 @@ from typing import Any, Literal
 import numpy as np
 
 from planner.planning.question.asked import NO_LIMIT
-from planner.sweeping.record import SweepQuestion
+from planner.sweeping.record import PRICE_KEY, SweepQuestion
 
 Kind = Literal["whole", "number", "text", "truth"]
 ASKED: tuple[tuple[str, Kind], ...] = (
@@ -47,8 +47,16 @@ ANSWER: tuple[tuple[str, Kind], ...] = (
     ("runtime_bytes", "whole"), ("total_bytes", "whole"), ("usable_bytes", "whole"),
     ("loss", "number"), ("loss_low", "number"), ("loss_high", "number"), ("loss_unit", "text"),
     ("assignment", "text"), ("gap", "number"),
+    ("layout", "text"), ("output_tokens_per_second_low", "number"),
+    ("output_tokens_per_second_high", "number"),
+    ("output_tokens_per_second_per_device_low", "number"),
+    ("output_tokens_per_second_per_device_high", "number"),
+    ("verdict", "text"), ("formats", "text"), ("cache", "text"), ("needs_new_weights", "truth"),
+    ("checkpoint", "text"),
 )
-COLUMNS = (*ASKED, *ANSWER)
+PRICE: tuple[str, Kind] = ("usd_per_device_hour", "number")
+"""The price that a row was asked with; the last column, as columns are added at the end."""
+COLUMNS = (*ASKED, *ANSWER, PRICE)
 KINDS: dict[str, Kind] = dict(COLUMNS)
 _RENAMED = {"ttft_seconds": "ttft_limit_seconds", "tpot_seconds": "tpot_limit_seconds",
             **{name: f"asked_{name}" for name in ("devices", "tp", "dp", "pp", "ep", "context",
@@ -72,6 +80,8 @@ class SweepTable:
                         if kind == "whole"}
         self._texts: dict[str, list[str | None]] = {
             name: [None] * count for name, kind in ANSWER if kind == "text"}
+        self._truths: dict[str, list[bool | None]] = {
+            name: [None] * count for name, kind in ANSWER if kind == "truth"}
         self._known: dict[str, str] = {}
 
     def put(self, places: Sequence[int], rows: Rows) -> None:
@@ -83,6 +93,9 @@ class SweepTable:
                 self._numbers[name][at] = [np.nan if v is None else v for v in values]
             elif kind == "whole":
                 self._wholes[name][at] = [-1 if v is None else v for v in values]
+            elif kind == "truth":
+                for place, value in zip(places, values, strict=True):
+                    self._truths[name][place] = value
             else:
                 column = self._texts[name]
                 for place, value in zip(places, values, strict=True):
@@ -95,19 +108,22 @@ class SweepTable:
             return [None if v != v else v for v in self._numbers[name].tolist()]
         if kind == "whole":
             return [None if v < 0 else v for v in self._wholes[name].tolist()]
-        return list(self._texts[name])
+        return list((self._truths if kind == "truth" else self._texts)[name])
 
 
-def asked_columns(asks: Sequence[SweepQuestion],
-                  ids: Sequence[tuple[str, str]]) -> dict[str, list[Any]]:
-    """The columns of ASKED. ``ids`` are those of each question's model and device."""
+def asked_columns(asks: Sequence[SweepQuestion], ids: Sequence[tuple[str, str]],
+                  prices: Sequence[float | None]) -> dict[str, list[Any]]:
+    """The columns of ASKED and the price. ``ids`` are those of each question's model and device,
+    ``prices`` USD a device-hour, None where none is known."""
     out: dict[str, list[Any]] = {name: [None] * len(asks) for name, _ in ASKED}
+    out[PRICE[0]] = [ten(price) for price in prices]
     for n, one in enumerate(asks):
         out["question"][n], out["key"][n], out["verb"][n] = n + 1, one.key, one.verb
         out["service"][n] = one.service or None
         out["model"][n], out["device"][n] = ids[n]
         for key, value in one.values:
-            out[_RENAMED.get(key, key)][n] = shown(key, value)
+            if key != PRICE_KEY:
+                out[_RENAMED.get(key, key)][n] = shown(key, value)
     return out
 
 

@@ -35,6 +35,7 @@ from planner.planning.question.question import Question
 from planner.planning.question.workload import Workload, workload
 from planner.planning.space.assignment import tied_segments
 from planner.planning.space.candidates import possible_layouts
+from planner.planning.space.memory import budget
 from planner.planning.space.model import CostModel, build_model
 from planner.quality.prior import load_prior
 from planner.sweeping.answer import (
@@ -43,6 +44,7 @@ from planner.sweeping.answer import (
     assignment,
     cost_cells,
     excluded,
+    layout_text,
     loss_cells,
     served_by,
     serving,
@@ -97,26 +99,42 @@ def fast_rows(context: Context, asks: Sequence[SweepQuestion]) -> dict[int, Row]
             for way, there in enumerate(placed):
                 groups.setdefault((others, way, len(placed)), []).append(
                     Ready(at, there, tokens, batch))
-    out: dict[int, list[tuple[Question, Row | None]]] = {}
+    out: dict[int, list[Answer]] = {}
     for members in groups.values():
         rows = _group(members)
         for member in members:
-            out.setdefault(member.at, []).append((member.placed.question, rows.get(member.at)))
-    return {at: row for at, rows in out.items() if (row := _best(rows)) is not None}
+            row, least = rows.get(member.at, (None, None))
+            out.setdefault(member.at, []).append(Answer(member.placed, row, least))
+    return {at: row for at, ways in out.items() if (row := _best(ways)) is not None}
 
 
-def _best(rows: Sequence[tuple[Question, Row | None]]) -> Row | None:
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An estimate served in one way: its row, None where it is not answered here, and the bytes
+    that are more than there are, None where they are not the reason."""
+
+    placed: Placed
+    row: Row | None
+    least: int | None
+
+
+def _best(ways: Sequence[Answer]) -> Row | None:
     """The best of an estimate's ways to serve, the first of equals; None where they must be told
-    apart otherwise: one is not answered here, or none of several is a plan."""
-    if len(rows) == 1:
-        return rows[0][1]
-    if any(row is None for _, row in rows) or rows[0][0].objective not in ORDERS:
+    apart otherwise: one is not answered here, or none of several is a plan, and not for want of
+    memory."""
+    first = ways[0].placed.question
+    if len(ways) == 1:
+        return ways[0].row
+    if any(way.row is None for way in ways) or first.objective not in ORDERS:
         return None
-    plans = [(question, row) for question, row in rows if row and row["status"] == "ok"]
-    if not plans:
+    plans = [way.row for way in ways if way.row and way.row["status"] == "ok"]
+    if plans:
+        return min(plans, key=ORDERS[first.objective])
+    sizes = [(way.least, way.placed.layout.ranks) for way in ways if way.least is not None]
+    if len(sizes) < len(ways):
         return None
-    order = ORDERS[rows[0][0].objective]
-    return min((row for _, row in plans), key=order)
+    least, ranks = min(sizes, key=lambda size: size[0])
+    return excluded(over_memory(first, least, ranks)) if least > budget(first) else None
 
 
 ORDERS: dict[str, Callable[[Row], tuple[float, ...]]] = {
@@ -159,8 +177,9 @@ def _work(context: Context, given: tuple[Any, ...]) -> Workload | None:
         return None
 
 
-def _group(members: Sequence[Ready]) -> dict[int, Row]:
-    """Rows of estimates that share one assignment and its limits."""
+def _group(members: Sequence[Ready]) -> dict[int, tuple[Row, int | None]]:
+    """Rows of estimates that share one assignment and its limits, with the bytes that are more than
+    there are."""
     model = build_model(members[0].placed.question, load_prior())
     try:
         choice = only_choice(model)
@@ -175,7 +194,7 @@ def _group(members: Sequence[Ready]) -> dict[int, Row]:
     found = estimate_batched(model, asks)
     text = "" if choice is None else assignment(model, tied_segments(model, list(choice)))
     cells = _Cells(model, asks, found, text)
-    return {m.at: cells.row(i, m) for i, m in enumerate(members)}
+    return {m.at: (cells.row(i, m), cells.excess(i)) for i, m in enumerate(members)}
 
 
 class _Cells:
@@ -202,20 +221,32 @@ class _Cells:
         return {
             "status": "ok", "served_by": served_by(question), "replicas": asks["replicas"][i],
             "devices": asks["replicas"][i] * ranks, "tp": asks["tp"][i], "dp": asks["dp"][i],
-            "pp": asks["pp"][i], "ep": asks["ep"][i], "context_tokens": asks["context"][i],
+            "pp": asks["pp"][i], "ep": asks["ep"][i],
+            "layout": layout_text(*(asks[axis][i] for axis in ("tp", "dp", "pp", "ep"))),
+            "context_tokens": asks["context"][i],
             "isl": asks["isl"][i], "osl": asks["osl"][i], "batch": asks["batch"][i],
             "tpot_seconds": ten(found["tpot_seconds"][i]), "tpot_seconds_low": ten(low),
             "tpot_seconds_high": ten(high), "tpot_basis": BASES[found["tpot_basis"][i]],
             "ttft_seconds": ten(found["ttft_seconds"][i]), "ttft_seconds_low": ten(first),
             "ttft_seconds_high": ten(last), "ttft_basis": BASES[found["ttft_basis"][i]],
-            "output_tokens_per_second": ten(found["output_tokens_per_second"][i]),
-            "output_tokens_per_second_per_device": ten(
-                found["output_tokens_per_second_per_device"][i]),
+            **self._rates(i),
             **self._costs(i, ranks),
             **{name: found[name][i] for name in (
                 "weights_bytes", "kv_cache_bytes", "activation_bytes", "runtime_bytes",
                 "total_bytes")},
             "usable_bytes": question.usable_bytes, **self._loss, "assignment": self._text}
+
+    def excess(self, i: int) -> int | None:
+        """The bytes of the estimate at ``i`` where they are the reason why it is no plan."""
+        size: int = self._found["total_bytes"][i]
+        return size if self._found["reason"][i] == MEMORY else None
+
+    def _rates(self, i: int) -> Row:
+        """Rates with the interval of TPOT."""
+        factor = self._found["tpot_factor"][i]
+        return {f"{name}{end}": ten(self._found[name][i] * width)
+                for name in ("output_tokens_per_second", "output_tokens_per_second_per_device")
+                for end, width in (("", 1.0), ("_low", 1.0 / factor), ("_high", factor))}
 
     def _costs(self, i: int, ranks: int) -> Row:
         """Money and energy of the estimate at ``i``, on ``ranks`` devices a replica."""

@@ -1,28 +1,30 @@
-"""The table of a sweep as a file: CSV or Parquet, written whole or not at all."""
+"""The table of a sweep as a file: CSV or Parquet, written whole or not at all, and read again where
+the same sweep is asked for."""
 
 from __future__ import annotations
 
 import csv
+import io
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
-from planner.drafts import draft
+from planner.csv_text import csv_cell, csv_value
+from planner.drafts import replacing
 from planner.errors import DataError, InputError, MissingPackageError
-from planner.sweeping.columns import COLUMNS
+from planner.sweeping.columns import ANSWER, COLUMNS, KINDS, Kind
+from planner.sweeping.described import DESCRIBED
 
 SUFFIXES = (".parquet", ".csv")
 Columns = Mapping[str, Sequence[Any]]
 
 
-def check_output(path: Path, *, force: bool) -> None:
-    """Refuse a file that could not be written, before the work for it is done. A file that a
-    killed run of the same sweep has just written (its journal is there) may be written again.
+def check_output(path: Path) -> None:
+    """Refuse a file that could not be written, before the work for it is done.
 
     Raises:
-        InputError: another ending, no such folder, a folder of that name, no right to write, or a
-            file that exists without ``force``.
+        InputError: another ending, no such folder, a folder of that name, or no right to write.
         MissingPackageError: Parquet without pyarrow.
     """
     if path.suffix.lower() not in SUFFIXES:
@@ -36,9 +38,6 @@ def check_output(path: Path, *, force: bool) -> None:
     if not os.access(path.parent, os.W_OK):
         raise InputError(f"output: folder {str(path.parent)!r} cannot be written to",
                          hint="choose another folder or mend its permissions")
-    if path.exists() and not force and not journal_path(path).exists():
-        raise InputError(f"output {str(path)!r} exists",
-                         hint="--force replaces it; or name another file with -o")
     if path.suffix.lower() == ".parquet":
         try:
             import pyarrow  # noqa: F401
@@ -48,43 +47,112 @@ def check_output(path: Path, *, force: bool) -> None:
             raise error from None
 
 
+def finished(path: Path, asked: Columns) -> dict[str, list[Any]] | None:
+    """The table at ``path`` where it answers the questions of ``asked``, all of them and no other,
+    in the columns of this version; None where there is no file, or a killed run of the same sweep
+    has just written it (its journal is there).
+
+    Raises:
+        InputError: another file is there.
+    """
+    if not path.exists() or journal_path(path).exists():
+        return None
+    names = [name for name, _ in COLUMNS]
+    there = (_read_parquet if path.suffix.lower() == ".parquet" else _read_csv)(path)
+    answered = {name for name, _ in ANSWER}
+    if there is None or list(there) != names or None in there["status"] \
+            or any(there[name] != list(asked[name]) for name in names if name not in answered):
+        raise exists(path)
+    return there
+
+
+def exists(path: Path) -> InputError:
+    """The error for a file that must not be replaced."""
+    return InputError(f"output {str(path)!r} exists",
+                      hint="--force replaces it; or name another file with -o")
+
+
 def journal_path(output: Path) -> Path:
     """Where answers are kept until the table is written."""
     return output.with_name(output.name + ".journal")
 
 
-def write_table(path: Path, columns: Columns) -> None:
-    """Write beside the target, then rename. The same columns give the same bytes.
+def write_table(path: Path, columns: Columns, about: Mapping[str, str]) -> None:
+    """Write beside the target, then rename. The same columns give the same bytes. ``about`` is what
+    a Parquet file says of itself.
 
     Raises:
         DataError: the disk is full or the folder cannot be written.
     """
-    beside = path.with_name(f".{path.name}.new")
     try:
-        with draft(beside):
-            (_write_parquet if path.suffix.lower() == ".parquet" else _write_csv)(beside, columns)
-            with beside.open("rb+") as file:
-                os.fsync(file.fileno())
-            beside.replace(path)
+        with replacing(path, alone=True) as file:
+            if path.suffix.lower() == ".parquet":
+                _write_parquet(file, columns, about)
+            else:
+                _write_csv(file, columns)
     except OSError as error:
         raise DataError(f"{path}: {error.strerror or error}; the table is not written, the answers "
                         f"are kept in {journal_path(path)}",
                         hint="make room and run the same command again") from None
 
 
-def _write_csv(path: Path, columns: Columns) -> None:
-    with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow([name for name, _ in COLUMNS])
-        writer.writerows(zip(*(columns[name] for name, _ in COLUMNS), strict=True))
+def _write_csv(file: BinaryIO, columns: Columns) -> None:
+    text = io.TextIOWrapper(file, encoding="utf-8", newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow([name for name, _ in COLUMNS])
+    writer.writerows(zip(*(_csv_cells(columns[name], kind) for name, kind in COLUMNS),
+                         strict=True))
+    text.detach()
 
 
-def _write_parquet(path: Path, columns: Columns) -> None:
+def _csv_cells(values: Sequence[Any], kind: Kind) -> Sequence[Any]:
+    """A column; texts that a spreadsheet would compute are text, numbers are left to csv."""
+    if kind != "text":
+        return values
+    known = {value: csv_cell(value) for value in dict.fromkeys(values)}
+    return [known[value] for value in values]
+
+
+def _read_csv(path: Path) -> dict[str, list[Any]] | None:
+    """The columns of a table that :func:`write_table` wrote; None where it is no such table."""
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            names, *rows = csv.reader(file)
+        cells = list(zip(*rows, strict=True)) if rows else [()] * len(names)
+        return {name: [_value(text, KINDS[name]) for text in column]
+                for name, column in zip(names, cells, strict=True)}
+    except (OSError, ValueError, KeyError, csv.Error):
+        return None
+
+
+def _value(text: str, kind: Kind) -> Any:
+    """The value of a cell."""
+    if not text:
+        return None
+    if kind == "truth":
+        return {"True": True, "False": False}[text]
+    return csv_value(text) if kind == "text" else int(text) if kind == "whole" else float(text)
+
+
+def _write_parquet(file: BinaryIO, columns: Columns, about: Mapping[str, str]) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     kinds = {"whole": pa.int64(), "number": pa.float64(), "text": pa.string(),
              "truth": pa.bool_()}
-    arrays = [pa.array(columns[name], type=kinds[kind]) for name, kind in COLUMNS]
-    table = pa.Table.from_arrays(arrays, names=[name for name, _ in COLUMNS])
-    pq.write_table(table, path, compression="zstd")
+    fields = [pa.field(name, kinds[kind], metadata=dict(zip(
+        ("unit", "description"), DESCRIBED[name], strict=True))) for name, kind in COLUMNS]
+    schema = pa.schema(fields, metadata=dict(about))
+    arrays = [pa.array(columns[field.name], type=field.type) for field in fields]
+    pq.write_table(pa.Table.from_arrays(arrays, schema=schema), file, compression="zstd")
+
+
+def _read_parquet(path: Path) -> dict[str, list[Any]] | None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        table = pq.read_table(path)
+    except (OSError, pa.ArrowException):
+        return None
+    return {name: table[name].to_pylist() for name in table.column_names}

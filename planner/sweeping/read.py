@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import product
 from math import prod
 from pathlib import Path
 from typing import Any
 
 from planner.errors import DataError, InputError, nearest_names
+from planner.sweeping.prices import Price, checked_price
 from planner.sweeping.record import (
     KEYS,
     VERBS,
@@ -22,7 +24,7 @@ from planner.toml_text import parse_toml
 
 MOST_QUESTIONS = 1_000_000
 MAX_BYTES = 16 << 20
-TABLES = ("title", "common", "grid", "question")
+TABLES = ("title", "price", "common", "grid", "question")
 SERVICE_KEYS = ("name", "workload", "prefix_hit_rate", "slots", "context", "isl", "osl", "batch",
                 "ttft_ms", "tpot_ms", "memory_bytes", "max_loss", "objective")
 """What a service level may set."""
@@ -33,8 +35,18 @@ Axis = tuple[str, tuple[dict[str, Any], ...]]
 """A key and the values that it goes through, each as what it sets."""
 
 
-def read_sweep(path: Path) -> tuple[SweepQuestion, ...]:
-    """The questions of a sweep file.
+@dataclass(frozen=True, slots=True)
+class SweepFile:
+    """What a sweep file says; ``price`` as :func:`planner.sweeping.prices.checked_price` gives it.
+    """
+
+    asks: tuple[SweepQuestion, ...]
+    title: str = ""
+    price: Price = None
+
+
+def read_sweep(path: Path) -> SweepFile:
+    """The questions of a sweep file, its title and prices.
 
     Raises:
         DataError: no such file, or not valid. InputError: an unknown key or value, or more than
@@ -48,8 +60,8 @@ def read_sweep(path: Path) -> tuple[SweepQuestion, ...]:
     return parse_sweep(path.read_bytes(), path.name)
 
 
-def parse_sweep(content: bytes, place: str) -> tuple[SweepQuestion, ...]:
-    """The questions in a sweep file's text."""
+def parse_sweep(content: bytes, place: str) -> SweepFile:
+    """What a sweep file's text says."""
     data = parse_toml(content, place, hint="see docs/guide/scale.md")
     _check_tables(place, data)
     common = data.get("common", {})
@@ -63,7 +75,8 @@ def parse_sweep(content: bytes, place: str) -> tuple[SweepQuestion, ...]:
     asks += [ask(where, _plain(where, table)) for where, table in singles]
     if not asks:
         raise DataError(f"{place}: no questions", hint="add a [[grid]] or a [[question]]")
-    return tuple(asks)
+    return SweepFile(tuple(asks), data.get("title", ""),
+                     checked_price(data.get("price"), f"{place}: price"))
 
 
 def asks_of(questions: Sequence[Mapping[str, Any]]) -> tuple[SweepQuestion, ...]:

@@ -28,6 +28,8 @@ COMMON = (*WHOLE, "workload", "prefix_hit_rate", "slots", *NUMBERS, "kv", "objec
 KEYS = {"plan": (*COMMON, "max_loss", "schemes", "untie", "drop_policies", "exact"),
         "estimate": (*COMMON, "scheme")}
 """What a question of each kind may set beside verb, model, device and service."""
+PRICE_KEY = "price"
+"""A question's price, USD a device-hour; given for the whole sweep, by device."""
 LARGEST = 1 << 62
 
 
@@ -42,6 +44,12 @@ class SweepQuestion:
     device: str | None
     service: str
     values: tuple[tuple[str, Any], ...]
+
+    @property
+    def price(self) -> float | None:
+        """USD a device-hour where the sweep gives one."""
+        found: float | None = dict(self.values).get(PRICE_KEY)
+        return found
 
     @property
     def key(self) -> str:
@@ -99,6 +107,9 @@ def unknown_key(place: str, key: str, verb: str) -> InputError:
     if key in KEYS[other]:
         return InputError(f"{place}: {key}: {verb} questions do not have it",
                           hint=f'{key} belongs to verb = "{other}"')
+    if key == PRICE_KEY:
+        return InputError(f"{place}: price: not a key of questions",
+                          hint="price = 2.5 above the tables, or [price] with a line a device")
     known = (*KEYS[verb], "verb", "model", "device", "service", "ttft_ms", "tpot_ms")
     return InputError(f"{place}: {key}: unknown key", hint=nearest_names(key, known))
 

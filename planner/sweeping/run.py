@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -20,8 +20,9 @@ from planner.quality.profile import Profile
 from planner.quality.profile_match import structure_sha256
 from planner.scenarios import Scenario
 from planner.sweeping.chunks import Chunk, ChunkTask, answer, chunks_of
-from planner.sweeping.columns import SweepTable
-from planner.sweeping.record import SweepQuestion
+from planner.sweeping.columns import SweepTable, asked_columns
+from planner.sweeping.prices import Price, by_device, known_price, priced, without_price
+from planner.sweeping.record import PRICE_KEY, SweepQuestion
 
 Progress = Callable[[int, int], None]
 """Told (questions answered, questions in all)."""
@@ -29,24 +30,37 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class Sweep:
-    """Questions with everything that they name, loaded."""
+    """Questions with everything that they name, loaded; ``price`` counts before that of scenarios
+    and profiles."""
 
     asks: tuple[SweepQuestion, ...]
     folder: str | None = None
+    price: Price = None
     _models: dict[str, ModelSpec] = field(default_factory=dict)
     _devices: dict[str, DeviceProfile] = field(default_factory=dict)
     _scenarios: dict[str, Scenario] = field(default_factory=dict)
     _profiles: dict[tuple[str, str], Profile] = field(default_factory=dict)
+    _priced: dict[tuple[str, float], DeviceProfile] = field(default_factory=dict)
+    _free: dict[tuple[str, float], Scenario | None] = field(default_factory=dict)
 
     def resolve(self) -> Sweep:
-        """Load every name; one that does not exist ends the sweep before it begins.
+        """Load every name; one that does not exist ends the sweep before it begins. The sweep whose
+        questions have their prices.
 
         Raises:
-            InputError: an unknown name, or a file that is not valid.
+            InputError: an unknown name, a file that is not valid, or a price of a device that is
+                not asked about.
         """
         for chunk in self.chunks:
             self.context(chunk)
-        return self
+        if self.price is None:
+            return self
+        names = self.price if isinstance(self.price, Mapping) else ()
+        ids = {name: load_device(name, hardware_dir=self.folder).id for name in names}
+        usd = by_device(self.price, ids, dict.fromkeys(self.ids(one)[1] for one in self.asks))
+        asks = tuple(one if (price := usd.get(self.ids(one)[1])) is None else
+                     replace(one, values=(*one.values, (PRICE_KEY, price))) for one in self.asks)
+        return replace(self, asks=asks, price=None)
 
     @cached_property
     def chunks(self) -> list[Chunk]:
@@ -79,16 +93,45 @@ class Sweep:
             self._models[model] = load_model(model)
         if device not in self._devices:
             self._devices[device] = load_device(device, hardware_dir=self.folder)
-        file = dict(one.values).get("profile")
+        file, usd = dict(one.values).get("profile"), one.price
         if file is not None and (file, model) not in self._profiles:
             self._profiles[file, model] = load_profile(file, self._models[model], model)[0]
-        return (self._models[model], self._devices[device], self.scenario(chunk.context[2]),
+        return (self._models[model], self._device(device, usd),
+                self._scenario(chunk.context[2], usd),
                 None if file is None else self._profiles[file, model])
+
+    def _device(self, name: str, usd: float | None) -> DeviceProfile:
+        """A device at a price, the same record whenever it is asked for."""
+        if usd is None:
+            return self._devices[name]
+        if (name, usd) not in self._priced:
+            self._priced[name, usd] = priced(self._devices[name], usd)
+        return self._priced[name, usd]
+
+    def _scenario(self, name: str | None, usd: float | None) -> Scenario | None:
+        """A scenario beside a price, the same record whenever it is asked for."""
+        if name is None or usd is None:
+            return self.scenario(name)
+        if (name, usd) not in self._free:
+            self._free[name, usd] = without_price(self.scenario(name), usd)
+        return self._free[name, usd]
+
+    def usd_per_device_hour(self, one: SweepQuestion) -> float | None:
+        """The price that a question is answered with."""
+        if one.price is not None:
+            return one.price
+        return known_price(self._devices[self.names(one)[1]],
+                           self.scenario(dict(one.values).get("scenario")))
 
     def ids(self, one: SweepQuestion) -> tuple[str, str]:
         """Ids of a question's model and device."""
         model, device = self.names(one)
         return self._models[model].id, self._devices[device].id
+
+    def columns(self) -> dict[str, list[Any]]:
+        """What was asked, as columns."""
+        return asked_columns(self.asks, [self.ids(one) for one in self.asks],
+                             [self.usd_per_device_hour(one) for one in self.asks])
 
     def header(self) -> dict[str, Any]:
         """What a journal belongs to: the questions, what they name, and this version."""

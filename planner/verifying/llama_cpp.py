@@ -346,6 +346,7 @@ def _written(task: Task, target: Path, command: Callable[[Path], list[str]], wha
                         f"{format_bytes(free)}", hint="make room, or name another folder with -o; "
                         "what was measured is kept")
     part = target.with_name(f".{target.name}")
+    part.unlink(missing_ok=True)  # a link that lies there is not followed
     with draft(part):
         run(command(part), what=what, limit_seconds=task.setting.step_seconds,
             log=_log(task, target.stem + "-made"), environment=environment)

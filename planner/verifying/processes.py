@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import resource
 import signal
 import subprocess
 import time
@@ -13,6 +11,7 @@ from pathlib import Path
 
 from planner.errors import DataError
 from planner.records import record
+from planner.system import children_seconds, end_group
 
 TAIL = 400
 """Characters of a program's last words in an error."""
@@ -42,7 +41,7 @@ def run(command: Sequence[str], *, what: str, limit_seconds: float, log: Path | 
         EngineFailedError: it cannot be started, ends with an error, or takes longer than the limit;
             the message has its last words.
     """
-    start, used = time.monotonic(), _children_seconds()
+    start, used = time.monotonic(), children_seconds()
     try:
         process = subprocess.Popen(
             list(command), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
@@ -80,13 +79,12 @@ def busy(ran: Ran, threads: int) -> float:
 
 def _ran(out: bytes, err: bytes, start: float, used: float) -> Ran:
     return Ran(out.decode("utf-8", "replace"), err.decode("utf-8", "replace"),
-               time.monotonic() - start, _children_seconds() - used)
+               time.monotonic() - start, children_seconds() - used)
 
 
 def _end(process: subprocess.Popen[bytes]) -> tuple[bytes, bytes]:
     """Stop the program and its children, which have a session of their own; what was printed."""
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
+    end_group(process)
     return process.communicate()
 
 
@@ -124,8 +122,3 @@ def _keep(log: Path | None, command: Sequence[str], ran: Ran) -> None:
                        encoding="utf-8")
     except OSError:
         return
-
-
-def _children_seconds() -> float:
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from planner.drafts import replacing
 from planner.errors import DataError, InputError, UnknownNameError
 from planner.export.assignment import ModuleAssignment, from_schemes
 from planner.models.catalog import resolve_model, spec_from_bytes
@@ -142,9 +143,8 @@ def keep_tokens(task: Task) -> StepResult:
         raise DataError(f"{task.text}: {len(ids)} token ids of this model, {wanted} are needed",
                         hint="give a longer --text, or fewer --chunks")
     target = task.folder / TOKENS
-    part = target.with_name(".part-" + TOKENS)
-    np.save(part, ids[:wanted].astype(np.int64).reshape(s.kl_chunks, s.kl_context_tokens))
-    part.replace(target)
+    with replacing(target, alone=True) as file:
+        np.save(file, ids[:wanted].astype(np.int64).reshape(s.kl_chunks, s.kl_context_tokens))
     return StepResult({}, {"tokens": wanted})
 
 

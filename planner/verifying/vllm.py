@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 from functools import partial
 from pathlib import Path
@@ -14,6 +13,7 @@ from planner.export import compressed_tensors
 from planner.export.assignment import ModuleAssignment
 from planner.export.stored_weights import RULES
 from planner.records import record
+from planner.system import usable_cpus
 from planner.verifying.adapter import Address, Step
 from planner.verifying.python_engines import (
     BASE,
@@ -183,7 +183,7 @@ def _ask(task: Task, name: str, folder: Path, *, logits: Path | None,
         "eager": True, "seed": 0}
     environment = {"HF_HUB_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1",
                    "VLLM_ENABLE_V1_MULTIPROCESSING": "0"}
-    cores = sorted(os.sched_getaffinity(0))[: s.threads]
+    cores = usable_cpus()[: s.threads]
     environment["VLLM_CPU_OMP_THREADS_BIND"] = ",".join(map(str, cores))
     # In one process vLLM takes what it inherits, and NumPy's callers are often held to one thread.
     environment["OMP_NUM_THREADS"] = str(len(cores))

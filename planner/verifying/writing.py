@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from planner.drafts import draft
+from planner.drafts import replace_text
 from planner.errors import DataError, InputError
 
 JOURNAL = "verify.journal"
@@ -66,11 +66,8 @@ def write_file(path: Path, text: str) -> None:
     Raises:
         DataError: the disk is full, or the file cannot be written.
     """
-    part = path.with_name(f".{path.name}")
     try:
-        with draft(part):
-            part.write_text(text, encoding="utf-8")
-            part.replace(path)
+        replace_text(path, text, alone=True)
     except OSError as error:
         raise DataError(f"{path} cannot be written: {error.strerror}; what was measured is kept in "
                         f"{path.parent / JOURNAL}",

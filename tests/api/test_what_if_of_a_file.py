@@ -5,7 +5,8 @@ from dataclasses import replace
 import pytest
 
 import planner
-from planner.api.what_if import around_file, what_if
+from planner.api.what_if import what_if
+from planner.api.what_if_file import around_file
 from planner.errors import InputError
 from planner.planning.whatif.grid import Planned
 
@@ -34,21 +35,21 @@ def test_what_a_file_does_not_repeat_is_said() -> None:
 
 
 @pytest.mark.exhaustive
-def test_a_workload_by_name_is_spelled_out() -> None:
-    """Its lengths are the axis's own position; elsewhere prompts fill the context."""
+def test_a_workload_by_name_is_a_position_of_its_own() -> None:
+    """With a hit rate that is given the requests are the plan's own; others keep theirs."""
     asked = {"devices": 1, "engine": "vllm", "workload": "batch", "prefix_hit_rate": 0.5}
     base = planner.plan("llama-3.2-1b", "h100-sxm", **asked)
     found = what_if("llama-3.2-1b", "h100-sxm", base=base, grid=(
-        "context=9216,16384", "batch=8", "devices=1", "max-loss=fp8-block", "schemes=auto",
-        "kv=auto"), **asked)
-    assert "--tpot-ms none --prefix-hit 0.5" in found.command
-    assert "--workload" not in found.command
-    assert found.axes[0].flags == ("--context 9216 --isl 8192 --osl 1024",
-                                   "--context 16384 --osl 1024")
+        "workload=own,batch,agent", "batch=8", "devices=1", "tpot-ms=none", "max-loss=fp8-block",
+        "engine=vllm", "schemes=auto", "kv=auto"), **asked)
+    assert "--prefix-hit" not in found.command
+    assert found.axes[0].flags == ("--workload batch --prefix-hit 0.5", "--workload batch",
+                                   "--workload agent")
     planned = [p for p in found.points if isinstance(p, Planned) and p.batch == 8]
-    for point, (context, isl) in zip(planned, ((9216, 8192), (16384, None)), strict=True):
-        alone = planner.plan("llama-3.2-1b", "h100-sxm", devices=1, engine="vllm", osl=1024,
-                             context=context, isl=isl, batch=8, max_loss="fp8-block", exact=True,
-                             tpot_seconds="none", prefix_hit_rate=0.5)
+    for point, (work, rate) in zip(planned, (("batch", 0.5), ("batch", None), ("agent", None)),
+                                   strict=True):
+        alone = planner.plan("llama-3.2-1b", "h100-sxm", devices=1, engine="vllm", workload=work,
+                             batch=8, max_loss="fp8-block", exact=True, tpot_seconds="none",
+                             prefix_hit_rate=rate)
         assert point.performance == alone.performance
         assert point.room == alone.capacity.max_concurrency_at_requests

@@ -8,13 +8,19 @@ import pytest
 from support import small_pools
 
 import planner
-from planner.api.what_if import around_file, what_if
+from planner.api.what_if import what_if
+from planner.api.what_if_file import around_file
 from planner.planning.whatif.grid import Grid
+from planner.planning.whatif.grid_axes import Axis
 from planner.report.page.html import page
 from planner.report.page.interactive import interactive
 
-GRID = ("context=8192", "batch=64", "devices=4,8", "max-loss=bf16,fp8-block", "schemes=auto",
-        "kv=auto")
+GRID = ("workload=own", "context=8192", "batch=64", "tpot-ms=none", "devices=4,8",
+        "max-loss=bf16,fp8-block", "engine=vllm", "schemes=auto", "kv=auto")
+
+
+def axis(name: str) -> Axis:
+    return next(one for one in grid().axes if one.name == name)
 
 
 @cache
@@ -25,9 +31,9 @@ def grid() -> Grid:
 
 def test_every_device_count_and_limit_has_its_pools() -> None:
     found = grid()
-    losses = len(found.axes[3])
-    assert len(found.pools) == len(found.axes[0]) * len(found.axes[2]) * losses
-    for n, devices in enumerate(int(value) for value in found.axes[2].values):
+    losses = len(axis("max-loss"))
+    assert len(found.pools) == len(axis("context")) * len(axis("devices")) * losses
+    for n, devices in enumerate(int(value) for value in axis("devices").values):
         for loss in range(losses):
             point = found.pools[n * losses + loss]
             if point is None:
@@ -38,7 +44,7 @@ def test_every_device_count_and_limit_has_its_pools() -> None:
 
 def test_a_point_is_what_the_single_question_answers() -> None:
     found = grid()
-    point = found.pools[found.axes[2].base * len(found.axes[3]) + found.axes[3].base]
+    point = found.pools[axis("devices").base * len(axis("max-loss")) + axis("max-loss").base]
     assert point is not None
     plan = planner.plan(small_pools.MODEL, small_pools.DEVICE, devices=small_pools.DEVICES,
                         engine="vllm", mode="disaggregated", exact=True)
@@ -70,7 +76,8 @@ def test_the_page_embeds_a_sentence_for_every_pool(lang: str) -> None:
 
 def test_a_plan_of_one_pool_has_none_beside() -> None:
     plan = planner.plan("qwen2.5-0.5b", "h100-sxm", devices=1, context=2048)
-    found = what_if(base=plan, grid=("context=2048", "batch=8", "devices=1", "max-loss=fp8-block",
-                                     "schemes=auto", "kv=bf16"), **around_file(plan))
+    found = what_if(base=plan, grid=("workload=own", "batch=8", "devices=1", "max-loss=fp8-block",
+                                     "engine=auto", "tpot-ms=none", "kv=bf16"),
+                    **around_file(plan))
     assert found.pools == ()
     assert interactive(found, plan, "en").data["pools"] == []

@@ -1,5 +1,5 @@
-"""axe-core finds nothing to mend, and html-validate nothing invalid, in report, what-if page and
-fleet."""
+"""axe-core finds nothing to mend, and html-validate nothing invalid, in report, what-if page,
+fleet and comparison."""
 
 import json
 import subprocess
@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support import fleets
+from support import fleets, sweeps
 from support import what_if as small
+from support import what_if_made as made
 from support.browser import (
     AXE,
     HTML_VALIDATE,
@@ -20,11 +21,14 @@ from support.browser import (
     npm_package,
     screen,
 )
+from support.comparisons import compared
 
 from planner.api.report import beside
+from planner.report.page.compared_page import compared_page
 from planner.report.page.fleet_page import fleet_page
 from planner.report.page.html import page
 from planner.report.page.interactive import interactive
+from planner.report.page.sweep_page import sweep_report
 
 pytestmark = pytest.mark.browser
 RULES = {
@@ -44,8 +48,12 @@ def pages() -> dict[str, str]:
     told = beside(plan, asked="plan", version="0")
     return {"report": page(plan, "en", told),
             "what-if": page(plan, "en", told, interactive(small.grid(), plan, "en")),
-            "what-if-zh": page(plan, "zh", told, interactive(small.grid(), plan, "zh")),
+            "what-if-zh": page(plan, "zh", told, interactive(made.grid(), plan, "zh")),
+            "what-if-all": page(plan, "en", told, interactive(made.grid(), plan, "en")),
+            "compare": compared_page(compared()), "compare-zh": compared_page(compared(), "zh"),
             "fleet": fleet_page(fleets.made(models=8)),
+            "sweep": sweep_report(sweeps.contexts(), ".html", "contexts"),
+            "sweep-zh": sweep_report(sweeps.grid(), ".html", "map", "zh"),
             "fleet-zh": fleet_page(fleets.made(usd=None, goal="spare"), "zh")}
 
 
@@ -70,8 +78,13 @@ def violations(browser: Any, place: str = "html") -> list[str]:
     ("report", "light", 1280, "html"), ("report", "dark", 390, "html"),
     ("fleet", "light", 1280, "html"), ("fleet", "dark", 390, "html"),
     ("fleet-zh", "dark", 1280, "html"),
+    ("sweep", "light", 1280, "html"), ("sweep", "dark", 390, "html"),
+    ("sweep-zh", "dark", 1280, "html"),
+    ("compare", "light", 390, "html"), ("compare-zh", "dark", 1280, "html"),
     ("what-if", "light", 1280, "#what-if"), ("what-if", "dark", 1280, "#what-if"),
-    ("what-if", "light", 390, "#what-if"), ("what-if", "dark", 390, "#what-if")])
+    ("what-if", "light", 390, "#what-if"), ("what-if", "dark", 390, "#what-if"),
+    ("what-if-all", "light", 1280, "#what-if"), ("what-if-all", "dark", 390, "#what-if"),
+    ("what-if-zh", "dark", 1280, "#what-if")])
 def test_axe_finds_no_violation(browser: Any, tmp_path: Path, name: str, scheme: str,
                                 width: int, place: str) -> None:
     npm_package(AXE)
@@ -91,6 +104,9 @@ def test_axe_finds_no_violation_where_there_is_no_plan(browser: Any, tmp_path: P
     assert browser.execute_script(
         "return document.querySelectorAll('#wi-moves button').length") > 0
     assert violations(browser, "#what-if") == []
+    path.write_text(pages()["what-if-all"], encoding="utf-8")
+    browser.get(path.as_uri() + "#workload=long&price=-")
+    assert violations(browser, "#what-if") == []
 
 
 def test_axe_finds_what_is_wrong(browser: Any, tmp_path: Path) -> None:
@@ -103,7 +119,8 @@ def test_axe_finds_what_is_wrong(browser: Any, tmp_path: Path) -> None:
 
 
 def test_html_is_valid_and_the_checker_finds_what_is_not(tmp_path: Path) -> None:
-    texts = {name: pages()[name] for name in ("report", "what-if-zh", "fleet", "fleet-zh")}
+    texts = {name: pages()[name] for name in (
+        "report", "what-if-zh", "fleet", "fleet-zh", "compare", "compare-zh", "sweep", "sweep-zh")}
     broken = '<!DOCTYPE html>\n<html lang="en"><head><title>x</title></head>' \
         '<body><p id="a">x</p><p id="a">y</p></body></html>\n'
     found = invalid({**texts, "broken": broken}, tmp_path)

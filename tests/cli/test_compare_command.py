@@ -6,11 +6,14 @@ from pathlib import Path
 
 import html5lib
 import pytest
+from support.chinese import latin_texts, latin_words
+from support.comparisons import compared
 
 import planner
-from planner.cli.compare import prices
+from planner.cli.compare import prices, table
 from planner.cli.main import run
 from planner.cli.types import Hinted
+from planner.report.page.compared_page import compared_page
 
 ASKED = ["compare", "qwen2.5-0.5b", "l40s", "--context", "2048", "--engine", "vllm", "--quiet"]
 
@@ -30,22 +33,22 @@ def test_the_table_fits_eighty_columns_and_forty(capsys: pytest.CaptureFixture[s
 
 def test_text_json_csv_and_page_tell_the_same(tmp_path: Path,
                                               capsys: pytest.CaptureFixture[str]) -> None:
-    table, page = tmp_path / "t.csv", tmp_path / "t.html"
-    assert run([*ASKED, "--price", "2", "--json", "--csv", str(table), "--report",
-                str(page)]) == 0
+    cells, page = tmp_path / "t.csv", tmp_path / "t.html"
+    assert run([*ASKED, "--price", "2", "--json", "--csv", str(cells), "--report",
+                str(page), "--lang", "zh"]) == 0
     data = json.loads(capsys.readouterr().out)
     found = planner.compare("qwen2.5-0.5b", "l40s", context=2048, engine="vllm", price=2.0)
     assert data == json.loads(json.dumps(found.to_dict()))
-    with table.open(encoding="utf-8", newline="") as file:
+    with cells.open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     assert [row["name"] for row in rows] == [row["name"] for row in data["rows"]]
     assert float(rows[0]["tpot_seconds"]) == data["rows"][0]["tpot_seconds"]["value"]
     assert rows[-1]["tpot_seconds"] == "" or rows[-1]["reason"] == ""
     text = page.read_text(encoding="utf-8")
     html5lib.HTMLParser(strict=True).parse(text)
-    assert "<script" not in text
-    assert "USD/M tokens" in text
-    assert "recommended" in text
+    assert text == compared_page(found, "zh")
+    assert "推荐" in text
+    assert latin_words(text) == []
     assert {path.name for path in tmp_path.iterdir()} == {"t.csv", "t.html"}
 
 
@@ -53,6 +56,9 @@ def test_text_json_csv_and_page_tell_the_same(tmp_path: Path,
     (["--csv", "t.txt"], "only .csv"), (["--report", "t.md"], "only .html"),
     (["--csv", "no/t.csv"], "does not exist"), (["--price", "x"], "not a number"),
     (["--price", "l40s=1,b"], "not understood"), (["--price", "h20=1"], "not compared"),
+    (["--price", "=1"], "not understood"), (["--price", "l40s=1,l40s=2"], "l40s twice"),
+    (["--price", "l40s=nan"], "out of range"), (["--price", "0"], "out of range"),
+    (["--report", "t.html", "--lang", "de"], "language 'de'"),
 ])
 def test_a_bad_flag_is_an_error_and_writes_nothing(
         more: list[str], words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
@@ -64,6 +70,40 @@ def test_a_bad_flag_is_an_error_and_writes_nothing(
     assert "hint: " in told.err
     assert told.out == ""
     assert list(tmp_path.iterdir()) == []
+
+
+def test_too_many_pairs_are_refused_before_any_is_read(
+        monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def read(*_: object, **__: object) -> None:
+        pytest.fail("read before the pairs were counted")
+
+    monkeypatch.setattr("planner.api.compare.load_model", read)
+    monkeypatch.setattr("planner.api.compare.load_device", read)
+    models, devices = ",".join(f"m{n}" for n in range(13)), "a,b,c,d,e"
+    assert run(["compare", models, devices]) == 2
+    told = capsys.readouterr().err
+    assert "13 models on 5 devices are too many" in told
+    assert "hint: at most 64 pairs; `plan sweep`" in told
+
+
+def test_cells_that_a_spreadsheet_would_compute_are_text() -> None:
+    found = compared(("=1+1",), ("h100-sxm",))
+    rows = list(csv.DictReader(table(found).splitlines()))
+    assert {row["model"] for row in rows} == {"'=1+1"}
+    assert [float(row["loss"]) for row in rows if row["loss"]] == [
+        one.loss for one in found.rows if one.loss is not None]
+
+
+@pytest.mark.exhaustive
+@pytest.mark.parametrize(("models", "devices"), [
+    ("deepseek-v3", "h100-sxm,b200-sxm"), ("qwen3-8b", "l40s,jetson-agx-orin-64gb,xeon-6980p"),
+    ("llama-3.1-70b", "mi300x,rtx-3090"), ("gpt-oss-20b,qwen3-30b-a3b", "h100-sxm")])
+def test_chinese_pages_of_real_answers_have_no_english(models: str, devices: str,
+                                                       tmp_path: Path) -> None:
+    page = tmp_path / "t.html"
+    assert run(["compare", models, devices, "--tpot-ms", "15", "--lang", "zh", "--quiet",
+                "--report", str(page)]) == 0
+    assert latin_texts(page.read_text(encoding="utf-8")) == []
 
 
 @pytest.mark.exhaustive

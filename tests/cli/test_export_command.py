@@ -123,11 +123,11 @@ def test_hostile_plans(change: dict[str, Any], words: str, tmp_path: Path,
 
 
 @pytest.mark.parametrize(("unit", "words"), [
-    ({"scheme": "no-such-scheme"}, "not in the catalogue"),
+    ({"scheme": "no-such-scheme"}, "scheme: 'no-such-scheme' is not one"),
     ({"layers": [0, 0]}, "repeated"),
     ({"layers": [0]}, "has no unit"),
     ({"layers": [10**9]}, "has no"),
-    ({"kind": "mlp-sideways"}, "has no 'mlp-sideways'"),
+    ({"kind": "mlp-sideways"}, "kind: 'mlp-sideways' is not one"),
     ({"kind": "kv-latent"}, "has no 'kv-latent'"),
     ({"kind": "head", "scheme": "int8-w8a8", "layers": []}, "mlp-down of layer 0 has no unit"),
 ])

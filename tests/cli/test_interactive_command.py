@@ -59,7 +59,7 @@ def test_refusals_come_before_planning(extra: list[str], capfd: pytest.CaptureFi
 def test_a_grid_that_is_too_large_writes_nothing(plan_file: Path, tmp_path: Path,
                                                  capfd: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "x.html"
-    big = "batch=" + ",".join(map(str, range(1, 1200)))
+    big = "batch=" + ",".join(map(str, range(1, 6000)))
     assert run(["report", str(plan_file), "-o", str(out), "--interactive", "--grid", big]) == 2
     error, hint = capfd.readouterr().err.splitlines()
     assert "at most 5,000 are embedded" in error

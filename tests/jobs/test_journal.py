@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from planner.errors import DataError
-from planner.jobs.journal import Journal
+from planner.jobs.journal import Journal, lock_path
 
 HEADER = {"id": "header", "sha256": "abc", "schemes": ["bf16"], "seed": 1}
 
@@ -101,7 +101,7 @@ def test_a_limit_of_the_system_on_file_size(tmp_path: Path) -> None:
 import resource, signal, sys
 from pathlib import Path
 from planner.errors import DataError
-from planner.jobs.journal import Journal
+from planner.jobs.journal import Journal, lock_path
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
 journal = Journal.open(Path({str(tmp_path / 'j')!r}), {HEADER!r})
@@ -119,3 +119,35 @@ except DataError as error:
     journal.close()
     assert len(journal.done) == count
     assert journal.dropped == 0
+
+
+def test_a_journal_is_not_written_through_a_link(tmp_path: Path) -> None:
+    place = tmp_path / "j.csv.journal"
+    place.symlink_to(tmp_path / "nothing")
+    with pytest.raises(DataError, match="is a link"):
+        Journal.open(place, HEADER)
+    assert not (tmp_path / "nothing").exists()
+
+
+def test_one_run_at_a_time_and_no_lock_is_left(tmp_path: Path) -> None:
+    place = tmp_path / "j"
+    first = Journal.open(place, HEADER)
+    with pytest.raises(DataError, match="another run is writing it"):
+        Journal.open(place, HEADER)
+    first.close()
+    assert os.listdir(tmp_path) == ["j"]
+    second = Journal.open(place, HEADER)
+    second.remove()
+    assert os.listdir(tmp_path) == []
+
+
+def test_the_lock_of_a_killed_run_is_free(tmp_path: Path) -> None:
+    program = ("import os, sys\nfrom pathlib import Path\n"
+               "from planner.jobs.journal import Journal\n"
+               "Journal.open(Path(sys.argv[1]), {'id': 'header', 'sha256': 'a'})\n"
+               "os.kill(os.getpid(), 9)\n")
+    place = tmp_path / "j"
+    subprocess.run([sys.executable, "-c", program, str(place)], check=False)
+    assert lock_path(place).exists()
+    Journal.open(place, {"id": "header", "sha256": "a"}).remove()
+    assert os.listdir(tmp_path) == []

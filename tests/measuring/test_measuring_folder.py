@@ -6,9 +6,11 @@ import csv
 import errno
 import io
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
+from planner.drafts import replacing
 from planner.errors import InputError
 from planner.measuring import folder as module
 from planner.measuring.folder import MeasurementFolder, tables
@@ -84,15 +86,14 @@ def test_a_full_disk_names_the_file_and_keeps_what_is_whole(
         tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made = MeasurementFolder(tmp_path / "out", force=False)
     made.write([ONE], "id = 1\n")
-    written = Path.write_text
 
-    def full(path: Path, text: str, encoding: str) -> int:
-        if "op_bandwidth" in path.name:
-            written(path, text[:5], encoding=encoding)
-            raise OSError(errno.ENOSPC, "No space left on device")
-        return written(path, text, encoding=encoding)
+    def full(target: Path, text: str, *, alone: bool) -> None:
+        with replacing(target, alone=alone) as file:
+            file.write(text[:5].encode())
+            if "op_bandwidth" in target.name:
+                raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(Path, "write_text", full)
+    monkeypatch.setattr("planner.measuring.folder.replace_text", full)
     with pytest.raises(InputError, match=r"op_bandwidth.csv: cannot be written: No space left"):
         made.write([ONE, OTHER], "id = 2\n")
     left = sorted(p.name for p in made.path.iterdir())
@@ -102,9 +103,10 @@ def test_a_full_disk_names_the_file_and_keeps_what_is_whole(
 
 def test_a_disk_that_is_full_from_the_start_is_seen_at_once(
         tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(path: Path, data: bytes) -> int:
+    def full(path: Path, mode: str) -> NoReturn:
+        assert mode == "xb"
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(Path, "write_bytes", full)
+    monkeypatch.setattr(Path, "open", full)
     with pytest.raises(InputError, match="No space left on device"):
         MeasurementFolder(tmp_path / "out", force=False)

@@ -68,7 +68,7 @@ def test_bars_end_at_their_values() -> None:
     assert ax.get_xlabel() == BARS.y_title
 
 
-@pytest.mark.sample(2)
+@pytest.mark.sample(1)
 @pytest.mark.parametrize("draw", [
     partial(draw_dots, DOTS), partial(draw_panels, PANELS), partial(draw_heat_map, MAP),
     partial(draw_bars, BARS)])

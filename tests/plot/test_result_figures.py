@@ -9,11 +9,13 @@ from functools import cache
 from typing import Any
 
 import pytest
+from support import sweeps
 from support.fleets import made
 from support.wheels import ROOT, clean_environment
 
 import planner
 from planner import plot
+from planner.api.sweep import frame
 from planner.errors import InputError
 from tests.support import theory
 
@@ -43,7 +45,7 @@ RESULTS: dict[str, tuple[Callable[[], Any], str]] = {
     "sensitivity": (lambda: planner.sensitivity("smollm2-135m"), "sensitivity"),
     "compare": (lambda: planner.compare("smollm2-135m", "l40s", schemes=["bf16", "fp8-channel"]),
                 "compare"),
-    "fleet": (made, "fleet"),
+    "fleet": (made, "fleet"), "sweep": (lambda: frame(sweeps.grid()), "sweep"),
     "frontier": (frontier, "frontier"), "map": (frontier, "phase_map"),
 }
 TAKEN = {
@@ -53,6 +55,7 @@ TAKEN = {
     "frontier": "Plan or a Frontier", "phase_map": "Frontier", "serving": "ServingAnswer",
     "residency": "ExpertUse", "tensor_bytes": "Inventory", "layer_errors": "LayerNumerics",
     "validation_errors": "Validation", "compare": "Compared", "fleet": "Fleet",
+    "alternatives": "Plan", "sweep": "DataFrame",
 }
 
 

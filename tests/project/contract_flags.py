@@ -96,10 +96,10 @@ PROFILE_FLAGS = {"--json", "--quiet", "--timings", *words("""
 --probe --static-scales --smoothquant --imatrix
 """)}
 SWEEP_FLAGS = {"--json", "--quiet", "--timings", "--report", *words("""
---output --workers --cluster --resume --force --hardware-dir
+--output --workers --cluster --resume --force --price --lang --hardware-dir
 """)}
 COMPARE_FLAGS = set(QUESTION_FLAGS) | set(words("""
---max-loss --schemes --price --json --csv --report --quiet --timings
+--max-loss --schemes --price --json --csv --report --lang --quiet --timings
 """))
 FLEET_FLAGS = set(words("--hardware-dir --csv --report --workers --lang --json --quiet --timings"))
 VERIFY_FLAGS = set(words("""--engine --output --engine-dir --python --also --text --model --device

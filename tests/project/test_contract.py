@@ -125,7 +125,7 @@ read_plan sensitivity serve sweep train validate verify what_if
 """)
 FIGURES = words("""
 formats memory time uniform roofline frontier users sensitivity phase_map serving residency
-tensor_bytes layer_errors validation_errors fleet
+tensor_bytes layer_errors validation_errors fleet compare alternatives sweep
 """)
 NOT_IN_THE_API = {"json", "report", "quiet", "timings", "assumptions", "interactive", "grid",
                   "prefix_hit"}
@@ -244,7 +244,7 @@ def test_flags_of_sensitivity_are_the_arguments_of_the_api() -> None:
 def test_flags_of_sweep_are_the_arguments_of_the_api() -> None:
     assert flags("sweep") == SWEEP_FLAGS
     named = {flag.removeprefix("--").replace("-", "_") for flag in SWEEP_FLAGS} - NOT_IN_THE_API
-    assert named == set(keywords("sweep")) - {"progress", "told"}
+    assert named - {"lang"} == set(keywords("sweep")) - {"progress", "told"}
 
 
 def test_flags_of_memory_and_validate() -> None:
@@ -265,7 +265,7 @@ def test_flags_of_fleet_are_the_arguments_of_the_api() -> None:
 
 def test_flags_of_compare_are_the_arguments_of_the_api() -> None:
     assert flags("compare") == COMPARE_FLAGS
-    named = {f.removeprefix("--").replace("-", "_") for f in COMPARE_FLAGS - {"--csv"}}
+    named = {f.removeprefix("--").replace("-", "_") for f in COMPARE_FLAGS - {"--csv", "--lang"}}
     renamed = {"ttft_ms": "ttft_seconds", "tpot_ms": "tpot_seconds"}
     assert {renamed.get(n, n) for n in named - NOT_IN_THE_API} == set(keywords("compare"))
 
@@ -278,7 +278,7 @@ RECORDS = {
                       "alternatives lossier measure_next",
     "GainRange": "value low high",
     "OtherPlan": "name schemes formats kv needs_new_weights output_tokens_per_second tpot_seconds "
-                 "loss probability_better why_not",
+                 "loss probability_better why_not gain",
     "Lossier": "name schemes kv loss output_tokens_per_second measured_anchor",
     "MeasureNext": "operator scheme shape swing command",
     "QualityInfo": "loss low high unit relative tier flips measured_anchor",

@@ -38,7 +38,8 @@ def wanted() -> list[Requirement]:
 
 
 def test_the_locks_are_those_of_the_tested_versions() -> None:
-    assert [path.name for path in LOCKS] == ["models.txt", "python3.11.txt", "python3.13.txt"]
+    assert [path.name for path in LOCKS] == ["models.txt", "python3.11.txt", "python3.13.txt",
+                                            "supply.txt"]
 
 
 @pytest.mark.parametrize("path", PYTHONS, ids=lambda path: path.stem)

@@ -77,19 +77,28 @@ def test_a_plan_file_without_an_anchor_is_shown_without_one() -> None:
 
 
 @pytest.mark.parametrize(("lang", "text"), [
-    ("en", "Measured elsewhere: nvfp4 on Qwen3-8B, a smaller model of the family: MMLU −2.0 pt; "
-           "KV fp8 on Qwen3-8B: GPQA −1.0 pt (source: intel/auto-round docs@1; A/b c)."),
-    ("zh", "他处实测：Qwen3-8B（同系列较小的模型）用 nvfp4：MMLU −2.0 pt；"
-           "Qwen3-8B 用 KV fp8：GPQA −1.0 pt（来源：intel/auto-round docs@1; A/b c）。")])
-def test_reports_have_it_in_their_header(lang: str, text: str) -> None:
+    ("en", ("Measured elsewhere: nvfp4 on Qwen3-8B, a smaller model of the family: MMLU −2.0 pt",
+            " (intel/auto-round)", "; KV fp8 on Qwen3-8B: GPQA −1.0 pt", " (A/b)", ".",
+            " (source: intel/auto-round docs@1; A/b c).")),
+    ("zh", ("他处实测：Qwen3-8B（同系列较小的模型）用 nvfp4：MMLU −2.0 pt", "（intel/auto-round）",
+            "；Qwen3-8B 用 KV fp8：GPQA −1.0 pt", "（A/b）", "。",
+            "（来源：intel/auto-round docs@1; A/b c）。"))])
+def test_reports_have_it_on_the_first_screen_and_the_whole_source_below(
+        lang: str, text: tuple[str, ...]) -> None:
     plan = with_anchor("nvfp4 on Qwen3-8B, a smaller model of the family: MMLU −2.0 pt; "
                        "KV fp8 on Qwen3-8B: GPQA −1.0 pt", "intel/auto-round docs@1; A/b c")
-    header = page(plan, lang).partition("</header>")[0]
-    assert f'<p class="anchor">{text}</p>' in header
-    assert text in markdown(plan, lang).partition("\n## ")[0]
+    first, _, rest = page(plan, lang).partition("</section>")
+    short, whole = "".join(text[:5]), text[0] + text[2] + text[5]
+    source = "intel/auto-round docs@1; A/b c"
+    quoted = whole if lang == "en" else whole.replace(source, f'<cite lang="en">{source}</cite>')
+    assert f'<p class="anchor">{short}</p>' in first
+    assert quoted in rest
+    head, _, after = markdown(plan, lang).partition("\n## ")
+    assert short in head
+    assert whole in after
 
 
 def test_words_without_a_row_stand_alone() -> None:
-    header = page(with_anchor(UNCHANGED), "en").partition("</header>")[0]
+    header = page(with_anchor(UNCHANGED), "en").partition("</section>")[0]
     assert '<p class="anchor">As released: no change.</p>' in header
     assert "保持发布格式，无变化。" in page(with_anchor(UNCHANGED), "zh")

@@ -19,7 +19,7 @@ SOURCES = [*sorted(Path(module.__file__).parent.rglob("*.py")), *sorted(TEMPLATE
 BUILT = ("basis.", "bound.", "aim.", "memory.", "units.", "cache.", "question.", "assumptions.",
          "answer.", "missing.", "phase.", "waterfall.", "roofline.", "metric.", "swings.",
          "premises.", "kind.", "origins.", "engines.", "reach.", "pools.", "drafts.",
-         "prefixes.", "offload.")
+         "prefixes.", "offload.", "first.", "loss_origin.")
 """Sections whose keys are also put together from a name at run time."""
 
 

@@ -86,7 +86,7 @@ def test_landmarks_headings_tables_and_figures_are_named() -> None:
         assert table.find(f"{XHTML}caption") is not None
         assert all("scope" in th.attrib for th in table.iter(f"{XHTML}th"))
     drawn = list(root.iter(f"{SVG}svg"))
-    assert [d.attrib["class"] for d in drawn] == ["reach", "users", "roofline"]
+    assert [d.attrib["class"] for d in drawn] == ["chart dots", "reach", "users", "roofline"]
     for one in drawn:
         assert one.attrib["role"] == "img"
         assert all((one.findtext(f"{SVG}{part}") or "").strip() for part in ("title", "desc"))

@@ -28,24 +28,25 @@ VOID = frozenset({"area", "base", "br", "col", "embed", "hr", "img", "input", "l
                   "source", "track", "wbr"})
 _ADDRESS = re.compile(r"(?:https?://|www\.|github\.com/|github )[^\s，；。）】]+")
 _FLAG = re.compile(r"--[a-z][a-z-]*(?:[ =][A-Za-z0-9][\w.,-]*)?")
-_WORD = re.compile(r"-{0,2}[A-Za-z][A-Za-z0-9]*(?:[-_.+/@:·^*=#'’][A-Za-z0-9]+)*")
+_WORD = re.compile(r"(?<![A-Za-z0-9])-{0,2}[A-Za-z][A-Za-z0-9]*(?:[-_.+/@:·^*=#'’][A-Za-z0-9]+)*")
 
-_UNITS = "ms ns min nats token tokens/s token/s rank pt"
+_UNITS = "ms ns ln min nats token tokens/s token/s rank pt"
 ABBREVIATIONS = frozenset(_UNITS.split())
 """Units and words of the field that Chinese texts write in Latin letters."""
 
 _MAKERS = """nvidia llama meta google deepseek qwen mistral microsoft anthropic intel apple thireus
     anyscale unsloth kimi moonshot pypi github cohen allen cunneen bailey neuts poisson"""
 _FIELD = """tp dp pp ep all-reduce all-gather reduce-scatter all-to-all custom-allreduce kda csa hca
-    swa osl isl cpu tpu
-    gpu-gddr gpu-hbm unified block-scaled modelopt-mixed"""
+    swa osl isl cpu tpu pcie gpu-gddr gpu-hbm unified"""
 _CHIPS = """jetson ascend gaudi hopper blackwell ampere turing volta ada lovelace rubin xeon epyc
-    orin thor graviton trainium geforce inferentia wgmma"""
-_SOFTWARE = """cuda triton marlin humming cutlass machete deepgemm torch torchao cublas cudnn gloo
-    nccl ray dask vulkan metal gguf ggml exllama quark petit mooncake nixl modelopt
-    compressed-tensors bitsandbytes aiter trtllm rocm tpu-inference vllm-neuron habana transformers torch-neuronx
-    kt-kernel sglang-kt neuron maxn zen instinct precision-planner aiconfigurator safetensors
-    aiconfigurator-core neuralmagic"""
+    orin thor graviton trainium geforce inferentia wgmma
+    zen instinct ryzen arm blackwell-block-scaled"""
+_SOFTWARE = """cuda flashinfer triton marlin humming cutlass machete deepgemm torch torchao
+    cublas cudnn gloo nccl ray dask vulkan metal gguf ggml exllama quark petit mooncake nixl
+    modelopt modelopt-mixed compressed-tensors bitsandbytes aiter trtllm gptq rocm tpu-inference
+    vllm-neuron habana transformers torch-neuronx vllm-graph kt-kernel sglang-kt neuron maxn
+    safetensors neuralmagic gpt-oss llama-quantize vllm-bnb-plugin moe-torch-flow-min-latency
+    precision-planner aiconfigurator aiconfigurator-core"""
 NAMES = frozenset(f"{_MAKERS} {_FIELD} {_CHIPS} {_SOFTWARE}".split())
 """Proper names that have no digit and no capital inside."""
 

@@ -142,3 +142,33 @@ PLANS: tuple[Told, ...] = (
                                              "engine": "sglang", **SHORT}),
     ("estimate", "qwen3-8b", "l40s", {"scheme": "int4-w4a16", "pp": 2, "devices": 2, **SHORT}),
 )
+
+REFUSED: tuple[tuple[str, str, dict[str, Any]], ...] = (
+    ("qwen2.5-0.5b", "h100-sxm", {"devices": 1, "tpot_seconds": 1e-5, "context": 2048}),
+    ("qwen2.5-0.5b", "h100-sxm", {"devices": 1, "memory_bytes": 10**8, "context": 2048}),
+    ("llama-3.1-8b", "a100-sxm", {"schemes": ["fp8-tensor"]}),
+    ("llama-3.1-8b", "h100-sxm", {"tp": 3, "devices": 3}),
+    ("llama-3.1-8b", "rubin-r200", {}),
+    ("deepseek-v3", "h100-sxm", {"devices": 1}),
+    ("deepseek-v3", "h100-sxm", {"devices": 8, "max_loss": "bf16", "context": 8192}),
+    ("llama-3.1-70b", "h100-sxm", {"devices": 2, "max_loss": "bf16", "tpot_seconds": 0.01}),
+    ("llama-3.1-8b", "h100-sxm", {"devices": 1, "objective": "memory", "context": 4096,
+                                  "memory_bytes": 3 * 10**9}),
+    ("llama-3.1-8b", "t4", {"context": 131072, "batch": 8}),
+)
+"""(model, device, arguments) of plans that there are not."""
+
+FLEET_REFUSALS = (
+    ("no replica keeps TTFT ≤ 300 ms and TPOT ≤ 20 ms for 95 % of requests: one that meets "
+     "no other takes 412 ms and 31 ms"),
+    "no replica keeps TPOT ≤ 20 ms for 99 % of requests: one that meets no other takes 31 ms",
+    "deepseek-v3 does not fit 8 × l40s",
+    "no layout holds a request",
+    ("the stock does not serve these rates: chat at 20/s: all devices together serve "
+     "12.5/s of it; each model alone is served, all together are not"),
+    ("the smallest stock that would do: 12 × h100-sxm (4 more), the cheapest addition at "
+     "36.00 USD an hour; or lower rates or other limits"),
+    "max-loss fp8-block excludes every plan for llama-3.1-8b on h100-sxm, and so does tpot 10 ms",
+    "memory and max-loss bf16 and tpot 10 ms exclude every plan for llama-3.1-70b on h100-sxm",
+)
+"""What fleets and capacities are refused with, as they are worded."""

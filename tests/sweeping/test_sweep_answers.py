@@ -7,9 +7,10 @@ import pytest
 import planner
 from planner.errors import PlannerError, UnknownNameError
 from planner.lookup import load_device, load_model
+from planner.placement.modules import PLANNED_KINDS
 from planner.planning.solver.problem import EQUAL
 from planner.scenarios import Host, Scenario
-from planner.sweeping.answer import Context, row
+from planner.sweeping.answer import Context, layout_text, row, serving
 from planner.sweeping.fast import fast_rows
 from planner.sweeping.read import asks_of
 
@@ -39,6 +40,19 @@ def test_many_estimates_are_the_rows_made_one_by_one() -> None:
                 assert together[name] == value, (n, name)
     assert {("ok", None), ("infeasible", "memory"), ("infeasible", "tpot"),
             ("infeasible", "ttft"), ("infeasible", "memory-bytes")} <= statuses
+
+
+def test_what_no_engine_has_memory_for_is_told_as_one_by_one() -> None:
+    asks = asks_of([{"model": MODEL, "device": "l40s", "verb": "estimate", "scheme": "bf16",
+                     "devices": 1, "tp": 1, "dp": 1, "pp": 1, "ep": 1, "context": 4096, **more}
+                    for more in ({"batch": 4000}, {"batch": 2, "memory_bytes": 1 << 30},
+                                 {"batch": 4000, "memory_bytes": 1 << 30})])
+    context = Context(load_model(MODEL), load_device("l40s"), None, None)
+    assert len(serving(context, asks[0])) > 1
+    fast = fast_rows(context, asks)
+    assert sorted(fast) == [0, 1, 2]
+    assert [fast[n]["limit"] for n in fast] == ["memory", "memory-bytes", "memory"]
+    assert [fast[n] for n in fast] == [row(context, one) for one in asks]
 
 
 def test_requests_by_name_hits_and_slots_are_the_same_one_by_one() -> None:
@@ -110,8 +124,37 @@ def test_rows_carry_the_plan() -> None:
             == pytest.approx([joules.value, joules.low, joules.high], rel=1e-9)
         schemes = {u.scheme for u in one.units if u.loss or u.kv_layout}
         assert all(scheme in got["assignment"] for scheme in schemes)
+        rate = one.performance.output_tokens_per_second
+        assert [got[f"output_tokens_per_second{end}"] for end in ("_low", "_high")] \
+            == pytest.approx([rate.low, rate.high], rel=1e-9)
+        assert got["layout"] == "tp1"
+        assert got["served_by"] == f"{one.engine.name} {one.engine.version}"
+    advice = plan.recommendation
+    assert frame.loc[0, "verdict"] == advice.verdict
+    assert frame.loc[0, "needs_new_weights"] == advice.needs_new_weights
+    assert frame["checkpoint"].fillna("")[0] == (advice.checkpoint or "")
+    assert set(frame.loc[0, "formats"].split(" + ")) == {
+        unit.scheme for unit in plan.units if unit.kind in PLANNED_KINDS}
+    assert frame.loc[0, "cache"] in {unit.kv_layout for unit in plan.units if unit.kv_layout}
+    assert frame[["verdict", "formats", "cache", "needs_new_weights"]].loc[1].isna().all()
     assert frame.loc[0, "gap"] == pytest.approx(EQUAL)
     assert frame["question"].tolist() == [1, 2]
+
+
+def test_an_exact_plan_has_its_verdict_too() -> None:
+    asked = {"model": MODEL, "device": "h100-sxm", "devices": 1, "tp": 1, "dp": 1, "pp": 1,
+             "batch": 8, "context": 4096, "engine": "vllm", "exact": True}
+    frame = planner.sweep([asked])
+    advice = planner.plan(**asked).recommendation
+    assert advice is not None
+    assert (frame.loc[0, "verdict"], frame.loc[0, "needs_new_weights"]) \
+        == (advice.verdict, advice.needs_new_weights)
+
+
+@pytest.mark.parametrize(("ways", "text"), [((1, 1, 1, 1), "tp1"), ((8, 1, 2, 8), "tp8 pp2 ep8"),
+                                            ((1, 8, 1, 8), "dp8 ep8")])
+def test_a_layout_names_what_divides_it(ways: tuple[int, int, int, int], text: str) -> None:
+    assert layout_text(*ways) == text
 
 
 def test_nothing_is_lost_what_cannot_be_asked_is_a_row_with_its_reason() -> None:

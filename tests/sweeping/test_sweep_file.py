@@ -6,6 +6,7 @@ import pytest
 
 from planner.errors import InputError, PlannerError
 from planner.sweeping.read import asks_of, parse_sweep, read_sweep
+from planner.sweeping.record import SweepQuestion
 
 GRID = """
 title = "two by three"
@@ -24,8 +25,8 @@ scheme = "FP8_block"
 """
 
 
-def parsed(text: str) -> tuple:
-    return parse_sweep(text.encode(), "f.toml")
+def parsed(text: str) -> tuple[SweepQuestion, ...]:
+    return parse_sweep(text.encode(), "f.toml").asks
 
 
 def test_a_grid_is_a_product_and_levels_set_several_values() -> None:

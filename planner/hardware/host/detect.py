@@ -19,6 +19,7 @@ from planner.hardware.host.linux import linux_facts
 from planner.hardware.host.mac import mac_facts
 from planner.hardware.loader import parse_profile
 from planner.hardware.profile import DeviceProfile
+from planner.system import usable_cpus
 
 _SMI_SECONDS = 10.0
 DETECTED_PATH = Path(f"{HOST}.toml")
@@ -32,7 +33,7 @@ def host_facts() -> HostFacts:
     if platform.system() == "Darwin":
         return mac_facts(machine)
     if platform.system() == "Linux":
-        found = linux_facts(machine, frozenset(os.sched_getaffinity(0)))
+        found = linux_facts(machine, frozenset(usable_cpus()))
         return found if found.gpus else replace(found, gpus=_smi())
     return HostFacts(
         system=platform.system() or "this system", machine=machine, vendor="",

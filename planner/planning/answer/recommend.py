@@ -46,7 +46,7 @@ def recommendation(choice: Selection, spaces: Sequence[Space]) -> Recommendation
     taken = choice.option
     released, nearest = _released(choice), nearest_rival(choice)
     return Recommendation(
-        verdict=verdict(taken), formats=taken.rival.formats,
+        verdict=verdict(taken.rival), formats=taken.rival.formats,
         needs_new_weights=taken.simple.new_weights, checkpoint=taken.weights.checkpoint,
         text=_text(choice, nearest),
         gain=None if released is None else gain_range(choice, choice.taken, released),
@@ -56,11 +56,11 @@ def recommendation(choice: Selection, spaces: Sequence[Space]) -> Recommendation
         lossier=_lossier(spaces, choice), measure_next=measure_next(choice, nearest))
 
 
-def verdict(option: Option) -> Verdict:
+def verdict(rival: Rival) -> Verdict:
     """As released, uniform or a mix."""
-    if option.rival.formats == 0:
+    if rival.formats == 0:
         return "as-released"
-    return "uniform" if len(told_schemes(option.rival)) == 1 else "mix"
+    return "uniform" if len(told_schemes(rival)) == 1 else "mix"
 
 
 def gain_range(choice: Selection, ours: int, theirs: int) -> GainRange:
@@ -114,7 +114,8 @@ def _other(choice: Selection, i: int) -> OtherPlan:
         output_tokens_per_second=rate_of(one), tpot_seconds=one.priced.tpot,
         loss=told_loss(one.space.model, one.priced.loss),
         probability_better=_digits(float(choice.better[i, choice.taken])),
-        why_not=_why_not(choice, i), devices=devices_of(one))
+        why_not=_why_not(choice, i), devices=devices_of(one),
+        gain=gain_range(choice, i, choice.taken))
 
 
 def _why_not(choice: Selection, i: int) -> str:
@@ -142,7 +143,7 @@ def _text(choice: Selection, nearest: int | None) -> str:
         choice.objective, rate_of(taken), taken.priced.tpot, int(taken.weighed.value),
         f"{told_loss(taken.space.model, taken.priced.loss):.3g}")
     made = made_text(taken.simple.new_weights, taken.weights.checkpoint, taken.weights.command)
-    lead = serve_text(verdict(taken), _release_scheme(choice), told_schemes(taken.rival),
+    lead = serve_text(verdict(taken.rival), _release_scheme(choice), told_schemes(taken.rival),
                       taken.rival.kv, made)
     first = f"{lead}: {question_value}."
     if choice.exact_asked:
@@ -160,7 +161,7 @@ def _text(choice: Selection, nearest: int | None) -> str:
     needs = ", and needs new weights" if other.simple.new_weights \
         and not taken.simple.new_weights else ""
     name = _named(other)
-    if verdict(taken) == verdict(other) == "mix":
+    if verdict(taken.rival) == verdict(other.rival) == "mix":
         name = name.replace("A mix", "Another mix", 1)
     return f"{first} {name} would give {told} ({chance}){needs}."
 
@@ -189,7 +190,7 @@ def _step(rival: Rival) -> Lossier:
 
 def _named(option: Option) -> str:
     """A plan as the subject of a sentence."""
-    kind, name = verdict(option), option.rival.name
+    kind, name = verdict(option.rival), option.rival.name
     if kind == "mix":
         count = len(told_schemes(option.rival))
         return f"A mix of {count} formats"

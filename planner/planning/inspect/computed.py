@@ -9,6 +9,7 @@ from typing import TypeVar
 
 from planner.errors import PlannerError
 from planner.planning.inspect.layout_frontier import Reach, own_frontier
+from planner.planning.inspect.loss_origin import LossOrigin, loss_origin
 from planner.planning.inspect.provenance import Premise, premises
 from planner.planning.inspect.reprice import reprice
 from planner.planning.inspect.roofline import Operators, operators
@@ -22,7 +23,8 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Computed:
-    """Each part is None where it could not be computed; ``reasons`` says why, by its name."""
+    """Each part is None where it could not be computed; ``reasons`` says why, by its name. ``loss``
+    is also None where a profile of the model gives the losses."""
 
     operators: Operators | None = None
     frontier: tuple[Reach, ...] | None = None
@@ -30,6 +32,7 @@ class Computed:
     room: tuple[UsersPoint, ...] | None = None
     premises: tuple[Premise, ...] = ()
     reasons: tuple[tuple[str, str], ...] = ()
+    loss: LossOrigin | None = None
 
     def why_not(self, part: str) -> str:
         """Why ``part`` is None; empty where it is not."""
@@ -59,4 +62,6 @@ def computed(plan: Plan, *, scenario: Scenario | None = None,
         tried("operators", lambda: operators(it.question, plan)),
         tried("frontier", lambda: own_frontier(it, scenario=scenario)),
         tried("sensitivity", lambda: sensitivity(it)), tried("room", lambda: users_that_fit(it)),
-        premises(plan, it.question.device), tuple(reasons))
+        premises(plan, it.question.device), tuple(reasons),
+        None if it.question.profile is not None or not plan.quality.tier.startswith("T0")
+        else loss_origin(it.question.spec))

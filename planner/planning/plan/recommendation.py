@@ -33,7 +33,8 @@ class OtherPlan:
     of its linears, most bytes first, then of an embedding or a head that is not as released;
     ``formats`` how many of all are not what is released.
     ``probability_better``: that it beats the recommended plan, None where errors are not known.
-    ``why_not`` in words."""
+    ``why_not`` in words. ``gain`` over the recommended plan by the objective, from common draws, in
+    which what both share cancels; None in files of older versions."""
 
     name: str
     schemes: tuple[str, ...]
@@ -46,6 +47,7 @@ class OtherPlan:
     probability_better: float | None
     why_not: str
     devices: int
+    gain: GainRange | None = None
 
 
 @cached_record

@@ -50,8 +50,10 @@ def parse_plan(data: object) -> Plan:
         raise DataError(f"plan file: {place}: {first['msg'].lower()}",
                         hint="see `plan schema` for the format") from None
     from planner.planning.plan.bounds import check_bounds
+    from planner.planning.plan.known_names import check_names
 
     check_bounds(plan)
+    check_names(plan)
     return plan
 
 

@@ -17,12 +17,18 @@ from planner.planning.answer.recommend_text import (
     why_not,
 )
 from planner.planning.plan.deployment import DeploymentInfo, PoolLayout
-from planner.planning.plan.recommendation import OtherPlan, Recommendation, Verdict
+from planner.planning.plan.recommendation import (
+    GainRange,
+    OtherPlan,
+    Recommendation,
+    Verdict,
+)
 from planner.planning.plan.record import Plan
 from planner.planning.pools.deployed import Against, PoolsFound
 from planner.planning.pools.options import TWO, PoolChoice, PoolOption
 from planner.planning.search.rivals import told_schemes
 from planner.planning.space.losses import told_loss
+from planner.planning.weigh.chances import gains, interval
 from planner.planning.weigh.choose import Selection
 from planner.planning.weigh.rule import MARGIN, SURE
 from planner.units import format_rate
@@ -120,7 +126,14 @@ def _other(choice: PoolChoice, i: int) -> OtherPlan:
         f"pools: {one.name}", schemes, one.simple.formats % TWO, one.pools.shared.kv,
         one.simple.new_weights, one.pools.rate * one.weighed.decode_osl, one.weighed.decode.tpot,
         told_loss(one.pools.assigned[1].space.model, one.loss), digits(chance), reason,
-        devices_of(one))
+        devices_of(one), _gain(choice, i))
+
+
+def _gain(choice: PoolChoice, i: int) -> GainRange:
+    """The gain of an option over the taken one in tokens/s a paid device."""
+    value = choice.options[i].pools.value / choice.option.pools.value - 1
+    low, high = interval(gains("throughput", choice.drawn[i], choice.drawn[choice.taken]))
+    return GainRange(digits(value), digits(min(low, value)), digits(max(high, value)))
 
 
 def _other_aggregated(choice: Selection, versus: Against) -> OtherPlan:
@@ -132,7 +145,9 @@ def _other_aggregated(choice: Selection, versus: Against) -> OtherPlan:
         one.simple.new_weights, rate_of(one), one.priced.tpot,
         told_loss(one.space.model, one.priced.loss), digits(1 - versus.better),
         why_not("throughput", gain=gain, chance=1 - versus.better, simpler=True, exact=False,
-                needs=[]), one.space.model.question.replicas(ranks) * ranks)
+                needs=[]), one.space.model.question.replicas(ranks) * ranks,
+        GainRange(digits(gain), *(digits(1 / (1 + end) - 1)
+                                  for end in (versus.high, versus.low))))
 
 
 def with_pools_beside(plan: Plan, found: PoolsFound, versus: Against) -> Plan:
@@ -146,7 +161,8 @@ def with_pools_beside(plan: Plan, found: PoolsFound, versus: Against) -> Plan:
         option.weighed.decode.tpot, told_loss(option.pools.assigned[1].space.model, option.loss),
         digits(versus.better), why_not("throughput", gain=versus.gain, chance=versus.better,
                                         simpler=False, exact=False, needs=["needs two pools"]),
-        devices_of(option))
+        devices_of(option),
+        GainRange(*(digits(x) for x in (versus.gain, versus.low, versus.high))))
     why = f"two pools give {signed(versus.gain)} tokens/s a device on paper, more than " \
           f"{MARGIN:.0%} with a chance of {versus.beaten:.0%} ({SURE:.0%} are asked for); " \
           "--mode disaggregated takes them"

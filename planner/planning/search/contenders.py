@@ -28,7 +28,7 @@ from planner.planning.search.variants import slots_of
 from planner.planning.solver.problem import EQUAL
 from planner.planning.space.candidates import Slots, Space, fitting_pairs, possible_layouts
 from planner.planning.space.memory import tables_and_stages
-from planner.planning.space.model import build_model
+from planner.planning.space.model import CostModel, build_model
 from planner.planning.space.shared_times import UntimedWay, timed_together
 from planner.quality.prior import load_prior
 
@@ -226,10 +226,30 @@ class WaysTogether:
             place, question = group[0]
             space = whole_space(build_model(question, load_prior()), slots=self.slots)
             return [] if space is None else [(place, space)]
-        ways = [(i, way) for i, question in group
-                if (way := _way(question, self.slots)) is not None]
-        return list(zip([i for i, _ in ways], timed_together(
-            self.model, [way for _, way in ways]), strict=True)) if ways else []
+        return _together(self.model, [(i, build_model(question, load_prior()))
+                                      for i, question in group], self.slots)
+
+
+def whole_spaces(models: Sequence[CostModel]) -> list[Space]:
+    """The candidates of those models that have any, in their order: ways of a group are timed
+    together."""
+    found: list[tuple[int, Space]] = []
+    for group in groups_of([model.question for model in models]):
+        mine = [(i, models[i]) for i, _ in group]
+        if len(mine) > 1:
+            found += _together(build_model(whole_question(group), load_prior()), mine, "grid")
+        elif (space := whole_space(mine[0][1])) is not None:
+            found.append((mine[0][0], space))
+    return [space for _, space in sorted(found, key=lambda one: one[0])]
+
+
+def _together(whole: CostModel, models: Sequence[tuple[int, CostModel]], slots: Slots,
+              ) -> list[tuple[int, Space]]:
+    """The candidates of those models that have any, with their places; ``whole`` has all choices
+    of all of them."""
+    ways = [(i, way) for i, model in models if (way := _way(model, slots)) is not None]
+    return list(zip([i for i, _ in ways], timed_together(whole, [way for _, way in ways]),
+                    strict=True)) if ways else []
 
 
 def whole_question(group: Group) -> Question:
@@ -244,11 +264,10 @@ def whole_question(group: Group) -> Question:
                    kv=tuple(name for name in kv_layout_ids() if name in kv), barred=barred)
 
 
-def _way(question: Question, slots: Slots) -> UntimedWay | None:
-    layouts = possible_layouts(question)
+def _way(model: CostModel, slots: Slots) -> UntimedWay | None:
+    layouts = possible_layouts(model.question)
     if not layouts:
         return None
-    model = build_model(question, load_prior())
     tables, stages = tables_and_stages(model, layouts)
     pairs = fitting_pairs(model, tables, stages, slots=slots)
     return UntimedWay(model, tables, stages, pairs) if pairs else None

@@ -66,13 +66,16 @@ class ComparedPlan:
 @cached_record
 class ComparedPair:
     """What was asked of one model on one device: the schemes that the model is ``released`` in,
-    tokens of a request, and words on limits and defaults (empty where nothing could be asked)."""
+    tokens of a request, and words on limits and defaults (empty where nothing could be asked);
+    what a device-hour costs and who says so: given, the scenario's, the device profile's."""
 
     model: str
     device: str
     released: tuple[str, ...]
     requests: str
     limits: str
+    price_usd_per_hour: float | None
+    price_source: str
 
 
 @cached_record

@@ -6,7 +6,7 @@ The plan that the grid belongs to is one of its points: its own value is on ever
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from planner.errors import InputError, UnknownNameError, UnsupportedError
@@ -16,16 +16,20 @@ from planner.planning.space.losses import uniform_loss
 from planner.planning.space.model import CostModel
 from planner.quality.loss_units import NATS
 
-NAMES = ("context", "batch", "devices", "max-loss", "schemes", "kv")
+NAMES = ("workload", "context", "batch", "tpot-ms", "devices", "max-loss", "engine", "schemes", "kv")
 MAX_POINTS = 5000
-"""Points of a grid: about 100 bytes of page and a tenth of a second of planning each."""
+"""Points of a grid: about 150 bytes of page and a twentieth of a second of planning each."""
+DEFAULT_POINTS = 2000
+"""Up to so many the axes that are not named take values of their own."""
+GROWING = ("workload", "tpot-ms", "engine", "devices", "max-loss", "kv")
+"""Axes that do, each a value in turn."""
 AUTO = "auto"
-CONTEXTS, TOP_CONTEXT = 5, 131_072
-BATCHES = (1, 16, 64, 256)
 LOSS_LADDER = ("bf16", "fp8-block", "int8-w8a8", "fp8-tensor", "int4-w4a16", "nvfp4")
 STEPS_APART = 4.0
 """Limits on loss closer than this factor are one step."""
 KV_LADDER = ("bf16", "fp8", "int8-token")
+Values = dict[str, tuple[str, ...]]
+"""Values by axis."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,15 +45,40 @@ class Axis:
     def __len__(self) -> int:
         return len(self.values)
 
+    def only(self, values: Collection[str]) -> Axis:
+        """The axis with some of its ``values``, of which its own stays."""
+        own = self.values[self.base]
+        kept = [(v, f) for v, f in zip(self.values, self.flags, strict=True)
+                if v == own or v in values]
+        names = tuple(v for v, _ in kept)
+        return Axis(self.name, names, tuple(f for _, f in kept), names.index(own))
 
-def parse_grid(texts: Sequence[str]) -> dict[str, tuple[str, ...]]:
+
+def fitted(axes: Sequence[Axis], ladders: Mapping[str, Sequence[str]]) -> tuple[Axis, ...]:
+    """The axes, of which those in ``ladders`` begin at their own value and take a value of their
+    ladder in turn, while there are at most DEFAULT_POINTS points."""
+    kept = {axis.name: [axis.values[axis.base]] if axis.name in ladders else list(axis.values)
+            for axis in axes}
+    waiting = {name: [v for v in ladders[name] if v not in kept[name]]
+               for name in GROWING if name in ladders}
+    while any(waiting.values()):
+        for name, values in waiting.items():
+            points = math.prod(len(own) for own in kept.values())
+            if values and points // len(kept[name]) * (len(kept[name]) + 1) <= DEFAULT_POINTS:
+                kept[name].append(values.pop(0))
+            else:
+                values.clear()
+    return tuple(axis.only(kept[axis.name]) for axis in axes)
+
+
+def parse_grid(texts: Sequence[str]) -> Values:
     """``AXIS=VALUE,VALUE`` by axis; schemes that may be mixed are joined by ``+``.
 
     Raises:
         InputError: not of that form, an axis twice, a value twice or none.
         UnknownNameError: no such axis.
     """
-    found: dict[str, tuple[str, ...]] = {}
+    found: Values = {}
     for text in texts:
         name, equals, rest = text.partition("=")
         if not equals:
@@ -79,7 +108,7 @@ def check_size(axes: Sequence[Axis]) -> int:
         shape = " × ".join(f"{len(axis)} {axis.name}" for axis in axes)
         raise InputError(
             f"the grid has {shape} = {count:,} points; at most {MAX_POINTS:,} are embedded",
-            hint="name fewer values, e.g. --grid context=8192,32768 --grid batch=auto,64")
+            hint="name fewer values; axes that are not named take no more than fit")
     return count
 
 
@@ -108,16 +137,9 @@ def _whole(name: str, text: str, most: int, auto: bool) -> int | None:
     return int(text)
 
 
-def default_contexts(longest: int, base: int) -> list[int]:
-    """The base and powers of two up to 131,072 or what the model has."""
-    top = min(longest, max(TOP_CONTEXT, base))
-    power = 1 << (top.bit_length() - 1)
-    return sorted({base, *(power >> i for i in range(CONTEXTS) if power >> i >= 16)})
-
-
 def default_devices(base: int, most: int) -> list[int]:
-    """Half, twice and four times the base."""
-    return [n for n in ({base // 2, base, base * 2, base * 4} if base > 1 else {1, 2, 4})
+    """The base, twice, half and four times it."""
+    return [n for n in dict.fromkeys((base, base * 2, base // 2, base * 4))
             if 1 <= n <= max(most, base)]
 
 

@@ -15,7 +15,8 @@ from planner.placement.modules import PLANNED_KINDS
 from planner.planning.engines.rules import PLAIN
 from planner.planning.question.named import RELEASED, schemes_of, usable_mixes
 from planner.planning.question.question import Question
-from planner.planning.search.spaces import asked, whole_space
+from planner.planning.search.contenders import whole_spaces
+from planner.planning.search.spaces import asked
 from planner.planning.search.uniform import (
     PlacedUniform,
     UniformQuery,
@@ -48,7 +49,7 @@ def uniform_rows(questions: Sequence[Question], *, named: Sequence[str] = (),
         kv_named: the cache was named, so that none is left out.
     """
     models = [build_model(question, load_prior()) for question in questions]
-    spaces = [space for model in models if (space := whole_space(model)) is not None]
+    spaces = whole_spaces(models)
     placed, slow = _placed(spaces, named, kv_named)
     rows = {name: placed_row(one, within_limits=name not in slow) for name, one in placed.items()}
     for name in _names(questions, named):
@@ -82,14 +83,16 @@ def _placed(spaces: Sequence[Space], named: Sequence[str], kv_named: bool,
     _take_best(found, placed_uniforms([
         (space, _queries(space.model, named, kv_named, limits=True)) for space in spaces]))
     late: dict[str, PlacedUniform] = {}
-    for space in spaces:
-        question = space.model.question
-        if question.tpot_seconds is None and question.ttft_seconds is None:
-            continue
-        queries = [q for q in _queries(space.model, named, kv_named, limits=False)
-                   if q.scheme not in found]
-        _take_best(late, placed_uniforms([(asked(space, objective="latency"), queries)]))
+    _take_best(late, placed_uniforms([
+        (asked(space, objective="latency"), queries) for space in spaces
+        if _limited(space.model.question) and (queries := [
+            q for q in _queries(space.model, named, kv_named, limits=False)
+            if q.scheme not in found])]))
     return {**found, **late}, set(late)
+
+
+def _limited(question: Question) -> bool:
+    return question.tpot_seconds is not None or question.ttft_seconds is not None
 
 
 def _take_best(found: dict[str, PlacedUniform], more: Sequence[PlacedUniform]) -> None:

@@ -147,7 +147,7 @@ def _text(match: KldMatch | None, bands: TierBands, excluded: frozenset[str]) ->
     """One line: what losses rest on, and how well it predicted what was left out."""
     how = f"left out: rank correlation {bands.rank:.2f}, 80 % within ×/÷ {bands.factor:.2g}"
     if match is None:
-        count = sum(m.name not in excluded for m in kld_models())
+        count = sum(m.fitted and m.name not in excluded for m in kld_models())
         return f"learned from {count} measured models; families {how} ({CREDIT})"
     names = " and ".join(match.families) if len(match.families) > 1 \
         else ", ".join(m.name for m in match.models)

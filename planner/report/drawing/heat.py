@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from html import escape
 
-from planner.report.drawing.letters import cut, wide, wrapped
+from planner.report.drawing.letters import SIZE, cut, wide, wrapped
 from planner.report.drawing.svg import chart_open, text
 from planner.report.figures.marks import LEVELS, HeatCell, HeatMap, heat_ends, levels
 
@@ -44,7 +44,7 @@ class _Grid:
     """Where rows and columns lie."""
 
     def __init__(self, chart: HeatMap) -> None:
-        self.rows = [wrapped(name, NAMES)[:2] for name in chart.rows]
+        self.rows = [_two(name, NAMES) for name in chart.rows]
         self.left = max([50.0, *(wide(part) for lines in self.rows for part in lines)]) + 12
         texts = [wide(part, SMALL) for row in chart.cells for cell in row
                  for part in _parts(cell)]
@@ -58,8 +58,13 @@ class _Grid:
 
 def _parts(cell: HeatCell) -> list[str]:
     """The text of a cell in at most two lines."""
-    lines = wrapped(cell.text, MOST - 10, SMALL)
-    return lines if len(lines) <= 2 else [lines[0], cut(" ".join(lines[1:]), MOST - 10, SMALL)]
+    return _two(cell.text, MOST - 10, SMALL)
+
+
+def _two(words: str, room: float, size: float = SIZE) -> list[str]:
+    """The words in at most two lines; what is left over is cut."""
+    lines = wrapped(words, room, size)
+    return lines if len(lines) <= 2 else [lines[0], cut(" ".join(lines[1:]), room, size)]
 
 
 def _hatch(key: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from html import escape
 from math import ceil, floor, log10
 
@@ -42,10 +43,10 @@ def reach_svg(t: Phrases, plan: Plan, found: Sequence[Reach]) -> str:
         *_others(t, x, y, shown)))
 
 
-def _label(place: ReachPlace) -> str:
+def _label(names: Sequence[str]) -> str:
     """The shortest names, and how many more there are."""
-    more = len(place.names) - MOST_NAMES
-    shown = sorted(place.names, key=len)[:MOST_NAMES] if more > 0 else place.names
+    more = len(names) - MOST_NAMES
+    shown = sorted(names, key=len)[:MOST_NAMES] if more > 0 else names
     return " · ".join(shown) + (f" +{more}" if more > 0 else "")
 
 
@@ -122,11 +123,13 @@ def _others(t: Phrases, x: _Loss, y: Scale, shown: ReachFigure) -> Iterator[str]
         label.block(x(mark.loss) - 5, y(mark.value) + 4, 10)
     told = t("reach.mark", value=_show(mine.value, shown.late), loss=words.loss(mine.loss))
     yield label(x(mine.loss), y(mine.value) - 11, t("baselines.self"), "own")
-    for mark in shown.others:
+    for place in shown.others:
+        mark = replace(place, names=tuple(map(t.original, place.names)))
         at = (x(mark.loss), y(mark.value))
         says = t("reach.mark", value=_show(mark.value, shown.late), loss=words.loss(mark.loss))
         yield line("cross", at[0] - 4, at[1] - 4, at[0] + 4, at[1] + 4)
         yield line("cross", at[0] - 4, at[1] + 4, at[0] + 4, at[1] - 4)
-        names = escape(" · ".join(mark.names))
-        yield f"<g><title>{names}: {says}</title>{label(*at, _label(mark))}</g>"
+        names = [t.pieced(name) for name in mark.names]
+        yield (f"<g><title>{escape(' · '.join(names))}: {says}</title>"
+               f"{label(*at, _label(names))}</g>")
     yield diamond("mine", x(mine.loss), y(mine.value), 7.5, told)

@@ -1,131 +1,157 @@
 """Small multiples of a sweep as SVG: a panel for each combination, a line for each value compared.
 
-The same table gives the same bytes.
+A line joins what has an order: contexts, batches, limits. Colours are classes of ``charts.css`` and
+``sweep.css``; the same chart gives the same bytes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from io import StringIO
-from math import ceil, prod
-from typing import TYPE_CHECKING, Any
+from html import escape
+from math import ceil
 
-from planner.report.sweep_axes import Columns, SweepAxis, axes, compared_axis, told
+from planner.report.drawing.letters import cut, wide
+from planner.report.drawing.svg import chart_open, line, path, text
+from planner.report.figures.marks import written
+from planner.report.figures.ticks import AxisTicks, axis_ticks
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
-RATE = "output_tokens_per_second_per_device"
-MOST_PANELS, MOST_LINES, ACROSS = 12, 6, 3
-COLOURS = ("#1d5f9e", "#c2410c", "#0b6f63", "#6d28a8", "#9d1f55", "#6b7380")
-MARKERS = "osD^vP"
-NUMERIC = ("asked_context", "asked_isl", "asked_osl", "asked_batch", "asked_devices", "asked_tp",
-           "asked_dp", "asked_pp", "asked_ep", "tpot_limit_seconds", "ttft_limit_seconds",
-           "memory_bytes")
+ACROSS, FILLS = 3, 8
+"""Panels side by side; colours of lines."""
+HIGH, GAP, SIDE, HEAD, FOOT, LEFT, WIDTH = 130.0, 16.0, 8.0, 32.0, 34.0, 58.0, 720.0
+"""Pixels: a panel's height, between panels, beside them, above and below them; the chart."""
+KEY = 22.0
 
 
 @dataclass(frozen=True, slots=True)
-class Drawing:
-    """What goes where: ``across`` on the x axis, ``lines`` in colours, ``panels`` apart."""
+class LinePoint:
+    """A value with its interval at the tick ``at``; no ``value``: no answer, ``why``."""
 
-    across: SweepAxis
-    lines: SweepAxis | None
-    panels: tuple[SweepAxis, ...]
-
-    @property
-    def count(self) -> int:
-        """Panels in all, drawn or not."""
-        return prod(len(axis.values) for axis in self.panels)
+    at: int
+    value: float | None
+    low: float | None
+    high: float | None
+    why: str = ""
 
 
-def drawing(columns: Columns) -> Drawing | None:
-    """The numeric axis with most values across, the compared axis (else the shortest) as lines, the
-    others as panels; None where nothing varies."""
-    found = list(axes(columns))
-    if not found:
-        return None
-    compared = compared_axis(found) if len(found) > 1 else None
-    free = [axis for axis in found if axis is not compared]
-    numeric = [axis for axis in free if axis.name in NUMERIC]
-    across = max(numeric or free, key=lambda axis: len(axis.values))
-    rest = [axis for axis in free if axis is not across]
-    if compared is None and rest:
-        short = min(rest, key=lambda axis: len(axis.values))
-        compared = short if len(short.values) <= MOST_LINES else None
-    return Drawing(across, compared, tuple(axis for axis in rest if axis is not compared))
+@dataclass(frozen=True, slots=True)
+class LinePanel:
+    """Lines by the place of their name in the chart's ``names``."""
+
+    name: str
+    lines: tuple[tuple[int, tuple[LinePoint, ...]], ...]
 
 
-def sweep_svg(columns: Columns) -> str:
-    """Output tokens/s per device over the widest axis, in panels; crosses mark where there is no
-    plan. Empty where nothing varies."""
-    import matplotlib as mpl
-    from matplotlib.figure import Figure
+@dataclass(frozen=True, slots=True)
+class LineChart:
+    """Panels on common axes: ``ticks`` are what stands below the x axis, in order."""
 
-    plan = drawing(columns)
-    if plan is None:
-        return ""
-    groups = _panels(columns, plan)
-    names = list(groups)[:MOST_PANELS]
-    wide = min(ACROSS, len(names))
-    high = ceil(len(names) / wide)
-    with mpl.rc_context({"svg.hashsalt": "precision-planner", "svg.fonttype": "none",
-                         "font.size": 8}):
-        figure = Figure(figsize=(1.2 + 2.6 * wide, 0.9 + 2.0 * high), layout="constrained")
-        drawn = figure.subplots(high, wide, sharex=True, sharey=True, squeeze=False)
-        for n, place in enumerate(drawn.flat):
-            if n < len(names):
-                _panel(place, columns, plan, groups[names[n]])
-                place.set_title(_title(plan, names[n]), loc="left", fontsize=8)
-            else:
-                place.set_axis_off()
-        _frame(figure, drawn, plan)
-        out = StringIO()
-        figure.savefig(out, format="svg", metadata={"Date": None})
-    return out.getvalue()
+    title: str
+    x_title: str
+    y_title: str
+    ticks: tuple[str, ...]
+    names: tuple[str, ...]
+    panels: tuple[LinePanel, ...]
+    alt: str
 
 
-def _panels(columns: Columns, plan: Drawing) -> dict[tuple[Any, ...], list[int]]:
-    groups: dict[tuple[Any, ...], list[int]] = {}
-    for n in range(len(columns["status"])):
-        groups.setdefault(tuple(columns[axis.name][n] for axis in plan.panels), []).append(n)
-    return groups
+def lines_svg(chart: LineChart, key: str) -> str:
+    """One ``svg`` element: a legend, then the panels; crosses at the bottom have no answer."""
+    across = min(ACROSS, max(len(chart.panels), 1))
+    broad = (WIDTH - LEFT - SIDE - GAP * (across - 1)) / across
+    legend, top = _legend(chart)
+    rows = ceil(len(chart.panels) / across)
+    low = top + rows * (HIGH + HEAD + GAP)
+    ends = [n for panel in chart.panels for _, points in panel.lines for point in points
+            for n in (point.low, point.value, point.high) if n is not None]
+    ticks = axis_ticks(ends, log=True, zero=False)
+    parts = [chart_open("series broad", key, (WIDTH, low + FOOT), chart.title, chart.alt), *legend]
+    for n, panel in enumerate(chart.panels):
+        x = LEFT + (broad + GAP) * (n % across)
+        y = top + (HIGH + HEAD + GAP) * (n // across) + HEAD
+        last = n + across >= len(chart.panels)
+        parts += _panel(chart, panel, ticks, (x, y, broad), (n % across == 0, last))
+    parts += [text(0, top, cut(chart.y_title, WIDTH), "start", "title"),
+              text(WIDTH - SIDE, low + FOOT - 8, cut(chart.x_title, WIDTH), "end", "title")]
+    return "".join((*parts, "</svg>"))
 
 
-def _title(plan: Drawing, key: Sequence[Any]) -> str:
-    return ", ".join(told(axis.name, value) for axis, value in zip(plan.panels, key, strict=True))
+def _legend(chart: LineChart) -> tuple[list[str], float]:
+    """Names beside their colours, and where the panels begin."""
+    if len(chart.names) < 2:
+        return [], 20.0
+    parts, x, y = [], 0.0, 14.0
+    for n, name in enumerate(chart.names):
+        room = wide(name) + 40
+        if x and x + room > WIDTH:
+            x, y = 0.0, y + KEY
+        parts.append(_mark(n, x + 6, y - 4, "") + text(x + 18, y, cut(name, WIDTH - 24), "start",
+                                                       "name"))
+        x += room
+    return parts, y + KEY + 4
 
 
-def _panel(place: Axes, columns: Columns, plan: Drawing, rows: Sequence[int]) -> None:
-    lines = plan.lines.values if plan.lines is not None else (None,)
-    for i, value in enumerate(lines[:MOST_LINES]):
-        mine = [n for n in rows if plan.lines is None or columns[plan.lines.name][n] == value]
-        points = [(plan.across.values.index(columns[plan.across.name][n]), columns[RATE][n])
-                  for n in mine]
-        points.sort(key=lambda point: point[0])
-        label = None if plan.lines is None else told(plan.lines.name, value)
-        colour, marker = COLOURS[i], MARKERS[i]
-        there = [(x, y) for x, y in points if y is not None]
-        place.plot([x for x, _ in there], [y for _, y in there], marker=marker, markersize=3.5,
-                   linewidth=1.2, color=colour, label=label)
-        gone = [x for x, y in points if y is None]
-        place.plot(gone, [0.04 + 0.05 * i] * len(gone), "x", markersize=4, color=colour,
-                   transform=place.get_xaxis_transform())
+def _panel(chart: LineChart, panel: LinePanel, ticks: AxisTicks,
+           box: tuple[float, float, float], edge: tuple[bool, bool]) -> Iterator[str]:
+    """A panel at (x, y) ``broad`` pixels wide; ``edge``: it is the first of a row, and has nothing
+    below it."""
+    x, y, broad = box
+    yield text(x, y - 7, cut(panel.name, broad), "start", "head")
+    end = y + HIGH + 20
+    for value, words in zip(ticks.values, ticks.texts, strict=True):
+        at = y + HIGH * (1 - ticks.share(value))
+        if at < end - 13 or value == ticks.values[0]:
+            yield line("grid", x, at, x + broad, at)
+            if edge[0]:
+                yield text(x - 6, at + 4, words, "end", "tick")
+            end = at
+    step = broad / len(chart.ticks)
+    if edge[1]:
+        yield from _below(chart.ticks, x, y + HIGH + 16, step)
+    for name, points in panel.lines:
+        yield from _line(points, name, chart, panel, (x + step / 2, y, step), ticks)
 
 
-def _frame(figure: Any, drawn: Any, plan: Drawing) -> None:
-    """Scales, ticks, names and one legend for all panels."""
-    for place in drawn.flat:
-        place.set_yscale("log")
-        place.set_xticks(range(len(plan.across.values)),
-                         [told(plan.across.name, v) for v in plan.across.values],
-                         rotation=45, ha="right", rotation_mode="anchor")
-        place.grid(axis="y", linewidth=0.4, color="#d5d9df")
-        for side in ("top", "right"):
-            place.spines[side].set_visible(False)
-    figure.supxlabel(plan.across.title, fontsize=8)
-    figure.supylabel("output tokens/s per device", fontsize=8)
-    handles, labels = drawn.flat[0].get_legend_handles_labels()
-    if labels:
-        figure.legend(handles, labels, loc="outside upper center", ncols=len(labels),
-                      frameon=False)
+def _below(words: Sequence[str], x: float, y: float, step: float) -> Iterator[str]:
+    """Names of the ticks, as many as have room."""
+    every = max(1, ceil((max(map(wide, words)) + 6) / step))
+    for n in range(0, len(words), every):
+        yield text(x + step * (n + 0.5), y, words[n], "middle", "tick")
+
+
+def _line(points: Sequence[LinePoint], name: int, chart: LineChart, panel: LinePanel,
+          at: tuple[float, float, float], ticks: AxisTicks) -> Iterator[str]:
+    x, y, step = at
+    colour = f"f{name % FILLS}"
+    there = [(x + step * p.at, y + HIGH * (1 - ticks.share(p.value)), p)
+             for p in points if p.value is not None]
+    if len(there) > 1:
+        yield path(f"line {colour}", [(a, b) for a, b, _ in there])
+    for a, b, point in there:
+        ends = ""
+        if point.low is not None and point.high is not None:
+            low, high = (y + HIGH * (1 - ticks.share(end)) for end in (point.low, point.high))
+            yield line(f"whisker {colour}", a, low, a, high)
+            ends = f" ({written(point.low)} – {written(point.high)})"
+        yield _mark(name, a, b, f"{_where(chart, panel, name, point)}: "
+                    f"{written(point.value or 0.0)}{ends}")
+    for point in points:
+        if point.value is None:
+            a, b = x + step * point.at, y + HIGH - 6 - 9 * (name % FILLS)
+            words = f"{_where(chart, panel, name, point)}: {point.why}"
+            yield (f'<path class="cross {colour}" d="M{a - 3:.1f} {b - 3:.1f} l6 6 m0 -6 l-6 6">'
+                   f"<title>{escape(words)}</title></path>")
+
+
+def _where(chart: LineChart, panel: LinePanel, name: int, point: LinePoint) -> str:
+    names = (panel.name, chart.names[name] if chart.names else "", chart.ticks[point.at])
+    return ", ".join(filter(None, names))
+
+
+def _mark(name: int, x: float, y: float, title: str) -> str:
+    """A mark whose shape tells lines apart without their colour."""
+    shapes = ("m-3.6 0 a3.6 3.6 0 1 0 7.2 0 a3.6 3.6 0 1 0 -7.2 0", "m-3.2 -3.2 h6.4 v6.4 h-6.4 z",
+              "m0 -4.4 l4.4 4.4 l-4.4 4.4 l-4.4 -4.4 z", "m0 -4 l4 7 h-8 z", "m0 4 l4 -7 h-8 z")
+    words = f"<title>{escape(title)}</title>" if title else ""
+    return (f'<path class="mark f{name % FILLS}" d="M{x:.1f} {y:.1f} '
+            f'{shapes[name % len(shapes)]}">{words}</path>')

@@ -8,8 +8,14 @@ from dataclasses import dataclass
 from planner.export.serve_line import serving_command
 from planner.placement.modules import PLANNED_KINDS
 from planner.planning.plan.deployment import DeploymentInfo
-from planner.planning.plan.recommendation import Lossier, OtherPlan, Recommendation
+from planner.planning.plan.recommendation import (
+    GainRange,
+    Lossier,
+    OtherPlan,
+    Recommendation,
+)
 from planner.planning.plan.record import Plan
+from planner.planning.weigh.rule import MARGIN
 from planner.quality.anchor import PARTS
 from planner.report import words
 from planner.report.page.pools import schemes_told, workers_told
@@ -42,7 +48,7 @@ MOST_COLUMNS = 88
 @dataclass(frozen=True, slots=True)
 class OtherRow:
     """Another plan in words; ``schemes`` with the cache, ``better`` the chance that it beats what
-    is recommended."""
+    is recommended, ``gain`` over it with its interval."""
 
     name: str
     schemes: str
@@ -51,6 +57,7 @@ class OtherRow:
     loss: str
     weights: str
     better: str
+    gain: str
     reason: str
 
 
@@ -159,16 +166,26 @@ def _gain(t: Phrases, said: Recommendation) -> str:
 
 
 def _best_other(t: Phrases, said: Recommendation) -> str:
-    """The alternative that is likeliest to be better, where one is as likely better as not."""
+    """The alternative that comes nearest to displacing what is recommended, where one is as likely
+    better as not."""
     likely = [o for o in said.alternatives if (o.probability_better or 0.0) >= EVEN
               and o.why_not != SAME]
     if not likely:
         return ""
-    best = max(likely, key=lambda o: (o.probability_better or 0.0, o.output_tokens_per_second))
+    best = max(likely, key=displacing)
     return t("advice.best", name=t.pieced(best.name),
              rate=words.three(best.output_tokens_per_second),
              chance=chance(best.probability_better),
              weights=t("advice.new") if best.needs_new_weights else t("advice.none"))
+
+
+def displacing(one: OtherPlan) -> tuple[float, float, float]:
+    """How near a plan comes to displacing the recommended one: by how many widths of its interval
+    its gain exceeds the margin; of files without gains, by the chance that it is better."""
+    beyond = 0.0
+    if one.gain is not None:
+        beyond = (one.gain.value - MARGIN) / max(one.gain.high - one.gain.low, 1e-9)
+    return beyond, one.probability_better or 0.0, one.output_tokens_per_second
 
 
 def requests(t: Phrases, plan: Plan) -> str:
@@ -210,7 +227,15 @@ def _row(t: Phrases, plan: Plan, one: OtherPlan) -> OtherRow:
         t.pieced(one.name) + _on(t, plan, one.devices), formats,
         words.three(one.output_tokens_per_second), words.span(one.tpot_seconds),
         words.loss(one.loss), t("advice.yes") if one.needs_new_weights else t("advice.no"),
-        chance(one.probability_better).replace("-", ""), t.pieced(one.why_not))
+        chance(one.probability_better).replace("-", ""), _range(one.gain), t.pieced(one.why_not))
+
+
+def _range(gain: GainRange | None) -> str:
+    """A gain with its interval; empty in older files."""
+    if gain is None:
+        return ""
+    low = words.change(gain.low).removesuffix("%").rstrip()
+    return f"{words.change(gain.value)} ({low}\u00a0–\u00a0{words.change(gain.high)})"
 
 
 def _lossier(t: Phrases, plan: Plan, said: Recommendation) -> str:

@@ -17,6 +17,8 @@ from planner.report.drawing.users import users_svg
 from planner.report.page.advice import Advice, advice
 from planner.report.page.beside import Section, sections
 from planner.report.page.charts import ChartRival, rivals
+from planner.report.page.first import FirstScreen, first_screen
+from planner.report.page.loss_shown import LossShown, loss_shown
 from planner.report.page.pools import PoolsShown, pools_shown
 from planner.report.page.swings import Tornado, tornado
 from planner.report.phrases import Phrases, phrases
@@ -103,7 +105,7 @@ class Content:
     versus: str
     advice: Advice
     anchor: str
-    figures: list[words.KeyFigure]
+    first: FirstScreen
     picture: Picture
     ends: str
     memory: tuple[Share, ...]
@@ -138,6 +140,7 @@ class Content:
     repeated: frozenset[str]
     pools: PoolsShown | None
     sections: list[Section]
+    loss: LossShown
 
     @property
     def told(self) -> list[tuple[str, str]]:
@@ -171,7 +174,7 @@ def content(plan: Plan, lang: str, beside: Beside) -> Content:
         costs=words.costs(t, plan),
         versus=t("page.gain", text=versus) if plan.comparison.gain else versus,
         advice=advice(t, plan),
-        anchor=words.anchor(t, plan), figures=words.key_figures(t, plan), picture=drawn,
+        anchor=words.anchor(t, plan), first=first_screen(t, plan, beside.asked), picture=drawn,
         ends=", ".join(f"{kind} {scheme}" for kind, scheme in drawn.ends),
         memory=memory_shares(plan.memory_per_device), layout=words.layout(t, plan),
         units=_units(t, plan),
@@ -194,7 +197,8 @@ def content(plan: Plan, lang: str, beside: Beside) -> Content:
         frontier_command=words.frontier_command(plan),
         basis=words.basis(t, plan.performance.tpot_seconds),
         repeated=frozenset(k for k, n in Counter(s.key for s in plan.sources).items() if n > 1),
-        pools=pools_shown(t, plan), sections=sections(t, plan))
+        pools=pools_shown(t, plan), sections=sections(t, plan),
+        loss=loss_shown(t, plan, made))
 
 
 def _units(t: Phrases, plan: Plan) -> list[UnitRow]:
@@ -221,8 +225,9 @@ def _layers(drawn: Picture) -> list[LayerRow]:
 
 def _premises(t: Phrases, plan: Plan, made: Computed | None) -> list[PremiseRow]:
     known = {source.key for source in plan.sources}
-    return [PremiseRow(t(f"premises.{p.name}", of=p.of), words.quantity(p.value, p.unit),
-                       t.texts.get(f"kind.{p.kind}", p.kind), p.source, p.date, p.source in known)
+    return [PremiseRow(t(f"premises.{p.name}", of=t.original(p.of)),
+                       words.quantity(p.value, p.unit), t.texts.get(f"kind.{p.kind}", p.kind),
+                       p.source, p.date, p.source in known)
             for p in (made.premises if made is not None else ())]
 
 

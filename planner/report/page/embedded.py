@@ -103,14 +103,15 @@ def _adapter() -> Any:
     from pydantic import ConfigDict, TypeAdapter
 
     from planner.planning.inspect import layout_frontier as own_frontier
-    from planner.planning.inspect import provenance, sensitivity
+    from planner.planning.inspect import loss_origin, provenance, sensitivity
     from planner.planning.inspect import roofline as operators
     from planner.planning.inspect import users as room
 
     config = ConfigDict(extra="forbid", strict=True)
     records: tuple[Any, ...] = (
         Computed, operators.Operators, operators.Operator, own_frontier.Reach, provenance.Premise,
-        room.UsersPoint, sensitivity.Sensitivity, sensitivity.Swing, sensitivity.End)
+        room.UsersPoint, sensitivity.Sensitivity, sensitivity.Swing, sensitivity.End,
+        loss_origin.LossOrigin, loss_origin.MeasuredSister)
     for item in records:
         item.__pydantic_config__ = config
     return TypeAdapter(Computed)

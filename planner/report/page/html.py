@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 from planner.planning.plan.picture import fill, ink
 from planner.planning.plan.record import Plan
 from planner.report import words
+from planner.report.assumed import assumption, cited, title
+from planner.report.drawing.marks import dot_plot_svg
 from planner.report.page.content import NOTHING, Beside, content
 from planner.report.page.embedded import CONTROL, beside_dict, script_json
 from planner.report.page.interactive import Interactive, check_bytes
@@ -36,7 +38,8 @@ def _environment() -> Environment:
                        keep_trailing_newline=True)
     made.filters.update(gib=words.gib, count=words.count, percent=words.percent, loss=words.loss,
                         seconds=words.span, three=words.three, mib=words.mib, fill=fill, ink=ink,
-                        told=_told, assumed=_assumed, cited=_cited, anchor=_anchor, code=_code)
+                        told=_told, assumed=_assumed, cited=_cited, titled=_titled,
+                        anchor=_anchor, code=_code)
     return made
 
 
@@ -53,6 +56,9 @@ def page(plan: Plan, lang: str = "en", beside: Beside = NOTHING,
     found = content(plan, lang, beside)
     text = _environment().get_template("plan.html.j2").render(
         plan=plan, c=found, t=found.t, roofline=Markup(found.roofline),
+        rivals=Markup(dot_plot_svg(found.first.rivals.chart, "rivals")
+                      if found.first.rivals is not None else ""),
+        anchor=words.anchor(found.t, plan, marked=True),
         reach=Markup(found.reach), users=Markup(found.users),
         flow=Markup(found.pools.flow if found.pools is not None else ""),
         embedded=Markup(script_json(plan.to_dict())),
@@ -83,11 +89,15 @@ def _told(text: str) -> Markup:
 
 
 def _assumed(item: Assumption, t: Phrases) -> tuple[str, str, str]:
-    return words.assumption(t, item)
+    return assumption(t, item)
 
 
 def _cited(text: str, t: Phrases) -> str:
-    return words.cited(t, text)
+    return cited(t, text)
+
+
+def _titled(text: str, t: Phrases) -> str:
+    return title(t, text)
 
 
 def _linked(text: str) -> Markup:

@@ -15,31 +15,41 @@ from typing import Any
 
 from planner.errors import InputError
 from planner.planning.plan.record import Plan
-from planner.planning.whatif.grid import Grid
+from planner.planning.whatif.grid import Grid, Planned
 from planner.report import words
+from planner.report.page.interactive_axes import shown
 from planner.report.page.interactive_data import page_data
 from planner.report.phrases import Phrases, phrases
 
 HERE = Path(__file__).resolve().parents[1]
 LANGUAGE_FOLDER = HERE / "lang_what_if"
-SCRIPT = HERE / "templates" / "interactive.js"
-SLIDERS = ("context", "batch", "devices", "max-loss")
+SCRIPTS = tuple(HERE / "templates" / f"interactive{part}.js" for part in ("_data", "_chart", ""))
+FIGURES = ("rate", "each", "tpot", "ttft", "users", "loss", "used", "usd", "joules")
+"""Rows of the table; the last only where the device states its power."""
 MAX_BYTES = 2 << 20
 """The most that the data of a page may take."""
 
 
 @dataclass(frozen=True, slots=True)
 class Interactive:
-    """What a template needs: the page's texts ``w``, its axes, data as JSON values, the script and
-    its digest for the page's policy."""
+    """What a template needs: the page's texts ``w``, its controls by group, the axes that the chart
+    may go along, rows of the table, data as JSON values, the script and its digest for the page's
+    policy."""
 
     w: Phrases
     points: str
-    sliders: tuple[dict[str, Any], ...]
-    choices: tuple[dict[str, Any], ...]
+    groups: tuple[tuple[str, tuple[dict[str, Any], ...]], ...]
+    charted: tuple[tuple[int, dict[str, Any]], ...]
+    figures: tuple[str, ...]
+    loss: str
     data: dict[str, Any]
     script: str
     digest: str
+
+    @property
+    def first(self) -> int:
+        """The axis that the chart goes along at first: the one of most positions."""
+        return max(self.charted, key=lambda one: len(one[1]["values"]), default=(0, {}))[0]
 
 
 def interactive(grid: Grid, plan: Plan, lang: str) -> Interactive:
@@ -51,10 +61,17 @@ def interactive(grid: Grid, plan: Plan, lang: str) -> Interactive:
     w = phrases(lang, LANGUAGE_FOLDER)
     data = page_data(grid, plan, phrases(lang), w)
     script, digest = _script()
-    axes = tuple(data["axes"])
+    groups = shown(grid.axes)
+    axes = data["axes"]
+    unit = data["loss_unit"]
+    powered = any(isinstance(p, Planned) and p.performance.joules_per_output_token is not None
+                  for p in grid.points)
     return Interactive(
-        w, words.count(len(grid.points)), tuple(a for a in axes if a["name"] in SLIDERS),
-        tuple(a for a in axes if a["name"] not in SLIDERS), data, script, digest)
+        w, words.count(len(grid.points)),
+        tuple((group, tuple(axes[place] for place in places)) for group, places in groups),
+        tuple((place, axes[place]) for _, places in groups for place in places),
+        FIGURES if powered else FIGURES[:-1],
+        w("figure.relative", scheme=unit) if unit else w("figure.nats"), data, script, digest)
 
 
 def check_bytes(size: int) -> None:
@@ -72,6 +89,8 @@ def check_bytes(size: int) -> None:
 
 @cache
 def _script() -> tuple[str, str]:
-    text = SCRIPT.read_text(encoding="utf-8")
+    """The script, its parts in one scope, and its digest."""
+    parts = "".join(path.read_text(encoding="utf-8") for path in SCRIPTS)
+    text = f'(() => {{\n"use strict";\n{parts}}})();\n'
     digest = hashlib.sha256(f"\n{text}".encode()).digest()
     return text, base64.b64encode(digest).decode()

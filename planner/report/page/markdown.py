@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from planner.planning.plan.record import Plan
 from planner.report import words
+from planner.report.assumed import assumption
 from planner.report.page.content import NOTHING, Beside, Content, content
 from planner.report.page.markdown_parts import (
     advice_parts,
     code,
     escape,
+    figure_table,
+    first_part,
+    loss_part,
     pools_part,
     priced_parts,
     section_parts,
     table,
+    words_part,
 )
 from planner.report.page.pools import PoolsShown
 from planner.report.sentences import unmarked
@@ -27,8 +32,8 @@ def markdown(plan: Plan, lang: str = "en", beside: Beside = NOTHING) -> str:
     c = content(plan, lang, beside)
     lines = [f"# {escape(c.t('page.heading', model=plan.model.id, device=c.device))}", "",
              escape(c.question), "", *_head(c)]
-    for part in (_figures(c), pools_part(c), section_parts(c), *advice_parts(c),
-                 _modules(plan, c), _memory(c),
+    for part in (first_part(c), *advice_parts(c), words_part(c), _rest(c), pools_part(c),
+                 section_parts(c), _modules(plan, c), _memory(c),
                  _baselines(plan, c), *priced_parts(c), _times(plan, c), _roofline(c),
                  _units(plan, c), _caches(c), _engines(c), _assumptions(plan, c),
                  _sources(plan, c), _end(plan, c)):
@@ -37,20 +42,13 @@ def markdown(plan: Plan, lang: str = "en", beside: Beside = NOTHING) -> str:
 
 
 def _head(c: Content) -> list[str]:
-    """The verdict, the requests, whether it fits, the formats, the loss of such formats."""
+    """The verdict and the requests."""
     said = c.advice
-    pools = c.pools
-    beside = tuple(f"{name}: {text}" for name, text in c.told)
-    told = (c.answer, c.costs, *beside, "" if said.verdict else c.versus) if pools is None \
-        else (*beside, pools.against)
-    rest = (said.requests, c.verdict if said.verdict else "", *told, c.anchor)
-    return [f"**{escape(said.verdict or c.verdict)}**", "",
-            *(line for text in rest if text for line in (escape(text), ""))]
+    return [f"**{escape(said.verdict or c.verdict)}**", "", escape(said.requests), ""]
 
 
-def _figures(c: Content) -> list[str]:
-    return table(["", "", "", ""], ([f.label, f"{f.value} {f.unit}".strip(), f.interval, f.note]
-                                    for f in c.figures), (1,))
+def _rest(c: Content) -> list[str]:
+    return [f"## {c.t('first.rest')}", "", *figure_table(c.first.rest)]
 
 
 def _modules(plan: Plan, c: Content) -> list[str]:
@@ -158,7 +156,7 @@ def _engines(c: Content) -> list[str]:
 
 def _assumptions(plan: Plan, c: Content) -> list[str]:
     t = c.t
-    rows = ([unmarked(text).strip("`") for text in words.assumption(t, a)]
+    rows = ([unmarked(text).strip("`") for text in assumption(t, a)]
             for a in plan.assumptions)
     lead = f"{c.proof} {t('page.original')}".strip()
     head = [t("assumptions.key"), t("assumptions.value"), t("units.reason")]
@@ -173,7 +171,7 @@ def _sources(plan: Plan, c: Content) -> list[str]:
         [*names, t("sources.source"), t("sources.date")], figures, (1,))] if c.premises else []
     head = [t("sources.key"), t("sources.source"), t("sources.date")]
     rows = ([s.key, s.title, s.date] for s in plan.sources)
-    return [f"## {t('sources.title')}", "", escape(t("sources.lead")), "", *device,
+    return [f"## {t('sources.title')}", "", escape(t("sources.lead")), "", *loss_part(c), *device,
             *table(head, rows, ())]
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from planner.report import words
 from planner.report.page.content import Content
+from planner.report.sentences import unmarked
 
 _MARKS = re.compile(r"([\\`*_\[\]<>|~#])")
 BREAKS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]+")
@@ -30,6 +31,43 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]], numeric: Sequence[
 def code(text: str) -> list[str]:
     """An indented block, a line of it for each of ``text``: nothing in it can end it."""
     return [*("    " + BREAKS.sub(" ", line) for line in text.split("\n")), ""]
+
+
+def figure_table(figures: Iterable[words.KeyFigure]) -> list[str]:
+    """Key figures with their intervals and notes."""
+    return table(["", "", "", ""], ([f.label, f"{f.value} {f.unit}".strip(), f.interval, f.note]
+                                    for f in figures), (1,))
+
+
+def first_part(c: Content) -> list[str]:
+    """The figures that count with the cost, and what others measured."""
+    anchor = [escape(c.first.anchor), ""] if c.first.anchor else []
+    return [*figure_table(c.first.figures), *anchor]
+
+
+def words_part(c: Content) -> list[str]:
+    """Whether it fits, the formats, and what stands beside them, in sentences."""
+    pools = c.pools
+    beside = tuple(f"{name}: {text}" for name, text in c.told)
+    if pools is None:
+        told = (c.verdict if c.advice.verdict else "", c.answer, c.costs, *beside,
+                "" if c.advice.verdict else c.versus)
+    else:
+        told = (*beside, pools.against)
+    return [f"## {c.t('first.words')}", "",
+            *(line for text in told if text for line in (escape(text), ""))]
+
+
+def loss_part(c: Content) -> list[str]:
+    """The measured models that the loss rests on, and its band."""
+    t, loss = c.t, c.loss
+    head = [t(f"loss_origin.{name}") for name in ("name", "family", "size", "points", "baseline",
+                                                  "level")]
+    models = [*table(head, loss.models, (2, 3, 5)),
+              escape(f"{t('sources.source')}: {loss.source} {loss.date}"), ""] \
+        if loss.models else []
+    told = [line for text in (*loss.lines, c.anchor) if text for line in (escape(unmarked(text)), "")]
+    return [f"### {t('loss_origin.title')}", "", *told, *models] if told else []
 
 
 def pools_part(c: Content) -> list[str]:
@@ -57,23 +95,32 @@ def section_parts(c: Content) -> list[str]:
 
 
 def advice_parts(c: Content) -> list[list[str]]:
-    """Other plans, the next step of loss, what to measure; the command that serves the plan."""
-    return [_others(c), _serve(c)]
+    """Other plans, the command that serves the plan, what to measure."""
+    return [_others(c), _serve(c), _measure(c)]
 
 
 def _others(c: Content) -> list[str]:
     t, said = c.t, c.advice
     if not said.others:
         return []
-    rows = ([r.name, r.schemes, r.rate, r.tpot, r.loss, r.weights, r.better, r.reason]
+    rows = ([r.name, r.schemes, r.rate, r.tpot, r.loss, r.weights, r.gain, r.better, r.reason]
             for r in said.others)
     head = [t("advice.plan"), t("advice.schemes"), t("baselines.rate"), "TPOT",
-            t("baselines.loss"), t("advice.weights"), t("advice.better"), t("advice.reason")]
+            t("baselines.loss"), t("advice.weights"), t("first.difference"), t("advice.better"),
+            t("advice.reason")]
     lossier = [escape(said.lossier), ""] if said.lossier else []
-    measure = [line for what, command in said.measure for line in (escape(what), "",
-                                                                  *code(command))]
+    note = [escape(c.first.rivals.note), ""] if c.first.rivals is not None else []
     return [f"## {t('advice.title')}", "", escape(t("advice.lead")), "",
-            *table(head, rows, (2, 3, 4, 6)), *lossier, *measure]
+            *table(head, rows, (2, 3, 4, 6, 7)), *note, *lossier]
+
+
+def _measure(c: Content) -> list[str]:
+    """What to measure, each with its command."""
+    t, said = c.t, c.advice
+    if not said.verdict:
+        return []
+    told = [line for what, command in said.measure for line in (escape(what), "", *code(command))]
+    return [f"## {t('first.measure')}", "", *(told or [escape(t("first.measure_none")), ""])]
 
 
 def _serve(c: Content) -> list[str]:

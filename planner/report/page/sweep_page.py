@@ -1,79 +1,169 @@
-"""A sweep as one self-contained page: small multiples and the comparison; the same bytes again."""
+"""A sweep as one self-contained page: maps, bars and a table; the same answers give the same bytes.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+from collections import Counter
+from dataclasses import dataclass, replace
+from itertools import accumulate
+from math import prod
+from typing import TYPE_CHECKING, Any
 
 from planner.errors import InputError
-from planner.report.drawing.sweep import MOST_PANELS, RATE, drawing, sweep_svg
-from planner.report.sweep_axes import Columns, axes, compared_axis, pairs, told
-from planner.report.terminal.sweep import headline, verdict
-from planner.units import GIB, format_rate, format_seconds
+from planner.report.drawing.marks import grouped_bars_svg, heat_map_svg
+from planner.report.drawing.sweep import lines_svg
+from planner.report.figures.marks import written
+from planner.report.page.embedded import CONTROL
+from planner.report.page.html import TEMPLATES, _environment
+from planner.report.page.sweep_lines import MOST_PANELS, drawing, line_chart
+from planner.report.page.sweep_measures import (
+    BY_NAME,
+    Measure,
+    bars,
+    heat_map,
+    shown_measures,
+    view_name,
+)
+from planner.report.page.sweep_summary import best_lines, compared_lines, counts_line, taken_line
+from planner.report.page.sweep_table import answer_table
+from planner.report.page.sweep_words import axis_value, sweep_phrases, whole_reason
+from planner.report.phrases import Phrases
+from planner.report.sweep_axes import Columns, SweepAxis, SweepGrid, axes, grid
+from planner.report.words import KeyFigure
 
-MOST_ROWS = 400
-HEADS = ("tokens/s/device", "TPOT", "TTFT", "GiB/device", "loss")
+if TYPE_CHECKING:
+    from markupsafe import Markup
+
+MOST_CELLS = 160
+"""Places that are drawn, over all views: each is in a map and in bars for every measure."""
+MOST_REASONS = 40
+FIGURES = (("rate", max), ("usd", min), ("joules", min), ("tpot", min))
 
 
-def sweep_report(columns: Columns, suffix: str, title: str) -> str:
+@dataclass(frozen=True, slots=True)
+class SweepFigure:
+    """A measure of a view: its map (none where one axis varies) and its bars, as SVG."""
+
+    measure: str
+    view: int
+    map: Markup | None
+    bars: Markup
+
+
+def sweep_report(columns: Columns, suffix: str, title: str, lang: str = "en") -> str:
     """The page (``.html``), or its figure alone (``.svg``).
 
     Raises:
-        InputError: a figure of a sweep in which nothing varies.
+        InputError: a figure of a sweep in which nothing varies. UnknownNameError: no such language.
     """
-    figure = sweep_svg(columns)
-    if suffix == ".svg":
-        if not figure:
-            raise InputError("--report: nothing varies in this sweep, so that there is no figure",
-                             hint="name an .html file")
-        return figure
+    say = sweep_phrases(lang)
+    return _figure_alone(say, columns) if suffix == ".svg" else _page(say, columns, title)
+
+
+def _page(say: Phrases, columns: Columns, title: str) -> str:
     from markupsafe import Markup
 
-    from planner.report.page.html import _environment
-
+    found = grid(columns)
+    drawn, hidden, cut = _drawn(found)
+    measures = shown_measures(columns)
     plan = drawing(columns)
-    more = 0 if plan is None else max(plan.count - MOST_PANELS, 0)
-    svg = figure[figure.index("<svg"):] if figure else ""
-    return _environment().get_template("sweep.html.j2").render(
-        title=title, headline=headline(columns), figure=Markup(svg), more=more,
-        reasons=_reasons(columns), **_table(columns))
+    lines = "" if plan is None else lines_svg(line_chart(say, columns, plan), "lines-chart")
+    text = _environment().get_template("sweep.html.j2").render(
+        say=say, title=title, figures=_key_figures(say, columns),
+        verdict=[counts_line(say, columns), *best_lines(say, columns, found),
+                 *compared_lines(say, columns), *taken_line(say, columns)],
+        measures=[(one.name, say(f"measure.{one.name}"), one.unit(say, columns))
+                  for one in measures],
+        views=[view_name(say, found, view) for view in drawn.views],
+        drawn=[_figure(say, columns, drawn, n, one) for n in range(len(drawn.views))
+               for one in measures], hidden=hidden, cut=cut,
+        lines=Markup(lines),
+        across="" if plan is None else say(f"axis.{plan.across.name}"),
+        more_panels=0 if plan is None else max(plan.count - MOST_PANELS, 0),
+        table=answer_table(say, columns, axes(columns)), gone=_gone(say, columns, found),
+        script=Markup((TEMPLATES / "sweep.js").read_text(encoding="utf-8")))
+    return text.translate(CONTROL)
 
 
-def _table(columns: Columns) -> dict[str, Any]:
-    """Names and rows of the table: pairs side by side where one thing has two values."""
-    found = axes(columns)
-    axis = compared_axis(found)
-    if axis is None:
-        rows = [[*(told(a.name, columns[a.name][n]) for a in found), *_cells(columns, n)]
-                for n in range(min(len(columns["status"]), MOST_ROWS))]
-        return {"heads": [*(a.title for a in found), *HEADS], "groups": [], "rows": rows,
-                "hidden": max(len(columns["status"]) - MOST_ROWS, 0), "verdict": []}
-    others = [a for a in found if a is not axis]
-    names = [told(axis.name, value) for value in axis.values]
-    listed = pairs(columns, found, axis)
-    rows = [[*(told(a.name, v) for a, v in zip(others, pair.others, strict=True)),
-             *_cells(columns, pair.first), *_cells(columns, pair.second)]
-            for pair in listed[:MOST_ROWS]]
-    return {"heads": [*(a.title for a in others), *HEADS, *HEADS],
-            "groups": [("", len(others)), (names[0], len(HEADS)), (names[1], len(HEADS))],
-            "rows": rows, "hidden": max(len(listed) - MOST_ROWS, 0),
-            "verdict": verdict(columns, listed, names)}
+def _drawn(found: SweepGrid) -> tuple[SweepGrid, int, int]:
+    """What of a grid is drawn, how many views are not, and at how many rows it is cut (0: not)."""
+    most = max(MOST_CELLS // len(found.across), 1)
+    rows = found.rows.values[:most]
+    small = SweepGrid(SweepAxis(found.rows.name, rows), found.columns, found.others, found.views)
+    sizes = accumulate(prod(map(len, small.of(view))) for view in found.views)
+    count = max(sum(size <= MOST_CELLS for size in sizes), 1)
+    return (replace(small, views=found.views[:count]), len(found.views) - count,
+            len(rows) if len(rows) < len(found.rows.values) else 0)
 
 
-def _cells(columns: Columns, n: int | None) -> list[str]:
-    if n is None:
-        return ["not asked", "", "", "", ""]
-    if columns["status"][n] != "ok":
-        return [str(columns["limit"][n] or columns["status"][n]), "", "", "", ""]
-    return [format_rate(columns[RATE][n]), format_seconds(columns["tpot_seconds"][n]),
-            format_seconds(columns["ttft_seconds"][n]),
-            f"{columns['total_bytes'][n] / GIB:.1f}", f"{columns['loss'][n]:.3g}"]
+def _figure(say: Phrases, columns: Columns, found: SweepGrid, n: int, one: Measure) -> SweepFigure:
+    from markupsafe import Markup
+
+    view, key = found.views[n], f"{one.name}-{n}"
+    map_ = None if found.columns is None else Markup(
+        heat_map_svg(heat_map(say, columns, found, view, one), f"map-{key}"))
+    return SweepFigure(one.name, n, map_, Markup(
+        grouped_bars_svg(bars(say, columns, found, view, one), f"bars-{key}")))
 
 
-def _reasons(columns: Columns) -> list[tuple[int, str]]:
-    """(how many, reason) of questions without an answer, the commonest first."""
-    counts: dict[str, int] = {}
-    for reason in columns["reason"]:
-        if reason is not None:
-            counts[reason] = counts.get(reason, 0) + 1
-    return sorted(((count, reason) for reason, count in counts.items()),
-                  key=lambda item: (-item[0], item[1]))[:20]
+def _key_figures(say: Phrases, columns: Columns) -> list[KeyFigure]:
+    """How many are answered, and the best of four measures with where it is."""
+    counts, total = Counter(columns["status"]), len(columns["status"])
+    out = [KeyFigure(say("figure.answered"), f"{counts['ok']:,}",
+                     say("figure.answered_unit", total=f"{total:,}"), "",
+                     say("figure.answered_note", n=f"{total - counts['ok']:,}"))]
+    for name, best in FIGURES:
+        one = BY_NAME[name]
+        there = [(value, -n) for n in range(total)
+                 if (value := one.value(columns, n)) is not None]
+        if there:
+            value, n = best(there)
+            ends = [one.value(columns, -n, end) for end in ("_low", "_high")]
+            told = " – ".join(written(end) for end in ends if end is not None)
+            out.append(KeyFigure(say(f"figure.{name}"), written(value),
+                                 say(f"figure.{name}_unit"), told,
+                                 f"{columns['model'][-n]}, {columns['device'][-n]}"))
+    return out
+
+
+def _gone(say: Phrases, columns: Columns, found: SweepGrid) -> dict[str, Any]:
+    """Questions without an answer by reason, the commonest first, and how many reasons are not
+    told."""
+    where: dict[str, list[str]] = {}
+    axes_ = [axis for axis in (found.rows, found.columns, *found.others) if axis is not None]
+    for n, status in enumerate(columns["status"]):
+        if status != "ok":
+            where.setdefault(whole_reason(say, columns, n), []).append(
+                ", ".join(axis_value(say, axis, columns[axis.name][n]) for axis in axes_))
+    rows = sorted(where.items(), key=lambda item: -len(item[1]))
+    return {"rows": rows[:MOST_REASONS], "more": max(len(rows) - MOST_REASONS, 0)}
+
+
+def _figure_alone(say: Phrases, columns: Columns) -> str:
+    """Lines where a number varies, else the map of the first measure, else its bars."""
+    if not axes(columns):
+        raise InputError("--report: nothing varies in this sweep, so that there is no figure",
+                         hint="name an .html file")
+    if (plan := drawing(columns)) is not None:
+        return _standalone(lines_svg(line_chart(say, columns, plan), "figure"))
+    found, _, _ = _drawn(grid(columns))
+    measures = shown_measures(columns)
+    if not measures:
+        raise InputError("--report: no question has an answer, so that there is no figure",
+                         hint="name an .html file, which has the reasons")
+    view, one = found.views[0], measures[0]
+    svg = grouped_bars_svg(bars(say, columns, found, view, one), "figure") \
+        if found.columns is None else \
+        heat_map_svg(heat_map(say, columns, found, view, one), "figure")
+    return _standalone(svg)
+
+
+def _standalone(svg: str) -> str:
+    """A figure of a page with its colours, as a file of its own."""
+    colours, charts, own = ((TEMPLATES / name).read_text(encoding="utf-8")
+                       for name in ("plan.css", "charts.css", "sweep.css"))
+    style = colours.split("* {", 1)[0] + charts + own.split("/* the page */", 1)[0] \
+        + "svg { background: var(--paper); font-family: system-ui, sans-serif; }\n"
+    head, rest = svg.split(">", 1)
+    head = head.replace("<svg ", '<svg xmlns="http://www.w3.org/2000/svg" ', 1)
+    return f"{head}><style>\n{style}</style>{rest}\n"

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from planner.planning.inspect.sensitivity import End, Sensitivity
 from planner.planning.plan.record import Plan
 from planner.report import words
+from planner.report.figures.premises import premises_figure
 from planner.report.phrases import Phrases
 from planner.units import GIB
 
@@ -57,29 +58,27 @@ class Tornado:
 
 def tornado(t: Phrases, plan: Plan, found: Sensitivity) -> Tornado:
     """What the objective's figure does: TPOT for latency, else output tokens/s per device."""
-    late = plan.objective == "latency"
-
-    def metric(end: End) -> float:
-        return end.tpot_seconds if late else end.output_tokens_per_second_per_device
-
-    ends = [metric(e) for s in found.swings for e in (s.low, s.high)] + [metric(found.now)]
+    shown = premises_figure(plan, found)
+    late, now = shown.late, shown.now
+    ends = [value for row in shown.rows for value in (row.less, row.more)] + [now]
     low, high = min(ends), max(ends)
     room = (high - low) * _MARGIN or 1.0
-    low, width, now = low - room, high - low + 2 * room, metric(found.now)
+    low, width = low - room, high - low + 2 * room
 
-    def half(side: str, premise: str, end: End) -> Half:
-        at = (min(metric(end), now) - low) / width
+    def half(side: str, premise: str, end: End, value: float) -> Half:
+        at = (min(value, now) - low) / width
         return Half(side, _premise(t, premise, end.premise),
-                    words.span(metric(end)) if late else words.three(metric(end)),
-                    words.change(metric(end) / now - 1), at, abs(metric(end) - now) / width,
+                    words.span(value) if late else words.three(value),
+                    words.change(value / now - 1), at, abs(value - now) / width,
                     words.span(end.tpot_seconds), words.span(end.ttft_seconds),
                     f"{end.total_bytes_per_device / GIB:.1f}", end.fits)
 
-    ordered = sorted(found.swings, key=lambda s: -abs(metric(s.high) - metric(s.low)))
     return Tornado(
         words.span(now) if late else words.three(now), (now - low) / width,
-        tuple(SwingRow(s.premise, _premise(t, s.premise, s.now), half("less", s.premise, s.low),
-                       half("more", s.premise, s.high)) for s in ordered), late)
+        tuple(SwingRow(s.premise, _premise(t, s.premise, s.now),
+                       half("less", s.premise, s.low, row.less),
+                       half("more", s.premise, s.high, row.more))
+              for row in shown.rows for s in (row.swing,)), late)
 
 
 def _premise(t: Phrases, name: str, value: float) -> str:

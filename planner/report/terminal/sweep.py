@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
@@ -101,8 +102,27 @@ def _ratio(first: float | None, second: float | None) -> str:
     return "-" if not first or second is None else f"{second / first:.2f}"
 
 
-def verdict(columns: Columns, listed: Sequence[Pair], names: Sequence[str]) -> list[str]:
-    """How often the second is faster than the first, by how much, and where only one has a plan."""
+@dataclass(frozen=True, slots=True)
+class ComparedRates:
+    """``ratios`` of the rates of two values that both have an answer, second over first; in how
+    many pairs only the first and only the second is there."""
+
+    ratios: tuple[float, ...]
+    alone: tuple[int, int]
+
+    @property
+    def faster(self) -> int:
+        """Pairs in which the second is faster."""
+        return sum(ratio > 1 for ratio in self.ratios)
+
+    @property
+    def median(self) -> float:
+        """The middle of the ratios."""
+        return median(self.ratios)
+
+
+def compared_rates(columns: Columns, listed: Sequence[Pair]) -> ComparedRates:
+    """The rates of pairs beside each other."""
     ratios, alone = [], [0, 0]
     for pair in listed:
         first, second = (_value(columns, RATE, n) for n in (pair.first, pair.second))
@@ -110,20 +130,25 @@ def verdict(columns: Columns, listed: Sequence[Pair], names: Sequence[str]) -> l
             ratios.append(second / first)
         elif first or second:
             alone[0 if first else 1] += 1
+    return ComparedRates(tuple(ratios), (alone[0], alone[1]))
+
+
+def verdict(columns: Columns, listed: Sequence[Pair], names: Sequence[str]) -> list[str]:
+    """How often the second is faster than the first, by how much, and where only one has a plan."""
+    found = compared_rates(columns, listed)
     lines = []
-    if ratios:
-        faster = sum(ratio > 1 for ratio in ratios)
-        lines.append(f"{names[1]} is faster in {faster} of {len(ratios)}; ratio {min(ratios):.2f} "
-                     f"to {max(ratios):.2f}, median {median(ratios):.2f}")
+    if ratios := found.ratios:
+        lines.append(f"{names[1]} is faster in {found.faster} of {len(ratios)}; ratio "
+                     f"{min(ratios):.2f} to {max(ratios):.2f}, median {found.median:.2f}")
     lines += [f"only {name} has an answer in {count}"
-              for name, count in zip(names, alone, strict=True) if count]
+              for name, count in zip(names, found.alone, strict=True) if count]
     return lines
 
 
 def _rows(columns: Columns, found: Sequence[SweepAxis]) -> list[Any]:
     shown = found or (SweepAxis("model", ()), SweepAxis("device", ()))
     table = _table(tuple(axis.title for axis in shown),
-                   ("dev", "batch", "tok/s/dev", "TPOT", "GiB"), ("limit",))
+                   ("dev", "batch", "tok/s/dev", "$/M", "TPOT", "GiB"), ("limit",))
     count = len(columns["status"])
     for n in range(min(count, SHOWN)):
         table.add_row(*(told(axis.name, columns[axis.name][n]) for axis in shown),
@@ -131,9 +156,14 @@ def _rows(columns: Columns, found: Sequence[SweepAxis]) -> list[Any]:
     return [table, *([f"… and {count - SHOWN:,} more"] if count > SHOWN else [])]
 
 
+def _usd(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3g}"
+
+
 def _answer(columns: Columns, n: int) -> list[str]:
     if columns["status"][n] != "ok":
-        return ["-", "-", "-", "-", "-", str(columns["limit"][n] or columns["status"][n])]
+        return ["-", "-", "-", "-", "-", "-", str(columns["limit"][n] or columns["status"][n])]
     return [str(columns["devices"][n]), str(columns["batch"][n]), format_rate(columns[RATE][n]),
+            _usd(columns["usd_per_million_output_tokens"][n]),
             format_seconds(columns["tpot_seconds"][n]),
             f"{columns['total_bytes'][n] / GIB:.1f}", ""]

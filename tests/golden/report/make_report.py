@@ -1,7 +1,7 @@
 """Write the golden reports anew from the stored plan: after a wanted change, look at the diff.
 
 ``python tests/golden/report/make_report.py``; with ``--plan`` the plan and its counts as well.
-Pages are stored without the style sheet that they repeat: a change of it changes no golden file.
+Pages are stored without the style sheets that they repeat: a change of one changes no golden file.
 """
 
 import json
@@ -17,7 +17,7 @@ from planner.report.page.html import TEMPLATES, page
 from planner.report.page.markdown import markdown
 
 HERE = Path(__file__).resolve().parent
-SHEET = "plan.css"
+SHEETS = ("plan.css", "charts.css")
 _SHEET = re.compile(r"(?<=<style>\n).*?(?=</style>)", flags=re.DOTALL)
 ASKED = "plan qwen3-0.6b jetson-agx-orin-64gb --context 4096 --devices 1"
 
@@ -38,12 +38,12 @@ def reports() -> dict[str, str]:
 
 
 def without_sheet(text: str) -> str:
-    """A page with the name of its style sheet for the sheet, which it must hold whole."""
+    """A page with the names of its style sheets for the sheets, which it must hold whole."""
     (sheet,) = _SHEET.findall(text)
-    kept = (TEMPLATES / SHEET).read_text(encoding="utf-8")
-    if sheet != kept:
-        raise ValueError(f"the page's style sheet is not {SHEET}")
-    return text.replace(sheet, f"/* {SHEET} */\n", 1)
+    names = " and ".join(SHEETS)
+    if sheet != "".join((TEMPLATES / name).read_text(encoding="utf-8") for name in SHEETS):
+        raise ValueError(f"the page's style sheets are not {names}")
+    return text.replace(sheet, f"/* {names} */\n", 1)
 
 
 def made() -> dict[str, object]:

@@ -36,7 +36,7 @@ def dense() -> Plan:
 def test_the_plan_is_the_recommended_one(dense: Plan) -> None:
     told, option = dense.recommendation, llama().option
     assert told is not None
-    assert (told.verdict, told.formats) == (verdict(option), option.rival.formats)
+    assert (told.verdict, told.formats) == (verdict(option.rival), option.rival.formats)
     assert told.verdict == "uniform"
     schemes = {u.scheme for u in dense.units if u.kind in ("mlp-down", "attention-qkv")}
     assert schemes == set(option.rival.schemes)
@@ -50,6 +50,21 @@ def test_the_solver_tells_the_proof_of_the_optimum(dense: Plan) -> None:
     assert dense.solver.bound == pytest.approx(exact.bound, rel=1e-6)
     assert dense.solver.candidates == exact.candidates
     assert dense.solver.proved
+
+
+def test_gains_of_others_are_those_of_the_draws(dense: Plan) -> None:
+    told, choice = dense.recommendation, llama()
+    assert told is not None
+    own = dense.performance.output_tokens_per_second_per_device.value
+    others = [i for i in range(len(choice.options)) if i != choice.taken]
+    for i, one in zip(others, told.alternatives, strict=True):
+        assert one.gain == gain_range(choice, i, choice.taken)
+        assert one.gain.low <= one.gain.value <= one.gain.high
+        assert own * (1 + one.gain.value) == pytest.approx(
+            one.output_tokens_per_second / one.devices, rel=2e-3)
+        assert one.probability_better is not None
+        assert (one.gain.high > 0) or one.probability_better <= 0.1
+        assert (one.gain.low < 0) or one.probability_better >= 0.9 or one.gain.low == 0
 
 
 def test_all_others_stand_beside_it(dense: Plan) -> None:
@@ -182,7 +197,7 @@ def test_a_head_alone_makes_a_mix() -> None:
     made = rival_of("1 format", "formats", replace(base.found, segments=segments))
     assert (made.formats, made.schemes) == (1, ("bf16",))
     option = replace(choice.option, rival=made)
-    assert verdict(option) == "mix"
+    assert verdict(option.rival) == "mix"
     assert told_schemes(made) == ("bf16", "ggml-q8_0")
     text = recommendation(replace(choice, options=(option, *choice.options[1:]), taken=0), ()).text
     assert text.startswith("Serve a mix of bf16 and ggml-q8_0")

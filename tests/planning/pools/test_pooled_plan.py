@@ -137,6 +137,14 @@ def test_the_aggregated_plan_stands_beside_it() -> None:
     told = planned().recommendation
     assert told is not None
     assert told.alternatives[0].name.startswith("aggregated: ")
+    back, forth = told.alternatives[0].gain, told.gain
+    assert back is not None
+    assert forth is not None
+    for mine, theirs in ((back.value, forth.value), (back.low, forth.high), (back.high, forth.low)):
+        assert (1 + mine) * (1 + theirs) == pytest.approx(1, rel=1e-3)
+    for one in told.alternatives[1:]:
+        assert one.gain is not None
+        assert one.gain.low <= one.gain.value <= one.gain.high
     assert told.text.startswith("Serve in two pools: ")
 
 

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 
 from planner.api.ask import Ask
 from planner.planning.search.best_first import searched
-from planner.planning.search.contenders import best_among
+from planner.planning.search.contenders import best_among, groups_of, whole_spaces
+from planner.planning.search.spaces import whole_space
 from planner.planning.search.variants import by_layer, spaces_of
+from planner.planning.space import shared_times
+from planner.planning.space.kernel_times import CandidateTimes, step_times
+from planner.planning.space.model import CostModel, build_model
+from planner.quality.prior import load_prior
 
 ASKED: tuple[tuple[str, str, dict[str, Any]], ...] = (
     ("llama-3.1-8b", "h100-sxm", {}),
@@ -53,3 +59,24 @@ def test_other_ways_are_those_of_the_engine_that_is_taken() -> None:
                 if s.model.choices != mine.choices]
     assert [s.model.choices for s in others] == [s.model.choices for s in expected]
     assert [len(s) for s in others] == [len(s) for s in expected]
+
+
+def test_spaces_of_ways_timed_together_are_those_of_each_alone(
+        monkeypatch: pytest.MonkeyPatch) -> None:
+    questions = Ask(model="qwen2.5-0.5b", device="l40s", context=2048, devices=1).questions()
+    models = [build_model(question, load_prior()) for question in questions]
+    alone = [space for model in models if (space := whole_space(model)) is not None]
+    timed: list[object] = []
+
+    def counted(model: CostModel, *more: Any) -> CandidateTimes:
+        timed.append(model)
+        return step_times(model, *more)
+
+    monkeypatch.setattr(shared_times, "step_times", counted)
+    together = whole_spaces(models)
+    groups = [group for group in groups_of(questions) if len(group) > 1]
+    assert 0 < len(timed) <= len(groups) < len(questions)
+    assert [space.model for space in together] == [space.model for space in alone]
+    for one, other in zip(together, alone, strict=True):
+        for part in ("slots", "legal", "decode", "alone", "prefill", "hop_step", "extra"):
+            assert np.array_equal(getattr(one, part), getattr(other, part), equal_nan=True), part

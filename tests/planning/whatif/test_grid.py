@@ -1,6 +1,7 @@
 """Every position of a grid is the answer of the single question that its flags ask."""
 
 import shlex
+from dataclasses import replace
 from itertools import product
 from typing import Any
 
@@ -10,13 +11,16 @@ from support import what_if as small
 import planner
 from planner.cli.commands import plan_command
 from planner.errors import InfeasibleError, InputError, UnknownNameError, UnsupportedError
+from planner.planning.question.asked import seconds_of
 from planner.planning.whatif.grid import Infeasible, Planned
 from planner.planning.whatif.grid_axes import (
+    DEFAULT_POINTS,
     MAX_POINTS,
+    NAMES,
     Axis,
     check_size,
-    default_contexts,
     default_devices,
+    fitted,
     number_axis,
     parse_grid,
 )
@@ -28,9 +32,13 @@ def asked(command: str) -> dict[str, Any]:
     context = plan_command.make_context("plan", shlex.split(command)[1:],
                                         help_option_names=["-h", "--help"])  # click keeps them
     given = {name: context.params[name] for name in (
-        "model", "device", "context", "devices", "batch", "max_loss", "isl", "osl")}
+        "model", "device", "context", "devices", "batch", "max_loss", "isl", "osl", "workload")}
     if context.params["kv"]:
         given["kv"] = context.params["kv"]
+    if context.params["engine"]:
+        given["engine"] = context.params["engine"]
+    if context.params["tpot_ms"] is not None:
+        given["tpot_seconds"] = seconds_of(context.params["tpot_ms"])
     return given
 
 
@@ -68,8 +76,9 @@ def test_the_grid_has_plans_and_refusals_and_the_plan_itself() -> None:
     assert isinstance(base, Planned)
     assert base.performance == small.plan().performance
     assert grid.command \
-        == "plan qwen2.5-0.5b jetson-orin-nano-8gb --engine any --tpot-ms none --exact"
-    assert [len(axis) for axis in grid.axes] == [2, 3, 2, 2, 1, 2]
+        == "plan qwen2.5-0.5b jetson-orin-nano-8gb --exact"
+    assert [len(axis) for axis in grid.axes] == [1, 2, 3, 1, 2, 2, 1, 1, 2]
+    assert [axis.name for axis in grid.axes] == list(NAMES)
 
 
 def test_a_refusal_says_what_is_needed() -> None:
@@ -102,12 +111,12 @@ def test_values_that_no_grid_can_have(values: str) -> None:
 
 
 def test_a_grid_too_large_to_embed_is_refused_before_it_is_planned() -> None:
-    big = "batch=" + ",".join(map(str, range(1, 1001)))
+    big = "batch=" + ",".join(map(str, range(1, 6001)))
     with pytest.raises(InputError, match="points; at most 5,000 are embedded") as caught:
         planner.what_if(small.MODEL, small.DEVICE, base=small.plan(), context=small.CONTEXT,
                         **theory.DEFAULTS,
                         grid=[big])
-    assert "--grid" in caught.value.hint
+    assert "not named" in caught.value.hint
     axes = [Axis("batch", ("1",) * n, ("",) * n, 0) for n in (100, 50)]
     assert check_size(axes) == MAX_POINTS
 
@@ -119,15 +128,27 @@ def test_schemes_of_a_scenario_are_not_left_by_auto() -> None:
 
 
 def test_ladders() -> None:
-    assert default_contexts(131_072, 131_072) == [8192, 16384, 32768, 65536, 131072]
-    assert default_contexts(163_840, 3000) == [3000, 8192, 16384, 32768, 65536, 131072]
-    assert default_contexts(2048, 2048) == [128, 256, 512, 1024, 2048]
-    assert default_devices(16, 64) == [8, 16, 32, 64]
-    assert default_devices(64, 64) == [32, 64]
+    assert default_devices(16, 64) == [16, 32, 8, 64]
+    assert default_devices(64, 64) == [64, 32]
+    assert default_devices(1, 64) == [1, 2, 4]
     batch = number_axis("batch", None, (1, 16), 10, most=1 << 20, auto=True)
     assert batch.values == ("auto", "1", "10", "16")
     assert batch.base == 2
     assert batch.flags[0] == ""
+
+
+def test_axes_that_are_not_named_take_what_fits() -> None:
+    letters = tuple("abcdefgh")
+    axes = [Axis("batch", letters, letters, 0), Axis("workload", letters, letters, 3),
+            Axis("tpot-ms", letters, letters, 0), Axis("kv", letters[:2], letters[:2], 0)]
+    ladders = {"workload": ("c", "a", "d", "b"), "tpot-ms": letters, "kv": letters[:2]}
+    found = fitted(axes, ladders)
+    assert [len(axis) for axis in found] == [8, 4, 8, 2]
+    assert found[1].values == ("a", "b", "c", "d")
+    assert found[1].values[found[1].base] == "d"
+    large = [replace(axes[0], values=tuple(map(str, range(DEFAULT_POINTS // 3))),
+                     flags=("",) * (DEFAULT_POINTS // 3)), *axes[1:]]
+    assert [len(axis) for axis in fitted(large, ladders)[1:]] == [3, 1, 1]
 
 
 @pytest.mark.exhaustive
@@ -135,9 +156,10 @@ def test_answer_lengths_are_kept() -> None:
     plan = theory.plan(small.MODEL, small.DEVICE, isl=1000, osl=200)
     grid = planner.what_if(
         small.MODEL, small.DEVICE, base=plan, isl=1000, osl=200,
-        grid=["context=2048", "batch=8", "devices=1", "kv=bf16", "schemes=auto",
+        grid=["workload=own", "context=2048", "batch=8", "devices=1", "kv=bf16", "schemes=auto",
               "max-loss=int8-w8a8"])
-    assert grid.axes[0].flags == ("--isl 1000 --osl 200", "--context 2048 --osl 200")
+    assert grid.axes[0].flags == ("--isl 1000 --osl 200",)
+    assert grid.axes[1].flags == ("--context 1200", "--context 2048")
     base = grid.points[grid.base]
     assert isinstance(base, Planned)
     assert base.performance == plan.performance
@@ -146,18 +168,18 @@ def test_answer_lengths_are_kept() -> None:
 @pytest.mark.sample(1)
 @pytest.mark.parametrize(("model", "device", "batch"), [
     ("qwen2.5-0.5b", "jetson-orin-nano-8gb", 1), ("llama-3.2-1b", "l40s", None)])
-def test_the_page_spans_what_defaults_narrow(model: str, device: str, batch: int | None) -> None:
-    """It starts at the plan's batch, on its engine, and holds nothing to a limit of its own."""
+def test_the_page_begins_at_the_plan(model: str, device: str, batch: int | None) -> None:
+    """At its limit on TPOT, its batch where a default set it, and the best of all engines."""
     made = planner.plan(model, device, context=2048, devices=1, exact=True)
-    if batch is not None:
-        assert made.workload.batch == batch
-    name = "@".join(filter(None, (made.engine.name, made.engine.version)))
     grid = planner.what_if(model, device, base=made, context=2048, devices=1, grid=(
-        "context=2048", "batch=auto", "devices=1", "max-loss=int8-w8a8", "schemes=auto",
-        "kv=auto"))
-    assert grid.command == (f"plan {model} {device} --engine {name} --mode aggregated "
-                            "--tpot-ms none --exact")
-    assert str(made.workload.batch) in grid.axes[1].values
+        "workload=own", "devices=1", "max-loss=int8-w8a8", "schemes=auto", "kv=auto",
+        "engine=auto", "tpot-ms=none"))
+    assert grid.command == f"plan {model} {device} --mode aggregated --exact"
+    batches = next(axis for axis in grid.axes if axis.name == "batch")
+    assert batches.values == ("auto" if batch is None else str(batch),)
+    limits = next(axis for axis in grid.axes if axis.name == "tpot-ms")
+    assert limits.values == (("none",) if batch else ("none", "50"))
     base = grid.points[grid.base]
     assert isinstance(base, Planned)
     assert base.performance == made.performance
+    assert base.engine == f"{made.engine.name} {made.engine.version}".rstrip()

@@ -1,6 +1,8 @@
 """Uniform schemes side by side: each row is what estimate answers, what does not run says why."""
 
 from functools import cache
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -147,3 +149,33 @@ def test_the_frame_has_a_row_a_plan_and_figures_with_intervals() -> None:
     assert (able["tpot_seconds"] < able["tpot_seconds_high"]).all()
     assert frame["name"].tolist() == [one.name for one in found.rows]
     assert found.to_dict()["rows"][0]["name"] == "recommended"
+
+
+def priced(tmp_path: Path, **more: Any) -> tuple[float | None, str]:
+    """The price that a comparison takes with a scenario that has its own, and who says so."""
+    file = tmp_path / "mine.toml"
+    file.write_text('title = "Mine"\nquestion = "?"\n[host]\nprice_usd_per_hour = 9.0\n',
+                    encoding="utf-8")
+    found = planner.compare("smollm2-135m", "h100-sxm", context=1024, devices=1, engine="vllm",
+                            schemes=["bf16"], scenario=str(file), **more)
+    usd, rate = (found.rows[1].usd_per_million_output_tokens,
+                 found.rows[1].output_tokens_per_second_per_device)
+    price = found.pairs[0].price_usd_per_hour
+    assert usd is not None
+    assert rate is not None
+    assert usd.value == pytest.approx((price or 0.0) / 3600 / rate.value * 1e6)
+    return price, found.pairs[0].price_source
+
+
+def test_a_price_that_is_given_stands_before_the_scenarios(tmp_path: Path) -> None:
+    assert priced(tmp_path, price=2.0) == (2.0, "given")
+    assert (compared().pairs[0].price_usd_per_hour, compared().pairs[0].price_source) == (None, "")
+
+
+@pytest.mark.exhaustive
+def test_a_scenarios_price_stands_before_the_profiles(tmp_path: Path) -> None:
+    assert priced(tmp_path) == (9.0, "the scenario's")
+    found = planner.compare("smollm2-135m", "h100-sxm", context=1024, engine="vllm",
+                            schemes=["bf16"])
+    assert (found.pairs[0].price_usd_per_hour, found.pairs[0].price_source) == (
+        3.0, "the device profile's")

@@ -1,0 +1,44 @@
+"""Points of a grid as records of a journal, and back, every number as it was."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from planner.errors import DataError
+from planner.planning.whatif.grid import Infeasible, Planned, PooledPoint
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
+
+
+def to_record(name: str, points: list[Any]) -> dict[str, Any]:
+    """The record of a part: points that are one are written once."""
+    unique = list({id(point): point for point in points}.values())
+    numbers = {id(point): n for n, point in enumerate(unique)}
+    return {"id": name, "at": [numbers[id(point)] for point in points],
+            "points": [None if point is None else asdict(point) for point in unique]}
+
+
+def from_record(record: dict[str, Any], *, pools: bool) -> list[Any]:
+    """The points of a record.
+
+    Raises:
+        DataError: it holds something else.
+    """
+    from pydantic import ValidationError
+
+    try:
+        unique = _reader(pools).validate_python(record["points"])
+        return [unique[at] for at in record["at"]]
+    except (ValidationError, KeyError, IndexError, TypeError):
+        raise DataError(f"journal: {record['id']} is no part of a what-if page",
+                        hint="start over with --no-resume") from None
+
+
+@cache
+def _reader(pools: bool) -> TypeAdapter[Any]:
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(list[PooledPoint | None] if pools else list[Planned | Infeasible])

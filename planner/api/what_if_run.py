@@ -1,0 +1,257 @@
+"""Planning a what-if grid: places spread over processes, every answer kept in a journal."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+from planner.api.ask import Ask
+from planner.api.what_if_around import Around, Place
+from planner.api.what_if_axes import loss_of, places_of
+from planner.errors import DataError, UnsupportedError
+from planner.jobs.journal import Journal
+from planner.jobs.workers import (
+    LostWorkerError,
+    cores,
+    in_processes,
+    own_version,
+    packed,
+    unpacked,
+)
+from planner.planning.plan.record import Plan
+from planner.planning.question.asked import NO_LIMIT, seconds_of
+from planner.planning.whatif.grid import Point, PooledPoint
+from planner.planning.whatif.grid_axes import Axis
+from planner.planning.whatif.grid_points import block
+from planner.quality.profile_match import structure_sha256
+
+Progress = Callable[[int, int], None]
+"""Told (positions planned, positions in all)."""
+Told = Callable[[str], None]
+ALONE = 150
+"""Grids of fewer points are planned in this process."""
+Pools = list[PooledPoint | None]
+
+
+def nothing(*_: object) -> None:
+    """Tell nobody."""
+
+
+@dataclass(frozen=True)
+class Work:
+    """How a grid is planned: ``workers`` processes (None: as many as pay), the file that keeps what
+    is planned, whether a run that it holds goes on, and who is told."""
+
+    workers: int | None = None
+    journal: str | os.PathLike[str] | None = None
+    resume: bool = True
+    progress: Progress = nothing
+    told: Told = nothing
+
+
+@dataclass(frozen=True)
+class Pooled:
+    """The question of a plan in pools, on its engine, and the plan."""
+
+    ask: Ask
+    plan: Plan
+
+
+@dataclass(frozen=True)
+class Part:
+    """What is planned as one piece: the positions of a place, or the pools of a place's requests.
+    """
+
+    place: Place
+    pools: bool = False
+
+    @property
+    def id(self) -> str:
+        """The part in a journal."""
+        return ("pools " if self.pools else "") + self.place.id
+
+
+@dataclass(frozen=True)
+class Task:
+    """A grid to plan: what it lies around, its axes, and the pools beside it."""
+
+    around: Around
+    axes: tuple[Axis, ...]
+    pooled: Pooled | None
+    command: str
+
+    @cached_property
+    def values(self) -> dict[str, tuple[str, ...]]:
+        """The values of each axis."""
+        return {axis.name: axis.values for axis in self.axes}
+
+    @cached_property
+    def parts(self) -> list[Part]:
+        """The pieces, those of pools first: they are not counted as positions."""
+        places = places_of(self.axes)
+        pools = [] if self.pooled is None else [
+            Part(place, pools=True) for place in self._requests]
+        return [*pools, *map(Part, places)]
+
+    @property
+    def _requests(self) -> list[Place]:
+        """A place of each workload and context, all else as in the plan's own position."""
+        own = {axis.name: axis.values[axis.base] for axis in self.axes}
+        return [Place(work, context, own["batch"], own["devices"], own["schemes"], own["kv"])
+                for work, context in product(self.values["workload"], self.values["context"])]
+
+    @property
+    def each(self) -> int:
+        """Positions of a place."""
+        return len(self.values["tpot-ms"]) * len(self.values["max-loss"]) \
+            * len(self.values["engine"])
+
+    def points(self, place: Place) -> list[Point]:
+        """The positions of a place, in the order TPOT, loss, engine."""
+        refused = self.around.too_long(place)
+        if refused is not None:
+            return [refused] * self.each
+        ways = {}
+        for engine in self.values["engine"]:
+            try:
+                ways[engine] = self.around.ways(place, engine)
+            except UnsupportedError:
+                ways[engine] = ()
+        return block(ways, [None if ms == NO_LIMIT else float(seconds_of(float(ms)))
+                            for ms in self.values["tpot-ms"]],
+                     [loss_of(name) for name in self.values["max-loss"]])
+
+    def pools(self, place: Place) -> Pools:
+        """The pools beside the positions of a place's requests, by devices and limit on loss."""
+        from planner.api.what_if_pools import pooled_points
+
+        assert self.pooled is not None
+        devices = [int(n) for n in self.values["devices"]]
+        losses = [loss_of(name) for name in self.values["max-loss"]]
+        if self.around.too_long(place) is not None:
+            return [None] * (len(devices) * len(losses))
+        return list(pooled_points(self.pooled.ask, self.around.asked(place), devices, losses,
+                                  self.pooled.plan))
+
+    def header(self) -> dict[str, Any]:
+        """What a journal belongs to: the question, what it names, the axes, and this version."""
+        ask = self.around.ask
+        spec, device, _, _ = ask.subject
+        named = [self.command, [[a.name, a.values, a.flags, a.base] for a in self.axes],
+                 spec.id, spec.config_sha256, structure_sha256(spec), device.id, device.sha256,
+                 None if self.pooled is None else repr(self.pooled.plan.deployment),
+                 repr(ask.loaded_scenario), repr(ask.loaded_workload),
+                 [None if path is None or not isinstance(path, (str, os.PathLike))
+                  or not Path(path).is_file() else
+                  hashlib.sha256(Path(path).read_bytes()).hexdigest()
+                  for path in (ask.profile, ask.imatrix)]]
+        text = json.dumps(named, default=list)
+        return {"id": "header", "grid": hashlib.sha256(text.encode()).hexdigest(),
+                "version": own_version(), "count": len(self.parts)}
+
+
+def answered(task: Task, work: Work) -> tuple[tuple[Point, ...], tuple[PooledPoint | None, ...]]:
+    """The points of a grid in row-major order of its axes, and the pools beside them.
+
+    Raises:
+        DataError: the journal is of another grid or cannot be written, a worker was killed; what
+            was planned stays in the journal.
+    """
+    with _journal(task, work) as journal:
+        found = _found(task, work, journal)
+    return tuple(_in_order(task, found)), tuple(
+        point for part in task.parts if part.pools for point in found[part.id])
+
+
+@contextmanager
+def _journal(task: Task, work: Work) -> Iterator[Journal | None]:
+    """The journal of a grid; removed where the block comes to its end."""
+    if work.journal is None:
+        yield None
+        return
+    path = Path(work.journal)
+    if not work.resume:
+        path.unlink(missing_ok=True)
+    journal = Journal.open(path, task.header(), noun="parts planned")
+    try:
+        yield journal
+        journal.remove()
+    finally:
+        journal.close()
+
+
+def _found(task: Task, work: Work, journal: Journal | None) -> dict[str, list[Any]]:
+    """What was planned, by part; what the journal holds is not planned again."""
+    from planner.api.what_if_kept import from_record, to_record
+
+    found: dict[str, list[Any]] = {}
+    left = []
+    for part in task.parts:
+        record = None if journal is None else journal.done.get(part.id)
+        if record is None:
+            left.append(part)
+        else:
+            found[part.id] = from_record(record, pools=part.pools)
+    total = task.each * sum(not part.pools for part in task.parts)
+    done = total - task.each * sum(not part.pools for part in left)
+    if found and journal is not None:
+        work.told(f"going on after {done:,} of {total:,} positions ({journal.path})")
+    work.progress(done, total)
+    for part, answer in _computed(task, left, work, journal, done):
+        found[part.id] = answer
+        if journal is not None:
+            journal.append(to_record(part.id, answer))
+        done += 0 if part.pools else task.each
+        work.progress(done, total)
+    return found
+
+
+def _computed(task: Task, left: Sequence[Part], work: Work, journal: Journal | None,
+              done: int) -> Iterator[tuple[Part, list[Any]]]:
+    workers = work.workers if work.workers is not None else \
+        cores() if task.each * len(left) >= ALONE else 1
+    workers = min(workers, len(left))
+    if workers <= 1:
+        yield from ((part, _answer_of(task, part)) for part in left)
+        return
+    try:
+        yield from in_processes(_answer, left, workers=workers, start=_begin,
+                                arguments=(packed(task),))
+    except LostWorkerError as error:
+        kept = "" if journal is None else f"; what was planned is kept in {journal.path}"
+        raise DataError(error.message + kept, hint=error.hint) from None
+
+
+_TASK: list[Task] = []
+"""The task of this process, where it is a worker."""
+
+
+def _begin(content: bytes) -> None:
+    _TASK.append(unpacked(content))
+
+
+def _answer(part: Part) -> tuple[Part, list[Any]]:
+    return part, _answer_of(_TASK[-1], part)
+
+
+def _answer_of(task: Task, part: Part) -> list[Any]:
+    return task.pools(part.place) if part.pools else list(task.points(part.place))
+
+
+def _in_order(task: Task, found: dict[str, list[Any]]) -> Iterator[Point]:
+    """The points in row-major order of the axes."""
+    sizes = {name: range(len(own)) for name, own in task.values.items()}
+    for places in product(*(sizes[axis.name] for axis in task.axes)):
+        at = dict(zip((axis.name for axis in task.axes), places, strict=True))
+        place = Place(*(task.values[name][at[name]] for name in Place._fields))
+        inside = (at["tpot-ms"] * len(sizes["max-loss"]) + at["max-loss"]) \
+            * len(sizes["engine"]) + at["engine"]
+        yield found[Part(place).id][inside]

@@ -1,0 +1,234 @@
+"""Positions of a grid that share requests, devices, batch and formats: what their limits on TPOT
+and loss and their engines make of them.
+
+Each is the answer of the question that its flags ask, found by the same search. What is looser is
+answered first: an answer that keeps a stricter limit as well is its answer too, and what has none
+has none under a stricter one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from itertools import pairwise, product
+
+from planner.formats.schemes import scheme
+from planner.placement.shards import module_bytes
+from planner.planning.answer.assemble import scheme_of
+from planner.planning.answer.capacity import most_at_requests
+from planner.planning.answer.measured_anchor import measured_anchor
+from planner.planning.price.intervals import performance
+from planner.planning.price.price import price
+from planner.planning.question.question import Question
+from planner.planning.search.best_first import Found
+from planner.planning.search.contenders import WaysTogether, groups_of, whole_question
+from planner.planning.search.equal_loss import best_answer
+from planner.planning.search.first_token import keeps
+from planner.planning.search.formulate import loss_limit
+from planner.planning.search.posed import posed
+from planner.planning.search.spaces import asked
+from planner.planning.search.variants import batch_of
+from planner.planning.solver.problem import EQUAL, violation
+from planner.planning.space.assignment import Segment
+from planner.planning.space.losses import quality
+from planner.planning.space.model import CostModel, build_model
+from planner.planning.whatif.grid import Infeasible, Loss, Planned, Point
+from planner.planning.whatif.grid_refusals import Refusals
+from planner.quality.prior import load_prior
+from planner.throughput.calibration import ANY_ENGINE
+
+Ways = tuple[Question, ...]
+Limits = tuple[int, int]
+"""Places of a limit on TPOT and of one on loss."""
+PROVED = 3 * EQUAL
+"""Relative gap of an answer up to which nothing else is one: under limits that it keeps as well,
+the search would end at it."""
+
+
+def block(ways: Mapping[str, Ways], tpots: Sequence[float | None],
+          losses: Sequence[Loss]) -> list[Point]:
+    """Every point of one place, in the order TPOT, loss, engine.
+
+    ``ways`` are the questions of each engine of the axis (none: it cannot serve what is named),
+    ``tpots`` seconds from loose to strict (None: no limit).
+    """
+    answers = _answers(ways, tpots, losses)
+    made: dict[int, Planned] = {}
+    out: list[Point] = []
+    for t, loss, name in product(range(len(tpots)), range(len(losses)), ways):
+        if not ways[name]:
+            out.append(Infeasible("engine"))
+            continue
+        found = answers[name].found((t, loss))
+        if found is None:
+            out.append(answers[name].refusals.point(tpots[t], losses[loss]))
+            continue
+        if id(found) not in made:
+            made[id(found)] = planned(found)
+        out.append(made[id(found)])
+    return out
+
+
+def _answers(ways: Mapping[str, Ways], tpots: Sequence[float | None],
+             losses: Sequence[Loss]) -> dict[str, Answers]:
+    """What answers each engine of the axis: where one asks several, these share their answers with
+    those that are named."""
+    parts = {name: _by_engine(own) for name, own in ways.items() if own}
+    single = {name: OneEngine(own[0], tpots, losses)
+              for name, own in parts.items() if len(own) == 1}
+    out: dict[str, Answers] = {}
+    for name, own in parts.items():
+        if name in single:
+            out[name] = single[name]
+            continue
+        shared = [next((one for one in single.values() if _alike(one.questions, part)), None)
+                  for part in own]
+        mine = [one or OneEngine(part, tpots, losses)
+                for one, part in zip(shared, own, strict=True)]
+        out[name] = BestEngine(ways[name], tpots, losses, engines=mine,
+                               named=[one for one in shared if one is not None])
+    return out
+
+
+def _by_engine(questions: Ways) -> list[Ways]:
+    """The questions of each engine, in their order."""
+    found: dict[tuple[str, str], list[Question]] = {}
+    for question in questions:
+        found.setdefault((question.engine, question.engine_version), []).append(question)
+    return [tuple(own) for own in found.values()]
+
+
+def _alike(one: Ways, other: Ways) -> bool:
+    """Whether the same is asked of one model and device, whatever is told of it."""
+    return len(one) == len(other) and all(
+        replace(a, notes=(), chosen_from=()) == replace(b, notes=(), chosen_from=())
+        for a, b in zip(one, other, strict=True))
+
+
+@dataclass
+class Answers:
+    """The answers of some questions under each pair of limits, as far as they were asked for."""
+
+    questions: Ways
+    tpots: Sequence[float | None]
+    losses: Sequence[Loss]
+    _known: dict[Limits, Found | None] = field(default_factory=dict)
+
+    def found(self, at: Limits) -> Found | None:
+        """The answer under the limits ``at``, None where there is none."""
+        if at not in self._known:
+            self._known[at] = self._found(at)
+        return self._known[at]
+
+    def _found(self, at: Limits) -> Found | None:
+        return best_answer(self.limited(at))
+
+    def limited(self, at: Limits) -> Ways:
+        """The questions under the limits ``at``."""
+        name, nats = self.losses[at[1]]
+        return tuple(replace(q, tpot_seconds=self.tpots[at[0]], loss_scheme=name, loss_limit=nats)
+                     for q in self.questions)
+
+    @cached_property
+    def refusals(self) -> Refusals:
+        """What positions without an answer say."""
+        return Refusals(self.questions, self.tpots, self.losses, self.found)
+
+
+class OneEngine(Answers):
+    """The answers of one engine: each is looked for unless looser limits tell it."""
+
+    @cached_property
+    def _looser_loss(self) -> dict[int, int]:
+        """The next looser limit on loss of each, where all ways agree which is looser."""
+        limits = []
+        for group in groups_of(self.questions):
+            model = build_model(whole_question(group), load_prior())
+            limits.append([_limit(model, loss) for loss in self.losses])
+        order = sorted(range(len(self.losses)), key=lambda i: -limits[0][i])
+        return {strict: loose for loose, strict in pairwise(order)
+                if all(own[loose] >= own[strict] for own in limits)}
+
+    def _found(self, at: Limits) -> Found | None:
+        tpot, loss = at
+        looser = [(tpot - 1, loss)] if tpot else []
+        looser += [(tpot, self._looser_loss[loss])] if loss in self._looser_loss else []
+        for place in looser:
+            before = self.found(place)
+            if before is None or self._keeps(before, at):
+                return before
+        return best_answer(self.limited(at))
+
+    def _keeps(self, found: Found, at: Limits) -> bool:
+        """Whether a proved answer keeps the stricter limits ``at``."""
+        first = self.questions[0]
+        if first.untie or first.objective == "quality" \
+                or found.bound < found.value * (1 - PROVED):
+            return False
+        name, nats = self.losses[at[1]]
+        one = posed(asked(found.space, tpot_seconds=self.tpots[at[0]], loss_scheme=name,
+                          loss_limit=nats), found.candidate)
+        counts = found.solution.counts
+        return violation(one.problem, counts) is None and keeps(one, counts)
+
+
+def _limit(model: CostModel, loss: Loss) -> float:
+    limit = loss_limit(model.asked(replace(model.question, loss_scheme=loss[0],
+                                           loss_limit=loss[1])))
+    return float("inf") if limit is None else limit
+
+
+@dataclass
+class BestEngine(Answers):
+    """The best of several engines, the first of equals; those of ``named`` are asked for anyway,
+    the others where they may be better."""
+
+    engines: Sequence[OneEngine] = ()
+    named: Sequence[OneEngine] = ()
+
+    def _found(self, at: Limits) -> Found | None:
+        if self.questions[0].objective == "quality":
+            return best_answer(self.limited(at))
+        found = {id(one): one.found(at) for one in self.named}
+        for one in self.engines:
+            if id(one) not in found:
+                least = min((f.value for f in found.values() if f is not None), default=None)
+                if least is None or _may_be(one.limited(at), least * (1 + EQUAL)):
+                    found[id(one)] = one.found(at)
+        best: Found | None = None
+        for one in self.engines:
+            other = found.get(id(one))
+            if other is not None and (best is None or other.value < best.value * (1 - EQUAL)):
+                best = other
+        return best
+
+
+def _may_be(questions: Ways, value: float) -> bool:
+    """Whether some way may have a plan as good as ``value``."""
+    wholes = map(WaysTogether, groups_of(questions))
+    return any(whole.least <= value and bool(whole.among(whole.group, value)) for whole in wholes)
+
+
+def planned(found: Found) -> Planned:
+    """The point of an answer."""
+    model = found.space.model
+    question = model.question
+    priced = price(found.space, found.candidate, found.segments)
+    replicas = question.replicas(priced.layout.ranks)
+    engine = "" if question.engine == ANY_ENGINE \
+        else f"{question.engine} {question.engine_version}".rstrip()
+    return Planned(
+        priced.layout, replicas, batch_of(found), performance(model, priced, replicas),
+        replace(quality(model, priced.loss), measured_anchor=measured_anchor(model, priced)),
+        priced.fullest, most_at_requests(model, priced),
+        tuple(_format(model, segment) for segment in found.segments), engine)
+
+
+def _format(model: CostModel, segment: Segment) -> tuple[str, tuple[int, ...], str, int]:
+    unit = model.units[segment.unit]
+    name = scheme_of(model, unit.role, unit.row, segment.choice)[0]
+    size = 0 if unit.role == "cache" else segment.count * (
+        model.released[unit.row].stored_bytes if unit.role == "released"
+        else module_bytes(model.planned[unit.row], scheme(name)))
+    return unit.kind, segment.layers, name, size

@@ -1,0 +1,90 @@
+"""What a position of a grid without a plan says: the limit that excludes every plan."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+
+from planner.planning.infeasible.binding_limit import limited
+from planner.planning.infeasible.conflicting_limits import all_without, limits_of
+from planner.planning.infeasible.feasible import ILLEGAL, any_plan, least_memory
+from planner.planning.question.question import Question
+from planner.planning.search.best_first import Found
+from planner.planning.space.candidates import possible_layouts
+from planner.planning.space.memory import budget
+from planner.planning.space.model import build_model
+from planner.planning.whatif.grid import Infeasible, Loss
+from planner.quality.prior import load_prior
+
+Given = tuple[float | None, Loss | None]
+"""Limits on TPOT and loss that hold."""
+
+
+@dataclass
+class Refusals:
+    """Refusals of the same questions under several limits, in the order of
+    :mod:`planner.planning.infeasible.diagnose`. ``found`` answers positions by the places of their
+    limits: what it knows need not be searched for again."""
+
+    questions: Sequence[Question]
+    tpots: Sequence[float | None]
+    losses: Sequence[Loss]
+    found: Callable[[tuple[int, int]], Found | None]
+    _known: dict[tuple[object, ...], bool] = field(default_factory=dict)
+
+    def point(self, tpot: float | None, loss: Loss) -> Infeasible:
+        """The refusal under two limits."""
+        if self._whatever is not None:
+            return self._whatever
+        return Infeasible("+".join(self._at_odds(tpot, loss)) or "memory")
+
+    @cached_property
+    def _whatever(self) -> Infeasible | None:
+        """The refusal whatever the limits on TPOT and loss are."""
+        first = self.questions[0]
+        least = least_memory(self.questions)
+        if least is None:
+            placed = any(possible_layouts(replace(q, batch=None)) for q in self.questions)
+            return Infeasible("batch" if placed else "layout")
+        if least.total >= ILLEGAL:
+            return Infeasible("schemes")
+        if least.total <= budget(first):
+            return None
+        given = limited(first, least.total)
+        return Infeasible("memory-bytes" if given else "memory", least.total,
+                          budget(first) if given else first.usable_bytes)
+
+    def _at_odds(self, tpot: float | None, loss: Loss) -> list[str]:
+        """Limits that no plan keeps together: the deletion filter of
+        :mod:`planner.planning.infeasible.conflicting_limits`."""
+        asked = [replace(q, tpot_seconds=tpot, loss_scheme=loss[0], loss_limit=loss[1])
+                 for q in self.questions]
+        names = list(limits_of(build_model(asked[0], load_prior())))
+        left = list(names)
+        for name in names:
+            fewer = [other for other in left if other != name]
+            gone = tuple(other for other in names if other not in fewer)
+            if not self._possible(asked, gone, tpot, loss):
+                left = fewer
+        return left
+
+    def _possible(self, asked: Sequence[Question], gone: tuple[str, ...], tpot: float | None,
+                  loss: Loss) -> bool:
+        """Whether there is a plan without the limits ``gone``."""
+        key = (tuple(name for name in gone if name not in ("tpot", "max-loss")),
+               None if "tpot" in gone else tpot, None if "max-loss" in gone else loss)
+        if key not in self._known:
+            known = self._answered(gone, tpot, loss)
+            self._known[key] = any_plan(all_without(asked, gone)) if known is None else known
+        return self._known[key]
+
+    def _answered(self, gone: tuple[str, ...], tpot: float | None, loss: Loss) -> bool | None:
+        """What positions of the grid tell of it; None: nothing."""
+        if gone == ("tpot",) and None in self.tpots:
+            return self.found((self.tpots.index(None), self.losses.index(loss))) is not None
+        if gone == ("max-loss",):
+            at = self.tpots.index(tpot)
+            if any(self.found((at, i)) is not None for i in range(len(self.losses))):
+                return True
+        return None

@@ -1,0 +1,34 @@
+"""Assumptions of a plan in the language of a page, and what others wrote as quotations."""
+
+from __future__ import annotations
+
+from planner.planning.plan.record import Assumption
+from planner.report.phrases import Phrases
+from planner.report.sentences import ORIGINAL, foreign, quoted, sentences
+
+OTHERS_WORDS = frozenset({"measured elsewhere", "prefix reuse", "workload", "scenario", "profile",
+                          "error basis", "skipped tensors"})
+"""Assumptions that may carry what others wrote: titles, sources, notes of a file."""
+ASKED = "asked"
+
+
+def assumption(t: Phrases, item: Assumption) -> tuple[str, str, str]:
+    """(name, value, reason) in the page's language, quotations marked; what others wrote and no
+    entry of the catalogue has is a quotation, and flags are a command."""
+    value, reason = t.marked(item.value), t.marked(item.reason)
+    if item.key == ASKED:
+        value = f"`{item.value}`"
+    elif item.key in OTHERS_WORDS and t.lang != ORIGINAL:
+        value, reason = cited(t, item.value), cited(t, item.reason)
+    return t.name(item.key), value, reason
+
+
+def title(t: Phrases, text: str) -> str:
+    """The title of a source: a quotation but where it is a remark of the program's own."""
+    return sentences(t.lang).whole.get(text) or (quoted(text) if t.lang != ORIGINAL else text)
+
+
+def cited(t: Phrases, text: str) -> str:
+    """What others may have written, quotations marked: a quotation where no entry has it."""
+    told = t.marked(text)
+    return quoted(text) if t.lang != ORIGINAL and (told == text or foreign(told)) else told

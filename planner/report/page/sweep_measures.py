@@ -1,0 +1,153 @@
+"""What of an answer a sweep's page shows, and the figures of it as records: a map, and bars with
+intervals."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from planner.report.figures.marks import (
+    Bar,
+    BarGroup,
+    GroupedBars,
+    HeatCell,
+    HeatMap,
+    written,
+)
+from planner.report.page.sweep_words import axis_value, reason, short_reason
+from planner.report.phrases import Phrases
+from planner.report.sweep_axes import Columns, SweepGrid, SweepView
+from planner.units import GIB
+
+WIDE = 20.0
+"""Bars are drawn on a logarithm where the greatest value is this many times the least."""
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """A column of answers in the unit that people read: times ``scale``; ``ends``: it has an
+    interval."""
+
+    name: str
+    column: str
+    scale: float = 1.0
+    better: Literal["high", "low"] = "low"
+    ends: bool = True
+
+    def value(self, columns: Columns, n: int, end: str = "") -> float | None:
+        """The value of row ``n``, or an ``end`` (``_low``, ``_high``) of its interval; None where
+        there is none."""
+        if end and not self.ends:
+            return None
+        if self.name == "users":
+            batch, replicas = columns["batch"][n], columns["replicas"][n]
+            return None if batch is None else float(batch * replicas)
+        found = columns[f"{self.column}{end}"][n]
+        return None if found is None else float(found * self.scale)
+
+    def unit(self, say: Phrases, columns: Columns) -> str:
+        """The unit, that of the loss as the rows have it."""
+        if self.name != "loss":
+            return say(f"unit.{self.name}")
+        units = dict.fromkeys(unit.split(",")[0] for unit in columns["loss_unit"]
+                              if unit is not None)
+        return " / ".join(units)
+
+
+MEASURES = (
+    Measure("rate", "output_tokens_per_second_per_device", better="high"),
+    Measure("total", "output_tokens_per_second", better="high"),
+    Measure("usd", "usd_per_million_output_tokens"),
+    Measure("tpot", "tpot_seconds", 1e3),
+    Measure("ttft", "ttft_seconds", 1e3),
+    Measure("joules", "joules_per_output_token"),
+    Measure("loss", "loss"),
+    Measure("users", "batch", better="high", ends=False),
+    Measure("gib", "total_bytes", 1 / GIB, ends=False),
+)
+BY_NAME = {one.name: one for one in MEASURES}
+
+
+def shown_measures(columns: Columns) -> tuple[Measure, ...]:
+    """Those that some row has a value of."""
+    return tuple(one for one in MEASURES
+                 if any(value is not None for value in columns[one.column]))
+
+
+def heat_map(say: Phrases, columns: Columns, found: SweepGrid, view: SweepView, one: Measure,
+             ) -> HeatMap:
+    """A measure by rows and columns of a view; without an answer the reason."""
+    rows, across = found.of(view)
+    cells = tuple(tuple(_cell(say, columns, view.places.get((row, column)), one)
+                        for column in across) for row in rows)
+    return HeatMap(
+        title=_title(say, columns, found, view, one),
+        rows=tuple(axis_value(say, found.rows, row) for row in rows),
+        columns=tuple(axis_value(say, found.columns, value) for value in across),
+        cells=cells, unit=one.unit(say, columns), alt=_alt(say, columns, view, one),
+        log=one.name != "loss", better=one.better)
+
+
+def _cell(say: Phrases, columns: Columns, n: int | None, one: Measure) -> HeatCell:
+    if n is None:
+        return HeatCell(None, "–", say("cell.not_asked"))
+    value = one.value(columns, n)
+    if value is None:
+        return HeatCell(None, short_reason(say, columns, n), reason(say, columns, n))
+    return HeatCell(value, written(value))
+
+
+def bars(say: Phrases, columns: Columns, found: SweepGrid, view: SweepView, one: Measure,
+         ) -> GroupedBars:
+    """A measure with its interval: a group a row, a bar a column."""
+    rows, across = found.of(view)
+    groups = tuple(BarGroup(axis_value(say, found.rows, row), tuple(
+        _bar(say, columns, view.places.get((row, column)), one,
+             axis_value(say, found.columns, column) or say(f"measure.{one.name}"))
+        for column in across)) for row in rows)
+    values = [value for n in view.places.values()
+              if (value := one.value(columns, n)) is not None and value > 0]
+    wide = one.name != "loss" and len(values) > 1 and max(values) > WIDE * min(values)
+    return GroupedBars(
+        _title(say, columns, found, view, one),
+        f"{say(f'measure.{one.name}')} [{one.unit(say, columns)}]", groups,
+        _alt(say, columns, view, one), wide)
+
+
+def _bar(say: Phrases, columns: Columns, n: int | None, one: Measure, name: str) -> Bar:
+    if n is None:
+        return Bar(name, None, None, None, say("cell.not_asked"))
+    value = one.value(columns, n)
+    if value is None:
+        return Bar(name, None, None, None, short_reason(say, columns, n))
+    return Bar(name, value, one.value(columns, n, "_low"), one.value(columns, n, "_high"))
+
+
+def _title(say: Phrases, columns: Columns, found: SweepGrid, view: SweepView, one: Measure) -> str:
+    """What is seen, and where."""
+    where = view_name(say, found, view)
+    return say(f"measure.{one.name}") + (f" · {where}" if where else "")
+
+
+def view_name(say: Phrases, found: SweepGrid, view: SweepView) -> str:
+    """The values of the axes that are neither rows nor columns."""
+    return ", ".join(f"{say(f'axis.{axis.name}')} {axis_value(say, axis, value)}"
+                     for axis, value in zip(found.others, view.values, strict=True))
+
+
+def _alt(say: Phrases, columns: Columns, view: SweepView, one: Measure) -> str:
+    """The range of a measure with its ends, and how many places have no answer."""
+    there = [(value, n) for n in view.places.values()
+             if (value := one.value(columns, n)) is not None]
+    gone = len(view.places) - len(there)
+    if not there:
+        return say("alt.none", n=gone)
+    low, high = min(there), max(there)
+
+    def where(n: int) -> str:
+        return f"{columns['model'][n]}, {columns['device'][n]}"
+
+    text = say("alt.range", what=say(f"measure.{one.name}"), unit=one.unit(say, columns),
+               low=written(low[0]), low_at=where(low[1]), high=written(high[0]),
+               high_at=where(high[1]))
+    return text + (say("alt.gone", n=gone) if gone else "")

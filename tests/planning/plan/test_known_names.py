@@ -1,0 +1,59 @@
+"""Names in a plan file that are one of a few: another one is refused, with its place."""
+
+import copy
+import csv
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.questions import plan_of
+
+import planner
+from planner.errors import DataError
+from planner.planning.plan.known_names import ENGINES
+from planner.planning.plan.schema import parse_plan
+
+ROOT = Path(planner.__file__).parent
+PLACES = (
+    "objective", "engine.name", "engine.chosen_from.0", "model.checkpoint_format", "units.0.kind",
+    "units.0.scheme", "units.0.weight_format", "units.0.activation_format", "units.0.bound",
+    "modules.0.kind", "modules.0.scheme", "kv_cache.layers.0.kind", "kv_cache.layers.0.layout",
+    "performance.ttft_seconds.basis", "performance.tpot_seconds.basis", "quality.unit",
+    "quality.tier", "solver.status", "recommendation.verdict", "recommendation.alternatives.0.kv",
+    "recommendation.alternatives.0.schemes.0")
+
+
+def _put(data: Any, place: str, value: str) -> Any:
+    """A copy of ``data`` with another value at a place that is there."""
+    data = copy.deepcopy(data)
+    *way, last = [int(part) if part.isdigit() else part for part in place.split(".")]
+    inner = data
+    for part in way:
+        inner = inner[part]
+    assert isinstance(inner[last], str)
+    inner[last] = value
+    return data
+
+
+@pytest.fixture(scope="module")
+def plain() -> Any:
+    return planner.plan("smollm2-135m", "h100-sxm", devices=1, batch=1).to_dict()
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_a_name_that_nothing_has_is_refused_at_its_place(plain: Any, place: str) -> None:
+    with pytest.raises(DataError) as caught:
+        parse_plan(_put(plain, place, "foo"))
+    assert place in caught.value.message
+    assert caught.value.hint
+
+
+def test_what_is_written_is_read(plain: Any) -> None:
+    assert parse_plan(plain).to_dict() == plain
+    assert parse_plan(plan_of().to_dict()) == plan_of()
+
+
+def test_engines_are_those_of_the_matrix() -> None:
+    with (ROOT / "planning" / "data" / "engine_matrix.csv").open(encoding="utf-8") as file:
+        rows = csv.DictReader(line for line in file if not line.startswith("#"))
+        assert {"any", *(row["engine"] for row in rows)} == set(ENGINES)

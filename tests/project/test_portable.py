@@ -1,0 +1,117 @@
+"""The package names nothing that Linux, macOS or Windows lacks, and says how texts are encoded."""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PACKAGE = ROOT / "planner"
+MODULES = {"fcntl", "resource", "termios", "tty", "pty", "pwd", "grp", "syslog", "msvcrt", "winreg",
+           "_winapi"}
+CALLS = {
+    "os": {"sched_getaffinity", "sched_setaffinity", "killpg", "getpgid", "setsid", "fork", "uname",
+           "getuid", "geteuid", "getloadavg", "mkfifo", "mknod", "posix_fadvise", "sysconf",
+           "statvfs", "pread", "preadv", "pwrite", "startfile", "wait4"},
+    "signal": {"SIGKILL", "SIGALRM", "SIGHUP", "SIGUSR1", "SIGUSR2", "alarm", "setitimer",
+               "pthread_sigmask", "sigwait", "CTRL_C_EVENT"},
+    "select": {"poll", "epoll", "kqueue"},
+    "time": {"tzset", "clock_gettime"},
+}
+ALLOWED = {
+    "system.py": "asks whether they are there",
+    "verifying/runners/run_torch.py": "runs beside an engine, on Linux and macOS",
+    "verifying/runners/run_vllm.py": "runs beside vLLM, on Linux",
+    "models/through_transformers/worker.py": "takes a limit of memory where there is one",
+}
+
+
+def _files() -> list[Path]:
+    return sorted(path for path in PACKAGE.rglob("*.py")
+                  if path.relative_to(PACKAGE).as_posix() not in ALLOWED)
+
+
+def _named(tree: ast.AST) -> Iterator[tuple[int, str]]:
+    """What a module names that one system lacks."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from ((node.lineno, one.name) for one in node.names if one.name in MODULES)
+        elif isinstance(node, ast.ImportFrom):
+            if node.module in MODULES:
+                yield node.lineno, node.module
+            yield from ((node.lineno, f"{node.module}.{one.name}") for one in node.names
+                        if one.name in CALLS.get(node.module or "", ()))
+        elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) \
+                and node.attr in CALLS.get(node.value.id, ()):
+            yield node.lineno, f"{node.value.id}.{node.attr}"
+
+
+def test_no_call_that_one_system_lacks() -> None:
+    found = [f"{path.relative_to(ROOT)}:{line}: {name}" for path in _files()
+             for line, name in _named(ast.parse(path.read_text(encoding="utf-8")))]
+    assert found == []
+
+
+@pytest.mark.parametrize("text", [
+    "import fcntl", "from resource import getrusage", "import os\nos.killpg(1, 9)",
+    "from signal import SIGKILL", "import signal\nsignal.SIGKILL"])
+def test_the_test_sees_such_calls(text: str) -> None:
+    assert len(list(_named(ast.parse(text)))) == 1
+
+
+def test_what_is_allowed_is_there_and_needs_it() -> None:
+    for name in ALLOWED:
+        text = (PACKAGE / name).read_text(encoding="utf-8")
+        assert list(_named(ast.parse(text))), name
+
+
+def _unencoded(tree: ast.AST) -> Iterator[int]:
+    """Lines that open a text without saying how it is encoded: Windows takes another."""
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.Call):
+            continue
+        name = node.func.attr if isinstance(node.func, ast.Attribute) else \
+            node.func.id if isinstance(node.func, ast.Name) else ""
+        given = {word.arg for word in node.keywords}
+        owner = node.func.value.id if isinstance(node.func, ast.Attribute) \
+            and isinstance(node.func.value, ast.Name) else ""
+        if name == "open" and owner not in ("os", "Journal", "webbrowser", "tarfile", "zipfile"):
+            first = 0 if isinstance(node.func, ast.Attribute) else 1
+            modes = [word.value for word in node.keywords if word.arg == "mode"]
+            modes += node.args[first:]
+            mode = next((one.value for one in modes if isinstance(one, ast.Constant)
+                         and isinstance(one.value, str)), "r")
+            if "b" not in mode and "encoding" not in given:
+                yield node.lineno
+        elif (name == "write_text" and "encoding" not in given) \
+                or (name == "read_text" and not given and not node.args):
+            yield node.lineno
+
+
+def test_every_text_says_how_it_is_encoded() -> None:
+    found = [f"{path.relative_to(ROOT)}:{line}" for path in sorted(PACKAGE.rglob("*.py"))
+             for line in _unencoded(ast.parse(path.read_text(encoding="utf-8")))]
+    assert found == []
+
+
+def test_a_machine_without_them_plans() -> None:
+    """The modules and calls that Windows lacks are taken away, in a process of its own."""
+    program = f"""
+import os, select, signal, subprocess, sys
+import click, numpy, pydantic, highspy, rich.console  # they bring their own ways
+for name in {sorted(MODULES)!r}:
+    sys.modules[name] = None
+for module, names in {CALLS!r}.items():
+    for name in names:
+        if hasattr(sys.modules.get(module), name) and name not in ("uname", "sysconf"):
+            delattr(sys.modules[module], name)
+from planner.cli.main import main
+sys.exit(main(["smollm2-135m", "h100-sxm", "--devices", "1", "--batch", "1", "--json"]))
+"""
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True,
+                         encoding="utf-8", check=False, cwd=ROOT)
+    assert ran.returncode == 0, ran.stderr
+    assert '"tokens"' in ran.stdout or '"units"' in ran.stdout

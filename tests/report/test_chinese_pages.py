@@ -1,0 +1,144 @@
+"""The Chinese page has no English left: no word in any plan's page that is no name, and no text
+that a plan could carry without an entry in the catalogue."""
+
+import json
+import tomllib
+from dataclasses import replace
+from functools import cache
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.chinese import latin_texts, latin_words
+from support.told_questions import FLEET_REFUSALS, PLANS, REFUSED, Told
+from support.told_texts import device_texts, engine_notes, written_assumptions
+from support.wheels import ROOT
+
+import planner
+from planner.api.report import beside
+from planner.errors import PlannerError
+from planner.planning.plan.record import Assumption, Plan
+from planner.report.assumed import assumption
+from planner.report.page.html import page
+from planner.report.page.markdown import markdown
+from planner.report.phrases import phrases
+from planner.report.sentences import CLOSE, OPEN, in_chinese
+
+STORED = ROOT / "tests" / "golden" / "report" / "plan.json"
+RECORDED = STORED.with_name("told.txt")
+T = phrases("zh")
+
+
+def shown(text: str) -> str:
+    """A marked text as a page shows it: quotations and commands are not read."""
+    told = "".join(text.split("`")[::2])
+    return "<p>" + escape(told).replace(OPEN, '<cite lang="en">').replace(CLOSE, "</cite>") + "</p>"
+
+
+def left(texts: list[str]) -> list[str]:
+    """Those whose Chinese has English words."""
+    return [text for text in texts if latin_words(shown(T.marked(text)))]
+
+
+@cache
+def stored() -> Plan:
+    return planner.read_plan(str(STORED))
+
+
+def test_a_stored_plan_has_a_page_without_english_words() -> None:
+    made = page(stored(), "zh")
+    assert latin_texts(made) == []
+    assert len(latin_words(page(stored()))) > 300  # the same plan in English
+
+
+def test_an_engine_without_a_version_says_that_it_serves_the_plan() -> None:
+    """Its verdict reads ``yes, as gguf``: a page said that no engine was known."""
+    able = replace(stored(), assumptions=(*(
+        a for a in stored().assumptions if not a.key.startswith("servable by ")),
+        Assumption("servable by llama.cpp", "yes, as gguf",
+                   "every choice has a source in the engine matrix")))
+    made = page(able, "zh")
+    assert latin_texts(made) == []
+    assert "llama.cpp 可以按此方案部署" in made
+    assert "可以 格式 gguf" in made
+
+
+def test_assumptions_in_markdown_are_those_of_the_page() -> None:
+    made = markdown(stored(), "zh")
+    for item in stored().assumptions:
+        assert T.name(item.key) in made
+    assert OPEN not in made
+
+
+def test_notes_of_the_engine_tables_are_chinese() -> None:
+    notes = engine_notes()
+    assert len(notes) > 250
+    assert left(notes) == []
+
+
+def test_what_devices_say_is_chinese() -> None:
+    texts = device_texts()
+    assert len(texts) > 50
+    assert left(texts) == []
+
+
+def test_titles_of_workloads_and_scenarios_are_chinese() -> None:
+    files = [*(ROOT / "scenarios").glob("*.toml"), *(ROOT / "scenarios/workloads").glob("*.toml")]
+    titles = [tomllib.loads(path.read_text(encoding="utf-8"))["title"] for path in files]
+    assert len(titles) > 10
+    assert left(titles) == []
+
+
+def test_every_assumption_that_is_written_has_an_entry() -> None:
+    """Literal names, values and reasons of assumptions, with a number, a name or nothing for what
+    is filled in: one of them must be told without an English word."""
+    found = written_assumptions()
+    assert len(found) > 180
+    missing = {place: texts for place, ways in found.items() for texts in ways
+               if "servability.py" not in place and all(latin_words(shown(
+                   T.name(text) if ": name" in place else T.marked(text))) for text in texts)}
+    assert missing == {}
+
+
+def test_others_words_are_quotations_where_no_entry_has_them() -> None:
+    name, value, reason = assumption(T, Assumption("scenario", "mine", "Our own service"))
+    assert (name, value, reason) == ("场景", f"{OPEN}mine{CLOSE}", f"{OPEN}Our own service{CLOSE}")
+    told = assumption(T, Assumption("asked", "devices=1; exact", "given"))
+    assert told == ("提问时给出的条件", "`devices=1; exact`", "给定")
+    assert assumption(phrases("en"), Assumption("scenario", "mine", "Our own service")) == (
+        "scenario", "mine", "Our own service")
+
+
+def test_recorded_sentences_are_chinese() -> None:
+    """Of plans of every kind and of refusals (renewed by tests/golden/report/make_told.py)."""
+    texts = RECORDED.read_text(encoding="utf-8").splitlines()
+    assert len(texts) > 700
+    assert left(texts) == []
+    assert [text for text in FLEET_REFUSALS if latin_words(shown(in_chinese(text)))] == []
+
+
+@pytest.mark.exhaustive
+@pytest.mark.parametrize(("model", "device", "asked"), REFUSED)
+def test_refusals_and_ways_out_are_chinese(model: str, device: str, asked: dict[str, Any]) -> None:
+    with pytest.raises(PlannerError) as raised:
+        planner.plan(model, device, **asked)
+    for text in (raised.value.message, raised.value.hint or ""):
+        assert latin_words(shown(in_chinese(text))) == [], text
+
+
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("told", PLANS, ids=str)
+def test_pages_of_all_kinds_of_plans_have_no_english_words(told: Told) -> None:
+    verb, model, device, asked = told
+    made = getattr(planner, verb)(*filter(None, (model, device)), **asked)
+    alone = page(made, "zh")
+    assert latin_texts(alone) == []
+    with_figures = page(planner.read_plan(json.loads(json.dumps(made.to_dict()))), "zh",
+                        beside(made, asked="plan MODEL DEVICE"))
+    assert latin_texts(with_figures) == []
+
+
+def test_no_page_says_that_assumptions_are_english() -> None:
+    assert "英文原文" not in page(stored(), "zh")
+    assert Path(STORED).exists()
