@@ -98,7 +98,8 @@ def test_runs_to_the_end_with_a_table_a_figure_and_a_plan(path: Path) -> None:
     assert not [text for text in html if SIX_DECIMALS.search(text)]
     assert any(kind in o.get("data", {}) for o in outputs for kind in PICTURES)
     told = [o.data["text/markdown"] for o in cells[-1].outputs]
-    assert told and all(line.startswith(("*", " ")) for line in told[0].strip().splitlines())
+    assert told
+    assert all(line.startswith(("*", " ")) for line in told[0].strip().splitlines())
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)

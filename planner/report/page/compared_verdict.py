@@ -24,7 +24,7 @@ class ModelVerdict:
 
 
 @dataclass(frozen=True, slots=True)
-class Measure:
+class ComparedMeasure:
     """What devices are compared by: ``of`` gives the figure of a row, where it is known; ``high``:
     more is better."""
 
@@ -33,9 +33,9 @@ class Measure:
     high: bool
 
 
-RATE = Measure("rate", lambda row: row.output_tokens_per_second_per_device, True)
-TIME = Measure("time", lambda row: row.tpot_seconds, False)
-COST = Measure("cost", lambda row: row.usd_per_million_output_tokens, False)
+RATE = ComparedMeasure("rate", lambda row: row.output_tokens_per_second_per_device, True)
+TIME = ComparedMeasure("time", lambda row: row.tpot_seconds, False)
+COST = ComparedMeasure("cost", lambda row: row.usd_per_million_output_tokens, False)
 Best = list[tuple[ShownPlan, Estimate]]
 """Recommended plans with a figure, the best first."""
 
@@ -65,12 +65,12 @@ def _reason(found: Compared, pair: ComparedPair) -> str:
     return next((row.reason for row in found.of(pair) if row.kind == RECOMMENDED), "")
 
 
-def _ranked(taken: Sequence[ShownPlan], measure: Measure) -> Best:
+def _ranked(taken: Sequence[ShownPlan], measure: ComparedMeasure) -> Best:
     known = [(one, value) for one in taken if (value := measure.of(one.row)) is not None]
     return sorted(known, key=lambda pair: pair[1].value, reverse=measure.high)
 
 
-def _take(say: Phrases, first: Measure, by: dict[str, Best], count: int) -> str:
+def _take(say: Phrases, first: ComparedMeasure, by: dict[str, Best], count: int) -> str:
     """What to take where, by the first measure and, where at least two costs are known, by cost.
     """
     fast, costs = by[first.key][0][0], by[COST.key]
@@ -85,7 +85,7 @@ def _take(say: Phrases, first: Measure, by: dict[str, Best], count: int) -> str:
                cheap=_plan(say, cheap), cost=cost)
 
 
-def _claim(say: Phrases, measure: Measure, ranked: Best, count: int) -> str:
+def _claim(say: Phrases, measure: ComparedMeasure, ranked: Best, count: int) -> str:
     """What the first is, whether that is sure, and whether of all ``count`` devices."""
     sure = all(apart(ranked[0][1], value) for _, value in ranked[1:])
     text = say(f"claim.{measure.key}" if sure else f"claim.{measure.key}_likely")
@@ -99,7 +99,7 @@ def _plan(say: Phrases, one: ShownPlan) -> str:
                engine=row.engine, released=role)
 
 
-def _compared(say: Phrases, measure: Measure, ranked: Best) -> str:
+def _compared(say: Phrases, measure: ComparedMeasure, ranked: Best) -> str:
     """Every device with its interval, and whether the first is sure."""
     told = say("verdict.comma").join(
         say("verdict.value", device=one.row.device, **_written(measure, value))
@@ -113,7 +113,7 @@ def _compared(say: Phrases, measure: Measure, ranked: Best) -> str:
                unit=unit, near=say("verdict.comma").join(near), first=ranked[0][0].row.device)
 
 
-def _written(measure: Measure, value: Estimate) -> dict[str, str]:
+def _written(measure: ComparedMeasure, value: Estimate) -> dict[str, str]:
     write = span if measure is TIME else written
     return {"value": write(value.value), "low": write(value.low), "high": write(value.high)}
 

@@ -24,7 +24,7 @@ WIDE = 20.0
 
 
 @dataclass(frozen=True, slots=True)
-class Measure:
+class SweepMeasure:
     """A column of answers in the unit that people read: times ``scale``; ``ends``: it has an
     interval."""
 
@@ -55,26 +55,26 @@ class Measure:
 
 
 MEASURES = (
-    Measure("rate", "output_tokens_per_second_per_device", better="high"),
-    Measure("total", "output_tokens_per_second", better="high"),
-    Measure("usd", "usd_per_million_output_tokens"),
-    Measure("tpot", "tpot_seconds", 1e3),
-    Measure("ttft", "ttft_seconds", 1e3),
-    Measure("joules", "joules_per_output_token"),
-    Measure("loss", "loss"),
-    Measure("users", "batch", better="high", ends=False),
-    Measure("gib", "total_bytes", 1 / GIB, ends=False),
+    SweepMeasure("rate", "output_tokens_per_second_per_device", better="high"),
+    SweepMeasure("total", "output_tokens_per_second", better="high"),
+    SweepMeasure("usd", "usd_per_million_output_tokens"),
+    SweepMeasure("tpot", "tpot_seconds", 1e3),
+    SweepMeasure("ttft", "ttft_seconds", 1e3),
+    SweepMeasure("joules", "joules_per_output_token"),
+    SweepMeasure("loss", "loss"),
+    SweepMeasure("users", "batch", better="high", ends=False),
+    SweepMeasure("gib", "total_bytes", 1 / GIB, ends=False),
 )
 BY_NAME = {one.name: one for one in MEASURES}
 
 
-def shown_measures(columns: Columns) -> tuple[Measure, ...]:
+def shown_measures(columns: Columns) -> tuple[SweepMeasure, ...]:
     """Those that some row has a value of."""
     return tuple(one for one in MEASURES
                  if any(value is not None for value in columns[one.column]))
 
 
-def heat_map(say: Phrases, columns: Columns, found: SweepGrid, view: SweepView, one: Measure,
+def heat_map(say: Phrases, columns: Columns, found: SweepGrid, view: SweepView, one: SweepMeasure,
              ) -> HeatMap:
     """A measure by rows and columns of a view; without an answer the reason."""
     rows, across = found.of(view)
@@ -88,7 +88,7 @@ def heat_map(say: Phrases, columns: Columns, found: SweepGrid, view: SweepView, 
         log=one.name != "loss", better=one.better)
 
 
-def _cell(say: Phrases, columns: Columns, n: int | None, one: Measure) -> HeatCell:
+def _cell(say: Phrases, columns: Columns, n: int | None, one: SweepMeasure) -> HeatCell:
     if n is None:
         return HeatCell(None, "–", say("cell.not_asked"))
     value = one.value(columns, n)
@@ -97,7 +97,7 @@ def _cell(say: Phrases, columns: Columns, n: int | None, one: Measure) -> HeatCe
     return HeatCell(value, written(value))
 
 
-def bars(say: Phrases, columns: Columns, found: SweepGrid, view: SweepView, one: Measure,
+def bars(say: Phrases, columns: Columns, found: SweepGrid, view: SweepView, one: SweepMeasure,
          ) -> GroupedBars:
     """A measure with its interval: a group a row, a bar a column."""
     rows, across = found.of(view)
@@ -114,7 +114,7 @@ def bars(say: Phrases, columns: Columns, found: SweepGrid, view: SweepView, one:
         _alt(say, columns, view, one), wide)
 
 
-def _bar(say: Phrases, columns: Columns, n: int | None, one: Measure, name: str) -> Bar:
+def _bar(say: Phrases, columns: Columns, n: int | None, one: SweepMeasure, name: str) -> Bar:
     if n is None:
         return Bar(name, None, None, None, say("cell.not_asked"))
     value = one.value(columns, n)
@@ -123,7 +123,7 @@ def _bar(say: Phrases, columns: Columns, n: int | None, one: Measure, name: str)
     return Bar(name, value, one.value(columns, n, "_low"), one.value(columns, n, "_high"))
 
 
-def _title(say: Phrases, columns: Columns, found: SweepGrid, view: SweepView, one: Measure) -> str:
+def _title(say: Phrases, columns: Columns, found: SweepGrid, view: SweepView, one: SweepMeasure) -> str:
     """What is seen, and where."""
     where = view_name(say, found, view)
     return say(f"measure.{one.name}") + (f" · {where}" if where else "")
@@ -135,7 +135,7 @@ def view_name(say: Phrases, found: SweepGrid, view: SweepView) -> str:
                      for axis, value in zip(found.others, view.values, strict=True))
 
 
-def _alt(say: Phrases, columns: Columns, view: SweepView, one: Measure) -> str:
+def _alt(say: Phrases, columns: Columns, view: SweepView, one: SweepMeasure) -> str:
     """The range of a measure with its ends, and how many places have no answer."""
     there = [(value, n) for n in view.places.values()
              if (value := one.value(columns, n)) is not None]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from planner.report.page.sweep_measures import BY_NAME, Measure
+from planner.report.page.sweep_measures import BY_NAME, SweepMeasure
 from planner.report.page.sweep_words import STATUSES, axis_value
 from planner.report.phrases import Phrases
 from planner.report.sweep_axes import Columns, SweepGrid, axes, compared_axis, pairs, told
@@ -28,7 +28,7 @@ def best_lines(say: Phrases, columns: Columns, found: SweepGrid) -> list[str]:
     return [line for name in ("rate", "usd") for line in _best(say, columns, found, BY_NAME[name])]
 
 
-def _best(say: Phrases, columns: Columns, found: SweepGrid, one: Measure) -> list[str]:
+def _best(say: Phrases, columns: Columns, found: SweepGrid, one: SweepMeasure) -> list[str]:
     wins: Counter[str] = Counter()
     clear = 0
     for view in found.views:
@@ -48,7 +48,7 @@ def _best(say: Phrases, columns: Columns, found: SweepGrid, one: Measure) -> lis
             + say("verdict.space") + say("verdict.clear", clear=clear)]
 
 
-def _apart(columns: Columns, one: Measure, first: int, second: int) -> bool:
+def _apart(columns: Columns, one: SweepMeasure, first: int, second: int) -> bool:
     """Whether the intervals of two rows do not touch."""
     ends = [(one.value(columns, n, "_low"), one.value(columns, n, "_high"))
             for n in (first, second)]

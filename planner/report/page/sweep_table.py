@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from planner.report.figures.marks import written
-from planner.report.page.sweep_measures import BY_NAME, Measure, shown_measures
+from planner.report.page.sweep_measures import BY_NAME, SweepMeasure, shown_measures
 from planner.report.page.sweep_words import axis_value, whole_reason
 from planner.report.phrases import Phrases
 from planner.report.sweep_axes import Columns, SweepAxis
@@ -92,7 +92,7 @@ def _key(value: Any) -> str:
     return repr(value) if _is_number(value) else ""
 
 
-def _measured(columns: Columns, one: Measure, n: int) -> SweepCell:
+def _measured(columns: Columns, one: SweepMeasure, n: int) -> SweepCell:
     value, low, high = (one.value(columns, n, end) for end in ("", "_low", "_high"))
     if value is None:
         return SweepCell("–")
