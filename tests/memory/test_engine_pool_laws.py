@@ -1,0 +1,146 @@
+"""What each engine's pool must do whatever the figures: passes, copies, blocks, uneven caches."""
+
+from dataclasses import replace
+
+import pytest
+
+from planner.errors import InputError
+from planner.formats.schemes import scheme
+from planner.formats.spec import TensorFormat
+from planner.memory.caches import request_bytes, token_bytes
+from planner.memory.engines.catalog import parse_engine
+from planner.memory.engines.flags import settings_of_flags
+from planner.memory.engines.records import Case, EngineResult, Given, Settings, of_kind
+from planner.memory.engines.run import engine_size
+from planner.memory.engines.vllm import forward_pass, loading_of
+from planner.memory.resident import ExpertPad, as_released, total
+from planner.models.catalog import resolve_model
+from planner.placement.layout import Layout
+from planner.units import GIB
+
+FP8 = scheme("fp8-channel").weight
+
+
+def case_of(model: str, gib: int = 80, tp: int = 1, *, large: bool = True) -> Case:
+    return Case(resolve_model(model), Layout(tp), gib * GIB, as_released, large=large)
+
+
+def sized(model: str, engine: str, gib: int = 80, tp: int = 1, given: Given | None = None,
+          **settings: object) -> EngineResult:
+    return engine_size(case_of(model, gib, tp), parse_engine(engine),
+                       Settings(**settings), given)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("engine", "context", "tokens"), [
+    ("vllm@0.6.4-v0", 100, 2048), ("vllm@0.6.4-v0", 4096, 4096), ("vllm@0.6.4-v0", 32768, 32768),
+    ("vllm@0.6.4-v0", 32769, 2048), ("vllm@0.6.4-v0", 131072, 2048),
+    ("vllm@0.9-v1", 4096, 2048), ("vllm@0.9-v1", 131072, 2048)])
+def test_the_old_worker_alone_profiles_a_whole_context(engine: str, context: int,
+                                                       tokens: int) -> None:
+    """Up to 32,768 tokens, and never less than a batch; small devices' batch is 2,048."""
+    case = case_of("llama-3.1-8b", large=False)
+    run = forward_pass(case, parse_engine(engine), Settings(batched_tokens=None), context)
+    assert run.tokens == tokens
+    assert run.sequences <= run.tokens
+    own = forward_pass(case, parse_engine(engine), Settings(batched_tokens=7), context)
+    assert (own.tokens, own.sequences) == (7, 7)
+
+
+def formats(*kinds: str) -> object:
+    def found(kind: str, layer: int) -> TensorFormat | None:
+        return FP8 if kind in kinds else None
+
+    return found
+
+
+@pytest.mark.parametrize(("model", "kinds", "absorbed"), [
+    ("deepseek-v2-lite", (), ""), ("deepseek-v2-lite", ("experts-gate-up", "experts-down"), ""),
+    ("deepseek-v2-lite", ("mla-kv",), "kv"), ("deepseek-v3", (), "kv"),
+    ("llama-3.1-8b", ("attention-qkv", "mlp-down"), "")])
+def test_latent_projections_are_copied_where_they_are_quantised(
+        model: str, kinds: tuple[str, ...], absorbed: str) -> None:
+    """Absorbed in 16 bits beside the quantised matrix; one in 16 bits is absorbed in place."""
+    case = replace(case_of(model), format_of=formats(*kinds))  # type: ignore[arg-type]
+    assert loading_of(case, 1, mla=True, pad=ExpertPad()).absorbed == absorbed
+    assert loading_of(case, 1, mla=False, pad=ExpertPad()).absorbed == ""
+
+
+@pytest.mark.parametrize("engine", ["vllm", "sglang"])
+def test_one_rank_needs_no_room_for_others(engine: str) -> None:
+    """Libraries for exchange are counted from two ranks on, and not again for more."""
+    constants = parse_engine(engine).constants
+    alone = constants["nontorch_bytes" if engine == "vllm" else "context_bytes"].value
+    more = constants["nontorch_parallel_bytes" if engine == "vllm" else "parallel_bytes"].value
+    taken = [of_kind(sized("llama-3.1-8b", engine, tp=tp).rank.overheads, "non-torch")
+             for tp in (1, 2, 4)]
+    assert more > 0
+    assert taken == [alone, alone + more, alone + more]
+
+
+def test_a_kind_of_line_is_its_own_bytes_alone() -> None:
+    lines = sized("deepseek-v3", "vllm", 288, tp=8).rank.weights
+    names = {line.name for line in lines}
+    assert len(names) > 5
+    assert sum(of_kind(lines, name) for name in names) == total(lines)
+    assert of_kind(lines, "nothing") == 0
+    assert of_kind((*lines, *lines), "embedding") == 2 * of_kind(lines, "embedding") > 0
+
+
+def test_a_prompt_in_plain_pytorch_is_no_longer_than_the_context() -> None:
+    chunk = parse_engine("pytorch").whole("batched_tokens")
+    for context, tokens in ((chunk // 4, chunk // 4), (chunk, chunk), (4 * chunk, chunk)):
+        run = dict(sized("llama-3.1-8b", "pytorch", context=context).settings)
+        assert run["prompt-chunk"] == tokens
+
+
+@pytest.mark.parametrize("context", [4096, 65536])
+def test_caches_that_grow_unevenly_are_counted_at_the_context(context: int) -> None:
+    """gpt-oss-20b: 12 of 24 layers keep 128 tokens, 8 heads of 64 in BF16; what a token takes is
+    not the same for the first and the last, so a pool holds budget · context / bytes of one."""
+    entry = 2 * 8 * 64 * 2
+    need = 12 * entry * (context + 128)
+    for engine in ("sglang", "tensorrt-llm", "pytorch"):
+        found = sized("gpt-oss-20b", engine, context=context)
+        one_more = entry * context if engine == "pytorch" else 0  # a layer while it is extended
+        assert request_bytes(found.rank.caches, context) == need
+        most = found.rank.budget_bytes * context / (need + one_more)
+        assert most - found.block_tokens <= found.tokens <= most
+        assert found.tokens > context
+
+
+def test_plain_pytorch_without_a_cache_that_is_even() -> None:
+    """Even layers: whole entries of the budget; the sequences at once need room to extend one."""
+    found = sized("qwen3-8b", "pytorch", context=4096)
+    assert found.tokens == found.kv_bytes // token_bytes(found.rank.caches)
+    assert found.max_concurrency < found.tokens / 4096
+
+
+@pytest.mark.parametrize("short", [0, 1])
+def test_a_pool_of_tensorrt_llm_holds_a_block_or_does_not_start(short: int) -> None:
+    """llama-3.1-8b: 131,072 B a token, blocks of 32."""
+    block = 131_072 * 32
+    weights = sized("llama-3.1-8b", "trtllm@1.0").rank.weights_bytes
+    total_gib = -(-(weights + 20 * GIB) // GIB)
+    found = sized("llama-3.1-8b", "trtllm@1.0", total_gib, utilisation=1.0,
+                  given=Given(free=block - short))
+    assert found.block_bytes == block
+    assert found.kv_bytes == block - short
+    assert found.starts is not bool(short)
+    assert ("less than one block" in found.reason) is bool(short)
+
+
+def test_one_setting_is_given_once() -> None:
+    """A cache type in the question is another word for the engine's flag; "auto" says nothing."""
+    engine, flag = parse_engine("vllm"), {"kv_cache_dtype": "fp8"}
+    assert settings_of_flags(engine, flag, context=4096, kv="auto").kv == "fp8"
+    assert settings_of_flags(engine, {}, context=4096, kv="fp8").kv == "fp8"
+    with pytest.raises(InputError, match="--kv and --kv-cache-dtype are one setting"):
+        settings_of_flags(engine, flag, context=4096, kv="bf16")
+
+
+@pytest.mark.parametrize(("text", "version", "address"), [
+    ("llama.cpp", "", "llama.cpp"), ("sglang@1", "1", "sglang@1"), ("vllm@0", "", "vllm"),
+    ("vllm@0.6.4-v0", "0.6.4-v0", "vllm@0.6.4-v0"), ("vllm@0.9-v1", "0.9", "vllm@0.9")])
+def test_a_version_is_printed_where_one_is_known(text: str, version: str, address: str) -> None:
+    engine = parse_engine(text)
+    assert (engine.version_text, engine.address) == (version, address)

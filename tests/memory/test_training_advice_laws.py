@@ -1,0 +1,92 @@
+"""The change after which a training step fits: it does fit, and the step stays the same step."""
+
+from dataclasses import replace
+
+import pytest
+
+from planner.hardware.catalog import resolve_device
+from planner.memory.training import stages_of, train_problem
+from planner.memory.training_activations import layer_tensors
+from planner.memory.training_advice import smallest_change
+from planner.memory.training_setup import TrainLayout, TrainSetup, recipe
+from planner.models.catalog import resolve_model
+
+LLAMA = resolve_model("llama-3.1-8b")
+H100 = resolve_device("h100-sxm")
+# Nothing is left to turn on: a change is one of sizes.
+SAVING = TrainSetup(recipe=recipe("bf16"), mode="full", zero=3, seq=4096, micro_batch=1,
+                    recompute="full", sequence_parallel=True)
+
+
+def held(layout: TrainLayout, setup: TrainSetup) -> int:
+    return max(stage.total for stage in stages_of(LLAMA, H100, layout, setup))
+
+
+@pytest.mark.parametrize(("batch", "smaller"), [
+    (8, (4, 2, 1)), (6, (3, 1)), (10, (5, 2, 1)), (7, (1,)), (9, (1,)), (12, (6, 3, 1))])
+def test_smaller_micro_batches_divide_the_one_asked(batch: int, smaller: tuple[int, ...]) -> None:
+    """The largest that fits is advised: halves of it, rounded down, that leave whole batches."""
+    setup, layout = replace(SAVING, micro_batch=batch, micro_batches=4), TrainLayout()
+    for size in smaller:
+        usable = held(layout, replace(setup, micro_batch=size))
+        change = smallest_change(LLAMA, H100, layout, setup, usable)
+        assert change is not None
+        assert (change.flags, change.total_bytes) == (f"--micro-batch {size}", usable)
+    change = smallest_change(LLAMA, H100, layout, setup, held(
+        layout, replace(setup, micro_batch=batch - 1)))
+    assert change is not None
+    assert change.flags == f"--micro-batch {smaller[0]}"
+
+
+@pytest.mark.parametrize(("dp", "factors"), [
+    (2, (2,)), (3, ()), (4, (2, 4)), (6, (2,)), (8, (2, 4, 8)), (12, (2, 4))])
+def test_a_new_split_is_of_the_same_devices_and_samples(dp: int, factors: tuple[int, ...]) -> None:
+    """Stages take over copies where they divide them, the fewest that fit; a copy then reads as
+    many more micro-batches. Copies that nothing divides are left, and gradients divided instead."""
+    layout = TrainLayout(dp=dp)
+    setup = replace(SAVING, zero=1, micro_batches=1)
+    for factor in factors:
+        split = replace(layout, pp=factor, dp=dp // factor)
+        usable = held(split, replace(setup, micro_batches=factor))
+        change = smallest_change(LLAMA, H100, layout, setup, usable)
+        assert change is not None
+        assert (change.flags, change.total_bytes) == (
+            f"--pp {factor}" + f" --dp {dp // factor}", usable)
+    if not factors:
+        usable = held(layout, replace(setup, zero=2))
+        change = smallest_change(LLAMA, H100, layout, setup, usable)
+        assert change is not None
+        assert (change.flags, change.total_bytes) == ("--zero 2", usable)
+
+
+def test_turns_of_an_interleaved_schedule_are_whole() -> None:
+    """Megatron hands out pp micro-batches at a time, so that pp divides them."""
+    setup = replace(SAVING, micro_batches=None)
+    for pp, passes in ((4, 8), (4, 4), (2, 6)):
+        layout = TrainLayout(pp=pp, chunks=2)
+        assert train_problem(LLAMA, layout, replace(setup, micro_batches=passes)) == ""
+        assert "micro-batches" in train_problem(LLAMA, layout,
+                                                replace(setup, micro_batches=passes + 1))
+        assert train_problem(LLAMA, replace(layout, chunks=1),
+                             replace(setup, micro_batches=passes + 1)) == ""
+    assert train_problem(LLAMA, TrainLayout(pp=4, chunks=2), setup) == ""
+
+
+@pytest.mark.parametrize(("tp", "etp"), [(1, 1), (4, 4), (4, 1)])
+def test_adapters_of_experts_by_hand(tp: int, etp: int) -> None:
+    """Qwen3-30B-A3B: gate, up and down of every expert, 8 of them a token, rank 16; a rank holds
+    etp/tp copies of its tokens."""
+    spec = resolve_model("qwen3-30b-a3b")
+    setup = replace(SAVING, mode="lora", lora_rank=16, recompute="none",
+                    lora_kinds=frozenset({"experts-gate-up", "experts-down", "attention-out"}))
+    layout = TrainLayout(tp=tp, etp=etp, ep=tp // etp)
+    found = {t.name: t for t in layer_tensors(spec, layout, setup, 3)}
+    assert found["adapters"].elements(1000) == 16 * 1000
+    assert found["expert adapters"].elements(1000) == 16 * 3 * 8 * 1000 * etp // tp
+
+
+def test_the_indexer_of_latent_attention_by_hand() -> None:
+    """DeepSeek-V3.2: 64 indexer heads of 128, a weight for each, and one key."""
+    found = {t.name: t for t in layer_tensors(
+        resolve_model("deepseek-v3.2"), TrainLayout(), replace(SAVING, recompute="none"), 5)}
+    assert found["indexer queries and keys"].elements(1) == 64 * 128 + 64 + 128
