@@ -144,3 +144,44 @@ def test_one_setting_is_given_once() -> None:
 def test_a_version_is_printed_where_one_is_known(text: str, version: str, address: str) -> None:
     engine = parse_engine(text)
     assert (engine.version_text, engine.address) == (version, address)
+
+
+@pytest.mark.parametrize("engine", ["vllm", "sglang", "tensorrt-llm@0.16", "pytorch"])
+def test_a_replica_holds_what_its_tightest_stage_holds(engine: str) -> None:
+    """Qwen3-30B-A3B on five stages of two attention ranks each: whole blocks of the stage that
+    holds the fewest tokens, as many on the other rank, and requests of 5,001 in whole blocks."""
+    case = Case(resolve_model("qwen3-30b-a3b"), Layout(1, 2, 5), 24 * GIB, as_released)
+    found = engine_size(case, parse_engine(engine), Settings(context=5001))
+    held = [rank.budget_bytes // token_bytes(rank.caches) for rank in found.ranks]
+    page = found.block_tokens
+    assert len(set(held)) > 1
+    assert found.rank is found.ranks[held.index(min(held))]
+    assert found.tokens == min(held) // page * page == found.blocks * page
+    assert found.replica_tokens == 2 * found.tokens
+    if engine != "pytorch":
+        assert found.max_concurrency == pytest.approx(found.blocks / -(-5001 // page), rel=1e-3)
+        assert found.block_bytes == page * token_bytes(found.rank.caches)
+    assert (found.starts, found.reason) == (True, "")
+    names = {line.name for line in found.unexplained}
+    assert names < {line.name for line in found.rank.overheads}
+    assert names <= {"non-torch", "cuda-graphs", "context", "buffers"}
+
+
+@pytest.mark.parametrize("engine", ["vllm", "sglang", "tensorrt-llm", "pytorch", "llama.cpp"])
+def test_no_engine_starts_without_room(engine: str) -> None:
+    found = sized("llama-3.1-8b", engine, 12, context=4096)
+    assert not found.starts
+    assert found.rank.budget_bytes < 0
+    assert "does not start" in found.reason
+    if engine != "llama.cpp":  # whose cache is as large as was asked
+        assert (found.tokens, found.blocks, found.max_concurrency) == (0, 0, 0)
+
+
+def test_a_pool_by_hand_is_whole_pages_and_fits() -> None:
+    """SGLang: --max-total-tokens in pages; more than there is room for does not start."""
+    found = sized("llama-3.1-8b", "sglang", total_tokens=10_007, block_tokens=64)
+    assert (found.tokens, found.blocks) == (156 * 64, 156)
+    assert found.kv_bytes == 156 * 64 * 131_072
+    over = sized("llama-3.1-8b", "sglang", total_tokens=100_000_000)
+    assert "too many" in over.reason
+    assert not over.starts

@@ -90,3 +90,41 @@ def test_the_indexer_of_latent_attention_by_hand() -> None:
     found = {t.name: t for t in layer_tensors(
         resolve_model("deepseek-v3.2"), TrainLayout(), replace(SAVING, recompute="none"), 5)}
     assert found["indexer queries and keys"].elements(1) == 64 * 128 + 64 + 128
+
+
+def test_experts_of_adapters_are_those_of_several() -> None:
+    """A row of two experts is routed: its adapters lie with the expert's tokens."""
+    spec = resolve_model("mixtral-8x7b")
+    two = replace(spec, rows=tuple(replace(row, experts=2) if row.experts > 1 else row
+                                   for row in spec.rows))
+    setup = replace(SAVING, mode="lora", lora_rank=8, recompute="none",
+                    lora_kinds=frozenset({"experts-gate-up", "experts-down"}))
+    for one in (spec, two):
+        found = {t.name: t for t in layer_tensors(one, TrainLayout(), setup, 0)}
+        assert "adapters" not in found
+        assert found["expert adapters"].elements(100) == 8 * 3 * 2 * 100
+
+
+def test_savings_are_turned_on_in_the_order_of_what_they_cost() -> None:
+    """Each alone where it is enough: the sequence divided over tensor-parallel ranks, the optimizer
+    over copies, then layers made again; nothing is divided over a single device."""
+    plain = TrainSetup(recipe=recipe("bf16"), mode="full", zero=0, seq=4096, micro_batch=1,
+                       recompute="none", sequence_parallel=False, kernel="plain")
+    wide, alone = TrainLayout(tp=2, dp=3), TrainLayout()
+    for layout, words, setup in (
+            (wide, "--sequence-parallel", replace(plain, sequence_parallel=True)),
+            (wide, "--zero 1", replace(plain, zero=1)),
+            (alone, "--recompute selective", replace(plain, recompute="selective")),
+            (alone, "--recompute full", replace(plain, recompute="full"))):
+        usable = held(layout, setup)
+        change = smallest_change(LLAMA, H100, layout, plain, usable)
+        assert change is not None
+        assert (change.flags, change.total_bytes) == (words, usable)
+    both = held(alone, replace(plain, recompute="full")) - 1
+    change = smallest_change(LLAMA, H100, alone, plain, both)
+    assert change is not None
+    assert change.flags.startswith("--devices")
+    pair = replace(plain, zero=1, recompute="selective")
+    change = smallest_change(LLAMA, H100, TrainLayout(dp=3), plain, held(TrainLayout(dp=3), pair))
+    assert change is not None
+    assert change.flags == "--zero 1 --recompute selective"

@@ -97,11 +97,10 @@ def test_full_passes_are_the_fastest() -> None:
 
 
 def test_the_least_load_is_one_of_each() -> None:
-    least = Load(1, 1, 1)
-    assert closed_loop(table(), least, Scheduling()).tpot > 0
-    for name in ("concurrency", "isl", "osl", "ranks"):
+    assert closed_loop(table(), Load(1, 1, 1, 1), Scheduling()).tpot > 0
+    for none in (Load(0, 1, 1), Load(1, 0, 1), Load(1, 1, 0), Load(1, 1, 1, 0)):
         with pytest.raises(InputError, match="at least 1"):
-            closed_loop(table(), replace(least, **{name: 0}), Scheduling())
+            closed_loop(table(), none, Scheduling())
 
 
 @pytest.mark.parametrize("ranks", [1, 4, 8])
@@ -196,7 +195,7 @@ def test_an_exchange_is_of_the_nearest_type_and_leaves_its_node() -> None:
     curve = ExchangeCurve(False, inside, across)
 
     def seconds(nodes: float, size: float) -> float:
-        work = ExchangeWork(*(np.array([x]) for x in (10.0, 16.0, nodes)), 2.0, 64.0, 1000.0)
+        work = ExchangeWork(np.array([10.0]), np.array([16.0]), np.array([nodes]), 2.0, 64.0, 1e3)
         return float(curve.seconds(work, size, link=4e11, network=4e11)[0])
 
     for size, launch in ((2.0, 1e-5), (1.03, 2e-5), (0.56, 3e-5)):

@@ -7,10 +7,12 @@ import numpy as np
 import pytest
 
 from planner.hardware.catalog import resolve_device
+from planner.hardware.profile import DeviceProfile
 from planner.models.catalog import resolve_model
 from planner.models.spec import ModelSpec
 from planner.placement.layout import Layout
 from planner.placement.modules import Module, modules
+from planner.throughput.attention import decode_parts
 from planner.throughput.attention_fitted import Core
 from planner.throughput.collectives import Fabric
 from planner.throughput.expert_load import ExpertLoad
@@ -26,7 +28,7 @@ from planner.throughput.indexer import indexer_parts
 from planner.throughput.linear import Machine, dense_parts, kernel_arrays, reductions, shards
 from planner.throughput.mixed import uncached
 from planner.throughput.points import Points, decode_phase, points, prefill_phase
-from planner.throughput.roofline import parts
+from planner.throughput.roofline import Parts, parts
 from planner.throughput.silicon import FLOP_PER_EXP, chip
 from planner.throughput.small import layer_norms, small_kernels
 
@@ -240,3 +242,25 @@ def test_a_chip_without_a_stated_rate_of_exponentials() -> None:
     vector = DEVICE.vector_fp32_flop_per_s.value
     assert [one.exp_per_s for one in found if one is not None] == [
         vector / FLOP_PER_EXP, 0.0, vector]
+
+
+@pytest.mark.parametrize("layout", ["int8-token", "int4-token"])
+def test_entries_are_converted_beside_what_reads_them(layout: str) -> None:
+    """16 × 3,000 entries of 8 keys of 128: the slower of reading and converting; a slow converter
+    sets the time, a quick one is hidden."""
+    kind = layout.partition("-")[0]
+    stated, pts = DEVICE.conversion[kind], one(16)
+    elements = 16 * 3000 * 8 * 128
+
+    def step(device: DeviceProfile) -> Parts:
+        return decode_parts(LLAMA.attention[0], "kv-k", [layout], device, pts,
+                            decode_phase(pts, 3000.0), ("trtllm",))
+
+    free = step(replace(DEVICE, conversion={}))
+    assert float(free.conversion[0, 0]) == 0.0
+    for slower in (0.01, 1.0, 1000.0):
+        rate = replace(stated, value=stated.value / slower)
+        found = step(replace(DEVICE, conversion={**DEVICE.conversion, kind: rate}))
+        seconds = elements / rate.value
+        assert float(found.conversion[0, 0]) == pytest.approx(seconds)
+        assert float(found.busy[0, 0]) == pytest.approx(max(float(free.busy[0, 0]), seconds))
