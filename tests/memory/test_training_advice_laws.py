@@ -10,6 +10,7 @@ from planner.memory.training_activations import layer_tensors
 from planner.memory.training_advice import smallest_change
 from planner.memory.training_setup import TrainLayout, TrainSetup, recipe
 from planner.models.catalog import resolve_model
+from planner.models.spec import ModelSpec
 
 LLAMA = resolve_model("llama-3.1-8b")
 H100 = resolve_device("h100-sxm")
@@ -18,8 +19,8 @@ SAVING = TrainSetup(recipe=recipe("bf16"), mode="full", zero=3, seq=4096, micro_
                     recompute="full", sequence_parallel=True)
 
 
-def held(layout: TrainLayout, setup: TrainSetup) -> int:
-    return max(stage.total for stage in stages_of(LLAMA, H100, layout, setup))
+def held(layout: TrainLayout, setup: TrainSetup, spec: ModelSpec = LLAMA) -> int:
+    return max(stage.total for stage in stages_of(spec, H100, layout, setup))
 
 
 @pytest.mark.parametrize(("batch", "smaller"), [
@@ -59,6 +60,24 @@ def test_a_new_split_is_of_the_same_devices_and_samples(dp: int, factors: tuple[
         assert (change.flags, change.total_bytes) == ("--zero 2", usable)
 
 
+@pytest.mark.parametrize(("cp", "factors"), [(3, ()), (6, (2,)), (8, (2, 8)), (64, (4, 16, 64))])
+def test_experts_are_dealt_to_ranks_that_hold_the_same(cp: int, factors: tuple[int, ...]) -> None:
+    """Context-parallel ranks hold all experts alike: a doubling of ep that divides them, the first
+    that fits; an odd number is left, and gradients are divided instead."""
+    spec, layout = resolve_model("qwen3-30b-a3b"), TrainLayout(cp=cp)
+    setup = replace(SAVING, zero=1, seq=3 * 4096)
+    for factor in factors:
+        usable = held(replace(layout, ep=factor), setup, spec)
+        change = smallest_change(spec, H100, layout, setup, usable)
+        assert change is not None
+        assert (change.flags, change.total_bytes) == (f"--ep {factor}", usable)
+    if not factors:
+        change = smallest_change(spec, H100, layout, setup, held(layout, replace(setup, zero=2),
+                                                                 spec))
+        assert change is not None
+        assert change.flags == "--zero 2"
+
+
 def test_turns_of_an_interleaved_schedule_are_whole() -> None:
     """Megatron hands out pp micro-batches at a time, so that pp divides them."""
     setup = replace(SAVING, micro_batches=None)
@@ -74,14 +93,14 @@ def test_turns_of_an_interleaved_schedule_are_whole() -> None:
 
 @pytest.mark.parametrize(("tp", "etp"), [(1, 1), (4, 4), (4, 1)])
 def test_adapters_of_experts_by_hand(tp: int, etp: int) -> None:
-    """Qwen3-30B-A3B: gate, up and down of every expert, 8 of them a token, rank 16; a rank holds
-    etp/tp copies of its tokens."""
+    """Qwen3-30B-A3B: queries, keys and values; gate, up and down of every expert, 8 of them a token,
+    rank 16; a rank holds etp/tp copies of its tokens."""
     spec = resolve_model("qwen3-30b-a3b")
     setup = replace(SAVING, mode="lora", lora_rank=16, recompute="none",
-                    lora_kinds=frozenset({"experts-gate-up", "experts-down", "attention-out"}))
+                    lora_kinds=frozenset({"experts-gate-up", "experts-down", "attention-qkv"}))
     layout = TrainLayout(tp=tp, etp=etp, ep=tp // etp)
     found = {t.name: t for t in layer_tensors(spec, layout, setup, 3)}
-    assert found["adapters"].elements(1000) == 16 * 1000
+    assert found["adapters"].elements(1000) == 16 * 3 * 1000
     assert found["expert adapters"].elements(1000) == 16 * 3 * 8 * 1000 * etp // tp
 
 
