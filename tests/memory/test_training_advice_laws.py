@@ -93,7 +93,7 @@ def test_turns_of_an_interleaved_schedule_are_whole() -> None:
 
 @pytest.mark.parametrize(("tp", "etp"), [(1, 1), (4, 4), (4, 1)])
 def test_adapters_of_experts_by_hand(tp: int, etp: int) -> None:
-    """Qwen3-30B-A3B: queries, keys and values; gate, up and down of every expert, 8 of them a token,
+    """Qwen3-30B-A3B: queries, keys, values; gate, up and down of every expert, 8 of them a token,
     rank 16; a rank holds etp/tp copies of its tokens."""
     spec = resolve_model("qwen3-30b-a3b")
     setup = replace(SAVING, mode="lora", lora_rank=16, recompute="none",

@@ -213,3 +213,41 @@ def test_an_expert_is_as_wide_as_its_kernel_stores_it(variant: str, stored: int)
     assert float(stored_width(variant, np.asarray(100.0))) == stored
     whole = np.asarray(1024.0)
     assert float(stored_width(variant, whole)) == 1024
+
+
+def test_tiles_behind_a_past_see_all_of_it() -> None:
+    """256 queries behind 1,000 entries; a window of 128 and its two border tiles see 384 each."""
+    pairs, longest = attention_prefill.tiled_pairs(np.asarray(256.0), 1000.0, 0.0)
+    assert (float(pairs), float(longest)) == (256 * 1000 + 256 * (256 + 128) / 2, 1256)
+    pairs, longest = attention_prefill.tiled_pairs(np.asarray(256.0), 1000.0, 128.0)
+    assert (float(pairs), float(longest)) == (256 * 384, 384)
+    # Behind 200 entries the first 184 queries see less than a whole band: the sequence starts.
+    pairs, longest = attention_prefill.tiled_pairs(np.asarray(256.0), 200.0, 128.0)
+    assert (float(pairs), float(longest)) == (256 * 384 - 184 * (184 - 128) / 2, 384)
+
+
+@pytest.mark.parametrize(("width", "factor"), [(32, 2), (64, 2), (80, 3), (128, 1), (192, 3),
+                                               (256, 5), (512, 5)])
+def test_kernels_are_written_for_few_widths(width: int, factor: int) -> None:
+    def seconds(**other: float) -> float:
+        p = start((*attention_prefill.PARAMETERS, *attention_prefill.STRUCTURE), tail_factor=0.0,
+                  tile_seconds=0.0, exp_fraction=np.inf, compute_fraction=0.5, **other)
+        one = np.asarray(1.0)
+        shape = attention_prefill.PrefillShape(one, 1024 * one, 8 * one, 8 * one, width * one, one)
+        return float(attention_prefill.attention_prefill_parts(p, CHIP, shape).compute)
+
+    found = seconds(narrow_factor=2.0, odd_factor=3.0, wide_factor=5.0)
+    plain = 8 * 1024 * (1024 + 128) / 2 * 4 * width / (0.5 * 1e15)
+    assert found == pytest.approx(factor * plain)
+
+
+@pytest.mark.parametrize(("l2_bytes", "share"), [(1e12, 0.25), (1.0, 1.0)])
+def test_a_prompt_that_l2_holds_is_read_as_fast_as_l2(l2_bytes: float, share: float) -> None:
+    p = start((*attention_prefill.PARAMETERS, *attention_prefill.STRUCTURE), cached_factor=4.0,
+              bandwidth_fraction=0.5)
+    one = np.asarray(1.0)
+    shape = attention_prefill.PrefillShape(one, 1024 * one, 8 * one, 2 * one, 128 * one, one)
+    chip = Chip("round", CHIP.peaks, 1e12, 100.0, l2_bytes, 1e13, 1e11)
+    found = attention_prefill.attention_prefill_parts(p, chip, shape)
+    moved = 1024 * 128 * (6 * 8 + 4 * 2 + 2 * 2)
+    assert float(found.memory) == pytest.approx(share * moved / (0.5 * 1e12))

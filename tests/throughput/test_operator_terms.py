@@ -19,8 +19,10 @@ from planner.throughput.expert_load import ExpertLoad
 from planner.throughput.experts import expert_parts
 from planner.throughput.fixed import (
     embedding_parts,
+    head_parts,
     pipeline_seconds,
     plain_gemm,
+    router_parts,
     sampling_parts,
     top_k_parts,
 )
@@ -175,21 +177,30 @@ def test_every_product_of_divided_inputs_is_reduced() -> None:
     assert reductions(replace(module(LLAMA, "mlp-gate-up"), gemms=2 * column)) == 1
 
 
+@pytest.mark.parametrize("scheme", ["bf16", "int4-w4a16"])
 @pytest.mark.parametrize(("kind", "outputs", "inputs"), [
     ("experts-gate-up", 2 * 14336, 4096), ("experts-down", 4096, 14336)])
-def test_routed_experts_that_were_not_measured(kind: str, outputs: int, inputs: int) -> None:
-    """Six of eight touched by 40 pairs: two FLOP a pair and element, weights of those touched."""
-    load = ExpertLoad(np.array([40.0]), np.array([6.0]), np.full((1, 5), 48.0), np.zeros(1))
-    stored = 8 * 2.0 * outputs * inputs
+@pytest.mark.parametrize("ep", [1, 2])
+def test_routed_experts_that_were_not_measured(kind: str, outputs: int, inputs: int, ep: int,
+                                               scheme: str) -> None:
+    """Three of a rank's experts touched by 40 pairs: two FLOP a pair and element, the weights of
+    those touched, narrow ones widened; gate-up and down share the floor of one kernel."""
+    load = ExpertLoad(np.array([40.0]), np.array([3.0]), np.full((1, 5), 48.0), np.zeros(1))
+    stored = 8 / ep * 2.0 * outputs * inputs
     assert MIXTRAL.experts is not None
-    found = expert_parts(module(MIXTRAL, kind), MIXTRAL.experts, machine(), one(20),
-                         decode_phase(one(20), 100.0), np.array([[stored]]), load)
-    kern = machine().grouped
+    pts = one(20, tp=ep, ep=ep)
+    found = expert_parts(module(MIXTRAL, kind), MIXTRAL.experts, machine([scheme]), pts,
+                         decode_phase(pts, 100.0), np.array([[stored]]), load)
+    kern = machine([scheme]).grouped
     assert kern is not None
     assert float(found.compute[0, 0]) == pytest.approx(
         2 * 40 * outputs * inputs / (kern.peak[0] * kern.compute_fraction[0]))
-    assert float(found.memory[0, 0]) == pytest.approx(
-        (stored * 6 / 8 + 40 * 2 * (inputs + outputs)) / (BYTES * kern.bandwidth_fraction[0]))
+    moved = stored * 3 / (8 / ep) + 40 * 2 * (inputs + outputs)
+    assert float(found.memory[0, 0]) == pytest.approx(moved / (BYTES * kern.bandwidth_fraction[0]))
+    assert float(found.launch[0, 0]) == pytest.approx(0.5 * kern.floor[0])
+    assert float(found.conversion[0, 0]) == pytest.approx(
+        3 * outputs * inputs / kern.conversion[0])
+    assert (found.conversion[0, 0] > 0) == (scheme != "bf16")
 
 
 def test_keys_and_values_share_a_kernel_by_their_widths() -> None:
@@ -264,3 +275,44 @@ def test_entries_are_converted_beside_what_reads_them(layout: str) -> None:
         seconds = elements / rate.value
         assert float(found.conversion[0, 0]) == pytest.approx(seconds)
         assert float(found.busy[0, 0]) == pytest.approx(max(float(free.busy[0, 0]), seconds))
+
+
+def test_router_and_head_are_plain_products() -> None:
+    """Eight outputs for 4 rows and their choice; a quarter of the vocabulary on four ranks."""
+    phase = decode_phase(one(), 100.0)
+    router = module(MIXTRAL, "router")
+    found = router_parts(router, machine(), DEVICE, one(), phase)
+    product = plain_gemm(DEVICE, machine(), np.array([4.0]), np.array([8.0]), 4096.0,
+                         np.array([2.0 * 8 * 4096]))
+    choice = top_k_parts(router, DEVICE, phase)
+    assert float(found.total()[0, 0]) == pytest.approx(float((product.total()
+                                                              + choice.total())[0, 0]))
+    pts = one(tp=4)
+    head = head_parts(LLAMA, machine(), DEVICE, pts, decode_phase(pts, 100.0))
+    shard = plain_gemm(DEVICE, machine(), np.array([4.0]), np.array([32_064.0]), 4096.0,
+                       np.array([2.0 * 32_064 * 4096]))
+    sampled = sampling_parts(LLAMA, machine(), DEVICE, pts, np.array([4.0]))
+    assert float(head.compute[0, 0]) == pytest.approx(float(shard.compute[0, 0]))
+    assert float(head.memory[0, 0]) == pytest.approx(float((shard.memory
+                                                            + sampled.memory)[0, 0]))
+
+
+def test_what_the_host_and_other_ranks_add_to_small_kernels() -> None:
+    """8 µs of an engine on the same cores; MiniMax's norms over all heads add up 8 bytes a token.
+    """
+    spec, pts = resolve_model("minimax-m2.5"), one(tp=2)
+    phase = decode_phase(pts, 100.0)
+    plain, slower = (small_kernels(spec, m, DEVICE, pts, phase) for m in (
+        machine(), replace(machine(), host_seconds=8e-6)))
+    assert float((slower.launch - plain.launch)[0, 0]) == pytest.approx(8e-6)
+    assert float(plain.communication[0, 0]) == pytest.approx(3e-6 + 2 * 0.5 * 4 * 8 / 200e9)
+
+
+@pytest.mark.parametrize("rows", [1, 2, 64])
+def test_narrow_weights_of_a_dense_module_are_widened(rows: int) -> None:
+    down, kern = module(LLAMA, "mlp-down"), machine(["int4-w4a16"]).dense
+    found = dense_parts(down, machine(["int4-w4a16"]), one(rows), decode_phase(one(rows), 100.0),
+                        np.array([[0.5 * 4096 * 14336]]))
+    assert not kern.widened_first.any()
+    assert float(found.conversion[0, 0]) == pytest.approx(4096 * 14336 / kern.conversion[0])
+    assert float(found.launch[0, 0]) == pytest.approx(kern.floor[0])
