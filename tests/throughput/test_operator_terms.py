@@ -131,6 +131,35 @@ def test_norms_read_what_they_normalise(name: str, widths: tuple[float, ...]) ->
     assert (norms.residual_width, norms.head_width, norms.wide_width) == pytest.approx(widths)
 
 
+@pytest.mark.parametrize(("name", "stack", "tp", "copies", "norms"), [
+    ("llama-3.1-8b", "", 2, 2, 2), ("llama-3.1-8b", "vllm", 2, 2, 2),
+    ("llama-3.1-8b", "trtllm", 1, 2, 2), ("llama-3.1-8b", "trtllm", 2, 2, 0),
+    ("qwen3-32b", "vllm", 2, 2, 4), ("qwen3-32b", "trtllm", 1, 2, 2),
+    ("qwen3-32b", "trtllm", 2, 2, 0), ("minimax-m2.5", "vllm", 2, 1, 4),
+    ("minimax-m2.5", "trtllm", 2, 1, 2),
+    ("deepseek-v3", "", 2, 1 + 3 / 61 + 2 * 58 / 61, 4),
+    ("deepseek-v3", "trtllm", 1, 3 / 61 + 2 * 58 / 61, 2)])
+def test_norms_reduce_and_are_fused(name: str, stack: str, tp: int, copies: float,
+                                    norms: int) -> None:
+    """A norm waits for two passes: 1.5 floors. TensorRT-LLM's all-reduce takes those of the
+    residual, its rotary kernel those of heads; norms of latents and the rotary kernel are in the
+    time of an attention that was measured with them."""
+    spec, pts = resolve_model(name), one(tp=tp)
+    found = small_kernels(spec, replace(machine(), stacks=(stack,) if stack else ()), DEVICE, pts,
+                          decode_phase(pts, 100.0))
+    small = DEVICE.achieved["elementwise"]
+    assert float(found.launch[0, 0]) == pytest.approx(
+        (copies + 1.5 * norms) * small.floor_seconds.value)
+    widths, (gate, sums) = layer_norms(spec), {
+        "llama-3.1-8b": (14336, 0), "qwen3-32b": (25600, 0), "minimax-m2.5": (0, 0),
+        "deepseek-v3": (18432 * 3 / 61 + 2048 * 58 / 61, 58 / 61)}[name]
+    latents = 1536 + 512 if name == "deepseek-v3" and not stack else 0
+    moved = 8 * 2 * spec.hidden_size + 4 * (widths.head_width + widths.wide_width) / tp \
+        + 4 * latents + 6 * gate / tp + 6 * sums * spec.hidden_size
+    assert float(found.memory[0, 0]) == pytest.approx(
+        4 * moved / (BYTES * small.bandwidth_fraction.value))
+
+
 def total(spec: ModelSpec, kind: str, pts: Points) -> float:
     return float(sum(size[0] for _, _, size in shards(module(spec, kind), pts)))
 
@@ -139,6 +168,8 @@ def total(spec: ModelSpec, kind: str, pts: Points) -> float:
 def test_the_shards_of_all_ranks_are_the_module(kind: str) -> None:
     """And copies of key and value heads beyond their number: 8 in Llama-3.1-8B."""
     whole = total(LLAMA, kind, one())
+    assert whole == 4096 * {"attention-qkv": 4096 + 2 * 1024, "attention-out": 4096,
+                            "mlp-gate-up": 2 * 14336, "mlp-down": 14336}[kind]
     for tp in (2, 4, 8):
         assert tp * total(LLAMA, kind, one(tp=tp)) == pytest.approx(whole)
     beyond = 16 * total(LLAMA, kind, one(tp=16))
