@@ -79,6 +79,7 @@ def test_a_prompt_moves_twice_the_bytes_for_twice_the_tokens(scatter: bool) -> N
     assert moved(batch=6) == moved(length=200) == pytest.approx(2 * moved())
     if scatter:
         assert moved() == pytest.approx(300 * 2**0.7 * (64 * (4 + 2) + 400))
+        assert moved(size=2.0) == pytest.approx(300 * 2**0.7 * (64 * (4 + 2 * 2) + 400))
     else:  # queries and results of 8 heads, keys and values of 2, read, written and cached
         assert moved() == 300 * 64 * (6 * 8 + 4 * 2 + 2 * 2)
         assert moved(size=2.0) - moved() == 300 * 64 * 2 * 2
@@ -115,6 +116,7 @@ def test_the_expanded_prompt_of_latent_attention() -> None:
     assert float(found.compute) == pytest.approx(hypot(work, 2 * 128 * 1000 * per * 100))
     assert float(found.memory) == pytest.approx(
         2 * 2 * 1000 * 16 * (2 * 192 + 2 * 128) / (0.5 * 1e12))
+    assert float(found.busy) == pytest.approx(float(found.compute + found.memory))
 
 
 def test_what_lies_beside_a_latent_core() -> None:

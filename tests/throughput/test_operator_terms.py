@@ -106,11 +106,16 @@ def test_rows_in_and_scores_out() -> None:
 
 @pytest.mark.parametrize(("name", "kernels", "gate", "sums"), [
     ("llama-3.1-8b", 2.0, 14336, 0.0), ("mixtral-8x7b", 1.0, 0, 0.0),
-    ("deepseek-v3", 1 + 3 / 61 + 2 * 58 / 61, 18432 * 3 / 61 + 2048 * 58 / 61, 58 / 61)])
+    ("deepseek-v3", 1 + 3 / 61 + 2 * 58 / 61, 18432 * 3 / 61 + 2048 * 58 / 61, 58 / 61),
+    ("gemma-4-26b-a4b", 2.0, 2112, 0.0),
+    ("nemotron-3-nano-30b-a3b", 29 / 52 + 2 * 23 / 52, 3712 * 23 / 52, 23 / 52),
+    ("nemotron-super-49b", 49 / 80 + 1, (28672 * 49 + 17920 + 14336 * 6 + 7168 * 10 + 5632 * 8
+                                         + 2816 * 6) / 80, 0.0)])
 @pytest.mark.parametrize("tp", [1, 4])
 def test_small_kernels_without_norms(name: str, kernels: float, gate: float, sums: float,
                                      tp: int) -> None:
-    """Rotary embedding; activation of a dense MLP; activation and sum of shared experts."""
+    """Rotary embedding; activation of a dense MLP; activation and sum of shared experts. Gemma 4
+    has a dense MLP beside its experts, Nemotron's differ in width and 31 are without attention."""
     spec = resolve_model(name)
     bare = replace(spec, rows=tuple(row for row in spec.rows if row.kind != "norm"
                                     and not row.fused.startswith("hc-")))
