@@ -7,13 +7,20 @@ import pytest
 from planner.errors import InputError
 from planner.formats.schemes import scheme
 from planner.formats.spec import TensorFormat
+from planner.memory.beside import BesideModel, Lora
 from planner.memory.caches import request_bytes, token_bytes
 from planner.memory.engines.catalog import parse_engine
 from planner.memory.engines.flags import settings_of_flags
 from planner.memory.engines.records import Case, EngineResult, Given, Settings, of_kind
 from planner.memory.engines.run import engine_size
-from planner.memory.engines.vllm import forward_pass, loading_of
-from planner.memory.resident import ExpertPad, as_released, total
+from planner.memory.engines.vllm import forward_pass, graph_sizes, loading_of
+from planner.memory.resident import (
+    ExpertPad,
+    Loading,
+    as_released,
+    rank_weights,
+    total,
+)
 from planner.models.catalog import resolve_model
 from planner.placement.layout import Layout
 from planner.units import GIB
@@ -185,3 +192,36 @@ def test_a_pool_by_hand_is_whole_pages_and_fits() -> None:
     over = sized("llama-3.1-8b", "sglang", total_tokens=100_000_000)
     assert "too many" in over.reason
     assert not over.starts
+
+
+@pytest.mark.parametrize(("sequences", "sizes"), [
+    (1, 2), (2, 3), (8, 3 + 2), (128, 3 + 32), (256, 3 + 32 + 16), (1024, 3 + 32 + 16)])
+def test_graphs_are_captured_to_twice_the_sequences(sequences: int, sizes: int) -> None:
+    """1, 2, 4; every 8 to 256; every 16 to 512."""
+    assert graph_sizes(sequences) == sizes
+
+
+@pytest.mark.parametrize(("plain", "width"), [("", 2), ("fp16", 2), ("fp32", 4)])
+def test_absorbed_products_are_of_the_plain_type(plain: str, width: int) -> None:
+    """DeepSeek-V2-Lite: 27 layers of 16 heads, latents of 512, 128 + 128 outputs a head."""
+    lines = rank_weights(resolve_model("deepseek-v2-lite"), Layout(),
+                         Loading(plain=plain, absorbed="kv"), as_released, 0)
+    assert of_kind(lines, "mla-absorbed") == 27 * 16 * 512 * 256 * width
+
+
+@pytest.mark.parametrize(("model", "pairs"), [
+    ("llama-3.1-8b", (1, 0, 1)), ("qwen3-0.6b", (1, 0, 1))])
+def test_adapters_outside_the_stack_lie_with_what_they_adapt(model: str,
+                                                             pairs: tuple[int, ...]) -> None:
+    """Embedding on the first of three stages, head on the last; a tied table has a pair of its own
+    for each, both on one stage where there is one."""
+    spec, lora = resolve_model(model), BesideModel(Lora(4, 8))
+
+    def outside(layout: Layout, stage: int) -> int:
+        with_, without = (total(lora.weights(spec, layout, stage, held=(), outside=where))
+                          for where in (True, False))
+        return with_ - without
+
+    one = (spec.vocab_size + spec.hidden_size) * 4 * 8 * 2
+    assert [outside(Layout(1, 1, 3), stage) for stage in range(3)] == [one * n for n in pairs]
+    assert outside(Layout(), 0) == 2 * one

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from planner.hardware.catalog import resolve_device
-from planner.memory.training import stages_of, train_problem
+from planner.memory.training import COMPONENTS, stages_of, train_problem
 from planner.memory.training_activations import layer_tensors
 from planner.memory.training_advice import smallest_change
 from planner.memory.training_setup import TrainLayout, TrainSetup, recipe
@@ -147,3 +147,26 @@ def test_savings_are_turned_on_in_the_order_of_what_they_cost() -> None:
     change = smallest_change(LLAMA, H100, TrainLayout(dp=3), plain, held(TrainLayout(dp=3), pair))
     assert change is not None
     assert change.flags == "--zero 1 --recompute selective"
+
+
+@pytest.mark.parametrize("tp", [1, 2, 16])
+def test_norms_of_heads_are_kept_by_head(tp: int) -> None:
+    """Qwen3-8B: 32 query heads are divided, 8 key heads copied beyond their number, 128 wide."""
+    found = {t.name: t.elements(100) for t in layer_tensors(
+        resolve_model("qwen3-8b"), TrainLayout(tp=tp), replace(SAVING, recompute="none"), 3)}
+    assert found["q norm input"] == 100 * 32 * 128 // tp
+    assert found["k norm input"] == 100 * max(8 // tp, 1) * 128
+
+
+@pytest.mark.parametrize(("zero", "layout", "name"), [
+    (3, TrainLayout(dp=64), "activations"), (0, TrainLayout(), "moments"),
+    (1, TrainLayout(dp=64), "weights")])
+def test_the_largest_component_is_named(zero: int, layout: TrainLayout, name: str) -> None:
+    """Adam's moments take 8 bytes a parameter, weights and gradients 2 each; 64 ranks share what is
+    divided."""
+    setup = replace(SAVING, zero=zero, recompute="none" if zero == 3 else "full", seq=4096,
+                    micro_batch=4 if zero == 3 else 1)
+    stage, = stages_of(LLAMA, H100, layout, setup)
+    assert stage.largest == name
+    assert all(getattr(stage, name) >= getattr(stage, other) for other in COMPONENTS)
+    assert sum(getattr(stage, other) for other in COMPONENTS) == stage.total
