@@ -11,7 +11,14 @@ from planner.memory.beside import BesideModel, Lora
 from planner.memory.caches import request_bytes, token_bytes
 from planner.memory.engines.catalog import parse_engine
 from planner.memory.engines.flags import settings_of_flags
-from planner.memory.engines.records import Case, EngineResult, Given, Settings, of_kind
+from planner.memory.engines.records import (
+    Case,
+    EngineResult,
+    Given,
+    Settings,
+    cache_layout,
+    of_kind,
+)
 from planner.memory.engines.run import engine_size
 from planner.memory.engines.vllm import forward_pass, graph_sizes, loading_of
 from planner.memory.resident import (
@@ -225,3 +232,19 @@ def test_adapters_outside_the_stack_lie_with_what_they_adapt(model: str,
     one = (spec.vocab_size + spec.hidden_size) * 4 * 8 * 2
     assert [outside(Layout(1, 1, 3), stage) for stage in range(3)] == [one * n for n in pairs]
     assert outside(Layout(), 0) == 2 * one
+
+
+@pytest.mark.parametrize(("model", "asked", "layout"), [
+    ("llama-3.1-8b", "fp8", "fp8"), ("deepseek-v3", "fp8_e4m3", "fp8"),
+    ("deepseek-v3.2", "fp8", "fp8-ds-mla"), ("deepseek-v3.2", "bf16", "bf16"),
+    ("llama-3.1-8b", "auto", "bf16")])
+def test_sparse_latents_alone_carry_their_scales(model: str, asked: str, layout: str) -> None:
+    assert cache_layout(case_of(model), Settings(kv=asked)) == layout
+
+
+@pytest.mark.parametrize(("parts", "stages"), [
+    (("main", "mtp"), [False, False, True]), (("main",), [False] * 3)])
+def test_prediction_layers_cache_on_the_last_stage(parts: tuple[str, ...],
+                                                   stages: list[bool]) -> None:
+    case = replace(case_of("deepseek-v3"), layout=Layout(1, 1, 3), parts=parts)
+    assert [case.predicts(stage) for stage in range(3)] == stages
