@@ -5,6 +5,7 @@ import pytest
 from planner.memory.breakdown import Use, breakdown, kept_bytes, slot_bytes, stage_caches
 from planner.memory.footprint import largest_context
 from planner.memory.resident import as_released
+from planner.memory.workspace import PassShape, collective_bytes
 from planner.models.catalog import resolve_model
 from planner.placement.layout import Layout
 
@@ -54,3 +55,16 @@ def test_the_longest_context_fits_and_one_page_more_does_not(free: int, sequence
                                                              context: int) -> None:
     """A byte a token, pages of 16, 4,096 tokens at most."""
     assert largest_context(lambda tokens: tokens, free, sequences, page=16, limit=4096) == context
+
+
+@pytest.mark.parametrize(("tp", "ep"), [(1, 1), (2, 1), (2, 2), (4, 4), (8, 2)])
+def test_buffers_for_messages(tp: int, ep: int) -> None:
+    """Qwen3-30B-A3B, 1,001 and 8,001 tokens of 2,048 in BF16: two of the residual of at least 8 MiB
+    where ranks share a layer; of 8 experts a token those of the rank, dispatched and combined."""
+    spec = resolve_model("qwen3-30b-a3b")
+    for tokens, residual in ((1001, 8 << 20), (8001, 8001 * 2048 * 2)):
+        found = collective_bytes(spec, Layout(tp, 1, 1, ep), PassShape(tokens, 1, 4096))
+        expected = 2 * residual if tp > 1 else 0
+        if ep > 1:
+            expected += 2 * -(-tokens * 8 // ep) * 2048 * 2
+        assert found == expected

@@ -107,19 +107,21 @@ def test_a_prompt_in_plain_pytorch_is_no_longer_than_the_context() -> None:
         assert run["prompt-chunk"] == tokens
 
 
+@pytest.mark.parametrize("block", [1, 64])
 @pytest.mark.parametrize("context", [4096, 65536])
-def test_caches_that_grow_unevenly_are_counted_at_the_context(context: int) -> None:
+def test_caches_that_grow_unevenly_are_counted_at_the_context(context: int, block: int) -> None:
     """gpt-oss-20b: 12 of 24 layers keep 128 tokens, 8 heads of 64 in BF16; what a token takes is
     not the same for the first and the last, so a pool holds budget · context / bytes of one."""
     entry = 2 * 8 * 64 * 2
     need = 12 * entry * (context + 128)
     for engine in ("sglang", "tensorrt-llm", "pytorch"):
-        found = sized("gpt-oss-20b", engine, context=context)
+        found = sized("gpt-oss-20b", engine, context=context, block_tokens=block)
         one_more = entry * context if engine == "pytorch" else 0  # a layer while it is extended
         assert request_bytes(found.rank.caches, context) == need
         most = found.rank.budget_bytes * context / (need + one_more)
         assert most - found.block_tokens <= found.tokens <= most
         assert found.tokens > context
+        assert found.tokens % found.block_tokens == 0
 
 
 def test_plain_pytorch_without_a_cache_that_is_even() -> None:
