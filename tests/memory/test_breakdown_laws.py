@@ -2,11 +2,19 @@
 
 import pytest
 
+from planner.hardware.catalog import resolve_device
 from planner.memory.breakdown import Use, breakdown, kept_bytes, slot_bytes, stage_caches
-from planner.memory.footprint import largest_context
+from planner.memory.footprint import largest_context, runtime_of
+from planner.memory.images import pass_lines
 from planner.memory.resident import as_released
-from planner.memory.workspace import PassShape, collective_bytes
+from planner.memory.workspace import (
+    PassShape,
+    attention_bytes,
+    collective_bytes,
+    split_attention_bytes,
+)
 from planner.models.catalog import resolve_model
+from planner.models.spec import ImageEncoder
 from planner.placement.layout import Layout
 
 LLAMA = resolve_model("llama-3.1-8b")
@@ -68,3 +76,37 @@ def test_buffers_for_messages(tp: int, ep: int) -> None:
         if ep > 1:
             expected += 2 * -(-tokens * 8 // ep) * 2048 * 2
         assert found == expected
+
+
+@pytest.mark.parametrize(("device", "words"), [
+    ("h100-sxm", ""), ("mi300x", "on rocm: as on CUDA (assumption)"), ("xeon-6980p", ""),
+    ("jetson-agx-orin-64gb", ""), ("gaudi-3", "")])
+def test_what_another_platform_keeps_is_assumed(device: str, words: str) -> None:
+    kept = runtime_of(resolve_device(device))
+    assert kept.context_bytes > 0
+    assert kept.source.endswith(words)
+    assert ("as on CUDA" in kept.source) is bool(words)
+
+
+@pytest.mark.parametrize("tp", [1, 2, 4])
+def test_temporary_tensors_are_divided_over_ranks(tp: int) -> None:
+    """Split decode: 32 heads of 128 outputs with a maximum and a sum in FP32, two sequences of
+    eight parts. A delta net of Qwen3-Next: queries and keys of 16 heads, three of 32 values."""
+    run = PassShape(tokens=100, sequences=2, context=2048)
+    assert split_attention_bytes(LLAMA, Layout(tp), run) == 2 * 8 * 32 // tp * (128 + 2) * 4
+    net = next(a for a in resolve_model("qwen3-next-80b-a3b").attention if a.kind == "linear")
+    assert attention_bytes(net, Layout(tp), run) == 100 * (
+        2 * 16 * 128 + 3 * 32 * 128) // tp * 2
+
+
+@pytest.mark.parametrize(("inner", "gated", "tp", "widest"), [
+    (100, False, 1, 6 * 64), (300, False, 1, 2 * 300), (300, True, 1, 3 * 300),
+    (300, True, 2, 3 * 300 // 2), (100, False, 4, 2 * 64)])
+def test_the_widest_of_an_encoder_s_layer(inner: int, gated: bool, tp: int, widest: int) -> None:
+    """Six of the hidden width in attention, two or three of the MLP's, two of the merger, which
+    every rank has whole."""
+    eyes = ImageEncoder(layers=2, hidden=64, heads=4, inner=inner, gated=gated, pixels=12, merge=4,
+                        out=80, patches=400, tokens=100, limit="made up")
+    lines = {line.name: line.bytes for line in pass_lines(eyes, 400, tp, 2)}
+    assert lines == {"patches": 400 * 12 * 2, "encoder-stream": 2 * 400 * 64 * 2,
+                     "encoder-layer": 400 * widest * 2, "encoder-outputs": 100 * 80 * 2}

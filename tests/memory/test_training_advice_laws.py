@@ -6,8 +6,8 @@ import pytest
 
 from planner.hardware.catalog import resolve_device
 from planner.memory.training import COMPONENTS, stages_of, train_problem
-from planner.memory.training_activations import layer_tensors
-from planner.memory.training_advice import smallest_change
+from planner.memory.training_activations import layer_tensors, rank_activations
+from planner.memory.training_advice import shortfall, smallest_change
 from planner.memory.training_setup import TrainLayout, TrainSetup, recipe
 from planner.models.catalog import resolve_model
 from planner.models.spec import ModelSpec
@@ -170,3 +170,23 @@ def test_the_largest_component_is_named(zero: int, layout: TrainLayout, name: st
     assert stage.largest == name
     assert all(getattr(stage, name) >= getattr(stage, other) for other in COMPONENTS)
     assert sum(getattr(stage, other) for other in COMPONENTS) == stage.total
+
+
+def test_the_shortfall_names_the_largest_and_whether_it_is_too_large_alone() -> None:
+    stage, = stages_of(LLAMA, H100, TrainLayout(), replace(SAVING, zero=0))
+    assert stage.largest == "moments"
+    assert shortfall(stage, stage.moments - 1) == "moments alone exceed the device"
+    assert shortfall(stage, stage.moments) == "moments are the largest part"
+
+
+@pytest.mark.parametrize("dropout", [False, True])
+def test_the_ends_of_the_stack_keep_what_is_theirs(dropout: bool) -> None:
+    """4,096 tokens of 4,096 in BF16: a mask of a byte behind the embedding, where there is dropout;
+    the last norm's and the head's inputs and FP32 logits at the end."""
+    setup = replace(SAVING, dropout=dropout)
+    layer = 4096 * 4096 * 2  # with everything else made again
+    first, middle, last = (rank_activations(LLAMA, TrainLayout(pp=4), replace(
+        setup, micro_batches=1), stage).kept - 8 * layer for stage in (0, 1, 3))
+    assert first == (4096 * 4096 if dropout else 0)
+    assert middle == 0
+    assert last == 4096 * (2 * 4096 * 2 + 128_256 * 4)
