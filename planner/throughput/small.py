@@ -145,17 +145,25 @@ def _plain(spec: ModelSpec) -> tuple[float, float]:
     write; activation of dense and shared MLPs; the sum of shared and routed experts."""
     experts = spec.experts
     moe = len(experts.layers) / spec.layers if experts else 0.0
-    shared = _shared(spec)
-    mixing = _mixing(spec)
-    dense = max(1.0 - mixing - moe, 0.0) if mixing < 1.0 else 1.0 - moe
-    width = spec.dense_width * dense + (experts.shared_width if experts else 0) * moe
-    return min(mixing, 1.0) + dense + 2.0 * shared, width
+    dense, width = _dense_mlps(spec)
+    return min(_mixing(spec), 1.0) + dense + 2.0 * _shared(spec), \
+        width + (experts.shared_width if experts else 0) * moe
+
+
+@cache
+def _dense_mlps(spec: ModelSpec) -> tuple[float, float]:
+    """(share of layers with a dense MLP, its inner width over all layers): beside attention or
+    alone, beside experts or not, of a width of its own in each layer."""
+    widest: dict[int, int] = {}
+    for row in spec.rows:
+        if row.part == "main" and row.kind == "mlp-down" and row.is_matrix:
+            widest |= {layer: max(row.shape[1], widest.get(layer, 0)) for layer in row.layers}
+    return len(widest) / spec.layers, sum(widest.values()) / spec.layers
 
 
 @cache
 def _mixing(spec: ModelSpec) -> float:
-    """Share of layers with attention or a recurrence; where the others are MLPs alone, as in
-    Nemotron-H, a dense MLP is in none of those with experts."""
+    """Share of layers with attention or a recurrence."""
     held = {layer for attention in spec.attention for layer in attention.layers}
     return len(held) / spec.layers
 
