@@ -27,7 +27,7 @@ import pytest
 
 from mutants.baseline import Kept, Key
 from mutants.places import Place, places
-from mutants.server import Reached, Server
+from mutants.server import Reached, Server, load
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "planner"
@@ -95,6 +95,7 @@ def try_room(room: str, left: list[tuple[Path, int]], end: float) -> None:
         return Kept.read(JOURNAL.with_name(f"mutants-{room}.json"),
                          [PACKAGE, ROOT / "tests/support", ROOT / "tests/conftest.py"])
 
+    load(PACKAGE / room)
     server = Server(PACKAGE, LIMIT_SECONDS, kept, wanted, told)
     pytest.main([str(ROOT / "tests" / room), "-q", "-p", "no:cacheprovider", "-p", "no:xdist",
                  "-m", "not exhaustive and not oracle", "--rootdir", str(ROOT),

@@ -2,7 +2,8 @@
 
 A function that a cache or a shared fixture answered for is called by the first test only, while
 every test that gets the answer depends on it: what was called beneath a cached function, or beneath
-a fixture that tests share, counts for all that ask for it.
+a fixture that tests share, counts for all that ask for it. So do compiled kernels for all that name
+them.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ from types import CodeType, FrameType
 from typing import Any
 
 import pytest
+
+from mutants.kernels import Names, compiled_by, named_kernels
 
 Key = tuple[str, int, str]
 """File below the package, first line, name of a function."""
@@ -98,10 +101,11 @@ class Watch:
     def __init__(self, package: str, run: Callable[[pytest.Item], bool]) -> None:
         self._package, self._run = package, run
         self._beneath: dict[Hashable, set[CodeType]] = defaultdict(set)
+        self._names: dict[CodeType, Names] = {}
 
     def seen(self, item: pytest.Item) -> Seen:
         """Run one test."""
-        before = {one: one.cache_info().hits for one in _cached()}
+        before = {one: one.cache_info().hits for one in cached()}
         calls: set[CodeType] = set()
         begun = time.perf_counter()
         sys.settrace(self._noting(calls))
@@ -110,21 +114,24 @@ class Watch:
         finally:
             sys.settrace(None)
         seconds = time.perf_counter() - begun
-        for one in _cached():
+        for one in cached():
             if one.cache_info().hits > before.get(one, 0):
                 calls |= self._beneath[one.__wrapped__.__code__]
         for one in _shared_fixtures(item):
             calls |= self._beneath[one]
+        calls |= {code for code in named_kernels(
+            {code: self._names[code] for code in calls if code in self._names})
+            if code.co_filename.startswith(self._package)}
         start = len(self._package)
         return Seen(sorted((code.co_filename[start:], code.co_firstlineno, code.co_name)
                            for code in calls), seconds, passed)
 
     def _noting(self, calls: set[CodeType]) -> Callable[[FrameType, str, object], None]:
         pairs: set[tuple[CodeType, CodeType | None]] = set()
-        cached = {one.__wrapped__.__code__ for one in _cached()}
+        kept = {one.__wrapped__.__code__ for one in cached()}
 
         def note(frame: FrameType, event: str, _argument: object) -> None:
-            code, outer = frame.f_code, frame.f_back
+            code, outer = compiled_by(frame) or frame.f_code, frame.f_back
             if not code.co_filename.startswith(self._package):
                 return
             pair = (code, outer.f_code if outer else None)
@@ -132,9 +139,11 @@ class Watch:
                 return
             pairs.add(pair)
             calls.add(code)
+            if code is frame.f_code:
+                self._names.setdefault(code, frame.f_globals)
             above: FrameType | None = frame
             while above is not None:
-                if above.f_code in cached:
+                if above.f_code in kept:
                     self._beneath[above.f_code].add(code)
                 elif above.f_code.co_name == "pytest_fixture_setup":
                     self._beneath[_fixture(above.f_locals["fixturedef"])].add(code)
@@ -153,7 +162,7 @@ def _shared_fixtures(item: pytest.Item) -> Iterator[Hashable]:
         yield from (_fixture(one) for one in found if one.scope != "function")
 
 
-def _cached() -> list[Any]:
+def cached() -> list[Any]:
     """Every cached function of a loaded module."""
     return list({id(one): one for module in list(sys.modules.values())
                  for one in list(getattr(module, "__dict__", {}).values())

@@ -25,7 +25,7 @@ from typing import Any
 
 import pytest
 
-from mutants.baseline import Kept, Key, Watch, named
+from mutants.baseline import Kept, Key, Watch, cached, named
 from mutants.places import mutated
 
 KEEP_SECONDS = 20.0
@@ -60,6 +60,7 @@ class Server:
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
         """Try every wanted mutant."""
         _compile_anew()
+        self._forget()
         self._note_reached(session.items)
         by_id = {item.nodeid: item for item in session.items}
         for path, number, key in self._wanted(self.reached):
@@ -112,6 +113,12 @@ class Server:
                 continue
             for key in seen.calls:
                 self.reached.tests.setdefault(key, []).append(item.nodeid)
+
+    def _forget(self) -> None:
+        """Empty what caches hold from the collection: a mutant would not show in it."""
+        for one in cached():
+            if one.__wrapped__.__code__.co_filename.startswith(self._package):
+                one.cache_clear()
 
     def _baseline(self, kept: Kept, items: Sequence[pytest.Item]) -> dict[str, Any]:
         """See every test unchanged; what was seen is on disk now and then."""
@@ -178,6 +185,13 @@ def _limited(cpu_seconds: float) -> Iterator[None]:
     signal.setitimer(signal.ITIMER_PROF, cpu_seconds)
     yield
     signal.setitimer(signal.ITIMER_PROF, 0.0)
+
+
+def load(folder: Path) -> None:
+    """Import all modules of a room, so that every cached function and kernel of it is known."""
+    for path in sorted(set(folder.rglob("*.py")) - set(folder.rglob("__init__.py"))):
+        with suppress(ImportError):  # an extra that is not installed
+            importlib.import_module(_module(path))
 
 
 def _module(path: Path) -> str:
