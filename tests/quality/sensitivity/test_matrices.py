@@ -1,4 +1,4 @@
-"""What a configuration is matched by, and the matrices of models that llama.cpp has no names for."""
+"""What a configuration is matched by, and the matrices of models without names in llama.cpp."""
 
 from __future__ import annotations
 
