@@ -131,7 +131,9 @@ class Watch:
         kept = {one.__wrapped__.__code__ for one in cached()}
 
         def note(frame: FrameType, event: str, _argument: object) -> None:
-            code, outer = compiled_by(frame) or frame.f_code, frame.f_back
+            code, outer = frame.f_code, frame.f_back
+            if code.co_name == "wrapper":
+                code = compiled_by(frame) or code
             if not code.co_filename.startswith(self._package):
                 return
             pair = (code, outer.f_code if outer else None)

@@ -15,9 +15,8 @@ Names = dict[str, Any]
 
 
 def compiled_by(frame: FrameType) -> CodeType | None:
-    """The code that numba is asked to compile where ``frame`` is of its decorator."""
-    if frame.f_code.co_name != "wrapper" or not frame.f_globals.get("__name__", "").startswith(
-            "numba."):
+    """The code that numba is to compile where ``frame``, a ``wrapper``, is its decorator's."""
+    if not frame.f_globals.get("__name__", "").startswith("numba."):
         return None
     function = frame.f_locals.get("func")
     return function.__code__ if isinstance(function, FunctionType) else None
