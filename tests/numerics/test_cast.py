@@ -119,6 +119,14 @@ def test_default_wide_casts_equal_the_reference(format):
     assert encode(x, format).tolist() == expected
 
 
+@pytest.mark.parametrize(("format", "quiet"), [("bf16", 0x7FC0), ("fp16", 0x7E00)])
+def test_no_payload_of_a_nan_is_kept(format, quiet):
+    bits = np.uint32(0x7F800000) | np.uint32(1) << np.arange(23, dtype=np.uint32)
+    assert set(encode(bits.view(np.float32), format).tolist()) == {quiet}
+    negative = (bits | np.uint32(0x80000000)).view(np.float32)
+    assert set(encode(negative, format).tolist()) == {quiet | 0x8000}
+
+
 @pytest.mark.parametrize("format", WIDE)
 def test_wide_codes_decode_to_the_reference(format):
     codes = encode(random_floats(500, 13), format)

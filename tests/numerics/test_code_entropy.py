@@ -47,6 +47,13 @@ def test_an_inactive_expert_is_not_zero() -> None:
     assert got.saving == pytest.approx(0.19, abs=0.01)
 
 
+@pytest.mark.parametrize(("format", "zeros"), [("e4m3fn", (0, 0x80)), ("bf16", (0, 0x8000))])
+def test_both_zeros_are_zeros(format: str, zeros: tuple[int, int]) -> None:
+    got = code_entropy(np.array([*zeros, zeros[1] | 1, zeros[1] - 1], np.uint16), format)
+    assert got.zeros == 0.5
+    assert got.zero_saving == 0.5 - 1 / got.bits
+
+
 def test_real_coders_stay_above_the_entropy() -> None:
     codes = encode(weights(), "bf16")
     got = code_entropy(codes, "bf16")

@@ -82,3 +82,36 @@ def test_few_outputs_are_those_of_many(id, rule):
     assert many.size > FEW
     few = matmul(a[:5], b[:, :7], c=c[:5, :7], **options)
     np.testing.assert_array_equal(few.view(np.uint32), many[:5, :7].view(np.uint32))
+
+
+@pytest.mark.skipif(not numba_available(), reason="numba is not installed (the [fast] extra)")
+@pytest.mark.parametrize("format", ["e4m3fn", "e5m2", "e2m3", "e2m1", "e4m3fnuz"])
+def test_signed_floats_are_computed_not_looked_up(format):
+    from planner.numerics.fast_cast import DIRECTED, NEAREST, TABLE, recipe
+
+    cut = replace(PLAIN, id="cut", rounding="toward-zero")
+    assert recipe(format, PLAIN).kind == NEAREST
+    assert recipe(format, cut).kind == recipe(format, replace(PLAIN, id="a", tie="away")).kind \
+        == DIRECTED
+    assert recipe("e8m0", PLAIN).kind == TABLE
+
+
+@pytest.mark.parametrize(("name", "terms", "exponent"), [
+    ("hopper-wgmma", 16, -153), ("blackwell-mma", 16, -153), ("ampere", 8, -152)])
+def test_tiny_terms_beside_an_empty_accumulator_are_kept(name, terms, exponent):
+    """Terms are cut below the floor of the unit (2^-133 or 2^-132), not below the smallest normal
+    number: so many of them make the smallest subnormal one."""
+    shapes = ((1, terms), 2.0 ** (exponent + 76)), ((terms, 1), 2.0**-76)
+    a, b = (encode(np.full(shape, value, np.float32), "bf16") for shape, value in shapes)
+    for engine in ("numpy", "auto"):
+        got = matmul(a, b, a_format="bf16", b_format="bf16", unit=name, engine=engine)
+        assert got[0, 0] == np.float32(2.0**-149)
+
+
+@pytest.mark.parametrize("name", ["avx512-bf16", "amx-bf16"])
+def test_subnormal_sums_are_flushed(name):
+    """1.5 · 2^-127 is zero; 1.5 · 2^-126 stays."""
+    a = encode(np.float32([[1.5 * 2.0**-64, -1.5 * 2.0**-64, 1.5 * 2.0**-63]]).T, "bf16")
+    b = encode(np.float32([[2.0**-63]]), "bf16")
+    got = matmul(a, b, a_format="bf16", b_format="bf16", unit=name, engine="numpy")[:, 0]
+    assert got.tolist() == [0, 0, 1.5 * 2.0**-126]

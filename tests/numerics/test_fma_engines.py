@@ -81,3 +81,19 @@ def test_two_threads(unit):
             for s in ((90, 1500), (1500, 260)))
     one, two = (both(a, b, None, unit, "bf16", threads=t)[1] for t in (1, 2))
     np.testing.assert_array_equal(one, two)
+
+
+def test_more_rows_than_inputs():
+    """Rows go in pieces of 32, whatever the number of inputs."""
+    rng = np.random.default_rng(8)
+    a, b = (rng.standard_normal(s, dtype=np.float32) for s in ((70, 5), (5, 3)))
+    slow, fast = both(a.view(np.uint32), b.view(np.uint32), None, "fp32", "fp32")
+    np.testing.assert_array_equal(fast, slow)
+    assert np.count_nonzero(fast) == fast.size
+
+
+def test_the_smallest_normal_number_is_normal():
+    least = np.float32(2.0**-126)
+    assert fast_fma._exponents(np.array([0, -least, 1], np.float32)) == (-126, False)
+    assert fast_fma._exponents(np.array([least - np.float32(2.0**-149)])) == (-127, True)
+    assert fast_fma._exponents(np.zeros(2, np.float32)) == (0, False)

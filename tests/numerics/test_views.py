@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from planner.errors import InputError, UnknownNameError, UnsupportedError
-from planner.numerics import decode, encode, view
+from planner.numerics import decode, encode, quantize, round_trip, view
 
 FORMATS = ("bf16", "e4m3fn", "e5m2", "e3m2", "e2m3", "e2m1", "e8m0", "fp32", "tf32", "fp16", "int8")
 
@@ -44,3 +44,13 @@ def test_refusals(monkeypatch):
     with pytest.raises(UnsupportedError, match="not installed"):
         view(codes, "e4m3fn")
     assert view(codes, "int8").dtype == np.int8
+
+
+@pytest.mark.parametrize("id", ["fp8-block", "int4-w4a16", "nvfp4", "mxfp4"])
+def test_blocks_along_the_other_axis_are_those_of_the_transposed_matrix(id):
+    """Both in one pass and with codes kept."""
+    x = np.random.default_rng(4).standard_normal((256, 128)).astype(np.float32)
+    want = round_trip(np.ascontiguousarray(x.T), id).T
+    for axis in (-2, 0):
+        np.testing.assert_array_equal(round_trip(x, id, axis=axis), want)
+        np.testing.assert_array_equal(quantize(x, id, axis=axis).dequantize(), want)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from support.probe_models import (
@@ -118,6 +120,15 @@ def test_transformers_llama_agrees() -> None:
     with torch.no_grad():
         expected = other(torch.from_numpy(ids)).logits.numpy()
     assert np.allclose(model.output(last_hidden(model, ids)), expected, atol=1e-4)
+
+
+def test_an_input_without_spread_is_normed_to_the_bias() -> None:
+    """Its variance is zero: what is added to the variance keeps the quotient finite."""
+    model = tiny_encoder()
+    level = {name: np.ones_like(w) for name, w in model.weights.items() if "_embeddings" in name}
+    flat = replace(model, weights={**model.weights, **level}).embed(tokens())
+    bias = model.weights["embeddings.LayerNorm.bias"]
+    assert np.array_equal(flat, np.broadcast_to(bias, flat.shape))
 
 
 @pytest.mark.oracle

@@ -91,6 +91,15 @@ def test_the_unchanged_model_has_no_loss() -> None:
         assert (loss.mean, loss.flips) == (pytest.approx(0, abs=1e-9), 0)
     with pytest.raises(InputError, match="shape"):
         make_reference(model, tokens()[0])
+    with pytest.raises(InputError, match="shape"):
+        make_reference(model, tokens()[:, :0])
+
+
+def test_one_token_is_a_text() -> None:
+    model = tiny_decoder()
+    reference = make_reference(model, tokens()[:1, :1])
+    assert reference.tokens.size == 1
+    assert measured_loss(model, reference, exact(model)).mean == pytest.approx(0, abs=1e-9)
 
 
 def test_inputs_are_those_of_the_forward_pass() -> None:

@@ -117,6 +117,17 @@ def test_t1_and_t3_sum_losses_and_leave_out_what_has_none() -> None:
     assert units[0].loss == {"fp8-block": 0.5, "nvfp4": 0.7}
 
 
+def test_a_unit_is_left_out_where_one_of_its_tensors_has_no_loss() -> None:
+    error = {"fp8-block": 0.01, "nvfp4": 0.1}
+    gate, up = (matrix("gate-up", "mlp-gate-up", output_error=error) for _ in range(2))
+    errors = unit_errors([gate, up], {}, {})
+    one = {"fp8-block": 0.5}
+    assert probed_units(errors, [("gate", gate), ("up", up)], {"gate": one}, "", "T3") == []
+    assert probed_units({}, [("gate", gate), ("up", up)], {"gate": one, "up": one}, "", "T3") == []
+    [whole] = probed_units(errors, [("gate", gate), ("up", up)], {"gate": one, "up": one}, "", "T3")
+    assert whole.loss == {"fp8-block": 1.0}
+
+
 def test_cache_losses_follow_measured_errors_or_constants() -> None:
     layouts = ("bf16", "fp8", "int4-token")
     assumed = cache_units(PRIOR, FOUND, {"kv-k": (0, 1)}, scale=1.0, layouts=layouts, measured={},

@@ -1,6 +1,7 @@
 """The synthetic tensors have the statistics they claim, and depend on the seed alone."""
 
 import hashlib
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -58,3 +59,15 @@ def test_keys_have_outlier_channels_and_values_do_not():
 
     assert spread(keys(1)) > 5
     assert spread(values(1)) < 2
+
+
+def test_an_outlier_channel_varies_about_its_magnitude_as_it_would_about_zero():
+    """Its values are m · (1 + J·t), t what the channel holds where it is no outlier."""
+    shape = replace(synthetic.CACHE, tokens=32)
+    plain = synthetic.latents(5, replace(shape, key_outliers=0))
+    found = synthetic.latents(5, shape)
+    where = np.flatnonzero((found != plain).any(axis=0))
+    assert where.size == shape.key_outliers
+    assert where.min() >= shape.latent  # the latent itself has none
+    assert found[:, where] == pytest.approx(
+        shape.key_magnitude + shape.key_magnitude * synthetic.JITTER * plain[:, where], rel=1e-12)
