@@ -1,8 +1,8 @@
 """Tests of one room, collected once; each mutant runs in a fork of that process.
 
-In the fork the code of one function is exchanged where it lies in memory, and the tests that call it
-run until one fails, shortest first. Which tests call which function is seen once, in a fork of its
-own, while all pass unchanged. Compiled functions are compiled anew in each fork.
+In the fork the code of one function is exchanged where it lies in memory, and the tests that call
+it run until one fails, shortest first. Which tests call which function is seen once, in a fork of
+its own, while all pass unchanged, and kept. Compiled functions are compiled anew in each fork.
 """
 
 from __future__ import annotations
@@ -16,16 +16,21 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from types import CodeType, FrameType, FunctionType
+from types import CodeType, FunctionType
 from typing import Any
 
 import pytest
+
+from mutants.baseline import Kept, Key, Watch, named
 from mutants.places import mutated
 
-Key = tuple[str, int, str]
-"""File below the package, first line, name of a function."""
+KEEP_SECONDS = 20.0
+SHARE_SECONDS = 60.0
+"""Of the tests that depend on a function, those are tried that together took so long unchanged."""
 Wanted = Callable[["Reached"], Iterator[tuple[Path, int, Key]]]
 """Gives the mutants (file, place, function around it) that are to be tried."""
 Told = Callable[[Path, int, dict[str, Any]], bool]
@@ -44,8 +49,9 @@ class Reached:
 class Server:
     """The plugin that takes the place of pytest's own loop over the tests."""
 
-    def __init__(self, package: Path, limit_seconds: float, wanted: Wanted, told: Told) -> None:
-        self._package, self._limit = str(package) + os.sep, limit_seconds
+    def __init__(self, package: Path, limit_seconds: float, kept: Callable[[], Kept],
+                 wanted: Wanted, told: Told) -> None:
+        self._package, self._limit, self._kept = str(package) + os.sep, limit_seconds, kept
         self._wanted, self._told = wanted, told
         self._outcome: dict[str, Any] = {}
         self.reached = Reached()
@@ -54,17 +60,13 @@ class Server:
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
         """Try every wanted mutant."""
         _compile_anew()
-        answer = self._forked(lambda: self._baseline(session.items), 86_400)
-        assert "reached" in answer, answer
-        for file, first, name, tests in answer["reached"]:
-            self.reached.tests[file, first, name] = tests
-        self.reached.seconds, self.reached.failing = answer["seconds"], answer["failing"]
+        self._note_reached(session.items)
         by_id = {item.nodeid: item for item in session.items}
         for path, number, key in self._wanted(self.reached):
             ids = sorted(self.reached.tests.get(key, ()), key=self.reached.seconds.__getitem__)
-            items = [by_id[one] for one in ids]
-            result = self._forked(lambda: self._try(path, number, key, items), self._limit) \
-                if items else {"noticed": False, "why": "no test calls it"}
+            work = partial(self._try, path, number, key, [by_id[one] for one in ids])
+            result = self._forked(work, 86_400) if ids \
+                else {"noticed": False, "why": "no test calls it"}
             if not self._told(path, number, result):
                 break
         return True
@@ -82,34 +84,51 @@ class Server:
         code = mutated(path.read_text(encoding="utf-8"), number, str(path))
         if not _exchange(str(path), key, code):
             return {"noticed": False, "why": "its function is not in memory"}
+        spent, tried = 0.0, 0
         for item in items:
-            self._run(item)
+            seconds = self.reached.seconds[item.nodeid]
+            if tried and spent + seconds > SHARE_SECONDS:
+                break
+            with _limited(self._limit + 4 * seconds):
+                self._run(item)
             if self._outcome:
                 return {"noticed": True, "by": item.nodeid}
-        return {"noticed": False, "why": f"{len(items)} tests pass"}
+            spent, tried = spent + seconds, tried + 1
+        return {"noticed": False, "why": f"{tried} of {len(items)} tests pass"}
 
-    def _baseline(self, items: Sequence[pytest.Item]) -> dict[str, Any]:
-        """Every test unchanged: what it calls, how long it takes, whether it passes."""
-        tests: dict[Key, list[str]] = {}
-        seconds, failing = {}, []
+    def _note_reached(self, items: Sequence[pytest.Item]) -> None:
+        """Tests by function: from what is kept, and the rest seen in a fork."""
+        kept = self._kept()
+        left = [item for item in items if named(item) not in kept.tests]
+        if left:
+            answer = self._forked(lambda: self._baseline(kept, left), 86_400)
+            assert "seen" in answer, answer
+            kept = self._kept()
         for item in items:
-            calls: set[CodeType] = set()
-            begun = time.perf_counter()
-            with _calls(self._package, calls):
-                self._run(item)
-            seconds[item.nodeid] = time.perf_counter() - begun
-            if self._outcome:
-                failing.append(item.nodeid)
+            seen = kept.tests[named(item)]
+            self.reached.seconds[item.nodeid] = seen.seconds
+            if not seen.passed:
+                self.reached.failing.append(item.nodeid)
                 continue
-            for code in calls:
-                tests.setdefault((code.co_filename[len(self._package):], code.co_firstlineno,
-                                  code.co_name), []).append(item.nodeid)
-        return {"reached": [(*key, ids) for key, ids in tests.items()], "seconds": seconds,
-                "failing": failing}
+            for key in seen.calls:
+                self.reached.tests.setdefault(key, []).append(item.nodeid)
 
-    def _run(self, item: pytest.Item) -> None:
+    def _baseline(self, kept: Kept, items: Sequence[pytest.Item]) -> dict[str, Any]:
+        """See every test unchanged; what was seen is on disk now and then."""
+        watch, written = Watch(self._package, self._run), time.monotonic()
+        for item in items:
+            kept.tests[named(item)] = watch.seen(item)
+            if time.monotonic() > written + KEEP_SECONDS:
+                kept.write()
+                written = time.monotonic()
+        kept.write()
+        return {"seen": len(items)}
+
+    def _run(self, item: pytest.Item) -> bool:
+        """Whether a test passes."""
         self._outcome.clear()
         item.config.hook.pytest_runtest_protocol(item=item, nextitem=None)
+        return not self._outcome
 
     def _forked(self, work: Callable[[], dict[str, Any]], limit: float) -> dict[str, Any]:
         """The answer of ``work`` in a fork; a fork that hangs or dies has noticed something."""
@@ -129,10 +148,8 @@ class Server:
                     break
                 text += piece
         late = time.monotonic() >= end
-        try:
+        with suppress(ProcessLookupError):
             os.killpg(child, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
         os.waitpid(child, 0)
         os.close(reader)
         if late:
@@ -154,21 +171,13 @@ def _serve(work: Callable[[], dict[str, Any]], writer: int) -> None:
     os._exit(0)
 
 
-class _calls:
-    """Notes the code of every function of the package that is called in the block."""
-
-    def __init__(self, package: str, into: set[CodeType]) -> None:
-        self._package, self._into = package, into
-
-    def __enter__(self) -> None:
-        sys.settrace(self._note)
-
-    def __exit__(self, *_: object) -> None:
-        sys.settrace(None)
-
-    def _note(self, frame: FrameType, event: str, _argument: object) -> None:
-        if frame.f_code.co_filename.startswith(self._package):
-            self._into.add(frame.f_code)
+@contextmanager
+def _limited(cpu_seconds: float) -> Iterator[None]:
+    """The process ends where the block takes longer; a busy machine does not count."""
+    signal.signal(signal.SIGPROF, signal.SIG_DFL)
+    signal.setitimer(signal.ITIMER_PROF, cpu_seconds)
+    yield
+    signal.setitimer(signal.ITIMER_PROF, 0.0)
 
 
 def _module(path: Path) -> str:

@@ -1,0 +1,160 @@
+"""Which test depends on which function, seen once and kept in out/ by the digests of what it saw.
+
+A function that a cache or a shared fixture answered for is called by the first test only, while
+every test that gets the answer depends on it: what was called beneath a cached function, or beneath
+a fixture that tests share, counts for all that ask for it.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+import os
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Callable, Hashable, Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import CodeType, FrameType
+from typing import Any
+
+import pytest
+
+Key = tuple[str, int, str]
+"""File below the package, first line, name of a function."""
+_Cached = functools._lru_cache_wrapper
+
+
+@dataclass
+class Seen:
+    """What a test needs, how long it took and whether it passed unchanged."""
+
+    calls: list[Key]
+    seconds: float
+    passed: bool
+
+
+@dataclass
+class Kept:
+    """Answers of a room on disk: a test's stands while its file, those that all tests share and the
+    package are the same."""
+
+    file: Path
+    shared: str
+    tests: dict[str, Seen] = field(default_factory=dict)
+
+    @classmethod
+    def read(cls, file: Path, common: Iterable[Path]) -> Kept:
+        """What is on disk and still holds."""
+        kept = cls(file, digest(path for one in common for path in sorted(
+            [one] if one.is_file() else filter(_counts, one.rglob("*")))))
+        if not file.is_file():
+            return kept
+        text = json.loads(file.read_text(encoding="utf-8"))
+        if text["shared"] == kept.shared:
+            keys = [(name, line, function) for name, line, function in text["keys"]]
+            kept.tests = {name: Seen([keys[k] for k in calls], seconds, passed)
+                          for name, (calls, seconds, passed) in text["tests"].items()}
+        return kept
+
+    def write(self) -> None:
+        """Replace the file."""
+        places: dict[Key, int] = {}
+        tests = {name: ([places.setdefault(key, len(places)) for key in one.calls], one.seconds,
+                        one.passed) for name, one in self.tests.items()}
+        text = json.dumps({"shared": self.shared, "keys": list(places), "tests": tests})
+        new = self.file.with_suffix(".new")
+        new.write_text(text, encoding="utf-8")
+        os.replace(new, self.file)
+
+
+def digest(files: Iterable[Path]) -> str:
+    """One digest of files, names included."""
+    whole = hashlib.sha256()
+    for path in files:
+        whole.update(f"{path.name}\0".encode() + path.read_bytes() + b"\0")
+    return whole.hexdigest()[:16]
+
+
+def _counts(path: Path) -> bool:
+    return path.is_file() and path.suffix != ".pyc"
+
+
+def named(item: pytest.Item) -> str:
+    """The test and its file's digest."""
+    return f"{_digest_of(item.path)} {item.nodeid}"
+
+
+@functools.cache
+def _digest_of(path: Path) -> str:
+    return digest([path])
+
+
+class Watch:
+    """Runs tests and notes what each calls, itself or through what others left in a cache."""
+
+    def __init__(self, package: str, run: Callable[[pytest.Item], bool]) -> None:
+        self._package, self._run = package, run
+        self._beneath: dict[Hashable, set[CodeType]] = defaultdict(set)
+
+    def seen(self, item: pytest.Item) -> Seen:
+        """Run one test."""
+        before = {one: one.cache_info().hits for one in _cached()}
+        calls: set[CodeType] = set()
+        begun = time.perf_counter()
+        sys.settrace(self._noting(calls))
+        try:
+            passed = self._run(item)
+        finally:
+            sys.settrace(None)
+        seconds = time.perf_counter() - begun
+        for one in _cached():
+            if one.cache_info().hits > before.get(one, 0):
+                calls |= self._beneath[one.__wrapped__.__code__]
+        for one in _shared_fixtures(item):
+            calls |= self._beneath[one]
+        start = len(self._package)
+        return Seen(sorted((code.co_filename[start:], code.co_firstlineno, code.co_name)
+                           for code in calls), seconds, passed)
+
+    def _noting(self, calls: set[CodeType]) -> Callable[[FrameType, str, object], None]:
+        pairs: set[tuple[CodeType, CodeType | None]] = set()
+        cached = {one.__wrapped__.__code__ for one in _cached()}
+
+        def note(frame: FrameType, event: str, _argument: object) -> None:
+            code, outer = frame.f_code, frame.f_back
+            if not code.co_filename.startswith(self._package):
+                return
+            pair = (code, outer.f_code if outer else None)
+            if pair in pairs:
+                return
+            pairs.add(pair)
+            calls.add(code)
+            above: FrameType | None = frame
+            while above is not None:
+                if above.f_code in cached:
+                    self._beneath[above.f_code].add(code)
+                elif above.f_code.co_name == "pytest_fixture_setup":
+                    self._beneath[_fixture(above.f_locals["fixturedef"])].add(code)
+                above = above.f_back
+
+        return note
+
+
+def _fixture(one: Any) -> Hashable:
+    return one.baseid, one.argname
+
+
+def _shared_fixtures(item: pytest.Item) -> Iterator[Hashable]:
+    """Fixtures of a test that outlive it."""
+    for found in item._fixtureinfo.name2fixturedefs.values():  # type: ignore[attr-defined]
+        yield from (_fixture(one) for one in found if one.scope != "function")
+
+
+def _cached() -> list[Any]:
+    """Every cached function of a loaded module."""
+    return list({id(one): one for module in list(sys.modules.values())
+                 for one in list(getattr(module, "__dict__", {}).values())
+                 if isinstance(one, _Cached) and hasattr(one.__wrapped__, "__code__")}.values())
