@@ -25,6 +25,8 @@ import pytest
 Key = tuple[str, int, str]
 """File below the package, first line, name of a function."""
 _Cached = functools._lru_cache_wrapper
+_REMEMBERED = "remembered"
+"""The function that planner.remembered puts around others, which keeps their results too."""
 
 
 @dataclass
@@ -98,11 +100,13 @@ class Watch:
     def __init__(self, package: str, run: Callable[[pytest.Item], bool]) -> None:
         self._package, self._run = package, run
         self._beneath: dict[Hashable, set[CodeType]] = defaultdict(set)
+        self._remembered: set[CodeType] = set()
 
     def seen(self, item: pytest.Item) -> Seen:
         """Run one test."""
         before = {one: one.cache_info().hits for one in _cached()}
         calls: set[CodeType] = set()
+        self._remembered.clear()
         begun = time.perf_counter()
         sys.settrace(self._noting(calls))
         try:
@@ -113,8 +117,8 @@ class Watch:
         for one in _cached():
             if one.cache_info().hits > before.get(one, 0):
                 calls |= self._beneath[one.__wrapped__.__code__]
-        for one in _shared_fixtures(item):
-            calls |= self._beneath[one]
+        for known in (*self._remembered, *_shared_fixtures(item)):
+            calls |= self._beneath[known]
         start = len(self._package)
         return Seen(sorted((code.co_filename[start:], code.co_firstlineno, code.co_name)
                            for code in calls), seconds, passed)
@@ -127,6 +131,8 @@ class Watch:
             code, outer = frame.f_code, frame.f_back
             if not code.co_filename.startswith(self._package):
                 return
+            if code.co_name == _REMEMBERED:
+                self._remembered.add(frame.f_locals["function"].__code__)
             pair = (code, outer.f_code if outer else None)
             if pair in pairs:
                 return
@@ -134,11 +140,11 @@ class Watch:
             calls.add(code)
             above: FrameType | None = frame
             while above is not None:
-                if above.f_code in cached:
-                    self._beneath[above.f_code].add(code)
-                elif above.f_code.co_name == "pytest_fixture_setup":
-                    self._beneath[_fixture(above.f_locals["fixturedef"])].add(code)
-                above = above.f_back
+                below, above = above, above.f_back
+                if below.f_code in cached or (above and above.f_code.co_name == _REMEMBERED):
+                    self._beneath[below.f_code].add(code)
+                elif below.f_code.co_name == "pytest_fixture_setup":
+                    self._beneath[_fixture(below.f_locals["fixturedef"])].add(code)
 
         return note
 

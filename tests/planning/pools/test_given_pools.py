@@ -8,6 +8,7 @@ from support import small_pools
 
 import planner
 from planner.errors import InfeasibleError, InputError, PlannerError
+from planner.planning.plan.pool_sides import decode_side, prefill_side
 from planner.planning.plan.record import Plan
 
 
@@ -31,6 +32,19 @@ def test_both_pools_come_back(made: Any) -> None:
     assert again.recommendation is None
     low = again.performance.output_tokens_per_second
     assert low.low < low.value < low.high
+
+
+def test_each_side_is_a_plan_of_its_own_devices() -> None:
+    plan = small_pools.plan()
+    pools = small_pools.pools(plan)
+    read, answer = prefill_side(plan, pools), decode_side(plan)
+    for side, pool in ((read, pools.prefill), (answer, pools.decode)):
+        assert side.device.count == pool.workers * pool.devices_per_worker
+        assert side.layout.tp * side.layout.dp * side.layout.pp == pool.devices_per_worker
+        assert side.deployment is None
+    assert read.device.count + answer.device.count == plan.device.count
+    assert read.layout.replicas == pools.prefill.workers
+    assert read.workload.batch == read.layout.dp * read.layout.pp
 
 
 def test_longer_answers_leave_the_prefill_pool_idle() -> None:
