@@ -8,6 +8,7 @@ from support import small_pools
 
 import planner
 from planner.errors import InfeasibleError, InputError, PlannerError
+from planner.planning.answer.recommend_text import SMALL, percent
 from planner.planning.plan.pool_sides import decode_side, prefill_side
 from planner.planning.plan.record import Plan
 
@@ -100,3 +101,19 @@ def test_what_cannot_be_priced_is_refused_with_what_can(
         planner.estimate(plan=small_pools.plan(), **given)
     assert hint in (error.value.hint or "")
     assert error.value.hint
+
+
+def test_other_pools_are_told_with_the_sign_of_their_gain() -> None:
+    found = small_pools.plan().recommendation
+    assert found is not None
+    told = [one for one in found.alternatives if one.name.startswith("pools: ")
+            and one.why_not != "the same plan"]
+    assert told
+    for one in told:
+        gain = one.gain
+        assert gain is not None
+        assert gain.low <= gain.value <= gain.high
+        if gain.value < -SMALL:
+            assert f"{percent(gain.value)} slower" in one.why_not
+        else:
+            assert "slower" not in one.why_not
