@@ -10,7 +10,12 @@ from hypothesis import strategies as st
 from support.questions import model_of
 
 from planner.planning.price.price import price
-from planner.planning.search.first_token import first_token, keeps, solve_posed
+from planner.planning.search.first_token import (
+    first_token,
+    keeps,
+    relaxed_posed,
+    solve_posed,
+)
 from planner.planning.search.posed import Posed, posed
 from planner.planning.search.spaces import asked, whole_space
 from planner.planning.solver.problem import INFEASIBLE, Solution, objective_of, violation
@@ -85,6 +90,10 @@ def test_the_optimum_under_a_limit_is_that_of_enumeration(batch: int, seed: int,
     assert found.value == pytest.approx(best, rel=1e-7)
     assert found.bound <= best * (1 + 1e-9)
     assert keeps(one, found.counts)
+    token, relaxed = first_token(one), relaxed_posed(one, cutoff=np.inf)
+    assert token is not None
+    assert relaxed.value <= best * (1 + 1e-7)
+    assert token.sums(relaxed.counts)[0] <= float(space.prompt_limit[0]) * (1 + 1e-7)
 
 
 def test_a_limit_below_every_assignment_is_infeasible() -> None:
