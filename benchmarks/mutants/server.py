@@ -25,6 +25,7 @@ from types import CodeType, FunctionType
 from typing import Any
 
 import pytest
+from hypothesis import Phase, settings
 
 from mutants.baseline import Kept, Key, Watch, named
 from mutants.places import mutated
@@ -56,6 +57,12 @@ class Server:
         self._wanted, self._told = wanted, told
         self._outcome: dict[str, Any] = {}
         self.reached = Reached()
+
+    @pytest.hookimpl
+    def pytest_sessionstart(self) -> None:
+        """A failing example is enough: nobody reads the smallest."""
+        settings.register_profile("unshrunk", settings(), phases=[Phase.explicit, Phase.generate])
+        settings.load_profile("unshrunk")
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
