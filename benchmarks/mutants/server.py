@@ -25,7 +25,6 @@ from types import CodeType, FunctionType
 from typing import Any
 
 import pytest
-from hypothesis import Phase, settings
 
 from mutants.baseline import Kept, Key, Watch, named
 from mutants.places import mutated
@@ -61,6 +60,8 @@ class Server:
     @pytest.hookimpl
     def pytest_sessionstart(self) -> None:
         """A failing example is enough: nobody reads the smallest."""
+        from hypothesis import Phase, settings  # pytest rewrites it, and must be the first
+
         settings.register_profile("unshrunk", settings(), phases=[Phase.explicit, Phase.generate])
         settings.load_profile("unshrunk")
 
