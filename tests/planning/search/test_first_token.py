@@ -11,6 +11,7 @@ from support.questions import model_of
 
 from planner.planning.price.price import price
 from planner.planning.search.first_token import (
+    _with_prompts,
     first_token,
     keeps,
     relaxed_posed,
@@ -104,3 +105,12 @@ def test_a_slack_limit_is_not_even_a_row() -> None:
     free = solve_posed(candidate(64))
     bound = solve_posed(candidate(64, ttft_seconds=1e6))
     assert (free.value, free.counts.tolist()) == (bound.value, bound.counts.tolist())
+
+
+def test_where_nothing_waits_the_row_is_the_limit_itself() -> None:
+    one = candidate(1, ttft_seconds=1.0)
+    counts = counts_of(one, one.problem.legal.argmax(axis=1))
+    late = price(one.space, one.c, one.segments(Solution("optimal", counts, 0.0, 0.0, 0.0))).ttft
+    for limit, kept in ((late * (1 + 1e-6), True), (late * (1 - 1e-6), False)):
+        broken = violation(_with_prompts(candidate(1, ttft_seconds=limit)), counts)
+        assert (broken is None) == kept
