@@ -28,6 +28,8 @@ from mutants.kernels import Names, compiled_by, named_kernels
 Key = tuple[str, int, str]
 """File below the package, first line, name of a function."""
 _Cached = functools._lru_cache_wrapper
+_REMEMBERED = "remembered"
+"""The function that planner.remembered puts around others, which keeps their results too."""
 
 
 @dataclass
@@ -102,11 +104,13 @@ class Watch:
         self._package, self._run = package, run
         self._beneath: dict[Hashable, set[CodeType]] = defaultdict(set)
         self._names: dict[CodeType, Names] = {}
+        self._remembered: set[CodeType] = set()
 
     def seen(self, item: pytest.Item) -> Seen:
         """Run one test."""
         before = {one: one.cache_info().hits for one in cached()}
         calls: set[CodeType] = set()
+        self._remembered.clear()
         begun = time.perf_counter()
         sys.settrace(self._noting(calls))
         try:
@@ -117,8 +121,8 @@ class Watch:
         for one in cached():
             if one.cache_info().hits > before.get(one, 0):
                 calls |= self._beneath[one.__wrapped__.__code__]
-        for one in _shared_fixtures(item):
-            calls |= self._beneath[one]
+        for known in (*self._remembered, *_shared_fixtures(item)):
+            calls |= self._beneath[known]
         calls |= {code for code in named_kernels(
             {code: self._names[code] for code in calls if code in self._names})
             if code.co_filename.startswith(self._package)}
@@ -136,6 +140,8 @@ class Watch:
                 code = compiled_by(frame) or code
             if not code.co_filename.startswith(self._package):
                 return
+            if code.co_name == _REMEMBERED:
+                self._remembered.add(frame.f_locals["function"].__code__)
             pair = (code, outer.f_code if outer else None)
             if pair in pairs:
                 return
@@ -145,11 +151,11 @@ class Watch:
                 self._names.setdefault(code, frame.f_globals)
             above: FrameType | None = frame
             while above is not None:
-                if above.f_code in kept:
-                    self._beneath[above.f_code].add(code)
-                elif above.f_code.co_name == "pytest_fixture_setup":
-                    self._beneath[_fixture(above.f_locals["fixturedef"])].add(code)
-                above = above.f_back
+                below, above = above, above.f_back
+                if below.f_code in kept or (above and above.f_code.co_name == _REMEMBERED):
+                    self._beneath[below.f_code].add(code)
+                elif below.f_code.co_name == "pytest_fixture_setup":
+                    self._beneath[_fixture(below.f_locals["fixturedef"])].add(code)
 
         return note
 

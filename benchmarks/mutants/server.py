@@ -1,8 +1,9 @@
 """Tests of one room, collected once; each mutant runs in a fork of that process.
 
 In the fork the code of one function is exchanged where it lies in memory, and the tests that call
-it run until one fails, shortest first. Which tests call which function is seen once, in a fork of
-its own, while all pass unchanged, and kept. Compiled functions are compiled anew in each fork.
+it run until one fails, those of its own folder and the short ones first. Which tests call which
+function is seen once, in a fork of its own, while all pass unchanged, and kept. Compiled functions
+are compiled anew in each fork.
 """
 
 from __future__ import annotations
@@ -56,6 +57,14 @@ class Server:
         self._outcome: dict[str, Any] = {}
         self.reached = Reached()
 
+    @pytest.hookimpl
+    def pytest_sessionstart(self) -> None:
+        """A failing example is enough: nobody reads the smallest."""
+        from hypothesis import Phase, settings  # pytest rewrites it, and must be the first
+
+        settings.register_profile("unshrunk", settings(), phases=[Phase.explicit, Phase.generate])
+        settings.load_profile("unshrunk")
+
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
         """Try every wanted mutant."""
@@ -64,7 +73,7 @@ class Server:
         self._note_reached(session.items)
         by_id = {item.nodeid: item for item in session.items}
         for path, number, key in self._wanted(self.reached):
-            ids = sorted(self.reached.tests.get(key, ()), key=self.reached.seconds.__getitem__)
+            ids = sorted(self.reached.tests.get(key, ()), key=partial(self._order, path))
             work = partial(self._try, path, number, key, [by_id[one] for one in ids])
             result = self._forked(work, 86_400) if ids \
                 else {"noticed": False, "why": "no test calls it"}
@@ -77,6 +86,10 @@ class Server:
         """Note failures of the test that runs."""
         if report.failed:
             self._outcome["failed"] = report.nodeid
+
+    def _order(self, path: Path, test: str) -> tuple[bool, float]:
+        """Tests of the folder that mirrors the file's first, then the shortest."""
+        return f"/{path.parent.name}/" not in test, self.reached.seconds[test]
 
     def _try(self, path: Path, number: int, key: Key, items: Sequence[pytest.Item],
              ) -> dict[str, Any]:

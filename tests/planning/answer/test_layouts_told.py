@@ -45,7 +45,9 @@ def test_every_considered_layout_is_told_once(model: str, devices: int | None) -
 
 
 def test_what_has_no_room_is_told() -> None:
-    why = reasons(plan("llama-3.1-70b", "h100-sxm", devices=4, schemes=["bf16"], context=2048))
+    made = plan("llama-3.1-70b", "h100-sxm", devices=4, schemes=["bf16"], context=2048)
+    why, info = reasons(made), told(made)
+    assert info.considered == info.searched + len(why)
     assert why["tp1 dp1 pp1 ep1"] == "does not fit in memory at any batch"
     assert "tp4 dp1 pp1 ep1" not in why
 

@@ -4,15 +4,16 @@ import json
 from dataclasses import asdict, replace
 
 import numpy as np
+import pytest
 
 from planner.lookup import load_device, load_model
 from planner.planning.answer.assemble import _open_note, _solver
 from planner.planning.plan.record import SolverInfo
 from planner.planning.question.asked import Asked
 from planner.planning.question.resolve import build_question
-from planner.planning.search.best_first import search
+from planner.planning.search.best_first import search, shown_gap
 from planner.planning.solver.highs import MOST_NODES
-from planner.planning.solver.problem import OPTIMAL, STOPPED
+from planner.planning.solver.problem import EQUAL, OPTIMAL, STOPPED
 from planner.planning.solver.solve import LAYERS_NODES
 from planner.planning.space.model import build_model
 from planner.quality.prior import load_prior
@@ -39,3 +40,12 @@ def test_a_search_that_ended_at_its_limit_says_which() -> None:
     assert layered.reason == f"a limit of {LAYERS_NODES:,} nodes or 600 s was reached"
     assert other.reason == f"a limit of {MOST_NODES:,} nodes or 600 s was reached"
     assert _open_note(SolverInfo(OPTIMAL, 1e-9, 1.0, 2, True), True) == ()
+
+
+def test_a_gap_is_shown_as_the_next_power_of_ten() -> None:
+    """An exact power stays itself, whatever the last digit of its logarithm."""
+    for power in range(-7, 1):
+        assert shown_gap(10.0**power) == pytest.approx(10.0**power)
+        assert shown_gap(1.01 * 10.0**power) == pytest.approx(10.0 ** (power + 1))
+        assert shown_gap(9.9 * 10.0**power) == pytest.approx(10.0 ** (power + 1))
+    assert shown_gap(0.0) == shown_gap(EQUAL / 3) == EQUAL

@@ -4,6 +4,7 @@ import pytest
 
 from planner.lookup import load_device, load_model
 from planner.memory.engines.catalog import parse_engine
+from planner.planning.engines import pooled
 from planner.planning.engines.pooled import handed_over, pool_refusal
 
 H200, LLAMA = load_device("h200-sxm"), load_model("llama-3.1-70b")
@@ -41,3 +42,16 @@ def test_early_versions_do_not() -> None:
 def test_states_of_linear_attention_are_not_known_to_be() -> None:
     why = pool_refusal(parse_engine("vllm"), H200, load_model("qwen3-next-80b-a3b"))
     assert "linear attention" in why
+
+
+def test_of_a_models_several_caches_the_least_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No model of the catalogue has two kinds yet: keys and values stand for them."""
+    vllm = parse_engine("vllm")
+    sent, kept = (handed_over(vllm, H200, LLAMA, name) for name in ("fp8", "int8-token"))
+    assert (sent.status, kept.status) == ("supported", "refused")
+    for first, second, least in ((sent, sent, sent), (sent, kept, kept), (kept, sent, kept)):
+        found = iter((first, second))
+        with monkeypatch.context() as patch:
+            patch.setattr(pooled, "cache_group", lambda unit: unit.kind)
+            patch.setattr(pooled, "cell", lambda *_, found=found: next(found))
+            assert handed_over(vllm, H200, LLAMA, "fp8") is least

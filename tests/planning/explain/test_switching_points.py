@@ -2,13 +2,15 @@
 
 import math
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from support.questions import found_of
 
-from planner.planning.explain.answered import Answered
+from planner.planning.explain.answered import Answered, Change
 from planner.planning.explain.records import Tipping
 from planner.planning.explain.switching_points import STEPS, figures, nearest, tippings
+from planner.planning.search.best_first import Found
 
 
 def tipping(start: float, other: float | None) -> Tipping:
@@ -56,6 +58,10 @@ def test_a_figure_changes_what_it_is_called_after() -> None:
     assert longer is not None
     assert longer(question).workload.context == 4096
     assert longer(question).workload.isl == 2 * question.workload.isl
+    shortest = by_name["context"].change(2.0)
+    assert shortest is not None
+    work = shortest(question).workload
+    assert (work.context, work.isl, work.osl) == (2, 1, 1)
     assert by_name["context"].change(1e9) is None
     assert by_name["batch"].change(8.0) is None
 
@@ -67,3 +73,38 @@ def test_without_solves_nothing_is_tried() -> None:
     assert {row.status for row in rows} == {"not tried"}
     assert len(rows) == 2 * len(figures(found))
     assert len(STEPS) == len(set(STEPS))
+
+
+FAR = 1.7
+asked: list[float] = []
+"""Shares of the memory that were asked for."""
+
+
+class CountingSolves(Answered):
+    """The same plan, but none with ``FAR`` times the memory and more or less."""
+
+    def best_after(self, change: Change) -> Found | None:
+        question = self.found.space.model.question
+        asked.append(change(question).usable_bytes / question.usable_bytes)
+        return self.found if 1 / FAR < asked[-1] < FAR else None
+
+
+@pytest.mark.parametrize("solves", [0, 3, 4, 11, 40, 41, 1000])
+def test_what_is_solved_is_counted_and_bounded(solves: int) -> None:
+    found = found_of()
+    asked.clear()
+    rows, spent = tippings(CountingSolves((found.space.model.question,), found), solves)
+    assert spent == sum(row.solves for row in rows) == len(asked) <= max(solves, 0)
+    assert all(row.status == "not tried" for row in rows) == (solves == 0)
+
+
+def test_the_change_is_between_the_last_that_keeps_the_plan_and_the_first_that_does_not() -> None:
+    """Steps of 1.5 and 2 hold 1.7 between them; three halvings by ratio leave (2 / 1.5)^(1/8)."""
+    found = found_of()
+    rows, _ = tippings(CountingSolves((found.space.model.question,), found), 1000)
+    for row in (one for one in rows if one.figure == "memory"):
+        assert row.other is not None
+        assert row.status == "infeasible"
+        same, other = (max(value / row.start, row.start / value) for value in (row.same, row.other))
+        assert 1.5 <= same < FAR <= other <= 2
+        assert math.isclose(other / same, (2 / 1.5) ** (1 / 8), rel_tol=1e-6)

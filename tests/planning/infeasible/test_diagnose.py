@@ -9,10 +9,12 @@ from support.questions import DEVICE, SMALL, found_of, plan_of, question_of
 
 from planner.errors import InfeasibleError, InputError
 from planner.placement.layout import Layout
+from planner.planning.infeasible import raised as raising
 from planner.planning.infeasible.binding_limit import no_layout, no_slot
 from planner.planning.infeasible.case import Unserved
 from planner.planning.infeasible.diagnose import refuse
 from planner.planning.infeasible.feasible import any_plan
+from planner.planning.price.price import price
 from planner.planning.search.best_first import search
 from planner.planning.space.candidates import possible_layouts
 from planner.planning.space.model import build_model
@@ -75,6 +77,30 @@ def test_the_hint_on_tpot_is_enough_and_hardly_more() -> None:
 
     assert answered(limit)
     assert not answered(limit * 0.99)
+
+
+@pytest.mark.parametrize("name", ["tpot", "ttft"])
+def test_a_limit_is_raised_to_what_the_least_lossy_plan_under_it_takes(
+        name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ten times what some plan keeps is asked for, and told is what that plan really takes."""
+    limits: list[tuple[float, float]] = []
+
+    def asked_once(ways: Any, high: float, figure: Any) -> float:
+        found = figure(ways[0][0], 10 * high)
+        assert found is not None
+        limits.append((10 * high, found))
+        return float(found)
+
+    monkeypatch.setattr(raising, "squeezed", asked_once)
+    field = f"{name}_seconds"
+    remedy = raising.raised(case_of(**{field: 1e-6}), name).nearest({})
+    assert remedy is not None
+    ((limit, found),) = limits
+    assert 0 < found <= limit * (1 + 1e-9)
+    assert found <= remedy.state[field] <= found * 1.002
+    again = found_of(objective="quality", **{field: limit})
+    priced = price(again.space, again.candidate, again.segments)
+    assert found == pytest.approx(priced.tpot if name == "tpot" else priced.ttft, rel=1e-6)
 
 
 def test_the_hint_on_memory_names_devices_that_hold_it() -> None:

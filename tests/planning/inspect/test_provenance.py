@@ -41,5 +41,5 @@ def test_a_link_is_a_premise_where_ranks_share_a_replica() -> None:
 
     assert links(1) == set()
     assert links(8, replicas=8) == set()
-    assert links(2) == {"scale-up"}
+    assert links(2) == links(DEVICE.scale_up_devices) == {"scale-up"}
     assert links(far) == {"scale-up", "scale-out"}

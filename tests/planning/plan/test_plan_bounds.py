@@ -13,13 +13,16 @@ from planner.planning.plan.bounds import (
     LARGEST_COUNT,
     LARGEST_FIGURE,
     MOST_CHARACTERS,
+    MOST_DRAFTED,
     MOST_ITEMS,
     MOST_OF_AN_ID,
+    check_bounds,
     check_ids,
     check_measure,
     check_sizes,
 )
 from planner.planning.plan.record import Assumption
+from planner.planning.plan.speculation import AcceptanceInfo, SpeculationInfo
 
 
 @pytest.mark.parametrize("value", [
@@ -70,3 +73,16 @@ def test_sizes_of_units_at_their_bounds() -> None:
     for layers, size, count in (((1, 1), 5, 1), ((-1,), 5, 1), ((0,), -1, 1), ((0,), 5, 0)):
         with pytest.raises(DataError, match=r"plan file: units\.1"):
             check_sizes([((0,), 0, 1), (layers, size, count)])
+
+
+def drafted(accepted: float, tokens: int = 3) -> SpeculationInfo:
+    return SpeculationInfo("mtp", "m", tokens, AcceptanceInfo(0.0, 0.0, 0.0, "given"), accepted,
+                           0, 0, "bf16", "bf16", 0, 0.0, 0.0, 0, "none")
+
+
+def test_a_step_yields_its_own_token_and_at_most_all_that_are_drafted() -> None:
+    for info in (drafted(1.0), drafted(4.0), drafted(2.0, 1), drafted(17.0, MOST_DRAFTED)):
+        check_bounds(replace(plan_of(), speculation=info))
+    for info in (drafted(0.99), drafted(4.01), drafted(1.0, 0), drafted(1.0, MOST_DRAFTED + 1)):
+        with pytest.raises(DataError, match="tokens or acceptance out of range"):
+            check_bounds(replace(plan_of(), speculation=info))

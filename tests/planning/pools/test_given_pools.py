@@ -8,6 +8,8 @@ from support import small_pools
 
 import planner
 from planner.errors import InfeasibleError, InputError, PlannerError
+from planner.planning.answer.recommend_text import SMALL, percent
+from planner.planning.plan.pool_sides import decode_side, prefill_side
 from planner.planning.plan.record import Plan
 
 
@@ -31,6 +33,19 @@ def test_both_pools_come_back(made: Any) -> None:
     assert again.recommendation is None
     low = again.performance.output_tokens_per_second
     assert low.low < low.value < low.high
+
+
+def test_each_side_is_a_plan_of_its_own_devices() -> None:
+    plan = small_pools.plan()
+    pools = small_pools.pools(plan)
+    read, answer = prefill_side(plan, pools), decode_side(plan)
+    for side, pool in ((read, pools.prefill), (answer, pools.decode)):
+        assert side.device.count == pool.workers * pool.devices_per_worker
+        assert side.layout.tp * side.layout.dp * side.layout.pp == pool.devices_per_worker
+        assert side.deployment is None
+    assert read.device.count + answer.device.count == plan.device.count
+    assert read.layout.replicas == pools.prefill.workers
+    assert read.workload.batch == read.layout.dp * read.layout.pp
 
 
 def test_longer_answers_leave_the_prefill_pool_idle() -> None:
@@ -86,3 +101,19 @@ def test_what_cannot_be_priced_is_refused_with_what_can(
         planner.estimate(plan=small_pools.plan(), **given)
     assert hint in (error.value.hint or "")
     assert error.value.hint
+
+
+def test_other_pools_are_told_with_the_sign_of_their_gain() -> None:
+    found = small_pools.plan().recommendation
+    assert found is not None
+    told = [one for one in found.alternatives if one.name.startswith("pools: ")
+            and one.why_not != "the same plan"]
+    assert told
+    for one in told:
+        gain = one.gain
+        assert gain is not None
+        assert gain.low <= gain.value <= gain.high
+        if gain.value < -SMALL:
+            assert f"{percent(gain.value)} slower" in one.why_not
+        else:
+            assert "slower" not in one.why_not

@@ -46,6 +46,7 @@ def test_the_figures_of_both_pools_add_up() -> None:
     assert one.ttft_seconds > one.queue_seconds + one.read_seconds + pools.transfer.seconds
     assert pools.proved
     assert pools.bound == pytest.approx(rate.value, rel=1e-6)
+    assert 0 < plan.solver.gap <= 1e-6
 
 
 def test_it_is_the_steady_state_of_the_closed_loop() -> None:

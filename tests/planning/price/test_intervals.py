@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from planner.planning.price.composition import common_sigma
+from planner.planning.price.composition import _entries, common_sigma
 from planner.planning.price.intervals import Z80, spread
 from planner.throughput.calibration import PRIOR, Certainty
 from tests.support.theory import estimate
@@ -67,3 +67,14 @@ def test_less_is_known_of_a_relative() -> None:
                              context=2048).performance.tpot_seconds
                     for device in ("h100-sxm", "h800-sxm"))
     assert own.high / own.value < carried.high / carried.value < 1.7
+
+
+def test_every_entry_is_that_of_its_metric_and_kind_of_model() -> None:
+    sigmas = {}
+    for one in _entries():
+        key = one["metric"], one["engine"], one["without"], one["kind"]
+        sigmas[key] = common_sigma(*key)
+        assert sigmas[key] == one["sigma"]
+    assert {kind for *_, kind in sigmas} >= {"dense", "moe"}
+    assert len({sigmas[metric, "any", "", kind] for metric, engine, without, kind in sigmas
+                if (engine, without) == ("any", "")}) > 2

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import importlib.util
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
+from support.questions import found_of
 
 import planner
 from planner.formats.schemes import scheme_ids
 from planner.hardware.catalog import device_ids
+from planner.lookup import load_device
+from planner.planning.price import intervals
+from planner.planning.price.price import price
 from planner.planning.price.validated import _groups, nearest
 from planner.validation.records import Outcome
 from tests.support import theory
@@ -44,6 +51,18 @@ def test_a_plan_quotes_its_group(model: str, device: str, scheme: str, kind: str
     assert perf.ttft_seconds.validated == nearest(device, scheme, experts=kind == "moe",
                                                   metric="ttft")
     assert planner.read_plan(plan.to_dict()) == plan
+
+
+def test_no_plan_with_weights_in_host_memory_was_compared(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = found_of()
+    priced = price(found.space, found.candidate, found.segments)
+    model = found.space.model
+    offload: Any = SimpleNamespace(host=load_device("xeon-6980p"))
+    away = replace(model, question=replace(model.question, offload=offload))
+    monkeypatch.setattr(intervals, "nearest", lambda *_, metric, **__: metric)
+    for measured, told in ((model, ("tpot", "ttft")), (away, (None, None))):
+        perf = intervals.performance(measured, priced, 1)
+        assert (perf.tpot_seconds.validated, perf.ttft_seconds.validated) == told
 
 
 def test_nothing_is_borrowed_from_another_device_or_format() -> None:

@@ -8,6 +8,7 @@ import pytest
 
 import planner
 from planner.lookup import load_device, load_model
+from planner.planning.question import caches
 from planner.planning.question.caches import released_kv
 from tests.support import theory
 
@@ -85,3 +86,14 @@ def test_an_engine_that_follows_the_model_keeps_bf16(engine: str) -> None:
     plan = planner.estimate("smollm2-135m", "xeon-6980p", engine=engine, isl=256, osl=64)
     assert {u.kv_layout for u in plan.units} - {None} == {"bf16"}
     assert not any(a.key == "cache format" for a in plan.assumptions)
+
+
+def test_a_layout_that_stores_not_every_cache_is_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keys would fit, values would not: neither is kept in it."""
+    spec = replace(load_model("llama-3.1-8b"), kv_scheme="fp8")
+    notes: list[tuple[str, str, str]] = []
+    assert released_kv(spec, load_device("h100-sxm"), notes) == "fp8"
+    assert "the release's own" in notes[0][2]
+    monkeypatch.setattr(caches, "stores", lambda unit, layout: unit.kind == "kv-k")
+    assert released_kv(spec, load_device("h100-sxm"), notes) == "bf16"
+    assert notes[1][2] == "the release asks for fp8: it does not store every cache of the model"

@@ -61,6 +61,21 @@ def test_the_context_of_a_file_holds_until_lengths_are_given() -> None:
     assert workload(LIMIT, context=8000, isl=None, osl=None, named=named).context == 8000
 
 
+@pytest.mark.parametrize(("own", "limit", "context"), [
+    (4096, 100_000, 4096), (4096, 1024, 1024), (None, 5000, 5000)])
+def test_prompts_that_fill_the_context_end_with_it_or_the_models_positions(
+        own: int | None, limit: int, context: int) -> None:
+    named = NamedWorkload("n", "t", "s", osl=64, context=own, fills_context=True)
+    found = workload(limit, context=None, isl=None, osl=None, named=named)
+    assert (found.context, found.isl, found.osl) == (context, context - 64, 64)
+
+
+def test_of_a_short_context_an_answer_is_an_eighth_and_no_more_than_by_default() -> None:
+    for context, osl in ((7, 1), (80, 10), (8192, 1024), (100_000, 1024)):
+        found = workload(LIMIT, context=context, isl=None, osl=None)
+        assert (found.isl, found.osl) == (context - osl, osl)
+
+
 def test_every_default_that_moves_the_answer_is_told() -> None:
     plain = workload(LIMIT, context=4096, isl=None, osl=None)
     assert plain.assumed == "osl 512 = min(1024, context/8)"

@@ -45,7 +45,7 @@ def test_a_tier_that_repeats_a_larger_pool_adds_nothing() -> None:
     assert same.whole == same.device
     assert same.loads is not None
     assert not same.loads.worth
-    assert same.loads.tokens == 0
+    assert same.loads.tokens == same.loads.seconds == same.loads.busy == 0
 
 
 def test_what_is_loaded_slower_than_computed_is_computed() -> None:

@@ -89,6 +89,19 @@ def test_finer_candidates_are_new_and_fit() -> None:
     assert (found.upper >= found.slots).all()
 
 
+@pytest.mark.parametrize("asked", [{}, {"ttft_seconds": 0.5}])
+def test_finer_candidates_hold_every_slot_of_their_pieces_once(asked: dict[str, object]) -> None:
+    """With a limit on TTFT the last slot of a piece stands alone: it bounds the others."""
+    space = whole(**asked)
+    pieces = {(0, 3): 9, (0, 12): 12, (0, 13): 14, (0, 40): 47}
+    found = finer(space, pieces)
+    slots = [slot for low, high in zip(found.slots.tolist(), found.upper.tolist(), strict=True)
+             for slot in range(low, high + 1)]
+    assert sorted(slots) == [slot for (_, first), last in pieces.items()
+                             for slot in range(first, last + 1)]
+    assert len(found) == (4 if not asked else 7)
+
+
 @pytest.mark.parametrize("asked", [{}, {"tpot_seconds": 0.02}, {"max_loss": "bf16"},
                                    {"objective": "latency"}, {"ttft_seconds": 0.5}])
 def test_no_batch_of_the_best_layout_is_better(asked: dict[str, object]) -> None:

@@ -10,7 +10,13 @@ from hypothesis import strategies as st
 from support.questions import model_of
 
 from planner.planning.price.price import price
-from planner.planning.search.first_token import first_token, keeps, solve_posed
+from planner.planning.search.first_token import (
+    _with_prompts,
+    first_token,
+    keeps,
+    relaxed_posed,
+    solve_posed,
+)
 from planner.planning.search.posed import Posed, posed
 from planner.planning.search.spaces import asked, whole_space
 from planner.planning.solver.problem import INFEASIBLE, Solution, objective_of, violation
@@ -85,6 +91,10 @@ def test_the_optimum_under_a_limit_is_that_of_enumeration(batch: int, seed: int,
     assert found.value == pytest.approx(best, rel=1e-7)
     assert found.bound <= best * (1 + 1e-9)
     assert keeps(one, found.counts)
+    token, relaxed = first_token(one), relaxed_posed(one, cutoff=np.inf)
+    assert token is not None
+    assert relaxed.value <= best * (1 + 1e-7)
+    assert token.sums(relaxed.counts)[0] <= float(space.prompt_limit[0]) * (1 + 1e-7)
 
 
 def test_a_limit_below_every_assignment_is_infeasible() -> None:
@@ -95,3 +105,12 @@ def test_a_slack_limit_is_not_even_a_row() -> None:
     free = solve_posed(candidate(64))
     bound = solve_posed(candidate(64, ttft_seconds=1e6))
     assert (free.value, free.counts.tolist()) == (bound.value, bound.counts.tolist())
+
+
+def test_where_nothing_waits_the_row_is_the_limit_itself() -> None:
+    one = candidate(1, ttft_seconds=1.0)
+    counts = counts_of(one, one.problem.legal.argmax(axis=1))
+    late = price(one.space, one.c, one.segments(Solution("optimal", counts, 0.0, 0.0, 0.0))).ttft
+    for limit, kept in ((late * (1 + 1e-6), True), (late * (1 - 1e-6), False)):
+        broken = violation(_with_prompts(candidate(1, ttft_seconds=limit)), counts)
+        assert (broken is None) == kept

@@ -7,8 +7,8 @@ import pytest
 from planner.api.ask import Ask
 from planner.planning.price.price import fits, price
 from planner.planning.search.formulate import loss_limit
-from planner.planning.search.lossier import GAIN, MILDER, SLOWER, four_bit
-from planner.planning.search.rivals import is_four_bit, loss_of
+from planner.planning.search.lossier import GAIN, MILDER, NEAR, SLOWER, four_bit
+from planner.planning.search.rivals import is_four_bit, loss_of, placed_in
 from planner.planning.search.variants import spaces_of
 from planner.planning.space.candidates import Space
 from planner.planning.space.losses import band_factor
@@ -35,6 +35,9 @@ def test_both_plans_keep_the_limits_and_the_mix_pays_at_no_more_loss(
     found = four_bit(spaces, allowed=allowed)
     assert found.uniform is not None
     assert any(map(is_four_bit, found.uniform.schemes))
+    fastest = min(one.score for one in placed_in(tuple(spaces), allowed)
+                  if is_four_bit(one.wanted.scheme))
+    assert found.uniform.found.value <= fastest * (1 + NEAR) * (1 + 1e-9)
     for one in filter(None, (found.uniform, found.mix)):
         place = one.found
         priced = price(place.space, place.candidate, place.segments)

@@ -1,5 +1,7 @@
 """Experts on the host: a step is the GPU's part and the layers of experts, one after the other."""
 
+from dataclasses import replace
+
 import pytest
 
 from planner.lookup import load_device, load_model
@@ -33,3 +35,12 @@ def test_each_cause_moves_its_own_part() -> None:
     assert longer.gpu_seconds > plain.gpu_seconds
     assert longer.layer == plain.layer
     assert step(sockets=2).layer.seconds < plain.layer.seconds
+
+
+def test_one_device_has_nobody_to_talk_to() -> None:
+    link = GPU.links.scale_up_bytes_per_s
+    assert link is not None
+    slow = replace(GPU, links=replace(GPU.links, scale_up_bytes_per_s=replace(
+        link, value=link.value / 1000)))
+    alone = offloaded_step(SPEC, slow, CPU, LINK, batch=4, touched=6.0, context=4096, sockets=1)
+    assert alone.gpu_seconds == step(batch=4).gpu_seconds

@@ -1,6 +1,7 @@
 """The search over paces against every assignment, and what it leaves to the solver."""
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from planner.planning.solver.problem import (
     Problem,
     Row,
     objective_of,
+    of_all_stages,
     violation,
 )
 from planner.planning.solver.solve import solve
@@ -120,6 +122,39 @@ def test_two_shared_limits_are_left_to_the_solver() -> None:
 
     assert stagewise(problem, never, gap=1e-6, cutoff=np.inf) is None  # type: ignore[arg-type]
     assert solve(problem).found
+
+
+def test_a_shared_limit_that_a_choice_gives_back_is_left_to_the_solver() -> None:
+    """Were its part of the limit handed out by stages, one stage could spend another's gift."""
+    problem = made(3)
+    (loss,) = (row for row in problem.rows if row.name == "max-loss")
+    gives = loss.coefficients.copy()
+    gives[0, 0] = -0.1
+    given_back = replace(problem, rows=(
+        *(row for row in problem.rows if row is not loss), replace(loss, coefficients=gives)))
+
+    def never(part: Problem, cutoff: float) -> None:
+        raise AssertionError("a stage was solved")
+
+    assert given_back.legal[0, 0]
+    assert stagewise(given_back, never, gap=1e-6, cutoff=np.inf) is None  # type: ignore[arg-type]
+
+
+def test_the_mean_of_all_stages_is_that_of_their_sums() -> None:
+    problem = made(5)
+    rng = np.random.default_rng(1)
+    mean = of_all_stages(problem)
+    assert not any(row.name == PACE for row in mean.rows)
+    for _ in range(5):
+        counts = np.zeros(problem.legal.shape, dtype=np.int64)
+        for d, layers in enumerate(problem.multiplicity):
+            counts[d, rng.choice(np.flatnonzero(problem.legal[d]))] = layers
+        first = float((problem.objective * counts).sum()) + problem.constant
+        stages = [first] + [first + float((row.coefficients * counts).sum()) - row.limit
+                            for row in problem.rows if row.name == PACE]
+        assert len(stages) == STAGES
+        assert objective_of(mean, counts) == pytest.approx(sum(stages) / STAGES)
+        assert objective_of(problem, counts) == pytest.approx(max(stages))
 
 
 def test_stages_that_are_alike_are_solved_once() -> None:

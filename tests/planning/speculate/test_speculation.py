@@ -292,3 +292,9 @@ def test_options_of_tensorrt_and_llama_cpp() -> None:
     assert flags == ["--spec-type", "draft-simple", "--spec-draft-n-max", "4",
                      "--spec-draft-model", "DRAFT.gguf", "--spec-draft-ngl", "999"]
     assert "meta-llama/Llama-3.2-1B" in unsaid[0]
+
+
+def test_a_lopsided_interval_is_read_on_the_side_of_the_margin() -> None:
+    gain = GainRange(0.1, 0.05, 0.5)
+    assert chance_above(gain, gain.low) == pytest.approx(0.9, abs=1e-6)
+    assert chance_above(gain, gain.high) == pytest.approx(0.1, abs=1e-6)

@@ -1,6 +1,8 @@
 """The plan to take: the rule over all rivals, told as a search would tell it."""
 
 from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -11,7 +13,8 @@ from planner.planning.search.posed import posed
 from planner.planning.search.spaces import asked
 from planner.planning.solver.problem import violation
 from planner.planning.space.losses import band_factor
-from planner.planning.weigh.choose import Selection, allowed_loss
+from planner.planning.weigh import choose as choosing
+from planner.planning.weigh.choose import Option, Selection, allowed_loss, by_mixtures
 from planner.planning.weigh.rule import SURE
 
 
@@ -69,6 +72,9 @@ def test_equal_plans_are_told_as_the_same() -> None:
     same = [one for one in choice.options if one.same_as(default)]
     assert {one.rival.kind for one in same} >= {"default", "released"}
     assert not choice.option.same_as(default)
+    found = default.rival.found
+    elsewhere = replace(found, space=asked(found.space, engine="another"))
+    assert not default.same_as(replace(default, rival=replace(default.rival, found=elsewhere)))
 
 
 def test_draws_are_of_the_prices() -> None:
@@ -76,3 +82,28 @@ def test_draws_are_of_the_prices() -> None:
     medians = np.median(choice.drawn, axis=1)
     values = np.array([one.weighed.value for one in choice.options])
     assert np.allclose(medians, values, rtol=0.12)
+
+
+def option(loss: float, value: float, size: int, *, mixture: bool = False) -> Option:
+    """As much of an option as is compared with the engine's own mixtures."""
+    made: Any = SimpleNamespace(
+        rival=SimpleNamespace(mixture=mixture), weighed=SimpleNamespace(value=value),
+        priced=SimpleNamespace(loss=loss, fullest=SimpleNamespace(total=size)))
+    return cast(Option, made)
+
+
+def test_what_a_mixture_is_as_good_as_in_all_and_better_in_one(
+        monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(choosing, "is_mixture", lambda rival: rival.mixture)
+    mix = option(1.0, 2.0, 100, mixture=True)
+    lossier, slower, larger = option(1.1, 2.0, 100), option(1.0, 2.2, 100), option(1.0, 2.0, 110)
+    equal, mixed = option(1.0, 2.0, 100), option(0.5, 2.2, 110)
+
+    def beaten(objective: str) -> frozenset[int]:
+        return by_mixtures([mix, lossier, slower, larger, equal, mixed], objective)
+
+    assert beaten("throughput") == {1, 2, 3}
+    assert beaten("quality") == {1}  # where losses are compared, equal ones stand
+    half = option(0.9, 1.0, 90)
+    assert by_mixtures([mix, half], "throughput") == by_mixtures([mix, half], "quality") == set()
+    assert by_mixtures([equal, lossier], "throughput") == set()

@@ -15,7 +15,7 @@ from planner.errors import InfeasibleError, InputError
 from planner.planning.search import requery as questions
 from planner.planning.solver import solve as solver
 from planner.planning.space.candidates import Space
-from planner.planning.whatif.frontier import FrontierPoint, undominated, with_knee
+from planner.planning.whatif.frontier import LEVELS, FrontierPoint, _levels, undominated, with_knee
 from tests.support import theory
 
 BLANK = FrontierPoint(0.0, 1.0, 1, 1, 1.0, 1.0, 1, 1, (1, 1, 1, 1), (), "", "", "")
@@ -74,6 +74,26 @@ def test_the_knee_is_the_point_above_the_chord() -> None:
     assert [p.knee for p in with_knee(points)] == [False, True, False, False]
     line = [replace(p, output_tokens_per_second_per_device=p.loss) for p in points]
     assert not any(p.knee for p in with_knee(line))
+
+
+def test_what_loses_more_for_no_more_tokens_moves_no_knee() -> None:
+    """The last point loses twice as much for as many tokens: it is no end of the curve."""
+    points = [replace(BLANK, loss=x, output_tokens_per_second_per_device=y)
+              for x, y in ((0.0, 0.0), (0.5, 0.5), (1.0, 1.0), (2.0, 1.0))]
+    assert not any(p.knee for p in with_knee(points))
+
+
+@settings(max_examples=40)
+@given(st.integers(2, 200), st.integers(1, 10**6), st.integers(1, 100))
+def test_budgets_of_memory_fall_to_the_least_and_share_the_points(count: int, floor: int,
+                                                                  times: int) -> None:
+    levels = _levels(floor, floor * times, count)
+    budgets = [budget for budget, _ in levels]
+    assert budgets == sorted(budgets, reverse=True)
+    assert budgets[0] == floor * times
+    assert len(levels) == 1 or floor <= budgets[-1] <= floor + 1  # rounded up
+    used = sum(losses for _, losses in levels)
+    assert count - (LEVELS - 1) < used <= count
 
 
 @settings(max_examples=50, deadline=None)
