@@ -8,6 +8,7 @@ one into an ``error:`` line and a ``hint:`` line, never a traceback.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from importlib import import_module
 from typing import Any
 
 EXIT_INFEASIBLE = 1
@@ -67,6 +68,20 @@ class MissingPackageError(InputError):
     def __init__(self, package: str, *, extra: str) -> None:
         super().__init__(f"this needs the package {package}, which is not installed",
                          hint=f"pip install 'precision-planner[{extra}]'")
+
+
+def needs(package: str, *, extra: str) -> None:
+    """Import an optional ``package``, which ``extra`` of this one installs.
+
+    Raises:
+        MissingPackageError: it is not installed.
+    """
+    try:
+        import_module(package)
+    except ModuleNotFoundError as error:
+        if error.name != package:  # it is there, and lacks something itself
+            raise
+        raise MissingPackageError(package, extra=extra) from None
 
 
 class SolverError(PlannerError):
