@@ -8,7 +8,7 @@ one into an ``error:`` line and a ``hint:`` line, never a traceback.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from importlib import import_module
+from importlib.util import find_spec
 from typing import Any
 
 EXIT_INFEASIBLE = 1
@@ -71,17 +71,14 @@ class MissingPackageError(InputError):
 
 
 def needs(package: str, *, extra: str) -> None:
-    """Import an optional ``package``, which ``extra`` of this one installs.
+    """Refuse to go on without an optional ``package``, which ``extra`` of this one installs; it is
+    not imported.
 
     Raises:
         MissingPackageError: it is not installed.
     """
-    try:
-        import_module(package)
-    except ModuleNotFoundError as error:
-        if error.name != package:  # it is there, and lacks something itself
-            raise
-        raise MissingPackageError(package, extra=extra) from None
+    if find_spec(package) is None:
+        raise MissingPackageError(package, extra=extra)
 
 
 class SolverError(PlannerError):

@@ -11,8 +11,6 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from planner.errors import needs
-
 if TYPE_CHECKING:
     from planner.plot.assigned import fleet
     from planner.plot.comparison import compare
@@ -45,6 +43,8 @@ __all__ = ["alternatives", "compare", "fleet", "formats", "frontier", "layer_err
 
 def __getattr__(name: str) -> Any:
     if name in _WHERE:
+        from planner.errors import needs
+
         needs("matplotlib", extra="plot")
         return getattr(importlib.import_module(f"planner.plot.{_WHERE[name]}"), name)
     raise AttributeError(f"module 'planner.plot' has no attribute {name!r}")
