@@ -39,7 +39,7 @@ import planner
 
 plan = planner.plan("llama-3.1-8b", "h100-sxm", context=32_768)
 print(plan.performance.tpot_seconds, plan.quality.loss)
-plan.to_frame()                                   # pandas: one row a decision
+plan.to_frame()                                   # pandas [frames]: one row a decision
 held = planner.estimate("llama-3.1-8b", "h100-sxm", scheme="fp8-tensor", devices=1)
 ```
 
@@ -96,8 +96,8 @@ def api_page() -> str:
     for title, names in sections:
         parts.append(f"## {title}\n\n" + _table(
             ("name", "meaning"), ((f"`{n}`", _meaning(planner, n)) for n in names)))
-    parts.append("## Figures: `planner.plot`\n\nEach takes a result and returns matplotlib `Axes`; "
-                 "`ax=` draws on your own.\n\n" + _table(
+    parts.append("## Figures: `planner.plot`\n\nEach takes a result and returns matplotlib `Axes` "
+                 "(extra `plot`); `ax=` draws on your own.\n\n" + _table(
                      ("name", "meaning"), ((f"`{n}`", _meaning(plot, n)) for n in plot.__all__)))
     parts.append("## Arithmetic of formats: `planner.numerics`\n\n" + _table(
         ("name", "meaning"), ((f"`{n}`", _meaning(numerics, n)) for n in numerics.__all__)))

@@ -8,6 +8,7 @@ one into an ``error:`` line and a ``hint:`` line, never a traceback.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from importlib.util import find_spec
 from typing import Any
 
 EXIT_INFEASIBLE = 1
@@ -67,6 +68,17 @@ class MissingPackageError(InputError):
     def __init__(self, package: str, *, extra: str) -> None:
         super().__init__(f"this needs the package {package}, which is not installed",
                          hint=f"pip install 'precision-planner[{extra}]'")
+
+
+def needs(package: str, *, extra: str) -> None:
+    """Refuse to go on without an optional ``package``, which ``extra`` of this one installs; it is
+    not imported.
+
+    Raises:
+        MissingPackageError: it is not installed.
+    """
+    if find_spec(package) is None:
+        raise MissingPackageError(package, extra=extra)
 
 
 class SolverError(PlannerError):

@@ -6,8 +6,11 @@ and loaded when something is shown.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
+
+from planner.errors import needs
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -35,7 +38,7 @@ CELLS = {"Plan": ("planner.report.page.cell", "fragment")}
 """Class of a result: the function that writes its notebook cell."""
 TABLE = ("planner.report.page.rounded_table", "rounded_table")
 """The function that writes the notebook cell of a frame."""
-AXES = {"Compared": ("planner.plot.comparison", "compare")}
+AXES = {"Compared": ("planner.plot", "compare")}
 """Class of a result: the function of planner.plot that draws it."""
 
 
@@ -48,6 +51,19 @@ def as_text(result: object) -> str:
 def as_cell(result: object) -> str:
     """What a notebook shows: HTML without scripts."""
     return _drawn(CELLS, result)
+
+
+def as_frame(rows: Sequence[Mapping[str, Any]], columns: list[str] | None = None,
+             ) -> pd.DataFrame:
+    """A row each as a frame; ``columns`` in their order where there may be no row.
+
+    Raises:
+        MissingPackageError: pandas is not installed.
+    """
+    needs("pandas", extra="frames")
+    import pandas as pd
+
+    return pd.DataFrame(rows, columns=columns)
 
 
 def as_table(frame: pd.DataFrame) -> str:

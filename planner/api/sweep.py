@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from planner.errors import needs
 from planner.jobs.cluster import where as place_of_work
 from planner.jobs.journal import Journal
 from planner.jobs.workers import own_version
@@ -58,7 +59,9 @@ def sweep(questions: Questions, *, output: str | os.PathLike[str] | None = None,
         InputError: an unknown name or key, a value out of range, an output that exists.
         DataError: a file that is not valid, a full disk, a journal of another sweep, a killed
             worker; what was answered stays in the journal.
+        MissingPackageError: pandas is not installed.
     """
+    needs("pandas", extra="frames")
     return frame(answers(questions, output=output, workers=workers, cluster=cluster, resume=resume,
                          force=force, price=price, hardware_dir=hardware_dir,
                          progress=progress, told=told).columns)

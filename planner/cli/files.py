@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from planner.cli.streams import writes_everything
-from planner.errors import InputError
+from planner.errors import InputError, needs
 
 
 def print_json(data: object) -> None:
@@ -31,6 +31,16 @@ def write_whole(path: Path, text: str, *, suffixes: tuple[str, ...] = (".html", 
 
     check_target(path, suffixes=suffixes, flag=flag)
     replace_text(path, text)
+
+
+def check_drawing(path: Path, *, flag: str) -> None:
+    """Refuse a picture that could not be drawn or written, before the work for it is done.
+
+    Raises:
+        InputError: see :func:`check_target`. MissingPackageError: matplotlib is not installed.
+    """
+    check_target(path, suffixes=(".svg",), flag=flag)
+    needs("matplotlib", extra="plot")
 
 
 def check_target(path: Path, *, suffixes: tuple[str, ...], flag: str) -> None:

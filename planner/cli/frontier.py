@@ -23,10 +23,12 @@ from planner.cli.types import FREEDOM, INTEGER, LATENCY, LAYOUT, PRINTED, WORKLO
          *FREEDOM, "hardware_dir", *PRINTED)
 def frontier_command(**given: Any) -> None:
     """Plans of MODEL on DEVICE that no other equals in loss, throughput and memory."""
-    from planner.cli.files import print_json, write_whole
+    from planner.cli.files import check_drawing, print_json, write_whole
     from planner.cli.run import question_arguments, timed
 
     arguments, svg = question_arguments(given), given["svg"]
+    if svg is not None:
+        check_drawing(Path(svg), flag="--svg")
     with timed(given["timings"]):
         from planner.api import frontier as api_frontier
 

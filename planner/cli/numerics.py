@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import click
@@ -33,7 +34,7 @@ def numerics_command(**given: Any) -> None:
 
     Inputs are seeded synthetic tensors with the statistics of the module kind; K is the layer's.
     """
-    from planner.cli.files import print_json, write_whole
+    from planner.cli.files import check_drawing, print_json, write_whole
 
     if given["list_units"]:
         _list_units(given["as_json"])
@@ -41,6 +42,8 @@ def numerics_command(**given: Any) -> None:
     if given["model"] is None or given["module"] is None:
         raise Hinted("a model and --module are needed",
                      "plan numerics deepseek-v3 --module attention-out")
+    if given["svg"]:
+        check_drawing(Path(given["svg"]), flag="--svg")
     import planner
 
     with working("adding up as every matrix unit does"):
@@ -50,8 +53,6 @@ def numerics_command(**given: Any) -> None:
                                  seed=given["seed"], rules=given["rules"],
                                  recipes=given["recipes"])
     if given["svg"]:
-        from pathlib import Path
-
         from planner.plot.numerics import svg
 
         write_whole(Path(given["svg"]), svg(result), suffixes=(".svg",), flag="--svg")

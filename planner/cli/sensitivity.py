@@ -25,10 +25,10 @@ def sensitivity_command(model: str, names: str, exclude_models: tuple[str, ...],
     and its contributors (github.com/Thireus/GGUF-Tool-Suite).
     """
     from planner.api import sensitivity as api_sensitivity
-    from planner.cli.files import check_target, print_json, write_whole
+    from planner.cli.files import check_drawing, print_json, write_whole
 
     if plot is not None:
-        check_target(Path(plot), suffixes=(".svg",), flag="--plot")
+        check_drawing(Path(plot), flag="--plot")
     found = api_sensitivity.sensitivity_table(model, exclude_models=_listed(exclude_models),
                                               names=names)
     if plot is not None:

@@ -32,6 +32,10 @@ def validate_command(data: str | None, only: str | None, rows: str | None, plot:
         from planner.cli.files import check_target
 
         check_target(Path(rows), suffixes=(".csv",), flag="--rows")
+    if plot is not None:
+        from planner.cli.files import check_drawing
+
+        check_drawing(Path(plot), flag="--plot")
     with working("predicting the measured rows", quiet=quiet):
         report = validate(Path(data) if data is not None else None, only=only)
     if rows is not None:

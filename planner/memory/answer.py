@@ -10,7 +10,7 @@ from planner.memory.breakdown import Breakdown, StageMemory
 from planner.memory.engines.records import EngineResult, Rank
 from planner.memory.on_disk import OnDisk
 from planner.memory.resident import Line
-from planner.shown import as_table, as_text
+from planner.shown import as_frame, as_table, as_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -59,9 +59,7 @@ class MemoryAnswer:
 
     def to_frame(self) -> pd.DataFrame:
         """One row a pipeline stage: bytes of each part on one device."""
-        import pandas as pd
-
-        return pd.DataFrame([{"stage": s.stage, "devices": s.devices,
+        return as_frame([{"stage": s.stage, "devices": s.devices,
                               **{name: getattr(s, name) for name in PARTS.values()},
                               "total_bytes": s.total_bytes} for s in self.parts.stages])
 

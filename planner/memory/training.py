@@ -12,7 +12,7 @@ from planner.memory.training_setup import LossScaling, TrainLayout, TrainSetup
 from planner.memory.training_states import rank_states, stage_layers
 from planner.models.spec import ModelSpec
 from planner.placement.layout import Layout, layout_problem
-from planner.shown import as_table, as_text
+from planner.shown import as_frame, as_table, as_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -101,9 +101,7 @@ class TrainingMemory:
 
     def to_frame(self) -> pd.DataFrame:
         """One row a pipeline stage: bytes of each component on one device."""
-        import pandas as pd
-
-        return pd.DataFrame([{"stage": s.stage,
+        return as_frame([{"stage": s.stage,
                               **{f"{name}_bytes": int(getattr(s, name)) for name in COMPONENTS},
                               "total_bytes": s.total} for s in self.stages])
 

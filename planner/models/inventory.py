@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from planner.models.dtypes import StoredTensor, stored_bytes, stored_type
 from planner.models.spec import ModelSpec, StoredAs, TensorRow
 from planner.records import cached_record, record
-from planner.shown import as_table
+from planner.shown import as_frame, as_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -168,9 +168,7 @@ class Inventory:
 
     def to_frame(self) -> pd.DataFrame:
         """One row a tensor class, the columns of ``to_dict``'s ``tensors``."""
-        import pandas as pd
-
-        return pd.DataFrame([_pattern_dict(pattern) for pattern in self.patterns])
+        return as_frame([_pattern_dict(pattern) for pattern in self.patterns])
 
     def _repr_html_(self) -> str:
         from html import escape

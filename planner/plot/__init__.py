@@ -43,6 +43,9 @@ __all__ = ["alternatives", "compare", "fleet", "formats", "frontier", "layer_err
 
 def __getattr__(name: str) -> Any:
     if name in _WHERE:
+        from planner.errors import needs
+
+        needs("matplotlib", extra="plot")
         return getattr(importlib.import_module(f"planner.plot.{_WHERE[name]}"), name)
     raise AttributeError(f"module 'planner.plot' has no attribute {name!r}")
 

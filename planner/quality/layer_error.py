@@ -26,7 +26,7 @@ from planner.numerics.matrix_units import DotRule, Unit
 from planner.numerics.quantization import Quantized, Role
 from planner.numerics.unit_catalog import unit
 from planner.quality.synthetic import LINEAR_KINDS, activations, linear_kind, weights
-from planner.shown import as_table, as_text
+from planner.shown import as_frame, as_table, as_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -103,9 +103,7 @@ class LayerNumerics:
 
     def to_frame(self) -> pd.DataFrame:
         """One row a scheme and unit."""
-        import pandas as pd
-
-        return pd.DataFrame([
+        return as_frame([
             {"scheme": e.scheme, "weight_relative_error": e.weight,
              "activation_relative_error": e.activation, "rounding_relative_error": e.rounding,
              "unit": a.label, "accumulation_relative_error": a.relative_error,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from planner.planning.plan.record import Assumption, Estimate, plain
 from planner.records import cached_record
-from planner.shown import as_table, as_text
+from planner.shown import as_frame, as_table, as_text
 from planner.sizing.degrees import degrees
 
 if TYPE_CHECKING:
@@ -134,9 +134,7 @@ class Capacity:
 
     def to_frame(self) -> pd.DataFrame:
         """One row an option, the answer first; units of measure are in the column names."""
-        import pandas as pd
-
-        return pd.DataFrame(self.cells())
+        return as_frame(self.cells())
 
     __str__ = as_text
 

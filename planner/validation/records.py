@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from planner.shown import as_frame
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -166,18 +168,14 @@ class Validation:
 
     def to_frame(self) -> pd.DataFrame:
         """:meth:`rows` with error_percent and inside_80."""
-        import pandas as pd
-
         kept = [o for o in self.outcomes if o.regime != EXCLUDED + WITHOUT_HOST]
-        return pd.DataFrame(
+        return as_frame(
             [o.to_row() | {"error_percent": o.error_percent if o.predicted is not None else None,
                            "inside_80": o.inside} for o in kept],
             columns=[*ROW_COLUMNS, "error_percent", "inside_80"])
 
     def _repr_html_(self) -> str:
-        import pandas as pd
-
-        return pd.DataFrame(self.to_dict()["groups"]).to_html(
+        return as_frame(self.to_dict()["groups"]).to_html(
             index=False, border=0, float_format="{:,.1f}".format)
 
     def to_dict(self) -> dict[str, Any]:

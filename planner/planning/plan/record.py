@@ -19,7 +19,7 @@ from planner.planning.plan.recommendation import MeasuredAnchor as MeasuredAncho
 from planner.planning.plan.recommendation import Recommendation as Recommendation
 from planner.planning.plan.speculation import SpeculationInfo as SpeculationInfo
 from planner.records import cached_record
-from planner.shown import as_cell, as_text
+from planner.shown import as_cell, as_frame, as_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -361,10 +361,8 @@ class Plan:
 
     def to_frame(self) -> pd.DataFrame:
         """One row a unit; units of measure are in the column names."""
-        import pandas as pd
-
         rows = [plain(unit) for unit in self.units]
-        frame = pd.DataFrame(rows)
+        frame = as_frame(rows)
         frame["layers"] = [layer_range(u.layers) for u in self.units]
         frame["next_best"] = [u.next_best.scheme if u.next_best else None for u in self.units]
         return frame

@@ -11,7 +11,7 @@ import numpy as np
 from planner.planning.answer.measured_point import Anchor
 from planner.planning.plan.record import Assumption, Estimate, LayoutInfo, plain
 from planner.planning.price.step import Assignment, Serving, step_times
-from planner.shown import as_table, as_text
+from planner.shown import as_frame, as_table, as_text
 from planner.throughput.graphs import padded
 from planner.throughput.pools import Pools, pooled_loop
 from planner.throughput.scheduling import Load, Scheduling, StepTimes
@@ -110,9 +110,7 @@ class ServingAnswer:
 
     def to_frame(self) -> pd.DataFrame:
         """One row a concurrency."""
-        import pandas as pd
-
-        return pd.DataFrame([asdict(p) for p in self.points])
+        return as_frame([asdict(p) for p in self.points])
 
     __str__ = as_text
 

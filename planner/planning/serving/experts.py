@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from planner.placement.tiers import Residency
 from planner.planning.serving.offloaded import OffloadedStep
-from planner.shown import as_table, as_text
+from planner.shown import as_frame, as_table, as_text
 from planner.throughput.residency import Fetch, Link
 
 if TYPE_CHECKING:
@@ -69,13 +69,11 @@ class ExpertUse:
     def to_frame(self) -> pd.DataFrame:
         """One row a place (device, host, drive): experts there, how many a step touches in
         expectation, their share of picks. Without a device, one row for all experts."""
-        import pandas as pd
-
         if self.residency is None:
             touched = self.distinct * self.layers
-            return pd.DataFrame([{"place": "anywhere", "experts": self.count * self.layers,
+            return as_frame([{"place": "anywhere", "experts": self.count * self.layers,
                                   "touched": touched, "picks": 1.0}])
-        return pd.DataFrame([{"place": name, **asdict(getattr(self.residency, name))}
+        return as_frame([{"place": name, **asdict(getattr(self.residency, name))}
                              for name in ("device", "host", "drive")])
 
     __str__ = as_text

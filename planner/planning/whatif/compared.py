@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from planner.planning.plan.record import Estimate, MeasuredAnchor, plain
 from planner.records import cached_record
-from planner.shown import as_axes, as_text
+from planner.shown import as_axes, as_frame, as_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -109,9 +109,7 @@ class Compared:
 
     def to_frame(self) -> pd.DataFrame:
         """One row a plan; units of measure are in the column names."""
-        import pandas as pd
-
-        return pd.DataFrame(self.cells())
+        return as_frame(self.cells())
 
     def cells(self) -> list[dict[str, Any]]:
         """Rows of plain values by column, None where empty: a figure is three columns, its value,

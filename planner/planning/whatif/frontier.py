@@ -19,7 +19,7 @@ from planner.planning.solver.problem import Array
 from planner.planning.space.losses import told_loss
 from planner.planning.space.memory import budget
 from planner.planning.space.model import CostModel
-from planner.shown import as_table, as_text
+from planner.shown import as_frame, as_table, as_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -78,9 +78,7 @@ class Frontier:
 
     def to_frame(self) -> pd.DataFrame:
         """One row a point; units of measure are in the column names."""
-        import pandas as pd
-
-        frame = pd.DataFrame([asdict(point) for point in self.points])
+        frame = as_frame([asdict(point) for point in self.points])
         for name, column in zip(("tp", "dp", "pp", "ep"), zip(*frame.pop("layout"), strict=True),
                                 strict=True):
             frame[name] = column

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import asdict, fields
 from typing import TYPE_CHECKING, Any
 
-from planner.errors import InputError, UnknownNameError
+from planner.errors import InputError, UnknownNameError, needs
 from planner.models.gguf_names import gguf_matrices
 from planner.models.spec import ModelSpec
 from planner.placement.modules import UNRULED
@@ -78,6 +78,7 @@ class AlphaTable:
     def to_frame(self) -> pd.DataFrame:
         """A row each; ``layer`` is Int64, NA outside the stack. ``attrs``: what the rows rest on,
         the bands of the classes of matrices, and whose measurements they are."""
+        needs("pandas", extra="frames")
         import pandas as pd
 
         kinds = {"layer": "Int64", "alpha": "float64", "low": "float64", "high": "float64"}
