@@ -11,7 +11,7 @@ from planner.report.phrases import Phrases
 from planner.report.sentences import ORIGINAL, quoted
 from planner.report.terminal.headline import room, together, users
 from planner.report.terminal.pool_lines import devices_name
-from planner.units import GIB, format_rate
+from planner.units import GIB, format_three
 
 if TYPE_CHECKING:
     from planner.planning.inspect.waterfall import Waterfall
@@ -83,10 +83,7 @@ def span(value: float) -> str:
 
 def three(value: float) -> str:
     """Three significant digits below 1000, grouped digits above."""
-    if abs(value) >= 1000:
-        return format_rate(value)
-    digits = max(0, 3 - len(str(int(abs(value)))))
-    return f"{value:.{digits}f}"
+    return format_three(value)
 
 
 def duration(t: Phrases, label: str, estimate: Estimate) -> KeyFigure:

@@ -42,12 +42,14 @@ FIGURES = (("rate", max), ("usd", min), ("joules", min), ("tpot", min))
 
 @dataclass(frozen=True, slots=True)
 class SweepFigure:
-    """A measure of a view: its map (none where one axis varies) and its bars, as SVG."""
+    """A measure of a view: its map (none where one axis varies) and its bars, as SVG; ``kind`` is
+    what the latter are called."""
 
     measure: str
     view: int
     map: Markup | None
     bars: Markup
+    kind: str
 
 
 def sweep_report(columns: Columns, suffix: str, title: str, lang: str = "en") -> str:
@@ -103,8 +105,9 @@ def _figure(say: Phrases, columns: Columns, found: SweepGrid, n: int, one: Sweep
     view, key = found.views[n], f"{one.name}-{n}"
     map_ = None if found.columns is None else Markup(
         heat_map_svg(heat_map(say, columns, found, view, one), f"map-{key}"))
-    return SweepFigure(one.name, n, map_, Markup(
-        grouped_bars_svg(bars(say, columns, found, view, one), f"bars-{key}")))
+    made = bars(say, columns, found, view, one)
+    return SweepFigure(one.name, n, map_, Markup(grouped_bars_svg(made, f"bars-{key}")),
+                       say("map.points" if made.log else "map.bars"))
 
 
 def _key_figures(say: Phrases, columns: Columns) -> list[KeyFigure]:

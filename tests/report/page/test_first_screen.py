@@ -183,6 +183,10 @@ def test_nothing_weighed_is_said_and_measurements_are_named() -> None:
     bare = replace(stored(), recommendation=None)
     assert rivals_shown(phrases("en"), bare) is None
     assert "no other plan was weighed" in above(bare)
+    only = other("optimum", why_not="the same plan")
+    alone = recommended(stored(), alternatives=(only,))
+    assert rivals_shown(phrases("en"), alone) is None
+    assert phrases("en")("first.only") in above(alone), "the formats were chosen, not given"
     assert NEXT[0].command in above(recommended(stored()))
     assert "No measurement is known" in above(recommended(stored(), measure_next=()))
 
