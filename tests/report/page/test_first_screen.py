@@ -192,6 +192,22 @@ def test_nothing_weighed_is_said_and_measurements_are_named() -> None:
 
 
 @pytest.mark.parametrize("lang", LANGUAGES)
+def test_an_optimum_that_is_worse_is_explained(lang: str) -> None:
+    t, plan = phrases(lang), stored()
+
+    def note(gain: float, loss: float) -> str:
+        one = other("optimum", gain=GainRange(gain, gain - 0.1, gain + 0.1), loss=loss)
+        found = rivals_shown(t, recommended(plan, alternatives=(one,)))
+        assert found is not None
+        return found.note
+
+    less = 0.5 * plan.quality.loss
+    told = t("first.wider", optimum=words.loss(less), loss=words.loss(plan.quality.loss))
+    assert told in note(-0.2, less)
+    assert told not in note(0.2, less)
+
+
+@pytest.mark.parametrize("lang", LANGUAGES)
 def test_verdict_figures_chart_and_command_stand_above_the_rest_in_order(lang: str) -> None:
     t, plan = phrases(lang), stored()
     text = re.sub(r"\s+", " ", above(plan, lang))
