@@ -65,9 +65,7 @@ def change(share: float) -> str:
 
 def loss(value: float) -> str:
     """A loss with three significant digits; exact zero is bare."""
-    if value == 0:
-        return "0"
-    return f"{value:.3g}" if abs(value) < 100 else f"{value:.0f}"
+    return format_three(value)
 
 
 def seconds(value: float) -> tuple[str, str]:
@@ -325,8 +323,8 @@ def waterfall_line(t: Phrases, plan: Plan, shown: Waterfall) -> str:
     prompts = plan.performance.interruption_seconds
     between = "" if prompts is None or plan.deployment is not None else \
         t("waterfall.between", seconds=span(prompts))
-    return t(f"waterfall.{shown.phase}", batch=count(plan.workload.batch), between=between,
-             isl=count(plan.workload.isl), sum=span(shown.sum_seconds),
+    return t(f"waterfall.{shown.phase}", batch=t.counted("sequence", plan.workload.batch),
+             between=between, isl=count(plan.workload.isl), sum=span(shown.sum_seconds),
              end=span(shown.end_seconds))
 
 

@@ -82,8 +82,8 @@ def _wider(t: Phrases, plan: Plan, chosen: Sequence[tuple[Mark, OtherPlan]]) -> 
     band, by the optimum exactly."""
     worse = [one for mark, one in chosen if mark == "optimum" and one.gain is not None
              and one.gain.value < 0 and one.loss < plan.quality.loss]
-    return "".join(t("first.wider", optimum=words.loss(one.loss), loss=words.loss(plan.quality.loss))
-                   for one in worse)
+    own = words.loss(plan.quality.loss)
+    return "".join(t("first.wider", optimum=words.loss(one.loss), loss=own) for one in worse)
 
 
 def picked(said: Recommendation) -> list[tuple[Mark, OtherPlan]]:
