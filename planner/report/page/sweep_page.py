@@ -165,7 +165,7 @@ def _figure_alone(say: Phrases, columns: Columns) -> str:
 def _standalone(svg: str) -> str:
     """A figure of a page with its colours, as a file of its own."""
     colours, charts, own = ((TEMPLATES / name).read_text(encoding="utf-8")
-                       for name in ("plan.css", "charts.css", "sweep.css"))
+                            for name in ("plan.css", "charts.css", "sweep.css"))
     style = colours.split("* {", 1)[0] + charts + own.split("/* the page */", 1)[0] \
         + "svg { background: var(--paper); font-family: system-ui, sans-serif; }\n"
     head, rest = svg.split(">", 1)
