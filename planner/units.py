@@ -21,8 +21,8 @@ def format_bytes(count: float) -> str:
 def format_seconds(seconds: float) -> str:
     """A duration with three significant digits, e.g. ``14.2 ms``."""
     for name, size in _TIMES:
-        if abs(seconds) >= size:
-            return f"{seconds / size:.3g} {name}"
+        if abs(seconds) >= 0.9995 * size:
+            return f"{format_rate(seconds / size)} {name}"
     return f"{seconds:.3g} s"
 
 
@@ -34,6 +34,12 @@ def format_count(count: float) -> str:
     return f"{count:,.0f}"
 
 
+def format_three(value: float) -> str:
+    """Three significant digits, zeros included, below 1000 and grouped digits above: ``0.0120``."""
+    return format_rate(value) if value == 0 or abs(value) >= 999.5 else \
+        f"{value:#.3g}".rstrip(".")
+
+
 def format_rate(value: float) -> str:
     """A rate with three significant digits below 1000 and grouped digits above."""
-    return f"{value:.3g}" if abs(value) < 1000 else f"{value:,.0f}"
+    return f"{value:.3g}" if abs(value) < 999.5 else f"{value:,.0f}"

@@ -77,8 +77,8 @@ def _axes(around: Around, plan: Plan, named: Values) -> tuple[tuple[Axis, ...], 
     question = ask.question(asked, engine=engine_named(ask.asked_engine))
     most = question.spec.max_context
     base = GridPlace(around.own_workload, AUTO, AUTO if asked.batch is None else str(asked.batch),
-                 str(count), AUTO if asked.schemes is None else "+".join(asked.schemes),
-                 asked.kv or AUTO)
+                     str(count), AUTO if asked.schemes is None else "+".join(asked.schemes),
+                     asked.kv or AUTO)
     contexts = Axis("context", (AUTO,), ("",), 0) if "context" not in named else number_axis(
         "context", named["context"], (), question.workload.context, most=most)
     loss = loss_axis(named.get("max-loss"), build_model(question, load_prior()),

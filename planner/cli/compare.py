@@ -36,17 +36,14 @@ def compare_command(model: Any, device: str, csv_file: str | None, lang: str,
 
     Names are separated by commas. Each row is on its own best engine, layout, batch and cache.
     """
-    from planner.cli.files import check_target, print_json, write_whole
+    from planner.cli.files import check_language, check_target, print_json, write_whole
     from planner.cli.run import question_arguments, timed
 
     report = given.pop("report")
     for file, suffixes, flag in ((csv_file, CSV, "--csv"), (report, HTML, "--report")):
         if file is not None:
             check_target(Path(file), suffixes=suffixes, flag=flag)
-    if report is not None or lang != "en":
-        from planner.report.phrases import phrases
-
-        phrases(lang)
+    check_language(lang, report)
     price = prices(given.pop("price"))
     arguments = question_arguments(given)
     with timed(given["timings"]):
@@ -101,9 +98,12 @@ def prices(text: str | None) -> float | dict[str, float] | None:
 
 def _number(text: str) -> float:
     try:
-        return float(text)
+        value = float(text)
     except ValueError:
         raise Hinted(f"--price {text!r} is not a number", "for example --price 2.5") from None
+    if not 0 < value < float("inf"):
+        raise Hinted(f"--price {text} is out of range", "USD a device-hour, above 0")
+    return value
 
 
 def _names(text: str) -> list[str]:

@@ -33,16 +33,13 @@ def fleet_command(file: str, hardware_dir: str | None, csv_file: str | None, rep
 
     FILE.toml has models, mixes of requests, limits and devices with prices: docs/guide/fleet.md.
     """
-    from planner.cli.files import check_target, print_json, write_whole
+    from planner.cli.files import check_language, check_target, print_json, write_whole
     from planner.cli.run import timed
 
     for target, suffixes, flag in ((csv_file, CSV, "--csv"), (report, HTML, "--report")):
         if target is not None:
             check_target(Path(target), suffixes=suffixes, flag=flag)
-    if report is not None or lang != "en":
-        from planner.report.phrases import phrases
-
-        phrases(lang)
+    check_language(lang, report)
     with timed(timings):
         from planner.api.fleet import answered
         from planner.api.fleet_asked import fleet_question

@@ -40,17 +40,14 @@ def sweep_command(questions: str, output: str | None, workers: int | None, clust
     A run that was interrupted goes on where it was when the same command is given again.
     """
     from planner.cli.compare import prices
-    from planner.cli.files import check_target, print_json, write_whole
+    from planner.cli.files import check_language, check_target, print_json, write_whole
     from planner.cli.run import timed
 
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ[name] = "1"  # before numpy loads: a core a worker
     if report is not None:
         check_target(Path(report), suffixes=FIGURES, flag="--report")
-    if report is not None or lang != "en":
-        from planner.report.phrases import phrases
-
-        phrases(lang)
+    check_language(lang, report)
     with timed(timings):
         from planner.api import sweep as api_sweep
 

@@ -9,7 +9,7 @@ from planner.planning.whatif.compared import Compared, ComparedPlan
 from planner.plot.axes import SOFT, axes_for, describe, interval, listed, tidy
 from planner.plot.marks import draw_panels
 from planner.report.figures.compared import LANGUAGE_FOLDER, compared_panels
-from planner.report.figures.marks import written
+from planner.report.figures.ticks import tick_text
 from planner.report.phrases import phrases
 from planner.typed import typed
 
@@ -54,8 +54,8 @@ def _against_loss(result: Compared, ax: Axes | None) -> Axes:
         ax.plot([], [], "o", color=colour, label=_label(result, pair))
     ax.set_xscale("symlog", linthresh=least)
     ax.set_yscale("log")
-    ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: written(value)))
-    ax.yaxis.set_minor_formatter(FuncFormatter(lambda value, _: written(value)))
+    ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: tick_text(value)))
+    ax.yaxis.set_minor_formatter(FuncFormatter(lambda value, _: tick_text(value)))
     ax.set(xlabel=f"loss [{rows[0].loss_unit.partition(' (')[0]}]",
            ylabel="output tokens/s per device")
     tidy(ax, "schemes side by side", grid="both")

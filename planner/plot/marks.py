@@ -82,7 +82,8 @@ def draw_heat_map(chart: HeatMap, ax: Axes | None = None) -> Axes:
 
 
 def draw_bars(chart: GroupedBars, ax: Axes | None = None) -> Axes:
-    """Groups of bars with their intervals; where nothing runs the reason stands."""
+    """Groups of bars (on a logarithm points) with their intervals; where nothing runs the reason
+    stands."""
     bars = [bar for group in chart.groups for bar in group.bars]
     count = len(bars) + len(chart.groups)
     ax = axes_for(ax, size=(7.2, 1.2 + 0.2 * count))
@@ -95,9 +96,11 @@ def draw_bars(chart: GroupedBars, ax: Axes | None = None) -> Axes:
             if bar.value is None:
                 ax.text(ticks.low, y, f" {bar.why}", va="center", fontsize=7, color=SOFT)
             else:
-                start = ticks.low if ticks.log else 0.0
-                ax.barh(y, bar.value - start, left=start, height=0.86, color=colour, alpha=0.6)
+                if not ticks.log:
+                    ax.barh(y, bar.value, height=0.86, color=colour, alpha=0.6)
                 _interval(ax, (bar.low, bar.high), y, INK)
+                if ticks.log:
+                    ax.plot(bar.value, y, "o", color=colour, markersize=5, zorder=3)
                 ax.text(1.01, y, written(bar.value), transform=ax.get_yaxis_transform(),
                         va="center", fontsize=7, color=INK)
             y += 1.0

@@ -11,7 +11,7 @@ from planner.report.phrases import Phrases
 from planner.report.sentences import ORIGINAL, quoted
 from planner.report.terminal.headline import room, together, users
 from planner.report.terminal.pool_lines import devices_name
-from planner.units import GIB, format_rate
+from planner.units import GIB, format_three
 
 if TYPE_CHECKING:
     from planner.planning.inspect.waterfall import Waterfall
@@ -65,9 +65,7 @@ def change(share: float) -> str:
 
 def loss(value: float) -> str:
     """A loss with three significant digits; exact zero is bare."""
-    if value == 0:
-        return "0"
-    return f"{value:.3g}" if abs(value) < 100 else f"{value:.0f}"
+    return format_three(value)
 
 
 def seconds(value: float) -> tuple[str, str]:
@@ -83,10 +81,7 @@ def span(value: float) -> str:
 
 def three(value: float) -> str:
     """Three significant digits below 1000, grouped digits above."""
-    if abs(value) >= 1000:
-        return format_rate(value)
-    digits = max(0, 3 - len(str(int(abs(value)))))
-    return f"{value:.{digits}f}"
+    return format_three(value)
 
 
 def duration(t: Phrases, label: str, estimate: Estimate) -> KeyFigure:
@@ -328,8 +323,8 @@ def waterfall_line(t: Phrases, plan: Plan, shown: Waterfall) -> str:
     prompts = plan.performance.interruption_seconds
     between = "" if prompts is None or plan.deployment is not None else \
         t("waterfall.between", seconds=span(prompts))
-    return t(f"waterfall.{shown.phase}", batch=count(plan.workload.batch), between=between,
-             isl=count(plan.workload.isl), sum=span(shown.sum_seconds),
+    return t(f"waterfall.{shown.phase}", batch=t.counted("sequence", plan.workload.batch),
+             between=between, isl=count(plan.workload.isl), sum=span(shown.sum_seconds),
              end=span(shown.end_seconds))
 
 

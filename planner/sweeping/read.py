@@ -52,6 +52,8 @@ def read_sweep(path: Path) -> SweepFile:
         DataError: no such file, or not valid. InputError: an unknown key or value, or more than
             MOST_QUESTIONS questions.
     """
+    if path.exists() and not path.is_file():
+        raise DataError(f"{path}: not a regular file", hint="docs/guide/scale.md has one")
     if not path.is_file():
         raise DataError(f"sweep file {str(path)!r} does not exist",
                         hint="docs/guide/scale.md has one")

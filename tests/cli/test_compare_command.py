@@ -58,7 +58,9 @@ def test_text_json_csv_and_page_tell_the_same(tmp_path: Path,
     (["--price", "l40s=1,b"], "not understood"), (["--price", "h20=1"], "not compared"),
     (["--price", "=1"], "not understood"), (["--price", "l40s=1,l40s=2"], "l40s twice"),
     (["--price", "l40s=nan"], "out of range"), (["--price", "0"], "out of range"),
+    (["--price", "nan"], "--price nan is out of range"), (["--price", "1e400"], "out of range"),
     (["--report", "t.html", "--lang", "de"], "language 'de'"),
+    (["--lang", "zh"], "--lang zh is the language of a page"),
 ])
 def test_a_bad_flag_is_an_error_and_writes_nothing(
         more: list[str], words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,

@@ -182,6 +182,7 @@ def test_limits_that_no_device_keeps_name_model_and_rate() -> None:
 @pytest.mark.parametrize(("arguments", "words"), [
     (["nowhere.toml"], "does not exist"), (["FILE", "--report", "x.txt"], ".html"),
     (["FILE", "--csv", "x.txt"], ".csv"), (["FILE", "--lang", "de"], "language 'de'"),
+    (["FILE", "--lang", "zh"], "--lang zh is the language of a page"),
     ([], "FILE.toml")])
 def test_a_wrong_call_is_an_error_with_a_hint(arguments: list[str], words: str, file: Path,
                                               capsys: pytest.CaptureFixture[str]) -> None:

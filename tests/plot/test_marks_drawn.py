@@ -1,6 +1,7 @@
 """Charts of records with matplotlib: the numbers of the record, named and described."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from html import escape
 
@@ -64,6 +65,14 @@ def test_bars_end_at_their_values() -> None:
     lengths = [one.get_width() for one in ax.patches if isinstance(one, Rectangle)]
     assert [one for one in lengths if one] == [b.value for b in bars if b.value is not None]
     assert intervals(ax) == [(bar.low, bar.high) for bar in bars if bar.value is not None]
+
+
+def test_on_a_logarithm_bars_are_points() -> None:
+    ax = draw_bars(replace(BARS, log=True))
+    bars = [bar for group in BARS.groups for bar in group.bars if bar.value is not None]
+    assert [float(np.asarray(one.get_xdata())[0]) for one in ax.lines
+            if len(np.asarray(one.get_xdata())) == 1] == [bar.value for bar in bars]
+    assert not any(p.get_width() for p in ax.patches if isinstance(p, Rectangle))
     assert any("does not fit" in one.get_text() for one in ax.texts)
     assert ax.get_xlabel() == BARS.y_title
 

@@ -102,3 +102,10 @@ def test_questions_from_python_are_checked_alike() -> None:
         asks_of(["a"])  # type: ignore[list-item]
     with pytest.raises(InputError, match="unknown key"):
         asks_of([{"model": "a", "device": "b", "tpot": 1}])
+
+
+def test_a_folder_is_no_sweep_file(tmp_path: Path) -> None:
+    with pytest.raises(PlannerError, match="not a regular file"):
+        read_sweep(tmp_path)
+    with pytest.raises(PlannerError, match="does not exist"):
+        read_sweep(tmp_path / "none.toml")

@@ -40,13 +40,13 @@ from planner.planning.pools.recommended import (
 from planner.planning.pools.search import readers_of
 from planner.planning.pools.workers import Assigned
 from planner.planning.price.intervals import estimate, prompt_spread, step_spread
-from planner.planning.price.token_costs import usd_estimate
 from planner.planning.question.question import Question
 from planner.planning.search.best_first import Found, shown_gap
 from planner.planning.search.rivals import told_schemes
 from planner.planning.space.losses import quality, told_loss
 from planner.planning.weigh.chances import interval
 from planner.planning.weigh.choose import Selection
+from planner.throughput.energy import usd_per_million_tokens
 from planner.throughput.pool_rates import MOST_BUSY
 from planner.units import format_bytes, format_seconds
 
@@ -219,8 +219,8 @@ def _performance(pools: PoolChoice, running: Running, deployment: DeploymentInfo
         mean = (option.pools.prefill_workers * option.pools.reading.devices * other
                 + option.pools.decode_workers * option.pools.decoding.devices
                 * question.price_per_hour) / devices
-        usd = usd_estimate(mean, devices, 1 / rate, 1, factor=whole.value / whole.low,
-                           basis=step.basis)
+        money = usd_per_million_tokens(mean, devices, 1 / rate, 1)
+        usd = Estimate(money, money * rate / whole.high, money * rate / whole.low, step.basis)
     return PerformanceInfo(
         estimate(running.ttft, prompt), estimate(running.tpot, step), whole,
         Estimate(rate / devices, whole.low / devices, whole.high / devices, step.basis), usd, None,

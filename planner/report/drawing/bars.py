@@ -17,6 +17,8 @@ BAR, GAP, LINE_HEIGHT, KEY = 15.0, 12.0, 15.0, 22.0
 """Pixels: of a bar, between groups, of lines of a name and of the legend."""
 FILLS = 8
 """Colours of bars; a ninth name begins again."""
+POINT = 4.2
+"""Pixels: the radius of a point."""
 
 
 def grouped_bars_svg(chart: GroupedBars, key: str) -> str:
@@ -81,7 +83,7 @@ def _value(bar: Bar) -> str:
 
 def _bar(ticks: AxisTicks, bar: Bar, colour: int, across: tuple[float, float], y: float,
          group: str) -> Iterator[str]:
-    """A bar from 0 (on a logarithm from the axis), its interval, its value; or a reason."""
+    """A bar from 0 (on a logarithm a point), its interval, its value; or a reason."""
     yield f"<g><title>{escape(f'{group}, {told(bar)}')}</title>"
     middle = y + BAR / 2
     if bar.value is None:
@@ -90,13 +92,17 @@ def _bar(ticks: AxisTicks, bar: Bar, colour: int, across: tuple[float, float], y
                f'y="{middle - 3.5:.1f}" width="7" height="7"/>')
         yield text(across[0] + 14, middle + 4, cut(bar.why, room, 11.0), "start", "note") + "</g>"
         return
-    start = across[0] if ticks.log else _x(ticks, across, 0.0)
     end = _x(ticks, across, bar.value)
-    yield (f'<rect class="pillar f{colour % FILLS}" x="{min(start, end):.1f}" y="{y + 1:.1f}" '
-           f'width="{abs(end - start):.1f}" height="{BAR - 2:g}"/>')
+    if not ticks.log:
+        start = _x(ticks, across, 0.0)
+        yield (f'<rect class="pillar f{colour % FILLS}" x="{min(start, end):.1f}" y="{y + 1:.1f}" '
+               f'width="{abs(end - start):.1f}" height="{BAR - 2:g}"/>')
     if bar.low is not None and bar.high is not None:
         low, high = _x(ticks, across, bar.low), _x(ticks, across, bar.high)
         yield line("whisker", low, middle, high, middle)
         for at in (low, high):
             yield line("whisker", at, middle - 3, at, middle + 3)
+    if ticks.log:
+        yield (f'<circle class="point f{colour % FILLS}" cx="{end:.1f}" cy="{middle:.1f}" '
+               f'r="{POINT:g}"/>')
     yield text(WIDTH - SIDE, middle + 4, _value(bar), "end", "note value") + "</g>"

@@ -23,6 +23,7 @@ from planner.report.drawing.svg import (
     text,
 )
 from planner.report.figures.reach import ReachFigure, ReachPlace, reach_figure
+from planner.report.figures.ticks import tick_text
 from planner.report.phrases import Phrases
 
 WIDTH, HEIGHT = 760.0, 360.0
@@ -97,7 +98,8 @@ def _grid(t: Phrases, x: _Loss, y: Scale, ticks: Sequence[float], shown: ReachFi
         yield line("grid", x(0), low, x(0), TOP) + text(x(0), low + 17, "0", "middle")
     for value in ticks:
         yield line("grid", LEFT, y(value), WIDTH - RIGHT, y(value)) + text(
-            LEFT - 7, y(value) + 4, _show(value, shown.late) if value else "0", "end")
+            LEFT - 7, y(value) + 4, words.span(value) if value and shown.late else tick_text(value),
+            "end")
     yield text(WIDTH - RIGHT, HEIGHT - 10, f"{t('reach.x')} [{shown.loss_unit}]", "end",
                "name")
     yield text(LEFT, TOP - 12, t("reach.late" if shown.late else "reach.y"), "start", "name")

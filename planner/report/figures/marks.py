@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from math import isfinite, log
 from typing import Literal
 
-from planner.units import format_rate
+from planner.units import format_three
 
 Mark = Literal["recommended", "released", "uniform", "optimum", "other"]
 LEVELS = 7
@@ -97,7 +97,7 @@ class BarGroup:
 @dataclass(frozen=True, slots=True)
 class GroupedBars:
     """Groups of bars on one axis, named with its unit by ``y_title``; bars of one name in all
-    groups have one colour."""
+    groups have one colour. On a logarithm they are drawn as points: a length has no meaning."""
 
     title: str
     y_title: str
@@ -115,7 +115,7 @@ def written(value: float) -> str:
     """Three significant digits below 1,000, grouped digits above; else a power of ten."""
     if value and not 1e-4 <= abs(value) < 1e9:
         return f"{value:.2e}"
-    return format_rate(value)
+    return format_three(value)
 
 
 def row_text(row: DotRow) -> str:

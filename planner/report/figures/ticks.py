@@ -6,10 +6,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from math import ceil, floor, log10
 
-from planner.report.figures.marks import written
+from planner.units import format_rate
 
 FEW = 6
 """Ticks of a linear axis, about."""
+MANY = 8
+"""Ticks of a logarithmic axis at 1, 2 and 5 of each decade, at most."""
 FAR = 0.4
 """A linear axis of dots begins at 0 where the least value is below this share of the greatest."""
 
@@ -26,7 +28,7 @@ class AxisTicks:
     @property
     def texts(self) -> tuple[str, ...]:
         """The values as they are written."""
-        return tuple(written(value) for value in self.values)
+        return tuple(tick_text(value) for value in self.values)
 
     def share(self, value: float) -> float:
         """The place of a value, 0 at ``low`` and 1 at ``high``; held to the axis."""
@@ -34,6 +36,11 @@ class AxisTicks:
         if self.log:
             return log10(held / self.low) / log10(self.high / self.low)
         return (held - self.low) / (self.high - self.low)
+
+
+def tick_text(value: float) -> str:
+    """A tick as short as it is: ``0.5``, ``20``, ``1,000``."""
+    return f"{value:.0e}" if value and not 1e-4 <= abs(value) < 1e9 else format_rate(value)
 
 
 def axis_ticks(values: Iterable[float], *, log: bool, zero: bool) -> AxisTicks:
@@ -58,15 +65,17 @@ def _step(rough: float) -> float:
 
 
 def _decades(found: list[float]) -> AxisTicks:
-    """Whole decades, or 1, 2 and 5 of each where there are few."""
+    """Ends at 1, 2 or 5 of a decade, as near to the values as that goes; ticks at all of these, or
+    at decades alone where they would be many."""
     first, last = floor(log10(found[0]) + 1e-9), ceil(log10(found[-1]) - 1e-9)
     every = [10.0**n for n in range(first, max(last, first + 1) + 1)]
-    if len(every) > 3:
-        step = ceil(len(every) / (FEW + 1))
-        return AxisTicks(every[0], every[-1], tuple(every[::step]), True)
     fine = [m * size for size in every for m in (1.0, 2.0, 5.0)]
     low = max(value for value in fine if value <= found[0] * (1 + 1e-9))
     high = min(value for value in fine if value >= found[-1] * (1 - 1e-9))
     if low == high:
         low, high = low / 2, high * 2
-    return AxisTicks(low, high, tuple(v for v in fine if low <= v <= high), True)
+    inside = tuple(v for v in fine if low <= v <= high)
+    if len(inside) > MANY:
+        whole = [v for v in every if low <= v <= high]
+        inside = tuple(whole[::ceil(len(whole) / (FEW + 1))])
+    return AxisTicks(low, high, inside, True)

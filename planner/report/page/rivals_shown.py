@@ -74,7 +74,16 @@ def rivals_shown(t: Phrases, plan: Plan) -> RivalsShown | None:
     title = t("first.rivals")
     return RivalsShown(
         DotPlot(title, axis.title, tuple(rows), f"{axis.title}: {told_all(rows)}", log=wide),
-        t("first.paired", own=ends) if known else t("first.unpaired"))
+        (t("first.paired", own=ends) if known else t("first.unpaired")) + _wider(t, plan, chosen))
+
+
+def _wider(t: Phrases, plan: Plan, chosen: Sequence[tuple[Mark, OtherPlan]]) -> str:
+    """Why a recommended plan may be better than the optimum: the limit on loss is held within a
+    band, by the optimum exactly."""
+    worse = [one for mark, one in chosen if mark == "optimum" and one.gain is not None
+             and one.gain.value < 0 and one.loss < plan.quality.loss]
+    own = words.loss(plan.quality.loss)
+    return "".join(t("first.wider", optimum=words.loss(one.loss), loss=own) for one in worse)
 
 
 def picked(said: Recommendation) -> list[tuple[Mark, OtherPlan]]:

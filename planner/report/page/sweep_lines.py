@@ -69,8 +69,9 @@ def line_chart(say: Phrases, columns: Columns, plan: Drawing) -> LineChart:
               for name, points in sorted(lines.items())))
         for key, lines in list(groups.items())[:MOST_PANELS])
     across = say(f"axis.{plan.across.name}")
+    unit = say.texts.get(f"axis_unit.{plan.across.name}")
     return LineChart(
-        say("lines.title", axis=across), across,
+        say("lines.title", axis=across), across if unit is None else f"{across} [{unit}]",
         f"{say('measure.rate')} [{one.unit(say, columns)}]",
         tuple(axis_value(say, plan.across, value) for value in plan.across.values),
         tuple(axis_value(say, plan.lines, value) for value in names), panels,

@@ -19,8 +19,9 @@ from planner.report.phrases import Phrases
 from planner.report.sweep_axes import Columns, SweepGrid, SweepView
 from planner.units import GIB
 
-WIDE = 20.0
-"""Bars are drawn on a logarithm where the greatest value is this many times the least."""
+WIDE = 30.0
+"""Where the greatest value is more than this many times the least, points on a logarithm stand for
+bars, whose lengths would mean nothing there."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,12 +42,14 @@ FIGURES = (("rate", max), ("usd", min), ("joules", min), ("tpot", min))
 
 @dataclass(frozen=True, slots=True)
 class SweepFigure:
-    """A measure of a view: its map (none where one axis varies) and its bars, as SVG."""
+    """A measure of a view: its map (none where one axis varies) and its bars, as SVG; ``kind`` is
+    what the latter are called."""
 
     measure: str
     view: int
     map: Markup | None
     bars: Markup
+    kind: str
 
 
 def sweep_report(columns: Columns, suffix: str, title: str, lang: str = "en") -> str:
@@ -103,8 +105,9 @@ def _figure(say: Phrases, columns: Columns, found: SweepGrid, n: int,
     view, key = found.views[n], f"{one.name}-{n}"
     map_ = None if found.columns is None else Markup(
         heat_map_svg(heat_map(say, columns, found, view, one), f"map-{key}"))
-    return SweepFigure(one.name, n, map_, Markup(
-        grouped_bars_svg(bars(say, columns, found, view, one), f"bars-{key}")))
+    made = bars(say, columns, found, view, one)
+    return SweepFigure(one.name, n, map_, Markup(grouped_bars_svg(made, f"bars-{key}")),
+                       say("map.points" if made.log else "map.bars"))
 
 
 def _key_figures(say: Phrases, columns: Columns) -> list[KeyFigure]:
@@ -162,7 +165,7 @@ def _figure_alone(say: Phrases, columns: Columns) -> str:
 def _standalone(svg: str) -> str:
     """A figure of a page with its colours, as a file of its own."""
     colours, charts, own = ((TEMPLATES / name).read_text(encoding="utf-8")
-                       for name in ("plan.css", "charts.css", "sweep.css"))
+                            for name in ("plan.css", "charts.css", "sweep.css"))
     style = colours.split("* {", 1)[0] + charts + own.split("/* the page */", 1)[0] \
         + "svg { background: var(--paper); font-family: system-ui, sans-serif; }\n"
     head, rest = svg.split(">", 1)

@@ -45,7 +45,7 @@ def _best(say: Phrases, columns: Columns, found: SweepGrid, one: SweepMeasure) -
     counts = say("verdict.comma").join(say("verdict.best", name=name, n=n)
                                        for name, n in wins.most_common())
     return [say(f"verdict.best_{one.name}", counts=counts, n=wins.total())
-            + say("verdict.space") + say("verdict.clear", clear=clear)]
+            + say("verdict.space") + say("verdict.clear", clear=clear, n=wins.total())]
 
 
 def _apart(columns: Columns, one: SweepMeasure, first: int, second: int) -> bool:

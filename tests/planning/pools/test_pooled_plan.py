@@ -36,6 +36,10 @@ def test_the_figures_of_both_pools_add_up() -> None:
     rate = plan.performance.output_tokens_per_second
     assert rate.value == pytest.approx(two.output_tokens_per_second)
     assert rate.low < rate.value < rate.high
+    usd = plan.performance.usd_per_million_output_tokens
+    assert usd is not None
+    assert (usd.low * rate.high, usd.high * rate.low) == pytest.approx(
+        (usd.value * rate.value,) * 2), "a device-hour costs the same at every rate"
     work = plan.workload
     assert one.prompt_tokens_per_second / work.isl * work.osl == pytest.approx(rate.value)
     assert one.utilisation <= MOST_BUSY * (1 + 1e-9)

@@ -1,8 +1,10 @@
 """Charts as SVG: marks lie where the axis says, names are whole, colours are classes."""
 
 import re
+from dataclasses import replace
 from functools import partial
 from itertools import pairwise
+from math import log10
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -162,6 +164,22 @@ def test_a_bar_ends_at_its_value_and_its_whisker_at_its_interval() -> None:
                         if re.fullmatch(r"f\d", c)}
              for bar, group in zip(bars, root.iter(SVG + "g"), strict=True) if bar.value}
     assert len({frozenset(f) for f in fills.values()}) == len(fills)
+
+
+def test_on_a_logarithm_a_bar_is_a_point_at_its_value() -> None:
+    wide = replace(BARS, log=True)
+    root = tree(grouped_bars_svg(wide, "k"))
+    bars = [bar for group in wide.groups for bar in group.bars if bar.value is not None]
+    assert not of(root, "rect", "pillar")
+    points = of(root, "circle", "point")
+    whiskers = [line for line in of(root, "line", "whisker") if line.get("y1") == line.get("y2")]
+    for bar, point, line in zip(bars, points, whiskers, strict=True):
+        assert bar.low is not None
+        assert bar.high is not None
+        assert bar.value is not None
+        left, right = (float(line.get(key, "")) for key in ("x1", "x2"))
+        share = log10(bar.value / bar.low) / log10(bar.high / bar.low)
+        assert float(point.get("cx", "")) == pytest.approx(left + share * (right - left), abs=0.3)
 
 
 def variables(part: str) -> dict[str, str]:

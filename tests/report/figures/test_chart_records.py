@@ -27,7 +27,8 @@ MAP = HeatMap("t", ("a", "b"), ("x", "y"), (
 
 
 @pytest.mark.parametrize(("value", "text"), [
-    (0.0, "0"), (0.012345, "0.0123"), (12.345, "12.3"), (1234.5, "1,234"), (-2.5, "-2.5"),
+    (0.0, "0"), (0.012345, "0.0123"), (12.345, "12.3"), (1234.5, "1,234"), (-2.5, "-2.50"),
+    (0.3, "0.300"), (10.0, "10.0"), (9.996, "10.0"), (999.4, "999"), (999.6, "1,000"),
     (3.2e-7, "3.20e-07"), (4.5e12, "4.50e+12")])
 def test_values_are_written_with_three_figures(value: float, text: str) -> None:
     assert written(value) == text
@@ -76,9 +77,18 @@ def test_an_axis_holds_its_values_in_order(values: list[float], log: bool, zero:
 
 def test_places_on_a_logarithm_go_by_ratios() -> None:
     axis = axis_ticks([3.0, 4000.0], log=True, zero=False)
-    assert (axis.low, axis.high) == (1.0, 10000.0)
-    assert axis.share(100.0) - axis.share(10.0) == pytest.approx(1 / log10(10000.0))
+    assert (axis.low, axis.high) == (2.0, 5000.0)
+    assert axis.values == (10.0, 100.0, 1000.0)
+    assert axis.share(100.0) - axis.share(10.0) == pytest.approx(1 / log10(5000.0 / 2.0))
     assert axis.share(0.0) == 0.0, "what a logarithm cannot show lies at its edge"
+
+
+def test_a_logarithm_begins_and_ends_near_its_values_with_short_ticks() -> None:
+    axis = axis_ticks([36.9, 1607.0], log=True, zero=False)
+    assert axis.texts == ("20", "50", "100", "200", "500", "1,000", "2,000")
+    assert (axis.low, axis.high) == (20.0, 2000.0)
+    assert axis_ticks([0.3, 0.9], log=False, zero=True).texts[:2] == ("0", "0.2")
+    assert axis_ticks([2e-6, 9e-6], log=True, zero=False).texts[0] == "2e-06"
 
 
 def test_an_axis_of_dots_leaves_out_zero_only_where_values_are_far_from_it() -> None:

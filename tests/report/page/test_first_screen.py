@@ -183,8 +183,28 @@ def test_nothing_weighed_is_said_and_measurements_are_named() -> None:
     bare = replace(stored(), recommendation=None)
     assert rivals_shown(phrases("en"), bare) is None
     assert "no other plan was weighed" in above(bare)
+    only = other("optimum", why_not="the same plan")
+    alone = recommended(stored(), alternatives=(only,))
+    assert rivals_shown(phrases("en"), alone) is None
+    assert phrases("en")("first.only") in above(alone), "the formats were chosen, not given"
     assert NEXT[0].command in above(recommended(stored()))
     assert "No measurement is known" in above(recommended(stored(), measure_next=()))
+
+
+@pytest.mark.parametrize("lang", LANGUAGES)
+def test_an_optimum_that_is_worse_is_explained(lang: str) -> None:
+    t, plan = phrases(lang), stored()
+
+    def note(gain: float, loss: float) -> str:
+        one = other("optimum", gain=GainRange(gain, gain - 0.1, gain + 0.1), loss=loss)
+        found = rivals_shown(t, recommended(plan, alternatives=(one,)))
+        assert found is not None
+        return found.note
+
+    less = 0.5 * plan.quality.loss
+    told = t("first.wider", optimum=words.loss(less), loss=words.loss(plan.quality.loss))
+    assert told in note(-0.2, less)
+    assert told not in note(0.2, less)
 
 
 @pytest.mark.parametrize("lang", LANGUAGES)

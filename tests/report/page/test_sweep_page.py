@@ -98,6 +98,25 @@ def test_bars_have_the_interval_of_their_column(name: str) -> None:
     assert one.unit(EN, columns) in made.y_title
 
 
+def test_values_too_far_apart_for_bars_are_points_on_a_logarithm() -> None:
+    for ratio, log in ((29.0, False), (31.0, True)):
+        columns = sweeps.columns([sweeps.row("qwen3-8b", "h100-sxm", 1000.0),
+                                  sweeps.row("qwen3-8b", "l40s", 1000.0 / ratio)])
+        found = grid(columns)
+        assert bars(EN, columns, found, found.views[0], BY_NAME["rate"]).log is log
+        text = sweep_report(columns, ".html", "x")
+        assert (EN("map.points") in text) is log
+        assert ('class="point' in text) is log
+        assert 'class="pillar' in text  # of costs or of losses
+
+
+def test_an_axis_of_tokens_has_its_unit() -> None:
+    columns = sweeps.contexts()
+    plan = drawing(columns)
+    assert plan is not None
+    assert line_chart(EN, columns, plan).x_title == "context [tokens]"
+
+
 def test_users_are_those_of_all_replicas() -> None:
     assert BY_NAME["users"].value(sweeps.grid(), 0) == 4 * 16
 
@@ -115,8 +134,8 @@ def test_the_first_lines_say_what_it_comes_to() -> None:
     text = sweep_report(sweeps.grid(), ".html", "x")
     assert "6 questions: 4 answered, 1 without a plan, 1 not supported." in text
     assert "Most tokens per second and device: h100-sxm in 2 of 2." in text
-    assert "In 1 of them the intervals do not overlap." in text  # ×/÷ 1.2: 4000 beside 2000 alone
-    assert "as released in 1, one format in 2, a mix of formats in 1; 1 need new weights." in text
+    assert "Intervals that do not overlap: 1 of 2." in text  # ×/÷ 1.2: 4000 beside 2000 alone
+    assert "as released in 1, one format in 2, a mix of formats in 1; with new weights: 1." in text
 
 
 def test_intervals_that_overlap_are_not_told_apart() -> None:
@@ -124,7 +143,7 @@ def test_intervals_that_overlap_are_not_told_apart() -> None:
                               sweeps.row("qwen3-8b", "l40s", 1000 / 1.43),
                               sweeps.row("qwen3-4b", "h100-sxm", 1000.0),
                               sweeps.row("qwen3-4b", "l40s", 1000 / 1.45)])
-    assert "In 1 of them the intervals do not overlap." in sweep_report(columns, ".html", "x")
+    assert "Intervals that do not overlap: 1 of 2." in sweep_report(columns, ".html", "x")
 
 
 def test_numbers_have_three_figures() -> None:
