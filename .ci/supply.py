@@ -104,8 +104,8 @@ def audit(tool: Path, lock: Path) -> tuple[str, bool]:
     if not known:
         return (f"pip-audit: skipped, the data base here knows none of {len(packages)} packages",
                 False)
-    told = [f"pip-audit: {len(known)} of {len(packages)} packages looked up, {len(weak)} with known "
-            "weaknesses", *weak]
+    told = [f"pip-audit: {len(known)} of {len(packages)} packages looked up, {len(weak)} with "
+            "known weaknesses", *weak]
     return "\n  ".join(told), bool(weak)
 
 

@@ -123,7 +123,8 @@ def _bar(say: Phrases, columns: Columns, n: int | None, one: SweepMeasure, name:
     return Bar(name, value, one.value(columns, n, "_low"), one.value(columns, n, "_high"))
 
 
-def _title(say: Phrases, columns: Columns, found: SweepGrid, view: SweepView, one: SweepMeasure) -> str:
+def _title(say: Phrases, columns: Columns, found: SweepGrid, view: SweepView,
+           one: SweepMeasure) -> str:
     """What is seen, and where."""
     where = view_name(say, found, view)
     return say(f"measure.{one.name}") + (f" · {where}" if where else "")
