@@ -18,7 +18,7 @@ from planner.report.page.html import TEMPLATES, _environment
 from planner.report.page.sweep_lines import MOST_PANELS, drawing, line_chart
 from planner.report.page.sweep_measures import (
     BY_NAME,
-    Measure,
+    SweepMeasure,
     bars,
     heat_map,
     shown_measures,
@@ -96,7 +96,8 @@ def _drawn(found: SweepGrid) -> tuple[SweepGrid, int, int]:
             len(rows) if len(rows) < len(found.rows.values) else 0)
 
 
-def _figure(say: Phrases, columns: Columns, found: SweepGrid, n: int, one: Measure) -> SweepFigure:
+def _figure(say: Phrases, columns: Columns, found: SweepGrid, n: int,
+            one: SweepMeasure) -> SweepFigure:
     from markupsafe import Markup
 
     view, key = found.views[n], f"{one.name}-{n}"
