@@ -23,6 +23,10 @@ WIDE = 20.0
 """Bars are drawn on a logarithm where the greatest value is this many times the least."""
 
 
+NATS = "nats"
+"""The unit of a loss; what follows in a row, of what they are, has no room in a chart."""
+
+
 @dataclass(frozen=True, slots=True)
 class SweepMeasure:
     """A column of answers in the unit that people read: times ``scale``; ``ends``: it has an
@@ -49,9 +53,9 @@ class SweepMeasure:
         """The unit, that of the loss as the rows have it."""
         if self.name != "loss":
             return say(f"unit.{self.name}")
-        units = dict.fromkeys(unit.split(",")[0] for unit in columns["loss_unit"]
-                              if unit is not None)
-        return " / ".join(units)
+        units = dict.fromkeys(NATS if unit.startswith(NATS) else unit.split(",")[0]
+                              for unit in columns["loss_unit"] if unit is not None)
+        return " / ".join(map(say.original, units))
 
 
 MEASURES = (
