@@ -123,6 +123,17 @@ def test_a_device_of_ones_own_says_in_chinese_what_its_file_leaves_open(tmp_path
     assert "undated" not in markdown(made, "zh")
 
 
+def test_what_plan_files_of_older_versions_say_is_chinese() -> None:
+    steps = "the step prices fused kernels jointly"
+    assert left([
+        "T0 prior", "T0 prior, band ×/÷ 2.1",
+        "23.2% more tokens/s per device than uniform int8-block, KV int8-token (batch 197 on 1 "
+        "device); inside the 80 % interval of the times (×/÷ 1.58)",
+        "no checkpoint read; ranks formats, kinds and the ends of the stack",
+        f"the solver adds units; {steps} and a pipeline by its slowest stage",
+        f"the solver adds units, in a pipeline those of its slowest stage; {steps}"]) == []
+
+
 def test_titles_of_workloads_and_scenarios_are_chinese() -> None:
     files = [*(ROOT / "scenarios").glob("*.toml"), *(ROOT / "scenarios/workloads").glob("*.toml")]
     titles = [tomllib.loads(path.read_text(encoding="utf-8"))["title"] for path in files]
