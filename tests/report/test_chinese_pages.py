@@ -20,6 +20,7 @@ from support.wheels import ROOT
 import planner
 from planner.api.report import beside
 from planner.errors import PlannerError
+from planner.export.read_back import NO_CACHE_NAMED
 from planner.hardware.host.described import described
 from planner.hardware.host.detect import profile_of_draft
 from planner.hardware.host.linux import linux_facts
@@ -132,6 +133,16 @@ def test_what_plan_files_of_older_versions_say_is_chinese() -> None:
         "no checkpoint read; ranks formats, kinds and the ends of the stack",
         f"the solver adds units; {steps} and a pipeline by its slowest stage",
         f"the solver adds units, in a pipeline those of its slowest stage; {steps}"]) == []
+
+
+def test_what_imported_configurations_say_is_chinese() -> None:
+    assert left([
+        "from quantization_config.json and deployment.json", "from hf_quant_config.json",
+        NO_CACHE_NAMED, "scales of activations are calibrated (static); a plan's are dynamic",
+        "mlp-down of layers 0-3 is in fp8-block and bf16: a plan has one scheme a kind and layer; "
+        "it is priced in that of most elements",
+        "router of layers 1-2 in fp8-block: a plan keeps the model's own release there",
+        "embedding in int8-w8a16: a plan keeps the model's own release there"]) == []
 
 
 def test_titles_of_workloads_and_scenarios_are_chinese() -> None:
