@@ -53,7 +53,7 @@ def licences_of(component: Mapping[str, Any]) -> list[str]:
     named = [entry.get("expression") or entry["license"].get("id") or entry["license"]["name"]
              for entry in component.get("licenses", ())]
     words = [re.sub(r"^License :: (OSI Approved :: )?", "", name) for name in named]
-    return [part for name in words for part in re.split(r"\s+(?:AND|OR)\s+|[()]\s*", name)
+    return [part for name in words for part in re.split(r"\s+(?:AND|OR)\s+|\s*[()]\s*", name)
             if part] if all(len(name) < 100 for name in words) else words
 
 
@@ -104,8 +104,8 @@ def audit(tool: Path, lock: Path) -> tuple[str, bool]:
     if not known:
         return (f"pip-audit: skipped, the data base here knows none of {len(packages)} packages",
                 False)
-    told = [f"pip-audit: {len(known)} of {len(packages)} packages looked up, {len(weak)} with known "
-            "weaknesses", *weak]
+    told = [f"pip-audit: {len(known)} of {len(packages)} packages looked up, {len(weak)} with "
+            "known weaknesses", *weak]
     return "\n  ".join(told), bool(weak)
 
 

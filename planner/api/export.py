@@ -14,7 +14,7 @@ from planner.errors import DataError, InputError
 from planner.export import deployment
 from planner.export.deployment import CONFIGURATIONS, DeploymentFile
 from planner.export.llama_cpp_back import read_any
-from planner.export.read_back import Imported, unquantised
+from planner.export.read_back import NO_CACHE_NAMED, Imported, unquantised
 from planner.export.released_kinds import OUTSIDE, released_as
 from planner.export.run import Export
 from planner.export.run import export_plan as _export
@@ -131,7 +131,7 @@ def _import_deployed(path: Path, spec: ModelSpec, found: Imported, said: Deploym
     plan = estimate(spec, where, plan=replace(placed, units=units), engine=runs_in, **asked)
     said_by = path.name if path.name == deployment.FILE else f"{path.name} and {deployment.FILE}"
     notes = tuple(Assumption("imported", found.method, text) for text in
-                  (f"from {said_by}", *found.notes[1:]))
+                  (f"from {said_by}", *(one for one in found.notes if one != NO_CACHE_NAMED)))
     return replace(plan, assumptions=(*plan.assumptions, *notes))
 
 

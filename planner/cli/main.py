@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gc
 import os
 import shutil
@@ -186,7 +187,9 @@ def run(args: Sequence[str] | None = None) -> int:
             return _fail(f"standard output: {error.strerror or error}",
                          "make room there, or send the output to another file", 2)
         return _fail(f"{error.filename or 'file'}: {error.strerror or error}",
-                     "check the path and its permissions", 2)
+                     "make room there, or name another place"
+                     if error.errno in (errno.ENOSPC, errno.EDQUOT)
+                     else "check the path and its permissions", 2)
 
 
 def _help_width() -> int:

@@ -27,6 +27,8 @@ from planner.placement.parts import part_of
 from planner.planning.engines.rules import cache_group
 from planner.planning.plan.record import layer_range
 
+NO_CACHE_NAMED = "no cache layout is named: --kv says it, BF16 otherwise"
+
 
 @dataclass(frozen=True, slots=True)
 class Imported:
@@ -140,7 +142,7 @@ def configuration_notes(spec: ModelSpec, plans: Sequence[QuantPlan], kv: str | N
                         ) -> Iterator[str]:
     """What a configuration says that a plan cannot, and the reverse."""
     if kv is None:
-        yield "no cache layout is named: --kv says it, BF16 otherwise"
+        yield NO_CACHE_NAMED
     by_kind: dict[tuple[str, str], set[int]] = {}
     mixed: dict[tuple[str, int], set[str]] = {}
     for row in spec.rows:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from planner.drafts import replacing
+from planner.drafts import replacing, telling
 from planner.errors import DataError
 
 if TYPE_CHECKING:
@@ -116,7 +116,8 @@ class Journal:
 
         held = FileLock(lock_path(self.path), timeout=0, thread_local=False)
         try:
-            held.acquire()
+            with telling(self.path):
+                held.acquire()
         except Timeout:
             raise DataError(f"{self.path}: another run is writing it",
                             hint="wait for it, or name another file with -o") from None

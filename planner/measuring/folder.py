@@ -48,7 +48,7 @@ class MeasurementFolder:
                 file.write(bytes(RESERVED_BYTES))
         except OSError as error:
             (path / RESERVED).unlink(missing_ok=True)
-            raise _unwritable(path / RESERVED, error) from None
+            raise _unwritable(path, error) from None
 
     def write(self, rows: Sequence[Row], profile: str) -> None:
         """Tables of all rows so far, and the profile; what an earlier measurement left goes.

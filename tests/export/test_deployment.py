@@ -239,3 +239,13 @@ def test_an_indexer_that_was_widened_comes_back_wide(tmp_path: Path) -> None:
     kept = import_plan(tmp_path / "kept", "deepseek-v3.2")
     assert {u.scheme for u in kept.units if u.kind == "indexer"} == {"fp8-block-ue8m0"}
     assert kept.memory_per_device == base.memory_per_device
+
+
+def test_what_a_plan_cannot_say_is_told_of_a_folder_that_names_its_cache() -> None:
+    """The first note was left out as if it were the one of a cache that is not named."""
+    stored = Path(__file__).parents[1] / "golden" / "exports" / "modelopt"
+    made = import_plan(stored, "llama-3.2-1b", "b200-sxm")
+    assert [one.reason for one in made.assumptions if one.key == "imported"] == [
+        f"from hf_quant_config.json and {FILE}",
+        "scales of activations are calibrated (static); a plan's are dynamic"]
+    assert planner.read_plan(json.loads(json.dumps(made.to_dict()))) == made

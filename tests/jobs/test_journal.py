@@ -141,6 +141,15 @@ def test_one_run_at_a_time_and_no_lock_is_left(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == []
 
 
+def test_a_lock_that_cannot_be_made_is_told_by_the_journal_it_is_of(tmp_path: Path) -> None:
+    place = tmp_path / "j"
+    lock_path(place).symlink_to(tmp_path / "nothing")
+    with pytest.raises(OSError, match="symbolic link") as caught:
+        Journal.open(place, HEADER)
+    assert caught.value.filename == str(place)
+    assert not (tmp_path / "nothing").exists()
+
+
 def test_the_lock_of_a_killed_run_is_free(tmp_path: Path) -> None:
     program = ("import os, sys\nfrom pathlib import Path\n"
                "from planner.jobs.journal import Journal\n"

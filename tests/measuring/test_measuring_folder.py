@@ -108,5 +108,5 @@ def test_a_disk_that_is_full_from_the_start_is_seen_at_once(
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(Path, "open", full)
-    with pytest.raises(InputError, match="No space left on device"):
+    with pytest.raises(InputError, match="out: cannot be written: No space left on device"):
         MeasurementFolder(tmp_path / "out", force=False)

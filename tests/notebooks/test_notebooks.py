@@ -11,6 +11,8 @@ from pathlib import Path
 import nbformat
 import pytest
 
+from planner.throughput.roofline import BOUNDS
+
 NOTEBOOKS = sorted((Path(__file__).resolve().parents[2] / "notebooks").glob("*.ipynb"))
 QUICK = ("closed_loop", "recommendation", "training_memory")
 """Run by `make test`; the others by `make exhaustive`."""
@@ -119,6 +121,12 @@ def test_every_notebook_is_listed() -> None:
     assert sorted(listed) == [p.stem for p in NOTEBOOKS]
     assert listed[0] == "recommendation"
     assert {p.stem for p in NOTEBOOKS} == set(SHOWN) >= set(QUICK)
+
+
+def test_the_first_plan_explains_every_bound_that_its_table_can_show() -> None:
+    cells = read(NOTEBOOKS[0].parent / "first_plan.ipynb").cells
+    text = "".join(cell.source for cell in cells if cell.cell_type == "markdown")
+    assert [bound for bound in BOUNDS if f"*{bound}*" not in text] == []
 
 
 def test_notebooks_use_the_public_interface() -> None:

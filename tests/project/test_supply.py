@@ -43,6 +43,9 @@ def test_another_version_and_a_stranger_are_told(supply: ModuleType) -> None:
     ("MIT OR Apache-2.0", True, True), ("MPL-2.0", False, True), ("MPL-2.0", True, False),
     ("MPL-2.0 AND MIT", True, False), ("GPL-3.0-only", False, False),
     ("MIT AND GPL-3.0", True, False),
+    ("License :: OSI Approved :: Mozilla Public License 2.0 (MPL 2.0)", False, True),
+    ("License :: OSI Approved :: Mozilla Public License 2.0 (MPL 2.0)", True, False),
+    ("License :: OSI Approved :: GNU General Public License v3 (GPLv3)", False, False),
 ])
 def test_licences(supply: ModuleType, licence: str, runs: bool, fine: bool) -> None:
     wrong = list(supply.refused([_one("a", licence)], {"a"} if runs else set(), RULES))

@@ -3,6 +3,7 @@ that a plan could carry without an entry in the catalogue."""
 
 import json
 import tomllib
+from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
 from html import escape
@@ -11,6 +12,7 @@ from typing import Any
 
 import pytest
 from support.chinese import latin_texts, latin_words
+from support.machines import epyc, graviton, laptop
 from support.told_questions import FLEET_REFUSALS, PLANS, REFUSED, Told
 from support.told_texts import device_texts, engine_notes, written_assumptions
 from support.wheels import ROOT
@@ -18,7 +20,12 @@ from support.wheels import ROOT
 import planner
 from planner.api.report import beside
 from planner.errors import PlannerError
+from planner.export.read_back import NO_CACHE_NAMED
+from planner.hardware.host.described import described
+from planner.hardware.host.detect import profile_of_draft
+from planner.hardware.host.linux import linux_facts
 from planner.planning.plan.record import Assumption, Plan
+from planner.planning.question.host_notes import host_notes
 from planner.report.assumed import assumption
 from planner.report.page.html import page
 from planner.report.page.markdown import markdown
@@ -28,6 +35,14 @@ from planner.report.sentences import CLOSE, OPEN, in_chinese
 STORED = ROOT / "tests" / "golden" / "report" / "plan.json"
 RECORDED = STORED.with_name("told.txt")
 T = phrases("zh")
+SHORT_DEVICE = """name = "Mine"
+inherits = "gpu-gddr"
+memory = "24 GB"
+bandwidth = "900 GB/s"
+[rates]
+bf16 = "165 TFLOPS"
+int8 = "330 TOPS"
+"""
 
 
 def shown(text: str) -> str:
@@ -81,6 +96,53 @@ def test_what_devices_say_is_chinese() -> None:
     texts = device_texts()
     assert len(texts) > 50
     assert left(texts) == []
+
+
+@pytest.mark.parametrize(("machine", "make", "cpus"), [
+    ("x86_64", epyc, {0, 1}), ("x86_64", laptop, {*range(8)}), ("aarch64", graviton, {*range(4)})])
+def test_what_a_detected_machine_says_is_chinese(
+        tmp_path: Path, machine: str, make: Callable[[Path], Path], cpus: set[int]) -> None:
+    facts = linux_facts(machine, frozenset(cpus), make(tmp_path))
+    device = profile_of_draft(described(facts))
+    notes = list(host_notes(device))
+    assert {"this machine", "memory bandwidth"} <= {key for key, _, _ in notes}
+    names = [device.name]
+    texts = [T.marked(text) for _, *told in notes for text in told]
+    assert latin_words("".join(map(shown, texts)), names) == []
+    assert latin_words(shown(T.marked(device.capacity_bytes.note))) == []
+    assert f"kind.{device.capacity_bytes.kind}" in T.texts
+
+
+def test_a_device_of_ones_own_says_in_chinese_what_its_file_leaves_open(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text(SHORT_DEVICE, encoding="utf-8")
+    made = planner.plan("qwen2.5-0.5b", str(path), devices=1, context=2048)
+    text = page(made, "zh")
+    assert "mine 没有公布 fp8 的速率" in text
+    assert "未注明日期" in text
+    assert latin_texts(text, ["mine"]) == []
+    assert "undated" not in markdown(made, "zh")
+
+
+def test_what_plan_files_of_older_versions_say_is_chinese() -> None:
+    steps = "the step prices fused kernels jointly"
+    assert left([
+        "T0 prior", "T0 prior, band ×/÷ 2.1",
+        "23.2% more tokens/s per device than uniform int8-block, KV int8-token (batch 197 on 1 "
+        "device); inside the 80 % interval of the times (×/÷ 1.58)",
+        "no checkpoint read; ranks formats, kinds and the ends of the stack",
+        f"the solver adds units; {steps} and a pipeline by its slowest stage",
+        f"the solver adds units, in a pipeline those of its slowest stage; {steps}"]) == []
+
+
+def test_what_imported_configurations_say_is_chinese() -> None:
+    assert left([
+        "from quantization_config.json and deployment.json", "from hf_quant_config.json",
+        NO_CACHE_NAMED, "scales of activations are calibrated (static); a plan's are dynamic",
+        "mlp-down of layers 0-3 is in fp8-block and bf16: a plan has one scheme a kind and layer; "
+        "it is priced in that of most elements",
+        "router of layers 1-2 in fp8-block: a plan keeps the model's own release there",
+        "embedding in int8-w8a16: a plan keeps the model's own release there"]) == []
 
 
 def test_titles_of_workloads_and_scenarios_are_chinese() -> None:

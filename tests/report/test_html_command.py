@@ -107,8 +107,9 @@ def test_a_failed_write_leaves_the_old_file(plan_file: Path, tmp_path: Path,
         raise OSError(28, "No space left on device", str(target))
 
     monkeypatch.setattr(Path, "replace", full)
-    error, _ = refused(["report", str(plan_file), "-o", str(out)], capfd)
+    error, hint = refused(["report", str(plan_file), "-o", str(out)], capfd)
     assert "No space left" in error
+    assert hint == "hint: make room there, or name another place"
     assert out.read_text(encoding="utf-8") == "old"
     assert sorted(p.name for p in tmp_path.iterdir()) == ["plan.json", "x.html"]
 

@@ -39,7 +39,7 @@ _MAKERS = """nvidia llama meta google deepseek qwen mistral microsoft anthropic 
 _FIELD = """tp dp pp ep all-reduce all-gather reduce-scatter all-to-all custom-allreduce kda csa hca
     swa osl isl cpu tpu pcie gpu-gddr gpu-hbm unified"""
 _CHIPS = """jetson ascend gaudi hopper blackwell ampere turing volta ada lovelace rubin xeon epyc
-    orin thor graviton trainium geforce inferentia wgmma
+    orin thor graviton trainium geforce inferentia wgmma sve
     zen instinct ryzen arm blackwell-block-scaled"""
 _SOFTWARE = """cuda flashinfer triton marlin humming cutlass machete deepgemm torch torchao
     cublas cudnn gloo nccl ray dask vulkan metal gguf ggml exllama quark petit mooncake nixl

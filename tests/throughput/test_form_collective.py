@@ -152,3 +152,13 @@ def test_one_device_a_node_needs_no_link_inside_it() -> None:
                               network_bytes_per_s=float("inf"))
     assert np.isfinite(found).all()
     assert found.tolist() == linked.tolist()
+
+
+def test_tables_made_twice_are_equal_and_other_times_are_not() -> None:
+    """Two questions of one device hold tables made apart; a comparison of arrays ended in an
+    error."""
+    columns = {"bytes": (1e3, 1e4, 1e5), "ranks_2": (1e-5, 2e-5, 5e-5)}
+    one, same = (table_of("all-reduce", columns, PLAIN, 1e11) for _ in range(2))
+    assert one.knots is not same.knots
+    assert one == same
+    assert one != table_of("all-reduce", {**columns, "ranks_2": (1e-5, 2e-5, 6e-5)}, PLAIN, 1e11)

@@ -35,7 +35,7 @@ def flow_svg(t: Phrases, plan: Plan, pools: DeploymentInfo) -> str:
     requests = words.three(rate / plan.workload.osl)
     inside = max(_Boxes(pool).height for pool in (one, two))
     middle = TOP + 30 + inside / 2
-    about = t("pools.drawn", prefill=_name(one), decode=_name(two),
+    about = t("pools.drawn", prefill=_name(t, one), decode=_name(t, two),
               bytes=format_bytes(pools.transfer.bytes), seconds=words.span(pools.transfer.seconds))
     return figure("flow", WIDTH, TOP + inside + 76, t("pools.title"), about, (
         *_arrow(0, left - 8, middle),
@@ -51,8 +51,8 @@ def flow_svg(t: Phrases, plan: Plan, pools: DeploymentInfo) -> str:
         text(WIDTH, middle + 18, t("figures.rate_unit"), "end")))
 
 
-def _name(pool: Pool) -> str:
-    return f"{pool.workers} × {layout_words(pool.layout)}"
+def _name(t: Phrases, pool: Pool) -> str:
+    return f"{pool.workers} × {t.original(layout_words(pool.layout))}"
 
 
 def _arrow(start: float, end: float, y: float) -> Iterator[str]:
@@ -80,7 +80,7 @@ def _pool(t: Phrases, x: float, title: str, pool: Pool, inside: float, *, sets: 
     kind = "pool sets" if sets else "pool"
     high = inside + 70
     yield text(x, TOP - 10, title, "start", "name")
-    yield text(x + POOL, TOP - 10, _name(pool), "end", "name")
+    yield text(x + POOL, TOP - 10, _name(t, pool), "end", "name")
     yield f'<rect class="{kind}" x="{x:.1f}" y="{TOP:.1f}" width="{POOL:.0f}" ' \
           f'height="{high:.0f}" rx="3"/>'
     devices = pool.workers * pool.devices_per_worker

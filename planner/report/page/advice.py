@@ -111,12 +111,16 @@ def verdict(t: Phrases, plan: Plan, said: Recommendation) -> str:
 
 
 def _in_pools(t: Phrases, plan: Plan, pools: DeploymentInfo, said: Recommendation) -> str:
-    """The verdict of a deployment in pools; workers that do both have a sentence of their own."""
+    """The verdict of a deployment in pools, beside workers that do both."""
     one, two = pools.prefill, pools.decode
     new = t("advice.new") if said.needs_new_weights else t("advice.none")
-    return t("pools.verdict", prefill=workers_told(one), decode=workers_told(two),
-             schemes=schemes_told(one.schemes), others=schemes_told(two.schemes),
-             kv=pools.kv, value=_value(t, plan), weights=new)
+    serve = t("pools.verdict", prefill=workers_told(t, one), decode=workers_told(t, two),
+              schemes=schemes_told(one.schemes), others=schemes_told(two.schemes),
+              kv=pools.kv, value=_value(t, plan), weights=new)
+    if pools.gain is None:
+        return _together(t, (serve, "" if pools.aggregated is not None else t("pools.alone")))
+    return _together(t, (serve, t("pools.beside", gain=words.change(pools.gain.value),
+                                  chance=chance(pools.probability))))
 
 
 def _together(t: Phrases, sentences: Iterable[str]) -> str:

@@ -123,7 +123,7 @@ def _tier(t: Phrases, tier: OffloadedPrefixes) -> list[tuple[str, str]]:
     return [room, (t("prefixes.loads"), t(
         "prefixes.loads_value", more=words.percent(tier.hit_rate),
         load=words.span(tier.load_seconds), compute=words.span(tier.compute_seconds),
-        link=tier.link, busy=words.percent(tier.link_busy)))]
+        link=t.original(tier.link), busy=words.percent(tier.link_busy)))]
 
 
 def _offload(t: Phrases, plan: Plan, found: OffloadInfo) -> Section:

@@ -73,7 +73,7 @@ def _pools(point: PooledPoint | None, t: Phrases, w: Phrases) -> list[Any]:
     if point is None:
         return [w("pools.none"), 0]
     rate = point.output_tokens_per_second
-    said = [f"{count} × {layout_words(PoolLayout(la.tp, la.dp, la.pp, la.ep))}, "
+    said = [f"{count} × {w.original(layout_words(PoolLayout(la.tp, la.dp, la.pp, la.ep)))}, "
             f"{schemes_told(schemes)}" for count, la, schemes in (point.prefill, point.decode)]
     return [w("pools.told", prefill=said[0], decode=said[1], kv=point.kv, rate=words.three(rate),
               tpot=words.span(point.tpot_seconds), ttft=words.span(point.ttft_seconds)), rate]

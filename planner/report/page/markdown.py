@@ -165,12 +165,12 @@ def _assumptions(plan: Plan, c: Content) -> list[str]:
 
 def _sources(plan: Plan, c: Content) -> list[str]:
     t = c.t
-    figures = ([p.name, p.value, p.kind, p.source, p.date] for p in c.premises)
+    figures = ([p.name, p.value, p.kind, p.source, t.original(p.date)] for p in c.premises)
     names = [t(f"premises.{n}") for n in ("figure", "value", "kind")]
     device = [f"### {t('premises.title', device=escape(plan.device.id))}", "", *table(
         [*names, t("sources.source"), t("sources.date")], figures, (1,))] if c.premises else []
     head = [t("sources.key"), t("sources.source"), t("sources.date")]
-    rows = ([s.key, s.title, s.date] for s in plan.sources)
+    rows = ([s.key, s.title, t.original(s.date)] for s in plan.sources)
     return [f"## {t('sources.title')}", "", escape(t("sources.lead")), "", *loss_part(c), *device,
             *table(head, rows, ())]
 

@@ -87,10 +87,10 @@ def pools_shown(t: Phrases, plan: Plan) -> PoolsShown | None:
         flow=flow_svg(t, plan, pools))
 
 
-def workers_told(pool: PrefillPool | DecodePool) -> str:
+def workers_told(t: Phrases, pool: PrefillPool | DecodePool) -> str:
     """``2 × dp8 ep8 (16 × h200-sxm)``."""
     devices = words.count(pool.workers * pool.devices_per_worker)
-    return f"{pool.workers} × {layout_words(pool.layout)} ({devices} × {pool.device})"
+    return f"{pool.workers} × {t.original(layout_words(pool.layout))} ({devices} × {pool.device})"
 
 
 def schemes_told(schemes: tuple[str, ...]) -> str:
@@ -101,7 +101,7 @@ def schemes_told(schemes: tuple[str, ...]) -> str:
 def prefill_told(t: Phrases, pools: DeploymentInfo) -> str:
     """The prefill workers in a sentence."""
     one = pools.prefill
-    return t("pools.told_prefill", workers=workers_told(one), schemes=schemes_told(one.schemes),
+    return t("pools.told_prefill", workers=workers_told(t, one), schemes=schemes_told(one.schemes),
              prompts=t.counted("prompt", one.batch), rate=words.three(one.prompt_tokens_per_second),
              busy=f"{one.utilisation:.0%}", sets=_sets(t, pools, "prefill"))
 
@@ -109,7 +109,7 @@ def prefill_told(t: Phrases, pools: DeploymentInfo) -> str:
 def decode_told(t: Phrases, pools: DeploymentInfo) -> str:
     """The decode workers in a sentence."""
     two = pools.decode
-    return t("pools.told_decode", workers=workers_told(two), schemes=schemes_told(two.schemes),
+    return t("pools.told_decode", workers=workers_told(t, two), schemes=schemes_told(two.schemes),
              sequences=t.counted("sequence", two.batch), tpot=words.span(two.tpot_seconds),
              busy=f"{two.utilisation:.0%}", sets=_sets(t, pools, "decode"))
 
@@ -140,7 +140,7 @@ def against(t: Phrases, plan: Plan) -> str:
         "pools.against_held", flag=other.holding.flag,
         gain=words.change(other.holding.gain.value), low=words.change(other.holding.gain.low),
         high=words.change(other.holding.gain.high), chance=chance(other.holding.probability))
-    return t("pools.against", workers=aggregated_workers(other),
+    return t("pools.against", workers=aggregated_workers(t, other),
              schemes=schemes_told(other.schemes), kv=other.kv,
              sequences=t.counted("sequence", other.batch),
              rate=words.three(other.output_tokens_per_second),
@@ -149,9 +149,9 @@ def against(t: Phrases, plan: Plan) -> str:
              high=words.change(gain.high), chance=chance(pools.probability)) + held
 
 
-def aggregated_workers(other: AggregatedPlan) -> str:
+def aggregated_workers(t: Phrases, other: AggregatedPlan) -> str:
     """``4 × dp8 ep8``."""
-    return f"{other.replicas} × {layout_words(other.layout)}"
+    return f"{other.replicas} × {t.original(layout_words(other.layout))}"
 
 
 def _rows(t: Phrases, plan: Plan, pools: DeploymentInfo) -> list[PoolRow]:
@@ -159,7 +159,7 @@ def _rows(t: Phrases, plan: Plan, pools: DeploymentInfo) -> list[PoolRow]:
     return [PoolRow(t(f"pools.row_{name}"), first, second) for name, first, second in (
         ("workers", *(f"{pool.workers} × {pool.devices_per_worker} {pool.device}"
                       for pool in (one, two))),
-        ("layout", layout_words(one.layout), layout_words(two.layout)),
+        ("layout", *(t.original(layout_words(pool.layout)) for pool in (one, two))),
         ("schemes", schemes_told(one.schemes), schemes_told(two.schemes)),
         ("cache", pools.kv, pools.kv),
         ("together", t("pools.prompts_a_rank", n=one.batch),

@@ -24,6 +24,10 @@ WIDE = 30.0
 bars, whose lengths would mean nothing there."""
 
 
+NATS = "nats"
+"""The unit of a loss; what follows in a row, of what they are, has no room in a chart."""
+
+
 @dataclass(frozen=True, slots=True)
 class SweepMeasure:
     """A column of answers in the unit that people read: times ``scale``; ``ends``: it has an
@@ -50,9 +54,9 @@ class SweepMeasure:
         """The unit, that of the loss as the rows have it."""
         if self.name != "loss":
             return say(f"unit.{self.name}")
-        units = dict.fromkeys(unit.split(",")[0] for unit in columns["loss_unit"]
-                              if unit is not None)
-        return " / ".join(units)
+        units = dict.fromkeys(NATS if unit.startswith(NATS) else unit.split(",")[0]
+                              for unit in columns["loss_unit"] if unit is not None)
+        return " / ".join(map(say.original, units))
 
 
 MEASURES = (

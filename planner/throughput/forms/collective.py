@@ -17,6 +17,7 @@ counts. Other numbers of ranks take the nearest table and the formula's ratio.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import field
 from functools import partial
 
 import numpy as np
@@ -74,13 +75,15 @@ def _softmin(a: Array, b: Array) -> Array:
 class CollectiveTable:
     """Times of one collective: logs of bytes [K] and of seconds [K] by number of ranks, ascending
     and close enough for straight lines between them. ``shape_link`` is the link that the times
-    themselves show: another link stated for the device changes nothing that was measured."""
+    themselves show: another link stated for the device changes nothing that was measured. Tables
+    are compared by ``content``, the bytes of the knots: arrays themselves have no one answer."""
 
     op: str
     link_bytes_per_s: float
     shape_link: float
-    knots: Mapping[int, tuple[Array, Array]]
+    knots: Mapping[int, tuple[Array, Array]] = field(compare=False)
     formula: Parameters
+    content: tuple[tuple[int, bytes, bytes], ...] = field(repr=False)
 
     def seconds(self, ranks: Array, message_bytes: Array) -> Array:
         """Interpolated time [s]; 0 for one rank."""
@@ -152,7 +155,9 @@ def table_of(op: str, columns: Mapping[str, tuple[float, ...]], formula: Paramet
                                   monotone(np.log(times[kept][order])), plain)
     if not knots:
         raise DataError(f"collective table {op}: no times", hint="run plan calibrate again")
-    return CollectiveTable(op, link_bytes_per_s, shape, knots, formula)
+    content = tuple((count, logs.tobytes(), times.tobytes())
+                    for count, (logs, times) in knots.items())
+    return CollectiveTable(op, link_bytes_per_s, shape, knots, formula, content)
 
 
 def _shown_link(op: str, columns: Mapping[str, tuple[float, ...]], p: Parameters,

@@ -11,9 +11,11 @@ from support.questions import plan_of
 
 import planner
 from planner.api.report import beside
+from planner.planning.plan.deployment import PoolLayout
 from planner.planning.plan.record import Plan
 from planner.report import words
 from planner.report.drawing.flow import flow_svg
+from planner.report.page.advice import verdict
 from planner.report.page.cell import fragment
 from planner.report.page.embedded import read_page
 from planner.report.page.html import page
@@ -37,7 +39,8 @@ def test_the_first_screen_names_both_pools_and_the_rival(lang: str) -> None:
     first = seen(page(plan, lang).partition('<section aria-labelledby="pools"')[0])
     one, two, over = pools.prefill, pools.decode, pools.transfer
     for pool in (one, two):
-        assert f"{pool.workers} × {layout_words(pool.layout)} " \
+        shape = phrases(lang).original(layout_words(pool.layout))
+        assert f"{pool.workers} × {shape} " \
                f"({pool.workers * pool.devices_per_worker} × {pool.device})" in first
         assert all(scheme in first for scheme in pool.schemes)
     assert pools.kv in first
@@ -188,3 +191,21 @@ def test_a_plan_without_pools_has_nothing_of_them() -> None:
     text = page(plan)
     assert 'id="pools"' not in text
     assert 'class="told"' not in text
+
+
+def test_workers_of_one_device_are_chinese_and_beside_those_that_do_both() -> None:
+    """The Chinese page said ``1 × one device``, and its verdict nothing of aggregated workers."""
+    made, alone = small_pools.plan(), PoolLayout(1, 1, 1, 1)
+    told, said = small_pools.pools(made), made.recommendation
+    assert said is not None
+    told = replace(told, prefill=replace(told.prefill, layout=alone))
+    made = replace(made, deployment=told)
+    assert layout_words(told.prefill.layout) == "one device"
+    text = seen(page(made, "zh"))
+    assert "one device" not in text
+    assert text.count(f"{told.prefill.workers} × 单台设备") > 1
+    assert told.gain is not None
+    lead = verdict(phrases("zh"), made, said)
+    assert f"每台设备 {words.change(told.gain.value)}，更好的概率为" in lead
+    none = replace(made, deployment=replace(told, gain=None, aggregated=None))
+    assert verdict(phrases("zh"), none, said).endswith(phrases("zh")("pools.alone"))
