@@ -17,7 +17,7 @@ from planner.planning.space.model import CostModel
 from planner.planning.space.tables import LayoutTables
 from planner.remembered import by_identity
 
-SPACES = 12
+SPACES = 40
 """Spaces that are kept, up to 20 MB each: service levels of a sweep ask for the same."""
 
 
