@@ -95,7 +95,8 @@ def lines_in_processes(function: Callable[[Item], Result], lines: Iterable[Seque
                         running[pool.submit(function, item)] = at
             if not running:
                 return
-            for future in wait(running, return_when=FIRST_COMPLETED).done:
+            done = wait(running, return_when=FIRST_COMPLETED).done
+            for future in [one for one in running if one in done]:
                 del running[future]
                 yield future.result()
 
