@@ -9,6 +9,7 @@ import pytest
 from planner.api.ask import Ask
 from planner.api.what_if_axes import loss_of
 from planner.planning.question.question import Question
+from planner.planning.search.equal_loss import best_answer
 from planner.planning.whatif import grid_points
 from planner.planning.whatif.grid import Planned
 from planner.planning.whatif.grid_points import PlaceAnswers, Ways
@@ -30,7 +31,7 @@ def ways(kv: str) -> Ways:
 
 def asked(searches: list[tuple[str, ...]], monkeypatch: pytest.MonkeyPatch) -> None:
     """Note the cache layouts of what is searched for."""
-    search = grid_points.best_answer
+    search = best_answer
 
     def noted(questions: Iterable[Question]) -> object:
         own = list(questions)
