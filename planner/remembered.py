@@ -16,20 +16,22 @@ PLAIN = (str, int, float, frozenset, type(None))
 
 
 def by_identity(size: int, of: Callable[..., tuple[Any, ...]] | None = None,
+                weigh: Callable[[Any], float] = lambda result: 1,
                 ) -> Callable[[Callable[..., Result]], Callable[..., Result]]:
     """Keep the last ``size`` results of a pure function of immutable arguments: plain values and
     tuples of them by value, all else by identity. ``of`` gives what of the arguments a result
-    depends on, absent: the arguments."""
+    depends on, absent: the arguments. ``weigh`` says for how many a large result counts."""
     def wrapped(function: Callable[..., Result]) -> Callable[..., Result]:
-        known: dict[Any, tuple[tuple[Any, ...], Result]] = {}
+        known: dict[Any, tuple[tuple[Any, ...], Result, float]] = {}
 
         @wraps(function)
         def remembered(*args: Any) -> Result:
             key = _key(args if of is None else of(*args))
             found = known.pop(key, None)
             if found is None:
-                found = args, function(*args)
-                while len(known) >= size:
+                result = function(*args)
+                found = args, result, weigh(result)
+                while known and sum(one[2] for one in tuple(known.values())) + found[2] > size:
                     known.pop(next(iter(known)), None)
             known[key] = found
             return found[1]

@@ -9,11 +9,11 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import product
+from itertools import groupby, product
 from pathlib import Path
 from typing import Any
 
-from planner.api.ask import Ask
+from planner.api.ask import AUTO, Ask
 from planner.api.what_if_around import Around, GridPlace
 from planner.api.what_if_axes import loss_of, places_of
 from planner.errors import DataError, UnsupportedError
@@ -21,16 +21,17 @@ from planner.jobs.journal import Journal
 from planner.jobs.workers import (
     LostWorkerError,
     cores,
-    in_processes,
+    lines_in_processes,
     own_version,
     packed,
     unpacked,
 )
 from planner.planning.plan.record import Plan
 from planner.planning.question.asked import NO_LIMIT, seconds_of
+from planner.planning.question.question import Question
 from planner.planning.whatif.grid import Point, PooledPoint
 from planner.planning.whatif.grid_axes import Axis
-from planner.planning.whatif.grid_points import block
+from planner.planning.whatif.grid_points import PlaceAnswers
 from planner.quality.profile_match import structure_sha256
 
 Progress = Callable[[int, int], None]
@@ -67,16 +68,26 @@ class Pooled:
 
 @dataclass(frozen=True)
 class GridPart:
-    """What is planned as one piece: the positions of a place, or the pools of a place's requests.
-    """
+    """What is planned as one piece: the positions of a place on an engine of the axis, or the pools
+    of a place's requests (no engine)."""
 
     place: GridPlace
-    pools: bool = False
+    engine: str = ""
+
+    @property
+    def pools(self) -> bool:
+        """Whether it is the pools of a place's requests."""
+        return not self.engine
 
     @property
     def id(self) -> str:
         """The part in a journal."""
-        return ("pools " if self.pools else "") + self.place.id
+        return f"pools {self.place.id}" if self.pools else f"{self.place.id} engine={self.engine}"
+
+    @property
+    def line(self) -> tuple[bool, GridPlace]:
+        """What parts share that tell each other's answers: a place but for its cache layout."""
+        return self.pools, self.place._replace(kv="")
 
 
 @dataclass(frozen=True)
@@ -95,11 +106,12 @@ class GridTask:
 
     @cached_property
     def parts(self) -> list[GridPart]:
-        """The pieces, those of pools first: they are not counted as positions."""
-        places = places_of(self.axes)
-        pools = [] if self.pooled is None else [
-            GridPart(place, pools=True) for place in self._requests]
-        return [*pools, *map(GridPart, places)]
+        """The pieces, those of pools first: they are not counted as positions. The best of all
+        engines comes after each of them, which tell it."""
+        engines = sorted(self.values["engine"], key=lambda name: name == AUTO)
+        pools = [] if self.pooled is None else map(GridPart, self._requests)
+        return [*pools, *(GridPart(place, engine) for place in places_of(self.axes)
+                          for engine in engines)]
 
     @property
     def _requests(self) -> list[GridPlace]:
@@ -110,24 +122,38 @@ class GridTask:
 
     @property
     def each(self) -> int:
-        """Positions of a place."""
-        return len(self.values["tpot-ms"]) * len(self.values["max-loss"]) \
-            * len(self.values["engine"])
+        """Positions of a part."""
+        return len(self.values["tpot-ms"]) * len(self.values["max-loss"])
 
-    def points(self, place: GridPlace) -> list[Point]:
-        """The positions of a place, in the order TPOT, loss, engine."""
+    def points(self, place: GridPlace, engine: str) -> list[Point]:
+        """The positions of a place on an engine, in the order TPOT, loss."""
         refused = self.around.too_long(place)
         if refused is not None:
             return [refused] * self.each
-        ways = {}
-        for engine in self.values["engine"]:
-            try:
-                ways[engine] = self.around.ways(place, engine)
-            except UnsupportedError:
-                ways[engine] = ()
-        return block(ways, [None if ms == NO_LIMIT else float(seconds_of(float(ms)))
-                            for ms in self.values["tpot-ms"]],
-                     [loss_of(name) for name in self.values["max-loss"]])
+        line = place._replace(kv="")
+        if line not in self._known:
+            self._known.clear()
+            self._known[line] = self._answers(line)
+        return self._known[line].points((place.kv, engine))
+
+    @cached_property
+    def _known(self) -> dict[GridPlace, PlaceAnswers]:
+        """What is known of the places that are being planned."""
+        return {}
+
+    def _answers(self, line: GridPlace) -> PlaceAnswers:
+        return PlaceAnswers(
+            {(kv, engine): self._ways(line._replace(kv=kv), engine)
+             for kv, engine in product(self.values["kv"], self.values["engine"])},
+            [None if ms == NO_LIMIT else float(seconds_of(float(ms)))
+             for ms in self.values["tpot-ms"]],
+            [loss_of(name) for name in self.values["max-loss"]])
+
+    def _ways(self, place: GridPlace, engine: str) -> tuple[Question, ...]:
+        try:
+            return self.around.ways(place, engine)
+        except UnsupportedError:
+            return ()
 
     def pools(self, place: GridPlace) -> Pools:
         """The pools beside the positions of a place's requests, by devices and limit on loss."""
@@ -222,13 +248,14 @@ def _computed(task: GridTask, left: Sequence[GridPart], work: GridWork, journal:
               done: int) -> Iterator[tuple[GridPart, list[Any]]]:
     workers = work.workers if work.workers is not None else \
         cores() if task.each * len(left) >= ALONE else 1
-    workers = min(workers, len(left))
+    lines = [list(own) for _, own in groupby(left, key=lambda part: part.line)]
+    workers = min(workers, len(lines))
     if workers <= 1:
         yield from ((part, _answer_of(task, part)) for part in left)
         return
     try:
-        yield from in_processes(_answer, left, workers=workers, start=_begin,
-                                arguments=(packed(task),))
+        yield from lines_in_processes(_answer, lines, workers=workers, start=_begin,
+                                      arguments=(packed(task),))
     except LostWorkerError as error:
         kept = "" if journal is None else f"; what was planned is kept in {journal.path}"
         raise DataError(error.message + kept, hint=error.hint) from None
@@ -247,7 +274,7 @@ def _answer(part: GridPart) -> tuple[GridPart, list[Any]]:
 
 
 def _answer_of(task: GridTask, part: GridPart) -> list[Any]:
-    return task.pools(part.place) if part.pools else list(task.points(part.place))
+    return task.pools(part.place) if part.pools else task.points(part.place, part.engine)
 
 
 def _in_order(task: GridTask, found: dict[str, list[Any]]) -> Iterator[Point]:
@@ -256,6 +283,5 @@ def _in_order(task: GridTask, found: dict[str, list[Any]]) -> Iterator[Point]:
     for places in product(*(sizes[axis.name] for axis in task.axes)):
         at = dict(zip((axis.name for axis in task.axes), places, strict=True))
         place = GridPlace(*(task.values[name][at[name]] for name in GridPlace._fields))
-        inside = (at["tpot-ms"] * len(sizes["max-loss"]) + at["max-loss"]) \
-            * len(sizes["engine"]) + at["engine"]
-        yield found[GridPart(place).id][inside]
+        part = GridPart(place, task.values["engine"][at["engine"]])
+        yield found[part.id][at["tpot-ms"] * len(sizes["max-loss"]) + at["max-loss"]]

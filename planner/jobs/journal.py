@@ -11,6 +11,7 @@ import json
 import os
 import zlib
 from dataclasses import dataclass
+from errno import ENOENT
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -114,6 +115,8 @@ class Journal:
         """Keep other runs out until this process closes the journal or ends."""
         from filelock import FileLock, Timeout
 
+        if not self.path.parent.is_dir():  # the lock would make the folder
+            raise FileNotFoundError(ENOENT, os.strerror(ENOENT), str(self.path))
         held = FileLock(lock_path(self.path), timeout=0, thread_local=False)
         try:
             with telling(self.path):

@@ -7,15 +7,16 @@ import io
 import os
 import pickle
 import signal
+import sys
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from multiprocessing import connection, get_context, parent_process, resource_tracker
-from types import MappingProxyType
+from types import MappingProxyType, ModuleType
 from typing import Any, TypeVar
 
 from planner.errors import DataError
@@ -68,29 +69,67 @@ def in_processes(function: Callable[[Item], Result], items: Iterable[Item], *, w
     Raises:
         LostWorkerError: a worker was killed.
     """
-    pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_start,
-                               initargs=(start, arguments))
+    with _processes([workers], start, arguments) as (pool,):
+        yield from _windowed(pool, function, items, QUEUED * workers)
+
+
+def lines_in_processes(function: Callable[[Item], Result], lines: Iterable[Sequence[Item]], *,
+                       workers: int, start: Callable[..., None] | None = None,
+                       arguments: tuple[Any, ...] = ()) -> Iterator[Result]:
+    """As :func:`in_processes`, where the items of a line are those of one process, in their order:
+    what it remembers of one serves the next.
+
+    Raises:
+        LostWorkerError: a worker was killed.
+    """
+    left = iter(lines)
+    running: dict[Future[Result], int] = {}
+    with _processes([1] * workers, start, arguments) as pools:
+        while True:
+            busy = list(running.values())
+            for at, pool in enumerate(pools):
+                if busy.count(at) > 1:
+                    continue
+                for item in next(left, ()):
+                    with _started():
+                        running[pool.submit(function, item)] = at
+            if not running:
+                return
+            done = wait(running, return_when=FIRST_COMPLETED).done
+            for future in [one for one in running if one in done]:
+                del running[future]
+                yield future.result()
+
+
+@contextmanager
+def _processes(each: Sequence[int], start: Callable[..., None] | None,
+               arguments: tuple[Any, ...]) -> Iterator[list[ProcessPoolExecutor]]:
+    """Pools of so many processes each, which are killed where the block does not end."""
+    pools = [ProcessPoolExecutor(count, mp_context=get_context("spawn"), initializer=_start,
+                                 initargs=(start, arguments)) for count in each]
     ended = False
     try:
         with _one_thread_each():
-            yield from _windowed(pool, function, items, QUEUED * workers)
-        pool.shutdown(wait=True)
+            yield pools
+        for pool in pools:
+            pool.shutdown(wait=True)
         ended = True
     except BrokenProcessPool:
         raise LostWorkerError("a worker process was killed",
                               hint="run the same command again, with fewer workers") from None
     finally:
-        if not ended:
-            for process in tuple((pool._processes or {}).values()):
-                process.kill()
-        pool.shutdown(wait=False, cancel_futures=True)
+        for pool in pools:
+            if not ended:
+                for process in tuple((pool._processes or {}).values()):
+                    process.kill()
+            pool.shutdown(wait=False, cancel_futures=True)
 
 
 def _windowed(pool: ProcessPoolExecutor, function: Callable[[Item], Result],
               items: Iterable[Item], most: int) -> Iterator[Result]:
     running: set[Future[Result]] = set()
     for item in items:
-        with interrupt_held():
+        with _started():
             running.add(pool.submit(function, item))
         if len(running) < most:
             continue
@@ -99,6 +138,20 @@ def _windowed(pool: ProcessPoolExecutor, function: Callable[[Item], Result],
     while running:
         done, running = wait(running, return_when=FIRST_COMPLETED)
         yield from (future.result() for future in done)
+
+
+@contextmanager
+def _started() -> Iterator[None]:
+    """A process that starts in the block does not run the script that started this one, which it
+    would where a script calls a verb outside of ``if __name__ == "__main__":``. Nothing that is
+    sent to a process is of that script."""
+    main = sys.modules["__main__"]
+    with interrupt_held():
+        sys.modules["__main__"] = ModuleType("__main__")
+        try:
+            yield
+        finally:
+            sys.modules["__main__"] = main
 
 
 @contextmanager

@@ -80,10 +80,13 @@ def test_a_journal_of_another_grid_is_refused(change: dict[str, Any], tmp_path: 
 
 
 @pytest.mark.parametrize(("given", "kind"), [({"workers": 0}, InputError),
-                                             ({"journal": "/no/such/folder/x"}, DataError)])
+                                             ({"journal": "missing/x"}, DataError)])
 def test_what_cannot_be_done_is_refused_first(given: dict[str, Any], kind: type[Exception],
+                                              tmp_path: Path,
                                               monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(what_if_run, "_computed", None)
     with pytest.raises(kind):
         planner.what_if(small.MODEL, small.DEVICE, base=small.plan(), grid=small.GRID,
                         context=small.CONTEXT, **theory.DEFAULTS, **given)
+    assert list(tmp_path.iterdir()) == []

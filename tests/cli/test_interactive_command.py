@@ -42,7 +42,7 @@ def test_a_question_and_its_plan_file_make_the_same_grid(
 @pytest.mark.parametrize("extra", [
     ["--interactive"], ["--interactive", "--report", "x.md"], ["--grid", "context=4096"],
     ["--interactive", "--report", "x.html", "--grid", "depth=2"],
-    ["--interactive", "--report", "/no/such/folder/x.html"]])
+    ["--interactive", "--report", "missing/x.html"]])
 def test_refusals_come_before_planning(extra: list[str], capfd: pytest.CaptureFixture[str],
                                        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)

@@ -17,8 +17,11 @@ from planner.planning.space.model import CostModel
 from planner.planning.space.tables import LayoutTables
 from planner.remembered import by_identity
 
-SPACES = 12
-"""Spaces that are kept, up to 20 MB each: service levels of a sweep ask for the same."""
+SPACES = 40
+"""Spaces that are kept, of which large ones count for several: service levels of a sweep, and a
+what-if page's limits, ask for the same."""
+SMALL_BYTES = 6 << 20
+"""Up to so many a space counts as one: those that are kept take 240 MB at the most."""
 
 
 def whole_space(model: CostModel, *, slots: Slots = "grid") -> Space | None:
@@ -40,7 +43,14 @@ def _timed_of(model: CostModel, tables: LayoutTables, stages: StageTable,
             *(getattr(work, field.name) for field in fields(work)))
 
 
-@by_identity(SPACES, of=_timed_of)
+def _size(space: Space) -> float:
+    """For how many spaces one counts; the mechanisms of its units take about as much as its times.
+    """
+    size = 2 * (space.decode.nbytes + space.alone.nbytes + space.prefill.nbytes)
+    return max(1.0, size / SMALL_BYTES)
+
+
+@by_identity(SPACES, of=_timed_of, weigh=_size)
 def _timed(model: CostModel, tables: LayoutTables, stages: StageTable,
            pairs: tuple[tuple[int, int], ...]) -> Space:
     """The space of the first question of its kind: one with other limits takes the same times."""

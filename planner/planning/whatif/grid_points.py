@@ -1,17 +1,19 @@
 """Positions of a grid that share requests, devices, batch and formats: what their limits on TPOT
-and loss and their engines make of them.
+and loss, cache layouts and engines make of them.
 
 Each is the answer of the question that its flags ask, found by the same search. What is looser is
 answered first: an answer that keeps a stricter limit as well is its answer too, and what has none
-has none under a stricter one.
+has none under a stricter one. So it is with ways to serve: the best of many is the best of some
+that hold it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import pairwise, product
+from typing import TypeVar
 
 from planner.formats.schemes import scheme
 from planner.placement.shards import module_bytes
@@ -39,6 +41,9 @@ from planner.quality.prior import load_prior
 from planner.throughput.calibration import ANY_ENGINE
 
 Ways = tuple[Question, ...]
+Name = tuple[str, str]
+"""A cache layout and an engine, as their axes have them."""
+Some = TypeVar("Some", bound="Answers")
 Limits = tuple[int, int]
 """Places of a limit on TPOT and of one on loss."""
 PROVED = 3 * EQUAL
@@ -46,49 +51,62 @@ PROVED = 3 * EQUAL
 the search would end at it."""
 
 
-def block(ways: Mapping[str, Ways], tpots: Sequence[float | None],
-          losses: Sequence[Loss]) -> list[Point]:
-    """Every point of one place, in the order TPOT, loss, engine.
+class PlaceAnswers:
+    """The answers at the places of a grid that differ in the cache layout alone.
 
-    ``ways`` are the questions of each engine of the axis (none: it cannot serve what is named),
-    ``tpots`` seconds from loose to strict (None: no limit).
+    ``ways`` are the questions of each (cache layout, engine) of the axes (none: it cannot serve
+    what is named), ``tpots`` seconds from loose to strict (None: no limit). Where a layout or an
+    engine may be served in all ways of another, what is known of that one tells its answers.
     """
-    answers = _answers(ways, tpots, losses)
-    made: dict[int, Planned] = {}
-    out: list[Point] = []
-    for t, loss, name in product(range(len(tpots)), range(len(losses)), ways):
-        if not ways[name]:
-            out.append(Infeasible("engine"))
-            continue
-        found = answers[name].found((t, loss))
+
+    def __init__(self, ways: Mapping[Name, Ways], tpots: Sequence[float | None],
+                 losses: Sequence[Loss]) -> None:
+        self._ways, self._tpots, self._losses = ways, tpots, losses
+        self._made: dict[int, Planned] = {}
+        self._single: list[OneEngine] = []
+        self._best: list[BestEngine] = []
+        parts = {name: _by_engine(own) for name, own in ways.items() if own}
+        named = {name: self._one(own[0]) for name, own in parts.items() if len(own) == 1}
+        self._answers: dict[Name, Answers] = {
+            name: named.get(name) or self._several(name, own, [
+                one for (kv, _), one in named.items() if kv == name[0]])
+            for name, own in parts.items()}
+
+    def points(self, name: Name) -> list[Point]:
+        """Every point of a cache layout and an engine, in the order TPOT, loss."""
+        at = list(product(range(len(self._tpots)), range(len(self._losses))))
+        return [self._point(name, limits) for limits in at]
+
+    def _point(self, name: Name, at: Limits) -> Point:
+        if not self._ways[name]:
+            return Infeasible("engine")
+        found = self._answers[name].found(at)
         if found is None:
-            out.append(answers[name].refusals.point(tpots[t], losses[loss]))
-            continue
-        if id(found) not in made:
-            made[id(found)] = planned(found)
-        out.append(made[id(found)])
-    return out
+            return self._answers[name].refusals.point(self._tpots[at[0]], self._losses[at[1]])
+        if id(found) not in self._made:
+            self._made[id(found)] = planned(found)
+        return self._made[id(found)]
 
+    def _one(self, questions: Ways) -> OneEngine:
+        """What answers the questions of one engine: the same for the same questions."""
+        own = _plain(questions)
+        same = next((one for one in self._single if len(one.questions) == len(own)
+                     and all(map(_same, _plain(one.questions), own))), None)
+        if same is None:
+            same = OneEngine(questions, self._tpots, self._losses, _wider(own, self._single))
+            self._single.append(same)
+        return same
 
-def _answers(ways: Mapping[str, Ways], tpots: Sequence[float | None],
-             losses: Sequence[Loss]) -> dict[str, Answers]:
-    """What answers each engine of the axis: where one asks several, these share their answers with
-    those that are named."""
-    parts = {name: _by_engine(own) for name, own in ways.items() if own}
-    single = {name: OneEngine(own[0], tpots, losses)
-              for name, own in parts.items() if len(own) == 1}
-    out: dict[str, Answers] = {}
-    for name, own in parts.items():
-        if name in single:
-            out[name] = single[name]
-            continue
-        shared = [next((one for one in single.values() if _alike(one.questions, part)), None)
-                  for part in own]
-        mine = [one or OneEngine(part, tpots, losses)
-                for one, part in zip(shared, own, strict=True)]
-        out[name] = BestEngine(ways[name], tpots, losses, engines=mine,
-                               named=[one for one in shared if one is not None])
-    return out
+    def _several(self, name: Name, parts: Sequence[Ways], named: Sequence[OneEngine]) -> BestEngine:
+        """What answers a name that asks several engines; those of ``named`` are asked for anyway.
+        """
+        ways = self._ways[name]
+        engines = [self._one(part) for part in parts]
+        best = BestEngine(ways, self._tpots, self._losses, _wider(_plain(ways), self._best),
+                          engines=engines,
+                          named=[one for one in engines if any(one is n for n in named)])
+        self._best.append(best)
+        return best
 
 
 def _by_engine(questions: Ways) -> list[Ways]:
@@ -99,11 +117,25 @@ def _by_engine(questions: Ways) -> list[Ways]:
     return [tuple(own) for own in found.values()]
 
 
-def _alike(one: Ways, other: Ways) -> bool:
-    """Whether the same is asked of one model and device, whatever is told of it."""
-    return len(one) == len(other) and all(
-        replace(a, notes=(), chosen_from=()) == replace(b, notes=(), chosen_from=())
-        for a, b in zip(one, other, strict=True))
+def _plain(questions: Iterable[Question]) -> list[Question]:
+    """The questions without limits on TPOT and loss, and without what is told of them."""
+    return [replace(q, notes=(), chosen_from=(), tpot_seconds=None, loss_scheme=None,
+                    loss_limit=None) for q in questions]
+
+
+def _same(one: Question, other: Question) -> bool:
+    """Whether two plain questions ask the same; what tells most apart is compared first."""
+    return (one.kv, one.schemes, one.engine, one.engine_version) == (
+        other.kv, other.schemes, other.engine, other.engine_version) and one == other
+
+
+def _wider(own: Sequence[Question], known: Iterable[Some]) -> Some | None:
+    """One of ``known`` whose ways hold all of ``own`` in their order, besides others."""
+    for one in known:
+        others = iter(_plain(one.questions))
+        if all(any(_same(question, other) for other in others) for question in own):
+            return one
+    return None
 
 
 @dataclass
@@ -113,13 +145,26 @@ class Answers:
     questions: Ways
     tpots: Sequence[float | None]
     losses: Sequence[Loss]
-    _known: dict[Limits, Found | None] = field(default_factory=dict)
+    wider: Answers | None = None
+    known: dict[Limits, Found | None] = field(default_factory=dict)
 
     def found(self, at: Limits) -> Found | None:
         """The answer under the limits ``at``, None where there is none."""
-        if at not in self._known:
-            self._known[at] = self._found(at)
-        return self._known[at]
+        if at not in self.known:
+            wide = self.wider
+            self.known[at] = wide.known[at] if wide is not None and self._told(wide, at) \
+                else self._found(at)
+        return self.known[at]
+
+    def _told(self, wide: Answers, at: Limits) -> bool:
+        """Whether the answer in more ways is known, and is one in these ways too."""
+        if at not in wide.known:
+            return False
+        found = wide.known[at]
+        if found is None or not _is_optimum(found):
+            return found is None
+        (taken,) = _plain([found.space.model.question])
+        return any(_same(taken, own) for own in _plain(self.questions))
 
     def _found(self, at: Limits) -> Found | None:
         return best_answer(self.limited(at))
@@ -162,15 +207,20 @@ class OneEngine(Answers):
 
     def _keeps(self, found: Found, at: Limits) -> bool:
         """Whether a proved answer keeps the stricter limits ``at``."""
-        first = self.questions[0]
-        if first.untie or first.objective == "quality" \
-                or found.bound < found.value * (1 - PROVED):
+        if not _is_optimum(found):
             return False
         name, nats = self.losses[at[1]]
         one = posed(asked(found.space, tpot_seconds=self.tpots[at[0]], loss_scheme=name,
                           loss_limit=nats), found.candidate)
         counts = found.solution.counts
         return violation(one.problem, counts) is None and keeps(one, counts)
+
+
+def _is_optimum(found: Found) -> bool:
+    """Whether nothing else is an answer, so that it stays one among fewer."""
+    question = found.space.model.question
+    return not question.untie and question.objective != "quality" \
+        and found.bound >= found.value * (1 - PROVED)
 
 
 def _limit(model: CostModel, loss: Loss) -> float:

@@ -23,9 +23,13 @@ GRID = ("workload=own,rag", "context=4096,16384", "tpot-ms=none,0.5", "devices=1
 
 
 @cache
+def base() -> planner.Plan:
+    return planner.plan(MODEL, DEVICE, **ASKED)
+
+
+@cache
 def grid() -> Grid:
-    base = planner.plan(MODEL, DEVICE, **ASKED)
-    return planner.what_if(MODEL, DEVICE, base=base, grid=GRID, **ASKED)
+    return planner.what_if(MODEL, DEVICE, base=base(), grid=GRID, **ASKED)
 
 
 @cache
@@ -101,12 +105,11 @@ def test_the_best_of_all_engines_is_no_worse_than_any() -> None:
 
 def test_a_limit_that_an_answer_keeps_anyway_is_not_searched_again(
         monkeypatch: pytest.MonkeyPatch) -> None:
-    base = planner.plan(MODEL, DEVICE, **ASKED)
     searches: list[float | None] = []
     search = grid_points.best_answer
     monkeypatch.setattr(grid_points, "best_answer", lambda questions: (
         searches.append(questions[0].tpot_seconds), search(questions))[1])
-    found = planner.what_if(MODEL, DEVICE, base=base, **ASKED, grid=(
+    found = planner.what_if(MODEL, DEVICE, base=base(), **ASKED, grid=(
         "workload=own", "tpot-ms=none,100000,90000", "devices=1", "max-loss=fp8-block",
         "engine=vllm", "kv=auto"), engine="vllm")
     own = next(axis for axis in found.axes if axis.name == "tpot-ms")
@@ -135,10 +138,9 @@ def test_axes_of_requests() -> None:
     "workload=chatt", "workload=", "tpot-ms=fast", "tpot-ms=0", "tpot-ms=-5", "tpot-ms=nan",
     "tpot-ms=inf", "engine=vlm", "engine=vllm@x", "engine=mlx"])
 def test_values_that_cannot_be_asked(values: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    base = planner.plan(MODEL, DEVICE, **ASKED)
     monkeypatch.setattr("planner.api.what_if_run._computed", None)
     with pytest.raises(InputError) as caught:
-        planner.what_if(MODEL, DEVICE, base=base, grid=[values], **ASKED)
+        planner.what_if(MODEL, DEVICE, base=base(), grid=[values], **ASKED)
     assert caught.value.hint
 
 
