@@ -11,7 +11,6 @@ import json
 import os
 import zlib
 from dataclasses import dataclass
-from errno import ENOENT
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -116,7 +115,7 @@ class Journal:
         from filelock import FileLock, Timeout
 
         if not self.path.parent.is_dir():  # the lock would make the folder
-            raise FileNotFoundError(ENOENT, os.strerror(ENOENT), str(self.path))
+            raise DataError(f"{self.path}: its folder does not exist", hint="make the folder first")
         held = FileLock(lock_path(self.path), timeout=0, thread_local=False)
         try:
             with telling(self.path):
