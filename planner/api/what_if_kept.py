@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -30,7 +31,8 @@ def from_record(record: dict[str, Any], *, pools: bool) -> list[Any]:
     from pydantic import ValidationError
 
     try:
-        unique = _reader(pools).validate_python(record["points"])
+        # As JSON: records that a plan file was read into take no list for a tuple any more.
+        unique = _reader(pools).validate_json(json.dumps(record["points"]))
         return [unique[at] for at in record["at"]]
     except (ValidationError, KeyError, IndexError, TypeError):
         raise DataError(f"journal: {record['id']} is no part of a what-if page",

@@ -10,6 +10,7 @@ import planner
 from planner.api import what_if_run
 from planner.api.what_if_kept import from_record, to_record
 from planner.errors import DataError, InputError
+from planner.planning.plan.schema import parse_plan
 from planner.planning.whatif.grid import Grid, Infeasible
 from tests.support import theory
 
@@ -30,6 +31,13 @@ def test_points_come_back_as_they_were() -> None:
         from_record(to_record("x", refusals), pools=False)
     with pytest.raises(DataError, match="no part of a what-if page"):
         from_record({"id": "x", "points": [], "at": [0]}, pools=False)
+
+
+def test_points_come_back_after_a_plan_file_was_read() -> None:
+    parse_plan(small.plan().to_dict())  # makes the readers of its records strict
+    from_record.__globals__["_reader"].cache_clear()
+    points = list(small.grid().points)
+    assert from_record(to_record("x", points), pools=False) == points
 
 
 def test_an_interrupted_grid_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
