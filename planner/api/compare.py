@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import fields, replace
+from dataclasses import fields
 from itertools import product
 from typing import Any, Literal
 
@@ -12,7 +12,7 @@ from planner.api.ask import AUTO, ENGINES, THROUGHPUT, Ask
 from planner.api.plan import plan
 from planner.errors import InfeasibleError, InputError, PlannerError, UnsupportedError
 from planner.formats.schemes import in_catalogue_order
-from planner.hardware.profile import DeviceProfile, Quantity
+from planner.hardware.profile import DeviceProfile
 from planner.lookup import load_device, load_model, load_scenario
 from planner.models.spec import ModelSpec
 from planner.placement.modules import PLANNED_KINDS, modules
@@ -22,6 +22,7 @@ from planner.planning.whatif.compared import Compared, ComparedPair, ComparedPla
 from planner.planning.whatif.compared_rows import RECOMMENDED, plan_row, refused_row
 from planner.planning.whatif.side_by_side import uniform_rows
 from planner.scenarios import Scenario
+from planner.sweeping.prices import priced, without_price
 from planner.typed import typed
 from planner.units import format_seconds
 from planner.workloads import NamedWorkload
@@ -90,7 +91,7 @@ def _pair(spec: ModelSpec, device: DeviceProfile, asked: Mapping[str, Any], *, o
     """All rows of one model on one device, and the question that they answer. ``own_price``: the
     device's price was given, and stands before the scenario's."""
     if own_price and asked["scenario"] is not None:
-        asked = {**asked, "scenario": _unpriced(asked["scenario"])}
+        asked = {**asked, "scenario": without_price(load_scenario(asked["scenario"]))}
     known = {f.name for f in fields(Ask)}
     ask = Ask(model=spec, device=device, **{k: v for k, v in asked.items() if k in known})
     questions = ask.questions()
@@ -143,15 +144,7 @@ def _priced(devices: list[DeviceProfile], price: float | Mapping[str, float] | N
         if name not in {d.id for d in devices}:
             raise InputError(f"price of {name}, which is not compared",
                              hint="compared are " + ", ".join(d.id for d in devices))
-    return [d if d.id not in by_id else replace(
-        d, price_usd_per_hour=Quantity(float(by_id[d.id]), "USD/h", "given", "", "recalled"))
-        for d in devices], set(by_id)
-
-
-def _unpriced(scenario: str | Scenario) -> Scenario:
-    """The scenario without a price of its own."""
-    found = load_scenario(scenario)
-    return replace(found, host=replace(found.host, price_usd_per_hour=None))
+    return [priced(d, float(by_id[d.id]) if d.id in by_id else None) for d in devices], set(by_id)
 
 
 def _check_size(models: Sequence[Any], devices: Sequence[Any]) -> None:

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from planner.errors import DataError, InputError
-from planner.hardware.profile import Quantity
 from planner.lookup import load_device, load_model, load_workload
 from planner.memory.engines.catalog import parse_engine
 from planner.models.spec import ModelSpec
@@ -27,6 +26,7 @@ from planner.sizing.fleet.problem import DeviceStock
 from planner.sizing.fleet.question import FleetKind, FleetMember, FleetQuestion
 from planner.sizing.mix import RequestKind, RequestMix
 from planner.sizing.replicas import ServiceLevel
+from planner.sweeping.prices import priced
 from planner.toml_text import parse_toml, read_toml_bytes
 
 MOST_PAIRS = 100
@@ -94,8 +94,7 @@ def _kind(one: DeviceAsked, goal: str, wrongs: Wrongs,
         profile = replace(profile, devices_per_node=one.devices_per_node, scale_up_devices=domain)
     price, source = one.price, "given"
     if price is not None:
-        profile = replace(profile, price_usd_per_hour=Quantity(
-            price, "USD/h", "given", "", "recalled"))
+        profile = priced(profile, price)
     elif profile.price_usd_per_hour is not None:
         price, source = profile.price_usd_per_hour.value, "the device profile's"
     elif goal == COST:

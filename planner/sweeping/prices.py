@@ -65,10 +65,8 @@ def priced(device: DeviceProfile, usd: float | None) -> DeviceProfile:
         usd, "USD/h", "given", "", "recalled"))
 
 
-def without_price(scenario: Scenario | None, usd: float | None) -> Scenario | None:
-    """The scenario, its own price left out where one was given."""
-    if scenario is None or usd is None:
-        return scenario
+def without_price(scenario: Scenario) -> Scenario:
+    """The scenario without a price of its own: one was given that stands before it."""
     return replace(scenario, host=replace(scenario.host, price_usd_per_hour=None))
 
 

@@ -110,10 +110,11 @@ class Sweep:
 
     def _scenario(self, name: str | None, usd: float | None) -> Scenario | None:
         """A scenario beside a price, the same record whenever it is asked for."""
-        if name is None or usd is None:
-            return self.scenario(name)
+        found = self.scenario(name)
+        if name is None or found is None or usd is None:
+            return found
         if (name, usd) not in self._free:
-            self._free[name, usd] = without_price(self.scenario(name), usd)
+            self._free[name, usd] = without_price(found)
         return self._free[name, usd]
 
     def usd_per_device_hour(self, one: SweepQuestion) -> float | None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from support import what_if as small
-from support.browser import PATIENT_SECONDS, chromium, screen
+from support.browser import PATIENT_SECONDS, chromium, opened, screen, text
 
 from planner.cli.main import run
 from planner.report import words
@@ -39,19 +39,6 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> str:
     path = tmp_path_factory.mktemp("page") / "report.html"
     path.write_text(small.html(), encoding="utf-8")
     return path.as_uri()
-
-
-def opened(browser: Any, address: str, fragment: str = "") -> Any:
-    """The page, loaded anew."""
-    browser.get("about:blank")
-    browser.get_log("performance")
-    browser.get(address + fragment)
-    return browser
-
-
-def text(browser: Any, name: str) -> str:
-    return str(browser.execute_script(
-        "return document.getElementById(arguments[0]).textContent", name))
 
 
 def settings(browser: Any) -> dict[str, str]:

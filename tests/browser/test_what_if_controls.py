@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from support import what_if as small
 from support import what_if_made as made
-from support.browser import PATIENT_SECONDS, chromium, screen
+from support.browser import PATIENT_SECONDS, chromium, opened, screen, text
 from support.chinese import latin_texts
 
 import planner
@@ -74,19 +74,6 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> str:
     path = tmp_path_factory.mktemp("page") / "report.html"
     path.write_text(made.html(), encoding="utf-8")
     return path.as_uri()
-
-
-def opened(browser: Any, address: str, fragment: str = "") -> Any:
-    """The page, loaded anew."""
-    browser.get("about:blank")
-    browser.get_log("browser")
-    browser.get(address + fragment)
-    return browser
-
-
-def text(browser: Any, name: str) -> str:
-    return str(browser.execute_script(
-        "return document.getElementById(arguments[0]).textContent", name))
 
 
 def chip(browser: Any, axis: str, value: int) -> Any:

@@ -142,3 +142,18 @@ def _moved(made: Path, folder: Path) -> None:
     beside = folder.with_name(f".{folder.name}.{os.getpid()}")
     shutil.copytree(made, beside, symlinks=True)
     beside.rename(folder)
+
+
+def opened(browser: Any, address: str, fragment: str = "") -> Any:
+    """The page, loaded anew; what was logged before is gone."""
+    browser.get("about:blank")
+    for kind in ("browser", "performance"):
+        browser.get_log(kind)
+    browser.get(address + fragment)
+    return browser
+
+
+def text(browser: Any, name: str) -> str:
+    """The text of the element of an id, as it stands."""
+    return str(browser.execute_script(
+        "return document.getElementById(arguments[0]).textContent", name))
