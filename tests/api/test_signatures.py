@@ -52,7 +52,7 @@ ALSO = {"serve": {"draft_tokens", "acceptance"}}
 FREE = {"scheme", "plan", "kv", "memory_bytes"}
 """Named beside what they belong to, so at different places in the signatures."""
 PRINTED = {"as_json", "report", "quiet", "timings", "interactive", "svg", "csv_file",
-           "assumptions", "ignore_keys"}
+           "assumptions", "ignore_keys", "lang"}
 FLAGS = {"ttft_ms": "ttft_seconds", "tpot_ms": "tpot_seconds", "plan_file": "plan"}
 
 

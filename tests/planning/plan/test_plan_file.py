@@ -141,7 +141,8 @@ def test_a_missing_key_is_refused_with_its_place(dense: Plan) -> None:
                 "max_concurrency_at_requests", "recommendation"}
     for path in keys(dense.to_dict()):
         for name in at(dense.to_dict(), path):
-            if name in optional or (*path, name) == ("layouts",):
+            if name in optional or (*path, name) == ("layouts",) \
+                    or (name == "gain" and "alternatives" in path):  # not in older files
                 continue
             bad = dense.to_dict()
             del at(bad, path)[name]
