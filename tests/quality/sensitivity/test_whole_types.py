@@ -35,6 +35,7 @@ def test_pairs_within_their_noise_are_in_no_order() -> None:
     assert order(floor) == (2, 2)
 
 
+@pytest.mark.exhaustive
 def test_the_targets_over_models_with_a_clean_baseline() -> None:
     if not SHARED.is_dir():
         pytest.skip(f"{SHARED} is not there: the published tables are not part of the repository")
