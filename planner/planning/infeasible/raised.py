@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
-from planner.formats.schemes import scheme_ids
+from planner.errors import UnsupportedError
+from planner.formats.schemes import in_catalogue_order
 from planner.planning.infeasible.case import LOOSE, Remedy, RemedyKind, State, Unserved
 from planner.planning.infeasible.feasible import any_plan, best, least_memory
 from planner.planning.price.price import Priced
@@ -174,7 +175,7 @@ class MoreLoss:
         number = number if float(number) >= loss else f"{loss * (1 + 2e-5):.6g}"
         served = {name for way in ways for name in way.schemes}
         names = [] if self.case.first.profile is not None else \
-            [name for _, name in self._admitting(model, least[1].loss) if name in served]
+            [name for _, name in self._admitting(model, least[1].loss, served)]
         for name in [*names, number]:
             if any_plan(self.case.at({**beside, "max_loss": name})):
                 return Remedy({"max_loss": name}, "the least lossy plan that fits has a loss of "
@@ -182,14 +183,17 @@ class MoreLoss:
         return None
 
     @staticmethod
-    def _admitting(model: CostModel, loss: float) -> list[tuple[float, str]]:
-        """Schemes by the summed loss that each admits, which is ``loss`` at least."""
-        known = model.prior.error[model.references[0]]["attention-out"]
+    def _admitting(model: CostModel, loss: float, served: Collection[str],
+                   ) -> list[tuple[float, str]]:
+        """Schemes of those ``served`` by the summed loss that each admits, which is ``loss`` at
+        least; one that a kind of matrix has no loss in is no limit."""
         found = []
-        for name in scheme_ids():
-            if name in known:
+        for name in in_catalogue_order(served):
+            try:
                 limit = loss_limit(replace(model, question=replace(
                     model.question, loss_scheme=name)))
-                if limit is not None and limit >= loss * (1 + 1e-9):
-                    found.append((limit, name))
+            except UnsupportedError:
+                continue
+            if limit is not None and limit >= loss * (1 + 1e-9):
+                found.append((limit, name))
         return sorted(found)

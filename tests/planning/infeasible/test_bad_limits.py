@@ -1,6 +1,7 @@
 """Limits that are no limits end with exit code 2, contradictory ones with 1 and a smallest set."""
 
 import itertools
+import re
 from typing import Any
 
 import pytest
@@ -109,3 +110,11 @@ def test_limits_that_each_exclude_every_plan_are_sets_of_one(pair: Any) -> None:
         theory.plan(MODEL, DEVICE, **ASKED, **limits)
     for name in limits:
         assert name.partition("_")[0] in caught.value.hint
+
+
+def test_a_scheme_without_a_loss_in_some_kind_is_no_way_out() -> None:
+    """Types that need an importance matrix have no loss in experts: none is offered as a limit."""
+    with pytest.raises(InfeasibleError, match="max-loss fp8-block excludes every plan") as caught:
+        planner.plan("kimi-k2.6-nvfp4", "gb200", devices=1, workload="batch")
+    assert "--devices 4" in caught.value.hint
+    assert re.search(r"--max-loss [\w-]+$", caught.value.hint)
