@@ -98,9 +98,7 @@ def verify(plan: str | Plan, checkpoint: str | os.PathLike[str], *, engine: str 
         DataError: a program of the engine failed, hung, or the disk is full; what was measured
             stays in ``output``.
     """
-    if WINDOWS:
-        raise UnsupportedError("plan verify starts engines, which it does on Linux and macOS",
-                               hint="run it in the Windows Subsystem for Linux")
+    _check_system()
     _check_counts(prompt_tokens=prompt_tokens, output_tokens=output_tokens, threads=threads,
                   repeats=repeats, chunks=chunks, kl_context=kl_context, step_seconds=step_seconds)
     given = read_plan(plan) if isinstance(plan, str) else plan
@@ -163,6 +161,13 @@ def _finished(tool: Adapter, setup: Setup, notes: tuple[str, ...], text: str,
     for name, body in files.items():
         write_file(task.folder / name, body)
     return found
+
+
+def _check_system() -> None:
+    """Refuse a system on which engines and their children cannot be measured and ended."""
+    if WINDOWS:
+        raise UnsupportedError("plan verify starts engines, which it does on Linux and macOS",
+                               hint="run it in the Windows Subsystem for Linux")
 
 
 def _check_counts(**given: float | None) -> None:
