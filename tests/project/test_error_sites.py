@@ -15,7 +15,6 @@ from support.error_sites import OWN_HINT, Site, classes, plain_raises, sites
 
 from planner.cli.main import cli, run
 
-SITES = sites()
 INTERNAL = {
     "planner/planning/engines/rules.py", "planner/planning/engines/mixes.py",  # data that ship
     "planner/planning/engines/layouts.py", "planner/planning/engines/speculation.py",
@@ -38,11 +37,11 @@ WORDS = {"again"}
 
 
 def said(kind: Callable[[Site], bool]) -> list[Site]:
-    return [site for site in SITES if kind(site)]
+    return [site for site in sites() if kind(site)]
 
 
 def test_the_walk_finds_the_errors() -> None:
-    assert len(SITES) > 600
+    assert len(sites()) > 600
     assert {"DataError", "ReadError", "LostWorkerError", "Hinted"} <= classes()
     assert "ValueError" not in classes()
     assert all(re.search("Error$|Hinted$", name) for name in classes()), "files are found by them"
@@ -62,7 +61,7 @@ def test_hints_differ() -> None:
 
 
 def test_a_hint_is_not_its_message() -> None:
-    assert [site.place for site in SITES if site.hint is not None
+    assert [site.place for site in sites() if site.hint is not None
             and site.hint == site.message] == []
 
 
@@ -77,19 +76,34 @@ def flags_of(command: click.Command) -> set[str]:
 EVERY_FLAG = set().union(*(flags_of(command) for command in cli.commands.values()))
 
 
-@pytest.mark.parametrize("text", sorted({t for site in SITES for t in site.texts}))
-def test_what_a_hint_names_is_there(text: str) -> None:
+def test_what_hints_name_is_there() -> None:
     """Flags are flags of a command, and of that command where the hint names one."""
-    shown = re.sub(r"\{\}", "X", text)
-    for flag in FLAG.findall(shown):
-        if flag + "-" not in shown and flag + "-X" not in shown:
-            assert flag in EVERY_FLAG | ELSEWHERE | {"--cluster"}, flag
-    for match in COMMAND.finditer(shown):
+    texts = {re.sub(r"\{\}", "X", text) for site in sites() for text in site.texts}
+    assert len(texts) > 600
+    assert {text: wrong for text in texts if (wrong := absent(text))} == {}
+
+
+def absent(text: str) -> list[str]:
+    """Flags and commands of ``text`` that are none, or none of that command."""
+    wrong = [flag for flag in FLAG.findall(text)
+             if flag + "-" not in text and flag + "-X" not in text
+             and flag not in EVERY_FLAG | ELSEWHERE | {"--cluster"}]
+    for match in COMMAND.finditer(text):
         words = (match[1] or match[2]).split()
         name = words[0] if words[0] in cli.commands else "plan"
-        if words[0] not in cli.commands:
-            assert words[0].startswith(("-", "…")) or words[0] in WORDS, words
-        assert set(FLAG.findall(" ".join(words))) <= flags_of(cli.commands[name]), words
+        if words[0] not in cli.commands and not words[0].startswith(("-", "…")) \
+                and words[0] not in WORDS:
+            wrong.append(words[0])
+        wrong += set(FLAG.findall(" ".join(words))) - flags_of(cli.commands[name])
+    return wrong
+
+
+@pytest.mark.parametrize(("text", "wrong"), [
+    ("pass --no-such-flag", ["--no-such-flag"]), ("pass --devices 2", []),
+    ("see `plan nothing`", ["nothing"]),
+    ("run `plan devices --with-mtp`", ["--with-mtp"])])
+def test_what_is_absent_is_found(text: str, wrong: list[str]) -> None:
+    assert absent(text) == wrong
 
 
 OK = ["smollm2-135m", "l40s", "--devices", "1"]

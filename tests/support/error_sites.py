@@ -78,7 +78,8 @@ def _wanted(tree: ast.Module) -> Iterator[ast.AST]:
         level = below
 
 
-def sites() -> list[Site]:
+@cache
+def sites() -> tuple[Site, ...]:
     """Every call of a class that carries a hint, in the order of files and lines."""
     names, found = classes(), []
     for path, tree, nodes in trees():
@@ -87,7 +88,8 @@ def sites() -> list[Site]:
         for node in nodes:
             if isinstance(node, ast.Call) and (kind := _name(node.func)) in names:
                 found.append(_site(f"{path}:{node.lineno}", kind, node, constants))
-    return sorted(found, key=lambda s: (s.place.split(":")[0], int(s.place.split(":")[1])))
+    return tuple(sorted(found, key=lambda s: (s.place.split(":")[0],
+                                              int(s.place.split(":")[1]))))
 
 
 def plain_raises() -> list[tuple[str, str]]:

@@ -1,6 +1,7 @@
 """What plans err by: seconds of TPOT by class, and errors of the whole."""
 
 import math
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -12,9 +13,9 @@ from planner.planning.weigh.error_classes import COLLECTIVE
 from planner.planning.weigh.weighed import score, time_parts, weighed
 
 
-@pytest.mark.parametrize("choice", [llama(), experts()], ids=["dense", "experts"])
-def test_parts_add_up_to_the_time_of_a_token(choice: Selection) -> None:
-    for one in choice.options:
+@pytest.mark.parametrize("choice", [llama, experts], ids=["dense", "experts"])
+def test_parts_add_up_to_the_time_of_a_token(choice: Callable[[], Selection]) -> None:
+    for one in choice().options:
         parts = one.weighed.parts
         assert math.fsum(p.seconds for p in parts) == pytest.approx(one.priced.tpot, rel=1e-9)
         assert all(p.seconds > 0 for p in parts)
