@@ -2,6 +2,7 @@
 
 * docs/reference/cli.md: every ``--help`` at 80 columns;
 * docs/reference/api.md: every public name of the package; formats.md there: what is stored how;
+* docs/reference/plan-file.schema.json: ``plan schema``;
 * docs/evidence/validation-sample.md: ``plan validate`` on the sample that ships;
 * README.md and README.zh.md: the answer shown under the first command;
 * the pages in Chinese: the blocks of commands and answers of the English ones.
@@ -14,6 +15,7 @@ from __future__ import annotations
 import argparse
 import functools
 import importlib.util
+import json
 import os
 import re
 import sys
@@ -159,11 +161,19 @@ def chinese(name: str) -> str:
     return _BLOCK.sub(lambda m: next(following), text)
 
 
+def plan_schema() -> str:
+    """docs/reference/plan-file.schema.json."""
+    from planner.planning.plan.schema import plan_json_schema
+
+    return json.dumps(plan_json_schema(), indent=2, ensure_ascii=False) + "\n"
+
+
 CHINESE = {"README.zh.md": "README.md", "docs/guide/start.zh.md": "docs/guide/start.md"}
 """Pages in Chinese, and those that they say."""
 PAGES: dict[str, Callable[[], str]] = {
     "docs/reference/cli.md": cli_reference, "docs/reference/api.md": _reference.api_page,
     "docs/reference/formats.md": _reference.formats_page,
+    "docs/reference/plan-file.schema.json": plan_schema,
     "docs/evidence/validation-sample.md": sample_page,
     "README.md": lambda: readme("README.md"),
     **{name: functools.partial(chinese, name) for name in CHINESE},

@@ -13,6 +13,7 @@ from planner.lookup import load_device
 from planner.memory.training_setup import recipe
 from planner.planning.plan.record import Plan, UnitPlan
 from planner.planning.question.named import MIXES
+from planner.quality.loss_units import told_unit
 
 LITE = "deepseek-v2-lite"
 WITH_FP8 = ("h100-sxm", "l40s", "b200-sxm")
@@ -135,7 +136,7 @@ def keep_fp32(claim: Claim) -> Finding:
     return Finding(
         (Figure("weights, FP32 ÷ BF16", weights, "×"), Figure("TPOT, FP32 ÷ BF16", slower, "×"),
          Figure("FP32 states of BF16 training", kept, "B/parameter"),
-         Figure("loss saved", better, plans["bf16"].quality.unit)),
+         Figure("loss saved", better, told_unit(plans["bf16"].quality.relative_to))),
         (Part("more storage", rule(weights > 1)),
          Part("more precise than the BF16 release", rule(better > 0))),
         f"{weights:.2f}× the weights and {slower:.2f}× the time a token on h100-sxm; the release "

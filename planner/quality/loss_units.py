@@ -12,3 +12,9 @@ def indistinguishable(ours: float, theirs: float, band: float) -> bool:
     """
     low, high = sorted((ours, theirs))
     return high <= low * band
+
+
+def told_unit(relative_to: str | None) -> str:
+    """The unit of a loss in words: nats, or the loss of uniform ``relative_to``."""
+    return "nats (mean KL of next-token distributions)" if relative_to is None else \
+        f"relative (1.0 = uniform {relative_to} on this model)"

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from planner.planning.plan.record import Estimate, Plan
 from planner.quality.anchor import PARTS
+from planner.quality.loss_units import NATS, told_unit
 from planner.report.phrases import Phrases
 from planner.report.sentences import ORIGINAL, quoted
 from planner.report.terminal.headline import room, together, users
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from planner.planning.inspect.waterfall import Waterfall
 
 _TIMES = (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6), ("ns", 1e-9))
-NATS = "nats"
 MOSTLY = 0.005
 """Schemes with less than this share of the weight bytes are not named in the answer."""
 
@@ -124,7 +124,8 @@ def key_figures(t: Phrases, plan: Plan) -> list[KeyFigure]:
             t("figures.visible", gib=f"{memory.capacity_bytes / GIB:.1f}")),
         KeyFigure(t("figures.loss"), loss(quality.loss), "",
                   f"{loss(quality.low)} – {loss(quality.high)}",
-                  t("answer.join").join((t.original(quality.unit), t.original(quality.tier)))),
+                  t("answer.join").join((t.original(told_unit(quality.relative_to)),
+                                         t.original(quality.tier)))),
         _engines(t, plan),
     ]
 
@@ -216,7 +217,8 @@ def _verdict_loss(t: Phrases, plan: Plan) -> str:
         return t("answer.lossless")
     beside = t("answer.relative", times=f"{found.relative:.2f}") if found.relative else ""
     return t("answer.lossy", loss=loss(found.loss), low=loss(found.low), high=loss(found.high),
-             unit=t.original(NATS if found.unit.startswith(NATS) else found.unit), beside=beside)
+             unit=NATS if found.unit == NATS else t.original(told_unit(found.relative_to)),
+             beside=beside)
 
 
 def anchor(t: Phrases, plan: Plan, *, marked: bool = False) -> str:

@@ -27,6 +27,7 @@ from planner.planning.space.losses import quality
 from planner.planning.space.model import CostModel
 from planner.planning.weigh.choose import choose
 from planner.planning.weigh.ready import ReadyWeights, ready
+from planner.quality.loss_units import told_unit
 from planner.quality.profile import Profile
 from planner.scenarios import Scenario
 from planner.sweeping.columns import ten
@@ -193,7 +194,7 @@ def loss_cells(model: CostModel, loss: float) -> Row:
     """A loss with its band, its unit and what it rests on."""
     info = quality(model, loss)
     return {"loss": ten(info.loss), "loss_low": ten(info.low), "loss_high": ten(info.high),
-            "loss_unit": f"{info.unit}, {info.tier}"}
+            "loss_unit": f"{told_unit(info.relative_to)}, {info.tier}"}
 
 
 def assignment(model: CostModel, segments: tuple[Segment, ...]) -> str:

@@ -43,4 +43,6 @@ def test_the_stored_plan_is_the_planners() -> None:
     for name, figure in kept["performance"].items():
         mine, theirs = (one["value"] if isinstance(one, dict) else one
                         for one in (figure, made["performance"][name]))
-        assert mine == pytest.approx(theirs, rel=0.1), RENEW
+        assert (mine is None) == (theirs is None), RENEW
+        if mine is not None:
+            assert mine == pytest.approx(theirs, rel=0.1), RENEW

@@ -23,7 +23,7 @@ def other(name: str, formats: int = 1, **more: Any) -> OtherPlan:
         "schemes": ("fp8-block",)[:formats], "kv": "bf16", "needs_new_weights": formats > 0,
         "output_tokens_per_second": 1240.0, "tpot_seconds": 0.0516, "loss": 0.0018,
         "probability_better": 0.3, "why_not": "not likely faster",
-        "devices": 8}
+        "devices": 8, "gain": None}
     return OtherPlan(name=name, formats=formats, **{**values, **more})
 
 
@@ -40,7 +40,7 @@ OTHERS = (
     other("exact optimum", 7, probability_better=0.75, output_tokens_per_second=1302.4),
 )
 LOSSIER = Lossier("uniform nvfp4, KV fp8", ("nvfp4",), "fp8", 0.0123, 1712.3, 8, MeasuredAnchor(
-    "nvfp4 on DeepSeek-R1, same structure: MMLU −0.3 pt", "NVIDIA/Model-Optimizer docs@1"))
+    "nvfp4 on DeepSeek-R1, same structure: MMLU −0.3 pt", "NVIDIA/Model-Optimizer docs@1"), None)
 NEXT = (MeasureNext("experts", "fp8-block", "m=64, 7168 × 2048", 0.21,
                     "plan measure --operator experts --device h200-sxm"),
         MeasureNext("loss of kv-latent", "fp8", "", 0.08, "plan profile deepseek-v3"))

@@ -134,7 +134,7 @@ def _plan(found: Found, exact: Found, why: dict[tuple[int, int], Why], others: S
                      *ggml_notes(question, units), *route_notes(question, units),
                      *kernel_notes(question, units),
                      *_servable(question, units, layout)), sources=_sources(model),
-        layouts=layouts_info(question, (exact.grid, *others))))
+        layouts=layouts_info(question, (exact.grid, *others)), recommendation=None))
 
 
 def _least(found: Found) -> float:

@@ -185,7 +185,7 @@ def _step(rival: Rival) -> Lossier:
         loss=told_loss(model, priced.loss),
         output_tokens_per_second=priced.tokens_per_second(replicas),
         devices=replicas * priced.layout.ranks,
-        measured_anchor=measured_anchor(model, priced))
+        measured_anchor=measured_anchor(model, priced), mix=None)
 
 
 def _named(option: Option) -> str:

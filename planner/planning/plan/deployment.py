@@ -117,7 +117,7 @@ class AggregatedPlan:
     output_tokens_per_second_per_device: float
     tpot_seconds: float
     ttft_seconds: float
-    holding: HeldPrompts | None = None
+    holding: HeldPrompts | None
 
 
 @cached_record

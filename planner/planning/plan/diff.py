@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from planner.errors import InputError, UnknownNameError
 from planner.planning.plan.record import Estimate, Plan, QualityInfo
-from planner.quality.loss_units import indistinguishable
+from planner.quality.loss_units import indistinguishable, told_unit
 from planner.records import record
 from planner.shown import as_text
 
@@ -130,9 +130,11 @@ def difference(old: Plan, new: Plan, gates: Sequence[Gate] = ()) -> Difference:
     if old.model.id != new.model.id or old.model.config_sha256 != new.model.config_sha256:
         raise InputError(f"the plans are of different models: {_model(old)} and {_model(new)}",
                          hint="compare plans of one model and configuration")
-    if old.quality.unit != new.quality.unit:
-        raise InputError(f"losses are in {old.quality.unit} and {new.quality.unit}",
-                         hint="make both plans with the same --profile, or both without one")
+    units = [told_unit(plan.quality.relative_to) for plan in (old, new)]
+    if units[0] != units[1]:
+        raise InputError(f"losses are in {units[0]} and {units[1]}",
+                         hint="give both the same --profile, or none; `plan estimate --plan FILE "
+                         "--json` prices a plan of version 1 as today")
     changes = tuple(_change(name, old, new) for name in METRICS)
     values = {c.metric: c for c in changes}
     tripped = tuple(g for g in gates if g.trips(values[g.metric].old, values[g.metric].new))

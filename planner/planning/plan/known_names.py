@@ -17,22 +17,30 @@ from planner.placement.modules import AS_RELEASED_KINDS, DRAFT, PLANNED_KINDS
 from planner.planning.plan.recommendation import OtherPlan
 from planner.planning.plan.record import (
     OBJECTIVES,
+    SCHEMA_VERSION,
     CacheLayer,
     Estimate,
     ModulePlan,
     Plan,
     UnitPlan,
 )
+from planner.quality.loss_units import NATS, RELATIVE
 from planner.throughput.roofline import BOUNDS
 
 BASES = ("measured", "measured here", "fitted", "transferred", "derived", "prior", "recalled")
 STATES = ("optimal", "stopped", "given")
 TIERS = ("T0", "T1", "T2", "T3")
-UNITS = ("nats", "relative")
+UNITS = (NATS, RELATIVE)
 KINDS = (*PLANNED_KINDS, *AS_RELEASED_KINDS, *KV_KINDS, DRAFT, "state")
 PLACES = ("device", "host")
 ENGINES = ("any", "llama.cpp", "mlx", "pytorch", "sglang", "tensorrt-llm", "vllm")
 """Those of the engine matrix, which stands above, and none in particular."""
+ENUMERATED: dict[tuple[str, str], Collection[str]] = {
+    ("Plan", "schema_version"): (SCHEMA_VERSION,), ("Plan", "objective"): OBJECTIVES,
+    ("EngineInfo", "name"): ENGINES, ("UnitPlan", "kind"): KINDS, ("UnitPlan", "bound"): BOUNDS,
+    ("ModulePlan", "kind"): KINDS, ("CacheLayer", "kind"): KINDS, ("Estimate", "basis"): BASES,
+    ("QualityInfo", "unit"): UNITS, ("SolverInfo", "status"): STATES}
+"""Record and key whose names are told by ``plan schema``."""
 Place = tuple[str, str, str]
 """Where, the name there, and what kind of name it has to be."""
 
@@ -46,6 +54,9 @@ def check_names(plan: Plan) -> None:
     known = {"objective": OBJECTIVES, "bound": BOUNDS, "basis": BASES, "place": PLACES,
              "status": STATES, "kind": KINDS, "tier": TIERS, "unit": UNITS,
              "engine": ENGINES}
+    if (plan.quality.unit == RELATIVE) != (plan.quality.relative_to is not None):
+        raise DataError("plan file: quality.relative_to: of relative losses alone",
+                        hint="relative_to is the scheme whose uniform loss is 1")
     for place, name, what in _names(plan):
         if what in known:
             _refuse(name in known[what], place, name, known[what])
@@ -79,7 +90,9 @@ def _names(plan: Plan) -> Iterator[Place]:
     yield "model.checkpoint_format", plan.model.checkpoint_format, "scheme"
     yield "solver.status", plan.solver.status, "status"
     yield "quality.tier", plan.quality.tier.split(" ")[0], "tier"
-    yield "quality.unit", plan.quality.unit.split(" ")[0], "unit"
+    yield "quality.unit", plan.quality.unit, "unit"
+    if plan.quality.relative_to is not None:
+        yield "quality.relative_to", plan.quality.relative_to, "scheme"
     yield from _of(plan, "")
 
 

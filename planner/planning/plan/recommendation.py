@@ -34,7 +34,7 @@ class OtherPlan:
     ``formats`` how many of all are not what is released.
     ``probability_better``: that it beats the recommended plan, None where errors are not known.
     ``why_not`` in words. ``gain`` over the recommended plan by the objective, from common draws, in
-    which what both share cancels; None in files of older versions."""
+    which what both share cancels; None in plans lifted from version 1, which did not tell it."""
 
     name: str
     schemes: tuple[str, ...]
@@ -47,7 +47,7 @@ class OtherPlan:
     probability_better: float | None
     why_not: str
     devices: int
-    gain: GainRange | None = None
+    gain: GainRange | None
 
 
 @cached_record
@@ -61,8 +61,8 @@ class Lossier:
     loss: float
     output_tokens_per_second: float
     devices: int
-    measured_anchor: MeasuredAnchor | None = None
-    mix: Lossier | None = None
+    measured_anchor: MeasuredAnchor | None
+    mix: Lossier | None
 
 
 @cached_record

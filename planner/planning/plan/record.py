@@ -1,7 +1,8 @@
 """The plan file: frozen records, one to one with the JSON that ``--json`` prints.
 
 SI base units, bytes as whole integers, no time stamps. ``to_dict`` leaves out optional keys that
-are None; ``planner.read_plan`` validates strictly (unknown keys are errors).
+are None, and all others stand in every file; ``planner.read_plan`` validates strictly (unknown and
+missing keys are errors) and lifts files of version 1.
 """
 
 from __future__ import annotations
@@ -26,12 +27,11 @@ if TYPE_CHECKING:
 
 Objective = Literal["throughput", "latency", "memory", "quality", "cost"]
 OBJECTIVES: tuple[Objective, ...] = ("throughput", "latency", "memory", "quality", "cost")
-SCHEMA_VERSION = "1"
+SCHEMA_VERSION = "2"
 OPTIONAL = frozenset({
-    "kv_layout", "validated", "flips", "layouts", "measured_anchor", "relative", "preset",
-    "max_concurrency_at_requests", "usd_per_million_output_tokens", "joules_per_output_token",
-    "recommendation", "interruption_seconds", "mix", "part", "place", "offload", "prefix_cache",
-    "speculation", "deployment"})
+    "kv_layout", "part", "place", "validated", "flips", "measured_anchor", "offload",
+    "prefix_cache", "speculation", "deployment", "usd_per_million_output_tokens",
+    "joules_per_output_token"})
 
 
 @cached_record
@@ -68,7 +68,7 @@ class EngineInfo:
 
     name: str
     version: str | None
-    chosen_from: tuple[str, ...] = ()
+    chosen_from: tuple[str, ...]
 
 
 @cached_record
@@ -80,8 +80,8 @@ class WorkloadInfo:
     isl: int
     osl: int
     batch: int
-    preset: str | None = None
-    prefix_hit_rate: float = 0.0
+    preset: str | None
+    prefix_hit_rate: float
 
 
 @cached_record
@@ -211,7 +211,7 @@ class CapacityInfo:
 
     max_concurrency_at_context: int
     max_context_at_batch: int
-    max_concurrency_at_requests: int | None = None
+    max_concurrency_at_requests: int | None
 
 
 @cached_record
@@ -242,24 +242,26 @@ class PerformanceInfo:
     tpot_seconds: Estimate
     output_tokens_per_second: Estimate
     output_tokens_per_second_per_device: Estimate
-    usd_per_million_output_tokens: Estimate | None = None
-    joules_per_output_token: Estimate | None = None
-    interruption_seconds: float | None = None
+    usd_per_million_output_tokens: Estimate | None
+    joules_per_output_token: Estimate | None
+    interruption_seconds: float | None
 
 
 @cached_record
 class QualityInfo:
-    """Loss with its band; ``relative`` is over that of uniform fp8-block on the same model and
+    """Loss with its band in nats of mean KL, or over the loss of uniform ``relative_to`` where
+    ``unit`` is ``relative``; ``relative`` is over that of uniform fp8-block on the same model and
     device, None where that has none."""
 
     loss: float
     low: float
     high: float
     unit: str
+    relative_to: str | None
+    relative: float | None
     tier: str
+    measured_anchor: MeasuredAnchor | None
     flips: float | None = None
-    measured_anchor: MeasuredAnchor | None = None
-    relative: float | None = None
 
 
 @cached_record
@@ -341,8 +343,8 @@ class Plan:
     solver: SolverInfo
     assumptions: tuple[Assumption, ...]
     sources: tuple[SourceRef, ...]
-    layouts: LayoutsInfo | None = None
-    recommendation: Recommendation | None = None
+    layouts: LayoutsInfo | None
+    recommendation: Recommendation | None
     offload: OffloadInfo | None = None
     prefix_cache: PrefixCache | None = None
     speculation: SpeculationInfo | None = None
@@ -377,10 +379,10 @@ class Plan:
 
 
 def plain(value: Any) -> Any:
-    """Records to dicts and lists; optional keys that are None are left out."""
+    """Records to dicts and lists; keys that are optional there and None are left out."""
     if is_dataclass(value):
         return {f.name: plain(getattr(value, f.name)) for f in fields(value)
-                if not (f.name in OPTIONAL and getattr(value, f.name) is None)}
+                if not (f.name in OPTIONAL and f.default is None is getattr(value, f.name))}
     if isinstance(value, tuple):
         return [plain(v) for v in value]
     return value

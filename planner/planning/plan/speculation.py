@@ -49,5 +49,5 @@ class SpeculationInfo:
     step_seconds: float
     pays_up_to_batch: int
     pays_limit: str
-    method: str = ""
-    gain: GainRange | None = None
+    method: str
+    gain: GainRange | None

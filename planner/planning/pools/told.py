@@ -188,7 +188,7 @@ def _aggregated(base: Plan | None, choice: Selection | None) -> AggregatedPlan |
         rival.name, told_schemes(rival), rival.kv, PoolLayout(la.tp, la.dp, la.pp, la.ep),
         la.replicas, base.device.count, base.workload.batch, perf.output_tokens_per_second.value,
         perf.output_tokens_per_second_per_device.value, perf.tpot_seconds.value,
-        perf.ttft_seconds.value)
+        perf.ttft_seconds.value, holding=None)
 
 
 def _limit(option: PoolOption, running: Running) -> str:

@@ -47,8 +47,6 @@ if TYPE_CHECKING:
 Array = NDArray[np.float64]
 OUTSIDE_STACK = -1
 """The layer of embedding and head in a profile."""
-RELATIVE_UNIT = "relative (1.0 = uniform {} on this model)"
-NATS_UNIT = "nats (mean KL of next-token distributions)"
 
 
 @cached_record
@@ -263,13 +261,12 @@ def quality(model: LossModel, loss: float, derived: float = 0.0) -> QualityInfo:
     wide = model.prior.rule_band if profile is None else band
     low = told_loss(model, (loss - derived) / band + derived / wide)
     high = told_loss(model, (loss - derived) * band + derived * wide)
-    if profile is None or profile.unit == NATS:
-        unit = NATS_UNIT
-    else:
-        unit = RELATIVE_UNIT.format(profile.anchor)
+    unit, anchor = (NATS, None) if profile is None or profile.unit == NATS \
+        else (profile.unit, profile.anchor)
     relative = None if model.norm is None else loss / model.norm
     told = told_loss(model, loss)
-    return QualityInfo(told, low, high, unit, tier(model), flips(model, told), relative=relative)
+    return QualityInfo(told, low, high, unit, anchor, relative, tier(model), None,
+                       flips(model, told))
 
 
 def tier(model: LossModel) -> str:

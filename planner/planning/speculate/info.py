@@ -66,7 +66,7 @@ def _info(found: Found, asked: Speculation, priced: Priced) -> SpeculationInfo:
         pays_up_to_batch=slots * layout.dp * layout.pp,
         pays_limit=MEMORY if slots == most else SLOWER if slots else NEVER,
         method="" if engine is None else speculation_rule(
-            engine, question.device, asked.kind).method)
+            engine, question.device, asked.kind).method, gain=None)
 
 
 def _share(info: SpeculationInfo) -> float:

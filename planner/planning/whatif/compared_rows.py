@@ -19,6 +19,7 @@ from planner.planning.question.question import Question
 from planner.planning.search.uniform import PlacedUniform
 from planner.planning.space.losses import quality
 from planner.planning.whatif.compared import ComparedPlan, Weights
+from planner.quality.loss_units import told_unit
 from planner.throughput.calibration import ANY_ENGINE
 
 RECOMMENDED = "recommended"
@@ -48,7 +49,7 @@ def placed_row(one: PlacedUniform, *, within_limits: bool) -> ComparedPlan:
         replicas * priced.batch, priced.fullest.total, done.output_tokens_per_second,
         done.output_tokens_per_second_per_device, done.tpot_seconds, done.ttft_seconds,
         done.usd_per_million_output_tokens, done.joules_per_output_token, lost.loss, lost.low,
-        lost.high, lost.unit, measured_anchor(model, priced))
+        lost.high, told_unit(lost.relative_to), measured_anchor(model, priced))
 
 
 def plan_row(plan: Plan, spec: ModelSpec, device: DeviceProfile) -> ComparedPlan:
@@ -71,7 +72,7 @@ def plan_row(plan: Plan, spec: ModelSpec, device: DeviceProfile) -> ComparedPlan
         plan.memory_per_device.total_bytes, done.output_tokens_per_second,
         done.output_tokens_per_second_per_device, done.tpot_seconds, done.ttft_seconds,
         done.usd_per_million_output_tokens, done.joules_per_output_token, lost.loss, lost.low,
-        lost.high, lost.unit, lost.measured_anchor)
+        lost.high, told_unit(lost.relative_to), lost.measured_anchor)
 
 
 def absent_row(question: Question, name: str, reason: str) -> ComparedPlan:

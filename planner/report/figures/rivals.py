@@ -82,7 +82,7 @@ def rivals_figure(plan: Plan) -> RivalsFigure:
                                     b.total_bytes_per_device, b.loss), []).append(b.name)
     rows += [RivalRow("uniform", tuple(names), found.value(compares), None, None, found.loss,
                       _pale(found, own)) for found, names in alike.items()]
-    return RivalsFigure(compares, quality.unit.partition(" (")[0], tuple(rows))
+    return RivalsFigure(compares, quality.unit, tuple(rows))
 
 
 def _compares(objective: str) -> Compares:

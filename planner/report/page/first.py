@@ -11,6 +11,7 @@ from shlex import split
 from planner.export.serve_line import serving_command
 from planner.planning.plan.record import Estimate, PerformanceInfo, Plan
 from planner.quality.anchor import told
+from planner.quality.loss_units import NATS
 from planner.quality.neighbours import publisher
 from planner.report import words
 from planner.report.page.rivals_shown import RivalsShown, rivals_shown
@@ -99,7 +100,7 @@ def _told(t: Phrases, plan: Plan, name: str, figure: KeyFigure, flags: dict[str,
         more = _limit(t, plan, name, flags)
     elif name == "loss":
         quality = plan.quality
-        unit = "nats" if quality.unit.startswith("nats") else ""
+        unit = NATS if quality.unit == NATS else ""
         beside = t("first.relative", times=f"{quality.relative:.2f}") if quality.relative else ""
         ends = figure.interval if quality.high > 0 else t("answer.lossless")
         return replace(figure, unit=unit, interval=ends, note=t("answer.join").join(filter(None, (

@@ -81,4 +81,4 @@ def _pools(point: PooledPoint | None, t: Phrases, w: Phrases) -> list[Any]:
 
 def _loss_unit(plan: Plan) -> str:
     """The scheme that a relative loss of 1 stands for; empty where losses are nats."""
-    return plan.quality.unit.partition("uniform ")[2].partition(" on ")[0].rstrip(")")
+    return plan.quality.relative_to or ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from planner.planning.plan.record import Assumption, Estimate, Plan
+from planner.quality.loss_units import NATS
 from planner.report.terminal.drafts import draft_lines
 from planner.report.terminal.pool_lines import devices_name, pool_lines, pools_name
 from planner.throughput.calibration import ANY_ENGINE
@@ -123,13 +124,13 @@ def _loss(plan: Plan) -> str:
     if found.high == 0:
         return "loss 0"
     band = f"÷/× {found.high / found.loss:.2g}, " if found.loss > 0 else ""
-    if found.unit.startswith("nats"):
+    if found.unit == NATS:
         value = f"{found.loss:.3g} nats"
         relative = found.relative or 0.0
         share = f"{relative:.2f}" if relative >= HUNDREDTH else f"<{HUNDREDTH}"
         beside = f" = {share} × uniform fp8-block" if relative else ""
     else:
-        value = f"{found.loss:.2f} × {found.unit.partition('= ')[2].partition(' on ')[0]}"
+        value = f"{found.loss:.2f} × uniform {found.relative_to}"
         beside = ""
     flips = "" if found.flips is None else f", {found.flips:.1%} of top-1 tokens change"
     return f"loss {value}{beside} ({band}{found.tier}){flips}"

@@ -77,7 +77,7 @@ def test_sizes_of_units_at_their_bounds() -> None:
 
 def drafted(accepted: float, tokens: int = 3) -> SpeculationInfo:
     return SpeculationInfo("mtp", "m", tokens, AcceptanceInfo(0.0, 0.0, 0.0, "given"), accepted,
-                           0, 0, "bf16", "bf16", 0, 0.0, 0.0, 0, "none")
+                           0, 0, "bf16", "bf16", 0, 0.0, 0.0, 0, "none", "", None)
 
 
 def test_a_step_yields_its_own_token_and_at_most_all_that_are_drafted() -> None:

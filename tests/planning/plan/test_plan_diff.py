@@ -116,8 +116,11 @@ def test_other_models_and_losses_are_refused(plans: tuple[Plan, Plan]) -> None:
     one, two = plans
     with pytest.raises(InputError, match="different models"):
         difference(one, replace(two, model=replace(two.model, config_sha256="0" * 64)))
-    with pytest.raises(InputError, match="losses are in"):
-        difference(one, replace(two, quality=replace(two.quality, unit="nats")))
+    for mine, theirs in ((None, "fp8-block"), ("fp8-block", None), ("fp8-block", "int8-w8a8")):
+        old, new = (replace(p, quality=replace(p.quality, relative_to=scheme))
+                    for p, scheme in ((one, mine), (two, theirs)))
+        with pytest.raises(InputError, match="losses are in"):
+            difference(old, new)
 
 
 def test_command(plans: tuple[Plan, Plan], tmp_path: Path,
@@ -143,7 +146,7 @@ HOSTILE: list[tuple[tuple[str | int, ...], Any]] = [
     (("units", 0, "scheme"), "bf16\x1b[2J"), (("units", 0, "reason"), "a" * 10**6),
     (("units", 0, "layers"), list(range(300_000))), (("units", 0, "layers"), [0, 0]),
     (("units", 0, "weight_bytes"), -1), (("assumptions", 0, "value"), "\u202etxt"),
-    (("schema_version",), "2"), (("units",), "none"), (("surprise",), 1),
+    (("schema_version",), "3"), (("units",), "none"), (("surprise",), 1),
 ]
 
 

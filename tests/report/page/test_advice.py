@@ -117,7 +117,7 @@ def test_defaults_stand_beside_the_requests() -> None:
     dropped = replace(plan, assumptions=(Assumption("tpot-ms dropped", "fastest TPOT 60 ms", "x"),))
     assert advice(t, dropped).requests.endswith("so it does not hold: fastest TPOT 60 ms.")
     assert "没有布局能满足" in advice(phrases("zh"), dropped).requests
-    theory = replace(plan, engine=EngineInfo("any", None))
+    theory = replace(plan, engine=EngineInfo("any", None, ()))
     assert "Theory: no engine's rules" in advice(t, theory).requests
     assert advice(t, theory).command == ""
     assert advice(t, theory).notes
