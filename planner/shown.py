@@ -120,6 +120,7 @@ def _former(result: object, name: str) -> Callable[..., Axes]:
 
 
 def _former_reader(data: object) -> Any:
+    """What 0.1 called ``planner.read_plan``; works until 0.3, with a DeprecationWarning."""
     module, name = READER
     _warn("Plan.from_dict(data)", f"planner.{name}(data)")
     return getattr(import_module(module), name)(data)
