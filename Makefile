@@ -16,7 +16,7 @@ export PYTHON
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test lint docs exhaustive tables evaluate evaluate-plans evaluate-throughput bench
-.PHONY: supply mutants evaluate-pools evaluate-transfer families soak clean distclean fuzz lock engines
+.PHONY: dist supply mutants evaluate-pools evaluate-transfer families soak clean distclean fuzz lock engines
 
 help:
 	@echo "make demo        plan DeepSeek-V3 on eight H200 for requests of 8192 tokens"
@@ -37,6 +37,7 @@ help:
 	@echo "make fuzz        damaged input for every entrance, guided by coverage (SECONDS=120 each)"
 	@echo "make mutants     changed operators and numbers of the core, and the tests of their room (MINUTES=60)"
 	@echo "make supply      bill of materials (CycloneDX), licences, known weaknesses of what is installed"
+	@echo "make dist        sdist and wheel in dist/, the same bytes from the same files"
 	@echo "make lock        renew the locked versions that continuous integration installs"
 	@echo "make clean       remove build results and caches (distclean: .venv as well)"
 
@@ -98,6 +99,10 @@ evaluate: $(VENV)/.installed-dev
 # Engines and weights go into .engines; what is installed or measured is kept for the next run.
 engines: $(VENV)/.installed-dev
 	$(BIN)/python -m evaluation.closed_loop $(if $(FRESH),--fresh) $(if $(MINUTES),--minutes $(MINUTES))
+
+# Times in both archives are fixed (SOURCE_DATE_EPOCH, else the build tool's own date).
+dist: $(VENV)/.installed-dev
+	$(BIN)/python -m build --outdir dist
 
 # Tools of the check have an environment of their own: their packages are not those of the tests.
 supply: $(VENV)/.installed-dev out/supply/.installed

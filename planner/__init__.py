@@ -54,7 +54,7 @@ if TYPE_CHECKING:
     from planner.scenarios import Scenario
     from planner.validation.run import validate
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 _WHERE = {
     "plan": "planner.api.plan", "estimate": "planner.api.plan", "inventory": "planner.lookup",

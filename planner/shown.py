@@ -6,9 +6,11 @@ and loaded when something is shown.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from planner.errors import needs
 
@@ -40,6 +42,22 @@ TABLE = ("planner.report.page.rounded_table", "rounded_table")
 """The function that writes the notebook cell of a frame."""
 AXES = {"Compared": ("planner.plot", "compare")}
 """Class of a result: the function of planner.plot that draws it."""
+FORMER = {
+    "Plan": {f"plot_{name}": name for name in ("formats", "memory", "time", "uniform", "roofline",
+                                               "frontier", "users", "sensitivity")},
+    "Frontier": {"plot": "frontier", "plot_frontier": "frontier", "plot_map": "phase_map"},
+    "Inventory": {"plot_bytes": "tensor_bytes"},
+    "ExpertUse": {"plot_residency": "residency"},
+    "LayerNumerics": {"plot_errors": "layer_errors"},
+    "MemoryAnswer": {"plot_memory": "memory"},
+    "TrainingMemory": {"plot_memory": "memory"},
+    "ServingAnswer": {"plot_frontier": "serving"},
+    "Validation": {"plot_errors": "validation_errors"},
+}
+"""Class of a result: its methods in 0.1, and the functions of planner.plot that they are now."""
+READER = ("planner.lookup", "read_plan")
+"""What Plan.from_dict of 0.1 is now."""
+Class = TypeVar("Class")
 
 
 def as_text(result: object) -> str:
@@ -76,6 +94,41 @@ def as_axes(result: object, ax: Axes | None = None) -> Axes:
     """Draw the result with matplotlib, on ``ax`` where it is given."""
     drawn: Axes = _function(AXES, result)(result, ax)
     return drawn
+
+
+def with_former_methods(cls: type[Class]) -> type[Class]:
+    """The class with what 0.1 called its methods: they work until 0.3, with a DeprecationWarning
+    that says what they are called now."""
+    cls.__getattr__ = _former  # type: ignore[attr-defined]
+    if cls.__name__ == "Plan":
+        cls.from_dict = staticmethod(_former_reader)  # type: ignore[attr-defined]
+    return cls
+
+
+def _former(result: object, name: str) -> Callable[..., Axes]:
+    """Python calls it for an attribute that the result lacks.
+
+    Raises:
+        AttributeError: 0.1 had no such method.
+    """
+    owner = type(result).__name__
+    drawing = FORMER[owner].get(name)
+    if drawing is None:
+        raise AttributeError(f"{owner!r} object has no attribute {name!r}", name=name, obj=result)
+    _warn(f"{owner}.{name}()", f"planner.plot.{drawing}({owner.lower()})")
+    return partial(getattr(import_module("planner.plot"), drawing), result)
+
+
+def _former_reader(data: object) -> Any:
+    """What 0.1 called ``planner.read_plan``; works until 0.3, with a DeprecationWarning."""
+    module, name = READER
+    _warn("Plan.from_dict(data)", f"planner.{name}(data)")
+    return getattr(import_module(module), name)(data)
+
+
+def _warn(former: str, now: str) -> None:
+    warnings.warn(f"{former} is {now} since 0.2; the old name goes with 0.3",
+                  DeprecationWarning, stacklevel=3)
 
 
 def _drawn(functions: dict[str, tuple[str, str]], result: object) -> str:

@@ -10,7 +10,7 @@ from planner.memory.breakdown import Breakdown, StageMemory
 from planner.memory.engines.records import EngineResult, Rank
 from planner.memory.on_disk import OnDisk
 from planner.memory.resident import Line
-from planner.shown import as_frame, as_table, as_text
+from planner.shown import as_frame, as_table, as_text, with_former_methods
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -19,6 +19,7 @@ PARTS = {"weights": "weights_bytes", "cache": "cache_bytes", "activations": "act
          "runtime": "runtime_bytes"}
 
 
+@with_former_methods
 @dataclass(frozen=True, slots=True)
 class MemoryAnswer:
     """Memory of one replica. ``usable_bytes`` and ``capacity_bytes`` are 0 without a device;

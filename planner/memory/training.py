@@ -12,7 +12,7 @@ from planner.memory.training_setup import LossScaling, TrainLayout, TrainSetup
 from planner.memory.training_states import rank_states, stage_layers
 from planner.models.spec import ModelSpec
 from planner.placement.layout import Layout, layout_problem
-from planner.shown import as_frame, as_table, as_text
+from planner.shown import as_frame, as_table, as_text, with_former_methods
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -68,6 +68,7 @@ class LayerActivation:
     kept: bool
 
 
+@with_former_methods
 @dataclass(frozen=True, slots=True)
 class TrainingMemory:
     """The answer of ``train``: every stage, the fullest one, and what to change if it is too full.

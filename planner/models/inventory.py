@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from planner.models.dtypes import StoredTensor, stored_bytes, stored_type
 from planner.models.spec import ModelSpec, StoredAs, TensorRow
 from planner.records import cached_record, record
-from planner.shown import as_frame, as_table
+from planner.shown import as_frame, as_table, with_former_methods
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -48,6 +48,7 @@ class Pattern:
         return stored_bytes(self.dtype, prod(self.shape)) * self.count
 
 
+@with_former_methods
 @cached_record
 class Inventory:
     """Counts over the rows of ``spec``.

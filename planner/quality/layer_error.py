@@ -26,7 +26,7 @@ from planner.numerics.matrix_units import DotRule, Unit
 from planner.numerics.quantization import Quantized, Role
 from planner.numerics.unit_catalog import unit
 from planner.quality.synthetic import LINEAR_KINDS, activations, linear_kind, weights
-from planner.shown import as_frame, as_table, as_text
+from planner.shown import as_frame, as_table, as_text, with_former_methods
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -87,6 +87,7 @@ class LayerShape:
     seed: int
 
 
+@with_former_methods
 @dataclass(frozen=True, slots=True)
 class LayerNumerics:
     """The answer of ``plan numerics``: one model's layer under several schemes."""

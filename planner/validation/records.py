@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from planner.shown import as_frame
+from planner.shown import as_frame, with_former_methods
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -153,6 +153,7 @@ class Uncovered:
     n: int
 
 
+@with_former_methods
 @dataclass(frozen=True, slots=True)
 class Validation:
     """The whole comparison. ``outcomes`` are all rows, for the list of the worst."""

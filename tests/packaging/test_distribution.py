@@ -63,9 +63,9 @@ def test_two_builds_give_the_same_bytes(distributions: Distributions) -> None:
 def test_the_sdist_can_be_read_and_tested(distributions: Distributions) -> None:
     with tarfile.open(distributions.sdist) as archive:
         held = {name.split("/", 1)[1] for name in archive.getnames() if "/" in name}
-    wanted = {"pyproject.toml", "README.md", "LICENSE", "NOTICE", "Makefile", "CONTRIBUTING.md",
-              "CHANGELOG.md", "tests/conftest.py", "benchmarks/startup.py", ".ci/phases.py",
-              ".ci/find-python"}
+    wanted = {"pyproject.toml", "README.md", "README.zh.md", "LICENSE", "NOTICE", "Makefile",
+              "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md", "ARCHITECTURE.md",
+              "tests/conftest.py", "benchmarks/startup.py", ".ci/phases.py", ".ci/find-python"}
     assert wanted <= held
 
 

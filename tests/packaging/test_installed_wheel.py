@@ -1,6 +1,7 @@
 """The installed wheel answers outside the checkout, on each supported Python that is here."""
 
 import json
+import re
 
 import pytest
 from support.wheels import ROOT, RUNNING, VERSIONS, Installed, checked, pip
@@ -19,6 +20,17 @@ def test_the_package_comes_from_the_wheel(installed: Installed) -> None:
     assert where[0].startswith(str(installed.bin.parent))
     assert not where[0].startswith(str(ROOT))
     assert where[1].startswith(installed.version + ".")
+
+
+def test_the_version_is_that_of_the_metadata_and_of_the_changelog(installed: Installed) -> None:
+    said = plan(installed, "--version").splitlines()[0]
+    held = checked([str(installed.bin / "python"), "-W", "error", "-c",
+                    "import importlib.metadata as m, planner\n"
+                    "print(m.version('precision-planner'), planner.__version__)"], installed.empty)
+    newest = re.search(r"^## (\d+\.\d+\.\d+) \(", (ROOT / "CHANGELOG.md").read_text("utf-8"), re.M)
+    assert newest is not None
+    assert said == f"plan, version {newest[1]}"
+    assert held.stdout.split() == [newest[1], newest[1]]
 
 
 def test_help(installed: Installed) -> None:

@@ -37,9 +37,10 @@ def test_the_version_is_the_same_everywhere() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     changes = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
     assert planner.__version__ == project["version"]
-    newest = re.search(r"^## \[?(\d+\.\d+\.\d+|Unreleased)", changes, flags=re.MULTILINE)
-    assert newest is not None, "CHANGELOG.md has no heading like `## 0.1.0`"
-    assert newest[1] in (planner.__version__, "Unreleased")
+    headings = re.findall(r"^## (.*)$", changes, flags=re.MULTILINE)
+    released = [text for text in headings if text != "Unreleased"]
+    assert headings.index(released[0]) <= 1, "only `## Unreleased` stands above a release"
+    assert re.fullmatch(rf"{re.escape(planner.__version__)} \(\d{{4}}-\d\d-\d\d\)", released[0])
 
 
 @pytest.mark.parametrize("name", ["README.md", "ARCHITECTURE.md", "CHANGELOG.md",

@@ -20,7 +20,7 @@ from planner.planning.plan.recommendation import MeasuredAnchor as MeasuredAncho
 from planner.planning.plan.recommendation import Recommendation as Recommendation
 from planner.planning.plan.speculation import SpeculationInfo as SpeculationInfo
 from planner.records import cached_record
-from planner.shown import as_cell, as_frame, as_text
+from planner.shown import as_cell, as_frame, as_text, with_former_methods
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -320,6 +320,7 @@ class SourceRef:
     date: str
 
 
+@with_former_methods
 @cached_record
 class Plan:
     """The answer: a scheme for every unit, the layout, and what it costs."""

@@ -11,7 +11,7 @@ import numpy as np
 from planner.planning.answer.measured_point import Anchor
 from planner.planning.plan.record import Assumption, Estimate, LayoutInfo, plain
 from planner.planning.price.step import Assignment, Serving, step_times
-from planner.shown import as_frame, as_table, as_text
+from planner.shown import as_frame, as_table, as_text, with_former_methods
 from planner.throughput.graphs import padded
 from planner.throughput.pools import Pools, pooled_loop
 from planner.throughput.scheduling import Load, Scheduling, StepTimes
@@ -81,6 +81,7 @@ class PoolInfo:
     limit: str
 
 
+@with_former_methods
 @dataclass(frozen=True, slots=True)
 class ServingAnswer:
     """``plan serve``: ``point`` at the asked concurrency (None without one) with the 80 % intervals

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from planner.placement.tiers import Residency
 from planner.planning.serving.offloaded import OffloadedStep
-from planner.shown import as_frame, as_table, as_text
+from planner.shown import as_frame, as_table, as_text, with_former_methods
 from planner.throughput.residency import Fetch, Link
 
 if TYPE_CHECKING:
@@ -43,6 +43,7 @@ class FetchTimes:
     drive: Link
 
 
+@with_former_methods
 @dataclass(frozen=True, slots=True)
 class ExpertUse:
     """The answer of ``experts``. Distinct counts are a layer's, averaged over the MoE layers."""

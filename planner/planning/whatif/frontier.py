@@ -19,7 +19,7 @@ from planner.planning.solver.problem import Array
 from planner.planning.space.losses import told_loss
 from planner.planning.space.memory import budget
 from planner.planning.space.model import CostModel
-from planner.shown import as_frame, as_table, as_text
+from planner.shown import as_frame, as_table, as_text, with_former_methods
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -56,6 +56,7 @@ class FrontierPoint:
     knee: bool = False
 
 
+@with_former_methods
 @dataclass(frozen=True)
 class Frontier:
     """The points in order of loss; ``map`` where it was asked for, ``engine`` the one that serves

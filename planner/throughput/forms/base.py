@@ -43,7 +43,8 @@ def values(parameters: Parameters, wanted: Sequence[Parameter], form: str) -> Pa
     if missing or unknown:
         word, found = ("missing", missing) if missing else ("unknown", unknown)
         raise DataError(f"fitted parameters of {form}: {word}: {', '.join(sorted(found))}",
-                        hint="the profile was calibrated for another version; run plan calibrate")
+                        hint="another version fitted them: fit the same tables again (plan "
+                             "calibrate TABLES -o PROFILE.toml), or remove the [[fitted]] sets")
     return parameters
 
 
