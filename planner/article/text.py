@@ -13,7 +13,7 @@ def claims_text(data: dict[str, Any]) -> str:
     for claim in data["claims"]:
         lines += wrapped(f"{claim['verdict']}: {claim['english']}", " " * 5,
                          first=f"{claim['id']:>3}  ")
-        lines.append(f"     „{claim['quote']}“")
+        lines.append(f"     “{claim['quote']}”")
         lines += wrapped(claim["finding"], " " * 5, first=" " * 5)
         if len(claim["parts"]) > 1:
             lines += [line for p in claim["parts"] for line in
