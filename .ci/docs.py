@@ -4,6 +4,7 @@
 * docs/reference/api.md: every public name of the package; formats.md there: what is stored how;
 * docs/reference/plan-file.schema.json: ``plan schema``;
 * docs/evidence/validation-sample.md: ``plan validate`` on the sample that ships;
+* docs/evidence/claims.md: ``plan claims --markdown``;
 * README.md and README.zh.md: the answer shown under the first command;
 * the pages in Chinese: the blocks of commands and answers of the English ones.
 
@@ -64,6 +65,16 @@ Made from `plan validate` by `make docs`: the measured rows in `planner/validati
 interval (near 80 by construction for *fitted* rows). All tables, of which these are samples:
 [validation.md](validation.md).
 """
+CLAIMS_HEAD = """# An article's claims, recomputed
+
+What a web article says of FP8 and INT8 for DeepSeek's models, claim by claim, with what this version
+computes and what an earlier one did. Made from `plan claims --markdown` by `make docs`. Every figure
+says what it rests on: *counted* from configurations and formats, *published* in data sheets,
+*derived* from both, *emulated* value by value, *measured elsewhere* by others, *learned* from models
+measured matrix by matrix, *planned* where a choice is told; times are *fitted*, *transferred* or a
+*prior*, with their 80 % interval from draws in which what two plans err by in common cancels. A claim
+is *wrong* where its figure lies outside, *imprecise* where a part of it holds.
+"""
 
 
 def _script(path: Path) -> Any:
@@ -122,6 +133,15 @@ def sample_page() -> str:
                       "| table | reason | rows |\n|---|---|---:|\n" + left)) + "\n"
 
 
+def claims_page() -> str:
+    """docs/evidence/claims.md."""
+    import planner
+    from planner.article.text import claims_markdown
+
+    title, _, rest = claims_markdown(planner.claims().to_dict()).partition("\n\n")
+    return f"{CLAIMS_HEAD}\nThe article: {title.removeprefix('# ')}. {rest}"
+
+
 def answer() -> str:
     """What the README shows of the plan: all but some rows of the table and what follows it."""
     import planner
@@ -175,6 +195,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "docs/reference/formats.md": _reference.formats_page,
     "docs/reference/plan-file.schema.json": plan_schema,
     "docs/evidence/validation-sample.md": sample_page,
+    "docs/evidence/claims.md": claims_page,
     "README.md": lambda: readme("README.md"),
     **{name: functools.partial(chinese, name) for name in CHINESE},
 }

@@ -11,6 +11,7 @@ from typing import Any
 from planner.errors import DataError, UnknownNameError, nearest_names
 from planner.records import record
 from planner.resources import data_folder
+from planner.system import is_path
 from planner.toml_text import parse_toml, read_toml_bytes
 from planner.workloads import hit_rate, load_workload
 
@@ -68,7 +69,7 @@ def load_scenario(name: str) -> Scenario:
         UnknownNameError: no such scenario. DataError: the file is not valid.
     """
     path = Path(name)
-    if "/" in name or name.endswith(".toml"):
+    if is_path(name) or name.endswith(".toml"):
         if not path.is_file():
             raise DataError(f"scenario file {name!r} does not exist",
                             hint="bundled scenarios: " + ", ".join(scenario_ids()))

@@ -9,12 +9,33 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import subprocess
 import sys
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import subprocess
 
 WINDOWS = sys.platform == "win32"
 POSIX_SIGNALS = hasattr(signal, "pthread_sigmask")
+MOST_PROCESSES = 61
+"""Of one pool on Windows, which waits for no more objects at once."""
+
+
+def is_path(text: str) -> bool:
+    """Whether a text is written as a path: it has a slash, on Windows a backslash or a drive."""
+    return "/" in text or is_windows_path(text)
+
+
+def is_windows_path(text: str) -> bool:
+    """Whether a text can only be a path on this system, which is Windows: it has a backslash or
+    begins with a drive."""
+    return WINDOWS and ("\\" in text or text[1:2] == ":")
+
+
+def pool_size(workers: int) -> int:
+    """How many of so many processes one pool may have."""
+    return min(workers, MOST_PROCESSES) if WINDOWS else workers
 
 
 def usable_cpus() -> tuple[int, ...]:
@@ -39,6 +60,8 @@ def end_group(process: subprocess.Popen[bytes] | subprocess.Popen[str]) -> None:
         if hasattr(os, "killpg"):
             os.killpg(process.pid, signal.SIGKILL)
         else:
+            import subprocess
+
             subprocess.run(["taskkill", "/F", "/T", "/PID", str(process.pid)], check=False,
                            stdin=subprocess.DEVNULL, capture_output=True)
             process.kill()

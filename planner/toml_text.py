@@ -7,6 +7,7 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+from planner.encoded import decoded
 from planner.errors import DataError
 
 MOST_BYTES = 1 << 20
@@ -42,7 +43,7 @@ def parse_toml(data: bytes | str, place: object, *, hint: str) -> dict[str, Any]
             parser's time grows with their square), or a whole number that is not of 64 bits.
     """
     try:
-        text = data.decode("utf-8") if isinstance(data, bytes) else data
+        text = decoded(data) if isinstance(data, bytes) else data
         if any(found[0].count(".") >= MOST_PARTS
                for found in _DOTTED.finditer(_QUOTED.sub("q", text))):
             raise DataError(f"{place}: a key of more than {MOST_PARTS} parts", hint=hint)

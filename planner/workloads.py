@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from planner.errors import DataError, UnknownNameError, nearest_names
 from planner.records import record
 from planner.resources import data_folder
+from planner.system import is_path
 from planner.toml_text import parse_toml, read_toml_bytes
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ def load_workload(name: str | os.PathLike[str]) -> NamedWorkload:
     """
     text = os.fspath(name)
     path = Path(text)
-    if not isinstance(name, str) or "/" in text or text.endswith(".toml"):
+    if not isinstance(name, str) or is_path(text) or text.endswith(".toml"):
         if not path.is_file():
             raise DataError(f"workload file {text!r} does not exist",
                             hint="bundled workloads: " + ", ".join(workload_ids()))

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from planner.encoded import decoded
 from planner.errors import DataError, InputError
 from planner.hardware.profile import DeviceProfile
 from planner.memory.experts import always_on_bytes, expert_bytes, experts_of, place
@@ -156,7 +157,7 @@ def _read(path: Path) -> Any:
                             hint='{"loads": [...]}, a list a layer or one for all')
         return values["loads"]
     try:
-        return [float(line) for line in path.read_text(encoding="utf-8").split()]
+        return [float(line) for line in decoded(path.read_bytes()).split()]
     except ValueError as error:
         raise DataError(f"{path}: {error}", hint="one number a line") from error
 

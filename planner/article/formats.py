@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 
 from planner.article.facts import V3, rule
-from planner.article.record import Claim, Figure, Finding, Part
+from planner.article.record import Claim, Finding, Part, counted, emulated, published
 from planner.formats.elements import element
 from planner.formats.schemes import scheme
 from planner.formats.sizes import bits_per_element
@@ -23,7 +23,7 @@ def payload(claim: Claim) -> Finding:
     found = {k: element(e).bits / 8 for k, e in elements.items()}
     extra = {f"{n} weights": bits_per_element(scheme(n).weight) / 8 for n in ("fp8-block", "nvfp4")}
     extra["fp8-block activations"] = bits_per_element(scheme("fp8-block").activation) / 8
-    return Finding(tuple(Figure(k, v, "B/element") for k, v in (found | extra).items()),
+    return Finding(tuple(published(k, v, "B/element") for k, v in (found | extra).items()),
                    (Part("payload", rule(all(found[k] == v for k, v in claim.stated.items()))),),
                    "true of the payload; scales come on top: "
                    + ", ".join(f"{k} {v:.5g} B" for k, v in extra.items()))
@@ -40,7 +40,7 @@ def blocks(claim: Claim) -> Finding:
     rows = [r for r in load_model(V3).rows if r.scale_shape is not None]
     stored = all(r.scale_shape == tuple(-(-n // 128) for n in r.shape) for r in rows)
     same = all(found[k] == v for k, v in claim.stated.items())
-    return Finding(tuple(Figure(k.replace("_", " "), v, "elements") for k, v in found.items()),
+    return Finding(tuple(counted(k.replace("_", " "), v, "elements") for k, v in found.items()),
                    (Part("block sides", rule(same and stored)),),
                    f"the released scales of all {len(rows)} quantised tensor classes have one "
                    "value a 128×128 block")
@@ -53,9 +53,9 @@ def fragmentation(claim: Claim) -> Finding:
     more = bits_per_element(scheme("fp8-block").weight) - bits_per_element(
         scheme("fp8-tensor").weight)
     return Finding(
-        (Figure("scales", more / 8, "B/element more than one a tensor"),
-         Figure("FP8 with outliers: blocks − tensor", per_block - per_tensor, "dB"),
-         Figure("INT8 with outliers: blocks − row", int_block - int_row, "dB")),
+        (counted("scales", more / 8, "B/element more than one a tensor"),
+         emulated("FP8 with outliers: blocks − tensor", per_block - per_tensor, "dB"),
+         emulated("INT8 with outliers: blocks − row", int_block - int_row, "dB")),
         (Part("blocks save memory", rule(more < 0)),),
         f"blocks cost {more / 8:.2g} B an element; they confine outliers "
         f"({int_block - int_row:+.1f} dB for INT8 activations with an outlier channel)")
@@ -65,8 +65,8 @@ def pytorch(claim: Claim) -> Finding:
     past = np.array([480.0], dtype=np.float32)
     cast = float(decode(encode(past, "e4m3fn", policy="torch<2.12"), "e4m3fn")[0])
     e4m3, e5m2 = element("e4m3fn"), element("e5m2")
-    return Finding((Figure("largest E4M3", e4m3.max_finite, ""),
-                    Figure("largest E5M2", e5m2.max_finite, "")),
+    return Finding((published("largest E4M3", e4m3.max_finite, ""),
+                    published("largest E5M2", e5m2.max_finite, "")),
                    (Part("both formats", rule(e4m3.bits == 8 and e5m2.bits == 8)),),
                    f"true; its casts before 2.12 do not saturate: 480 becomes "
                    f"{'NaN' if math.isnan(cast) else f'{cast:g}'} in E4M3")
@@ -77,7 +77,7 @@ def overflow(claim: Claim) -> Finding:
     past = np.array([largest * 1.01], dtype=np.float32)
     half = float(decode(encode(past, "fp16"), "fp16")[0])
     brain = float(decode(encode(past, "bf16"), "bf16")[0])
-    return Finding((Figure("largest FP16", largest, ""), Figure("largest BF16",
+    return Finding((published("largest FP16", largest, ""), published("largest BF16",
                                                                 element("bf16").max_finite, "")),
                    (Part("FP16 overflows", rule(math.isinf(half) and math.isfinite(brain))),),
                    f"FP16 ends at {largest:,.0f}; 1 % above it becomes infinite, in BF16 it stays")
@@ -87,9 +87,10 @@ def dynamic_range(claim: Claim) -> Finding:
     spans = {n: binades(n) for n in ("e4m3fn", "e5m2", "int8")}
     errors = {k: (sqnr(sample(k), "int8-block"), sqnr(sample(k), "fp8-block"))
               for k in ("gaussian", "heavy-tailed", "outlier")}
-    figures = [Figure(f"range of {k}", v, "binades") for k, v in spans.items()]
+    figures = [counted(f"range of {k}", v, "binades") for k, v in spans.items()]
     for kind, (integer, floating) in errors.items():
-        figures += [Figure(f"{kind}, INT8", integer, "dB"), Figure(f"{kind}, E4M3", floating, "dB")]
+        figures += [emulated(f"{kind}, INT8", integer, "dB"),
+                    emulated(f"{kind}, E4M3", floating, "dB")]
     return Finding(
         tuple(figures),
         (Part("wider range", rule(min(spans["e4m3fn"], spans["e5m2"]) > spans["int8"])),),
@@ -109,9 +110,9 @@ def int8_efficiency(claim: Claim) -> Finding:
     gain, beside = (sqnr(sample(kind), "int8-w8a8") - sqnr(sample(kind), "fp8-channel")
                     for kind in ("gaussian", "outlier"))
     refused = refusal(load_device("b300-sxm"), scheme("int8-w8a8"))
-    figures = (*(Figure(k, v, "×") for k, v in rates.items()),
-               Figure("INT8 − FP8, token scales, Gaussian", gain, "dB"),
-               Figure("INT8 − FP8, token scales, outlier channel", beside, "dB"))
+    figures = (*(published(k, v, "×") for k, v in rates.items()),
+               emulated("INT8 − FP8, token scales, Gaussian", gain, "dB"),
+               emulated("INT8 − FP8, token scales, outlier channel", beside, "dB"))
     return Finding(
         figures,
         (Part("faster than FP8 everywhere", rule(min(list(rates.values())[:2]) > 1)),

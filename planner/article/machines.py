@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from planner.article.facts import rule
-from planner.article.record import Claim, Figure, Finding, Part, near
+from planner.article.record import Claim, Finding, Part, near, published
 from planner.formats.elements import element
 from planner.hardware.catalog import device_ids
 from planner.hardware.profile import DeviceProfile, Quantity
@@ -23,7 +23,7 @@ def edge(claim: Claim) -> Finding:
     has = {d.id: [f for f in ("int8", "fp8", "nvfp4") if d.rate(f) is not None] for d in devices}
     old, new = has[devices[0].id], has[devices[1].id]
     return Finding(
-        tuple(Figure(f"8- and 4-bit formats of {k}", len(v), "") for k, v in has.items()),
+        tuple(published(f"8- and 4-bit formats of {k}", len(v), "") for k, v in has.items()),
         (Part("Orin multiplies INT8 and no FP8", rule("int8" in old and "fp8" not in old)),
          Part("edge means INT8", rule("fp8" not in new, "imprecise"))),
         "; ".join(f"{k}: {', '.join(v)}" for k, v in has.items())
@@ -37,9 +37,9 @@ def fp8_rate(claim: Claim) -> Finding:
         rate = device.rate("fp8")
         if device.kind != "gpu" or not device.architecture.startswith(_WITH_FP8) or rate is None:
             continue
-        figures.append(Figure(f"{name} dense", rate.dense.value, "FLOP/s"))
+        figures.append(published(f"{name} dense", rate.dense.value, "FLOP/s"))
         if rate.sparse is not None:
-            figures.append(Figure(f"{name} sparse", rate.sparse.value, "FLOP/s"))
+            figures.append(published(f"{name} sparse", rate.sparse.value, "FLOP/s"))
     stated = claim.stated["rate"]
     hits = [f.name for f in figures if near(f.value, stated)]
     close = min(figures, key=lambda f: abs(f.value - stated))
@@ -56,7 +56,7 @@ def xeon(claim: Claim) -> Finding:
     amx = {d.id: d.rates["amx", "bf16"].dense.value / d.rates["avx512", "bf16"].dense.value
            for d in cpus if ("amx", "bf16") in d.rates}
     return Finding(
-        tuple(Figure(f"AMX ÷ AVX-512, BF16, {k}", v, "×") for k, v in amx.items()),
+        tuple(published(f"AMX ÷ AVX-512, BF16, {k}", v, "×") for k, v in amx.items()),
         (Part("AVX-512 has BF16 and FP16", rule(vector, "imprecise")),
          Part("FP8 in software", rule(no_fp8))),
         f"true of the {len(cpus)} profiles; it leaves out AMX, "
@@ -70,7 +70,7 @@ def thor(claim: Claim) -> Finding:
     hit = any(near(v, claim.stated["rate"]) for v in rates.values())
     blackwell = orin.architecture.startswith("Blackwell")
     least = min(v for k, v in rates.items() if k.startswith("drive-thor"))
-    return Finding(tuple(Figure(k, v, "OP/s") for k, v in rates.items()),
+    return Finding(tuple(published(k, v, "OP/s") for k, v in rates.items()),
                    (Part("Orin-X is Blackwell", rule(blackwell)), Part("18.4 TOPS", rule(hit))),
                    f"Orin-X is {orin.architecture}; Thor-X has at least "
                    f"{least / claim.stated['rate']:.0f} times the figure, and no part is named "
@@ -87,7 +87,7 @@ def training(claim: Claim) -> Finding:
     deepseek, half = recipe("fp8-deepseek"), recipe("fp16")
     per = {r.id: r.gradient + r.master + r.moments for r in (deepseek, half)}
     same = deepseek.weights == half.weights or deepseek.other == half.other
-    return Finding(tuple(Figure(f"gradient, master and moments, {k}", v, "B/parameter")
+    return Finding(tuple(published(f"gradient, master and moments, {k}", v, "B/parameter")
                          for k, v in per.items()),
                    (Part("the example fits the recommendation", rule(same)),),
                    f"the example contradicts it: DeepSeek multiplies in {deepseek.weights}, keeps "
@@ -101,7 +101,7 @@ def older_hardware(claim: Claim) -> Finding:
     past = np.array([element("fp16").max_finite * 2], dtype=np.float32)
     unsafe = bool(np.isinf(decode(encode(past, "fp16"), "fp16"))[0])
     return Finding(
-        (Figure("INT8 ÷ BF16 on a100-sxm", gain, "×"), Figure("FP16 ÷ BF16", same, "×")),
+        (published("INT8 ÷ BF16 on a100-sxm", gain, "×"), published("FP16 ÷ BF16", same, "×")),
         (Part("INT8 is faster on older hardware", rule(gain > 1)),
          Part("FP16 rather than BF16", rule(same > 1 and not unsafe, "imprecise"))),
         f"INT8 has {gain:.2g} times the BF16 peak of an A100; FP16 is no faster than BF16 there "

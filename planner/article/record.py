@@ -5,18 +5,35 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, Literal
 
 Verdict = Literal["confirmed", "imprecise", "wrong", "not computable"]
 VERDICTS: tuple[Verdict, ...] = ("confirmed", "imprecise", "wrong", "not computable")
+Basis = Literal["counted", "published", "derived", "emulated", "measured elsewhere", "learned",
+                "planned", "fitted", "transferred", "prior"]
+"""``counted`` from configurations and formats, ``published`` in data sheets and specifications,
+``derived`` from both by arithmetic, ``emulated`` value by value, ``measured elsewhere`` by others
+with these formats, ``learned`` where losses come from measured models, ``planned`` where a choice
+is told; the last three are those of times, which have an interval."""
 _DATA = Path(__file__).resolve().parent / "data" / "claims.toml"
 
 
 @dataclass(frozen=True, slots=True)
+class Before:
+    """What an earlier version found of a claim, where this one finds something else, and ``why``.
+    """
+
+    verdict: Verdict
+    found: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class Claim:
-    """One statement of the article. ``stated`` holds its figures in SI units, by name."""
+    """One statement of the article. ``stated`` holds its figures in SI units, by name; ``before``
+    is what the version of :func:`article` found of it."""
 
     id: str
     quote: str
@@ -24,15 +41,43 @@ class Claim:
     stated: Mapping[str, float]
     reference: Mapping[str, float]
     sources: tuple[str, ...]
+    before: Before | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """A figure that was computed: ``value`` in ``unit``, and what it is of."""
+    """A figure that was computed: ``value`` in ``unit``, and what it is of; on what it rests
+    (``basis``), and its 80 % interval from ``low`` to ``high`` where it is an estimate."""
 
     name: str
     value: float
     unit: str
+    basis: Basis
+    low: float | None = None
+    high: float | None = None
+
+    @property
+    def told(self) -> str:
+        """``1.24× (1.13–1.35)``."""
+        if self.low is None or self.high is None:
+            return f"{self.value:.2f}{self.unit}"
+        return f"{self.value:.2f}{self.unit} ({self.low:.2f}–{self.high:.2f})"
+
+    def covers(self, stated: float) -> bool:
+        """Whether the interval holds a stated figure.
+
+        Raises:
+            ValueError: it has none.
+        """
+        if self.low is None or self.high is None:
+            raise ValueError(f"{self.name} has no interval")
+        return self.low <= stated <= self.high
+
+
+counted = partial(Figure, basis="counted")
+published = partial(Figure, basis="published")
+derived = partial(Figure, basis="derived")
+emulated = partial(Figure, basis="emulated")
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,9 +116,10 @@ def near(value: float, stated: float, tolerance: float = 0.02) -> bool:
 
 @cache
 def article() -> dict[str, Any]:
-    """Title, address and date of the article, and the sources that claims name."""
+    """Title, address and date of the article, the sources that claims name, and the version that
+    they were computed by before."""
     data = _raw()
-    return {"article": data["article"], "sources": data["sources"]}
+    return {key: data[key] for key in ("article", "sources", "before")}
 
 
 @cache
@@ -81,7 +127,9 @@ def claims() -> tuple[Claim, ...]:
     """All claims, in the order of the article's numbering, then its recommendations."""
     return tuple(Claim(id=c["id"], quote=c["quote"], english=c["english"],
                        stated=dict(c.get("stated", {})), reference=dict(c.get("reference", {})),
-                       sources=tuple(c["sources"])) for c in _raw()["claims"])
+                       sources=tuple(c["sources"]),
+                       before=Before(**c["before"]) if "before" in c else None)
+                 for c in _raw()["claims"])
 
 
 @cache

@@ -9,15 +9,18 @@ from planner.report.terminal.columns import wrapped
 
 def claims_text(data: dict[str, Any]) -> str:
     """One block a claim: verdict, the article's words, what was computed."""
-    lines = [data["article"]["title"], *wrapped(_score(data)), ""]
+    lines = [data["article"]["title"], *wrapped(_score(data)), *wrapped(_turned(data)), ""]
     for claim in data["claims"]:
         lines += wrapped(f"{claim['verdict']}: {claim['english']}", " " * 5,
                          first=f"{claim['id']:>3}  ")
-        lines.append(f"     „{claim['quote']}“")
+        lines.append(f"     “{claim['quote']}”")
         lines += wrapped(claim["finding"], " " * 5, first=" " * 5)
         if len(claim["parts"]) > 1:
             lines += [line for p in claim["parts"] for line in
                       wrapped(f"{p['verdict']}: {p['text']}", " " * 9, first=" " * 7)]
+        lines += wrapped(_basis(claim), " " * 7, first=" " * 5)
+        if claim["before"] is not None:
+            lines += wrapped(_before(claim, data["version_before"]), " " * 7, first=" " * 5)
         lines += wrapped("source: " + "; ".join(s["title"] for s in claim["sources"]), " " * 7,
                          first=" " * 5)
     return "\n".join(lines) + "\n"
@@ -25,19 +28,48 @@ def claims_text(data: dict[str, Any]) -> str:
 
 def claims_markdown(data: dict[str, Any]) -> str:
     """A table: claim, words, verdict, computed, source."""
-    lines = [f"# {data['article']['title']}", "", _score(data), "",
-             "| # | claim | quote | verdict | computed | source |", "|---|---|---|---|---|---|"]
+    version = data["version_before"]
+    lines = [f"# {data['article']['title']}", "", _score(data), "", _turned(data), "",
+             f"| # | claim | quote | verdict | computed | {version} found | source |",
+             "|---|---|---|---|---|---|---|"]
     for c in data["claims"]:
-        figures = "; ".join(f"{f['name']} {_number(f['value'])} {f['unit']}".strip()
-                            for f in c["computed"])
+        figures = "; ".join(map(_figure, c["computed"]))
+        before = "" if c["before"] is None else _before(c, version)
         cells = (c["id"], c["english"], c["quote"], f"**{c['verdict']}**",
-                 f"{c['finding']} ({figures})", "; ".join(s["title"] for s in c["sources"]))
+                 f"{c['finding']} ({figures})", before,
+                 "; ".join(s["title"] for s in c["sources"]))
         lines.append("| " + " | ".join(_cell(x) for x in cells) + " |")
     return "\n".join(lines) + "\n"
 
 
 def _score(data: dict[str, Any]) -> str:
     return ", ".join(f"{n} {v}" for v, n in data["verdicts"].items())
+
+
+def _turned(data: dict[str, Any]) -> str:
+    """The claims whose verdict is another than before."""
+    turned = [f"{c['id']} ({c['before']['verdict']} → {c['verdict']})" for c in data["claims"]
+              if c["before"] is not None and c["before"]["verdict"] != c["verdict"]]
+    return f"other verdicts than version {data['version_before']}: {', '.join(turned) or 'none'}"
+
+
+def _basis(claim: dict[str, Any]) -> str:
+    """``basis: published, transferred (80 % interval in brackets)``."""
+    names = ", ".join(dict.fromkeys(f["basis"] for f in claim["computed"]))
+    sure = all(f["low"] is None for f in claim["computed"])
+    return f"basis: {names}" + ("" if sure else "; in brackets 80 % intervals")
+
+
+def _before(claim: dict[str, Any], version: str) -> str:
+    told = claim["before"]
+    return f"{version} found it {told['verdict']}: {told['found']}. Now: {told['why']}"
+
+
+def _figure(figure: dict[str, Any]) -> str:
+    text = f"{figure['name']} {_number(figure['value'])}"
+    if figure["low"] is not None:
+        text += f" ({_number(figure['low'])} to {_number(figure['high'])})"
+    return f"{text} {figure['unit']}".strip() + f", {figure['basis']}"
 
 
 def _number(value: float) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from planner.cli.types import Hinted
 from planner.errors import UnknownNameError
+from planner.system import is_path
 
 NEAR = 0.8
 FLAGS_BY_WORD = {"help": "plan --help", "version": "plan --version"}
@@ -21,7 +22,7 @@ def unknown_command(word: str, commands: Iterable[str]) -> None:
     names = sorted(commands)
     near, how = _nearest(word, names)
     flag = FLAGS_BY_WORD.get(word.lower())
-    if word.startswith("-") or (how < NEAR and flag is None) or "/" in word \
+    if word.startswith("-") or (how < NEAR and flag is None) or is_path(word) \
             or os.path.exists(word):
         return
     from planner.models.catalog import known_names
@@ -50,7 +51,7 @@ def surplus(words: Sequence[str], commands: Iterable[str]) -> tuple[str, str] | 
     model: it was meant as a command. None else."""
     from planner.models.catalog import is_model
 
-    if not words or words[0] in commands or words[0].startswith("-") or "/" in words[0] \
+    if not words or words[0] in commands or words[0].startswith("-") or is_path(words[0]) \
             or is_model(words[0]) or os.path.exists(words[0]):
         return None
     return f"unknown command {words[0]!r}", "`plan --help` lists the commands"

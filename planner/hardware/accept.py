@@ -33,4 +33,4 @@ def accepted_text(folder: Path) -> str:
 
 if __name__ == "__main__":
     where = data_folder("hardware_profiles")
-    (where / ACCEPTED).write_text(accepted_text(where), encoding="utf-8")
+    (where / ACCEPTED).write_text(accepted_text(where), encoding="utf-8", newline="\n")

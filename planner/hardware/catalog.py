@@ -16,6 +16,7 @@ from planner.hardware.profile import DeviceProfile, FittedSet
 from planner.records import record
 from planner.remembered import by_identity
 from planner.resources import data_folder
+from planner.system import is_path
 from planner.toml_text import parse_toml, read_toml_bytes
 
 _INDEX = "aliases.toml"
@@ -64,7 +65,7 @@ def resolve_device(name: str, folders: Sequence[Path] = ()) -> DeviceProfile:
         UnknownNameError: no folder has such a device.
         DataError: the file or a folder does not exist, or the profile is invalid.
     """
-    if "/" in name or name.endswith(".toml"):
+    if is_path(name) or name.endswith(".toml"):
         path = Path(name)
         if not path.is_file():
             raise DataError(f"device profile {name!r}: no such file",

@@ -20,7 +20,7 @@ from types import MappingProxyType, ModuleType
 from typing import Any, TypeVar
 
 from planner.errors import DataError
-from planner.system import POSIX_SIGNALS, interrupt_blocked, usable_cpus
+from planner.system import POSIX_SIGNALS, interrupt_blocked, pool_size, usable_cpus
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -69,7 +69,7 @@ def in_processes(function: Callable[[Item], Result], items: Iterable[Item], *, w
     Raises:
         LostWorkerError: a worker was killed.
     """
-    with _processes([workers], start, arguments) as (pool,):
+    with _processes([pool_size(workers)], start, arguments) as (pool,):
         yield from _windowed(pool, function, items, QUEUED * workers)
 
 
@@ -158,7 +158,8 @@ def _started() -> Iterator[None]:
 def interrupt_held() -> Iterator[None]:
     """A process that starts in the block, or from a thread that does, does not see Ctrl-C, which
     the terminal sends to all: this one ends it."""
-    resource_tracker.ensure_running()  # it would let the signal through again
+    if POSIX_SIGNALS:  # Windows has no such process
+        resource_tracker.ensure_running()  # it would let the signal through again
     with interrupt_blocked():
         yield
 

@@ -22,6 +22,7 @@ from planner.models.rows import Provenance
 from planner.models.spec import ModelSpec
 from planner.models.strict_json import parse_object, read_config_bytes, shown
 from planner.records import record
+from planner.system import is_windows_path
 
 _CONFIGS = Path(__file__).resolve().parent / "configs"
 _MAX_BYTES = 2**53
@@ -284,7 +285,7 @@ def _id_of(stem: str) -> str:
 
 
 def _as_path(name: str) -> Path | None:
-    if name in (".", "..") or name.startswith(("./", "../", "/")):
+    if name in (".", "..") or name.startswith(("./", "../", "/")) or is_windows_path(name):
         if "\0" in name:
             raise DataError(f"{shown(name)}: not a path",
                             hint="name a config.json, a GGUF file, or the folder of a checkpoint")

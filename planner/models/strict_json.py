@@ -6,6 +6,7 @@ import json
 import math
 from pathlib import Path
 
+from planner.encoded import decoded
 from planner.errors import DataError
 
 _TOO_LARGE = "name the configuration or plan file itself: none is that large"
@@ -62,7 +63,7 @@ def parse_object(
         raise DataError(f"{place}: more than {MAX_VALUES:,} values", hint=_TOO_LARGE)
     try:
         value: object = json.loads(
-            text.decode("utf-8"),
+            decoded(text),
             object_pairs_hook=_without_repeats,
             parse_constant=_infinity if infinite else _refuse_constant,
             parse_float=_finite,

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from planner.encoded import decoded
 from planner.errors import DataError
 from planner.models.spec import Attention, ModelSpec
 from planner.models.strict_json import read_config_bytes
@@ -32,7 +33,7 @@ def read_routing(path: Path, spec: ModelSpec) -> dict[tuple[int, int], float]:
         raise DataError(f"{path}: {spec.id} has no routed experts", hint="leave --routing out")
     counts = {layer: np.zeros(experts.count) for layer in experts.layers}
     try:
-        text = read_config_bytes(path, limit=MOST_ROUTING_BYTES).decode("utf-8")
+        text = decoded(read_config_bytes(path, limit=MOST_ROUTING_BYTES))
         rows = list(csv.DictReader(text.splitlines()))
     except (UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{path}: cannot be read: {error}",

@@ -74,7 +74,7 @@ def to_json(tables: dict[str, Any]) -> str:
 
 def main() -> None:
     """Write the shipped table."""
-    PATH.write_text(to_json(build_tables(SEED)), encoding="utf-8")
+    PATH.write_text(to_json(build_tables(SEED)), encoding="utf-8", newline="\n")
 
 
 if __name__ == "__main__":

@@ -343,7 +343,7 @@ def _lines(value: Any, depth: int) -> str:
 def main(arguments: Sequence[str]) -> None:
     """Write the shipped table: all of it, or with ``--missing`` what it lacks."""
     known = json.loads(PATH.read_text(encoding="utf-8")) if "--missing" in arguments else None
-    PATH.write_text(to_json(build_tables(SEED, known)), encoding="utf-8")
+    PATH.write_text(to_json(build_tables(SEED, known)), encoding="utf-8", newline="\n")
 
 
 if __name__ == "__main__":

@@ -83,7 +83,7 @@ class _Measured:
 
 def main() -> None:
     """Write the shipped table."""
-    PATH.write_text(to_json(build_tables(SEED)), encoding="utf-8")
+    PATH.write_text(to_json(build_tables(SEED)), encoding="utf-8", newline="\n")
 
 
 if __name__ == "__main__":

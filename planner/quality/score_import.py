@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
 
+from planner.encoded import decoded
 from planner.errors import DataError, UnknownNameError, UnsupportedError
 from planner.formats.schemes import scheme as find_scheme
 from planner.models.strict_json import parse_object, read_config_bytes, shown
@@ -98,7 +99,7 @@ def _no_losses(path: Path, layers: int) -> UnsupportedError:
 
 def _csv(text: bytes, place: str) -> Scores:
     try:
-        rows = list(csv.DictReader(io.StringIO(text.decode("utf-8"))))
+        rows = list(csv.DictReader(io.StringIO(decoded(text))))
     except (UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{place}: not a CSV file: {error}", hint=_COLUMNS) from None
     header = set(rows[0]) if rows else set()

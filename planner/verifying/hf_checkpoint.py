@@ -71,7 +71,7 @@ def folder_of_gguf(path: Path, folder: Path) -> None:
         try:
             write_safetensors(beside / WEIGHTS, _parts(held, path))
             (beside / "config.json").write_text(
-                json.dumps(config, indent=2) + "\n", encoding="utf-8")
+                json.dumps(config, indent=2) + "\n", encoding="utf-8", newline="\n")
             beside.rename(folder)
         except OSError as error:
             raise InputError(f"folder {str(folder)!r} cannot be written: {error.strerror}",

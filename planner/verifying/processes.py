@@ -119,6 +119,6 @@ def _keep(log: Path | None, command: Sequence[str], ran: Ran) -> None:
         return
     try:
         log.write_text("$ " + " ".join(command) + "\n" + ran.stdout + "\n" + ran.stderr,
-                       encoding="utf-8")
+                       encoding="utf-8", newline="\n")
     except OSError:
         return

@@ -158,7 +158,7 @@ def ask(task: Task, runner: str, name: str, question: Mapping[str, Any],
     folder = work_folder(task.folder)
     asked, told = folder / f"{name}.question.json", folder / f"{name}.answer.json"
     told.unlink(missing_ok=True)
-    asked.write_text(json.dumps(dict(question), indent=1), encoding="utf-8")
+    asked.write_text(json.dumps(dict(question), indent=1), encoding="utf-8", newline="\n")
     run([task.engine.place, str(RUNNERS / runner), str(asked.absolute()), str(told.absolute())],
         what=name.replace("-", " "), limit_seconds=task.setting.step_seconds,
         log=folder / f"{name}.txt", environment=environment, folder=folder, accept=(0, 1))

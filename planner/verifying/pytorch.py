@@ -121,7 +121,7 @@ def _quantise(task: Task, subject: Trial) -> StepResult:
     scripts = work_folder(task.folder) / f"{subject.id}-export"
     scripts.mkdir(parents=True, exist_ok=True)
     for name in (CONFIGURATION, SCRIPT):
-        (scripts / name).write_text(files[name], encoding="utf-8")
+        (scripts / name).write_text(files[name], encoding="utf-8", newline="\n")
     beside = target.with_name(f".{target.name}.part")
     shutil.rmtree(beside, ignore_errors=True)
     with draft(beside):

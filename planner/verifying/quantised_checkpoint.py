@@ -134,10 +134,11 @@ def _write(folder: Path, source: Path, files: Mapping[str, list[TensorGroup]],
     if (source / INDEX_NAME).exists():
         (folder / INDEX_NAME).write_text(index_text(
             {name: [e for part in parts for e in part.entries] for name, parts in files.items()}),
-            encoding="utf-8")
+            encoding="utf-8", newline="\n")
     for path in sorted(source.iterdir()):
         if path.is_file() and path.name not in (_CONFIG, INDEX_NAME) \
                 and path.suffix not in _WEIGHTS and not path.name.startswith("."):
             shutil.copyfile(path, folder / path.name)
-    (folder / _CONFIG).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+    (folder / _CONFIG).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8",
+                                  newline="\n")
     return total

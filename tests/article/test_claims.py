@@ -2,11 +2,14 @@
 
 import json
 import math
+from functools import cache
+from typing import get_args
 
 import pytest
 
 from planner.article.claims import CHECKS, claims
-from planner.article.record import VERDICTS, Finding, Part, article, overall
+from planner.article.ratios import TIMES
+from planner.article.record import VERDICTS, Basis, Finding, Part, article, overall
 from planner.article.record import claims as all_claims
 from planner.cli.main import run
 from planner.errors import UnknownNameError
@@ -35,16 +38,22 @@ EXPECTED: dict[str, tuple[str, tuple[str, float, float]]] = {
     "15": ("wrong", ("h100-sxm dense", 1.979e15, 1e-3)),
     "16": ("confirmed", ("AMX ÷ AVX-512, BF16, xeon-6980p", 16, 1e-9)),
     "17": ("wrong", ("drive-thor-x INT8 sparse", 1000e12, 1e-9)),
-    "18": ("not computable", ("fewest h200-sxm for bf16", 12, 0)),
+    "18": ("confirmed", ("fewest h200-sxm for bf16", 12, 0)),
     "19": ("confirmed", ("largest E4M3", 448, 0)),
     "20": ("wrong", ("gradient, master and moments, fp8-deepseek", 12, 0)),
     "21": ("imprecise", ("INT8 ÷ BF16", 2, 1e-3)),
     "22": ("confirmed", ("largest FP16", 65_504, 0)),
     "23": ("confirmed", ("gaussian, INT8", 43.8, 5e-3)),
-    "r1": ("confirmed", ("FP8 share of linear weights, l40s", 0.9, 0.05)),
+    "r1": ("confirmed", ("FP8 share of linear weights, l40s", 1, 0)),
     "r2": ("imprecise", ("advised mixture ÷ uniform INT8, loss, a100-sxm", 0.5, 0.1)),
     "r3": ("imprecise", ("weights", 2, 0.05)),
 }
+
+
+@cache
+def finding(id: str) -> Finding:
+    """What is found of a claim, once for all tests."""
+    return CHECKS[id](CLAIMS[id])
 
 
 def test_every_numbered_claim_is_there_and_tested() -> None:
@@ -56,7 +65,7 @@ def test_every_numbered_claim_is_there_and_tested() -> None:
 @pytest.mark.parametrize("id", EXPECTED)
 def test_a_claim(id: str) -> None:
     verdict, (start, value, tolerance) = EXPECTED[id]
-    found: Finding = CHECKS[id](CLAIMS[id])
+    found = finding(id)
     assert found.verdict == verdict
     assert found.text
     assert all(math.isfinite(f.value) for f in found.figures)
@@ -81,17 +90,53 @@ def test_a_verdict_follows_the_stated_figure(id: str) -> None:
 @pytest.mark.exhaustive
 def test_recommendations_are_tested_part_by_part() -> None:
     """FP8 is the choice on Hopper, Ada and Blackwell under vLLM; the advised mixture loses less
-    than INT8 alone at nearly its speed, and no best plan keeps FP16."""
-    first = {p.text: p.verdict for p in CHECKS["r1"](CLAIMS["r1"]).parts}
+    than INT8 alone at nearly its speed, and no recommended plan keeps FP16."""
+    first = {p.text: p.verdict for p in finding("r1").parts}
     assert first["FP8 is the choice on h100-sxm"] == "confirmed"
     assert first["FP8 is the choice on l40s"] == "confirmed"
-    second = {p.text: p.verdict for p in CHECKS["r2"](CLAIMS["r2"]).parts}
+    second = {p.text: p.verdict for p in finding("r2").parts}
     assert {v for k, v in second.items() if k.startswith("INT8 experts")} == {"confirmed"}
     assert {v for k, v in second.items() if k.startswith("FP16 attention")} == {"wrong"}
     assert {v for k, v in second.items() if k.startswith("the mixture")} == {"confirmed"}
-    third = {f.name: f.value for f in CHECKS["r3"](CLAIMS["r3"]).figures}
+    third = {f.name: f.value for f in finding("r3").figures}
     assert third["FP32 states of BF16 training"] == 4 + 8
     assert third["loss saved"] == 0
+
+
+@pytest.mark.sample(8)
+@pytest.mark.parametrize("id", EXPECTED)
+def test_every_figure_says_what_it_rests_on(id: str) -> None:
+    """Times have an interval around their value; what is counted or read has none."""
+    for figure in finding(id).figures:
+        assert figure.basis in get_args(Basis)
+        if figure.basis in TIMES:
+            assert figure.low is not None
+            assert figure.high is not None
+            assert figure.low < figure.value < figure.high
+        else:
+            assert figure.low is figure.high is None
+
+
+@pytest.mark.sample(2)
+@pytest.mark.parametrize("id", [c.id for c in CLAIMS.values() if c.before is not None])
+def test_what_an_earlier_version_found_is_another_thing(id: str) -> None:
+    """An entry whose words are those of today would tell a change that is none."""
+    claim = CLAIMS[id]
+    assert claim.before is not None
+    assert claim.before.verdict in VERDICTS
+    assert claim.before.why
+    found = finding(id)
+    assert found.verdict != claim.before.verdict or claim.before.found not in found.text
+
+
+def test_verdicts_that_turned_are_told_first(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["claims", "--only", "18,10"]) == 0
+    head, _, rest = capsys.readouterr().out.partition("\n\n")
+    assert "than version 0.1.0: 18 (not computable → confirmed)" in head
+    assert "0.1.0 found it wrong: 17.1 %" in rest
+    assert "in brackets 80 % intervals" in rest
+    assert run(["claims", "--only", "3"]) == 0
+    assert "than version 0.1.0: none" in capsys.readouterr().out
 
 
 def test_sources_have_a_title_and_a_date() -> None:

@@ -12,6 +12,7 @@ from support.wheels import ROOT
 
 import planner
 import planner.numerics
+from planner.article.text import claims_markdown
 from planner.formats.elements import ELEMENTS
 from planner.formats.kv import kv_layout_ids
 from planner.formats.schemes import scheme_ids
@@ -134,6 +135,26 @@ def test_the_errors_on_the_sample_are_current() -> None:
     far = [(a, b) for a, b in zip(number.findall(made), number.findall(page), strict=True)
            if abs(float(a) - float(b)) > TOLERANCE * max(1, abs(float(a)) / 100)]
     assert not far, f"docs/evidence/validation-sample.md is stale: {RENEW}"
+
+
+SLOW_CLAIMS = ("r1", "r2")
+"""Claims that take plans; the others take a second together."""
+
+
+def test_the_claims_page_is_what_the_command_prints() -> None:
+    page = stored("docs/evidence/claims.md")
+    rows = {row[1]: row[0] for row in re.findall(r"^(\| (\w+) \| .*)$", page, re.MULTILINE)
+            if row[1] != "claim"}
+    cheap = [one for one in rows if one not in SLOW_CLAIMS]
+    assert len(rows) == len(cheap) + len(SLOW_CLAIMS) == 27
+    made = claims_markdown(planner.claims(only=cheap).to_dict())
+    stale = [one for one in cheap if rows[one] not in made]
+    assert not stale, f"docs/evidence/claims.md is stale: {RENEW}"
+
+
+@pytest.mark.exhaustive
+def test_all_of_the_claims_page_is_what_the_command_prints() -> None:
+    assert docs.claims_page() == stored("docs/evidence/claims.md"), f"claims.md is stale: {RENEW}"
 
 
 def test_every_relative_link_leads_somewhere() -> None:

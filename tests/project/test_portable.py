@@ -4,6 +4,7 @@ import ast
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -29,11 +30,6 @@ ALLOWED = {
 }
 
 
-def _files() -> list[Path]:
-    return sorted(path for path in PACKAGE.rglob("*.py")
-                  if path.relative_to(PACKAGE).as_posix() not in ALLOWED)
-
-
 def _named(tree: ast.AST) -> Iterator[tuple[int, str]]:
     """What a module names that one system lacks."""
     for node in ast.walk(tree):
@@ -50,9 +46,7 @@ def _named(tree: ast.AST) -> Iterator[tuple[int, str]]:
 
 
 def test_no_call_that_one_system_lacks() -> None:
-    found = [f"{path.relative_to(ROOT)}:{line}: {name}" for path in _files()
-             for line, name in _named(ast.parse(path.read_text(encoding="utf-8")))]
-    assert found == []
+    assert _looked()["named"] == []
 
 
 @pytest.mark.parametrize("text", [
@@ -92,9 +86,65 @@ def _unencoded(tree: ast.AST) -> Iterator[int]:
 
 
 def test_every_text_says_how_it_is_encoded() -> None:
-    found = [f"{path.relative_to(ROOT)}:{line}" for path in sorted(PACKAGE.rglob("*.py"))
-             for line in _unencoded(ast.parse(path.read_text(encoding="utf-8")))]
-    assert found == []
+    assert _looked()["unencoded"] == []
+
+
+def _translated(tree: ast.AST) -> Iterator[int]:
+    """Lines that write a text whose lines would end as the system has it: the same file would have
+    other bytes on Windows."""
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.Call):
+            continue
+        name = node.func.attr if isinstance(node.func, ast.Attribute) else \
+            node.func.id if isinstance(node.func, ast.Name) else ""
+        texts = [one.value for one in (*node.args, *(word.value for word in node.keywords
+                                                     if word.arg == "mode"))
+                 if isinstance(one, ast.Constant)]
+        writes = name == "write_text" or (name in ("open", "fdopen") and
+                                          set(texts) & {"w", "a", "x", "wt", "at", "xt"})
+        null = any(isinstance(one, ast.Attribute) and one.attr == "devnull" for one in node.args)
+        if writes and not null and "newline" not in {word.arg for word in node.keywords}:
+            yield node.lineno
+
+
+def test_every_text_is_written_with_the_same_ends_of_lines() -> None:
+    assert _looked()["translated"] == []
+
+
+@pytest.mark.parametrize("text", [
+    "p.write_text(t, encoding='utf-8')", "open(p, 'w', encoding='utf-8')", "p.open(mode='x')"])
+def test_the_test_sees_lines_that_end_otherwise(text: str) -> None:
+    assert len(list(_translated(ast.parse(text)))) == 1
+
+
+def _unencoded_child(tree: ast.AST) -> Iterator[int]:
+    """Lines that read what a program prints as a text without saying how it is encoded."""
+    for node in ast.walk(tree):
+        given = {word.arg for word in node.keywords} if isinstance(node, ast.Call) else set()
+        if given & {"text", "universal_newlines"} and given & {"stdout", "capture_output"} \
+                and "encoding" not in given:
+            assert isinstance(node, ast.Call)
+            yield node.lineno
+
+
+def test_what_programs_print_is_read_in_a_stated_encoding() -> None:
+    assert _looked()["child"] == []
+    seen = "run(c, capture_output=True, text=True)"
+    assert len(list(_unencoded_child(ast.parse(seen)))) == 1
+
+
+@cache
+def _looked() -> dict[str, list[str]]:
+    """What is found in the package, each file parsed once."""
+    found: dict[str, list[str]] = {"named": [], "unencoded": [], "translated": [], "child": []}
+    for path in sorted(PACKAGE.rglob("*.py")):
+        tree, place = ast.parse(path.read_text(encoding="utf-8")), path.relative_to(ROOT)
+        if path.relative_to(PACKAGE).as_posix() not in ALLOWED:
+            found["named"] += [f"{place}:{line}: {name}" for line, name in _named(tree)]
+        for name, look in (("unencoded", _unencoded), ("translated", _translated),
+                           ("child", _unencoded_child)):
+            found[name] += [f"{place}:{line}" for line in look(tree)]
+    return found
 
 
 def test_a_machine_without_them_plans() -> None:

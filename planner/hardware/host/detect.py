@@ -51,7 +51,8 @@ def _smi() -> tuple[str, ...]:
         return ()
     try:
         done = subprocess.run([tool, "--query-gpu=name", "--format=csv,noheader"],
-                              capture_output=True, text=True, timeout=_SMI_SECONDS, check=False)
+                              capture_output=True, text=True, encoding="utf-8", errors="replace",
+                              timeout=_SMI_SECONDS, check=False)
     except (OSError, subprocess.TimeoutExpired):
         return ()
     return tuple(line.strip() for line in done.stdout.splitlines() if line.strip()) \

@@ -93,7 +93,7 @@ def read_published(path: str | os.PathLike[str]) -> tuple[PublishedWeights, ...]
         InputError: the file cannot be read. DataError: its columns or a value are not understood.
     """
     try:
-        with Path(path).open(encoding="utf-8", newline="") as file:
+        with Path(path).open(encoding="utf-8-sig", newline="") as file:
             reader = csv.DictReader(file)
             _check_columns(str(path), reader.fieldnames or ())
             return tuple(_row(f"{path}, line {number}", row)

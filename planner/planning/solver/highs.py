@@ -80,7 +80,8 @@ class Repairs:
 @contextlib.contextmanager
 def stdout_kept() -> Iterator[None]:
     """Send file descriptor 1 to the null device for the duration: HiGHS prints a banner from C."""
-    sys.stdout.flush()
+    if sys.stdout is not None:  # as it is where no console is, under pythonw
+        sys.stdout.flush()
     try:
         saved = os.dup(1)
     except OSError:

@@ -133,7 +133,7 @@ def design(matrices: Sequence[Matrix], structure: Structure,
 def main() -> None:
     """Write the fit of all models that are fitted."""
     prior = fit_prior([m for m in kld_models() if m.fitted])
-    PATH.write_text(as_json(prior), encoding="utf-8")
+    PATH.write_text(as_json(prior), encoding="utf-8", newline="\n")
 
 
 def as_json(prior: LearnedPrior) -> str:

@@ -66,11 +66,12 @@ def main(folder: Path) -> None:
     for model in kld_index():
         own, patterns = rows_of(model.name, tensors, groups)
         points, floor, totals = _points(model, own, patterns)
-        (target / f"{model.name}.csv").write_text(_csv(points), encoding="utf-8")
+        (target / f"{model.name}.csv").write_text(_csv(points), encoding="utf-8", newline="\n")
         made[model.name] = {
             "qtype": "+".join(sorted({r["qtype"] for r in own})), "floor_nats": _six(floor),
             **_level(model, [r for r in whole if r["model"] == model.name], totals)}
-    (target / "levels.json").write_text(json.dumps(made, indent=1) + "\n", encoding="utf-8")
+    (target / "levels.json").write_text(json.dumps(made, indent=1) + "\n", encoding="utf-8",
+                                        newline="\n")
 
 
 def rows_of(name: str, tensors: Iterable[dict[str, str]], groups: Iterable[dict[str, str]],

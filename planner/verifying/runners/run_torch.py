@@ -28,7 +28,7 @@ def main(question_path: str, answer_path: str) -> int:
         answer["error"] = f"{type(error).__name__}: {error}"
         answer["trace"] = traceback.format_exc()[-4000:]
     beside = answer_path + ".part"
-    with open(beside, "w", encoding="utf-8") as file:
+    with open(beside, "w", encoding="utf-8", newline="\n") as file:
         json.dump(answer, file)
     os.replace(beside, answer_path)
     return 0 if answer["complete"] else 1
@@ -56,7 +56,13 @@ def measure(question: Any, answer: Any) -> None:
             keep_logits(model, numpy, torch, tokens, question)
         answer["runs"] = [timed(model, numpy, torch, tokens, question, batch, answer)
                           for batch in question["batches"] for _ in range(question["repeats"])]
-    answer["peak_bytes"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    answer["peak_bytes"] = peak_bytes()
+
+
+def peak_bytes() -> int:
+    """The most memory that this process had [B]: macOS tells bytes, Linux KiB."""
+    told = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return told if sys.platform == "darwin" else told * 1024
 
 
 def loaded(question: Any, torch: Any, transformers: Any) -> Any:

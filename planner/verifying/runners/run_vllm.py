@@ -35,7 +35,7 @@ def main(question_path: str, answer_path: str) -> int:
         answer["error"] = f"{type(error).__name__}: {error}"
         answer["trace"] = traceback.format_exc()[-4000:]
     beside = answer_path + ".part"
-    with open(beside, "w", encoding="utf-8") as file:
+    with open(beside, "w", encoding="utf-8", newline="\n") as file:
         json.dump(answer, file)
     os.replace(beside, answer_path)
     return 0 if answer["complete"] else 1
