@@ -4,9 +4,9 @@
     python tests/attack/fuzz.py --seconds 120 --entrance fleet --keep  # renews tests/attack/corpus
     python tests/attack/fuzz.py --coverage                  # lines of the readers that are reached
 
-Prints a line an entrance: executions, samples taken and refused, distinct failures with their tape
-(for ``FOUND`` in test_entrances.py), edges of the readers before and after. Seconds are those of the
-CPU. Exit status 1 where something failed. Atheris ends the process that it runs in, so every
+Prints a line an entrance: executions, samples taken and refused, distinct failures with their
+tape (for ``FOUND`` in test_entrances.py), edges of the readers before and after. Seconds are those
+of the CPU. Exit status 1 where something failed. Atheris ends the process that it runs in, so every
 entrance has a process of its own. Corpora are seeds.
 """
 
@@ -112,7 +112,7 @@ def with_coverage(name: str, options: argparse.Namespace) -> None:
 
 def modules(name: str) -> list[str]:
     """Modules that guide the fuzzer: the entrance's readers, else what the command line imports."""
-    from support.slow_entrances import READERS
+    from support.corpora import READERS
 
     found = []
     files = (HERE.parents[2] / "planner").rglob("*.py")
@@ -175,8 +175,8 @@ def run_apart(name: str, options: argparse.Namespace, corpus: Path) -> bool:
 
 
 def covered(name: str) -> str:
-    """Lines of the readers' functions: reached by samples that nothing damages, with random tapes as
-    `make test` draws them, and with the corpus."""
+    """Lines of the readers' functions: reached by samples that nothing damages, with random tapes
+    as `make test` draws them, and with the corpus."""
     from support.corpora import enough, kept, lines_of, reader_files
 
     draw = random.Random(0)
@@ -194,8 +194,8 @@ def main() -> int:
     parser.add_argument("--entrance", action="append")
     parser.add_argument("--engine", choices=("atheris", "random"), default="atheris")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--found", metavar="DIR", help="keep every tape that reached something new, "
-                        "for a longer run to go on with")
+    parser.add_argument("--found", metavar="DIR", help="keep every tape that reached something "
+                        "new, for a longer run to go on with")
     parser.add_argument("--keep", action="store_true", help="renew the corpora of the repository")
     parser.add_argument("--coverage", action="store_true", help="only count lines that are reached")
     parser.add_argument("--here", action="store_true", help=argparse.SUPPRESS)
@@ -203,8 +203,7 @@ def main() -> int:
     options = parser.parse_args()
     if options.here:
         return one(options.entrance[0], options)
-    from support.corpora import ATTACKS
-    from support.slow_entrances import READERS
+    from support.corpora import ATTACKS, READERS
 
     if options.coverage:
         for name in options.entrance or READERS:

@@ -4,6 +4,7 @@ A corpus is a text file, a tape a line in hexadecimal. A tape means what it does
 after a change of these it is another damage, as good as any, until ``make fuzz`` finds new ones.
 """
 
+import contextlib
 import sys
 import tempfile
 from collections.abc import Iterable, Iterator
@@ -12,10 +13,29 @@ from types import CodeType, FrameType
 from typing import Any
 
 from support.entrances import ENTRANCES, ROOT
-from support.slow_entrances import READERS, SLOW
+from support.slow_entrances import SLOW
+from support.table_entrances import TABLES
 from support.tape import Tape
+from support.toml_entrances import TOML
 
-ATTACKS = {**ENTRANCES, **SLOW}
+ATTACKS = {**ENTRANCES, **SLOW, **TOML, **TABLES}
+READERS: dict[str, tuple[str, ...]] = {
+    "plan-read": ("planning.plan", "lookup", "models.strict_json"),
+    "plan-verbs": ("planning.plan", "export", "report", "api", "planning.inspect"),
+    "quantised-config": ("models.quantization", "models.fields", "models.strict_json"),
+    "import-read": ("models.quantization", "models.fields", "export.read_back",
+                    "export.llama_cpp_back", "export.assignment"),
+    "import-folder": ("export.deployment", "models.fields", "api.export"),
+    "device-file": ("hardware", "toml_text"),
+    "calibrate": ("calibration", "validation.reader", "validation.op_rows"),
+    "validate": ("validation",), "workload": ("workloads", "reuse", "toml_text"),
+    "fleet": ("sizing.fleet.asked", "api.fleet_asked", "toml_text"),
+    "sweep-file": ("sweeping.read", "sweeping.record", "sweeping.prices", "toml_text"),
+    "sweep-left": ("jobs.journal", "sweeping.output", "sweeping.columns", "sweeping.run"),
+    "losses": ("verifying.learning", "verifying.learned", "quality.sensitivity.posterior"),
+}
+"""Modules of the package, or folders of them, that read what an entrance is given: the fuzzer is
+guided by these, and their lines are counted."""
 FOLDER = ROOT / "tests" / "attack" / "corpus"
 PACKAGE = ROOT / "planner"
 Line = tuple[str, int]
@@ -87,11 +107,9 @@ class Reached:
 
 def reached(name: str, tape: bytes, files: Iterable[Path]) -> set[Line]:
     """Lines that an attack runs, whether or not it fails."""
-    with tempfile.TemporaryDirectory() as folder, Reached(files) as found:
-        try:
-            ATTACKS[name](Tape(tape), Path(folder))
-        except Exception:  # a failure is told by the fuzzer
-            pass
+    with (tempfile.TemporaryDirectory() as folder, Reached(files) as found,
+          contextlib.suppress(Exception)):  # a failure is told by the fuzzer
+        ATTACKS[name](Tape(tape), Path(folder))
     return found.lines
 
 
