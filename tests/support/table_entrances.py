@@ -54,7 +54,11 @@ def _step(**changes: str) -> Table:
 
 
 def _rows(path: Path) -> list[Table]:
-    return list(csv.DictReader(io.StringIO(path.read_text(encoding="utf-8"))))
+    return _rows_of(path.read_bytes())
+
+
+def _rows_of(text: bytes) -> list[Table]:
+    return list(csv.DictReader(io.StringIO(text.decode("utf-8"))))
 
 
 def _csv(rows: Any) -> bytes:
@@ -106,11 +110,11 @@ def sweep_left(tape: Tape, folder: Path) -> bool:
     """What an earlier sweep left: its journal, or its table."""
     from planner.jobs.journal import _line
 
-    (folder / "q.toml").write_bytes(toml_bytes(_ESTIMATES))
+    (folder / "q.toml").write_bytes(toml_bytes(ESTIMATES))
     words = ["sweep", "q.toml", "-o", "o.csv", "--quiet"]
-    table, records = _left()
+    table, records = left_by_sweep()
     if tape.below(2):
-        (folder / "o.csv").write_bytes(torn(_csv(damaged(table, tape, MANY)), tape))
+        (folder / "o.csv").write_bytes(torn(_csv(damaged(_rows_of(table), tape, MANY)), tape))
     else:
         listed = damaged(records, tape, MANY)
         try:
@@ -121,13 +125,13 @@ def sweep_left(tape: Tape, folder: Path) -> bool:
     return took(words, folder, may_write=("o.csv", "o.csv.journal"), most_seconds=PRICED)
 
 
-_ESTIMATES = {"common": {"devices": 1, "context": 2048, "batch": 4, "verb": "estimate"},
+ESTIMATES = {"common": {"devices": 1, "context": 2048, "batch": 4, "verb": "estimate"},
               "grid": [{"model": MODEL, "device": [DEVICE, "a100-sxm"]}]}
 
 
 @cache
-def _left() -> tuple[list[Table], list[dict[str, Any]]]:
-    """(rows of the table, records of the journal) of a small sweep."""
+def left_by_sweep() -> tuple[bytes, list[dict[str, Any]]]:
+    """(the table, the records of the journal) of a small sweep."""
     import tempfile
     from unittest.mock import patch
 
@@ -136,11 +140,11 @@ def _left() -> tuple[list[Table], list[dict[str, Any]]]:
 
     with tempfile.TemporaryDirectory() as made, patch.object(Journal, "remove", Journal.close):
         path = Path(made) / "q.toml"
-        path.write_bytes(toml_bytes(_ESTIMATES))
+        path.write_bytes(toml_bytes(ESTIMATES))
         answers(str(path), output=str(Path(made) / "o.csv"))
         lines = (Path(made) / "o.csv.journal").read_bytes().splitlines()
         records = [record for line in lines if (record := _parse(line)) is not None]
-        return _rows(Path(made) / "o.csv"), records
+        return (Path(made) / "o.csv").read_bytes(), records
 
 
 def losses(tape: Tape, folder: Path) -> bool:
