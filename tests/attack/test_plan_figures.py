@@ -1,0 +1,59 @@
+"""Figures of plan files that nothing has: refused where the file is read, whoever asks."""
+
+from typing import Any
+
+import pytest
+from support.entrances import plan_sample
+from support.laws import command
+from support.tape import json_bytes
+
+import planner
+from planner.errors import DataError
+
+
+def changed(place: str, value: object) -> Any:
+    """A plan file with one value replaced; ``place`` is dotted."""
+    tree = here = planner.read_plan(plan_sample()).to_dict()
+    *way, last = (int(part) if part.isdigit() else part for part in place.split("."))
+    for part in way:
+        here = here[part]
+    here[last] = value
+    return tree
+
+
+@pytest.mark.parametrize(("place", "value", "words"), [
+    ("layout.dp", 0, "layout.dp: 0 is less than 1"), ("layout.tp", -2, "layout.tp: -2 is less"),
+    ("layout.replicas", 0, "less than 1"), ("layout.replicas", -1, "less than 1"),
+    ("device.count", 0, "less than 1"), ("workload.batch", 0, "workload.batch: 0 is less than 1"),
+    ("workload.context_tokens", 0, "less than 1"), ("workload.isl", 0, "less than 1"),
+    ("workload.osl", -1, "less than 1"), ("units", [], "units: there are none"),
+    ("units.0.decode_seconds", -1e-9, "units.0.decode_seconds: -1e-09 is less than 0"),
+    ("units.0.loss", -0.5, "less than 0"), ("modules.0.weight_bytes", -1, "less than 0"),
+    ("memory_per_device.total_bytes", -1, "less than 0"), ("kv_cache.capacity_tokens", -1, "less"),
+    ("performance.tpot_seconds.value", -1.0, "less than 0"),
+    ("performance.tpot_seconds.low", 1e9, "is not from low to high"),
+    ("performance.ttft_seconds.high", 0.0, "is not from low to high"),
+    ("units.0.layers", [10**9], "units.0.layers: layer 1000000000 is none of 2000"),
+    ("kv_cache.layers.0.layer", 10**18, "is none of"), ("kv_cache.layers.0.layer", -1, "less than"),
+    ("quality.loss", -1.0, "less than 0"), ("capacity.max_context_at_batch", -1, "less than 0"),
+])
+def test_a_figure_that_nothing_has(place: str, value: object, words: str) -> None:
+    with pytest.raises(DataError, match=words) as told:
+        planner.read_plan(changed(place, value))
+    assert told.value.hint
+
+
+@pytest.mark.parametrize("place", ["comparison.gain", "solver.gap"])
+def test_gains_and_gaps_may_be_losses(place: str) -> None:
+    data = changed(place, -0.25)
+    assert planner.read_plan(data).to_dict() == data
+
+
+@pytest.mark.parametrize("words", [
+    ["report", "p.json", "-o", "r.html"], ["estimate", "--plan", "p.json", "--json"],
+    ["export", "p.json", "out"], ["diff", "p.json", "p.json"]])
+def test_no_replica_is_refused_by_every_command(words: list[str], tmp_path: Any) -> None:
+    (tmp_path / "p.json").write_bytes(json_bytes(changed("layout.replicas", 0)))
+    ended = command(words, tmp_path)
+    assert ended.code == 2
+    assert "layout.replicas" in ended.err
