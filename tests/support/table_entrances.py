@@ -42,13 +42,13 @@ def _fitted() -> tuple[tuple[str, str, list[Table]], ...]:
         if known is not None:
             out.append((path.stem, known.id, [row for row in rows if row["device"] == name
                                               and row["software"] == software][:8]))
-    return (*out, ("e2e_verify", "xeon-6980p", [_step(), _step(quantity="prefill")]))
+    return (*out, ("e2e_verify", "xeon-6980p", [_step(), _step(quantity="prefill_seconds")]))
 
 
 def _step(**changes: str) -> Table:
     return {"device": "xeon-6980p", "software": "llama.cpp b1", "engine": "llama.cpp",
-            "model": MODEL, "subject": "plan", "types": "bf16", "prompt_tokens": "128",
-            "output_tokens": "32", "threads": "8", "cache": "f16", "quantity": "decode",
+            "model": MODEL, "subject": "plan", "types": "=bf16", "prompt_tokens": "128",
+            "output_tokens": "32", "threads": "8", "cache": "f16", "quantity": "decode_seconds",
             "measured": "0.02", "predicted": "0.018", "low": "0.01", "high": "0.03",
             "basis": "fitted"} | changes
 
@@ -103,7 +103,7 @@ def _validated() -> tuple[tuple[str, list[Table]], ...]:
     spread = [(name, rows[::max(1, len(rows) // 3)][:3]) for name, rows in tables]
     return (*spread, ("memory", [memory, memory | {"quantity": "kv_cache_tokens",
                                                    "value": "400000", "unit": "tokens"}]),
-            ("e2e_verify", [_step(), _step(quantity="prefill")]))
+            ("e2e_verify", [_step(), _step(quantity="prefill_seconds")]))
 
 
 def sweep_left(tape: Tape, folder: Path) -> bool:
