@@ -57,3 +57,9 @@ def test_no_replica_is_refused_by_every_command(words: list[str], tmp_path: Any)
     ended = command(words, tmp_path)
     assert ended.code == 2
     assert "layout.replicas" in ended.err
+
+
+def test_an_anchor_without_words_is_not_told(tmp_path: Any) -> None:
+    anchor = {"text": "", "source": ""}
+    (tmp_path / "p.json").write_bytes(json_bytes(changed("quality.measured_anchor", anchor)))
+    assert command(["report", "p.json", "-o", "r.md"], tmp_path, may_write=("r.md",)).code == 0
