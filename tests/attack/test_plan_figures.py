@@ -35,6 +35,8 @@ def changed(place: str, value: object) -> Any:
     ("performance.ttft_seconds.high", 0.0, "is not from low to high"),
     ("units.0.layers", [10**9], "units.0.layers: layer 1000000000 is none of 2000"),
     ("kv_cache.layers.0.layer", 10**18, "is none of"), ("kv_cache.layers.0.layer", -1, "less than"),
+    ("recommendation.alternatives.0.devices", 0, "devices: 0 is less than 1"),
+    ("recommendation.lossier.devices", 0, "recommendation.lossier.devices: 0 is less than 1"),
     ("quality.loss", -1.0, "less than 0"), ("capacity.max_context_at_batch", -1, "less than 0"),
 ])
 def test_a_figure_that_nothing_has(place: str, value: object, words: str) -> None:

@@ -147,7 +147,8 @@ def test_a_file_that_two_verifications_have_counts_once(basis, learned, tmp_path
 
 
 @pytest.mark.parametrize(("text", "why"), [
-    ("{}", "losses of"), ('{"model": "smollm2-135m"}', "damaged"), ('{"model": "smollm2-135m", "files": [1]}', "damaged")])
+    ("{}", "losses of"), ('{"model": "smollm2-135m"}', "damaged"),
+    ('{"model": "smollm2-135m", "files": [1]}', "damaged")])
 def test_damaged_losses_are_refused(text, why, basis, tmp_path):
     (tmp_path / "losses.json").write_text(text)
     with pytest.raises(planner.DataError, match=why):
@@ -164,7 +165,7 @@ def test_losses_that_are_none_are_refused(changed, basis, tmp_path):
     kept = ", ".join(part for part in one.split(", ") if not part.startswith(key))
     (tmp_path / "losses.json").write_text(
         f'{{"model": "smollm2-135m", "files": {{"a": {{{kept}, {changed}}}}}}}')
-    with pytest.raises(planner.DataError, match="a: .* is not a number from 0") as told:
+    with pytest.raises(planner.DataError, match=r"a: .* is not a number from 0") as told:
         read_losses(tmp_path, SPEC.id, basis)
     assert told.value.hint
 

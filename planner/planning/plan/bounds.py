@@ -8,9 +8,10 @@ from dataclasses import fields, is_dataclass
 
 from planner.errors import DataError
 from planner.models.fields import MAX_LAYERS
-from planner.planning.plan.deployment import DecodePool, PoolLayout, PrefillPool
+from planner.planning.plan.deployment import AggregatedPlan, DecodePool, PoolLayout, PrefillPool
 from planner.planning.plan.offload import OffloadInfo
-from planner.planning.plan.recommendation import GainRange
+from planner.planning.plan.prefix_cache import CacheWorth
+from planner.planning.plan.recommendation import GainRange, Lossier, OtherPlan
 from planner.planning.plan.record import (
     DeviceInfo,
     Estimate,
@@ -35,7 +36,9 @@ _POOL = ("workers", "devices_per_worker", "batch")
 _RANKS = ("tp", "dp", "pp", "ep")
 COUNTED: Mapping[type, tuple[str, ...]] = {
     DeviceInfo: ("count",), LayoutInfo: (*_RANKS, "replicas"), PoolLayout: _RANKS,
-    PrefillPool: _POOL, DecodePool: _POOL, OffloadInfo: ("sockets",),
+    PrefillPool: _POOL, DecodePool: _POOL, OffloadInfo: ("sockets",), OtherPlan: ("devices",),
+    Lossier: ("devices",), AggregatedPlan: ("replicas", "devices", "batch"),
+    CacheWorth: ("devices", "batch"),
     WorkloadInfo: ("context_tokens", "isl", "osl", "batch")}
 """What there is at least one of."""
 _ID = re.compile(r"[\w][\w.+:@ -]*")
