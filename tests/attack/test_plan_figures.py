@@ -5,15 +5,16 @@ from typing import Any
 import pytest
 from support.entrances import plan_sample
 from support.laws import command
+from support.slow_entrances import plan_of
 from support.tape import json_bytes
 
 import planner
 from planner.errors import DataError
 
 
-def changed(place: str, value: object) -> Any:
+def changed(place: str, value: object, sample: Any = None) -> Any:
     """A plan file with one value replaced; ``place`` is dotted."""
-    tree = here = planner.read_plan(plan_sample()).to_dict()
+    tree = here = planner.read_plan(sample or plan_sample()).to_dict()
     *way, last = (int(part) if part.isdigit() else part for part in place.split("."))
     for part in way:
         here = here[part]
@@ -65,3 +66,16 @@ def test_an_anchor_without_words_is_not_told(tmp_path: Any) -> None:
     anchor = {"text": "", "source": ""}
     (tmp_path / "p.json").write_bytes(json_bytes(changed("quality.measured_anchor", anchor)))
     assert command(["report", "p.json", "-o", "r.md"], tmp_path, may_write=("r.md",)).code == 0
+
+
+@pytest.mark.parametrize(("place", "value"), [
+    ("prefill.units.0.scheme", "x"), ("decode.units.0.kind", "mlp"), ("decode.schemes.0", "x"),
+    ("prefill.schemes", ["bf16", "fp99"]), ("kv", "x"), ("limit", "nothing"),
+    ("aggregated.kv", "x"), ("aggregated.schemes.0", "x"), ("aggregated.batch", 0),
+    ("decode.workers", 0), ("prefill.layout.tp", 0), ("prefill.units.0.layers", [10**6])])
+def test_pools_of_formats_and_counts_that_nothing_has(place: str, value: object) -> None:
+    """A scheme that is none reached the export, which ended in a traceback."""
+    pools = plan_of("pools")
+    with pytest.raises(DataError, match=f"deployment.{place}") as told:
+        planner.read_plan(changed(f"deployment.{place}", value, pools))
+    assert told.value.hint

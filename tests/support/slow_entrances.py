@@ -29,7 +29,7 @@ def plan_read(tape: Tape, folder: Path) -> bool:
     from planner.lookup import read_plan
 
     path = folder / "p.json"
-    text = torn(json_bytes(damaged(tape.of(plan_samples()), tape, MANY)), tape)
+    text = torn(json_bytes(damaged(plan_of(tape.of(KINDS)), tape, MANY)), tape)
     path.write_bytes(text)
 
     def read() -> None:
@@ -56,31 +56,34 @@ def _same(given: Any, written: Any, place: str) -> None:
         raise LawError(f"{place}: {str(given)[:80]!r} was read as {str(written)[:80]!r}")
 
 
+KINDS = ("plan", "estimate", "pools", "prefixes", "drafted", "offloaded")
+
+
 @cache
-def plan_samples() -> tuple[Any, ...]:
-    """Plans with every part that a plan file may have: pools, kept prefixes, drafted tokens,
-    weights on the host."""
+def plan_of(kind: str) -> Any:
+    """A plan of each kind: with every part that a plan file may have."""
     from planner.api.plan import estimate, plan
 
-    one: dict[str, Any] = {"devices": 1, "context": 2048, "engine": "vllm"}
-    found = (
-        estimate(MODEL, DEVICE, devices=1, context=2048, batch=4),
-        plan(SMALL, "h100-sxm", devices=2, context=2048, batch=4, engine="vllm",
-             mode="disaggregated"),
-        estimate(MODEL, DEVICE, reuse="chat", kv_offload="host",
-                 kv_offload_bytes=64 << 30, **one),
-        estimate("llama-3.1-8b", "h100-sxm", devices=1, context=2048, batch=4, engine="sglang",
-                 speculation=SMALL, acceptance=0.7),
-        estimate("deepseek-v2-lite", "rtx-4090", devices=1, context=2048, batch=1,
-                 host="xeon-6980p", host_memory_bytes=64 << 30, engine="llama.cpp"),
-    )
-    return (plan_sample(), *(one.to_dict() for one in found))
+    one: dict[str, Any] = {"devices": 1, "context": 2048}
+    made = {
+        "plan": plan_sample,
+        "estimate": lambda: estimate(MODEL, DEVICE, batch=4, **one),
+        "pools": lambda: plan(SMALL, "h100-sxm", devices=2, context=2048, batch=4, engine="vllm",
+                              mode="disaggregated"),
+        "prefixes": lambda: estimate(MODEL, DEVICE, reuse="chat", kv_offload="host",
+                                     kv_offload_bytes=64 << 30, engine="vllm", **one),
+        "drafted": lambda: estimate("llama-3.1-8b", "h100-sxm", batch=4, engine="sglang",
+                                    speculation=SMALL, acceptance=0.7, **one),
+        "offloaded": lambda: estimate("deepseek-v2-lite", "rtx-4090", batch=1, host="xeon-6980p",
+                                      host_memory_bytes=64 << 30, engine="llama.cpp", **one),
+    }[kind]()
+    return made if isinstance(made, dict) else made.to_dict()
 
 
 def plan_verbs(tape: Tape, folder: Path) -> bool:
     """Plan files of every kind in every command that takes one."""
     how = tape.below(9)
-    sample = tape.of(plan_samples())
+    sample = plan_of(tape.of(KINDS))
     model, device = sample["model"]["id"], sample["device"]["id"]
     (folder / "p.json").write_bytes(json_bytes(damaged(sample, tape)))
     words = (["diff", "p.json", "p.json", "--json"], ["report", "p.json"],
