@@ -34,7 +34,7 @@ help:
 	@echo "make evaluate    the loss model against measured losses of two real models (up to an hour)"
 	@echo "make engines     real engines: install, run plans, compare, judge (FRESH=1: all again, MINUTES=55)"
 	@echo "make soak        a checkpoint larger than memory, and 200 kills of sweeps and profiles"
-	@echo "make fuzz        damaged input for every entrance, guided by coverage (SECONDS=120 each)"
+	@echo "make fuzz        damaged input for every entrance, guided by coverage (SECONDS=120 each; KEEP=1: corpora)"
 	@echo "make mutants     changed operators and numbers of the core, and the tests of their room (MINUTES=60)"
 	@echo "make supply      bill of materials (CycloneDX), licences, known weaknesses of what is installed"
 	@echo "make dist        sdist and wheel in dist/, the same bytes from the same files"
@@ -120,7 +120,8 @@ mutants: $(VENV)/.installed-dev
 
 fuzz: $(VENV)/.installed-dev
 	$(PIP) -e '.[dev,fast,fuzz]'
-	$(BIN)/python tests/attack/fuzz.py --seconds $(or $(SECONDS),120)
+	$(BIN)/python tests/attack/fuzz.py --seconds $(or $(SECONDS),120) \
+	  $(if $(KEEP),--keep)
 
 lock:
 	python3 -m venv out/lock

@@ -103,7 +103,7 @@ def answers(questions: Questions, *, output: str | os.PathLike[str] | None = Non
     place = journal_path(target)
     if not resume:
         place.unlink(missing_ok=True)
-    journal = Journal.open(place, asked.header(), noun="parts answered")
+    journal = Journal.open(place, asked.header(), noun="parts answered", fits=asked.fits)
     try:
         columns = _columns(given, run(asked, where=where, journal=journal, progress=progress,
                                       told=told))

@@ -22,8 +22,8 @@ def to_record(name: str, points: list[Any]) -> dict[str, Any]:
             "points": [None if point is None else asdict(point) for point in unique]}
 
 
-def from_record(record: dict[str, Any], *, pools: bool) -> list[Any]:
-    """The points of a record.
+def from_record(record: dict[str, Any], *, pools: bool, count: int) -> list[Any]:
+    """The ``count`` points of a record.
 
     Raises:
         DataError: it holds something else.
@@ -33,10 +33,13 @@ def from_record(record: dict[str, Any], *, pools: bool) -> list[Any]:
     try:
         # As JSON: records that a plan file was read into take no list for a tuple any more.
         unique = _reader(pools).validate_json(json.dumps(record["points"]))
-        return [unique[at] for at in record["at"]]
-    except (ValidationError, KeyError, IndexError, TypeError):
+        found = [unique[at] for at in record["at"] if at >= 0]
+    except (ValidationError, KeyError, IndexError, TypeError, RecursionError):
+        found = []
+    if len(found) != count:
         raise DataError(f"journal: {record['id']} is no part of a what-if page",
-                        hint="remove the journal to start over") from None
+                        hint="remove the journal to start over")
+    return found
 
 
 @cache

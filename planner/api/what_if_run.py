@@ -125,6 +125,11 @@ class GridTask:
         """Positions of a part."""
         return len(self.values["tpot-ms"]) * len(self.values["max-loss"])
 
+    def size(self, part: GridPart) -> int:
+        """Points of a part."""
+        return len(self.values["devices"]) * len(self.values["max-loss"]) if part.pools \
+            else self.each
+
     def points(self, place: GridPlace, engine: str) -> list[Point]:
         """The positions of a place on an engine, in the order TPOT, loss."""
         refused = self.around.too_long(place)
@@ -229,7 +234,8 @@ def _found(task: GridTask, work: GridWork, journal: Journal | None) -> dict[str,
         if record is None:
             left.append(part)
         else:
-            found[part.id] = from_record(record, pools=part.pools)
+            found[part.id] = from_record(record, pools=part.pools,
+                                         count=task.size(part))
     total = task.each * sum(not part.pools for part in task.parts)
     done = total - task.each * sum(not part.pools for part in left)
     if found and journal is not None:

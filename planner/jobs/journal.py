@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import zlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,7 +23,17 @@ if TYPE_CHECKING:
     from filelock import BaseFileLock
 
 MAX_LINE = 1 << 24
+LARGEST = 1 << 62
+"""No whole number beyond is kept; doubles hold it."""
+Record = dict[str, Any]
+Fits = Callable[[Record], bool]
+"""Whether a record is of the form that the run writes and reads."""
 _FLAGS = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
+
+
+def anything(record: Record) -> bool:
+    """Every record is of the run's form."""
+    return True
 
 
 @dataclass(slots=True)
@@ -32,17 +44,18 @@ class Journal:
     done: dict[str, dict[str, Any]]
     dropped: int
     noun: str = "tensors measured"
+    fits: Fits = anything
     _file: int = -1
     _held: BaseFileLock | None = None
 
     @classmethod
     def open(cls, path: Path, header: dict[str, Any], *,
-             noun: str = "tensors measured") -> Journal:
+             noun: str = "tensors measured", fits: Fits = anything) -> Journal:
         """Open ``path`` for the run that ``header`` describes, new or to go on with. ``noun`` is
         what a record holds, in errors.
 
-        Lines that are damaged (a process was killed while it wrote) are dropped and counted; what
-        they held is measured again.
+        Lines that are damaged (a process was killed while it wrote), and records that do not
+        ``fits``, are dropped and counted; what they held is measured again.
 
         Raises:
             DataError: the journal belongs to another run or to other settings, it cannot be read or
@@ -51,7 +64,7 @@ class Journal:
         if path.is_symlink():
             raise DataError(f"{path} is a link", hint="remove it: a journal is not written through "
                             "one; or name another file with -o")
-        journal = cls(path, {}, 0, noun)
+        journal = cls(path, {}, 0, noun, fits)
         try:
             journal._lock()
             journal._file = os.open(path, _FLAGS, 0o644)
@@ -67,7 +80,8 @@ class Journal:
         lines = self.path.read_bytes().split(b"\n")
         tail = lines.pop()
         parsed = [_parse(line) for line in lines]
-        records = [record for record in parsed if record is not None]
+        records = [record for n, record in enumerate(parsed)
+                   if record is not None and (n == 0 or self.fits(record))]
         if parsed and parsed[0] != header:
             raise DataError(f"{self.path}: {_difference(parsed[0], header)}",
                             hint="remove it to start over, or name another file with -o")
@@ -148,6 +162,17 @@ class Journal:
                 hint="make room and run the same command again: it goes on from there") from None
 
 
+def is_number(value: object) -> bool:
+    """Whether a value of a record is a finite number."""
+    return isinstance(value, int | float) and not isinstance(value, bool) \
+        and (math.isfinite(value) if isinstance(value, float) else abs(value) < LARGEST)
+
+
+def are_numbers(value: object) -> bool:
+    """Whether a value of a record is a table of finite numbers."""
+    return isinstance(value, dict) and all(map(is_number, value.values()))
+
+
 def lock_path(journal: Path) -> Path:
     """The file whose lock says that a journal is being written."""
     return journal.with_name(f".{journal.name}.lock")
@@ -165,7 +190,7 @@ def _parse(line: bytes) -> dict[str, Any] | None:
         return None
     try:
         record = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return record if isinstance(record, dict) and "id" in record else None
 

@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from planner.drafts import draft, replace_text
 from planner.errors import DataError, InputError, UnsupportedError
@@ -16,7 +16,7 @@ from planner.formats.ggml_types import needs_imatrix
 from planner.formats.kv import KV_LAYOUTS
 from planner.formats.schemes import scheme as find_scheme
 from planner.formats.schemes import scheme_ids
-from planner.jobs.journal import Journal
+from planner.jobs.journal import Journal, are_numbers, is_number
 from planner.jobs.workers import Where
 from planner.models.imatrix import check_imatrix, load_imatrix
 from planner.models.spec import ModelSpec
@@ -129,9 +129,26 @@ def profile_checkpoint(path: Path, spec: ModelSpec, request: Request, output: Pa
             probe.write_inputs(folder)
             request = replace(request, inputs=folder)
         place = _journal_path(output) if output is not None else folder / "journal"
-        journal = Journal.open(place, _header(checkpoint, request))
+        journal = Journal.open(place, _header(checkpoint, request), fits=fits)
         stack.callback(journal.close)
         return _run(spec, request, output, checkpoint, jobs, journal, progress, told, probe)
+
+
+FIGURES = ("amax", "rms", "kurtosis", "outlier_channels")
+ERRORS = ("weight_error", "flushed", "overflow")
+
+
+def fits(record: Mapping[str, Any]) -> bool:
+    """Whether a journal's record is one of a matrix, of a loss, or of a tensor without either."""
+    if "skipped" in record:
+        return isinstance(record["skipped"], str)
+    if "joint" in record:
+        return is_number(record["joint"]) and is_number(record.get("flips"))
+    if "loss" in record:
+        return are_numbers(record["loss"])
+    found = [record[key] for key in ERRORS if key in record]
+    return all(is_number(record.get(key)) for key in FIGURES) \
+        and len(found) in (0, len(ERRORS)) and all(map(are_numbers, found))
 
 
 def _with_stand_ins(request: Request, jobs: Sequence[MatrixJob],

@@ -225,7 +225,7 @@ def anchor(t: Phrases, plan: Plan, *, marked: bool = False) -> str:
     """What others measured with the plan's formats, and the whole source (a quotation where
     ``marked``); empty where a plan file does not say."""
     found = plan.quality.measured_anchor
-    if found is None:
+    if found is None or not found.text:
         return ""
     text = t("answer.join").join(t.original(part) for part in found.text.split(PARTS))
     if not found.source:

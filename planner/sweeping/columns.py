@@ -6,11 +6,12 @@ not show.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
 
+from planner.jobs.journal import is_number
 from planner.planning.question.asked import NO_LIMIT
 from planner.sweeping.record import PRICE_KEY, SweepQuestion
 
@@ -61,6 +62,11 @@ KINDS: dict[str, Kind] = dict(COLUMNS)
 _RENAMED = {"ttft_seconds": "ttft_limit_seconds", "tpot_seconds": "tpot_limit_seconds",
             **{name: f"asked_{name}" for name in ("devices", "tp", "dp", "pp", "ep", "context",
                                                   "isl", "osl", "batch")}}
+_ANSWERED = frozenset(name for name, _ in ANSWER)
+_FITS: dict[Kind, Callable[[object], bool]] = {
+    "whole": lambda value: isinstance(value, int) and is_number(value) and value >= 0,
+    "number": is_number, "text": lambda value: isinstance(value, str),
+    "truth": lambda value: isinstance(value, bool)}
 Rows = Mapping[str, Sequence[Any]]
 """Answers by column, one value (None: empty) a row; a column that is empty throughout is absent."""
 
@@ -109,6 +115,17 @@ class SweepTable:
         if kind == "whole":
             return [None if v < 0 else v for v in self._wholes[name].tolist()]
         return list((self._truths if kind == "truth" else self._texts)[name])
+
+
+def fit_rows(rows: object, count: int) -> bool:
+    """Whether ``rows`` are answers to ``count`` questions: a status for each, and values of their
+    columns' kinds."""
+    if not isinstance(rows, dict) or not all(
+            name in _ANSWERED and isinstance(values, list) and len(values) == count
+            and all(value is None or _FITS[KINDS[name]](value) for value in values)
+            for name, values in rows.items()):
+        return False
+    return "status" in rows and None not in rows["status"]
 
 
 def asked_columns(asks: Sequence[SweepQuestion], ids: Sequence[tuple[str, str]],

@@ -20,7 +20,7 @@ from planner.quality.profile import Profile
 from planner.quality.profile_match import structure_sha256
 from planner.scenarios import Scenario
 from planner.sweeping.chunks import Chunk, ChunkTask, answer, chunks_of
-from planner.sweeping.columns import SweepTable, asked_columns
+from planner.sweeping.columns import SweepTable, asked_columns, fit_rows
 from planner.sweeping.prices import Price, by_device, known_price, priced, without_price
 from planner.sweeping.record import PRICE_KEY, SweepQuestion
 
@@ -66,6 +66,15 @@ class Sweep:
     def chunks(self) -> list[Chunk]:
         """The division into chunks."""
         return chunks_of(self.asks)
+
+    @cached_property
+    def _sizes(self) -> dict[str, int]:
+        return {chunk.id: len(chunk.places) for chunk in self.chunks}
+
+    def fits(self, record: Mapping[str, Any]) -> bool:
+        """Whether a journal's record answers one of the chunks."""
+        size = self._sizes.get(str(record["id"]))
+        return size is not None and fit_rows(record.get("rows"), size)
 
     def names(self, one: SweepQuestion) -> tuple[str, str]:
         """Model and device of a question, a scenario's where it names none."""

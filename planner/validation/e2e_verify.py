@@ -26,7 +26,7 @@ DECODE, PREFILL = "decode_seconds", "prefill_seconds"
 CELLS = 256
 """llama.cpp allocates its cache in so many cells."""
 _RELEASE = re.compile(r"\b\d+\.\d+")
-LARGEST, MOST_LAYERS = 1e15, 1 << 12
+LARGEST, MOST_LAYERS, MOST_NAMES = 1e15, 1 << 12, 1 << 16
 
 
 def predict_rows(table: str, rows: Iterable[Mapping[str, str]]) -> list[Outcome]:
@@ -44,6 +44,8 @@ def _outcome(table: str, i: int, row: Mapping[str, str]) -> Outcome:
         if not row["predicted"]:
             raise NotCoveredError("quantity not predicted")
         value, low, high = (positive(row[name], LARGEST) for name in ("predicted", "low", "high"))
+        if not low <= value <= high:
+            raise NotCoveredError("malformed row")
     except NotCoveredError as error:
         return replace(blank, reason=error.reason)
     return replace(blank, predicted=value, low=low, high=high, basis=row["basis"])
@@ -101,6 +103,7 @@ def types_of(text: str) -> dict[str, str]:
         NotCoveredError: it is no such list.
     """
     out: dict[str, str] = {}
+    count = 0
     try:
         for part in filter(None, (p.strip() for p in text.split(";"))):
             stem, word, *layers = part.split()
@@ -109,7 +112,11 @@ def types_of(text: str) -> dict[str, str]:
                 continue
             for span in layers[0].split(","):
                 first, _, last = span.partition("-")
-                for layer in range(int(first), min(int(last or first), MOST_LAYERS) + 1):
+                named = range(int(first), min(int(last or first), MOST_LAYERS) + 1)
+                count += len(named)
+                if count > MOST_NAMES:  # a cell that says the same again and again
+                    raise NotCoveredError("unknown format")
+                for layer in named:
                     out[f"blk.{layer}.{stem}.weight"] = word
     except ValueError:
         raise NotCoveredError("unknown format") from None

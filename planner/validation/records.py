@@ -22,7 +22,8 @@ ROW_COLUMNS = ("table", "row", "metric", "device", "software", "model", "format"
 REASONS = {
     "unknown file": "no predictor for tables with these columns",
     "unreadable file": "not text, not CSV, or too large",
-    "malformed row": "a number is missing, not finite or not above 0, or has an unknown unit",
+    "malformed row": "a number is missing, not finite or not above 0, has an unknown unit, or lies "
+                     "outside of its interval",
     "unknown model": "the model's name matches no specification",
     "unknown device": "the device's name matches no profile and no total is printed",
     "unknown format": "the weight or cache format is not one of the catalogue's",

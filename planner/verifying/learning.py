@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import Any
 
 from planner.errors import DataError
 from planner.models.strict_json import parse_object
+from planner.quality.score_records import LARGEST, real_number
 from planner.quality.sensitivity.posterior import MeasuredLoss, Posterior, Shares, posterior
 from planner.records import record
 from planner.verifying.learned import MEASURED, LossBasis, Schemes, shares_of
@@ -142,11 +142,12 @@ def read_losses(folder: Path, model: str, basis: LossBasis) -> tuple[LossCheck, 
         for name, one in dict(data["files"]).items():  # type: ignore[call-overload]
             schemes = {str(k): str(v) for k, v in one["schemes"].items()}
             shares, unknown = shares_of(basis, schemes)
-            kl = Reading(float(one["kl"]), float(one["error"]))
-            math.sqrt(kl.value), math.sqrt(kl.spread)  # neither is below 0
+            where = f"{path}: {name[:80]}"
+            kl = Reading(*(real_number(one[key], f"{where}: {key}", 0, LARGEST)
+                           for key in ("kl", "error")))
+            flips = real_number(one["flips"], f"{where}: flips", 0, 1)
             if shares and not unknown:
-                out.append(LossCheck(f"{name} ({path.parent.name})", shares, kl,
-                                     float(one["flips"]),
+                out.append(LossCheck(f"{name} ({path.parent.name})", shares, kl, flips,
                                      file_digest(str(one.get("made_of", "")), schemes)))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise DataError(f"{path}: damaged ({error!r})", hint="verify again") from None

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from planner.export.assignment import ModuleAssignment
+from planner.jobs.journal import is_number
 from planner.models.spec import ModelSpec
 from planner.planning.plan.record import Plan, plain
 from planner.records import cached_record, record
@@ -110,6 +111,15 @@ class StepResult:
         """The result that :meth:`to_dict` gave."""
         return cls({k: Reading(float(v[0]), float(v[1]), int(v[2]))
                     for k, v in data["values"].items()}, dict(data["facts"]))
+
+    @classmethod
+    def fits(cls, data: Mapping[str, Any]) -> bool:
+        """Whether :meth:`of` takes it: numbers by quantity, and facts, of a subject."""
+        values, facts = data.get("values"), data.get("facts")
+        return isinstance(data.get("subject"), str) and isinstance(facts, dict) \
+            and isinstance(values, dict) and all(
+                isinstance(v, list) and len(v) == 3 and all(map(is_number, v))
+                for v in values.values())
 
 
 @record

@@ -40,7 +40,8 @@ def measure(adapter: Adapter, task: Task, version: str,
     """
     adapter.check(task)
     subjects = adapter.subjects(task)
-    journal = Journal.open(task.folder / JOURNAL, _header(task, version), noun="steps done")
+    journal = Journal.open(task.folder / JOURNAL, _header(task, version), noun="steps done",
+                           fits=StepResult.fits)
     try:
         before = Trial(CHECKPOINT_STEPS, CHECKPOINT_STEPS)
         todo = [(s, _to_do(journal, s, adapter.steps(task, s))) for s in subjects]

@@ -23,21 +23,21 @@ def planned(path: Path, told: list[str], **more: Any) -> Grid:
 
 def test_points_come_back_as_they_were() -> None:
     points = list(small.grid().points)
-    assert {type(p) for p in from_record(to_record("x", points), pools=False)} \
+    assert {type(p) for p in from_record(to_record("x", points), pools=False, count=len(points))} \
         == {type(p) for p in points}
-    assert from_record(to_record("x", points), pools=False) == points
+    assert from_record(to_record("x", points), pools=False, count=len(points)) == points
     refusals = [Infeasible("memory", 3, 2), None]
     with pytest.raises(DataError, match="no part of a what-if page"):
-        from_record(to_record("x", refusals), pools=False)
+        from_record(to_record("x", refusals), pools=False, count=len(refusals))
     with pytest.raises(DataError, match="no part of a what-if page"):
-        from_record({"id": "x", "points": [], "at": [0]}, pools=False)
+        from_record({"id": "x", "points": [], "at": [0]}, pools=False, count=1)
 
 
 def test_points_come_back_after_a_plan_file_was_read() -> None:
     parse_plan(small.plan().to_dict())  # makes the readers of its records strict
     from_record.__globals__["_reader"].cache_clear()
     points = list(small.grid().points)
-    assert from_record(to_record("x", points), pools=False) == points
+    assert from_record(to_record("x", points), pools=False, count=len(points)) == points
 
 
 def test_an_interrupted_grid_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -33,7 +33,7 @@ PRICED = 6.0
 Attack = Callable[[Tape, Path], bool]
 
 
-def _took(words: list[str], folder: Path, **laws: Any) -> bool:
+def took(words: list[str], folder: Path, **laws: Any) -> bool:
     return command(words, folder, **laws).code == 0
 
 
@@ -46,14 +46,14 @@ def config(tape: Tape, folder: Path) -> bool:
         beside = tape.of(sorted(p.name for p in CONFIGS.glob("*.hf_quant_config.json")))
     if (CONFIGS / beside).exists():
         (folder / "hf_quant_config.json").write_bytes(json_bytes(damaged(_json(beside), tape)))
-    return _took(["inventory", "./config.json", "--json"], folder)
+    return took(["inventory", "./config.json", "--json"], folder)
 
 
 def config_priced(tape: Tape, folder: Path) -> bool:
     """Configurations that are priced: what was taken in must give finite figures."""
     name = tape.of(SMALL)
     (folder / "config.json").write_bytes(json_bytes(damaged(_json(f"{name}.json"), tape, 2)))
-    return _took(["estimate", "./config.json", tape.of(("h100-sxm", "l40s", "xeon-6980p")),
+    return took(["estimate", "./config.json", tape.of(("h100-sxm", "l40s", "xeon-6980p")),
                   *QUICK, "--json", "--quiet"], folder, most_seconds=PRICED)
 
 
@@ -92,7 +92,7 @@ def safetensors(tape: Tape, folder: Path) -> bool:
         index = {"metadata": {}, "weight_map": dict.fromkeys(_tensors(), "model.safetensors")}
         (folder / "model.safetensors.index.json").write_bytes(torn(json_bytes(
             damaged(index, tape)), tape))
-    return _took(["inventory", ".", "--json"], folder)
+    return took(["inventory", ".", "--json"], folder)
 
 
 @cache
@@ -103,7 +103,7 @@ def _tensors() -> Mapping[str, tuple[int, ...]]:
 def gguf(tape: Tape, folder: Path) -> bool:
     """Every field of a GGUF header, and torn files."""
     (folder / "m.gguf").write_bytes(torn(gguf_bytes(tape), tape))
-    return _took(["inventory", "./m.gguf", "--json"], folder)
+    return took(["inventory", "./m.gguf", "--json"], folder)
 
 
 def device(tape: Tape, folder: Path) -> bool:
@@ -111,9 +111,9 @@ def device(tape: Tape, folder: Path) -> bool:
     data = torn(toml_bytes(damaged(device_sample(tape.of(DEVICES)), tape)), tape)
     (folder / "made-up.toml").write_bytes(data)
     if tape.below(3) == 1:
-        return _took(["estimate", MODEL, "./made-up.toml", *QUICK, "--json", "--quiet"], folder,
+        return took(["estimate", MODEL, "./made-up.toml", *QUICK, "--json", "--quiet"], folder,
                      most_seconds=PRICED)
-    return _took(["devices", "./made-up.toml"], folder)
+    return took(["devices", "./made-up.toml"], folder)
 
 
 DEVICES = ("l40s", "xeon-6980p", "jetson-orin-nano-8gb", "h100-sxm")
@@ -133,7 +133,7 @@ def aliases(tape: Tape, folder: Path) -> bool:
     text = (ROOT / "hardware_profiles" / "aliases.toml").read_text(encoding="utf-8")
     sample = damaged(tomllib.loads(text), tape)
     (folder / "hw" / "aliases.toml").write_bytes(torn(toml_bytes(sample), tape))
-    return _took(["devices", tape.of(("l40s", "h100_sxm", "some-name")), "--hardware-dir", "hw"],
+    return took(["devices", tape.of(("l40s", "h100_sxm", "some-name")), "--hardware-dir", "hw"],
                  folder)
 
 
@@ -144,7 +144,7 @@ def scenario(tape: Tape, folder: Path) -> bool:
     for key in ("tp", "dp", "pp", "ep", "isl", "osl"):
         sample.pop(key, None)
     (folder / "s.toml").write_bytes(torn(toml_bytes(damaged(sample, tape)), tape))
-    return _took(["estimate", "--scenario", "s.toml", "--json", "--quiet"], folder,
+    return took(["estimate", "--scenario", "s.toml", "--json", "--quiet"], folder,
                  most_seconds=PRICED)
 
 
@@ -168,7 +168,7 @@ def plan_file(tape: Tape, folder: Path) -> bool:
                  ("compressed-tensors", "modelopt", "fp8", "torchao", "llama.cpp"))],
              ["estimate", "--plan", "p.json", "--json", "--quiet"],
              ["memory", MODEL, DEVICE, "--plan", "p.json", "--json", "--quiet"])[how]
-    return _took(words, folder, may_write=("r.html", "out"), most_seconds=PRICED)
+    return took(words, folder, may_write=("r.html", "out"), most_seconds=PRICED)
 
 
 @cache
@@ -182,7 +182,7 @@ def quantisation(tape: Tape, folder: Path) -> bool:
     """Quantisation configurations that are imported."""
     sample = tape.of(_quantisations())
     (folder / "q.json").write_bytes(torn(json_bytes(damaged(sample, tape)), tape))
-    return _took(["import", "q.json", MODEL, "--device", DEVICE, *QUICK, "-o", "p.json",
+    return took(["import", "q.json", MODEL, "--device", DEVICE, *QUICK, "-o", "p.json",
                   "--quiet"], folder, may_write=("p.json",), most_seconds=PRICED)
 
 
@@ -209,7 +209,7 @@ def profile_file(tape: Tape, folder: Path) -> bool:
     """Profile files that plans are made from."""
     (folder / "config.json").write_text(json.dumps(llama_config()), encoding="utf-8")
     (folder / "f.json").write_bytes(torn(json_bytes(damaged(profile_sample(), tape)), tape))
-    return _took(["estimate", "./config.json", DEVICE, "--profile", "f.json", *QUICK, "--json",
+    return took(["estimate", "./config.json", DEVICE, "--profile", "f.json", *QUICK, "--json",
                   "--quiet"], folder, most_seconds=PRICED)
 
 
@@ -283,7 +283,7 @@ def popularity(tape: Tape, folder: Path) -> bool:
         (folder / "p.txt").write_bytes(torn(
             "\n".join(map(str, lines)).encode("utf-8", "surrogatepass"), tape))
         name = "p.txt"
-    return _took(["experts", "deepseek-v2-lite", "--popularity", name, "--json", "--quiet"], folder,
+    return took(["experts", "deepseek-v2-lite", "--popularity", name, "--json", "--quiet"], folder,
                  most_seconds=PRICED)
 
 
@@ -295,10 +295,10 @@ def tables(tape: Tape, folder: Path) -> bool:
     rows = list(csv.reader(path.read_text(encoding="utf-8").splitlines()))[:9]
     (folder / "data" / path.name).write_bytes(torn(_csv(damaged(rows, tape)), tape))
     if tape.below(4) == 1:
-        return _took(["calibrate", "data", "-o", "l40s.toml", "--device", "l40s", "--quiet",
+        return took(["calibrate", "data", "-o", "l40s.toml", "--device", "l40s", "--quiet",
                       "--date", "2026-01-01"], folder, may_write=("l40s.toml",),
                      most_seconds=PRICED)
-    return _took(["validate", "--data", "data", "--json"], folder, most_seconds=PRICED)
+    return took(["validate", "--data", "data", "--json"], folder, most_seconds=PRICED)
 
 
 BASES: tuple[tuple[str, ...], ...] = (
@@ -342,7 +342,7 @@ def command_line(tape: Tape, folder: Path) -> bool:
             words += [tape.of(flags), tape.of(WORDS)]
     outputs = tuple(w for before, w in pairwise(words)
                     if before in ("--svg", "--report", "-o", "--plot"))
-    return _took(words, folder, may_write=outputs, most_seconds=SEARCHED)
+    return took(words, folder, may_write=outputs, most_seconds=SEARCHED)
 
 
 SEARCHED = 20.0

@@ -132,7 +132,8 @@ def command(words: Sequence[str], folder: Path, *, may_write: Sequence[str] = ()
     return ended
 
 
-def reader(read: Callable[[], object], folder: Path) -> bool:
+def reader(read: Callable[[], object], folder: Path, *,
+           most_seconds: float = MOST_SECONDS) -> bool:
     """Hold a function that reads files in ``folder`` to the laws; whether it took them.
 
     Raises:
@@ -140,16 +141,18 @@ def reader(read: Callable[[], object], folder: Path) -> bool:
     """
     from planner.errors import PlannerError
 
-    refusal = None
+    refused = None
     with watched() as watch:
         try:
             read()
         except PlannerError as error:
-            refusal = " ".join(error.message.split())
-    check(watch, folder)
-    if refusal is not None and not refusal:
+            refused = error
+    check(watch, folder, most_seconds=most_seconds)
+    if refused is not None and not refused.message.strip():
         raise LawError("refused without a reason")
-    return refusal is None
+    if refused is not None and not refused.hint.strip():
+        raise LawError(f"refused without a hint: {refused.message[:200]!r}")
+    return refused is None
 
 
 def _check_ending(ended: Ended, words: Sequence[str]) -> None:

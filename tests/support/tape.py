@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from typing import Any, TypeVar
 
 T = TypeVar("T")
+MANY = 6
+"""Changes of a sample that is read in milliseconds."""
 HOSTILE: tuple[Any, ...] = (
     None, True, False, 0, -1, 1, 3, 2**31, 2**53, 2**63, 10**30, 10**400, -10**400, 0.0, -0.5, 1.5,
     1e308, -1e308, 5e-324, math.nan, math.inf, -math.inf, "", " ", "0", "nan", "a" * 5000, "\0",

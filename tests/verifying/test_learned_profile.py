@@ -148,12 +148,26 @@ def test_a_file_that_two_verifications_have_counts_once(basis, learned, tmp_path
 
 @pytest.mark.parametrize(("text", "why"), [
     ("{}", "losses of"), ('{"model": "smollm2-135m"}', "damaged"),
-    ('{"model": "smollm2-135m", "files": {"a": {"kl": -1, "error": 0, "flips": 0, '
-     '"schemes": {}}}}', "damaged"), ('{"model": "smollm2-135m", "files": [1]}', "damaged")])
+    ('{"model": "smollm2-135m", "files": [1]}', "damaged")])
 def test_damaged_losses_are_refused(text, why, basis, tmp_path):
     (tmp_path / "losses.json").write_text(text)
     with pytest.raises(planner.DataError, match=why):
         read_losses(tmp_path, SPEC.id, basis)
+
+
+@pytest.mark.parametrize("changed", [
+    '"kl": -1', '"kl": "nan"', '"kl": "0.1"', '"kl": true', '"kl": 1e300', '"kl": 1' + "0" * 400,
+    '"error": "inf"', '"error": -1', '"flips": 1.5', '"flips": -0.1'])
+def test_losses_that_are_none_are_refused(changed, basis, tmp_path):
+    """A text that reads as NaN went through every law, and the profile could not be written."""
+    one = '"kl": 0.1, "error": 0, "flips": 0, "schemes": {}'
+    key = changed.partition(":")[0]
+    kept = ", ".join(part for part in one.split(", ") if not part.startswith(key))
+    (tmp_path / "losses.json").write_text(
+        f'{{"model": "smollm2-135m", "files": {{"a": {{{kept}, {changed}}}}}}}')
+    with pytest.raises(planner.DataError, match=r"a: .* is not a number from 0") as told:
+        read_losses(tmp_path, SPEC.id, basis)
+    assert told.value.hint
 
 
 def test_no_losses_are_refused(basis, tmp_path):

@@ -3,31 +3,60 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import fields, is_dataclass
 
 from planner.errors import DataError
-from planner.planning.plan.record import Plan, SpeculationInfo
+from planner.models.fields import MAX_LAYERS
+from planner.planning.plan.deployment import AggregatedPlan, DecodePool, PoolLayout, PrefillPool
+from planner.planning.plan.offload import OffloadInfo
+from planner.planning.plan.prefix_cache import CacheWorth
+from planner.planning.plan.recommendation import GainRange, Lossier, OtherPlan
+from planner.planning.plan.record import (
+    DeviceInfo,
+    Estimate,
+    LayoutInfo,
+    Plan,
+    SpeculationInfo,
+    WorkloadInfo,
+)
 
 MOST_DRAFTED = 16
 """Tokens drafted a step that may be asked for."""
 MOST_ITEMS = 200_000
+MOST_LAYERS = 2 * MAX_LAYERS
+"""A model's own and those that draft: pictures and tables have a place for each."""
 MOST_CHARACTERS = 4_000
 MOST_OF_AN_ID = 200
 LARGEST_COUNT = 1 << 62
 LARGEST_FIGURE = 1e30
+SIGNED = frozenset({"gain", "delta", "gap"})
+"""Figures that may be below 0, and those of a :class:`GainRange`; no other is."""
+_POOL = ("workers", "devices_per_worker", "batch")
+_RANKS = ("tp", "dp", "pp", "ep")
+COUNTED: Mapping[type, tuple[str, ...]] = {
+    DeviceInfo: ("count",), LayoutInfo: (*_RANKS, "replicas"), PoolLayout: _RANKS,
+    PrefillPool: _POOL, DecodePool: _POOL, OffloadInfo: ("sockets",), OtherPlan: ("devices",),
+    Lossier: ("devices",), AggregatedPlan: ("replicas", "devices", "batch"),
+    CacheWorth: ("devices", "batch"),
+    WorkloadInfo: ("context_tokens", "isl", "osl", "batch")}
+"""What there is at least one of."""
 _ID = re.compile(r"[\w][\w.+:@ -]*")
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
 
 
 def check_bounds(plan: Plan) -> None:
-    """Refuse lists and texts without measure, control characters, numbers that are not finite or
-    negative sizes, and ids that could be read as paths or markup.
+    """Refuse lists and texts without measure, control characters, numbers that are not finite,
+    counts and sizes that nothing has, intervals that do not hold their value, a plan without units,
+    and ids that could be read as paths or markup.
 
     Raises:
         DataError: with the place.
     """
     check_measure(plan)
+    if not plan.units:
+        raise DataError("plan file: units: there are none",
+                        hint="a plan file is the output of --json")
     names = {"model.id": plan.model.id, "device.id": plan.device.id,
              "engine.name": plan.engine.name}
     check_ids(names | {f"units.{i}.{key}": getattr(unit, key) for i, unit in enumerate(plan.units)
@@ -62,7 +91,8 @@ def _pool_ids(plan: Plan) -> dict[str, str]:
 
 
 def check_measure(record: object) -> None:
-    """Refuse lists and texts without measure, control characters, and numbers that are not finite.
+    """Refuse lists and texts without measure, control characters, numbers that are not finite, that
+    are below 0 or 1 where nothing is, and intervals that do not hold their value.
 
     Raises:
         DataError: with the place.
@@ -99,8 +129,37 @@ def check_sizes(units: Iterable[tuple[tuple[int, ...], int, int]]) -> None:
                             hint="bytes are at least 0, multiplicity at least 1")
 
 
+def _check_figures(value: object, place: str) -> None:
+    """Refuse figures of one record that are less than there can be."""
+    if isinstance(value, GainRange):
+        return
+    ones = COUNTED.get(type(value), ())
+    for item in fields(value):  # type: ignore[arg-type]
+        figure = getattr(value, item.name)
+        least = 1 if item.name in ones else 0
+        if isinstance(figure, int | float) and figure < least and item.name not in SIGNED:
+            raise DataError(f"plan file: {place}.{item.name}: {figure!r} is less than {least}",
+                            hint=f"{item.name} is at least {least}")
+    for n in _layers(value):
+        if n >= MOST_LAYERS:
+            raise DataError(f"plan file: {place}.layers: layer {n} is none of {MOST_LAYERS}",
+                            hint="layers are counted from 0")
+    if isinstance(value, Estimate) and not value.low <= value.value <= value.high:
+        raise DataError(f"plan file: {place}: {value.value!r} is not from low to high",
+                        hint="a value lies within its interval")
+
+
+def _layers(value: object) -> Iterator[int]:
+    """Numbers of layers that a record names."""
+    for name in ("layer", "layers"):
+        named = getattr(value, name, ())
+        yield from (n for n in (named if isinstance(named, tuple) else (named,))
+                    if isinstance(n, int))
+
+
 def _walk(value: object, place: str) -> None:
     if is_dataclass(value):
+        _check_figures(value, place)
         for item in fields(value):
             _walk(getattr(value, item.name), f"{place}.{item.name}" if place else item.name)
     elif isinstance(value, tuple):

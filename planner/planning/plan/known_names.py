@@ -14,7 +14,15 @@ from planner.formats.elements import element
 from planner.formats.kv import KV_KINDS, KV_LAYOUTS
 from planner.formats.schemes import SCHEMES
 from planner.placement.modules import AS_RELEASED_KINDS, DRAFT, PLANNED_KINDS
-from planner.planning.plan.recommendation import OtherPlan
+from planner.planning.plan.deployment import (
+    AggregatedPlan,
+    DecodePool,
+    DeploymentInfo,
+    PoolUnit,
+    PrefillPool,
+)
+from planner.planning.plan.prefix_cache import CacheWorth
+from planner.planning.plan.recommendation import Lossier, OtherPlan
 from planner.planning.plan.record import (
     OBJECTIVES,
     SCHEMA_VERSION,
@@ -33,6 +41,7 @@ TIERS = ("T0", "T1", "T2", "T3")
 UNITS = (NATS, RELATIVE)
 KINDS = (*PLANNED_KINDS, *AS_RELEASED_KINDS, *KV_KINDS, DRAFT, "state")
 PLACES = ("device", "host")
+POOLS = ("prefill", "decode", "transfer")
 ENGINES = ("any", "llama.cpp", "mlx", "pytorch", "sglang", "tensorrt-llm", "vllm")
 """Those of the engine matrix, which stands above, and none in particular."""
 ENUMERATED: dict[tuple[str, str], Collection[str]] = {
@@ -53,7 +62,7 @@ def check_names(plan: Plan) -> None:
     """
     known = {"objective": OBJECTIVES, "bound": BOUNDS, "basis": BASES, "place": PLACES,
              "status": STATES, "kind": KINDS, "tier": TIERS, "unit": UNITS,
-             "engine": ENGINES}
+             "engine": ENGINES, "pool": POOLS}
     if (plan.quality.unit == RELATIVE) != (plan.quality.relative_to is not None):
         raise DataError("plan file: quality.relative_to: of relative losses alone",
                         hint="relative_to is the scheme whose uniform loss is 1")
@@ -111,10 +120,16 @@ def _of(value: object, place: str) -> Iterator[Place]:
         yield f"{place}.layout", value.layout, "scheme"
     elif isinstance(value, (UnitPlan, ModulePlan)):
         yield from _of_unit(value, place)
-    elif isinstance(value, OtherPlan):
+    elif isinstance(value, PoolUnit):
+        yield f"{place}.kind", value.kind, "kind"
+        yield f"{place}.scheme", value.scheme, "scheme"
+    if isinstance(value, (AggregatedPlan, CacheWorth, DeploymentInfo, Lossier, OtherPlan)):
         yield f"{place}.kv", value.kv, "scheme"
+    if isinstance(value, (AggregatedPlan, DecodePool, Lossier, OtherPlan, PrefillPool)):
         for i, name in enumerate(value.schemes):
             yield f"{place}.schemes.{i}", name, "scheme"
+    if isinstance(value, DeploymentInfo):
+        yield f"{place}.limit", value.limit, "pool"
     for item in fields(value):
         yield from _of(getattr(value, item.name), f"{place}.{item.name}" if place else item.name)
 

@@ -1,0 +1,191 @@
+"""Tables that were measured, and what earlier sweeps and verifications left, attacked where they
+are read."""
+
+import csv
+import io
+import json
+from collections import Counter
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from support.entrances import DEVICE, MODEL, PRICED, ROOT, Attack, took
+from support.laws import LawError, reader
+from support.tape import MANY, Tape, damaged, json_bytes, toml_bytes, torn
+
+Table = dict[str, str]
+SAMPLE = ROOT / "planner" / "validation" / "sample"
+
+
+def tables_calibrated(tape: Tape, folder: Path) -> bool:
+    """Tables of one device, whose operators are fitted."""
+    kind, device, rows = tape.of(_fitted())
+    data = folder / "data"
+    data.mkdir()
+    (data / f"{kind}.csv").write_bytes(torn(_csv(damaged(rows, tape, MANY)), tape))
+    return took(["calibrate", "data", "-o", f"{device}.toml", "--device", device, "--quiet",
+                 "--date", "2026-01-01"], folder, may_write=(f"{device}.toml",),
+                most_seconds=PRICED)
+
+
+@cache
+def _fitted() -> tuple[tuple[str, str, list[Table]], ...]:
+    """(table, device, rows of one software that can be fitted)."""
+    from planner.validation.op_rows import profile_of
+
+    out = []
+    for path in sorted(SAMPLE.glob("op_*.csv")):
+        rows = _rows(path)
+        counted = Counter((row["device"], row["software"]) for row in rows)
+        (name, software), _ = counted.most_common(1)[0]
+        known = profile_of(name)
+        if known is not None:
+            out.append((path.stem, known.id, [row for row in rows if row["device"] == name
+                                              and row["software"] == software][:8]))
+    return (*out, ("e2e_verify", "xeon-6980p", [_step(), _step(quantity="prefill_seconds")]))
+
+
+def _step(**changes: str) -> Table:
+    return {"device": "xeon-6980p", "software": "llama.cpp b1", "engine": "llama.cpp",
+            "model": MODEL, "subject": "plan", "types": "=bf16", "prompt_tokens": "128",
+            "output_tokens": "32", "threads": "8", "cache": "f16", "quantity": "decode_seconds",
+            "measured": "0.02", "predicted": "0.018", "low": "0.01", "high": "0.03",
+            "basis": "fitted"} | changes
+
+
+def _rows(path: Path) -> list[Table]:
+    return _rows_of(path.read_bytes())
+
+
+def _rows_of(text: bytes) -> list[Table]:
+    return list(csv.DictReader(io.StringIO(text.decode("utf-8"))))
+
+
+def _csv(rows: Any) -> bytes:
+    """Rows as CSV under the columns that any of them has; what is no row is a cell."""
+    listed = [row if isinstance(row, dict) else {"x": row}
+              for row in (rows if isinstance(rows, list) else [rows])]
+    columns = list(dict.fromkeys(key for row in listed for key in row))
+    text = io.StringIO()
+    writer = csv.writer(text)
+    writer.writerows([columns, *([row.get(key, "") for key in columns] for row in listed)])
+    return text.getvalue().encode("utf-8", "surrogatepass")
+
+
+def tables_validated(tape: Tape, folder: Path) -> bool:
+    """Tables of every kind against their predictors: every row is told with its reason."""
+    from planner.validation.run import validate
+
+    name, rows = tape.of(_validated())
+    (folder / f"{name}.csv").write_bytes(torn(_csv(damaged(rows, tape, MANY)), tape))
+    if tape.below(8) == 1:
+        return took(["validate", "--data", ".", "--json", "--rows", "r.csv"], folder,
+                    may_write=("r.csv",), most_seconds=PRICED)
+
+    def read() -> None:
+        for one in validate(str(folder)).outcomes:
+            if one.predicted is None and not one.reason:
+                raise LawError(f"row {one.row} without a reason")
+            if one.predicted is not None and not (
+                    0 < one.low <= one.predicted <= one.high < float("inf")):
+                raise LawError(f"row {one.row}: {one.low} {one.predicted} {one.high}")
+    return reader(read, folder, most_seconds=PRICED)
+
+
+@cache
+def _validated() -> tuple[tuple[str, list[Table]], ...]:
+    memory = {"engine": "vllm", "engine_version": "0.16.0", "model": "llama-3.1-8b",
+              "checkpoint_dtype": "bf16", "kv_dtype": "bf16", "device": "h100_sxm", "tp": "1",
+              "gpu_memory_utilization": "0.9", "max_model_len": "8192", "block_size": "16",
+              "quantity": "weights_gib_per_gpu", "value": "14.99", "unit": "GiB",
+              "confidence": "log"}
+    tables = [(path.stem, _rows(path)) for path in sorted(SAMPLE.glob("*.csv"))]
+    spread = [(name, rows[::max(1, len(rows) // 3)][:3]) for name, rows in tables]
+    return (*spread, ("memory", [memory, memory | {"quantity": "kv_cache_tokens",
+                                                   "value": "400000", "unit": "tokens"}]),
+            ("e2e_verify", [_step(), _step(quantity="prefill_seconds")]))
+
+
+def sweep_left(tape: Tape, folder: Path) -> bool:
+    """What an earlier sweep left: its journal, or its table."""
+    from planner.jobs.journal import _line
+
+    (folder / "q.toml").write_bytes(toml_bytes(ESTIMATES))
+    words = ["sweep", "q.toml", "-o", "o.csv", "--quiet"]
+    table, records = left_by_sweep()
+    if tape.below(2):
+        (folder / "o.csv").write_bytes(torn(_csv(damaged(_rows_of(table), tape, MANY)), tape))
+    else:
+        listed = damaged(records, tape, MANY)
+        try:
+            lines = b"".join(map(_line, listed))
+        except (TypeError, ValueError):
+            return False
+        (folder / "o.csv.journal").write_bytes(torn(lines, tape))
+    return took(words, folder, may_write=("o.csv", "o.csv.journal"), most_seconds=PRICED)
+
+
+ESTIMATES = {"common": {"devices": 1, "context": 2048, "batch": 4, "verb": "estimate"},
+              "grid": [{"model": MODEL, "device": [DEVICE, "a100-sxm"]}]}
+
+
+@cache
+def left_by_sweep() -> tuple[bytes, list[dict[str, Any]]]:
+    """(the table, the records of the journal) of a small sweep."""
+    import tempfile
+    from unittest.mock import patch
+
+    from planner.api.sweep import answers
+    from planner.jobs.journal import Journal, _parse
+
+    with tempfile.TemporaryDirectory() as made, patch.object(Journal, "remove", Journal.close):
+        path = Path(made) / "q.toml"
+        path.write_bytes(toml_bytes(ESTIMATES))
+        answers(str(path), output=str(Path(made) / "o.csv"))
+        lines = (Path(made) / "o.csv.journal").read_bytes().splitlines()
+        records = [record for line in lines if (record := _parse(line)) is not None]
+        return (Path(made) / "o.csv").read_bytes(), records
+
+
+def losses(tape: Tape, folder: Path) -> bool:
+    """Losses of an earlier verification, which a later one learns a profile from."""
+    from planner.lookup import load_model
+    from planner.quality.profile_file import as_dict
+    from planner.verifying.learned import learned_profile
+    from planner.verifying.learning import learn, read_losses
+
+    (folder / "losses.json").write_bytes(torn(json_bytes(damaged(_losses(), tape, MANY)), tape))
+
+    def read() -> None:
+        basis = _basis()
+        learned = learn(basis, {}, {}, read_losses(folder, MODEL, basis))
+        if learned is not None and learned.found is not None:
+            made = learned_profile(
+                load_model(MODEL), basis, learned.found, version="b1", source="llama.cpp",
+                checks=[(c.name, c.shares, c.kl.value, c.flips) for c in learned.checks],
+                counted=[c.digest for c in learned.checks])
+            json.dumps(as_dict(made), allow_nan=False)
+    return reader(read, folder)
+
+
+@cache
+def _basis() -> Any:
+    from planner.lookup import load_model
+    from planner.verifying.learned import loss_basis
+
+    return loss_basis(load_model(MODEL), None)
+
+
+@cache
+def _losses() -> Any:
+    tensors = [name for parts in _basis().parts.values() for name in parts][:12]
+    one = {"kl": 0.02, "error": 0.001, "flips": 0.05, "made_of": "x",
+           "schemes": dict.fromkeys(tensors, "ggml-q4_k")}
+    return {"schema_version": "1", "model": MODEL, "files": {
+        "plan": one, "other": one | {"made_of": "y", "kl": 0.03}}}
+
+
+TABLES: dict[str, Attack] = {
+    "calibrate": tables_calibrated, "validate": tables_validated, "sweep-left": sweep_left,
+    "losses": losses,
+}
