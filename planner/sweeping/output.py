@@ -58,12 +58,15 @@ def finished(path: Path, asked: Columns) -> dict[str, list[Any]] | None:
     if not path.exists() or journal_path(path).exists():
         return None
     names = [name for name, _ in COLUMNS]
-    there = (_read_parquet if path.suffix.lower() == ".parquet" else _read_csv)(path)
+    parquet = path.suffix.lower() == ".parquet"
+    there = (_read_parquet if parquet else _read_csv)(path)
     answered = {name for name, _ in ANSWER}
+    questions = {name: list(asked[name]) for name in names if name not in answered}
     if there is None or list(there) != names or None in there["status"] \
-            or any(there[name] != list(asked[name]) for name in names if name not in answered):
+            or any(there[name] != (column if parquet else [_as_read(one) for one in column])
+                   for name, column in questions.items()):
         raise exists(path)
-    return there
+    return {**there, **questions}
 
 
 def exists(path: Path) -> InputError:
@@ -123,6 +126,11 @@ def _read_csv(path: Path) -> dict[str, list[Any]] | None:
                 for name, column in zip(names, cells, strict=True)}
     except (OSError, ValueError, KeyError, csv.Error):
         return None
+
+
+def _as_read(value: Any) -> Any:
+    """What is read of a cell that was written of ``value``."""
+    return csv_value(str(csv_cell(value))) if isinstance(value, str) else value
 
 
 def _value(text: str, kind: Kind) -> Any:
