@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from planner.csv_text import csv_cell, csv_value
-from planner.drafts import replacing
+from planner.drafts import NOT_A_FILE, is_special, replacing
 from planner.errors import DataError, InputError, MissingPackageError
 from planner.sweeping.columns import ANSWER, COLUMNS, KINDS, Kind
 from planner.sweeping.described import DESCRIBED
@@ -24,7 +24,8 @@ def check_output(path: Path) -> None:
     """Refuse a file that could not be written, before the work for it is done.
 
     Raises:
-        InputError: another ending, no such folder, a folder of that name, or no right to write.
+        InputError: another ending, no such folder, a folder, device or pipe of that name, or no right
+            to write.
         MissingPackageError: Parquet without pyarrow.
     """
     if path.suffix.lower() not in SUFFIXES:
@@ -35,6 +36,8 @@ def check_output(path: Path) -> None:
                          hint="make the folder first")
     if path.is_dir():
         raise InputError(f"output {str(path)!r} is a folder", hint="name a file")
+    if is_special(path):
+        raise InputError(f"output {str(path)!r} is {NOT_A_FILE}", hint="name a file")
     if not os.access(path.parent, os.W_OK):
         raise InputError(f"output: folder {str(path.parent)!r} cannot be written to",
                          hint="choose another folder or mend its permissions")
