@@ -24,8 +24,8 @@ def check_output(path: Path) -> None:
     """Refuse a file that could not be written, before the work for it is done.
 
     Raises:
-        InputError: another ending, no such folder, a folder, device or pipe of that name, or no right
-            to write.
+        InputError: another ending, no such folder, a folder, device or pipe of that name, or no
+            right to write.
         MissingPackageError: Parquet without pyarrow.
     """
     if path.suffix.lower() not in SUFFIXES:
