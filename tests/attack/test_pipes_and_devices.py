@@ -76,3 +76,12 @@ def test_a_journal_or_its_lock_that_is_no_file(name: str, kind: str, tmp_path: P
     with pytest.raises(DataError, match="is a link" if kind == "link" else "not a regular file"):
         Journal.open(tmp_path / "t.journal", {"id": "header"})
     assert os.listdir(tmp_path) == [name]
+
+
+def test_the_index_of_a_checkpoint_is_looked_at_before_it_is_read(tmp_path: Path) -> None:
+    write_llama(tmp_path / "checkpoint")
+    os.mkfifo(tmp_path / "checkpoint" / "model.safetensors.index.json")
+    for words in (["profile", "./checkpoint"], ["inventory", "./checkpoint"]):
+        ended = command(words, tmp_path)
+        assert ended.code == 2
+        assert "not a regular file" in ended.err
