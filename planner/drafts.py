@@ -9,6 +9,7 @@ because it is inside a library.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import shutil
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 _DRAFTS: set[Path] = set()
+NOT_A_FILE = "not a regular file"
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) \
     | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
 
@@ -43,9 +45,12 @@ def replacing(target: Path, *, alone: bool = False) -> Iterator[BinaryIO]:
     left there goes; else every draft has a name of its own.
 
     Raises:
-        OSError: it cannot be written; its ``filename`` is the target.
+        OSError: it cannot be written, or is a device, a pipe or a socket, which would be gone with
+            what it is for; its ``filename`` is the target.
     """
     target = Path(os.path.realpath(target))
+    if is_special(target):
+        raise OSError(errno.EINVAL, NOT_A_FILE, str(target))
     with telling(target):
         handle, path = _opened(target, alone)
     with draft(path), telling(target):
@@ -54,6 +59,12 @@ def replacing(target: Path, *, alone: bool = False) -> Iterator[BinaryIO]:
             file.flush()
             os.fsync(file.fileno())
         path.replace(target)
+
+
+def is_special(path: Path) -> bool:
+    """Whether ``path`` is there and is neither a file nor a folder: /dev/null, a pipe, a socket.
+    It cannot be replaced whole, and reading it may wait for ever."""
+    return path.exists() and not path.is_file() and not path.is_dir()
 
 
 def replace_text(target: Path, text: str, *, alone: bool = False) -> None:

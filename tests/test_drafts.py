@@ -112,3 +112,17 @@ def test_a_folder_beside_is_new_and_ones_own(tmp_path: Path) -> None:
     assert made[0] != made[1]
     assert all(one.parent == tmp_path and stat.S_IMODE(one.stat().st_mode) == 0o700
                for one in made)
+
+
+@ALONE
+@pytest.mark.parametrize("linked", [False, True])
+def test_a_pipe_or_device_is_not_replaced(tmp_path: Path, alone: bool, linked: bool) -> None:
+    pipe, named = tmp_path / "pipe", tmp_path / "out.md"
+    os.mkfifo(pipe)
+    if linked:
+        named.symlink_to(pipe)
+    with pytest.raises(OSError, match="not a regular file") as caught:
+        replace_text(named if linked else pipe, "a report", alone=alone)
+    assert caught.value.filename == str(pipe)
+    assert stat.S_ISFIFO(pipe.stat().st_mode)
+    assert sorted(os.listdir(tmp_path)) == (["out.md", "pipe"] if linked else ["pipe"])

@@ -32,6 +32,7 @@ from planner.sizing.options import (
 )
 from planner.sizing.refusals import no_replica, too_many
 from planner.sizing.replicas import ServiceLevel
+from planner.sizing.request_rate import LEAST, MOST
 from planner.sizing.simulation import play
 from planner.sizing.sure import percentile_estimates
 from planner.typed import typed
@@ -113,11 +114,13 @@ def _level(ask: Ask, wanted: _Wanted) -> ServiceLevel:
     Raises:
         InputError: no limit, or a value out of range.
     """
-    for name, value, words in (("rate", wanted.rate, "requests a second"),
-                               ("price", wanted.price, "USD a device-hour")):
-        if value is not None and not 0 < value < float("inf"):
-            raise InputError(f"{name} {value:g} is out of range", hint=f"{words}, above 0")
-    if not 0 < wanted.percentile < 100:
+    if not LEAST <= wanted.rate <= MOST:
+        raise InputError(f"rate {wanted.rate:g} is out of range",
+                         hint=f"requests a second, from {LEAST:g} to {MOST:g}")
+    if wanted.price is not None and not 0 < wanted.price < float("inf"):
+        raise InputError(f"price {wanted.price:g} is out of range",
+                         hint="USD a device-hour, above 0")
+    if not 0 < wanted.percentile / 100 < 1:
         raise InputError(f"percentile {wanted.percentile:g} is out of range",
                          hint="the share of requests that keep the limits, in percent: above 0 "
                          "and below 100")

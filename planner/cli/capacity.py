@@ -84,8 +84,10 @@ def capacity_command(csv_file: str | None, **given: Any) -> None:
 
 def table(found: Capacity) -> str:
     """Every option as a row of CSV; an empty cell where there is nothing to tell."""
+    from planner.csv_text import csv_cell
+
     rows, out = found.cells(), io.StringIO()
     writer = csv.DictWriter(out, list(rows[0]), lineterminator="\n")
     writer.writeheader()
-    writer.writerows(rows)
+    writer.writerows({name: csv_cell(value) for name, value in row.items()} for row in rows)
     return out.getvalue()

@@ -47,8 +47,10 @@ def check_target(path: Path, *, suffixes: tuple[str, ...], flag: str) -> None:
     """Refuse a file that could not be written, before the work for it is done.
 
     Raises:
-        InputError: another ending, no such folder, or a folder of that name.
+        InputError: another ending, no such folder, a folder of that name, or a device or pipe.
     """
+    from planner.drafts import NOT_A_FILE, is_special
+
     if path.suffix.lower() not in suffixes:
         raise InputError(f"{flag} {str(path)!r}: only {' or '.join(suffixes)} is written",
                          hint=f"name a file that ends in {suffixes[0]}")
@@ -57,6 +59,8 @@ def check_target(path: Path, *, suffixes: tuple[str, ...], flag: str) -> None:
                          hint="make the folder first")
     if path.is_dir():
         raise InputError(f"{flag} {str(path)!r} is a folder", hint="name a file")
+    if is_special(path):
+        raise InputError(f"{flag} {str(path)!r} is {NOT_A_FILE}", hint="name a file")
     if not os.access(path.parent, os.W_OK):
         raise InputError(f"{flag}: folder {str(path.parent)!r} cannot be written to",
                          hint="choose another folder or mend its permissions")

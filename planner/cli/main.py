@@ -33,6 +33,7 @@ from planner.cli.streams import (
     prepare_streams,
     until_reader_goes,
 )
+from planner.cli.types import refuse_empty
 from planner.errors import PlannerError, UnknownNameError
 
 NUMERIC_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
@@ -118,6 +119,7 @@ def _prepare(command: click.Command) -> None:
     command.epilog = epilog(command.name or "")
     complete_values(command)
     take_ignored_keys(command)
+    refuse_empty(command)
 
 
 cli.commands = Commands({command.name or "": command

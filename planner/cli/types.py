@@ -106,6 +106,28 @@ def rule_names(text: str | None) -> list[str] | None:
     return names
 
 
+def refuse_empty(command: click.Command) -> None:
+    """Let ``command`` refuse a text that was given and is empty, as an unset variable of a script
+    leaves it: a file that is not written, or the folder that one happens to be in."""
+    inner = command.callback
+    if inner is None:
+        return
+
+    def callback(**given: Any) -> Any:
+        context = click.get_current_context()
+        for param in command.params:
+            name = param.name or ""
+            source = context.get_parameter_source(name)
+            if given.get(name) == "" and source is click.core.ParameterSource.COMMANDLINE:
+                shown = param.human_readable_name if isinstance(param, click.Argument) \
+                    else max(param.opts, key=len)
+                raise Hinted(f"{shown} is empty", "give a value, or leave it out"
+                             if isinstance(param, click.Option) else f"name the {shown}")
+        return inner(**given)
+
+    command.callback = callback
+
+
 def options(*names: str) -> Callable[[F], F]:
     """Decorate a command with the shared options ``names``, in the given order."""
     def apply(function: F) -> F:

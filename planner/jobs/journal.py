@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from planner.drafts import replacing, telling
+from planner.drafts import NOT_A_FILE, replacing, telling
 from planner.errors import DataError
 
 if TYPE_CHECKING:
@@ -59,11 +59,13 @@ class Journal:
 
         Raises:
             DataError: the journal belongs to another run or to other settings, it cannot be read or
-                written, or it is a link.
+                written, or it or its lock is a link, a pipe or a folder.
         """
-        if path.is_symlink():
-            raise DataError(f"{path} is a link", hint="remove it: a journal is not written through "
-                            "one; or name another file with -o")
+        for one, what in ((path, "a journal"), (lock_path(path), "the lock of a journal")):
+            if one.is_symlink() or (one.exists() and not one.is_file()):
+                found = "a link" if one.is_symlink() else NOT_A_FILE
+                raise DataError(f"{one} is {found}", hint=f"remove it: {what} is not written "
+                                "through one; or name another file with -o")
         journal = cls(path, {}, 0, noun, fits)
         try:
             journal._lock()

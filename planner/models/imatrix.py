@@ -63,10 +63,12 @@ def load_imatrix(path: Path) -> ImportanceMatrix:
     """Read one file.
 
     Raises:
-        DataError: it cannot be read, is neither form, is damaged, or holds numbers that are
-            negative or not finite.
+        DataError: it cannot be read, is no regular file (a pipe would be waited for), is neither
+            form, is damaged, or holds numbers that are negative or not finite.
     """
     try:
+        if path.exists() and not path.is_file():
+            raise DataError(f"{path}: not a regular file", hint=_MAKE)
         with path.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
             file.seek(0)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from planner.drafts import draft, replace_text
+from planner.drafts import NOT_A_FILE, draft, is_special, replace_text
 from planner.errors import DataError, InputError, UnsupportedError
 from planner.formats.ggml_types import needs_imatrix
 from planner.formats.kv import KV_LAYOUTS
@@ -240,6 +240,8 @@ def _check_output(output: Path) -> None:
                          hint="make the folder first")
     if output.is_dir():
         raise InputError(f"{str(output)!r} is a folder", hint="name a file with -o")
+    if is_special(output):
+        raise InputError(f"{str(output)!r} is {NOT_A_FILE}", hint="name a file with -o")
 
 
 def _journal_path(output: Path) -> Path:

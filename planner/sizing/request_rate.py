@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 
 SECONDS = {"s": 1.0, "sec": 1.0, "min": 60.0, "h": 3600.0, "hour": 3600.0, "day": 86400.0}
+LEAST, MOST = 1e-12, 1e12
+"""Requests a second that a rate may be: one in 30,000 years, a hundred for everybody."""
 _RATE = re.compile(r"(?P<number>[^/\s]+)(?:\s*/\s*(?P<unit>[a-z]+))?")
 
 

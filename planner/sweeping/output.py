@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from planner.csv_text import csv_cell, csv_value
-from planner.drafts import replacing
+from planner.drafts import NOT_A_FILE, is_special, replacing
 from planner.errors import DataError, InputError, MissingPackageError
 from planner.sweeping.columns import ANSWER, COLUMNS, KINDS, Kind
 from planner.sweeping.described import DESCRIBED
@@ -24,7 +24,8 @@ def check_output(path: Path) -> None:
     """Refuse a file that could not be written, before the work for it is done.
 
     Raises:
-        InputError: another ending, no such folder, a folder of that name, or no right to write.
+        InputError: another ending, no such folder, a folder, device or pipe of that name, or no
+            right to write.
         MissingPackageError: Parquet without pyarrow.
     """
     if path.suffix.lower() not in SUFFIXES:
@@ -35,6 +36,8 @@ def check_output(path: Path) -> None:
                          hint="make the folder first")
     if path.is_dir():
         raise InputError(f"output {str(path)!r} is a folder", hint="name a file")
+    if is_special(path):
+        raise InputError(f"output {str(path)!r} is {NOT_A_FILE}", hint="name a file")
     if not os.access(path.parent, os.W_OK):
         raise InputError(f"output: folder {str(path.parent)!r} cannot be written to",
                          hint="choose another folder or mend its permissions")
@@ -58,12 +61,15 @@ def finished(path: Path, asked: Columns) -> dict[str, list[Any]] | None:
     if not path.exists() or journal_path(path).exists():
         return None
     names = [name for name, _ in COLUMNS]
-    there = (_read_parquet if path.suffix.lower() == ".parquet" else _read_csv)(path)
+    parquet = path.suffix.lower() == ".parquet"
+    there = (_read_parquet if parquet else _read_csv)(path)
     answered = {name for name, _ in ANSWER}
+    questions = {name: list(asked[name]) for name in names if name not in answered}
     if there is None or list(there) != names or None in there["status"] \
-            or any(there[name] != list(asked[name]) for name in names if name not in answered):
+            or any(there[name] != (column if parquet else [_as_read(one) for one in column])
+                   for name, column in questions.items()):
         raise exists(path)
-    return there
+    return {**there, **questions}
 
 
 def exists(path: Path) -> InputError:
@@ -123,6 +129,11 @@ def _read_csv(path: Path) -> dict[str, list[Any]] | None:
                 for name, column in zip(names, cells, strict=True)}
     except (OSError, ValueError, KeyError, csv.Error):
         return None
+
+
+def _as_read(value: Any) -> Any:
+    """What is read of a cell that was written of ``value``."""
+    return csv_value(str(csv_cell(value))) if isinstance(value, str) else value
 
 
 def _value(text: str, kind: Kind) -> Any:

@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
+from planner.csv_text import csv_value
 from planner.errors import PlannerError
 from planner.hardware.profile import DeviceProfile
 from planner.models.catalog import resolve_model
@@ -75,7 +76,7 @@ def predicted_seconds(row: Mapping[str, str], device: DeviceProfile, spec: Model
                                                                    "output_tokens"))
     context = -(-(isl + osl) // CELLS) * CELLS
     how = Alone(device, engine_of(row), isl, osl, context, row["cache"])
-    said = row["types"].strip()
+    said = (csv_value(row["types"]) or "").strip()
     try:
         if row["subject"] in mixes_of(row["engine"]):
             priced = alone(spec, how, scheme=row["subject"])

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
+from planner.csv_text import csv_cell
 from planner.planning.plan.record import layer_range
 from planner.verifying.records import Verification
 from planner.verifying.run import Findings
@@ -43,13 +44,13 @@ def table_text(found: Verification, run: Findings,
         if "types" not in facts and "scheme" not in facts:
             facts = {**facts, "types": schemes.get(row.subject, {})}
         busy = facts.get(_BUSY.get(row.quantity, ""))
-        lines.writerow([
+        lines.writerow(csv_cell(value) for value in (
             found.device, f"{found.engine.name} {found.engine.version}", found.engine.name,
             found.model, row.subject, formats_text(facts), layered(facts), s.prompt_tokens,
             s.output_tokens, s.threads, s.cache, row.quantity, row.unit, repr(row.measured),
             repr(row.spread), run.values[row.subject][row.quantity].repeats,
             _number(row.predicted), _number(row.low), _number(row.high), row.basis,
-            "" if busy is None else f"{busy:.3f}", date])
+            "" if busy is None else f"{busy:.3f}", date))
     return out.getvalue()
 
 

@@ -128,7 +128,7 @@ def test_the_table_of_a_plan_has_its_schemes():
     plan, base = csv.DictReader(io.StringIO(text))
     assert types_of(plan["types"]) == schemes
     assert plan["formats"] == "182 int8-w8a8 + 28 bf16"
-    assert (base["types"], base["formats"]) == ("= ", "")
+    assert (base["types"], base["formats"]) == ("'= ", "")
 
 
 def test_rows_that_say_no_formats_are_told(tmp_path):

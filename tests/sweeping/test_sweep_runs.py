@@ -211,7 +211,7 @@ def test_cells_that_a_spreadsheet_would_compute_are_text(tmp_path: Path) -> None
         rows = list(csv.DictReader(file))
     assert [row["reason"] for row in rows] == ["'=cmd|' /C calc'!A0", "'-1+1"]
     assert [row["service"] for row in rows] == ["'@SUM(A1)", "'+chat"]
-    assert [row["max_loss"] for row in rows] == ["-0.5", "'\t=1"]
+    assert [row["max_loss"] for row in rows] == ["-0.5", "\\t=1"]
     assert [row["tpot_seconds"] for row in rows] == ["-1.0", "2.5e-05"]
     assert finished(path, columns) == columns
 

@@ -10,7 +10,7 @@ from typing import Any
 from planner.errors import DataError, nearest_names
 from planner.records import record
 from planner.sizing.level import LEAST_LOADED, ROUTERS
-from planner.sizing.request_rate import rate_parts
+from planner.sizing.request_rate import LEAST, MOST, rate_parts
 
 COST, SPARE = "cost", "spare"
 GOALS = (COST, SPARE)
@@ -223,7 +223,7 @@ def _model(read: _Reader, engines: tuple[str, ...]) -> ModelAsked:
                    "ttft_ms = 1000 and tpot_ms = 50")
     ttft, tpot = (None if v is None else v * 1e-3 for v in limits.values())
     percentile = read.number("percentile", "above 0 and below 100", "90",
-                             lambda value: 0 < value < 100, default=90.0)
+                             lambda value: 0 < value / 100 < 1, default=90.0)
     return ModelAsked(name, model, _rate(read), ttft, tpot, percentile or 90.0, _max_loss(read),
                       read.names("schemes"), read.text("kv", "fp8") if "kv" in read.table else None,
                       read.names("engines") or engines, _requests(read))
@@ -243,8 +243,10 @@ def _rate(read: _Reader) -> float:
             value = float(number) / seconds
         except ValueError:
             value = None
-    if isinstance(value, bool) or not isinstance(value, int | float) or not _positive(value):
-        read.wrong("rate", "a rate of requests above 0 is required", example)
+    if isinstance(value, bool) or not isinstance(value, int | float) \
+            or not LEAST <= value <= MOST:
+        read.wrong("rate", f"a rate from {LEAST:g} to {MOST:g} requests a second is required",
+                   example)
         return 1.0
     return float(value)
 

@@ -1,0 +1,36 @@
+"""Numbers at the ends of what a float holds, in every flag that takes one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from support.laws import command
+
+from planner.errors import DataError
+from planner.sizing.fleet.asked import Wrongs, fleet_asked
+
+SIZED = ["capacity", "qwen2.5-0.5b", "l40s", "--ttft-ms", "1000", "--tpot-ms", "50",
+         "--workload", "chat", "--quiet"]
+
+
+@pytest.mark.parametrize(("flags", "told"), [
+    (["--rate", "5e-324"], "rate"), (["--rate", "1e-320/day"], "rate"),
+    (["--rate", "1e300"], "rate"), (["--rate", "1", "--percentile", "5e-324"], "percentile")])
+def test_a_rate_or_percentile_that_no_queue_has(flags: list[str], told: str, tmp_path: Path,
+                                                ) -> None:
+    ended = command([*SIZED, *flags], tmp_path)
+    assert ended.code == 2
+    assert told in ended.err.split("\n")[0]
+    assert "out of range" in ended.err
+
+
+@pytest.mark.parametrize(("key", "value"), [("rate", 5e-324), ("rate", "1e-320/day"),
+                                            ("rate", 1e300), ("percentile", 5e-324)])
+def test_a_fleet_of_such_a_rate(key: str, value: object) -> None:
+    model = {"model": "qwen2.5-0.5b", "rate": 1.0, "ttft_ms": 1000.0, "workload": "chat",
+             key: value}
+    wrongs = Wrongs("f.toml")
+    fleet_asked({"device": [{"name": "l40s", "count": 1}], "model": [model]}, wrongs)
+    with pytest.raises(DataError, match=key):
+        wrongs.end()
