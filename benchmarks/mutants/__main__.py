@@ -135,7 +135,8 @@ def main() -> int:
                 and not _stands(one, answers.get(one.name()))]
         if left and time.monotonic() < end:
             try_room(room, left, end)
-    print(f"\nseed {options.seed}\n\n{_summary(chosen, [one for one in known if one.room in rooms])}")
+    table = _summary(chosen, [one for one in known if one.room in rooms])
+    print(f"\nseed {options.seed}\n\n{table}")
     return 0
 
 

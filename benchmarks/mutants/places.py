@@ -123,8 +123,8 @@ def _is_text(node: ast.expr) -> bool:
     if isinstance(node, ast.IfExp):
         return _is_text(node.body) or _is_text(node.orelse)
     if isinstance(node, ast.Call):
-        return isinstance(node.func, ast.Attribute) and _is_text(node.func.value) \
-            or _called(node) == "str"
+        return _called(node) == "str" or (
+            isinstance(node.func, ast.Attribute) and _is_text(node.func.value))
     return isinstance(node, ast.JoinedStr) or (
         isinstance(node, ast.Constant) and isinstance(node.value, (str, bytes)))
 

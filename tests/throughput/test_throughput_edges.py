@@ -1,8 +1,9 @@
-"""Borders and rarely taken terms by hand: a cache that is just full, floors, uneven experts, FLOP of
-forms that no device is measured for."""
+"""Borders and rarely taken terms by hand: a cache that is just full, floors, uneven experts, FLOP
+of forms that no device is measured for."""
 
 from dataclasses import replace
 from math import exp, lgamma, log
+from typing import Any
 
 import numpy as np
 import pytest
@@ -139,8 +140,9 @@ def test_types_of_more_than_six_bits_are_read_like_eight(name: str, reads: str) 
 
 
 def test_a_device_without_a_compute_capability_takes_the_row_of_its_platform() -> None:
-    rows = [{"capability": "9.0-9.9"}, {"capability": "7.0-8.9", "platforms": ["metal"]},
-            {"capability": "0-6.9"}]
+    rows: list[dict[str, Any]] = [
+        {"capability": "9.0-9.9"}, {"capability": "7.0-8.9", "platforms": ["metal"]},
+        {"capability": "0-6.9"}]
     h100 = resolve_device("h100-sxm")
     other = replace(h100, compute_capability=None, platform="metal")
     assert ggml._by_capability(h100, rows) is rows[0]

@@ -121,13 +121,17 @@ def test_under_quality_there_are_none() -> None:
 
 def test_the_solves_that_are_told_are_those_that_were_made(monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[str] = []
-    for solver in ("solve_posed", "best_within"):
-        def solved(*of: Any, solver: str = solver, inner: Any = getattr(few_formats_of, solver),
-                   **more: Any) -> Any:
+
+    def counted(solver: str, inner: Any) -> Any:
+        def solved(*of: Any, **more: Any) -> Any:
             made.append(solver)
             return inner(*of, **more)
 
-        monkeypatch.setattr(few_formats_of, solver, solved)
+        return solved
+
+    for solver in ("solve_posed", "best_within"):
+        inner = getattr(few_formats_of, solver)
+        monkeypatch.setattr(few_formats_of, solver, counted(solver, inner))
     spaces = wide("latency", SCHEMES)
     start = start_of(spaces)
     made.clear()

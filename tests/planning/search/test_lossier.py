@@ -14,7 +14,7 @@ from planner.planning.search import lossier
 from planner.planning.search.formulate import loss_limit
 from planner.planning.search.lossier import GAIN, MILDER, NEAR, SLOWER, four_bit
 from planner.planning.search.rivals import is_four_bit, loss_of, placed_in
-from planner.planning.search.uniform import PlacedUniform
+from planner.planning.search.uniform import PlacedUniform, placed_choice
 from planner.planning.search.variants import spaces_of
 from planner.planning.space.candidates import Space
 from planner.planning.space.losses import band_factor
@@ -82,11 +82,10 @@ def test_a_mix_that_is_no_faster_on_its_best_candidate_is_none(
         monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever the solver promised on the one where it began."""
     spaces, allowed = asked("llama-3.1-8b", "l40s")
-    placed = lossier.placed_choice
     moved: list[float] = []
 
     def slower(space: Space, choice: NDArray[np.int64]) -> PlacedUniform | None:
-        one = placed(space, choice)
+        one = placed_choice(space, choice)
         moved.append(0.0 if one is None else one.score)
         return one and replace(one, score=1e9)
 
