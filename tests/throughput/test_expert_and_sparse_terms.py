@@ -11,7 +11,8 @@ from planner.hardware.catalog import resolve_device
 from planner.models.catalog import resolve_model
 from planner.placement.layout import Layout
 from planner.throughput import attention, recurrent, residency
-from planner.throughput.collectives import Fabric, all_reduce
+from planner.throughput.collectives import Fabric, all_reduce, expert_exchange
+from planner.throughput.curves import ExchangeWork
 from planner.throughput.engine_policy import beside_routed
 from planner.throughput.expert_load import ExpertLoad, power_law_counts
 from planner.throughput.forms import dsa, moe
@@ -130,18 +131,20 @@ def test_the_host_of_a_sparse_prompt_adds_up(narrow: float, indexer: bool) -> No
 
 
 def test_two_sockets_take_half_as_long_and_add_up_over_their_link() -> None:
-    """128 pairs on 40 experts of 3 · 2,048 · 768 weights in BF16."""
+    """128 pairs on 40 experts of 3 · 2,048 · 768 weights that are widened from four bits."""
     cpu, link = resolve_device("xeon-6980p"), Link("round", 1e10, 1e-5, "")
     size = 3 * 2048 * 768
-    work = LayerWork(16.0, 2048, 128.0, 40.0, size, 2 * size)
-    one, two = (cpu_experts(cpu, "bf16", work, link, sockets) for sockets in (1, 2))
+    work = LayerWork(16.0, 2048, 128.0, 40.0, size, size // 2)
+    one, two = (cpu_experts(cpu, "int4-w4a16", work, link, sockets) for sockets in (1, 2))
     for name in ("compute", "memory", "conversion"):
         assert getattr(two, name) == pytest.approx(getattr(one, name) / 2)
     assert one.reduce == 0 < two.reduce
     assert one.transfer == two.transfer == pytest.approx(2 * (1e-5 + 16 * 2048 * 2 / 1e10))
-    twice = cpu_experts(cpu, "bf16", replace(work, pairs=256.0, touched=80.0), link)
+    twice = cpu_experts(cpu, "int4-w4a16", replace(work, pairs=256.0, touched=80.0), link)
     assert twice.compute == pytest.approx(2 * one.compute)
     assert twice.memory == pytest.approx(2 * one.memory)
+    assert twice.conversion == pytest.approx(2 * one.conversion)
+    assert one.conversion > 0
     assert one.seconds == pytest.approx(
         one.floor + max(one.compute, one.memory, one.conversion) + one.transfer)
 
@@ -184,6 +187,29 @@ def test_groups_inside_and_beyond_a_domain_do_not_disturb_each_other() -> None:
     alone = [float(all_reduce(net, ranks[i:i + 1], ranks[i:i + 1], size[:1])[0]) for i in range(3)]
     assert together == pytest.approx(alone)
     assert alone[1] > alone[0] > alone[2]
+
+
+@pytest.mark.parametrize("network", [50e9, 0.0])
+def test_a_measured_exchange_is_given_the_links_it_runs_over(network: float) -> None:
+    """Without a network nothing leaves the domain, and nothing is waited for there."""
+    given: list[tuple[float, float]] = []
+
+    class Measured:
+        def seconds(self, work: ExchangeWork, size: float, *, link: float, network: float) -> Any:
+            given.append((link, network))
+            return np.full(1, 7e-6)
+
+    curves: Any = {("decode", "dispatch"): Measured()}
+    net = Fabric(domain=8, domain_bytes_per_s=400e9, domain_floor_seconds=3e-6,
+                 network_bytes_per_s=network, network_floor_seconds=16e-6, fraction=0.5,
+                 exchange=curves)
+    one = np.ones(1)
+    work = ExchangeWork(16 * one, 8 * one, one, 8.0, 128.0, 2048.0)
+    found = expert_exchange(net, "decode", "dispatch", work, 8 * one, np.array([1.0, 2.0]))
+    assert found.tolist() == [[7e-6, 7e-6]]
+    assert given == [(400e9, network or np.inf)] * 2
+    alone = replace(work, ranks=one)
+    assert expert_exchange(net, "decode", "dispatch", alone, one, np.ones(1)).tolist() == [[0.0]]
 
 
 def test_one_engine_runs_shared_experts_of_one_scheme_beside() -> None:
