@@ -4,118 +4,117 @@
     python -m mutants [--count 400] [--seed 1] [--rooms memory,quality] [--minutes 60]
 
 Run from ``benchmarks/``. A mutant is noticed where a test of its own room (tests/memory for
-planner/memory) fails with it. Answers are kept in out/mutants.jsonl, a line each, by the digest of
-the file: what has changed is tried again, the rest is not. docs/evidence/mutation.md has the
-survivors of the last run and what became of each.
+planner/memory) fails with it. The changes of known.toml come first. Answers are kept in
+out/mutants.jsonl, a line each: one stands while the function says the same, and where no test
+noticed, while the tests of the room do too. survivors.toml has what became of each survivor.
 """
 
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import os
-import random
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from mutants.baseline import Kept, Key
-from mutants.places import Place, places
+from mutants.baseline import Kept, digest
+from mutants.sample import KNOWN, SURVIVORS, Site, draw, entries, found, sites
 from mutants.server import Reached, Server, load
 
 ROOT = Path(__file__).resolve().parents[2]
-PACKAGE = ROOT / "planner"
 ROOMS = ("throughput", "memory", "planning", "quality", "numerics")
 JOURNAL = ROOT / "out" / "mutants.jsonl"
 LIMIT_SECONDS = 30.0
-"""CPU seconds of a test, beside four times what it takes unchanged."""
+"""CPU seconds of a test, beside four times what it takes unchanged, and of all of a mutant."""
 
 
 @cache
-def _text(path: Path) -> str:
-    return path.read_text(encoding="utf-8")
+def _tests(room: str) -> str:
+    """A digest of the tests that may notice."""
+    return digest(path for folder in (room, "support")
+                  for path in sorted((ROOT / "tests" / folder).rglob("*.py")))
 
 
-@cache
-def _places(path: Path) -> list[Place]:
-    return places(_text(path))
-
-
-def sample(rooms: tuple[str, ...], count: int, seed: int) -> list[tuple[Path, int]]:
-    """``count`` places of all rooms, the same for a seed and a tree."""
-    pool = [(path, place.number) for room in ROOMS
-            for path in sorted((PACKAGE / room).rglob("*.py")) for place in _places(path)]
-    chosen = random.Random(seed).sample(pool, min(count, len(pool)))
-    return [one for one in chosen if one[0].relative_to(PACKAGE).parts[0] in rooms]
-
-
-def _id(path: Path, number: int) -> str:
-    digest = hashlib.sha256(_text(path).encode()).hexdigest()[:16]
-    return f"{path.relative_to(PACKAGE).as_posix()}:{digest}:{number}"
-
-
-def _known() -> dict[str, dict[str, Any]]:
+def _answers() -> dict[str, dict[str, Any]]:
+    """The last answer about each site."""
     if not JOURNAL.is_file():
         return {}
     records = (json.loads(line) for line in JOURNAL.read_text(encoding="utf-8").splitlines())
-    return {one["id"]: one for one in records}
+    return {one["site"]: one for one in records}
 
 
-def try_room(room: str, left: list[tuple[Path, int]], end: float) -> None:
+def _stands(site: Site, record: dict[str, Any] | None) -> bool:
+    return record is not None and record["says"] == site.place.digest and (
+        record["noticed"] or record["tests"] == _tests(site.room))
+
+
+def try_room(room: str, left: Sequence[Site], end: float) -> None:
     """Try the mutants of one room; every answer lands in the journal at once."""
     JOURNAL.parent.mkdir(exist_ok=True)
 
-    def wanted(reached: Reached) -> Iterator[tuple[Path, int, Key]]:
+    def wanted(reached: Reached) -> Iterator[Site]:
         if reached.failing:
             print(f"{room}: {len(reached.failing)} tests fail unchanged and are left out: "
                   f"{', '.join(reached.failing[:3])}", flush=True)
-        for path, number in left:
-            place = _places(path)[number]
-            yield path, number, (path.relative_to(PACKAGE).as_posix(), place.first, place.name)
+        yield from left
 
-    def told(path: Path, number: int, result: dict[str, Any]) -> bool:
-        place = _places(path)[number]
-        name = path.relative_to(PACKAGE).as_posix()
-        record = {"id": _id(path, number), "place": f"{name}:{place.line}",
-                  "change": f"{place.before}  →  {place.after}", **result}
+    def told(site: Site, result: dict[str, Any]) -> bool:
+        record = {"site": site.name(), "says": site.place.digest, "tests": _tests(room),
+                  "place": f"{site.file}:{site.place.line}", "function": site.place.name,
+                  "before": site.place.before, "after": site.place.after,
+                  "ordinal": site.place.ordinal, **result}
         with JOURNAL.open("a", encoding="utf-8") as file:
             file.write(json.dumps(record, ensure_ascii=False) + "\n")
-        word = "noticed" if result["noticed"] else "SURVIVED"
-        print(f"{word} {record['place']}: {record['change']}"
+        print(f"{'noticed' if result['noticed'] else 'SURVIVED'} {record['place']}: "
+              f"{site.place.before}  →  {site.place.after}"
               f"{'' if result['noticed'] else ' (' + result['why'] + ')'}", flush=True)
         return time.monotonic() < end
 
     def kept() -> Kept:
-        return Kept.read(JOURNAL.with_name(f"mutants-{room}.json"),
-                         [PACKAGE, ROOT / "tests/support", ROOT / "tests/conftest.py"])
+        common = [path for path in (ROOT / "planner").rglob("*")
+                  if path.is_file() and path.suffix not in (".py", ".pyc")]
+        return Kept.read(JOURNAL.with_name(f"mutants-{room}.json"), ROOT,
+                         [*common, *(ROOT / "tests").rglob("conftest.py")])
 
-    load(PACKAGE / room)
-    server = Server(PACKAGE, LIMIT_SECONDS, kept, wanted, told)
+    load(ROOT / "planner" / room)
+    server = Server(ROOT, LIMIT_SECONDS, kept, wanted, told)
     pytest.main([str(ROOT / "tests" / room), "-q", "-p", "no:cacheprovider", "-p", "no:xdist",
                  "-m", "not exhaustive and not oracle", "--rootdir", str(ROOT),
                  "-c", str(ROOT / "pyproject.toml")], plugins=[server])
 
 
-def _summary(chosen: list[tuple[Path, int]]) -> str:
-    known = _known()
-    lines = ["| folder | mutants | noticed | share |", "|---|---:|---:|---:|"]
-    total = [0, 0]
+def _summary(chosen: Sequence[Site], known: Sequence[Site]) -> str:
+    """The table by folder, and how many of the known lines were noticed."""
+    answers, looked = _answers(), entries(SURVIVORS)
+    lines = ["| folder | mutants | noticed | share | equivalent |", "|---|---:|---:|---:|---:|"]
+    whole: list[tuple[bool, bool]] = []
     for room in ROOMS:
-        mine = [known[key] for path, number in chosen
-                if path.relative_to(PACKAGE).parts[0] == room
-                and (key := _id(path, number)) in known]
-        noticed = sum(one["noticed"] for one in mine)
-        total = [total[0] + len(mine), total[1] + noticed]
+        mine = [(bool(answers[site.name()]["noticed"]), any(
+            one.is_of(site) and one.verdict == "equivalent" for one in looked))
+            for site in chosen if site.room == room and _stands(site, answers.get(site.name()))]
+        whole += mine
         if mine:
-            lines.append(f"| {room} | {len(mine)} | {noticed} | {noticed / len(mine):.0%} |")
-    lines.append(f"| all | {total[0]} | {total[1]} | {total[1] / max(total[0], 1):.1%} |")
+            lines.append(_row(room, mine))
+    lines.append(_row("all", whole))
+    noticed = [site for site in known if _stands(site, answers.get(site.name()))
+               and answers[site.name()]["noticed"]]
+    lines.append(f"\n{len(noticed)} of {len(known)} known lines noticed")
+    lines += [f"not noticed: {site.file}:{site.place.line}: {site.place.before}"
+              for site in known if site not in noticed]
     return "\n".join(lines)
+
+
+def _row(name: str, mine: Sequence[tuple[bool, bool]]) -> str:
+    noticed = sum(one for one, _ in mine)
+    equivalent = sum(same and not one for one, same in mine)
+    return (f"| {name} | {len(mine)} | {noticed} | {noticed / max(len(mine), 1):.0%} | "
+            f"{equivalent} |")
 
 
 def main() -> int:
@@ -128,14 +127,16 @@ def main() -> int:
     options = parser.parse_args()
     rooms = tuple(options.rooms.split(","))
     end = time.monotonic() + 60 * options.minutes
-    chosen = sample(rooms, options.count, options.seed)
-    known = _known()
+    known = [found(ROOT, one) for one in entries(KNOWN)]
+    chosen = draw(sites(ROOT, [f"planner/{room}" for room in ROOMS]), options.count, options.seed)
+    answers = _answers()
     for room in rooms:
-        left = [one for one in chosen if one[0].relative_to(PACKAGE).parts[0] == room
-                and _id(*one) not in known]
+        left = [one for one in dict.fromkeys([*known, *chosen]) if one.room == room
+                and not _stands(one, answers.get(one.name()))]
         if left and time.monotonic() < end:
             try_room(room, left, end)
-    print(f"\nseed {options.seed}\n\n{_summary(chosen)}")
+    table = _summary(chosen, [one for one in known if one.room in rooms])
+    print(f"\nseed {options.seed}\n\n{table}")
     return 0
 
 

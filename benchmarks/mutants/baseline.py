@@ -8,6 +8,7 @@ them.
 
 from __future__ import annotations
 
+import ast
 import functools
 import hashlib
 import json
@@ -24,9 +25,10 @@ from typing import Any
 import pytest
 
 from mutants.kernels import Names, compiled_by, named_kernels
+from mutants.places import functions, said
 
-Key = tuple[str, int, str]
-"""File below the package, first line, name of a function."""
+Key = tuple[str, str]
+"""File below the root and qualified name of a function that is in no other."""
 _Cached = functools._lru_cache_wrapper
 _REMEMBERED = "remembered"
 """The function that planner.remembered puts around others, which keeps their results too."""
@@ -43,25 +45,29 @@ class Seen:
 
 @dataclass
 class Kept:
-    """Answers of a room on disk: a test's stands while its file, those that all tests share and the
-    package are the same."""
+    """Answers of a room on disk: a test's stands while its file, what all tests share, every
+    function that it needs and what stands around those functions say the same."""
 
     file: Path
+    root: Path
     shared: str
     tests: dict[str, Seen] = field(default_factory=dict)
 
     @classmethod
-    def read(cls, file: Path, common: Iterable[Path]) -> Kept:
+    def read(cls, file: Path, root: Path, common: Iterable[Path]) -> Kept:
         """What is on disk and still holds."""
-        kept = cls(file, digest(path for one in common for path in sorted(
-            [one] if one.is_file() else filter(_counts, one.rglob("*")))))
+        kept = cls(file, root, digest(sorted(common)))
         if not file.is_file():
             return kept
         text = json.loads(file.read_text(encoding="utf-8"))
-        if text["shared"] == kept.shared:
-            keys = [(name, line, function) for name, line, function in text["keys"]]
-            kept.tests = {name: Seen([keys[k] for k in calls], seconds, passed)
-                          for name, (calls, seconds, passed) in text["tests"].items()}
+        if text["shared"] != kept.shared:
+            return kept
+        keys: list[Key] = [(name, function) for name, function, _ in text["keys"]]
+        same = [_says(root, key) == says for key, (_, _, says) in zip(keys, text["keys"],
+                                                                     strict=True)]
+        kept.tests = {name: Seen([keys[k] for k in calls], seconds, passed)
+                      for name, (calls, seconds, passed) in text["tests"].items()
+                      if all(same[k] for k in calls)}
         return kept
 
     def write(self) -> None:
@@ -69,10 +75,30 @@ class Kept:
         places: dict[Key, int] = {}
         tests = {name: ([places.setdefault(key, len(places)) for key in one.calls], one.seconds,
                         one.passed) for name, one in self.tests.items()}
-        text = json.dumps({"shared": self.shared, "keys": list(places), "tests": tests})
+        text = json.dumps({"shared": self.shared, "tests": tests,
+                           "keys": [(*key, _says(self.root, key)) for key in places]})
         new = self.file.with_suffix(".new")
         new.write_text(text, encoding="utf-8")
         os.replace(new, self.file)
+
+
+def _says(root: Path, key: Key) -> str:
+    """A digest of a function and of what stands outside functions in its file."""
+    known = _said(root / key[0])
+    return known[""] + known.get(key[1], "")
+
+
+@functools.cache
+def _said(path: Path) -> dict[str, str]:
+    """Digests by function, that of all else by the empty name."""
+    if not path.is_file():
+        return {"": ""}
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    digests: dict[str, str] = {}
+    for name, function in functions(tree):
+        digests[name] = digests.get(name, "") + said(function)
+        function.body = [ast.Pass()]
+    return {**digests, "": said(tree)}
 
 
 def digest(files: Iterable[Path]) -> str:
@@ -81,10 +107,6 @@ def digest(files: Iterable[Path]) -> str:
     for path in files:
         whole.update(f"{path.name}\0".encode() + path.read_bytes() + b"\0")
     return whole.hexdigest()[:16]
-
-
-def _counts(path: Path) -> bool:
-    return path.is_file() and path.suffix != ".pyc"
 
 
 def named(item: pytest.Item) -> str:
@@ -100,8 +122,9 @@ def _digest_of(path: Path) -> str:
 class Watch:
     """Runs tests and notes what each calls, itself or through what others left in a cache."""
 
-    def __init__(self, package: str, run: Callable[[pytest.Item], bool]) -> None:
-        self._package, self._run = package, run
+    def __init__(self, root: Path, run: Callable[[pytest.Item], bool]) -> None:
+        self._root, self._run = f"{root}{os.sep}", run
+        self._ours = tuple(f"{root / one}{os.sep}" for one in ("planner", "tests"))
         self._beneath: dict[Hashable, set[CodeType]] = defaultdict(set)
         self._names: dict[CodeType, Names] = {}
         self._remembered: set[CodeType] = set()
@@ -125,10 +148,10 @@ class Watch:
             calls |= self._beneath[known]
         calls |= {code for code in named_kernels(
             {code: self._names[code] for code in calls if code in self._names})
-            if code.co_filename.startswith(self._package)}
-        start = len(self._package)
-        return Seen(sorted((code.co_filename[start:], code.co_firstlineno, code.co_name)
-                           for code in calls), seconds, passed)
+            if code.co_filename.startswith(self._ours)}
+        start = len(self._root)
+        return Seen(sorted({(code.co_filename[start:], code.co_qualname.partition(".<locals>")[0])
+                            for code in calls}), seconds, passed)
 
     def _noting(self, calls: set[CodeType]) -> Callable[[FrameType, str, object], None]:
         pairs: set[tuple[CodeType, CodeType | None]] = set()
@@ -138,7 +161,7 @@ class Watch:
             code, outer = frame.f_code, frame.f_back
             if code.co_name == "wrapper":
                 code = compiled_by(frame) or code
-            if not code.co_filename.startswith(self._package):
+            if not code.co_filename.startswith(self._ours):
                 return
             if code.co_name == _REMEMBERED:
                 self._remembered.add(frame.f_locals["function"].__code__)

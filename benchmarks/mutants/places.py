@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ast
 import copy
+import hashlib
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from types import CodeType
@@ -24,7 +26,9 @@ Function = ast.FunctionDef | ast.AsyncFunctionDef
 @dataclass(frozen=True)
 class Place:
     """The ``number``-th place of a module: its line, what it says and what it would say; ``first``
-    is the line that Python gives the function around it, ``name`` that function's."""
+    is the line that Python gives the function around it, ``name`` that function's qualified name
+    and ``digest`` stands for what the function says. ``kind`` is the operator that is changed, and
+    ``ordinal`` counts the places of a function that are the same in kind and text."""
 
     number: int
     line: int
@@ -32,34 +36,59 @@ class Place:
     after: str
     first: int
     name: str
+    kind: str
+    ordinal: int
+    digest: str
+
+    def site(self) -> tuple[str, ...]:
+        """What names the place whatever else changes in its file."""
+        return self.name, self.kind, self.before, str(self.ordinal)
 
 
 def places(text: str) -> list[Place]:
     """All places of a module, in a fixed order."""
-    tree = ast.parse(text)
     found = []
-    for number, (function, node) in enumerate(_nodes(tree)):
-        before = ast.unparse(node)
+    seen: Counter[tuple[str, str, str]] = Counter()
+    digests: dict[int, str] = {}
+    for number, (name, function, node) in enumerate(_nodes(ast.parse(text))):
+        before, kind = ast.unparse(node), _kind(node)
+        digest = digests.setdefault(id(function), said(function))
         found.append(Place(number, node.lineno, before, ast.unparse(_changed(copy.deepcopy(node))),
-                           _first(function), function.name))
+                           _first(function), name, kind, seen[name, kind, before], digest))
+        seen[name, kind, before] += 1
     return found
+
+
+def said(node: ast.AST) -> str:
+    """A digest of what code says, wherever it stands."""
+    return hashlib.sha256(ast.dump(node).encode()).hexdigest()[:16]
+
+
+def functions(tree: ast.AST, within: str = "") -> Iterator[tuple[str, Function]]:
+    """(qualified name, function) of every function that is in no other."""
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, Function):
+            yield within + node.name, node
+        else:
+            yield from functions(
+                node, f"{within}{node.name}." if isinstance(node, ast.ClassDef) else within)
 
 
 def mutated(text: str, number: int, file: str) -> CodeType:
     """The code of the function around a place, with that place changed."""
     tree = ast.parse(text)
-    function, node = list(_nodes(tree))[number]
+    name, function, node = list(_nodes(tree))[number]
     _changed(node)
-    where = (function.name, _first(function))
+    where = (name, _first(function))
     found = [code for code in _codes(compile(tree, file, "exec"))
-             if (code.co_name, code.co_firstlineno) == where]
+             if (code.co_qualname, code.co_firstlineno) == where]
     assert len(found) == 1, where
     return found[0]
 
 
-def _nodes(tree: ast.Module) -> Iterator[tuple[Function, ast.expr]]:
-    """(the outermost function, expression) of every place."""
-    for function in _outermost(tree):
+def _nodes(tree: ast.Module) -> Iterator[tuple[str, Function, ast.expr]]:
+    """(qualified name, the outermost function, expression) of every place."""
+    for name, function in functions(tree):
         skipped: set[int] = set()
         for node in (inner for line in function.body for inner in ast.walk(line)):
             if id(node) in skipped or isinstance(node, (ast.Raise, ast.JoinedStr, ast.Assert)):
@@ -67,15 +96,7 @@ def _nodes(tree: ast.Module) -> Iterator[tuple[Function, ast.expr]]:
             elif isinstance(node, ast.AnnAssign):
                 skipped |= {id(child) for child in ast.walk(node.annotation)}
             elif isinstance(node, ast.expr) and _can_change(node):
-                yield function, node
-
-
-def _outermost(tree: ast.AST) -> Iterator[Function]:
-    for node in ast.iter_child_nodes(tree):
-        if isinstance(node, Function):
-            yield node
-        else:
-            yield from _outermost(node)
+                yield name, function, node
 
 
 def _can_change(node: ast.expr) -> bool:
@@ -92,14 +113,34 @@ def _can_change(node: ast.expr) -> bool:
 
 def _joins_text(node: ast.BinOp | ast.BoolOp) -> bool:
     """Whether a text is put together: another operator on it raises."""
-    return any(isinstance(one, ast.JoinedStr) or (isinstance(one, ast.Constant)
-                                                  and isinstance(one.value, (str, bytes)))
-               for one in ast.walk(node)) and isinstance(node, ast.BinOp)
+    return isinstance(node, ast.BinOp) and (_is_text(node.left) or _is_text(node.right))
+
+
+def _is_text(node: ast.expr) -> bool:
+    """Whether an operand is seen to be a text; what a text is the key of is none."""
+    if isinstance(node, ast.BinOp):
+        return _joins_text(node)
+    if isinstance(node, ast.IfExp):
+        return _is_text(node.body) or _is_text(node.orelse)
+    if isinstance(node, ast.Call):
+        return _called(node) == "str" or (
+            isinstance(node.func, ast.Attribute) and _is_text(node.func.value))
+    return isinstance(node, ast.JoinedStr) or (
+        isinstance(node, ast.Constant) and isinstance(node.value, (str, bytes)))
 
 
 def _called(node: ast.Call) -> str:
     return node.func.attr if isinstance(node.func, ast.Attribute) else \
         node.func.id if isinstance(node.func, ast.Name) else ""
+
+
+def _kind(node: ast.expr) -> str:
+    """What is changed: the operator, the function called or a whole number."""
+    if isinstance(node, (ast.BinOp, ast.BoolOp, ast.UnaryOp)):
+        return type(node.op).__name__
+    if isinstance(node, ast.Compare):
+        return type(node.ops[0]).__name__
+    return _called(node) if isinstance(node, ast.Call) else "int"
 
 
 def _changed(node: ast.expr) -> ast.expr:

@@ -12,6 +12,7 @@ import gc
 import importlib
 import json
 import os
+import resource
 import select
 import signal
 import sys
@@ -28,13 +29,16 @@ import pytest
 
 from mutants.baseline import Kept, Key, Watch, cached, named
 from mutants.places import mutated
+from mutants.sample import Site
 
 KEEP_SECONDS = 20.0
 SHARE_SECONDS = 60.0
 """Of the tests that depend on a function, those are tried that together took so long unchanged."""
-Wanted = Callable[["Reached"], Iterator[tuple[Path, int, Key]]]
-"""Gives the mutants (file, place, function around it) that are to be tried."""
-Told = Callable[[Path, int, dict[str, Any]], bool]
+WAITING_SECONDS = 300.0
+"""Without any CPU time of its own for so long, a mutant waits for what never comes."""
+Wanted = Callable[["Reached"], Iterator[Site]]
+"""Gives the mutants that are to be tried."""
+Told = Callable[[Site, dict[str, Any]], bool]
 """Takes a result; False: stop."""
 
 
@@ -50,9 +54,9 @@ class Reached:
 class Server:
     """The plugin that takes the place of pytest's own loop over the tests."""
 
-    def __init__(self, package: Path, limit_seconds: float, kept: Callable[[], Kept],
+    def __init__(self, root: Path, limit_seconds: float, kept: Callable[[], Kept],
                  wanted: Wanted, told: Told) -> None:
-        self._package, self._limit, self._kept = str(package) + os.sep, limit_seconds, kept
+        self._root, self._limit, self._kept = root, limit_seconds, kept
         self._wanted, self._told = wanted, told
         self._outcome: dict[str, Any] = {}
         self.reached = Reached()
@@ -72,12 +76,12 @@ class Server:
         self._forget()
         self._note_reached(session.items)
         by_id = {item.nodeid: item for item in session.items}
-        for path, number, key in self._wanted(self.reached):
-            ids = sorted(self.reached.tests.get(key, ()), key=partial(self._order, path))
-            work = partial(self._try, path, number, key, [by_id[one] for one in ids])
-            result = self._forked(work, 86_400) if ids \
-                else {"noticed": False, "why": "no test calls it"}
-            if not self._told(path, number, result):
+        for site in self._wanted(self.reached):
+            ids = sorted(self.reached.tests.get((site.file, site.place.name), ()),
+                         key=partial(self._order, site))
+            work = partial(self._try, site, [by_id[one] for one in ids])
+            result = self._forked(work) if ids else {"noticed": False, "why": "no test calls it"}
+            if not self._told(site, result):
                 break
         return True
 
@@ -87,35 +91,42 @@ class Server:
         if report.failed:
             self._outcome["failed"] = report.nodeid
 
-    def _order(self, path: Path, test: str) -> tuple[bool, float]:
+    def _order(self, site: Site, test: str) -> tuple[bool, float]:
         """Tests of the folder that mirrors the file's first, then the shortest."""
-        return f"/{path.parent.name}/" not in test, self.reached.seconds[test]
+        folder = site.file.rsplit("/", 2)[-2]
+        return f"/{folder}/" not in test, self.reached.seconds[test]
 
-    def _try(self, path: Path, number: int, key: Key, items: Sequence[pytest.Item],
-             ) -> dict[str, Any]:
+    def _try(self, site: Site, items: Sequence[pytest.Item]) -> dict[str, Any]:
         """Whether one of ``items`` fails with the mutant in place."""
+        path = self._root / site.file
         importlib.import_module(_module(path))
-        code = mutated(path.read_text(encoding="utf-8"), number, str(path))
-        if not _exchange(str(path), key, code):
+        code = mutated(path.read_text(encoding="utf-8"), site.place.number, str(path))
+        if not _exchange(code):
             return {"noticed": False, "why": "its function is not in memory"}
-        spent, tried = 0.0, 0
-        for item in items:
-            seconds = self.reached.seconds[item.nodeid]
-            if tried and spent + seconds > SHARE_SECONDS:
-                break
-            with _limited(self._limit + 4 * seconds):
+        chosen = list(self._affordable(items))
+        _end_after(self._limit + 4 * sum(self.reached.seconds[one.nodeid] for one in chosen))
+        for item in chosen:
+            with _limited(self._limit + 4 * self.reached.seconds[item.nodeid]):
                 self._run(item)
             if self._outcome:
                 return {"noticed": True, "by": item.nodeid}
-            spent, tried = spent + seconds, tried + 1
-        return {"noticed": False, "why": f"{tried} of {len(items)} tests pass"}
+        return {"noticed": False, "why": f"{len(chosen)} of {len(items)} tests pass"}
+
+    def _affordable(self, items: Sequence[pytest.Item]) -> Iterator[pytest.Item]:
+        """The first of ``items``, one at least, that unchanged took SHARE_SECONDS together."""
+        spent = 0.0
+        for item in items:
+            spent += self.reached.seconds[item.nodeid]
+            if spent > SHARE_SECONDS and item is not items[0]:
+                break
+            yield item
 
     def _note_reached(self, items: Sequence[pytest.Item]) -> None:
         """Tests by function: from what is kept, and the rest seen in a fork."""
         kept = self._kept()
         left = [item for item in items if named(item) not in kept.tests]
         if left:
-            answer = self._forked(lambda: self._baseline(kept, left), 86_400)
+            answer = self._forked(lambda: self._baseline(kept, left))
             assert "seen" in answer, answer
             kept = self._kept()
         for item in items:
@@ -130,12 +141,12 @@ class Server:
     def _forget(self) -> None:
         """Empty what caches hold from the collection: a mutant would not show in it."""
         for one in cached():
-            if one.__wrapped__.__code__.co_filename.startswith(self._package):
+            if one.__wrapped__.__code__.co_filename.startswith(f"{self._root}{os.sep}"):
                 one.cache_clear()
 
     def _baseline(self, kept: Kept, items: Sequence[pytest.Item]) -> dict[str, Any]:
         """See every test unchanged; what was seen is on disk now and then."""
-        watch, written = Watch(self._package, self._run), time.monotonic()
+        watch, written = Watch(self._root, self._run), time.monotonic()
         for item in items:
             kept.tests[named(item)] = watch.seen(item)
             if time.monotonic() > written + KEEP_SECONDS:
@@ -150,7 +161,7 @@ class Server:
         item.config.hook.pytest_runtest_protocol(item=item, nextitem=None)
         return not self._outcome
 
-    def _forked(self, work: Callable[[], dict[str, Any]], limit: float) -> dict[str, Any]:
+    def _forked(self, work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         """The answer of ``work`` in a fork; a fork that hangs or dies has noticed something."""
         reader, writer = os.pipe()
         sys.stdout.flush()
@@ -160,21 +171,26 @@ class Server:
             os.setsid()
             _serve(work, writer)
         os.close(writer)
-        text, end = b"", time.monotonic() + limit
-        while time.monotonic() < end:
-            if select.select([reader], [], [], max(0.0, min(1.0, end - time.monotonic())))[0]:
+        text, used, since = b"", 0, time.monotonic()
+        while time.monotonic() < since + WAITING_SECONDS:
+            if select.select([reader], [], [], 1.0)[0]:
                 piece = os.read(reader, 1 << 20)
                 if not piece:
                     break
                 text += piece
-        late = time.monotonic() >= end
+            if (now := _cpu_ticks(child)) > used:
+                used, since = now, time.monotonic()
+        else:
+            text = json.dumps({"noticed": True, "by": "it waits without end"}).encode()
         with suppress(ProcessLookupError):
             os.killpg(child, signal.SIGKILL)
-        os.waitpid(child, 0)
+        _, status = os.waitpid(child, 0)
         os.close(reader)
-        if late:
-            return {"noticed": True, "by": f"no end within {limit:.0f} s"}
-        return json.loads(text) if text else {"noticed": True, "by": "the process ended"}
+        if text:
+            answer: dict[str, Any] = json.loads(text)
+            return answer
+        late = os.WIFSIGNALED(status) and os.WTERMSIG(status) in (signal.SIGPROF, signal.SIGXCPU)
+        return {"noticed": True, "by": "the limit of CPU seconds" if late else "the process ended"}
 
 
 def _serve(work: Callable[[], dict[str, Any]], writer: int) -> None:
@@ -191,13 +207,30 @@ def _serve(work: Callable[[], dict[str, Any]], writer: int) -> None:
     os._exit(0)
 
 
+def _cpu_ticks(process: int) -> int:
+    """CPU time of a process and of its children that have ended, in clock ticks."""
+    try:
+        text = Path(f"/proc/{process}/stat").read_text(encoding="utf-8")
+    except OSError:
+        return 0
+    return sum(int(one) for one in text.rpartition(")")[2].split()[11:15])
+
+
+def _end_after(cpu_seconds: float) -> None:
+    """The process ends when all that it does takes longer, and so does each of its children."""
+    whole = int(cpu_seconds) + 1
+    resource.setrlimit(resource.RLIMIT_CPU, (whole, whole + 5))
+
+
 @contextmanager
 def _limited(cpu_seconds: float) -> Iterator[None]:
     """The process ends where the block takes longer; a busy machine does not count."""
     signal.signal(signal.SIGPROF, signal.SIG_DFL)
     signal.setitimer(signal.ITIMER_PROF, cpu_seconds)
-    yield
-    signal.setitimer(signal.ITIMER_PROF, 0.0)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_PROF, 0.0)
 
 
 def load(folder: Path) -> None:
@@ -213,15 +246,15 @@ def _module(path: Path) -> str:
     return ".".join(parts[len(parts) - 1 - parts[::-1].index("planner"):])
 
 
-def _exchange(file: str, key: Key, code: CodeType) -> int:
-    """Give every function that has the place's code the mutated one; how many had."""
+def _exchange(code: CodeType) -> int:
+    """Give every function that has the code unchanged the mutated one; how many had."""
     gc.unfreeze()  # tests freeze what is loaded before them, which hides it
     count = 0
     for one in gc.get_objects():
         if isinstance(one, FunctionType):
             old = one.__code__
-            if (old.co_filename, old.co_firstlineno, old.co_name) == (file, *key[1:]) \
-                    and old.co_freevars == code.co_freevars:
+            if (old.co_filename, old.co_firstlineno, old.co_qualname, old.co_freevars) == (
+                    code.co_filename, code.co_firstlineno, code.co_qualname, code.co_freevars):
                 one.__code__ = code
                 count += 1
     return count

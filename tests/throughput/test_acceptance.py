@@ -87,3 +87,13 @@ def test_one_other_model_alone_does_not_make_a_narrow_band() -> None:
     alone = acceptance("mtp", "deepseek-v3", "", 6)
     assert alone.source.startswith("measured on qwen3.5-397b-a17b")
     assert alone.high - alone.low > 0.05
+
+
+@pytest.mark.parametrize("count", [7, 8])
+def test_the_band_of_one_other_model_is_what_it_does_with_a_token_more_or_less(count: int) -> None:
+    """Six tokens of prediction layers and more were measured on one model alone."""
+    near = [implied_rate(row.draft_tokens, row.accepted) for row in table()
+            if row.kind == "mtp" and not row.draft and abs(row.draft_tokens - count) <= 1]
+    found = acceptance("mtp", "deepseek-v3", "", count)
+    assert (found.low, found.high) == pytest.approx((min(near), max(near)))
+    assert found.low < found.value < found.high

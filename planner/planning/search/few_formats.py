@@ -37,7 +37,7 @@ from planner.records import record
 GAP = 1e-3
 """Share of the objective below which nothing better is looked for."""
 MOST = 3
-"""FormatTable up to which the best plan of so many is looked for."""
+"""Formats up to which the best plan of so many is looked for."""
 LAYERS = 1e-2
 """The share where layers are decided one by one."""
 WORST = 1.25

@@ -41,7 +41,7 @@ class KldMatch:
 
 
 def subject_of(spec: ModelSpec) -> KldSubject:
-    """The subject of a configuration; active parameters without the input embedding's rows."""
+    """The subject of a configuration; of routed experts those of one token are active."""
     total = active = 0
     for row in spec.rows:
         if row.part != "main" or row.copy_of is not None:

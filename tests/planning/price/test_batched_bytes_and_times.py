@@ -16,12 +16,14 @@ from planner.planning.space.times import Lengths
 ASKED = {"devices": 4, "batch": 16}
 
 
-def test_the_fullest_stage_and_the_step_of_every_candidate() -> None:
+@pytest.mark.parametrize("option", [0, -1])
+def test_the_fullest_stage_and_the_step_of_every_candidate(option: int) -> None:
+    """Of the first choice of every unit, and of the last."""
     model = model_of(**ASKED)
     space = whole_space(model)
     assert space is not None
     work = model.question.workload
-    choice = [int(np.flatnonzero(model.possible[i])[0]) if u.decision >= 0 else -1
+    choice = [int(np.flatnonzero(model.possible[i])[option]) if u.decision >= 0 else -1
               for i, u in enumerate(model.units)]
     every = np.full(len(space), 1, dtype=np.int64)
     held = rank_bytes(model, space.tables, space.stages, space.pts, work.context * every,

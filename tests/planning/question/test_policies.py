@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 from functools import partial
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -235,3 +236,27 @@ def test_a_gain_of_rules_together_is_never_told_as_nothing(
     gains = rule_gains.rule_gains(found)
     assert gains is not None
     assert {round(gain, 9) for gain in gains.values()} == told
+
+
+@pytest.mark.parametrize(("groups", "told", "solves"), [
+    ([["embedding"], ["head"]], {"embedding": 0.25, "head": 0.125}, 3),
+    ([["embedding"]], {"embedding": 0.25}, 1)])
+def test_each_rule_is_told_its_own_gain_and_one_rule_is_asked_once(
+        groups: list[list[str]], told: dict[str, float], solves: int,
+        monkeypatch: pytest.MonkeyPatch) -> None:
+    question = SimpleNamespace(profile=None, dropped=(), left_out=(), untie=False,
+                               objective="throughput")
+    found: Any = SimpleNamespace(value=2.0, space=SimpleNamespace(
+        model=SimpleNamespace(question=question, units=())))
+    asked: list[tuple[str, ...]] = []
+    gain = {"embedding": 0.25, "head": 0.125}
+
+    def value(found: Found, kinds: Sequence[str], cutoff: float = np.inf) -> float:
+        asked.append(tuple(kinds))
+        return found.value * (1 - sum(gain[kind] for kind in kinds))
+
+    monkeypatch.setattr(rule_gains, "_value", value)
+    monkeypatch.setattr(rule_gains, "_groups", lambda *_: groups)
+    gains = rule_gains.rule_gains(found)
+    assert gains == pytest.approx(told)
+    assert len(asked) == solves

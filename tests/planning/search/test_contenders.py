@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
 from planner.api.ask import Ask
+from planner.planning.question.question import Question
 from planner.planning.search.best_first import searched
-from planner.planning.search.contenders import best_among, groups_of, whole_spaces
+from planner.planning.search.contenders import (
+    WaysTogether,
+    best_among,
+    groups_of,
+    whole_question,
+    whole_spaces,
+)
 from planner.planning.search.spaces import whole_space
 from planner.planning.search.variants import by_layer, spaces_of
 from planner.planning.space import shared_times
@@ -80,3 +88,32 @@ def test_spaces_of_ways_timed_together_are_those_of_each_alone(
     for one, other in zip(together, alone, strict=True):
         for part in ("slots", "legal", "decode", "alone", "prefill", "hop_step", "extra"):
             assert np.array_equal(getattr(one, part), getattr(other, part), equal_nan=True), part
+
+
+def test_the_choices_of_a_way_have_the_bound_of_its_own_candidates() -> None:
+    """A way is left out by what its own schemes and caches need, not by those of others."""
+    questions = Ask(model="qwen2.5-0.5b", device="l40s", context=16384, devices=1, engine="vllm",
+                    tpot_seconds="none").questions()
+    group = max(groups_of(questions), key=lambda one: len({way.kv for _, way in one}))
+    assert len({way.kv for _, way in group}) > 1
+    whole = WaysTogether(group)
+    told = [whole._lowest(way) for _, way in group]
+    alone = [WaysTogether([one])._lowest(one[1]) for one in group]
+    assert told == pytest.approx(alone, rel=1e-9)
+    assert len(set(told)) > 1
+
+
+def test_a_group_bars_what_all_its_ways_bar_or_lack() -> None:
+    question = Ask(model="qwen2.5-0.5b", device="l40s", context=2048, devices=1, engine="vllm",
+                   ).questions()[0]
+    kind = "attn-qkv"
+
+    def way(schemes: tuple[str, ...], *barred: str) -> Question:
+        return replace(question, schemes=schemes, barred=frozenset((kind, s) for s in barred))
+
+    ways = [way(("bf16", "fp8-tensor", "int8-w8a8"), "fp8-tensor", "int8-w8a8"),
+            way(("bf16", "fp8-tensor"), "fp8-tensor"), way(("bf16", "fp8-tensor"), "fp8-tensor")]
+    barred = {(kind, "fp8-tensor"), (kind, "int8-w8a8")}
+    assert whole_question(list(enumerate(ways))).barred == barred
+    ways[2] = way(("bf16", "fp8-tensor"))
+    assert whole_question(list(enumerate(ways))).barred == barred - {(kind, "fp8-tensor")}

@@ -10,6 +10,7 @@ import pytest
 
 from planner.api.ask import Ask
 from planner.planning.price.price import fits, price
+from planner.planning.search import few_formats as few_formats_of
 from planner.planning.search.best_first import Found, searched
 from planner.planning.search.few_formats import GAP, MOST, few_formats
 from planner.planning.search.formulate import loss_limit
@@ -116,3 +117,24 @@ def test_under_quality_there_are_none() -> None:
     spaces = [asked(space, objective="quality") for space in wide("dense", SCHEMES)]
     start = start_of(spaces)
     assert few_formats(spaces, [start], start) == ()
+
+
+def test_the_solves_that_are_told_are_those_that_were_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[str] = []
+
+    def counted(solver: str, inner: Any) -> Any:
+        def solved(*of: Any, **more: Any) -> Any:
+            made.append(solver)
+            return inner(*of, **more)
+
+        return solved
+
+    for solver in ("solve_posed", "best_within"):
+        inner = getattr(few_formats_of, solver)
+        monkeypatch.setattr(few_formats_of, solver, counted(solver, inner))
+    spaces = wide("latency", SCHEMES)
+    start = start_of(spaces)
+    made.clear()
+    found = few_formats(spaces, [start], start)
+    assert len(found) > 1
+    assert found[-1].solved == len(made) > 1

@@ -17,7 +17,7 @@ def made(seed: int, stages: int, level: float) -> tuple[Problem, FirstToken]:
     alone, prompt = rng.uniform(0.5, 4, SHAPE), rng.uniform(0.5, 4, SHAPE)
     both = alone + rng.uniform(0.1, 6, SHAPE)
     problem = Problem(both, 1.0, np.ones(SHAPE, dtype=bool), np.ones(3, dtype=np.int64), ())
-    free = FirstToken(prompt, both, alone, (0.3, 1.0, 0.7), 10_000.0, float(stages), 1.0, True)
+    free = FirstToken(prompt, both, alone, (0.3, 1.6, 0.7), 10_000.0, float(stages), 1.0, True)
     every = sorted(prompt * free.wait(share) for prompt, share in
                    (free.sums(counts) for counts in assignments()))
     limit = every[int(level * (len(every) - 1))] * (1 + 1e-6)
@@ -57,16 +57,16 @@ def test_a_tangent_holds_for_all_that_keeps_the_limit(seed: int, stages: int, le
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.integers(0, 2**32), st.integers(1, 4), st.floats(0.05, 0.95))
-def test_a_tangent_cuts_off_what_it_touches_where_the_box_is_a_point(seed: int, stages: int,
-                                                                     level: float) -> None:
+@given(st.integers(0, 2**32), st.integers(1, 4), st.floats(0.05, 0.95), st.booleans())
+def test_a_tangent_cuts_off_what_it_touches_where_the_box_is_a_point(
+        seed: int, stages: int, level: float, upper: bool) -> None:
     problem, token = made(seed, stages, level)
     for counts in assignments():
         prompt, share = token.sums(counts)
         if token.kept(counts) or prompt >= token.limit or share >= 0.99:
             continue
         step = float((token.both * counts).sum()) + token.constants[1]
-        row = token.tangent(problem, prompt, Box(prompt, prompt, step, step))
+        row = token.tangent(problem, prompt, Box(prompt, prompt, step, step, upper))
         assert float((row.coefficients * counts).sum()) > row.limit
 
 
@@ -82,6 +82,10 @@ def test_every_assignment_that_keeps_the_limit_is_on_one_side_of_a_share(
                   for rows in sides]
         if token.kept(counts):
             assert any(within)
+        _, share = token.sums(counts)
+        if abs(share - middle) > 1e-6:
+            row = sides[0][-1]
+            assert (float((row.coefficients * counts).sum()) <= row.limit) is (share < middle)
 
 
 def test_a_busier_rank_makes_a_prompt_wait() -> None:

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from planner.api.ask import Ask
 from planner.planning.price.price import fits, price
+from planner.planning.search import lossier
 from planner.planning.search.formulate import loss_limit
 from planner.planning.search.lossier import GAIN, MILDER, NEAR, SLOWER, four_bit
 from planner.planning.search.rivals import is_four_bit, loss_of, placed_in
+from planner.planning.search.uniform import PlacedUniform, placed_choice
 from planner.planning.search.variants import spaces_of
 from planner.planning.space.candidates import Space
 from planner.planning.space.losses import band_factor
@@ -70,3 +76,22 @@ def test_where_no_4_bit_format_is_served_a_reason_says_so() -> None:
 def test_a_release_in_4_bits_has_no_step_further() -> None:
     spaces, allowed = asked("gpt-oss-120b", "h100-sxm")
     assert four_bit(spaces, allowed=allowed).reason == "the weights are released in 4 bits"
+
+
+def test_a_mix_that_is_no_faster_on_its_best_candidate_is_none(
+        monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the solver promised on the one where it began."""
+    spaces, allowed = asked("llama-3.1-8b", "l40s")
+    moved: list[float] = []
+
+    def slower(space: Space, choice: NDArray[np.int64]) -> PlacedUniform | None:
+        one = placed_choice(space, choice)
+        moved.append(0.0 if one is None else one.score)
+        return one and replace(one, score=1e9)
+
+    monkeypatch.setattr(lossier, "placed_choice", slower)
+    monkeypatch.setattr(lossier, "_milder", lambda *_: None)
+    found = four_bit(spaces, allowed=allowed)
+    assert moved
+    assert found.uniform is not None
+    assert found.mix is None

@@ -1,0 +1,25 @@
+"""Which limit marks an estimate, and from where on."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from planner.planning.price import batched
+from planner.planning.price.batched import MEMORY, TPOT, TTFT
+
+
+def test_limits_mark_what_is_beyond_them_the_first_one_each(
+        monkeypatch: pytest.MonkeyPatch) -> None:
+    """A hair over a limit is over it, what equals it is within."""
+    monkeypatch.setattr(batched, "budget", lambda _: 100)
+    question = SimpleNamespace(ttft_seconds=2.0, tpot_seconds=0.1)
+    prices: Any = SimpleNamespace(ttft=np.array([2.0, 2.001, 1.0, 3.9, 9.0, 0.0]),
+                                  tpot=np.array([0.1, 0.1, 0.101, 0.19, 0.0, 0.0]))
+    held = np.array([[60, 60, 60, 60, 60, 60], [40, 40, 40, 40, 41, 40]])
+    reason = np.zeros(8, dtype=np.int8)
+    where = np.array([0, 1, 2, 3, 4, 7])
+    model: Any = SimpleNamespace(question=question)
+    batched._limits(reason, where, model, prices, held)
+    assert reason.tolist() == [0, TTFT, TPOT, TTFT, MEMORY, 0, 0, 0]

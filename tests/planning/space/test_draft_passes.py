@@ -1,0 +1,34 @@
+"""Passes of a draft: layers by their share, the projection in front of the first alone."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from planner.planning.space import operators
+from planner.throughput.roofline import Parts, parts
+
+
+@pytest.mark.parametrize(("joined", "share", "seconds"), [
+    (True, 1.0, 2 * 3.0 + 5.0 + 7.0), (False, 1.0, 2 * 3.0 + 7.0),
+    (True, 0.5, 3.0 + 5.0 + 7.0), (False, 0.5, 3.0 + 7.0)])
+def test_the_projection_runs_once_and_released_ends_every_time(
+        joined: bool, share: float, seconds: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two layers of 3 s, a projection outside the layers of 5 s, a head as released of 7 s."""
+    took = {0: 3.0, 1: 5.0, 2: 7.0}
+
+    def unit_parts(draft: Any, tables: Any, pts: Any, phase: Any, unit: Any) -> Parts:
+        each = np.full((1, 1), took[unit.row])
+        return parts(compute=each, memory=each * 0, launch=np.asarray(0.0), busy=each)
+
+    monkeypatch.setattr(operators, "unit_parts", unit_parts)
+    monkeypatch.setattr(operators, "draft_column", lambda *_: 0)
+    units = [SimpleNamespace(role="module", row=0, layers=(0, 1), count=2),
+             SimpleNamespace(role="module", row=1, layers=(), count=1),
+             SimpleNamespace(role="released", row=2, layers=(), count=1)]
+    draft, tables, phase = (SimpleNamespace(units=units), None, None)
+    pts: Any = [0]
+    whole: Any = operators._whole_pass(draft, tables, pts, phase,  # type: ignore[arg-type]
+                                       share, joined=joined)
+    assert whole.busy.item() == pytest.approx(seconds)
