@@ -7,19 +7,32 @@ run another version are errors. A killed worker's items are given to the others.
 from __future__ import annotations
 
 import logging
+import math
 import os
 import re
+import socket
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from functools import cache, partial
+from itertools import islice
+from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from planner.errors import InputError, MissingPackageError, PlannerError
-from planner.jobs.workers import QUEUED, LostWorkerError, Where, cores, interrupt_held, own_version
+from planner.errors import DataError, InputError, MissingPackageError, PlannerError
+from planner.jobs.workers import (
+    QUEUED,
+    LostWorkerError,
+    Where,
+    cores,
+    interrupt_held,
+    own_version,
+    script_hidden,
+)
 
 if TYPE_CHECKING:
-    from distributed import Client, Future
+    from distributed import Client, Future, Nanny
 
 _AGAIN = "start it again, then run the same command: it goes on from there"
 
@@ -28,9 +41,15 @@ Result = TypeVar("Result")
 LOCAL = "local"
 CONNECT_SECONDS = 10.0
 WORKERS_SECONDS = 30.0
+COUNTED_SECONDS = 1.0
+LOOK_SECONDS = 5.0
+AT_ONCE = 64
+"""Items that are sent or fetched in one message, at most: what has ended is not kept from the
+journal for longer."""
 IDLE_SECONDS = 60.0
 """How long a cluster may be without any worker before the run gives up."""
-_ADDRESS = re.compile(r"(tcp|tls)://[^\s/]+:\d{1,5}")
+MOST_GREETING = 1 << 20
+_ADDRESS = re.compile(r"(tcp|tls)://[^\s/]+:(\d{1,5})")
 _HINT = "start one with `dask scheduler` and `dask worker ADDRESS`, or use --cluster local"
 
 
@@ -53,7 +72,8 @@ def check_address(address: str) -> str:
     Raises:
         InputError: something else. MissingPackageError: distributed is not installed.
     """
-    if address != LOCAL and not _ADDRESS.fullmatch(address):
+    known = _ADDRESS.fullmatch(address)
+    if address != LOCAL and (known is None or not 0 < int(known[2]) < 1 << 16):
         raise InputError(f"cluster {address!r} is not an address",
                          hint="local, or an address such as tcp://10.0.0.5:8786")
     try:
@@ -76,15 +96,16 @@ def connected(address: str, *, workers: int | None) -> Iterator[Client]:
 
     if address == LOCAL:
         with interrupt_held():
-            made = LocalCluster(n_workers=workers or cores(), threads_per_worker=1, processes=True,
-                                dashboard_address=None, silence_logs=logging.CRITICAL,
-                                host="127.0.0.1")
+            made = LocalCluster(n_workers=workers or cores(), threads_per_worker=1,
+                                worker_class=_own_nanny(), dashboard_address=None,
+                                silence_logs=logging.CRITICAL, host="127.0.0.1")
         with made as started, Client(started) as client:
             yield _checked(client, address)
         return
     if workers is not None:
         raise InputError(f"workers = {workers} and cluster {address} exclude each other: the "
                          "cluster has its own", hint="leave --workers out")
+    _check_greeting(address)
     try:
         client = Client(address, timeout=CONNECT_SECONDS)
     except (OSError, TimeoutError):
@@ -92,9 +113,46 @@ def connected(address: str, *, workers: int | None) -> Iterator[Client]:
                          hint=_HINT) from None
     except Exception as error:  # another protocol gives any kind of error
         raise InputError(f"cluster {address}: what answers is no Dask scheduler "
-                         f"({type(error).__name__})", hint=_HINT) from None
+                         f"({type(error).__name__})",
+                         hint=_HINT if address.startswith("tcp") else
+                         "tls:// needs certificates: distributed.comm.tls in Dask's configuration"
+                         ) from None
     with client:
         yield _checked(client, address)
+
+
+def _check_greeting(address: str) -> None:
+    """Refuse what is no scheduler. One speaks first, in frames whose count begins the message; a
+    client takes the words of another protocol for such a count, and waits for ever. Where nobody
+    answers yet is the client's to find out.
+
+    Raises:
+        InputError: something else answers there.
+    """
+    protocol, _, place = address.partition("://")
+    host, _, port = place.rpartition(":")
+    if protocol != "tcp":
+        return
+    with suppress(ConnectionError, socket.gaierror), \
+            socket.create_connection((host.strip("[]"), int(port)), CONNECT_SECONDS) as probe:
+        try:
+            greeting = probe.makefile("rb").read(8)
+        except TimeoutError:
+            greeting = b""
+        if len(greeting) < 8 or int.from_bytes(greeting, "little") >= MOST_GREETING:
+            raise InputError(f"cluster {address}: what answers is no Dask scheduler", hint=_HINT)
+
+
+def _own_nanny() -> type[Nanny]:
+    """What starts a worker here, and again where it is killed: without the script that called."""
+    from distributed import Nanny
+
+    class OwnNanny(Nanny):  # type: ignore[misc, unused-ignore]
+        async def instantiate(self) -> Any:
+            with script_hidden():
+                return await super().instantiate()
+
+    return OwnNanny
 
 
 def _checked(client: Client, address: str) -> Client:
@@ -109,22 +167,21 @@ def _checked(client: Client, address: str) -> Client:
     except TimeoutError:
         raise InputError(f"cluster {address} has no worker after {WORKERS_SECONDS:.0f} s",
                          hint="start one with `dask worker ADDRESS`") from None
-    try:
-        found = client.run(_told)
-    except Exception as error:
-        raise InputError(f"cluster {address}: a worker cannot import precision-planner: {error}",
-                         hint=f"install precision-planner {mine} where the workers run") \
-            from None
-    for worker, (version, threads) in sorted(found.items()):
-        if version != mine:
-            raise InputError(f"worker {worker} runs precision-planner {version}, this is "
-                             f"{mine}", hint="install the same version everywhere")
-        if threads != "1":
-            raise InputError(f"worker {worker}: numeric libraries may use several threads, so that "
-                             "the order of sums is not fixed",
-                             hint="start workers with OMP_NUM_THREADS=1, or with a nanny, which "
-                                  "sets it")
+    for who, ask in (("the scheduler", client.run_on_scheduler), ("a worker", client.run)):
+        try:
+            found = ask(_told)
+        except Exception as error:
+            raise InputError(f"cluster {address}: {who} cannot import precision-planner: "
+                             f"{_first_line(error)}", hint=f"install precision-planner {mine} "
+                             "where the scheduler and the workers run") from None
+    for worker, told in sorted(found.items()):
+        if (problem := _unfit(told, mine)) is not None:
+            raise InputError(f"worker {worker} {problem[0]}", hint=problem[1])
     return client
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0] or type(error).__name__
 
 
 def _told() -> tuple[str, str]:
@@ -136,70 +193,164 @@ def on_cluster(client: Client, function: Callable[[Item], Result], items: Iterab
                ) -> Iterator[Result]:
     """Results of ``function`` in the order in which they come.
 
-    A result is fetched as soon as it is there. An item whose worker is killed is given to another;
-    one that has killed several is given up.
+    A result is fetched as soon as it is there, with all others that are. An item whose worker is
+    killed is given to another; one that has killed several is given up.
 
     Raises:
         LostWorkerError: an item killed its workers, or the cluster is gone.
     """
-    running: set[Future[Any]] = set()
-    queue, more = iter(items), True
-    while more or running:
-        while more and len(running) < QUEUED * max(1, _threads(client)):
-            try:
-                running.add(client.submit(_one_at_a_time, function, next(queue), pure=False))
-            except StopIteration:
-                more = False
-        if running:
-            done = _landed(client, running)
-            running -= done
-            yield from (_result(future) for future in done)
+    queue, landed = iter(items), SimpleQueue[Any]()
+    under_way, more, room = 0, True, _Room(client)
+    while True:
+        while more and (free := room.wanted() - under_way) > 0:
+            given = list(islice(queue, min(free, AT_ONCE)))
+            more = bool(given)
+            for future in _sent(client, function, given):
+                future.add_done_callback(landed.put)
+            under_way += len(given)
+        if not under_way:
+            return
+        done = _landed(client, landed)
+        under_way -= len(done)
+        yield from _results(client, done)
+
+
+def _sent(client: Client, function: Callable[[Item], Result], given: Sequence[Item],
+          ) -> list[Future[Any]]:
+    """Items in one message, however large their inputs are."""
+    import dask
+
+    work = partial(_one_at_a_time, function, own_version())
+    with dask.config.set({"distributed.admin.large-graph-warning-threshold": "1 TiB"}), \
+            _told_lost():
+        futures: list[Future[Any]] = client.map(work, given, pure=False)
+    return futures
+
+
+class _Room:
+    """How many items may be under way. Workers are counted once a second: to ask the scheduler
+    for every item would take longer than to pass it on."""
+
+    def __init__(self, client: Client) -> None:
+        self._client, self._wanted, self._asked = client, 0, -math.inf
+
+    def wanted(self) -> int:
+        """Items for the workers that there are."""
+        if (now := time.monotonic()) - self._asked >= COUNTED_SECONDS:
+            self._wanted, self._asked = QUEUED * max(1, _threads(self._client)), now
+        return self._wanted
+
+
+def _threads(client: Client) -> int:
+    with _told_lost():
+        return sum(client.nthreads().values())
 
 
 _LOCK = threading.Lock()
 
 
-def _one_at_a_time(function: Callable[[Item], Result], item: Item) -> Result:
+def _one_at_a_time(function: Callable[[Item], Result], version: str, item: Item) -> Result:
     """A process works on one item at a time, however many threads its worker has: caches and the
-    solver's output are the process's."""
+    solver's output are the process's.
+
+    Raises:
+        DataError: a worker that came later than the run began cannot do its work.
+    """
     with _LOCK:
+        if (problem := _problem(version)) is not None:
+            raise DataError(f"a worker on {socket.gethostname()} that came later {problem[0]}",
+                            hint=problem[1])
         return function(item)
 
 
-def _threads(client: Client) -> int:
-    return sum(client.nthreads().values())
+@cache
+def _problem(version: str) -> tuple[str, str] | None:
+    """Why this worker cannot work for a run of ``version``, and the way out."""
+    return _unfit(_told(), version)
 
 
-def _landed(client: Client, running: set[Future[Any]]) -> set[Future[Any]]:
-    """Those of ``running`` that have ended, at least one."""
-    from distributed import wait
+def _unfit(told: tuple[str, str], version: str) -> tuple[str, str] | None:
+    found, threads = told
+    if found != version:
+        return (f"runs precision-planner {found}, this is {version}",
+                "install the same version everywhere")
+    if threads != "1":
+        return ("has numeric libraries that may use several threads, so that the order of sums is "
+                "not fixed", "start workers with OMP_NUM_THREADS=1, or with a nanny, which sets it")
+    return None
 
+
+def _landed(client: Client, landed: SimpleQueue[Future[Any]]) -> list[Future[Any]]:
+    """All that have ended, at least one."""
     empty_since = time.monotonic()
     while True:
         try:
-            return set(wait(list(running), timeout=5, return_when="FIRST_COMPLETED").done)
-        except TimeoutError:
+            done = [landed.get(timeout=LOOK_SECONDS)]
+            break
+        except Empty:
             pass
-        except Exception as error:  # the scheduler is gone: its futures are cancelled
-            raise LostWorkerError(f"the cluster is gone ({type(error).__name__})",
-                                  hint=_AGAIN) from None
         if client.status != "running":
             raise LostWorkerError("the cluster is gone", hint=_AGAIN)
-        if client.nthreads():
+        with _told_lost():
+            workers = client.scheduler_info(n_workers=-1)["workers"].values()
+        if any(map(_takes_work, workers)):
             empty_since = time.monotonic()
         elif time.monotonic() - empty_since > IDLE_SECONDS:
-            raise LostWorkerError(f"the cluster has had no worker for {IDLE_SECONDS:.0f} s",
-                                  hint=_AGAIN)
+            raise _without_workers(list(workers))
+    with suppress(Empty):
+        while len(done) < AT_ONCE:
+            done.append(landed.get_nowait())
+    return done
 
 
-def _result(future: Future[Any]) -> Any:
+def _takes_work(worker: Mapping[str, Any]) -> bool:
+    """Dask pauses a worker whose memory is four fifths full: it ends what it has begun, and begins
+    nothing else."""
+    executing = worker.get("metrics", {}).get("task_counts", {}).get("executing", 0)
+    return worker.get("status") == "running" or executing > 0
+
+
+def _without_workers(paused: Sequence[Mapping[str, Any]]) -> LostWorkerError:
+    if not paused:
+        return LostWorkerError(f"the cluster has had no worker for {IDLE_SECONDS:.0f} s",
+                               hint=_AGAIN)
+    limit = min(worker.get("memory_limit") or 0 for worker in paused)
+    return LostWorkerError(
+        f"no worker has taken work for {IDLE_SECONDS:.0f} s: their memory is full (limit "
+        f"{limit / 1e6:.0f} MB)", hint="start workers with a higher --memory-limit, 500 MB or "
+        "more each, then run the same command: it goes on from there")
+
+
+def _results(client: Client, done: Sequence[Future[Any]]) -> Iterator[Any]:
+    """What has ended, fetched together; those that failed come last, as the first of them ends
+    the run."""
+    sound = [future for future in done if future.status == "finished"]
+    with _told_lost():
+        results = client.gather(sound)
+    for future in sound:
+        future.release()
+    yield from results
+    for future in done:
+        if future not in sound:
+            with _told_lost():
+                result = future.result()
+            yield result
+
+
+@contextmanager
+def _told_lost() -> Iterator[None]:
+    """Errors of a cluster in the block are lost workers.
+
+    Raises:
+        LostWorkerError: an item killed its workers, or the cluster is gone.
+    """
     from concurrent.futures import CancelledError
 
     from distributed import KilledWorker
     from distributed.client import FutureCancelledError
 
     try:
-        return future.result()
+        yield
     except KilledWorker as error:
         raise LostWorkerError(f"one item killed every worker that took it ({error})",
                               hint="give the workers more memory, or fewer of them, and "
@@ -209,5 +360,3 @@ def _result(future: Future[Any]) -> Any:
             raise
         raise LostWorkerError(f"the cluster is gone ({type(error).__name__})",
                               hint=_AGAIN) from None
-    finally:
-        future.release()

@@ -42,9 +42,7 @@ def scan(jobs: Sequence[MatrixJob], settings: ScanSettings, journal: Journal, *,
     except LostWorkerError as error:
         raise DataError(
             f"{error.message}; the {len(journal.done)} tensors measured so far are "
-            f"kept in {journal.path}",
-            hint="run the same command again: it goes on from there (fewer --workers need less "
-                 "memory)") from None
+            f"kept in {journal.path}", hint=error.hint) from None
 
 
 def _records(jobs: Sequence[MatrixJob], settings: ScanSettings, where: Where, inputs: Path | None,

@@ -187,8 +187,7 @@ def run(sweep: Sweep, *, where: Where, journal: Journal | None, progress: Progre
             progress(done, count)
     except LostWorkerError as error:
         kept = "" if journal is None else f"; {done} answers so far are kept in {journal.path}"
-        raise DataError(error.message + kept, hint="run the same command again: it goes on from "
-                        "there (fewer --workers need less memory)") from None
+        raise DataError(error.message + kept, hint=error.hint) from None
     return table
 
 

@@ -300,7 +300,8 @@ def _runs(pid: int) -> bool:
     return state != "Z"
 
 
-@pytest.mark.parametrize("address", ["127.0.0.1:8786", "http://x:1", "tcp://x", ""])
+@pytest.mark.parametrize("address", ["127.0.0.1:8786", "http://x:1", "tcp://x", "",
+                                     "tcp://x:0", "tcp://x:65536"])
 def test_what_is_no_address_is_refused(sweep_file: Path, address: str) -> None:
     with pytest.raises(InputError, match="is not an address"):
         planner.sweep(sweep_file, cluster=address)
