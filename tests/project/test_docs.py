@@ -1,6 +1,7 @@
 """Pages made from the program are current, every link leads somewhere, one vocabulary is used."""
 
 import importlib.util
+import json
 import re
 import sys
 from pathlib import Path
@@ -117,6 +118,12 @@ def test_the_python_api_is_what_the_package_says() -> None:
         assert set(home.__all__) <= set(named), home
     assert all(len(meaning) > 10 for _, meaning in rows)
     assert " at 0x" not in page
+
+
+def test_the_schema_is_what_the_command_prints() -> None:
+    page = stored("docs/reference/plan-file.schema.json")
+    assert page == docs.PAGES["docs/reference/plan-file.schema.json"](), f"stale: {RENEW}"
+    assert json.loads(page)["properties"]["schema_version"]["enum"] == ["2"]
 
 
 def test_the_formats_are_those_of_the_catalogue() -> None:

@@ -5,13 +5,14 @@ import csv
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
 from support.questions import plan_of
 
 import planner
 from planner.errors import DataError
-from planner.planning.plan.known_names import ENGINES
-from planner.planning.plan.schema import parse_plan
+from planner.planning.plan.known_names import ENGINES, ENUMERATED
+from planner.planning.plan.schema import parse_plan, plan_json_schema
 
 ROOT = Path(planner.__file__).parent
 PLACES = (
@@ -46,6 +47,43 @@ def test_a_name_that_nothing_has_is_refused_at_its_place(plain: Any, place: str)
         parse_plan(_put(plain, place, "foo"))
     assert place in caught.value.message
     assert caught.value.hint
+
+
+@pytest.mark.parametrize(("place", "record", "key"), [
+    ("schema_version", "Plan", "schema_version"), ("objective", "Plan", "objective"),
+    ("engine.name", "EngineInfo", "name"), ("units.0.kind", "UnitPlan", "kind"),
+    ("units.0.bound", "UnitPlan", "bound"), ("modules.0.kind", "ModulePlan", "kind"),
+    ("kv_cache.layers.0.kind", "CacheLayer", "kind"),
+    ("performance.tpot_seconds.basis", "Estimate", "basis"),
+    ("quality.unit", "QualityInfo", "unit"), ("solver.status", "SolverInfo", "status")])
+def test_the_schema_refuses_the_names_that_the_reader_refuses(plain: Any, place: str, record: str,
+                                                              key: str) -> None:
+    schema = plan_json_schema()
+    valid = jsonschema.Draft202012Validator(schema).is_valid
+    assert valid(copy.deepcopy(plain))
+    assert not valid(_put(plain, place, "foo"))
+    told = {"Plan": schema, **schema["$defs"]}[record]["properties"][key]["enum"]
+    assert told == list(ENUMERATED[record, key])
+    for name in told:
+        if name != "relative":  # names a scheme as well
+            parse_plan(_put(plain, place, name))
+
+
+def test_every_enumeration_is_tried() -> None:
+    assert len(ENUMERATED) == 10
+
+
+@pytest.mark.parametrize(("unit", "scheme", "message"), [
+    ("relative", None, "relative_to"), ("nats", "fp8-block", "relative_to"),
+    ("relative", "foo", "relative_to"), ("relative", 8, "relative_to")])
+def test_a_relative_loss_names_its_scheme_and_nats_name_none(plain: Any, unit: str, scheme: object,
+                                                             message: str) -> None:
+    data = copy.deepcopy(plain)
+    data["quality"] |= {"unit": unit, "relative_to": scheme}
+    with pytest.raises(DataError, match=message):
+        parse_plan(data)
+    data["quality"] |= {"unit": "relative", "relative_to": "int8-w8a8"}
+    assert parse_plan(data).quality.relative_to == "int8-w8a8"
 
 
 def test_what_is_written_is_read(plain: Any) -> None:

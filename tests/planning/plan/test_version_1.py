@@ -7,8 +7,9 @@ from typing import Any
 
 import jsonschema
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.examples import examples
 from support.old_plans import FIRST, LAST, LATER, NAMES, old_plan
 
 import planner
@@ -109,6 +110,7 @@ def test_a_plan_of_version_2_written_as_version_1_comes_back_as_it_was(name: str
     assert parse_plan(as_version_1(made.to_dict())) == made
 
 
+@settings(max_examples=examples(30))
 @given(st.sampled_from(NAMES), st.randoms(use_true_random=False))
 def test_a_lift_is_idempotent_and_pure_whatever_keys_are_missing(name: str, chance: Any) -> None:
     data = old_plan(name)
