@@ -38,8 +38,8 @@ def test_stages_of_llama_405b() -> None:
 
 def test_positions_of_a_what_if_page() -> None:
     *axes, all_of_them = said(
-        "docs/guide/report.md", r"on H100 has (\d+) kinds of requests × (\d+) limits × (\d+) device "
-        r"counts × (\d+) losses × (\d+) engines × (\d+) caches = ([\d,]+)\.")
+        "docs/guide/report.md", r"on H100 has (\d+) kinds of requests × (\d+) limits × (\d+) "
+        r"device counts × (\d+) losses × (\d+) engines × (\d+) caches = ([\d,]+)\.")
     plan = planner.plan("llama-3.1-8b", "h100-sxm")
     ask = Ask(model="llama-3.1-8b", device="h100-sxm")
     found = {axis.name: len(axis.values) for axis in checked_axes(Around.of(ask, plan), plan, ())}
