@@ -67,13 +67,14 @@ interval (near 80 by construction for *fitted* rows). All tables, of which these
 """
 CLAIMS_HEAD = """# An article's claims, recomputed
 
-What a web article says of FP8 and INT8 for DeepSeek's models, claim by claim, with what this version
-computes and what an earlier one did. Made from `plan claims --markdown` by `make docs`. Every figure
-says what it rests on: *counted* from configurations and formats, *published* in data sheets,
-*derived* from both, *emulated* value by value, *measured elsewhere* by others, *learned* from models
-measured matrix by matrix, *planned* where a choice is told; times are *fitted*, *transferred* or a
-*prior*, with their 80 % interval from draws in which what two plans err by in common cancels. A claim
-is *wrong* where its figure lies outside, *imprecise* where a part of it holds.
+What a web article says of FP8 and INT8 for DeepSeek's models, claim by claim, with what this
+version computes and what an earlier one did. Made from `plan claims --markdown` by `make docs`.
+Every figure says what it rests on: *counted* from configurations and formats, *published* in data
+sheets, *derived* from both, *emulated* value by value, *measured elsewhere* by others, *learned*
+from models measured matrix by matrix, *planned* where a choice is told; times are *fitted*,
+*transferred* or a *prior*, with their 80 % interval from draws in which what two plans err by in
+common cancels. A claim is *wrong* where its figure lies outside, *imprecise* where a part of it
+holds.
 """
 
 

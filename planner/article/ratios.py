@@ -62,7 +62,8 @@ def _mixed(ask: Ask, *pairs: Pair) -> tuple[PlacedUniform, ...]:
     found = () if space is None else placed_uniforms(
         [(space, [UniformQuery(*pair, limits=False) for pair in pairs])])
     if len(found) < len(pairs):
-        raise InfeasibleError(f"{' or '.join(scheme for scheme, _ in pairs)} does not fit")
+        raise InfeasibleError(f"{' or '.join(scheme for scheme, _ in pairs)} does not fit",
+                              hint="ask for more devices")
     return found
 
 

@@ -64,13 +64,9 @@ class Figure:
         return f"{self.value:.2f}{self.unit} ({self.low:.2f}–{self.high:.2f})"
 
     def covers(self, stated: float) -> bool:
-        """Whether the interval holds a stated figure.
-
-        Raises:
-            ValueError: it has none.
-        """
-        if self.low is None or self.high is None:
-            raise ValueError(f"{self.name} has no interval")
+        """Whether the interval, which an estimate has, holds a stated figure."""
+        assert self.low is not None
+        assert self.high is not None
         return self.low <= stated <= self.high
 
 

@@ -1,11 +1,15 @@
 """Figures that pages quote of a command are those that it gives today."""
 
 import re
+from math import prod
 
 import pytest
 from support.wheels import ROOT
 
 import planner
+from planner.api.ask import Ask
+from planner.api.what_if_around import Around
+from planner.api.what_if_axes import checked_axes
 
 
 def said(page: str, pattern: str) -> list[str]:
@@ -30,6 +34,19 @@ def test_stages_of_llama_405b() -> None:
                               seq=8192, sequence_parallel=True, recompute="full",
                               first_stage_layers=ends, last_stage_layers=ends)
         assert f"{max(s.total for s in found.stages) / 2**30:.2f}" == gib
+
+
+def test_positions_of_a_what_if_page() -> None:
+    *axes, all_of_them = said(
+        "docs/guide/report.md", r"on H100 has (\d+) kinds of requests × (\d+) limits × (\d+) "
+        r"device counts × (\d+) losses × (\d+) engines × (\d+) caches = ([\d,]+)\.")
+    plan = planner.plan("llama-3.1-8b", "h100-sxm")
+    ask = Ask(model="llama-3.1-8b", device="h100-sxm")
+    found = {axis.name: len(axis.values) for axis in checked_axes(Around.of(ask, plan), plan, ())}
+    names = ("workload", "tpot-ms", "devices", "max-loss", "engine", "kv")
+    assert [str(found.pop(name)) for name in names] == axes
+    assert set(found.values()) == {1}
+    assert prod(map(int, axes)) == int(all_of_them)
 
 
 @pytest.mark.exhaustive
