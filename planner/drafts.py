@@ -9,12 +9,13 @@ because it is inside a library.
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
+
+from planner.errors import InputError
 
 _DRAFTS: set[Path] = set()
 NOT_A_FILE = "not a regular file"
@@ -45,12 +46,12 @@ def replacing(target: Path, *, alone: bool = False) -> Iterator[BinaryIO]:
     left there goes; else every draft has a name of its own.
 
     Raises:
-        OSError: it cannot be written, or is a device, a pipe or a socket, which would be gone with
-            what it is for; its ``filename`` is the target.
+        InputError: the target is a device, a pipe or a socket, which would be gone with what it is
+            for. OSError: it cannot be written; its ``filename`` is the target.
     """
     target = Path(os.path.realpath(target))
     if is_special(target):
-        raise OSError(errno.EINVAL, NOT_A_FILE, str(target))
+        raise InputError(f"{target} is {NOT_A_FILE}", hint="it is not replaced: name a file")
     with telling(target):
         handle, path = _opened(target, alone)
     with draft(path), telling(target):

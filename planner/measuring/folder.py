@@ -29,6 +29,7 @@ class MeasurementFolder:
 
     def __init__(self, path: Path, *, force: bool) -> None:
         self.path = path
+        made = not path.exists()
         try:
             path.mkdir(parents=True, exist_ok=True)
             held = {one.name for one in path.iterdir()} - {RESERVED}
@@ -48,6 +49,8 @@ class MeasurementFolder:
                 file.write(bytes(RESERVED_BYTES))
         except OSError as error:
             (path / RESERVED).unlink(missing_ok=True)
+            if made:
+                path.rmdir()
             raise _unwritable(path, error) from None
 
     def write(self, rows: Sequence[Row], profile: str) -> None:

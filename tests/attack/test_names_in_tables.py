@@ -6,13 +6,16 @@ import csv
 import io
 from dataclasses import replace
 from pathlib import Path
+from unicodedata import category
 
 import pytest
 
 import planner
+from planner.api.sweep import answers
 from planner.cli.capacity import table as capacity_table
 from planner.csv_text import csv_cell, csv_value
 from planner.errors import InputError
+from planner.report.page.sweep_page import sweep_report
 
 ESTIMATE = {"verb": "estimate", "model": "qwen2.5-0.5b", "device": "l40s", "engine": "any",
             "devices": 1, "tp": 1, "scheme": "bf16", "context": 2048, "batch": 1}
@@ -44,3 +47,12 @@ def test_a_capacity_says_its_names_as_text() -> None:
     named = replace(found, options=tuple(replace(one, name="=cmd|x\x1b") for one in found.options))
     rows = list(csv.DictReader(io.StringIO(capacity_table(named))))
     assert {row["name"] for row in rows} == {"'=cmd|x\\x1b"}
+
+
+@pytest.mark.parametrize("suffix", [".html", ".svg"])
+def test_a_page_and_its_figure_alone_hold_no_control_characters(suffix: str) -> None:
+    asked = [{**ESTIMATE, "service": name, "batch": batch} for name in ("\u202ertl\x1b", "b")
+             for batch in (1, 2)]
+    text = sweep_report(answers(asked).columns, suffix, "\x07title")
+    assert "rtl" in text
+    assert not [sign for sign in text if category(sign) in ("Cc", "Cf") and sign != "\n"]

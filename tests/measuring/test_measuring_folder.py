@@ -110,3 +110,4 @@ def test_a_disk_that_is_full_from_the_start_is_seen_at_once(
     monkeypatch.setattr(Path, "open", full)
     with pytest.raises(InputError, match="out: cannot be written: No space left on device"):
         MeasurementFolder(tmp_path / "out", force=False)
+    assert not (tmp_path / "out").exists()

@@ -59,7 +59,8 @@ def sweep_report(columns: Columns, suffix: str, title: str, lang: str = "en") ->
         InputError: a figure of a sweep in which nothing varies. UnknownNameError: no such language.
     """
     say = sweep_phrases(lang)
-    return _figure_alone(say, columns) if suffix == ".svg" else _page(say, columns, title)
+    text = _figure_alone(say, columns) if suffix == ".svg" else _page(say, columns, title)
+    return text.translate(CONTROL)
 
 
 def _page(say: Phrases, columns: Columns, title: str) -> str:
@@ -70,7 +71,7 @@ def _page(say: Phrases, columns: Columns, title: str) -> str:
     measures = shown_measures(columns)
     plan = drawing(columns)
     lines = "" if plan is None else lines_svg(line_chart(say, columns, plan), "lines-chart")
-    text = _environment().get_template("sweep.html.j2").render(
+    text: str = _environment().get_template("sweep.html.j2").render(
         say=say, title=title, figures=_key_figures(say, columns),
         verdict=[counts_line(say, columns), *best_lines(say, columns, found),
                  *compared_lines(say, columns), *taken_line(say, columns)],
@@ -84,7 +85,7 @@ def _page(say: Phrases, columns: Columns, title: str) -> str:
         more_panels=0 if plan is None else max(plan.count - MOST_PANELS, 0),
         table=answer_table(say, columns, axes(columns)), gone=_gone(say, columns, found),
         script=Markup((TEMPLATES / "sweep.js").read_text(encoding="utf-8")))
-    return text.translate(CONTROL)
+    return text
 
 
 def _drawn(found: SweepGrid) -> tuple[SweepGrid, int, int]:
