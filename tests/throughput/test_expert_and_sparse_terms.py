@@ -229,7 +229,7 @@ def test_shapes_of_recurrences_by_hand() -> None:
 
 
 def test_entries_of_a_step_that_was_not_measured(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Llama 3.1 8B on two ranks: five sequences of 1,000 tokens, 16 query heads of 128, 4 of keys."""
+    """Llama 3.1 8B on two ranks: five sequences of 1,000 tokens, 16 query heads, 4 of keys."""
     asked: list[dict[str, Any]] = []
 
     def noted(**of: Any) -> Any:
