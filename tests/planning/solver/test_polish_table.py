@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from planner.planning.solver.polish import PACE, _Table
-from planner.planning.solver.problem import Problem, Row, tolerant_limit
+from planner.planning.solver.polish import _Table
+from planner.planning.solver.problem import PACE, Problem, Row, tolerant_limit
 
 
 def test_limits_and_paces_are_told_apart() -> None:
