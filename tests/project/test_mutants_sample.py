@@ -67,6 +67,14 @@ def test_terms_of_named_parameters_are_places_and_texts_are_none(sample: Any) ->
     assert [one.before for one in places(text)] == ["p['share'] * x"]
 
 
+def test_what_a_function_says_does_not_change_with_its_description(sample: Any) -> None:
+    places = importlib.import_module("mutants.places").places
+    texts = ("def f(a):\n    return a + 1\n", "# moved\n\ndef f(a):\n    'why'\n    return a + 1\n",
+             "def f(a):\n    return a + 2\n")
+    plain, described, other = (places(text)[0].digest for text in texts)
+    assert plain == described != other
+
+
 def test_lines_that_were_not_noticed_once_are_held(sample: Any) -> None:
     known = [sample.found(ROOT, one) for one in sample.entries(sample.KNOWN)]
     assert len({site.name() for site in known}) == 10

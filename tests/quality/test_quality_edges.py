@@ -99,8 +99,8 @@ def test_embeddings_of_an_encoder_add_up_before_they_are_normed() -> None:
     word, place, kind = (model.weights[f"embeddings.{name}_embeddings.weight"] for name in names)
     x = (word[ids] + place[:5] + kind[0]).astype(float)
     x = (x - x.mean(-1, keepdims=True)) / x.std(-1, keepdims=True)
-    x = x * model.weights["embeddings.LayerNorm.weight"] + model.weights["embeddings.LayerNorm.bias"]
-    assert model.embed(ids) == pytest.approx(x, abs=1e-4)
+    scale, bias = (model.weights[f"embeddings.LayerNorm.{name}"] for name in ("weight", "bias"))
+    assert model.embed(ids) == pytest.approx(x * scale + bias, abs=1e-4)
 
 
 def test_a_decoder_has_no_such_embeddings() -> None:

@@ -24,6 +24,16 @@ def test_totals_are_their_parts_and_agree_with_the_table_of_tokens() -> None:
         assert one.at_tokens_seconds[column] == pytest.approx(one.decode.total_seconds)
     totals = [s.decode.total_seconds for s in module.schemes]
     assert totals == sorted(totals)
+    at = {s.scheme: s.at_tokens_seconds for s in module.schemes}
+    assert module.crossovers
+    for one in module.crossovers:
+        pair = {one.faster, one.slower}
+        turns = [c.tokens for c in module.crossovers if {c.faster, c.slower} == pair]
+        for tokens, fast, slow in zip(found.tokens, at[one.faster], at[one.slower], strict=True):
+            if one.tokens <= tokens < min((t for t in turns if t > one.tokens), default=tokens + 1):
+                assert fast <= slow * (1 + SAME)
+            if tokens < min(turns) == one.tokens:
+                assert slow <= fast * (1 + SAME)
 
 
 def test_a_dynamic_scale_costs_a_kernel_that_bf16_lacks() -> None:

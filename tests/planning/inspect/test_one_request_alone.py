@@ -11,5 +11,3 @@ def test_one_scheme_is_priced_on_one_device_for_one_sequence() -> None:
     assert {unit.scheme for unit in found.units if unit.kind.startswith(("attention-", "mlp-"))
             } == {"fp8-channel"}
     assert (found.layout.tp, found.layout.dp, found.layout.pp) == (1, 1, 1)
-    slower = alone(resolve_model("qwen2.5-0.5b"), how, scheme="bf16")
-    assert slower.estimate.tpot_seconds > found.estimate.tpot_seconds

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from planner.errors import InputError
 from planner.planning.price import batched
 from planner.planning.price.batched import MEMORY, TPOT, TTFT
 
@@ -23,3 +24,23 @@ def test_limits_mark_what_is_beyond_them_the_first_one_each(
     model: Any = SimpleNamespace(question=question)
     batched._limits(reason, where, model, prices, held)
     assert reason.tolist() == [0, TTFT, TPOT, TTFT, MEMORY, 0, 0, 0]
+
+
+@pytest.mark.parametrize(("possible", "found"), [
+    ([[0, 1, 0], [1, 0, 0]], (1, 0, -1)), ([[0, 1, 0], [0, 0, 0]], None)])
+def test_an_assignment_without_a_choice_left_is_its_only_one(possible: list[list[int]],
+                                                             found: Any) -> None:
+    assert batched.only_choice(_model(possible)) == found
+
+
+@pytest.mark.parametrize("possible", [[[0, 1, 1], [1, 0, 0]], [[1, 0, 0], [1, 1, 1]]])
+def test_two_choices_are_one_too_many(possible: list[list[int]]) -> None:
+    with pytest.raises(InputError, match="may take"):
+        batched.only_choice(_model(possible))
+
+
+def _model(possible: list[list[int]]) -> Any:
+    """Two units that are decided and one as released."""
+    units = [SimpleNamespace(decision=i, id=f"u{i}") for i in (0, 1, -1)]
+    return SimpleNamespace(units=units, possible=np.array([*possible, [1, 1, 1]], dtype=bool),
+                           choices=("a", "b", "c"))

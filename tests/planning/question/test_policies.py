@@ -12,10 +12,13 @@ import pytest
 from planner.errors import DataError, InputError, PlannerError, UnknownNameError
 from planner.lookup import load_model
 from planner.planning.answer import rule_gains
+from planner.planning.engines.routes import same_weights
 from planner.planning.plan.record import Plan
+from planner.planning.question.policies import stands_for
 from planner.planning.search.best_first import Found
 from planner.planning.search.equal_loss import best_answers
 from planner.scenarios import Scenario, parse_scenario
+from planner.throughput.kernels import WEIGHT_ONLY_OF
 from tests.support import theory
 from tests.support.theory import estimate
 
@@ -260,3 +263,14 @@ def test_each_rule_is_told_its_own_gain_and_one_rule_is_asked_once(
     gains = rule_gains.rule_gains(found)
     assert gains == pytest.approx(told)
     assert len(asked) == solves
+
+
+def test_the_weight_only_twin_stands_for_a_release_where_it_alone_is_a_choice() -> None:
+    """Only where both have the same weights."""
+    for released, twin in WEIGHT_ONLY_OF.items():
+        for schemes, found in (((released, twin), released), ((twin,), twin), (("bf16",), released),
+                               ((released,), released)):
+            question: Any = SimpleNamespace(schemes=schemes)
+            stands = stands_for(question, released)
+            assert stands == (found if same_weights(released) else released)
+    assert any(map(same_weights, WEIGHT_ONLY_OF))

@@ -1,10 +1,14 @@
 """Cuts of the limit on TTFT: they hold for all that keeps it, and cut off what was found."""
 
+from types import SimpleNamespace
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from planner.planning.search import first_token
 from planner.planning.search.late_prompts import Box, FirstToken
 from planner.planning.solver.problem import Problem
 
@@ -86,6 +90,22 @@ def test_every_assignment_that_keeps_the_limit_is_on_one_side_of_a_share(
         if abs(share - middle) > 1e-6:
             row = sides[0][-1]
             assert (float((row.coefficients * counts).sum()) <= row.limit) is (share < middle)
+
+
+@settings(max_examples=8, deadline=None)
+@given(st.integers(0, 2**32), st.integers(1, 4), st.floats(0.05, 0.95))
+def test_all_within_the_inner_rows_keep_the_limit(seed: int, stages: int, level: float) -> None:
+    problem, token = made(seed, stages, level)
+    kept = [counts for counts in assignments() if token.kept(counts)]
+    one: Any = SimpleNamespace(problem=problem)
+    for solution in kept[:5]:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(first_token, "first_token", lambda _, token=token: token)
+            rows = first_token.inner_rows(one, SimpleNamespace(counts=solution))  # type: ignore[arg-type]
+        within = [counts for counts in assignments() if all(
+            float((row.coefficients * counts).sum()) <= row.limit + 1e-12 for row in rows)]
+        assert all(token.kept(counts) for counts in within)
+        assert any(np.array_equal(counts, solution) for counts in within)
 
 
 def test_a_busier_rank_makes_a_prompt_wait() -> None:

@@ -1,4 +1,5 @@
-"""Passes of a draft: layers by their share, the projection in front of the first alone."""
+"""Passes of a draft: layers by their share, the projection in front of the first alone; experts on
+a device beside those in host memory."""
 
 from types import SimpleNamespace
 from typing import Any
@@ -32,3 +33,24 @@ def test_the_projection_runs_once_and_released_ends_every_time(
     whole: Any = operators._whole_pass(draft, tables, pts, phase,  # type: ignore[arg-type]
                                        share, joined=joined)
     assert whole.busy.item() == pytest.approx(seconds)
+
+
+@pytest.mark.parametrize(("load", "place", "waits"), [
+    (None, "", False), (object(), "", True), (object(), "host", False)])
+def test_experts_of_the_device_wait_for_those_in_host_memory(
+        load: object, place: str, waits: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where some of the layer are there; those of the host itself wait for none."""
+    alone, beside = object(), object()
+    for name, found in (("experts_here", (None, load)), ("expert_parts", alone),
+                        ("beside_host", beside), ("_least_of_host", None), ("communication", 0.0),
+                        ("reductions", 1)):
+        monkeypatch.setattr(operators, name, lambda *_, found=found: found)
+    monkeypatch.setattr(operators, "with_communication", lambda parts_, _: parts_)
+    module = SimpleNamespace(kind="experts-down", place=place)
+    grouped = SimpleNamespace(activation_bytes=2)
+    model: Any = SimpleNamespace(
+        planned=[module], machine=SimpleNamespace(grouped=grouped),
+        question=SimpleNamespace(spec=SimpleNamespace(experts=object(), hidden_size=8)))
+    nothing: Any = None
+    got: object = operators._on_device(model, nothing, nothing, nothing, 0, nothing)
+    assert got is (beside if waits else alone)
