@@ -11,7 +11,7 @@ all others; a new one comes after ``start_seconds``.
 from __future__ import annotations
 
 import heapq
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -19,9 +19,6 @@ import numpy as np
 
 from planner.jobs.cluster import AT_ONCE
 from planner.jobs.workers import QUEUED
-
-KEPT_GROUPS = 2
-"""Groups of tasks whose caches a worker keeps."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,12 +41,9 @@ class Costs:
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """Seconds of work where nothing of its group is there yet and where it is, bytes that it
-    reads."""
+    """Seconds of work, and bytes that it reads before."""
 
     seconds: float
-    warm_seconds: float = -1.0
-    group: int = -1
     read_bytes: float = 0.0
 
 
@@ -94,7 +88,6 @@ class _Run:
         self.waiting, self.serving = 0, False
         self.ready: deque[int] = deque()
         self.idle: deque[int] = deque()
-        self.known: list[OrderedDict[int, None]] = [OrderedDict() for _ in range(workers)]
         self.events: list[tuple[float, int, str, int, int]] = []
         self.count = self.sent = self.done = self.under_way = 0
         self.ran = Ran()
@@ -140,32 +133,25 @@ class _Run:
             worker, number = self.idle.popleft(), self.ready.popleft()
             self.last_given = now
             begun = now + self.costs.way_seconds
-            seconds = self.seconds(begun, worker, self.tasks[number])
+            seconds = self.seconds(begun, self.tasks[number])
             life = self.draw.exponential(self.mean_life) if self.mean_life < np.inf else np.inf
             if life < seconds:
                 self.ran.losses += 1
                 self.ran.lost_seconds += life
-                self.known[worker].clear()
                 self.at(begun + life, "lost", worker, number)
                 self.at(begun + life + self.costs.start_seconds, "free", worker)
             else:
                 self.ran.work_seconds += seconds
                 self.at(begun + seconds, "ended", worker, number)
 
-    def seconds(self, now: float, worker: int, task: Task) -> float:
+    def seconds(self, now: float, task: Task) -> float:
         """How long a worker has a task."""
-        known = self.known[worker]
-        warm = task.group in known and task.warm_seconds >= 0
-        known[task.group] = None
-        known.move_to_end(task.group)
-        if len(known) > KEPT_GROUPS:
-            known.popitem(last=False)
         read = 0.0
         if task.read_bytes:
             shared = self.storage.until(
                 now, task.read_bytes / self.costs.storage_bytes_per_second)
             read = max(shared - now, task.read_bytes / self.costs.reader_bytes_per_second)
-        return read + self.costs.worker_seconds + (task.warm_seconds if warm else task.seconds)
+        return read + self.costs.worker_seconds + task.seconds
 
     def happened(self, now: float, what: str, worker: int, number: int) -> None:
         """One event."""

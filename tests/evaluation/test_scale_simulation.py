@@ -85,8 +85,3 @@ def test_messages_of_one_task_hold_many_workers_back() -> None:
     assert single.wall_seconds == pytest.approx(2000 * 2 * 0.02, rel=0.55)
     assert single.wall_seconds > 3 * many.wall_seconds
 
-
-def test_a_worker_that_knows_a_group_is_quicker() -> None:
-    tasks = [Task(2.0, warm_seconds=1.0, group=n // 4) for n in range(16)]
-    assert simulate(tasks, 1).wall_seconds == pytest.approx(4 * (2.0 + 3 * 1.0))
-    assert simulate(tasks, 16).wall_seconds == pytest.approx(2.0)
