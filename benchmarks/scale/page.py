@@ -74,7 +74,7 @@ def profile_tasks() -> tuple[Task, ...]:
     return tuple(matrices(load_model("deepseek-v3"), each))
 
 
-def profile_costs(**more: float) -> Costs:
+def profile_costs(**more: Any) -> Costs:
     """As :func:`costs`; a worker loads compiled kernels first, and reads."""
     return replace(costs(), start_seconds=START_SECONDS + measured()["matrix"]["first_seconds"],
                    reader_bytes_per_second=READER, **more)
@@ -207,7 +207,8 @@ def sweep_told(price: float) -> list[str]:
     outlier = [*tasks[:len(tasks) // 2], Task(10 * longest), *tasks[len(tasks) // 2:]]
     wall = {name: simulate(some, most, cost).wall_seconds for name, some, cost in (
         ("now", tasks, parts), ("given", given, parts), ("best", longest_first(tasks), parts),
-        ("small", divided(tasks, 4), parts), ("outlier", outlier, parts), ("before", given, before()))}
+        ("small", divided(tasks, 4), parts), ("outlier", outlier, parts),
+        ("before", given, before()))}
     return [
         "## `plan sweep` of 100,000 plans", "",
         "`used` is work over the time that workers are paid for, `end` from the last part that is "
@@ -257,7 +258,8 @@ def profile_told(price: float) -> list[str]:
         + ", ".join(f"{speed / each:.0f}" for speed in STORAGES)
         + " workers; beyond that they are paid to wait. With no limit of all readers 512 workers "
         f"take {span(now)}; with a message a task, as before, {span(old)} ({old / now:.1f} ×; "
-        "simulated, client and scheduler taking turns): tasks of a second are many for one client. Each result is a line of the journal that is "
+        "simulated, client and scheduler taking turns): tasks of a second are many for one client. "
+        "Each result is a line of the journal that is "
         f"synchronised before the next: with a disk that takes {disk * 1e3:.1f} ms for it, 512 "
         f"workers take {span(slow)}. Real inputs (`--inputs`) are sent along with "
         "each matrix and are not in this figure.", ""]
