@@ -317,8 +317,8 @@ def _without_workers(paused: Sequence[Mapping[str, Any]]) -> LostWorkerError:
     limit = min(worker.get("memory_limit") or 0 for worker in paused)
     return LostWorkerError(
         f"no worker has taken work for {IDLE_SECONDS:.0f} s: their memory is full (limit "
-        f"{limit / 1e6:.0f} MB)", hint="start workers with a higher --memory-limit, 500 MB or "
-        "more each, then run the same command: it goes on from there")
+        f"{limit / 1e6:.0f} MB)", hint="start workers with a higher limit (1 GB each is enough), "
+        "then run the same command: it goes on from there")
 
 
 def _results(client: Client, done: Sequence[Future[Any]]) -> Iterator[Any]:

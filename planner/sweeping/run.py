@@ -15,6 +15,7 @@ from planner.hardware.profile import DeviceProfile
 from planner.jobs.journal import Journal
 from planner.jobs.workers import LostWorkerError, Where, in_processes, own_version, packed
 from planner.lookup import load_device, load_model, load_profile, load_scenario
+from planner.models.inventory import inventory_of
 from planner.models.spec import ModelSpec
 from planner.quality.profile import Profile
 from planner.quality.profile_match import structure_sha256
@@ -94,7 +95,7 @@ class Sweep:
             self._scenarios[name] = load_scenario(name)
         return self._scenarios[name]
 
-    def context(self, chunk: Chunk) -> tuple[object, object, object, object]:
+    def context(self, chunk: Chunk) -> tuple[ModelSpec, object, object, object]:
         """(model, device, scenario, profile) of a chunk."""
         one = self.asks[chunk.places[0]]
         model, device = self.names(one)
@@ -207,12 +208,26 @@ def _found(sweep: Sweep, journal: Journal, table: SweepTable) -> list[Chunk]:
 def _records(sweep: Sweep, chunks: Sequence[Chunk], where: Where) -> Iterator[dict[str, Any]]:
     if not chunks:
         return iter(())
-    parcels = _parcels(sweep, chunks)
     if where.cluster is not None:
-        return _on_cluster(parcels, where)
+        return _on_cluster(_parcels(sweep, largest_first(sweep, chunks)), where)
+    parcels = _parcels(sweep, chunks)
     if where.workers == 1 or len(chunks) == 1:
         return (answer(parcel) for parcel in parcels)
     return in_processes(answer, parcels, workers=min(where.workers or 1, len(chunks)))
+
+
+def largest_first(sweep: Sweep, chunks: Sequence[Chunk]) -> list[Chunk]:
+    """Chunks of large models first, the others in their order: those take longest, and at the end
+    all workers but theirs would wait."""
+    known: dict[int, int] = {}
+
+    def size(chunk: Chunk) -> int:
+        spec = sweep.context(chunk)[0]
+        if id(spec) not in known:
+            known[id(spec)] = inventory_of(spec).parameters_total
+        return known[id(spec)]
+
+    return sorted(chunks, key=size, reverse=True)
 
 
 def _on_cluster(parcels: Iterable[ChunkTask], where: Where) -> Iterator[dict[str, Any]]:

@@ -20,6 +20,8 @@ from planner.sweeping import chunks
 from planner.sweeping.columns import COLUMNS
 from planner.sweeping.described import DESCRIBED
 from planner.sweeping.output import finished, write_table
+from planner.sweeping.read import read_sweep
+from planner.sweeping.run import Sweep, largest_first
 
 ROOT = Path(planner.__file__).resolve().parents[1]
 SWEEP = """
@@ -298,6 +300,16 @@ def _runs(pid: int) -> bool:
     except (FileNotFoundError, ProcessLookupError):
         return False
     return state != "Z"
+
+
+def test_a_cluster_is_given_the_parts_of_large_models_first(sweep_file: Path) -> None:
+    sweep = Sweep(read_sweep(sweep_file).asks).resolve()
+    ordered = largest_first(sweep, sweep.chunks)
+    assert sorted(chunk.id for chunk in ordered) == sorted(chunk.id for chunk in sweep.chunks)
+    assert [sweep.context(chunk)[0].id for chunk in ordered] == ["qwen2.5-0.5b"] * 3 + \
+        ["smollm2-135m"] * 2
+    backwards = largest_first(sweep, sweep.chunks[::-1])
+    assert [sweep.context(chunk)[0].id for chunk in backwards][-1] == "smollm2-135m"
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1:8786", "http://x:1", "tcp://x", "",

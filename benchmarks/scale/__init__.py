@@ -1,0 +1,1 @@
+"""Runs on a cluster: measured parts, and a simulation of many workers."""
