@@ -1,5 +1,6 @@
 """Figures of plan files that nothing has: refused where the file is read, whoever asks."""
 
+import json
 from typing import Any
 
 import pytest
@@ -79,3 +80,14 @@ def test_pools_of_formats_and_counts_that_nothing_has(place: str, value: object)
     with pytest.raises(DataError, match=f"deployment.{place}") as told:
         planner.read_plan(changed(f"deployment.{place}", value, pools))
     assert told.value.hint
+
+
+@pytest.mark.parametrize("loss", [0.0, 5e-324])
+def test_a_change_over_next_to_nothing_is_no_number(loss: float, tmp_path: Any) -> None:
+    """Infinity is no JSON, so the comparison ended in a traceback."""
+    (tmp_path / "p.json").write_bytes(json_bytes(changed("quality.loss", loss)))
+    (tmp_path / "q.json").write_bytes(json_bytes(changed("quality.loss", 0.5)))
+    ended = command(["diff", "p.json", "q.json", "--json"], tmp_path)
+    changes = {one["metric"]: one["relative"] for one in json.loads(ended.out)["metrics"]}
+    assert changes["loss"] is None
+    assert changes["tpot"] == 0
