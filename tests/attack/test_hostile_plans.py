@@ -91,3 +91,15 @@ def test_a_change_over_next_to_nothing_is_no_number(loss: float, tmp_path: Any) 
     changes = {one["metric"]: one["relative"] for one in json.loads(ended.out)["metrics"]}
     assert changes["loss"] is None
     assert changes["tpot"] == 0
+
+
+@pytest.mark.parametrize("kept", ["kv-", "mlp-down"])
+@pytest.mark.parametrize("words", [["report", "p.json", "-o", "r.html"],
+                                   ["estimate", "--plan", "p.json", "--json"]])
+def test_units_without_any_cache_or_any_weight(words: list[str], kept: str, tmp_path: Any) -> None:
+    """A TypeError of numpy, where nothing was left to choose from."""
+    units = [unit for unit in plan_of("estimate")["units"] if unit["kind"].startswith(kept)]
+    assert units
+    (tmp_path / "p.json").write_bytes(json_bytes(changed("units", units, plan_of("estimate"))))
+    ended = command(words, tmp_path, may_write=("r.html",))
+    assert ended.code == (2 if words[0] == "estimate" else 0), ended
