@@ -56,11 +56,17 @@ class Collective:
 
 def collectives(rows: Rows, profiles: Profiles = NO_PROFILES,
                 ) -> tuple[list[Collective], list[Batch], list[int]]:
-    """Groups, batches of an operation or element type that is not known, malformed rows."""
+    """Groups, batches of an operation or element type that is not known, malformed rows: those of
+    fewer than two ranks too, which nothing goes between."""
     found, bad = batches(rows, ("op", "mode", "dtype"),
                          ("num_gpus", "message_elements", "latency_us"), profiles=profiles)
     groups, unknown = [], []
-    for batch in found:
+    for whole in found:
+        between = whole.columns["num_gpus"] >= 2
+        bad += whole.index[~between].tolist()
+        if not between.any():
+            continue
+        batch = whole.take(between)
         op, _, dtype = batch.words
         if op in OPS and dtype in ELEMENT_BYTES:
             groups.append(_collective(batch))

@@ -143,9 +143,9 @@ def read_losses(folder: Path, model: str, basis: LossBasis) -> tuple[LossCheck, 
             schemes = {str(k): str(v) for k, v in one["schemes"].items()}
             shares, unknown = shares_of(basis, schemes)
             where = f"{path}: {name[:80]}"
-            kl = Reading(*(real_number(one[key], f"{where}: {key}", 0, LARGEST)
-                           for key in ("kl", "error")))
-            flips = real_number(one["flips"], f"{where}: flips", 0, 1)
+            value, spread = (real_number(one[key], f"{where}: {key}", 0, LARGEST)
+                             for key in ("kl", "error"))
+            kl, flips = Reading(value, spread), real_number(one["flips"], f"{where}: flips", 0, 1)
             if shares and not unknown:
                 out.append(LossCheck(f"{name} ({path.parent.name})", shares, kl, flips,
                                      file_digest(str(one.get("made_of", "")), schemes)))

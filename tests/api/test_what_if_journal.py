@@ -31,6 +31,10 @@ def test_points_come_back_as_they_were() -> None:
         from_record(to_record("x", refusals), pools=False, count=len(refusals))
     with pytest.raises(DataError, match="no part of a what-if page"):
         from_record({"id": "x", "points": [], "at": [0]}, pools=False, count=1)
+    whole = to_record("x", points)
+    for at in (whole["at"][:-1], [*whole["at"], 0], [-1, *whole["at"][1:]], ["0"], None):
+        with pytest.raises(DataError, match="no part of a what-if page"):
+            from_record(whole | {"at": at}, pools=False, count=len(points))
 
 
 def test_points_come_back_after_a_plan_file_was_read() -> None:

@@ -180,3 +180,17 @@ def test_a_fleet_says_its_names_as_text() -> None:
     pools = tuple(replace(pool, name="=cmd|x") for pool in found.pools)
     rows = list(csv.DictReader(io.StringIO(table(replace(found, pools=pools)))))
     assert {row["name"] for row in rows} == {"'=cmd|x"}
+
+
+@pytest.mark.parametrize(("ranks", "reason"), [("1", "malformed row"), ("1.5", "malformed row"),
+                                               ("2", "")])
+def test_nothing_goes_between_one_rank(ranks: str, reason: str) -> None:
+    """It was predicted as 0 s, in an interval from 0 to 0."""
+    row = {"device": "b200_sxm", "software": "nccl 2.29.2", "op": "alltoall", "mode": "NCCL",
+           "dtype": "half", "num_gpus": ranks, "message_elements": "134217728",
+           "latency_us": "420.83"}
+    kind = next(kind for kind in KINDS if kind.name == "op_comm")
+    (found,) = import_module(kind.module).predict_rows("table", [row])
+    assert found.reason == reason
+    assert (found.predicted is None) == bool(reason)
+    check([found], 1)

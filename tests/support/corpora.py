@@ -20,13 +20,15 @@ from support.toml_entrances import TOML
 
 ATTACKS = {**ENTRANCES, **SLOW, **TOML, **TABLES}
 READERS: dict[str, tuple[str, ...]] = {
-    "plan-read": ("planning.plan", "lookup", "models.strict_json"),
+    "plan-read": ("planning.plan.schema", "planning.plan.bounds", "planning.plan.known_names",
+                  "models.strict_json"),
     "plan-verbs": ("planning.plan", "export", "report", "api", "planning.inspect"),
     "quantised-config": ("models.quantization", "models.fields", "models.strict_json"),
     "import-read": ("models.quantization", "models.fields", "export.read_back",
                     "export.llama_cpp_back", "export.assignment"),
     "import-folder": ("export.deployment", "models.fields", "api.export"),
-    "device-file": ("hardware", "toml_text"),
+    "device-file": ("hardware.loader", "hardware.schema", "hardware.rules", "hardware.checks",
+                    "hardware.classes", "hardware.short", "toml_text"),
     "calibrate": ("calibration", "validation.reader", "validation.op_rows"),
     "validate": ("validation",), "workload": ("workloads", "reuse", "toml_text"),
     "fleet": ("sizing.fleet.asked", "api.fleet_asked", "toml_text"),

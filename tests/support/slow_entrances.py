@@ -86,7 +86,8 @@ def plan_verbs(tape: Tape, folder: Path) -> bool:
     sample = plan_of(tape.of(KINDS))
     model, device = sample["model"]["id"], sample["device"]["id"]
     (folder / "p.json").write_bytes(json_bytes(damaged(sample, tape)))
-    words = (["diff", "p.json", "p.json", "--json"], ["report", "p.json"],
+    (folder / "q.json").write_bytes(json_bytes(sample))
+    words = (["diff", "p.json", "q.json", "--json"], ["report", "p.json"],
              ["report", "p.json", "-o", "r.html", "--quiet", "--lang", "zh"],
              ["export", "p.json", "out"],
              ["export", "p.json", "out", "--deploy", tape.of(

@@ -34,6 +34,7 @@ def given_assignment(model: CostModel, plan: Plan) -> Found:
         InputError: the units do not cover the model, or a choice is not possible for its unit.
         InfeasibleError: the assignment does not fit.
     """
+    _check_roles(model)
     layouts = possible_layouts(model.question)
     if not layouts:
         raise no_layout(model.question)
@@ -94,6 +95,7 @@ def plan_segments(model: CostModel, plan: Plan) -> tuple[Segment, ...]:
     Raises:
         InputError: they do not cover the model once, or a choice is not possible.
     """
+    _check_roles(model)
     _check_layers(model, plan)
     out = []
     for i, unit in enumerate(model.units):
@@ -128,6 +130,15 @@ def _outside(model: CostModel, plan: Plan, index: int) -> int:
         raise InputError(f"plan file: {kind} has {len(rows) or 'no'} unit{'s' * bool(rows)} "
                          "outside the layers", hint="the plan must cover it once")
     return _choice(model, index, rows[0].scheme, rows[0].unit)
+
+
+def _check_roles(model: CostModel) -> None:
+    """Refuse a plan without one unit of the caches, or of the weights, that its model has."""
+    for role, chosen in (("cache", model.question.kv), ("module", model.question.schemes)):
+        missing = next((u.kind for u in model.units if u.role == role and not chosen), None)
+        if missing is not None:
+            raise InputError(f"plan file: no unit is of the {missing} of {model.question.spec.id}",
+                             hint="use the plan file as it was written, with all its units")
 
 
 def _check_layers(model: CostModel, plan: Plan) -> None:

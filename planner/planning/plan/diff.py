@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 
@@ -159,7 +160,15 @@ def _change(name: str, old: Plan, new: Plan) -> Change:
     a, b = float(figure(old)), float(figure(new))
     apart = _losses_distinct(old.quality, new.quality) if name == "loss" else \
         _bands_disjoint(_band(old, name), _band(new, name))
-    return Change(name, unit, a, b, (b - a) / abs(a) if a else (0.0 if a == b else None), apart)
+    return Change(name, unit, a, b, _relative(a, b), apart)
+
+
+def _relative(old: float, new: float) -> float | None:
+    """The change over ``old``; None where that is nothing, or so little that no double holds it."""
+    if old == new:
+        return 0.0
+    ratio = (new - old) / abs(old) if old else math.inf
+    return ratio if math.isfinite(ratio) else None
 
 
 def _losses_distinct(old: QualityInfo, new: QualityInfo) -> bool:

@@ -1,5 +1,6 @@
 """Figures of plan files that nothing has: refused where the file is read, whoever asks."""
 
+import json
 from typing import Any
 
 import pytest
@@ -79,3 +80,26 @@ def test_pools_of_formats_and_counts_that_nothing_has(place: str, value: object)
     with pytest.raises(DataError, match=f"deployment.{place}") as told:
         planner.read_plan(changed(f"deployment.{place}", value, pools))
     assert told.value.hint
+
+
+@pytest.mark.parametrize("loss", [0.0, 5e-324])
+def test_a_change_over_next_to_nothing_is_no_number(loss: float, tmp_path: Any) -> None:
+    """Infinity is no JSON, so the comparison ended in a traceback."""
+    (tmp_path / "p.json").write_bytes(json_bytes(changed("quality.loss", loss)))
+    (tmp_path / "q.json").write_bytes(json_bytes(changed("quality.loss", 0.5)))
+    ended = command(["diff", "p.json", "q.json", "--json"], tmp_path)
+    changes = {one["metric"]: one["relative"] for one in json.loads(ended.out)["metrics"]}
+    assert changes["loss"] is None
+    assert changes["tpot"] == 0
+
+
+@pytest.mark.parametrize("kept", ["kv-", "mlp-down"])
+@pytest.mark.parametrize("words", [["report", "p.json", "-o", "r.html"],
+                                   ["estimate", "--plan", "p.json", "--json"]])
+def test_units_without_any_cache_or_any_weight(words: list[str], kept: str, tmp_path: Any) -> None:
+    """A TypeError of numpy, where nothing was left to choose from."""
+    units = [unit for unit in plan_of("estimate")["units"] if unit["kind"].startswith(kept)]
+    assert units
+    (tmp_path / "p.json").write_bytes(json_bytes(changed("units", units, plan_of("estimate"))))
+    ended = command(words, tmp_path, may_write=("r.html",))
+    assert ended.code == (2 if words[0] == "estimate" else 0), ended
