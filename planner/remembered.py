@@ -2,12 +2,13 @@
 
 Models, devices and fabrics are frozen records with large fields: to hash or compare them would take
 longer than most of what is made of them. An entry holds its arguments, so that none is freed and
-its address given to another.
+its address given to another. Threads may share them: at worst two compute the same result.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from functools import wraps
 from typing import Any, TypeVar
 
@@ -31,14 +32,20 @@ def by_identity(size: int, of: Callable[..., tuple[Any, ...]] | None = None,
             if found is None:
                 result = function(*args)
                 found = args, result, weigh(result)
-                while known and sum(one[2] for one in tuple(known.values())) + found[2] > size:
-                    known.pop(next(iter(known)), None)
+                while known and sum(one[2] for one in list(known.values())) + found[2] > size:
+                    drop_oldest(known)
             known[key] = found
             return found[1]
 
         return remembered
 
     return wrapped
+
+
+def drop_oldest(known: dict[Any, Any]) -> None:
+    """Forget the entry that was used longest ago, unless another thread changes them just now."""
+    with suppress(StopIteration, RuntimeError):
+        known.pop(next(iter(known)), None)
 
 
 def _key(value: Any) -> Any:

@@ -1,6 +1,9 @@
 """Results kept by identity: once for the same arguments, again for others."""
 
-from planner.remembered import by_identity
+from collections.abc import Iterator
+from typing import Any
+
+from planner.remembered import by_identity, drop_oldest
 
 
 class Thing:
@@ -51,3 +54,20 @@ def test_what_a_result_depends_on_may_be_named() -> None:
     one, two = Thing(), Thing()
     assert made(one, two) is two
     assert made(one, Thing()) is two
+
+
+class Shared(dict[Any, Any]):
+    """Another thread adds an entry while this one looks for the oldest."""
+
+    def __iter__(self) -> Iterator[Any]:
+        found = super().__iter__()
+        self[len(self)] = None
+        return found
+
+
+def test_an_entry_may_be_added_or_dropped_by_another_thread_meanwhile() -> None:
+    known, emptied = Shared({"oldest": 1}), dict[Any, Any]()
+    drop_oldest(known)
+    drop_oldest(emptied)
+    assert list(dict.keys(known)) == ["oldest", 1]
+    assert emptied == {}

@@ -1,7 +1,7 @@
 """One run of HiGHS on a problem: its options, its matrix, what its status means.
 
-One thread, presolve off, a limit of nodes and of seconds; the printing of its C code is kept off
-stdout.
+One thread, presolve off, a limit of nodes and of seconds; the banner that its C code prints is kept
+off stdout.
 """
 
 from __future__ import annotations
@@ -9,7 +9,9 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+import threading
 from collections.abc import Iterator
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -79,7 +81,8 @@ class Repairs:
 
 @contextlib.contextmanager
 def stdout_kept() -> Iterator[None]:
-    """Send file descriptor 1 to the null device for the duration: HiGHS prints a banner from C."""
+    """Send file descriptor 1 to the null device for the duration. It belongs to the whole process:
+    what another thread prints meanwhile is lost, and two at once would not give it back."""
     if sys.stdout is not None:  # as it is where no console is, under pythonw
         sys.stdout.flush()
     try:
@@ -95,6 +98,19 @@ def stdout_kept() -> Iterator[None]:
         os.dup2(saved, 1)
         os.close(saved)
         os.close(null)
+
+
+_first = threading.Lock()
+
+
+@cache
+def _banner_kept() -> None:
+    """Make the first instance of this process, with which HiGHS prints its banner; later ones and
+    their runs print nothing."""
+    import highspy
+
+    with stdout_kept():
+        highspy.Highs()  # type: ignore[no-untyped-call]
 
 
 def run(problem: Problem, repairs: Repairs) -> Solution:
@@ -128,14 +144,15 @@ def ended(model: Any, options: dict[str, object]) -> Any:
     """HiGHS after its run on ``model``."""
     import highspy
 
-    with stdout_kept():
-        solver: Any = highspy.Highs()  # type: ignore[no-untyped-call]
-        for name, value in options.items():
-            if solver.setOptionValue(name, value) != highspy.HighsStatus.kOk:
-                raise RuntimeError(f"HiGHS does not know the option {name}")
-        solver.passModel(model)
-        if solver.run() == highspy.HighsStatus.kError:
-            raise SolverError("the solver HiGHS reported an error", hint=SolverError.NARROWER)
+    with _first:
+        _banner_kept()
+    solver: Any = highspy.Highs()  # type: ignore[no-untyped-call]
+    for name, value in options.items():
+        if solver.setOptionValue(name, value) != highspy.HighsStatus.kOk:
+            raise RuntimeError(f"HiGHS does not know the option {name}")
+    solver.passModel(model)
+    if solver.run() == highspy.HighsStatus.kError:
+        raise SolverError("the solver HiGHS reported an error", hint=SolverError.NARROWER)
     return solver
 
 

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from planner.planning.solver import highs
 from planner.planning.solver.duals import relaxed
 from planner.planning.solver.highs import stdout_kept
 from planner.planning.solver.problem import Problem, Row, lower_bounds, objective_of, violation
@@ -245,8 +246,26 @@ def test_the_solver_prints_nothing_on_the_descriptor(capfd: pytest.CaptureFixtur
     assert capfd.readouterr().out == ""
 
 
+def test_only_the_first_solve_of_a_process_touches_the_descriptor(
+        monkeypatch: pytest.MonkeyPatch) -> None:
+    """It belongs to all threads: two at once left the process without standard output."""
+    problem = Problem(np.ones((2, 2)), 0.0, np.ones((2, 2), dtype=bool),
+                      np.ones(2, dtype=np.int64), ())
+    highs.run(problem, highs.Repairs(np.zeros(0), []))
+    touched: list[int] = []
+    monkeypatch.setattr(highs.os, "dup2", lambda *_: touched.append(1))
+    assert highs.run(problem, highs.Repairs(np.zeros(0), [])).found
+    assert not touched
+
+
 def test_standard_output_works_again_after_an_error(capfd: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(ValueError, match="inside"), stdout_kept():
         raise ValueError("inside")
     print("after")
     assert capfd.readouterr().out == "after\n"
+
+
+def test_a_program_without_standard_output_is_answered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdout", None)
+    with stdout_kept():
+        pass
