@@ -2,12 +2,14 @@
 
     python benchmarks/long_use.py [--questions 10000] [--write docs/evidence/long-use.md]
 
-Asks random questions (two thirds estimates, a quarter plans, the rest memory) of many models and
-devices through the public API. Every 250 questions it notes the resident memory and the seconds of
-each kind. At the end a sample is asked again in fresh processes, in two processes and in two
-threads at once: every answer has to have the same bytes. Memory is flat where it grows by at most
-5 % after the first 1,000 questions; times are flat where the median of the last fifth is within
-10 % of the second fifth's, kind by kind.
+Asks random questions (13 estimates to 6 of memory and a plan) of many models and devices through
+the public API. Every 250 questions it notes the resident memory, the objects that the collector
+tracks and the CPU seconds of each kind (on standard error, and in ``--journal FILE`` so that
+nothing is lost; an interrupt tells what was asked so far). At the end a sample, eight of each kind,
+is asked again in fresh processes, in two processes at once, in two threads at once of this process
+and of a fresh one, whose caches are empty: every answer has to have the same bytes. Memory is flat
+where it grows by at most 5 % after the first 1,000 questions; times are flat where the median of
+the last fifth is within 10 % of the second fifth's, kind by kind. Exits 1 where an answer differs.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ import hashlib
 import json
 import os
 import random
+import signal
 import subprocess
 import sys
 import time
@@ -37,24 +40,29 @@ MODELS = ("smollm2-135m", "qwen2.5-0.5b", "llama-3.2-1b", "llama-3.1-8b", "olmoe
           "mixtral-8x7b", "llama-3.1-70b", "deepseek-v3")
 DEVICES = ("h100-sxm", "h200-sxm", "b200-sxm", "l40s", "a100-sxm", "mi300x", "rtx-4090",
            "xeon-6980p", "jetson-agx-orin-64gb")
-KINDS = ("estimate", "plan", "memory")
+KINDS = {"estimate": 13, "plan": 1, "memory": 6}
+"""How many of twenty questions are of a kind."""
 EVERY = 250
-SAMPLED = 24
+SAMPLED = 8
+"""Questions of each kind that are asked again."""
+ALONE = 6
+"""Those of them that get a fresh process each."""
 
 
 @dataclass
 class Course:
-    """What was seen: (questions so far, resident bytes) and seconds by kind, in order."""
+    """What was seen: (questions so far, resident bytes, objects) and CPU seconds by kind."""
 
-    memory: list[tuple[int, int]] = field(default_factory=list)
+    memory: list[tuple[int, int, int]] = field(default_factory=list)
     seconds: dict[str, list[float]] = field(default_factory=lambda: {kind: [] for kind in KINDS})
     refused: int = 0
+    asked: int = 0
 
 
 def question(number: int, seed: int) -> tuple[str, str, str, dict[str, Any]]:
     """The ``number``-th question: (kind, model, device, what is given)."""
     draw = random.Random(f"{seed}:{number}")
-    kind = draw.choices(KINDS, (8, 3, 1))[0]
+    kind = draw.choices(list(KINDS), list(KINDS.values()))[0]
     model, device = draw.choice(MODELS), draw.choice(DEVICES)
     devices = draw.choice((1, 2, 4, 8, 16))
     given: dict[str, Any] = {"context": draw.choice((2048, 4096, 8192, 16384))}
@@ -69,35 +77,66 @@ def question(number: int, seed: int) -> tuple[str, str, str, dict[str, Any]]:
 
 
 def ask(kind: str, model: str, device: str, given: dict[str, Any]) -> str:
-    """A digest of the answer, or of the words of its refusal."""
+    """A digest of the answer, or ``refused`` and a digest of the words."""
     try:
         if kind == "memory":
             told: Any = planner.memory_use(model, device, **given)
         else:
             told = getattr(planner, kind)(model, device, **given)
-        text = json.dumps(told.to_dict(), sort_keys=True)
+        return digest(json.dumps(told.to_dict(), sort_keys=True))
     except PlannerError as error:
-        text = f"refused: {error}"
+        return f"refused {digest(str(error))}"
+
+
+def digest(text: str) -> str:
+    """The first 20 figures of its SHA-256."""
     return hashlib.sha256(text.encode()).hexdigest()[:20]
 
 
-def run(count: int, seed: int) -> tuple[Course, dict[int, str]]:
+def run(count: int, seed: int, journal: Path | None) -> tuple[Course, dict[int, str]]:
     """Ask ``count`` questions; the answers of the sampled ones, by number."""
     course, answers = Course(), {}
-    sampled = set(random.Random(seed).sample(range(count), min(SAMPLED, count)))
-    for number in range(count):
-        kind, *rest = question(number, seed)
-        begun = time.perf_counter()
-        answer = ask(kind, *rest)
-        course.seconds[kind].append(time.perf_counter() - begun)
-        if number in sampled:
-            answers[number] = answer
-        if number % EVERY == EVERY - 1:
-            gc.collect()
-            course.memory.append((number + 1, resident_bytes()))
-            print(f"{number + 1:>6}  {course.memory[-1][1] / 2**20:7.1f} MiB", file=sys.stderr,
-                  flush=True)
+    sampled = sample(count, seed)
+    try:
+        for number in range(count):
+            asked = question(number, seed)
+            begun = time.process_time()
+            answer = ask(*asked)
+            course.seconds[asked[0]].append(time.process_time() - begun)
+            course.refused += answer.startswith("refused")
+            course.asked = number + 1
+            if number in sampled:
+                answers[number] = answer
+            if course.asked % EVERY == 0 or course.asked == count:
+                note(course, journal)
+    except KeyboardInterrupt:
+        print(f"interrupted after {course.asked} questions", file=sys.stderr)
     return course, answers
+
+
+def sample(count: int, seed: int) -> set[int]:
+    """Numbers of the questions that are asked again, some of each kind."""
+    by_kind: dict[str, list[int]] = {kind: [] for kind in KINDS}
+    for number in range(count):
+        by_kind[question(number, seed)[0]].append(number)
+    draw = random.Random(seed)
+    return {number for numbers in by_kind.values()
+            for number in draw.sample(numbers, min(SAMPLED, len(numbers)))}
+
+
+def note(course: Course, journal: Path | None) -> None:
+    """Look at the memory, and tell where the run is."""
+    gc.collect()
+    course.memory.append((course.asked, resident_bytes(), len(gc.get_objects())))
+    line = {"questions": course.asked, "bytes": course.memory[-1][1],
+            "objects": course.memory[-1][2], "refused": course.refused,
+            "cpu_seconds": {kind: round(sum(spent), 3) for kind, spent in course.seconds.items()}}
+    print(f"{course.asked:>6}  {course.memory[-1][1] / 2**20:7.1f} MiB  "
+          f"{course.memory[-1][2]:>9,} objects  {time.process_time():7.0f} CPU s",
+          file=sys.stderr, flush=True)
+    if journal is not None:
+        with journal.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
 
 
 def resident_bytes() -> int:
@@ -106,67 +145,86 @@ def resident_bytes() -> int:
         return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
-def fresh(numbers: Sequence[int], seed: int) -> dict[int, str]:
-    """Answers of a new process."""
+def fresh(numbers: Sequence[int], seed: int, threads: int = 1) -> dict[int, str]:
+    """Answers of a new process, whose ``threads`` threads share the questions."""
     ran = subprocess.run([sys.executable, __file__, "--answer", ",".join(map(str, numbers)),
-                          "--seed", str(seed)], capture_output=True, text=True, check=True,
-                         encoding="utf-8")
+                          "--seed", str(seed), "--threads", str(threads)], capture_output=True,
+                         text=True, check=True, encoding="utf-8")
     return {int(key): value for key, value in json.loads(ran.stdout).items()}
+
+
+def together(numbers: Sequence[int], seed: int, threads: int) -> dict[int, str]:
+    """Answers of ``threads`` threads of this process at once."""
+    with ThreadPoolExecutor(threads) as pool:
+        return dict(zip(numbers, pool.map(lambda n: ask(*question(n, seed)), numbers), strict=True))
 
 
 def differences(answers: dict[int, str], seed: int) -> Iterator[str]:
     """Where fresh processes, two at once, or two threads at once answer otherwise."""
     numbers = sorted(answers)
     half = len(numbers) // 2
-    for number in numbers[:6]:
-        if fresh([number], seed)[number] != answers[number]:
-            yield f"question {number}: a fresh process answers otherwise"
+    alone = random.Random(seed).sample(numbers, min(ALONE, len(numbers)))
+    others = {"a fresh process": {n: fresh([n], seed)[n] for n in alone}}
     with ThreadPoolExecutor(2) as pool:
-        parts = list(pool.map(fresh, (numbers[:half], numbers[half:]), (seed, seed)))
-        for number, answer in {**parts[0], **parts[1]}.items():
+        one, two = pool.map(fresh, (numbers[:half], numbers[half:]), (seed, seed))
+    others["two processes at once"] = one | two
+    others["two threads of a fresh process"] = fresh(numbers, seed, threads=2)
+    others["two threads at once"] = together(numbers, seed, 2)
+    for who, said in others.items():
+        for number, answer in said.items():
             if answer != answers[number]:
-                yield f"question {number}: two processes at once answer otherwise"
-        asked = pool.map(lambda n: (n, ask(*question(n, seed))), [*numbers, *reversed(numbers)])
-        for number, answer in asked:
-            if answer != answers[number]:
-                yield f"question {number}: two threads at once answer otherwise"
+                yield f"question {number}: {who} answers otherwise"
 
 
-def told(course: Course, count: int, seed: int, wrong: Sequence[str]) -> str:
+def told(course: Course, seed: int, again: int, wrong: Sequence[str]) -> str:
     """The page."""
-    settled = [size for number, size in course.memory if number >= min(1000, count // 2)]
-    growth = max(settled) / settled[0] - 1
+    settled = [seen for seen in course.memory if seen[0] >= min(1000, course.asked // 2)]
+    sizes, objects = [size for _, size, _ in settled], [count for *_, count in settled]
+    growth, more = max(sizes) / sizes[0] - 1, max(objects) / objects[0] - 1
     lines = ["# Long use", "",
              "One process that answers for a long time: memory, times, and whether answers change.",
-             "", "```console", "$ python benchmarks/long_use.py", "```", "",
-             f"{count:,} random questions (seed {seed}): memory after the first 1,000 grew by "
-             f"**{growth:.1%}** at most ({settled[0] / 2**20:.0f} to {max(settled) / 2**20:.0f} "
-             "MiB; wanted: 5 %).", "",
-             "| kind | questions | median of the second fifth [ms] | of the last fifth [ms] |",
-             "|---|---:|---:|---:|"]
+             "", "```console", f"$ python benchmarks/long_use.py --questions {course.asked}", "```",
+             "", f"{course.asked:,} random questions (seed {seed}; {course.refused:,} of them were "
+             f"refused, mostly because nothing fits): after the first {settled[0][0]:,} the "
+             f"resident memory grew by **{growth:.1%}** at most ({sizes[0] / 2**20:.0f} to "
+             f"{max(sizes) / 2**20:.0f} MiB; wanted: 5 %), the objects that the collector tracks "
+             f"by {more:.1%} ({objects[0]:,} to {max(objects):,}).", "",
+             "| kind | questions | CPU time, median of the second fifth [ms] | of the last fifth "
+             "[ms] | change |", "|---|---:|---:|---:|---:|"]
     for kind, seconds in course.seconds.items():
         part = max(len(seconds) // 5, 1)
         early, late = median(seconds[part:2 * part] or seconds), median(seconds[-part:])
-        lines.append(f"| {kind} | {len(seconds):,} | {early * 1e3:.1f} | {late * 1e3:.1f} |")
-    lines += ["", f"{SAMPLED} of them asked again: six each in a fresh process, all in two "
-              "processes and in two threads at once: "
+        lines.append(f"| {kind} | {len(seconds):,} | {early * 1e3:.1f} | {late * 1e3:.1f} "
+                     f"| {late / early - 1:+.1%} |")
+    lines += ["", f"{again} of them, {SAMPLED} of each kind, were asked again: {ALONE} each in a "
+              "fresh process, all in two processes at once, in two threads at once, and in two "
+              "threads of a fresh process: "
               + ("every answer is the same, byte for byte." if not wrong else "; ".join(wrong)),
-              "", "![Memory of the process over questions](long-use.svg)", ""]
+              "", "![Memory of the process and CPU time of a question, over questions]"
+              "(long-use.svg)", ""]
     return "\n".join(lines)
 
 
 def drawn(course: Course) -> str:
-    """Resident memory over questions, as SVG."""
+    """Resident memory, and the median times of every twentieth part, over questions; as SVG."""
     from matplotlib.figure import Figure
 
     from planner.plot.axes import as_svg, tidy
 
-    figure = Figure(figsize=(7.0, 3.0), layout="constrained")
-    ax = figure.add_subplot()
-    ax.plot([n for n, _ in course.memory], [size / 2**20 for _, size in course.memory],
-            color="#1d5f9e")
-    ax.set(xlabel="questions answered", ylabel="resident memory [MiB]", ylim=(0, None))
-    tidy(ax, "memory of one process", grid="y")
+    figure = Figure(figsize=(7.0, 5.0), layout="constrained")
+    above, below = figure.subplots(2, 1, sharex=True)
+    above.plot([seen[0] for seen in course.memory], [seen[1] / 2**20 for seen in course.memory],
+               color="#1d5f9e")
+    above.set(ylabel="resident memory [MiB]", ylim=(0, None))
+    tidy(above, "memory of one process", grid="y")
+    for kind, seconds in course.seconds.items():
+        part = max(len(seconds) // 20, 1)
+        places = range(part, len(seconds) + 1, part)
+        below.plot([place / len(seconds) * course.asked for place in places],
+                   [median(seconds[place - part:place]) * 1e3 for place in places], label=kind)
+    below.set(xlabel="questions answered", ylabel="CPU time, median [ms]", ylim=(0, None))
+    below.legend(frameon=False, ncols=len(KINDS))
+    tidy(below, "time of a question", grid="y")
     return as_svg(figure)
 
 
@@ -176,15 +234,19 @@ def main() -> int:
     parser.add_argument("--questions", type=int, default=10_000)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--write", type=Path)
+    parser.add_argument("--journal", type=Path)
     parser.add_argument("--answer", help=argparse.SUPPRESS)
+    parser.add_argument("--threads", type=int, default=1, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.answer:
-        numbers = map(int, options.answer.split(","))
-        print(json.dumps({n: ask(*question(n, options.seed)) for n in numbers}))
+        numbers = [int(number) for number in options.answer.split(",")]
+        print(json.dumps(together(numbers, options.seed, options.threads)))
         return 0
-    course, answers = run(options.questions, options.seed)
+    for one in (signal.SIGINT, signal.SIGTERM):  # a shell's background has the first ignored
+        signal.signal(one, signal.default_int_handler)
+    course, answers = run(options.questions, options.seed, options.journal)
     wrong = list(differences(answers, options.seed))
-    page = told(course, options.questions, options.seed, wrong)
+    page = told(course, options.seed, len(answers), wrong)
     print(page)
     if options.write is not None:
         options.write.write_text(page, encoding="utf-8")
