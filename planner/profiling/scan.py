@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -120,7 +120,7 @@ def inputs_of(job: MatrixJob, folder: Path | None) -> FloatArray | None:
     return None
 
 
-@cache
+@lru_cache(maxsize=4)
 def _matrix(path: Path) -> ImportanceMatrix:
     return load_imatrix(path)
 

@@ -10,7 +10,7 @@ Counts and costs are data/cpu_host.toml; c is the machine's own where it was mea
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cache
+from functools import lru_cache
 from typing import Any
 
 from planner.hardware.profile import DeviceProfile
@@ -59,7 +59,7 @@ def _entry(engine: str) -> Mapping[str, Any]:
     return next((e for e in rules()["engine"] if e["name"] == engine), {})
 
 
-@cache
+@lru_cache(maxsize=64)
 def calls_of_layer(spec: ModelSpec, engine: str, *, eager: bool = False) -> float:
     """Operators, views and allocations of an average layer: those of fused kernels, and what a norm
     and the rest of the layer take more in ``engine``, or in it ``eager``."""

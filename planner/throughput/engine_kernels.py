@@ -10,7 +10,7 @@ Optional parts that are absent change some choices: rows of such an installation
 from __future__ import annotations
 
 import csv
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Literal
 
@@ -59,7 +59,7 @@ class _Row:
     choice: Choice
 
 
-@cache
+@lru_cache(maxsize=32_768)
 def chosen(engine: str, version: tuple[int, ...], compute_capability: str | None, module: Module,
            scheme: str, *, layout: str = "tp", case: str = "", installed: str = "full",
            ) -> Choice | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import tomllib
 from dataclasses import replace
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +54,7 @@ class PromptHost:
     source: str
 
 
-@cache
+@lru_cache(maxsize=1024)
 def prompt_host(engine: str, version: str, *, experts: bool) -> PromptHost:
     """The host's cost of a prompt in ``engine`` at ``version``, for models with ``experts`` or
     without."""

@@ -6,7 +6,7 @@ Arrays [C, 1]. Bytes follow the unfused kernels that engines run between the GEM
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import cache
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,7 +38,7 @@ def pipeline_seconds(spec: ModelSpec, machine: Machine, pts: Points, phase: Phas
     return np.where(pts.pp > 1, (pts.pp - 1) * hop, 0.0) * phase.passes
 
 
-@cache
+@lru_cache(maxsize=64)
 def _streams_width(spec: ModelSpec) -> int:
     """Features of a token between two layers: those of all residual streams where it has several.
     """

@@ -14,7 +14,7 @@ import math
 import re
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -200,7 +200,7 @@ def picked(device: DeviceProfile, scheme: str, server: ExpertServer, layout: str
     return None
 
 
-@cache
+@lru_cache(maxsize=1024)
 def _version(text: str) -> tuple[int, ...]:
     """An unnamed version is newer than all."""
     return tuple(map(int, re.findall(r"\d+", text)[:3])) if text else (10**6,)

@@ -12,7 +12,7 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import cache
+from functools import cache, lru_cache
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -60,7 +60,7 @@ class LayerNorms:
     other_width: float
 
 
-@cache
+@lru_cache(maxsize=64)
 def layer_norms(spec: ModelSpec) -> LayerNorms:
     """Norms of an average layer, by what they normalise."""
     found = dict.fromkeys(("residual", "head", "wide", "other"), (0.0, 0.0))
@@ -161,7 +161,7 @@ def _dense_mlps(spec: ModelSpec) -> tuple[float, float]:
     return len(widest) / spec.layers, sum(widest.values()) / spec.layers
 
 
-@cache
+@lru_cache(maxsize=64)
 def _mixing(spec: ModelSpec) -> float:
     """Share of layers with attention or a recurrence."""
     held = {layer for attention in spec.attention for layer in attention.layers}

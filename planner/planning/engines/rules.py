@@ -14,7 +14,7 @@ it; ``dense`` and ``*`` do not.
 from __future__ import annotations
 
 import csv
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Literal
 
@@ -310,7 +310,7 @@ def on_device(wanted: str, device: DeviceProfile) -> bool:
                                     device.compute_capability)
 
 
-@cache
+@lru_cache(maxsize=8192)
 def _holds(wanted: str, kind: str, platform: str, target: str, capability: str | None) -> bool:
     """:func:`on_device`, from what it asks of a device."""
     if wanted == "cpu":

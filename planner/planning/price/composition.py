@@ -9,7 +9,7 @@ model.
 from __future__ import annotations
 
 import tomllib
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ KINDS = ("dense", "moe", "pooled")
 """
 
 
-@cache
+@lru_cache(maxsize=4096)
 def common_sigma(metric: str, engine: str, model: str, kind: str) -> float:
     """The common term of ``metric`` (tpot or ttft) of ``model`` on ``engine``: that of the engine
     and ``kind``, else of all engines; from rows of other models alone."""
