@@ -47,10 +47,15 @@ KINDS = {"estimate": 13, "plan": 1, "memory": 6}
 """How many of twenty questions are of a kind."""
 NAMED = {"estimate": "estimates", "plan": "plans", "memory": "answers on memory"}
 REMARK = (
-    "What grows are caches, each with a limit, that are not full by then: some are filled by one "
-    "question of a model and a device. The peaks are large plans: up to twelve of their tables are "
-    "kept until other plans take their place, and glibc keeps what is freed. Where nobody makes it "
-    "give that back (`--keep`), resident memory stays where the largest question left it.")
+    "Estimates and answers on memory alone hardly grow; what comes with plans does: caches, "
+    "each with a limit, that are not full by then, and pages of the heap that stay partly "
+    "used. The peaks are large plans: up to twelve of their tables are kept until other plans "
+    "take their place, and glibc keeps what is freed. Where nobody makes it give that back "
+    "(`--keep`), resident memory stays where the largest question left it. Whether times "
+    "change with the age of the process or with the questions tells `--alternate plan`, which "
+    "asks those of both fifths in turn in a new process.")
+APART = "## Asked apart"
+"""What follows it in the page is written by hand, and kept."""
 EVERY, TOLD = 50, 250
 """Questions from one look at the memory to the next, and to the next line."""
 SAMPLED = 8
@@ -214,6 +219,8 @@ def told(course: Course, seed: int, again: int, wrong: Sequence[str]) -> str:
         early, late = fifths([seen[place] / unit for seen in course.memory])
         lines.append(f"| {name} | {early:,.0f} | {late:,.0f} | {late / early - 1:+.1%} |")
     for kind, seconds in course.seconds.items():
+        if not seconds:
+            continue
         early, late = fifths(seconds)
         lines.append(f"| CPU time of one of {len(seconds):,} {NAMED[kind]} [ms] "
                      f"| {early * 1e3:.1f} | {late * 1e3:.1f} | {late / early - 1:+.1%} |")
@@ -234,6 +241,21 @@ def fifths(values: Sequence[float]) -> tuple[float, float]:
     """Medians of the second fifth and of the last."""
     part = max(len(values) // 5, 1)
     return median(values[part:2 * part] or values), median(values[-part:])
+
+
+def alternately(count: int, seed: int, kind: str) -> None:
+    """Print the medians of CPU time that questions of the two fifths take in this process, asked
+    in turn: whether a change lies in the questions or in the age of the process."""
+    numbers = [number for number in range(count) if question(number, seed)[0] == kind]
+    part = max(len(numbers) // 5, 1)
+    spent: tuple[list[float], list[float]] = ([], [])
+    for pair in zip(numbers[part:2 * part], numbers[-part:], strict=True):
+        for number, seconds in zip(pair, spent, strict=True):
+            begun = time.process_time()
+            ask(*question(number, seed))
+            seconds.append(time.process_time() - begun)
+        print(f"{len(spent[0])} each: {median(spent[0]) * 1e3:.0f} ms in the second fifth, "
+              f"{median(spent[1]) * 1e3:.0f} ms in the last", flush=True)
 
 
 def drawn(course: Course) -> str:
@@ -269,6 +291,8 @@ def main() -> int:
     parser.add_argument("--write", type=Path)
     parser.add_argument("--journal", type=Path)
     parser.add_argument("--keep", action="store_true", help="freed memory is not given back")
+    parser.add_argument("--alternate", choices=list(KINDS),
+                        help="ask the second and the last fifth of a kind in turn, and end")
     parser.add_argument("--answer", help=argparse.SUPPRESS)
     parser.add_argument("--threads", type=int, default=1, help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -276,14 +300,21 @@ def main() -> int:
         numbers = [int(number) for number in options.answer.split(",")]
         print(json.dumps(together(numbers, options.seed, options.threads)))
         return 0
+    if options.alternate:
+        alternately(options.questions, options.seed, options.alternate)
+        return 0
     for one in (signal.SIGINT, signal.SIGTERM):  # a shell's background has the first ignored
         signal.signal(one, signal.default_int_handler)
     course, answers = run(options.questions, options.seed, options.journal, options.keep)
+    if not course.memory:
+        return 1
     wrong = list(differences(answers, options.seed))
     page = told(course, options.seed, len(answers), wrong)
     print(page)
     if options.write is not None:
-        options.write.write_text(page, encoding="utf-8")
+        known = options.write.read_text(encoding="utf-8") if options.write.is_file() else ""
+        apart = "\n" + known[known.index(APART):] if APART in known else ""
+        options.write.write_text(page + apart, encoding="utf-8")
         options.write.with_suffix(".svg").write_text(drawn(course), encoding="utf-8")
     return 1 if wrong else 0
 
