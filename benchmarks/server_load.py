@@ -201,7 +201,7 @@ def told(seen: Seen, options: argparse.Namespace, seconds: float) -> str:
         "them.", "", "```console", "$ python benchmarks/server_load.py", "```", "",
         f"{len(seen.answers):,} questions (seed {options.seed}) of {options.clients} clients at "
         f"once to {options.workers} workers: {cpu:.0f} CPU seconds of the workers in "
-        f"{seconds:.0f} s by the wall, on a machine of {os.cpu_count()} cores whose load was "
+        f"{seconds:,.0f} s by the wall, on a machine of {os.cpu_count()} cores whose load was "
         f"{min(load):.0f} to {max(load):.0f} meanwhile. The CPU columns are what an answer costs, "
         "those by the wall hold the wait for a free worker and for the rest of the machine.", "",
         *table(seen), "",

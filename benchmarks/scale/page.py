@@ -311,8 +311,8 @@ def drawn(price: float) -> str:
 
     from planner.plot.axes import as_svg, describe, tidy
 
-    figure = Figure(figsize=(9.0, 3.4), layout="constrained", facecolor="white")
-    left, right = figure.subplots(1, 2)
+    figure = Figure(figsize=(4.8, 5.6), layout="constrained", facecolor="white")
+    above, below = figure.subplots(2, 1, sharex=True)  # one below the other: read on a phone too
     for name, tasks, parts, color, mark in (
             ("100,000 plans", sweep_tasks(), costs(), "#1d5f9e", "o"),
             ("profile, 20 GB/s", profile_tasks(),
@@ -320,18 +320,20 @@ def drawn(price: float) -> str:
             ("profile, 1 GB/s", profile_tasks(),
              profile_costs(storage_bytes_per_second=STORAGES[0]), "#7a7f87", "^")):
         hours = [simulate(tasks, n, parts).wall_seconds / 3600 for n in WORKERS]
-        left.plot(WORKERS, hours, color=color, marker=mark, label=name)
-        right.plot(WORKERS, [n * one * price for n, one in zip(WORKERS, hours, strict=True)],
+        above.plot(WORKERS, hours, color=color, marker=mark, label=name)
+        below.plot(WORKERS, [n * one * price for n, one in zip(WORKERS, hours, strict=True)],
                    color=color, marker=mark, label=name)
-    for ax, unit, title in ((left, "wall hours", "time"), (right, "USD", "cost of workers")):
-        ax.set(xlabel="workers", ylabel=unit, xscale="log", xticks=WORKERS)
+    for ax, unit, title in ((above, "wall time [hours]", "time"),
+                            (below, "cost [USD]", "cost of workers")):
+        ax.set(xlabel="workers" if ax is below else "", ylabel=unit, xscale="log")
         ax.set_xticks(WORKERS, [str(n) for n in WORKERS])
         ax.minorticks_off()
         tidy(ax, title, grid="y")
         describe(ax, f"{title} over 1 to 512 workers, of a sweep and of a profile.")
-    left.set_yscale("log")
-    right.set_ylim(0, None)
-    left.legend(frameon=False)
+    above.set_yscale("log")
+    above.set_yticks([0.1, 1, 10], ["0.1", "1", "10"])
+    below.set_ylim(0, None)
+    above.legend(frameon=False)
     return as_svg(figure)
 
 

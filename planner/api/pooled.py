@@ -20,6 +20,7 @@ from planner.planning.pools.deployed import (
     PoolsAsked,
     PoolsFound,
     compared_with,
+    fastest_engine,
     find_pools,
     infeasible,
     threshold,
@@ -88,8 +89,8 @@ def _lost(most: float, bound: float) -> str:
 def only_in_pools(ask: Ask, flags: PoolFlags, questions: Sequence[Question]) -> Plan | None:
     """Pools where workers that do both keep no limit; None where pools do not either."""
     try:
-        found = find_pools(questions, PoolsAsked(
-            None, flags.transfer_bytes_per_s, ask.exact))
+        found = fastest_engine(questions, PoolsAsked(
+            None, flags.transfer_bytes_per_s, ask.exact), None)
     except PlannerError:
         return None
     if found.choice is None:
@@ -124,10 +125,10 @@ def _found(questions: Sequence[Question], asked: PoolsAsked, choice: Selection |
     Raises:
         InfeasibleError: none keeps the limits.
     """
-    found = find_pools(questions, asked, best=choice)
+    found = fastest_engine(questions, asked, choice)
     if found.choice is None and questions[0].tpot_default:
         questions = [replace(q, tpot_seconds=None, tpot_default=False) for q in questions]
-        found = find_pools(questions, asked, best=choice)
+        found = fastest_engine(questions, asked, choice)
     if found.choice is None:
         raise infeasible(questions[0])
     engine = found.choice.option.pools.shared.engine

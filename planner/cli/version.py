@@ -24,11 +24,12 @@ def data_dates() -> dict[str, str]:
     from planner.planning.plan.record import SCHEMA_VERSION
     from planner.resources import data_folder
 
-    profiles = sorted(data_folder("hardware_profiles").glob("*.toml"))
+    profiles = [path for path in sorted(data_folder("hardware_profiles").glob("*.toml"))
+                if path.stem != "aliases"]
     planning, quality, throughput = (_PACKAGE / name / "data"
                                      for name in ("planning", "quality", "throughput"))
     return {
-        "device profiles": f"{_newest(profiles)}, {len(profiles)} files",
+        "device profiles": f"{_newest(profiles)}, {len(profiles)} devices",
         "engine matrix": _newest([planning / "engine_sources.csv",
                                   planning / "engine_matrix.csv"]),
         "checkpoints": _newest([planning / "checkpoints.csv"]),

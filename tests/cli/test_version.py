@@ -10,6 +10,7 @@ import pytest
 import planner
 from planner.cli.main import main
 from planner.cli.version import data_dates
+from planner.hardware.catalog import list_devices
 from planner.resources import data_folder
 
 PACKAGE = Path(planner.__file__).parent
@@ -38,4 +39,5 @@ def test_dates_are_those_of_the_data() -> None:
     newest = max(re.findall(r"2\d{3}-\d\d-\d\d",
                             "".join(path.read_text(encoding="utf-8") for path in files)))
     assert dates["device profiles"].startswith(newest)
+    assert dates["device profiles"].endswith(f" {len(list_devices())} devices")
     assert all(re.match(r"20\d\d-\d\d|schema \d", date) for date in dates.values())

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
-from planner.errors import InfeasibleError
+from planner.errors import InfeasibleError, InputError
 from planner.planning.answer.modes import no_pools
 from planner.planning.pools.cases import PoolSpaces, pool_spaces, shared_caches
 from planner.planning.pools.handover import link_between
@@ -82,6 +83,44 @@ def find_pools(decode: Sequence[Question], asked: PoolsAsked, *, above: float = 
     choice = None if pools is None else _chosen(spaces, pools, purse, demand, asked, best)
     return PoolsFound(choice, search.bound, search.candidates, purse, demand,
                       search.bound <= search.value * (1 + 1e-6))
+
+
+def fastest_engine(decode: Sequence[Question], asked: PoolsAsked, best: Selection | None,
+                   ) -> PoolsFound:
+    """The pools of the engine whose choice is fastest a paid device: the rule takes simple pools of
+    an engine against others of the same one, so that the engine of the best optimum need not be
+    it. The ``exact`` optimum is that of all engines.
+
+    Raises:
+        UnsupportedError, InputError: as ``find_pools``, where no engine has pools.
+    """
+    engines = dict.fromkeys(q.engine for q in decode)
+    if asked.exact or len(engines) == 1:
+        return find_pools(decode, asked, best=best)
+    found = [one for engine in engines if (one := _on_engine(engine, decode, asked, best))]
+    if not found:
+        return find_pools(decode, asked, best=best)
+    return max(found, key=_taken_value)
+
+
+def _on_engine(engine: str, decode: Sequence[Question], asked: PoolsAsked,
+               best: Selection | None) -> PoolsFound | None:
+    """The pools of one engine; None where it has none."""
+    mine = [q for q in decode if q.engine == engine]
+    if asked.prefill is not None:
+        asked = replace(asked, prefill=tuple(q for q in asked.prefill if q.engine == engine))
+        if not asked.prefill:
+            return None
+    try:
+        found = find_pools(mine, asked, best=best)
+    except InputError:
+        return None
+    return found if found.choice is not None else None
+
+
+def _taken_value(found: PoolsFound) -> float:
+    assert found.choice is not None
+    return found.choice.option.pools.value
 
 
 def _chosen(spaces: Sequence[PoolSpaces], pools: TwoPools, purse: Purse, demand: Demand,

@@ -193,3 +193,14 @@ def test_a_closed_loop_is_not_of_a_plan_in_pools() -> None:
     with pytest.raises(UnsupportedError, match="pools") as error:
         planner.serve(plan=planned(), concurrency=8)
     assert error.value.hint == "make the plan with --mode aggregated"
+
+
+def test_no_engine_alone_recommends_faster_pools() -> None:
+    """Another engine has the best optimum, yet the simple pools that it recommends are slower."""
+    asked: dict[str, Any] = {"devices": 2, "tp": 1, "ep": 1, "schemes": ["bf16", "fp8-block"],
+                             "mode": "disaggregated"}
+    best = planner.plan("qwen3-30b-a3b", DEVICE, **asked)
+    alone = planner.plan("qwen3-30b-a3b", DEVICE, engine="tensorrt-llm", **asked)
+    assert best.performance.output_tokens_per_second_per_device.value \
+        >= alone.performance.output_tokens_per_second_per_device.value
+    assert best.engine.name == "tensorrt-llm"
