@@ -15,7 +15,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from functools import cache, partial
+from functools import lru_cache, partial
 from itertools import islice
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -263,7 +263,7 @@ def _one_at_a_time(function: Callable[[Item], Result], version: str, item: Item)
         return function(item)
 
 
-@cache
+@lru_cache(maxsize=16)
 def _problem(version: str) -> tuple[str, str] | None:
     """Why this worker cannot work for a run of ``version``, and the way out."""
     return _unfit(_told(), version)

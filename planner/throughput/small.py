@@ -150,7 +150,7 @@ def _plain(spec: ModelSpec) -> tuple[float, float]:
         width + (experts.shared_width if experts else 0) * moe
 
 
-@cache
+@lru_cache(maxsize=64)
 def _dense_mlps(spec: ModelSpec) -> tuple[float, float]:
     """(share of layers with a dense MLP, its inner width over all layers): beside attention or
     alone, beside experts or not, of a width of its own in each layer."""
