@@ -5,7 +5,8 @@ from __future__ import annotations
 
 from unicodedata import category
 
-_COMPUTED = ("=", "+", "-", "@")
+_COMPUTED = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+"""Their full-width forms too: Excel for Chinese and Japanese takes one for the other."""
 
 
 def csv_cell(value: object) -> object:

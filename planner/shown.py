@@ -112,7 +112,7 @@ def _former(result: object, name: str) -> Callable[..., Axes]:
         AttributeError: 0.1 had no such method.
     """
     owner = type(result).__name__
-    drawing = FORMER[owner].get(name)
+    drawing = FORMER.get(owner, {}).get(name)  # none of a class that somebody derived
     if drawing is None:
         raise AttributeError(f"{owner!r} object has no attribute {name!r}", name=name, obj=result)
     _warn(f"{owner}.{name}()", f"planner.plot.{drawing}({owner.lower()})")

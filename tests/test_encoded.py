@@ -79,3 +79,16 @@ def test_tables_that_excel_has_saved(tmp_path: Path) -> None:
     loads = tmp_path / "loads.txt"
     loads.write_bytes(saved("1\n2.5\n", "utf-8-sig"))
     assert _read(loads) == [1.0, 2.5]
+
+
+@pytest.mark.parametrize("encoding", SAVED[1:])
+def test_a_list_of_types_of_llama_cpp(encoding: str, tmp_path: Path) -> None:
+    """As an editor leaves it that was used to change one line."""
+    plan = planner.estimate("smollm2-135m", "h100-sxm", scheme="ggml-q8_0", engine="llama.cpp",
+                            devices=1, batch=8)
+    file = tmp_path / "tensor_types.txt"
+    text = planner.export_plan(plan, "llama.cpp").files[file.name]
+    file.write_text(text, encoding="utf-8")
+    before = planner.import_plan(file, "smollm2-135m", "h100-sxm", batch=8)
+    file.write_bytes(saved(text, encoding))
+    assert planner.import_plan(file, "smollm2-135m", "h100-sxm", batch=8) == before

@@ -55,6 +55,11 @@ def test_what_never_was_a_method_is_missing_as_anywhere() -> None:
     assert not hasattr(INVENTORY, "to_fram")
 
 
+def test_a_class_that_somebody_derived_lacks_what_it_lacks() -> None:
+    derived = type("Derived", (type(INVENTORY),), {})
+    assert not hasattr(object.__new__(derived), "plot_everything")
+
+
 def test_results_are_copied_and_pickled_as_before() -> None:
     assert copy.deepcopy(INVENTORY) == INVENTORY
     assert pickle.loads(pickle.dumps(INVENTORY)) == INVENTORY

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
+from planner.encoded import decoded
 from planner.errors import DataError, UnsupportedError
 from planner.export.assignment import is_linear
 from planner.export.llama_cpp import FILE, TYPES, stems_of
@@ -64,7 +65,7 @@ def read_tensor_types(text: bytes, place: str, spec: ModelSpec) -> Imported:
 
 def _lines(text: bytes, place: str) -> list[_Line]:
     try:
-        written = text.decode("utf-8").splitlines()
+        written = decoded(text).splitlines()
     except UnicodeDecodeError:
         raise DataError(f"{place}: is not UTF-8 text", hint=f"give {FILE}") from None
     if len(written) > MAX_LINES:

@@ -254,13 +254,20 @@ def _one_at_a_time(function: Callable[[Item], Result], version: str, item: Item)
     solver's output are the process's.
 
     Raises:
-        DataError: a worker that came later than the run began cannot do its work.
+        DataError: a worker that came later than the run began cannot do its work, or it cannot
+            read or write what the item needs: as an error of the system that would be told as a
+            lost cluster.
     """
     with _LOCK:
         if (problem := _problem(version)) is not None:
             raise DataError(f"a worker on {socket.gethostname()} that came later {problem[0]}",
                             hint=problem[1])
-        return function(item)
+        try:
+            return function(item)
+        except OSError as error:
+            raise DataError(f"a worker on {socket.gethostname()}: {error}",
+                            hint="files must be there, under the same path, where workers run"
+                            ) from None
 
 
 @lru_cache(maxsize=16)

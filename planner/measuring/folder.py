@@ -29,8 +29,8 @@ class MeasurementFolder:
 
     def __init__(self, path: Path, *, force: bool) -> None:
         self.path = path
-        made = not path.exists()
         try:
+            made = not path.exists()
             path.mkdir(parents=True, exist_ok=True)
             held = {one.name for one in path.iterdir()} - {RESERVED}
         except OSError as error:

@@ -170,7 +170,8 @@ def test_the_frame_has_the_columns_of_the_rows(hostile: tuple[Path, dict[str, in
 
 @pytest.mark.parametrize(("value", "cell"), [
     (-455480721, -455480721), (-0.5, "-0.5"), (0.1, "0.1"), ("-1+1", "'-1+1"), ("=A1", "'=A1"),
-    ("@SUM(A1)", "'@SUM(A1)"), ("plain", "plain"), (None, ""), (True, True)])
+    ("@SUM(A1)", "'@SUM(A1)"), ("\uff1dA1", "'\uff1dA1"),
+    ("plain", "plain"), (None, ""), (True, True)])
 def test_a_negative_number_stays_a_number(value: object, cell: object) -> None:
     assert csv_cell(value) == cell
 

@@ -96,6 +96,14 @@ def test_a_worker_of_another_version_that_comes_later_is_an_error(
     cluster._problem.cache_clear()
 
 
+def test_a_file_that_a_worker_lacks_is_no_lost_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cluster, "_problem", lambda version: None)
+    with pytest.raises(DataError, match=r"a worker on .*No such file.*nowhere") as told:
+        cluster._one_at_a_time(os.stat, "0.2", "/nowhere")
+    assert "same path" in told.value.hint
+    assert not isinstance(told.value, LostWorkerError)
+
+
 @pytest.fixture
 def scheduler(tmp_path: Path) -> Iterator[tuple[str, list[subprocess.Popen[bytes]]]]:
     """(address, processes) of a scheduler and a worker of their own."""

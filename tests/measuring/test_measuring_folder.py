@@ -111,3 +111,14 @@ def test_a_disk_that_is_full_from_the_start_is_seen_at_once(
     with pytest.raises(InputError, match="out: cannot be written: No space left on device"):
         MeasurementFolder(tmp_path / "out", force=False)
     assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_that_cannot_be_looked_into_is_named(tmp_path: Path,
+                                                      monkeypatch: pytest.MonkeyPatch) -> None:
+    """Python before 3.14 raises where one may not search the folder above."""
+    def refused(path: Path, **how: object) -> NoReturn:
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "exists", refused)
+    with pytest.raises(InputError, match="cannot be written: Permission denied"):
+        MeasurementFolder(tmp_path / "closed" / "out", force=False)

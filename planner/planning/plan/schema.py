@@ -72,8 +72,8 @@ def _shown(version: object) -> str:
 def _hint(version: object) -> str:
     """What to do about a version that is not read."""
     if isinstance(version, str) and version.isdecimal() and int(version[:9]) > int(SCHEMA_VERSION):
-        return "a newer precision-planner wrote it: upgrade this one (pip install -U " \
-            "precision-planner), or plan again with it"
+        return "a newer precision-planner wrote it: upgrade this one as it was installed, or " \
+            "plan again with it (`plan … --json`)"
     return "write the plan again with this version (`plan … --json`)"
 
 
