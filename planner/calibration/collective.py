@@ -21,6 +21,7 @@ from planner.throughput.forms.collective import (
     table_of,
 )
 from planner.throughput.silicon import Chip, chip
+from planner.validation.cells import whole
 from planner.validation.comm_rows import Collective, collectives
 from planner.validation.op_rows import NO_PROFILES, Profiles, Rows
 
@@ -59,7 +60,7 @@ def _groups(rows: Rows, profiles: Profiles) -> list[tuple[Collective, Chip]]:
 
 
 def _version(group: Collective) -> tuple[int, ...]:
-    return tuple(int(p) for p in group.version.replace("rc", ".").split(".") if p.isdigit())
+    return tuple(whole(p) for p in group.version.replace("rc", ".").split(".") if p.isdecimal())
 
 
 def _problem(group: Collective, figures: Chip) -> FitProblem:

@@ -34,6 +34,7 @@ from planner.throughput.ggml import (
     runs_on_ggml,
 )
 from planner.throughput.ggml_fitted import ANY_TYPE, OF_A_TYPE, OF_ANY, OPERATOR, STACK
+from planner.validation.cells import threads as threads_told
 from planner.validation.gemm_rows import gemm_held
 from planner.validation.op_rows import NO_PROFILES, Batch, Profiles, Rows, batches
 
@@ -124,9 +125,9 @@ def type_rows(rows: Rows, profiles: Profiles) -> tuple[list[TypeRows], list[tupl
 def of_most_threads(rows: Rows) -> tuple[list[Mapping[str, str]], int]:
     """(rows of llama.cpp of the most threads that there are, how many: 0 where none says). Rows
     that say no number of threads are malformed."""
-    mine = [(row, row.get("threads") or "0") for row in rows
+    mine = [(row, threads_told(row.get("threads", ""))) for row in rows
             if row.get("software", "").lower().startswith(STACK)]
-    told = [(row, int(text)) for row, text in mine if text.isdecimal()]
+    told = [(row, count) for row, count in mine if count is not None]
     most = max((threads for _, threads in told), default=0)
     return [row for row, threads in told if threads == most], most
 
@@ -267,7 +268,8 @@ def _quantising(rows: Rows, device: DeviceProfile, threads: float) -> dict[str, 
     """Seconds an activation by the type that it is narrowed to: rows of one thread are shared out
     over ``threads``."""
     found: dict[str, list[float]] = {}
-    for batch in batches(rows, ("quant_dtype", "threads"), ("m", "k", "latency_us"),
+    told = [row for row in rows if threads_told(row.get("threads", "")) is not None]
+    for batch in batches(told, ("quant_dtype", "threads"), ("m", "k", "latency_us"),
                          profiles={row.get("device", ""): device for row in rows})[0]:
         if batch.software.lower().startswith(STACK):
             work = batch.columns["m"] * batch.columns["k"]

@@ -21,6 +21,7 @@ from planner.throughput.torch_cpu import (
     STACK,
     WEIGHT_SECONDS,
 )
+from planner.validation.cells import threads
 from planner.validation.op_rows import NO_PROFILES, Batch, Profiles, Rows, batches
 
 Array = NDArray[np.float64]
@@ -60,8 +61,10 @@ def emulated_products(rows: Rows, *,
 
 def _latest(rows: Rows, words: Sequence[str], numbers: Sequence[str],
             profiles: Profiles) -> list[Batch]:
-    """Rows of torch on CPUs with the most threads, of the version that comes last."""
-    torch = [row for row in rows if row.get("software", "").lower().startswith(f"{STACK} ")]
+    """Rows of torch on CPUs with the most threads, of the version that comes last; rows whose
+    number of threads cannot be read are malformed."""
+    torch = [row for row in rows if row.get("software", "").lower().startswith(f"{STACK} ")
+             and threads(row.get("threads", "")) is not None]
     found: dict[str, Batch] = {}
     for batch in batches(torch, words, numbers, profiles=profiles)[0]:
         if batch.profile is None or batch.profile.kind != "cpu":
@@ -73,7 +76,7 @@ def _latest(rows: Rows, words: Sequence[str], numbers: Sequence[str],
 
 
 def _threads(batch: Batch) -> int:
-    return int(batch.words[1]) if batch.words[1].isdecimal() else 0
+    return threads(batch.words[1]) or 0
 
 
 def _mean(values: Array) -> float:

@@ -111,7 +111,7 @@ def prefill_chunk(plan: Plan) -> int:
     holds no fewer than a token of every sequence."""
     said = next((a.value for a in plan.assumptions if a.key == "prefill chunk"), "")
     number = said.partition(" ")[0]
-    return max(int(number) if number.isdigit() else COMMON, per_rank(plan))
+    return max(int(number) if number.isdecimal() and len(number) < 10 else COMMON, per_rank(plan))
 
 
 def _vllm(engine: Engine, plan: Plan, served: ServingFacts) -> tuple[list[str], list[str]]:

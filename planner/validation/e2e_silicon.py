@@ -20,7 +20,7 @@ from planner.throughput.engine_policy import (
     with_prompt_host,
 )
 from planner.throughput.scheduling import Scheduling
-from planner.validation.cells import MOST_REQUESTS, MOST_TOKENS, MOST_VALUE, positive
+from planner.validation.cells import MOST_REQUESTS, MOST_TOKENS, MOST_VALUE, positive, whole
 from planner.validation.parallelism import Workers, deployment
 from planner.validation.records import EXCLUDED, WITHOUT_HOST, NotCoveredError, Outcome
 from planner.validation.served import (
@@ -152,7 +152,7 @@ def resolved(i: int, row: Mapping[str, str]) -> ServedRow:
     kv = cache_layout(engine, spec.id, row["precision"] or label, device.id)
     case = Deployed(
         row["model"], device.id, engine,
-        tuple(int(p) for p in found[0].split(".")) if found else (),
+        tuple(map(whole, found[0].split("."))) if found else (),
         chosen.recipe(kv, experts=spec.experts is not None), workers.decode,
         load.mean(isl), load.mean(osl), chunk_tokens(
             engine, spec.id, label, device.id, pooled=(isl, osl) if workers.prefill else None),

@@ -7,8 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from planner.formats.kv import KV_LAYOUTS
-from planner.validation.cells import LEAST_VALUE, MOST_VALUE
+from planner.units import GIB
+from planner.validation.cells import BEYOND, LEAST_VALUE, MOST_VALUE
 from planner.validation.names import (
+    MOST_GIB,
     DeviceName,
     EngineName,
     FormatName,
@@ -92,9 +94,12 @@ def _row(index: int, text: Mapping[str, str]) -> MemoryRow | None:
     tp, pp, dp, ep = (size or 1 for size in sizes)
     notes = text.get("notes", "")
     context, sequences = _context(text["max_model_len"])
+    device = device_name(text["device"])
+    if device.total_bytes >= MOST_GIB * GIB or (engine and BEYOND in engine.engine.version):
+        return None
     hand, mla = _BY_HAND.search(notes), _MLA.search(notes)
     return MemoryRow(
-        index=index, text=text, engine=engine, device=device_name(text["device"]),
+        index=index, text=text, engine=engine, device=device,
         model=model_name(text["model"]), format=format_name(text["checkpoint_dtype"], notes),
         quantity=text["quantity"].strip().lower(), value=value * unit,
         half_digit=_half_digit(text["value"], text["unit"]) * unit, tp=tp, pp=pp, dp=dp, ep=ep,

@@ -16,6 +16,7 @@ from planner.throughput.expert_load import ExpertLoad, benchmark_load
 from planner.throughput.forms.moe import GATED, PLAIN, ExpertShard, moe_parts
 from planner.throughput.moe import compute_format
 from planner.throughput.silicon import Chip
+from planner.validation.cells import whole
 from planner.validation.holdout import held_out
 from planner.validation.moe_names import kernel_id, plain_shapes
 from planner.validation.op_rows import NO_PROFILES, Batch, Profiles, Rows, batches
@@ -96,7 +97,7 @@ class MoeKernel:
     @property
     def version(self) -> tuple[int, ...]:
         """The numbers of the stack's version."""
-        return tuple(map(int, re.findall(r"\d+", self.batch.software.partition(" ")[2])))
+        return tuple(map(whole, re.findall(r"\d+", self.batch.software.partition(" ")[2])))
 
     @property
     def weight_bytes(self) -> float:

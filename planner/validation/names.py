@@ -18,10 +18,13 @@ from planner.memory.engines.catalog import Engine, default_version, engine_at
 from planner.models.catalog import bundled_model, spec_from_bytes
 from planner.models.spec import ModelSpec
 from planner.units import GIB
+from planner.validation.cells import whole
 from planner.validation.derived_names import is_of
 
 _DATA = Path(__file__).resolve().parent / "data"
 _TOTAL = re.compile(r"(\d+(?:\.\d+)?) ?GiB")
+MOST_GIB = 1e6
+"""Beyond the memory of any device; float overflows on hundreds of digits."""
 _FREE = re.compile(r"(\d+(?:\.\d+)?) ?GB free")
 _VERSION = re.compile(r"(?<![\d.])v?(\d+(?:\.\d+)+)")
 _GROUP = re.compile(r"(?i)(?:\bgroup[ _-]?size\W{0,3}|\bg)(16|32|64|128|256|512|1024)\b")
@@ -86,10 +89,14 @@ def device_name(text: str) -> DeviceName:
             total = int(profile.capacity_bytes.value)
             capability = int((profile.compute_capability or "0").split(".")[0])
     if printed is not None:
-        total = int(float(printed[1]) * GIB)
-    free_bytes = int(float(free[1]) * GIB) if free is not None else 0
+        total = _bytes(printed[1])
+    free_bytes = _bytes(free[1]) if free is not None else 0
     return DeviceName(name, total, free_bytes, printed is not None,
                       total >= 70 * GIB and not small, capability)
+
+
+def _bytes(gib: str) -> int:
+    return int(min(float(gib), MOST_GIB) * GIB)
 
 
 def model_name(text: str) -> ModelName | None:
@@ -140,7 +147,7 @@ def engine_name(text: str, version: str) -> EngineName | None:
     number, worker = _VERSION.search(version), _GENERATION.search(version)
     name = entry["name"]
     stated = number is not None and name != "llama.cpp"
-    parts = tuple(int(p) for p in number[1].split(".")) if stated and number is not None \
+    parts = tuple(map(whole, number[1].split("."))) if stated and number is not None \
         else default_version(name)
     generation = f"v{worker[1]}" if worker is not None and name == "vllm" else ""
     return EngineName(engine_at(name, parts, generation=generation, stated=stated),

@@ -11,7 +11,7 @@ from planner.models.spec import ModelSpec
 from planner.planning.price.recipe import SchemeSet
 from planner.throughput.engine_policy import engine_policy
 from planner.throughput.scheduling import Scheduling
-from planner.validation.cells import MOST_DEVICES, count, positive, tokens
+from planner.validation.cells import MOST_DEVICES, count, positive, tokens, whole
 from planner.validation.cpu_share import share_name
 from planner.validation.names import device_name
 from planner.validation.parallelism import Shape
@@ -78,7 +78,7 @@ def resolve(row: Mapping[str, str]) -> PublishedRow:
     version = _VERSION.search(row["software"])
     number = version[1] if version is not None else ""
     base = Deployed(row["model"], part, engine,
-                    tuple(int(p) for p in number.split(".")) if number else (), recipe,
+                    tuple(map(whole, number.split("."))) if number else (), recipe,
                     Shape(1, 1, 1, 0, 0), isl, osl)
     shape = stated_shape(text, spec)
     asked = load(row["batch_or_concurrency"], what)

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from planner.hardware.profile import DeviceProfile
 from planner.models.spec import ModelSpec
 from planner.placement.layout import Layout, divisors, layout_problem
-from planner.validation.cells import MOST_DEVICES
+from planner.validation.cells import MOST_DEVICES, whole
 from planner.validation.parallelism import Shape, deployment
 from planner.validation.records import NotCoveredError
 from planner.validation.served import with_spare_experts
@@ -29,7 +29,7 @@ def stated_shape(text: str, spec: ModelSpec) -> Shape | None:
     """
     if "/" in text and (found := deployment(text)) is not None:
         return _checked(found.decode)
-    words = {name.upper(): int(number) for name, number in _WORD.findall(text)}
+    words = {name.upper(): whole(number) for name, number in _WORD.findall(text)}
     if not words:
         return None
     if any(not 1 <= number <= MOST_DEVICES for number in words.values()):

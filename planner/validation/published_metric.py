@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from planner.validation.cells import MOST_REQUESTS, MOST_TOKENS, count, positive
+from planner.validation.cells import MOST_REQUESTS, MOST_TOKENS, count, positive, whole
 from planner.validation.records import NotCoveredError
 
 _FILE = Path(__file__).resolve().parent / "data" / "published.toml"
@@ -61,7 +61,7 @@ def measured(metric: str, unit: str) -> MetricMeaning:
         raise NotCoveredError("malformed row")
     if (quantity not in TIMES or of == "user") and "seconds" in name:
         raise NotCoveredError("malformed row")
-    lengths = {k: int(v) for k, v in found.groupdict().items() if v}
+    lengths = {k: whole(v) for k, v in found.groupdict().items() if v}
     scenario = re.search(r"server|interactive", metric, re.I)
     return MetricMeaning(quantity, of, min(lengths.get("isl", 0), MOST_TOKENS),
                     min(lengths.get("osl", 0), MOST_TOKENS), bool(entry.get("alone")),

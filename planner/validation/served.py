@@ -19,6 +19,7 @@ from planner.planning.price.recipe import SchemeSet, recipe_assignment
 from planner.planning.price.step import Assignment, Serving, step_times
 from planner.planning.price.step_intervals import StepSpread, step_spread
 from planner.quality.prior import load_prior
+from planner.system import is_path
 from planner.throughput.scheduling import Load, Scheduling, StepTimes
 from planner.throughput.serving import Served, closed_loop
 from planner.validation.cpu_share import shared_device
@@ -79,6 +80,8 @@ def device_of(name: str) -> DeviceProfile:
     Raises:
         NotCoveredError: no such device.
     """
+    if is_path(name) or ".toml" in name:  # a table opens no file
+        raise NotCoveredError("unknown device")
     try:
         whole = resolve_device(name.partition("@")[0].removesuffix("-noamx"))
     except PlannerError:

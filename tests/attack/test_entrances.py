@@ -19,7 +19,8 @@ QUICK = {"config": 40, "safetensors": 60, "gguf": 60, "scores": 60, "aliases": 1
          "import-folder": 20, "device-file": 20, "calibrate": 10, "validate": 20, "workload": 20,
          "fleet": 40, "sweep-file": 40, "sweep-left": 10, "losses": 20}
 # Tapes that found a defect, in the words of docs/evidence/fuzzing.md; run again in every run.
-FOUND: dict[str, tuple[str, ...]] = {}
+FOUND: dict[str, tuple[str, ...]] = {
+    "import-read": ("8dfffff7ff858512326cffffff0b7a260bff26",)}
 
 
 def test_every_entrance_is_attacked() -> None:

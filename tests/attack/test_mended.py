@@ -13,6 +13,7 @@ from support.laws import Ended, command
 from support.tape import json_bytes, toml_bytes
 
 from planner.errors import DataError
+from planner.models.quantization.matching import expression
 from planner.quality.score_import import read_scores
 
 DEEP = b"x = " + b"[" * 3000 + b"]" * 3000
@@ -119,3 +120,15 @@ def test_a_profile_with_a_loss_beyond_measure(place: str, value: float, tmp_path
     (tmp_path / "config.json").write_text(json.dumps(llama_config()), encoding="utf-8")
     (tmp_path / "f.json").write_bytes(json_bytes(with_value(profile_sample(), place, value)))
     refused(["estimate", "./config.json", DEVICE, "--profile", "f.json", *QUICK], tmp_path)
+
+
+@pytest.mark.parametrize("text", ["[[a]", "x[a--b]", "[]a&&b]", "[^a~~b]", "[a||b]"])
+def test_an_expression_that_pythons_may_read_differently_is_refused(text: str) -> None:
+    """Python warned of it on stderr, and took it."""
+    with pytest.raises(DataError, match="a set within a set"):
+        expression(text, "config")
+
+
+@pytest.mark.parametrize("text", [r"\[[ab]", r"[\[a]", r"a--b", "[a-b]--", r"[a\-&]", "[^[a]"])
+def test_sets_that_only_look_nested_are_read(text: str) -> None:
+    assert expression(text, "config").pattern == text

@@ -13,7 +13,7 @@ from planner.errors import InputError, UnknownNameError
 from planner.records import record
 
 _DATA = Path(__file__).resolve().parents[1] / "data" / "engines.toml"
-_VERSION = re.compile(r"v?(\d+(?:\.\d+){0,3})(?:\.x)?(?:-(v[01]))?")
+_VERSION = re.compile(r"v?([0-9]{1,9}(?:\.[0-9]{1,9}){0,3})(?:\.x)?(?:-(v[01]))?")
 _ALIASES = {
     "trtllm": "tensorrt-llm", "trt-llm": "tensorrt-llm", "tensorrt_llm": "tensorrt-llm",
     "llamacpp": "llama.cpp", "llama-cpp": "llama.cpp", "torch": "pytorch",
@@ -91,7 +91,7 @@ def parse_engine(text: str) -> Engine:
         return engine_at(name, _parts(_tables()["defaults"][name]), stated=False)
     found = _VERSION.fullmatch(version)
     if found is None or (found[2] and name != "vllm"):
-        raise InputError(f"engine {text!r}: version {version!r} is not understood",
+        raise InputError(f"engine {name}: version {version[:40]!r} is not understood",
                          hint=f"for example {name}@{_tables()['defaults'][name]}")
     return engine_at(name, _parts(found[1]), generation=found[2] or "")
 

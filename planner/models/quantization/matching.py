@@ -13,6 +13,8 @@ MAX_NAMES = 2**20
 MAX_PATTERN = 512
 # A repeated group can take exponential time in Python's engine, k open repetitions time n^k.
 _REPEATED_GROUP = r"\)[*+{]"
+_AMBIGUOUS = r"\[(?:\[|\^?\]?[^\]\[]*(?:--|&&|~~|\|\|))"
+"""What Python warns of, once escapes are taken out: it may mean a set within a set one day."""
 _OPEN = r"(?<!\\)(?:\*|\+|,\})"
 _MAX_OPEN = 4
 MAX_EXPRESSIONS = 256
@@ -82,6 +84,8 @@ def expression(text: str, place: str) -> re.Pattern[str]:
         raise DataError(f"{place}: {shown(text)} repeats too much for its cost to be bounded",
                         hint="shorten the lists of modules in quantization_config")
     try:
+        if re.search(_AMBIGUOUS, re.sub(r"\\.", "", text, flags=re.DOTALL)):
+            raise re.error("a set within a set, which Pythons need not read alike")
         return re.compile(text)
     except (re.error, RecursionError, OverflowError) as error:
         raise DataError(f"{place}: {shown(text)} is not an expression: {error}",
