@@ -1,0 +1,69 @@
+"""Numbers at which numerics turn, by hand: a whole axis as a block, sums that just do not fit."""
+
+import numpy as np
+import pytest
+
+from planner.errors import InputError
+from planner.numerics import matmul, quantize
+from planner.numerics.fast_fma import _exponents
+from planner.numerics.product_inputs import checked_codes
+from planner.numerics.runs import WIDEST, whole
+from planner.numerics.scaling import Scales
+
+F = np.float32
+
+
+@pytest.mark.parametrize("whole, told", [((0, 16), (32, 16)), ((1, 0), (1, 64)),
+                                         ((0, 0), (32, 64))])
+def test_a_block_of_no_rows_or_columns_is_the_whole_axis(whole: tuple[int, int],
+                                                         told: tuple[int, int]) -> None:
+    x = np.random.default_rng(1).normal(size=(32, 64)).astype(F)
+    found, same = (quantize(x, "fp8-block", block=sides) for sides in (whole, told))
+    assert found.codes.tobytes() == same.codes.tobytes()
+    assert np.array_equal(found.scales, same.scales)
+    with pytest.raises(InputError, match="not \\(rows, columns\\)"):
+        quantize(x, "fp8-block", block=(-1, 16))
+
+
+def test_a_second_level_of_two_doubles_what_blocks_scale_to() -> None:
+    block = np.array([[0.5, 3.0]], F)
+    assert Scales(block).effective().tolist() == [[0.5, 3.0]]
+    assert Scales(block, 2.0).effective().tolist() == [[1.0, 6.0]]
+    assert Scales(block, 2.0, exponent=-6).effective().tolist() == [[2.0**-6, 6 * 2.0**-6]]
+    assert Scales(block, 2.0, inverse=True).effective().tolist() == [[0.25, 1.5]]
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_one_that_float64_would_lose_beside_large_numbers_stays(turned: bool) -> None:
+    """2^54 + 1 - 2^54, whichever side the large numbers are on."""
+    large = np.array([[2.0**54, 1.0, -(2.0**54)]], F).view(np.uint32)
+    ones = np.ones((3, 1), F).view(np.uint32)
+    a, b = (ones.T, large.T) if turned else (large, ones)
+    got = matmul(np.ascontiguousarray(a), np.ascontiguousarray(b), a_format="fp32",
+                 b_format="fp32", unit="exact")
+    assert got.tolist() == [[1.0]]
+
+
+@pytest.mark.parametrize("format, bits", [("e2m1", 4), ("int4", 4), ("e3m2", 6)])
+def test_the_first_code_that_does_not_fit_is_refused(format: str, bits: int) -> None:
+    last = np.array([[(1 << bits) - 1]], np.uint8)
+    assert checked_codes(last, format, "a")[0].tolist() == last.tolist()
+    with pytest.raises(InputError, match=f"does not fit the {bits} bits"):
+        checked_codes(last + np.uint8(1), format, "a")
+
+
+@pytest.mark.parametrize("sides, columns, takes", [
+    ((1, 16), 64, True), ((1, 32), 64, True), ((1, WIDEST), WIDEST, True), ((1, 1), 64, False),
+    ((1, 17), 34, False), ((1, 24), 48, False), ((1, 32), 48, False), ((2, 16), 64, False),
+    ((1, WIDEST + 16), WIDEST + 16, False)])
+def test_kernels_take_whole_blocks_of_sixteen_in_a_row(sides: tuple[int, int], columns: int,
+                                                       takes: bool) -> None:
+    assert whole(sides, columns) == takes
+
+
+@pytest.mark.parametrize("numbers, exponent, subnormal", [
+    ([0.125, -4.0, 0.0], -3, False), ([6.0], 2, False), ([-0.0, 0.0], 0, False),
+    ([2.0**-126, 1.0], -126, False), ([2.0**-127, 1.0], -127, True), ([np.inf, 8.0], 3, False)])
+def test_the_smallest_magnitude_tells_the_exponent(numbers: list[float], exponent: int,
+                                                   subnormal: bool) -> None:
+    assert _exponents(np.array([numbers], F)) == (exponent, subnormal)
