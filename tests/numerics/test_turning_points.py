@@ -6,7 +6,9 @@ import pytest
 from planner.errors import InputError
 from planner.numerics import matmul, quantize
 from planner.numerics.fast_fma import _exponents
+from planner.numerics.policies import Policy
 from planner.numerics.product_inputs import checked_codes
+from planner.numerics.reference import encode_reference
 from planner.numerics.runs import WIDEST, whole
 from planner.numerics.scaling import Scales
 
@@ -67,3 +69,13 @@ def test_kernels_take_whole_blocks_of_sixteen_in_a_row(sides: tuple[int, int], c
 def test_the_smallest_magnitude_tells_the_exponent(numbers: list[float], exponent: int,
                                                    subnormal: bool) -> None:
     assert _exponents(np.array([numbers], F)) == (exponent, subnormal)
+
+
+@pytest.mark.parametrize("eighths, draw, up", [
+    (1, 7 << 29, True), (1, (7 << 29) - 1, False), (4, 1 << 31, True), (4, (1 << 31) - 1, False),
+    (7, 1 << 29, True), (7, (1 << 29) - 1, False), (0, (1 << 32) - 1, False)])
+def test_a_draw_that_just_fills_the_step_rounds_up(eighths: int, draw: int, up: bool) -> None:
+    """Of steps of an eighth above 1 in E4M3, as many eighths as are told."""
+    policy = Policy("stochastic", rounding="stochastic", random_bits=32)
+    bits = int(np.array(1 + eighths / 64, F).view(np.uint32))
+    assert encode_reference(bits, "e4m3fn", policy=policy, draw=draw) == 0x38 + up
