@@ -15,7 +15,7 @@ from planner.numerics.scaling import Scales
 F = np.float32
 
 
-@pytest.mark.parametrize("whole, told", [((0, 16), (32, 16)), ((1, 0), (1, 64)),
+@pytest.mark.parametrize(("whole", "told"), [((0, 16), (32, 16)), ((1, 0), (1, 64)),
                                          ((0, 0), (32, 64))])
 def test_a_block_of_no_rows_or_columns_is_the_whole_axis(whole: tuple[int, int],
                                                          told: tuple[int, int]) -> None:
@@ -46,7 +46,7 @@ def test_one_that_float64_would_lose_beside_large_numbers_stays(turned: bool) ->
     assert got.tolist() == [[1.0]]
 
 
-@pytest.mark.parametrize("format, bits", [("e2m1", 4), ("int4", 4), ("e3m2", 6)])
+@pytest.mark.parametrize(("format", "bits"), [("e2m1", 4), ("int4", 4), ("e3m2", 6)])
 def test_the_first_code_that_does_not_fit_is_refused(format: str, bits: int) -> None:
     last = np.array([[(1 << bits) - 1]], np.uint8)
     assert checked_codes(last, format, "a")[0].tolist() == last.tolist()
@@ -54,7 +54,7 @@ def test_the_first_code_that_does_not_fit_is_refused(format: str, bits: int) -> 
         checked_codes(last + np.uint8(1), format, "a")
 
 
-@pytest.mark.parametrize("sides, columns, takes", [
+@pytest.mark.parametrize(("sides", "columns", "takes"), [
     ((1, 16), 64, True), ((1, 32), 64, True), ((1, WIDEST), WIDEST, True), ((1, 1), 64, False),
     ((1, 17), 34, False), ((1, 24), 48, False), ((1, 32), 48, False), ((2, 16), 64, False),
     ((1, WIDEST + 16), WIDEST + 16, False)])
@@ -63,7 +63,7 @@ def test_kernels_take_whole_blocks_of_sixteen_in_a_row(sides: tuple[int, int], c
     assert whole(sides, columns) == takes
 
 
-@pytest.mark.parametrize("numbers, exponent, subnormal", [
+@pytest.mark.parametrize(("numbers", "exponent", "subnormal"), [
     ([0.125, -4.0, 0.0], -3, False), ([6.0], 2, False), ([-0.0, 0.0], 0, False),
     ([2.0**-126, 1.0], -126, False), ([2.0**-127, 1.0], -127, True), ([np.inf, 8.0], 3, False)])
 def test_the_smallest_magnitude_tells_the_exponent(numbers: list[float], exponent: int,
@@ -71,7 +71,7 @@ def test_the_smallest_magnitude_tells_the_exponent(numbers: list[float], exponen
     assert _exponents(np.array([numbers], F)) == (exponent, subnormal)
 
 
-@pytest.mark.parametrize("eighths, draw, up", [
+@pytest.mark.parametrize(("eighths", "draw", "up"), [
     (1, 7 << 29, True), (1, (7 << 29) - 1, False), (4, 1 << 31, True), (4, (1 << 31) - 1, False),
     (7, 1 << 29, True), (7, (1 << 29) - 1, False), (0, (1 << 32) - 1, False)])
 def test_a_draw_that_just_fills_the_step_rounds_up(eighths: int, draw: int, up: bool) -> None:
