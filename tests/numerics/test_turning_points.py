@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from planner.errors import InputError
-from planner.numerics import matmul, quantize
+from planner.numerics import encode, matmul, quantize
 from planner.numerics.fast_fma import _exponents
+from planner.numerics.ggml_iq2 import quantize_iq2_xxs
 from planner.numerics.policies import Policy
 from planner.numerics.product_inputs import checked_codes
 from planner.numerics.reference import encode_reference
@@ -79,3 +80,23 @@ def test_a_draw_that_just_fills_the_step_rounds_up(eighths: int, draw: int, up: 
     policy = Policy("stochastic", rounding="stochastic", random_bits=32)
     bits = int(np.array(1 + eighths / 64, F).view(np.uint32))
     assert encode_reference(bits, "e4m3fn", policy=policy, draw=draw) == 0x38 + up
+
+
+def test_a_group_that_counts_for_nothing_is_the_first_point_everywhere() -> None:
+    """IQ2_XXS: eight groups of 32, four bytes of points each after the block's two of d."""
+    x = np.random.default_rng(3).normal(size=(4, 256)).astype(F)
+    importance = np.ones((4, 256), F)
+    importance[:, 64:96] = 0
+    groups = quantize_iq2_xxs(x, importance)[:, 2:].reshape(4, 8, 8)
+    assert not groups[:, 2].any()
+    assert groups[:, [0, 1, 3, 4, 5, 6, 7], :4].any(axis=2).all()
+
+
+@pytest.mark.parametrize(("rest", "up"), [(-24, False), (-30, True), (-31, True), (-32, False)])
+def test_cdna3_sees_31_bits_below_the_sum_before_it_rounds(rest: int, up: bool) -> None:
+    """1 + 2^-24 is a tie, to even; a bit more is none, down to 2^-31: what is below is cut."""
+    powers = [2.0**-12, 2.0 ** (rest // 2) if rest != -24 else 0.0]
+    a = encode(np.array([powers], F), "bf16")
+    b = encode(np.array([[2.0**-12], [2.0 ** (rest - rest // 2)]], F), "bf16")
+    got = matmul(a, b, a_format="bf16", b_format="bf16", unit="cdna3", c=np.ones((1, 1), F))
+    assert float(got[0, 0]) == (1 + 2.0**-23 if up else 1.0)
