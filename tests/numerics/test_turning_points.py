@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from planner.errors import InputError
-from planner.numerics import encode, matmul, quantize
+from planner.numerics import encode, matmul, quantize, round_trip
+from planner.numerics.engines import Chosen, numba_installed
 from planner.numerics.fast_fma import _exponents
 from planner.numerics.ggml_iq2 import quantize_iq2_xxs
 from planner.numerics.policies import Policy
@@ -100,3 +101,21 @@ def test_cdna3_sees_31_bits_below_the_sum_before_it_rounds(rest: int, up: bool) 
     b = encode(np.array([[2.0**-12], [2.0 ** (rest - rest // 2)]], F), "bf16")
     got = matmul(a, b, a_format="bf16", b_format="bf16", unit="cdna3", c=np.ones((1, 1), F))
     assert float(got[0, 0]) == (1 + 2.0**-23 if up else 1.0)
+
+
+@pytest.mark.parametrize("engine", [
+    "numpy", pytest.param("numba", marks=pytest.mark.skipif(
+        not numba_installed(), reason="numba is not installed (the [fast] extra)"))])
+def test_blocks_round_ties_to_even_by_hand(engine: Chosen) -> None:
+    """MXFP4 with a scale of 1: halfway between neighbours, and next to it on both sides."""
+    ties = {0.25: 0, 0.75: 1, 1.25: 1, 1.75: 2, 2.5: 2, 3.5: 4, 5.0: 4}
+    row = np.array([6.0, *ties, *np.nextafter(F([*ties]), F(0)), *np.nextafter(F([*ties]), F(9))],
+                   F)
+    x = np.zeros((2, 32), F)
+    x[0, :row.size], x[1, :row.size] = row, -row
+    values = [0, 0.5, 1, 1.5, 2, 3, 4, 6]
+    below = [max(v for v in values if v < tie) for tie in ties]
+    above = [min(v for v in values if v > tie) for tie in ties]
+    got = round_trip(x, "mxfp4", engine=engine)
+    assert got[0, :row.size].tolist() == [6, *ties.values(), *below, *above]
+    assert np.array_equal(got[1], -got[0])
