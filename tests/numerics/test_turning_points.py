@@ -13,6 +13,7 @@ from planner.numerics.product_inputs import checked_codes
 from planner.numerics.reference import encode_reference
 from planner.numerics.runs import WIDEST, whole
 from planner.numerics.scaling import Scales
+from planner.numerics.unit_catalog import UNITS
 
 F = np.float32
 
@@ -119,3 +120,12 @@ def test_blocks_round_ties_to_even_by_hand(engine: Chosen) -> None:
     got = round_trip(x, "mxfp4", engine=engine)
     assert got[0, :row.size].tolist() == [6, *ties.values(), *below, *above]
     assert np.array_equal(got[1], -got[0])
+
+
+def test_a_rule_of_mixed_formats_takes_no_other_on_either_side() -> None:
+    mixed = [rule for unit in UNITS.values() for rule in unit.rules if rule.mixed]
+    assert mixed
+    for rule in mixed:
+        assert all(rule.takes(a, b) for a in rule.a_formats for b in rule.b_formats)
+        assert not any(rule.takes(a, "fp32") for a in rule.a_formats)
+        assert not any(rule.takes("fp32", b) for b in rule.b_formats)
