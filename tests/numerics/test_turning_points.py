@@ -1,13 +1,15 @@
 """Numbers at which numerics turn, by hand: a whole axis as a block, sums that just do not fit."""
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 
-from planner.errors import InputError
+from planner.errors import InputError, UnsupportedError
 from planner.numerics import encode, matmul, quantize, round_trip
 from planner.numerics.engines import Chosen, numba_installed
 from planner.numerics.fast_fma import _exponents
 from planner.numerics.ggml_iq2 import quantize_iq2_xxs
+from planner.numerics.ggml_registry import _encoder
 from planner.numerics.policies import Policy
 from planner.numerics.product_inputs import checked_codes
 from planner.numerics.reference import encode_reference
@@ -129,3 +131,30 @@ def test_a_rule_of_mixed_formats_takes_no_other_on_either_side() -> None:
         assert all(rule.takes(a, b) for a in rule.a_formats for b in rule.b_formats)
         assert not any(rule.takes(a, "e8m0") for a in rule.a_formats)
         assert not any(rule.takes("e8m0", b) for b in rule.b_formats)
+
+
+@pytest.mark.parametrize("size", [1, 128])
+@pytest.mark.parametrize(("unit", "bits", "k"), [("ampere", 24, 16), ("hopper-wgmma", 25, 16)])
+def test_a_subnormal_accumulator_counts_from_the_lowest_exponent(unit: str, bits: int, k: int,
+                                                                 size: int) -> None:
+    """Beside 2^-127, whose exponent is -126, products are cut below 2^(-126 - bits)."""
+    lost = -127 - bits
+    a = encode(np.full((size, k), 2.0 ** (lost // 2), F), "bf16")
+    b = encode(np.full((k, size), 2.0 ** (lost - lost // 2), F), "bf16")
+    got = matmul(a, b, a_format="bf16", b_format="bf16", unit=unit, engine="numpy",
+                 c=np.full((size, size), 2.0**-127, F))
+    assert (got == F(2.0**-127)).all()
+
+
+@pytest.mark.parametrize(("alike", "weighted"), [(True, True), (True, False), (False, False)])
+def test_a_type_without_weights_is_written_alike_or_refuses_them(alike: bool, weighted: bool,
+                                                                 ) -> None:
+    def codes(rows: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
+        return rows.astype(np.uint8)
+
+    encoder = _encoder("none", 4, codes, None, alike)
+    rows, ones = np.arange(16, dtype=F).reshape(2, 8), np.ones(8, F)
+    assert encoder(rows, ones if weighted else None).tolist() == rows.tolist()
+    if not alike:
+        with pytest.raises(UnsupportedError, match="no weighted quantiser"):
+            encoder(rows, ones)
