@@ -241,7 +241,8 @@ def _alias(name: str, known: Any) -> Wanted | None:
     origin = get_origin(known)
     if name == "ArrayLike":
         return Wanted([NUMBERS], [_array])
-    if name == "NDArray" or getattr(origin, "__name__", "") == "ndarray":
+    # numpy's NDArray[…] is an ndarray[…]; from 2.5 on it is an alias of its own.
+    if name == "NDArray" or getattr(origin, "__name__", "") in ("ndarray", "NDArray"):
         return Wanted(["a numpy array"], [lambda value: _is_a(value, "ndarray")])
     if origin is Callable:
         return Wanted(["a function"], [callable])
