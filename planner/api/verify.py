@@ -106,8 +106,7 @@ def verify(plan: str | Plan, checkpoint: str | os.PathLike[str], *, engine: str 
     path = _existing(Path(checkpoint))
     spec = _model(given, model, path)
     where, notes = predicted_device(given, device, hardware_dir, threads)
-    found = tool.find(Address(*(os.fspath(p) if p is not None else None
-                              for p in (engine_dir, python))))
+    found = tool.find(_address(engine_dir, python))
     folder = Path(output)
     refuse_other(folder)
     losses = load_profile(profile, spec, spec)[0] if profile is not None else None
@@ -123,6 +122,10 @@ def verify(plan: str | Plan, checkpoint: str | os.PathLike[str], *, engine: str 
     setup, more = _shortened(setup, prompt_tokens is None, output_tokens is None)
     return _finished(tool, setup, (*notes, *more), TEXT if text is None else Path(text).name,
                      earlier, progress)
+
+
+def _address(*places: str | os.PathLike[str] | None) -> Address:
+    return Address(*(None if place is None else os.fspath(place) for place in places))
 
 
 def _finished(tool: Adapter, setup: Setup, notes: tuple[str, ...], text: str,
