@@ -264,20 +264,22 @@ def drawn(course: Course) -> str:
 
     from planner.plot.axes import as_svg, tidy
 
-    figure = Figure(figsize=(7.0, 5.0), layout="constrained")
+    figure = Figure(figsize=(5.2, 5.0), layout="constrained")
     above, below = figure.subplots(2, 1, sharex=True)
     asked = [seen[0] for seen in course.memory]
-    for place, name in ((1, "as the questions left it"), (2, "freed memory given back")):
-        above.plot(asked, [seen[place] / 2**20 for seen in course.memory], label=name)
+    for place, name, style in ((1, "as questions left it", ":"), (2, "freed given back", "-")):
+        above.plot(asked, [seen[place] / 2**20 for seen in course.memory], style, label=name)
     above.legend(frameon=False, ncols=2)
     above.set(ylabel="resident [MiB]", ylim=(0, None))
     tidy(above, "memory of one process", grid="y")
-    for kind, seconds in course.seconds.items():
+    for (kind, seconds), style in zip(course.seconds.items(), (":", "-", "--"), strict=True):
         part = max(len(seconds) // 20, 1)
         places = range(part, len(seconds) + 1, part)
         below.plot([place / len(seconds) * course.asked for place in places],
-                   [median(seconds[place - part:place]) * 1e3 for place in places], label=kind)
+                   [median(seconds[place - part:place]) * 1e3 for place in places], style,
+                   label=kind)
     below.set(xlabel="questions answered", ylabel="CPU time, median [ms]", ylim=(0, None))
+    below.xaxis.set_major_formatter("{x:,.0f}")
     below.legend(frameon=False, ncols=len(KINDS))
     tidy(below, "time of a question", grid="y")
     return as_svg(figure)

@@ -125,7 +125,7 @@ def shard_byte_table(modules: Sequence[Module], schemes: Sequence[str],
     return table
 
 
-@lru_cache(maxsize=65_536)
+@lru_cache(maxsize=4096)
 def _scheme_bytes(module: Module, schemes: tuple[str, ...], layout: Layout) -> tuple[int, ...]:
     """:func:`shard_bytes` under each scheme; of the elements alone where rows are not whole
     interleaved blocks, which :func:`block_legality` rules out."""
@@ -159,7 +159,7 @@ def block_legality(modules: Sequence[Module], schemes: Sequence[str],
     return table
 
 
-@lru_cache(maxsize=65_536)
+@lru_cache(maxsize=4096)
 def _whole_blocks(module: Module, schemes: tuple[str, ...], layout: Layout) -> tuple[bool, ...]:
     """Whether the shards of ``module`` keep whole scale blocks under each scheme."""
     records = [scheme_by_id(name) for name in schemes]

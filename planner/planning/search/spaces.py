@@ -17,11 +17,11 @@ from planner.planning.space.model import CostModel
 from planner.planning.space.tables import LayoutTables
 from planner.remembered import by_identity
 
-SPACES = 40
+SPACES = 16
 """Spaces that are kept, of which large ones count for several: service levels of a sweep, and a
 what-if page's limits, ask for the same."""
-SMALL_BYTES = 6 << 20
-"""Up to so many a space counts as one: those that are kept take 240 MB at the most."""
+SMALL_BYTES = 2 << 20
+"""Up to so many a space counts as one: those that are kept take 32 MiB, or one that is larger."""
 
 
 def whole_space(model: CostModel, *, slots: Slots = "grid") -> Space | None:
