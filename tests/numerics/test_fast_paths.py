@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from planner.numerics import Policy, encode, matmul, unit, unit_ids
+from planner.numerics import Policy, encode, matmul, quantize, round_trip, unit, unit_ids
 from planner.numerics.fast_fused import numba_available
 from planner.numerics.fused_numpy import FEW
 
@@ -115,3 +115,18 @@ def test_subnormal_sums_are_flushed(name):
     b = encode(np.float32([[2.0**-63]]), "bf16")
     got = matmul(a, b, a_format="bf16", b_format="bf16", unit=name, engine="numpy")[:, 0]
     assert got.tolist() == [0, 0, 1.5 * 2.0**-126]
+
+
+@pytest.mark.skipif(not numba_available(), reason="numba is not installed (the [fast] extra)")
+@pytest.mark.parametrize("rounding", ["nearest", "toward-zero"])
+def test_values_without_codes_are_cut_where_the_policy_cuts(rounding):
+    """Whole runs of saturated values: the quick kernel rounds to nearest even and no other way."""
+    policy = replace(PLAIN, id="saturated", overflow="saturate", infinity="saturate",
+                     keep_negative_zero=True, rounding=rounding)
+    x = np.random.default_rng(7).standard_normal((4, 256)).astype(np.float32)
+    got = round_trip(x, "fp8-block", role="activation", policy=policy, engine="numba")
+    through_codes = quantize(x, "fp8-block", role="activation", policy=policy,
+                             engine="numpy").dequantize()
+    np.testing.assert_array_equal(got.view(np.uint32), through_codes.view(np.uint32))
+    if rounding == "toward-zero":
+        assert (np.abs(got) <= np.abs(x) * (1 + 1e-6)).all()

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from support.questions import found_of
 
-from planner.planning.answer.reasons import explain
+from planner.planning.answer.reasons import NextBest, Why, explain, kept_simple
 from planner.planning.search.formulate import single_problem
 from planner.planning.solver.problem import objective_of, violation
 
@@ -47,3 +47,11 @@ def test_the_next_best_is_the_least_worse_of_those_that_keep_the_limits(objectiv
 def test_a_better_choice_that_breaks_a_limit_is_named_with_the_limit() -> None:
     reasons = [why.reason for why in explain(found_of(max_loss="fp8-block")).values()]
     assert any(r.startswith("max-loss: ") and r.endswith("but breaks it") for r in reasons)
+
+
+def test_a_plan_taken_for_being_simple_says_so_where_another_choice_is_better() -> None:
+    following = NextBest("fp8-tensor", -0.02)
+    better = Why("not best: fp8-tensor would be 2.0% better", following)
+    assert kept_simple(better) == Why("simple: fp8-tensor would be 2.0% better, alone", following)
+    best = Why("best: fp8-tensor is 2.0% worse", NextBest("fp8-tensor", 0.02))
+    assert kept_simple(best) == best

@@ -2,6 +2,7 @@
 
 import re
 import shlex
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from planner.measuring.request import OPERATORS
 from planner.planning.answer.compare import comparison
 from planner.planning.answer.next_measurements import command_of
 from planner.planning.answer.recommend import (
+    _why_not,
     gain_range,
     nearest_rival,
     recommendation,
@@ -24,6 +26,7 @@ from planner.planning.answer.recommend import (
 )
 from planner.planning.plan.record import Plan
 from planner.planning.search.rivals import rival_of, told_schemes
+from planner.planning.weigh.choose import Selection
 
 DENSE = ("llama-3.1-8b", "h100-sxm")
 
@@ -234,3 +237,16 @@ def test_no_gain_is_told_against_a_rival_that_was_kept_out_by_a_hair(
     rivals = [one.weighed.value for one in choice.options
               if one.rival.kind in ("released", "uniform")]
     assert min(rivals) / choice.option.weighed.value <= 1.12
+
+
+@pytest.mark.parametrize("make", [llama, experts])
+def test_a_plan_that_changes_as_much_is_not_said_to_change_more(
+        make: Callable[[], Selection]) -> None:
+    choice = make()
+    mine, as_much = choice.option.simple, 0
+    for i, one in enumerate(choice.options):
+        alike = one.simple.order[:2] == mine.order[:2]
+        more = alike and one.simple.changed > mine.changed
+        assert ("changes more" in _why_not(choice, i)) <= more
+        as_much += alike and one.simple.changed == mine.changed
+    assert as_much > 1

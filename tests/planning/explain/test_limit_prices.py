@@ -4,10 +4,16 @@ import pytest
 from support.questions import found_of
 
 from planner.planning.explain.answered import Answered, Change
-from planner.planning.explain.limit_prices import binding, limit_prices, tidy_step
+from planner.planning.explain.limit_prices import (
+    _limits,
+    binding,
+    limit_prices,
+    tidy_step,
+)
 from planner.planning.explain.records import LimitPrice
 from planner.planning.price.price import price
 from planner.planning.search.best_first import Found
+from planner.planning.search.formulate import loss_limit
 
 GAINS: list[float] = []
 """What the next answers gain: for each limit, relaxed by a step and without it."""
@@ -54,3 +60,19 @@ def test_gains_of_rounding_are_none_and_no_limit_is_dearer_by_a_step_than_in_all
 def test_a_step_is_a_tenth_of_the_power_of_ten() -> None:
     assert [tidy_step(value) for value in (0.05, 0.0999, 0.1, 3.0, 10.0)] == pytest.approx(
         [0.001, 0.001, 0.01, 0.1, 1.0])
+
+
+def test_every_limit_is_relaxed_by_its_step() -> None:
+    found = found_of(tpot_seconds=0.05, ttft_seconds=2.0)
+    question = found.space.model.question
+    limits = {one.name: one for one in _limits(found, price(
+        found.space, found.candidate, found.segments))}
+    assert set(limits) == {"memory", "devices", "max-loss", "tpot", "ttft"}
+    relaxed = {name: one.relaxed(question) for name, one in limits.items()}
+    assert relaxed["memory"].usable_bytes == question.usable_bytes + limits["memory"].step
+    assert max(relaxed["devices"].sizes) == 2 * max(question.sizes)
+    allowed = loss_limit(found.space.model)
+    assert allowed is not None
+    assert relaxed["max-loss"].loss_limit == pytest.approx(allowed + limits["max-loss"].step)
+    assert relaxed["tpot"].tpot_seconds == pytest.approx(0.05 + limits["tpot"].step)
+    assert relaxed["ttft"].ttft_seconds == pytest.approx(2.0 + limits["ttft"].step)

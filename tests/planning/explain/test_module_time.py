@@ -6,7 +6,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from planner.errors import InputError, UnknownNameError, UnsupportedError
-from planner.planning.explain.module_time import GRID, SAME, crossovers
+from planner.planning.explain.module_time import (
+    GRID,
+    SAME,
+    Crossover,
+    SchemeTime,
+    Split,
+    crossovers,
+    sentence,
+)
 from tests.support import theory
 
 
@@ -102,3 +110,18 @@ def test_refusals(given_: dict, error: type[Exception]) -> None:
     with pytest.raises(error) as caught:
         theory.explain("llama-3.1-8b", "h100-sxm", **given_)
     assert caught.value.hint
+
+
+def test_only_crossovers_of_the_two_that_are_compared_are_told() -> None:
+    def row(name: str, seconds: float) -> SchemeTime:
+        split = Split(seconds, seconds, seconds, 0.0, 0.0, 0.0, 0.0, 0.0, "compute")
+        return SchemeTime(name, "fitted", "", split, split, ())
+
+    rows = [row("fp8-block", 1.0), row("bf16", 2.0), row("int4-g128", 3.0)]
+    turns = [Crossover(8, "int4-g128", "bf16"), Crossover(64, "fp8-block", "bf16"),
+             Crossover(512, "fp8-block", "int4-g128")]
+    text = sentence(rows, turns, reference="bf16", focus="fp8-block", tokens=256)
+    assert text.startswith("fp8-block is 50% faster than bf16 at 256 tokens")
+    assert text.endswith("; fp8-block is the faster from 64 tokens a rank on")
+    without = sentence(rows, turns[:1], reference="bf16", focus="fp8-block", tokens=256)
+    assert without.endswith(f"at no number of tokens up to {int(GRID[-1])} does the order change")

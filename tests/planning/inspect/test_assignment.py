@@ -7,7 +7,11 @@ import pytest
 from support.questions import found_of, model_of, plan_of
 
 from planner.errors import InfeasibleError, InputError
-from planner.planning.inspect.assignment import given_assignment, plan_segments
+from planner.planning.inspect.assignment import (
+    _check_roles,
+    given_assignment,
+    plan_segments,
+)
 
 
 def test_every_layer_of_every_unit_has_one_segment() -> None:
@@ -54,3 +58,12 @@ def test_too_little_memory_or_time_is_no_plan() -> None:
         else:
             with pytest.raises(InfeasibleError, match="tpot"):
                 given_assignment(timed, plan)
+
+
+def test_a_plan_without_caches_or_without_weights_names_what_it_lacks() -> None:
+    model = model_of()
+    for lacks, names in (("kv", "kv"), ("schemes", "embedding|attention|mlp|head")):
+        bare = replace(model, question=replace(model.question, **{lacks: ()}))
+        with pytest.raises(InputError, match=f"no unit is of the ({names})"):
+            _check_roles(bare)
+    _check_roles(model)

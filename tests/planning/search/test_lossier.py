@@ -95,3 +95,23 @@ def test_a_mix_that_is_no_faster_on_its_best_candidate_is_none(
     assert moved
     assert found.uniform is not None
     assert found.mix is None
+
+
+def test_a_milder_mix_is_asked_to_be_hardly_slower_and_clearly_milder(
+        monkeypatch: pytest.MonkeyPatch) -> None:
+    spaces, allowed = asked("llama-3.1-8b", "h100-sxm", objective="latency")
+    posed: list[tuple[float | None, float]] = []
+
+    def nothing(space: Space, c: int, most: int, bound: float) -> None:
+        posed.append((space.model.question.tpot_seconds, bound))
+
+    monkeypatch.setattr(lossier, "_mix", lambda *_: None)
+    monkeypatch.setattr(lossier, "best_on", nothing)
+    found = four_bit(spaces, allowed=allowed)
+    assert found.uniform is not None
+    place = found.uniform.found
+    tpot = price(place.space, place.candidate, place.segments).tpot
+    ((asked_seconds, bound),) = posed
+    assert asked_seconds == pytest.approx(tpot * (1 + SLOWER))
+    assert tpot * (1 + SLOWER) < LIMIT
+    assert bound == pytest.approx(MILDER * loss_of(place.space.model, place.segments))

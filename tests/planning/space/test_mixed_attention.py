@@ -79,3 +79,10 @@ def test_compressed_attention_says_what_stands_for_it() -> None:
     assert found.performance.tpot_seconds.validated is None
     kept = {u.scheme for u in found.units if u.kind == "compressor"}
     assert kept == {"bf16"}
+
+
+@pytest.mark.parametrize(("model", "told"), [("gemma-3-27b-text", True), ("llama-3.1-8b", False)])
+def test_a_capacity_in_tokens_is_explained_where_layers_do_not_grow_alike(
+        model: str, told: bool) -> None:
+    found = estimate(model, "h100-sxm", devices=2, batch=4, context=8192)
+    assert any(a.key == "capacity tokens" for a in found.assumptions) == told

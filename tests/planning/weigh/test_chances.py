@@ -114,3 +114,10 @@ def test_the_interval_holds_four_fifths_of_the_draws() -> None:
     assert (low, high) == pytest.approx((-1.2816, 1.2816), abs=5e-3)
     inside = (quantiles() >= low) & (quantiles() <= high)
     assert inside.mean() == pytest.approx(0.8, abs=0.002)
+
+
+def test_gains_are_read_as_rates_or_as_savings_of_whatever_size() -> None:
+    ours, theirs = np.array([0.01, 3.0, 0.5]), np.array([0.02, 2.0, 0.0])
+    assert gains("latency", ours, theirs) == pytest.approx([0.5, -0.5, 0.0])
+    assert gains("quality", 1e-3 * ours, 1e-3 * theirs) == pytest.approx([0.5, -0.5, 0.0])
+    assert gains("throughput", ours[:2], theirs[:2]) == pytest.approx([1.0, -1 / 3])

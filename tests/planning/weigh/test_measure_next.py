@@ -4,8 +4,9 @@ import math
 
 import pytest
 
+from planner.planning.weigh.draws import COUNT, quantiles
 from planner.planning.weigh.error_classes import ErrorClass
-from planner.planning.weigh.measure_next import LEAST, MOST, decisive
+from planner.planning.weigh.measure_next import LEAST, LEVELS, MOST, _levels, decisive
 from planner.planning.weigh.weighed import TimePart, Weighed, WholeError
 
 GEMM, MOE, SHARED, TALK = (ErrorClass(name, "x") for name in ("gemm", "moe", "attention decode",
@@ -51,3 +52,10 @@ def test_a_sure_choice_needs_no_measurement() -> None:
     assert decisive("throughput", plan((GEMM, 0.05, 1.0)), plan((MOE, 0.05, 3.0))) == ()
     one = plan((GEMM, 0.3, 1.0))
     assert decisive("throughput", one, one) == ()
+
+
+def test_each_level_stands_in_the_middle_of_an_equal_share_of_errors() -> None:
+    levels, errors = _levels(), quantiles()
+    assert len(levels) == LEVELS
+    for i, level in enumerate(levels):
+        assert abs((errors < level).mean() - (i + 0.5) / LEVELS) <= 1 / COUNT
