@@ -1,8 +1,16 @@
 """Plans whose losses cannot be told apart: the faster is taken, and the plan says so."""
 
+from dataclasses import replace
+
+from support.questions import found_of
 
 from planner.planning.plan.record import Plan
-from planner.planning.search.equal_loss import SLACK, best_answer, device_seconds
+from planner.planning.search.equal_loss import (
+    SLACK,
+    best_answer,
+    device_seconds,
+    equal_note,
+)
 from planner.planning.search.variants import best_of
 from planner.planning.space.losses import band_factor
 from tests.support import theory
@@ -59,3 +67,13 @@ def test_the_uniform_rival_is_compared_by_pace_too() -> None:
                         memory_bytes=12 << 30, max_loss="int4-w4a16")
     assert plan.comparison.text.startswith("indistinguishable in loss from uniform ")
     assert "more tokens/s per device" in plan.comparison.text
+
+
+def test_only_a_loss_above_the_least_is_said_to_be_given_up() -> None:
+    found = found_of(objective="quality")
+    for above, told in ((0.0, False), (1e-9, False), (1e-3, True)):
+        worth = replace(found.solution, value=0.02 * (1 + above))
+        assert bool(equal_note(replace(found, solution=worth, bound=0.02))) == told
+    fast = found_of()
+    assert fast.value > 0
+    assert not equal_note(replace(fast, bound=fast.value / 2))

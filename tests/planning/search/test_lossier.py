@@ -115,3 +115,19 @@ def test_a_milder_mix_is_asked_to_be_hardly_slower_and_clearly_milder(
     assert asked_seconds == pytest.approx(tpot * (1 + SLOWER))
     assert tpot * (1 + SLOWER) < LIMIT
     assert bound == pytest.approx(MILDER * loss_of(place.space.model, place.segments))
+
+
+def test_a_mix_is_asked_to_be_faster_by_what_is_worth_telling(
+        monkeypatch: pytest.MonkeyPatch) -> None:
+    spaces, allowed = asked("llama-3.1-8b", "h100-sxm")
+    cutoffs: list[float] = []
+
+    def nothing(space: Space, c: int, most: int, cutoff: float) -> None:
+        cutoffs.append(cutoff)
+
+    monkeypatch.setattr(lossier, "_milder", lambda *_: None)
+    monkeypatch.setattr(lossier, "best_on", nothing)
+    found = four_bit(spaces, allowed=allowed)
+    assert found.uniform is not None
+    assert cutoffs
+    assert cutoffs == pytest.approx([found.uniform.found.value * (1 - GAIN)] * len(cutoffs))
