@@ -10,7 +10,6 @@ from tests.support import theory
 SLOW = ("llama-3.1-8b", "jetson-agx-orin-64gb")
 
 
-@pytest.mark.exhaustive
 def test_a_limit_that_is_kept_is_told() -> None:
     found = planner.plan("qwen2.5-0.5b", "h100-sxm", devices=1, context=2048)
     assert found.performance.tpot_seconds.value <= 0.05 * (1 + 1e-9)
