@@ -11,6 +11,8 @@ from planner.errors import UnsupportedError
 from planner.planning.engines.gguf_types import (
     GgufTraits,
     TypedTensor,
+    _holds,
+    _Place,
     asks_for_imatrix,
     fitted,
     more_bits,
@@ -115,3 +117,12 @@ def test_rules_name_mixes_that_exist() -> None:
     for rule in tensor_rules():
         assert set(rule.mixes) - {"*"} <= set(engine_mixes())
         assert rule.source.title
+
+
+@pytest.mark.parametrize(("name", "experts", "more"), [
+    ("attn_v", 0, True), ("attn_v", 8, True), ("ffn_down", 0, True), ("ffn_down", 8, False)])
+def test_tensors_are_counted_but_those_of_models_with_experts_are_told_by_layer(
+        name: str, experts: int, more: bool) -> None:
+    """The first of its kind, in layer 8 of 16: counted it is in the first eighth, by layer not."""
+    place = _Place(TypedTensor(f"blk.8.{name}.weight", 4096), counted=0, total=16, base="q4_k")
+    assert _holds("more-bits", place, GgufTraits(16, 4, experts)) == more
