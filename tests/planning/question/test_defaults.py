@@ -1,12 +1,13 @@
 """A pace for users, one user on an edge device: each default leaves a note, and what is given
 replaces it."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from planner.errors import InputError
-from planner.lookup import load_device
+from planner.lookup import load_device, load_model
 from planner.planning.question.asked import (
     NO_LIMIT,
     TPOT_KEY,
@@ -17,6 +18,7 @@ from planner.planning.question.asked import (
     seconds_of,
 )
 from planner.planning.question.defaults import TPOT_SECONDS, default_of
+from planner.planning.question.resolve import build_question
 from planner.scenarios import parse_scenario
 from tests.support import theory
 
@@ -81,3 +83,16 @@ def test_no_limit_is_told_as_it_was_asked() -> None:
 def test_other_words_are_no_limit(value: Any) -> None:
     with pytest.raises(InputError, match="tpot_seconds"):
         theory.plan("qwen2.5-0.5b", SERVER, tpot_seconds=value)
+
+
+@pytest.mark.parametrize(("asked", "sizes"), [({}, (1,)), ({"devices": 2}, (2,))])
+def test_a_machine_that_was_looked_at_is_one_device(
+        asked: dict[str, Any], sizes: tuple[int, ...]) -> None:
+    known = load_device(SERVER)
+    machine = replace(known, capacity_bytes=replace(known.capacity_bytes, kind="detected"))
+    spec = load_model("llama-3.1-8b")
+    made = build_question(spec, machine, Asked(context=2048, **asked), None, uniform=None,
+                          given=None)
+    assert made.sizes == sizes
+    searched = build_question(spec, known, Asked(context=2048), None, uniform=None, given=None)
+    assert max(searched.sizes) > 1
