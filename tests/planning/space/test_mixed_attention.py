@@ -86,3 +86,14 @@ def test_a_capacity_in_tokens_is_explained_where_layers_do_not_grow_alike(
         model: str, told: bool) -> None:
     found = estimate(model, "h100-sxm", devices=2, batch=4, context=8192)
     assert any(a.key == "capacity tokens" for a in found.assumptions) == told
+
+
+@pytest.mark.parametrize(("model", "grows", "stays"), [
+    ("deepseek-v3.2", "indexer", ""), ("qwen3-next-80b-a3b", "", "state")])
+def test_keys_of_an_indexer_grow_and_states_do_not(model: str, grows: str, stays: str) -> None:
+    found = estimate(model, "h200-sxm", devices=8, batch=4, context=8192)
+    rows = {kind: [row for row in found.kv_cache.layers if row.kind == kind]
+            for kind in filter(None, (grows, stays))}
+    assert all(rows.values())
+    assert all(row.bytes_per_token > 0 == row.fixed_bytes for row in rows.get(grows, []))
+    assert all(row.bytes_per_token == 0 < row.fixed_bytes for row in rows.get(stays, []))
