@@ -47,10 +47,8 @@ KINDS = {"estimate": 13, "plan": 1, "memory": 6}
 """How many of twenty questions are of a kind."""
 NAMED = {"estimate": "estimates", "plan": "plans", "memory": "answers on memory"}
 REMARK = (
-    "Estimates and answers on memory alone hardly grow; what comes with plans does: caches, "
-    "each with a limit, that are not full by then, and pages of the heap that stay partly "
-    "used. The peaks are large plans: up to 240 MB of their tables are kept until other plans "
-    "take their place, and glibc keeps what is freed. Where nobody makes it give that back "
+    "What plans leave is caches, each with a limit: tables of plans up to 32 MiB, until others "
+    "take their place. glibc keeps what is freed. Where nobody makes it give that back "
     "(`--keep`), resident memory stays where the largest question left it. Whether times "
     "change with the age of the process or with the questions tells `--alternate plan`, which "
     "asks those of both fifths in turn in a new process.")

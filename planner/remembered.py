@@ -9,37 +9,46 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
-from functools import wraps
-from typing import Any, TypeVar
+from functools import update_wrapper
+from typing import Any, Generic, TypeVar
 
 Result = TypeVar("Result")
 PLAIN = (str, int, float, frozenset, type(None))
 
 
+class Remembered(Generic[Result]):
+    """A pure function that keeps its last results; see :func:`by_identity`."""
+
+    def __init__(self, function: Callable[..., Result], size: int,
+                 of: Callable[..., tuple[Any, ...]] | None, weigh: Callable[[Any], float]) -> None:
+        update_wrapper(self, function)
+        self._function, self._size, self._of, self._weigh = function, size, of, weigh
+        self._known: dict[Any, tuple[tuple[Any, ...], Result, float]] = {}
+
+    def __call__(self, *args: Any) -> Result:
+        known = self._known
+        key = _key(args if self._of is None else self._of(*args))
+        found = known.pop(key, None)
+        if found is None:
+            result = self._function(*args)
+            found = args, result, self._weigh(result)
+            while known and sum(one[2] for one in list(known.values())) + found[2] > self._size:
+                drop_oldest(known)
+        known[key] = found
+        return found[1]
+
+    def forget(self) -> None:
+        """Keep nothing any more: for results that only the question at hand asks for again."""
+        self._known.clear()
+
+
 def by_identity(size: int, of: Callable[..., tuple[Any, ...]] | None = None,
                 weigh: Callable[[Any], float] = lambda result: 1,
-                ) -> Callable[[Callable[..., Result]], Callable[..., Result]]:
+                ) -> Callable[[Callable[..., Result]], Remembered[Result]]:
     """Keep the last ``size`` results of a pure function of immutable arguments: plain values and
     tuples of them by value, all else by identity. ``of`` gives what of the arguments a result
     depends on, absent: the arguments. ``weigh`` says for how many a large result counts."""
-    def wrapped(function: Callable[..., Result]) -> Callable[..., Result]:
-        known: dict[Any, tuple[tuple[Any, ...], Result, float]] = {}
-
-        @wraps(function)
-        def remembered(*args: Any) -> Result:
-            key = _key(args if of is None else of(*args))
-            found = known.pop(key, None)
-            if found is None:
-                result = function(*args)
-                found = args, result, weigh(result)
-                while known and sum(one[2] for one in list(known.values())) + found[2] > size:
-                    drop_oldest(known)
-            known[key] = found
-            return found[1]
-
-        return remembered
-
-    return wrapped
+    return lambda function: Remembered(function, size, of, weigh)
 
 
 def drop_oldest(known: dict[Any, Any]) -> None:

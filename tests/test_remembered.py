@@ -1,5 +1,7 @@
 """Results kept by identity: once for the same arguments, again for others."""
 
+import gc
+import weakref
 from collections.abc import Iterator
 from typing import Any
 
@@ -54,6 +56,21 @@ def test_what_a_result_depends_on_may_be_named() -> None:
     one, two = Thing(), Thing()
     assert made(one, two) is two
     assert made(one, Thing()) is two
+
+
+def test_what_is_forgotten_is_made_again_and_its_arguments_are_let_go() -> None:
+    @by_identity(4)
+    def made(thing: Thing) -> list[int]:
+        return []
+
+    thing = Thing()
+    gone, first = weakref.ref(thing), made(thing)
+    made.forget()
+    assert made(thing) is not first
+    made.forget()
+    del thing
+    gc.collect()
+    assert gone() is None
 
 
 class Shared(dict[Any, Any]):

@@ -3,7 +3,8 @@
 ``python -m benchmarks.scale.replay SAMPLE.jsonl [--scale 0.2]`` prints JSON. The tasks sleep, so
 that workers do not need cores of their own; scheduler, client, messages and results are those of a
 sweep. What an empty task takes with one worker is measured first: it is all that the prediction
-knows of this machine. Without a sample plans are answered instead, and CPU seconds are told.
+knows of this machine. Without a sample plans are answered and a checkpoint is profiled instead, and
+CPU seconds are told; then plans once more on workers that write every result to disk.
 """
 
 from __future__ import annotations
@@ -24,6 +25,9 @@ from benchmarks.scale.simulation import Costs, Task, simulate
 from planner.jobs.cluster import on_cluster
 
 WORKERS = (1, 2, 4)
+SPILL = {"DASK_DISTRIBUTED__WORKER__MEMORY__TARGET": "0.000001",
+         "DASK_DISTRIBUTED__WORKER__MEMORY__SPILL": "0.000002"}
+"""Shares of a worker's limit from which on Dask writes what is kept to disk: some kilobytes."""
 
 
 def asleep(item: tuple[int, float, str, bytes]) -> dict[str, Any]:
@@ -64,9 +68,10 @@ def replayed(seconds: Sequence[float], workers: int, kill_after: int = 0) -> dic
             "begun_again": len(starts) - len(landed)}
 
 
-def answered(workers: int) -> dict[str, Any]:
+def answered(workers: int, *, spill: bool = False) -> dict[str, Any]:
     """Plans that are really answered by so many workers: CPU seconds of all of them, from before
-    the first to after the last, and a digest of the table."""
+    the first to after the last, a digest of the table, and with ``spill`` how many results of
+    100 kB each came back from disk beside."""
     import hashlib
 
     from planner.api.sweep import answers
@@ -79,11 +84,86 @@ def answered(workers: int) -> dict[str, Any]:
         begun, start = cpu_seconds(pids[0]), time.perf_counter()
         columns = answers(asked, cluster=address, workers=None).columns
         wall = time.perf_counter() - start
-        return {"plans": len(asked), "workers_cpu": round(sum(map(cpu_seconds, pids[1:])) - before,
-                                                          2),
-                "scheduler_cpu": round(cpu_seconds(pids[0]) - begun, 2), "wall": round(wall, 1),
+        spent = sum(map(cpu_seconds, pids[1:])) - before
+        more = _from_disk(address) if spill else {}
+        return more | {
+            "plans": len(asked), "workers_cpu": round(spent, 2),
+            "scheduler_cpu": round(cpu_seconds(pids[0]) - begun, 2), "wall": round(wall, 1),
+            "resident_bytes": max(map(resident_bytes, pids[1:])),
+            "digest": hashlib.sha256(json.dumps(columns).encode()).hexdigest()[:16]}
+
+
+def large(number: int) -> bytes:
+    """A result of 100 kB."""
+    return number.to_bytes(4, "little") * 25_000
+
+
+def _from_disk(address: str) -> dict[str, Any]:
+    """Large results that nobody fetches for a second, and whether each comes back once and whole;
+    how many of them the workers had on disk."""
+    from distributed import Client
+
+    with Client(address) as client:  # type: ignore[no-untyped-call]
+        most, back = 0, []
+        for result in on_cluster(client, large, range(64)):
+            if not back:
+                time.sleep(1.0)
+            most = max(most, sum(client.run(on_disk).values()) if len(back) % 16 == 0 else 0)
+            back.append(result)
+    return {"large": len(back), "whole": sorted(back) == sorted(map(large, range(64))),
+            "most_on_disk": most}
+
+
+def on_disk(dask_worker: Any) -> int:
+    """Results that a worker has written to disk (Dask passes the worker by this name)."""
+    return len(getattr(dask_worker.data, "disk", ()))
+
+
+def profiled(folder: Path, workers: int) -> dict[str, Any]:
+    """A profile of a small checkpoint on so many workers, and a digest of its file."""
+    import hashlib
+
+    import planner
+
+    with cluster(workers) as (address, pids, _):
+        before, begun = sum(map(cpu_seconds, pids[1:])), time.perf_counter()
+        out = folder / f"on-{workers}.json"
+        made = planner.profile(folder / "model", output=out, cluster=address)
+        wall = time.perf_counter() - begun
+        return {"matrices": len(made.tensors), "wall": round(wall, 1),
+                "workers_cpu": round(sum(map(cpu_seconds, pids[1:])) - before, 2),
+                "scheduler_cpu": round(cpu_seconds(pids[0]), 2),
                 "resident_bytes": max(map(resident_bytes, pids[1:])),
-                "digest": hashlib.sha256(json.dumps(columns).encode()).hexdigest()[:16]}
+                "digest": hashlib.sha256(out.read_bytes()).hexdigest()[:16]}
+
+
+def checkpoint(folder: Path) -> None:
+    """A made-up decoder of eight layers, width 1024, in BF16."""
+    sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tests"))
+    from support.checkpoints import write_llama
+
+    write_llama(folder, hidden_size=1024, num_hidden_layers=8, num_attention_heads=16,
+                num_key_value_heads=4, head_dim=64, intermediate_size=3072, vocab_size=4096)
+
+
+def spilled() -> dict[str, Any]:
+    """Plans on two workers that write what they keep to disk at once."""
+    os.environ.update(SPILL)
+    try:
+        return answered(2, spill=True)
+    finally:
+        for name in SPILL:
+            del os.environ[name]
+
+
+def real_runs() -> dict[str, Any]:
+    """Plans and a profile on each number of workers, and plans where all is written to disk."""
+    found: dict[str, Any] = {"real": {str(n): answered(n) for n in WORKERS}}
+    with tempfile.TemporaryDirectory(prefix="replay-") as name:
+        folder = Path(name)
+        checkpoint(folder / "model")
+        found["profile"] = {str(n): profiled(folder, n) for n in WORKERS}
+    return found | {"spilled": spilled()}
 
 
 def main() -> int:
@@ -93,7 +173,7 @@ def main() -> int:
     parser.add_argument("--scale", type=float, default=0.2)
     given = parser.parse_args()
     if given.sample is None:
-        print(json.dumps({str(workers): answered(workers) for workers in WORKERS}, indent=1))
+        print(json.dumps(real_runs(), indent=1))
         return 0
     seconds = [one * given.scale for one in seconds_of(given.sample)]
     empty = replayed([0.0] * 100, 1)["wall"] / 100

@@ -59,6 +59,7 @@ from planner.planning.search.default_limit import BAND_KEY, band_reason
 from planner.planning.search.equal_loss import equal_note
 from planner.planning.search.formulate import loss_limit
 from planner.planning.search.posed import posed
+from planner.planning.search.rivals import placed_in
 from planner.planning.search.spaces import asked
 from planner.planning.solver.highs import MOST_NODES, MOST_SECONDS
 from planner.planning.solver.problem import OPTIMAL, STOPPED, TOLERANCE, told
@@ -86,8 +87,10 @@ def recommended(choice: Selection, *, others: Sequence[Space] = ()) -> Plan:
     why = explain(within)
     if choice.taken != choice.optimum:
         why = {key: kept_simple(one) for key, one in why.items()}
-    return replace(_plan(found, choice.exact, why, others, choice),
+    made = replace(_plan(found, choice.exact, why, others, choice),
                    recommendation=recommendation(choice, (choice.exact.grid, *others)))
+    placed_in.forget()  # up to tens of MB, which no other question asks for
+    return made
 
 
 def assemble(found: Found) -> Plan:
