@@ -11,26 +11,31 @@ from typing import Any
 
 from support.entrances import DEVICE, MODEL, PRICED, ROOT, Attack, took
 from support.laws import LawError, reader
+from support.measured_tables import Measured, Table, measured_tables, of
 from support.tape import MANY, Tape, damaged, json_bytes, toml_bytes, torn
+from support.told_rows import told_rows
 
-Table = dict[str, str]
 SAMPLE = ROOT / "planner" / "validation" / "sample"
 
 
 def tables_calibrated(tape: Tape, folder: Path) -> bool:
     """Tables of one device, whose operators are fitted."""
-    kind, device, rows = tape.of(_fitted())
+    sample = tape.of(_fitted())
     data = folder / "data"
     data.mkdir()
-    (data / f"{kind}.csv").write_bytes(torn(_csv(damaged(rows, tape, MANY)), tape))
-    return took(["calibrate", "data", "-o", f"{device}.toml", "--device", device, "--quiet",
-                 "--date", "2026-01-01"], folder, may_write=(f"{device}.toml",),
+    chosen = tape.of(sorted(sample.tables))
+    for kind, rows in sample.tables.items():
+        text = torn(_csv(damaged(rows, tape, MANY)), tape) if kind == chosen else _csv(rows)
+        (data / f"{kind}.csv").write_bytes(text)
+    return took(["calibrate", "data", "-o", f"{sample.device}.toml", "--quiet", "--date",
+                 "2026-01-01", *sample.flags], folder, may_write=(f"{sample.device}.toml",),
                 most_seconds=PRICED)
 
 
 @cache
-def _fitted() -> tuple[tuple[str, str, list[Table]], ...]:
-    """(table, device, rows of one software that can be fitted)."""
+def _fitted() -> tuple[Measured, ...]:
+    """Made tables with enough rows for fits, and the first rows of one software of the packaged
+    ones."""
     from planner.validation.op_rows import profile_of
 
     out = []
@@ -40,17 +45,9 @@ def _fitted() -> tuple[tuple[str, str, list[Table]], ...]:
         (name, software), _ = counted.most_common(1)[0]
         known = profile_of(name)
         if known is not None:
-            out.append((path.stem, known.id, [row for row in rows if row["device"] == name
-                                              and row["software"] == software][:8]))
-    return (*out, ("e2e_verify", "xeon-6980p", [_step(), _step(quantity="prefill_seconds")]))
-
-
-def _step(**changes: str) -> Table:
-    return {"device": "xeon-6980p", "software": "llama.cpp b1", "engine": "llama.cpp",
-            "model": MODEL, "subject": "plan", "types": "=bf16", "prompt_tokens": "128",
-            "output_tokens": "32", "threads": "8", "cache": "f16", "quantity": "decode_seconds",
-            "measured": "0.02", "predicted": "0.018", "low": "0.01", "high": "0.03",
-            "basis": "fitted"} | changes
+            out.append(of(known.id, {path.stem: [
+                row for row in rows if row["device"] == name and row["software"] == software][:8]}))
+    return (*measured_tables(), *out)
 
 
 def _rows(path: Path) -> list[Table]:
@@ -87,23 +84,17 @@ def tables_validated(tape: Tape, folder: Path) -> bool:
             if one.predicted is None and not one.reason:
                 raise LawError(f"row {one.row} without a reason")
             if one.predicted is not None and not (
-                    0 < one.low <= one.predicted <= one.high < float("inf")):
+                    0 <= one.low <= one.predicted <= one.high < float("inf")
+                    and (one.low > 0 or one.metric == "memory")):  # a pool that nothing is left for
                 raise LawError(f"row {one.row}: {one.low} {one.predicted} {one.high}")
     return reader(read, folder, most_seconds=PRICED)
 
 
 @cache
 def _validated() -> tuple[tuple[str, list[Table]], ...]:
-    memory = {"engine": "vllm", "engine_version": "0.16.0", "model": "llama-3.1-8b",
-              "checkpoint_dtype": "bf16", "kv_dtype": "bf16", "device": "h100_sxm", "tp": "1",
-              "gpu_memory_utilization": "0.9", "max_model_len": "8192", "block_size": "16",
-              "quantity": "weights_gib_per_gpu", "value": "14.99", "unit": "GiB",
-              "confidence": "log"}
     tables = [(path.stem, _rows(path)) for path in sorted(SAMPLE.glob("*.csv"))]
     spread = [(name, rows[::max(1, len(rows) // 3)][:3]) for name, rows in tables]
-    return (*spread, ("memory", [memory, memory | {"quantity": "kv_cache_tokens",
-                                                   "value": "400000", "unit": "tokens"}]),
-            ("e2e_verify", [_step(), _step(quantity="prefill_seconds")]))
+    return (*spread, *told_rows())
 
 
 def sweep_left(tape: Tape, folder: Path) -> bool:
