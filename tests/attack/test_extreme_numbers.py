@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from math import isfinite
 from pathlib import Path
 
 import pytest
 from support.laws import command
 
 import planner
+from planner.calibration.ggml_attention import steps
 from planner.errors import DataError, InputError
 from planner.sizing.fleet.asked import Wrongs, fleet_asked
 from planner.sweeping.prices import checked_price
@@ -53,3 +55,12 @@ def test_a_price_beyond_a_double() -> None:
     for price in (10 ** 5000, {"l40s": 10 ** 400}):
         with pytest.raises(InputError, match="an integer of"):
             checked_price(price, "price")
+
+
+def test_attention_that_is_quicker_than_its_launch_gives_finite_figures() -> None:
+    rows = [{"device": "xeon-6980p", "software": "llama.cpp b1", "kv_dtype": "f16",
+             "batch": "1", "heads": "14", "kv_heads": "2", "head_dim": "64", "threads": "2",
+             "kv_len": str(length), "latency_us": "1e-9"} for length in (64, 512, 1024)]
+    ((_, found),) = steps(rows, {})
+    assert 0 < found.parameters["element_seconds"] < 1e-20
+    assert isfinite(found.error.sigma)
