@@ -103,6 +103,8 @@ def _element_seconds(seconds: Array, work: Array, launch: float) -> float:
     for _ in range(STEPS):
         told = launch + work * np.exp(found)
         slope = 1.0 - launch / told
+        if not slope.any():  # no time is longer than the launch: elements take nothing that shows
+            break
         step = float(slope @ np.log(seconds / told) / (slope @ slope))
         found += min(max(step, -1.0), 1.0)
         if abs(step) < CLOSE:

@@ -164,6 +164,6 @@ def _read_parquet(path: Path) -> dict[str, list[Any]] | None:
 
     try:
         table = pq.read_table(path)
-    except (OSError, pa.ArrowException):
-        return None
-    return {name: table[name].to_pylist() for name in table.column_names}
+        return {name: table[name].to_pylist() for name in table.column_names}
+    except (OSError, ValueError, KeyError, OverflowError, pa.ArrowException):  # bytes that are no
+        return None  # text, times beyond any calendar, two columns of one name

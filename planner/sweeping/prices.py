@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import Any
 
 from planner.errors import InputError, nearest_names
 from planner.hardware.profile import DeviceProfile, Quantity
+from planner.models.strict_json import shown
 from planner.scenarios import Scenario
 
 Price = float | Mapping[str, float] | None
@@ -32,8 +34,9 @@ def checked_price(value: Any, place: str) -> Price:
 
 def _number(value: Any, place: str) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)) \
-            or not 0 < value < float("inf"):
-        raise InputError(f"{place} = {value!r}: a number above 0 is required", hint=HINT)
+            or not 0 < value <= sys.float_info.max:
+        text = shown(value) if isinstance(value, int) else repr(value)
+        raise InputError(f"{place} = {text}: a number above 0 is required", hint=HINT)
     return float(value)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sys
 from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +13,7 @@ from planner.errors import InputError, nearest_names
 from planner.formats.kv import kv_layout
 from planner.formats.schemes import scheme
 from planner.memory.engines.catalog import parse_engine
+from planner.models.strict_json import shown
 from planner.planning.question.asked import NO_LIMIT
 from planner.planning.question.engine_choice import AUTO_ENGINE
 from planner.planning.question.policies import RULES
@@ -68,7 +70,7 @@ def ask(place: str, given: Mapping[str, Any], known: dict[Any, Any] | None = Non
     """
     verb = given.get("verb", "plan")
     if verb not in VERBS:
-        raise InputError(f"{place}: verb = {verb!r}", hint="plan or estimate")
+        raise InputError(f"{place}: verb = {shown(verb)}", hint="plan or estimate")
     keys = KEYS[verb]
     for key in given:
         if key not in keys and key not in ("verb", "model", "device", "service"):
@@ -139,6 +141,8 @@ def checked(place: str, key: str, value: Any) -> Any:
     if key == "drop_policies":
         return _rules(place, value)
     if key == "max_loss" and isinstance(value, (int, float)) and not isinstance(value, bool):
+        if isinstance(value, int) and abs(value) >= LARGEST:
+            raise _wrong(place, key, value, "a number of nats")
         return float(value)
     if not isinstance(value, str) or not value:
         raise _wrong(place, key, value, "a text")
@@ -150,7 +154,7 @@ def checked(place: str, key: str, value: Any) -> Any:
 
 def _seconds(place: str, key: str, value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)) \
-            or not 0 < value < float("inf"):
+            or not 0 < value <= sys.float_info.max:
         raise _wrong(place, key, value, "a number above 0")
     return float(value)
 
@@ -200,6 +204,7 @@ def _named(key: str, value: str) -> str:
 
 
 def _wrong(place: str, key: str, value: object, wanted: str) -> InputError:
-    shown = repr(value) if len(repr(value)) < 80 else repr(value)[:77] + "…"
-    return InputError(f"{place}: {key} = {shown}: {wanted} is required",
+    text = shown(value) if isinstance(value, int) else repr(value)
+    text = text if len(text) < 80 else text[:77] + "…"
+    return InputError(f"{place}: {key} = {text}: {wanted} is required",
                       hint="docs/guide/scale.md lists the keys and their types")

@@ -62,8 +62,8 @@ def _outcome(table: str, row: MemoryRow, mode: str, run: list[MemoryRow],
         return replace(base, reason=why.reason)
     except PlannerError:
         return replace(base, reason="not legal")
-    half = guess.half + row.half_digit
-    return replace(base, predicted=guess.value, low=guess.value - half, high=guess.value + half,
+    half, value = guess.half + row.half_digit, max(guess.value, 0)  # nothing fits: none, not less
+    return replace(base, predicted=value, low=max(value - half, 0), high=value + half,
                    basis=guess.basis)
 
 

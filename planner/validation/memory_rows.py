@@ -22,6 +22,8 @@ from planner.validation.names import (
     unit_bytes,
 )
 
+COUNTS = ("kv_tokens_per_replica", "kv_blocks", "max_concurrency")
+"""Quantities without bytes."""
 _RUN = ("source", "engine", "engine_version", "model", "checkpoint_dtype", "kv_dtype", "device",
         "n_devices", "tp", "pp", "dp", "ep", "gpu_memory_utilization", "max_model_len",
         "max_num_batched_tokens", "block_size")
@@ -89,7 +91,9 @@ def _row(index: int, text: Mapping[str, str]) -> MemoryRow | None:
     unit = unit_bytes(text["unit"], engine.engine.name if engine else "")
     value = _number(text["value"])
     sizes = [_count(text.get(name, "") or "1") for name in ("tp", "pp", "dp", "ep")]
-    if unit is None or value is None or value <= 0 or None in sizes:
+    quantity = text["quantity"].strip().lower()
+    if unit is None or value is None or value <= 0 or None in sizes \
+            or (quantity in COUNTS and unit != 1) or ("gib" in quantity and unit == 1):
         return None
     tp, pp, dp, ep = (size or 1 for size in sizes)
     notes = text.get("notes", "")
@@ -101,11 +105,11 @@ def _row(index: int, text: Mapping[str, str]) -> MemoryRow | None:
     return MemoryRow(
         index=index, text=text, engine=engine, device=device,
         model=model_name(text["model"]), format=format_name(text["checkpoint_dtype"], notes),
-        quantity=text["quantity"].strip().lower(), value=value * unit,
+        quantity=quantity, value=value * unit,
         half_digit=_half_digit(text["value"], text["unit"]) * unit, tp=tp, pp=pp, dp=dp, ep=ep,
         fraction=_fraction(text["gpu_memory_utilization"]), context=context, sequences=sequences,
         batched_tokens=_count(text.get("max_num_batched_tokens", "")),
-        block_tokens=_count(text["block_size"]), by_hand=int(hand[1]) if hand else None,
+        block_tokens=_count(text["block_size"]), by_hand=_count(hand[1]) if hand else None,
         set_by_hand="by hand" in notes, mla=int(mla[1]) if mla else None,
         run=tuple(text.get(name, "") for name in _RUN),
         sibling=tuple(text.get(name, "") for name in _SIBLING))
@@ -169,7 +173,8 @@ def _context(text: str) -> tuple[int | None, int | None]:
     """(context, sequences): ``131072 x 2 seqs`` is a cache of 262,144 cells for two."""
     several = _SEQUENCES.match(text.strip())
     if several:
-        return int(several[1]) * int(several[2]), int(several[2])
+        each, sequences = (_count(number) or 1 for number in several.groups())
+        return _count(str(each * sequences)), sequences
     return _count(text), None
 
 

@@ -16,7 +16,7 @@ QUICK = {"config": 40, "safetensors": 60, "gguf": 60, "scores": 60, "aliases": 1
          "config-priced": 8, "plan-file": 12, "scenario": 10, "quantisation": 6, "profile-file": 10,
          "popularity": 12, "tables": 8, "sweep": 40, "command-line": 40,
          "plan-read": 20, "plan-verbs": 4, "quantised-config": 40, "import-read": 20,
-         "import-folder": 20, "device-file": 20, "calibrate": 10, "validate": 20, "workload": 20,
+         "import-folder": 20, "device-file": 20, "calibrate": 6, "validate": 20, "workload": 20,
          "fleet": 40, "sweep-file": 40, "sweep-left": 10, "losses": 20}
 # Tapes that found a defect, in the words of docs/evidence/fuzzing.md; run again in every run.
 FOUND: dict[str, tuple[str, ...]] = {

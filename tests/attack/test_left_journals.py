@@ -11,8 +11,11 @@ from support.laws import command
 from support.table_entrances import ESTIMATES, left_by_sweep
 from support.tape import toml_bytes
 
+from planner.errors import InputError
 from planner.jobs.journal import Journal, _line, are_numbers, is_number
 from planner.profiling.run import fits
+from planner.sweeping.columns import COLUMNS
+from planner.sweeping.output import finished
 from planner.verifying.records import Reading, StepResult
 
 WORDS = ["sweep", "q.toml", "-o", "o.csv", "--quiet"]
@@ -69,6 +72,21 @@ def test_a_record_of_another_form_is_dropped_and_counted(tmp_path: Path) -> None
     journal.close()
     assert (list(journal.done), journal.dropped) == (["y"], 1)
     assert (tmp_path / "j").read_bytes() == _line(header) + _line({"id": "y", "n": 1})
+
+
+def test_a_parquet_table_of_bytes_that_are_no_text_is_another_file(tmp_path: Path) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    names = [name for name, _ in COLUMNS]
+    letters = pa.array(["ab"]).buffers()[1]
+    no_text = [None, letters, pa.py_buffer(b"\xff\xfe")]
+    columns = {"text": pa.Array.from_buffers(pa.string(), 1, no_text),
+               "time": pa.array([1 << 62], pa.timestamp("us"))}
+    for column in columns.values():
+        pq.write_table(pa.table(dict.fromkeys(names, column)), tmp_path / "o.parquet")
+        with pytest.raises(InputError, match="exists"):
+            finished(tmp_path / "o.parquet", {name: [None] for name in names})
 
 
 @pytest.mark.parametrize(("value", "number"), [

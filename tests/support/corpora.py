@@ -7,6 +7,7 @@ after a change of these it is another damage, as good as any, until ``make fuzz`
 import contextlib
 import sys
 import tempfile
+import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import CodeType, FrameType
@@ -41,6 +42,8 @@ guided by these, and their lines are counted."""
 FOLDER = ROOT / "tests" / "attack" / "corpus"
 PACKAGE = ROOT / "planner"
 Line = tuple[str, int]
+LONGEST = 2.5
+"""Traced seconds of a tape that is kept: `make test` runs each, about twice as quick."""
 _OPTIMISED = 1  # the flag of functions' code, which module and class bodies lack
 
 
@@ -116,14 +119,20 @@ def reached(name: str, tape: bytes, files: Iterable[Path]) -> set[Line]:
 
 
 def enough(name: str, tapes: Iterable[bytes]) -> tuple[list[bytes], set[Line]]:
-    """(the fewest short tapes found that reach what all do, those lines)."""
+    """(the fewest short tapes found that reach what all do that take no longer than LONGEST, the
+    lines that any reaches)."""
     files = reader_files(name)
     inside = lines_of(files)
-    each = {tape: reached(name, tape, files) & inside
-            for tape in sorted(set(tapes), key=lambda t: (len(t), t))}
-    everything: set[Line] = set().union(*each.values()) if each else set()
+    each: dict[bytes, set[Line]] = {}
+    everything: set[Line] = set()
+    for tape in sorted(set(tapes), key=lambda t: (len(t), t)):
+        begun = time.process_time()
+        found = reached(name, tape, files) & inside
+        everything |= found
+        if time.process_time() - begun <= LONGEST:
+            each[tape] = found
     chosen: list[bytes] = []
-    left = set(everything)
+    left: set[Line] = set().union(*each.values())
     while left:
         best = max(each, key=lambda tape: (len(each[tape] & left), -len(tape)))
         chosen.append(best)

@@ -175,6 +175,10 @@ TARGETS = (("fp8-channel", "compressed-tensors"), ("int4-w4a16", "compressed-ten
            ("ggml-q4_k", "llama.cpp"))
 
 
+LOADED = ("bf16", "fp8-tensor")
+"""Schemes whose weights an engine has as released, or makes while loading: no configuration."""
+
+
 @cache
 def _exports() -> tuple[tuple[str, dict[str, str]], ...]:
     """(format, files) of a small model in every format that is read again."""
@@ -190,6 +194,10 @@ def _exports() -> tuple[tuple[str, dict[str, str]], ...]:
             found.append((to, export_plan(plan, to, engine="any").files))
         except PlannerError:
             continue
+    for scheme in LOADED:
+        plan = estimate(SMALL, "b200-sxm", scheme=scheme, devices=1, context=2048, batch=4,
+                        engine="vllm", prefix_hit_rate=0.5)
+        found.append(("vllm", export_plan(plan).files))
     return tuple(found)
 
 
@@ -213,20 +221,28 @@ def _imports() -> tuple[tuple[str, str, Any], ...]:
 
 
 def import_folder(tape: Tape, folder: Path) -> bool:
-    """Folders of exports, ``deployment.json`` among them."""
+    """Folders of exports, ``deployment.json`` among them, or without it and its device."""
     from planner.export.deployment import FILE, read_deployment
     from planner.lookup import load_model
 
     _, files = tape.of(_exports())
     text = torn(json_bytes(damaged(json.loads(files[FILE]), tape, MANY)), tape)
-    if tape.below(8) != 1:
+    how = tape.below(8)
+    if how not in (1, 2):
         return reader(lambda: read_deployment(text, FILE, load_model(SMALL)), folder)
     (folder / "e").mkdir()
     for name, content in files.items():
         (folder / "e" / name).write_text(content, encoding="utf-8")
-    (folder / "e" / FILE).write_bytes(text)
-    return took(["import", "e", SMALL, "-o", "p.json", "--quiet"], folder,
-                may_write=("p.json",), most_seconds=PRICED)
+    words = ["import", "e", SMALL, "-o", "p.json", "--quiet"]
+    if how == 1:
+        (folder / "e" / FILE).write_bytes(text)
+    else:
+        (folder / "e" / FILE).unlink()
+        words += tape.of(((*ALONE, "--kv", "fp8"), ALONE, ALONE[2:]))
+    return took(words, folder, may_write=("p.json",), most_seconds=PRICED)
+
+
+ALONE = ("--device", "b200-sxm", "--devices", "1", "--context", "2048", "--batch", "4")
 
 
 SLOW: dict[str, Attack] = {
