@@ -81,10 +81,13 @@ def profile(checkpoint: str | os.PathLike[str], *, tier: str | None = None,
     spec = resolve_model(_as_path(os.fspath(checkpoint)), ignore_keys=ignore_keys)
     if scores is not None:
         _only_scores(name, inputs=inputs, routing=routing, schemes=schemes, text=text,
-                     static_scales=static_scales or None, smoothquant=smoothquant, imatrix=imatrix)
+                     static_scales=static_scales or None, smoothquant=smoothquant, imatrix=imatrix,
+                     workers=workers, cluster=cluster, seed=None if seed == SEED else seed,
+                     **_of_a_run(tokens, probe))
         return run.profile_scores(spec, Path(scores), target, own_version())
     _check_tier(name, folder, text, static_scales or smoothquant is not None)
     _check_imatrix(imatrix, name, folder)
+    _check_run(name, **_of_a_run(tokens, probe))
     question = None if name == "T0" else replace(
         _probe(name, tokens, seed, text, probe), options=_options(static_scales, smoothquant))
     request = run.Request(
@@ -134,6 +137,21 @@ def _check_tier(tier: str, folder: Path | None, text: object, scaled: bool) -> N
                          "its own", hint="leave one out")
     if tier == "T0" and text is not None:
         raise InputError("tier T0 reads no text", hint="choose T2 or T3")
+
+
+def _of_a_run(tokens: int, probe: str) -> dict[str, int | str | None]:
+    """What a run of the model is told beside its text, None where it is the default."""
+    return {"tokens": None if tokens == TOKENS else tokens, "probe": None if probe == PROBE
+            else probe}
+
+
+def _check_run(tier: str, *, tokens: object, probe: object) -> None:
+    """Refuse what the tier does not run."""
+    if tier == "T0" and tokens is not None:
+        raise InputError(f"tokens = {tokens}: tier T0 does not run the model",
+                         hint="choose T1, T2 or T3")
+    if tier != "T2" and probe is not None:
+        raise InputError(f"probe {probe}: tier {tier} has no probe scheme", hint="choose T2")
 
 
 def _probe(tier: str, tokens: int, seed: int, text: str | os.PathLike[str] | None,
