@@ -19,7 +19,7 @@ from planner.planning.whatif.grid import Grid, Planned
 from planner.report import words
 from planner.report.page.interactive_axes import shown
 from planner.report.page.interactive_data import page_data
-from planner.report.phrases import Phrases, phrases
+from planner.report.phrases import Phrases, phrases_on
 
 HERE = Path(__file__).resolve().parents[1]
 LANGUAGE_FOLDER = HERE / "lang_what_if"
@@ -58,8 +58,8 @@ def interactive(grid: Grid, plan: Plan, lang: str) -> Interactive:
     Raises:
         UnknownNameError: no such language.
     """
-    w = phrases(lang, LANGUAGE_FOLDER)
-    data = page_data(grid, plan, phrases(lang), w)
+    w = phrases_on(plan.device.id, lang, LANGUAGE_FOLDER)
+    data = page_data(grid, plan, phrases_on(plan.device.id, lang), w)
     script, digest = _script()
     groups = shown(grid.axes)
     axes = data["axes"]
