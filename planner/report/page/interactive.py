@@ -75,7 +75,9 @@ def interactive(grid: Grid, plan: Plan, lang: str) -> Interactive:
 
 
 def check_bytes(size: int) -> None:
-    """Refuse data that is too large to embed.
+    """Refuse data that is too large to embed. That is known with the plans alone: texts that are
+    equal stand in a page once, and how many differ is what planning finds. The most points there
+    may be take less than half of it (about 150 bytes each), unless every layer decides by itself.
 
     Raises:
         InputError: it is.
