@@ -33,6 +33,15 @@ def test_a_module_is_no_plan(more: dict[str, Any]) -> None:
     assert "leave" in str(caught.value.hint)
 
 
+@pytest.mark.parametrize(("more", "why", "hint"), [
+    ({"transfer_bytes_per_s": 5e10}, "without pools", "--prefill-workers"),
+    ({"draft_layers": 2}, "without a draft", "--draft-tokens")])
+def test_a_closed_loop_without_pools_or_drafts(more: dict[str, Any], why: str, hint: str) -> None:
+    with pytest.raises(InputError, match=why) as caught:
+        planner.serve("qwen2.5-0.5b", "h100-sxm", concurrency=8, **more)
+    assert hint in str(caught.value.hint)
+
+
 @pytest.mark.parametrize(("more", "why"), [
     ({"tokens": 960}, "tier T0 does not run"), ({"probe": "fp8-block"}, "tier T0 has no probe"),
     ({"tier": "T1", "probe": "fp8-block"}, "tier T1 has no probe"),
