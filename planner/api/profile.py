@@ -82,12 +82,11 @@ def profile(checkpoint: str | os.PathLike[str], *, tier: str | None = None,
     if scores is not None:
         _only_scores(name, inputs=inputs, routing=routing, schemes=schemes, text=text,
                      static_scales=static_scales or None, smoothquant=smoothquant, imatrix=imatrix,
-                     workers=workers, cluster=cluster, seed=None if seed == SEED else seed,
-                     **_of_a_run(tokens, probe))
+                     workers=workers, cluster=cluster, **_of_a_run(tokens, probe, seed))
         return run.profile_scores(spec, Path(scores), target, own_version())
+    _check_run(name, **_of_a_run(tokens, probe, seed))
     _check_tier(name, folder, text, static_scales or smoothquant is not None)
     _check_imatrix(imatrix, name, folder)
-    _check_run(name, **_of_a_run(tokens, probe))
     question = None if name == "T0" else replace(
         _probe(name, tokens, seed, text, probe), options=_options(static_scales, smoothquant))
     request = run.Request(
@@ -139,13 +138,13 @@ def _check_tier(tier: str, folder: Path | None, text: object, scaled: bool) -> N
         raise InputError("tier T0 reads no text", hint="choose T2 or T3")
 
 
-def _of_a_run(tokens: int, probe: str) -> dict[str, int | str | None]:
+def _of_a_run(tokens: int, probe: str, seed: int) -> dict[str, int | str | None]:
     """What a run of the model is told beside its text, None where it is the default."""
     return {"tokens": None if tokens == TOKENS else tokens, "probe": None if probe == PROBE
-            else probe}
+            else probe, "seed": None if seed == SEED else seed}
 
 
-def _check_run(tier: str, *, tokens: object, probe: object) -> None:
+def _check_run(tier: str, *, tokens: object, probe: object, **_: object) -> None:
     """Refuse what the tier does not run."""
     if tier == "T0" and tokens is not None:
         raise InputError(f"tokens = {tokens}: tier T0 does not run the model",

@@ -102,8 +102,7 @@ def verify(plan: str | Plan, checkpoint: str | os.PathLike[str], *, engine: str 
     _check_counts(prompt_tokens=prompt_tokens, output_tokens=output_tokens, threads=threads,
                   repeats=repeats, chunks=chunks, kl_context=kl_context, step_seconds=step_seconds)
     given = read_plan(plan) if isinstance(plan, str) else plan
-    tool = _tool(engine)
-    _check_address(engine, engine_dir, python)
+    tool = _tool(engine, engine_dir, python)
     path = _existing(Path(checkpoint))
     spec = _model(given, model, path)
     where, notes = predicted_device(given, device, hardware_dir, threads)
@@ -191,9 +190,10 @@ def _check_counts(**given: float | None) -> None:
             raise InputError(f"{name} {value} is not above 0", hint="leave it out for the default")
 
 
-def _tool(engine: str) -> Adapter:
+def _tool(engine: str, engine_dir: object, python: object) -> Adapter:
     if engine not in MODULES:
         raise UnknownNameError("engine to verify with", engine, MODULES)
+    _check_address(engine, engine_dir, python)
     return adapter(engine)
 
 
