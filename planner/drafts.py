@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import BinaryIO
 
 from planner.errors import InputError
+from planner.regular import NOT_A_FILE, is_special
 
 _DRAFTS: set[Path] = set()
-NOT_A_FILE = "not a regular file"
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) \
     | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
 
@@ -60,12 +60,6 @@ def replacing(target: Path, *, alone: bool = False) -> Iterator[BinaryIO]:
             file.flush()
             os.fsync(file.fileno())
         path.replace(target)
-
-
-def is_special(path: Path) -> bool:
-    """Whether ``path`` is there and is neither a file nor a folder: /dev/null, a pipe, a socket.
-    It cannot be replaced whole, and reading it may wait for ever."""
-    return path.exists() and not path.is_file() and not path.is_dir()
 
 
 def replace_text(target: Path, text: str, *, alone: bool = False) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 from planner.encoded import decoded
 from planner.errors import DataError
+from planner.regular import check_regular
 
 MOST_BYTES = 1 << 20
 MOST_PARTS = 64
@@ -24,8 +25,7 @@ def read_toml_bytes(path: Path, *, hint: str) -> bytes:
         DataError: not a regular file (a pipe would be waited for), too large, or unreadable.
     """
     try:
-        if path.exists() and not path.is_file():
-            raise DataError(f"{path}: not a regular file", hint=hint)
+        check_regular(path, hint=hint)
         with path.open("rb") as file:
             data = file.read(MOST_BYTES + 1)
     except OSError as error:

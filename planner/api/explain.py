@@ -45,8 +45,8 @@ if TYPE_CHECKING:
     from planner.quality.profile import Profile
 
 DEFAULT_BATCH = 64
-OF_A_PLAN = ("devices", "pp", "ttft_seconds", "tpot_seconds", "max_loss", "memory_bytes", "untie",
-             "objective", "drop_policies", "exact")
+OF_A_PLAN = ("devices", "pp", "slots", "ttft_seconds", "tpot_seconds", "max_loss", "memory_bytes",
+             "untie", "objective", "drop_policies", "exact")
 
 
 @overload
@@ -117,6 +117,7 @@ def explain(model: str | ModelSpec | None = None, device: str | DeviceProfile | 
     """
     ask = Ask.of(locals(), own=("module", "solves"))
     if module is not None:
+        _refuse_solves(solves, "a module")
         return _module(ask, module)
     if ask.scheme is not None:
         raise InputError("scheme is explained for a module",
@@ -124,17 +125,26 @@ def explain(model: str | ModelSpec | None = None, device: str | DeviceProfile | 
     if ask.plan is not None and ask.plan.deployment is not None:
         from planner.api.pools_explained import explain_pools
 
+        _refuse_solves(solves, "a plan in pools")
         return explain_pools(ask, ask.plan)
     from planner.api.choice import explain_choice
 
     return explain_choice(ask, solves=solves)
 
 
+def _refuse_solves(solves: int, explained: str) -> None:
+    """Refuse questions to solve where none are."""
+    if solves != SOLVES:
+        raise InputError(f"solves = {solves}: what would change {explained} is not looked for",
+                         hint="leave it out")
+
+
 def _module(ask: Ask, module: str) -> ModuleExplanation:
     """The time of one module, which no parameter of a whole plan may be given beside."""
     asked = ask.asked
     named = [name for name in OF_A_PLAN if getattr(asked, name) not in (None, False)]
-    named += [name for name in ("plan", "scenario", "profile") if getattr(ask, name) is not None]
+    named += [name for name in ("plan", "scenario", "profile", "imatrix")
+              if getattr(ask, name) is not None]
     if named:
         raise InputError(f"{named[0]} belongs to a plan, and module asks about one layer",
                          hint="leave one of the two out")

@@ -25,6 +25,7 @@ from planner.models.spec import ModelSpec
 from planner.placement.modules import AS_RELEASED_KINDS, EXPERT_KINDS, PLANNED_KINDS
 from planner.planning.plan.checkpoint_units import in_checkpoint
 from planner.planning.plan.record import Assumption, Plan, UnitPlan
+from planner.planning.plan.spelt import spelt_out
 from planner.throughput.calibration import ANY_ENGINE
 from planner.typed import typed
 
@@ -108,7 +109,7 @@ def import_plan(file: str | os.PathLike[str], model: str | ModelSpec,
     plan = estimate(spec, device, plan=_as_stored(placed, found.spec), **question)
     notes = tuple(Assumption("imported", found.method, text) for text in
                   (f"from {path.name}", *found.notes))
-    return replace(plan, assumptions=(*plan.assumptions, *notes))
+    return spelt_out(replace(plan, assumptions=(*plan.assumptions, *notes)))
 
 
 def _import_deployed(path: Path, spec: ModelSpec, found: Imported, said: DeploymentFile,
@@ -132,7 +133,7 @@ def _import_deployed(path: Path, spec: ModelSpec, found: Imported, said: Deploym
     said_by = path.name if path.name == deployment.FILE else f"{path.name} and {deployment.FILE}"
     notes = tuple(Assumption("imported", found.method, text) for text in
                   (f"from {said_by}", *(one for one in found.notes if one != NO_CACHE_NAMED)))
-    return replace(plan, assumptions=(*plan.assumptions, *notes))
+    return spelt_out(replace(plan, assumptions=(*plan.assumptions, *notes)))
 
 
 def _as_loaded(plan: Plan, weights: Mapping[str, str]) -> Plan:

@@ -19,7 +19,7 @@ from planner.hardware.loader import load_profile
 from planner.measuring.find_ggml import find_ggml
 from planner.measuring.folder import PROFILE, MeasurementFolder
 from planner.measuring.measured_profile import with_measured
-from planner.measuring.request import OPERATORS
+from planner.measuring.request import OPERATORS, PARTS
 from planner.measuring.rows import Row
 from planner.measuring.run import (
     MeasuredParts,
@@ -81,6 +81,10 @@ def measure(output: str | os.PathLike[str] = FOLDER, *, quick: bool = False,
         UnsupportedError: the system does not say what CPU this is.
     """
     operators = _operators(only)
+    if engine_dir is not None and operators and not any(
+            part.needs == "ggml" and part.operator in operators for part in PARTS):
+        raise InputError(f"engine_dir: llama.cpp has no part in {', '.join(operators)}",
+                         hint="leave one of engine_dir and only out")
     facts, files = host_facts(), find_ggml(engine_dir)
     plain = described(facts)
     machine = TimedMachine(HOST, facts.threads, facts.cache_bytes or UNKNOWN_CACHE,

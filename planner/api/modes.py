@@ -6,15 +6,19 @@ What searches pools is loaded where a question may have any.
 from __future__ import annotations
 
 from planner.api.ask import Ask
-from planner.api.pool_flags import PoolFlags
+from planner.api.pool_flags import FLAG, PoolFlags
+from planner.errors import InputError
 from planner.hardware.catalog import list_devices
 from planner.planning.answer.assemble import recommended
-from planner.planning.answer.modes import no_pools, refused, seldom, with_mode
+from planner.planning.answer.modes import WITH_A_BATCH, no_pools, refused, seldom, with_mode
 from planner.planning.plan.deployment import AUTO
 from planner.planning.plan.record import Plan
+from planner.planning.question.question import Question
 from planner.planning.search.default_limit import answers
 from planner.planning.weigh.choose import choose
 from planner.throughput.calibration import ANY_ENGINE
+
+IN_THEORY = "in theory"
 
 
 def planned(ask: Ask, flags: PoolFlags) -> Plan:
@@ -29,6 +33,7 @@ def planned(ask: Ask, flags: PoolFlags) -> Plan:
         from planner.api.pooled import in_pools
 
         return in_pools(ask, flags, questions)
+    _check_link(flags, questions[0])
     found, others, answered = answers(questions, exact=ask.exact)
     if found is None:
         plan = None
@@ -55,3 +60,18 @@ def planned(ask: Ask, flags: PoolFlags) -> Plan:
     from planner.api.pooled import either
 
     return either(ask, flags, mine, plan, choice)
+
+
+def _check_link(flags: PoolFlags, question: Question) -> None:
+    """Refuse a link between pools where none are tried.
+
+    Raises:
+        InputError: there is one.
+    """
+    untried = seldom(question) or (IN_THEORY if question.engine == ANY_ENGINE else "")
+    if flags.transfer_bytes_per_s is None or flags.mode != AUTO or not untried:
+        return
+    if untried in (WITH_A_BATCH, IN_THEORY):
+        raise InputError(f"{FLAG}: no pools are tried {untried} unless they are asked for",
+                         hint=f"--mode disaggregated asks for them; or leave {FLAG} out")
+    raise InputError(f"{FLAG}: no pools are tried {untried}", hint=f"leave {FLAG} out")

@@ -19,6 +19,7 @@ from planner.hardware.profile import DeviceProfile
 from planner.models.spec import ModelSpec
 from planner.planning.answer.assemble import assemble
 from planner.planning.plan.record import Plan
+from planner.planning.plan.spelt import spelt_out
 from planner.planning.search.best_first import Found
 from planner.scenarios import Scenario
 from planner.typed import typed
@@ -191,7 +192,9 @@ def _check_anchor(text: str | None) -> None:
 
 
 def _anchored(plan: Plan, text: str | None) -> Plan:
-    """``plan`` with the ratio to one measured operating point among its assumptions."""
+    """``plan`` as it can be written, with the ratio to one measured operating point among its
+    assumptions."""
+    plan = spelt_out(plan)
     if text is None:
         return plan
     from planner.planning.answer.measured_point import anchor_note, anchored

@@ -61,14 +61,12 @@ def profile(checkpoint: str | os.PathLike[str], *, tier: str | None = None,
         scores: what another program measured: CSV, JSON of ModelOpt, ExLlama or AutoRound, or a
             table of the GGUF Tool Suite (by Thireus and its contributors).
         tokens: how many the model runs on (T1, T2, T3). seed: of inputs and tokens drawn.
-        text: prose, or .npy of token ids (chunks, length), for T2 and T3 (default: the standard
-            library's topics).
+        text: T2, T3: prose, or .npy of token ids (chunks, length); default: Python's topics.
         probe: the scheme whose loss T2 measures.
         static_scales: T1 to T3: fixed scales of inputs for fp8-tensor and int8-w8a8, from a
             calibration text, instead of dynamic ones.
         smoothquant: T1 to T3: SmoothQuant strength from 0 to 1 for int8-w8a8.
-        imatrix: T0: an importance matrix of llama.cpp (llama-imatrix): errors of weights act on
-            inputs of its mean squares, and ggml's types are written with it.
+        imatrix: T0: llama.cpp's importance matrix: its mean squares are inputs of errors.
         ignore_keys: keys of the configuration to pass over, as :func:`planner.load_model` has it.
         progress, told: called as the work goes on.
     Raises:
@@ -81,10 +79,12 @@ def profile(checkpoint: str | os.PathLike[str], *, tier: str | None = None,
     spec = resolve_model(_as_path(os.fspath(checkpoint)), ignore_keys=ignore_keys)
     if scores is not None:
         _only_scores(name, inputs=inputs, routing=routing, schemes=schemes, text=text,
-                     static_scales=static_scales or None, smoothquant=smoothquant, imatrix=imatrix)
+                     static_scales=static_scales or None, smoothquant=smoothquant, imatrix=imatrix,
+                     workers=workers, cluster=cluster, **_of_a_run(tokens, probe, seed))
         return run.profile_scores(spec, Path(scores), target, own_version())
     _check_tier(name, folder, text, static_scales or smoothquant is not None)
     _check_imatrix(imatrix, name, folder)
+    _check_run(name, **_of_a_run(tokens, probe, seed))
     question = None if name == "T0" else replace(
         _probe(name, tokens, seed, text, probe), options=_options(static_scales, smoothquant))
     request = run.Request(
@@ -134,6 +134,21 @@ def _check_tier(tier: str, folder: Path | None, text: object, scaled: bool) -> N
                          "its own", hint="leave one out")
     if tier == "T0" and text is not None:
         raise InputError("tier T0 reads no text", hint="choose T2 or T3")
+
+
+def _of_a_run(tokens: int, probe: str, seed: int) -> dict[str, int | str | None]:
+    """What a run of the model is told beside its text, None where it is the default."""
+    return {"tokens": None if tokens == TOKENS else tokens, "probe": None if probe == PROBE
+            else probe, "seed": None if seed == SEED else seed}
+
+
+def _check_run(tier: str, *, tokens: object, probe: object, **_: object) -> None:
+    """Refuse what the tier does not run."""
+    if tier == "T0" and tokens is not None:
+        raise InputError(f"tokens = {tokens}: tier T0 does not run the model",
+                         hint="choose T1, T2 or T3")
+    if tier != "T2" and probe is not None:
+        raise InputError(f"probe {probe}: tier {tier} has no probe scheme", hint="choose T2")
 
 
 def _probe(tier: str, tokens: int, seed: int, text: str | os.PathLike[str] | None,

@@ -135,8 +135,13 @@ def _check(asked: _Loop) -> None:
                          "guessed")
     if asked.acceptance is not None and not asked.draft_tokens:
         raise InputError("an acceptance rate without a draft", hint="give --draft-tokens")
+    if asked.draft_layers is not None and not asked.draft_tokens:
+        raise InputError("the cost of a drafted token without a draft", hint="give --draft-tokens")
     if (asked.prefill_workers is None) != (asked.decode_workers is None):
         raise InputError("one pool without the other",
+                         hint="give --prefill-workers and --decode-workers")
+    if asked.transfer_bytes_per_s is not None and asked.prefill_workers is None:
+        raise InputError("a link between pools without pools",
                          hint="give --prefill-workers and --decode-workers")
     if asked.prefill_workers is not None and asked.concurrency is None:
         raise InputError("pools without a concurrency", hint="give --concurrency")

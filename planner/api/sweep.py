@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from planner.errors import needs
+from planner.errors import InputError, needs
 from planner.jobs.cluster import where as place_of_work
 from planner.jobs.journal import Journal
 from planner.jobs.workers import own_version
@@ -83,6 +83,9 @@ def answers(questions: Questions, *, output: str | os.PathLike[str] | None = Non
     """As :func:`sweep`, as columns."""
     where = place_of_work(workers, cluster)
     target = None if output is None else Path(output)
+    if target is None and (force or not resume):
+        raise InputError(f"{'--force' if force else '--no-resume'} is about a table that is "
+                         "written, and none is", hint="add -o OUT.csv, or leave it out")
     if target is not None:
         check_output(target)
         if target.exists() and not (force or resume or journal_path(target).exists()):

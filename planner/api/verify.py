@@ -102,7 +102,7 @@ def verify(plan: str | Plan, checkpoint: str | os.PathLike[str], *, engine: str 
     _check_counts(prompt_tokens=prompt_tokens, output_tokens=output_tokens, threads=threads,
                   repeats=repeats, chunks=chunks, kl_context=kl_context, step_seconds=step_seconds)
     given = read_plan(plan) if isinstance(plan, str) else plan
-    tool = _tool(engine)
+    tool = _tool(engine, engine_dir, python)
     path = _existing(Path(checkpoint))
     spec = _model(given, model, path)
     where, notes = predicted_device(given, device, hardware_dir, threads)
@@ -122,6 +122,16 @@ def verify(plan: str | Plan, checkpoint: str | os.PathLike[str], *, engine: str 
     setup, more = _shortened(setup, prompt_tokens is None, output_tokens is None)
     return _finished(tool, setup, (*notes, *more), TEXT if text is None else Path(text).name,
                      earlier, progress)
+
+
+def _check_address(engine: str, engine_dir: object, python: object) -> None:
+    """Refuse the address of another engine."""
+    programs = engine == "llama.cpp"
+    other, name = ("python", python) if programs else ("engine_dir", engine_dir)
+    if name is not None:
+        raise InputError(f"{other} and {engine}: it is found by "
+                         f"{'the folder of its programs' if programs else 'its Python'}",
+                         hint=f"--{'engine-dir' if programs else 'python'} names it")
 
 
 def _address(*places: str | os.PathLike[str] | None) -> Address:
@@ -180,9 +190,10 @@ def _check_counts(**given: float | None) -> None:
             raise InputError(f"{name} {value} is not above 0", hint="leave it out for the default")
 
 
-def _tool(engine: str) -> Adapter:
+def _tool(engine: str, engine_dir: object, python: object) -> Adapter:
     if engine not in MODULES:
         raise UnknownNameError("engine to verify with", engine, MODULES)
+    _check_address(engine, engine_dir, python)
     return adapter(engine)
 
 

@@ -32,15 +32,17 @@ if TYPE_CHECKING:
          "resume")
 def plan_command(**given: Any) -> None:
     """The best per-layer plan for MODEL on DEVICE (the default verb)."""
-    from planner.cli.interactive import check_interactive, drop_host, journal_of, planned_grid
+    from planner.cli.interactive import check_host, check_interactive, journal_of, planned_grid
     from planner.cli.run import check_told, finish, question_arguments, timed
 
     check_told(given)
     check_interactive(given["interactive"], given["grid"], given["report"], flag="--report",
                       resume=given["resume"])
-    if given["interactive"] and given["speculation"] not in (None, "none"):
-        raise Hinted("--interactive: the what-if page prices no drafted tokens",
-                     "leave out --interactive or --speculation")
+    if given["interactive"]:
+        check_host(given)
+        if given["speculation"] not in (None, "none"):
+            raise Hinted("--interactive: the what-if page prices no drafted tokens",
+                         "leave out --interactive or --speculation")
     with timed(given["timings"]):
         import planner
 
@@ -49,8 +51,7 @@ def plan_command(**given: Any) -> None:
             found = planner.plan(given["model"], given["device"], **arguments)
         around = None
         if given["interactive"]:
-            drop_host(arguments)
-            for name in ("anchor", "exact", *PREFIXES, *DRAFTS, *POOL_NAMES):
+            for name in ("anchor", "exact", *BESIDE, *PREFIXES, *DRAFTS, *POOL_NAMES):
                 del arguments[name]
             if found.prefix_cache is not None:
                 arguments["prefix_hit_rate"] = found.workload.prefix_hit_rate

@@ -49,7 +49,7 @@ def check_target(path: Path, *, suffixes: tuple[str, ...], flag: str) -> None:
     Raises:
         InputError: another ending, no such folder, a folder of that name, or a device or pipe.
     """
-    from planner.drafts import NOT_A_FILE, is_special
+    from planner.regular import NOT_A_FILE, is_special
 
     if path.suffix.lower() not in suffixes:
         raise InputError(f"{flag} {str(path)!r}: only {' or '.join(suffixes)} is written",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -42,14 +42,13 @@ def check_interactive(interactive: bool, grid: Sequence[str], out: str | None, *
     parse_grid(grid)
 
 
-def drop_host(arguments: dict[str, Any]) -> None:
-    """Take the host out of the arguments of a grid, which has none.
+def check_host(given: Mapping[str, Any]) -> None:
+    """Refuse a host, which no grid has, before anything is planned.
 
     Raises:
-        Hinted: one was given.
+        Hinted: one is given.
     """
-    given = [name for name in BESIDE if arguments.pop(name) is not None]
-    if given:
+    if any(given[name] is not None for name in BESIDE):
         raise Hinted("--interactive varies no weights in host memory", "leave --interactive out")
 
 

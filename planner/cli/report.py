@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from planner.cli.types import options
+from planner.cli.types import Hinted, options
 
 if TYPE_CHECKING:
     from planner.planning.plan.record import Plan
@@ -45,6 +45,8 @@ def report_command(plan_file: str, out: str | None, lang: str | None, interactiv
         check_target(Path(out), suffixes=SUFFIXES, flag="-o")
     check_interactive(interactive, grid, out, flag="-o", resume=resume)
     if Path(plan_file).suffix.lower() in PAGES:
+        if hardware_dir is not None and not interactive:
+            raise Hinted("--hardware-dir: a page has its device inside", "leave it out")
         plan, beside, own = _read_page(Path(plan_file))
     else:
         from planner import __version__

@@ -16,8 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from planner.drafts import NOT_A_FILE, replacing, telling
+from planner.drafts import replacing, telling
 from planner.errors import DataError
+from planner.regular import NOT_A_FILE
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock

@@ -16,6 +16,7 @@ from planner.errors import DataError
 from planner.formats.ggml_types import GGML_WEIGHTS
 from planner.models.dtypes import GGML_BLOCKS, stored_bytes
 from planner.models.strict_json import shown
+from planner.regular import check_regular
 
 _DAMAGED = "the file is damaged or incomplete: convert or download it again"
 
@@ -117,8 +118,7 @@ def read_gguf(path: Path) -> GgufFile:
             data that overlaps, is not aligned, or leaves the file.
     """
     try:
-        if not path.is_file():
-            raise DataError(f"{path}: not a regular file", hint="name a .gguf file")
+        check_regular(path, hint="name a .gguf file", there=True)
         size = path.stat().st_size
         with path.open("rb") as file:
             return _read(_Reader(file, size, str(path)))

@@ -15,6 +15,7 @@ from planner.errors import DataError
 from planner.models.dtypes import STORED_TYPES, StoredTensor, stored_bytes
 from planner.models.links import require_inside
 from planner.models.strict_json import parse_object, read_config_bytes, shown
+from planner.regular import check_regular
 
 _DAMAGED = "the file is damaged or incomplete: download it again"
 
@@ -63,9 +64,8 @@ def read_extents(path: Path) -> tuple[list[Extent], bytes]:
         DataError: as ``read_header``.
     """
     try:
-        if not path.is_file():
-            raise DataError(f"{path}: not a regular file",
-                            hint="name a .safetensors file, or the folder of a checkpoint")
+        check_regular(path, hint="name a .safetensors file, or the folder of a checkpoint",
+                      there=True)
         size = path.stat().st_size
         text = _header_text(path, size)
     except OSError as error:

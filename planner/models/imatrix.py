@@ -23,6 +23,7 @@ from planner.models.gguf_header import GgufFile, GgufTensor, read_gguf
 from planner.models.gguf_names import gguf_alias, gguf_matrices, gguf_stems
 from planner.models.spec import ModelSpec, TensorRow
 from planner.models.strict_json import shown
+from planner.regular import check_regular
 
 Importance = npt.NDArray[np.float32]
 _SUMS, _COUNTS = ".in_sum2", ".counts"
@@ -67,8 +68,7 @@ def load_imatrix(path: Path) -> ImportanceMatrix:
             form, is damaged, or holds numbers that are negative or not finite.
     """
     try:
-        if path.exists() and not path.is_file():
-            raise DataError(f"{path}: not a regular file", hint=_MAKE)
+        check_regular(path, hint=_MAKE)
         with path.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
             file.seek(0)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from planner.encoded import decoded
 from planner.errors import DataError
+from planner.regular import check_regular
 
 _TOO_LARGE = "name the configuration or plan file itself: none is that large"
 
@@ -35,8 +36,7 @@ def read_config_bytes(path: Path, *, limit: int = MAX_CONFIG_BYTES) -> bytes:
         DataError: the file cannot be read, is not a regular file, or is larger.
     """
     try:
-        if not path.is_file():
-            raise DataError(f"{path}: not a regular file", hint="name a JSON file")
+        check_regular(path, hint="name a JSON file", there=True)
         with path.open("rb") as file:
             text = file.read(limit + 1)
     except OSError as error:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from planner.drafts import NOT_A_FILE, draft, is_special, replace_text
+from planner.drafts import draft, replace_text
 from planner.errors import DataError, InputError, UnsupportedError
 from planner.formats.ggml_types import needs_imatrix
 from planner.formats.kv import KV_LAYOUTS
@@ -38,6 +38,7 @@ from planner.quality.prior import load_prior
 from planner.quality.profile import Profile
 from planner.quality.profile_file import profile_text
 from planner.quality.profile_units import ANCHOR
+from planner.regular import NOT_A_FILE, is_special
 
 WORTH_COMPILING = 1 << 25
 if TYPE_CHECKING:

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from planner.csv_text import csv_cell, csv_value
-from planner.drafts import NOT_A_FILE, is_special, replacing
+from planner.drafts import replacing
 from planner.errors import DataError, InputError, MissingPackageError
+from planner.regular import NOT_A_FILE, is_special
 from planner.sweeping.columns import ANSWER, COLUMNS, KINDS, Kind
 from planner.sweeping.described import DESCRIBED
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from planner.errors import DataError, InputError, nearest_names
+from planner.regular import check_regular
 from planner.sweeping.prices import Price, checked_price
 from planner.sweeping.record import (
     KEYS,
@@ -52,8 +53,7 @@ def read_sweep(path: Path) -> SweepFile:
         DataError: no such file, or not valid. InputError: an unknown key or value, or more than
             MOST_QUESTIONS questions.
     """
-    if path.exists() and not path.is_file():
-        raise DataError(f"{path}: not a regular file", hint="docs/guide/scale.md has one")
+    check_regular(path, hint="docs/guide/scale.md has one")
     if not path.is_file():
         raise DataError(f"sweep file {str(path)!r} does not exist",
                         hint="docs/guide/scale.md has one")

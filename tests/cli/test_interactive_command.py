@@ -42,7 +42,9 @@ def test_a_question_and_its_plan_file_make_the_same_grid(
 @pytest.mark.parametrize("extra", [
     ["--interactive"], ["--interactive", "--report", "x.md"], ["--grid", "context=4096"],
     ["--interactive", "--report", "x.html", "--grid", "depth=2"],
-    ["--interactive", "--report", "missing/x.html"]])
+    ["--interactive", "--report", "missing/x.html"],
+    ["--interactive", "--report", "x.html", "--host", "epyc-9575f"],
+    ["--interactive", "--report", "x.html", "--speculation", "mtp"]])
 def test_refusals_come_before_planning(extra: list[str], capfd: pytest.CaptureFixture[str],
                                        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)

@@ -44,6 +44,13 @@ def test_llama_cpp_keeps_experts_of_the_first_layers(llama: Plan) -> None:
     assert found.experts_on_device + found.experts_in_host == 16 * 64
 
 
+def test_its_choices_are_not_explained(llama: Plan, kernel: Plan) -> None:
+    for plan in (llama, kernel):
+        with pytest.raises(UnsupportedError, match="weights in host memory are not explained"):
+            planner.explain(plan=plan)
+        assert planner.estimate(plan=plan).offload is not None  # what the hint names
+
+
 def test_a_step_adds_up(llama: Plan, kernel: Plan) -> None:
     for plan in (llama, kernel):
         assert plan.offload is not None

@@ -1,6 +1,7 @@
 """Texts of the report are complete in every language, and nothing else is left in English."""
 
 import re
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from string import Formatter
@@ -85,6 +86,15 @@ def test_sentences_of_a_plan_are_translated() -> None:
     assert {text for text in reasons if t.pieced(text) == text} == set()
     assert {a.key for a in plan().assumptions if t.name(a.key) == a.key} == set()
     assert t.original("a sentence that nobody wrote") == "a sentence that nobody wrote"
+
+
+def test_the_memory_of_a_cpu_is_none_of_a_gpu() -> None:
+    gpu = plan()
+    cpu = replace(gpu, device=replace(gpu.device, id="epyc-9575f"))
+    assert "显存" in markdown(gpu, "zh")
+    told = markdown(cpu, "zh")
+    assert "显存" not in told
+    assert told.count("内存") >= markdown(gpu, "zh").count("显存")
 
 
 @pytest.mark.exhaustive

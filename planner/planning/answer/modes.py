@@ -13,13 +13,19 @@ from planner.planning.question.serving_ways import engine_of
 
 KEY = "mode"
 """The assumption that says whether workers are in pools."""
+WITH_A_BATCH = "with a --batch"
 
 
-def seldom(question: Question) -> bool:
-    """Whether pools are no answer to a question: one device, a batch, or an objective that is no
-    rate."""
-    return max(question.sizes) < 2 or question.objective not in RATES \
-        or question.batch is not None or (question.fixed.get("pp") or 1) > 1
+def seldom(question: Question) -> str:
+    """Why pools are no answer to a question, empty where they may be one: one device, a batch, or
+    an objective that is no rate."""
+    if max(question.sizes) < 2:
+        return "on one device"
+    if question.objective not in RATES:
+        return f"for --objective {question.objective}"
+    if question.batch is not None:
+        return WITH_A_BATCH
+    return "in pipeline stages" if (question.fixed.get("pp") or 1) > 1 else ""
 
 
 def refused(decode: Sequence[Question], prefill: Sequence[Question]) -> str:

@@ -246,17 +246,18 @@ def sentence(rows: Sequence[SchemeTime], changes: Sequence[Crossover], *, refere
     gain = one.total_seconds / other.total_seconds - 1
     word = "slower" if gain > 0 else "faster"
     if abs(gain) < SAME:
-        word, text = "", f"{chosen.scheme} and {base.scheme} take the same time at {tokens} tokens"
+        word, text = "", f"{chosen.scheme} and {base.scheme} take the same time"
     else:
-        text = f"{chosen.scheme} is {abs(gain):.0%} {word} than {base.scheme} at {tokens} tokens"
+        text = f"{chosen.scheme} is {abs(gain):.0%} {word} than {base.scheme}"
+    text += f" at {tokens:,} tokens"
     text += f": {_reasons(one, other)}"
     turns = [c for c in changes if {c.faster, c.slower} == {chosen.scheme, base.scheme}]
     if turns:
-        text += "; " + ", ".join(f"{c.faster} is the faster from {c.tokens} tokens a rank on"
+        text += "; " + ", ".join(f"{c.faster} is the faster from {c.tokens:,} tokens a rank on"
                                  for c in turns[:3])
         text += f", and {len(turns) - 3} more changes" if len(turns) > 3 else ""
     elif word:
-        text += f"; at no number of tokens up to {int(GRID[-1])} does the order change"
+        text += f"; at no number of tokens up to {int(GRID[-1]):,} does the order change"
     return text
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from planner.errors import InfeasibleError, InputError
+from planner.placement.parts import parts_of
 from planner.planning.infeasible.binding_limit import no_layout, no_slot
 from planner.planning.infeasible.raised import shown_ms
 from planner.planning.plan.record import Plan
@@ -96,6 +98,7 @@ def plan_segments(model: CostModel, plan: Plan) -> tuple[Segment, ...]:
         InputError: they do not cover the model once, or a choice is not possible.
     """
     _check_roles(model)
+    plan = _joined(model, plan)
     _check_layers(model, plan)
     out = []
     for i, unit in enumerate(model.units):
@@ -119,6 +122,39 @@ def plan_segments(model: CostModel, plan: Plan) -> tuple[Segment, ...]:
             raise InputError(f"plan file: {unit.matrix} of layer {min(left)} has no unit",
                              hint=f"the plan must cover every layer of {model.question.spec.id}")
     return tuple(out)
+
+
+def _joined(model: CostModel, plan: Plan) -> Plan:
+    """``plan`` with the matrices of a layer together (q, k and v), where the engine of ``model``
+    reads as one what the plan's engine types apart.
+
+    Raises:
+        InputError: they do not have one scheme, or not all of them are there.
+    """
+    if any(unit.part for unit in model.units) or not any(row.part for row in plan.units):
+        return plan
+    spec, rows = model.question.spec, [row for row in plan.units if not row.part]
+    found: dict[tuple[str, str | None, str, tuple[str, ...]], list[int]] = {}
+    for (kind, layer), parts in parts_of(spec).items():
+        mine = [row for row in plan.units if row.part and row.kind == kind and layer in row.layers]
+        if not mine:
+            continue
+        if len({(row.scheme, row.place) for row in mine}) > 1:
+            schemes = ", ".join(f"{row.part} {row.scheme}" for row in mine)
+            raise InputError(
+                f"plan file: {kind} of layer {layer} is typed apart ({schemes}), and "
+                f"{model.question.engine or 'the engine'} reads it as one",
+                hint=f"leave --engine out: the plan is one of {plan.engine.name}")
+        if sorted(row.part or "" for row in mine) != sorted(parts):
+            raise InputError(f"plan file: {kind} of layer {layer} has not each of "
+                             f"{', '.join(parts)} once", hint="use the plan file as it was "
+                             "written, with all its units")
+        key = kind, mine[0].place, mine[0].scheme, tuple(row.unit for row in mine)
+        found.setdefault(key, []).append(layer)
+    units = {row.unit: row for row in plan.units}
+    rows += [replace(units[names[0]], layers=tuple(sorted(layers)), part=None)
+             for (_, _, _, names), layers in found.items()]
+    return replace(plan, units=tuple(rows))
 
 
 def _outside(model: CostModel, plan: Plan, index: int) -> int:

@@ -20,6 +20,7 @@ from planner.planning.plan.record import (
     SpeculationInfo,
     WorkloadInfo,
 )
+from planner.planning.plan.spelt import CONTROL
 
 MOST_DRAFTED = 16
 """Tokens drafted a step that may be asked for."""
@@ -42,7 +43,6 @@ COUNTED: Mapping[type, tuple[str, ...]] = {
     WorkloadInfo: ("context_tokens", "isl", "osl", "batch")}
 """What there is at least one of."""
 _ID = re.compile(r"[\w][\w.+:@ -]*")
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
 
 
 def check_bounds(plan: Plan) -> None:
@@ -169,7 +169,7 @@ def _walk(value: object, place: str) -> None:
         for i, item in enumerate(value):
             _walk(item, f"{place}.{i}")
     elif isinstance(value, str):
-        if len(value) > MOST_CHARACTERS or _CONTROL.search(value):
+        if len(value) > MOST_CHARACTERS or CONTROL.search(value):
             raise DataError(f"plan file: {place}: text of {len(value)} characters, or with control "
                             "characters", hint="a plan file is the output of --json")
     elif isinstance(value, float) and not abs(value) <= LARGEST_FIGURE:

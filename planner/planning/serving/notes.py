@@ -39,7 +39,7 @@ def option_notes(question: Question, options: Options, *, acceptance: float | No
            Assumption("requests", "steady state" if options.requests is None else
                       f"{options.requests:.0f} in the run, all slots filled at once",
                       "given" if options.requests else "no number of requests given"),
-           Assumption("cache", f"{options.cache_tokens:.0f} tokens a rank",
+           Assumption("cache", f"{options.cache_tokens:,.0f} tokens a rank",
                       "given" if cache_given else "usable memory of the plan")]
     if options.draft:
         out.append(Assumption(

@@ -21,7 +21,7 @@ from planner.report.page.first import FirstScreen, first_screen
 from planner.report.page.loss_shown import LossShown, loss_shown
 from planner.report.page.pools import PoolsShown, pools_shown
 from planner.report.page.swings import Tornado, tornado
-from planner.report.phrases import Phrases, phrases
+from planner.report.phrases import Phrases, phrases_on
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +161,7 @@ def content(plan: Plan, lang: str, beside: Beside) -> Content:
     Raises:
         UnknownNameError: no such language.
     """
-    t = phrases(lang)
+    t = phrases_on(plan.device.id, lang)
     times = (waterfall(plan, "decode"), waterfall(plan, "prefill"))
     drawn, made = picture(plan), beside.computed
     counted = made.operators if made is not None else None

@@ -19,7 +19,7 @@ from planner.planning.whatif.grid import Grid, Planned
 from planner.report import words
 from planner.report.page.interactive_axes import shown
 from planner.report.page.interactive_data import page_data
-from planner.report.phrases import Phrases, phrases
+from planner.report.phrases import Phrases, phrases_on
 
 HERE = Path(__file__).resolve().parents[1]
 LANGUAGE_FOLDER = HERE / "lang_what_if"
@@ -58,8 +58,8 @@ def interactive(grid: Grid, plan: Plan, lang: str) -> Interactive:
     Raises:
         UnknownNameError: no such language.
     """
-    w = phrases(lang, LANGUAGE_FOLDER)
-    data = page_data(grid, plan, phrases(lang), w)
+    w = phrases_on(plan.device.id, lang, LANGUAGE_FOLDER)
+    data = page_data(grid, plan, phrases_on(plan.device.id, lang), w)
     script, digest = _script()
     groups = shown(grid.axes)
     axes = data["axes"]
@@ -75,7 +75,9 @@ def interactive(grid: Grid, plan: Plan, lang: str) -> Interactive:
 
 
 def check_bytes(size: int) -> None:
-    """Refuse data that is too large to embed.
+    """Refuse data that is too large to embed. That is known with the plans alone: texts that are
+    equal stand in a page once, and how many differ is what planning finds. The most points there
+    may be take less than half of it (about 150 bytes each), unless every layer decides by itself.
 
     Raises:
         InputError: it is.

@@ -43,8 +43,8 @@ def title(found: Compared, pair: ComparedPair) -> str:
 
 
 def told_loss(loss: float | None) -> str:
-    """A loss with two digits."""
-    return "-" if loss is None else "0" if loss < LEAST_LOSS else f"{loss:.2g}"
+    """A loss with three digits, as everywhere."""
+    return "-" if loss is None else "0" if loss < LEAST_LOSS else f"{loss:.3g}"
 
 
 def _alike(found: Compared) -> bool:

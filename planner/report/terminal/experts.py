@@ -54,8 +54,8 @@ def _ranks(answer: ExpertUse) -> list[str]:
 
 def _residency(found: Residency, room: int) -> list[str]:
     return [
-        f"{format_bytes(room)} a device for experts: {found.device.experts} of {found.experts} "
-        f"stay, {found.host.experts} in host memory, {found.drive.experts} on the drive",
+        f"{format_bytes(room)} a device for experts: {found.device.experts:,} of {found.experts:,} "
+        f"stay, {found.host.experts:,} in host memory, {found.drive.experts:,} on the drive",
         f"hit rate {found.hit_rate:.1%} of touched experts, {found.pick_hit_rate:.1%} of picks; "
         f"a step fetches {format_bytes(found.host_bytes_per_step)} from the host, "
         f"{format_bytes(found.drive_bytes_per_step)} from the drive",

@@ -42,13 +42,13 @@ def _module(found: ModuleExplanation, module: ModuleSplit) -> str:
     if module.shapes:
         where += f" ({'; '.join(module.shapes)} outputs × inputs)"
     blocks = ["\n".join([*_wrap(where), *_wrap(module.sentence)])]
-    blocks.append(f"decode, {module.tokens} tokens a rank\n"
+    blocks.append(f"decode, {module.tokens:,} tokens a rank\n"
                   + _splits([(s.scheme, s.decode, s.basis) for s in module.schemes]))
     by_prompt = sorted(module.schemes, key=lambda s: (s.prefill.total_seconds, s.scheme))
-    blocks.append(f"prefill, a prompt of {found.isl} tokens\n"
+    blocks.append(f"prefill, a prompt of {found.isl:,} tokens\n"
                   + _splits([(s.scheme, s.prefill, s.basis) for s in by_prompt]))
     blocks.append("total by tokens a rank\n" + _aligned(
-        [("scheme", *(str(t) for t in found.tokens)),
+        [("scheme", *(f"{t:,}" for t in found.tokens)),
          *((s.scheme, *(_us(t) for t in s.at_tokens_seconds)) for s in module.schemes)], (0,)))
     if len(module.schemes) > 1:
         blocks.append(_crossovers(found, module))
@@ -70,7 +70,7 @@ def _crossovers(found: ModuleExplanation, module: ModuleSplit) -> str:
     if not module.crossovers:
         return "the order of no two schemes changes with the number of tokens"
     lines = [part for c in told[:MOST]
-             for part in _wrap(f"  from {c.tokens} tokens: {c.faster} before {c.slower}", "    ")]
+             for part in _wrap(f"  from {c.tokens:,} tokens: {c.faster} before {c.slower}", "    ")]
     left = len(module.crossovers) - len(told[:MOST])
     if left:
         lines += _wrap(f"  and {left} more between other schemes or further on (--json lists them)",

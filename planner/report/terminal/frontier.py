@@ -23,10 +23,10 @@ def frontier_text(found: Any) -> str:
     for p in found.points:
         table.add_row(f"{p.loss:.3g}", f"{p.output_tokens_per_second_per_device:,.1f}",
                       f"{p.total_bytes_per_device / GIB:.1f}", format_seconds(p.tpot_seconds),
-                      str(p.batch), p.dense or "-", p.experts or "-", p.kv or "-",
+                      f"{p.batch:,}", p.dense or "-", p.experts or "-", p.kv or "-",
                       "knee" if p.knee else "")
     parts: list[Any] = [
-        f"{found.model} on {found.device}, {_served(found.engine)}, context {found.context}: "
+        f"{found.model} on {found.device}, {_served(found.engine)}, context {found.context:,}: "
         f"{len(found.points)} plans that no other equals in loss, throughput and memory", "", table,
         "", _knee(found.knee),
         f"loss is {found.loss_unit}; GiB of the fullest device; + marks further schemes in other "
@@ -49,10 +49,10 @@ def _knee(point: FrontierPoint | None) -> str:
 
 def _map(found: PhaseMap) -> list[Any]:
     cells = {(c.context, c.batch): c for c in found.cells}
-    table = _table(("context",), tuple(f"batch {b}" for b in found.batches))
+    table = _table(("context",), tuple(f"batch {b:,}" for b in found.batches))
     for context in found.contexts:
         row = [cells[context, b] for b in found.batches]
-        table.add_row(str(context), *(f"{LETTERS[c.regime]} {c.plan + 1}" if c.regime else "-"
+        table.add_row(f"{context:,}", *(f"{LETTERS[c.regime]} {c.plan + 1}" if c.regime else "-"
                                       for c in row))
     seen: dict[int, str] = {}
     for c in found.cells:

@@ -56,11 +56,11 @@ def _products(rows: Rows) -> Iterator[Line]:
 def _attention(rows: Rows) -> Iterator[Line]:
     for one in rows:
         if one["table"] == "op_attn_generation":
-            yield (f"attention, step over {one['kv_len']} in {one['kv_dtype']}, "
+            yield (f"attention, step over {int(one['kv_len']):,} in {one['kv_dtype']}, "
                    f"{str(one['software']).split()[0]}", format_seconds(_seconds(one)),
                    f"{one['heads']} heads of {one['head_dim']}")
         elif one["table"] == "op_attn_context":
-            yield (f"attention, prompt of {one['isl']} in {one['kv_dtype']}, "
+            yield (f"attention, prompt of {int(one['isl']):,} in {one['kv_dtype']}, "
                    f"{str(one['software']).split()[0]}", format_seconds(_seconds(one)),
                    f"{one['heads']} heads of {one['head_dim']}")
 

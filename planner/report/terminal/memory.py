@@ -51,8 +51,8 @@ def _headline(answer: MemoryAnswer) -> list[str]:
     lines = [f"{answer.model}, {answer.scheme}, caches {answer.kv}{where}"
              + (f" ({shape})" if shape else ""),
              f"{format_bytes(full.total_bytes)} on the fullest device for {use.batch} "
-             f"sequence{'s' if use.batch > 1 else ''} of {use.tokens} tokens"
-             + (f", or one of {use.context}" if use.tokens < use.context else "")]
+             f"sequence{'s' if use.batch > 1 else ''} of {use.tokens:,} tokens"
+             + (f", or one of {use.context:,}" if use.tokens < use.context else "")]
     if answer.usable_bytes:
         left = answer.usable_bytes - full.total_bytes
         lines.append(

@@ -37,12 +37,12 @@ def numerics_text(result: LayerNumerics) -> str:
         for i, tail in enumerate(units or [("none emulated", "")]):
             rows.append((*(head if i == 0 else ("",) * 4), *tail))
     lines = table_lines(rows, left=(0, 4), gap=2)
-    intro = [f"{result.model} {shape.kind}: K = {shape.inputs}, {shape.tokens} tokens × "
-             f"{shape.outputs} outputs, seed {shape.seed}",
+    intro = [f"{result.model} {shape.kind}: K = {shape.inputs:,}, {shape.tokens:,} tokens × "
+             f"{shape.outputs:,} outputs, seed {shape.seed}",
              "relative errors ‖ΔY‖/‖Y‖, synthetic BF16 tensors; “unit adds” is accumulation", ""]
     sampled = next((a for layer in result.layers for a in layer.accumulations), None)
     if sampled is not None:
-        intro[1] += (f" in {sampled.tokens} tokens × {sampled.outputs} outputs of them, ± the "
+        intro[1] += (f" in {sampled.tokens:,} tokens × {sampled.outputs:,} outputs of them, ± the "
                      "standard error of that sample")
     notes = ["", "+128: partial sums leave the unit every 128 inputs (FP32)", *result.notes]
     return "\n".join([*(part for line in intro for part in wrapped(line)), *lines,

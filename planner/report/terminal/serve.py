@@ -22,8 +22,8 @@ def serve_text(found: ServingAnswer) -> str:
     copies = f"{la.replicas} {what}s" if la.replicas > 1 else ""
     head = (f"{found.model} on {found.devices} × {found.device}"
             + (f" ({', '.join(filter(None, (shape, copies)))})" if shape or copies else "")
-            + f", {found.scheme}, caches {found.kv}, engine {found.engine}; prompts of {found.isl} "
-            f"and answers of {found.osl} tokens")
+            + f", {found.scheme}, caches {found.kv}, engine {found.engine}; prompts of "
+            f"{found.isl:,} and answers of {found.osl:,} tokens")
     blocks = ["\n".join(_wrap(head))]
     if found.point is not None:
         blocks.append("\n".join(part for line in _point(found, found.point)
@@ -51,7 +51,7 @@ def _point(found: ServingAnswer, point: ServedPoint) -> list[str]:
     assert found.ttft_seconds is not None
     where = "worker" if found.pools else "replica"
     lines = [
-        f"{point.concurrency:g} requests in flight: {format_rate(point.output_tokens_per_second)} "
+        f"{point.concurrency:,g} requests in flight: {format_rate(point.output_tokens_per_second)} "
         f"tokens/s, {format_rate(point.output_tokens_per_second_per_device)} a device, "
         f"{format_rate(point.output_tokens_per_second_per_user)} a user",
         f"TPOT {_span(found.tpot_seconds)}, TTFT {_span(found.ttft_seconds)}, a request "
@@ -77,7 +77,7 @@ def _span(value: Estimate) -> str:
 
 def _table(points: Sequence[ServedPoint]) -> str:
     rows = [COLUMNS, *((
-        f"{p.concurrency:.0f}", format_rate(p.output_tokens_per_second_per_device),
+        f"{p.concurrency:,.0f}", format_rate(p.output_tokens_per_second_per_device),
         format_rate(p.output_tokens_per_second_per_user), format_seconds(p.tpot_seconds),
         format_seconds(p.ttft_seconds), f"{p.active_sequences:.1f}", f"{p.prompt_share:.0%}",
         ("*" if p.pareto else "") + (" full" if p.cache_full else "")) for p in points)]

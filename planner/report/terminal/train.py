@@ -43,7 +43,7 @@ def _headline(answer: TrainingMemory) -> list[str]:
         f"{answer.model}, {mode} in {setup.recipe.id} on {la.devices} × {answer.device}"
         + (f" ({shape})" if shape else ""),
         f"{format_count(answer.trained)} of {format_count(answer.parameters)} parameters trained; "
-        f"{setup.micro_batch} × {setup.seq} tokens a micro-batch; ZeRO {setup.zero}, "
+        f"{setup.micro_batch} × {setup.seq:,} tokens a micro-batch; ZeRO {setup.zero}, "
         f"{'no' if setup.recompute == 'none' else setup.recompute} recompute"
         + (", sequence parallel" if setup.sequence_parallel else ""),
     ]

@@ -12,6 +12,7 @@ from planner.planning.inspect.assignment import (
     given_assignment,
     plan_segments,
 )
+from planner.planning.plan.record import Plan
 
 
 def test_every_layer_of_every_unit_has_one_segment() -> None:
@@ -42,6 +43,34 @@ def test_another_scheme_is_refused() -> None:
                   for u in plan_of().units)
     with pytest.raises(InputError, match="'none' is not possible here"):
         plan_segments(model_of(), replace(plan_of(), units=units))
+
+
+def typed_apart(*qkv: str) -> Plan:
+    """A plan with q, k and v of the first half of the layers typed by themselves."""
+    plan, half = plan_of(kv="bf16", schemes=("bf16",)), tuple(range(12))
+    whole = next(u for u in plan.units if u.kind == "attention-qkv")
+    parts = tuple(replace(whole, unit=f"attention-qkv.{part}", part=part, scheme=scheme,
+                          layers=half) for part, scheme in zip("qkv", qkv, strict=False))
+    rest = (replace(u, layers=tuple(sorted({*u.layers} - {*half}))) if u.kind == whole.kind else u
+            for u in plan.units)
+    return replace(plan, units=(*parts, *rest))
+
+
+def test_matrices_typed_apart_are_joined_for_an_engine_that_reads_them_as_one() -> None:
+    model = model_of(kv="bf16", schemes=("bf16",))
+    joined = given_assignment(model, typed_apart("bf16", "bf16", "bf16"))
+    whole = given_assignment(model, plan_of(kv="bf16", schemes=("bf16",)))
+    taken = Counter((s.unit, layer) for s in joined.segments for layer in s.layers)
+    assert taken == Counter((i, layer) for i, u in enumerate(model.units) for layer in u.layers)
+    assert joined.value == pytest.approx(whole.value, rel=1e-12)
+
+
+@pytest.mark.parametrize(("qkv", "why"), [
+    (("bf16", "bf16", "fp8-tensor"), r"typed apart \(q bf16, k bf16, v fp8-tensor\)"),
+    (("bf16", "bf16"), "not each of q, k, v once")])
+def test_matrices_that_cannot_be_joined(qkv: tuple[str, ...], why: str) -> None:
+    with pytest.raises(InputError, match=why):
+        plan_segments(model_of(kv="bf16", schemes=("bf16",)), typed_apart(*qkv))
 
 
 def test_too_little_memory_or_time_is_no_plan() -> None:

@@ -33,7 +33,7 @@ def test_defaults_are_called_defaults() -> None:
     (replace(PLAIN, chunk=512), {"chunk_given": True}, "prefill chunk", "512 tokens"),
     (replace(PLAIN, requests=64.0), {}, "requests", "64 in the run, all slots filled at once"),
     (PLAIN, {"stream_interval": 20}, "stream interval", "20 tokens"),
-    (PLAIN, {"cache_given": True}, "cache", "1000 tokens a rank")])
+    (PLAIN, {"cache_given": True}, "cache", "1,000 tokens a rank")])
 def test_what_is_given_is_called_given(options: Options, changes: dict[str, object], key: str,
                                        value: str) -> None:
     assert told(options, **changes)[key] == (value, "given")

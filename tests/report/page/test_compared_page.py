@@ -19,6 +19,7 @@ from planner.report.figures.compared import LANGUAGE_FOLDER, shown_plans
 from planner.report.page.compared_page import compared_page
 from planner.report.page.html import TEMPLATES
 from planner.report.phrases import LANGUAGES, phrases
+from planner.report.terminal.compared import told_loss
 
 XHTML = "{http://www.w3.org/1999/xhtml}"
 
@@ -206,3 +207,8 @@ def test_hostile_names_are_text() -> None:
     tree(text)
     assert text.count("<script") == 1
     assert "\u202e" not in text
+
+
+def test_a_loss_has_three_digits_as_everywhere() -> None:
+    assert [told_loss(v) for v in (None, 0.0, 0.012345, 0.2671, 0.02)] \
+        == ["-", "0", "0.0123", "0.267", "0.02"]
