@@ -174,10 +174,11 @@ def script_hidden() -> Iterator[None]:
 
 @contextmanager
 def interrupt_held() -> Iterator[None]:
-    """A process that starts in the block, or from a thread that does, does not see Ctrl-C, which
-    the terminal sends to all: this one ends it."""
+    """A process that starts in the block, or from a thread that does, does not see Ctrl-C, nor that
+    the terminal was closed, which the terminal tells to all: this one ends it."""
     if POSIX_SIGNALS:  # Windows has no such process
-        resource_tracker.ensure_running()  # it would let the signal through again
+        with interrupt_blocked():
+            resource_tracker.ensure_running()  # it lets Ctrl-C through again
     with interrupt_blocked():
         yield
 

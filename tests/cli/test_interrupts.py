@@ -1,5 +1,6 @@
-"""Ctrl-C: exit code 130 and one word, whatever a command is doing. How soon is measured by
-benchmarks/interrupts.py; here nothing depends on the speed of the machine."""
+"""Ctrl-C: exit code 130 and one word, whatever a command is doing; SIGTERM and SIGHUP the same
+with 143 and 129. How soon is measured by benchmarks/interrupts.py, random moments are those of
+benchmarks/interrupts_random.py; here nothing depends on the speed of the machine."""
 
 import json
 import os
@@ -119,6 +120,8 @@ def start(arguments: list[str], folder: Path) -> subprocess.Popen[bytes]:
 def heard() -> None:
     """Ctrl-C is heard also where these tests run in the background of a shell, which ignores it."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    for one in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(one, signal.SIG_DFL)
 
 
 @pytest.mark.sample(1)
@@ -150,6 +153,42 @@ def nobody_in(group: int) -> bool:
     except ProcessLookupError:
         return True
     return False
+
+
+@pytest.mark.sample(1)
+@pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+def test_what_measures_ends_with_the_command(sent: signal.Signals, folder: Path) -> None:
+    """It has a session of its own, which neither `kill` nor a terminal that is closed reaches."""
+    child = start(["measure", "--quick", "--only", "bandwidth", "-o", "m"], folder)
+    assert until(lambda: child.poll() is not None or bool(workers_of(child.pid)))
+    workers = workers_of(child.pid)
+    assert child.poll() is None and workers, child.communicate()
+    child.send_signal(sent)
+    out, err = child.communicate()
+    assert child.returncode == 128 + sent, err.decode()
+    assert err.decode().split("\n")[-2:] == [
+        "interrupted" if sent == signal.SIGINT else f"ended by {sent.name}", ""]
+    assert out == b"" and not (folder / "m" / ".reserved").exists()
+    assert until(lambda: not any(Path(f"/proc/{one}").exists() for one in workers))
+
+
+def workers_of(pid: int) -> list[int]:
+    """Processes that a process has started and that are no longer copies of it."""
+    found = [int(name) for task in Path(f"/proc/{pid}/task").iterdir()
+             for name in (task / "children").read_text().split()]
+    return [one for one in found if b"worker" in Path(f"/proc/{one}/cmdline").read_bytes()]
+
+
+def test_a_program_that_was_just_started_does_not_outlive_the_command() -> None:
+    """The signal came before anybody could tell which process it is."""
+    program = "import time; time.sleep(20); print('outlived')"
+    script = ("import subprocess, sys; from planner.cli.interrupt import leave; "
+              f"subprocess.Popen([sys.executable, '-c', {program!r}], start_new_session=True); "
+              "leave()")
+    ended = subprocess.run([sys.executable, "-c", script], stdout=subprocess.PIPE,
+                           env={**os.environ, "PYTHONPATH": str(ROOT)},
+                           stderr=subprocess.DEVNULL, check=False)
+    assert (ended.returncode, ended.stdout) == (130, b"")
 
 
 @pytest.mark.exhaustive
