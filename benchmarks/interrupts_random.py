@@ -179,7 +179,7 @@ def soak(one: Ended, folder: Path, signals: int, rng: random.Random) -> int:
         problems.append(f"the last run ends with {last.returncode} or otherwise: {said[-300:]}")
     _clear(folder, inputs)
     endings = ", ".join(f"{count} × {what}" for what, count in sorted(seen.items()))
-    print(f"{one.name}: {signals} signals within {lasts:.1f} s: {endings}; {len(problems)} problems",
+    print(f"{one.name}: {signals} signals in {lasts:.1f} s: {endings}; {len(problems)} problems",
           flush=True)
     for what in problems:
         print(f"  {what}", flush=True)
@@ -212,9 +212,10 @@ def _wrong(one: Ended, folder: Path, inputs: set[str], expected: dict[str, bytes
     found = []
     if code not in (0, 128 + number, -number):
         found.append(f"exit code {code}: {said[-200:]!r}")
-    told = re.sub(r"note: .*|.* …|(not (measured|fitted)|assumption): .*|wrote .*", "", said).split()
+    told = re.sub(r"note: .*|.* …|(not (measured|fitted)|assumption): .*|wrote .*", "",
+                  said).split()
     word = "interrupted" if number == signal.SIGINT else f"ended by {number.name}"
-    if code > 0 and told not in (word.split(), [] if code == 130 else None):  # not yet loaded
+    if code > 0 and told not in (word.split(), [] if code == 130 else None):
         found.append(f"it said {said[-300:]!r}")
     names = {str(path.relative_to(folder)) for path in folder.rglob("*")
              if path.relative_to(folder).parts[0] not in inputs}

@@ -6,7 +6,6 @@ what is measured, of which checkpoint. Every line is written whole and synchroni
 
 from __future__ import annotations
 
-import contextlib
 import json
 import math
 import os
@@ -16,8 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from planner.drafts import NOT_A_FILE, replacing, telling
+from planner.drafts import NOT_A_FILE, replacing
 from planner.errors import DataError
+from planner.jobs.locks import give_back, held_lock
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock
@@ -128,25 +128,13 @@ class Journal:
 
     def _lock(self) -> None:
         """Keep other runs out until this process closes the journal or ends."""
-        from filelock import FileLock, Timeout
-
         if not self.path.parent.is_dir():  # the lock would make the folder
             raise DataError(f"{self.path}: its folder does not exist", hint="make the folder first")
-        held = FileLock(lock_path(self.path), timeout=0, thread_local=False)
-        try:
-            with telling(self.path):
-                held.acquire()
-        except Timeout:
-            raise DataError(f"{self.path}: another run is writing it",
-                            hint="wait for it, or name another file with -o") from None
-        self._held = held
+        self._held = held_lock(lock_path(self.path), self.path)
 
     def _unlock(self) -> None:
-        """Let others in. The lock's file goes before it is free, so that none is left."""
         if self._held is not None:
-            with contextlib.suppress(OSError):  # some systems keep a file that is open
-                lock_path(self.path).unlink()
-            self._held.release()
+            give_back(self._held)
             self._held = None
 
     def _write(self, record: dict[str, Any]) -> None:
