@@ -106,8 +106,9 @@ def lines_in_processes(function: Callable[[Item], Result], lines: Iterable[Seque
 def _processes(each: Sequence[int], start: Callable[..., None] | None,
                arguments: tuple[Any, ...]) -> Iterator[list[ProcessPoolExecutor]]:
     """Pools of so many processes each, which are killed where the block does not end."""
-    pools = [ProcessPoolExecutor(count, mp_context=get_context("spawn"), initializer=_start,
-                                 initargs=(start, arguments)) for count in each]
+    with interrupt_held():  # their locks start the process that watches semaphores
+        pools = [ProcessPoolExecutor(count, mp_context=get_context("spawn"), initializer=_start,
+                                     initargs=(start, arguments)) for count in each]
     ended = False
     try:
         with _one_thread_each():

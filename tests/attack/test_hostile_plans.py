@@ -39,12 +39,21 @@ def changed(place: str, value: object, sample: Any = None) -> Any:
     ("kv_cache.layers.0.layer", 10**18, "is none of"), ("kv_cache.layers.0.layer", -1, "less than"),
     ("recommendation.alternatives.0.devices", 0, "devices: 0 is less than 1"),
     ("recommendation.lossier.devices", 0, "recommendation.lossier.devices: 0 is less than 1"),
+    ("layout.replicas", 10**18, "layout.replicas: 10{18} is more than 1048576"),
+    ("device.count", 1 << 21, "device.count: 2097152 is more than 1048576"),
     ("quality.loss", -1.0, "less than 0"), ("capacity.max_context_at_batch", -1, "less than 0"),
 ])
 def test_a_figure_that_nothing_has(place: str, value: object, words: str) -> None:
     with pytest.raises(DataError, match=words) as told:
         planner.read_plan(changed(place, value))
     assert told.value.hint
+
+
+def test_an_export_never_names_more_workers_than_there_are_devices() -> None:
+    """A list of that many addresses took all memory of the machine."""
+    data = changed("deployment.decode.workers", 10**18, plan_of("pools"))
+    with pytest.raises(DataError, match="deployment.decode.workers: 10{18} is more than"):
+        planner.read_plan(data)
 
 
 @pytest.mark.parametrize("place", ["comparison.gain", "solver.gap"])
