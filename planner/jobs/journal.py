@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from filelock import BaseFileLock
 
 MAX_LINE = 1 << 24
+_MOST_READ = MAX_LINE + 1
+"""With its end: what is longer, such as a hole of a file, is no line and is not held in memory."""
 LARGEST = 1 << 62
 """No whole number beyond is kept; doubles hold it."""
 Record = dict[str, Any]
@@ -79,16 +81,20 @@ class Journal:
 
     def _read(self, header: dict[str, Any]) -> None:
         """Fill ``done`` and ``dropped`` from the file."""
-        lines = self.path.read_bytes().split(b"\n")
-        tail = lines.pop()
-        parsed = [_parse(line) for line in lines]
-        records = [record for n, record in enumerate(parsed)
-                   if record is not None and (n == 0 or self.fits(record))]
-        if parsed and parsed[0] != header:
-            raise DataError(f"{self.path}: {_difference(parsed[0], header)}",
-                            hint="remove it to start over, or name another file with -o")
-        self.dropped = len(parsed) - len(records) + bool(tail)
-        self.done = {str(record["id"]): record for record in records[1:]}
+        with self.path.open("rb") as file:
+            first = file.readline(_MOST_READ)
+            if first.endswith(b"\n") or len(first) == _MOST_READ:
+                if (found := _parse(first[:-1])) != header:
+                    raise DataError(f"{self.path}: {_difference(found, header)}",
+                                    hint="remove it to start over, or name another file with -o")
+            else:
+                self.dropped += bool(first)
+            while line := file.readline(_MOST_READ):
+                record = _parse(line[:-1]) if line.endswith(b"\n") else None
+                if record is not None and self.fits(record):
+                    self.done[str(record["id"])] = record
+                else:
+                    self.dropped += 1
 
     def append(self, record: dict[str, Any]) -> None:
         """Write one record and wait until it is on the disk.
