@@ -6,7 +6,7 @@ import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from planner.drafts import telling
+from planner.drafts import gone_at_the_end, removed, telling
 from planner.errors import DataError
 
 if TYPE_CHECKING:
@@ -28,11 +28,12 @@ def held_lock(lock: Path, target: Path) -> BaseFileLock:
     except Timeout:
         raise DataError(f"{target}: another run is writing it",
                         hint="wait for it, or name another one with -o") from None
+    gone_at_the_end(lock)
     return held
 
 
 def give_back(held: BaseFileLock) -> None:
     """Let others in. The lock's file goes before it is free, so that none is left."""
     with contextlib.suppress(OSError):  # some systems keep a file that is open
-        Path(held.lock_file).unlink()
+        removed(Path(held.lock_file))
     held.release()

@@ -9,7 +9,7 @@ import io
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from planner.drafts import replace_text
+from planner.drafts import gone_at_the_end, removed, replace_text
 from planner.errors import InputError
 from planner.jobs.locks import give_back, held_lock
 from planner.measuring.rows import SOURCE_COLUMNS, SOURCES, TABLES, Row, columns
@@ -39,12 +39,13 @@ class MeasurementFolder:
             path.mkdir(parents=True, exist_ok=True)
             held = held_lock(path / LOCK, path)
             self._stale = self._looked_at(force)
-            (path / RESERVED).unlink(missing_ok=True)
+            removed(path / RESERVED)
+            gone_at_the_end(path / RESERVED)
             with (path / RESERVED).open("xb") as file:  # never through a link
                 file.write(bytes(RESERVED_BYTES))
         except BaseException as error:
             if held is not None:
-                (path / RESERVED).unlink(missing_ok=True)
+                removed(path / RESERVED)
                 give_back(held)
             if made:
                 with contextlib.suppress(OSError):  # another run may have begun in it
@@ -73,7 +74,7 @@ class MeasurementFolder:
         Raises:
             InputError: a file cannot be written; those before it, and older ones, are whole.
         """
-        (self.path / RESERVED).unlink(missing_ok=True)
+        removed(self.path / RESERVED)
         texts = tables(rows) | {PROFILE: profile}
         for name, text in texts.items():
             self._write(name, text)
@@ -83,7 +84,7 @@ class MeasurementFolder:
 
     def close(self) -> None:
         """Leave nothing that is no table."""
-        (self.path / RESERVED).unlink(missing_ok=True)
+        removed(self.path / RESERVED)
         give_back(self._held)
         if not any(self.path.iterdir()):
             self.path.rmdir()

@@ -17,6 +17,7 @@ from support.checkpoints import llama_config, llama_tensors, write_safetensors
 
 from planner.drafts import draft, remove_drafts
 from planner.jobs.journal import _parse
+from planner.jobs.locks import give_back, held_lock
 
 ROOT = Path(__file__).resolve().parents[2]
 PATIENCE = 3600.0
@@ -318,6 +319,20 @@ def test_a_draft_does_not_outlive_its_block(kind: type[BaseException], tmp_path:
     with pytest.raises(kind):
         written()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_lock_goes_with_a_process_that_is_ended(tmp_path: Path) -> None:
+    """A cluster may take longer to end than the process is given; its lock stayed behind."""
+    lock = tmp_path / ".lock"
+    held = held_lock(lock, tmp_path)
+    remove_drafts()
+    assert not lock.exists()
+    give_back(held)
+    held = held_lock(lock, tmp_path)
+    give_back(held)
+    lock.write_text("another's")
+    remove_drafts()
+    assert lock.exists()
 
 
 def test_drafts_are_removed_from_outside(tmp_path: Path) -> None:
