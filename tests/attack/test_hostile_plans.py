@@ -11,6 +11,8 @@ from support.tape import json_bytes
 
 import planner
 from planner.errors import DataError
+from planner.lookup import resolve_device
+from planner.throughput.linear import ENGINE_LAYOUTS, kernel_arrays
 
 
 def changed(place: str, value: object, sample: Any = None) -> Any:
@@ -112,3 +114,10 @@ def test_units_without_any_cache_or_any_weight(words: list[str], kept: str, tmp_
     (tmp_path / "p.json").write_bytes(json_bytes(changed("units", units, plan_of("estimate"))))
     ended = command(words, tmp_path, may_write=("r.html",))
     assert ended.code == (2 if words[0] == "estimate" else 0), ended
+
+
+def test_experts_of_no_scheme_have_no_kernels() -> None:
+    """A plan of experts that only names its embedding: a report of it was an IndexError."""
+    found = kernel_arrays(resolve_device("rtx-4090"), [], experts=True)
+    assert found.fused == ((),) * len(ENGINE_LAYOUTS)
+    assert found.certainty == ()
