@@ -106,6 +106,23 @@ def created_mode(*, executable: bool = False) -> int:
     return (0o777 if executable else 0o666) & ~mask
 
 
+def gone_at_the_end(path: Path) -> None:
+    """``path`` is removed where this process is ended before it calls :func:`removed`."""
+    _DRAFTS.add(path)
+
+
+def removed(path: Path) -> None:
+    """Remove what was to be gone at the end; what is not there is no error.
+
+    Raises:
+        OSError: it cannot be removed.
+    """
+    try:
+        path.unlink(missing_ok=True)
+    finally:
+        _DRAFTS.discard(path)
+
+
 def remove_drafts() -> None:
     """Remove what is half written in this process."""
     for path in tuple(_DRAFTS):

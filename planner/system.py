@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 
 WINDOWS = sys.platform == "win32"
 POSIX_SIGNALS = hasattr(signal, "pthread_sigmask")
+ENDING_SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP")
+                       if POSIX_SIGNALS)
+"""What asks a process to end: Ctrl-C, `kill` and service managers, a terminal that is closed. Empty
+where Python's own KeyboardInterrupt is all there is (Windows)."""
 MOST_PROCESSES = 61
 """Of one pool on Windows, which waits for no more objects at once."""
 
@@ -84,12 +88,12 @@ def children_seconds() -> float:
 
 @contextlib.contextmanager
 def interrupt_blocked() -> Iterator[None]:
-    """Ctrl-C waits until the block ends, and what starts in it never sees it; nothing where the
-    system holds no signals."""
+    """Ctrl-C and a terminal that is closed wait until the block ends, and what starts in it never
+    sees them; nothing where the system holds no signals."""
     if not POSIX_SIGNALS:
         yield
         return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT, signal.SIGHUP])
     try:
         yield
     finally:

@@ -99,9 +99,9 @@ def measure(output: str | os.PathLike[str] = FOLDER, *, quick: bool = False,
     for line in (noise, files.where if files is not None else ""):
         if line:
             told(line)
-    folder = MeasurementFolder(Path(output), force=force)
     found = MeasuredParts(skipped=list(skipped))
     today = datetime.date.today().isoformat()
+    folder = MeasurementFolder(Path(output), force=force)
     try:
         run_parts(list(requests(parts, machine, quick)), found, progress,
                   lambda: folder.write(found.rows, with_measured(plain, found.rows, HOST, noise)

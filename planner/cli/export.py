@@ -14,6 +14,7 @@ import click
 from planner.cli.types import LAYOUT, WORKLOAD, Hinted, options
 from planner.drafts import created_mode, draft, folder_beside, telling
 from planner.errors import InputError
+from planner.jobs.locks import give_back, held_lock
 
 
 @click.command("export")
@@ -89,11 +90,12 @@ def import_command(file: str, model: str, out: str, device: str | None, force: b
 def write_folder(folder: Path, files: Mapping[str, str], *, force: bool) -> None:
     """Write all ``files`` or none into ``folder``, which is made if it is not there.
 
-    They are written beside it and then moved; a new folder appears with everything in it.
+    They are written beside it and then moved; a new folder appears with everything in it. Nobody
+    else writes into it meanwhile: two exports would be mixed.
 
     Raises:
         InputError: one is there and not ``force``, the place is no folder, or the folder around it
-            is missing or cannot be written to.
+            is missing or cannot be written to. DataError: another run is writing it.
     """
     if os.path.lexists(folder) and not folder.is_dir():
         raise InputError(f"{str(folder)!r} is no folder", hint="name a folder for the export")
@@ -103,6 +105,23 @@ def write_folder(folder: Path, files: Mapping[str, str], *, force: bool) -> None
         raise InputError(f"folder {str(around)!r} {there_is}",
                          hint="name another folder" if os.path.lexists(around) else
                          "make the folder first")
+    try:
+        held = held_lock(around / f".{folder.name}.lock", folder)
+    except OSError as error:
+        raise _unwritable(around, error) from None
+    try:
+        _write_alone(folder, files, force)
+    finally:
+        give_back(held)
+
+
+def _unwritable(around: Path, error: OSError) -> InputError:
+    return InputError(f"folder {str(around)!r} cannot be written to: {error.strerror}",
+                      hint="an export is made beside its folder and then moved: mend the "
+                      "permissions, or choose another folder")
+
+
+def _write_alone(folder: Path, files: Mapping[str, str], force: bool) -> None:
     there = [name for name in files if os.path.lexists(folder / name)]
     if there and not force:
         raise InputError(f"{str(folder / there[0])!r} exists", hint="add --force to write over it")
@@ -112,9 +131,7 @@ def write_folder(folder: Path, files: Mapping[str, str], *, force: bool) -> None
     try:
         beside = folder_beside(folder)
     except OSError as error:
-        raise InputError(f"folder {str(around)!r} cannot be written to: {error.strerror}",
-                         hint="an export is made beside its folder and then moved: mend the "
-                         "permissions, or choose another folder") from None
+        raise _unwritable(folder.parent, error) from None
     with draft(beside), telling(folder):
         for name, text in files.items():
             (beside / name).write_text(text, encoding="utf-8", newline="\n")

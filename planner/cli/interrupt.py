@@ -1,4 +1,5 @@
-"""Ctrl-C ends a command: by unwinding, and where that takes longer, without waiting for it.
+"""Ctrl-C, SIGTERM and SIGHUP end a command: by unwinding, and where that takes longer, without
+waiting for it.
 
 Python sees an interrupt between two steps of its own; a solver, a product of matrices or the end
 of a pool of processes may be seconds away from the next. A thread is told of the signal at once
@@ -17,36 +18,49 @@ import time
 from collections.abc import Iterator
 from types import FrameType
 
-from planner.system import POSIX_SIGNALS, kill
+from planner.system import ENDING_SIGNALS, kill
 
-INTERRUPTED = 130
+SIGNALLED = 128
+"""The exit code of a process that a signal ended, less the signal's number."""
 SECONDS = 1.0
 _DONE = b"\0"
 _SHOW_CURSOR, _CLEAR_LINE = "\x1b[?25h", "\r\x1b[2K"
-_interrupted, _said, _leaving = (threading.Event() for _ in range(3))
+_said, _leaving = threading.Event(), threading.Event()
+_received: list[int] = []
+"""Signals that asked for the end; the first counts."""
 
 
 @contextlib.contextmanager
 def ends_on_interrupt() -> Iterator[None]:
-    """Within the block one interrupt raises KeyboardInterrupt, and ends the process where it has
-    not ended soon, be it after the block. A signal that is ignored (``nohup``) or handled by a
-    caller stays as it is. On Windows Python's own KeyboardInterrupt is all there is.
+    """Within the block one signal that asks for the end raises KeyboardInterrupt, and ends the
+    process where it has not ended soon, be it after the block. One that is ignored (``nohup``) or
+    handled by a caller stays as it is. On Windows Python's own KeyboardInterrupt is all there is.
     """
-    if not POSIX_SIGNALS or threading.current_thread() is not threading.main_thread() \
-            or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+    usual = {one: signal.getsignal(one) for one in ENDING_SIGNALS
+             if signal.getsignal(one) is (signal.default_int_handler if one == signal.SIGINT
+                                          else signal.SIG_DFL)}
+    if not usual or threading.current_thread() is not threading.main_thread():
         yield
         return
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
     before = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
-    watch = threading.Thread(target=_watch, args=(reader,), daemon=True)
+    watch = threading.Thread(target=_watch, args=(reader, frozenset(usual)), daemon=True)
     watch.start()
-    signal.signal(signal.SIGINT, _raise_once)
+
+    def raise_once(number: int, _frame: FrameType | None) -> None:
+        for one in usual:  # a second signal must not cut short what tidies up after the first
+            signal.signal(one, lambda _signal, _frame: None)
+        _raise(number)
+
+    for one in usual:
+        signal.signal(one, raise_once)
     try:
         yield
     finally:
-        if not _interrupted.is_set():
-            signal.signal(signal.SIGINT, signal.default_int_handler)
+        if not _received:
+            for one, handler in usual.items():
+                signal.signal(one, handler)
             signal.set_wakeup_fd(before)
             os.write(writer, _DONE)
             watch.join()
@@ -55,16 +69,28 @@ def ends_on_interrupt() -> Iterator[None]:
 
 
 def was_interrupted() -> bool:
-    """Whether the signal came: what fails after it fails because of it, in whatever words (a
-    library that is being loaded says that it cannot be)."""
-    return _interrupted.is_set()
+    """Whether a signal came: what fails after it fails because of it, in whatever words (a library
+    that is being loaded says that it cannot be)."""
+    return bool(_received)
+
+
+def interrupted_code() -> int:
+    """The exit code: 130 after Ctrl-C, 143 after SIGTERM, 129 after SIGHUP."""
+    return SIGNALLED + (_received[0] if _received else signal.SIGINT)
 
 
 def say_interrupted() -> None:
-    """One word on stderr, unless the process is being ended, which says it too."""
+    """What ended the process, on stderr, unless it is being ended by the thread, which says it too.
+    """
     if not _leaving.is_set():
         _said.set()
-        _write("interrupted\n")
+        _write(_word())
+
+
+def _word() -> str:
+    number = interrupted_code() - SIGNALLED
+    return "interrupted\n" if number == signal.SIGINT else \
+        f"ended by {signal.Signals(number).name}\n"
 
 
 def _write(text: str) -> None:
@@ -72,35 +98,37 @@ def _write(text: str) -> None:
         os.write(2, text.encode())
 
 
-def _raise_once(_signal: int, _frame: FrameType | None) -> None:
-    """Raise KeyboardInterrupt; a second signal must not cut short what tidies up after the first.
-    What cannot pass the exception on (a callback from C) does not print it either."""
-    _interrupted.set()
-    signal.signal(signal.SIGINT, lambda _signal, _frame: None)
+def _raise(number: int) -> None:
+    """Raise KeyboardInterrupt. What cannot pass the exception on (a callback from C) does not print
+    it either."""
+    _received.append(number)
     sys.unraisablehook = lambda _problem: None
     threading.excepthook = lambda _problem: None
     raise KeyboardInterrupt
 
 
-def _watch(reader: int) -> None:
-    """Wait for the end of the block or for the signal; after the signal, end the process unless it
-    ends before."""
+def _watch(reader: int, heard: frozenset[int]) -> None:
+    """Wait for the end of the block or for a signal of ``heard``; after it, end the process unless
+    it ends before."""
     while (byte := os.read(reader, 1)) != _DONE:
-        if byte == bytes([signal.SIGINT]):
+        if byte[0] in heard:
             time.sleep(SECONDS)
+            _received.append(byte[0])
             leave()
 
 
 def _end_workers() -> None:
     """Kill the processes that this one has started, and give back their semaphores. One that is
     just being started is in no list of multiprocessing and would complain on stderr that nobody
-    tells it what to do, as would the one that watches semaphores: the system names them."""
-    from multiprocessing import active_children, util
+    tells it what to do, as would the one that watches semaphores, and an engine's program would run
+    on: the system names them."""
+    if "multiprocessing" in sys.modules:
+        from multiprocessing import active_children, util
 
-    with contextlib.suppress(Exception):  # the process ends, whatever state they are in
-        for child in active_children():
-            child.kill()
-        util._run_finalizers(0)  # type: ignore[attr-defined]
+        with contextlib.suppress(Exception):  # the process ends, whatever state they are in
+            for child in active_children():
+                child.kill()
+            util._run_finalizers(0)  # type: ignore[attr-defined]
     for _ in range(2):  # a thread may have been about to start another
         for child_id in _children():
             with contextlib.suppress(OSError):
@@ -117,7 +145,7 @@ def _children() -> list[int]:
 
 
 def leave() -> None:
-    """End the process and its workers with the exit code of an interrupt.
+    """End the process and its workers with the exit code of what interrupted it.
 
     Nothing is waited for, and Python's own end is passed by: it would turn an interrupt that it
     has seen into a signal.
@@ -126,10 +154,9 @@ def leave() -> None:
 
     _leaving.set()
     remove_drafts()
-    if "multiprocessing" in sys.modules:
-        _end_workers()
+    _end_workers()
     if os.isatty(2):  # a bar may have hidden the cursor
         _write(_CLEAR_LINE + _SHOW_CURSOR)
     if not _said.is_set():
-        _write("interrupted\n")
-    os._exit(INTERRUPTED)
+        _write(_word())
+    os._exit(interrupted_code())

@@ -17,8 +17,8 @@ from planner.cli import commands
 from planner.cli.completion import Completed, complete_values, completion_command
 from planner.cli.ignored import take_ignored_keys
 from planner.cli.interrupt import (
-    INTERRUPTED,
     ends_on_interrupt,
+    interrupted_code,
     leave,
     say_interrupted,
     was_interrupted,
@@ -139,8 +139,8 @@ def main(args: Sequence[str] | None = None) -> None:
             if not was_interrupted():
                 raise
             say_interrupted()
-            code = INTERRUPTED
-        if code == INTERRUPTED:
+            code = interrupted_code()
+        if code == interrupted_code():
             leave()
     sys.exit(code)
 
@@ -179,7 +179,7 @@ def run(args: Sequence[str] | None = None) -> int:
         return _fail(error.format_message(), "", 2)
     except (click.Abort, KeyboardInterrupt):
         say_interrupted()
-        return INTERRUPTED
+        return interrupted_code()
     except (ReaderGoneError, BrokenPipeError):
         discard_output()
         return 0
@@ -212,7 +212,7 @@ def _help_hint(ctx: click.Context | None) -> str:
 def _fail(message: str, hint: str, code: int, details: Sequence[str] = ()) -> int:
     if was_interrupted():
         say_interrupted()
-        return INTERRUPTED
+        return interrupted_code()
     try:
         click.echo("error: " + _line(message), err=True)
         for one in details:

@@ -6,7 +6,6 @@ what is measured, of which checkpoint. Every line is written whole and synchroni
 
 from __future__ import annotations
 
-import contextlib
 import json
 import math
 import os
@@ -16,14 +15,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from planner.drafts import replacing, telling
+from planner.drafts import replacing
 from planner.errors import DataError
+from planner.jobs.locks import give_back, held_lock
 from planner.regular import NOT_A_FILE
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock
 
 MAX_LINE = 1 << 24
+_MOST_READ = MAX_LINE + 1
+"""With its end: what is longer, such as a hole of a file, is no line and is not held in memory."""
 LARGEST = 1 << 62
 """No whole number beyond is kept; doubles hold it."""
 Record = dict[str, Any]
@@ -80,16 +82,20 @@ class Journal:
 
     def _read(self, header: dict[str, Any]) -> None:
         """Fill ``done`` and ``dropped`` from the file."""
-        lines = self.path.read_bytes().split(b"\n")
-        tail = lines.pop()
-        parsed = [_parse(line) for line in lines]
-        records = [record for n, record in enumerate(parsed)
-                   if record is not None and (n == 0 or self.fits(record))]
-        if parsed and parsed[0] != header:
-            raise DataError(f"{self.path}: {_difference(parsed[0], header)}",
-                            hint="remove it to start over, or name another file with -o")
-        self.dropped = len(parsed) - len(records) + bool(tail)
-        self.done = {str(record["id"]): record for record in records[1:]}
+        with self.path.open("rb") as file:
+            first = file.readline(_MOST_READ)
+            if first.endswith(b"\n") or len(first) == _MOST_READ:
+                if (found := _parse(first[:-1])) != header:
+                    raise DataError(f"{self.path}: {_difference(found, header)}",
+                                    hint="remove it to start over, or name another file with -o")
+            else:
+                self.dropped += bool(first)
+            while line := file.readline(_MOST_READ):
+                record = _parse(line[:-1]) if line.endswith(b"\n") else None
+                if record is not None and self.fits(record):
+                    self.done[str(record["id"])] = record
+                else:
+                    self.dropped += 1
 
     def append(self, record: dict[str, Any]) -> None:
         """Write one record and wait until it is on the disk.
@@ -129,25 +135,13 @@ class Journal:
 
     def _lock(self) -> None:
         """Keep other runs out until this process closes the journal or ends."""
-        from filelock import FileLock, Timeout
-
         if not self.path.parent.is_dir():  # the lock would make the folder
             raise DataError(f"{self.path}: its folder does not exist", hint="make the folder first")
-        held = FileLock(lock_path(self.path), timeout=0, thread_local=False)
-        try:
-            with telling(self.path):
-                held.acquire()
-        except Timeout:
-            raise DataError(f"{self.path}: another run is writing it",
-                            hint="wait for it, or name another file with -o") from None
-        self._held = held
+        self._held = held_lock(lock_path(self.path), self.path)
 
     def _unlock(self) -> None:
-        """Let others in. The lock's file goes before it is free, so that none is left."""
         if self._held is not None:
-            with contextlib.suppress(OSError):  # some systems keep a file that is open
-                lock_path(self.path).unlink()
-            self._held.release()
+            give_back(self._held)
             self._held = None
 
     def _write(self, record: dict[str, Any]) -> None:

@@ -106,8 +106,9 @@ def lines_in_processes(function: Callable[[Item], Result], lines: Iterable[Seque
 def _processes(each: Sequence[int], start: Callable[..., None] | None,
                arguments: tuple[Any, ...]) -> Iterator[list[ProcessPoolExecutor]]:
     """Pools of so many processes each, which are killed where the block does not end."""
-    pools = [ProcessPoolExecutor(count, mp_context=get_context("spawn"), initializer=_start,
-                                 initargs=(start, arguments)) for count in each]
+    with interrupt_held():  # their locks start the process that watches semaphores
+        pools = [ProcessPoolExecutor(count, mp_context=get_context("spawn"), initializer=_start,
+                                     initargs=(start, arguments)) for count in each]
     ended = False
     try:
         with _one_thread_each():
@@ -174,10 +175,11 @@ def script_hidden() -> Iterator[None]:
 
 @contextmanager
 def interrupt_held() -> Iterator[None]:
-    """A process that starts in the block, or from a thread that does, does not see Ctrl-C, which
-    the terminal sends to all: this one ends it."""
+    """A process that starts in the block, or from a thread that does, does not see Ctrl-C, nor that
+    the terminal was closed, which the terminal tells to all: this one ends it."""
     if POSIX_SIGNALS:  # Windows has no such process
-        resource_tracker.ensure_running()  # it would let the signal through again
+        with interrupt_blocked():
+            resource_tracker.ensure_running()  # it lets Ctrl-C through again
     with interrupt_blocked():
         yield
 

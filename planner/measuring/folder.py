@@ -3,13 +3,15 @@ steps that each leave whole files."""
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from planner.drafts import replace_text
+from planner.drafts import gone_at_the_end, removed, replace_text
 from planner.errors import InputError
+from planner.jobs.locks import give_back, held_lock
 from planner.measuring.rows import SOURCE_COLUMNS, SOURCES, TABLES, Row, columns
 
 PROFILE = "host.toml"
@@ -17,6 +19,8 @@ OURS = frozenset({PROFILE, *(f"{name}.csv" for name in (*TABLES, SOURCES))})
 """Files that a measurement writes."""
 RESERVED, RESERVED_BYTES = ".reserved", 1 << 20
 """A file of the size that tables may need: a full disk is seen before minutes of measuring."""
+LOCK = ".lock"
+"""A file that keeps other measurements out while one is written."""
 
 
 class MeasurementFolder:
@@ -24,34 +28,45 @@ class MeasurementFolder:
 
     Raises:
         InputError: it cannot be made or written, holds other files, or (without ``force``) an
-            earlier measurement.
+            earlier measurement. DataError: another run is writing it.
     """
 
     def __init__(self, path: Path, *, force: bool) -> None:
         self.path = path
+        made, held = False, None
         try:
             made = not path.exists()
             path.mkdir(parents=True, exist_ok=True)
-            held = {one.name for one in path.iterdir()} - {RESERVED}
-        except OSError as error:
-            raise _unwritable(path, error) from None
-        others = sorted(held - OURS)
-        if others:
-            raise InputError(f"{path} holds other files ({', '.join(others[:3])})",
-                             hint="give a new or an empty folder: -o DIR")
-        if held and not force:
-            raise InputError(f"{path} holds an earlier measurement ({', '.join(sorted(held)[:3])})",
-                             hint="give a new folder, or --force to replace it")
-        self._stale = held
-        try:
-            (path / RESERVED).unlink(missing_ok=True)
+            held = held_lock(path / LOCK, path)
+            self._stale = self._looked_at(force)
+            removed(path / RESERVED)
+            gone_at_the_end(path / RESERVED)
             with (path / RESERVED).open("xb") as file:  # never through a link
                 file.write(bytes(RESERVED_BYTES))
-        except OSError as error:
-            (path / RESERVED).unlink(missing_ok=True)
+        except BaseException as error:
+            if held is not None:
+                removed(path / RESERVED)
+                give_back(held)
             if made:
-                path.rmdir()
-            raise _unwritable(path, error) from None
+                with contextlib.suppress(OSError):  # another run may have begun in it
+                    path.rmdir()
+            if isinstance(error, OSError):
+                raise _unwritable(path, error) from None
+            raise
+        self._held = held
+
+    def _looked_at(self, force: bool) -> set[str]:
+        """Names of an earlier measurement."""
+        held = {one.name for one in self.path.iterdir()} - {RESERVED, LOCK}
+        others = sorted(held - OURS)
+        if others:
+            raise InputError(f"{self.path} holds other files ({', '.join(others[:3])})",
+                             hint="give a new or an empty folder: -o DIR")
+        if held and not force:
+            raise InputError(
+                f"{self.path} holds an earlier measurement ({', '.join(sorted(held)[:3])})",
+                hint="give a new folder, or --force to replace it")
+        return held
 
     def write(self, rows: Sequence[Row], profile: str) -> None:
         """Tables of all rows so far, and the profile; what an earlier measurement left goes.
@@ -59,7 +74,7 @@ class MeasurementFolder:
         Raises:
             InputError: a file cannot be written; those before it, and older ones, are whole.
         """
-        (self.path / RESERVED).unlink(missing_ok=True)
+        removed(self.path / RESERVED)
         texts = tables(rows) | {PROFILE: profile}
         for name, text in texts.items():
             self._write(name, text)
@@ -69,7 +84,8 @@ class MeasurementFolder:
 
     def close(self) -> None:
         """Leave nothing that is no table."""
-        (self.path / RESERVED).unlink(missing_ok=True)
+        removed(self.path / RESERVED)
+        give_back(self._held)
         if not any(self.path.iterdir()):
             self.path.rmdir()
 

@@ -7,6 +7,7 @@ safetensors format description (github.com/huggingface/safetensors).
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
@@ -229,11 +230,17 @@ def _read_index(directory: Path) -> dict[str, str] | None:
                         hint="download the index again: model.safetensors.index.json")
     index: dict[str, str] = {}
     for name, file in weights.items():
-        if not isinstance(file, str) or "\0" in file or Path(file).name != file or file == "..":
+        if not isinstance(file, str) or not _is_name(file):
             raise DataError(f"{path}: {shown(name)} is in {shown(file)}, not a file name",
                             hint="download the index again: model.safetensors.index.json")
         index[name] = file
     return index
+
+
+def _is_name(text: str) -> bool:
+    """Whether a text can name a file of a folder, and no other place; half a character of UTF-16,
+    which JSON can spell, is in no name."""
+    return Path(text).name == text != ".." and not re.search("[\0\ud800-\udfff]", text)
 
 
 def _check_index(index: dict[str, str], file_of: dict[str, str], directory: Path) -> None:

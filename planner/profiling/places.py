@@ -56,8 +56,8 @@ def read_places(path: Path) -> Checkpoint:
 def _safetensors(directory: Path) -> Checkpoint:
     digest = hashlib.sha256()
     index = directory / INDEX_NAME
+    names = sorted({tensor.file for tensor in read_checkpoint(directory)})  # looks at the index too
     digest.update(index.read_bytes() if index.exists() else b"")
-    names = sorted({tensor.file for tensor in read_checkpoint(directory)})
     places: dict[str, Place] = {}
     payload = 0
     for name in names:

@@ -120,11 +120,18 @@ def _csv_cells(values: Sequence[Any], kind: Kind) -> Sequence[Any]:
     return [known[value] for value in values]
 
 
+_MOST_HEAD = 1 << 16
+"""Characters of the line that names the columns."""
+
+
 def _read_csv(path: Path) -> dict[str, list[Any]] | None:
     """The columns of a table that :func:`write_table` wrote; None where it is no such table."""
     try:
         with path.open(encoding="utf-8", newline="") as file:
-            names, *rows = csv.reader(file)
+            head = file.readline(_MOST_HEAD)
+            if not head.endswith("\n"):  # no table: perhaps a hole without end
+                return None
+            (names,), rows = csv.reader([head]), list(csv.reader(file))
         cells = list(zip(*rows, strict=True)) if rows else [()] * len(names)
         return {name: [_value(text, KINDS[name]) for text in column]
                 for name, column in zip(names, cells, strict=True)}

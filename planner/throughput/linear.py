@@ -119,8 +119,9 @@ def kernel_arrays(device: DeviceProfile, schemes: Sequence[str], *, experts: boo
         gemms = [None if m is None else by_kernel(m, device, name, stacks[0])
                  for m, name in zip(gemms, picked, strict=True)]
     server = ExpertServer(tuple(stacks), engine, version, static_scales, container)
-    fused = tuple(zip(*(moe_models(device, s, server, ENGINE_LAYOUTS) for s in schemes),
-                      strict=True)) if experts else ()
+    by_scheme = [moe_models(device, s, server, ENGINE_LAYOUTS) for s in schemes] if experts else []
+    fused = tuple(tuple(of[i] for of in by_scheme) for i, _ in enumerate(ENGINE_LAYOUTS)) \
+        if experts else ()
     models = fused[0] if experts else gemms
     some = next((m for m in gemms if m is not None), None)
     blocks = ggml_arrays(device, schemes, experts=experts, engine=engine)

@@ -114,5 +114,5 @@ def test_every_command_answers_or_refuses_what_is_taken(kind: str, tmp_path: Pat
                       ["export", "p.json", "out", "--deploy", "kubernetes"],
                       ["serve", "--plan", "p.json", "--concurrency", "4"],
                       ["memory", model, device, "--plan", "p.json"],
-                      ["explain", model, device, "--plan", "p.json", "--module", "mlp-down"]):
+                      ["explain", model, device, "--plan", "p.json"]):
             assert command(words, folder, may_write=("r.html", "out")).code in (0, 1, 2), what

@@ -11,6 +11,8 @@ from support.tape import json_bytes
 
 import planner
 from planner.errors import DataError
+from planner.lookup import resolve_device
+from planner.throughput.linear import ENGINE_LAYOUTS, kernel_arrays
 
 
 def changed(place: str, value: object, sample: Any = None) -> Any:
@@ -39,12 +41,21 @@ def changed(place: str, value: object, sample: Any = None) -> Any:
     ("kv_cache.layers.0.layer", 10**18, "is none of"), ("kv_cache.layers.0.layer", -1, "less than"),
     ("recommendation.alternatives.0.devices", 0, "devices: 0 is less than 1"),
     ("recommendation.lossier.devices", 0, "recommendation.lossier.devices: 0 is less than 1"),
+    ("layout.replicas", 10**18, "layout.replicas: 10{18} is more than 1048576"),
+    ("device.count", 1 << 21, "device.count: 2097152 is more than 1048576"),
     ("quality.loss", -1.0, "less than 0"), ("capacity.max_context_at_batch", -1, "less than 0"),
 ])
 def test_a_figure_that_nothing_has(place: str, value: object, words: str) -> None:
     with pytest.raises(DataError, match=words) as told:
         planner.read_plan(changed(place, value))
     assert told.value.hint
+
+
+def test_an_export_never_names_more_workers_than_there_are_devices() -> None:
+    """A list of that many addresses took all memory of the machine."""
+    data = changed("deployment.decode.workers", 10**18, plan_of("pools"))
+    with pytest.raises(DataError, match=r"decode\.workers: 10{18} is more than"):
+        planner.read_plan(data)
 
 
 @pytest.mark.parametrize("place", ["comparison.gain", "solver.gap"])
@@ -103,3 +114,10 @@ def test_units_without_any_cache_or_any_weight(words: list[str], kept: str, tmp_
     (tmp_path / "p.json").write_bytes(json_bytes(changed("units", units, plan_of("estimate"))))
     ended = command(words, tmp_path, may_write=("r.html",))
     assert ended.code == (2 if words[0] == "estimate" else 0), ended
+
+
+def test_experts_of_no_scheme_have_no_kernels() -> None:
+    """A plan of experts that only names its embedding: a report of it was an IndexError."""
+    found = kernel_arrays(resolve_device("rtx-4090"), [], experts=True)
+    assert found.fused == ((),) * len(ENGINE_LAYOUTS)
+    assert found.certainty == ()

@@ -1,5 +1,6 @@
-"""Ctrl-C: exit code 130 and one word, whatever a command is doing. How soon is measured by
-benchmarks/interrupts.py; here nothing depends on the speed of the machine."""
+"""Ctrl-C: exit code 130 and one word, whatever a command is doing; SIGTERM and SIGHUP the same
+with 143 and 129. How soon is measured by benchmarks/interrupts.py, random moments are those of
+benchmarks/interrupts_random.py; here nothing depends on the speed of the machine."""
 
 import json
 import os
@@ -16,6 +17,7 @@ from support.checkpoints import llama_config, llama_tensors, write_safetensors
 
 from planner.drafts import draft, remove_drafts
 from planner.jobs.journal import _parse
+from planner.jobs.locks import give_back, held_lock
 
 ROOT = Path(__file__).resolve().parents[2]
 PATIENCE = 3600.0
@@ -119,6 +121,8 @@ def start(arguments: list[str], folder: Path) -> subprocess.Popen[bytes]:
 def heard() -> None:
     """Ctrl-C is heard also where these tests run in the background of a shell, which ignores it."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    for one in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(one, signal.SIG_DFL)
 
 
 @pytest.mark.sample(1)
@@ -150,6 +154,43 @@ def nobody_in(group: int) -> bool:
     except ProcessLookupError:
         return True
     return False
+
+
+@pytest.mark.sample(1)
+@pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+def test_what_measures_ends_with_the_command(sent: signal.Signals, folder: Path) -> None:
+    """It has a session of its own, which neither `kill` nor a terminal that is closed reaches."""
+    child = start(["measure", "--quick", "--only", "bandwidth", "-o", "m"], folder)
+    assert until(lambda: child.poll() is not None or bool(workers_of(child.pid)))
+    workers = workers_of(child.pid)
+    assert workers, child.communicate()
+    child.send_signal(sent)
+    out, err = child.communicate()
+    assert child.returncode == 128 + sent, err.decode()
+    assert err.decode().split("\n")[-2:] == [
+        "interrupted" if sent == signal.SIGINT else f"ended by {sent.name}", ""]
+    assert out == b""
+    assert not (folder / "m" / ".reserved").exists()
+    assert until(lambda: not any(Path(f"/proc/{one}").exists() for one in workers))
+
+
+def workers_of(pid: int) -> list[int]:
+    """Processes that a process has started and that are no longer copies of it."""
+    found = [int(name) for task in Path(f"/proc/{pid}/task").iterdir()
+             for name in (task / "children").read_text().split()]
+    return [one for one in found if b"worker" in Path(f"/proc/{one}/cmdline").read_bytes()]
+
+
+def test_a_program_that_was_just_started_does_not_outlive_the_command() -> None:
+    """The signal came before anybody could tell which process it is."""
+    program = "import time; time.sleep(20); print('outlived')"
+    script = ("import subprocess, sys; from planner.cli.interrupt import leave; "
+              f"subprocess.Popen([sys.executable, '-c', {program!r}], start_new_session=True); "
+              "leave()")
+    ended = subprocess.run([sys.executable, "-c", script], stdout=subprocess.PIPE,
+                           env={**os.environ, "PYTHONPATH": str(ROOT)},
+                           stderr=subprocess.DEVNULL, check=False)
+    assert (ended.returncode, ended.stdout) == (130, b"")
 
 
 @pytest.mark.exhaustive
@@ -278,6 +319,20 @@ def test_a_draft_does_not_outlive_its_block(kind: type[BaseException], tmp_path:
     with pytest.raises(kind):
         written()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_lock_goes_with_a_process_that_is_ended(tmp_path: Path) -> None:
+    """A cluster may take longer to end than the process is given; its lock stayed behind."""
+    lock = tmp_path / ".lock"
+    held = held_lock(lock, tmp_path)
+    remove_drafts()
+    assert not lock.exists()
+    give_back(held)
+    held = held_lock(lock, tmp_path)
+    give_back(held)
+    lock.write_text("another's")
+    remove_drafts()
+    assert lock.exists()
 
 
 def test_drafts_are_removed_from_outside(tmp_path: Path) -> None:

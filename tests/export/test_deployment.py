@@ -10,8 +10,9 @@ import pytest
 import planner
 from planner.api.export import export_plan, import_plan
 from planner.cli.export import write_folder
-from planner.errors import InputError, PlannerError
+from planner.errors import DataError, InputError, PlannerError
 from planner.export.deployment import FILE
+from planner.jobs.locks import give_back, held_lock
 from planner.planning.plan.record import Plan
 
 MODEL = "llama-3.2-1b"
@@ -105,6 +106,18 @@ def test_an_older_export_in_the_folder_does_not_count(planned: Plan, tmp_path: P
     (out / "quantization_config.json").unlink()
     with pytest.raises(InputError, match="no configuration"):
         import_plan(out, MODEL)
+
+
+@pytest.mark.parametrize("force", [False, True])
+def test_two_exports_are_never_mixed(force: bool, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    held = held_lock(tmp_path / ".out.lock", out)
+    with pytest.raises(DataError, match="out: another run is writing it"):
+        write_folder(out, {"a": "mine"}, force=force)
+    assert not out.exists()
+    give_back(held)
+    write_folder(out, {"a": "mine"}, force=force)
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
 def test_gptq_goes_there_and_back(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from planner.errors import DataError
-from planner.jobs.journal import Journal, lock_path
+from planner.jobs.journal import MAX_LINE, Journal, lock_path
 
 HEADER = {"id": "header", "sha256": "abc", "schemes": ["bf16"], "seed": 1}
 
@@ -42,6 +42,24 @@ def test_a_torn_last_line_is_dropped_alone(tmp_path: Path, cut: int) -> None:
     journal.append({"id": "t2", "value": 2 / 7})
     journal.close()
     assert (tmp_path / "j").read_bytes() == text
+
+
+def test_what_only_claims_to_be_large_is_no_journal(tmp_path: Path) -> None:
+    """A hole of a terabyte, which took all memory."""
+    with (tmp_path / "j").open("wb") as file:
+        file.truncate(1 << 40)
+    with pytest.raises(DataError, match="not a journal of this program"):
+        Journal.open(tmp_path / "j", HEADER)
+
+
+def test_a_line_that_is_longer_than_any_is_dropped(tmp_path: Path) -> None:
+    filled(tmp_path / "j")
+    with (tmp_path / "j").open("ab") as file:
+        file.write(bytes(2 * MAX_LINE) + b"\n")
+    journal = Journal.open(tmp_path / "j", HEADER)
+    assert list(journal.done) == ["t0", "t1", "t2"]
+    journal.close()
+    assert (tmp_path / "j").stat().st_size < 1000
 
 
 def test_a_damaged_line_in_the_middle_is_dropped_alone(tmp_path: Path) -> None:
@@ -101,7 +119,7 @@ def test_a_limit_of_the_system_on_file_size(tmp_path: Path) -> None:
 import resource, signal, sys
 from pathlib import Path
 from planner.errors import DataError
-from planner.jobs.journal import Journal, lock_path
+from planner.jobs.journal import MAX_LINE, Journal, lock_path
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
 journal = Journal.open(Path({str(tmp_path / 'j')!r}), {HEADER!r})

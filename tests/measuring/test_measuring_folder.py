@@ -11,7 +11,7 @@ from typing import NoReturn
 import pytest
 
 from planner.drafts import replacing
-from planner.errors import InputError
+from planner.errors import DataError, InputError
 from planner.measuring import folder as module
 from planner.measuring.folder import MeasurementFolder, tables
 from planner.measuring.rows import TABLES, columns, row
@@ -52,6 +52,18 @@ def test_other_files_are_never_mixed_with_tables(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"holds other files \(notes.txt\)"):
         MeasurementFolder(tmp_path, force=True)
     assert [p.name for p in tmp_path.iterdir()] == ["notes.txt"]
+
+
+def test_two_measurements_are_never_mixed(tmp_path: Path) -> None:
+    first = MeasurementFolder(tmp_path / "out", force=False)
+    for force in (False, True):
+        with pytest.raises(DataError, match="another run is writing it"):
+            MeasurementFolder(tmp_path / "out", force=force)
+    first.write([ONE], "id = 1\n")
+    first.close()
+    assert {p.name for p in (tmp_path / "out").iterdir()} == {
+        "host.toml", "op_gemm.csv", "op_sources.csv"}
+    MeasurementFolder(tmp_path / "out", force=True).close()
 
 
 def test_an_earlier_measurement_is_replaced_only_by_force(tmp_path: Path) -> None:
@@ -96,6 +108,7 @@ def test_a_full_disk_names_the_file_and_keeps_what_is_whole(
     monkeypatch.setattr("planner.measuring.folder.replace_text", full)
     with pytest.raises(InputError, match=r"op_bandwidth.csv: cannot be written: No space left"):
         made.write([ONE, OTHER], "id = 2\n")
+    made.close()
     left = sorted(p.name for p in made.path.iterdir())
     assert left == ["host.toml", "op_gemm.csv", "op_sources.csv"]
     assert (made.path / "host.toml").read_text(encoding="utf-8") == "id = 1\n"

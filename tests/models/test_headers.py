@@ -206,6 +206,7 @@ def test_the_index_must_agree_with_the_headers(tmp_path, write_safetensors):
         ({"x": "../a.safetensors"}, "not a file name"),
         ({"x": ".."}, "not a file name"),
         ({"x": 3}, "not a file name"),
+        ({"x": "\ud800.safetensors"}, "not a file name"),
         ({"x": "n" * 5000}, "which is not here"),
         ({}, "missing or empty"),
     ):

@@ -343,3 +343,13 @@ def test_progress_is_told(whole: bytes, told: list[tuple[int, int]]) -> None:
     assert told[0] == (0, 20)
     assert told[-1] == (20, 20)
     assert [done for done, _ in told] == sorted(done for done, _ in told)
+
+
+def test_a_hole_of_a_file_is_not_read_as_a_table(tmp_path: Path,
+                                                 monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may be a terabyte: nothing beyond the line of names is asked for."""
+    output = tmp_path / "t.csv"
+    output.write_bytes(bytes(1 << 17))
+    monkeypatch.setattr("planner.sweeping.output.csv.reader", None)
+    with pytest.raises(InputError, match="exists"):
+        planner.sweep([{"model": "qwen2.5-0.5b", "device": "l40s"}], output=output)

@@ -35,6 +35,8 @@ _ON_VOLUME = {name: f"{MODELS}/{name.lower()}"
 """What commands call files by that a hub does not have → where they are in a container."""
 _REPLICAS = "start as many servers"
 """Of what a command cannot say, the part that manifests do."""
+MOST_ROUTED = 10_000
+"""Workers of two pools together: each is an address in the words of their router."""
 _OUTSIDE = -1
 """Stands for the layer of tensors outside the stack."""
 Weights = Callable[[Plan, Engine], WeightsOfPlan]
@@ -89,6 +91,11 @@ def roles_of(plan: Plan, spec: ModelSpec, device: DeviceProfile, engine: Engine,
         raise UnsupportedError(
             f"prefill on {other} and decode on {pools.decode.device}: one export is for one device",
             hint="make a plan without pools for each of the two devices, and export both")
+    if pools.prefill.workers + pools.decode.workers > MOST_ROUTED:
+        raise UnsupportedError(
+            f"{pools.prefill.workers + pools.decode.workers} workers in two pools: their router is "
+            f"given the address of each, at most {MOST_ROUTED}",
+            hint="export a plan for fewer devices, and deploy it several times")
     # A prefill rank reads so many prompts at once, a decode worker holds so many sequences.
     reading = pools.prefill.batch * pools.prefill.layout.dp
     both: tuple[tuple[RoleName, Any, int], ...] = (

@@ -30,6 +30,8 @@ MOST_LAYERS = 2 * MAX_LAYERS
 MOST_CHARACTERS = 4_000
 MOST_OF_AN_ID = 200
 LARGEST_COUNT = 1 << 62
+MOST_DEVICES = 1 << 20
+"""Devices of a plan, and so workers or replicas: an export names every one of them."""
 LARGEST_FIGURE = 1e30
 SIGNED = frozenset({"gain", "delta", "gap"})
 """Figures that may be below 0, and those of a :class:`GainRange`; no other is."""
@@ -42,6 +44,7 @@ COUNTED: Mapping[type, tuple[str, ...]] = {
     CacheWorth: ("devices", "batch"),
     WorkloadInfo: ("context_tokens", "isl", "osl", "batch")}
 """What there is at least one of."""
+_DEVICES = frozenset({"count", "replicas", "devices", "workers", "devices_per_worker"})
 _ID = re.compile(r"[\w][\w.+:@ -]*")
 
 
@@ -140,6 +143,9 @@ def _check_figures(value: object, place: str) -> None:
         if isinstance(figure, int | float) and figure < least and item.name not in SIGNED:
             raise DataError(f"plan file: {place}.{item.name}: {figure!r} is less than {least}",
                             hint=f"{item.name} is at least {least}")
+        if item.name in ones and item.name in _DEVICES and figure > MOST_DEVICES:
+            raise DataError(f"plan file: {place}.{item.name}: {figure!r} is more than "
+                            f"{MOST_DEVICES}", hint="no plan has as many devices")
     for n in _layers(value):
         if n >= MOST_LAYERS:
             raise DataError(f"plan file: {place}.layers: layer {n} is none of {MOST_LAYERS}",

@@ -10,6 +10,7 @@ from support.deployments import devices, exported, loaded, planned, pooled, prob
 
 import planner
 from planner.errors import UnsupportedError
+from planner.export.deploy.roles import MOST_ROUTED
 from planner.planning.plan.record import Plan
 
 
@@ -160,3 +161,11 @@ def test_a_pool_has_the_schemes_that_it_was_given() -> None:
     assert prefill[0] == "meta-llama/Llama-3.1-8B"
     assert "--quantization" not in prefill
     assert decode[0] != prefill[0] or "--quantization" in decode
+
+
+def test_a_router_is_not_given_addresses_without_end() -> None:
+    """A million workers took minutes and gigabytes."""
+    plan = pooled(planned("aggregated"), (MOST_ROUTED, 1), (1, 2))
+    with pytest.raises(UnsupportedError, match="10001 workers in two pools") as told:
+        planner.export_plan(plan, deploy="kubernetes")
+    assert "fewer devices" in told.value.hint
