@@ -124,4 +124,4 @@ def test_only_crossovers_of_the_two_that_are_compared_are_told() -> None:
     assert text.startswith("fp8-block is 50% faster than bf16 at 256 tokens")
     assert text.endswith("; fp8-block is the faster from 64 tokens a rank on")
     without = sentence(rows, turns[:1], reference="bf16", focus="fp8-block", tokens=256)
-    assert without.endswith(f"at no number of tokens up to {int(GRID[-1])} does the order change")
+    assert without.endswith(f"at no number of tokens up to {int(GRID[-1]):,} does the order change")
