@@ -127,8 +127,8 @@ def parts_told() -> list[str]:
     mean, low, high = band(sample)
     lines = [
         "## Measured parts", "",
-        "CPU seconds of processes on two x86-64 cores that other work shared heavily (more than it "
-        "would take on idle ones).", "",
+        "CPU seconds of processes on two x86-64 cores that other work shared (more than it would "
+        "take on idle ones).", "",
         f"* **A plan**: {len(cold)} parts ({sum(x['questions'] for x in cold)} questions) drawn at "
         "random from `benchmarks/scale/hundred-thousand.toml` (50 models × 20 devices × 5 contexts "
         f"× 20 services, 13,000 parts): {mean * 3600 / 1e5:.3f} s a question, all seconds over all "
@@ -176,14 +176,13 @@ def beside_told() -> list[str]:
              f"of plans are ({replay['seconds']:.0f} s in all, the longest "
              f"{replay['longest']:.1f} s), through a real scheduler and this program's client; the "
              "simulation knows what an empty task takes with one worker "
-             f"({replay['empty'] * 1e3:.0f} ms on the busy machine).", ""]
+             f"({replay['empty'] * 1e3:.0f} ms by the wall, nothing else running).", ""]
     lines += table(("workers", "measured", "simulated", "error"), [
         (n, f"{replay[n]['wall']:.1f} s", f"{replay[n]['predicted']:.1f} s",
          f"{replay[n]['error']:+.1%}") for n in ("1", "2", "4")])
     killed = replay["killed"]
-    lines += ["One run each. The simulation is too quick with four, and what it leaves out there "
-              "it may leave out with more: read the figures for hundreds of workers as what is "
-              "possible, not as what was seen.", "",
+    lines += ["One run each. What a scheduler, a network and storage do to hundreds of workers was "
+              "not seen here: read those figures as what is possible.", "",
               "With one of two workers killed (SIGKILL) after half of the results every result "
               f"came once and {killed['begun_again']} task was begun again; the worker that was "
               f"left took {killed['wall']:.0f} s for all.", ""]
