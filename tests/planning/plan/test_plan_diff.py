@@ -170,3 +170,9 @@ def test_a_difference_of_rounding_trips_no_gate() -> None:
     assert not _holds(">", 1 + ROOM / 2, 1.0, 1.0)
     assert not _holds("<", 1 - ROOM / 2, 1.0, 1.0)
     assert _holds(">", 1 + 2 * ROOM, 1.0, 1.0)
+
+
+@pytest.mark.parametrize(("old", "new", "trips"), [
+    (0.0, 0.0, False), (0.0, 1.0, True), (0.0, -1.0, True), (1.0, 1.2, False), (1.0, 1.6, True)])
+def test_any_change_from_nothing_is_without_bound(old: float, new: float, trips: bool) -> None:
+    assert Gate("", "tpot", ">", "relative", 0.5).trips(old, new) == trips

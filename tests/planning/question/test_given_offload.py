@@ -30,3 +30,12 @@ def test_layers_are_kept_by_layer_and_experts_by_their_number(
                                         scheme_host=scheme)).offload
     assert made is not None
     assert (made.layers, made.resident) == (((), 7) if by_experts else ((0, 1), 0))
+
+
+@pytest.mark.parametrize("named", [(), ("bf16", "int8-w8a8")])
+def test_what_is_named_holds_in_host_memory_too(named: tuple[str, ...]) -> None:
+    questions = Ask(model="qwen3-30b-a3b", device="rtx-4090", engine="sglang", host="xeon-6980p",
+                    context=1024, schemes=named or None).questions()
+    there = {name for one in questions if one.offload is not None for name in one.offload.schemes}
+    assert there
+    assert (there <= set(named)) == bool(named)

@@ -1,9 +1,14 @@
 """``planner.serve``: operating points, pools, the frontier, and what is refused."""
 
+from types import SimpleNamespace
+from typing import cast
+
 import pytest
 
 import planner
 from planner.errors import InputError, PlannerError, UnknownNameError, UnsupportedError
+from planner.planning.serving.deployment import Deployment, _point
+from planner.throughput.serving import Served
 from tests.support import theory
 
 DENSE = {"model": "llama-3.1-8b", "device": "h100-sxm", "devices": 1, "isl": 1024, "osl": 256,
@@ -168,3 +173,11 @@ def test_a_pass_takes_as_many_prompt_tokens_as_in_the_plan() -> None:
         assert told == [f"{chunk} tokens"] * 2
     given = planner.serve(plan=plan, concurrency=8, chunk_tokens=8192)
     assert {a.key: a.reason for a in given.assumptions}["prefill chunk"] == "given"
+
+
+@pytest.mark.parametrize("osl", [1, 2, 100])
+def test_a_request_takes_its_first_token_and_all_that_follow(osl: int) -> None:
+    where = cast(Deployment, SimpleNamespace(options=SimpleNamespace(osl=osl), devices=2, dp=1))
+    found = cast(Served, SimpleNamespace(ttft=0.5, tpot=0.02, active=3.0, interruption=0.0,
+                                         host=0.0, utilisation=0.0, full=False))
+    assert _point(where, 4.0, found).request_seconds == pytest.approx(0.5 + 0.02 * (osl - 1))

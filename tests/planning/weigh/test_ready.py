@@ -1,7 +1,12 @@
 """Weights that exist: a public release, or what the engine makes while loading."""
 
+from collections.abc import Sequence
+
+import pytest
 from support.choices import choice_of, llama
 
+from planner.planning.engines.checkpoints import Unit
+from planner.planning.weigh import ready as module
 from planner.planning.weigh.choose import Option
 from planner.planning.weigh.ready import ReadyWeights, ready
 
@@ -35,3 +40,20 @@ def test_the_release_itself_needs_none() -> None:
     for one in llama().options:
         if one.rival.formats == 0:
             assert not one.simple.new_weights
+
+
+def test_weights_are_looked_for_by_their_units_and_by_their_cache_apart(
+        monkeypatch: pytest.MonkeyPatch) -> None:
+    found = uniform("uniform fp8-channel, KV fp8").rival.found
+    asked: list[tuple[set[str], list[str]]] = []
+
+    def nothing(_spec: object, _device: object, _engine: object, units: Sequence[Unit],
+                kv: list[str]) -> None:
+        asked.append(({scheme for _, _, scheme in units}, kv))
+
+    monkeypatch.setattr(module, "made_while_loading", lambda *_: None)
+    monkeypatch.setattr(module, "checkpoint_of", nothing)
+    assert ready(found) == ReadyWeights()
+    ((schemes, kv),) = asked
+    assert "fp8-channel" in schemes
+    assert kv == ["fp8"]
