@@ -10,6 +10,7 @@ from support.recurrent_configs import RELEASES
 
 from planner.errors import UnsupportedError
 from planner.memory.training_activations import (
+    _latent,
     in_flight,
     kept,
     layer_tensors,
@@ -261,3 +262,12 @@ def test_monotone_whole_and_divided_by_sequence_parallelism(
     for layer in (0, spec.layers - 1):
         for tensor in layer_tensors(spec, layout, setup, layer):
             assert rank_tokens(layout, setup) * tensor.width % tensor.divisor == 0
+
+
+def test_an_indexer_without_heads_of_its_own_keeps_nothing() -> None:
+    spec = resolve_model("deepseek-v3.2")
+    (own,) = {a for a in spec.attention if a.indexer_topk}
+    names = [one.name for one in _latent(spec, own, 1, 1)]
+    assert "indexer queries and keys" in names
+    for without in (replace(own, indexer_heads=0), replace(own, indexer_topk=0)):
+        assert [one.name for one in _latent(spec, without, 1, 1)] == names[:-1]

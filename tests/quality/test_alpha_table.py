@@ -214,3 +214,10 @@ def test_other_names_are_refused() -> None:
     with pytest.raises(UnknownNameError, match="unknown choice of names 'ggufs'") as refused:
         table("llama-3.1-8b", "ggufs")
     assert refused.value.hint == "did you mean gguf?"
+
+
+def test_only_tensors_that_share_a_loss_are_said_to_share_it() -> None:
+    rows = [row for row in table("deepseek-v3.2", "gguf").rows if row.kind in DERIVED]
+    told = [row for row in rows if "tensors that share it" in row.source]
+    assert not any("one of 1 tensors" in row.source for row in rows)
+    assert 0 < len(told) < len(rows)

@@ -44,3 +44,11 @@ def test_shares() -> None:
         margins(np.zeros((2, 4)), 4)
     with pytest.raises(InputError):
         flip_rate(np.array([1.0]), -1)
+
+
+@pytest.mark.parametrize("per_token", [0, -1, 4, 5])
+def test_a_margin_needs_a_chosen_expert_and_one_that_is_not(per_token: int) -> None:
+    logits = np.arange(8, dtype=np.float64).reshape(2, 4)
+    with pytest.raises(InputError, match="leave no margin"):
+        margins(logits, per_token)
+    assert margins(logits, 3).shape == (2,)

@@ -10,7 +10,7 @@ from planner.api.profile import profile
 from planner.errors import DataError, InputError, PlannerError, UnknownNameError
 from planner.models.catalog import resolve_model
 from planner.quality.score_import import read_scores
-from planner.quality.score_units import score_units
+from planner.quality.score_units import _anchor, score_units
 
 LLAMA = "llama-3.1-8b"
 LINEARS = ("self_attn.q_proj", "self_attn.o_proj", "mlp.gate_proj", "mlp.down_proj")
@@ -114,3 +114,13 @@ def test_scores_exclude_what_they_replace(tmp_path: Path) -> None:
     for extra in ({"schemes": ["nvfp4"]}, {"routing": "x"}, {"inputs": "x"}, {"tier": "T1"}):
         with pytest.raises(InputError):
             profile(LLAMA, scores=scores, **extra)  # type: ignore[arg-type]
+
+
+def test_the_unit_of_scores_is_a_scheme_that_every_matrix_has_a_score_in() -> None:
+    scores = {("mlp-down", 0): {"fp8-block": 1.0, "int8-w8a8": 2.0},
+              ("mlp-down", 1): {"int8-w8a8": 3.0}}
+    assert _anchor(scores) == ("int8-w8a8", 5.0)
+    assert _anchor({key: {**one, "fp8-block": 0.5} for key, one in scores.items()}) \
+        == ("fp8-block", 1.0)
+    with pytest.raises(DataError, match="no 8-bit scheme"):
+        _anchor({key: {"int4-w4a16": 1.0} for key in scores})

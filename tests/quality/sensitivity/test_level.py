@@ -3,13 +3,23 @@
 import math
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from planner.models.catalog import resolve_model
 from planner.quality.sensitivity.kld_data import kld_models, known_levels
-from planner.quality.sensitivity.level import KNEE_NATS, level_for, saturated, unsaturated
+from planner.quality.sensitivity.level import (
+    FAMILY,
+    KNEE_NATS,
+    OWN,
+    KnownLevel,
+    _line,
+    level_for,
+    saturated,
+    unsaturated,
+)
 from planner.quality.sensitivity.matching import find_match, subject_of, subject_of_measured
 
 NATS, EXPONENTS = st.floats(1e-6, 50), st.floats(-0.8, 1.5)
@@ -91,3 +101,15 @@ def test_levels_against_a_coarse_baseline_are_not_fitted() -> None:
     assert level_for(LLAMA, None, coarse) == level_for(LLAMA, None, known_levels())
     finer = [replace(k, level=9 * k.level) if k.fine else k for k in known_levels()]
     assert level_for(LLAMA, None, finer).value > 5 * level_for(LLAMA, None, known_levels()).value
+
+
+def test_the_line_weighs_each_family_by_what_is_known_of_it() -> None:
+    """Of distinct families: least squares with the weights of independent errors."""
+    known = [KnownLevel(name, name, size, size, level, band) for name, size, level, band in (
+        ("a", 1.0, 0.05, 1.1), ("b", 4.0, 0.02, 2.0), ("c", 8.0, 0.03, 1.0), ("d", 70.0, 0.004,
+                                                                            1.5))]
+    sigma = [math.sqrt(FAMILY**2 + OWN**2 + math.log(one.level_band) ** 2) for one in known]
+    slope, start = np.polyfit([math.log(one.active_billion) for one in known],
+                              [math.log(one.level) for one in known], 1,
+                              w=[1 / one for one in sigma])
+    assert _line(known) == pytest.approx((start, slope))
