@@ -64,6 +64,15 @@ def test_a_pair_that_no_table_compares_takes_the_largest_of_its_variant() -> Non
     assert loan("gemm", "sglang", "vllm", "no-such", "Hopper").sigma >= found.sigma
 
 
+def test_a_variant_that_no_table_compares_takes_the_largest_of_its_operator() -> None:
+    for operator in sorted({key[0] for key in loans._rows()}):
+        known = [row.sigma for key, row in loans._rows().items()
+                 if key[:2] == (operator, loans._ANY)]
+        found = loan(operator, "one", "other", "no such variant", "hopper")
+        assert found.sigma == max(known, default=UNCOMPARED.sigma)
+        assert not known or found != UNCOMPARED
+
+
 def test_an_operator_that_no_table_compares_is_as_one_without_a_measurement() -> None:
     assert loan("no-such-operator", "vllm", "trtllm", "bf16", "Hopper") == UNCOMPARED
     assert UNCOMPARED.sigma == PRIOR.sigma
