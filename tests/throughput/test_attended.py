@@ -10,7 +10,7 @@ import pytest
 
 from planner.models.catalog import resolve_model
 from planner.models.spec import Attention
-from planner.throughput.attended import decode_entries, prompt_pairs
+from planner.throughput.attended import computed_share, decode_entries, prompt_pairs
 
 CHANGES: list[dict[str, Any]] = [
     {}, {"window": 1}, {"window": 7}, {"window": 64}, {"window": 7, "chunked": True},
@@ -48,3 +48,12 @@ def test_an_array_of_lengths_is_each_length(change: dict[str, Any]) -> None:
     for run in (decode_entries, prompt_pairs):
         found = np.broadcast_to(run(a, lengths), lengths.shape)
         assert found.tolist() == [run(a, float(n)) for n in LENGTHS]
+
+
+@pytest.mark.parametrize("topk", [0, 1, 9])
+def test_cached_tokens_spare_all_pairs_that_an_indexer_would_score(topk: int) -> None:
+    a = replace(resolve_model("llama-3.1-8b").attention[0], indexer_topk=topk)
+    dense = replace(a, indexer_topk=0)
+    for cached in (0, 10, 50, 64):
+        left = counted_pairs(dense, 64) - counted_pairs(dense, cached)
+        assert computed_share(a, 64, cached) == pytest.approx(left / counted_pairs(dense, 64))
