@@ -31,7 +31,8 @@ ALLOWED = {
 }
 
 
-NAMED = re.compile(r"\b(?:%s)\b" % "|".join(sorted(MODULES.union(*CALLS.values()))))
+WORDS = "|".join(sorted(MODULES.union(*CALLS.values())))
+NAMED = re.compile(rf"\b(?:{WORDS})\b")
 OPENS = re.compile(r"\b(?:open|fdopen|read_text|write_text)\b")
 CHILD = re.compile(r"\b(?:text|universal_newlines)\b")
 """Words without which a module names, opens or reads none of it: parsing takes most of the time."""
