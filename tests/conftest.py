@@ -24,6 +24,8 @@ settings.register_profile("exhaustive", settings.get_profile("steady"), derandom
                           max_examples=2000)
 settings.load_profile("steady")
 
+gc.set_threshold(50_000, 20, 20)  # by default 3 % of the seconds of a test run are its
+
 
 @pytest.hookimpl(wrapper=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> Any:

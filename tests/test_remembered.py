@@ -1,6 +1,5 @@
 """Results kept by identity: once for the same arguments, again for others."""
 
-import gc
 import weakref
 from collections.abc import Iterator
 from typing import Any
@@ -69,7 +68,6 @@ def test_what_is_forgotten_is_made_again_and_its_arguments_are_let_go() -> None:
     assert made(thing) is not first
     made.forget()
     del thing
-    gc.collect()
     assert gone() is None
 
 

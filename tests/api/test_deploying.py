@@ -9,6 +9,7 @@ from planner.errors import InputError
 @pytest.fixture(scope="module")
 def drafted() -> planner.Plan:
     return planner.plan("llama-3.1-8b", "h100-sxm", devices=2, mode="disaggregated",
+                        engine="sglang", schemes=["bf16", "fp8-channel"],
                         speculation="llama-3.2-1b", draft_tokens=1, acceptance=0.8)
 
 

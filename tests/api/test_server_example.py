@@ -142,7 +142,7 @@ def test_a_question_ends_with_its_client(port: int) -> None:
 def test_slow_clients_are_let_go_and_slow_questions_ended() -> None:
     begun = [b"", b"POST /pl", b"POST /plan HTTP/1.0\r\nHost: x\r\n",
              b"POST /plan HTTP/1.0\r\nContent-Length: 100\r\n\r\n{"]
-    with served("--workers", "1", "--seconds", "0.001", "--patience", "3") as port, \
+    with served("--workers", "1", "--seconds", "0.001", "--patience", "1.5") as port, \
             ExitStack() as held:
         slow = [held.enter_context(socket.create_connection(("127.0.0.1", port))) for _ in begun]
         for line, text in zip(slow, begun, strict=True):

@@ -74,16 +74,24 @@ def violations(browser: Any, place: str = "html") -> list[str]:
             for v in json.loads(found) for node in v["nodes"]]
 
 
+LONG = pytest.mark.exhaustive
+"""The same pages in a scheme and a width that the cases beside them have."""
+
+
 @pytest.mark.parametrize(("name", "scheme", "width", "place"), [
     ("report", "light", 1280, "html"), ("report", "dark", 390, "html"),
-    ("fleet", "light", 1280, "html"), ("fleet", "dark", 390, "html"),
+    ("fleet", "light", 1280, "html"),
+    pytest.param("fleet", "dark", 390, "html", marks=LONG),
     ("fleet-zh", "dark", 1280, "html"),
-    ("sweep", "light", 1280, "html"), ("sweep", "dark", 390, "html"),
+    ("sweep", "light", 1280, "html"),
+    pytest.param("sweep", "dark", 390, "html", marks=LONG),
     ("sweep-zh", "dark", 1280, "html"),
     ("compare", "light", 390, "html"), ("compare-zh", "dark", 1280, "html"),
-    ("what-if", "light", 1280, "#what-if"), ("what-if", "dark", 1280, "#what-if"),
-    ("what-if", "light", 390, "#what-if"), ("what-if", "dark", 390, "#what-if"),
-    ("what-if-all", "light", 1280, "#what-if"), ("what-if-all", "dark", 390, "#what-if"),
+    ("what-if", "light", 1280, "#what-if"), ("what-if", "dark", 390, "#what-if"),
+    pytest.param("what-if", "dark", 1280, "#what-if", marks=LONG),
+    pytest.param("what-if", "light", 390, "#what-if", marks=LONG),
+    pytest.param("what-if-all", "light", 1280, "#what-if", marks=LONG),
+    ("what-if-all", "dark", 390, "#what-if"),
     ("what-if-zh", "dark", 1280, "#what-if")])
 def test_axe_finds_no_violation(browser: Any, tmp_path: Path, name: str, scheme: str,
                                 width: int, place: str) -> None:

@@ -39,7 +39,7 @@ def shell(line: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.sample(1)
 @pytest.mark.parametrize("line", [
-    "plan deepseek-v3 h100-sxm --context 131072 --quiet | head -1", "plan models | head -1",
+    "plan models | head -1", "plan deepseek-v3 h100-sxm --context 131072 --quiet | head -1",
     f"plan {' '.join(FRONTIER)} | head -1"])
 def test_head_takes_one_line(line: str) -> None:
     done = shell(line)

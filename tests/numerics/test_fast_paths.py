@@ -118,15 +118,13 @@ def test_subnormal_sums_are_flushed(name):
 
 
 @pytest.mark.skipif(not numba_available(), reason="numba is not installed (the [fast] extra)")
-@pytest.mark.parametrize("rounding", ["nearest", "toward-zero"])
-def test_values_without_codes_are_cut_where_the_policy_cuts(rounding):
+def test_values_without_codes_are_cut_where_the_policy_cuts():
     """Whole runs of saturated values: the quick kernel rounds to nearest even and no other way."""
     policy = replace(PLAIN, id="saturated", overflow="saturate", infinity="saturate",
-                     keep_negative_zero=True, rounding=rounding)
+                     keep_negative_zero=True, rounding="toward-zero")
     x = np.random.default_rng(7).standard_normal((4, 256)).astype(np.float32)
     got = round_trip(x, "fp8-block", role="activation", policy=policy, engine="numba")
     through_codes = quantize(x, "fp8-block", role="activation", policy=policy,
                              engine="numpy").dequantize()
     np.testing.assert_array_equal(got.view(np.uint32), through_codes.view(np.uint32))
-    if rounding == "toward-zero":
-        assert (np.abs(got) <= np.abs(x) * (1 + 1e-6)).all()
+    assert (np.abs(got) <= np.abs(x) * (1 + 1e-6)).all()

@@ -12,12 +12,21 @@ from pathlib import Path
 
 import pytest
 from support.examples import thorough
-from support.wheels import ROOT, VERSIONS, Distributions, Installed, checked, interpreter, pip
+from support.wheels import (
+    ROOT,
+    RUNNING,
+    VERSIONS,
+    Distributions,
+    Installed,
+    checked,
+    interpreter,
+    pip,
+)
 
 PIN = re.compile(r"^[\w.-]+==[^ \\]+", re.MULTILINE)
 QUESTIONS = ROOT / "tests" / "support" / "twenty_questions.py"
-ASKED = tuple(map(str, range(20) if thorough() else (3, 8, 10, 12, 19)))
-"""Questions by their numbers, all in `make exhaustive`: limits, an engine, a CPU, tied and not."""
+ASKED = tuple(map(str, range(20) if thorough() else (3, 8)))
+"""Questions by their numbers, all in `make exhaustive`."""
 
 BUILD = """
 import sys, tarfile
@@ -85,11 +94,12 @@ def once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], None
     return folder
 
 
-@pytest.fixture(scope="session", params=VERSIONS)
+@pytest.fixture(scope="session", params=[
+    pytest.param(v, marks=() if v == RUNNING else pytest.mark.exhaustive) for v in VERSIONS])
 def installed(request: pytest.FixtureRequest, distributions: Distributions,
               tmp_path_factory: pytest.TempPathFactory) -> Installed:
     """A fresh environment of each Python version with the wheel and its dependencies, in the
-    versions of that Python's lock where it has one."""
+    versions of that Python's lock where it has one. `make test` has the running version alone."""
     version: str = request.param
     python, reasons = interpreter(version)
     if python is None:

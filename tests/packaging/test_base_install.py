@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from support.examples import thorough
-from support.wheels import RUNNING, VERSIONS, Installed, call, checked
+from support.wheels import Installed, call, checked
 
 SMALL = ["qwen2.5-0.5b", "l40s", "--devices", "1", "--engine", "vllm"]
 SWEEP = """
@@ -83,12 +83,8 @@ for name, ask in asked.items():
         said[name] = str(error)
 print(json.dumps(said))
 """
-HERE = pytest.mark.parametrize("installed", [
-    pytest.param(v, marks=() if v == RUNNING else pytest.mark.exhaustive) for v in VERSIONS],
-    indirect=True)
 
 
-@HERE
 def test_a_plan_its_reports_and_its_tables_need_no_extra(
         installed: Installed, tmp_path: Path) -> None:
     python = str(installed.bin / "python")
@@ -103,7 +99,6 @@ def test_a_plan_its_reports_and_its_tables_need_no_extra(
     assert "<svg" in (tmp_path / "sweep.html").read_text(encoding="utf-8")
 
 
-@HERE
 @pytest.mark.parametrize("command", DRAWN, ids=lambda command: command[0])
 def test_a_picture_names_its_extra_before_any_work(
         installed: Installed, command: list[str], tmp_path: Path) -> None:
@@ -114,7 +109,6 @@ def test_a_picture_names_its_extra_before_any_work(
     assert list(tmp_path.iterdir()) == []
 
 
-@HERE
 def test_frames_and_figures_name_their_extra(installed: Installed, tmp_path: Path) -> None:
     said = json.loads(checked([str(installed.bin / "python"), "-c", PYTHON], tmp_path).stdout)
     assert {name: text.split("[")[-1] for name, text in said.items()} == {

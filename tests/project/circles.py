@@ -121,6 +121,14 @@ class _Reader(ast.NodeVisitor):
         self.generic_visit(node)
         self.functions.pop()
 
+    def generic_visit(self, node: ast.AST) -> None:
+        """Statements alone: no expression holds an import, and they are most of a file."""
+        for value in vars(node).values():
+            if isinstance(value, list):
+                for one in value:
+                    if isinstance(one, ast.stmt | ast.excepthandler | ast.match_case):
+                        self.visit(one)
+
     visit_FunctionDef = visit_AsyncFunctionDef = _function  # noqa: N815
 
 

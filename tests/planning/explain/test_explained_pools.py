@@ -15,7 +15,7 @@ from planner.planning.plan.record import Plan
 
 
 @cache
-def explained(mixed: bool = False) -> PoolsExplanation:
+def explained(mixed: bool, /) -> PoolsExplanation:
     found = planner.explain(plan=small_pools.mixed() if mixed else small_pools.plan())
     assert isinstance(found, PoolsExplanation)
     return found
@@ -36,8 +36,8 @@ def test_the_plans_own_numbers_of_workers_are_among_the_others(mixed: bool) -> N
 
 
 def test_the_optimum_is_said_to_be_it() -> None:
-    assert explained(mixed=True).better_by == pytest.approx(0.0, abs=2e-3)
-    assert all(one.again for one in explained(mixed=True).pools)
+    assert explained(True).better_by == pytest.approx(0.0, abs=2e-3)
+    assert all(one.again for one in explained(True).pools)
 
 
 def _moved(plan: Plan, kind: str, scheme: str) -> Plan:
@@ -51,7 +51,7 @@ def _moved(plan: Plan, kind: str, scheme: str) -> Plan:
 
 def test_what_a_choice_costs_is_what_pricing_it_says() -> None:
     """Every unit of one kind moved: the step is longer by what the explanation adds up."""
-    found = explained()
+    found = explained(False)
     decode = found.pools[1]
     assert decode.name == "decode"
     kind = "mlp-down"
@@ -69,7 +69,7 @@ def test_what_a_choice_costs_is_what_pricing_it_says() -> None:
 
 
 def test_limits_cost_what_the_best_pools_gain() -> None:
-    found = explained(mixed=True)
+    found = explained(True)
     names = {price.name for price in found.limits}
     assert {"tpot", "max-loss", "link"} <= names
     assert all(price.without >= price.gain >= 0 for price in found.limits)
@@ -91,6 +91,6 @@ def test_the_text_and_json_are_whole(tmp_path: Path, capsys: pytest.CaptureFixtu
         assert words in out, words
     assert "basis:" in err
     assert max(len(line) for line in out.splitlines()) <= 80
-    assert str(explained()) == out.rstrip("\n")
-    data = json.loads(json.dumps(explained().to_dict()))
+    assert str(explained(False)) == out.rstrip("\n")
+    data = json.loads(json.dumps(explained(False).to_dict()))
     assert [one["name"] for one in data["pools"]] == ["prefill", "decode"]

@@ -112,6 +112,7 @@ def test_limits_that_each_exclude_every_plan_are_sets_of_one(pair: Any) -> None:
         assert name.partition("_")[0] in caught.value.hint
 
 
+@pytest.mark.exhaustive
 def test_a_scheme_without_a_loss_in_some_kind_is_no_way_out() -> None:
     """Types that need an importance matrix have no loss in experts: none is offered as a limit."""
     with pytest.raises(InfeasibleError, match="max-loss fp8-block excludes every plan") as caught:
