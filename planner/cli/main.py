@@ -132,16 +132,19 @@ def main(args: Sequence[str] | None = None) -> None:
     for name in NUMERIC_THREADS:  # products are small here, and threads without work spin: 0.1 s
         os.environ.setdefault(name, "1")
     prepare_streams()
-    with ends_on_interrupt():
-        try:
-            code = run(args)
-        except BaseException:
-            if not was_interrupted():
-                raise
-            say_interrupted()
-            code = interrupted_code()
-        if code == interrupted_code():
-            leave()
+    try:
+        with ends_on_interrupt():
+            try:
+                code = run(args)
+            except BaseException:
+                if not was_interrupted():
+                    raise
+                say_interrupted()
+                code = interrupted_code()
+            if code == interrupted_code():
+                leave()
+    except KeyboardInterrupt:  # while the block begins or ends, Python's own handler has it
+        leave()
     sys.exit(code)
 
 

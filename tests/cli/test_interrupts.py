@@ -344,3 +344,19 @@ def test_drafts_are_removed_from_outside(tmp_path: Path) -> None:
     file.write_text("whole")
     remove_drafts()
     assert file.read_text() == "whole"
+
+
+def test_an_interrupt_before_the_thread_that_watches_is_there_says_the_same(tmp_path: Path) -> None:
+    script = """
+import os, signal, threading
+from planner.cli.main import main
+start = threading.Thread.start
+def interrupted(thread):
+    start(thread)
+    os.kill(os.getpid(), signal.SIGINT)
+threading.Thread.start = interrupted
+main(["devices"])
+"""
+    ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True,
+                         cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}, check=False)
+    assert (ran.returncode, ran.stdout, ran.stderr) == (130, "", "interrupted\n")

@@ -187,7 +187,7 @@ def test_a_failed_report_leaves_an_old_one_alone(tmp_path: Path,
 def test_no_feasible_plan_is_exit_1(capfd: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     page = tmp_path / "page.html"
     code = run([*OK, "--devices", "1", "--engine", "vllm", "--tpot-ms", "0.01", "--json",
-                "--report", str(page)])
+                "--schemes", "bf16", "--batch", "1", "--report", str(page)])
     out, err = capfd.readouterr()
     assert (code, out) == (1, "")
     assert [line.split(":")[0] for line in err.splitlines()] == ["error", "hint"]

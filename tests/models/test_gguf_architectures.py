@@ -309,4 +309,4 @@ def test_a_model_without_keys_and_values_is_priced_and_its_plan_refused(tmp_path
     ask = {"devices": 1, "context": 256}
     assert {u.kind for u in estimate(path, "l40s", batch=1, **ask).units} >= {"linear-attention"}
     with pytest.raises(UnsupportedError, match="no layer keeps keys or values"):
-        plan(path, "l40s", **ask)
+        plan(path, "l40s", engine="llama.cpp", **ask)

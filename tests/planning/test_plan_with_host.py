@@ -130,7 +130,8 @@ def test_a_faster_host_makes_no_slower_plan(llama: Plan) -> None:
     ({"host": "epyc-9575f", "engine": "any"}, UnsupportedError, "engine's rules"),
     ({"host": "epyc-9575f", "engine": "tensorrt-llm"}, UnsupportedError, "no source says"),
     ({"host": "epyc-9575f", "engine": "llama.cpp", "host_memory_bytes": 1 << 30,
-      "memory_bytes": 3 << 30}, InfeasibleError, "host memory"),
+      "memory_bytes": 3 << 30, "schemes": ["ggml-q8_0", "ggml-q4_k"]},
+     InfeasibleError, "host memory"),
 ])
 def test_what_cannot_be_is_refused_with_what_would_do(given: dict[str, Any],
                                                        error: type[Exception],

@@ -223,7 +223,8 @@ def test_refusals_say_what_is_missing():
 def test_rows_must_be_whole_blocks():
     """DeepSeek-V2-Lite's experts are 1,408 wide, five and a half super-blocks."""
     plan = theory.plan("deepseek-v2-lite", "l40s", engine="llama.cpp", devices=1, context=2048,
-                    batch=1, objective="memory", max_loss="ggml-q4_0")
+                    batch=1, objective="memory", max_loss="ggml-q4_0",
+                    schemes=["bf16", "ggml-q8_0", "ggml-q4_0", "ggml-q4_k", "ggml-q6_k"])
     by_kind = {}
     for u in plan.units:
         by_kind.setdefault(u.kind, set()).add(u.scheme)

@@ -3,6 +3,7 @@
 import json
 import os
 from copy import deepcopy
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -19,22 +20,29 @@ from tests.support.theory import estimate, plan
 MADE: dict[str, dict[str, Any]] = {
     "dense": {"model": "llama-3.1-8b", "device": "h100-sxm", "devices": 2, "tp": 2},
     "mixed": {"model": "deepseek-v2-lite", "device": "l40s", "devices": 1, "batch": 3},
-    "staged": {"model": "llama-3.1-70b", "device": "h100-sxm", "devices": 4, "tp": 2, "pp": 2},
-    "sparse": {"model": "deepseek-v3.2", "device": "h200-sxm", "devices": 16, "context": 16384},
+    "staged": {"model": "llama-3.1-70b", "device": "h100-sxm", "devices": 4, "tp": 2, "pp": 2,
+               "batch": 32},
+    "sparse": {"model": "deepseek-v3.2", "device": "h200-sxm", "devices": 16, "context": 16384,
+               "batch": 64},
     "untied": {"model": "qwen3-30b-a3b", "device": "b200-sxm", "devices": 1, "untie": True,
-               "max_loss": "nvfp4"},
+               "max_loss": "nvfp4", "batch": 32},
     "software": {"model": "llama-3.1-8b", "device": "xeon-platinum-8480", "objective": "latency"},
 }
 
 
+@cache
+def planned(name: str) -> Plan:
+    return plan(**MADE[name])
+
+
 @pytest.fixture(scope="module", params=sorted(MADE))
 def made(request: pytest.FixtureRequest) -> Plan:
-    return plan(**MADE[request.param])
+    return planned(request.param)
 
 
 @pytest.fixture(scope="module")
 def dense() -> Plan:
-    return plan(**MADE["dense"])
+    return planned("dense")
 
 
 @pytest.mark.sample(1)

@@ -72,7 +72,7 @@ def test_a_search_mixes_cache_layouts_by_group() -> None:
 
 
 def test_compressed_attention_says_what_stands_for_it() -> None:
-    found = plan("deepseek-v4-flash", "h200-sxm", devices=8)
+    found = plan("deepseek-v4-flash", "h200-sxm", devices=8, tp=8, batch=16)
     told = next(a for a in found.assumptions if a.key == "approximated attention")
     assert told.value.startswith("csa, hca, swa")
     assert "1.8" in told.reason
