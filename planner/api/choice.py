@@ -85,8 +85,9 @@ def _check(ask: Ask, plan: Plan) -> None:
     if plan.speculation is not None:
         raise UnsupportedError("plan file: it drafts tokens, which is not searched again here",
                                hint="plan again without --speculation")
-    if plan.offload is not None:
-        raise UnsupportedError("plan file: weights in host memory are not explained",
+    if plan.offload is not None or asked_of(plan).get("host") is not None:
+        beside = "" if plan.offload is not None else "it was asked beside a host, and "
+        raise UnsupportedError(f"plan file: {beside}weights in host memory are not explained",
                                hint="`plan estimate --plan` prices such a plan")
     if ask.profile is None and not plan.quality.tier.startswith("T0"):
         raise InputError(f"plan file: its losses are of a quality profile ({plan.quality.tier})",

@@ -51,6 +51,15 @@ def test_its_choices_are_not_explained(llama: Plan, kernel: Plan) -> None:
         assert planner.estimate(plan=plan).offload is not None  # what the hint names
 
 
+def test_a_host_that_was_asked_for_and_is_not_used_is_not_explained_either() -> None:
+    plan = planner.plan("qwen2.5-0.5b", "rtx-4090", host="epyc-9575f", engine="llama.cpp", batch=1,
+                        context=1024, schemes=["ggml-q8_0", "ggml-q4_k"])
+    assert plan.offload is None
+    with pytest.raises(UnsupportedError, match="asked beside a host"):
+        planner.explain(plan=plan)
+    assert planner.estimate(plan=plan).offload is None
+
+
 def test_a_step_adds_up(llama: Plan, kernel: Plan) -> None:
     for plan in (llama, kernel):
         assert plan.offload is not None
