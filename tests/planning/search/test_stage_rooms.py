@@ -40,8 +40,8 @@ def test_the_limit_of_a_bound_is_the_room_of_a_stage_or_of_all_where_layers_are_
 
 def test_the_objective_memory_is_what_all_devices_hold() -> None:
     """Untied layers in two stages: states of linear attention are there whatever is chosen."""
-    space = whole_space(model_of("qwen3-next-80b-a3b", "h200-sxm", devices=2, pp=2, untie=True,
-                                 objective="memory", batch=8))
+    space = whole_space(model_of("qwen3-next-80b-a3b", "h200-sxm", devices=4, tp=2, pp=2,
+                                 untie=True, objective="memory", batch=8))
     assert space is not None
     c = 0
     problem, parts = untied_problem(space, c)
@@ -51,4 +51,5 @@ def test_the_objective_memory_is_what_all_devices_hold() -> None:
     assert len(unchosen) == 2
     assert {part.stage for part in parts} == {0, 1}
     devices = space.layout(c).tp * space.layout(c).dp
+    assert devices == 2
     assert problem.constant == sum(unchosen) * devices
