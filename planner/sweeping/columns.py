@@ -55,6 +55,9 @@ ANSWER: tuple[tuple[str, Kind], ...] = (
     ("verdict", "text"), ("formats", "text"), ("cache", "text"), ("needs_new_weights", "truth"),
     ("checkpoint", "text"),
 )
+TOLD = ("devices", "batch", "tpot_seconds", "output_tokens_per_second",
+        "output_tokens_per_second_per_device", "total_bytes")
+"""What every plan has, and every table of plans shows."""
 PRICE: tuple[str, Kind] = ("usd_per_device_hour", "number")
 """The price that a row was asked with; the last column, as columns are added at the end."""
 COLUMNS = (*ASKED, *ANSWER, PRICE)
@@ -118,14 +121,22 @@ class SweepTable:
 
 
 def fit_rows(rows: object, count: int) -> bool:
-    """Whether ``rows`` are answers to ``count`` questions: a status for each, and values of their
-    columns' kinds."""
+    """Whether ``rows`` are answers to ``count`` questions: a status for each, values of their
+    columns' kinds, and the figures of every plan."""
     if not isinstance(rows, dict) or not all(
             name in _ANSWERED and isinstance(values, list) and len(values) == count
             and all(value is None or _FITS[KINDS[name]](value) for value in values)
             for name, values in rows.items()):
         return False
-    return "status" in rows and None not in rows["status"]
+    return "status" in rows and told(rows)
+
+
+def told(rows: Rows) -> bool:
+    """Whether every row has a status, and every plan its figures."""
+    nothing = [None] * len(rows["status"])
+    return None not in rows["status"] and not any(
+        status == "ok" and value is None for name in TOLD
+        for status, value in zip(rows["status"], rows.get(name, nothing), strict=True))
 
 
 def asked_columns(asks: Sequence[SweepQuestion], ids: Sequence[tuple[str, str]],

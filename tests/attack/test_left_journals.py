@@ -34,6 +34,9 @@ ROWS: dict[str, Callable[[dict[str, Any]], Any]] = {
     "not finite": lambda rows: rows | {"tpot_seconds": [float("nan")]},
     "beyond 64 bits": lambda rows: rows | {"total_bytes": [1 << 70]},
     "below 0": lambda rows: rows | {"total_bytes": [-5]},
+    "a plan without a time": lambda rows: rows | {"tpot_seconds": [None]},
+    "a plan without a rate": lambda rows: {
+        k: v for k, v in rows.items() if k != "output_tokens_per_second_per_device"},
 }
 
 

@@ -203,7 +203,7 @@ def test_a_file_that_is_no_table_of_this_sweep_is_not_replaced(content: bytes,
 
 def test_cells_that_a_spreadsheet_would_compute_are_text(tmp_path: Path) -> None:
     columns: dict[str, list[object]] = {name: [None, None] for name, _ in COLUMNS}
-    columns |= {"status": ["ok", "failed"], "reason": ["=cmd|' /C calc'!A0", "-1+1"],
+    columns |= {"status": ["infeasible", "failed"], "reason": ["=cmd|' /C calc'!A0", "-1+1"],
                 "service": ["@SUM(A1)", "+chat"], "max_loss": ["-0.5", "\t=1"],
                 "tpot_seconds": [-1.0, 2.5e-5], "batch": [1, 2],
                 "needs_new_weights": [True, False]}
