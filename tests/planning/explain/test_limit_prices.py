@@ -6,6 +6,7 @@ from support.questions import found_of
 from planner.planning.explain.answered import Answered, Change
 from planner.planning.explain.limit_prices import (
     _limits,
+    _loss,
     binding,
     limit_prices,
     tidy_step,
@@ -76,3 +77,10 @@ def test_every_limit_is_relaxed_by_its_step() -> None:
     assert relaxed["max-loss"].loss_limit == pytest.approx(allowed + limits["max-loss"].step)
     assert relaxed["tpot"].tpot_seconds == pytest.approx(0.05 + limits["tpot"].step)
     assert relaxed["ttft"].ttft_seconds == pytest.approx(2.0 + limits["ttft"].step)
+
+
+def test_a_limit_of_no_loss_has_a_step_too() -> None:
+    found = found_of()
+    figures = price(found.space, found.candidate, found.segments)
+    assert _loss(found.space.model, 0.0, figures).step == 0.1
+    assert _loss(found.space.model, 0.2, figures).step == pytest.approx(tidy_step(0.2))
