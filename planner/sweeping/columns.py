@@ -55,8 +55,8 @@ ANSWER: tuple[tuple[str, Kind], ...] = (
     ("verdict", "text"), ("formats", "text"), ("cache", "text"), ("needs_new_weights", "truth"),
     ("checkpoint", "text"),
 )
-TOLD = ("devices", "batch", "tpot_seconds", "output_tokens_per_second",
-        "output_tokens_per_second_per_device", "total_bytes")
+FIGURES = ("devices", "batch", "tpot_seconds", "output_tokens_per_second",
+           "output_tokens_per_second_per_device", "total_bytes")
 """What every plan has, and every table of plans shows."""
 PRICE: tuple[str, Kind] = ("usd_per_device_hour", "number")
 """The price that a row was asked with; the last column, as columns are added at the end."""
@@ -128,14 +128,14 @@ def fit_rows(rows: object, count: int) -> bool:
             and all(value is None or _FITS[KINDS[name]](value) for value in values)
             for name, values in rows.items()):
         return False
-    return "status" in rows and told(rows)
+    return "status" in rows and complete(rows)
 
 
-def told(rows: Rows) -> bool:
+def complete(rows: Rows) -> bool:
     """Whether every row has a status, and every plan its figures."""
     nothing = [None] * len(rows["status"])
     return None not in rows["status"] and not any(
-        status == "ok" and value is None for name in TOLD
+        status == "ok" and value is None for name in FIGURES
         for status, value in zip(rows["status"], rows.get(name, nothing), strict=True))
 
 

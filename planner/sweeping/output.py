@@ -14,7 +14,7 @@ from planner.csv_text import csv_cell, csv_value
 from planner.drafts import replacing
 from planner.errors import DataError, InputError, MissingPackageError
 from planner.regular import NOT_A_FILE, is_special
-from planner.sweeping.columns import ANSWER, COLUMNS, KINDS, Kind, told
+from planner.sweeping.columns import ANSWER, COLUMNS, KINDS, Kind, complete
 from planner.sweeping.described import DESCRIBED
 
 SUFFIXES = (".parquet", ".csv")
@@ -66,7 +66,7 @@ def finished(path: Path, asked: Columns) -> dict[str, list[Any]] | None:
     there = (_read_parquet if parquet else _read_csv)(path)
     answered = {name for name, _ in ANSWER}
     questions = {name: list(asked[name]) for name in names if name not in answered}
-    if there is None or list(there) != names or not told(there) \
+    if there is None or list(there) != names or not complete(there) \
             or any(there[name] != (column if parquet else [_as_read(one) for one in column])
                    for name, column in questions.items()):
         raise exists(path)
