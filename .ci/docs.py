@@ -33,8 +33,10 @@ SKIPPED = (".venv", ".engines", ".git", "out", "dist", "build", "node_modules")
 _LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 _FENCE = re.compile(r"^```.*?^```", flags=re.MULTILINE | re.DOTALL)
 _BLOCK = re.compile(r"^```(?:console|text|python)\n.*?^```$", flags=re.MULTILINE | re.DOTALL)
-_ANSWER = re.compile(rf"(```console\n\$ {re.escape(ASKED)}\n```\n\n```text\n)(.*?)(^```$)",
-                     flags=re.MULTILINE | re.DOTALL)
+_ANSWER = re.compile(
+    rf"(```console\n\$ {re.escape(ASKED)}\n```\n\n```text\n)(.*?)(^```$)",
+    flags=re.MULTILINE | re.DOTALL,
+)
 CLI_HEAD = """# Command line
 
 Made from `--help` by `make docs`. A flag means the same in every command; `plan MODEL DEVICE` is
@@ -102,8 +104,12 @@ def cli_reference() -> str:
     named = {name for _, rows in SECTIONS for name in rows}
     other = {name: "" for name in cli.commands if name not in named}
     parts = [CLI_HEAD]
-    with click.Context(cli, info_name="plan", terminal_width=COLUMNS - 2, **cli.context_settings,
-                       ) as root:
+    with click.Context(
+        cli,
+        info_name="plan",
+        terminal_width=COLUMNS - 2,
+        **cli.context_settings,
+    ) as root:
         parts.append(f"## plan\n\n{_block(cli.get_help(root))}")
         for title, rows in (*SECTIONS, ("Other", other)):
             held = [name for name in rows if name in cli.commands]
@@ -129,10 +135,17 @@ def sample_page() -> str:
     report = validate(None)
     table_of = _script(ROOT / "benchmarks" / "throughput_validation.py").table_of
     left = "\n".join(f"| {u.table} | {u.reason} | {u.n} |" for u in report.uncovered)
-    return "\n".join((SAMPLE_HEAD, table_of(summary(report.outcomes),
-                                            ("table", "metric", "regime")),
-                      "Rows without a prediction:\n",
-                      "| table | reason | rows |\n|---|---|---:|\n" + left)) + "\n"
+    return (
+        "\n".join(
+            (
+                SAMPLE_HEAD,
+                table_of(summary(report.outcomes), ("table", "metric", "regime")),
+                "Rows without a prediction:\n",
+                "| table | reason | rows |\n|---|---|---:|\n" + left,
+            )
+        )
+        + "\n"
+    )
 
 
 def claims_page() -> str:
@@ -152,8 +165,8 @@ def answer() -> str:
     plan = planner.plan("deepseek-v3", "h200-sxm", devices=8, workload="rag")
     first, verdict, table, others, command = plan_text(plan).split("\n\n")
     rows = table.splitlines()
-    rows = rows[:len(rows) - len(footer(plan))]
-    shown = "\n".join([*rows[:SHOWN_FIRST + 1], "…", *rows[-SHOWN_LAST:]])
+    rows = rows[: len(rows) - len(footer(plan))]
+    shown = "\n".join([*rows[: SHOWN_FIRST + 1], "…", *rows[-SHOWN_LAST:]])
     others = others.partition("\nmore loss:")[0] + "\n…"
     return "\n\n".join([first, verdict, shown, others, command])
 
@@ -174,11 +187,14 @@ def chinese(name: str) -> str:
     """
     english = CHINESE[name]
     text = (ROOT / name).read_text(encoding="utf-8")
-    theirs = _BLOCK.findall(readme(english) if english == "README.md"
-                            else (ROOT / english).read_text(encoding="utf-8"))
+    theirs = _BLOCK.findall(
+        readme(english) if english == "README.md" else (ROOT / english).read_text(encoding="utf-8")
+    )
     if len(theirs) != len(_BLOCK.findall(text)):
-        raise ValueError(f"{english} and {name} have different numbers of blocks: add the "
-                         "missing one, with a sentence before it, to the other page")
+        raise ValueError(
+            f"{english} and {name} have different numbers of blocks: add the "
+            "missing one, with a sentence before it, to the other page"
+        )
     following = iter(theirs)
     return _BLOCK.sub(lambda m: next(following), text)
 
@@ -193,7 +209,8 @@ def plan_schema() -> str:
 CHINESE = {"README.zh.md": "README.md", "docs/guide/start.zh.md": "docs/guide/start.md"}
 """Pages in Chinese, and those that they say."""
 PAGES: dict[str, Callable[[], str]] = {
-    "docs/reference/cli.md": cli_reference, "docs/reference/api.md": _reference.api_page,
+    "docs/reference/cli.md": cli_reference,
+    "docs/reference/api.md": _reference.api_page,
     "docs/reference/formats.md": _reference.formats_page,
     "docs/reference/plan-file.schema.json": plan_schema,
     "docs/evidence/validation-sample.md": sample_page,
@@ -205,8 +222,9 @@ PAGES: dict[str, Callable[[], str]] = {
 
 def pages() -> list[Path]:
     """Every Markdown page of the repository."""
-    return sorted(p for p in ROOT.rglob("*.md")
-                  if not set(p.relative_to(ROOT).parts) & set(SKIPPED))
+    return sorted(
+        p for p in ROOT.rglob("*.md") if not set(p.relative_to(ROOT).parts) & set(SKIPPED)
+    )
 
 
 def anchors(text: str) -> set[str]:
@@ -224,8 +242,11 @@ def broken_links() -> Iterator[str]:
                 continue
             name, _, anchor = link.partition("#")
             target = (page.parent / name).resolve() if name else page
-            if not target.exists() or (anchor and target.suffix == ".md" and anchor not in anchors(
-                    target.read_text(encoding="utf-8"))):
+            if not target.exists() or (
+                anchor
+                and target.suffix == ".md"
+                and anchor not in anchors(target.read_text(encoding="utf-8"))
+            ):
                 yield f"{page.relative_to(ROOT)}: {link}"
 
 

@@ -33,9 +33,12 @@ ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 PYTEST_NO_TESTS = 5
 INTERRUPTED = 130
 Checkers = tuple[tuple[str, ...], ...]
-OTHERS = {"numerics": ("tests/numerics", "tests/quality/test_error_tables.py"),
-          "notebooks": ("tests/notebooks",), "browser": ("tests/browser",),
-          "packaging": ("tests/packaging",)}
+OTHERS = {
+    "numerics": ("tests/numerics", "tests/quality/test_error_tables.py"),
+    "notebooks": ("tests/notebooks",),
+    "browser": ("tests/browser",),
+    "packaging": ("tests/packaging",),
+}
 """Markers that are a phase of their own, and where their tests are: the rest is not imported."""
 
 
@@ -92,16 +95,21 @@ def no_notebooks() -> str:
 
 def no_browser_tests() -> str:
     """Why the browser phase may be empty."""
-    found = any("mark.browser" in file.read_text(encoding="utf-8")
-                for file in (ROOT / "tests").rglob("*.py"))
+    found = any(
+        "mark.browser" in file.read_text(encoding="utf-8")
+        for file in (ROOT / "tests").rglob("*.py")
+    )
     return "" if found else "no test is marked as needing a browser"
 
 
 def of_no_other_phase() -> tuple[str, ...]:
     """Selects the tests that no marker gives to another phase."""
     folders = (place for places in OTHERS.values() for place in places if (ROOT / place).is_dir())
-    return ("-m", " and ".join(f"not {marker}" for marker in OTHERS),
-            *(f"--ignore={folder}" for folder in folders))
+    return (
+        "-m",
+        " and ".join(f"not {marker}" for marker in OTHERS),
+        *(f"--ignore={folder}" for folder in folders),
+    )
 
 
 def marked(marker: str) -> tuple[str, ...]:
@@ -110,8 +118,17 @@ def marked(marker: str) -> tuple[str, ...]:
 
 
 PHASES = (
-    Phase("unit and property", 190, of_no_other_phase(),
-          checkers=(("ruff", "check", "."), ("mypy",), ("lint-imports",))),
+    Phase(
+        "unit and property",
+        190,
+        of_no_other_phase(),
+        checkers=(
+            ("ruff", "check", "."),
+            ("ruff", "format", "--check", "."),
+            ("mypy",),
+            ("lint-imports",),
+        ),
+    ),
     Phase("numerics", 30, marked("numerics"), share="loadfile"),
     Phase("notebooks", 15, marked("notebooks"), may_be_empty=no_notebooks),
     Phase("browser", 25, marked("browser"), may_be_empty=no_browser_tests, share="loadfile"),
@@ -135,8 +152,12 @@ class Running:
         self._starting = self._asked_to_end = False
         self._processes: set[subprocess.Popen[bytes]] = set()
 
-    def run(self, command: list[str], output: IO[bytes] | None = None,
-            environment: Mapping[str, str] = os.environ) -> int:
+    def run(
+        self,
+        command: list[str],
+        output: IO[bytes] | None = None,
+        environment: Mapping[str, str] = os.environ,
+    ) -> int:
         """Run ``command`` to its end and return its exit status, however long it takes.
 
         It leads a process group of its own. What it prints goes to ``output``, or where this
@@ -147,9 +168,15 @@ class Running:
                 return INTERRUPTED
             main = threading.current_thread() is threading.main_thread()
             self._starting = main  # a signal in between would leave a process that nobody knows
-            process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=output,
-                                       stderr=subprocess.STDOUT if output else None,
-                                       env=environment, start_new_session=True)
+            process = subprocess.Popen(
+                command,
+                cwd=ROOT,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT if output else None,
+                env=environment,
+                start_new_session=True,
+            )
             self._processes.add(process)
             if main:
                 self._starting = False
@@ -206,10 +233,24 @@ def run_tests(phase: Phase, totals: Totals) -> None:
     for old in (report, left_out):
         old.unlink(missing_ok=True)
     failed_before = totals.failed
-    status = RUNNING.run([sys.executable, "-m", "pytest", "-n", str(WORKERS), "--dist", phase.share,
-                          *phase.select, "-r", "fEsxX", "--durations=5", "--durations-min=1",
-                          f"--junitxml={report}"], environment=os.environ | ONE_THREAD
-                         | {"PHASE_LEFT_OUT": str(left_out)})
+    status = RUNNING.run(
+        [
+            sys.executable,
+            "-m",
+            "pytest",
+            "-n",
+            str(WORKERS),
+            "--dist",
+            phase.share,
+            *phase.select,
+            "-r",
+            "fEsxX",
+            "--durations=5",
+            "--durations-min=1",
+            f"--junitxml={report}",
+        ],
+        environment=os.environ | ONE_THREAD | {"PHASE_LEFT_OUT": str(left_out)},
+    )
     if left_out.is_file():
         totals.left_out += int(left_out.read_text(encoding="ascii"))
     counted = count(report, totals)
@@ -286,17 +327,28 @@ def run_phases(phases: Sequence[Phase], installing: float) -> int:
 def main(arguments: list[str]) -> int:
     """Run the phases that are asked for; return 0 where nothing failed, 130 when interrupted."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--started", type=float, default=time.time(), metavar="EPOCH",
-                        help="when the run began, installing included [s since the epoch]")
-    parser.add_argument("--only", choices=[p.name for p in PHASES], action="append",
-                        help="run this phase alone (may be given again)")
+    parser.add_argument(
+        "--started",
+        type=float,
+        default=time.time(),
+        metavar="EPOCH",
+        help="when the run began, installing included [s since the epoch]",
+    )
+    parser.add_argument(
+        "--only",
+        choices=[p.name for p in PHASES],
+        action="append",
+        help="run this phase alone (may be given again)",
+    )
     options = parser.parse_args(arguments)
     RESULTS.mkdir(parents=True, exist_ok=True)
     for asked in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(asked, RUNNING.interrupt)
     try:
-        return run_phases([p for p in PHASES if options.only is None or p.name in options.only],
-                          time.time() - options.started)
+        return run_phases(
+            [p for p in PHASES if options.only is None or p.name in options.only],
+            time.time() - options.started,
+        )
     except KeyboardInterrupt:
         RUNNING.kill()
         say("\ninterrupted: what ran was ended, and the rest was not run")

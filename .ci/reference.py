@@ -17,12 +17,35 @@ WIDTH = 96
 HEAD_WIDTH, MLA_WIDTHS = 128, (512, 64)
 API_SECTIONS = (
     ("Ask", ("plan", "estimate", "frontier", "what_if", "sweep", "serve", "capacity")),
-    ("Understand", ("explain", "diff", "memory_use", "layer_error", "sensitivity", "experts",
-                    "train", "claims", "validate")),
+    (
+        "Understand",
+        (
+            "explain",
+            "diff",
+            "memory_use",
+            "layer_error",
+            "sensitivity",
+            "experts",
+            "train",
+            "claims",
+            "validate",
+        ),
+    ),
     ("Take along", ("export_plan", "import_plan", "read_plan", "profile")),
     ("Look up", ("inventory", "load_model", "load_device", "load_scenario")),
-    ("Errors", ("PlannerError", "InfeasibleError", "InputError", "UnknownNameError",
-                "UnsupportedError", "DataError", "MissingPackageError", "SolverError")),
+    (
+        "Errors",
+        (
+            "PlannerError",
+            "InfeasibleError",
+            "InputError",
+            "UnknownNameError",
+            "UnsupportedError",
+            "DataError",
+            "MissingPackageError",
+            "SolverError",
+        ),
+    ),
 )
 """Headings of the names that a reader looks for; other public names follow these."""
 API_HEAD = """# Python API
@@ -90,24 +113,34 @@ def api_page() -> str:
     from planner import numerics, plot
 
     left = [n for n in planner.__all__ if not any(n in names for _, names in API_SECTIONS)]
-    sections = [(title, [n for n in names if n in planner.__all__])
-                for title, names in API_SECTIONS] + [("Records and other names", left)]
+    sections = [
+        (title, [n for n in names if n in planner.__all__]) for title, names in API_SECTIONS
+    ] + [("Records and other names", left)]
     parts = [API_HEAD]
     for title, names in sections:
-        parts.append(f"## {title}\n\n" + _table(
-            ("name", "meaning"), ((f"`{n}`", _meaning(planner, n)) for n in names)))
-    parts.append("## Figures: `planner.plot`\n\nEach takes a result and returns matplotlib `Axes` "
-                 "(extra `plot`); `ax=` draws on your own.\n\n" + _table(
-                     ("name", "meaning"), ((f"`{n}`", _meaning(plot, n)) for n in plot.__all__)))
-    parts.append("## Arithmetic of formats: `planner.numerics`\n\n" + _table(
-        ("name", "meaning"), ((f"`{n}`", _meaning(numerics, n)) for n in numerics.__all__)))
+        parts.append(
+            f"## {title}\n\n"
+            + _table(("name", "meaning"), ((f"`{n}`", _meaning(planner, n)) for n in names))
+        )
+    parts.append(
+        "## Figures: `planner.plot`\n\nEach takes a result and returns matplotlib `Axes` "
+        "(extra `plot`); `ax=` draws on your own.\n\n"
+        + _table(("name", "meaning"), ((f"`{n}`", _meaning(plot, n)) for n in plot.__all__))
+    )
+    parts.append(
+        "## Arithmetic of formats: `planner.numerics`\n\n"
+        + _table(("name", "meaning"), ((f"`{n}`", _meaning(numerics, n)) for n in numerics.__all__))
+    )
     parts.append("## In full")
     named = [(planner, n) for _, names in sections for n in names]
     for home, name in (*named, *((plot, n) for n in plot.__all__)):
         found = getattr(home, name)
         if callable(found):
-            parts.append(f"### {home.__name__}.{name}\n\n```text\n"
-                         + "\n".join(_in_full(name, found)) + "\n```")
+            parts.append(
+                f"### {home.__name__}.{name}\n\n```text\n"
+                + "\n".join(_in_full(name, found))
+                + "\n```"
+            )
     return "\n\n".join(part.strip() for part in parts) + "\n"
 
 
@@ -130,14 +163,18 @@ def _in_full(name: str, found: Any) -> Iterator[str]:
         record = dataclasses.is_dataclass(found)
         fields = ", ".join(f.name for f in dataclasses.fields(found)) if record else ""
         yield ""
-        yield from textwrap.wrap(f"fields: {fields}" if fields else "", WIDTH,
-                                 subsequent_indent="        ")
+        yield from textwrap.wrap(
+            f"fields: {fields}" if fields else "", WIDTH, subsequent_indent="        "
+        )
         for own, value in vars(found).items():
             if own.startswith("_") or own in fields.split(", "):
                 continue
             kind = "" if isinstance(value, property) else "()"
-            text = _meaning(found, own) if not isinstance(value, property) \
+            text = (
+                _meaning(found, own)
+                if not isinstance(value, property)
                 else " ".join((value.__doc__ or "").split("\n\n")[0].split())
+            )
             yield from textwrap.wrap(f".{own}{kind}  {text}", WIDTH, subsequent_indent="    ")
 
 
@@ -158,9 +195,23 @@ def _call(name: str, signature: inspect.Signature) -> list[str]:
 
 def formats_page() -> str:
     """docs/reference/formats.md."""
-    return "\n\n".join(part.strip() for part in (
-        FORMATS_HEAD, SCHEMES_HEAD, _schemes(), DEVICES_HEAD, _who_multiplies(), LAYOUTS_HEAD,
-        _layouts(), ELEMENTS_HEAD, _elements())) + "\n"
+    return (
+        "\n\n".join(
+            part.strip()
+            for part in (
+                FORMATS_HEAD,
+                SCHEMES_HEAD,
+                _schemes(),
+                DEVICES_HEAD,
+                _who_multiplies(),
+                LAYOUTS_HEAD,
+                _layouts(),
+                ELEMENTS_HEAD,
+                _elements(),
+            )
+        )
+        + "\n"
+    )
 
 
 def _schemes() -> str:
@@ -168,10 +219,23 @@ def _schemes() -> str:
     from planner.formats.sizes import bits_per_element
 
     heads = ("scheme", "weights", "bits", "activations", "bits", "multiplied in", "path", "source")
-    return _table(heads, (
-        (f"`{s.id}`", _stored(s.weight), f"{bits_per_element(s.weight):.5g}",
-         _stored(s.activation), f"{bits_per_element(s.activation):.5g}", s.compute or "-", s.path,
-         s.source) for s in SCHEMES.values()), right=(2, 4))
+    return _table(
+        heads,
+        (
+            (
+                f"`{s.id}`",
+                _stored(s.weight),
+                f"{bits_per_element(s.weight):.5g}",
+                _stored(s.activation),
+                f"{bits_per_element(s.activation):.5g}",
+                s.compute or "-",
+                s.path,
+                s.source,
+            )
+            for s in SCHEMES.values()
+        ),
+        right=(2, 4),
+    )
 
 
 def _who_multiplies() -> str:
@@ -209,25 +273,64 @@ def _layouts() -> str:
     def size(layout: KvLayout, kind: str) -> str:
         if kind not in layout.applies_to:
             return "-"
-        return str(latent_bytes(layout, *MLA_WIDTHS) if kind == "kv-latent"
-                   else entry_bytes(layout, width=HEAD_WIDTH, kind=kind))
+        return str(
+            latent_bytes(layout, *MLA_WIDTHS)
+            if kind == "kv-latent"
+            else entry_bytes(layout, width=HEAD_WIDTH, kind=kind)
+        )
 
-    return _table(("layout", "entries", "scales", "key", "value", "MLA", "source"), (
-        (f"`{k.id}`", k.element + (f", rope part {k.rope_element}" if k.rope_element else ""),
-         _scale(k.scale) or "none", *(size(k, kind) for kind in ("kv-k", "kv-v", "kv-latent")),
-         k.source) for k in KV_LAYOUTS.values()), right=(3, 4, 5))
+    return _table(
+        ("layout", "entries", "scales", "key", "value", "MLA", "source"),
+        (
+            (
+                f"`{k.id}`",
+                k.element + (f", rope part {k.rope_element}" if k.rope_element else ""),
+                _scale(k.scale) or "none",
+                *(size(k, kind) for kind in ("kv-k", "kv-v", "kv-latent")),
+                k.source,
+            )
+            for k in KV_LAYOUTS.values()
+        ),
+        right=(3, 4, 5),
+    )
 
 
 def _elements() -> str:
     from planner.formats.elements import ELEMENTS
 
-    heads = ("format", "stored as", "bits", "exponent", "mantissa", "largest", "least normal",
-             "least", "infinity", "NaN", "source")
-    return _table(heads, (
-        (f"`{e.id}`", e.checkpoint_name or "-", str(e.bits), str(e.exponent_bits),
-         str(e.mantissa_bits), f"{e.max_finite:.6g}", f"{e.min_normal:.4g}",
-         f"{e.min_subnormal:.4g}", "yes" if e.has_inf else "no", e.nan, e.source)
-        for e in ELEMENTS.values()), right=range(2, 8))
+    heads = (
+        "format",
+        "stored as",
+        "bits",
+        "exponent",
+        "mantissa",
+        "largest",
+        "least normal",
+        "least",
+        "infinity",
+        "NaN",
+        "source",
+    )
+    return _table(
+        heads,
+        (
+            (
+                f"`{e.id}`",
+                e.checkpoint_name or "-",
+                str(e.bits),
+                str(e.exponent_bits),
+                str(e.mantissa_bits),
+                f"{e.max_finite:.6g}",
+                f"{e.min_normal:.4g}",
+                f"{e.min_subnormal:.4g}",
+                "yes" if e.has_inf else "no",
+                e.nan,
+                e.source,
+            )
+            for e in ELEMENTS.values()
+        ),
+        right=range(2, 8),
+    )
 
 
 def _stored(tensor: TensorFormat) -> str:

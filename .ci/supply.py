@@ -34,8 +34,10 @@ def canonical(name: str) -> str:
 
 def locked(text: str) -> dict[str, str]:
     """{package: version} that a lock names for this system."""
-    return {canonical(name): version for name, version in
-            re.findall(r"^([A-Za-z0-9._-]+)==([^\s;\\]+)", text, re.MULTILINE)}
+    return {
+        canonical(name): version
+        for name, version in re.findall(r"^([A-Za-z0-9._-]+)==([^\s;\\]+)", text, re.MULTILINE)
+    }
 
 
 def differing(components: Components, wanted: Mapping[str, str]) -> list[str]:
@@ -50,11 +52,16 @@ def differing(components: Components, wanted: Mapping[str, str]) -> list[str]:
 
 def licences_of(component: Mapping[str, Any]) -> list[str]:
     """Licences that the metadata name, alternatives and parts apart."""
-    named = [entry.get("expression") or entry["license"].get("id") or entry["license"]["name"]
-             for entry in component.get("licenses", ())]
+    named = [
+        entry.get("expression") or entry["license"].get("id") or entry["license"]["name"]
+        for entry in component.get("licenses", ())
+    ]
     words = [re.sub(r"^License :: (OSI Approved :: )?", "", name) for name in named]
-    return [part for name in words for part in re.split(r"\s+(?:AND|OR)\s+|\s*[()]\s*", name)
-            if part] if all(len(name) < 100 for name in words) else words
+    return (
+        [part for name in words for part in re.split(r"\s+(?:AND|OR)\s+|\s*[()]\s*", name) if part]
+        if all(len(name) < 100 for name in words)
+        else words
+    )
 
 
 def refused(components: Components, run_time: set[str], rules: Mapping[str, Any]) -> Iterator[str]:
@@ -90,22 +97,46 @@ def needed(name: str, seen: set[str] | None = None) -> set[str]:
 
 def audit(tool: Path, lock: Path) -> tuple[str, bool]:
     """(what pip-audit says of the lock, whether it found a weakness)."""
-    ran = subprocess.run([str(tool), "--requirement", str(lock), "--disable-pip", "--no-deps",
-                          "--timeout", "10", "--progress-spinner", "off", "--format", "json"],
-                         capture_output=True, text=True, encoding="utf-8", check=False)
+    ran = subprocess.run(
+        [
+            str(tool),
+            "--requirement",
+            str(lock),
+            "--disable-pip",
+            "--no-deps",
+            "--timeout",
+            "10",
+            "--progress-spinner",
+            "off",
+            "--format",
+            "json",
+        ],
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        check=False,
+    )
     try:
         packages = json.loads(ran.stdout)["dependencies"]
     except (ValueError, KeyError):
         last = (ran.stderr.strip().splitlines() or ["no answer"])[-1]
         return f"pip-audit: skipped, no data base can be reached ({last[:120]})", False
     known = [one for one in packages if "skip_reason" not in one]
-    weak = [f"{one['name']} {one['version']}: {', '.join(v['id'] for v in one['vulns'])}"
-            for one in known if one["vulns"]]
+    weak = [
+        f"{one['name']} {one['version']}: {', '.join(v['id'] for v in one['vulns'])}"
+        for one in known
+        if one["vulns"]
+    ]
     if not known:
-        return (f"pip-audit: skipped, the data base here knows none of {len(packages)} packages",
-                False)
-    told = [f"pip-audit: {len(known)} of {len(packages)} packages looked up, {len(weak)} with "
-            "known weaknesses", *weak]
+        return (
+            f"pip-audit: skipped, the data base here knows none of {len(packages)} packages",
+            False,
+        )
+    told = [
+        f"pip-audit: {len(known)} of {len(packages)} packages looked up, {len(weak)} with "
+        "known weaknesses",
+        *weak,
+    ]
     return "\n  ".join(told), bool(weak)
 
 
@@ -114,15 +145,27 @@ def main() -> int:
     tools, strict = Path(sys.argv[1]), "--locked" in sys.argv
     lock = ROOT / ".ci" / "lock" / f"python{sys.version_info[0]}.{sys.version_info[1]}.txt"
     SBOM.parent.mkdir(exist_ok=True)
-    subprocess.run([str(tools / "cyclonedx-py"), "environment", sys.executable, "--pyproject",
-                    str(ROOT / "pyproject.toml"), "--output-reproducible", "-o", str(SBOM)],
-                   check=True, stderr=subprocess.DEVNULL)
+    subprocess.run(
+        [
+            str(tools / "cyclonedx-py"),
+            "environment",
+            sys.executable,
+            "--pyproject",
+            str(ROOT / "pyproject.toml"),
+            "--output-reproducible",
+            "-o",
+            str(SBOM),
+        ],
+        check=True,
+        stderr=subprocess.DEVNULL,
+    )
     components = json.loads(SBOM.read_text(encoding="utf-8"))["components"]
     print(f"supply: {len(components)} components in {SBOM.relative_to(ROOT)}")
     problems = []
     if lock.is_file():
         wanted = locked(lock.read_text(encoding="utf-8")) | locked(
-            (ROOT / ".ci" / "lock" / "models.txt").read_text(encoding="utf-8"))
+            (ROOT / ".ci" / "lock" / "models.txt").read_text(encoding="utf-8")
+        )
         others = differing(components, wanted)
         print(f"supply: {len(others)} of them are not as {lock.relative_to(ROOT)} has them")
         problems += others if strict else []
@@ -130,8 +173,10 @@ def main() -> int:
         print(f"supply: no lock for this Python; the bill is of what is installed ({lock.name})")
     rules = tomllib.loads((ROOT / ".ci" / "licences.toml").read_text(encoding="utf-8"))
     wrong = list(refused(components, needed(OWN), rules))
-    print(f"supply: licences of {len(components) - len(wrong)} components are allowed, "
-          f"{len(wrong)} are not")
+    print(
+        f"supply: licences of {len(components) - len(wrong)} components are allowed, "
+        f"{len(wrong)} are not"
+    )
     if lock.is_file():
         told, weak = audit(tools / "pip-audit", lock)
         print(told)

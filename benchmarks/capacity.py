@@ -33,7 +33,8 @@ from planner.throughput.scheduling import Scheduling
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parent / "tests"), str(HERE.parent)]
 CASES = (
-    ("llama-3.1-8b", "l40s", "vllm", "chat"), ("llama-3.1-70b", "h100-sxm", "vllm", "rag"),
+    ("llama-3.1-8b", "l40s", "vllm", "chat"),
+    ("llama-3.1-70b", "h100-sxm", "vllm", "rag"),
     ("qwen3-30b-a3b", "h100-sxm", "sglang", "chat"),
     ("deepseek-v3", "h200-sxm", "sglang", "rag"),
     ("qwen3-32b", "h200-sxm", "tensorrt-llm", "chat"),
@@ -69,8 +70,9 @@ def by_hand() -> Iterator[tuple[str, ServedRank]]:
 def of_models() -> Iterator[tuple[str, ServedRank]]:
     """A rank of the recommended plan of every case."""
     for model, device, engine, workload in CASES:
-        ask = Ask(model=model, device=device, engine=engine, workload=workload, pp=1,
-                  tpot_seconds=0.05)
+        ask = Ask(
+            model=model, device=device, engine=engine, workload=workload, pp=1, tpot_seconds=0.05
+        )
         found, others = best_found(ask.questions(), ask.case)
         rival = choose((found.grid, *others), found).option.rival
         one = deployables(rival, most=1)[0]
@@ -82,14 +84,14 @@ def rows(ranks: Iterator[tuple[str, ServedRank]], requests: int) -> Iterator[Row
     for name, rank in ranks:
         most, servers = largest_rate(rank), REPLICAS * rank.ranks
         for load, router in product(LOADS, ROUTERS):
-            played = play(rank, load * most * servers, REPLICAS, router, requests=requests,
-                          seed=3)
+            played = play(rank, load * most * servers, REPLICAS, router, requests=requests, seed=3)
             for percentile in PERCENTILES:
                 found = times(rank, load * most, servers, router, percentile / 100)
                 if found is not None:
                     ttft, tpot = played.at(percentile)
-                    yield Row(name, router, load, percentile, (found.ttft, ttft),
-                              (found.tpot, tpot))
+                    yield Row(
+                        name, router, load, percentile, (found.ttft, ttft), (found.tpot, tpot)
+                    )
 
 
 def tables(found: list[Row]) -> Iterator[str]:
@@ -100,15 +102,20 @@ def tables(found: list[Row]) -> Iterator[str]:
     for row in found:
         groups[row.load, row.percentile].append(row)
     for (load, percentile), some in sorted(groups.items()):
-        yield f"| {load:.0%} | {percentile:g} | {len(some)} | {told(some, 'ttft')} | " \
-              f"{told(some, 'tpot')} |"
+        yield (
+            f"| {load:.0%} | {percentile:g} | {len(some)} | {told(some, 'ttft')} | "
+            f"{told(some, 'tpot')} |"
+        )
     yield ""
     yield "| 90th percentile, load up to 85 % | n | TTFT | TPOT |"
     yield "|---|---:|---:|---:|"
     for key in ("router", "case"):
         for name in dict.fromkeys(getattr(row, key) for row in found):
-            some = [r for r in found if getattr(r, key) == name and r.percentile == 90.0
-                    and r.load < 0.9]
+            some = [
+                r
+                for r in found
+                if getattr(r, key) == name and r.percentile == 90.0 and r.load < 0.9
+            ]
             yield f"| {name} | {len(some)} | {told(some, 'ttft')} | {told(some, 'tpot')} |"
 
 
@@ -131,9 +138,11 @@ def main() -> None:
     found = list(rows(ranks, asked.requests))
     if asked.rows:
         for row in found:
-            print(f"{row.case[:40]:40} {row.router:12} {row.load:.0%} p{row.percentile:g} "
-                  f"TTFT {row.ttft[0]:.3f}/{row.ttft[1]:.3f} s "
-                  f"TPOT {row.tpot[0] * 1e3:.2f}/{row.tpot[1] * 1e3:.2f} ms")
+            print(
+                f"{row.case[:40]:40} {row.router:12} {row.load:.0%} p{row.percentile:g} "
+                f"TTFT {row.ttft[0]:.3f}/{row.ttft[1]:.3f} s "
+                f"TPOT {row.tpot[0] * 1e3:.2f}/{row.tpot[1] * 1e3:.2f} ms"
+            )
     print("\n".join(tables(found)))
     print(f"\n{len(found)} rows, {time.process_time() - start:.0f} s CPU")
 

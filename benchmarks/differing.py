@@ -52,9 +52,15 @@ def served(outcomes: Iterable[Outcome], tables: Path) -> list[Served]:
             with (tables / f"{one.table}.csv").open(encoding="utf-8", newline="") as file:
                 known[one.table] = list(csv.DictReader(file))
         row = known[one.table][one.row]
-        found.append(Served((one.software, one.model, one.device, one.format),
-                            row["parallelism"], float(row["concurrency"]),
-                            (row["isl"], row["osl"]), log(one.measured / one.predicted)))
+        found.append(
+            Served(
+                (one.software, one.model, one.device, one.format),
+                row["parallelism"],
+                float(row["concurrency"]),
+                (row["isl"], row["osl"]),
+                log(one.measured / one.predicted),
+            )
+        )
     return found
 
 
@@ -90,17 +96,23 @@ def holding(found: dict[tuple[str, ...], list[float]]) -> float:
 
 def entries(rows: Sequence[Served]) -> str:
     """The data file."""
-    lines = ["# Written by `python benchmarks/differing.py DIR` from the headline rows of",
-             "# e2e_silicon_shared.csv and e2e_silicon_shared_2.csv (served models of PyPI",
-             "# aiconfigurator-core 0.12.0, NVIDIA, Apache-2.0). `groups`, `pairs`: its evidence."]
+    lines = [
+        "# Written by `python benchmarks/differing.py DIR` from the headline rows of",
+        "# e2e_silicon_shared.csv and e2e_silicon_shared_2.csv (served models of PyPI",
+        "# aiconfigurator-core 0.12.0, NVIDIA, Apache-2.0). `groups`, `pairs`: its evidence.",
+    ]
     for without in ("", *sorted({row.group[1] for row in rows})):
         layouts, loads = pairs([row for row in rows if row.group[1] != without])
-        lines += ["[[entry]]", f'without = "{without}"',
-                  f"layout_sigma = {holding(layouts):.3f}", f"octave_sigma = {holding(loads):.3f}",
-                  f"layout_groups = {len(layouts)}",
-                  f"layout_pairs = {sum(map(len, layouts.values()))}",
-                  f"octave_groups = {len(loads)}",
-                  f"octave_pairs = {sum(map(len, loads.values()))}"]
+        lines += [
+            "[[entry]]",
+            f'without = "{without}"',
+            f"layout_sigma = {holding(layouts):.3f}",
+            f"octave_sigma = {holding(loads):.3f}",
+            f"layout_groups = {len(layouts)}",
+            f"layout_pairs = {sum(map(len, layouts.values()))}",
+            f"octave_groups = {len(loads)}",
+            f"octave_pairs = {sum(map(len, loads.values()))}",
+        ]
     return "\n".join(lines) + "\n"
 
 

@@ -70,14 +70,34 @@ CASES = (
     Case("gemma-3-1b", "h100-sxm", {}),
     Case("qwen3-235b-a22b", "b200-sxm", {"devices": 4}),
     Case("deepseek-v2-lite", "h100-sxm", {}),
-    Case("llama-3.1-8b", "h100-sxm", {"devices": 1},
-         ("fp8-channel", "int8-w8a8", "bf16", "int4-w4a16", "fp8-block", "int8-w8a16"), CT),
-    Case("llama-3.1-8b", "b200-sxm", {"devices": 1},
-         ("fp8-channel", "nvfp4", "bf16", "int4-w4a16-g32", "fp8-block", "mxfp8", "fp8-w8a16"), CT),
-    Case("qwen3-8b", "a100-sxm", {"devices": 1},
-         ("int8-w8a8", "nvfp4-w4a16", "bf16", "mxfp4-w4a16", "fp8-w8a16"), CT),
-    Case("qwen3-30b-a3b", "h200-sxm", {"devices": 1},
-         ("fp8-channel", "fp8-block", "bf16", "int4-w4a16", "int8-w8a8", "fp8-tensor"), CT),
+    Case(
+        "llama-3.1-8b",
+        "h100-sxm",
+        {"devices": 1},
+        ("fp8-channel", "int8-w8a8", "bf16", "int4-w4a16", "fp8-block", "int8-w8a16"),
+        CT,
+    ),
+    Case(
+        "llama-3.1-8b",
+        "b200-sxm",
+        {"devices": 1},
+        ("fp8-channel", "nvfp4", "bf16", "int4-w4a16-g32", "fp8-block", "mxfp8", "fp8-w8a16"),
+        CT,
+    ),
+    Case(
+        "qwen3-8b",
+        "a100-sxm",
+        {"devices": 1},
+        ("int8-w8a8", "nvfp4-w4a16", "bf16", "mxfp4-w4a16", "fp8-w8a16"),
+        CT,
+    ),
+    Case(
+        "qwen3-30b-a3b",
+        "h200-sxm",
+        {"devices": 1},
+        ("fp8-channel", "fp8-block", "bf16", "int4-w4a16", "int8-w8a8", "fp8-tensor"),
+        CT,
+    ),
     Case("glm-4.6", "b200-sxm", {"devices": 8}, ("fp8-channel", "nvfp4", "bf16", "fp8-block"), CT),
     Case("deepseek-v3", "h200-sxm", {"devices": 8}, ("fp8-block", "int4-w4a16", "fp8-channel"), CT),
     Case("deepseek-v3.1", "b200-sxm", {"devices": 8}, ("nvfp4", "fp8-tensor", "bf16"), "modelopt"),
@@ -101,16 +121,21 @@ def prepared(case: Case, folder: Path) -> tuple[dict[str, Any], dict[str, tuple[
     if "quantization_config.json" in written.files:
         config["quantization_config"] = json.loads(written.files["quantization_config.json"])
     (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
-    words = [str(folder) if at == 2 else word
-             for at, word in enumerate(serving_command(plan).words)]
+    words = [
+        str(folder) if at == 2 else word for at, word in enumerate(serving_command(plan).words)
+    ]
     assignment = assignment_of(plan, spec)
     if case.to in ("", CT):
         assignment = with_split_experts(assignment)
     expected = dict(_expected(assignment))
     device = planner.load_device(case.device)
-    given = {"id": case.id, "words": words, "names": list(expected),
-             "memory_bytes": int(device.capacity_bytes.value),
-             "capability": device.compute_capability}
+    given = {
+        "id": case.id,
+        "words": words,
+        "names": list(expected),
+        "memory_bytes": int(device.capacity_bytes.value),
+        "capability": device.compute_capability,
+    }
     return given, expected
 
 
@@ -123,8 +148,10 @@ def _expected(assignment: Any) -> Iterator[tuple[str, tuple[str, int]]]:
         for layer in one.layers or (-1,):
             ends = (0,) if one.experts == 1 else (0, one.experts - 1)
             for expert in ends:
-                yield (one.module.format(layer=layer, expert=expert),
-                       (one.scheme, one.experts // len(ends) or 1))
+                yield (
+                    one.module.format(layer=layer, expert=expert),
+                    (one.scheme, one.experts // len(ends) or 1),
+                )
 
 
 def turned(plan: Plan, schemes: tuple[str, ...]) -> Iterator[UnitPlan]:
@@ -180,7 +207,12 @@ def judge(cases: list[Case], python: Path, root: Path) -> tuple[list[Judged], st
         (root / f"{capability}.json").write_text(json.dumps(ready), encoding="utf-8")
         done = subprocess.run(
             [python.absolute(), HELPER.resolve(), capability, root / f"{capability}.json", out],
-            cwd=root, capture_output=True, text=True, timeout=LIMIT_SECONDS, check=False)
+            cwd=root,
+            capture_output=True,
+            text=True,
+            timeout=LIMIT_SECONDS,
+            check=False,
+        )
         if done.returncode:
             raise SystemExit(f"error: {HELPER.name} failed: {done.stderr[-2000:]}")
         said = json.loads(out.read_text(encoding="utf-8"))

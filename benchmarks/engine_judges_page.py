@@ -36,9 +36,11 @@ def page(results: Sequence[Judged], version: str) -> str:
     differing = sum(len(one.differing) for one in results)
     failed = [one for one in results if one.error]
     judged = [one for one in results if not one.error]
-    said = (f"**{len(judged)} of {len(results)} commands and configurations were taken; of "
-            f"{sum(one.matrices for one in judged):,} matrices in "
-            f"{sum(one.modules for one in judged):,} modules, {differing} differ from the plan.**")
+    said = (
+        f"**{len(judged)} of {len(results)} commands and configurations were taken; of "
+        f"{sum(one.matrices for one in judged):,} matrices in "
+        f"{sum(one.modules for one in judged):,} modules, {differing} differ from the plan.**"
+    )
     parts = [HEAD.format(version=version), said, cases(results)]
     if differing:
         parts.append(differences(judged))
@@ -50,25 +52,38 @@ def page(results: Sequence[Judged], version: str) -> str:
 
 def cases(results: Sequence[Judged]) -> str:
     """A row a case."""
-    out = ["## Cases", "", "| model, device, question or mixture | method | matrices | modules | "
-           "differ | flags read otherwise |", "|---|---|---:|---:|---:|---|"]
+    out = [
+        "## Cases",
+        "",
+        "| model, device, question or mixture | method | matrices | modules | "
+        "differ | flags read otherwise |",
+        "|---|---|---:|---:|---:|---|",
+    ]
     for one in results:
-        out.append(f"| {one.id} | {one.method or 'refused'} | {one.matrices:,} | {one.modules:,} | "
-                   f"{len(one.differing) if not one.error else '–'} | "
-                   f"{'; '.join(one.flags) or 'none'} |")
+        out.append(
+            f"| {one.id} | {one.method or 'refused'} | {one.matrices:,} | {one.modules:,} | "
+            f"{len(one.differing) if not one.error else '–'} | "
+            f"{'; '.join(one.flags) or 'none'} |"
+        )
     return "\n".join(out)
 
 
 def differences(results: Sequence[Judged]) -> str:
     """What differs, alike ones together."""
-    out = ["## What differs", "", "| case | plan | engine | modules | for example |",
-           "|---|---|---|---:|---|"]
+    out = [
+        "## What differs",
+        "",
+        "| case | plan | engine | modules | for example |",
+        "|---|---|---|---:|---|",
+    ]
     for one in results:
         alike: dict[tuple[str, str], list[str]] = defaultdict(list)
         for name, scheme, found in one.differing:
             alike[scheme, found].append(name)
-        out += [f"| {one.id} | {scheme} | {found} | {len(names)} | `{names[0]}` |"
-                for (scheme, found), names in alike.items()]
+        out += [
+            f"| {one.id} | {scheme} | {found} | {len(names)} | `{names[0]}` |"
+            for (scheme, found), names in alike.items()
+        ]
     return "\n".join(out)
 
 
@@ -79,9 +94,14 @@ def kernels(results: Sequence[Judged]) -> str:
         device = one.id.split(", ")[1]
         for (scheme, kind), found in one.kernels.items():
             table[device, scheme, kind] += found
-    out = ["## Kernels", "", "Weight-only kernels leave activations in 16 bits whatever the "
-           "configuration asks.", "", "| device | scheme | modules | kernel | weight-only |",
-           "|---|---|---|---|---|"]
+    out = [
+        "## Kernels",
+        "",
+        "Weight-only kernels leave activations in 16 bits whatever the configuration asks.",
+        "",
+        "| device | scheme | modules | kernel | weight-only |",
+        "|---|---|---|---|---|",
+    ]
     for (device, scheme, kind), found in sorted(table.items()):
         for name, _ in found.most_common():
             only = "yes" if WEIGHT_ONLY.search(name) else ""
@@ -91,5 +111,6 @@ def kernels(results: Sequence[Judged]) -> str:
 
 def commands(results: Sequence[Judged]) -> str:
     """The commands as they were parsed."""
-    return "\n".join(["## Commands", "", "```text", *dict.fromkeys(
-        one.command for one in results), "```"])
+    return "\n".join(
+        ["## Commands", "", "```text", *dict.fromkeys(one.command for one in results), "```"]
+    )

@@ -12,17 +12,33 @@ Format = tuple[str, str, str]
 """Number format of weights, run of weights that share a scale, number format of activations."""
 PLAIN: Format = ("16 bits", "", "16 bits")
 SCHEMES: dict[str, Format] = {
-    "bf16": PLAIN, "fp16": PLAIN, "fp32": PLAIN,
-    "fp8-tensor": ("e4m3", "tensor", "e4m3"), "fp8-channel": ("e4m3", "channel", "e4m3"),
-    "fp8-block": ("e4m3", "128x128", "e4m3"), "fp8-block-ue8m0": ("e4m3", "128x128", "e4m3"),
-    "fp8-w8a16": ("e4m3", "128x128", "16 bits"), "int8-w8a8": ("int8", "channel", "int8"),
-    "int8-w8a16": ("int8", "channel", "16 bits"), "int4-w4a16": ("int4", "128", "16 bits"),
-    "int4-w4a16-g32": ("int4", "32", "16 bits"), "nvfp4": ("nvfp4", "16", "nvfp4"),
-    "nvfp4-w4a16": ("nvfp4", "16", "16 bits"), "mxfp4": ("mxfp4", "32", "mxfp4"),
-    "mxfp4-w4a16": ("mxfp4", "32", "16 bits"), "mxfp8": ("mxfp8", "32", "mxfp8")}
-STORED = {"e4m3": {"float8_e4m3fn"}, "int8": {"int8", "int32"}, "int4": {"int32"},
-          "nvfp4": {"uint8"}, "mxfp4": {"uint8"}, "mxfp8": {"float8_e4m3fn"},
-          "16 bits": {"bfloat16", "float16", "float32"}}
+    "bf16": PLAIN,
+    "fp16": PLAIN,
+    "fp32": PLAIN,
+    "fp8-tensor": ("e4m3", "tensor", "e4m3"),
+    "fp8-channel": ("e4m3", "channel", "e4m3"),
+    "fp8-block": ("e4m3", "128x128", "e4m3"),
+    "fp8-block-ue8m0": ("e4m3", "128x128", "e4m3"),
+    "fp8-w8a16": ("e4m3", "128x128", "16 bits"),
+    "int8-w8a8": ("int8", "channel", "int8"),
+    "int8-w8a16": ("int8", "channel", "16 bits"),
+    "int4-w4a16": ("int4", "128", "16 bits"),
+    "int4-w4a16-g32": ("int4", "32", "16 bits"),
+    "nvfp4": ("nvfp4", "16", "nvfp4"),
+    "nvfp4-w4a16": ("nvfp4", "16", "16 bits"),
+    "mxfp4": ("mxfp4", "32", "mxfp4"),
+    "mxfp4-w4a16": ("mxfp4", "32", "16 bits"),
+    "mxfp8": ("mxfp8", "32", "mxfp8"),
+}
+STORED = {
+    "e4m3": {"float8_e4m3fn"},
+    "int8": {"int8", "int32"},
+    "int4": {"int32"},
+    "nvfp4": {"uint8"},
+    "mxfp4": {"uint8"},
+    "mxfp8": {"float8_e4m3fn"},
+    "16 bits": {"bfloat16", "float16", "float32"},
+}
 """Types of parameters that hold weights of a format: packed integers lie in 32-bit words."""
 WEIGHT_ONLY = re.compile("marlin|humming", re.IGNORECASE)
 _WEIGHTS = re.compile(r"^(w13_|w2_)?(q?weight|weight_packed|qweight)$")
@@ -85,10 +101,16 @@ def means(facts: Mapping[str, Any]) -> Format:
 def _of_arguments(asked: Mapping[str, Any]) -> Format:
     """From compressed-tensors' own arguments, which experts keep."""
     weights, inputs = asked["weight_quant"], asked["input_quant"]
-    kind = "e4m3" if weights["type"] == "float" and weights["bits"] == 8 else (
-        f"{weights['type']}{weights['bits']}")
-    shared = "x".join(map(str, weights["block"])) if weights["block"] else (
-        str(weights["group"] or "") or weights["strategy"])
+    kind = (
+        "e4m3"
+        if weights["type"] == "float" and weights["bits"] == 8
+        else (f"{weights['type']}{weights['bits']}")
+    )
+    shared = (
+        "x".join(map(str, weights["block"]))
+        if weights["block"]
+        else (str(weights["group"] or "") or weights["strategy"])
+    )
     return (kind, shared, "e4m3" if inputs["type"] == "float" else f"int{inputs['bits']}")
 
 
@@ -120,8 +142,9 @@ def against(facts: Mapping[str, Any], scheme: str) -> str:
     return ""
 
 
-def compared(verdict: Mapping[str, Any], expected: Mapping[str, tuple[str, int]],
-             words: list[str]) -> Judged:
+def compared(
+    verdict: Mapping[str, Any], expected: Mapping[str, tuple[str, int]], words: list[str]
+) -> Judged:
     """One case's verdict beside its plan: ``expected`` is module → (scheme, matrices)."""
     command = " ".join(["vllm", "serve", "CHECKPOINT", *words[3:]])
     if "error" in verdict:
@@ -142,19 +165,35 @@ def compared(verdict: Mapping[str, Any], expected: Mapping[str, tuple[str, int]]
             kernels.setdefault((scheme, kind), Counter())[facts["kernel"]] += count
     for name, method in verdict["unnamed"].items():
         differing.append((name, "not in the plan", method))
-    return Judged(verdict["id"], command, verdict["parsed"]["method"] or "as released", matrices,
-                  len(verdict["modules"]), tuple(differing), tuple(misread(verdict, words)),
-                  kernels)
+    return Judged(
+        verdict["id"],
+        command,
+        verdict["parsed"]["method"] or "as released",
+        matrices,
+        len(verdict["modules"]),
+        tuple(differing),
+        tuple(misread(verdict, words)),
+        kernels,
+    )
 
 
 def misread(verdict: Mapping[str, Any], words: list[str]) -> list[str]:
     """Flags of the command whose value the parser's configuration does not have."""
-    given = {word: value for word, value in zip(words, [*words[1:], ""], strict=True)
-             if word.startswith("--")}
-    names = {"--tensor-parallel-size": "tp", "--pipeline-parallel-size": "pp",
-             "--data-parallel-size": "dp", "--max-model-len": "context",
-             "--max-num-seqs": "sequences", "--max-num-batched-tokens": "tokens",
-             "--kv-cache-dtype": "cache", "--quantization": "method"}
+    given = {
+        word: value
+        for word, value in zip(words, [*words[1:], ""], strict=True)
+        if word.startswith("--")
+    }
+    names = {
+        "--tensor-parallel-size": "tp",
+        "--pipeline-parallel-size": "pp",
+        "--data-parallel-size": "dp",
+        "--max-model-len": "context",
+        "--max-num-seqs": "sequences",
+        "--max-num-batched-tokens": "tokens",
+        "--kv-cache-dtype": "cache",
+        "--quantization": "method",
+    }
     out = []
     for flag, value in given.items():
         read = verdict["parsed"].get(names.get(flag, ""))

@@ -23,11 +23,19 @@ import traceback
 from collections.abc import Iterator
 from typing import Any
 
-COMPILED = ("vllm._C_stable_libtorch", "vllm._moe_C_stable_libtorch",
-            "vllm.vllm_flash_attn._vllm_fa2_C", "vllm.vllm_flash_attn._vllm_fa3_C")
+COMPILED = (
+    "vllm._C_stable_libtorch",
+    "vllm._moe_C_stable_libtorch",
+    "vllm.vllm_flash_attn._vllm_fa2_C",
+    "vllm.vllm_flash_attn._vllm_fa3_C",
+)
 """Extensions that a CUDA build has."""
-PREDICATES = {"cutlass_scaled_mm_supports_fp8": 89, "cutlass_scaled_mm_supports_block_fp8": 90,
-              "cutlass_group_gemm_supported": 90, "cutlass_scaled_mm_supports_fp4": 100}
+PREDICATES = {
+    "cutlass_scaled_mm_supports_fp8": 89,
+    "cutlass_scaled_mm_supports_block_fp8": 90,
+    "cutlass_group_gemm_supported": 90,
+    "cutlass_scaled_mm_supports_fp4": 100,
+}
 """What the extension answers by least compute capability, with CUDA 12.8 and later (vLLM
 csrc/quantization/w8a8/cutlass/scaled_mm_entry.cu and csrc/quantization/fp4)."""
 NAMESPACES = ("_C", "_moe_C", "_C_cache_ops")
@@ -45,8 +53,12 @@ class _Compiled(importlib.abc.MetaPathFinder, importlib.abc.Loader):
 
 def stand_in(capability: tuple[int, int]) -> None:
     """Put a CUDA platform of ``capability`` in the place of the one that vLLM would detect."""
-    os.environ |= {"HF_HUB_OFFLINE": "1", "VLLM_LOGGING_LEVEL": "ERROR", "VLLM_NO_USAGE_STATS": "1",
-                   "CUDA_VISIBLE_DEVICES": ""}  # the last lets Triton be imported without a driver
+    os.environ |= {
+        "HF_HUB_OFFLINE": "1",
+        "VLLM_LOGGING_LEVEL": "ERROR",
+        "VLLM_NO_USAGE_STATS": "1",
+        "CUDA_VISIBLE_DEVICES": "",
+    }  # the last lets Triton be imported without a driver
     sys.meta_path.insert(0, _Compiled())
     import torch
 
@@ -169,8 +181,11 @@ def built(config: Any) -> Any:
 def described(module: Any) -> dict[str, Any]:
     """What one module was given: method, scheme, kernel, and each parameter's type and shape."""
     method, scheme = module.quant_method, getattr(module, "scheme", None)
-    facts: dict[str, Any] = {"class": type(module).__name__, "method": type(method).__name__,
-                             "scheme": type(scheme).__name__ if scheme is not None else ""}
+    facts: dict[str, Any] = {
+        "class": type(module).__name__,
+        "method": type(method).__name__,
+        "scheme": type(scheme).__name__ if scheme is not None else "",
+    }
     kernels = []
     for owner in (method, scheme):
         for value in vars(owner).values() if owner is not None else ():
@@ -182,7 +197,8 @@ def described(module: Any) -> dict[str, Any]:
     facts["asked"] = asked_of(method, scheme)
     facts["parameters"] = {
         name: [str(p.dtype).removeprefix("torch."), list(p.shape)]
-        for name, p in module.named_parameters(recurse=False)}
+        for name, p in module.named_parameters(recurse=False)
+    }
     return facts
 
 
@@ -192,34 +208,58 @@ def asked_of(method: Any, scheme: Any) -> dict[str, Any]:
     spec = getattr(method, "spec", None)
     if spec is not None:  # ModelOpt's linear layers
         out |= {"weight_quant_key": str(spec.weight), "activation_quant_key": str(spec.activation)}
-    owners = [owner for owner in (scheme, method, getattr(method, "quant_config", None))
-              if owner is not None]
-    for name in ("strategy", "num_bits", "group_size", "weight_block_size", "use_a16",
-                 "is_static_input_scheme", "weight_quant_key", "activation_quant_key",
-                 "quant_algo", "weight_bits", "block_quant", "per_out_ch_quant"):
+    owners = [
+        owner
+        for owner in (scheme, method, getattr(method, "quant_config", None))
+        if owner is not None
+    ]
+    for name in (
+        "strategy",
+        "num_bits",
+        "group_size",
+        "weight_block_size",
+        "use_a16",
+        "is_static_input_scheme",
+        "weight_quant_key",
+        "activation_quant_key",
+        "quant_algo",
+        "weight_bits",
+        "block_quant",
+        "per_out_ch_quant",
+    ):
         for owner in owners:
             if hasattr(owner, name) and name not in out:
                 out[name] = str(getattr(owner, name))
     for name in ("weight_quant", "input_quant"):
         args = getattr(method, name, None) or getattr(scheme, name, None)
         if args is not None and hasattr(args, "num_bits"):
-            out[name] = {"bits": args.num_bits, "type": str(getattr(args.type, "value", args.type)),
-                         "strategy": str(getattr(args.strategy, "value", args.strategy)),
-                         "group": args.group_size, "block": args.block_structure}
+            out[name] = {
+                "bits": args.num_bits,
+                "type": str(getattr(args.type, "value", args.type)),
+                "strategy": str(getattr(args.strategy, "value", args.strategy)),
+                "group": args.group_size,
+                "block": args.block_structure,
+            }
     return out
 
 
 def mapped(model: Any, names: list[str]) -> dict[str, str]:
-    """Name in the checkpoint → name of the module that holds it in vLLM; empty where there is none.
-    """
+    """Name in the checkpoint → name of the module that holds it in vLLM; empty where there is
+    none."""
     mapper = getattr(type(model), "hf_to_vllm_mapper", None)
-    modules = {name for name, module in model.named_modules()
-               if getattr(module, "quant_method", None) is not None}
+    modules = {
+        name
+        for name, module in model.named_modules()
+        if getattr(module, "quant_method", None) is not None
+    }
     packed = getattr(model, "packed_modules_mapping", {}) or {}
     fused = {part: whole for whole, parts in packed.items() for part in parts}
     # Experts are one module: the deepest below "…experts" that has a method.
-    experts = {name.partition(".experts")[0]: name for name in sorted(modules)
-               if ".experts" in name and "shared_experts" not in name}
+    experts = {
+        name.partition(".experts")[0]: name
+        for name in sorted(modules)
+        if ".experts" in name and "shared_experts" not in name
+    }
     out = {}
     for name in names:
         ours = mapper._map_name(name + ".weight") if mapper is not None else name + ".weight"
@@ -239,25 +279,32 @@ def judged(case: dict[str, Any]) -> dict[str, Any]:
         config = engine_config(case["words"], case["memory_bytes"])
         parallel = config.parallel_config
         verdict["parsed"] = {
-            "tp": parallel.tensor_parallel_size, "pp": parallel.pipeline_parallel_size,
-            "dp": parallel.data_parallel_size, "ep": parallel.enable_expert_parallel,
+            "tp": parallel.tensor_parallel_size,
+            "pp": parallel.pipeline_parallel_size,
+            "dp": parallel.data_parallel_size,
+            "ep": parallel.enable_expert_parallel,
             "cache": str(config.cache_config.cache_dtype),
             "context": config.model_config.max_model_len,
             "sequences": config.scheduler_config.max_num_seqs,
             "tokens": config.scheduler_config.max_num_batched_tokens,
-            "method": config.model_config.quantization or ""}
+            "method": config.model_config.quantization or "",
+        }
         model = built(config)
         names = mapped(model, case["names"])
         modules = dict(model.named_modules())
-        verdict["modules"] = {name: described(modules[name])
-                              for name in dict.fromkeys(names.values()) if name}
+        verdict["modules"] = {
+            name: described(modules[name]) for name in dict.fromkeys(names.values()) if name
+        }
         verdict["names"] = names
         said = set(names.values())
         verdict["unnamed"] = {
-            name: type(module.quant_method).__name__ for name, module in modules.items()
-            if getattr(module, "quant_method", None) is not None and name not in said
+            name: type(module.quant_method).__name__
+            for name, module in modules.items()
+            if getattr(module, "quant_method", None) is not None
+            and name not in said
             and "Unquantized" not in type(module.quant_method).__name__
-            and "KVCache" not in type(module.quant_method).__name__}
+            and "KVCache" not in type(module.quant_method).__name__
+        }
     except (Exception, SystemExit) as error:
         verdict["error"] = f"{type(error).__name__}: {error}"[:600]
         verdict["trace"] = traceback.format_exc()[-3000:]

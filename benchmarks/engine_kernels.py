@@ -18,8 +18,22 @@ from collections.abc import Iterator
 CAPABILITIES = ("8.0", "8.6", "8.9", "9.0", "10.0", "10.3", "11.0", "12.0", "12.1")
 ALIKE = {"8.6": "8.0", "10.3": "10.0", "12.1": "12.0"}
 """Capabilities that the runs without optional parts left out, and the one they follow."""
-COLUMNS = ("engine", "since", "until", "sm", "module", "schemes", "case", "installed", "layouts",
-           "kernel", "path", "reason", "read_in", "source")
+COLUMNS = (
+    "engine",
+    "since",
+    "until",
+    "sm",
+    "module",
+    "schemes",
+    "case",
+    "installed",
+    "layouts",
+    "kernel",
+    "path",
+    "reason",
+    "read_in",
+    "source",
+)
 HUMMING_SINCE = "0.29"
 """Tables of 0.24 name Marlin where 0.33 picks Humming; vllm-project/vllm#52318 (August 2026) still
 asks for it to go first on SM 9.0."""
@@ -28,18 +42,72 @@ KEPT = "activations asked for are kept in 16 bits"
 TABLE = "operator tables of aiconfigurator-core 0.12.0, which name the kernel class"
 TABLES_UNTIL = "0.25"
 EARLIER = (
-    (TABLES_UNTIL, "8.9", "dense", "fp8-block fp8-block-ue8m0", "*",
-     "TritonFp8BlockScaledMMKernel", "native", "", TABLE),
-    (TABLES_UNTIL, "12.0-12.1", "dense", "fp8-block fp8-block-ue8m0", "*",
-     "CutlassFp8BlockScaledMMKernel", "native", "", TABLE),
-    (TABLES_UNTIL, "10.0-10.3", "moe", "mxfp4", "*", "MARLIN:MarlinExperts", "weight-only", KEPT,
-     TABLE),
-    (TABLES_UNTIL, "10.0-10.3", "moe", "mxfp4-w4a16", CT, "MARLIN:MarlinExperts", "weight-only",
-     "", TABLE),
-    (HUMMING_SINCE, "9.0", "moe", "int8-w8a16", CT, "MARLIN:MarlinExperts", "weight-only", "",
-     "as every choice of Humming before it was one"),
-    ("0.24", "10.0-10.3", "dense", "nvfp4", "*", "FlashInferCutlassNvFp4LinearKernel", "native",
-     "", "vllm-project/vllm#42235: CuTe DSL becomes the first choice for NVFP4, June 2026"),
+    (
+        TABLES_UNTIL,
+        "8.9",
+        "dense",
+        "fp8-block fp8-block-ue8m0",
+        "*",
+        "TritonFp8BlockScaledMMKernel",
+        "native",
+        "",
+        TABLE,
+    ),
+    (
+        TABLES_UNTIL,
+        "12.0-12.1",
+        "dense",
+        "fp8-block fp8-block-ue8m0",
+        "*",
+        "CutlassFp8BlockScaledMMKernel",
+        "native",
+        "",
+        TABLE,
+    ),
+    (
+        TABLES_UNTIL,
+        "10.0-10.3",
+        "moe",
+        "mxfp4",
+        "*",
+        "MARLIN:MarlinExperts",
+        "weight-only",
+        KEPT,
+        TABLE,
+    ),
+    (
+        TABLES_UNTIL,
+        "10.0-10.3",
+        "moe",
+        "mxfp4-w4a16",
+        CT,
+        "MARLIN:MarlinExperts",
+        "weight-only",
+        "",
+        TABLE,
+    ),
+    (
+        HUMMING_SINCE,
+        "9.0",
+        "moe",
+        "int8-w8a16",
+        CT,
+        "MARLIN:MarlinExperts",
+        "weight-only",
+        "",
+        "as every choice of Humming before it was one",
+    ),
+    (
+        "0.24",
+        "10.0-10.3",
+        "dense",
+        "nvfp4",
+        "*",
+        "FlashInferCutlassNvFp4LinearKernel",
+        "native",
+        "",
+        "vllm-project/vllm#42235: CuTe DSL becomes the first choice for NVFP4, June 2026",
+    ),
 )
 """What was picked where 0.33 picks another, or refuses: (until, sm, module, schemes, case, kernel,
 path, reason, source)."""
@@ -58,40 +126,65 @@ LINEAR = {
     "int8-w8a16 (CT)": ("int8-w8a16", CT),
     "int4-w4a16 g128 (CT)": ("int4-w4a16", "*"),
     "int4-w4a16 g32 (CT)": ("int4-w4a16-g32", "*"),
-    "nvfp4-w4a4 (CT)": ("nvfp4", "*"), "nvfp4-w4a4": ("nvfp4", "*"),
-    "nvfp4-w4a16 (CT)": ("nvfp4-w4a16", "*"), "nvfp4-w4a16": ("nvfp4-w4a16", "*"),
+    "nvfp4-w4a4 (CT)": ("nvfp4", "*"),
+    "nvfp4-w4a4": ("nvfp4", "*"),
+    "nvfp4-w4a16 (CT)": ("nvfp4-w4a16", "*"),
+    "nvfp4-w4a16": ("nvfp4-w4a16", "*"),
     "mxfp4-w4a4 (CT)": ("mxfp4", CT),
     "mxfp4-w4a16 (CT)": ("mxfp4-w4a16", CT),
     "mxfp4 gpt-oss (swigluoai)": ("mxfp4-w4a16", MXFP4),
     "mxfp4 + mxfp8 act": ("mxfp4-w4a8", "*"),
-    "mxfp8 (CT)": ("mxfp8", "*"), "mxfp8": ("mxfp8", "*"),
+    "mxfp8 (CT)": ("mxfp8", "*"),
+    "mxfp8": ("mxfp8", "*"),
 }
-ONLY = {("moe", "fp8-block128 (CT)"), ("moe", "fp8-block128 fp32 (fp8 method)"),
-        ("moe", "nvfp4-w4a4 (CT)"), ("moe", "nvfp4-w4a16 (CT)"), ("moe", "mxfp8 (CT)")}
+ONLY = {
+    ("moe", "fp8-block128 (CT)"),
+    ("moe", "fp8-block128 fp32 (fp8 method)"),
+    ("moe", "nvfp4-w4a4 (CT)"),
+    ("moe", "nvfp4-w4a16 (CT)"),
+    ("moe", "mxfp8 (CT)"),
+}
 """Models built in one layout whose scheme the selectors were asked for in all."""
 STATIC = {"fp8-tensor-static (fp8 method)": "fp8-tensor-static (modelopt)"}
 LAYOUTS = {
-    "TP1 no EP (model built)": "tp", "TP8": "tp", "TP8+EP": "ep", "DP8 (TP-flattened, no EP)": "dp",
-    "DP8+EP ag_rs": "dp-ep", "DP2xTP4+EP (sequence parallel)": "tp-dp-ep",
-    "DP8+EP deepep_ht": "deepep-ht", "DP8+EP deepep_ll": "deepep-ll",
+    "TP1 no EP (model built)": "tp",
+    "TP8": "tp",
+    "TP8+EP": "ep",
+    "DP8 (TP-flattened, no EP)": "dp",
+    "DP8+EP ag_rs": "dp-ep",
+    "DP2xTP4+EP (sequence parallel)": "tp-dp-ep",
+    "DP8+EP deepep_ht": "deepep-ht",
+    "DP8+EP deepep_ll": "deepep-ll",
 }
 INSTALLED = {
     "full install (FlashInfer+cubins, DeepGEMM, Humming)": "full",
-    "FlashInfer absent": "no-flashinfer", "VLLM_USE_DEEP_GEMM=0": "no-deepgemm",
+    "FlashInfer absent": "no-flashinfer",
+    "VLLM_USE_DEEP_GEMM=0": "no-deepgemm",
     "Humming absent": "no-humming",
     "FlashInfer importable (nvcc+ninja) but no cubin package and no network": "no-cubins",
 }
-CACHES = {"auto": "bf16 fp16", "fp8": "fp8", "int8_per_token_head": "int8-token",
-          "nvfp4": "nvfp4", "fp8_ds_mla": "fp8-ds-mla"}
-ATTENTION = {"head128": "heads", "head64 sinks (gpt-oss)": "heads-sinks",
-             "dense DSv3 576, 128 heads": "latent-dense",
-             "sparse DSv3.2 576, 128 heads": "latent-sparse"}
+CACHES = {
+    "auto": "bf16 fp16",
+    "fp8": "fp8",
+    "int8_per_token_head": "int8-token",
+    "nvfp4": "nvfp4",
+    "fp8_ds_mla": "fp8-ds-mla",
+}
+ATTENTION = {
+    "head128": "heads",
+    "head64 sinks (gpt-oss)": "heads-sinks",
+    "dense DSv3 576, 128 heads": "latent-dense",
+    "sparse DSv3.2 576, 128 heads": "latent-sparse",
+}
 SGLANG = {
-    ("dense", "fp8 (fp8 method, tensor or block)"):
-        ("fp8-tensor fp8-channel fp8-block fp8-block-ue8m0", "*"),
+    ("dense", "fp8 (fp8 method, tensor or block)"): (
+        "fp8-tensor fp8-channel fp8-block fp8-block-ue8m0",
+        "*",
+    ),
     ("dense", "fp8-block128"): ("fp8-block fp8-block-ue8m0", "*"),
     ("moe", "fp8 (any, generic model)"): ("fp8-tensor fp8-channel fp8-block fp8-block-ue8m0", "*"),
-    ("dense", "nvfp4-w4a4"): ("nvfp4", "*"), ("moe", "nvfp4-w4a4 (modelopt)"): ("nvfp4", "*"),
+    ("dense", "nvfp4-w4a4"): ("nvfp4", "*"),
+    ("moe", "nvfp4-w4a4 (modelopt)"): ("nvfp4", "*"),
     ("moe", "mxfp4 gpt-oss"): ("mxfp4-w4a16", MXFP4),
     ("moe", "fp8 / nvfp4 (DeepSeek, Qwen3-MoE)"): ("fp8-block fp8-block-ue8m0", "overridden"),
     ("attention-gqa", "auto, no sinks"): ("bf16 fp16 fp8", "heads"),
@@ -100,9 +193,23 @@ SGLANG = {
     ("attention-mla", "auto"): ("bf16 fp16 fp8", "latent-dense"),
     ("attention-gqa", "kv"): ("nvfp4", "heads heads-sinks"),
 }
-BY_FLAG = ["sglang", "", "", "8.0-9.0", "moe", "int8-w8a8", CT, "full", "*", "triton", "native", "",
-           "0.5.23", "sgl-project/sglang#3888: DeepSeek-R1 with INT8 channels on A800 by "
-           "--quantization w8a8_int8; compressed-tensors' own method refuses INT8 experts"]
+BY_FLAG = [
+    "sglang",
+    "",
+    "",
+    "8.0-9.0",
+    "moe",
+    "int8-w8a8",
+    CT,
+    "full",
+    "*",
+    "triton",
+    "native",
+    "",
+    "0.5.23",
+    "sgl-project/sglang#3888: DeepSeek-R1 with INT8 channels on A800 by "
+    "--quantization w8a8_int8; compressed-tensors' own method refuses INT8 experts",
+]
 """What the exported command line sets (planner/export/launch.py), whatever the checkpoint says."""
 Key = tuple[str, ...]
 
@@ -135,8 +242,10 @@ def reason(row: dict[str, str]) -> str:
     text = row["condition"].partition("; ")[2]
     if row["path"] == "refused":
         if "int8 entry" in text:
-            return "INT8 W8A8 raises at the first product: Int8 not supported on SM " \
+            return (
+                "INT8 W8A8 raises at the first product: Int8 not supported on SM "
                 "(vllm-project/vllm#54311)"
+            )
         if row["module"].startswith("attention"):
             return "no attention back end takes this cache here"
         if "pack-quantized" in text:
@@ -161,8 +270,7 @@ def gathered(rows: list[dict[str, str]]) -> dict[Key, dict[str, dict[str, Key]]]
         schemes, case, installed, layout = what
         module = "attention" if row["module"].startswith("attention") else row["module"]
         kernel = row["kernel"].removesuffix(" modular").removesuffix(" monolithic")
-        choice = (kernel, row["path"], reason(row), row["version"],
-                  row["source"].partition(";")[0])
+        choice = (kernel, row["path"], reason(row), row["version"], row["source"].partition(";")[0])
         cell = found[row["engine"], module, schemes, case, installed][row["sm"]]
         if cell.get("*", ("",))[0] != "REFUSED":
             cell[layout] = choice
@@ -181,8 +289,22 @@ def gathered(rows: list[dict[str, str]]) -> dict[Key, dict[str, dict[str, Key]]]
 def lines(rows: list[dict[str, str]]) -> Iterator[list[str]]:
     """The rows of the file, in order of engine and module; what older tables name goes first."""
     for until, held, of, names, container, kernel, path, why, source in EARLIER:
-        yield ["vllm", "", until, held, of, names, container, "full", "*", kernel, path, why,
-               "0.24.0", source]
+        yield [
+            "vllm",
+            "",
+            until,
+            held,
+            of,
+            names,
+            container,
+            "full",
+            "*",
+            kernel,
+            path,
+            why,
+            "0.24.0",
+            source,
+        ]
     yield BY_FLAG
     for key, cells in gathered(rows).items():
         engine, module, schemes, case, installed = key
@@ -203,11 +325,31 @@ def lines(rows: list[dict[str, str]]) -> Iterator[list[str]]:
                 since = HUMMING_SINCE if choice[0].upper().startswith("HUMMING") else ""
                 if (engine, schemes, choice[1]) == ("sglang", "nvfp4", "weight-only"):
                     since = choice[3]  # sgl-project/sglang#19652; the first release is not recorded
-                yield [engine, since, "", ranges(places), module, schemes, case, installed, layouts,
-                       *choice]
+                yield [
+                    engine,
+                    since,
+                    "",
+                    ranges(places),
+                    module,
+                    schemes,
+                    case,
+                    installed,
+                    layouts,
+                    *choice,
+                ]
                 if since == HUMMING_SINCE:
-                    yield [engine, "", since, ranges(places), module, schemes, case, installed,
-                           layouts, *before(choice)]
+                    yield [
+                        engine,
+                        "",
+                        since,
+                        ranges(places),
+                        module,
+                        schemes,
+                        case,
+                        installed,
+                        layouts,
+                        *before(choice),
+                    ]
 
 
 def before(choice: Key) -> Key:
@@ -225,8 +367,10 @@ def ranges(held: list[str]) -> str:
             out[-1].append(place)
         else:
             out.append([place])
-    return " ".join(CAPABILITIES[run[0]] if len(run) == 1 else
-                    f"{CAPABILITIES[run[0]]}-{CAPABILITIES[run[-1]]}" for run in out)
+    return " ".join(
+        CAPABILITIES[run[0]] if len(run) == 1 else f"{CAPABILITIES[run[0]]}-{CAPABILITIES[run[-1]]}"
+        for run in out
+    )
 
 
 def main() -> None:

@@ -27,9 +27,11 @@ EACH = 40
 
 def warm(model: str, device: str, scheme: str, step: int, **layout: int) -> float:
     """CPU seconds of one estimate, model and device known."""
+
     def priced(n: int) -> None:
-        estimate(model, device, scheme=scheme, batch=step * (1 + n), isl=1024 << n % 2, osl=512,
-                 **layout)
+        estimate(
+            model, device, scheme=scheme, batch=step * (1 + n), isl=1024 << n % 2, osl=512, **layout
+        )
 
     priced(0)
     priced(1)
@@ -44,8 +46,18 @@ def warm(model: str, device: str, scheme: str, step: int, **layout: int) -> floa
 
 def process() -> float:
     """CPU seconds of ``plan estimate``, start-up included."""
-    command = (PLAN, "estimate", "deepseek-v3", "h100-sxm", "--scheme", "fp8-block",
-               "--devices", "16", "--context", "8192")
+    command = (
+        PLAN,
+        "estimate",
+        "deepseek-v3",
+        "h100-sxm",
+        "--scheme",
+        "fp8-block",
+        "--devices",
+        "16",
+        "--context",
+        "8192",
+    )
     with tempfile.TemporaryDirectory() as folder:
         return min(cpu_seconds(command, Path(folder)) for _ in range(RUNS + 1))
 

@@ -24,10 +24,34 @@ from pathlib import Path
 import numpy as np
 
 TYPES = {
-    "f32": 0, "f16": 1, "bf16": 30, "q4_0": 2, "q4_1": 3, "q5_0": 6, "q5_1": 7, "q8_0": 8,
-    "q2_k": 10, "q3_k": 11, "q4_k": 12, "q5_k": 13, "q6_k": 14, "iq2_xxs": 16, "iq2_xs": 17,
-    "iq3_xxs": 18, "iq1_s": 19, "iq4_nl": 20, "iq3_s": 21, "iq2_s": 22, "iq4_xs": 23, "iq1_m": 29,
-    "tq1_0": 34, "tq2_0": 35, "mxfp4": 39, "nvfp4": 40, "q1_0": 41, "q2_0": 42,
+    "f32": 0,
+    "f16": 1,
+    "bf16": 30,
+    "q4_0": 2,
+    "q4_1": 3,
+    "q5_0": 6,
+    "q5_1": 7,
+    "q8_0": 8,
+    "q2_k": 10,
+    "q3_k": 11,
+    "q4_k": 12,
+    "q5_k": 13,
+    "q6_k": 14,
+    "iq2_xxs": 16,
+    "iq2_xs": 17,
+    "iq3_xxs": 18,
+    "iq1_s": 19,
+    "iq4_nl": 20,
+    "iq3_s": 21,
+    "iq2_s": 22,
+    "iq4_xs": 23,
+    "iq1_m": 29,
+    "tq1_0": 34,
+    "tq2_0": 35,
+    "mxfp4": 39,
+    "nvfp4": 40,
+    "q1_0": 41,
+    "q2_0": 42,
 }
 F32, F16, I32 = 0, 1, 26
 CACHED, COLD_ROWS = "mul_mat_cached", 8
@@ -58,11 +82,24 @@ class Ggml:
     def _prepare(self) -> None:
         """Result types: pointers are 64 bits wide."""
         pointers = (
-            "ggml_init", "ggml_new_tensor_2d", "ggml_new_tensor_3d", "ggml_new_tensor_4d",
-            "ggml_mul_mat", "ggml_mul_mat_id", "ggml_new_graph_custom",
-            "ggml_backend_alloc_ctx_tensors_from_buft", "ggml_backend_get_default_buffer_type",
-            "ggml_backend_get_device", "ggml_flash_attn_ext", "ggml_rms_norm", "ggml_add",
-            "ggml_mul", "ggml_swiglu_split", "ggml_rope_ext", "ggml_permute")
+            "ggml_init",
+            "ggml_new_tensor_2d",
+            "ggml_new_tensor_3d",
+            "ggml_new_tensor_4d",
+            "ggml_mul_mat",
+            "ggml_mul_mat_id",
+            "ggml_new_graph_custom",
+            "ggml_backend_alloc_ctx_tensors_from_buft",
+            "ggml_backend_get_default_buffer_type",
+            "ggml_backend_get_device",
+            "ggml_flash_attn_ext",
+            "ggml_rms_norm",
+            "ggml_add",
+            "ggml_mul",
+            "ggml_swiglu_split",
+            "ggml_rope_ext",
+            "ggml_permute",
+        )
         for name in pointers:
             getattr(self.base, name).restype = c.c_void_p
         self.base.ggml_row_size.restype = c.c_size_t
@@ -126,14 +163,21 @@ class Ggml:
             out = c.create_string_buffer(size * rows)
             importance = np.ones(inputs, dtype=np.float32)
             self.base.ggml_quantize_chunk(
-                c.c_int(kind), values.ctypes.data_as(c.c_void_p), out, c.c_int64(0),
-                c.c_int64(rows), c.c_int64(inputs), importance.ctypes.data_as(c.c_void_p))
+                c.c_int(kind),
+                values.ctypes.data_as(c.c_void_p),
+                out,
+                c.c_int64(0),
+                c.c_int64(rows),
+                c.c_int64(inputs),
+                importance.ctypes.data_as(c.c_void_p),
+            )
             sample = out.raw
         return sample * (outputs // rows)
 
 
-def least(run: Callable[[], None], seconds: float = 0.15, times: int = 7, *,
-          alone: bool = True) -> float:
+def least(
+    run: Callable[[], None], seconds: float = 0.15, times: int = 7, *, alone: bool = True
+) -> float:
     """Least seconds of one ``run``, of at least ``times`` and for ``seconds``.
 
     ``alone``: of one thread, whose own time is read, so that a busy machine takes part only by its
@@ -161,8 +205,9 @@ class Product:
     node_seconds: float
 
 
-def product(lib: Ggml, kind: str, n: int, k: int, rows: list[int], *, copies: int = 1,
-            seconds: float = 0.15) -> Iterator[Product]:
+def product(
+    lib: Ggml, kind: str, n: int, k: int, rows: list[int], *, copies: int = 1, seconds: float = 0.15
+) -> Iterator[Product]:
     """Times of an n × k matrix of ``kind`` by each number of ``rows``; ``copies`` of the matrix are
     walked through, so that together they may exceed the caches."""
     code = TYPES[kind]
@@ -190,16 +235,19 @@ def product(lib: Ggml, kind: str, n: int, k: int, rows: list[int], *, copies: in
 def _node_seconds(lib: Ggml, matrices: list[c.c_void_p], k: int, m: int, seconds: float) -> float:
     ctx = lib.context()
     entered = lib.tensor(ctx, F32, k, m)
-    nodes = [c.c_void_p(lib.base.ggml_mul_mat(ctx, matrices[i % len(matrices)], entered))
-             for i in range(max(MOST_NODES, len(matrices) + 1))]
+    nodes = [
+        c.c_void_p(lib.base.ggml_mul_mat(ctx, matrices[i % len(matrices)], entered))
+        for i in range(max(MOST_NODES, len(matrices) + 1))
+    ]
     buffer = lib.place(ctx, lib.plain)
     rng = np.random.default_rng(2)
     lib.fill(entered, rng.standard_normal(k * m).astype(np.float32).tobytes())
     return between(lib, ctx, buffer, nodes, seconds)
 
 
-def between(lib: Ggml, ctx: c.c_void_p, buffer: c.c_void_p, nodes: list[c.c_void_p],
-            seconds: float) -> float:
+def between(
+    lib: Ggml, ctx: c.c_void_p, buffer: c.c_void_p, nodes: list[c.c_void_p], seconds: float
+) -> float:
     """Seconds of a node: the difference of a pass of all and of one, by the nodes between."""
     first, whole = lib.graph(ctx, nodes[:1]), lib.graph(ctx, nodes)
     lib.run(whole)
@@ -250,13 +298,25 @@ def main() -> int:
             times = list(product(lib, kind, n, k, rows, seconds=given.seconds))
             found += [(CACHED, t) for t in times]
             rates = [t.m * n * k / t.node_seconds / cycles for t in times]
-            print(f"{kind:9} {'repacked' if times[0].repacked else 'plain':9} "
-                  + "".join(f"{rate:8.2f}" for rate in rates), flush=True)
+            print(
+                f"{kind:9} {'repacked' if times[0].repacked else 'plain':9} "
+                + "".join(f"{rate:8.2f}" for rate in rates),
+                flush=True,
+            )
             if given.cold:
                 copies = 1 + given.cold * 1_000_000 // lib.matrix_bytes(TYPES[kind], n, k)
-                found += [("mul_mat", t) for t in product(
-                    lib, kind, n, k, [m for m in rows if m <= COLD_ROWS], copies=copies,
-                    seconds=given.seconds)]
+                found += [
+                    ("mul_mat", t)
+                    for t in product(
+                        lib,
+                        kind,
+                        n,
+                        k,
+                        [m for m in rows if m <= COLD_ROWS],
+                        copies=copies,
+                        seconds=given.seconds,
+                    )
+                ]
     if given.csv:
         _write(given.csv, found, given)
     return 0
@@ -266,11 +326,35 @@ def _write(path: Path, found: list[tuple[str, Product]], given: argparse.Namespa
     """Rows in the columns of op_gemm.csv."""
     with path.open("w", newline="", encoding="utf-8") as file:
         out = csv.writer(file)
-        out.writerow(("src", "device", "software", "kernel", "w_a_dtype", "m", "n", "k",
-                      "latency_us", "threads"))
-        out.writerows(("benchmarks/ggml_kernels.py", given.device, given.software, kernel, t.kind,
-                       t.m, t.n, t.k, f"{t.node_seconds * 1e6:.5g}", given.threads)
-                      for kernel, t in found)
+        out.writerow(
+            (
+                "src",
+                "device",
+                "software",
+                "kernel",
+                "w_a_dtype",
+                "m",
+                "n",
+                "k",
+                "latency_us",
+                "threads",
+            )
+        )
+        out.writerows(
+            (
+                "benchmarks/ggml_kernels.py",
+                given.device,
+                given.software,
+                kernel,
+                t.kind,
+                t.m,
+                t.n,
+                t.k,
+                f"{t.node_seconds * 1e6:.5g}",
+                given.threads,
+            )
+            for kernel, t in found
+        )
 
 
 if __name__ == "__main__":

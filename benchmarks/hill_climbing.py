@@ -40,8 +40,11 @@ def main() -> int:
             continue
         seconds = time.process_time() - begun
         over += found.beyond > 0
-        print(f"| `{found.case}` | {found.plan.solver.gap:.0e} | {found.prices:,} | {seconds:.1f} "
-              f"| {found.better:.3%} | {found.beyond:.3%} | {found.moves or 'none'} |", flush=True)
+        print(
+            f"| `{found.case}` | {found.plan.solver.gap:.0e} | {found.prices:,} | {seconds:.1f} "
+            f"| {found.better:.3%} | {found.beyond:.3%} | {found.moves or 'none'} |",
+            flush=True,
+        )
     print(f"\n{len(names)} questions, {over} of them with something beyond the gap or no plan")
     return int(over > 0)
 

@@ -40,15 +40,25 @@ def commands(folder: Path, measured: Path | None) -> dict[str, list[str]]:
     """Commands by name; each works for longer than it is let."""
     from support.checkpoints import llama_config, llama_tensors, write_safetensors
 
-    config = llama_config(hidden_size=1024, intermediate_size=2816, num_hidden_layers=6,
-                          num_attention_heads=16, num_key_value_heads=4, head_dim=64,
-                          vocab_size=4096)
+    config = llama_config(
+        hidden_size=1024,
+        intermediate_size=2816,
+        num_hidden_layers=6,
+        num_attention_heads=16,
+        num_key_value_heads=4,
+        head_dim=64,
+        vocab_size=4096,
+    )
     checkpoint = folder / "checkpoint"
     checkpoint.mkdir()
     (checkpoint / "config.json").write_text(json.dumps(config), encoding="utf-8")
-    write_safetensors(checkpoint / "model.safetensors", {
-        name: ("BF16", (value.view(np.uint32) >> 16).astype(np.uint16))
-        for name, value in llama_tensors(config).items()})
+    write_safetensors(
+        checkpoint / "model.safetensors",
+        {
+            name: ("BF16", (value.view(np.uint32) >> 16).astype(np.uint16))
+            for name, value in llama_tensors(config).items()
+        },
+    )
     (folder / "q.toml").write_text(SWEEP, encoding="utf-8")
     profile = ["profile", str(checkpoint), "-o", str(folder / "p.profile.json")]
     sweep = ["sweep", str(folder / "q.toml"), "-o", str(folder / "q.csv")]
@@ -66,14 +76,29 @@ def commands(folder: Path, measured: Path | None) -> dict[str, list[str]]:
         "profile": [*profile, "--workers", "1"],
         "profile --workers 2": [*profile, "--workers", "2"],
         "profile --cluster local": [*profile, "--cluster", "local", "--workers", "2"],
-        "numerics, wide": ["numerics", "deepseek-v3", "--module", "attention-out", "--tokens",
-                           "4096", "--outputs", "4096"],
+        "numerics, wide": [
+            "numerics",
+            "deepseek-v3",
+            "--module",
+            "attention-out",
+            "--tokens",
+            "4096",
+            "--outputs",
+            "4096",
+        ],
         "claims": ["claims"],
     }
     if measured is not None:
         found["validate"] = ["validate", "--data", str(measured)]
-        found["calibrate"] = ["calibrate", str(measured), "--device", "h100-sxm", "--force", "-o",
-                              str(folder / "h100-sxm.toml")]
+        found["calibrate"] = [
+            "calibrate",
+            str(measured),
+            "--device",
+            "h100-sxm",
+            "--force",
+            "-o",
+            str(folder / "h100-sxm.toml"),
+        ]
     return found
 
 
@@ -81,10 +106,14 @@ def interrupted(arguments: list[str], after: float, folder: Path) -> tuple[float
     """(seconds from the signal to the end, exit code, last line of stderr)."""
     for path in folder.glob("*.journal"):
         path.unlink()
-    child = subprocess.Popen([sys.executable, "-m", "planner", *arguments], cwd=folder,
-                             stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
-                             start_new_session=True,
-                             env={**os.environ, "PYTHONPATH": str(HERE.parent)})
+    child = subprocess.Popen(
+        [sys.executable, "-m", "planner", *arguments],
+        cwd=folder,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+        env={**os.environ, "PYTHONPATH": str(HERE.parent)},
+    )
     time.sleep(after)
     begun = time.perf_counter()
     if child.poll() is None:
@@ -114,8 +143,9 @@ def main() -> int:
                 bad = took > LEAST or code not in (0, 130) or "TRACEBACK" in said
                 slow += bad
                 print(f"{label:<26}{after:>5.1f} s{took:>8.2f} s{code:>6}  {said}", flush=True)
-        left = sorted(p.name for p in folder.iterdir()
-                      if p.name.startswith(".") or p.suffix == ".new")
+        left = sorted(
+            p.name for p in folder.iterdir() if p.name.startswith(".") or p.suffix == ".new"
+        )
         print(f"half-written files left: {', '.join(left) or 'none'}")
     return 1 if slow or left else 0
 

@@ -82,28 +82,95 @@ class Ended:
 
 
 COMMANDS = (
-    Ended("fleet", ("fleet", "f.toml", "--csv", "f.csv", "--report", "f.html", "--workers", "1"),
-          ("f.csv", "f.html")),
-    Ended("fleet, 2 processes", ("fleet", "f.toml", "--csv", "f.csv", "--report", "f.html",
-                                 "--workers", "2"), ("f.csv", "f.html")),
-    Ended("measure", ("measure", "--quick", "--only", "bandwidth,gemm", "-o", "m", "--force"),
-          ("m",), same=False),
-    Ended("verify", ("verify", "plan.json", "small.gguf", "--engine-dir", "bin", "--device",
-                     "xeon-platinum-8480", "--threads", "1", "--prompt-tokens", "192",
-                     "--output-tokens", "64", "-o", "v"), ("v",), same=False),
+    Ended(
+        "fleet",
+        ("fleet", "f.toml", "--csv", "f.csv", "--report", "f.html", "--workers", "1"),
+        ("f.csv", "f.html"),
+    ),
+    Ended(
+        "fleet, 2 processes",
+        ("fleet", "f.toml", "--csv", "f.csv", "--report", "f.html", "--workers", "2"),
+        ("f.csv", "f.html"),
+    ),
+    Ended(
+        "measure",
+        ("measure", "--quick", "--only", "bandwidth,gemm", "-o", "m", "--force"),
+        ("m",),
+        same=False,
+    ),
+    Ended(
+        "verify",
+        (
+            "verify",
+            "plan.json",
+            "small.gguf",
+            "--engine-dir",
+            "bin",
+            "--device",
+            "xeon-platinum-8480",
+            "--threads",
+            "1",
+            "--prompt-tokens",
+            "192",
+            "--output-tokens",
+            "64",
+            "-o",
+            "v",
+        ),
+        ("v",),
+        same=False,
+    ),
     Ended("profile", ("profile", "./model", "-o", "p.json", "--workers", "1"), ("p.json",)),
-    Ended("profile, 2 processes", ("profile", "./model", "-o", "p.json", "--workers", "2"),
-          ("p.json",)),
-    Ended("capacity", ("capacity", "llama-3.2-1b", "l40s", "--rate", "20", "--isl", "512", "--osl",
-                       "128", "--tpot-ms", "30", "--simulate", "2000", "--csv", "c.csv"),
-          ("c.csv",)),
+    Ended(
+        "profile, 2 processes",
+        ("profile", "./model", "-o", "p.json", "--workers", "2"),
+        ("p.json",),
+    ),
+    Ended(
+        "capacity",
+        (
+            "capacity",
+            "llama-3.2-1b",
+            "l40s",
+            "--rate",
+            "20",
+            "--isl",
+            "512",
+            "--osl",
+            "128",
+            "--tpot-ms",
+            "30",
+            "--simulate",
+            "2000",
+            "--csv",
+            "c.csv",
+        ),
+        ("c.csv",),
+    ),
     Ended("sweep", ("sweep", "s.toml", "-o", "s.csv", "--report", "s.html"), ("s.csv", "s.html")),
     Ended("sweep, 2 processes", ("sweep", "s.toml", "-o", "s.csv", "--workers", "2"), ("s.csv",)),
-    Ended("sweep, Dask", ("sweep", "s.toml", "-o", "s.csv", "--workers", "2", "--cluster", "local"),
-          ("s.csv",)),
-    Ended("plan --interactive", ("llama-3.2-1b", "l40s", "--devices", "1", "--report", "r.html",
-                                 "--interactive", "--grid", "devices=1", "--grid", "engine=vllm"),
-          ("r.html",)),
+    Ended(
+        "sweep, Dask",
+        ("sweep", "s.toml", "-o", "s.csv", "--workers", "2", "--cluster", "local"),
+        ("s.csv",),
+    ),
+    Ended(
+        "plan --interactive",
+        (
+            "llama-3.2-1b",
+            "l40s",
+            "--devices",
+            "1",
+            "--report",
+            "r.html",
+            "--interactive",
+            "--grid",
+            "devices=1",
+            "--grid",
+            "engine=vllm",
+        ),
+        ("r.html",),
+    ),
 )
 
 
@@ -117,16 +184,29 @@ def prepare(folder: Path) -> None:
 
     (folder / "s.toml").write_text(SWEEP, encoding="utf-8")
     (folder / "f.toml").write_text(FLEET, encoding="utf-8")
-    write_llama(folder / "model", num_hidden_layers=6, hidden_size=256, head_dim=64,
-                intermediate_size=512)
+    write_llama(
+        folder / "model", num_hidden_layers=6, hidden_size=256, head_dim=64, intermediate_size=512
+    )
     (folder / "small.gguf").write_bytes(small_gguf())
-    (folder / "made.gguf").write_bytes(small_gguf(
-        lambda name: "BF16" if name in ("token_embd.weight", "output.weight") else "Q8_0"))
-    plan = planner.estimate(str(folder / "small.gguf"), "xeon-platinum-8480", scheme="ggml-q8_0",
-                            engine="llama.cpp", batch=1, isl=128, osl=32)
+    (folder / "made.gguf").write_bytes(
+        small_gguf(
+            lambda name: "BF16" if name in ("token_embd.weight", "output.weight") else "Q8_0"
+        )
+    )
+    plan = planner.estimate(
+        str(folder / "small.gguf"),
+        "xeon-platinum-8480",
+        scheme="ggml-q8_0",
+        engine="llama.cpp",
+        batch=1,
+        isl=128,
+        osl=32,
+    )
     (folder / "plan.json").write_text(json.dumps(plan.to_dict()), encoding="utf-8")
-    slow = {name: "sleep 0.3\n" + text.format(recorded=RECORDED, version=VERSION)
-            for name, text in (("bench", BENCH), ("perplexity", PERPLEXITY))}
+    slow = {
+        name: "sleep 0.3\n" + text.format(recorded=RECORDED, version=VERSION)
+        for name, text in (("bench", BENCH), ("perplexity", PERPLEXITY))
+    }
     fake_llama(folder / "bin", folder / "made.gguf", **slow)
 
 
@@ -169,8 +249,9 @@ def soak(one: Ended, folder: Path, signals: int, rng: random.Random) -> int:
             (os.killpg if group else os.kill)(process.pid, number)
         said = process.communicate()[1].decode()
         seen[_ending(process.returncode)] += 1
-        found = _wrong(one, folder, inputs, expected, process.returncode, number, said) \
-            + _left(process)
+        found = _wrong(one, folder, inputs, expected, process.returncode, number, said) + _left(
+            process
+        )
         problems += [f"{told} after {after:.2f} s: {what}" for what in found]
         if not process.returncode:
             _clear(folder, inputs)
@@ -180,8 +261,10 @@ def soak(one: Ended, folder: Path, signals: int, rng: random.Random) -> int:
         problems.append(f"the last run ends with {last.returncode} or otherwise: {said[-300:]}")
     _clear(folder, inputs)
     endings = ", ".join(f"{count} × {what}" for what, count in sorted(seen.items()))
-    print(f"{one.name}: {signals} signals in {lasts:.1f} s: {endings}; {len(problems)} problems",
-          flush=True)
+    print(
+        f"{one.name}: {signals} signals in {lasts:.1f} s: {endings}; {len(problems)} problems",
+        flush=True,
+    )
     for what in problems:
         print(f"  {what}", flush=True)
     return len(problems)
@@ -191,9 +274,14 @@ def _start(one: Ended, folder: Path) -> subprocess.Popen[bytes]:
     """The command as a shell starts it: with every signal as it is by default."""
     run = uuid.uuid4().hex
     process = subprocess.Popen(
-        [sys.executable, "-m", "planner", *one.words], cwd=folder, start_new_session=True,
-        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
-        env={**os.environ, "PYTHONPATH": str(ROOT), MARK: run}, preexec_fn=_heard)
+        [sys.executable, "-m", "planner", *one.words],
+        cwd=folder,
+        start_new_session=True,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": str(ROOT), MARK: run},
+        preexec_fn=_heard,
+    )
     _RUNS[process.pid] = run
     return process
 
@@ -207,8 +295,15 @@ def _ending(code: int) -> str:
     return "done" if code == 0 else f"exit {code}" if code > 0 else signal.Signals(-code).name
 
 
-def _wrong(one: Ended, folder: Path, inputs: set[str], expected: dict[str, bytes], code: int,
-           number: signal.Signals, said: str) -> list[str]:
+def _wrong(
+    one: Ended,
+    folder: Path,
+    inputs: set[str],
+    expected: dict[str, bytes],
+    code: int,
+    number: signal.Signals,
+    said: str,
+) -> list[str]:
     """What is not as it should be after a signal."""
     found = []
     if code not in (0, 128 + number, -number):
@@ -218,8 +313,11 @@ def _wrong(one: Ended, folder: Path, inputs: set[str], expected: dict[str, bytes
     silent = code == 130 and not told  # it was being loaded
     if (code > 0 and not silent and told[-1:] != [word]) or UNWANTED.search(said):
         found.append(f"it said {said[-300:]!r}")
-    names = {str(path.relative_to(folder)) for path in folder.rglob("*")
-             if path.relative_to(folder).parts[0] not in inputs}
+    names = {
+        str(path.relative_to(folder))
+        for path in folder.rglob("*")
+        if path.relative_to(folder).parts[0] not in inputs
+    }
     for name in sorted(names):
         top = name.split(os.sep)[0]
         journal = name.endswith(".journal")
@@ -251,16 +349,16 @@ def _marked(mark: bytes) -> dict[int, str]:
     for place in Path("/proc").glob("[0-9]*"):
         try:
             if mark in (place / "environ").read_bytes():
-                found[int(place.name)] = (place / "cmdline").read_bytes().replace(
-                    b"\0", b" ").decode(errors="replace")
+                found[int(place.name)] = (
+                    (place / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+                )
         except OSError:
             continue
     return found
 
 
 def _contents(one: Ended, folder: Path) -> dict[str, bytes]:
-    return {name: (folder / name).read_bytes() for name in one.outputs
-            if (folder / name).is_file()}
+    return {name: (folder / name).read_bytes() for name in one.outputs if (folder / name).is_file()}
 
 
 def _journals(folder: Path) -> list[Path]:

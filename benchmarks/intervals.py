@@ -59,10 +59,17 @@ def residuals(outcomes: Iterable[Outcome]) -> list[Residual]:
         kind = HEADLINES[one.regime] or ("moe" if experts else "dense")
         common = common_sigma(one.metric, engine, one.model, kind)
         whole = log(one.high / one.predicted) / Z80
-        found.append(Residual(
-            one.metric, engine, kind, one.model,
-            (one.software, one.model, one.device, one.format, kind),
-            abs(log(one.measured / one.predicted)), sqrt(max(whole**2 - common**2, 0.0))))
+        found.append(
+            Residual(
+                one.metric,
+                engine,
+                kind,
+                one.model,
+                (one.software, one.model, one.device, one.format, kind),
+                abs(log(one.measured / one.predicted)),
+                sqrt(max(whole**2 - common**2, 0.0)),
+            )
+        )
     return found
 
 
@@ -71,8 +78,9 @@ def least_sigma(rows: Sequence[Residual]) -> float:
     sizes = Counter(r.group for r in rows)
 
     def held(common: float) -> float:
-        return sum(1 / sizes[r.group] for r in rows
-                   if r.size <= Z80 * hypot(r.operators, common)) / len(sizes)
+        return sum(
+            1 / sizes[r.group] for r in rows if r.size <= Z80 * hypot(r.operators, common)
+        ) / len(sizes)
 
     low, high = LEAST, 3.0
     if held(low) >= INSIDE:
@@ -83,8 +91,13 @@ def least_sigma(rows: Sequence[Residual]) -> float:
     return high
 
 
-def rows_for(rows: Sequence[Residual], metric: str, engine: str, kind: str, without: str,
-             ) -> tuple[str, list[Residual]]:
+def rows_for(
+    rows: Sequence[Residual],
+    metric: str,
+    engine: str,
+    kind: str,
+    without: str,
+) -> tuple[str, list[Residual]]:
     """(whose they are, rows) that an entry rests on."""
     mine = [r for r in rows if r.metric == metric and r.kind == kind]
     if without:
@@ -98,9 +111,11 @@ def rows_for(rows: Sequence[Residual], metric: str, engine: str, kind: str, with
 
 def entries(rows: Sequence[Residual]) -> str:
     """The data file."""
-    lines = ["# Written by `python benchmarks/intervals.py DIR` from the headline rows of",
-             "# e2e_silicon_shared.csv and e2e_silicon_shared_2.csv (served models of PyPI",
-             "# aiconfigurator-core 0.12.0, NVIDIA, Apache-2.0). `rows`, `groups`: its evidence."]
+    lines = [
+        "# Written by `python benchmarks/intervals.py DIR` from the headline rows of",
+        "# e2e_silicon_shared.csv and e2e_silicon_shared_2.csv (served models of PyPI",
+        "# aiconfigurator-core 0.12.0, NVIDIA, Apache-2.0). `rows`, `groups`: its evidence.",
+    ]
     pairs = sorted({(r.kind, r.engine, r.model) for r in rows})
     engines = sorted({r.engine for r in rows})
     for metric in METRICS:
@@ -109,10 +124,17 @@ def entries(rows: Sequence[Residual]) -> str:
             wanted += [(engine, model) for k, engine, model in pairs if k == kind]
             for engine, without in sorted(wanted):
                 name, some = rows_for(rows, metric, engine, kind, without)
-                lines += ["[[entry]]", f'metric = "{metric}"', f'engine = "{engine}"',
-                          f'kind = "{kind}"', f'without = "{without}"',
-                          f"sigma = {least_sigma(some):.3f}", f'of = "{name}"',
-                          f"rows = {len(some)}", f"groups = {len({r.group for r in some})}"]
+                lines += [
+                    "[[entry]]",
+                    f'metric = "{metric}"',
+                    f'engine = "{engine}"',
+                    f'kind = "{kind}"',
+                    f'without = "{without}"',
+                    f"sigma = {least_sigma(some):.3f}",
+                    f'of = "{name}"',
+                    f"rows = {len(some)}",
+                    f"groups = {len({r.group for r in some})}",
+                ]
     return "\n".join(lines) + "\n"
 
 
@@ -121,16 +143,19 @@ def coverage(outcomes: Iterable[Outcome]) -> str:
     groups: dict[tuple[str, ...], list[bool]] = {}
     for one in outcomes:
         if one.predicted is not None and one.regime in HEADLINES:
-            groups.setdefault((one.metric, one.software, one.model, one.device, one.format,
-                               one.regime), []).append(one.inside)
+            groups.setdefault(
+                (one.metric, one.software, one.model, one.device, one.format, one.regime), []
+            ).append(one.inside)
     lines = []
     for metric in METRICS:
         mine = {k: v for k, v in groups.items() if k[0] == metric and len(v) >= FEW}
         good = sum(0.72 <= sum(v) / len(v) <= 0.88 for v in mine.values())
         rows = [x for v in mine.values() for x in v]
-        lines.append(f"{metric}: {good} of {len(mine)} groups in 72 to 88 %, "
-                     f"{sum(sum(v) / len(v) < 0.72 for v in mine.values())} below; all rows "
-                     f"{sum(rows) / max(len(rows), 1):.0%}")
+        lines.append(
+            f"{metric}: {good} of {len(mine)} groups in 72 to 88 %, "
+            f"{sum(sum(v) / len(v) < 0.72 for v in mine.values())} below; all rows "
+            f"{sum(rows) / max(len(rows), 1):.0%}"
+        )
     return "\n".join(lines)
 
 

@@ -52,14 +52,30 @@ class Way:
 
 WAYS = (
     Way("sweep", 0.45, ("sweep", "s.toml", "-o", "t.csv", "--quiet"), "t.csv"),
-    Way("sweep, 2 processes", 0.2, ("sweep", "s.toml", "-o", "t.csv", "--quiet", "--workers", "2"),
-        "t.csv"),
-    Way("sweep, Dask", 0.05, ("sweep", "s.toml", "-o", "t.csv", "--quiet", "--cluster", "local",
-                              "--workers", "2"), "t.csv"),
-    Way("profile", 0.2, ("profile", "./model", "-o", "p.json", "--quiet", "--workers", "1"),
-        "p.json"),
-    Way("profile, 2 processes", 0.1, ("profile", "./model", "-o", "p.json", "--quiet",
-                                      "--workers", "2"), "p.json"),
+    Way(
+        "sweep, 2 processes",
+        0.2,
+        ("sweep", "s.toml", "-o", "t.csv", "--quiet", "--workers", "2"),
+        "t.csv",
+    ),
+    Way(
+        "sweep, Dask",
+        0.05,
+        ("sweep", "s.toml", "-o", "t.csv", "--quiet", "--cluster", "local", "--workers", "2"),
+        "t.csv",
+    ),
+    Way(
+        "profile",
+        0.2,
+        ("profile", "./model", "-o", "p.json", "--quiet", "--workers", "1"),
+        "p.json",
+    ),
+    Way(
+        "profile, 2 processes",
+        0.1,
+        ("profile", "./model", "-o", "p.json", "--quiet", "--workers", "2"),
+        "p.json",
+    ),
 )
 
 
@@ -79,8 +95,13 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="kills-") as name:
         folder = Path(name)
         (folder / "s.toml").write_text(SWEEP, encoding="utf-8")
-        write_llama(folder / "model", num_hidden_layers=6, hidden_size=256, head_dim=64,
-                    intermediate_size=512)
+        write_llama(
+            folder / "model",
+            num_hidden_layers=6,
+            hidden_size=256,
+            head_dim=64,
+            intermediate_size=512,
+        )
         for way in ways:
             problems += _soak(way, folder, round(given.kills * way.share / share), rng)
     return int(problems > 0)
@@ -111,16 +132,21 @@ def _soak(way: Way, folder: Path, kills: int, rng: random.Random) -> int:
             continue
         seen["problems"] += _ended(process.returncode, target, expected, seen)
     seen["problems"] += _ended(_start(way, folder).wait(), target, expected, seen)
-    print(f"{way.name}: {seen['kills']} kills in {time.monotonic() - start:.0f} s (undisturbed "
-          f"{lasts:.1f} s), {seen['ended']} runs ended, {seen['problems']} problems", flush=True)
+    print(
+        f"{way.name}: {seen['kills']} kills in {time.monotonic() - start:.0f} s (undisturbed "
+        f"{lasts:.1f} s), {seen['ended']} runs ended, {seen['problems']} problems",
+        flush=True,
+    )
     return seen["problems"]
 
 
 def _start(way: Way, folder: Path) -> subprocess.Popen[bytes]:
-    return subprocess.Popen([sys.executable, "-m", "planner", *way.words], cwd=folder,
-                            env={**os.environ, "PYTHONPATH": str(ROOT),
-                                 "PYTHONWARNINGS": "ignore::UserWarning"},
-                            stdout=subprocess.DEVNULL)
+    return subprocess.Popen(
+        [sys.executable, "-m", "planner", *way.words],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "ignore::UserWarning"},
+        stdout=subprocess.DEVNULL,
+    )
 
 
 def _ended(code: int, target: Path, expected: bytes, seen: Counter[str]) -> int:

@@ -53,8 +53,20 @@ HOST_FACTOR = 2.0
 """Rows count where the lent time is above so many of the least time of a table that waits for the
 host: there the kernel is what was timed."""
 LEAST_ROWS = 20
-COLUMNS = ("operator", "borrower", "lender", "variant", "kernel", "family", "devices", "rows",
-           "bias", "sigma", "residual", "source")
+COLUMNS = (
+    "operator",
+    "borrower",
+    "lender",
+    "variant",
+    "kernel",
+    "family",
+    "devices",
+    "rows",
+    "bias",
+    "sigma",
+    "residual",
+    "source",
+)
 SOURCE = "benchmarks/loans.py over the operator tables of aiconfigurator-core 0.12.0"
 TRITON = "vllm_triton_attn"
 Rows = list[Mapping[str, str]]
@@ -77,15 +89,23 @@ def main() -> None:
 
     tables: dict[str, Rows] = defaultdict(list)
     for table in read_directory(Path(sys.argv[1])):
-        for kind in ("op_gemm", "op_attn_context", "op_attn_generation", "op_mla",
-                     "op_attn_module", "op_linear_attention"):
+        for kind in (
+            "op_gemm",
+            "op_attn_context",
+            "op_attn_generation",
+            "op_mla",
+            "op_attn_module",
+            "op_linear_attention",
+        ):
             if table.name in (kind, kind + "_2"):
                 tables[kind] += table.rows or ()
     found: dict[Group, Array] = {}
     for group, ratios in (*gemm_ratios(tables["op_gemm"]), *attention_ratios(tables)):
         found[group] = ratios
-    for pair, ratios in (*delta_ratios(tables["op_linear_attention"]),
-                         *sparse_ratios(tables["op_attn_module"])):
+    for pair, ratios in (
+        *delta_ratios(tables["op_linear_attention"]),
+        *sparse_ratios(tables["op_attn_module"]),
+    ):
         found[Group(*pair)] = ratios
     out = csv.writer(sys.stdout, lineterminator="\n")
     out.writerow(COLUMNS)
@@ -111,14 +131,19 @@ def gemm_ratios(rows: Rows) -> Iterator[tuple[Group, Array]]:
                 kept &= ~excluded_any(gemm_excluded(replace(batch, stack=lender), scheme), len(m))
                 if waits is not None:
                     kept &= seconds > HOST_FACTOR * batch.seconds.min()
-                yield (Group("gemm", batch.stack, lender, scheme, kernel, batch.device),
-                       np.log(batch.seconds[kept] / seconds[kept]))
+                yield (
+                    Group("gemm", batch.stack, lender, scheme, kernel, batch.device),
+                    np.log(batch.seconds[kept] / seconds[kept]),
+                )
 
 
 def attention_ratios(tables: Mapping[str, Rows]) -> Iterator[tuple[Group, Array]]:
     """The same of attention; vLLM's Triton kernel is held against its other kernels' forms too."""
-    for kind, read in (("op_attn_context", prefill_kernels), ("op_attn_generation", decode_kernels),
-                       ("op_mla", mla_kernels)):
+    for kind, read in (
+        ("op_attn_context", prefill_kernels),
+        ("op_attn_generation", decode_kernels),
+        ("op_mla", mla_kernels),
+    ):
         rows = tables[kind]
         names = sorted({row.get("kernel", "") for row in rows})
         for name in names:
@@ -129,16 +154,29 @@ def attention_ratios(tables: Mapping[str, Rows]) -> Iterator[tuple[Group, Array]
                 for lender in stacks:
                     ratios = _attended(one, one.batch.profile, lender, whole=name == TRITON)
                     if ratios is not None:
-                        yield (Group(one.operator, one.batch.stack, lender, one.formats,
-                                     name if name == TRITON else "", one.batch.device), ratios)
+                        yield (
+                            Group(
+                                one.operator,
+                                one.batch.stack,
+                                lender,
+                                one.formats,
+                                name if name == TRITON else "",
+                                one.batch.device,
+                            ),
+                            ratios,
+                        )
 
 
-def _attended(rows: KernelRows, profile: DeviceProfile, lender: str, *,
-              whole: bool) -> Array | None:
+def _attended(
+    rows: KernelRows, profile: DeviceProfile, lender: str, *, whole: bool
+) -> Array | None:
     """``whole``: rows that no fit counts, as another kernel's, are what is asked about."""
     model = kernel_model(own_sets(profile), rows.operator, rows.formats, [lender])
-    if model is None or model.certainty.basis != "fitted" or \
-            profile.fitted[rows.operator, lender, rows.formats].note == NOTE:
+    if (
+        model is None
+        or model.certainty.basis != "fitted"
+        or profile.fitted[rows.operator, lender, rows.formats].note == NOTE
+    ):
         return None  # no set, or one of a whole module, which holds what runs beside the core
     seconds = rows.predict(model.parameters, model.chip)
     theirs = replace(rows, batch=replace(rows.batch, stack=lender))
@@ -164,8 +202,12 @@ def summary(found: Mapping[Group, Array]) -> Iterator[list[object]]:
     """Rows of the result: by kernel, by pair, the largest of a variant, the largest of an operator;
     by family of devices, and over all."""
     kernels: dict[tuple[str, ...], dict[str, list[Array]]] = defaultdict(lambda: defaultdict(list))
-    several = {group[:4] for group in found for other in found
-               if group[:4] == other[:4] and group.kernel != other.kernel}
+    several = {
+        group[:4]
+        for group in found
+        for other in found
+        if group[:4] == other[:4] and group.kernel != other.kernel
+    }
     for group, ratios in found.items():
         if len(ratios) < LEAST_ROWS:
             continue
@@ -191,8 +233,15 @@ def summary(found: Mapping[Group, Array]) -> Iterator[list[object]]:
 
 def _line(key: tuple[str, ...], devices: list[str], ratios: list[Array]) -> list[object]:
     bias = float(np.mean([part.mean() for part in ratios]))
-    return [*key, " ".join(sorted(devices)), sum(len(p) for p in ratios), f"{bias:.3f}",
-            f"{_width(ratios, 0.0):.3f}", f"{_width(ratios, bias):.3f}", SOURCE]
+    return [
+        *key,
+        " ".join(sorted(devices)),
+        sum(len(p) for p in ratios),
+        f"{bias:.3f}",
+        f"{_width(ratios, 0.0):.3f}",
+        f"{_width(ratios, bias):.3f}",
+        SOURCE,
+    ]
 
 
 def _width(ratios: list[Array], centre: float) -> float:

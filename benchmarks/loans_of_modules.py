@@ -35,8 +35,10 @@ def delta_ratios(rows: list[Mapping[str, str]]) -> Iterator[tuple[Pair, Array]]:
         fit = batch.profile.fitted.get((delta.OPERATOR, lender, kernel.variant))
         if fit is not None:
             seconds = kernel.predict(fit.parameters, figures)
-            yield ((delta.OPERATOR, batch.stack, lender, kernel.variant, "", batch.device),
-                   np.log(batch.seconds / seconds))
+            yield (
+                (delta.OPERATOR, batch.stack, lender, kernel.variant, "", batch.device),
+                np.log(batch.seconds / seconds),
+            )
 
 
 def sparse_ratios(rows: list[Mapping[str, str]]) -> Iterator[tuple[Pair, Array]]:
@@ -50,16 +52,29 @@ def sparse_ratios(rows: list[Mapping[str, str]]) -> Iterator[tuple[Pair, Array]]
         kept = (left > LEAST_SHARE * kernel.measured) & (kernel.held | kernel.seen)
         if operator == dsa.PREFILL:
             kept &= _host(kernel) < HOST_SHARE * kernel.measured
-        lent = {**fit.parameters, "host_seconds": 0.0, "index_host_seconds": 0.0,
-                "narrow_host_seconds": 0.0} if operator == dsa.PREFILL else fit.parameters
+        lent = (
+            {
+                **fit.parameters,
+                "host_seconds": 0.0,
+                "index_host_seconds": 0.0,
+                "narrow_host_seconds": 0.0,
+            }
+            if operator == dsa.PREFILL
+            else fit.parameters
+        )
         priced = kernel.predict(lent, None) - np.concatenate(kernel.products)
-        yield ((operator, stack, lender, variant, "", kernel.profile.id),
-               np.log(left[kept] / priced[kept]))
+        yield (
+            (operator, stack, lender, variant, "", kernel.profile.id),
+            np.log(left[kept] / priced[kept]),
+        )
 
 
 def _host(kernel: ModuleKernel) -> Array:
     """What launches take of each row by the stack's own set [s]."""
     own = kernel.profile.fitted[kernel.key].parameters
-    return np.concatenate([
-        np.full(len(g.held), dsa.host_seconds(own, indexer=g.products.indexer, narrow=g.narrow))
-        for g in kernel.groups])
+    return np.concatenate(
+        [
+            np.full(len(g.held), dsa.host_seconds(own, indexer=g.products.indexer, narrow=g.narrow))
+            for g in kernel.groups
+        ]
+    )

@@ -38,11 +38,32 @@ import planner
 from planner.errors import PlannerError
 
 ROOT = Path(__file__).resolve().parents[1]
-MODELS = ("smollm2-135m", "qwen2.5-0.5b", "llama-3.2-1b", "llama-3.1-8b", "olmoe-1b-7b",
-          "deepseek-v2-lite", "qwen3-8b", "mistral-7b-v0.1", "gpt-oss-20b", "qwen3-30b-a3b",
-          "mixtral-8x7b", "llama-3.1-70b", "deepseek-v3")
-DEVICES = ("h100-sxm", "h200-sxm", "b200-sxm", "l40s", "a100-sxm", "mi300x", "rtx-4090",
-           "xeon-6980p", "jetson-agx-orin-64gb")
+MODELS = (
+    "smollm2-135m",
+    "qwen2.5-0.5b",
+    "llama-3.2-1b",
+    "llama-3.1-8b",
+    "olmoe-1b-7b",
+    "deepseek-v2-lite",
+    "qwen3-8b",
+    "mistral-7b-v0.1",
+    "gpt-oss-20b",
+    "qwen3-30b-a3b",
+    "mixtral-8x7b",
+    "llama-3.1-70b",
+    "deepseek-v3",
+)
+DEVICES = (
+    "h100-sxm",
+    "h200-sxm",
+    "b200-sxm",
+    "l40s",
+    "a100-sxm",
+    "mi300x",
+    "rtx-4090",
+    "xeon-6980p",
+    "jetson-agx-orin-64gb",
+)
 KINDS = {"estimate": 13, "plan": 1, "memory": 6}
 """How many of twenty questions are of a kind."""
 NAMED = {"estimate": "estimates", "plan": "plans", "memory": "answers on memory"}
@@ -51,7 +72,8 @@ REMARK = (
     "take their place. glibc keeps what is freed. Where nobody makes it give that back "
     "(`--keep`), resident memory stays where the largest question left it. Whether times "
     "change with the age of the process or with the questions tells `--alternate plan`, which "
-    "asks those of both fifths in turn in a new process.")
+    "asks those of both fifths in turn in a new process."
+)
 APART = "## Asked apart"
 """What follows it in the page is written by hand, and kept."""
 EVERY, TOLD = 50, 250
@@ -84,8 +106,11 @@ def question(number: int, seed: int) -> tuple[str, str, str, dict[str, Any]]:
     if kind == "estimate":
         given |= {"devices": devices, "batch": draw.choice((1, 4, 16, 64)), "tp": devices}
     elif kind == "plan":
-        given |= {"devices": devices, "mode": "aggregated",
-                  "objective": draw.choice(("throughput", "latency", "cost"))}
+        given |= {
+            "devices": devices,
+            "mode": "aggregated",
+            "objective": draw.choice(("throughput", "latency", "cost")),
+        }
     else:
         given |= {"engine": draw.choice(("vllm", "sglang", "pytorch")), "tp": devices}
     return kind, model, device, given
@@ -135,8 +160,11 @@ def sample(count: int, seed: int) -> set[int]:
     for number in range(count):
         by_kind[question(number, seed)[0]].append(number)
     draw = random.Random(seed)
-    return {number for numbers in by_kind.values()
-            for number in draw.sample(numbers, min(SAMPLED, len(numbers)))}
+    return {
+        number
+        for numbers in by_kind.values()
+        for number in draw.sample(numbers, min(SAMPLED, len(numbers)))
+    }
 
 
 def note(course: Course, journal: Path | None) -> None:
@@ -149,11 +177,20 @@ def note(course: Course, journal: Path | None) -> None:
     if course.asked % TOLD:
         return
     number, _, held, objects = course.memory[-1]
-    line = {"questions": number, "bytes": before, "held_bytes": held, "objects": objects,
-            "refused": course.refused,
-            "cpu_seconds": {kind: round(sum(spent), 3) for kind, spent in course.seconds.items()}}
-    print(f"{number:>6}  {before / 2**20:7.1f} MiB, {held / 2**20:7.1f} held  "
-          f"{objects:>9,} objects  {time.process_time():7.0f} CPU s", file=sys.stderr, flush=True)
+    line = {
+        "questions": number,
+        "bytes": before,
+        "held_bytes": held,
+        "objects": objects,
+        "refused": course.refused,
+        "cpu_seconds": {kind: round(sum(spent), 3) for kind, spent in course.seconds.items()},
+    }
+    print(
+        f"{number:>6}  {before / 2**20:7.1f} MiB, {held / 2**20:7.1f} held  "
+        f"{objects:>9,} objects  {time.process_time():7.0f} CPU s",
+        file=sys.stderr,
+        flush=True,
+    )
     if journal is not None:
         with journal.open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
@@ -173,9 +210,22 @@ def give_back() -> None:
 
 def fresh(numbers: Sequence[int], seed: int, threads: int = 1) -> dict[int, str]:
     """Answers of a new process, whose ``threads`` threads share the questions."""
-    ran = subprocess.run([sys.executable, __file__, "--answer", ",".join(map(str, numbers)),
-                          "--seed", str(seed), "--threads", str(threads)], capture_output=True,
-                         text=True, check=True, encoding="utf-8")
+    ran = subprocess.run(
+        [
+            sys.executable,
+            __file__,
+            "--answer",
+            ",".join(map(str, numbers)),
+            "--seed",
+            str(seed),
+            "--threads",
+            str(threads),
+        ],
+        capture_output=True,
+        text=True,
+        check=True,
+        encoding="utf-8",
+    )
     return {int(key): value for key, value in json.loads(ran.stdout).items()}
 
 
@@ -204,41 +254,58 @@ def differences(answers: dict[int, str], seed: int) -> Iterator[str]:
 
 def told(course: Course, seed: int, again: int, wrong: Sequence[str]) -> str:
     """The page."""
-    lines = ["# Long use", "",
-             "One process that answers for a long time: memory, times, and whether answers change.",
-             "", "```console", f"$ python benchmarks/long_use.py --questions {course.asked}", "```",
-             "", f"{course.asked:,} random questions (seed {seed}), {course.refused:,} of which "
-             "were refused, mostly because nothing fits:", "",
-             "| | median of the second fifth | of the last fifth | change |",
-             "|---|---:|---:|---:|"]
-    for name, place, unit in (("resident memory, freed memory given back [MiB]", 2, 2**20),
-                              ("the same before that, as the largest question left it [MiB]", 1,
-                               2**20), ("objects that the collector tracks", 3, 1)):
+    lines = [
+        "# Long use",
+        "",
+        "One process that answers for a long time: memory, times, and whether answers change.",
+        "",
+        "```console",
+        f"$ python benchmarks/long_use.py --questions {course.asked}",
+        "```",
+        "",
+        f"{course.asked:,} random questions (seed {seed}), {course.refused:,} of which "
+        "were refused, mostly because nothing fits:",
+        "",
+        "| | median of the second fifth | of the last fifth | change |",
+        "|---|---:|---:|---:|",
+    ]
+    for name, place, unit in (
+        ("resident memory, freed memory given back [MiB]", 2, 2**20),
+        ("the same before that, as the largest question left it [MiB]", 1, 2**20),
+        ("objects that the collector tracks", 3, 1),
+    ):
         early, late = fifths([seen[place] / unit for seen in course.memory])
         lines.append(f"| {name} | {early:,.0f} | {late:,.0f} | {late / early - 1:+.1%} |")
     for kind, seconds in course.seconds.items():
         if not seconds:
             continue
         early, late = fifths(seconds)
-        lines.append(f"| CPU time of one of {len(seconds):,} {NAMED[kind]} [ms] "
-                     f"| {early * 1e3:.1f} | {late * 1e3:.1f} | {late / early - 1:+.1%} |")
+        lines.append(
+            f"| CPU time of one of {len(seconds):,} {NAMED[kind]} [ms] "
+            f"| {early * 1e3:.1f} | {late * 1e3:.1f} | {late / early - 1:+.1%} |"
+        )
     first = next(seen for seen in course.memory if seen[0] >= min(1000, course.asked // 2))
     held = [seen[2] / 2**20 for seen in (first, course.memory[-1])]
-    lines += ["", f"After {first[0]:,} questions the process held {held[0]:.0f} MiB, at the end "
-              f"{held[1]:.0f} ({held[1] / held[0] - 1:+.0%}; wanted is 5 %). " + REMARK, "",
-              f"{again} of them were asked again, of all kinds: {ALONE} each in a fresh "
-              "process, all in two processes at once, in two threads at once, and in two "
-              "threads of a fresh process: "
-              + ("every answer is the same, byte for byte." if not wrong else "; ".join(wrong)),
-              "", "![Memory of the process and CPU time of a question, over questions]"
-              "(long-use.svg)", ""]
+    lines += [
+        "",
+        f"After {first[0]:,} questions the process held {held[0]:.0f} MiB, at the end "
+        f"{held[1]:.0f} ({held[1] / held[0] - 1:+.0%}; wanted is 5 %). " + REMARK,
+        "",
+        f"{again} of them were asked again, of all kinds: {ALONE} each in a fresh "
+        "process, all in two processes at once, in two threads at once, and in two "
+        "threads of a fresh process: "
+        + ("every answer is the same, byte for byte." if not wrong else "; ".join(wrong)),
+        "",
+        "![Memory of the process and CPU time of a question, over questions](long-use.svg)",
+        "",
+    ]
     return "\n".join(lines)
 
 
 def fifths(values: Sequence[float]) -> tuple[float, float]:
     """Medians of the second fifth and of the last."""
     part = max(len(values) // 5, 1)
-    return median(values[part:2 * part] or values), median(values[-part:])
+    return median(values[part : 2 * part] or values), median(values[-part:])
 
 
 def alternately(count: int, seed: int, kind: str) -> None:
@@ -247,13 +314,16 @@ def alternately(count: int, seed: int, kind: str) -> None:
     numbers = [number for number in range(count) if question(number, seed)[0] == kind]
     part = max(len(numbers) // 5, 1)
     spent: tuple[list[float], list[float]] = ([], [])
-    for pair in zip(numbers[part:2 * part], numbers[-part:], strict=True):
+    for pair in zip(numbers[part : 2 * part], numbers[-part:], strict=True):
         for number, seconds in zip(pair, spent, strict=True):
             begun = time.process_time()
             ask(*question(number, seed))
             seconds.append(time.process_time() - begun)
-        print(f"{len(spent[0])} each: {median(spent[0]) * 1e3:.0f} ms in the second fifth, "
-              f"{median(spent[1]) * 1e3:.0f} ms in the last", flush=True)
+        print(
+            f"{len(spent[0])} each: {median(spent[0]) * 1e3:.0f} ms in the second fifth, "
+            f"{median(spent[1]) * 1e3:.0f} ms in the last",
+            flush=True,
+        )
 
 
 def drawn(course: Course) -> str:
@@ -273,9 +343,12 @@ def drawn(course: Course) -> str:
     for (kind, seconds), style in zip(course.seconds.items(), (":", "-", "--"), strict=True):
         part = max(len(seconds) // 20, 1)
         places = range(part, len(seconds) + 1, part)
-        below.plot([place / len(seconds) * course.asked for place in places],
-                   [median(seconds[place - part:place]) * 1e3 for place in places], style,
-                   label=kind)
+        below.plot(
+            [place / len(seconds) * course.asked for place in places],
+            [median(seconds[place - part : place]) * 1e3 for place in places],
+            style,
+            label=kind,
+        )
     below.set(xlabel="questions answered", ylabel="CPU time, median [ms]", ylim=(0, None))
     below.xaxis.set_major_formatter("{x:,.0f}")
     below.legend(frameon=False, ncols=len(KINDS))
@@ -291,8 +364,11 @@ def main() -> int:
     parser.add_argument("--write", type=Path)
     parser.add_argument("--journal", type=Path)
     parser.add_argument("--keep", action="store_true", help="freed memory is not given back")
-    parser.add_argument("--alternate", choices=list(KINDS),
-                        help="ask the second and the last fifth of a kind in turn, and end")
+    parser.add_argument(
+        "--alternate",
+        choices=list(KINDS),
+        help="ask the second and the last fifth of a kind in turn, and end",
+    )
     parser.add_argument("--answer", help=argparse.SUPPRESS)
     parser.add_argument("--threads", type=int, default=1, help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -313,7 +389,7 @@ def main() -> int:
     print(page)
     if options.write is not None:
         known = options.write.read_text(encoding="utf-8") if options.write.is_file() else ""
-        apart = "\n" + known[known.index(APART):] if APART in known else ""
+        apart = "\n" + known[known.index(APART) :] if APART in known else ""
         options.write.write_text(page + apart, encoding="utf-8")
         options.write.with_suffix(".svg").write_text(drawn(course), encoding="utf-8")
     return 1 if wrong else 0

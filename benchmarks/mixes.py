@@ -32,9 +32,11 @@ sys.path[:0] = [str(HERE.parent / "tests"), str(HERE.parent)]
 REPLICAS, PERCENTILE = 4, 90.0
 LOADS = (0.3, 0.6, 0.85)
 ROUTERS = ("least-loaded", "random")
-MIXES = {"chat, a fifth RAG": ((0.8, 0.125, 160), (0.2, 1.0, 160)),
-         "many short, few long": ((0.9, 0.1, 60), (0.1, 1.0, 300)),
-         "long prompts, short answers": ((0.5, 0.2, 200), (0.5, 1.0, 50))}
+MIXES = {
+    "chat, a fifth RAG": ((0.8, 0.125, 160), (0.2, 1.0, 160)),
+    "many short, few long": ((0.9, 0.1, 60), (0.1, 1.0, 300)),
+    "long prompts, short answers": ((0.5, 0.2, 200), (0.5, 1.0, 50)),
+}
 """(share, prompt of the longest, tokens of the answer) of two kinds, that of long prompts last."""
 
 
@@ -70,15 +72,31 @@ def rows(requests: int) -> Iterator[MixedRow]:
         for router, load in product(ROUTERS, LOADS):
             rate, servers = load * largest_rate(stream), REPLICAS * rank.ranks
             told = times(stream, rate, servers, router, PERCENTILE / 100)
-            played = play(stream, rate * each * servers, REPLICAS, router, requests=requests,
-                          seed=3, kinds=[PlayedKind(*kind) for kind in kinds])
+            played = play(
+                stream,
+                rate * each * servers,
+                REPLICAS,
+                router,
+                requests=requests,
+                seed=3,
+                kinds=[PlayedKind(*kind) for kind in kinds],
+            )
             if told is not None:
-                off = [tuple(value / float(np.percentile(found[where], PERCENTILE)) - 1
-                             for value, found in ((told.ttft, played.ttft),
-                                                  (told.tpot, played.tpot)))
-                       for where in (slice(None), played.kind == len(kinds) - 1)]
-                yield MixedRow(rank_name, mix_name, router, load, (off[0][0], off[0][1]),
-                               (off[1][0], off[1][1]))
+                off = [
+                    tuple(
+                        value / float(np.percentile(found[where], PERCENTILE)) - 1
+                        for value, found in ((told.ttft, played.ttft), (told.tpot, played.tpot))
+                    )
+                    for where in (slice(None), played.kind == len(kinds) - 1)
+                ]
+                yield MixedRow(
+                    rank_name,
+                    mix_name,
+                    router,
+                    load,
+                    (off[0][0], off[0][1]),
+                    (off[1][0], off[1][1]),
+                )
 
 
 def tables(found: Sequence[MixedRow]) -> Iterator[str]:
@@ -88,8 +106,11 @@ def tables(found: Sequence[MixedRow]) -> Iterator[str]:
     for key in ("rank", "mix", "router", "load"):
         for name in dict.fromkeys(getattr(row, key) for row in found):
             some = [row for row in found if getattr(row, key) == name]
-            cells = [told([getattr(row, which)[i] for row in some])
-                     for i in (0, 1) for which in ("every", "longest")]
+            cells = [
+                told([getattr(row, which)[i] for row in some])
+                for i in (0, 1)
+                for which in ("every", "longest")
+            ]
             label = f"{name:.0%} load" if key == "load" else name
             yield f"| {label} | {len(some)} | " + " | ".join(cells) + " |"
 
@@ -109,9 +130,11 @@ def main() -> None:
     found = list(rows(asked.requests))
     if asked.rows:
         for row in found:
-            print(f"{row.rank:18} {row.mix:28} {row.router:12} {row.load:.0%} "
-                  f"all {row.every[0]:+.0%} {row.every[1]:+.0%} "
-                  f"longest {row.longest[0]:+.0%} {row.longest[1]:+.0%}")
+            print(
+                f"{row.rank:18} {row.mix:28} {row.router:12} {row.load:.0%} "
+                f"all {row.every[0]:+.0%} {row.every[1]:+.0%} "
+                f"longest {row.longest[0]:+.0%} {row.longest[1]:+.0%}"
+            )
     print("\n".join(tables(found)))
     print(f"\n{len(found)} rows, {time.process_time() - start:.0f} s CPU")
 

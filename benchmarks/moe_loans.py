@@ -32,8 +32,18 @@ from planner.validation.reader import read_directory
 
 Array = NDArray[np.float64]
 Pairs = Mapping[tuple[str, ...], list[tuple[str, Array]]]
-COLUMNS = ("scheme", "borrower", "lender", "family", "devices", "rows", "bias", "sigma",
-           "residual", "source")
+COLUMNS = (
+    "scheme",
+    "borrower",
+    "lender",
+    "family",
+    "devices",
+    "rows",
+    "bias",
+    "sigma",
+    "residual",
+    "source",
+)
 SOURCE = "benchmarks/moe_loans.py over the MoE tables of aiconfigurator-core 0.12.0"
 LEAST_ROWS = 20
 UNTUNED = {("vllm/flashinfer-cutlass", "fp8-tensor", "Hopper")}
@@ -77,8 +87,9 @@ def groups(scheme: str, borrower: str, lender: str, kind: str) -> Iterator[tuple
     stacks = tuple(f"{name.partition('/')[0]}/{ANY}" for name in (borrower, lender))
     yield scheme, borrower, lender, kind
     yield scheme, borrower, lender, ANY
-    if any((name, scheme, kind) in UNTUNED or not _usual(name, scheme)
-           for name in (borrower, lender)):
+    if any(
+        (name, scheme, kind) in UNTUNED or not _usual(name, scheme) for name in (borrower, lender)
+    ):
         return
     yield ANY, borrower, lender, ANY
     yield scheme, *stacks, ANY
@@ -96,9 +107,15 @@ def lines(found: Pairs) -> Iterator[list[object]]:
     for key in sorted(found):
         parts = [apart for _, apart in found[key]]
         bias = float(np.mean([part.mean() for part in parts]))
-        yield [*key, " ".join(sorted({device for device, _ in found[key]})),
-               sum(len(part) for part in parts), f"{bias:.3f}", f"{_width(parts, 0.0):.3f}",
-               f"{_width(parts, bias):.3f}", SOURCE]
+        yield [
+            *key,
+            " ".join(sorted({device for device, _ in found[key]})),
+            sum(len(part) for part in parts),
+            f"{bias:.3f}",
+            f"{_width(parts, 0.0):.3f}",
+            f"{_width(parts, bias):.3f}",
+            SOURCE,
+        ]
 
 
 def _width(parts: list[Array], centre: float) -> float:

@@ -94,15 +94,15 @@ def casts(x: np.ndarray, y: np.ndarray) -> dict[str, Callable[[], object]]:
     for format, name in (("e4m3fn", "float8_e4m3fn"), ("e5m2", "float8_e5m2")):
         kept = encode(x, format)
         theirs, seen = codes.view(getattr(ml_dtypes, name)), kept.view(getattr(ml_dtypes, name))
-        rows[f"encode {format} ml_dtypes"] = (
-            lambda t=theirs: np.copyto(t, x, casting="unsafe"))
-        rows[f"decode {format} ml_dtypes"] = (
-            lambda s=seen: np.copyto(y, s, casting="unsafe"))
+        rows[f"encode {format} ml_dtypes"] = lambda t=theirs: np.copyto(t, x, casting="unsafe")
+        rows[f"decode {format} ml_dtypes"] = lambda s=seen: np.copyto(y, s, casting="unsafe")
         for engine in engines():
-            rows[f"encode {format} {engine}"] = (
-                lambda f=format, e=engine: encode(x, f, engine=e, out=codes))
-            rows[f"decode {format} {engine}"] = (
-                lambda f=format, e=engine, k=kept: decode(k, f, engine=e, out=y))
+            rows[f"encode {format} {engine}"] = lambda f=format, e=engine: encode(
+                x, f, engine=e, out=codes
+            )
+            rows[f"decode {format} {engine}"] = lambda f=format, e=engine, k=kept: decode(
+                k, f, engine=e, out=y
+            )
     return rows
 
 
@@ -125,11 +125,12 @@ def limits(x: np.ndarray, y: np.ndarray) -> dict[str, Callable[[], object]]:
     words, codes = x.reshape(-1).view(np.uint32), np.ones(x.size, np.uint8)
     rows: dict[str, Callable[[], object]] = {
         "limit of encoding": lambda: narrow(words, codes),
-        "limit of decoding": lambda: widen(codes, y.reshape(-1).view(np.uint32))}
+        "limit of decoding": lambda: widen(codes, y.reshape(-1).view(np.uint32)),
+    }
     for name, policy in POLICIES.items():
-        rows[f"encode e4m3fn numba, {name}"] = (
-            lambda p=policy: encode(x, "e4m3fn", policy=p, engine="numba",
-                                    out=codes.reshape(x.shape)))
+        rows[f"encode e4m3fn numba, {name}"] = lambda p=policy: encode(
+            x, "e4m3fn", policy=p, engine="numba", out=codes.reshape(x.shape)
+        )
     return rows
 
 
@@ -138,14 +139,20 @@ def small_calls() -> tuple[str, bool]:
     x = np.linspace(-2, 2, 16, dtype=np.float32)
     codes = encode(x, "e4m3fn")
     work: dict[str, Callable[[], object]] = {
-        "encode": lambda: encode(x, "e4m3fn"), "decode": lambda: decode(codes, "e4m3fn"),
-        "round_trip 1x128": lambda: round_trip(x, "fp8-block", role="activation")}
-    took = {name: min(timeit.repeat(run, number=100, repeat=300)) * 1e4
-            for name, run in work.items()}
+        "encode": lambda: encode(x, "e4m3fn"),
+        "decode": lambda: decode(codes, "e4m3fn"),
+        "round_trip 1x128": lambda: round_trip(x, "fp8-block", role="activation"),
+    }
+    took = {
+        name: min(timeit.repeat(run, number=100, repeat=300)) * 1e4 for name, run in work.items()
+    }
     good = max(took["encode"], took["decode"]) <= CALL_MICROSECONDS
     text = ", ".join(f"{name} {microseconds:.1f} µs" for name, microseconds in took.items())
-    return (f"a call on 16 values: {text} (wanted ≤ {CALL_MICROSECONDS:g} of a cast)"
-            + ("" if good else "  MISSED"), good)
+    return (
+        f"a call on 16 values: {text} (wanted ≤ {CALL_MICROSECONDS:g} of a cast)"
+        + ("" if good else "  MISSED"),
+        good,
+    )
 
 
 def blocks(x: np.ndarray, y: np.ndarray) -> dict[str, Callable[[], object]]:
@@ -153,12 +160,13 @@ def blocks(x: np.ndarray, y: np.ndarray) -> dict[str, Callable[[], object]]:
     rows: dict[str, Callable[[], object]] = {}
     for title, (scheme, role) in BLOCKS.items():
         for engine in engines():
-            rows[f"{title} {engine}"] = (
-                lambda s=scheme, r=role, e=engine: round_trip(x, s, role=r, engine=e, out=y))
+            rows[f"{title} {engine}"] = lambda s=scheme, r=role, e=engine: round_trip(
+                x, s, role=r, engine=e, out=y
+            )
             rows[f"{title} {engine}, codes kept"] = kept_codes(x, y, scheme, role, engine)
-            rows[f"{title} {engine}, codes new"] = (
-                lambda s=scheme, r=role, e=engine:
-                quantize(x, s, role=r, engine=e).dequantize(engine=e, out=y))
+            rows[f"{title} {engine}, codes new"] = lambda s=scheme, r=role, e=engine: quantize(
+                x, s, role=r, engine=e
+            ).dequantize(engine=e, out=y)
     return rows
 
 
@@ -169,8 +177,9 @@ def kept_codes(
     memory: list[Quantized] = []
 
     def work() -> object:
-        memory[:] = [quantize(x, scheme, role=role, engine=engine,
-                              out=memory[0] if memory else None)]
+        memory[:] = [
+            quantize(x, scheme, role=role, engine=engine, out=memory[0] if memory else None)
+        ]
         return memory[0].dequantize(engine=engine, out=y)
 
     return work
@@ -210,9 +219,7 @@ def least(work: Callable[[], object], runs: int, clock: Callable[[], float]) -> 
     return min(times)
 
 
-def measure(
-    rows: dict[str, Callable[[], object]], runs: int, rounds: int
-) -> dict[str, float]:
+def measure(rows: dict[str, Callable[[], object]], runs: int, rounds: int) -> dict[str, float]:
     """Least process CPU time [s] of each row over ``rounds`` that go through all rows, so that a
     busy spell of the machine does not fall on one row alone."""
     seconds: dict[str, float] = {}
@@ -229,18 +236,22 @@ def threads(x: np.ndarray, y: np.ndarray, runs: int) -> str:
     lines = []
     for engine in engines():
         work: dict[str, Callable[[int], object]] = {
-            "encode e4m3fn": lambda n, e=engine: encode(x, "e4m3fn", engine=e, threads=n,
-                                                        out=codes),
-            "decode e4m3fn": lambda n, e=engine: decode(codes, "e4m3fn", engine=e, threads=n,
-                                                        out=y),
+            "encode e4m3fn": lambda n, e=engine: encode(
+                x, "e4m3fn", engine=e, threads=n, out=codes
+            ),
+            "decode e4m3fn": lambda n, e=engine: decode(
+                codes, "e4m3fn", engine=e, threads=n, out=y
+            ),
         }
         for title, (scheme, role) in BLOCKS.items():
             work[title] = lambda n, s=scheme, r=role, e=engine: round_trip(
-                x, s, role=r, engine=e, threads=n, out=y)
+                x, s, role=r, engine=e, threads=n, out=y
+            )
         for title, run in work.items():
             one, two = (least(lambda n=n, f=run: f(n), runs, time.perf_counter) for n in (1, 2))
-            lines.append(f"{title + ' ' + engine:<34}{one * 1e3:>9.1f}{two * 1e3:>12.1f}"
-                         f"{one / two:>10.2f}")
+            lines.append(
+                f"{title + ' ' + engine:<34}{one * 1e3:>9.1f}{two * 1e3:>12.1f}{one / two:>10.2f}"
+            )
     return "\n".join([f"{'row':<34}{'wall ms':>9}{'2 threads':>12}{'faster':>10}", *lines])
 
 
@@ -248,8 +259,10 @@ def report(seconds: dict[str, float], count: int) -> str:
     """All rows: CPU ms, ns an element, and the ratio to memcpy."""
     lines = [f"{'row':<34}{'CPU ms':>9}{'ns/element':>12}{'× memcpy':>10}"]
     for row, took in seconds.items():
-        lines.append(f"{row:<34}{took * 1e3:>9.1f}{took / count * 1e9:>12.3f}"
-                     f"{took / seconds['memcpy']:>10.1f}")
+        lines.append(
+            f"{row:<34}{took * 1e3:>9.1f}{took / count * 1e9:>12.3f}"
+            f"{took / seconds['memcpy']:>10.1f}"
+        )
     return "\n".join(lines)
 
 
@@ -267,8 +280,9 @@ def verdicts(seconds: dict[str, float]) -> tuple[str, bool]:
             ratio, wanted = seconds[t.row] / seconds[t.base], f"≤ {t.at_most:g}"
             met = ratio <= t.at_most
         good &= met
-        lines.append(f"{t.row:<34}{t.base:<28}{ratio:>9.1f}{wanted:>9}"
-                     f"  {'met' if met else 'MISSED'}")
+        lines.append(
+            f"{t.row:<34}{t.base:<28}{ratio:>9.1f}{wanted:>9}  {'met' if met else 'MISSED'}"
+        )
     return "\n".join(lines), good
 
 
@@ -300,8 +314,10 @@ def main() -> int:
     rows |= casts(x, y) | limits(x, y) | torch_rows(x) | blocks(x, y)
     seconds = measure(rows, max(1, options.runs), max(1, options.rounds))
     text, good = verdicts(seconds)
-    print(f"{named}, one thread, {count} values, least of {options.rounds} x {options.runs}, "
-          f"Python {platform.python_version()}, numpy {np.__version__}\n")
+    print(
+        f"{named}, one thread, {count} values, least of {options.rounds} x {options.runs}, "
+        f"Python {platform.python_version()}, numpy {np.__version__}\n"
+    )
     calls, quick = small_calls()
     print(report(seconds, count) + "\n\n" + text + "\n" + calls)
     return 0 if good and quick else 1

@@ -62,11 +62,15 @@ def product(unit: str, format: str, size: tuple[int, int, int], **options: Any) 
     a, b = operands(format, *size)
     engine, promote = options.get("engine", ""), options.get("promote_every")
     # 8 GMAC/s of FP8 and 6 of BF16 where sgemm does 46.
-    target = {("hopper-wgmma", "e4m3fn", "numpy"): 1 / 45, ("hopper-wgmma", "e4m3fn", "numba"):
-              8 / 46, ("hopper-wgmma", "bf16", "numba"): 6 / 46}.get((unit, format, engine))
+    target = {
+        ("hopper-wgmma", "e4m3fn", "numpy"): 1 / 45,
+        ("hopper-wgmma", "e4m3fn", "numba"): 8 / 46,
+        ("hopper-wgmma", "bf16", "numba"): 6 / 46,
+    }.get((unit, format, engine))
     name = f"{unit} {format} {engine}" + (f", promoted every {promote}" if promote else "")
-    return Case(name, target, lambda: matmul(
-        a, b, a_format=format, b_format=format, unit=unit, **options))
+    return Case(
+        name, target, lambda: matmul(a, b, a_format=format, b_format=format, unit=unit, **options)
+    )
 
 
 def cases(size: tuple[int, int, int]) -> list[Case]:
@@ -79,8 +83,11 @@ def cases(size: tuple[int, int, int]) -> list[Case]:
         found.append(product("hopper-wgmma", "bf16", size, engine=engine))
     if numba_available():
         found.append(product("hopper-wgmma", "e4m3fn", size, engine="numba", promote_every=128))
-        for unit, format in [("blackwell-tcgen05", "e4m3fn"), ("ada", "e4m3fn"),
-                             ("ampere", "fp16")]:
+        for unit, format in [
+            ("blackwell-tcgen05", "e4m3fn"),
+            ("ada", "e4m3fn"),
+            ("ampere", "fp16"),
+        ]:
             found.append(product(unit, format, size, engine="numba"))
         for unit, format in [("fp32", "fp32"), ("avx512-bf16", "bf16"), ("amx-bf16", "bf16")]:
             found.append(product(unit, format, size, engine="numba"))
@@ -111,8 +118,10 @@ def table(size: tuple[int, int, int], runs: int) -> bool:
         missed = case.target is not None and ratio < case.target
         good &= not missed
         wanted = f"{case.target:7.3f}" if case.target else "      -"
-        print(f"{case.name:44} {work / seconds / 1e9:7.2f} {work / sgemm / 1e9:7.2f} {ratio:7.3f} "
-              f"{wanted}{'  missed' if missed else ''}")
+        print(
+            f"{case.name:44} {work / seconds / 1e9:7.2f} {work / sgemm / 1e9:7.2f} {ratio:7.3f} "
+            f"{wanted}{'  missed' if missed else ''}"
+        )
     return good
 
 
@@ -120,13 +129,23 @@ def threads(size: tuple[int, int, int], runs: int) -> None:
     """Wall time of two threads beside one."""
     a, b = operands("e4m3fn", *size)
     for engine in ["numba", "numpy"] if numba_available() else ["numpy"]:
+
         def run(count: int, engine: Any = engine) -> None:
-            matmul(a, b, a_format="e4m3fn", b_format="e4m3fn", unit="hopper-wgmma", engine=engine,
-                   threads=count)
+            matmul(
+                a,
+                b,
+                a_format="e4m3fn",
+                b_format="e4m3fn",
+                unit="hopper-wgmma",
+                engine=engine,
+                threads=count,
+            )
 
         wall = [least(lambda n=n: run(n), runs, time.perf_counter) for n in (1, 2)]
-        print(f"{engine}: one thread {wall[0]:.2f} s, two {wall[1]:.2f} s, "
-              f"{wall[0] / wall[1]:.2f} times as fast")
+        print(
+            f"{engine}: one thread {wall[0]:.2f} s, two {wall[1]:.2f} s, "
+            f"{wall[0] / wall[1]:.2f} times as fast"
+        )
 
 
 def main() -> None:
@@ -135,8 +154,10 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=3)
     arguments = parser.parse_args()
     size = (arguments.rows, 4096, 4096)
-    print(f"{processor()}, {os.cpu_count()} logical processors, numpy {np.__version__}, "
-          f"load {os.getloadavg()[0]:.1f}")
+    print(
+        f"{processor()}, {os.cpu_count()} logical processors, numpy {np.__version__}, "
+        f"load {os.getloadavg()[0]:.1f}"
+    )
     print(f"{size[0]} x {size[1]} x {size[2]}, one core, least CPU time")
     good = table(size, arguments.runs)
     threads(size, arguments.runs)

@@ -65,8 +65,10 @@ def held_out() -> Iterator[Line]:
     for device in MEASURED:
         for (operator, stack, variant), fit in sorted(resolve_device(device).fitted.items()):
             e = fit.error
-            yield Line((operator, device, stack, variant, str(e.held_out)),
-                       (100 * e.mean, 100 * e.median, 100 * e.bias, 100 * e.coverage))
+            yield Line(
+                (operator, device, stack, variant, str(e.held_out)),
+                (100 * e.mean, 100 * e.median, 100 * e.bias, 100 * e.coverage),
+            )
 
 
 def carried(found: Iterable[FitProblem], few: int) -> Iterator[Line]:
@@ -74,15 +76,17 @@ def carried(found: Iterable[FitProblem], few: int) -> Iterator[Line]:
     relatives = {device: _sets(resolve_device(origin)) for device, origin in PAIRS}
     for problem in found:
         base = relatives.get(problem.device, {}).get(
-            (problem.operator, problem.stack, problem.variant))
+            (problem.operator, problem.stack, problem.variant)
+        )
         if base is None or not base.parameters or not len(problem.test):
             continue
         rows = problem.test
         parameters = {**base.parameters, **problem.known}
         ratio = problem.predict(parameters, rows) / problem.measured[rows]
         how = relation(resolve_device(problem.device), resolve_device(RELATIVE).architecture)
-        sigma = float(np.hypot(base.error.sigma, transfer_sigma(
-            problem.operator, problem.variant, how)))
+        sigma = float(
+            np.hypot(base.error.sigma, transfer_sigma(problem.operator, problem.variant, how))
+        )
         inside = float((np.abs(np.log(ratio)) <= Z80 * sigma).mean())
         try:
             small = refit(problem, base, few).error
@@ -90,9 +94,16 @@ def carried(found: Iterable[FitProblem], few: int) -> Iterator[Line]:
         except PlannerError:
             last = (float("nan"), float("nan"))
         error = np.abs(ratio - 1)
-        yield Line((problem.operator, problem.device, problem.stack, problem.variant),
-                   (100 * float(error.mean()), 100 * float(np.median(error)),
-                    100 * float((ratio - 1).mean()), 100 * inside, *last))
+        yield Line(
+            (problem.operator, problem.device, problem.stack, problem.variant),
+            (
+                100 * float(error.mean()),
+                100 * float(np.median(error)),
+                100 * float((ratio - 1).mean()),
+                100 * inside,
+                *last,
+            ),
+        )
 
 
 def _sets(device: DeviceProfile) -> dict[Key, FittedSet]:
@@ -115,16 +126,20 @@ def signs(found: Iterable[FitProblem], margin: float = 0.10) -> Iterator[Line]:
         clear = np.abs(np.expm1(measured)) > margin
         right = (np.sign(measured) == np.sign(predicted))[clear].mean()
         slower = (measured > 0)[clear].mean()
-        yield Line((device, stack, variant, str(int(clear.sum()))),
-                   (100 * float(right), 100 * float(slower)))
+        yield Line(
+            (device, stack, variant, str(int(clear.sum()))),
+            (100 * float(right), 100 * float(slower)),
+        )
 
 
 def _times(problem: FitProblem, device: str, stack: str) -> dict[tuple[float, ...], Any]:
     """(measured, predicted) seconds of the rows kept back, by shape."""
     rows, fit = problem.test, resolve_device(device).fitted
     predicted = problem.predict(fit["gemm", stack, problem.variant].parameters, rows)
-    return {tuple(np.rint(np.exp(f))): (t, p) for f, t, p in
-            zip(problem.features[rows], problem.measured[rows], predicted, strict=True)}
+    return {
+        tuple(np.rint(np.exp(f))): (t, p)
+        for f, t, p in zip(problem.features[rows], problem.measured[rows], predicted, strict=True)
+    }
 
 
 def speed() -> str:
@@ -150,8 +165,11 @@ def show(title: str, heads: Sequence[str], lines: Sequence[Line], *, markdown: b
         print("\n".join("| " + " | ".join(row) + " |" for row in rows))
         return
     widths = [max(len(r[i]) for r in rows) for i in range(len(heads))]
-    print("\n".join("  ".join(c.ljust(w) for c, w in zip(r, widths, strict=True)).rstrip()
-                    for r in rows))
+    print(
+        "\n".join(
+            "  ".join(c.ljust(w) for c, w in zip(r, widths, strict=True)).rstrip() for r in rows
+        )
+    )
 
 
 def main() -> None:
@@ -164,17 +182,46 @@ def main() -> None:
     given = parser.parse_args()
     only = [name for name in given.only.split(",") if name]
     style = given.markdown
-    show("Rows kept back from the fits", ("operator", "device", "stack", "variant", "rows",
-         "mean %", "median %", "bias %", "in 80 %"),
-         [ln for ln in held_out() if not only or ln.words[0] in only], markdown=style)
+    show(
+        "Rows kept back from the fits",
+        (
+            "operator",
+            "device",
+            "stack",
+            "variant",
+            "rows",
+            "mean %",
+            "median %",
+            "bias %",
+            "in 80 %",
+        ),
+        [ln for ln in held_out() if not only or ln.words[0] in only],
+        markdown=style,
+    )
     found = list(problems(given.data, only))
-    show("H100's parameters by spec sheet alone, and with few rows of the device",
-         ("operator", "device", "stack", "variant", "mean %", "median %", "bias %", "in 80 %",
-          f"mean %, {given.few} rows", "median %"), list(carried(found, given.few)),
-         markdown=style)
-    show("Which of a narrow format and BF16 is faster, where they differ by more than 10 %",
-         ("device", "stack", "variant", "shapes", "right %", "narrow slower %"),
-         list(signs(found)), markdown=style)
+    show(
+        "H100's parameters by spec sheet alone, and with few rows of the device",
+        (
+            "operator",
+            "device",
+            "stack",
+            "variant",
+            "mean %",
+            "median %",
+            "bias %",
+            "in 80 %",
+            f"mean %, {given.few} rows",
+            "median %",
+        ),
+        list(carried(found, given.few)),
+        markdown=style,
+    )
+    show(
+        "Which of a narrow format and BF16 is faster, where they differ by more than 10 %",
+        ("device", "stack", "variant", "shapes", "right %", "narrow slower %"),
+        list(signs(found)),
+        markdown=style,
+    )
     print("\n" + speed())
 
 

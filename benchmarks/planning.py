@@ -42,15 +42,26 @@ def cpu(run: Callable[[], object]) -> float:
 
 def deepseek(untie: bool) -> Found:
     """DeepSeek-V3 on 8 × H200, layouts and batches searched."""
-    question = build_question(load_model("deepseek-v3"), load_device("h200-sxm"),
-                              Asked(devices=8, untie=untie), None, uniform=None, given=None)
+    question = build_question(
+        load_model("deepseek-v3"),
+        load_device("h200-sxm"),
+        Asked(devices=8, untie=untie),
+        None,
+        uniform=None,
+        given=None,
+    )
     found = search(build_model(question, load_prior()))
     assert found is not None
     return found
 
 
-QUESTIONS = (("llama-3.1-70b", "h100-sxm"), ("qwen3-30b-a3b", "l40s"), ("deepseek-v3", "h200-sxm"),
-             ("gpt-oss-120b", "b200-sxm"), ("llama-3.2-1b", "jetson-agx-orin-64gb"))
+QUESTIONS = (
+    ("llama-3.1-70b", "h100-sxm"),
+    ("qwen3-30b-a3b", "l40s"),
+    ("deepseek-v3", "h200-sxm"),
+    ("gpt-oss-120b", "b200-sxm"),
+    ("llama-3.2-1b", "jetson-agx-orin-64gb"),
+)
 
 
 def questions() -> None:
@@ -61,15 +72,31 @@ def questions() -> None:
 
 def price() -> None:
     """One estimate with its layout and batch given, everything loaded."""
-    estimate(load_model("deepseek-v3"), load_device("h200-sxm"), scheme="fp8-block", devices=8,
-             tp=1, dp=8, pp=1, ep=8, batch=256)
+    estimate(
+        load_model("deepseek-v3"),
+        load_device("h200-sxm"),
+        scheme="fp8-block",
+        devices=8,
+        tp=1,
+        dp=8,
+        pp=1,
+        ep=8,
+        batch=256,
+    )
 
 
 def estimates() -> int:
     """100,800 estimates of DeepSeek-V3: 4 schemes × 6 layouts × 50 batches × 84 workloads."""
     spec, device = load_model("deepseek-v3"), load_device("h200-sxm")
-    grid = Asks.grid(tp=[1, 2, 8], dp=[8], pp=[1, 2], ep=[8], batch=range(16, 816, 16),
-                     isl=range(256, 5632, 256), osl=[128, 512, 1024, 2048])
+    grid = Asks.grid(
+        tp=[1, 2, 8],
+        dp=[8],
+        pp=[1, 2],
+        ep=[8],
+        batch=range(16, 816, 16),
+        isl=range(256, 5632, 256),
+        osl=[128, 512, 1024, 2048],
+    )
     fits = 0
     for scheme in ("fp8-block", "bf16", "int8-w8a8", "fp8-w8a16"):
         question = build_question(spec, device, Asked(kv="bf16"), None, uniform=scheme, given=None)
@@ -85,8 +112,11 @@ def main() -> None:
     runs: list[tuple[str, Callable[[], object], float]] = [
         ("deepseek-v3 tied, layouts searched", partial(deepseek, False), 0.6),
         ("deepseek-v3 untied, layouts searched", partial(deepseek, True), 1.5),
-        ("frontier deepseek-v3 h100-sxm, 50 points", partial(frontier, "deepseek-v3", "h100-sxm"),
-         5.0),
+        (
+            "frontier deepseek-v3 h100-sxm, 50 points",
+            partial(frontier, "deepseek-v3", "h100-sxm"),
+            5.0,
+        ),
         ("5 questions, warm", questions, 0.6),
         ("one price, warm, with its parts", price, 0.001),
         ("100,800 estimates", estimates, 20.0),

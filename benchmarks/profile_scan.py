@@ -25,8 +25,13 @@ from planner.profiling.places import Place  # noqa: E402
 
 TARGET = 0.5
 SETS = {
-    "fp8-block": ("fp8-block",), "int8-w8a8": ("int8-w8a8",), "int4-w4a16": ("int4-w4a16",),
-    "nvfp4": ("nvfp4",), "mxfp4": ("mxfp4",), "fp8-tensor": ("fp8-tensor",), "statistics": (),
+    "fp8-block": ("fp8-block",),
+    "int8-w8a8": ("int8-w8a8",),
+    "int4-w4a16": ("int4-w4a16",),
+    "nvfp4": ("nvfp4",),
+    "mxfp4": ("mxfp4",),
+    "fp8-tensor": ("fp8-tensor",),
+    "statistics": (),
 }
 
 
@@ -43,8 +48,19 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         path = os.path.join(folder, "weights.bin")
         stored.tofile(path)
-        job = MatrixJob("w", "w", "mlp-down", 0, -1, given.rows, given.columns, "plain", "BF16",
-                        "bf16", Place(path, 0, "BF16", (given.rows, given.columns)))
+        job = MatrixJob(
+            "w",
+            "w",
+            "mlp-down",
+            0,
+            -1,
+            given.rows,
+            given.columns,
+            "plain",
+            "BF16",
+            "bf16",
+            Place(path, 0, "BF16", (given.rows, given.columns)),
+        )
         return _table(job, stored.nbytes, given.runs)
 
 
@@ -60,9 +76,10 @@ def _table(job: MatrixJob, size: int, runs: int) -> int:
             speed = size / least / 1e9
             goal = engine == "numba" and name == "fp8-block"
             missed |= goal and speed < TARGET
-            print(f"{engine:6} {name:12} {speed:6.2f} GB/s"
-                  + (f"  (target {TARGET}: {'met' if speed >= TARGET else 'MISSED'})"
-                     if goal else ""))
+            print(
+                f"{engine:6} {name:12} {speed:6.2f} GB/s"
+                + (f"  (target {TARGET}: {'met' if speed >= TARGET else 'MISSED'})" if goal else "")
+            )
     return int(missed)
 
 

@@ -46,21 +46,27 @@ def main() -> int:
         _write(folder / "shard-0000.safetensors")
         for n in range(1, given.shards):
             os.link(folder / "shard-0000.safetensors", folder / f"shard-{n:04d}.safetensors")
-        index = {f"layers.{n}.{tensor}": f"shard-{n:04d}.safetensors"
-                 for n in range(given.shards) for tensor in SHARD}
+        index = {
+            f"layers.{n}.{tensor}": f"shard-{n:04d}.safetensors"
+            for n in range(given.shards)
+            for tensor in SHARD
+        }
         (folder / "index.json").write_text(json.dumps(index), encoding="utf-8")
         size = given.shards * (folder / "shard-0000.safetensors").stat().st_size
         start = time.perf_counter()
-        done = subprocess.run([sys.executable, __file__, "--scan", name, "--workers",
-                               str(given.workers)], check=False)
+        done = subprocess.run(
+            [sys.executable, __file__, "--scan", name, "--workers", str(given.workers)], check=False
+        )
         seconds = time.perf_counter() - start
     if done.returncode:
         return 1
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     peak, cpu = used.ru_maxrss * 1024, used.ru_utime + used.ru_stime
-    print(f"{size / 1e9:.1f} GB in {given.shards} shards, {', '.join(SCHEMES)}: {seconds:.0f} s "
-          f"wall with {given.workers} worker(s), {cpu:.0f} s CPU, {size / cpu / 1e9:.2f} GB/s a "
-          "core")
+    print(
+        f"{size / 1e9:.1f} GB in {given.shards} shards, {', '.join(SCHEMES)}: {seconds:.0f} s "
+        f"wall with {given.workers} worker(s), {cpu:.0f} s CPU, {size / cpu / 1e9:.2f} GB/s a "
+        "core"
+    )
     print(f"peak memory of a process {peak / 2**20:.0f} MiB (limit {LIMIT / 2**20:.0f})")
     return int(peak >= LIMIT)
 
@@ -71,8 +77,11 @@ def _write(path: Path) -> None:
 
     header, at = {}, 0
     for name, (rows, columns) in SHARD.items():
-        header[name] = {"dtype": "BF16", "shape": [rows, columns],
-                        "data_offsets": [at, at + rows * columns * 2]}
+        header[name] = {
+            "dtype": "BF16",
+            "shape": [rows, columns],
+            "data_offsets": [at, at + rows * columns * 2],
+        }
         at += rows * columns * 2
     text = json.dumps(header).encode()
     rng = np.random.default_rng(1)
@@ -102,18 +111,39 @@ def _scan(folder: Path, workers: int) -> int:
         _, layer, tensor = name.split(".", 2)
         extent = found[tensor]
         rows, columns = extent.tensor.shape
-        job = MatrixJob(name, tensor, "mlp-down", int(layer), -1, rows, columns, "plain", "BF16",
-                        "bf16", Place(str(folder / file), extent.begin, "BF16", (rows, columns)))
+        job = MatrixJob(
+            name,
+            tensor,
+            "mlp-down",
+            int(layer),
+            -1,
+            rows,
+            columns,
+            "plain",
+            "BF16",
+            "bf16",
+            Place(str(folder / file), extent.begin, "BF16", (rows, columns)),
+        )
         jobs.append(replace(job, group=tensor))
     journal = Journal.open(folder / "journal", {"id": "header", "soak": True})
-    scan(jobs, ScanSettings(SCHEMES, engine_here(jobs)), journal, where=Where(workers), inputs=None,
-         landed=lambda job: None)
+    scan(
+        jobs,
+        ScanSettings(SCHEMES, engine_here(jobs)),
+        journal,
+        where=Where(workers),
+        inputs=None,
+        landed=lambda job: None,
+    )
     skipped = [r for r in journal.done.values() if "skipped" in r]
-    same = {json.dumps({k: v for k, v in r.items() if k != "id"}, sort_keys=True)
-            for r in journal.done.values()}
+    same = {
+        json.dumps({k: v for k, v in r.items() if k != "id"}, sort_keys=True)
+        for r in journal.done.values()
+    }
     if skipped or len(journal.done) != len(index) or len(same) != len(SHARD):
-        print(f"{len(skipped)} skipped, {len(journal.done)} of {len(index)} measured, {len(same)} "
-              f"different records where {len(SHARD)} tensors differ")
+        print(
+            f"{len(skipped)} skipped, {len(journal.done)} of {len(index)} measured, {len(same)} "
+            f"different records where {len(SHARD)} tensors differ"
+        )
         return 1
     return 0
 

@@ -52,11 +52,14 @@ def best_floor(rows: Sequence[ServedRow], handling_us: float) -> tuple[float, in
 
 def read_off(versions: Mapping[str, Sequence[ServedRow]]) -> tuple[int, dict[str, int]]:
     """(handling, floor a layer by version) of one engine and kind of model, in microseconds."""
-    low = {name: [r for r in rows if r.concurrency <= CONCURRENCY]
-           for name, rows in versions.items()}
+    low = {
+        name: [r for r in rows if r.concurrency <= CONCURRENCY] for name, rows in versions.items()
+    }
     low = {name: rows for name, rows in low.items() if rows}
-    tried = [(fsum(best_floor(rows, handling)[0] for rows in low.values()), handling)
-             for handling in HANDLING_US]
+    tried = [
+        (fsum(best_floor(rows, handling)[0] for rows in low.values()), handling)
+        for handling in HANDLING_US
+    ]
     handling = min(tried)[1]
     return handling, {name: best_floor(rows, handling)[1] for name, rows in low.items()}
 
@@ -88,11 +91,15 @@ def main(directory: str) -> None:
         handling, floors = read_off(versions)
         for version, floor in sorted(floors.items()):
             above = [r for r in versions[version] if r.concurrency > CONCURRENCY]
-            before, after = (median([abs(exp(e) - 1) for e in errors(above, *figures)] or [0.0])
-                             for figures in ((0, 0), (floor, handling)))
-            print(f"{engine} {version} {'moe' if experts else 'dense'}: us_per_layer = {floor}, "
-                  f"handling_us = {handling}; {len(above)} rows above {CONCURRENCY:.0f}: median "
-                  f"{before:.0%} before, {after:.0%} after")
+            before, after = (
+                median([abs(exp(e) - 1) for e in errors(above, *figures)] or [0.0])
+                for figures in ((0, 0), (floor, handling))
+            )
+            print(
+                f"{engine} {version} {'moe' if experts else 'dense'}: us_per_layer = {floor}, "
+                f"handling_us = {handling}; {len(above)} rows above {CONCURRENCY:.0f}: median "
+                f"{before:.0%} before, {after:.0%} after"
+            )
 
 
 if __name__ == "__main__":

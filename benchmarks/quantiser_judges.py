@@ -24,19 +24,40 @@ from planner.export.assignment import ModuleAssignment, from_schemes
 from planner.placement.cache_entries import cache_units
 from planner.placement.modules import PLANNED_KINDS
 
-CONFIG = {"architectures": ["LlamaForCausalLM"], "model_type": "llama", "hidden_size": 256,
-          "intermediate_size": 512, "num_hidden_layers": 2, "num_attention_heads": 4,
-          "num_key_value_heads": 2, "head_dim": 64, "vocab_size": 256, "rms_norm_eps": 1e-5,
-          "max_position_embeddings": 512, "hidden_act": "silu", "torch_dtype": "bfloat16",
-          "tie_word_embeddings": False, "rope_theta": 10000.0, "attention_bias": False,
-          "bos_token_id": 1, "eos_token_id": 2}
-FORMATS = {"compressed-tensors": (compressed_tensors.export, tuple(compressed_tensors.SCHEMES)),
-           "torchao": (torchao.export, tuple(torchao.SCHEMES)),
-           "fp8": (fp8.export, ("fp8-block",))}
-NEEDS = {"torchao fp8-tensor": "CUDA at compute capability 8.9", "torchao nvfp4": "CUDA at 10.0",
-         "torchao fp8-channel": "CUDA at compute capability 8.9", "torchao mxfp8": "CUDA",
-         "torchao mxfp4": "CUDA", "torchao int4-w4a16": "the package mslk",
-         "torchao int4-w4a16-g32": "the package mslk"}
+CONFIG = {
+    "architectures": ["LlamaForCausalLM"],
+    "model_type": "llama",
+    "hidden_size": 256,
+    "intermediate_size": 512,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "head_dim": 64,
+    "vocab_size": 256,
+    "rms_norm_eps": 1e-5,
+    "max_position_embeddings": 512,
+    "hidden_act": "silu",
+    "torch_dtype": "bfloat16",
+    "tie_word_embeddings": False,
+    "rope_theta": 10000.0,
+    "attention_bias": False,
+    "bos_token_id": 1,
+    "eos_token_id": 2,
+}
+FORMATS = {
+    "compressed-tensors": (compressed_tensors.export, tuple(compressed_tensors.SCHEMES)),
+    "torchao": (torchao.export, tuple(torchao.SCHEMES)),
+    "fp8": (fp8.export, ("fp8-block",)),
+}
+NEEDS = {
+    "torchao fp8-tensor": "CUDA at compute capability 8.9",
+    "torchao nvfp4": "CUDA at 10.0",
+    "torchao fp8-channel": "CUDA at compute capability 8.9",
+    "torchao mxfp8": "CUDA",
+    "torchao mxfp4": "CUDA",
+    "torchao int4-w4a16": "the package mslk",
+    "torchao int4-w4a16-g32": "the package mslk",
+}
 """What torchao 0.18 asks for where a machine without a GPU ends it."""
 HELPER = Path(__file__).with_name("quantiser_judges_torch.py")
 LIMIT_SECONDS = 3600
@@ -46,12 +67,15 @@ MARK = "## Weights made by the exported scripts"
 def assigned(spec: Any, scheme: str) -> ModuleAssignment:
     """The scheme everywhere but in the last layer's MLP."""
     last = spec.layers - 1
-    keys = dict.fromkeys((row.kind, layer) for row in spec.rows if row.kind in PLANNED_KINDS
-                         for layer in row.layers)
+    keys = dict.fromkeys(
+        (row.kind, layer) for row in spec.rows if row.kind in PLANNED_KINDS for layer in row.layers
+    )
     caches = {(unit.kind, layer): "bf16" for unit in cache_units(spec) for layer in unit.layers}
-    return from_schemes(spec, {
-        key: "bf16" if key[0].startswith("mlp") and key[1] == last else scheme for key in keys},
-        caches)
+    return from_schemes(
+        spec,
+        {key: "bf16" if key[0].startswith("mlp") and key[1] == last else scheme for key in keys},
+        caches,
+    )
 
 
 def prepared(root: Path, only: str) -> tuple[dict[str, Any], dict[str, dict[str, bool]]]:
@@ -72,10 +96,16 @@ def prepared(root: Path, only: str) -> tuple[dict[str, Any], dict[str, dict[str,
             for file, text in files.items():
                 (folder / file).write_text(text, encoding="utf-8")
             config = json.loads(files.get("quantization_config.json", "{}"))
-            cases.append({"id": name, "script": str(folder / "quantise.py"),
-                          "calibrated": "config_groups" in config and oneshot.needs_data(config)})
-            expected[name] = {module: one.scheme == scheme for one in assignment.linears
-                              for module in one.names()}
+            cases.append(
+                {
+                    "id": name,
+                    "script": str(folder / "quantise.py"),
+                    "calibrated": "config_groups" in config and oneshot.needs_data(config),
+                }
+            )
+            expected[name] = {
+                module: one.scheme == scheme for one in assignment.linears for module in one.names()
+            }
     return {"config": str(root / "config"), "cases": cases}, expected
 
 
@@ -87,11 +117,17 @@ def row(said: dict[str, Any], expected: dict[str, bool]) -> tuple[str, bool]:
     if first:
         return f"| {said['id']} | – | – | {first} |", False
     plain = {"weight:BF16"}
-    differ = [name for name, quantised in expected.items()
-              if (said["modules"].get(name, "absent") not in plain) != quantised]
+    differ = [
+        name
+        for name, quantised in expected.items()
+        if (said["modules"].get(name, "absent") not in plain) != quantised
+    ]
     kinds = sorted({said["modules"].get(name, "absent") for name, q in expected.items() if q})
-    return (f"| {said['id']} | {len(differ)} of {len(expected)} | {said['away']:.3f} | "
-            f"{'; '.join(kinds)} |", not differ)
+    return (
+        f"| {said['id']} | {len(differ)} of {len(expected)} | {said['away']:.3f} | "
+        f"{'; '.join(kinds)} |",
+        not differ,
+    )
 
 
 def main() -> int:
@@ -107,20 +143,36 @@ def main() -> int:
         (root / "cases.json").write_text(json.dumps(ready), encoding="utf-8")
         done = subprocess.run(
             [given.torch.absolute(), HELPER.resolve(), root / "cases.json", root / "said.json"],
-            cwd=root, capture_output=True, text=True, timeout=LIMIT_SECONDS, check=False)
+            cwd=root,
+            capture_output=True,
+            text=True,
+            timeout=LIMIT_SECONDS,
+            check=False,
+        )
         if done.returncode:
             raise SystemExit(f"error: {HELPER.name} failed: {done.stderr[-2000:]}")
         said = json.loads((root / "said.json").read_text(encoding="utf-8"))
     rows = [row(one, expected[one["id"]]) for one in said]
-    text = "\n".join([MARK, "", "A random LLaMA of two layers, its last MLP plain; *away*: how far "
-                      "the reloaded model's logits are from the original's, relative.", "",
-                      "| export | modules stored otherwise | away | stored as, or why it failed |",
-                      "|---|---|---:|---|", *(line for line, _ in rows)]) + "\n"
+    text = (
+        "\n".join(
+            [
+                MARK,
+                "",
+                "A random LLaMA of two layers, its last MLP plain; *away*: how far "
+                "the reloaded model's logits are from the original's, relative.",
+                "",
+                "| export | modules stored otherwise | away | stored as, or why it failed |",
+                "|---|---|---:|---|",
+                *(line for line, _ in rows),
+            ]
+        )
+        + "\n"
+    )
     print(text)
     if given.write:
         page = given.write.read_text(encoding="utf-8") if given.write.exists() else ""
         head, _, rest = page.partition(MARK)
-        after = rest[rest.find("\n## "):] if "\n## " in rest else ""
+        after = rest[rest.find("\n## ") :] if "\n## " in rest else ""
         given.write.write_text(head.rstrip() + "\n\n" + text + after, encoding="utf-8")
     return int(not all(good for _, good in rows))
 

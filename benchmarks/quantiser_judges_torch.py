@@ -35,8 +35,9 @@ def random_model(config: str, folder: Path) -> None:
 
 def texts(path: Path) -> None:
     """Calibration text in the model's words."""
-    lines = [json.dumps({"text": " ".join(f"w{(7 * n + k) % 256}" for k in range(64))})
-             for n in range(8)]
+    lines = [
+        json.dumps({"text": " ".join(f"w{(7 * n + k) % 256}" for k in range(64))}) for n in range(8)
+    ]
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 

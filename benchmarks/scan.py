@@ -28,12 +28,39 @@ import planner
 from planner.errors import InfeasibleError, InputError
 
 MODELS = (
-    "smollm2-135m", "qwen2.5-0.5b", "llama-3.2-1b", "llama-3.1-8b", "llama-3.1-70b",
-    "mistral-7b-v0.1", "mixtral-8x7b", "olmoe-1b-7b", "deepseek-v2-lite", "deepseek-v3",
-    "qwen3-30b-a3b", "qwen3-235b-a22b", "gpt-oss-20b", "gpt-oss-120b", "gemma-3-4b-text",
-    "glm-5-fp8", "kimi-k2-instruct", "llama-4-scout", "qwen3.5-27b", "deepseek-v3.2-exp")
-DEVICES = ("h100-sxm", "h200-sxm", "b200-sxm", "a100-sxm", "l40s", "rtx-pro-6000", "xeon-6980p",
-           "xeon-platinum-8480", "jetson-agx-orin-64gb", "jetson-agx-thor-t5000")
+    "smollm2-135m",
+    "qwen2.5-0.5b",
+    "llama-3.2-1b",
+    "llama-3.1-8b",
+    "llama-3.1-70b",
+    "mistral-7b-v0.1",
+    "mixtral-8x7b",
+    "olmoe-1b-7b",
+    "deepseek-v2-lite",
+    "deepseek-v3",
+    "qwen3-30b-a3b",
+    "qwen3-235b-a22b",
+    "gpt-oss-20b",
+    "gpt-oss-120b",
+    "gemma-3-4b-text",
+    "glm-5-fp8",
+    "kimi-k2-instruct",
+    "llama-4-scout",
+    "qwen3.5-27b",
+    "deepseek-v3.2-exp",
+)
+DEVICES = (
+    "h100-sxm",
+    "h200-sxm",
+    "b200-sxm",
+    "a100-sxm",
+    "l40s",
+    "rtx-pro-6000",
+    "xeon-6980p",
+    "xeon-platinum-8480",
+    "jetson-agx-orin-64gb",
+    "jetson-agx-thor-t5000",
+)
 ENGINES = ("any", "any", "vllm", "sglang", "tensorrt-llm", "llama.cpp", "pytorch")
 OBJECTIVES = ("throughput", "latency", "memory", "quality", "cost")
 REPEATS = 3
@@ -56,11 +83,15 @@ def question(rng: random.Random) -> tuple[str, str, dict[str, Any]]:
     """One random question."""
     asked: dict[str, Any] = {"objective": rng.choice(OBJECTIVES), "engine": rng.choice(ENGINES)}
     for name, share, values in (
-            ("untie", 0.3, (True,)), ("tpot_seconds", 0.3, (0.01, 0.02, 0.05, 0.2)),
-            ("ttft_seconds", 0.25, (0.2, 0.5, 2.0, 5.0)),
-            ("max_loss", 0.3, ("int4-w4a16", "bf16", "fp8-tensor")),
-            ("devices", 0.5, (1, 2, 4, 8, 16)), ("context", 0.5, (512, 2048, 32768, 131072)),
-            ("batch", 0.15, (1, 8, 64, 512)), ("memory_bytes", 0.1, (16 << 30, 40 << 30))):
+        ("untie", 0.3, (True,)),
+        ("tpot_seconds", 0.3, (0.01, 0.02, 0.05, 0.2)),
+        ("ttft_seconds", 0.25, (0.2, 0.5, 2.0, 5.0)),
+        ("max_loss", 0.3, ("int4-w4a16", "bf16", "fp8-tensor")),
+        ("devices", 0.5, (1, 2, 4, 8, 16)),
+        ("context", 0.5, (512, 2048, 32768, 131072)),
+        ("batch", 0.15, (1, 8, 64, 512)),
+        ("memory_bytes", 0.1, (16 << 30, 40 << 30)),
+    ):
         if rng.random() < share:
             asked[name] = rng.choice(values)
     return rng.choice(MODELS), rng.choice(DEVICES), asked
@@ -131,17 +162,22 @@ def main() -> int:
     slowest = sorted(found, key=lambda one: -one.seconds)[:10]
     print("| CPU s | × imports | ended | question |\n|---|---|---|---|")
     for one in slowest:
-        print(f"| {one.seconds:.2f} | {one.seconds / yardstick:.1f} | {one.ended} "
-              f"| `{one.command}` |")
+        print(
+            f"| {one.seconds:.2f} | {one.seconds / yardstick:.1f} | {one.ended} | `{one.command}` |"
+        )
     answered = [one.seconds for one in found if one.ended.startswith("plan")]
     ends = Counter("plan" if one.ended.startswith("plan") else one.ended for one in found)
-    print(f"\n{len(found)} questions of seed {asked.seed}: "
-          + ", ".join(f"{count} {name}" for name, count in ends.most_common())
-          + f"; {sum(one.ended.startswith('plan, gap') for one in found)} plans not proved")
+    print(
+        f"\n{len(found)} questions of seed {asked.seed}: "
+        + ", ".join(f"{count} {name}" for name, count in ends.most_common())
+        + f"; {sum(one.ended.startswith('plan, gap') for one in found)} plans not proved"
+    )
     if answered:
-        print(f"plans: median {statistics.median(answered):.2f} s, mean "
-              f"{statistics.fmean(answered):.2f} s; over 5 s: {sum(s > 5 for s in answered)}; "
-              f"imports {yardstick:.3f} s")
+        print(
+            f"plans: median {statistics.median(answered):.2f} s, mean "
+            f"{statistics.fmean(answered):.2f} s; over 5 s: {sum(s > 5 for s in answered)}; "
+            f"imports {yardstick:.3f} s"
+        )
     return int(any(name.startswith("stopped") for name in ends))
 
 

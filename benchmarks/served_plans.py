@@ -99,16 +99,16 @@ def served(model: str, device: str, devices: int | None, engine: str) -> Row:
     seconds = time.process_time() - start
     assert plan.solver.status == "optimal", plan.solver
     assert plan.solver.proved, plan.solver
-    verdict = verdicts(planner.load_model(model), planner.load_device(device), plan.units,
-                       plan.layout, [engine])[0]
+    verdict = verdicts(
+        planner.load_model(model), planner.load_device(device), plan.units, plan.layout, [engine]
+    )[0]
     assert verdict.status == "yes", verdict
     target = TARGETS.get(verdict.container, verdict.container) or next(iter(CONSUMERS))
     written = export_plan(plan, target)
     assert [one.status for one in written.findings] == ["yes"], written.findings
     back = read_back(plan, written)
     row = Row(plan, engine, verdict.container, parse(target, written), back, seconds)
-    print(f"{model} on {device}: {seconds:.1f} s, {row.parsed}, read back: {back}",
-          file=sys.stderr)
+    print(f"{model} on {device}: {seconds:.1f} s, {row.parsed}, read back: {back}", file=sys.stderr)
     return row
 
 
@@ -144,7 +144,8 @@ def _compressed_tensors(files: dict[str, str]) -> str:
     module = importlib.import_module("compressed_tensors")
     quantization = importlib.import_module("compressed_tensors.quantization")
     config = quantization.QuantizationConfig.model_validate(
-        json.loads(files["quantization_config.json"]))
+        json.loads(files["quantization_config.json"])
+    )
     return f"compressed-tensors {module.__version__}: {len(config.config_groups)} groups"
 
 
@@ -167,24 +168,50 @@ def _fp8(files: dict[str, str]) -> str:
 
 
 _PARSERS: dict[str, Callable[[dict[str, str]], str]] = {
-    "compressed-tensors": _compressed_tensors, "modelopt": _modelopt, "fp8": _fp8}
+    "compressed-tensors": _compressed_tensors,
+    "modelopt": _modelopt,
+    "fp8": _fp8,
+}
 
 
 def plans_table(rows: list[Row]) -> str:
     """Figures of every plan."""
-    heads = ("model", "devices", "engine", "layout, batch", "tokens/s", "loss", "GiB a device",
-             "checkpoint", "parsed by", "gain over the best uniform plan")
+    heads = (
+        "model",
+        "devices",
+        "engine",
+        "layout, batch",
+        "tokens/s",
+        "loss",
+        "GiB a device",
+        "checkpoint",
+        "parsed by",
+        "gain over the best uniform plan",
+    )
     out = ["## Plans", "", "| " + " | ".join(heads) + " |", "|" + "---|" * len(heads)]
     for row in rows:
         p, lay = row.plan, row.plan.layout
         layout = f"tp{lay.tp} dp{lay.dp} pp{lay.pp} ep{lay.ep}, {p.workload.batch}"
         rate = p.performance.output_tokens_per_second
-        out.append("| " + " | ".join((
-            p.model.id, f"{p.device.count} × {p.device.id}", words(row.engine), layout,
-            f"{rate.value:,.0f} ({rate.low:,.0f}–{rate.high:,.0f})", f"{p.quality.loss:.3g}",
-            f"{p.memory_per_device.total_bytes / GIB:.1f} of "
-            f"{p.memory_per_device.usable_bytes / GIB:.1f}", row.container or "as it is",
-            row.parsed, p.comparison.text)) + " |")
+        out.append(
+            "| "
+            + " | ".join(
+                (
+                    p.model.id,
+                    f"{p.device.count} × {p.device.id}",
+                    words(row.engine),
+                    layout,
+                    f"{rate.value:,.0f} ({rate.low:,.0f}–{rate.high:,.0f})",
+                    f"{p.quality.loss:.3g}",
+                    f"{p.memory_per_device.total_bytes / GIB:.1f} of "
+                    f"{p.memory_per_device.usable_bytes / GIB:.1f}",
+                    row.container or "as it is",
+                    row.parsed,
+                    p.comparison.text,
+                )
+            )
+            + " |"
+        )
     return "\n".join(out)
 
 
@@ -198,18 +225,25 @@ def schemes_table(rows: list[Row]) -> str:
                 by_scheme.setdefault(unit.scheme, {})[unit.kind] = None
         caches = dict.fromkeys(u.kv_layout for u in row.plan.units if u.kv_layout)
         text = "; ".join(f"**{name}** {', '.join(kinds)}" for name, kinds in by_scheme.items())
-        out.append(f"| {row.plan.model.id}, {row.plan.device.id} | {text} | "
-                   f"{', '.join(map(str, caches))} |")
+        out.append(
+            f"| {row.plan.model.id}, {row.plan.device.id} | {text} | "
+            f"{', '.join(map(str, caches))} |"
+        )
     return "\n".join(out)
 
 
 def others_table(pairs: list[tuple[str, str, int | None, str]]) -> str:
     """What the matrix lets each engine's default version do with each pair."""
     names = engine_names()
-    out = ["## The same questions to every engine", "",
-           "Tokens/s and gain over the engine's best uniform plan; *refused* and *unknown* are the "
-           "matrix's words, *memory* means that no plan fits.", "",
-           "| pair | " + " | ".join(map(words, names)) + " |", "|---|" + "---|" * len(names)]
+    out = [
+        "## The same questions to every engine",
+        "",
+        "Tokens/s and gain over the engine's best uniform plan; *refused* and *unknown* are the "
+        "matrix's words, *memory* means that no plan fits.",
+        "",
+        "| pair | " + " | ".join(map(words, names)) + " |",
+        "|---|" + "---|" * len(names),
+    ]
     for model, device, devices, _ in pairs:
         cells = [_cell(model, device, devices, name) for name in names]
         out.append(f"| {model}, {device} | " + " | ".join(cells) + " |")
@@ -234,27 +268,41 @@ def nvidia_table() -> str:
     engine, model = "vllm@0.25", "deepseek-v3.1"
     asked: dict[str, Any] = {"devices": 8, "engine": engine}
     theirs = import_plan(file, model, "b200-sxm", **asked)
-    fixed = {"tp": theirs.layout.tp, "dp": theirs.layout.dp, "pp": theirs.layout.pp,
-             "ep": theirs.layout.ep, "batch": theirs.workload.batch}
+    fixed = {
+        "tp": theirs.layout.tp,
+        "dp": theirs.layout.dp,
+        "pp": theirs.layout.pp,
+        "ep": theirs.layout.ep,
+        "batch": theirs.workload.batch,
+    }
     named = {
         "NVIDIA's": theirs,
-        "ours, no lossier than uniform nvfp4, same layout and batch":
-            planner.plan(model, "b200-sxm", max_loss="nvfp4", **fixed, **asked),
-        "ours, no lossier than uniform nvfp4":
-            planner.plan(model, "b200-sxm", max_loss="nvfp4", **asked),
-        "ours, no lossier than uniform fp8-block":
-            planner.plan(model, "b200-sxm", max_loss="fp8-block", **asked),
+        "ours, no lossier than uniform nvfp4, same layout and batch": planner.plan(
+            model, "b200-sxm", max_loss="nvfp4", **fixed, **asked
+        ),
+        "ours, no lossier than uniform nvfp4": planner.plan(
+            model, "b200-sxm", max_loss="nvfp4", **asked
+        ),
+        "ours, no lossier than uniform fp8-block": planner.plan(
+            model, "b200-sxm", max_loss="fp8-block", **asked
+        ),
     }
-    out = ["## NVIDIA's plan for DeepSeek-V3.1", "",
-           f"`{NVIDIAS}` as released, imported and priced on 8 × b200-sxm for {words(engine)}.", "",
-           "| plan | layout, batch | tokens/s | TPOT | loss (T0) | weights a device |",
-           "|---|---|---|---|---|---|"]
+    out = [
+        "## NVIDIA's plan for DeepSeek-V3.1",
+        "",
+        f"`{NVIDIAS}` as released, imported and priced on 8 × b200-sxm for {words(engine)}.",
+        "",
+        "| plan | layout, batch | tokens/s | TPOT | loss (T0) | weights a device |",
+        "|---|---|---|---|---|---|",
+    ]
     for name, plan in named.items():
         lay, perf = plan.layout, plan.performance
-        out.append(f"| {name} | tp{lay.tp} dp{lay.dp} pp{lay.pp} ep{lay.ep}, {plan.workload.batch} "
-                   f"| {perf.output_tokens_per_second.value:,.0f} | "
-                   f"{perf.tpot_seconds.value * 1e3:.0f} ms | {plan.quality.loss:.3g} | "
-                   f"{plan.memory_per_device.weights_bytes / GIB:.1f} GiB |")
+        out.append(
+            f"| {name} | tp{lay.tp} dp{lay.dp} pp{lay.pp} ep{lay.ep}, {plan.workload.batch} "
+            f"| {perf.output_tokens_per_second.value:,.0f} | "
+            f"{perf.tpot_seconds.value * 1e3:.0f} ms | {plan.quality.loss:.3g} | "
+            f"{plan.memory_per_device.weights_bytes / GIB:.1f} GiB |"
+        )
     return "\n".join(out)
 
 

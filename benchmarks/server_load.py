@@ -45,8 +45,12 @@ PERCENTILES = (50, 90, 99)
 PATIENCE = 20
 """Seconds for a client to send its question."""
 BAD = {
-    "no JSON": (b"{", 400), "an unknown model": (b'{"model": "no-such", "device": "l40s"}', 400),
-    "1 MB": (b"x" * 1_000_000, 413), "hangs up": (b"", 0), "half a question": (b"", 408)}
+    "no JSON": (b"{", 400),
+    "an unknown model": (b'{"model": "no-such", "device": "l40s"}', 400),
+    "1 MB": (b"x" * 1_000_000, 413),
+    "hangs up": (b"", 0),
+    "half a question": (b"", 408),
+}
 """What bad clients send, and the status they have to get."""
 
 
@@ -77,8 +81,18 @@ class Seen:
 @contextmanager
 def served(workers: int) -> Iterator[tuple[subprocess.Popen[str], int]]:
     """The server of its own process, and its port."""
-    command = [sys.executable, str(SERVER), "--port", "0", "--workers", str(workers), "--seconds",
-               "600", "--patience", str(PATIENCE)]
+    command = [
+        sys.executable,
+        str(SERVER),
+        "--port",
+        "0",
+        "--workers",
+        str(workers),
+        "--seconds",
+        "600",
+        "--patience",
+        str(PATIENCE),
+    ]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, encoding="utf-8") as process:
         try:
             assert process.stdout is not None
@@ -133,8 +147,10 @@ def misbehave(port: int, name: str, seen: Seen) -> None:
     else:
         with socket.create_connection(("127.0.0.1", port)) as line:
             text = b'{"model": "deepseek-v3", "device": "h200-sxm"}'
-            line.sendall(b"POST /plan HTTP/1.0\r\nContent-Length: %d\r\n\r\n" % len(text)
-                         + (text if name == "hangs up" else text[:10]))
+            line.sendall(
+                b"POST /plan HTTP/1.0\r\nContent-Length: %d\r\n\r\n" % len(text)
+                + (text if name == "hangs up" else text[:10])
+            )
             got = int(line.makefile("rb").read().split()[1]) if status else 0
     with seen.lock:
         seen.bad[name] += 1
@@ -145,8 +161,12 @@ def misbehave(port: int, name: str, seen: Seen) -> None:
 def resident_bytes(server: int) -> int:
     """Memory of a process and its children that is in use."""
     found = 0
-    for one in (server, *map(int, Path(f"/proc/{server}/task/{server}/children")
-                             .read_text(encoding="ascii").split())):
+    for one in (
+        server,
+        *map(
+            int, Path(f"/proc/{server}/task/{server}/children").read_text(encoding="ascii").split()
+        ),
+    ):
         try:
             with open(f"/proc/{one}/statm", encoding="ascii") as file:
                 found += int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
@@ -157,8 +177,11 @@ def resident_bytes(server: int) -> int:
 
 def differences(seen: Seen, seed: int) -> Iterator[str]:
     """Where the server answers otherwise than the library does."""
-    verbs: dict[str, Any] = {"plan": planner.plan, "estimate": planner.estimate,
-                             "memory": planner.memory_use}
+    verbs: dict[str, Any] = {
+        "plan": planner.plan,
+        "estimate": planner.estimate,
+        "memory": planner.memory_use,
+    }
     numbers = random.Random(seed).sample(sorted(seen.answers), min(SAMPLED, len(seen.answers)))
     for number in sorted(numbers):
         kind, body = body_of(number, seed)
@@ -177,17 +200,26 @@ def percentile(values: Sequence[float], share: int) -> float:
 
 def table(seen: Seen) -> Iterator[str]:
     """Percentiles by kind of question."""
-    yield "| kind | answers | of them 422 | " + " | ".join(
-        f"{what} p{share} [ms]" for what in ("CPU", "wall") for share in PERCENTILES) + " |"
+    yield (
+        "| kind | answers | of them 422 | "
+        + " | ".join(f"{what} p{share} [ms]" for what in ("CPU", "wall") for share in PERCENTILES)
+        + " |"
+    )
     yield "|---|" + "---:|" * (2 + 2 * len(PERCENTILES))
     for kind in ("memory", "estimate", "plan", "all"):
         group = [one for one in seen.answers.values() if kind in ("all", one.kind)]
         if not group:
             continue
         spent = [[getattr(one, name) for one in group] for name in ("cpu_seconds", "wall_seconds")]
-        yield f"| {kind} | {len(group):,} | {sum(one.status == 422 for one in group):,} | " \
-            + " | ".join(f"{percentile(values, share) * 1e3:,.0f}" for values in spent
-                         for share in PERCENTILES) + " |"
+        yield (
+            f"| {kind} | {len(group):,} | {sum(one.status == 422 for one in group):,} | "
+            + " | ".join(
+                f"{percentile(values, share) * 1e3:,.0f}"
+                for values in spent
+                for share in PERCENTILES
+            )
+            + " |"
+        )
 
 
 def told(seen: Seen, options: argparse.Namespace, seconds: float) -> str:
@@ -196,24 +228,39 @@ def told(seen: Seen, options: argparse.Namespace, seconds: float) -> str:
     cpu = sum(one.cpu_seconds for one in seen.answers.values())
     settled = [size for _, size in seen.memory] or [0]
     lines = [
-        "# The example server under load", "",
+        "# The example server under load",
+        "",
         "How [the example server](../guide/server.md) answers many clients at once, bad ones among "
-        "them.", "", "```console", "$ python benchmarks/server_load.py", "```", "",
+        "them.",
+        "",
+        "```console",
+        "$ python benchmarks/server_load.py",
+        "```",
+        "",
         f"{len(seen.answers):,} questions (seed {options.seed}) of {options.clients} clients at "
         f"once to {options.workers} workers: {cpu:.0f} CPU seconds of the workers in "
         f"{seconds:,.0f} s by the wall, on a machine of {os.cpu_count()} cores whose load was "
         f"{min(load):.0f} to {max(load):.0f} meanwhile. The CPU columns are what an answer costs, "
-        "those by the wall hold the wait for a free worker and for the rest of the machine.", "",
-        *table(seen), "",
+        "those by the wall hold the wait for a free worker and for the rest of the machine.",
+        "",
+        *table(seen),
+        "",
         "Questions whose model does not fit are answered with 422. Among them came "
         f"{sum(seen.bad.values())} bad clients ("
-        + ", ".join(f"{name}: {count}" for name, count in sorted(seen.bad.items())) + "): "
-        + ("each got the error that is due, and the server went on. " if not seen.wrong else
-           "; ".join(seen.wrong) + ". ")
+        + ", ".join(f"{name}: {count}" for name, count in sorted(seen.bad.items()))
+        + "): "
+        + (
+            "each got the error that is due, and the server went on. "
+            if not seen.wrong
+            else "; ".join(seen.wrong) + ". "
+        )
         + f"{min(SAMPLED, len(seen.answers))} answers were compared with the library's own"
-        + (", and are the same." if not seen.wrong else "."), "",
+        + (", and are the same." if not seen.wrong else "."),
+        "",
         f"Server and workers together held {settled[0] / 2**20:.0f} MiB after the first 100 "
-        f"answers and {settled[-1] / 2**20:.0f} MiB at the end.", ""]
+        f"answers and {settled[-1] / 2**20:.0f} MiB at the end.",
+        "",
+    ]
     return "\n".join(lines)
 
 
@@ -230,8 +277,12 @@ def main() -> int:
     begun = time.perf_counter()
     with served(options.workers) as (process, port):
         with ThreadPoolExecutor(options.clients) as pool:
-            list(pool.map(lambda number: ask(port, number, options.seed, seen, process.pid),
-                          range(options.requests)))
+            list(
+                pool.map(
+                    lambda number: ask(port, number, options.seed, seen, process.pid),
+                    range(options.requests),
+                )
+            )
         seconds = time.perf_counter() - begun
         if process.poll() is not None:
             seen.wrong.append("the server has ended")

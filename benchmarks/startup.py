@@ -87,8 +87,14 @@ def cpu_seconds(command: Sequence[str], folder: Path) -> float:
     """
     environment = {**os.environ, "PYTHONPYCACHEPREFIX": str(folder / "bytecode")}
     environment.pop("PYTHONDONTWRITEBYTECODE", None)
-    process = subprocess.Popen(command, cwd=folder, env=environment, stdin=subprocess.DEVNULL,
-                               stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        command,
+        cwd=folder,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode != 0:
@@ -111,32 +117,77 @@ def cases(script: Path) -> tuple[Case, ...]:
     stack = (sys.executable, "-c", ONE_THREAD + "import numpy, pydantic, highspy")
     question = ("deepseek-v3", "h100-sxm", "--context", "131072")
     return (
-        Case("plan --help", (PLAN, "--help"),
-             "two click commands --help", (sys.executable, str(script), "--help"), 0.080, 1.6),
-        Case("plan deepseek-v3 h100-sxm", (PLAN, *question),
-             "import numpy, pydantic, highspy", stack, 0.6, 3.0),
-        Case("plan deepseek-v3 h100-sxm --untie", (PLAN, *question, "--untie"),
-             "import numpy, pydantic, highspy", stack, 1.5, float("inf")),
-        Case("plan estimate deepseek-v3 h100-sxm",
-             (PLAN, "estimate", "deepseek-v3", "h100-sxm", "--scheme", "fp8-block",
-              "--devices", "16", "--context", "8192"),
-             "import numpy, pydantic",
-             (sys.executable, "-c", ONE_THREAD + "import numpy, pydantic"), 1.0, 2.0),
+        Case(
+            "plan --help",
+            (PLAN, "--help"),
+            "two click commands --help",
+            (sys.executable, str(script), "--help"),
+            0.080,
+            1.6,
+        ),
+        Case(
+            "plan deepseek-v3 h100-sxm",
+            (PLAN, *question),
+            "import numpy, pydantic, highspy",
+            stack,
+            0.6,
+            3.0,
+        ),
+        Case(
+            "plan deepseek-v3 h100-sxm --untie",
+            (PLAN, *question, "--untie"),
+            "import numpy, pydantic, highspy",
+            stack,
+            1.5,
+            float("inf"),
+        ),
+        Case(
+            "plan estimate deepseek-v3 h100-sxm",
+            (
+                PLAN,
+                "estimate",
+                "deepseek-v3",
+                "h100-sxm",
+                "--scheme",
+                "fp8-block",
+                "--devices",
+                "16",
+                "--context",
+                "8192",
+            ),
+            "import numpy, pydantic",
+            (sys.executable, "-c", ONE_THREAD + "import numpy, pydantic"),
+            1.0,
+            2.0,
+        ),
     )
 
 
 def table(results: Sequence[Result]) -> str:
     """The results as aligned text."""
     rows = [("command", "CPU ms", "target", "yardstick", "CPU ms", "ratio", "target", "")]
-    rows += [(r.case.name, f"{r.seconds * 1e3:.0f}", f"{r.case.target_seconds * 1e3:.0f}",
-              r.case.yardstick_name, f"{r.yardstick_seconds * 1e3:.0f}", f"{r.ratio:.2f}",
-              f"{r.case.target_ratio:.1f}".replace("inf", "-"), "met" if r.met else "MISSED")
-             for r in results]
+    rows += [
+        (
+            r.case.name,
+            f"{r.seconds * 1e3:.0f}",
+            f"{r.case.target_seconds * 1e3:.0f}",
+            r.case.yardstick_name,
+            f"{r.yardstick_seconds * 1e3:.0f}",
+            f"{r.ratio:.2f}",
+            f"{r.case.target_ratio:.1f}".replace("inf", "-"),
+            "met" if r.met else "MISSED",
+        )
+        for r in results
+    ]
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     left = {0, 3, 7}
-    return "\n".join("  ".join(
-        cell.ljust(width) if i in left else cell.rjust(width)
-        for i, (cell, width) in enumerate(zip(row, widths, strict=True))).rstrip() for row in rows)
+    return "\n".join(
+        "  ".join(
+            cell.ljust(width) if i in left else cell.rjust(width)
+            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    )
 
 
 def main() -> int:

@@ -35,8 +35,10 @@ class Cost:
 
     def told(self, count: int) -> str:
         """For people, with the time of one question."""
-        return (f"{self.wall:.1f} s wall, {self.cpu:.1f} s CPU ({self.cpu / CORES:.1f} s on "
-                f"{CORES} cores of its own); {self.cpu / count * 1e3:.3g} ms CPU a question")
+        return (
+            f"{self.wall:.1f} s wall, {self.cpu:.1f} s CPU ({self.cpu / CORES:.1f} s on "
+            f"{CORES} cores of its own); {self.cpu / count * 1e3:.3g} ms CPU a question"
+        )
 
 
 def measured(run: Callable[[], object]) -> Cost:
@@ -54,22 +56,47 @@ def _cpu() -> float:
 def estimate_questions(count: int) -> list[dict[str, Any]]:
     """Estimates on given layouts: four models, five devices, two caches, two workloads, two layouts
     of tensor parallelism, and as many batches as make ``count``."""
-    shapes = [(m, d, kv, isl, tp) for m in SMALL for d in DEVICES for kv in ("bf16", "int8-token")
-              for isl in (1024, 4096) for tp in (1, 2)]
+    shapes = [
+        (m, d, kv, isl, tp)
+        for m in SMALL
+        for d in DEVICES
+        for kv in ("bf16", "int8-token")
+        for isl in (1024, 4096)
+        for tp in (1, 2)
+    ]
     each = -(-count // len(shapes))
-    return [{"verb": "estimate", "model": m, "device": d, "scheme": "bf16", "kv": kv,
-             "isl": isl, "osl": 256, "devices": tp, "tp": tp, "dp": 1, "pp": 1, "ep": 1,
-             "batch": batch}
-            for m, d, kv, isl, tp in shapes for batch in range(1, each + 1)][:count]
+    return [
+        {
+            "verb": "estimate",
+            "model": m,
+            "device": d,
+            "scheme": "bf16",
+            "kv": kv,
+            "isl": isl,
+            "osl": 256,
+            "devices": tp,
+            "tp": tp,
+            "dp": 1,
+            "pp": 1,
+            "ep": 1,
+            "batch": batch,
+        }
+        for m, d, kv, isl, tp in shapes
+        for batch in range(1, each + 1)
+    ][:count]
 
 
 def plan_questions(models: tuple[str, ...], count: int) -> list[dict[str, Any]]:
     """Plans with layouts and batch searched: models, devices, contexts and service levels in
     turn, ``count`` of them, all different."""
     levels = [{}, {"tpot_seconds": 0.05}, {"tpot_seconds": 0.03}, {"ttft_seconds": 1.0}]
-    out = [{"model": m, "device": d, "context": context, **level}
-           for context in range(2048, 2048 + 64 * (1 + count // 4), 64)
-           for m in models for d in DEVICES for level in levels]
+    out = [
+        {"model": m, "device": d, "context": context, **level}
+        for context in range(2048, 2048 + 64 * (1 + count // 4), 64)
+        for m in models
+        for d in DEVICES
+        for level in levels
+    ]
     return out[:count]
 
 
@@ -83,13 +110,19 @@ def estimates(_: argparse.Namespace) -> None:
 def plans(given: argparse.Namespace) -> None:
     """5,000 plans of small models in 5 minutes on two cores and of DeepSeek-V3 in 10, linear in
     questions."""
-    for name, models, wanted in (("small models", SMALL, 300), ("DeepSeek-V3", DEEPSEEK, 600),
-                                 ("large models", LARGE, 600)):
+    for name, models, wanted in (
+        ("small models", SMALL, 300),
+        ("DeepSeek-V3", DEEPSEEK, 600),
+        ("large models", LARGE, 600),
+    ):
         for count in (given.plans // 4, given.plans // 2, given.plans):
             asked = plan_questions(models, count)
             cost = measured(lambda asked=asked: answers(asked, workers=CORES))
-            print(f"{count} plans of {name}, {CORES} processes: {cost.told(count)}; 5,000 of "
-                  f"them {cost.cpu / count * 5000 / CORES:.0f} s (wanted {wanted} s)", flush=True)
+            print(
+                f"{count} plans of {name}, {CORES} processes: {cost.told(count)}; 5,000 of "
+                f"them {cost.cpu / count * 5000 / CORES:.0f} s (wanted {wanted} s)",
+                flush=True,
+            )
 
 
 def dask(given: argparse.Namespace) -> None:
@@ -98,8 +131,11 @@ def dask(given: argparse.Namespace) -> None:
     costs = [measured(lambda n=n: answers(asked, cluster="local", workers=n)) for n in (1, 2)]
     for n, cost in enumerate(costs, start=1):
         print(f"Dask, {n} local worker(s), {len(asked)} plans: {cost.told(len(asked))}")
-    print(f"two against one: {costs[0].wall / costs[1].wall:.2f} in wall time (wanted 1.6), CPU "
-          f"{costs[1].cpu / costs[0].cpu:.2f} × (1.00: nothing is lost to the second)", flush=True)
+    print(
+        f"two against one: {costs[0].wall / costs[1].wall:.2f} in wall time (wanted 1.6), CPU "
+        f"{costs[1].cpu / costs[0].cpu:.2f} × (1.00: nothing is lost to the second)",
+        flush=True,
+    )
 
 
 def curves(_: argparse.Namespace) -> None:
@@ -107,21 +143,59 @@ def curves(_: argparse.Namespace) -> None:
     layers = {"qwen2.5-0.5b": 24, "llama-3.1-8b": 32, "llama-3.1-70b": 80, "llama-3.1-405b": 126}
     print("plans against layers (one device, batch 8):")
     for model, count in layers.items():
-        asked = [{"model": model, "device": "b300-sxm", "devices": 8, "tp": 8, "batch": 8,
-                  "context": 2048 + 64 * n} for n in range(16)]
+        asked = [
+            {
+                "model": model,
+                "device": "b300-sxm",
+                "devices": 8,
+                "tp": 8,
+                "batch": 8,
+                "context": 2048 + 64 * n,
+            }
+            for n in range(16)
+        ]
         print(f"  {count:4d} layers: {_each(asked):7.1f} ms")
     print("plans against schemes (llama-3.1-8b, h100-sxm, layouts searched):")
-    names = ("bf16", "fp8-tensor", "fp8-block", "int8-w8a8", "fp8-w8a16", "int4-w4a16", "fp16",
-             "fp8-channel")
+    names = (
+        "bf16",
+        "fp8-tensor",
+        "fp8-block",
+        "int8-w8a8",
+        "fp8-w8a16",
+        "int4-w4a16",
+        "fp16",
+        "fp8-channel",
+    )
     for count in (1, 2, 4, 8):
-        asked = [{"model": "llama-3.1-8b", "device": "h100-sxm", "schemes": names[:count],
-                  "context": 2048 + 64 * n} for n in range(16)]
+        asked = [
+            {
+                "model": "llama-3.1-8b",
+                "device": "h100-sxm",
+                "schemes": names[:count],
+                "context": 2048 + 64 * n,
+            }
+            for n in range(16)
+        ]
         print(f"  {count:4d} schemes: {_each(asked):6.1f} ms")
     print("estimates against questions (llama-3.1-8b, h100-sxm, one workload, batches):")
     for count in (1, 10, 100, 1000, 10_000):
-        asked = [{"verb": "estimate", "model": "llama-3.1-8b", "device": "h100-sxm",
-                  "scheme": "fp8-tensor", "devices": 1, "tp": 1, "dp": 1, "pp": 1, "ep": 1,
-                  "isl": 1024, "osl": 256, "batch": n + 1} for n in range(count)]
+        asked = [
+            {
+                "verb": "estimate",
+                "model": "llama-3.1-8b",
+                "device": "h100-sxm",
+                "scheme": "fp8-tensor",
+                "devices": 1,
+                "tp": 1,
+                "dp": 1,
+                "pp": 1,
+                "ep": 1,
+                "isl": 1024,
+                "osl": 256,
+                "batch": n + 1,
+            }
+            for n in range(count)
+        ]
         print(f"  {count:6,d} questions: {_each(asked):8.4f} ms each")
 
 

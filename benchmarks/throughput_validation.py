@@ -51,12 +51,20 @@ that ships with the package, `--plot FILE.svg` draws it.
 
 def table_of(groups: Iterable[Group], names: Sequence[str]) -> str:
     """A Markdown table of ``groups`` with the columns ``names`` before the errors."""
-    lines = ["| " + " | ".join((*names, "n", "mean", "median", "p90", "bias", "in 80 %")) + " |",
-             "|" + "---|" * len(names) + "---:|" * 6]
+    lines = [
+        "| " + " | ".join((*names, "n", "mean", "median", "p90", "bias", "in 80 %")) + " |",
+        "|" + "---|" * len(names) + "---:|" * 6,
+    ]
     for g in groups:
         cells = [str(getattr(g, name)).replace("|", "/") or "-" for name in names]
-        cells += [f"{g.n}/{g.n_rows}", _number(g.mape), _number(g.median_ape), _number(g.p90_ape),
-                  _number(g.bias, "+"), _number(g.coverage80, digits=0)]
+        cells += [
+            f"{g.n}/{g.n_rows}",
+            _number(g.mape),
+            _number(g.median_ape),
+            _number(g.p90_ape),
+            _number(g.bias, "+"),
+            _number(g.coverage80, digits=0),
+        ]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
 
@@ -67,25 +75,34 @@ def _number(value: float | None, sign: str = "", digits: int = 1) -> str:
 
 def headline_table(outcomes: Sequence[Outcome]) -> str:
     """Every headline without and with the excluded rows, and how intervals cover."""
-    lines = ["| figure | n | mean | median | p90 | in 80 % | all rows: n | mean | median |",
-             "|---|" + "---:|" * 8]
+    lines = [
+        "| figure | n | mean | median | p90 | in 80 % | all rows: n | mean | median |",
+        "|---|" + "---:|" * 8,
+    ]
     for h in headlines(outcomes):
         a, b = h.without, h.together
-        lines.append(f"| {h.what} | {a.n} | {_number(a.mape)} | {_number(a.median_ape)} | "
-                     f"{_number(a.p90_ape)} | {_number(h.coverage80, digits=0)} | {b.n} | "
-                     f"{_number(b.mape)} | {_number(b.median_ape)} |")
-    told = [f"{c.what.upper()}: {c.inside} of {c.groups} groups (model, engine version, device, "
-            f"format, pools) with at least {LEAST_GROUP} rows have {BAND[0]:.0f} to "
-            f"{BAND[1]:.0f} % of them inside the 80 % interval." for c in covered(outcomes)]
+        lines.append(
+            f"| {h.what} | {a.n} | {_number(a.mape)} | {_number(a.median_ape)} | "
+            f"{_number(a.p90_ape)} | {_number(h.coverage80, digits=0)} | {b.n} | "
+            f"{_number(b.mape)} | {_number(b.median_ape)} |"
+        )
+    told = [
+        f"{c.what.upper()}: {c.inside} of {c.groups} groups (model, engine version, device, "
+        f"format, pools) with at least {LEAST_GROUP} rows have {BAND[0]:.0f} to "
+        f"{BAND[1]:.0f} % of them inside the 80 % interval."
+        for c in covered(outcomes)
+    ]
     return "\n".join([*lines, "", *told]) + "\n"
 
 
 def served_table(outcomes: Iterable[Outcome]) -> str:
     """Served models by model, engine version, device and format: TPOT with the host's work and
     without it, TTFT."""
-    lines = ["| model | engine | device | format | pools | n | mean | median | bias | in 80 % | "
-             "without host: mean | TTFT median | bias | in 80 % |", "|---|---|---|---|---|"
-             + "---:|" * 9]
+    lines = [
+        "| model | engine | device | format | pools | n | mean | median | bias | in 80 % | "
+        "without host: mean | TTFT median | bias | in 80 % |",
+        "|---|---|---|---|---|" + "---:|" * 9,
+    ]
     found: dict[tuple[str, ...], dict[str, list[Outcome]]] = {}
     for o in outcomes:
         kind = "bare" if o.regime == REPEATED else "kept" if o.regime in SERVED else ""
@@ -94,10 +111,21 @@ def served_table(outcomes: Iterable[Outcome]) -> str:
             row = found.setdefault((o.model, o.software, o.device, o.format, pools), {})
             row.setdefault(f"{kind} {o.metric}", []).append(o)
     for key, row in sorted(found.items()):
-        tpot, bare, ttft = (summary_of(row.get(name, ())) for name in (
-            "kept tpot", "bare tpot", "kept ttft"))
-        cells = [*key, str(tpot[0]), tpot[1], tpot[2], tpot[3], tpot[4], bare[1], ttft[2], ttft[3],
-                 ttft[4]]
+        tpot, bare, ttft = (
+            summary_of(row.get(name, ())) for name in ("kept tpot", "bare tpot", "kept ttft")
+        )
+        cells = [
+            *key,
+            str(tpot[0]),
+            tpot[1],
+            tpot[2],
+            tpot[3],
+            tpot[4],
+            bare[1],
+            ttft[2],
+            ttft[3],
+            ttft[4],
+        ]
         if tpot[0]:
             lines.append("| " + " | ".join(map(str, cells)) + " |")
     return "\n".join(lines) + "\n"
@@ -107,8 +135,13 @@ def summary_of(rows: Sequence[Outcome]) -> tuple[int, str, str, str, str]:
     """(rows, mean, median, bias, share inside the interval) as a table shows them."""
     errors = summarise([o.error_percent for o in rows])
     inside = 100 * sum(o.inside for o in rows) / len(rows) if rows else None
-    return (errors.n, _number(errors.mape), _number(errors.median_ape), _number(errors.bias, "+"),
-            _number(inside, digits=0))
+    return (
+        errors.n,
+        _number(errors.mape),
+        _number(errors.median_ape),
+        _number(errors.bias, "+"),
+        _number(inside, digits=0),
+    )
 
 
 def between(text: str, table: str) -> str:
@@ -123,20 +156,33 @@ def page(report: Validation, day: str) -> str:
     timed = [o for o in report.outcomes if o.metric != "memory"]
     served = [o for o in timed if o.table.startswith("e2e_")]
     operators = [o for o in timed if o.table.startswith("op_")]
-    left = [f"| {u.table} | {u.reason} | {u.n} |" for u in report.uncovered
-            if u.table.startswith(("op_", "e2e_"))]
-    return "\n".join((
-        INTRODUCTION, f"Run on {day}.\n", "## Headlines\n", headline_table(timed),
-        "## All tables\n",
-        table_of(summary(timed), ("table", "metric", "regime")),
-        "## Served models, by model and engine\n",
-        table_of(group(served), ("table", "metric", "regime", "model", "device", "format",
-                                 "software")),
-        "## Operators on shapes that no fit saw\n",
-        table_of(group(o for o in operators if o.regime == "held-out"),
-                 ("table", "device", "software", "format")),
-        "## Rows without a prediction\n",
-        "| table | reason | rows |\n|---|---|---:|\n" + "\n".join(left) + "\n"))
+    left = [
+        f"| {u.table} | {u.reason} | {u.n} |"
+        for u in report.uncovered
+        if u.table.startswith(("op_", "e2e_"))
+    ]
+    return "\n".join(
+        (
+            INTRODUCTION,
+            f"Run on {day}.\n",
+            "## Headlines\n",
+            headline_table(timed),
+            "## All tables\n",
+            table_of(summary(timed), ("table", "metric", "regime")),
+            "## Served models, by model and engine\n",
+            table_of(
+                group(served),
+                ("table", "metric", "regime", "model", "device", "format", "software"),
+            ),
+            "## Operators on shapes that no fit saw\n",
+            table_of(
+                group(o for o in operators if o.regime == "held-out"),
+                ("table", "device", "software", "format"),
+            ),
+            "## Rows without a prediction\n",
+            "| table | reason | rows |\n|---|---|---:|\n" + "\n".join(left) + "\n",
+        )
+    )
 
 
 def quoted(outcomes: Iterable[Outcome]) -> list[tuple[tuple[str, ...], int, float]]:
@@ -151,21 +197,33 @@ def quoted(outcomes: Iterable[Outcome]) -> list[tuple[tuple[str, ...], int, floa
             continue
         key = (o.device, o.format, "moe" if experts else "dense", o.metric, o.table)
         found.setdefault(key, []).append(o.error_percent)
-    return [(key, len(errors), summarise(errors).median_ape or 0.0)
-            for key, errors in sorted(found.items(), key=lambda item: (item[0][:4], len(item[1])))
-            if len(errors) >= FEWEST]
+    return [
+        (key, len(errors), summarise(errors).median_ape or 0.0)
+        for key, errors in sorted(found.items(), key=lambda item: (item[0][:4], len(item[1])))
+        if len(errors) >= FEWEST
+    ]
 
 
 def data_file(rows: Iterable[tuple[tuple[str, ...], int, float]]) -> str:
     """planner/planning/data/validated.toml."""
-    lines = ["# Median errors [%] of predicted served models, quoted by plans of the same device,",
-             "# format and class of model. Written by benchmarks/throughput_validation.py.",
-             'source = "Published results of served models, gathered with the tables of PyPI '
-             'aiconfigurator-core 0.12.0; none is fitted to"']
+    lines = [
+        "# Median errors [%] of predicted served models, quoted by plans of the same device,",
+        "# format and class of model. Written by benchmarks/throughput_validation.py.",
+        'source = "Published results of served models, gathered with the tables of PyPI '
+        'aiconfigurator-core 0.12.0; none is fitted to"',
+    ]
     for (device, fmt, kind, metric, table), n, median in rows:
-        lines += ["", "[[group]]", f'device = "{device}"', f'format = "{fmt}"',
-                  f'class = "{kind}"', f'metric = "{metric}"', f'table = "{table}"', f"n = {n}",
-                  f"median_ape = {median:.1f}"]
+        lines += [
+            "",
+            "[[group]]",
+            f'device = "{device}"',
+            f'format = "{fmt}"',
+            f'class = "{kind}"',
+            f'metric = "{metric}"',
+            f'table = "{table}"',
+            f"n = {n}",
+            f"median_ape = {median:.1f}",
+        ]
     return "\n".join(lines) + "\n"
 
 
@@ -175,9 +233,13 @@ def main() -> None:
     day = sys.argv[2] if len(sys.argv) > 2 else date.today().isoformat()
     PAGE.write_text(page(report, day), encoding="utf-8")
     both = headline_table([o for o in report.outcomes if o.table.startswith("e2e_silicon")])
-    SERVED_PAGE.write_text(between(
-        SERVED_PAGE.read_text(encoding="utf-8"),
-        f"Run on {day}.\n\n{both}\n{served_table(report.outcomes)}"), encoding="utf-8")
+    SERVED_PAGE.write_text(
+        between(
+            SERVED_PAGE.read_text(encoding="utf-8"),
+            f"Run on {day}.\n\n{both}\n{served_table(report.outcomes)}",
+        ),
+        encoding="utf-8",
+    )
     DATA.write_text(data_file(quoted(report.outcomes)), encoding="utf-8")
     print("wrote", *(p.relative_to(ROOT) for p in (PAGE, SERVED_PAGE, DATA)))
 

@@ -19,8 +19,10 @@ from planner.validation.reader import read_directory
 from planner.validation.transfer import TABLES, Carried, Error, carried, pairs, summarise
 
 DATA = Path(__file__).resolve().parents[1] / "planner" / "throughput" / "data" / "transfer.toml"
-SOURCE = ("each measured device predicted from its relatives' sets without its own, on the "
-          "operator tables of PyPI aiconfigurator-core 0.12.0 (benchmarks/transfer.py)")
+SOURCE = (
+    "each measured device predicted from its relatives' sets without its own, on the "
+    "operator tables of PyPI aiconfigurator-core 0.12.0 (benchmarks/transfer.py)"
+)
 RELATIONS = ("same", "other", "gddr")
 """See planner.throughput.calibration.relation."""
 BY_VARIANT = ("gemm", "quantise", "moe")
@@ -73,8 +75,11 @@ def rules_of(found: Sequence[Carried]) -> list[dict[str, Any]]:
         mine = [g for g in found if g.operator == operator]
         whole = _errors(mine)
         for variant in dict.fromkeys(g.variant for g in mine) if operator in BY_VARIANT else ():
-            own = {how: e for how, e in _errors(g for g in mine if g.variant == variant).items()
-                   if _another(e, whole[how])}
+            own = {
+                how: e
+                for how, e in _errors(g for g in mine if g.variant == variant).items()
+                if _another(e, whole[how])
+            }
             if own:
                 rules.append({"operator": operator, "variant": variant, **own})
         if whole:
@@ -84,20 +89,27 @@ def rules_of(found: Sequence[Carried]) -> list[dict[str, Any]]:
 
 def _errors(groups: Iterable[Carried]) -> dict[str, Error]:
     some = list(groups)
-    return {how: e for how in RELATIONS
-            if (e := summarise(g for g in some if g.relation == how)) is not None}
+    return {
+        how: e
+        for how in RELATIONS
+        if (e := summarise(g for g in some if g.relation == how)) is not None
+    }
 
 
 def _another(own: Error, whole: Error) -> bool:
     """Whether a variant has a rule of its own: a larger error, or a smaller one over two pairs."""
-    return own.sigma > DIFFERS * whole.sigma \
-        or (own.pairs > 1 and own.sigma < whole.sigma / DIFFERS)
+    return own.sigma > DIFFERS * whole.sigma or (
+        own.pairs > 1 and own.sigma < whole.sigma / DIFFERS
+    )
 
 
 def text_of(rules: Sequence[dict[str, Any]]) -> str:
     """The data file: ``rules`` first, then what stays of the file."""
-    kept = [r for r in tomllib.loads(DATA.read_text(encoding="utf-8"))["rule"]
-            if r["operator"] not in {m["operator"] for m in rules} or r["variant"] == "*"]
+    kept = [
+        r
+        for r in tomllib.loads(DATA.read_text(encoding="utf-8"))["rule"]
+        if r["operator"] not in {m["operator"] for m in rules} or r["variant"] == "*"
+    ]
     lines = [HEAD + f'source = "{SOURCE}"\ndate = "{date.today().isoformat()}"\n']
     lines += [_rule(r) for r in (*rules, *_last(kept, rules))]
     return "\n".join(lines)
@@ -108,8 +120,11 @@ def _last(kept: Iterable[dict[str, Any]], rules: Sequence[dict[str, Any]]) -> li
     have = {(r["operator"], r["variant"], how) for r in rules for how in RELATIONS if how in r}
     left = []
     for rule in kept:
-        more = {how: rule[how] for how in RELATIONS if how in rule
-                and (rule["operator"], rule["variant"], how) not in have}
+        more = {
+            how: rule[how]
+            for how in RELATIONS
+            if how in rule and (rule["operator"], rule["variant"], how) not in have
+        }
         if more:
             left.append({"operator": rule["operator"], "variant": rule["variant"], **more})
     return sorted(left, key=lambda r: r["operator"] == "*")
@@ -123,7 +138,8 @@ def _rule(rule: dict[str, Any]) -> str:
             if isinstance(e, Error):
                 lines.append(
                     f"{how} = {{ sigma = {e.sigma:.3f}, n = {e.rows}, pairs = {e.pairs}, "
-                    f"mean = {e.mean:.1f}, median = {e.median:.1f}, bias = {e.bias:.1f} }}")
+                    f"mean = {e.mean:.1f}, median = {e.median:.1f}, bias = {e.bias:.1f} }}"
+                )
             else:
                 inside = ", ".join(f"{k} = {v}" for k, v in e.items())
                 lines.append(f"{how} = {{ {inside} }}")
@@ -131,8 +147,10 @@ def _rule(rule: dict[str, Any]) -> str:
 
 
 def _text(e: Error) -> str:
-    return (f"n {e.rows:6d} of {e.pairs} pairs: mean {e.mean:5.1f} median {e.median:5.1f} bias "
-            f"{e.bias:+6.1f} sigma {e.sigma:.3f}")
+    return (
+        f"n {e.rows:6d} of {e.pairs} pairs: mean {e.mean:5.1f} median {e.median:5.1f} bias "
+        f"{e.bias:+6.1f} sigma {e.sigma:.3f}"
+    )
 
 
 if __name__ == "__main__":

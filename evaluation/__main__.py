@@ -14,12 +14,20 @@ from evaluation import report, run, settings
 def main() -> int:
     """Evaluate the models whose packages are installed; say which are not."""
     parser = argparse.ArgumentParser(prog="python -m evaluation", description=__doc__)
-    parser.add_argument("--model", action="append", choices=sorted(settings.SUBJECTS),
-                        help="one model alone (may be given again)")
+    parser.add_argument(
+        "--model",
+        action="append",
+        choices=sorted(settings.SUBJECTS),
+        help="one model alone (may be given again)",
+    )
     parser.add_argument("--out", type=Path, default=Path("out/evaluation"))
     parser.add_argument("--processes", type=int, default=min(2, os.cpu_count() or 1))
-    parser.add_argument("--docs", type=Path, metavar="FILE",
-                        help="put the tables into this document, between its markers")
+    parser.add_argument(
+        "--docs",
+        type=Path,
+        metavar="FILE",
+        help="put the tables into this document, between its markers",
+    )
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
     begun, results = time.time(), []
@@ -32,8 +40,11 @@ def main() -> int:
     if not results:
         print("nothing was evaluated")
         return 2
-    whole = {"environment": run.environment(), "models": results,
-             "wall_seconds": round(time.time() - begun)}
+    whole = {
+        "environment": run.environment(),
+        "models": results,
+        "wall_seconds": round(time.time() - begun),
+    }
     (options.out / "results.json").write_text(json.dumps(whole, indent=1, sort_keys=True) + "\n")
     text = report.markdown(whole)
     (options.out / "report.md").write_text(text)

@@ -84,8 +84,14 @@ def left_out(protocol: str) -> tuple[LeftOut, ...]:
 def _predicted(model: KldModel, protocol: str, excluded: frozenset[str]) -> LeftOut:
     matrices = [m for p in points_of(model.name) for m in p.matrices]
     found = predict(subject_of_measured(model), matrices, excluded)
-    return LeftOut(model, protocol, found.tier, _by_point(model, np.array(found.alpha)),
-                   found.level, found.saturation)
+    return LeftOut(
+        model,
+        protocol,
+        found.tier,
+        _by_point(model, np.array(found.alpha)),
+        found.level,
+        found.saturation,
+    )
 
 
 def baseline(name: str, model: KldModel) -> Doubles:
@@ -104,14 +110,16 @@ def signals(model: KldModel) -> tuple[Doubles, Doubles]:
 
 def score(logs: Doubles, signal: Doubles, noise: Doubles) -> Score:
     """How well ``logs`` predict ``signal``: every point counts in ρ."""
-    rank = None if np.ptp(logs) == 0 else float(
-        np.corrcoef(rankdata(logs), rankdata(signal))[0, 1])
+    rank = None if np.ptp(logs) == 0 else float(np.corrcoef(rankdata(logs), rankdata(signal))[0, 1])
     ratios, weights, _ = log_ratios(logs, signal, noise)
     return Score(rank, holding(np.abs(ratios), weights))
 
 
-def log_ratios(logs: Doubles, signal: Doubles, noise: Doubles,
-               ) -> tuple[Doubles, Doubles, npt.NDArray[np.bool_]]:
+def log_ratios(
+    logs: Doubles,
+    signal: Doubles,
+    noise: Doubles,
+) -> tuple[Doubles, Doubles, npt.NDArray[np.bool_]]:
     """(ln(measured / predicted) around its median, weights, which points have them).
 
     A weight is s² / (s² + σ²): the part of the square of what was measured that is signal, so that
@@ -149,8 +157,9 @@ def old_alpha(matrix: Matrix, layers: int) -> float:
     if matrix.layer == OUTSIDE:
         return kind
     ends: int = prior["ends_layers"]
-    place = "first" if matrix.layer < ends else \
-        "last" if matrix.layer >= layers - ends else "middle"
+    place = (
+        "first" if matrix.layer < ends else "last" if matrix.layer >= layers - ends else "middle"
+    )
     return kind * float(prior[place])
 
 

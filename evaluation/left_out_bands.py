@@ -40,7 +40,8 @@ METHOD = (
     "models left out in turn (evaluation/left_out.py). classes: factors ÷/× that hold 80 % of "
     "single points as shares of a model's loss, over clean models, each counting the same; factor "
     "and rank: medians over clean models of the factor around a model's median ratio and of "
-    "Spearman's ρ; mix: shares of module kinds; level: predicted over measured level")
+    "Spearman's ρ; mix: shares of module kinds; level: predicted over measured level"
+)
 
 
 def bands_text() -> str:
@@ -61,7 +62,9 @@ def tier_bands(rows: tuple[LeftOut, ...]) -> dict[str, Any]:
         "factor": _three(medians(lambda r: _score(r)[1], rows, clean=True)),
         "rank": _three(medians(lambda r: _score(r)[0], rows, clean=True)),
         "mix": _three(max(mix_factor(of) for of in (clean, *_more(rows, clean)))),
-        "level": _three(level_factor(rows)), "models": len(clean)}
+        "level": _three(level_factor(rows)),
+        "models": len(clean),
+    }
 
 
 def class_basis(rows: tuple[LeftOut, ...]) -> dict[str, str]:
@@ -85,16 +88,19 @@ def class_factors(rows: tuple[LeftOut, ...]) -> dict[str, tuple[float, str]]:
         if parts:
             factor = max(factor, holding(*_stacked(parts)))
             few = ", few" if _count(parts) < ENOUGH_POINTS else ""
-            text = f"{_told(parts, 'models, noise-heavy ones among them')}{few}: the larger of " \
+            text = (
+                f"{_told(parts, 'models, noise-heavy ones among them')}{few}: the larger of "
                 "their factor and of that pooled over all classes"
+            )
         found[name] = (factor, text)
     return found
 
 
 def _more(rows: Sequence[LeftOut], clean: Sequence[LeftOut]) -> list[list[LeftOut]]:
     """The fitted models as well, where the clean ones are of one family."""
-    return [[r for r in rows if r.model.fitted]] if len({r.model.family for r in clean}) == 1 \
-        else []
+    return (
+        [[r for r in rows if r.model.fitted]] if len({r.model.family for r in clean}) == 1 else []
+    )
 
 
 def share_ratios(row: LeftOut) -> tuple[Doubles, Doubles, list[str]]:
@@ -103,10 +109,14 @@ def share_ratios(row: LeftOut) -> tuple[Doubles, Doubles, list[str]]:
     signal, noise = signals(row.model)
     seen = signal > LEAST * noise
     total = float(np.log(signal.sum()) - np.logaddexp.reduce(row.logs))
-    classes = [class_of(p.matrices[0]) for p, ok in
-               zip(points_of(row.model.name), seen, strict=True) if ok]
-    return (np.log(signal[seen]) - row.logs[seen] - total,
-            1 / (1 + (noise[seen] / signal[seen]) ** 2), classes)
+    classes = [
+        class_of(p.matrices[0]) for p, ok in zip(points_of(row.model.name), seen, strict=True) if ok
+    ]
+    return (
+        np.log(signal[seen]) - row.logs[seen] - total,
+        1 / (1 + (noise[seen] / signal[seen]) ** 2),
+        classes,
+    )
 
 
 def mix_factor(rows: Iterable[LeftOut]) -> float:
@@ -134,9 +144,11 @@ def level_errors(rows: Iterable[LeftOut]) -> dict[str, float]:
     where no such model was predicted, against any baseline."""
     found = [r for r in rows if r.model.level is not None]
     fine = [r for r in found if r.model.baseline in FINE_LEVELS]
-    return {r.model.name: float(np.log(r.level / r.model.level))
-            for r in (fine if len({m.model.structure for m in fine}) > 1 else found)
-            if r.model.level is not None}
+    return {
+        r.model.name: float(np.log(r.level / r.model.level))
+        for r in (fine if len({m.model.structure for m in fine}) > 1 else found)
+        if r.model.level is not None
+    }
 
 
 def level_factor(rows: Iterable[LeftOut]) -> float:
@@ -164,8 +176,10 @@ def _pooled(rows: Sequence[LeftOut]) -> dict[str, list[tuple[Doubles, Doubles]]]
 
 def _stacked(parts: Sequence[tuple[Doubles, Doubles]]) -> tuple[Doubles, Doubles]:
     """Points of several models, each model of the same weight."""
-    return (np.concatenate([off for off, _ in parts]),
-            np.concatenate([weights / weights.sum() for _, weights in parts]))
+    return (
+        np.concatenate([off for off, _ in parts]),
+        np.concatenate([weights / weights.sum() for _, weights in parts]),
+    )
 
 
 def _count(parts: Sequence[tuple[Doubles, Doubles]]) -> int:

@@ -28,9 +28,14 @@ from planner.quality.sensitivity.predict import LEARNED
 from planner.quality.sensitivity.records import KldModel
 
 COLUMNS = (*BASELINES, *PROTOCOLS)
-TITLES = {CONSTANT: "constant", OLD: "old T0", LEARNED: "learned, family left out",
-          SISTER: "sister, model left out", RELATIVE: "relative, structure left out",
-          OWN: "own level"}
+TITLES = {
+    CONSTANT: "constant",
+    OLD: "old T0",
+    LEARNED: "learned, family left out",
+    SISTER: "sister, model left out",
+    RELATIVE: "relative, structure left out",
+    OWN: "own level",
+}
 Scores = Mapping[str, Mapping[str, Score]]
 
 
@@ -51,22 +56,33 @@ def raw_scores(folder: Path) -> dict[str, dict[str, Score]]:
 def _scores(measured: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> dict[str, dict[str, Score]]:
     found: dict[str, dict[str, Score]] = {
         name: {m.name: score(baseline(name, m), *measured[m.name]) for m in kld_models()}
-        for name in BASELINES}
+        for name in BASELINES
+    }
     for protocol in PROTOCOLS:
-        found[protocol] = {r.model.name: score(r.logs, *measured[r.model.name])
-                           for r in left_out(protocol)}
+        found[protocol] = {
+            r.model.name: score(r.logs, *measured[r.model.name]) for r in left_out(protocol)
+        }
     return found
 
 
 def shipped_text() -> str:
     """What the shipped measurements show: single matrices, levels, bands."""
-    return "\n".join([
-        f"Figures: {CREDIT}. Spearman's ρ within a model and the factor ×/÷ around the model's "
-        "median ratio that holds 80 % of points, each weighed by the part of it that is signal. "
-        "Models in bold are clean; they decide.", "",
-        *_score_table(shipped_scores(), list(kld_models())),
-        "Levels, predicted over measured:", "", *_levels(),
-        "Bands, as shipped in `planner/quality/data/kld/bands.json`:", "", *_bands()])
+    return "\n".join(
+        [
+            f"Figures: {CREDIT}. Spearman's ρ within a model and the factor ×/÷ around the model's "
+            "median ratio that holds 80 % of points, each weighed by the part of it that is "
+            "signal. "
+            "Models in bold are clean; they decide.",
+            "",
+            *_score_table(shipped_scores(), list(kld_models())),
+            "Levels, predicted over measured:",
+            "",
+            *_levels(),
+            "Bands, as shipped in `planner/quality/data/kld/bands.json`:",
+            "",
+            *_bands(),
+        ]
+    )
 
 
 def tables_text(folder: Path) -> str:
@@ -76,18 +92,28 @@ def tables_text(folder: Path) -> str:
     for name in scores[OWN]:
         rows.append((name, *(_whole(scores[by].get(name)) for by in scores)))
     rows.append(("**all**", *(_whole(overall(found)) for found in scores.values())))
-    return "\n".join([
-        "The same scores against raw signals (KL over the model's first percentile, the floor of "
-        "layers not taken off):", "",
-        *_score_table(raw_scores(folder), list(kld_models())),
-        "Whole models in one type, q8_0 to q2_k with their row-interleaved twins: the median "
-        "factor, the one that holds 80 %, and pairs of types in the right order of those that "
-        "differ by more than their noise. The floor is the table's. Targets: median factor at "
-        "most 1.6, order at least 95 %.", "",
-        *table(("model", *(TITLES[by] for by in scores)), rows),
-        "Joint over sum: the whole model in the type of about 1.75 bits that single matrices were "
-        "cut to, over the sum of what they lost one by one, with and without what is shown as the "
-        "floor of a layer:", "", *_joint(folder)])
+    return "\n".join(
+        [
+            "The same scores against raw signals (KL over the model's first percentile, the "
+            "floor of "
+            "layers not taken off):",
+            "",
+            *_score_table(raw_scores(folder), list(kld_models())),
+            "Whole models in one type, q8_0 to q2_k with their row-interleaved twins: the median "
+            "factor, the one that holds 80 %, and pairs of types in the right order of those that "
+            "differ by more than their noise. The floor is the table's. Targets: median factor at "
+            "most 1.6, order at least 95 %.",
+            "",
+            *table(("model", *(TITLES[by] for by in scores)), rows),
+            "Joint over sum: the whole model in the type of about 1.75 bits that single "
+            "matrices were "
+            "cut to, over the sum of what they lost one by one, with and without what is shown "
+            "as the "
+            "floor of a layer:",
+            "",
+            *_joint(folder),
+        ]
+    )
 
 
 def _joint(folder: Path) -> list[str]:
@@ -95,10 +121,19 @@ def _joint(folder: Path) -> list[str]:
     for model in kld_models():
         found = joint_over_sum(model, folder)
         if found is not None:
-            rows.append((model.name, f"{model.parameters_billion:g}",
-                         *(f"{value:.2f}" for value in found)))
-    return table(("model", "parameters, billion", "joint [nats]", "over the raw sum",
-                  "over the sum above the floor of layers"), rows)
+            rows.append(
+                (model.name, f"{model.parameters_billion:g}", *(f"{value:.2f}" for value in found))
+            )
+    return table(
+        (
+            "model",
+            "parameters, billion",
+            "joint [nats]",
+            "over the raw sum",
+            "over the sum above the floor of layers",
+        ),
+        rows,
+    )
 
 
 def _score_table(scores: Scores, models: list[KldModel]) -> list[str]:
@@ -106,8 +141,10 @@ def _score_table(scores: Scores, models: list[KldModel]) -> list[str]:
     for model in models:
         shown = f"**{model.name}**" if model.clean else model.name
         rows.append((shown, *(_shown(scores[c].get(model.name)) for c in COLUMNS)))
-    for title, chosen in (("median, clean", [m for m in models if m.clean]),
-                          ("median, all", models)):
+    for title, chosen in (
+        ("median, clean", [m for m in models if m.clean]),
+        ("median, all", models),
+    ):
         rows.append((title, *(_shown(_median(scores[c], chosen)) for c in COLUMNS)))
     return table(("model", *(TITLES[c] for c in COLUMNS)), rows)
 
@@ -115,15 +152,18 @@ def _score_table(scores: Scores, models: list[KldModel]) -> list[str]:
 def _median(scores: Mapping[str, Score], models: list[KldModel]) -> Score:
     found = [scores[m.name] for m in models if m.name in scores]
     ranks = [s.rank for s in found if s.rank is not None]
-    return Score(float(np.median(ranks)) if ranks else None,
-                 float(np.median([s.factor for s in found])))
+    return Score(
+        float(np.median(ranks)) if ranks else None, float(np.median([s.factor for s in found]))
+    )
 
 
 def _levels() -> list[str]:
     errors = {p: level_errors(left_out(p)) for p in PROTOCOLS}
     names = [m.name for m in kld_models() if any(m.name in errors[p] for p in PROTOCOLS)]
-    rows = [(name, *(f"{np.exp(errors[p][name]):.2f}" if name in errors[p] else ""
-                     for p in PROTOCOLS)) for name in names]
+    rows = [
+        (name, *(f"{np.exp(errors[p][name]):.2f}" if name in errors[p] else "" for p in PROTOCOLS))
+        for name in names
+    ]
     return table(("model", *(TITLES[p] for p in PROTOCOLS)), rows)
 
 
@@ -131,8 +171,10 @@ def _bands() -> list[str]:
     found = {p: tier_bands(left_out(p)) for p in PROTOCOLS}
     names = list(found[LEARNED]["classes"])
     rows = [(name, *(f"{found[p]['classes'][name]:.2f}" for p in PROTOCOLS)) for name in names]
-    rows += [(title, *(f"{found[p][key]:.2f}" for p in PROTOCOLS))
-             for key, title in (("mix", "shares of module kinds"), ("level", "level"))]
+    rows += [
+        (title, *(f"{found[p][key]:.2f}" for p in PROTOCOLS))
+        for key, title in (("mix", "shares of module kinds"), ("level", "level"))
+    ]
     return table(("factor ×/÷ that holds 80 %", *(TITLES[p] for p in PROTOCOLS)), rows)
 
 
@@ -144,5 +186,8 @@ def _shown(found: Score | None) -> str:
 
 
 def _whole(found: Whole | None) -> str:
-    return "" if found is None else \
-        f"{found.median:.2f}, {found.factor:.2f}, {found.order:.1%} of {found.pairs}"
+    return (
+        ""
+        if found is None
+        else f"{found.median:.2f}, {found.factor:.2f}, {found.order:.1%} of {found.pairs}"
+    )

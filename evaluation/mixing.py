@@ -28,14 +28,32 @@ from planner.planning.weigh.chances import gains, interval
 from planner.planning.weigh.choose import Selection, choose
 from planner.planning.weigh.rule import MARGIN, SURE
 
-MODELS = ("deepseek-v3", "qwen3-235b-a22b", "qwen3-30b-a3b", "gpt-oss-120b", "llama-3.1-70b",
-          "qwen3-32b", "llama-3.1-8b")
-DEVICES = (("h100-sxm", 8), ("h200-sxm", 8), ("b200-sxm", 8), ("a100-sxm", 8), ("l40s", 8),
-           ("rtx-pro-6000", 8), ("jetson-agx-orin-64gb", 1), ("jetson-agx-thor-t5000", 1),
-           ("xeon-6980p", 2))
+MODELS = (
+    "deepseek-v3",
+    "qwen3-235b-a22b",
+    "qwen3-30b-a3b",
+    "gpt-oss-120b",
+    "llama-3.1-70b",
+    "qwen3-32b",
+    "llama-3.1-8b",
+)
+DEVICES = (
+    ("h100-sxm", 8),
+    ("h200-sxm", 8),
+    ("b200-sxm", 8),
+    ("a100-sxm", 8),
+    ("l40s", 8),
+    ("rtx-pro-6000", 8),
+    ("jetson-agx-orin-64gb", 1),
+    ("jetson-agx-thor-t5000", 1),
+    ("xeon-6980p", 2),
+)
 """Device and the most of them: fewer are taken where a model needs fewer."""
 LIMITS: tuple[tuple[str, str | None], ...] = (
-    ("8-bit", None), ("6-bit", "ggml-q6_k"), ("4-bit", "int4-w4a16"))
+    ("8-bit", None),
+    ("6-bit", "ggml-q6_k"),
+    ("4-bit", "int4-w4a16"),
+)
 """Name of a limit on loss, and the scheme that no plan may lose more than; None: the default."""
 MEMORIES = (("all", 1.0), ("half", 0.5))
 """Name, and the share of a device's usable memory that may be taken."""
@@ -80,8 +98,9 @@ def _cells(models: Sequence[str]) -> Iterator[Cell]:
             print(f"{model} on {device}: {time.process_time() - start:.1f} s", file=sys.stderr)
 
 
-def _cell(model: str, device: str, most: int, limit: tuple[str, str | None],
-          memory: tuple[str, float]) -> Cell:
+def _cell(
+    model: str, device: str, most: int, limit: tuple[str, str | None], memory: tuple[str, float]
+) -> Cell:
     place = (model, f"{device}, at most {most}", limit[0], memory[0])
     room = planner.load_device(device)
     usable = int(room.capacity_bytes.value * room.usable_fraction.value * memory[1])
@@ -89,8 +108,13 @@ def _cell(model: str, device: str, most: int, limit: tuple[str, str | None],
     why = "does not fit"
     devices = 1
     while found is None and devices <= most:
-        ask = Ask(model=model, device=device, devices=devices, max_loss=limit[1],
-                  memory_bytes=usable if memory[1] < 1 else None)
+        ask = Ask(
+            model=model,
+            device=device,
+            devices=devices,
+            max_loss=limit[1],
+            memory_bytes=usable if memory[1] < 1 else None,
+        )
         try:
             best, others, _ = answers(ask.questions())
         except PlannerError as error:
@@ -101,14 +125,27 @@ def _cell(model: str, device: str, most: int, limit: tuple[str, str | None],
             found = choose((best.grid, *others), best)
     if found is None:
         return Cell(*place, why, ("",) * len(FORMATS), False, "none")
-    uniform = _best(found, [i for i, one in enumerate(found.options)
-                            if one.rival.kind in ("released", "uniform", "default")])
+    uniform = _best(
+        found,
+        [
+            i
+            for i, one in enumerate(found.options)
+            if one.rival.kind in ("released", "uniform", "default")
+        ],
+    )
     if uniform is None:
         return Cell(*place, "no uniform plan keeps the limits", ("",) * len(FORMATS), True, "mix")
     told = [_gain(found, uniform, count) for count in FORMATS]
-    return Cell(place[0], f"{devices} × {device}", limit[0], memory[0],
-                found.options[uniform].rival.name, tuple(text for text, _ in told),
-                any(sure for _, sure in told), found.options[found.taken].rival.name)
+    return Cell(
+        place[0],
+        f"{devices} × {device}",
+        limit[0],
+        memory[0],
+        found.options[uniform].rival.name,
+        tuple(text for text, _ in told),
+        any(sure for _, sure in told),
+        found.options[found.taken].rival.name,
+    )
 
 
 def _best(choice: Selection, among: Sequence[int]) -> int | None:
@@ -120,13 +157,15 @@ def _best(choice: Selection, among: Sequence[int]) -> int | None:
 def _gain(choice: Selection, uniform: int, formats: int) -> tuple[str, bool]:
     """(gain of the best plan of at most ``formats`` over ``uniform`` in words, whether it is
     larger than MARGIN with a chance of SURE)."""
-    best = _best(choice, [i for i, one in enumerate(choice.options)
-                          if one.simple.formats <= formats])
+    best = _best(
+        choice, [i for i, one in enumerate(choice.options) if one.simple.formats <= formats]
+    )
     assert best is not None
     if best == uniform or choice.options[best].same_as(choice.options[uniform]):
         return "uniform", False
-    value = improvement(choice.objective, choice.options[uniform].weighed.value,
-                        choice.options[best].weighed.value)
+    value = improvement(
+        choice.objective, choice.options[uniform].weighed.value, choice.options[best].weighed.value
+    )
     low, high = interval(gains(choice.objective, choice.drawn[best], choice.drawn[uniform]))
     chance = float(choice.better[best, uniform])
     sure = float(choice.beaten[best, uniform]) >= SURE
@@ -140,21 +179,46 @@ def summary(cells: Sequence[Cell]) -> str:
     rows = []
     for limit, _ in LIMITS:
         for memory, _ in MEMORIES:
-            some = [c for c in cells if (c.limit, c.memory) == (limit, memory)
-                    and c.verdict != "none"]
+            some = [
+                c for c in cells if (c.limit, c.memory) == (limit, memory) and c.verdict != "none"
+            ]
             pays = sum(c.pays for c in some)
-            rows.append((limit, memory, f"{len(some)}", f"{pays}",
-                         f"{pays / len(some):.0%}" if some else ""))
-    return table(("limit on loss", "memory", "questions with a plan",
-                  f"a mix is better by {MARGIN:.0%} with {SURE:.0%}", "share"), rows)
+            rows.append(
+                (
+                    limit,
+                    memory,
+                    f"{len(some)}",
+                    f"{pays}",
+                    f"{pays / len(some):.0%}" if some else "",
+                )
+            )
+    return table(
+        (
+            "limit on loss",
+            "memory",
+            "questions with a plan",
+            f"a mix is better by {MARGIN:.0%} with {SURE:.0%}",
+            "share",
+        ),
+        rows,
+    )
 
 
 def cells_table(cells: Sequence[Cell]) -> str:
     """One row a question."""
-    heads = ("model", "devices", "limit", "memory", "best uniform plan",
-             *(f"at most {count} formats" for count in FORMATS), "recommended")
-    return table(heads, [(c.model, c.device, c.limit, c.memory, c.uniform, *c.found, c.verdict)
-                         for c in cells])
+    heads = (
+        "model",
+        "devices",
+        "limit",
+        "memory",
+        "best uniform plan",
+        *(f"at most {count} formats" for count in FORMATS),
+        "recommended",
+    )
+    return table(
+        heads,
+        [(c.model, c.device, c.limit, c.memory, c.uniform, *c.found, c.verdict) for c in cells],
+    )
 
 
 if __name__ == "__main__":

@@ -47,12 +47,14 @@ def references(name: str) -> dict[int, Reference]:
     """The loss text and the held-out text."""
     subject, model = SUBJECTS[name], settings.loaded(name)
     sizes = {LOSS_TEXT: subject.loss_text, HELD_OUT_TEXT: subject.plan_text}
-    return {part: make_reference(model, settings.text(name, part, size))
-            for part, size in sizes.items()}
+    return {
+        part: make_reference(model, settings.text(name, part, size)) for part, size in sizes.items()
+    }
 
 
-def compare(name: str, by_name: dict[str, Doubles], measured: Doubles,
-            reference: Reference) -> list[PlanResult]:
+def compare(
+    name: str, by_name: dict[str, Doubles], measured: Doubles, reference: Reference
+) -> list[PlanResult]:
     """Every prediction's plan at every budget, and random ones."""
     model = settings.loaded(name)
     out = []
@@ -64,18 +66,42 @@ def compare(name: str, by_name: dict[str, Doubles], measured: Doubles,
         for budget in BUDGETS:
             for source, table in sources.items():
                 picks = choose(table[:, columns], bits, [u.parameters for u in model.units], budget)
-                out.append(_judge(model, reference, family, members, source, budget, picks,
-                                  measured[:, columns]))
+                out.append(
+                    _judge(
+                        model,
+                        reference,
+                        family,
+                        members,
+                        source,
+                        budget,
+                        picks,
+                        measured[:, columns],
+                    )
+                )
     return out
 
 
-def _judge(model: ProbeModel, reference: Reference, family: str, members: tuple[str, ...],
-           source: str, budget: float, picks: list[int], measured: Doubles) -> PlanResult:
+def _judge(
+    model: ProbeModel,
+    reference: Reference,
+    family: str,
+    members: tuple[str, ...],
+    source: str,
+    budget: float,
+    picks: list[int],
+    measured: Doubles,
+) -> PlanResult:
     plan = {u.id: Quantizer(members[p]) for u, p in zip(model.units, picks, strict=True)}
     loss = plan_loss(model, reference, plan, engine=engine())
-    return PlanResult(family, source, budget, _mean_bits(model.units, plan),
-                      float(measured[np.arange(len(picks)), picks].sum()),
-                      tuple(loss.by_chunk.tolist()), loss.flips)
+    return PlanResult(
+        family,
+        source,
+        budget,
+        _mean_bits(model.units, plan),
+        float(measured[np.arange(len(picks)), picks].sum()),
+        tuple(loss.by_chunk.tolist()),
+        loss.flips,
+    )
 
 
 def _mean_bits(units: tuple[LinearUnit, ...], plan: dict[str, Quantizer]) -> float:

@@ -62,15 +62,21 @@ def build(name: str, units: list[LinearUnit], probe: Doubles, out: Path) -> Pred
     parameters = np.array([u.parameters for u in units], float)[:, None]
     weight = errors["weight"][rows]
     by_name = {
-        "weight SQNR": weight, "params × relative weight MSE": parameters * weight,
-        "output MSE": errors["mean_square"][rows], "relative output error": e,
-        OLD: old(units, model.layers), LEARNED: learned(units, model.layers),
+        "weight SQNR": weight,
+        "params × relative weight MSE": parameters * weight,
+        "output MSE": errors["mean_square"][rows],
+        "relative output error": e,
+        OLD: old(units, model.layers),
+        LEARNED: learned(units, model.layers),
     }
     by_name[f"T2 {PROBE}"] = predicted(alpha_from_probe(probe, e[:, SCHEMES.index(PROBE)]), e)
     if find_spec("torch"):
         for kind in ("random", "generated") if "KL" in model.loss_name else ("random",):
-            fisher = _kept(out / f"fisher-{kind}-{name}.npz", f"{SEED}/{DRAWS}",
-                           lambda kind=kind: _fisher(name, model, kind))
+            fisher = _kept(
+                out / f"fisher-{kind}-{name}.npz",
+                f"{SEED}/{DRAWS}",
+                lambda kind=kind: _fisher(name, model, kind),
+            )
             by_name[f"T1 {kind} ids"] = fisher["full"][rows]
             by_name[f"T1 {kind} ids, diagonal"] = fisher["diagonal"][rows]
             seconds[f"T1 {kind} ids"] = float(fisher["cpu_seconds"])
@@ -84,27 +90,41 @@ def build(name: str, units: list[LinearUnit], probe: Doubles, out: Path) -> Pred
 def _errors(model: ProbeModel, tokens: Any) -> dict[str, Doubles]:
     found = dict(unit_errors(model, tokens, settings.recipes(), engine=engine()))
     ids = [u.id for u in model.units]
-    return {"output": as_table({u: r.output for u, r in found.items()}, ids),
-            "mean_square": as_table({u: r.output_mean_square for u, r in found.items()}, ids),
-            "weight": as_table({u: r.weight for u, r in found.items()}, ids)}
+    return {
+        "output": as_table({u: r.output for u, r in found.items()}, ids),
+        "mean_square": as_table({u: r.output_mean_square for u, r in found.items()}, ids),
+        "weight": as_table({u: r.weight for u, r in found.items()}, ids),
+    }
 
 
 def _fisher(name: str, model: ProbeModel, kind: str) -> dict[str, Doubles]:
     """T1 on as many ids as the loss text has, labels sampled from the model."""
     count, length = SUBJECTS[name].loss_text
     vocabulary = max(settings.token_ids(name)) + 1
-    tokens = random_tokens(vocabulary, count, length, SEED) if kind == "random" \
+    tokens = (
+        random_tokens(vocabulary, count, length, SEED)
+        if kind == "random"
         else generated_tokens(model, vocabulary, count, length, SEED)
-    found = fisher_losses(model, tokens, settings.recipes(), seed=SEED, draws=DRAWS,
-                          engine=engine())
+    )
+    found = fisher_losses(
+        model, tokens, settings.recipes(), seed=SEED, draws=DRAWS, engine=engine()
+    )
     return {"full": found.full, "diagonal": found.diagonal}
 
 
 def old(units: list[LinearUnit], layers: int) -> Doubles:
     """T0 as version 0.1 had it: kind × depth × the emulated error, of any scale."""
     prior = load_prior()
-    return np.array([[old_alpha(Matrix(_stem(u.id), u.kind, u.layer), layers)
-                      * prior.error["bf16"][u.kind][s] for s in SCHEMES] for u in units])
+    return np.array(
+        [
+            [
+                old_alpha(Matrix(_stem(u.id), u.kind, u.layer), layers)
+                * prior.error["bf16"][u.kind][s]
+                for s in SCHEMES
+            ]
+            for u in units
+        ]
+    )
 
 
 def learned(units: list[LinearUnit], layers: int) -> Doubles:
@@ -114,8 +134,9 @@ def learned(units: list[LinearUnit], layers: int) -> Doubles:
     hidden = next(u.inputs for u in units if u.kind == "attention-qkv")
     structure = Structure(layers, hidden, (("gqa", layers, 0, 0),), 0, (), layers, tied=True)
     size = sum(u.parameters for u in units) / 1e9
-    matrices = [Matrix(_stem(u.id), u.kind, u.layer, narrow(_stem(u.id), u.outputs, hidden))
-                for u in units]
+    matrices = [
+        Matrix(_stem(u.id), u.kind, u.layer, narrow(_stem(u.id), u.outputs, hidden)) for u in units
+    ]
     outside = [Matrix("token_embd", "embedding", OUTSIDE), Matrix("output", "head", OUTSIDE)]
     found = predict(KldSubject(structure, "", size, size), [*matrices, *outside])
     errors = [[prior.error["bf16"][u.kind][s] for s in SCHEMES] for u in units]
@@ -124,9 +145,14 @@ def learned(units: list[LinearUnit], layers: int) -> Doubles:
 
 def _stem(name: str) -> str:
     """llama.cpp's name of a matrix of a decoder, or of a BERT encoder."""
-    for part, stem in (("self.query", "attn_q"), ("self.key", "attn_k"), ("self.value", "attn_v"),
-                       ("attention.output", "attn_output"), ("intermediate", "ffn_up"),
-                       ("output.dense", "ffn_down")):
+    for part, stem in (
+        ("self.query", "attn_q"),
+        ("self.key", "attn_k"),
+        ("self.value", "attn_v"),
+        ("attention.output", "attn_output"),
+        ("intermediate", "ffn_up"),
+        ("output.dense", "ffn_down"),
+    ):
         if part in name:
             return stem
     return stem_of(name)

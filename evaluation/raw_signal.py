@@ -33,8 +33,12 @@ def raw_signal(model: KldModel, folder: Path) -> Doubles:
         values = values - np.quantile(values, FLOOR_PART)
         for group, value in zip(groups, (values / values.sum()).tolist(), strict=True):
             shares["+".join(group.stems), group.layer].append(value)
-    return np.array([np.mean(shares["+".join(m.stem for m in p.matrices), p.matrices[0].layer])
-                     for p in points_of(model.name)])
+    return np.array(
+        [
+            np.mean(shares["+".join(m.stem for m in p.matrices), p.matrices[0].layer])
+            for p in points_of(model.name)
+        ]
+    )
 
 
 def joint_over_sum(model: KldModel, folder: Path) -> tuple[float, float, float] | None:
@@ -52,8 +56,9 @@ def joint_over_sum(model: KldModel, folder: Path) -> tuple[float, float, float] 
         values, _, floor = over_floor(groups, model.structure.layers)
         raw = np.array([g.value for g in groups]) - floor
         joint = whole[qtype] - floors[model.name]
-        found.append((joint, *(joint / float(np.maximum(v, 0.0)[inside].sum())
-                               for v in (raw, values))))
+        found.append(
+            (joint, *(joint / float(np.maximum(v, 0.0)[inside].sum()) for v in (raw, values)))
+        )
     if not found:
         return None
     joint, over_raw, over_signal = np.mean(found, axis=0).tolist()

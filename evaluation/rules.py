@@ -17,18 +17,39 @@ from planner.quality.probe.emulate import Quantizer, apply, power, prepare
 from planner.quality.probe.measure import Reference, measured_loss
 from planner.quality.probe.model import Doubles, Floats, exact
 
-HEAD = ("fp8-tensor", "fp8-channel", "fp8-block", "fp8-w8a16", "int8-w8a8", "int8-w8a16",
-        "int4-w4a16", "int4-w4a16-g32", "nvfp4", "nvfp4-w4a16", "mxfp4", "mxfp4-w4a16")
-EMBEDDING = ("fp8-w8a16", "int8-w8a16", "int4-w4a16", "int4-w4a16-g32", "nvfp4-w4a16",
-             "mxfp4-w4a16")
+HEAD = (
+    "fp8-tensor",
+    "fp8-channel",
+    "fp8-block",
+    "fp8-w8a16",
+    "int8-w8a8",
+    "int8-w8a16",
+    "int4-w4a16",
+    "int4-w4a16-g32",
+    "nvfp4",
+    "nvfp4-w4a16",
+    "mxfp4",
+    "mxfp4-w4a16",
+)
+EMBEDDING = (
+    "fp8-w8a16",
+    "int8-w8a16",
+    "int4-w4a16",
+    "int4-w4a16-g32",
+    "nvfp4-w4a16",
+    "mxfp4-w4a16",
+)
 """A lookup multiplies nothing: weights alone."""
 _ROWS = 64
 
 
 def measured(name: str, reference: Reference) -> dict[str, Any]:
     """(loss, error) of head and embedding by scheme, beside the loss of uniform fp8-block."""
-    return {"head": head_losses(name, reference), "embedding": embedding_losses(name, reference),
-            "uniform": whole.uniform(settings.loaded(name), reference, Quantizer("fp8-block")).mean}
+    return {
+        "head": head_losses(name, reference),
+        "embedding": embedding_losses(name, reference),
+        "uniform": whole.uniform(settings.loaded(name), reference, Quantizer("fp8-block")).mean,
+    }
 
 
 def head_losses(name: str, reference: Reference) -> dict[str, tuple[float, float]]:

@@ -44,16 +44,26 @@ def evaluate(name: str, out: Path, processes: int) -> Result:
     references = plans.references(name)
     decoder = "KL" in model.loss_name
     result: Result = {
-        "model": name, "note": subject.note, "loss": model.loss_name, "units": len(rows),
-        "schemes": list(SCHEMES), "probe": PROBE,
-        "tokens": {"probe": subject.probe_text, "loss": subject.loss_text,
-                   "held-out": subject.plan_text},
+        "model": name,
+        "note": subject.note,
+        "loss": model.loss_name,
+        "units": len(rows),
+        "schemes": list(SCHEMES),
+        "probe": PROBE,
+        "tokens": {
+            "probe": subject.probe_text,
+            "loss": subject.loss_text,
+            "held-out": subject.plan_text,
+        },
         "median_unit_loss": dict(zip(SCHEMES, np.median(measured, axis=0).tolist(), strict=True)),
-        "ranks": ranks(made, measured), "bands": bands(made, measured),
+        "ranks": ranks(made, measured),
+        "bands": bands(made, measured),
     }
     steps = {
-        "plans": lambda: [asdict(p) | {"loss": p.loss} for p in plans.compare(
-            name, made.by_name, measured, references[HELD_OUT_TEXT])],
+        "plans": lambda: [
+            asdict(p) | {"loss": p.loss}
+            for p in plans.compare(name, made.by_name, measured, references[HELD_OUT_TEXT])
+        ],
         "additivity": lambda: additivity(name, references[LOSS_TEXT], measured),
         "order": lambda: orders(name, references[HELD_OUT_TEXT]),
         "accumulators": lambda: whole.accumulators(name, settings.text(name, PROBE_TEXT, (1, 64))),
@@ -62,8 +72,7 @@ def evaluate(name: str, out: Path, processes: int) -> Result:
         calibration = settings.text(name, PROBE_TEXT, subject.probe_text)
         steps |= {
             "caches": lambda: caches(name, references[HELD_OUT_TEXT]),
-            "options": lambda: _losses(
-                whole.options(name, references[HELD_OUT_TEXT], calibration)),
+            "options": lambda: _losses(whole.options(name, references[HELD_OUT_TEXT], calibration)),
             "flips": lambda: flips(rows, measured),
             "rules": lambda: rules.measured(name, references[LOSS_TEXT]),
         }
@@ -97,9 +106,12 @@ def bands(made: predictors.Predictions, measured: Doubles) -> dict[str, dict[str
         table = made.by_name[name]
         tier = {"T1 generated ids": "T1", f"T2 {PROBE}": "T2"}.get(name)
         stated = None if tier is None else TIER_BANDS[tier].factor
-        out[name] = {"factor_80": band_factor(table, measured),
-                     "median_ratio": float(np.median(measured / table)), "stated": stated,
-                     "inside_stated": None if stated is None else inside(table, measured, stated)}
+        out[name] = {
+            "factor_80": band_factor(table, measured),
+            "median_ratio": float(np.median(measured / table)),
+            "stated": stated,
+            "inside_stated": None if stated is None else inside(table, measured, stated),
+        }
     return out
 
 
@@ -112,25 +124,39 @@ def additivity(name: str, reference: Reference, measured: Doubles) -> Result:
         uniform[scheme] = {"sum": total, "joint": joint, "ratio": joint / total}
     mixed = np.array(whole.mixed_plans(name, reference, measured))
     ratio = mixed[:, 1] / mixed[:, 0]
-    return {"uniform": uniform, "mixed": mixed.tolist(),
-            "mixed_ratio": {"low": float(ratio.min()), "median": float(np.median(ratio)),
-                            "high": float(ratio.max())},
-            "mixed_rank_correlation": rank_correlation(mixed[:, 0], mixed[:, 1])}
+    return {
+        "uniform": uniform,
+        "mixed": mixed.tolist(),
+        "mixed_ratio": {
+            "low": float(ratio.min()),
+            "median": float(np.median(ratio)),
+            "high": float(ratio.max()),
+        },
+        "mixed_rank_correlation": rank_correlation(mixed[:, 0], mixed[:, 1]),
+    }
 
 
 def orders(name: str, reference: Reference) -> Result:
     """Whole-model losses in the expected order, with an interval for every neighbouring pair."""
     out = {}
     for title, members, weights_only in (
-            ("weights only", whole.WEIGHTS_ONLY, True),
-            ("weights and activations", whole.WEIGHTS_AND_INPUTS, False)):
+        ("weights only", whole.WEIGHTS_ONLY, True),
+        ("weights and activations", whole.WEIGHTS_AND_INPUTS, False),
+    ):
         found = whole.order(name, reference, members, weights_only=weights_only)
         pairs = []
         for first, second in pairwise(found):
             low, high = whole.interval(first.loss.by_chunk, second.loss.by_chunk)
             verdict = "as expected" if low > 1 else "reversed" if high < 1 else "equal"
-            pairs.append({"first": first.name, "second": second.name, "ratio_low": low,
-                          "ratio_high": high, "verdict": verdict})
+            pairs.append(
+                {
+                    "first": first.name,
+                    "second": second.name,
+                    "ratio_low": low,
+                    "ratio_high": high,
+                    "verdict": verdict,
+                }
+            )
         out[title] = {"losses": {f.name: _loss(f.loss) for f in found}, "pairs": pairs}
     return out
 

@@ -23,12 +23,22 @@ BANDS = DATA / "kld" / "bands.json"
 def main() -> int:
     """Print the report; write bands or a document where asked to."""
     parser = argparse.ArgumentParser(prog="python -m evaluation.sensitivity", description=__doc__)
-    parser.add_argument("--data", type=Path, default=TABLES, metavar="FOLDER",
-                        help="kld_tensors.csv, kld_groups.csv and kld_whole.csv")
-    parser.add_argument("--bands", action="store_true",
-                        help=f"write {BANDS.name} of the package, and nothing else")
-    parser.add_argument("--docs", type=Path, metavar="FILE",
-                        help="put the tables into this document, between its markers")
+    parser.add_argument(
+        "--data",
+        type=Path,
+        default=TABLES,
+        metavar="FOLDER",
+        help="kld_tensors.csv, kld_groups.csv and kld_whole.csv",
+    )
+    parser.add_argument(
+        "--bands", action="store_true", help=f"write {BANDS.name} of the package, and nothing else"
+    )
+    parser.add_argument(
+        "--docs",
+        type=Path,
+        metavar="FILE",
+        help="put the tables into this document, between its markers",
+    )
     options = parser.parse_args()
     if options.bands:
         BANDS.write_text(bands_text(), encoding="utf-8")

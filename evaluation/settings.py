@@ -14,8 +14,16 @@ from planner.quality.probe.loader import load_probe_model
 from planner.quality.probe.model import ProbeModel, Tokens
 from planner.quality.probe.tokens import bundled_text, chunks_of, load_tokenizer
 
-SCHEMES = ("fp8-tensor", "fp8-channel", "fp8-block", "int8-w8a8", "int4-w4a16-g32", "nvfp4",
-           "nvfp4-w4a16", "mxfp4")
+SCHEMES = (
+    "fp8-tensor",
+    "fp8-channel",
+    "fp8-block",
+    "int8-w8a8",
+    "int4-w4a16-g32",
+    "nvfp4",
+    "nvfp4-w4a16",
+    "mxfp4",
+)
 PROBE = "nvfp4"
 SEED = 20261124
 PROBE_TEXT, LOSS_TEXT, HELD_OUT_TEXT = range(3)

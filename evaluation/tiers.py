@@ -31,9 +31,14 @@ class Errors:
     weight: Doubles
 
 
-def unit_errors(model: ProbeModel, tokens: Tokens, recipes: Sequence[Quantizer], *,
-                units: Collection[str] | None = None,
-                engine: Engine = "numpy") -> Iterator[tuple[str, Errors]]:
+def unit_errors(
+    model: ProbeModel,
+    tokens: Tokens,
+    recipes: Sequence[Quantizer],
+    *,
+    units: Collection[str] | None = None,
+    engine: Engine = "numpy",
+) -> Iterator[tuple[str, Errors]]:
     """(unit, its errors) on real inputs: e = ‖ΔY‖² / ‖Y‖², ΔY emulated value by value.
 
     ``units``: only these.
@@ -60,8 +65,10 @@ def alpha_from_probe(loss: Doubles, error: Doubles) -> Doubles:
     Raises InputError where the probe changes nothing: it must be coarser than the checkpoint.
     """
     if not (error > 0).all() or not (loss > 0).all():
-        raise InputError("the probe scheme leaves units unchanged",
-                         hint="choose a coarser one, such as int4-w4a16-g32")
+        raise InputError(
+            "the probe scheme leaves units unchanged",
+            hint="choose a coarser one, such as int4-w4a16-g32",
+        )
     return loss / error
 
 
@@ -91,8 +98,7 @@ def rank_correlation(a: npt.ArrayLike, b: npt.ArrayLike) -> float:
 def rank_scores(prediction: Doubles, measured: Doubles) -> tuple[float, float]:
     """(ρ pooled over units and schemes, mean over schemes of ρ within one)."""
     pooled = rank_correlation(prediction.ravel(), measured.ravel())
-    within = [rank_correlation(prediction[:, s], measured[:, s])
-              for s in range(measured.shape[1])]
+    within = [rank_correlation(prediction[:, s], measured[:, s]) for s in range(measured.shape[1])]
     return pooled, float(np.mean(within))
 
 

@@ -66,8 +66,7 @@ def measure(task: Task, out: Path, processes: int) -> list[Row]:
                 log.write(json.dumps(row) + "\n")
                 log.flush()
                 if n % 10 == 0:
-                    print(f"{label}: {n} of {len(todo)} in {time.time() - begun:.0f} s",
-                          flush=True)
+                    print(f"{label}: {n} of {len(todo)} in {time.time() - begun:.0f} s", flush=True)
     return [done[u] for u in units]
 
 
@@ -86,9 +85,12 @@ def _one(item: tuple[Task, str]) -> Row:
     begun, model = time.process_time(), settings.loaded(task.model)
     reference = _reference(task.model, task.part, task.size)
     [(_, found)] = unit_losses(model, reference, [unit], settings.recipes(task.schemes))
-    return {"unit": unit, "loss": [x.by_chunk.tolist() for x in found],
-            "flips": [x.flips for x in found],
-            "cpu_seconds": round(time.process_time() - begun, 2)}
+    return {
+        "unit": unit,
+        "loss": [x.by_chunk.tolist() for x in found],
+        "flips": [x.flips for x in found],
+        "cpu_seconds": round(time.process_time() - begun, 2),
+    }
 
 
 def _read(file: Path) -> dict[str, Row]:

@@ -21,13 +21,19 @@ from planner.quality.probe.options import InputOptions, input_amax, recipes
 WEIGHTS_ONLY = ("fp8-block", "int8-w8a8", "fp8-tensor", "nvfp4", "int4-w4a16-g32", "mxfp4")
 WEIGHTS_AND_INPUTS = ("fp8-block", "fp8-channel", "fp8-tensor", "int8-w8a8", "nvfp4", "mxfp4")
 CACHE_LAYOUTS = ("fp8", "int8-token", "int4-token", "int4-channel", "nvfp4")
-ACCUMULATORS = (("fp8-tensor", "hopper-wgmma", None), ("fp8-tensor", "hopper-wgmma", 128),
-                ("fp8-tensor", "blackwell-tcgen05", None), ("int8-w8a8", "int8-imma", None))
+ACCUMULATORS = (
+    ("fp8-tensor", "hopper-wgmma", None),
+    ("fp8-tensor", "hopper-wgmma", 128),
+    ("fp8-tensor", "blackwell-tcgen05", None),
+    ("int8-w8a8", "int8-imma", None),
+)
 OPTIONS = (
-    ("dynamic", "int8-w8a8", InputOptions()), ("static", "int8-w8a8", InputOptions(static=True)),
+    ("dynamic", "int8-w8a8", InputOptions()),
+    ("static", "int8-w8a8", InputOptions(static=True)),
     ("SmoothQuant 0.5", "int8-w8a8", InputOptions(smoothquant=0.5)),
     ("SmoothQuant 0.5, static", "int8-w8a8", InputOptions(static=True, smoothquant=0.5)),
-    ("dynamic", "fp8-tensor", InputOptions()), ("static", "fp8-tensor", InputOptions(static=True)),
+    ("dynamic", "fp8-tensor", InputOptions()),
+    ("static", "fp8-tensor", InputOptions(static=True)),
 )
 BOOTSTRAP = 4000
 MIXED_PLANS = 12
@@ -41,12 +47,15 @@ class Named:
     loss: Loss
 
 
-def order(name: str, reference: Reference, members: tuple[str, ...], *,
-          weights_only: bool) -> list[Named]:
+def order(
+    name: str, reference: Reference, members: tuple[str, ...], *, weights_only: bool
+) -> list[Named]:
     """Every linear layer under one scheme, by scheme, in the order expected."""
     model = settings.loaded(name)
-    return [Named(s, uniform(model, reference, Quantizer(s, weights_only=weights_only)))
-            for s in members]
+    return [
+        Named(s, uniform(model, reference, Quantizer(s, weights_only=weights_only)))
+        for s in members
+    ]
 
 
 def uniform(model: ProbeModel, reference: Reference, recipe: Quantizer) -> Loss:
@@ -68,8 +77,9 @@ def mixed_plans(name: str, reference: Reference, measured: Doubles) -> list[tupl
     model, rng, out = settings.loaded(name), np.random.default_rng(SEED), []
     for n in range(MIXED_PLANS):
         # from plans of mostly 8 bits to mostly 4 bits
-        weights = np.where([s.startswith(("fp8", "int8")) for s in SCHEMES],
-                           1.0, 0.1 + n / MIXED_PLANS)
+        weights = np.where(
+            [s.startswith(("fp8", "int8")) for s in SCHEMES], 1.0, 0.1 + n / MIXED_PLANS
+        )
         picks = rng.choice(len(SCHEMES), len(model.units), p=weights / weights.sum())
         plan = {u.id: Quantizer(SCHEMES[p]) for u, p in zip(model.units, picks, strict=True)}
         joint = plan_loss(model, reference, plan, engine=engine()).mean
@@ -89,8 +99,10 @@ def cache_losses(name: str, reference: Reference) -> dict[str, dict[str, Loss]]:
             "keys": lambda _, k, v, name=layout: (stored(k, kv_layout(name)), v),
             "values": lambda _, k, v, name=layout: (k, stored(v, kv_layout(name))),
         }
-        out[layout] = {part: measured_loss(model, reference, exact(model), cache=hook)
-                       for part, hook in hooks.items()}
+        out[layout] = {
+            part: measured_loss(model, reference, exact(model), cache=hook)
+            for part, hook in hooks.items()
+        }
     return out
 
 
@@ -111,8 +123,17 @@ def accumulators(name: str, tokens: Tokens) -> dict[str, dict[str, float]]:
         for scheme, matrix_unit, promote in ACCUMULATORS:
             label = f"{scheme} on {matrix_unit}"
             label += f", promoted every {promote}" if promote else ""
-            found = accumulator_error(x, model.weight(unit), scheme, unit=matrix_unit,
-                                      promote=promote, positions=8, outputs=16)
+            found = accumulator_error(
+                x,
+                model.weight(unit),
+                scheme,
+                unit=matrix_unit,
+                promote=promote,
+                positions=8,
+                outputs=16,
+            )
             sums.setdefault(label, []).append((found.rounding, found.total, found.added))
-    return {label: dict(zip(("rounding", "total", "added"), np.mean(v, axis=0).tolist(),
-                            strict=True)) for label, v in sums.items()}
+    return {
+        label: dict(zip(("rounding", "total", "added"), np.mean(v, axis=0).tolist(), strict=True))
+        for label, v in sums.items()
+    }

@@ -76,30 +76,43 @@ def whole_scores(folder: Path) -> dict[str, dict[str, Whole]]:
     tables = whole_tables(folder)
     by_level: dict[str, dict[str, Whole]] = {}
     for protocol in PROTOCOLS:
-        by_level[protocol] = {r.model.name: _scored(r.model, tables, r.level, r.saturation)
-                              for r in left_out(protocol) if _clean(r.model)}
+        by_level[protocol] = {
+            r.model.name: _scored(r.model, tables, r.level, r.saturation)
+            for r in left_out(protocol)
+            if _clean(r.model)
+        }
     own: dict[str, LeftOut] = {r.model.name: r for r in left_out(PROTOCOLS[0])}
-    by_level[OWN] = {m.name: _scored(m, tables, m.level, own[m.name].saturation)
-                     for m in kld_models() if _clean(m) and m.level is not None}
+    by_level[OWN] = {
+        m.name: _scored(m, tables, m.level, own[m.name].saturation)
+        for m in kld_models()
+        if _clean(m) and m.level is not None
+    }
     return by_level
 
 
 def overall(scores: Mapping[str, Whole]) -> Whole:
     """All models: medians of their factors, pairs together."""
-    return Whole(float(np.median([s.median for s in scores.values()])),
-                 float(np.median([s.factor for s in scores.values()])),
-                 sum(s.right for s in scores.values()), sum(s.pairs for s in scores.values()))
+    return Whole(
+        float(np.median([s.median for s in scores.values()])),
+        float(np.median([s.factor for s in scores.values()])),
+        sum(s.right for s in scores.values()),
+        sum(s.pairs for s in scores.values()),
+    )
 
 
 def _clean(model: KldModel) -> bool:
     return model.level is not None and model.baseline in FINE_LEVELS
 
 
-def _scored(model: KldModel, tables: Mapping[str, Mapping[str, float]], level: float,
-            g: float) -> Whole:
+def _scored(
+    model: KldModel, tables: Mapping[str, Mapping[str, float]], level: float, g: float
+) -> Whole:
     floor = whole_floors()[model.name]
-    rows = [Row(name, kld, floor + saturated(level * mean_error(plain(name)), g))
-            for name, kld in tables[model.name].items() if plain(name) in TYPES]
+    rows = [
+        Row(name, kld, floor + saturated(level * mean_error(plain(name)), g))
+        for name, kld in tables[model.name].items()
+        if plain(name) in TYPES
+    ]
     off = np.array([abs(math.log(r.measured / r.predicted)) for r in rows])
     right, pairs = order(rows)
     return Whole(float(np.exp(np.median(off))), float(np.exp(np.quantile(off, 0.8))), right, pairs)
@@ -114,17 +127,23 @@ def order(rows: Sequence[Row]) -> tuple[int, int]:
     the floor. Twins themselves are in no order.
     """
     by_name = {r.name: r.measured for r in rows}
-    apart = [abs(math.log(by_name[t.name] / by_name[plain(t.name)])) for t in rows
-             if t.name != plain(t.name) and plain(t.name) in by_name]
+    apart = [
+        abs(math.log(by_name[t.name] / by_name[plain(t.name)]))
+        for t in rows
+        if t.name != plain(t.name) and plain(t.name) in by_name
+    ]
     deviation = 1.4826 * float(np.median(apart)) if apart else 0.0
-    floor = abs(by_name["q8_0"] - by_name["q8_0_r8"]) if {"q8_0", "q8_0_r8"} <= by_name.keys() \
-        else 0.0
+    floor = (
+        abs(by_name["q8_0"] - by_name["q8_0_r8"]) if {"q8_0", "q8_0_r8"} <= by_name.keys() else 0.0
+    )
     right = pairs = 0
     for a, b in itertools.combinations(rows, 2):
         difference = math.log(a.measured / b.measured)
-        if plain(a.name) == plain(b.name) \
-                or abs(difference) <= max(math.log(1 + APART), 3 * deviation) \
-                or abs(a.measured - b.measured) <= floor:
+        if (
+            plain(a.name) == plain(b.name)
+            or abs(difference) <= max(math.log(1 + APART), 3 * deviation)
+            or abs(a.measured - b.measured) <= floor
+        ):
             continue
         pairs += 1
         right += (a.predicted > b.predicted) == (difference > 0)
@@ -146,5 +165,8 @@ def mean_error(name: str) -> float:
 def whole_floors() -> dict[str, float]:
     """The floor [nats] of each whole-model table."""
     made = json.loads((DATA / "kld" / "levels.json").read_text(encoding="utf-8"))
-    return {name: entry["whole_floor_nats"] for name, entry in made.items()
-            if "whole_floor_nats" in entry}
+    return {
+        name: entry["whole_floor_nats"]
+        for name, entry in made.items()
+        if "whole_floor_nats" in entry
+    }

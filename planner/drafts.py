@@ -19,8 +19,14 @@ from planner.errors import InputError
 from planner.regular import NOT_A_FILE, is_special
 
 _DRAFTS: set[Path] = set()
-_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) \
-    | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
+_NEW = (
+    os.O_WRONLY
+    | os.O_CREAT
+    | os.O_EXCL
+    | getattr(os, "O_NOFOLLOW", 0)
+    | getattr(os, "O_BINARY", 0)
+    | getattr(os, "O_CLOEXEC", 0)
+)
 
 
 @contextlib.contextmanager
@@ -93,7 +99,8 @@ def telling(target: Path) -> Iterator[None]:
     except OSError as error:
         draft_of = f".{target.name}."
         if error.filename is None or any(
-                part.startswith(draft_of) for part in Path(str(error.filename)).parts):
+            part.startswith(draft_of) for part in Path(str(error.filename)).parts
+        ):
             error.filename = str(target)
             del error.filename2
         raise

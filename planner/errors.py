@@ -29,8 +29,13 @@ class PlannerError(Exception):
         self.details = tuple(details)
 
     def __str__(self) -> str:
-        return "\n".join([self.message, *(f"  {one}" for one in self.details),
-                          *([f"hint: {self.hint}"] if self.hint else [])])
+        return "\n".join(
+            [
+                self.message,
+                *(f"  {one}" for one in self.details),
+                *([f"hint: {self.hint}"] if self.hint else []),
+            ]
+        )
 
     def __reduce__(self) -> tuple[Any, ...]:
         """A worker's error comes back whole: a class with parameters of its own, and the hint."""
@@ -44,14 +49,17 @@ class InputError(PlannerError):
 class UnknownNameError(InputError):
     """A name is not in its catalogue; the hint carries the nearest valid names."""
 
-    def __init__(self, what: str, name: str, known: Iterable[str], *, note: str = "",
-                 own: str = "") -> None:
+    def __init__(
+        self, what: str, name: str, known: Iterable[str], *, note: str = "", own: str = ""
+    ) -> None:
         """``own``: how the user can name what is in no catalogue."""
         self.what, self.name = what, name
         names = sorted(known)
         shown = name if len(name) <= LONGEST_NAME else name[:LONGEST_NAME] + "…"
-        super().__init__(f"unknown {what} {shown!r}" + (f": {note}" if note else ""),
-                         hint=f"{nearest_names(name[:LONGEST_NAME], names)} {own}".rstrip())
+        super().__init__(
+            f"unknown {what} {shown!r}" + (f": {note}" if note else ""),
+            hint=f"{nearest_names(name[:LONGEST_NAME], names)} {own}".rstrip(),
+        )
 
 
 class UnsupportedError(InputError):
@@ -66,8 +74,10 @@ class MissingPackageError(InputError):
     """An optional package that the request needs is not installed."""
 
     def __init__(self, package: str, *, extra: str) -> None:
-        super().__init__(f"this needs the package {package}, which is not installed",
-                         hint=f"pip install 'precision-planner[{extra}]'")
+        super().__init__(
+            f"this needs the package {package}, which is not installed",
+            hint=f"pip install 'precision-planner[{extra}]'",
+        )
 
 
 def needs(package: str, *, extra: str) -> None:

@@ -44,8 +44,10 @@ def load_model(model: str | ModelSpec, *, ignore_keys: Sequence[str] = ()) -> Mo
         ignore_keys = (ignore_keys,)
     if isinstance(model, ModelSpec):
         if ignore_keys:
-            raise InputError("ignore_keys: the model has been read already",
-                             hint="load_model(PATH, ignore_keys=...) reads it with them")
+            raise InputError(
+                "ignore_keys: the model has been read already",
+                hint="load_model(PATH, ignore_keys=...) reads it with them",
+            )
         return model
     try:
         return resolve_model(str(model), ignore_keys=ignore_keys)
@@ -56,8 +58,9 @@ def load_model(model: str | ModelSpec, *, ignore_keys: Sequence[str] = ()) -> Mo
 
 
 @typed
-def load_device(device: str | DeviceProfile, *,
-                hardware_dir: str | os.PathLike[str] | None = None) -> DeviceProfile:
+def load_device(
+    device: str | DeviceProfile, *, hardware_dir: str | os.PathLike[str] | None = None
+) -> DeviceProfile:
     """A device by id, alias, or profile path; ``hardware_dir`` is searched before the others."""
     if isinstance(device, DeviceProfile):
         return device
@@ -119,17 +122,24 @@ def _plan_data(name: str) -> dict[str, object]:
         if not path.is_file():
             raise InputError(f"plan file {name!r} does not exist", hint="write one with --json")
         if path.stat().st_size > MAX_PLAN_BYTES:
-            raise DataError(f"plan file {name!r} is larger than {MAX_PLAN_BYTES} bytes",
-                            hint="a plan file is the output of --json")
+            raise DataError(
+                f"plan file {name!r} is larger than {MAX_PLAN_BYTES} bytes",
+                hint="a plan file is the output of --json",
+            )
         text = path.read_bytes()
     except OSError as error:
-        raise DataError(f"plan file {name!r} cannot be read: {error.strerror}",
-                        hint="check the path and its permissions") from None
+        raise DataError(
+            f"plan file {name!r} cannot be read: {error.strerror}",
+            hint="check the path and its permissions",
+        ) from None
     return parse_object(text, str(path), made_by="a plan file is the output of --json")
 
 
-def load_profile(profile: str | Profile, spec: ModelSpec, model: Any,
-                  ) -> tuple[Profile, tuple[tuple[str, str, str], ...]]:
+def load_profile(
+    profile: str | Profile,
+    spec: ModelSpec,
+    model: Any,
+) -> tuple[Profile, tuple[tuple[str, str, str], ...]]:
     """The profile, checked against the model, with notes on what could not be checked."""
     from planner.quality.profile_match import check_profile
 
@@ -141,11 +151,16 @@ def load_profile(profile: str | Profile, spec: ModelSpec, model: Any,
     notes = check_profile(profile, spec, place)
     named = isinstance(model, (str, os.PathLike))
     path = Path(model) if named and spec.source_kind == "file" else None
-    if path is not None and profile.checkpoint.sha256 and (path.suffix == ".gguf"
-                                                           or any(path.glob("*.safetensors"))):
+    if (
+        path is not None
+        and profile.checkpoint.sha256
+        and (path.suffix == ".gguf" or any(path.glob("*.safetensors")))
+    ):
         from planner.profiling.places import read_places
 
         if read_places(path).sha256 != profile.checkpoint.sha256:
-            raise DataError(f"{place}: made of other files than those in {path}",
-                            hint="profile this checkpoint: plan profile " + str(path))
+            raise DataError(
+                f"{place}: made of other files than those in {path}",
+                hint="profile this checkpoint: plan profile " + str(path),
+            )
     return profile, tuple(("profile", place, note) for note in notes)

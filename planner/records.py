@@ -38,9 +38,14 @@ def _frozen(cls: type[Class], slots: bool) -> type[Class]:
         cls.__doc__ = f"{cls.__name__}({', '.join(cls.__annotations__)})"
     cls = dataclass(init=False, repr=False, eq=False, slots=slots)(cls)
     key = attrgetter(*(f.name for f in fields(cls) if f.compare))  # type: ignore[arg-type]
-    methods = {"__init__": _initialiser(cls), "__repr__": _shown,
-               "__eq__": _equality(key), "__hash__": lambda self: hash(key(self)),
-               "__setattr__": _refuse_assignment, "__delattr__": _refuse_deletion}
+    methods = {
+        "__init__": _initialiser(cls),
+        "__repr__": _shown,
+        "__eq__": _equality(key),
+        "__hash__": lambda self: hash(key(self)),
+        "__setattr__": _refuse_assignment,
+        "__delattr__": _refuse_deletion,
+    }
     if slots:
         methods.update(__getstate__=_state, __setstate__=_restore)
     if "__repr__" in vars(cls):  # a large record shows itself in one line
@@ -80,6 +85,7 @@ def _initialiser(cls: Any) -> Callable[..., None]:
 
 def _equality(key: Callable[[Any], Any]) -> Callable[[Any, object], Any]:
     """``__eq__`` of records by what ``key`` gets of them."""
+
     def equal(self: Any, other: object) -> Any:
         return key(self) == key(other) if other.__class__ is self.__class__ else NotImplemented
 

@@ -19,8 +19,13 @@ PLAIN = (str, int, float, frozenset, type(None))
 class Remembered(Generic[Result]):
     """A pure function that keeps its last results; see :func:`by_identity`."""
 
-    def __init__(self, function: Callable[..., Result], size: int,
-                 of: Callable[..., tuple[Any, ...]] | None, weigh: Callable[[Any], float]) -> None:
+    def __init__(
+        self,
+        function: Callable[..., Result],
+        size: int,
+        of: Callable[..., tuple[Any, ...]] | None,
+        weigh: Callable[[Any], float],
+    ) -> None:
         update_wrapper(self, function)
         self._function, self._size, self._of, self._weigh = function, size, of, weigh
         self._known: dict[Any, tuple[tuple[Any, ...], Result, float]] = {}
@@ -42,9 +47,11 @@ class Remembered(Generic[Result]):
         self._known.clear()
 
 
-def by_identity(size: int, of: Callable[..., tuple[Any, ...]] | None = None,
-                weigh: Callable[[Any], float] = lambda result: 1,
-                ) -> Callable[[Callable[..., Result]], Remembered[Result]]:
+def by_identity(
+    size: int,
+    of: Callable[..., tuple[Any, ...]] | None = None,
+    weigh: Callable[[Any], float] = lambda result: 1,
+) -> Callable[[Callable[..., Result]], Remembered[Result]]:
     """Keep the last ``size`` results of a pure function of immutable arguments: plain values and
     tuples of them by value, all else by identity. ``of`` gives what of the arguments a result
     depends on, absent: the arguments. ``weigh`` says for how many a large result counts."""

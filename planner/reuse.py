@@ -115,24 +115,35 @@ def parse_reuse(place: str, name: str, data: Any) -> Reuse:
         DataError: with the place of what is wrong.
     """
     if not isinstance(data, Mapping):
-        raise DataError(f"{place}: reuse: a table is required", hint="[reuse], see "
-                        "scenarios/README.md, Workloads")
+        raise DataError(
+            f"{place}: reuse: a table is required",
+            hint="[reuse], see scenarios/README.md, Workloads",
+        )
     for key in data:
         if key not in ("source", "class"):
-            raise DataError(f"{place}: reuse.{key}: unknown key",
-                            hint=nearest_names(key, ("source", "class")))
+            raise DataError(
+                f"{place}: reuse.{key}: unknown key", hint=nearest_names(key, ("source", "class"))
+            )
     source, rows = data.get("source"), data.get("class")
     if not isinstance(source, str) or not source.strip():
-        raise DataError(f"{place}: reuse.source: a text is required",
-                        hint='add source = "where its numbers come from"')
+        raise DataError(
+            f"{place}: reuse.source: a text is required",
+            hint='add source = "where its numbers come from"',
+        )
     if not isinstance(rows, list) or not rows:
-        raise DataError(f"{place}: reuse.class: at least one is required",
-                        hint=f"[[reuse.class]]: {_SHAPE}")
-    found = Reuse(name, source.strip(), tuple(_class(f"{place}: reuse.class {i + 1}", row)
-                                              for i, row in enumerate(rows)))
+        raise DataError(
+            f"{place}: reuse.class: at least one is required", hint=f"[[reuse.class]]: {_SHAPE}"
+        )
+    found = Reuse(
+        name,
+        source.strip(),
+        tuple(_class(f"{place}: reuse.class {i + 1}", row) for i, row in enumerate(rows)),
+    )
     if not found.ideal < 1:
-        raise DataError(f"{place}: reuse: shares sum to {found.ideal:g}",
-                        hint="shares of one prompt: together below 1")
+        raise DataError(
+            f"{place}: reuse: shares sum to {found.ideal:g}",
+            hint="shares of one prompt: together below 1",
+        )
     return found
 
 
@@ -151,8 +162,10 @@ def _class(place: str, row: Any) -> ReuseClass:
     if not share < 1:
         raise DataError(f"{place}: share = {share:g} is out of range", hint="above 0, below 1")
     if not median < p90:
-        raise DataError(f"{place}: median {median:g} is not below p90 {p90:g}",
-                        hint="90 % of what is reused comes back within p90")
+        raise DataError(
+            f"{place}: median {median:g} is not below p90 {p90:g}",
+            hint="90 % of what is reused comes back within p90",
+        )
     return ReuseClass(name.strip(), share, unit, median, p90)
 
 

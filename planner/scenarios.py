@@ -16,17 +16,32 @@ from planner.toml_text import parse_toml, read_toml_bytes
 from planner.workloads import hit_rate, load_workload
 
 _NUMBERS = {
-    "devices": int, "tp": int, "dp": int, "pp": int, "ep": int, "context": int, "isl": int,
-    "osl": int, "batch": int, "memory_bytes": int, "ttft_ms": float, "tpot_ms": float,
-    "keep_first_layers": int, "keep_last_layers": int,
+    "devices": int,
+    "tp": int,
+    "dp": int,
+    "pp": int,
+    "ep": int,
+    "context": int,
+    "isl": int,
+    "osl": int,
+    "batch": int,
+    "memory_bytes": int,
+    "ttft_ms": float,
+    "tpot_ms": float,
+    "keep_first_layers": int,
+    "keep_last_layers": int,
 }
 _RULES = ("policies", "drop_policies")
-_TEXTS = ("model", "device", "objective", "max_loss", "kv", "scheme", "engine", "slots",
-          "workload")
+_TEXTS = ("model", "device", "objective", "max_loss", "kv", "scheme", "engine", "slots", "workload")
 _HOST_NUMBERS = {
-    "devices_per_node": int, "scale_up_devices": int, "scale_up_bytes_per_s": float,
-    "scale_out_bytes_per_s": float, "memory_bytes_per_device": int, "usable_fraction": float,
-    "price_usd_per_hour": float, "requests_per_s": float,
+    "devices_per_node": int,
+    "scale_up_devices": int,
+    "scale_up_bytes_per_s": float,
+    "scale_out_bytes_per_s": float,
+    "memory_bytes_per_device": int,
+    "usable_fraction": float,
+    "price_usd_per_hour": float,
+    "requests_per_s": float,
 }
 
 
@@ -71,8 +86,10 @@ def load_scenario(name: str) -> Scenario:
     path = Path(name)
     if is_path(name) or name.endswith(".toml"):
         if not path.is_file():
-            raise DataError(f"scenario file {name!r} does not exist",
-                            hint="bundled scenarios: " + ", ".join(scenario_ids()))
+            raise DataError(
+                f"scenario file {name!r} does not exist",
+                hint="bundled scenarios: " + ", ".join(scenario_ids()),
+            )
     else:
         wanted = name.lower().replace("_", "-")
         if wanted not in scenario_ids():
@@ -85,16 +102,33 @@ def load_scenario(name: str) -> Scenario:
 def parse_scenario(content: bytes, *, place: str, id: str) -> Scenario:
     """Check a scenario's text; every key must be known and of its type."""
     data = parse_toml(content, place, hint="see scenarios/README.md")
-    known = {*_NUMBERS, *_TEXTS, "title", "question", "schemes", *_RULES, "untie", "host",
-             "prefix_hit_rate"}
+    known = {
+        *_NUMBERS,
+        *_TEXTS,
+        "title",
+        "question",
+        "schemes",
+        *_RULES,
+        "untie",
+        "host",
+        "prefix_hit_rate",
+    }
     _no_unknown(place, "", data, known)
     for key in ("title", "question"):
         if not isinstance(data.get(key), str):
             raise DataError(f"{place}: {key}: a text is required", hint=f'add {key} = "…"')
-    values = {key: _value(place, key, data[key]) for key in data
-              if key not in ("title", "question", "host")}
-    return Scenario(id, data["title"], data["question"], MappingProxyType(values),
-                    _host(place, data.get("host", {})))
+    values = {
+        key: _value(place, key, data[key])
+        for key in data
+        if key not in ("title", "question", "host")
+    }
+    return Scenario(
+        id,
+        data["title"],
+        data["question"],
+        MappingProxyType(values),
+        _host(place, data.get("host", {})),
+    )
 
 
 def _no_unknown(place: str, prefix: str, data: Mapping[str, Any], known: set[str]) -> None:
@@ -106,13 +140,17 @@ def _no_unknown(place: str, prefix: str, data: Mapping[str, Any], known: set[str
 def _value(place: str, key: str, value: Any) -> Any:
     if key == "schemes":
         if not (isinstance(value, list) and value and all(isinstance(v, str) for v in value)):
-            raise DataError(f"{place}: schemes: a list of scheme names is required",
-                            hint='schemes = ["bf16", "fp8-block"]')
+            raise DataError(
+                f"{place}: schemes: a list of scheme names is required",
+                hint='schemes = ["bf16", "fp8-block"]',
+            )
         return tuple(value)
     if key in _RULES:
         if not (isinstance(value, list) and all(isinstance(v, str) for v in value)):
-            raise DataError(f"{place}: {key}: a list of rules is required",
-                            hint=f'{key} = ["embedding", "head", "indexer", "norm", "router"]')
+            raise DataError(
+                f"{place}: {key}: a list of rules is required",
+                hint=f'{key} = ["embedding", "head", "indexer", "norm", "router"]',
+            )
         return tuple(value)
     if key == "untie":
         if not isinstance(value, bool):
@@ -133,11 +171,17 @@ def _value(place: str, key: str, value: Any) -> Any:
 
 def _number(place: str, key: str, value: Any, kind: type) -> Any:
     allowed = (int,) if kind is int else (int, float)
-    if isinstance(value, bool) or not isinstance(value, allowed) or not value > 0 \
-            or value == float("inf"):
+    if (
+        isinstance(value, bool)
+        or not isinstance(value, allowed)
+        or not value > 0
+        or value == float("inf")
+    ):
         word = "whole number" if kind is int else "number"
-        raise DataError(f"{place}: {key} = {value!r}: a {word} above 0 is required",
-                        hint="sizes are plain numbers, for example context = 131_072")
+        raise DataError(
+            f"{place}: {key} = {value!r}: a {word} above 0 is required",
+            hint="sizes are plain numbers, for example context = 131_072",
+        )
     return kind(value)
 
 
@@ -147,12 +191,18 @@ def _host(place: str, data: Any) -> Host:
     _no_unknown(place, "host.", data, {f.name for f in fields(Host)})
     mode = data.get("power_mode")
     if mode is not None and not isinstance(mode, str):
-        raise DataError(f"{place}: host.power_mode: a text is required",
-                        hint='power_mode = "30w"')
-    host = Host(power_mode=mode, **{
-        k: _number(place, f"host.{k}", v, _HOST_NUMBERS[k])
-        for k, v in data.items() if k != "power_mode"})
+        raise DataError(f"{place}: host.power_mode: a text is required", hint='power_mode = "30w"')
+    host = Host(
+        power_mode=mode,
+        **{
+            k: _number(place, f"host.{k}", v, _HOST_NUMBERS[k])
+            for k, v in data.items()
+            if k != "power_mode"
+        },
+    )
     if host.usable_fraction is not None and host.usable_fraction > 1:
-        raise DataError(f"{place}: host.usable_fraction = {host.usable_fraction} is above 1",
-                        hint="it is a share of the device's memory")
+        raise DataError(
+            f"{place}: host.usable_fraction = {host.usable_fraction} is above 1",
+            hint="it is a share of the device's memory",
+        )
     return host

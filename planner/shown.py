@@ -43,8 +43,19 @@ TABLE = ("planner.report.page.rounded_table", "rounded_table")
 AXES = {"Compared": ("planner.plot", "compare")}
 """Class of a result: the function of planner.plot that draws it."""
 FORMER = {
-    "Plan": {f"plot_{name}": name for name in ("formats", "memory", "time", "uniform", "roofline",
-                                               "frontier", "users", "sensitivity")},
+    "Plan": {
+        f"plot_{name}": name
+        for name in (
+            "formats",
+            "memory",
+            "time",
+            "uniform",
+            "roofline",
+            "frontier",
+            "users",
+            "sensitivity",
+        )
+    },
     "Frontier": {"plot": "frontier", "plot_frontier": "frontier", "plot_map": "phase_map"},
     "Inventory": {"plot_bytes": "tensor_bytes"},
     "ExpertUse": {"plot_residency": "residency"},
@@ -71,8 +82,10 @@ def as_cell(result: object) -> str:
     return _drawn(CELLS, result)
 
 
-def as_frame(rows: Sequence[Mapping[str, Any]], columns: list[str] | None = None,
-             ) -> pd.DataFrame:
+def as_frame(
+    rows: Sequence[Mapping[str, Any]],
+    columns: list[str] | None = None,
+) -> pd.DataFrame:
     """A row each as a frame; ``columns`` in their order where there may be no row.
 
     Raises:
@@ -127,8 +140,9 @@ def _former_reader(data: object) -> Any:
 
 
 def _warn(former: str, now: str) -> None:
-    warnings.warn(f"{former} is {now} since 0.2; the old name goes with 0.3",
-                  DeprecationWarning, stacklevel=3)
+    warnings.warn(
+        f"{former} is {now} since 0.2; the old name goes with 0.3", DeprecationWarning, stacklevel=3
+    )
 
 
 def _drawn(functions: dict[str, tuple[str, str]], result: object) -> str:
@@ -136,6 +150,7 @@ def _drawn(functions: dict[str, tuple[str, str]], result: object) -> str:
 
 
 def _function(functions: dict[str, tuple[str, str]], result: object) -> Any:
-    module, name = next(functions[c.__name__] for c in type(result).__mro__
-                        if c.__name__ in functions)
+    module, name = next(
+        functions[c.__name__] for c in type(result).__mro__ if c.__name__ in functions
+    )
     return getattr(import_module(module), name)

@@ -18,8 +18,9 @@ if TYPE_CHECKING:
 
 WINDOWS = sys.platform == "win32"
 POSIX_SIGNALS = hasattr(signal, "pthread_sigmask")
-ENDING_SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP")
-                       if POSIX_SIGNALS)
+ENDING_SIGNALS = tuple(
+    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if POSIX_SIGNALS
+)
 """What asks a process to end: Ctrl-C, `kill` and service managers, a terminal that is closed. Empty
 where Python's own KeyboardInterrupt is all there is (Windows)."""
 MOST_PROCESSES = 61
@@ -66,8 +67,12 @@ def end_group(process: subprocess.Popen[bytes] | subprocess.Popen[str]) -> None:
         else:
             import subprocess
 
-            subprocess.run(["taskkill", "/F", "/T", "/PID", str(process.pid)], check=False,
-                           stdin=subprocess.DEVNULL, capture_output=True)
+            subprocess.run(
+                ["taskkill", "/F", "/T", "/PID", str(process.pid)],
+                check=False,
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+            )
             process.kill()
 
 

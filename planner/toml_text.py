@@ -44,8 +44,9 @@ def parse_toml(data: bytes | str, place: object, *, hint: str) -> dict[str, Any]
     """
     try:
         text = decoded(data) if isinstance(data, bytes) else data
-        if any(found[0].count(".") >= MOST_PARTS
-               for found in _DOTTED.finditer(_QUOTED.sub("q", text))):
+        if any(
+            found[0].count(".") >= MOST_PARTS for found in _DOTTED.finditer(_QUOTED.sub("q", text))
+        ):
             raise DataError(f"{place}: a key of more than {MOST_PARTS} parts", hint=hint)
         table = tomllib.loads(text)
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
@@ -61,12 +62,17 @@ def parse_toml(data: bytes | str, place: object, *, hint: str) -> dict[str, Any]
 def _check(table: dict[str, Any], place: object, hint: str) -> None:
     level: list[Any] = [table]
     for _ in range(MOST_DEPTH):
-        inner = [child for parent in level
-                 for child in (parent.values() if isinstance(parent, dict) else parent)]
+        inner = [
+            child
+            for parent in level
+            for child in (parent.values() if isinstance(parent, dict) else parent)
+        ]
         for child in inner:
             if isinstance(child, int) and not -(1 << 63) <= child < 1 << 63:
-                raise DataError(f"{place}: a whole number of {child.bit_length()} bits; TOML's "
-                                "have 64", hint=hint)
+                raise DataError(
+                    f"{place}: a whole number of {child.bit_length()} bits; TOML's have 64",
+                    hint=hint,
+                )
         level = [child for child in inner if isinstance(child, dict | list)]
         if not level:
             return

@@ -35,13 +35,20 @@ class Wanted:
     into a plain number of the annotation (of numpy, or a whole number for any). ``sure``: types
     whose every value is taken as it is."""
 
-    def __init__(self, words: list[str], checks: list[Check], items: Wanted | None = None, *,
-                 path: bool = False) -> None:
+    def __init__(
+        self,
+        words: list[str],
+        checks: list[Check],
+        items: Wanted | None = None,
+        *,
+        path: bool = False,
+    ) -> None:
         self.words, self.checks, self.items, self.path = words, checks, items, path
         texts = not path and any(w == PLAIN["str"][0] or w.startswith("one of ") for w in words)
         self.numbers = NUMBERS in words
         self.sure = frozenset(
-            ([str] if texts else []) + [kind for kind, name in _SURE if name in words])
+            ([str] if texts else []) + [kind for kind, name in _SURE if name in words]
+        )
 
     def takes(self, value: object) -> bool:
         """Whether ``value`` is one of the allowed types."""
@@ -103,10 +110,14 @@ def typed(function: Callable[P, R]) -> Callable[P, R]:
         if not ordinary or len(args) > len(names) or not kwargs.keys() <= defaults.keys():
             return bound(args, kwargs)
         try:  # binding costs more than a small product
-            own: Any = [one(name, value) if value is not defaults[name] else value
-                        for name, value in zip(names, args, strict=False)]
-            named: Any = {name: one(name, value) if value is not defaults[name] else value
-                          for name, value in kwargs.items()}
+            own: Any = [
+                one(name, value) if value is not defaults[name] else value
+                for name, value in zip(names, args, strict=False)
+            ]
+            named: Any = {
+                name: one(name, value) if value is not defaults[name] else value
+                for name, value in kwargs.items()
+            }
         except InputError:
             return bound(args, kwargs)
         return function(*own, **named)
@@ -124,24 +135,32 @@ def checked_value(name: str, value: object, wanted: Wanted | None) -> object:
         return value
     if not wanted.takes(value):
         raise _refusal(name, value, wanted)
-    if wanted.path and isinstance(value, str) and any(
-            len(os.fsencode(part)) > LONGEST_FILE_NAME for part in value.split("/")):
-        raise InputError(f"{name} = {_shown(value)} is too long for the name of a file",
-                         hint=f"{name} is {wanted.text()}")
+    if (
+        wanted.path
+        and isinstance(value, str)
+        and any(len(os.fsencode(part)) > LONGEST_FILE_NAME for part in value.split("/"))
+    ):
+        raise InputError(
+            f"{name} = {_shown(value)} is too long for the name of a file",
+            hint=f"{name} is {wanted.text()}",
+        )
     try:
         return wanted.turned(value)
     except OverflowError:
-        raise InputError(f"{name} = {_shown(value)} is out of range",
-                         hint=f"{name} is {wanted.text()}") from None
+        raise InputError(
+            f"{name} = {_shown(value)} is out of range", hint=f"{name} is {wanted.text()}"
+        ) from None
 
 
 def _refusal(name: str, value: object, wanted: Wanted) -> InputError:
     shown = _shown(value)
     if NUMBERS in wanted.words:
         dtype = getattr(value, "dtype", None)
-        return InputError(f"{name} = {shown} is not {NUMBERS}"
-                          + (f": its dtype is {dtype}" if dtype is not None else ""),
-                          hint=f"{name} is {wanted.text()}")
+        return InputError(
+            f"{name} = {shown} is not {NUMBERS}"
+            + (f": its dtype is {dtype}" if dtype is not None else ""),
+            hint=f"{name} is {wanted.text()}",
+        )
     if isinstance(value, (str, bytes)) and wanted.items is not None:
         return InputError(f"{name} = {shown} is one text", hint=f"a list of names: [{shown}]")
     if isinstance(value, float) and isnan(value):
@@ -149,10 +168,13 @@ def _refusal(name: str, value: object, wanted: Wanted) -> InputError:
     if isinstance(value, Collection) and wanted.items is not None:
         for i, item in enumerate(value):
             if not wanted.items.takes(item):
-                return InputError(f"{name}[{i}] = {_shown(item)} is of type {type(item).__name__}",
-                                 hint=f"{name} is {wanted.text()}")
-    return InputError(f"{name} = {shown} is of type {type(value).__name__}",
-                     hint=f"{name} is {wanted.text()}")
+                return InputError(
+                    f"{name}[{i}] = {_shown(item)} is of type {type(item).__name__}",
+                    hint=f"{name} is {wanted.text()}",
+                )
+    return InputError(
+        f"{name} = {shown} is of type {type(value).__name__}", hint=f"{name} is {wanted.text()}"
+    )
 
 
 def _shown(value: object) -> str:
@@ -177,8 +199,12 @@ def _union(node: ast.expr, names: Mapping[str, Any]) -> Wanted | None:
     if record and PLAIN["str"][0] in words:
         # A record may also be named by the path of its file.
         checks.append(lambda value: isinstance(value, os.PathLike))
-    return Wanted(words, checks, next((one.items for one in kept if one.items is not None), None),
-                  path=record or any(one.path for one in kept))
+    return Wanted(
+        words,
+        checks,
+        next((one.items for one in kept if one.items is not None), None),
+        path=record or any(one.path for one in kept),
+    )
 
 
 def _parts(node: ast.expr) -> list[ast.expr]:
@@ -201,8 +227,7 @@ def _one(node: ast.expr, names: Mapping[str, Any]) -> Wanted | None:
     if name in ANYTHING or (known is not None and not isinstance(known, type)):
         return _alias(name, known)
     article = "an" if name[0] in "AEIOU" else "a"
-    return Wanted([f"{article} {name}"],
-                  [lambda value: _is_a(value, name)])
+    return Wanted([f"{article} {name}"], [lambda value: _is_a(value, name)])
 
 
 def _generic(node: ast.Subscript, names: Mapping[str, Any]) -> Wanted | None:
@@ -220,8 +245,10 @@ def _generic(node: ast.Subscript, names: Mapping[str, Any]) -> Wanted | None:
     if name == "Literal":
         texts = ast.literal_eval(node.slice)
         texts = texts if isinstance(texts, tuple) else (texts,)
-        return Wanted([repr(text) for text in texts],
-                      [lambda value: isinstance(value, str) and value in texts])
+        return Wanted(
+            [repr(text) for text in texts],
+            [lambda value: isinstance(value, str) and value in texts],
+        )
     if name in ("Sequence", "list", "tuple"):
         items = _union(node.slice, names)
         several = "names" if items is not None and items.words == ["a name"] else "values"
@@ -290,4 +317,7 @@ PLAIN: dict[str, tuple[str, Check]] = {
 }
 
 _SURE: tuple[tuple[type, str], ...] = (
-    (bool, PLAIN["bool"][0]), (int, PLAIN["int"][0]), (type(None), "None"))
+    (bool, PLAIN["bool"][0]),
+    (int, PLAIN["int"][0]),
+    (type(None), "None"),
+)

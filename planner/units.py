@@ -36,8 +36,7 @@ def format_count(count: float) -> str:
 
 def format_three(value: float) -> str:
     """Three significant digits, zeros included, below 1000 and grouped digits above: ``0.0120``."""
-    return format_rate(value) if value == 0 or abs(value) >= 999.5 else \
-        f"{value:#.3g}".rstrip(".")
+    return format_rate(value) if value == 0 or abs(value) >= 999.5 else f"{value:#.3g}".rstrip(".")
 
 
 def format_rate(value: float) -> str:

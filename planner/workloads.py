@@ -59,8 +59,10 @@ def load_workload(name: str | os.PathLike[str]) -> NamedWorkload:
     path = Path(text)
     if not isinstance(name, str) or is_path(text) or text.endswith(".toml"):
         if not path.is_file():
-            raise DataError(f"workload file {text!r} does not exist",
-                            hint="bundled workloads: " + ", ".join(workload_ids()))
+            raise DataError(
+                f"workload file {text!r} does not exist",
+                hint="bundled workloads: " + ", ".join(workload_ids()),
+            )
     else:
         wanted = text.strip().lower().replace("_", "-")
         path = _folder() / f"{wanted}.toml"
@@ -82,11 +84,17 @@ def parse_workload(content: bytes, *, place: str, id: str) -> NamedWorkload:
             raise DataError(f"{place}: {key}: unknown key", hint=nearest_names(key, known))
     isl, osl, context = (_count(place, key, data.get(key)) for key in _COUNTS)
     found = NamedWorkload(
-        id, _text(place, data, "title"), _text(place, data, "source"), isl, osl, context,
+        id,
+        _text(place, data, "title"),
+        _text(place, data, "source"),
+        isl,
+        osl,
+        context,
         prefix_hit_rate=hit_rate(place, data.get("prefix_hit_rate", 0.0)),
         latency_limit=_flag(place, "latency_limit", data.get("latency_limit", True)),
         fills_context=_flag(place, "fills_context", data.get("fills_context", False)),
-        reuse=_reuse(place, id, data))
+        reuse=_reuse(place, id, data),
+    )
     _check_lengths(place, found)
     return found
 
@@ -115,8 +123,10 @@ def _count(place: str, key: str, value: Any) -> int | None:
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= 1 << 40:
-        raise DataError(f"{place}: {key} = {value!r}: a whole number above 0 is required",
-                        hint="tokens are plain numbers, for example isl = 8_192")
+        raise DataError(
+            f"{place}: {key} = {value!r}: a whole number above 0 is required",
+            hint="tokens are plain numbers, for example isl = 8_192",
+        )
     return value
 
 
@@ -127,8 +137,10 @@ def hit_rate(place: str, value: Any) -> float:
         DataError: it is no share of a prompt.
     """
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1:
-        raise DataError(f"{place}: prefix_hit_rate = {value!r} is out of range",
-                        hint="the share of a prompt found in the cache: 0 to below 1")
+        raise DataError(
+            f"{place}: prefix_hit_rate = {value!r} is out of range",
+            hint="the share of a prompt found in the cache: 0 to below 1",
+        )
     return float(value)
 
 
@@ -141,15 +153,20 @@ def _flag(place: str, key: str, value: Any) -> bool:
 def _check_lengths(place: str, found: NamedWorkload) -> None:
     if found.fills_context:
         if found.isl is not None:
-            raise DataError(f"{place}: isl and fills_context exclude each other",
-                            hint="prompts take what the answer leaves of the context: remove isl")
+            raise DataError(
+                f"{place}: isl and fills_context exclude each other",
+                hint="prompts take what the answer leaves of the context: remove isl",
+            )
         return
     if found.isl is None or found.osl is None:
         missing = "isl" if found.isl is None else "osl"
-        raise DataError(f"{place}: {missing}: a number of tokens is required",
-                        hint=f"add {missing} = 1_024, or fills_context = true")
+        raise DataError(
+            f"{place}: {missing}: a number of tokens is required",
+            hint=f"add {missing} = 1_024, or fills_context = true",
+        )
     if found.context is not None and found.isl + found.osl > found.context:
         raise DataError(
             f"{place}: isl {found.isl} + osl {found.osl} exceed context {found.context}",
             hint=f"context is the longest sequence: at least {found.isl + found.osl}, or leave it "
-                 "out")
+            "out",
+        )

@@ -18,10 +18,12 @@ LEFT = pytest.StashKey[int]()
 # Deadlines and the check of the seconds that drawing takes are off because a busy machine must not
 # fail a correct test. The default profile draws the same examples in every run; `make exhaustive`
 # draws many new ones.
-settings.register_profile("steady", deadline=None, derandomize=True,
-                          suppress_health_check=[HealthCheck.too_slow])
-settings.register_profile("exhaustive", settings.get_profile("steady"), derandomize=False,
-                          max_examples=2000)
+settings.register_profile(
+    "steady", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.register_profile(
+    "exhaustive", settings.get_profile("steady"), derandomize=False, max_examples=2000
+)
 settings.load_profile("steady")
 
 gc.set_threshold(50_000, 20, 20)  # by default 3 % of the seconds of a test run are its

@@ -30,15 +30,22 @@ class Played:
 
     def means(self, edge: int) -> tuple[float, float, float]:
         """(TPOT, TTFT, active sequences), the first and last ``edge`` requests left out."""
-        kept = self.done[edge:len(self.done) - edge]
+        kept = self.done[edge : len(self.done) - edge]
         assert kept
         tpot = sum((r.last - r.first) / (r.answer - 1) for r in kept) / len(kept)
         ttft = sum(r.first - r.arrived for r in kept) / len(kept)
         return tpot, ttft, self.sequence_seconds / self.seconds
 
 
-def play(times: StepTimes, load: Load, policy: Scheduling, *, jitter: float, seed: int,
-         pause: float = 0.0) -> Played:
+def play(
+    times: StepTimes,
+    load: Load,
+    policy: Scheduling,
+    *,
+    jitter: float,
+    seed: int,
+    pause: float = 0.0,
+) -> Played:
     """Serve ``load.requests`` requests, ``load.concurrency`` at a time; a pass reads as many whole
     prompts as ``times.together`` allows, each at the cost of the first, one where it runs alone.
 

@@ -47,8 +47,9 @@ def test_a_link_at_the_drafts_name_is_not_followed(tmp_path: Path, alone: bool) 
 
 @ALONE
 @pytest.mark.parametrize("there", [True, False])
-def test_an_output_that_is_a_link_is_written_where_it_points(tmp_path: Path, alone: bool,
-                                                             there: bool) -> None:
+def test_an_output_that_is_a_link_is_written_where_it_points(
+    tmp_path: Path, alone: bool, there: bool
+) -> None:
     (tmp_path / "far").mkdir()
     real, link = tmp_path / "far" / "real.txt", tmp_path / "link.txt"
     if there:
@@ -111,8 +112,7 @@ def test_an_interrupt_removes_what_is_half_written(tmp_path: Path) -> None:
 def test_a_folder_beside_is_new_and_ones_own(tmp_path: Path) -> None:
     made = [folder_beside(tmp_path / "out") for _ in range(2)]
     assert made[0] != made[1]
-    assert all(one.parent == tmp_path and stat.S_IMODE(one.stat().st_mode) == 0o700
-               for one in made)
+    assert all(one.parent == tmp_path and stat.S_IMODE(one.stat().st_mode) == 0o700 for one in made)
 
 
 @ALONE

@@ -37,8 +37,9 @@ def test_what_is_in_neither_is_an_error(data: bytes) -> None:
 
 
 @pytest.mark.parametrize("encoding", SAVED[1:])
-def test_a_plan_file_that_a_shell_has_written(encoding: str, tmp_path: Path,
-                                              capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_plan_file_that_a_shell_has_written(
+    encoding: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """``plan … --json > plan.json`` in Windows PowerShell, then the verbs that read it."""
     plan = planner.plan("smollm2-135m", "h100-sxm", devices=1, batch=8, engine="vllm")
     file = tmp_path / "plan.json"
@@ -54,20 +55,31 @@ def test_files_of_one_s_own(encoding: str, tmp_path: Path) -> None:
     config = tmp_path / "config.json"
     shipped = load_model("smollm2-135m")
     text = (Path(planner.__file__).parent / "models" / "configs" / "smollm2-135m.json").read_text(
-        encoding="utf-8")
+        encoding="utf-8"
+    )
     config.write_bytes(saved(text, encoding))
     assert load_model(str(config)).rows == shipped.rows
     device = tmp_path / "l40s.toml"
-    device.write_bytes(saved((data_folder("hardware_profiles") / "l40s.toml").read_text(
-        encoding="utf-8"), encoding))
+    device.write_bytes(
+        saved(
+            (data_folder("hardware_profiles") / "l40s.toml").read_text(encoding="utf-8"), encoding
+        )
+    )
     assert load_device(str(device)).rates == load_device("l40s").rates
     scenario = tmp_path / "scenario.toml"
-    scenario.write_bytes(saved('title = "größer"\nquestion = "?"\nmodel = "smollm2-135m"\n'
-                               'device = "l40s"\n', encoding))
+    scenario.write_bytes(
+        saved(
+            'title = "größer"\nquestion = "?"\nmodel = "smollm2-135m"\ndevice = "l40s"\n', encoding
+        )
+    )
     assert load_scenario(str(scenario)).values["model"] == "smollm2-135m"
     workload = tmp_path / "mix.toml"
-    workload.write_bytes(saved((data_folder("scenarios") / "workloads" / "chat.toml").read_text(
-        encoding="utf-8"), encoding))
+    workload.write_bytes(
+        saved(
+            (data_folder("scenarios") / "workloads" / "chat.toml").read_text(encoding="utf-8"),
+            encoding,
+        )
+    )
     assert load_workload(str(workload)).isl == load_workload("chat").isl
 
 
@@ -84,8 +96,9 @@ def test_tables_that_excel_has_saved(tmp_path: Path) -> None:
 @pytest.mark.parametrize("encoding", SAVED[1:])
 def test_a_list_of_types_of_llama_cpp(encoding: str, tmp_path: Path) -> None:
     """As an editor leaves it that was used to change one line."""
-    plan = planner.estimate("smollm2-135m", "h100-sxm", scheme="ggml-q8_0", engine="llama.cpp",
-                            devices=1, batch=8)
+    plan = planner.estimate(
+        "smollm2-135m", "h100-sxm", scheme="ggml-q8_0", engine="llama.cpp", devices=1, batch=8
+    )
     file = tmp_path / "tensor_types.txt"
     text = planner.export_plan(plan, "llama.cpp").files[file.name]
     file.write_text(text, encoding="utf-8")

@@ -24,8 +24,20 @@ def records() -> dict[str, type]:
     from planner.quality.layer_error import LayerNumerics
     from planner.validation.records import Validation
 
-    return {c.__name__: c for c in (Plan, MemoryAnswer, TrainingMemory, Inventory, ServingAnswer,
-                                    ExpertUse, Frontier, LayerNumerics, Validation)}
+    return {
+        c.__name__: c
+        for c in (
+            Plan,
+            MemoryAnswer,
+            TrainingMemory,
+            Inventory,
+            ServingAnswer,
+            ExpertUse,
+            Frontier,
+            LayerNumerics,
+            Validation,
+        )
+    }
 
 
 @pytest.mark.parametrize(("owner", "former"), [(c, m) for c in FORMER for m in FORMER[c]])
@@ -36,8 +48,10 @@ def test_every_former_method_is_a_figure_of_its_class(owner: str, former: str) -
     drawing = FORMER[owner][former]
     assert method.func is getattr(planner.plot, drawing)
     assert method.args == (result,)
-    assert str(told[0].message) == (f"{owner}.{former}() is planner.plot.{drawing}"
-                                    f"({owner.lower()}) since 0.2; the old name goes with 0.3")
+    assert str(told[0].message) == (
+        f"{owner}.{former}() is planner.plot.{drawing}"
+        f"({owner.lower()}) since 0.2; the old name goes with 0.3"
+    )
     assert told[0].filename == __file__
 
 

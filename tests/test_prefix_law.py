@@ -26,8 +26,11 @@ from planner.workloads import load_workload, parse_workload, workload_ids
 
 CLASSES = st.builds(
     lambda share, unit, median, spread: ReuseClass("some", share, unit, median, median * spread),
-    st.floats(0.01, 0.3), st.sampled_from([SECONDS, REQUESTS]), st.floats(0.5, 1e3),
-    st.floats(1.2, 60))
+    st.floats(0.01, 0.3),
+    st.sampled_from([SECONDS, REQUESTS]),
+    st.floats(0.5, 1e3),
+    st.floats(1.2, 60),
+)
 REUSES = st.lists(CLASSES, min_size=1, max_size=3).map(lambda rows: Reuse("x", "y", tuple(rows)))
 TOKENS, RATES = st.floats(1.0, 1e9), st.floats(0.01, 1e3)
 PUBLISHED = {
@@ -41,15 +44,15 @@ SHARES = (0.01, 0.05, 0.10, 0.25, 0.50)
 
 
 @given(REUSES, TOKENS, st.floats(1.0, 100), RATES)
-def test_more_room_never_finds_less(reuse: Reuse, tokens: float, more: float,
-                                    rate: float) -> None:
+def test_more_room_never_finds_less(reuse: Reuse, tokens: float, more: float, rate: float) -> None:
     few, many = (hit_rate(reuse, size, rate, isl=1024, osl=256) for size in (tokens, tokens * more))
     assert 0 <= few <= many + 1e-9 <= reuse.ideal + 2e-9
 
 
 @given(REUSES, RATES)
-def test_nothing_is_found_without_room_and_all_in_room_without_end(reuse: Reuse,
-                                                                   rate: float) -> None:
+def test_nothing_is_found_without_room_and_all_in_room_without_end(
+    reuse: Reuse, rate: float
+) -> None:
     assert hit_rate(reuse, 0.0, rate, isl=1024, osl=256) == 0
     assert hit_rate(reuse, 1e18, rate, isl=1024, osl=256) == pytest.approx(reuse.ideal, abs=0.01)
 
@@ -70,9 +73,12 @@ def test_tokens_grow_by_the_rate_of_misses(reuse: Reuse, seconds: float, rate: f
 
 @given(REUSES, TOKENS, RATES, st.floats(0.1, 10))
 def test_a_cache_of_twice_the_requests_needs_twice_the_room(
-        reuse: Reuse, tokens: float, rate: float, times: float) -> None:
-    of = {unit: Reuse("x", "y", tuple(c for c in reuse.classes if c.unit == unit))
-          for unit in (SECONDS, REQUESTS)}
+    reuse: Reuse, tokens: float, rate: float, times: float
+) -> None:
+    of = {
+        unit: Reuse("x", "y", tuple(c for c in reuse.classes if c.unit == unit))
+        for unit in (SECONDS, REQUESTS)
+    }
     one, more = (hit_rate(of[SECONDS], tokens * n, rate * n, isl=99, osl=9) for n in (1.0, times))
     assert one == pytest.approx(more, abs=1e-9)
     one, more = (hit_rate(of[REQUESTS], tokens, rate * n, isl=99, osl=9) for n in (1.0, times))
@@ -80,10 +86,12 @@ def test_a_cache_of_twice_the_requests_needs_twice_the_room(
 
 
 @pytest.mark.parametrize("room", [0.1, 1.0])
-@pytest.mark.parametrize(("follow", "reused", "median", "p90"), [
-    (0.5, 0.8, 100.0, 700.0), (0.9, 0.95, 15.0, 200.0)])
-def test_a_simulated_cache_finds_as_much(follow: float, reused: float, median: float, p90: float,
-                                         room: float) -> None:
+@pytest.mark.parametrize(
+    ("follow", "reused", "median", "p90"), [(0.5, 0.8, 100.0, 700.0), (0.9, 0.95, 15.0, 200.0)]
+)
+def test_a_simulated_cache_finds_as_much(
+    follow: float, reused: float, median: float, p90: float, room: float
+) -> None:
     isl, osl, rate = 1000, 200, 4.0
     reuse = Reuse("x", "y", (ReuseClass("turns", follow * reused, SECONDS, median, p90),))
     tokens = room * rate * (isl + osl) * median
@@ -92,8 +100,17 @@ def test_a_simulated_cache_finds_as_much(follow: float, reused: float, median: f
     assert found == pytest.approx(expected, abs=0.02)
 
 
-def simulated(follow: float, reused: float, median: float, p90: float, tokens: float, rate: float,
-              isl: int, osl: int, requests: int = 20_000) -> float:
+def simulated(
+    follow: float,
+    reused: float,
+    median: float,
+    p90: float,
+    tokens: float,
+    rate: float,
+    isl: int,
+    osl: int,
+    requests: int = 20_000,
+) -> float:
     """Share of prompts, of some ``requests``, that a least recently used cache finds. A request
     leaves what the next turn of its session reads, and what none does."""
     draw = np.random.default_rng(7)
@@ -136,13 +153,18 @@ def test_published_traces_find_as_much(name: str, near: float) -> None:
     assert reuse.ideal == pytest.approx(ideal, abs=0.002)
     for share, found in zip(SHARES, rates, strict=True):
         assert hit_rate(reuse, share * unique, rate, isl=isl, osl=0) == pytest.approx(
-            found, abs=near), share
+            found, abs=near
+        ), share
 
 
 def test_workloads_that_say_how_prompts_come_back() -> None:
     told = {name: load_workload(name).reuse for name in workload_ids()}
     assert {name for name, reuse in told.items() if reuse is not None} == {
-        "agent", "chat", "rag", "reasoning"}
+        "agent",
+        "chat",
+        "rag",
+        "reasoning",
+    }
     for reuse in filter(None, told.values()):
         assert "http" in reuse.source
         assert 0 < reuse.ideal < 1
@@ -151,17 +173,23 @@ def test_workloads_that_say_how_prompts_come_back() -> None:
 ROW = {"name": "turns", "share": 0.4, "unit": "seconds", "median": 60, "p90": 600}
 
 
-@pytest.mark.parametrize(("data", "wrong"), [
-    ([], "a table"), ({"source": "x"}, "at least one"), ({"class": [ROW]}, "reuse.source"),
-    ({"source": "x", "class": [ROW], "clas": 1}, "clas: unknown key"),
-    ({"source": "x", "class": [1]}, "class 1: not a table"),
-    ({"source": "x", "class": [{**ROW, "shar": 1}]}, "shar: unknown key"),
-    ({"source": "x", "class": [{**ROW, "name": ""}]}, "name"),
-    ({"source": "x", "class": [{**ROW, "unit": "days"}]}, "unit = 'days'"),
-    ({"source": "x", "class": [{**ROW, "share": 1.0}]}, "out of range"),
-    ({"source": "x", "class": [{**ROW, "share": True}]}, "a number above 0"),
-    ({"source": "x", "class": [{**ROW, "median": 700}]}, "not below p90"),
-    ({"source": "x", "class": [ROW, ROW, ROW]}, "sum to 1.2")])
+@pytest.mark.parametrize(
+    ("data", "wrong"),
+    [
+        ([], "a table"),
+        ({"source": "x"}, "at least one"),
+        ({"class": [ROW]}, "reuse.source"),
+        ({"source": "x", "class": [ROW], "clas": 1}, "clas: unknown key"),
+        ({"source": "x", "class": [1]}, "class 1: not a table"),
+        ({"source": "x", "class": [{**ROW, "shar": 1}]}, "shar: unknown key"),
+        ({"source": "x", "class": [{**ROW, "name": ""}]}, "name"),
+        ({"source": "x", "class": [{**ROW, "unit": "days"}]}, "unit = 'days'"),
+        ({"source": "x", "class": [{**ROW, "share": 1.0}]}, "out of range"),
+        ({"source": "x", "class": [{**ROW, "share": True}]}, "a number above 0"),
+        ({"source": "x", "class": [{**ROW, "median": 700}]}, "not below p90"),
+        ({"source": "x", "class": [ROW, ROW, ROW]}, "sum to 1.2"),
+    ],
+)
 def test_a_table_is_refused_with_its_place(data: object, wrong: str) -> None:
     with pytest.raises(DataError) as told:
         parse_reuse("my.toml", "my", data)
@@ -171,8 +199,10 @@ def test_a_table_is_refused_with_its_place(data: object, wrong: str) -> None:
 
 
 def test_a_workload_file_says_it_in_a_table() -> None:
-    text = ('title = "t"\nsource = "s"\nisl = 100\nosl = 10\n[reuse]\nsource = "log"\n'
-            '[[reuse.class]]\nname = "turns"\nshare = 0.4\nunit = "seconds"\nmedian = 60\n'
-            'p90 = 600\n')
+    text = (
+        'title = "t"\nsource = "s"\nisl = 100\nosl = 10\n[reuse]\nsource = "log"\n'
+        '[[reuse.class]]\nname = "turns"\nshare = 0.4\nunit = "seconds"\nmedian = 60\n'
+        "p90 = 600\n"
+    )
     found = parse_workload(text.encode(), place="my.toml", id="my")
     assert found.reuse == Reuse("my", "log", (ReuseClass("turns", 0.4, "seconds", 60.0, 600.0),))

@@ -30,8 +30,9 @@ class _Point:
 
 def _own(base: type) -> type:
     """A class of its own with the body of ``base``, since decorators change what they are given."""
-    body = {name: value for name, value in vars(base).items()
-            if name not in ("__dict__", "__weakref__")}
+    body = {
+        name: value for name, value in vars(base).items() if name not in ("__dict__", "__weakref__")
+    }
     return type(base.__name__, (), body)
 
 
@@ -58,8 +59,12 @@ class Cached:
 
 
 ARGUMENTS = st.tuples(
-    st.floats(), st.text(max_size=3), st.lists(st.integers(0, 3), max_size=2).map(tuple),
-    st.dictionaries(st.text(max_size=2), st.integers(), max_size=2), st.integers(0, 2))
+    st.floats(),
+    st.text(max_size=3),
+    st.lists(st.integers(0, 3), max_size=2).map(tuple),
+    st.dictionaries(st.text(max_size=2), st.integers(), max_size=2),
+    st.integers(0, 2),
+)
 
 
 @given(ARGUMENTS, ARGUMENTS)
@@ -74,8 +79,10 @@ def test_equality_hash_and_text_are_those_of_a_dataclass(one: tuple, two: tuple)
 
 
 def test_calls_are_checked_and_defaults_filled() -> None:
-    assert inspect.signature(Record).parameters.keys() == \
-        inspect.signature(Dataclass).parameters.keys()
+    assert (
+        inspect.signature(Record).parameters.keys()
+        == inspect.signature(Dataclass).parameters.keys()
+    )
     assert inspect.get_annotations(Record.__init__) == inspect.get_annotations(Dataclass.__init__)
     made = Record(2.0)
     assert (made.name, made.tags, made.shown, made.hidden) == ("none", (), {}, 0)

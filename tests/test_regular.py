@@ -34,5 +34,6 @@ def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
 
 def test_the_words_stand_once() -> None:
     folder = Path(planner.__file__).parent
-    assert [p.name for p in folder.rglob("*.py") if f'{NOT_A_FILE}"' in p.read_text("utf-8")] \
-        == ["regular.py"]
+    assert [p.name for p in folder.rglob("*.py") if f'{NOT_A_FILE}"' in p.read_text("utf-8")] == [
+        "regular.py"
+    ]

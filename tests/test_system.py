@@ -33,12 +33,16 @@ def test_a_name_is_no_path_of_windows(text: str, monkeypatch: pytest.MonkeyPatch
     assert not system.is_windows_path(text)
 
 
-def test_a_path_that_is_not_there_is_told_as_a_path(monkeypatch: pytest.MonkeyPatch,
-                                                    capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_path_that_is_not_there_is_told_as_a_path(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     """And not as an unknown name, with names that are near it."""
     monkeypatch.setattr(system, "WINDOWS", True)
-    for load, missing in ((load_model, "no such file"), (load_device, "no such file"),
-                          (load_workload, "does not exist")):
+    for load, missing in (
+        (load_model, "no such file"),
+        (load_device, "no such file"),
+        (load_workload, "does not exist"),
+    ):
         with pytest.raises(DataError, match=missing):
             load("C:\\none")
     with pytest.raises(DataError):
@@ -51,8 +55,11 @@ def test_a_file_at_such_a_path_is_read(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr(system, "WINDOWS", True)
     monkeypatch.chdir(tmp_path)
     shipped = load_model("smollm2-135m")
-    text = Path(shipped.source) if Path(shipped.source).is_file() else \
-        Path(system.__file__).parent / "models" / "configs" / "smollm2-135m.json"
+    text = (
+        Path(shipped.source)
+        if Path(shipped.source).is_file()
+        else Path(system.__file__).parent / "models" / "configs" / "smollm2-135m.json"
+    )
     (tmp_path / "models\\x.json").write_bytes(text.read_bytes())
     assert load_model("models\\x.json").rows == shipped.rows
 
@@ -64,9 +71,11 @@ def test_a_pool_is_as_large_as_windows_allows(monkeypatch: pytest.MonkeyPatch) -
     assert system.pool_size(8) == 8
 
 
-def test_workers_start_where_no_process_watches_semaphores(monkeypatch: pytest.MonkeyPatch,
-                                                           ) -> None:
+def test_workers_start_where_no_process_watches_semaphores(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """Windows has no such process, and none of the module that starts it."""
+
     def absent() -> None:
         raise ModuleNotFoundError("No module named '_posixsubprocess'")
 
@@ -99,9 +108,13 @@ def test_a_program_without_a_console_plans(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 @pytest.mark.parametrize(("platform", "unit"), [("linux", 1024), ("darwin", 1)])
-def test_the_most_memory_is_told_in_bytes(platform: str, unit: int,
-                                          monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(run_torch, "resource", SimpleNamespace(
-        RUSAGE_SELF=0, getrusage=lambda _who: SimpleNamespace(ru_maxrss=7)))
+def test_the_most_memory_is_told_in_bytes(
+    platform: str, unit: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        run_torch,
+        "resource",
+        SimpleNamespace(RUSAGE_SELF=0, getrusage=lambda _who: SimpleNamespace(ru_maxrss=7)),
+    )
     monkeypatch.setattr(sys, "platform", platform)
     assert run_torch.peak_bytes() == 7 * unit

@@ -37,8 +37,11 @@ LIMIT_SECONDS = 30.0
 @cache
 def _tests(room: str) -> str:
     """A digest of the tests that may notice."""
-    return digest(path for folder in (room, "support")
-                  for path in sorted((ROOT / "tests" / folder).rglob("*.py")))
+    return digest(
+        path
+        for folder in (room, "support")
+        for path in sorted((ROOT / "tests" / folder).rglob("*.py"))
+    )
 
 
 def _answers() -> dict[str, dict[str, Any]]:
@@ -55,8 +58,11 @@ def _told(site: Site, record: dict[str, Any] | None) -> bool:
 
 def _stands(site: Site, record: dict[str, Any] | None) -> bool:
     """Whether the answer needs no other try: new tests may notice what none did."""
-    return record is not None and _told(site, record) and (
-        record["noticed"] or record["tests"] == _tests(site.room))
+    return (
+        record is not None
+        and _told(site, record)
+        and (record["noticed"] or record["tests"] == _tests(site.room))
+    )
 
 
 def try_room(room: str, left: Sequence[Site], end: float) -> None:
@@ -65,65 +71,113 @@ def try_room(room: str, left: Sequence[Site], end: float) -> None:
 
     def wanted(reached: Reached) -> Iterator[Site]:
         if reached.failing:
-            print(f"{room}: {len(reached.failing)} tests fail unchanged and are left out: "
-                  f"{', '.join(reached.failing[:3])}", flush=True)
+            print(
+                f"{room}: {len(reached.failing)} tests fail unchanged and are left out: "
+                f"{', '.join(reached.failing[:3])}",
+                flush=True,
+            )
         yield from left
 
     def told(site: Site, result: dict[str, Any]) -> bool:
-        record = {"site": site.name(), "says": site.place.digest, "tests": _tests(room),
-                  "place": f"{site.file}:{site.place.line}", "function": site.place.name,
-                  "before": site.place.before, "after": site.place.after,
-                  "ordinal": site.place.ordinal, **result}
+        record = {
+            "site": site.name(),
+            "says": site.place.digest,
+            "tests": _tests(room),
+            "place": f"{site.file}:{site.place.line}",
+            "function": site.place.name,
+            "before": site.place.before,
+            "after": site.place.after,
+            "ordinal": site.place.ordinal,
+            **result,
+        }
         with JOURNAL.open("a", encoding="utf-8") as file:
             file.write(json.dumps(record, ensure_ascii=False) + "\n")
-        print(f"{'noticed' if result['noticed'] else 'SURVIVED'} {record['place']}: "
-              f"{site.place.before}  →  {site.place.after}"
-              f"{'' if result['noticed'] else ' (' + result['why'] + ')'}", flush=True)
+        print(
+            f"{'noticed' if result['noticed'] else 'SURVIVED'} {record['place']}: "
+            f"{site.place.before}  →  {site.place.after}"
+            f"{'' if result['noticed'] else ' (' + result['why'] + ')'}",
+            flush=True,
+        )
         return time.monotonic() < end
 
     def kept() -> Kept:
-        common = [path for path in (ROOT / "planner").rglob("*")
-                  if path.is_file() and path.suffix not in (".py", ".pyc")]
-        return Kept.read(JOURNAL.with_name(f"mutants-{room}.json"), ROOT,
-                         [*common, *(ROOT / "tests").rglob("conftest.py")])
+        common = [
+            path
+            for path in (ROOT / "planner").rglob("*")
+            if path.is_file() and path.suffix not in (".py", ".pyc")
+        ]
+        return Kept.read(
+            JOURNAL.with_name(f"mutants-{room}.json"),
+            ROOT,
+            [*common, *(ROOT / "tests").rglob("conftest.py")],
+        )
 
     load(ROOT / "planner" / room)
     server = Server(ROOT, LIMIT_SECONDS, kept, wanted, told)
-    pytest.main([str(ROOT / "tests" / room), "-q", "-p", "no:cacheprovider", "-p", "no:xdist",
-                 "-m", "not exhaustive and not oracle", "--rootdir", str(ROOT),
-                 "-c", str(ROOT / "pyproject.toml")], plugins=[server])
+    pytest.main(
+        [
+            str(ROOT / "tests" / room),
+            "-q",
+            "-p",
+            "no:cacheprovider",
+            "-p",
+            "no:xdist",
+            "-m",
+            "not exhaustive and not oracle",
+            "--rootdir",
+            str(ROOT),
+            "-c",
+            str(ROOT / "pyproject.toml"),
+        ],
+        plugins=[server],
+    )
 
 
 def _summary(chosen: Sequence[Site], known: Sequence[Site]) -> str:
     """The table by folder, and how many of the known lines were noticed. What no test noticed
     counts as that until it is tried again."""
     answers, looked = _answers(), entries(SURVIVORS)
-    lines = ["| folder | drawn | tried | noticed | share | equivalent |",
-             "|---|---:|---:|---:|---:|---:|"]
+    lines = [
+        "| folder | drawn | tried | noticed | share | equivalent |",
+        "|---|---:|---:|---:|---:|---:|",
+    ]
     whole: list[tuple[bool, bool]] = []
     for room in ROOMS:
         drawn = [site for site in chosen if site.room == room]
-        mine = [(bool(answers[site.name()]["noticed"]), any(
-            one.is_of(site) and one.verdict == "equivalent" for one in looked))
-            for site in drawn if _told(site, answers.get(site.name()))]
+        mine = [
+            (
+                bool(answers[site.name()]["noticed"]),
+                any(one.is_of(site) and one.verdict == "equivalent" for one in looked),
+            )
+            for site in drawn
+            if _told(site, answers.get(site.name()))
+        ]
         whole += mine
         if mine:
             lines.append(_row(room, len(drawn), mine))
     lines.append(_row("all", len(chosen), whole))
-    noticed = [site for site in known if _told(site, answers.get(site.name()))
-               and answers[site.name()]["noticed"]]
+    noticed = [
+        site
+        for site in known
+        if _told(site, answers.get(site.name())) and answers[site.name()]["noticed"]
+    ]
     lines.append(f"\n{len(noticed)} of {len(known)} known lines noticed")
-    lines += [f"not {'noticed' if _told(site, answers.get(site.name())) else 'tried'}: "
-              f"{site.file}:{site.place.line}: {site.place.before}"
-              for site in known if site not in noticed]
+    lines += [
+        f"not {'noticed' if _told(site, answers.get(site.name())) else 'tried'}: "
+        f"{site.file}:{site.place.line}: {site.place.before}"
+        for site in known
+        if site not in noticed
+    ]
     return "\n".join(lines)
 
 
 def _row(name: str, drawn: int, mine: Sequence[tuple[bool, bool]]) -> str:
     noticed = sum(one for one, _ in mine)
     equivalent = sum(same and not one for one, same in mine)
-    return (f"| {name} | {drawn} | {len(mine)} | {noticed} | {noticed / max(len(mine), 1):.0%} | "
-            f"{equivalent} |")
+    return (
+        f"| {name} | {drawn} | {len(mine)} | {noticed} | {noticed / max(len(mine), 1):.0%} | "
+        f"{equivalent} |"
+    )
 
 
 def main() -> int:
@@ -142,8 +196,11 @@ def main() -> int:
     chosen = draw(sites(ROOT, [f"planner/{room}" for room in ROOMS]), options.count, options.seed)
     answers = _answers()
     for room in rooms:
-        left = [one for one in dict.fromkeys([*known, *chosen]) if one.room == room
-                and not _stands(one, answers.get(one.name()))]
+        left = [
+            one
+            for one in dict.fromkeys([*known, *chosen])
+            if one.room == room and not _stands(one, answers.get(one.name()))
+        ]
         if left and time.monotonic() < end:
             try_room(room, left, end)
     table = _summary(chosen, [one for one in known if one.room in rooms])

@@ -63,20 +63,34 @@ class Kept:
         if text["shared"] != kept.shared:
             return kept
         keys: list[Key] = [(name, function) for name, function, _ in text["keys"]]
-        same = [_says(root, key) == says for key, (_, _, says) in zip(keys, text["keys"],
-                                                                     strict=True)]
-        kept.tests = {name: Seen([keys[k] for k in calls], seconds, passed)
-                      for name, (calls, seconds, passed) in text["tests"].items()
-                      if all(same[k] for k in calls)}
+        same = [
+            _says(root, key) == says for key, (_, _, says) in zip(keys, text["keys"], strict=True)
+        ]
+        kept.tests = {
+            name: Seen([keys[k] for k in calls], seconds, passed)
+            for name, (calls, seconds, passed) in text["tests"].items()
+            if all(same[k] for k in calls)
+        }
         return kept
 
     def write(self) -> None:
         """Replace the file."""
         places: dict[Key, int] = {}
-        tests = {name: ([places.setdefault(key, len(places)) for key in one.calls], one.seconds,
-                        one.passed) for name, one in self.tests.items()}
-        text = json.dumps({"shared": self.shared, "tests": tests,
-                           "keys": [(*key, _says(self.root, key)) for key in places]})
+        tests = {
+            name: (
+                [places.setdefault(key, len(places)) for key in one.calls],
+                one.seconds,
+                one.passed,
+            )
+            for name, one in self.tests.items()
+        }
+        text = json.dumps(
+            {
+                "shared": self.shared,
+                "tests": tests,
+                "keys": [(*key, _says(self.root, key)) for key in places],
+            }
+        )
         new = self.file.with_suffix(".new")
         new.write_text(text, encoding="utf-8")
         os.replace(new, self.file)
@@ -146,12 +160,24 @@ class Watch:
                 calls |= self._beneath[one.__wrapped__.__code__]
         for known in (*self._remembered, *_shared_fixtures(item)):
             calls |= self._beneath[known]
-        calls |= {code for code in named_kernels(
-            {code: self._names[code] for code in calls if code in self._names})
-            if code.co_filename.startswith(self._ours)}
+        calls |= {
+            code
+            for code in named_kernels(
+                {code: self._names[code] for code in calls if code in self._names}
+            )
+            if code.co_filename.startswith(self._ours)
+        }
         start = len(self._root)
-        return Seen(sorted({(code.co_filename[start:], code.co_qualname.partition(".<locals>")[0])
-                            for code in calls}), seconds, passed)
+        return Seen(
+            sorted(
+                {
+                    (code.co_filename[start:], code.co_qualname.partition(".<locals>")[0])
+                    for code in calls
+                }
+            ),
+            seconds,
+            passed,
+        )
 
     def _noting(self, calls: set[CodeType]) -> Callable[[FrameType, str, object], None]:
         pairs: set[tuple[CodeType, CodeType | None]] = set()
@@ -195,6 +221,11 @@ def _shared_fixtures(item: pytest.Item) -> Iterator[Hashable]:
 
 def cached() -> list[Any]:
     """Every cached function of a loaded module."""
-    return list({id(one): one for module in list(sys.modules.values())
-                 for one in list(getattr(module, "__dict__", {}).values())
-                 if isinstance(one, _Cached) and hasattr(one.__wrapped__, "__code__")}.values())
+    return list(
+        {
+            id(one): one
+            for module in list(sys.modules.values())
+            for one in list(getattr(module, "__dict__", {}).values())
+            if isinstance(one, _Cached) and hasattr(one.__wrapped__, "__code__")
+        }.values()
+    )

@@ -40,8 +40,12 @@ def _values(code: CodeType, names: Names) -> Iterator[Any]:
     """What a code names: globals, and what it takes from modules, those included that it imports
     itself."""
     words = _words(code)
-    modules = [one for word in words for one in (names.get(word, sys.modules.get(word)),)
-               if isinstance(one, ModuleType)]
+    modules = [
+        one
+        for word in words
+        for one in (names.get(word, sys.modules.get(word)),)
+        if isinstance(one, ModuleType)
+    ]
     yield from (names[word] for word in words & names.keys())
     for module in modules:
         taken = [vars(module)[word] for word in words & vars(module).keys()]

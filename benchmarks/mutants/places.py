@@ -11,14 +11,39 @@ from dataclasses import dataclass
 from types import CodeType
 
 _SWAPS: dict[type[ast.AST], type[ast.AST]] = {
-    ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Div, ast.FloorDiv: ast.Mult,
-    ast.Div: ast.Mult, ast.Mod: ast.Mult, ast.LShift: ast.RShift, ast.RShift: ast.LShift,
-    ast.BitAnd: ast.BitOr, ast.BitOr: ast.BitAnd, ast.Lt: ast.LtE, ast.LtE: ast.Lt,
-    ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.Eq: ast.NotEq, ast.NotEq: ast.Eq, ast.And: ast.Or,
-    ast.Or: ast.And, ast.In: ast.NotIn, ast.NotIn: ast.In, ast.Is: ast.IsNot, ast.IsNot: ast.Is,
+    ast.Add: ast.Sub,
+    ast.Sub: ast.Add,
+    ast.Mult: ast.Div,
+    ast.FloorDiv: ast.Mult,
+    ast.Div: ast.Mult,
+    ast.Mod: ast.Mult,
+    ast.LShift: ast.RShift,
+    ast.RShift: ast.LShift,
+    ast.BitAnd: ast.BitOr,
+    ast.BitOr: ast.BitAnd,
+    ast.Lt: ast.LtE,
+    ast.LtE: ast.Lt,
+    ast.Gt: ast.GtE,
+    ast.GtE: ast.Gt,
+    ast.Eq: ast.NotEq,
+    ast.NotEq: ast.Eq,
+    ast.And: ast.Or,
+    ast.Or: ast.And,
+    ast.In: ast.NotIn,
+    ast.NotIn: ast.In,
+    ast.Is: ast.IsNot,
+    ast.IsNot: ast.Is,
 }
-_NAMES = {"min": "max", "max": "min", "minimum": "maximum", "maximum": "minimum", "floor": "ceil",
-          "ceil": "floor", "any": "all", "all": "any"}
+_NAMES = {
+    "min": "max",
+    "max": "min",
+    "minimum": "maximum",
+    "maximum": "minimum",
+    "floor": "ceil",
+    "ceil": "floor",
+    "any": "all",
+    "all": "any",
+}
 _BUILT_IN = {"min", "max", "any", "all"}
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
@@ -54,9 +79,19 @@ def places(text: str) -> list[Place]:
         before, kind = ast.unparse(node), _kind(node)
         if id(function) not in digests:
             digests[id(function)] = said(function)
-        found.append(Place(number, node.lineno, before, ast.unparse(_changed(copy.deepcopy(node))),
-                           _first(function), name, kind, seen[name, kind, before],
-                           digests[id(function)]))
+        found.append(
+            Place(
+                number,
+                node.lineno,
+                before,
+                ast.unparse(_changed(copy.deepcopy(node))),
+                _first(function),
+                name,
+                kind,
+                seen[name, kind, before],
+                digests[id(function)],
+            )
+        )
         seen[name, kind, before] += 1
     return found
 
@@ -72,8 +107,11 @@ def said(node: ast.AST) -> str:
 
 
 def _describes(line: ast.AST) -> bool:
-    return isinstance(line, ast.Expr) and isinstance(line.value, ast.Constant) \
+    return (
+        isinstance(line, ast.Expr)
+        and isinstance(line.value, ast.Constant)
         and isinstance(line.value.value, str)
+    )
 
 
 def functions(tree: ast.AST, within: str = "") -> Iterator[tuple[str, Function]]:
@@ -83,7 +121,8 @@ def functions(tree: ast.AST, within: str = "") -> Iterator[tuple[str, Function]]
             yield within + node.name, node
         else:
             yield from functions(
-                node, f"{within}{node.name}." if isinstance(node, ast.ClassDef) else within)
+                node, f"{within}{node.name}." if isinstance(node, ast.ClassDef) else within
+            )
 
 
 def mutated(text: str, number: int, file: str) -> CodeType:
@@ -92,8 +131,11 @@ def mutated(text: str, number: int, file: str) -> CodeType:
     name, function, node = list(_nodes(tree))[number]
     _changed(node)
     where = (name, _first(function))
-    found = [code for code in _codes(compile(tree, file, "exec"))
-             if (code.co_qualname, code.co_firstlineno) == where]
+    found = [
+        code
+        for code in _codes(compile(tree, file, "exec"))
+        if (code.co_qualname, code.co_firstlineno) == where
+    ]
     assert len(found) == 1, where
     return found[0]
 
@@ -136,14 +178,21 @@ def _is_text(node: ast.expr) -> bool:
         return _is_text(node.body) or _is_text(node.orelse)
     if isinstance(node, ast.Call):
         return _called(node) == "str" or (
-            isinstance(node.func, ast.Attribute) and _is_text(node.func.value))
+            isinstance(node.func, ast.Attribute) and _is_text(node.func.value)
+        )
     return isinstance(node, ast.JoinedStr) or (
-        isinstance(node, ast.Constant) and isinstance(node.value, (str, bytes)))
+        isinstance(node, ast.Constant) and isinstance(node.value, (str, bytes))
+    )
 
 
 def _called(node: ast.Call) -> str:
-    return node.func.attr if isinstance(node.func, ast.Attribute) else \
-        node.func.id if isinstance(node.func, ast.Name) else ""
+    return (
+        node.func.attr
+        if isinstance(node.func, ast.Attribute)
+        else node.func.id
+        if isinstance(node.func, ast.Name)
+        else ""
+    )
 
 
 def _kind(node: ast.expr) -> str:

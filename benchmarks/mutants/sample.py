@@ -34,8 +34,9 @@ class Site:
 
     def drawn(self, seed: int) -> str:
         """The lot of the site."""
-        return hashlib.sha256("\0".join((str(seed), self.file, *self.place.site())).encode()
-                              ).hexdigest()
+        return hashlib.sha256(
+            "\0".join((str(seed), self.file, *self.place.site())).encode()
+        ).hexdigest()
 
 
 @cache
@@ -45,8 +46,12 @@ def _places(path: Path) -> list[Place]:
 
 def sites(root: Path, folders: Iterable[str]) -> list[Site]:
     """All places of folders below ``root``."""
-    return [site for folder in folders for path in sorted((root / folder).rglob("*.py"))
-            for site in _sites_of(root, path)]
+    return [
+        site
+        for folder in folders
+        for path in sorted((root / folder).rglob("*.py"))
+        for site in _sites_of(root, path)
+    ]
 
 
 def _sites_of(root: Path, path: Path) -> list[Site]:
@@ -75,7 +80,11 @@ class Entry:
         """Whether it names this site."""
         place = site.place
         return (self.file, self.function, self.before, self.ordinal) == (
-            site.file, place.name, place.before, place.ordinal) and self.after in ("", place.after)
+            site.file,
+            place.name,
+            place.before,
+            place.ordinal,
+        ) and self.after in ("", place.after)
 
 
 def entries(file: Path) -> list[Entry]:

@@ -54,8 +54,9 @@ class Reached:
 class Server:
     """The plugin that takes the place of pytest's own loop over the tests."""
 
-    def __init__(self, root: Path, limit_seconds: float, kept: Callable[[], Kept],
-                 wanted: Wanted, told: Told) -> None:
+    def __init__(
+        self, root: Path, limit_seconds: float, kept: Callable[[], Kept], wanted: Wanted, told: Told
+    ) -> None:
         self._root, self._limit, self._kept = root, limit_seconds, kept
         self._wanted, self._told = wanted, told
         self._outcome: dict[str, Any] = {}
@@ -77,8 +78,10 @@ class Server:
         self._note_reached(session.items)
         by_id = {item.nodeid: item for item in session.items}
         for site in self._wanted(self.reached):
-            ids = sorted(self.reached.tests.get((site.file, site.place.name), ()),
-                         key=partial(self._order, site))
+            ids = sorted(
+                self.reached.tests.get((site.file, site.place.name), ()),
+                key=partial(self._order, site),
+            )
             work = partial(self._try, site, [by_id[one] for one in ids])
             result = self._forked(work) if ids else {"noticed": False, "why": "no test calls it"}
             if not self._told(site, result):
@@ -243,7 +246,7 @@ def load(folder: Path) -> None:
 def _module(path: Path) -> str:
     """The name that a file of the package is imported by."""
     parts = path.with_suffix("").parts
-    return ".".join(parts[len(parts) - 1 - parts[::-1].index("planner"):])
+    return ".".join(parts[len(parts) - 1 - parts[::-1].index("planner") :])
 
 
 def _exchange(code: CodeType) -> int:
@@ -254,7 +257,11 @@ def _exchange(code: CodeType) -> int:
         if isinstance(one, FunctionType):
             old = one.__code__
             if (old.co_filename, old.co_firstlineno, old.co_qualname, old.co_freevars) == (
-                    code.co_filename, code.co_firstlineno, code.co_qualname, code.co_freevars):
+                code.co_filename,
+                code.co_firstlineno,
+                code.co_qualname,
+                code.co_freevars,
+            ):
                 one.__code__ = code
                 count += 1
     return count

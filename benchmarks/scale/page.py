@@ -41,18 +41,24 @@ def costs() -> Costs:
         client_message_seconds=(few["client_ms"] - many["client_ms"]) / 1e3,
         client_seconds=many["client_ms"] / 1e3 + JOURNAL_SECONDS,
         scheduler_message_seconds=(few["scheduler_ms"] - many["scheduler_ms"]) / 1e3,
-        scheduler_seconds=many["scheduler_ms"] / 1e3, worker_seconds=few["worker_ms"] / 1e3,
-        way_seconds=WAY_SECONDS, start_seconds=START_SECONDS)
+        scheduler_seconds=many["scheduler_ms"] / 1e3,
+        worker_seconds=few["worker_ms"] / 1e3,
+        way_seconds=WAY_SECONDS,
+        start_seconds=START_SECONDS,
+    )
 
 
 def before() -> Costs:
     """The same when every task was a message of its own, and the client waited for the scheduler's
     answer to it."""
     old = measured()["dask_before"]["many"]
-    return Costs(client_message_seconds=(old["client_ms"] + old["scheduler_ms"]) / 1e3
-                 + JOURNAL_SECONDS, at_once=1,
-                 worker_seconds=old["worker_ms"] / 1e3, way_seconds=WAY_SECONDS,
-                 start_seconds=START_SECONDS)
+    return Costs(
+        client_message_seconds=(old["client_ms"] + old["scheduler_ms"]) / 1e3 + JOURNAL_SECONDS,
+        at_once=1,
+        worker_seconds=old["worker_ms"] / 1e3,
+        way_seconds=WAY_SECONDS,
+        start_seconds=START_SECONDS,
+    )
 
 
 @cache
@@ -76,8 +82,12 @@ def profile_tasks() -> tuple[Task, ...]:
 
 def profile_costs(**more: Any) -> Costs:
     """As :func:`costs`; a worker loads compiled kernels first, and reads."""
-    return replace(costs(), start_seconds=START_SECONDS + measured()["matrix"]["first_seconds"],
-                   reader_bytes_per_second=READER, **more)
+    return replace(
+        costs(),
+        start_seconds=START_SECONDS + measured()["matrix"]["first_seconds"],
+        reader_bytes_per_second=READER,
+        **more,
+    )
 
 
 def work_hours(tasks: Sequence[Task]) -> float:
@@ -89,9 +99,15 @@ def row(ran: Ran, workers: int, tasks: Sequence[Task], price: float) -> tuple[st
     """Cells of a run: time, price, share of the workers' time that is work, tail, servers."""
     hours = ran.wall_seconds / 3600
     used = work_hours(tasks) / (hours * workers)
-    return (f"{workers}", span(ran.wall_seconds), f"{hours * workers * price:.2f}", f"{used:.0%}",
-            f"{ran.last_seconds:.1f} s", f"{ran.client_seconds / ran.wall_seconds:.1%}",
-            f"{ran.scheduler_seconds / ran.wall_seconds:.1%}")
+    return (
+        f"{workers}",
+        span(ran.wall_seconds),
+        f"{hours * workers * price:.2f}",
+        f"{used:.0%}",
+        f"{ran.last_seconds:.1f} s",
+        f"{ran.client_seconds / ran.wall_seconds:.1%}",
+        f"{ran.scheduler_seconds / ran.wall_seconds:.1%}",
+    )
 
 
 def span(seconds: float) -> str:
@@ -103,8 +119,12 @@ def span(seconds: float) -> str:
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     """As Markdown; all columns but the first to the right."""
-    return ["| " + " | ".join(head) + " |", "|---" + "|---:" * (len(head) - 1) + "|",
-            *("| " + " | ".join(cells) + " |" for cells in rows), ""]
+    return [
+        "| " + " | ".join(head) + " |",
+        "|---" + "|---:" * (len(head) - 1) + "|",
+        *("| " + " | ".join(cells) + " |" for cells in rows),
+        "",
+    ]
 
 
 def band(sample: Sequence[Mapping[str, Any]]) -> tuple[float, float, float]:
@@ -126,9 +146,11 @@ def parts_told() -> list[str]:
     dask, old, one = found["dask"], found["dask_before"], found["matrix"]
     mean, low, high = band(sample)
     lines = [
-        "## Measured parts", "",
+        "## Measured parts",
+        "",
         "CPU seconds of processes on two x86-64 cores that other work shared (more than it would "
-        "take on idle ones).", "",
+        "take on idle ones).",
+        "",
         f"* **A plan**: {len(cold)} parts ({sum(x['questions'] for x in cold)} questions) drawn at "
         "random from `benchmarks/scale/hundred-thousand.toml` (50 models × 20 devices × 5 contexts "
         f"× 20 services, 13,000 parts): {mean * 3600 / 1e5:.3f} s a question, all seconds over all "
@@ -158,34 +180,60 @@ def parts_told() -> list[str]:
         f"{one['resident_bytes'] / 1e6:.0f} MB in a profile. A result of some kilobytes is fetched "
         "as soon as it is there, so that nothing is left to spill. A worker whose limit is too "
         "small is paused by Dask, and the run ends after 60 s with its reason (limits of 80 and "
-        "110 MB); with 150 MB small plans are answered.", "",
+        "110 MB); with 150 MB small plans are answered.",
+        "",
         "An empty task, CPU milliseconds (before: of 20 kB, now: of 35 kB; 512 workers: one "
-        "process of 512 threads):", ""]
-    return lines + table(("tasks under way for", "client", "scheduler", "worker"), [
-        (f"{name}, {who}", *(f"{kind[key][part]:.2f}" for part in (
-            "client_ms", "scheduler_ms", "worker_ms")))
-        for who, kind in (("before", old), ("now", dask))
-        for name, key in (("1 worker", "few"), ("512 workers", "many"))])
+        "process of 512 threads):",
+        "",
+    ]
+    return lines + table(
+        ("tasks under way for", "client", "scheduler", "worker"),
+        [
+            (
+                f"{name}, {who}",
+                *(f"{kind[key][part]:.2f}" for part in ("client_ms", "scheduler_ms", "worker_ms")),
+            )
+            for who, kind in (("before", old), ("now", dask))
+            for name, key in (("1 worker", "few"), ("512 workers", "many"))
+        ],
+    )
 
 
 def beside_told() -> list[str]:
     """Measured runs beside simulated ones."""
     replay = measured()["replay"]
-    lines = ["## Measured beside simulated", "",
-             f"`benchmarks/scale/replay.py`: {replay['tasks']} tasks that sleep, spread as parts "
-             f"of plans are ({replay['seconds']:.0f} s in all, the longest "
-             f"{replay['longest']:.1f} s), through a real scheduler and this program's client; the "
-             "simulation knows what an empty task takes with one worker "
-             f"({replay['empty'] * 1e3:.0f} ms by the wall, nothing else running).", ""]
-    lines += table(("workers", "measured", "simulated", "error"), [
-        (n, f"{replay[n]['wall']:.1f} s", f"{replay[n]['predicted']:.1f} s",
-         f"{replay[n]['error']:+.1%}") for n in ("1", "2", "4")])
+    lines = [
+        "## Measured beside simulated",
+        "",
+        f"`benchmarks/scale/replay.py`: {replay['tasks']} tasks that sleep, spread as parts "
+        f"of plans are ({replay['seconds']:.0f} s in all, the longest "
+        f"{replay['longest']:.1f} s), through a real scheduler and this program's client; the "
+        "simulation knows what an empty task takes with one worker "
+        f"({replay['empty'] * 1e3:.0f} ms by the wall, nothing else running).",
+        "",
+    ]
+    lines += table(
+        ("workers", "measured", "simulated", "error"),
+        [
+            (
+                n,
+                f"{replay[n]['wall']:.1f} s",
+                f"{replay[n]['predicted']:.1f} s",
+                f"{replay[n]['error']:+.1%}",
+            )
+            for n in ("1", "2", "4")
+        ],
+    )
     killed = replay["killed"]
-    lines += ["One run each. What a scheduler, a network and storage do to hundreds of workers was "
-              "not seen here: read those figures as what is possible.", "",
-              "With one of two workers killed (SIGKILL) after half of the results every result "
-              f"came once and {killed['begun_again']} task was begun again; the worker that was "
-              f"left took {killed['wall']:.0f} s for all.", ""]
+    lines += [
+        "One run each. What a scheduler, a network and storage do to hundreds of workers was "
+        "not seen here: read those figures as what is possible.",
+        "",
+        "With one of two workers killed (SIGKILL) after half of the results every result "
+        f"came once and {killed['begun_again']} task was begun again; the worker that was "
+        f"left took {killed['wall']:.0f} s for all.",
+        "",
+    ]
     return lines + real_told()
 
 
@@ -193,24 +241,41 @@ def real_told() -> list[str]:
     """Plans that were answered, and a checkpoint that was profiled, on each number of workers."""
     real, profile, spilled = (measured()[name] for name in ("real", "profile", "spilled"))
     head = ("workers", "CPU of workers", "of the scheduler", "wall", "most memory")
-    lines = [f"{real['1']['plans']} plans really answered, the same table (digest "
-             f"`{real['1']['digest']}`) whoever worked:", "", *table(head, _ran(real)),
-             f"A checkpoint of {profile['1']['matrices']} small matrices really profiled, the same "
-             f"file (digest `{profile['1']['digest']}`); each worker loads its compiled kernels, "
-             "some seconds of CPU, which a checkpoint of 1.3 TB does not notice and this one does "
-             "(four workers share two cores):", "", *table(head, _ran(profile))]
+    lines = [
+        f"{real['1']['plans']} plans really answered, the same table (digest "
+        f"`{real['1']['digest']}`) whoever worked:",
+        "",
+        *table(head, _ran(real)),
+        f"A checkpoint of {profile['1']['matrices']} small matrices really profiled, the same "
+        f"file (digest `{profile['1']['digest']}`); each worker loads its compiled kernels, "
+        "some seconds of CPU, which a checkpoint of 1.3 TB does not notice and this one does "
+        "(four workers share two cores):",
+        "",
+        *table(head, _ran(profile)),
+    ]
     same = spilled["digest"] == real["1"]["digest"]
-    return [*lines, "**Spilling, forced**: two workers that may keep some kilobytes, so that Dask "
-            f"writes every result to disk, gave {'the same' if same else 'ANOTHER'} table of "
-            f"plans; of {spilled['large']} results of 100 kB that nobody fetched for a second "
-            f"{spilled['most_on_disk']} lay on disk at the most (no more are under way), and "
-            f"{'all' if spilled['whole'] else 'NOT all'} came back whole and once.", ""]
+    return [
+        *lines,
+        "**Spilling, forced**: two workers that may keep some kilobytes, so that Dask "
+        f"writes every result to disk, gave {'the same' if same else 'ANOTHER'} table of "
+        f"plans; of {spilled['large']} results of 100 kB that nobody fetched for a second "
+        f"{spilled['most_on_disk']} lay on disk at the most (no more are under way), and "
+        f"{'all' if spilled['whole'] else 'NOT all'} came back whole and once.",
+        "",
+    ]
 
 
 def _ran(runs: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, ...]]:
-    return [(n, f"{runs[n]['workers_cpu']:.1f} s", f"{runs[n]['scheduler_cpu']:.1f} s",
-             f"{runs[n]['wall']:.1f} s", f"{runs[n]['resident_bytes'] / 1e6:.0f} MB")
-            for n in ("1", "2", "4")]
+    return [
+        (
+            n,
+            f"{runs[n]['workers_cpu']:.1f} s",
+            f"{runs[n]['scheduler_cpu']:.1f} s",
+            f"{runs[n]['wall']:.1f} s",
+            f"{runs[n]['resident_bytes'] / 1e6:.0f} MB",
+        )
+        for n in ("1", "2", "4")
+    ]
 
 
 HEAD = ("workers", "wall", "USD", "used", "end", "client", "scheduler")
@@ -222,17 +287,26 @@ def sweep_told(price: float) -> list[str]:
     rows = [row(simulate(tasks, n, parts), n, tasks, price) for n in (*WORKERS, 1024)]
     given, most = sweep_parts()[0], 512
     longest = max(task.seconds for task in tasks)
-    outlier = [*tasks[:len(tasks) // 2], Task(10 * longest), *tasks[len(tasks) // 2:]]
-    wall = {name: simulate(some, most, cost).wall_seconds for name, some, cost in (
-        ("now", tasks, parts), ("given", given, parts), ("best", longest_first(tasks), parts),
-        ("small", divided(tasks, 4), parts), ("outlier", outlier, parts),
-        ("before", given, before()))}
+    outlier = [*tasks[: len(tasks) // 2], Task(10 * longest), *tasks[len(tasks) // 2 :]]
+    wall = {
+        name: simulate(some, most, cost).wall_seconds
+        for name, some, cost in (
+            ("now", tasks, parts),
+            ("given", given, parts),
+            ("best", longest_first(tasks), parts),
+            ("small", divided(tasks, 4), parts),
+            ("outlier", outlier, parts),
+            ("before", given, before()),
+        )
+    }
     return [
-        "## `plan sweep` of 100,000 plans", "",
+        "## `plan sweep` of 100,000 plans",
+        "",
         "`used` is work over the time that workers are paid for, `end` from the last part that is "
         "given to the last result, client (with its journal) and scheduler the share of the time "
         "that they are busy.",
-        "", *table(HEAD, rows),
+        "",
+        *table(HEAD, rows),
         f"Nothing here is near its limit at 512 workers but the end: {span(wall['now'])} where "
         f"{span(work_hours(tasks) * 3600 / most + START_SECONDS)} would be even. A part that takes "
         f"ten times the longest of the sample ({span(10 * longest)}), given halfway, would make it "
@@ -245,32 +319,49 @@ def sweep_told(price: float) -> list[str]:
         f"{wall['small'] / wall['now']:.2f} × as long if each cost no more; but each would, as "
         "questions of a part share what was computed. In the order of the file and with a message "
         f"a task, as before, it is {span(wall['before'])} "
-        f"({wall['before'] / wall['now']:.2f} ×).", ""]
+        f"({wall['before'] / wall['now']:.2f} ×).",
+        "",
+    ]
 
 
 def profile_told(price: float) -> list[str]:
     """The profile over workers and storages."""
     tasks, rows = profile_tasks(), []
     for n in WORKERS:
-        ran = [simulate(tasks, n, profile_costs(storage_bytes_per_second=speed))
-               for speed in STORAGES]
-        rows.append((f"{n}", *(f"{span(one.wall_seconds)}, "
-                               f"{one.wall_seconds / 3600 * n * price:.2f}" for one in ran)))
+        ran = [
+            simulate(tasks, n, profile_costs(storage_bytes_per_second=speed)) for speed in STORAGES
+        ]
+        rows.append(
+            (
+                f"{n}",
+                *(
+                    f"{span(one.wall_seconds)}, {one.wall_seconds / 3600 * n * price:.2f}"
+                    for one in ran
+                ),
+            )
+        )
     now = simulate(tasks, 512, profile_costs()).wall_seconds
-    old = simulate(tasks, 512, replace(
-        before(), start_seconds=profile_costs().start_seconds,
-        reader_bytes_per_second=READER)).wall_seconds
+    old = simulate(
+        tasks,
+        512,
+        replace(
+            before(), start_seconds=profile_costs().start_seconds, reader_bytes_per_second=READER
+        ),
+    ).wall_seconds
     disk = measured()["journal"]["median_ms"] / 1e3
-    slow = simulate(tasks, 512, profile_costs(
-        client_seconds=costs().client_seconds - JOURNAL_SECONDS + disk)).wall_seconds
+    slow = simulate(
+        tasks, 512, profile_costs(client_seconds=costs().client_seconds - JOURNAL_SECONDS + disk)
+    ).wall_seconds
     size = sum(task.read_bytes for task in tasks)
     each = size / (work_hours(tasks) * 3600)
     return [
-        "## `plan profile` of 1.3 TB", "",
+        "## `plan profile` of 1.3 TB",
+        "",
         f"DeepSeek-V3 in BF16, 163 shards of 8 GB: {len(tasks):,} matrices, a task each, "
         f"{work_hours(tasks):.1f} core hours, {size / 1e12:.2f} TB read (matrices of more than "
         "16.8 million elements twice). Wall time and USD by what the storage gives to all; one "
-        f"reader gets {READER / 1e9:.1f} GB/s at most.", "",
+        f"reader gets {READER / 1e9:.1f} GB/s at most.",
+        "",
         *table(("workers", *(f"{speed / 1e9:.0f} GB/s" for speed in STORAGES)), rows),
         f"A core takes {each / 1e6:.0f} MB/s, so a storage is full at "
         + ", ".join(f"{speed / each:.0f}" for speed in STORAGES)
@@ -280,47 +371,82 @@ def profile_told(price: float) -> list[str]:
         "Each result is a line of the journal that is "
         f"synchronised before the next: with a disk that takes {disk * 1e3:.1f} ms for it, 512 "
         f"workers take {span(slow)}. Real inputs (`--inputs`) are sent along with "
-        "each matrix and are not in this figure.", ""]
+        "each matrix and are not in this figure.",
+        "",
+    ]
 
 
 def losses_told() -> list[str]:
     """Lost workers."""
     rows = []
-    for name, tasks, parts in (("sweep", sweep_tasks(), costs()),
-                               ("profile", profile_tasks(), profile_costs())):
+    for name, tasks, parts in (
+        ("sweep", sweep_tasks(), costs()),
+        ("profile", profile_tasks(), profile_costs()),
+    ):
         base = simulate(tasks, 256, parts).wall_seconds
         for rate in RATES:
-            runs = [simulate(tasks, 256, parts, losses_per_worker_hour=rate, seed=seed)
-                    for seed in range(3 if rate else 1)]
-            rows.append((name, f"{rate:g}", f"{np.mean([one.losses for one in runs]):.0f}",
-                         f"{np.mean([one.lost_seconds / one.work_seconds for one in runs]):.2%}",
-                         f"{np.mean([one.wall_seconds for one in runs]) / base - 1:+.1%}"))
-    return ["## Lost workers", "",
-            "256 workers; one that is lost comes again after "
-            f"{START_SECONDS:.0f} s, and its task starts again. 0.05 an hour is a machine that is "
-            "taken away about once a day; 2 is a storm.", "",
-            *table(("run", "losses a worker-hour", "losses", "work repeated", "wall"), rows),
-            "A task holds seconds of work, so a loss costs seconds. Dask gives a task to another "
-            "worker three times; one that kills them all ends the run with its reason. Where the "
-            "client or the scheduler is lost the same command goes on from the journal, which is "
-            "on the client's disk.", ""]
+            runs = [
+                simulate(tasks, 256, parts, losses_per_worker_hour=rate, seed=seed)
+                for seed in range(3 if rate else 1)
+            ]
+            rows.append(
+                (
+                    name,
+                    f"{rate:g}",
+                    f"{np.mean([one.losses for one in runs]):.0f}",
+                    f"{np.mean([one.lost_seconds / one.work_seconds for one in runs]):.2%}",
+                    f"{np.mean([one.wall_seconds for one in runs]) / base - 1:+.1%}",
+                )
+            )
+    return [
+        "## Lost workers",
+        "",
+        "256 workers; one that is lost comes again after "
+        f"{START_SECONDS:.0f} s, and its task starts again. 0.05 an hour is a machine that is "
+        "taken away about once a day; 2 is a storm.",
+        "",
+        *table(("run", "losses a worker-hour", "losses", "work repeated", "wall"), rows),
+        "A task holds seconds of work, so a loss costs seconds. Dask gives a task to another "
+        "worker three times; one that kills them all ends the run with its reason. Where the "
+        "client or the scheduler is lost the same command goes on from the journal, which is "
+        "on the client's disk.",
+        "",
+    ]
 
 
 def page(price: float) -> str:
     """All of it."""
-    return "\n".join([
-        "# Scale: a hundred thousand plans, a checkpoint of 1.3 TB", "",
-        "What large runs take and cost on a Dask cluster, how far workers help, and what ends it "
-        "([how to run them](../guide/scale.md)). Parts are measured, runs of more than 4 workers "
-        "are **simulated** from them; nobody has run this on 512 workers.", "", "```console",
-        "$ python -m benchmarks.scale.page --write docs/evidence/scale.md --price 0.05", "```", "",
-        f"A core-hour costs {price:.2f} USD here: about the list price of an on-demand general "
-        "machine of a large cloud (0.10 USD an hour for two virtual cores; recalled, not looked "
-        "up). Client and scheduler need a core each beside. Assumed, not measured: "
-        f"{WAY_SECONDS * 1e3:.0f} ms from machine to machine, {START_SECONDS:.0f} s until a worker "
-        f"is there, {JOURNAL_SECONDS * 1e3:.0f} ms for a line of the journal.", "",
-        "![Wall hours and cost over workers](scale.svg)", "",
-        *parts_told(), *beside_told(), *sweep_told(price), *profile_told(price), *losses_told()])
+    return "\n".join(
+        [
+            "# Scale: a hundred thousand plans, a checkpoint of 1.3 TB",
+            "",
+            "What large runs take and cost on a Dask cluster, how far workers help, and what "
+            "ends it "
+            "([how to run them](../guide/scale.md)). Parts are measured, runs of more than 4 "
+            "workers "
+            "are **simulated** from them; nobody has run this on 512 workers.",
+            "",
+            "```console",
+            "$ python -m benchmarks.scale.page --write docs/evidence/scale.md --price 0.05",
+            "```",
+            "",
+            f"A core-hour costs {price:.2f} USD here: about the list price of an on-demand general "
+            "machine of a large cloud (0.10 USD an hour for two virtual cores; recalled, not "
+            "looked "
+            "up). Client and scheduler need a core each beside. Assumed, not measured: "
+            f"{WAY_SECONDS * 1e3:.0f} ms from machine to machine, {START_SECONDS:.0f} s until a "
+            f"worker "
+            f"is there, {JOURNAL_SECONDS * 1e3:.0f} ms for a line of the journal.",
+            "",
+            "![Wall hours and cost over workers](scale.svg)",
+            "",
+            *parts_told(),
+            *beside_told(),
+            *sweep_told(price),
+            *profile_told(price),
+            *losses_told(),
+        ]
+    )
 
 
 def drawn(price: float) -> str:
@@ -332,17 +458,35 @@ def drawn(price: float) -> str:
     figure = Figure(figsize=(4.8, 5.6), layout="constrained", facecolor="white")
     above, below = figure.subplots(2, 1, sharex=True)  # one below the other: read on a phone too
     for name, tasks, parts, color, mark in (
-            ("100,000 plans", sweep_tasks(), costs(), "#1d5f9e", "o"),
-            ("profile, 20 GB/s", profile_tasks(),
-             profile_costs(storage_bytes_per_second=STORAGES[-1]), "#b5541c", "s"),
-            ("profile, 1 GB/s", profile_tasks(),
-             profile_costs(storage_bytes_per_second=STORAGES[0]), "#7a7f87", "^")):
+        ("100,000 plans", sweep_tasks(), costs(), "#1d5f9e", "o"),
+        (
+            "profile, 20 GB/s",
+            profile_tasks(),
+            profile_costs(storage_bytes_per_second=STORAGES[-1]),
+            "#b5541c",
+            "s",
+        ),
+        (
+            "profile, 1 GB/s",
+            profile_tasks(),
+            profile_costs(storage_bytes_per_second=STORAGES[0]),
+            "#7a7f87",
+            "^",
+        ),
+    ):
         hours = [simulate(tasks, n, parts).wall_seconds / 3600 for n in WORKERS]
         above.plot(WORKERS, hours, color=color, marker=mark, label=name)
-        below.plot(WORKERS, [n * one * price for n, one in zip(WORKERS, hours, strict=True)],
-                   color=color, marker=mark, label=name)
-    for ax, unit, title in ((above, "wall time [hours]", "time"),
-                            (below, "cost [USD]", "cost of workers")):
+        below.plot(
+            WORKERS,
+            [n * one * price for n, one in zip(WORKERS, hours, strict=True)],
+            color=color,
+            marker=mark,
+            label=name,
+        )
+    for ax, unit, title in (
+        (above, "wall time [hours]", "time"),
+        (below, "cost [USD]", "cost of workers"),
+    ):
         ax.set(xlabel="workers" if ax is below else "", ylabel=unit, xscale="log")
         ax.set_xticks(WORKERS, [str(n) for n in WORKERS])
         ax.minorticks_off()

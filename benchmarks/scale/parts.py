@@ -42,19 +42,39 @@ def cluster(workers: int, threads: int = 1) -> Iterator[tuple[str, list[int], fl
         started = []
 
         def start(*words: str) -> None:
-            started.append(subprocess.Popen(
-                [sys.executable, "-m", *words], env={**os.environ, "PYTHONPATH": str(ROOT)},
-                stderr=subprocess.DEVNULL))
+            started.append(
+                subprocess.Popen(
+                    [sys.executable, "-m", *words],
+                    env={**os.environ, "PYTHONPATH": str(ROOT)},
+                    stderr=subprocess.DEVNULL,
+                )
+            )
 
         try:
-            start("distributed.cli.dask_scheduler", "--host", "127.0.0.1", "--port", "0",
-                  "--no-dashboard", "--scheduler-file", str(file))
+            start(
+                "distributed.cli.dask_scheduler",
+                "--host",
+                "127.0.0.1",
+                "--port",
+                "0",
+                "--no-dashboard",
+                "--scheduler-file",
+                str(file),
+            )
             while not file.exists() or not file.stat().st_size:
                 time.sleep(0.05)
             address = json.loads(file.read_text(encoding="utf-8"))["address"]
             for _ in range(workers):
-                start("distributed.cli.dask_worker", address, "--nthreads", str(threads),
-                      "--no-nanny", "--no-dashboard", "--local-directory", folder)
+                start(
+                    "distributed.cli.dask_worker",
+                    address,
+                    "--nthreads",
+                    str(threads),
+                    "--no-nanny",
+                    "--no-dashboard",
+                    "--local-directory",
+                    folder,
+                )
             from distributed import Client
 
             with Client(address) as client:  # type: ignore[no-untyped-call]
@@ -87,17 +107,22 @@ def dask(tasks: int) -> dict[str, Any]:
 
     found: dict[str, Any] = {}
     for name, threads in (("few", 1), ("many", 512)):
-        with cluster(1, threads) as (address, (scheduler, worker), started), \
-                Client(address) as client:  # type: ignore[no-untyped-call]
+        with (
+            cluster(1, threads) as (address, (scheduler, worker), started),
+            Client(address) as client,
+        ):  # type: ignore[no-untyped-call]
             for _ in on_cluster(client, empty, [b""] * 20):
                 pass
             begun = time.process_time(), cpu_seconds(scheduler), cpu_seconds(worker)
             for _ in on_cluster(client, empty, (os.urandom(TASK_BYTES) for _ in range(tasks))):
                 pass
             ended = time.process_time(), cpu_seconds(scheduler), cpu_seconds(worker)
-            found[name] = {who: round((b - a) / tasks * 1e3, 3) for who, a, b in
-                           zip(("client_ms", "scheduler_ms", "worker_ms"), begun, ended,
-                               strict=True)}
+            found[name] = {
+                who: round((b - a) / tasks * 1e3, 3)
+                for who, a, b in zip(
+                    ("client_ms", "scheduler_ms", "worker_ms"), begun, ended, strict=True
+                )
+            }
             found["worker_start_cpu_seconds"] = round(started, 2)
     return found
 
@@ -119,19 +144,35 @@ def matrix(count: int) -> dict[str, Any]:
     values = rng.standard_normal((ROWS, COLUMNS), dtype=np.float32) * np.float32(0.02)
     with tempfile.NamedTemporaryFile(prefix="matrix-") as file:
         (values.view(np.uint32) >> 16).astype("<u2").tofile(file.name)
-        job = MatrixJob("model.layers.30.mlp.experts.100.down_proj.weight", "w", "expert-down", 30,
-                        100, ROWS, COLUMNS, "plain", "BF16", "bf16",
-                        Place(file.name, 0, "BF16", (ROWS, COLUMNS)))
+        job = MatrixJob(
+            "model.layers.30.mlp.experts.100.down_proj.weight",
+            "w",
+            "expert-down",
+            30,
+            100,
+            ROWS,
+            COLUMNS,
+            "plain",
+            "BF16",
+            "bf16",
+            Place(file.name, 0, "BF16", (ROWS, COLUMNS)),
+        )
         settings = ScanSettings(default_schemes(), engine_here([job] * 4))
         seconds = []
         for _ in range(count + 1):
             begun = time.process_time()
             record = measure(job, settings)
             seconds.append(round(time.process_time() - begun, 3))
-    return {"schemes": len(settings.schemes), "engine": settings.engine,
-            "bytes": ROWS * COLUMNS * 2, "first_seconds": seconds[0], "seconds": seconds[1:],
-            "task_bytes": len(dumps(ScanTask(job, settings, None, None))),
-            "result_bytes": len(dumps(record)), "resident_bytes": resident_bytes(os.getpid())}
+    return {
+        "schemes": len(settings.schemes),
+        "engine": settings.engine,
+        "bytes": ROWS * COLUMNS * 2,
+        "first_seconds": seconds[0],
+        "seconds": seconds[1:],
+        "task_bytes": len(dumps(ScanTask(job, settings, None, None))),
+        "result_bytes": len(dumps(record)),
+        "resident_bytes": resident_bytes(os.getpid()),
+    }
 
 
 def main() -> int:

@@ -25,8 +25,10 @@ from benchmarks.scale.simulation import Costs, Task, simulate
 from planner.jobs.cluster import on_cluster
 
 WORKERS = (1, 2, 4)
-SPILL = {"DASK_DISTRIBUTED__WORKER__MEMORY__TARGET": "0.000001",
-         "DASK_DISTRIBUTED__WORKER__MEMORY__SPILL": "0.000002"}
+SPILL = {
+    "DASK_DISTRIBUTED__WORKER__MEMORY__TARGET": "0.000001",
+    "DASK_DISTRIBUTED__WORKER__MEMORY__SPILL": "0.000002",
+}
 """Shares of a worker's limit from which on Dask writes what is kept to disk: some kilobytes."""
 
 
@@ -53,8 +55,7 @@ def replayed(seconds: Sequence[float], workers: int, kill_after: int = 0) -> dic
     landed: list[int] = []
     with tempfile.TemporaryDirectory(prefix="replay-") as folder:
         begun = str(Path(folder, "begun"))
-        with cluster(workers) as (address, pids, _), \
-                Client(address) as client:  # type: ignore[no-untyped-call]
+        with cluster(workers) as (address, pids, _), Client(address) as client:  # type: ignore[no-untyped-call]
             list(on_cluster(client, asleep, [(-1, 0.0, begun, b"")] * 4 * workers))
             items = ((n, one, begun, os.urandom(TASK_BYTES)) for n, one in enumerate(seconds))
             start = time.perf_counter()
@@ -64,8 +65,11 @@ def replayed(seconds: Sequence[float], workers: int, kill_after: int = 0) -> dic
                     os.kill(pids[1], signal.SIGKILL)
             wall = time.perf_counter() - start
         starts = [int(n) for n in Path(begun).read_text(encoding="ascii").split() if int(n) >= 0]
-    return {"wall": round(wall, 2), "once_each": sorted(landed) == list(range(len(seconds))),
-            "begun_again": len(starts) - len(landed)}
+    return {
+        "wall": round(wall, 2),
+        "once_each": sorted(landed) == list(range(len(seconds))),
+        "begun_again": len(starts) - len(landed),
+    }
 
 
 def answered(workers: int, *, spill: bool = False) -> dict[str, Any]:
@@ -76,9 +80,12 @@ def answered(workers: int, *, spill: bool = False) -> dict[str, Any]:
 
     from planner.api.sweep import answers
 
-    asked = [{"model": model, "device": device, "context": context, "devices": 1, "engine": "vllm"}
-             for context in (4096, 8192)
-             for model in ("llama-3.2-1b", "qwen3-0.6b") for device in ("l40s", "a10", "h100-sxm")]
+    asked = [
+        {"model": model, "device": device, "context": context, "devices": 1, "engine": "vllm"}
+        for context in (4096, 8192)
+        for model in ("llama-3.2-1b", "qwen3-0.6b")
+        for device in ("l40s", "a10", "h100-sxm")
+    ]
     with cluster(workers) as (address, pids, _):
         before = sum(map(cpu_seconds, pids[1:]))
         begun, start = cpu_seconds(pids[0]), time.perf_counter()
@@ -87,10 +94,13 @@ def answered(workers: int, *, spill: bool = False) -> dict[str, Any]:
         spent = sum(map(cpu_seconds, pids[1:])) - before
         more = _from_disk(address) if spill else {}
         return more | {
-            "plans": len(asked), "workers_cpu": round(spent, 2),
-            "scheduler_cpu": round(cpu_seconds(pids[0]) - begun, 2), "wall": round(wall, 1),
+            "plans": len(asked),
+            "workers_cpu": round(spent, 2),
+            "scheduler_cpu": round(cpu_seconds(pids[0]) - begun, 2),
+            "wall": round(wall, 1),
             "resident_bytes": max(map(resident_bytes, pids[1:])),
-            "digest": hashlib.sha256(json.dumps(columns).encode()).hexdigest()[:16]}
+            "digest": hashlib.sha256(json.dumps(columns).encode()).hexdigest()[:16],
+        }
 
 
 def large(number: int) -> bytes:
@@ -110,8 +120,11 @@ def _from_disk(address: str) -> dict[str, Any]:
                 time.sleep(1.0)
             most = max(most, sum(client.run(on_disk).values()) if len(back) % 16 == 0 else 0)
             back.append(result)
-    return {"large": len(back), "whole": sorted(back) == sorted(map(large, range(64))),
-            "most_on_disk": most}
+    return {
+        "large": len(back),
+        "whole": sorted(back) == sorted(map(large, range(64))),
+        "most_on_disk": most,
+    }
 
 
 def on_disk(dask_worker: Any) -> int:
@@ -130,11 +143,14 @@ def profiled(folder: Path, workers: int) -> dict[str, Any]:
         out = folder / f"on-{workers}.json"
         made = planner.profile(folder / "model", output=out, cluster=address)
         wall = time.perf_counter() - begun
-        return {"matrices": len(made.tensors), "wall": round(wall, 1),
-                "workers_cpu": round(sum(map(cpu_seconds, pids[1:])) - before, 2),
-                "scheduler_cpu": round(cpu_seconds(pids[0]), 2),
-                "resident_bytes": max(map(resident_bytes, pids[1:])),
-                "digest": hashlib.sha256(out.read_bytes()).hexdigest()[:16]}
+        return {
+            "matrices": len(made.tensors),
+            "wall": round(wall, 1),
+            "workers_cpu": round(sum(map(cpu_seconds, pids[1:])) - before, 2),
+            "scheduler_cpu": round(cpu_seconds(pids[0]), 2),
+            "resident_bytes": max(map(resident_bytes, pids[1:])),
+            "digest": hashlib.sha256(out.read_bytes()).hexdigest()[:16],
+        }
 
 
 def checkpoint(folder: Path) -> None:
@@ -142,8 +158,16 @@ def checkpoint(folder: Path) -> None:
     sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tests"))
     from support.checkpoints import write_llama
 
-    write_llama(folder, hidden_size=1024, num_hidden_layers=8, num_attention_heads=16,
-                num_key_value_heads=4, head_dim=64, intermediate_size=3072, vocab_size=4096)
+    write_llama(
+        folder,
+        hidden_size=1024,
+        num_hidden_layers=8,
+        num_attention_heads=16,
+        num_key_value_heads=4,
+        head_dim=64,
+        intermediate_size=3072,
+        vocab_size=4096,
+    )
 
 
 def spilled() -> dict[str, Any]:
@@ -178,13 +202,20 @@ def main() -> int:
     seconds = [one * given.scale for one in seconds_of(given.sample)]
     empty = replayed([0.0] * 100, 1)["wall"] / 100
     costs = Costs(worker_seconds=empty)
-    found: dict[str, Any] = {"tasks": len(seconds), "seconds": round(sum(seconds), 2),
-                             "longest": round(max(seconds), 2), "empty": round(empty, 4)}
+    found: dict[str, Any] = {
+        "tasks": len(seconds),
+        "seconds": round(sum(seconds), 2),
+        "longest": round(max(seconds), 2),
+        "empty": round(empty, 4),
+    }
     for workers in WORKERS:
         told = simulate([Task(one) for one in seconds], workers, costs).wall_seconds
         was = replayed(seconds, workers)
-        found[str(workers)] = {**was, "predicted": round(float(told), 2),
-                               "error": round(float(told) / was["wall"] - 1, 3)}
+        found[str(workers)] = {
+            **was,
+            "predicted": round(float(told), 2),
+            "error": round(float(told) / was["wall"] - 1, 3),
+        }
     found["killed"] = replayed(seconds, 2, kill_after=len(seconds) // 2)
     print(json.dumps(found, indent=1))
     return 0

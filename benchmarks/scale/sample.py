@@ -42,8 +42,11 @@ def main() -> int:
     sweep = Sweep(read_sweep(FILE).asks).resolve()
     tasks = list(_parcels(sweep, sweep.chunks))
     with given.out.open("w", encoding="utf-8") as out:
-        head = {"questions": len(sweep.asks), "parts": len(tasks),
-                "read_seconds": time.process_time() - begun}
+        head = {
+            "questions": len(sweep.asks),
+            "parts": len(tasks),
+            "read_seconds": time.process_time() - begun,
+        }
         out.write(json.dumps(head) + "\n")
         begun = time.process_time()
         for place, first in _order(sweep, random.Random(given.seed)):
@@ -61,7 +64,7 @@ def _order(sweep: Sweep, draw: random.Random) -> Iterator[tuple[int, bool]]:
         pairs.setdefault(sweep.names(sweep.asks[chunk.places[0]]), []).append(place)
     for pair in draw.sample(list(pairs), len(pairs)):
         start = draw.randrange(len(pairs[pair]) - RUN + 1)
-        for n, place in enumerate(pairs[pair][start:start + RUN]):
+        for n, place in enumerate(pairs[pair][start : start + RUN]):
             yield place, n == 0
 
 
@@ -76,9 +79,17 @@ def _measured(place: int, sweep: Sweep, tasks: Sequence[ChunkTask]) -> dict[str,
     states: dict[str, int] = {}
     for state in record["rows"]["status"]:
         states[state] = states.get(state, 0) + 1
-    return {"place": place, "model": model, "device": device, "questions": len(chunk.places),
-            "seconds": round(seconds, 5), "task_bytes": len(dumps(task)),
-            "result_bytes": len(dumps(record)), "journal_bytes": len(_line(record)), **states}
+    return {
+        "place": place,
+        "model": model,
+        "device": device,
+        "questions": len(chunk.places),
+        "seconds": round(seconds, 5),
+        "task_bytes": len(dumps(task)),
+        "result_bytes": len(dumps(record)),
+        "journal_bytes": len(_line(record)),
+        **states,
+    }
 
 
 if __name__ == "__main__":

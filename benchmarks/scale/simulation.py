@@ -79,8 +79,14 @@ class _Server:
 class _Run:
     """The state of a run, and what happens in it."""
 
-    def __init__(self, tasks: Sequence[Task], workers: int, costs: Costs,
-                 losses_per_worker_hour: float, seed: int) -> None:
+    def __init__(
+        self,
+        tasks: Sequence[Task],
+        workers: int,
+        costs: Costs,
+        losses_per_worker_hour: float,
+        seed: int,
+    ) -> None:
         self.tasks, self.costs, self.workers = tasks, costs, workers
         self.mean_life = np.inf if not losses_per_worker_hour else 3600 / losses_per_worker_hour
         self.draw = np.random.default_rng(seed)
@@ -100,15 +106,15 @@ class _Run:
 
     def serve(self, now: float) -> None:
         """The client, where it is free, begins with what has landed and what there is room for."""
-        room = min(QUEUED * self.workers - self.under_way + self.waiting,
-                   len(self.tasks) - self.sent)
+        room = min(
+            QUEUED * self.workers - self.under_way + self.waiting, len(self.tasks) - self.sent
+        )
         fetched = min(self.waiting, self.costs.at_once)
         sent = max(0, min(room, self.costs.at_once))
         if self.serving or not (fetched or sent):
             return
         self.serving = True
-        seconds = self.costs.client_message_seconds \
-            + max(fetched, sent) * self.costs.client_seconds
+        seconds = self.costs.client_message_seconds + max(fetched, sent) * self.costs.client_seconds
         self.ran.client_seconds += seconds
         self.waiting -= fetched
         self.under_way += sent - fetched
@@ -148,8 +154,7 @@ class _Run:
         """How long a worker has a task."""
         read = 0.0
         if task.read_bytes:
-            shared = self.storage.until(
-                now, task.read_bytes / self.costs.storage_bytes_per_second)
+            shared = self.storage.until(now, task.read_bytes / self.costs.storage_bytes_per_second)
             read = max(shared - now, task.read_bytes / self.costs.reader_bytes_per_second)
         return read + self.costs.worker_seconds + task.seconds
 
@@ -162,8 +167,9 @@ class _Run:
         elif what == "lost":
             self.ready.appendleft(number)
         else:
-            told = self.scheduler.until(now + self.costs.way_seconds,
-                                        self.costs.scheduler_seconds / 2)
+            told = self.scheduler.until(
+                now + self.costs.way_seconds, self.costs.scheduler_seconds / 2
+            )
             self.at(told, "free", worker)
             self.at(told + self.costs.way_seconds, "landed")
 
@@ -188,7 +194,13 @@ class _Run:
         return self.ran
 
 
-def simulate(tasks: Sequence[Task], workers: int, costs: Costs = Costs(), *,
-             losses_per_worker_hour: float = 0.0, seed: int = 1) -> Ran:
+def simulate(
+    tasks: Sequence[Task],
+    workers: int,
+    costs: Costs = Costs(),
+    *,
+    losses_per_worker_hour: float = 0.0,
+    seed: int = 1,
+) -> Ran:
     """Run ``tasks`` in their order on ``workers``."""
     return _Run(tasks, workers, costs, losses_per_worker_hour, seed).whole()

@@ -31,10 +31,13 @@ def plans(sample: Sequence[Mapping[str, Any]], seed: int = 1) -> tuple[list[Task
     sweep = Sweep(read_sweep(FILE).asks).resolve()
     draw = np.random.default_rng(seed)
     names = {chunk.id: sweep.names(sweep.asks[chunk.places[0]])[0] for chunk in sweep.chunks}
-    sizes = {name: inventory_of(load_model(name)).parameters_total
-             for name in dict.fromkeys(names.values())}
-    each = sorted((sizes[one["model"]], one["seconds"] / one["questions"])
-                  for one in sample if one["cold"])
+    sizes = {
+        name: inventory_of(load_model(name)).parameters_total
+        for name in dict.fromkeys(names.values())
+    }
+    each = sorted(
+        (sizes[one["model"]], one["seconds"] / one["questions"]) for one in sample if one["cold"]
+    )
     known = np.log([size for size, _ in each])
     tasks = {}
     for chunk in sweep.chunks:
@@ -50,13 +53,18 @@ def matrices(spec: ModelSpec, seconds_per_element: float) -> list[Task]:
     between two passes are read twice."""
     found = []
     for order, row in enumerate(spec.rows):
-        if row.part == "main" and row.copy_of is None and row.is_matrix \
-                and row.kind in (*PLANNED_KINDS, *STATISTICS_ONLY):
+        if (
+            row.part == "main"
+            and row.copy_of is None
+            and row.is_matrix
+            and row.kind in (*PLANNED_KINDS, *STATISTICS_ONLY)
+        ):
             elements = row.shape[0] * row.shape[1]
             passes = 1 if elements <= KEPT_ELEMENTS else 2
             task = Task(elements * seconds_per_element, read_bytes=2.0 * elements * passes)
-            found += [(layer, order, task) for layer in row.layers or (-1,)
-                      for _ in range(row.experts)]
+            found += [
+                (layer, order, task) for layer in row.layers or (-1,) for _ in range(row.experts)
+            ]
     return [task for *_, task in sorted(found, key=lambda one: one[:2])]
 
 

@@ -36,17 +36,24 @@ SECONDS = 1800
 
 def main() -> int:
     """Ask, keep, write."""
-    parser = argparse.ArgumentParser(prog="python -m evaluation.aiconfigurator",
-                                     description=__doc__)
-    parser.add_argument("--rival", default=os.environ.get(VARIABLE), metavar="PYTHON",
-                        help=f"their interpreter (default: {VARIABLE})")
+    parser = argparse.ArgumentParser(
+        prog="python -m evaluation.aiconfigurator", description=__doc__
+    )
+    parser.add_argument(
+        "--rival",
+        default=os.environ.get(VARIABLE),
+        metavar="PYTHON",
+        help=f"their interpreter (default: {VARIABLE})",
+    )
     parser.add_argument("--only", default="", help="questions and levels that have this in them")
     parser.add_argument("--fresh", action="store_true", help="ask for their best again as well")
     options = parser.parse_args()
     kept = json.loads(ANSWERS.read_text()) if ANSWERS.exists() else {"answers": {}}
     if not options.rival:
-        print(f"skipped: no interpreter with aiconfigurator (--rival PYTHON or {VARIABLE}); "
-              f"the page is written from {ANSWERS.name}")
+        print(
+            f"skipped: no interpreter with aiconfigurator (--rival PYTHON or {VARIABLE}); "
+            f"the page is written from {ANSWERS.name}"
+        )
     else:
         for question in QUESTIONS:
             for level in LEVELS:
@@ -69,17 +76,27 @@ def machine() -> str:
 
 def asked_of(python: str, request: dict[str, Any]) -> dict[str, Any]:
     """Their script's answer to a request; ``refused`` where it gives none."""
-    done = subprocess.run([python, str(HERE / "rival.py")], input=json.dumps(request), check=False,
-                          capture_output=True, text=True, timeout=SECONDS,
-                          env={"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/")})
+    done = subprocess.run(
+        [python, str(HERE / "rival.py")],
+        input=json.dumps(request),
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+        env={"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/")},
+    )
     if done.returncode != 0:
         return {"refused": (done.stderr.strip().splitlines() or ["no answer"])[-1][:300]}
     found: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
     return found
 
 
-def answer(python: str, question: SideQuestion, level: ServiceLevel, old: dict[str, Any],
-           ) -> dict[str, Any]:
+def answer(
+    python: str,
+    question: SideQuestion,
+    level: ServiceLevel,
+    old: dict[str, Any],
+) -> dict[str, Any]:
     """Everything about one question at one level; their best is taken from ``old`` where it is
     there (its search takes minutes)."""
     begun = time.monotonic()
@@ -92,8 +109,9 @@ def answer(python: str, question: SideQuestion, level: ServiceLevel, old: dict[s
         if row is None:
             continue
         given = plans.theirs(row, question, experts=experts)
-        entries.append(_entry("theirs", question, given, ours.price(question, level, given),
-                              _their_words(row)))
+        entries.append(
+            _entry("theirs", question, given, ours.price(question, level, given), _their_words(row))
+        )
     formats = next((one["formats"] for one in entries), {})
     kv = next((one["kv"] for one in entries), "bf16")
     for given, price in ours.best_alike(question, level, kv):
@@ -102,30 +120,49 @@ def answer(python: str, question: SideQuestion, level: ServiceLevel, old: dict[s
         plan, cpu[mode], why = ours.planned(question, level, mode)
         if plan is not None:
             given = plans.in_their_formats(plans.ours(plan), question.scheme, formats)
-            entries.append(_entry(f"ours, {mode}", question, given, ours.price_of_plan(plan),
-                                  None))
+            entries.append(_entry(f"ours, {mode}", question, given, ours.price_of_plan(plan), None))
         elif mode == "auto":
             entries.append({"who": "ours, auto", "refused": why})
     _price_by_them(python, head, entries)
     print(f"{question.id}, {level.name}: {time.monotonic() - begun:.0f} s")
-    return {"search": their_best, "entries": entries, "cpu_seconds": {
-        "theirs": their_best.get("cpu_seconds"), "ours": {k: round(v, 2) for k, v in cpu.items()}}}
+    return {
+        "search": their_best,
+        "entries": entries,
+        "cpu_seconds": {
+            "theirs": their_best.get("cpu_seconds"),
+            "ours": {k: round(v, 2) for k, v in cpu.items()},
+        },
+    }
 
 
-def _entry(who: str, question: SideQuestion, given: plans.Configured, our_price: dict[str, Any],
-           their_price: dict[str, Any] | None, formats: dict[str, str] | None = None,
-           ) -> dict[str, Any]:
-    return {"who": who, "mode": given.mode, "words": given.words, "devices": given.devices,
-            "formats": dict(given.formats) if formats is None else formats, "kv": given.kv,
-            "schemes": list(given.schemes), "lost": given.lost, "by_us": our_price,
-            "by_them": their_price, "asked": given.asked(question.isl)
-            | ({} if formats is None else {"formats": formats})}
+def _entry(
+    who: str,
+    question: SideQuestion,
+    given: plans.Configured,
+    our_price: dict[str, Any],
+    their_price: dict[str, Any] | None,
+    formats: dict[str, str] | None = None,
+) -> dict[str, Any]:
+    return {
+        "who": who,
+        "mode": given.mode,
+        "words": given.words,
+        "devices": given.devices,
+        "formats": dict(given.formats) if formats is None else formats,
+        "kv": given.kv,
+        "schemes": list(given.schemes),
+        "lost": given.lost,
+        "by_us": our_price,
+        "by_them": their_price,
+        "asked": given.asked(question.isl) | ({} if formats is None else {"formats": formats}),
+    }
 
 
 def _price_by_them(python: str, head: dict[str, Any], entries: list[dict[str, Any]]) -> None:
     """Fill in what they say of our configurations, and of theirs priced alone."""
-    asked = [one for one in entries
-             if "asked" in one and not one["lost"] and " cp" not in one["words"]]
+    asked = [
+        one for one in entries if "asked" in one and not one["lost"] and " cp" not in one["words"]
+    ]
     found = asked_of(python, {"ask": "price", **head, "plans": [one["asked"] for one in asked]})
     prices = found.get("prices") or [found] * len(asked)
     for one, price in zip(asked, prices, strict=True):
@@ -135,8 +172,11 @@ def _price_by_them(python: str, head: dict[str, Any], entries: list[dict[str, An
 
 def _their_words(row: dict[str, Any]) -> dict[str, Any]:
     """Their row as a price; TTFT of pools has their 1.8 for queues in it, searched or priced."""
-    found = {"tokens_per_second_per_device": row.get("tokens/s/gpu_cluster", row["tokens/s/gpu"]),
-             "tpot_ms": row["tpot"], "ttft_ms": row["ttft"]}
+    found = {
+        "tokens_per_second_per_device": row.get("tokens/s/gpu_cluster", row["tokens/s/gpu"]),
+        "tpot_ms": row["tpot"],
+        "ttft_ms": row["ttft"],
+    }
     if row.get("warning"):
         found["warning"] = row["warning"]
     return found

@@ -58,8 +58,17 @@ def given_price(question: SideQuestion, level: ServiceLevel, given: Configured) 
         raise InfeasibleError(f"the {pool} worker is too small", hint="fewer sequences")
     first = min(reading, key=lambda one: one.group[0])
     last = min(decoding, key=lambda one: one.seconds)
-    return _price(_two(shared, first, last, given.prefill.workers, given.decode.workers,
-                       level.ttft_ms / 1e3, whole[0]))
+    return _price(
+        _two(
+            shared,
+            first,
+            last,
+            given.prefill.workers,
+            given.decode.workers,
+            level.ttft_ms / 1e3,
+            whole[0],
+        )
+    )
 
 
 def best_uniform(question: SideQuestion, level: ServiceLevel, kv: str) -> PoolsPrice | None:
@@ -69,28 +78,54 @@ def best_uniform(question: SideQuestion, level: ServiceLevel, kv: str) -> PoolsP
     spaces, _ = pool_spaces(whole, whole, link_between(whole[0], whole[0], None))
     cases = [_named(one, question.scheme).shared() for one in spaces]
     demand = demand_of(whole[0])
-    found = PoolSearch([one for one in cases if one.readers and one.decoders],
-                       purse_of(whole, whole), demand).run()
+    found = PoolSearch(
+        [one for one in cases if one.readers and one.decoders], purse_of(whole, whole), demand
+    ).run()
     return None if found is None else _price(with_least_batch(found, demand.osl))
 
 
-def _questions(question: SideQuestion, level: ServiceLevel, kv: str, devices: int,
-               worker: SideWorker | None = None, *, reads: bool = False) -> tuple[Question, ...]:
+def _questions(
+    question: SideQuestion,
+    level: ServiceLevel,
+    kv: str,
+    devices: int,
+    worker: SideWorker | None = None,
+    *,
+    reads: bool = False,
+) -> tuple[Question, ...]:
     """The question of the whole deployment, or of one given worker."""
-    ask = Ask(question.our_model, question.device, engine=question.our_engine, isl=question.isl,
-              osl=question.osl, kv=kv, objective="throughput",
-              tpot_seconds=level.tpot_ms / 1e3, ttft_seconds=level.ttft_ms / 1e3)
+    ask = Ask(
+        question.our_model,
+        question.device,
+        engine=question.our_engine,
+        isl=question.isl,
+        osl=question.osl,
+        kv=kv,
+        objective="throughput",
+        tpot_seconds=level.tpot_ms / 1e3,
+        ttft_seconds=level.ttft_ms / 1e3,
+    )
     if worker is None:
         ask = replace(ask, devices=devices)
     else:
-        ask = replace(ask, devices=worker.tp * worker.dp, tp=worker.tp, dp=worker.dp, pp=1,
-                      ep=worker.ep or None, tpot_seconds="none",
-                      batch=None if reads else worker.batch * worker.dp)
+        ask = replace(
+            ask,
+            devices=worker.tp * worker.dp,
+            tp=worker.tp,
+            dp=worker.dp,
+            pp=1,
+            ep=worker.ep or None,
+            tpot_seconds="none",
+            batch=None if reads else worker.batch * worker.dp,
+        )
     return tuple(q for q in ask.questions() if kv in q.kv)
 
 
-def _spaces(prefill: Sequence[Question], decode: Sequence[Question], link: object,
-            ) -> list[PoolSpaces]:
+def _spaces(
+    prefill: Sequence[Question],
+    decode: Sequence[Question],
+    link: object,
+) -> list[PoolSpaces]:
     return pool_spaces(prefill, decode, link)[0]
 
 
@@ -118,11 +153,22 @@ def _sharp(workers: Sequence[Worker]) -> list[Worker]:
     return done
 
 
-def _two(shared: Shared, reading: ReadingWorkers, decoding: DecodingWorkers, prefill: int,
-         decode: int, ttft: float, question: Question) -> TwoPools:
+def _two(
+    shared: Shared,
+    reading: ReadingWorkers,
+    decoding: DecodingWorkers,
+    prefill: int,
+    decode: int,
+    ttft: float,
+    question: Question,
+) -> TwoPools:
     over, osl = shared.handover, question.workload.osl
-    left = ttft - question.prompt_host.handling_seconds - decoding.seconds \
+    left = (
+        ttft
+        - question.prompt_host.handling_seconds
+        - decoding.seconds
         - over.seconds(reading.tp, decoding.tp)
+    )
     kinds, count = readers_of(over, [reading]), np.array([float(prefill)])
     read = float(kinds.within(np.array([left]), count)[0, 0])
     if not read > 0:
@@ -139,8 +185,17 @@ def _price(pools: TwoPools) -> PoolsPrice:
     osl = question.workload.osl
     kinds, count = readers_of(over, [pools.reading]), np.array([float(pools.prefill_workers)])
     wait = float(kinds.seconds(np.array([[pools.rate]]), count)[0, 0])
-    ttft = wait + over.seconds(pools.reading.tp, pools.decoding.tp) + pools.decoding.seconds \
+    ttft = (
+        wait
+        + over.seconds(pools.reading.tp, pools.decoding.tp)
+        + pools.decoding.seconds
         + question.prompt_host.handling_seconds
+    )
     decoded = pools.decode_workers * pools.decoding.rate(osl)
-    return PoolsPrice(pools.rate * osl, pools.decoding.seconds, ttft,
-                      "decode" if pools.rate > decoded * (1 - 1e-6) else "prefill", pools)
+    return PoolsPrice(
+        pools.rate * osl,
+        pools.decoding.seconds,
+        ttft,
+        "decode" if pools.rate > decoded * (1 - 1e-6) else "prefill",
+        pools,
+    )

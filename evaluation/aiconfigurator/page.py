@@ -42,21 +42,31 @@ machine ({machine}); theirs draws its whole frontier on the way.
 def page(kept: Mapping[str, Any]) -> str:
     """The whole page."""
     answers = kept["answers"]
-    version = next((one["search"].get("version") for one in answers.values()
-                    if one["search"].get("version")), "0.12")
+    version = next(
+        (one["search"].get("version") for one in answers.values() if one["search"].get("version")),
+        "0.12",
+    )
     reasons = tomllib.loads(REASONS.read_text(encoding="utf-8"))
     cases = [(f"{q.id}, {level.name}", level) for q in QUESTIONS for level in LEVELS]
     cases = [(key, level) for key, level in cases if answers.get(key, {}).get("entries")]
-    parts = [HEAD.format(version=version, machine=kept.get("machine", "")),
-             _summary(answers, cases), _words(answers, cases), _definitions(reasons)]
+    parts = [
+        HEAD.format(version=version, machine=kept.get("machine", "")),
+        _summary(answers, cases),
+        _words(answers, cases),
+        _definitions(reasons),
+    ]
     parts += [_case(key, answers[key], level, reasons["why"].get(key, "")) for key, level in cases]
     return "\n\n".join(part.strip() for part in parts) + "\n"
 
 
 def keeps(price: Entry | None, level: ServiceLevel, slack: float = 1.0) -> bool:
     """Whether a price keeps both limits."""
-    return price is not None and "refused" not in price \
-        and price["tpot_ms"] <= level.tpot_ms * slack and price["ttft_ms"] <= level.ttft_ms * slack
+    return (
+        price is not None
+        and "refused" not in price
+        and price["tpot_ms"] <= level.tpot_ms * slack
+        and price["ttft_ms"] <= level.ttft_ms * slack
+    )
 
 
 def rate(price: Entry | None) -> float | None:
@@ -75,8 +85,11 @@ def best(entries: Iterable[Entry], who: str, by: str) -> Entry | None:
 def contest(answer: Mapping[str, Any]) -> tuple[Entry | None, Entry | None, Entry | None]:
     """(their best, our best in their formats, what we print)."""
     entries = answer["entries"]
-    return (best(entries, "theirs", "by_them"), best(entries, "ours, their formats", "by_us"),
-            best(entries, "ours, auto", "by_us"))
+    return (
+        best(entries, "theirs", "by_them"),
+        best(entries, "ours, their formats", "by_us"),
+        best(entries, "ours, auto", "by_us"),
+    )
 
 
 def verdict(theirs: Entry | None, ours: Entry | None, by: str, level: ServiceLevel) -> str:
@@ -85,10 +98,18 @@ def verdict(theirs: Entry | None, ours: Entry | None, by: str, level: ServiceLev
         return "no answer" if ours is None else "only ours"
     a, b = rate(theirs.get(by)), rate(ours.get(by))
     if a is None or b is None:
-        return "only ours priced" if b is not None else \
-            "only theirs priced" if a is not None else "not priced"
-    bad = [name for name, one in (("theirs", theirs), ("ours", ours))
-           if not keeps(one.get(by), level, SLACK)]
+        return (
+            "only ours priced"
+            if b is not None
+            else "only theirs priced"
+            if a is not None
+            else "not priced"
+        )
+    bad = [
+        name
+        for name, one in (("theirs", theirs), ("ours", ours))
+        if not keeps(one.get(by), level, SLACK)
+    ]
     gain = b / a - 1
     text = f"{gain:+.0%}".replace("-", "−")
     if bad:
@@ -97,20 +118,30 @@ def verdict(theirs: Entry | None, ours: Entry | None, by: str, level: ServiceLev
 
 
 def _summary(answers: Mapping[str, Any], cases: Sequence[tuple[str, ServiceLevel]]) -> str:
-    out = ["## Who wins, by whose numbers", "",
-           "*Alike*: our best deployment in the formats of their checkpoint against their best: "
-           "layouts, batches and pools alone differ. *Printed*: what `plan` prints, with the "
-           "formats it chooses, against their best. *Late*: that judge sees a limit broken by more "
-           f"than {SLACK - 1:.0%}; *even* is within {NEAR:.0%}.", "",
-           "| question | alike, by them | alike, by us | printed, by them | printed, by us | CPU s "
-           "theirs | ours |", "|---|---|---|---|---|---:|---:|"]
+    out = [
+        "## Who wins, by whose numbers",
+        "",
+        "*Alike*: our best deployment in the formats of their checkpoint against their best: "
+        "layouts, batches and pools alone differ. *Printed*: what `plan` prints, with the "
+        "formats it chooses, against their best. *Late*: that judge sees a limit broken by more "
+        f"than {SLACK - 1:.0%}; *even* is within {NEAR:.0%}.",
+        "",
+        "| question | alike, by them | alike, by us | printed, by them | printed, by us | CPU s "
+        "theirs | ours |",
+        "|---|---|---|---|---|---:|---:|",
+    ]
     for key, level in cases:
         theirs, alike, printed = contest(answers[key])
-        cells = [verdict(theirs, one, by, level) for one in (alike, printed)
-                 for by in ("by_them", "by_us")]
+        cells = [
+            verdict(theirs, one, by, level)
+            for one in (alike, printed)
+            for by in ("by_them", "by_us")
+        ]
         cpu = answers[key]["cpu_seconds"]
-        out.append(f"| {key} | {' | '.join(cells)} | {cpu['theirs'] or 0:.0f} | "
-                   f"{cpu['ours']['auto']:.1f} |")
+        out.append(
+            f"| {key} | {' | '.join(cells)} | {cpu['theirs'] or 0:.0f} | "
+            f"{cpu['ours']['auto']:.1f} |"
+        )
     return "\n".join(out)
 
 
@@ -129,8 +160,11 @@ def _words(answers: Mapping[str, Any], cases: Sequence[tuple[str, ServiceLevel]]
     """How far the two are apart over all configurations."""
     rows = []
     for mode, word in (("agg", "workers that do both"), ("disagg", "pools")):
-        for name, what in (("tokens_per_second_per_device", "tokens/s"), ("tpot_ms", "TPOT"),
-                           ("ttft_ms", "TTFT")):
+        for name, what in (
+            ("tokens_per_second_per_device", "tokens/s"),
+            ("tpot_ms", "TPOT"),
+            ("ttft_ms", "TTFT"),
+        ):
             logs = agreement(answers, name, mode)
             if logs:
                 middle = exp(median(logs))
@@ -138,20 +172,32 @@ def _words(answers: Mapping[str, Any], cases: Sequence[tuple[str, ServiceLevel]]
                 rows.append(f"| {word} | {what} | {len(logs)} | × {middle:.2f} | × {spread:.2f} |")
     cpu = [answers[key]["cpu_seconds"] for key, _ in cases]
     ratio = median((one["theirs"] or 0.0) / one["ours"]["auto"] for one in cpu)
-    return "\n".join([
-        "## How far the two models are apart", "",
-        "Ours ÷ theirs over all configurations below that both price, and the median factor "
-        "either way.", "", "| | figure | configurations | median | apart |",
-        "|---|---|---:|---:|---:|", *rows, "",
-        f"CPU: theirs {sum(one['theirs'] or 0.0 for one in cpu):.0f} s for the "
-        f"{len(cpu)} answers, ours {sum(one['ours']['auto'] for one in cpu):.0f} s "
-        f"(median ratio {ratio:.0f}); a search of ours that must be in pools "
-        f"{sum(one['ours'].get('disaggregated', 0.0) for one in cpu):.0f} s."])
+    return "\n".join(
+        [
+            "## How far the two models are apart",
+            "",
+            "Ours ÷ theirs over all configurations below that both price, and the median factor "
+            "either way.",
+            "",
+            "| | figure | configurations | median | apart |",
+            "|---|---|---:|---:|---:|",
+            *rows,
+            "",
+            f"CPU: theirs {sum(one['theirs'] or 0.0 for one in cpu):.0f} s for the "
+            f"{len(cpu)} answers, ours {sum(one['ours']['auto'] for one in cpu):.0f} s "
+            f"(median ratio {ratio:.0f}); a search of ours that must be in pools "
+            f"{sum(one['ours'].get('disaggregated', 0.0) for one in cpu):.0f} s.",
+        ]
+    )
 
 
 def _definitions(reasons: Mapping[str, Any]) -> str:
-    out = ["## What the words mean in each", "", "| | aiconfigurator 0.12 | here |",
-           "|---|---|---|"]
+    out = [
+        "## What the words mean in each",
+        "",
+        "| | aiconfigurator 0.12 | here |",
+        "|---|---|---|",
+    ]
     out += [f"| {one['what']} | {one['theirs']} | {one['ours']} |" for one in reasons["word"]]
     return "\n".join([*out, "", *(f"* {line}" for line in reasons["found"])])
 
@@ -160,17 +206,24 @@ def _case(key: str, answer: Mapping[str, Any], level: ServiceLevel, why: str) ->
     out = [f"## {key}", ""]
     if why:
         out += [why, ""]
-    out += ["| whose | workers | formats, cache | by them: tokens/s · TPOT · TTFT | by us |",
-            "|---|---|---|---|---|"]
+    out += [
+        "| whose | workers | formats, cache | by them: tokens/s · TPOT · TTFT | by us |",
+        "|---|---|---|---|---|",
+    ]
     for one in answer["entries"]:
         if "words" not in one:
             out.append(f"| {one['who']} | — | — | — | {one['refused']} |")
             continue
         formats = ", ".join(one["schemes"]) or "as theirs"
-        them = _cell(one["by_them"], level) if one["by_them"] is not None else \
-            f"cannot express {one['lost']}"
-        out.append(f"| {one['who']} | {one['words']} | {formats}, {one['kv']} | {them} | "
-                   f"{_cell(one['by_us'], level)} |")
+        them = (
+            _cell(one["by_them"], level)
+            if one["by_them"] is not None
+            else f"cannot express {one['lost']}"
+        )
+        out.append(
+            f"| {one['who']} | {one['words']} | {formats}, {one['kv']} | {them} | "
+            f"{_cell(one['by_us'], level)} |"
+        )
     return "\n".join(out)
 
 

@@ -40,9 +40,17 @@ class SideWorker:
     @property
     def words(self) -> str:
         """``2 × tp4 dp2 ep8, batch 16``."""
-        parts = [f"{name}{value}" for name, value in (
-            ("tp", self.tp), ("cp", self.cp), ("dp", self.dp), ("pp", self.pp), ("ep", self.ep))
-            if value > 1]
+        parts = [
+            f"{name}{value}"
+            for name, value in (
+                ("tp", self.tp),
+                ("cp", self.cp),
+                ("dp", self.dp),
+                ("pp", self.pp),
+                ("ep", self.ep),
+            )
+            if value > 1
+        ]
         return f"{self.workers} × {' '.join(parts) or 'one device'}, batch {self.batch}"
 
 
@@ -80,8 +88,11 @@ class Configured:
 
     def asked(self, isl: int) -> dict[str, Any]:
         """The configuration as their script takes it."""
-        found: dict[str, Any] = {"mode": self.mode, "formats": dict(self.formats),
-                                 "context_tokens": [isl, 2 * isl]}
+        found: dict[str, Any] = {
+            "mode": self.mode,
+            "formats": dict(self.formats),
+            "context_tokens": [isl, 2 * isl],
+        }
         for name in ("worker", "prefill", "decode"):
             one = getattr(self, name)
             if one is not None:
@@ -102,8 +113,10 @@ def theirs(row: Mapping[str, Any], question: SideQuestion, *, experts: bool) -> 
     if len(found) == 1:
         return Configured("agg", formats, kv, named, worker=found[0])
     copies = question.devices // sum(one.devices for one in found)
-    found = [SideWorker(copies * one.workers, one.tp, one.dp, one.pp, one.ep, one.batch, one.cp)
-             for one in found]
+    found = [
+        SideWorker(copies * one.workers, one.tp, one.dp, one.pp, one.ep, one.batch, one.cp)
+        for one in found
+    ]
     return Configured("disagg", formats, kv, named, prefill=found[0], decode=found[1])
 
 
@@ -111,8 +124,15 @@ def _their_worker(row: Mapping[str, Any], prefix: str, devices: int, experts: bo
     tp, pp, dp = (int(row[f"{prefix}{name}"]) for name in ("tp", "pp", "dp"))
     cp = int(row.get(f"{prefix}cp", 1))
     count = int(row[f"{prefix}workers"]) if prefix else devices // (tp * pp * dp * cp)
-    return SideWorker(count, tp, dp, pp, int(row[f"{prefix}moe_ep"]) if experts else 0,
-                      int(row[f"{prefix}bs"]) * pp, cp)
+    return SideWorker(
+        count,
+        tp,
+        dp,
+        pp,
+        int(row[f"{prefix}moe_ep"]) if experts else 0,
+        int(row[f"{prefix}bs"]) * pp,
+        cp,
+    )
 
 
 def ours(plan: Plan) -> Configured:
@@ -120,21 +140,35 @@ def ours(plan: Plan) -> Configured:
     if plan.deployment is None:
         la = plan.layout
         units = [(u.kind, len(u.layers) or 1, u.scheme) for u in plan.units]
-        worker = _worker(PoolLayout(la.tp, la.dp, la.pp, la.ep), la.replicas,
-                         plan.workload.batch // la.dp, plan)
+        worker = _worker(
+            PoolLayout(la.tp, la.dp, la.pp, la.ep), la.replicas, plan.workload.batch // la.dp, plan
+        )
         return _configured("agg", units, _kv_of(plan), worker=worker)
     pools = plan.deployment
-    units = [(u.kind, len(u.layers) or 1, u.scheme)
-             for one in (pools.prefill, pools.decode) for u in one.units]
+    units = [
+        (u.kind, len(u.layers) or 1, u.scheme)
+        for one in (pools.prefill, pools.decode)
+        for u in one.units
+    ]
     return _configured(
-        "disagg", units, pools.kv,
+        "disagg",
+        units,
+        pools.kv,
         prefill=_worker(pools.prefill.layout, pools.prefill.workers, pools.prefill.batch, plan),
-        decode=_worker(pools.decode.layout, pools.decode.workers,
-                       pools.decode.batch // pools.decode.layout.dp, plan))
+        decode=_worker(
+            pools.decode.layout,
+            pools.decode.workers,
+            pools.decode.batch // pools.decode.layout.dp,
+            plan,
+        ),
+    )
 
 
-def in_their_formats(given: Configured, scheme: str | None, formats: Mapping[str, str],
-                     ) -> Configured:
+def in_their_formats(
+    given: Configured,
+    scheme: str | None,
+    formats: Mapping[str, str],
+) -> Configured:
     """Ours, where it serves their very checkpoint, under the modes that they give to it (static
     scales per tensor are a mode of their own)."""
     if given.schemes != (scheme,):
@@ -152,8 +186,9 @@ def _kv_of(plan: Plan) -> str:
     return found.pop() if len(found) == 1 else "mixed"
 
 
-def _configured(mode: str, units: Iterable[tuple[str, int, str]], kv: str,
-                **workers: SideWorker) -> Configured:
+def _configured(
+    mode: str, units: Iterable[tuple[str, int, str]], kv: str, **workers: SideWorker
+) -> Configured:
     """Formats in their modes: of linears and experts the scheme of most layers."""
     counts: dict[str, dict[str, int]] = {"gemm": {}, "moe": {}}
     for kind, layers, scheme in units:

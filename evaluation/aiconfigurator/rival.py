@@ -37,17 +37,28 @@ def searched(asked: dict) -> dict:
 
     question, level = asked["question"], asked["level"]
     found = cli_default(
-        question["model"], question["devices"], question["system"], backend=question["engine"],
-        isl=question["isl"], osl=question["osl"], ttft=level["ttft_ms"], tpot=level["tpot_ms"],
-        strict_sla=True, top_n=1)
+        question["model"],
+        question["devices"],
+        question["system"],
+        backend=question["engine"],
+        isl=question["isl"],
+        osl=question["osl"],
+        ttft=level["ttft_ms"],
+        tpot=level["tpot_ms"],
+        strict_sla=True,
+        top_n=1,
+    )
     return {mode: _first(found.best_configs.get(mode)) for mode in ("agg", "disagg")}
 
 
 def _first(frame):
     if frame is None or frame.empty:
         return None
-    return {name: _plain(value) for name, value in frame.iloc[0].to_dict().items()
-            if not name.startswith("_")}
+    return {
+        name: _plain(value)
+        for name, value in frame.iloc[0].to_dict().items()
+        if not name.startswith("_")
+    }
 
 
 def _plain(value):
@@ -80,24 +91,48 @@ def _tries(asked: dict, plan: dict) -> list:
     from aiconfigurator.sdk.task_v2 import Task
 
     question, kinds = asked["question"], plan["formats"].items()
-    base = {"isl": question["isl"], "osl": question["osl"], "total_gpus": question["devices"],
-            "ttft": asked["level"]["ttft_ms"], "tpot": asked["level"]["tpot_ms"]}
-    words = {"model_path": question["model"], "system_name": question["system"],
-             "backend_name": question["engine"],
-             **{f"{kind}_quant_mode": name for kind, name in kinds}}
+    base = {
+        "isl": question["isl"],
+        "osl": question["osl"],
+        "total_gpus": question["devices"],
+        "ttft": asked["level"]["ttft_ms"],
+        "tpot": asked["level"]["tpot_ms"],
+    }
+    words = {
+        "model_path": question["model"],
+        "system_name": question["system"],
+        "backend_name": question["engine"],
+        **{f"{kind}_quant_mode": name for kind, name in kinds},
+    }
     if plan["mode"] == "agg":
         worker, batch = _layout(plan["worker"]), plan["worker"]["batch"]
         task = Task.from_cli(serving_mode="agg", **base, **words)
-        return [lambda tokens=tokens: _one(task.run_single_agg(
-            **worker, batch_size=batch, ctx_tokens=tokens))
-            for tokens in plan["context_tokens"]]
-    task = Task.from_cli(serving_mode="disagg", **base, **{
-        f"{role}_{name}": value for role in ("prefill", "decode") for name, value in words.items()})
+        return [
+            lambda tokens=tokens: _one(
+                task.run_single_agg(**worker, batch_size=batch, ctx_tokens=tokens)
+            )
+            for tokens in plan["context_tokens"]
+        ]
+    task = Task.from_cli(
+        serving_mode="disagg",
+        **base,
+        **{
+            f"{role}_{name}": value
+            for role in ("prefill", "decode")
+            for name, value in words.items()
+        },
+    )
     most = plan["prefill"]["batch"]
-    return [lambda prompts=prompts: _one(task.run_single_disagg(
-        **_pool("prefill", plan["prefill"] | {"batch": prompts}),
-        **_pool("decode", plan["decode"])), task.autoscale_ttft_correction_factor)
-        for prompts in sorted({1, most})]
+    return [
+        lambda prompts=prompts: _one(
+            task.run_single_disagg(
+                **_pool("prefill", plan["prefill"] | {"batch": prompts}),
+                **_pool("decode", plan["decode"]),
+            ),
+            task.autoscale_ttft_correction_factor,
+        )
+        for prompts in sorted({1, most})
+    ]
 
 
 def _one(row: dict, queue: float = 1.0) -> dict:
@@ -109,8 +144,13 @@ def _one(row: dict, queue: float = 1.0) -> dict:
 def _layout(worker: dict) -> dict:
     """Ranks of a worker; 1 × 1 experts' ranks where the model has none."""
     ep = worker["ep"]
-    return {"tp": worker["tp"], "pp": worker["pp"], "dp": worker["dp"], "moe_ep": ep or 1,
-            "moe_tp": worker["tp"] * worker["dp"] // ep if ep else 1}
+    return {
+        "tp": worker["tp"],
+        "pp": worker["pp"],
+        "dp": worker["dp"],
+        "moe_ep": ep or 1,
+        "moe_tp": worker["tp"] * worker["dp"] // ep if ep else 1,
+    }
 
 
 def _pool(name: str, worker: dict) -> dict:
@@ -120,8 +160,9 @@ def _pool(name: str, worker: dict) -> dict:
 
 def _best(prices: list, level: dict) -> dict:
     """The most tokens/s of those that keep the limits, else of all."""
-    good = [one for one in prices
-            if one["ttft"] <= level["ttft_ms"] and one["tpot"] <= level["tpot_ms"]]
+    good = [
+        one for one in prices if one["ttft"] <= level["ttft_ms"] and one["tpot"] <= level["tpot_ms"]
+    ]
     return max(good or prices, key=lambda one: one["tokens/s/gpu"])
 
 

@@ -20,9 +20,14 @@ from planner.hardware.host.detect import host_facts
 
 ROOT, PAGES = Path(".engines").absolute(), Path("docs/evidence")
 CHUNKS, REPEATS, MINUTES = 8, 5, 55.0
-JUDGES = {"vLLM judges exports": ("engine_judges", "--vllm", "vllm"),
-          "llm-compressor, transformers and torchao judge exports": (
-              "quantiser_judges", "--torch", "torch")}
+JUDGES = {
+    "vLLM judges exports": ("engine_judges", "--vllm", "vllm"),
+    "llm-compressor, transformers and torchao judge exports": (
+        "quantiser_judges",
+        "--torch",
+        "torch",
+    ),
+}
 JUDGE_SECONDS = 1200
 _UNITS = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_tile", "asimd", "sve")
 """Flags of a processor that kernels are chosen by."""
@@ -32,11 +37,18 @@ def main() -> int:
     """Every part that can be done is done and kept; 1 where one is missing."""
     parser = argparse.ArgumentParser(prog="python -m evaluation.closed_loop", description=__doc__)
     parser.add_argument("--fresh", action="store_true", help="install and measure again")
-    parser.add_argument("--rounds", default=",".join(llama.ROUNDS),
-                        help="what losses are known from: " + ", ".join(llama.ALL_ROUNDS))
+    parser.add_argument(
+        "--rounds",
+        default=",".join(llama.ROUNDS),
+        help="what losses are known from: " + ", ".join(llama.ALL_ROUNDS),
+    )
     parser.add_argument("--chunks", type=int, default=CHUNKS, help="pieces of the text for losses")
-    parser.add_argument("--minutes", type=float, default=MINUTES,
-                        help="no part begins later; what is left out is told")
+    parser.add_argument(
+        "--minutes",
+        type=float,
+        default=MINUTES,
+        help="no part begins later; what is left out is told",
+    )
     parser.add_argument("--install-only", action="store_true")
     given = parser.parse_args()
     if given.fresh:
@@ -63,8 +75,11 @@ class Run:
 
     def work(self) -> dict[str, Callable[[], object]]:
         """Part → what does it, in order."""
-        out: dict[str, Callable[[], object]] = {"this machine's operators": partial(
-            llama.operators, ROOT / "loop" / "operators", ROOT / "llama.cpp" / "bin")}
+        out: dict[str, Callable[[], object]] = {
+            "this machine's operators": partial(
+                llama.operators, ROOT / "loop" / "operators", ROOT / "llama.cpp" / "bin"
+            )
+        }
         for model in WEIGHTS:
             out[f"{model.model} on llama.cpp"] = partial(self.begin, model)
             out |= self.plans(model, self.rounds[:1])
@@ -77,24 +92,39 @@ class Run:
 
     def plans(self, model: Weights, rounds: tuple[str, ...]) -> dict[str, Callable[[], object]]:
         """The parts of a model's plans at its limits."""
-        return {f"plans of {model.model} on llama.cpp, losses from {one}": partial(
-            self.planned, model.model, one) for one in rounds}
+        return {
+            f"plans of {model.model} on llama.cpp, losses from {one}": partial(
+                self.planned, model.model, one
+            )
+            for one in rounds
+        }
 
     def all(self) -> dict[str, str]:
         """Do everything; what is missing, and why."""
         (ROOT / "loop").mkdir(parents=True, exist_ok=True)
         work = self.work()
-        parts = Parts(list(work), self.clock, lambda: self.write(parts.missing),
-                      ROOT / "loop" / "errors.txt")
+        parts = Parts(
+            list(work), self.clock, lambda: self.write(parts.missing), ROOT / "loop" / "errors.txt"
+        )
         for name, one in work.items():
             parts.do(name, one)
         return parts.missing
 
     def begin(self, model: Weights) -> None:
         """The model's answer and the engine's types."""
-        self.loops[model.model] = llama.begin(llama.Loop(
-            model.model, model.base(ROOT), ROOT / "llama.cpp" / "bin", ROOT / "loop" / model.model,
-            self.given.chunks, REPEATS, self.rounds, ROOT / "loop" / "operators", self.clock))
+        self.loops[model.model] = llama.begin(
+            llama.Loop(
+                model.model,
+                model.base(ROOT),
+                ROOT / "llama.cpp" / "bin",
+                ROOT / "loop" / model.model,
+                self.given.chunks,
+                REPEATS,
+                self.rounds,
+                ROOT / "loop" / "operators",
+                self.clock,
+            )
+        )
 
     def planned(self, model: str, round_: str) -> None:
         """The model's plans of a round."""
@@ -114,15 +144,23 @@ class Run:
 
     def place(self, model: Weights) -> vllm.Place:
         """Where the model's part on vLLM is."""
-        return vllm.Place(model.model, model.base(ROOT), ROOT / "vllm/bin/python",
-                          ROOT / "llama.cpp" / "bin", ROOT / "loop" / "vllm" / model.model,
-                          self.clock)
+        return vllm.Place(
+            model.model,
+            model.base(ROOT),
+            ROOT / "vllm/bin/python",
+            ROOT / "llama.cpp" / "bin",
+            ROOT / "loop" / "vllm" / model.model,
+            self.clock,
+        )
 
     def write(self, missing: dict[str, str]) -> None:
         """The page with what there is."""
-        text = page([one.out for one in self.loops.values()],
-                    list(self.on_vllm.values()),
-                    {**self.earlier, **missing}, self.machine)
+        text = page(
+            [one.out for one in self.loops.values()],
+            list(self.on_vllm.values()),
+            {**self.earlier, **missing},
+            self.machine,
+        )
         (PAGES / "closed-loop.md").write_text(text, encoding="utf-8")
 
 
@@ -134,9 +172,20 @@ def judge(module: str, flag: str, name: str) -> None:
     """
     try:
         done = subprocess.run(
-            [sys.executable, "-m", f"benchmarks.{module}", flag, ROOT / name / "bin/python",
-             "--write", PAGES / "engines-judged.md"], capture_output=True, text=True,
-            check=False, timeout=JUDGE_SECONDS)
+            [
+                sys.executable,
+                "-m",
+                f"benchmarks.{module}",
+                flag,
+                ROOT / name / "bin/python",
+                "--write",
+                PAGES / "engines-judged.md",
+            ],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=JUDGE_SECONDS,
+        )
     except subprocess.TimeoutExpired as error:
         raise DataError(str(error), hint="run it alone") from None
     if done.returncode:
@@ -149,8 +198,11 @@ def machine() -> str:
     facts = host_facts()
     memory = "" if facts.memory_bytes is None else f", {facts.memory_bytes / 2**30:.0f} GiB"
     units = sorted(flag for flag in facts.flags if flag in _UNITS)
-    return (f"{facts.name}, {facts.threads} cores{memory}, {facts.system} {facts.machine}, "
-            + " ".join(units) + (", a virtual machine" if facts.virtual else ""))
+    return (
+        f"{facts.name}, {facts.threads} cores{memory}, {facts.system} {facts.machine}, "
+        + " ".join(units)
+        + (", a virtual machine" if facts.virtual else "")
+    )
 
 
 if __name__ == "__main__":

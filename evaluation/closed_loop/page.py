@@ -40,23 +40,49 @@ from that checkpoint [nats] on Python's language reference, *flips* the share of
 likeliest successor is another. Predictions stand before the slash, their 80 % intervals in
 brackets, measured values after it; **bold** lies outside.
 """
-ON_VLLM = ("file_bytes", "weight_bytes", "cache_tokens", "decode_seconds", "tokens_second",
-           "prefill_seconds", "kl", "flips")
-_UNITS = {"file_bytes": "MB", "weight_bytes": "MB loaded", "cache_tokens": "tokens of cache",
-          "tokens_second": "tokens/s", "decode_seconds": "ms a token",
-          "prefill_seconds": "ms of the prompt", "kl": "loss", "flips": "flips"}
+ON_VLLM = (
+    "file_bytes",
+    "weight_bytes",
+    "cache_tokens",
+    "decode_seconds",
+    "tokens_second",
+    "prefill_seconds",
+    "kl",
+    "flips",
+)
+_UNITS = {
+    "file_bytes": "MB",
+    "weight_bytes": "MB loaded",
+    "cache_tokens": "tokens of cache",
+    "tokens_second": "tokens/s",
+    "decode_seconds": "ms a token",
+    "prefill_seconds": "ms of the prompt",
+    "kl": "loss",
+    "flips": "flips",
+}
 
 
-def page(loops: Sequence[Mapping[str, Any]], vllm: Sequence[Mapping[str, Any]],
-         missing: Mapping[str, str], machine: str) -> str:
+def page(
+    loops: Sequence[Mapping[str, Any]],
+    vllm: Sequence[Mapping[str, Any]],
+    missing: Mapping[str, str],
+    machine: str,
+) -> str:
     """The whole page."""
     single = [once(loop) for loop in loops]
     before = [row for loop in single for row in figures(loop, "before")]
     after = [row for loop in single for row in figures(loop, "after")]
     parts = [HEAD.format(machine=machine)]
     if missing:
-        parts.append("\n".join(["## Missing from this run", "", *(
-            f"* **{name}**: {why}" for name, why in missing.items())]))
+        parts.append(
+            "\n".join(
+                [
+                    "## Missing from this run",
+                    "",
+                    *(f"* **{name}**: {why}" for name, why in missing.items()),
+                ]
+            )
+        )
     if before:
         parts += [summary(before, after), errors(single)]
     for loop in loops:
@@ -69,32 +95,47 @@ def summary(before: Sequence[Figure], after: Sequence[Figure]) -> str:
     """How often intervals hold, over all rows."""
     inside, told = coverage(before)
     learned, all_learned = coverage(after)
-    return (f"**Inside the 80 % intervals: {inside} of {told} figures before anything was learned "
-            f"here, {learned} of {all_learned} after** (the engine's own types and the answer, "
-            "from which was learned, count on both sides).")
+    return (
+        f"**Inside the 80 % intervals: {inside} of {told} figures before anything was learned "
+        f"here, {learned} of {all_learned} after** (the engine's own types and the answer, "
+        "from which was learned, count on both sides)."
+    )
 
 
 def errors(loops: Sequence[Mapping[str, Any]]) -> str:
     """Median factor between predicted and measured, before and after learning."""
-    out = ["## Errors before and after learning", "",
-           "Before: a prior, for a machine that was only looked at. After: losses with the profile "
-           "that the run of the engine's own types left, for plans of the round `learned` with "
-           "what the plans of the round before left as well; times with this machine's operators "
-           "(`plan measure --quick`) and what `plan calibrate` made of the run of the types. *New* "
-           "are plans that had no part in what they are predicted with; the others are files of "
-           "one of those types throughout. A file that two rounds chose counts once.",
-           "", "| plans | quantity | figures | median factor before | after |",
-           "|---|---|---:|---:|---:|"]
+    out = [
+        "## Errors before and after learning",
+        "",
+        "Before: a prior, for a machine that was only looked at. After: losses with the profile "
+        "that the run of the engine's own types left, for plans of the round `learned` with "
+        "what the plans of the round before left as well; times with this machine's operators "
+        "(`plan measure --quick`) and what `plan calibrate` made of the run of the types. *New* "
+        "are plans that had no part in what they are predicted with; the others are files of "
+        "one of those types throughout. A file that two rounds chose counts once.",
+        "",
+        "| plans | quantity | figures | median factor before | after |",
+        "|---|---|---:|---:|---:|",
+    ]
     sides = [[list(figures(loop, when)) for loop in loops] for when in ("before", "after")]
     rounds = list(dict.fromkeys(r.round for side in sides[0] for r in side))
     kinds = [*((f"new, losses from {one}", one, True) for one in rounds), ("of a type", "", False)]
     for (told, round_, new), quantity in product(kinds, COUNTED):
-        rows = [[r for every in side for r in _plans(every, new=new)
-                 if r.quantity == quantity and round_ in ("", r.round)] for side in sides]
+        rows = [
+            [
+                r
+                for every in side
+                for r in _plans(every, new=new)
+                if r.quantity == quantity and round_ in ("", r.round)
+            ]
+            for side in sides
+        ]
         factors = [ratio_error(side) for side in rows]
         if factors[0] is not None:
-            out.append(f"| {told} | {quantity} | {len(rows[0])} | × {factors[0]:.2f} | "
-                       f"{'–' if factors[1] is None else f'× {factors[1]:.2f}'} |")
+            out.append(
+                f"| {told} | {quantity} | {len(rows[0])} | × {factors[0]:.2f} | "
+                f"{'–' if factors[1] is None else f'× {factors[1]:.2f}'} |"
+            )
     return "\n".join(out)
 
 
@@ -127,8 +168,12 @@ def model_part(loop: Mapping[str, Any]) -> str:
         out += ["", *table(types)]
     after = [row for row in figures(loop, "after") if row.name.startswith("plan")]
     for round_ in dict.fromkeys(row.round for row in after):
-        out += ["", f"### Losses from {round_}, predicted again after learning", "",
-                *table([row for row in after if row.round == round_])]
+        out += [
+            "",
+            f"### Losses from {round_}, predicted again after learning",
+            "",
+            *table([row for row in after if row.round == round_]),
+        ]
     mixes = [_mix(run) for run in loop["runs"] if "formats" in run]
     return "\n".join([*out, "", "Modules by format:", "", *mixes] if mixes else out)
 
@@ -146,8 +191,10 @@ def table(rows: Sequence[Figure], quantities: Sequence[str] = QUANTITIES) -> lis
     heads = [_UNITS[quantity] for quantity in quantities]
     out = ["| what | " + " | ".join(heads) + " |", "|---|" + "---|" * len(heads)]
     for name in names(rows):
-        cells = [cell(next((r for r in rows if (r.name, r.quantity) == (name, quantity)), None))
-                 for quantity in quantities]
+        cells = [
+            cell(next((r for r in rows if (r.name, r.quantity) == (name, quantity)), None))
+            for quantity in quantities
+        ]
         out.append(f"| {name} | " + " | ".join(cells) + " |")
     return out
 
@@ -161,8 +208,10 @@ def cell(row: Figure | None) -> str:
         said = f"**{said}**"
     if row.predicted is None or row.low is None or row.high is None:
         return f"– / {said}"
-    return (f"{number(row.predicted, row.quantity)} [{number(row.low, row.quantity)}, "
-            f"{number(row.high, row.quantity)}] / {said}")
+    return (
+        f"{number(row.predicted, row.quantity)} [{number(row.low, row.quantity)}, "
+        f"{number(row.high, row.quantity)}] / {said}"
+    )
 
 
 def number(value: float, quantity: str) -> str:
@@ -186,35 +235,61 @@ def domination(rows: Sequence[Figure]) -> str:
     open_ = sum(worse is None for worse in found.values())
     left = f" {open_} of {len(found)} pairs were not measured in all three." if open_ else ""
     if not beaten:
-        return ("No plan is beaten by one of the engine's types in bytes, loss and time together."
-                + left)
-    return "Beaten in bytes, loss and time together: " + "; ".join(
-        f"{plan} by {other}" for plan, other in beaten) + "." + left
+        return (
+            "No plan is beaten by one of the engine's types in bytes, loss and time together."
+            + left
+        )
+    return (
+        "Beaten in bytes, loss and time together: "
+        + "; ".join(f"{plan} by {other}" for plan, other in beaten)
+        + "."
+        + left
+    )
 
 
 def vllm_part(found: Mapping[str, Any]) -> str:
     """What was run on vLLM: each checkpoint's sizes, cache, times and losses."""
     plans = found.get("plans", [])
-    rows = list(figures({"model": found["model"], "runs": [
-        {"name": ANSWER, "round": "", "limit": "", "before": found},
-        *({"name": "", "round": "", "limit": one["limit"], "before": one["found"]}
-          for one in plans if "found" in one)]}, "before"))
+    rows = list(
+        figures(
+            {
+                "model": found["model"],
+                "runs": [
+                    {"name": ANSWER, "round": "", "limit": "", "before": found},
+                    *(
+                        {"name": "", "round": "", "limit": one["limit"], "before": one["found"]}
+                        for one in plans
+                        if "found" in one
+                    ),
+                ],
+            },
+            "before",
+        )
+    )
     setting = found["setting"]
-    out = [f"## {found['model']} on vLLM {found['engine']['version']}, CPU back end", "",
-           f"{setting['threads']} threads, one sequence: {setting['prompt_tokens']} tokens of "
-           f"prompt, {setting['output_tokens']} after it, the least of "
-           f"{setting['repeats']} runs; losses on {setting['kl_chunks']} pieces of "
-           f"{setting['kl_context_tokens']} tokens, against this engine's own BF16.", "",
-           *table([*rows, *map(per_second, rows)], ON_VLLM)]
+    out = [
+        f"## {found['model']} on vLLM {found['engine']['version']}, CPU back end",
+        "",
+        f"{setting['threads']} threads, one sequence: {setting['prompt_tokens']} tokens of "
+        f"prompt, {setting['output_tokens']} after it, the least of "
+        f"{setting['repeats']} runs; losses on {setting['kl_chunks']} pieces of "
+        f"{setting['kl_context_tokens']} tokens, against this engine's own BF16.",
+        "",
+        *table([*rows, *map(per_second, rows)], ON_VLLM),
+    ]
     if found.get("plan_is"):
         out += ["", f"*The answer* is {found['plan_is']} throughout: one run for both."]
     if plans:
         out += ["", "Modules by format:", "", *map(_mix, plans)]
     fewer = [note for note in found["notes"] if LESS in note]
     if fewer:
-        out += ["", "Less was measured than was asked for, as some formats have no kernel that "
-                "multiplies in them on this processor and take long:", "",
-                *("* " + note.replace(f"{LESS}: ", "") for note in fewer)]
+        out += [
+            "",
+            "Less was measured than was asked for, as some formats have no kernel that "
+            "multiplies in them on this processor and take long:",
+            "",
+            *("* " + note.replace(f"{LESS}: ", "") for note in fewer),
+        ]
     return "\n".join(out)
 
 
@@ -222,6 +297,8 @@ def per_second(row: Figure) -> Figure:
     """The row of decoded tokens per second of one of seconds per token; others as they are."""
     if row.quantity != "decode_seconds":
         return row
-    turned = [None if not value else 1 / value
-              for value in (row.predicted, row.high, row.low, row.measured)]
+    turned = [
+        None if not value else 1 / value
+        for value in (row.predicted, row.high, row.low, row.measured)
+    ]
     return Figure(row.model, row.engine, row.round, row.name, "tokens_second", *turned, 0.0)

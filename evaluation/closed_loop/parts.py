@@ -43,8 +43,10 @@ class Clock:
         """
         if self.seconds() > 60 * self.minutes:
             told = f"{what}: " if what else ""
-            raise TimeIsUpError(f"{told}left out, as {self.minutes:g} minutes were over; the same "
-                                "command goes on from there")
+            raise TimeIsUpError(
+                f"{told}left out, as {self.minutes:g} minutes were over; the same "
+                "command goes on from there"
+            )
 
 
 @dataclass

@@ -52,11 +52,23 @@ def figures(loop: Mapping[str, Any], when: str) -> Iterator[Figure]:
             first = run["name"] == ANSWER
             if row["subject"] != PLAN and not first:
                 continue
-            name = row["subject"] if row["subject"] != PLAN else (
-                THE_ANSWER if first else f"plan ≤ {run['limit']}")
-            yield Figure(loop["model"], found["engine"]["name"], run["round"], name,
-                         row["quantity"], row["predicted"], row["low"], row["high"],
-                         row["measured"], row["spread"] or 0.0)
+            name = (
+                row["subject"]
+                if row["subject"] != PLAN
+                else (THE_ANSWER if first else f"plan ≤ {run['limit']}")
+            )
+            yield Figure(
+                loop["model"],
+                found["engine"]["name"],
+                run["round"],
+                name,
+                row["quantity"],
+                row["predicted"],
+                row["low"],
+                row["high"],
+                row["measured"],
+                row["spread"] or 0.0,
+            )
 
 
 def coverage(rows: Iterable[Figure]) -> tuple[int, int]:
@@ -67,16 +79,24 @@ def coverage(rows: Iterable[Figure]) -> tuple[int, int]:
 
 def ratio_error(rows: Iterable[Figure]) -> float | None:
     """The median factor between measured and predicted, at least 1; None without rows."""
-    logs = [abs(math.log(row.measured / row.predicted)) for row in rows
-            if row.measured and row.predicted and row.measured > 0 and row.predicted > 0]
+    logs = [
+        abs(math.log(row.measured / row.predicted))
+        for row in rows
+        if row.measured and row.predicted and row.measured > 0 and row.predicted > 0
+    ]
     return math.exp(median(logs)) if logs else None
 
 
 def measured(rows: Sequence[Figure], name: str, quantity: str) -> tuple[float, float] | None:
     """(value, spread) of what was run under ``name``; None where it was not measured."""
-    return next(((row.measured, row.spread) for row in rows
-                 if (row.name, row.quantity) == (name, quantity) and row.measured is not None),
-                None)
+    return next(
+        (
+            (row.measured, row.spread)
+            for row in rows
+            if (row.name, row.quantity) == (name, quantity) and row.measured is not None
+        ),
+        None,
+    )
 
 
 def beaten_by(rows: Sequence[Figure], plan: str, other: str) -> bool | None:
@@ -109,8 +129,11 @@ def _alike(rows: Sequence[Figure], plan: str, other: str) -> bool:
     loss to the last digit. Their times differ by noise alone."""
     sizes = [measured(rows, name, "file_bytes") for name in (plan, other)]
     losses = [measured(rows, name, "kl") for name in (plan, other)]
-    return None not in (*sizes, *losses) and losses[0] == losses[1] \
-        and abs(sizes[0][0] - sizes[1][0]) <= NAMES_BYTES  # type: ignore[index]
+    return (
+        None not in (*sizes, *losses)
+        and losses[0] == losses[1]
+        and abs(sizes[0][0] - sizes[1][0]) <= NAMES_BYTES
+    )  # type: ignore[index]
 
 
 def _noise(quantity: str, ours: tuple[float, float], theirs: tuple[float, float]) -> float:
@@ -122,7 +145,9 @@ def _noise(quantity: str, ours: tuple[float, float], theirs: tuple[float, float]
 
 def names(rows: Sequence[Figure]) -> list[str]:
     """What was run, by measured size from the largest; what has no size last."""
-    sizes = {row.name: row.measured for row in rows
-             if row.quantity == "file_bytes" and row.measured is not None}
-    return sorted(dict.fromkeys(row.name for row in rows),
-                  key=lambda name: -sizes.get(name, 0.0))
+    sizes = {
+        row.name: row.measured
+        for row in rows
+        if row.quantity == "file_bytes" and row.measured is not None
+    }
+    return sorted(dict.fromkeys(row.name for row in rows), key=lambda name: -sizes.get(name, 0.0))

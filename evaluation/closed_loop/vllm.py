@@ -36,8 +36,12 @@ TEXT_CHARACTERS = 40_000
 """Of the text: CHUNKS pieces at eight characters a token and more."""
 REQUEST = {"isl": 448, "osl": 64, "batch": 1}
 SETTING: dict[str, Any] = {
-    "prompt_tokens": REQUEST["isl"], "output_tokens": REQUEST["osl"], "chunks": CHUNKS,
-    "repeats": 3, "step_seconds": STEP_SECONDS}
+    "prompt_tokens": REQUEST["isl"],
+    "output_tokens": REQUEST["osl"],
+    "chunks": CHUNKS,
+    "repeats": 3,
+    "step_seconds": STEP_SECONDS,
+}
 SHARES = (0.0, 0.25, 0.5, 0.75)
 """Of what BF16 has more than INT8: how large a plan's weights may be."""
 
@@ -60,10 +64,16 @@ class Place:
         self.clock.check(words)
         self.clock.tell(words)
         found = planner.verify(
-            plan, self.base, engine=ENGINE, python=self.python, also=also, **SETTING,
+            plan,
+            self.base,
+            engine=ENGINE,
+            python=self.python,
+            also=also,
+            **SETTING,
             text=text_of(self.programs, self.base, self.folder / "text.npy"),
             output=self.folder / name,
-            progress=lambda step: self.clock.tell(f"{words}: {step}"))
+            progress=lambda step: self.clock.tell(f"{words}: {step}"),
+        )
         return found.to_dict()
 
 
@@ -91,8 +101,15 @@ def plans(place: Place, found: dict[str, Any]) -> None:
     """
     known = {found["made"]: f"the {ANSWER}"}
     for name, memory_bytes in limits(place.model).items():
-        plan = planner.plan(place.model, "host", engine=ENGINE, objective="quality",
-                            memory_bytes=memory_bytes, max_loss=NO_LIMIT, **REQUEST)
+        plan = planner.plan(
+            place.model,
+            "host",
+            engine=ENGINE,
+            objective="quality",
+            memory_bytes=memory_bytes,
+            max_loss=NO_LIMIT,
+            **REQUEST,
+        )
         text = configuration(plan)
         one: dict[str, Any] = {"limit": name, "formats": formats(plan)}
         if text in known:
@@ -105,9 +122,10 @@ def plans(place: Place, found: dict[str, Any]) -> None:
 
 def limits(model: str) -> dict[str, int]:
     """Name → bytes of memory: those of INT8, and parts of the way to BF16's."""
-    least, most = (planner.estimate(model, "host", engine=ENGINE, scheme=scheme,
-                                    **REQUEST).memory_per_device
-                   for scheme in ("int8-w8a8", "bf16"))
+    least, most = (
+        planner.estimate(model, "host", engine=ENGINE, scheme=scheme, **REQUEST).memory_per_device
+        for scheme in ("int8-w8a8", "bf16")
+    )
     out = {}
     for share in SHARES:
         more = share * (most.weights_bytes - least.weights_bytes)
@@ -138,15 +156,29 @@ def token_ids(programs: Path, base: Path, target: Path) -> Path:
         DataError: the program failed or is not there.
     """
     source = target.with_suffix(".txt")
-    source.write_text("\n\n".join(topics[name] for name in sorted(topics))[:TEXT_CHARACTERS],
-                      encoding="utf-8")
-    ran = processes.run([str(tool) for tool in (
-        programs / "llama-tokenize", "-m", base, "--file", source, "--ids", "--log-disable")],
-        what="token ids", limit_seconds=STEP_SECONDS)
+    source.write_text(
+        "\n\n".join(topics[name] for name in sorted(topics))[:TEXT_CHARACTERS], encoding="utf-8"
+    )
+    ran = processes.run(
+        [
+            str(tool)
+            for tool in (
+                programs / "llama-tokenize",
+                "-m",
+                base,
+                "--file",
+                source,
+                "--ids",
+                "--log-disable",
+            )
+        ],
+        what="token ids",
+        limit_seconds=STEP_SECONDS,
+    )
     found = json.loads(ran.stdout)
     first = [found[0]] if starts_texts(base) else []
-    rest, each = found[len(first):], PIECE - len(first)
-    pieces = [first + rest[at * each:(at + 1) * each] for at in range(CHUNKS)]
+    rest, each = found[len(first) :], PIECE - len(first)
+    pieces = [first + rest[at * each : (at + 1) * each] for at in range(CHUNKS)]
     np.save(target, np.asarray(pieces, np.int64))
     return target
 
@@ -158,6 +190,9 @@ def starts_texts(base: Path) -> bool:
 
 def throughout(plan: Plan) -> str:
     """The scheme that all matrices of the layers have; empty where there are several."""
-    found = {unit.scheme for unit in plan.units
-             if unit.kv_layout is None and unit.kind not in AS_RELEASED_KINDS}
+    found = {
+        unit.scheme
+        for unit in plan.units
+        if unit.kv_layout is None and unit.kind not in AS_RELEASED_KINDS
+    }
     return found.pop() if len(found) == 1 else ""

@@ -14,8 +14,9 @@ PAGE = Path(__file__).resolve().parents[2] / "docs" / "evidence" / "configuratio
 
 def main() -> None:
     """Ask everything and write the page."""
-    parser = argparse.ArgumentParser(prog="python -m evaluation.configurations",
-                                     description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m evaluation.configurations", description=__doc__
+    )
     parser.add_argument("folder", type=Path)
     parser.add_argument("--no-plans", action="store_true", help="search nothing; print only")
     asked = parser.parse_args()
@@ -25,6 +26,7 @@ def main() -> None:
         print(name, ", ".join(one.answers) or "none", one.reason, flush=True)
     try:
         import transformers
+
         version = transformers.__version__
     except ImportError:
         version = ""

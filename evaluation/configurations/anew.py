@@ -40,8 +40,11 @@ def _write(name: str, folder: Path) -> str:
             transformers.AutoConfig.from_pretrained(folder).save_pretrained(folder)
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         known = config["model_type"] in transformers.CONFIG_MAPPING
-        return f"transformers cannot read it: {type(error).__name__}" if known \
+        return (
+            f"transformers cannot read it: {type(error).__name__}"
+            if known
             else f"transformers does not know {config['model_type']}"
+        )
     quant = CONFIGS / f"{name}.{catalog.QUANT_NAME}"
     if quant.exists():
         shutil.copy(quant, folder / catalog.QUANT_NAME)
@@ -54,8 +57,19 @@ def _compared(name: str, folder: Path) -> str:
     except PlannerError as error:
         return "refused: " + error.message.partition(": ")[2]
     own = planner.load_model(name)
-    parts = [part for part in ("rows", "attention", "experts", "max_context", "tied_embeddings",
-                               "quantization", "kv_scheme") if _differs(part, found, own)]
+    parts = [
+        part
+        for part in (
+            "rows",
+            "attention",
+            "experts",
+            "max_context",
+            "tied_embeddings",
+            "quantization",
+            "kv_scheme",
+        )
+        if _differs(part, found, own)
+    ]
     return f"differs in {', '.join(parts)}" if parts else SAME
 
 

@@ -85,8 +85,10 @@ def main(added: list[str]) -> None:
 
     version = ".".join(transformers.__version__.split(".")[:2])
     text = FILE.read_text(encoding="utf-8") if FILE.exists() else ""
-    parts = ["\n".join(section(name, version, kept_lines(text, name)))
-             for name in sorted({*known_types(text), *added})]
+    parts = [
+        "\n".join(section(name, version, kept_lines(text, name)))
+        for name in sorted({*known_types(text), *added})
+    ]
     FILE.write_text(HEAD + "\n" + "\n\n".join(parts) + "\n", encoding="utf-8")
 
 

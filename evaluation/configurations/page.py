@@ -27,15 +27,22 @@ def page(found: Sequence[Tried], anew: Sequence[tuple[str, str]], version: str) 
 
 def _releases(found: Sequence[Tried]) -> list[str]:
     counts = ", ".join(f"{sum(step in one.answers for one in found)} {step}" for step in STEPS)
-    lines = [f"## Releases: {len(found)}", "", f"Answered: {counts}.", "",
-             "| configuration | parameters | stored as | answers | remarks, or why not |",
-             "|---|---:|---|---|---|"]
+    lines = [
+        f"## Releases: {len(found)}",
+        "",
+        f"Answered: {counts}.",
+        "",
+        "| configuration | parameters | stored as | answers | remarks, or why not |",
+        "|---|---:|---|---|---|",
+    ]
     for one in found:
         told = "; ".join((*one.remarks, *((one.reason,) if one.reason else ())))
         size = f"{one.parameters:,}" if one.parameters else "–"
         answers = "all" if one.answers == STEPS else ", ".join(one.answers) or "none"
-        lines.append(f"| {one.name} | {size} | {one.stored_as or '–'} | {answers} "
-                     f"| {told.replace('|', chr(92) + '|')} |")
+        lines.append(
+            f"| {one.name} | {size} | {one.stored_as or '–'} | {answers} "
+            f"| {told.replace('|', chr(92) + '|')} |"
+        )
     return [*lines, ""]
 
 
@@ -44,6 +51,10 @@ def _anew(anew: Sequence[tuple[str, str]], version: str) -> list[str]:
     other = [(name, word) for name, word in anew if word != SAME]
     lines = [f"## Written anew by transformers {version}: {same} of {len(anew)} the same", ""]
     if other:
-        lines += ["| model | what became of it |", "|---|---|",
-                  *(f"| {name} | {word} |" for name, word in other), ""]
+        lines += [
+            "| model | what became of it |",
+            "|---|---|",
+            *(f"| {name} | {word} |" for name, word in other),
+            "",
+        ]
     return lines

@@ -35,8 +35,7 @@ def configurations(folder: Path) -> Iterator[tuple[str, Path]]:
     """Name and file of every configuration in a folder: NAME_config.json, or NAME/config.json."""
     for path in sorted((*folder.glob(f"*_{SUFFIX}"), *folder.glob(f"*/{SUFFIX}"))):
         if not path.name.endswith(f"hf_quant_{SUFFIX}"):
-            name = path.name.removesuffix(f"_{SUFFIX}") if path.name != SUFFIX \
-                else path.parent.name
+            name = path.name.removesuffix(f"_{SUFFIX}") if path.name != SUFFIX else path.parent.name
             yield name.replace("--", "/"), path
 
 
@@ -61,8 +60,14 @@ def tried(name: str, path: Path, *, plans: bool = True) -> Tried:
         else:
             answers.append(step)
     counts = Inventory(spec)
-    return Tried(name, tuple(answers), counts.parameters_total, spec.quantization,
-                 tuple(f"{key}: {value}" for key, value, _ in spec.remarks), reason)
+    return Tried(
+        name,
+        tuple(answers),
+        counts.parameters_total,
+        spec.quantization,
+        tuple(f"{key}: {value}" for key, value, _ in spec.remarks),
+        reason,
+    )
 
 
 def _short(error: PlannerError) -> str:

@@ -45,10 +45,21 @@ def reading(rows: Sequence[DeploymentRow]) -> dict[str, str]:
     """The figures in CAUSES."""
     kept = [row for row in rows if not row.excluded]
     pools = [row for row in kept if row.pools]
-    h200 = [row for row in kept if row.device == "h200-sxm" and row.model == "deepseek-v3"
-            and row.software.startswith("trtllm")]
-    wave = [row for row in kept if row.device == "b200-sxm" and row.model == "deepseek-v3"
-            and row.software.startswith("sglang") and row.concurrency >= WAVE]
+    h200 = [
+        row
+        for row in kept
+        if row.device == "h200-sxm"
+        and row.model == "deepseek-v3"
+        and row.software.startswith("trtllm")
+    ]
+    wave = [
+        row
+        for row in kept
+        if row.device == "b200-sxm"
+        and row.model == "deepseek-v3"
+        and row.software.startswith("sglang")
+        and row.concurrency >= WAVE
+    ]
     wrong = [row for row in rows if row.excluded == PREFILL_LABEL]
     twins = list(twin_differences(wrong, pools))
     return {
@@ -57,15 +68,24 @@ def reading(rows: Sequence[DeploymentRow]) -> dict[str, str]:
         "wave_pools": ratio_words(first_wave(r for r in wave if r.pools), digits=0),
         "wave_one": ratio_words(first_wave(r for r in wave if not r.pools), digits=0),
         "short": ratio_words(ratios(r.ttft for r in h200 if r.pools and r.isl == 1024)),
-        "large": ratio_words(ratios(r.tpot for r in pools if r.precision == "fp4" and r.isl == 1024
-                               and r.concurrency >= MANY)),
+        "large": ratio_words(
+            ratios(
+                r.tpot
+                for r in pools
+                if r.precision == "fp4" and r.isl == 1024 and r.concurrency >= MANY
+            )
+        ),
         "alone": ratio_words(ratios(r.ttft for r in pools if r.concurrency == 1)),
-        "twins": str(len(wrong)), "found": str(len(twins)),
-        "apart": f"{max(twins, default=0.0):.1%}"}
+        "twins": str(len(wrong)),
+        "found": str(len(twins)),
+        "apart": f"{max(twins, default=0.0):.1%}",
+    }
 
 
-def twin_differences(wrong: Sequence[DeploymentRow], right: Sequence[DeploymentRow],
-                     ) -> Iterator[float]:
+def twin_differences(
+    wrong: Sequence[DeploymentRow],
+    right: Sequence[DeploymentRow],
+) -> Iterator[float]:
     """Relative difference of TPOT between rows with a wrong prefill label and the row that is
     alike in all but that label."""
     for row in wrong:

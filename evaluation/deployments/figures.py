@@ -65,8 +65,9 @@ class Contrast:
         return (self.ratio.predicted > 1) == (self.ratio.measured > 1)
 
 
-def by_case(rows: Iterable[DeploymentRow],
-            ) -> dict[tuple[str, str, str, int, int], list[DeploymentRow]]:
+def by_case(
+    rows: Iterable[DeploymentRow],
+) -> dict[tuple[str, str, str, int, int], list[DeploymentRow]]:
     """Rows that stay in headlines by model, device, precision and lengths, in order."""
     found: dict[tuple[str, str, str, int, int], list[DeploymentRow]] = {}
     for row in rows:
@@ -83,8 +84,11 @@ def ratios(pairs: Iterable[Pair]) -> Ratios | None:
     return Ratios(len(values), *(quantile(values, share) for share in (0.5, 0.1, 0.9)))
 
 
-def rank(rows: Sequence[DeploymentRow], predicted: Callable[[DeploymentRow], float | None],
-         measured: Callable[[DeploymentRow], float]) -> float | None:
+def rank(
+    rows: Sequence[DeploymentRow],
+    predicted: Callable[[DeploymentRow], float | None],
+    measured: Callable[[DeploymentRow], float],
+) -> float | None:
     """Spearman's ρ; None for fewer than FEWEST rows, values that are all equal, or none."""
     ours = [predicted(row) for row in rows]
     theirs = [measured(row) for row in rows]
@@ -99,8 +103,7 @@ def settings(rows: Iterable[DeploymentRow]) -> int:
     return len({(row.software, row.setting) for row in rows})
 
 
-def picks(rows: Sequence[DeploymentRow],
-          rated: Callable[[DeploymentRow], float]) -> list[Pick]:
+def picks(rows: Sequence[DeploymentRow], rated: Callable[[DeploymentRow], float]) -> list[Pick]:
     """The pick at every limit that at least two rows keep as measured, by the rate that is
     ``rated``."""
     out = []
@@ -111,8 +114,15 @@ def picks(rows: Sequence[DeploymentRow],
         hoped = [row for row in rows if _within(row.tpot.predicted, limit)]
         best = max(kept, key=lambda row: row.rate.measured)
         mean = sum(row.rate.measured for row in kept) / len(kept)
-        out.append(Pick(limit, len(kept), best, max(hoped, key=rated, default=None),
-                        mean / best.rate.measured))
+        out.append(
+            Pick(
+                limit,
+                len(kept),
+                best,
+                max(hoped, key=rated, default=None),
+                mean / best.rate.measured,
+            )
+        )
     return out
 
 
@@ -120,13 +130,34 @@ def contrasts(rows: Sequence[DeploymentRow]) -> list[Contrast]:
     """Two pools against one at every limit that rows of both keep, as measured and as predicted."""
     out = []
     for limit in LIMITS:
-        best = [[max((row for row in rows if row.pools is pools and _within(
-            getattr(row.tpot, side), limit)), key=lambda row: getattr(row.rate, side),
-            default=None) for pools in (True, False)] for side in ("predicted", "measured")]
+        best = [
+            [
+                max(
+                    (
+                        row
+                        for row in rows
+                        if row.pools is pools and _within(getattr(row.tpot, side), limit)
+                    ),
+                    key=lambda row: getattr(row.rate, side),
+                    default=None,
+                )
+                for pools in (True, False)
+            ]
+            for side in ("predicted", "measured")
+        ]
         (mine, theirs), (pools, one) = best
         if mine and theirs and pools and one:
-            out.append(Contrast(limit, Pair(mine.rate.predicted / theirs.rate.predicted,
-                                            pools.rate.measured / one.rate.measured), pools, one))
+            out.append(
+                Contrast(
+                    limit,
+                    Pair(
+                        mine.rate.predicted / theirs.rate.predicted,
+                        pools.rate.measured / one.rate.measured,
+                    ),
+                    pools,
+                    one,
+                )
+            )
     return out
 
 

@@ -52,22 +52,66 @@ def page(rows: Sequence[DeploymentRow], left: Mapping[str, int], day: str) -> st
     """The page of a run on ``day``; ``left``: rows in pools that are not predicted by reason."""
     pools = [row for row in rows if row.pools]
     one = [row for row in rows if not row.pools]
-    parts = [HEAD.format(day=day), "## Two pools", "", *pool_table(pools), counted(pools, left), "",
-             *engine_table(pools), "## What would have been picked", "", PICKED, *pick_table(pools),
-             picked_words("Two pools", pools), "", picked_words("One pool", one), "",
-             "## One pool, beside", "", *one_table(one), "## One pool or two", "", CONTRAST,
-             *contrast_table(rows), CAUSES.format_map(reading(rows))]
+    parts = [
+        HEAD.format(day=day),
+        "## Two pools",
+        "",
+        *pool_table(pools),
+        counted(pools, left),
+        "",
+        *engine_table(pools),
+        "## What would have been picked",
+        "",
+        PICKED,
+        *pick_table(pools),
+        picked_words("Two pools", pools),
+        "",
+        picked_words("One pool", one),
+        "",
+        "## One pool, beside",
+        "",
+        *one_table(one),
+        "## One pool or two",
+        "",
+        CONTRAST,
+        *contrast_table(rows),
+        CAUSES.format_map(reading(rows)),
+    ]
     return "\n".join(parts).strip() + "\n"
 
 
 def pool_table(rows: Sequence[DeploymentRow]) -> list[str]:
     """Ranks and ratios of two pools by case."""
-    head = ("model, device", "precision", "tokens", "rows", "configurations",
-            "ρ of rate: closed loop", "as planned", "ρ of TPOT", "of TTFT", "rate", "TPOT", "TTFT")
-    return table(head, [(*_case_words(case), len(mine), settings(mine), _rho(mine, "rate"),
-                         _number(rank(mine, lambda r: r.planned, lambda r: r.rate.measured)),
-                         _rho(mine, "tpot"), _rho(mine, "ttft"), *_three(mine))
-                        for case, mine in by_case(rows).items()])
+    head = (
+        "model, device",
+        "precision",
+        "tokens",
+        "rows",
+        "configurations",
+        "ρ of rate: closed loop",
+        "as planned",
+        "ρ of TPOT",
+        "of TTFT",
+        "rate",
+        "TPOT",
+        "TTFT",
+    )
+    return table(
+        head,
+        [
+            (
+                *_case_words(case),
+                len(mine),
+                settings(mine),
+                _rho(mine, "rate"),
+                _number(rank(mine, lambda r: r.planned, lambda r: r.rate.measured)),
+                _rho(mine, "tpot"),
+                _rho(mine, "ttft"),
+                *_three(mine),
+            )
+            for case, mine in by_case(rows).items()
+        ],
+    )
 
 
 def engine_table(rows: Sequence[DeploymentRow]) -> list[str]:
@@ -77,8 +121,10 @@ def engine_table(rows: Sequence[DeploymentRow]) -> list[str]:
     for row in kept:
         groups.setdefault((row.software, row.device, row.precision), []).append(row)
     lines = [(*key, len(mine), *_three(mine)) for key, mine in sorted(groups.items())]
-    return table(("engine", "device", "precision", "rows", "rate", "TPOT", "TTFT"),
-                 [*lines, ("all", "", "", len(kept), *_three(kept))])
+    return table(
+        ("engine", "device", "precision", "rows", "rate", "TPOT", "TTFT"),
+        [*lines, ("all", "", "", len(kept), *_three(kept))],
+    )
 
 
 def one_table(rows: Sequence[DeploymentRow]) -> list[str]:
@@ -89,41 +135,64 @@ def one_table(rows: Sequence[DeploymentRow]) -> list[str]:
         groups.setdefault(case[:3], []).append(mine)
     lines = []
     for (model, device, precision), found in groups.items():
-        ranks = sorted(value for mine in found if (value := rank(
-            mine, lambda r: r.rate.predicted, lambda r: r.rate.measured)) is not None)
+        ranks = sorted(
+            value
+            for mine in found
+            if (value := rank(mine, lambda r: r.rate.predicted, lambda r: r.rate.measured))
+            is not None
+        )
         every = [row for mine in found for row in mine]
         said = f"{ranks[len(ranks) // 2]:.2f} (least {ranks[0]:.2f})" if ranks else "-"
-        lines.append((f"{model}, {device}", precision, len(every), len(found), said,
-                      *_three(every)))
-    return table(("model, device", "precision", "rows", "lengths", "ρ of rate", "rate", "TPOT",
-                  "TTFT"), lines)
+        lines.append(
+            (f"{model}, {device}", precision, len(every), len(found), said, *_three(every))
+        )
+    return table(
+        ("model, device", "precision", "rows", "lengths", "ρ of rate", "rate", "TPOT", "TTFT"),
+        lines,
+    )
 
 
 def pick_table(rows: Sequence[DeploymentRow]) -> list[str]:
     """What would have been picked by case and limit."""
-    lines = [(", ".join(_case_words(case)), _limit(pick.limit), pick.kept, _row(pick.best),
-              "the same" if pick.picked == pick.best else _row(pick.picked), _share(pick),
-              f"{pick.any:.2f}")
-             for case, mine in by_case(rows).items()
-             for pick in picks(mine, lambda r: r.rate.predicted)]
-    return table(("case", "TPOT", "rows", "best: measured tokens/s a device", "pick", "share",
-                  "any row"), lines)
+    lines = [
+        (
+            ", ".join(_case_words(case)),
+            _limit(pick.limit),
+            pick.kept,
+            _row(pick.best),
+            "the same" if pick.picked == pick.best else _row(pick.picked),
+            _share(pick),
+            f"{pick.any:.2f}",
+        )
+        for case, mine in by_case(rows).items()
+        for pick in picks(mine, lambda r: r.rate.predicted)
+    ]
+    return table(
+        ("case", "TPOT", "rows", "best: measured tokens/s a device", "pick", "share", "any row"),
+        lines,
+    )
 
 
 def picked_words(what: str, rows: Sequence[DeploymentRow]) -> str:
     """How good picks were in all."""
-    found = [pick for mine in by_case(rows).values()
-             for pick in picks(mine, lambda r: r.rate.predicted)]
+    found = [
+        pick for mine in by_case(rows).values() for pick in picks(mine, lambda r: r.rate.predicted)
+    ]
     free = [pick for pick in found if pick.limit is None]
     kept = [pick for pick in found if pick.limit is not None and pick.keeps]
-    missed = [pick.picked.tpot.measured / pick.limit for pick in found
-              if pick.limit is not None and pick.picked is not None and not pick.keeps]
+    missed = [
+        pick.picked.tpot.measured / pick.limit
+        for pick in found
+        if pick.limit is not None and pick.picked is not None and not pick.keeps
+    ]
     none = sum(pick.picked is None for pick in found)
-    said = (f"**{what}**: without a limit the pick is the best measured in "
-            f"{sum(p.share == 1 for p in free)} of {len(free)} cases (mean share "
-            f"{_mean(p.share for p in free):.2f}, blindly {_mean(p.any for p in free):.2f}). At a "
-            f"limit {len(kept)} of {len(kept) + len(missed)} picks keep it as measured (mean share "
-            f"{_mean(p.share for p in kept):.2f}, blindly {_mean(p.any for p in kept):.2f})")
+    said = (
+        f"**{what}**: without a limit the pick is the best measured in "
+        f"{sum(p.share == 1 for p in free)} of {len(free)} cases (mean share "
+        f"{_mean(p.share for p in free):.2f}, blindly {_mean(p.any for p in free):.2f}). At a "
+        f"limit {len(kept)} of {len(kept) + len(missed)} picks keep it as measured (mean share "
+        f"{_mean(p.share for p in kept):.2f}, blindly {_mean(p.any for p in kept):.2f})"
+    )
     if missed:
         said += _LIMITED.format(n=len(missed), most=max(missed) - 1)
     return said + (f"; at {none} limits nothing is predicted to keep it." if none else ".")
@@ -134,12 +203,34 @@ def contrast_table(rows: Sequence[DeploymentRow]) -> list[str]:
     lines = []
     for case, mine in by_case(rows).items():
         for one in contrasts(mine):
-            lines.append((", ".join(_case_words(case)), _limit(one.limit),
-                          f"{one.ratio.measured:.2f}", f"{one.ratio.predicted:.2f}",
-                          "yes" if one.agrees else "**no**", one.pools.software, one.one.software))
+            lines.append(
+                (
+                    ", ".join(_case_words(case)),
+                    _limit(one.limit),
+                    f"{one.ratio.measured:.2f}",
+                    f"{one.ratio.predicted:.2f}",
+                    "yes" if one.agrees else "**no**",
+                    one.pools.software,
+                    one.one.software,
+                )
+            )
     agree = sum(line[4] == "yes" for line in lines)
-    return [*table(("case", "TPOT", "measured", "predicted", "same side", "best of two pools",
-                    "best of one"), lines), f"The same side in {agree} of {len(lines)}.", ""]
+    return [
+        *table(
+            (
+                "case",
+                "TPOT",
+                "measured",
+                "predicted",
+                "same side",
+                "best of two pools",
+                "best of one",
+            ),
+            lines,
+        ),
+        f"The same side in {agree} of {len(lines)}.",
+        "",
+    ]
 
 
 def counted(rows: Sequence[DeploymentRow], left: Mapping[str, int]) -> str:
@@ -161,13 +252,16 @@ def layout_words(setting: str) -> str:
         return setting
     if found.prefill is None:
         return _shape(found.decode)
-    return f"{found.prefill_workers} × {_shape(found.prefill)} → " \
-           f"{found.decode_workers} × {_shape(found.decode)}"
+    return (
+        f"{found.prefill_workers} × {_shape(found.prefill)} → "
+        f"{found.decode_workers} × {_shape(found.decode)}"
+    )
 
 
 def _shape(shape: Shape) -> str:
-    words = [f"{name}{n}" for name, n in (("tp", shape.tp), ("dp", shape.dp), ("pp", shape.pp))
-             if n > 1]
+    words = [
+        f"{name}{n}" for name, n in (("tp", shape.tp), ("dp", shape.dp), ("pp", shape.pp)) if n > 1
+    ]
     return " ".join(words) or "tp1"
 
 
@@ -177,13 +271,21 @@ def _case_words(case: tuple[str, str, str, int, int]) -> tuple[str, str, str]:
 
 
 def _three(rows: Sequence[DeploymentRow]) -> tuple[str, str, str]:
-    return (ratio_words(ratios(r.rate for r in rows)), ratio_words(ratios(r.tpot for r in rows)),
-            ratio_words(ratios(r.ttft for r in rows if r.first_token)))
+    return (
+        ratio_words(ratios(r.rate for r in rows)),
+        ratio_words(ratios(r.tpot for r in rows)),
+        ratio_words(ratios(r.ttft for r in rows if r.first_token)),
+    )
 
 
 def _rho(rows: Sequence[DeploymentRow], name: str) -> str:
-    return _number(rank(rows, lambda r: float(getattr(r, name).predicted),
-                        lambda r: float(getattr(r, name).measured)))
+    return _number(
+        rank(
+            rows,
+            lambda r: float(getattr(r, name).predicted),
+            lambda r: float(getattr(r, name).measured),
+        )
+    )
 
 
 def _number(value: float | None) -> str:
@@ -197,8 +299,10 @@ def _limit(limit: float | None) -> str:
 def _row(row: DeploymentRow | None) -> str:
     if row is None:
         return "none is predicted to keep it"
-    return f"{row.rate.measured:,.0f}: {row.software.partition(' ')[0]} " \
-           f"{layout_words(row.setting)}, {row.concurrency:,.0f} requests"
+    return (
+        f"{row.rate.measured:,.0f}: {row.software.partition(' ')[0]} "
+        f"{layout_words(row.setting)}, {row.concurrency:,.0f} requests"
+    )
 
 
 def _share(pick: Pick) -> str:

@@ -123,14 +123,33 @@ def _row(i: int, row: Mapping[str, str], outcomes: Mapping[str, Outcome]) -> Dep
     if workers.prefill is not None:
         devices += workers.prefill_workers * workers.prefill.ranks
         planned = planned_rate(here.case, here.policy, here.concurrency, workers) * osl / devices
-    rate = Pair(*(per_device(here.concurrency, osl, tpot_seconds, ttft_seconds, devices)
-                  for tpot_seconds, ttft_seconds in (
-                      (times["tpot"].predicted, times["ttft"].predicted),
-                      (times["tpot"].measured, times["ttft"].measured))))
+    rate = Pair(
+        *(
+            per_device(here.concurrency, osl, tpot_seconds, ttft_seconds, devices)
+            for tpot_seconds, ttft_seconds in (
+                (times["tpot"].predicted, times["ttft"].predicted),
+                (times["tpot"].measured, times["ttft"].measured),
+            )
+        )
+    )
     isl, answer = int(float(row["isl"])), int(float(row["osl"]))
     excluded = tpot.regime.removeprefix(EXCLUDED) if tpot.regime.startswith(EXCLUDED) else ""
     return DeploymentRow(
-        row["mode"], tpot.model, tpot.device, row["precision"], row["software"],
-        row["parallelism"], isl, answer, here.concurrency, devices, times["tpot"], times["ttft"],
-        rate, planned, excluded, not ttft.regime.startswith(EXCLUDED),
-        run_of(tpot.model, isl, answer).requests)
+        row["mode"],
+        tpot.model,
+        tpot.device,
+        row["precision"],
+        row["software"],
+        row["parallelism"],
+        isl,
+        answer,
+        here.concurrency,
+        devices,
+        times["tpot"],
+        times["ttft"],
+        rate,
+        planned,
+        excluded,
+        not ttft.regime.startswith(EXCLUDED),
+        run_of(tpot.model, isl, answer).requests,
+    )

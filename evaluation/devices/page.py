@@ -36,20 +36,26 @@ def device_page() -> str:
 
 
 def _table(found: list[tuple[DeviceRow, DeviceSpeed]]) -> list[str]:
-    lines = ["| device | model, format | tokens | published | predicted | error | note, source |",
-             "|---|---|---:|---:|---:|---:|---|"]
+    lines = [
+        "| device | model, format | tokens | published | predicted | error | note, source |",
+        "|---|---|---:|---:|---:|---:|---|",
+    ]
     for row, made in found:
         figure = f"{made.value:,.3g} [{made.low:,.3g}–{made.high:,.3g}]"
         figure = figure if made.holds(row.value) else f"**{figure}**"
         tokens = row.prompt_tokens if row.metric == PROMPT else row.output_tokens
         told = "; ".join(filter(None, (row.note, f"{row.source}, {row.date}")))
-        lines.append(f"| {row.device} | {row.model}, {row.scheme or 'as released'} | {tokens:,} | "
-                     f"{row.value:,.4g} | {figure} | {made.value / row.value - 1:+.0%} | {told} |")
+        lines.append(
+            f"| {row.device} | {row.model}, {row.scheme or 'as released'} | {tokens:,} | "
+            f"{row.value:,.4g} | {figure} | {made.value / row.value - 1:+.0%} | {told} |"
+        )
     return lines
 
 
 def _sum(found: list[tuple[DeviceRow, DeviceSpeed]]) -> str:
     pairs = [(made.value, row.value) for row, made in found]
     inside = sum(made.holds(row.value) for row, made in found)
-    return (f"{len(pairs)} rows: median error {median_error(pairs):.0%}, mean factor ×/÷ "
-            f"{mean_factor(pairs):.2f}; {inside} inside the interval.")
+    return (
+        f"{len(pairs)} rows: median error {median_error(pairs):.0%}, mean factor ×/÷ "
+        f"{mean_factor(pairs):.2f}; {inside} inside the interval."
+    )

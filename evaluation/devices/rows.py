@@ -48,18 +48,38 @@ class DeviceSpeed:
 def device_rows() -> tuple[DeviceRow, ...]:
     """The rows, in the order of the file."""
     with FILE.open(encoding="utf-8", newline="") as file:
-        return tuple(DeviceRow(
-            row["device"], row["model"], row["scheme"], row["engine"], row["metric"],
-            int(row["prompt_tokens"]), int(row["output_tokens"]), float(row["published"]),
-            row["note"], row["source"], row["date"]) for row in csv.DictReader(file))
+        return tuple(
+            DeviceRow(
+                row["device"],
+                row["model"],
+                row["scheme"],
+                row["engine"],
+                row["metric"],
+                int(row["prompt_tokens"]),
+                int(row["output_tokens"]),
+                float(row["published"]),
+                row["note"],
+                row["source"],
+                row["date"],
+            )
+            for row in csv.DictReader(file)
+        )
 
 
 def predicted_speed(row: DeviceRow) -> DeviceSpeed:
     """What is predicted for the row; a step of decoding is told without prompts in between."""
     isl = row.prompt_tokens if row.metric == PROMPT else 1
     osl = row.output_tokens if row.metric == PROMPT else row.prompt_tokens + row.output_tokens
-    plan = planner.estimate(row.model, row.device, engine=row.engine, devices=1, batch=1,
-                            isl=isl, osl=osl, **({"scheme": row.scheme} if row.scheme else {}))
+    plan = planner.estimate(
+        row.model,
+        row.device,
+        engine=row.engine,
+        devices=1,
+        batch=1,
+        isl=isl,
+        osl=osl,
+        **({"scheme": row.scheme} if row.scheme else {}),
+    )
     found = plan.performance.ttft_seconds if row.metric == PROMPT else plan.performance.tpot_seconds
     tokens = row.prompt_tokens if row.metric == PROMPT else 1
     return DeviceSpeed(tokens / found.value, tokens / found.high, tokens / found.low)

@@ -27,9 +27,13 @@ def main() -> int:
     """1 where a configuration that both understand differs and no reason predicts it."""
     parser = argparse.ArgumentParser(prog="python -m evaluation.meta", description=__doc__)
     parser.add_argument("--only", default="", help="types, with commas; nothing is written then")
-    parser.add_argument("--journal", type=Path, default=JOURNAL, metavar="FILE",
-                        help="what an interrupted run has found, from which the next goes on "
-                             f"(default: {JOURNAL})")
+    parser.add_argument(
+        "--journal",
+        type=Path,
+        default=JOURNAL,
+        metavar="FILE",
+        help=f"what an interrupted run has found, from which the next goes on (default: {JOURNAL})",
+    )
     asked = parser.parse_args()
     only = frozenset(filter(None, asked.only.split(",")))
     os.environ.update(HF_HUB_OFFLINE="1", TOKENIZERS_PARALLELISM="false")
@@ -47,19 +51,25 @@ def main() -> int:
     journal = Journal(asked.journal, state(versions))
     own = []
     for kind, name, config in cases(transformers, only):
-        found = journal.compared(f"{kind} {name}", partial(
-            compare_own, kind, name, config, torch, transformers))
+        found = journal.compared(
+            f"{kind} {name}", partial(compare_own, kind, name, config, torch, transformers)
+        )
         own.append((kind, name, found))
         print(kind, name, said(found), flush=True)
-    types = [journal.covered(kind, partial(covered, kind, torch, transformers))
-             for kind in generative() if not only or kind in only]
+    types = [
+        journal.covered(kind, partial(covered, kind, torch, transformers))
+        for kind in generative()
+        if not only or kind in only
+    ]
     for one in types:
         print(one.kind, one.state, one.reason)
     if not only:
         write(own, types, versions, transformers)
     unexplained = sum(one.unexplained for _, _, one in own)
-    print(f"{len(own)} configurations, {len(types)} types, {unexplained} unexplained; "
-          f"{journal.resumed} of an earlier run; CPU {process_time():.0f} s")
+    print(
+        f"{len(own)} configurations, {len(types)} types, {unexplained} unexplained; "
+        f"{journal.resumed} of an earlier run; CPU {process_time():.0f} s"
+    )
     journal.close()
     return int(unexplained > 0)
 
@@ -70,24 +80,35 @@ def said(found: Compared) -> str:
         return found.refused or found.unbuilt
     why = () if found.why is None else found.why.reasons
     cache = found.cache_why or found.cache_difference
-    return "; ".join(filter(None, (*(why or found.differences), cache))) \
+    return (
+        "; ".join(filter(None, (*(why or found.differences), cache)))
         or f"{found.tensors:,} tensors alike"
+    )
 
 
-def write(own: list[tuple[str, str, Compared]], types: list[Covered], versions: tuple[str, str],
-          transformers: Any) -> None:
+def write(
+    own: list[tuple[str, str, Compared]],
+    types: list[Covered],
+    versions: tuple[str, str],
+    transformers: Any,
+) -> None:
     """The page, and the record that tests read where transformers is not installed."""
     from evaluation.meta.own import defaults, releases
     from evaluation.meta.page import page
 
-    PAGE.write_text(page(own, types, "transformers {}, PyTorch {}".format(*versions)),
-                    encoding="utf-8")
+    PAGE.write_text(
+        page(own, types, "transformers {}, PyTorch {}".format(*versions)), encoding="utf-8"
+    )
     known = {str(config["model_type"]) for config in releases().values()}
     RECORD.write_text(recorded(own, defaults(transformers), known, versions[0]), encoding="utf-8")
 
 
-def recorded(own: Iterable[tuple[str, str, Compared]], stated: dict[str, dict[str, Any]],
-             known: Container[str], version: str) -> str:
+def recorded(
+    own: Iterable[tuple[str, str, Compared]],
+    stated: dict[str, dict[str, Any]],
+    known: Container[str],
+    version: str,
+) -> str:
     """Digests of the drawn configurations that both count alike, by type, and what they are drawn
     from where that is no release: ``stated``, of the types that are not ``known``."""
     digests: dict[str, dict[str, str]] = {}
@@ -96,8 +117,19 @@ def recorded(own: Iterable[tuple[str, str, Compared]], stated: dict[str, dict[st
             digests.setdefault(kind, {})[name] = one.digest
     needed = {kind: config for kind, config in stated.items()
               if kind in digests and kind not in known}  # fmt: skip
-    return json.dumps({"transformers": version, "least_types": len(digests), "digests": digests,
-                       "references": needed}, separators=(",", ":"), sort_keys=True) + "\n"
+    return (
+        json.dumps(
+            {
+                "transformers": version,
+                "least_types": len(digests),
+                "digests": digests,
+                "references": needed,
+            },
+            separators=(",", ":"),
+            sort_keys=True,
+        )
+        + "\n"
+    )
 
 
 if __name__ == "__main__":

@@ -56,23 +56,40 @@ class Compared:
 
 def own_spec(config: Mapping[str, Any], place: str) -> ModelSpec:
     """The ModelSpec that this program's own family makes of ``config``, as plain elements."""
-    return spec_from_bytes(json.dumps(config).encode(), place, model_id=place, public_name=place,
-                           source=place, source_kind="file")
+    return spec_from_bytes(
+        json.dumps(config).encode(),
+        place,
+        model_id=place,
+        public_name=place,
+        source=place,
+        source_kind="file",
+    )
 
 
 def own_shapes(spec: ModelSpec) -> Shapes:
     """Name → shape of every tensor, prediction layers aside: transformers leaves them out."""
     rows = tuple(
-        replace(row, scale_name=None, stored_scale=None, extras=(),
-                stored=row.stored if row.scheme is None else None)
-        for row in spec.rows if row.part != "mtp")
+        replace(
+            row,
+            scale_name=None,
+            stored_scale=None,
+            extras=(),
+            stored=row.stored if row.scheme is None else None,
+        )
+        for row in spec.rows
+        if row.part != "mtp"
+    )
     return {one.name: one.shape for one in expand(replace(spec, rows=rows))}
 
 
 def meta_shapes(answer: Mapping[str, Any], *, towers: bool = True) -> Shapes:
     """The same of a worker's answer; without ``towers`` only the decoder and its ends."""
-    return {name: tuple(shape) for place in answer["tensors"]
-            if towers or place["region"] != "tower" for name, shape, *_ in place["tensors"]}
+    return {
+        name: tuple(shape)
+        for place in answer["tensors"]
+        if towers or place["region"] != "tower"
+        for name, shape, *_ in place["tensors"]
+    }
 
 
 def digest(shapes: Shapes) -> str:
@@ -90,14 +107,21 @@ def differences(own: Shapes, meta: Shapes) -> tuple[str, ...]:
     """What only one has, and shapes that differ, a few of them."""
     found = [f"{name} is missing here" for name in sorted(meta.keys() - own.keys())]
     found += [f"{name} is not in transformers" for name in sorted(own.keys() - meta.keys())]
-    found += [f"{name} is {own[name]}, {meta[name]} in transformers"
-              for name in sorted(own.keys() & meta.keys()) if own[name] != meta[name]]
+    found += [
+        f"{name} is {own[name]}, {meta[name]} in transformers"
+        for name in sorted(own.keys() & meta.keys())
+        if own[name] != meta[name]
+    ]
     more = [f"and {len(found) - MOST_SHOWN} more"] if len(found) > MOST_SHOWN else []
     return (*found[:MOST_SHOWN], *more)
 
 
-def cache_difference(config: Mapping[str, Any], caches: Iterable[LayerCache],
-                     kept: Sequence[Mapping[str, Any]], layers: int) -> tuple[str, str]:
+def cache_difference(
+    config: Mapping[str, Any],
+    caches: Iterable[LayerCache],
+    kept: Sequence[Mapping[str, Any]],
+    layers: int,
+) -> tuple[str, str]:
     """The first layer whose entries differ from those that a run filled, "" where none does, and
     why. Where a layer attends several times, transformers counts each as a layer."""
     own: dict[int, list[LayerCache]] = {}
@@ -145,8 +169,10 @@ def _own_entry(caches: Iterable[LayerCache]) -> Entry:
 def _kept_entry(item: Mapping[str, Any]) -> Entry:
     found: list[Any] = []
     if "keys" in item:
-        found += [("kv", item["keys"][1], item["keys"][3], item["values"][3]),
-                  ("window", item.get("window", 0))]
+        found += [
+            ("kv", item["keys"][1], item["keys"][3], item["values"][3]),
+            ("window", item.get("window", 0)),
+        ]
     if "recurrent_states" in item or "conv_states" in item:
         state = sum(prod(shape[1:]) for shape, _ in item.get("recurrent_states", ()))
         conv = sum(prod(shape[1:-1]) * (shape[-1] - 1) for shape, _ in item.get("conv_states", ()))
@@ -159,8 +185,9 @@ def _kept_entry(item: Mapping[str, Any]) -> Entry:
 def _latent(caches: Iterable[LayerCache], item: Mapping[str, Any]) -> bool:
     """Whether both keep a latent, which transformers splits or decompresses in ways of its own, or
     one vector that is key and value, which it keeps as both."""
-    latent = [sum(dict(cache.parts).values()) for cache in caches
-              if cache.kind in ("latent", "shared")]
+    latent = [
+        sum(dict(cache.parts).values()) for cache in caches if cache.kind in ("latent", "shared")
+    ]
     if not latent or "keys" not in item:
         return False
     keys, values = item["keys"], item["values"]
@@ -184,8 +211,11 @@ def compared(config: Mapping[str, Any], answer: Mapping[str, Any], place: str) -
     renamed = bool(found) and same_shapes(own, meta)
     found = () if renamed else found
     kept = not (answer["not_run"] or spec.unplanned)
-    apart, why = ("", "") if not kept else cache_difference(
-        config, cache_description(spec), answer["caches"], spec.layers)
+    apart, why = (
+        ("", "")
+        if not kept
+        else cache_difference(config, cache_description(spec), answer["caches"], spec.layers)
+    )
     return Compared(
         len(meta), count, differences=found, digest=digest(own),
         why=explained(str(config["model_type"]), config, own, meta) if found else None,

@@ -135,17 +135,26 @@ def _turned(text: Config, _: Config, __: Shapes) -> Predicted:
 def _named(*prefixes: str) -> Callable[[Config, Config, Shapes], Predicted]:
     """Everything whose name begins with one of ``prefixes``."""
     return lambda text, config, meta: (
-        Counter(shape for name, shape in meta.items() if name.startswith(prefixes)), Counter())
+        Counter(shape for name, shape in meta.items() if name.startswith(prefixes)),
+        Counter(),
+    )
 
 
 _UNTIED = Reason("its class never ties embeddings, whatever the configuration says; no release "
                  "ties them: a head more there", _untied)  # fmt: skip
-_BORROWED = Reason("releases store keys' and values' projections and a norm of the layers that "
-                   "borrow caches, transformers drops them on loading", _borrowed)
-_TALKER = Reason("the parts that speak, named as not counted here",
-                 _named("talker.", "token2wav.", "code2wav."))
-_TURNED = Reason("releases store experts as (experts, inputs, outputs): transformers' conversion "
-                 "mapping turns axes 1 and 2 on loading, and does not turn them back here", _turned)
+_BORROWED = Reason(
+    "releases store keys' and values' projections and a norm of the layers that "
+    "borrow caches, transformers drops them on loading",
+    _borrowed,
+)
+_TALKER = Reason(
+    "the parts that speak, named as not counted here", _named("talker.", "token2wav.", "code2wav.")
+)
+_TURNED = Reason(
+    "releases store experts as (experts, inputs, outputs): transformers' conversion "
+    "mapping turns axes 1 and 2 on loading, and does not turn them back here",
+    _turned,
+)
 
 REASONS: dict[str, tuple[Reason, ...]] = {
     "bailing_hybrid": (_UNTIED,), "kimi_linear": (_UNTIED,), "nemotron_h": (_UNTIED,),
@@ -172,6 +181,8 @@ def explained_window(kind: str, config: Config, own: int, kept: int) -> str:
     nothing says so."""
     stated = text_of(config).get("sliding_window_size")
     if kind == "mimo_v2_flash" and (own, kept) == (stated, (stated or 0) + 1):
-        return ("transformers adds the token itself to sliding_window_size, as SGLang does; vLLM "
-                "counts it among them")
+        return (
+            "transformers adds the token itself to sliding_window_size, as SGLang does; vLLM "
+            "counts it among them"
+        )
     return ""

@@ -46,8 +46,11 @@ class Journal:
         values = self._answer(f"own {name}", lambda: asdict(make()))
         why = values.pop("why")
         lists = {key: tuple(values.pop(key)) for key in ("differences", "names")}
-        return Compared(**values, **lists, why=why and Explained(
-            tuple(why["reasons"]), tuple(why["there"]), tuple(why["here"])))
+        return Compared(
+            **values,
+            **lists,
+            why=why and Explained(tuple(why["reasons"]), tuple(why["there"]), tuple(why["here"])),
+        )
 
     def covered(self, kind: str, make: Callable[[], Covered]) -> Covered:
         """What is known of type ``kind``, found out where the journal lacks it."""

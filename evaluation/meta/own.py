@@ -18,14 +18,25 @@ _TYPE_OF = {"deepseek_ref": "", "kimi_k2": "deepseek_v3", "mimo": "qwen2"}
 """Types of releases that transformers has under another name, "" for none. MiMo's layers are
 Qwen 2's (vLLM 0.32: its class takes Qwen 2's decoder); what predicts is left out on both sides."""
 STATED: dict[str, dict[str, Any]] = {
-    "dots1": {"n_routed_experts": 16, "n_shared_experts": 2, "head_dim": 128,
-              "num_experts_per_tok": 4},
-    "exaone4": {"sliding_window_pattern": 4}, "hunyuan_v1_dense": {"head_dim": 128},
+    "dots1": {
+        "n_routed_experts": 16,
+        "n_shared_experts": 2,
+        "head_dim": 128,
+        "num_experts_per_tok": 4,
+    },
+    "exaone4": {"sliding_window_pattern": 4},
+    "hunyuan_v1_dense": {"head_dim": 128},
     "ministral": {"head_dim": 128},
-    "lfm2_moe": {"num_hidden_layers": 8, "layer_types": ["conv", "conv", "full_attention",
-                                                         "conv"] * 2},
-    "qwen3_omni_moe": {"talker_config": {
-        "spatial_merge_size": 2, "text_config": {"shared_expert_intermediate_size": 768}}},
+    "lfm2_moe": {
+        "num_hidden_layers": 8,
+        "layer_types": ["conv", "conv", "full_attention", "conv"] * 2,
+    },
+    "qwen3_omni_moe": {
+        "talker_config": {
+            "spatial_merge_size": 2,
+            "text_config": {"shared_expert_intermediate_size": 768},
+        }
+    },
     "whisper": {"architectures": ["WhisperForConditionalGeneration"]},
     "step3p7": {"text_config": {"sliding_window": 512}},
 }
@@ -44,14 +55,25 @@ def releases() -> dict[str, dict[str, Any]]:
 def plain(config: dict[str, Any]) -> dict[str, Any]:
     """``config`` as plain elements, and the same of its text model."""
     text = config.get("text_config")
-    inner = {} if not isinstance(text, dict) else {"text_config": {
-        key: value for key, value in text.items() if key != "quantization_config"}}
-    return {**{key: value for key, value in config.items() if key != "quantization_config"},
-            **inner}
+    inner = (
+        {}
+        if not isinstance(text, dict)
+        else {
+            "text_config": {
+                key: value for key, value in text.items() if key != "quantization_config"
+            }
+        }
+    )
+    return {
+        **{key: value for key, value in config.items() if key != "quantization_config"},
+        **inner,
+    }
 
 
-def references(known: dict[str, dict[str, Any]], defaults: dict[str, dict[str, Any]],
-               ) -> dict[str, dict[str, Any]]:
+def references(
+    known: dict[str, dict[str, Any]],
+    defaults: dict[str, dict[str, Any]],
+) -> dict[str, dict[str, Any]]:
     """One configuration of each own type: the first release, else the class's defaults."""
     found: dict[str, dict[str, Any]] = {}
     for config in known.values():
@@ -90,8 +112,10 @@ def understood(config: dict[str, Any]) -> dict[str, Any]:
     return {**config, "sliding_window_pattern": len(pattern)}
 
 
-def cases(transformers: Any, only: frozenset[str] = frozenset(),
-          ) -> Iterator[tuple[str, str, dict[str, Any]]]:
+def cases(
+    transformers: Any,
+    only: frozenset[str] = frozenset(),
+) -> Iterator[tuple[str, str, dict[str, Any]]]:
     """(type, release id or number of the draw, configuration) of everything to compare."""
     known = releases()
     for name, config in known.items():
@@ -103,8 +127,13 @@ def cases(transformers: Any, only: frozenset[str] = frozenset(),
                 yield kind, str(number), other
 
 
-def compare_own(kind: str, name: str, config: dict[str, Any], torch: Any, transformers: Any,
-                ) -> Compared:
+def compare_own(
+    kind: str,
+    name: str,
+    config: dict[str, Any],
+    torch: Any,
+    transformers: Any,
+) -> Compared:
     """One of :func:`cases`, counted by both."""
     return compared(config, answer_of(config, torch, transformers),
                     f"{kind} {name}" if name.isdigit() else name)  # fmt: skip

@@ -22,15 +22,25 @@ _LONGEST = 160
 
 def page(own: Sequence[Found], types: Sequence[Covered], versions: str) -> str:
     """The whole page in Markdown."""
-    return "\n".join([
-        "# Models, counted twice", "",
-        "Every family's tensors and caches beside those of the model that transformers builds on "
-        f"the meta device, and what `[hf]` makes of all other types. {versions}. Renew with "
-        "`python -m evaluation.meta`, in an environment with `[hf]`.", "",
-        "Names and shapes of all tensors are compared, prediction layers aside (transformers "
-        "leaves them out), and the entries of every layer's cache after a prompt that is run "
-        "without weights. Quantised releases are compared as plain elements.", "",
-        *_own(own), "", *_types(types), ""])
+    return "\n".join(
+        [
+            "# Models, counted twice",
+            "",
+            "Every family's tensors and caches beside those of the model that transformers "
+            "builds on "
+            f"the meta device, and what `[hf]` makes of all other types. {versions}. Renew with "
+            "`python -m evaluation.meta`, in an environment with `[hf]`.",
+            "",
+            "Names and shapes of all tensors are compared, prediction layers aside (transformers "
+            "leaves them out), and the entries of every layer's cache after a prompt that is run "
+            "without weights. Quantised releases are compared as plain elements.",
+            "",
+            *_own(own),
+            "",
+            *_types(types),
+            "",
+        ]
+    )
 
 
 def _own(found: Sequence[Found]) -> list[str]:
@@ -38,22 +48,29 @@ def _own(found: Sequence[Found]) -> list[str]:
     drawn = [one for _, name, one in found if name.isdigit()]
     every = [one for _, _, one in found]
     alike = [one for one in every if one.alike]
-    lines = ["## Own families", "",
-             "| | compared | same tensors | a difference that a reason predicts | unexplained | "
-             "refused here | not built there |", "|---|---|---|---|---|---|---|",
-             _sums(f"releases ({len(released)} configurations are bundled)", released),
-             _sums(f"drawn, {COUNT} of each type", drawn), "",
-             f"{sum(one.tensors for one in alike):,} tensors are the same in name and shape, or, "
-             f"in {sum(bool(one.names) for one in alike)} configurations, in shape alone: "
-             "transformers does not give back the release's names there. Caches of "
-             f"{sum(one.caches for one in every):,} layers were compared; in "
-             f"{sum(bool(one.cache_why) for one in every)} models one differs as predicted, in "
-             f"{sum(bool(one.cache_difference) and not one.cache_why for one in every)} otherwise.",
-             "",
-             "A reason predicts from the configuration which tensors only one of the two has; it "
-             "is accepted where both counts are equal, shape by shape, after that.", "",
-             "| type | releases alike | drawn alike | as predicted | unexplained | refused here | "
-             "not built there | layers of caches compared |", "|---|---|---|---|---|---|---|---|"]
+    lines = [
+        "## Own families",
+        "",
+        "| | compared | same tensors | a difference that a reason predicts | unexplained | "
+        "refused here | not built there |",
+        "|---|---|---|---|---|---|---|",
+        _sums(f"releases ({len(released)} configurations are bundled)", released),
+        _sums(f"drawn, {COUNT} of each type", drawn),
+        "",
+        f"{sum(one.tensors for one in alike):,} tensors are the same in name and shape, or, "
+        f"in {sum(bool(one.names) for one in alike)} configurations, in shape alone: "
+        "transformers does not give back the release's names there. Caches of "
+        f"{sum(one.caches for one in every):,} layers were compared; in "
+        f"{sum(bool(one.cache_why) for one in every)} models one differs as predicted, in "
+        f"{sum(bool(one.cache_difference) and not one.cache_why for one in every)} otherwise.",
+        "",
+        "A reason predicts from the configuration which tensors only one of the two has; it "
+        "is accepted where both counts are equal, shape by shape, after that.",
+        "",
+        "| type | releases alike | drawn alike | as predicted | unexplained | refused here | "
+        "not built there | layers of caches compared |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
     for kind, group in groupby(sorted(found, key=lambda one: one[0]), key=lambda one: one[0]):
         lines.append(_own_row(kind, [(name, one) for _, name, one in group]))
     return [*lines, "", *_differences(found)]
@@ -61,23 +78,31 @@ def _own(found: Sequence[Found]) -> list[str]:
 
 def _sums(what: str, found: Sequence[Compared]) -> str:
     built = [one for one in found if not one.unbuilt]
-    return (f"| {what} | {len(built)} of {len(found)} | {sum(one.alike for one in built)} | "
-            f"{sum(one.why is not None for one in built)} | "
-            f"{sum(one.unexplained for one in built)} | {sum(bool(one.refused) for one in found)} "
-            f"| {len(found) - len(built)} |")
+    return (
+        f"| {what} | {len(built)} of {len(found)} | {sum(one.alike for one in built)} | "
+        f"{sum(one.why is not None for one in built)} | "
+        f"{sum(one.unexplained for one in built)} | {sum(bool(one.refused) for one in found)} "
+        f"| {len(found) - len(built)} |"
+    )
 
 
 def _own_row(kind: str, group: Sequence[tuple[str, Compared]]) -> str:
     released = [one for name, one in group if not name.isdigit()]
     drawn = [one for name, one in group if name.isdigit()]
     every = [one for _, one in group]
-    sums = (sum(one.why is not None for one in every), sum(one.unexplained for one in every),
-            sum(bool(one.refused) for one in every), sum(bool(one.unbuilt) for one in every))
+    sums = (
+        sum(one.why is not None for one in every),
+        sum(one.unexplained for one in every),
+        sum(bool(one.refused) for one in every),
+        sum(bool(one.unbuilt) for one in every),
+    )
     layers = sum(one.caches for one in every)
     other = sum(bool(one.cache_difference) for one in every)
-    return (f"| {kind} | {_share(released)} | {_share(drawn)} | "
-            f"{' | '.join(str(one or '') for one in sums)} "
-            f"| {layers:,}{f', {other} models differ' if other else ''} |")
+    return (
+        f"| {kind} | {_share(released)} | {_share(drawn)} | "
+        f"{' | '.join(str(one or '') for one in sums)} "
+        f"| {layers:,}{f', {other} models differ' if other else ''} |"
+    )
 
 
 def _share(found: Sequence[Compared]) -> str:
@@ -86,19 +111,29 @@ def _share(found: Sequence[Compared]) -> str:
 
 
 def _differences(found: Iterable[Found]) -> list[str]:
-    """A row for each release that is not alike, and for each kind of difference of a type's draws.
-    """
+    """A row for each release that is not alike, and for each kind of difference of a type's
+    draws."""
     groups: dict[tuple[str, str, str, str], list[Compared]] = {}
     for kind, name, one in found:
         for what, why in _words(one):
             key = (kind, "drawn" if name.isdigit() else name, what, why)
             groups.setdefault(key, []).append(one)
-    lines = [f"| {kind} {len(ones) if name == 'drawn' else ''} {name} | {what} | "
-             f"{_short(_which(ones[0], what))} | {why} |"
-             for (kind, name, what, why), ones in groups.items()]
-    return ["What differs, is refused here or is not built there (the first of several), and why:",
-            "", "| configuration | what | which | why |", "|---|---|---|---|", *lines
-            ] if lines else []
+    lines = [
+        f"| {kind} {len(ones) if name == 'drawn' else ''} {name} | {what} | "
+        f"{_short(_which(ones[0], what))} | {why} |"
+        for (kind, name, what, why), ones in groups.items()
+    ]
+    return (
+        [
+            "What differs, is refused here or is not built there (the first of several), and why:",
+            "",
+            "| configuration | what | which | why |",
+            "|---|---|---|---|",
+            *lines,
+        ]
+        if lines
+        else []
+    )
 
 
 def _words(one: Compared) -> list[tuple[str, str]]:
@@ -109,8 +144,13 @@ def _words(one: Compared) -> list[tuple[str, str]]:
     if one.differences:
         found.append(("tensors", "unexplained" if one.why is None else "; ".join(one.why.reasons)))
     if one.names:
-        found.append(("names", "as many tensors of each shape; transformers has no conversion to "
-                               "the release's names"))
+        found.append(
+            (
+                "names",
+                "as many tensors of each shape; transformers has no conversion to "
+                "the release's names",
+            )
+        )
     if one.cache_difference:
         found.append(("cache", one.cache_why or "unexplained"))
     return found
@@ -121,29 +161,41 @@ def _which(one: Compared, what: str) -> str:
         sides = ((one.why.there, "in transformers alone"), (one.why.here, "here alone"))
         return "predicted and counted: " + ", ".join(
             f"{tensors:,} tensors of {elements:,} elements {where}"
-            for (tensors, elements), where in sides if tensors).replace(" 1 tensors", " 1 tensor")
-    return {"tensors": "; ".join(one.differences), "cache": one.cache_difference,
-            "names": "; ".join(one.names)}.get(what, one.refused or one.unbuilt)
+            for (tensors, elements), where in sides
+            if tensors
+        ).replace(" 1 tensors", " 1 tensor")
+    return {
+        "tensors": "; ".join(one.differences),
+        "cache": one.cache_difference,
+        "names": "; ".join(one.names),
+    }.get(what, one.refused or one.unbuilt)
 
 
 def _types(types: Sequence[Covered]) -> list[str]:
     counts = {state: [one for one in types if one.state == state] for state in _STATES}
     rest = [one for one in types if not one.own]
-    lines = ["## Every other type", "",
-             f"{len(types)} types of this transformers have a generative head (causal, image and "
-             f"text to text, sequence to sequence); {len(types) - len(rest)} have a family of "
-             f"their own, which is what is used. Built from the defaults of their classes, of "
-             f"{LAYERS} layers where they take that, with heads' sizes of plain attention where "
-             "they leave them out, and classified by name and shape; linear layers whose names "
-             "say no purpose count as a product of every token, and answers name them:", "",
-             "| | all | without a family | meaning |", "|---|---|---|---|"]
+    lines = [
+        "## Every other type",
+        "",
+        f"{len(types)} types of this transformers have a generative head (causal, image and "
+        f"text to text, sequence to sequence); {len(types) - len(rest)} have a family of "
+        f"their own, which is what is used. Built from the defaults of their classes, of "
+        f"{LAYERS} layers where they take that, with heads' sizes of plain attention where "
+        "they leave them out, and classified by name and shape; linear layers whose names "
+        "say no purpose count as a product of every token, and answers name them:",
+        "",
+        "| | all | without a family | meaning |",
+        "|---|---|---|---|",
+    ]
     for state in _STATES:
         alone = sum(not one.own for one in counts[state])
         lines.append(f"| {state} | {len(counts[state])} | {alone} | {_MEANING[state]} |")
     for state in _STATES[1:]:
         lines += ["", f"### {state.capitalize()}", "", "| type | why |", "|---|---|"]
-        lines += [f"| {one.kind}{' (own family)' if one.own else ''} | {_short(one.reason)} |"
-                  for one in counts[state]]
+        lines += [
+            f"| {one.kind}{' (own family)' if one.own else ''} | {_short(one.reason)} |"
+            for one in counts[state]
+        ]
     names = ", ".join(one.kind for one in counts["planned"])
     return [*lines, "", "### Planned", "", names]
 

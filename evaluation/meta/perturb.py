@@ -114,8 +114,12 @@ def _attention(text: dict[str, Any], rng: random.Random) -> None:
         text["mamba_n_heads"] = text["hidden_size"] * text["mamba_expand"] // 32
         if isinstance(text.get("mamba_d_ssm"), int):
             text["mamba_d_ssm"] = 32 * text["mamba_n_heads"]
-    for key, low in (("q_lora_rank", 3), ("kv_lora_rank", 2), ("v_head_dim", 1),
-                     ("qk_nope_head_dim", 1)):
+    for key, low in (
+        ("q_lora_rank", 3),
+        ("kv_lora_rank", 2),
+        ("v_head_dim", 1),
+        ("qk_nope_head_dim", 1),
+    ):
         if isinstance(text.get(key), int):
             text[key] = 32 * rng.randint(low, low + 3)
     if isinstance(text.get("qk_nope_head_dim"), int) and "qk_head_dim" in text:

@@ -40,8 +40,15 @@ def generative() -> tuple[str, ...]:
     """The types that have a generative head."""
     from transformers.models.auto import modeling_auto
 
-    return tuple(sorted({kind for name in MAPPINGS
-                         for kind in getattr(modeling_auto, f"MODEL_FOR_{name}_MAPPING_NAMES")}))
+    return tuple(
+        sorted(
+            {
+                kind
+                for name in MAPPINGS
+                for kind in getattr(modeling_auto, f"MODEL_FOR_{name}_MAPPING_NAMES")
+            }
+        )
+    )
 
 
 def covered(kind: str, torch: Any, transformers: Any) -> Covered:
@@ -75,7 +82,7 @@ def _stated(kind: str, transformers: Any) -> Iterator[dict[str, Any]]:
                 sizes[name] = size
     except Exception:  # a class's own code: what it does not say is not stated
         sizes = {}
-    for keys in ([{}, sizes] if sizes else [{}]):
+    for keys in [{}, sizes] if sizes else [{}]:
         short = {"num_hidden_layers": LAYERS, **keys}
         for own in ([short] if many else []) + [keys]:
             own = {**STATED.get(kind, {}), **own} if not nested else own
@@ -98,6 +105,7 @@ def _one(kind: str, answer: dict[str, Any], transformers: Any) -> Covered:
 
 def through(kind: str, answer: dict[str, Any]) -> ModelSpec:
     """The ModelSpec of a worker's answer."""
-    origin = Provenance(id=kind, public_name=kind, source=kind, source_kind="file",
-                        config_sha256="")
+    origin = Provenance(
+        id=kind, public_name=kind, source=kind, source_kind="file", config_sha256=""
+    )
     return spec_from(read_answer(answer), "bf16", origin, kind, kind)

@@ -44,8 +44,9 @@ def main() -> int:
     return int(any(UNEXPLAINED in row.why for row in found.values()))
 
 
-def _collect(source: Source, seed: int, found: dict[tuple[str, str], Row],
-             missing: list[str]) -> None:
+def _collect(
+    source: Source, seed: int, found: dict[tuple[str, str], Row], missing: list[str]
+) -> None:
     try:
         for row in source(seed):
             key = (row.what, row.against)
@@ -59,22 +60,32 @@ def _collect(source: Source, seed: int, found: dict[tuple[str, str], Row],
 def table(rows: list[Row], first: int, seeds: int, missing: list[str]) -> str:
     """Markdown: a line a library for what is equal, a row for every difference."""
     total, wrong = sum(r.compared for r in rows), sum(r.differ for r in rows)
-    lines = [f"Seeds {first} to {first + seeds - 1}: {total:,} values in {len(rows)} comparisons, "
-             f"{wrong:,} differ.", ""]
+    lines = [
+        f"Seeds {first} to {first + seeds - 1}: {total:,} values in {len(rows)} comparisons, "
+        f"{wrong:,} differ.",
+        "",
+    ]
     if missing:
         lines += ["Left out, as they are not installed: " + ", ".join(missing) + ".", ""]
     lines += ["| against | comparisons | values | equal in | differ |", "|---|---:|---:|---|---:|"]
     for against in dict.fromkeys(r.against for r in rows):
         own = [r for r in rows if r.against == against]
         equal = [r.what for r in own if not r.differ]
-        lines.append(f"| {against} | {len(own)} | {sum(r.compared for r in own):,} | "
-                     f"{_short(equal)} | {sum(r.differ for r in own):,} |")
+        lines.append(
+            f"| {against} | {len(own)} | {sum(r.compared for r in own):,} | "
+            f"{_short(equal)} | {sum(r.differ for r in own):,} |"
+        )
     different = [r for r in rows if r.differ]
     if different:
-        lines += ["", "| what differs | against | values | differ | why |",
-                  "|---|---|---:|---:|---|"]
-        lines += [f"| {r.what} | {r.against} | {r.compared:,} | {r.differ:,} | {r.why} |"
-                  for r in different]
+        lines += [
+            "",
+            "| what differs | against | values | differ | why |",
+            "|---|---|---:|---:|---|",
+        ]
+        lines += [
+            f"| {r.what} | {r.against} | {r.compared:,} | {r.differ:,} | {r.why} |"
+            for r in different
+        ]
     return "\n".join(lines) + "\n"
 
 

@@ -11,8 +11,10 @@ from evaluation.numerics.rows import Row, compared
 from planner.numerics import matmul
 
 M, N = 64, 8
-CASES = (("blackwell-mxf8f6f4", "m128n8k32.kind::mxf8f6f4.block32.f32.e2m1.e2m1.ue8m0", 32),
-         ("blackwell-block-scaled", "m128n8k64.kind::mxf4.block32.f32.e2m1.e2m1.ue8m0", 64))
+CASES = (
+    ("blackwell-mxf8f6f4", "m128n8k32.kind::mxf8f6f4.block32.f32.e2m1.e2m1.ue8m0", 32),
+    ("blackwell-block-scaled", "m128n8k64.kind::mxf4.block32.f32.e2m1.e2m1.ue8m0", 64),
+)
 
 
 def rows(seed: int) -> Iterator[Row]:
@@ -36,10 +38,19 @@ def rows(seed: int) -> Iterator[Row]:
                 left, right = ((x[:, ::2] << np.uint8(4)) | x[:, 1::2] for x in (left, right))
             else:  # FP4 sits in bits 5:2 of its byte
                 left, right = left << np.uint8(2), right << np.uint8(2)
-            out = operation(torch.from_numpy(left.copy()), torch.from_numpy(right.copy()).T, out,
-                            torch.from_numpy(sa[:, scales].copy()).view(torch.float8_e8m0fnu),
-                            torch.from_numpy(sb[scales].copy()).view(torch.float8_e8m0fnu))
-        ours = matmul(a, b, a_format="e2m1", b_format="e2m1", unit=unit, c=c, a_scales=sa,
-                      b_scales=sb)
-        yield compared(f"FP4 × FP4, {unit}", f"mmasim {version('mmasim')}",
-                       ours.view(np.uint32), out.numpy().view(np.uint32))
+            out = operation(
+                torch.from_numpy(left.copy()),
+                torch.from_numpy(right.copy()).T,
+                out,
+                torch.from_numpy(sa[:, scales].copy()).view(torch.float8_e8m0fnu),
+                torch.from_numpy(sb[scales].copy()).view(torch.float8_e8m0fnu),
+            )
+        ours = matmul(
+            a, b, a_format="e2m1", b_format="e2m1", unit=unit, c=c, a_scales=sa, b_scales=sb
+        )
+        yield compared(
+            f"FP4 × FP4, {unit}",
+            f"mmasim {version('mmasim')}",
+            ours.view(np.uint32),
+            out.numpy().view(np.uint32),
+        )

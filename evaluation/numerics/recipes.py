@@ -42,13 +42,18 @@ def _four_over_six(x: npt.NDArray[np.float32]) -> Iterator[Row]:
     four = candidates[1][2] < candidates[0][2]
     scale = torch.where(four, candidates[1][0], candidates[0][0])
     values = torch.where(four[:, None], candidates[1][1], candidates[0][1])
-    near = (np.abs(candidates[1][2] - candidates[0][2])
-            <= 1e-6 * candidates[0][2]).numpy()
+    near = (np.abs(candidates[1][2] - candidates[0][2]) <= 1e-6 * candidates[0][2]).numpy()
     source = "Four Over Six, reference of mit-han-lab/fouroversix restated"
     yield compared("tensor scale", source, np.float32(ours.tensor_scale), decoded.numpy())
     yield compared("block scales", source, ours.scales.reshape(-1), scale.numpy(), near, NEAR)
-    yield compared("values", source, decode(ours.codes, "e2m1").reshape(-1, 16), values.numpy(),
-                   near[:, None], NEAR)
+    yield compared(
+        "values",
+        source,
+        decode(ours.codes, "e2m1").reshape(-1, 16),
+        values.numpy(),
+        near[:, None],
+        NEAR,
+    )
 
 
 def _e2m1(x: Any) -> Any:
@@ -56,8 +61,11 @@ def _e2m1(x: Any) -> Any:
     import torch
 
     size = x.abs()
-    value = torch.where(size < 2, torch.round(2 * size) / 2,
-                        torch.where(size < 4, torch.round(size), 2 * torch.round(size / 2)))
+    value = torch.where(
+        size < 2,
+        torch.round(2 * size) / 2,
+        torch.where(size < 4, torch.round(size), 2 * torch.round(size / 2)),
+    )
     return x.sign() * value
 
 
@@ -70,8 +78,12 @@ def _rotation(x: npt.NDArray[np.float32]) -> Iterator[Row]:
         exact = wide.reshape(x.shape)
         ours = hadamard(x, size)
         close = np.abs(ours - exact) <= np.spacing(np.abs(ours)) + 1e-14 * np.abs(x).max()
-        yield compared(f"rotation of {size}, within one unit in the last place",
-                       f"scipy {scipy.__version__}", close, np.ones_like(close))
+        yield compared(
+            f"rotation of {size}, within one unit in the last place",
+            f"scipy {scipy.__version__}",
+            close,
+            np.ones_like(close),
+        )
 
 
 def _stochastic(seed: int) -> Iterator[Row]:
@@ -80,15 +92,28 @@ def _stochastic(seed: int) -> Iterator[Row]:
 
     rng = np.random.default_rng(seed)
     x = np.concatenate([rng.uniform(-7, 7, 4096), rng.standard_t(3, 4096)]).astype(np.float32)
-    policy = Policy("rs", overflow="saturate", infinity="saturate", rounding="stochastic",
-                    random_bits=8)
-    for id, name in (("e2m1", "format_info_ocp_e2m1"), ("e4m3fn", "format_info_ocp_e4m3"),
-                     ("e5m2", "format_info_ocp_e5m2")):
+    policy = Policy(
+        "rs", overflow="saturate", infinity="saturate", rounding="stochastic", random_bits=8
+    )
+    for id, name in (
+        ("e2m1", "format_info_ocp_e2m1"),
+        ("e4m3fn", "format_info_ocp_e4m3"),
+        ("e5m2", "format_info_ocp_e5m2"),
+    ):
         draws = np.random.default_rng(seed + 1).integers(0, 256, x.shape, dtype=np.uint32)
         info = getattr(formats, name)
-        rounded = gfloat.round_ndarray(info, x.astype(np.float64),
-                                       gfloat.RoundMode.StochasticFastest, sat=True,
-                                       srbits=draws.astype(np.int64), srnumbits=8)
+        rounded = gfloat.round_ndarray(
+            info,
+            x.astype(np.float64),
+            gfloat.RoundMode.StochasticFastest,
+            sat=True,
+            srbits=draws.astype(np.int64),
+            srnumbits=8,
+        )
         ours = decode(encode(x, id, policy=policy, rng=np.random.default_rng(seed + 1)), id)
-        yield compared(f"stochastic rounding to {id}, 8 bits", f"gfloat {version('gfloat')}",
-                       ours, np.asarray(rounded, np.float32))
+        yield compared(
+            f"stochastic rounding to {id}, 8 bits",
+            f"gfloat {version('gfloat')}",
+            ours,
+            np.asarray(rounded, np.float32),
+        )

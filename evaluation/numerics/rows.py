@@ -23,12 +23,23 @@ class Row:
 
     def __add__(self, other: Row) -> Row:
         """The same comparison on another seed."""
-        return Row(self.what, self.against, self.compared + other.compared,
-                   self.differ + other.differ, self.why or other.why)
+        return Row(
+            self.what,
+            self.against,
+            self.compared + other.compared,
+            self.differ + other.differ,
+            self.why or other.why,
+        )
 
 
-def compared(what: str, against: str, ours: npt.NDArray[Any], theirs: npt.NDArray[Any],
-             known: npt.NDArray[np.bool_] | None = None, why: str = "") -> Row:
+def compared(
+    what: str,
+    against: str,
+    ours: npt.NDArray[Any],
+    theirs: npt.NDArray[Any],
+    known: npt.NDArray[np.bool_] | None = None,
+    why: str = "",
+) -> Row:
     """Count values that are not equal (any NaN is like another); ``known`` marks those that
     ``why`` explains."""
     a, b = np.asarray(ours), np.asarray(theirs)

@@ -37,8 +37,16 @@ def page() -> str:
     """The whole page."""
     with plain_width():
         rows = [(row, predicted(row)) for row in published()]
-    parts = [HEAD, *(_table(metric, [pair for pair in rows if pair[0].metric == metric])
-                     for metric in (DECODE, PREFILL)), _questions(), READING, _sources(rows)]
+    parts = [
+        HEAD,
+        *(
+            _table(metric, [pair for pair in rows if pair[0].metric == metric])
+            for metric in (DECODE, PREFILL)
+        ),
+        _questions(),
+        READING,
+        _sources(rows),
+    ]
     return "\n".join(parts)
 
 
@@ -50,15 +58,26 @@ def error(row: Published, found: Predicted) -> float:
 def _table(metric: str, rows: Sequence[tuple[Published, Predicted]]) -> str:
     errors = sorted(abs(error(*pair)) for pair in rows)
     inside = sum(found.low <= row.value <= found.high for row, found in rows)
-    factor = math.exp(math.fsum(abs(math.log(found.value / row.value)) for row, found in rows)
-                      / len(rows))
-    lines = [f"## {NAMES[metric]}", "",
-             "| engine | model, format | device + host | tokens | published | predicted | error "
-             "| host |", "|---|---|---|---:|---:|---:|---:|---:|"]
+    factor = math.exp(
+        math.fsum(abs(math.log(found.value / row.value)) for row, found in rows) / len(rows)
+    )
+    lines = [
+        f"## {NAMES[metric]}",
+        "",
+        "| engine | model, format | device + host | tokens | published | predicted | error "
+        "| host |",
+        "|---|---|---|---:|---:|---:|---:|---:|",
+    ]
     lines += [_line(row, found) for row, found in rows]
-    return "\n".join([*lines, "",
-                      f"{len(rows)} rows: median error {_median(errors):.0%}, mean factor "
-                      f"×/÷ {factor:.2f}; {inside} inside the interval.", ""])
+    return "\n".join(
+        [
+            *lines,
+            "",
+            f"{len(rows)} rows: median error {_median(errors):.0%}, mean factor "
+            f"×/÷ {factor:.2f}; {inside} inside the interval.",
+            "",
+        ]
+    )
 
 
 def _line(row: Published, found: Predicted) -> str:
@@ -66,9 +85,11 @@ def _line(row: Published, found: Predicted) -> str:
     if not found.low <= row.value <= found.high:
         span = f"**{span}**"
     host = f"{row.sockets} × {row.id.split('-')[1]}"
-    return (f"| {row.engine} {row.software} | {row.model}, {row.scheme or 'as released'} | "
-            f"{row.device} + {host} | {row.prompt_tokens:,} | {row.value:.3g} | {span} | "
-            f"{error(row, found):+.0%} | {found.host_share:.0%} |")
+    return (
+        f"| {row.engine} {row.software} | {row.model}, {row.scheme or 'as released'} | "
+        f"{row.device} + {host} | {row.prompt_tokens:,} | {row.value:.3g} | {span} | "
+        f"{error(row, found):+.0%} | {found.host_share:.0%} |"
+    )
 
 
 def _median(values: Sequence[float]) -> float:
@@ -85,8 +106,16 @@ def _questions() -> str:
     for model, device, host in asked:
         with plain_width():
             text = str(planner.plan(model, device, host=host))
-        parts += ["```console", f"$ plan {model} {device} --host {host}", "```", "", "```text",
-                  text.rstrip(), "```", ""]
+        parts += [
+            "```console",
+            f"$ plan {model} {device} --host {host}",
+            "```",
+            "",
+            "```text",
+            text.rstrip(),
+            "```",
+            "",
+        ]
     return "\n".join(parts)
 
 

@@ -77,26 +77,41 @@ def predicted(row: Published) -> Predicted:
     priced = price(found.space, found.candidate, found.segments)
     perf = performance(found.space.model, priced, 1)
     step = priced.tpot - priced.interruption
-    there = sum(c.decode_seconds for c in priced.costs
-                if found.space.model.units[c.segment.unit].place)
+    there = sum(
+        c.decode_seconds for c in priced.costs if found.space.model.units[c.segment.unit].place
+    )
     if row.metric == DECODE:
         each = perf.tpot_seconds
-        return Predicted(1 / step, each.value / each.high / step, each.value / each.low / step,
-                         there / step)
+        return Predicted(
+            1 / step, each.value / each.high / step, each.value / each.low / step, there / step
+        )
     read = perf.ttft_seconds
     seconds = read.value - priced.queue
-    return Predicted(row.prompt_tokens / seconds, row.prompt_tokens / seconds * read.value
-                     / read.high, row.prompt_tokens / seconds * read.value / read.low,
-                     there / step)
+    return Predicted(
+        row.prompt_tokens / seconds,
+        row.prompt_tokens / seconds * read.value / read.high,
+        row.prompt_tokens / seconds * read.value / read.low,
+        there / step,
+    )
 
 
 def question_of(row: Published) -> Question:
     """The question with the layers in host memory that the row had there, read by its engine's
     rules; KTransformers before kt-kernel ran llama.cpp's types in llamafile's kernels."""
     engine = "llama.cpp" if row.engine == "ktransformers" else row.engine
-    ask = Ask(model=row.stands_for, device=row.device, scheme=row.scheme or None, engine=engine,
-              host=row.host, host_sockets=row.sockets, host_memory_bytes=4 << 40, batch=1,
-              isl=row.prompt_tokens, osl=row.output_tokens, tpot_seconds="none")
+    ask = Ask(
+        model=row.stands_for,
+        device=row.device,
+        scheme=row.scheme or None,
+        engine=engine,
+        host=row.host,
+        host_sockets=row.sockets,
+        host_memory_bytes=4 << 40,
+        batch=1,
+        isl=row.prompt_tokens,
+        osl=row.output_tokens,
+        tpot_seconds="none",
+    )
     for question in ask.ways(uniform=row.scheme):
         offload = question.offload
         if offload is not None and _as_published(question, offload, row):
@@ -115,11 +130,26 @@ def _as_published(question: Question, offload: Offload, row: Published) -> bool:
 def _row(row: dict[str, str]) -> Published:
     hosted = row["hosted_layers"]
     return Published(
-        row["id"], row["engine"], row["software"], row["model"], row["stands_for"], row["scheme"],
-        row["device"], int(row["sockets"]), _host(row), None if hosted == "all" else int(hosted),
-        row["together"] == "yes", int(row["fetched_from"]), int(row["prompt_tokens"]),
-        int(row["output_tokens"]), row["metric"], float(row["published"]), row["note"],
-        row["source"], row["date"])
+        row["id"],
+        row["engine"],
+        row["software"],
+        row["model"],
+        row["stands_for"],
+        row["scheme"],
+        row["device"],
+        int(row["sockets"]),
+        _host(row),
+        None if hosted == "all" else int(hosted),
+        row["together"] == "yes",
+        int(row["fetched_from"]),
+        int(row["prompt_tokens"]),
+        int(row["output_tokens"]),
+        row["metric"],
+        float(row["published"]),
+        row["note"],
+        row["source"],
+        row["date"],
+    )
 
 
 def _host(row: dict[str, str]) -> DeviceProfile:
@@ -127,19 +157,26 @@ def _host(row: dict[str, str]) -> DeviceProfile:
     base = load_device(row["host_base"])
     assert base.silicon is not None
     cores = float(row["cores"])
-    clocks = cores / base.silicon.multiprocessors.value * float(row["clock_ghz"]) \
-        / BASE_GHZ[base.id]
+    clocks = (
+        cores / base.silicon.multiprocessors.value * float(row["clock_ghz"]) / BASE_GHZ[base.id]
+    )
     wide = clocks * float(row["width"])
     architecture = "Zen 4" if float(row["width"]) < 1 else base.architecture
     bandwidth = float(row["channels"]) * float(row["transfers_mt"]) * 8e6
     return replace(
-        base, id=row["id"], architecture=architecture,
+        base,
+        id=row["id"],
+        architecture=architecture,
         rates={key: _scaled(rate, wide) for key, rate in base.rates.items()},
         conversion={key: _times(figure, wide) for key, figure in base.conversion.items()},
-        bandwidth_bytes_per_s=replace(base.bandwidth_bytes_per_s, value=bandwidth, low=None,
-                                      high=None),
-        silicon=replace(base.silicon, multiprocessors=replace(
-            base.silicon.multiprocessors, value=cores, low=None, high=None)))
+        bandwidth_bytes_per_s=replace(
+            base.bandwidth_bytes_per_s, value=bandwidth, low=None, high=None
+        ),
+        silicon=replace(
+            base.silicon,
+            multiprocessors=replace(base.silicon.multiprocessors, value=cores, low=None, high=None),
+        ),
+    )
 
 
 def _scaled(rate: Rate, factor: float) -> Rate:

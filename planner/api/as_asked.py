@@ -19,7 +19,8 @@ def refuse_pools(plan: Plan, done: str) -> None:
     if plan.deployment is not None:
         raise UnsupportedError(
             f"the plan has pools of prefill and decode workers, and is not {done}",
-            hint="make the plan with --mode aggregated")
+            hint="make the plan with --mode aggregated",
+        )
 
 
 def drafting_name(wanted: str | ModelSpec | Speculation | None) -> str | None:
@@ -34,6 +35,7 @@ def drafting_name(wanted: str | ModelSpec | Speculation | None) -> str | None:
 def names_of_list(argument: str, names: Sequence[str] | None) -> tuple[str, ...] | None:
     """A list of names, None for none; a single text is no list of its letters."""
     if isinstance(names, str):
-        raise InputError(f"{argument} = {names!r} is one text",
-                         hint=f"a list of names: [{names!r}]")
+        raise InputError(
+            f"{argument} = {names!r} is one text", hint=f"a list of names: [{names!r}]"
+        )
     return tuple(names) if names is not None else None

@@ -65,7 +65,8 @@ class Default(str):
 
 
 THROUGHPUT, AUTO, BF16, ANY, ENGINES = (
-    Default(v) for v in ("throughput", "auto", "bf16", ANY_ENGINE, AUTO_ENGINE))
+    Default(v) for v in ("throughput", "auto", "bf16", ANY_ENGINE, AUTO_ENGINE)
+)
 
 
 def given(value: str) -> str | None:
@@ -145,19 +146,25 @@ class Ask:
         """
         mine = {f.name for f in fields(self)}
         values = {f.name: getattr(self, f.name) for f in fields(Asked) if f.name in mine}
-        return Asked(**values | {
-            "speculation": drafting_name(self.speculation),
-            "workload": self.loaded_workload, "objective": given(self.objective),
-            "kv": given(self.kv),
-            "host": self.host.id if isinstance(self.host, DeviceProfile) else self.host,
-            "schemes": names_of_list("schemes", self.schemes),
-            "drop_policies": names_of_list("drop_policies", self.drop_policies)})
+        return Asked(
+            **values
+            | {
+                "speculation": drafting_name(self.speculation),
+                "workload": self.loaded_workload,
+                "objective": given(self.objective),
+                "kv": given(self.kv),
+                "host": self.host.id if isinstance(self.host, DeviceProfile) else self.host,
+                "schemes": names_of_list("schemes", self.schemes),
+                "drop_policies": names_of_list("drop_policies", self.drop_policies),
+            }
+        )
 
     @property
     def asks_prefixes(self) -> bool:
         """Whether reuse of prompts or a tier for it is asked for."""
-        return self.reuse is not None or self.kv_offload != "none" \
-            or self.kv_offload_bytes is not None
+        return (
+            self.reuse is not None or self.kv_offload != "none" or self.kv_offload_bytes is not None
+        )
 
     @cached_property
     def loaded_workload(self) -> NamedWorkload | None:
@@ -178,8 +185,11 @@ class Ask:
         loaded, named = self.loaded_scenario, self.named_engine
         if named is not None:
             return named
-        return str(loaded.values.get("engine", self.engine)) if loaded is not None \
+        return (
+            str(loaded.values.get("engine", self.engine))
+            if loaded is not None
             else str(self.engine)
+        )
 
     def on_engine_of(self, plan: Plan) -> Ask:
         """This question to the engine that ``plan`` was made for, where none is named."""
@@ -214,10 +224,15 @@ class Ask:
             InputError: another model.
         """
         if self.model is not None and (other := load_model(self.model).id) != plan.model.id:
-            raise InputError(f"the plan is for {plan.model.id}, not {other}",
-                             hint=f"leave the model out, or name {plan.model.id}")
-        return replace(self, model=self.model if self.model is not None else plan.model.id,
-                       device=self.device if self.device is not None else plan.device.id)
+            raise InputError(
+                f"the plan is for {plan.model.id}, not {other}",
+                hint=f"leave the model out, or name {plan.model.id}",
+            )
+        return replace(
+            self,
+            model=self.model if self.model is not None else plan.model.id,
+            device=self.device if self.device is not None else plan.device.id,
+        )
 
     @cached_property
     def subject(self) -> tuple[ModelSpec, DeviceProfile, Profile | None, tuple[Note, ...]]:
@@ -232,16 +247,23 @@ class Ask:
         device = self.device if self.device is not None else values.get("device")
         if model is None or device is None:
             missing = "model" if model is None else "device"
-            raise InputError(f"no {missing} given",
-                             hint="plan MODEL DEVICE, or a scenario with both")
+            raise InputError(
+                f"no {missing} given", hint="plan MODEL DEVICE, or a scenario with both"
+            )
         spec, profile = load_model(model), None
         notes: tuple[Note, ...] = ()
         if self.profile is not None:
             profile, notes = load_profile(self.profile, spec, model)
         return spec, load_device(device, hardware_dir=self.hardware_dir), profile, notes
 
-    def question(self, asked: Asked | None = None, *, engine: Engine | None,
-                 uniform: str | None = None, given: Plan | None = None) -> Question:
+    def question(
+        self,
+        asked: Asked | None = None,
+        *,
+        engine: Engine | None,
+        uniform: str | None = None,
+        given: Plan | None = None,
+    ) -> Question:
         """The exact question to one engine, or none, of other values than its own where ``asked``
         is given; ``uniform`` and ``given`` as
         :func:`~planner.planning.question.resolve.build_question` takes them.
@@ -250,9 +272,17 @@ class Ask:
             InputError: no model or device is named, an unknown name, a value out of range.
         """
         spec, device, profile, notes = self.subject
-        question = build_question(spec, device, asked if asked is not None else self.asked,
-                                  self.loaded_scenario, uniform=uniform, given=given,
-                                  profile=profile, engine=engine, imatrix=self.loaded_imatrix)
+        question = build_question(
+            spec,
+            device,
+            asked if asked is not None else self.asked,
+            self.loaded_scenario,
+            uniform=uniform,
+            given=given,
+            profile=profile,
+            engine=engine,
+            imatrix=self.loaded_imatrix,
+        )
         question = replace(question, notes=(*question.notes, *notes)) if notes else question
         question = self._beside_host(question, asked if asked is not None else self.asked, engine)
         return question if given is None else without_host_schemes(question, given)
@@ -262,15 +292,23 @@ class Ask:
         host = self.host if self.host is not None else asked.host
         if host is None:
             if asked.host_sockets is not None or asked.host_memory_bytes is not None:
-                raise InputError("sockets or memory of a host without one",
-                                 hint="--host CPU names it")
+                raise InputError(
+                    "sockets or memory of a host without one", hint="--host CPU names it"
+                )
             return question
-        return with_offload(question, engine, HostAsked(
-            load_device(host, hardware_dir=self.hardware_dir), asked.host_sockets,
-            asked.host_memory_bytes))
+        return with_offload(
+            question,
+            engine,
+            HostAsked(
+                load_device(host, hardware_dir=self.hardware_dir),
+                asked.host_sockets,
+                asked.host_memory_bytes,
+            ),
+        )
 
-    def ways(self, asked: Asked | None = None, *, uniform: str | None = None,
-             defaults: bool = True) -> tuple[Question, ...]:
+    def ways(
+        self, asked: Asked | None = None, *, uniform: str | None = None, defaults: bool = True
+    ) -> tuple[Question, ...]:
         """The questions whose best answer is asked for, to the engine or to all of them; of
         ``uniform`` schemes where it is given. ``defaults``: those of limits and users hold.
 
@@ -282,18 +320,25 @@ class Ask:
         default = default_of(full, self.subject[1]) if defaults else ""
 
         def build(engine: Engine | None, asked: Asked = asked) -> Question:
-            return with_default(lambda a: self.question(a, engine=engine, uniform=uniform),
-                                asked, default)
+            return with_default(
+                lambda a: self.question(a, engine=engine, uniform=uniform), asked, default
+            )
 
         def free(engine: Engine | None) -> Question:
             return build(engine, replace(asked, schemes=None, kv=None))
 
         kv = full.kv not in (None, AUTO)
-        named = Named(full.schemes is not None, kv, free=free) if uniform is None \
+        named = (
+            Named(full.schemes is not None, kv, free=free)
+            if uniform is None
             else Named(bool(uniform), kv, together=True)
-        return self._drafted(offloaded_ways(
-            ways_to_serve(build, self.asked_engine, named),
-            named=full.schemes is not None or uniform is not None))
+        )
+        return self._drafted(
+            offloaded_ways(
+                ways_to_serve(build, self.asked_engine, named),
+                named=full.schemes is not None or uniform is not None,
+            )
+        )
 
     def _drafted(self, questions: tuple[Question, ...]) -> tuple[Question, ...]:
         """The questions with what drafts tokens, where that is settled."""
@@ -309,8 +354,13 @@ class Ask:
         note = asked_note(asked.with_scenario(self.loaded_scenario))
         return tuple(replace(q, notes=(*note, *q.notes)) for q in self.ways(asked))
 
-    def case(self, ways: Callable[[Ask, Asked], Sequence[Question]] = questions,
-             asked: Asked | None = None, *, searched: bool = True) -> Unserved:
+    def case(
+        self,
+        ways: Callable[[Ask, Asked], Sequence[Question]] = questions,
+        asked: Asked | None = None,
+        *,
+        searched: bool = True,
+    ) -> Unserved:
         """The question with all its ways to serve, and how to ask it again with other values;
         ``searched``: its schemes are chosen."""
         from planner.planning.infeasible.case import Unserved
@@ -325,8 +375,9 @@ class Ask:
             return ways(ask, replace(mine, **{k: v for k, v in changes.items() if k in names}))
 
         full = mine.with_scenario(loaded)
-        given, typed = ({f.name: getattr(one, f.name) for f in fields(Asked)}
-                        for one in (full, mine))
+        given, typed = (
+            {f.name: getattr(one, f.name) for f in fields(Asked)} for one in (full, mine)
+        )
         for name in ("isl", "osl"):
             if given[name] is None and full.workload is not None:
                 given[name] = getattr(full.workload, name)
@@ -341,6 +392,7 @@ class Ask:
         Raises:
             InfeasibleError: it does not fit. UnsupportedError: device or engine cannot.
         """
+
         def ways(ask: Ask, asked: Asked) -> tuple[Question, ...]:
             name = ask.scheme if ask.scheme is not None else scheme
             return ask.ways(asked, uniform=name or "")
@@ -358,10 +410,17 @@ class Ask:
         refuse_pools(plan, "priced by one pool")
         ask, asked = self.with_names_of(plan), self.asked.filled_from(plan)
         if plan.offload is not None and asked.host is None:
-            asked = replace(asked, host=plan.offload.host, host_sockets=plan.offload.sockets,
-                            host_memory_bytes=plan.offload.memory_bytes)
-        ways = ways_to_serve(lambda engine: ask.question(asked, engine=engine, given=plan),
-                             ask.asked_engine, Named(together=True))
+            asked = replace(
+                asked,
+                host=plan.offload.host,
+                host_sockets=plan.offload.sockets,
+                host_memory_bytes=plan.offload.memory_bytes,
+            )
+        ways = ways_to_serve(
+            lambda engine: ask.question(asked, engine=engine, given=plan),
+            ask.asked_engine,
+            Named(together=True),
+        )
         question = given_offload(ask.drafting_as(plan)._drafted(ways)[0], plan)
         return given_assignment(build_model(question, load_prior()), plan)
 
@@ -376,8 +435,9 @@ def _address(plan: Plan) -> str:
     return "@".join(filter(None, (plan.engine.name, plan.engine.version)))
 
 
-def best_found(questions: Sequence[Question], unserved: Callable[[], Unserved], *,
-               exact: bool = False) -> tuple[Found, Sequence[Space]]:
+def best_found(
+    questions: Sequence[Question], unserved: Callable[[], Unserved], *, exact: bool = False
+) -> tuple[Found, Sequence[Space]]:
     """(the best answer of all ways to serve, the first of equals; the other ways' candidates);
     ``unserved`` is the question again, for the reason why there is none.
 

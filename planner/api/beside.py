@@ -25,8 +25,14 @@ from planner.planning.space.drafting import draft_layout
 _SHARED = {"mtp": ("embedding", "head"), "eagle": ("embedding",), "model": ()}
 
 
-def beside_of(spec: ModelSpec, layout: Layout, parts: tuple[str, ...], server: str,
-              lora: str | None, draft: str | ModelSpec | None) -> BesideModel:
+def beside_of(
+    spec: ModelSpec,
+    layout: Layout,
+    parts: tuple[str, ...],
+    server: str,
+    lora: str | None,
+    draft: str | ModelSpec | None,
+) -> BesideModel:
     """The adapters and the draft that are asked for.
 
     Raises:
@@ -35,23 +41,30 @@ def beside_of(spec: ModelSpec, layout: Layout, parts: tuple[str, ...], server: s
     """
     if lora is None and draft is None:
         return NOTHING
-    return BesideModel(None if lora is None else read_lora(lora, server),
-                  None if draft is None else _draft(spec, layout, parts, server, draft))
+    return BesideModel(
+        None if lora is None else read_lora(lora, server),
+        None if draft is None else _draft(spec, layout, parts, server, draft),
+    )
 
 
-def _draft(spec: ModelSpec, layout: Layout, parts: tuple[str, ...], server: str,
-           draft: str | ModelSpec) -> LoadedDraft:
+def _draft(
+    spec: ModelSpec, layout: Layout, parts: tuple[str, ...], server: str, draft: str | ModelSpec
+) -> LoadedDraft:
     kind, own = _named(spec, draft)
     if server == "llama.cpp":
         _check_llama(kind, own, layout)
     if kind == "mtp" and "mtp" in parts:
-        raise InputError("the prediction layers are asked for twice",
-                         hint="leave out --with-mtp: --draft mtp loads them")
+        raise InputError(
+            "the prediction layers are asked for twice",
+            hint="leave out --with-mtp: --draft mtp loads them",
+        )
     slack = VOCABULARY_SLACK.get(server, max(VOCABULARY_SLACK.values()) if server == ANY else 0)
     if kind == "model" and abs(own.vocab_size - spec.vocab_size) > slack:
-        raise UnsupportedError(f"{own.id} has {own.vocab_size:,} tokens, {spec.id} "
-                               f"{spec.vocab_size:,}: it drafts in another vocabulary",
-                               hint="name a draft of the same family")
+        raise UnsupportedError(
+            f"{own.id} has {own.vocab_size:,} tokens, {spec.id} "
+            f"{spec.vocab_size:,}: it drafts in another vocabulary",
+            hint="name a draft of the same family",
+        )
     return LoadedDraft(own, draft_layout(own, layout), _SHARED[kind])
 
 
@@ -60,17 +73,27 @@ def _check_llama(kind: str, draft: ModelSpec, layout: Layout) -> None:
     device."""
     if kind != "model":
         what = "prediction layers" if kind == "mtp" else "EAGLE heads"
-        raise UnsupportedError(f"llama.cpp with {what} as the draft is not modelled",
-                               hint="--draft with the name of a smaller model")
+        raise UnsupportedError(
+            f"llama.cpp with {what} as the draft is not modelled",
+            hint="--draft with the name of a smaller model",
+        )
     if layout.pp > 1:
-        raise UnsupportedError("llama.cpp spreads the layers of a draft over its devices too, "
-                               "which is not modelled",
-                               hint="leave out --pp, or plan memory of the draft by itself")
-    foreign = sorted({row.scheme for row in draft.rows if row.scheme is not None
-                      and not row.scheme.startswith(("ggml-", "mxfp4"))})
+        raise UnsupportedError(
+            "llama.cpp spreads the layers of a draft over its devices too, which is not modelled",
+            hint="leave out --pp, or plan memory of the draft by itself",
+        )
+    foreign = sorted(
+        {
+            row.scheme
+            for row in draft.rows
+            if row.scheme is not None and not row.scheme.startswith(("ggml-", "mxfp4"))
+        }
+    )
     if foreign:
-        raise UnsupportedError(f"llama.cpp has no {foreign[0]} weights, and {draft.id} is released "
-                               "in them", hint="name a GGUF file of the draft")
+        raise UnsupportedError(
+            f"llama.cpp has no {foreign[0]} weights, and {draft.id} is released in them",
+            hint="name a GGUF file of the draft",
+        )
 
 
 def draft_notes(beside: BesideModel, split: Breakdown) -> tuple[tuple[str, str, str], ...]:
@@ -81,8 +104,13 @@ def draft_notes(beside: BesideModel, split: Breakdown) -> tuple[tuple[str, str, 
     weights = sum(one.bytes for one in last.weights if one.name == "draft-weights")
     caches = sum(one.bytes for one in last.caches if one.name.startswith("cache-draft"))
     own = f"; {' and '.join(beside.draft.shared)} of the model" if beside.draft.shared else ""
-    return (("draft", f"{beside.draft.spec.id}: {weights:,} bytes of weights, {caches:,} of caches",
-             f"on the last stage, a cache entry for every token{own}"),)
+    return (
+        (
+            "draft",
+            f"{beside.draft.spec.id}: {weights:,} bytes of weights, {caches:,} of caches",
+            f"on the last stage, a cache entry for every token{own}",
+        ),
+    )
 
 
 def _named(spec: ModelSpec, draft: str | ModelSpec) -> tuple[str, ModelSpec]:
@@ -90,15 +118,19 @@ def _named(spec: ModelSpec, draft: str | ModelSpec) -> tuple[str, ModelSpec]:
         return "model", draft
     if draft == "mtp":
         if not spec.mtp_layers:
-            raise InputError(f"{spec.id} has no prediction layers (MTP)",
-                             hint="--draft with the name of a smaller model, or leave it out")
+            raise InputError(
+                f"{spec.id} has no prediction layers (MTP)",
+                hint="--draft with the name of a smaller model, or leave it out",
+            )
         return "mtp", prediction_spec(spec)
     head = head_of(spec) if draft == "eagle" else _head_in(draft)
     if head is not None:
         return "eagle", eagle_spec(spec, head)
     if draft == "eagle":
-        raise InputError(f"no EAGLE head of {spec.id} is known",
-                         hint="--draft DIR: the folder of the head's config.json")
+        raise InputError(
+            f"no EAGLE head of {spec.id} is known",
+            hint="--draft DIR: the folder of the head's config.json",
+        )
     return "model", load_model(draft)
 
 

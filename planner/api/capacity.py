@@ -61,19 +61,35 @@ class _Wanted:
 
 
 @typed
-def capacity(model: str | ModelSpec, device: str | DeviceProfile, *, rate: float,
-             percentile: float = 90.0, router: str = LEAST_LOADED,
-             max_devices: int | None = None, price: float | None = None,
-             simulate: int | None = None, tp: int | None = None, dp: int | None = None,
-             ep: int | None = None, context: int | None = None, isl: int | None = None,
-             osl: int | None = None, workload: str | NamedWorkload | None = None,
-             prefix_hit_rate: float | None = None, slots: str | None = None,
-             ttft_seconds: float | None = None,
-             tpot_seconds: float | Literal["none"] | None = None,
-             max_loss: str | float | None = None, schemes: Sequence[str] | None = None,
-             kv: str = AUTO, engine: str = ENGINES, profile: str | Profile | None = None,
-             imatrix: str | os.PathLike[str] | None = None,
-             hardware_dir: str | os.PathLike[str] | None = None) -> Capacity:
+def capacity(
+    model: str | ModelSpec,
+    device: str | DeviceProfile,
+    *,
+    rate: float,
+    percentile: float = 90.0,
+    router: str = LEAST_LOADED,
+    max_devices: int | None = None,
+    price: float | None = None,
+    simulate: int | None = None,
+    tp: int | None = None,
+    dp: int | None = None,
+    ep: int | None = None,
+    context: int | None = None,
+    isl: int | None = None,
+    osl: int | None = None,
+    workload: str | NamedWorkload | None = None,
+    prefix_hit_rate: float | None = None,
+    slots: str | None = None,
+    ttft_seconds: float | None = None,
+    tpot_seconds: float | Literal["none"] | None = None,
+    max_loss: str | float | None = None,
+    schemes: Sequence[str] | None = None,
+    kv: str = AUTO,
+    engine: str = ENGINES,
+    profile: str | Profile | None = None,
+    imatrix: str | os.PathLike[str] | None = None,
+    hardware_dir: str | os.PathLike[str] | None = None,
+) -> Capacity:
     """The fewest devices that serve ``rate`` requests a second so that ``percentile`` of them keep
     the limits on TTFT and TPOT: replicas, layout, and the formats that :func:`planner.plan`
     recommends under the same limits.
@@ -93,8 +109,10 @@ def capacity(model: str | ModelSpec, device: str | DeviceProfile, *, rate: float
             the hint says what would do.
         InputError: an unknown name, a number out of range, no limit on time.
     """
-    return _sized_for(Ask.of(locals(), own=[f.name for f in fields(_Wanted)]),
-                      _Wanted(rate, percentile, router, max_devices, price, simulate))
+    return _sized_for(
+        Ask.of(locals(), own=[f.name for f in fields(_Wanted)]),
+        _Wanted(rate, percentile, router, max_devices, price, simulate),
+    )
 
 
 def _sized_for(ask: Ask, wanted: _Wanted) -> Capacity:
@@ -115,31 +133,42 @@ def _level(ask: Ask, wanted: _Wanted) -> ServiceLevel:
         InputError: no limit, or a value out of range.
     """
     if not LEAST <= wanted.rate <= MOST:
-        raise InputError(f"rate {wanted.rate:g} is out of range",
-                         hint=f"requests a second, from {LEAST:g} to {MOST:g}")
+        raise InputError(
+            f"rate {wanted.rate:g} is out of range",
+            hint=f"requests a second, from {LEAST:g} to {MOST:g}",
+        )
     if wanted.price is not None and not 0 < wanted.price < float("inf"):
-        raise InputError(f"price {wanted.price:g} is out of range",
-                         hint="USD a device-hour, above 0")
+        raise InputError(
+            f"price {wanted.price:g} is out of range", hint="USD a device-hour, above 0"
+        )
     if not 0 < wanted.percentile / 100 < 1:
-        raise InputError(f"percentile {wanted.percentile:g} is out of range",
-                         hint="the share of requests that keep the limits, in percent: above 0 "
-                         "and below 100")
+        raise InputError(
+            f"percentile {wanted.percentile:g} is out of range",
+            hint="the share of requests that keep the limits, in percent: above 0 and below 100",
+        )
     if wanted.router not in ROUTERS:
         raise InputError(f"router {wanted.router!r}", hint=", ".join(ROUTERS))
     if wanted.max_devices is not None and wanted.max_devices < 1:
         raise InputError(f"max_devices = {wanted.max_devices}", hint="at least 1")
     if wanted.simulate is not None and not FEWEST_PLAYED <= wanted.simulate <= MOST_PLAYED:
-        raise InputError(f"simulate = {wanted.simulate} requests",
-                         hint=f"from {FEWEST_PLAYED} to {MOST_PLAYED:,}")
+        raise InputError(
+            f"simulate = {wanted.simulate} requests",
+            hint=f"from {FEWEST_PLAYED} to {MOST_PLAYED:,}",
+        )
     pace = None if isinstance(ask.tpot_seconds, str) else ask.tpot_seconds
     if ask.ttft_seconds is None and pace is None:
-        raise InputError("no service level", hint="give a limit on TTFT, on TPOT, or on both: "
-                         "--ttft-ms 1000 --tpot-ms 50")
+        raise InputError(
+            "no service level",
+            hint="give a limit on TTFT, on TPOT, or on both: --ttft-ms 1000 --tpot-ms 50",
+        )
     return ServiceLevel(ask.ttft_seconds, pace, wanted.percentile)
 
 
-def _best(choice: Selection, wanted: _Wanted, level: ServiceLevel,
-          ) -> tuple[Sized, list[Sized]]:
+def _best(
+    choice: Selection,
+    wanted: _Wanted,
+    level: ServiceLevel,
+) -> tuple[Sized, list[Sized]]:
     """(the answer, all layouts of its formats): of the formats that the plan takes, else of the
     first others that keep the level.
 
@@ -156,12 +185,18 @@ def _best(choice: Selection, wanted: _Wanted, level: ServiceLevel,
     raise no_replica(tried, level)
 
 
-def _other_formats(choice: Selection, spaces: Sequence[Space], best: Sized, wanted: _Wanted,
-                   level: ServiceLevel) -> list[tuple[str, Sized]]:
+def _other_formats(
+    choice: Selection, spaces: Sequence[Space], best: Sized, wanted: _Wanted, level: ServiceLevel
+) -> list[tuple[str, Sized]]:
     """As released, the next best and what 4-bit weights would do, each on its best layout."""
-    ranked = sorted(range(len(choice.options)),
-                    key=lambda i: (choice.options[i].rival.kind != "released",
-                                   choice.options[i].weighed.value, i))
+    ranked = sorted(
+        range(len(choice.options)),
+        key=lambda i: (
+            choice.options[i].rival.kind != "released",
+            choice.options[i].weighed.value,
+            i,
+        ),
+    )
     rivals = [choice.options[i].rival for i in ranked]
     lossy = four_bit(spaces, allowed=allowed_loss(choice.exact)).uniform
     rivals = [*rivals[:1], *([] if lossy is None else [lossy]), *rivals[1:]]
@@ -170,16 +205,24 @@ def _other_formats(choice: Selection, spaces: Sequence[Space], best: Sized, want
         if rival is best.one.rival or formats_of(rival) == formats_of(best.one.rival):
             continue
         found = sized(deployables(rival, most=FORMAT_LAYOUTS), wanted.rate, wanted.router, level)
-        if found and all((rival.schemes, rival.kv) != (other.one.rival.schemes, other.one.rival.kv)
-                         for _, other in out):
+        if found and all(
+            (rival.schemes, rival.kv) != (other.one.rival.schemes, other.one.rival.kv)
+            for _, other in out
+        ):
             out.append((rival.name, found[0]))
         if len(out) == FORMATS_TOLD:
             break
     return out
 
 
-def _answer(choice: Selection, spaces: Sequence[Space], best: Sized, looked: Sequence[Sized],
-            wanted: _Wanted, level: ServiceLevel) -> Capacity:
+def _answer(
+    choice: Selection,
+    spaces: Sequence[Space],
+    best: Sized,
+    looked: Sequence[Sized],
+    wanted: _Wanted,
+    level: ServiceLevel,
+) -> Capacity:
     one, times = best.one, best.times
     question = one.question
     work, price = question.workload, question.price_per_hour
@@ -190,20 +233,46 @@ def _answer(choice: Selection, spaces: Sequence[Space], best: Sized, looked: Seq
     near = [sizing.one for sizing in looked[:LAYOUTS_TOLD]]
     low, high = at_either_end(best, near, wanted.rate, wanted.router, level)
     return Capacity(
-        question.spec.id, question.device.id, rows[0].engine, work.isl, work.osl,
-        work.prefix_hit_rate, work.preset, wanted.rate, wanted.percentile, level.ttft, level.tpot,
-        wanted.router, rows[0], first, each, times.mean_ttft, times.mean_tpot, low, high,
-        times.in_flight * one.rank.ranks, times.waits, wanted.rate * work.osl,
-        monthly_energy(one, best.devices, times), rows, compromises(best, looked, level, price),
-        _played(best, wanted), capacity_notes(best, wanted.router, price,
-                                              own_price=wanted.price is not None))
+        question.spec.id,
+        question.device.id,
+        rows[0].engine,
+        work.isl,
+        work.osl,
+        work.prefix_hit_rate,
+        work.preset,
+        wanted.rate,
+        wanted.percentile,
+        level.ttft,
+        level.tpot,
+        wanted.router,
+        rows[0],
+        first,
+        each,
+        times.mean_ttft,
+        times.mean_tpot,
+        low,
+        high,
+        times.in_flight * one.rank.ranks,
+        times.waits,
+        wanted.rate * work.osl,
+        monthly_energy(one, best.devices, times),
+        rows,
+        compromises(best, looked, level, price),
+        _played(best, wanted),
+        capacity_notes(best, wanted.router, price, own_price=wanted.price is not None),
+    )
 
 
 def _played(best: Sized, wanted: _Wanted) -> SimulatedTimes | None:
     """The answer played request by request, where asked."""
     if wanted.simulate is None:
         return None
-    found = play(best.one.rank, wanted.rate, best.replicas, wanted.router,
-                 requests=wanted.simulate, seed=SEED)
+    found = play(
+        best.one.rank,
+        wanted.rate,
+        best.replicas,
+        wanted.router,
+        requests=wanted.simulate,
+        seed=SEED,
+    )
     return SimulatedTimes(wanted.simulate, SEED, *found.at(wanted.percentile))
-

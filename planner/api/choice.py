@@ -47,8 +47,9 @@ def explain_choice(ask: Ask, *, solves: int) -> ChoiceExplanation:
     mine, breaks = given_found(questions, plan)
     if breaks == "max-loss" and plan.recommendation is not None:
         # A plan that was recommended keeps the limit inside the band of its loss.
-        mine, breaks = given_found([replace(q, loss_scheme=None, loss_limit=allowed_loss(found))
-                                    for q in questions], plan)
+        mine, breaks = given_found(
+            [replace(q, loss_scheme=None, loss_limit=allowed_loss(found)) for q in questions], plan
+        )
     return explained(questions, found, plan, given=mine, breaks=breaks, solves=solves)
 
 
@@ -63,9 +64,10 @@ def of_plan(ask: Ask, plan: Plan) -> Ask:
     assert ask.device is not None
     other = load_device(ask.device, hardware_dir=ask.hardware_dir).id
     if other != plan.device.id:
-        raise InputError(f"the plan is for {plan.device.id}, not {other}, and is explained "
-                         "where it was made", hint="leave the device out, or price it there: "
-                         "plan estimate --plan")
+        raise InputError(
+            f"the plan is for {plan.device.id}, not {other}, and is explained where it was made",
+            hint="leave the device out, or price it there: plan estimate --plan",
+        )
     _check(ask, plan)
     return ask
 
@@ -74,34 +76,45 @@ def _check(ask: Ask, plan: Plan) -> None:
     """Refuse a plan of another configuration, device profile or measure of loss."""
     spec = load_model(plan.model.id)
     if spec.config_sha256 != plan.model.config_sha256:
-        raise DataError(f"plan file: model {plan.model.id!r} has another configuration here "
-                        f"({spec.config_sha256[:8]}, the plan's {plan.model.config_sha256[:8]})",
-                        hint="make the plan again")
+        raise DataError(
+            f"plan file: model {plan.model.id!r} has another configuration here "
+            f"({spec.config_sha256[:8]}, the plan's {plan.model.config_sha256[:8]})",
+            hint="make the plan again",
+        )
     target = load_device(plan.device.id, hardware_dir=ask.hardware_dir)
     if target.sha256 != plan.device.profile_sha256:
-        raise DataError(f"plan file: device {plan.device.id!r} has another profile here "
-                        f"({target.sha256[:8]}, the plan's {plan.device.profile_sha256[:8]})",
-                        hint="make the plan again, or give its --hardware-dir")
+        raise DataError(
+            f"plan file: device {plan.device.id!r} has another profile here "
+            f"({target.sha256[:8]}, the plan's {plan.device.profile_sha256[:8]})",
+            hint="make the plan again, or give its --hardware-dir",
+        )
     if plan.speculation is not None:
-        raise UnsupportedError("plan file: it drafts tokens, which is not searched again here",
-                               hint="plan again without --speculation")
+        raise UnsupportedError(
+            "plan file: it drafts tokens, which is not searched again here",
+            hint="plan again without --speculation",
+        )
     if plan.offload is not None or asked_of(plan).get("host") is not None:
         beside = "" if plan.offload is not None else "it was asked beside a host, and "
-        raise UnsupportedError(f"plan file: {beside}weights in host memory are not explained",
-                               hint="`plan estimate --plan` prices such a plan")
+        raise UnsupportedError(
+            f"plan file: {beside}weights in host memory are not explained",
+            hint="`plan estimate --plan` prices such a plan",
+        )
     if ask.profile is None and not plan.quality.tier.startswith("T0"):
-        raise InputError(f"plan file: its losses are of a quality profile ({plan.quality.tier})",
-                         hint="give the profile: --profile FILE")
+        raise InputError(
+            f"plan file: its losses are of a quality profile ({plan.quality.tier})",
+            hint="give the profile: --profile FILE",
+        )
 
 
 def filled(asked: Asked, plan: Plan) -> Asked:
     """What was asked of the plan, where nothing else is given now."""
     known = asked_of(plan)
     given = {f.name: getattr(asked, f.name) for f in fields(asked)}
-    filled = {name: value if value not in (None, False) else known.get(name, value)
-              for name, value in given.items()}
+    filled = {
+        name: value if value not in (None, False) else known.get(name, value)
+        for name, value in given.items()
+    }
     asked = Asked(**filled)
     if asked.workload is None and all(getattr(asked, key) is None for key in LENGTHS):
         asked = asked.with_workload_of(plan)
-    return replace(asked, objective=asked.objective or plan.objective,
-                   power_mode=plan.power_mode)
+    return replace(asked, objective=asked.objective or plan.objective, power_mode=plan.power_mode)

@@ -33,19 +33,34 @@ MOST_PAIRS = 64
 
 
 @typed
-def compare(model: str | ModelSpec | Sequence[str | ModelSpec],
-            device: str | DeviceProfile | Sequence[str | DeviceProfile], *,
-            price: float | Mapping[str, float] | None = None,
-            devices: int | None = None, tp: int | None = None, dp: int | None = None,
-            pp: int | None = None, ep: int | None = None, context: int | None = None,
-            isl: int | None = None, osl: int | None = None, batch: int | None = None,
-            workload: str | NamedWorkload | None = None, prefix_hit_rate: float | None = None,
-            slots: str | None = None, objective: str = THROUGHPUT,
-            ttft_seconds: float | None = None, tpot_seconds: float | Literal["none"] | None = None,
-            max_loss: str | float | None = None, schemes: Sequence[str] | None = None,
-            kv: str = AUTO, memory_bytes: int | None = None, engine: str = ENGINES,
-            scenario: str | Scenario | None = None,
-            hardware_dir: str | os.PathLike[str] | None = None) -> Compared:
+def compare(
+    model: str | ModelSpec | Sequence[str | ModelSpec],
+    device: str | DeviceProfile | Sequence[str | DeviceProfile],
+    *,
+    price: float | Mapping[str, float] | None = None,
+    devices: int | None = None,
+    tp: int | None = None,
+    dp: int | None = None,
+    pp: int | None = None,
+    ep: int | None = None,
+    context: int | None = None,
+    isl: int | None = None,
+    osl: int | None = None,
+    batch: int | None = None,
+    workload: str | NamedWorkload | None = None,
+    prefix_hit_rate: float | None = None,
+    slots: str | None = None,
+    objective: str = THROUGHPUT,
+    ttft_seconds: float | None = None,
+    tpot_seconds: float | Literal["none"] | None = None,
+    max_loss: str | float | None = None,
+    schemes: Sequence[str] | None = None,
+    kv: str = AUTO,
+    memory_bytes: int | None = None,
+    engine: str = ENGINES,
+    scenario: str | Scenario | None = None,
+    hardware_dir: str | os.PathLike[str] | None = None,
+) -> Compared:
     """Models on devices side by side: the recommended plan, as released, every uniform scheme.
 
     Each row is on its own best engine, layout, batch and cache (of 8 bits and more, unless ``kv``
@@ -61,8 +76,9 @@ def compare(model: str | ModelSpec | Sequence[str | ModelSpec],
         InputError: an unknown name, a number out of range, or no pair of model and device that can
             be asked at all.
     """
-    asked = {name: value for name, value in locals().items()
-             if name not in ("model", "device", "price")}
+    asked = {
+        name: value for name, value in locals().items() if name not in ("model", "device", "price")
+    }
     several = _several("model", model, ModelSpec), _several("device", device, DeviceProfile)
     _check_size(*several)
     models = [load_model(one) for one in several[0]]
@@ -86,8 +102,13 @@ def compare(model: str | ModelSpec | Sequence[str | ModelSpec],
     return Compared(str(objective), tuple(pairs), tuple(rows))
 
 
-def _pair(spec: ModelSpec, device: DeviceProfile, asked: Mapping[str, Any], *, own_price: bool,
-          ) -> tuple[tuple[ComparedPlan, ...], Question]:
+def _pair(
+    spec: ModelSpec,
+    device: DeviceProfile,
+    asked: Mapping[str, Any],
+    *,
+    own_price: bool,
+) -> tuple[tuple[ComparedPlan, ...], Question]:
     """All rows of one model on one device, and the question that they answer. ``own_price``: the
     device's price was given, and stands before the scenario's."""
     if own_price and asked["scenario"] is not None:
@@ -97,11 +118,15 @@ def _pair(spec: ModelSpec, device: DeviceProfile, asked: Mapping[str, Any], *, o
     questions = ask.questions()
     best = _recommended(spec, device, asked)
     uniform = uniform_rows(questions, named=asked["schemes"] or (), kv_named=asked["kv"] != AUTO)
-    if questions[0].tpot_default and not any(row.within_limits for row in uniform) \
-            and best.feasible:
+    if (
+        questions[0].tpot_default
+        and not any(row.within_limits for row in uniform)
+        and best.feasible
+    ):
         questions = dropped(questions)
-        uniform = uniform_rows(questions, named=asked["schemes"] or (),
-                               kv_named=asked["kv"] != AUTO)
+        uniform = uniform_rows(
+            questions, named=asked["schemes"] or (), kv_named=asked["kv"] != AUTO
+        )
     return (best, *uniform), questions[0]
 
 
@@ -125,8 +150,10 @@ def _several(argument: str, value: Any, single: type) -> list[Any]:
     return list(dict.fromkeys(values)) if all(isinstance(v, str) for v in values) else values
 
 
-def _priced(devices: list[DeviceProfile], price: float | Mapping[str, float] | None,
-            ) -> tuple[list[DeviceProfile], set[str]]:
+def _priced(
+    devices: list[DeviceProfile],
+    price: float | Mapping[str, float] | None,
+) -> tuple[list[DeviceProfile], set[str]]:
     """The devices with the prices that are given [USD a device-hour], and whose are.
 
     Raises:
@@ -134,24 +161,34 @@ def _priced(devices: list[DeviceProfile], price: float | Mapping[str, float] | N
     """
     if price is None:
         return devices, set()
-    by_id = {d.id: price for d in devices} if isinstance(price, (int, float)) else {
-        load_device(name).id if name not in {d.id for d in devices} else name: value
-        for name, value in price.items()}
+    by_id = (
+        {d.id: price for d in devices}
+        if isinstance(price, (int, float))
+        else {
+            load_device(name).id if name not in {d.id for d in devices} else name: value
+            for name, value in price.items()
+        }
+    )
     for name, value in by_id.items():
         if not 0 < value < float("inf"):
-            raise InputError(f"price {value} of {name} is out of range",
-                             hint="USD a device-hour, above 0")
+            raise InputError(
+                f"price {value} of {name} is out of range", hint="USD a device-hour, above 0"
+            )
         if name not in {d.id for d in devices}:
-            raise InputError(f"price of {name}, which is not compared",
-                             hint="compared are " + ", ".join(d.id for d in devices))
+            raise InputError(
+                f"price of {name}, which is not compared",
+                hint="compared are " + ", ".join(d.id for d in devices),
+            )
     return [priced(d, float(by_id[d.id]) if d.id in by_id else None) for d in devices], set(by_id)
 
 
 def _check_size(models: Sequence[Any], devices: Sequence[Any]) -> None:
     """Refuse more pairs than a table takes, before any of them is read."""
     if len(models) * len(devices) > MOST_PAIRS:
-        raise InputError(f"{len(models)} models on {len(devices)} devices are too many for a table",
-                         hint=f"at most {MOST_PAIRS} pairs; `plan sweep` asks for more")
+        raise InputError(
+            f"{len(models)} models on {len(devices)} devices are too many for a table",
+            hint=f"at most {MOST_PAIRS} pairs; `plan sweep` asks for more",
+        )
 
 
 def _check_once(models: Sequence[ModelSpec], devices: Sequence[DeviceProfile]) -> None:
@@ -161,29 +198,42 @@ def _check_once(models: Sequence[ModelSpec], devices: Sequence[DeviceProfile]) -
             raise InputError(f"{what} {twice[0]} is named twice", hint="name each once")
 
 
-def _words(question: Question, given: Collection[str], scenario: str | Scenario | None,
-           ) -> ComparedPair:
+def _words(
+    question: Question,
+    given: Collection[str],
+    scenario: str | Scenario | None,
+) -> ComparedPair:
     """What was asked, in words; ``given``: devices whose price was."""
+
     def words() -> Iterator[str]:
         if question.batch is not None:
             yield f"{question.batch} user{'s' if question.batch > 1 else ''} a replica"
         if question.tpot_seconds is not None:
-            yield f"TPOT ≤ {format_seconds(question.tpot_seconds)}" \
-                + (" (default)" if question.tpot_default else "")
+            yield f"TPOT ≤ {format_seconds(question.tpot_seconds)}" + (
+                " (default)" if question.tpot_default else ""
+            )
         if question.ttft_seconds is not None:
             yield f"TTFT ≤ {format_seconds(question.ttft_seconds)}"
 
     work = question.workload
     hits = f", prefix hit {work.prefix_hit_rate:.0%}" if work.prefix_hit_rate else ""
     preset = f" ({work.preset})" if work.preset else ""
-    return ComparedPair(question.spec.id, question.device.id, _released(question.spec),
-                        f"{work.isl:,} in → {work.osl:,} out{hits}{preset}",
-                        ", ".join(words()) or "no limit on time", question.price_per_hour,
-                        _price_source(question, given, scenario))
+    return ComparedPair(
+        question.spec.id,
+        question.device.id,
+        _released(question.spec),
+        f"{work.isl:,} in → {work.osl:,} out{hits}{preset}",
+        ", ".join(words()) or "no limit on time",
+        question.price_per_hour,
+        _price_source(question, given, scenario),
+    )
 
 
-def _price_source(question: Question, given: Collection[str], scenario: str | Scenario | None,
-                  ) -> str:
+def _price_source(
+    question: Question,
+    given: Collection[str],
+    scenario: str | Scenario | None,
+) -> str:
     """Who says what a device-hour costs; empty without a price."""
     if question.price_per_hour is None:
         return ""

@@ -52,8 +52,11 @@ def _drafted(ask: Ask, flags: PoolFlags) -> Plan:
         return replace(bare, assumptions=(*bare.assumptions, *_notes(alone, speculation.KEY)))
     found = modes.planned(ask.drafting_as(alone), flags)
     if found.deployment is None or found.deployment.mode == AGGREGATED:
-        return replace(alone, deployment=found.deployment,
-                       assumptions=(*alone.assumptions, *_notes(found, KEY)))
+        return replace(
+            alone,
+            deployment=found.deployment,
+            assumptions=(*alone.assumptions, *_notes(found, KEY)),
+        )
     return found
 
 
@@ -82,7 +85,9 @@ def prefixes_of(ask: Ask) -> PrefixAsk | None:
 
     asked = prefixes_asked(ask)
     if asked is not None and drafts_asked(ask):
-        raise InputError("speculation and reuse are planned one after the other",
-                         hint="leave out --speculation, then give the hit rate that is found with "
-                         "it: --prefix-hit RATE --speculation …")
+        raise InputError(
+            "speculation and reuse are planned one after the other",
+            hint="leave out --speculation, then give the hit rate that is found with "
+            "it: --prefix-hit RATE --speculation …",
+        )
     return asked

@@ -45,57 +45,121 @@ if TYPE_CHECKING:
     from planner.quality.profile import Profile
 
 DEFAULT_BATCH = 64
-OF_A_PLAN = ("devices", "pp", "slots", "ttft_seconds", "tpot_seconds", "max_loss", "memory_bytes",
-             "untie", "objective", "drop_policies", "exact")
+OF_A_PLAN = (
+    "devices",
+    "pp",
+    "slots",
+    "ttft_seconds",
+    "tpot_seconds",
+    "max_loss",
+    "memory_bytes",
+    "untie",
+    "objective",
+    "drop_policies",
+    "exact",
+)
 
 
 @overload
-def explain(model: str | ModelSpec, device: str | DeviceProfile, *, module: str,
-            scheme: str | None = ..., schemes: Sequence[str] | None = ..., kv: str = ...,
-            tp: int | None = ..., dp: int | None = ..., ep: int | None = ...,
-            context: int | None = ..., isl: int | None = ..., osl: int | None = ...,
-            batch: int | None = ..., workload: str | NamedWorkload | None = ...,
-            prefix_hit_rate: float | None = ..., slots: str | None = ..., engine: str = ...,
-            hardware_dir: str | os.PathLike[str] | None = ...) -> ModuleExplanation: ...
+def explain(
+    model: str | ModelSpec,
+    device: str | DeviceProfile,
+    *,
+    module: str,
+    scheme: str | None = ...,
+    schemes: Sequence[str] | None = ...,
+    kv: str = ...,
+    tp: int | None = ...,
+    dp: int | None = ...,
+    ep: int | None = ...,
+    context: int | None = ...,
+    isl: int | None = ...,
+    osl: int | None = ...,
+    batch: int | None = ...,
+    workload: str | NamedWorkload | None = ...,
+    prefix_hit_rate: float | None = ...,
+    slots: str | None = ...,
+    engine: str = ...,
+    hardware_dir: str | os.PathLike[str] | None = ...,
+) -> ModuleExplanation: ...
 
 
 @overload
-def explain(model: str | ModelSpec | None = ..., device: str | DeviceProfile | None = ..., *,
-            module: None = ..., plan: Plan | None = ..., scheme: None = ...,
-            devices: int | None = ..., tp: int | None = ..., dp: int | None = ...,
-            pp: int | None = ..., ep: int | None = ..., context: int | None = ...,
-            isl: int | None = ..., osl: int | None = ..., batch: int | None = ...,
-            workload: str | NamedWorkload | None = ..., prefix_hit_rate: float | None = ...,
-            slots: str | None = ..., objective: str = ..., ttft_seconds: float | None = ...,
-            tpot_seconds: float | Literal["none"] | None = ..., max_loss: str | float | None = ...,
-            schemes: Sequence[str] | None = ..., kv: str = ..., memory_bytes: int | None = ...,
-            engine: str = ..., scenario: str | Scenario | None = ...,
-            profile: str | Profile | None = ...,
-            imatrix: str | os.PathLike[str] | None = ..., untie: bool = ...,
-            drop_policies: Sequence[str] | None = ..., exact: bool = ..., solves: int = ...,
-            hardware_dir: str | os.PathLike[str] | None = ...,
-            ) -> ChoiceExplanation | PoolsExplanation: ...
+def explain(
+    model: str | ModelSpec | None = ...,
+    device: str | DeviceProfile | None = ...,
+    *,
+    module: None = ...,
+    plan: Plan | None = ...,
+    scheme: None = ...,
+    devices: int | None = ...,
+    tp: int | None = ...,
+    dp: int | None = ...,
+    pp: int | None = ...,
+    ep: int | None = ...,
+    context: int | None = ...,
+    isl: int | None = ...,
+    osl: int | None = ...,
+    batch: int | None = ...,
+    workload: str | NamedWorkload | None = ...,
+    prefix_hit_rate: float | None = ...,
+    slots: str | None = ...,
+    objective: str = ...,
+    ttft_seconds: float | None = ...,
+    tpot_seconds: float | Literal["none"] | None = ...,
+    max_loss: str | float | None = ...,
+    schemes: Sequence[str] | None = ...,
+    kv: str = ...,
+    memory_bytes: int | None = ...,
+    engine: str = ...,
+    scenario: str | Scenario | None = ...,
+    profile: str | Profile | None = ...,
+    imatrix: str | os.PathLike[str] | None = ...,
+    untie: bool = ...,
+    drop_policies: Sequence[str] | None = ...,
+    exact: bool = ...,
+    solves: int = ...,
+    hardware_dir: str | os.PathLike[str] | None = ...,
+) -> ChoiceExplanation | PoolsExplanation: ...
 
 
 @typed
-def explain(model: str | ModelSpec | None = None, device: str | DeviceProfile | None = None, *,
-            module: str | None = None, plan: Plan | None = None, scheme: str | None = None,
-            devices: int | None = None, tp: int | None = None, dp: int | None = None,
-            pp: int | None = None, ep: int | None = None, context: int | None = None,
-            isl: int | None = None, osl: int | None = None, batch: int | None = None,
-            workload: str | NamedWorkload | None = None,
-            prefix_hit_rate: float | None = None, slots: str | None = None,
-            objective: str = THROUGHPUT, ttft_seconds: float | None = None,
-            tpot_seconds: float | Literal["none"] | None = None,
-            max_loss: str | float | None = None,
-            schemes: Sequence[str] | None = None, kv: str = AUTO,
-            memory_bytes: int | None = None, engine: str = ENGINES,
-            scenario: str | Scenario | None = None, profile: str | Profile | None = None,
-            imatrix: str | os.PathLike[str] | None = None,
-            untie: bool = False, drop_policies: Sequence[str] | None = None,
-            exact: bool = False, solves: int = SOLVES,
-            hardware_dir: str | os.PathLike[str] | None = None,
-            ) -> ModuleExplanation | ChoiceExplanation | PoolsExplanation:
+def explain(
+    model: str | ModelSpec | None = None,
+    device: str | DeviceProfile | None = None,
+    *,
+    module: str | None = None,
+    plan: Plan | None = None,
+    scheme: str | None = None,
+    devices: int | None = None,
+    tp: int | None = None,
+    dp: int | None = None,
+    pp: int | None = None,
+    ep: int | None = None,
+    context: int | None = None,
+    isl: int | None = None,
+    osl: int | None = None,
+    batch: int | None = None,
+    workload: str | NamedWorkload | None = None,
+    prefix_hit_rate: float | None = None,
+    slots: str | None = None,
+    objective: str = THROUGHPUT,
+    ttft_seconds: float | None = None,
+    tpot_seconds: float | Literal["none"] | None = None,
+    max_loss: str | float | None = None,
+    schemes: Sequence[str] | None = None,
+    kv: str = AUTO,
+    memory_bytes: int | None = None,
+    engine: str = ENGINES,
+    scenario: str | Scenario | None = None,
+    profile: str | Profile | None = None,
+    imatrix: str | os.PathLike[str] | None = None,
+    untie: bool = False,
+    drop_policies: Sequence[str] | None = None,
+    exact: bool = False,
+    solves: int = SOLVES,
+    hardware_dir: str | os.PathLike[str] | None = None,
+) -> ModuleExplanation | ChoiceExplanation | PoolsExplanation:
     """Why the plan to serve (``exact``: the optimum; or ``plan``) is what it is: every unit with
     what its next best choice costs, the price of every limit, and what would change the answer, for
     which at most ``solves`` further questions are solved.
@@ -120,8 +184,9 @@ def explain(model: str | ModelSpec | None = None, device: str | DeviceProfile | 
         _refuse_solves(solves, "a module")
         return _module(ask, module)
     if ask.scheme is not None:
-        raise InputError("scheme is explained for a module",
-                         hint="name the module as well, or leave scheme out")
+        raise InputError(
+            "scheme is explained for a module", hint="name the module as well, or leave scheme out"
+        )
     if ask.plan is not None and ask.plan.deployment is not None:
         from planner.api.pools_explained import explain_pools
 
@@ -135,62 +200,114 @@ def explain(model: str | ModelSpec | None = None, device: str | DeviceProfile | 
 def _refuse_solves(solves: int, explained: str) -> None:
     """Refuse questions to solve where none are."""
     if solves != SOLVES:
-        raise InputError(f"solves = {solves}: what would change {explained} is not looked for",
-                         hint="leave it out")
+        raise InputError(
+            f"solves = {solves}: what would change {explained} is not looked for",
+            hint="leave it out",
+        )
 
 
 def _module(ask: Ask, module: str) -> ModuleExplanation:
     """The time of one module, which no parameter of a whole plan may be given beside."""
     asked = ask.asked
     named = [name for name in OF_A_PLAN if getattr(asked, name) not in (None, False)]
-    named += [name for name in ("plan", "scenario", "profile", "imatrix")
-              if getattr(ask, name) is not None]
+    named += [
+        name
+        for name in ("plan", "scenario", "profile", "imatrix")
+        if getattr(ask, name) is not None
+    ]
     if named:
-        raise InputError(f"{named[0]} belongs to a plan, and module asks about one layer",
-                         hint="leave one of the two out")
+        raise InputError(
+            f"{named[0]} belongs to a plan, and module asks about one layer",
+            hint="leave one of the two out",
+        )
     if ask.model is None or ask.device is None:
         raise InputError("a module is one of a MODEL on a DEVICE", hint="name both")
-    return _module_times(load_model(ask.model),
-                         load_device(ask.device, hardware_dir=ask.hardware_dir), module,
-                         ask.scheme, asked, ANY_ENGINE if ask.engine == AUTO_ENGINE
-                         else ask.engine)
+    return _module_times(
+        load_model(ask.model),
+        load_device(ask.device, hardware_dir=ask.hardware_dir),
+        module,
+        ask.scheme,
+        asked,
+        ANY_ENGINE if ask.engine == AUTO_ENGINE else ask.engine,
+    )
 
 
-def _module_times(spec: ModelSpec, target: DeviceProfile, module: str, scheme: str | None,
-                  asked: Asked, engine: str) -> ModuleExplanation:
+def _module_times(
+    spec: ModelSpec,
+    target: DeviceProfile,
+    module: str,
+    scheme: str | None,
+    asked: Asked,
+    engine: str,
+) -> ModuleExplanation:
     """The time of one module under each scheme."""
     tp, dp, ep, batch = asked.tp or 1, asked.dp or 1, asked.ep or 1, asked.batch
-    asked = Asked(devices=tp * dp, tp=tp, dp=dp, pp=1, ep=ep, context=asked.context,
-                  isl=asked.isl, osl=asked.osl, kv=asked.kv, workload=asked.workload,
-                  prefix_hit_rate=asked.prefix_hit_rate, slots=asked.slots,
-                  schemes=_named(target, scheme, asked.schemes, engine))
-    question = build_question(spec, target, asked, None, uniform=None, given=None,
-                              engine=parse_engine(engine) if engine != ANY_ENGINE else None)
+    asked = Asked(
+        devices=tp * dp,
+        tp=tp,
+        dp=dp,
+        pp=1,
+        ep=ep,
+        context=asked.context,
+        isl=asked.isl,
+        osl=asked.osl,
+        kv=asked.kv,
+        workload=asked.workload,
+        prefix_hit_rate=asked.prefix_hit_rate,
+        slots=asked.slots,
+        schemes=_named(target, scheme, asked.schemes, engine),
+    )
+    question = build_question(
+        spec,
+        target,
+        asked,
+        None,
+        uniform=None,
+        given=None,
+        engine=parse_engine(engine) if engine != ANY_ENGINE else None,
+    )
     layouts = possible_layouts(question)
     if not layouts:
-        raise UnsupportedError(f"{spec.id}: tp{tp} dp{dp} ep{ep} does not divide it",
-                               hint="choose another --tp, --dp or --ep")
+        raise UnsupportedError(
+            f"{spec.id}: tp{tp} dp{dp} ep{ep} does not divide it",
+            hint="choose another --tp, --dp or --ep",
+        )
     size = batch if batch is not None else DEFAULT_BATCH * dp
     if size < 1 or size % dp:
-        raise InputError(f"batch {size} over {dp} attention ranks",
-                         hint="batch is a multiple of --dp")
+        raise InputError(
+            f"batch {size} over {dp} attention ranks", hint="batch is a multiple of --dp"
+        )
     focus = _focus(scheme, question)
     built = build_model(question, load_prior())
     tables = layout_tables(built, layouts[:1])
     reference = "bf16" if "bf16" in question.schemes else question.schemes[0]
-    found = tuple(module_split(built, tables, unit, batch=size, reference=reference,
-                               focus=focus)
-                  for unit in named_units(built, module))
+    found = tuple(
+        module_split(built, tables, unit, batch=size, reference=reference, focus=focus)
+        for unit in named_units(built, module)
+    )
     return ModuleExplanation(
-        model=spec.id, device=target.id, module=module, batch=size, isl=question.workload.isl,
-        osl=question.workload.osl, tp=tp, dp=dp, ep=ep, reference=reference,
-        tokens=tuple(int(m) for m in SHOWN), modules=found,
-        refused=question.refused, assumptions=_assumptions(
-            question, batch, size, tp, dp, ep, [split.kind for split in found]))
+        model=spec.id,
+        device=target.id,
+        module=module,
+        batch=size,
+        isl=question.workload.isl,
+        osl=question.workload.osl,
+        tp=tp,
+        dp=dp,
+        ep=ep,
+        reference=reference,
+        tokens=tuple(int(m) for m in SHOWN),
+        modules=found,
+        refused=question.refused,
+        assumptions=_assumptions(
+            question, batch, size, tp, dp, ep, [split.kind for split in found]
+        ),
+    )
 
 
-def _named(target: DeviceProfile, scheme: str | None, schemes: Sequence[str] | None,
-           engine: str) -> tuple[str, ...] | None:
+def _named(
+    target: DeviceProfile, scheme: str | None, schemes: Sequence[str] | None, engine: str
+) -> tuple[str, ...] | None:
     """The schemes to price: those named, the one to explain, and bf16 beside a single one; a type
     that plans take for its engine alone stands beside the others where it is the one."""
     if schemes is None:
@@ -217,29 +334,56 @@ def _focus(scheme: str | None, question: Question) -> str | None:
     name = scheme_by_id(scheme).id
     why = dict(question.refused).get(name)
     if why:
-        raise UnsupportedError(f"scheme {name!r} on {question.device.id}: {why}",
-                               hint="legal here: " + ", ".join(question.schemes))
+        raise UnsupportedError(
+            f"scheme {name!r} on {question.device.id}: {why}",
+            hint="legal here: " + ", ".join(question.schemes),
+        )
     return name
 
 
-def _assumptions(question: Question, batch: int | None, size: int, tp: int, dp: int, ep: int,
-                 kinds: Sequence[str]) -> tuple[Assumption, ...]:
+def _assumptions(
+    question: Question,
+    batch: int | None,
+    size: int,
+    tp: int,
+    dp: int,
+    ep: int,
+    kinds: Sequence[str],
+) -> tuple[Assumption, ...]:
     out = [Assumption(*note) for note in question.notes if note[0] != "max-loss default"]
     if batch is None:
         out.append(Assumption("batch", str(size), "not given; sequences decoded together"))
     if question.workload.assumed:
         out.append(Assumption("workload", question.workload.assumed, "not given"))
-    out.append(Assumption("layout", f"tp{tp} dp{dp} ep{ep}", "one layer is priced by itself; "
-                          "whether the model fits is not checked"))
+    out.append(
+        Assumption(
+            "layout",
+            f"tp{tp} dp{dp} ep{ep}",
+            "one layer is priced by itself; whether the model fits is not checked",
+        )
+    )
     if question.engine == ANY_ENGINE:
-        out.append(Assumption("kernels", "first measured stack", "TensorRT-LLM, vLLM, SGLang in "
-                              "this order, as no engine is given"))
+        out.append(
+            Assumption(
+                "kernels",
+                "first measured stack",
+                "TensorRT-LLM, vLLM, SGLang in this order, as no engine is given",
+            )
+        )
     engine = engine_of(question)
     if engine is not None:
-        out += kernels_told(engine, question.device, [
-            (group, name) for group in dict.fromkeys(kind_group(kind) for kind in kinds)
-            for name in question.schemes], question.container)
+        out += kernels_told(
+            engine,
+            question.device,
+            [
+                (group, name)
+                for group in dict.fromkeys(kind_group(kind) for kind in kinds)
+                for name in question.schemes
+            ],
+            question.container,
+        )
     if question.spec.experts:
-        out.append(Assumption("tokens", "of one attention rank",
-                              "experts see those of all dp ranks"))
+        out.append(
+            Assumption("tokens", "of one attention rank", "experts see those of all dp ranks")
+        )
     return tuple(out)

@@ -23,9 +23,13 @@ Progress = Callable[[int, int, str], None]
 
 
 @typed
-def fleet(source: str | os.PathLike[str] | Mapping[str, Any], *,
-          workers: int | None = 1, hardware_dir: str | os.PathLike[str] | None = None,
-          progress: Progress | None = None) -> Fleet:
+def fleet(
+    source: str | os.PathLike[str] | Mapping[str, Any],
+    *,
+    workers: int | None = 1,
+    hardware_dir: str | os.PathLike[str] | None = None,
+    progress: Progress | None = None,
+) -> Fleet:
     """The exact assignment of a stock of devices to models with rates of requests and limits.
 
     Plans of every model on every kind of device are those of :func:`planner.plan` on layouts of
@@ -47,25 +51,31 @@ def fleet(source: str | os.PathLike[str] | Mapping[str, Any], *,
     return answered(fleet_question(source, hardware_dir), progress, workers=workers)
 
 
-def answered(question: FleetQuestion, progress: Progress | None = None, *,
-             workers: int | None = 1) -> Fleet:
+def answered(
+    question: FleetQuestion, progress: Progress | None = None, *, workers: int | None = 1
+) -> Fleet:
     """The assignment that a question asks for, as :func:`fleet`."""
     where = place_of_work(workers, None)
     return _answer(question, _searched(question, progress, where.workers))
 
 
-def _searched(question: FleetQuestion, progress: Progress | None, workers: int | None,
-              ) -> list[list[FleetPair]]:
+def _searched(
+    question: FleetQuestion,
+    progress: Progress | None,
+    workers: int | None,
+) -> list[list[FleetPair]]:
     """What each model [row] may do on each kind of device [column]."""
     tell = progress if progress is not None else lambda done, total, what: None
     found: dict[tuple[int, int], FleetPair] = {}
     tell(0, question.pairs, "")
     for (m, k), pair in searched(question, workers):
         found[m, k] = pair
-        tell(len(found), question.pairs,
-             f"{question.members[m].asked.name} on {question.kinds[k].profile.id}")
-    return [[found[m, k] for k in range(len(question.kinds))]
-            for m in range(len(question.members))]
+        tell(
+            len(found),
+            question.pairs,
+            f"{question.members[m].asked.name} on {question.kinds[k].profile.id}",
+        )
+    return [[found[m, k] for k in range(len(question.kinds))] for m in range(len(question.members))]
 
 
 def _answer(question: FleetQuestion, found: Sequence[Sequence[FleetPair]]) -> Fleet:
@@ -74,16 +84,22 @@ def _answer(question: FleetQuestion, found: Sequence[Sequence[FleetPair]]) -> Fl
     devices = [kind.profile.id for kind in question.kinds]
     for member, row in zip(question.members, found, strict=True):
         if not any(one.candidates for one in row):
-            raise nobody_serves(member.asked.name, member.asked.rate, member.level,
-                                [(d, one.reason) for d, one in zip(devices, row, strict=True)])
+            raise nobody_serves(
+                member.asked.name,
+                member.asked.rate,
+                member.level,
+                [(d, one.reason) for d, one in zip(devices, row, strict=True)],
+            )
     choice = cheapest(problem) if question.asked.goal == COST else largest_growth(problem)
     if choice is None or (question.asked.goal == SPARE and choice.value < 1 - 1e-9):
         raise too_small(problem, names, devices)
     return assembled(FleetAssignment(question, problem, candidates, choice, found))
 
 
-def _problem(question: FleetQuestion, found: Sequence[Sequence[FleetPair]],
-             ) -> tuple[FleetProblem, list[FleetCandidate]]:
+def _problem(
+    question: FleetQuestion,
+    found: Sequence[Sequence[FleetPair]],
+) -> tuple[FleetProblem, list[FleetCandidate]]:
     """(the assignment as numbers, the candidate behind each of its ways)."""
     ways, candidates = [], []
     for m, row in enumerate(found):
@@ -91,5 +107,8 @@ def _problem(question: FleetQuestion, found: Sequence[Sequence[FleetPair]],
             for candidate in one.candidates:
                 ways.append(FleetWay(m, k, candidate.size, candidate.paces))
                 candidates.append(candidate)
-    return FleetProblem(tuple(member.asked.rate for member in question.members),
-                        tuple(kind.stock for kind in question.kinds), tuple(ways)), candidates
+    return FleetProblem(
+        tuple(member.asked.rate for member in question.members),
+        tuple(kind.stock for kind in question.kinds),
+        tuple(ways),
+    ), candidates

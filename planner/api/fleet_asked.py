@@ -54,12 +54,15 @@ def fleet_question(source: Source, hardware_dir: str | os.PathLike[str] | None) 
     for name in sorted({i for i in ids if ids.count(i) > 1}):
         wrongs.add(f"device {name} stands in two tables", "add the counts up")
     wrongs.end()
-    found = FleetQuestion(asked, tuple(m for m in members if m is not None),
-                          tuple(k for k in kinds if k is not None))
+    found = FleetQuestion(
+        asked, tuple(m for m in members if m is not None), tuple(k for k in kinds if k is not None)
+    )
     if found.pairs > MOST_PAIRS:
-        raise InputError(f"{place}: {len(members)} models × {len(kinds)} kinds of devices are "
-                         f"{found.pairs} plans to search, at most {MOST_PAIRS} in one run",
-                         hint="leave out kinds of devices, or split the file")
+        raise InputError(
+            f"{place}: {len(members)} models × {len(kinds)} kinds of devices are "
+            f"{found.pairs} plans to search, at most {MOST_PAIRS} in one run",
+            hint="leave out kinds of devices, or split the file",
+        )
     return found
 
 
@@ -82,15 +85,20 @@ def _noted(wrongs: Wrongs, where: str, made: Callable[[], Made]) -> Made | None:
         return None
 
 
-def _kind(one: DeviceAsked, goal: str, wrongs: Wrongs,
-          hardware_dir: str | os.PathLike[str] | None) -> FleetKind | None:
-    profile = _noted(wrongs, f"device {one.name}",
-                     lambda: load_device(one.name, hardware_dir=hardware_dir))
+def _kind(
+    one: DeviceAsked, goal: str, wrongs: Wrongs, hardware_dir: str | os.PathLike[str] | None
+) -> FleetKind | None:
+    profile = _noted(
+        wrongs, f"device {one.name}", lambda: load_device(one.name, hardware_dir=hardware_dir)
+    )
     if profile is None:
         return None
     if one.devices_per_node is not None:
-        domain = one.devices_per_node if profile.scale_up_devices <= profile.devices_per_node \
+        domain = (
+            one.devices_per_node
+            if profile.scale_up_devices <= profile.devices_per_node
             else profile.scale_up_devices
+        )
         profile = replace(profile, devices_per_node=one.devices_per_node, scale_up_devices=domain)
     price, source = one.price, "given"
     if price is not None:
@@ -98,8 +106,11 @@ def _kind(one: DeviceAsked, goal: str, wrongs: Wrongs,
     elif profile.price_usd_per_hour is not None:
         price, source = profile.price_usd_per_hour.value, "the device profile's"
     elif goal == COST:
-        wrongs.add(f"{profile.id}: price: none is known", "price = 2.5 (USD a device-hour) in its "
-                   '[[device]], or goal = "spare", which needs none')
+        wrongs.add(
+            f"{profile.id}: price: none is known",
+            "price = 2.5 (USD a device-hour) in its "
+            '[[device]], or goal = "spare", which needs none',
+        )
     host = max(profile.devices_per_node, profile.scale_up_devices)
     return FleetKind(profile, DeviceStock(one.count, host, price), source if price else "")
 
@@ -108,19 +119,32 @@ def _member(one: ModelAsked, wrongs: Wrongs) -> FleetMember | None:
     for name in one.engines:
         _noted(wrongs, f"{one.name}: engines", partial(parse_engine, name))
     spec = _noted(wrongs, one.name, lambda: load_model(one.model))
-    kinds = [_noted(wrongs, f"{one.name}: workload {n}", partial(_requests, spec, request))
-             for n, request in enumerate(one.requests, start=1)]
+    kinds = [
+        _noted(wrongs, f"{one.name}: workload {n}", partial(_requests, spec, request))
+        for n, request in enumerate(one.requests, start=1)
+    ]
     if spec is None or not all(kinds):
         return None
-    return FleetMember(one, spec, RequestMix(tuple(k for k in kinds if k is not None)),
-                       ServiceLevel(one.ttft_seconds, one.tpot_seconds, one.percentile))
+    return FleetMember(
+        one,
+        spec,
+        RequestMix(tuple(k for k in kinds if k is not None)),
+        ServiceLevel(one.ttft_seconds, one.tpot_seconds, one.percentile),
+    )
 
 
 def _requests(spec: ModelSpec | None, one: RequestsAsked) -> RequestKind:
     """The tokens of a kind of request; of a model that is not known as long as any."""
     named = load_workload(one.workload) if one.workload is not None else None
     longest = spec.max_context if spec is not None else LONGEST
-    found = workload(longest, context=one.context, isl=one.isl, osl=one.osl,
-                     prefix_hit_rate=one.prefix_hit_rate, named=named)
-    return RequestKind(found.preset, one.share, found.isl, found.osl, found.context,
-                       found.prefix_hit_rate)
+    found = workload(
+        longest,
+        context=one.context,
+        isl=one.isl,
+        osl=one.osl,
+        prefix_hit_rate=one.prefix_hit_rate,
+        named=named,
+    )
+    return RequestKind(
+        found.preset, one.share, found.isl, found.osl, found.context, found.prefix_hit_rate
+    )

@@ -23,8 +23,10 @@ Place = tuple[int, int]
 """A pair: (index of the model, of the kind of device)."""
 
 
-def searched(question: FleetQuestion, workers: int | None = 1,
-             ) -> Iterator[tuple[Place, FleetPair]]:
+def searched(
+    question: FleetQuestion,
+    workers: int | None = 1,
+) -> Iterator[tuple[Place, FleetPair]]:
     """What every pair may do, with its place, as it is found: in this process, or in ``workers``
     of them (None: a core each)."""
     groups = _alike(question)
@@ -34,8 +36,9 @@ def searched(question: FleetQuestion, workers: int | None = 1,
             yield from zip(group, _found(question, group), strict=True)
         return
     content = packed(question)
-    for group, answers in in_processes(_found_there, ((content, group) for group in groups),
-                                       workers=count):
+    for group, answers in in_processes(
+        _found_there, ((content, group) for group in groups), workers=count
+    ):
         yield from zip(group, unpacked(answers), strict=True)
 
 
@@ -75,12 +78,25 @@ class FleetPairs:
         if isinstance(known, str):
             return FleetPair((), known)
         rivals, standing = known
-        return candidates(rivals, PairAsked(member.mix, member.asked.rate, member.level,
-                                            self.router, kind.stock.host, kind.stock.count,
-                                            self.grows), standing)
+        return candidates(
+            rivals,
+            PairAsked(
+                member.mix,
+                member.asked.rate,
+                member.level,
+                self.router,
+                kind.stock.host,
+                kind.stock.count,
+                self.grows,
+            ),
+            standing,
+        )
 
-    def _searched(self, member: FleetMember, kind: FleetKind,
-                  ) -> tuple[list[Rival], Standing] | str:
+    def _searched(
+        self,
+        member: FleetMember,
+        kind: FleetKind,
+    ) -> tuple[list[Rival], Standing] | str:
         ask = _ask(member, kind)
         try:
             questions = tuple(chain.from_iterable(_of_engines(ask, member.asked.engines)))
@@ -93,20 +109,37 @@ class FleetPairs:
 
 def _key(member: FleetMember, kind: FleetKind) -> tuple[Any, ...]:
     asked = member.asked
-    return (member.spec.id, kind.profile.id, member.mix, member.level, asked.max_loss,
-            asked.schemes, asked.kv, asked.engines)
+    return (
+        member.spec.id,
+        kind.profile.id,
+        member.mix,
+        member.level,
+        asked.max_loss,
+        asked.schemes,
+        asked.kv,
+        asked.engines,
+    )
 
 
 def _ask(member: FleetMember, kind: FleetKind) -> Ask:
     """The question of a plan for the mean request of the mix."""
     mix, asked = member.mix, member.asked
     limit = NO_LIMIT if asked.tpot_seconds is None else asked.tpot_seconds
-    return Ask(model=member.spec, device=kind.profile, pp=1, context=mix.context,
-               isl=max(round(mix.mean_isl), 1), osl=max(round(mix.mean_osl), 1),
-               prefix_hit_rate=mix.prefix_hit_rate or None, ttft_seconds=asked.ttft_seconds,
-               tpot_seconds=limit, max_loss=asked.max_loss, schemes=asked.schemes,
-               kv=asked.kv if asked.kv is not None else AUTO,
-               engine=asked.engines[0] if len(asked.engines) == 1 else ENGINES)
+    return Ask(
+        model=member.spec,
+        device=kind.profile,
+        pp=1,
+        context=mix.context,
+        isl=max(round(mix.mean_isl), 1),
+        osl=max(round(mix.mean_osl), 1),
+        prefix_hit_rate=mix.prefix_hit_rate or None,
+        ttft_seconds=asked.ttft_seconds,
+        tpot_seconds=limit,
+        max_loss=asked.max_loss,
+        schemes=asked.schemes,
+        kv=asked.kv if asked.kv is not None else AUTO,
+        engine=asked.engines[0] if len(asked.engines) == 1 else ENGINES,
+    )
 
 
 def _of_engines(ask: Ask, engines: tuple[str, ...]) -> Iterator[tuple[Question, ...]]:

@@ -27,19 +27,35 @@ from planner.workloads import NamedWorkload
 
 
 @typed
-def frontier(model: str | ModelSpec, device: str | DeviceProfile, *, points: int = 50,
-             map: bool = False, devices: int | None = None, tp: int | None = None,
-             dp: int | None = None, pp: int | None = None, ep: int | None = None,
-             context: int | None = None, isl: int | None = None, osl: int | None = None,
-             batch: int | None = None, workload: str | NamedWorkload | None = None,
-             prefix_hit_rate: float | None = None, slots: str | None = None,
-             ttft_seconds: float | None = None,
-             tpot_seconds: float | Literal["none"] | None = None,
-             schemes: list[str] | None = None, kv: str = AUTO,
-             memory_bytes: int | None = None, engine: str = ENGINES,
-             profile: str | Profile | None = None, untie: bool = False,
-             drop_policies: Sequence[str] | None = None,
-             hardware_dir: str | os.PathLike[str] | None = None) -> Frontier:
+def frontier(
+    model: str | ModelSpec,
+    device: str | DeviceProfile,
+    *,
+    points: int = 50,
+    map: bool = False,
+    devices: int | None = None,
+    tp: int | None = None,
+    dp: int | None = None,
+    pp: int | None = None,
+    ep: int | None = None,
+    context: int | None = None,
+    isl: int | None = None,
+    osl: int | None = None,
+    batch: int | None = None,
+    workload: str | NamedWorkload | None = None,
+    prefix_hit_rate: float | None = None,
+    slots: str | None = None,
+    ttft_seconds: float | None = None,
+    tpot_seconds: float | Literal["none"] | None = None,
+    schemes: list[str] | None = None,
+    kv: str = AUTO,
+    memory_bytes: int | None = None,
+    engine: str = ENGINES,
+    profile: str | Profile | None = None,
+    untie: bool = False,
+    drop_policies: Sequence[str] | None = None,
+    hardware_dir: str | os.PathLike[str] | None = None,
+) -> Frontier:
     """The plans that no other equals or beats in loss, throughput and memory.
 
     ``points`` budgets of loss and memory are tried; equal and dominated answers are left out.
@@ -68,10 +84,16 @@ def _frontier(ask: Ask, *, points: int, mapped: bool) -> Frontier:
     found = frontier_points(models, points)
     if not found:
         raise refuse(ask.case(ways))
-    return Frontier(question.spec.id, question.device.id, question.workload.context,
-                    "nats" if question.profile is None else question.profile.unit, GAP, found,
-                    phase_map(question) if mapped else None,
-                    " ".join(filter(None, (question.engine, question.engine_version))))
+    return Frontier(
+        question.spec.id,
+        question.device.id,
+        question.workload.context,
+        "nats" if question.profile is None else question.profile.unit,
+        GAP,
+        found,
+        phase_map(question) if mapped else None,
+        " ".join(filter(None, (question.engine, question.engine_version))),
+    )
 
 
 def _on_one_engine(ask: Ask) -> Ask:
@@ -91,5 +113,6 @@ def _on_one_engine(ask: Ask) -> Ask:
 
 def _unlimited(questions: Sequence[Question]) -> list[Question]:
     """The questions for throughput, without a limit on loss."""
-    return [replace(q, objective="throughput", loss_scheme=None, loss_limit=None)
-            for q in questions]
+    return [
+        replace(q, objective="throughput", loss_scheme=None, loss_limit=None) for q in questions
+    ]

@@ -59,11 +59,16 @@ class Measurement:
 
 
 @typed
-def measure(output: str | os.PathLike[str] = FOLDER, *, quick: bool = False,
-            only: Sequence[str] | None = None,
-            engine_dir: str | os.PathLike[str] | None = None, force: bool = False,
-            progress: Callable[[int, int, str], None] = _nobody,
-            told: Callable[[str], None] = _nobody) -> Measurement:
+def measure(
+    output: str | os.PathLike[str] = FOLDER,
+    *,
+    quick: bool = False,
+    only: Sequence[str] | None = None,
+    engine_dir: str | os.PathLike[str] | None = None,
+    force: bool = False,
+    progress: Callable[[int, int, str], None] = _nobody,
+    told: Callable[[str], None] = _nobody,
+) -> Measurement:
     """Time this machine's operators, and write tables and the device ``host``.
 
     Args:
@@ -81,20 +86,32 @@ def measure(output: str | os.PathLike[str] = FOLDER, *, quick: bool = False,
         UnsupportedError: the system does not say what CPU this is.
     """
     operators = _operators(only)
-    if engine_dir is not None and operators and not any(
-            part.needs == "ggml" and part.operator in operators for part in PARTS):
-        raise InputError(f"engine_dir: llama.cpp has no part in {', '.join(operators)}",
-                         hint="leave one of engine_dir and only out")
+    if (
+        engine_dir is not None
+        and operators
+        and not any(part.needs == "ggml" and part.operator in operators for part in PARTS)
+    ):
+        raise InputError(
+            f"engine_dir: llama.cpp has no part in {', '.join(operators)}",
+            hint="leave one of engine_dir and only out",
+        )
     facts, files = host_facts(), find_ggml(engine_dir)
     plain = described(facts)
-    machine = TimedMachine(HOST, facts.threads, facts.cache_bytes or UNKNOWN_CACHE,
-                      facts.memory_available or facts.capacity or UNKNOWN_MEMORY, files,
-                      torch_gpu(facts))
+    machine = TimedMachine(
+        HOST,
+        facts.threads,
+        facts.cache_bytes or UNKNOWN_CACHE,
+        facts.memory_available or facts.capacity or UNKNOWN_MEMORY,
+        files,
+        torch_gpu(facts),
+    )
     parts, skipped = wanted_parts(operators, machine)
     if not parts:
-        raise InputError("nothing that was asked for can be measured here: "
-                         + "; ".join(f"{name}: {why}" for name, why in skipped),
-                         hint="install torch or llama.cpp, or leave --only out")
+        raise InputError(
+            "nothing that was asked for can be measured here: "
+            + "; ".join(f"{name}: {why}" for name, why in skipped),
+            hint="install torch or llama.cpp, or leave --only out",
+        )
     noise = busy(machine)
     for line in (noise, files.where if files is not None else ""):
         if line:
@@ -103,14 +120,26 @@ def measure(output: str | os.PathLike[str] = FOLDER, *, quick: bool = False,
     today = datetime.date.today().isoformat()
     folder = MeasurementFolder(Path(output), force=force)
     try:
-        run_parts(list(requests(parts, machine, quick)), found, progress,
-                  lambda: folder.write(found.rows, with_measured(plain, found.rows, HOST, noise)
-                                       .text(today)))
+        run_parts(
+            list(requests(parts, machine, quick)),
+            found,
+            progress,
+            lambda: folder.write(
+                found.rows, with_measured(plain, found.rows, HOST, noise).text(today)
+            ),
+        )
         fits, unfitted = _fitted(folder, found, today)
     finally:
         folder.close()
-    return Measurement(folder.path, tuple(found.rows), fits, tuple(found.skipped),
-                       tuple(found.failed), found.seconds, unfitted)
+    return Measurement(
+        folder.path,
+        tuple(found.rows),
+        fits,
+        tuple(found.skipped),
+        tuple(found.failed),
+        found.seconds,
+        unfitted,
+    )
 
 
 def _operators(only: Sequence[str] | None) -> tuple[str, ...]:
@@ -121,8 +150,9 @@ def _operators(only: Sequence[str] | None) -> tuple[str, ...]:
     return names
 
 
-def _fitted(folder: MeasurementFolder, found: MeasuredParts,
-            date: str) -> tuple[tuple[str, ...], tuple[tuple[str, str], ...]]:
+def _fitted(
+    folder: MeasurementFolder, found: MeasuredParts, date: str
+) -> tuple[tuple[str, ...], tuple[tuple[str, str], ...]]:
     """Fits of the tables, written into the profile, and what was not fitted."""
     if not any(one["device"] == HOST for one in found.rows):
         return (), ()
@@ -132,8 +162,10 @@ def _fitted(folder: MeasurementFolder, found: MeasuredParts,
     except PlannerError as error:
         return (), (("tables", error.message),)
     folder.write(found.rows, made.text)
-    return (tuple(f"{fit.operator} {fit.stack} {fit.variant}" for fit in made.fits),
-            tuple(made.skipped))
+    return (
+        tuple(f"{fit.operator} {fit.stack} {fit.variant}" for fit in made.fits),
+        tuple(made.skipped),
+    )
 
 
 def torch_gpu(facts: HostFacts) -> str:

@@ -60,16 +60,33 @@ _GGUF_FORMATS = frozenset({"fp32", "bf16", "fp16", "mxfp4-w4a16"})
 
 
 @typed
-def memory_use(model: str | ModelSpec | None = None, device: str | DeviceProfile | None = None, *,
-               tp: int | None = None, dp: int | None = None, pp: int | None = None,
-               ep: int | None = None, context: int | None = None, isl: int | None = None,
-               osl: int | None = None, batch: int | None = None,
-               workload: str | NamedWorkload | None = None, slots: str | None = None,
-               scheme: str | None = None, plan: Plan | None = None, kv: str = AUTO,
-               engine: str = ANY, checkpoint: str | os.PathLike[str] | None = None,
-               memory_bytes: int | None = None, with_mtp: bool = False, with_vision: bool = False,
-               lora: str | None = None, draft: str | ModelSpec | None = None,
-               hardware_dir: str | os.PathLike[str] | None = None, **flags: Any) -> MemoryAnswer:
+def memory_use(
+    model: str | ModelSpec | None = None,
+    device: str | DeviceProfile | None = None,
+    *,
+    tp: int | None = None,
+    dp: int | None = None,
+    pp: int | None = None,
+    ep: int | None = None,
+    context: int | None = None,
+    isl: int | None = None,
+    osl: int | None = None,
+    batch: int | None = None,
+    workload: str | NamedWorkload | None = None,
+    slots: str | None = None,
+    scheme: str | None = None,
+    plan: Plan | None = None,
+    kv: str = AUTO,
+    engine: str = ANY,
+    checkpoint: str | os.PathLike[str] | None = None,
+    memory_bytes: int | None = None,
+    with_mtp: bool = False,
+    with_vision: bool = False,
+    lora: str | None = None,
+    draft: str | ModelSpec | None = None,
+    hardware_dir: str | os.PathLike[str] | None = None,
+    **flags: Any,
+) -> MemoryAnswer:
     """Bytes of every device of one replica by part, and what an engine makes of them.
 
     ``flags`` are the engine's own (``planner.memory.engines.flags``). ``memory_bytes`` replaces
@@ -84,13 +101,18 @@ def memory_use(model: str | ModelSpec | None = None, device: str | DeviceProfile
     """
     ask = Ask.of(locals(), own=("checkpoint", "with_mtp", "with_vision", "lora", "draft", "flags"))
     parts = ("main", "lookup") + ("mtp",) * with_mtp + ("vision", "audio") * with_vision
-    return _memory(ask, parts, flags, None if checkpoint is None else Path(checkpoint),
-                   (lora, draft))
+    return _memory(
+        ask, parts, flags, None if checkpoint is None else Path(checkpoint), (lora, draft)
+    )
 
 
-def _memory(ask: Ask, parts: tuple[str, ...], flags: Mapping[str, Any],
-            checkpoint: Path | None, extra: tuple[str | None, str | ModelSpec | None],
-            ) -> MemoryAnswer:
+def _memory(
+    ask: Ask,
+    parts: tuple[str, ...],
+    flags: Mapping[str, Any],
+    checkpoint: Path | None,
+    extra: tuple[str | None, str | ModelSpec | None],
+) -> MemoryAnswer:
     """The bytes of these ``parts`` of a model and of ``extra`` (adapters, a draft); ``flags`` are
     the engine's own."""
     asked, plan, memory_bytes = ask.asked, ask.plan, ask.memory_bytes
@@ -101,14 +123,23 @@ def _memory(ask: Ask, parts: tuple[str, ...], flags: Mapping[str, Any],
         raise InputError("no model given", hint="name a MODEL, or a plan with --plan")
     spec = load_model(ask.model)
     require_planned(spec)
-    target = load_device(ask.device, hardware_dir=ask.hardware_dir) \
-        if ask.device is not None else None
+    target = (
+        load_device(ask.device, hardware_dir=ask.hardware_dir) if ask.device is not None else None
+    )
     server = ask.engine if ask.engine == ANY else parse_engine(ask.engine).name
-    work = workload(spec.max_context, context=asked.context, isl=asked.isl, osl=asked.osl,
-                    named=asked.workload, reserved=reserves(asked.slots, server))
+    work = workload(
+        spec.max_context,
+        context=asked.context,
+        isl=asked.isl,
+        osl=asked.osl,
+        named=asked.workload,
+        reserved=reserves(asked.slots, server),
+    )
     batch = 1 if asked.batch is None else asked.batch
-    layout = _layout(*(1 if value is None else value
-                       for value in (asked.tp, asked.dp, asked.pp, asked.ep)), batch=batch)
+    layout = _layout(
+        *(1 if value is None else value for value in (asked.tp, asked.dp, asked.pp, asked.ep)),
+        batch=batch,
+    )
     format_of, scheme_text, names = _formats(spec, ask.scheme, plan)
     kv_of, kv_text = _caches(spec, ask.kv, plan)
     chunk = COMMON if target is None else prefill_chunk(server, target).tokens
@@ -117,22 +148,51 @@ def _memory(ask: Ask, parts: tuple[str, ...], flags: Mapping[str, Any],
     split = breakdown(spec, layout, use, format_of=format_of, kv=kv_of, device=target)
     capacity = memory_bytes or (int(target.capacity_bytes.value) if target else 0)
     usable = memory_bytes or (usable_bytes(target) if target else 0)
-    sized = _engine(ask.engine, flags, spec, layout, target, capacity, format_of, names,
-                    work.context, use, ask.kv if plan is None else kv_text)
+    sized = _engine(
+        ask.engine,
+        flags,
+        spec,
+        layout,
+        target,
+        capacity,
+        format_of,
+        names,
+        work.context,
+        use,
+        ask.kv if plan is None else kv_text,
+    )
     answer = MemoryAnswer(
-        model=spec.id, device=target.id if target else "", scheme=scheme_text, kv=kv_text,
-        parts=split, capacity_bytes=capacity, usable_bytes=usable,
+        model=spec.id,
+        device=target.id if target else "",
+        scheme=scheme_text,
+        kv=kv_text,
+        parts=split,
+        capacity_bytes=capacity,
+        usable_bytes=usable,
         sequences=_sequences(spec, split, kv_of, usable, use.context),
-        at_requests=_sequences(spec, split, kv_of, usable, use.tokens), engine=sized,
+        at_requests=_sequences(spec, split, kv_of, usable, use.tokens),
+        engine=sized,
         on_disk=compare(spec, checkpoint) if checkpoint is not None else None,
-        assumptions=(*spec.remarks, *structure_note(spec),
-                     *workload_notes(work, asked.workload),
-                     *slot_note(work, asked.slots, server),
-                     *draft_notes(beside, split),
-                     *_assumptions(work.assumed, use, target, layout), *_images(spec, use)))
-    return answer if answer.fits else replace(
-        answer, way_out=_way_out(Memory(spec, target, usable), split, plan, (format_of, kv_of),
-                                ask.engine))
+        assumptions=(
+            *spec.remarks,
+            *structure_note(spec),
+            *workload_notes(work, asked.workload),
+            *slot_note(work, asked.slots, server),
+            *draft_notes(beside, split),
+            *_assumptions(work.assumed, use, target, layout),
+            *_images(spec, use),
+        ),
+    )
+    return (
+        answer
+        if answer.fits
+        else replace(
+            answer,
+            way_out=_way_out(
+                Memory(spec, target, usable), split, plan, (format_of, kv_of), ask.engine
+            ),
+        )
+    )
 
 
 memory = memory_use
@@ -143,8 +203,13 @@ LEAST_BITS = 4.0
 """Weights of fewer bits are no way out: what they lose nobody serves."""
 
 
-def _way_out(asked: Memory, split: Breakdown, plan: Plan | None,
-             chosen: tuple[FormatOf, str | KvOf], engine: str) -> str:
+def _way_out(
+    asked: Memory,
+    split: Breakdown,
+    plan: Plan | None,
+    chosen: tuple[FormatOf, str | KvOf],
+    engine: str,
+) -> str:
     """What would help: a plan keeps its formats, an engine its caches; else the device's are
     tried."""
     if not asked.usable:
@@ -153,25 +218,39 @@ def _way_out(asked: Memory, split: Breakdown, plan: Plan | None,
         return way_out(asked, split, {"plan": chosen[0]}, {"plan": chosen[1]})
     device, spec = asked.device, asked.spec
     schemes = scheme_ids() if device is None else legal_schemes(device, scheme_ids())[0]
-    formats = {name: _formats(spec, name, None)[0] for name in schemes
-               if bits_per_element(scheme_by_id(name).weight) >= LEAST_BITS}
-    caches: dict[str, str | KvOf] = {"as asked": chosen[1]} if engine != "any" else {
-        name: name for name, layout in KV_LAYOUTS.items()
-        if (device is None or not kv_refusal(device, layout))
-        and any(stores(unit, name) for unit in cache_units(spec))}
+    formats = {
+        name: _formats(spec, name, None)[0]
+        for name in schemes
+        if bits_per_element(scheme_by_id(name).weight) >= LEAST_BITS
+    }
+    caches: dict[str, str | KvOf] = (
+        {"as asked": chosen[1]}
+        if engine != "any"
+        else {
+            name: name
+            for name, layout in KV_LAYOUTS.items()
+            if (device is None or not kv_refusal(device, layout))
+            and any(stores(unit, name) for unit in cache_units(spec))
+        }
+    )
     return way_out(asked, split, formats, caches or {"bf16": "bf16"})
 
 
 def _layout(tp: int, dp: int, pp: int, ep: int, *, batch: int) -> Layout:
     for name, value in (("tp", tp), ("dp", dp), ("pp", pp), ("ep", ep), ("batch", batch)):
         if not 1 <= value <= 1 << 20:
-            raise InputError(f"{name} = {value} is out of range",
-                             hint=f"{name} is a whole number from 1 to {1 << 20}")
+            raise InputError(
+                f"{name} = {value} is out of range",
+                hint=f"{name} is a whole number from 1 to {1 << 20}",
+            )
     return Layout(tp, dp, pp, ep)
 
 
-def _formats(spec: ModelSpec, scheme: str | None, plan: Plan | None,
-             ) -> tuple[FormatOf, str, frozenset[str]]:
+def _formats(
+    spec: ModelSpec,
+    scheme: str | None,
+    plan: Plan | None,
+) -> tuple[FormatOf, str, frozenset[str]]:
     """The format of every matrix, what to call it, and the schemes in it: as released, a scheme,
     or a plan's units."""
     if scheme is not None and plan is not None:
@@ -182,36 +261,52 @@ def _formats(spec: ModelSpec, scheme: str | None, plan: Plan | None,
         for unit in units:
             for layer in unit.layers:
                 table[unit.matrix, layer] = scheme_by_id(unit.scheme).weight
-        return (PartFormats(table), "of the plan",
-                frozenset(unit.scheme for unit in units))
+        return (PartFormats(table), "of the plan", frozenset(unit.scheme for unit in units))
     released = frozenset(row.scheme for row in spec.rows if row.scheme and row.part == "main")
     if scheme is None:
         return as_released, f"{spec.quantization} as released", released
     record = scheme_by_id(scheme)
-    other = {(row.kind, layer) for row in spec.rows
-             if row.part == "main" and row.is_matrix and row.kind in PLANNED_KINDS
-             and (row.scheme or row.dtype) != record.id for layer in row.layers or (-1,)}
+    other = {
+        (row.kind, layer)
+        for row in spec.rows
+        if row.part == "main"
+        and row.is_matrix
+        and row.kind in PLANNED_KINDS
+        and (row.scheme or row.dtype) != record.id
+        for layer in row.layers or (-1,)
+    }
     if record.id == spec.quantization and not other:
         return as_released, f"{record.id} as released", released
-    return (lambda kind, layer: record.weight if (kind, layer) in other else None, record.id,
-            frozenset({record.id}))
+    return (
+        lambda kind, layer: record.weight if (kind, layer) in other else None,
+        record.id,
+        frozenset({record.id}),
+    )
 
 
 def _caches(spec: ModelSpec, kv: str, plan: Plan | None) -> tuple[str | KvOf, str]:
     """The layout of every cache: given, the release's own, or a plan's units."""
     if plan is not None:
         if kv != "auto":
-            raise InputError(f"kv {kv!r} and plan exclude each other: the plan has its own caches",
-                             hint="leave one out")
-        table = {(u.kind, layer): u.kv_layout for u in plan.units if u.kv_layout is not None
-                 for layer in u.layers}
+            raise InputError(
+                f"kv {kv!r} and plan exclude each other: the plan has its own caches",
+                hint="leave one out",
+            )
+        table = {
+            (u.kind, layer): u.kv_layout
+            for u in plan.units
+            if u.kv_layout is not None
+            for layer in u.layers
+        }
         names = sorted(set(table.values()))
 
         def chosen(kind: str, layer: int) -> str:
             layer = min(layer, spec.layers - 1)  # prediction layers as the last one
             if (kind, layer) not in table:
-                raise InputError(f"plan file: {kind} of layer {layer} has no unit",
-                                 hint=f"the plan must cover every cache of {spec.id}")
+                raise InputError(
+                    f"plan file: {kind} of layer {layer} has no unit",
+                    hint=f"the plan must cover every cache of {spec.id}",
+                )
             return table[kind, layer]
 
         return chosen, ", ".join(names)
@@ -236,9 +331,19 @@ def _sequences(spec: ModelSpec, split: Breakdown, kv: str | KvOf, usable: int, t
     return min(found) * split.layout.dp
 
 
-def _engine(text: str, flags: Mapping[str, Any], spec: ModelSpec, layout: Layout,
-            device: DeviceProfile | None, capacity: int, format_of: FormatOf, names: frozenset[str],
-            context: int, use: Use, kv: str) -> EngineResult | None:
+def _engine(
+    text: str,
+    flags: Mapping[str, Any],
+    spec: ModelSpec,
+    layout: Layout,
+    device: DeviceProfile | None,
+    capacity: int,
+    format_of: FormatOf,
+    names: frozenset[str],
+    context: int,
+    use: Use,
+    kv: str,
+) -> EngineResult | None:
     """What the engine makes of it; ``names`` are the schemes of the weights."""
     given = {name: value for name, value in flags.items() if value is not None}
     check_names(given, engine=text)
@@ -246,18 +351,31 @@ def _engine(text: str, flags: Mapping[str, Any], spec: ModelSpec, layout: Layout
         return None
     engine = parse_engine(text)
     if not capacity:
-        raise InputError(f"engine {engine.name} needs the memory of a device",
-                         hint="name a DEVICE, or give --memory-bytes")
+        raise InputError(
+            f"engine {engine.name} needs the memory of a device",
+            hint="name a DEVICE, or give --memory-bytes",
+        )
     cuda = device is None or device.kind != "cpu"
     if device is not None and not cuda and engine.name not in _CPU_ENGINES:
-        raise UnsupportedError(f"{engine.name} is modelled on GPUs, and {device.id} is a CPU",
-                               hint="--engine " + " or ".join(_CPU_ENGINES))
+        raise UnsupportedError(
+            f"{engine.name} is modelled on GPUs, and {device.id} is a CPU",
+            hint="--engine " + " or ".join(_CPU_ENGINES),
+        )
     if engine.name == "llama.cpp":
         _check_llama(names, kv, use.parts)
     settings = settings_of_flags(engine, given, context=context, kv=kv)
     large = capacity >= LARGE_DEVICE_BYTES and not (device and "a100" in device.id)
-    case = Case(spec=spec, layout=layout, total_bytes=capacity, format_of=format_of, large=large,
-                parts=use.parts, cuda=cuda, capability=_capability(device), beside=use.beside)
+    case = Case(
+        spec=spec,
+        layout=layout,
+        total_bytes=capacity,
+        format_of=format_of,
+        large=large,
+        parts=use.parts,
+        cuda=cuda,
+        capability=_capability(device),
+        beside=use.beside,
+    )
     return engine_size(case, engine, settings)
 
 
@@ -271,14 +389,19 @@ def _check_llama(names: frozenset[str], kv: str, parts: tuple[str, ...]) -> None
     """Raises where llama.cpp has no such weights, caches or layers."""
     foreign = sorted(n for n in names if n not in _GGUF_FORMATS and not n.startswith("ggml-"))
     if foreign:
-        raise UnsupportedError(f"llama.cpp has no {foreign[0]} weights",
-                               hint="--scheme ggml-q4_k or bf16, or a GGUF file as MODEL")
+        raise UnsupportedError(
+            f"llama.cpp has no {foreign[0]} weights",
+            hint="--scheme ggml-q4_k or bf16, or a GGUF file as MODEL",
+        )
     if kv != "auto":
-        raise InputError(f"kv {kv!r}: llama.cpp has its own cache types",
-                         hint="use --cache-type-k and --cache-type-v")
+        raise InputError(
+            f"kv {kv!r}: llama.cpp has its own cache types",
+            hint="use --cache-type-k and --cache-type-v",
+        )
     if "mtp" in parts:
-        raise UnsupportedError("llama.cpp does not run prediction layers",
-                               hint="leave out --with-mtp")
+        raise UnsupportedError(
+            "llama.cpp does not run prediction layers", hint="leave out --with-mtp"
+        )
 
 
 def _images(spec: ModelSpec, use: Use) -> tuple[tuple[str, str, str], ...]:
@@ -290,18 +413,29 @@ def _images(spec: ModelSpec, use: Use) -> tuple[tuple[str, str, str], ...]:
     return (("images", f"at most {spec.encoder.tokens} tokens each", spec.encoder.limit),)
 
 
-def _assumptions(note: str, use: Use, device: DeviceProfile | None, layout: Layout,
-                 ) -> tuple[tuple[str, str, str], ...]:
+def _assumptions(
+    note: str,
+    use: Use,
+    device: DeviceProfile | None,
+    layout: Layout,
+) -> tuple[tuple[str, str, str], ...]:
     from planner.memory.breakdown import runtime_basis
 
     ranks = f"{layout.dp} attention-DP rank{'s' if layout.dp > 1 else ''}"
-    found = [("context", f"{use.context} tokens", note or "given"),
-             ("batch", f"{use.batch}", f"sequences over {ranks}"),
-             ("prefill chunk", f"{use.chunk} tokens", "common engine default, at most the prompt"),
-             ("pages", "16 and 64 tokens", "of keys and values, of latents")]
+    found = [
+        ("context", f"{use.context} tokens", note or "given"),
+        ("batch", f"{use.batch}", f"sequences over {ranks}"),
+        ("prefill chunk", f"{use.chunk} tokens", "common engine default, at most the prompt"),
+        ("pages", "16 and 64 tokens", "of keys and values, of latents"),
+    ]
     if device is not None and device.unified_memory:
-        found.append(("unified memory", f"{float(device.usable_fraction.value):.0%} usable",
-                      "an engine counts what the system uses too: lower its fraction by that"))
+        found.append(
+            (
+                "unified memory",
+                f"{float(device.usable_fraction.value):.0%} usable",
+                "an engine counts what the system uses too: lower its fraction by that",
+            )
+        )
     if device is not None:
         found.append(("runtime", "context, libraries, collectives", runtime_basis(device)))
     else:

@@ -72,6 +72,8 @@ def _check_link(flags: PoolFlags, question: Question) -> None:
     if flags.transfer_bytes_per_s is None or flags.mode != AUTO or not untried:
         return
     if untried in (WITH_A_BATCH, IN_THEORY):
-        raise InputError(f"{FLAG}: no pools are tried {untried} unless they are asked for",
-                         hint=f"--mode disaggregated asks for them; or leave {FLAG} out")
+        raise InputError(
+            f"{FLAG}: no pools are tried {untried} unless they are asked for",
+            hint=f"--mode disaggregated asks for them; or leave {FLAG} out",
+        )
     raise InputError(f"{FLAG}: no pools are tried {untried}", hint=f"leave {FLAG} out")

@@ -20,9 +20,18 @@ MOST_SAMPLED = 1 << 20
 
 
 @typed
-def layer_error(model: str | ModelSpec, *, module: str, schemes: Sequence[str] | None = None,
-                units: Sequence[str] | None = None, tokens: int = 32, outputs: int = 64,
-                seed: int = 1, rules: str | None = None, recipes: bool = False) -> LayerNumerics:
+def layer_error(
+    model: str | ModelSpec,
+    *,
+    module: str,
+    schemes: Sequence[str] | None = None,
+    units: Sequence[str] | None = None,
+    tokens: int = 32,
+    outputs: int = 64,
+    seed: int = 1,
+    rules: str | None = None,
+    recipes: bool = False,
+) -> LayerNumerics:
     """The error of one layer of a model under each scheme, split by cause.
 
     The layer is the widest GEMM (most inputs) of ``module``; ``outputs`` and ``tokens`` are
@@ -35,33 +44,46 @@ def layer_error(model: str | ModelSpec, *, module: str, schemes: Sequence[str] |
     """
     for name, value, least in (("tokens", tokens, 1), ("outputs", outputs, 1), ("seed", seed, 0)):
         if not least <= value <= MOST_SAMPLED:
-            raise InputError(f"{name} = {value} is out of range",
-                             hint=f"{name} is a whole number from {least} to {MOST_SAMPLED}")
+            raise InputError(
+                f"{name} = {value} is out of range",
+                hint=f"{name} is a whole number from {least} to {MOST_SAMPLED}",
+            )
     spec = load_model(model)
     planned = [m for m in modules(spec) if m.kind in PLANNED_KINDS]
     gemms = {m.kind: m.gemms for m in planned}
     if module not in gemms:
         raise UnknownNameError(f"module of {spec.id}", module, gemms)
     widest = max(gemms[module], key=lambda g: g.inputs)
-    shape = LayerShape(module, widest.inputs, min(outputs, sum(n for n, _ in widest.members)),
-                       tokens, seed)
-    asked = [one for name in schemes or NUMERICS_SCHEMES
-             for one in (name, *(recipes_of(scheme(name).id) if recipes else ()))]
+    shape = LayerShape(
+        module, widest.inputs, min(outputs, sum(n for n, _ in widest.members)), tokens, seed
+    )
+    asked = [
+        one
+        for name in schemes or NUMERICS_SCHEMES
+        for one in (name, *(recipes_of(scheme(name).id) if recipes else ()))
+    ]
     found = layer_errors(shape, list(dict.fromkeys(asked)), units, rules)
     stored = list(dict.fromkeys(m.released_as for m in planned if m.kind == module))
     return LayerNumerics(spec.id, shape, found, _notes(spec.id, module, stored, found))
 
 
-def _notes(model: str, module: str, stored: Sequence[str],
-           found: Sequence[LayerError]) -> tuple[str, ...]:
+def _notes(
+    model: str, module: str, stored: Sequence[str], found: Sequence[LayerError]
+) -> tuple[str, ...]:
     """What the release stores exactly, which synthetic BF16 weights do not show."""
     notes = []
     for released in stored:
-        exact = [e.scheme for e in found if e.weight and scheme(released).weight.scale is not None
-                 and stores_exactly(released, scheme(e.scheme).weight)]
+        exact = [
+            e.scheme
+            for e in found
+            if e.weight
+            and scheme(released).weight.scale is not None
+            and stores_exactly(released, scheme(e.scheme).weight)
+        ]
         if exact:
             notes.append(
                 f"weights are synthetic BF16. {model} is released with {module} as {released}: "
                 f"kept as stored, its weights have no error under {', '.join(exact)}, and the "
-                "column shows what quantising BF16 weights would cost")
+                "column shows what quantising BF16 weights would cost"
+            )
     return tuple(notes)

@@ -30,27 +30,51 @@ if TYPE_CHECKING:
 
 
 @typed
-def plan(model: str | ModelSpec | None = None, device: str | DeviceProfile | None = None, *,
-         devices: int | None = None, tp: int | None = None, dp: int | None = None,
-         pp: int | None = None, ep: int | None = None, context: int | None = None,
-         isl: int | None = None, osl: int | None = None, batch: int | None = None,
-         workload: str | NamedWorkload | None = None,
-         prefix_hit_rate: float | None = None, slots: str | None = None,
-         objective: str = THROUGHPUT, ttft_seconds: float | None = None,
-         tpot_seconds: float | Literal["none"] | None = None, max_loss: str | float | None = None,
-         schemes: Sequence[str] | None = None, kv: str = AUTO,
-         memory_bytes: int | None = None, engine: str = ENGINES,
-         scenario: str | Scenario | None = None, profile: str | Profile | None = None,
-         imatrix: str | os.PathLike[str] | None = None,
-         untie: bool = False, drop_policies: Sequence[str] | None = None, exact: bool = False,
-         anchor: str | None = None, host: str | DeviceProfile | None = None,
-         host_sockets: int | None = None, host_memory_bytes: int | None = None,
-         reuse: str | os.PathLike[str] | NamedWorkload | None = None, kv_offload: str = "none",
-         kv_offload_bytes: int | None = None, speculation: str | ModelSpec | None = None,
-         draft_tokens: int | None = None, acceptance: float | None = None, mode: str = "auto",
-         prefill_device: str | DeviceProfile | None = None,
-         transfer_bytes_per_s: float | None = None,
-         hardware_dir: str | os.PathLike[str] | None = None) -> Plan:
+def plan(
+    model: str | ModelSpec | None = None,
+    device: str | DeviceProfile | None = None,
+    *,
+    devices: int | None = None,
+    tp: int | None = None,
+    dp: int | None = None,
+    pp: int | None = None,
+    ep: int | None = None,
+    context: int | None = None,
+    isl: int | None = None,
+    osl: int | None = None,
+    batch: int | None = None,
+    workload: str | NamedWorkload | None = None,
+    prefix_hit_rate: float | None = None,
+    slots: str | None = None,
+    objective: str = THROUGHPUT,
+    ttft_seconds: float | None = None,
+    tpot_seconds: float | Literal["none"] | None = None,
+    max_loss: str | float | None = None,
+    schemes: Sequence[str] | None = None,
+    kv: str = AUTO,
+    memory_bytes: int | None = None,
+    engine: str = ENGINES,
+    scenario: str | Scenario | None = None,
+    profile: str | Profile | None = None,
+    imatrix: str | os.PathLike[str] | None = None,
+    untie: bool = False,
+    drop_policies: Sequence[str] | None = None,
+    exact: bool = False,
+    anchor: str | None = None,
+    host: str | DeviceProfile | None = None,
+    host_sockets: int | None = None,
+    host_memory_bytes: int | None = None,
+    reuse: str | os.PathLike[str] | NamedWorkload | None = None,
+    kv_offload: str = "none",
+    kv_offload_bytes: int | None = None,
+    speculation: str | ModelSpec | None = None,
+    draft_tokens: int | None = None,
+    acceptance: float | None = None,
+    mode: str = "auto",
+    prefill_device: str | DeviceProfile | None = None,
+    transfer_bytes_per_s: float | None = None,
+    hardware_dir: str | os.PathLike[str] | None = None,
+) -> Plan:
     """The plan to serve for a model on a device: the simplest that no other beats by more than 3 %
     with a chance of 80 %, in view of how sure times and losses are (``recommendation``); with
     ``exact`` the optimum, whatever its numbers may be off by.
@@ -89,24 +113,45 @@ def plan(model: str | ModelSpec | None = None, device: str | DeviceProfile | Non
 
 
 @typed
-def estimate(model: str | ModelSpec | None = None, device: str | DeviceProfile | None = None, *,
-             scheme: str | None = None, plan: Plan | None = None, kv: str = BF16,
-             devices: int | None = None, tp: int | None = None, dp: int | None = None,
-             pp: int | None = None, ep: int | None = None, context: int | None = None,
-             isl: int | None = None, osl: int | None = None, batch: int | None = None,
-             workload: str | NamedWorkload | None = None,
-             prefix_hit_rate: float | None = None, slots: str | None = None,
-             objective: str = THROUGHPUT, ttft_seconds: float | None = None,
-             tpot_seconds: float | Literal["none"] | None = None, memory_bytes: int | None = None,
-             engine: str = ENGINES, scenario: str | Scenario | None = None,
-             profile: str | Profile | None = None,
-             imatrix: str | os.PathLike[str] | None = None, anchor: str | None = None,
-             host: str | DeviceProfile | None = None, host_sockets: int | None = None,
-             host_memory_bytes: int | None = None,
-             reuse: str | os.PathLike[str] | NamedWorkload | None = None, kv_offload: str = "none",
-             kv_offload_bytes: int | None = None, speculation: str | ModelSpec | None = None,
-             draft_tokens: int | None = None, acceptance: float | None = None,
-             hardware_dir: str | os.PathLike[str] | None = None) -> Plan:
+def estimate(
+    model: str | ModelSpec | None = None,
+    device: str | DeviceProfile | None = None,
+    *,
+    scheme: str | None = None,
+    plan: Plan | None = None,
+    kv: str = BF16,
+    devices: int | None = None,
+    tp: int | None = None,
+    dp: int | None = None,
+    pp: int | None = None,
+    ep: int | None = None,
+    context: int | None = None,
+    isl: int | None = None,
+    osl: int | None = None,
+    batch: int | None = None,
+    workload: str | NamedWorkload | None = None,
+    prefix_hit_rate: float | None = None,
+    slots: str | None = None,
+    objective: str = THROUGHPUT,
+    ttft_seconds: float | None = None,
+    tpot_seconds: float | Literal["none"] | None = None,
+    memory_bytes: int | None = None,
+    engine: str = ENGINES,
+    scenario: str | Scenario | None = None,
+    profile: str | Profile | None = None,
+    imatrix: str | os.PathLike[str] | None = None,
+    anchor: str | None = None,
+    host: str | DeviceProfile | None = None,
+    host_sockets: int | None = None,
+    host_memory_bytes: int | None = None,
+    reuse: str | os.PathLike[str] | NamedWorkload | None = None,
+    kv_offload: str = "none",
+    kv_offload_bytes: int | None = None,
+    speculation: str | ModelSpec | None = None,
+    draft_tokens: int | None = None,
+    acceptance: float | None = None,
+    hardware_dir: str | os.PathLike[str] | None = None,
+) -> Plan:
     """Price one uniform scheme (as released when none is named), or the assignment of ``plan``.
 
     Layout and batch are searched where they are not given (``plan`` brings its own, and its
@@ -138,11 +183,15 @@ def _estimated(ask: Ask) -> Plan:
         if ask.scheme is not None:
             raise InputError("scheme and plan exclude each other", hint="leave one out")
         if ask.kv != BF16:
-            raise InputError(f"kv {ask.kv!r} and plan exclude each other: the plan has its own "
-                             "caches", hint="leave one out")
+            raise InputError(
+                f"kv {ask.kv!r} and plan exclude each other: the plan has its own caches",
+                hint="leave one out",
+            )
         if drafts_asked(ask):
-            raise InputError("speculation and plan exclude each other: the plan has its own",
-                             hint="leave one out")
+            raise InputError(
+                "speculation and plan exclude each other: the plan has its own",
+                hint="leave one out",
+            )
     drafts, prefixes = drafts_asked(ask), prefixes_of(ask)
     if prefixes is not None:
         from planner.api.prefixes import estimated_with_prefixes
@@ -165,8 +214,9 @@ def _priced(ask: Ask) -> Found:
 def _uniform(ask: Ask) -> Found:
     """The question's scheme, or its scenario's, everywhere."""
     scenario = ask.loaded_scenario
-    return ask.uniform(ask.scheme if ask.scheme is not None or scenario is None
-                       else scenario.values.get("scheme"))
+    return ask.uniform(
+        ask.scheme if ask.scheme is not None or scenario is None else scenario.values.get("scheme")
+    )
 
 
 def _repriced(ask: Ask, plan: Plan) -> Plan:
@@ -200,6 +250,11 @@ def _anchored(plan: Plan, text: str | None) -> Plan:
     from planner.planning.answer.measured_point import anchor_note, anchored
 
     perf = plan.performance
-    found = anchored(text, {name: getattr(perf, name).value for name in (
-        "tpot_seconds", "ttft_seconds", "output_tokens_per_second")})
+    found = anchored(
+        text,
+        {
+            name: getattr(perf, name).value
+            for name in ("tpot_seconds", "ttft_seconds", "output_tokens_per_second")
+        },
+    )
     return replace(plan, assumptions=(*plan.assumptions, anchor_note(found)))

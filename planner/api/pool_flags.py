@@ -23,8 +23,7 @@ class PoolFlags:
     @property
     def demanded(self) -> bool:
         """Whether the answer must be in pools."""
-        return self.mode == DISAGGREGATED or (
-            self.mode == AUTO and self.prefill_device is not None)
+        return self.mode == DISAGGREGATED or (self.mode == AUTO and self.prefill_device is not None)
 
     def check(self) -> None:
         """Refuse what contradicts itself before anything is computed.
@@ -36,12 +35,16 @@ class PoolFlags:
             raise UnknownNameError("mode", self.mode, MODES)
         rate = self.transfer_bytes_per_s
         if rate is not None and not 0 < rate < float("inf"):
-            raise InputError(f"transfer_bytes_per_s = {rate:g} is out of range",
-                             hint=f"bytes/s of each device, for example {FLAG} 50e9")
+            raise InputError(
+                f"transfer_bytes_per_s = {rate:g} is out of range",
+                hint=f"bytes/s of each device, for example {FLAG} 50e9",
+            )
         if self.mode == AGGREGATED and (self.prefill_device is not None or rate is not None):
             flag = "--prefill-device" if self.prefill_device is not None else FLAG
-            raise InputError(f"{flag} and --mode aggregated: one pool has no other to serve",
-                             hint="leave one of them out")
+            raise InputError(
+                f"{flag} and --mode aggregated: one pool has no other to serve",
+                hint="leave one of them out",
+            )
 
     def of_one_pool(self, beside: str) -> PoolFlags:
         """The flags beside something that is planned for workers that do both.
@@ -50,7 +53,9 @@ class PoolFlags:
             InputError: pools are asked for.
         """
         if self.demanded or self.transfer_bytes_per_s is not None:
-            raise InputError(f"{beside} and pools are planned one after the other",
-                             hint=f"leave the flags of pools out, then give the hit rate that is "
-                             f"found: --prefix-hit RATE in place of {beside}")
+            raise InputError(
+                f"{beside} and pools are planned one after the other",
+                hint=f"leave the flags of pools out, then give the hit rate that is "
+                f"found: --prefix-hit RATE in place of {beside}",
+            )
         return PoolFlags(AGGREGATED)

@@ -34,8 +34,13 @@ from planner.planning.weigh.choose import Selection, choose
 from planner.planning.weigh.rule import MARGIN
 
 
-def either(ask: Ask, flags: PoolFlags, mine: Sequence[Question], plan: Plan, choice: Selection,
-           ) -> Plan:
+def either(
+    ask: Ask,
+    flags: PoolFlags,
+    mine: Sequence[Question],
+    plan: Plan,
+    choice: Selection,
+) -> Plan:
     """The aggregated ``plan`` of ``choice``, or pools where they win by more than the uncertainty;
     ``mine`` are the questions of its engine."""
     least = threshold(choice, mine[0].workload.osl, 0.0 if ask.exact else MARGIN)
@@ -55,70 +60,91 @@ def either(ask: Ask, flags: PoolFlags, mine: Sequence[Question], plan: Plan, cho
     if rival is None or held is None:
         return pooled_plan(found, mine[0], plan, choice, _won(versus))
     if held.taken or ask.exact:
-        return pooled_plan(found, mine[0], plan, choice, f"{_won(held)}; {_holding(rival)}",
-                           rival)
+        return pooled_plan(found, mine[0], plan, choice, f"{_won(held)}; {_holding(rival)}", rival)
     return with_mode(with_pools_beside(plan, found, versus), _not_surely(rival, held))
 
 
 def _won(versus: Against) -> str:
-    return f"{signed(versus.gain)} tokens/s a device over workers that do both; more than " \
-           f"{MARGIN:.0%} with a chance of {versus.beaten:.0%}"
+    return (
+        f"{signed(versus.gain)} tokens/s a device over workers that do both; more than "
+        f"{MARGIN:.0%} with a chance of {versus.beaten:.0%}"
+    )
 
 
 def _holding(rival: HeldRival) -> str:
-    return f"these hold prompts until every attention rank has one ({rival.rule.flag}: " \
-           f"{signed(rival.ratio - 1)}), which {rival.rule.engine} does not by default"
+    return (
+        f"these hold prompts until every attention rank has one ({rival.rule.flag}: "
+        f"{signed(rival.ratio - 1)}), which {rival.rule.engine} does not by default"
+    )
 
 
 def _not_surely(rival: HeldRival, held: Against) -> str:
     """Why pools are not taken over workers that hold prompts, which is told with its flag."""
-    return f"held until every attention rank has one ({rival.rule.flag}), prompts cost these " \
-           f"workers less: {signed(rival.ratio - 1)} tokens/s; two pools give " \
-           f"{signed(held.gain)} over that, more than {MARGIN:.0%} with a chance of " \
-           f"{held.beaten:.0%}"
+    return (
+        f"held until every attention rank has one ({rival.rule.flag}), prompts cost these "
+        f"workers less: {signed(rival.ratio - 1)} tokens/s; two pools give "
+        f"{signed(held.gain)} over that, more than {MARGIN:.0%} with a chance of "
+        f"{held.beaten:.0%}"
+    )
 
 
 def _lost(most: float, bound: float) -> str:
     """Why no pools were looked for: they win ``most`` at the most."""
     if not bound > 0:
         return "no two pools of workers fit and keep the limits"
-    return f"two pools give at most {signed(most)} tokens/s a device (bound), {MARGIN:.0%} more " \
-           "are asked for; --mode disaggregated takes the best"
+    return (
+        f"two pools give at most {signed(most)} tokens/s a device (bound), {MARGIN:.0%} more "
+        "are asked for; --mode disaggregated takes the best"
+    )
 
 
 def only_in_pools(ask: Ask, flags: PoolFlags, questions: Sequence[Question]) -> Plan | None:
     """Pools where workers that do both keep no limit; None where pools do not either."""
     try:
-        found = fastest_engine(questions, PoolsAsked(
-            None, flags.transfer_bytes_per_s, ask.exact), None)
+        found = fastest_engine(
+            questions, PoolsAsked(None, flags.transfer_bytes_per_s, ask.exact), None
+        )
     except PlannerError:
         return None
     if found.choice is None:
         return None
-    return pooled_plan(found, questions[0], None, None,
-                       "workers that do both keep the limits on no layout")
+    return pooled_plan(
+        found, questions[0], None, None, "workers that do both keep the limits on no layout"
+    )
 
 
 def in_pools(ask: Ask, flags: PoolFlags, questions: Sequence[Question]) -> Plan:
     """The best pools, whatever workers that do both would give."""
     first = questions[0]
     if first.objective not in RATES:
-        raise InputError(f"pools and --objective {first.objective}: pools are planned for a rate",
-                         hint="--objective throughput or cost, or --mode aggregated")
+        raise InputError(
+            f"pools and --objective {first.objective}: pools are planned for a rate",
+            hint="--objective throughput or cost, or --mode aggregated",
+        )
     if max(first.sizes) < 2:
-        raise InputError("pools of prefill and decode workers on one device",
-                         hint="--devices 2 or more, or --mode aggregated")
+        raise InputError(
+            "pools of prefill and decode workers on one device",
+            hint="--devices 2 or more, or --mode aggregated",
+        )
     asked = PoolsAsked(_prefill_ways(ask, flags, questions), flags.transfer_bytes_per_s, ask.exact)
     base, others, _ = answers(questions, exact=ask.exact)
     choice = None if base is None else choose((base.grid, *others), base, exact=ask.exact)
     plan = None if choice is None else recommended(choice, others=others)
     found, first = _found(questions, asked, choice)
-    return pooled_plan(found, first, plan, choice,
-                       "asked for" if flags.mode == DISAGGREGATED else "--prefill-device is given")
+    return pooled_plan(
+        found,
+        first,
+        plan,
+        choice,
+        "asked for" if flags.mode == DISAGGREGATED else "--prefill-device is given",
+    )
 
 
-def _found(questions: Sequence[Question], asked: PoolsAsked, choice: Selection | None,
-           ) -> tuple[PoolsFound, Question]:
+def _found(
+    questions: Sequence[Question],
+    asked: PoolsAsked,
+    choice: Selection | None,
+) -> tuple[PoolsFound, Question]:
     """The best pools and the question that they answer: without the default limit on TPOT where
     none keeps it.
 
@@ -135,8 +161,11 @@ def _found(questions: Sequence[Question], asked: PoolsAsked, choice: Selection |
     return found, next(q for q in questions if q.engine == engine)
 
 
-def _prefill_ways(ask: Ask, flags: PoolFlags, decode: Sequence[Question],
-                  ) -> tuple[Question, ...] | None:
+def _prefill_ways(
+    ask: Ask,
+    flags: PoolFlags,
+    decode: Sequence[Question],
+) -> tuple[Question, ...] | None:
     """The ways to serve on the prefill devices, held to the limit on loss of the others; None where
     both pools have the same devices."""
     if flags.prefill_device is None:
@@ -147,4 +176,3 @@ def _prefill_ways(ask: Ask, flags: PoolFlags, decode: Sequence[Question],
     ways = replace(ask, device=device).questions()
     limit = told_loss_limit(decode)
     return tuple(replace(q, loss_scheme=None, loss_limit=limit) for q in ways)
-

@@ -31,11 +31,19 @@ def explain_pools(ask: Ask, plan: Plan) -> PoolsExplanation:
     ask, asked = of_plan(ask, plan), filled(ask.asked, plan)
     decode = _decode_ways(ask, asked, plan)
     prefill = _prefill_ways(ask, asked, pools, decode)
-    link = link_between(prefill[0], decode[0], pools.transfer.bytes_per_second
-                        if pools.transfer.link == GIVEN_LINK else None)
+    link = link_between(
+        prefill[0],
+        decode[0],
+        pools.transfer.bytes_per_second if pools.transfer.link == GIVEN_LINK else None,
+    )
     reading, decoding = workers_of(plan, prefill, decode)
-    over = handover(decode[0], pools.kv, (reading.tp, decoding.tp), link,
-                    indexer_fp8=decoding.pool.space.model.indexer_fp8)
+    over = handover(
+        decode[0],
+        pools.kv,
+        (reading.tp, decoding.tp),
+        link,
+        indexer_fp8=decoding.pool.space.model.indexer_fp8,
+    )
     return explained_pools(plan, PoolWays(prefill, decode, link), reading, decoding, over)
 
 
@@ -44,19 +52,28 @@ def _decode_ways(ask: Ask, asked: Asked, plan: Plan) -> tuple[Question, ...]:
     not keep it."""
     ways = tuple(q for q in ask.questions(asked) if q.engine == plan.engine.name)
     limit = ways[0].tpot_seconds
-    if ways[0].tpot_default and limit is not None \
-            and plan.performance.tpot_seconds.value > limit * (1 + 1e-6):
+    if (
+        ways[0].tpot_default
+        and limit is not None
+        and plan.performance.tpot_seconds.value > limit * (1 + 1e-6)
+    ):
         return tuple(replace(q, tpot_seconds=None, tpot_default=False) for q in ways)
     return ways
 
 
-def _prefill_ways(ask: Ask, asked: Asked, pools: DeploymentInfo, decode: tuple[Question, ...],
-                  ) -> tuple[Question, ...]:
+def _prefill_ways(
+    ask: Ask,
+    asked: Asked,
+    pools: DeploymentInfo,
+    decode: tuple[Question, ...],
+) -> tuple[Question, ...]:
     """Those of the prefill devices, held to the limit on loss of the others."""
     if pools.prefill.device == decode[0].device.id:
         return decode
     device = load_device(pools.prefill.device, hardware_dir=ask.hardware_dir)
     limit = told_loss_limit(decode)
-    return tuple(replace(q, loss_scheme=None, loss_limit=limit)
-                 for q in replace(ask, device=device).questions(asked)
-                 if q.engine == decode[0].engine)
+    return tuple(
+        replace(q, loss_scheme=None, loss_limit=limit)
+        for q in replace(ask, device=device).questions(asked)
+        if q.engine == decode[0].engine
+    )

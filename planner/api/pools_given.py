@@ -42,13 +42,17 @@ def priced_again(ask: Ask, plan: Plan) -> Plan:
     assert pools is not None
     given = [name for name in OF_ONE_POOL if getattr(ask, name) is not None]
     if given:
-        raise InputError(f"--{given[0]} and a plan in pools: each pool has its own layout and "
-                         "number of workers", hint=f"leave --{given[0]} out, or plan again: "
-                         "plan MODEL DEVICE --mode disaggregated")
+        raise InputError(
+            f"--{given[0]} and a plan in pools: each pool has its own layout and number of workers",
+            hint=f"leave --{given[0]} out, or plan again: plan MODEL DEVICE --mode disaggregated",
+        )
     ask = ask.with_names_of(plan)
     decode = side_question(ask, ask.asked, decode_side(plan))
-    prefill = side_question(replace(ask, device=_prefill_device(ask, plan, pools)),
-                            replace(ask.asked, batch=None), prefill_side(plan, pools))
+    prefill = side_question(
+        replace(ask, device=_prefill_device(ask, plan, pools)),
+        replace(ask.asked, batch=None),
+        prefill_side(plan, pools),
+    )
     found = _priced(plan, pools, prefill, decode, exactly=ask.batch is not None)
     return given_plan(found, decode)
 
@@ -61,21 +65,33 @@ def _prefill_device(ask: Ask, plan: Plan, pools: DeploymentInfo) -> str | Device
 def side_question(ask: Ask, asked: Asked, side: Plan) -> Question:
     """The question to one pool alone, whose formats are given."""
     full = asked.filled_from(side)
-    return ways_to_serve(lambda engine: ask.question(full, engine=engine, given=side),
-                         ask.asked_engine, Named(together=True))[0]
+    return ways_to_serve(
+        lambda engine: ask.question(full, engine=engine, given=side),
+        ask.asked_engine,
+        Named(together=True),
+    )[0]
 
 
-def _priced(plan: Plan, pools: DeploymentInfo, prefill: Question, decode: Question, *,
-            exactly: bool) -> PoolsFound:
+def _priced(
+    plan: Plan, pools: DeploymentInfo, prefill: Question, decode: Question, *, exactly: bool
+) -> PoolsFound:
     """Both pools at the rate that they keep."""
     one = build_model(replace(prefill, tpot_seconds=None, ttft_seconds=None), load_prior())
     two = build_model(replace(decode, tpot_seconds=None, ttft_seconds=None), load_prior())
     reading = reading_workers(one, plan_segments(one, prefill_side(plan, pools)), pools.kv)
-    decoding = decoding_workers(given_assignment(two, decode_side(plan)), pools.kv,
-                                exactly=exactly)
-    whole = replace(decode, sizes=(pools.prefill.workers * reading.devices
-                                   + pools.decode.workers * decoding.devices,))
-    link = link_between(prefill, whole, pools.transfer.bytes_per_second
-                        if pools.transfer.link == GIVEN_LINK else None)
-    return priced_pools(reading, decoding, GivenPools(pools.prefill.workers, pools.decode.workers,
-                                                      pools.kv, link), decode)
+    decoding = decoding_workers(given_assignment(two, decode_side(plan)), pools.kv, exactly=exactly)
+    whole = replace(
+        decode,
+        sizes=(pools.prefill.workers * reading.devices + pools.decode.workers * decoding.devices,),
+    )
+    link = link_between(
+        prefill,
+        whole,
+        pools.transfer.bytes_per_second if pools.transfer.link == GIVEN_LINK else None,
+    )
+    return priced_pools(
+        reading,
+        decoding,
+        GivenPools(pools.prefill.workers, pools.decode.workers, pools.kv, link),
+        decode,
+    )

@@ -61,15 +61,20 @@ class PrefixAsk:
         tier = DEVICE if self.tier is None else self.tier.kind
         able = tuple(q for q in found if prefix_tier(q.engine, q.engine_version, tier) is not None)
         if not able:
-            names = ", ".join(dict.fromkeys(f"{q.engine} {q.engine_version}".rstrip()
-                                            for q in found))
-            what = "prefixes of ended requests beside those that run" if self.tier is None \
+            names = ", ".join(
+                dict.fromkeys(f"{q.engine} {q.engine_version}".rstrip() for q in found)
+            )
+            what = (
+                "prefixes of ended requests beside those that run"
+                if self.tier is None
                 else f"prefixes on {tier}"
+            )
             names_with = ", ".join(engines_with(tier))
-            raise UnsupportedError(f"{names}: keeps no {what}",
-                                   hint=f"known of {names_with}; --engine names one, or "
-                                   + ("--prefix-hit RATE" if self.tier is None
-                                      else "leave out --kv-offload"))
+            raise UnsupportedError(
+                f"{names}: keeps no {what}",
+                hint=f"known of {names_with}; --engine names one, or "
+                + ("--prefix-hit RATE" if self.tier is None else "leave out --kv-offload"),
+            )
         return able
 
 
@@ -85,15 +90,20 @@ def prefixes_asked(ask: Ask) -> PrefixAsk | None:
         raise InputError("kv-offload-bytes without kv-offload", hint="--kv-offload host or nvme")
     if ask.prefix_hit_rate is not None:
         if offload:
-            raise InputError("kv-offload and prefix-hit exclude each other: how much more is found "
-                             "there follows from its room", hint="leave out --prefix-hit")
+            raise InputError(
+                "kv-offload and prefix-hit exclude each other: how much more is found "
+                "there follows from its room",
+                hint="leave out --prefix-hit",
+            )
         return None
     if not offload and ask.reuse in (None, NONE):
         return None
     tier = offload_tier(ask.subject[1], ask.kv_offload, ask.kv_offload_bytes) if offload else None
     if ask.reuse == NONE:
-        raise InputError("kv-offload with reuse none: nothing comes back that could be loaded",
-                         hint="leave out --reuse none")
+        raise InputError(
+            "kv-offload with reuse none: nothing comes back that could be loaded",
+            hint="leave out --reuse none",
+        )
     return PrefixAsk(_reuse(ask), tier)
 
 
@@ -107,9 +117,11 @@ def _reuse(ask: Ask) -> Reuse:
         work = named if isinstance(named, NamedWorkload) else load_workload(named)
         what = f"{work.id} has no [reuse]"
     if work is None or work.reuse is None:
-        raise InputError(f"how prompts come back is not known: {what}",
-                         hint=f"--reuse {', '.join(_with_reuse())}, or a workload file with "
-                         "[reuse]; --prefix-hit RATE gives a rate")
+        raise InputError(
+            f"how prompts come back is not known: {what}",
+            hint=f"--reuse {', '.join(_with_reuse())}, or a workload file with "
+            "[reuse]; --prefix-hit RATE gives a rate",
+        )
     return work.reuse
 
 
@@ -137,6 +149,7 @@ def planned_with_prefixes(ask: Ask, asked: PrefixAsk) -> Plan:
     Raises:
         InfeasibleError: nothing satisfies the limits.
     """
+
     def answer(mine: Ask) -> tuple[Found, Sequence[Space]]:
         return best_found(asked.questions(mine), mine.case, exact=mine.exact)
 
@@ -146,10 +159,18 @@ def planned_with_prefixes(ask: Ask, asked: PrefixAsk) -> Plan:
     found, others, rate = _held(replace(ask, kv=worth[0].kv), asked, worth[0], answer)
     choice = choose((found.grid, *others), found, exact=ask.exact)
     one = _own(asked, choice.found())
-    rows = [cache_worth(found.space.model.question, worth[0].kv, one),
-            *(cache_worth(row.question, row.kv, row.kept) for row in worth[1:])]
-    return with_prefixes(recommended(choice, others=others), asked.reuse, one, rows,
-                         difference=one.hits.whole - rate, tried=without)
+    rows = [
+        cache_worth(found.space.model.question, worth[0].kv, one),
+        *(cache_worth(row.question, row.kv, row.kept) for row in worth[1:]),
+    ]
+    return with_prefixes(
+        recommended(choice, others=others),
+        asked.reuse,
+        one,
+        rows,
+        difference=one.hits.whole - rate,
+        tried=without,
+    )
 
 
 def estimated_with_prefixes(ask: Ask, asked: PrefixAsk, price: Callable[[Ask], Found]) -> Plan:
@@ -160,6 +181,7 @@ def estimated_with_prefixes(ask: Ask, asked: PrefixAsk, price: Callable[[Ask], F
         InfeasibleError: it does not fit, or breaks a limit. UnsupportedError: its engine keeps no
             prefixes there.
     """
+
     def answer(mine: Ask) -> tuple[Found, Sequence[Space]]:
         return price(mine), ()
 
@@ -171,8 +193,14 @@ def estimated_with_prefixes(ask: Ask, asked: PrefixAsk, price: Callable[[Ask], F
     kv = "/".join(question.kv)
     found, _, rate = _held(ask, asked, _Worth(kv, question, one, 0.0), answer)
     one = _own(asked, found)
-    return with_prefixes(assemble(found), asked.reuse, one, [cache_worth(question, kv, one)],
-                         difference=one.hits.whole - rate, tried=())
+    return with_prefixes(
+        assemble(found),
+        asked.reuse,
+        one,
+        [cache_worth(question, kv, one)],
+        difference=one.hits.whole - rate,
+        tried=(),
+    )
 
 
 @record
@@ -209,8 +237,12 @@ def _optimum(ask: Ask, asked: PrefixAsk) -> Found | None:
         return None
 
 
-def _held(ask: Ask, asked: PrefixAsk, best: _Worth, answer: Answer,
-          ) -> tuple[Found, Sequence[Space], float]:
+def _held(
+    ask: Ask,
+    asked: PrefixAsk,
+    best: _Worth,
+    answer: Answer,
+) -> tuple[Found, Sequence[Space], float]:
     """The answer at the batch and hit rate of ``best``, asked for again until the hit rate that it
     assumes is the one that it leads to."""
     one, limit = best.kept, best.question.ttft_seconds
@@ -218,9 +250,14 @@ def _held(ask: Ask, asked: PrefixAsk, best: _Worth, answer: Answer,
     for _ in range(ROUNDS):
         rate, loads = round(one.hits.whole, 4), one.hits.loads
         waits = loads.seconds if loads is not None and loads.worth else 0.0
-        found, others = answer(replace(
-            ask, prefix_hit_rate=rate, batch=pinned,
-            ttft_seconds=None if limit is None else limit - waits))
+        found, others = answer(
+            replace(
+                ask,
+                prefix_hit_rate=rate,
+                batch=pinned,
+                ttft_seconds=None if limit is None else limit - waits,
+            )
+        )
         one = _own(asked, found)
         if abs(one.hits.whole - rate) <= CLOSE:
             break
@@ -240,6 +277,8 @@ def _refusal(ask: Ask, asked: PrefixAsk, answer: Answer) -> PlannerError:
         answer(replace(ask, prefix_hit_rate=asked.reuse.ideal))
     except (InfeasibleError, UnsupportedError) as error:
         return error
-    return InfeasibleError("no batch keeps the limits with the prefixes that it leaves room for",
-                           hint="raise --ttft-ms or --tpot-ms, use more devices, or give a tier: "
-                           "--kv-offload host --kv-offload-bytes N")
+    return InfeasibleError(
+        "no batch keeps the limits with the prefixes that it leaves room for",
+        hint="raise --ttft-ms or --tpot-ms, use more devices, or give a tier: "
+        "--kv-offload host --kv-offload-bytes N",
+    )

@@ -32,17 +32,28 @@ def _nothing(*_: object) -> None:
 
 
 @typed
-def profile(checkpoint: str | os.PathLike[str], *, tier: str | None = None,
-            output: str | os.PathLike[str] | None = None, schemes: Sequence[str] | None = None,
-            workers: int | None = None, cluster: str | None = None, seed: int = SEED,
-            inputs: str | os.PathLike[str] | None = None,
-            routing: str | os.PathLike[str] | None = None,
-            scores: str | os.PathLike[str] | None = None, tokens: int = TOKENS,
-            text: str | os.PathLike[str] | None = None, probe: str = PROBE,
-            static_scales: bool = False, smoothquant: float | None = None,
-            imatrix: str | os.PathLike[str] | None = None, ignore_keys: Sequence[str] = (),
-            progress: Callable[[int, int, MatrixJob | None], None] = _nothing,
-            told: Callable[[str], None] = _nothing) -> Profile:
+def profile(
+    checkpoint: str | os.PathLike[str],
+    *,
+    tier: str | None = None,
+    output: str | os.PathLike[str] | None = None,
+    schemes: Sequence[str] | None = None,
+    workers: int | None = None,
+    cluster: str | None = None,
+    seed: int = SEED,
+    inputs: str | os.PathLike[str] | None = None,
+    routing: str | os.PathLike[str] | None = None,
+    scores: str | os.PathLike[str] | None = None,
+    tokens: int = TOKENS,
+    text: str | os.PathLike[str] | None = None,
+    probe: str = PROBE,
+    static_scales: bool = False,
+    smoothquant: float | None = None,
+    imatrix: str | os.PathLike[str] | None = None,
+    ignore_keys: Sequence[str] = (),
+    progress: Callable[[int, int, MatrixJob | None], None] = _nothing,
+    told: Callable[[str], None] = _nothing,
+) -> Profile:
     """Measure a checkpoint and return (and write) its quality profile.
 
     Args:
@@ -73,48 +84,80 @@ def profile(checkpoint: str | os.PathLike[str], *, tier: str | None = None,
         DataError: an invalid checkpoint or file. InputError: an unknown tier, scheme or number.
     """
     from planner.profiling import run
+
     name = _tier(tier or ("T0" if scores is None else "T3"))
     place_of_work = where(workers, cluster)
     target, folder = (None if path is None else Path(path) for path in (output, inputs))
     spec = resolve_model(_as_path(os.fspath(checkpoint)), ignore_keys=ignore_keys)
     if scores is not None:
-        _only_scores(name, inputs=inputs, routing=routing, schemes=schemes, text=text,
-                     static_scales=static_scales or None, smoothquant=smoothquant, imatrix=imatrix,
-                     workers=workers, cluster=cluster, **_of_a_run(tokens, probe, seed))
+        _only_scores(
+            name,
+            inputs=inputs,
+            routing=routing,
+            schemes=schemes,
+            text=text,
+            static_scales=static_scales or None,
+            smoothquant=smoothquant,
+            imatrix=imatrix,
+            workers=workers,
+            cluster=cluster,
+            **_of_a_run(tokens, probe, seed),
+        )
         return run.profile_scores(spec, Path(scores), target, own_version())
     _check_tier(name, folder, text, static_scales or smoothquant is not None)
     _check_imatrix(imatrix, name, folder)
     _check_run(name, **_of_a_run(tokens, probe, seed))
-    question = None if name == "T0" else replace(
-        _probe(name, tokens, seed, text, probe), options=_options(static_scales, smoothquant))
+    question = (
+        None
+        if name == "T0"
+        else replace(
+            _probe(name, tokens, seed, text, probe), options=_options(static_scales, smoothquant)
+        )
+    )
     request = run.Request(
-        own_version(), run.schemes_to_measure(schemes, weighted=imatrix is not None),
-        place_of_work, seed, folder, *_given(spec, routing, folder), question,
-        None if imatrix is None else Path(imatrix))
+        own_version(),
+        run.schemes_to_measure(schemes, weighted=imatrix is not None),
+        place_of_work,
+        seed,
+        folder,
+        *_given(spec, routing, folder),
+        question,
+        None if imatrix is None else Path(imatrix),
+    )
     return run.profile_checkpoint(Path(checkpoint), spec, request, target, progress, told)
 
 
-def _given(spec: ModelSpec, routing: str | os.PathLike[str] | None, folder: Path | None,
-           ) -> tuple[Any, Any]:
+def _given(
+    spec: ModelSpec,
+    routing: str | os.PathLike[str] | None,
+    folder: Path | None,
+) -> tuple[Any, Any]:
     """(routing, inputs of caches) from files, None where there are none."""
     from planner.profiling.given import read_caches, read_routing
 
-    return (None if routing is None else read_routing(Path(routing), spec),
-            None if folder is None else read_caches(folder, spec))
+    return (
+        None if routing is None else read_routing(Path(routing), spec),
+        None if folder is None else read_caches(folder, spec),
+    )
 
 
 def _check_imatrix(given: object, tier: str, folder: Path | None) -> None:
     if given is not None and (tier != "T0" or folder is not None):
-        raise InputError(f"imatrix and {'inputs' if folder is not None else f'tier {tier}'} "
-                         "exclude each other: both say what comes in", hint="leave one out")
+        raise InputError(
+            f"imatrix and {'inputs' if folder is not None else f'tier {tier}'} "
+            "exclude each other: both say what comes in",
+            hint="leave one out",
+        )
 
 
 def _only_scores(tier: str, **others: object) -> None:
     """Refuse what scores leave no room for."""
     for flag, value in others.items():
         if value is not None:
-            raise InputError(f"scores and {flag} exclude each other: scores are taken as they "
-                             "are", hint=f"leave out {flag}")
+            raise InputError(
+                f"scores and {flag} exclude each other: scores are taken as they are",
+                hint=f"leave out {flag}",
+            )
     if tier not in ("T0", "T3"):
         raise InputError(f"scores are tier T3, not {tier}", hint="leave out the tier")
 
@@ -123,36 +166,46 @@ def _check_tier(tier: str, folder: Path | None, text: object, scaled: bool) -> N
     """Refuse inputs that are no folder, and what the tier does not read; ``scaled``: other scales
     of inputs than the schemes' own are asked."""
     if tier == "T0" and scaled:
-        raise InputError("static scales and SmoothQuant need inputs that the model makes itself",
-                         hint="choose T1, T2 or T3")
+        raise InputError(
+            "static scales and SmoothQuant need inputs that the model makes itself",
+            hint="choose T1, T2 or T3",
+        )
     if folder is not None and not folder.is_dir():
-        raise InputError(f"inputs: {str(folder)!r} is not a folder",
-                         hint="name a folder that holds KIND.LAYER.npy and attention.LAYER.npz "
-                              "files")
+        raise InputError(
+            f"inputs: {str(folder)!r} is not a folder",
+            hint="name a folder that holds KIND.LAYER.npy and attention.LAYER.npz files",
+        )
     if tier != "T0" and folder is not None:
-        raise InputError(f"inputs and tier {tier} exclude each other: the model runs and makes "
-                         "its own", hint="leave one out")
+        raise InputError(
+            f"inputs and tier {tier} exclude each other: the model runs and makes its own",
+            hint="leave one out",
+        )
     if tier == "T0" and text is not None:
         raise InputError("tier T0 reads no text", hint="choose T2 or T3")
 
 
 def _of_a_run(tokens: int, probe: str, seed: int) -> dict[str, int | str | None]:
     """What a run of the model is told beside its text, None where it is the default."""
-    return {"tokens": None if tokens == TOKENS else tokens, "probe": None if probe == PROBE
-            else probe, "seed": None if seed == SEED else seed}
+    return {
+        "tokens": None if tokens == TOKENS else tokens,
+        "probe": None if probe == PROBE else probe,
+        "seed": None if seed == SEED else seed,
+    }
 
 
 def _check_run(tier: str, *, tokens: object, probe: object, **_: object) -> None:
     """Refuse what the tier does not run."""
     if tier == "T0" and tokens is not None:
-        raise InputError(f"tokens = {tokens}: tier T0 does not run the model",
-                         hint="choose T1, T2 or T3")
+        raise InputError(
+            f"tokens = {tokens}: tier T0 does not run the model", hint="choose T1, T2 or T3"
+        )
     if tier != "T2" and probe is not None:
         raise InputError(f"probe {probe}: tier {tier} has no probe scheme", hint="choose T2")
 
 
-def _probe(tier: str, tokens: int, seed: int, text: str | os.PathLike[str] | None,
-           probe: str) -> ProbeSetup:
+def _probe(
+    tier: str, tokens: int, seed: int, text: str | os.PathLike[str] | None, probe: str
+) -> ProbeSetup:
     from planner.formats.schemes import scheme
     from planner.profiling.probe_tokens import LENGTH, ProbeSetup
 

@@ -12,11 +12,19 @@ from planner.report.page.content import Beside
 from planner.scenarios import Scenario
 
 
-def beside(plan: Plan, *, asked: str = "", version: str = "",
-           scenario: str | Scenario | None = None,
-           hardware_dir: str | os.PathLike[str] | None = None) -> Beside:
+def beside(
+    plan: Plan,
+    *,
+    asked: str = "",
+    version: str = "",
+    scenario: str | Scenario | None = None,
+    hardware_dir: str | os.PathLike[str] | None = None,
+) -> Beside:
     """The figures that are computed for ``plan``, with the reasons for those that are not, the
     command of the question as it was ``asked``, and the program's ``version``."""
-    made = computed(plan, scenario=None if scenario is None else load_scenario(scenario),
-                    folders=hardware_folders(hardware_dir))
+    made = computed(
+        plan,
+        scenario=None if scenario is None else load_scenario(scenario),
+        folders=hardware_folders(hardware_dir),
+    )
     return Beside(made, asked, version)

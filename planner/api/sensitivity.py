@@ -15,8 +15,9 @@ if TYPE_CHECKING:
 
 
 @typed
-def sensitivity(model: str | ModelSpec, *, exclude_models: Sequence[str] = (),
-                names: str = "module") -> pd.DataFrame:
+def sensitivity(
+    model: str | ModelSpec, *, exclude_models: Sequence[str] = (), names: str = "module"
+) -> pd.DataFrame:
     """What an error in each matrix costs: α in nats of mean KL divergence per unit of relative
     output error power.
 
@@ -46,7 +47,8 @@ def sensitivity(model: str | ModelSpec, *, exclude_models: Sequence[str] = (),
 
 
 @typed
-def sensitivity_table(model: str | ModelSpec, *, exclude_models: Sequence[str] = (),
-                      names: str = "module") -> AlphaTable:
+def sensitivity_table(
+    model: str | ModelSpec, *, exclude_models: Sequence[str] = (), names: str = "module"
+) -> AlphaTable:
     """As :func:`sensitivity`, with what the rows rest on."""
     return alpha_table(load_model(model), exclude_models, names)

@@ -76,22 +76,44 @@ class _Loop:
 
 
 @typed
-def serve(model: str | ModelSpec | None = None, device: str | DeviceProfile | None = None, *,
-          concurrency: float | None = None, scheme: str | None = None, plan: Plan | None = None,
-          kv: str = BF16, devices: int | None = None, tp: int | None = None,
-          dp: int | None = None, ep: int | None = None, context: int | None = None,
-          isl: int | None = None, osl: int | None = None,
-          workload: str | NamedWorkload | None = None, prefix_hit_rate: float | None = None,
-          slots: str | None = None, memory_bytes: int | None = None, engine: str = ANY,
-          requests: int | None = None, draft_tokens: int = 0,
-          acceptance: float | None = None, draft_layers: int | None = None,
-          chunk_tokens: int | None = None, stream_interval: int = 1,
-          scheduler: str | None = None, host_us: float | None = None,
-          host_us_per_sequence: float | None = None, graphs: str = "engine",
-          overlap: bool = False, prefill_workers: int | None = None,
-          decode_workers: int | None = None, transfer_bytes_per_s: float | None = None,
-          cache_tokens: int | None = None, anchor: str | None = None,
-          hardware_dir: str | os.PathLike[str] | None = None) -> ServingAnswer:
+def serve(
+    model: str | ModelSpec | None = None,
+    device: str | DeviceProfile | None = None,
+    *,
+    concurrency: float | None = None,
+    scheme: str | None = None,
+    plan: Plan | None = None,
+    kv: str = BF16,
+    devices: int | None = None,
+    tp: int | None = None,
+    dp: int | None = None,
+    ep: int | None = None,
+    context: int | None = None,
+    isl: int | None = None,
+    osl: int | None = None,
+    workload: str | NamedWorkload | None = None,
+    prefix_hit_rate: float | None = None,
+    slots: str | None = None,
+    memory_bytes: int | None = None,
+    engine: str = ANY,
+    requests: int | None = None,
+    draft_tokens: int = 0,
+    acceptance: float | None = None,
+    draft_layers: int | None = None,
+    chunk_tokens: int | None = None,
+    stream_interval: int = 1,
+    scheduler: str | None = None,
+    host_us: float | None = None,
+    host_us_per_sequence: float | None = None,
+    graphs: str = "engine",
+    overlap: bool = False,
+    prefill_workers: int | None = None,
+    decode_workers: int | None = None,
+    transfer_bytes_per_s: float | None = None,
+    cache_tokens: int | None = None,
+    anchor: str | None = None,
+    hardware_dir: str | os.PathLike[str] | None = None,
+) -> ServingAnswer:
     """TPOT and TTFT with ``concurrency`` requests in flight over the deployment (None: the frontier
     alone), for one uniform ``scheme`` (as released when none is named) or the units of ``plan``.
 
@@ -127,22 +149,27 @@ def _served(ask: Ask, loop: _Loop) -> ServingAnswer:
 
 def _check(asked: _Loop) -> None:
     if asked.concurrency is not None and not 1 <= asked.concurrency < 1 << 20:
-        raise InputError(f"concurrency {asked.concurrency:g} is out of range",
-                         hint="requests in flight over the deployment, at least 1")
+        raise InputError(
+            f"concurrency {asked.concurrency:g} is out of range",
+            hint="requests in flight over the deployment, at least 1",
+        )
     if asked.draft_tokens and asked.acceptance is None:
-        raise InputError(f"a draft of {asked.draft_tokens} tokens without an acceptance rate",
-                         hint="give --acceptance: it depends on model, draft and text, and is not "
-                         "guessed")
+        raise InputError(
+            f"a draft of {asked.draft_tokens} tokens without an acceptance rate",
+            hint="give --acceptance: it depends on model, draft and text, and is not guessed",
+        )
     if asked.acceptance is not None and not asked.draft_tokens:
         raise InputError("an acceptance rate without a draft", hint="give --draft-tokens")
     if asked.draft_layers is not None and not asked.draft_tokens:
         raise InputError("the cost of a drafted token without a draft", hint="give --draft-tokens")
     if (asked.prefill_workers is None) != (asked.decode_workers is None):
-        raise InputError("one pool without the other",
-                         hint="give --prefill-workers and --decode-workers")
+        raise InputError(
+            "one pool without the other", hint="give --prefill-workers and --decode-workers"
+        )
     if asked.transfer_bytes_per_s is not None and asked.prefill_workers is None:
-        raise InputError("a link between pools without pools",
-                         hint="give --prefill-workers and --decode-workers")
+        raise InputError(
+            "a link between pools without pools", hint="give --prefill-workers and --decode-workers"
+        )
     if asked.prefill_workers is not None and asked.concurrency is None:
         raise InputError("pools without a concurrency", hint="give --concurrency")
     if asked.scheduler is not None and asked.scheduler not in SCHEDULERS:
@@ -165,8 +192,10 @@ def _found(ask: Ask) -> Found:
     if ask.scheme is not None or ask.asked.kv is not None:
         raise InputError("scheme or kv and plan exclude each other", hint="leave one out")
     if plan.layout.pp > 1:
-        raise UnsupportedError(f"a plan of {plan.layout.pp} pipeline stages: the closed loop "
-                               "models none", hint="make the plan with --pp 1")
+        raise UnsupportedError(
+            f"a plan of {plan.layout.pp} pipeline stages: the closed loop models none",
+            hint="make the plan with --pp 1",
+        )
     return ask.repriced(replace(plan, speculation=None))
 
 
@@ -178,24 +207,32 @@ def _assignment(found: Found) -> Assignment:
         if choice.setdefault(segment.unit, segment.choice) != segment.choice:
             raise UnsupportedError(
                 f"{model.units[segment.unit].id} takes several schemes: a plan that decides single "
-                "layers is not served", hint="make the plan without --untie and --profile")
-    return Assignment(model, found.space.tables, int(found.space.pts.layout[found.candidate]),
-                      tuple(choice[i] for i in range(len(model.units))))
+                "layers is not served",
+                hint="make the plan without --untie and --profile",
+            )
+    return Assignment(
+        model,
+        found.space.tables,
+        int(found.space.pts.layout[found.candidate]),
+        tuple(choice[i] for i in range(len(model.units))),
+    )
 
 
-def _answer(found: Found, asked: _Loop, engine: str, scheme: str, anchor: str | None, *,
-            layout_given: bool) -> ServingAnswer:
+def _answer(
+    found: Found, asked: _Loop, engine: str, scheme: str, anchor: str | None, *, layout_given: bool
+) -> ServingAnswer:
     model, question = found.space.model, found.space.model.question
     priced = price(found.space, found.candidate, found.segments)
     pooled = asked.prefill_workers is not None
     replicas = 1 if pooled else question.replicas(priced.layout.ranks)
     workers = (asked.prefill_workers or 0) + (asked.decode_workers or 0) if pooled else replicas
     if asked.concurrency is not None and asked.concurrency < replicas:
-        raise InputError(f"{asked.concurrency:g} requests over {replicas} replicas leave some idle",
-                         hint="use fewer devices, or a concurrency of at least one a replica")
+        raise InputError(
+            f"{asked.concurrency:g} requests over {replicas} replicas leave some idle",
+            hint="use fewer devices, or a concurrency of at least one a replica",
+        )
     rules = _Rules(question, asked, engine)
-    held = asked.cache_tokens or cache_info(model, found, priced).capacity_tokens \
-        / priced.layout.dp
+    held = asked.cache_tokens or cache_info(model, found, priced).capacity_tokens / priced.layout.dp
     work = question.workload
     own = work.isl + rules.policy.reserve * work.osl
     if work.held > work.isl + work.osl:  # a slot is no one else's
@@ -204,42 +241,78 @@ def _answer(found: Found, asked: _Loop, engine: str, scheme: str, anchor: str | 
     each = held / own
     top = max(min(each, MOST_CONCURRENCY), 1.0) * priced.layout.dp * replicas
     assignment = _assignment(found)
-    where = deploy(assignment, options, rules.policy, dp=priced.layout.dp,
-                   replicas=replicas, devices=workers * priced.layout.ranks,
-                   most=max(asked.concurrency or top, top), pooled=pooled)
+    where = deploy(
+        assignment,
+        options,
+        rules.policy,
+        dp=priced.layout.dp,
+        replicas=replicas,
+        devices=workers * priced.layout.ranks,
+        most=max(asked.concurrency or top, top),
+        pooled=pooled,
+    )
     point, pools = _point(found, priced, asked, where)
-    frontier = () if pooled else marked([point_at(where, c)
-                                         for c in frontier_grid(top, replicas)])
-    notes = (*serving_notes(question, candidates=None if layout_given else found.candidates),
-             *rules.notes, *option_notes(question, options, acceptance=asked.acceptance,
-                                         chunk_given=asked.chunk_tokens is not None,
-                                         cache_given=asked.cache_tokens is not None,
-                                         stream_interval=asked.stream_interval,
-                                         pooled=pooled))
+    frontier = () if pooled else marked([point_at(where, c) for c in frontier_grid(top, replicas)])
+    notes = (
+        *serving_notes(question, candidates=None if layout_given else found.candidates),
+        *rules.notes,
+        *option_notes(
+            question,
+            options,
+            acceptance=asked.acceptance,
+            chunk_given=asked.chunk_tokens is not None,
+            cache_given=asked.cache_tokens is not None,
+            stream_interval=asked.stream_interval,
+            pooled=pooled,
+        ),
+    )
     tpot, ttft = _intervals(assignment, options, point, priced.layout.dp, pooled=pooled)
     return ServingAnswer(
-        model=question.spec.id, device=question.device.id, devices=where.devices, scheme=scheme,
-        kv=", ".join(question.kv), engine=rules.engine,
+        model=question.spec.id,
+        device=question.device.id,
+        devices=where.devices,
+        scheme=scheme,
+        kv=", ".join(question.kv),
+        engine=rules.engine,
         layout=LayoutInfo(priced.layout.tp, priced.layout.dp, 1, priced.layout.ep, workers),
-        isl=options.isl, osl=options.osl, point=point,
-        tpot_seconds=tpot, ttft_seconds=ttft,
-        pools=pools, frontier=frontier, anchors=_anchors(anchor, point), assumptions=notes)
+        isl=options.isl,
+        osl=options.osl,
+        point=point,
+        tpot_seconds=tpot,
+        ttft_seconds=ttft,
+        pools=pools,
+        frontier=frontier,
+        anchors=_anchors(anchor, point),
+        assumptions=notes,
+    )
 
 
-def _intervals(plan: Assignment, options: Options, point: ServedPoint | None, dp: int, *,
-               pooled: bool) -> tuple[Estimate | None, Estimate | None]:
+def _intervals(
+    plan: Assignment, options: Options, point: ServedPoint | None, dp: int, *, pooled: bool
+) -> tuple[Estimate | None, Estimate | None]:
     """(TPOT, TTFT) with their 80 % intervals: operators, the host's time, the queue."""
     if point is None:
         return None, None
     each = point.active_sequences / dp
-    sure = step_spread(plan, max(each, 1.0), options.isl + options.osl / 2, float(options.isl),
-                       pooled=pooled)
+    sure = step_spread(
+        plan, max(each, 1.0), options.isl + options.osl / 2, float(options.isl), pooled=pooled
+    )
     tpot = point.tpot_seconds
-    sigma = sure.tpot(Served(tpot, point.ttft_seconds, each, point.prompt_share * tpot,
-                             point.host_share * tpot, point.prefill_utilisation,
-                             point.cache_full))
-    return (_estimate(tpot, sigma, sure.basis),
-            _estimate(point.ttft_seconds, sure.ttft, sure.basis))
+    sigma = sure.tpot(
+        Served(
+            tpot,
+            point.ttft_seconds,
+            each,
+            point.prompt_share * tpot,
+            point.host_share * tpot,
+            point.prefill_utilisation,
+            point.cache_full,
+        )
+    )
+    return (
+        _estimate(tpot, sigma, sure.basis),
+        _estimate(point.ttft_seconds, sure.ttft, sure.basis),
+    )
 
 
 def _estimate(value: float, sigma: float, basis: str) -> Estimate:
@@ -247,8 +320,12 @@ def _estimate(value: float, sigma: float, basis: str) -> Estimate:
     return Estimate(value, value / factor, value * factor, basis)
 
 
-def _point(found: Found, priced: Priced, asked: _Loop, where: Deployment,
-           ) -> tuple[ServedPoint | None, PoolInfo | None]:
+def _point(
+    found: Found,
+    priced: Priced,
+    asked: _Loop,
+    where: Deployment,
+) -> tuple[ServedPoint | None, PoolInfo | None]:
     if asked.concurrency is None:
         return None, None
     if asked.prefill_workers is None or asked.decode_workers is None:
@@ -259,8 +336,10 @@ def _point(found: Found, priced: Priced, asked: _Loop, where: Deployment,
     if link is None:
         wire = question.device.links.scale_out_bytes_per_s
         if wire is None:
-            raise InputError(f"{question.device.id} has no network bandwidth in its profile",
-                             hint="give --transfer-bytes-per-s")
+            raise InputError(
+                f"{question.device.id} has no network bandwidth in its profile",
+                hint="give --transfer-bytes-per-s",
+            )
         link = wire.value
     pools = Pools(asked.prefill_workers, asked.decode_workers, size / link)
     return pooled_point(where, asked.concurrency, pools, size * priced.layout.tp)
@@ -273,15 +352,25 @@ def _options(question: Question, asked: _Loop, sizes: tuple[int, ...], held: flo
         assert asked.acceptance is not None
         accepted = accepted_tokens(asked.draft_tokens, asked.acceptance)
         if asked.draft_layers is None and not question.spec.mtp_layers:
-            raise InputError(f"{question.spec.id} has no prediction layer to draft with",
-                             hint="give --draft-layers: what a drafted token costs, in layers")
-        layers = asked.draft_layers if asked.draft_layers is not None \
-            else question.spec.mtp_layers
+            raise InputError(
+                f"{question.spec.id} has no prediction layer to draft with",
+                hint="give --draft-layers: what a drafted token costs, in layers",
+            )
+        layers = asked.draft_layers if asked.draft_layers is not None else question.spec.mtp_layers
     chunk = question.chunk_tokens if asked.chunk_tokens is None else asked.chunk_tokens
-    return Options(work.isl, work.osl, chunk,
-                   float(asked.requests) if asked.requests is not None else None,
-                   asked.draft_tokens, layers, accepted, work.prefix_hit_rate, sizes,
-                   asked.overlap, held)
+    return Options(
+        work.isl,
+        work.osl,
+        chunk,
+        float(asked.requests) if asked.requests is not None else None,
+        asked.draft_tokens,
+        layers,
+        accepted,
+        work.prefix_hit_rate,
+        sizes,
+        asked.overlap,
+        held,
+    )
 
 
 class _Rules:
@@ -298,41 +387,68 @@ class _Rules:
         prompt = prompt_host(name, version, experts=question.spec.experts is not None)
         policy = with_prompt_host(rule.policy, prompt, question.spec.layers)
         self.policy = replace(
-            policy, exclusive=policy.exclusive if asked.scheduler is None
+            policy,
+            exclusive=policy.exclusive
+            if asked.scheduler is None
             else asked.scheduler == "exclusive",
             host_seconds=policy.host_seconds if asked.host_us is None else asked.host_us * 1e-6,
             host_seconds_per_sequence=policy.host_seconds_per_sequence
-            if asked.host_us_per_sequence is None else asked.host_us_per_sequence * 1e-6,
+            if asked.host_us_per_sequence is None
+            else asked.host_us_per_sequence * 1e-6,
             overlapped=policy.overlapped and asked.host_us is None,
-            stream_interval=asked.stream_interval)
+            stream_interval=asked.stream_interval,
+        )
         p = self.policy
         host = f"{p.host_seconds * 1e6:.0f} + {p.host_seconds_per_sequence * 1e6:.0f}·B µs a step, "
         self.notes += [
-            Assumption("scheduler", "prompts run alone" if p.exclusive
-                       else "prompts are mixed into decode steps",
-                       rule.source if asked.scheduler is None and name != "any" else
-                       "given" if asked.scheduler else "no engine given"),
-            Assumption("host time", host + ("hidden behind the device" if p.overlapped else
-                                            "added to it"),
-                       rule.source if asked.host_us is None else "given"),
-            Assumption("host of a prompt",
-                       f"at least {format_seconds(p.prompt_floor_seconds)} to launch it, "
-                       f"{format_seconds(p.handling_seconds)} of handling", prompt.source),
-            Assumption("admission", f"{p.reserve:.0%} of the answer is reserved",
-                       "the engine's rule" if name != "any" else "never evicts")]
+            Assumption(
+                "scheduler",
+                "prompts run alone" if p.exclusive else "prompts are mixed into decode steps",
+                rule.source
+                if asked.scheduler is None and name != "any"
+                else "given"
+                if asked.scheduler
+                else "no engine given",
+            ),
+            Assumption(
+                "host time",
+                host + ("hidden behind the device" if p.overlapped else "added to it"),
+                rule.source if asked.host_us is None else "given",
+            ),
+            Assumption(
+                "host of a prompt",
+                f"at least {format_seconds(p.prompt_floor_seconds)} to launch it, "
+                f"{format_seconds(p.handling_seconds)} of handling",
+                prompt.source,
+            ),
+            Assumption(
+                "admission",
+                f"{p.reserve:.0%} of the answer is reserved",
+                "the engine's rule" if name != "any" else "never evicts",
+            ),
+        ]
         self.sizes = self._sizes(asked.graphs, name)
 
     def _sizes(self, text: str, engine: str) -> tuple[int, ...]:
         known = captured(engine)
         if text == "none" or (text == "engine" and known is None):
-            self.notes.append(Assumption("graph padding", "none", "given" if text == "none" else
-                                         "no engine with known captured batches is given"))
+            self.notes.append(
+                Assumption(
+                    "graph padding",
+                    "none",
+                    "given" if text == "none" else "no engine with known captured batches is given",
+                )
+            )
             return ()
         if text == "engine":
             assert known is not None
-            self.notes.append(Assumption(
-                "graph padding", f"to {len(known.sizes)} batches up to {known.sizes[-1]}, none "
-                "above", known.source))
+            self.notes.append(
+                Assumption(
+                    "graph padding",
+                    f"to {len(known.sizes)} batches up to {known.sizes[-1]}, none above",
+                    known.source,
+                )
+            )
             return known.sizes
         try:
             sizes = tuple(sorted({int(part) for part in text.split(",")}))
@@ -349,5 +465,12 @@ def _anchors(text: str | None, point: ServedPoint | None) -> tuple[Any, ...]:
         return ()
     if point is None:
         raise InputError("an anchor without an operating point", hint="give --concurrency")
-    return (anchored(text, {name: float(getattr(point, name)) for name in (
-        "tpot_seconds", "ttft_seconds", "output_tokens_per_second")}),)
+    return (
+        anchored(
+            text,
+            {
+                name: float(getattr(point, name))
+                for name in ("tpot_seconds", "ttft_seconds", "output_tokens_per_second")
+            },
+        ),
+    )

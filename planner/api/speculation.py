@@ -52,17 +52,23 @@ def asks_for_drafts(ask: Ask) -> bool:
     """
     rate, count = ask.acceptance, ask.draft_tokens
     if rate is not None and not 0 < rate < 1:
-        raise InputError(f"acceptance = {rate:g} is out of range",
-                         hint="the share of drafted tokens that is accepted, between 0 and 1: "
-                         "for example --acceptance 0.8")
+        raise InputError(
+            f"acceptance = {rate:g} is out of range",
+            hint="the share of drafted tokens that is accepted, between 0 and 1: "
+            "for example --acceptance 0.8",
+        )
     if count is not None and not 1 <= count <= MOST_DRAFTED:
-        raise InputError(f"draft-tokens = {count} is out of range",
-                         hint=f"--draft-tokens is from 1 to {MOST_DRAFTED}")
+        raise InputError(
+            f"draft-tokens = {count} is out of range",
+            hint=f"--draft-tokens is from 1 to {MOST_DRAFTED}",
+        )
     wanted = ask.speculation is not None and ask.speculation != NONE
     if not wanted and (rate is not None or count is not None):
         flag = "acceptance" if rate is not None else "draft-tokens"
-        raise InputError(f"--{flag} without --speculation",
-                         hint="add --speculation auto, mtp, eagle, or the name of a draft model")
+        raise InputError(
+            f"--{flag} without --speculation",
+            hint="add --speculation auto, mtp, eagle, or the name of a draft model",
+        )
     return wanted
 
 
@@ -80,8 +86,11 @@ def options(ask: Ask, spec: ModelSpec, workload: str) -> tuple[Speculation, ...]
     """
     wanted = ask.speculation
     if wanted == AUTO:
-        kinds = [one for one, there in ((MTP, bool(spec.mtp_layers)),
-                                        (EAGLE, head_of(spec) is not None)) if there]
+        kinds = [
+            one
+            for one, there in ((MTP, bool(spec.mtp_layers)), (EAGLE, head_of(spec) is not None))
+            if there
+        ]
         return tuple(option for kind in kinds for option in _of_kind(ask, spec, kind, workload))
     if isinstance(wanted, str) and wanted in (MTP, EAGLE):
         return _of_kind(ask, spec, wanted, workload)
@@ -98,8 +107,11 @@ def _of_kind(ask: Ask, spec: ModelSpec, kind: str, workload: str) -> tuple[Specu
 
     def option(count: int) -> Speculation:
         given = ask.acceptance
-        rate = acceptance(kind, spec.id, workload, count, own) if given is None \
+        rate = (
+            acceptance(kind, spec.id, workload, count, own)
+            if given is None
             else Acceptance(given, given, given, GIVEN)
+        )
         if draft is not None:
             return draft_model(draft, count, rate)
         return (prediction_layers if kind == MTP else eagle_head)(spec, count, rate)
@@ -124,8 +136,9 @@ def _draft(ask: Ask, spec: ModelSpec) -> ModelSpec:
     try:
         draft = load_model(model)
     except UnknownNameError as error:
-        raise UnknownNameError("speculation", error.name, WORDS,
-                               own="Or a model that drafts: `plan models` lists them") from None
+        raise UnknownNameError(
+            "speculation", error.name, WORDS, own="Or a model that drafts: `plan models` lists them"
+        ) from None
     if draft.id == spec.id:
         raise InputError(f"{spec.id} drafts for itself: nothing is saved", hint=_instead(spec))
     return draft
@@ -147,11 +160,18 @@ def planned(ask: Ask, plain: Callable[[Ask], Plan]) -> Plan:
     found = options(ask, base[0].spec, base[0].workload.preset)
     auto = ask.speculation == AUTO
     if auto and not found:
-        return not_taken(plain(without), None, f"{base[0].spec.id} has no prediction layers, and "
-                         "no head that drafts for it is known")
+        return not_taken(
+            plain(without),
+            None,
+            f"{base[0].spec.id} has no prediction layers, and no head that drafts for it is known",
+        )
     if auto and base[0].objective not in TIMED:
-        return not_taken(plain(without), None, f"it changes nothing of {base[0].objective}; "
-                         "--speculation mtp or eagle adds it all the same")
+        return not_taken(
+            plain(without),
+            None,
+            f"it changes nothing of {base[0].objective}; "
+            "--speculation mtp or eagle adds it all the same",
+        )
     bare, refused = _tried(lambda: plain(without))
     best = _best(ask, base, found, bare, auto=auto)
     if best is None:
@@ -162,8 +182,8 @@ def planned(ask: Ask, plain: Callable[[Ask], Plan]) -> Plan:
             return not_taken(bare, None, "no engine verifies drafted tokens here, or none fits")
         raise InfeasibleError(
             f"no plan with {_told(found)} drafting keeps the limits; one without does",
-            hint="--speculation none, or fewer users: --batch "
-            f"{max(1, bare.workload.batch // 2)}")
+            hint=f"--speculation none, or fewer users: --batch {max(1, bare.workload.batch // 2)}",
+        )
     if not auto or bare is None:
         return best
     return _taken(bare, best, exact=ask.exact)
@@ -179,8 +199,11 @@ def estimated(ask: Ask, uniform: Callable[[Ask], Found]) -> Plan:
     auto = ask.speculation == AUTO
     bare, refused = _tried(lambda: assemble(uniform(without)))
     if auto and not found:
-        return not_taken(_known(bare, refused), None, f"{spec.id} has no prediction layers, and no "
-                         "head that drafts for it is known")
+        return not_taken(
+            _known(bare, refused),
+            None,
+            f"{spec.id} has no prediction layers, and no head that drafts for it is known",
+        )
     priced: list[Found] = []
     for option in found:
         try:
@@ -192,8 +215,9 @@ def estimated(ask: Ask, uniform: Callable[[Ask], Found]) -> Plan:
                 raise
     if not priced:
         if auto or bare is None:
-            return not_taken(_known(bare, refused), None,
-                             "no engine verifies drafted tokens here, or none fits")
+            return not_taken(
+                _known(bare, refused), None, "no engine verifies drafted tokens here, or none fits"
+            )
         assert refused is not None
         raise refused
     one = min(priced, key=lambda found: found.value)
@@ -218,14 +242,24 @@ def _taken(bare: Plan, best: Plan, *, exact: bool) -> Plan:
     chance = chance_above(info.gain, MARGIN)
     if chance >= SURE:
         return best
-    return not_taken(bare, best, f"better by more than {MARGIN:.0%} with a chance of "
-                     f"{chance:.0%}, of which {SURE:.0%} are wanted; acceptance "
-                     f"{info.acceptance.low:.2f}–{info.acceptance.high:.2f}: "
-                     f"{info.acceptance.source}")
+    return not_taken(
+        bare,
+        best,
+        f"better by more than {MARGIN:.0%} with a chance of "
+        f"{chance:.0%}, of which {SURE:.0%} are wanted; acceptance "
+        f"{info.acceptance.low:.2f}–{info.acceptance.high:.2f}: "
+        f"{info.acceptance.source}",
+    )
 
 
-def _best(ask: Ask, base: Sequence[Question], found: Sequence[Speculation], bare: Plan | None, *,
-          auto: bool) -> Plan | None:
+def _best(
+    ask: Ask,
+    base: Sequence[Question],
+    found: Sequence[Speculation],
+    bare: Plan | None,
+    *,
+    auto: bool,
+) -> Plan | None:
     """The best plan that drafts tokens, None where none keeps the limits."""
     questions: list[Question] = []
     for option in found:

@@ -30,11 +30,19 @@ def _nothing(*_: object) -> None:
 
 
 @typed
-def sweep(questions: Questions, *, output: str | os.PathLike[str] | None = None,
-          workers: int | None = 1, cluster: str | None = None, resume: bool = True,
-          force: bool = False, price: float | Mapping[str, float] | None = None,
-          hardware_dir: str | os.PathLike[str] | None = None,
-          progress: Progress = _nothing, told: Callable[[str], None] = _nothing) -> pd.DataFrame:
+def sweep(
+    questions: Questions,
+    *,
+    output: str | os.PathLike[str] | None = None,
+    workers: int | None = 1,
+    cluster: str | None = None,
+    resume: bool = True,
+    force: bool = False,
+    price: float | Mapping[str, float] | None = None,
+    hardware_dir: str | os.PathLike[str] | None = None,
+    progress: Progress = _nothing,
+    told: Callable[[str], None] = _nothing,
+) -> pd.DataFrame:
     """Answer many questions; one row each, in their order.
 
     Args:
@@ -62,9 +70,20 @@ def sweep(questions: Questions, *, output: str | os.PathLike[str] | None = None,
         MissingPackageError: pandas is not installed.
     """
     needs("pandas", extra="frames")
-    return frame(answers(questions, output=output, workers=workers, cluster=cluster, resume=resume,
-                         force=force, price=price, hardware_dir=hardware_dir,
-                         progress=progress, told=told).columns)
+    return frame(
+        answers(
+            questions,
+            output=output,
+            workers=workers,
+            cluster=cluster,
+            resume=resume,
+            force=force,
+            price=price,
+            hardware_dir=hardware_dir,
+            progress=progress,
+            told=told,
+        ).columns
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,43 +94,66 @@ class AnsweredSweep:
     title: str
 
 
-def answers(questions: Questions, *, output: str | os.PathLike[str] | None = None,
-            workers: int | None = 1, cluster: str | None = None, resume: bool = True,
-            force: bool = False, price: float | Mapping[str, float] | None = None,
-            hardware_dir: str | os.PathLike[str] | None = None,
-            progress: Progress = _nothing, told: Callable[[str], None] = _nothing) -> AnsweredSweep:
+def answers(
+    questions: Questions,
+    *,
+    output: str | os.PathLike[str] | None = None,
+    workers: int | None = 1,
+    cluster: str | None = None,
+    resume: bool = True,
+    force: bool = False,
+    price: float | Mapping[str, float] | None = None,
+    hardware_dir: str | os.PathLike[str] | None = None,
+    progress: Progress = _nothing,
+    told: Callable[[str], None] = _nothing,
+) -> AnsweredSweep:
     """As :func:`sweep`, as columns."""
     where = place_of_work(workers, cluster)
     target = None if output is None else Path(output)
     if target is None and (force or not resume):
-        raise InputError(f"{'--force' if force else '--no-resume'} is about a table that is "
-                         "written, and none is", hint="add -o OUT.csv, or leave it out")
+        raise InputError(
+            f"{'--force' if force else '--no-resume'} is about a table that is "
+            "written, and none is",
+            hint="add -o OUT.csv, or leave it out",
+        )
     if target is not None:
         check_output(target)
         if target.exists() and not (force or resume or journal_path(target).exists()):
             raise exists(target)
-    file = read_sweep(Path(questions)) if isinstance(questions, (str, os.PathLike)) \
+    file = (
+        read_sweep(Path(questions))
+        if isinstance(questions, (str, os.PathLike))
         else SweepFile(asks_of(questions))
-    asked = Sweep(file.asks, None if hardware_dir is None else os.fspath(hardware_dir),
-                  file.price if price is None else checked_price(price, "price")).resolve()
+    )
+    asked = Sweep(
+        file.asks,
+        None if hardware_dir is None else os.fspath(hardware_dir),
+        file.price if price is None else checked_price(price, "price"),
+    ).resolve()
     given = asked.columns()
     _tell_prices(given, told)
     if target is None:
         table = run(asked, where=where, journal=None, progress=progress, told=told)
         return AnsweredSweep(_columns(given, table), file.title)
     if not force and (there := finished(target, given)) is not None:
-        told(f"{target} has the answers to all {len(asked.asks):,} questions already; --force "
-             "answers them again")
+        told(
+            f"{target} has the answers to all {len(asked.asks):,} questions already; --force "
+            "answers them again"
+        )
         return AnsweredSweep(there, file.title)
     place = journal_path(target)
     if not resume:
         place.unlink(missing_ok=True)
     journal = Journal.open(place, asked.header(), noun="parts answered", fits=asked.fits)
     try:
-        columns = _columns(given, run(asked, where=where, journal=journal, progress=progress,
-                                      told=told))
-        write_table(target, columns, {"title": file.title, "program": "precision-planner",
-                                      "version": own_version()})
+        columns = _columns(
+            given, run(asked, where=where, journal=journal, progress=progress, told=told)
+        )
+        write_table(
+            target,
+            columns,
+            {"title": file.title, "program": "precision-planner", "version": own_version()},
+        )
         journal.remove()
     finally:
         journal.close()
@@ -120,11 +162,16 @@ def answers(questions: Questions, *, output: str | os.PathLike[str] | None = Non
 
 def _tell_prices(given: Mapping[str, list[Any]], told: Callable[[str], None]) -> None:
     """Say of which devices no price is known, before the work begins."""
-    names = dict.fromkeys(device for device, usd in zip(
-        given["device"], given["usd_per_device_hour"], strict=True) if usd is None)
+    names = dict.fromkeys(
+        device
+        for device, usd in zip(given["device"], given["usd_per_device_hour"], strict=True)
+        if usd is None
+    )
     if names:
-        told(f"no price is known of {', '.join(names)}: --price {next(iter(names))}=USD (a "
-             "device-hour) adds what a million tokens cost")
+        told(
+            f"no price is known of {', '.join(names)}: --price {next(iter(names))}=USD (a "
+            "device-hour) adds what a million tokens cost"
+        )
 
 
 def _columns(given: Mapping[str, list[Any]], table: SweepTable) -> dict[str, list[Any]]:
@@ -136,7 +183,12 @@ def frame(columns: Mapping[str, Sequence[Any]]) -> pd.DataFrame:
     """Columns as a frame: whole numbers that may be absent, and text, as pandas' own types."""
     import pandas as pd
 
-    kinds: dict[str, Any] = {"whole": "Int64", "number": "float64", "text": "string",
-                             "truth": "boolean"}
-    return pd.DataFrame({name: pd.Series(list(columns[name]), dtype=kinds[kind])
-                         for name, kind in COLUMNS})
+    kinds: dict[str, Any] = {
+        "whole": "Int64",
+        "number": "float64",
+        "text": "string",
+        "truth": "boolean",
+    }
+    return pd.DataFrame(
+        {name: pd.Series(list(columns[name]), dtype=kinds[kind]) for name, kind in COLUMNS}
+    )

@@ -73,14 +73,18 @@ def predict(setup: Setup, subject: Trial, facts: Mapping[str, Any]) -> Predictio
         values = {}
         why.append(f"{subject.id}: times and bytes are not predicted: {error.message}")
     if schemes is None:
-        why.append(f"{subject.id}: its loss is not predicted: {setup.task.engine.name} does not "
-                   "tell its formats")
+        why.append(
+            f"{subject.id}: its loss is not predicted: {setup.task.engine.name} does not "
+            "tell its formats"
+        )
         return Prediction(values, None, tuple(why))
     shares, unknown = shares_of(setup.basis, schemes)
     if unknown:
-        why.append(f"{subject.id}: its loss is not predicted: no error is known of {unknown[0]}"
-                   + (f" and {len(unknown) - 1} more" if unknown[1:] else "")
-                   + f" of {spec.id}")
+        why.append(
+            f"{subject.id}: its loss is not predicted: no error is known of {unknown[0]}"
+            + (f" and {len(unknown) - 1} more" if unknown[1:] else "")
+            + f" of {spec.id}"
+        )
         return Prediction(values, schemes, tuple(why))
     loss = setup_loss(setup, math.fsum(shares.values()))
     return Prediction({**values, "kl": loss, **_flips(setup, loss)}, schemes, tuple(why))
@@ -91,8 +95,12 @@ def setup_loss(setup: Setup, total: float) -> Forecast:
     from planner.quality.sensitivity.level import saturated
 
     g, band = setup.basis.prior.saturation, setup.loss_band
-    return Forecast(saturated(total, g), saturated(total / band, g), saturated(total * band, g),
-                     setup.basis.tier)
+    return Forecast(
+        saturated(total, g),
+        saturated(total / band, g),
+        saturated(total * band, g),
+        setup.basis.tier,
+    )
 
 
 def _flips(setup: Setup, loss: Forecast) -> dict[str, Forecast]:
@@ -132,14 +140,18 @@ def _priced(setup: Setup, subject: Trial, facts: Mapping[str, Any]) -> Plan:
 def _of_plan(setup: Setup, priced: Plan) -> dict[str, Forecast]:
     """Times and bytes of the bare prompt and the bare step."""
     prompt, step = prompt_and_step(priced)
-    weights, cache = (priced.memory_per_device.weights_bytes,
-                      priced.memory_per_device.kv_cache_bytes)
+    weights, cache = (
+        priced.memory_per_device.weights_bytes,
+        priced.memory_per_device.kv_cache_bytes,
+    )
     file = weights + setup.header_bytes
     return {
-        "prefill_seconds": _estimated(prompt), "decode_seconds": _estimated(step),
+        "prefill_seconds": _estimated(prompt),
+        "decode_seconds": _estimated(step),
         "file_bytes": Forecast(file, file / COUNTED, file * COUNTED, "counted"),
-        "weight_bytes": Forecast(weights, weights / COUNTED, weights * 2.0,
-                                  "counted; what is repacked lies there twice"),
+        "weight_bytes": Forecast(
+            weights, weights / COUNTED, weights * 2.0, "counted; what is repacked lies there twice"
+        ),
         "cache_bytes": Forecast(cache, cache / COUNTED, cache * COUNTED, "counted"),
         "cache_tokens": Forecast(*(float(priced.workload.context_tokens),) * 3, "counted"),
     }
@@ -154,17 +166,21 @@ def own_figures(plan: Plan, device: DeviceProfile) -> tuple[str, ...]:
     if plan.device.id == device.id:
         return ()
     step, work = plan.performance.tpot_seconds, plan.workload
-    return (f"the plan was made for {plan.device.count} × {plan.device.id}: "
-            f"{step.value * 1e3:.3g} ms a token at batch {work.batch}, {work.isl} + {work.osl} "
-            f"tokens; here it is priced for {device.id}",)
+    return (
+        f"the plan was made for {plan.device.count} × {plan.device.id}: "
+        f"{step.value * 1e3:.3g} ms a token at batch {work.batch}, {work.isl} + {work.osl} "
+        f"tokens; here it is priced for {device.id}",
+    )
 
 
 def weighed_notes(setup: Setup) -> tuple[str, ...]:
     """A plan whose script passes an importance matrix on, where the losses know nothing of it."""
     if setup.profile is not None or all(a.key != KEY for a in setup.task.plan.assumptions):
         return ()
-    return ("the plan's file is made with an importance matrix, and its loss is predicted as "
-            "without one: --profile takes one that was made with it (plan profile --imatrix)",)
+    return (
+        "the plan's file is made with an importance matrix, and its loss is predicted as "
+        "without one: --profile takes one that was made with it (plan profile --imatrix)",
+    )
 
 
 def files_made_of(task: Task, subjects: Sequence[Trial]) -> dict[str, str]:
@@ -178,17 +194,26 @@ def files_made_of(task: Task, subjects: Sequence[Trial]) -> dict[str, str]:
 def fewer_notes(run: Findings) -> tuple[str, ...]:
     """What was measured less often than asked for, by subject."""
     kinds = ("fewer_runs", "fewer_pieces")
-    told = {subject: [str(facts[kind]) for kind in kinds if kind in facts]
-            for subject, facts in run.facts.items()}
-    return tuple(f"{subject}: {LESS}: " + "; ".join(words)
-                 for subject, words in told.items() if words)
+    told = {
+        subject: [str(facts[kind]) for kind in kinds if kind in facts]
+        for subject, facts in run.facts.items()
+    }
+    return tuple(
+        f"{subject}: {LESS}: " + "; ".join(words) for subject, words in told.items() if words
+    )
 
 
 def busy_notes(run: Findings) -> tuple[str, ...]:
     """A machine that did not give the engine its threads' time: its times say little."""
-    shares = [float(facts[name]) for facts in run.facts.values()
-              for name in ("busy_prompt", "busy_tokens") if name in facts]
+    shares = [
+        float(facts[name])
+        for facts in run.facts.values()
+        for name in ("busy_prompt", "busy_tokens")
+        if name in facts
+    ]
     if not shares or max(shares) < BUSY:
         return ()
-    return (f"the machine was busy: the engine's threads got {1 - max(shares):.0%} to "
-            f"{1 - min(shares):.0%} of their time; measure again when nothing else runs",)
+    return (
+        f"the machine was busy: the engine's threads got {1 - max(shares):.0%} to "
+        f"{1 - min(shares):.0%} of their time; measure again when nothing else runs",
+    )

@@ -27,28 +27,39 @@ def address(task: Task) -> str:
     return "vllm@" + ".".join(task.engine.version.split("+")[0].split(".")[:2])
 
 
-def pool(task: Task, device: DeviceProfile, facts: Mapping[str, Any],
-         weights: float) -> dict[str, Forecast]:
+def pool(
+    task: Task, device: DeviceProfile, facts: Mapping[str, Any], weights: float
+) -> dict[str, Forecast]:
     """Tokens and bytes of the engine's cache as `plan memory` counts them, exact, and the weights
     with what a CPU keeps twice; {} where the engine was given no pool. ``weights`` are the
     subject's [B]."""
     if POOL_BYTES not in facts:
         return {}
     s = task.setting
-    found = memory_use(task.spec, device, kv=s.cache, engine=address(task),
-                       context=s.prompt_tokens + s.output_tokens,
-                       kv_cache_memory_bytes=int(facts[POOL_BYTES])).engine
+    found = memory_use(
+        task.spec,
+        device,
+        kv=s.cache,
+        engine=address(task),
+        context=s.prompt_tokens + s.output_tokens,
+        kv_cache_memory_bytes=int(facts[POOL_BYTES]),
+    ).engine
     assert found is not None
     held, taken = float(found.tokens), float(found.blocks * found.block_bytes)
     if task.engine.name == "vllm":
         held = float(windowed_tokens(found, s.prompt_tokens + s.output_tokens) or held)
     basis = f"counted: {found.blocks} blocks of {found.block_tokens} tokens"
     total = weights + sum(line.bytes for line in found.rank.weights if line.name in _BESIDE)
-    return {"weight_bytes": Forecast(total + LOADED_CODE / 2, total / COUNTED,
-                                      total * COUNTED + LOADED_CODE,
-                                      "counted, and code that is loaded with them"),
-            "cache_tokens": Forecast(held, held, held, basis),
-            "cache_bytes": Forecast(taken, taken, taken, basis)}
+    return {
+        "weight_bytes": Forecast(
+            total + LOADED_CODE / 2,
+            total / COUNTED,
+            total * COUNTED + LOADED_CODE,
+            "counted, and code that is loaded with them",
+        ),
+        "cache_tokens": Forecast(held, held, held, basis),
+        "cache_bytes": Forecast(taken, taken, taken, basis),
+    }
 
 
 def windowed_tokens(found: EngineResult, context: int) -> int | None:
@@ -61,13 +72,18 @@ def windowed_tokens(found: EngineResult, context: int) -> int | None:
     get_max_concurrency_for_kv_cache_config), vllm/v1/kv_cache_interface.py (SlidingWindowSpec).
     """
     caches = found.rank.caches
-    if not any(c.window for c in caches) or len({c.entry_bytes for c in caches}) > 1 \
-            or any(c.kind != "kv" or c.ratio != 1 for c in caches):
+    if (
+        not any(c.window for c in caches)
+        or len({c.entry_bytes for c in caches}) > 1
+        or any(c.kind != "kv" or c.ratio != 1 for c in caches)
+    ):
         return None
     counts = [len(c.layers) for c in caches]
     each = max(counts) if max(counts) < 1.5 * min(counts) else min(counts)
     blocks = found.kv_bytes // (found.block_tokens * caches[0].entry_bytes * each)
     needed = -(-context // found.block_tokens)
-    request = sum(-(-count // each) * (needed + bool(c.window))
-                  for c, count in zip(caches, counts, strict=True))
+    request = sum(
+        -(-count // each) * (needed + bool(c.window))
+        for c, count in zip(caches, counts, strict=True)
+    )
     return int(blocks / request * context)

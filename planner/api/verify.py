@@ -62,19 +62,30 @@ TEXT = "Python's own language reference (pydoc_data.topics, PSF licence)"
 
 
 @typed
-def verify(plan: str | Plan, checkpoint: str | os.PathLike[str], *, engine: str = "llama.cpp",
-           model: str | ModelSpec | None = None, device: str | DeviceProfile | None = None,
-           text: str | os.PathLike[str] | None = None,
-           output: str | os.PathLike[str] = "verified", also: Sequence[str] = (),
-           engine_dir: str | os.PathLike[str] | None = None,
-           python: str | os.PathLike[str] | None = None,
-           prompt_tokens: int | None = None, output_tokens: int | None = None,
-           threads: int | None = None, repeats: int | None = None, chunks: int | None = None,
-           kl_context: int | None = None, step_seconds: float | None = None,
-           profile: str | Profile | None = None,
-           learn_from: Sequence[str | os.PathLike[str]] = (),
-           hardware_dir: str | os.PathLike[str] | None = None,
-           progress: Progress | None = None) -> Verification:
+def verify(
+    plan: str | Plan,
+    checkpoint: str | os.PathLike[str],
+    *,
+    engine: str = "llama.cpp",
+    model: str | ModelSpec | None = None,
+    device: str | DeviceProfile | None = None,
+    text: str | os.PathLike[str] | None = None,
+    output: str | os.PathLike[str] = "verified",
+    also: Sequence[str] = (),
+    engine_dir: str | os.PathLike[str] | None = None,
+    python: str | os.PathLike[str] | None = None,
+    prompt_tokens: int | None = None,
+    output_tokens: int | None = None,
+    threads: int | None = None,
+    repeats: int | None = None,
+    chunks: int | None = None,
+    kl_context: int | None = None,
+    step_seconds: float | None = None,
+    profile: str | Profile | None = None,
+    learn_from: Sequence[str | os.PathLike[str]] = (),
+    hardware_dir: str | os.PathLike[str] | None = None,
+    progress: Progress | None = None,
+) -> Verification:
     """Quantise ``checkpoint`` as ``plan`` says, run it on this machine with ``engine``'s own tools,
     and compare: bytes, cache, prefill and decode seconds, KL divergence and flipped tokens against
     the checkpoint; the engine's default, and what ``also`` names, beside it.
@@ -99,8 +110,15 @@ def verify(plan: str | Plan, checkpoint: str | os.PathLike[str], *, engine: str 
             stays in ``output``.
     """
     _check_system()
-    _check_counts(prompt_tokens=prompt_tokens, output_tokens=output_tokens, threads=threads,
-                  repeats=repeats, chunks=chunks, kl_context=kl_context, step_seconds=step_seconds)
+    _check_counts(
+        prompt_tokens=prompt_tokens,
+        output_tokens=output_tokens,
+        threads=threads,
+        repeats=repeats,
+        chunks=chunks,
+        kl_context=kl_context,
+        step_seconds=step_seconds,
+    )
     given = read_plan(plan) if isinstance(plan, str) else plan
     tool = _tool(engine, engine_dir, python)
     path = _existing(Path(checkpoint))
@@ -111,17 +129,26 @@ def verify(plan: str | Plan, checkpoint: str | os.PathLike[str], *, engine: str 
     refuse_other(folder)
     losses = load_profile(profile, spec, spec)[0] if profile is not None else None
     setting = Setting(
-        prompt_tokens or PROMPT, output_tokens or OUTPUT, threads or threads_of(where),
-        repeats or REPEATS, kl_context or CONTEXT, chunks or CHUNKS, step_seconds or STEP_SECONDS,
-        _cache(given), where.kind == "cpu")
+        prompt_tokens or PROMPT,
+        output_tokens or OUTPUT,
+        threads or threads_of(where),
+        repeats or REPEATS,
+        kl_context or CONTEXT,
+        chunks or CHUNKS,
+        step_seconds or STEP_SECONDS,
+        _cache(given),
+        where.kind == "cpu",
+    )
     task = _task(given, spec, path, folder.resolve(), found, setting, also, text, where)
     header = _header_bytes(path) if found.name == "llama.cpp" else 0
     setup = Setup(task, where, losses, *_losses(spec, losses), header)
-    earlier = tuple(check for one in learn_from
-                    for check in read_losses(Path(one), spec.id, setup.basis))
+    earlier = tuple(
+        check for one in learn_from for check in read_losses(Path(one), spec.id, setup.basis)
+    )
     setup, more = _shortened(setup, prompt_tokens is None, output_tokens is None)
-    return _finished(tool, setup, (*notes, *more), TEXT if text is None else Path(text).name,
-                     earlier, progress)
+    return _finished(
+        tool, setup, (*notes, *more), TEXT if text is None else Path(text).name, earlier, progress
+    )
 
 
 def _check_address(engine: str, engine_dir: object, python: object) -> None:
@@ -129,17 +156,25 @@ def _check_address(engine: str, engine_dir: object, python: object) -> None:
     programs = engine == "llama.cpp"
     other, name = ("python", python) if programs else ("engine_dir", engine_dir)
     if name is not None:
-        raise InputError(f"{other} and {engine}: it is found by "
-                         f"{'the folder of its programs' if programs else 'its Python'}",
-                         hint=f"--{'engine-dir' if programs else 'python'} names it")
+        raise InputError(
+            f"{other} and {engine}: it is found by "
+            f"{'the folder of its programs' if programs else 'its Python'}",
+            hint=f"--{'engine-dir' if programs else 'python'} names it",
+        )
 
 
 def _address(*places: str | os.PathLike[str] | None) -> Address:
     return Address(*(None if place is None else os.fspath(place) for place in places))
 
 
-def _finished(tool: Adapter, setup: Setup, notes: tuple[str, ...], text: str,
-              earlier: Sequence[LossCheck], progress: Progress | None) -> Verification:
+def _finished(
+    tool: Adapter,
+    setup: Setup,
+    notes: tuple[str, ...],
+    text: str,
+    earlier: Sequence[LossCheck],
+    progress: Progress | None,
+) -> Verification:
     """Measure, predict, learn, and write the folder's files."""
     task, version = setup.task, own_version()
     tool.check(task)
@@ -154,23 +189,48 @@ def _finished(tool: Adapter, setup: Setup, notes: tuple[str, ...], text: str,
     made_of = files_made_of(task, run.subjects)
     learned = learn(setup.basis, schemes, run.values, earlier, made_of=made_of)
     found = Verification(
-        task.spec.id, setup.device.id, task.engine, task.setting, text,
-        {s.id: s.role for s in run.subjects}, rows,
-        () if learned is None else learned.rows(rows), verdict(run.subjects, run.values),
-        (*notes, *own_figures(task.plan, setup.device), *weighed_notes(setup), *busy_notes(run),
-         *fewer_notes(run),
-         *(line for p in told.values() for line in p.why),
-         *(() if learned is None else learned.notes())),
-        ("verify.json", FILE, LOSSES,
-         *(() if learned is None or learned.found is None else (PROFILE,))))
-    files = {"verify.json": as_json(found.to_dict()), FILE: table_text(found, run, schemes),
-             LOSSES: losses_text(task.spec.id, schemes, run.values, made_of=made_of)}
+        task.spec.id,
+        setup.device.id,
+        task.engine,
+        task.setting,
+        text,
+        {s.id: s.role for s in run.subjects},
+        rows,
+        () if learned is None else learned.rows(rows),
+        verdict(run.subjects, run.values),
+        (
+            *notes,
+            *own_figures(task.plan, setup.device),
+            *weighed_notes(setup),
+            *busy_notes(run),
+            *fewer_notes(run),
+            *(line for p in told.values() for line in p.why),
+            *(() if learned is None else learned.notes()),
+        ),
+        (
+            "verify.json",
+            FILE,
+            LOSSES,
+            *(() if learned is None or learned.found is None else (PROFILE,)),
+        ),
+    )
+    files = {
+        "verify.json": as_json(found.to_dict()),
+        FILE: table_text(found, run, schemes),
+        LOSSES: losses_text(task.spec.id, schemes, run.values, made_of=made_of),
+    }
     if learned is not None and learned.found is not None:
-        files[PROFILE] = profile_text(learned_profile(
-            task.spec, setup.basis, learned.found, version=version,
-            checks=[(c.name, c.shares, c.kl.value, c.flips) for c in learned.checks],
-            source=f"{task.engine.name} {task.engine.version}, {text}",
-            counted=[c.digest for c in learned.checks]))
+        files[PROFILE] = profile_text(
+            learned_profile(
+                task.spec,
+                setup.basis,
+                learned.found,
+                version=version,
+                checks=[(c.name, c.shares, c.kl.value, c.flips) for c in learned.checks],
+                source=f"{task.engine.name} {task.engine.version}, {text}",
+                counted=[c.digest for c in learned.checks],
+            )
+        )
     for name, body in files.items():
         write_file(task.folder / name, body)
     return found
@@ -179,8 +239,10 @@ def _finished(tool: Adapter, setup: Setup, notes: tuple[str, ...], text: str,
 def _check_system() -> None:
     """Refuse a system on which engines and their children cannot be measured and ended."""
     if WINDOWS:
-        raise UnsupportedError("plan verify starts engines, which it does on Linux and macOS",
-                               hint="run it in the Windows Subsystem for Linux")
+        raise UnsupportedError(
+            "plan verify starts engines, which it does on Linux and macOS",
+            hint="run it in the Windows Subsystem for Linux",
+        )
 
 
 def _check_counts(**given: float | None) -> None:
@@ -199,8 +261,10 @@ def _tool(engine: str, engine_dir: object, python: object) -> Adapter:
 
 def _existing(path: Path) -> Path:
     if not path.exists():
-        raise InputError(f"checkpoint {str(path)!r} does not exist",
-                         hint="a GGUF file in BF16 or F16, or a folder of safetensors")
+        raise InputError(
+            f"checkpoint {str(path)!r} does not exist",
+            hint="a GGUF file in BF16 or F16, or a folder of safetensors",
+        )
     return path.resolve()
 
 
@@ -213,18 +277,38 @@ def _model(plan: Plan, model: str | ModelSpec | None, checkpoint: Path) -> Model
     except UnknownNameError:
         spec = load_model(str(checkpoint))
     if spec.config_sha256 != plan.model.config_sha256:
-        raise InputError(f"{checkpoint}: a checkpoint of another model than the plan's "
-                         f"{plan.model.id}", hint="name the plan's model with --model")
+        raise InputError(
+            f"{checkpoint}: a checkpoint of another model than the plan's {plan.model.id}",
+            hint="name the plan's model with --model",
+        )
     return spec
 
 
-def _task(plan: Plan, spec: ModelSpec, checkpoint: Path, folder: Path, engine: FoundEngine,
-          setting: Setting, also: Sequence[str], text: str | os.PathLike[str] | None,
-          device: DeviceProfile) -> Task:
+def _task(
+    plan: Plan,
+    spec: ModelSpec,
+    checkpoint: Path,
+    folder: Path,
+    engine: FoundEngine,
+    setting: Setting,
+    also: Sequence[str],
+    text: str | os.PathLike[str] | None,
+    device: DeviceProfile,
+) -> Task:
     """The task, with the files that `plan export` writes for the engine."""
     files = export_plan(plan, engine.name, model=spec, device=device, engine=ANY_ENGINE).files
-    return Task(plan, spec, assignment_of(plan, spec), files, checkpoint,
-                _text(text, folder), folder, engine, setting, tuple(also))
+    return Task(
+        plan,
+        spec,
+        assignment_of(plan, spec),
+        files,
+        checkpoint,
+        _text(text, folder),
+        folder,
+        engine,
+        setting,
+        tuple(also),
+    )
 
 
 def _shortened(setup: Setup, prompt: bool, output: bool) -> tuple[Setup, tuple[str, ...]]:
@@ -246,7 +330,8 @@ def _shortened(setup: Setup, prompt: bool, output: bool) -> tuple[Setup, tuple[s
     changed = replace(s, prompt_tokens=p, output_tokens=n)
     return replace(setup, task=replace(setup.task, setting=changed)), (
         f"scaled down to {p} + {n} tokens: {s.prompt_tokens} + {s.output_tokens} would take longer "
-        f"than {TIMED_SECONDS:.0f} s here",)
+        f"than {TIMED_SECONDS:.0f} s here",
+    )
 
 
 def _halved(tokens: int, seconds_each: float) -> int:
@@ -263,8 +348,10 @@ def _cache(plan: Plan) -> str:
     """
     used = sorted({u.kv_layout for u in plan.units if u.kv_layout is not None}) or ["bf16"]
     if len(used) > 1:
-        raise UnsupportedError(f"the plan's caches are in {' and '.join(used)}: llama.cpp and vLLM "
-                               "take one type", hint="name one layout for the plan with --kv")
+        raise UnsupportedError(
+            f"the plan's caches are in {' and '.join(used)}: llama.cpp and vLLM take one type",
+            hint="name one layout for the plan with --kv",
+        )
     return used[0]
 
 

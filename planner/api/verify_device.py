@@ -16,9 +16,12 @@ from planner.planning.plan.record import Plan
 from planner.system import usable_cpus
 
 
-def predicted_device(plan: Plan, device: str | DeviceProfile | None,
-                     folder: str | os.PathLike[str] | None, threads: int | None,
-                     ) -> tuple[DeviceProfile, tuple[str, ...]]:
+def predicted_device(
+    plan: Plan,
+    device: str | DeviceProfile | None,
+    folder: str | os.PathLike[str] | None,
+    threads: int | None,
+) -> tuple[DeviceProfile, tuple[str, ...]]:
     """(the named device, else this machine, else the plan's; what must be told of the choice).
 
     This machine as it is detected has as many cores as ``threads``; a profile that was measured
@@ -37,8 +40,10 @@ def predicted_device(plan: Plan, device: str | DeviceProfile | None,
         return found, ()
     if found.id == HOST and not Path(found.path).is_file() and threads < cores:
         return profile_of_draft(described(replace(host_facts(), cores=threads))), ()
-    return found, (f"predictions are for {cores} cores of {found.id}, and the engine has {threads} "
-                   f"thread{'s' * (threads > 1)}",)
+    return found, (
+        f"predictions are for {cores} cores of {found.id}, and the engine has {threads} "
+        f"thread{'s' * (threads > 1)}",
+    )
 
 
 def threads_of(device: DeviceProfile) -> int:

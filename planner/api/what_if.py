@@ -26,25 +26,44 @@ from planner.workloads import NamedWorkload
 
 
 @typed
-def what_if(model: str | ModelSpec | None = None, device: str | DeviceProfile | None = None, *,
-            base: Plan, grid: Sequence[str] = (),
-            workers: int | None = None, journal: str | os.PathLike[str] | None = None,
-            resume: bool = True, progress: Progress = nothing,
-            told: Callable[[str], None] = nothing,
-            devices: int | None = None, tp: int | None = None, dp: int | None = None,
-            pp: int | None = None, ep: int | None = None, context: int | None = None,
-            isl: int | None = None, osl: int | None = None, batch: int | None = None,
-            workload: str | NamedWorkload | None = None,
-            prefix_hit_rate: float | None = None, slots: str | None = None,
-            objective: str = THROUGHPUT, ttft_seconds: float | None = None,
-            tpot_seconds: float | Literal["none"] | None = None,
-            max_loss: str | float | None = None,
-            schemes: Sequence[str] | None = None, kv: str = AUTO,
-            memory_bytes: int | None = None, engine: str = ENGINES,
-            scenario: str | Scenario | None = None, profile: str | Profile | None = None,
-            imatrix: str | os.PathLike[str] | None = None,
-            untie: bool = False, drop_policies: Sequence[str] | None = None,
-            hardware_dir: str | os.PathLike[str] | None = None) -> Grid:
+def what_if(
+    model: str | ModelSpec | None = None,
+    device: str | DeviceProfile | None = None,
+    *,
+    base: Plan,
+    grid: Sequence[str] = (),
+    workers: int | None = None,
+    journal: str | os.PathLike[str] | None = None,
+    resume: bool = True,
+    progress: Progress = nothing,
+    told: Callable[[str], None] = nothing,
+    devices: int | None = None,
+    tp: int | None = None,
+    dp: int | None = None,
+    pp: int | None = None,
+    ep: int | None = None,
+    context: int | None = None,
+    isl: int | None = None,
+    osl: int | None = None,
+    batch: int | None = None,
+    workload: str | NamedWorkload | None = None,
+    prefix_hit_rate: float | None = None,
+    slots: str | None = None,
+    objective: str = THROUGHPUT,
+    ttft_seconds: float | None = None,
+    tpot_seconds: float | Literal["none"] | None = None,
+    max_loss: str | float | None = None,
+    schemes: Sequence[str] | None = None,
+    kv: str = AUTO,
+    memory_bytes: int | None = None,
+    engine: str = ENGINES,
+    scenario: str | Scenario | None = None,
+    profile: str | Profile | None = None,
+    imatrix: str | os.PathLike[str] | None = None,
+    untie: bool = False,
+    drop_policies: Sequence[str] | None = None,
+    hardware_dir: str | os.PathLike[str] | None = None,
+) -> Grid:
     """Plan every combination of requests, context, batch, limits on TPOT and loss, devices, engine,
     schemes and cache layout around ``base``, the plan of these arguments.
 
@@ -60,9 +79,12 @@ def what_if(model: str | ModelSpec | None = None, device: str | DeviceProfile | 
     """
     if workers is not None and workers < 1:
         raise InputError(f"workers = {workers} is out of range", hint="at least 1; 1 is this one")
-    return _grid(Ask.of(locals(), own=("base", "grid", "workers", "journal", "resume", "progress",
-                                       "told")),
-                 base, grid, GridWork(workers, journal, resume, progress, told))
+    return _grid(
+        Ask.of(locals(), own=("base", "grid", "workers", "journal", "resume", "progress", "told")),
+        base,
+        grid,
+        GridWork(workers, journal, resume, progress, told),
+    )
 
 
 def _grid(ask: Ask, base: Plan, values: Sequence[str], work: GridWork) -> Grid:
@@ -78,23 +100,39 @@ def _grid(ask: Ask, base: Plan, values: Sequence[str], work: GridWork) -> Grid:
 def _command(ask: Ask, objective: str) -> str:
     """The command that asks the question, without what the axes vary; the page shows optima."""
     scenario, dropped = ask.scenario, ask.drop_policies
-    flags = {"objective": None if objective == THROUGHPUT else objective, "mode": _mode(ask),
-             "ttft-ms": None if ask.ttft_seconds is None else milliseconds(ask.ttft_seconds),
-             "tp": ask.tp, "dp": ask.dp, "pp": ask.pp, "ep": ask.ep,
-             "memory-bytes": ask.memory_bytes, "slots": ask.slots,
-             "scenario": scenario.id if isinstance(scenario, Scenario) else scenario,
-             "profile": ask.profile if isinstance(ask.profile, str) else None,
-             "imatrix": None if ask.imatrix is None else os.fspath(ask.imatrix),
-             "hardware-dir": ask.hardware_dir,
-             "drop-policies": ",".join(dropped) if dropped else None}
+    flags = {
+        "objective": None if objective == THROUGHPUT else objective,
+        "mode": _mode(ask),
+        "ttft-ms": None if ask.ttft_seconds is None else milliseconds(ask.ttft_seconds),
+        "tp": ask.tp,
+        "dp": ask.dp,
+        "pp": ask.pp,
+        "ep": ask.ep,
+        "memory-bytes": ask.memory_bytes,
+        "slots": ask.slots,
+        "scenario": scenario.id if isinstance(scenario, Scenario) else scenario,
+        "profile": ask.profile if isinstance(ask.profile, str) else None,
+        "imatrix": None if ask.imatrix is None else os.fspath(ask.imatrix),
+        "hardware-dir": ask.hardware_dir,
+        "drop-policies": ",".join(dropped) if dropped else None,
+    }
     names = [getattr(n, "id", n) for n in (ask.model, ask.device) if n is not None]
-    return " ".join(["plan", *(quote(str(name)) for name in names),
-                     *(f"--{name} {quote(str(value))}" for name, value in flags.items()
-                       if value is not None), *(["--untie"] if ask.untie else []),
-                     "--exact"])
+    return " ".join(
+        [
+            "plan",
+            *(quote(str(name)) for name in names),
+            *(
+                f"--{name} {quote(str(value))}"
+                for name, value in flags.items()
+                if value is not None
+            ),
+            *(["--untie"] if ask.untie else []),
+            "--exact",
+        ]
+    )
 
 
 def _mode(ask: Ask) -> str | None:
-    """Positions are of workers that do both: the command says so where an engine might serve pools.
-    """
+    """Positions are of workers that do both: the command says so where an engine might serve
+    pools."""
     return None if ask.asked_engine == ANY_ENGINE else AGGREGATED

@@ -87,18 +87,25 @@ class Around:
     def asked(self, place: GridPlace) -> Asked:
         """What is asked at a place, without limits on TPOT and loss."""
         several = place.context != AUTO
-        requests = self.own_lengths(at_contexts=several) if place.workload == OWN \
+        requests = (
+            self.own_lengths(at_contexts=several)
+            if place.workload == OWN
             else dict.fromkeys(REQUESTS) | {"workload": place.workload}
+        )
         if several:
             requests["context"] = int(place.context)
         named = requests.pop("workload")
         return replace(
-            self.ask.asked, **requests,
+            self.ask.asked,
+            **requests,
             workload=load_workload(named) if named is not None else None,
-            batch=None if place.batch == AUTO else int(place.batch), devices=int(place.devices),
+            batch=None if place.batch == AUTO else int(place.batch),
+            devices=int(place.devices),
             schemes=None if place.schemes == AUTO else tuple(place.schemes.split("+")),
             kv=None if place.kv == AUTO and self.ask.asked.kv is None else place.kv,
-            tpot_seconds=NO_LIMIT, max_loss=None)
+            tpot_seconds=NO_LIMIT,
+            max_loss=None,
+        )
 
     def ways(self, place: GridPlace, engine: str) -> tuple[Question, ...]:
         """The ways in which ``engine`` serves what is asked at a place.
@@ -136,11 +143,18 @@ class Around:
             return None
         asked = self.asked(place).with_scenario(self.ask.loaded_scenario)
         try:
-            workload(self.ask.subject[0].max_context, context=asked.context, isl=asked.isl,
-                     osl=asked.osl, named=asked.workload)
+            workload(
+                self.ask.subject[0].max_context,
+                context=asked.context,
+                isl=asked.isl,
+                osl=asked.osl,
+                named=asked.workload,
+            )
         except InputError:
             named = asked.workload
-            isl, osl = ((given if given is not None else getattr(named, name, None)) or 1
-                        for name, given in (("isl", asked.isl), ("osl", asked.osl)))
+            isl, osl = (
+                (given if given is not None else getattr(named, name, None)) or 1
+                for name, given in (("isl", asked.isl), ("osl", asked.osl))
+            )
             return Infeasible("context", isl + osl, int(place.context))
         return None

@@ -39,8 +39,13 @@ from planner.planning.whatif.grid_requests import (
 from planner.quality.prior import load_prior
 from planner.workloads import load_workload
 
-TYPED = {"workload": "workload", "context": "context", "isl": "isl", "osl": "osl",
-         "prefix_hit_rate": "prefix-hit"}
+TYPED = {
+    "workload": "workload",
+    "context": "context",
+    "isl": "isl",
+    "osl": "osl",
+    "prefix_hit_rate": "prefix-hit",
+}
 """Flags of what a request is, by parameter."""
 
 
@@ -65,9 +70,13 @@ def _check_scenario(around: Around, named: Values) -> None:
         return
     for name in ("schemes", "batch"):
         if name in loaded.values and AUTO in named.get(name, ()):
-            raise InputError(f"--grid {name}: scenario {loaded.id!r} names {name}, so auto has no "
-                             "meaning of its own", hint="name sets joined by +, e.g. bf16+fp8-block"
-                             if name == "schemes" else "name numbers, e.g. --grid batch=16,64")
+            raise InputError(
+                f"--grid {name}: scenario {loaded.id!r} names {name}, so auto has no "
+                "meaning of its own",
+                hint="name sets joined by +, e.g. bf16+fp8-block"
+                if name == "schemes"
+                else "name numbers, e.g. --grid batch=16,64",
+            )
 
 
 def _axes(around: Around, plan: Plan, named: Values) -> tuple[tuple[Axis, ...], Values]:
@@ -76,36 +85,61 @@ def _axes(around: Around, plan: Plan, named: Values) -> tuple[tuple[Axis, ...], 
     ask = around.ask.on_engine_of(plan)
     question = ask.question(asked, engine=engine_named(ask.asked_engine))
     most = question.spec.max_context
-    base = GridPlace(around.own_workload, AUTO, AUTO if asked.batch is None else str(asked.batch),
-                     str(count), AUTO if asked.schemes is None else "+".join(asked.schemes),
-                     asked.kv or AUTO)
-    contexts = Axis("context", (AUTO,), ("",), 0) if "context" not in named else number_axis(
-        "context", named["context"], (), question.workload.context, most=most)
-    loss = loss_axis(named.get("max-loss"), build_model(question, load_prior()),
-                     question.loss_scheme or f"{question.loss_limit:g}",
-                     asked.max_loss is not None)
-    able = [name for name in engine_names() if around.possible(base, name)] \
-        if "engine" not in named else ()
-    layouts = [name for name in KV_LADDER
-               if around.possible(base._replace(kv=name), around.own_engine)][:1]
+    base = GridPlace(
+        around.own_workload,
+        AUTO,
+        AUTO if asked.batch is None else str(asked.batch),
+        str(count),
+        AUTO if asked.schemes is None else "+".join(asked.schemes),
+        asked.kv or AUTO,
+    )
+    contexts = (
+        Axis("context", (AUTO,), ("",), 0)
+        if "context" not in named
+        else number_axis("context", named["context"], (), question.workload.context, most=most)
+    )
+    loss = loss_axis(
+        named.get("max-loss"),
+        build_model(question, load_prior()),
+        question.loss_scheme or f"{question.loss_limit:g}",
+        asked.max_loss is not None,
+    )
+    able = (
+        [name for name in engine_names() if around.possible(base, name)]
+        if "engine" not in named
+        else ()
+    )
+    layouts = [
+        name for name in KV_LADDER if around.possible(base._replace(kv=name), around.own_engine)
+    ][:1]
     works = named.get("workload", [name for name in WORKLOADS if _fits(most, name)])
     devices = default_devices(count, MAX_DEVICES)
     axes = {
         "workload": workload_axis(works, base.workload, _own_flags(around, "context" in named)),
         "context": contexts,
-        "batch": number_axis("batch", named.get("batch", ()), (), asked.batch, most=MAX_COUNT,
-                             auto=True),
+        "batch": number_axis(
+            "batch", named.get("batch", ()), (), asked.batch, most=MAX_COUNT, auto=True
+        ),
         "tpot-ms": tpot_axis(named.get("tpot-ms"), around.tpot),
         "devices": number_axis("devices", named.get("devices"), devices, count, most=MAX_COUNT),
         "max-loss": loss,
-        "engine": engine_axis(named.get("engine"), around.own_engine, able,
-                              default=around.ask.loaded_scenario is None
-                              and around.own_engine == AUTO),
+        "engine": engine_axis(
+            named.get("engine"),
+            around.own_engine,
+            able,
+            default=around.ask.loaded_scenario is None and around.own_engine == AUTO,
+        ),
         "schemes": scheme_axis(named.get("schemes", ()), asked.schemes, ()),
-        "kv": kv_axis(named.get("kv"), None if asked.kv in (None, AUTO) else asked.kv, layouts)}
+        "kv": kv_axis(named.get("kv"), None if asked.kv in (None, AUTO) else asked.kv, layouts),
+    }
     ladders: Values = {
-        "workload": axes["workload"].values, "tpot-ms": TPOTS, "devices": tuple(map(str, devices)),
-        "max-loss": loss.values, "engine": axes["engine"].values, "kv": axes["kv"].values}
+        "workload": axes["workload"].values,
+        "tpot-ms": TPOTS,
+        "devices": tuple(map(str, devices)),
+        "max-loss": loss.values,
+        "engine": axes["engine"].values,
+        "kv": axes["kv"].values,
+    }
     return tuple(axes[name] for name in NAMES), ladders
 
 
@@ -121,8 +155,11 @@ def _fits(most: int, name: str) -> bool:
 def _own_flags(around: Around, at_contexts: bool) -> str:
     """The flags of the plan's own requests."""
     given = around.own_lengths(at_contexts=at_contexts)
-    return " ".join(f"--{flag} {quote(str(getattr(value, 'id', value)))}"
-                    for name, flag in TYPED.items() if (value := given[name]) is not None)
+    return " ".join(
+        f"--{flag} {quote(str(getattr(value, 'id', value)))}"
+        for name, flag in TYPED.items()
+        if (value := given[name]) is not None
+    )
 
 
 def _check_values(around: Around, axes: Sequence[Axis]) -> None:

@@ -21,11 +21,15 @@ def around_file(plan: Plan) -> dict[str, Any]:
     """
     spec = load_model(plan.model.id)
     if spec.config_sha256 != plan.model.config_sha256:
-        raise InputError(f"{plan.model.id} has changed since the plan was made",
-                         hint="plan again, with --report FILE.html --interactive")
+        raise InputError(
+            f"{plan.model.id} has changed since the plan was made",
+            hint="plan again, with --report FILE.html --interactive",
+        )
     if plan.speculation is not None:
-        raise InputError("the plan drafts tokens, which the what-if page does not price",
-                         hint="plan again without --speculation")
+        raise InputError(
+            "the plan drafts tokens, which the what-if page does not price",
+            hint="plan again without --speculation",
+        )
     asked = dict(asked_of(plan))
     asked.pop("policies", None)  # what the scenario named; what it dropped is an argument
     asked.pop("exact", None)
@@ -34,9 +38,11 @@ def around_file(plan: Plan) -> dict[str, Any]:
     if plan.power_mode is not None and plan.power_mode != fastest_mode(device):
         lost.append("power_mode")
     if lost:
-        raise InputError(f"the plan was made with {lost[0].replace('_', '-')} of a scenario, which "
-                         "a plan file alone does not repeat",
-                         hint="plan again: plan --scenario FILE --report FILE.html --interactive")
+        raise InputError(
+            f"the plan was made with {lost[0].replace('_', '-')} of a scenario, which "
+            "a plan file alone does not repeat",
+            hint="plan again: plan --scenario FILE --report FILE.html --interactive",
+        )
     work = plan.workload
     same = workload(spec.max_context, context=work.context_tokens, isl=None, osl=None)
     given: dict[str, Any] = {"context": work.context_tokens}
@@ -46,5 +52,10 @@ def around_file(plan: Plan) -> dict[str, Any]:
         given |= {"isl": work.isl, "osl": work.osl}
     if not plan.engine.chosen_from:
         given["engine"] = "@".join(filter(None, (plan.engine.name, plan.engine.version)))
-    return {"model": plan.model.id, "device": plan.device.id, "objective": plan.objective,
-            **asked, **given}
+    return {
+        "model": plan.model.id,
+        "device": plan.device.id,
+        "objective": plan.objective,
+        **asked,
+        **given,
+    }

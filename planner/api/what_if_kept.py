@@ -18,8 +18,11 @@ def to_record(name: str, points: list[Any]) -> dict[str, Any]:
     """The record of a part: points that are one are written once."""
     unique = list({id(point): point for point in points}.values())
     numbers = {id(point): n for n, point in enumerate(unique)}
-    return {"id": name, "at": [numbers[id(point)] for point in points],
-            "points": [None if point is None else asdict(point) for point in unique]}
+    return {
+        "id": name,
+        "at": [numbers[id(point)] for point in points],
+        "points": [None if point is None else asdict(point) for point in unique],
+    }
 
 
 def from_record(record: dict[str, Any], *, pools: bool, count: int) -> list[Any]:
@@ -37,8 +40,10 @@ def from_record(record: dict[str, Any], *, pools: bool, count: int) -> list[Any]
     except (ValidationError, KeyError, IndexError, TypeError, RecursionError):
         found = []
     if len(found) != count:
-        raise DataError(f"journal: {record['id']} is no part of a what-if page",
-                        hint="remove the journal to start over")
+        raise DataError(
+            f"journal: {record['id']} is no part of a what-if page",
+            hint="remove the journal to start over",
+        )
     return found
 
 

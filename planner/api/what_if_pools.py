@@ -28,8 +28,9 @@ from planner.planning.whatif.grid import Loss, PooledPoint
 GIVEN_LINK = "given"
 
 
-def pooled_points(ask: Ask, asked: Asked, devices: Sequence[int], losses: Sequence[Loss],
-                  plan: Plan) -> Iterator[PooledPoint | None]:
+def pooled_points(
+    ask: Ask, asked: Asked, devices: Sequence[int], losses: Sequence[Loss], plan: Plan
+) -> Iterator[PooledPoint | None]:
     """The pools of every device count and limit on loss, in this order, for the requests and
     formats of ``asked``, under the limits of the question ``ask`` as the plan's engine serves
     them."""
@@ -45,8 +46,12 @@ def pooled_points(ask: Ask, asked: Asked, devices: Sequence[int], losses: Sequen
             yield _best(here, count, loss, decode[0])
 
 
-def _spaces(ask: Ask, asked: Asked, most: int, pools: DeploymentInfo,
-            ) -> tuple[list[PoolSpaces], Sequence[Question], Sequence[Question]]:
+def _spaces(
+    ask: Ask,
+    asked: Asked,
+    most: int,
+    pools: DeploymentInfo,
+) -> tuple[list[PoolSpaces], Sequence[Question], Sequence[Question]]:
     """The spaces of up to ``most`` devices; the ways to serve each pool."""
     mine = replace(asked, devices=most)
     decode: Sequence[Question] = ask.questions(mine)
@@ -54,20 +59,29 @@ def _spaces(ask: Ask, asked: Asked, most: int, pools: DeploymentInfo,
     if pools.prefill.device != decode[0].device.id:
         device = load_device(pools.prefill.device, hardware_dir=ask.hardware_dir)
         limit = told_loss_limit(decode)
-        prefill = [replace(q, loss_scheme=None, loss_limit=limit)
-                   for q in replace(ask, device=device).questions(mine)]
+        prefill = [
+            replace(q, loss_scheme=None, loss_limit=limit)
+            for q in replace(ask, device=device).questions(mine)
+        ]
     given = pools.transfer.bytes_per_second if pools.transfer.link == GIVEN_LINK else None
     spaces, _ = pool_spaces(prefill, decode, link_between(prefill[0], decode[0], given))
     return spaces, prefill, decode
 
 
-def _best(spaces: Sequence[PoolSpaces], devices: int, loss: Loss, question: Question,
-          ) -> PooledPoint | None:
+def _best(
+    spaces: Sequence[PoolSpaces],
+    devices: int,
+    loss: Loss,
+    question: Question,
+) -> PooledPoint | None:
     """The best pools of so many devices, whose workers have divisors of them or powers of two."""
     sizes = {*divisors(devices), *powers_of_two(devices)}
     demand = demand_of(question)
-    found = PoolSearch([_sized(_with_loss(one, loss).shared(), sizes) for one in spaces],
-                       Purse(devices, True), demand).run()
+    found = PoolSearch(
+        [_sized(_with_loss(one, loss).shared(), sizes) for one in spaces],
+        Purse(devices, True),
+        demand,
+    ).run()
     if found is None:
         return None
     option = pool_option("optimum", found, demand.osl)
@@ -77,17 +91,28 @@ def _best(spaces: Sequence[PoolSpaces], devices: int, loss: Loss, question: Ques
     return PooledPoint(
         (found.prefill_workers, reader.space.layout(reader.candidate), told_schemes(one)),
         (found.decode_workers, decoder.space.layout(decoder.candidate), told_schemes(two)),
-        found.shared.kv, found.rate * demand.osl, running.tpot, running.ttft)
+        found.shared.kv,
+        found.rate * demand.osl,
+        running.tpot,
+        running.ttft,
+    )
 
 
 def _with_loss(one: PoolSpaces, loss: Loss) -> PoolSpaces:
     name, nats = loss
-    prefill, decode = (tuple(replace(pool, space=asked_anew(
-        pool.space, loss_scheme=name, loss_limit=nats)) for pool in pools)
-        for pools in (one.prefill, one.decode))
+    prefill, decode = (
+        tuple(
+            replace(pool, space=asked_anew(pool.space, loss_scheme=name, loss_limit=nats))
+            for pool in pools
+        )
+        for pools in (one.prefill, one.decode)
+    )
     return replace(one, prefill=prefill, decode=decode)
 
 
 def _sized(case: Shared, sizes: set[int]) -> Shared:
-    return replace(case, readers=[one for one in case.readers if one.devices in sizes],
-                   decoders=[one for one in case.decoders if one.devices in sizes])
+    return replace(
+        case,
+        readers=[one for one in case.readers if one.devices in sizes],
+        decoders=[one for one in case.decoders if one.devices in sizes],
+    )

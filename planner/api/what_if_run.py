@@ -110,15 +110,19 @@ class GridTask:
         engines comes after each of them, which tell it."""
         engines = sorted(self.values["engine"], key=lambda name: name == AUTO)
         pools = [] if self.pooled is None else map(GridPart, self._requests)
-        return [*pools, *(GridPart(place, engine) for place in places_of(self.axes)
-                          for engine in engines)]
+        return [
+            *pools,
+            *(GridPart(place, engine) for place in places_of(self.axes) for engine in engines),
+        ]
 
     @property
     def _requests(self) -> list[GridPlace]:
         """A place of each workload and context, all else as in the plan's own position."""
         own = {axis.name: axis.values[axis.base] for axis in self.axes}
-        return [GridPlace(work, context, own["batch"], own["devices"], own["schemes"], own["kv"])
-                for work, context in product(self.values["workload"], self.values["context"])]
+        return [
+            GridPlace(work, context, own["batch"], own["devices"], own["schemes"], own["kv"])
+            for work, context in product(self.values["workload"], self.values["context"])
+        ]
 
     @property
     def each(self) -> int:
@@ -127,8 +131,9 @@ class GridTask:
 
     def size(self, part: GridPart) -> int:
         """Points of a part."""
-        return len(self.values["devices"]) * len(self.values["max-loss"]) if part.pools \
-            else self.each
+        return (
+            len(self.values["devices"]) * len(self.values["max-loss"]) if part.pools else self.each
+        )
 
     def points(self, place: GridPlace, engine: str) -> list[Point]:
         """The positions of a place on an engine, in the order TPOT, loss."""
@@ -148,11 +153,16 @@ class GridTask:
 
     def _answers(self, line: GridPlace) -> PlaceAnswers:
         return PlaceAnswers(
-            {(kv, engine): self._ways(line._replace(kv=kv), engine)
-             for kv, engine in product(self.values["kv"], self.values["engine"])},
-            [None if ms == NO_LIMIT else float(seconds_of(float(ms)))
-             for ms in self.values["tpot-ms"]],
-            [loss_of(name) for name in self.values["max-loss"]])
+            {
+                (kv, engine): self._ways(line._replace(kv=kv), engine)
+                for kv, engine in product(self.values["kv"], self.values["engine"])
+            },
+            [
+                None if ms == NO_LIMIT else float(seconds_of(float(ms)))
+                for ms in self.values["tpot-ms"]
+            ],
+            [loss_of(name) for name in self.values["max-loss"]],
+        )
 
     def _ways(self, place: GridPlace, engine: str) -> tuple[Question, ...]:
         try:
@@ -169,28 +179,49 @@ class GridTask:
         losses = [loss_of(name) for name in self.values["max-loss"]]
         if self.around.too_long(place) is not None:
             return [None] * (len(devices) * len(losses))
-        return list(pooled_points(self.pooled.ask, self.around.asked(place), devices, losses,
-                                  self.pooled.plan))
+        return list(
+            pooled_points(
+                self.pooled.ask, self.around.asked(place), devices, losses, self.pooled.plan
+            )
+        )
 
     def header(self) -> dict[str, Any]:
         """What a journal belongs to: the question, what it names, the axes, and this version."""
         ask = self.around.ask
         spec, device, _, _ = ask.subject
-        named = [self.command, [[a.name, a.values, a.flags, a.base] for a in self.axes],
-                 spec.id, spec.config_sha256, structure_sha256(spec), device.id, device.sha256,
-                 None if self.pooled is None else repr(self.pooled.plan.deployment),
-                 repr(ask.loaded_scenario), repr(ask.loaded_workload),
-                 [None if path is None or not isinstance(path, (str, os.PathLike))
-                  or not Path(path).is_file() else
-                  hashlib.sha256(Path(path).read_bytes()).hexdigest()
-                  for path in (ask.profile, ask.imatrix)]]
+        named = [
+            self.command,
+            [[a.name, a.values, a.flags, a.base] for a in self.axes],
+            spec.id,
+            spec.config_sha256,
+            structure_sha256(spec),
+            device.id,
+            device.sha256,
+            None if self.pooled is None else repr(self.pooled.plan.deployment),
+            repr(ask.loaded_scenario),
+            repr(ask.loaded_workload),
+            [
+                None
+                if path is None
+                or not isinstance(path, (str, os.PathLike))
+                or not Path(path).is_file()
+                else hashlib.sha256(Path(path).read_bytes()).hexdigest()
+                for path in (ask.profile, ask.imatrix)
+            ],
+        ]
         text = json.dumps(named, default=list)
-        return {"id": "header", "grid": hashlib.sha256(text.encode()).hexdigest(),
-                "version": own_version(), "count": len(self.parts)}
+        return {
+            "id": "header",
+            "grid": hashlib.sha256(text.encode()).hexdigest(),
+            "version": own_version(),
+            "count": len(self.parts),
+        }
 
 
-def answered(task: GridTask, work: GridWork,
-             ) -> tuple[tuple[Point, ...], tuple[PooledPoint | None, ...]]:
+def answered(
+    task: GridTask,
+    work: GridWork,
+) -> tuple[tuple[Point, ...], tuple[PooledPoint | None, ...]]:
     """The points of a grid in row-major order of its axes, and the pools beside them.
 
     Raises:
@@ -200,7 +231,8 @@ def answered(task: GridTask, work: GridWork,
     with _journal(task, work) as journal:
         found = _found(task, work, journal)
     return tuple(_in_order(task, found)), tuple(
-        point for part in task.parts if part.pools for point in found[part.id])
+        point for part in task.parts if part.pools for point in found[part.id]
+    )
 
 
 @contextmanager
@@ -215,8 +247,10 @@ def _journal(task: GridTask, work: GridWork) -> Iterator[Journal | None]:
             path.unlink(missing_ok=True)
         journal = Journal.open(path, task.header(), noun="parts planned")
     except (OSError, ValueError) as error:
-        raise DataError(f"journal {str(path)!r}: {getattr(error, 'strerror', None) or error}",
-                        hint="name a file that can be written") from None
+        raise DataError(
+            f"journal {str(path)!r}: {getattr(error, 'strerror', None) or error}",
+            hint="name a file that can be written",
+        ) from None
     try:
         yield journal
     finally:
@@ -234,8 +268,7 @@ def _found(task: GridTask, work: GridWork, journal: Journal | None) -> dict[str,
         if record is None:
             left.append(part)
         else:
-            found[part.id] = from_record(record, pools=part.pools,
-                                         count=task.size(part))
+            found[part.id] = from_record(record, pools=part.pools, count=task.size(part))
     total = task.each * sum(not part.pools for part in task.parts)
     done = total - task.each * sum(not part.pools for part in left)
     if found and journal is not None:
@@ -250,18 +283,25 @@ def _found(task: GridTask, work: GridWork, journal: Journal | None) -> dict[str,
     return found
 
 
-def _computed(task: GridTask, left: Sequence[GridPart], work: GridWork, journal: Journal | None,
-              done: int) -> Iterator[tuple[GridPart, list[Any]]]:
-    workers = work.workers if work.workers is not None else \
-        cores() if task.each * len(left) >= ALONE else 1
+def _computed(
+    task: GridTask, left: Sequence[GridPart], work: GridWork, journal: Journal | None, done: int
+) -> Iterator[tuple[GridPart, list[Any]]]:
+    workers = (
+        work.workers
+        if work.workers is not None
+        else cores()
+        if task.each * len(left) >= ALONE
+        else 1
+    )
     lines = [list(own) for _, own in groupby(left, key=lambda part: part.line)]
     workers = min(workers, len(lines))
     if workers <= 1:
         yield from ((part, _answer_of(task, part)) for part in left)
         return
     try:
-        yield from lines_in_processes(_answer, lines, workers=workers, start=_begin,
-                                      arguments=(packed(task),))
+        yield from lines_in_processes(
+            _answer, lines, workers=workers, start=_begin, arguments=(packed(task),)
+        )
     except LostWorkerError as error:
         kept = "" if journal is None else f"; what was planned is kept in {journal.path}"
         raise DataError(error.message + kept, hint=error.hint) from None

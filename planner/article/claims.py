@@ -36,15 +36,26 @@ class Claims:
 
     def to_dict(self) -> dict[str, Any]:
         sources = article()["sources"]
-        return {"article": article()["article"], "verdicts": self.counts(),
-                "version_before": article()["before"]["version"], "claims": [{
-            "id": a.claim.id, "quote": a.claim.quote, "english": a.claim.english,
-            "stated": dict(a.claim.stated), "verdict": a.finding.verdict,
-            "parts": [asdict(p) for p in a.finding.parts],
-            "computed": [asdict(f) for f in a.finding.figures], "finding": a.finding.text,
-            "before": None if a.claim.before is None else asdict(a.claim.before),
-            "sources": [{"key": k, **sources[k]} for k in a.claim.sources],
-        } for a in self.answers]}
+        return {
+            "article": article()["article"],
+            "verdicts": self.counts(),
+            "version_before": article()["before"]["version"],
+            "claims": [
+                {
+                    "id": a.claim.id,
+                    "quote": a.claim.quote,
+                    "english": a.claim.english,
+                    "stated": dict(a.claim.stated),
+                    "verdict": a.finding.verdict,
+                    "parts": [asdict(p) for p in a.finding.parts],
+                    "computed": [asdict(f) for f in a.finding.figures],
+                    "finding": a.finding.text,
+                    "before": None if a.claim.before is None else asdict(a.claim.before),
+                    "sources": [{"key": k, **sources[k]} for k in a.claim.sources],
+                }
+                for a in self.answers
+            ],
+        }
 
 
 @typed

@@ -24,10 +24,12 @@ def edge(claim: Claim) -> Finding:
     old, new = has[devices[0].id], has[devices[1].id]
     return Finding(
         tuple(published(f"8- and 4-bit formats of {k}", len(v), "") for k, v in has.items()),
-        (Part("Orin multiplies INT8 and no FP8", rule("int8" in old and "fp8" not in old)),
-         Part("edge means INT8", rule("fp8" not in new, "imprecise"))),
-        "; ".join(f"{k}: {', '.join(v)}" for k, v in has.items())
-        + "; on Thor the choice is open")
+        (
+            Part("Orin multiplies INT8 and no FP8", rule("int8" in old and "fp8" not in old)),
+            Part("edge means INT8", rule("fp8" not in new, "imprecise")),
+        ),
+        "; ".join(f"{k}: {', '.join(v)}" for k, v in has.items()) + "; on Thor the choice is open",
+    )
 
 
 def fp8_rate(claim: Claim) -> Finding:
@@ -43,9 +45,14 @@ def fp8_rate(claim: Claim) -> Finding:
     stated = claim.stated["rate"]
     hits = [f.name for f in figures if near(f.value, stated)]
     close = min(figures, key=lambda f: abs(f.value - stated))
-    return Finding(tuple(figures), (Part("3.6 PFLOPS", rule(bool(hits))),),
-                   f"no Hopper or Blackwell part has it; nearest is {close.name}, "
-                   f"{close.value / 1e15:.3g} PFLOPS" if not hits else ", ".join(hits))
+    return Finding(
+        tuple(figures),
+        (Part("3.6 PFLOPS", rule(bool(hits))),),
+        f"no Hopper or Blackwell part has it; nearest is {close.name}, "
+        f"{close.value / 1e15:.3g} PFLOPS"
+        if not hits
+        else ", ".join(hits),
+    )
 
 
 def xeon(claim: Claim) -> Finding:
@@ -53,15 +60,21 @@ def xeon(claim: Claim) -> Finding:
     cpus = [d for d in found if d.kind == "cpu" and d.id.startswith("xeon")]
     vector = all(("avx512", f) in d.rates for d in cpus for f in ("bf16", "fp16"))
     no_fp8 = all(d.rate("fp8") is None for d in cpus)
-    amx = {d.id: d.rates["amx", "bf16"].dense.value / d.rates["avx512", "bf16"].dense.value
-           for d in cpus if ("amx", "bf16") in d.rates}
+    amx = {
+        d.id: d.rates["amx", "bf16"].dense.value / d.rates["avx512", "bf16"].dense.value
+        for d in cpus
+        if ("amx", "bf16") in d.rates
+    }
     return Finding(
         tuple(published(f"AMX ÷ AVX-512, BF16, {k}", v, "×") for k, v in amx.items()),
-        (Part("AVX-512 has BF16 and FP16", rule(vector, "imprecise")),
-         Part("FP8 in software", rule(no_fp8))),
+        (
+            Part("AVX-512 has BF16 and FP16", rule(vector, "imprecise")),
+            Part("FP8 in software", rule(no_fp8)),
+        ),
         f"true of the {len(cpus)} profiles; it leaves out AMX, "
         f"{' to '.join(dict.fromkeys(f'{f(amx.values()):.0f}' for f in (min, max)))} times the "
-        "BF16 peak of AVX-512")
+        "BF16 peak of AVX-512",
+    )
 
 
 def thor(claim: Claim) -> Finding:
@@ -70,11 +83,13 @@ def thor(claim: Claim) -> Finding:
     hit = any(near(v, claim.stated["rate"]) for v in rates.values())
     blackwell = orin.architecture.startswith("Blackwell")
     least = min(v for k, v in rates.items() if k.startswith("drive-thor"))
-    return Finding(tuple(published(k, v, "OP/s") for k, v in rates.items()),
-                   (Part("Orin-X is Blackwell", rule(blackwell)), Part("18.4 TOPS", rule(hit))),
-                   f"Orin-X is {orin.architecture}; Thor-X has at least "
-                   f"{least / claim.stated['rate']:.0f} times the figure, and no part is named "
-                   "Thor-X-Super in NVIDIA's documents")
+    return Finding(
+        tuple(published(k, v, "OP/s") for k, v in rates.items()),
+        (Part("Orin-X is Blackwell", rule(blackwell)), Part("18.4 TOPS", rule(hit))),
+        f"Orin-X is {orin.architecture}; Thor-X has at least "
+        f"{least / claim.stated['rate']:.0f} times the figure, and no part is named "
+        "Thor-X-Super in NVIDIA's documents",
+    )
 
 
 def _int8(device: DeviceProfile) -> list[tuple[str, Quantity]]:
@@ -87,11 +102,15 @@ def training(claim: Claim) -> Finding:
     deepseek, half = recipe("fp8-deepseek"), recipe("fp16")
     per = {r.id: r.gradient + r.master + r.moments for r in (deepseek, half)}
     same = deepseek.weights == half.weights or deepseek.other == half.other
-    return Finding(tuple(published(f"gradient, master and moments, {k}", v, "B/parameter")
-                         for k, v in per.items()),
-                   (Part("the example fits the recommendation", rule(same)),),
-                   f"the example contradicts it: DeepSeek multiplies in {deepseek.weights}, keeps "
-                   f"the rest in {deepseek.other} with FP32 master weights and gradients; no FP16")
+    return Finding(
+        tuple(
+            published(f"gradient, master and moments, {k}", v, "B/parameter")
+            for k, v in per.items()
+        ),
+        (Part("the example fits the recommendation", rule(same)),),
+        f"the example contradicts it: DeepSeek multiplies in {deepseek.weights}, keeps "
+        f"the rest in {deepseek.other} with FP32 master weights and gradients; no FP16",
+    )
 
 
 def older_hardware(claim: Claim) -> Finding:
@@ -102,12 +121,20 @@ def older_hardware(claim: Claim) -> Finding:
     unsafe = bool(np.isinf(decode(encode(past, "fp16"), "fp16"))[0])
     return Finding(
         (published("INT8 ÷ BF16 on a100-sxm", gain, "×"), published("FP16 ÷ BF16", same, "×")),
-        (Part("INT8 is faster on older hardware", rule(gain > 1)),
-         Part("FP16 rather than BF16", rule(same > 1 and not unsafe, "imprecise"))),
+        (
+            Part("INT8 is faster on older hardware", rule(gain > 1)),
+            Part("FP16 rather than BF16", rule(same > 1 and not unsafe, "imprecise")),
+        ),
         f"INT8 has {gain:.2g} times the BF16 peak of an A100; FP16 is no faster than BF16 there "
-        "and overflows, so BF16 is the safer half; r2 plans it")
+        "and overflows, so BF16 is the safer half; r2 plans it",
+    )
 
 
 CHECKS: dict[str, Callable[[Claim], Finding]] = {
-    "11": edge, "15": fp8_rate, "16": xeon, "17": thor, "20": training, "21": older_hardware,
+    "11": edge,
+    "15": fp8_rate,
+    "16": xeon,
+    "17": thor,
+    "20": training,
+    "21": older_hardware,
 }

@@ -26,8 +26,9 @@ Pair = tuple[str, str]
 """A scheme, or a mixture by name, and a cache layout."""
 
 
-def time_ratio(name: str, one: Pair, other: Pair, *, latency: bool = False, engine: str = "any",
-               **asked: Any) -> Figure:
+def time_ratio(
+    name: str, one: Pair, other: Pair, *, latency: bool = False, engine: str = "any", **asked: Any
+) -> Figure:
     """The time a token of ``one`` over that of ``other``: device-seconds, or TPOT for ``latency``.
     Each is on its own best batch and layout where ``asked``, parameters of
     :func:`planner.estimate`, leaves them open. Without an ``engine`` by the device alone, as the
@@ -37,12 +38,16 @@ def time_ratio(name: str, one: Pair, other: Pair, *, latency: bool = False, engi
         InfeasibleError: one of them does not fit.
     """
     ask = Ask(engine=engine, tpot_seconds="none", **asked)
-    placed: Sequence[PlacedUniform | Found] = _mixed(ask, one, other) \
-        if {one[0], other[0]} & MIXES.keys() else [
-            replace(ask, kv=kv).uniform(scheme) for scheme, kv in (one, other)]
+    placed: Sequence[PlacedUniform | Found] = (
+        _mixed(ask, one, other)
+        if {one[0], other[0]} & MIXES.keys()
+        else [replace(ask, kv=kv).uniform(scheme) for scheme, kv in (one, other)]
+    )
     prices = [price(at.space, at.candidate, at.segments) for at in placed]
-    plans = [weighed(at.space, p, p.tpot if latency else device_seconds(p))
-             for at, p in zip(placed, prices, strict=True)]
+    plans = [
+        weighed(at.space, p, p.tpot if latency else device_seconds(p))
+        for at, p in zip(placed, prices, strict=True)
+    ]
     drawn = objectives(plans)
     low, high = interval(drawn[0] / drawn[1])
     return Figure(name, plans[0].value / plans[1].value, "×", _basis(placed, prices), low, high)
@@ -59,18 +64,24 @@ def _mixed(ask: Ask, *pairs: Pair) -> tuple[PlacedUniform, ...]:
     asked = replace(ask.asked, schemes=tuple(schemes), kv=next(iter(caches)))
     question = replace(ask.ways(asked)[0], kv=tuple(caches))
     space = whole_space(build_model(question, load_prior()))
-    found = () if space is None else placed_uniforms(
-        [(space, [UniformQuery(*pair, limits=False) for pair in pairs])])
+    found = (
+        ()
+        if space is None
+        else placed_uniforms([(space, [UniformQuery(*pair, limits=False) for pair in pairs])])
+    )
     if len(found) < len(pairs):
-        raise InfeasibleError(f"{' or '.join(scheme for scheme, _ in pairs)} does not fit",
-                              hint="ask for more devices")
+        raise InfeasibleError(
+            f"{' or '.join(scheme for scheme, _ in pairs)} does not fit",
+            hint="ask for more devices",
+        )
     return found
 
 
 def _basis(placed: Sequence[PlacedUniform | Found], prices: Sequence[Priced]) -> Basis:
     """The weaker of both."""
-    found = [basis_of(step_spread(at.space.model, p).basis)
-             for at, p in zip(placed, prices, strict=True)]
+    found = [
+        basis_of(step_spread(at.space.model, p).basis) for at, p in zip(placed, prices, strict=True)
+    ]
     return max(found, key=TIMES.index)
 
 

@@ -11,8 +11,18 @@ from typing import Any, Literal
 
 Verdict = Literal["confirmed", "imprecise", "wrong", "not computable"]
 VERDICTS: tuple[Verdict, ...] = ("confirmed", "imprecise", "wrong", "not computable")
-Basis = Literal["counted", "published", "derived", "emulated", "measured elsewhere", "learned",
-                "planned", "fitted", "transferred", "prior"]
+Basis = Literal[
+    "counted",
+    "published",
+    "derived",
+    "emulated",
+    "measured elsewhere",
+    "learned",
+    "planned",
+    "fitted",
+    "transferred",
+    "prior",
+]
 """``counted`` from configurations and formats, ``published`` in data sheets and specifications,
 ``derived`` from both by arithmetic, ``emulated`` value by value, ``measured elsewhere`` by others
 with these formats, ``learned`` where losses come from measured models, ``planned`` where a choice
@@ -22,8 +32,8 @@ _DATA = Path(__file__).resolve().parent / "data" / "claims.toml"
 
 @dataclass(frozen=True, slots=True)
 class Before:
-    """What an earlier version found of a claim, where this one finds something else, and ``why``.
-    """
+    """What an earlier version found of a claim, where this one finds something else, and
+    ``why``."""
 
     verdict: Verdict
     found: str
@@ -121,11 +131,18 @@ def article() -> dict[str, Any]:
 @cache
 def claims() -> tuple[Claim, ...]:
     """All claims, in the order of the article's numbering, then its recommendations."""
-    return tuple(Claim(id=c["id"], quote=c["quote"], english=c["english"],
-                       stated=dict(c.get("stated", {})), reference=dict(c.get("reference", {})),
-                       sources=tuple(c["sources"]),
-                       before=Before(**c["before"]) if "before" in c else None)
-                 for c in _raw()["claims"])
+    return tuple(
+        Claim(
+            id=c["id"],
+            quote=c["quote"],
+            english=c["english"],
+            stated=dict(c.get("stated", {})),
+            reference=dict(c.get("reference", {})),
+            sources=tuple(c["sources"]),
+            before=Before(**c["before"]) if "before" in c else None,
+        )
+        for c in _raw()["claims"]
+    )
 
 
 @cache

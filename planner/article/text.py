@@ -11,33 +11,51 @@ def claims_text(data: dict[str, Any]) -> str:
     """One block a claim: verdict, the article's words, what was computed."""
     lines = [data["article"]["title"], *wrapped(_score(data)), *wrapped(_turned(data)), ""]
     for claim in data["claims"]:
-        lines += wrapped(f"{claim['verdict']}: {claim['english']}", " " * 5,
-                         first=f"{claim['id']:>3}  ")
+        lines += wrapped(
+            f"{claim['verdict']}: {claim['english']}", " " * 5, first=f"{claim['id']:>3}  "
+        )
         lines.append(f"     “{claim['quote']}”")
         lines += wrapped(claim["finding"], " " * 5, first=" " * 5)
         if len(claim["parts"]) > 1:
-            lines += [line for p in claim["parts"] for line in
-                      wrapped(f"{p['verdict']}: {p['text']}", " " * 9, first=" " * 7)]
+            lines += [
+                line
+                for p in claim["parts"]
+                for line in wrapped(f"{p['verdict']}: {p['text']}", " " * 9, first=" " * 7)
+            ]
         lines += wrapped(_basis(claim), " " * 7, first=" " * 5)
         if claim["before"] is not None:
             lines += wrapped(_before(claim, data["version_before"]), " " * 7, first=" " * 5)
-        lines += wrapped("source: " + "; ".join(s["title"] for s in claim["sources"]), " " * 7,
-                         first=" " * 5)
+        lines += wrapped(
+            "source: " + "; ".join(s["title"] for s in claim["sources"]), " " * 7, first=" " * 5
+        )
     return "\n".join(lines) + "\n"
 
 
 def claims_markdown(data: dict[str, Any]) -> str:
     """A table: claim, words, verdict, computed, source."""
     version = data["version_before"]
-    lines = [f"# {data['article']['title']}", "", _score(data), "", _turned(data), "",
-             f"| # | claim | quote | verdict | computed | {version} found | source |",
-             "|---|---|---|---|---|---|---|"]
+    lines = [
+        f"# {data['article']['title']}",
+        "",
+        _score(data),
+        "",
+        _turned(data),
+        "",
+        f"| # | claim | quote | verdict | computed | {version} found | source |",
+        "|---|---|---|---|---|---|---|",
+    ]
     for c in data["claims"]:
         figures = "; ".join(map(_figure, c["computed"]))
         before = "" if c["before"] is None else _before(c, version)
-        cells = (c["id"], c["english"], c["quote"], f"**{c['verdict']}**",
-                 f"{c['finding']} ({figures})", before,
-                 "; ".join(s["title"] for s in c["sources"]))
+        cells = (
+            c["id"],
+            c["english"],
+            c["quote"],
+            f"**{c['verdict']}**",
+            f"{c['finding']} ({figures})",
+            before,
+            "; ".join(s["title"] for s in c["sources"]),
+        )
         lines.append("| " + " | ".join(_cell(x) for x in cells) + " |")
     return "\n".join(lines) + "\n"
 
@@ -48,8 +66,11 @@ def _score(data: dict[str, Any]) -> str:
 
 def _turned(data: dict[str, Any]) -> str:
     """The claims whose verdict is another than before."""
-    turned = [f"{c['id']} ({c['before']['verdict']} → {c['verdict']})" for c in data["claims"]
-              if c["before"] is not None and c["before"]["verdict"] != c["verdict"]]
+    turned = [
+        f"{c['id']} ({c['before']['verdict']} → {c['verdict']})"
+        for c in data["claims"]
+        if c["before"] is not None and c["before"]["verdict"] != c["verdict"]
+    ]
     return f"other verdicts than version {data['version_before']}: {', '.join(turned) or 'none'}"
 
 

@@ -62,19 +62,36 @@ class OperatorForm:
 
 FORMS: Mapping[str, OperatorForm] = {
     "attention-prefill": OperatorForm(
-        attention_prefill.PARAMETERS, attention_prefill.STRUCTURE, (),
-        ("batch", "isl", "heads", "kv_heads", "head_dim"), ("window",),
-        ("compute_fraction", "exp_fraction", "tail_factor", "wide_factor", "odd_factor")),
+        attention_prefill.PARAMETERS,
+        attention_prefill.STRUCTURE,
+        (),
+        ("batch", "isl", "heads", "kv_heads", "head_dim"),
+        ("window",),
+        ("compute_fraction", "exp_fraction", "tail_factor", "wide_factor", "odd_factor"),
+    ),
     "attention-decode": OperatorForm(
-        attention_decode.PARAMETERS, attention_decode.STRUCTURE, attention_decode.CHOICES,
-        ("batch", "kv_len", "heads", "kv_heads", "head_dim"), ("mha", "window"),
-        ("bandwidth_fraction", "cached_factor", "split_seconds", "start_seconds",
-         "cold_seconds", "token_seconds", "l2_share", "whole")),
+        attention_decode.PARAMETERS,
+        attention_decode.STRUCTURE,
+        attention_decode.CHOICES,
+        ("batch", "kv_len", "heads", "kv_heads", "head_dim"),
+        ("mha", "window"),
+        (
+            "bandwidth_fraction",
+            "cached_factor",
+            "split_seconds",
+            "start_seconds",
+            "cold_seconds",
+            "token_seconds",
+            "l2_share",
+            "whole",
+        ),
+    ),
     "mla-prefill": OperatorForm(
-        mla.PREFILL_PARAMETERS, mla.STRUCTURE, (), ("batch", "kv_len", "heads")),
+        mla.PREFILL_PARAMETERS, mla.STRUCTURE, (), ("batch", "kv_len", "heads")
+    ),
     "mla-decode": OperatorForm(
-        mla.DECODE_PARAMETERS, mla.STRUCTURE, (mla.DECODE_STRUCTURES,),
-        ("batch", "kv_len", "heads")),
+        mla.DECODE_PARAMETERS, mla.STRUCTURE, (mla.DECODE_STRUCTURES,), ("batch", "kv_len", "heads")
+    ),
 }
 
 
@@ -88,8 +105,10 @@ def problems_of(kernels: Sequence[KernelRows]) -> list[FitProblem]:
         silicon = chip(kernel.batch.profile)
         if silicon is None or not _computes(kernel, silicon) or len(_seen(kernel)) < LEAST_ROWS:
             continue
-        found += [_problem(part, silicon, shared, option)
-                  for part, shared, option in _parts(kernel, silicon)]
+        found += [
+            _problem(part, silicon, shared, option)
+            for part, shared, option in _parts(kernel, silicon)
+        ]
     return found
 
 
@@ -143,8 +162,7 @@ def _seen(kernel: KernelRows) -> Index:
 Option = Mapping[str, float]
 
 
-def _parts(kernel: KernelRows,
-           silicon: Chip) -> list[tuple[KernelRows, dict[str, float], Option]]:
+def _parts(kernel: KernelRows, silicon: Chip) -> list[tuple[KernelRows, dict[str, float], Option]]:
     """The kernel, with those of its branches apart that differ from it (see BRANCHES), what stays
     fixed in each beside its structure, and its choices."""
     found: list[tuple[KernelRows, dict[str, float], Option]] = []
@@ -171,24 +189,36 @@ def _shared(rest: KernelRows, silicon: Chip, option: Option) -> dict[str, float]
     mask = np.zeros(len(rest.seconds), dtype=np.bool_)
     mask[seen] = True
     part = rest.take(mask, rest.variant)
-    found = fit(lambda p: part.predict(p, silicon), part.seconds,
-                FORMS[rest.operator].parameters, fixed={**option, **_known(rest)})
+    found = fit(
+        lambda p: part.predict(p, silicon),
+        part.seconds,
+        FORMS[rest.operator].parameters,
+        fixed={**option, **_known(rest)},
+    )
     return {name: found[name] for name in FORMS[rest.operator].long}
 
 
-def _problem(kernel: KernelRows, silicon: Chip, shared: Parameters,
-             option: Option) -> FitProblem:
+def _problem(kernel: KernelRows, silicon: Chip, shared: Parameters, option: Option) -> FitProblem:
     form, batch = FORMS[kernel.operator], kernel.batch
     fixed = {**option, **_known(kernel), **shared}
     features = [np.log(np.maximum(batch.columns[name], 1.0)) for name in form.features]
     return FitProblem(
-        device=batch.device, operator=kernel.operator, stack=batch.stack,
-        software=batch.software.partition(" ")[2], variant=kernel.variant,
-        parameters=(*form.parameters, *form.structure), known=_facts(kernel),
-        predict=lambda p, index: _seconds(kernel, silicon, p, index), measured=kernel.seconds,
-        held=kernel.held, excluded=~kernel.kept, features=np.stack(features, axis=1), fixed=fixed,
+        device=batch.device,
+        operator=kernel.operator,
+        stack=batch.stack,
+        software=batch.software.partition(" ")[2],
+        variant=kernel.variant,
+        parameters=(*form.parameters, *form.structure),
+        known=_facts(kernel),
+        predict=lambda p, index: _seconds(kernel, silicon, p, index),
+        measured=kernel.seconds,
+        held=kernel.held,
+        excluded=~kernel.kept,
+        features=np.stack(features, axis=1),
+        fixed=fixed,
         note=f"{', '.join(form.long)} of the full kernel" if shared else "",
-        folds=np.array([fold_of(key) for key in kernel.keys]))
+        folds=np.array([fold_of(key) for key in kernel.keys]),
+    )
 
 
 def _facts(kernel: KernelRows) -> dict[str, float]:
@@ -219,14 +249,17 @@ def _choices(kernel: KernelRows, fixed: Parameters) -> list[tuple[Option, ...]]:
         latest = blackwell(kernel.batch)
         choices = tuple(some[1:] if latest else some[:1] for some in choices)
     elif "window" in kernel.batch.columns and not (kernel.batch.columns["window"] > 0).any():
-        choices = tuple(some[:1] if any(n.startswith("window_") for n in some[0]) else some
-                        for some in choices)
-    return [some for some in choices
-            if len(some) == 1 or not set(some[0]) & set(fixed)]
+        choices = tuple(
+            some[:1] if any(n.startswith("window_") for n in some[0]) else some for some in choices
+        )
+    return [some for some in choices if len(some) == 1 or not set(some[0]) & set(fixed)]
 
 
-def best_option(kernel: KernelRows, silicon: Chip, shared: Parameters | None = None,
-                ) -> tuple[Option, float]:
+def best_option(
+    kernel: KernelRows,
+    silicon: Chip,
+    shared: Parameters | None = None,
+) -> tuple[Option, float]:
     """(parameters that stay at a value, error of that choice) by cross-validation, with those in
     ``shared`` as they are. One choice after the other, the rest as chosen so far."""
     fixed = {**_known(kernel), **(shared or {})}
@@ -253,7 +286,7 @@ def _cross_error(kernel: KernelRows, silicon: Chip, fixed: Parameters) -> float:
         test, rest = seen[fold == one], seen[fold != one]
         if not len(test) or not len(rest):
             continue
-        train = rest[::-(-len(rest) // CROSS_ROWS)]
+        train = rest[:: -(-len(rest) // CROSS_ROWS)]
         mask = np.zeros(len(kernel.seconds), dtype=np.bool_)
         mask[train] = True
         part = kernel.take(mask, kernel.variant)

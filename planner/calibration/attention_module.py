@@ -66,10 +66,17 @@ class ModuleKernel:
     def predict(self, parameters: Parameters, core: Parameters | None) -> Array:
         """Seconds of all rows; ``core`` where it is known already."""
         rest = {n.removeprefix(REST): v for n, v in parameters.items() if n.startswith(REST)}
-        mine = core if core is not None else {
-            n: v for n, v in parameters.items() if not n.startswith(REST)}
-        return np.concatenate([g.whole(done, mine, rest or None, self.chip)
-                               for g, done in zip(self.groups, self.products, strict=True)])
+        mine = (
+            core
+            if core is not None
+            else {n: v for n, v in parameters.items() if not n.startswith(REST)}
+        )
+        return np.concatenate(
+            [
+                g.whole(done, mine, rest or None, self.chip)
+                for g, done in zip(self.groups, self.products, strict=True)
+            ]
+        )
 
     def every(self, step: int) -> ModuleKernel:
         """Every ``step``-th of the rows that a fit may see."""
@@ -79,17 +86,25 @@ class ModuleKernel:
             mask = free & ((np.cumsum(free) - 1 + seen) % step == 0)
             seen += int(free.sum())
             if mask.any():
-                groups.append(replace(group, batch=group.batch.take(mask), held=group.held[mask],
-                                      hosted=group.hosted[mask]))
+                groups.append(
+                    replace(
+                        group,
+                        batch=group.batch.take(mask),
+                        held=group.held[mask],
+                        hosted=group.hosted[mask],
+                    )
+                )
                 products.append(done[mask])
         return replace(self, groups=tuple(groups), products=tuple(products))
 
 
-def fit_tables(rows: Rows, *,
-               profiles: Profiles = NO_PROFILES) -> list[tuple[str, FittedSet]]:
+def fit_tables(rows: Rows, *, profiles: Profiles = NO_PROFILES) -> list[tuple[str, FittedSet]]:
     """(device, fitted set) for every device, stack and kernel of ``rows``."""
-    return [(kernel.profile.id, found) for kernel in kernels(rows, profiles=profiles)
-            for found in fit_kernel(kernel)]
+    return [
+        (kernel.profile.id, found)
+        for kernel in kernels(rows, profiles=profiles)
+        for found in fit_kernel(kernel)
+    ]
 
 
 def kernels(rows: Rows, *, profiles: Profiles = NO_PROFILES) -> list[ModuleKernel]:
@@ -131,13 +146,27 @@ def fit_kernel(kernel: ModuleKernel) -> list[FittedSet]:
     software = max(g.batch.software.partition(" ")[2] for g in kernel.groups)
     error = _error(kernel, found, core)
     for name, prefix in ((operator, ""), (attention_rest.OPERATOR, REST)):
-        mine = {n.removeprefix(prefix): v for n, v in found.items()
-                if n.startswith(REST) == bool(prefix)}
+        mine = {
+            n.removeprefix(prefix): v
+            for n, v in found.items()
+            if n.startswith(REST) == bool(prefix)
+        }
         if mine:
-            sets.append(FittedSet(
-                operator=name, stack=stack, software=software,
-                variant=f"{operator}:{variant}" if prefix else variant, parameters=mine, table={},
-                error=error, kind="fitted", source="", date="", note=NOTE))
+            sets.append(
+                FittedSet(
+                    operator=name,
+                    stack=stack,
+                    software=software,
+                    variant=f"{operator}:{variant}" if prefix else variant,
+                    parameters=mine,
+                    table={},
+                    error=error,
+                    kind="fitted",
+                    source="",
+                    date="",
+                    note=NOTE,
+                )
+            )
     return sets
 
 
@@ -159,23 +188,33 @@ def _options(kernel: ModuleKernel) -> list[Mapping[str, float]]:
     joint = {REST + "floor_seconds": 0.0}
     if operator.startswith("dsa"):
         wholes = (0.0,) if operator == dsa.DECODE else (0.0, 1.0)
-        return [{"tile_heads": tile, "whole": whole} for tile in (16.0, 64.0, 128.0)
-                for whole in wholes]
+        return [
+            {"tile_heads": tile, "whole": whole} for tile in (16.0, 64.0, 128.0) for whole in wholes
+        ]
     if operator == mla.PREFILL:
         return [{"fp8": float(variant.startswith("fp8/")), **joint}]
     narrow = variant.partition(":")[0].endswith("/fp8")
     return [{"fp8": float(narrow and latest), **mla.DECODE_STRUCTURES[int(latest)], **joint}]
 
 
-def _fitted(kernel: ModuleKernel, parameters: Sequence[Parameter], fixed: Parameters,
-            core: Parameters | None) -> dict[str, float]:
+def _fitted(
+    kernel: ModuleKernel,
+    parameters: Sequence[Parameter],
+    fixed: Parameters,
+    core: Parameters | None,
+) -> dict[str, float]:
     seen = kernel.seen
-    return fit(lambda p: kernel.predict(p, core)[seen], kernel.measured[seen], parameters,
-               fixed=fixed)
+    return fit(
+        lambda p: kernel.predict(p, core)[seen], kernel.measured[seen], parameters, fixed=fixed
+    )
 
 
-def _miss(kernel: ModuleKernel, parameters: Sequence[Parameter], fixed: Parameters,
-          core: Parameters | None) -> float:
+def _miss(
+    kernel: ModuleKernel,
+    parameters: Sequence[Parameter],
+    fixed: Parameters,
+    core: Parameters | None,
+) -> float:
     """Mean |log ratio| of a fit to ``kernel``'s rows, which are all seen."""
     found = _fitted(kernel, parameters, fixed, core)
     return float(np.abs(np.log(kernel.predict(found, core) / kernel.measured)).mean())
@@ -187,5 +226,4 @@ def _error(kernel: ModuleKernel, found: Parameters, core: Parameters | None) -> 
     done = np.concatenate(kernel.products)
     least = LEAST_SHARE * measured
     mine = np.maximum(kernel.predict(found, core) - done, least)
-    return assess(mine[held], np.maximum(measured - done, least)[held],
-                  rows=int(kernel.seen.sum()))
+    return assess(mine[held], np.maximum(measured - done, least)[held], rows=int(kernel.seen.sum()))

@@ -50,8 +50,13 @@ def _groups(rows: Rows, profiles: Profiles) -> list[tuple[Collective, Chip]]:
     for group in collectives(rows, profiles)[0]:
         profile = group.batch.profile
         figures = chip(profile) if profile is not None else None
-        if figures is None or not group.stack or group.format not in NARROW \
-                or figures.link_bytes_per_s <= 0 or int((~group.held).sum()) < LEAST_ROWS:
+        if (
+            figures is None
+            or not group.stack
+            or group.format not in NARROW
+            or figures.link_bytes_per_s <= 0
+            or int((~group.held).sum()) < LEAST_ROWS
+        ):
             continue
         key = (group.batch.device, group.stack, group.variant)
         if key not in newest or _version(newest[key][0]) < _version(group):
@@ -66,11 +71,19 @@ def _version(group: Collective) -> tuple[int, ...]:
 def _problem(group: Collective, figures: Chip) -> FitProblem:
     link = figures.link_bytes_per_s
     return FitProblem(
-        device=group.batch.device, operator=OPERATOR, stack=group.stack, software=group.version,
-        variant=group.variant + FORMULA, parameters=PARAMETERS,
+        device=group.batch.device,
+        operator=OPERATOR,
+        stack=group.stack,
+        software=group.version,
+        variant=group.variant + FORMULA,
+        parameters=PARAMETERS,
         predict=lambda p, i: collective_seconds(p, group.op, link, group.ranks[i], group.size[i]),
-        measured=group.seconds, held=group.held, excluded=np.zeros(len(group.size), dtype=np.bool_),
-        features=np.log(np.stack([group.ranks, group.size], axis=1)), starts=3)
+        measured=group.seconds,
+        held=group.held,
+        excluded=np.zeros(len(group.size), dtype=np.bool_),
+        features=np.log(np.stack([group.ranks, group.size], axis=1)),
+        starts=3,
+    )
 
 
 def _table(group: Collective, figures: Chip, formula: FittedSet) -> FittedSet:
@@ -84,9 +97,21 @@ def _table(group: Collective, figures: Chip, formula: FittedSet) -> FittedSet:
         left[int(count)] = frozenset(group.size[here & group.held].tolist())
     kept = table_of(group.op, columns, formula.parameters, figures.link_bytes_per_s, without=left)
     test = group.held
-    error = assess(kept.seconds(group.ranks[test], group.size[test]), group.seconds[test],
-                   rows=int((~test).sum()))
+    error = assess(
+        kept.seconds(group.ranks[test], group.size[test]),
+        group.seconds[test],
+        rows=int((~test).sum()),
+    )
     return FittedSet(
-        operator=OPERATOR, stack=group.stack, software=group.version, variant=group.variant,
-        parameters={}, table=columns, error=error, kind="measured", source="", date="",
-        note="errors of sizes kept back, interpolated from the others")
+        operator=OPERATOR,
+        stack=group.stack,
+        software=group.version,
+        variant=group.variant,
+        parameters={},
+        table=columns,
+        error=error,
+        kind="measured",
+        source="",
+        date="",
+        note="errors of sizes kept back, interpolated from the others",
+    )

@@ -23,8 +23,13 @@ def problems(rows: Rows, *, profiles: Profiles = NO_PROFILES) -> list[FitProblem
     most: dict[tuple[str, ...], FitProblem] = {}
     for group in dispatches(rows, profiles)[0]:
         device = group.batch.profile
-        if device is None or not group.batch.stack or device.links.scale_up_bytes_per_s is None \
-                or not group.held.any() or int((~group.held).sum()) < LEAST:
+        if (
+            device is None
+            or not group.batch.stack
+            or device.links.scale_up_bytes_per_s is None
+            or not group.held.any()
+            or int((~group.held).sum()) < LEAST
+        ):
             continue
         key = (device.id, group.batch.stack, group.variant)
         problem = _problem(group, device)
@@ -40,12 +45,20 @@ def fit_tables(rows: Rows, *, profiles: Profiles = NO_PROFILES) -> list[tuple[st
 
 def _problem(group: Dispatch, device: DeviceProfile) -> FitProblem:
     c = group.batch.columns
-    features = [np.log(c[name]) for name in ("num_tokens", "hidden_size", "topk", "num_experts",
-                                             "node_num")]
+    features = [
+        np.log(c[name]) for name in ("num_tokens", "hidden_size", "topk", "num_experts", "node_num")
+    ]
     return FitProblem(
-        device=device.id, operator=OPERATOR, stack=group.batch.stack,
-        software=group.batch.software.partition(" ")[2], variant=group.variant,
+        device=device.id,
+        operator=OPERATOR,
+        stack=group.batch.stack,
+        software=group.batch.software.partition(" ")[2],
+        variant=group.variant,
         parameters=parameters_of(group.variant),
-        predict=lambda p, i: group.predict(p, group.variant, device, i), measured=group.seconds,
-        held=group.held, excluded=np.zeros(len(group.held), dtype=np.bool_),
-        features=np.stack(features, axis=1), starts=3)
+        predict=lambda p, i: group.predict(p, group.variant, device, i),
+        measured=group.seconds,
+        held=group.held,
+        excluded=np.zeros(len(group.held), dtype=np.bool_),
+        features=np.stack(features, axis=1),
+        starts=3,
+    )

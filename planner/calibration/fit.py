@@ -23,9 +23,15 @@ Z80 = 1.2815515655446004
 """80 % of a normal distribution lies within ±1.2816 standard deviations."""
 
 
-def fit(predict: Predict, measured: Array, parameters: Sequence[Parameter], *,
-        fixed: Parameters | None = None, weights: Array | None = None,
-        starts: int = 1) -> dict[str, float]:
+def fit(
+    predict: Predict,
+    measured: Array,
+    parameters: Sequence[Parameter],
+    *,
+    fixed: Parameters | None = None,
+    weights: Array | None = None,
+    starts: int = 1,
+) -> dict[str, float]:
     """Parameters under which ``predict`` comes closest to ``measured`` [s].
 
     Args:
@@ -62,8 +68,13 @@ def fit(predict: Predict, measured: Array, parameters: Sequence[Parameter], *,
     best = None
     for i in range(starts):
         shift = 0.0 if i == 0 else 0.35 * np.cos(np.pi * i * (np.arange(len(free)) + 0.5))
-        found = least_squares(residuals, np.clip(start + shift, low + 1e-9, high - 1e-9),
-                              bounds=(low, high), x_scale=0.3, max_nfev=200)
+        found = least_squares(
+            residuals,
+            np.clip(start + shift, low + 1e-9, high - 1e-9),
+            bounds=(low, high),
+            x_scale=0.3,
+            max_nfev=200,
+        )
         if best is None or found.cost < best.cost:
             best = found
     assert best is not None
@@ -79,6 +90,12 @@ def assess(predicted: Array, measured: Array, *, rows: int) -> FitError:
     error = np.abs(ratio - 1)
     log = np.abs(np.log(ratio))
     sigma = max(float(np.quantile(log, 0.8)) / Z80, 1e-3)
-    return FitError(rows=rows, held_out=len(measured), mean=float(error.mean()),
-                    median=float(np.median(error)), bias=float((ratio - 1).mean()), sigma=sigma,
-                    coverage=float((log <= Z80 * sigma).mean()))
+    return FitError(
+        rows=rows,
+        held_out=len(measured),
+        mean=float(error.mean()),
+        median=float(np.median(error)),
+        bias=float((ratio - 1).mean()),
+        sigma=sigma,
+        coverage=float((log <= Z80 * sigma).mean()),
+    )

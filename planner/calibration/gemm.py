@@ -45,8 +45,9 @@ LAUNCH_ALONE = 3e-6
 """Where the search for a launch starts [s]; the latter where nothing is quantised before."""
 
 
-def problems(rows: Rows, *, op_quantize: Rows = (),
-             profiles: Profiles = NO_PROFILES) -> list[FitProblem]:
+def problems(
+    rows: Rows, *, op_quantize: Rows = (), profiles: Profiles = NO_PROFILES
+) -> list[FitProblem]:
     """One fit for every device, stack and scheme of ``rows``.
 
     ``op_quantize`` brings the launches of separate quantise kernels; without them they count as
@@ -63,17 +64,20 @@ def problems(rows: Rows, *, op_quantize: Rows = (),
     return found
 
 
-def fit_tables(rows: Rows, *, op_quantize: Rows = (),
-               profiles: Profiles = NO_PROFILES) -> list[tuple[str, FittedSet]]:
+def fit_tables(
+    rows: Rows, *, op_quantize: Rows = (), profiles: Profiles = NO_PROFILES
+) -> list[tuple[str, FittedSet]]:
     """(device, fitted set) for every device, stack and scheme of ``rows``."""
-    found = [(p.device, solve(p))
-             for p in problems(rows, op_quantize=op_quantize, profiles=profiles)]
+    found = [
+        (p.device, solve(p)) for p in problems(rows, op_quantize=op_quantize, profiles=profiles)
+    ]
     found += torch_cpu.emulated_products(rows, profiles=profiles)
     return found + ggml.fit_tables(rows, op_quantize=op_quantize, profiles=profiles)
 
 
-def left_out(rows: Rows, *, op_quantize: Rows = (),
-             profiles: Profiles = NO_PROFILES) -> list[tuple[str, str]]:
+def left_out(
+    rows: Rows, *, op_quantize: Rows = (), profiles: Profiles = NO_PROFILES
+) -> list[tuple[str, str]]:
     """(what, why) of rows that make no set of their own."""
     return ggml.left_out(rows, profiles=profiles, op_quantize=op_quantize)
 
@@ -87,8 +91,9 @@ def _launches(kernels: Sequence[FitProblem]) -> dict[tuple[str, str], float]:
     return {key: sum(both.values()) for key, both in found.items() if len(both) > 1}
 
 
-def _problem(batch: Batch, figures: Chip | None, scheme: str,
-             launches: Mapping[tuple[str, str], float]) -> FitProblem | None:
+def _problem(
+    batch: Batch, figures: Chip | None, scheme: str, launches: Mapping[tuple[str, str], float]
+) -> FitProblem | None:
     record = scheme_by_id(scheme)
     if figures is None or record.compute not in figures.peaks:
         return None
@@ -97,28 +102,46 @@ def _problem(batch: Batch, figures: Chip | None, scheme: str,
     if excluded.all():
         return None
     launch = LAUNCH.get(scheme, LAUNCH_ALONE)
-    wanted = tuple(replace(p, start=launch) if p.name == "launch_seconds" else p
-                   for p in parameters_of(batch.stack, scheme))
+    wanted = tuple(
+        replace(p, start=launch) if p.name == "launch_seconds" else p
+        for p in parameters_of(batch.stack, scheme)
+    )
     fixed, note = {}, ""
     if kind.separate:
         seconds = launches.get((batch.device, batch.stack), 0.0)
         fixed[QUANTISE_LAUNCH.name] = seconds
-        note = f"{QUANTISE_LAUNCH.name} from the quantise kernels' own tables" if seconds else \
-            "no table of quantise kernels: their launches are in launch_seconds"
-    operands = Operands(record.compute, bits_per_element(record.weight) / 8,
-                        bits_per_element(record.activation) / 8)
+        note = (
+            f"{QUANTISE_LAUNCH.name} from the quantise kernels' own tables"
+            if seconds
+            else "no table of quantise kernels: their launches are in launch_seconds"
+        )
+    operands = Operands(
+        record.compute, bits_per_element(record.weight) / 8, bits_per_element(record.activation) / 8
+    )
     m, n, k = (batch.columns[name] for name in ("m", "n", "k"))
     return FitProblem(
-        device=batch.device, operator="gemm", stack=batch.stack,
-        software=batch.software.partition(" ")[2], variant=scheme, parameters=wanted,
+        device=batch.device,
+        operator="gemm",
+        stack=batch.stack,
+        software=batch.software.partition(" ")[2],
+        variant=scheme,
+        parameters=wanted,
         predict=_predictor(batch, figures, operands, kind),
-        measured=batch.seconds, held=gemm_held(batch), folds=gemm_folds(batch), excluded=excluded,
-        features=np.log(np.stack([m, n, k], axis=1)), fixed=fixed, starts=2, note=note,
-        options=STRUCTURES)
+        measured=batch.seconds,
+        held=gemm_held(batch),
+        folds=gemm_folds(batch),
+        excluded=excluded,
+        features=np.log(np.stack([m, n, k], axis=1)),
+        fixed=fixed,
+        starts=2,
+        note=note,
+        options=STRUCTURES,
+    )
 
 
-def _predictor(batch: Batch, figures: Chip, operands: Operands,
-               kind: Mechanisms) -> Callable[[Parameters, Index], Array]:
+def _predictor(
+    batch: Batch, figures: Chip, operands: Operands, kind: Mechanisms
+) -> Callable[[Parameters, Index], Array]:
     m, n, k = (batch.columns[name] for name in ("m", "n", "k"))
 
     def predict(parameters: Parameters, index: Index) -> Array:

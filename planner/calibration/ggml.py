@@ -65,13 +65,22 @@ class TypeRows:
         m, n, k = (self.batch.columns[name][where][:, None] for name in ("m", "n", "k"))
         held = n * k * bits_per_element(scheme_by_id(self.scheme).weight) / 8
         arrays = GgmlArrays(np.zeros(1, dtype=np.int64), False, as_arrays([kernel]))
-        found = ggml_parts(arrays, rows=m, judged=m, matrices=np.ones_like(m), outputs=n, inputs=k,
-                           stored=np.where(self.cold[where][:, None], held, 0.0), kinds=1)
+        found = ggml_parts(
+            arrays,
+            rows=m,
+            judged=m,
+            matrices=np.ones_like(m),
+            outputs=n,
+            inputs=k,
+            stored=np.where(self.cold[where][:, None], held, 0.0),
+            kinds=1,
+        )
         return np.asarray(found.total()[:, 0])
 
 
-def fit_tables(rows: Rows, *, op_quantize: Rows = (),
-               profiles: Profiles = NO_PROFILES) -> list[tuple[str, FittedSet]]:
+def fit_tables(
+    rows: Rows, *, op_quantize: Rows = (), profiles: Profiles = NO_PROFILES
+) -> list[tuple[str, FittedSet]]:
     """(device, fitted set) for every type of ``rows`` with enough of them, and for all others."""
     found: list[tuple[str, FittedSet]] = []
     for device, types in _latest(type_rows(rows, profiles)[0]).items():
@@ -92,18 +101,26 @@ def _latest(kept: Sequence[TypeRows]) -> dict[str, list[TypeRows]]:
     return {device: types for (device, _), types in groups.items()}
 
 
-def left_out(rows: Rows, *, profiles: Profiles = NO_PROFILES,
-             **_: Rows) -> list[tuple[str, str]]:
+def left_out(rows: Rows, *, profiles: Profiles = NO_PROFILES, **_: Rows) -> list[tuple[str, str]]:
     """(what, why) of rows of llama.cpp that make no set of their own."""
     kept, refused = type_rows(rows, profiles)
     latest = _latest(kept)
     versions = {(one.device.id, one.software): latest[one.device.id][0].software for one in kept}
-    refused += [(f"{OPERATOR} {STACK} {software} on {device}", f"rows of {last} come after it")
-                for (device, software), last in versions.items() if software != last]
-    few = [(f"{OPERATOR} {STACK} {one.scheme} on {one.device.id}",
+    refused += [
+        (f"{OPERATOR} {STACK} {software} on {device}", f"rows of {last} come after it")
+        for (device, software), last in versions.items()
+        if software != last
+    ]
+    few = [
+        (
+            f"{OPERATOR} {STACK} {one.scheme} on {one.device.id}",
             f"{len(one.cold)} rows of {len(np.unique(_shape_of(one)))} shapes are too few for a "
-            "set of its own: priced by the ratio of all types")
-           for types in latest.values() for one in types if not _enough(one)]
+            "set of its own: priced by the ratio of all types",
+        )
+        for types in latest.values()
+        for one in types
+        if not _enough(one)
+    ]
     return refused + few
 
 
@@ -125,19 +142,26 @@ def type_rows(rows: Rows, profiles: Profiles) -> tuple[list[TypeRows], list[tupl
 def of_most_threads(rows: Rows) -> tuple[list[Mapping[str, str]], int]:
     """(rows of llama.cpp of the most threads that there are, how many: 0 where none says). Rows
     that say no number of threads are malformed."""
-    mine = [(row, threads_told(row.get("threads", ""))) for row in rows
-            if row.get("software", "").lower().startswith(STACK)]
+    mine = [
+        (row, threads_told(row.get("threads", "")))
+        for row in rows
+        if row.get("software", "").lower().startswith(STACK)
+    ]
     told = [(row, count) for row, count in mine if count is not None]
     most = max((threads for _, threads in told), default=0)
     return [row for row, threads in told if threads == most], most
 
 
-def _joined(rows: Sequence[Mapping[str, str]],
-            profiles: Profiles) -> list[tuple[Batch, Mask]]:
+def _joined(rows: Sequence[Mapping[str, str]], profiles: Profiles) -> list[tuple[Batch, Mask]]:
     """Rows by device, software and type, with which of them read weights from memory."""
     marked = [{**row, "cached": str(int(row.get("kernel", "") == CACHED))} for row in rows]
-    found = batches(marked, ("w_a_dtype", "threads"), ("m", "n", "k", "cached", "latency_us"),
-                    zero=("cached",), profiles=profiles)[0]
+    found = batches(
+        marked,
+        ("w_a_dtype", "threads"),
+        ("m", "n", "k", "cached", "latency_us"),
+        zero=("cached",),
+        profiles=profiles,
+    )[0]
     return [(batch, batch.columns["cached"] == 0.0) for batch in found]
 
 
@@ -204,9 +228,13 @@ def _fit(one: TypeRows, counted: GgmlKernel, rows: NDArray[np.int64]) -> GgmlKer
         fixed["unpack"] = counted.unpack
     if not (cold & few).any():
         fixed["memory"] = counted.memory
-    wanted = [Parameter(name, max(start, 1e-18), max(start, 1e-18) / 30, max(start, 1e-18) * 30,
-                        "s", prior=1.5)
-              for name in OF_A_TYPE for start in [getattr(counted, name)]]
+    wanted = [
+        Parameter(
+            name, max(start, 1e-18), max(start, 1e-18) / 30, max(start, 1e-18) * 30, "s", prior=1.5
+        )
+        for name in OF_A_TYPE
+        for start in [getattr(counted, name)]
+    ]
 
     def predict(p: Parameters) -> Array:
         return one.seconds(replace(counted, **{name: p[name] for name in OF_A_TYPE}), rows)
@@ -218,29 +246,51 @@ def _fit(one: TypeRows, counted: GgmlKernel, rows: NDArray[np.int64]) -> GgmlKer
 def _any(types: Sequence[TypeRows], quantise: Mapping[str, float], known: float) -> FittedSet:
     """What all types take in the mean of what was counted: the ratio of few tokens, of many, and
     what a type misses by that the others' ratios price; ``known``: what measured types miss by."""
-    kernels = [_with_quantising(t, counted_kernel(t.device, t.scheme, experts=False), quantise)
-               for t in types]
+    kernels = [
+        _with_quantising(t, counted_kernel(t.device, t.scheme, experts=False), quantise)
+        for t in types
+    ]
     ratios = [_ratios(t, kernel) for t, kernel in zip(types, kernels, strict=True)]
-    blocks = [i for i, t in enumerate(types) if runs_on_ggml(scheme_by_id(t.scheme))] \
-        or list(range(len(types)))
+    blocks = [i for i, t in enumerate(types) if runs_on_ggml(scheme_by_id(t.scheme))] or list(
+        range(len(types))
+    )
     one, many = (_mean([ratios[i][at] for i in blocks]) for at in (0, 1))
-    misses = [abs(np.log(ratios[i][at] / _mean([ratios[j][at] for j in blocks if j != i])))
-              for i in blocks for at in (0, 1) if np.isfinite(ratios[i][at]) and len(blocks) > 1]
+    misses = [
+        abs(np.log(ratios[i][at] / _mean([ratios[j][at] for j in blocks if j != i])))
+        for i in blocks
+        for at in (0, 1)
+        if np.isfinite(ratios[i][at]) and len(blocks) > 1
+    ]
     apart = max(ANY_SIGMA, float(np.quantile(misses, 0.8)) / Z80 if misses else 0.0)
     sigma = float(np.hypot(apart, known))
     first, kernel = types[0], kernels[0]
     count = sum(len(t.cold) for t in types)
-    error = FitError(rows=count, held_out=len(misses), mean=float(np.mean(misses or [0.0])),
-                     median=float(np.median(misses or [0.0])), bias=0.0, sigma=sigma,
-                     coverage=float(np.mean([m <= Z80 * sigma for m in misses] or [1.0])))
-    narrowing = [kernels[i].quantise / counted_kernel(types[i].device, types[i].scheme,
-                                                      experts=False).quantise for i in blocks]
-    figures = dict(zip(OF_ANY, (one, many, kernel.memory, kernel.launch, _mean(narrowing)),
-                       strict=True))
+    error = FitError(
+        rows=count,
+        held_out=len(misses),
+        mean=float(np.mean(misses or [0.0])),
+        median=float(np.median(misses or [0.0])),
+        bias=0.0,
+        sigma=sigma,
+        coverage=float(np.mean([m <= Z80 * sigma for m in misses] or [1.0])),
+    )
+    narrowing = [
+        kernels[i].quantise
+        / counted_kernel(types[i].device, types[i].scheme, experts=False).quantise
+        for i in blocks
+    ]
+    figures = dict(
+        zip(OF_ANY, (one, many, kernel.memory, kernel.launch, _mean(narrowing)), strict=True)
+    )
     named = {"one": "one_factor", "many": "many_factor", "quantise": "quantise_factor"}
     figures = {named.get(name, f"{name}_seconds"): value for name, value in figures.items()}
-    return _set(first, ANY_TYPE, figures, error,
-                f"measured over counted times of {len(blocks)} types; errors of each from the rest")
+    return _set(
+        first,
+        ANY_TYPE,
+        figures,
+        error,
+        f"measured over counted times of {len(blocks)} types; errors of each from the rest",
+    )
 
 
 def _ratios(one: TypeRows, counted: GgmlKernel) -> tuple[float, float]:
@@ -269,18 +319,24 @@ def _quantising(rows: Rows, device: DeviceProfile, threads: float) -> dict[str, 
     over ``threads``."""
     found: dict[str, list[float]] = {}
     told = [row for row in rows if threads_told(row.get("threads", "")) is not None]
-    for batch in batches(told, ("quant_dtype", "threads"), ("m", "k", "latency_us"),
-                         profiles={row.get("device", ""): device for row in rows})[0]:
+    for batch in batches(
+        told,
+        ("quant_dtype", "threads"),
+        ("m", "k", "latency_us"),
+        profiles={row.get("device", ""): device for row in rows},
+    )[0]:
         if batch.software.lower().startswith(STACK):
             work = batch.columns["m"] * batch.columns["k"]
             ran = max(1.0, float(batch.words[1] or threads))
             found.setdefault(batch.words[0].lower(), []).extend(
-                (batch.seconds / work * ran / max(ran, threads)).tolist())
+                (batch.seconds / work * ran / max(ran, threads)).tolist()
+            )
     return {name: float(np.median(times)) for name, times in found.items()}
 
 
-def _with_quantising(one: TypeRows, counted: GgmlKernel,
-                     quantise: Mapping[str, float]) -> GgmlKernel:
+def _with_quantising(
+    one: TypeRows, counted: GgmlKernel, quantise: Mapping[str, float]
+) -> GgmlKernel:
     """``counted`` with the measured time of narrowing its activations, where there is one."""
     seconds = quantise.get(activation_type(one.scheme))
     return counted if seconds is None else replace(counted, quantise=seconds)
@@ -292,8 +348,19 @@ def activation_type(scheme: str) -> str:
     return found.inputs if found is not None else {"fp16": "f16"}.get(scheme, scheme)
 
 
-def _set(one: TypeRows, variant: str, figures: Mapping[str, float], error: FitError,
-         note: str) -> FittedSet:
-    return FittedSet(operator=OPERATOR, stack=STACK, software=one.software, variant=variant,
-                     parameters=dict(figures), table={}, error=error, kind="fitted", source="",
-                     date="", note=f"{_threads(one.batch):g} threads; {note}")
+def _set(
+    one: TypeRows, variant: str, figures: Mapping[str, float], error: FitError, note: str
+) -> FittedSet:
+    return FittedSet(
+        operator=OPERATOR,
+        stack=STACK,
+        software=one.software,
+        variant=variant,
+        parameters=dict(figures),
+        table={},
+        error=error,
+        kind="fitted",
+        source="",
+        date="",
+        note=f"{_threads(one.batch):g} threads; {note}",
+    )

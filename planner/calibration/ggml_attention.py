@@ -45,15 +45,20 @@ def prompts(rows: Rows, profiles: Profiles) -> list[tuple[str, FittedSet]]:
     return _sets(rows, profiles, PROMPT, "isl")
 
 
-def _sets(rows: Rows, profiles: Profiles, phase: str,
-          length: str) -> list[tuple[str, FittedSet]]:
+def _sets(rows: Rows, profiles: Profiles, phase: str, length: str) -> list[tuple[str, FittedSet]]:
     mine, most = of_most_threads(rows)
     found = []
-    for batch in batches(mine, ("kv_dtype",), ("batch", length, *GROUP, "latency_us"),
-                         profiles=profiles)[0]:
+    for batch in batches(
+        mine, ("kv_dtype",), ("batch", length, *GROUP, "latency_us"), profiles=profiles
+    )[0]:
         layout = LAYOUTS.get(batch.words[0].lower())
-        if layout is not None and len(batch.index) >= LEAST_ROWS and batch.profile is not None \
-                and on_cpu(batch.profile) and cpu_unit(batch.profile) is not None:
+        if (
+            layout is not None
+            and len(batch.index) >= LEAST_ROWS
+            and batch.profile is not None
+            and on_cpu(batch.profile)
+            and cpu_unit(batch.profile) is not None
+        ):
             found.append((batch.device, _set(batch, f"{phase}:{layout}", length, most)))
     return found
 
@@ -71,10 +76,18 @@ def _set(batch: Batch, variant: str, length: str, threads: int) -> FittedSet:
         judged[place == one] = launch + rest * work[place == one]
     error = assess(judged, batch.seconds, rows=len(work))
     return FittedSet(
-        operator=OPERATOR, stack=STACK, software=batch.software.partition(" ")[2],
-        variant=variant, table={}, error=error, kind="fitted", source="", date="",
+        operator=OPERATOR,
+        stack=STACK,
+        software=batch.software.partition(" ")[2],
+        variant=variant,
+        table={},
+        error=error,
+        kind="fitted",
+        source="",
+        date="",
         parameters={"element_seconds": _element_seconds(batch.seconds, work, launch)},
-        note=f"{max(threads, 1)} threads; errors of each group of heads from the others")
+        note=f"{max(threads, 1)} threads; errors of each group of heads from the others",
+    )
 
 
 def _launch_seconds(batch: Batch, variant: str) -> float:
@@ -96,8 +109,8 @@ def _elements(columns: Mapping[str, Array], variant: str, length: str) -> Array:
 
 
 def _element_seconds(seconds: Array, work: Array, launch: float) -> float:
-    """The module's s, by Gauss-Newton steps in ln s: rows that are mostly launch count for little.
-    """
+    """The module's s, by Gauss-Newton steps in ln s: rows that are mostly launch count for
+    little."""
     net = np.maximum(seconds - launch, LEAST_NET * seconds)
     found = float(np.mean(np.log(net / work)))
     for _ in range(STEPS):

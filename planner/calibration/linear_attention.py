@@ -20,15 +20,19 @@ def problems(rows: Rows, *, profiles: Profiles = NO_PROFILES) -> list[FitProblem
     for kernel in delta_kernels(rows, profiles)[0]:
         profile = kernel.batch.profile
         figures = chip(profile) if profile is not None else None
-        if figures is None or not kernel.batch.stack or "bf16" not in figures.peaks \
-                or int((~kernel.held).sum()) < LEAST_ROWS or not kernel.held.any():
+        if (
+            figures is None
+            or not kernel.batch.stack
+            or "bf16" not in figures.peaks
+            or int((~kernel.held).sum()) < LEAST_ROWS
+            or not kernel.held.any()
+        ):
             continue
         found.append(_problem(kernel, figures))
     return found
 
 
-def fit_tables(rows: Rows, *,
-               profiles: Profiles = NO_PROFILES) -> list[tuple[str, FittedSet]]:
+def fit_tables(rows: Rows, *, profiles: Profiles = NO_PROFILES) -> list[tuple[str, FittedSet]]:
     """(device, fitted set) for every device, stack and kernel of ``rows``."""
     return [(p.device, solve(p)) for p in problems(rows, profiles=profiles)]
 
@@ -38,11 +42,18 @@ def _problem(kernel: DeltaRows, figures: Chip) -> FitProblem:
     names = ("batch", "seq_len", "k_heads", "v_heads")
     structure = {p.name: float(kernel.fused) for p in delta.STRUCTURE.get(variant, ())}
     return FitProblem(
-        device=batch.device, operator=delta.OPERATOR, stack=batch.stack,
-        software=batch.software.partition(" ")[2], variant=variant,
+        device=batch.device,
+        operator=delta.OPERATOR,
+        stack=batch.stack,
+        software=batch.software.partition(" ")[2],
+        variant=variant,
         parameters=(*delta.PARAMETERS[variant], *delta.STRUCTURE.get(variant, ())),
-        predict=lambda p, index: kernel.predict(p, figures, index), measured=batch.seconds,
-        held=kernel.held, excluded=np.zeros(len(kernel.held), dtype=np.bool_),
+        predict=lambda p, index: kernel.predict(p, figures, index),
+        measured=batch.seconds,
+        held=kernel.held,
+        excluded=np.zeros(len(kernel.held), dtype=np.bool_),
         features=np.log(np.stack([batch.columns[name] for name in names], axis=1)),
-        fixed=delta.FUSED if kernel.fused else structure, known=structure,
-        note=FIXED_NOTE if kernel.shape.channels else "")
+        fixed=delta.FUSED if kernel.fused else structure,
+        known=structure,
+        note=FIXED_NOTE if kernel.shape.channels else "",
+    )

@@ -14,7 +14,6 @@ def problems(rows: Rows, *, profiles: Profiles = NO_PROFILES) -> list[FitProblem
     return problems_of(mla_kernels(rows, profiles)[0])
 
 
-def fit_tables(rows: Rows, *,
-               profiles: Profiles = NO_PROFILES) -> list[tuple[str, FittedSet]]:
+def fit_tables(rows: Rows, *, profiles: Profiles = NO_PROFILES) -> list[tuple[str, FittedSet]]:
     """(device, fitted set) for every device, stack and kernel of ``rows``."""
     return solved(problems(rows, profiles=profiles))

@@ -40,8 +40,10 @@ def problems(rows: Rows, *, profiles: Profiles = NO_PROFILES) -> list[FitProblem
 
 def fit_tables(rows: Rows, *, profiles: Profiles = NO_PROFILES) -> list[tuple[str, FittedSet]]:
     """(device, fitted set) for every device, stack, kernel and format of ``rows``."""
-    return [(kernel.batch.device, fit_kernel(kernel, figures))
-            for kernel, figures in _kernels(rows, profiles)]
+    return [
+        (kernel.batch.device, fit_kernel(kernel, figures))
+        for kernel, figures in _kernels(rows, profiles)
+    ]
 
 
 def fit_kernel(kernel: MoeKernel, figures: Chip) -> FittedSet:
@@ -51,8 +53,11 @@ def fit_kernel(kernel: MoeKernel, figures: Chip) -> FittedSet:
     every = np.unique(shapes[kept], axis=0)
     if len(every) < 2:
         return replace(solve(problem), note=BY_LAYOUT, table=_seen(every))
-    groups = thirds(kernel.shapes) if len(every) > FEW else (
-        shapes[:, None] == every[None]).all(axis=2).argmax(axis=1)
+    groups = (
+        thirds(kernel.shapes)
+        if len(every) > FEW
+        else (shapes[:, None] == every[None]).all(axis=2).argmax(axis=1)
+    )
     predicted = np.zeros(len(shapes))
     found = []
     for group in range(3 if len(every) > FEW else len(every)):
@@ -64,10 +69,18 @@ def fit_kernel(kernel: MoeKernel, figures: Chip) -> FittedSet:
     best = _fit(problem, kept)
     table = folds if len(every) > FEW else _seen(every) | folds
     return FittedSet(
-        operator=OPERATOR, stack=problem.stack, software=problem.software,
-        variant=problem.variant, parameters={p.name: best[p.name] for p in problem.parameters},
-        table=table, error=error, kind="fitted", source="", date="",
-        note=BY_THIRD if len(every) > FEW else BY_SHAPE)
+        operator=OPERATOR,
+        stack=problem.stack,
+        software=problem.software,
+        variant=problem.variant,
+        parameters={p.name: best[p.name] for p in problem.parameters},
+        table=table,
+        error=error,
+        kind="fitted",
+        source="",
+        date="",
+        note=BY_THIRD if len(every) > FEW else BY_SHAPE,
+    )
 
 
 def thirds(shapes: Sequence[tuple[int, ...]]) -> Index:
@@ -98,9 +111,16 @@ def _problem(kernel: MoeKernel, figures: Chip) -> FitProblem:
     columns = kernel.batch.columns
     features = [np.log(columns[name]) for name in ("num_tokens", "moe_tp", "moe_ep", *SHAPE)]
     return FitProblem(
-        device=kernel.batch.device, operator=OPERATOR, stack=kernel.batch.stack,
-        software=kernel.batch.software.partition(" ")[2], variant=kernel.variant,
+        device=kernel.batch.device,
+        operator=OPERATOR,
+        stack=kernel.batch.stack,
+        software=kernel.batch.software.partition(" ")[2],
+        variant=kernel.variant,
         parameters=parameters_of(kernel.variant),
         predict=lambda p, index: kernel.predict(p, figures, index=index),
-        measured=kernel.seconds, held=kernel.held, excluded=~kernel.kept,
-        features=np.stack(features, axis=1), note=BY_LAYOUT)
+        measured=kernel.seconds,
+        held=kernel.held,
+        excluded=~kernel.kept,
+        features=np.stack(features, axis=1),
+        note=BY_LAYOUT,
+    )

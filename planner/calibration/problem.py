@@ -82,8 +82,10 @@ def solve(problem: FitProblem) -> FittedSet:
     if not len(test) and problem.folds is not None and len(train) >= LEAST_ROWS:
         return _crossed(problem)
     if len(train) < LEAST_ROWS or not len(test):
-        raise DataError(f"{problem.name}: {len(train)} rows to fit and {len(test)} kept back are "
-                        f"too few", hint=f"give at least {LEAST_ROWS} and 1, or use --few")
+        raise DataError(
+            f"{problem.name}: {len(train)} rows to fit and {len(test)} kept back are too few",
+            hint=f"give at least {LEAST_ROWS} and 1, or use --few",
+        )
     return fitted_set(problem, _fit(problem, train), train, test, problem.note)
 
 
@@ -99,8 +101,10 @@ def _crossed(problem: FitProblem) -> FittedSet:
     for one in np.unique(fold).tolist():
         rest = train[fold != one]
         if not len(rest):
-            raise DataError(f"{problem.name}: all rows are of one group of shapes",
-                            hint="give rows of several groups, or use --few")
+            raise DataError(
+                f"{problem.name}: all rows are of one group of shapes",
+                hint="give rows of several groups, or use --few",
+            )
         predicted[fold == one] = problem.predict(_fit(problem, rest), train[fold == one])
     error = assess(predicted, problem.measured[train], rows=len(train))
     note = "; ".join(filter(None, (problem.note, CROSSED)))
@@ -108,8 +112,13 @@ def _crossed(problem: FitProblem) -> FittedSet:
 
 
 def _fit(problem: FitProblem, rows: Index) -> dict[str, float]:
-    return fit(lambda p: problem.predict(p, rows), problem.measured[rows], problem.parameters,
-               fixed=problem.fixed, starts=problem.starts)
+    return fit(
+        lambda p: problem.predict(p, rows),
+        problem.measured[rows],
+        problem.parameters,
+        fixed=problem.fixed,
+        starts=problem.starts,
+    )
 
 
 def refit(problem: FitProblem, base: FittedSet, count: int) -> FittedSet:
@@ -123,15 +132,22 @@ def refit(problem: FitProblem, base: FittedSet, count: int) -> FittedSet:
     free = {p.name for p in problem.parameters if p.device}
     allowed = np.flatnonzero(~problem.excluded)
     if count < len(free) or count >= len(allowed):
-        raise DataError(f"{problem.name}: {count} of {len(allowed)} rows cannot be fitted",
-                        hint=f"--few takes at least {len(free)} rows and leaves some to judge by")
+        raise DataError(
+            f"{problem.name}: {count} of {len(allowed)} rows cannot be fitted",
+            hint=f"--few takes at least {len(free)} rows and leaves some to judge by",
+        )
     chosen = allowed[spanning(problem.features[allowed], count)]
     rest = np.setdiff1d(allowed, chosen)
     start = tuple(
         Parameter(p.name, base.parameters[p.name], p.low, p.high, p.unit, FEW_PRIOR, p.device)
-        for p in problem.parameters if p.name in free)
-    fixed = {p.name: problem.known.get(p.name, base.parameters[p.name])
-             for p in problem.parameters if p.name not in free}
+        for p in problem.parameters
+        if p.name in free
+    )
+    fixed = {
+        p.name: problem.known.get(p.name, base.parameters[p.name])
+        for p in problem.parameters
+        if p.name not in free
+    }
     found = fit(lambda p: problem.predict(p, chosen), problem.measured[chosen], start, fixed=fixed)
     note = f"{', '.join(sorted(free))} fitted to {count} rows, the rest carried over"
     return fitted_set(problem, found, chosen, rest, note)
@@ -141,8 +157,9 @@ FEW_PRIOR = 0.3
 """Width (natural logarithm) by which a relative's parameters hold those of a small fit."""
 
 
-def fitted_set(problem: FitProblem, parameters: Parameters, train: Index, test: Index,
-               note: str) -> FittedSet:
+def fitted_set(
+    problem: FitProblem, parameters: Parameters, train: Index, test: Index, note: str
+) -> FittedSet:
     """A set with its errors on the rows ``test``."""
     error = assess(problem.predict(parameters, test), problem.measured[test], rows=len(train))
     return _set(problem, parameters, error, note)
@@ -151,9 +168,18 @@ def fitted_set(problem: FitProblem, parameters: Parameters, train: Index, test: 
 def _set(problem: FitProblem, parameters: Parameters, error: FitError, note: str) -> FittedSet:
     ordered = {p.name: float(parameters[p.name]) for p in problem.parameters}
     return FittedSet(
-        operator=problem.operator, stack=problem.stack, software=problem.software,
-        variant=problem.variant, parameters=ordered, table={}, error=error, kind="fitted",
-        source="", date="", note=note)
+        operator=problem.operator,
+        stack=problem.stack,
+        software=problem.software,
+        variant=problem.variant,
+        parameters=ordered,
+        table={},
+        error=error,
+        kind="fitted",
+        source="",
+        date="",
+        note=note,
+    )
 
 
 def spanning(features: Array, count: int) -> Index:

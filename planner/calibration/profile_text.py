@@ -10,8 +10,7 @@ from planner.hardware.profile import FittedSet
 HEADER = "# Fitted to operator tables by `plan calibrate`; errors are on groups kept back.\n"
 
 
-def with_fits(text: str, fits: Iterable[FittedSet], *, sources: dict[str, str],
-              date: str) -> str:
+def with_fits(text: str, fits: Iterable[FittedSet], *, sources: dict[str, str], date: str) -> str:
     """``text`` of a profile with its ``[[fitted]]`` tables, which stand last, replaced by ``fits``.
 
     ``sources`` (key → title) are added to ``[sources]``, dated ``date``, where they are missing.
@@ -28,17 +27,21 @@ def _block(fit: FittedSet) -> str:
     e = fit.error
     lines = [
         "[[fitted]]",
-        *(f"{name} = {_string(getattr(fit, name))}"
-          for name in ("operator", "stack", "software", "variant", "kind", "source", "date")),
+        *(
+            f"{name} = {_string(getattr(fit, name))}"
+            for name in ("operator", "stack", "software", "variant", "kind", "source", "date")
+        ),
     ]
     if fit.note:
         lines.append(f"note = {_string(fit.note)}")
     if fit.parameters:
         pairs = ", ".join(f"{k} = {_number(v)}" for k, v in fit.parameters.items())
         lines.append(f"parameters = {{ {pairs} }}")
-    lines.append(f"error = {{ rows = {e.rows}, held_out = {e.held_out}, mean = {e.mean:.4f}, "
-                 f"median = {e.median:.4f}, bias = {e.bias:.4f}, sigma = {e.sigma:.4f}, "
-                 f"coverage = {e.coverage:.3f} }}")
+    lines.append(
+        f"error = {{ rows = {e.rows}, held_out = {e.held_out}, mean = {e.mean:.4f}, "
+        f"median = {e.median:.4f}, bias = {e.bias:.4f}, sigma = {e.sigma:.4f}, "
+        f"coverage = {e.coverage:.3f} }}"
+    )
     for key, column in fit.table.items():
         lines.append(f"table.{key} = [{', '.join(map(_number, column))}]")
     return "\n".join(lines) + "\n\n"

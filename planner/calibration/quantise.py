@@ -39,27 +39,36 @@ def problems(rows: Rows, *, profiles: Profiles = NO_PROFILES) -> list[FitProblem
     return found
 
 
-def fit_tables(rows: Rows, *,
-               profiles: Profiles = NO_PROFILES) -> list[tuple[str, FittedSet]]:
+def fit_tables(rows: Rows, *, profiles: Profiles = NO_PROFILES) -> list[tuple[str, FittedSet]]:
     """(device, fitted set) for every device, stack and kernel of ``rows``."""
     return [(p.device, solve(p)) for p in problems(rows, profiles=profiles)]
 
 
-def _problem(batch: Batch, variant: str, figures: Chip,
-             excluded: NDArray[np.bool_]) -> FitProblem:
+def _problem(batch: Batch, variant: str, figures: Chip, excluded: NDArray[np.bool_]) -> FitProblem:
     m, k = batch.columns["m"], batch.columns["k"]
     return FitProblem(
-        device=batch.device, operator="quantise", stack=batch.stack,
-        software=batch.software.partition(" ")[2], variant=variant, parameters=PARAMETERS,
-        predict=_predictor(figures, variant, m, k), measured=batch.seconds,
-        held=quantise_held(batch), folds=quantise_folds(batch), excluded=excluded,
-        features=np.log(np.stack([m, k], axis=1)), starts=2)
+        device=batch.device,
+        operator="quantise",
+        stack=batch.stack,
+        software=batch.software.partition(" ")[2],
+        variant=variant,
+        parameters=PARAMETERS,
+        predict=_predictor(figures, variant, m, k),
+        measured=batch.seconds,
+        held=quantise_held(batch),
+        folds=quantise_folds(batch),
+        excluded=excluded,
+        features=np.log(np.stack([m, k], axis=1)),
+        starts=2,
+    )
 
 
-def _predictor(figures: Chip, variant: str, m: Array,
-               k: Array) -> Callable[[Parameters, Index], Array]:
+def _predictor(
+    figures: Chip, variant: str, m: Array, k: Array
+) -> Callable[[Parameters, Index], Array]:
     def predict(parameters: Parameters, index: Index) -> Array:
-        return quantise_parts(parameters, figures, variant, m=m[index], k=k[index],
-                              cold=False).total()
+        return quantise_parts(
+            parameters, figures, variant, m=m[index], k=k[index], cold=False
+        ).total()
 
     return predict

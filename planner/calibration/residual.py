@@ -33,8 +33,9 @@ Z80 = 1.2815515655446004
 Key = tuple[str, str, str]
 
 
-def fit_tables(rows: Rows, *, profiles: Profiles = NO_PROFILES,
-               model: ModelSpec | None = None) -> list[tuple[str, FittedSet]]:
+def fit_tables(
+    rows: Rows, *, profiles: Profiles = NO_PROFILES, model: ModelSpec | None = None
+) -> list[tuple[str, FittedSet]]:
     """(device, fitted set) for every engine, model and phase of ``rows``; ``model`` is that of rows
     whose model is not bundled."""
     groups: dict[Key, list[tuple[float, Mapping[str, str]]]] = {}
@@ -57,8 +58,9 @@ def fit_tables(rows: Rows, *, profiles: Profiles = NO_PROFILES,
     return found
 
 
-def left_out(rows: Rows, *, profiles: Profiles = NO_PROFILES,
-             model: ModelSpec | None = None) -> list[tuple[str, str]]:
+def left_out(
+    rows: Rows, *, profiles: Profiles = NO_PROFILES, model: ModelSpec | None = None
+) -> list[tuple[str, str]]:
     """(what, why) of whole steps and prompts that count for no factor."""
     found: dict[str, str] = {}
     for row in rows:
@@ -72,8 +74,9 @@ def left_out(rows: Rows, *, profiles: Profiles = NO_PROFILES,
     return list(found.items())
 
 
-def _ratio(row: Mapping[str, str], device: DeviceProfile,
-           model: ModelSpec | None) -> tuple[ModelSpec, float]:
+def _ratio(
+    row: Mapping[str, str], device: DeviceProfile, model: ModelSpec | None
+) -> tuple[ModelSpec, float]:
     """(the row's model, ln of measured over predicted).
 
     Raises:
@@ -88,12 +91,15 @@ def without_residuals(device: DeviceProfile) -> DeviceProfile:
     """``device`` as its operators alone predict it."""
     if not any(key[0] in (STEP, PROMPT) for key in device.fitted):
         return device
-    return replace(device, fitted={key: fit for key, fit in device.fitted.items()
-                                   if key[0] not in (STEP, PROMPT)})
+    return replace(
+        device,
+        fitted={key: fit for key, fit in device.fitted.items() if key[0] not in (STEP, PROMPT)},
+    )
 
 
-def _set(operator: str, engine: str, spec: ModelSpec,
-         pairs: Sequence[tuple[float, Mapping[str, str]]]) -> FittedSet:
+def _set(
+    operator: str, engine: str, spec: ModelSpec, pairs: Sequence[tuple[float, Mapping[str, str]]]
+) -> FittedSet:
     """The set of one phase."""
     logs = np.array([ratio for ratio, _ in pairs])
     factor = math.exp(float(logs.mean()))
@@ -102,9 +108,19 @@ def _set(operator: str, engine: str, spec: ModelSpec,
     note = f"{spec.id}: {', '.join(dict.fromkeys(r['subject'] for _, r in pairs))}"
     if busy and max(busy) > BUSY:
         note += f"; the machine was busy, the engine got {1 - max(busy):.0%} of its threads' time"
-    return FittedSet(operator, engine, row["software"].partition(" ")[2] or row["software"],
-                     model_key(spec), {"factor": factor}, {}, _error(logs), "measured", "", "",
-                     note)
+    return FittedSet(
+        operator,
+        engine,
+        row["software"].partition(" ")[2] or row["software"],
+        model_key(spec),
+        {"factor": factor},
+        {},
+        _error(logs),
+        "measured",
+        "",
+        "",
+        note,
+    )
 
 
 def _share(text: str) -> float | None:
@@ -122,7 +138,14 @@ def _error(logs: np.ndarray[tuple[int], np.dtype[np.float64]]) -> FitError:
     if n == 1:
         return FitError(1, 0, 0.0, 0.0, 0.0, ALONE_SIGMA, 0.0)
     off = logs - (logs.sum() - logs) / (n - 1)
-    sigma = max(float(np.sqrt((off ** 2).mean())), LEAST_SIGMA)
+    sigma = max(float(np.sqrt((off**2).mean())), LEAST_SIGMA)
     error = np.exp(-off) - 1
-    return FitError(n, n, float(np.abs(error).mean()), float(np.median(np.abs(error))),
-                    float(error.mean()), sigma, float((np.abs(off) <= Z80 * sigma).mean()))
+    return FitError(
+        n,
+        n,
+        float(np.abs(error).mean()),
+        float(np.median(np.abs(error))),
+        float(error.mean()),
+        sigma,
+        float((np.abs(off) <= Z80 * sigma).mean()),
+    )

@@ -41,9 +41,17 @@ class Result:
     text: str
 
 
-def calibrate(data: Path, profile: DeviceProfile, *, source: str, date: str,
-              only: Sequence[str] = (), few: int | None = None,
-              relative: DeviceProfile | None = None, model: ModelSpec | None = None) -> Result:
+def calibrate(
+    data: Path,
+    profile: DeviceProfile,
+    *,
+    source: str,
+    date: str,
+    only: Sequence[str] = (),
+    few: int | None = None,
+    relative: DeviceProfile | None = None,
+    model: ModelSpec | None = None,
+) -> Result:
     """Fit the operators of ``profile`` to the tables in ``data``, then, for the models that whole
     steps were measured of, what is left of them.
 
@@ -62,14 +70,19 @@ def calibrate(data: Path, profile: DeviceProfile, *, source: str, date: str,
         if name not in operators():
             raise UnknownNameError("operator", name, operators())
     tables = {entry.kind: _rows(data, entry, profile) for entry in REGISTRY}
-    wanted = [e for e in REGISTRY if tables[e.kind][0] and (
-        not only or set(only) & set(e.operators))]
+    wanted = [
+        e for e in REGISTRY if tables[e.kind][0] and (not only or set(only) & set(e.operators))
+    ]
     if not wanted:
-        raise DataError(f"{data}: no operator table with rows of {profile.id}",
-                        hint="the columns of each table are in docs/guide/calibration.md")
+        raise DataError(
+            f"{data}: no operator table with rows of {profile.id}",
+            hint="the columns of each table are in docs/guide/calibration.md",
+        )
     if few is not None and relative is None:
-        raise InputError(f"{profile.id} has no relative to start from",
-                         hint="name one in [transfer], or calibrate without --few")
+        raise InputError(
+            f"{profile.id} has no relative to start from",
+            hint="name one in [transfer], or calibrate without --few",
+        )
     found: list[FittedSet] = []
     skipped: list[tuple[str, str]] = []
     titles: dict[str, str] = {}
@@ -88,26 +101,36 @@ def calibrate(data: Path, profile: DeviceProfile, *, source: str, date: str,
         skipped += left
     skipped += _unfitted(wanted, tables, found)
     stale = stale_sets(profile, found)
-    skipped += [(" ".join(key), "dropped: operators were fitted anew; `plan verify` measures it "
-                 "again") for key in stale]
-    return Result(profile.id, tuple(found), tuple(skipped),
-                  _text(profile, found, titles, date, stale))
+    skipped += [
+        (" ".join(key), "dropped: operators were fitted anew; `plan verify` measures it again")
+        for key in stale
+    ]
+    return Result(
+        profile.id, tuple(found), tuple(skipped), _text(profile, found, titles, date, stale)
+    )
 
 
-def _whole(entry: Entry, rows: Rows, profile: DeviceProfile,
-           model: ModelSpec | None) -> tuple[list[FittedSet], list[tuple[str, str]]]:
+def _whole(
+    entry: Entry, rows: Rows, profile: DeviceProfile, model: ModelSpec | None
+) -> tuple[list[FittedSet], list[tuple[str, str]]]:
     """(sets, what was skipped) of whole steps, which ``profile``'s operators predict."""
     module: Any = importlib.import_module(entry.module)
     given = {"profiles": {row.get("device", ""): profile for row in rows}, "model": model}
     pairs: list[tuple[str, FittedSet]] = module.fit_tables(rows, **given)
     if pairs:
         return [fit for _, fit in pairs], module.left_out(rows, **given)
-    return [], [(name, "no row that can be predicted here: a model that is not bundled is named "
-                 "with --model") for name in entry.operators]
+    return [], [
+        (
+            name,
+            "no row that can be predicted here: a model that is not bundled is named with --model",
+        )
+        for name in entry.operators
+    ]
 
 
-def _so_far(profile: DeviceProfile, found: Sequence[FittedSet], titles: Mapping[str, str],
-            date: str) -> DeviceProfile:
+def _so_far(
+    profile: DeviceProfile, found: Sequence[FittedSet], titles: Mapping[str, str], date: str
+) -> DeviceProfile:
     """``profile`` with the sets that are fitted already."""
     if not found:
         return profile
@@ -126,17 +149,31 @@ def stale_sets(profile: DeviceProfile, found: Sequence[FittedSet]) -> list[Key]:
 NO_FORM = "no form describes its kernels: [achieved] of the profile has what it reaches"
 
 
-def _unfitted(wanted: Sequence[Entry], tables: Mapping[str, tuple[Rows, list[str], str]],
-              found: Sequence[FittedSet]) -> list[tuple[str, str]]:
+def _unfitted(
+    wanted: Sequence[Entry],
+    tables: Mapping[str, tuple[Rows, list[str], str]],
+    found: Sequence[FittedSet],
+) -> list[tuple[str, str]]:
     """Software in the tables that is no engine with forms of its own, and had nothing fitted."""
     fitted = {one.stack for one in found} - {TORCH}
-    covered = {entry.kind for entry in wanted if any(one.stack == TORCH and one.operator
-                                                     in entry.operators for one in found)}
-    named = {(entry.kind, row.get("software", "").split(" ")[0].lower())
-             for entry in wanted for row in tables[entry.kind][0]}
-    return [(f"{kind} of {name}", NO_FORM) for kind, name in sorted(named)
-            if name and name not in fitted and not stack_of(name)
-            and not (name == TORCH and kind in covered and kind != "op_gemm")]
+    covered = {
+        entry.kind
+        for entry in wanted
+        if any(one.stack == TORCH and one.operator in entry.operators for one in found)
+    }
+    named = {
+        (entry.kind, row.get("software", "").split(" ")[0].lower())
+        for entry in wanted
+        for row in tables[entry.kind][0]
+    }
+    return [
+        (f"{kind} of {name}", NO_FORM)
+        for kind, name in sorted(named)
+        if name
+        and name not in fitted
+        and not stack_of(name)
+        and not (name == TORCH and kind in covered and kind != "op_gemm")
+    ]
 
 
 def _rows(data: Path, entry: Entry, profile: DeviceProfile) -> tuple[Rows, list[str], str]:
@@ -180,9 +217,14 @@ def devices_in(data: Path) -> list[str]:
     return list(found)
 
 
-def _fit(entry: Entry, rows: Rows, beside: Mapping[str, Rows], profile: DeviceProfile,
-         few: int | None, relative: DeviceProfile | None,
-         ) -> tuple[list[FittedSet], list[tuple[str, str]]]:
+def _fit(
+    entry: Entry,
+    rows: Rows,
+    beside: Mapping[str, Rows],
+    profile: DeviceProfile,
+    few: int | None,
+    relative: DeviceProfile | None,
+) -> tuple[list[FittedSet], list[tuple[str, str]]]:
     """(sets, what was skipped and why) of one kind of table."""
     module: Any = importlib.import_module(entry.module)
     given: dict[str, Any] = dict(beside)
@@ -201,8 +243,11 @@ def _fit(entry: Entry, rows: Rows, beside: Mapping[str, Rows], profile: DevicePr
     return _refits(module.problems(rows, **given), known, few)
 
 
-def _refits(problems: Iterable[FitProblem], known: Mapping[Key, FittedSet], few: int,
-            ) -> tuple[list[FittedSet], list[tuple[str, str]]]:
+def _refits(
+    problems: Iterable[FitProblem],
+    known: Mapping[Key, FittedSet],
+    few: int,
+) -> tuple[list[FittedSet], list[tuple[str, str]]]:
     sets, skipped = [], []
     for problem in problems:
         base = known.get((problem.operator, problem.stack, problem.variant))
@@ -216,18 +261,29 @@ def _refits(problems: Iterable[FitProblem], known: Mapping[Key, FittedSet], few:
     return sets, skipped
 
 
-def _text(profile: DeviceProfile, found: Sequence[FittedSet], titles: Mapping[str, str],
-          date: str, stale: Sequence[Key] = ()) -> str:
+def _text(
+    profile: DeviceProfile,
+    found: Sequence[FittedSet],
+    titles: Mapping[str, str],
+    date: str,
+    stale: Sequence[Key] = (),
+) -> str:
     """The profile's text with ``found`` in the place of sets of the same key, without ``stale``;
     checked. This machine, where no file describes it, is described anew."""
     merged = {**profile.fitted, **{(f.operator, f.stack, f.variant): f for f in found}}
     ordered = [merged[key] for key in sorted(merged) if key not in stale]
     path = Path(profile.path)
-    before = host_text(date) if profile.id == HOST and not path.is_file() \
+    before = (
+        host_text(date)
+        if profile.id == HOST and not path.is_file()
         else path.read_text(encoding="utf-8")
+    )
     text = with_fits(before, ordered, sources=dict(titles), date=date)
     used = {fit.source for fit in ordered}
-    text = "".join(line for line in text.splitlines(keepends=True)
-                   if not line.startswith(PREFIX) or line.split(" ", 1)[0] in used)
+    text = "".join(
+        line
+        for line in text.splitlines(keepends=True)
+        if not line.startswith(PREFIX) or line.split(" ", 1)[0] in used
+    )
     check_document(tomllib.loads(text), path=path)
     return text

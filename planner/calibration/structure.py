@@ -41,13 +41,16 @@ def _cross_error(problem: FitProblem, option: Mapping[str, float]) -> float:
         rest, left = rows[fold != one], rows[fold == one]
         if not len(rest):
             continue
-        some = rest[::-(-len(rest) // CROSS_ROWS)]
+        some = rest[:: -(-len(rest) // CROSS_ROWS)]
 
-        def predict(p: Mapping[str, float], some: NDArray[np.int64] = some,
-                    ) -> NDArray[np.float64]:
+        def predict(
+            p: Mapping[str, float],
+            some: NDArray[np.int64] = some,
+        ) -> NDArray[np.float64]:
             return problem.predict(p, some)
 
-        found = fit(predict, problem.measured[some], problem.parameters,
-                    fixed={**option, **problem.fixed})
+        found = fit(
+            predict, problem.measured[some], problem.parameters, fixed={**option, **problem.fixed}
+        )
         misses.append(np.abs(np.log(problem.predict(found, left) / problem.measured[left])))
     return float(np.concatenate(misses).mean()) if misses else float("inf")

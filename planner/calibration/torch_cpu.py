@@ -37,13 +37,23 @@ def fit_tables(rows: Rows, *, profiles: Profiles = NO_PROFILES) -> list[tuple[st
     found = []
     for batch in _latest(rows, ("op", "threads"), ("calls", "latency_us"), profiles):
         each = batch.seconds / batch.columns["calls"]
-        found.append((batch.device, _set(batch, (CALLS, "eager"), {CALL_SECONDS: _mean(each)},
-                                         _error(each, CALL_SIGMA, CALL_SIGMA))))
+        found.append(
+            (
+                batch.device,
+                _set(
+                    batch,
+                    (CALLS, "eager"),
+                    {CALL_SECONDS: _mean(each)},
+                    _error(each, CALL_SIGMA, CALL_SIGMA),
+                ),
+            )
+        )
     return found
 
 
-def emulated_products(rows: Rows, *,
-                      profiles: Profiles = NO_PROFILES) -> list[tuple[str, FittedSet]]:
+def emulated_products(
+    rows: Rows, *, profiles: Profiles = NO_PROFILES
+) -> list[tuple[str, FittedSet]]:
     """(device, set) of emulated FP8 products, from rows of op_gemm."""
     mine = [row for row in rows if row.get("kernel") == KERNEL and row.get("w_a_dtype") == FP8]
     found = []
@@ -54,17 +64,31 @@ def emulated_products(rows: Rows, *,
         m = batch.columns["m"]
         few = m == m.min()
         each = (batch.seconds / (batch.columns["n"] * batch.columns["k"]))[few]
-        found.append((batch.device, _set(batch, (SCALED_MM, FP8), {WEIGHT_SECONDS: _mean(each)},
-                                         _error(each, WEIGHT_SIGMA, ALONE_SIGMA))))
+        found.append(
+            (
+                batch.device,
+                _set(
+                    batch,
+                    (SCALED_MM, FP8),
+                    {WEIGHT_SECONDS: _mean(each)},
+                    _error(each, WEIGHT_SIGMA, ALONE_SIGMA),
+                ),
+            )
+        )
     return found
 
 
-def _latest(rows: Rows, words: Sequence[str], numbers: Sequence[str],
-            profiles: Profiles) -> list[Batch]:
+def _latest(
+    rows: Rows, words: Sequence[str], numbers: Sequence[str], profiles: Profiles
+) -> list[Batch]:
     """Rows of torch on CPUs with the most threads, of the version that comes last; rows whose
     number of threads cannot be read are malformed."""
-    torch = [row for row in rows if row.get("software", "").lower().startswith(f"{STACK} ")
-             and threads(row.get("threads", "")) is not None]
+    torch = [
+        row
+        for row in rows
+        if row.get("software", "").lower().startswith(f"{STACK} ")
+        and threads(row.get("threads", "")) is not None
+    ]
     found: dict[str, Batch] = {}
     for batch in batches(torch, words, numbers, profiles=profiles)[0]:
         if batch.profile is None or batch.profile.kind != "cpu":
@@ -90,14 +114,25 @@ def _error(each: Array, least: float, alone: float) -> FitError:
         return FitError(1, 0, 0.0, 0.0, 0.0, alone, 0.0)
     others = np.exp((np.log(each).sum() - np.log(each)) / (n - 1))
     found = assess(others, each, rows=n)
-    return FitError(n, n, found.mean, found.median, found.bias, max(found.sigma, least),
-                    found.coverage)
+    return FitError(
+        n, n, found.mean, found.median, found.bias, max(found.sigma, least), found.coverage
+    )
 
 
-def _set(batch: Batch, key: tuple[str, str], parameters: Mapping[str, float],
-         error: FitError) -> FittedSet:
+def _set(
+    batch: Batch, key: tuple[str, str], parameters: Mapping[str, float], error: FitError
+) -> FittedSet:
     operator, variant = key
-    return FittedSet(operator=operator, stack=STACK, software=batch.software.partition(" ")[2],
-                     variant=variant, parameters=dict(parameters), table={}, error=error,
-                     kind="fitted", source="", date="",
-                     note=f"{max(_threads(batch), 1)} threads; errors of each row from the others")
+    return FittedSet(
+        operator=operator,
+        stack=STACK,
+        software=batch.software.partition(" ")[2],
+        variant=variant,
+        parameters=dict(parameters),
+        table={},
+        error=error,
+        kind="fitted",
+        source="",
+        date="",
+        note=f"{max(_threads(batch), 1)} threads; errors of each row from the others",
+    )

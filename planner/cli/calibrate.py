@@ -16,23 +16,52 @@ if TYPE_CHECKING:
 
 @click.command("calibrate")
 @click.argument("data", metavar="DIR")
-@click.option("-o", "--output", metavar="PROFILE.toml", required=True,
-              help="The device's profile with the fitted parameters.")
-@click.option("--device", metavar="DEVICE",
-              help="The device to calibrate, if the tables hold several.")
+@click.option(
+    "-o",
+    "--output",
+    metavar="PROFILE.toml",
+    required=True,
+    help="The device's profile with the fitted parameters.",
+)
+@click.option(
+    "--device", metavar="DEVICE", help="The device to calibrate, if the tables hold several."
+)
 @click.option("--only", metavar="A,B", help="Operators to fit (all that have a table).")
-@click.option("--few", type=INTEGER, metavar="N", help="Carry a relative's parameters over and "
-              "refit the device's own to N rows.")
-@click.option("--model", metavar="MODEL", help="Of whole steps that plan verify measured, where "
-              "it is not bundled.")
-@click.option("--source", metavar="TEXT", default="Measured by the user", show_default=True,
-              help="Where the tables come from.")
+@click.option(
+    "--few",
+    type=INTEGER,
+    metavar="N",
+    help="Carry a relative's parameters over and refit the device's own to N rows.",
+)
+@click.option(
+    "--model",
+    metavar="MODEL",
+    help="Of whole steps that plan verify measured, where it is not bundled.",
+)
+@click.option(
+    "--source",
+    metavar="TEXT",
+    default="Measured by the user",
+    show_default=True,
+    help="Where the tables come from.",
+)
 @click.option("--date", metavar="YYYY-MM-DD", help="Of the calibration (default: today).")
 @click.option("--force", is_flag=True, help="Replace an existing file.")
 @options("hardware_dir", "json", "quiet")
-def calibrate_command(data: str, output: str, device: str | None, only: str | None,
-                      few: int | None, model: str | None, source: str, date: str | None,
-                      force: bool, hardware_dir: str | None, as_json: bool, quiet: bool) -> None:
+def calibrate_command(
+    data: str,
+    output: str,
+    device: str | None,
+    only: str | None,
+    few: int | None,
+    model: str | None,
+    source: str,
+    date: str | None,
+    force: bool,
+    hardware_dir: str | None,
+    as_json: bool,
+    quiet: bool,
+) -> None:
     """Fit operators to the measured tables in DIR and write a profile with the parameters.
 
     DIR is that of measured operators, of `plan measure`, or of `plan verify`: of the last, what
@@ -48,13 +77,22 @@ def calibrate_command(data: str, output: str, device: str | None, only: str | No
     if target.exists() and not force and not _is_same(target, Path(profile.path)):
         raise Hinted(f"{output} exists", "give another file, or --force to replace it")
     if target.stem != profile.id:
-        raise Hinted(f"{output} would not be found as {profile.id}",
-                     f"name the file {profile.id}.toml; --hardware-dir takes its folder")
+        raise Hinted(
+            f"{output} would not be found as {profile.id}",
+            f"name the file {profile.id}.toml; --hardware-dir takes its folder",
+        )
     names = [n.strip() for n in (only or "").split(",") if n.strip()]
     with working("fitting operators", quiet=quiet):
-        result = calibrate(Path(data), profile, source=source, date=date or _today(), only=names,
-                           few=few, relative=relative,
-                           model=None if model is None else load_model(model))
+        result = calibrate(
+            Path(data),
+            profile,
+            source=source,
+            date=date or _today(),
+            only=names,
+            few=few,
+            relative=relative,
+            model=None if model is None else load_model(model),
+        )
     _write(target, result.text)
     if not quiet:
         for name, why in result.skipped:
@@ -63,14 +101,20 @@ def calibrate_command(data: str, output: str, device: str | None, only: str | No
     if as_json:
         from planner.cli.files import print_json
 
-        print_json({"device": result.device, "fits": [fit_dict(f) for f in result.fits],
-                    "skipped": [{"name": n, "reason": why} for n, why in result.skipped]})
+        print_json(
+            {
+                "device": result.device,
+                "fits": [fit_dict(f) for f in result.fits],
+                "skipped": [{"name": n, "reason": why} for n, why in result.skipped],
+            }
+        )
         return
     click.echo(calibration_text(result.fits), nl=False)
 
 
-def _devices(data: Path, name: str | None, folder: str | None,
-             carry: bool) -> tuple[DeviceProfile, DeviceProfile | None]:
+def _devices(
+    data: Path, name: str | None, folder: str | None, carry: bool
+) -> tuple[DeviceProfile, DeviceProfile | None]:
     """(the device to calibrate, its relative where one is wanted and named)."""
     import planner
     from planner.calibration.run import devices_in
@@ -78,9 +122,12 @@ def _devices(data: Path, name: str | None, folder: str | None,
     if name is None:
         found = devices_in(data)
         if len(found) != 1:
-            raise Hinted(f"{data} holds tables of {', '.join(found) or 'no device'}",
-                         "choose one with --device" if found
-                         else "the columns of each table are in docs/guide/calibration.md")
+            raise Hinted(
+                f"{data} holds tables of {', '.join(found) or 'no device'}",
+                "choose one with --device"
+                if found
+                else "the columns of each table are in docs/guide/calibration.md",
+            )
         name = found[0]
     if folder is None and (data / f"{name}.toml").is_file():
         folder = str(data)

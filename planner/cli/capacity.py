@@ -24,14 +24,17 @@ class RequestRate(click.ParamType[float]):
 
     name = "rate"
 
-    def convert(self, value: Any, param: click.Parameter | None,
-                ctx: click.Context | None) -> float:
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
         if isinstance(value, float):
             return value
         found = rate_parts(str(value))
         if found is None:
-            raise Hinted(f"--rate {value!r} is not understood",
-                         "requests a second, for example --rate 20, 20/s, 1200/min, 2e6/day")
+            raise Hinted(
+                f"--rate {value!r} is not understood",
+                "requests a second, for example --rate 20, 20/s, 1200/min, 2e6/day",
+            )
         number, seconds = found
         return NUMBER.convert(number, param, ctx) / seconds
 
@@ -39,20 +42,56 @@ class RequestRate(click.ParamType[float]):
 @click.command("capacity")
 @click.argument("model")
 @click.argument("device")
-@click.option("--rate", type=RequestRate(), required=True, metavar="N[/s|/min|/h|/day]",
-              help="Requests that come, over the whole deployment.")
+@click.option(
+    "--rate",
+    type=RequestRate(),
+    required=True,
+    metavar="N[/s|/min|/h|/day]",
+    help="Requests that come, over the whole deployment.",
+)
 @options(*LATENCY)
-@click.option("--percentile", type=click.FLOAT, default=90.0, show_default=True,
-              help="Share of requests that keep the limits [%].")
-@click.option("--router", metavar="NAME", default="least-loaded", show_default=True,
-              help="least-loaded | round-robin | random.")
+@click.option(
+    "--percentile",
+    type=click.FLOAT,
+    default=90.0,
+    show_default=True,
+    help="Share of requests that keep the limits [%].",
+)
+@click.option(
+    "--router",
+    metavar="NAME",
+    default="least-loaded",
+    show_default=True,
+    help="least-loaded | round-robin | random.",
+)
 @click.option("--max-devices", type=INTEGER, help="The most devices that there are.")
-@click.option("--price", type=NUMBER, metavar="USD", help="USD a device-hour (default: the "
-              "profile's, if it has one).")
-@click.option("--simulate", type=INTEGER, metavar="N",
-              help="Play N requests through the answer, as a check.")
-@options("tp", "dp", "ep", "context", "isl", "osl", "workload", "prefix_hit", "slots", "max_loss",
-         "schemes", "kv", "engine", "profile", "imatrix", "hardware_dir")
+@click.option(
+    "--price",
+    type=NUMBER,
+    metavar="USD",
+    help="USD a device-hour (default: the profile's, if it has one).",
+)
+@click.option(
+    "--simulate", type=INTEGER, metavar="N", help="Play N requests through the answer, as a check."
+)
+@options(
+    "tp",
+    "dp",
+    "ep",
+    "context",
+    "isl",
+    "osl",
+    "workload",
+    "prefix_hit",
+    "slots",
+    "max_loss",
+    "schemes",
+    "kv",
+    "engine",
+    "profile",
+    "imatrix",
+    "hardware_dir",
+)
 @click.option("--csv", "csv_file", metavar="FILE.csv", help="Also write every option.")
 @options(*PRINTED)
 def capacity_command(csv_file: str | None, **given: Any) -> None:

@@ -27,22 +27,46 @@ if TYPE_CHECKING:
 @click.command("plan")
 @click.argument("model", required=False)
 @click.argument("device", required=False)
-@options(*QUESTION, "max_loss", "schemes", "kv", "profile", "imatrix", *FREEDOM, "exact", *DRAFTS,
-         "anchor", *BESIDE, *PREFIXES, *POOLS, *SURFACE, "assumptions", "interactive", "grid",
-         "resume")
+@options(
+    *QUESTION,
+    "max_loss",
+    "schemes",
+    "kv",
+    "profile",
+    "imatrix",
+    *FREEDOM,
+    "exact",
+    *DRAFTS,
+    "anchor",
+    *BESIDE,
+    *PREFIXES,
+    *POOLS,
+    *SURFACE,
+    "assumptions",
+    "interactive",
+    "grid",
+    "resume",
+)
 def plan_command(**given: Any) -> None:
     """The best per-layer plan for MODEL on DEVICE (the default verb)."""
     from planner.cli.interactive import check_host, check_interactive, journal_of, planned_grid
     from planner.cli.run import check_told, finish, question_arguments, timed
 
     check_told(given)
-    check_interactive(given["interactive"], given["grid"], given["report"], flag="--report",
-                      resume=given["resume"])
+    check_interactive(
+        given["interactive"],
+        given["grid"],
+        given["report"],
+        flag="--report",
+        resume=given["resume"],
+    )
     if given["interactive"]:
         check_host(given)
         if given["speculation"] not in (None, "none"):
-            raise Hinted("--interactive: the what-if page prices no drafted tokens",
-                         "leave out --interactive or --speculation")
+            raise Hinted(
+                "--interactive: the what-if page prices no drafted tokens",
+                "leave out --interactive or --speculation",
+            )
     with timed(given["timings"]):
         import planner
 
@@ -56,9 +80,13 @@ def plan_command(**given: Any) -> None:
             if found.prefix_cache is not None:
                 arguments["prefix_hit_rate"] = found.workload.prefix_hit_rate
             around = planned_grid(
-                found, given["grid"],
+                found,
+                given["grid"],
                 {"model": given["model"], "device": given["device"], **arguments},
-                quiet=given["quiet"], out=given["report"], resume=given["resume"])
+                quiet=given["quiet"],
+                out=given["report"],
+                resume=given["resume"],
+            )
         finish(found, given, around)
         if around is not None:
             journal_of(given["report"]).unlink(missing_ok=True)
@@ -69,8 +97,18 @@ def plan_command(**given: Any) -> None:
 @click.argument("device", required=False)
 @click.option("--scheme", metavar="SCHEME", help="One scheme everywhere (default: as released).")
 @click.option("--plan", "plan_file", metavar="FILE", help="Price the units of a plan file.")
-@options(*QUESTION, "kv", "profile", "imatrix", *DRAFTS, "anchor",
-         *BESIDE, *PREFIXES, *SURFACE, "assumptions")
+@options(
+    *QUESTION,
+    "kv",
+    "profile",
+    "imatrix",
+    *DRAFTS,
+    "anchor",
+    *BESIDE,
+    *PREFIXES,
+    *SURFACE,
+    "assumptions",
+)
 def estimate_command(**given: Any) -> None:
     """Price one scheme, or a plan file, without choosing."""
     from planner.cli.run import check_told, finish, question_arguments, timed
@@ -114,18 +152,25 @@ def models_command(words: tuple[str, ...], as_json: bool) -> None:
     from planner.models.catalog import catalog
     from planner.models.naming import family_name, grouped, search
 
-    found = [planner.inventory(name) for names in grouped(search(words)).values()
-             for name in names]
+    found = [planner.inventory(name) for names in grouped(search(words)).values() for name in names]
     if as_json:
         from planner.cli.files import print_json
 
-        print_json([{"id": c.spec.id, "public_name": c.spec.public_name,
-                     "family": family_name(c.spec.id),
-                     "parameters_total": c.parameters_total,
-                     "parameters_published": catalog()[c.spec.id].published,
-                     "parameters_active": c.parameters_active,
-                     "checkpoint_format": c.spec.quantization,
-                     "source": c.spec.source} for c in found])
+        print_json(
+            [
+                {
+                    "id": c.spec.id,
+                    "public_name": c.spec.public_name,
+                    "family": family_name(c.spec.id),
+                    "parameters_total": c.parameters_total,
+                    "parameters_published": catalog()[c.spec.id].published,
+                    "parameters_active": c.parameters_active,
+                    "checkpoint_format": c.spec.quantization,
+                    "source": c.spec.source,
+                }
+                for c in found
+            ]
+        )
         return
     from planner.report.terminal.catalogue import models_table
 
@@ -136,8 +181,12 @@ def models_command(words: tuple[str, ...], as_json: bool) -> None:
 @click.argument("name", required=False)
 @click.option("--template", is_flag=True, help="Print a short file of your own after NAME.")
 @options("hardware_dir", "json")
-def devices_command(name: str | None, template: bool, hardware_dir: str | None, as_json: bool,
-                    ) -> None:
+def devices_command(
+    name: str | None,
+    template: bool,
+    hardware_dir: str | None,
+    as_json: bool,
+) -> None:
     """Devices and what they multiply; with NAME, every figure and its source."""
     import planner
     from planner.hardware.catalog import list_devices
@@ -166,9 +215,12 @@ def _template(device: DeviceProfile | None, as_json: bool) -> None:
     from planner.errors import InputError
 
     if device is None or as_json:
-        raise InputError("--template is a TOML file after one device" if as_json else
-                         "--template: after which device?",
-                         hint="plan devices rtx-4090 --template > mine.toml")
+        raise InputError(
+            "--template is a TOML file after one device"
+            if as_json
+            else "--template: after which device?",
+            hint="plan devices rtx-4090 --template > mine.toml",
+        )
     from planner.report.terminal.device_template import device_template
 
     click.echo(device_template(device), nl=False)
@@ -217,10 +269,20 @@ def scenarios_command(as_json: bool) -> None:
     if as_json:
         from planner.cli.files import print_json
 
-        print_json([{"id": s.id, "title": s.title, "question": s.question,
-                     **{k: list(v) if isinstance(v, tuple) else v.id if k == "workload" else v
-                        for k, v in s.values.items()}}
-                    for s in found])
+        print_json(
+            [
+                {
+                    "id": s.id,
+                    "title": s.title,
+                    "question": s.question,
+                    **{
+                        k: list(v) if isinstance(v, tuple) else v.id if k == "workload" else v
+                        for k, v in s.values.items()
+                    },
+                }
+                for s in found
+            ]
+        )
         return
     from planner.report.terminal.catalogue import scenarios_table
 
@@ -236,6 +298,14 @@ def schema_command() -> None:
     print_json(plan_json_schema())
 
 
-HERE = (plan_command, estimate_command, models_command, devices_command, formats_command,
-        scenarios_command, inventory_command, schema_command)
+HERE = (
+    plan_command,
+    estimate_command,
+    models_command,
+    devices_command,
+    formats_command,
+    scenarios_command,
+    inventory_command,
+    schema_command,
+)
 """The others are in modules of their own (:mod:`planner.cli.known`)."""

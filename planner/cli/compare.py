@@ -22,16 +22,27 @@ HTML, CSV = (".html", ".htm"), (".csv",)
 @click.command("compare")
 @click.argument("model", metavar="MODEL[,MODEL...]")
 @click.argument("device", metavar="DEVICE[,DEVICE...]")
-@click.option("--price", metavar="[DEVICE=]USD,...",
-              help="USD a device-hour: of all devices, or by device.")
-@options(*LAYOUT, *WORKLOAD, "objective", *LATENCY, "max_loss", "schemes", "kv", "memory_bytes",
-         "engine", "scenario", "hardware_dir")
+@click.option(
+    "--price", metavar="[DEVICE=]USD,...", help="USD a device-hour: of all devices, or by device."
+)
+@options(
+    *LAYOUT,
+    *WORKLOAD,
+    "objective",
+    *LATENCY,
+    "max_loss",
+    "schemes",
+    "kv",
+    "memory_bytes",
+    "engine",
+    "scenario",
+    "hardware_dir",
+)
 @click.option("--csv", "csv_file", metavar="FILE.csv", help="Also write every row and column.")
 @click.option("--report", metavar="FILE.html", help="Also write a page.")
 @click.option("--lang", default="en", show_default=True, help="Language of the page: en | zh.")
 @options(*PRINTED)
-def compare_command(model: Any, device: str, csv_file: str | None, lang: str,
-                    **given: Any) -> int:
+def compare_command(model: Any, device: str, csv_file: str | None, lang: str, **given: Any) -> int:
     """The recommended plan, as released and every uniform scheme of MODEL on DEVICE, side by side.
 
     Names are separated by commas. Each row is on its own best engine, layout, batch and cache.
@@ -87,8 +98,10 @@ def prices(text: str | None) -> float | dict[str, float] | None:
         return _number(parts[0])
     pairs = [part.partition("=") for part in parts]
     if not parts or not all(mark and name.strip() for name, mark, _ in pairs):
-        raise Hinted(f"--price {text!r} is not understood",
-                     "for example --price 2.5, or --price h100-sxm=2.5,h200-sxm=3.6")
+        raise Hinted(
+            f"--price {text!r} is not understood",
+            "for example --price 2.5, or --price h100-sxm=2.5,h200-sxm=3.6",
+        )
     names = [name.strip() for name, _, _ in pairs]
     for name in names:
         if names.count(name) > 1:
@@ -109,6 +122,7 @@ def _number(text: str) -> float:
 def _names(text: str) -> list[str]:
     names = [part.strip() for part in text.split(",") if part.strip()]
     if not names:
-        raise Hinted(f"{text!r} names nothing", "for example plan compare llama-3.1-8b "
-                     "l40s,h100-sxm")
+        raise Hinted(
+            f"{text!r} names nothing", "for example plan compare llama-3.1-8b l40s,h100-sxm"
+        )
     return names

@@ -29,15 +29,30 @@ HOW = {
 }
 WORDS: dict[str, tuple[str, ...]] = {
     "objective": ("throughput", "latency", "memory", "quality", "cost"),
-    "lang": ("en", "zh"), "link": ("pcie", "nvlink-c2c"), "scheduler": ("mixed", "exclusive"),
-    "graphs": ("engine", "none"), "recipe": ("fp32", "fp16", "bf16", "fp8-deepseek"),
-    "kv_offload": ("host", "nvme"), "deploy": ("compose", "kubernetes", "llm-d", "dynamo"),
+    "lang": ("en", "zh"),
+    "link": ("pcie", "nvlink-c2c"),
+    "scheduler": ("mixed", "exclusive"),
+    "graphs": ("engine", "none"),
+    "recipe": ("fp32", "fp16", "bf16", "fp8-deepseek"),
+    "kv_offload": ("host", "nvme"),
+    "deploy": ("compose", "kubernetes", "llm-d", "dynamo"),
     "router": ("least-loaded", "round-robin", "random"),
-    "lora_targets": ("linear", "attention"), "zero": ("0", "1", "2", "3"),
-    "recompute": ("none", "selective", "full"), "attention": ("flash", "plain"),
-    "target": ("compressed-tensors", "modelopt", "fp8", "gptq", "blockwise-int8", "torchao",
-               "llama.cpp"),
-    "names": ("module", "gguf"), "tier": ("T0", "T1", "T2", "T3"), "shell": SHELLS,
+    "lora_targets": ("linear", "attention"),
+    "zero": ("0", "1", "2", "3"),
+    "recompute": ("none", "selective", "full"),
+    "attention": ("flash", "plain"),
+    "target": (
+        "compressed-tensors",
+        "modelopt",
+        "fp8",
+        "gptq",
+        "blockwise-int8",
+        "torchao",
+        "llama.cpp",
+    ),
+    "names": ("module", "gguf"),
+    "tier": ("T0", "T1", "T2", "T3"),
+    "shell": SHELLS,
 }
 """Words of flags that take one of a few; a test compares them with what the commands accept."""
 MODES = {"plan": ("auto", "aggregated", "disaggregated"), "train": ("full", "lora")}
@@ -60,8 +75,10 @@ def devices(ctx: Context) -> Iterator[str]:
     from planner.hardware.catalog import HOST, device_ids
 
     yield from (*device_ids(), HOST)
-    folders = [ctx.params.get("hardware_dir") or "",
-               *os.environ.get(HARDWARE_VARIABLE, "").split(os.pathsep)]
+    folders = [
+        ctx.params.get("hardware_dir") or "",
+        *os.environ.get(HARDWARE_VARIABLE, "").split(os.pathsep),
+    ]
     for folder in folders:
         if folder and Path(folder).is_dir():
             yield from (p.stem for p in sorted(Path(folder).glob("*.toml")) if p.stem != "aliases")
@@ -133,15 +150,37 @@ def reuses(_ctx: Context) -> Iterator[str]:
 
 
 NAMES: dict[str, Callable[[Context], Iterable[str]]] = {
-    "model": models, "device": devices, "name": devices, "host_cpu": devices,
-    "host": devices, "prefill_device": devices, "mode": modes, "speculation": drafts,
+    "model": models,
+    "device": devices,
+    "name": devices,
+    "host_cpu": devices,
+    "host": devices,
+    "prefill_device": devices,
+    "mode": modes,
+    "speculation": drafts,
     "reuse": reuses,
-    "scheme": schemes, "schemes": schemes, "probe": schemes, "max_loss": schemes, "kv": layouts,
-    "engine": engines, "scenario": scenarios, "module": kinds, "exclude_models": measured,
+    "scheme": schemes,
+    "schemes": schemes,
+    "probe": schemes,
+    "max_loss": schemes,
+    "kv": layouts,
+    "engine": engines,
+    "scenario": scenarios,
+    "module": kinds,
+    "exclude_models": measured,
     **{name: (lambda ctx, words=words: words) for name, words in WORDS.items()},  # type: ignore[misc]
 }
-PATHS = ("model", "device", "name", "scenario", "host_cpu", "host", "prefill_device",
-         "speculation", "reuse")
+PATHS = (
+    "model",
+    "device",
+    "name",
+    "scenario",
+    "host_cpu",
+    "host",
+    "prefill_device",
+    "speculation",
+    "reuse",
+)
 """Names that may be a file instead."""
 
 
@@ -151,13 +190,15 @@ class Completed(click.types.StringParamType):
     def __init__(self, metavar: str) -> None:
         self.metavar = metavar
 
-    def shell_complete(self, ctx: Context, param: Parameter,
-                       incomplete: str) -> list[CompletionItem[str]]:
+    def shell_complete(
+        self, ctx: Context, param: Parameter, incomplete: str
+    ) -> list[CompletionItem[str]]:
         """Names that begin with ``incomplete``; where none does, files if it may be one."""
         source = NAMES.get(param.name or "")
         if source is not None:
-            before, _, part = incomplete.rpartition(",") if param.name in LISTS \
-                else ("", "", incomplete)
+            before, _, part = (
+                incomplete.rpartition(",") if param.name in LISTS else ("", "", incomplete)
+            )
             lead = before + "," if before else ""
             found = dict.fromkeys(n for n in source(ctx) if n.lower().startswith(part.lower()))
             shown = [n for n in found if part or "/" not in n]
@@ -185,8 +226,11 @@ def completion_command(shell: str | None) -> None:
     if shell is None:
         for name, line in HOW.items():
             click.echo(f"{name:<5} {line}")
-        click.echo("Put the line of your shell into its start-up file: ~/.bashrc, ~/.zshrc or "
-                   "~/.config/fish/config.fish.", err=True)
+        click.echo(
+            "Put the line of your shell into its start-up file: ~/.bashrc, ~/.zshrc or "
+            "~/.config/fish/config.fish.",
+            err=True,
+        )
         return
     found = get_completion_class(shell.lower()) if shell.lower() in SHELLS else None
     if found is None:

@@ -12,8 +12,13 @@ TRIPPED = 1
 @click.command("diff")
 @click.argument("old")
 @click.argument("new")
-@click.option("--fail-if", "fail_if", metavar="GATE", multiple=True,
-              help='Exit 1 where this holds, for example "tpot>+5%"; may be repeated.')
+@click.option(
+    "--fail-if",
+    "fail_if",
+    metavar="GATE",
+    multiple=True,
+    help='Exit 1 where this holds, for example "tpot>+5%"; may be repeated.',
+)
 @options("json", "quiet")
 def diff_command(old: str, new: str, fail_if: tuple[str, ...], as_json: bool, quiet: bool) -> None:
     """Compare two plan files of one model: figures, settings, schemes.

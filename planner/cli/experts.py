@@ -12,25 +12,51 @@ from planner.cli.types import INTEGER, options
 @click.command("experts")
 @click.argument("model")
 @click.argument("device", required=False)
-@click.option("--batch", type=INTEGER, default=1, show_default=True,
-              help="Tokens that a layer routes together.")
-@click.option("--skew", type=click.FLOAT, default=0.0, show_default=True,
-              help="Power law of popularity: 0 uniform, 1 Zipf.")
+@click.option(
+    "--batch",
+    type=INTEGER,
+    default=1,
+    show_default=True,
+    help="Tokens that a layer routes together.",
+)
+@click.option(
+    "--skew",
+    type=click.FLOAT,
+    default=0.0,
+    show_default=True,
+    help="Power law of popularity: 0 uniform, 1 Zipf.",
+)
 @click.option("--popularity", metavar="FILE", help="Loads: a number a line, or JSON.")
 @click.option("--requests", type=INTEGER, help="Requests the tokens belong to.")
-@click.option("--correlation", type=click.FLOAT, default=0.0, show_default=True,
-              help="How alike tokens of one request route, 0 to 1.")
+@click.option(
+    "--correlation",
+    type=click.FLOAT,
+    default=0.0,
+    show_default=True,
+    help="How alike tokens of one request route, 0 to 1.",
+)
 @click.option("--ep", type=INTEGER, default=1, show_default=True, help="Expert-parallel ranks.")
-@click.option("--redundant", type=click.INT, default=0, show_default=True,
-              help="Further copies of the hottest experts.")
+@click.option(
+    "--redundant",
+    type=click.INT,
+    default=0,
+    show_default=True,
+    help="Further copies of the hottest experts.",
+)
 @options("memory_bytes")
 @click.option("--host-bytes", type=INTEGER, help="Room in host memory (default: enough).")
-@click.option("--link", metavar="NAME", default="pcie", show_default=True,
-              help="pcie | nvlink-c2c.")
+@click.option(
+    "--link", metavar="NAME", default="pcie", show_default=True, help="pcie | nvlink-c2c."
+)
 @click.option("--host-cpu", metavar="CPU", help="Price a step whose experts this CPU computes.")
 @click.option("--sockets", type=INTEGER, default=1, show_default=True, help="Sockets of it.")
-@click.option("--context", type=INTEGER, default=4096, show_default=True,
-              help="Cached tokens of a sequence in that step.")
+@click.option(
+    "--context",
+    type=INTEGER,
+    default=4096,
+    show_default=True,
+    help="Cached tokens of a sequence in that step.",
+)
 @options("hardware_dir", "json", "quiet")
 def experts_command(as_json: bool, quiet: bool, **given: Any) -> None:
     """Experts that a step of MODEL touches, where they live, and the time to fetch them."""

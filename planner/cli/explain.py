@@ -23,16 +23,36 @@ class _Solves(click.ParamType[int]):
 @click.command("explain")
 @click.argument("model", required=False)
 @click.argument("device", required=False)
-@click.option("--module", metavar="KIND|NAME",
-              help="Explain one module's time instead, for example mlp-down.")
-@click.option("--scheme", metavar="SCHEME",
-              help="With --module: the scheme to explain (default: the fastest).")
+@click.option(
+    "--module", metavar="KIND|NAME", help="Explain one module's time instead, for example mlp-down."
+)
+@click.option(
+    "--scheme",
+    metavar="SCHEME",
+    help="With --module: the scheme to explain (default: the fastest).",
+)
 @click.option("--plan", "plan_file", metavar="FILE", help="Explain the plan in this file.")
-@click.option("--solves", type=_Solves(), default=SOLVES, show_default=True,
-              help="Questions to solve for what would change the answer.")
-@options(*QUESTION, "max_loss", "schemes", "kv", "engine", "scenario", "profile",
-         "imatrix", *FREEDOM,
-         "exact", "hardware_dir", *PRINTED)
+@click.option(
+    "--solves",
+    type=_Solves(),
+    default=SOLVES,
+    show_default=True,
+    help="Questions to solve for what would change the answer.",
+)
+@options(
+    *QUESTION,
+    "max_loss",
+    "schemes",
+    "kv",
+    "engine",
+    "scenario",
+    "profile",
+    "imatrix",
+    *FREEDOM,
+    "exact",
+    "hardware_dir",
+    *PRINTED,
+)
 def explain_command(**given: Any) -> None:
     """Why the best plan for MODEL on DEVICE is what it is: what the next best choice of every unit
     costs, the price of every limit, and what would change the answer.
@@ -56,8 +76,11 @@ def explain_command(**given: Any) -> None:
         if given["as_json"]:
             print_json(found.to_dict())
         else:
-            text = choice_text(found) if isinstance(found, ChoiceExplanation) \
+            text = (
+                choice_text(found)
+                if isinstance(found, ChoiceExplanation)
                 else pool_choice_text(found)
+            )
             click.echo(text, nl=False)
         if not given["quiet"]:
             from planner.report.terminal.choice import basis_text

@@ -20,22 +20,39 @@ from planner.jobs.locks import give_back, held_lock
 @click.command("export")
 @click.argument("plan_file", metavar="PLAN")
 @click.argument("folder", metavar="DIR")
-@click.option("--to", "target", metavar="ENGINE|FORMAT", default="",
-              help="vllm | sglang | tensorrt-llm | llama.cpp | pytorch (default: the plan's "
-              "engine), or compressed-tensors | modelopt | fp8 | gptq | blockwise-int8 | "
-              "torchao.")
-@click.option("--model", metavar="MODEL", help="Directory or configuration of the plan's model, "
-              "where it is not bundled.")
+@click.option(
+    "--to",
+    "target",
+    metavar="ENGINE|FORMAT",
+    default="",
+    help="vllm | sglang | tensorrt-llm | llama.cpp | pytorch (default: the plan's "
+    "engine), or compressed-tensors | modelopt | fp8 | gptq | blockwise-int8 | "
+    "torchao.",
+)
+@click.option(
+    "--model",
+    metavar="MODEL",
+    help="Directory or configuration of the plan's model, where it is not bundled.",
+)
 @click.option("--device", metavar="DEVICE", help="The plan's device, where it is a file.")
-@click.option("--engine", metavar="NAME[@VERSION]", default="",
-              help="Engine that must serve it, or any (default: the plan's).")
+@click.option(
+    "--engine",
+    metavar="NAME[@VERSION]",
+    default="",
+    help="Engine that must serve it, or any (default: the plan's).",
+)
 @click.option("--expand", is_flag=True, help="Name every module in full, without expressions.")
-@click.option("--deploy", metavar="TARGET", default="",
-              help="Manifests that run it too: compose | kubernetes | llm-d | dynamo.")
+@click.option(
+    "--deploy",
+    metavar="TARGET",
+    default="",
+    help="Manifests that run it too: compose | kubernetes | llm-d | dynamo.",
+)
 @click.option("--force", is_flag=True, help="Write over files that are there.")
 @options("hardware_dir", "quiet")
-def export_command(plan_file: str, folder: str, target: str, force: bool, quiet: bool,
-                   **given: Any) -> None:
+def export_command(
+    plan_file: str, folder: str, target: str, force: bool, quiet: bool, **given: Any
+) -> None:
     """Write PLAN as its engine's configuration into DIR, with the commands that serve it."""
     from planner.api.export import export_plan
     from planner.lookup import read_plan
@@ -59,14 +76,21 @@ def export_command(plan_file: str, folder: str, target: str, force: bool, quiet:
 @click.argument("file")
 @click.argument("model")
 @click.option("-o", "out", metavar="PLAN.json", required=True, help="Plan file to write.")
-@click.option("--device", metavar="DEVICE", help="Device to price the plan on (default: that of "
-              "an export's folder).")
-@click.option("--engine", metavar="NAME[@VERSION]", help="Engine that must serve it (default: that "
-              "of an export's folder, else any).")
+@click.option(
+    "--device",
+    metavar="DEVICE",
+    help="Device to price the plan on (default: that of an export's folder).",
+)
+@click.option(
+    "--engine",
+    metavar="NAME[@VERSION]",
+    help="Engine that must serve it (default: that of an export's folder, else any).",
+)
 @click.option("--force", is_flag=True, help="Write over a file that is there.")
 @options(*LAYOUT, *WORKLOAD, "kv", "hardware_dir", "quiet")
-def import_command(file: str, model: str, out: str, device: str | None, force: bool, quiet: bool,
-                   **given: Any) -> None:
+def import_command(
+    file: str, model: str, out: str, device: str | None, force: bool, quiet: bool, **given: Any
+) -> None:
     """Read FILE, a quantisation configuration of MODEL or the folder of an export, as a plan
     priced on a device."""
     from planner.api.export import import_plan
@@ -102,9 +126,10 @@ def write_folder(folder: Path, files: Mapping[str, str], *, force: bool) -> None
     around = folder.parent
     if not around.is_dir():
         there_is = "is no folder" if os.path.lexists(around) else "does not exist"
-        raise InputError(f"folder {str(around)!r} {there_is}",
-                         hint="name another folder" if os.path.lexists(around) else
-                         "make the folder first")
+        raise InputError(
+            f"folder {str(around)!r} {there_is}",
+            hint="name another folder" if os.path.lexists(around) else "make the folder first",
+        )
     try:
         held = held_lock(around / f".{folder.name}.lock", folder)
     except OSError as error:
@@ -116,9 +141,11 @@ def write_folder(folder: Path, files: Mapping[str, str], *, force: bool) -> None
 
 
 def _unwritable(around: Path, error: OSError) -> InputError:
-    return InputError(f"folder {str(around)!r} cannot be written to: {error.strerror}",
-                      hint="an export is made beside its folder and then moved: mend the "
-                      "permissions, or choose another folder")
+    return InputError(
+        f"folder {str(around)!r} cannot be written to: {error.strerror}",
+        hint="an export is made beside its folder and then moved: mend the "
+        "permissions, or choose another folder",
+    )
 
 
 def _write_alone(folder: Path, files: Mapping[str, str], force: bool) -> None:

@@ -15,12 +15,14 @@ from planner.errors import InputError, needs
 
 def print_json(data: object) -> None:
     """JSON on stdout, keys in the order of the records; no NaN or infinity can pass."""
-    click.echo(json.dumps(data, indent=2, ensure_ascii=not writes_everything(sys.stdout),
-                          allow_nan=False))
+    click.echo(
+        json.dumps(data, indent=2, ensure_ascii=not writes_everything(sys.stdout), allow_nan=False)
+    )
 
 
-def write_whole(path: Path, text: str, *, suffixes: tuple[str, ...] = (".html", ".htm"),
-                flag: str = "--report") -> None:
+def write_whole(
+    path: Path, text: str, *, suffixes: tuple[str, ...] = (".html", ".htm"), flag: str = "--report"
+) -> None:
     """Write beside the target, then rename: nothing is left half written.
 
     Raises:
@@ -52,18 +54,23 @@ def check_target(path: Path, *, suffixes: tuple[str, ...], flag: str) -> None:
     from planner.regular import NOT_A_FILE, is_special
 
     if path.suffix.lower() not in suffixes:
-        raise InputError(f"{flag} {str(path)!r}: only {' or '.join(suffixes)} is written",
-                         hint=f"name a file that ends in {suffixes[0]}")
+        raise InputError(
+            f"{flag} {str(path)!r}: only {' or '.join(suffixes)} is written",
+            hint=f"name a file that ends in {suffixes[0]}",
+        )
     if not path.parent.is_dir():
-        raise InputError(f"{flag}: folder {str(path.parent)!r} does not exist",
-                         hint="make the folder first")
+        raise InputError(
+            f"{flag}: folder {str(path.parent)!r} does not exist", hint="make the folder first"
+        )
     if path.is_dir():
         raise InputError(f"{flag} {str(path)!r} is a folder", hint="name a file")
     if is_special(path):
         raise InputError(f"{flag} {str(path)!r} is {NOT_A_FILE}", hint="name a file")
     if not os.access(path.parent, os.W_OK):
-        raise InputError(f"{flag}: folder {str(path.parent)!r} cannot be written to",
-                         hint="choose another folder or mend its permissions")
+        raise InputError(
+            f"{flag}: folder {str(path.parent)!r} cannot be written to",
+            hint="choose another folder or mend its permissions",
+        )
 
 
 def check_language(lang: str, report: str | None) -> None:
@@ -78,5 +85,4 @@ def check_language(lang: str, report: str | None) -> None:
 
     phrases(lang)
     if report is None:
-        raise InputError(f"--lang {lang} is the language of a page",
-                         hint="add --report FILE.html")
+        raise InputError(f"--lang {lang} is the language of a page", hint="add --report FILE.html")

@@ -26,9 +26,17 @@ HTML, CSV = (".html", ".htm"), (".csv",)
 @click.option("--workers", type=INTEGER, help="Processes (default: all cores).")
 @click.option("--lang", default="en", show_default=True, help="Language of the page: en | zh.")
 @options(*PRINTED)
-def fleet_command(file: str, hardware_dir: str | None, csv_file: str | None, report: str | None,
-                  workers: int | None, lang: str, as_json: bool, quiet: bool, timings: bool,
-                  ) -> None:
+def fleet_command(
+    file: str,
+    hardware_dir: str | None,
+    csv_file: str | None,
+    report: str | None,
+    workers: int | None,
+    lang: str,
+    as_json: bool,
+    quiet: bool,
+    timings: bool,
+) -> None:
     """Assign a stock of devices to models with rates of requests and limits, exactly.
 
     FILE.toml has models, mixes of requests, limits and devices with prices: docs/guide/fleet.md.

@@ -14,13 +14,28 @@ from planner.cli.types import FREEDOM, INTEGER, LATENCY, LAYOUT, PRINTED, WORKLO
 @click.command("frontier")
 @click.argument("model")
 @click.argument("device")
-@click.option("--points", type=INTEGER, default=50, show_default=True,
-              help="Budgets of loss and memory that are tried.")
-@click.option("--map", "map", is_flag=True,
-              help="Also the best plan at every context and batch.")
+@click.option(
+    "--points",
+    type=INTEGER,
+    default=50,
+    show_default=True,
+    help="Budgets of loss and memory that are tried.",
+)
+@click.option("--map", "map", is_flag=True, help="Also the best plan at every context and batch.")
 @click.option("--svg", metavar="FILE.svg", help="Also draw the frontier.")
-@options(*LAYOUT, *WORKLOAD, *LATENCY, "memory_bytes", "schemes", "kv", "engine", "profile",
-         *FREEDOM, "hardware_dir", *PRINTED)
+@options(
+    *LAYOUT,
+    *WORKLOAD,
+    *LATENCY,
+    "memory_bytes",
+    "schemes",
+    "kv",
+    "engine",
+    "profile",
+    *FREEDOM,
+    "hardware_dir",
+    *PRINTED,
+)
 def frontier_command(**given: Any) -> None:
     """Plans of MODEL on DEVICE that no other equals in loss, throughput and memory."""
     from planner.cli.files import check_drawing, print_json, write_whole

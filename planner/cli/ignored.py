@@ -34,8 +34,10 @@ def take_ignored_keys(command: click.Command) -> None:
         if keys:
             name = given["model"] or _of_scenario(given.get("scenario"))
             if not name:
-                raise Hinted(f"{FLAG} is about a MODEL, and none is named",
-                             "name the configuration file, or its folder")
+                raise Hinted(
+                    f"{FLAG} is about a MODEL, and none is named",
+                    "name the configuration file, or its folder",
+                )
             given["model"] = _those(name, keys) if several else _read(name, keys)
         return inner(**given)
 
@@ -59,8 +61,10 @@ def key_names(text: str | None) -> tuple[str, ...]:
 
 def say_ignored(keys: Sequence[str], name: str) -> None:
     """Say on stderr which keys are passed over, whatever else the command prints."""
-    click.echo(f"note: {name}: passed over on your word: {', '.join(keys)}; tensors and caches may "
-               "differ", err=True)
+    click.echo(
+        f"note: {name}: passed over on your word: {', '.join(keys)}; tensors and caches may differ",
+        err=True,
+    )
 
 
 def _read(name: str, keys: tuple[str, ...]) -> ModelSpec:

@@ -19,8 +19,9 @@ if TYPE_CHECKING:
 HTML = (".html", ".htm")
 
 
-def check_interactive(interactive: bool, grid: Sequence[str], out: str | None, *,
-                      flag: str, resume: bool = True) -> None:
+def check_interactive(
+    interactive: bool, grid: Sequence[str], out: str | None, *, flag: str, resume: bool = True
+) -> None:
     """Refuse what cannot be made before anything is planned.
 
     Raises:
@@ -57,8 +58,15 @@ def journal_of(out: str) -> Path:
     return Path(f"{out}.journal")
 
 
-def planned_grid(plan: Plan, grid: Sequence[str], arguments: dict[str, Any], *,
-                 quiet: bool, out: str, resume: bool = True) -> Grid:
+def planned_grid(
+    plan: Plan,
+    grid: Sequence[str],
+    arguments: dict[str, Any],
+    *,
+    quiet: bool,
+    out: str,
+    resume: bool = True,
+) -> Grid:
     """The grid around ``plan`` for the page ``out``; unless ``quiet`` a terminal shows how many
     positions are planned and the time left, and stderr is told how long it took, and where an
     interrupted run goes on."""
@@ -68,12 +76,19 @@ def planned_grid(plan: Plan, grid: Sequence[str], arguments: dict[str, Any], *,
     begun = time.perf_counter()
     with bar("positions of the what-if page", quiet=quiet) as tell:
         found = what_if(
-            base=plan, grid=grid, journal=journal_of(out), resume=resume,
+            base=plan,
+            grid=grid,
+            journal=journal_of(out),
+            resume=resume,
             progress=lambda done, total: tell(done, total, ""),
             told=lambda line: None if quiet else click.echo(f"note: {line}", err=True),
-            **arguments)
+            **arguments,
+        )
     if not quiet:
         plans = sum(isinstance(point, Planned) for point in found.points)
-        click.echo(f"what-if page: {len(found.points):,} positions, {plans:,} with a plan, planned "
-                   f"in {time.perf_counter() - begun:.1f} s", err=True)
+        click.echo(
+            f"what-if page: {len(found.points):,} positions, {plans:,} with a plan, planned "
+            f"in {time.perf_counter() - begun:.1f} s",
+            err=True,
+        )
     return found

@@ -36,9 +36,12 @@ def ends_on_interrupt() -> Iterator[None]:
     process where it has not ended soon, be it after the block. One that is ignored (``nohup``) or
     handled by a caller stays as it is. On Windows Python's own KeyboardInterrupt is all there is.
     """
-    usual = {one: signal.getsignal(one) for one in ENDING_SIGNALS
-             if signal.getsignal(one) is (signal.default_int_handler if one == signal.SIGINT
-                                          else signal.SIG_DFL)}
+    usual = {
+        one: signal.getsignal(one)
+        for one in ENDING_SIGNALS
+        if signal.getsignal(one)
+        is (signal.default_int_handler if one == signal.SIGINT else signal.SIG_DFL)
+    }
     if not usual or threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -80,8 +83,8 @@ def interrupted_code() -> int:
 
 
 def say_interrupted() -> None:
-    """What ended the process, on stderr, unless it is being ended by the thread, which says it too.
-    """
+    """What ended the process, on stderr, unless it is being ended by the thread, which says it
+    too."""
     if not _leaving.is_set():
         _said.set()
         _write(_word())
@@ -89,8 +92,9 @@ def say_interrupted() -> None:
 
 def _word() -> str:
     number = interrupted_code() - SIGNALLED
-    return "interrupted\n" if number == signal.SIGINT else \
-        f"ended by {signal.Signals(number).name}\n"
+    return (
+        "interrupted\n" if number == signal.SIGINT else f"ended by {signal.Signals(number).name}\n"
+    )
 
 
 def _write(text: str) -> None:

@@ -1,5 +1,5 @@
-"""The commands by name: those that ``plan MODEL DEVICE`` does not need are imported when asked for.
-"""
+"""The commands by name: those that ``plan MODEL DEVICE`` does not need are imported when asked
+for."""
 
 from __future__ import annotations
 
@@ -9,12 +9,28 @@ from importlib import import_module
 import click
 
 ELSEWHERE = {
-    "numerics": "numerics", "train": "train", "experts": "experts", "memory": "memory",
-    "validate": "validate", "profile": "profile", "calibrate": "calibrate", "explain": "explain",
-    "serve": "serve", "claims": "claims", "frontier": "frontier", "diff": "diff",
-    "export": "export", "import": "export", "report": "report", "sweep": "sweep",
-    "sensitivity": "sensitivity", "compare": "compare", "measure": "measure",
-    "verify": "verify", "capacity": "capacity", "fleet": "fleet",
+    "numerics": "numerics",
+    "train": "train",
+    "experts": "experts",
+    "memory": "memory",
+    "validate": "validate",
+    "profile": "profile",
+    "calibrate": "calibrate",
+    "explain": "explain",
+    "serve": "serve",
+    "claims": "claims",
+    "frontier": "frontier",
+    "diff": "diff",
+    "export": "export",
+    "import": "export",
+    "report": "report",
+    "sweep": "sweep",
+    "sensitivity": "sensitivity",
+    "compare": "compare",
+    "measure": "measure",
+    "verify": "verify",
+    "capacity": "capacity",
+    "fleet": "fleet",
 }
 """Command → the module of this package that has it, as ``<command>_command``."""
 
@@ -22,8 +38,9 @@ ELSEWHERE = {
 class Commands(MutableMapping[str, click.Command]):
     """Commands by name; ``prepare`` is called once on each."""
 
-    def __init__(self, here: dict[str, click.Command],
-                 prepare: Callable[[click.Command], None]) -> None:
+    def __init__(
+        self, here: dict[str, click.Command], prepare: Callable[[click.Command], None]
+    ) -> None:
         self._here, self._prepare = dict(here), prepare
         self._modules = {**dict.fromkeys(here, ""), **ELSEWHERE}
         for command in here.values():

@@ -38,8 +38,10 @@ from planner.errors import PlannerError, UnknownNameError
 
 NUMERIC_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 LONGEST = 1000
-EPILOG = ("Exit codes: 0 ok, 1 no feasible plan, 2 usage or input, 130 interrupted. "
-          "`plan MODEL DEVICE` is short for `plan plan MODEL DEVICE`.")
+EPILOG = (
+    "Exit codes: 0 ok, 1 no feasible plan, 2 usage or input, 130 interrupted. "
+    "`plan MODEL DEVICE` is short for `plan plan MODEL DEVICE`."
+)
 
 
 class DefaultVerb(click.Group):
@@ -48,8 +50,7 @@ class DefaultVerb(click.Group):
     default = "plan"
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        if args and args[0] not in self.commands \
-                and args[0] not in ("--help", "-h", "--version"):
+        if args and args[0] not in self.commands and args[0] not in ("--help", "-h", "--version"):
             self._refuse_misspelt(args[0])
             args = [self.default, *args]
         with until_reader_goes():
@@ -70,8 +71,11 @@ class DefaultVerb(click.Group):
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Commands by task; one that no section names stands under Other."""
         named = {name for _, rows in SECTIONS for name in rows}
-        other = {name: self.commands[name].get_short_help_str(60) for name in self.commands
-                 if name not in named}
+        other = {
+            name: self.commands[name].get_short_help_str(60)
+            for name in self.commands
+            if name not in named
+        }
         for title, rows in (*SECTIONS, ("Other", other)):
             held = [(name, text) for name, text in rows.items() if name in self.commands]
             if held:
@@ -85,8 +89,11 @@ class DefaultVerb(click.Group):
         if incomplete.startswith("-"):
             with default.make_context(self.default, [], parent=ctx, resilient_parsing=True) as sub:
                 known = {item.value for item in found}
-                return found + [item for item in default.shell_complete(sub, incomplete)
-                                if item.value not in known]
+                return found + [
+                    item
+                    for item in default.shell_complete(sub, incomplete)
+                    if item.value not in known
+                ]
         model = next(p for p in default.params if isinstance(p.type, Completed))
         return found + model.shell_complete(ctx, incomplete) if incomplete else found
 
@@ -100,11 +107,21 @@ def _show_version(context: click.Context, _parameter: click.Parameter, wanted: b
         context.exit()
 
 
-@click.group(cls=DefaultVerb, epilog=EPILOG,
-             context_settings={"help_option_names": ["-h", "--help"]},
-             invoke_without_command=True, subcommand_metavar="(MODEL DEVICE | COMMAND)")
-@click.option("--version", is_flag=True, expose_value=False, is_eager=True,
-              callback=_show_version, help="Show the version, and how old the data are.")
+@click.group(
+    cls=DefaultVerb,
+    epilog=EPILOG,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    invoke_without_command=True,
+    subcommand_metavar="(MODEL DEVICE | COMMAND)",
+)
+@click.option(
+    "--version",
+    is_flag=True,
+    expose_value=False,
+    is_eager=True,
+    callback=_show_version,
+    help="Show the version, and how old the data are.",
+)
 @click.pass_context
 def cli(context: click.Context) -> None:
     """Which number format should each layer of a model take on a device?
@@ -122,8 +139,9 @@ def _prepare(command: click.Command) -> None:
     refuse_empty(command)
 
 
-cli.commands = Commands({command.name or "": command
-                         for command in (*commands.HERE, completion_command)}, _prepare)
+cli.commands = Commands(
+    {command.name or "": command for command in (*commands.HERE, completion_command)}, _prepare
+)
 
 
 def main(args: Sequence[str] | None = None) -> None:
@@ -152,8 +170,9 @@ def run(args: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code. Errors become two lines on stderr."""
     words = list(args) if args is not None else sys.argv[1:]
     try:
-        code = cli.main(args=words, prog_name="plan", standalone_mode=False,
-                        terminal_width=_help_width())
+        code = cli.main(
+            args=words, prog_name="plan", standalone_mode=False, terminal_width=_help_width()
+        )
         flushed()
         return code if isinstance(code, int) else 0  # click returns what a command exits with
     except UnknownNameError as error:
@@ -173,8 +192,10 @@ def run(args: Sequence[str] | None = None) -> int:
     except click.UsageError as error:
         from planner.cli.suggest import surplus
 
-        if "unexpected extra argument" in error.message \
-                and (told := surplus(words, cli.commands)) is not None:
+        if (
+            "unexpected extra argument" in error.message
+            and (told := surplus(words, cli.commands)) is not None
+        ):
             return _fail(*told, 2)
         hint = getattr(error, "hint", "") or _help_hint(error.ctx)
         return _fail(error.format_message(), hint, 2)
@@ -189,12 +210,18 @@ def run(args: Sequence[str] | None = None) -> int:
     except OSError as error:
         if is_standard_output(error):
             discard_output(1)
-            return _fail(f"standard output: {error.strerror or error}",
-                         "make room there, or send the output to another file", 2)
-        return _fail(f"{error.filename or 'file'}: {error.strerror or error}",
-                     "make room there, or name another place"
-                     if error.errno in (errno.ENOSPC, errno.EDQUOT)
-                     else "check the path and its permissions", 2)
+            return _fail(
+                f"standard output: {error.strerror or error}",
+                "make room there, or send the output to another file",
+                2,
+            )
+        return _fail(
+            f"{error.filename or 'file'}: {error.strerror or error}",
+            "make room there, or name another place"
+            if error.errno in (errno.ENOSPC, errno.EDQUOT)
+            else "check the path and its permissions",
+            2,
+        )
 
 
 def _help_width() -> int:
@@ -230,5 +257,5 @@ def _line(text: str) -> str:
     """One line of at most ``LONGEST`` characters that a terminal shows and does not obey: what a
     file holds may be in it, escape sequences and reversed text included."""
     words = " ".join(text.split())
-    safe = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in words[:LONGEST + 1])
-    return safe if len(words) <= LONGEST else safe[:LONGEST - 1] + "…"
+    safe = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in words[: LONGEST + 1])
+    return safe if len(words) <= LONGEST else safe[: LONGEST - 1] + "…"

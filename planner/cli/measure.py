@@ -12,28 +12,53 @@ INCOMPLETE = 2
 
 
 @click.command("measure")
-@click.option("-o", "--output", metavar="DIR", default="measured", show_default=True,
-              help="A new or empty folder for tables and host.toml.")
-@click.option("--quick", is_flag=True, help="Few shapes: about 20 seconds instead of 2 to 3 "
-              "minutes.")
-@click.option("--only", metavar="A,B",
-              help="Operators: bandwidth, gemm, attention, conversion, quantise, calls (all).")
-@click.option("--engine-dir", metavar="DIR",
-              help="The folder of a built llama.cpp (default: PLAN_LLAMA_CPP, the PATH, the Python "
-              "package llama_cpp).")
+@click.option(
+    "-o",
+    "--output",
+    metavar="DIR",
+    default="measured",
+    show_default=True,
+    help="A new or empty folder for tables and host.toml.",
+)
+@click.option(
+    "--quick", is_flag=True, help="Few shapes: about 20 seconds instead of 2 to 3 minutes."
+)
+@click.option(
+    "--only",
+    metavar="A,B",
+    help="Operators: bandwidth, gemm, attention, conversion, quantise, calls (all).",
+)
+@click.option(
+    "--engine-dir",
+    metavar="DIR",
+    help="The folder of a built llama.cpp (default: PLAN_LLAMA_CPP, the PATH, the Python "
+    "package llama_cpp).",
+)
 @click.option("--force", is_flag=True, help="Replace an earlier measurement in DIR.")
 @options("json", "quiet")
-def measure_command(output: str, quick: bool, only: str | None, engine_dir: str | None,
-                    force: bool, as_json: bool, quiet: bool) -> None:
+def measure_command(
+    output: str,
+    quick: bool,
+    only: str | None,
+    engine_dir: str | None,
+    force: bool,
+    as_json: bool,
+    quiet: bool,
+) -> None:
     """Measure this machine's operators and write them as tables and as the device host."""
     import planner
     from planner.report.terminal.measure import measured_text
 
     with bar("measuring", quiet=quiet) as tell:
         found = planner.measure(
-            output, quick=quick, only=_operators(only),
-            engine_dir=engine_dir, force=force, progress=tell,
-            told=lambda line: None if quiet else click.echo(f"note: {line}", err=True))
+            output,
+            quick=quick,
+            only=_operators(only),
+            engine_dir=engine_dir,
+            force=force,
+            progress=tell,
+            told=lambda line: None if quiet else click.echo(f"note: {line}", err=True),
+        )
     if not quiet:
         for name, why in found.skipped:
             click.echo(f"not measured: {name}: {why}", err=True)
@@ -45,11 +70,17 @@ def measure_command(output: str, quick: bool, only: str | None, engine_dir: str 
     if as_json:
         from planner.cli.files import print_json
 
-        print_json({"folder": str(found.folder), "seconds": round(found.seconds, 1),
-                    "rows": list(found.rows), "fits": list(found.fits),
-                    "skipped": [{"name": n, "reason": w} for n, w in found.skipped],
-                    "unfitted": [{"name": n, "reason": w} for n, w in found.unfitted],
-                    "failed": [{"name": n, "reason": w} for n, w in found.failed]})
+        print_json(
+            {
+                "folder": str(found.folder),
+                "seconds": round(found.seconds, 1),
+                "rows": list(found.rows),
+                "fits": list(found.fits),
+                "skipped": [{"name": n, "reason": w} for n, w in found.skipped],
+                "unfitted": [{"name": n, "reason": w} for n, w in found.unfitted],
+                "failed": [{"name": n, "reason": w} for n, w in found.failed],
+            }
+        )
     else:
         click.echo(measured_text(found.rows, str(found.folder)), nl=False)
     if found.failed:

@@ -9,31 +9,60 @@ import click
 from planner.cli.types import INTEGER, NUMBER, options
 
 _FRACTIONS = ("gpu_memory_utilization", "mem_fraction_static", "kv_cache_free_gpu_mem_fraction")
-_COUNTS = ("max_model_len", "max_num_batched_tokens", "max_num_seqs", "block_size",
-           "kv_cache_memory_bytes", "max_total_tokens", "context_length", "chunked_prefill_size",
-           "max_running_requests", "page_size", "max_seq_len", "max_num_tokens", "max_batch_size",
-           "tokens_per_block", "ctx_size", "ubatch_size", "parallel")
+_COUNTS = (
+    "max_model_len",
+    "max_num_batched_tokens",
+    "max_num_seqs",
+    "block_size",
+    "kv_cache_memory_bytes",
+    "max_total_tokens",
+    "context_length",
+    "chunked_prefill_size",
+    "max_running_requests",
+    "page_size",
+    "max_seq_len",
+    "max_num_tokens",
+    "max_batch_size",
+    "tokens_per_block",
+    "ctx_size",
+    "ubatch_size",
+    "parallel",
+)
 _WORDS = ("kv_cache_dtype", "cache_type_k", "cache_type_v", "moe_backend")
 _ENGINES = {
     "gpu_memory_utilization": "vLLM: share of the device.",
     "mem_fraction_static": "SGLang: share of free memory for weights and cache.",
     "kv_cache_free_gpu_mem_fraction": "TensorRT-LLM: share of what is left for the cache.",
     "max_model_len": "Longest request (default: --context).",
-    "max_num_batched_tokens": "Tokens of one step.", "max_num_seqs": "Sequences of one step.",
-    "block_size": "Tokens of a cache block.", "kv_cache_memory_bytes": "vLLM: the pool by hand.",
+    "max_num_batched_tokens": "Tokens of one step.",
+    "max_num_seqs": "Sequences of one step.",
+    "block_size": "Tokens of a cache block.",
+    "kv_cache_memory_bytes": "vLLM: the pool by hand.",
     "max_total_tokens": "SGLang: the pool by hand.",
-    **{name: f"{engine}: its word for --{flag}." for engine, words in {
-        "SGLang": {"context_length": "max-model-len",
-                   "chunked_prefill_size": "max-num-batched-tokens",
-                   "max_running_requests": "max-num-seqs", "page_size": "block-size"},
-        "TensorRT-LLM": {"max_seq_len": "max-model-len",
-                         "max_num_tokens": "max-num-batched-tokens",
-                         "max_batch_size": "max-num-seqs", "tokens_per_block": "block-size"},
-    }.items() for name, flag in words.items()},
+    **{
+        name: f"{engine}: its word for --{flag}."
+        for engine, words in {
+            "SGLang": {
+                "context_length": "max-model-len",
+                "chunked_prefill_size": "max-num-batched-tokens",
+                "max_running_requests": "max-num-seqs",
+                "page_size": "block-size",
+            },
+            "TensorRT-LLM": {
+                "max_seq_len": "max-model-len",
+                "max_num_tokens": "max-num-batched-tokens",
+                "max_batch_size": "max-num-seqs",
+                "tokens_per_block": "block-size",
+            },
+        }.items()
+        for name, flag in words.items()
+    },
     "ctx_size": "llama.cpp: cells over all sequences.",
     "ubatch_size": "llama.cpp: tokens of a micro-batch.",
-    "parallel": "llama.cpp: sequences.", "kv_cache_dtype": "Cache type: auto, fp8 or a layout.",
-    "cache_type_k": "llama.cpp: type of keys.", "cache_type_v": "llama.cpp: type of values.",
+    "parallel": "llama.cpp: sequences.",
+    "kv_cache_dtype": "Cache type: auto, fp8 or a layout.",
+    "cache_type_k": "llama.cpp: type of keys.",
+    "cache_type_v": "llama.cpp: type of values.",
     "moe_backend": "vLLM, SGLang: kernels of experts, which are padded for them: marlin, triton …",
 }
 
@@ -44,9 +73,12 @@ def _engine_options(function: Any) -> Any:
         kind: Any = NUMBER if name in _FRACTIONS else INTEGER if name in _COUNTS else click.STRING
         flag = "--" + name.replace("_", "-")
         function = click.option(flag, name, type=kind, help=_ENGINES[name])(function)
-    function = click.option("--swa-full", is_flag=True, default=None,
-                            help="llama.cpp: whole caches of windowed layers too (ik_llama.cpp: "
-                                 "always).")(function)
+    function = click.option(
+        "--swa-full",
+        is_flag=True,
+        default=None,
+        help="llama.cpp: whole caches of windowed layers too (ik_llama.cpp: always).",
+    )(function)
     return click.option("--mla", type=click.INT, help="ik_llama.cpp: 0, 1, 2 or 3.")(function)
 
 
@@ -56,24 +88,38 @@ def _engine_options(function: Any) -> Any:
 @click.option("--tp", type=INTEGER, help="Attention tensor parallel (default: 1, or the plan's).")
 @click.option("--dp", type=INTEGER, help="Attention data parallel (default: 1, or the plan's).")
 @click.option("--pp", type=INTEGER, help="Pipeline stages (default: 1, or the plan's).")
-@click.option("--ep", type=INTEGER,
-              help="Expert parallel; divides tp·dp (default: 1, or the plan's).")
+@click.option(
+    "--ep", type=INTEGER, help="Expert parallel; divides tp·dp (default: 1, or the plan's)."
+)
 @options("context", "isl", "osl", "workload", "slots")
-@click.option("--batch", type=INTEGER,
-              help="Sequences decoded together (default: 1, or the plan's).")
+@click.option(
+    "--batch", type=INTEGER, help="Sequences decoded together (default: 1, or the plan's)."
+)
 @click.option("--scheme", metavar="SCHEME", help="One scheme everywhere (default: as released).")
-@click.option("--plan", "plan_file", metavar="FILE",
-              help="The units of a plan file, on its device and layout.")
+@click.option(
+    "--plan",
+    "plan_file",
+    metavar="FILE",
+    help="The units of a plan file, on its device and layout.",
+)
 @options("kv")
-@click.option("--engine", metavar="NAME[@VERSION]", default="any", show_default=True,
-              help="vllm | sglang | tensorrt-llm | llama.cpp | pytorch.")
+@click.option(
+    "--engine",
+    metavar="NAME[@VERSION]",
+    default="any",
+    show_default=True,
+    help="vllm | sglang | tensorrt-llm | llama.cpp | pytorch.",
+)
 @click.option("--checkpoint", metavar="DIR", help="Compare with the headers of these files.")
 @options("memory_bytes")
 @click.option("--with-mtp", is_flag=True, help="Load the multi-token prediction layers too.")
 @click.option("--with-vision", is_flag=True, help="Load encoders of images and sound.")
 @click.option("--lora", metavar="NxRANK", help="Room for N adapters of that rank while serving.")
-@click.option("--draft", metavar="MODEL|DIR", help="What drafts tokens: a model, a head's folder, "
-              "mtp or eagle.")
+@click.option(
+    "--draft",
+    metavar="MODEL|DIR",
+    help="What drafts tokens: a model, a head's folder, mtp or eagle.",
+)
 @_engine_options
 @options("hardware_dir", "json", "quiet")
 def memory_command(**given: Any) -> None:

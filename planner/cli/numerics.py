@@ -16,12 +16,25 @@ DEFAULT_SCHEMES = "bf16,fp8-tensor,fp8-block,int8-w8a8,nvfp4,int4-w4a16"
 @click.command("numerics")
 @click.argument("model", required=False)
 @click.option("--module", "module", metavar="KIND", help="Module kind, e.g. attention-out.")
-@click.option("--schemes", metavar="A,B", default=DEFAULT_SCHEMES, show_default=True,
-              help="Schemes to compare.")
-@click.option("--rules", metavar="PRESET", help="Casts and scales of a library or device in place "
-              "of the schemes' own: modelopt, torchao, compressed-tensors …")
-@click.option("--recipes", is_flag=True, help="Also recipes of the schemes: four-over-six, "
-              "16 × 16 blocks, Hadamard rotation, stochastic rounding.")
+@click.option(
+    "--schemes",
+    metavar="A,B",
+    default=DEFAULT_SCHEMES,
+    show_default=True,
+    help="Schemes to compare.",
+)
+@click.option(
+    "--rules",
+    metavar="PRESET",
+    help="Casts and scales of a library or device in place "
+    "of the schemes' own: modelopt, torchao, compressed-tensors …",
+)
+@click.option(
+    "--recipes",
+    is_flag=True,
+    help="Also recipes of the schemes: four-over-six, "
+    "16 × 16 blocks, Hadamard rotation, stochastic rounding.",
+)
 @click.option("--units", metavar="A,B", help="Matrix units (default: one of each family).")
 @click.option("--tokens", type=INTEGER, default=32, show_default=True, help="Sampled tokens.")
 @click.option("--outputs", type=INTEGER, default=64, show_default=True, help="Sampled outputs.")
@@ -40,18 +53,25 @@ def numerics_command(**given: Any) -> None:
         _list_units(given["as_json"])
         return
     if given["model"] is None or given["module"] is None:
-        raise Hinted("a model and --module are needed",
-                     "plan numerics deepseek-v3 --module attention-out")
+        raise Hinted(
+            "a model and --module are needed", "plan numerics deepseek-v3 --module attention-out"
+        )
     if given["svg"]:
         check_drawing(Path(given["svg"]), flag="--svg")
     import planner
 
     with working("adding up as every matrix unit does"):
-        result = planner.layer_error(given["model"], module=given["module"],
-                                 schemes=_names(given["schemes"]), units=_names(given["units"]),
-                                 tokens=given["tokens"], outputs=given["outputs"],
-                                 seed=given["seed"], rules=given["rules"],
-                                 recipes=given["recipes"])
+        result = planner.layer_error(
+            given["model"],
+            module=given["module"],
+            schemes=_names(given["schemes"]),
+            units=_names(given["units"]),
+            tokens=given["tokens"],
+            outputs=given["outputs"],
+            seed=given["seed"],
+            rules=given["rules"],
+            recipes=given["recipes"],
+        )
     if given["svg"]:
         from planner.plot.numerics import svg
 

@@ -3,101 +3,147 @@
 from __future__ import annotations
 
 SECTIONS: tuple[tuple[str, dict[str, str]], ...] = (
-    ("Decide", {
-        "plan": "the best per-layer plan for MODEL on DEVICE (the default verb)",
-        "estimate": "price one scheme or a plan file, without choosing",
-        "compare": "schemes × devices × models side by side, as one table",
-        "capacity": "replicas for a request rate within percentile limits, with costs",
-        "fleet": "several models on a stock of devices: an exact assignment",
-        "frontier": "plans that no other equals in loss, throughput and memory",
-        "sweep": "many questions at once, as a table",
-        "diff": "compare two plan files; gates for continuous integration",
-    }),
-    ("Look inside", {
-        "explain": "why the plan is what it is; with --module, one module's time",
-        "serve": "TPOT, TTFT and throughput under a closed loop of requests",
-        "memory": "bytes of every device by part, in an engine's own arithmetic",
-        "experts": "experts that a step touches, and where they live",
-        "sensitivity": "what an error in each matrix costs, from measured models",
-        "numerics": "rounding and accumulation error of a real layer shape",
-        "train": "bytes of a training step",
-    }),
-    ("Measure and check", {
-        "profile": "error of every scheme on every matrix of a checkpoint",
-        "measure": "this machine's operators, as tables and as the device host",
-        "verify": "run a plan with a real engine here, beside its predictions",
-        "calibrate": "fit operators to tables measured on your device",
-        "validate": "predictions against measured tables",
-        "claims": "claims of an article, recomputed",
-    }),
-    ("Hand over", {
-        "report": "a page or Markdown from a plan file",
-        "export": "a plan as an engine's configuration",
-        "import": "an engine's configuration as a plan",
-        "schema": "JSON Schema of the plan file",
-    }),
-    ("Known", {
-        "models": "bundled models", "devices": "devices; with NAME, every figure and its source",
-        "formats": "element formats, schemes, cache layouts",
-        "scenarios": "bundled deployment questions", "inventory": "every tensor of a model",
-        "completion": "names completed by bash, zsh or fish",
-    }),
+    (
+        "Decide",
+        {
+            "plan": "the best per-layer plan for MODEL on DEVICE (the default verb)",
+            "estimate": "price one scheme or a plan file, without choosing",
+            "compare": "schemes × devices × models side by side, as one table",
+            "capacity": "replicas for a request rate within percentile limits, with costs",
+            "fleet": "several models on a stock of devices: an exact assignment",
+            "frontier": "plans that no other equals in loss, throughput and memory",
+            "sweep": "many questions at once, as a table",
+            "diff": "compare two plan files; gates for continuous integration",
+        },
+    ),
+    (
+        "Look inside",
+        {
+            "explain": "why the plan is what it is; with --module, one module's time",
+            "serve": "TPOT, TTFT and throughput under a closed loop of requests",
+            "memory": "bytes of every device by part, in an engine's own arithmetic",
+            "experts": "experts that a step touches, and where they live",
+            "sensitivity": "what an error in each matrix costs, from measured models",
+            "numerics": "rounding and accumulation error of a real layer shape",
+            "train": "bytes of a training step",
+        },
+    ),
+    (
+        "Measure and check",
+        {
+            "profile": "error of every scheme on every matrix of a checkpoint",
+            "measure": "this machine's operators, as tables and as the device host",
+            "verify": "run a plan with a real engine here, beside its predictions",
+            "calibrate": "fit operators to tables measured on your device",
+            "validate": "predictions against measured tables",
+            "claims": "claims of an article, recomputed",
+        },
+    ),
+    (
+        "Hand over",
+        {
+            "report": "a page or Markdown from a plan file",
+            "export": "a plan as an engine's configuration",
+            "import": "an engine's configuration as a plan",
+            "schema": "JSON Schema of the plan file",
+        },
+    ),
+    (
+        "Known",
+        {
+            "models": "bundled models",
+            "devices": "devices; with NAME, every figure and its source",
+            "formats": "element formats, schemes, cache layouts",
+            "scenarios": "bundled deployment questions",
+            "inventory": "every tensor of a model",
+            "completion": "names completed by bash, zsh or fish",
+        },
+    ),
 )
 
 FIRST = (
-    ("plan deepseek-v3 h100-sxm --context 131072",
-     "which formats, on how many devices, how fast, at what loss"),
-    ("plan estimate llama-3.1-8b l40s --scheme fp8-tensor",
-     "one scheme everywhere, priced without choosing"),
-    ("plan llama-3.1-8b jetson-agx-orin-64gb --report plan.html",
-     "a page to send on"),
+    (
+        "plan deepseek-v3 h100-sxm --context 131072",
+        "which formats, on how many devices, how fast, at what loss",
+    ),
+    (
+        "plan estimate llama-3.1-8b l40s --scheme fp8-tensor",
+        "one scheme everywhere, priced without choosing",
+    ),
+    ("plan llama-3.1-8b jetson-agx-orin-64gb --report plan.html", "a page to send on"),
 )
 """Three examples for somebody who typed ``plan`` alone, with what each answers."""
 
 EXAMPLES: dict[str, tuple[str, ...]] = {
-    "plan": ("plan deepseek-v3 h100-sxm --context 131072",
-             "plan qwen3-235b-a22b b200-sxm --tpot-ms 20 --engine vllm",
-             "plan deepseek-v3 rtx-4090 --host epyc-9575f",
-             "plan deepseek-v3 h200-sxm --devices 32 --mode disaggregated",
-             "plan ./my-model/config.json ./my-device.toml --json"),
-    "estimate": ("plan estimate llama-3.1-70b h100-sxm --scheme int8-w8a8 --devices 4",
-                 "plan estimate --plan plan.json"),
-    "compare": ("plan compare deepseek-v3 h100-sxm,h200-sxm,b200-sxm",
-                "plan compare llama-3.1-8b,qwen3-8b l40s --price 1.9 --csv table.csv"),
-    "capacity": ("plan capacity llama-3.1-70b h100-sxm --rate 20/s --ttft-ms 1000 --tpot-ms 50 "
-                 "--workload chat",
-                 "plan capacity qwen3-8b l40s --rate 300/min --ttft-ms 800 --tpot-ms 40 "
-                 "--percentile 99 --price 1.2"),
+    "plan": (
+        "plan deepseek-v3 h100-sxm --context 131072",
+        "plan qwen3-235b-a22b b200-sxm --tpot-ms 20 --engine vllm",
+        "plan deepseek-v3 rtx-4090 --host epyc-9575f",
+        "plan deepseek-v3 h200-sxm --devices 32 --mode disaggregated",
+        "plan ./my-model/config.json ./my-device.toml --json",
+    ),
+    "estimate": (
+        "plan estimate llama-3.1-70b h100-sxm --scheme int8-w8a8 --devices 4",
+        "plan estimate --plan plan.json",
+    ),
+    "compare": (
+        "plan compare deepseek-v3 h100-sxm,h200-sxm,b200-sxm",
+        "plan compare llama-3.1-8b,qwen3-8b l40s --price 1.9 --csv table.csv",
+    ),
+    "capacity": (
+        "plan capacity llama-3.1-70b h100-sxm --rate 20/s --ttft-ms 1000 --tpot-ms 50 "
+        "--workload chat",
+        "plan capacity qwen3-8b l40s --rate 300/min --ttft-ms 800 --tpot-ms 40 "
+        "--percentile 99 --price 1.2",
+    ),
     "fleet": ("plan fleet scenarios/fleets/five-models.toml --report fleet.html",),
     "frontier": ("plan frontier qwen2.5-0.5b l40s --devices 1 --points 12 --map",),
-    "sweep": ("plan sweep questions.toml -o answers.csv --workers 2",
-              "plan sweep scenarios/sweeps/twenty-models.toml -o costs.csv --report costs.html"),
+    "sweep": (
+        "plan sweep questions.toml -o answers.csv --workers 2",
+        "plan sweep scenarios/sweeps/twenty-models.toml -o costs.csv --report costs.html",
+    ),
     "diff": ("plan diff before.json after.json --fail-if 'tpot>+5%'",),
-    "explain": ("plan explain deepseek-v3 h100-sxm --devices 16 --tpot-ms 60",
-                "plan explain llama-3.1-8b h100-sxm --module mlp-down --scheme fp8-tensor",),
+    "explain": (
+        "plan explain deepseek-v3 h100-sxm --devices 16 --tpot-ms 60",
+        "plan explain llama-3.1-8b h100-sxm --module mlp-down --scheme fp8-tensor",
+    ),
     "serve": ("plan serve llama-3.1-70b h100-sxm --tp 4 --devices 4 --concurrency 64",),
-    "memory": ("plan memory deepseek-v3 h200-sxm --tp 8 --context 32768",
-               "plan memory llama-3.1-8b l40s --engine vllm --max-num-seqs 64"),
-    "experts": ("plan experts deepseek-v3 --batch 32",
-                "plan experts qwen3-30b-a3b l40s --batch 8 --skew 1"),
-    "sensitivity": ("plan sensitivity deepseek-v3",
-                    "plan sensitivity llama-3.1-8b --names gguf --json"),
-    "numerics": ("plan numerics llama-3.1-8b --module attention-out "
-                 "--schemes fp8-tensor,int8-w8a8",),
+    "memory": (
+        "plan memory deepseek-v3 h200-sxm --tp 8 --context 32768",
+        "plan memory llama-3.1-8b l40s --engine vllm --max-num-seqs 64",
+    ),
+    "experts": (
+        "plan experts deepseek-v3 --batch 32",
+        "plan experts qwen3-30b-a3b l40s --batch 8 --skew 1",
+    ),
+    "sensitivity": (
+        "plan sensitivity deepseek-v3",
+        "plan sensitivity llama-3.1-8b --names gguf --json",
+    ),
+    "numerics": (
+        "plan numerics llama-3.1-8b --module attention-out --schemes fp8-tensor,int8-w8a8",
+    ),
     "train": ("plan train llama-3.1-8b h100-sxm --devices 8 --zero 3 --seq 4096",),
-    "profile": ("plan profile ./checkpoint -o mine.profile.json",
-                "plan profile ./checkpoint --tier T2 --text prose.txt"),
-    "measure": ("plan measure --quick -o measured",
-                "plan measure --only bandwidth,gemm --engine-dir llama.cpp/build"),
-    "verify": ("plan verify plan.json base.gguf --engine llama.cpp --engine-dir llama.cpp/build",
-               "plan verify plan.json ./model --engine vllm --python ./vllm/bin/python"),
+    "profile": (
+        "plan profile ./checkpoint -o mine.profile.json",
+        "plan profile ./checkpoint --tier T2 --text prose.txt",
+    ),
+    "measure": (
+        "plan measure --quick -o measured",
+        "plan measure --only bandwidth,gemm --engine-dir llama.cpp/build",
+    ),
+    "verify": (
+        "plan verify plan.json base.gguf --engine llama.cpp --engine-dir llama.cpp/build",
+        "plan verify plan.json ./model --engine vllm --python ./vllm/bin/python",
+    ),
     "calibrate": ("plan calibrate measured/ --device h100-sxm -o h100-mine.toml",),
     "validate": ("plan validate --only op_gemm", "plan validate --data measured/ --json"),
     "claims": ("plan claims --only 3,13b,23",),
     "report": ("plan report plan.json -o plan.html --lang zh",),
     "export": ("plan export plan.json out", "plan export plan.json out --deploy kubernetes"),
-    "import": ("plan import out/quantization_config.json llama-3.1-8b --device h100-sxm "
-               "-o back.json",),
+    "import": (
+        "plan import out/quantization_config.json llama-3.1-8b --device h100-sxm -o back.json",
+    ),
     "schema": ("plan schema",),
     "models": ("plan models",),
     "devices": ("plan devices", "plan devices xeon-6980p"),
@@ -113,8 +159,16 @@ def first_steps() -> str:
     lines = ["Which number format should each layer of a model take on a device?", ""]
     for command, answer in FIRST:
         lines += [f"  {command}", f"      {answer}"]
-    return "\n".join([*lines, "", "`plan --help` lists the commands, `plan models` and "
-                      "`plan devices` the names."]) + "\n"
+    return (
+        "\n".join(
+            [
+                *lines,
+                "",
+                "`plan --help` lists the commands, `plan models` and `plan devices` the names.",
+            ]
+        )
+        + "\n"
+    )
 
 
 def epilog(command: str) -> str | None:

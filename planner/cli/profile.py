@@ -16,36 +16,81 @@ if TYPE_CHECKING:
 
 @click.command("profile")
 @click.argument("checkpoint")
-@click.option("--tier", metavar="NAME", help="T0 learned | T1 probe-random | T2 probe-format | T3 "
-              "measured (default T0; T3 with --scores).")
-@click.option("-o", "--output", metavar="FILE",
-              help="Profile to write (default: MODEL.profile.json here).")
+@click.option(
+    "--tier",
+    metavar="NAME",
+    help="T0 learned | T1 probe-random | T2 probe-format | T3 "
+    "measured (default T0; T3 with --scores).",
+)
+@click.option(
+    "-o", "--output", metavar="FILE", help="Profile to write (default: MODEL.profile.json here)."
+)
 @options("schemes")
 @click.option("--workers", type=INTEGER, help="Processes (default: all cores).")
-@click.option("--cluster", metavar="ADDRESS",
-              help="Dask cluster: tcp://HOST:PORT, or local (--workers processes).")
-@click.option("--seed", type=INTEGER, default=1, show_default=True,
-              help="Of synthetic inputs and random tokens.")
+@click.option(
+    "--cluster",
+    metavar="ADDRESS",
+    help="Dask cluster: tcp://HOST:PORT, or local (--workers processes).",
+)
+@click.option(
+    "--seed",
+    type=INTEGER,
+    default=1,
+    show_default=True,
+    help="Of synthetic inputs and random tokens.",
+)
 @click.option("--inputs", metavar="DIR", help="Real inputs: KIND.LAYER.npy, attention.LAYER.npz.")
 @click.option("--routing", metavar="FILE.csv", help="Tokens by layer,expert.")
-@click.option("--scores", metavar="FILE",
-              help="Losses measured elsewhere: CSV, ModelOpt, ExLlamaV2 or V3, AutoRound, or the "
-                   "GGUF Tool Suite (by Thireus and its contributors).")
-@click.option("--tokens", type=INTEGER, default=192, show_default=True,
-              help="T1, T2, T3: tokens that the model runs on.")
+@click.option(
+    "--scores",
+    metavar="FILE",
+    help="Losses measured elsewhere: CSV, ModelOpt, ExLlamaV2 or V3, AutoRound, or the "
+    "GGUF Tool Suite (by Thireus and its contributors).",
+)
+@click.option(
+    "--tokens",
+    type=INTEGER,
+    default=192,
+    show_default=True,
+    help="T1, T2, T3: tokens that the model runs on.",
+)
 @click.option("--text", metavar="FILE", help="T2, T3: prose, or .npy of token ids.")
-@click.option("--probe", metavar="SCHEME", default="int4-w4a16-g32", show_default=True,
-              help="T2: the scheme whose loss is measured.")
-@click.option("--static-scales", is_flag=True,
-              help="T1, T2, T3: fixed input scales for fp8-tensor and int8-w8a8.")
-@click.option("--smoothquant", type=float, metavar="STRENGTH",
-              help="T1, T2, T3: SmoothQuant from 0 to 1 for int8-w8a8.")
-@click.option("--imatrix", metavar="FILE", help="T0: importance matrix of llama-imatrix; weighs "
-              "errors, and ggml's types are written with it.")
+@click.option(
+    "--probe",
+    metavar="SCHEME",
+    default="int4-w4a16-g32",
+    show_default=True,
+    help="T2: the scheme whose loss is measured.",
+)
+@click.option(
+    "--static-scales",
+    is_flag=True,
+    help="T1, T2, T3: fixed input scales for fp8-tensor and int8-w8a8.",
+)
+@click.option(
+    "--smoothquant",
+    type=float,
+    metavar="STRENGTH",
+    help="T1, T2, T3: SmoothQuant from 0 to 1 for int8-w8a8.",
+)
+@click.option(
+    "--imatrix",
+    metavar="FILE",
+    help="T0: importance matrix of llama-imatrix; weighs "
+    "errors, and ggml's types are written with it.",
+)
 @ignore_keys_option()
 @options(*PRINTED)
-def profile_command(checkpoint: str, tier: str | None, output: str | None, schemes: str | None,
-                    as_json: bool, quiet: bool, timings: bool, **given: Any) -> None:
+def profile_command(
+    checkpoint: str,
+    tier: str | None,
+    output: str | None,
+    schemes: str | None,
+    as_json: bool,
+    quiet: bool,
+    timings: bool,
+    **given: Any,
+) -> None:
     """Measure the error of every scheme on every matrix of CHECKPOINT and write its profile.
 
     A run that was interrupted goes on where it was when the same command is given again.
@@ -66,14 +111,19 @@ def profile_command(checkpoint: str, tier: str | None, output: str | None, schem
             say_ignored(keys, checkpoint)
         target = output or api_profile.default_output(checkpoint, keys)
         with bar("matrices", quiet=quiet) as tell:
+
             def progress(done: int, total: int, job: MatrixJob | None) -> None:
                 tell(done, total, "" if job is None else f"{job.kind} of layer {job.layer}")
 
             found = api_profile.profile(
-                checkpoint, tier=tier, output=target, progress=progress,
+                checkpoint,
+                tier=tier,
+                output=target,
+                progress=progress,
                 schemes=None if schemes is None else [s for s in schemes.split(",") if s.strip()],
                 told=lambda line: None if quiet else click.echo(f"note: {line}", err=True),
-                **given)
+                **given,
+            )
         if as_json:
             print_json(as_dict(found))
         else:

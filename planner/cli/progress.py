@@ -23,10 +23,14 @@ def on_terminal(quiet: bool = False) -> bool:
 
 
 @contextmanager
-def working(what: str, *, quiet: bool = False, after_seconds: float = AFTER_SECONDS,
-            ) -> Iterator[None]:
-    """A spinner with ``what`` while the block runs, from its second second on; then it is erased.
-    """
+def working(
+    what: str,
+    *,
+    quiet: bool = False,
+    after_seconds: float = AFTER_SECONDS,
+) -> Iterator[None]:
+    """A spinner with ``what`` while the block runs, from its second second on; then it is
+    erased."""
     if not on_terminal(quiet):
         yield
         return
@@ -78,12 +82,17 @@ def bar(unit: str, *, quiet: bool = False) -> Iterator[Tell]:
         TimeRemainingColumn,
     )
 
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
-               TimeRemainingColumn())
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+    )
     with Progress(*columns, console=_console(), transient=True) as shown:
         task = shown.add_task(unit, total=None)
         yield lambda done, total, what: shown.update(
-            task, completed=done, total=total or None, description=what or unit)
+            task, completed=done, total=total or None, description=what or unit
+        )
 
 
 def _console() -> Console:

@@ -23,13 +23,21 @@ SURFACE_ONLY = ("as_json", "report", "quiet", "timings", "interactive", "grid", 
 
 @click.command("report")
 @click.argument("plan_file", metavar="PLAN.json")
-@click.option("-o", "out", metavar="FILE", help="Write FILE.html or FILE.md (default: Markdown on "
-              "stdout).")
+@click.option(
+    "-o", "out", metavar="FILE", help="Write FILE.html or FILE.md (default: Markdown on stdout)."
+)
 @click.option("--lang", metavar="en|zh", help="Language (default: en, or that of the page).")
 @options("interactive", "grid", "resume", "hardware_dir", "quiet")
-def report_command(plan_file: str, out: str | None, lang: str | None, interactive: bool,
-                   grid: tuple[str, ...], resume: bool, hardware_dir: str | None, quiet: bool,
-                   ) -> None:
+def report_command(
+    plan_file: str,
+    out: str | None,
+    lang: str | None,
+    interactive: bool,
+    grid: tuple[str, ...],
+    resume: bool,
+    hardware_dir: str | None,
+    quiet: bool,
+) -> None:
     """A report from a plan file (the output of --json): one HTML page, or Markdown.
 
     PLAN.json may be such a page: it is made again from the data inside it.
@@ -58,8 +66,14 @@ def report_command(plan_file: str, out: str | None, lang: str | None, interactiv
     if interactive:
         from planner.api.what_if_file import around_file
 
-        around = planned_grid(plan, grid, {**around_file(plan), "hardware_dir": hardware_dir},
-                              quiet=quiet, out=str(out), resume=resume)
+        around = planned_grid(
+            plan,
+            grid,
+            {**around_file(plan), "hardware_dir": hardware_dir},
+            quiet=quiet,
+            out=str(out),
+            resume=resume,
+        )
     text = rendered(plan, beside, ".md" if out is None else Path(out).suffix, lang or own, around)
     if out is None:
         click.echo(text, nl=False)
@@ -92,8 +106,15 @@ def _read_page(path: Path) -> tuple[Plan, Beside, str]:
     return read_page(text, str(path))
 
 
-def write_report(plan: Plan, out: str, *, asked: str = "", scenario: str | None = None,
-                 hardware_dir: str | None = None, around: Grid | None = None) -> None:
+def write_report(
+    plan: Plan,
+    out: str,
+    *,
+    asked: str = "",
+    scenario: str | None = None,
+    hardware_dir: str | None = None,
+    around: Grid | None = None,
+) -> None:
     """Write ``out`` whole or not at all; its ending says whether as HTML or Markdown.
 
     Raises:
@@ -106,13 +127,13 @@ def write_report(plan: Plan, out: str, *, asked: str = "", scenario: str | None 
 
     path = Path(out)
     check_target(path, suffixes=SUFFIXES, flag="--report")
-    beside = gathered(plan, asked=asked, version=__version__, scenario=scenario,
-                      hardware_dir=hardware_dir)
+    beside = gathered(
+        plan, asked=asked, version=__version__, scenario=scenario, hardware_dir=hardware_dir
+    )
     write_whole(path, rendered(plan, beside, path.suffix, "en", around), suffixes=SUFFIXES)
 
 
-def rendered(plan: Plan, beside: Beside, suffix: str, lang: str,
-             around: Grid | None = None) -> str:
+def rendered(plan: Plan, beside: Beside, suffix: str, lang: str, around: Grid | None = None) -> str:
     """The report's text for a file ending; HTML has a what-if page where a grid is given."""
     if suffix.lower() in MARKDOWN:
         from planner.report.page.markdown import markdown
@@ -121,16 +142,17 @@ def rendered(plan: Plan, beside: Beside, suffix: str, lang: str,
     from planner.report.page.html import page
     from planner.report.page.interactive import interactive
 
-    return page(plan, lang, beside,
-                interactive(around, plan, lang) if around is not None else None)
+    return page(plan, lang, beside, interactive(around, plan, lang) if around is not None else None)
 
 
 def asked_command(context: click.Context) -> str:
     """The question as it was typed: the verb and what was given, surface flags left out."""
     from shlex import quote
 
-    words: list[str] = ["plan", *([context.command.name or ""] if context.command.name != "plan"
-                                  else [])]
+    words: list[str] = [
+        "plan",
+        *([context.command.name or ""] if context.command.name != "plan" else []),
+    ]
     for parameter in context.command.params:
         name, value = parameter.name or "", context.params.get(parameter.name or "")
         source = context.get_parameter_source(name)

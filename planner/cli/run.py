@@ -19,8 +19,9 @@ if TYPE_CHECKING:
     from planner.planning.whatif.grid import Grid
 
 
-SURFACE = frozenset({"as_json", "report", "quiet", "timings", "interactive", "grid", "resume",
-                     "svg", "assumptions"})
+SURFACE = frozenset(
+    {"as_json", "report", "quiet", "timings", "interactive", "grid", "resume", "svg", "assumptions"}
+)
 """Parameters of commands that say where an answer goes."""
 
 
@@ -32,8 +33,11 @@ def question_arguments(given: Mapping[str, Any]) -> dict[str, Any]:
         from planner.cli.report import SUFFIXES
 
         check_target(Path(given["report"]), suffixes=SUFFIXES, flag="--report")
-    arguments = {name: value for name, value in given.items()
-                 if name not in SURFACE and name not in ("model", "device")}
+    arguments = {
+        name: value
+        for name, value in given.items()
+        if name not in SURFACE and name not in ("model", "device")
+    }
     for name in ("objective", "kv"):
         if name in arguments and arguments[name] is None:
             del arguments[name]
@@ -55,8 +59,9 @@ def question_arguments(given: Mapping[str, Any]) -> dict[str, Any]:
 
 def is_given(parameter: str) -> bool:
     """Whether the user gave the parameter of the running command, be it with its default's word."""
-    return click.get_current_context().get_parameter_source(parameter) \
-        is not ParameterSource.DEFAULT
+    return (
+        click.get_current_context().get_parameter_source(parameter) is not ParameterSource.DEFAULT
+    )
 
 
 def finish(plan: Plan, given: dict[str, Any], around: Grid | None = None) -> None:
@@ -65,10 +70,14 @@ def finish(plan: Plan, given: dict[str, Any], around: Grid | None = None) -> Non
     if given["report"]:
         from planner.cli.report import asked_command, write_report
 
-        write_report(plan, given["report"],
-                     asked=asked_command(click.get_current_context()),
-                     scenario=given["scenario"], hardware_dir=given["hardware_dir"],
-                     around=around)
+        write_report(
+            plan,
+            given["report"],
+            asked=asked_command(click.get_current_context()),
+            scenario=given["scenario"],
+            hardware_dir=given["hardware_dir"],
+            around=around,
+        )
     if given["as_json"]:
         print_json(plan.to_dict())
     else:
@@ -98,5 +107,8 @@ def timed(wanted: bool) -> Iterator[None]:
     wall, cpu = time.perf_counter(), time.process_time()
     yield
     if wanted:
-        click.echo(f"timings: {time.perf_counter() - wall:.3f} s wall, "
-                   f"{time.process_time() - cpu:.3f} s CPU in this command", err=True)
+        click.echo(
+            f"timings: {time.perf_counter() - wall:.3f} s wall, "
+            f"{time.process_time() - cpu:.3f} s CPU in this command",
+            err=True,
+        )

@@ -11,14 +11,25 @@ from planner.cli.types import Hinted, options
 
 @click.command("sensitivity")
 @click.argument("model")
-@click.option("--names", metavar="NAMES", default="module", show_default=True,
-              help="module: a row a kind and layer | gguf: a row a tensor of a GGUF file.")
-@click.option("--exclude", "exclude_models", multiple=True, metavar="A,B",
-              help="Measured models or families that may not contribute.")
+@click.option(
+    "--names",
+    metavar="NAMES",
+    default="module",
+    show_default=True,
+    help="module: a row a kind and layer | gguf: a row a tensor of a GGUF file.",
+)
+@click.option(
+    "--exclude",
+    "exclude_models",
+    multiple=True,
+    metavar="A,B",
+    help="Measured models or families that may not contribute.",
+)
 @click.option("--plot", metavar="FILE.svg", help="Also draw it: layers by kinds.")
 @options("json")
-def sensitivity_command(model: str, names: str, exclude_models: tuple[str, ...],
-                        plot: str | None, as_json: bool) -> None:
+def sensitivity_command(
+    model: str, names: str, exclude_models: tuple[str, ...], plot: str | None, as_json: bool
+) -> None:
     """What an error in each matrix of MODEL costs, in nats per unit of error power.
 
     Learned from KL divergences that were measured tensor by tensor: by Thireus, GGUF Tool Suite
@@ -29,8 +40,9 @@ def sensitivity_command(model: str, names: str, exclude_models: tuple[str, ...],
 
     if plot is not None:
         check_drawing(Path(plot), flag="--plot")
-    found = api_sensitivity.sensitivity_table(model, exclude_models=_listed(exclude_models),
-                                              names=names)
+    found = api_sensitivity.sensitivity_table(
+        model, exclude_models=_listed(exclude_models), names=names
+    )
     if plot is not None:
         from planner.plot.loss_map import svg
 

@@ -12,10 +12,33 @@ from typing import TextIO
 from planner.errors import PlannerError
 from planner.system import reader_is_gone
 
-PLAIN = {"×": "x", "÷": "/", "–": "-", "—": "-", "−": "-", "→": "->", "←": "<-", "…": "...",
-         "·": ".", "≤": "<=", "≥": ">=", "±": "+/-", "≈": "~", "µ": "u", "μ": "u", "α": "alpha",
-         "“": '"', "”": '"', "‘": "'", "’": "'", "\N{NO-BREAK SPACE}": " ",
-         "\N{NARROW NO-BREAK SPACE}": " ", "\N{THIN SPACE}": " ", "✓": "yes", "✗": "no"}
+PLAIN = {
+    "×": "x",
+    "÷": "/",
+    "–": "-",
+    "—": "-",
+    "−": "-",
+    "→": "->",
+    "←": "<-",
+    "…": "...",
+    "·": ".",
+    "≤": "<=",
+    "≥": ">=",
+    "±": "+/-",
+    "≈": "~",
+    "µ": "u",
+    "μ": "u",
+    "α": "alpha",
+    "“": '"',
+    "”": '"',
+    "‘": "'",
+    "’": "'",
+    "\N{NO-BREAK SPACE}": " ",
+    "\N{NARROW NO-BREAK SPACE}": " ",
+    "\N{THIN SPACE}": " ",
+    "✓": "yes",
+    "✗": "no",
+}
 """What an encoding without the sign shows instead; other signs become question marks."""
 _HANDLER = "planner-plain"
 
@@ -34,15 +57,17 @@ def prepare_streams() -> None:
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
         elif isinstance(stream, codecs.StreamWriter) or not hasattr(stream, "reconfigure"):
             continue
-        elif stream.errors == "strict" or (stream.errors == "backslashreplace"
-                                           and not writes_everything(stream)):
+        elif stream.errors == "strict" or (
+            stream.errors == "backslashreplace" and not writes_everything(stream)
+        ):
             stream.reconfigure(errors=_HANDLER)
 
 
 def writes_everything(stream: TextIO | None) -> bool:
     """Whether the encoding of ``stream`` has every sign."""
-    return (getattr(stream, "encoding", None) or "utf-8").lower().replace("_", "-") \
-        .startswith("utf")
+    return (
+        (getattr(stream, "encoding", None) or "utf-8").lower().replace("_", "-").startswith("utf")
+    )
 
 
 @contextlib.contextmanager
@@ -54,8 +79,9 @@ def until_reader_goes() -> Iterator[None]:
     except BrokenPipeError:
         if any(reader_is_gone(number) for number in (1, 2)):
             raise ReaderGoneError from None
-        raise PlannerError("a connection was closed from the other side",
-                           hint="run the same command again") from None
+        raise PlannerError(
+            "a connection was closed from the other side", hint="run the same command again"
+        ) from None
 
 
 def flushed() -> None:
@@ -80,8 +106,8 @@ def is_standard_output(error: OSError) -> bool:
 
 
 def discard_output(*numbers: int) -> None:
-    """Send what is still to be written to the null device: the interpreter writes it when it ends.
-    """
+    """Send what is still to be written to the null device: the interpreter writes it when it
+    ends."""
     null = os.open(os.devnull, os.O_WRONLY)
     for number in numbers or (1, 2):
         with contextlib.suppress(OSError):
@@ -93,6 +119,6 @@ def _plainly(error: UnicodeError) -> tuple[str, int]:
     """The handler of an encoding: signs as :data:`PLAIN` has them."""
     if not isinstance(error, UnicodeEncodeError):
         raise error
-    part = error.object[error.start:error.end]
+    part = error.object[error.start : error.end]
     shown = "".join(PLAIN.get(sign, "?") for sign in part)
     return shown, error.end

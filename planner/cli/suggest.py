@@ -22,16 +22,22 @@ def unknown_command(word: str, commands: Iterable[str]) -> None:
     names = sorted(commands)
     near, how = _nearest(word, names)
     flag = FLAGS_BY_WORD.get(word.lower())
-    if word.startswith("-") or (how < NEAR and flag is None) or is_path(word) \
-            or os.path.exists(word):
+    if (
+        word.startswith("-")
+        or (how < NEAR and flag is None)
+        or is_path(word)
+        or os.path.exists(word)
+    ):
         return
     from planner.models.catalog import known_names
 
     models = known_names()
     if word.lower() in models or _nearest(word, models)[1] > how:
         return
-    raise Hinted(f"unknown command {word!r}",
-                 f"see `{flag}`" if flag is not None else f"did you mean `{near}`?")
+    raise Hinted(
+        f"unknown command {word!r}",
+        f"see `{flag}`" if flag is not None else f"did you mean `{near}`?",
+    )
 
 
 def _nearest(word: str, names: Iterable[str]) -> tuple[str, float]:
@@ -51,8 +57,14 @@ def surplus(words: Sequence[str], commands: Iterable[str]) -> tuple[str, str] | 
     model: it was meant as a command. None else."""
     from planner.models.catalog import is_model
 
-    if not words or words[0] in commands or words[0].startswith("-") or is_path(words[0]) \
-            or is_model(words[0]) or os.path.exists(words[0]):
+    if (
+        not words
+        or words[0] in commands
+        or words[0].startswith("-")
+        or is_path(words[0])
+        or is_model(words[0])
+        or os.path.exists(words[0])
+    ):
         return None
     return f"unknown command {words[0]!r}", "`plan --help` lists the commands"
 
@@ -70,5 +82,5 @@ def in_order(words: Sequence[str], error: UnknownNameError) -> str:
     if first + 1 >= len(words) or not is_model(words[first + 1]):
         return ""
     turned = list(words)
-    turned[first:first + 2] = words[first + 1], words[first]
+    turned[first : first + 2] = words[first + 1], words[first]
     return f"the model comes first: {join(['plan', *turned])}"

@@ -21,20 +21,39 @@ FIGURES = (".html", ".htm", ".svg")
 @click.argument("questions", metavar="FILE.toml")
 @click.option("-o", "--output", metavar="OUT", help="Table to write: OUT.parquet or OUT.csv.")
 @click.option("--workers", type=INTEGER, help="Processes (default: this one).")
-@click.option("--cluster", metavar="ADDRESS",
-              help="Dask cluster: tcp://HOST:PORT, or local (--workers processes).")
-@click.option("--resume/--no-resume", default=True, show_default=True,
-              help="Go on from OUT.journal, which an interrupted run leaves.")
+@click.option(
+    "--cluster",
+    metavar="ADDRESS",
+    help="Dask cluster: tcp://HOST:PORT, or local (--workers processes).",
+)
+@click.option(
+    "--resume/--no-resume",
+    default=True,
+    show_default=True,
+    help="Go on from OUT.journal, which an interrupted run leaves.",
+)
 @click.option("--force", is_flag=True, help="Replace OUT.")
-@click.option("--price", metavar="[DEVICE=]USD,...",
-              help="USD a device-hour: of all devices, or by device.")
-@click.option("--report", metavar="FILE", help="Also write a page, or its figure: FILE.html or "
-              "FILE.svg.")
+@click.option(
+    "--price", metavar="[DEVICE=]USD,...", help="USD a device-hour: of all devices, or by device."
+)
+@click.option(
+    "--report", metavar="FILE", help="Also write a page, or its figure: FILE.html or FILE.svg."
+)
 @click.option("--lang", default="en", show_default=True, help="Language of the page: en | zh.")
 @options("hardware_dir", *PRINTED)
-def sweep_command(questions: str, output: str | None, workers: int | None, cluster: str | None,
-                  price: str | None, report: str | None, lang: str, as_json: bool, quiet: bool,
-                  timings: bool, **given: Any) -> int:
+def sweep_command(
+    questions: str,
+    output: str | None,
+    workers: int | None,
+    cluster: str | None,
+    price: str | None,
+    report: str | None,
+    lang: str,
+    as_json: bool,
+    quiet: bool,
+    timings: bool,
+    **given: Any,
+) -> int:
     """Answer every question of FILE.toml: a table with a row each.
 
     A run that was interrupted goes on where it was when the same command is given again.
@@ -53,17 +72,22 @@ def sweep_command(questions: str, output: str | None, workers: int | None, clust
 
         with _progress(quiet) as progress:
             found = api_sweep.answers(
-                questions, output=output, cluster=cluster, progress=progress,
+                questions,
+                output=output,
+                cluster=cluster,
+                progress=progress,
                 price=None if price is None else prices(price),
                 workers=workers or (None if cluster is not None else 1),
                 told=lambda line: None if quiet else _note(line),
-                **given)
+                **given,
+            )
         columns = found.columns
         if report is not None:
             from planner.report.page.sweep_page import sweep_report
 
-            text = sweep_report(columns, Path(report).suffix.lower(),
-                                found.title or Path(questions).name, lang)
+            text = sweep_report(
+                columns, Path(report).suffix.lower(), found.title or Path(questions).name, lang
+            )
             write_whole(Path(report), text, suffixes=FIGURES)
         if as_json:
             print_json(_rows(columns))
@@ -82,8 +106,10 @@ def _note(text: str) -> None:
 
 def _rows(columns: dict[str, list[Any]]) -> list[dict[str, Any]]:
     """A mapping a row; empty cells are left out."""
-    return [{name: value for name, value in zip(columns, cells, strict=True) if value is not None}
-            for cells in zip(*columns.values(), strict=True)]
+    return [
+        {name: value for name, value in zip(columns, cells, strict=True) if value is not None}
+        for cells in zip(*columns.values(), strict=True)
+    ]
 
 
 @contextmanager
@@ -101,14 +127,21 @@ def _progress(quiet: bool) -> Iterator[Callable[[int, int], None]]:
         TimeRemainingColumn,
     )
 
-    with Progress(TextColumn("questions"), BarColumn(), MofNCompleteColumn(),
-                  TextColumn("{task.fields[rate]}"), TimeRemainingColumn(),
-                  console=Console(stderr=True), transient=True) as bar:
+    with Progress(
+        TextColumn("questions"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]}"),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+        transient=True,
+    ) as bar:
         task = bar.add_task("questions", total=None, rate="")
 
         def tell(done: int, total: int) -> None:
             speed = bar.tasks[task].speed
-            bar.update(task, completed=done, total=total,
-                       rate="" if speed is None else f"{speed:,.3g}/s")
+            bar.update(
+                task, completed=done, total=total, rate="" if speed is None else f"{speed:,.3g}/s"
+            )
 
         yield tell

@@ -19,32 +19,61 @@ from planner.cli.types import INTEGER, options
 @click.option("--ep", type=INTEGER, default=1, show_default=True, help="Expert parallel.")
 @click.option("--cp", type=INTEGER, default=1, show_default=True, help="Context parallel.")
 @click.option("--etp", type=INTEGER, help="Tensor parallel inside an expert (default: tp).")
-@click.option("--virtual-stages", type=INTEGER, default=1, show_default=True,
-              help="Model chunks a rank, interleaved schedule.")
-@click.option("--first-stage-layers", type=INTEGER, help="Layers of the first stage (default: as "
-              "the others).")
+@click.option(
+    "--virtual-stages",
+    type=INTEGER,
+    default=1,
+    show_default=True,
+    help="Model chunks a rank, interleaved schedule.",
+)
+@click.option(
+    "--first-stage-layers", type=INTEGER, help="Layers of the first stage (default: as the others)."
+)
 @click.option("--last-stage-layers", type=INTEGER, help="Layers of the last stage.")
-@click.option("--recipe", metavar="NAME", default="bf16", show_default=True,
-              help="fp32 | fp16 | bf16 | fp8-deepseek.")
+@click.option(
+    "--recipe",
+    metavar="NAME",
+    default="bf16",
+    show_default=True,
+    help="fp32 | fp16 | bf16 | fp8-deepseek.",
+)
 @click.option("--mode", metavar="NAME", default="full", show_default=True, help="full | lora.")
 @click.option("--lora-rank", type=INTEGER, help="Rank of the adapters (default: 16).")
-@click.option("--lora-targets", metavar="NAME", default="linear", show_default=True,
-              help="linear | attention.")
+@click.option(
+    "--lora-targets",
+    metavar="NAME",
+    default="linear",
+    show_default=True,
+    help="linear | attention.",
+)
 @click.option("--fp32-gradients", is_flag=True, help="Accumulate gradients in FP32.")
-@click.option("--zero", type=click.INT, metavar="0|1|2|3", default=0, show_default=True,
-              help="ZeRO stage.")
+@click.option(
+    "--zero", type=click.INT, metavar="0|1|2|3", default=0, show_default=True, help="ZeRO stage."
+)
 @click.option("--sequence-parallel", is_flag=True, help="Split norms and dropouts over tp.")
-@click.option("--recompute", metavar="NAME", default="none", show_default=True,
-              help="none | selective | full.")
+@click.option(
+    "--recompute",
+    metavar="NAME",
+    default="none",
+    show_default=True,
+    help="none | selective | full.",
+)
 @click.option("--seq", type=INTEGER, help="Tokens a sample.")
-@click.option("--micro-batch", type=INTEGER, default=1, show_default=True,
-              help="Samples a micro-batch.")
+@click.option(
+    "--micro-batch", type=INTEGER, default=1, show_default=True, help="Samples a micro-batch."
+)
 @click.option("--global-batch", type=INTEGER, help="Samples a step (default: pipeline full).")
-@click.option("--attention", metavar="NAME", default="flash", show_default=True,
-              help="flash | plain.")
+@click.option(
+    "--attention", metavar="NAME", default="flash", show_default=True, help="flash | plain."
+)
 @click.option("--dropout", is_flag=True, help="Keep dropout masks.")
-@click.option("--loss-scale", type=INTEGER, default=65536, show_default=True,
-              help="Loss scale of the fp16 recipe.")
+@click.option(
+    "--loss-scale",
+    type=INTEGER,
+    default=65536,
+    show_default=True,
+    help="Loss scale of the fp16 recipe.",
+)
 @options("memory_bytes", "hardware_dir", "json", "quiet")
 def train_command(as_json: bool, quiet: bool, **given: Any) -> None:
     """Bytes of one training step of MODEL on DEVICE; exit code 1 where they do not fit."""
@@ -68,4 +97,5 @@ def train_command(as_json: bool, quiet: bool, **given: Any) -> None:
         raise InfeasibleError(
             f"{answer.model} needs {answer.fullest.total} bytes a device of "
             f"{answer.device}, which offers {answer.usable_bytes}",
-            hint=change.flags if change is not None else "no change that was tried is enough")
+            hint=change.flags if change is not None else "no change that was tried is enough",
+        )

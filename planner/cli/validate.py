@@ -14,15 +14,27 @@ if TYPE_CHECKING:
 
 
 @click.command("validate")
-@click.option("--data", metavar="DIR",
-              help="Folder of measured tables (CSV); default: the sample of the package.")
+@click.option(
+    "--data",
+    metavar="DIR",
+    help="Folder of measured tables (CSV); default: the sample of the package.",
+)
 @click.option("--only", metavar="A,B", help="Kinds of table, or files by their stem.")
-@click.option("--rows", metavar="FILE.csv",
-              help="Also write one line a measured row: measured, predicted, or why not.")
+@click.option(
+    "--rows",
+    metavar="FILE.csv",
+    help="Also write one line a measured row: measured, predicted, or why not.",
+)
 @click.option("--plot", metavar="FILE.svg", help="Also draw predicted against measured.")
 @options("json", "quiet")
-def validate_command(data: str | None, only: str | None, rows: str | None, plot: str | None,
-                     as_json: bool, quiet: bool) -> None:
+def validate_command(
+    data: str | None,
+    only: str | None,
+    rows: str | None,
+    plot: str | None,
+    as_json: bool,
+    quiet: bool,
+) -> None:
     """Compare predictions with the measured tables of a folder, group by group."""
     from pathlib import Path
 
@@ -47,8 +59,16 @@ def validate_command(data: str | None, only: str | None, rows: str | None, plot:
     if data is None and not quiet:
         from planner.report.terminal.columns import wrapped
 
-        click.echo("\n".join(wrapped("data: the package's sample of published measurements "
-                                     "(planner/validation/sample)", "  ")), err=True)
+        click.echo(
+            "\n".join(
+                wrapped(
+                    "data: the package's sample of published measurements "
+                    "(planner/validation/sample)",
+                    "  ",
+                )
+            ),
+            err=True,
+        )
     if as_json:
         from planner.cli.files import print_json
 

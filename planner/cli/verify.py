@@ -12,33 +12,68 @@ from planner.cli.types import INTEGER, NUMBER, Hinted, options
 @click.command("verify")
 @click.argument("plan_file", metavar="PLAN.json")
 @click.argument("checkpoint")
-@click.option("--engine", metavar="NAME", default="llama.cpp", show_default=True,
-              help="llama.cpp | vllm | pytorch.")
-@click.option("-o", "--output", metavar="DIR", default="verified", show_default=True,
-              help="Folder of what is measured; the same command goes on where one was stopped.")
-@click.option("--engine-dir", metavar="DIR", help="Folder of llama.cpp's programs (else "
-              "PLAN_LLAMA_CPP, else PATH).")
+@click.option(
+    "--engine",
+    metavar="NAME",
+    default="llama.cpp",
+    show_default=True,
+    help="llama.cpp | vllm | pytorch.",
+)
+@click.option(
+    "-o",
+    "--output",
+    metavar="DIR",
+    default="verified",
+    show_default=True,
+    help="Folder of what is measured; the same command goes on where one was stopped.",
+)
+@click.option(
+    "--engine-dir",
+    metavar="DIR",
+    help="Folder of llama.cpp's programs (else PLAN_LLAMA_CPP, else PATH).",
+)
 @click.option("--python", metavar="PATH", help="The Python of vLLM or PyTorch.")
-@click.option("--also", metavar="A,B", help="Further settings of the engine, e.g. Q8_0,Q6_K; "
-              "none: with llama.cpp and vLLM, the plan alone.")
-@click.option("--text", metavar="FILE", help="Text for the loss (default: a text that every "
-              "Python has).")
-@click.option("--model", metavar="MODEL", help="Directory or configuration of the plan's model, "
-              "where it is not bundled.")
+@click.option(
+    "--also",
+    metavar="A,B",
+    help="Further settings of the engine, e.g. Q8_0,Q6_K; "
+    "none: with llama.cpp and vLLM, the plan alone.",
+)
+@click.option(
+    "--text", metavar="FILE", help="Text for the loss (default: a text that every Python has)."
+)
+@click.option(
+    "--model",
+    metavar="MODEL",
+    help="Directory or configuration of the plan's model, where it is not bundled.",
+)
 @click.option("--device", metavar="DEVICE", help="Device to predict for (default: this machine).")
-@click.option("--prompt-tokens", type=INTEGER, help="Tokens of the prompt (default 448, fewer on "
-              "a slow machine).")
+@click.option(
+    "--prompt-tokens",
+    type=INTEGER,
+    help="Tokens of the prompt (default 448, fewer on a slow machine).",
+)
 @click.option("--output-tokens", type=INTEGER, help="Tokens after it (default 64).")
 @click.option("--threads", type=INTEGER, help="Threads of the engine (default: cores).")
 @click.option("--repeats", type=INTEGER, help="Repeats of a time, the least counts (default 5).")
 @click.option("--chunks", type=INTEGER, help="Pieces of the text for the loss (default 16).")
 @click.option("--kl-context", type=INTEGER, help="Tokens of a piece (default 512).")
 @click.option("--step-seconds", type=NUMBER, help="Stop a step that takes longer (default 1800).")
-@click.option("--learn-from", metavar="DIR,DIR", help="Earlier verifications of the model whose "
-              "losses count as well.")
+@click.option(
+    "--learn-from",
+    metavar="DIR,DIR",
+    help="Earlier verifications of the model whose losses count as well.",
+)
 @options("profile", "hardware_dir", "json", "quiet")
-def verify_command(plan_file: str, checkpoint: str, also: str | None, learn_from: str | None,
-                   as_json: bool, quiet: bool, **given: Any) -> None:
+def verify_command(
+    plan_file: str,
+    checkpoint: str,
+    also: str | None,
+    learn_from: str | None,
+    as_json: bool,
+    quiet: bool,
+    **given: Any,
+) -> None:
     """Make, load and run PLAN from CHECKPOINT with a real engine on this machine, and compare what
     was predicted with what is measured.
 
@@ -53,8 +88,14 @@ def verify_command(plan_file: str, checkpoint: str, also: str | None, learn_from
         if not quiet:
             click.echo(f"{step} …", err=True)
 
-    found = verify(plan_file, checkpoint, also=_listed("--also", also),
-                   learn_from=_listed("--learn-from", learn_from), progress=tell, **given)
+    found = verify(
+        plan_file,
+        checkpoint,
+        also=_listed("--also", also),
+        learn_from=_listed("--learn-from", learn_from),
+        progress=tell,
+        **given,
+    )
     if as_json:
         print_json(found.to_dict())
     else:

@@ -14,8 +14,10 @@ def version_text() -> str:
     """The version, and a line for each kind of data."""
     from planner import __version__
 
-    lines = [f"plan, version {__version__}",
-             *(f"  {name:<16} {date}" for name, date in data_dates().items())]
+    lines = [
+        f"plan, version {__version__}",
+        *(f"  {name:<16} {date}" for name, date in data_dates().items()),
+    ]
     return "\n".join(lines) + "\n"
 
 
@@ -24,14 +26,17 @@ def data_dates() -> dict[str, str]:
     from planner.planning.plan.record import SCHEMA_VERSION
     from planner.resources import data_folder
 
-    profiles = [path for path in sorted(data_folder("hardware_profiles").glob("*.toml"))
-                if path.stem != "aliases"]
-    planning, quality, throughput = (_PACKAGE / name / "data"
-                                     for name in ("planning", "quality", "throughput"))
+    profiles = [
+        path
+        for path in sorted(data_folder("hardware_profiles").glob("*.toml"))
+        if path.stem != "aliases"
+    ]
+    planning, quality, throughput = (
+        _PACKAGE / name / "data" for name in ("planning", "quality", "throughput")
+    )
     return {
         "device profiles": f"{_newest(profiles)}, {len(profiles)} devices",
-        "engine matrix": _newest([planning / "engine_sources.csv",
-                                  planning / "engine_matrix.csv"]),
+        "engine matrix": _newest([planning / "engine_sources.csv", planning / "engine_matrix.csv"]),
         "checkpoints": _newest([planning / "checkpoints.csv"]),
         "operator tables": _newest(throughput.glob("*.toml")),
         "sensitivities": _newest([quality / "kld_models.toml", quality / "priors.toml"]),
@@ -42,5 +47,8 @@ def data_dates() -> dict[str, str]:
 
 def _newest(files: Iterable[Path]) -> str:
     """The newest date in some files, to the day where one says it."""
-    return max(found.group() for file in files
-               for found in _DATE.finditer(file.read_text(encoding="utf-8")))
+    return max(
+        found.group()
+        for file in files
+        for found in _DATE.finditer(file.read_text(encoding="utf-8"))
+    )

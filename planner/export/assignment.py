@@ -85,8 +85,12 @@ class ModuleAssignment:
 
     def released_kinds(self) -> Mapping[tuple[str, int], str]:
         """(kind, layer) → scheme of heads, embeddings, routers and indexers that are quantised."""
-        return {(one.kind, layer): one.scheme for one in self.quantised()
-                if one.kind in AS_RELEASED_KINDS for layer in one.layers or (OUTSIDE,)}
+        return {
+            (one.kind, layer): one.scheme
+            for one in self.quantised()
+            if one.kind in AS_RELEASED_KINDS
+            for layer in one.layers or (OUTSIDE,)
+        }
 
     def plain_head(self) -> list[str]:
         """The name of a tied head that stays plain: it is no row of the model."""
@@ -96,8 +100,12 @@ class ModuleAssignment:
     def decided(self) -> Mapping[tuple[str, int], str]:
         """(kind, layer) → scheme of what every plan decides, caches included; where matrices of a
         kind take several in a layer, each by itself (``attention-qkv.v``)."""
-        found = by_matrix((one.kind, one.part, layer, one.scheme) for one in self.linears
-                          if one.planned and one.kind in PLANNED_KINDS for layer in one.layers)
+        found = by_matrix(
+            (one.kind, one.part, layer, one.scheme)
+            for one in self.linears
+            if one.planned and one.kind in PLANNED_KINDS
+            for layer in one.layers
+        )
         return found | {(c.kind, layer): c.layout for c in self.caches for layer in c.layers}
 
 
@@ -109,26 +117,38 @@ def assignment_of(plan: Plan, spec: ModelSpec) -> ModuleAssignment:
         DataError: a scheme or layout that is not in the catalogue.
     """
     if plan.model.config_sha256 != spec.config_sha256:
-        raise InputError(f"plan file: made for another configuration of {plan.model.id[:120]!r}",
-                         hint="name the model's directory or configuration with --model")
+        raise InputError(
+            f"plan file: made for another configuration of {plan.model.id[:120]!r}",
+            hint="name the model's directory or configuration with --model",
+        )
     _check_deployment(plan, spec)
     _check_kinds(plan, spec)
     modules = _decisions((u for u in plan.units if u.kind in PLANNED_KINDS), SCHEMES)
     caches = _decisions((u for u in plan.units if u.kv_layout is not None), KV_LAYOUTS)
     assignment = from_schemes(spec, modules, caches, changed(plan, spec))
-    known = {(name, layer) for row in spec.rows if row.part == "main" for layer in row.layers
-             for name in (row.kind, f"{row.kind}.{part_of(row)}")}
+    known = {
+        (name, layer)
+        for row in spec.rows
+        if row.part == "main"
+        for layer in row.layers
+        for name in (row.kind, f"{row.kind}.{part_of(row)}")
+    }
     known |= {(unit.kind, layer) for unit in cache_units(spec) for layer in unit.layers}
     for kind, layer in {**modules, **caches}:
         if (kind, layer) not in known:
-            raise InputError(f"plan file: {spec.id} has no {kind} in layer {layer}",
-                             hint="use the plan with the model that it was made for")
+            raise InputError(
+                f"plan file: {spec.id} has no {kind} in layer {layer}",
+                hint="use the plan with the model that it was made for",
+            )
     return assignment
 
 
-def from_schemes(spec: ModelSpec, modules: Mapping[tuple[str, int], str],
-                 caches: Mapping[tuple[str, int], str],
-                 kept: Mapping[tuple[str, int], str] | None = None) -> ModuleAssignment:
+def from_schemes(
+    spec: ModelSpec,
+    modules: Mapping[tuple[str, int], str],
+    caches: Mapping[tuple[str, int], str],
+    kept: Mapping[tuple[str, int], str] | None = None,
+) -> ModuleAssignment:
     """The assignment of (kind, layer) → scheme, of (kind, layer) → cache layout, and of kinds
     that are ``kept`` in most plans and here are not (see :mod:`planner.export.released_kinds`).
 
@@ -137,10 +157,12 @@ def from_schemes(spec: ModelSpec, modules: Mapping[tuple[str, int], str],
     """
     other = kept or {}
     table = other.get(("embedding", OUTSIDE), PLAIN[0])
-    linears = [one for row in spec.rows
-               if is_linear(row) or (row.kind == "embedding" and table not in PLAIN
-                                     and takes(row, table))
-               for one in _linears(spec, row, modules, other)]
+    linears = [
+        one
+        for row in spec.rows
+        if is_linear(row) or (row.kind == "embedding" and table not in PLAIN and takes(row, table))
+        for one in _linears(spec, row, modules, other)
+    ]
     found: list[Cache] = []
     for unit in cache_units(spec):
         by_layout: dict[str, list[int]] = {}
@@ -152,10 +174,13 @@ def from_schemes(spec: ModelSpec, modules: Mapping[tuple[str, int], str],
 
 def is_linear(row: TensorRow) -> bool:
     """Whether a row's tensors are weights of linear layers; convolutions and tables are not."""
-    return (row.is_matrix and row.kind not in NOT_LINEAR
-            and row.part in ("main", "mtp", "vision")
-            and (row.name.endswith(".weight") or row.stacked)
-            and not (row.part != "main" and "embed" in row.name))
+    return (
+        row.is_matrix
+        and row.kind not in NOT_LINEAR
+        and row.part in ("main", "mtp", "vision")
+        and (row.name.endswith(".weight") or row.stacked)
+        and not (row.part != "main" and "embed" in row.name)
+    )
 
 
 def plain_type(spec: ModelSpec) -> str:
@@ -197,12 +222,18 @@ def _check_kinds(plan: Plan, spec: ModelSpec) -> None:
     caches = {unit.kind for unit in cache_units(spec)}
     for unit in plan.units:
         if unit.kind not in (caches if unit.kv_layout is not None else kinds):
-            raise InputError(f"plan file: unit {unit.unit[:80]!r}: {spec.id} has no "
-                             f"{unit.kind[:80]!r}", hint="see `plan inventory` for its modules")
+            raise InputError(
+                f"plan file: unit {unit.unit[:80]!r}: {spec.id} has no {unit.kind[:80]!r}",
+                hint="see `plan inventory` for its modules",
+            )
 
 
-def _linears(spec: ModelSpec, row: TensorRow, modules: Mapping[tuple[str, int], str],
-             apart: Mapping[tuple[str, int], str]) -> Iterator[Linear]:
+def _linears(
+    spec: ModelSpec,
+    row: TensorRow,
+    modules: Mapping[tuple[str, int], str],
+    apart: Mapping[tuple[str, int], str],
+) -> Iterator[Linear]:
     planned = row.part == "main" and row.kind in PLANNED_KINDS and row.quantisable
     name, part = row.name.removesuffix(".weight"), part_of(row)
     groups: dict[tuple[str, bool], list[int]] = {}
@@ -210,8 +241,9 @@ def _linears(spec: ModelSpec, row: TensorRow, modules: Mapping[tuple[str, int], 
         other = apart.get((row.kind, layer))
         decided = planned or (other is not None and takes(row, other))
         if planned:
-            scheme = modules.get((f"{row.kind}.{part}", layer)) \
-                or _of(modules, row.kind, layer, spec)
+            scheme = modules.get((f"{row.kind}.{part}", layer)) or _of(
+                modules, row.kind, layer, spec
+            )
         elif other is not None and decided:
             scheme = other
         elif row.part == "main" and row.scheme is not None:
@@ -221,30 +253,48 @@ def _linears(spec: ModelSpec, row: TensorRow, modules: Mapping[tuple[str, int], 
         groups.setdefault((scheme, decided), []).append(layer)
     alone = sum(other.name == row.name for other in spec.rows) == 1
     for (scheme, decided), layers in groups.items():
-        yield Linear(name, row.kind, tuple(layers) if row.layers else (), row.experts, scheme,
-                     row.fused, alone and len(groups) == 1, decided, row.stacked, part)
+        yield Linear(
+            name,
+            row.kind,
+            tuple(layers) if row.layers else (),
+            row.experts,
+            scheme,
+            row.fused,
+            alone and len(groups) == 1,
+            decided,
+            row.stacked,
+            part,
+        )
 
 
 def _of(table: Mapping[tuple[str, int], str], kind: str, layer: int, spec: ModelSpec) -> str:
     found = table.get((kind, layer))
     if found is None:
-        raise InputError(f"plan file: {kind} of layer {layer} has no unit",
-                         hint=f"the plan must cover every layer of {spec.id}")
+        raise InputError(
+            f"plan file: {kind} of layer {layer} has no unit",
+            hint=f"the plan must cover every layer of {spec.id}",
+        )
     return found
 
 
-def _decisions(units: Iterable[UnitPlan], known: Mapping[str, object],
-               ) -> dict[tuple[str, int], str]:
+def _decisions(
+    units: Iterable[UnitPlan],
+    known: Mapping[str, object],
+) -> dict[tuple[str, int], str]:
     out: dict[tuple[str, int], str] = {}
     for unit in units:
         name = unit.kv_layout or unit.scheme
         if name not in known:
-            raise DataError(f"plan file: unit {unit.unit[:80]!r}: {name[:80]!r} is not in the "
-                            "catalogue", hint="see `plan formats`")
+            raise DataError(
+                f"plan file: unit {unit.unit[:80]!r}: {name[:80]!r} is not in the catalogue",
+                hint="see `plan formats`",
+            )
         for layer in unit.layers:
             if {(unit.matrix, layer), (unit.kind, layer)} & out.keys():
-                raise InputError(f"plan file: {unit.matrix} of layer {layer} is decided twice",
-                                 hint="leave one of the two units out")
+                raise InputError(
+                    f"plan file: {unit.matrix} of layer {layer} is decided twice",
+                    hint="leave one of the two units out",
+                )
             out[unit.matrix, layer] = name
     return out
 

@@ -20,8 +20,9 @@ RELEASED = "release"
 """The target of weights that need not be made."""
 
 
-def chosen(plan: Plan, spec: ModelSpec, device: DeviceProfile, to: str, engine: str,
-           formats: Sequence[str]) -> tuple[str, str]:
+def chosen(
+    plan: Plan, spec: ModelSpec, device: DeviceProfile, to: str, engine: str, formats: Sequence[str]
+) -> tuple[str, str]:
     """(target, engine) of an export: ``to`` is one of ``formats``, an engine, or empty for the
     plan's engine.
 
@@ -36,13 +37,17 @@ def chosen(plan: Plan, spec: ModelSpec, device: DeviceProfile, to: str, engine: 
         raise UnknownNameError("export target", to[:80], (*formats, *engine_names()))
     named = _named(plan, to, engine)
     if named is None:
-        raise UnsupportedError(f"{plan.model.id}: no engine is named, and the plan is for any",
-                               hint=_serving(plan, spec, device))
-    found = verdicts(spec, device, plan.units, plan.layout, (named.address,),
-                     container=_priced_as(plan, named))[0]
+        raise UnsupportedError(
+            f"{plan.model.id}: no engine is named, and the plan is for any",
+            hint=_serving(plan, spec, device),
+        )
+    found = verdicts(
+        spec, device, plan.units, plan.layout, (named.address,), container=_priced_as(plan, named)
+    )[0]
     if found.status != "yes":
-        raise UnsupportedError(f"{named.label}: {_against(found)}",
-                               hint=_serving(plan, spec, device, but=named.name))
+        raise UnsupportedError(
+            f"{named.label}: {_against(found)}", hint=_serving(plan, spec, device, but=named.name)
+        )
     if weights_of(plan, named, device, spec).made in ("release", "loading"):
         return RELEASED, named.address
     return TARGETS[found.container or containers(named)[0]], named.address
@@ -72,23 +77,34 @@ def _against(found: Verdict) -> str:
 
 def _serving(plan: Plan, spec: ModelSpec, device: DeviceProfile, but: str = "") -> str:
     """The hint: engines that serve the plan."""
-    able = [one.engine for one in verdicts(spec, device, plan.units, plan.layout)
-            if one.status == "yes" and one.engine != but]
+    able = [
+        one.engine
+        for one in verdicts(spec, device, plan.units, plan.layout)
+        if one.status == "yes" and one.engine != but
+    ]
     if able:
         return "served by " + ", ".join(able) + f": --to {able[0]}"
-    return ("no engine is known to serve it: plan with --engine auto; or write a format by name "
-            "with --engine any")
+    return (
+        "no engine is known to serve it: plan with --engine auto; or write a format by name "
+        "with --engine any"
+    )
 
 
 def release_steps(weights: WeightsOfPlan, engine: Engine) -> tuple[str, ...]:
     """How the release is served, or made ready for ``engine``."""
     if engine.name == "llama.cpp":
-        return (f"Convert the release: `convert_hf_to_gguf.py MODEL --outfile {weights.place}`; "
-                "its types stay.",)
+        return (
+            f"Convert the release: `convert_hf_to_gguf.py MODEL --outfile {weights.place}`; "
+            "its types stay.",
+        )
     if engine.name == "pytorch":
-        return (f"`AutoModelForCausalLM.from_pretrained(\"{weights.place}\", dtype=\"auto\", "
-                "device_map=\"auto\")` of transformers loads the release as it is.",)
+        return (
+            f'`AutoModelForCausalLM.from_pretrained("{weights.place}", dtype="auto", '
+            'device_map="auto")` of transformers loads the release as it is.',
+        )
     if weights.flags:
-        return (f"Nothing is to be made: {' '.join(weights.flags)} quantises the release while it "
-                f"is loaded. `--to compressed-tensors` writes a recipe instead.",)
+        return (
+            f"Nothing is to be made: {' '.join(weights.flags)} quantises the release while it "
+            f"is loaded. `--to compressed-tensors` writes a recipe instead.",
+        )
     return ("Nothing is to be made: the release is served as it is.",)

@@ -31,8 +31,7 @@ from planner.throughput.calibration import ANY_ENGINE
 from planner.workloads import hit_rate
 
 FILE = "deployment.json"
-CONFIGURATIONS = ("hf_quant_config.json", "quantization_config.json", "config.json",
-                  TENSOR_TYPES)
+CONFIGURATIONS = ("hf_quant_config.json", "quantization_config.json", "config.json", TENSOR_TYPES)
 """Names under which a folder holds what `plan import` reads."""
 VERSION = "1"
 _ID = re.compile(r"[a-z0-9][a-z0-9.-]{0,79}")
@@ -63,34 +62,53 @@ def weights_said(plan: Plan, spec: ModelSpec, *, loading: bool) -> dict[str, str
         return {"made": "release"}
     if not loading:
         return {"made": "plain"}
-    schemes = {u.kind in EXPERT_KINDS: u.scheme for u in plan.units
-               if u.kind in PLANNED_KINDS and u.kv_layout is None}
-    return {"made": "loading", "dense": schemes[False],
-            **({"experts": schemes[True]} if True in schemes else {})}
+    schemes = {
+        u.kind in EXPERT_KINDS: u.scheme
+        for u in plan.units
+        if u.kind in PLANNED_KINDS and u.kv_layout is None
+    }
+    return {
+        "made": "loading",
+        "dense": schemes[False],
+        **({"experts": schemes[True]} if True in schemes else {}),
+    }
 
 
-def deployment_text(plan: Plan, assignment: ModuleAssignment, exported: Exported,
-                    weights: Mapping[str, str]) -> str:
+def deployment_text(
+    plan: Plan, assignment: ModuleAssignment, exported: Exported, weights: Mapping[str, str]
+) -> str:
     """The file of an export; ``weights`` are those of :func:`weights_said`, none where a
     configuration states the schemes."""
     caches: dict[str, dict[str, list[int]]] = {}
     for cache in assignment.caches:
         caches.setdefault(cache.kind, {}).setdefault(cache.layout, []).extend(cache.layers)
     used = {one.scheme for one in assignment.quantised()}
-    stored = {exported.reads_as[name]: name for name in used
-              if exported.reads_as.get(name, name) != name}
+    stored = {
+        exported.reads_as[name]: name for name in used if exported.reads_as.get(name, name) != name
+    }
     data: dict[str, Any] = {
         "schema_version": VERSION,
         "configuration": next((name for name in CONFIGURATIONS if name in exported.files), None),
         "model": {"id": plan.model.id, "config_sha256": plan.model.config_sha256},
         "device": {"id": plan.device.id, "count": plan.device.count},
         "engine": {"name": plan.engine.name, "version": plan.engine.version},
-        "workload": {"context_tokens": plan.workload.context_tokens, "isl": plan.workload.isl,
-                     "osl": plan.workload.osl, "batch": plan.workload.batch, **_requests(plan)},
-        "layout": {"tp": plan.layout.tp, "dp": plan.layout.dp, "pp": plan.layout.pp,
-                   "ep": plan.layout.ep},
-        "caches": caches, **({"stored_as": stored} if stored else {}),
-        **({"weights": weights} if weights else {})}
+        "workload": {
+            "context_tokens": plan.workload.context_tokens,
+            "isl": plan.workload.isl,
+            "osl": plan.workload.osl,
+            "batch": plan.workload.batch,
+            **_requests(plan),
+        },
+        "layout": {
+            "tp": plan.layout.tp,
+            "dp": plan.layout.dp,
+            "pp": plan.layout.pp,
+            "ep": plan.layout.ep,
+        },
+        "caches": caches,
+        **({"stored_as": stored} if stored else {}),
+        **({"weights": weights} if weights else {}),
+    }
     return as_json(data)
 
 
@@ -107,17 +125,25 @@ def read_deployment(text: bytes, place: str, spec: ModelSpec) -> DeploymentFile:
     device, engine = _object(data, "device"), _object(data, "engine")
     asked: dict[str, int | float | str] = {"devices": device.integer("count", high=_MOST)}
     name = _id(device, "id")
-    for part, keys in (("workload", ("context_tokens", "isl", "osl", "batch")),
-                       ("layout", ("tp", "dp", "pp", "ep"))):
+    for part, keys in (
+        ("workload", ("context_tokens", "isl", "osl", "batch")),
+        ("layout", ("tp", "dp", "pp", "ep")),
+    ):
         fields = _object(data, part)
         for key in keys:
             asked["context" if key == "context_tokens" else key] = fields.integer(key, high=_MOST)
         if part == "workload":
             asked |= _read_requests(fields)
         fields.finish()
-    out = DeploymentFile(named, name, _engine(engine), asked,
-                         _caches(_object(data, "caches"), spec),
-                         _stored_as(data.nested("stored_as")), _weights(data.nested("weights")))
+    out = DeploymentFile(
+        named,
+        name,
+        _engine(engine),
+        asked,
+        _caches(_object(data, "caches"), spec),
+        _stored_as(data.nested("stored_as")),
+        _weights(data.nested("weights")),
+    )
     for fields in (device, engine, data):
         fields.finish()
     return out
@@ -155,8 +181,10 @@ def _id(fields: Fields, name: str) -> str:
 def _check_model(fields: Fields, spec: ModelSpec) -> None:
     _id(fields, "id")
     if fields.take("config_sha256") != spec.config_sha256:
-        raise DataError(f"{fields.place}: written for another configuration than {spec.id}'s",
-                        hint="name the model that the export was made for")
+        raise DataError(
+            f"{fields.place}: written for another configuration than {spec.id}'s",
+            hint="name the model that the export was made for",
+        )
     fields.finish()
 
 
@@ -180,9 +208,11 @@ def _caches(fields: Fields, spec: ModelSpec) -> dict[tuple[str, int], str]:
                 raise inner.error(shown(layout), "is no cache layout")
             for layer in inner.integers(layout, low=0, high=max(spec.layers - 1, 0)):
                 if (kind, layer) not in known or (kind, layer) in out:
-                    raise fields.error(shown(kind), f"of layer {layer} is "
-                                       + ("said twice" if (kind, layer) in out else
-                                          f"not in {spec.id}"))
+                    raise fields.error(
+                        shown(kind),
+                        f"of layer {layer} is "
+                        + ("said twice" if (kind, layer) in out else f"not in {spec.id}"),
+                    )
                 out[kind, layer] = layout
     if set(out) != known:
         raise fields.error("the layout", f"of some caches of {spec.id} is missing")
@@ -191,8 +221,11 @@ def _caches(fields: Fields, spec: ModelSpec) -> dict[tuple[str, int], str]:
 
 def _stored_as(fields: Fields | None) -> dict[str, str]:
     names = fields.names() if fields is not None else ()
-    out = {name: fields.choice(name, scheme_ids(), default=None)
-           for name in names if fields is not None}
+    out = {
+        name: fields.choice(name, scheme_ids(), default=None)
+        for name in names
+        if fields is not None
+    }
     return {name: scheme for name, scheme in out.items() if name in scheme_ids()}
 
 

@@ -26,8 +26,11 @@ def draft_words(engine: str, plan: Plan) -> tuple[list[str], list[str]]:
     info = plan.speculation
     if info is None:
         return [], []
-    unsaid = [f"{NO_NAME}: the repository of an EAGLE-3 head for {plan.model.id}"] \
-        if info.model == NO_NAME and engine != "llama.cpp" else []
+    unsaid = (
+        [f"{NO_NAME}: the repository of an EAGLE-3 head for {plan.model.id}"]
+        if info.model == NO_NAME and engine != "llama.cpp"
+        else []
+    )
     if engine == "vllm":
         return ["--speculative-config", json.dumps(_vllm(info, plan))], unsaid
     if engine == "sglang":
@@ -57,9 +60,17 @@ def _vllm(info: SpeculationInfo, plan: Plan) -> dict[str, str | int]:
 
 def _sglang(info: SpeculationInfo) -> list[str]:
     path = [] if info.kind == MTP else ["--speculative-draft-model-path", draft_name(info)]
-    return ["--speculative-algorithm", info.method, *path,
-            "--speculative-num-steps", str(info.draft_tokens), "--speculative-eagle-topk", "1",
-            "--speculative-num-draft-tokens", str(info.draft_tokens + 1)]
+    return [
+        "--speculative-algorithm",
+        info.method,
+        *path,
+        "--speculative-num-steps",
+        str(info.draft_tokens),
+        "--speculative-eagle-topk",
+        "1",
+        "--speculative-num-draft-tokens",
+        str(info.draft_tokens + 1),
+    ]
 
 
 def _llamacpp(info: SpeculationInfo) -> tuple[list[str], list[str]]:
@@ -68,8 +79,9 @@ def _llamacpp(info: SpeculationInfo) -> tuple[list[str], list[str]]:
         return words, []
     name = draft_name(info)
     made = "an EAGLE-3 head" if name == NO_NAME else name
-    return [*words, "--spec-draft-model", DRAFT_GGUF, "--spec-draft-ngl", "999"], \
-        [f"{DRAFT_GGUF}: made by `convert_hf_to_gguf.py` from {made}"]
+    return [*words, "--spec-draft-model", DRAFT_GGUF, "--spec-draft-ngl", "999"], [
+        f"{DRAFT_GGUF}: made by `convert_hf_to_gguf.py` from {made}"
+    ]
 
 
 def trtllm_lines(plan: Plan) -> list[str]:

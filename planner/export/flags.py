@@ -30,12 +30,17 @@ def flags(engine: str) -> dict[str, Flag]:
     """The known flags of an engine's command, by name."""
     with _DATA.open(encoding="utf-8", newline="") as file:
         rows = [row for row in csv.DictReader(file) if row["engine"] == engine]
-    return {row["flag"]: Flag(engine, row["flag"], row["means"], row["source"], row["date"])
-            for row in rows}
+    return {
+        row["flag"]: Flag(engine, row["flag"], row["means"], row["source"], row["date"])
+        for row in rows
+    }
 
 
 def sources_of(engine: str, words: Sequence[str]) -> list[str]:
     """``source, date`` of every flag in a command, each once, in the command's order."""
     known = flags(engine)
-    return list(dict.fromkeys(f"{known[word].source}, {known[word].date}"
-                              for word in words if word in known))
+    return list(
+        dict.fromkeys(
+            f"{known[word].source}, {known[word].date}" for word in words if word in known
+        )
+    )

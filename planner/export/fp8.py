@@ -33,11 +33,15 @@ class _Blocks:
     excluded: str
 
 
-_FP8 = _Blocks(TARGET, {"fp8-block": "fp8-block", "fp8-block-ue8m0": "fp8-block-ue8m0",
-                        "fp8-w8a16": "fp8-block"},
-               {"quant_method": "fp8", "fmt": "e4m3"}, "modules_to_not_convert")
-_INT8 = _Blocks(INTEGERS, {"int8-block": "int8-block"}, {"quant_method": "blockwise_int8"},
-                "ignored_layers")
+_FP8 = _Blocks(
+    TARGET,
+    {"fp8-block": "fp8-block", "fp8-block-ue8m0": "fp8-block-ue8m0", "fp8-w8a16": "fp8-block"},
+    {"quant_method": "fp8", "fmt": "e4m3"},
+    "modules_to_not_convert",
+)
+_INT8 = _Blocks(
+    INTEGERS, {"int8-block": "int8-block"}, {"quant_method": "blockwise_int8"}, "ignored_layers"
+)
 
 
 def export(assignment: ModuleAssignment) -> Exported:
@@ -63,45 +67,69 @@ def _export(form: _Blocks, assignment: ModuleAssignment) -> Exported:
     used = tuple(dict.fromkeys(one.scheme for one in assignment.quantised()))
     for one in assignment.quantised():
         if one.scheme not in form.schemes or len(used) > 1:
-            raise cannot(form.target, one, "one block format for all that is quantised",
-                         " or ".join(form.schemes))
+            raise cannot(
+                form.target,
+                one,
+                "one block format for all that is quantised",
+                " or ".join(form.schemes),
+            )
     notes = cache_notes(assignment, None)
     released = _released(assignment, {form.schemes.get(name, "") for name in used})
     if any(one.kind == "mtp" for one in assignment.linears):
-        notes.append("the prediction layers (MTP) are not in the plan: they "
-                     + ("keep the blocks of the release" if released else "stay unquantised"))
+        notes.append(
+            "the prediction layers (MTP) are not in the plan: they "
+            + ("keep the blocks of the release" if released else "stay unquantised")
+        )
     if not used:
         return Exported({}, (form.target,), tuple(notes), ())
     if form.schemes[used[0]] != used[0]:
-        notes.append("activations stay wide: the format does not say so, the server's kernel for "
-                     "the device does")
+        notes.append(
+            "activations stay wide: the format does not say so, the server's kernel for "
+            "the device does"
+        )
     names = dict.fromkeys(
         name.partition(".{expert}")[0].format(layer=layer)
-        for one in assignment.plain() if one.kind != "mtp" or one.module not in released
-        for layer in one.layers or (-1,) for name in (one.module,))
+        for one in assignment.plain()
+        if one.kind != "mtp" or one.module not in released
+        for layer in one.layers or (-1,)
+        for name in (one.module,)
+    )
     config: dict[str, Any] = {
-        **form.head, "activation_scheme": "dynamic", "weight_block_size": [128, 128],
+        **form.head,
+        "activation_scheme": "dynamic",
+        "weight_block_size": [128, 128],
         **({"scale_fmt": "ue8m0"} if "fp8-block-ue8m0" in used else {}),
-        form.excluded: [*assignment.plain_head(), *names]}
+        form.excluded: [*assignment.plain_head(), *names],
+    }
     modules = [text for one in assignment.quantised() for text in targets(one)]
-    files = {"quantization_config.json": as_json(config), "modules.json": as_json(modules),
-             "quantise.py": _SCRIPT.read_text(encoding="utf-8")}
+    files = {
+        "quantization_config.json": as_json(config),
+        "modules.json": as_json(modules),
+        "quantise.py": _SCRIPT.read_text(encoding="utf-8"),
+    }
     return Exported(files, (form.target,), tuple(notes), _STEPS[form.target], form.schemes)
 
 
 def _released(assignment: ModuleAssignment, schemes: set[str]) -> set[str]:
     """Modules of prediction layers that the release stores in the format that is written: a
     checkpoint that keeps its tensors has them so."""
-    return {row.name.removesuffix(".weight") for row in assignment.spec.rows
-            if row.part == "mtp" and row.scheme in schemes}
+    return {
+        row.name.removesuffix(".weight")
+        for row in assignment.spec.rows
+        if row.part == "mtp" and row.scheme in schemes
+    }
 
 
-_MADE = ("`python quantise.py MODEL OUT` (torch and safetensors) quantises the matrices that "
-         "modules.json lists in blocks of 128×128, with FP32 scales in `weight_scale_inv`, and "
-         "writes `quantization_config` into config.json. MODEL is in 16 bits.")
+_MADE = (
+    "`python quantise.py MODEL OUT` (torch and safetensors) quantises the matrices that "
+    "modules.json lists in blocks of 128×128, with FP32 scales in `weight_scale_inv`, and "
+    "writes `quantization_config` into config.json. MODEL is in 16 bits."
+)
 _STEPS = {
-    TARGET: ("A checkpoint that is released in this format keeps its tensors, with "
-             "quantization_config.json as the value of `quantization_config` in config.json.",
-             _MADE),
+    TARGET: (
+        "A checkpoint that is released in this format keeps its tensors, with "
+        "quantization_config.json as the value of `quantization_config` in config.json.",
+        _MADE,
+    ),
     INTEGERS: (_MADE,),
 }

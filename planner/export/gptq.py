@@ -21,12 +21,17 @@ TARGET = "gptq"
 SCHEMES = {"int4-w4a16": (4, 128), "int4-w4a16-g32": (4, 32), "int8-w8a16": (8, -1)}
 """Scheme → (bits, inputs of a group, -1 for whole rows)."""
 _FUSED = {
-    "q_proj": ("qkv_proj",), "k_proj": ("qkv_proj",), "v_proj": ("qkv_proj",),
-    "gate_proj": ("gate_up_proj",), "up_proj": ("gate_up_proj",),
+    "q_proj": ("qkv_proj",),
+    "k_proj": ("qkv_proj",),
+    "v_proj": ("qkv_proj",),
+    "gate_proj": ("gate_up_proj",),
+    "up_proj": ("gate_up_proj",),
     "q_a_proj": ("fused_qkv_a_proj", "fused_qkv_a_proj_with_mqa"),
     "kv_a_proj_with_mqa": ("fused_qkv_a_proj", "fused_qkv_a_proj_with_mqa"),
-    "in_proj_qkv": ("in_proj_qkvz",), "in_proj_z": ("in_proj_qkvz",),
-    "in_proj_b": ("in_proj_ba",), "in_proj_a": ("in_proj_ba",),
+    "in_proj_qkv": ("in_proj_qkvz",),
+    "in_proj_z": ("in_proj_qkvz",),
+    "in_proj_b": ("in_proj_ba",),
+    "in_proj_a": ("in_proj_ba",),
 }
 _EXPERTS = ".{expert}"
 
@@ -52,13 +57,19 @@ def export(assignment: ModuleAssignment) -> Exported:
     bits, group = SCHEMES[base]
     head = next((one for one in assignment.linears if one.kind == "head"), None)
     config: dict[str, Any] = {
-        "quant_method": TARGET, "checkpoint_format": TARGET, "bits": bits, "group_size": group,
-        "sym": True, "desc_act": False,
+        "quant_method": TARGET,
+        "checkpoint_format": TARGET,
+        "bits": bits,
+        "group_size": group,
+        "sym": True,
+        "desc_act": False,
         "lm_head": head is not None and head.scheme in SCHEMES,
-        "dynamic": rules(assignment, base)}
+        "dynamic": rules(assignment, base),
+    }
     text = as_json(config)
-    return Exported({"quantize_config.json": text, "quantization_config.json": text}, (TARGET,),
-                    notes, _STEPS)
+    return Exported(
+        {"quantize_config.json": text, "quantization_config.json": text}, (TARGET,), notes, _STEPS
+    )
 
 
 def rules(assignment: ModuleAssignment, base: str) -> dict[str, dict[str, Any]]:
@@ -93,8 +104,10 @@ def _notes(assignment: ModuleAssignment) -> tuple[str, ...]:
     if any(one.kind == "mtp" for one in assignment.linears):
         out.append("the prediction layers (MTP) are not in the plan: they stay unquantised")
     if len({one.scheme for one in assignment.quantised()}) > 1 or assignment.plain():
-        out.append("transformers 5.24 does not keep `dynamic` (GPTQConfig): GPTQModel, vLLM and "
-                   "SGLang read it")
+        out.append(
+            "transformers 5.24 does not keep `dynamic` (GPTQConfig): GPTQModel, vLLM and "
+            "SGLang read it"
+        )
     return tuple(out)
 
 

@@ -17,6 +17,7 @@ def image_words(engine: str, plan: Plan) -> tuple[list[str], list[str]]:
     if engine == "vllm":
         return ["--language-model-only"], [
             "for images leave --language-model-only out: their encoder then needs room as well "
-            "(`plan memory --with-vision`)"]
+            "(`plan memory --with-vision`)"
+        ]
     size = note.value.removeprefix("encoder of ").removesuffix(" not loaded")
     return [], [f"images: the server loads their encoder as well, {size} beside the plan"]

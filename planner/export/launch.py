@@ -19,15 +19,21 @@ from planner.planning.plan.record import OffloadInfo, Plan
 _DTYPES = {"bf16": "bfloat16", "fp16": "float16", "fp32": "float32"}
 # Layout → the server's word for it.
 _CACHES = {
-    "vllm": {"fp8": "fp8", "fp8-ds-mla": "fp8_ds_mla", "int8-token": "int8_per_token_head",
-             "nvfp4": "nvfp4"},
+    "vllm": {
+        "fp8": "fp8",
+        "fp8-ds-mla": "fp8_ds_mla",
+        "int8-token": "int8_per_token_head",
+        "nvfp4": "nvfp4",
+    },
     "sglang": {"fp8": "fp8_e4m3", "fp8-ds-mla": "fp8_e4m3"},
     "tensorrt-llm": {"fp8": "fp8", "nvfp4": "nvfp4"},
     "llama.cpp": {"bf16": "bf16", "fp16": "f16", "fp32": "f32"},
 }
 # SGLang documentation, Quantization: ModelOpt checkpoints.
-_SGLANG_MODELOPT = {"fp8-tensor": ["--quantization", "modelopt_fp8"],
-                    "nvfp4": ["--quantization", "modelopt_fp4"]}
+_SGLANG_MODELOPT = {
+    "fp8-tensor": ["--quantization", "modelopt_fp8"],
+    "nvfp4": ["--quantization", "modelopt_fp4"],
+}
 _ATTN_DP_SIZE = (0, 5, 22)
 """SGLang's first version with --attn-dp-size in place of --dp-size and --enable-dp-attention."""
 SERVERS = ("vllm", "sglang", "tensorrt-llm", "llama.cpp", "mlx")
@@ -36,8 +42,13 @@ CHECKPOINT = "CHECKPOINT"
 """Stands for the folder of the quantised checkpoint."""
 
 
-def command(engine: Engine, target: str, plan: Plan, *, cpu: bool = False,
-            ) -> tuple[list[str], list[str]]:
+def command(
+    engine: Engine,
+    target: str,
+    plan: Plan,
+    *,
+    cpu: bool = False,
+) -> tuple[list[str], list[str]]:
     """(words of the command, what it cannot say) for one replica of the plan on ``engine``;
     ``target`` is the checkpoint's format, empty as released; ``cpu``: its devices are CPU sockets.
     """
@@ -46,8 +57,14 @@ def command(engine: Engine, target: str, plan: Plan, *, cpu: bool = False,
     if plan.offload is not None:
         own = plan.offload.engine == engine.name
         words += plan.offload.flags if own else ()
-        unsaid += _of_host(plan.offload) if own else [
-            f"weights in host memory: the plan has them as {plan.offload.engine} keeps them there"]
+        unsaid += (
+            _of_host(plan.offload)
+            if own
+            else [
+                f"weights in host memory: the plan has them as {plan.offload.engine} keeps them "
+                f"there"
+            ]
+        )
     drafting, more = draft_words(engine.name, plan)
     seeing, blind = image_words(engine.name, plan)
     words, unsaid = [*words, *drafting, *seeing], [*unsaid, *more, *blind]
@@ -55,8 +72,11 @@ def command(engine: Engine, target: str, plan: Plan, *, cpu: bool = False,
     if cpu:
         words, more = _on_cpu(engine.name, words, used)
         unsaid += more
-    elif engine.name == "sglang" and used == {"int8-w8a8"} \
-            and any(u.kind in EXPERT_KINDS for u in plan.units):
+    elif (
+        engine.name == "sglang"
+        and used == {"int8-w8a8"}
+        and any(u.kind in EXPERT_KINDS for u in plan.units)
+    ):
         # Its compressed-tensors method refuses INT8 experts on GPUs; this one runs them.
         words += ["--quantization", "w8a8_int8"]
     if (engine.name, target) == ("sglang", "modelopt") and len(used) == 1:
@@ -88,16 +108,23 @@ def _of_host(offload: OffloadInfo) -> list[str]:
 def _on_cpu(engine: str, words: list[str], used: set[str]) -> tuple[list[str], list[str]]:
     """The command of a server on CPU sockets, and what is left to say."""
     if engine == "sglang":
-        words = ["env", "SGLANG_USE_CPU_ENGINE=1", *words, "--device", "cpu",
-                 "--disable-overlap-schedule"]
+        words = [
+            "env",
+            "SGLANG_USE_CPU_ENGINE=1",
+            *words,
+            "--device",
+            "cpu",
+            "--disable-overlap-schedule",
+        ]
         words += ["--quantization", "w8a8_int8"] if used == {"int8-w8a8"} else []
-        return words, ["a rank of --tp-size is a sub-NUMA cluster on a CPU: multiply it by those "
-                       "of a socket"]
+        return words, [
+            "a rank of --tp-size is a sub-NUMA cluster on a CPU: multiply it by those of a socket"
+        ]
     if engine == "vllm":
         return words, ["memory for caches: VLLM_CPU_KVCACHE_SPACE, in GiB a rank"]
     if engine == "llama.cpp":
         at = words.index("--n-gpu-layers")
-        return [*words[:at], "--n-gpu-layers", "0", *words[at + 4:]], []
+        return [*words[:at], "--n-gpu-layers", "0", *words[at + 4 :]], []
     return words, []
 
 
@@ -116,12 +143,24 @@ def prefill_chunk(plan: Plan) -> int:
 
 def _vllm(engine: Engine, plan: Plan, served: ServingFacts) -> tuple[list[str], list[str]]:
     layout = plan.layout
-    words = ["vllm", "serve", CHECKPOINT,
-             *_sized(("--tensor-parallel-size", layout.tp), ("--data-parallel-size", layout.dp),
-                     ("--pipeline-parallel-size", layout.pp)),
-             "--dtype", _DTYPES[served.plain], "--max-model-len",
-             str(plan.workload.context_tokens), "--max-num-seqs", str(per_rank(plan)),
-             "--max-num-batched-tokens", str(prefill_chunk(plan))]
+    words = [
+        "vllm",
+        "serve",
+        CHECKPOINT,
+        *_sized(
+            ("--tensor-parallel-size", layout.tp),
+            ("--data-parallel-size", layout.dp),
+            ("--pipeline-parallel-size", layout.pp),
+        ),
+        "--dtype",
+        _DTYPES[served.plain],
+        "--max-model-len",
+        str(plan.workload.context_tokens),
+        "--max-num-seqs",
+        str(per_rank(plan)),
+        "--max-num-batched-tokens",
+        str(prefill_chunk(plan)),
+    ]
     unsaid = _expert_parallel(plan, "--enable-expert-parallel", words)
     packed, words_of = served.packed(), _CACHES["vllm"]
     unsaid += _cache_flag(words, "--kv-cache-dtype", packed, words_of)
@@ -136,11 +175,22 @@ def _vllm(engine: Engine, plan: Plan, served: ServingFacts) -> tuple[list[str], 
 
 def _sglang(engine: Engine, plan: Plan, served: ServingFacts) -> tuple[list[str], list[str]]:
     layout = plan.layout
-    words = ["python", "-m", "sglang.launch_server", "--model-path", CHECKPOINT,
-             *_sized(("--tp-size", layout.tp * layout.dp), ("--pp-size", layout.pp)), "--dtype",
-             _DTYPES[served.plain], "--context-length", str(plan.workload.context_tokens),
-             "--max-running-requests", str(plan.workload.batch),
-             "--chunked-prefill-size", str(prefill_chunk(plan) * layout.dp)]
+    words = [
+        "python",
+        "-m",
+        "sglang.launch_server",
+        "--model-path",
+        CHECKPOINT,
+        *_sized(("--tp-size", layout.tp * layout.dp), ("--pp-size", layout.pp)),
+        "--dtype",
+        _DTYPES[served.plain],
+        "--context-length",
+        str(plan.workload.context_tokens),
+        "--max-running-requests",
+        str(plan.workload.batch),
+        "--chunked-prefill-size",
+        str(prefill_chunk(plan) * layout.dp),
+    ]
     if layout.dp > 1 and engine.version >= _ATTN_DP_SIZE:
         words += ["--attn-dp-size", str(layout.dp)]
     elif layout.dp > 1:
@@ -152,17 +202,30 @@ def _sglang(engine: Engine, plan: Plan, served: ServingFacts) -> tuple[list[str]
 
 def _trtllm(engine: Engine, plan: Plan, served: ServingFacts) -> tuple[list[str], list[str]]:
     layout = plan.layout
-    words = ["trtllm-serve", CHECKPOINT,
-             *_sized(("--tp_size", layout.tp * layout.dp), ("--pp_size", layout.pp),
-                     ("--ep_size", layout.ep)), "--max_seq_len", str(plan.workload.context_tokens),
-             "--max_batch_size", str(per_rank(plan)), "--max_num_tokens",
-             str(prefill_chunk(plan)), "--extra_llm_api_options", OPTIONS]
+    words = [
+        "trtllm-serve",
+        CHECKPOINT,
+        *_sized(
+            ("--tp_size", layout.tp * layout.dp), ("--pp_size", layout.pp), ("--ep_size", layout.ep)
+        ),
+        "--max_seq_len",
+        str(plan.workload.context_tokens),
+        "--max_batch_size",
+        str(per_rank(plan)),
+        "--max_num_tokens",
+        str(prefill_chunk(plan)),
+        "--extra_llm_api_options",
+        OPTIONS,
+    ]
     packed = served.packed()
-    unsaid = [f"a {name} cache: no such type" for name in packed
-              if name not in _CACHES["tensorrt-llm"]]
+    unsaid = [
+        f"a {name} cache: no such type" for name in packed if name not in _CACHES["tensorrt-llm"]
+    ]
     if layout.tp > 1 and layout.dp > 1:
-        unsaid.append(f"tp {layout.tp} within dp {layout.dp}: enable_attention_dp copies attention "
-                      "to every rank, so its cache is smaller than the plan's")
+        unsaid.append(
+            f"tp {layout.tp} within dp {layout.dp}: enable_attention_dp copies attention "
+            "to every rank, so its cache is smaller than the plan's"
+        )
     return words, unsaid + _one_type(served)
 
 
@@ -176,18 +239,35 @@ def trtllm_options(plan: Plan, engine: Engine) -> str:
         from planner.export.prefix_flags import prefix_options
 
         beyond = prefix_options(engine, plan)
-    lines = ["kv_cache_config:", f"  dtype: {kind}", *beyond,
-             f"enable_attention_dp: {'true' if plan.layout.dp > 1 else 'false'}",
-             *trtllm_lines(plan)]
+    lines = [
+        "kv_cache_config:",
+        f"  dtype: {kind}",
+        *beyond,
+        f"enable_attention_dp: {'true' if plan.layout.dp > 1 else 'false'}",
+        *trtllm_lines(plan),
+    ]
     return "\n".join(lines) + "\n"
 
 
 def _llamacpp(engine: Engine, plan: Plan, served: ServingFacts) -> tuple[list[str], list[str]]:
     slots = plan.workload.batch
-    words = ["llama-server", "-m", "OUT.gguf", "--ctx-size",
-             str(plan.workload.context_tokens * slots), "--parallel", str(slots),
-             "--batch-size", str(prefill_chunk(plan)), "--ubatch-size", str(prefill_chunk(plan)),
-             "--n-gpu-layers", "999", "--split-mode", "layer" if plan.layout.pp > 1 else "none"]
+    words = [
+        "llama-server",
+        "-m",
+        "OUT.gguf",
+        "--ctx-size",
+        str(plan.workload.context_tokens * slots),
+        "--parallel",
+        str(slots),
+        "--batch-size",
+        str(prefill_chunk(plan)),
+        "--ubatch-size",
+        str(prefill_chunk(plan)),
+        "--n-gpu-layers",
+        "999",
+        "--split-mode",
+        "layer" if plan.layout.pp > 1 else "none",
+    ]
     unsaid = []
     for flag, kinds in (("--cache-type-k", ("kv-k", "kv-latent")), ("--cache-type-v", ("kv-v",))):
         used = {layout for kind, _, layout in served.caches if kind in kinds}
@@ -202,8 +282,9 @@ def _llamacpp(engine: Engine, plan: Plan, served: ServingFacts) -> tuple[list[st
 
 
 def _pytorch(engine: Engine, plan: Plan, served: ServingFacts) -> tuple[list[str], list[str]]:
-    unsaid = [f"a {name} cache: DynamicCache keeps the model's data type"
-              for name in served.packed()]
+    unsaid = [
+        f"a {name} cache: DynamicCache keeps the model's data type" for name in served.packed()
+    ]
     if plan.layout.tp * plan.layout.dp * plan.layout.pp > 1:
         unsaid.append("the layout: quantise.py loads the model on what device_map finds")
     return ["python", "quantise.py", "MODEL", "OUT"], unsaid
@@ -213,14 +294,27 @@ def _mlx(engine: Engine, plan: Plan, served: ServingFacts) -> tuple[list[str], l
     layout = plan.layout
     unsaid = []
     if layout.tp * layout.dp * layout.pp * layout.ep > 1:
-        unsaid.append(f"tp {layout.tp}, dp {layout.dp}, pp {layout.pp}, ep {layout.ep}: a machine "
-                      "is one device")
-    return ["mlx_lm.server", "--model", CHECKPOINT,
-            "--decode-concurrency", str(plan.workload.batch)], unsaid
+        unsaid.append(
+            f"tp {layout.tp}, dp {layout.dp}, pp {layout.pp}, ep {layout.ep}: a machine "
+            "is one device"
+        )
+    return [
+        "mlx_lm.server",
+        "--model",
+        CHECKPOINT,
+        "--decode-concurrency",
+        str(plan.workload.batch),
+    ], unsaid
 
 
-_COMMANDS = {"vllm": _vllm, "sglang": _sglang, "tensorrt-llm": _trtllm, "llama.cpp": _llamacpp,
-             "pytorch": _pytorch, "mlx": _mlx}
+_COMMANDS = {
+    "vllm": _vllm,
+    "sglang": _sglang,
+    "tensorrt-llm": _trtllm,
+    "llama.cpp": _llamacpp,
+    "pytorch": _pytorch,
+    "mlx": _mlx,
+}
 
 
 def _sized(*flags: tuple[str, int]) -> list[str]:
@@ -228,16 +322,22 @@ def _sized(*flags: tuple[str, int]) -> list[str]:
     return [word for flag, size in flags if size > 1 for word in (flag, str(size))]
 
 
-def _cache_flag(words: list[str], flag: str, packed: Sequence[str], known: dict[str, str],
-                ) -> list[str]:
+def _cache_flag(
+    words: list[str],
+    flag: str,
+    packed: Sequence[str],
+    known: dict[str, str],
+) -> list[str]:
     if not packed:
         words += [flag, "auto"]
         return []
     if len(packed) == 1 and packed[0] in known:
         words += [flag, known[packed[0]]]
         return []
-    return [f"caches in {' and '.join(packed)}: {flag} takes one of auto, "
-            + ", ".join(dict.fromkeys(known.values()))]
+    return [
+        f"caches in {' and '.join(packed)}: {flag} takes one of auto, "
+        + ", ".join(dict.fromkeys(known.values()))
+    ]
 
 
 def _one_type(served: ServingFacts) -> list[str]:

@@ -26,16 +26,23 @@ CONSUMERS = {target: writers()[container].readers for container, target in TARGE
 
 @dataclass(frozen=True, slots=True)
 class EngineFinding:
-    """One engine on one export: ``status`` is yes, no or unknown, ``reason`` what speaks against.
-    """
+    """One engine on one export: ``status`` is yes, no or unknown, ``reason`` what speaks
+    against."""
 
     engine: Engine
     status: str
     reason: str
 
 
-def lint(target: str, exported: Exported, assignment: ModuleAssignment, plan: Plan, spec: ModelSpec,
-         device: DeviceProfile, engine: Engine) -> EngineFinding:
+def lint(
+    target: str,
+    exported: Exported,
+    assignment: ModuleAssignment,
+    plan: Plan,
+    spec: ModelSpec,
+    device: DeviceProfile,
+    engine: Engine,
+) -> EngineFinding:
     """The verdict on ``engine`` with the checkpoint format of ``target``."""
     if engine.name not in CONSUMERS[target]:
         return EngineFinding(engine, "no", f"it does not read {target}")
@@ -43,8 +50,10 @@ def lint(target: str, exported: Exported, assignment: ModuleAssignment, plan: Pl
     if fused:
         return EngineFinding(engine, "no", f"{fused[0]}: parts of one matrix in several schemes")
     whole = verdicts(spec, device, plan.units, plan.layout, (engine.address,))[0]
-    against = [*(("refused", text) for text in modelopt.rules_broken(exported.files)),
-               *_against(exported, assignment, device, engine)]
+    against = [
+        *(("refused", text) for text in modelopt.rules_broken(exported.files)),
+        *_against(exported, assignment, device, engine),
+    ]
     if against:
         status = "unknown" if all(word == "unknown" for word, _ in against) else "no"
         return EngineFinding(engine, status, "; ".join(dict.fromkeys(text for _, text in against)))
@@ -58,12 +67,16 @@ def split_fused_layers(assignment: ModuleAssignment) -> list[str]:
     for one in assignment.linears:
         for layer in one.layers:
             found.setdefault((one.fused, layer, one.experts > 1), set()).add(one.scheme)
-    return [f"{name} of layer {layer} in {' and '.join(sorted(schemes))}"
-            for (name, layer, _), schemes in found.items() if name and len(schemes) > 1]
+    return [
+        f"{name} of layer {layer} in {' and '.join(sorted(schemes))}"
+        for (name, layer, _), schemes in found.items()
+        if name and len(schemes) > 1
+    ]
 
 
-def _against(exported: Exported, assignment: ModuleAssignment, device: DeviceProfile,
-             engine: Engine) -> Iterator[tuple[str, str]]:
+def _against(
+    exported: Exported, assignment: ModuleAssignment, device: DeviceProfile, engine: Engine
+) -> Iterator[tuple[str, str]]:
     mine = [c for c in exported.containers if c in containers(engine)]
     uses = dict.fromkeys((one.scheme, kind_group(one.kind)) for one in assignment.quantised())
     if uses and not mine:
@@ -71,9 +84,12 @@ def _against(exported: Exported, assignment: ModuleAssignment, device: DevicePro
         return
     schemes = {scheme for scheme, _ in uses}
     for scheme, group in uses:
-        best = min((cell(engine, device, "scheme", scheme, group, c) for c in mine),
-                   key=lambda c: ("supported", "emulated", "refused", "unquantised",
-                                  "unknown").index(c.status))
+        best = min(
+            (cell(engine, device, "scheme", scheme, group, c) for c in mine),
+            key=lambda c: ("supported", "emulated", "refused", "unquantised", "unknown").index(
+                c.status
+            ),
+        )
         if best.status != "supported":
             yield best.status, f"{scheme} ({group}) in {mine[0]}: {best.status}: {best.reason}"
         mixed = cell(engine, device, "mixed", "*", group, mine[0])

@@ -17,7 +17,8 @@ from planner.models.gguf_names import gguf_stems
 
 TARGET = "llama.cpp"
 TYPES = {"mxfp4-w4a16": "mxfp4", "bf16": "bf16", "fp16": "f16", "fp32": "f32"} | {
-    PREFIX + name: name.replace("_k", "_K") for name in GGML_WEIGHTS}
+    PREFIX + name: name.replace("_k", "_K") for name in GGML_WEIGHTS
+}
 """Scheme → the type's name in ggml."""
 HEAD, TABLE = r"^output\.weight", r"^token_embd\.weight"
 FILE = "tensor_types.txt"
@@ -51,16 +52,23 @@ def export(assignment: ModuleAssignment, *, imatrix: str = "") -> Exported:
     for line in lines:
         words += ["--tensor-type", line]
     text = " ".join(shlex.quote(word) for word in words)
-    ends = [f"{TABLE}={table}"] if assignment.spec.tied_embeddings else [
-        f"{HEAD}={head}", f"{TABLE}={table}"]
+    ends = (
+        [f"{TABLE}={table}"]
+        if assignment.spec.tied_embeddings
+        else [f"{HEAD}={head}", f"{TABLE}={table}"]
+    )
     if imatrix:
         text = text.replace(words[0], f'{words[0]} --imatrix "${{3:-{_quoted(imatrix)}}}"', 1)
     script = f'#!/bin/sh\nset -eu\nexec {text} "${{1:?IN.gguf}}" "${{2:?OUT.gguf}}" {base}\n'
     notes = ["routers, norms and other small tensors: llama-quantize keeps them as they are"]
     if any(one.kind == "mtp" for one in assignment.linears):
         notes.append("the prediction layers (MTP) are not in the plan")
-    return Exported({FILE: "\n".join([*ends, *lines]) + "\n", "quantise.sh": script},
-                    ("gguf",), tuple(notes), (*_STEPS, *([_MATRIX] if imatrix else ())))
+    return Exported(
+        {FILE: "\n".join([*ends, *lines]) + "\n", "quantise.sh": script},
+        ("gguf",),
+        tuple(notes),
+        (*_STEPS, *([_MATRIX] if imatrix else ())),
+    )
 
 
 def _quoted(path: str) -> str:
@@ -82,8 +90,11 @@ def _head_and_table(assignment: ModuleAssignment) -> tuple[str, str]:
     """The types of output.weight and token_embd.weight; a tied head is the latter, which
     llama-quantize then gives the type of the output."""
     found = {one.kind: one.scheme for one in assignment.linears if one.kind in _BY_FLAG}
-    stored = next(row.scheme or row.dtype for row in assignment.spec.rows
-                  if row.kind == "embedding" and row.part == "main")
+    stored = next(
+        row.scheme or row.dtype
+        for row in assignment.spec.rows
+        if row.kind == "embedding" and row.part == "main"
+    )
     table = TYPES.get(found.get("embedding", stored), "bf16")
     return TYPES.get(found["head"], "bf16") if "head" in found else table, table
 
@@ -109,14 +120,17 @@ def stems_of(module: str) -> tuple[str, ...]:
     """
     found = gguf_stems(module)
     if not found:
-        raise UnsupportedError(f"{TARGET}: the GGUF name of {module} is not known",
-                               hint="see planner.models.gguf_names for the families that are named")
+        raise UnsupportedError(
+            f"{TARGET}: the GGUF name of {module} is not known",
+            hint="see planner.models.gguf_names for the families that are named",
+        )
     return found
 
 
 _MATRIX = (
     "The importance matrix of the plan is passed on; a third argument names it elsewhere: "
-    "`./quantise.sh IN.gguf OUT.gguf IMATRIX.gguf`.")
+    "`./quantise.sh IN.gguf OUT.gguf IMATRIX.gguf`."
+)
 _STEPS = (
     "Convert the checkpoint: `convert_hf_to_gguf.py MODEL --outtype bf16 --outfile IN.gguf`.",
     "`./quantise.sh IN.gguf OUT.gguf`: every matrix gets its own type (tensor_types.txt), the last "

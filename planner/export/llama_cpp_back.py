@@ -58,8 +58,12 @@ def read_tensor_types(text: bytes, place: str, spec: ModelSpec) -> Imported:
     """
     lines = _lines(text, place)
     rows = tuple(part for row in unquantised(spec).rows for part in _typed(row, lines, place))
-    found = replace(spec, rows=rows, kv_scheme="",
-                    quantization=largest_scheme(rows, unquantised(spec).quantization))
+    found = replace(
+        spec,
+        rows=rows,
+        kv_scheme="",
+        quantization=largest_scheme(rows, unquantised(spec).quantization),
+    )
     return Imported(found, FILE, None, tuple(configuration_notes(found, (), None)), apart=True)
 
 
@@ -70,8 +74,11 @@ def _lines(text: bytes, place: str) -> list[_Line]:
         raise DataError(f"{place}: is not UTF-8 text", hint=f"give {FILE}") from None
     if len(written) > MAX_LINES:
         raise DataError(f"{place}: has more than {MAX_LINES} lines", hint=f"give {FILE}")
-    found = [_line(line, f"{place}: line {number}") for number, line in enumerate(written, 1)
-             if line.strip()]
+    found = [
+        _line(line, f"{place}: line {number}")
+        for number, line in enumerate(written, 1)
+        if line.strip()
+    ]
     if not found:
         raise DataError(f"{place}: names no tensor", hint="a line is PATTERN=TYPE")
     return found
@@ -80,12 +87,16 @@ def _lines(text: bytes, place: str) -> list[_Line]:
 def _line(text: str, place: str) -> _Line:
     pattern, separator, name = text.strip().rpartition("=")
     if not separator or not pattern or len(pattern) > MAX_PATTERN:
-        raise DataError(f"{place}: {shown(text)} is no PATTERN=TYPE",
-                        hint="as llama-quantize --tensor-type takes it")
+        raise DataError(
+            f"{place}: {shown(text)} is no PATTERN=TYPE",
+            hint="as llama-quantize --tensor-type takes it",
+        )
     scheme = _SCHEMES.get(name.strip().lower())
     if scheme is None:
-        raise UnsupportedError(f"{place}: type {shown(name)} has no scheme in the catalogue",
-                               hint="there are " + ", ".join(_SCHEMES))
+        raise UnsupportedError(
+            f"{place}: type {shown(name)} has no scheme in the catalogue",
+            hint="there are " + ", ".join(_SCHEMES),
+        )
     return _Line(expression(pattern, place), scheme)
 
 
@@ -105,8 +116,9 @@ def _typed(row: TensorRow, lines: Sequence[_Line], place: str) -> Iterator[Tenso
         yield part if scheme is None else _stored(part, scheme)
 
 
-def _scheme(row: TensorRow, layer: int, lines: Sequence[_Line], place: str,
-            decided: bool) -> str | None:
+def _scheme(
+    row: TensorRow, layer: int, lines: Sequence[_Line], place: str, decided: bool
+) -> str | None:
     """The scheme of the first line that names a row's tensor in ``layer``; None where none does and
     llama-quantize leaves it as it is."""
     found: dict[str | None, str] = {}
@@ -114,12 +126,17 @@ def _scheme(row: TensorRow, layer: int, lines: Sequence[_Line], place: str,
         hit = next((line.scheme for line in lines if line.pattern.search(name)), None)
         found.setdefault(hit, name)
     if len(found) > 1:
-        raise DataError(f"{place}: {' and '.join(found.values())} are parts of one matrix of "
-                        f"{row.name}, in several types", hint="give them one type")
+        raise DataError(
+            f"{place}: {' and '.join(found.values())} are parts of one matrix of "
+            f"{row.name}, in several types",
+            hint="give them one type",
+        )
     scheme, name = next(iter(found.items()))
     if scheme is None and decided:
-        raise DataError(f"{place}: no line names {name}",
-                        hint="llama-quantize would give it a default: name every matrix")
+        raise DataError(
+            f"{place}: no line names {name}",
+            hint="llama-quantize would give it a default: name every matrix",
+        )
     return scheme
 
 
@@ -133,6 +150,9 @@ def _stored(row: TensorRow, scheme: str) -> TensorRow:
     if scheme in PLAIN:
         return replace(row, dtype=scheme)
     shape = (row.experts, *row.shape) if row.experts > 1 else row.shape
-    return replace(row, scheme=scheme, dtype=SCHEMES[scheme].weight.element,
-                   stored=StoredAs(row.name, TYPES[scheme].upper(), shape))
-
+    return replace(
+        row,
+        scheme=scheme,
+        dtype=SCHEMES[scheme].weight.element,
+        stored=StoredAs(row.name, TYPES[scheme].upper(), shape),
+    )

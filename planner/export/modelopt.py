@@ -26,12 +26,18 @@ FILE = "hf_quant_config.json"
 VERSION = "0.47.0"
 MIXED = {"fp8-tensor": "FP8", "nvfp4": "NVFP4", "nvfp4-w4a16": "W4A16_NVFP4"}
 _AWQ = "W4A16_AWQ"
-UNIFORM = {**MIXED, "fp8-channel": "FP8_PER_CHANNEL_PER_TOKEN", "mxfp8": "MXFP8",
-           "int4-w4a16": _AWQ}
+UNIFORM = {
+    **MIXED,
+    "fp8-channel": "FP8_PER_CHANNEL_PER_TOKEN",
+    "mxfp8": "MXFP8",
+    "int4-w4a16": _AWQ,
+}
 _GROUPS = {"NVFP4": 16, "W4A16_NVFP4": 16, "MXFP8": 32, _AWQ: 128}
 _CACHES = {"fp8": "FP8", "nvfp4": "NVFP4"}
-_CACHE_SCHEMES = {"fp8": {"dynamic": False, "num_bits": 8, "type": "float"},
-                  "nvfp4": {"dynamic": False, "num_bits": 4, "type": "float"}}
+_CACHE_SCHEMES = {
+    "fp8": {"dynamic": False, "num_bits": 8, "type": "float"},
+    "nvfp4": {"dynamic": False, "num_bits": 4, "type": "float"},
+}
 INSIDE = "quantization_config.json"
 
 
@@ -49,8 +55,14 @@ def export(assignment: ModuleAssignment) -> Exported:
     able = MIXED if listed else UNIFORM
     for one in assignment.quantised():
         if one.scheme not in able:
-            raise cannot(TARGET, one, "no algorithm for it" if one.scheme not in UNIFORM else
-                         "MIXED_PRECISION leaves it unquantised in silence", ", ".join(able))
+            raise cannot(
+                TARGET,
+                one,
+                "no algorithm for it"
+                if one.scheme not in UNIFORM
+                else "MIXED_PRECISION leaves it unquantised in silence",
+                ", ".join(able),
+            )
     said = cache_of(assignment)
     body = _uniform(assignment, used[0]) if used and not listed else _mixed(assignment)
     quantization = {**body, "kv_cache_quant_algo": _CACHES[said] if said else None}
@@ -58,23 +70,31 @@ def export(assignment: ModuleAssignment) -> Exported:
     data = {"producer": producer, "quantization": quantization}
     notes = cache_notes(assignment, said)
     if any(UNIFORM[scheme] == _AWQ for scheme in used):
-        notes.append("W4A16_AWQ scales the inputs of each layer as well: rounding may be less than "
-                     "the plan's")
+        notes.append(
+            "W4A16_AWQ scales the inputs of each layer as well: rounding may be less than "
+            "the plan's"
+        )
     if any(one.kind == "mtp" for one in assignment.linears):
         notes.append("the prediction layers (MTP) are not in the plan: they stay unquantised")
     if not used:
         return Exported({}, _containers(used), tuple(notes), ())
     files = {FILE: as_json(data), INSIDE: as_json(_inside(body, said, producer))}
-    return Exported(files, ("modelopt-mixed",) if listed else _containers(used), tuple(notes),
-                    _STEPS)
+    return Exported(
+        files, ("modelopt-mixed",) if listed else _containers(used), tuple(notes), _STEPS
+    )
 
 
 def _inside(body: dict[str, Any], cache: str | None, producer: dict[str, str]) -> dict[str, Any]:
     """The same for config.json, where vLLM takes every algorithm: from ``hf_quant_config.json``
     alone it refuses all but FP8 and NVFP4 (0.32, model_arch_config_convertor.py)."""
     rest = {key: value for key, value in body.items() if key != "exclude_modules"}
-    return {"quant_method": "modelopt", **rest, "ignore": body["exclude_modules"],
-            "kv_cache_scheme": _CACHE_SCHEMES[cache] if cache else None, "producer": producer}
+    return {
+        "quant_method": "modelopt",
+        **rest,
+        "ignore": body["exclude_modules"],
+        "kv_cache_scheme": _CACHE_SCHEMES[cache] if cache else None,
+        "producer": producer,
+    }
 
 
 def rules_broken(files: Mapping[str, str]) -> list[str]:
@@ -87,8 +107,9 @@ def rules_broken(files: Mapping[str, str]) -> list[str]:
     layers = json.loads(text)["quantization"].get("quantized_layers", {}) if text else {}
     others = sorted({entry["quant_algo"] for entry in layers.values()} - set(MIXED.values()))
     sizes = sorted({entry["group_size"] for entry in layers.values() if "group_size" in entry})
-    out = [f"MIXED_PRECISION with {', '.join(others)}: left unquantised in silence"] if others \
-        else []
+    out = (
+        [f"MIXED_PRECISION with {', '.join(others)}: left unquantised in silence"] if others else []
+    )
     if len(sizes) > 1:
         out.append(f"group sizes {', '.join(map(str, sizes))}: readers take one")
     return out
@@ -102,8 +123,7 @@ def _uniform(assignment: ModuleAssignment, scheme: str) -> dict[str, Any]:
     algorithm = UNIFORM[scheme]
     group = {"group_size": _GROUPS[algorithm]} if algorithm in _GROUPS else {}
     scaled = {"has_zero_point": False, "pre_quant_scale": True} if algorithm == _AWQ else {}
-    return {"quant_algo": algorithm, **group, **scaled,
-            "exclude_modules": _excluded(assignment)}
+    return {"quant_algo": algorithm, **group, **scaled, "exclude_modules": _excluded(assignment)}
 
 
 def _mixed(assignment: ModuleAssignment) -> dict[str, Any]:
@@ -114,8 +134,11 @@ def _mixed(assignment: ModuleAssignment) -> dict[str, Any]:
         group = {"group_size": _GROUPS[algorithm]} if algorithm in _GROUPS else {}
         for name in one.names():
             layers[name] = {**entry, **group}
-    return {"quant_algo": "MIXED_PRECISION",
-            "exclude_modules": _excluded(assignment), "quantized_layers": layers}
+    return {
+        "quant_algo": "MIXED_PRECISION",
+        "exclude_modules": _excluded(assignment),
+        "quantized_layers": layers,
+    }
 
 
 def _excluded(assignment: ModuleAssignment) -> list[str]:

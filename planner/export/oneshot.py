@@ -19,9 +19,10 @@ _DATASET = "ultrachat_200k"
 
 def activations_need_data(config: Mapping[str, Any]) -> bool:
     """Whether some activations have a scale that is stored (NVFP4's global one)."""
-    return any(group["input_activations"] is not None
-               and group["input_activations"]["dynamic"] is not True
-               for group in config["config_groups"].values())
+    return any(
+        group["input_activations"] is not None and group["input_activations"]["dynamic"] is not True
+        for group in config["config_groups"].values()
+    )
 
 
 def needs_data(config: Mapping[str, Any]) -> bool:
@@ -34,26 +35,39 @@ def script(config: Mapping[str, Any]) -> str:
     if not needs_data(config):
         return _PLAIN
     free = "" if activations_need_data(config) else " | data-free"
-    return _CALIBRATED.format(usage=f"[TEXTS.json{free}]", samples=SAMPLES, tokens=TOKENS,
-                              dataset=_DATASET, free=_DATA_FREE if free else "")
+    return _CALIBRATED.format(
+        usage=f"[TEXTS.json{free}]",
+        samples=SAMPLES,
+        tokens=TOKENS,
+        dataset=_DATASET,
+        free=_DATA_FREE if free else "",
+    )
 
 
 def steps(config: Mapping[str, Any]) -> tuple[str, ...]:
     """How the weights are made, and what is left out where no data calibrate them."""
-    out = ["Install `llmcompressor` (0.14 was tried) and run `python quantise.py MODEL OUT`, MODEL "
-           "in 16 bits (a quantised release must be widened first): it calls `oneshot` with "
-           f"{RECIPE}, which is JSON, which is YAML."]
+    out = [
+        "Install `llmcompressor` (0.14 was tried) and run `python quantise.py MODEL OUT`, MODEL "
+        "in 16 bits (a quantised release must be widened first): it calls `oneshot` with "
+        f"{RECIPE}, which is JSON, which is YAML."
+    ]
     if needs_data(config):
         why = "NVFP4 activations" if activations_need_data(config) else "the FP8 cache"
-        out.append(f"Scales of {why} are calibrated: on {SAMPLES} conversations of {_DATASET}, "
-                   "which are downloaded, or on `TEXTS.json`, lines of `{\"text\": …}`, given as "
-                   "the third word.")
+        out.append(
+            f"Scales of {why} are calibrated: on {SAMPLES} conversations of {_DATASET}, "
+            'which are downloaded, or on `TEXTS.json`, lines of `{"text": …}`, given as '
+            "the third word."
+        )
         if not activations_need_data(config):
-            out[-1] += (" `data-free` as the third word goes without data: the checkpoint then has "
-                        "no scales of the cache, and the engine takes 1.")
-    out.append("llm-compressor writes `quantization_config` into config.json itself; compare it "
-               "with quantization_config.json, or copy that in where weights were made by another "
-               "tool.")
+            out[-1] += (
+                " `data-free` as the third word goes without data: the checkpoint then has "
+                "no scales of the cache, and the engine takes 1."
+            )
+    out.append(
+        "llm-compressor writes `quantization_config` into config.json itself; compare it "
+        "with quantization_config.json, or copy that in where weights were made by another "
+        "tool."
+    )
     return tuple(out)
 
 
@@ -87,8 +101,8 @@ else:
 oneshot(model=source, recipe=json.dumps(recipe), output_dir=out,
         num_calibration_samples={samples}, max_seq_length={tokens}, **data)
 '''
-_DATA_FREE = '''if texts == "data-free":
+_DATA_FREE = """if texts == "data-free":
     del recipe["quant_stage"]["quant_modifiers"]["QuantizationModifier"]["kv_cache_scheme"]
     oneshot(model=source, recipe=json.dumps(recipe), output_dir=out)
     sys.exit()
-'''
+"""

@@ -37,6 +37,8 @@ def expressions(linear: Linear) -> list[str]:
 
 def _fill(linear: Linear, layers: str) -> str:
     words: Sequence[str] = _MARK.split(linear.module)
-    out = [re.escape(word).replace(r"\-", "-") if i % 2 == 0 else
-           layers if word == "layer" else r"\d+" for i, word in enumerate(words)]
+    out = [
+        re.escape(word).replace(r"\-", "-") if i % 2 == 0 else layers if word == "layer" else r"\d+"
+        for i, word in enumerate(words)
+    ]
     return "".join(out) + "$"

@@ -11,19 +11,26 @@ OPTION = "host_cache_size"
 ENGINE = "engine"
 
 
-def with_prefix_flags(engine: Engine, plan: Plan, words: list[str],
-                      ) -> tuple[list[str], list[str]]:
+def with_prefix_flags(
+    engine: Engine,
+    plan: Plan,
+    words: list[str],
+) -> tuple[list[str], list[str]]:
     """(``words`` with what the tier of the plan needs, what they cannot say)."""
     row = tier_of(engine, plan)
     if row is None:
         return words, []
     more = list(row.more)
     if row.flag and row.flag != OPTION:
-        more += [f"{row.flag}={_size(row, plan)}"] if row.flag.isupper() \
+        more += (
+            [f"{row.flag}={_size(row, plan)}"]
+            if row.flag.isupper()
             else [row.flag, _size(row, plan)]
+        )
     set_before = [word for word in more if word.partition("=")[0].isupper()]
-    unsaid = ["/NVME stands for a folder on the drive"] \
-        if any("/NVME" in word for word in more) else []
+    unsaid = (
+        ["/NVME stands for a folder on the drive"] if any("/NVME" in word for word in more) else []
+    )
     if not row.flag:
         unsaid.append("how much of the drive prefixes may take: no flag")
     words = [*words, *(word for word in more if word not in set_before)]

@@ -69,22 +69,33 @@ def imported_assignment(found: Imported, default_kv: str = "bf16") -> ModuleAssi
     """
     modules: dict[tuple[str, int], str] = {}
     spec = found.spec
-    rows = [row for row in spec.rows
-            if row.part == "main" and row.kind in PLANNED_KINDS and row.quantisable]
+    rows = [
+        row
+        for row in spec.rows
+        if row.part == "main" and row.kind in PLANNED_KINDS and row.quantisable
+    ]
     if found.apart:
-        modules = by_matrix((row.kind, part_of(row), layer, row.scheme or row.dtype)
-                            for row in rows for layer in row.layers)
+        modules = by_matrix(
+            (row.kind, part_of(row), layer, row.scheme or row.dtype)
+            for row in rows
+            for layer in row.layers
+        )
     for row in () if found.apart else rows:
         for layer in row.layers:
             name = row.scheme or row.dtype
             if modules.setdefault((row.kind, layer), name) != name:
-                raise DataError(f"{row.name}: layer {layer} has {name} and "
-                                f"{modules[row.kind, layer]} in one {row.kind}",
-                                hint="a plan has one scheme a module kind and layer")
+                raise DataError(
+                    f"{row.name}: layer {layer} has {name} and "
+                    f"{modules[row.kind, layer]} in one {row.kind}",
+                    hint="a plan has one scheme a module kind and layer",
+                )
     kv = found.kv or default_kv
     caches = {(unit.kind, layer): kv for unit in cache_units(spec) for layer in unit.layers}
-    tables = {(row.kind, OUTSIDE): row.scheme for row in spec.rows
-              if row.fused == "embedding" and row.part == "main" and row.scheme is not None}
+    tables = {
+        (row.kind, OUTSIDE): row.scheme
+        for row in spec.rows
+        if row.fused == "embedding" and row.part == "main" and row.scheme is not None
+    }
     return from_schemes(spec, modules, caches, tables)
 
 
@@ -95,8 +106,17 @@ def unquantised(spec: ModelSpec) -> ModelSpec:
     def bare(row: TensorRow) -> TensorRow:
         if row.scheme is None and row.scale_name is None:
             return row
-        return replace(row, dtype=plain, scheme=None, scale_name=None, scale_shape=None,
-                       scale_dtype=None, stored=None, stored_scale=None, extras=())
+        return replace(
+            row,
+            dtype=plain,
+            scheme=None,
+            scale_name=None,
+            scale_shape=None,
+            scale_dtype=None,
+            stored=None,
+            stored_scale=None,
+            extras=(),
+        )
 
     rows = tuple(bare(row) for row in spec.rows)
     return replace(spec, rows=rows, quantization=plain, kv_scheme="")
@@ -111,25 +131,35 @@ def _plans(text: bytes, place: str, spec: ModelSpec) -> tuple[QuantPlan, ...]:
         return read_plans(Fields(data, place), spec.model_type)
     inner = data.get("text_config")
     for values, where in ((data, place), (inner, f"{place}: text_config")):
-        block = Fields(values, where).nested("quantization_config") \
-            if isinstance(values, dict) else None
+        block = (
+            Fields(values, where).nested("quantization_config")
+            if isinstance(values, dict)
+            else None
+        )
         if block is not None:
             return read_plans(block, spec.model_type)
-    raise DataError(f"{place}: no quantisation is in it",
-                    hint="give hf_quant_config.json, or a config.json with quantization_config")
+    raise DataError(
+        f"{place}: no quantisation is in it",
+        hint="give hf_quant_config.json, or a config.json with quantization_config",
+    )
 
 
 def _same_model(data: dict[str, object], place: str, spec: ModelSpec) -> None:
-    for key, own in (("model_type", spec.model_type), ("num_hidden_layers", spec.layers),
-                     ("hidden_size", spec.hidden_size)):
+    for key, own in (
+        ("model_type", spec.model_type),
+        ("num_hidden_layers", spec.layers),
+        ("hidden_size", spec.hidden_size),
+    ):
         if key in data and "text_config" not in data and data[key] != own:
-            raise DataError(f"{place}: {key} is {shown(data[key])}, and {spec.id} has {own!r}",
-                            hint="name the model that the configuration is of")
+            raise DataError(
+                f"{place}: {key} is {shown(data[key])}, and {spec.id} has {own!r}",
+                hint="name the model that the configuration is of",
+            )
 
 
 def _cache(name: str, spec: ModelSpec) -> str | None:
-    """The layout that a calibrated cache has in this model; sparse latents have a record of theirs.
-    """
+    """The layout that a calibrated cache has in this model; sparse latents have a record of
+    theirs."""
     if not name:
         return None
     units = cache_units(spec)
@@ -138,8 +168,11 @@ def _cache(name: str, spec: ModelSpec) -> str | None:
     return name if any(stores(unit, name) for unit in units) else None
 
 
-def configuration_notes(spec: ModelSpec, plans: Sequence[QuantPlan], kv: str | None,
-                        ) -> Iterator[str]:
+def configuration_notes(
+    spec: ModelSpec,
+    plans: Sequence[QuantPlan],
+    kv: str | None,
+) -> Iterator[str]:
     """What a configuration says that a plan cannot, and the reverse."""
     if kv is None:
         yield NO_CACHE_NAMED
@@ -158,8 +191,10 @@ def configuration_notes(spec: ModelSpec, plans: Sequence[QuantPlan], kv: str | N
         if len(names) > 1:
             several.setdefault((kind, " and ".join(sorted(names))), []).append(layer)
     for (kind, both), layers in several.items():
-        yield (f"{kind} of layers {layer_range(tuple(layers))} is in {both}: a plan has one "
-               "scheme a kind and layer; it is priced in that of most elements")
+        yield (
+            f"{kind} of layers {layer_range(tuple(layers))} is in {both}: a plan has one "
+            "scheme a kind and layer; it is priced in that of most elements"
+        )
     for (kind, scheme), at in by_kind.items():
         where = f" of layers {layer_range(tuple(sorted(at)))}" if at else ""
         yield f"{kind}{where} in {scheme}: a plan keeps the model's own release there"

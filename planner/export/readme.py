@@ -21,20 +21,32 @@ from planner.planning.engines.rules import requantised
 from planner.planning.plan.record import Plan, layer_range
 
 
-def bundle(target: str, exported: Exported, plan: Plan, assignment: ModuleAssignment,
-           findings: Sequence[EngineFinding], device: DeviceProfile) -> dict[str, str]:
+def bundle(
+    target: str,
+    exported: Exported,
+    plan: Plan,
+    assignment: ModuleAssignment,
+    findings: Sequence[EngineFinding],
+    device: DeviceProfile,
+) -> dict[str, str]:
     """All files of an export by name: the configuration, ``README.md``, and a ``serve-….sh`` for
     each server that can serve it, or of which nothing is known."""
-    made = {} if exported.files else deployment.weights_said(
-        plan, assignment.spec, loading=target == RELEASED)
-    files = {**exported.files,
-             deployment.FILE: deployment.deployment_text(plan, assignment, exported, made)}
+    made = (
+        {}
+        if exported.files
+        else deployment.weights_said(plan, assignment.spec, loading=target == RELEASED)
+    )
+    files = {
+        **exported.files,
+        deployment.FILE: deployment.deployment_text(plan, assignment, exported, made),
+    }
     ready, parts = "", []
     for found in findings:
         name = found.engine.name
         weights = exported_weights(target, plan, found.engine, device, assignment.spec)
-        words, unsaid = command(found.engine, weights.container or target, plan,
-                                cpu=device.kind == "cpu")
+        words, unsaid = command(
+            found.engine, weights.container or target, plan, cpu=device.kind == "cpu"
+        )
         if found.status != "no" and name in SERVERS:
             files[f"serve-{name}.sh"] = _script(words, weights)
             if name == "tensorrt-llm":
@@ -43,10 +55,14 @@ def bundle(target: str, exported: Exported, plan: Plan, assignment: ModuleAssign
             # A library: the steps are all, and no script is there without a file.
             parts.append(_engine(found, (), ()))
         else:
-            changed = [f"{scheme}: {cell.note}" for scheme in served_of(plan).schemes
-                       if (cell := requantised(found.engine, device, scheme)) is not None]
-            parts.append(_engine(found, words_at(words, weights),
-                                 (*weights.notes, *unsaid, *changed)))
+            changed = [
+                f"{scheme}: {cell.note}"
+                for scheme in served_of(plan).schemes
+                if (cell := requantised(found.engine, device, scheme)) is not None
+            ]
+            parts.append(
+                _engine(found, words_at(words, weights), (*weights.notes, *unsaid, *changed))
+            )
         if weights.made == "ready":
             ready = ready or weights.place
     parts[:0] = [_head(target, plan, assignment), _weights(target, exported, ready)]
@@ -55,41 +71,55 @@ def bundle(target: str, exported: Exported, plan: Plan, assignment: ModuleAssign
     return files
 
 
-def exported_weights(target: str, plan: Plan, engine: Engine, device: DeviceProfile,
-                     spec: ModelSpec) -> WeightsOfPlan:
+def exported_weights(
+    target: str, plan: Plan, engine: Engine, device: DeviceProfile, spec: ModelSpec
+) -> WeightsOfPlan:
     """Where the weights of an export come from: a public release of its format, where there is
     one; new ones of the format that was asked for otherwise."""
     found = weights_of(plan, engine, device, spec)
-    if target == RELEASED or (found.made == "ready"
-                              and TARGETS.get(found.container) in (target, None)):
+    if target == RELEASED or (
+        found.made == "ready" and TARGETS.get(found.container) in (target, None)
+    ):
         return found
     return WeightsOfPlan("new", GGUF if engine.name == "llama.cpp" else CHECKPOINT)
 
 
 def _head(target: str, plan: Plan, assignment: ModuleAssignment) -> str:
     layout = plan.layout
-    lines = [f"# {plan.model.id} on {plan.device.count} × {plan.device.id}, as {target}", "",
-             f"Layout: tp {layout.tp}, dp {layout.dp}, pp {layout.pp}, ep {layout.ep}, "
-             f"{layout.replicas} replica(s); batch {plan.workload.batch}, context "
-             f"{plan.workload.context_tokens}.", "",
-             "| module | layers | scheme |", "|---|---|---|"]
+    lines = [
+        f"# {plan.model.id} on {plan.device.count} × {plan.device.id}, as {target}",
+        "",
+        f"Layout: tp {layout.tp}, dp {layout.dp}, pp {layout.pp}, ep {layout.ep}, "
+        f"{layout.replicas} replica(s); batch {plan.workload.batch}, context "
+        f"{plan.workload.context_tokens}.",
+        "",
+        "| module | layers | scheme |",
+        "|---|---|---|",
+    ]
     rows: dict[tuple[str, str], set[int]] = {}
     for one in assignment.linears:
         if one.planned:
             rows.setdefault((one.kind, one.scheme), set()).update(one.layers)
     for cache in assignment.caches:
         rows.setdefault((cache.kind, cache.layout), set()).update(cache.layers)
-    lines += [f"| {kind} | {layer_range(tuple(layers)) or '-'} | {scheme} |"
-              for (kind, scheme), layers in rows.items()]
+    lines += [
+        f"| {kind} | {layer_range(tuple(layers)) or '-'} | {scheme} |"
+        for (kind, scheme), layers in rows.items()
+    ]
     return "\n".join(lines)
 
 
 def _weights(target: str, exported: Exported, ready: str) -> str:
     if not exported.files and target != RELEASED:
-        return ("## Weights\n\nNo linear layer is quantised, and there is no file for it: the "
-                "configuration stays as it is; a quantised release is widened to 16 bits first.")
-    steps = "\n".join(f"{i}. {text}" for i, text in enumerate(exported.steps, 1)) \
-        if len(exported.steps) > 1 else "".join(exported.steps)
+        return (
+            "## Weights\n\nNo linear layer is quantised, and there is no file for it: the "
+            "configuration stays as it is; a quantised release is widened to 16 bits first."
+        )
+    steps = (
+        "\n".join(f"{i}. {text}" for i, text in enumerate(exported.steps, 1))
+        if len(exported.steps) > 1
+        else "".join(exported.steps)
+    )
     made = f"A public checkpoint has these schemes: `{ready}`. To make one:\n\n" if ready else ""
     return f"## Weights\n\n{made}{steps}"
 
@@ -111,10 +141,19 @@ def _engine(found: EngineFinding, words: Sequence[str], unsaid: Sequence[str]) -
 
 def _script(words: Sequence[str], weights: WeightsOfPlan) -> str:
     """The command as a script; its first word is another checkpoint, or the one to be made."""
-    given = '"${1:?checkpoint}"' if weights.made == "new" or weights.place in (GGUF, MODEL) \
+    given = (
+        '"${1:?checkpoint}"'
+        if weights.made == "new" or weights.place in (GGUF, MODEL)
         else f'"${{1:-{weights.place}}}"'
-    parts = [given if word == weights.place else f'"$(dirname -- "$0")/{OPTIONS}"'
-             if word == OPTIONS else shlex.quote(word) for word in words_at([*words], weights)]
+    )
+    parts = [
+        given
+        if word == weights.place
+        else f'"$(dirname -- "$0")/{OPTIONS}"'
+        if word == OPTIONS
+        else shlex.quote(word)
+        for word in words_at([*words], weights)
+    ]
     return f"#!/bin/sh\nset -eu\nexec {' '.join(parts)}\n"
 
 

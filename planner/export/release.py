@@ -22,23 +22,30 @@ def is_as_released(plan: Plan, spec: ModelSpec | None = None) -> bool:
     found = spec or bundled_release(plan)
     if found is None:
         own = plan.model.checkpoint_format
-        return own in PLAIN and all(unit.scheme == own or unit.kind == "router"
-                                    for unit in plan.units if unit.kv_layout is None)
+        return own in PLAIN and all(
+            unit.scheme == own or unit.kind == "router"
+            for unit in plan.units
+            if unit.kv_layout is None
+        )
     released: dict[tuple[str, int], set[str]] = {}
     for module in modules(found):
         for layer in module.layers or (_OUTSIDE,):
             released.setdefault((module.kind, layer), set()).add(module.released_as)
-    return all(_keeps(unit.scheme, released.get((unit.kind, layer), set()))
-               for unit in plan.units if unit.kv_layout is None
-               for layer in unit.layers or (_OUTSIDE,))
+    return all(
+        _keeps(unit.scheme, released.get((unit.kind, layer), set()))
+        for unit in plan.units
+        if unit.kv_layout is None
+        for layer in unit.layers or (_OUTSIDE,)
+    )
 
 
 def _keeps(scheme: str, released: set[str]) -> bool:
-    """Whether ``scheme`` holds the values of one of ``released``; a tied head has none of its own.
-    """
+    """Whether ``scheme`` holds the values of one of ``released``; a tied head has none of its
+    own."""
     return not released or any(
         scheme == one or (WEIGHT_ONLY_OF.get(one) == scheme and same_weights(one))
-        for one in released)
+        for one in released
+    )
 
 
 def bundled_release(plan: Plan) -> ModelSpec | None:

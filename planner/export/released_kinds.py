@@ -36,8 +36,10 @@ def changed(plan: Plan, spec: ModelSpec) -> dict[tuple[str, int], str]:
             key = (unit.kind, layer)
             if key not in released:
                 where = f" in layer {layer}" if unit.layers else ""
-                raise InputError(f"plan file: {spec.id} has no {unit.kind}{where}",
-                                 hint="use the plan with the model that it was made for")
+                raise InputError(
+                    f"plan file: {spec.id} has no {unit.kind}{where}",
+                    hint="use the plan with the model that it was made for",
+                )
             if unit.scheme not in released[key]:
                 _check(unit)
                 out[key] = unit.scheme
@@ -71,17 +73,22 @@ def takes(row: TensorRow, scheme: str) -> bool:
 def _check(unit: UnitPlan) -> None:
     where = f"plan file: unit {unit.unit[:80]!r}"
     if unit.scheme not in SCHEMES:
-        raise InputError(f"{where}: {unit.scheme[:80]!r} is not in the catalogue",
-                         hint="see `plan formats`")
+        raise InputError(
+            f"{where}: {unit.scheme[:80]!r} is not in the catalogue", hint="see `plan formats`"
+        )
     if unit.kind == "norm" and unit.scheme not in PLAIN:
-        raise InputError(f"{where}: a norm in {unit.scheme}: it is a vector",
-                         hint="leave it as released, or in " + ", ".join(PLAIN))
+        raise InputError(
+            f"{where}: a norm in {unit.scheme}: it is a vector",
+            hint="leave it as released, or in " + ", ".join(PLAIN),
+        )
 
 
 def _check_tied(plan: Plan, found: dict[tuple[str, int], str]) -> None:
     """A tied head is its embedding's tensor: units of both must agree, and one speaks for both."""
     schemes = {u.scheme for u in plan.units if u.kind in ("embedding", "head")}
     if len(schemes) > 1:
-        raise InputError(f"plan file: head and embedding are one tensor, in "
-                         f"{' and '.join(sorted(schemes))}", hint="give both the same scheme")
+        raise InputError(
+            f"plan file: head and embedding are one tensor, in {' and '.join(sorted(schemes))}",
+            hint="give both the same scheme",
+        )
     found.pop(("head", OUTSIDE), None)

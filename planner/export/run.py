@@ -1,5 +1,5 @@
-"""One export from plan to files: names, configuration, lint, and the reading back that proves it.
-"""
+"""One export from plan to files: names, configuration, lint, and the reading back that proves
+it."""
 
 from __future__ import annotations
 
@@ -25,15 +25,24 @@ from planner.planning.question.importance import KEY as IMPORTANCE
 from planner.throughput.calibration import ANY_ENGINE
 
 _WRITERS: Mapping[str, Callable[..., Exported]] = {
-    "compressed-tensors": compressed_tensors.export, "modelopt": modelopt.export,
-    "fp8": fp8.export, "gptq": gptq.export, "blockwise-int8": fp8.export_integers,
-    "torchao": torchao.export, "llama.cpp": llama_cpp.export,
+    "compressed-tensors": compressed_tensors.export,
+    "modelopt": modelopt.export,
+    "fp8": fp8.export,
+    "gptq": gptq.export,
+    "blockwise-int8": fp8.export_integers,
+    "torchao": torchao.export,
+    "llama.cpp": llama_cpp.export,
 }
 _EXPANDING = ("compressed-tensors", "torchao")
 """Formats that take expressions; the others name every module or tensor as they must."""
-_READABLE = {"compressed-tensors": "quantization_config.json", "modelopt": "hf_quant_config.json",
-             "fp8": "quantization_config.json", "gptq": "quantization_config.json",
-             "blockwise-int8": "quantization_config.json", "llama.cpp": llama_cpp.FILE}
+_READABLE = {
+    "compressed-tensors": "quantization_config.json",
+    "modelopt": "hf_quant_config.json",
+    "fp8": "quantization_config.json",
+    "gptq": "quantization_config.json",
+    "blockwise-int8": "quantization_config.json",
+    "llama.cpp": llama_cpp.FILE,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +55,15 @@ class Export:
     notes: tuple[str, ...]
 
 
-def export_plan(plan: Plan, spec: ModelSpec, device: DeviceProfile, target: str,
-                engine: str = "", *, expand: bool = False) -> Export:
+def export_plan(
+    plan: Plan,
+    spec: ModelSpec,
+    device: DeviceProfile,
+    target: str,
+    engine: str = "",
+    *,
+    expand: bool = False,
+) -> Export:
     """``plan`` as the configuration ``target``: a format, or an engine whose own format is taken
     (empty: the plan's engine). Weights that need not be made have no configuration; then the files
     say how the release is served.
@@ -64,13 +80,17 @@ def export_plan(plan: Plan, spec: ModelSpec, device: DeviceProfile, target: str,
     if target == RELEASED:
         return _released(plan, spec, device, assignment, parse_engine(engine))
     if expand and target not in _EXPANDING:
-        raise InputError(f"expand with {target}: it has no expressions to expand",
-                         hint="for " + " and ".join(_EXPANDING))
+        raise InputError(
+            f"expand with {target}: it has no expressions to expand",
+            hint="for " + " and ".join(_EXPANDING),
+        )
     engine = engine or _asked(target, plan)
     exported = _WRITERS[target](assignment, **_more(target, plan, expand))
     _read_again(target, exported, assignment)
-    findings = tuple(lint(target, exported, assignment, plan, spec, device, one)
-                     for one in _engines(target, engine))
+    findings = tuple(
+        lint(target, exported, assignment, plan, spec, device, one)
+        for one in _engines(target, engine)
+    )
     if engine != ANY_ENGINE:
         _demand(findings, target)
     files = bundle(target, exported, plan, assignment, findings, device)
@@ -84,8 +104,9 @@ def _more(target: str, plan: Plan, expand: bool) -> dict[str, object]:
     return told | ({"imatrix": matrix} if matrix and target == llama_cpp.TARGET else {})
 
 
-def _released(plan: Plan, spec: ModelSpec, device: DeviceProfile, assignment: ModuleAssignment,
-              engine: Engine) -> Export:
+def _released(
+    plan: Plan, spec: ModelSpec, device: DeviceProfile, assignment: ModuleAssignment, engine: Engine
+) -> Export:
     """The files of a plan whose weights ``engine`` is given as they are, or makes itself."""
     weights = weights_of(plan, engine, device, spec)
     exported = Exported({}, (), (), release_steps(weights, engine))
@@ -114,7 +135,8 @@ def _demand(findings: tuple[EngineFinding, ...], target: str) -> None:
         if found.status == "no":
             raise UnsupportedError(
                 f"{found.engine.label} with {target}: {found.reason}",
-                hint="another --to, another --engine, or --engine any to write it all the same")
+                hint="another --to, another --engine, or --engine any to write it all the same",
+            )
 
 
 def _read_again(target: str, exported: Exported, assignment: ModuleAssignment) -> None:
@@ -125,17 +147,24 @@ def _read_again(target: str, exported: Exported, assignment: ModuleAssignment) -
     spec = assignment.spec
     again = imported_assignment(read_any(text.encode(), _READABLE[target], target, spec))
     caches = {cache.kind for cache in assignment.caches}
-    said = {key: exported.reads_as.get(scheme, scheme)
-            for key, scheme in assignment.decided().items()}
-    differing = [key for key, scheme in again.decided().items()
-                 if key[0] not in caches and said[key] != scheme]
-    ours = {key: exported.reads_as.get(scheme, scheme)
-            for key, scheme in assignment.released_kinds().items()}
+    said = {
+        key: exported.reads_as.get(scheme, scheme) for key, scheme in assignment.decided().items()
+    }
+    differing = [
+        key
+        for key, scheme in again.decided().items()
+        if key[0] not in caches and said[key] != scheme
+    ]
+    ours = {
+        key: exported.reads_as.get(scheme, scheme)
+        for key, scheme in assignment.released_kinds().items()
+    }
     theirs = again.released_kinds()
     differing += [key for key in {**ours, **theirs} if ours.get(key) != theirs.get(key)]
     if differing:
         kind, layer = differing[0]
         where = f" of layer {layer}" if layer != OUTSIDE else ""
         meant = {**assignment.decided(), **assignment.released_kinds()}.get(differing[0], "plain")
-        raise UnsupportedError(f"{target}: {kind}{where} would not read back as {meant}",
-                               hint="another --to")
+        raise UnsupportedError(
+            f"{target}: {kind}{where} would not read back as {meant}", hint="another --to"
+        )

@@ -41,27 +41,45 @@ def serving_command(plan: Plan) -> ServeLine:
     """
     plan, name = in_checkpoint(plan), plan.engine.name
     if name == ANY_ENGINE:
-        return ServeLine((), name, ("no engine serves it: engine any is theory; --engine auto, or "
-                                    "an engine by name, gives a plan that one serves",))
-    refused = next((a for a in plan.assumptions if a.key == f"servable by {name}"
-                    and a.value.startswith("no")), None)
+        return ServeLine(
+            (),
+            name,
+            (
+                "no engine serves it: engine any is theory; --engine auto, or "
+                "an engine by name, gives a plan that one serves",
+            ),
+        )
+    refused = next(
+        (
+            a
+            for a in plan.assumptions
+            if a.key == f"servable by {name}" and a.value.startswith("no")
+        ),
+        None,
+    )
     if refused is not None:
         return ServeLine((), name, (f"{name} does not serve it: {refused.reason}",))
     if name not in SERVERS:
-        return ServeLine((), name, (f"{name} is a library: `plan export` writes the script that "
-                                    "quantises the model",))
+        return ServeLine(
+            (),
+            name,
+            (f"{name} is a library: `plan export` writes the script that quantises the model",),
+        )
     try:
         engine = parse_engine(f"{name}@{plan.engine.version or ''}".rstrip("@"))
     except PlannerError as error:
         return ServeLine((), name, (str(error),))
     device = resolve_device(plan.device.id) if is_device(plan.device.id) else None
     found = weights_of(plan, engine, device)
-    words, unsaid = command(engine, found.container, plan,
-                            cpu=device is not None and device.kind == "cpu")
+    words, unsaid = command(
+        engine, found.container, plan, cpu=device is not None and device.kind == "cpu"
+    )
     more = found.notes
     if OPTIONS in words:
-        more = (*more, f"{OPTIONS}: `plan export` writes it (cache type, attention data "
-                "parallelism)")
+        more = (
+            *more,
+            f"{OPTIONS}: `plan export` writes it (cache type, attention data parallelism)",
+        )
     return ServeLine(words_at(words, found), name, (*more, *unsaid))
 
 
@@ -78,8 +96,9 @@ class WeightsOfPlan:
     container: str = ""
 
 
-def weights_of(plan: Plan, engine: Engine, device: DeviceProfile | None,
-               spec: ModelSpec | None = None) -> WeightsOfPlan:
+def weights_of(
+    plan: Plan, engine: Engine, device: DeviceProfile | None, spec: ModelSpec | None = None
+) -> WeightsOfPlan:
     """Where the weights of ``plan`` come from on ``engine``; a checkpoint that its recommendation
     names goes first, then what needs none.
 
@@ -91,26 +110,33 @@ def weights_of(plan: Plan, engine: Engine, device: DeviceProfile | None,
     gguf = engine.name == "llama.cpp"
     if is_as_released(plan, spec):
         if gguf:
-            return WeightsOfPlan("release", GGUF, (), (
-                f"{GGUF}: made by `convert_hf_to_gguf.py` from {own}", *note))
+            return WeightsOfPlan(
+                "release", GGUF, (), (f"{GGUF}: made by `convert_hf_to_gguf.py` from {own}", *note)
+            )
         return WeightsOfPlan("release", own, (), note)
     units = [(u.matrix, u.layers, u.scheme) for u in plan.units if u.kv_layout is None]
     said = "" if plan.recommendation is None else plan.recommendation.checkpoint
     if spec is not None and device is not None:
         made = made_while_loading(spec, device, engine, units)
         if made is not None and not said and made.command.startswith("--"):
-            return WeightsOfPlan("loading", own, tuple(made.command.split()),
-                                 (*note, *filter(None, (made.note,))))
-        ready = checkpoint_of(spec, device, engine, units, sorted(
-            {u.kv_layout for u in plan.units if u.kv_layout is not None}))
+            return WeightsOfPlan(
+                "loading", own, tuple(made.command.split()), (*note, *filter(None, (made.note,)))
+            )
+        ready = checkpoint_of(
+            spec,
+            device,
+            engine,
+            units,
+            sorted({u.kv_layout for u in plan.units if u.kv_layout is not None}),
+        )
         if ready is not None and said in ("", ready.repository):
-            return WeightsOfPlan("ready", ready.repository, (), ready.differences,
-                                 ready.container)
+            return WeightsOfPlan("ready", ready.repository, (), ready.differences, ready.container)
     if said:
         return WeightsOfPlan("ready", said)
     where = GGUF if gguf else CHECKPOINT
-    return WeightsOfPlan("new", where, (), (f"{where}: new weights, by the steps of `plan export`",
-                                            ))
+    return WeightsOfPlan(
+        "new", where, (), (f"{where}: new weights, by the steps of `plan export`",)
+    )
 
 
 def words_at(words: list[str], weights: WeightsOfPlan) -> tuple[str, ...]:
@@ -122,5 +148,5 @@ def _placed(words: list[str], place: str) -> list[str]:
     """``words`` with the checkpoint in its place; llama.cpp takes a repository by another flag."""
     if "llama-server" in words and place != GGUF:
         at = words.index("-m")
-        return [*words[:at], "-hf", place, *words[at + 2:]]
+        return [*words[:at], "-hf", place, *words[at + 2 :]]
     return [place if word in (CHECKPOINT, GGUF) else word for word in words]

@@ -43,7 +43,8 @@ def served_of(plan: Plan) -> ServingFacts:
             else:
                 schemes[unit.scheme] = None
     ends = [u.scheme for u in plan.units if u.kind in ("embedding", "head") and u.scheme in PLAIN]
-    plain = max(sorted(counts), key=lambda name: counts[name]) if counts else \
-        next(iter(ends), PLAIN[0])
+    plain = (
+        max(sorted(counts), key=lambda name: counts[name]) if counts else next(iter(ends), PLAIN[0])
+    )
     caches = tuple((u.kind, u.layers, u.kv_layout) for u in plan.units if u.kv_layout is not None)
     return ServingFacts(caches, tuple(schemes), plain)

@@ -64,12 +64,16 @@ def stored_shapes(scheme: str, rows: int, columns: int) -> dict[str, tuple[str, 
     if rule.block[1] and rule.packed and columns % rule.block[1]:
         raise UnsupportedError(
             f"{scheme}: rows of {columns} weights are no whole groups of {rule.block[1]}",
-            hint="plan such matrices in another scheme: engines and llm-compressor refuse them")
+            hint="plan such matrices in another scheme: engines and llm-compressor refuse them",
+        )
     if not rule.packed:
         return {"weight": (rule.dtype, (rows, columns)), "weight_scale": scales}
     words = -(-columns * _BITS[rule.element] // 32)
-    return {"weight_packed": ("I32", (rows, words)), "weight_scale": scales,
-            "weight_shape": ("I64", (2,))}
+    return {
+        "weight_packed": ("I32", (rows, words)),
+        "weight_scale": scales,
+        "weight_shape": ("I64", (2,)),
+    }
 
 
 def stored_weight(scheme: str, values: Floats) -> dict[str, npt.NDArray[Any]]:
@@ -83,8 +87,9 @@ def stored_weight(scheme: str, values: Floats) -> dict[str, npt.NDArray[Any]]:
     rows, columns = values.shape
     stored_shapes(scheme, rows, columns)
     if not np.isfinite(values).all():
-        raise InputError("a weight is not finite", hint="the checkpoint is damaged: "
-                                                        "download it again")
+        raise InputError(
+            "a weight is not finite", hint="the checkpoint is damaged: download it again"
+        )
     high, wide = rule.block[0] or max(rows, 1), rule.block[1] or max(columns, 1)
     amax = np.maximum.reduceat(np.abs(values), np.arange(0, columns, wide), axis=1)
     amax = np.maximum.reduceat(amax, np.arange(0, rows, high), axis=0)
@@ -99,8 +104,11 @@ def stored_weight(scheme: str, values: Floats) -> dict[str, npt.NDArray[Any]]:
     codes = np.rint(scaled).astype(np.int8)
     if not rule.packed:
         return {"weight": codes, "weight_scale": stored}
-    return {"weight_packed": _packed(codes, _BITS[rule.element]), "weight_scale": stored,
-            "weight_shape": np.array([rows, columns], np.int64)}
+    return {
+        "weight_packed": _packed(codes, _BITS[rule.element]),
+        "weight_scale": stored,
+        "weight_shape": np.array([rows, columns], np.int64),
+    }
 
 
 def _rule(scheme: str) -> StoredRule:
@@ -109,7 +117,8 @@ def _rule(scheme: str) -> StoredRule:
         raise UnsupportedError(
             f"weights in {scheme} are not written here"
             + ("" if scheme in SCHEMES else ": no such scheme"),
-            hint="written are " + ", ".join(RULES) + "; for others run the export's quantise.py")
+            hint="written are " + ", ".join(RULES) + "; for others run the export's quantise.py",
+        )
     return found
 
 

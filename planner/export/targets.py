@@ -12,9 +12,16 @@ from planner.formats.schemes import SCHEMES
 from planner.placement.modules import AS_RELEASED_KINDS
 from planner.planning.plan.record import layer_range
 
-TARGETS = {"compressed-tensors": "compressed-tensors", "modelopt": "modelopt",
-           "modelopt-mixed": "modelopt", "fp8": "fp8", "gptq": "gptq",
-           "blockwise-int8": "blockwise-int8", "torchao": "torchao", "gguf": "llama.cpp"}
+TARGETS = {
+    "compressed-tensors": "compressed-tensors",
+    "modelopt": "modelopt",
+    "modelopt-mixed": "modelopt",
+    "fp8": "fp8",
+    "gptq": "gptq",
+    "blockwise-int8": "blockwise-int8",
+    "torchao": "torchao",
+    "gguf": "llama.cpp",
+}
 """Checkpoint format of the engine matrix → target of an export."""
 
 
@@ -42,12 +49,16 @@ def as_json(data: object) -> str:
 def cannot(target: str, linear: Linear, why: str, able: str) -> UnsupportedError:
     """The refusal of a scheme that the format has no word for."""
     where = f" of layers {layer_range(linear.layers)}" if linear.layers else ""
-    return UnsupportedError(f"{target}: {linear.kind}{where} in {linear.scheme}: {why}",
-                            hint=f"the format says: {able}")
+    return UnsupportedError(
+        f"{target}: {linear.kind}{where} in {linear.scheme}: {why}", hint=f"the format says: {able}"
+    )
 
 
-def require_matrices(target: str, assignment: ModuleAssignment,
-                     apart: Sequence[str] = ("head", "embedding", "router", "indexer")) -> None:
+def require_matrices(
+    target: str,
+    assignment: ModuleAssignment,
+    apart: Sequence[str] = ("head", "embedding", "router", "indexer"),
+) -> None:
     """Refuse quantised experts that a checkpoint stores as one tensor: they have no names; kinds
     that are built apart and that the format's readers never quantise (not in ``apart``); and a
     table of embeddings with activations.
@@ -59,11 +70,19 @@ def require_matrices(target: str, assignment: ModuleAssignment,
         if one.kind in AS_RELEASED_KINDS and one.kind not in apart:
             raise cannot(target, one, f"its readers leave a {one.kind} plain", "it plain")
         if one.kind == "embedding" and SCHEMES[one.scheme].path == "native":
-            raise cannot(target, one, "a table multiplies nothing: it has no activations",
-                         "schemes of weights alone")
+            raise cannot(
+                target,
+                one,
+                "a table multiplies nothing: it has no activations",
+                "schemes of weights alone",
+            )
         if one.stacked:
-            raise cannot(target, one, f"the experts of a layer are one tensor ({one.module}), "
-                         "which is no linear layer", "matrices")
+            raise cannot(
+                target,
+                one,
+                f"the experts of a layer are one tensor ({one.module}), which is no linear layer",
+                "matrices",
+            )
 
 
 def cache_of(assignment: ModuleAssignment) -> str | None:
@@ -82,7 +101,10 @@ def cache_notes(assignment: ModuleAssignment, said: str | None) -> list[str]:
         if cache.layout in ("bf16", "fp16", "fp32"):
             same = said is None
         if not same:
-            out.append(f"{cache.kind} of layers {layer_range(cache.layers)} in {cache.layout}: "
-                       "the configuration has one cache type"
-                       + (f" ({said})" if said else " or none") + "; see the server's flags")
+            out.append(
+                f"{cache.kind} of layers {layer_range(cache.layers)} in {cache.layout}: "
+                "the configuration has one cache type"
+                + (f" ({said})" if said else " or none")
+                + "; see the server's flags"
+            )
     return out

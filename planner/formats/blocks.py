@@ -24,18 +24,20 @@ def _affine(element: str, scale: str, columns: int) -> TensorFormat:
 # The first five: OCP Microscaling Formats (MX) Specification 1.0, section 5, blocks of 32. MXINT8
 # elements have six fraction bits. Asymmetric integers: ONNX DynamicQuantizeLinear per token or
 # channel; groups of 128 with FP16 scales and zero points as GPTQ and AWQ checkpoints store them.
-BLOCK_FORMATS: Mapping[str, TensorFormat] = MappingProxyType({
-    "mxfp8-e4m3": _mx("e4m3fn"),
-    "mxfp8-e5m2": _mx("e5m2"),
-    "mxfp6-e2m3": _mx("e2m3"),
-    "mxfp6-e3m2": _mx("e3m2"),
-    "mxfp4": _mx("e2m1"),
-    "mxint8": _mx("int8", -6),
-    "nvfp4": SCHEMES["nvfp4"].weight,
-    "int8-asymmetric": _affine("int8", "fp32", 0),
-    "int4-asymmetric-g128": _affine("int4", "fp16", 128),
-    "int4-asymmetric-g32": _affine("int4", "fp16", 32),
-})
+BLOCK_FORMATS: Mapping[str, TensorFormat] = MappingProxyType(
+    {
+        "mxfp8-e4m3": _mx("e4m3fn"),
+        "mxfp8-e5m2": _mx("e5m2"),
+        "mxfp6-e2m3": _mx("e2m3"),
+        "mxfp6-e3m2": _mx("e3m2"),
+        "mxfp4": _mx("e2m1"),
+        "mxint8": _mx("int8", -6),
+        "nvfp4": SCHEMES["nvfp4"].weight,
+        "int8-asymmetric": _affine("int8", "fp32", 0),
+        "int4-asymmetric-g128": _affine("int4", "fp16", 128),
+        "int4-asymmetric-g32": _affine("int4", "fp16", 32),
+    }
+)
 
 
 def block_format(id: str) -> TensorFormat:

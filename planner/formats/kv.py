@@ -19,32 +19,76 @@ _HEADS = ("kv-k", "kv-v")
 
 
 def _plain(id: str) -> KvLayout:
-    return KvLayout(id, f"{id.upper()} entries", id, None, KV_KINDS, "",
-                    "vLLM and TensorRT-LLM cache data types")
+    return KvLayout(
+        id,
+        f"{id.upper()} entries",
+        id,
+        None,
+        KV_KINDS,
+        "",
+        "vLLM and TensorRT-LLM cache data types",
+    )
 
 
 _ALL = (
     _plain("bf16"),
     _plain("fp16"),
     _plain("fp32"),
-    KvLayout("fp8", "E4M3 entries, one FP32 scale a layer", "e4m3fn",
-             ScaleSpec("fp32", 0, 0, "amax"), KV_KINDS, "fp8",
-             "vLLM and TensorRT-LLM FP8 cache; SGLang MLA pool of 576 B a token"),
-    KvLayout("fp8-ds-mla", "E4M3 latent with an FP32 scale per 128, BF16 rope part", "e4m3fn",
-             ScaleSpec("fp32", 1, 128, "amax"), ("kv-latent",), "fp8",
-             "deepseek-ai/FlashMLA FP8 sparse cache, 656 B a token", rope_element="bf16"),
-    KvLayout("int8-token", "INT8 entries, one FP32 scale per token and head", "int8",
-             ScaleSpec("fp32", 1, 0, "amax"), KV_KINDS, "int8",
-             "per-token, per-head symmetric INT8; scale width chosen as in DeepGEMM's FP8 scales"),
-    KvLayout("int4-token", "INT4 entries, an FP16 scale per token and 64 channels", "int4",
-             ScaleSpec("fp16", 1, 64, "amax"), KV_KINDS, "int4",
-             "values of KIVI (arXiv:2402.02750): per token, in groups of channels; symmetric here"),
-    KvLayout("int4-channel", "INT4 keys, an FP16 scale per channel and 32 tokens", "int4",
-             ScaleSpec("fp16", 32, 1, "amax"), ("kv-k",), "int4",
-             "keys of KIVI (arXiv:2402.02750): per channel, in groups of tokens; symmetric here"),
-    KvLayout("nvfp4", "E2M1 entries in blocks of 16 with E4M3 scales", "e2m1",
-             ScaleSpec("ue4m3", 1, 16, "amax", tensor_scale=True), KV_KINDS, "nvfp4",
-             "NVIDIA TensorRT-LLM NVFP4 KV cache"),
+    KvLayout(
+        "fp8",
+        "E4M3 entries, one FP32 scale a layer",
+        "e4m3fn",
+        ScaleSpec("fp32", 0, 0, "amax"),
+        KV_KINDS,
+        "fp8",
+        "vLLM and TensorRT-LLM FP8 cache; SGLang MLA pool of 576 B a token",
+    ),
+    KvLayout(
+        "fp8-ds-mla",
+        "E4M3 latent with an FP32 scale per 128, BF16 rope part",
+        "e4m3fn",
+        ScaleSpec("fp32", 1, 128, "amax"),
+        ("kv-latent",),
+        "fp8",
+        "deepseek-ai/FlashMLA FP8 sparse cache, 656 B a token",
+        rope_element="bf16",
+    ),
+    KvLayout(
+        "int8-token",
+        "INT8 entries, one FP32 scale per token and head",
+        "int8",
+        ScaleSpec("fp32", 1, 0, "amax"),
+        KV_KINDS,
+        "int8",
+        "per-token, per-head symmetric INT8; scale width chosen as in DeepGEMM's FP8 scales",
+    ),
+    KvLayout(
+        "int4-token",
+        "INT4 entries, an FP16 scale per token and 64 channels",
+        "int4",
+        ScaleSpec("fp16", 1, 64, "amax"),
+        KV_KINDS,
+        "int4",
+        "values of KIVI (arXiv:2402.02750): per token, in groups of channels; symmetric here",
+    ),
+    KvLayout(
+        "int4-channel",
+        "INT4 keys, an FP16 scale per channel and 32 tokens",
+        "int4",
+        ScaleSpec("fp16", 32, 1, "amax"),
+        ("kv-k",),
+        "int4",
+        "keys of KIVI (arXiv:2402.02750): per channel, in groups of tokens; symmetric here",
+    ),
+    KvLayout(
+        "nvfp4",
+        "E2M1 entries in blocks of 16 with E4M3 scales",
+        "e2m1",
+        ScaleSpec("ue4m3", 1, 16, "amax", tensor_scale=True),
+        KV_KINDS,
+        "nvfp4",
+        "NVIDIA TensorRT-LLM NVFP4 KV cache",
+    ),
 )
 
 KV_LAYOUTS: Mapping[str, KvLayout] = MappingProxyType({k.id: k for k in _ALL})
@@ -72,8 +116,9 @@ def require_kind(layout: KvLayout, kind: str) -> None:
         raise UnknownNameError("cache kind", kind, KV_KINDS)
     if kind not in layout.applies_to:
         allowed = ", ".join(layout.applies_to)
-        raise UnsupportedError(f"KV layout {layout.id} does not store {kind}",
-                               hint=f"{layout.id} stores {allowed}")
+        raise UnsupportedError(
+            f"KV layout {layout.id} does not store {kind}", hint=f"{layout.id} stores {allowed}"
+        )
 
 
 def _part_bytes(element_id: str, scale: ScaleSpec | None, width: int) -> int:
@@ -138,8 +183,10 @@ def shared_vector_bytes(layout_is_bf16: bool, width: int = 512, rope_width: int 
     Source: deepseek-ai/FlashMLA, layout MODEL1.
     """
     if not 0 <= rope_width < width:
-        raise InputError(f"cache entry of width {width} with {rope_width} rotary elements",
-                         hint="the rotary part is smaller than the entry")
+        raise InputError(
+            f"cache entry of width {width} with {rope_width} rotary elements",
+            hint="the rotary part is smaller than the entry",
+        )
     if layout_is_bf16:
         return 2 * width
     plain = width - rope_width

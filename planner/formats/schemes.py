@@ -16,18 +16,31 @@ from planner.formats.spec import ExecutionPath, ScaleRule, ScaleSpec, Scheme, Te
 _MX = "OCP Microscaling Formats (MX) Specification 1.0"
 _DEEPSEEK = "DeepSeek-V3 Technical Report (arXiv:2412.19437) section 3.3; deepseek-ai/DeepGEMM"
 _INT = "NVIDIA TensorRT-LLM numerical precision reference"
-_NVFP4 = ("NVIDIA, Introducing NVFP4 for Efficient and Accurate Low-Precision Inference (2025); "
-          "tensor scale amax / 2688, block scales E4M3 of amax / 6 over it")
-_GPTQ = ("GPTQ and AWQ checkpoints as compressed-tensors 0.20 stores them: 16-bit scales of "
-         "amax / 7.5, codes -8 … 7 (calculate_qparams)")
-_COMPRESSED = ("compressed-tensors 0.20: weights' scales are amax / 127.5, codes -128 … 127 "
-               "(calculate_qparams)")
+_NVFP4 = (
+    "NVIDIA, Introducing NVFP4 for Efficient and Accurate Low-Precision Inference (2025); "
+    "tensor scale amax / 2688, block scales E4M3 of amax / 6 over it"
+)
+_GPTQ = (
+    "GPTQ and AWQ checkpoints as compressed-tensors 0.20 stores them: 16-bit scales of "
+    "amax / 7.5, codes -8 … 7 (calculate_qparams)"
+)
+_COMPRESSED = (
+    "compressed-tensors 0.20: weights' scales are amax / 127.5, codes -128 … 127 "
+    "(calculate_qparams)"
+)
 
 _BF16 = TensorFormat("bf16")
 
 
-def _scaled(element: str, scale: str, rows: int, columns: int, rule: ScaleRule = "amax",
-            *, tensor_scale: bool = False) -> TensorFormat:
+def _scaled(
+    element: str,
+    scale: str,
+    rows: int,
+    columns: int,
+    rule: ScaleRule = "amax",
+    *,
+    tensor_scale: bool = False,
+) -> TensorFormat:
     return TensorFormat(element, ScaleSpec(scale, rows, columns, rule, tensor_scale))
 
 
@@ -36,7 +49,9 @@ def _mx(element: str) -> TensorFormat:
 
 
 _SCALE_OF: Mapping[str, tuple[str, ScaleRule]] = {
-    "mxfp4": ("e8m0", "ocp-floor"), "nvfp4": ("ue4m3", "amax")}
+    "mxfp4": ("e8m0", "ocp-floor"),
+    "nvfp4": ("ue4m3", "amax"),
+}
 
 
 def _ggml(name: str, element: str, block: int, block_bytes: int) -> TensorFormat:
@@ -68,59 +83,154 @@ def _weight_only(id: str, title: str, weight: TensorFormat, kernel: str, source:
     return Scheme(id, title, weight, _BF16, "bf16", kernel, path, source)
 
 
-def _native(id: str, title: str, weight: TensorFormat, activation: TensorFormat, compute: str,
-            kernel: str, source: str) -> Scheme:
+def _native(
+    id: str,
+    title: str,
+    weight: TensorFormat,
+    activation: TensorFormat,
+    compute: str,
+    kernel: str,
+    source: str,
+) -> Scheme:
     return Scheme(id, title, weight, activation, compute, kernel, "native", source)
 
 
 def _stored(one: GgmlBlockType) -> Scheme:
     """A ggml block format; its bytes are ``block_bytes``, whatever the element says. ggml's own
     kernels multiply it with blocks of activations in integers."""
-    return Scheme(PREFIX + one.name, f"{one.title}, {one.inputs.upper()} A",
-                  _ggml(one.name, one.element, one.elements, one.bytes), _INPUTS[one.inputs],
-                  "int8", "ggml", "storage", SOURCE)
+    return Scheme(
+        PREFIX + one.name,
+        f"{one.title}, {one.inputs.upper()} A",
+        _ggml(one.name, one.element, one.elements, one.bytes),
+        _INPUTS[one.inputs],
+        "int8",
+        "ggml",
+        "storage",
+        SOURCE,
+    )
 
 
 _ALL = (
     _plain("fp32", "FP32 weights and activations", "IEEE 754-2019"),
     _plain("bf16", "BF16 weights and activations", "bfloat16 Hardware Numerics Definition (2018)"),
     _plain("fp16", "FP16 weights and activations", "IEEE 754-2019"),
-    _native("fp8-tensor", "E4M3 W and A, one FP32 scale a tensor, dynamic", _FP8_TENSOR,
-            _FP8_TENSOR, "fp8", "fp8-tensor", _INT),
-    _native("fp8-channel", "E4M3 W per channel, A per token, FP32 scales", _FP8_ROW, _FP8_ROW,
-            "fp8", "fp8-tensor", _INT),
-    _native("fp8-block", "E4M3 W 128×128, A 1×128, FP32 scales",
-            _scaled("e4m3fn", "fp32", 128, 128), _scaled("e4m3fn", "fp32", 1, 128),
-            "fp8", "fp8-block", _DEEPSEEK),
-    _native("fp8-block-ue8m0", "E4M3 W 128×128, A 1×128, power-of-two scales rounded up",
-            _scaled("e4m3fn", "e8m0", 128, 128, "rceil"),
-            _scaled("e4m3fn", "e8m0", 1, 128, "rceil"), "fp8", "fp8-block", _DEEPSEEK),
+    _native(
+        "fp8-tensor",
+        "E4M3 W and A, one FP32 scale a tensor, dynamic",
+        _FP8_TENSOR,
+        _FP8_TENSOR,
+        "fp8",
+        "fp8-tensor",
+        _INT,
+    ),
+    _native(
+        "fp8-channel",
+        "E4M3 W per channel, A per token, FP32 scales",
+        _FP8_ROW,
+        _FP8_ROW,
+        "fp8",
+        "fp8-tensor",
+        _INT,
+    ),
+    _native(
+        "fp8-block",
+        "E4M3 W 128×128, A 1×128, FP32 scales",
+        _scaled("e4m3fn", "fp32", 128, 128),
+        _scaled("e4m3fn", "fp32", 1, 128),
+        "fp8",
+        "fp8-block",
+        _DEEPSEEK,
+    ),
+    _native(
+        "fp8-block-ue8m0",
+        "E4M3 W 128×128, A 1×128, power-of-two scales rounded up",
+        _scaled("e4m3fn", "e8m0", 128, 128, "rceil"),
+        _scaled("e4m3fn", "e8m0", 1, 128, "rceil"),
+        "fp8",
+        "fp8-block",
+        _DEEPSEEK,
+    ),
     # Blocks, not channels: an FP8 block checkpoint then keeps its stored weights unchanged.
-    _weight_only("fp8-w8a16", "E4M3 W 128×128, FP32 scales, BF16 A",
-                 _scaled("e4m3fn", "fp32", 128, 128), "w8a16",
-                 "vLLM FP8 Marlin weight-only kernels, which take 128×128 block scales"),
-    _native("int8-w8a8", "INT8 W per channel, A per token, dynamic, symmetric", _INT8_STORED,
-            _INT8_ROW, "int8", "int8",
-            _COMPRESSED + "; inputs by amax / 127 (vLLM scaled_int8_quant)"),
-    _native("int8-block", "INT8 W 128×128, A 1×128, FP32 scales, symmetric",
-            _scaled("int8", "fp32", 128, 128), _scaled("int8", "fp32", 1, 128),
-            "int8", "int8", "SGLang block-wise INT8 kernels; scales as in " + _DEEPSEEK),
+    _weight_only(
+        "fp8-w8a16",
+        "E4M3 W 128×128, FP32 scales, BF16 A",
+        _scaled("e4m3fn", "fp32", 128, 128),
+        "w8a16",
+        "vLLM FP8 Marlin weight-only kernels, which take 128×128 block scales",
+    ),
+    _native(
+        "int8-w8a8",
+        "INT8 W per channel, A per token, dynamic, symmetric",
+        _INT8_STORED,
+        _INT8_ROW,
+        "int8",
+        "int8",
+        _COMPRESSED + "; inputs by amax / 127 (vLLM scaled_int8_quant)",
+    ),
+    _native(
+        "int8-block",
+        "INT8 W 128×128, A 1×128, FP32 scales, symmetric",
+        _scaled("int8", "fp32", 128, 128),
+        _scaled("int8", "fp32", 1, 128),
+        "int8",
+        "int8",
+        "SGLang block-wise INT8 kernels; scales as in " + _DEEPSEEK,
+    ),
     _weight_only("int8-w8a16", "INT8 W per channel, BF16 A", _INT8_STORED, "w8a16", _COMPRESSED),
-    _weight_only("int4-w4a16", "INT4 W in groups of 128 with BF16 scales, BF16 A",
-                 _scaled("int4", "bf16", 1, 128, "half-range"), "w4a16", _GPTQ),
-    _weight_only("int4-w4a16-g32", "INT4 W in groups of 32 with BF16 scales, BF16 A",
-                 _scaled("int4", "bf16", 1, 32, "half-range"), "w4a16", _GPTQ),
-    _native("nvfp4", "E2M1 W and A in blocks of 16, E4M3 block and FP32 tensor scales",
-            _NVFP4_BLOCK, _NVFP4_BLOCK, "nvfp4", "nvfp4", _NVFP4),
+    _weight_only(
+        "int4-w4a16",
+        "INT4 W in groups of 128 with BF16 scales, BF16 A",
+        _scaled("int4", "bf16", 1, 128, "half-range"),
+        "w4a16",
+        _GPTQ,
+    ),
+    _weight_only(
+        "int4-w4a16-g32",
+        "INT4 W in groups of 32 with BF16 scales, BF16 A",
+        _scaled("int4", "bf16", 1, 32, "half-range"),
+        "w4a16",
+        _GPTQ,
+    ),
+    _native(
+        "nvfp4",
+        "E2M1 W and A in blocks of 16, E4M3 block and FP32 tensor scales",
+        _NVFP4_BLOCK,
+        _NVFP4_BLOCK,
+        "nvfp4",
+        "nvfp4",
+        _NVFP4,
+    ),
     _weight_only("nvfp4-w4a16", "NVFP4 W, BF16 A", _NVFP4_BLOCK, "w4a16", _NVFP4),
-    _native("mxfp4", "E2M1 W and A in blocks of 32, E8M0 scales", _mx("e2m1"), _mx("e2m1"),
-            "mxfp4", "mxfp4", _MX),
+    _native(
+        "mxfp4",
+        "E2M1 W and A in blocks of 32, E8M0 scales",
+        _mx("e2m1"),
+        _mx("e2m1"),
+        "mxfp4",
+        "mxfp4",
+        _MX,
+    ),
     _native("mxfp4-w4a8", "MXFP4 W, MXFP8 A", _mx("e2m1"), _mx("e4m3fn"), "mxfp8", "mxfp8", _MX),
     _weight_only("mxfp4-w4a16", "MXFP4 W, BF16 A", _mx("e2m1"), "w4a16", _MX),
-    _native("mxfp8", "E4M3 W and A in blocks of 32, E8M0 scales", _mx("e4m3fn"), _mx("e4m3fn"),
-            "mxfp8", "mxfp8", _MX),
-    Scheme("mxfp6", "E2M3 W and A in blocks of 32, E8M0 scales; storage only", _mx("e2m3"),
-           _mx("e2m3"), "mxfp6", "", "storage", _MX),
+    _native(
+        "mxfp8",
+        "E4M3 W and A in blocks of 32, E8M0 scales",
+        _mx("e4m3fn"),
+        _mx("e4m3fn"),
+        "mxfp8",
+        "mxfp8",
+        _MX,
+    ),
+    Scheme(
+        "mxfp6",
+        "E2M3 W and A in blocks of 32, E8M0 scales; storage only",
+        _mx("e2m3"),
+        _mx("e2m3"),
+        "mxfp6",
+        "",
+        "storage",
+        _MX,
+    ),
     *map(_stored, GGML_WEIGHTS.values()),
 )
 
@@ -148,13 +258,15 @@ def _unlisted(id: str) -> Scheme | None:
 
 SCHEMES: Mapping[str, Scheme] = MappingProxyType(_Catalogue({s.id: s for s in _ALL}))
 
-SCHEME_ALIASES: Mapping[str, str] = MappingProxyType({
-    "bfloat16": "bf16",
-    "fp8": "fp8-tensor",
-    "int4-wo": "int4-w4a16",
-    "w4a16-mxfp4": "mxfp4-w4a16",
-    "w4a8-mxfp4-mxfp8": "mxfp4-w4a8",
-})
+SCHEME_ALIASES: Mapping[str, str] = MappingProxyType(
+    {
+        "bfloat16": "bf16",
+        "fp8": "fp8-tensor",
+        "int4-wo": "int4-w4a16",
+        "w4a16-mxfp4": "mxfp4-w4a16",
+        "w4a8-mxfp4-mxfp8": "mxfp4-w4a8",
+    }
+)
 
 
 def _spelling(name: str) -> str:

@@ -14,8 +14,9 @@ TENSOR_SCALE_BYTES = 4
 
 def _check(rows: int, columns: int) -> None:
     if rows < 0 or columns < 0:
-        raise InputError(f"shape ({rows}, {columns}) has a negative side",
-                         hint="rows and columns are 0 or more")
+        raise InputError(
+            f"shape ({rows}, {columns}) has a negative side", hint="rows and columns are 0 or more"
+        )
 
 
 def scale_shape(fmt: TensorFormat, rows: int, columns: int) -> tuple[int, int] | None:

@@ -68,11 +68,14 @@ def resolve_device(name: str, folders: Sequence[Path] = ()) -> DeviceProfile:
     if is_path(name) or name.endswith(".toml"):
         path = Path(name)
         if not path.is_file():
-            raise DataError(f"device profile {name!r}: no such file",
-                            hint="give an existing TOML file, or the id of a device")
+            raise DataError(
+                f"device profile {name!r}: no such file",
+                hint="give an existing TOML file, or the id of a device",
+            )
         return with_inherited(load_profile(path), folders)
-    if canonical_name(name) == HOST and not any((folder / f"{HOST}.toml").is_file()
-                                                for folder in folders):
+    if canonical_name(name) == HOST and not any(
+        (folder / f"{HOST}.toml").is_file() for folder in folders
+    ):
         from planner.hardware.host.detect import host_profile
 
         return host_profile()
@@ -101,9 +104,11 @@ def with_inherited(profile: DeviceProfile, folders: Sequence[Path] = ()) -> Devi
     chain, here = [profile], profile
     while here.transfer_from:
         if here.transfer_from in (one.id for one in chain):
-            raise DataError(f"{profile.path}: transfer: {' → '.join(one.id for one in chain)} "
-                            f"comes back to {here.transfer_from}",
-                            hint="name a device that has its own fits")
+            raise DataError(
+                f"{profile.path}: transfer: {' → '.join(one.id for one in chain)} "
+                f"comes back to {here.transfer_from}",
+                hint="name a device that has its own fits",
+            )
         here = load_profile(_find(here.transfer_from, folders))
         chain.append(here)
     return _inheriting(*chain)
@@ -135,8 +140,7 @@ def list_devices(folders: Sequence[Path] = ()) -> list[DeviceProfile]:
             found.setdefault(path.stem, path)
     packaged = device_ids()
     others = sorted(found.keys() - set(packaged))
-    return [with_inherited(load_profile(found[device]), folders)
-            for device in (*packaged, *others)]
+    return [with_inherited(load_profile(found[device]), folders) for device in (*packaged, *others)]
 
 
 def canonical_name(name: str) -> str:
@@ -150,8 +154,10 @@ def _packaged() -> Path:
 
 def _profiles(folder: Path) -> list[Path]:
     if not folder.is_dir():
-        raise DataError(f"hardware folder {str(folder)!r}: no such folder",
-                        hint="--hardware-dir names a folder of device profiles")
+        raise DataError(
+            f"hardware folder {str(folder)!r}: no such folder",
+            hint="--hardware-dir names a folder of device profiles",
+        )
     found = _ours(folder) if folder == _packaged() else _listed(folder)
     return list(found)
 
@@ -184,8 +190,11 @@ def _find(name: str, folders: Sequence[Path]) -> Path:
 
 def _index(folder: Path) -> _Index:
     path = folder / _INDEX
-    return _read_index(read_toml_bytes(path, hint=_INDEX_HINT), path) if path.is_file() \
+    return (
+        _read_index(read_toml_bytes(path, hint=_INDEX_HINT), path)
+        if path.is_file()
         else _Index((), {})
+    )
 
 
 @lru_cache(maxsize=16)
@@ -194,9 +203,14 @@ def _read_index(data: bytes, path: Path) -> _Index:
     table = parse_toml(data, path, hint=_INDEX_HINT)
     order, aliases = table.get("order", []), table.get("aliases", {})
     unknown = sorted(table.keys() - {"order", "aliases"})
-    texts = [*order, *aliases.values()] if isinstance(order, list) and isinstance(
-        aliases, dict) else [None]
+    texts = (
+        [*order, *aliases.values()]
+        if isinstance(order, list) and isinstance(aliases, dict)
+        else [None]
+    )
     if unknown or not all(isinstance(text, str) for text in texts):
-        raise DataError(f"{path}: {', '.join(unknown) or 'order or aliases'}: not understood",
-                        hint="it holds order = [ids] and a table [aliases] of spelling = id")
+        raise DataError(
+            f"{path}: {', '.join(unknown) or 'order or aliases'}: not understood",
+            hint="it holds order = [ids] and a table [aliases] of spelling = id",
+        )
     return _Index(tuple(order), {canonical_name(k): v for k, v in aliases.items()})

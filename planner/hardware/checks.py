@@ -17,13 +17,15 @@ if TYPE_CHECKING:
 
     from planner.hardware.rules import Problem
 
-_QUANTITY_HINT = ("write { value = …, unit = \"…\", source = \"…\", date = \"YYYY-MM-DD\", "
-                  "kind = \"…\" }")
+_QUANTITY_HINT = 'write { value = …, unit = "…", source = "…", date = "YYYY-MM-DD", kind = "…" }'
 _FORMAT_HINT = "hardware_profiles/README.md describes the format"
-_SHORT_HINT = f"; or say {KEY} = \"…\" ({{}}), and a figure may be short: \"900 GB/s\""
+_SHORT_HINT = f'; or say {KEY} = "…" ({{}}), and a figure may be short: "900 GB/s"'
 _LOOKS = 6
-_MISSING = {"rates": "add a dense rate, for example rates.bf16 = \"165 TFLOPS\"",
-            "name": "add name = \"…\"", "memory.label": "add the size of the memory"}
+_MISSING = {
+    "rates": 'add a dense rate, for example rates.bf16 = "165 TFLOPS"',
+    "name": 'add name = "…"',
+    "memory.label": "add the size of the memory",
+}
 _STAND_IN = "stand-in"
 _PARTS = ("value", "unit", "source", "date", "kind", "low", "high", "note")
 MOST_SHOWN = 20
@@ -35,16 +37,35 @@ def _stand_in(value: float, unit: str) -> dict[str, Any]:
 
 
 _RATE = {"dense": _stand_in(1e12, "FLOP/s")}
-_REACHED = {"compute_fraction": _stand_in(0.5, "1"), "bandwidth_fraction": _stand_in(0.5, "1"),
-            "floor_seconds": _stand_in(1e-6, "s")}
+_REACHED = {
+    "compute_fraction": _stand_in(0.5, "1"),
+    "bandwidth_fraction": _stand_in(0.5, "1"),
+    "floor_seconds": _stand_in(1e-6, "s"),
+}
 _STAND_INS: Mapping[str, Any] = {
-    "id": "stand-in", "name": "?", "kind": "gpu", "architecture": "?", "type": "?", "title": "?",
-    "date": "2026", "label": _stand_in(1e9, "B"), "capacity": _stand_in(1e9, "B"),
-    "usable_fraction": _stand_in(0.9, "1"), "bandwidth": _stand_in(1e9, "B/s"),
-    "dense": _stand_in(1e12, "FLOP/s"), **_REACHED, "achieved": {"bf16": _REACHED},
-    "rates": {"any": {"bf16": _RATE}}, "sources": {_STAND_IN: {"title": "?", "date": "2026"}},
-    "memory": {"type": "?", "label": _stand_in(1e9, "B"), "capacity": _stand_in(1e9, "B"),
-               "usable_fraction": _stand_in(0.9, "1"), "bandwidth": _stand_in(1e9, "B/s")},
+    "id": "stand-in",
+    "name": "?",
+    "kind": "gpu",
+    "architecture": "?",
+    "type": "?",
+    "title": "?",
+    "date": "2026",
+    "label": _stand_in(1e9, "B"),
+    "capacity": _stand_in(1e9, "B"),
+    "usable_fraction": _stand_in(0.9, "1"),
+    "bandwidth": _stand_in(1e9, "B/s"),
+    "dense": _stand_in(1e12, "FLOP/s"),
+    **_REACHED,
+    "achieved": {"bf16": _REACHED},
+    "rates": {"any": {"bf16": _RATE}},
+    "sources": {_STAND_IN: {"title": "?", "date": "2026"}},
+    "memory": {
+        "type": "?",
+        "label": _stand_in(1e9, "B"),
+        "capacity": _stand_in(1e9, "B"),
+        "usable_fraction": _stand_in(0.9, "1"),
+        "bandwidth": _stand_in(1e9, "B/s"),
+    },
 }
 """What stands in the place of a key that is missing, so that the rest can be looked at."""
 
@@ -84,19 +105,24 @@ def check_document(document: dict[str, Any], *, path: Path) -> Whole:
 
 
 def problems_error(path: Path, found: Iterable[Problem], *, short: bool = False) -> DataError:
-    """One error of all that was found: a line each, the fix behind; one alone has its fix as hint.
-    """
+    """One error of all that was found: a line each, the fix behind; one alone has its fix as
+    hint."""
     every = list(dict.fromkeys(found))
     if len(every) == 1:
         key, reason, fix = every[0]
-        more = _SHORT_HINT.format(", ".join(class_names())) \
-            if short and fix == _QUANTITY_HINT else ""
+        more = (
+            _SHORT_HINT.format(", ".join(class_names())) if short and fix == _QUANTITY_HINT else ""
+        )
         return DataError(f"{path}: {key}: {reason}", hint=fix + more)
     lines = [f"{key}: {reason}: {fix}" for key, reason, fix in every[:MOST_SHOWN]]
     if len(every) > MOST_SHOWN:
         lines.append(f"and {len(every) - MOST_SHOWN} more")
-    return DataError(f"{path}: {len(every)} problems", details=lines, hint=_FORMAT_HINT + (
-        "; `plan devices rtx-4090 --template` writes a file of five numbers" if short else ""))
+    return DataError(
+        f"{path}: {len(every)} problems",
+        details=lines,
+        hint=_FORMAT_HINT
+        + ("; `plan devices rtx-4090 --template` writes a file of five numbers" if short else ""),
+    )
 
 
 def _spelled(document: dict[str, Any], path: Path) -> tuple[Whole, list[Problem]]:
@@ -110,8 +136,11 @@ def _spelled(document: dict[str, Any], path: Path) -> tuple[Whole, list[Problem]
     return Whole(table, tuple(str(one.get("id", "")) for one in chain), taken), [*found, *more]
 
 
-def _against_schema(document: Mapping[str, Any], path: Path, told: list[Problem],
-                    ) -> list[Problem]:
+def _against_schema(
+    document: Mapping[str, Any],
+    path: Path,
+    told: list[Problem],
+) -> list[Problem]:
     """What the schema and the rules say; where the schema refuses parts, the rules see the rest.
 
     ``told`` are problems of short figures, in whose places stand-ins are.
@@ -129,14 +158,22 @@ def _against_schema(document: Mapping[str, Any], path: Path, told: list[Problem]
         except ValidationError as error:
             details = error.errors(include_url=False)
             if not look:
-                found += [_translated(one) for one in details
-                          if not (told and one["type"] == "missing" and len(one["loc"]) > 1)]
+                found += [
+                    _translated(one)
+                    for one in details
+                    if not (told and one["type"] == "missing" and len(one["loc"]) > 1)
+                ]
             here = _mended(here, details)
         else:
             seen = {_figure_of(key) for key, _, _ in (*found, *told)}
-            return [*found, *(one for one in problems(text, stem=path.stem)
-                              if _STAND_IN not in one[1]
-                              and not any(_within(one[0], key) for key in seen))]
+            return [
+                *found,
+                *(
+                    one
+                    for one in problems(text, stem=path.stem)
+                    if _STAND_IN not in one[1] and not any(_within(one[0], key) for key in seen)
+                ),
+            ]
     return found
 
 
@@ -171,8 +208,7 @@ def _mended(document: Any, details: list[ErrorDetails]) -> Any:
 
 
 def _holds(table: Any, part: Any) -> bool:
-    return part in table if isinstance(table, dict) else isinstance(part, int) \
-        and part < len(table)
+    return part in table if isinstance(table, dict) else isinstance(part, int) and part < len(table)
 
 
 def _translated(first: ErrorDetails) -> Problem:
@@ -182,11 +218,17 @@ def _translated(first: ErrorDetails) -> Problem:
         return key, "unknown key", nearest_names(location[-1], _keys_beside(location))
     if first["type"] == "missing":
         quantity = _keys_beside(location)[:2] == ("value", "unit")
-        return key, "missing", _QUANTITY_HINT if quantity else _MISSING.get(
-            key, f"add {location[-1]}")
+        return (
+            key,
+            "missing",
+            _QUANTITY_HINT if quantity else _MISSING.get(key, f"add {location[-1]}"),
+        )
     if first["type"] in ("model_type", "model_attributes_type"):
-        return key, f"{shown(first['input'])} is no table", _QUANTITY_HINT \
-            if "value" in _keys_beside((*location, "")) else "write a table"
+        return (
+            key,
+            f"{shown(first['input'])} is no table",
+            _QUANTITY_HINT if "value" in _keys_beside((*location, "")) else "write a table",
+        )
     reason = str(first["msg"])
     return key, f"{reason[:1].lower()}{reason[1:]}, got {shown(first['input'])}", _FORMAT_HINT
 

@@ -25,13 +25,30 @@ FOLDER = "classes"
 DEFAULT = "gpu-hbm"
 _HINT = "hardware_profiles/classes holds the classes; hardware_profiles/README.md describes them"
 _FIELDS = ("compute_fraction", "bandwidth_fraction", "floor_seconds")
-_RATES = {"fp8-tensor": ("fp8",), "fp8-block": ("fp8",), "moe-fp8": ("fp8", "mxfp8"),
-          "int8": ("int8",), "moe-int8": ("int8",), "nvfp4": ("nvfp4",), "mxfp4": ("mxfp4",),
-          "mxfp8": ("mxfp8",), "moe-nvfp4": ("nvfp4", "mxfp4"), "fp32": ("fp32",),
-          "bf16": ("bf16",), "fp16": ("fp16",)}
+_RATES = {
+    "fp8-tensor": ("fp8",),
+    "fp8-block": ("fp8",),
+    "moe-fp8": ("fp8", "mxfp8"),
+    "int8": ("int8",),
+    "moe-int8": ("int8",),
+    "nvfp4": ("nvfp4",),
+    "mxfp4": ("mxfp4",),
+    "mxfp8": ("mxfp8",),
+    "moe-nvfp4": ("nvfp4", "mxfp4"),
+    "fp32": ("fp32",),
+    "bf16": ("bf16",),
+    "fp16": ("fp16",),
+}
 """A class of kernels is inherited where one of these formats has a rate; the others always."""
-_LIKE = {"fp8-block": "fp8-tensor", "mxfp8": "fp8-tensor", "moe-fp8": "fp8-tensor",
-         "int8": "fp8-tensor", "moe-int8": "int8", "mxfp4": "nvfp4", "moe-nvfp4": "mxfp4"}
+_LIKE = {
+    "fp8-block": "fp8-tensor",
+    "mxfp8": "fp8-tensor",
+    "moe-fp8": "fp8-tensor",
+    "int8": "fp8-tensor",
+    "moe-int8": "int8",
+    "mxfp4": "nvfp4",
+    "moe-nvfp4": "mxfp4",
+}
 """Whose own fraction scales an inherited one, before that of 16-bit products does."""
 Table = dict[str, Any]
 
@@ -44,8 +61,9 @@ def shown(value: Any) -> str:
 
 def class_names() -> tuple[str, ...]:
     """Classes that come with the program."""
-    return tuple(sorted(path.stem for path in (data_folder("hardware_profiles") / FOLDER).glob(
-        "*.toml")))
+    return tuple(
+        sorted(path.stem for path in (data_folder("hardware_profiles") / FOLDER).glob("*.toml"))
+    )
 
 
 def class_chain(document: Mapping[str, Any], path: Path) -> tuple[list[Table], list[Problem]]:
@@ -63,13 +81,17 @@ def class_chain(document: Mapping[str, Any], path: Path) -> tuple[list[Table], l
         if not isinstance(name, str):
             problem = (KEY, f"{shown(name)} is no text", f"name a class: {bundled}")
         elif name in seen:
-            problem = (KEY, f"{' → '.join([*seen, name])} comes back to {name}",
-                       f"end with one of {bundled}")
+            problem = (
+                KEY,
+                f"{' → '.join([*seen, name])} comes back to {name}",
+                f"end with one of {bundled}",
+            )
         elif (table := _class(name, path)) is None:
             problem = (KEY, f"unknown class {shown(name)}", nearest_names(name, class_names()))
         elif name not in class_names() and (wrong := _malformed(table)):
             return [*found, _read(_bundled(DEFAULT))], [
-                (f"{KEY}: class {name}: {key}", reason, fix) for key, reason, fix in wrong]
+                (f"{KEY}: class {name}: {key}", reason, fix) for key, reason, fix in wrong
+            ]
         else:
             here = table
             seen.append(name)
@@ -104,20 +126,41 @@ def _malformed(table: Table) -> list[Problem]:
         return found
     for name, figures in table.get("achieved", {}).items():
         if not isinstance(figures, dict):
-            found.append((f"achieved.{name}", f"{shown(figures)} is no table",
-                          f"write {', '.join(_FIELDS)} below [achieved.{name}]"))
+            found.append(
+                (
+                    f"achieved.{name}",
+                    f"{shown(figures)} is no table",
+                    f"write {', '.join(_FIELDS)} below [achieved.{name}]",
+                )
+            )
             continue
-        found += [(f"achieved.{name}.{field}", f"{shown(figures[field])} is no figure of a class",
-                   '{ value = 0.6, unit = "1", source = "…", date = "…", kind = "…" }')
-                  for field in _FIELDS if field in figures and not (
-                      isinstance(figures[field], dict) and _positive(figures[field].get("value")))]
+        found += [
+            (
+                f"achieved.{name}.{field}",
+                f"{shown(figures[field])} is no figure of a class",
+                '{ value = 0.6, unit = "1", source = "…", date = "…", kind = "…" }',
+            )
+            for field in _FIELDS
+            if field in figures
+            and not (isinstance(figures[field], dict) and _positive(figures[field].get("value")))
+        ]
     for name, factor in table.get("conversion", {}).items():
         if not _positive(factor):
-            found.append((f"conversion.{name}", f"{shown(factor)} is no positive number",
-                          "elements for each FLOP of FP32, for example 0.25"))
+            found.append(
+                (
+                    f"conversion.{name}",
+                    f"{shown(factor)} is no positive number",
+                    "elements for each FLOP of FP32, for example 0.25",
+                )
+            )
     if "fp32" in table and not _positive(table["fp32"].get("share")):
-        found.append(("fp32.share", f"{shown(table['fp32'].get('share'))} is no positive number",
-                      "the FP32 rate as a share of the 16-bit rate, for example 0.25"))
+        found.append(
+            (
+                "fp32.share",
+                f"{shown(table['fp32'].get('share'))} is no positive number",
+                "the FP32 rate as a share of the 16-bit rate, for example 0.25",
+            )
+        )
     return found
 
 
@@ -130,8 +173,12 @@ def class_digests(document: Mapping[str, Any], path: Path) -> tuple[str, ...]:
     that is no digest."""
     chain, problems = class_chain(document, path)
     names = [str(one.get("id", "")) for one in chain]
-    return tuple(hashlib.sha256(_bundled(name).read_bytes()).hexdigest()
-                 if name in class_names() and not problems else "" for name in names)
+    return tuple(
+        hashlib.sha256(_bundled(name).read_bytes()).hexdigest()
+        if name in class_names() and not problems
+        else ""
+        for name in names
+    )
 
 
 @lru_cache(maxsize=16)
@@ -205,8 +252,14 @@ def _positive(value: Any) -> bool:
 
 
 def _derived(like: Table, value: float, unit: str, note: str) -> Table:
-    return {"value": value, "unit": unit, "source": like.get("source", ""),
-            "date": like.get("date", ""), "kind": "derived", "note": note}
+    return {
+        "value": value,
+        "unit": unit,
+        "source": like.get("source", ""),
+        "date": like.get("date", ""),
+        "kind": "derived",
+        "note": note,
+    }
 
 
 def _vector_rate(own: Table, base: Table) -> list[str]:
@@ -216,9 +269,17 @@ def _vector_rate(own: Table, base: Table) -> list[str]:
         return []
     share = float(base["fp32"]["share"])
     rates = dict(own["rates"])
-    rates["vector-unit"] = {**rates.get("vector-unit", {}), "fp32": {"dense": _derived(
-        plain, share * plain["value"], "FLOP/s",
-        f"{share:g} of the 16-bit rate, as {base['fp32'].get('note', base['id'])}")}}
+    rates["vector-unit"] = {
+        **rates.get("vector-unit", {}),
+        "fp32": {
+            "dense": _derived(
+                plain,
+                share * plain["value"],
+                "FLOP/s",
+                f"{share:g} of the 16-bit rate, as {base['fp32'].get('note', base['id'])}",
+            )
+        },
+    }
     own["rates"] = rates
     return ["rates.vector-unit.fp32"]
 
@@ -228,8 +289,12 @@ def _conversion(own: Table, base: Table) -> list[str]:
     conversion = _table(own, "conversion")
     for name, factor in base.get("conversion", {}).items():
         if vector is not None and name not in conversion:
-            conversion[name] = _derived(vector, factor * vector["value"], "elements/s",
-                                        f"{factor:g} an FP32 FLOP, as the class {base['id']}")
+            conversion[name] = _derived(
+                vector,
+                factor * vector["value"],
+                "elements/s",
+                f"{factor:g} an FP32 FLOP, as the class {base['id']}",
+            )
             found.append(f"conversion.{name}")
     if not conversion:
         own.pop("conversion", None)
@@ -257,8 +322,9 @@ def _achieved(own: Table, base: Table) -> list[str]:
     return found
 
 
-def _scaled(name: str, field: str, figure: Table, stated: Mapping[str, Table],
-            base: Table) -> Table:
+def _scaled(
+    name: str, field: str, figure: Table, stated: Mapping[str, Table], base: Table
+) -> Table:
     """An inherited figure, times the ratio of the device's own fraction to the class's."""
     like = name
     while field != "floor_seconds" and name not in ("elementwise", "attention-decode", "fp32"):
@@ -268,9 +334,15 @@ def _scaled(name: str, field: str, figure: Table, stated: Mapping[str, Table],
         mine, its = stated.get(like, {}).get(field), base["achieved"].get(like, {}).get(field)
         if isinstance(mine, dict) and its and _positive(mine.get("value")):
             ratio = float(mine["value"]) / its["value"]
-            return {**figure, "kind": "derived", "note":
-                    f"class {base['id']} × {mine['value']:g} / {its['value']:g} ({like} of both); "
-                    + figure.get("note", ""),
-                    **{k: min(float(f"{figure[k] * ratio:.3g}"), 1.0)
-                       for k in ("value", "low", "high") if k in figure}}
+            return {
+                **figure,
+                "kind": "derived",
+                "note": f"class {base['id']} × {mine['value']:g} / {its['value']:g} ({like} of "
+                f"both); " + figure.get("note", ""),
+                **{
+                    k: min(float(f"{figure[k] * ratio:.3g}"), 1.0)
+                    for k in ("value", "low", "high")
+                    if k in figure
+                },
+            }
     return {**figure, "note": f"class {base['id']}: " + figure.get("note", "")}

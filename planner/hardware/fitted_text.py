@@ -87,12 +87,21 @@ def fitted_set(table: Mapping[str, Any]) -> FittedSet:
     """The record of one ``[[fitted]]`` table."""
     error = table["error"]
     return FittedSet(
-        operator=table["operator"], stack=table["stack"], software=table["software"],
+        operator=table["operator"],
+        stack=table["stack"],
+        software=table["software"],
         variant=table["variant"],
         parameters=MappingProxyType({k: float(v) for k, v in table.get("parameters", {}).items()}),
-        table=MappingProxyType({k: tuple(map(float, v))
-                                for k, v in table.get("table", {}).items()}),
-        error=FitError(int(error["rows"]), int(error["held_out"]), *(
-            float(error[k]) for k in ("mean", "median", "bias", "sigma", "coverage"))),
-        kind=table["kind"], source=table["source"], date=table["date"],
-        note=table.get("note", ""))
+        table=MappingProxyType(
+            {k: tuple(map(float, v)) for k, v in table.get("table", {}).items()}
+        ),
+        error=FitError(
+            int(error["rows"]),
+            int(error["held_out"]),
+            *(float(error[k]) for k in ("mean", "median", "bias", "sigma", "coverage")),
+        ),
+        kind=table["kind"],
+        source=table["source"],
+        date=table["date"],
+        note=table.get("note", ""),
+    )

@@ -16,6 +16,8 @@ def hardware_folders(first: str | os.PathLike[str] | None) -> list[Path]:
     folders += [Path(p) for p in os.environ.get(HARDWARE_VARIABLE, "").split(os.pathsep) if p]
     for folder in folders:
         if not folder.is_dir():
-            raise InputError(f"hardware folder {str(folder)!r} does not exist",
-                             hint=f"check --hardware-dir and {HARDWARE_VARIABLE}")
+            raise InputError(
+                f"hardware folder {str(folder)!r} does not exist",
+                hint=f"check --hardware-dir and {HARDWARE_VARIABLE}",
+            )
     return folders

@@ -77,14 +77,14 @@ def _accepted(data: bytes, path: Path, digest: str) -> DeviceProfile:
     document = tomllib.loads(text)
     checked = all(one in accepted_digests() for one in class_digests(document, path))
     whole = (whole_document if checked else check_document)(document, path=path)
-    return _profile(whole, _fitted(whole.table) if sets is None else sets, path=path,
-                    sha256=digest)
+    return _profile(whole, _fitted(whole.table) if sets is None else sets, path=path, sha256=digest)
 
 
 def _fitted(document: Mapping[str, Any]) -> Mapping[Key, FittedSet]:
     """The fitted sets of a parsed profile."""
-    return MappingProxyType({(f.operator, f.stack, f.variant): f
-                             for f in map(fitted_set, document.get("fitted", ()))})
+    return MappingProxyType(
+        {(f.operator, f.stack, f.variant): f for f in map(fitted_set, document.get("fitted", ()))}
+    )
 
 
 @cache
@@ -105,9 +105,16 @@ def _quantity(table: Mapping[str, Any]) -> Quantity:
     def bound(key: str) -> float | None:
         return float(table[key]) if key in table else None
 
-    return Quantity(value=float(table["value"]), unit=table["unit"], source=table["source"],
-                    date=table["date"], kind=table["kind"], low=bound("low"), high=bound("high"),
-                    note=table.get("note", ""))
+    return Quantity(
+        value=float(table["value"]),
+        unit=table["unit"],
+        source=table["source"],
+        date=table["date"],
+        kind=table["kind"],
+        low=bound("low"),
+        high=bound("high"),
+        note=table.get("note", ""),
+    )
 
 
 def _maybe(tables: Mapping[str, Any], key: str) -> Quantity | None:
@@ -125,42 +132,58 @@ def _links(table: Mapping[str, Any]) -> Links:
 
 
 def _rates(table: Mapping[str, Any]) -> Mapping[tuple[str, str], Rate]:
-    return MappingProxyType({
-        (unit, name): Rate(unit, name, _quantity(rate["dense"]), _maybe(rate, "sparse"))
-        for unit, formats in table.items() for name, rate in formats.items()
-    })
+    return MappingProxyType(
+        {
+            (unit, name): Rate(unit, name, _quantity(rate["dense"]), _maybe(rate, "sparse"))
+            for unit, formats in table.items()
+            for name, rate in formats.items()
+        }
+    )
 
 
 def _achieved(table: Mapping[str, Any]) -> Achieved:
-    return Achieved(_quantity(table["compute_fraction"]), _quantity(table["bandwidth_fraction"]),
-                    _quantity(table["floor_seconds"]))
+    return Achieved(
+        _quantity(table["compute_fraction"]),
+        _quantity(table["bandwidth_fraction"]),
+        _quantity(table["floor_seconds"]),
+    )
 
 
 def _silicon(table: Mapping[str, Any]) -> Silicon:
-    return Silicon(_quantity(table["multiprocessors"]), _quantity(table["l2"]),
-                   _maybe(table, "exp"))
+    return Silicon(
+        _quantity(table["multiprocessors"]), _quantity(table["l2"]), _maybe(table, "exp")
+    )
 
 
-def _profile(whole: Whole, fitted: Mapping[Key, FittedSet], *, path: Path,
-             sha256: str) -> DeviceProfile:
+def _profile(
+    whole: Whole, fitted: Mapping[Key, FittedSet], *, path: Path, sha256: str
+) -> DeviceProfile:
     """The record of a checked document; optional keys take the schema's defaults."""
     table = whole.table
     rates = _rates(table["rates"])
     vector = [rate.dense for (_, name), rate in rates.items() if name == "fp32"]
     memory = table["memory"]
     return DeviceProfile(
-        id=table["id"], name=table["name"], aliases=tuple(table.get("aliases", ())),
-        kind=table["kind"], status=table.get("status", "released"),
-        architecture=table["architecture"], compute_capability=table.get("compute_capability"),
-        memory_type=memory["type"], unified_memory=memory.get("unified", False),
-        label_bytes=_quantity(memory["label"]), driver_bytes=_maybe(memory, "driver"),
+        id=table["id"],
+        name=table["name"],
+        aliases=tuple(table.get("aliases", ())),
+        kind=table["kind"],
+        status=table.get("status", "released"),
+        architecture=table["architecture"],
+        compute_capability=table.get("compute_capability"),
+        memory_type=memory["type"],
+        unified_memory=memory.get("unified", False),
+        label_bytes=_quantity(memory["label"]),
+        driver_bytes=_maybe(memory, "driver"),
         capacity_bytes=_quantity(memory["capacity"]),
         usable_fraction=_quantity(memory["usable_fraction"]),
         bandwidth_bytes_per_s=_quantity(memory["bandwidth"]),
-        rates=rates, unsupported=MappingProxyType(dict(table.get("unsupported", {}))),
+        rates=rates,
+        unsupported=MappingProxyType(dict(table.get("unsupported", {}))),
         achieved=MappingProxyType({k: _achieved(v) for k, v in table["achieved"].items()}),
-        conversion=MappingProxyType({k: _quantity(v)
-                                     for k, v in table.get("conversion", {}).items()}),
+        conversion=MappingProxyType(
+            {k: _quantity(v) for k, v in table.get("conversion", {}).items()}
+        ),
         silicon=_silicon(table["silicon"]) if "silicon" in table else None,
         fitted=fitted,
         transfer_from=table.get("transfer", {}).get("device", ""),
@@ -169,14 +192,21 @@ def _profile(whole: Whole, fitted: Mapping[Key, FittedSet], *, path: Path,
         devices_per_node=table.get("devices_per_node", 1),
         scale_up_devices=table.get("scale_up_devices", 1),
         links=_links(table.get("links", {})),
-        power_watts=_maybe(table, "power"), price_usd_per_hour=_maybe(table, "price"),
+        power_watts=_maybe(table, "power"),
+        price_usd_per_hour=_maybe(table, "price"),
         cautions=tuple(table.get("cautions", ())),
         sources=tuple(Source(k, v["title"], v["date"]) for k, v in table["sources"].items()),
-        path=str(path), sha256=sha256,
-        power_modes=MappingProxyType({
-            name: PowerMode(*(_quantity(mode[k]) for k in ("watts", "compute", "bandwidth")))
-            for name, mode in table.get("power_modes", {}).items()}),
-        platform=_platform(table), target=table.get("target", ""), classes=whole.classes,
+        path=str(path),
+        sha256=sha256,
+        power_modes=MappingProxyType(
+            {
+                name: PowerMode(*(_quantity(mode[k]) for k in ("watts", "compute", "bandwidth")))
+                for name, mode in table.get("power_modes", {}).items()
+            }
+        ),
+        platform=_platform(table),
+        target=table.get("target", ""),
+        classes=whole.classes,
         taken=whole.taken,
     )
 

@@ -16,8 +16,9 @@ _V = TypeVar("_V")
 
 def fastest_mode(device: DeviceProfile) -> str | None:
     """The mode of the highest compute rate, None for a device that states none."""
-    return max(device.power_modes, key=lambda n: device.power_modes[n].compute_share.value,
-               default=None)
+    return max(
+        device.power_modes, key=lambda n: device.power_modes[n].compute_share.value, default=None
+    )
 
 
 def at_power_mode(device: DeviceProfile, name: str) -> DeviceProfile:
@@ -32,8 +33,9 @@ def at_power_mode(device: DeviceProfile, name: str) -> DeviceProfile:
     """
     wanted = name.lower().replace(" ", "").replace("_", "-")
     if not device.power_modes:
-        raise UnsupportedError(f"{device.id} publishes no power modes",
-                               hint="leave out host.power_mode")
+        raise UnsupportedError(
+            f"{device.id} publishes no power modes", hint="leave out host.power_mode"
+        )
     if wanted not in device.power_modes:
         raise UnknownNameError(f"power mode of {device.id}", name, device.power_modes)
     mode = device.power_modes[wanted]
@@ -42,24 +44,42 @@ def at_power_mode(device: DeviceProfile, name: str) -> DeviceProfile:
     if silicon is not None and silicon.exp_per_s is not None:
         silicon = replace(silicon, exp_per_s=_times(silicon.exp_per_s, compute))
     return replace(
-        device, silicon=silicon, power_watts=mode.watts,
+        device,
+        silicon=silicon,
+        power_watts=mode.watts,
         bandwidth_bytes_per_s=_times(device.bandwidth_bytes_per_s, memory),
-        rates=_each(device.rates, lambda rate: Rate(
-            rate.unit, rate.format, _times(rate.dense, compute),
-            _times(rate.sparse, compute) if rate.sparse is not None else None)),
+        rates=_each(
+            device.rates,
+            lambda rate: Rate(
+                rate.unit,
+                rate.format,
+                _times(rate.dense, compute),
+                _times(rate.sparse, compute) if rate.sparse is not None else None,
+            ),
+        ),
         conversion=_each(device.conversion, lambda q: _times(q, compute)),
-        achieved=_each(device.achieved, lambda a: Achieved(
-            a.compute_fraction, a.bandwidth_fraction, _times(a.floor_seconds, compute ** -0.5))),
+        achieved=_each(
+            device.achieved,
+            lambda a: Achieved(
+                a.compute_fraction, a.bandwidth_fraction, _times(a.floor_seconds, compute**-0.5)
+            ),
+        ),
         vector_fp32_flop_per_s=_times(device.vector_fp32_flop_per_s, compute)
-        if device.vector_fp32_flop_per_s is not None else None)
+        if device.vector_fp32_flop_per_s is not None
+        else None,
+    )
 
 
 def _times(quantity: Quantity, factor: float) -> Quantity:
     def scaled(bound: float | None) -> float | None:
         return None if bound is None else bound * factor
 
-    return replace(quantity, value=quantity.value * factor, low=scaled(quantity.low),
-                   high=scaled(quantity.high))
+    return replace(
+        quantity,
+        value=quantity.value * factor,
+        low=scaled(quantity.low),
+        high=scaled(quantity.high),
+    )
 
 
 def _each(items: Mapping[_K, _V], change: Callable[[_V], _V]) -> Mapping[_K, _V]:

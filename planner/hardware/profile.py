@@ -8,8 +8,9 @@ from typing import Literal
 
 from planner.records import record
 
-QuantityKind = Literal["datasheet", "secondary", "measured", "fitted", "derived", "recalled",
-                       "detected", "assumed"]
+QuantityKind = Literal[
+    "datasheet", "secondary", "measured", "fitted", "derived", "recalled", "detected", "assumed"
+]
 DeviceKind = Literal["gpu", "cpu", "soc", "accelerator"]
 Platform = Literal["cuda", "cpu", "rocm", "xpu", "tpu", "neuron", "gaudi", "ascend", "metal"]
 """What software an engine needs to run on a device; ``target`` is the generation, as that software

@@ -12,8 +12,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from planner.hardware.profile import DeviceKind, Platform, QuantityKind
 
-UnitName = Literal["FLOP/s", "OP/s", "B", "B/s", "1", "s", "elements/s", "W", "USD/h",
-                   "count", "exp/s"]
+UnitName = Literal[
+    "FLOP/s", "OP/s", "B", "B/s", "1", "s", "elements/s", "W", "USD/h", "count", "exp/s"
+]
 Name = Annotated[str, Field(pattern=r"^[a-z0-9]+([-.][a-z0-9]+)*$")]
 IsoDate = Annotated[str, Field(pattern=r"^(\d{4}(-\d{2}(-\d{2})?)?|undated)$")]
 Text = Annotated[str, Field(min_length=1)]

@@ -19,24 +19,61 @@ UNDATED = "undated"
 _TEXT = re.compile(r"\s*(\S+?)\s*([A-Za-zµ%][A-Za-z/µ]*)?\s*")
 _NUMBER = re.compile(r"[+-]?(\d[\d_,]*)(\.\d+)?([eE][+-]?\d+)?", re.ASCII)
 _UNITS = {
-    "b": ("B", 1.0), "kb": ("B", 1e3), "mb": ("B", 1e6), "gb": ("B", 1e9), "tb": ("B", 1e12),
-    "mib": ("B", 2.0**20), "gib": ("B", 2.0**30), "tib": ("B", 2.0**40),
-    "b/s": ("B/s", 1.0), "mb/s": ("B/s", 1e6), "gb/s": ("B/s", 1e9), "tb/s": ("B/s", 1e12),
-    "gib/s": ("B/s", 2.0**30), "mib/s": ("B/s", 2.0**20), "tib/s": ("B/s", 2.0**40),
-    "flop/s": ("FLOP/s", 1.0), "op/s": ("OP/s", 1.0),
-    "w": ("W", 1.0), "kw": ("W", 1e3), "usd/h": ("USD/h", 1.0), "%": ("1", 0.01),
-    "s": ("s", 1.0), "ms": ("s", 1e-3), "us": ("s", 1e-6), "µs": ("s", 1e-6), "ns": ("s", 1e-9),
-    **{f"{prefix}{word}": (unit, size) for prefix, size in (
-        ("g", 1e9), ("t", 1e12), ("p", 1e15)) for word, unit in (
-        ("flops", "FLOP/s"), ("flop/s", "FLOP/s"), ("ops", "OP/s"), ("op/s", "OP/s"))},
+    "b": ("B", 1.0),
+    "kb": ("B", 1e3),
+    "mb": ("B", 1e6),
+    "gb": ("B", 1e9),
+    "tb": ("B", 1e12),
+    "mib": ("B", 2.0**20),
+    "gib": ("B", 2.0**30),
+    "tib": ("B", 2.0**40),
+    "b/s": ("B/s", 1.0),
+    "mb/s": ("B/s", 1e6),
+    "gb/s": ("B/s", 1e9),
+    "tb/s": ("B/s", 1e12),
+    "gib/s": ("B/s", 2.0**30),
+    "mib/s": ("B/s", 2.0**20),
+    "tib/s": ("B/s", 2.0**40),
+    "flop/s": ("FLOP/s", 1.0),
+    "op/s": ("OP/s", 1.0),
+    "w": ("W", 1.0),
+    "kw": ("W", 1e3),
+    "usd/h": ("USD/h", 1.0),
+    "%": ("1", 0.01),
+    "s": ("s", 1.0),
+    "ms": ("s", 1e-3),
+    "us": ("s", 1e-6),
+    "µs": ("s", 1e-6),
+    "ns": ("s", 1e-9),
+    **{
+        f"{prefix}{word}": (unit, size)
+        for prefix, size in (("g", 1e9), ("t", 1e12), ("p", 1e15))
+        for word, unit in (
+            ("flops", "FLOP/s"),
+            ("flop/s", "FLOP/s"),
+            ("ops", "OP/s"),
+            ("op/s", "OP/s"),
+        )
+    },
 }
-EXAMPLES = {"B": "24 GB", "B/s": "900 GB/s", "FLOP/s": "165 TFLOPS", "OP/s": "330 TOPS",
-            "W": "450 W", "USD/h": "0.60 USD/h", "1": "85 %", "s": "10 us"}
+EXAMPLES = {
+    "B": "24 GB",
+    "B/s": "900 GB/s",
+    "FLOP/s": "165 TFLOPS",
+    "OP/s": "330 TOPS",
+    "W": "450 W",
+    "USD/h": "0.60 USD/h",
+    "1": "85 %",
+    "s": "10 us",
+}
 """A figure of each unit as it may be written."""
 
 
-def spelled_out(document: Mapping[str, Any], base: Mapping[str, Any], stem: str,
-                ) -> tuple[dict[str, Any], list[Problem]]:
+def spelled_out(
+    document: Mapping[str, Any],
+    base: Mapping[str, Any],
+    stem: str,
+) -> tuple[dict[str, Any], list[Problem]]:
     """(``document`` with every short figure as a table, what cannot be read).
 
     ``base`` is the nearest class, ``stem`` the file's name: the id of a file that has none.
@@ -50,8 +87,10 @@ def spelled_out(document: Mapping[str, Any], base: Mapping[str, Any], stem: str,
         _figure(made, parts, unit, problems)
     _capacity(made)
     if any(True for _ in _own_figures(made)):
-        made["sources"] = {OWN: {"title": "Stated in this file without a source", "date": UNDATED},
-                           **(made["sources"] if isinstance(made.get("sources"), dict) else {})}
+        made["sources"] = {
+            OWN: {"title": "Stated in this file without a source", "date": UNDATED},
+            **(made["sources"] if isinstance(made.get("sources"), dict) else {}),
+        }
     return made, problems
 
 
@@ -126,16 +165,16 @@ def _places(made: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...], str]]:
     for unit, formats in (rates if isinstance(rates, dict) else {}).items():
         for name in formats if isinstance(formats, dict) else ():
             for kind in ("dense", "sparse"):
-                yield ("rates", unit, name, kind), \
-                    "OP/s" if name.startswith("int") else "FLOP/s"
+                yield ("rates", unit, name, kind), "OP/s" if name.startswith("int") else "FLOP/s"
     for name in achieved if isinstance(achieved, dict) else ():
         for key in ("compute_fraction", "bandwidth_fraction"):
             yield ("achieved", name, key), "1"
         yield ("achieved", name, "floor_seconds"), "s"
 
 
-def _figure(made: dict[str, Any], parts: tuple[str, ...], unit: str,
-            problems: list[Problem]) -> None:
+def _figure(
+    made: dict[str, Any], parts: tuple[str, ...], unit: str, problems: list[Problem]
+) -> None:
     """Put a table in the place of the short figure at ``parts``, if one stands there."""
     here: Any = made
     for part in parts[:-1]:
@@ -161,20 +200,36 @@ def _figure(made: dict[str, Any], parts: tuple[str, ...], unit: str,
 def _with_source(figure: Mapping[str, Any]) -> dict[str, Any]:
     if "source" in figure or "kind" in figure or "date" in figure:
         return dict(figure)
-    return {"source": OWN, "date": UNDATED, "kind": "recalled",
-            "note": "stated in the file without a source", **figure}
+    return {
+        "source": OWN,
+        "date": UNDATED,
+        "kind": "recalled",
+        "note": "stated in the file without a source",
+        **figure,
+    }
 
 
 def _capacity(made: dict[str, Any]) -> None:
     """What an engine sees, where only a size is stated: that size, in whole bytes."""
     memory = made.get("memory")
     label = memory.get("label") if isinstance(memory, dict) else None
-    if isinstance(memory, dict) and isinstance(label, dict) and isinstance(
-            value := label.get("value"), int | float) and value == value and abs(value) < 1e300:
+    if (
+        isinstance(memory, dict)
+        and isinstance(label, dict)
+        and isinstance(value := label.get("value"), int | float)
+        and value == value
+        and abs(value) < 1e300
+    ):
         label["value"] = int(value)
-        memory.setdefault("capacity", {
-            **label, "kind": "derived", "value": int(value),
-            "note": "the stated size; an engine prints what it sees"})
+        memory.setdefault(
+            "capacity",
+            {
+                **label,
+                "kind": "derived",
+                "value": int(value),
+                "note": "the stated size; an engine prints what it sees",
+            },
+        )
 
 
 def _own_figures(made: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
@@ -185,4 +240,3 @@ def _own_figures(made: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
             if one.get("source") == OWN:
                 yield one
             level += one.values()
-

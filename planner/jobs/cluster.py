@@ -74,8 +74,10 @@ def check_address(address: str) -> str:
     """
     known = _ADDRESS.fullmatch(address)
     if address != LOCAL and (known is None or not 0 < int(known[2]) < 1 << 16):
-        raise InputError(f"cluster {address!r} is not an address",
-                         hint="local, or an address such as tcp://10.0.0.5:8786")
+        raise InputError(
+            f"cluster {address!r} is not an address",
+            hint="local, or an address such as tcp://10.0.0.5:8786",
+        )
     try:
         import distributed  # noqa: F401
     except ImportError:
@@ -96,27 +98,37 @@ def connected(address: str, *, workers: int | None) -> Iterator[Client]:
 
     if address == LOCAL:
         with interrupt_held():
-            made = LocalCluster(n_workers=workers or cores(), threads_per_worker=1,
-                                worker_class=_own_nanny(), dashboard_address=None,
-                                silence_logs=logging.CRITICAL, host="127.0.0.1")
+            made = LocalCluster(
+                n_workers=workers or cores(),
+                threads_per_worker=1,
+                worker_class=_own_nanny(),
+                dashboard_address=None,
+                silence_logs=logging.CRITICAL,
+                host="127.0.0.1",
+            )
         with made as started, Client(started) as client:
             yield _checked(client, address)
         return
     if workers is not None:
-        raise InputError(f"workers = {workers} and cluster {address} exclude each other: the "
-                         "cluster has its own", hint="leave --workers out")
+        raise InputError(
+            f"workers = {workers} and cluster {address} exclude each other: the "
+            "cluster has its own",
+            hint="leave --workers out",
+        )
     _check_greeting(address)
     try:
         client = Client(address, timeout=CONNECT_SECONDS)
     except (OSError, TimeoutError):
-        raise InputError(f"cluster {address}: nobody answers within {CONNECT_SECONDS:.0f} s",
-                         hint=_HINT) from None
+        raise InputError(
+            f"cluster {address}: nobody answers within {CONNECT_SECONDS:.0f} s", hint=_HINT
+        ) from None
     except Exception as error:  # another protocol gives any kind of error
-        raise InputError(f"cluster {address}: what answers is no Dask scheduler "
-                         f"({type(error).__name__})",
-                         hint=_HINT if address.startswith("tcp") else
-                         "tls:// needs certificates: distributed.comm.tls in Dask's configuration"
-                         ) from None
+        raise InputError(
+            f"cluster {address}: what answers is no Dask scheduler ({type(error).__name__})",
+            hint=_HINT
+            if address.startswith("tcp")
+            else "tls:// needs certificates: distributed.comm.tls in Dask's configuration",
+        ) from None
     with client:
         yield _checked(client, address)
 
@@ -133,8 +145,10 @@ def _check_greeting(address: str) -> None:
     host, _, port = place.rpartition(":")
     if protocol != "tcp":
         return
-    with suppress(ConnectionError, socket.gaierror), \
-            socket.create_connection((host.strip("[]"), int(port)), CONNECT_SECONDS) as probe:
+    with (
+        suppress(ConnectionError, socket.gaierror),
+        socket.create_connection((host.strip("[]"), int(port)), CONNECT_SECONDS) as probe,
+    ):
         try:
             greeting = probe.makefile("rb").read(8)
         except TimeoutError:
@@ -165,15 +179,18 @@ def _checked(client: Client, address: str) -> Client:
     try:
         client.wait_for_workers(1, timeout=WORKERS_SECONDS)
     except TimeoutError:
-        raise InputError(f"cluster {address} has no worker after {WORKERS_SECONDS:.0f} s",
-                         hint="start one with `dask worker ADDRESS`") from None
+        raise InputError(
+            f"cluster {address} has no worker after {WORKERS_SECONDS:.0f} s",
+            hint="start one with `dask worker ADDRESS`",
+        ) from None
     for who, ask in (("the scheduler", client.run_on_scheduler), ("a worker", client.run)):
         try:
             found = ask(_told)
         except Exception as error:
-            raise InputError(f"cluster {address}: {who} cannot import precision-planner: "
-                             f"{_first_line(error)}", hint=f"install precision-planner {mine} "
-                             "where the scheduler and the workers run") from None
+            raise InputError(
+                f"cluster {address}: {who} cannot import precision-planner: {_first_line(error)}",
+                hint=f"install precision-planner {mine} where the scheduler and the workers run",
+            ) from None
     for worker, told in sorted(found.items()):
         if (problem := _unfit(told, mine)) is not None:
             raise InputError(f"worker {worker} {problem[0]}", hint=problem[1])
@@ -189,8 +206,11 @@ def _told() -> tuple[str, str]:
     return own_version(), os.environ.get("OMP_NUM_THREADS", "")
 
 
-def on_cluster(client: Client, function: Callable[[Item], Result], items: Iterable[Item],
-               ) -> Iterator[Result]:
+def on_cluster(
+    client: Client,
+    function: Callable[[Item], Result],
+    items: Iterable[Item],
+) -> Iterator[Result]:
     """Results of ``function`` in the order in which they come.
 
     A result is fetched as soon as it is there, with all others that are. An item whose worker is
@@ -215,14 +235,19 @@ def on_cluster(client: Client, function: Callable[[Item], Result], items: Iterab
         yield from _results(client, done)
 
 
-def _sent(client: Client, function: Callable[[Item], Result], given: Sequence[Item],
-          ) -> list[Future[Any]]:
+def _sent(
+    client: Client,
+    function: Callable[[Item], Result],
+    given: Sequence[Item],
+) -> list[Future[Any]]:
     """Items in one message, however large their inputs are."""
     import dask
 
     work = partial(_one_at_a_time, function, own_version())
-    with dask.config.set({"distributed.admin.large-graph-warning-threshold": "1 TiB"}), \
-            _told_lost():
+    with (
+        dask.config.set({"distributed.admin.large-graph-warning-threshold": "1 TiB"}),
+        _told_lost(),
+    ):
         futures: list[Future[Any]] = client.map(work, given, pure=False)
     return futures
 
@@ -260,14 +285,16 @@ def _one_at_a_time(function: Callable[[Item], Result], version: str, item: Item)
     """
     with _LOCK:
         if (problem := _problem(version)) is not None:
-            raise DataError(f"a worker on {socket.gethostname()} that came later {problem[0]}",
-                            hint=problem[1])
+            raise DataError(
+                f"a worker on {socket.gethostname()} that came later {problem[0]}", hint=problem[1]
+            )
         try:
             return function(item)
         except OSError as error:
-            raise DataError(f"a worker on {socket.gethostname()}: {error}",
-                            hint="files must be there, under the same path, where workers run"
-                            ) from None
+            raise DataError(
+                f"a worker on {socket.gethostname()}: {error}",
+                hint="files must be there, under the same path, where workers run",
+            ) from None
 
 
 @lru_cache(maxsize=16)
@@ -279,11 +306,16 @@ def _problem(version: str) -> tuple[str, str] | None:
 def _unfit(told: tuple[str, str], version: str) -> tuple[str, str] | None:
     found, threads = told
     if found != version:
-        return (f"runs precision-planner {found}, this is {version}",
-                "install the same version everywhere")
+        return (
+            f"runs precision-planner {found}, this is {version}",
+            "install the same version everywhere",
+        )
     if threads != "1":
-        return ("has numeric libraries that may use several threads, so that the order of sums is "
-                "not fixed", "start workers with OMP_NUM_THREADS=1, or with a nanny, which sets it")
+        return (
+            "has numeric libraries that may use several threads, so that the order of sums is "
+            "not fixed",
+            "start workers with OMP_NUM_THREADS=1, or with a nanny, which sets it",
+        )
     return None
 
 
@@ -319,13 +351,16 @@ def _takes_work(worker: Mapping[str, Any]) -> bool:
 
 def _without_workers(paused: Sequence[Mapping[str, Any]]) -> LostWorkerError:
     if not paused:
-        return LostWorkerError(f"the cluster has had no worker for {IDLE_SECONDS:.0f} s",
-                               hint=_AGAIN)
+        return LostWorkerError(
+            f"the cluster has had no worker for {IDLE_SECONDS:.0f} s", hint=_AGAIN
+        )
     limit = min(worker.get("memory_limit") or 0 for worker in paused)
     return LostWorkerError(
         f"no worker has taken work for {IDLE_SECONDS:.0f} s: their memory is full (limit "
-        f"{limit / 1e6:.0f} MB)", hint="start workers with a higher limit (1 GB each is enough), "
-        "then run the same command: it goes on from there")
+        f"{limit / 1e6:.0f} MB)",
+        hint="start workers with a higher limit (1 GB each is enough), "
+        "then run the same command: it goes on from there",
+    )
 
 
 def _results(client: Client, done: Sequence[Future[Any]]) -> Iterator[Any]:
@@ -359,11 +394,13 @@ def _told_lost() -> Iterator[None]:
     try:
         yield
     except KilledWorker as error:
-        raise LostWorkerError(f"one item killed every worker that took it ({error})",
-                              hint="give the workers more memory, or fewer of them, and "
-                                   "run the same command again") from None
+        raise LostWorkerError(
+            f"one item killed every worker that took it ({error})",
+            hint="give the workers more memory, or fewer of them, and run the same command again",
+        ) from None
     except (CancelledError, FutureCancelledError, OSError) as error:
         if isinstance(error, PlannerError):
             raise
-        raise LostWorkerError(f"the cluster is gone ({type(error).__name__})",
-                              hint=_AGAIN) from None
+        raise LostWorkerError(
+            f"the cluster is gone ({type(error).__name__})", hint=_AGAIN
+        ) from None

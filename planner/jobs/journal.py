@@ -52,8 +52,14 @@ class Journal:
     _held: BaseFileLock | None = None
 
     @classmethod
-    def open(cls, path: Path, header: dict[str, Any], *,
-             noun: str = "tensors measured", fits: Fits = anything) -> Journal:
+    def open(
+        cls,
+        path: Path,
+        header: dict[str, Any],
+        *,
+        noun: str = "tensors measured",
+        fits: Fits = anything,
+    ) -> Journal:
         """Open ``path`` for the run that ``header`` describes, new or to go on with. ``noun`` is
         what a record holds, in errors.
 
@@ -67,8 +73,11 @@ class Journal:
         for one, what in ((path, "a journal"), (lock_path(path), "the lock of a journal")):
             if one.is_symlink() or (one.exists() and not one.is_file()):
                 found = "a link" if one.is_symlink() else NOT_A_FILE
-                raise DataError(f"{one} is {found}", hint=f"remove it: {what} is not written "
-                                "through one; or name another file with -o")
+                raise DataError(
+                    f"{one} is {found}",
+                    hint=f"remove it: {what} is not written "
+                    "through one; or name another file with -o",
+                )
         journal = cls(path, {}, 0, noun, fits)
         try:
             journal._lock()
@@ -86,8 +95,10 @@ class Journal:
             first = file.readline(_MOST_READ)
             if first.endswith(b"\n") or len(first) == _MOST_READ:
                 if (found := _parse(first[:-1])) != header:
-                    raise DataError(f"{self.path}: {_difference(found, header)}",
-                                    hint="remove it to start over, or name another file with -o")
+                    raise DataError(
+                        f"{self.path}: {_difference(found, header)}",
+                        hint="remove it to start over, or name another file with -o",
+                    )
             else:
                 self.dropped += bool(first)
             while line := file.readline(_MOST_READ):
@@ -149,20 +160,24 @@ class Journal:
         rest = memoryview(_line(record))
         try:
             while rest:
-                rest = rest[os.write(self._file, rest):]
+                rest = rest[os.write(self._file, rest) :]
             os.fsync(self._file)
         except OSError as error:
             os.ftruncate(self._file, start)
             os.lseek(self._file, start, os.SEEK_SET)
             raise DataError(
                 f"{self.path}: {error.strerror}; the {len(self.done)} {self.noun} so far are kept",
-                hint="make room and run the same command again: it goes on from there") from None
+                hint="make room and run the same command again: it goes on from there",
+            ) from None
 
 
 def is_number(value: object) -> bool:
     """Whether a value of a record is a finite number."""
-    return isinstance(value, int | float) and not isinstance(value, bool) \
+    return (
+        isinstance(value, int | float)
+        and not isinstance(value, bool)
         and (math.isfinite(value) if isinstance(value, float) else abs(value) < LARGEST)
+    )
 
 
 def are_numbers(value: object) -> bool:
@@ -195,8 +210,16 @@ def _parse(line: bytes) -> dict[str, Any] | None:
 def _difference(found: dict[str, Any] | None, wanted: dict[str, Any]) -> str:
     if found is None:
         return "not a journal of this program"
-    names = {"sha256": "checkpoint", "schemes": "schemes", "version": "version of this program",
-             "tier": "tier", "seed": "seed", "inputs": "inputs", "sweep": "list of questions",
-             "grid": "question or other positions", "count": "length"}
+    names = {
+        "sha256": "checkpoint",
+        "schemes": "schemes",
+        "version": "version of this program",
+        "tier": "tier",
+        "seed": "seed",
+        "inputs": "inputs",
+        "sweep": "list of questions",
+        "grid": "question or other positions",
+        "count": "length",
+    }
     differing = [names.get(k, k) for k in sorted(wanted) if found.get(k) != wanted[k]]
     return "an unfinished run of another " + (" and ".join(differing) or "kind")

@@ -26,8 +26,9 @@ def held_lock(lock: Path, target: Path) -> BaseFileLock:
         with telling(target):
             held.acquire()
     except Timeout:
-        raise DataError(f"{target}: another run is writing it",
-                        hint="wait for it, or name another one with -o") from None
+        raise DataError(
+            f"{target}: another run is writing it", hint="wait for it, or name another one with -o"
+        ) from None
     gone_at_the_end(lock)
     return held
 

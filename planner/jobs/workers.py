@@ -25,8 +25,12 @@ from planner.system import POSIX_SIGNALS, interrupt_blocked, pool_size, usable_c
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
-THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS",
-                    "NUMBA_NUM_THREADS")
+THREAD_VARIABLES = (
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "NUMBA_NUM_THREADS",
+)
 QUEUED = 4
 """Items under way for each worker."""
 ORPHANED = 3
@@ -58,9 +62,14 @@ def cores() -> int:
     return max(1, len(usable_cpus()))
 
 
-def in_processes(function: Callable[[Item], Result], items: Iterable[Item], *, workers: int,
-                 start: Callable[..., None] | None = None, arguments: tuple[Any, ...] = (),
-                 ) -> Iterator[Result]:
+def in_processes(
+    function: Callable[[Item], Result],
+    items: Iterable[Item],
+    *,
+    workers: int,
+    start: Callable[..., None] | None = None,
+    arguments: tuple[Any, ...] = (),
+) -> Iterator[Result]:
     """Results of ``function`` in the order in which they come, from ``workers`` new processes.
 
     Each process first calls ``start(*arguments)``; it ends with this one, even where this one is
@@ -74,9 +83,14 @@ def in_processes(function: Callable[[Item], Result], items: Iterable[Item], *, w
         yield from _windowed(pool, function, items, QUEUED * workers)
 
 
-def lines_in_processes(function: Callable[[Item], Result], lines: Iterable[Sequence[Item]], *,
-                       workers: int, start: Callable[..., None] | None = None,
-                       arguments: tuple[Any, ...] = ()) -> Iterator[Result]:
+def lines_in_processes(
+    function: Callable[[Item], Result],
+    lines: Iterable[Sequence[Item]],
+    *,
+    workers: int,
+    start: Callable[..., None] | None = None,
+    arguments: tuple[Any, ...] = (),
+) -> Iterator[Result]:
     """As :func:`in_processes`, where the items of a line are those of one process, in their order:
     what it remembers of one serves the next.
 
@@ -103,12 +117,20 @@ def lines_in_processes(function: Callable[[Item], Result], lines: Iterable[Seque
 
 
 @contextmanager
-def _processes(each: Sequence[int], start: Callable[..., None] | None,
-               arguments: tuple[Any, ...]) -> Iterator[list[ProcessPoolExecutor]]:
+def _processes(
+    each: Sequence[int], start: Callable[..., None] | None, arguments: tuple[Any, ...]
+) -> Iterator[list[ProcessPoolExecutor]]:
     """Pools of so many processes each, which are killed where the block does not end."""
     with interrupt_held():  # their locks start the process that watches semaphores
-        pools = [ProcessPoolExecutor(count, mp_context=get_context("spawn"), initializer=_start,
-                                     initargs=(start, arguments)) for count in each]
+        pools = [
+            ProcessPoolExecutor(
+                count,
+                mp_context=get_context("spawn"),
+                initializer=_start,
+                initargs=(start, arguments),
+            )
+            for count in each
+        ]
     ended = False
     try:
         with _one_thread_each():
@@ -117,9 +139,11 @@ def _processes(each: Sequence[int], start: Callable[..., None] | None,
             pool.shutdown(wait=True)
         ended = True
     except BrokenProcessPool:
-        raise LostWorkerError("a worker process was killed",
-                              hint="run the same command again: it goes on from there (fewer "
-                                   "--workers need less memory)") from None
+        raise LostWorkerError(
+            "a worker process was killed",
+            hint="run the same command again: it goes on from there (fewer "
+            "--workers need less memory)",
+        ) from None
     finally:
         for pool in pools:
             if not ended:
@@ -128,8 +152,9 @@ def _processes(each: Sequence[int], start: Callable[..., None] | None,
             pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _windowed(pool: ProcessPoolExecutor, function: Callable[[Item], Result],
-              items: Iterable[Item], most: int) -> Iterator[Result]:
+def _windowed(
+    pool: ProcessPoolExecutor, function: Callable[[Item], Result], items: Iterable[Item], most: int
+) -> Iterator[Result]:
     running: set[Future[Result]] = set()
     for item in items:
         with _started():

@@ -34,8 +34,10 @@ def cases(request: PartRequest) -> Iterator[Case]:
     target.fill(0)  # pages are given when they are written
     for threads in sorted({request.threads, 1}, reverse=True):
         for op, work in (("read", _read), ("copy", _copy)):
-            yield f"{op} by {threads} threads", partial(_case, request, op, work, source, target,
-                                                        threads)
+            yield (
+                f"{op} by {threads} threads",
+                partial(_case, request, op, work, source, target, threads),
+            )
 
 
 def _read(source: Array, _target: Array) -> None:
@@ -46,12 +48,27 @@ def _copy(source: Array, target: Array) -> None:
     np.copyto(target, source)
 
 
-def _case(request: PartRequest, op: str, work: Callable[[Array, Array], None], source: Array,
-          target: Array, threads: int, seconds: float) -> Row:
-    pieces = list(zip(np.array_split(source, threads), np.array_split(target, threads),
-                      strict=True))
+def _case(
+    request: PartRequest,
+    op: str,
+    work: Callable[[Array, Array], None],
+    source: Array,
+    target: Array,
+    threads: int,
+    seconds: float,
+) -> Row:
+    pieces = list(
+        zip(np.array_split(source, threads), np.array_split(target, threads), strict=True)
+    )
     moved = source.nbytes * (2 if op == "copy" else 1)
     with ThreadPoolExecutor(threads) as pool:
         found = timed(lambda: list(pool.map(lambda pair: work(*pair), pieces)), seconds)
-    return row("op_bandwidth", request.device, f"numpy {np.__version__}", found, threads, op=op,
-               bytes=moved)
+    return row(
+        "op_bandwidth",
+        request.device,
+        f"numpy {np.__version__}",
+        found,
+        threads,
+        op=op,
+        bytes=moved,
+    )

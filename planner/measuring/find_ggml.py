@@ -19,9 +19,11 @@ from planner.errors import InputError
 LLAMA_VARIABLE = "PLAN_LLAMA_CPP"
 TOOL = "llama-bench"
 SUFFIXES = (".so", ".dylib", ".dll")
-NOWHERE = ("no llama.cpp was found: name the folder of its programs or libraries with "
-           f"--engine-dir or {LLAMA_VARIABLE}, put {TOOL} on the PATH, or install the Python "
-           "package llama-cpp-python")
+NOWHERE = (
+    "no llama.cpp was found: name the folder of its programs or libraries with "
+    f"--engine-dir or {LLAMA_VARIABLE}, put {TOOL} on the PATH, or install the Python "
+    "package llama-cpp-python"
+)
 _NEAR = ("", "bin", "lib", "build/bin", "build/lib", "../lib", "../bin")
 
 
@@ -45,9 +47,11 @@ def find_ggml(folder: str | os.PathLike[str] | None = None) -> GgmlFiles | None:
         if place is not None:
             found = _under(Path(place), word)
             if found is None:
-                raise InputError(f"{word}: {os.fspath(place)!r} holds no libggml-base and "
-                                 "libggml-cpu", hint="name the folder of a built llama.cpp that "
-                                 "has them as shared libraries (bin or lib)")
+                raise InputError(
+                    f"{word}: {os.fspath(place)!r} holds no libggml-base and libggml-cpu",
+                    hint="name the folder of a built llama.cpp that "
+                    "has them as shared libraries (bin or lib)",
+                )
             return found
     for place, word in _installed():
         found = _under(place, word)
@@ -70,8 +74,11 @@ def _under(folder: Path, word: str) -> GgmlFiles | None:
         here = folder / near
         bases, cpus = _libraries(here, "ggml-base"), _libraries(here, "ggml-cpu")
         if bases and cpus:
-            cpu = cpus[0] if len(cpus) == 1 else max(cpus, key=lambda p: (_score(bases[0], p),
-                                                                          p.name))
+            cpu = (
+                cpus[0]
+                if len(cpus) == 1
+                else max(cpus, key=lambda p: (_score(bases[0], p), p.name))
+            )
             return GgmlFiles(bases[0], cpu, f"{word}: {here.resolve()}")
     return None
 
@@ -80,8 +87,11 @@ def _libraries(folder: Path, stem: str) -> list[Path]:
     """Files ``libSTEM*.so`` (or as the system calls them) without versions behind the suffix."""
     if not folder.is_dir():
         return []
-    return sorted(path for path in folder.iterdir() if path.suffix in SUFFIXES
-                  and path.name.removeprefix("lib").startswith(stem))
+    return sorted(
+        path
+        for path in folder.iterdir()
+        if path.suffix in SUFFIXES and path.name.removeprefix("lib").startswith(stem)
+    )
 
 
 def _score(base: Path, cpu: Path) -> int:

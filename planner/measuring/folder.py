@@ -60,12 +60,15 @@ class MeasurementFolder:
         held = {one.name for one in self.path.iterdir()} - {RESERVED, LOCK}
         others = sorted(held - OURS)
         if others:
-            raise InputError(f"{self.path} holds other files ({', '.join(others[:3])})",
-                             hint="give a new or an empty folder: -o DIR")
+            raise InputError(
+                f"{self.path} holds other files ({', '.join(others[:3])})",
+                hint="give a new or an empty folder: -o DIR",
+            )
         if held and not force:
             raise InputError(
                 f"{self.path} holds an earlier measurement ({', '.join(sorted(held)[:3])})",
-                hint="give a new folder, or --force to replace it")
+                hint="give a new folder, or --force to replace it",
+            )
         return held
 
     def write(self, rows: Sequence[Row], profile: str) -> None:
@@ -104,15 +107,27 @@ def tables(rows: Sequence[Row]) -> dict[str, str]:
         keys.setdefault((one["table"], one["device"], one["software"]), f"M{len(keys) + 1:02}")
     found = {}
     for name in TABLES:
-        mine = [one | {"src": keys[name, one["device"], one["software"]]}
-                for one in rows if one["table"] == name]
+        mine = [
+            one | {"src": keys[name, one["device"], one["software"]]}
+            for one in rows
+            if one["table"] == name
+        ]
         if mine:
             found[f"{name}.csv"] = _csv(columns(name), mine)
-    sources = [{"src": key, "device": device, "op": table.removeprefix("op_"), "software": software,
-                "source": "plan measure on this machine",
-                "rows": sum(one["table"] == table and one["device"] == device
-                            and one["software"] == software for one in rows)}
-               for (table, device, software), key in keys.items()]
+    sources = [
+        {
+            "src": key,
+            "device": device,
+            "op": table.removeprefix("op_"),
+            "software": software,
+            "source": "plan measure on this machine",
+            "rows": sum(
+                one["table"] == table and one["device"] == device and one["software"] == software
+                for one in rows
+            ),
+        }
+        for (table, device, software), key in keys.items()
+    ]
     return found | ({f"{SOURCES}.csv": _csv(SOURCE_COLUMNS, sources)} if sources else {})
 
 
@@ -125,5 +140,7 @@ def _csv(names: Sequence[str], rows: Iterable[Row]) -> str:
 
 
 def _unwritable(path: Path, error: OSError) -> InputError:
-    return InputError(f"{path}: cannot be written: {error.strerror or error}",
-                      hint="give a folder with room that you may write to: -o DIR")
+    return InputError(
+        f"{path}: cannot be written: {error.strerror or error}",
+        hint="give a folder with room that you may write to: -o DIR",
+    )

@@ -29,13 +29,17 @@ def cases(request: PartRequest) -> Iterator[Case]:
     for kind in (F16,) if request.quick else LONGEST_PROMPT:
         for group in heads(request.quick):
             for length in caches(request.quick):
-                yield (f"step over {length} tokens in {kind}",
-                       partial(_case, request, library, software, kind, group, 1, length))
+                yield (
+                    f"step over {length} tokens in {kind}",
+                    partial(_case, request, library, software, kind, group, 1, length),
+                )
             for length in prompts(request.quick):
                 if length > LONGEST_PROMPT[kind]:
                     break
-                yield (f"prompt of {length} tokens in {kind}",
-                       partial(_case, request, library, software, kind, group, length, length))
+                yield (
+                    f"prompt of {length} tokens in {kind}",
+                    partial(_case, request, library, software, kind, group, length, length),
+                )
 
 
 def causal_mask(queries: int, length: int, padded: int) -> NDArray[np.float16]:
@@ -45,21 +49,49 @@ def causal_mask(queries: int, length: int, padded: int) -> NDArray[np.float16]:
     return np.where(np.arange(padded)[None] <= seen, 0.0, -np.inf).astype(np.float16)
 
 
-def _case(request: PartRequest, library: GgmlLibrary, software: str, kind: str,
-          group: tuple[int, int, int], queries: int, length: int, seconds: float) -> Row:
+def _case(
+    request: PartRequest,
+    library: GgmlLibrary,
+    software: str,
+    kind: str,
+    group: tuple[int, int, int],
+    queries: int,
+    length: int,
+    seconds: float,
+) -> Row:
     count, shared, width = group
     padded = -(-length // PADDING) * PADDING
     with library.graph() as graph:
         query = graph.tensor(F32, width, queries, count, 1)
         keys, values = (graph.tensor(kind, width, padded, shared, 1) for _ in range(2))
-        mask = graph.tensor(F16, padded, -(-queries // PADDING) * PADDING,
-                            data=causal_mask(queries, length, padded).tobytes())
-        graph.attention(query, keys, values, mask, width ** -0.5)
+        mask = graph.tensor(
+            F16,
+            padded,
+            -(-queries // PADDING) * PADDING,
+            data=causal_mask(queries, length, padded).tobytes(),
+        )
+        graph.attention(query, keys, values, mask, width**-0.5)
         found = timed(graph.run, seconds)
-    own = {"kernel": KERNEL, "attn_dtype": F32, "kv_dtype": kind, "batch": 1, "heads": count,
-           "kv_heads": shared, "head_dim": width, "window": 0}
+    own = {
+        "kernel": KERNEL,
+        "attn_dtype": F32,
+        "kv_dtype": kind,
+        "batch": 1,
+        "heads": count,
+        "kv_heads": shared,
+        "head_dim": width,
+        "window": 0,
+    }
     if queries == 1:
-        return row("op_attn_generation", request.device, software, found, request.threads,
-                   kv_len=length, **own)
-    return row("op_attn_context", request.device, software, found, request.threads, isl=length,
-               **own)
+        return row(
+            "op_attn_generation",
+            request.device,
+            software,
+            found,
+            request.threads,
+            kv_len=length,
+            **own,
+        )
+    return row(
+        "op_attn_context", request.device, software, found, request.threads, isl=length, **own
+    )

@@ -26,12 +26,27 @@ def cases(request: PartRequest) -> Iterator[Case]:
         yield f"{source} to {target}", partial(_case, request, library, software, source, target)
 
 
-def _case(request: PartRequest, library: GgmlLibrary, software: str, source: str, target: str,
-          seconds: float) -> Row:
+def _case(
+    request: PartRequest,
+    library: GgmlLibrary,
+    software: str,
+    source: str,
+    target: str,
+    seconds: float,
+) -> Row:
     function = getattr(library.cpu, f"ggml_cpu_{source}_to_{target}")
     function.restype, function.argtypes = None, (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64)
     given = np.zeros(ELEMENTS, dtype=np.float32)
     made = np.zeros(ELEMENTS, dtype=np.float32)
     found = timed(lambda: function(given.ctypes.data, made.ctypes.data, ELEMENTS), seconds)
-    return row("op_convert", request.device, software, found, 1, kernel=f"ggml_cpu_{source}_to_"
-               f"{target}", from_dtype=source, to_dtype=target, elements=ELEMENTS)
+    return row(
+        "op_convert",
+        request.device,
+        software,
+        found,
+        1,
+        kernel=f"ggml_cpu_{source}_to_{target}",
+        from_dtype=source,
+        to_dtype=target,
+        elements=ELEMENTS,
+    )

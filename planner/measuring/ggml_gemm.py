@@ -57,8 +57,15 @@ def copies_of(weight_bytes: int, cache_bytes: int) -> int:
     return max(LEAST_COPIES, min(MOST_COPIES, 2 * cache_bytes // max(weight_bytes, 1) + 1))
 
 
-def _case(request: PartRequest, library: GgmlLibrary, software: str, kind: str, n: int, k: int,
-          seconds: float) -> list[Row]:
+def _case(
+    request: PartRequest,
+    library: GgmlLibrary,
+    software: str,
+    kind: str,
+    n: int,
+    k: int,
+    seconds: float,
+) -> list[Row]:
     found = []
     wanted = shapes_of(kind, request.quick)[1]
     size = library.row_bytes(kind, k) * n
@@ -69,12 +76,25 @@ def _case(request: PartRequest, library: GgmlLibrary, software: str, kind: str, 
         with library.graph() as graph:
             activations = graph.tensor(F32, k, m)
             weights = [graph.weight(kind, n, k) for _ in range(copies)]
-            times = max(1, min(CALLED_TIMES, CALLED_PRODUCTS // (m * n * k))) \
-                if kernel == CACHED else 1
+            times = (
+                max(1, min(CALLED_TIMES, CALLED_PRODUCTS // (m * n * k))) if kernel == CACHED else 1
+            )
             for _ in range(times):
                 for weight in weights:
                     graph.product(weight, activations)
             timing = timed(graph.run, seconds / len(plans), calls=copies * times)
-        found.append(row("op_gemm", request.device, software, timing, request.threads,
-                         kernel=kernel, w_a_dtype=kind, m=m, n=n, k=k))
+        found.append(
+            row(
+                "op_gemm",
+                request.device,
+                software,
+                timing,
+                request.threads,
+                kernel=kernel,
+                w_a_dtype=kind,
+                m=m,
+                n=n,
+                k=k,
+            )
+        )
     return found

@@ -37,9 +37,12 @@ PROBE_TOKENS = 512
 """Tokens for which llama.cpp's loader asks whether a buffer type multiplies a weight."""
 
 _SIGNATURES: Mapping[str, tuple[Any, tuple[Any, ...]]] = {
-    "ggml_type_name": (c_void_p, (c_int,)), "ggml_blck_size": (c_int64, (c_int,)),
-    "ggml_row_size": (c_size_t, (c_int, c_int64)), "ggml_version": (c_char_p, ()),
-    "ggml_commit": (c_char_p, ()), "ggml_tensor_overhead": (c_size_t, ()),
+    "ggml_type_name": (c_void_p, (c_int,)),
+    "ggml_blck_size": (c_int64, (c_int,)),
+    "ggml_row_size": (c_size_t, (c_int, c_int64)),
+    "ggml_version": (c_char_p, ()),
+    "ggml_commit": (c_char_p, ()),
+    "ggml_tensor_overhead": (c_size_t, ()),
     "ggml_graph_overhead_custom": (c_size_t, (c_size_t, c_bool)),
     "ggml_free": (None, (c_void_p,)),
     "ggml_new_tensor_2d": (c_void_p, (c_void_p, c_int, c_int64, c_int64)),
@@ -49,8 +52,10 @@ _SIGNATURES: Mapping[str, tuple[Any, tuple[Any, ...]]] = {
     "ggml_flash_attn_ext": (c_void_p, (c_void_p,) * 5 + (c_float,) * 3),
     "ggml_new_graph_custom": (c_void_p, (c_void_p, c_size_t, c_bool)),
     "ggml_build_forward_expand": (None, (c_void_p, c_void_p)),
-    "ggml_quantize_chunk": (c_size_t, (c_int, c_void_p, c_void_p, c_int64, c_int64, c_int64,
-                                       c_void_p)),
+    "ggml_quantize_chunk": (
+        c_size_t,
+        (c_int, c_void_p, c_void_p, c_int64, c_int64, c_int64, c_void_p),
+    ),
     "ggml_nbytes": (c_size_t, (c_void_p,)),
     "ggml_backend_buft_name": (c_char_p, (c_void_p,)),
     "ggml_backend_buft_alloc_buffer": (c_void_p, (c_void_p, c_size_t)),
@@ -70,14 +75,29 @@ _SIGNATURES: Mapping[str, tuple[Any, tuple[Any, ...]]] = {
     "ggml_threadpool_params_init": (None, (c_void_p, c_int)),
 }
 _CPU_SIGNATURES: Mapping[str, tuple[Any, tuple[Any, ...]]] = {
-    "ggml_backend_cpu_init": (c_void_p, ()), "ggml_backend_cpu_reg": (c_void_p, ()),
+    "ggml_backend_cpu_init": (c_void_p, ()),
+    "ggml_backend_cpu_reg": (c_void_p, ()),
     "ggml_backend_cpu_set_n_threads": (None, (c_void_p, c_int)),
     "ggml_backend_cpu_set_threadpool": (None, (c_void_p, c_void_p)),
     "ggml_threadpool_new": (c_void_p, (c_void_p,)),
     "ggml_get_type_traits_cpu": (c_void_p, (c_int,)),
 }
-FEATURES = ("avx2", "avx512", "avx512_vnni", "avx512_bf16", "avx_vnni", "amx_int8", "f16c", "fma",
-            "neon", "dotprod", "matmul_int8", "sve", "sme", "llamafile")
+FEATURES = (
+    "avx2",
+    "avx512",
+    "avx512_vnni",
+    "avx512_bf16",
+    "avx_vnni",
+    "amx_int8",
+    "f16c",
+    "fma",
+    "neon",
+    "dotprod",
+    "matmul_int8",
+    "sve",
+    "sme",
+    "llamafile",
+)
 
 
 class _InitParams(ctypes.Structure):
@@ -89,15 +109,23 @@ class _InitParams(ctypes.Structure):
 class _Symbol(ctypes.Structure):
     """``Dl_info`` of dladdr(3)."""
 
-    _fields_ = (("file", c_char_p), ("file_base", c_void_p), ("name", c_char_p),
-                ("address", c_void_p))
+    _fields_ = (
+        ("file", c_char_p),
+        ("file_base", c_void_p),
+        ("name", c_char_p),
+        ("address", c_void_p),
+    )
 
 
 class _CpuTraits(ctypes.Structure):
     """``ggml_type_traits_cpu``."""
 
-    _fields_ = (("from_float", c_void_p), ("vec_dot", c_void_p), ("vec_dot_type", c_int),
-                ("nrows", c_int64))
+    _fields_ = (
+        ("from_float", c_void_p),
+        ("vec_dot", c_void_p),
+        ("vec_dot_type", c_int),
+        ("nrows", c_int64),
+    )
 
 
 class GgmlLibrary:
@@ -118,9 +146,10 @@ class GgmlLibrary:
             _declare(self.base, _SIGNATURES)
             _declare(self.cpu, _CPU_SIGNATURES)
         except (OSError, AttributeError) as error:
-            raise DataError(f"{cpu}: cannot be used: {error}",
-                            hint="name the folder of another build: --engine-dir, or "
-                                 "PLAN_LLAMA_CPP") from None
+            raise DataError(
+                f"{cpu}: cannot be used: {error}",
+                hint="name the folder of another build: --engine-dir, or PLAN_LLAMA_CPP",
+            ) from None
         self.base.ggml_init.restype = c_void_p
         self.base.ggml_init.argtypes = (_InitParams,)
         self._quiet = ctypes.CFUNCTYPE(None, c_int, c_char_p, c_void_p)(lambda *_: None)
@@ -162,8 +191,9 @@ class GgmlLibrary:
         rows, columns = values.shape
         out = ctypes.create_string_buffer(rows * self.row_bytes(kind, columns))
         ones = np.ones(columns, dtype=np.float32)
-        self.base.ggml_quantize_chunk(self.number[kind], values.ctypes.data, out, 0, rows, columns,
-                                      ones.ctypes.data)
+        self.base.ggml_quantize_chunk(
+            self.number[kind], values.ctypes.data, out, 0, rows, columns, ones.ctypes.data
+        )
         return out.raw
 
     def narrower(self, kind: str) -> Callable[[int, int, int], None]:
@@ -180,7 +210,8 @@ class GgmlLibrary:
     def weight_buffers(self) -> list[int]:
         """Buffer types in the order in which llama.cpp's loader tries them for weights."""
         address = self.base.ggml_backend_reg_get_proc_address(
-            self.cpu.ggml_backend_cpu_reg(), b"ggml_backend_dev_get_extra_bufts")
+            self.cpu.ggml_backend_cpu_reg(), b"ggml_backend_dev_get_extra_bufts"
+        )
         found: list[int] = []
         if address:
             extra = ctypes.CFUNCTYPE(ctypes.POINTER(c_void_p), c_void_p)(address)(self._device)
@@ -202,8 +233,10 @@ class GgmlLibrary:
         """Run a built graph once."""
         status = self.base.ggml_backend_graph_compute(self._backend, graph)
         if status != 0:
-            raise DataError(f"{self.path}: a graph ended with status {status}",
-                            hint="try another build of llama.cpp")
+            raise DataError(
+                f"{self.path}: a graph ended with status {status}",
+                hint="try another build of llama.cpp",
+            )
 
     def _traits(self, kind: str) -> _CpuTraits:
         pointer = self.cpu.ggml_get_type_traits_cpu(self.number[kind])
@@ -217,8 +250,11 @@ class GgmlLibrary:
             if name == "-":
                 continue
             address = self.base.ggml_type_name(number)
-            if not address or not _inside(address, self.path) \
-                    or ctypes.string_at(address).decode("ascii", "replace").lower() != name:
+            if (
+                not address
+                or not _inside(address, self.path)
+                or ctypes.string_at(address).decode("ascii", "replace").lower() != name
+            ):
                 break
             found[number] = name
         return found
@@ -227,8 +263,9 @@ class GgmlLibrary:
         """One pool for all graphs: without, each would start threads of its own."""
         params = ctypes.create_string_buffer(_POOL_BYTES)
         self.base.ggml_threadpool_params_init(params, self.threads)
-        self.cpu.ggml_backend_cpu_set_threadpool(self._backend,
-                                                 self.cpu.ggml_threadpool_new(params))
+        self.cpu.ggml_backend_cpu_set_threadpool(
+            self._backend, self.cpu.ggml_threadpool_new(params)
+        )
 
 
 class Graph:
@@ -236,8 +273,9 @@ class Graph:
 
     def __init__(self, library: GgmlLibrary, nodes: int = 4096) -> None:
         self._ggml, base = library, library.base
-        size = 4 * nodes * base.ggml_tensor_overhead() \
-            + base.ggml_graph_overhead_custom(nodes, False)
+        size = 4 * nodes * base.ggml_tensor_overhead() + base.ggml_graph_overhead_custom(
+            nodes, False
+        )
         self._context = base.ggml_init(_InitParams(size, None, True))
         self._graph = base.ggml_new_graph_custom(self._context, nodes, False)
         self._buffers: list[int] = []
@@ -251,8 +289,8 @@ class Graph:
         self._ggml.base.ggml_free(self._context)
 
     def tensor(self, kind: str, *shape: int, data: bytes = b"") -> int:
-        """A tensor of up to four axes (the innermost first) in plain memory: ``data``, then zeros.
-        """
+        """A tensor of up to four axes (the innermost first) in plain memory: ``data``, then
+        zeros."""
         made = self._new(kind, *shape)
         self._place(made, self._ggml.plain_buffers(), clear=True)
         if data:
@@ -263,8 +301,9 @@ class Graph:
         """A matrix as llama.cpp's loader would place it; ``data`` are its blocks, row by row."""
         buffers = self._ggml.weight_buffers()
         made = self._new(kind, inputs, outputs)
-        chosen = next((b for b in buffers[:-1] if self._multiplied(kind, outputs, inputs, b)),
-                      buffers[-1])
+        chosen = next(
+            (b for b in buffers[:-1] if self._multiplied(kind, outputs, inputs, b)), buffers[-1]
+        )
         self._place(made, chosen, clear=False)
         if data is None:
             data = repeated_rows(self._ggml, kind, outputs, inputs)
@@ -277,8 +316,11 @@ class Graph:
 
     def attention(self, query: int, keys: int, values: int, mask: int, scale: float) -> int:
         """Add fused attention to the graph; the node holds FP32 [queries, heads, width]."""
-        return self._node(self._ggml.base.ggml_flash_attn_ext(
-            self._context, query, keys, values, mask, scale, 0.0, 0.0))
+        return self._node(
+            self._ggml.base.ggml_flash_attn_ext(
+                self._context, query, keys, values, mask, scale, 0.0, 0.0
+            )
+        )
 
     def run(self) -> None:
         """Compute every node once."""
@@ -317,11 +359,10 @@ class Graph:
 
 def repeated_rows(library: GgmlLibrary, kind: str, outputs: int, inputs: int) -> bytes:
     """Blocks of a matrix whose rows repeat a few random ones."""
-    few = np.random.default_rng(0).standard_normal((min(_SPLIT, outputs), inputs),
-                                                   dtype=np.float32)
+    few = np.random.default_rng(0).standard_normal((min(_SPLIT, outputs), inputs), dtype=np.float32)
     blocks = library.quantised(kind, few)
     row = len(blocks) // len(few)
-    return (blocks * -(-outputs // len(few)))[:outputs * row]
+    return (blocks * -(-outputs // len(few)))[: outputs * row]
 
 
 def _inside(address: int, library: Path) -> bool:

@@ -30,8 +30,9 @@ def cases(request: PartRequest) -> Iterator[Case]:
             yield f"{kind} {width}", partial(_case, request, library, software, kind, width)
 
 
-def _case(request: PartRequest, library: GgmlLibrary, software: str, kind: str, width: int,
-          seconds: float) -> Row:
+def _case(
+    request: PartRequest, library: GgmlLibrary, software: str, kind: str, width: int, seconds: float
+) -> Row:
     narrow = library.narrower(kind)
     given = np.random.default_rng(0).standard_normal((ROWS, width)).astype(np.float32)
     made = np.empty(ROWS * library.row_bytes(kind, width), dtype=np.uint8)
@@ -42,5 +43,6 @@ def _case(request: PartRequest, library: GgmlLibrary, software: str, kind: str, 
             narrow(given.ctypes.data + place * width * 4, made.ctypes.data + place * step, width)
 
     found = timed(call, seconds)
-    return row("op_quantize", request.device, software, found, 1, op=OP, quant_dtype=kind, m=ROWS,
-               k=width)
+    return row(
+        "op_quantize", request.device, software, found, 1, op=OP, quant_dtype=kind, m=ROWS, k=width
+    )

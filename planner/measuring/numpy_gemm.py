@@ -30,5 +30,15 @@ def _case(request: PartRequest, dtype: str, m: int, seconds: float) -> Row:
     rows = random.standard_normal((m, k)).astype(dtype)
     out = np.empty((m, n), dtype=dtype)
     found = timed(lambda: np.matmul(rows, weight, out=out), seconds)
-    return row("op_gemm", request.device, f"numpy {np.__version__}", found, request.threads,
-               kernel="blas", w_a_dtype=dtype, m=m, n=n, k=k)
+    return row(
+        "op_gemm",
+        request.device,
+        f"numpy {np.__version__}",
+        found,
+        request.threads,
+        kernel="blas",
+        w_a_dtype=dtype,
+        m=m,
+        n=n,
+        k=k,
+    )

@@ -22,20 +22,22 @@ class MeasuringPart:
     share: float
 
 
-PARTS = tuple(MeasuringPart(name, operator, needs, f"planner.measuring.{module}", share)
-              for name, operator, needs, module, share in (
-    ("bandwidth", "bandwidth", "numpy", "bandwidth", 1.0),
-    ("products of numpy", "gemm", "numpy", "numpy_gemm", 0.7),
-    ("products of ggml", "gemm", "ggml", "ggml_gemm", 5.0),
-    ("attention of ggml", "attention", "ggml", "ggml_attention", 1.0),
-    ("conversion by ggml", "conversion", "ggml", "ggml_convert", 0.3),
-    ("quantising by ggml", "quantise", "ggml", "ggml_quantise", 0.3),
-    ("products of torch", "gemm", "torch", "torch_gemm", 2.0),
-    ("attention of torch", "attention", "torch", "torch_attention", 1.0),
-    ("conversion by torch", "conversion", "torch", "torch_convert", 0.5),
-    ("quantising by torch", "quantise", "torch", "torch_quantise", 0.5),
-    ("calls of torch", "calls", "torch", "torch_calls", 0.3),
-))
+PARTS = tuple(
+    MeasuringPart(name, operator, needs, f"planner.measuring.{module}", share)
+    for name, operator, needs, module, share in (
+        ("bandwidth", "bandwidth", "numpy", "bandwidth", 1.0),
+        ("products of numpy", "gemm", "numpy", "numpy_gemm", 0.7),
+        ("products of ggml", "gemm", "ggml", "ggml_gemm", 5.0),
+        ("attention of ggml", "attention", "ggml", "ggml_attention", 1.0),
+        ("conversion by ggml", "conversion", "ggml", "ggml_convert", 0.3),
+        ("quantising by ggml", "quantise", "ggml", "ggml_quantise", 0.3),
+        ("products of torch", "gemm", "torch", "torch_gemm", 2.0),
+        ("attention of torch", "attention", "torch", "torch_attention", 1.0),
+        ("conversion by torch", "conversion", "torch", "torch_convert", 0.5),
+        ("quantising by torch", "quantise", "torch", "torch_quantise", 0.5),
+        ("calls of torch", "calls", "torch", "torch_calls", 0.3),
+    )
+)
 """In the order in which they run; each module has ``cases(request)``."""
 QUICK_SECONDS, FULL_SECONDS = 18.0, 125.0
 """What all cases together may take by plan; a part may exceed its share (worker.OVERRUN)."""

@@ -1,5 +1,5 @@
-"""Rows of the tables that ``plan measure`` writes: their columns, and what each operator fills in.
-"""
+"""Rows of the tables that ``plan measure`` writes: their columns, and what each operator fills
+in."""
 
 from __future__ import annotations
 
@@ -12,10 +12,28 @@ BEFORE, AFTER = ("src", "device", "software"), ("latency_us", "threads", "repeat
 TABLES: Mapping[str, tuple[str, ...]] = {
     "op_gemm": ("kernel", "w_a_dtype", "m", "n", "k"),
     "op_quantize": ("op", "quant_dtype", "m", "k"),
-    "op_attn_context": ("kernel", "attn_dtype", "kv_dtype", "batch", "isl", "heads", "kv_heads",
-                        "head_dim", "window"),
-    "op_attn_generation": ("kernel", "attn_dtype", "kv_dtype", "batch", "kv_len", "heads",
-                           "kv_heads", "head_dim", "window"),
+    "op_attn_context": (
+        "kernel",
+        "attn_dtype",
+        "kv_dtype",
+        "batch",
+        "isl",
+        "heads",
+        "kv_heads",
+        "head_dim",
+        "window",
+    ),
+    "op_attn_generation": (
+        "kernel",
+        "attn_dtype",
+        "kv_dtype",
+        "batch",
+        "kv_len",
+        "heads",
+        "kv_heads",
+        "head_dim",
+        "window",
+    ),
     "op_call": ("op", "calls"),
     "op_bandwidth": ("op", "bytes"),
     "op_convert": ("kernel", "from_dtype", "to_dtype", "elements"),
@@ -32,8 +50,7 @@ def columns(table: str) -> tuple[str, ...]:
     return (*BEFORE, *TABLES[table], *AFTER)
 
 
-def row(table: str, device: str, software: str, found: Timing, threads: int,
-        **own: object) -> Row:
+def row(table: str, device: str, software: str, found: Timing, threads: int, **own: object) -> Row:
     """A row of ``table``; ``own`` are its columns in TABLES.
 
     Raises:
@@ -41,6 +58,13 @@ def row(table: str, device: str, software: str, found: Timing, threads: int,
     """
     if set(own) != set(TABLES[table]):
         raise ValueError(f"{table}: {sorted(set(own) ^ set(TABLES[table]))}")
-    return {"table": table, "device": device, "software": software, **own,
-            "latency_us": float(f"{found.best * 1e6:.6g}"), "threads": threads,
-            "repeats": found.repeats, "spread": round(found.spread, 4)}
+    return {
+        "table": table,
+        "device": device,
+        "software": software,
+        **own,
+        "latency_us": float(f"{found.best * 1e6:.6g}"),
+        "threads": threads,
+        "repeats": found.repeats,
+        "spread": round(found.spread, 4),
+    }

@@ -56,8 +56,10 @@ class TimedMachine:
     gpu: str = ""
 
 
-def wanted_parts(operators: Sequence[str], machine: TimedMachine,
-                 ) -> tuple[list[MeasuringPart], list[tuple[str, str]]]:
+def wanted_parts(
+    operators: Sequence[str],
+    machine: TimedMachine,
+) -> tuple[list[MeasuringPart], list[tuple[str, str]]]:
     """(parts to run, parts whose library is missing with the reason)."""
     run, left = [], []
     for part in PARTS:
@@ -79,25 +81,37 @@ def _missing(part: MeasuringPart, machine: TimedMachine) -> str:
     return ""
 
 
-def requests(parts: Sequence[MeasuringPart], machine: TimedMachine,
-             quick: bool) -> Iterator[PartRequest]:
+def requests(
+    parts: Sequence[MeasuringPart], machine: TimedMachine, quick: bool
+) -> Iterator[PartRequest]:
     """What each part is told; the time is shared by weight among all that run. Where few were asked
     for they get up to ONLY times what they would get beside all others that can run here."""
     total = sum(part.share for part in parts)
     beside = sum(part.share for part in PARTS if not _missing(part, machine))
     whole = QUICK_SECONDS if quick else FULL_SECONDS
-    files = {} if machine.ggml is None else {"base": str(machine.ggml.base),
-                                             "cpu": str(machine.ggml.cpu)}
+    files = (
+        {}
+        if machine.ggml is None
+        else {"base": str(machine.ggml.base), "cpu": str(machine.ggml.cpu)}
+    )
     for part in parts:
         seconds = whole * part.share * min(1 / total, ONLY / beside)
-        yield PartRequest(part.name, quick, seconds, machine.threads, machine.device,
-                      machine.cache_bytes, machine.memory_bytes,
-                      files if part.needs == "ggml" else {},
-                      machine.gpu if part.needs == "torch" else "")
+        yield PartRequest(
+            part.name,
+            quick,
+            seconds,
+            machine.threads,
+            machine.device,
+            machine.cache_bytes,
+            machine.memory_bytes,
+            files if part.needs == "ggml" else {},
+            machine.gpu if part.needs == "torch" else "",
+        )
 
 
-def run_parts(asked: Sequence[PartRequest], found: MeasuredParts, tell: Tell,
-              kept: Callable[[], None]) -> None:
+def run_parts(
+    asked: Sequence[PartRequest], found: MeasuredParts, tell: Tell, kept: Callable[[], None]
+) -> None:
     """Run every part; ``found`` grows as rows are told, ``kept`` is called after each part, and
     when an interrupt ends the run."""
     start = time.monotonic()
@@ -118,18 +132,25 @@ def run_part(request: PartRequest, found: MeasuredParts) -> None:
     """One process; its lines go to ``found``."""
     end = time.monotonic() + LATEST * request.seconds + GRACE_SECONDS
     with subprocess.Popen(
-            command_of(request),
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-            encoding="utf-8", errors="replace", env=_environment(request),
-            start_new_session=True) as process:
+        command_of(request),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        encoding="utf-8",
+        errors="replace",
+        env=_environment(request),
+        start_new_session=True,
+    ) as process:
         try:
             done, errors = _listen(process, request, found, end)
         finally:
             if process.poll() is None:
                 end_group(process)
     if not done:
-        found.failed.append((request.part, _why(process.returncode, errors,
-                                                time.monotonic() > end)))
+        found.failed.append(
+            (request.part, _why(process.returncode, errors, time.monotonic() > end))
+        )
 
 
 def command_of(request: PartRequest) -> list[str]:
@@ -137,8 +158,12 @@ def command_of(request: PartRequest) -> list[str]:
     return [sys.executable, "-m", "planner.measuring.worker", request.text()]
 
 
-def _listen(process: subprocess.Popen[str], request: PartRequest, found: MeasuredParts, end: float,
-            ) -> tuple[bool, list[str]]:
+def _listen(
+    process: subprocess.Popen[str],
+    request: PartRequest,
+    found: MeasuredParts,
+    end: float,
+) -> tuple[bool, list[str]]:
     """(whether the last line came, the last lines of stderr)."""
     lines: queue.Queue[str | None] = queue.Queue()
     errors: list[str] = []
@@ -217,9 +242,14 @@ def _environment(request: PartRequest) -> dict[str, str]:
     threads = "1" if request.part == "bandwidth" else str(request.threads)
     package = str(Path(__file__).resolve().parents[2])
     paths = [package, *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
-    return {**os.environ, "OMP_NUM_THREADS": threads, "OPENBLAS_NUM_THREADS": threads,
-            "MKL_NUM_THREADS": threads, "GGML_NO_BACKTRACE": "1",
-            "PYTHONPATH": os.pathsep.join(dict.fromkeys(paths))}
+    return {
+        **os.environ,
+        "OMP_NUM_THREADS": threads,
+        "OPENBLAS_NUM_THREADS": threads,
+        "MKL_NUM_THREADS": threads,
+        "GGML_NO_BACKTRACE": "1",
+        "PYTHONPATH": os.pathsep.join(dict.fromkeys(paths)),
+    }
 
 
 def busy(machine: TimedMachine) -> str:
@@ -227,5 +257,7 @@ def busy(machine: TimedMachine) -> str:
     load = load_average()
     if load is None or load < 0.5 * machine.threads:
         return ""
-    return (f"{BUSY} (load {load:.1f} on {machine.threads} cores): times come out too long; "
-            "measure again when the machine is idle")
+    return (
+        f"{BUSY} (load {load:.1f} on {machine.threads} cores): times come out too long; "
+        "measure again when the machine is idle"
+    )

@@ -34,8 +34,13 @@ def reduced(samples: Sequence[float], calls: int = 1) -> Timing:
     return Timing(best / calls, middle / best - 1.0, len(ordered))
 
 
-def timed(call: Callable[[], object], seconds: float, *, calls: int = 1,
-          clock: Callable[[], float] = time.perf_counter) -> Timing:
+def timed(
+    call: Callable[[], object],
+    seconds: float,
+    *,
+    calls: int = 1,
+    clock: Callable[[], float] = time.perf_counter,
+) -> Timing:
     """``call`` repeated for about ``seconds``, at least LEAST times, after a warm-up.
 
     ``calls``: how many operations one call makes; the time is of one.

@@ -26,24 +26,49 @@ def listed(request: PartRequest, backend: TorchBackend) -> Iterator[Case]:
     for group in heads(request.quick):
         for batch in GPU_BATCHES if gpu else (1,):
             for length in GPU_LENGTHS if gpu else caches(request.quick):
-                yield (f"step of {batch} over {length} tokens",
-                       partial(_case, backend, group, batch, 1, length))
+                yield (
+                    f"step of {batch} over {length} tokens",
+                    partial(_case, backend, group, batch, 1, length),
+                )
         for length in GPU_LENGTHS if gpu else prompts(request.quick):
             yield f"prompt of {length} tokens", partial(_case, backend, group, 1, length, length)
 
 
-def _case(backend: TorchBackend, group: tuple[int, int, int], batch: int, queries: int,
-          length: int, seconds: float) -> Row:
+def _case(
+    backend: TorchBackend,
+    group: tuple[int, int, int],
+    batch: int,
+    queries: int,
+    length: int,
+    seconds: float,
+) -> Row:
     count, shared, width = group
     query = backend.random(DTYPE, batch, count, queries, width)
     keys, values = (backend.random(DTYPE, batch, shared, length, width) for _ in range(2))
     attend = backend.torch.nn.functional.scaled_dot_product_attention
-    found = backend.timed(lambda: attend(query, keys, values, is_causal=queries > 1,
-                                         enable_gqa=True), seconds)
-    own = {"kernel": KERNEL, "attn_dtype": DTYPE, "kv_dtype": DTYPE, "batch": batch,
-           "heads": count, "kv_heads": shared, "head_dim": width, "window": 0}
+    found = backend.timed(
+        lambda: attend(query, keys, values, is_causal=queries > 1, enable_gqa=True), seconds
+    )
+    own = {
+        "kernel": KERNEL,
+        "attn_dtype": DTYPE,
+        "kv_dtype": DTYPE,
+        "batch": batch,
+        "heads": count,
+        "kv_heads": shared,
+        "head_dim": width,
+        "window": 0,
+    }
     if queries == 1:
-        return row("op_attn_generation", backend.name, backend.software, found, backend.threads,
-                   kv_len=length, **own)
-    return row("op_attn_context", backend.name, backend.software, found, backend.threads,
-               isl=length, **own)
+        return row(
+            "op_attn_generation",
+            backend.name,
+            backend.software,
+            found,
+            backend.threads,
+            kv_len=length,
+            **own,
+        )
+    return row(
+        "op_attn_context", backend.name, backend.software, found, backend.threads, isl=length, **own
+    )

@@ -42,12 +42,17 @@ def listed(request: PartRequest, backend: TorchBackend) -> Iterator[Case]:
 def _case(backend: TorchBackend, seconds: float) -> Row:
     with backend.torch.inference_mode():
         found = swept(layer(backend.torch), _sweep(backend.torch), seconds)
-    return row("op_call", backend.name, backend.software, found, backend.threads, op="layer",
-               calls=CALLS)
+    return row(
+        "op_call", backend.name, backend.software, found, backend.threads, op="layer", calls=CALLS
+    )
 
 
-def swept(call: Callable[[], object], sweep: Callable[[], object], seconds: float,
-          clock: Callable[[], float] = time.perf_counter) -> Timing:
+def swept(
+    call: Callable[[], object],
+    sweep: Callable[[], object],
+    seconds: float,
+    clock: Callable[[], float] = time.perf_counter,
+) -> Timing:
     """``call`` timed for about ``seconds``, each time after a ``sweep`` that is not timed."""
     call()
     samples: list[float] = []
@@ -68,12 +73,12 @@ def _sweep(torch: Any) -> Callable[[], object]:
 def layer(torch: Any) -> Callable[[], Any]:
     """A call that runs one layer: CALLS operators in modules, as eager models are written."""
     one, two = norm(torch), norm(torch)
-    joined, out, both, down = (linear(torch, HIDDEN, n) for n in (3 * HIDDEN, HIDDEN, 2 * HIDDEN,
-                                                                  HIDDEN))
+    joined, out, both, down = (
+        linear(torch, HIDDEN, n) for n in (3 * HIDDEN, HIDDEN, 2 * HIDDEN, HIDDEN)
+    )
     width = HIDDEN // HEADS
     x = torch.randn(1, HIDDEN).to(torch.bfloat16)
-    keys, values = (torch.randn(1, HEADS, CACHE_TOKENS, width).to(torch.bfloat16)
-                    for _ in range(2))
+    keys, values = (torch.randn(1, HEADS, CACHE_TOKENS, width).to(torch.bfloat16) for _ in range(2))
     functional = torch.nn.functional
 
     def run() -> Any:
@@ -92,11 +97,13 @@ def layer(torch: Any) -> Callable[[], Any]:
 
 def norm(torch: Any) -> Any:
     """An RMS norm in FP32 that takes the residual along, of NORM_CALLS operators."""
+
     class EagerNorm(torch.nn.Module):  # type: ignore[misc]
         def __init__(self) -> None:
             super().__init__()
-            self.weight = torch.nn.Parameter(torch.ones(HIDDEN, dtype=torch.bfloat16),
-                                             requires_grad=False)
+            self.weight = torch.nn.Parameter(
+                torch.ones(HIDDEN, dtype=torch.bfloat16), requires_grad=False
+            )
 
         def forward(self, x: Any, residual: Any) -> tuple[Any, Any]:
             x = x.to(torch.float32) + residual.to(torch.float32)

@@ -11,10 +11,20 @@ from planner.measuring.rows import Row, row
 from planner.measuring.torch_backend import TorchBackend, opened
 from planner.measuring.worker import Case
 
-PAIRS = (("float8_e4m3fn", "bfloat16"), ("int8", "bfloat16"), ("bfloat16", "float32"),
-         ("float32", "bfloat16"), ("float16", "float32"))
-NAMES = {"float8_e4m3fn": "fp8", "int8": "int8", "bfloat16": "bf16", "float32": "fp32",
-         "float16": "fp16"}
+PAIRS = (
+    ("float8_e4m3fn", "bfloat16"),
+    ("int8", "bfloat16"),
+    ("bfloat16", "float32"),
+    ("float32", "bfloat16"),
+    ("float16", "float32"),
+)
+NAMES = {
+    "float8_e4m3fn": "fp8",
+    "int8": "int8",
+    "bfloat16": "bf16",
+    "float32": "fp32",
+    "float16": "fp16",
+}
 ELEMENTS, COPIED_BYTES = 1 << 22, 1 << 30
 
 
@@ -34,13 +44,29 @@ def listed(request: PartRequest, backend: TorchBackend) -> Iterator[Case]:
 def _case(backend: TorchBackend, source: str, target: str, seconds: float) -> Row:
     given, wanted = backend.random(source, ELEMENTS), getattr(backend.torch, target)
     found = backend.timed(lambda: given.to(wanted), seconds)
-    return row("op_convert", backend.name, backend.software, found, backend.threads, kernel="to",
-               from_dtype=NAMES[source], to_dtype=NAMES[target], elements=ELEMENTS)
+    return row(
+        "op_convert",
+        backend.name,
+        backend.software,
+        found,
+        backend.threads,
+        kernel="to",
+        from_dtype=NAMES[source],
+        to_dtype=NAMES[target],
+        elements=ELEMENTS,
+    )
 
 
 def _copy(backend: TorchBackend, seconds: float) -> Row:
     source = backend.random("int8", COPIED_BYTES)
     target = backend.random("int8", COPIED_BYTES)
     found = backend.timed(lambda: target.copy_(source), seconds)
-    return row("op_bandwidth", backend.name, backend.software, found, backend.threads, op="copy",
-               bytes=2 * COPIED_BYTES)
+    return row(
+        "op_bandwidth",
+        backend.name,
+        backend.software,
+        found,
+        backend.threads,
+        op="copy",
+        bytes=2 * COPIED_BYTES,
+    )

@@ -29,8 +29,9 @@ def cases(request: PartRequest) -> Iterator[Case]:
 def listed(request: PartRequest, backend: TorchBackend) -> Iterator[Case]:
     """:func:`cases` on ``backend``."""
     gpu = backend.device == "cuda"
-    shapes = GPU_SHAPES[:2] if gpu and request.quick else GPU_SHAPES if gpu \
-        else matrices(request.quick)
+    shapes = (
+        GPU_SHAPES[:2] if gpu and request.quick else GPU_SHAPES if gpu else matrices(request.quick)
+    )
     for dtype in ON_GPU if gpu else ON_CPU[:3] if request.quick else ON_CPU:
         for n, k in shapes:
             for m in GPU_TOKENS if gpu else tokens(request.quick):
@@ -45,20 +46,36 @@ def listed(request: PartRequest, backend: TorchBackend) -> Iterator[Case]:
 def _case(backend: TorchBackend, dtype: str, m: int, n: int, k: int, seconds: float) -> Row:
     kernel, call = product(backend, dtype, m, n, k)
     found = backend.timed(call, seconds)
-    return row("op_gemm", backend.name, backend.software, found, backend.threads, kernel=kernel,
-               w_a_dtype=dtype, m=m, n=n, k=k)
+    return row(
+        "op_gemm",
+        backend.name,
+        backend.software,
+        found,
+        backend.threads,
+        kernel=kernel,
+        w_a_dtype=dtype,
+        m=m,
+        n=n,
+        k=k,
+    )
 
 
-def product(backend: TorchBackend, dtype: str, m: int, n: int, k: int,
-            ) -> tuple[str, Callable[[], object]]:
+def product(
+    backend: TorchBackend,
+    dtype: str,
+    m: int,
+    n: int,
+    k: int,
+) -> tuple[str, Callable[[], object]]:
     """(the kernel's name, a call that multiplies m × k by k × n)."""
     torch = backend.torch
     if dtype == "fp8":
         a = backend.random(FP8, m, k)
         b = backend.random(FP8, n, k).t()
         one = torch.ones((), device=backend.device)
-        return "_scaled_mm", lambda: torch._scaled_mm(a, b, scale_a=one, scale_b=one,
-                                                      out_dtype=torch.bfloat16)
+        return "_scaled_mm", lambda: torch._scaled_mm(
+            a, b, scale_a=one, scale_b=one, out_dtype=torch.bfloat16
+        )
     if dtype == "int8":
         a, b = backend.random(dtype, m, k), backend.random(dtype, n, k).t()
         return "_int_mm", lambda: torch._int_mm(a, b)

@@ -32,8 +32,17 @@ def listed(request: PartRequest, backend: TorchBackend) -> Iterator[Case]:
 def _case(backend: TorchBackend, name: str, block: int, m: int, k: int, seconds: float) -> Row:
     given = backend.random("bfloat16", m, k)
     found = backend.timed(narrowing(backend.torch, given, name, block), seconds)
-    return row("op_quantize", backend.name, backend.software, found, backend.threads,
-               op="scale_matrix_dynamic", quant_dtype=name, m=m, k=k)
+    return row(
+        "op_quantize",
+        backend.name,
+        backend.software,
+        found,
+        backend.threads,
+        op="scale_matrix_dynamic",
+        quant_dtype=name,
+        m=m,
+        k=k,
+    )
 
 
 def narrowing(torch: Any, given: Any, name: str, block: int) -> Callable[[], Any]:

@@ -26,8 +26,13 @@ Case = tuple[str, Callable[[float], Row | list[Row]]]
 """(what it is, its row or rows; told the seconds that it may take)."""
 
 
-def measure_part(request: PartRequest, cases: Iterator[Case] | list[Case], out: IO[str], *,
-                 clock: Callable[[], float] = time.monotonic) -> None:
+def measure_part(
+    request: PartRequest,
+    cases: Iterator[Case] | list[Case],
+    out: IO[str],
+    *,
+    clock: Callable[[], float] = time.monotonic,
+) -> None:
     """Write a line for every case of ``cases``. A case takes what its repeats need at least: on a
     slow machine those that come last, the rarest, are left out and named."""
     listed = list(cases)
@@ -40,8 +45,15 @@ def measure_part(request: PartRequest, cases: Iterator[Case] | list[Case], out: 
             continue
         try:
             made = measure(seconds)
-        except (PlannerError, RuntimeError, ValueError, TypeError, NotImplementedError,
-                MemoryError, AttributeError) as error:
+        except (
+            PlannerError,
+            RuntimeError,
+            ValueError,
+            TypeError,
+            NotImplementedError,
+            MemoryError,
+            AttributeError,
+        ) as error:
             _tell(out, {"skipped": [name, _reason(error)]})
             continue
         for one in made if isinstance(made, list) else [made]:

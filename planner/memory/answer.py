@@ -15,8 +15,12 @@ from planner.shown import as_frame, as_table, as_text, with_former_methods
 if TYPE_CHECKING:
     import pandas as pd
 
-PARTS = {"weights": "weights_bytes", "cache": "cache_bytes", "activations": "activation_bytes",
-         "runtime": "runtime_bytes"}
+PARTS = {
+    "weights": "weights_bytes",
+    "cache": "cache_bytes",
+    "activations": "activation_bytes",
+    "runtime": "runtime_bytes",
+}
 
 
 @with_former_methods
@@ -60,9 +64,17 @@ class MemoryAnswer:
 
     def to_frame(self) -> pd.DataFrame:
         """One row a pipeline stage: bytes of each part on one device."""
-        return as_frame([{"stage": s.stage, "devices": s.devices,
-                              **{name: getattr(s, name) for name in PARTS.values()},
-                              "total_bytes": s.total_bytes} for s in self.parts.stages])
+        return as_frame(
+            [
+                {
+                    "stage": s.stage,
+                    "devices": s.devices,
+                    **{name: getattr(s, name) for name in PARTS.values()},
+                    "total_bytes": s.total_bytes,
+                }
+                for s in self.parts.stages
+            ]
+        )
 
     __str__ = as_text
 
@@ -73,25 +85,36 @@ class MemoryAnswer:
         """JSON values; bytes are whole numbers of one device unless named otherwise."""
         layout, use = self.parts.layout, self.parts.use
         return {
-            "model": self.model, "device": self.device or None, "scheme": self.scheme,
+            "model": self.model,
+            "device": self.device or None,
+            "scheme": self.scheme,
             "kv_layout": self.kv,
             "layout": {"tp": layout.tp, "dp": layout.dp, "pp": layout.pp, "ep": layout.ep},
-            "workload": {"context_tokens": use.context, "request_tokens": use.tokens,
-                         "batch": use.batch,
-                         "chunk_tokens": use.chunk},
+            "workload": {
+                "context_tokens": use.context,
+                "request_tokens": use.tokens,
+                "batch": use.batch,
+                "chunk_tokens": use.chunk,
+            },
             "devices": [_stage(stage) for stage in self.parts.stages],
             "not_loaded": _lines(self.parts.not_loaded),
-            "kv_cache": {"bytes_per_token_per_device": self.parts.token_bytes,
-                         "bytes_per_request_per_device": self.parts.request_bytes},
-            "capacity": {"capacity_bytes": self.capacity_bytes or None,
-                         "usable_bytes": self.usable_bytes or None,
-                         "sequences": self.sequences if self.usable_bytes else None,
-                         "sequences_at_requests": self.at_requests if self.usable_bytes else None,
-                         "fits": self.fits if self.usable_bytes or self.engine else None},
+            "kv_cache": {
+                "bytes_per_token_per_device": self.parts.token_bytes,
+                "bytes_per_request_per_device": self.parts.request_bytes,
+            },
+            "capacity": {
+                "capacity_bytes": self.capacity_bytes or None,
+                "usable_bytes": self.usable_bytes or None,
+                "sequences": self.sequences if self.usable_bytes else None,
+                "sequences_at_requests": self.at_requests if self.usable_bytes else None,
+                "fits": self.fits if self.usable_bytes or self.engine else None,
+            },
             "engine": _engine(self.engine) if self.engine is not None else None,
             "checkpoint": self.on_disk.to_dict() if self.on_disk is not None else None,
-            "assumptions": [{"key": key, "value": value, "reason": reason}
-                            for key, value, reason in self.assumptions],
+            "assumptions": [
+                {"key": key, "value": value, "reason": reason}
+                for key, value, reason in self.assumptions
+            ],
         }
 
 
@@ -101,11 +124,16 @@ def _lines(lines: Iterable[Line]) -> list[dict[str, Any]]:
 
 def _stage(stage: StageMemory) -> dict[str, Any]:
     return {
-        "stage": stage.stage, "count": stage.devices,
-        "weights_bytes": stage.weights_bytes, "kv_cache_bytes": stage.cache_bytes,
-        "activation_bytes": stage.activation_bytes, "runtime_bytes": stage.runtime_bytes,
-        "total_bytes": stage.total_bytes, "weights": _lines(stage.weights),
-        "caches": _lines(stage.caches), "prefill": _lines(stage.prefill),
+        "stage": stage.stage,
+        "count": stage.devices,
+        "weights_bytes": stage.weights_bytes,
+        "kv_cache_bytes": stage.cache_bytes,
+        "activation_bytes": stage.activation_bytes,
+        "runtime_bytes": stage.runtime_bytes,
+        "total_bytes": stage.total_bytes,
+        "weights": _lines(stage.weights),
+        "caches": _lines(stage.caches),
+        "prefill": _lines(stage.prefill),
         "decode": _lines(stage.decode),
         **({"encode": _lines(stage.encode)} if stage.encode else {}),
     }
@@ -113,19 +141,31 @@ def _stage(stage: StageMemory) -> dict[str, Any]:
 
 def _engine(result: EngineResult) -> dict[str, Any]:
     return {
-        "name": result.engine, "version": result.version,
-        "settings": dict(result.settings), "total_bytes": result.total_bytes,
-        "starts": result.starts, "reason": result.reason,
+        "name": result.engine,
+        "version": result.version,
+        "settings": dict(result.settings),
+        "total_bytes": result.total_bytes,
+        "starts": result.starts,
+        "reason": result.reason,
         "weights_bytes_per_device": result.rank.weights_bytes,
-        "kv_cache_bytes": result.kv_bytes, "block_tokens": result.block_tokens,
-        "block_bytes": result.block_bytes, "blocks": result.blocks, "tokens": result.tokens,
+        "kv_cache_bytes": result.kv_bytes,
+        "block_tokens": result.block_tokens,
+        "block_bytes": result.block_bytes,
+        "blocks": result.blocks,
+        "tokens": result.tokens,
         "tokens_per_replica": result.replica_tokens,
-        "max_concurrency": result.max_concurrency, "limiting_stage": result.rank.stage,
+        "max_concurrency": result.max_concurrency,
+        "limiting_stage": result.rank.stage,
         "ranks": [_rank(rank) for rank in result.ranks],
-        "unexplained": _lines(result.unexplained), "notes": list(result.notes),
+        "unexplained": _lines(result.unexplained),
+        "notes": list(result.notes),
     }
 
 
 def _rank(rank: Rank) -> dict[str, Any]:
-    return {"stage": rank.stage, "weights": _lines(rank.weights),
-            "overheads": _lines(rank.overheads), "budget_bytes": rank.budget_bytes}
+    return {
+        "stage": rank.stage,
+        "weights": _lines(rank.weights),
+        "overheads": _lines(rank.overheads),
+        "budget_bytes": rank.budget_bytes,
+    }

@@ -37,8 +37,9 @@ LINEAR = frozenset({
 OUTSIDE = frozenset({"llama", "mistral", "mixtral", "qwen3", "qwen3_moe", "qwen3_5", "qwen3_5_moe"})
 """Types whose embedding and head take adapters in vLLM too (embedding_modules in
 vllm/model_executor/models, 0.32)."""
-ONE_PAIR = frozenset({"gpt_oss", "qwen3_5_moe", "qwen3_omni_moe", "qwen3_omni_moe_thinker",
-                      "qwen3_vl_moe"})
+ONE_PAIR = frozenset(
+    {"gpt_oss", "qwen3_5_moe", "qwen3_omni_moe", "qwen3_omni_moe_thinker", "qwen3_vl_moe"}
+)
 """Types whose experts' gate and up have one A together in vLLM (is_3d_moe_weight in
 vllm/model_executor/models, 0.32; lora/layers/fused_moe.py)."""
 RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
@@ -72,19 +73,34 @@ class BesideModel:
     lora: Lora | None = None
     draft: LoadedDraft | None = None
 
-    def weights(self, spec: ModelSpec, layout: Layout, stage: int, *, held: Sequence[int],
-                outside: bool = False) -> list[Line]:
+    def weights(
+        self,
+        spec: ModelSpec,
+        layout: Layout,
+        stage: int,
+        *,
+        held: Sequence[int],
+        outside: bool = False,
+    ) -> list[Line]:
         """Their bytes on a rank of ``stage``, which holds the layers ``held``; ``outside``: the
         embedding and the head take adapters too."""
         found = []
         if self.lora is not None:
-            found.append(Line("lora-adapters",
-                              _adapters(spec, layout, self.lora, stage, held, outside),
-                              f"{self.lora.adapters} of rank {self.lora.rank} in every linear "
-                              "layer"))
+            found.append(
+                Line(
+                    "lora-adapters",
+                    _adapters(spec, layout, self.lora, stage, held, outside),
+                    f"{self.lora.adapters} of rank {self.lora.rank} in every linear layer",
+                )
+            )
         if self.draft is not None and stage == layout.pp - 1:
-            found.append(Line("draft-weights", _draft_bytes(self.draft),
-                              f"{self.draft.spec.id}, tensor shapes and shards"))
+            found.append(
+                Line(
+                    "draft-weights",
+                    _draft_bytes(self.draft),
+                    f"{self.draft.spec.id}, tensor shapes and shards",
+                )
+            )
         return found
 
     def caches(self, layout: Layout, kv: str | KvOf, stage: int) -> tuple[CacheClass, ...]:
@@ -95,8 +111,9 @@ class BesideModel:
         """
         if self.draft is None or stage != layout.pp - 1:
             return ()
-        found = cache_classes(self.draft.spec, self.draft.layout,
-                              kv if isinstance(kv, str) else "bf16")
+        found = cache_classes(
+            self.draft.spec, self.draft.layout, kv if isinstance(kv, str) else "bf16"
+        )
         return tuple(replace(one, kind=f"draft-{one.kind}") for one in found)
 
 
@@ -110,23 +127,31 @@ def read_lora(text: str, engine: str = "") -> Lora:
         InputError: not two whole numbers, out of range, or no rank that ``engine`` takes.
     """
     left, mark, right = text.strip().lower().replace("×", "x").partition("x")
-    if not mark or not (left.isascii() and left.isdigit() and len(left) < 9) \
-            or not (right.isascii() and right.isdigit() and len(right) < 9):
-        raise InputError(f"lora {text[:40]!r} is not ADAPTERSxRANK",
-                         hint="--lora 8x16: room for 8 adapters of rank 16")
+    if (
+        not mark
+        or not (left.isascii() and left.isdigit() and len(left) < 9)
+        or not (right.isascii() and right.isdigit() and len(right) < 9)
+    ):
+        raise InputError(
+            f"lora {text[:40]!r} is not ADAPTERSxRANK",
+            hint="--lora 8x16: room for 8 adapters of rank 16",
+        )
     adapters, rank = int(left), int(right)
     for name, value, most in (("adapters", adapters, MOST_LORAS), ("rank", rank, MOST_RANK)):
         if not 1 <= value <= most:
             raise InputError(f"lora: {value} {name} out of range", hint=f"1 to {most}")
     if engine == "vllm" and rank not in RANKS:
         room = next(one for one in RANKS if one > rank)
-        raise InputError(f"lora: vllm takes no rank of {rank} (--max-lora-rank)",
-                         hint=f"--lora {adapters}x{room}: adapters of smaller ranks fit into it")
+        raise InputError(
+            f"lora: vllm takes no rank of {rank} (--max-lora-rank)",
+            hint=f"--lora {adapters}x{room}: adapters of smaller ranks fit into it",
+        )
     return Lora(adapters, rank)
 
 
-def _adapters(spec: ModelSpec, layout: Layout, lora: Lora, stage: int, held: Sequence[int],
-              outside: bool) -> int:
+def _adapters(
+    spec: ModelSpec, layout: Layout, lora: Lora, stage: int, held: Sequence[int], outside: bool
+) -> int:
     width = _WIDTH.get(plain_type(spec), 2)
     size, ungated = 0, spec.experts is not None and spec.experts.matrices == 2
     for row in spec.rows:
@@ -146,8 +171,13 @@ def _pair(spec: ModelSpec, row: TensorRow, layout: Layout, kv_heads: int) -> int
     """Elements of A and B of one layer on a rank, for rank 1: all experts that the rank holds. Gate
     and up that are stored as one have an A each, but in :data:`ONE_PAIR`."""
     outputs, inputs = row.shape
-    if row.stacked and spec.experts is not None and row.kind == "experts-gate-up" \
-            and outputs == 2 * spec.experts.width and spec.model_type not in ONE_PAIR:
+    if (
+        row.stacked
+        and spec.experts is not None
+        and row.kind == "experts-gate-up"
+        and outputs == 2 * spec.experts.width
+        and spec.model_type not in ONE_PAIR
+    ):
         inputs *= 2
     parts = layout.moe_tp if row.experts > 1 else layout.tp
     if row.shard == "column":
@@ -179,5 +209,6 @@ def _draft_bytes(draft: LoadedDraft) -> int:
 
 def held_layers(spec: ModelSpec, layout: Layout, stage: int) -> tuple[int, ...]:
     """The layers of a stage where the first stages take those that are over."""
-    return tuple(layer for layer, own in enumerate(stage_of_layer(spec.layers, layout.pp))
-                 if own == stage)
+    return tuple(
+        layer for layer, own in enumerate(stage_of_layer(spec.layers, layout.pp)) if own == stage
+    )

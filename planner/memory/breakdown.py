@@ -77,8 +77,7 @@ class StageMemory:
 
     @property
     def total_bytes(self) -> int:
-        return (self.weights_bytes + self.cache_bytes + self.activation_bytes
-                + self.runtime_bytes)
+        return self.weights_bytes + self.cache_bytes + self.activation_bytes + self.runtime_bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,8 +98,15 @@ class Breakdown:
         return max(self.stages, key=lambda stage: stage.total_bytes)
 
 
-def breakdown(spec: ModelSpec, layout: Layout, use: Use, *, format_of: FormatOf,
-              kv: str | KvOf, device: DeviceProfile | None) -> Breakdown:
+def breakdown(
+    spec: ModelSpec,
+    layout: Layout,
+    use: Use,
+    *,
+    format_of: FormatOf,
+    kv: str | KvOf,
+    device: DeviceProfile | None,
+) -> Breakdown:
     """The parts of every device's memory; without ``device`` the runtime is 0.
 
     Raises:
@@ -111,21 +117,34 @@ def breakdown(spec: ModelSpec, layout: Layout, use: Use, *, format_of: FormatOf,
     if problem:
         raise InputError(f"{spec.id}: {problem}", hint="choose another --tp, --pp, --dp, --ep")
     _check_parts(spec, use)
-    stages = tuple(_stage(spec, layout, use, format_of, kv, device, stage)
-                   for stage in range(layout.pp))
+    stages = tuple(
+        _stage(spec, layout, use, format_of, kv, device, stage) for stage in range(layout.pp)
+    )
     held = [stage_caches(spec, layout, use, kv, stage) for stage in range(layout.pp)]
-    left = tuple(line for part in OPTIONAL_PARTS if part not in use.parts
-                 for line in _part(spec, layout, format_of, part))
-    return Breakdown(layout, use, stages, left, max(map(token_bytes, held)),
-                     max(request_bytes(caches, use.context) for caches in held))
+    left = tuple(
+        line
+        for part in OPTIONAL_PARTS
+        if part not in use.parts
+        for line in _part(spec, layout, format_of, part)
+    )
+    return Breakdown(
+        layout,
+        use,
+        stages,
+        left,
+        max(map(token_bytes, held)),
+        max(request_bytes(caches, use.context) for caches in held),
+    )
 
 
-def stage_caches(spec: ModelSpec, layout: Layout, use: Use, kv: str | KvOf,
-                 stage: int) -> tuple[CacheClass, ...]:
+def stage_caches(
+    spec: ModelSpec, layout: Layout, use: Use, kv: str | KvOf, stage: int
+) -> tuple[CacheClass, ...]:
     """Caches of one device of a stage; prediction layers, where loaded, are on the last."""
     held = stage_ranges(spec.layers, layout.pp, tail_first=False)[stage]
-    own = cache_classes(spec, layout, kv, layers=held,
-                        prediction="mtp" in use.parts and stage == layout.pp - 1)
+    own = cache_classes(
+        spec, layout, kv, layers=held, prediction="mtp" in use.parts and stage == layout.pp - 1
+    )
     return (*own, *use.beside.caches(layout, kv, stage))
 
 
@@ -135,8 +154,9 @@ def _check_parts(spec: ModelSpec, use: Use) -> None:
     for part in ("mtp", "vision"):  # sound comes with images
         if part in use.parts and part not in has:
             what = "prediction layers" if part == "mtp" else "vision encoder"
-            raise InputError(f"{spec.id} has no {what} in its configuration",
-                             hint=f"leave out --with-{part}")
+            raise InputError(
+                f"{spec.id} has no {what} in its configuration", hint=f"leave out --with-{part}"
+            )
 
 
 def slot_bytes(caches: tuple[CacheClass, ...], context: int) -> int:
@@ -146,8 +166,11 @@ def slot_bytes(caches: tuple[CacheClass, ...], context: int) -> int:
 
 def kept_bytes(caches: tuple[CacheClass, ...], use: Use, sequences: int) -> int:
     """Bytes for so many sequences of a device, and for one of the context in their place [B]."""
-    return sum(max(sequences * c.layer_bytes(_pages(c, use.tokens)),
-                   c.layer_bytes(_pages(c, use.context))) * len(c.layers) for c in caches)
+    return sum(
+        max(sequences * c.layer_bytes(_pages(c, use.tokens)), c.layer_bytes(_pages(c, use.context)))
+        * len(c.layers)
+        for c in caches
+    )
 
 
 def _pages(cache: CacheClass, context: int) -> int:
@@ -155,33 +178,52 @@ def _pages(cache: CacheClass, context: int) -> int:
     return -(-context // page) * page
 
 
-def _stage(spec: ModelSpec, layout: Layout, use: Use, format_of: FormatOf, kv: str | KvOf,
-           device: DeviceProfile | None, stage: int) -> StageMemory:
+def _stage(
+    spec: ModelSpec,
+    layout: Layout,
+    use: Use,
+    format_of: FormatOf,
+    kv: str | KvOf,
+    device: DeviceProfile | None,
+    stage: int,
+) -> StageMemory:
     loading = Loading(parts=use.parts)
     mine = -(-use.batch // layout.dp)
-    caches = [Line(_cache_name(c), kept_bytes((c,), use, mine), _cache_basis(c))
-              for c in stage_caches(spec, layout, use, kv, stage)]
+    caches = [
+        Line(_cache_name(c), kept_bytes((c,), use, mine), _cache_basis(c))
+        for c in stage_caches(spec, layout, use, kv, stage)
+    ]
     last = stage == layout.pp - 1
     chunk = PassShape(tokens=use.chunk, sequences=1, context=use.context)
     step = PassShape(tokens=mine, sequences=mine, context=use.context)
     images, kept = _images(spec, layout, use, stage)
     return StageMemory(
-        stage=stage, devices=layout.tp * layout.dp,
-        weights=(*rank_weights(spec, layout, loading, format_of, stage),
-                 *use.beside.weights(spec, layout, stage,
-                                     held=held_layers(spec, layout, stage))),
-        caches=tuple(caches), prefill=(*working_lines(spec, layout, chunk, samples=last), *kept),
-        decode=(*working_lines(spec, layout, step, samples=last), *kept), encode=images,
-        runtime_bytes=runtime_bytes(device, layout) if device is not None else 0)
+        stage=stage,
+        devices=layout.tp * layout.dp,
+        weights=(
+            *rank_weights(spec, layout, loading, format_of, stage),
+            *use.beside.weights(spec, layout, stage, held=held_layers(spec, layout, stage)),
+        ),
+        caches=tuple(caches),
+        prefill=(*working_lines(spec, layout, chunk, samples=last), *kept),
+        decode=(*working_lines(spec, layout, step, samples=last), *kept),
+        encode=images,
+        runtime_bytes=runtime_bytes(device, layout) if device is not None else 0,
+    )
 
 
-def _images(spec: ModelSpec, layout: Layout, use: Use, stage: int,
-            ) -> tuple[tuple[Line, ...], tuple[Line, ...]]:
+def _images(
+    spec: ModelSpec,
+    layout: Layout,
+    use: Use,
+    stage: int,
+) -> tuple[tuple[Line, ...], tuple[Line, ...]]:
     """Lines of a pass over images, and of outputs kept beside other steps, on the first stage."""
     if spec.encoder is None or "vision" not in use.parts or stage:
         return (), ()
-    budget = encoder_budget(spec.encoder, tokens=use.chunk, sequences=use.batch,
-                            context=use.context)
+    budget = encoder_budget(
+        spec.encoder, tokens=use.chunk, sequences=use.batch, context=use.context
+    )
     passed, kept = image_lines(spec, budget, layout.tp, PassShape(0, 0, 0).width)
     return tuple(passed), tuple(kept)
 
@@ -202,8 +244,10 @@ def _cache_basis(cache: CacheClass) -> str:
 
 def _part(spec: ModelSpec, layout: Layout, format_of: FormatOf, part: str) -> list[Line]:
     """What loading ``part`` too would take on the stage that has it."""
-    size = max(total(rank_weights(spec, layout, Loading(parts=(part,)), format_of, stage))
-               for stage in (0, layout.pp - 1))
+    size = max(
+        total(rank_weights(spec, layout, Loading(parts=(part,)), format_of, stage))
+        for stage in (0, layout.pp - 1)
+    )
     return [Line(part, size, "in the checkpoint, not loaded")] if size else []
 
 

@@ -53,9 +53,15 @@ class CacheClass:
         return -(-self.entry_bytes * len(self.layers) // self.ratio)
 
 
-def cache_classes(spec: ModelSpec, layout: Layout, kv: str | KvOf, *,
-                  layers: range | None = None, naive_width: int = 0,
-                  prediction: bool = False) -> tuple[CacheClass, ...]:
+def cache_classes(
+    spec: ModelSpec,
+    layout: Layout,
+    kv: str | KvOf,
+    *,
+    layers: range | None = None,
+    naive_width: int = 0,
+    prediction: bool = False,
+) -> tuple[CacheClass, ...]:
     """Caches of one rank under cache layout ``kv``, of the layers in ``layers`` (default: all).
 
     ``kv`` may differ by cache unit and layer. ``prediction``: and of the multi-token prediction
@@ -74,9 +80,10 @@ def cache_classes(spec: ModelSpec, layout: Layout, kv: str | KvOf, *,
     latents = {n for a in spec.attention if a.kind == "mla" for n in a.layers}
     if spec.attention[0].kind == "mla":
         latents |= set(range(spec.layers, spec.layers + spec.mtp_layers))
-    return tuple(_class(cache, tuple(held), layout.tp, chosen,
-                        naive_width if held[0] in latents else 0)
-                 for (cache, chosen), held in grouped.items())
+    return tuple(
+        _class(cache, tuple(held), layout.tp, chosen, naive_width if held[0] in latents else 0)
+        for (cache, chosen), held in grouped.items()
+    )
 
 
 def _layouts(cache: LayerCache, kv: str | KvOf) -> tuple[str, ...]:
@@ -103,8 +110,9 @@ def uniform(classes: Sequence[CacheClass]) -> bool:
     return all(c.plain for c in classes)
 
 
-def _class(cache: LayerCache, held: tuple[int, ...], tp: int, kv: tuple[str, ...],
-           naive_width: int) -> CacheClass:
+def _class(
+    cache: LayerCache, held: tuple[int, ...], tp: int, kv: tuple[str, ...], naive_width: int
+) -> CacheClass:
     if cache.kind == "state":
         return CacheClass("state", held, 0, fixed_bytes=entry_bytes(cache, kv[0], tp))
     if cache.kind == "kv" and naive_width:

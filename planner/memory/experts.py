@@ -17,9 +17,11 @@ Array = NDArray[np.float64]
 def experts_of(spec: ModelSpec) -> Experts:
     """The experts of ``spec``. Raises UnsupportedError for a model without."""
     if spec.experts is None:
-        raise UnsupportedError(f"{spec.id} has no routed experts",
-                               hint="`plan models` lists the models; MoE ones have fewer active "
-                               "parameters than parameters")
+        raise UnsupportedError(
+            f"{spec.id} has no routed experts",
+            hint="`plan models` lists the models; MoE ones have fewer active "
+            "parameters than parameters",
+        )
     return spec.experts
 
 
@@ -36,13 +38,23 @@ def expert_bytes(spec: ModelSpec) -> int:
 
 def always_on_bytes(spec: ModelSpec) -> int:
     """Bytes of the main model that every token passes: all but the routed experts [B]."""
-    return sum(pattern.bytes for row in spec.rows
-               if row.part == "main" and row.copy_of is None and row.kind not in EXPERT_KINDS
-               for pattern in patterns_of(row))
+    return sum(
+        pattern.bytes
+        for row in spec.rows
+        if row.part == "main" and row.copy_of is None and row.kind not in EXPERT_KINDS
+        for pattern in patterns_of(row)
+    )
 
 
-def place(popularity: Array, touched: Array, *, size: int, device_bytes: int,
-          host_bytes: int | None, ranks: int = 1) -> Residency:
+def place(
+    popularity: Array,
+    touched: Array,
+    *,
+    size: int,
+    device_bytes: int,
+    host_bytes: int | None,
+    ranks: int = 1,
+) -> Residency:
     """Hottest experts first into ``device_bytes`` of every rank, then into host memory.
 
     Args:
@@ -59,11 +71,15 @@ def place(popularity: Array, touched: Array, *, size: int, device_bytes: int,
         InputError: a room is negative, or shapes differ.
     """
     if popularity.shape != touched.shape or size < 1 or ranks < 1:
-        raise InputError(f"popularity {popularity.shape} and touched {touched.shape} of experts of "
-                         f"{size} bytes", hint="both are [layer, expert]")
+        raise InputError(
+            f"popularity {popularity.shape} and touched {touched.shape} of experts of {size} bytes",
+            hint="both are [layer, expert]",
+        )
     if device_bytes < 0 or (host_bytes is not None and host_bytes < 0):
-        raise InputError(f"room of {min(device_bytes, host_bytes or 0)} bytes for experts",
-                         hint="the rest of the model leaves none; use more devices or memory")
+        raise InputError(
+            f"room of {min(device_bytes, host_bytes or 0)} bytes for experts",
+            hint="the rest of the model leaves none; use more devices or memory",
+        )
     count = popularity.size
     first = min(count, device_bytes // size * ranks)
     second = count if host_bytes is None else min(count, first + host_bytes // size)

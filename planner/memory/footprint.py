@@ -21,12 +21,18 @@ class Runtime:
 
 
 RUNTIME = {
-    "gpu": Runtime(int(1.0 * GIB), 392 * MIB,
-                   "CUDA context and libraries 1 GiB (recalled); NCCL buffers 392 MiB "
-                   "(aiconfigurator-core 0.12.0 system files)"),
+    "gpu": Runtime(
+        int(1.0 * GIB),
+        392 * MIB,
+        "CUDA context and libraries 1 GiB (recalled); NCCL buffers 392 MiB "
+        "(aiconfigurator-core 0.12.0 system files)",
+    ),
     "soc": Runtime(int(0.5 * GIB), 0, "CUDA context and libraries 0.5 GiB (recalled)"),
-    "accelerator": Runtime(int(1.0 * GIB), 392 * MIB,
-                           "libraries 1 GiB, collective buffers 392 MiB, as on a GPU (assumption)"),
+    "accelerator": Runtime(
+        int(1.0 * GIB),
+        392 * MIB,
+        "libraries 1 GiB, collective buffers 392 MiB, as on a GPU (assumption)",
+    ),
     "cpu": Runtime(int(1.0 * GIB), 0, "process and thread buffers 1 GiB (recalled)"),
 }
 
@@ -36,8 +42,11 @@ def runtime_of(device: DeviceProfile) -> Runtime:
     kept = RUNTIME[device.kind]
     if device.platform in ("", "cuda", "cpu") or device.kind == "accelerator":
         return kept
-    return Runtime(kept.context_bytes, kept.collective_bytes,
-                   f"context, libraries and buffers on {device.platform}: as on CUDA (assumption)")
+    return Runtime(
+        kept.context_bytes,
+        kept.collective_bytes,
+        f"context, libraries and buffers on {device.platform}: as on CUDA (assumption)",
+    )
 
 
 def runtime_bytes(device: DeviceProfile, layout: Layout) -> int:
@@ -80,10 +89,14 @@ def _mlp_width(spec: ModelSpec, layout: Layout) -> int:
     if spec.experts is None:
         return dense
     experts = spec.experts
-    pairs = -(-experts.per_token * layout.dp // layout.ep) if layout.dp > 1 \
+    pairs = (
+        -(-experts.per_token * layout.dp // layout.ep)
+        if layout.dp > 1
         else -(-experts.per_token // layout.ep)
-    routed = pairs * (2 * (experts.latent or spec.hidden_size)
-                      + experts.matrices * experts.width // layout.moe_tp)
+    )
+    routed = pairs * (
+        2 * (experts.latent or spec.hidden_size) + experts.matrices * experts.width // layout.moe_tp
+    )
     return max(dense, routed)
 
 
@@ -94,8 +107,9 @@ def usable_bytes(device: DeviceProfile, override: int | None = None) -> int:
     return int(device.capacity_bytes.value * device.usable_fraction.value)
 
 
-def largest_context(sequence_bytes: Callable[[int], int], free_bytes: int, sequences: int, *,
-                    page: int, limit: int) -> int:
+def largest_context(
+    sequence_bytes: Callable[[int], int], free_bytes: int, sequences: int, *, page: int, limit: int
+) -> int:
     """The longest context (whole pages, at most ``limit`` tokens) that fits.
 
     Args:

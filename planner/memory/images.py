@@ -23,8 +23,13 @@ class EncoderBudget:
     what: str
 
 
-def encoder_budget(encoder: ImageEncoder, *, tokens: int, sequences: int, context: int,
-                   ) -> EncoderBudget:
+def encoder_budget(
+    encoder: ImageEncoder,
+    *,
+    tokens: int,
+    sequences: int,
+    context: int,
+) -> EncoderBudget:
     """The budget for steps of ``tokens`` and requests of ``context`` tokens.
 
     The largest item is an image, or as many pairs of frames of its size as a request holds.
@@ -46,25 +51,41 @@ def pass_lines(encoder: ImageEncoder, patches: int, tp: int, width: int) -> list
     tokens = patches // encoder.merge
     return [
         Line("patches", patches * encoder.pixels * width, "pixels of every patch"),
-        Line("encoder-stream", 2 * patches * hidden * width,
-             "hidden state and residual of every patch"),
-        Line("encoder-layer", patches * max(attention, mlp, merger) * width,
-             "the widest of queries, keys and values before and after rotation with the output, "
-             "of the MLP, and of the merger"),
-        Line("encoder-outputs", tokens * encoder.out * width,
-             f"{tokens} tokens of {encoder.out} elements"),
+        Line(
+            "encoder-stream",
+            2 * patches * hidden * width,
+            "hidden state and residual of every patch",
+        ),
+        Line(
+            "encoder-layer",
+            patches * max(attention, mlp, merger) * width,
+            "the widest of queries, keys and values before and after rotation with the output, "
+            "of the MLP, and of the merger",
+        ),
+        Line(
+            "encoder-outputs",
+            tokens * encoder.out * width,
+            f"{tokens} tokens of {encoder.out} elements",
+        ),
     ]
 
 
-def image_lines(spec: ModelSpec, budget: EncoderBudget, tp: int, width: int,
-                ) -> tuple[list[Line], list[Line]]:
+def image_lines(
+    spec: ModelSpec,
+    budget: EncoderBudget,
+    tp: int,
+    width: int,
+) -> tuple[list[Line], list[Line]]:
     """(the parts of a pass over the budget's items, what is kept beside text steps) [B]."""
     encoder = spec.encoder
     if encoder is None:
         return [], []
     patches = budget.items * budget.item_tokens * encoder.merge
-    kept = Line("encoder-cache", budget.kept_tokens * encoder.out * width,
-                f"outputs of {budget.kept_tokens} tokens of images; {encoder.limit}")
+    kept = Line(
+        "encoder-cache",
+        budget.kept_tokens * encoder.out * width,
+        f"outputs of {budget.kept_tokens} tokens of images; {encoder.limit}",
+    )
     return pass_lines(encoder, patches, tp, width), [kept]
 
 

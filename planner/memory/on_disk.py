@@ -42,10 +42,12 @@ class OnDisk:
     def to_dict(self) -> dict[str, Any]:
         """JSON values; the first names of each kind of difference."""
         found: dict[str, Any] = {
-            "directory": self.directory, "files": self.files,
-            "predicted_bytes": self.predicted_bytes, "stored_bytes": self.stored_bytes,
-            "file_bytes": self.file_bytes, "difference_bytes":
-                self.predicted_bytes - self.stored_bytes,
+            "directory": self.directory,
+            "files": self.files,
+            "predicted_bytes": self.predicted_bytes,
+            "stored_bytes": self.stored_bytes,
+            "file_bytes": self.file_bytes,
+            "difference_bytes": self.predicted_bytes - self.stored_bytes,
         }
         for name in ("missing", "unexpected", "different"):
             values: tuple[str, ...] = getattr(self, name)
@@ -63,12 +65,17 @@ def compare(spec: ModelSpec, directory: Path) -> OnDisk:
             a checkpoint has.
     """
     if not directory.is_dir():
-        raise DataError(f"checkpoint {str(directory)!r} is not a directory",
-                        hint="name the folder of the safetensors files")
+        raise DataError(
+            f"checkpoint {str(directory)!r} is not a directory",
+            hint="name the folder of the safetensors files",
+        )
     count = inventory_of(spec).tensor_count
     if count > MAX_TENSORS:
-        raise DataError(f"{spec.id} has {count:,} tensors by its configuration, more than the "
-                        f"{MAX_TENSORS:,} that are compared", hint="check the configuration")
+        raise DataError(
+            f"{spec.id} has {count:,} tensors by its configuration, more than the "
+            f"{MAX_TENSORS:,} that are compared",
+            hint="check the configuration",
+        )
     every = read_checkpoint(directory)
     stored = {tensor.name: tensor for tensor in every}
     optional = _optional_names(spec)
@@ -86,17 +93,24 @@ def compare(spec: ModelSpec, directory: Path) -> OnDisk:
             different.append(tensor.name)
     names = {tensor.file for tensor in every}
     return OnDisk(
-        directory=str(directory), files=len(names), predicted_bytes=predicted,
+        directory=str(directory),
+        files=len(names),
+        predicted_bytes=predicted,
         stored_bytes=sum(stored_bytes(t.dtype, prod(t.shape)) for t in every),
         file_bytes=sum((directory / name).stat().st_size for name in names),
-        missing=tuple(missing), unexpected=tuple(stored), different=tuple(different))
+        missing=tuple(missing),
+        unexpected=tuple(stored),
+        different=tuple(different),
+    )
 
 
 def _optional_names(spec: ModelSpec) -> frozenset[str]:
     """Names of tensors that a release may leave out."""
     return frozenset(
         extra.name.format(layer=layer, expert=expert)
-        for row in spec.rows for extra in (*row.extras, *((row.stored,) if row.stored else ()))
+        for row in spec.rows
+        for extra in (*row.extras, *((row.stored,) if row.stored else ()))
         if extra.optional
         for layer in row.layers or (-1,)
-        for expert in range(1 if row.stacked else row.experts))
+        for expert in range(1 if row.stacked else row.experts)
+    )

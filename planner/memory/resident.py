@@ -124,16 +124,19 @@ def as_released(kind: str, layer: int) -> TensorFormat | None:
     return None
 
 
-def rank_weights(spec: ModelSpec, layout: Layout, loading: Loading, format_of: FormatOf,
-                 stage: int) -> list[Line]:
+def rank_weights(
+    spec: ModelSpec, layout: Layout, loading: Loading, format_of: FormatOf, stage: int
+) -> list[Line]:
     """Weights of one rank of pipeline stage ``stage``, by module kind, scales apart.
 
     Raises:
         InputError: the stage does not exist.
     """
     if not 0 <= stage < layout.pp:
-        raise InputError(f"pipeline stage {stage} of {layout.pp} does not exist",
-                         hint="stages are counted from 0 to pp - 1")
+        raise InputError(
+            f"pipeline stage {stage} of {layout.pp} does not exist",
+            hint="stages are counted from 0 to pp - 1",
+        )
     held = stage_ranges(spec.layers, layout.pp, tail_first=loading.tail_first)[stage]
     sums: dict[str, int] = {}
     width = spec.experts.width if spec.experts is not None else 0
@@ -150,8 +153,10 @@ def rank_weights(spec: ModelSpec, layout: Layout, loading: Loading, format_of: F
             sums[row.kind] = sums.get(row.kind, 0) + weight * experts * count
             if scales:
                 sums["scales"] = sums.get("scales", 0) + scales * experts * count
-    lines = [Line(kind, size, "tensor shapes, shards and copies of the layout")
-             for kind, size in sums.items()]
+    lines = [
+        Line(kind, size, "tensor shapes, shards and copies of the layout")
+        for kind, size in sums.items()
+    ]
     return lines + _tables(spec, layout, loading, held)
 
 
@@ -186,22 +191,31 @@ def _layers_here(row: TensorRow, held: range, stage: int, pp: int, spec: ModelSp
     return [-1] if here else []
 
 
-def _formats(row: TensorRow, layers: Sequence[int],
-             format_of: FormatOf) -> list[tuple[TensorFormat | None, int]]:
+def _formats(
+    row: TensorRow, layers: Sequence[int], format_of: FormatOf
+) -> list[tuple[TensorFormat | None, int]]:
     """(format, number of layers) of a row; only quantisable kinds of the text model are asked."""
-    if not row.is_matrix or row.kind not in PLANNED_KINDS \
-            or row.part in ("vision", "audio"):
+    if not row.is_matrix or row.kind not in PLANNED_KINDS or row.part in ("vision", "audio"):
         return [(None, len(layers))]
     counts: dict[TensorFormat | None, int] = {}
     for layer in layers:
-        fmt = format_of.of(row.kind, part_of(row), layer) if isinstance(format_of, PartFormats) \
+        fmt = (
+            format_of.of(row.kind, part_of(row), layer)
+            if isinstance(format_of, PartFormats)
             else format_of(row.kind, layer)
+        )
         counts[fmt] = counts.get(fmt, 0) + 1
     return list(counts.items())
 
 
-def _shard(row: TensorRow, fmt: TensorFormat | None, layout: Layout, kv_heads: int,
-           loading: Loading, width: int) -> tuple[int, int]:
+def _shard(
+    row: TensorRow,
+    fmt: TensorFormat | None,
+    layout: Layout,
+    kv_heads: int,
+    loading: Loading,
+    width: int,
+) -> tuple[int, int]:
     """(element bytes, scale bytes) of one tensor of ``row`` on one rank."""
     if row.shard == "replicated":
         shape = row.shape
@@ -222,14 +236,16 @@ def _shard(row: TensorRow, fmt: TensorFormat | None, layout: Layout, kv_heads: i
             return weight, _released(row, (outputs, shape[1]))[1]
     if fmt is not None and len(shape) == 2:
         whole = tensor_bytes(fmt, shape[0], shape[1])
-        plain = tensor_bytes(replace(fmt, scale=None), shape[0], shape[1]) \
-            if fmt.block_bytes is None else whole
+        plain = (
+            tensor_bytes(replace(fmt, scale=None), shape[0], shape[1])
+            if fmt.block_bytes is None
+            else whole
+        )
         return plain, whole - plain
     return _released(row, shape)
 
 
-def _padded(row: TensorRow, shape: tuple[int, ...], pad: ExpertPad,
-            width: int) -> tuple[int, ...]:
+def _padded(row: TensorRow, shape: tuple[int, ...], pad: ExpertPad, width: int) -> tuple[int, ...]:
     """The shape of an expert's tensor on a rank, padded: gate and up may be one matrix."""
     hidden = tuple(pad.up(size, pad.hidden) for size in shape)
     if row.kind == "experts-gate-up":
@@ -270,11 +286,19 @@ def _tables(spec: ModelSpec, layout: Layout, loading: Loading, held: range) -> l
         lines.append(Line("rope-tables", size, "cosine and sine of every position"))
     if loading.absorbed:
         plain = {"fp32": 4}.get(loading.plain or plain_type(spec), 2)
-        size = sum(_absorbed(attention, loading.absorbed, spec.hidden_size)
-                   * sum(1 for layer in attention.layers if layer in held)
-                   for attention in spec.attention if attention.kind == "mla")
-        lines.append(Line("mla-absorbed", size // layout.tp * plain,
-                          "16-bit copies or products of the latent projections"))
+        size = sum(
+            _absorbed(attention, loading.absorbed, spec.hidden_size)
+            * sum(1 for layer in attention.layers if layer in held)
+            for attention in spec.attention
+            if attention.kind == "mla"
+        )
+        lines.append(
+            Line(
+                "mla-absorbed",
+                size // layout.tp * plain,
+                "16-bit copies or products of the latent projections",
+            )
+        )
     return [line for line in lines if line.bytes]
 
 
@@ -283,8 +307,11 @@ def rope_table_bytes(spec: ModelSpec, positions: int, width: int) -> int:
     model's own limit [B]. Layers of one rotary width and base share a table (vLLM and SGLang,
     get_rope); Llama 4's full layers, without positions, would use the same."""
     own = spec.model_type in _WINDOWS_WITH_THEIR_BASE
-    widths = {(a.rope_dim or a.head_dim, a.window if own else 0)
-              for a in spec.attention if a.kind != "linear"}
+    widths = {
+        (a.rope_dim or a.head_dim, a.window if own else 0)
+        for a in spec.attention
+        if a.kind != "linear"
+    }
     return (positions or spec.max_context) * width * sum(w for w, _ in widths)
 
 

@@ -17,8 +17,16 @@ from planner.shown import as_frame, as_table, as_text, with_former_methods
 if TYPE_CHECKING:
     import pandas as pd
 
-COMPONENTS = ("weights", "gradients", "master", "moments", "buffers", "activations", "recompute",
-              "runtime")
+COMPONENTS = (
+    "weights",
+    "gradients",
+    "master",
+    "moments",
+    "buffers",
+    "activations",
+    "recompute",
+    "runtime",
+)
 MAX_DEVICES = 1 << 20
 
 
@@ -102,9 +110,16 @@ class TrainingMemory:
 
     def to_frame(self) -> pd.DataFrame:
         """One row a pipeline stage: bytes of each component on one device."""
-        return as_frame([{"stage": s.stage,
-                              **{f"{name}_bytes": int(getattr(s, name)) for name in COMPONENTS},
-                              "total_bytes": s.total} for s in self.stages])
+        return as_frame(
+            [
+                {
+                    "stage": s.stage,
+                    **{f"{name}_bytes": int(getattr(s, name)) for name in COMPONENTS},
+                    "total_bytes": s.total,
+                }
+                for s in self.stages
+            ]
+        )
 
     __str__ = as_text
 
@@ -117,38 +132,71 @@ class TrainingMemory:
         layout, setup, fullest = self.layout, self.setup, self.fullest
         return {
             "schema_version": "1",
-            "model": {"id": self.model, "parameters_total": self.parameters,
-                      "parameters_trained": self.trained},
+            "model": {
+                "id": self.model,
+                "parameters_total": self.parameters,
+                "parameters_trained": self.trained,
+            },
             "device": {"id": self.device, "count": layout.devices},
-            "layout": {"tp": layout.tp, "cp": layout.cp, "pp": layout.pp, "dp": layout.dp,
-                       "ep": layout.ep, "etp": layout.etp, "virtual_stages": layout.chunks,
-                       "first_stage_layers": layout.first or None,
-                       "last_stage_layers": layout.last or None,
-                       "dense_shards": layout.dense_shards, "expert_shards": layout.expert_shards},
-            "recipe": {"id": setup.recipe.id, "source": setup.recipe.source, "mode": setup.mode,
-                       "lora_rank": setup.lora_rank, "lora_kinds": sorted(setup.lora_kinds),
-                       "gradient_bytes_per_parameter": setup.recipe.gradient,
-                       "master_bytes_per_parameter": setup.recipe.master,
-                       "moments_bytes_per_parameter": setup.recipe.moments},
-            "settings": {"zero": setup.zero, "sequence_parallel": setup.sequence_parallel,
-                         "recompute": setup.recompute, "seq": setup.seq,
-                         "micro_batch": setup.micro_batch, "micro_batches": setup.micro_batches,
-                         "attention": setup.kernel, "dropout": setup.dropout},
+            "layout": {
+                "tp": layout.tp,
+                "cp": layout.cp,
+                "pp": layout.pp,
+                "dp": layout.dp,
+                "ep": layout.ep,
+                "etp": layout.etp,
+                "virtual_stages": layout.chunks,
+                "first_stage_layers": layout.first or None,
+                "last_stage_layers": layout.last or None,
+                "dense_shards": layout.dense_shards,
+                "expert_shards": layout.expert_shards,
+            },
+            "recipe": {
+                "id": setup.recipe.id,
+                "source": setup.recipe.source,
+                "mode": setup.mode,
+                "lora_rank": setup.lora_rank,
+                "lora_kinds": sorted(setup.lora_kinds),
+                "gradient_bytes_per_parameter": setup.recipe.gradient,
+                "master_bytes_per_parameter": setup.recipe.master,
+                "moments_bytes_per_parameter": setup.recipe.moments,
+            },
+            "settings": {
+                "zero": setup.zero,
+                "sequence_parallel": setup.sequence_parallel,
+                "recompute": setup.recompute,
+                "seq": setup.seq,
+                "micro_batch": setup.micro_batch,
+                "micro_batches": setup.micro_batches,
+                "attention": setup.kernel,
+                "dropout": setup.dropout,
+            },
             "memory_per_device": {
-                **_components(fullest), "total_bytes": fullest.total,
-                "usable_bytes": self.usable_bytes},
+                **_components(fullest),
+                "total_bytes": fullest.total,
+                "usable_bytes": self.usable_bytes,
+            },
             "fits": self.fits,
             "fullest_stage": fullest.stage,
             "largest_component": fullest.largest,
             "change": asdict(self.change) if self.change is not None else None,
-            "stages": [{"stage": s.stage, **_components(s), "total_bytes": s.total,
-                        "dense_parameters": s.dense_parameters,
-                        "expert_parameters": s.expert_parameters,
-                        "trained_parameters": s.trained_parameters} for s in self.stages],
+            "stages": [
+                {
+                    "stage": s.stage,
+                    **_components(s),
+                    "total_bytes": s.total,
+                    "dense_parameters": s.dense_parameters,
+                    "expert_parameters": s.expert_parameters,
+                    "trained_parameters": s.trained_parameters,
+                }
+                for s in self.stages
+            ],
             "layer_activations": [asdict(t) for t in self.layer],
             "loss_scaling": asdict(self.loss_scaling) if self.loss_scaling is not None else None,
-            "assumptions": [{"key": key, "value": value, "reason": reason}
-                            for key, value, reason in self.assumptions],
+            "assumptions": [
+                {"key": key, "value": value, "reason": reason}
+                for key, value, reason in self.assumptions
+            ],
         }
 
 
@@ -171,8 +219,11 @@ def train_problem(spec: ModelSpec, layout: TrainLayout, setup: TrainSetup) -> st
             return uneven
     problem = layout_problem(spec, Layout(tp=layout.tp, ep=1))
     moe_width = problem.startswith("MoE tensor parallel")
-    return (problem if problem and not moe_width else "") or _expert_problem(spec, layout, setup) \
+    return (
+        (problem if problem and not moe_width else "")
+        or _expert_problem(spec, layout, setup)
         or _sequence_problem(layout, setup)
+    )
 
 
 def _uneven_problem(layers: int, layout: TrainLayout) -> str:
@@ -182,8 +233,10 @@ def _uneven_problem(layers: int, layout: TrainLayout) -> str:
     left = layers - layout.first - layout.last
     middle = layout.pp - bool(layout.first) - bool(layout.last)
     if left < middle or (left and not middle):
-        return f"first and last stage hold {layout.first + layout.last} of {layers} layers, and " \
-               f"{middle} stages between them the other {max(left, 0)}"
+        return (
+            f"first and last stage hold {layout.first + layout.last} of {layers} layers, and "
+            f"{middle} stages between them the other {max(left, 0)}"
+        )
     if middle and left % middle:
         return f"{left} layers are left for {middle} stages, which they do not divide by"
     if any(size % layout.chunks for size in stage_layers(layers, layout)):
@@ -202,8 +255,7 @@ def _expert_problem(spec: ModelSpec, layout: TrainLayout, setup: TrainSetup) -> 
     ranks = layout.tp * layout.cp * layout.dp
     if ranks % (layout.ep * layout.etp):
         return f"ep · etp = {layout.ep * layout.etp} does not divide tp · cp · dp = {ranks}"
-    if layout.tp > 1 and not setup.sequence_parallel and (layout.ep > 1 or
-                                                          layout.etp != layout.tp):
+    if layout.tp > 1 and not setup.sequence_parallel and (layout.ep > 1 or layout.etp != layout.tp):
         return "experts under tensor parallelism dispatch their own part of the sequence"
     return ""
 
@@ -213,36 +265,53 @@ def _sequence_problem(layout: TrainLayout, setup: TrainSetup) -> str:
         return f"cp {layout.cp} does not divide {setup.seq} tokens"
     if setup.sequence_parallel and setup.seq // layout.cp % layout.tp:
         return f"tp {layout.tp} does not divide the {setup.seq // layout.cp} tokens of a rank"
-    if layout.chunks > 1 and setup.micro_batches is not None \
-            and setup.micro_batches % layout.pp:
-        return f"pp {layout.pp} does not divide {setup.micro_batches} micro-batches " \
-               "(interleaved schedule)"
+    if layout.chunks > 1 and setup.micro_batches is not None and setup.micro_batches % layout.pp:
+        return (
+            f"pp {layout.pp} does not divide {setup.micro_batches} micro-batches "
+            "(interleaved schedule)"
+        )
     return ""
 
 
-def stage_memory(spec: ModelSpec, layout: TrainLayout, setup: TrainSetup, stage: int,
-                 runtime: int) -> TrainingStage:
+def stage_memory(
+    spec: ModelSpec, layout: TrainLayout, setup: TrainSetup, stage: int, runtime: int
+) -> TrainingStage:
     """Bytes of a rank of pipeline stage ``stage``; ``runtime`` [B] is added as it is."""
     states = rank_states(spec, layout, setup, stage)
     activations = rank_activations(spec, layout, setup, stage)
     return TrainingStage(
-        stage=stage, weights=states.weights, gradients=states.gradients, master=states.master,
-        moments=states.moments, buffers=states.buffers, activations=activations.kept,
-        recompute=activations.recomputed, runtime=runtime,
-        dense_parameters=states.dense_parameters, expert_parameters=states.expert_parameters,
-        trained_parameters=states.trained_parameters)
+        stage=stage,
+        weights=states.weights,
+        gradients=states.gradients,
+        master=states.master,
+        moments=states.moments,
+        buffers=states.buffers,
+        activations=activations.kept,
+        recompute=activations.recomputed,
+        runtime=runtime,
+        dense_parameters=states.dense_parameters,
+        expert_parameters=states.expert_parameters,
+        trained_parameters=states.trained_parameters,
+    )
 
 
-def stages_of(spec: ModelSpec, device: DeviceProfile, layout: TrainLayout, setup: TrainSetup,
-              ) -> tuple[TrainingStage, ...]:
+def stages_of(
+    spec: ModelSpec,
+    device: DeviceProfile,
+    layout: TrainLayout,
+    setup: TrainSetup,
+) -> tuple[TrainingStage, ...]:
     """Every pipeline stage on ``device``."""
     kept = runtime_of(device)
     runtime = kept.context_bytes + (kept.collective_bytes if layout.devices > 1 else 0)
     return tuple(stage_memory(spec, layout, setup, stage, runtime) for stage in range(layout.pp))
 
 
-def layer_breakdown(spec: ModelSpec, layout: TrainLayout, setup: TrainSetup,
-                    ) -> tuple[LayerActivation, ...]:
+def layer_breakdown(
+    spec: ModelSpec,
+    layout: TrainLayout,
+    setup: TrainSetup,
+) -> tuple[LayerActivation, ...]:
     """The tensors of the last layer, which is of the kind most layers are."""
     layer, tokens = spec.layers - 1, rank_tokens(layout, setup)
     dropped = setup.recipe.selective if setup.recompute == "selective" else frozenset()
@@ -250,5 +319,7 @@ def layer_breakdown(spec: ModelSpec, layout: TrainLayout, setup: TrainSetup,
     def is_kept(tensor: Saved) -> bool:
         return setup.recompute != "full" and tensor.group not in dropped
 
-    return tuple(LayerActivation(layer, t.name, t.bytes_of(tokens, setup.recipe), is_kept(t))
-                 for t in layer_tensors(spec, layout, setup, layer))
+    return tuple(
+        LayerActivation(layer, t.name, t.bytes_of(tokens, setup.recipe), is_kept(t))
+        for t in layer_tensors(spec, layout, setup, layer)
+    )

@@ -53,9 +53,14 @@ class Saved:
 
 
 def _storage(role: Role, recipe: Recipe) -> Stored:
-    return {"activation": recipe.activation, "linear": recipe.linear_input,
-            "gate": recipe.gate_input, "attention": recipe.attention_output, "mask": _MASK,
-            "statistic": _STATISTIC}[role]
+    return {
+        "activation": recipe.activation,
+        "linear": recipe.linear_input,
+        "gate": recipe.gate_input,
+        "attention": recipe.attention_output,
+        "mask": _MASK,
+        "statistic": _STATISTIC,
+    }[role]
 
 
 def rank_tokens(layout: TrainLayout, setup: TrainSetup) -> int:
@@ -63,20 +68,28 @@ def rank_tokens(layout: TrainLayout, setup: TrainSetup) -> int:
     return setup.seq * setup.micro_batch // layout.cp
 
 
-def layer_tensors(spec: ModelSpec, layout: TrainLayout, setup: TrainSetup, layer: int,
-                  ) -> tuple[Saved, ...]:
+def layer_tensors(
+    spec: ModelSpec,
+    layout: TrainLayout,
+    setup: TrainSetup,
+    layer: int,
+) -> tuple[Saved, ...]:
     """Everything layer ``layer`` would keep without recompute."""
     rows = [r for r in spec.rows if r.part == "main" and layer in r.layers]
     shared = layout.tp if setup.sequence_parallel else 1
     here = [a for a in spec.attention if layer in a.layers]
-    found = [*_norms(spec, rows, here, layout.tp, shared),
-             *(one for a in here for one in _attention(spec, rows, a, setup, layout.tp, shared)),
-             *_feed_forward(spec, rows, layer, layout, shared)]
+    found = [
+        *_norms(spec, rows, here, layout.tp, shared),
+        *(one for a in here for one in _attention(spec, rows, a, setup, layout.tp, shared)),
+        *_feed_forward(spec, rows, layer, layout, shared),
+    ]
     if residual_width(spec) > spec.hidden_size:
         found.append(Saved("residual streams", "activation", 2 * residual_width(spec), shared))
     if setup.dropout:
-        found += [Saved("attention dropout mask", "mask", spec.hidden_size, shared),
-                  Saved("MLP dropout mask", "mask", spec.hidden_size, shared)]
+        found += [
+            Saved("attention dropout mask", "mask", spec.hidden_size, shared),
+            Saved("MLP dropout mask", "mask", spec.hidden_size, shared),
+        ]
     if setup.mode == "lora":
         found = [t for t in found if not t.feeds or t.feeds in setup.lora_kinds]
         found += _adapters(rows, spec, layout, setup)
@@ -86,12 +99,21 @@ def layer_tensors(spec: ModelSpec, layout: TrainLayout, setup: TrainSetup, layer
 def residual_width(spec: ModelSpec) -> int:
     """Features of a token between two layers: those of all residual streams, where a matrix mixes
     several before each half of a layer."""
-    return max([spec.hidden_size, *(row.shape[1] for row in spec.rows
-                                    if row.fused.startswith("hc-") and row.is_matrix)])
+    return max(
+        [
+            spec.hidden_size,
+            *(row.shape[1] for row in spec.rows if row.fused.startswith("hc-") and row.is_matrix),
+        ]
+    )
 
 
-def _norms(spec: ModelSpec, rows: list[TensorRow], here: list[Attention], tp: int, shared: int,
-           ) -> Iterator[Saved]:
+def _norms(
+    spec: ModelSpec,
+    rows: list[TensorRow],
+    here: list[Attention],
+    tp: int,
+    shared: int,
+) -> Iterator[Saved]:
     """The input of every norm; a layer of an MLP alone has those of its hidden width."""
     attention = here[0] if here else spec.attention[0]
     for row in rows:
@@ -120,8 +142,13 @@ def _kv_heads(attention: Attention, tp: int) -> int:
 
 def _gated(rows: list[TensorRow], a: Attention) -> bool:
     """Whether the query projection makes a gate for the output too."""
-    return any(r.kind == "attention-qkv" and r.is_matrix and not r.kv_outputs
-               and r.shape[0] == 2 * a.heads * a.head_dim for r in rows)
+    return any(
+        r.kind == "attention-qkv"
+        and r.is_matrix
+        and not r.kv_outputs
+        and r.shape[0] == 2 * a.heads * a.head_dim
+        for r in rows
+    )
 
 
 def _delta(spec: ModelSpec, a: Attention, tp: int, shared: int) -> Iterator[Saved]:
@@ -131,14 +158,19 @@ def _delta(spec: ModelSpec, a: Attention, tp: int, shared: int) -> Iterator[Save
     Kimi delta attention has a decay for every key element. The input of its norm is among the
     norms'."""
     keys, values = a.kv_heads * a.key_dim, a.heads * a.head_dim
-    yield Saved("attention input", "linear", spec.hidden_size, shared, "norm-output",
-                "linear-attention")
+    yield Saved(
+        "attention input", "linear", spec.hidden_size, shared, "norm-output", "linear-attention"
+    )
     yield Saved("convolution input", "activation", 2 * keys + values, tp)
     yield Saved("queries", "activation", a.heads * a.key_dim, tp)
     yield Saved("keys", "activation", a.heads * a.key_dim, tp)
     yield Saved("values", "activation", values, tp)
-    yield Saved("decay, beta and norms", "statistic",
-                a.heads * (a.key_dim + 3 if a.rule == "kda" else 4), tp)
+    yield Saved(
+        "decay, beta and norms",
+        "statistic",
+        a.heads * (a.key_dim + 3 if a.rule == "kda" else 4),
+        tp,
+    )
     yield Saved("matrices of chunks", "activation", a.heads * CHUNK, tp)
     yield Saved("output gate", "activation", values, tp)
     yield Saved("attention output", "attention", values, tp)
@@ -149,19 +181,26 @@ def _mamba(spec: ModelSpec, a: Attention, tp: int, shared: int) -> Iterator[Save
     of each chunk (state-spaces/mamba, mamba_ssm/ops/triton/ssd_combined.py, save_for_backward with
     the states made again). The input of its norm is among the norms'."""
     values, shared_parts = a.heads * a.head_dim, 2 * a.kv_heads * a.key_dim
-    yield Saved("attention input", "linear", spec.hidden_size, shared, "norm-output",
-                "linear-attention")
+    yield Saved(
+        "attention input", "linear", spec.hidden_size, shared, "norm-output", "linear-attention"
+    )
     yield Saved("convolution input", "activation", values + shared_parts, tp)
     yield Saved("convolution output", "activation", values + shared_parts, tp)
     yield Saved("steps and decays", "statistic", 2 * a.heads, tp)
-    yield Saved("states of chunks", "statistic", a.heads * a.head_dim * a.key_dim // MAMBA_CHUNK,
-                tp)
+    yield Saved(
+        "states of chunks", "statistic", a.heads * a.head_dim * a.key_dim // MAMBA_CHUNK, tp
+    )
     yield Saved("output gate", "activation", values, tp)
     yield Saved("attention output", "attention", values, tp)
 
 
-def _compressed(spec: ModelSpec, rows: list[TensorRow], a: Attention, tp: int, shared: int,
-                ) -> Iterator[Saved]:
+def _compressed(
+    spec: ModelSpec,
+    rows: list[TensorRow],
+    a: Attention,
+    tp: int,
+    shared: int,
+) -> Iterator[Saved]:
     """DeepSeek-V4: inputs and outputs of its projections, keys and gates that are pooled (FP32),
     one entry for ``ratio`` tokens, the indexer's queries and keys. What its kernels keep beside is
     not known."""
@@ -174,20 +213,25 @@ def _compressed(spec: ModelSpec, rows: list[TensorRow], a: Attention, tp: int, s
         yield Saved("keys and gates to pool", "statistic", pooled, shared)
         yield Saved("compressed entries", "activation", a.head_dim // a.ratio, shared)
     if a.indexer_heads:
-        yield Saved("indexer queries and keys", "activation",
-                    a.indexer_heads * (a.indexer_dim + 1) + a.indexer_dim // a.ratio)
+        yield Saved(
+            "indexer queries and keys",
+            "activation",
+            a.indexer_heads * (a.indexer_dim + 1) + a.indexer_dim // a.ratio,
+        )
     low = sum(r.shape[0] for r in rows if r.kind == "attention-out" and r.shard == "column")
     yield Saved("outputs of head groups", "linear", low, tp, "", "attention-out")
 
 
-def _attention(spec: ModelSpec, rows: list[TensorRow], a: Attention, setup: TrainSetup, tp: int,
-               shared: int) -> Iterator[Saved]:
+def _attention(
+    spec: ModelSpec, rows: list[TensorRow], a: Attention, setup: TrainSetup, tp: int, shared: int
+) -> Iterator[Saved]:
     if a.kind == "linear":
         if a.rule not in _RECURRENT:
             raise UnsupportedError(
                 f"{spec.id}: activations of {_NAMES[a.rule]} in training are not modelled",
                 hint="train handles grouped-query, latent and compressed attention, delta nets "
-                     "and Mamba-2")
+                "and Mamba-2",
+            )
         yield from (_mamba if a.rule == "mamba2" else _delta)(spec, a, tp, shared)
         return
     if a.kind == "mla":
@@ -198,8 +242,9 @@ def _attention(spec: ModelSpec, rows: list[TensorRow], a: Attention, setup: Trai
         values = a.value_dim
     else:
         values = a.value_dim or a.head_dim
-        yield Saved("attention input", "linear", spec.hidden_size, shared, "norm-output",
-                    "attention-qkv")
+        yield Saved(
+            "attention input", "linear", spec.hidden_size, shared, "norm-output", "attention-qkv"
+        )
         yield Saved("queries", "activation", a.heads * a.head_dim, tp)
         yield Saved("keys", "activation", _kv_heads(a, tp) * a.head_dim)
         yield Saved("values", "activation", _kv_heads(a, tp) * values)
@@ -231,15 +276,19 @@ def _latent(spec: ModelSpec, a: Attention, tp: int, shared: int) -> Iterator[Sav
     yield Saved("attention input", "linear", spec.hidden_size, shared, "norm-output", "mla-kv")
     if a.q_lora_rank is not None:
         yield Saved("compressed query", "linear", a.q_lora_rank, shared, "norm-output", "mla-q")
-    yield Saved("compressed key and value", "linear", a.kv_lora_rank, shared, "norm-output",
-                "mla-kv")
+    yield Saved(
+        "compressed key and value", "linear", a.kv_lora_rank, shared, "norm-output", "mla-kv"
+    )
     width = a.heads * (a.nope_dim + a.rope_dim)
     yield Saved("queries", "activation", width, tp, "mla-up")
     yield Saved("keys", "activation", width, tp, "mla-up")
     yield Saved("values", "activation", a.heads * a.value_dim, tp, "mla-up")
     if a.indexer_topk and a.indexer_heads:
-        yield Saved("indexer queries and keys", "activation",
-                    a.indexer_heads * (a.indexer_dim + 1) + a.indexer_dim)
+        yield Saved(
+            "indexer queries and keys",
+            "activation",
+            a.indexer_heads * (a.indexer_dim + 1) + a.indexer_dim,
+        )
 
 
 def _widths(rows: list[TensorRow], up: str, down: str) -> tuple[int, int]:
@@ -248,8 +297,9 @@ def _widths(rows: list[TensorRow], up: str, down: str) -> tuple[int, int]:
     return first, sum(r.shape[1] for r in rows if r.kind == down and r.is_matrix)
 
 
-def _feed_forward(spec: ModelSpec, rows: list[TensorRow], layer: int, layout: TrainLayout,
-                  shared: int) -> Iterator[Saved]:
+def _feed_forward(
+    spec: ModelSpec, rows: list[TensorRow], layer: int, layout: TrainLayout, shared: int
+) -> Iterator[Saved]:
     """Dense MLP, or router, dispatched tokens and experts; routing is taken as balanced.
 
     Ranks of an expert group hold k·etp/tp copies of each token of theirs; the routing
@@ -259,39 +309,71 @@ def _feed_forward(spec: ModelSpec, rows: list[TensorRow], layer: int, layout: Tr
         up, down = _widths(rows, prefix + "-gate-up", prefix + "-down")
         if up:
             if prefix == "mlp":
-                yield Saved("MLP input", "linear", spec.hidden_size, shared, "norm-output",
-                            "mlp-gate-up")
+                yield Saved(
+                    "MLP input", "linear", spec.hidden_size, shared, "norm-output", "mlp-gate-up"
+                )
             yield Saved(f"{label} activation input", "gate", up, layout.tp)
-            yield Saved(f"{label} activation output", "linear", down, layout.tp, "gate-output",
-                        prefix + "-down")
+            yield Saved(
+                f"{label} activation output",
+                "linear",
+                down,
+                layout.tp,
+                "gate-output",
+                prefix + "-down",
+            )
     up, down = _widths(rows, "experts-gate-up", "experts-down")
     if spec.experts is None or not up:
         return
     k = spec.experts.per_token
-    yield Saved("router and shared input", "activation", spec.hidden_size, shared, "norm-output",
-                "shared-gate-up")
+    yield Saved(
+        "router and shared input",
+        "activation",
+        spec.hidden_size,
+        shared,
+        "norm-output",
+        "shared-gate-up",
+    )
     yield Saved("router scores", "statistic", spec.experts.count + k, shared)
-    yield Saved("dispatched tokens", "linear", k * layout.etp * spec.hidden_size, layout.tp, "",
-                "experts-gate-up")
+    yield Saved(
+        "dispatched tokens",
+        "linear",
+        k * layout.etp * spec.hidden_size,
+        layout.tp,
+        "",
+        "experts-gate-up",
+    )
     yield Saved("experts activation input", "gate", k * up, layout.tp)
-    yield Saved("experts activation output", "linear", k * down, layout.tp, "gate-output",
-                "experts-down")
+    yield Saved(
+        "experts activation output", "linear", k * down, layout.tp, "gate-output", "experts-down"
+    )
 
 
-def _adapters(rows: list[TensorRow], spec: ModelSpec, layout: TrainLayout, setup: TrainSetup,
-              ) -> Iterator[Saved]:
+def _adapters(
+    rows: list[TensorRow],
+    spec: ModelSpec,
+    layout: TrainLayout,
+    setup: TrainSetup,
+) -> Iterator[Saved]:
     """The rank-wide tensor between the factors of every adapter."""
     dense = sum(1 for r in rows if r.is_matrix and r.kind in setup.lora_kinds and r.experts == 1)
     routed = sum(1 for r in rows if r.is_matrix and r.kind in setup.lora_kinds and r.experts > 1)
     if dense:
         yield Saved("adapters", "activation", setup.lora_rank * dense)
     if routed and spec.experts is not None:
-        yield Saved("expert adapters", "activation", setup.lora_rank * routed * layout.etp
-                    * spec.experts.per_token, layout.tp)
+        yield Saved(
+            "expert adapters",
+            "activation",
+            setup.lora_rank * routed * layout.etp * spec.experts.per_token,
+            layout.tp,
+        )
 
 
-def kept(tensors: tuple[Saved, ...], spec: ModelSpec, layout: TrainLayout, setup: TrainSetup,
-         ) -> tuple[Saved, ...]:
+def kept(
+    tensors: tuple[Saved, ...],
+    spec: ModelSpec,
+    layout: TrainLayout,
+    setup: TrainSetup,
+) -> tuple[Saved, ...]:
     """What is left of ``tensors`` under the recompute setting; full keeps the layer's input."""
     if setup.recompute == "full":
         shared = layout.tp if setup.sequence_parallel else 1
@@ -328,8 +410,12 @@ class Activations:
     recomputed: int
 
 
-def rank_activations(spec: ModelSpec, layout: TrainLayout, setup: TrainSetup, stage: int,
-                     ) -> Activations:
+def rank_activations(
+    spec: ModelSpec,
+    layout: TrainLayout,
+    setup: TrainSetup,
+    stage: int,
+) -> Activations:
     """Activations of a rank of pipeline stage ``stage`` at its peak."""
     tokens, recipe = rank_tokens(layout, setup), setup.recipe
     total, again = 0, 0
@@ -351,8 +437,9 @@ def rank_activations(spec: ModelSpec, layout: TrainLayout, setup: TrainSetup, st
     return Activations(total, again)
 
 
-def _ends(spec: ModelSpec, layout: TrainLayout, setup: TrainSetup, stage: int,
-          flights: tuple[int, ...]) -> Iterator[tuple[Saved, int]]:
+def _ends(
+    spec: ModelSpec, layout: TrainLayout, setup: TrainSetup, stage: int, flights: tuple[int, ...]
+) -> Iterator[tuple[Saved, int]]:
     """Embedding dropout on the first stage; final norm, head input and FP32 logits on the last."""
     shared = layout.tp if setup.sequence_parallel else 1
     if stage == 0 and setup.dropout:

@@ -22,8 +22,9 @@ from planner.models.spec import ModelSpec
 Pair = tuple[TrainLayout, TrainSetup]
 
 
-def smallest_change(spec: ModelSpec, device: DeviceProfile, layout: TrainLayout,
-                    setup: TrainSetup, usable: int) -> FittingChange | None:
+def smallest_change(
+    spec: ModelSpec, device: DeviceProfile, layout: TrainLayout, setup: TrainSetup, usable: int
+) -> FittingChange | None:
     """The first change that fits: one flag, then two, then everything with more devices.
 
     Flags are tried by what they cost in time: sequence parallelism, ZeRO 1, selective recompute,
@@ -34,8 +35,11 @@ def smallest_change(spec: ModelSpec, device: DeviceProfile, layout: TrainLayout,
     for size in (1, 2):
         for chosen in combinations(tuple(_moves(start)), size):
             moved = _apply(start, chosen)
-            if moved is not None and (total := _total(spec, device, moved)) is not None \
-                    and total <= usable:
+            if (
+                moved is not None
+                and (total := _total(spec, device, moved)) is not None
+                and total <= usable
+            ):
                 return FittingChange(_words(start, moved), total)
     return _with_more_devices(spec, device, start, usable)
 
@@ -73,7 +77,7 @@ def _apply(start: Pair, moves: tuple[dict[str, object], ...]) -> Pair | None:
     layout, setup = start
     seen: set[str] = set()
     for move in moves:
-        (name, value), = move.items()
+        ((name, value),) = move.items()
         if name in seen:
             return None
         seen.add(name)
@@ -111,12 +115,17 @@ def _total(spec: ModelSpec, device: DeviceProfile, pair: Pair) -> int | None:
         return None
 
 
-def _with_more_devices(spec: ModelSpec, device: DeviceProfile, start: Pair, usable: int,
-                       ) -> FittingChange | None:
+def _with_more_devices(
+    spec: ModelSpec,
+    device: DeviceProfile,
+    start: Pair,
+    usable: int,
+) -> FittingChange | None:
     """Doublings of dp with every saving on; each state is then divided over more ranks."""
     layout, setup = start
-    setup = replace(setup, zero=3, recompute="full",
-                    sequence_parallel=setup.sequence_parallel or layout.tp > 1)
+    setup = replace(
+        setup, zero=3, recompute="full", sequence_parallel=setup.sequence_parallel or layout.tp > 1
+    )
     last = -1
     while True:
         layout = replace(layout, dp=layout.dp * 2)
@@ -134,8 +143,11 @@ def _words(start: Pair, end: Pair) -> str:
     words = []
     if after.devices != before.devices:
         words.append(f"--devices {after.devices}")
-    words += [f"--{name} {getattr(after, name)}" for name in ("tp", "cp", "pp", "ep", "etp")
-              if getattr(after, name) != getattr(before, name)]
+    words += [
+        f"--{name} {getattr(after, name)}"
+        for name in ("tp", "cp", "pp", "ep", "etp")
+        if getattr(after, name) != getattr(before, name)
+    ]
     if after.dp != before.dp:
         words.append(f"--dp {after.dp}")
     for name in ("zero", "recompute", "micro_batch"):
@@ -149,5 +161,8 @@ def _words(start: Pair, end: Pair) -> str:
 def shortfall(stage: TrainingStage, usable: int) -> str:
     """Which component overfills the device, in words."""
     name = stage.largest
-    return f"{name} alone exceed the device" if int(getattr(stage, name)) > usable \
+    return (
+        f"{name} alone exceed the device"
+        if int(getattr(stage, name)) > usable
         else f"{name} are the largest part"
+    )

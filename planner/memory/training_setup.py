@@ -110,24 +110,61 @@ _ZERO = "Rajbhandari et al., ZeRO, arXiv 1910.02054, section 3.1"
 
 def _half(id: str, *, gradient: int = 2, loss_scaled: bool = False) -> Recipe:
     return Recipe(
-        id=id, weights=id, other=id, gradient=gradient, master=4, moments=8, activation=_HALF,
-        linear_input=_HALF, gate_input=_HALF, attention_output=_HALF, selective=_SCORES,
-        loss_scaled=loss_scaled, source=_ZERO)
+        id=id,
+        weights=id,
+        other=id,
+        gradient=gradient,
+        master=4,
+        moments=8,
+        activation=_HALF,
+        linear_input=_HALF,
+        gate_input=_HALF,
+        attention_output=_HALF,
+        selective=_SCORES,
+        loss_scaled=loss_scaled,
+        source=_ZERO,
+    )
 
 
-RECIPES = MappingProxyType({r.id: r for r in (
-    Recipe(id="fp32", weights="fp32", other="fp32", gradient=4, master=0, moments=8,
-           activation=_WORD, linear_input=_WORD, gate_input=_WORD, attention_output=_WORD,
-           selective=_SCORES, loss_scaled=False, source="Adam in FP32 throughout"),
-    _half("fp16", loss_scaled=True),
-    _half("bf16"),
-    Recipe(id="fp8-deepseek", weights="fp8-block", other="bf16", gradient=4, master=4, moments=4,
-           activation=_HALF, linear_input=_TILE, gate_input=_TILE,
-           attention_output=Stored(12, tile=128),
-           selective=frozenset({"scores", "norm-output", "mla-up", "gate-output"}),
-           loss_scaled=False,
-           source="DeepSeek-V3 technical report, arXiv 2412.19437, section 3.3"),
-)})
+RECIPES = MappingProxyType(
+    {
+        r.id: r
+        for r in (
+            Recipe(
+                id="fp32",
+                weights="fp32",
+                other="fp32",
+                gradient=4,
+                master=0,
+                moments=8,
+                activation=_WORD,
+                linear_input=_WORD,
+                gate_input=_WORD,
+                attention_output=_WORD,
+                selective=_SCORES,
+                loss_scaled=False,
+                source="Adam in FP32 throughout",
+            ),
+            _half("fp16", loss_scaled=True),
+            _half("bf16"),
+            Recipe(
+                id="fp8-deepseek",
+                weights="fp8-block",
+                other="bf16",
+                gradient=4,
+                master=4,
+                moments=4,
+                activation=_HALF,
+                linear_input=_TILE,
+                gate_input=_TILE,
+                attention_output=Stored(12, tile=128),
+                selective=frozenset({"scores", "norm-output", "mla-up", "gate-output"}),
+                loss_scaled=False,
+                source="DeepSeek-V3 technical report, arXiv 2412.19437, section 3.3",
+            ),
+        )
+    }
+)
 
 
 def recipe(name: str) -> Recipe:
@@ -187,6 +224,10 @@ def loss_scaling(scale: int, reference: float = 1.0) -> LossScaling:
     """
     half = element("fp16")
     return LossScaling(
-        scale=scale, reference=reference, largest_gradient=half.max_finite / scale,
-        smallest_normal=half.min_normal / scale, smallest_subnormal=half.min_subnormal / scale,
-        overflow_margin_bits=log2(half.max_finite / scale / reference))
+        scale=scale,
+        reference=reference,
+        largest_gradient=half.max_finite / scale,
+        smallest_normal=half.min_normal / scale,
+        smallest_subnormal=half.min_subnormal / scale,
+        overflow_margin_bits=log2(half.max_finite / scale / reference),
+    )

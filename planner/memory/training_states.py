@@ -69,8 +69,11 @@ def _part_of_layer(layers: int, layout: TrainLayout) -> tuple[int, ...]:
     if not layout.first and not layout.last:
         return stage_of_layer(layers, layout.pp * layout.chunks)
     sizes = stage_layers(layers, layout)
-    return tuple(part for part in range(layout.pp * layout.chunks)
-                 for _ in range(sizes[part % layout.pp] // layout.chunks))
+    return tuple(
+        part
+        for part in range(layout.pp * layout.chunks)
+        for _ in range(sizes[part % layout.pp] // layout.chunks)
+    )
 
 
 def stage_layers(layers: int, layout: TrainLayout) -> tuple[int, ...]:
@@ -85,8 +88,10 @@ def stage_layers(layers: int, layout: TrainLayout) -> tuple[int, ...]:
 def chunk_layers(spec: ModelSpec, layout: TrainLayout, stage: int) -> tuple[tuple[int, ...], ...]:
     """Layers of each model chunk of pipeline rank ``stage``; chunk c of v is part c·pp + stage."""
     parts = _part_of_layer(spec.layers, layout)
-    return tuple(tuple(i for i, part in enumerate(parts) if part == chunk * layout.pp + stage)
-                 for chunk in range(layout.chunks))
+    return tuple(
+        tuple(i for i, part in enumerate(parts) if part == chunk * layout.pp + stage)
+        for chunk in range(layout.chunks)
+    )
 
 
 def trainable_rows(spec: ModelSpec, setup: TrainSetup) -> Iterator[tuple[TensorRow, bool]]:
@@ -110,10 +115,20 @@ def adapter_rows(row: TensorRow, rank: int) -> tuple[TensorRow, TensorRow]:
     """
     outputs, inputs = row.shape
     base = replace(row, scale_name=None, scale_shape=None, scale_dtype=None)
-    return (replace(base, name=row.name + ".lora_a", shape=(rank, inputs),
-                    shard="row" if row.shard == "row" else "replicated"),
-            replace(base, name=row.name + ".lora_b", shape=(outputs, rank),
-                    shard="column" if row.shard == "column" else "replicated"))
+    return (
+        replace(
+            base,
+            name=row.name + ".lora_a",
+            shape=(rank, inputs),
+            shard="row" if row.shard == "row" else "replicated",
+        ),
+        replace(
+            base,
+            name=row.name + ".lora_b",
+            shape=(outputs, rank),
+            shard="column" if row.shard == "column" else "replicated",
+        ),
+    )
 
 
 def rank_shape(row: TensorRow, layout: TrainLayout, kv_heads: int) -> tuple[int, ...]:
@@ -133,13 +148,18 @@ def rank_shape(row: TensorRow, layout: TrainLayout, kv_heads: int) -> tuple[int,
     if (row.shape[axis] - kv) % width or kv % copied:
         raise InputError(
             f"tensor parallel {width} does not divide axis {axis} of {row.name} {row.shape}",
-            hint="choose a --tp (for experts --etp) that divides it")
+            hint="choose a --tp (for experts --etp) that divides it",
+        )
     kept = (row.shape[axis] - kv) // width + kv // copied
-    return (*row.shape[:axis], kept, *row.shape[axis + 1:])
+    return (*row.shape[:axis], kept, *row.shape[axis + 1 :])
 
 
-def rank_rows(spec: ModelSpec, layout: TrainLayout, setup: TrainSetup, stage: int,
-              ) -> Iterator[RankRow]:
+def rank_rows(
+    spec: ModelSpec,
+    layout: TrainLayout,
+    setup: TrainSetup,
+    stage: int,
+) -> Iterator[RankRow]:
     """Tensors that a rank of pipeline stage ``stage`` holds.
 
     The embedding is on the first stage, final norm and head on the last; a head tied to the
@@ -181,14 +201,23 @@ def rank_states(spec: ModelSpec, layout: TrainLayout, setup: TrainSetup, stage: 
     sums = {False: _Group(), True: _Group()}
     for item in items:
         sums[item.routed].add(item, setup.recipe)
-    parts = [group.states(setup.recipe, setup.zero, shards) for group, shards in
-             ((sums[False], layout.dense_shards), (sums[True], layout.expert_shards))]
+    parts = [
+        group.states(setup.recipe, setup.zero, shards)
+        for group, shards in (
+            (sums[False], layout.dense_shards),
+            (sums[True], layout.expert_shards),
+        )
+    ]
     return States(
-        weights=sum(p[0] for p in parts), gradients=sum(p[1] for p in parts),
-        master=sum(p[2] for p in parts), moments=sum(p[3] for p in parts),
-        buffers=_buffers(items, layout, setup), dense_parameters=sums[False].elements,
+        weights=sum(p[0] for p in parts),
+        gradients=sum(p[1] for p in parts),
+        master=sum(p[2] for p in parts),
+        moments=sum(p[3] for p in parts),
+        buffers=_buffers(items, layout, setup),
+        dense_parameters=sums[False].elements,
         expert_parameters=sums[True].elements,
-        trained_parameters=sums[False].trained + sums[True].trained)
+        trained_parameters=sums[False].trained + sums[True].trained,
+    )
 
 
 def state_bytes(parameters: int, recipe: Recipe, *, zero: int, shards: int) -> int:
@@ -197,8 +226,11 @@ def state_bytes(parameters: int, recipe: Recipe, *, zero: int, shards: int) -> i
     With 16-bit recipes: 16Ψ, 4Ψ + 12Ψ/N, 2Ψ + 14Ψ/N and 16Ψ/N for stages 0 to 3 (ZeRO, table 1).
     Scales of block formats are not in it; :func:`rank_states` counts them.
     """
-    group = _Group(parameters, parameters, parameters * element(
-        scheme(recipe.weights).weight.element).bits // 8)
+    group = _Group(
+        parameters,
+        parameters,
+        parameters * element(scheme(recipe.weights).weight.element).bits // 8,
+    )
     return sum(group.states(recipe, zero, shards))
 
 

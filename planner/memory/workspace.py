@@ -45,8 +45,12 @@ def attention_bytes(attention: Attention, layout: Layout, run: PassShape) -> int
     heads = attention.heads // layout.tp
     if attention.kind == "mla":
         key = attention.nope_dim + attention.rope_dim
-        width = heads * (2 * key + 2 * attention.value_dim) \
-            + (attention.q_lora_rank or 0) + attention.kv_lora_rank + attention.rope_dim
+        width = (
+            heads * (2 * key + 2 * attention.value_dim)
+            + (attention.q_lora_rank or 0)
+            + attention.kv_lora_rank
+            + attention.rope_dim
+        )
     elif attention.kind == "linear":
         keys = max(attention.kv_heads // layout.tp, 1) * attention.key_dim
         width = 2 * keys + 3 * heads * attention.head_dim
@@ -106,8 +110,14 @@ def collective_bytes(spec: ModelSpec, layout: Layout, run: PassShape) -> int:
     return size
 
 
-def peak_lines(spec: ModelSpec, layout: Layout, run: PassShape, *, kept_experts: bool = True,
-               samples: bool = True) -> list[Line]:
+def peak_lines(
+    spec: ModelSpec,
+    layout: Layout,
+    run: PassShape,
+    *,
+    kept_experts: bool = True,
+    samples: bool = True,
+) -> list[Line]:
     """The parts of the peak on one rank, whose sum is the peak.
 
     ``kept_experts``: the expert workspace is not freed before sampling. ``samples`` is False on
@@ -115,13 +125,17 @@ def peak_lines(spec: ModelSpec, layout: Layout, run: PassShape, *, kept_experts:
     """
     residual = 2 * run.tokens * spec.hidden_size * run.width
     experts = dispatch_bytes(spec, layout, run)
-    widest = max(dense_bytes(spec, layout, run),
-                 *(attention_bytes(a, layout, run) for a in spec.attention))
+    widest = max(
+        dense_bytes(spec, layout, run), *(attention_bytes(a, layout, run) for a in spec.attention)
+    )
     logits = logits_bytes(spec, layout, run) if samples else 0
     lines = [Line("residual-stream", residual, "hidden state and residual of every token")]
     if experts:
-        lines.append(Line("moe-dispatch", experts,
-                          "gate and up, product and output of each token–expert pair"))
+        lines.append(
+            Line(
+                "moe-dispatch", experts, "gate and up, product and output of each token–expert pair"
+            )
+        )
     if not kept_experts:
         experts, widest = 0, max(widest, experts)
         lines = lines[:1]
@@ -132,12 +146,18 @@ def peak_lines(spec: ModelSpec, layout: Layout, run: PassShape, *, kept_experts:
     return lines
 
 
-def working_lines(spec: ModelSpec, layout: Layout, run: PassShape, *,
-                  samples: bool = True) -> list[Line]:
+def working_lines(
+    spec: ModelSpec, layout: Layout, run: PassShape, *, samples: bool = True
+) -> list[Line]:
     """The parts of a rank's peak with attention workspace and message buffers."""
     lines = peak_lines(spec, layout, run, samples=samples)
-    lines.append(Line("attention-workspace", split_attention_bytes(spec, layout, run),
-                      "FP32 partial results of split decode attention"))
+    lines.append(
+        Line(
+            "attention-workspace",
+            split_attention_bytes(spec, layout, run),
+            "FP32 partial results of split decode attention",
+        )
+    )
     messages = collective_bytes(spec, layout, run)
     if messages:
         lines.append(Line("message-buffers", messages, "all-reduce and expert exchange"))

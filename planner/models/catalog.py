@@ -104,8 +104,10 @@ def resolve_model(name: str, *, ignore_keys: Iterable[str] = ()) -> ModelSpec:
     if path is not None:
         return _from_path(path, name, tuple(ignore_keys))
     for key in ignore_keys:
-        raise InputError(f"{shown(key)}: a bundled model has no key to pass over",
-                         hint="leave --ignore-keys out, or name a configuration file")
+        raise InputError(
+            f"{shown(key)}: a bundled model has no key to pass over",
+            hint="leave --ignore-keys out, or name a configuration file",
+        )
     note = "a folder of that name is here; write it as a path" if os.path.isdir(name) else ""
     return bundled_model(name, note=note)
 
@@ -132,8 +134,15 @@ def _bundled(model_id: str) -> ModelSpec:
 
 
 def spec_from_bytes(
-    text: bytes, place: str, *, model_id: str, public_name: str, source: str, source_kind: str,
-    quant_text: bytes | None = None, ignore_keys: Iterable[str] = (),
+    text: bytes,
+    place: str,
+    *,
+    model_id: str,
+    public_name: str,
+    source: str,
+    source_kind: str,
+    quant_text: bytes | None = None,
+    ignore_keys: Iterable[str] = (),
 ) -> ModelSpec:
     """The ModelSpec of the configuration in ``text``; ``place`` names it in errors.
 
@@ -165,8 +174,10 @@ def spec_from_bytes(
         spec = _said_by_name(spec, values, place)
     size = Inventory(spec).payload_bytes
     if size > _MAX_BYTES:
-        raise DataError(f"{place}: the sizes give {shown(size)} bytes, more than 2^53",
-                        hint="check the sizes in the configuration: no model is that large")
+        raise DataError(
+            f"{place}: the sizes give {shown(size)} bytes, more than 2^53",
+            hint="check the sizes in the configuration: no model is that large",
+        )
     return spec
 
 
@@ -192,9 +203,11 @@ def _noted(spec: ModelSpec, fields: Fields, ledger: Ledger) -> ModelSpec:
         InputError: a key to pass over that is not there, or is understood.
     """
     if ledger.idle:
-        raise InputError(f"{fields.place}: no key {shown(ledger.idle[0])} to pass over",
-                         hint="--ignore-keys is for keys that are refused: leave out those that "
-                              "are understood, harmless or not there")
+        raise InputError(
+            f"{fields.place}: no key {shown(ledger.idle[0])} to pass over",
+            hint="--ignore-keys is for keys that are refused: leave out those that "
+            "are understood, harmless or not there",
+        )
     return replace(
         spec, assumed_keys=tuple(sorted(ledger.assumed.items())),
         harmless_keys=tuple(sorted(name for name in ledger.harmless if not fields.has_read(name))),
@@ -215,8 +228,11 @@ def _said_by_name(spec: ModelSpec, values: dict[str, object], place: str) -> Mod
     found = next((m for name in names if (m := _QUANTISED.search(name.lower()))), None)
     if found is None or spec.quantization not in ("bf16", "fp16", "fp32"):
         return spec
-    note = ("stored as", f"{spec.quantization} throughout, and the name says {found[1].upper()}",
-            f"neither config.json nor a {QUANT_NAME} beside it states a quantisation")
+    note = (
+        "stored as",
+        f"{spec.quantization} throughout, and the name says {found[1].upper()}",
+        f"neither config.json nor a {QUANT_NAME} beside it states a quantisation",
+    )
     return replace(spec, notes=(*spec.notes, note))
 
 
@@ -241,10 +257,11 @@ def _plans(
         return (*(plan for plan in plans if plan.method != beside.method), beside)
     others = [plan.method for plan in plans if plan.method != beside.method]
     if others:
-        raise DataError(f"{place}: quantization_config is {others[0]}, and hf_quant_config.json "
-                        "beside it quantises everything else",
-                        hint="remove quantization_config from config.json, or "
-                             "hf_quant_config.json beside it")
+        raise DataError(
+            f"{place}: quantization_config is {others[0]}, and hf_quant_config.json "
+            "beside it quantises everything else",
+            hint="remove quantization_config from config.json, or hf_quant_config.json beside it",
+        )
     return (beside,)
 
 
@@ -252,15 +269,19 @@ def _from_path(path: Path, name: str, ignore_keys: tuple[str, ...]) -> ModelSpec
     from planner.models.checkpoint import is_checkpoint, read_stored, require_structure
 
     if not os.path.exists(path):
-        raise DataError(f"{shown(name)}: no such file or directory",
-                        hint="a path names a config.json, a .gguf file or a checkpoint's folder; "
-                             "`plan models` lists ids")
+        raise DataError(
+            f"{shown(name)}: no such file or directory",
+            hint="a path names a config.json, a .gguf file or a checkpoint's folder; "
+            "`plan models` lists ids",
+        )
     if path.suffix == ".gguf" and not path.is_dir():
         from planner.models.gguf_model import spec_from_gguf
 
         if ignore_keys:
-            raise InputError(f"{shown(name)}: a GGUF file has no keys to pass over",
-                             hint="leave --ignore-keys out")
+            raise InputError(
+                f"{shown(name)}: a GGUF file has no keys to pass over",
+                hint="leave --ignore-keys out",
+            )
         return spec_from_gguf(path, model_id=_id_of(path.stem), public_name=name)
     config = path / "config.json" if path.is_dir() else path
     if path.is_dir() and not os.path.exists(config):
@@ -287,8 +308,10 @@ def _id_of(stem: str) -> str:
 def _as_path(name: str) -> Path | None:
     if name in (".", "..") or name.startswith(("./", "../", "/")) or is_windows_path(name):
         if "\0" in name:
-            raise DataError(f"{shown(name)}: not a path",
-                            hint="name a config.json, a GGUF file, or the folder of a checkpoint")
+            raise DataError(
+                f"{shown(name)}: not a path",
+                hint="name a config.json, a GGUF file, or the folder of a checkpoint",
+            )
         return Path(name)
     if "/" in name:
         return Path(name) if os.path.exists(name) else None

@@ -91,10 +91,19 @@ def read_stored(spec: ModelSpec, directory: Path) -> ModelSpec:
             else "check that config.json belongs to these files",
         )
     held = _quantization(rows)
-    notes = spec.notes if spec.quantization in _PLAIN or held not in _PLAIN else (
-        *spec.notes, ("stored as", f"{held} throughout, and config.json says {spec.quantization}",
-                      "engines that believe it look for scales that no file has: remove "
-                      "quantization_config from a copy that was cast"))
+    notes = (
+        spec.notes
+        if spec.quantization in _PLAIN or held not in _PLAIN
+        else (
+            *spec.notes,
+            (
+                "stored as",
+                f"{held} throughout, and config.json says {spec.quantization}",
+                "engines that believe it look for scales that no file has: remove "
+                "quantization_config from a copy that was cast",
+            ),
+        )
+    )
     return replace(spec, rows=tuple(rows), quantization=held, notes=notes)
 
 
@@ -106,8 +115,9 @@ def _stored_head(spec: ModelSpec, state: _Comparison) -> Iterator[TensorRow]:
         return
     names = [name for name in _HEADS if name in state.found]
     for name in names[:1]:
-        head = replace(tables[0], name=name, kind="head", fused="head", counted=False,
-                       copy_of=tables[0].name)
+        head = replace(
+            tables[0], name=name, kind="head", fused="head", counted=False, copy_of=tables[0].name
+        )
         yield from _stored_rows(head, state)
 
 
@@ -131,8 +141,11 @@ def _stored_rows(row: TensorRow, state: _Comparison) -> Iterator[TensorRow]:
 def _left_out(row: TensorRow, layer: int, state: _Comparison) -> bool:
     """Whether a tensor that may be absent is."""
     lies = row.stored
-    return lies is not None and lies.optional and \
-        lies.name.format(layer=layer, expert=0) not in state.found
+    return (
+        lies is not None
+        and lies.optional
+        and lies.name.format(layer=layer, expert=0) not in state.found
+    )
 
 
 def _stored_row(row: TensorRow, layer: int, expert: int, state: _Comparison) -> TensorRow:

@@ -55,10 +55,21 @@ class EagleHead:
 def eagle_heads() -> tuple[EagleHead, ...]:
     """All known heads, in the order of ``data/eagle_heads.csv``."""
     with (_DATA / "eagle_heads.csv").open(encoding="utf-8", newline="") as file:
-        return tuple(EagleHead(
-            tuple(row["models"].split()), row["name"], int(row["hidden"]), int(row["joined"]),
-            int(row["heads"]), int(row["kv_heads"]), int(row["head_dim"]), int(row["width"]),
-            int(row["vocab"]), f"{row['source']}, {row['date']}") for row in csv.DictReader(file))
+        return tuple(
+            EagleHead(
+                tuple(row["models"].split()),
+                row["name"],
+                int(row["hidden"]),
+                int(row["joined"]),
+                int(row["heads"]),
+                int(row["kv_heads"]),
+                int(row["head_dim"]),
+                int(row["width"]),
+                int(row["vocab"]),
+                f"{row['source']}, {row['date']}",
+            )
+            for row in csv.DictReader(file)
+        )
 
 
 def head_of(spec: ModelSpec) -> EagleHead | None:
@@ -85,11 +96,17 @@ def head_of_config(values: Mapping[str, object], place: str) -> EagleHead | None
     if target != hidden:
         raise fields.error("target_hidden_size", f"is {target}, beside a hidden_size of {hidden}")
     return EagleHead(
-        (), place.removesuffix("/config.json"), hidden, 3, heads,
+        (),
+        place.removesuffix("/config.json"),
+        hidden,
+        3,
+        heads,
         fields.integer("num_key_value_heads", high=MAX_EXPERTS, default=heads),
         fields.integer("head_dim", default=max(1, hidden // heads)),
         fields.integer("intermediate_size"),
-        fields.integer("draft_vocab_size", default=fields.integer("vocab_size")), place)
+        fields.integer("draft_vocab_size", default=fields.integer("vocab_size")),
+        place,
+    )
 
 
 @lru_cache(maxsize=16)
@@ -100,21 +117,33 @@ def prediction_spec(spec: ModelSpec) -> ModelSpec:
         InputError: it has none.
     """
     if not spec.mtp_layers:
-        raise InputError(f"{spec.id} has no prediction layers (MTP)",
-                         hint="--speculation none, or the name of a smaller model")
+        raise InputError(
+            f"{spec.id} has no prediction layers (MTP)",
+            hint="--speculation none, or the name of a smaller model",
+        )
     layers = tuple(range(spec.mtp_layers))
     main = [row for row in spec.rows if row.part == "main" and row.layers]
-    kinds = {_NUMBER.sub("", _place(row)): row.kind for row in main} \
-        | {_place(row): row.kind for row in main}
-    own = [_moved(row, spec, layers, kinds) for row in spec.rows
-           if row.part == "mtp" and row.copy_of is None]
+    kinds = {_NUMBER.sub("", _place(row)): row.kind for row in main} | {
+        _place(row): row.kind for row in main
+    }
+    own = [
+        _moved(row, spec, layers, kinds)
+        for row in spec.rows
+        if row.part == "mtp" and row.copy_of is None
+    ]
     attention = replace(_attention(spec), layers=layers)
     experts = spec.experts if any(row.experts > 1 for row in own) else None
     return replace(
-        spec, id=f"{spec.id}-mtp", layers=len(layers), attention=(attention,), mtp_layers=0,
+        spec,
+        id=f"{spec.id}-mtp",
+        layers=len(layers),
+        attention=(attention,),
+        mtp_layers=0,
         experts=None if experts is None else replace(experts, layers=layers, hash_layers=()),
         dense_width=spec.dense_width if experts is None else 0,
-        rows=(*_ends(spec), *own), not_counted=())
+        rows=(*_ends(spec), *own),
+        not_counted=(),
+    )
 
 
 @lru_cache(maxsize=16)
@@ -127,37 +156,72 @@ def eagle_spec(spec: ModelSpec, head: EagleHead) -> ModelSpec:
     """
     hidden = spec.hidden_size
     if head.hidden != hidden:
-        raise InputError(f"{head.name} reads hidden states of {head.hidden}, {spec.id} has "
-                         f"{hidden}", hint="--speculation none")
+        raise InputError(
+            f"{head.name} reads hidden states of {head.hidden}, {spec.id} has {hidden}",
+            hint="--speculation none",
+        )
     layer = (0,)
-    both = rows.gqa(PLAIN, layer, hidden=2 * hidden, heads=head.heads, kv_heads=head.kv_heads,
-                    head_dim=head.head_dim, biases=False)
+    both = rows.gqa(
+        PLAIN,
+        layer,
+        hidden=2 * hidden,
+        heads=head.heads,
+        kv_heads=head.kv_heads,
+        head_dim=head.head_dim,
+        biases=False,
+    )
     tensors = [
         *(row for row in _ends(spec) if row.kind == "embedding"),
         rows.norm(PLAIN, "model.norm", hidden, ()),
-        rows.plain(PLAIN, "lm_head.weight", "head", (head.vocab, hidden), (), fused="head",
-                   shard="vocab"),
-        rows.linear(PLAIN, "model.fc", _JOINS, (hidden, head.joined * hidden), (), fused="fc",
-                    shard="replicated"),
+        rows.plain(
+            PLAIN, "lm_head.weight", "head", (head.vocab, hidden), (), fused="head", shard="vocab"
+        ),
+        rows.linear(
+            PLAIN,
+            "model.fc",
+            _JOINS,
+            (hidden, head.joined * hidden),
+            (),
+            fused="fc",
+            shard="replicated",
+        ),
         *(row for row in both if row.kind == "attention-qkv"),
-        *(replace(row, shape=(hidden, row.shape[1])) for row in both
-          if row.kind == "attention-out"),
+        *(
+            replace(row, shape=(hidden, row.shape[1]))
+            for row in both
+            if row.kind == "attention-out"
+        ),
         *rows.layer_norms(PLAIN, hidden, layer),
         rows.norm(PLAIN, rows.LAYER + "hidden_norm", hidden, layer),
         *rows.gated_mlp(PLAIN, rows.DENSE_MLP, layer, hidden=hidden, width=head.width),
     ]
     attention = Attention("gqa", layer, head.heads, head.kv_heads, head.head_dim)
     return replace(
-        spec, id=f"{spec.id}-eagle3", public_name=head.name, layers=1, vocab_size=head.vocab,
-        tied_embeddings=False, attention=(attention,), experts=None, dense_width=head.width,
-        mtp_layers=0, quantization="bf16", source=head.source, rows=tuple(tensors), kv_scheme="",
-        not_counted=())
+        spec,
+        id=f"{spec.id}-eagle3",
+        public_name=head.name,
+        layers=1,
+        vocab_size=head.vocab,
+        tied_embeddings=False,
+        attention=(attention,),
+        experts=None,
+        dense_width=head.width,
+        mtp_layers=0,
+        quantization="bf16",
+        source=head.source,
+        rows=tuple(tensors),
+        kv_scheme="",
+        not_counted=(),
+    )
 
 
 def _ends(spec: ModelSpec) -> list[TensorRow]:
     """What of the model lies outside its layers: embedding, last norm, head."""
-    return [row for row in spec.rows if row.part == "main" and not row.layers
-            and row.kind in ("embedding", "head")]
+    return [
+        row
+        for row in spec.rows
+        if row.part == "main" and not row.layers and row.kind in ("embedding", "head")
+    ]
 
 
 def _attention(spec: ModelSpec) -> Attention:
@@ -172,8 +236,9 @@ def _place(row: TensorRow) -> str:
     return _IN_LAYER.sub("", row.name)
 
 
-def _moved(row: TensorRow, spec: ModelSpec, layers: tuple[int, ...],
-           kinds: dict[str, str]) -> TensorRow:
+def _moved(
+    row: TensorRow, spec: ModelSpec, layers: tuple[int, ...], kinds: dict[str, str]
+) -> TensorRow:
     """A row of a prediction layer as one of a decoder; what stands before all of them is in the
     first."""
     kind = kinds.get(_place(row)) if row.layers else None

@@ -73,9 +73,10 @@ def stored_type(element_format: str) -> StoredType:
     try:
         return _BY_FORMAT[element_format]
     except KeyError:
-        raise DataError(f"no checkpoint type stores element format {element_format!r}",
-                        hint="`plan formats` lists the formats; narrower ones are "
-                             "stored packed, in a scheme") from None
+        raise DataError(
+            f"no checkpoint type stores element format {element_format!r}",
+            hint="`plan formats` lists the formats; narrower ones are stored packed, in a scheme",
+        ) from None
 
 
 def stored_bytes(name: str, elements: int) -> int:

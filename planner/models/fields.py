@@ -31,8 +31,11 @@ def listed(known: list[str], value: object) -> str:
         return ", ".join(known)
     from difflib import get_close_matches
 
-    near = get_close_matches(value[:LONGEST_NAME].lower(), known, n=FEW_LISTED, cutoff=0.5) \
-        if isinstance(value, str) else []
+    near = (
+        get_close_matches(value[:LONGEST_NAME].lower(), known, n=FEW_LISTED, cutoff=0.5)
+        if isinstance(value, str)
+        else []
+    )
     some = near or known[:FEW_LISTED]
     return f"{', '.join(some)} and {len(known) - len(some)} more"
 
@@ -45,8 +48,15 @@ class Fields:
     the class default of its ``model_type``, and harmless keys are passed over; both are noted.
     """
 
-    def __init__(self, values: Mapping[str, object], place: str, *, ledger: Ledger | None = None,
-                 prefix: str = "", model_type: str = "") -> None:
+    def __init__(
+        self,
+        values: Mapping[str, object],
+        place: str,
+        *,
+        ledger: Ledger | None = None,
+        prefix: str = "",
+        model_type: str = "",
+    ) -> None:
         self._values = values
         self._read: set[str] = set()
         self.place = place
@@ -165,9 +175,11 @@ class Fields:
         """A DataError about key ``name``; it says where the value is from if nobody stated it."""
         taken = self._ledger.assumed.get(self._prefix + name) if self._ledger else None
         note = f" ({name} is not stated: {taken})" if taken else ""
-        return DataError(f"{self.place}: {name} {reason}{note}",
-                         hint="compare the key with the configuration of the release: of a bundled "
-                              "model it is in planner/models/configs")
+        return DataError(
+            f"{self.place}: {name} {reason}{note}",
+            hint="compare the key with the configuration of the release: of a bundled "
+            "model it is in planner/models/configs",
+        )
 
     def optional_integer(self, name: str, *, low: int = 1, high: int = MAX_WIDTH) -> int | None:
         """An integer in [low, high], or None where the key is null or absent."""
@@ -239,16 +251,21 @@ class Fields:
             return None
         if not isinstance(value, dict):
             raise self.error(name, f"is {shown(value)}; an object is needed")
-        return Fields(value, f"{self.place}: {name}", ledger=self._ledger,
-                      prefix=f"{self._prefix}{name}.")
+        return Fields(
+            value, f"{self.place}: {name}", ledger=self._ledger, prefix=f"{self._prefix}{name}."
+        )
 
     def part(self, values: Mapping[str, object], name: str, model_type: str) -> Fields:
         """``values`` read as the configuration ``model_type`` inside this one, under ``name``, or
         beside its keys where ``name`` is ""."""
         own = {key: value for key, value in values.items() if key != "model_type"}
         place = f"{self.place}: {name}" if name else self.place
-        return Fields({**own, "model_type": model_type}, place, ledger=self._ledger,
-                      prefix=f"{self._prefix}{name}." if name else self._prefix)
+        return Fields(
+            {**own, "model_type": model_type},
+            place,
+            ledger=self._ledger,
+            prefix=f"{self._prefix}{name}." if name else self._prefix,
+        )
 
     def finish(self, harmless: Iterable[str] = ()) -> None:
         """Check that every key was read or is harmless: by ``harmless``, or by the lists of data.
@@ -264,8 +281,9 @@ class Fields:
             elif not self.allowed(name):
                 unknown.append(name)
         if self._ledger is not None:
-            self._ledger.harmless |= {self._prefix + name for name in
-                                      set(self._values) & set(harmless) - self._read}
+            self._ledger.harmless |= {
+                self._prefix + name for name in set(self._values) & set(harmless) - self._read
+            }
         if unknown:
             raise self._not_understood(unknown)
 
@@ -289,18 +307,26 @@ class Fields:
             return value == self._values.get(other, class_defaults(self._type).get(other))
         assert isinstance(only, list)
         parts = value if isinstance(value, list) else [value] if value != {} else []
-        return all(any(part == one and isinstance(part, bool) == isinstance(one, bool)
-                       for one in only) for part in parts)
+        return all(
+            any(part == one and isinstance(part, bool) == isinstance(one, bool) for one in only)
+            for part in parts
+        )
 
     def _not_understood(self, unknown: list[str]) -> DataError:
-        stated = [f"{shown(name)} ({shown(self._values[name])})" if self._listed_for_values(name)
-                  else shown(name) for name in unknown[:5]]
+        stated = [
+            f"{shown(name)} ({shown(self._values[name])})"
+            if self._listed_for_values(name)
+            else shown(name)
+            for name in unknown[:5]
+        ]
         more = f" and {len(unknown) - 5} more" if len(unknown) > 5 else ""
         hint = "a key that changes the structure must be modelled before it can be planned"
         if self._ledger is not None:
             flag = ",".join(self._prefix + name for name in unknown[:5])
-            hint = ("such a key may change tensors or the cache; if you know that these do not, "
-                    f"say so with --ignore-keys {flag}{',…' if more else ''}")
+            hint = (
+                "such a key may change tensors or the cache; if you know that these do not, "
+                f"say so with --ignore-keys {flag}{',…' if more else ''}"
+            )
         return DataError(f"{self.place}: keys not understood: {', '.join(stated)}{more}", hint=hint)
 
     def _listed_for_values(self, name: str) -> bool:

@@ -80,9 +80,12 @@ def _gemma4(meta: Metadata) -> Config:
         "vocab_size_per_layer_input": meta.width("per_layer_token_embd.weight") or embedding,
     }  # fmt: skip
     if meta.has("expert_count"):
-        text |= {"enable_moe_block": True, "num_experts": meta.whole("expert_count"),
-                 "top_k_experts": meta.whole("expert_used_count"),
-                 "moe_intermediate_size": meta.whole("expert_feed_forward_length")}
+        text |= {
+            "enable_moe_block": True,
+            "num_experts": meta.whole("expert_count"),
+            "top_k_experts": meta.whole("expert_used_count"),
+            "moe_intermediate_size": meta.whole("expert_feed_forward_length"),
+        }
     return {"model_type": "gemma4", "text_config": text}
 
 
@@ -109,31 +112,52 @@ def _many_experts(meta: Metadata) -> Config:
 
 def _qwen35(meta: Metadata) -> Config:
     routed = meta.has("expert_count")
-    own = _many_experts(meta) if routed else {
-        "intermediate_size": meta.whole("feed_forward_length")}
+    own = (
+        _many_experts(meta) if routed else {"intermediate_size": meta.whole("feed_forward_length")}
+    )
     kind = "qwen3_5_moe" if routed else "qwen3_5"
-    text = sizes(meta) | heads(meta) | _delta(meta) | own | {
-        "model_type": f"{kind}_text", "mtp_num_hidden_layers": meta.prediction}
+    text = (
+        sizes(meta)
+        | heads(meta)
+        | _delta(meta)
+        | own
+        | {"model_type": f"{kind}_text", "mtp_num_hidden_layers": meta.prediction}
+    )
     return {"model_type": kind, "text_config": text}
 
 
 def _qwen3_next(meta: Metadata) -> Config:
-    return sizes(meta) | heads(meta) | _delta(meta) | _many_experts(meta) | {
-        "model_type": "qwen3_next"}
+    return (
+        sizes(meta)
+        | heads(meta)
+        | _delta(meta)
+        | _many_experts(meta)
+        | {"model_type": "qwen3_next"}
+    )
 
 
 def _phi3(meta: Metadata) -> Config:
     """Its window is switched off in llama.cpp."""
-    found = sizes(meta) | heads(meta) | {
-        "model_type": "phi3", "intermediate_size": meta.whole("feed_forward_length")}
+    found = (
+        sizes(meta)
+        | heads(meta)
+        | {"model_type": "phi3", "intermediate_size": meta.whole("feed_forward_length")}
+    )
     found.pop("head_dim", None)
     return found
 
 
 def _glm4_moe(meta: Metadata) -> Config:
-    return sizes(meta) | heads(meta) | shared_routing(meta) | {
-        "model_type": "glm4_moe", "attention_bias": meta.holds("attn_q.bias"),
-        "use_qk_norm": meta.holds("attn_q_norm.weight")}
+    return (
+        sizes(meta)
+        | heads(meta)
+        | shared_routing(meta)
+        | {
+            "model_type": "glm4_moe",
+            "attention_bias": meta.holds("attn_q.bias"),
+            "use_qk_norm": meta.holds("attn_q_norm.weight"),
+        }
+    )
 
 
 ARCHITECTURE_CONFIGS: Mapping[str, Callable[[Metadata], Config]] = {

@@ -14,12 +14,16 @@ _KINDS = ("full_attention", "sliding_attention")
 
 def _decoder(meta: Metadata, model_type: str, **more: object) -> Config:
     """What every decoder states, its type and what more it has."""
-    return sizes(meta) | heads(meta) | {
-        "model_type": model_type, "intermediate_size": meta.whole("feed_forward_length"), **more}
+    return (
+        sizes(meta)
+        | heads(meta)
+        | {"model_type": model_type, "intermediate_size": meta.whole("feed_forward_length"), **more}
+    )
 
 
 def _like(model_type: str) -> Callable[[Metadata], Config]:
     """A decoder without keys of its own."""
+
     def read(meta: Metadata) -> Config:
         return _decoder(meta, model_type)
 
@@ -28,6 +32,7 @@ def _like(model_type: str) -> Callable[[Metadata], Config]:
 
 def _biased(model_type: str, *keys: str) -> Callable[[Metadata], Config]:
     """A decoder whose ``keys`` say whether queries, keys and values have biases."""
+
     def read(meta: Metadata) -> Config:
         return _decoder(meta, model_type, **dict.fromkeys(keys, meta.holds("attn_q.bias")))
 
@@ -41,8 +46,10 @@ def _windows(meta: Metadata, every: int) -> Config:
         local = meta.each("attention.sliding_window_pattern", layers)
     else:
         local = tuple(int((layer + 1) % every > 0) for layer in range(layers))
-    return {"sliding_window": meta.whole("attention.sliding_window"),
-            "layer_types": [_KINDS[bool(one)] for one in local]}
+    return {
+        "sliding_window": meta.whole("attention.sliding_window"),
+        "layer_types": [_KINDS[bool(one)] for one in local],
+    }
 
 
 def _gemma2(meta: Metadata) -> Config:
@@ -84,52 +91,82 @@ def _exaone4(meta: Metadata) -> Config:
 
 
 def _granite(meta: Metadata) -> Config:
-    return _decoder(meta, "granite", attention_bias=meta.holds("attn_q.bias"),
-                    mlp_bias=meta.holds("ffn_up.bias"))
+    return _decoder(
+        meta,
+        "granite",
+        attention_bias=meta.holds("attn_q.bias"),
+        mlp_bias=meta.holds("ffn_up.bias"),
+    )
 
 
 def _granite_moe(meta: Metadata) -> Config:
     shared = meta.whole("expert_shared_feed_forward_length", 0)
-    return _decoder(meta, "granitemoeshared" if shared else "granitemoe",
-                    num_local_experts=meta.whole("expert_count"),
-                    num_experts_per_tok=meta.whole("expert_used_count"),
-                    **({"shared_intermediate_size": shared} if shared else {}))
+    return _decoder(
+        meta,
+        "granitemoeshared" if shared else "granitemoe",
+        num_local_experts=meta.whole("expert_count"),
+        num_experts_per_tok=meta.whole("expert_used_count"),
+        **({"shared_intermediate_size": shared} if shared else {}),
+    )
 
 
 def _seed_oss(meta: Metadata) -> Config:
-    return _decoder(meta, "seed_oss", attention_bias=meta.holds("attn_q.bias"),
-                    attention_out_bias=meta.holds("attn_output.bias"),
-                    mlp_bias=meta.holds("ffn_up.bias"))
+    return _decoder(
+        meta,
+        "seed_oss",
+        attention_bias=meta.holds("attn_q.bias"),
+        attention_out_bias=meta.holds("attn_output.bias"),
+        mlp_bias=meta.holds("ffn_up.bias"),
+    )
 
 
 def _hunyuan(meta: Metadata) -> Config:
-    return _decoder(meta, "hunyuan_v1_dense", use_qk_norm=meta.holds("attn_q_norm.weight"),
-                    attention_bias=meta.holds("attn_q.bias"))
+    return _decoder(
+        meta,
+        "hunyuan_v1_dense",
+        use_qk_norm=meta.holds("attn_q_norm.weight"),
+        attention_bias=meta.holds("attn_q.bias"),
+    )
 
 
 def _qwen2_moe(meta: Metadata) -> Config:
-    return _decoder(meta, "qwen2_moe", num_experts=meta.whole("expert_count"),
-                    num_experts_per_tok=meta.whole("expert_used_count"),
-                    moe_intermediate_size=meta.whole("expert_feed_forward_length"),
-                    shared_expert_intermediate_size=meta.whole(
-                        "expert_shared_feed_forward_length"))
+    return _decoder(
+        meta,
+        "qwen2_moe",
+        num_experts=meta.whole("expert_count"),
+        num_experts_per_tok=meta.whole("expert_used_count"),
+        moe_intermediate_size=meta.whole("expert_feed_forward_length"),
+        shared_expert_intermediate_size=meta.whole("expert_shared_feed_forward_length"),
+    )
 
 
 def _qwen3_vl_moe(meta: Metadata) -> Config:
     """The text model has the tensors of Qwen3-MoE."""
-    return _decoder(meta, "qwen3_moe", num_experts=meta.whole("expert_count"),
-                    num_experts_per_tok=meta.whole("expert_used_count"),
-                    moe_intermediate_size=meta.whole("expert_feed_forward_length"))
+    return _decoder(
+        meta,
+        "qwen3_moe",
+        num_experts=meta.whole("expert_count"),
+        num_experts_per_tok=meta.whole("expert_used_count"),
+        moe_intermediate_size=meta.whole("expert_feed_forward_length"),
+    )
 
 
 def _olmoe(meta: Metadata) -> Config:
-    return _decoder(meta, "olmoe", num_experts=meta.whole("expert_count"),
-                    num_experts_per_tok=meta.whole("expert_used_count"))
+    return _decoder(
+        meta,
+        "olmoe",
+        num_experts=meta.whole("expert_count"),
+        num_experts_per_tok=meta.whole("expert_used_count"),
+    )
 
 
 def _minimax_m2(meta: Metadata) -> Config:
-    return _decoder(meta, "minimax_m2", num_local_experts=meta.whole("expert_count"),
-                    num_experts_per_tok=meta.whole("expert_used_count"))
+    return _decoder(
+        meta,
+        "minimax_m2",
+        num_local_experts=meta.whole("expert_count"),
+        num_experts_per_tok=meta.whole("expert_used_count"),
+    )
 
 
 def _dots1(meta: Metadata) -> Config:

@@ -79,8 +79,9 @@ class _Reader:
     def take(self, count: int) -> bytes:
         if count > self._limit - self.position:
             what = "is truncated" if self._limit == self.size else "is longer than 64 MiB"
-            raise DataError(f"{self.place}: the header {what} at byte {self.position}",
-                            hint=_DAMAGED)
+            raise DataError(
+                f"{self.place}: the header {what} at byte {self.position}", hint=_DAMAGED
+            )
         text = self._file.read(count)
         if len(text) != count:
             raise DataError(f"{self.place}: the file shrank while it was read", hint=_DAMAGED)
@@ -94,8 +95,9 @@ class _Reader:
     def text(self, limit: int) -> str:
         length = self.number("<Q")
         if length > limit:
-            raise DataError(f"{self.place}: a text of {length} bytes; the limit is {limit}",
-                            hint=_DAMAGED)
+            raise DataError(
+                f"{self.place}: a text of {length} bytes; the limit is {limit}", hint=_DAMAGED
+            )
         try:
             return self.take(length).decode("utf-8")
         except UnicodeDecodeError:
@@ -105,8 +107,9 @@ class _Reader:
         """A count of items that take at least ``least`` bytes each."""
         value = self.number("<Q")
         if value > (self._limit - self.position) // least:
-            raise DataError(f"{self.place}: {value} {what} do not fit into the header",
-                            hint=_DAMAGED)
+            raise DataError(
+                f"{self.place}: {value} {what} do not fit into the header", hint=_DAMAGED
+            )
         return value
 
 
@@ -123,14 +126,17 @@ def read_gguf(path: Path) -> GgufFile:
         with path.open("rb") as file:
             return _read(_Reader(file, size, str(path)))
     except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror}",
-                        hint="check the path and its permissions") from None
+        raise DataError(
+            f"{path}: cannot be read: {error.strerror}", hint="check the path and its permissions"
+        ) from None
 
 
 def _read(reader: _Reader) -> GgufFile:
     if reader.size < 24 or reader.take(4) != _MAGIC:
-        raise DataError(f"{reader.place}: not a GGUF file",
-                        hint="name a .gguf file, or the folder of a safetensors checkpoint")
+        raise DataError(
+            f"{reader.place}: not a GGUF file",
+            hint="name a .gguf file, or the folder of a safetensors checkpoint",
+        )
     version = reader.number("<I")
     if version not in (2, 3):
         raise DataError(f"{reader.place}: GGUF version {version}; understood: 2 and 3, "
@@ -139,8 +145,9 @@ def _read(reader: _Reader) -> GgufFile:
                              "(convert_hf_to_gguf.py)")  # fmt: skip
     tensors, pairs = reader.count("tensors", 24), reader.count("pairs", 13)
     if max(tensors, pairs) > _MAX_ITEMS:
-        raise DataError(f"{reader.place}: {max(tensors, pairs)} items; the limit is {_MAX_ITEMS}",
-                        hint=_DAMAGED)
+        raise DataError(
+            f"{reader.place}: {max(tensors, pairs)} items; the limit is {_MAX_ITEMS}", hint=_DAMAGED
+        )
     metadata: dict[str, Value] = {}
     seen: set[str] = set()
     for _ in range(pairs):
@@ -190,20 +197,25 @@ def _info(reader: _Reader) -> GgufTensor:
     place = f"{reader.place}: tensor {shown(name)}"
     dimensions = reader.number("<I")
     if dimensions > _MAX_DIMENSIONS:
-        raise DataError(f"{place}: {dimensions} dimensions; the limit is {_MAX_DIMENSIONS}",
-                        hint=_DAMAGED)
+        raise DataError(
+            f"{place}: {dimensions} dimensions; the limit is {_MAX_DIMENSIONS}", hint=_DAMAGED
+        )
     shape = tuple(reader.number("<Q") for _ in range(dimensions))[::-1]
     code, offset = reader.number("<I"), reader.number("<Q")
     if code not in _TYPES:
-        raise DataError(f"{place}: unknown ggml type {code}",
-                        hint="quantise it to a type that `plan formats` lists (llama-quantize)")
+        raise DataError(
+            f"{place}: unknown ggml type {code}",
+            hint="quantise it to a type that `plan formats` lists (llama-quantize)",
+        )
     if any(size < 1 for size in shape) or prod(shape) > _MAX_SIZE:
-        raise DataError(f"{place}: shape {'x'.join(map(str, shape))} is empty or too large",
-                        hint=_DAMAGED)
+        raise DataError(
+            f"{place}: shape {'x'.join(map(str, shape))} is empty or too large", hint=_DAMAGED
+        )
     block = GGML_BLOCKS.get(_TYPES[code], (1, 0))[0]
     if block > 1 and (not shape or shape[-1] % block):
-        raise DataError(f"{place}: rows are not whole blocks of {block}, as {_TYPES[code]} needs",
-                        hint=_DAMAGED)
+        raise DataError(
+            f"{place}: rows are not whole blocks of {block}, as {_TYPES[code]} needs", hint=_DAMAGED
+        )
     return GgufTensor(name, _TYPES[code], shape, offset)
 
 
@@ -214,11 +226,13 @@ def _check_layout(tensors: list[GgufTensor], size: int, alignment: int, place: s
     end = 0
     for tensor in sorted(tensors, key=lambda item: item.offset):
         if tensor.offset % alignment:
-            raise DataError(f"{place}: tensor {shown(tensor.name)} is not aligned to {alignment}",
-                            hint=_DAMAGED)
+            raise DataError(
+                f"{place}: tensor {shown(tensor.name)} is not aligned to {alignment}", hint=_DAMAGED
+            )
         if tensor.offset < end:
-            raise DataError(f"{place}: tensor {shown(tensor.name)} overlaps the one before it",
-                            hint=_DAMAGED)
+            raise DataError(
+                f"{place}: tensor {shown(tensor.name)} overlaps the one before it", hint=_DAMAGED
+            )
         end = tensor.offset + tensor.bytes
         if end > size:
             raise DataError(f"{place}: tensor {shown(tensor.name)} ends at byte {end} of {size} "

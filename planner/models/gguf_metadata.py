@@ -33,8 +33,11 @@ class Metadata:
         if isinstance(value, tuple) and value:
             value = max(value)
         if isinstance(value, bool) or not isinstance(value, int):
-            raise DataError(f"{self._path}: {self._architecture}.{key} is {shown(value)}; a whole "
-                            "number is needed", hint=DAMAGED)
+            raise DataError(
+                f"{self._path}: {self._architecture}.{key} is {shown(value)}; a whole "
+                "number is needed",
+                hint=DAMAGED,
+            )
         return value
 
     def each(self, key: str, layers: int) -> tuple[int, ...]:
@@ -47,8 +50,11 @@ class Metadata:
         if not isinstance(value, tuple):
             return (self.whole(key),) * layers
         if len(value) < layers or not all(isinstance(one, int) for one in value):
-            raise DataError(f"{self._path}: {self._architecture}.{key} is {shown(value)}; a whole "
-                            f"number for each of {layers} layers is needed", hint=DAMAGED)
+            raise DataError(
+                f"{self._path}: {self._architecture}.{key} is {shown(value)}; a whole "
+                f"number for each of {layers} layers is needed",
+                hint=DAMAGED,
+            )
         return tuple(int(one) for one in value[:layers])
 
     def has(self, key: str) -> bool:
@@ -88,8 +94,9 @@ class Metadata:
         """
         found = self.whole("block_count") - self.whole("nextn_predict_layers", 0)
         if not 0 <= found <= MAX_LAYERS:
-            raise DataError(f"{self._path}: {self._architecture}.block_count gives {found} layers",
-                            hint=DAMAGED)
+            raise DataError(
+                f"{self._path}: {self._architecture}.block_count gives {found} layers", hint=DAMAGED
+            )
         return found
 
 
@@ -106,8 +113,10 @@ def sizes(meta: Metadata) -> Config:
 def heads(meta: Metadata) -> Config:
     """Query heads, key and value heads, and their width where it is stated."""
     count = meta.whole("attention.head_count")
-    found: Config = {"num_attention_heads": count,
-                     "num_key_value_heads": meta.whole("attention.head_count_kv", count)}
+    found: Config = {
+        "num_attention_heads": count,
+        "num_key_value_heads": meta.whole("attention.head_count_kv", count),
+    }
     if meta.has("attention.key_length"):
         found["head_dim"] = meta.whole("attention.key_length")
     return found

@@ -77,12 +77,16 @@ def spec_from_gguf(path: Path, *, model_id: str, public_name: str) -> ModelSpec:
     predicts = any(row.part == "mtp" for row in rows)
     counted = (NO_VISION,) * bool(encoder) + (NO_PREDICTION,) * predicts
     sees = file.metadata["general.architecture"] in _SEEING
-    left_out = tuple(one for one in (*spec.not_counted, *((NO_VISION,) * sees))
-                     if one not in counted)
-    return replace(spec, rows=(*rows, *encoder), quantization=largest_scheme(rows, plain),
-                   not_counted=(*left_out, *((why,) if why else ())),
-                   mtp_layers=max((len(row.layers) for row in rows if row.part == "mtp"),
-                                  default=0))
+    left_out = tuple(
+        one for one in (*spec.not_counted, *((NO_VISION,) * sees)) if one not in counted
+    )
+    return replace(
+        spec,
+        rows=(*rows, *encoder),
+        quantization=largest_scheme(rows, plain),
+        not_counted=(*left_out, *((why,) if why else ())),
+        mtp_layers=max((len(row.layers) for row in rows if row.part == "mtp"), default=0),
+    )
 
 
 def _rows(spec: ModelSpec, file: GgufFile, path: Path, model_type: str) -> list[TensorRow]:
@@ -97,9 +101,11 @@ def _rows(spec: ModelSpec, file: GgufFile, path: Path, model_type: str) -> list[
     rows += [_data_row(found.pop(name)) for name in sorted(_DATA & set(found))]
     if found:
         names = ", ".join(shown(name) for name in sorted(found)[:4])
-        raise DataError(f"{path}: {len(found)} tensors that {model_type} does not have: {names}",
-                        hint="plan the model's config.json instead, or convert it again with a "
-                             "current llama.cpp")
+        raise DataError(
+            f"{path}: {len(found)} tensors that {model_type} does not have: {names}",
+            hint="plan the model's config.json instead, or convert it again with a "
+            "current llama.cpp",
+        )
     return rows
 
 
@@ -111,8 +117,10 @@ def _whole(path: Path) -> GgufFile:
         return file
     named = _SPLIT.search(path.name)
     if named is None or parts != int(named[1]) or not 1 < int(named[1]) <= _MAX_PARTS:
-        raise DataError(f"{path}: one of {shown(parts)} parts, which its name does not say",
-                        hint="name the parts as they were written: NAME-00001-of-00003.gguf")
+        raise DataError(
+            f"{path}: one of {shown(parts)} parts, which its name does not say",
+            hint="name the parts as they were written: NAME-00001-of-00003.gguf",
+        )
     stem = path.name[: named.start()]
     tensors: list[GgufTensor] = []
     for number in range(1, int(named[1]) + 1):
@@ -123,8 +131,10 @@ def _whole(path: Path) -> GgufFile:
         if number == 1:
             file = part
     if len({tensor.name for tensor in tensors}) != len(tensors):
-        raise DataError(f"{path}: a tensor is in two parts",
-                        hint="remove the part that does not belong to the others")
+        raise DataError(
+            f"{path}: a tensor is in two parts",
+            hint="remove the part that does not belong to the others",
+        )
     return replace(file, tensors=tuple(tensors))
 
 
@@ -132,12 +142,15 @@ def _config(file: GgufFile, path: Path) -> tuple[dict[str, object], str]:
     """The metadata in the keys of the family's configuration, and its ``model_type``."""
     name = file.metadata.get("general.architecture")
     if name in PROJECTORS:
-        raise UnsupportedError(f"{path}: a multimodal projector (mmproj), not a language model",
-                               hint="name the model's own .gguf file; its encoder lies beside it")
+        raise UnsupportedError(
+            f"{path}: a multimodal projector (mmproj), not a language model",
+            hint="name the model's own .gguf file; its encoder lies beside it",
+        )
     if not isinstance(name, str) or name not in (*_FAMILIES, *ARCHITECTURE_CONFIGS):
-        raise UnsupportedError(f"{path}: architecture {shown(name)} is not mapped to a family",
-                               hint="understood: " + ", ".join(
-                                   sorted((*_FAMILIES, *ARCHITECTURE_CONFIGS))))
+        raise UnsupportedError(
+            f"{path}: architecture {shown(name)} is not mapped to a family",
+            hint="understood: " + ", ".join(sorted((*_FAMILIES, *ARCHITECTURE_CONFIGS))),
+        )
     shapes = {tensor.name: tensor.shape for tensor in file.tensors}
     embedding = shapes.get("token_embd.weight", ())
     if len(embedding) != 2:
@@ -168,14 +181,14 @@ def _gguf_name(row: TensorRow, path: Path) -> str:
     prefix = "blk.{layer}." if stem.startswith(_LAYER) else ""
     name = GGUF_NAMES.get(stem.removeprefix(_LAYER))
     if name is None:
-        raise UnsupportedError(f"{path}: {row.name} has no name in GGUF files that is understood",
-                               hint="plan the safetensors checkpoint or its config.json instead")
+        raise UnsupportedError(
+            f"{path}: {row.name} has no name in GGUF files that is understood",
+            hint="plan the safetensors checkpoint or its config.json instead",
+        )
     return f"{prefix}{name}.{end}"
 
 
-def _stored_rows(
-    row: TensorRow, found: dict[str, GgufTensor], path: Path
-) -> Iterator[TensorRow]:
+def _stored_rows(row: TensorRow, found: dict[str, GgufTensor], path: Path) -> Iterator[TensorRow]:
     """``row`` once for each type its layers are stored in."""
     template = _gguf_name(row, path)
     shape = (row.experts, *row.shape) if row.experts > 1 else row.shape

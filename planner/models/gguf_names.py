@@ -189,7 +189,8 @@ def gguf_matrices(spec: ModelSpec) -> tuple[GgufMatrix, ...]:
     if spec.model_type not in ARCHITECTURES:
         raise UnsupportedError(
             f"{spec.id}: llama.cpp has no architecture for model type {spec.model_type}",
-            hint="GGUF names are known for " + ", ".join(sorted(ARCHITECTURES)))
+            hint="GGUF names are known for " + ", ".join(sorted(ARCHITECTURES)),
+        )
     found = [one for row in spec.rows if _is_there(row, spec) for one in _of(row, spec)]
     if spec.model_type in _ALWAYS_PREDICTS and not spec.mtp_layers:
         found += _unnamed_prediction(found, spec.layers)
@@ -268,16 +269,20 @@ def gguf_stems(row_name: str) -> tuple[str, ...]:
     if not inside:
         return ()
     names = _names(stem)
-    return (*names, *(alias for alias, parts in _ALIASES.items()
-                      if names == parts and alias not in names))
+    return (
+        *names,
+        *(alias for alias, parts in _ALIASES.items() if names == parts and alias not in names),
+    )
 
 
 def _of(row: TensorRow, spec: ModelSpec) -> Iterator[GgufMatrix]:
     stem, inside = _stem(row)
     names = _names(stem, row.kind)
     if not names:
-        raise UnsupportedError(f"{spec.id}: {row.name} has no name in GGUF files that is known",
-                               hint="name the module as the checkpoint does")
+        raise UnsupportedError(
+            f"{spec.id}: {row.name} has no name in GGUF files that is known",
+            hint="name the module as the checkpoint does",
+        )
     # What joins a prediction layer's inputs is outside its stack in some checkpoints.
     joins = (spec.layers,) if row.part == "mtp" else (None,)
     for layer in row.layers if inside else joins:

@@ -19,9 +19,13 @@ from planner.models.strict_json import shown
 ARCHITECTURES = ("clip", "mmproj")
 _NAME = re.compile(r"[A-Za-z0-9_.\-/]{1,200}")
 _BLOCK = re.compile(r"((?:[\w.\-]+\.)?blk\.)(\d{1,4})(\..+)")
-_KINDS = ((r".*(norm|ln\d?|ln_\w+)(\.|$).*", "norm"), (r".*attn_(out|output).*", "attention-out"),
-          (r".*attn_.*", "attention-qkv"), (r".*ffn_down.*", "mlp-down"),
-          (r".*(ffn_|mm\.|fc|proj).*", "mlp-gate-up"))
+_KINDS = (
+    (r".*(norm|ln\d?|ln_\w+)(\.|$).*", "norm"),
+    (r".*attn_(out|output).*", "attention-out"),
+    (r".*attn_.*", "attention-qkv"),
+    (r".*ffn_down.*", "mlp-down"),
+    (r".*(ffn_|mm\.|fc|proj).*", "mlp-gate-up"),
+)
 _SHOWN = 3
 
 
@@ -41,21 +45,26 @@ def encoder_rows(model: Path) -> tuple[tuple[TensorRow, ...], str]:
     require_inside(found[0], model.parent)
     file = read_gguf(found[0])
     if file.metadata.get("general.architecture") not in ARCHITECTURES:
-        raise DataError(f"{found[0]}: architecture "
-                        f"{shown(file.metadata.get('general.architecture'))} is no projector",
-                        hint="rename the file if it is a model of its own")
+        raise DataError(
+            f"{found[0]}: architecture "
+            f"{shown(file.metadata.get('general.architecture'))} is no projector",
+            hint="rename the file if it is a model of its own",
+        )
     classes: dict[tuple[str, str, tuple[int, ...]], list[int]] = {}
     for tensor in file.tensors:
         template, layer = _template(tensor, found[0])
         classes.setdefault((template, tensor.type, tensor.shape), []).append(layer)
-    return tuple(_row(template, kind, shape, layers)
-                 for (template, kind, shape), layers in classes.items()), ""
+    return tuple(
+        _row(template, kind, shape, layers) for (template, kind, shape), layers in classes.items()
+    ), ""
 
 
 def _template(tensor: GgufTensor, path: Path) -> tuple[str, int]:
     if not _NAME.fullmatch(tensor.name):
-        raise DataError(f"{path}: tensor {shown(tensor.name)} is no name of a projector",
-                        hint="the file is damaged or incomplete: convert or download it again")
+        raise DataError(
+            f"{path}: tensor {shown(tensor.name)} is no name of a projector",
+            hint="the file is damaged or incomplete: convert or download it again",
+        )
     inside = _BLOCK.fullmatch(tensor.name)
     return (f"{inside[1]}{{layer}}{inside[3]}", int(inside[2])) if inside else (tensor.name, -1)
 

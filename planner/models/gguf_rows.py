@@ -83,17 +83,22 @@ def rows_of_file(spec: ModelSpec, file: GgufFile, path: Path) -> tuple[TensorRow
             held[key] = held.get(key, 0) + _elements(tensor)
     _check(spec, wanted, covered, held, path)
     corrects = all(row.counted for row in spec.rows if _CORRECTION in row.name)
-    return tuple(replace(row, counted=corrects) if _PROBABILITIES in row.name else row
-                 for row in (_row(found, layers) for found, layers in classes.items()))
+    return tuple(
+        replace(row, counted=corrects) if _PROBABILITIES in row.name else row
+        for row in (_row(found, layers) for found, layers in classes.items())
+    )
 
 
-def _class_of(tensor: GgufTensor, kind: str, source: TensorRow | None, spec: ModelSpec,
-              last: int, path: Path) -> tuple[_Class, int]:
+def _class_of(
+    tensor: GgufTensor, kind: str, source: TensorRow | None, spec: ModelSpec, last: int, path: Path
+) -> tuple[_Class, int]:
     inside = _BLOCK.fullmatch(tensor.name)
     layer, rest = (int(inside[1]), inside[2]) if inside else (-1, tensor.name)
     if layer >= last:
-        raise DataError(f"{path}: {shown(tensor.name)} is beyond the last of {spec.layers} layers",
-                        hint=_DAMAGED)
+        raise DataError(
+            f"{path}: {shown(tensor.name)} is beyond the last of {spec.layers} layers",
+            hint=_DAMAGED,
+        )
     stem = re.sub(r"\.(weight|bias|scale)$", "", rest)
     part: Part = "mtp" if layer >= spec.layers or stem.startswith("nextn.") else "main"
     if stem in _BORROWED and any(a.borrows and layer in a.layers for a in spec.attention):
@@ -102,13 +107,15 @@ def _class_of(tensor: GgufTensor, kind: str, source: TensorRow | None, spec: Mod
         layer = _WITH_LAYER[stem] % spec.layers
     kind = kind or next((own for pattern, own in _VECTORS if re.fullmatch(pattern, stem)), "")
     if not kind:
-        raise UnsupportedError(f"{path}: tensor {shown(tensor.name)} is not known of "
-                               f"{spec.model_type}",
-                               hint="plan the model's config.json instead, or convert it again "
-                                    "with a current llama.cpp")
+        raise UnsupportedError(
+            f"{path}: tensor {shown(tensor.name)} is not known of {spec.model_type}",
+            hint="plan the model's config.json instead, or convert it again "
+            "with a current llama.cpp",
+        )
     template = f"blk.{{layer}}.{rest}" if inside else tensor.name
-    return _Class(template, "mtp" if part == "mtp" else kind, tensor.type, tensor.shape, part,
-                  source), layer
+    return _Class(
+        template, "mtp" if part == "mtp" else kind, tensor.type, tensor.shape, part, source
+    ), layer
 
 
 def _predicting(file: GgufFile) -> int:
@@ -147,24 +154,36 @@ def _kv_outputs(row: TensorRow | None, shape: tuple[int, ...]) -> int:
     return row.kv_outputs if row is not None and row.shape == shape else 0
 
 
-def _check(spec: ModelSpec, wanted: Iterable[str], covered: set[str],
-           held: dict[tuple[str, int], int], path: Path) -> None:
+def _check(
+    spec: ModelSpec,
+    wanted: Iterable[str],
+    covered: set[str],
+    held: dict[tuple[str, int], int],
+    path: Path,
+) -> None:
     kinds = {kind for kind, _ in held}
     matrices = {one.name: one for one in gguf_matrices(spec)}
     missing = [name for name in wanted if name not in covered and matrices[name].kind != "mtp"]
     if missing:
-        raise DataError(f"{path}: {missing[0]} is missing"
-                        + (f", and {len(missing) - 1} more" if len(missing) > 1 else ""),
-                        hint=_DAMAGED)
+        raise DataError(
+            f"{path}: {missing[0]} is missing"
+            + (f", and {len(missing) - 1} more" if len(missing) > 1 else ""),
+            hint=_DAMAGED,
+        )
     for (kind, layer), expected in _expected(spec, matrices.values()):
         if kind in kinds and held.get((kind, layer), 0) != expected:
             where = f"layer {layer}" if layer >= 0 else "the file"
-            raise DataError(f"{path}: {kind} of {where} has {held.get((kind, layer), 0):,} "
-                            f"elements, and {expected:,} by the metadata", hint=_DAMAGED)
+            raise DataError(
+                f"{path}: {kind} of {where} has {held.get((kind, layer), 0):,} "
+                f"elements, and {expected:,} by the metadata",
+                hint=_DAMAGED,
+            )
 
 
-def _expected(spec: ModelSpec, matrices: Iterable[object],
-              ) -> Iterator[tuple[tuple[str, int], int]]:
+def _expected(
+    spec: ModelSpec,
+    matrices: Iterable[object],
+) -> Iterator[tuple[tuple[str, int], int]]:
     """((kind, layer), elements of its matrices); layer −1 is outside the stack."""
     named = {row for one in matrices for row in getattr(one, "rows", ())}
     sums: dict[tuple[str, int], int] = {}

@@ -55,13 +55,17 @@ def with_types(spec: ModelSpec, types: Mapping[str, str]) -> ModelSpec:
             continue
         scheme = word if word in SCHEMES else scheme_of_type(word)
         if scheme not in SCHEMES:
-            raise UnsupportedError(f"{matrix.name} is stored in {word}, which has no scheme in the "
-                                   "catalogue", hint="`plan formats` lists the schemes")
+            raise UnsupportedError(
+                f"{matrix.name} is stored in {word}, which has no scheme in the catalogue",
+                hint="`plan formats` lists the schemes",
+            )
         layer = OUTSIDE if matrix.layer is None else matrix.layer
         for row in matrix.rows:
             if stored.setdefault((row, layer), scheme) != scheme:
-                raise UnsupportedError(f"{row} of layer {layer} is stored in {scheme} and "
-                                       f"{stored[row, layer]}", hint="give its parts one type")
+                raise UnsupportedError(
+                    f"{row} of layer {layer} is stored in {scheme} and {stored[row, layer]}",
+                    hint="give its parts one type",
+                )
     rows = tuple(part for row in spec.rows for part in _parts(row, stored))
     return replace(spec, rows=rows, quantization=largest_scheme(rows, "bf16"))
 
@@ -78,8 +82,12 @@ def _parts(row: TensorRow, stored: Mapping[tuple[str, int], str]) -> Iterator[Te
         elif scheme in PLAIN_TYPES.values():
             yield replace(part, dtype=scheme, scheme=None)
         else:
-            yield replace(part, scheme=scheme, dtype=SCHEMES[scheme].weight.element,
-                          stored=_stored(row, scheme))
+            yield replace(
+                part,
+                scheme=scheme,
+                dtype=SCHEMES[scheme].weight.element,
+                stored=_stored(row, scheme),
+            )
 
 
 def _stored(row: TensorRow, scheme: str) -> StoredAs | None:

@@ -65,16 +65,20 @@ def read_extents(path: Path) -> tuple[list[Extent], bytes]:
         DataError: as ``read_header``.
     """
     try:
-        check_regular(path, hint="name a .safetensors file, or the folder of a checkpoint",
-                      there=True)
+        check_regular(
+            path, hint="name a .safetensors file, or the folder of a checkpoint", there=True
+        )
         size = path.stat().st_size
         text = _header_text(path, size)
     except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror}",
-                        hint="check the path and its permissions") from None
+        raise DataError(
+            f"{path}: cannot be read: {error.strerror}", hint="check the path and its permissions"
+        ) from None
     start = 8 + len(text)
-    return [Extent(item.tensor, start + item.begin, start + item.end)
-            for item in _extents(text, size, path)], text
+    return [
+        Extent(item.tensor, start + item.begin, start + item.end)
+        for item in _extents(text, size, path)
+    ], text
 
 
 def _extents(text: bytes, size: int, path: Path) -> list[Extent]:
@@ -102,14 +106,17 @@ def read_checkpoint(directory: Path) -> list[StoredTensor]:
         path = directory / name
         require_inside(path, directory)
         if not os.path.exists(path):
-            raise DataError(f"{directory}: {INDEX_NAME} lists {shown(name)}, which is not here",
-                            hint="download that file into the folder too")
+            raise DataError(
+                f"{directory}: {INDEX_NAME} lists {shown(name)}, which is not here",
+                hint="download that file into the folder too",
+            )
         for tensor in read_header(path):
             if tensor.name in file_of:
                 raise DataError(
                     f"{directory}: tensor {shown(tensor.name)} is stored twice, in "
                     f"{file_of[tensor.name]} and {name}",
-                    hint="remove the file that does not belong to the checkpoint")
+                    hint="remove the file that does not belong to the checkpoint",
+                )
             file_of[tensor.name] = name
             tensors.append(tensor)
     if index is not None:
@@ -138,16 +145,20 @@ def _header_text(path: Path, size: int) -> bytes:
     with path.open("rb") as file:
         prefix = file.read(9)
         if len(prefix) < 8:
-            raise DataError(f"{path}: {size} bytes, too short for a safetensors file",
-                            hint=_DAMAGED)
+            raise DataError(
+                f"{path}: {size} bytes, too short for a safetensors file", hint=_DAMAGED
+            )
         length = int.from_bytes(prefix[:8], "little")
         if length > size - 8:
             raise DataError(
                 f"{path}: the header claims {length} bytes of a {size}-byte file; the file is "
-                "truncated or not safetensors", hint=_DAMAGED)
+                "truncated or not safetensors",
+                hint=_DAMAGED,
+            )
         if length > MAX_HEADER_BYTES:
-            raise DataError(f"{path}: the header claims {length} bytes; the limit is 100 MB",
-                            hint=_DAMAGED)
+            raise DataError(
+                f"{path}: the header claims {length} bytes; the limit is 100 MB", hint=_DAMAGED
+            )
         if prefix[8:] != b"{" or length < 2:
             raise DataError(f"{path}: the header is not a JSON object", hint=_DAMAGED)
         file.seek(8)
@@ -179,14 +190,17 @@ def _extent(name: str, entry: object, path: Path) -> Extent:
     if bits % 8 or bits // 8 != offsets[1] - offsets[0]:
         raise DataError(
             f"{place}: {offsets[1] - offsets[0]} bytes of data for shape "
-            f"{'x'.join(map(str, shape)) or 'scalar'} of {dtype}", hint=_DAMAGED)
+            f"{'x'.join(map(str, shape)) or 'scalar'} of {dtype}",
+            hint=_DAMAGED,
+        )
     return Extent(StoredTensor(name, dtype, shape, path.name), offsets[0], offsets[1])
 
 
 def _sizes(value: object, place: str) -> tuple[int, ...]:
     if not isinstance(value, list) or len(value) > _MAX_DIMENSIONS:
-        raise DataError(f"{place} is {shown(value)}; a short list of integers is needed",
-                        hint=_DAMAGED)
+        raise DataError(
+            f"{place} is {shown(value)}; a short list of integers is needed", hint=_DAMAGED
+        )
     for item in value:
         if isinstance(item, bool) or not isinstance(item, int) or not 0 <= item <= _MAX_SIZE:
             raise DataError(f"{place} holds {shown(item)}; the range is 0 to 2^62", hint=_DAMAGED)
@@ -200,21 +214,26 @@ def _check_layout(extents: list[Extent], size: int, path: Path) -> None:
         if extent.end > size:
             raise DataError(
                 f"{path}: tensor {shown(extent.tensor.name)} ends at byte {extent.end} of a data "
-                f"section of {size} bytes; the file is truncated", hint=_DAMAGED)
+                f"section of {size} bytes; the file is truncated",
+                hint=_DAMAGED,
+            )
         if extent.begin != position:
             what = "overlaps the one before it" if extent.begin < position else "leaves a hole"
             raise DataError(f"{path}: tensor {shown(extent.tensor.name)} {what}", hint=_DAMAGED)
         position = extent.end
     if position != size:
-        raise DataError(f"{path}: {size - position} bytes of data belong to no tensor",
-                        hint=_DAMAGED)
+        raise DataError(
+            f"{path}: {size - position} bytes of data belong to no tensor", hint=_DAMAGED
+        )
 
 
 def _file_names(directory: Path) -> list[str]:
     names = sorted(path.name for path in directory.glob("*.safetensors"))
     if not names:
-        raise DataError(f"{directory}: no safetensors file",
-                        hint="name the folder of a checkpoint, with its *.safetensors files")
+        raise DataError(
+            f"{directory}: no safetensors file",
+            hint="name the folder of a checkpoint, with its *.safetensors files",
+        )
     return names
 
 
@@ -226,13 +245,17 @@ def _read_index(directory: Path) -> dict[str, str] | None:
     values = parse_object(read_config_bytes(path, limit=_MAX_INDEX_BYTES), str(path))
     weights = values.get("weight_map")
     if not isinstance(weights, dict) or not weights:
-        raise DataError(f"{path}: weight_map is missing or empty",
-                        hint="download the index again: model.safetensors.index.json")
+        raise DataError(
+            f"{path}: weight_map is missing or empty",
+            hint="download the index again: model.safetensors.index.json",
+        )
     index: dict[str, str] = {}
     for name, file in weights.items():
         if not isinstance(file, str) or not _is_name(file):
-            raise DataError(f"{path}: {shown(name)} is in {shown(file)}, not a file name",
-                            hint="download the index again: model.safetensors.index.json")
+            raise DataError(
+                f"{path}: {shown(name)} is in {shown(file)}, not a file name",
+                hint="download the index again: model.safetensors.index.json",
+            )
         index[name] = file
     return index
 
@@ -251,4 +274,5 @@ def _check_index(index: dict[str, str], file_of: dict[str, str], directory: Path
         raise DataError(
             f"{directory}: {INDEX_NAME} and the headers disagree about {len(wrong)} tensors, "
             f"first {names}",
-            hint="download the checkpoint again: index and files are of different versions")
+            hint="download the checkpoint again: index and files are of different versions",
+        )

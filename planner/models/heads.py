@@ -16,7 +16,10 @@ from planner.models.strict_json import shown
 
 KEY = "architectures"
 _CLASSES, _TOKENS, _SPANS = (
-    "ForSequenceClassification", "ForTokenClassification", "ForQuestionAnswering")
+    "ForSequenceClassification",
+    "ForTokenClassification",
+    "ForQuestionAnswering",
+)
 _BARE = "Model"
 _UNDERSTOOD = ("ForCausalLM", "ForConditionalGeneration", "LMHeadModel", _CLASSES, _TOKENS,
                _SPANS, _BARE)  # fmt: skip
@@ -54,14 +57,16 @@ def fit_head(spec: ModelSpec, fields: Fields) -> ModelSpec:
         old = "transformer." if spec.model_type in _OLD_PREFIX else "model."
         return replace(spec, rows=tuple(rows.renamed(spec.rows, "model.", old)))
     if name.endswith(_BARE) and not any(word in name for word in ("For", "Reward", "Chat")):
-        return replace(_noted(_without_head(spec, fields), "none: an embedding model"),
-                       rows=tuple(rows.renamed(_decoder(spec), "model.", "")))
+        return replace(
+            _noted(_without_head(spec, fields), "none: an embedding model"),
+            rows=tuple(rows.renamed(_decoder(spec), "model.", "")),
+        )
     if fields.allowed(KEY):
         return spec
     raise UnsupportedError(
         f"{fields.place}: architectures names {shown(name)}, whose head is not understood",
         hint=f"understood: classes that end in {', '.join(_UNDERSTOOD)}; if it has the head of a "
-             f"causal language model, say so with --ignore-keys {KEY}",
+        f"causal language model, say so with --ignore-keys {KEY}",
     )
 
 

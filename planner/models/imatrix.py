@@ -79,42 +79,57 @@ def load_imatrix(path: Path) -> ImportanceMatrix:
             else:
                 entries, chunks = _legacy(path, file)
     except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror}",
-                        hint="check the path and its permissions") from None
+        raise DataError(
+            f"{path}: cannot be read: {error.strerror}", hint="check the path and its permissions"
+        ) from None
     for name, values in entries.items():
         if not (np.isfinite(values) & (values >= 0)).all():
-            raise DataError(f"{path}: importance of {shown(name)} is negative or not finite",
-                            hint=f"llama-quantize refuses it as well: {_MAKE}")
+            raise DataError(
+                f"{path}: importance of {shown(name)} is negative or not finite",
+                hint=f"llama-quantize refuses it as well: {_MAKE}",
+            )
     return ImportanceMatrix(str(path.absolute()), digest, entries, chunks)
 
 
 def _gguf(path: Path, file: BinaryIO) -> tuple[dict[str, Importance], int]:
     header = read_gguf(path)
     tensors = {tensor.name: tensor for tensor in header.tensors}
-    names = sorted({name.removesuffix(end) for name in tensors for end in (_SUMS, _COUNTS)
-                    if name.endswith(end)})
+    names = sorted(
+        {
+            name.removesuffix(end)
+            for name in tensors
+            for end in (_SUMS, _COUNTS)
+            if name.endswith(end)
+        }
+    )
     if not names:
         what = header.metadata.get("general.architecture")
-        raise DataError(f"{path}: a GGUF file without an importance matrix"
-                        + (f" (a model, {shown(what)})" if what else ""), hint=_MAKE)
+        raise DataError(
+            f"{path}: a GGUF file without an importance matrix"
+            + (f" (a model, {shown(what)})" if what else ""),
+            hint=_MAKE,
+        )
     missing = [key for key in _METADATA if key not in header.metadata]
     if missing:
-        raise DataError(f"{path}: {missing[0]} is missing, and llama-quantize refuses the file",
-                        hint=_MAKE)
+        raise DataError(
+            f"{path}: {missing[0]} is missing, and llama-quantize refuses the file", hint=_MAKE
+        )
     entries = {name: _mean(path, file, header, name, tensors) for name in names}
     return entries, int(header.metadata["imatrix.chunk_count"])  # type: ignore[arg-type]
 
 
-def _mean(path: Path, file: BinaryIO, header: GgufFile, name: str,
-          tensors: Mapping[str, GgufTensor]) -> Importance:
+def _mean(
+    path: Path, file: BinaryIO, header: GgufFile, name: str, tensors: Mapping[str, GgufTensor]
+) -> Importance:
     """Sums over counts, expert by expert, in float32 as llama-quantize divides."""
     sums, counts = tensors.get(name + _SUMS), tensors.get(name + _COUNTS)
     if sums is None or counts is None or (sums.type, counts.type) != ("F32", "F32"):
         raise DataError(f"{path}: {shown(name)} needs sums and counts in F32", hint=_MAKE)
     total, tokens = (_floats(file, header.data_begin + one.offset, one) for one in (sums, counts))
     if total.size % tokens.size:
-        raise DataError(f"{path}: {shown(name)} has {total.size} sums and {tokens.size} counts",
-                        hint=_MAKE)
+        raise DataError(
+            f"{path}: {shown(name)} has {total.size} sums and {tokens.size} counts", hint=_MAKE
+        )
     times = np.rint(tokens).astype(np.float32)[:, None]
     with np.errstate(all="ignore"):
         means = np.where(times > 0, total.reshape(tokens.size, -1) / times, np.float32(1))
@@ -134,8 +149,11 @@ def _legacy(path: Path, file: BinaryIO) -> tuple[dict[str, Importance], int]:
     def whole(count: int) -> bytes:
         data = file.read(count) if 0 <= count <= size else b""
         if len(data) != count:
-            raise DataError(f"{path}: neither a GGUF file nor an importance matrix of the older "
-                            "form, or cut off", hint=_MAKE)
+            raise DataError(
+                f"{path}: neither a GGUF file nor an importance matrix of the older "
+                "form, or cut off",
+                hint=_MAKE,
+            )
         return data
 
     def number(least: int, most: int) -> int:
@@ -167,11 +185,16 @@ def check_imatrix(matrix: ImportanceMatrix, spec: ModelSpec) -> int:
     known = _known(spec)
     unknown = sorted(set(matrix.entries) - known)
     if unknown:
-        more = f", nor {len(unknown) - 1} more of its {len(matrix.entries)} entries" \
-            if len(unknown) > 1 else ""
-        raise DataError(f"{matrix.path}: an importance matrix of another model: {spec.id} has no "
-                        f"{shown(unknown[0])}{more}",
-                        hint=f"name the matrix of {spec.id}, or {_MAKE}")
+        more = (
+            f", nor {len(unknown) - 1} more of its {len(matrix.entries)} entries"
+            if len(unknown) > 1
+            else ""
+        )
+        raise DataError(
+            f"{matrix.path}: an importance matrix of another model: {spec.id} has no "
+            f"{shown(unknown[0])}{more}",
+            hint=f"name the matrix of {spec.id}, or {_MAKE}",
+        )
     missing = 0
     for row in spec.rows:
         if row.part == "main" and row.is_matrix and row.copy_of is None and row.kind != "norm":
@@ -182,8 +205,12 @@ def check_imatrix(matrix: ImportanceMatrix, spec: ModelSpec) -> int:
 def _known(spec: ModelSpec) -> set[str]:
     """Names that tensors of the model have in GGUF files."""
     if any(row.name.startswith(_BLOCK) for row in spec.rows):
-        return {row.name.format(layer=layer) for row in spec.rows if row.is_matrix
-                for layer in row.layers or (0,)}
+        return {
+            row.name.format(layer=layer)
+            for row in spec.rows
+            if row.is_matrix
+            for layer in row.layers or (0,)
+        }
     return {one.name for one in gguf_matrices(spec)} | set(gguf_alias(spec))
 
 
@@ -211,5 +238,7 @@ def _by_head(row: str) -> bool:
 
 
 def _other_size(path: str, name: str, size: int, expected: int) -> DataError:
-    return DataError(f"{path}: {shown(name)} has {size} numbers, the model {expected}",
-                     hint=f"name the matrix of this model, or {_MAKE}")
+    return DataError(
+        f"{path}: {shown(name)} has {size} numbers, the model {expected}",
+        hint=f"name the matrix of this model, or {_MAKE}",
+    )

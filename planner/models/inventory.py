@@ -174,8 +174,10 @@ class Inventory:
     def _repr_html_(self) -> str:
         from html import escape
 
-        head = (f"{self.spec.id}: {self.parameters_total:,} parameters, {self.payload_bytes:,} B "
-                f"in {self.tensor_count:,} tensors")
+        head = (
+            f"{self.spec.id}: {self.parameters_total:,} parameters, {self.payload_bytes:,} B "
+            f"in {self.tensor_count:,} tensors"
+        )
         return f"<p>{escape(head)}</p>" + as_table(self.to_frame())
 
     @property

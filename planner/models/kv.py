@@ -128,12 +128,15 @@ def entry_bytes(cache: LayerCache, layout: str | Sequence[str], tp: int = 1) -> 
         return latent_bytes(record, sizes["latent"], sizes["rope"])
     if cache.kind == "shared":
         if record.id not in _SHARED_LAYOUTS:
-            raise UnsupportedError(f"KV layout {record.id} does not store a vector that is key and "
-                                   "value", hint="understood: " + ", ".join(_SHARED_LAYOUTS))
+            raise UnsupportedError(
+                f"KV layout {record.id} does not store a vector that is key and value",
+                hint="understood: " + ", ".join(_SHARED_LAYOUTS),
+            )
         width = sizes["vector"] + sizes["rope"]
         return shared_vector_bytes(_SHARED_LAYOUTS[record.id], width, sizes["rope"])
-    one = sum(part_bytes(cache, part, of_part)
-              for part, of_part in zip(sizes, layouts, strict=True))
+    one = sum(
+        part_bytes(cache, part, of_part) for part, of_part in zip(sizes, layouts, strict=True)
+    )
     return local_heads(cache, tp) * one
 
 
@@ -177,10 +180,17 @@ def layer_caches(a: Attention, layer: int, *, latent: bool = True) -> tuple[Laye
         kept = tuple(part for part in both if part[1])
         shared = a.rule == "mamba2"
         width = a.heads * a.head_dim + 2 * a.kv_heads * a.key_dim
-        return (LayerCache(
-            layer, "state", tuple((name, size) for name, size, _ in kept), heads=a.heads,
-            dtypes=tuple(dtype for _, _, dtype in kept), groups=a.kv_heads if shared else 0,
-            grouped=2 * a.kv_heads * a.key_dim * (a.conv_elements // width) if shared else 0),)
+        return (
+            LayerCache(
+                layer,
+                "state",
+                tuple((name, size) for name, size, _ in kept),
+                heads=a.heads,
+                dtypes=tuple(dtype for _, _, dtype in kept),
+                groups=a.kv_heads if shared else 0,
+                grouped=2 * a.kv_heads * a.key_dim * (a.conv_elements // width) if shared else 0,
+            ),
+        )
     indexer = LayerCache(layer, "indexer", (("indexer", a.indexer_dim),), ratio=a.ratio)
     selects = (indexer,) if a.indexer_heads else ()
     if a.kind == "mla":
@@ -191,8 +201,10 @@ def layer_caches(a: Attention, layer: int, *, latent: bool = True) -> tuple[Laye
         return (LayerCache(layer, "kv", wide, heads=a.heads), *selects)
     if a.kind == "gqa":
         parts = (("k", a.head_dim), ("v", a.value_dim or a.head_dim))
-        return (LayerCache(layer, "kv", parts, heads=a.kv_heads, window=a.window,
-                           borrowed=a.borrows), *selects)
+        return (
+            LayerCache(layer, "kv", parts, heads=a.kv_heads, window=a.window, borrowed=a.borrows),
+            *selects,
+        )
     vector = (("vector", a.nope_dim), ("rope", a.rope_dim))
     local = LayerCache(layer, "shared", vector, window=a.window)
     if a.kind == "swa":
@@ -209,5 +221,6 @@ def _partial(a: Attention, layer: int) -> LayerCache:
     overlap = 2 if a.kind == "csa" else 1
     width = 2 * overlap * (a.head_dim + (a.indexer_dim if a.indexer_heads else 0))
     size = overlap * a.ratio * width
-    return LayerCache(layer, "state", (("partial", size),), dtypes=("fp32",), groups=1,
-                      grouped=size)
+    return LayerCache(
+        layer, "state", (("partial", size),), dtypes=("fp32",), groups=1, grouped=size
+    )

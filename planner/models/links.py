@@ -18,8 +18,9 @@ def require_inside(path: Path, directory: Path) -> None:
     try:
         target, root = path.resolve(), directory.resolve()
     except (OSError, RuntimeError):
-        raise DataError(f"{path}: a link that leads in a circle",
-                        hint="put the file itself there") from None
+        raise DataError(
+            f"{path}: a link that leads in a circle", hint="put the file itself there"
+        ) from None
     if target.is_relative_to(root):
         return
     for folder in (root, *root.parents):
@@ -27,5 +28,7 @@ def require_inside(path: Path, directory: Path) -> None:
             if target.parent == folder.parent.parent / "blobs":
                 return
             break
-    raise DataError(f"{path}: a link out of the directory",
-                    hint="put the file itself there, or name the directory it is in")
+    raise DataError(
+        f"{path}: a link out of the directory",
+        hint="put the file itself there, or name the directory it is in",
+    )

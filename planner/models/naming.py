@@ -12,9 +12,20 @@ from planner.models.strict_json import shown
 
 # What an id begins with, where that is not the family's own name in lower case.
 _FAMILIES = {
-    "command": "Cohere", "deepseek": "DeepSeek", "ernie": "ERNIE", "exaone": "EXAONE", "glm": "GLM",
-    "gpt": "GPT", "mimo": "MiMo", "ministral": "Mistral", "minimax": "MiniMax",
-    "mixtral": "Mistral", "olmo": "OLMo", "olmoe": "OLMo", "qwq": "Qwen", "smollm": "SmolLM",
+    "command": "Cohere",
+    "deepseek": "DeepSeek",
+    "ernie": "ERNIE",
+    "exaone": "EXAONE",
+    "glm": "GLM",
+    "gpt": "GPT",
+    "mimo": "MiMo",
+    "ministral": "Mistral",
+    "minimax": "MiniMax",
+    "mixtral": "Mistral",
+    "olmo": "OLMo",
+    "olmoe": "OLMo",
+    "qwq": "Qwen",
+    "smollm": "SmolLM",
     "tinyllama": "Llama",
 }
 _NUMBER = re.compile(r"(\d+(?:\.\d+)?)")
@@ -38,8 +49,9 @@ def grouped(ids: Sequence[str]) -> dict[str, tuple[str, ...]]:
 
 def _natural(name: str) -> tuple[tuple[float, str], ...]:
     parts = _NUMBER.split(name)
-    return tuple((float(part), "") if number % 2 else (-1.0, part)
-                 for number, part in enumerate(parts))
+    return tuple(
+        (float(part), "") if number % 2 else (-1.0, part) for number, part in enumerate(parts)
+    )
 
 
 def search(words: Sequence[str]) -> tuple[str, ...]:
@@ -49,13 +61,17 @@ def search(words: Sequence[str]) -> tuple[str, ...]:
         InputError: there is none; the hint has the nearest ids.
     """
     wanted = [_pattern(word) for word in words if _plain(word)]
-    found = tuple(model_id for model_id, entry in catalog().items()
-                  if any(all(word.search(name) for word in wanted) for name in _names(entry)))
+    found = tuple(
+        model_id
+        for model_id, entry in catalog().items()
+        if any(all(word.search(name) for word in wanted) for name in _names(entry))
+    )
     if not found:
         near = get_close_matches("-".join(words)[:LONGEST_NAME].lower(), model_ids(), n=3)
         raise InputError(
             f"no bundled model has {shown(' '.join(words))} in a name",
-            hint="`plan models` lists them all" + (f"; near: {', '.join(near)}" if near else ""))
+            hint="`plan models` lists them all" + (f"; near: {', '.join(near)}" if near else ""),
+        )
     return found
 
 

@@ -22,5 +22,9 @@ def with_states_in(spec: ModelSpec, dtype: str) -> ModelSpec:
     vLLM keeps them in the model's own (--mamba-ssm-cache-dtype auto)."""
     if not any(a.state_assumed for a in spec.attention):
         return spec
-    return replace(spec, attention=tuple(
-        replace(a, state_dtype=dtype) if a.state_assumed else a for a in spec.attention))
+    return replace(
+        spec,
+        attention=tuple(
+            replace(a, state_dtype=dtype) if a.state_assumed else a for a in spec.attention
+        ),
+    )

@@ -14,14 +14,21 @@ def require_planned(spec: ModelSpec) -> None:
     """
     if spec.unplanned:
         source = f" ({spec.structure})" if spec.structure else ""
-        raise UnsupportedError(f"{spec.id}: {spec.unplanned}{source}",
-                               hint="plan inventory counts it")
+        raise UnsupportedError(
+            f"{spec.id}: {spec.unplanned}{source}", hint="plan inventory counts it"
+        )
 
 
 def structure_note(spec: ModelSpec) -> tuple[tuple[str, str, str], ...]:
-    """(name, value, reason) of where the structure is from, if no family of this program gave it.
-    """
+    """(name, value, reason) of where the structure is from, if no family of this program gave
+    it."""
     if not spec.structure:
         return ()
-    return (("structure", spec.structure, "its type has no family here: tensors and caches are "
-             "what this version builds without weights, their kinds told by name and shape"),)
+    return (
+        (
+            "structure",
+            spec.structure,
+            "its type has no family here: tensors and caches are "
+            "what this version builds without weights, their kinds told by name and shape",
+        ),
+    )

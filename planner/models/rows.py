@@ -105,9 +105,7 @@ def norm(storage: Storage, name: str, width: int, layers: tuple[int, ...]) -> Te
     return plain(storage, f"{name}.weight", "norm", (width,), layers, fused=fused)
 
 
-def bias(
-    storage: Storage, matrix: TensorRow, *, shard: ShardAxis = "replicated"
-) -> TensorRow:
+def bias(storage: Storage, matrix: TensorRow, *, shard: ShardAxis = "replicated") -> TensorRow:
     """The bias of ``matrix``: one value an output, in the plain type."""
     row = plain(
         storage, matrix.name.removesuffix("weight") + "bias", matrix.kind, matrix.shape[:1],
@@ -223,6 +221,7 @@ def layer_norms(storage: Storage, hidden: int, layers: tuple[int, ...]) -> list[
 
 def renamed(rows: Iterable[TensorRow], old: str, new: str) -> list[TensorRow]:
     """``rows`` with ``new`` in place of ``old`` where a name begins with it."""
+
     def moved(name: str) -> str:
         return new + name.removeprefix(old) if name.startswith(old) else name
 
@@ -261,10 +260,20 @@ def routed(
         return []
     found = router(storage, "mlp.gate", hidden, experts.count, layers)
     if corrected:
-        found.append(plain(storage, LAYER + "mlp.gate.e_score_correction_bias", "router",
-                           (experts.count,), layers, fused="router-bias", dtype="fp32"))
-    found += gated_mlp(storage, EXPERT_MLP, layers, hidden=hidden, width=experts.width,
-                       experts=experts.count)
+        found.append(
+            plain(
+                storage,
+                LAYER + "mlp.gate.e_score_correction_bias",
+                "router",
+                (experts.count,),
+                layers,
+                fused="router-bias",
+                dtype="fp32",
+            )
+        )
+    found += gated_mlp(
+        storage, EXPERT_MLP, layers, hidden=hidden, width=experts.width, experts=experts.count
+    )
     if experts.shared:
         found += gated_mlp(storage, SHARED_MLP, layers, hidden=hidden, width=experts.shared_width)
     return found

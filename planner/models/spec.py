@@ -238,11 +238,25 @@ class ModelSpec:
         parts not counted, class defaults taken for a file of the user, and own notes."""
         found = [("not counted", part, "not in the rows of the model") for part in self.not_counted]
         if self.ignored_keys:
-            found.insert(0, ("ignored keys", ", ".join(self.ignored_keys), "not understood, passed "
-                             "over on the user's word: tensors and caches may differ"))
-        taken = [f"{name} {value.partition(' (')[0]}" for name, value in self.assumed_keys
-                 if not value.startswith("false")]
+            found.insert(
+                0,
+                (
+                    "ignored keys",
+                    ", ".join(self.ignored_keys),
+                    "not understood, passed over on the user's word: tensors and caches may differ",
+                ),
+            )
+        taken = [
+            f"{name} {value.partition(' (')[0]}"
+            for name, value in self.assumed_keys
+            if not value.startswith("false")
+        ]
         if taken and self.source_kind == "file":
-            found.append(("class defaults", ", ".join(taken), "the configuration does not state "
-                          "them: what the class that reads it assumes"))
+            found.append(
+                (
+                    "class defaults",
+                    ", ".join(taken),
+                    "the configuration does not state them: what the class that reads it assumes",
+                )
+            )
         return (*found, *self.notes)

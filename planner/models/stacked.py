@@ -43,5 +43,10 @@ def _split(row: TensorRow) -> Iterator[TensorRow]:
     outputs, inputs = row.shape
     parts = [(name, outputs // 2) for name in _HALVES] if last == _JOINED else [(last, outputs)]
     for name, width in parts:
-        yield replace(row, name=f"{stem}.{{expert}}.{name}.weight", shape=(width, inputs),
-                      stacked=False, stored=None)
+        yield replace(
+            row,
+            name=f"{stem}.{{expert}}.{name}.weight",
+            shape=(width, inputs),
+            stacked=False,
+            stored=None,
+        )

@@ -25,8 +25,10 @@ def read_storage(fields: Fields, *, default: str | None = None) -> Storage:
     old = fields.choice("torch_dtype", _TORCH_TYPES, default="none")
     new = fields.choice("dtype", _TORCH_TYPES, default="none")
     if "none" not in (old, new) and old != new:
-        raise DataError(f"{fields.place}: torch_dtype {old} contradicts dtype {new}",
-                        hint="remove one of the two from the configuration")
+        raise DataError(
+            f"{fields.place}: torch_dtype {old} contradicts dtype {new}",
+            hint="remove one of the two from the configuration",
+        )
     stated = new if old == "none" else old
     if stated != "none":
         fields.note_dtype(stated)

@@ -40,11 +40,13 @@ def read_config_bytes(path: Path, *, limit: int = MAX_CONFIG_BYTES) -> bytes:
         with path.open("rb") as file:
             text = file.read(limit + 1)
     except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror}",
-                        hint="check the path and its permissions") from None
+        raise DataError(
+            f"{path}: cannot be read: {error.strerror}", hint="check the path and its permissions"
+        ) from None
     if len(text) > limit:
-        raise DataError(f"{path}: larger than {limit} bytes, so not a configuration",
-                        hint=_TOO_LARGE)
+        raise DataError(
+            f"{path}: larger than {limit} bytes, so not a configuration", hint=_TOO_LARGE
+        )
     return text
 
 
@@ -71,19 +73,25 @@ def parse_object(
     except DataError as error:
         raise DataError(f"{place}: {error.message}", hint=error.hint) from None
     except UnicodeDecodeError as error:
-        raise DataError(f"{place}: not UTF-8 at byte {error.start}",
-                        hint="save the file as UTF-8") from None
+        raise DataError(
+            f"{place}: not UTF-8 at byte {error.start}", hint="save the file as UTF-8"
+        ) from None
     except RecursionError:
         raise DataError(f"{place}: nested deeper than {MAX_DEPTH}", hint=_TOO_LARGE) from None
     except json.JSONDecodeError as error:
-        raise DataError(f"{place}: not JSON: {error.msg} at line {error.lineno}",
-                        hint="mend the file there" + (made_by and f": {made_by}")) from None
+        raise DataError(
+            f"{place}: not JSON: {error.msg} at line {error.lineno}",
+            hint="mend the file there" + (made_by and f": {made_by}"),
+        ) from None
     except ValueError:
-        raise DataError(f"{place}: a number has too many digits",
-                        hint="write the number with fewer digits") from None
+        raise DataError(
+            f"{place}: a number has too many digits", hint="write the number with fewer digits"
+        ) from None
     if not isinstance(value, dict):
-        raise DataError(f"{place}: {shown(value)} where an object is needed",
-                        hint="the file holds one object: {…}")
+        raise DataError(
+            f"{place}: {shown(value)} where an object is needed",
+            hint="the file holds one object: {…}",
+        )
     _check_depth(value, place)
     return value
 
@@ -110,8 +118,9 @@ def _infinity(name: str) -> object:
 def _finite(text: str) -> float:
     value = float(text)
     if not math.isfinite(value):
-        raise DataError(f"{shown(text)} is beyond the range of a double",
-                        hint="write a number below 1e308")
+        raise DataError(
+            f"{shown(text)} is beyond the range of a double", hint="write a number below 1e308"
+        )
     return value
 
 

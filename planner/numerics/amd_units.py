@@ -11,26 +11,39 @@ from planner.numerics.matrix_units import DotRule, Unit
 
 _FNUZ = ("e4m3fnuz", "e5m2fnuz")
 _OCP = ("e4m3fn", "e5m2", "e3m2", "e2m3", "e2m1")
-_MODEL = ("another model: equal to MMA-Sim on random bits, subnormal numbers, infinities and NaN "
-          "included (signs and payloads of NaN are not modelled). No results of silicon are public")
+_MODEL = (
+    "another model: equal to MMA-Sim on random bits, subnormal numbers, infinities and NaN "
+    "included (signs and payloads of NaN are not modelled). No results of silicon are public"
+)
 _SOURCE = "MMA-Sim (arXiv 2511.10909); AMD {} Instruction Set Architecture, V_MFMA"
 _FP32 = DotRule(("fp32",), ("fp32",), "fp32", 1, None, "rne-fp32", 1, arithmetic="fma")
 
 
 def _exact(format: str, terms: int) -> DotRule:
-    return DotRule((format,), (format,), "fp32", terms, None, "rne-fp32", terms,
-                   arithmetic="exact-groups")
+    return DotRule(
+        (format,), (format,), "fp32", terms, None, "rne-fp32", terms, arithmetic="exact-groups"
+    )
 
 
 def _pairs(formats: tuple[str, ...], terms: int, k: int) -> DotRule:
-    return DotRule(formats, formats, "fp32", terms, None, "rne-fp32-daz-ftz", k,
-                   arithmetic="flushed-pairs")
+    return DotRule(
+        formats, formats, "fp32", terms, None, "rne-fp32-daz-ftz", k, arithmetic="flushed-pairs"
+    )
 
 
 def _staged(formats: tuple[str, ...], terms: int, *, split: bool = False) -> DotRule:
-    return DotRule(formats, formats, "fp32", terms, 24, "rne-fp32", terms,
-                   k_order="even-and-odd" if split else "sequential", mixed=split,
-                   arithmetic="two-stage")
+    return DotRule(
+        formats,
+        formats,
+        "fp32",
+        terms,
+        24,
+        "rne-fp32",
+        terms,
+        k_order="even-and-odd" if split else "sequential",
+        mixed=split,
+        arithmetic="two-stage",
+    )
 
 
 AMD_UNITS = (

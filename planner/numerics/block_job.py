@@ -34,9 +34,16 @@ class BlockJob:
     def scales(self, amax: FloatArray, largest: np.float32 | None = None) -> Scales:
         """The scales of blocks with these largest magnitudes, ``largest`` in the whole tensor."""
         bounded = np.maximum(amax, np.float32(self.floor)) if self.floor else amax
-        return scales_of(bounded, self.spec, self.target, exponent=self.fmt.element_exponent,
-                         rule=self.rule, largest=largest,
-                         scaling=self.policy.scaling, tensor=self.tensor)
+        return scales_of(
+            bounded,
+            self.spec,
+            self.target,
+            exponent=self.fmt.element_exponent,
+            rule=self.rule,
+            largest=largest,
+            scaling=self.policy.scaling,
+            tensor=self.tensor,
+        )
 
     def nearest(self) -> BlockJob:
         """The same with elements rounded to nearest where they are rounded stochastically."""

@@ -68,13 +68,18 @@ def encode_part(part: FloatArray, divisor: FloatArray, job: BlockJob, out: Codes
     apply(operation, part, divisor, job.sides, scaled)
     if job.target.kind == "int":
         np.clip(scaled, *job.limits, out=scaled)
-    encode_flat(scaled.reshape(-1), job.target, job.policy, out.reshape(-1), rng=job.rng,
-                engine=job.engine)
+    encode_flat(
+        scaled.reshape(-1), job.target, job.policy, out.reshape(-1), rng=job.rng, engine=job.engine
+    )
 
 
 def decode_part(
-    codes: Codes, factor: FloatArray, target: ElementFormat, sides: tuple[int, int],
-    engine: Engine, out: FloatArray,
+    codes: Codes,
+    factor: FloatArray,
+    target: ElementFormat,
+    sides: tuple[int, int],
+    engine: Engine,
+    out: FloatArray,
 ) -> None:
     """Values of a tile of codes, times the factor of their block."""
     if engine == "numba" and target.bits <= 8:

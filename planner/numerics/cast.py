@@ -83,7 +83,11 @@ def encode(
 
 @typed
 def decode(
-    codes: npt.ArrayLike, format: str, *, engine: Chosen = "auto", threads: int = 1,
+    codes: npt.ArrayLike,
+    format: str,
+    *,
+    engine: Chosen = "auto",
+    threads: int = 1,
     out: FloatArray | None = None,
 ) -> FloatArray:
     """float32 values of ``codes`` in ``format``, exact for every format, in ``out`` where given.
@@ -126,14 +130,20 @@ def check_rng(policy: Policy, rng: np.random.Generator | None, threads: int) -> 
     """Raise InputError unless a Generator is there exactly where it is used, by one thread."""
     if policy.rounding == "stochastic":
         if rng is None:
-            raise InputError("stochastic rounding needs a Generator",
-                             hint="pass rng=numpy.random.default_rng(seed)")
+            raise InputError(
+                "stochastic rounding needs a Generator",
+                hint="pass rng=numpy.random.default_rng(seed)",
+            )
         if threads != 1:
-            raise InputError(f"stochastic rounding with {threads} threads has no order of draws",
-                             hint="pass threads=1")
+            raise InputError(
+                f"stochastic rounding with {threads} threads has no order of draws",
+                hint="pass threads=1",
+            )
     elif rng is not None:
-        raise InputError(f"a Generator is of no use to rounding {policy.rounding!r}",
-                         hint="pass a Policy with rounding='stochastic', or no rng")
+        raise InputError(
+            f"a Generator is of no use to rounding {policy.rounding!r}",
+            hint="pass a Policy with rounding='stochastic', or no rng",
+        )
 
 
 def integer_codes(given: npt.NDArray[Any], fmt: ElementFormat, name: str) -> npt.NDArray[Any]:
@@ -146,11 +156,15 @@ def integer_codes(given: npt.NDArray[Any], fmt: ElementFormat, name: str) -> npt
         return given
     own = _format_of(given.dtype)
     if own is None:
-        raise InputError(f"{name} has dtype {given.dtype}, {fmt.id} codes are integers",
-                         hint=f"encode(x, {fmt.id!r}) makes them")
+        raise InputError(
+            f"{name} has dtype {given.dtype}, {fmt.id} codes are integers",
+            hint=f"encode(x, {fmt.id!r}) makes them",
+        )
     if own.id != fmt.id:
-        raise InputError(f"{name} has dtype {given.dtype}, which is {own.id} and not {fmt.id}",
-                         hint=f"pass {own.id!r} as the format, or encode({name}, {fmt.id!r})")
+        raise InputError(
+            f"{name} has dtype {given.dtype}, which is {own.id} and not {fmt.id}",
+            hint=f"pass {own.id!r} as the format, or encode({name}, {fmt.id!r})",
+        )
     return np.ascontiguousarray(given).view(code_dtype(fmt))
 
 
@@ -171,8 +185,13 @@ def code_dtype(fmt: ElementFormat) -> type[np.uint8] | type[np.uint16] | type[np
 
 
 def encode_flat(
-    x: FloatArray, fmt: ElementFormat, policy: Policy, out: npt.NDArray[Any], *,
-    rng: np.random.Generator | None = None, engine: Engine = "numpy",
+    x: FloatArray,
+    fmt: ElementFormat,
+    policy: Policy,
+    out: npt.NDArray[Any],
+    *,
+    rng: np.random.Generator | None = None,
+    engine: Engine = "numpy",
 ) -> None:
     """Encode one contiguous float32 vector into ``out`` (the type of :func:`code_dtype`)."""
     if fmt.kind == "int" and fmt.min_subnormal != 1:
@@ -260,8 +279,10 @@ def pack4(codes: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
     """
     _check_bytes(codes)
     if codes.shape[-1] % 2:
-        raise InputError(f"{codes.shape[-1]} four-bit codes do not fill whole bytes",
-                         hint="pass an even number of codes a row")
+        raise InputError(
+            f"{codes.shape[-1]} four-bit codes do not fill whole bytes",
+            hint="pass an even number of codes a row",
+        )
     return codes[..., 0::2] & np.uint8(15) | codes[..., 1::2] << np.uint8(4)
 
 
@@ -277,8 +298,10 @@ def unpack4(packed: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
 
 def _check_bytes(given: npt.NDArray[Any]) -> None:
     if given.dtype != np.uint8 or given.ndim == 0:
-        raise InputError(f"codes have dtype {given.dtype} and {given.ndim} axes",
-                         hint="pass uint8 of at least one axis")
+        raise InputError(
+            f"codes have dtype {given.dtype} and {given.ndim} axes",
+            hint="pass uint8 of at least one axis",
+        )
 
 
 def _as_codes(given: npt.NDArray[Any], fmt: ElementFormat) -> npt.NDArray[Any]:
@@ -289,8 +312,10 @@ def _as_codes(given: npt.NDArray[Any], fmt: ElementFormat) -> npt.NDArray[Any]:
         low, high = int(given.min()), int(given.max())
         if low < 0 or high >= 1 << fmt.bits:
             bad = low if low < 0 else high
-            raise InputError(f"code {bad} does not fit the {fmt.bits} bits of {fmt.id}",
-                             hint="pass codes that encode() returned for this format")
+            raise InputError(
+                f"code {bad} does not fit the {fmt.bits} bits of {fmt.id}",
+                hint="pass codes that encode() returned for this format",
+            )
     return np.ascontiguousarray(given, dtype=dtype)
 
 

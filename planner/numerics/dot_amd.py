@@ -93,8 +93,10 @@ def _flushed(x: Singles, least: float | Floats, *, keep_sign: bool) -> Singles:
 def _flushed_pairs(a: Operand, b: Operand, c: Singles, rule: DotRule) -> Singles:
     """Sums of pairs, of two pairs where ``terms`` is 4, then the accumulator."""
     tiny = 2.0**_LEAST
-    left, right = (_flushed(x.values, power_of_two(np.maximum(x.exponents, _LEAST)),
-                            keep_sign=False) for x in (a, b))
+    left, right = (
+        _flushed(x.values, power_of_two(np.maximum(x.exponents, _LEAST)), keep_sign=False)
+        for x in (a, b)
+    )
 
     def add(x: Singles, y: Singles) -> Singles:
         return _flushed(x + y, tiny, keep_sign=True)

@@ -54,8 +54,9 @@ def check_engine(engine: str, threads: int) -> None:
         try:
             import numba  # noqa: F401
         except ImportError:
-            raise UnsupportedError("engine numba is not installed",
-                                   hint="pip install 'precision-planner[fast]'") from None
+            raise UnsupportedError(
+                "engine numba is not installed", hint="pip install 'precision-planner[fast]'"
+            ) from None
 
 
 def kernel(function: _F) -> _F:

@@ -66,17 +66,27 @@ def code_entropy(codes: ArrayLike, format: str) -> CodeEntropy:
     """
     fmt = element(format)
     if fmt.kind != "float" or not fmt.signed or fmt.bits > 16:
-        raise UnsupportedError(f"{format} codes are not signed floats of at most 16 bits",
-                               hint="bf16, fp16, e4m3fn, e5m2, e3m2, e2m3 or e2m1")
+        raise UnsupportedError(
+            f"{format} codes are not signed floats of at most 16 bits",
+            hint="bf16, fp16, e4m3fn, e5m2, e3m2, e2m3 or e2m1",
+        )
     values = np.asarray(codes).ravel()
     if not values.size or values.dtype.kind != "u" or int(values.max()) >> fmt.bits:
-        raise InputError(f"{values.size} codes of {values.dtype} are not {format} bit patterns",
-                         hint=f"unsigned integers below {1 << fmt.bits}")
+        raise InputError(
+            f"{values.size} codes of {values.dtype} are not {format} bit patterns",
+            hint=f"unsigned integers below {1 << fmt.bits}",
+        )
     rest = values.astype(np.uint32)
     mantissa = rest & ((1 << fmt.mantissa_bits) - 1)
     exponent = (rest >> fmt.mantissa_bits) & ((1 << fmt.exponent_bits) - 1)
     magnitude = rest & ((1 << (fmt.bits - 1)) - 1)
     return CodeEntropy(
-        format=fmt.id, count=int(values.size), bits=fmt.bits, sign=entropy(rest >> (fmt.bits - 1)),
-        exponent=entropy(exponent), mantissa=entropy(mantissa), code=entropy(rest),
-        zeros=float((magnitude == 0).mean()))
+        format=fmt.id,
+        count=int(values.size),
+        bits=fmt.bits,
+        sign=entropy(rest >> (fmt.bits - 1)),
+        exponent=entropy(exponent),
+        mantissa=entropy(mantissa),
+        code=entropy(rest),
+        zeros=float((magnitude == 0).mean()),
+    )

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 Signed = npt.NDArray[np.int32]
 
+
 @kernel
 def _amax(bits: Signed, width: int, out: Signed) -> None:
     rows, columns = bits.shape
@@ -84,8 +85,16 @@ def _clip_row(row: FloatArray, low: np.float32, high: np.float32) -> None:
 
 @kernel
 def _encode(
-    part: FloatArray, divisors: FloatArray, height: int, width: int, divide: bool,
-    low: np.float32, high: np.float32, mask: np.uint8, r: CastParameters, out: Bytes,
+    part: FloatArray,
+    divisors: FloatArray,
+    height: int,
+    width: int,
+    divide: bool,
+    low: np.float32,
+    high: np.float32,
+    mask: np.uint8,
+    r: CastParameters,
+    out: Bytes,
 ) -> None:
     scaled = np.empty(part.shape[1], np.float32)
     bits = scaled.view(np.uint32)
@@ -135,8 +144,16 @@ def _round_integers(row: FloatArray) -> None:
 
 @kernel
 def _round_trip(
-    part: FloatArray, divisors: FloatArray, factors: FloatArray, height: int, width: int,
-    divide: bool, low: np.float32, high: np.float32, r: CastParameters, out: FloatArray,
+    part: FloatArray,
+    divisors: FloatArray,
+    factors: FloatArray,
+    height: int,
+    width: int,
+    divide: bool,
+    low: np.float32,
+    high: np.float32,
+    r: CastParameters,
+    out: FloatArray,
 ) -> None:
     scaled = np.empty(part.shape[1], np.float32)
     bits = scaled.view(np.uint32)
@@ -153,12 +170,23 @@ def _round_trip(
 def encode(part: FloatArray, divisor: FloatArray, job: BlockJob, out: npt.NDArray[Any]) -> None:
     """Codes of a tile, as :func:`planner.numerics.blocks.encode_part`."""
     mask = np.uint8((1 << job.target.bits) - 1)
-    _encode(part, divisor, *job.sides, not job.policy.reciprocal, *job.limits, mask,
-            recipe(job.target.id, job.policy), out)
+    _encode(
+        part,
+        divisor,
+        *job.sides,
+        not job.policy.reciprocal,
+        *job.limits,
+        mask,
+        recipe(job.target.id, job.policy),
+        out,
+    )
 
 
 def decode(
-    codes: Bytes, factor: FloatArray, target: ElementFormat, sides: tuple[int, int],
+    codes: Bytes,
+    factor: FloatArray,
+    target: ElementFormat,
+    sides: tuple[int, int],
     out: FloatArray,
 ) -> None:
     """Values of a tile, as :func:`planner.numerics.blocks.decode_part`."""
@@ -174,9 +202,14 @@ def round_trip(
     """
     r, policy = recipe(job.target.id, job.policy), job.policy
     saturates = job.target.nan == "none" or (
-        policy.overflow == "saturate" and policy.infinity == "saturate")
-    plain = (r.kind == NEAREST and saturates and policy.keep_negative_zero
-             and job.target.nan != "negative-zero")
+        policy.overflow == "saturate" and policy.infinity == "saturate"
+    )
+    plain = (
+        r.kind == NEAREST
+        and saturates
+        and policy.keep_negative_zero
+        and job.target.nan != "negative-zero"
+    )
     if not plain and r.kind != INTEGER:
         return False
     _round_trip(part, divisor, factor, *job.sides, not policy.reciprocal, *job.limits, r, out)

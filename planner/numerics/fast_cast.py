@@ -59,12 +59,14 @@ def recipe(format: str, policy: Policy) -> CastParameters:
     fmt = element(format)
     nearest_even = policy.rounding == "nearest" and policy.tie == "even"
     if fmt.bits > 8:
-        raise UnsupportedError(f"numba has no kernel for {fmt.id} under policy {policy.id}",
-                               hint="use engine='numpy'")
+        raise UnsupportedError(
+            f"numba has no kernel for {fmt.id} under policy {policy.id}", hint="use engine='numpy'"
+        )
     if fmt.kind == "int":
         if not nearest_even:
-            raise UnsupportedError("numba rounds integers to nearest even alone",
-                                   hint="use engine='numpy'")
+            raise UnsupportedError(
+                "numba rounds integers to nearest even alone", hint="use engine='numpy'"
+            )
         mask = np.array([(1 << fmt.bits) - 1], np.uint32)
         return CastParameters(INTEGER, False, mask, np.zeros(0, np.uint8))
     table = encode_table(fmt.id, policy).copy()
@@ -94,8 +96,9 @@ def _words(fmt: ElementFormat, policy: Policy, table: Bytes) -> Words | None:
         first = int(np.argmax(table[:0x7F80] == over))
         # An odd entry stands for everything between its neighbours.
         last = first - 1 << 16 if first & 1 else (first << 16) - 1
-    apart = last != _INFINITY and ((inf, inf_n) != (nan, nan_n) or (
-        over_n != over | sign and (over, over_n) != (nan, nan_n)))
+    apart = last != _INFINITY and (
+        (inf, inf_n) != (nan, nan_n) or (over_n != over | sign and (over, over_n) != (nan, nan_n))
+    )
     if apart or (nan ^ nan_n) not in (0, sign):
         return None
     half, threshold = 1 << shift - 1, np.float32(0.5)
@@ -107,10 +110,26 @@ def _words(fmt: ElementFormat, policy: Policy, table: Bytes) -> Words | None:
         add, threshold = half - 1, np.nextafter(threshold, np.float32(1))
     floats = np.array([2.0**23 * fmt.min_subnormal, 1 / fmt.min_subnormal, threshold,
                        fmt.max_finite], np.float32).view(np.uint32)  # fmt: skip
-    return np.array([
-        shift, (add - (127 - fmt.bias << 23)) & 0xFFFFFFFF, 128 - fmt.bias << 23, floats[0],
-        32 - fmt.bits, sign, over, inf, last, nan, nan ^ nan_n,
-        0xFFFFFFFF if zero_n == sign else 0, floats[1], floats[2], floats[3]], np.uint32)
+    return np.array(
+        [
+            shift,
+            (add - (127 - fmt.bias << 23)) & 0xFFFFFFFF,
+            128 - fmt.bias << 23,
+            floats[0],
+            32 - fmt.bits,
+            sign,
+            over,
+            inf,
+            last,
+            nan,
+            nan ^ nan_n,
+            0xFFFFFFFF if zero_n == sign else 0,
+            floats[1],
+            floats[2],
+            floats[3],
+        ],
+        np.uint32,
+    )
 
 
 @kernel
@@ -194,8 +213,14 @@ def decode_lookup(codes: Bytes, table: FloatArray, out: FloatArray) -> None:
 
 @kernel
 def decode_bits(
-    codes: Bytes, shift: np.uint32, offset: np.uint32, normal: np.uint32, unit: np.float32,
-    top: np.uint32, last: np.uint32, out: Words,
+    codes: Bytes,
+    shift: np.uint32,
+    offset: np.uint32,
+    normal: np.uint32,
+    unit: np.float32,
+    top: np.uint32,
+    last: np.uint32,
+    out: Words,
 ) -> None:
     """Signed floats of 8 bits: exponents move, subnormals are integers times a unit.
 
@@ -266,13 +291,19 @@ def decode_flat(codes: npt.NDArray[Any], fmt: ElementFormat, out: FloatArray) ->
     Raises UnsupportedError for formats of more than 8 bits.
     """
     if fmt.bits > 8:
-        raise UnsupportedError(f"numba has no kernel to decode {fmt.id}",
-                               hint="use engine='numpy'")
+        raise UnsupportedError(f"numba has no kernel to decode {fmt.id}", hint="use engine='numpy'")
     if fmt.kind == "float" and fmt.signed and fmt.bits == 8 and fmt.nan != "negative-zero":
         mantissa, top = fmt.mantissa_bits, max_code(fmt)
         last = top if np.isnan(decode_table(fmt.id)[top + 1]) else top + 1
-        decode_bits(codes, np.uint32(23 - mantissa), np.uint32(127 - fmt.bias << 23),
-                    np.uint32(1 << mantissa), np.float32(fmt.min_subnormal), np.uint32(top),
-                    np.uint32(last), out.view(np.uint32))
+        decode_bits(
+            codes,
+            np.uint32(23 - mantissa),
+            np.uint32(127 - fmt.bias << 23),
+            np.uint32(1 << mantissa),
+            np.float32(fmt.min_subnormal),
+            np.uint32(top),
+            np.uint32(last),
+            out.view(np.uint32),
+        )
     else:
         decode_lookup(codes, values_of(fmt.id), out)

@@ -143,6 +143,8 @@ def _compiled() -> Callable[..., None]:
     try:
         import numba
     except ImportError as error:
-        raise InputError("engine 'numba' needs numba, which is not installed",
-                         hint="pip install 'precision-planner[fast]'") from error
+        raise InputError(
+            "engine 'numba' needs numba, which is not installed",
+            hint="pip install 'precision-planner[fast]'",
+        ) from error
     return build(numba.njit(nogil=True, error_model="numpy"))

@@ -14,9 +14,17 @@ Index = npt.NDArray[np.int32]
 
 
 @kernel
-def nearest_points(neighbours: Index, start: Index, count: Index, x: FloatArray,
-                   weights: FloatArray, scale: FloatArray, values: FloatArray, which: Index,
-                   found: Index) -> None:
+def nearest_points(
+    neighbours: Index,
+    start: Index,
+    count: Index,
+    x: FloatArray,
+    weights: FloatArray,
+    scale: FloatArray,
+    values: FloatArray,
+    which: Index,
+    found: Index,
+) -> None:
     """For each vector of ``x`` (n, width) the first of its neighbours with the least
     Σ w·(scale·value - x)²; ``values`` (tables, points, width), ``which`` table of each vector."""
     for v in range(x.shape[0]):

@@ -110,8 +110,9 @@ def _codes(x: FloatArray, divisor: FloatArray, divide: bool, p: Words, out: Byte
 
 
 @kernel
-def _rounded(x: FloatArray, divisor: FloatArray, factor: FloatArray, divide: bool, p: Words,
-             out: FloatArray) -> None:
+def _rounded(
+    x: FloatArray, divisor: FloatArray, factor: FloatArray, divide: bool, p: Words, out: FloatArray
+) -> None:
     """Rounded quotients times a factor, to nearest even, saturating, -0 kept; rows of LANES."""
     shift, normal, top = np.uint32(p[0] & np.uint32(31)), p[2], p[14]
     magic, unit = np.uint32(p[3]).view(np.float32), np.uint32(np.uint32(1) << shift)
@@ -133,8 +134,13 @@ def _rounded(x: FloatArray, divisor: FloatArray, factor: FloatArray, divide: boo
 
 @kernel
 def _integer_block(
-    x: FloatArray, d: np.float32, f: np.float32, divide: bool, low: np.float32,
-    high: np.float32, out: FloatArray
+    x: FloatArray,
+    d: np.float32,
+    f: np.float32,
+    divide: bool,
+    low: np.float32,
+    high: np.float32,
+    out: FloatArray,
 ) -> None:
     """Clipped quotients, to nearest even, times a factor; -0 becomes 0, as codes have no -0."""
     magic = np.float32(12582912.0)
@@ -146,7 +152,12 @@ def _integer_block(
 
 @kernel
 def _integer_block_codes(
-    x: FloatArray, d: np.float32, divide: bool, low: np.float32, high: np.float32, mask: np.uint8,
+    x: FloatArray,
+    d: np.float32,
+    divide: bool,
+    low: np.float32,
+    high: np.float32,
+    mask: np.uint8,
     out: Bytes,
 ) -> None:
     magic = np.float32(12582912.0)
@@ -158,8 +169,16 @@ def _integer_block_codes(
 
 @kernel
 def _cast(
-    x: FloatArray, divisor: FloatArray, factor: FloatArray, divide: bool, r: CastParameters,
-    low: np.float32, high: np.float32, keep: bool, codes: Bytes, values: FloatArray,
+    x: FloatArray,
+    divisor: FloatArray,
+    factor: FloatArray,
+    divide: bool,
+    r: CastParameters,
+    low: np.float32,
+    high: np.float32,
+    keep: bool,
+    codes: Bytes,
+    values: FloatArray,
 ) -> None:
     """Blocks to ``codes`` where ``keep``, else to ``values``."""
     rows, width = (x.size // LANES, LANES), x.size // divisor.size
@@ -167,11 +186,19 @@ def _cast(
         for b in range(divisor.size):
             left, right = b * width, b * width + width
             if keep:
-                _integer_block_codes(x[left:right], divisor[b], divide, low, high,
-                                     np.uint8(r.words[0]), codes[left:right])
+                _integer_block_codes(
+                    x[left:right],
+                    divisor[b],
+                    divide,
+                    low,
+                    high,
+                    np.uint8(r.words[0]),
+                    codes[left:right],
+                )
             else:
-                _integer_block(x[left:right], divisor[b], factor[b], divide, low, high,
-                               values[left:right])
+                _integer_block(
+                    x[left:right], divisor[b], factor[b], divide, low, high, values[left:right]
+                )
     elif keep:
         _codes(x.reshape(rows), divisor, divide, r.words, codes.reshape(rows))
     else:
@@ -180,8 +207,17 @@ def _cast(
 
 @kernel
 def run(
-    x: FloatArray, width: int, s: ScaleRecipe, r: CastParameters, divide: bool, low: np.float32,
-    high: np.float32, keep: bool, codes: Bytes, values: FloatArray, scales: FloatArray,
+    x: FloatArray,
+    width: int,
+    s: ScaleRecipe,
+    r: CastParameters,
+    divide: bool,
+    low: np.float32,
+    high: np.float32,
+    keep: bool,
+    codes: Bytes,
+    values: FloatArray,
+    scales: FloatArray,
 ) -> Any:
     """Blocks of a run to ``codes`` where ``keep``, else to ``values``; the bits of the largest."""
     piece = max(width, PIECE // width * width)
@@ -198,8 +234,18 @@ def run(
         scale_blocks(found.view(np.float32), s, not divide, own, divisor[:blocks])
         for b in range(blocks):
             factor[b] = own[b] * s.unit
-        _cast(x[start:stop], divisor[:blocks], factor[:blocks], divide, r, low, high, keep,
-              codes[start:stop], values[start:stop])
+        _cast(
+            x[start:stop],
+            divisor[:blocks],
+            factor[:blocks],
+            divide,
+            r,
+            low,
+            high,
+            keep,
+            codes[start:stop],
+            values[start:stop],
+        )
     return most
 
 
@@ -238,8 +284,13 @@ def _float_values(codes: Bytes, factor: FloatArray, f: FloatRecipe, out: FloatAr
 
 @kernel
 def _values(
-    codes: Bytes, scales: FloatArray, unit: np.float32, width: int, integer: bool,
-    f: FloatRecipe, out: FloatArray,
+    codes: Bytes,
+    scales: FloatArray,
+    unit: np.float32,
+    width: int,
+    integer: bool,
+    f: FloatRecipe,
+    out: FloatArray,
 ) -> None:
     """Codes of a run of blocks, times their block's scale."""
     factor = np.empty(scales.size, np.float32)
@@ -265,5 +316,11 @@ def decode(
 def _float_recipe(fmt: ElementFormat) -> FloatRecipe:
     word, top = np.uint32, max_code(fmt)
     infinite = fmt.bits == 8 and bool(np.isinf(decode_table(fmt.id)[(top + 1) & 127]))
-    return FloatRecipe(word(fmt.bits), word(fmt.mantissa_bits), word(fmt.bias),
-                       np.float32(fmt.min_subnormal), word(top), word(top + infinite))
+    return FloatRecipe(
+        word(fmt.bits),
+        word(fmt.mantissa_bits),
+        word(fmt.bias),
+        np.float32(fmt.min_subnormal),
+        word(top),
+        word(top + infinite),
+    )

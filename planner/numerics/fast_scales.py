@@ -57,15 +57,23 @@ def scale_recipe(job: BlockJob, tensor: float = 1.0) -> ScaleRecipe | None:
     if spec.tensor_scale:
         stored = element(spec.format)
         return made._replace(
-            kind=TWO_LEVEL, tensor=np.float32(tensor), lowest=np.int32(128 - stored.bias),
-            mantissa=np.int32(stored.mantissa_bits), largest=np.float32(stored.max_finite))
+            kind=TWO_LEVEL,
+            tensor=np.float32(tensor),
+            lowest=np.int32(128 - stored.bias),
+            mantissa=np.int32(stored.mantissa_bits),
+            largest=np.float32(stored.max_finite),
+        )
     if job.rule in ("amax", "half-range"):
         half = 0.5 * unit if job.rule == "half-range" else 0.0
         return made._replace(top=np.float32(top + half)) if spec.format == "fp32" else None
     if job.rule == "rceil":
         return made._replace(kind=POWER, up=True, lowest=np.int32(1))
-    made = made._replace(kind=POWER, top=np.float32(1), up=job.rule == "ceil",
-                         minus=np.int32(np.frexp(np.float32(top))[1] - 1))
+    made = made._replace(
+        kind=POWER,
+        top=np.float32(1),
+        up=job.rule == "ceil",
+        minus=np.int32(np.frexp(np.float32(top))[1] - 1),
+    )
     if job.rule == "even":
         significand = fmt.mantissa_bits if fmt.kind == "float" else fmt.bits - 2
         made = made._replace(half=np.uint32(1 << 22 - significand))
@@ -75,9 +83,19 @@ def scale_recipe(job: BlockJob, tensor: float = 1.0) -> ScaleRecipe | None:
 def _recipe(kind: int, *, floor: float, top: float, unit: float) -> ScaleRecipe:
     single = np.float32
     return ScaleRecipe(
-        kind=kind, floor=single(floor), top=single(top), tensor=single(1),
-        tiny=single(element("fp32").min_subnormal), half=np.uint32(0), up=False, minus=np.int32(0),
-        lowest=np.int32(0), mantissa=np.int32(0), largest=single(0), unit=single(unit))
+        kind=kind,
+        floor=single(floor),
+        top=single(top),
+        tensor=single(1),
+        tiny=single(element("fp32").min_subnormal),
+        half=np.uint32(0),
+        up=False,
+        minus=np.int32(0),
+        lowest=np.int32(0),
+        mantissa=np.int32(0),
+        largest=single(0),
+        unit=single(unit),
+    )
 
 
 def exact_reciprocal(recipe: ScaleRecipe) -> bool:

@@ -46,8 +46,11 @@ def scales(source: npt.NDArray[Any], amax: FloatArray, job: BlockJob) -> Scales:
 def _encode_scale(largest: np.float32, top: np.float32, tensor: np.float32 | None) -> np.float32:
     """1 / g: of a given g, or so that the largest magnitude takes a scale of 256; 0 for zeros."""
     with np.errstate(over="ignore", divide="ignore"):
-        found = np.float32(top * np.float32(FOUR_OVER_SIX_SCALE_MAX)) / largest \
-            if tensor is None else np.float32(1) / tensor
+        found = (
+            np.float32(top * np.float32(FOUR_OVER_SIX_SCALE_MAX)) / largest
+            if tensor is None
+            else np.float32(1) / tensor
+        )
     return np.float32(found) if np.isfinite(found) else np.float32(0)
 
 

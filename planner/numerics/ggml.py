@@ -39,8 +39,9 @@ class View:
 
 
 @typed
-def ggml_encode(x: npt.ArrayLike, id: str, *, importance: npt.ArrayLike | None = None,
-                threads: int = 1) -> Bytes:
+def ggml_encode(
+    x: npt.ArrayLike, id: str, *, importance: npt.ArrayLike | None = None, threads: int = 1
+) -> Bytes:
     """The bytes of ``x`` (…, columns) in a ggml type: uint8 (…, bytes of a row).
 
     Types by name or scheme: ``q4_k``, ``ggml-q4_k``. ``importance``: of each column (columns,), 0
@@ -67,12 +68,15 @@ def ggml_decode(storage: Bytes, id: str) -> FloatArray:
     kind = ggml_type(id)
     given = np.asarray(storage)
     if given.dtype != np.uint8 or given.ndim == 0:
-        raise InputError(f"blocks have dtype {given.dtype} and {given.ndim} axes",
-                         hint="pass uint8 of at least one axis")
+        raise InputError(
+            f"blocks have dtype {given.dtype} and {given.ndim} axes",
+            hint="pass uint8 of at least one axis",
+        )
     if given.shape[-1] % kind.block_bytes:
-        raise InputError(f"rows of {given.shape[-1]} bytes do not fill whole blocks of "
-                         f"{kind.block_bytes}",
-                         hint="pass whole rows of bytes as the file stores them")
+        raise InputError(
+            f"rows of {given.shape[-1]} bytes do not fill whole blocks of {kind.block_bytes}",
+            hint="pass whole rows of bytes as the file stores them",
+        )
     columns = given.shape[-1] // kind.block_bytes * kind.elements
     values = np.empty((*given.shape[:-1], columns), dtype=np.float32)
     _decode(given, kind, values)
@@ -80,21 +84,28 @@ def ggml_decode(storage: Bytes, id: str) -> FloatArray:
 
 
 @typed
-def ggml_round_trip(x: npt.ArrayLike, id: str, *, importance: npt.ArrayLike | None = None,
-                    ) -> FloatArray:
+def ggml_round_trip(
+    x: npt.ArrayLike,
+    id: str,
+    *,
+    importance: npt.ArrayLike | None = None,
+) -> FloatArray:
     """``x`` (…, columns) as it comes back from storage in a ggml type; errors of
     :func:`ggml_encode`."""
     return ggml_decode(ggml_encode(x, id, importance=importance), id)
 
 
-def encode_rows(source: npt.NDArray[Any], kind: GgmlType, threads: int,
-                importance: npt.ArrayLike | None = None) -> Bytes:
+def encode_rows(
+    source: npt.NDArray[Any], kind: GgmlType, threads: int, importance: npt.ArrayLike | None = None
+) -> Bytes:
     """As :func:`ggml_encode`, by record."""
     rows, columns = tiles.matrix_shape(source.shape)
     elements, size, encode = kind.elements, kind.block_bytes, kind.encode
     if columns % elements:
-        raise InputError(f"rows of {columns} elements do not fill whole blocks of {elements} "
-                         f"({kind.name})", hint="pad the rows to whole blocks")
+        raise InputError(
+            f"rows of {columns} elements do not fill whole blocks of {elements} ({kind.name})",
+            hint="pad the rows to whole blocks",
+        )
     weights = None if importance is None else _importance(importance, columns)
     if weights is None and kind.weighted_only:  # of rows without elements as well
         raise without_importance(kind.name)
@@ -103,9 +114,10 @@ def encode_rows(source: npt.NDArray[Any], kind: GgmlType, threads: int,
     def work(tile: Tile) -> None:
         part = tiles.fetch(source, tile)
         if not np.isfinite(part).all():
-            raise InputError("cannot scale a matrix that holds NaN or infinities",
-                             hint="replace NaN and infinities first, for example with "
-                                  "numpy.nan_to_num")
+            raise InputError(
+                "cannot scale a matrix that holds NaN or infinities",
+                hint="replace NaN and infinities first, for example with numpy.nan_to_num",
+            )
         left, right = tile.left // elements * size, tile.right // elements * size
         out[tile.top : tile.bottom, left:right] = encode(part, weights)
 
@@ -119,8 +131,10 @@ def encode_rows(source: npt.NDArray[Any], kind: GgmlType, threads: int,
 def _importance(given: npt.ArrayLike, columns: int) -> FloatArray:
     found = tiles.as_array(given).astype(np.float32)
     if found.shape != (columns,):
-        raise InputError(f"importance has shape {found.shape}, rows have {columns} columns",
-                         hint="pass one number a column")
+        raise InputError(
+            f"importance has shape {found.shape}, rows have {columns} columns",
+            hint="pass one number a column",
+        )
     if not (np.isfinite(found) & (found >= 0)).all():
         raise InputError("importance is negative or not finite", hint="pass numbers of 0 or more")
     return found
@@ -139,8 +153,9 @@ def inspect(storage: Bytes, fmt: TensorFormat) -> View:
     count = width // kind.block_bytes
     groups = parts.scales.shape[1] * count
     minima = None if parts.minima is None else parts.minima.reshape(rows, groups)
-    return View(parts.codes.reshape(rows, count * kind.elements),
-                parts.scales.reshape(rows, groups), minima)
+    return View(
+        parts.codes.reshape(rows, count * kind.elements), parts.scales.reshape(rows, groups), minima
+    )
 
 
 def decode_blocks(storage: Bytes, fmt: TensorFormat, values: FloatArray) -> None:

@@ -30,8 +30,9 @@ def _half_e8m0(codes: Bytes) -> FloatArray:
 def _half_ue4m3(codes: Bytes) -> FloatArray:
     """Half of a UE4M3 scale; 0x7F is zero, the uppermost bit is not read."""
     exponent, mantissa = (codes >> 3 & 15).astype(np.int32), (codes & 7).astype(np.float32)
-    raw = np.where(exponent == 0, np.ldexp(mantissa, -9),
-                   np.ldexp(1 + mantissa / np.float32(8), exponent - 7))
+    raw = np.where(
+        exponent == 0, np.ldexp(mantissa, -9), np.ldexp(1 + mantissa / np.float32(8), exponent - 7)
+    )
     halved: FloatArray = (raw * np.float32(0.5)).astype(np.float32)
     return np.where((codes == 0) | (codes == 0x7F), np.float32(0), halved)
 
@@ -41,8 +42,10 @@ def _to_ue4m3(x: FloatArray) -> Bytes:
     bits = np.minimum(x, _LARGEST_UE4M3).view(np.uint32).astype(np.int64)
     exponent = (bits >> 23 & 255) - 127 + 7
     rounded = (bits >> 20 & 7) + (bits >> 19 & 1)
-    exponent, rounded = np.where(rounded > 7, exponent + 1, exponent), np.where(
-        rounded > 7, 0, rounded)
+    exponent, rounded = (
+        np.where(rounded > 7, exponent + 1, exponent),
+        np.where(rounded > 7, 0, rounded),
+    )
     normal = np.where(exponent >= 15, 0x7E, exponent << 3 | rounded)
     small = np.minimum((x * np.float32(512) + np.float32(0.5)).astype(np.int64), 7)
     return np.where((bits >> 23 & 255) - 127 + 7 <= 0, small, normal).astype(np.uint8)
@@ -85,8 +88,11 @@ def quantize_mxfp4(blocks: FloatArray) -> Bytes:
 def _floor_log2(x: FloatArray) -> npt.NDArray[np.int32]:
     """⌊log2f(x)⌋; log2f rounds up to the next integer what is within half an ulp of it."""
     with np.errstate(divide="ignore"):
-        return np.floor(np.log2(x.astype(np.float64)).astype(np.float32)).clip(-200, 200).astype(
-            np.int32)
+        return (
+            np.floor(np.log2(x.astype(np.float64)).astype(np.float32))
+            .clip(-200, 200)
+            .astype(np.int32)
+        )
 
 
 def parts_mxfp4(stored: Bytes) -> BlockParts:

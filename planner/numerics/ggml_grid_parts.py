@@ -46,7 +46,8 @@ def _even(indices: Integers) -> npt.NDArray[np.bool_]:
 def _nibbles(packed: Bytes) -> Bytes:
     """(n, k) → (n, 2k): low, then high nibble of each byte."""
     return np.stack([packed & np.uint8(15), packed >> np.uint8(4)], axis=2).reshape(
-        -1, 2 * packed.shape[1])
+        -1, 2 * packed.shape[1]
+    )
 
 
 def _scales(stored: Bytes, steps: Bytes | Integers, last: np.float32) -> FloatArray:
@@ -60,24 +61,29 @@ def parts_iq2_xxs(stored: Bytes) -> BlockParts:
     words = _words(stored[:, 2:], "<u4").reshape(-1, 8, 2)
     points = grid("iq2_xxs")[_words(words[:, :, 0].astype("<u4"), "u1")]
     signs = _even(words[:, :, 1, None] >> _SEVENS & np.uint32(127))
-    return BlockParts(_signed(points, signs),
-                      _scales(stored[:, :2], words[:, :, 1] >> np.uint32(28), _QUARTER))
+    return BlockParts(
+        _signed(points, signs), _scales(stored[:, :2], words[:, :, 1] >> np.uint32(28), _QUARTER)
+    )
 
 
 def parts_iq2_xs(stored: Bytes) -> BlockParts:
     """Signed levels, and the scale of groups of 16."""
     words = _words(stored[:, 2:66], "<u2")
     points = grid("iq2_xs")[words & np.uint16(511)]
-    return BlockParts(_signed(points, _even(words >> np.uint16(9))),
-                      _scales(stored[:, :2], _nibbles(stored[:, 66:]), _QUARTER))
+    return BlockParts(
+        _signed(points, _even(words >> np.uint16(9))),
+        _scales(stored[:, :2], _nibbles(stored[:, 66:]), _QUARTER),
+    )
 
 
 def parts_iq2_s(stored: Bytes) -> BlockParts:
     """Signed levels, and the scale of groups of 16; signs are bytes of their own."""
     upper = (stored[:, 66:74, None] >> _PAIRS & np.uint8(3)).reshape(-1, 32)
     points = grid("iq2_s")[stored[:, 2:34] | upper.astype(np.uint16) << np.uint16(8)]
-    return BlockParts(_signed(points, _bits(stored[:, 34:66])),
-                      _scales(stored[:, :2], _nibbles(stored[:, 74:]), _QUARTER))
+    return BlockParts(
+        _signed(points, _bits(stored[:, 34:66])),
+        _scales(stored[:, :2], _nibbles(stored[:, 74:]), _QUARTER),
+    )
 
 
 def parts_iq3_xxs(stored: Bytes) -> BlockParts:
@@ -85,8 +91,7 @@ def parts_iq3_xxs(stored: Bytes) -> BlockParts:
     words = _words(stored[:, 66:], "<u4")
     points = grid("iq3_xxs")[stored[:, 2:66]]
     signs = _even(words[:, :, None] >> _SEVENS & np.uint32(127))
-    return BlockParts(_signed(points, signs),
-                      _scales(stored[:, :2], words >> np.uint32(28), _HALF))
+    return BlockParts(_signed(points, signs), _scales(stored[:, :2], words >> np.uint32(28), _HALF))
 
 
 def parts_iq3_s(stored: Bytes) -> BlockParts:
@@ -94,8 +99,9 @@ def parts_iq3_s(stored: Bytes) -> BlockParts:
     upper = _bits(stored[:, 66:74]).reshape(-1, 64).astype(np.uint16)
     points = grid("iq3_s")[stored[:, 2:66] | upper << np.uint16(8)]
     steps = 1 + 2 * _nibbles(stored[:, 106:]).astype(np.float32)
-    return BlockParts(_signed(points, _bits(stored[:, 74:106])),
-                      halves(stored[:, :2])[:, None] * steps)
+    return BlockParts(
+        _signed(points, _bits(stored[:, 74:106])), halves(stored[:, :2])[:, None] * steps
+    )
 
 
 def _eighths(indices: Integers, negative: npt.NDArray[np.bool_]) -> Bytes:

@@ -37,8 +37,9 @@ def packed_points(name: str) -> npt.NDArray[np.uint16]:
     table = _document()[name]
     digits = -(-table["bits"] * table["dimensions"] // 4)
     text = "".join(table["points"].split())
-    points = np.array([int(text[i : i + digits], 16) for i in range(0, len(text), digits)],
-                      dtype=np.uint16)
+    points = np.array(
+        [int(text[i : i + digits], 16) for i in range(0, len(text), digits)], dtype=np.uint16
+    )
     points.setflags(write=False)
     return points
 

@@ -62,20 +62,29 @@ def _levels(best: _Best, order: npt.NDArray[np.intp]) -> npt.NDArray[np.int8]:
     return turned
 
 
-def _on_lattice(x: FloatArray, weights: FloatArray, levels: npt.NDArray[np.int8],
-                scale: FloatArray, up: Index) -> tuple[FloatArray, Index]:
+def _on_lattice(
+    x: FloatArray, weights: FloatArray, levels: npt.NDArray[np.int8], scale: FloatArray, up: Index
+) -> tuple[FloatArray, Index]:
     """Scales and points (vectors, groups): where a vector is no point, the neighbour with the least
     error, and the scale that fits then; ``up`` (vectors, groups) is 1 where levels move up.
     """
     lattice, groups = grid("iq1_s"), x.shape[1]
-    vectors, importance = (rows.reshape(-1, 8, groups).transpose(1, 0, 2).reshape(8, -1)
-                           for rows in (x, weights))
+    vectors, importance = (
+        rows.reshape(-1, 8, groups).transpose(1, 0, 2).reshape(8, -1) for rows in (x, weights)
+    )
     count = x.shape[0] // 8
     states = states_of(levels.reshape(-1, 8, groups).transpose(1, 0, 2).reshape(8, -1), 3)
     index = lattice.of_state[states]
     off = np.flatnonzero(index < 0)
-    index[off] = best_neighbour(lattice, states[off], vectors[:, off], importance[:, off],
-                                np.tile(scale, count)[off], _MOVED, up.reshape(-1)[off])
+    index[off] = best_neighbour(
+        lattice,
+        states[off],
+        vectors[:, off],
+        importance[:, off],
+        np.tile(scale, count)[off],
+        _MOVED,
+        up.reshape(-1)[off],
+    )
     on = np.ones(index.shape, dtype=np.bool_)
     on[off] = False
     index = index.reshape(count, groups)
@@ -124,11 +133,13 @@ def quantize_iq1_s(blocks: FloatArray, importance: FloatArray) -> Bytes:
         steps = _three_bits(scale, largest)
     points = np.where(empty, 0, index).T.reshape(-1, 8, 4).astype(np.uint16)
     words = np.bitwise_or.reduce(
-        points >> np.uint16(8) << np.array([0, 3, 6, 9], dtype=np.uint16), axis=2)
+        points >> np.uint16(8) << np.array([0, 3, 6, 9], dtype=np.uint16), axis=2
+    )
     down = ~(up | empty).reshape(-1, 8) & (largest > 0)[:, None]
     words |= (steps | down.astype(np.uint8) << np.uint8(3)).astype(np.uint16) << np.uint16(12)
-    return np.concatenate([d, points.astype(np.uint8).reshape(-1, 32),
-                           words.astype("<u2").view(np.uint8)], axis=1)
+    return np.concatenate(
+        [d, points.astype(np.uint8).reshape(-1, 32), words.astype("<u2").view(np.uint8)], axis=1
+    )
 
 
 def _cut_whole(x: FloatArray, weights: FloatArray, order: npt.NDArray[np.intp]) -> _Best:
@@ -138,12 +149,20 @@ def _cut_whole(x: FloatArray, weights: FloatArray, order: npt.NDArray[np.intp]) 
     size, best = x.shape[0], _Best(x.shape[1])
     for i in range(size + 1):
         for j in range(i, size + 1):
-            parts = ((sx[i], sw[i]), (sx[j] - sx[i], sw[j] - sw[i]),
-                     (sx[size] - sx[j], sw[size] - sw[j]))
+            parts = (
+                (sx[i], sw[i]),
+                (sx[j] - sx[i], sw[j] - sw[i]),
+                (sx[size] - sx[j], sw[size] - sw[j]),
+            )
             for move, q in ((1, _UP), (-1, _DOWN)):
                 (x0, w0), (x1, w1), (x2, w2) = parts
-                best.offer(x0 * q[0] + x1 * q[1] + x2 * q[2],
-                           w0 * q[0] * q[0] + w1 * q[1] * q[1] + w2 * q[2] * q[2], i, j, move)
+                best.offer(
+                    x0 * q[0] + x1 * q[1] + x2 * q[2],
+                    w0 * q[0] * q[0] + w1 * q[1] * q[1] + w2 * q[2] * q[2],
+                    i,
+                    j,
+                    move,
+                )
     return best
 
 
@@ -170,8 +189,9 @@ def quantize_iq1_m(blocks: FloatArray, importance: FloatArray | None = None) -> 
     down &= (largest > 0)[:, None, None]
     upper = index.T.reshape(-1, 16, 2) >> 8 | down.astype(np.int32) << 3
     nibbles = (upper[:, :, 0] | upper[:, :, 1] << 4).astype(np.uint8)
-    return np.concatenate([index.T.astype(np.uint8).reshape(-1, 32), nibbles,
-                           _scale_words(steps, stored)], axis=1)
+    return np.concatenate(
+        [index.T.astype(np.uint8).reshape(-1, 32), nibbles, _scale_words(steps, stored)], axis=1
+    )
 
 
 def _fitted(x: FloatArray, weights: FloatArray, q: FloatArray, steps: Bytes) -> FloatArray:
@@ -179,8 +199,10 @@ def _fitted(x: FloatArray, weights: FloatArray, q: FloatArray, steps: Bytes) -> 
     factor = (2 * steps.astype(np.float32) + _ONE).reshape(-1)
     values = q * factor
     weighted = weights * values
-    sum_qx, sum_q2 = (ordered_sum(np.ascontiguousarray(rows.T.reshape(-1, 256).T))
-                      for rows in (weighted * x, weighted * values))
+    sum_qx, sum_q2 = (
+        ordered_sum(np.ascontiguousarray(rows.T.reshape(-1, 256).T))
+        for rows in (weighted * x, weighted * values)
+    )
     return np.where(sum_q2 > 0, sum_qx / sum_q2, np.float32(np.nan))
 
 
@@ -214,8 +236,12 @@ def _cut_halves(x: FloatArray, weights: FloatArray, order: npt.NDArray[np.intp])
             for h in (0, 1):
                 before = sx[h][i] + sx[h][j]
                 qx.append([sx[h][size] * top - before for top in upper])
-                q2.append([sw[h][size] * top * top + sw[h][i] * low[m] + sw[h][j] * high[m]
-                           for m, top in enumerate(upper)])
+                q2.append(
+                    [
+                        sw[h][size] * top * top + sw[h][i] * low[m] + sw[h][j] * high[m]
+                        for m, top in enumerate(upper)
+                    ]
+                )
             for move in range(4):
                 a, b = divmod(move, 2)
                 best.offer(qx[0][a] + qx[1][b], q2[0][a] + q2[1][b], i, j, move)

@@ -43,8 +43,7 @@ def quantize_iq2_xxs(blocks: FloatArray, importance: FloatArray) -> Bytes:
         groups, weights = groups_of(x, 32), groups_of(weights, 32)
         first, _ = search_positive(groups, weights, 4)
         reach = first * np.float32(3)
-        scale, index = search(groups, weights, grid("iq2_xxs"), Trials(6, 0.1, "all"), reach,
-                              first)
+        scale, index = search(groups, weights, grid("iq2_xxs"), Trials(6, 0.1, "all"), reach, first)
         empty = ((groups.max(axis=0) < TINY) | (reach <= 0)).reshape(-1, 8)
         scale, signs = _made_positive(np.where(empty, _ZERO, scale.reshape(-1, 8)), signs, 127)
         largest = scale.max(axis=1)
@@ -94,8 +93,11 @@ def quantize_iq2_s(blocks: FloatArray, importance: FloatArray | None = None) -> 
     with np.errstate(all="ignore"):
         squares: FloatArray = blocks * blocks
         sigma2 = np.float32(2) * ordered_sum(np.ascontiguousarray(squares.T)) / np.float32(256)
-        weights = np.float32(0.25) * sigma2[:, None] + squares if importance is None else \
-            importance * np.sqrt(sigma2[:, None] + squares)
+        weights = (
+            np.float32(0.25) * sigma2[:, None] + squares
+            if importance is None
+            else importance * np.sqrt(sigma2[:, None] + squares)
+        )
         groups = groups_of(np.abs(blocks), 16)
         reach = groups.max(axis=0)
         scale, index = search(groups, groups_of(weights, 16), grid("iq2_s"), Trials(9, 0.1), reach)

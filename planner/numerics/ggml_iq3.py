@@ -42,13 +42,15 @@ def quantize_iq3_xxs(blocks: FloatArray, importance: FloatArray | None = None) -
         x, signs = even_signs(blocks, weights)
         groups = groups_of(x, 32)
         reach = groups.max(axis=0)
-        scale, index = search(groups, groups_of(weights, 32), grid("iq3_xxs"), Trials(15, 0.2),
-                              reach)
+        scale, index = search(
+            groups, groups_of(weights, 32), grid("iq3_xxs"), Trials(15, 0.2), reach
+        )
         empty = (reach < _TINY).reshape(-1, 8)
         scale = np.where(empty, np.float32(0), scale.reshape(-1, 8))
         largest = scale.max(axis=1)
-        d = half_bytes(np.where(largest > 0, largest / np.float32(31) * np.float32(1.0125),
-                                np.float32(0)))
+        d = half_bytes(
+            np.where(largest > 0, largest / np.float32(31) * np.float32(1.0125), np.float32(0))
+        )
         steps = four_bits(scale, largest)
     points = np.where(empty[:, :, None], 0, index.T.reshape(-1, 8, 8)).astype(np.uint8)
     words = with_signs(np.where(np.repeat(empty, 4, axis=1), 0, signs), steps)
@@ -70,15 +72,22 @@ def quantize_iq3_s(blocks: FloatArray, importance: FloatArray | None = None) -> 
         empty = (reach == 0).reshape(-1, 8)
         scale = np.where(empty, np.float32(0), scale.reshape(-1, 8))
         largest = scale.max(axis=1)
-        d = half_bytes(np.where(largest > 0, largest / np.float32(31) * np.float32(1.033),
-                                np.float32(0)))
+        d = half_bytes(
+            np.where(largest > 0, largest / np.float32(31) * np.float32(1.033), np.float32(0))
+        )
         steps = four_bits(scale, largest)
     points = np.where(empty[:, :, None], 0, index.T.reshape(-1, 8, 8)).astype(np.uint16)
     order = np.argsort(empty, axis=1, kind="stable")[:, :, None]
     signs = np.where(empty[:, :, None], 0, signs_of(blocks).reshape(-1, 8, 4)).astype(np.uint8)
     low = np.take_along_axis(points.astype(np.uint8), order, axis=1)
     upper = np.packbits(points > 255, axis=2, bitorder="little")
-    return np.concatenate([
-        d, low.reshape(-1, 64), upper.reshape(-1, 8),
-        np.take_along_axis(signs, order, axis=1).reshape(-1, 32),
-        steps[:, ::2] | steps[:, 1::2] << np.uint8(4)], axis=1)
+    return np.concatenate(
+        [
+            d,
+            low.reshape(-1, 64),
+            upper.reshape(-1, 8),
+            np.take_along_axis(signs, order, axis=1).reshape(-1, 32),
+            steps[:, ::2] | steps[:, 1::2] << np.uint8(4),
+        ],
+        axis=1,
+    )

@@ -82,8 +82,12 @@ def states_of(levels_of: npt.NDArray[np.integer], levels: int) -> Index:
     return total
 
 
-def _nearest(states: npt.NDArray[np.intp], points: Levels, levels: int, shells: int,
-             ) -> tuple[Index, Index]:
+def _nearest(
+    states: npt.NDArray[np.intp],
+    points: Levels,
+    levels: int,
+    shells: int,
+) -> tuple[Index, Index]:
     """The runs of ``states``, one after the other, and the size of each."""
     digits = np.stack([states // levels**k % levels for k in range(points.shape[0])], axis=1)
     near = digits.astype(np.int16) @ points.astype(np.int16)
@@ -96,8 +100,15 @@ def _nearest(states: npt.NDArray[np.intp], points: Levels, levels: int, shells: 
     return order[inside], inside.sum(axis=1, dtype=np.int32)
 
 
-def best_neighbour(lattice: Lattice, states: Index, x: FloatArray, weights: FloatArray,
-                   scale: FloatArray, tables: FloatArray, which: Index | None = None) -> Index:
+def best_neighbour(
+    lattice: Lattice,
+    states: Index,
+    x: FloatArray,
+    weights: FloatArray,
+    scale: FloatArray,
+    tables: FloatArray,
+    which: Index | None = None,
+) -> Index:
     """Of the neighbours of each state the first with the least Σ w·(scale·value - x)².
 
     Args:
@@ -113,9 +124,17 @@ def best_neighbour(lattice: Lattice, states: Index, x: FloatArray, weights: Floa
     if states.size >= WORTH_COMPILING and _numba():
         from planner.numerics.fast_lattice import nearest_points
 
-        nearest_points(lattice.neighbours, lattice.start[states], lattice.count[states],
-                       np.ascontiguousarray(x.T), np.ascontiguousarray(weights.T), scale,
-                       np.ascontiguousarray(values.transpose(0, 2, 1)), chosen, found)
+        nearest_points(
+            lattice.neighbours,
+            lattice.start[states],
+            lattice.count[states],
+            np.ascontiguousarray(x.T),
+            np.ascontiguousarray(weights.T),
+            scale,
+            np.ascontiguousarray(values.transpose(0, 2, 1)),
+            chosen,
+            found,
+        )
         return found
     order = np.argsort(-lattice.count[states], kind="stable")
     counts, start = lattice.count[states][order], lattice.start[states][order]

@@ -51,8 +51,9 @@ class _Vectors:
 
     def _flat(self, rows: FloatArray) -> FloatArray:
         count, groups = self.shape
-        return np.ascontiguousarray(
-            rows.reshape(count, -1, groups).transpose(1, 0, 2)).reshape(self.lattice.width, -1)
+        return np.ascontiguousarray(rows.reshape(count, -1, groups).transpose(1, 0, 2)).reshape(
+            self.lattice.width, -1
+        )
 
     def rounded(self, inverse: FloatArray, scale: FloatArray) -> tuple[Index, Mask]:
         """Points (vectors, groups) at an inverse scale, and which vectors were points at once."""
@@ -61,8 +62,14 @@ class _Vectors:
         states = states_of(np.clip(steps, 0, self.lattice.levels - 1), self.lattice.levels)
         index = self.lattice.of_state[states]
         off = np.flatnonzero(index < 0)
-        index[off] = best_neighbour(self.lattice, states[off], self._x[:, off],
-                                    self._roots[:, off], np.tile(scale, count)[off], self._tables)
+        index[off] = best_neighbour(
+            self.lattice,
+            states[off],
+            self._x[:, off],
+            self._roots[:, off],
+            np.tile(scale, count)[off],
+            self._tables,
+        )
         on: Mask = np.ones(index.shape, dtype=np.bool_)
         on[off] = False
         return index.reshape(self.shape), on.reshape(self.shape)
@@ -73,8 +80,14 @@ class _Vectors:
         return ordered_sum(self.weights * self.x * q), ordered_sum(self.weights * q * q)
 
 
-def search(x: FloatArray, weights: FloatArray, lattice: Lattice, trials: Trials,
-           reach: FloatArray, first: FloatArray | None = None) -> tuple[FloatArray, Index]:
+def search(
+    x: FloatArray,
+    weights: FloatArray,
+    lattice: Lattice,
+    trials: Trials,
+    reach: FloatArray,
+    first: FloatArray | None = None,
+) -> tuple[FloatArray, Index]:
     """Scales (groups,) and points (vectors, groups) of magnitudes ``x`` (size, groups).
 
     ``reach`` is what the topmost level is tried at, the largest magnitude; ``first`` the scale
@@ -107,8 +120,10 @@ def signs_of(blocks: FloatArray) -> Bytes:
     return np.packbits(blocks < 0, axis=-1, bitorder="little")
 
 
-def even_signs(blocks: FloatArray, weights: FloatArray,
-               ) -> tuple[FloatArray, Bytes]:
+def even_signs(
+    blocks: FloatArray,
+    weights: FloatArray,
+) -> tuple[FloatArray, Bytes]:
     """Magnitudes (n, width) and seven sign bits for each eight, whose parity gives the eighth.
 
     Where an odd number is negative, the element of the least w·x² changes its sign.

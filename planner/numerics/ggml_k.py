@@ -77,11 +77,14 @@ def pack_six(scales: Bytes, minima: Bytes) -> Bytes:
     """Eight scales and eight minima of six bits in twelve bytes (n, 12)."""
     four, two, six = np.uint8(4), np.uint8(15), np.uint8(6)
     last_s, last_m = scales[:, 4:], minima[:, 4:]
-    return np.concatenate([
-        scales[:, :4] | last_s >> four << six,
-        minima[:, :4] | last_m >> four << six,
-        last_s & two | (last_m & two) << four,
-    ], axis=1)
+    return np.concatenate(
+        [
+            scales[:, :4] | last_s >> four << six,
+            minima[:, :4] | last_m >> four << six,
+            last_s & two | (last_m & two) << four,
+        ],
+        axis=1,
+    )
 
 
 def unpack_six(packed: Bytes) -> tuple[Bytes, Bytes]:
@@ -96,17 +99,22 @@ def unpack_six(packed: Bytes) -> tuple[Bytes, Bytes]:
 def parts_q4_k(stored: Bytes) -> BlockParts:
     """Unsigned codes, and for groups of 32 the scale d·s and the minimum dmin·m."""
     scales, minima = unpack_six(stored[:, 4:16])
-    return BlockParts(_unpaired(stored[:, 16:]), halves(stored[:, :2])[:, None] * scales,
-                      halves(stored[:, 2:4])[:, None] * minima)
+    return BlockParts(
+        _unpaired(stored[:, 16:]),
+        halves(stored[:, :2])[:, None] * scales,
+        halves(stored[:, 2:4])[:, None] * minima,
+    )
 
 
 def parts_q5_k(stored: Bytes) -> BlockParts:
     """As those of Q4_K, with codes of five bits."""
     scales, minima = unpack_six(stored[:, 4:16])
     upper = (stored[:, None, 16:48] >> _EIGHT & np.uint8(1)).reshape(-1, 256)
-    return BlockParts(_unpaired(stored[:, 48:]) | upper << np.uint8(4),
-                      halves(stored[:, :2])[:, None] * scales,
-                      halves(stored[:, 2:4])[:, None] * minima)
+    return BlockParts(
+        _unpaired(stored[:, 48:]) | upper << np.uint8(4),
+        halves(stored[:, :2])[:, None] * scales,
+        halves(stored[:, 2:4])[:, None] * minima,
+    )
 
 
 def _unpaired(nibbles: Bytes) -> Bytes:
@@ -139,8 +147,9 @@ def q6_k_blocks(blocks: FloatArray, weights: FloatArray) -> Bytes:
     nibbles = low[:, :, :2] | low[:, :, 2:] << np.uint8(4)
     shifts = np.array([0, 2, 4, 6], dtype=np.uint8)[:, None]
     pairs = np.bitwise_or.reduce(q >> np.uint8(4) << shifts, axis=2)
-    out = np.concatenate([nibbles.reshape(-1, 128), pairs.reshape(-1, 64), steps.view(np.uint8), d],
-                         axis=1)
+    out = np.concatenate(
+        [nibbles.reshape(-1, 128), pairs.reshape(-1, 64), steps.view(np.uint8), d], axis=1
+    )
     out[empty] = 0
     return out
 
@@ -170,8 +179,10 @@ def quantize_q8_k(blocks: FloatArray) -> Bytes:
         codes = np.minimum(nearest(np.multiply(inverse, blocks)), 127)
     q = np.where(empty, 0, codes).astype(np.int8)
     sums = q.reshape(-1, 16, 16).sum(axis=2, dtype=np.int16)
-    return np.concatenate([d.astype("<f4").view(np.uint8), q.view(np.uint8),
-                           sums.astype("<i2").view(np.uint8)], axis=1)
+    return np.concatenate(
+        [d.astype("<f4").view(np.uint8), q.view(np.uint8), sums.astype("<i2").view(np.uint8)],
+        axis=1,
+    )
 
 
 def parts_q8_k(stored: Bytes) -> BlockParts:

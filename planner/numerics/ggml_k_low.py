@@ -59,9 +59,11 @@ def _unpack_pairs(packed: Bytes) -> Bytes:
 def parts_q2_k(stored: Bytes) -> BlockParts:
     """Unsigned codes, and for groups of 16 the scale d·s and the minimum dmin·m."""
     packed = stored[:, :16]
-    return BlockParts(_unpack_pairs(stored[:, 16:80]),
-                      halves(stored[:, 80:82])[:, None] * (packed & np.uint8(15)),
-                      halves(stored[:, 82:])[:, None] * (packed >> np.uint8(4)))
+    return BlockParts(
+        _unpack_pairs(stored[:, 16:80]),
+        halves(stored[:, 80:82])[:, None] * (packed & np.uint8(15)),
+        halves(stored[:, 82:])[:, None] * (packed >> np.uint8(4)),
+    )
 
 
 def _search_coordinates(x: FloatArray) -> tuple[FloatArray, Integers]:
@@ -87,8 +89,12 @@ def _search_coordinates(x: FloatArray) -> tuple[FloatArray, Integers]:
             new = np.clip(nearest(value * l2 / lx), -4, 3)
             n = new.astype(np.float32)
             new_lx, new_l2 = lx + w * value * n, l2 + w * n * n
-            better = (lx > 0) & (new != codes[i]) & (new_l2 > 0) & (
-                new_lx * new_lx * sum_l2 > sum_lx * sum_lx * new_l2)
+            better = (
+                (lx > 0)
+                & (new != codes[i])
+                & (new_l2 > 0)
+                & (new_lx * new_lx * sum_l2 > sum_lx * sum_lx * new_l2)
+            )
             codes[i] = np.where(better, new, codes[i])
             sum_lx = np.where(better, new_lx, sum_lx)
             sum_l2 = np.where(better, new_l2, sum_l2)
@@ -119,8 +125,9 @@ def quantize_q3_k(blocks: FloatArray) -> Bytes:
 def q3_k_codes(x: FloatArray, codes: Integers, d: Bytes, steps: Bytes) -> tuple[Bytes, Bytes]:
     """Upper bits (n, 32) and low bit pairs (n, 64) at the stored scales, d·(step - 32); ``codes``
     where a scale is zero."""
-    unit: FloatArray = (halves(d)[:, None] * (steps.astype(np.int32) - 32)).astype(
-        np.float32).reshape(-1)
+    unit: FloatArray = (
+        (halves(d)[:, None] * (steps.astype(np.int32) - 32)).astype(np.float32).reshape(-1)
+    )
     final = np.clip(nearest(np.divide(x, unit)), -4, 3)
     q = (np.where(unit == 0, codes, final) + 4).astype(np.uint8).T.reshape(-1, 256)
     upper = np.bitwise_or.reduce(q.reshape(-1, 8, 32) >> np.uint8(2) << _EIGHT, axis=1)
@@ -131,8 +138,9 @@ def pack_six_signed(steps: Bytes) -> Bytes:
     """Sixteen scales of six bits in twelve bytes: nibbles of two, then upper pairs of four."""
     low = steps & np.uint8(15)
     upper = (steps >> np.uint8(4)).reshape(-1, 4, 4) << _PAIRS[:, None]
-    return np.concatenate([low[:, :8] | low[:, 8:] << np.uint8(4),
-                           np.bitwise_or.reduce(upper, axis=1)], axis=1)
+    return np.concatenate(
+        [low[:, :8] | low[:, 8:] << np.uint8(4), np.bitwise_or.reduce(upper, axis=1)], axis=1
+    )
 
 
 def parts_q3_k(stored: Bytes) -> BlockParts:

@@ -105,8 +105,9 @@ def parts_q8_1(stored: Bytes) -> BlockParts:
 
 def parts_q4_1(stored: Bytes) -> BlockParts:
     """Unsigned codes, one scale and one minimum."""
-    return BlockParts(_low_bits(stored[:, 4:]), halves(stored[:, :2])[:, None],
-                      -halves(stored[:, 2:4])[:, None])
+    return BlockParts(
+        _low_bits(stored[:, 4:]), halves(stored[:, :2])[:, None], -halves(stored[:, 2:4])[:, None]
+    )
 
 
 def parts_q5_0(stored: Bytes) -> BlockParts:
@@ -117,8 +118,11 @@ def parts_q5_0(stored: Bytes) -> BlockParts:
 
 def parts_q5_1(stored: Bytes) -> BlockParts:
     """Unsigned codes, one scale and one minimum."""
-    return BlockParts(_with_fifth(stored[:, 4:8], stored[:, 8:]), halves(stored[:, :2])[:, None],
-                      -halves(stored[:, 2:4])[:, None])
+    return BlockParts(
+        _with_fifth(stored[:, 4:8], stored[:, 8:]),
+        halves(stored[:, :2])[:, None],
+        -halves(stored[:, 2:4])[:, None],
+    )
 
 
 def parts_q6_0(stored: Bytes) -> BlockParts:

@@ -14,14 +14,16 @@ from planner.numerics.ggml_search import groups_of, nearest, ordered_sum
 from planner.numerics.ggml_simple import BlockParts, Bytes, half_bytes, halves
 from planner.numerics.tiles import FloatArray
 
-LEVELS = np.array([-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113],
-                  dtype=np.int8)
+LEVELS = np.array(
+    [-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113], dtype=np.int8
+)
 _LEVELS = LEVELS.astype(np.float32)
 _TINY = np.float32(1e-15)  # GROUP_MAX_EPS
 _TRIALS = range(-7, 8)
 # The first level above each integer from -128 on, 1 to 15; levels are integers.
 _ABOVE = np.clip(np.searchsorted(_LEVELS, np.arange(-128, 128), side="right"), 1, 15).astype(
-    np.uint8)
+    np.uint8
+)
 
 
 def _level(x: FloatArray) -> Bytes:
@@ -111,8 +113,9 @@ def iq4_xs_blocks(blocks: FloatArray, weights: FloatArray) -> Bytes:
     shifts = np.array([0, 2, 4, 6], dtype=np.uint8)
     upper = np.bitwise_or.reduce((s >> np.uint8(4)).reshape(-1, 2, 4) << shifts, axis=2)
     low = s & np.uint8(15)
-    return np.concatenate([stored, upper, low[:, ::2] | low[:, 1::2] << np.uint8(4), _nibbles(q)],
-                          axis=1)
+    return np.concatenate(
+        [stored, upper, low[:, ::2] | low[:, 1::2] << np.uint8(4), _nibbles(q)], axis=1
+    )
 
 
 def parts_iq4_xs(stored: Bytes) -> BlockParts:

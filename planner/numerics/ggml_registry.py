@@ -61,6 +61,7 @@ _OnBlocks = Callable[[FloatArray, FloatArray], Bytes]
 
 def _weighing(quantise: _OnBlocks) -> Weigh:
     """From a quantiser of blocks of 256 with the importance of each element."""
+
     def weigh(rows: FloatArray, importance: FloatArray) -> Bytes:
         return quantise(*ggml_weighted.blocks_of(rows, importance, 256)).reshape(len(rows), -1)
 
@@ -69,22 +70,27 @@ def _weighing(quantise: _OnBlocks) -> Weigh:
 
 def without_importance(name: str) -> UnsupportedError:
     """The error of a type that is written with an importance matrix only."""
-    return UnsupportedError(f"{name} is written with an importance matrix only",
-                            hint="pass the importance of each column; llama-imatrix measures it")
+    return UnsupportedError(
+        f"{name} is written with an importance matrix only",
+        hint="pass the importance of each column; llama-imatrix measures it",
+    )
 
 
-def _encoder(name: str, elements: int, quantise: Quantise | None, weigh: Weigh | None,
-             alike: bool = True) -> Encoder:
+def _encoder(
+    name: str, elements: int, quantise: Quantise | None, weigh: Weigh | None, alike: bool = True
+) -> Encoder:
     """``quantise`` is None of a type that is written with an importance matrix only, ``weigh`` of
     one that is written without in any case (``alike``), or not emulated with one."""
+
     def encode(rows: FloatArray, importance: FloatArray | None) -> Bytes:
         if importance is not None and weigh is not None:
             return weigh(rows, importance)
         if quantise is None:
             raise without_importance(name)
         if importance is not None and not alike:
-            raise UnsupportedError(f"no weighted quantiser of {name} is emulated",
-                                   hint="leave the importance out")
+            raise UnsupportedError(
+                f"no weighted quantiser of {name} is emulated", hint="leave the importance out"
+            )
         return quantise(rows.reshape(-1, elements)).reshape(len(rows), -1)
 
     return encode
@@ -95,42 +101,48 @@ _Row = tuple[Parts, Quantise | None, Weigh | None]
 first is of a type that needs one, the second of a type that takes none."""
 _WEIGHTS: Mapping[str, _Row] = {
     "q8_0": (ggml_simple.parts_q8_0, ggml_simple.quantize_q8_0, None),
-    "q4_0": (ggml_simple.parts_q4_0, ggml_simple.quantize_q4_0,
-             ggml_weighted.weighted_q4_0),
-    "q4_1": (ggml_legacy.parts_q4_1, ggml_legacy.quantize_q4_1,
-             ggml_weighted.weighted_q4_1),
-    "q5_0": (ggml_legacy.parts_q5_0, ggml_legacy.quantize_q5_0,
-             ggml_weighted.weighted_q5_0),
-    "q5_1": (ggml_legacy.parts_q5_1, ggml_legacy.quantize_q5_1,
-             ggml_weighted.weighted_q5_1),
-    "q2_k": (ggml_k_low.parts_q2_k, ggml_k_low.quantize_q2_k,
-             ggml_weighted_k.weighted_q2_k),
-    "q3_k": (ggml_k_low.parts_q3_k, ggml_k_low.quantize_q3_k,
-             ggml_weighted_k.weighted_q3_k),
-    "q4_k": (ggml_k.parts_q4_k, ggml_k.quantize_q4_k,
-             ggml_weighted_k.weighted_q4_k),
-    "q5_k": (ggml_k.parts_q5_k, ggml_k.quantize_q5_k,
-             ggml_weighted_k.weighted_q5_k),
-    "q6_k": (ggml_k.parts_q6_k, ggml_k.quantize_q6_k,
-             ggml_weighted_k.weighted_q6_k),
-    "iq4_nl": (ggml_nonlinear.parts_iq4_nl, ggml_nonlinear.quantize_iq4_nl,
-             ggml_weighted.weighted_iq4_nl),
-    "iq4_xs": (ggml_nonlinear.parts_iq4_xs, ggml_nonlinear.quantize_iq4_xs,
-             ggml_weighted.weighted_iq4_xs),
-    "iq3_s": (ggml_grid_parts.parts_iq3_s, ggml_iq3.quantize_iq3_s,
-             _weighing(ggml_iq3.quantize_iq3_s)),
-    "iq3_xxs": (ggml_grid_parts.parts_iq3_xxs, ggml_iq3.quantize_iq3_xxs,
-             _weighing(ggml_iq3.quantize_iq3_xxs)),
-    "iq2_s": (ggml_grid_parts.parts_iq2_s, ggml_iq2.quantize_iq2_s,
-             _weighing(ggml_iq2.quantize_iq2_s)),
-    "iq2_xs": (ggml_grid_parts.parts_iq2_xs, None,
-             _weighing(ggml_iq2.quantize_iq2_xs)),
-    "iq2_xxs": (ggml_grid_parts.parts_iq2_xxs, None,
-             _weighing(ggml_iq2.quantize_iq2_xxs)),
-    "iq1_m": (ggml_grid_parts.parts_iq1_m, ggml_iq1.quantize_iq1_m,
-             _weighing(ggml_iq1.quantize_iq1_m)),
-    "iq1_s": (ggml_grid_parts.parts_iq1_s, None,
-             _weighing(ggml_iq1.quantize_iq1_s)),
+    "q4_0": (ggml_simple.parts_q4_0, ggml_simple.quantize_q4_0, ggml_weighted.weighted_q4_0),
+    "q4_1": (ggml_legacy.parts_q4_1, ggml_legacy.quantize_q4_1, ggml_weighted.weighted_q4_1),
+    "q5_0": (ggml_legacy.parts_q5_0, ggml_legacy.quantize_q5_0, ggml_weighted.weighted_q5_0),
+    "q5_1": (ggml_legacy.parts_q5_1, ggml_legacy.quantize_q5_1, ggml_weighted.weighted_q5_1),
+    "q2_k": (ggml_k_low.parts_q2_k, ggml_k_low.quantize_q2_k, ggml_weighted_k.weighted_q2_k),
+    "q3_k": (ggml_k_low.parts_q3_k, ggml_k_low.quantize_q3_k, ggml_weighted_k.weighted_q3_k),
+    "q4_k": (ggml_k.parts_q4_k, ggml_k.quantize_q4_k, ggml_weighted_k.weighted_q4_k),
+    "q5_k": (ggml_k.parts_q5_k, ggml_k.quantize_q5_k, ggml_weighted_k.weighted_q5_k),
+    "q6_k": (ggml_k.parts_q6_k, ggml_k.quantize_q6_k, ggml_weighted_k.weighted_q6_k),
+    "iq4_nl": (
+        ggml_nonlinear.parts_iq4_nl,
+        ggml_nonlinear.quantize_iq4_nl,
+        ggml_weighted.weighted_iq4_nl,
+    ),
+    "iq4_xs": (
+        ggml_nonlinear.parts_iq4_xs,
+        ggml_nonlinear.quantize_iq4_xs,
+        ggml_weighted.weighted_iq4_xs,
+    ),
+    "iq3_s": (
+        ggml_grid_parts.parts_iq3_s,
+        ggml_iq3.quantize_iq3_s,
+        _weighing(ggml_iq3.quantize_iq3_s),
+    ),
+    "iq3_xxs": (
+        ggml_grid_parts.parts_iq3_xxs,
+        ggml_iq3.quantize_iq3_xxs,
+        _weighing(ggml_iq3.quantize_iq3_xxs),
+    ),
+    "iq2_s": (
+        ggml_grid_parts.parts_iq2_s,
+        ggml_iq2.quantize_iq2_s,
+        _weighing(ggml_iq2.quantize_iq2_s),
+    ),
+    "iq2_xs": (ggml_grid_parts.parts_iq2_xs, None, _weighing(ggml_iq2.quantize_iq2_xs)),
+    "iq2_xxs": (ggml_grid_parts.parts_iq2_xxs, None, _weighing(ggml_iq2.quantize_iq2_xxs)),
+    "iq1_m": (
+        ggml_grid_parts.parts_iq1_m,
+        ggml_iq1.quantize_iq1_m,
+        _weighing(ggml_iq1.quantize_iq1_m),
+    ),
+    "iq1_s": (ggml_grid_parts.parts_iq1_s, None, _weighing(ggml_iq1.quantize_iq1_s)),
     "mxfp4": (ggml_fp4.parts_mxfp4, ggml_fp4.quantize_mxfp4, None),
     "nvfp4": (ggml_fp4.parts_nvfp4, ggml_fp4.quantize_nvfp4, None),
     "tq2_0": (ggml_ternary.parts_tq2_0, ggml_ternary.quantize_tq2_0, None),
@@ -147,18 +159,30 @@ def _weight(name: str) -> GgmlType:
 
 
 _OTHERS = (
-    GgmlType("q6_0", 32, 26, ggml_legacy.parts_q6_0,
-             _encoder("q6_0", 32, ggml_legacy.quantize_q6_0, None, alike=False)),
-    GgmlType("q8_1", 32, 36, ggml_legacy.parts_q8_1,
-             _encoder("q8_1", 32, ggml_legacy.quantize_q8_1, None)),
-    GgmlType("q8_k", 256, 292, ggml_k.parts_q8_k,
-             _encoder("q8_k", 256, ggml_k.quantize_q8_k, None)),
+    GgmlType(
+        "q6_0",
+        32,
+        26,
+        ggml_legacy.parts_q6_0,
+        _encoder("q6_0", 32, ggml_legacy.quantize_q6_0, None, alike=False),
+    ),
+    GgmlType(
+        "q8_1",
+        32,
+        36,
+        ggml_legacy.parts_q8_1,
+        _encoder("q8_1", 32, ggml_legacy.quantize_q8_1, None),
+    ),
+    GgmlType(
+        "q8_k", 256, 292, ggml_k.parts_q8_k, _encoder("q8_k", 256, ggml_k.quantize_q8_k, None)
+    ),
 )
 ACTIVATIONS = ("q8_1", "q8_k")
 """Types that no file holds weights in."""
 
 GGML_TYPES: Mapping[str, GgmlType] = MappingProxyType(
-    {name: _weight(name) for name in GGML_WEIGHTS} | {one.name: one for one in _OTHERS})
+    {name: _weight(name) for name in GGML_WEIGHTS} | {one.name: one for one in _OTHERS}
+)
 """Types of weights in the order of the catalogue, then Q6_0 and those of activations."""
 
 

@@ -33,8 +33,8 @@ def ordered_sum(rows: FloatArray) -> FloatArray:
 
 
 def first_least(x: FloatArray) -> FloatArray:
-    """The least of each group (size, groups): of zeros of both signs the first, as in the source.
-    """
+    """The least of each group (size, groups): of zeros of both signs the first, as in the
+    source."""
     least: FloatArray = x[x.argmin(axis=0), np.arange(x.shape[1])]
     return least
 
@@ -45,8 +45,13 @@ def groups_of(blocks: FloatArray, size: int) -> FloatArray:
 
 
 def search_affine(
-    x: FloatArray, weights: FloatArray, top: int, first: np.float32, steps: int,
-    absolute: bool = False, width: float = 0.1,
+    x: FloatArray,
+    weights: FloatArray,
+    top: int,
+    first: np.float32,
+    steps: int,
+    absolute: bool = False,
+    width: float = 0.1,
 ) -> tuple[FloatArray, FloatArray, Integers]:
     """make_qkx2_quants, make_qkx3_quants: scale, minimum (to subtract), codes 0 to ``top``.
 
@@ -89,12 +94,19 @@ def _fit(
     scale = np.divide(sum_w * sum_xl - sum_x * sum_l, d)
     low = np.divide(sum_l2 * sum_x - sum_l * sum_xl, d)
     positive = low > 0
-    return (np.where(positive, sum_xl / sum_l2, scale), np.where(positive, np.float32(0), low),
-            d > 0)
+    return (
+        np.where(positive, sum_xl / sum_l2, scale),
+        np.where(positive, np.float32(0), low),
+        d > 0,
+    )
 
 
 def _error(
-    x: FloatArray, weights: FloatArray, scale: FloatArray, low: FloatArray, codes: Integers,
+    x: FloatArray,
+    weights: FloatArray,
+    scale: FloatArray,
+    low: FloatArray,
+    codes: Integers,
     absolute: bool,
 ) -> FloatArray:
     difference = scale * codes.astype(np.float32) + low - x
@@ -167,14 +179,24 @@ def search_positive(
     return np.where(none, np.float32(0), scale), codes
 
 
-def _distance(x: FloatArray, weights: FloatArray, scale: FloatArray, codes: FloatArray,
-              ) -> FloatArray:
+def _distance(
+    x: FloatArray,
+    weights: FloatArray,
+    scale: FloatArray,
+    codes: FloatArray,
+) -> FloatArray:
     difference = x - scale * codes
     return ordered_sum(weights * difference * difference)
 
 
-def _each_in_turn(x: FloatArray, weights: FloatArray, codes: npt.NDArray[np.uint8], top: int,
-                  sum_lx: FloatArray, sum_l2: FloatArray) -> tuple[FloatArray, FloatArray]:
+def _each_in_turn(
+    x: FloatArray,
+    weights: FloatArray,
+    codes: npt.NDArray[np.uint8],
+    top: int,
+    sum_lx: FloatArray,
+    sum_l2: FloatArray,
+) -> tuple[FloatArray, FloatArray]:
     """One pass of :func:`search_positive` over the elements; changes ``codes``."""
     for i, (value, w) in enumerate(zip(x, weights, strict=True)):
         old = codes[i].astype(np.float32)
@@ -182,8 +204,12 @@ def _each_in_turn(x: FloatArray, weights: FloatArray, codes: npt.NDArray[np.uint
         new = np.minimum(nearest(value * l2 / lx), top)
         n = new.astype(np.float32)
         new_lx, new_l2 = lx + w * value * n, l2 + w * n * n
-        better = (lx > 0) & (l2 > 0) & (new != codes[i]) & (
-            new_lx * new_lx * sum_l2 > sum_lx * sum_lx * new_l2)
+        better = (
+            (lx > 0)
+            & (l2 > 0)
+            & (new != codes[i])
+            & (new_lx * new_lx * sum_l2 > sum_lx * sum_lx * new_l2)
+        )
         codes[i] = np.where(better, new, codes[i]).astype(np.uint8)
         sum_lx, sum_l2 = np.where(better, new_lx, sum_lx), np.where(better, new_l2, sum_l2)
     return sum_lx, sum_l2

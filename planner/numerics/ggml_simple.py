@@ -56,8 +56,10 @@ def half_bytes(scale: FloatArray) -> Bytes:
     """
     codes = encode(scale, "fp16")
     if not np.isfinite(decode(codes, "fp16")).all():
-        raise InputError("a block scale exceeds the range of fp16",
-                         hint="divide the matrix by a power of two first")
+        raise InputError(
+            "a block scale exceeds the range of fp16",
+            hint="divide the matrix by a power of two first",
+        )
     return codes.astype("<u2").view(np.uint8).reshape(-1, 2)
 
 

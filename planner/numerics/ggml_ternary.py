@@ -63,8 +63,7 @@ def parts_tq1_0(stored: Bytes) -> BlockParts:
         shifted = stored[:, None, first:last] * _POWERS[:count, None]  # modulo 256
         trits = shifted.astype(np.uint16) * np.uint16(3) >> np.uint16(8)
         codes.append(trits.astype(np.uint8).reshape(-1, count * (last - first)))
-    return BlockParts(np.concatenate(codes, axis=1) - np.uint8(1),
-                      halves(stored[:, 52:])[:, None])
+    return BlockParts(np.concatenate(codes, axis=1) - np.uint8(1), halves(stored[:, 52:])[:, None])
 
 
 def quantize_q2_0(blocks: FloatArray) -> Bytes:
@@ -84,8 +83,9 @@ def parts_q2_0(stored: Bytes) -> BlockParts:
 def quantize_q1_0(blocks: FloatArray) -> Bytes:
     """(n, 128) → (n, 18): d, the mean magnitude, in FP16; a bit for each element of 0 or more."""
     d = ordered_sum(np.ascontiguousarray(np.abs(blocks).T)) / np.float32(128)
-    return np.concatenate([half_bytes(d), np.packbits(blocks >= 0, axis=1, bitorder="little")],
-                          axis=1)
+    return np.concatenate(
+        [half_bytes(d), np.packbits(blocks >= 0, axis=1, bitorder="little")], axis=1
+    )
 
 
 def parts_q1_0(stored: Bytes) -> BlockParts:

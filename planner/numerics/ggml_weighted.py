@@ -54,8 +54,9 @@ def _symmetric(rows: FloatArray, importance: FloatArray, half: int) -> tuple[Byt
 def _affine(rows: FloatArray, importance: FloatArray, top: int) -> tuple[Bytes, Bytes, Bytes]:
     """d and m (n, 2) and codes (n, 32)."""
     with np.errstate(all="ignore"):
-        scale, low, codes = search_affine(*_by_row(rows, importance), top, FIRST, STEPS,
-                                          width=WIDTH)
+        scale, low, codes = search_affine(
+            *_by_row(rows, importance), top, FIRST, STEPS, width=WIDTH
+        )
     return half_bytes(scale), half_bytes(-low), np.ascontiguousarray(codes.T).astype(np.uint8)
 
 

@@ -33,8 +33,12 @@ from planner.numerics.ggml_weighted import (
 from planner.numerics.tiles import FloatArray
 
 
-def _groups(rows: FloatArray, importance: FloatArray, size: int, factor: int = 2,
-            ) -> tuple[FloatArray, FloatArray]:
+def _groups(
+    rows: FloatArray,
+    importance: FloatArray,
+    size: int,
+    factor: int = 2,
+) -> tuple[FloatArray, FloatArray]:
     """Groups of ``size`` and their weights, (size, groups)."""
     blocks, columns = blocks_of(rows, importance, 256)
     weights = weighed(blocks, columns, mean_squares(blocks, factor))
@@ -46,8 +50,9 @@ def _of_blocks(values: FloatArray, size: int) -> FloatArray:
     return np.ascontiguousarray(values.reshape(-1, 256 // size).T)
 
 
-def _affine(rows: FloatArray, importance: FloatArray, size: int, top: int, top_scale: int,
-            factor: int = 2) -> tuple[FloatArray, Integers, Bytes, Bytes, Bytes, Bytes]:
+def _affine(
+    rows: FloatArray, importance: FloatArray, size: int, top: int, top_scale: int, factor: int = 2
+) -> tuple[FloatArray, Integers, Bytes, Bytes, Bytes, Bytes]:
     """x and first codes (size, groups); d and dmin (n, 2), steps and low steps (n, groups)."""
     x, weights = _groups(rows, importance, size, factor)
     scale, low, codes = search_affine(x, weights, top, FIRST, STEPS, width=WIDTH)

@@ -24,11 +24,15 @@ ZeroPoints = npt.NDArray[np.int8]
 def check_job(job: BlockJob) -> None:
     """Raise UnsupportedError for what zero points are not defined with here."""
     if job.target.kind != "int":
-        raise UnsupportedError(f"{job.target.id} elements take no zero point",
-                               hint="zero points belong to int8 and int4")
+        raise UnsupportedError(
+            f"{job.target.id} elements take no zero point",
+            hint="zero points belong to int8 and int4",
+        )
     if job.rng is not None:
-        raise UnsupportedError("stochastic rounding is not defined with zero points",
-                               hint="choose another rounding, or a scheme without zero points")
+        raise UnsupportedError(
+            "stochastic rounding is not defined with zero points",
+            hint="choose another rounding, or a scheme without zero points",
+        )
     if job.engine == "numba":
         raise UnsupportedError("numba has no kernel for zero points", hint="use engine='numpy'")
 
@@ -59,8 +63,9 @@ def affine(low: FloatArray, high: FloatArray, job: BlockJob) -> tuple[FloatArray
     with np.errstate(over="ignore"):
         span = high - low
     if not np.isfinite(span).all():
-        raise InputError("the range of a block exceeds float32",
-                         hint="divide the matrix by a power of two first")
+        raise InputError(
+            "the range of a block exceeds float32", hint="divide the matrix by a power of two first"
+        )
     format = job.spec.format
     scale = stored_scale(positive(span / (highest - lowest), span, format), format)
     with np.errstate(over="ignore"):
@@ -75,8 +80,9 @@ def encode_part(
     shifted = np.empty(part.shape, dtype=np.float32)
     with np.errstate(over="ignore"):
         operation = np.multiply if job.policy.reciprocal else np.divide
-        blocks.apply(operation, part, blocks.divisor_of(Scales(scale), scale, job), job.sides,
-                     shifted)
+        blocks.apply(
+            operation, part, blocks.divisor_of(Scales(scale), scale, job), job.sides, shifted
+        )
     rounded = round_integers(shifted, job.policy)
     blocks.apply(np.add, rounded, zero.astype(np.float32), job.sides, rounded)
     np.clip(rounded, *bounds(job.target), out=rounded)
@@ -84,8 +90,12 @@ def encode_part(
 
 
 def decode_part(
-    codes: npt.NDArray[np.uint8], scale: FloatArray, zero: ZeroPoints, target: ElementFormat,
-    sides: tuple[int, int], out: FloatArray,
+    codes: npt.NDArray[np.uint8],
+    scale: FloatArray,
+    zero: ZeroPoints,
+    target: ElementFormat,
+    sides: tuple[int, int],
+    out: FloatArray,
 ) -> None:
     """(code - zero) · scale; the difference is exact, the product is rounded once."""
     one = np.ones_like(scale)

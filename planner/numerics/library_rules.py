@@ -48,8 +48,12 @@ def rule_of(spec: ScaleSpec, fmt: ElementFormat, scaling: Scaling) -> ScaleRule:
 def ties_to_zero(fmt: TensorFormat, policy: Policy) -> bool:
     """Whether a library breaks ties otherwise than its casts do: modelopt counts the bounds below a
     number in MXFP4, but not in NVFP4."""
-    return (policy.id == "modelopt" and fmt.element == "e2m1" and fmt.scale is not None
-            and fmt.scale.format == "e8m0")
+    return (
+        policy.id == "modelopt"
+        and fmt.element == "e2m1"
+        and fmt.scale is not None
+        and fmt.scale.format == "e8m0"
+    )
 
 
 def even_bits(fmt: ElementFormat, scaling: Scaling) -> int:
@@ -82,8 +86,9 @@ def tensor_scale(largest: np.float32, top: np.float32, scaling: Scaling) -> np.f
     return np.float32(inverse) if np.isfinite(inverse) else np.float32(1)
 
 
-def block_scales(amax: FloatArray, top: np.float32, tensor: np.float32,
-                 scaling: Scaling) -> FloatArray:
+def block_scales(
+    amax: FloatArray, top: np.float32, tensor: np.float32, scaling: Scaling
+) -> FloatArray:
     """NVFP4's block scales relative to ``tensor``, rounded to E4M3."""
     if scaling == "plain":
         return e4m3(amax / top / tensor)

@@ -91,7 +91,8 @@ class Unit:
                 return rule
         raise UnsupportedError(
             f"unit {self.id} does not multiply {a_format} × {b_format} into {accumulator}",
-            hint=f"{self.id} takes " + "; ".join(_describe(r) for r in self.rules))
+            hint=f"{self.id} takes " + "; ".join(_describe(r) for r in self.rules),
+        )
 
 
 def _describe(rule: DotRule) -> str:

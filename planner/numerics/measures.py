@@ -42,11 +42,15 @@ def error(x: npt.ArrayLike, y: npt.ArrayLike) -> ErrorStats:
     reference = np.asarray(unmasked(x), dtype=np.float64)
     other = np.asarray(unmasked(y), dtype=np.float64)
     if reference.shape != other.shape:
-        raise InputError(f"shapes {reference.shape} and {other.shape} differ",
-                         hint="pass two arrays of one shape")
+        raise InputError(
+            f"shapes {reference.shape} and {other.shape} differ",
+            hint="pass two arrays of one shape",
+        )
     if not np.isfinite(reference).all():
-        raise InputError("the reference holds NaN or infinities",
-                         hint="replace NaN and infinities first, for example with numpy.nan_to_num")
+        raise InputError(
+            "the reference holds NaN or infinities",
+            hint="replace NaN and infinities first, for example with numpy.nan_to_num",
+        )
     finite = np.isfinite(other)
     difference = np.where(finite, np.where(finite, other, 0) - reference, 0)
     power = float(np.sum(difference * difference))

@@ -38,8 +38,9 @@ def each_tile(source: npt.NDArray[Any], job: BlockJob, work: Work, block: FloatA
         scales = _replace_amax(_amax(source, job, block), job)
 
     def step(tile: Tile) -> None:
-        own = Scales(tile.blocks(scales.block, job.sides), scales.tensor, scales.exponent,
-                     scales.inverse)
+        own = Scales(
+            tile.blocks(scales.block, job.sides), scales.tensor, scales.exponent, scales.inverse
+        )
         factor, part = own.effective(), tiles.fetch(source, tile)
         if job.given is not None:
             check_finite(part)
@@ -53,8 +54,12 @@ def each_tile(source: npt.NDArray[Any], job: BlockJob, work: Work, block: FloatA
 def _given(job: BlockJob, given: FloatArray, block: FloatArray) -> Scales:
     """Scales that the caller knows, in the memory ``block``."""
     block[...] = given
-    return Scales(block, float(1 if job.tensor is None else job.tensor), job.fmt.element_exponent,
-                  job.spec.tensor_scale and job.policy.scaling == "compressed-tensors")
+    return Scales(
+        block,
+        float(1 if job.tensor is None else job.tensor),
+        job.fmt.element_exponent,
+        job.spec.tensor_scale and job.policy.scaling == "compressed-tensors",
+    )
 
 
 def _tiles(shape: tuple[int, int], job: BlockJob) -> Any:

@@ -78,14 +78,23 @@ class Policy:
                 raise _wrong_choice(name, value, choices)
 
 
-_CHOICES: Mapping[str, tuple[object, ...]] = MappingProxyType({
-    "overflow": get_args(OutOfRange), "infinity": get_args(OutOfRange),
-    "nan_sign": get_args(Sign), "nan_payload": get_args(Payload),
-    "missing_nan": get_args(MissingNan), "tie": get_args(Tie),
-    "keep_negative_zero": (True, False), "unsigned": get_args(Unsigned),
-    "power_rounding": get_args(PowerRounding), "reciprocal": (True, False),
-    "rounding": get_args(Rounding), "scaling": get_args(Scaling), "random_bits": RANDOM_BITS,
-})
+_CHOICES: Mapping[str, tuple[object, ...]] = MappingProxyType(
+    {
+        "overflow": get_args(OutOfRange),
+        "infinity": get_args(OutOfRange),
+        "nan_sign": get_args(Sign),
+        "nan_payload": get_args(Payload),
+        "missing_nan": get_args(MissingNan),
+        "tie": get_args(Tie),
+        "keep_negative_zero": (True, False),
+        "unsigned": get_args(Unsigned),
+        "power_rounding": get_args(PowerRounding),
+        "reciprocal": (True, False),
+        "rounding": get_args(Rounding),
+        "scaling": get_args(Scaling),
+        "random_bits": RANDOM_BITS,
+    }
+)
 
 
 def _wrong_choice(name: str, value: object, choices: tuple[object, ...]) -> InputError:
@@ -93,20 +102,28 @@ def _wrong_choice(name: str, value: object, choices: tuple[object, ...]) -> Inpu
     names = [one for one in choices if isinstance(one, str)]
     if names and isinstance(value, str):
         return UnknownNameError(f"policy {name.replace('_', ' ')}", value, names)
-    return InputError(f"policy {name} = {value!r} is none of its choices",
-                      hint=f"{name} is " + " or ".join(repr(one) for one in choices))
-
+    return InputError(
+        f"policy {name} = {value!r} is none of its choices",
+        hint=f"{name} is " + " or ".join(repr(one) for one in choices),
+    )
 
 
 # OFP8 1.0 allows both modes; NaN codes and formats without NaN as in ml_dtypes 0.6.
 _OCP = Policy("ocp")
 _OCP_SATURATING = replace(_OCP, id="ocp-saturating", overflow="saturate", infinity="saturate")
 # CUDA Math API, __NV_SATFINITE; E8M0 constructors round towards +infinity.
-_CUDA = Policy("cuda-satfinite", overflow="saturate", infinity="saturate", nan_sign="positive",
-               nan_payload="ones", missing_nan="max", unsigned="magnitude", power_rounding="up")
+_CUDA = Policy(
+    "cuda-satfinite",
+    overflow="saturate",
+    infinity="saturate",
+    nan_sign="positive",
+    nan_payload="ones",
+    missing_nan="max",
+    unsigned="magnitude",
+    power_rounding="up",
+)
 # pytorch/pytorch#178817 made E4M3 saturate; no other format changed.
-_TORCH_OLD = Policy("torch<2.12", nan_payload="ones", unsigned="magnitude",
-                    power_rounding="field")
+_TORCH_OLD = Policy("torch<2.12", nan_payload="ones", unsigned="magnitude", power_rounding="field")
 _TORCH_NEW = replace(_TORCH_OLD, id="torch>=2.12")
 _ML_DTYPES = replace(_OCP, id="ml_dtypes", power_rounding="field")
 # deep_gemm/utils/math.py: torch casts after x·(1/s); FP4 by bucketize.

@@ -40,8 +40,9 @@ def checked_codes(codes: npt.ArrayLike, format: str, name: str) -> tuple[npt.NDA
     label = UNSIGNED if fmt is None else fmt.id
     given = unmasked(codes)
     if given.ndim != 2:
-        raise InputError(f"{name} has {given.ndim} dimensions, a matrix has 2",
-                         hint="reshape to (rows, columns)")
+        raise InputError(
+            f"{name} has {given.ndim} dimensions, a matrix has 2", hint="reshape to (rows, columns)"
+        )
     given = integer_codes(given, element("int8") if fmt is None else fmt, name)
     dtype = np.dtype(np.uint8 if fmt is None else code_dtype(fmt))
     if label == "int8" and given.dtype == np.int8:
@@ -50,20 +51,25 @@ def checked_codes(codes: npt.ArrayLike, format: str, name: str) -> tuple[npt.NDA
         low, high = int(given.min()), int(given.max())
         if low < 0 or high >= 1 << bits:
             bad = low if low < 0 else high
-            raise InputError(f"code {bad} of {name} does not fit the {bits} bits of {label}",
-                             hint="pass codes that encode() returned for this format")
+            raise InputError(
+                f"code {bad} of {name} does not fit the {bits} bits of {label}",
+                hint="pass codes that encode() returned for this format",
+            )
     return given.astype(dtype, copy=False), label
 
 
 def check_shapes(a: npt.NDArray[Any], b: npt.NDArray[Any], c: npt.ArrayLike | None) -> None:
     """Raise InputError unless (M, K) @ (K, N) + (M, N) fit together."""
     if a.shape[1] != b.shape[0]:
-        raise InputError(f"a is {a.shape} and b is {b.shape}: their K differ",
-                         hint="a is (M, K), b is (K, N)")
+        raise InputError(
+            f"a is {a.shape} and b is {b.shape}: their K differ", hint="a is (M, K), b is (K, N)"
+        )
     shape = (a.shape[0], b.shape[1])
     if c is not None and np.shape(c) != shape:
-        raise InputError(f"c is {np.shape(c)}, the product is {shape}",
-                         hint="pass c in the shape of the product, or leave it out")
+        raise InputError(
+            f"c is {np.shape(c)}, the product is {shape}",
+            hint="pass c in the shape of the product, or leave it out",
+        )
 
 
 def check_promotion(unit: Unit, rule: DotRule, every: int | None) -> int | None:
@@ -75,12 +81,16 @@ def check_promotion(unit: Unit, rule: DotRule, every: int | None) -> int | None:
     if every is None:
         return None
     if not unit.promotion or rule.accumulator != "fp32":
-        raise UnsupportedError(f"unit {unit.id} into {rule.accumulator} has no promotion",
-                               hint="leave promote_every out")
+        raise UnsupportedError(
+            f"unit {unit.id} into {rule.accumulator} has no promotion",
+            hint="leave promote_every out",
+        )
     if every <= 0 or every % rule.instruction_k:
-        raise InputError(f"promote_every={every} is not a positive multiple of "
-                         f"{rule.instruction_k}, the K of one instruction of {unit.id}",
-                         hint="choose a multiple of that K, or leave promote_every out")
+        raise InputError(
+            f"promote_every={every} is not a positive multiple of "
+            f"{rule.instruction_k}, the K of one instruction of {unit.id}",
+            hint="choose a multiple of that K, or leave promote_every out",
+        )
     return every
 
 
@@ -97,8 +107,10 @@ def accumulator(c: npt.ArrayLike | None, shape: tuple[int, int], format: str) ->
         beyond = np.isinf(held) & np.isfinite(given)
     if beyond.any():
         bad = float(given[beyond][0])
-        raise InputError(f"c holds {bad:.6g}, beyond the range of the {format.upper()} accumulator",
-                         hint="scale c and the operands down, or pass infinity where it is meant")
+        raise InputError(
+            f"c holds {bad:.6g}, beyond the range of the {format.upper()} accumulator",
+            hint="scale c and the operands down, or pass infinity where it is meant",
+        )
     return held.astype(np.float32, copy=False)
 
 
@@ -121,25 +133,30 @@ def block_scales(
     """
     if unit.kind != "block-scaled":
         if a is not None or b is not None:
-            raise UnsupportedError(f"unit {unit.id} takes no block scales",
-                                   hint="blackwell-block-scaled does")
+            raise UnsupportedError(
+                f"unit {unit.id} takes no block scales", hint="blackwell-block-scaled does"
+            )
         return None
     if a is None or b is None:
-        raise InputError(f"unit {unit.id} needs a_scales and b_scales",
-                         hint="pass one scale for each block of K of every row of a and column of "
-                              "b")
+        raise InputError(
+            f"unit {unit.id} needs a_scales and b_scales",
+            hint="pass one scale for each block of K of every row of a and column of b",
+        )
     format = element(format).id
     if (format, group) not in rule.scales:
         taken = ", ".join(f"{f} every {g}" for f, g in rule.scales)
-        raise UnsupportedError(f"unit {unit.id} takes no {format} scales every {group} elements "
-                               f"of these operands", hint=f"it takes {taken}")
+        raise UnsupportedError(
+            f"unit {unit.id} takes no {format} scales every {group} elements of these operands",
+            hint=f"it takes {taken}",
+        )
     count = -(-a_codes.shape[1] // group)
     sa, sb = checked_codes(a, format, "a_scales")[0], checked_codes(b, format, "b_scales")[0]
     if sa.shape != (a_codes.shape[0], count) or sb.shape != (count, b_codes.shape[1]):
-        raise InputError(f"scales are {sa.shape} and {sb.shape}, the operands need "
-                         f"{(a_codes.shape[0], count)} and {(count, b_codes.shape[1])}",
-                         hint="pass one scale for each block of K of every row of a and column of "
-                              "b")
+        raise InputError(
+            f"scales are {sa.shape} and {sb.shape}, the operands need "
+            f"{(a_codes.shape[0], count)} and {(count, b_codes.shape[1])}",
+            hint="pass one scale for each block of K of every row of a and column of b",
+        )
     one = 127 if format == "e8m0" else 0x38
     total = -(-a_codes.shape[1] // rule.instruction_k) * rule.instruction_k // group - count
     return BlockScales(np.pad(sa, ((0, 0), (0, total)), constant_values=one),

@@ -128,8 +128,10 @@ def _unit_of_codes(unit: str, a_format: str) -> Unit:
     """The unit of that name, or the device's for such operands; not the one of float64 numbers."""
     found = found_unit(unit, UNITS, integers=a_format.strip().lower() in INTEGERS)
     if found.id == "fp64":
-        raise UnsupportedError("unit fp64 multiplies float64 numbers, not codes",
-                               hint="planner.numerics.matmul_fp64(a, b, c=c)")
+        raise UnsupportedError(
+            "unit fp64 multiplies float64 numbers, not codes",
+            hint="planner.numerics.matmul_fp64(a, b, c=c)",
+        )
     return found
 
 
@@ -141,8 +143,10 @@ def _step(kind: str, engine: str | None, work: int) -> Step:
     if engine in (None, "auto"):
         engine = "numba" if work >= _WORTH_COMPILING and numba_available() else "numpy"
     if engine == "numba" and not numba_available():
-        raise InputError("engine 'numba' needs numba, which is not installed",
-                         hint="pip install 'precision-planner[fast]'")
+        raise InputError(
+            "engine 'numba' needs numba, which is not installed",
+            hint="pip install 'precision-planner[fast]'",
+        )
     if kind == "fma":
         return _fast_fma if engine == "numba" else _fma
     return fast_fused_matmul if engine == "numba" else fused_matmul
@@ -163,8 +167,9 @@ def _from_integers(
     promote_every: int | None, c: npt.ArrayLike | None,
 ) -> Singles:  # fmt: skip
     if promote_every is not None:
-        raise UnsupportedError(f"unit {id} has exact partial sums: nothing to promote",
-                               hint="leave promote_every out")
+        raise UnsupportedError(
+            f"unit {id} has exact partial sums: nothing to promote", hint="leave promote_every out"
+        )
     exact = matmul_int32(a, b, a_format=a_format, b_format=b_format, unit=id, c=c)
     return exact.astype(np.float32)
 

@@ -28,9 +28,7 @@ _LOW, _HIGH = 2.0**-450, 2.0**450
 
 
 @typed
-def matmul_fp64(
-    a: npt.ArrayLike, b: npt.ArrayLike, *, c: npt.ArrayLike | None = None
-) -> Floats:
+def matmul_fp64(a: npt.ArrayLike, b: npt.ArrayLike, *, c: npt.ArrayLike | None = None) -> Floats:
     """``a`` (M, K) @ ``b`` (K, N) + ``c`` (M, N, zeros unless given) in float64, as the unit
     ``fp64`` adds: for each k in order acc = a[:, k]·b[k] + acc, rounded once, to nearest even.
 
@@ -55,8 +53,9 @@ def matmul_fp64(
 def _matrix(x: npt.ArrayLike, name: str) -> Floats:
     found = as_array(x)
     if found.ndim != 2:
-        raise InputError(f"{name} has {found.ndim} dimensions, a matrix has 2",
-                         hint="reshape to (rows, columns)")
+        raise InputError(
+            f"{name} has {found.ndim} dimensions, a matrix has 2", hint="reshape to (rows, columns)"
+        )
     return found.astype(np.float64)
 
 

@@ -59,8 +59,9 @@ def matmul_int32(
         raise UnsupportedError(f"unit {found.id} adds no integers", hint="use matmul")
     rule = found.rule(a_format, b_format, "int32")
     if saturate and found.id not in _SATURATING:
-        raise UnsupportedError(f"unit {found.id} has no saturating form",
-                               hint="one of " + ", ".join(_SATURATING))
+        raise UnsupportedError(
+            f"unit {found.id} has no saturating form", hint="one of " + ", ".join(_SATURATING)
+        )
     out = _accumulator(c, (a.shape[0], b.shape[1]))
     for j in range(0, out.shape[1], COLUMNS):
         for i in range(0, out.shape[0], ROWS):
@@ -101,6 +102,8 @@ def _accumulator(c: npt.ArrayLike | None, shape: tuple[int, int]) -> Words:
     given = np.asarray(c)
     if given.size and (given.dtype.kind not in "iuf" or (given != np.trunc(given)).any()
                        or given.min() < -(2**31) or given.max() >= 2**31):  # fmt: skip
-        raise InputError("c of an integer unit must hold integers of 32 bits",
-                         hint="pass c as an array of numpy.int32")
+        raise InputError(
+            "c of an integer unit must hold integers of 32 bits",
+            hint="pass c as an array of numpy.int32",
+        )
     return np.array(given, dtype=np.int32, order="C")

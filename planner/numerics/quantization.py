@@ -72,17 +72,34 @@ def quantize(
     that the format does not have, and for a ggml type that is written with an importance matrix
     only (:func:`~planner.numerics.ggml_encode` takes one).
     """
-    choices = Choices(policy, scale_rule, reciprocal, rng, engine, threads, scale, tensor_scale,
-                      block, hadamard, random_bits)
+    choices = Choices(
+        policy,
+        scale_rule,
+        reciprocal,
+        rng,
+        engine,
+        threads,
+        scale,
+        tensor_scale,
+        block,
+        hadamard,
+        random_bits,
+    )
     found, floor = target(scheme, role, choices)
     if axis == -1 and not batch_axes:
         return _one(turned(source_of(x), found), found, floor, choices, out)
     source, place = laid_out(source_of(x), axis, batch_axes)
     if out is not None:
-        raise UnsupportedError("out= takes results along the last axis, without batches",
-                               hint="leave out= away")
-    return batched(turned(source, found), found, place, choices,
-                   lambda part, own: _one(part, found, floor, own, None))
+        raise UnsupportedError(
+            "out= takes results along the last axis, without batches", hint="leave out= away"
+        )
+    return batched(
+        turned(source, found),
+        found,
+        place,
+        choices,
+        lambda part, own: _one(part, found, floor, own, None),
+    )
 
 
 @typed
@@ -111,16 +128,41 @@ def round_trip(
     ``out``: contiguous memory for the result, which may be that of ``x``. Other arguments and
     errors are those of :func:`quantize`.
     """
-    choices = Choices(policy, scale_rule, reciprocal, rng, engine, threads, scale, tensor_scale,
-                      block, hadamard, random_bits)
+    choices = Choices(
+        policy,
+        scale_rule,
+        reciprocal,
+        rng,
+        engine,
+        threads,
+        scale,
+        tensor_scale,
+        block,
+        hadamard,
+        random_bits,
+    )
     source = source_of(x)
     found, floor = target(scheme, role, choices)
     unscaled = found.scale is None or found.block_bytes is not None or found.scale.zero_point
     if unscaled or axis != -1 or batch_axes or found.rotation:
-        done = quantize(source, scheme, role=role, policy=policy, scale_rule=scale_rule,
-                        reciprocal=reciprocal, rng=rng, engine=engine, threads=threads, axis=axis,
-                        batch_axes=batch_axes, scale=scale, tensor_scale=tensor_scale, block=block,
-                        hadamard=hadamard, random_bits=random_bits)
+        done = quantize(
+            source,
+            scheme,
+            role=role,
+            policy=policy,
+            scale_rule=scale_rule,
+            reciprocal=reciprocal,
+            rng=rng,
+            engine=engine,
+            threads=threads,
+            axis=axis,
+            batch_axes=batch_axes,
+            scale=scale,
+            tensor_scale=tensor_scale,
+            block=block,
+            hadamard=hadamard,
+            random_bits=random_bits,
+        )
         return done.dequantize(engine=engine, threads=threads, out=out)
     job = made_job(found, floor, tiles.matrix_shape(source.shape), source.size, choices)
     values: FloatArray = tiles.result(out, source.shape, np.float32)
@@ -135,8 +177,13 @@ def round_trip(
     return values
 
 
-def _one(source: npt.NDArray[Any], found: TensorFormat, floor: float, choices: Choices,
-         out: Quantized | None) -> Quantized:
+def _one(
+    source: npt.NDArray[Any],
+    found: TensorFormat,
+    floor: float,
+    choices: Choices,
+    out: Quantized | None,
+) -> Quantized:
     """One matrix whose blocks run along the last axis."""
     _check_memory(out, found, source.shape)
     if found.scale is None:
@@ -167,40 +214,66 @@ def _check_memory(out: Quantized | None, fmt: TensorFormat, shape: tuple[int, ..
     if out is None:
         return
     if fmt.block_bytes is not None or (fmt.scale is not None and fmt.scale.zero_point):
-        raise UnsupportedError("ggml blocks and zero points are not written into given memory",
-                               hint="leave out= away")
+        raise UnsupportedError(
+            "ggml blocks and zero points are not written into given memory", hint="leave out= away"
+        )
     if out.format != fmt or out.codes.shape != shape:
-        raise InputError(f"out holds {out.format.element} of shape {out.codes.shape}, the result "
-                         f"is {fmt.element} of shape {shape} in the scheme's layout",
-                         hint="pass an array that an earlier call with these arguments returned, "
-                              "or leave out= out")
+        raise InputError(
+            f"out holds {out.format.element} of shape {out.codes.shape}, the result "
+            f"is {fmt.element} of shape {shape} in the scheme's layout",
+            hint="pass an array that an earlier call with these arguments returned, "
+            "or leave out= out",
+        )
 
 
 def _plain(
     source: npt.NDArray[Any], fmt: TensorFormat, choices: Choices, out: Codes | None
 ) -> Quantized:
     if choices.scale_rule is not None or choices.reciprocal is not None:
-        raise UnsupportedError(f"{fmt.element} without scales takes no scale rule or reciprocal",
-                               hint="leave scale_rule and reciprocal out, or choose a format with "
-                                    "scales")
+        raise UnsupportedError(
+            f"{fmt.element} without scales takes no scale rule or reciprocal",
+            hint="leave scale_rule and reciprocal out, or choose a format with scales",
+        )
     if choices.scale is not None or choices.tensor_scale is not None:
-        raise UnsupportedError(f"{fmt.element} without scales takes no scale",
-                               hint="leave scale and tensor_scale out, or choose a format with "
-                                    "scales")
-    codes = encode(source, fmt.element, policy=cast_policy(choices, fmt), rng=choices.rng,
-                   engine=choices.engine, threads=choices.threads, out=out)
+        raise UnsupportedError(
+            f"{fmt.element} without scales takes no scale",
+            hint="leave scale and tensor_scale out, or choose a format with scales",
+        )
+    codes = encode(
+        source,
+        fmt.element,
+        policy=cast_policy(choices, fmt),
+        rng=choices.rng,
+        engine=choices.engine,
+        threads=choices.threads,
+        out=out,
+    )
     return Quantized(fmt, codes, None, None)
 
 
 def _ggml(source: npt.NDArray[Any], job: BlockJob, choices: Choices) -> Quantized:
     """llama.cpp's own quantisers, which leave no choice."""
-    given = (choices.policy, choices.scale_rule, choices.reciprocal, choices.rng, choices.scale,
-             choices.tensor_scale)
+    given = (
+        choices.policy,
+        choices.scale_rule,
+        choices.reciprocal,
+        choices.rng,
+        choices.scale,
+        choices.tensor_scale,
+    )
     if any(choice is not None for choice in given):
-        raise UnsupportedError("ggml formats are defined by their quantiser, not by a policy",
-                               hint="pass no policy, scale_rule, reciprocal, rng or scale")
+        raise UnsupportedError(
+            "ggml formats are defined by their quantiser, not by a policy",
+            hint="pass no policy, scale_rule, reciprocal, rng or scale",
+        )
     numpy_only(job.engine, "ggml blocks")
     storage = ggml.encode_blocks(source, job.fmt, job.threads)
     view = ggml.inspect(storage, job.fmt)
-    return Quantized(job.fmt, view.codes.reshape(source.shape), view.scales, None,
-                     minima=view.minima, storage=storage)
+    return Quantized(
+        job.fmt,
+        view.codes.reshape(source.shape),
+        view.scales,
+        None,
+        minima=view.minima,
+        storage=storage,
+    )

@@ -44,16 +44,19 @@ class Choices:
     random_bits: int | None = None
 
 
-def target(scheme: str | Scheme | TensorFormat, role: Role,
-           choices: Choices) -> tuple[TensorFormat, float]:
+def target(
+    scheme: str | Scheme | TensorFormat, role: Role, choices: Choices
+) -> tuple[TensorFormat, float]:
     """The tensor format, recipes included, and the floor of amax.
 
     Raises UnknownNameError for a name that is neither a scheme nor a block format, InputError for a
     role or a recipe that is none, UnsupportedError for a recipe that the format does not have.
     """
     if role not in ("weight", "activation"):
-        raise InputError(f"role {role!r} is neither weight nor activation",
-                         hint="role=\"weight\" or role=\"activation\"")
+        raise InputError(
+            f"role {role!r} is neither weight nor activation",
+            hint='role="weight" or role="activation"',
+        )
     if isinstance(scheme, TensorFormat):
         return _recipe(scheme, choices), 0.0
     named = _named(scheme) if isinstance(scheme, str) else scheme
@@ -82,8 +85,10 @@ def _recipe(fmt: TensorFormat, choices: Choices) -> TensorFormat:
     if all(one is None for one in asked):
         return fmt
     if fmt.block_bytes is not None:
-        raise UnsupportedError("ggml formats are defined by their quantiser",
-                               hint="leave block, hadamard and random_bits out")
+        raise UnsupportedError(
+            "ggml formats are defined by their quantiser",
+            hint="leave block, hadamard and random_bits out",
+        )
     if choices.block is not None:
         changes["scale"] = _with_block(fmt.scale, choices.block)
     if choices.hadamard is not None:
@@ -91,19 +96,25 @@ def _recipe(fmt: TensorFormat, choices: Choices) -> TensorFormat:
         changes["rotation"] = choices.hadamard
     if choices.random_bits is not None:
         if choices.random_bits not in RANDOM_BITS:
-            raise InputError(f"random_bits = {choices.random_bits} is not emulated",
-                             hint="8 (as NVIDIA's cvt.rs) or 32")
+            raise InputError(
+                f"random_bits = {choices.random_bits} is not emulated",
+                hint="8 (as NVIDIA's cvt.rs) or 32",
+            )
         changes["random_bits"] = choices.random_bits
     return replace(fmt, **changes)  # type: ignore[arg-type]
 
 
 def _with_block(spec: ScaleSpec | None, block: Sequence[int]) -> ScaleSpec:
     if spec is None:
-        raise UnsupportedError("a format without scales has no blocks",
-                               hint="leave block out, or choose a format with scales")
+        raise UnsupportedError(
+            "a format without scales has no blocks",
+            hint="leave block out, or choose a format with scales",
+        )
     if len(block) != 2 or min(block) < 0:
-        raise InputError(f"block = {block!r} is not (rows, columns)",
-                         hint="two whole numbers, 0 for a whole axis: (16, 16)")
+        raise InputError(
+            f"block = {block!r} is not (rows, columns)",
+            hint="two whole numbers, 0 for a whole axis: (16, 16)",
+        )
     return replace(spec, block_rows=block[0], block_columns=block[1])
 
 
@@ -121,68 +132,98 @@ def cast_policy(choices: Choices, fmt: TensorFormat) -> Policy:
     return chosen
 
 
-def made_job(fmt: TensorFormat, floor: float, shape: tuple[int, int], size: int,
-             choices: Choices) -> BlockJob:
+def made_job(
+    fmt: TensorFormat, floor: float, shape: tuple[int, int], size: int, choices: Choices
+) -> BlockJob:
     """One quantisation of a matrix of ``shape``, all choices made."""
     spec, chosen, aim = fmt.scale, cast_policy(choices, fmt), element(fmt.element)
     assert spec is not None
     if aim.kind == "int" and aim.min_subnormal != 1:
-        raise UnsupportedError(f"{aim.id} elements take no further scale",
-                               hint="the block format 'mxint8' has int8 elements")
+        raise UnsupportedError(
+            f"{aim.id} elements take no further scale",
+            hint="the block format 'mxint8' has int8 elements",
+        )
     rule = rule_of(spec, aim, chosen.scaling) if choices.scale_rule is None else choices.scale_rule
     check_rule(rule, spec, aim.kind)
     if rule == "four-over-six" and choices.reciprocal is None:
         chosen = replace(chosen, reciprocal=True)
-    covered = (not spec.zero_point and fmt.block_bytes is None and choices.rng is None
-               and has_kernel(aim, chosen))
+    covered = (
+        not spec.zero_point
+        and fmt.block_bytes is None
+        and choices.rng is None
+        and has_kernel(aim, chosen)
+    )
     sides = block_sides(spec, *shape)
     return BlockJob(
-        fmt, spec, aim, chosen, rule, sides, floor,
-        settled(choices.engine, choices.threads, size, covered=covered), choices.threads,
-        choices.rng, _given(choices.scale, spec, sides, shape),
-        _tensor(choices.tensor_scale, spec, choices.scale is not None, aim))
+        fmt,
+        spec,
+        aim,
+        chosen,
+        rule,
+        sides,
+        floor,
+        settled(choices.engine, choices.threads, size, covered=covered),
+        choices.threads,
+        choices.rng,
+        _given(choices.scale, spec, sides, shape),
+        _tensor(choices.tensor_scale, spec, choices.scale is not None, aim),
+    )
 
 
-def _given(scale: npt.ArrayLike | None, spec: ScaleSpec, sides: tuple[int, int],
-           shape: tuple[int, int]) -> FloatArray | None:
+def _given(
+    scale: npt.ArrayLike | None, spec: ScaleSpec, sides: tuple[int, int], shape: tuple[int, int]
+) -> FloatArray | None:
     """Known scales of all blocks. Raises InputError unless they are positive, finite, of the right
     shape and numbers of the scale format."""
     if scale is None:
         return None
     if spec.zero_point:
-        raise UnsupportedError("known scales are not defined with zero points",
-                               hint="leave scale out, or choose a scheme without zero points")
+        raise UnsupportedError(
+            "known scales are not defined with zero points",
+            hint="leave scale out, or choose a scheme without zero points",
+        )
     grid = (-(-shape[0] // sides[0]), -(-shape[1] // sides[1]))
     found = as_array(scale)
-    if found.ndim > 2 or any(a not in (1, b) for a, b in zip(found.shape[::-1], grid[::-1],
-                                                             strict=False)):
-        raise InputError(f"scale has shape {found.shape}, the blocks are {grid}",
-                         hint="one number, or one for every block")
+    if found.ndim > 2 or any(
+        a not in (1, b) for a, b in zip(found.shape[::-1], grid[::-1], strict=False)
+    ):
+        raise InputError(
+            f"scale has shape {found.shape}, the blocks are {grid}",
+            hint="one number, or one for every block",
+        )
     values = _numbers(found, "scale")
     stored = decode(encode(values, spec.format), spec.format)
     if (stored != values).any():
         bad = values[stored != values].reshape(-1)[0]
-        raise InputError(f"scale {bad:.9g} is no number of {spec.format}",
-                         hint=f"round it first: decode(encode(scale, {spec.format!r}), "
-                              f"{spec.format!r})")
+        raise InputError(
+            f"scale {bad:.9g} is no number of {spec.format}",
+            hint=f"round it first: decode(encode(scale, {spec.format!r}), {spec.format!r})",
+        )
     return np.broadcast_to(values, grid)
 
 
-def _tensor(scale: npt.ArrayLike | None, spec: ScaleSpec, blocks_given: bool,
-            aim: ElementFormat) -> np.float32 | None:
+def _tensor(
+    scale: npt.ArrayLike | None, spec: ScaleSpec, blocks_given: bool, aim: ElementFormat
+) -> np.float32 | None:
     """NVFP4's second level where it is known."""
     if scale is None:
         if spec.tensor_scale and blocks_given:
-            raise InputError("block scales of two-level formats need their tensor scale",
-                             hint="pass tensor_scale as well")
+            raise InputError(
+                "block scales of two-level formats need their tensor scale",
+                hint="pass tensor_scale as well",
+            )
         return None
     if not spec.tensor_scale:
-        raise UnsupportedError(f"{aim.id} with {spec.format} scales has no tensor scale",
-                               hint="leave tensor_scale out; scale gives the scales of the blocks")
+        raise UnsupportedError(
+            f"{aim.id} with {spec.format} scales has no tensor scale",
+            hint="leave tensor_scale out; scale gives the scales of the blocks",
+        )
     found = as_array(scale)
     if found.size != 1:
-        raise InputError(f"tensor_scale has shape {found.shape}, a matrix has one",
-                         hint="one number, or batch_axes for one of every matrix")
+        raise InputError(
+            f"tensor_scale has shape {found.shape}, a matrix has one",
+            hint="one number, or batch_axes for one of every matrix",
+        )
     return np.float32(_numbers(found, "tensor_scale").reshape(())[()])
 
 
@@ -190,6 +231,8 @@ def _numbers(given: npt.NDArray[np.generic], name: str) -> FloatArray:
     with np.errstate(over="ignore"):
         values = given.astype(np.float32)
     if not (np.isfinite(values) & (values > 0)).all():
-        raise InputError(f"{name} holds a number that is not positive and finite",
-                         hint=f"{name} is what a decoded element is multiplied by")
+        raise InputError(
+            f"{name} holds a number that is not positive and finite",
+            hint=f"{name} is what a decoded element is multiplied by",
+        )
     return values

@@ -43,15 +43,21 @@ def laid_out(source: Array, axis: int, batch_axes: int) -> tuple[Array, BlocksAl
     Raises InputError for an axis that is not there or is one of the batch.
     """
     if not -source.ndim <= axis < source.ndim:
-        raise InputError(f"axis {axis} of an array of {source.ndim} axes",
-                         hint=f"from {-source.ndim} to {source.ndim - 1}")
+        raise InputError(
+            f"axis {axis} of an array of {source.ndim} axes",
+            hint=f"from {-source.ndim} to {source.ndim - 1}",
+        )
     if not 0 <= batch_axes < source.ndim:
-        raise InputError(f"batch_axes = {batch_axes} of an array of {source.ndim} axes",
-                         hint=f"from 0 to {source.ndim - 1}: every matrix keeps an axis")
+        raise InputError(
+            f"batch_axes = {batch_axes} of an array of {source.ndim} axes",
+            hint=f"from 0 to {source.ndim - 1}: every matrix keeps an axis",
+        )
     place = axis if axis < 0 else axis - source.ndim
     if place + source.ndim < batch_axes:
-        raise InputError(f"axis {axis} is one of the {batch_axes} batch axes",
-                         hint="blocks run along an axis inside a matrix")
+        raise InputError(
+            f"axis {axis} is one of the {batch_axes} batch axes",
+            hint="blocks run along an axis inside a matrix",
+        )
     return np.moveaxis(source, place, -1), BlocksAlong(place, batch_axes)
 
 
@@ -63,25 +69,42 @@ def turned(source: Array, fmt: TensorFormat) -> Array:
     return rotations.hadamard(source, fmt.rotation) if fmt.rotation else source
 
 
-def batched(source: Array, fmt: TensorFormat, place: BlocksAlong, choices: Choices,
-            one: Callable[[Array, Choices], Quantized]) -> Quantized:
+def batched(
+    source: Array,
+    fmt: TensorFormat,
+    place: BlocksAlong,
+    choices: Choices,
+    one: Callable[[Array, Choices], Quantized],
+) -> Quantized:
     """``one`` of every matrix of ``source``, put together; ``scale`` and ``tensor_scale`` that
     begin with the axes of the batch are divided among the matrices."""
     if not place.batch_axes:
         found = one(source, choices)
     else:
         outer = source.shape[: place.batch_axes]
-        parts = [one(source[index], replace(
-            choices, scale=_part(choices.scale, outer, index, 2),
-            tensor_scale=_part(choices.tensor_scale, outer, index, 0)))
-            for index in np.ndindex(outer)]
+        parts = [
+            one(
+                source[index],
+                replace(
+                    choices,
+                    scale=_part(choices.scale, outer, index, 2),
+                    tensor_scale=_part(choices.tensor_scale, outer, index, 0),
+                ),
+            )
+            for index in np.ndindex(outer)
+        ]
         found = _together(parts, outer, source.shape, fmt)
-    return replace(found, codes=np.moveaxis(found.codes, -1, place.axis), axis=place.axis,
-                   batch_axes=place.batch_axes)
+    return replace(
+        found,
+        codes=np.moveaxis(found.codes, -1, place.axis),
+        axis=place.axis,
+        batch_axes=place.batch_axes,
+    )
 
 
-def _part(given: npt.ArrayLike | None, outer: tuple[int, ...], index: tuple[int, ...],
-          inner: int) -> npt.ArrayLike | None:
+def _part(
+    given: npt.ArrayLike | None, outer: tuple[int, ...], index: tuple[int, ...], inner: int
+) -> npt.ArrayLike | None:
     """What of a known scale belongs to the matrix ``index``."""
     if given is None:
         return None
@@ -89,14 +112,17 @@ def _part(given: npt.ArrayLike | None, outer: tuple[int, ...], index: tuple[int,
     if whole.ndim <= inner and whole.shape != outer:
         return whole
     if whole.shape[: len(outer)] != outer:
-        raise InputError(f"a scale of shape {whole.shape} does not begin with the batch {outer}",
-                         hint="one number, one for every matrix, or one for every block of each")
+        raise InputError(
+            f"a scale of shape {whole.shape} does not begin with the batch {outer}",
+            hint="one number, one for every matrix, or one for every block of each",
+        )
     found: npt.ArrayLike = whole[index]
     return found
 
 
-def _together(parts: list[Quantized], outer: tuple[int, ...], shape: tuple[int, ...],
-              fmt: TensorFormat) -> Quantized:
+def _together(
+    parts: list[Quantized], outer: tuple[int, ...], shape: tuple[int, ...], fmt: TensorFormat
+) -> Quantized:
     """Quantised matrices as one record with the axes of the batch in front."""
     if not parts:
         raise InputError(f"a batch of shape {outer} holds no matrix", hint="leave batch_axes out")
@@ -110,7 +136,13 @@ def _together(parts: list[Quantized], outer: tuple[int, ...], shape: tuple[int, 
         return array.reshape(*outer, *array.shape[1:])
 
     tensor = stacked("tensor_scale")
-    return Quantized(fmt, stacked("codes").reshape(shape), stacked("scales"),
-                     None if tensor is None else tensor.astype(np.float32),
-                     zero_points=stacked("zero_points"), minima=stacked("minima"),
-                     storage=stacked("storage"), tensor_divides=first.tensor_divides)
+    return Quantized(
+        fmt,
+        stacked("codes").reshape(shape),
+        stacked("scales"),
+        None if tensor is None else tensor.astype(np.float32),
+        zero_points=stacked("zero_points"),
+        minima=stacked("minima"),
+        storage=stacked("storage"),
+        tensor_divides=first.tensor_divides,
+    )

@@ -63,15 +63,23 @@ class Quantized:
         Raises UnsupportedError where numba has no kernel (plain floats wider than 8 bits, zero
         points, ggml) or is not installed.
         """
-        covered = self.storage is None and self.zero_points is None and (
-            element(self.format.element).bits <= 8)
+        covered = (
+            self.storage is None
+            and self.zero_points is None
+            and (element(self.format.element).bits <= 8)
+        )
         used = settled(engine, threads, self.codes.size, covered=covered)
         if self.axis == -1 and not self.batch_axes and not self.format.rotation:
             return _values(self, used, threads, out)
         values = tiles.result(out, self.codes.shape, np.float32)
         moved = np.moveaxis(values, self.axis, -1)
-        found = _each_matrix(replace(self, axis=-1, codes=np.ascontiguousarray(
-            np.moveaxis(self.codes, self.axis, -1))), used, threads)
+        found = _each_matrix(
+            replace(
+                self, axis=-1, codes=np.ascontiguousarray(np.moveaxis(self.codes, self.axis, -1))
+            ),
+            used,
+            threads,
+        )
         if self.format.rotation:
             found = rotations.hadamard(found, self.format.rotation, inverse=True)
         moved[...] = found
@@ -86,11 +94,13 @@ def _each_matrix(whole: Quantized, engine: Engine, threads: int) -> FloatArray:
     for index in np.ndindex(whole.codes.shape[: whole.batch_axes]):
         tensor = whole.tensor_scale
         one = Quantized(
-            whole.format, np.ascontiguousarray(whole.codes[index]),
+            whole.format,
+            np.ascontiguousarray(whole.codes[index]),
             None if whole.scales is None else whole.scales[index],
             None if tensor is None else float(np.asarray(tensor)[index]),
             zero_points=None if whole.zero_points is None else whole.zero_points[index],
-            tensor_divides=whole.tensor_divides)
+            tensor_divides=whole.tensor_divides,
+        )
         values[index] = _values(one, engine, threads, None)
     return values
 

@@ -48,8 +48,10 @@ def decode_exact(code: int, fmt: ElementFormat) -> Exact:
     Raises InputError for a code outside the format's width.
     """
     if not 0 <= code < 1 << fmt.bits:
-        raise InputError(f"code {code:#x} does not fit the {fmt.bits} bits of {fmt.id}",
-                         hint="pass codes that encode() returned for this format")
+        raise InputError(
+            f"code {code:#x} does not fit the {fmt.bits} bits of {fmt.id}",
+            hint="pass codes that encode() returned for this format",
+        )
     if fmt.kind == "int":
         value = code - (1 << fmt.bits) if code >> (fmt.bits - 1) else code
         return Exact(value < 0, "finite", abs(value) * Fraction(fmt.min_subnormal))
@@ -99,9 +101,7 @@ def encode_exact(value: Exact, fmt: ElementFormat, policy: Policy, draw: int = 0
     return _signed(code, negative, fmt)
 
 
-def encode_reference(
-    bits: int, format: str, *, policy: str | Policy = "ocp", draw: int = 0
-) -> int:
+def encode_reference(bits: int, format: str, *, policy: str | Policy = "ocp", draw: int = 0) -> int:
     """The code in ``format`` of the float32 whose bit pattern is ``bits``.
 
     FP32 itself is the identity on bit patterns, NaN payloads included.
@@ -147,9 +147,7 @@ def _round_to_integer(value: Fraction, policy: Policy, draw: int = 0) -> int:
     return low + (policy.tie == "away")
 
 
-def _round_magnitude(
-    magnitude: Fraction, fmt: ElementFormat, policy: Policy, draw: int = 0
-) -> int:
+def _round_magnitude(magnitude: Fraction, fmt: ElementFormat, policy: Policy, draw: int = 0) -> int:
     """The magnitude code of the rounded value, as if exponents had no upper end.
 
     With value n·2^(e-m) and e ≥ 1-bias the code is n + (e+bias-1)·2^m, subnormals (n < 2^m at the
@@ -195,8 +193,11 @@ def _encode_int(value: Exact, fmt: ElementFormat, policy: Policy, draw: int) -> 
     if value.kind == "nan":
         return 0
     top: int = 1 << (fmt.bits - 1)
-    n = top if value.kind == "inf" else _round_to_integer(
-        value.magnitude / Fraction(fmt.min_subnormal), policy, draw)
+    n = (
+        top
+        if value.kind == "inf"
+        else _round_to_integer(value.magnitude / Fraction(fmt.min_subnormal), policy, draw)
+    )
     n = -min(n, top) if value.negative else min(n, top - 1)
     return n & (1 << fmt.bits) - 1
 
@@ -204,8 +205,10 @@ def _encode_int(value: Exact, fmt: ElementFormat, policy: Policy, draw: int) -> 
 def _encode_power(value: Exact, policy: Policy) -> int:
     """E8M0: the code of a power of two, clipped below to 2^-127; 255 is NaN."""
     if policy.rounding == "stochastic":
-        raise UnsupportedError("stochastic rounding to e8m0 is not defined",
-                               hint="round scales to nearest, up or toward zero")
+        raise UnsupportedError(
+            "stochastic rounding to e8m0 is not defined",
+            hint="round scales to nearest, up or toward zero",
+        )
     if value.kind == "nan":
         return 255
     if value.kind == "inf":

@@ -18,8 +18,9 @@ from planner.typed import typed
 
 
 @typed
-def hadamard(x: npt.ArrayLike, size: int, *, signs: npt.ArrayLike | None = None,
-             inverse: bool = False) -> FloatArray:
+def hadamard(
+    x: npt.ArrayLike, size: int, *, signs: npt.ArrayLike | None = None, inverse: bool = False
+) -> FloatArray:
     """Runs of ``size`` columns of ``x`` times H·D/√size, H being Sylvester's Hadamard matrix.
 
     ``signs``: ``size`` numbers of ±1, the diagonal D of a random rotation (all 1 unless given).
@@ -46,12 +47,16 @@ def hadamard(x: npt.ArrayLike, size: int, *, signs: npt.ArrayLike | None = None,
 def check_size(size: int, shape: tuple[int, ...]) -> None:
     """Raise InputError unless rows of ``shape`` are runs of ``size``, a power of two."""
     if size < 1 or size & size - 1:
-        raise InputError(f"a Hadamard matrix of size {size} is not made here",
-                         hint="a power of two: 16, 32, 64, 128 …")
+        raise InputError(
+            f"a Hadamard matrix of size {size} is not made here",
+            hint="a power of two: 16, 32, 64, 128 …",
+        )
     if not shape or shape[-1] % size:
         columns = shape[-1] if shape else 0
-        raise InputError(f"{columns} columns are not whole runs of {size}",
-                         hint="a size that divides the columns")
+        raise InputError(
+            f"{columns} columns are not whole runs of {size}",
+            hint="a size that divides the columns",
+        )
 
 
 def _signs(signs: npt.ArrayLike | None, size: int) -> npt.NDArray[Any]:
@@ -59,6 +64,7 @@ def _signs(signs: npt.ArrayLike | None, size: int) -> npt.NDArray[Any]:
         return np.ones(size)
     found = np.asarray(signs, dtype=np.float64)
     if found.shape != (size,) or not (np.abs(found) == 1).all():
-        raise InputError("signs are not one ±1 for every column of a run",
-                         hint=f"{size} numbers, each 1 or -1")
+        raise InputError(
+            "signs are not one ±1 for every column of a run", hint=f"{size} numbers, each 1 or -1"
+        )
     return found

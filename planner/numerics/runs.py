@@ -34,7 +34,11 @@ def whole(sides: tuple[int, int], columns: int) -> bool:
 
 
 def quantize(
-    source: npt.NDArray[Any], job: BlockJob, block: FloatArray, *, codes: Codes | None = None,
+    source: npt.NDArray[Any],
+    job: BlockJob,
+    block: FloatArray,
+    *,
+    codes: Codes | None = None,
     values: FloatArray | None = None,
 ) -> Scales | None:
     """Fill ``codes``, or else ``values`` (the shape of ``source`` as a matrix), and the scales
@@ -63,9 +67,17 @@ def quantize(
         part = tiles.fetch(source, tile).reshape(-1)
         own = tile.blocks(block, job.sides).reshape(-1)
         most = fast_runs.run(
-            part, job.sides[1], scale, recipe, divide, *job.limits, codes is not None,
+            part,
+            job.sides[1],
+            scale,
+            recipe,
+            divide,
+            *job.limits,
+            codes is not None,
             no_codes if codes is None else tile.of(codes).reshape(-1),
-            no_values if values is None else tile.of(values).reshape(-1), own)
+            no_values if values is None else tile.of(values).reshape(-1),
+            own,
+        )
         check_finite(np.array(most, dtype=np.int32).view(np.float32))
 
     for _ in run(step, tiles.tiles(*shape, STEP["numba"], job.sides), job.threads):
@@ -82,9 +94,14 @@ def _covers(recipe: CastParameters, job: BlockJob, *, keep: bool) -> bool:
     if keep:
         return recipe.kind == NEAREST and recipe.symmetric
     saturates = job.target.nan == "none" or (
-        job.policy.overflow == "saturate" and job.policy.infinity == "saturate")
-    return (recipe.kind == NEAREST and saturates and job.policy.keep_negative_zero
-            and job.target.nan != "negative-zero")
+        job.policy.overflow == "saturate" and job.policy.infinity == "saturate"
+    )
+    return (
+        recipe.kind == NEAREST
+        and saturates
+        and job.policy.keep_negative_zero
+        and job.target.nan != "negative-zero"
+    )
 
 
 def _tensor_scale(source: npt.NDArray[Any], job: BlockJob) -> float:
@@ -108,12 +125,15 @@ def _tensor_scale(source: npt.NDArray[Any], job: BlockJob) -> float:
 
 
 def decode(
-    codes: Codes, scales: Scales, fmt: ElementFormat, sides: tuple[int, int], threads: int,
+    codes: Codes,
+    scales: Scales,
+    fmt: ElementFormat,
+    sides: tuple[int, int],
+    threads: int,
     out: FloatArray,
 ) -> bool:
     """Values of a matrix of codes into ``out``; False where the kernels do not cover it."""
-    odd = (not fmt.signed or fmt.kind == "scale" or fmt.nan == "negative-zero"
-           or scales.inverse)
+    odd = not fmt.signed or fmt.kind == "scale" or fmt.nan == "negative-zero" or scales.inverse
     if fmt.bits > 8 or odd or not whole(sides, codes.shape[1]):
         return False
     from planner.numerics import fast_runs
@@ -122,8 +142,9 @@ def decode(
 
     def step(tile: Tile) -> None:
         own = tile.blocks(scales.block, sides).reshape(-1)
-        fast_runs.decode(tile.of(codes).reshape(-1), own, unit, sides[1], fmt,
-                         tile.of(out).reshape(-1))
+        fast_runs.decode(
+            tile.of(codes).reshape(-1), own, unit, sides[1], fmt, tile.of(out).reshape(-1)
+        )
 
     shape = tiles.matrix_shape(codes.shape)
     for _ in run(step, tiles.tiles(*shape, STEP["numba"], sides), threads):

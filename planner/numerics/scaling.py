@@ -61,21 +61,26 @@ def check_rule(rule: str, spec: ScaleSpec, element_kind: str) -> None:
         return
     if rule == "half-range":
         if element_kind != "int" or spec.zero_point:
-            raise UnsupportedError("scale rule half-range belongs to symmetric integers",
-                                   hint="use scale_rule='amax'")
+            raise UnsupportedError(
+                "scale rule half-range belongs to symmetric integers", hint="use scale_rule='amax'"
+            )
         return
     if rule == "four-over-six":
         if not spec.tensor_scale:
-            raise UnsupportedError("scale rule four-over-six belongs to NVFP4's two-level scales",
-                                   hint="quantize(x, 'nvfp4', scale_rule='four-over-six')")
+            raise UnsupportedError(
+                "scale rule four-over-six belongs to NVFP4's two-level scales",
+                hint="quantize(x, 'nvfp4', scale_rule='four-over-six')",
+            )
         return
     if spec.tensor_scale or spec.zero_point:
         what = "two-level scales" if spec.tensor_scale else "zero points"
-        raise UnsupportedError(f"scale rule {rule} is not defined with {what}",
-                               hint="use scale_rule='amax'")
+        raise UnsupportedError(
+            f"scale rule {rule} is not defined with {what}", hint="use scale_rule='amax'"
+        )
     if spec.format not in _POWER_FORMATS:
-        raise UnsupportedError(f"{spec.format} scales do not hold every power of two",
-                               hint="use scale_rule='amax'")
+        raise UnsupportedError(
+            f"{spec.format} scales do not hold every power of two", hint="use scale_rule='amax'"
+        )
 
 
 def block_amax(x: FloatArray, block_rows: int, block_columns: int) -> FloatArray:
@@ -92,12 +97,18 @@ def block_amax(x: FloatArray, block_rows: int, block_columns: int) -> FloatArray
 def check_finite(extremes: FloatArray) -> None:
     """Raise InputError where block extremes show NaN or infinities."""
     if not np.isfinite(extremes).all():
-        raise InputError("cannot scale a matrix that holds NaN or infinities",
-                         hint="replace NaN and infinities first, for example with numpy.nan_to_num")
+        raise InputError(
+            "cannot scale a matrix that holds NaN or infinities",
+            hint="replace NaN and infinities first, for example with numpy.nan_to_num",
+        )
 
 
 def block_reduce(
-    ufunc: np.ufunc, x: FloatArray, block_rows: int, block_columns: int, *,
+    ufunc: np.ufunc,
+    x: FloatArray,
+    block_rows: int,
+    block_columns: int,
+    *,
     magnitude: bool = False,
 ) -> FloatArray:
     """Minimum or maximum of each block, of magnitudes where asked; edge blocks are smaller."""
@@ -136,8 +147,14 @@ def _gathered(wide: npt.NDArray[np.complexfloating[Any]], magnitude: bool) -> Fl
 
 
 def scales_of(
-    amax: FloatArray, spec: ScaleSpec, fmt: ElementFormat, *, exponent: int = 0,
-    rule: ScaleRule | None = None, largest: np.float32 | None = None, scaling: Scaling = "plain",
+    amax: FloatArray,
+    spec: ScaleSpec,
+    fmt: ElementFormat,
+    *,
+    exponent: int = 0,
+    rule: ScaleRule | None = None,
+    largest: np.float32 | None = None,
+    scaling: Scaling = "plain",
     tensor: np.float32 | None = None,
 ) -> Scales:
     """The scales of blocks with largest magnitudes ``amax``, by ``rule`` (None: that of ``spec``).
@@ -193,9 +210,10 @@ def stored_scale(raw: FloatArray, format: str) -> FloatArray:
         return raw
     stored = decode(encode(raw, format), format)
     if not np.isfinite(stored).all():
-        raise InputError(f"a block scale exceeds the range of {format}",
-                         hint="divide the matrix by a power of two first, or choose a scheme with "
-                              "wider scales")
+        raise InputError(
+            f"a block scale exceeds the range of {format}",
+            hint="divide the matrix by a power of two first, or choose a scheme with wider scales",
+        )
     return stored
 
 
@@ -205,15 +223,12 @@ def positive(raw: FloatArray, amax: FloatArray, format: str) -> FloatArray:
     return np.where(amax > 0, np.maximum(raw, tiny), np.float32(1))
 
 
-def two_level(
-    amax: FloatArray, top: np.float32, tensor: np.float32, scaling: Scaling
-) -> Scales:
+def two_level(amax: FloatArray, top: np.float32, tensor: np.float32, scaling: Scaling) -> Scales:
     """NVFP4's scales of blocks beside ``tensor``, that of the whole."""
     if tensor == 0 and scaling == "plain":
         return Scales(np.zeros_like(amax))
     block = library_rules.block_scales(amax, top, tensor, scaling)
-    return Scales(block, float(tensor) if tensor else 1.0,
-                  inverse=scaling == "compressed-tensors")
+    return Scales(block, float(tensor) if tensor else 1.0, inverse=scaling == "compressed-tensors")
 
 
 def _exponents(x: FloatArray, *, up: bool) -> npt.NDArray[np.int32]:

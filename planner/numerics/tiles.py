@@ -88,11 +88,15 @@ def as_array(x: npt.ArrayLike) -> Array:
         low, high = int(array.min()), int(array.max())
         if max(-low, high) > _EXACT_INTEGERS:
             bad = high if high > _EXACT_INTEGERS else low
-            raise InputError(f"integer {bad} is not exact in 64-bit floats",
-                             hint="pass integers of magnitude up to 2^53, or floats")
+            raise InputError(
+                f"integer {bad} is not exact in 64-bit floats",
+                hint="pass integers of magnitude up to 2^53, or floats",
+            )
     elif not (kind in "iub" or (kind == "f" and size <= 8) or _is_small_float(array.dtype)):
-        raise InputError(f"cannot encode values of dtype {array.dtype}",
-                         hint="pass real numbers of at most 64 bits: x.astype(numpy.float64)")
+        raise InputError(
+            f"cannot encode values of dtype {array.dtype}",
+            hint="pass real numbers of at most 64 bits: x.astype(numpy.float64)",
+        )
     return array
 
 
@@ -103,13 +107,15 @@ def unmasked(x: npt.ArrayLike) -> Array:
     are no array.
     """
     if isinstance(x, np.ma.MaskedArray):
-        raise InputError("a masked array would lose its mask",
-                         hint="fill the masked elements first: x.filled(0)")
+        raise InputError(
+            "a masked array would lose its mask", hint="fill the masked elements first: x.filled(0)"
+        )
     try:
         return np.asarray(x)
     except ValueError as problem:
-        raise InputError(f"not an array: {problem}",
-                         hint="pass numbers in rows of one length") from None
+        raise InputError(
+            f"not an array: {problem}", hint="pass numbers in rows of one length"
+        ) from None
 
 
 def _is_small_float(dtype: np.dtype[Any]) -> bool:
@@ -166,12 +172,16 @@ def result(out: Array | None, shape: tuple[int, ...], dtype: npt.DTypeLike) -> A
     if out is None:
         return np.empty(shape, dtype=dtype)
     if out.shape != shape or out.dtype != np.dtype(dtype):
-        raise InputError(f"out has shape {out.shape} and dtype {out.dtype}, "
-                         f"the result {shape} and {np.dtype(dtype)}",
-                         hint="pass an array that an earlier call with these arguments returned, "
-                              "or leave out= out")
+        raise InputError(
+            f"out has shape {out.shape} and dtype {out.dtype}, "
+            f"the result {shape} and {np.dtype(dtype)}",
+            hint="pass an array that an earlier call with these arguments returned, "
+            "or leave out= out",
+        )
     if not (out.flags.c_contiguous and out.flags.writeable):
-        raise InputError("out is not contiguous and writable",
-                         hint="pass an array that an earlier call with these arguments returned, "
-                              "or leave out= out")
+        raise InputError(
+            "out is not contiguous and writable",
+            hint="pass an array that an earlier call with these arguments returned, "
+            "or leave out= out",
+        )
     return out

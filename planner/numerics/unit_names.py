@@ -16,12 +16,18 @@ from planner.numerics.matrix_units import Unit
 _MAKERS = re.compile(r"^(nvidia|amd|intel|geforce|tesla|quadro|instinct|jetson|drive)-")
 _NAMES: tuple[tuple[str, str], ...] = (
     (r"(g?h[128]00|h20|hopper|sm-?90a?)", "hopper-wgmma"),
-    (r"(g?b[123]00|hgx-b\d+|blackwell|sm-?10[03]a?|sm-?110a?|t[45]000|agx-thor.*|thor.*)",
-     "blackwell-tcgen05"),
-    (r"(rtx-50\d0(-?ti)?|rtx-pro-\d{4}.*|gb10|dgx-spark|spark|sm-?12[01]a?|blackwell-rtx)",
-     "blackwell-geforce"),
-    (r"(a100|a800|a30|a10g?|a40|a16|a2|rtx-a\d000|rtx-30\d0(-?ti)?|orin|agx-orin.*|orin-.*|sm-?8[067])",
-     "ampere"),
+    (
+        r"(g?b[123]00|hgx-b\d+|blackwell|sm-?10[03]a?|sm-?110a?|t[45]000|agx-thor.*|thor.*)",
+        "blackwell-tcgen05",
+    ),
+    (
+        r"(rtx-50\d0(-?ti)?|rtx-pro-\d{4}.*|gb10|dgx-spark|spark|sm-?12[01]a?|blackwell-rtx)",
+        "blackwell-geforce",
+    ),
+    (
+        r"(a100|a800|a30|a10g?|a40|a16|a2|rtx-a\d000|rtx-30\d0(-?ti)?|orin|agx-orin.*|orin-.*|sm-?8[067])",
+        "ampere",
+    ),
     (r"(l4|l20|l40s?|rtx-40\d0(-?ti)?|rtx-\d000-ada|sm-?89)", "ada"),
     (r"(t4g?|rtx-20\d0(-?ti)?|titan-rtx|rtx-[4568]000|sm-?75)", "turing"),
     (r"(v100s?|titan-v|sm-?7[02])", "volta"),
@@ -64,8 +70,9 @@ def found_unit(name: str, units: Mapping[str, Unit], *, integers: bool = False) 
         return units[id]
     device = device_unit(name)
     if device is None:
-        raise UnknownNameError("unit", name, units,
-                               own="A device's name is taken too: 'h100', 'rtx-4090'.")
+        raise UnknownNameError(
+            "unit", name, units, own="A device's name is taken too: 'h100', 'rtx-4090'."
+        )
     if integers:
         device = _INTEGERS.get(device, device if device.startswith("cdna") else "int8-imma")
     if device not in units:

@@ -20,7 +20,8 @@ ML_DTYPES: Mapping[str, str] = MappingProxyType({
     **{id: f"float8_{id}" for id in ("e4m3fnuz", "e5m2fnuz", "e4m3b11fnuz", "e4m3", "e3m4")},
 })  # fmt: skip
 _NUMPY: Mapping[str, type[np.generic]] = MappingProxyType(
-    {"fp32": np.float32, "tf32": np.float32, "fp16": np.float16, "int8": np.int8})
+    {"fp32": np.float32, "tf32": np.float32, "fp16": np.float16, "int8": np.int8}
+)
 
 
 @typed
@@ -34,9 +35,10 @@ def view(codes: npt.NDArray[Any], format: str) -> npt.NDArray[Any]:
     """
     fmt = element(format)
     if codes.dtype != np.dtype(code_dtype(fmt)):
-        raise InputError(f"codes have dtype {codes.dtype}, those of {fmt.id} "
-                         f"{np.dtype(code_dtype(fmt))}",
-                         hint="pass codes that encode() returned for this format")
+        raise InputError(
+            f"codes have dtype {codes.dtype}, those of {fmt.id} {np.dtype(code_dtype(fmt))}",
+            hint="pass codes that encode() returned for this format",
+        )
     if fmt.id in _NUMPY:
         return codes.view(_NUMPY[fmt.id])
     if fmt.id not in ML_DTYPES:

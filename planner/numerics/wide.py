@@ -18,8 +18,10 @@ _DEFAULT = Policy("ocp")
 
 def is_plain_bf16(fmt: ElementFormat, policy: Policy) -> bool:
     """Whether the cast is BF16 under the default choices, which has a shorter form."""
-    return fmt.id == "bf16" and replace(
-        policy, id="ocp", reciprocal=False, scaling="plain", random_bits=32) == _DEFAULT
+    return (
+        fmt.id == "bf16"
+        and replace(policy, id="ocp", reciprocal=False, scaling="plain", random_bits=32) == _DEFAULT
+    )
 
 
 def encode_bf16(u: Words) -> Words:
@@ -53,9 +55,7 @@ def encode_wide(u: Words, fmt: ElementFormat, policy: Policy) -> Words:
     return _finish(u, magnitude, code, fmt, policy)
 
 
-def _finish(
-    u: Words, magnitude: Words, code: Words, fmt: ElementFormat, policy: Policy
-) -> Words:
+def _finish(u: Words, magnitude: Words, code: Words, fmt: ElementFormat, policy: Policy) -> Words:
     """Range, NaN and sign. ``code`` holds magnitude codes as if exponents had no upper end."""
     infinity = np.uint32((1 << fmt.exponent_bits) - 1 << fmt.mantissa_bits)
     inf, nan = magnitude == 0x7F800000, magnitude > 0x7F800000
@@ -74,8 +74,9 @@ def _finish(
     return code << np.uint32(13) if fmt.id == "tf32" else code
 
 
-def stochastic(x: FloatArray, fmt: ElementFormat, rng: np.random.Generator,
-               bits: int) -> FloatArray:
+def stochastic(
+    x: FloatArray, fmt: ElementFormat, rng: np.random.Generator, bits: int
+) -> FloatArray:
     """``x`` moved to one of its two neighbours in ``fmt``, as if exponents had no upper end.
 
     One uniform draw k of ``bits`` bits an element, in the order of ``x``, NaN and infinities
@@ -84,8 +85,10 @@ def stochastic(x: FloatArray, fmt: ElementFormat, rng: np.random.Generator,
     Rounding the result to nearest gives the code. Raises UnsupportedError for E8M0.
     """
     if fmt.kind == "scale":
-        raise UnsupportedError("stochastic rounding to e8m0 is not defined",
-                               hint="round scales to nearest, up or toward zero")
+        raise UnsupportedError(
+            "stochastic rounding to e8m0 is not defined",
+            hint="round scales to nearest, up or toward zero",
+        )
     draws = rng.integers(0, 1 << bits, size=x.shape, dtype=np.uint32) << np.uint32(32 - bits)
     finite = np.isfinite(x)
     # Beyond 2^20 every integer format clips; the bound keeps integers below 64 bits.

@@ -39,8 +39,7 @@ class CacheUnit:
         """(cache, part of its entries; "" for the whole record) that the unit decides about."""
         for cache in layer_caches(self.attention, -1):
             if cache.kind == "kv":
-                yield from ((cache, part) for part, _ in cache.parts
-                            if self.kind == f"kv-{part}")
+                yield from ((cache, part) for part, _ in cache.parts if self.kind == f"kv-{part}")
             elif _RECORD.get(cache.kind) == self.kind:
                 yield cache, ""
 
@@ -99,9 +98,11 @@ def token_layer_bytes(unit: CacheUnit, layout: str, tp: int, context: int) -> in
     Raises:
         UnsupportedError: the layout does not store the unit.
     """
-    return sum(-(-_one_entry(cache, part, layout, tp) // cache.ratio)
-               for cache, part in unit.parts()
-               if not cache.borrowed and not 0 < cache.window < context)
+    return sum(
+        -(-_one_entry(cache, part, layout, tp) // cache.ratio)
+        for cache, part in unit.parts()
+        if not cache.borrowed and not 0 < cache.window < context
+    )
 
 
 def slot_layer_bytes(unit: CacheUnit, layout: str, tp: int, context: int) -> int:
@@ -111,15 +112,18 @@ def slot_layer_bytes(unit: CacheUnit, layout: str, tp: int, context: int) -> int
         UnsupportedError: the layout does not store the unit.
     """
     tokens = slot_tokens(unit.attention, context)
-    return sum(cache.entries(tokens) * _one_entry(cache, part, layout, tp)
-               for cache, part in unit.parts())
+    return sum(
+        cache.entries(tokens) * _one_entry(cache, part, layout, tp) for cache, part in unit.parts()
+    )
 
 
 def window_layer_bytes(unit: CacheUnit, layout: str, tp: int, context: int) -> int:
     """The part of :func:`slot_layer_bytes` in windows that ``context`` exceeds [B]."""
-    return sum(cache.window * _one_entry(cache, part, layout, tp)
-               for cache, part in unit.parts()
-               if not cache.borrowed and 0 < cache.window < context)
+    return sum(
+        cache.window * _one_entry(cache, part, layout, tp)
+        for cache, part in unit.parts()
+        if not cache.borrowed and 0 < cache.window < context
+    )
 
 
 def _one_entry(cache: LayerCache, part: str, layout: str, tp: int) -> int:
@@ -141,8 +145,11 @@ def indexer_token_bytes(attention: Attention, *, fp8: bool) -> int:
 
 def state_bytes(attention: Attention, tp: int) -> int:
     """Bytes of the recurrent state that a layer keeps for a sequence on one rank [B]."""
-    return sum(entry_bytes(cache, PLAIN, tp) for cache in layer_caches(attention, -1)
-               if cache.kind == "state")
+    return sum(
+        entry_bytes(cache, PLAIN, tp)
+        for cache in layer_caches(attention, -1)
+        if cache.kind == "state"
+    )
 
 
 def fixed_slot_bytes(attention: Attention, tp: int, context: int, *, indexer_fp8: bool) -> int:
@@ -154,6 +161,6 @@ def fixed_slot_bytes(attention: Attention, tp: int, context: int, *, indexer_fp8
 
 
 def reads_fp8_cache(device: DeviceProfile) -> bool:
-    """Whether the device reads FP8 cache entries: an FP8 unit, or conversion in software on a CPU.
-    """
+    """Whether the device reads FP8 cache entries: an FP8 unit, or conversion in software on a
+    CPU."""
     return device.rate("fp8") is not None or (device.kind == "cpu" and "fp8" in device.conversion)

@@ -11,8 +11,11 @@ HOST = "host"
 """``place`` of a module that lives in host memory."""
 
 
-def split_by_layer(modules: Sequence[Module], kinds: Collection[str], layers: Collection[int],
-                   ) -> list[Module]:
+def split_by_layer(
+    modules: Sequence[Module],
+    kinds: Collection[str],
+    layers: Collection[int],
+) -> list[Module]:
     """``modules`` with those of ``kinds`` in ``layers`` placed in host memory."""
     out = []
     for module in modules:
@@ -42,8 +45,14 @@ def split_by_expert(modules: Sequence[Module], resident: int) -> list[Module]:
 
 def _of(module: Module, experts: int, place: str) -> Module:
     """So many experts of a module; bytes in proportion, which all experts have alike."""
+
     def share(size: int) -> int:
         return size * experts // module.experts
 
-    return replace(module, experts=experts, stored_bytes=share(module.stored_bytes),
-                   vector_bytes=share(module.vector_bytes), place=place)
+    return replace(
+        module,
+        experts=experts,
+        stored_bytes=share(module.stored_bytes),
+        vector_bytes=share(module.vector_bytes),
+        place=place,
+    )

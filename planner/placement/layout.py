@@ -70,10 +70,15 @@ def _width_problem(spec: ModelSpec, tp: int) -> str:
         if attention.heads % tp:
             return f"tp {tp} does not divide the {attention.heads} attention heads"
         if attention.kind == "gqa" and attention.kv_heads % tp and tp % attention.kv_heads:
-            return (f"tp {tp} neither divides the {attention.kv_heads} key/value heads "
-                    "nor is a multiple of them")
-        if attention.kind == "linear" and attention.kv_heads % tp \
-                and (attention.rule != "mamba2" or tp % attention.kv_heads):
+            return (
+                f"tp {tp} neither divides the {attention.kv_heads} key/value heads "
+                "nor is a multiple of them"
+            )
+        if (
+            attention.kind == "linear"
+            and attention.kv_heads % tp
+            and (attention.rule != "mamba2" or tp % attention.kv_heads)
+        ):
             return f"tp {tp} does not divide the {attention.kv_heads} linear key heads"
     if spec.vocab_size % tp:
         return f"tp {tp} does not divide the vocabulary of {spec.vocab_size}"
@@ -100,8 +105,9 @@ def _experts_problem(spec: ModelSpec, layout: Layout) -> str:
     if experts.count % layout.ep:
         return f"ep {layout.ep} does not divide the {experts.count} experts"
     if experts.width % layout.moe_tp:
-        return f"MoE tensor parallel {layout.moe_tp} does not divide the expert width " \
-               f"{experts.width}"
+        return (
+            f"MoE tensor parallel {layout.moe_tp} does not divide the expert width {experts.width}"
+        )
     return ""
 
 
@@ -120,8 +126,9 @@ def powers_of_two(limit: int) -> list[int]:
 def device_counts(limit: int) -> list[int]:
     """Numbers of devices that are tried where none is given: 1, 2, 3, 4, 6, 8, 12 … (2^k and 3·2^k)
     up to ``limit``."""
-    return sorted({p * factor for p in powers_of_two(limit) for factor in (1, 3)
-                   if p * factor <= limit})
+    return sorted(
+        {p * factor for p in powers_of_two(limit) for factor in (1, 3) if p * factor <= limit}
+    )
 
 
 @cache
@@ -135,8 +142,9 @@ Considered = tuple[Layout, str]
 """A layout of one replica, and why it is not a candidate (empty: it is one)."""
 
 
-def considered_layouts(spec: ModelSpec, *, counts: Sequence[int], node: int,
-                       fixed: Mapping[str, int | None]) -> Iterator[Considered]:
+def considered_layouts(
+    spec: ModelSpec, *, counts: Sequence[int], node: int, fixed: Mapping[str, int | None]
+) -> Iterator[Considered]:
     """Every layout of as many devices as one of ``counts``, each once, in a fixed order.
 
     tp, dp and pp are whole numbers whose product is a count, ep a divisor of tp·dp (1 for a model
@@ -149,7 +157,9 @@ def considered_layouts(spec: ModelSpec, *, counts: Sequence[int], node: int,
             wide = fixed.get("tp") is None and tp > node
             problem_of[tp] = _width_problem(spec, tp) or (
                 f"tp {tp} is wider than a node of {node} devices; --tp {tp} prices it"
-                if wide else "")
+                if wide
+                else ""
+            )
         shared = problem_of[tp] or _depth_problem(spec, pp) or _copies_problem(spec, dp)
         given = fixed.get("ep")
         every = divisors(tp * dp) if spec.experts else (1,)

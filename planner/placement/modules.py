@@ -17,8 +17,17 @@ from planner.placement.layout import Layout
 from planner.records import record
 
 PLANNED_KINDS = (
-    "attention-qkv", "mla-q", "mla-kv", "attention-out", "linear-attention", "mlp-gate-up",
-    "mlp-down", "experts-gate-up", "experts-down", "shared-gate-up", "shared-down",
+    "attention-qkv",
+    "mla-q",
+    "mla-kv",
+    "attention-out",
+    "linear-attention",
+    "mlp-gate-up",
+    "mlp-down",
+    "experts-gate-up",
+    "experts-down",
+    "shared-gate-up",
+    "shared-down",
 )
 AS_RELEASED_KINDS = ("embedding", "indexer", "compressor", "router", "norm", "head")
 UNRULED = ("compressor",)
@@ -90,9 +99,13 @@ def _gemms(rows: Sequence[TensorRow]) -> tuple[Gemm, ...]:
         if is_product(row):
             groups.setdefault(row.fused, []).append(row)
     return tuple(
-        Gemm(members=tuple((r.shape[0], r.shape[1]) for r in group), shard=group[0].shard,
-             key_value=tuple(r.kv_outputs for r in group))
-        for group in groups.values())
+        Gemm(
+            members=tuple((r.shape[0], r.shape[1]) for r in group),
+            shard=group[0].shard,
+            key_value=tuple(r.kv_outputs for r in group),
+        )
+        for group in groups.values()
+    )
 
 
 @lru_cache(maxsize=64)
@@ -102,9 +115,11 @@ def modules(spec: ModelSpec) -> tuple[Module, ...]:
     for row in spec.rows:
         if row.part in ("main", "lookup") and row.copy_of is None:
             kinds.setdefault(row.kind, []).append(row)
-    return tuple(module_of(spec, kind, layers, rows)
-                 for kind in sorted(kinds, key=kind_order)
-                 for layers, rows in alike(kinds[kind]))
+    return tuple(
+        module_of(spec, kind, layers, rows)
+        for kind in sorted(kinds, key=kind_order)
+        for layers, rows in alike(kinds[kind])
+    )
 
 
 def alike(rows: Sequence[TensorRow]) -> list[tuple[tuple[int, ...], list[TensorRow]]]:
@@ -121,8 +136,12 @@ def alike(rows: Sequence[TensorRow]) -> list[tuple[tuple[int, ...], list[TensorR
     return inside + ([((), outside)] if outside else [])
 
 
-def module_of(spec: ModelSpec, kind: str, layers: tuple[int, ...], rows: Sequence[TensorRow],
-              ) -> Module:
+def module_of(
+    spec: ModelSpec,
+    kind: str,
+    layers: tuple[int, ...],
+    rows: Sequence[TensorRow],
+) -> Module:
     """The module that ``rows`` of one kind make in ``layers``."""
     matrices = [row for row in rows if row.is_matrix] or list(rows)
     sizes: dict[tuple[str, str | None], int] = {}
@@ -131,15 +150,21 @@ def module_of(spec: ModelSpec, kind: str, layers: tuple[int, ...], rows: Sequenc
         sizes[key] = sizes.get(key, 0) + row.elements * row.experts
     dtype, scheme = max(sizes, key=lambda key: sizes[key])
     return Module(
-        kind=kind, layers=layers, experts=max(row.experts for row in rows),
+        kind=kind,
+        layers=layers,
+        experts=max(row.experts for row in rows),
         gemms=_joined(spec, kind, layers, _gemms(rows)),
         stored_bytes=sum(row_bytes(row) for row in rows),
         vector_bytes=sum(row_bytes(row) for row in rows if not row.is_matrix),
-        dtype=dtype, scheme=scheme, kv_heads=kv_heads_of(spec, layers, kind))
+        dtype=dtype,
+        scheme=scheme,
+        kv_heads=kv_heads_of(spec, layers, kind),
+    )
 
 
-def _joined(spec: ModelSpec, kind: str, layers: Sequence[int],
-            gemms: tuple[Gemm, ...]) -> tuple[Gemm, ...]:
+def _joined(
+    spec: ModelSpec, kind: str, layers: Sequence[int], gemms: tuple[Gemm, ...]
+) -> tuple[Gemm, ...]:
     """``gemms`` with those marked that engines run beside an earlier one of the same input: the
     latent's beside that of compressed queries, a compressor's beside both, the weights of an
     indexer's heads beside its keys.
@@ -171,10 +196,33 @@ def kv_heads_of(spec: ModelSpec, layers: Sequence[int], kind: str) -> int:
     return 0
 
 
-_ORDER = {kind: i for i, kind in enumerate((
-    "embedding", "attention-qkv", "mla-q", "mla-kv", "attention-out", "indexer",
-    "compressor", "linear-attention", "mlp-gate-up", "mlp-down", "router", "experts-gate-up",
-    "experts-down", "shared-gate-up", "shared-down", "norm", "head", "kv-k", "kv-v", "kv-latent"))}
+_ORDER = {
+    kind: i
+    for i, kind in enumerate(
+        (
+            "embedding",
+            "attention-qkv",
+            "mla-q",
+            "mla-kv",
+            "attention-out",
+            "indexer",
+            "compressor",
+            "linear-attention",
+            "mlp-gate-up",
+            "mlp-down",
+            "router",
+            "experts-gate-up",
+            "experts-down",
+            "shared-gate-up",
+            "shared-down",
+            "norm",
+            "head",
+            "kv-k",
+            "kv-v",
+            "kv-latent",
+        )
+    )
+}
 
 
 def kind_order(kind: str) -> int:
@@ -227,8 +275,10 @@ def linear_of(spec: ModelSpec, layer: int) -> Attention:
     for attention in spec.attention:
         if attention.kind == "linear" and layer in attention.layers:
             return attention
-    raise InputError(f"{spec.id} has no recurrence in layer {layer}",
-                     hint="plan inventory lists the layers of every module")
+    raise InputError(
+        f"{spec.id} has no recurrence in layer {layer}",
+        hint="plan inventory lists the layers of every module",
+    )
 
 
 def attention_label(attention: Attention) -> str:

@@ -33,9 +33,12 @@ def modules_apart(spec: ModelSpec) -> tuple[Module, ...]:
     for row in spec.rows:
         if row.part in ("main", "lookup") and row.copy_of is None:
             kinds.setdefault(row.kind, []).append(row)
-    return tuple(module for kind in sorted(kinds, key=kind_order)
-                 for layers, rows in alike(kinds[kind])
-                 for module in _apart(spec, kind, layers, rows))
+    return tuple(
+        module
+        for kind in sorted(kinds, key=kind_order)
+        for layers, rows in alike(kinds[kind])
+        for module in _apart(spec, kind, layers, rows)
+    )
 
 
 def part_of(row: TensorRow) -> str:
@@ -75,8 +78,12 @@ def parts_of(spec: ModelSpec) -> dict[tuple[str, int], tuple[str, ...]]:
     return found
 
 
-def _apart(spec: ModelSpec, kind: str, layers: tuple[int, ...], rows: Sequence[TensorRow],
-           ) -> list[Module]:
+def _apart(
+    spec: ModelSpec,
+    kind: str,
+    layers: tuple[int, ...],
+    rows: Sequence[TensorRow],
+) -> list[Module]:
     parts: dict[str, list[TensorRow]] = {}
     for row in rows:
         if row.is_matrix and row.quantisable:
@@ -93,6 +100,9 @@ def _apart(spec: ModelSpec, kind: str, layers: tuple[int, ...], rows: Sequence[T
         else:
             parts[owners.get(row.name.removesuffix("bias"), first)].append(row)
     found = [replace(module_of(spec, kind, layers, own), part=part) for part, own in parts.items()]
-    found[0] = replace(found[0], vector_bytes=found[0].vector_bytes + beside,
-                       stored_bytes=found[0].stored_bytes + beside)
+    found[0] = replace(
+        found[0],
+        vector_bytes=found[0].vector_bytes + beside,
+        stored_bytes=found[0].stored_bytes + beside,
+    )
     return found

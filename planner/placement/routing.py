@@ -35,8 +35,9 @@ def power_law_popularity(count: int, per_token: int, skew: float) -> Array:
     if not 1 <= per_token <= count:
         raise InputError(f"{per_token} of {count} experts a token", hint="at least 1, at most all")
     if not 0 <= skew < float("inf"):
-        raise InputError(f"skew is {skew}; it is a number of at least 0",
-                         hint="0 is uniform, 1 is Zipf's law")
+        raise InputError(
+            f"skew is {skew}; it is a number of at least 0", hint="0 is uniform, 1 is Zipf's law"
+        )
     logs = -skew * np.log(np.arange(1, count + 1, dtype=np.float64))
     found = np.zeros(count)
     for full in range(per_token + 1):  # the hottest `full` experts are picked by every token
@@ -60,16 +61,25 @@ def given_popularity(loads: ArrayLike, per_token: int) -> Array:
         values = np.asarray(loads, dtype=np.float64)
     except OverflowError:
         values = np.array([np.inf])
-    if values.ndim != 1 or not len(values) or not np.isfinite(values).all() \
-            or (values < 0).any() or not 0 < values.max() <= LARGEST_LOAD:
-        raise InputError("popularity is a list of numbers of at least 0, not all 0, none "
-                         f"above {LARGEST_LOAD:g}",
-                         hint="one number an expert, for example the tokens it was given")
+    if (
+        values.ndim != 1
+        or not len(values)
+        or not np.isfinite(values).all()
+        or (values < 0).any()
+        or not 0 < values.max() <= LARGEST_LOAD
+    ):
+        raise InputError(
+            "popularity is a list of numbers of at least 0, not all 0, none "
+            f"above {LARGEST_LOAD:g}",
+            hint="one number an expert, for example the tokens it was given",
+        )
     p = values / values.sum() * per_token
     if p.max() > 1 + 1e-9:
         raise InputError(
             f"expert {int(p.argmax())} has {p.max():.3g} picks a token; a token picks an expert "
-            "at most once", hint=f"loads add up to {per_token} a token, none above 1 of them")
+            "at most once",
+            hint=f"loads add up to {per_token} a token, none above 1 of them",
+        )
     return np.asarray(np.minimum(p, 1.0), dtype=np.float64)
 
 
@@ -93,8 +103,12 @@ def expected_distinct(popularity: Array, tokens: ArrayLike) -> Array:
     return np.asarray(touched(popularity, tokens).sum(axis=-1))
 
 
-def touched_correlated(popularity: Array, tokens: float, requests: float, correlation: float,
-                       ) -> Array:
+def touched_correlated(
+    popularity: Array,
+    tokens: float,
+    requests: float,
+    correlation: float,
+) -> Array:
     """Probability that each expert is touched when tokens of a request route alike.
 
     Router scores are normal and tokens of one request share the fraction ``correlation`` (ρ) of
@@ -107,19 +121,21 @@ def touched_correlated(popularity: Array, tokens: float, requests: float, correl
     if not 0 <= correlation <= 1 or not 1 <= requests <= tokens:
         raise InputError(
             f"correlation {correlation} over {requests:g} requests of {tokens:g} tokens",
-            hint="correlation is from 0 to 1; requests from 1 to the tokens of a step")
+            hint="correlation is from 0 to 1; requests from 1 to the tokens of a step",
+        )
     if correlation in (0, 1):
         return touched(popularity, tokens if correlation == 0 else requests)
     normal = NormalDist()
-    limits = np.array([normal.inv_cdf(1 - min(max(float(p), 1e-12), 1 - 1e-12))
-                       for p in popularity])
+    limits = np.array(
+        [normal.inv_cdf(1 - min(max(float(p), 1e-12), 1 - 1e-12)) for p in popularity]
+    )
     z = np.linspace(-_SPREAD, _SPREAD, _GRID)
     weight = np.exp(-z * z / 2)
     weight /= weight.sum()
     values, where = np.unique(limits, return_inverse=True)
     step = (sqrt(correlation) * z[None, :] - values[:, None]) / sqrt(1 - correlation)
     missed = (1 - _phi(step)) ** (tokens / requests) @ weight
-    return np.asarray(1 - (missed ** requests)[where], dtype=np.float64)
+    return np.asarray(1 - (missed**requests)[where], dtype=np.float64)
 
 
 def effective_tokens(popularity: Array, distinct: float) -> float:
@@ -129,8 +145,10 @@ def effective_tokens(popularity: Array, distinct: float) -> float:
     """
     ceiling = float((popularity > 0).sum())
     if not 0 <= distinct < ceiling:
-        raise InputError(f"{distinct:g} distinct experts of {ceiling:g} that tokens reach",
-                         hint="give fewer than all of them")
+        raise InputError(
+            f"{distinct:g} distinct experts of {ceiling:g} that tokens reach",
+            hint="give fewer than all of them",
+        )
     low, high = 0.0, 1.0
     while float(expected_distinct(popularity, high)) < distinct:
         high *= 2
@@ -169,8 +187,10 @@ class Placement:
 def contiguous_placement(count: int, ranks: int) -> Placement:
     """Expert i on rank i // (E/R). Raises InputError where R does not divide E."""
     if ranks < 1 or count % ranks:
-        raise InputError(f"ep {ranks} does not divide the {count} experts",
-                         hint="choose a divisor, or add redundant experts")
+        raise InputError(
+            f"ep {ranks} does not divide the {count} experts",
+            hint="choose a divisor, or add redundant experts",
+        )
     every = np.arange(count, dtype=np.int64)
     return Placement(ranks, every // (count // ranks), every)
 
@@ -185,8 +205,10 @@ def balanced_placement(popularity: Array, ranks: int, redundant: int = 0) -> Pla
     """
     count = len(popularity)
     if ranks < 1 or redundant < 0 or (count + redundant) % ranks:
-        raise InputError(f"{count} experts and {redundant} redundant ones on {ranks} ranks",
-                         hint="ranks divide the sum of both")
+        raise InputError(
+            f"{count} experts and {redundant} redundant ones on {ranks} ranks",
+            hint="ranks divide the sum of both",
+        )
     copies = np.ones(count, dtype=np.int64)
     for _ in range(redundant):
         copies[int(np.argmax(popularity / copies))] += 1
@@ -233,8 +255,9 @@ def rank_loads(popularity: Array, placement: Placement, tokens: float) -> RankLo
     spread = by_rank(p * (1 - p))
     total = max(float(spread.sum()), 1e-300)
     variance = tokens * spread * np.maximum(1 - spread / total, 0.0)
-    return RankLoads(pairs=tokens * by_rank(p), deviation=np.sqrt(variance),
-                     distinct=by_rank(touched(p, tokens)))
+    return RankLoads(
+        pairs=tokens * by_rank(p), deviation=np.sqrt(variance), distinct=by_rank(touched(p, tokens))
+    )
 
 
 def expected_maximum(means: Sequence[float] | Array, deviations: Sequence[float] | Array) -> float:

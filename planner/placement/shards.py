@@ -28,23 +28,35 @@ MX_BLOCK = 32
 
 def module_bytes(module: Module, scheme: Scheme) -> int:
     """Bytes of one layer of ``module`` under ``scheme``, all experts, not sharded."""
-    per_expert = sum(tensor_bytes(scheme.weight, rows, columns)
-                     for gemm in module.gemms for rows, columns in gemm.members)
+    per_expert = sum(
+        tensor_bytes(scheme.weight, rows, columns)
+        for gemm in module.gemms
+        for rows, columns in gemm.members
+    )
     return per_expert * module.experts + module.vector_bytes
 
 
 def shard_bytes(module: Module, scheme: Scheme, layout: Layout) -> int:
     """Bytes of one layer of ``module`` on one rank: its experts, its shard, vectors copied."""
-    per_expert = sum(tensor_bytes(scheme.weight, rows, columns)
-                     for gemm in module.gemms
-                     for rows, columns in _held_members(module, gemm, scheme, layout))
+    per_expert = sum(
+        tensor_bytes(scheme.weight, rows, columns)
+        for gemm in module.gemms
+        for rows, columns in _held_members(module, gemm, scheme, layout)
+    )
     vectors = module.vector_bytes // module.experts if module.experts > 1 else module.vector_bytes
-    return (per_expert + vectors) * local_experts(module, layout) if module.experts > 1 \
+    return (
+        (per_expert + vectors) * local_experts(module, layout)
+        if module.experts > 1
         else per_expert + vectors
+    )
 
 
-def _held_members(module: Module, gemm: Gemm, scheme: Scheme, layout: Layout,
-                  ) -> list[tuple[int, int]]:
+def _held_members(
+    module: Module,
+    gemm: Gemm,
+    scheme: Scheme,
+    layout: Layout,
+) -> list[tuple[int, int]]:
     """(outputs, inputs) of each member that the fullest rank stores: its share, of experts that are
     dealt out the whole blocks of it (of both, where gate and up are one matrix)."""
     members = shard_members(module, gemm, layout)
@@ -64,8 +76,12 @@ def _dealt(module: Module, scheme: Scheme) -> bool:
     blocks do not divide.
     """
     scale = scheme.weight.scale
-    return module.kind in EXPERT_KINDS and scheme.weight.element == "e2m1" \
-        and scale is not None and (scale.format, scale.block_columns) == ("e8m0", MX_BLOCK)
+    return (
+        module.kind in EXPERT_KINDS
+        and scheme.weight.element == "e2m1"
+        and scale is not None
+        and (scale.format, scale.block_columns) == ("e8m0", MX_BLOCK)
+    )
 
 
 def released_shard_bytes(module: Module, layout: Layout) -> int:
@@ -96,8 +112,7 @@ def block_problem(module: Module, scheme: Scheme, layout: Layout) -> str:
             by_rows = gemm.shard in ("column", "vocab")
             if by_rows and scale.block_rows > 1 and rows % scale.block_rows:
                 return f"{rows} output rows a rank are not whole blocks of {scale.block_rows}"
-            if gemm.shard == "row" and scale.block_columns > 1 \
-                    and columns % scale.block_columns:
+            if gemm.shard == "row" and scale.block_columns > 1 and columns % scale.block_columns:
                 return f"{columns} inputs a rank are not whole blocks of {scale.block_columns}"
     return ""
 
@@ -115,8 +130,9 @@ def whole_axis(fmt: TensorFormat) -> bool:
     return fmt.scale is None or (fmt.scale.block_rows <= 1 and fmt.scale.block_columns == 0)
 
 
-def shard_byte_table(modules: Sequence[Module], schemes: Sequence[str],
-                     layouts: Sequence[Layout]) -> Int:
+def shard_byte_table(
+    modules: Sequence[Module], schemes: Sequence[str], layouts: Sequence[Layout]
+) -> Int:
     """int64 [layout, module, scheme]: bytes of one layer on one rank."""
     table = np.zeros((len(layouts), len(modules), len(schemes)), dtype=np.int64)
     for j, module in enumerate(modules):
@@ -130,9 +146,16 @@ def _scheme_bytes(module: Module, schemes: tuple[str, ...], layout: Layout) -> t
     """:func:`shard_bytes` under each scheme; of the elements alone where rows are not whole
     interleaved blocks, which :func:`block_legality` rules out."""
     records = [scheme_by_id(name) for name in schemes]
-    return tuple(shard_bytes(module, _bare(r) if r.weight.block_bytes is not None
-                             and block_problem(module, r, layout) else r, layout)
-                 for r in records)
+    return tuple(
+        shard_bytes(
+            module,
+            _bare(r)
+            if r.weight.block_bytes is not None and block_problem(module, r, layout)
+            else r,
+            layout,
+        )
+        for r in records
+    )
 
 
 def _bare(scheme: Scheme) -> Scheme:
@@ -149,8 +172,9 @@ def _alike(module: Module, layouts: Sequence[Layout]) -> list[list[int]]:
     return list(groups.values())
 
 
-def block_legality(modules: Sequence[Module], schemes: Sequence[str],
-                   layouts: Sequence[Layout]) -> NDArray[np.bool_]:
+def block_legality(
+    modules: Sequence[Module], schemes: Sequence[str], layouts: Sequence[Layout]
+) -> NDArray[np.bool_]:
     """bool [layout, module, scheme]: True where shards keep whole scale blocks."""
     table = np.ones((len(layouts), len(modules), len(schemes)), dtype=bool)
     for j, module in enumerate(modules):

@@ -29,16 +29,45 @@ if TYPE_CHECKING:
 
 # No file here has the name of a function: importing one would put the module in its place.
 _WHERE = {
-    "alternatives": "weighed", "compare": "comparison", "fleet": "assigned", "sweep": "swept",
-    "formats": "plan", "time": "plan", "uniform": "plan", "memory": "device_bytes",
-    "roofline": "priced", "users": "priced", "sensitivity": "loss_map",
-    "frontier": "tradeoff", "phase_map": "tradeoff", "serving": "deployment",
-    "residency": "experts", "tensor_bytes": "inventory",
-    "layer_errors": "numerics", "validation_errors": "validation",
+    "alternatives": "weighed",
+    "compare": "comparison",
+    "fleet": "assigned",
+    "sweep": "swept",
+    "formats": "plan",
+    "time": "plan",
+    "uniform": "plan",
+    "memory": "device_bytes",
+    "roofline": "priced",
+    "users": "priced",
+    "sensitivity": "loss_map",
+    "frontier": "tradeoff",
+    "phase_map": "tradeoff",
+    "serving": "deployment",
+    "residency": "experts",
+    "tensor_bytes": "inventory",
+    "layer_errors": "numerics",
+    "validation_errors": "validation",
 }
-__all__ = ["alternatives", "compare", "fleet", "formats", "frontier", "layer_errors", "memory",
-           "phase_map", "residency", "roofline", "sensitivity", "serving", "sweep", "tensor_bytes",
-           "time", "uniform", "users", "validation_errors"]
+__all__ = [
+    "alternatives",
+    "compare",
+    "fleet",
+    "formats",
+    "frontier",
+    "layer_errors",
+    "memory",
+    "phase_map",
+    "residency",
+    "roofline",
+    "sensitivity",
+    "serving",
+    "sweep",
+    "tensor_bytes",
+    "time",
+    "uniform",
+    "users",
+    "validation_errors",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -32,8 +32,15 @@ def fleet(result: Fleet, ax: Axes | None = None) -> Axes:
         for name, count in bar.taken:
             ax.barh(bar.device, count, left=at[bar.device], color=colours[name], height=0.6)
             at[bar.device] += count
-        ax.barh(bar.device, bar.left, left=at[bar.device], color="none", edgecolor=SOFT,
-                linewidth=0.8, height=0.6)
+        ax.barh(
+            bar.device,
+            bar.left,
+            left=at[bar.device],
+            color="none",
+            edgecolor=SOFT,
+            linewidth=0.8,
+            height=0.6,
+        )
     for name, colour in colours.items():
         ax.barh(names[:1], [0], color=colour, label=name)
     ax.barh(names[:1], [0], color="none", edgecolor=SOFT, label="left over")
@@ -42,7 +49,17 @@ def fleet(result: Fleet, ax: Axes | None = None) -> Axes:
     ax.invert_yaxis()
     tidy(ax, result.title, grid="x")
     ax.legend(fontsize=8, frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))
-    describe(ax, "Devices by kind and model: " + listed(
-        (bar.device, ", ".join([*(f"{name} {count:,}" for name, count in bar.taken),
-                                f"left over {bar.left:,}"])) for bar in bars))
+    describe(
+        ax,
+        "Devices by kind and model: "
+        + listed(
+            (
+                bar.device,
+                ", ".join(
+                    [*(f"{name} {count:,}" for name, count in bar.taken), f"left over {bar.left:,}"]
+                ),
+            )
+            for bar in bars
+        ),
+    )
     return ax

@@ -32,7 +32,7 @@ def _shown() -> type[Axes]:
             figure = self.get_figure(root=True)
             assert figure is not None
             text = as_svg(figure)
-            return text[text.index("<svg"):]
+            return text[text.index("<svg") :]
 
     return ShownAxes
 
@@ -69,8 +69,11 @@ def as_svg(figure: Figure) -> str:
     with mpl.rc_context({"svg.hashsalt": "precision-planner", "svg.fonttype": "none"}):
         figure.savefig(out, format="svg", metadata={"Date": None})
     seen = [ax for ax in figure.axes if alt_of(ax)]
-    return named_document(out.getvalue(), " · ".join(ax.get_title(loc="left") for ax in seen),
-                          " ".join(alt_of(ax) for ax in seen))
+    return named_document(
+        out.getvalue(),
+        " · ".join(ax.get_title(loc="left") for ax in seen),
+        " ".join(alt_of(ax) for ax in seen),
+    )
 
 
 def axes_for(ax: Axes | None, *, size: tuple[float, float]) -> Axes:

@@ -21,8 +21,9 @@ MARKS = {"recommended": "D", "released": "s", "uniform": "o"}
 
 
 @typed
-def compare(result: Compared, ax: Axes | None = None, *,
-            by: Literal["format", "loss"] = "format") -> Axes:
+def compare(
+    result: Compared, ax: Axes | None = None, *, by: Literal["format", "loss"] = "format"
+) -> Axes:
     """Output tokens/s per device with 80 % intervals, a panel for each model and device: the rows
     that no other beats, as on the page of ``plan compare --report``. The recommended plan is a
     diamond, as released a square; hollow does not keep the limits on time.
@@ -35,8 +36,11 @@ def compare(result: Compared, ax: Axes | None = None, *,
     """
     if not any(row.feasible for row in result.rows):
         raise InputError("nothing of this comparison runs", hint="see the reasons in its rows")
-    return _against_loss(result, ax) if by == "loss" else draw_panels(
-        compared_panels(result, phrases("en", LANGUAGE_FOLDER)), ax)
+    return (
+        _against_loss(result, ax)
+        if by == "loss"
+        else draw_panels(compared_panels(result, phrases("en", LANGUAGE_FOLDER)), ax)
+    )
 
 
 def _against_loss(result: Compared, ax: Axes | None) -> Axes:
@@ -56,20 +60,28 @@ def _against_loss(result: Compared, ax: Axes | None) -> Axes:
     ax.set_yscale("log")
     ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: tick_text(value)))
     ax.yaxis.set_minor_formatter(FuncFormatter(lambda value, _: tick_text(value)))
-    ax.set(xlabel=f"loss [{rows[0].loss_unit.partition(' (')[0]}]",
-           ylabel="output tokens/s per device")
+    ax.set(
+        xlabel=f"loss [{rows[0].loss_unit.partition(' (')[0]}]", ylabel="output tokens/s per device"
+    )
     tidy(ax, "schemes side by side", grid="both")
     ax.legend(fontsize=8, frameon=False, loc="best")
-    describe(ax, "Output tokens/s per device and loss: " + listed(
-        (f"{row.name}, {_label(result, (row.model, row.device))}", _told(row)) for row in rows))
+    describe(
+        ax,
+        "Output tokens/s per device and loss: "
+        + listed(
+            (f"{row.name}, {_label(result, (row.model, row.device))}", _told(row)) for row in rows
+        ),
+    )
     return ax
 
 
 def _told(row: ComparedPlan) -> str:
     rate = row.output_tokens_per_second_per_device
     assert rate is not None
-    return (f"{interval(rate.value, rate.low, rate.high)}, loss "
-            f"{interval(row.loss or 0.0, row.loss_low, row.loss_high)}")
+    return (
+        f"{interval(rate.value, rate.low, rate.high)}, loss "
+        f"{interval(row.loss or 0.0, row.loss_low, row.loss_high)}"
+    )
 
 
 def _draw(ax: Axes, row: ComparedPlan, colour: str, *, named: bool) -> None:
@@ -79,11 +91,17 @@ def _draw(ax: Axes, row: ComparedPlan, colour: str, *, named: bool) -> None:
     ax.vlines(at[0], rate.low, rate.high, color=colour, linewidth=1.1, alpha=0.45)
     if row.loss_low is not None and row.loss_high is not None:
         ax.hlines(at[1], row.loss_low, row.loss_high, color=colour, linewidth=0.8, alpha=0.25)
-    ax.plot(*at, MARKS[row.kind], color=colour, markersize=8 if row.kind == "recommended" else 6,
-            markerfacecolor=colour if row.within_limits else "none")
+    ax.plot(
+        *at,
+        MARKS[row.kind],
+        color=colour,
+        markersize=8 if row.kind == "recommended" else 6,
+        markerfacecolor=colour if row.within_limits else "none",
+    )
     if named or row.kind == "recommended":
-        ax.annotate(row.name, at, xytext=(6, -3), textcoords="offset points", fontsize=7,
-                    color=SOFT)
+        ax.annotate(
+            row.name, at, xytext=(6, -3), textcoords="offset points", fontsize=7, color=SOFT
+        )
 
 
 def _label(result: Compared, pair: tuple[str, str]) -> str:

@@ -33,13 +33,21 @@ def memory(result: Plan | MemoryAnswer | TrainingMemory, ax: Axes | None = None)
     if isinstance(result, MemoryAnswer):
         where = f" on {result.device}" if result.device else ""
         return _stages(
-            {label: [getattr(s, name) for s in result.parts.stages]
-             for label, name in PARTS.items()}, result.usable_bytes,
-            f"{result.model}{where}, {result.scheme}, cache {result.kv}", ax)
+            {
+                label: [getattr(s, name) for s in result.parts.stages]
+                for label, name in PARTS.items()
+            },
+            result.usable_bytes,
+            f"{result.model}{where}, {result.scheme}, cache {result.kv}",
+            ax,
+        )
     return _stages(
         {name: [int(getattr(s, name)) for s in result.stages] for name in COMPONENTS},
-        result.usable_bytes, f"{result.model} on {result.layout.devices} × {result.device}, "
-        f"{result.setup.recipe.id}, ZeRO {result.setup.zero}", ax)
+        result.usable_bytes,
+        f"{result.model} on {result.layout.devices} × {result.device}, "
+        f"{result.setup.recipe.id}, ZeRO {result.setup.zero}",
+        ax,
+    )
 
 
 def _fullest(plan: Plan, ax: Axes | None) -> Axes:
@@ -50,29 +58,62 @@ def _fullest(plan: Plan, ax: Axes | None) -> Axes:
         size = part.bytes / GIB
         kept = part.name == "kept"
         colour = part.fill or "#ffffff"
-        ax.barh(0, size, left=at, height=0.7, color=colour, label=f"{part.name} {size:,.1f} GiB",
-                hatch="////" if kept else None, edgecolor="#c3c9d1" if kept else "#ffffff",
-                linewidth=0.6)
+        ax.barh(
+            0,
+            size,
+            left=at,
+            height=0.7,
+            color=colour,
+            label=f"{part.name} {size:,.1f} GiB",
+            hatch="////" if kept else None,
+            edgecolor="#c3c9d1" if kept else "#ffffff",
+            linewidth=0.6,
+        )
         if part.fill and part.share > 0.12:
-            ax.text(at + size / 2, 0, f"{part.name}\n{size:,.1f}", ha="center", va="center",
-                    fontsize=8, color=ink(part.fill))
+            ax.text(
+                at + size / 2,
+                0,
+                f"{part.name}\n{size:,.1f}",
+                ha="center",
+                va="center",
+                fontsize=8,
+                color=ink(part.fill),
+            )
         at += size
     usable = memory.usable_bytes / GIB
     ax.axvline(usable, color=INK, linewidth=1.2)
-    ax.annotate(f"usable {usable:,.1f}", (usable, 0.37), fontsize=8, ha="right", va="bottom",
-                xytext=(-3, 1), textcoords="offset points", color=INK)
+    ax.annotate(
+        f"usable {usable:,.1f}",
+        (usable, 0.37),
+        fontsize=8,
+        ha="right",
+        va="bottom",
+        xytext=(-3, 1),
+        textcoords="offset points",
+        color=INK,
+    )
     tidy(ax, f"{title(plan)}: fullest device", grid="x")
     ax.grid(False)
     ax.set(xlim=(0, at), ylim=(-0.45, 0.75), xlabel="memory of the fullest device [GiB]", yticks=[])
-    ax.legend(ncols=3, fontsize=7.5, frameon=False, loc="upper left", bbox_to_anchor=(0, 0),
-              borderaxespad=3.8)
-    describe(ax, f"Of {memory.capacity_bytes / GIB:,.1f} GiB, {usable:,.1f} GiB usable: " + listed(
-        (part.name, f"{part.bytes / GIB:,.1f} GiB") for part in memory_shares(memory)))
+    ax.legend(
+        ncols=3,
+        fontsize=7.5,
+        frameon=False,
+        loc="upper left",
+        bbox_to_anchor=(0, 0),
+        borderaxespad=3.8,
+    )
+    describe(
+        ax,
+        f"Of {memory.capacity_bytes / GIB:,.1f} GiB, {usable:,.1f} GiB usable: "
+        + listed((part.name, f"{part.bytes / GIB:,.1f} GiB") for part in memory_shares(memory)),
+    )
     return ax
 
 
-def _stages(parts: Mapping[str, Sequence[int]], usable_bytes: int, heading: str,
-            ax: Axes | None) -> Axes:
+def _stages(
+    parts: Mapping[str, Sequence[int]], usable_bytes: int, heading: str, ax: Axes | None
+) -> Axes:
     """``parts`` [B of every stage] in GiB, and a line at ``usable_bytes`` unless that is 0."""
     count = len(next(iter(parts.values())))
     ax = axes_for(ax, size=(8.0, 1.5 + 0.4 * count))
@@ -86,15 +127,41 @@ def _stages(parts: Mapping[str, Sequence[int]], usable_bytes: int, heading: str,
     if usable_bytes:
         usable = usable_bytes / GIB
         ax.axvline(usable, color=INK, linewidth=1.2, linestyle="--")
-        ax.annotate(f"usable {usable:,.1f}", (usable, 1), xycoords=("data", "axes fraction"),
-                    xytext=(-4, -2), textcoords="offset points", fontsize=8, color=INK, va="top",
-                    ha="right", rotation=90)
+        ax.annotate(
+            f"usable {usable:,.1f}",
+            (usable, 1),
+            xycoords=("data", "axes fraction"),
+            xytext=(-4, -2),
+            textcoords="offset points",
+            fontsize=8,
+            color=INK,
+            va="top",
+            ha="right",
+            rotation=90,
+        )
     tidy(ax, heading, grid="x")
     ax.set_xlabel("memory of one device [GiB]")
-    describe(ax, (f"{usable_bytes / GIB:,.1f} GiB usable. " if usable_bytes else "") + listed(
-        (name, ", ".join(f"{label} {found[n] / GIB:.3g} GiB" for label, found in parts.items()
-                         if found[n])) for n, name in enumerate(names)))
+    describe(
+        ax,
+        (f"{usable_bytes / GIB:,.1f} GiB usable. " if usable_bytes else "")
+        + listed(
+            (
+                name,
+                ", ".join(
+                    f"{label} {found[n] / GIB:.3g} GiB"
+                    for label, found in parts.items()
+                    if found[n]
+                ),
+            )
+            for n, name in enumerate(names)
+        ),
+    )
     ax.invert_yaxis()
-    ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.3 if count < 3 else -0.15),
-              ncols=4, frameon=False, fontsize=8)
+    ax.legend(
+        loc="upper center",
+        bbox_to_anchor=(0.5, -0.3 if count < 3 else -0.15),
+        ncols=4,
+        frameon=False,
+        fontsize=8,
+    )
     return ax

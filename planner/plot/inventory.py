@@ -33,15 +33,24 @@ def tensor_bytes(result: Inventory, ax: Axes | None = None) -> Axes:
     ax = axes_for(ax, size=(7.5, 0.9 + 0.3 * len(kinds)))
     high = 0.8 / len(types)
     for i, dtype in enumerate(types):
-        ax.barh([y + (i - (len(types) - 1) / 2) * high for y in range(len(kinds))],
-                [sums[kind].get(dtype, 0) / GIB for kind in kinds], height=high,
-                color=FILLS[i % len(FILLS)], label=dtype)
+        ax.barh(
+            [y + (i - (len(types) - 1) / 2) * high for y in range(len(kinds))],
+            [sums[kind].get(dtype, 0) / GIB for kind in kinds],
+            height=high,
+            color=FILLS[i % len(FILLS)],
+            label=dtype,
+        )
     tidy(ax, f"{result.spec.id}: stored bytes by module", grid="x")
     ax.set(xscale="log", xlabel="stored [GiB]")
     ax.set_yticks(range(len(kinds)), kinds)
     ax.invert_yaxis()
     ax.legend(frameon=False, fontsize=8)
-    describe(ax, "Stored GiB by module and type: " + listed(
-        (kind, ", ".join(f"{dtype} {size / GIB:.3g}" for dtype, size in sums[kind].items()))
-        for kind in kinds))
+    describe(
+        ax,
+        "Stored GiB by module and type: "
+        + listed(
+            (kind, ", ".join(f"{dtype} {size / GIB:.3g}" for dtype, size in sums[kind].items()))
+            for kind in kinds
+        ),
+    )
     return ax

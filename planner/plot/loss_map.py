@@ -41,8 +41,12 @@ class LossCell:
 
 
 @typed
-def sensitivity(result: Plan | pd.DataFrame | ModelSpec | str, ax: Axes | None = None, *,
-                hardware_dir: str | os.PathLike[str] | None = None) -> Axes:
+def sensitivity(
+    result: Plan | pd.DataFrame | ModelSpec | str,
+    ax: Axes | None = None,
+    *,
+    hardware_dir: str | os.PathLike[str] | None = None,
+) -> Axes:
     """What an error in each matrix costs, layers by kinds on a logarithmic scale of colours, of a
     model or of the frame of ``planner.sensitivity``; of a plan what its premises are worth: its
     rate (TPOT where the objective is latency) with each a fifth less and more.
@@ -59,8 +63,10 @@ def sensitivity(result: Plan | pd.DataFrame | ModelSpec | str, ax: Axes | None =
 
         return premises(result, ax, hardware_dir=hardware_dir)
     if hardware_dir is not None:
-        raise InputError("hardware_dir is for a plan: a sensitivity is of no device",
-                         hint="leave hardware_dir out")
+        raise InputError(
+            "hardware_dir is for a plan: a sensitivity is of no device",
+            hint="leave hardware_dir out",
+        )
     if isinstance(result, (str, ModelSpec, os.PathLike)):
         spec = result if isinstance(result, ModelSpec) else resolve_model(str(result))
         return _of_table(alpha_table(spec), ax)
@@ -78,8 +84,9 @@ def svg(table: AlphaTable) -> str:
 
 
 def _of_table(table: AlphaTable, ax: Axes | None) -> Axes:
-    return _draw(_cells(table),
-                 f"{table.model}: what an error in each matrix costs; {table.tier}", ax)
+    return _draw(
+        _cells(table), f"{table.model}: what an error in each matrix costs; {table.tier}", ax
+    )
 
 
 def _cells(table: AlphaTable) -> list[LossCell]:
@@ -100,18 +107,31 @@ def _of_frame(frame: Any) -> tuple[list[LossCell], str]:
     missing = [name for name in COLUMNS if name not in frame.columns]
     if missing or frame.empty:
         what = "no rows" if not missing else "no column " + ", ".join(missing)
-        raise InputError(f"result is a DataFrame with {what}",
-                         hint="give the frame of planner.sensitivity")
-    places = [None if absent else int(layer) for layer, absent
-              in zip(frame["layer"], frame["layer"].isna(), strict=True)]
+        raise InputError(
+            f"result is a DataFrame with {what}", hint="give the frame of planner.sensitivity"
+        )
+    places = [
+        None if absent else int(layer)
+        for layer, absent in zip(frame["layer"], frame["layer"].isna(), strict=True)
+    ]
     highs = frame["high"] if "high" in frame.columns else [None] * len(places)
-    cells = [LossCell(layer, str(kind), float(alpha), float(high) / float(alpha)
-                      if high is not None and alpha > 0 else None) for layer, kind, alpha, high
-             in zip(places, frame["kind"], frame["alpha"], highs, strict=True)]
+    cells = [
+        LossCell(
+            layer,
+            str(kind),
+            float(alpha),
+            float(high) / float(alpha) if high is not None and alpha > 0 else None,
+        )
+        for layer, kind, alpha, high in zip(
+            places, frame["kind"], frame["alpha"], highs, strict=True
+        )
+    ]
     for cell in cells:
         if not isfinite(cell.alpha) or cell.alpha <= 0:
-            raise InputError(f"result: alpha of {cell.kind} is {cell.alpha:g}",
-                             hint="every alpha is a number above 0")
+            raise InputError(
+                f"result: alpha of {cell.kind} is {cell.alpha:g}",
+                hint="every alpha is a number above 0",
+            )
     return cells, ", ".join(dict.fromkeys(frame["tier"]))
 
 
@@ -131,18 +151,28 @@ def _draw(cells: Sequence[LossCell], heading: str, ax: Axes | None) -> Axes:
     _ends(ax, sums, kinds, (layers, wide), norm)
     tidy(ax, heading)
     step = next(s for s in STEPS if layers / s <= MOST_TICKS or s == STEPS[-1])
-    ax.set_xticks([n + 0.5 for n in range(0, layers, step)],
-                  [str(n) for n in range(0, layers, step)])
+    ax.set_xticks(
+        [n + 0.5 for n in range(0, layers, step)], [str(n) for n in range(0, layers, step)]
+    )
     ax.set_yticks([y + 0.5 for y in range(len(kinds))], _labels(sums, kinds))
-    ax.set(xlim=(-1.5 * wide, layers + 1.5 * wide), ylim=(len(kinds), 0),
-           xlabel=f"layer\nfigures: {CREDIT}")
+    ax.set(
+        xlim=(-1.5 * wide, layers + 1.5 * wide),
+        ylim=(len(kinds), 0),
+        xlabel=f"layer\nfigures: {CREDIT}",
+    )
     ax.tick_params(axis="y", length=0)
     for side in ("left", "bottom"):
         ax.spines[side].set_visible(False)
     _scale(ax, norm, _band(cells))
-    describe(ax, f"α [{UNIT}] summed by kind: " + listed(
-        (label, f"{sum(v for (_, k), v in sums.items() if k == kind):.3g}")
-        for kind, label in zip(kinds, _labels(sums, kinds), strict=True)) + _band(cells))
+    describe(
+        ax,
+        f"α [{UNIT}] summed by kind: "
+        + listed(
+            (label, f"{sum(v for (_, k), v in sums.items() if k == kind):.3g}")
+            for kind, label in zip(kinds, _labels(sums, kinds), strict=True)
+        )
+        + _band(cells),
+    )
     return ax
 
 
@@ -165,12 +195,19 @@ def _labels(sums: dict[tuple[int | None, str], float], kinds: Sequence[str]) -> 
     """Kinds with their shares of what was measured."""
     by_kind = {kind: sum(v for (_, k), v in sums.items() if k == kind) for kind in kinds}
     whole = sum(value for kind, value in by_kind.items() if kind not in WEIGH_AS)
-    return [f"{kind}, derived" if kind in WEIGH_AS else f"{kind} {by_kind[kind] / whole:.1%}"
-            for kind in kinds]
+    return [
+        f"{kind}, derived" if kind in WEIGH_AS else f"{kind} {by_kind[kind] / whole:.1%}"
+        for kind in kinds
+    ]
 
 
-def _stack(ax: Axes, sums: dict[tuple[int | None, str], float], kinds: Sequence[str],
-           layers: int, norm: LogNorm) -> None:
+def _stack(
+    ax: Axes,
+    sums: dict[tuple[int | None, str], float],
+    kinds: Sequence[str],
+    layers: int,
+    norm: LogNorm,
+) -> None:
     """The cells of the layers; where a layer has no matrix of a kind, grey."""
     import numpy as np
 
@@ -182,12 +219,25 @@ def _stack(ax: Axes, sums: dict[tuple[int | None, str], float], kinds: Sequence[
     for y in inside:
         ax.axhspan(y, y + 1, xmin=0, xmax=1, color="white", zorder=0)
         ax.fill_betweenx([y + 0.02, y + 0.98], 0, layers, color=ABSENT, linewidth=0, zorder=0.5)
-    ax.pcolormesh(np.arange(layers + 1), np.arange(len(kinds) + 1), np.ma.masked_invalid(values),
-                  cmap=COLOURS, norm=norm, edgecolors="white", linewidth=0.4, zorder=1)
+    ax.pcolormesh(
+        np.arange(layers + 1),
+        np.arange(len(kinds) + 1),
+        np.ma.masked_invalid(values),
+        cmap=COLOURS,
+        norm=norm,
+        edgecolors="white",
+        linewidth=0.4,
+        zorder=1,
+    )
 
 
-def _ends(ax: Axes, sums: dict[tuple[int | None, str], float], kinds: Sequence[str],
-          place: tuple[int, float], norm: LogNorm) -> None:
+def _ends(
+    ax: Axes,
+    sums: dict[tuple[int | None, str], float],
+    kinds: Sequence[str],
+    place: tuple[int, float],
+    norm: LogNorm,
+) -> None:
     """Embedding before the stack of ``place`` = (layers, width of a cell), head behind it."""
     layers, wide = place
     for y, kind in enumerate(kinds):
@@ -196,10 +246,24 @@ def _ends(ax: Axes, sums: dict[tuple[int | None, str], float], kinds: Sequence[s
             continue
         last = kind == "head"
         left = layers + 0.4 * wide if last else -1.4 * wide
-        ax.pcolormesh([left, left + wide], [y, y + 1], [[value]], cmap=COLOURS, norm=norm,
-                      edgecolors="white", linewidth=0.4)
-        ax.text(layers - 0.1 * wide if last else 0.1 * wide, y + 0.5, f"{value:.2g} nats",
-                ha="right" if last else "left", va="center", fontsize=8, color=INK)
+        ax.pcolormesh(
+            [left, left + wide],
+            [y, y + 1],
+            [[value]],
+            cmap=COLOURS,
+            norm=norm,
+            edgecolors="white",
+            linewidth=0.4,
+        )
+        ax.text(
+            layers - 0.1 * wide if last else 0.1 * wide,
+            y + 0.5,
+            f"{value:.2g} nats",
+            ha="right" if last else "left",
+            va="center",
+            fontsize=8,
+            color=INK,
+        )
 
 
 def _scale(ax: Axes, norm: LogNorm, band: str) -> None:

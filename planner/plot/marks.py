@@ -28,9 +28,13 @@ FILLS = ("#1d5f9e", "#a34a12", "#0b6f63", "#7d3c98", "#6b5d00", "#a3243b", "#4b5
 SHADES = ("#eef4fa", "#d6e5f3", "#b5d0e9", "#8db6dc", "#3674b0", "#22639f", "#12457a")
 DARK = 4
 """The first shade with white text."""
-SHAPES = {"recommended": ("D", OWN, True), "released": ("s", PLAIN, True),
-          "uniform": ("o", SOFT, True), "optimum": ("o", PLAIN, False),
-          "other": ("o", SOFT, False)}
+SHAPES = {
+    "recommended": ("D", OWN, True),
+    "released": ("s", PLAIN, True),
+    "uniform": ("o", SOFT, True),
+    "optimum": ("o", PLAIN, False),
+    "other": ("o", SOFT, False),
+}
 """Shape, colour, filled."""
 
 
@@ -59,21 +63,36 @@ def draw_heat_map(chart: HeatMap, ax: Axes | None = None) -> Axes:
     ax = axes_for(ax, size=(2.4 + 1.05 * len(chart.columns), 1.1 + 0.36 * len(chart.rows)))
     for y, (cells, shades) in enumerate(zip(chart.cells, levels(chart), strict=True)):
         for x, (cell, shade) in enumerate(zip(cells, shades, strict=True)):
-            ax.bar(x, 0.94, bottom=y - 0.47, width=0.96, linewidth=0.6,
-                   color="white" if shade is None else SHADES[shade],
-                   edgecolor=GRID if shade is None else "white",
-                   hatch="////" if shade is None else None)
-            ax.text(x, y, cell.text, ha="center", va="center", fontsize=8,
-                    color=SOFT if shade is None else "white" if shade >= DARK else INK)
+            ax.bar(
+                x,
+                0.94,
+                bottom=y - 0.47,
+                width=0.96,
+                linewidth=0.6,
+                color="white" if shade is None else SHADES[shade],
+                edgecolor=GRID if shade is None else "white",
+                hatch="////" if shade is None else None,
+            )
+            ax.text(
+                x,
+                y,
+                cell.text,
+                ha="center",
+                va="center",
+                fontsize=8,
+                color=SOFT if shade is None else "white" if shade >= DARK else INK,
+            )
     tidy(ax, chart.title)
     ax.set_xticks(range(len(chart.columns)), chart.columns)
     ax.set_yticks(range(len(chart.rows)), chart.rows)
     ends = heat_ends(chart)
-    shown = chart.unit if ends is None else \
-        f"{chart.unit}: pale {ends[chart.better == 'low'].text}, " \
+    shown = (
+        chart.unit
+        if ends is None
+        else f"{chart.unit}: pale {ends[chart.better == 'low'].text}, "
         f"dark {ends[chart.better != 'low'].text}"
-    ax.set(xlim=(-0.5, len(chart.columns) - 0.5), ylim=(len(chart.rows) - 0.5, -0.5),
-           xlabel=shown)
+    )
+    ax.set(xlim=(-0.5, len(chart.columns) - 0.5), ylim=(len(chart.rows) - 0.5, -0.5), xlabel=shown)
     ax.tick_params(length=0)
     for side in ("left", "bottom"):
         ax.spines[side].set_visible(False)
@@ -101,8 +120,15 @@ def draw_bars(chart: GroupedBars, ax: Axes | None = None) -> Axes:
                 _interval(ax, (bar.low, bar.high), y, INK)
                 if ticks.log:
                     ax.plot(bar.value, y, "o", color=colour, markersize=5, zorder=3)
-                ax.text(1.01, y, written(bar.value), transform=ax.get_yaxis_transform(),
-                        va="center", fontsize=7, color=INK)
+                ax.text(
+                    1.01,
+                    y,
+                    written(bar.value),
+                    transform=ax.get_yaxis_transform(),
+                    va="center",
+                    fontsize=7,
+                    color=INK,
+                )
             y += 1.0
         y += 1.0
     for n, name in enumerate(chart.names):
@@ -118,8 +144,9 @@ def draw_bars(chart: GroupedBars, ax: Axes | None = None) -> Axes:
 
 def _dots(ax: Axes, groups: Sequence[tuple[str, Sequence[DotRow]]], chart: DotPlot) -> None:
     """Rows from above; a group with a name has a line for it."""
-    ticks = axis_ticks(numbers(row for _, rows in groups for row in rows), log=chart.log,
-                       zero=False)
+    ticks = axis_ticks(
+        numbers(row for _, rows in groups for row in rows), log=chart.log, zero=False
+    )
     y, places, bold = 0.0, list[tuple[float, str]](), set[int]()
     for name, rows in groups:
         if name:
@@ -129,13 +156,29 @@ def _dots(ax: Axes, groups: Sequence[tuple[str, Sequence[DotRow]]], chart: DotPl
         for row in rows:
             shape, colour, filled = SHAPES[row.mark]
             _interval(ax, (row.low, row.high), y, colour)
-            ax.plot(row.value, y, shape, color=colour, markersize=6, markeredgewidth=1.5,
-                    markerfacecolor=colour if filled else "white", zorder=3)
+            ax.plot(
+                row.value,
+                y,
+                shape,
+                color=colour,
+                markersize=6,
+                markeredgewidth=1.5,
+                markerfacecolor=colour if filled else "white",
+                zorder=3,
+            )
             own = row.mark == "recommended"
             if own:
                 bold.add(len(places))
-            ax.text(1.01, y, row_text(row), transform=ax.get_yaxis_transform(), va="center",
-                    fontsize=8, color=colour if own else INK, weight="bold" if own else "normal")
+            ax.text(
+                1.01,
+                y,
+                row_text(row),
+                transform=ax.get_yaxis_transform(),
+                va="center",
+                fontsize=8,
+                color=colour if own else INK,
+                weight="bold" if own else "normal",
+            )
             places.append((y, f"{row.name}\n{row.note}" if row.note else row.name))
             y += 1.0
     _across(ax, ticks, chart.x_title)
@@ -154,8 +197,16 @@ def _named(ax: Axes, title: str) -> None:
 def _interval(ax: Axes, ends: tuple[float | None, float | None], y: float, colour: str) -> None:
     low, high = ends
     if low is not None and high is not None:
-        ax.plot([low, high], [y, y], "-|", color=colour, linewidth=1.4, markersize=6, alpha=0.75,
-                zorder=2)
+        ax.plot(
+            [low, high],
+            [y, y],
+            "-|",
+            color=colour,
+            linewidth=1.4,
+            markersize=6,
+            alpha=0.75,
+            zorder=2,
+        )
 
 
 def _across(ax: Axes, ticks: AxisTicks, title: str) -> None:

@@ -12,8 +12,11 @@ if TYPE_CHECKING:
 
     from planner.quality.layer_error import LayerNumerics
 
-CAUSES = (("weight", "weights", "s", "#1f5f9e"), ("activation", "activations", "D", "#0f766e"),
-          ("rounding", "both", "o", "#1b1f24"))
+CAUSES = (
+    ("weight", "weights", "s", "#1f5f9e"),
+    ("activation", "activations", "D", "#0f766e"),
+    ("rounding", "both", "o", "#1b1f24"),
+)
 UNIT_COLOUR = "#9a4a00"
 FLOOR = 1e-9
 
@@ -46,11 +49,21 @@ def _draw(result: LayerNumerics, axes: Axes) -> Axes:
                 if value > 0:
                     axes.plot(value, y, marker, color=colour, markersize=5)
         if unit is not None:
-            axes.plot(max(unit.relative_error, FLOOR), y, "|", color=UNIT_COLOUR, markersize=11,
-                      markeredgewidth=2.5)
-            axes.hlines(y, max(unit.relative_error - unit.standard_error, FLOOR),
-                        max(unit.relative_error + unit.standard_error, FLOOR), color=UNIT_COLOUR,
-                        linewidth=1.2)
+            axes.plot(
+                max(unit.relative_error, FLOOR),
+                y,
+                "|",
+                color=UNIT_COLOUR,
+                markersize=11,
+                markeredgewidth=2.5,
+            )
+            axes.hlines(
+                y,
+                max(unit.relative_error - unit.standard_error, FLOOR),
+                max(unit.relative_error + unit.standard_error, FLOOR),
+                color=UNIT_COLOUR,
+                linewidth=1.2,
+            )
         name = unit.label if unit is not None else "not emulated"
         labels.append(f"{layer.scheme}  ·  {name}" if first else name)
     _bands(axes, [layer.scheme for layer, _ in rows])
@@ -67,15 +80,42 @@ def _draw(result: LayerNumerics, axes: Axes) -> Axes:
     axes.set_title(f"{result.model} {shape.kind}, K = {shape.inputs}", loc="left", fontsize=11)
     for _, label, marker, colour in CAUSES:
         axes.plot([], [], marker, color=colour, markersize=5, label=f"rounding: {label}")
-    axes.plot([], [], "|", color=UNIT_COLOUR, markersize=11, markeredgewidth=2.5,
-              label="accumulation in the unit")
-    axes.legend(loc="upper left", bbox_to_anchor=(0, 0), borderaxespad=4.5, ncols=2,
-                frameon=False, fontsize=9)
-    describe(axes, "Relative errors by scheme: " + listed(
-        (layer.scheme, ", ".join([
-            *(f"{label} {getattr(layer, name):.3g}" for name, label, *_ in CAUSES),
-            *(f"{unit.label} {unit.relative_error:.3g} ± {unit.standard_error:.2g}"
-              for unit in layer.accumulations)])) for layer in result.layers))
+    axes.plot(
+        [],
+        [],
+        "|",
+        color=UNIT_COLOUR,
+        markersize=11,
+        markeredgewidth=2.5,
+        label="accumulation in the unit",
+    )
+    axes.legend(
+        loc="upper left",
+        bbox_to_anchor=(0, 0),
+        borderaxespad=4.5,
+        ncols=2,
+        frameon=False,
+        fontsize=9,
+    )
+    describe(
+        axes,
+        "Relative errors by scheme: "
+        + listed(
+            (
+                layer.scheme,
+                ", ".join(
+                    [
+                        *(f"{label} {getattr(layer, name):.3g}" for name, label, *_ in CAUSES),
+                        *(
+                            f"{unit.label} {unit.relative_error:.3g} ± {unit.standard_error:.2g}"
+                            for unit in layer.accumulations
+                        ),
+                    ]
+                ),
+            )
+            for layer in result.layers
+        ),
+    )
     return axes
 
 

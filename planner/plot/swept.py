@@ -19,8 +19,14 @@ NEEDED = ("status", "model", "device", "limit", "reason")
 
 
 @typed
-def sweep(result: pd.DataFrame, ax: Axes | None = None, *, measure: str = "rate",
-          by: Literal["map", "bars"] = "map", view: int = 0) -> Axes:
+def sweep(
+    result: pd.DataFrame,
+    ax: Axes | None = None,
+    *,
+    measure: str = "rate",
+    by: Literal["map", "bars"] = "map",
+    view: int = 0,
+) -> Axes:
     """A measure of ``planner.sweep`` by model and device, or whatever varies: a map whose hatched
     cells have no plan and say why, or ``by="bars"`` with 80 % intervals, as on the page of ``plan
     sweep --report``.
@@ -39,13 +45,16 @@ def sweep(result: pd.DataFrame, ax: Axes | None = None, *, measure: str = "rate"
         raise UnknownNameError("measure", measure, tuple(BY_NAME))
     one = BY_NAME[measure]
     if one not in shown_measures(columns):
-        raise InputError(f"no row of this sweep has a value of {measure}",
-                         hint="a measure that some have: "
-                              + ", ".join(m.name for m in shown_measures(columns)))
+        raise InputError(
+            f"no row of this sweep has a value of {measure}",
+            hint="a measure that some have: " + ", ".join(m.name for m in shown_measures(columns)),
+        )
     found = grid(columns)
     if not 0 <= view < len(found.views):
-        raise InputError(f"view {view} is not one of 0 to {len(found.views) - 1}",
-                         hint="a view is a value of what is neither row nor column, from 0")
+        raise InputError(
+            f"view {view} is not one of 0 to {len(found.views) - 1}",
+            hint="a view is a value of what is neither row nor column, from 0",
+        )
     place = found.views[view]
     if by == "bars" or found.columns is None:
         return draw_bars(bars(say, columns, found, place, one), ax)
@@ -57,8 +66,13 @@ def _columns(frame: Any) -> Columns:
     missing = [name for name in NEEDED if name not in frame.columns]
     if missing or frame.empty:
         what = "no rows" if not missing else "no column " + ", ".join(missing)
-        raise InputError(f"result is a DataFrame with {what}",
-                         hint="give the frame of planner.sweep")
-    return {name: [None if absent else value for value, absent
-                   in zip(frame[name].tolist(), frame[name].isna(), strict=True)]
-            for name in frame.columns}
+        raise InputError(
+            f"result is a DataFrame with {what}", hint="give the frame of planner.sweep"
+        )
+    return {
+        name: [
+            None if absent else value
+            for value, absent in zip(frame[name].tolist(), frame[name].isna(), strict=True)
+        ]
+        for name in frame.columns
+    }

@@ -24,13 +24,23 @@ if TYPE_CHECKING:
 
 UNIFORM = "#9a4a06"
 KNEE = "#9d1f55"
-REGIMES = {"weights": "#9cbce0", "kv": "#e9c49b", "compute": "#9fd3b5", "network": "#d4b3dd",
-           "launch": "#cfd4da", "convert": "#f0b0b8"}
+REGIMES = {
+    "weights": "#9cbce0",
+    "kv": "#e9c49b",
+    "compute": "#9fd3b5",
+    "network": "#d4b3dd",
+    "launch": "#cfd4da",
+    "convert": "#f0b0b8",
+}
 
 
 @typed
-def frontier(result: Plan | Frontier, ax: Axes | None = None, *,
-             hardware_dir: str | os.PathLike[str] | None = None) -> Axes:
+def frontier(
+    result: Plan | Frontier,
+    ax: Axes | None = None,
+    *,
+    hardware_dir: str | os.PathLike[str] | None = None,
+) -> Axes:
     """What more or less loss buys: of a plan on its own devices and layout, priced again, beside
     the uniform formats; of ``planner.frontier`` on every layout, memory as colour, the knee named.
 
@@ -41,8 +51,10 @@ def frontier(result: Plan | Frontier, ax: Axes | None = None, *,
     if isinstance(result, Plan):
         return _of_plan(result, axes_for(ax, size=(8.0, 4.2)), hardware_dir)
     if hardware_dir is not None:
-        raise InputError("hardware_dir is for a plan: this frontier is priced already",
-                         hint="give hardware_dir to planner.frontier")
+        raise InputError(
+            "hardware_dir is for a plan: this frontier is priced already",
+            hint="give hardware_dir to planner.frontier",
+        )
     return _points(result, axes_for(ax, size=(6.4, 4.2)))
 
 
@@ -56,31 +68,60 @@ def phase_map(result: Frontier, ax: Axes | None = None) -> Axes:
     shown = result.map
     if shown is None:
         raise InputError("this frontier has no map", hint="ask for it with map=True")
-    ax = axes_for(ax, size=(max(5.8, 1.4 + 0.85 * len(shown.batches)),
-                            1.3 + 0.5 * len(shown.contexts)))
+    ax = axes_for(
+        ax, size=(max(5.8, 1.4 + 0.85 * len(shown.batches)), 1.3 + 0.5 * len(shown.contexts))
+    )
     cells = {(c.context, c.batch): c for c in shown.cells}
     for y, context in enumerate(shown.contexts):
         for x, batch in enumerate(shown.batches):
             cell = cells[context, batch]
-            ax.fill([x - 0.5, x + 0.5, x + 0.5, x - 0.5], [y - 0.5, y - 0.5, y + 0.5, y + 0.5],
-                    color=REGIMES.get(cell.regime, "#ffffff"), linewidth=0)
-            ax.text(x, y, str(cell.plan + 1) if cell.regime else "–", ha="center", va="center",
-                    fontsize=9)
+            ax.fill(
+                [x - 0.5, x + 0.5, x + 0.5, x - 0.5],
+                [y - 0.5, y - 0.5, y + 0.5, y + 0.5],
+                color=REGIMES.get(cell.regime, "#ffffff"),
+                linewidth=0,
+            )
+            ax.text(
+                x,
+                y,
+                str(cell.plan + 1) if cell.regime else "–",
+                ha="center",
+                va="center",
+                fontsize=9,
+            )
     for name in dict.fromkeys(c.regime for c in shown.cells if c.regime):
         ax.fill([], [], color=REGIMES[name], label=name)
     ax.set_xticks(range(len(shown.batches)), [str(b) for b in shown.batches])
     ax.set_yticks(range(len(shown.contexts)), [f"{c:,}" for c in shown.contexts])
-    ax.set(xlim=(-0.5, len(shown.batches) - 0.5), ylim=(len(shown.contexts) - 0.5, -0.5),
-           xlabel="batch [sequences]", ylabel="context [tokens]")
+    ax.set(
+        xlim=(-0.5, len(shown.batches) - 0.5),
+        ylim=(len(shown.contexts) - 0.5, -0.5),
+        xlabel="batch [sequences]",
+        ylabel="context [tokens]",
+    )
     tidy(ax, f"{result.model} on {result.device}: what the step is spent on; best plan by number")
-    ax.legend(loc="upper left", bbox_to_anchor=(0, 0), borderaxespad=4.2, ncols=6, frameon=False,
-              fontsize=8)
+    ax.legend(
+        loc="upper left",
+        bbox_to_anchor=(0, 0),
+        borderaxespad=4.2,
+        ncols=6,
+        frameon=False,
+        fontsize=8,
+    )
     ax.tick_params(length=0)
     for side in ("top", "right", "left", "bottom"):
         ax.spines[side].set_visible(False)
-    describe(ax, "What a step is spent on, and the best plan, by context and batch: " + listed(
-        (f"{c.context:,} × {c.batch}", f"{c.regime}, plan {c.plan + 1}" if c.regime else "no room")
-        for c in shown.cells))
+    describe(
+        ax,
+        "What a step is spent on, and the best plan, by context and batch: "
+        + listed(
+            (
+                f"{c.context:,} × {c.batch}",
+                f"{c.regime}, plan {c.plan + 1}" if c.regime else "no room",
+            )
+            for c in shown.cells
+        ),
+    )
     return ax
 
 
@@ -89,19 +130,39 @@ def _of_plan(plan: Plan, ax: Axes, hardware_dir: str | os.PathLike[str] | None) 
     with its 80 % intervals and the uniform formats."""
     found = reach_figure(plan, own_frontier(reprice(plan, folders=hardware_folders(hardware_dir))))
     mine, size = found.mine, 1e-3 if found.late else 1.0
-    ax.step([r.loss for r in found.curve], [r.value / size for r in found.curve], "o-",
-            where="post", color=PLAIN, markersize=4, linewidth=1.3, label="best on this layout")
+    ax.step(
+        [r.loss for r in found.curve],
+        [r.value / size for r in found.curve],
+        "o-",
+        where="post",
+        color=PLAIN,
+        markersize=4,
+        linewidth=1.3,
+        label="best on this layout",
+    )
     if mine.low is not None and mine.high is not None:
         ax.vlines(mine.loss, mine.low / size, mine.high / size, color=OWN, linewidth=1.3)
     if mine.loss_low is not None and mine.loss_high is not None:
         ax.hlines(mine.value / size, mine.loss_low, mine.loss_high, color=OWN, linewidth=1.3)
-    ax.plot(mine.loss, mine.value / size, "D", color=OWN, markersize=8,
-            label="this plan, 80 % intervals")
+    ax.plot(
+        mine.loss,
+        mine.value / size,
+        "D",
+        color=OWN,
+        markersize=8,
+        label="this plan, 80 % intervals",
+    )
     for place in found.others:
         at = (place.loss, place.value / size)
         ax.plot(*at, "x", color=UNIFORM, markersize=7)
-        ax.annotate(" · ".join(place.names), at, xytext=(6, -3), textcoords="offset points",
-                    fontsize=7.5, color=SOFT)
+        ax.annotate(
+            " · ".join(place.names),
+            at,
+            xytext=(6, -3),
+            textcoords="offset points",
+            fontsize=7.5,
+            color=SOFT,
+        )
     least = min([r.loss for r in found.curve if r.loss > 0], default=1.0)
     noun = "TPOT [ms]" if found.late else "output tokens/s per device"
     ax.set_xscale("symlog", linthresh=least)
@@ -109,8 +170,11 @@ def _of_plan(plan: Plan, ax: Axes, hardware_dir: str | os.PathLike[str] | None) 
     ax.set_ylim(bottom=0)
     tidy(ax, f"{title(plan)}: what loss buys", grid="both")
     ax.legend(fontsize=8, frameon=False, loc="lower right")
-    describe(ax, f"{noun} and loss: " + listed(
-        (_called(found, place), _said(place, size)) for place in found.places))
+    describe(
+        ax,
+        f"{noun} and loss: "
+        + listed((_called(found, place), _said(place, size)) for place in found.places),
+    )
     return ax
 
 
@@ -123,16 +187,22 @@ def _called(found: ReachFigure, place: ReachPlace) -> str:
 def _said(place: ReachPlace, size: float) -> str:
     """A place in words; values in units of ``size``."""
     low, high = (None if end is None else end / size for end in (place.low, place.high))
-    return (f"{interval(place.value / size, low, high)}, loss "
-            f"{interval(place.loss, place.loss_low, place.loss_high)}")
+    return (
+        f"{interval(place.value / size, low, high)}, loss "
+        f"{interval(place.loss, place.loss_low, place.loss_high)}"
+    )
 
 
 def _points(found: Frontier, ax: Axes) -> Axes:
     """The points of a frontier on ``ax``; the knee has a ring and a name."""
     points = found.points
-    drawn = ax.scatter([p.loss for p in points],
-                       [p.output_tokens_per_second_per_device for p in points],
-                       c=[p.total_bytes_per_device / GIB for p in points], cmap="viridis", s=18)
+    drawn = ax.scatter(
+        [p.loss for p in points],
+        [p.output_tokens_per_second_per_device for p in points],
+        c=[p.total_bytes_per_device / GIB for p in points],
+        cmap="viridis",
+        s=18,
+    )
     bar = ax.figure.colorbar(drawn, ax=ax)
     bar.set_label("memory of the fullest device [GiB]", fontsize=8.5)
     bar.ax.tick_params(labelsize=8)
@@ -142,9 +212,17 @@ def _points(found: Frontier, ax: Axes) -> Axes:
         ax.annotate("knee", at, xytext=(8, -12), textcoords="offset points", fontsize=8, color=INK)
     ax.set(xlabel=f"loss [{found.loss_unit}]", ylabel="output tokens/s per device")
     tidy(ax, f"{found.model} on {found.device}, context {found.context:,}", grid="both")
-    describe(ax, f"Loss [{found.loss_unit}] and output tokens/s per device: " + listed(
-        (f"{p.loss:.3g}", written(p.output_tokens_per_second_per_device)
-         + (" (knee)" if p.knee else "")) for p in points))
+    describe(
+        ax,
+        f"Loss [{found.loss_unit}] and output tokens/s per device: "
+        + listed(
+            (
+                f"{p.loss:.3g}",
+                written(p.output_tokens_per_second_per_device) + (" (knee)" if p.knee else ""),
+            )
+            for p in points
+        ),
+    )
     return ax
 
 

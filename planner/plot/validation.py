@@ -38,8 +38,9 @@ def validation_errors(result: Validation, ax: Axes | None = None) -> Axes:
         jitter = [y + 0.5 * ((7 * i) % 11 / 10 - 0.5) for i in range(len(errors))]
         ax.plot(errors, jitter, ".", color="#1d5f9e", alpha=0.45, markersize=4)
         median = summarise([o.error_percent for o in rows[name]]).median_ape
-        ax.text(WIDEST * 1.03, y, f"{median:.1f} % of {len(errors)}", va="center", fontsize=8,
-                color=INK)
+        ax.text(
+            WIDEST * 1.03, y, f"{median:.1f} % of {len(errors)}", va="center", fontsize=8, color=INK
+        )
         said.append((name, f"median {median:.1f} % of {len(errors)} rows"))
     ax.axvline(0, color=SOFT, linewidth=0.9)
     tidy(ax, "error of each row; right: median size and rows; grey: ±20 %", grid="x")

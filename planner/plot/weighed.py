@@ -31,8 +31,10 @@ def alternatives(plan: Plan, ax: Axes | None = None) -> Axes:
     """
     found = rivals_shown(phrases("en"), plan)
     if found is None:
-        raise InputError("no other plan was weighed beside this one",
-                         hint="planner.plan weighs them; planner.estimate prices what was given")
+        raise InputError(
+            "no other plan was weighed beside this one",
+            hint="planner.plan weighs them; planner.estimate prices what was given",
+        )
     chart = found.chart
     drawn = draw_dots(chart, axes_for(ax, size=(7.8, 1.7 + 0.5 * len(chart.rows))))
     drawn.set_xlabel(f"{chart.x_title}\n{fill(found.note, LINE)}")

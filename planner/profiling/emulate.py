@@ -54,8 +54,7 @@ def formats_of(schemes: tuple[str, ...]) -> tuple[Format, ...]:
     out = []
     for fmt, names in members.items():
         target = element(fmt.element)
-        out.append(Format(names[0], tuple(names), fmt,
-                          target.kind == "float" and target.bits >= 8))
+        out.append(Format(names[0], tuple(names), fmt, target.kind == "float" and target.bits >= 8))
     return tuple(out)
 
 
@@ -83,9 +82,15 @@ def fits(fmt: TensorFormat, columns: int) -> bool:
     return columns % fmt.scale.block_columns == 0
 
 
-def pieces(part: FloatArray, rows_amax: FloatArray, largest: np.float32, fmt: TensorFormat,
-           engine: Engine, out: FloatArray, importance: FloatArray | None = None,
-           ) -> Iterator[tuple[slice, FloatArray]]:
+def pieces(
+    part: FloatArray,
+    rows_amax: FloatArray,
+    largest: np.float32,
+    fmt: TensorFormat,
+    engine: Engine,
+    out: FloatArray,
+    importance: FloatArray | None = None,
+) -> Iterator[tuple[slice, FloatArray]]:
     """(rows, their values after ``fmt``) of a tile, slab by slab; ``out`` is the scratch memory.
 
     Args:
@@ -148,5 +153,15 @@ def _unscaled(part: FloatArray, fmt: TensorFormat, importance: FloatArray | None
 def _job(part: FloatArray, fmt: TensorFormat, engine: Engine) -> BlockJob:
     assert fmt.scale is not None
     target = element(fmt.element)
-    return BlockJob(fmt, fmt.scale, target, resolve_policy("deepseek-v3", target), fmt.scale.rule,
-                    block_sides(fmt.scale, part.shape[0], part.shape[1]), 0.0, engine, 1, None)
+    return BlockJob(
+        fmt,
+        fmt.scale,
+        target,
+        resolve_policy("deepseek-v3", target),
+        fmt.scale.rule,
+        block_sides(fmt.scale, part.shape[0], part.shape[1]),
+        0.0,
+        engine,
+        1,
+        None,
+    )

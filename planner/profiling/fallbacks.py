@@ -20,8 +20,11 @@ def stand_ins(schemes: Sequence[str], jobs: Sequence[MatrixJob]) -> dict[str, tu
     where llama-quantize stops."""
     columns = sorted({job.columns for job in jobs if job.kind not in STATISTICS_ONLY})
     found = {name: [_instead(name, width) for width in columns] for name in schemes}
-    return {name: tuple(dict.fromkeys(one for one in instead if one not in (name, "")))
-            for name, instead in found.items() if any(one != name for one in instead)}
+    return {
+        name: tuple(dict.fromkeys(one for one in instead if one not in (name, "")))
+        for name, instead in found.items()
+        if any(one != name for one in instead)
+    }
 
 
 def _instead(scheme: str, columns: int) -> str:
@@ -44,7 +47,13 @@ def unfit_notes(jobs: Sequence[MatrixJob], records: Mapping[str, Mapping[str, An
     for job in jobs:
         for name in records[job.id].get("unfit", ()):
             counts[name, job.columns] = counts.get((name, job.columns), 0) + 1
-    return [f"{name}: not measured on {count} matrices with rows of {columns}, which are not whole "
-            + "blocks; " + (f"llama-quantize writes {instead} there" if
-                            (instead := _instead(name, columns)) else "llama-quantize stops there")
-            for (name, columns), count in sorted(counts.items())]
+    return [
+        f"{name}: not measured on {count} matrices with rows of {columns}, which are not whole "
+        + "blocks; "
+        + (
+            f"llama-quantize writes {instead} there"
+            if (instead := _instead(name, columns))
+            else "llama-quantize stops there"
+        )
+        for (name, columns), count in sorted(counts.items())
+    ]

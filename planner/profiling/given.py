@@ -36,30 +36,40 @@ def read_routing(path: Path, spec: ModelSpec) -> dict[tuple[int, int], float]:
         text = decoded(read_config_bytes(path, limit=MOST_ROUTING_BYTES))
         rows = list(csv.DictReader(text.splitlines()))
     except (UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{path}: cannot be read: {error}",
-                        hint="check the path and its permissions") from None
+        raise DataError(
+            f"{path}: cannot be read: {error}", hint="check the path and its permissions"
+        ) from None
     if not rows or set(rows[0]) != {"layer", "expert", "tokens"}:
-        raise DataError(f"{path}: columns are layer,expert,tokens",
-                        hint="make the first line layer,expert,tokens")
+        raise DataError(
+            f"{path}: columns are layer,expert,tokens",
+            hint="make the first line layer,expert,tokens",
+        )
     for number, row in enumerate(rows, start=2):
         try:
             layer, expert, tokens = (int(row[k]) for k in ("layer", "expert", "tokens"))
         except (TypeError, ValueError):
-            raise DataError(f"{path}: line {number} is not three whole numbers",
-                            hint="a line is a layer, an expert and a count, for example "
-                                 "3,17,1024") from None
-        if layer not in counts or not 0 <= expert < experts.count \
-                or not 0 <= tokens < 1 << 53:
-            raise DataError(f"{path}: line {number}: {spec.id} has no expert {expert} in layer "
-                            f"{layer}, or tokens are not from 0 to 2^53",
-                            hint="layers and experts are counted from 0")
+            raise DataError(
+                f"{path}: line {number} is not three whole numbers",
+                hint="a line is a layer, an expert and a count, for example 3,17,1024",
+            ) from None
+        if layer not in counts or not 0 <= expert < experts.count or not 0 <= tokens < 1 << 53:
+            raise DataError(
+                f"{path}: line {number}: {spec.id} has no expert {expert} in layer "
+                f"{layer}, or tokens are not from 0 to 2^53",
+                hint="layers and experts are counted from 0",
+            )
         counts[layer][expert] += tokens
     empty = [layer for layer, found in counts.items() if not found.sum()]
     if empty:
-        raise DataError(f"{path}: no tokens in layer {empty[0]}",
-                        hint="count the tokens of every expert layer, or leave --routing out")
-    return {(layer, expert): float(f"{share:.5e}") for layer, found in counts.items()
-            for expert, share in enumerate(shares(found).tolist())}
+        raise DataError(
+            f"{path}: no tokens in layer {empty[0]}",
+            hint="count the tokens of every expert layer, or leave --routing out",
+        )
+    return {
+        (layer, expert): float(f"{share:.5e}")
+        for layer, found in counts.items()
+        for expert, share in enumerate(shares(found).tolist())
+    }
 
 
 def read_caches(folder: Path, spec: ModelSpec) -> CacheMeasured:
@@ -75,11 +85,14 @@ def read_caches(folder: Path, spec: ModelSpec) -> CacheMeasured:
     parts: dict[tuple[str, int], Mapping[str, Mapping[str, float]]] = {}
     for path in sorted(folder.glob("attention.*.npz")):
         number = path.name.split(".")[1]
-        attention = next((a for a in spec.attention
-                          if number.isdigit() and int(number) in a.layers), None)
+        attention = next(
+            (a for a in spec.attention if number.isdigit() and int(number) in a.layers), None
+        )
         if attention is None:
-            raise DataError(f"{path}: {spec.id} has no attention in layer {number}",
-                            hint="name the file after a layer with attention: attention.LAYER.npz")
+            raise DataError(
+                f"{path}: {spec.id} has no attention in layer {number}",
+                hint="name the file after a layer with attention: attention.LAYER.npz",
+            )
         found = _errors(path, attention)
         for kind, values in found.error.items():
             error[kind, int(number)] = values
@@ -94,16 +107,27 @@ def _errors(path: Path, attention: Attention) -> CacheErrors:
         with np.load(path, allow_pickle=False) as data:
             arrays = {name: np.asarray(data[name], np.float32) for name in data.files}
     except (OSError, ValueError) as error:
-        raise DataError(f"{path}: not an archive of arrays: {error}",
-                        hint="write it with numpy.savez: q, k and v in float32") from None
+        raise DataError(
+            f"{path}: not an archive of arrays: {error}",
+            hint="write it with numpy.savez: q, k and v in float32",
+        ) from None
     if any(not np.isfinite(a).all() for a in arrays.values()):
-        raise DataError(f"{path}: holds NaN or infinities",
-                        hint="write it again from a forward pass without NaN")
+        raise DataError(
+            f"{path}: holds NaN or infinities",
+            hint="write it again from a forward pass without NaN",
+        )
     if attention.kind == "mla" and set(arrays) == _MLA:
         width = attention.nope_dim + attention.rope_dim
-        return latent_errors(arrays["q_latent"], arrays["q_rope"], arrays["latent"],
-                             arrays["rope"], scale=width**-0.5)
+        return latent_errors(
+            arrays["q_latent"],
+            arrays["q_rope"],
+            arrays["latent"],
+            arrays["rope"],
+            scale=width**-0.5,
+        )
     if attention.kind == "gqa" and set(arrays) == _GQA:
         return head_errors(arrays["q"], arrays["k"], arrays["v"], scale=attention.head_dim**-0.5)
-    raise DataError(f"{path}: arrays {', '.join(sorted(arrays))}",
-                    hint="q, k, v; for MLA q_latent, q_rope, latent, rope")
+    raise DataError(
+        f"{path}: arrays {', '.join(sorted(arrays))}",
+        hint="q, k, v; for MLA q_latent, q_rope, latent, rope",
+    )

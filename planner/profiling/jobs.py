@@ -60,10 +60,15 @@ def jobs_of(spec: ModelSpec, checkpoint: Checkpoint) -> tuple[MatrixJob, ...]:
     Raises:
         DataError: a tensor of the model that the checkpoint does not hold.
     """
-    found = [job for row in spec.rows
-             if row.part == "main" and row.copy_of is None and row.is_matrix
-             and row.kind in (*PLANNED_KINDS, *STATISTICS_ONLY)
-             for job in _jobs(row, checkpoint)]
+    found = [
+        job
+        for row in spec.rows
+        if row.part == "main"
+        and row.copy_of is None
+        and row.is_matrix
+        and row.kind in (*PLANNED_KINDS, *STATISTICS_ONLY)
+        for job in _jobs(row, checkpoint)
+    ]
     order = {row.name: n for n, row in enumerate(spec.rows)}
     return tuple(sorted(found, key=lambda j: (j.layer, order[j.template], j.expert)))
 
@@ -79,24 +84,41 @@ def _job(row: TensorRow, layer: int, expert: int, checkpoint: Checkpoint) -> Mat
     weight = _place(checkpoint, lies, layer, expert)
     name = lies.name.format(layer=layer, expert=expert)
     job = MatrixJob(
-        id=f"{name}[{expert}]" if row.stacked else name, template=row.name, kind=row.kind,
-        layer=layer, expert=expert if row.experts > 1 else -1, rows=row.shape[0],
-        columns=row.shape[1], form="", dtype=weight.dtype, group=row.fused,
-        released=row.scheme or (row.dtype if row.dtype in _PLAIN else ""), weight=weight)
+        id=f"{name}[{expert}]" if row.stacked else name,
+        template=row.name,
+        kind=row.kind,
+        layer=layer,
+        expert=expert if row.experts > 1 else -1,
+        rows=row.shape[0],
+        columns=row.shape[1],
+        form="",
+        dtype=weight.dtype,
+        group=row.fused,
+        released=row.scheme or (row.dtype if row.dtype in _PLAIN else ""),
+        weight=weight,
+    )
     if row.stacked:
-        job = replace(job, weight=_slice(weight, expert, row.experts),
-                      transposed=weight.shape[-2:] == (row.shape[1], row.shape[0])
-                      and row.shape[0] != row.shape[1])
+        job = replace(
+            job,
+            weight=_slice(weight, expert, row.experts),
+            transposed=weight.shape[-2:] == (row.shape[1], row.shape[0])
+            and row.shape[0] != row.shape[1],
+        )
         if row.shape[0] == row.shape[1] and row.stored is not None and row.scheme is None:
             job = replace(job, transposed=True)
     scale = None if scales is None else _place(checkpoint, scales, layer, expert)
     if scale is not None and row.stacked:
         scale = _slice(scale, expert, row.experts)
-    second = next((e for e in row.extras if "weight_scale_2" in e.name
-                   or "weight_global_scale" in e.name), None)
+    second = next(
+        (e for e in row.extras if "weight_scale_2" in e.name or "weight_global_scale" in e.name),
+        None,
+    )
     if second is not None:
-        job = replace(job, global_scale=_place(checkpoint, second, layer, expert),
-                      divide_global="global" in second.name)
+        job = replace(
+            job,
+            global_scale=_place(checkpoint, second, layer, expert),
+            divide_global="global" in second.name,
+        )
     return _with_form(replace(job, scale=scale), row)
 
 
@@ -112,8 +134,12 @@ def _with_form(job: MatrixJob, row: TensorRow) -> MatrixJob:
         return replace(job, form="plain")
     if dtype == "F64" and job.scale is None:
         return replace(job, form="plain")
-    if job.scale is not None and dtype in ("F8_E4M3", "F8_E5M2", "I8") \
-            and row.stored is None and row.dtype != "int4":
+    if (
+        job.scale is not None
+        and dtype in ("F8_E4M3", "F8_E5M2", "I8")
+        and row.stored is None
+        and row.dtype != "int4"
+    ):
         return replace(job, form="scaled", block=_block(job, row))
     return replace(job, refused=f"{dtype} words of {row.scheme or row.dtype} are not decoded")
 
@@ -131,8 +157,10 @@ def _block(job: MatrixJob, row: TensorRow) -> tuple[int, int]:
             return sides
     rows, columns = (-(-size // n) for size, n in zip((job.rows, job.columns), grid, strict=True))
     if (-(-job.rows // rows), -(-job.columns // columns)) != grid:
-        raise DataError(f"{job.id}: scales of shape {shape} do not cover {job.rows}x{job.columns}",
-                        hint="the file is damaged or incomplete: download it again")
+        raise DataError(
+            f"{job.id}: scales of shape {shape} do not cover {job.rows}x{job.columns}",
+            hint="the file is damaged or incomplete: download it again",
+        )
     return rows, columns
 
 
@@ -140,8 +168,10 @@ def _place(checkpoint: Checkpoint, stored: StoredAs, layer: int, expert: int) ->
     name = stored.name.format(layer=layer, expert=expert)
     place = checkpoint.places.get(name)
     if place is None:
-        raise DataError(f"tensor {name} is missing in the checkpoint",
-                        hint="check that config.json belongs to these files")
+        raise DataError(
+            f"tensor {name} is missing in the checkpoint",
+            hint="check that config.json belongs to these files",
+        )
     return place
 
 
@@ -151,8 +181,9 @@ def _slice(place: Place, expert: int, experts: int) -> Place:
     size = 1
     for side in inner:
         size *= side
-    return Place(place.file, place.offset + expert * stored_bytes(place.dtype, size), place.dtype,
-                 inner)
+    return Place(
+        place.file, place.offset + expert * stored_bytes(place.dtype, size), place.dtype, inner
+    )
 
 
 def six(value: float) -> float:

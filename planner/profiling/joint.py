@@ -16,8 +16,14 @@ _JOINT = "joint/"
 Recipes = Callable[[str], Mapping[str, Quantizer]]
 
 
-def joint_losses(model: ProbeModel, reference: Reference, schemes: Sequence[str],
-                 recipes: Recipes, journal: Journal, engine: Engine) -> dict[str, dict[str, float]]:
+def joint_losses(
+    model: ProbeModel,
+    reference: Reference,
+    schemes: Sequence[str],
+    recipes: Recipes,
+    journal: Journal,
+    engine: Engine,
+) -> dict[str, dict[str, float]]:
     """``{scheme: {"joint": nats, "flips": share}}`` of those ``CHECKED`` that are in ``schemes``.
 
     Args:

@@ -29,9 +29,12 @@ class ScanSettings:
     engine: Engine
 
 
-def measure(job: MatrixJob, settings: ScanSettings,
-            inputs: FloatArray | None = None,
-            importance: FloatArray | None = None) -> dict[str, Any]:
+def measure(
+    job: MatrixJob,
+    settings: ScanSettings,
+    inputs: FloatArray | None = None,
+    importance: FloatArray | None = None,
+) -> dict[str, Any]:
     """The record of one matrix: plain data with six significant digits.
 
     A tensor that cannot be measured gives a record with ``skipped``, the reason. ``inputs``
@@ -52,8 +55,13 @@ def measure(job: MatrixJob, settings: ScanSettings,
         return record | {"skipped": f"{job.weight.file}: {error.strerror}"}
 
 
-def _measured(job: MatrixJob, source: MatrixSource, settings: ScanSettings,
-              inputs: FloatArray | None, importance: FloatArray | None) -> dict[str, Any]:
+def _measured(
+    job: MatrixJob,
+    source: MatrixSource,
+    settings: ScanSettings,
+    inputs: FloatArray | None,
+    importance: FloatArray | None,
+) -> dict[str, Any]:
     stats = Statistics.empty(job.rows, job.columns)
     emulated = job.kind not in STATISTICS_ONLY
     runs = _Runs(job, settings, stats, inputs, importance) if emulated else None
@@ -83,15 +91,23 @@ def _measured(job: MatrixJob, source: MatrixSource, settings: ScanSettings,
 class _Runs:
     """All formats over one matrix, tile by tile."""
 
-    def __init__(self, job: MatrixJob, settings: ScanSettings, stats: Statistics,
-                 inputs: FloatArray | None, importance: FloatArray | None) -> None:
+    def __init__(
+        self,
+        job: MatrixJob,
+        settings: ScanSettings,
+        stats: Statistics,
+        inputs: FloatArray | None,
+        importance: FloatArray | None,
+    ) -> None:
         self._importance = importance
         self._job, self._engine, self._amax = job, settings.engine, stats.row_amax
         all_formats = emulate.formats_of(settings.schemes)
         self._formats = [f for f in all_formats if emulate.fits(f.fmt, job.columns)]
         self._kept = {f.id for f in self._formats if emulate.kept(job.released, f.fmt)}
-        self._sums = {f.id: ErrorSums(f.counts_zeros, f.fmt.scale is None, np.zeros(job.columns))
-                      for f in self._formats}
+        self._sums = {
+            f.id: ErrorSums(f.counts_zeros, f.fmt.scale is None, np.zeros(job.columns))
+            for f in self._formats
+        }
         self.whole = any(f.whole for f in self._formats)
         self._unfit = sorted(s for f in all_formats if f not in self._formats for s in f.schemes)
         self._scratch = emulate.scratch(min(job.columns, 1 << 16))
@@ -115,8 +131,9 @@ class _Runs:
         change = None if self._outputs is None else self._outputs.change(part.shape)
         amax = self._amax[tile.top : tile.bottom]
         columns = None if self._importance is None else self._importance[tile.left : tile.right]
-        for rows, after in emulate.pieces(part, amax, self._largest, f.fmt, self._engine,
-                                          self._scratch, columns):
+        for rows, after in emulate.pieces(
+            part, amax, self._largest, f.fmt, self._engine, self._scratch, columns
+        ):
             sums.add(part[rows], after, tile.left, self._engine)
             if change is not None:
                 np.subtract(after, part[rows], out=change[rows])
@@ -125,8 +142,11 @@ class _Runs:
 
     def results(self, powers: Doubles) -> dict[str, Any]:
         """The errors; ``powers``: of the matrix's columns."""
-        share = np.ones_like(powers) if self._importance is None else \
-            self._importance.astype(np.float64)
+        share = (
+            np.ones_like(powers)
+            if self._importance is None
+            else self._importance.astype(np.float64)
+        )
         power = float(np.sum(share * powers))
         if power == 0:  # inputs are zero where weights are not
             return {"skipped": "has no importance: its inputs were zero"}
@@ -156,7 +176,8 @@ def _shape_of_values(stats: Statistics, power: float, job: MatrixJob) -> dict[st
     median = float(np.median(rms))
     outliers = int((rms > OUTLIER_FACTOR * median).sum()) if median else 0
     return {
-        "amax": six(float(stats.row_amax.max())), "rms": six(mean**0.5),
+        "amax": six(float(stats.row_amax.max())),
+        "rms": six(mean**0.5),
         "kurtosis": six(float(np.sum(stats.fourth)) / job.elements / mean**2),
         "outlier_channels": outliers,
     }

@@ -29,15 +29,17 @@ class OutputErrors:
         if inputs.ndim != 2 or inputs.shape[1] != job.columns:
             raise UnsupportedError(
                 f"{job.id}: inputs of shape {inputs.shape} for {job.columns} columns",
-                                   hint="inputs of a matrix are (tokens, its columns)")
+                hint="inputs of a matrix are (tokens, its columns)",
+            )
         self._x = np.ascontiguousarray(inputs, dtype=np.float32)
         self._schemes = schemes
         self._after: dict[TensorFormat, FloatArray] = {}
         for name in schemes:
             fmt = SCHEMES[name].activation
             if fmt not in self._after:
-                self._after[fmt] = self._x if fmt.scale is None \
-                    else round_trip(self._x, name, role="activation")
+                self._after[fmt] = (
+                    self._x if fmt.scale is None else round_trip(self._x, name, role="activation")
+                )
         self._power = 0.0
         self._from_inputs: dict[TensorFormat, FloatArray] = {}
         self._sums = dict.fromkeys(schemes, 0.0)
@@ -50,7 +52,9 @@ class OutputErrors:
         self._power += _square(y)
         self._from_inputs = {
             fmt: np.asarray((after - self._x) @ part.T, np.float32)
-            for fmt, after in self._after.items() if fmt.scale is not None}
+            for fmt, after in self._after.items()
+            if fmt.scale is not None
+        }
         self._done = set()
 
     def change(self, shape: tuple[int, ...]) -> FloatArray:
@@ -85,9 +89,12 @@ class OutputErrors:
         the output is zero."""
         if self._power == 0:
             return {}
-        return {"output_power": six(self._power / self._x.shape[0]),
-                "output_error": {s: six(v / self._power) for s, v in self._sums.items()
-                                 if s in measured}}
+        return {
+            "output_power": six(self._power / self._x.shape[0]),
+            "output_error": {
+                s: six(v / self._power) for s, v in self._sums.items() if s in measured
+            },
+        }
 
 
 def _square(y: FloatArray) -> float:

@@ -48,8 +48,10 @@ def read_places(path: Path) -> Checkpoint:
     if path.suffix == ".gguf" and path.is_file():
         return _gguf(path)
     if not path.is_dir():
-        raise DataError(f"{path}: neither a directory of safetensors files nor a GGUF file",
-                        hint="give the folder that holds config.json and *.safetensors")
+        raise DataError(
+            f"{path}: neither a directory of safetensors files nor a GGUF file",
+            hint="give the folder that holds config.json and *.safetensors",
+        )
     return _safetensors(path)
 
 
@@ -82,8 +84,9 @@ def _gguf(path: Path) -> Checkpoint:
             header = stream.read(held.data_begin)
         _add(digest, file.name, file.stat().st_size, header)
         for item in held.tensors:
-            places[item.name] = Place(str(file), held.data_begin + item.offset, item.type,
-                                      item.shape)
+            places[item.name] = Place(
+                str(file), held.data_begin + item.offset, item.type, item.shape
+            )
             payload += stored_bytes(item.type, _elements(item.shape))
     return Checkpoint(places, digest.hexdigest(), len(files), "gguf", payload)
 
@@ -93,8 +96,9 @@ def _parts(path: Path) -> list[Path]:
     if named is None:
         return [path]
     stem = path.name[: named.start()]
-    return [path.with_name(f"{stem}-{n:05d}-of-{named[1]}.gguf")
-            for n in range(1, int(named[1]) + 1)]
+    return [
+        path.with_name(f"{stem}-{n:05d}-of-{named[1]}.gguf") for n in range(1, int(named[1]) + 1)
+    ]
 
 
 def _add(digest: hashlib._Hash, name: str, size: int, header: bytes) -> None:

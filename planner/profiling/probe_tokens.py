@@ -41,12 +41,15 @@ class ProbeSetup:
     @property
     def label(self) -> str:
         """What a journal of this question belongs to."""
-        return " ".join(filter(None, (self.tier, str(self.tokens), self.scheme,
-                                      self.options.text)))
+        return " ".join(filter(None, (self.tier, str(self.tokens), self.scheme, self.options.text)))
 
 
-def probe_tokens(path: Path, spec: ModelSpec, question: ProbeSetup, model: ProbeModel,
-                 ) -> tuple[Tokens, dict[str, Any]]:
+def probe_tokens(
+    path: Path,
+    spec: ModelSpec,
+    question: ProbeSetup,
+    model: ProbeModel,
+) -> tuple[Tokens, dict[str, Any]]:
     """Ids (chunks, length) that a probe runs on, and what a profile says of them.
 
     Raises:
@@ -55,10 +58,14 @@ def probe_tokens(path: Path, spec: ModelSpec, question: ProbeSetup, model: Probe
     chunks = _chunks(question)
     if question.tier == "T1":
         if question.text is not None:
-            raise InputError("tier T1 runs on ids that the model writes itself",
-                             hint="leave out --text, or use T2")
-        return (generated_tokens(model, spec.vocab_size, chunks, LENGTH, question.seed),
-                {"tokens": chunks * LENGTH, "text": "written by the model"})
+            raise InputError(
+                "tier T1 runs on ids that the model writes itself",
+                hint="leave out --text, or use T2",
+            )
+        return (
+            generated_tokens(model, spec.vocab_size, chunks, LENGTH, question.seed),
+            {"tokens": chunks * LENGTH, "text": "written by the model"},
+        )
     if question.text is not None and question.text.suffix == ".npy":
         ids = _ids(question.text, spec)
         return ids, {"tokens": int(ids.size), "text": question.text.name}
@@ -67,19 +74,26 @@ def probe_tokens(path: Path, spec: ModelSpec, question: ProbeSetup, model: Probe
     return found, {"tokens": int(found.size), "text_sha256": text_sha256(text), "text": name}
 
 
-def calibration_tokens(path: Path, spec: ModelSpec, question: ProbeSetup, model: ProbeModel,
-                       ) -> tuple[Tokens, str]:
+def calibration_tokens(
+    path: Path,
+    spec: ModelSpec,
+    question: ProbeSetup,
+    model: ProbeModel,
+) -> tuple[Tokens, str]:
     """Other ids that fix static scales and SmoothQuant's factors, and where they are from: other
     chunks of the text, or more of what the model writes. An array of ids serves
     both purposes."""
     if question.tier == "T1":
-        return (generated_tokens(model, spec.vocab_size, CALIBRATION_CHUNKS, LENGTH,
-                                 question.seed + 1), "written by the model, apart from the probe's")
+        return (
+            generated_tokens(model, spec.vocab_size, CALIBRATION_CHUNKS, LENGTH, question.seed + 1),
+            "written by the model, apart from the probe's",
+        )
     if question.text is not None and question.text.suffix == ".npy":
         return _ids(question.text, spec), "the probe's own ids"
     text, name = _text(question)
-    found = chunks_beside(load_tokenizer(path).encode(text), LENGTH, CALIBRATION_CHUNKS,
-                          taken=_chunks(question))
+    found = chunks_beside(
+        load_tokenizer(path).encode(text), LENGTH, CALIBRATION_CHUNKS, taken=_chunks(question)
+    )
     return found, f"{name}, {len(found) * LENGTH} tokens beside the probe's"
 
 
@@ -97,14 +111,21 @@ def _ids(path: Path, spec: ModelSpec) -> Tokens:
     try:
         ids = np.load(path, allow_pickle=False)
     except (OSError, ValueError) as error:
-        raise DataError(f"{path}: not an array of token ids: {error}",
-                        hint="write the ids with numpy.save: whole numbers, a row a "
-                             "chunk") from None
-    if ids.ndim != 2 or ids.size == 0 or ids.dtype.kind not in "iu" or ids.min() < 0 \
-            or ids.max() >= spec.vocab_size:
-        raise DataError(f"{path}: token ids are integers (chunks, length) below "
-                        f"{spec.vocab_size}",
-                        hint="write the ids with numpy.save: whole numbers, a row a chunk")
+        raise DataError(
+            f"{path}: not an array of token ids: {error}",
+            hint="write the ids with numpy.save: whole numbers, a row a chunk",
+        ) from None
+    if (
+        ids.ndim != 2
+        or ids.size == 0
+        or ids.dtype.kind not in "iu"
+        or ids.min() < 0
+        or ids.max() >= spec.vocab_size
+    ):
+        raise DataError(
+            f"{path}: token ids are integers (chunks, length) below {spec.vocab_size}",
+            hint="write the ids with numpy.save: whole numbers, a row a chunk",
+        )
     found: Tokens = ids.astype(np.int64)
     return found
 
@@ -113,5 +134,6 @@ def _read(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: not a text: {error}",
-                        hint="save it as UTF-8, or give token ids as .npy") from None
+        raise DataError(
+            f"{path}: not a text: {error}", hint="save it as UTF-8, or give token ids as .npy"
+        ) from None

@@ -74,8 +74,10 @@ class Probe:
         self._question, self._engine = question, engine
         self.model: ProbeModel = load_probe_model(path)
         if self.model.layers != spec.layers or "KL" not in self.model.loss_name:
-            raise UnsupportedError(f"{path}: its loss is {self.model.loss_name}, not the KL of "
-                                   "next tokens", hint="use tier T0")
+            raise UnsupportedError(
+                f"{path}: its loss is {self.model.loss_name}, not the KL of next tokens",
+                hint="use tier T0",
+            )
         self.tokens, self.settings = probe_tokens(path, spec, question, self.model)
         self._amax: Mapping[str, Floats] = {}
         if question.options.text:
@@ -91,14 +93,32 @@ class Probe:
     def run(self, schemes: tuple[str, ...], journal: Journal, told: Told) -> Probed:
         """Measure what the tier needs and ``journal`` does not hold; results land in it."""
         question = self._question
-        losses = self._gradient(schemes) if question.tier == "T1" else self._measured(
-            (question.scheme,) if question.tier == "T2" else schemes, journal, told)
+        losses = (
+            self._gradient(schemes)
+            if question.tier == "T1"
+            else self._measured(
+                (question.scheme,) if question.tier == "T2" else schemes, journal, told
+            )
+        )
         caches = self._caches(journal, told)
         told("loss of the whole model under uniform schemes")
-        joint = joint_losses(self.model, make_reference(self.model, self.tokens), schemes,
-                             self._recipes, journal, self._engine)
-        return Probed(question.tier, question.scheme if question.tier == "T2" else "", losses,
-                      caches, self.settings, self._errors(schemes), joint)
+        joint = joint_losses(
+            self.model,
+            make_reference(self.model, self.tokens),
+            schemes,
+            self._recipes,
+            journal,
+            self._engine,
+        )
+        return Probed(
+            question.tier,
+            question.scheme if question.tier == "T2" else "",
+            losses,
+            caches,
+            self.settings,
+            self._errors(schemes),
+            joint,
+        )
 
     def _recipes(self, scheme: str) -> dict[str, Quantizer]:
         return recipes(self.model, scheme, self._question.options, self._amax)
@@ -107,9 +127,14 @@ class Probe:
         """The recipes of every unit by scheme, in the order of ``schemes``: of those whose blocks
         fill its rows."""
         made = {scheme: self._recipes(scheme) for scheme in schemes}
-        return {u.id: {scheme: plan[u.id] for scheme, plan in made.items()
-                       if fits(SCHEMES[scheme].weight, self.model.weight(u.id).shape[-1])}
-                for u in self.model.units}
+        return {
+            u.id: {
+                scheme: plan[u.id]
+                for scheme, plan in made.items()
+                if fits(SCHEMES[scheme].weight, self.model.weight(u.id).shape[-1])
+            }
+            for u in self.model.units
+        }
 
     def _errors(self, schemes: tuple[str, ...]) -> dict[str, dict[str, float]]:
         """Errors that the scan, which knows dynamic scales only, has otherwise."""
@@ -120,13 +145,25 @@ class Probe:
         for name, x in layer_inputs(self.model, self.tokens):
             weight = self.model.weight(name)
             whole = power(x @ weight.T)
-            out[name] = {scheme: power(output_error(
-                x, weight, prepare(weight, recipe, self._engine), self._engine)) / whole
-                for scheme, recipe in by_unit[name].items()} if whole else {}
+            out[name] = (
+                {
+                    scheme: power(
+                        output_error(x, weight, prepare(weight, recipe, self._engine), self._engine)
+                    )
+                    / whole
+                    for scheme, recipe in by_unit[name].items()
+                }
+                if whole
+                else {}
+            )
         return out
 
-    def _measured(self, schemes: tuple[str, ...], journal: Journal, told: Told,
-                  ) -> dict[str, dict[str, float]]:
+    def _measured(
+        self,
+        schemes: tuple[str, ...],
+        journal: Journal,
+        told: Told,
+    ) -> dict[str, dict[str, float]]:
         """Loss of each matrix alone under ``schemes``."""
         reference = make_reference(self.model, self.tokens)
         names = [u.id for u in self.model.units]
@@ -134,10 +171,23 @@ class Probe:
         by_unit = self._by_unit(schemes)
         for n, name in enumerate(left):
             recipes = by_unit[name]
-            found = next(unit_losses(self.model, reference, [name], tuple(recipes.values()),
-                                     engine=self._engine))[1] if recipes else ()
-            journal.append({"id": _LOSS + name, "loss": {
-                s: max(loss.mean, 0.0) for s, loss in zip(recipes, found, strict=True)}})
+            found = (
+                next(
+                    unit_losses(
+                        self.model, reference, [name], tuple(recipes.values()), engine=self._engine
+                    )
+                )[1]
+                if recipes
+                else ()
+            )
+            journal.append(
+                {
+                    "id": _LOSS + name,
+                    "loss": {
+                        s: max(loss.mean, 0.0) for s, loss in zip(recipes, found, strict=True)
+                    },
+                }
+            )
             if n % 50 == 0:
                 told(f"loss of matrices: {len(names) - len(left) + n + 1} of {len(names)}")
         return {name: journal.done[_LOSS + name]["loss"] for name in names}
@@ -145,11 +195,18 @@ class Probe:
     def _gradient(self, schemes: tuple[str, ...]) -> dict[str, dict[str, float]]:
         by_unit = self._by_unit(schemes)
         found = fisher_losses(
-            self.model, self.tokens, {name: tuple(of.values()) for name, of in by_unit.items()},
-            seed=self._question.seed, draws=DRAWS, engine=self._engine)
+            self.model,
+            self.tokens,
+            {name: tuple(of.values()) for name, of in by_unit.items()},
+            seed=self._question.seed,
+            draws=DRAWS,
+            engine=self._engine,
+        )
         # Units with fewer recipes have zeros at the end of their row.
-        return {unit.id: dict(zip(by_unit[unit.id], losses, strict=False))
-                for unit, losses in zip(self.model.units, found.full.tolist(), strict=True)}
+        return {
+            unit.id: dict(zip(by_unit[unit.id], losses, strict=False))
+            for unit, losses in zip(self.model.units, found.full.tolist(), strict=True)
+        }
 
     def _caches(self, journal: Journal, told: Told) -> dict[CacheKey, dict[str, float]]:
         """Loss of every layer's keys and values: under every layout (T3), else under CACHE_PROBE,
@@ -165,8 +222,12 @@ class Probe:
                 wanted = names if every else [CACHE_PROBE]
                 id = f"{_CACHE}{kind}.{layer}"
                 if id not in journal.done:
-                    journal.append({"id": id, "loss": {
-                        n: self._loss(reference, kind, layer, n) for n in wanted}})
+                    journal.append(
+                        {
+                            "id": id,
+                            "loss": {n: self._loss(reference, kind, layer, n) for n in wanted},
+                        }
+                    )
                 found: dict[str, float] = journal.done[id]["loss"]
                 if not every:
                     error = {n: _entry_error(entries[kind], n) for n in names}

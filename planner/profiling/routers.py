@@ -19,8 +19,9 @@ from planner.quality.synthetic import activations, linear_kind
 INPUT_KIND = "experts-gate-up"  # what follows the same norm
 
 
-def router_statistics(spec: ModelSpec, jobs: tuple[MatrixJob, ...], *, seed: int,
-                      inputs: Path | None, engine: Engine) -> tuple[RouterStatistics, ...]:
+def router_statistics(
+    spec: ModelSpec, jobs: tuple[MatrixJob, ...], *, seed: int, inputs: Path | None, engine: Engine
+) -> tuple[RouterStatistics, ...]:
     """Margins and flip rates of every layer's router; one that cannot be read is left out (its
     record says why)."""
     experts = spec.experts
@@ -31,8 +32,11 @@ def router_statistics(spec: ModelSpec, jobs: tuple[MatrixJob, ...], *, seed: int
         if job.kind != "router" or job.rows != experts.count or job.refused:
             continue
         real = inputs_of(job, inputs)
-        x = real if real is not None else activations(
-            INPUT_KIND, seed, linear_kind(INPUT_KIND, job.columns, job.rows))
+        x = (
+            real
+            if real is not None
+            else activations(INPUT_KIND, seed, linear_kind(INPUT_KIND, job.columns, job.rows))
+        )
         try:
             weight = _whole(job, engine)
         except ReadError:
@@ -41,11 +45,16 @@ def router_statistics(spec: ModelSpec, jobs: tuple[MatrixJob, ...], *, seed: int
         if not np.isfinite(logits).all() or not logits.std(axis=1).all():
             continue
         margin = margins(logits, experts.per_token)
-        out.append(RouterStatistics(
-            job.layer, "measured on real inputs" if real is not None
-            else f"the stored router on synthetic inputs (seed {seed})",
-            six(float(np.median(margin))),
-            {f"{e:g}": six(flip_rate(margin, e)) for e in RATES}))
+        out.append(
+            RouterStatistics(
+                job.layer,
+                "measured on real inputs"
+                if real is not None
+                else f"the stored router on synthetic inputs (seed {seed})",
+                six(float(np.median(margin))),
+                {f"{e:g}": six(flip_rate(margin, e)) for e in RATES},
+            )
+        )
     return tuple(out)
 
 

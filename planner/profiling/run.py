@@ -76,8 +76,11 @@ def engine_here(jobs: Sequence[MatrixJob]) -> Engine:
     return "numba"
 
 
-def schemes_to_measure(names: Sequence[str] | None, *, weighted: bool = False,
-                       ) -> tuple[str, ...]:
+def schemes_to_measure(
+    names: Sequence[str] | None,
+    *,
+    weighted: bool = False,
+) -> tuple[str, ...]:
     """The schemes to emulate, in catalogue order; fp8-block, the unit of loss, is always in.
 
     Raises:
@@ -91,13 +94,21 @@ def schemes_to_measure(names: Sequence[str] | None, *, weighted: bool = False,
     wanted = {find_scheme(name).id for name in names} | {ANCHOR}
     needing = sorted(name for name in wanted if needs_imatrix(name))
     if needing and not weighted:
-        raise UnsupportedError(f"scheme {needing[0]!r}: llama-quantize writes it with an "
-                               "importance matrix only", hint="give the model's: --imatrix FILE")
+        raise UnsupportedError(
+            f"scheme {needing[0]!r}: llama-quantize writes it with an importance matrix only",
+            hint="give the model's: --imatrix FILE",
+        )
     return tuple(name for name in scheme_ids() if name in wanted)
 
 
-def profile_checkpoint(path: Path, spec: ModelSpec, request: Request, output: Path | None,
-                       progress: Progress, told: Callable[[str], None]) -> Profile:
+def profile_checkpoint(
+    path: Path,
+    spec: ModelSpec,
+    request: Request,
+    output: Path | None,
+    progress: Progress,
+    told: Callable[[str], None],
+) -> Profile:
     """Scan ``path``, the checkpoint of ``spec``, and write the profile to ``output``.
 
     Results land in ``output`` + ``.journal``, from which an interrupted run goes on; without an
@@ -113,9 +124,10 @@ def profile_checkpoint(path: Path, spec: ModelSpec, request: Request, output: Pa
         check_imatrix(load_imatrix(request.imatrix), spec)
     jobs = jobs_of(spec, checkpoint)
     if not jobs:
-        raise DataError(f"{path}: no weight matrix to measure",
-                        hint="name a checkpoint with weights: a folder of .safetensors files, or "
-                             "a GGUF file")
+        raise DataError(
+            f"{path}: no weight matrix to measure",
+            hint="name a checkpoint with weights: a folder of .safetensors files, or a GGUF file",
+        )
     if output is not None:
         _check_output(output)
     request = _with_stand_ins(request, jobs, told)
@@ -148,12 +160,16 @@ def fits(record: Mapping[str, Any]) -> bool:
     if "loss" in record:
         return are_numbers(record["loss"])
     found = [record[key] for key in ERRORS if key in record]
-    return all(is_number(record.get(key)) for key in FIGURES) \
-        and len(found) in (0, len(ERRORS)) and all(map(are_numbers, found))
+    return (
+        all(is_number(record.get(key)) for key in FIGURES)
+        and len(found) in (0, len(ERRORS))
+        and all(map(are_numbers, found))
+    )
 
 
-def _with_stand_ins(request: Request, jobs: Sequence[MatrixJob],
-                    told: Callable[[str], None]) -> Request:
+def _with_stand_ins(
+    request: Request, jobs: Sequence[MatrixJob], told: Callable[[str], None]
+) -> Request:
     """What llama-quantize writes where a type's blocks do not fill the rows is measured too, and
     the scheme whose loss T2 measures."""
     probe = request.probe
@@ -162,9 +178,14 @@ def _with_stand_ins(request: Request, jobs: Sequence[MatrixJob],
         asked.add(probe.scheme)
     schemes = with_stand_ins(tuple(asked), jobs)
     for name, instead in stand_ins(request.schemes, jobs).items():
-        told(f"{name} does not fill the rows of every matrix: "
-             + (f"{' and '.join(instead)} is measured too, which llama-quantize writes there"
-                if instead else "llama-quantize stops there"))
+        told(
+            f"{name} does not fill the rows of every matrix: "
+            + (
+                f"{' and '.join(instead)} is measured too, which llama-quantize writes there"
+                if instead
+                else "llama-quantize stops there"
+            )
+        )
     return replace(request, schemes=schemes)
 
 
@@ -172,17 +193,28 @@ def _header(checkpoint: Checkpoint, request: Request) -> dict[str, object]:
     """What a journal belongs to."""
     probe = request.probe
     return {
-        "id": "header", "sha256": checkpoint.sha256, "version": request.version,
-        "schemes": list(request.schemes), "seed": request.seed,
+        "id": "header",
+        "sha256": checkpoint.sha256,
+        "version": request.version,
+        "schemes": list(request.schemes),
+        "seed": request.seed,
         "inputs": None if request.inputs is None else _folder_digest(request.inputs),
         "tier": "T0" if probe is None else probe.label,
         **({} if request.imatrix is None else {"imatrix": load_imatrix(request.imatrix).sha256}),
     }
 
 
-def _run(spec: ModelSpec, request: Request, output: Path | None, checkpoint: Checkpoint,
-         jobs: tuple[MatrixJob, ...], journal: Journal, progress: Progress,
-         told: Callable[[str], None], probe: Probe | None) -> Profile:
+def _run(
+    spec: ModelSpec,
+    request: Request,
+    output: Path | None,
+    checkpoint: Checkpoint,
+    jobs: tuple[MatrixJob, ...],
+    journal: Journal,
+    progress: Progress,
+    told: Callable[[str], None],
+    probe: Probe | None,
+) -> Profile:
     settings = ScanSettings(request.schemes, engine_here(jobs))
     _tell_found(journal, jobs, told)
     count = len(set(journal.done) & {job.id for job in jobs})
@@ -193,26 +225,47 @@ def _run(spec: ModelSpec, request: Request, output: Path | None, checkpoint: Che
         count += 1
         progress(count, len(jobs), job)
 
-    scan(jobs, settings, journal, where=request.where, inputs=request.inputs,
-         landed=landed, imatrix=request.imatrix)
-    routers = router_statistics(spec, jobs, seed=request.seed, inputs=request.inputs,
-                                engine=settings.engine)
+    scan(
+        jobs,
+        settings,
+        journal,
+        where=request.where,
+        inputs=request.inputs,
+        landed=landed,
+        imatrix=request.imatrix,
+    )
+    routers = router_statistics(
+        spec, jobs, seed=request.seed, inputs=request.inputs, engine=settings.engine
+    )
     profile = assemble(
-        spec, checkpoint, jobs, journal.done, version=request.version, prior=load_prior(),
-        schemes=request.schemes, seed=request.seed, routers=routers,
+        spec,
+        checkpoint,
+        jobs,
+        journal.done,
+        version=request.version,
+        prior=load_prior(),
+        schemes=request.schemes,
+        seed=request.seed,
+        routers=routers,
         shares=request.shares or {},
         probed=None if probe is None else probe.run(request.schemes, journal, told),
         caches=request.caches or CacheMeasured({}, {}),
-        importance=None if request.imatrix is None else
-        importance_used(load_imatrix(request.imatrix), spec))
+        importance=None
+        if request.imatrix is None
+        else importance_used(load_imatrix(request.imatrix), spec),
+    )
     if output is not None:
         write_profile(output, profile)
     journal.remove()
     return profile
 
 
-def profile_scores(spec: ModelSpec, scores: Path, output: Path | None, version: str,
-                   ) -> Profile:
+def profile_scores(
+    spec: ModelSpec,
+    scores: Path,
+    output: Path | None,
+    version: str,
+) -> Profile:
     """A T3 profile of scores that another program measured; no tensor is read."""
     profile = assemble_scores(spec, scores, load_prior(), tuple(KV_LAYOUTS), version)
     if output is not None:
@@ -230,15 +283,18 @@ def write_profile(path: Path, profile: Profile) -> None:
     try:
         replace_text(path, profile_text(profile), alone=True)
     except OSError as error:
-        raise DataError(f"{path}: {error.strerror}; the profile is not written, what was measured "
-                        f"is kept in {_journal_path(path)}",
-                        hint="make room and run the same command again") from None
+        raise DataError(
+            f"{path}: {error.strerror}; the profile is not written, what was measured "
+            f"is kept in {_journal_path(path)}",
+            hint="make room and run the same command again",
+        ) from None
 
 
 def _check_output(output: Path) -> None:
     if not output.parent.is_dir():
-        raise InputError(f"folder {str(output.parent)!r} does not exist",
-                         hint="make the folder first")
+        raise InputError(
+            f"folder {str(output.parent)!r} does not exist", hint="make the folder first"
+        )
     if output.is_dir():
         raise InputError(f"{str(output)!r} is a folder", hint="name a file with -o")
     if is_special(output):

@@ -22,8 +22,16 @@ from planner.profiling.measure import ScanSettings, measure
 Landed = Callable[[MatrixJob], None]
 
 
-def scan(jobs: Sequence[MatrixJob], settings: ScanSettings, journal: Journal, *, where: Where,
-         inputs: Path | None, landed: Landed, imatrix: Path | None = None) -> None:
+def scan(
+    jobs: Sequence[MatrixJob],
+    settings: ScanSettings,
+    journal: Journal,
+    *,
+    where: Where,
+    inputs: Path | None,
+    landed: Landed,
+    imatrix: Path | None = None,
+) -> None:
     """Measure every job that is not in ``journal``; ``landed`` is told of each.
 
     ``inputs`` is a folder of ``<unit or tensor>.npy`` files, real inputs of the layers; ``imatrix``
@@ -42,30 +50,45 @@ def scan(jobs: Sequence[MatrixJob], settings: ScanSettings, journal: Journal, *,
     except LostWorkerError as error:
         raise DataError(
             f"{error.message}; the {len(journal.done)} tensors measured so far are "
-            f"kept in {journal.path}", hint=error.hint) from None
+            f"kept in {journal.path}",
+            hint=error.hint,
+        ) from None
 
 
-def _records(jobs: Sequence[MatrixJob], settings: ScanSettings, where: Where, inputs: Path | None,
-             imatrix: Path | None) -> Iterator[dict[str, Any]]:
+def _records(
+    jobs: Sequence[MatrixJob],
+    settings: ScanSettings,
+    where: Where,
+    inputs: Path | None,
+    imatrix: Path | None,
+) -> Iterator[dict[str, Any]]:
     if not jobs:
         return iter(())
     if where.cluster is not None:
-        return _on_cluster(jobs, settings, where.cluster, where.workers, inputs,
-                           imatrix)
+        return _on_cluster(jobs, settings, where.cluster, where.workers, inputs, imatrix)
     if where.workers == 1:
-        return (measure(job, settings, inputs_of(job, inputs), importance_of(job, imatrix))
-                for job in jobs)
-    return in_processes(_work, jobs, workers=where.workers or 1, start=_start,
-                        arguments=(settings, inputs, imatrix))
+        return (
+            measure(job, settings, inputs_of(job, inputs), importance_of(job, imatrix))
+            for job in jobs
+        )
+    return in_processes(
+        _work, jobs, workers=where.workers or 1, start=_start, arguments=(settings, inputs, imatrix)
+    )
 
 
-def _on_cluster(jobs: Sequence[MatrixJob], settings: ScanSettings, address: str,
-                workers: int | None, inputs: Path | None, imatrix: Path | None,
-                ) -> Iterator[dict[str, Any]]:
+def _on_cluster(
+    jobs: Sequence[MatrixJob],
+    settings: ScanSettings,
+    address: str,
+    workers: int | None,
+    inputs: Path | None,
+    imatrix: Path | None,
+) -> Iterator[dict[str, Any]]:
     from planner.jobs.cluster import connected, on_cluster
 
-    parcels = (ScanTask(job, settings, inputs_of(job, inputs), importance_of(job, imatrix))
-               for job in jobs)
+    parcels = (
+        ScanTask(job, settings, inputs_of(job, inputs), importance_of(job, imatrix)) for job in jobs
+    )
     with connected(address, workers=workers) as client:
         yield from on_cluster(client, _work_there, parcels)
 
@@ -89,8 +112,12 @@ def _start(settings: ScanSettings, inputs: Path | None, imatrix: Path | None) ->
 
 
 def _work(job: MatrixJob) -> dict[str, Any]:
-    return measure(job, _MINE["settings"], inputs_of(job, _MINE["inputs"]),
-                   importance_of(job, _MINE["imatrix"]))
+    return measure(
+        job,
+        _MINE["settings"],
+        inputs_of(job, _MINE["inputs"]),
+        importance_of(job, _MINE["imatrix"]),
+    )
 
 
 def _work_there(parcel: ScanTask) -> dict[str, Any]:
@@ -103,8 +130,10 @@ def _work_there(parcel: ScanTask) -> dict[str, Any]:
 
     place = parcel.job.weight.file
     if not Path(place).is_file():
-        raise DataError(f"{place}: not on the worker's machine {gethostname()}",
-                        hint="workers need the checkpoint under the same path")
+        raise DataError(
+            f"{place}: not on the worker's machine {gethostname()}",
+            hint="workers need the checkpoint under the same path",
+        )
     return measure(parcel.job, parcel.settings, parcel.inputs, parcel.importance)
 
 

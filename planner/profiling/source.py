@@ -82,14 +82,14 @@ class MatrixSource:
             across = Tile(tile.left, tile.right, tile.top, tile.bottom)
             raw = self._matrix(across, job.rows, _NUMPY[job.dtype])
             return np.ascontiguousarray(_decoded(raw, job.dtype, self._engine).T)
-        return _decoded(self._matrix(tile, job.columns, _NUMPY[job.dtype]), job.dtype,
-                        self._engine)
+        return _decoded(self._matrix(tile, job.columns, _NUMPY[job.dtype]), job.dtype, self._engine)
 
     def _pairs(self, tile: Tile) -> FloatArray:
         """E2M1, two in a byte, low nibble first, with a scale a group of inputs."""
         job = self._job
-        packed = self._matrix(Tile(tile.top, tile.bottom, tile.left // 2, tile.right // 2),
-                              job.columns // 2, "u1")
+        packed = self._matrix(
+            Tile(tile.top, tile.bottom, tile.left // 2, tile.right // 2), job.columns // 2, "u1"
+        )
         codes = np.empty((packed.shape[0], 2 * packed.shape[1]), np.uint8)
         codes[:, 0::2], codes[:, 1::2] = packed & 15, packed >> 4
         values = decode(codes, "e2m1", engine=self._engine)
@@ -147,8 +147,10 @@ def _read_into(file: FileIO, offset: int, view: memoryview, name: str) -> None:
     while done < len(view):
         got = file.readinto(view[done:])
         if not got:
-            raise ReadError(f"{name}: ends at byte {offset + done}; the file is truncated",
-                            hint="the file is damaged or incomplete: download it again")
+            raise ReadError(
+                f"{name}: ends at byte {offset + done}; the file is truncated",
+                hint="the file is damaged or incomplete: download it again",
+            )
         done += got
 
 

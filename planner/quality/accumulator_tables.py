@@ -48,9 +48,19 @@ METHOD = (
 
 def build_tables(seed: int) -> dict[str, Any]:
     """``added[path][kind]``, one figure for each of ``inputs``."""
-    return {"seed": seed, "version": VERSION, "method": METHOD, "inputs": list(INPUTS),
-            "added": {path: {kind: [_added(kind, inputs, path, seed) for inputs in INPUTS]
-                             for kind in LINEAR_KINDS} for path in SAMPLED}}
+    return {
+        "seed": seed,
+        "version": VERSION,
+        "method": METHOD,
+        "inputs": list(INPUTS),
+        "added": {
+            path: {
+                kind: [_added(kind, inputs, path, seed) for inputs in INPUTS]
+                for kind in LINEAR_KINDS
+            }
+            for path in SAMPLED
+        },
+    }
 
 
 def _added(kind: str, inputs: int, path: str, seed: int) -> float:
@@ -58,17 +68,22 @@ def _added(kind: str, inputs: int, path: str, seed: int) -> float:
     x = synthetic.activations(kind, seed, spec, tokens=POSITIONS)
     w = synthetic.weights(kind, seed, spec)
     scheme, unit, promote = SAMPLED[path]
-    return six(accumulator_error(x, w, scheme, unit=unit, promote=promote, positions=POSITIONS,
-                                 outputs=OUTPUTS).added)
+    return six(
+        accumulator_error(
+            x, w, scheme, unit=unit, promote=promote, positions=POSITIONS, outputs=OUTPUTS
+        ).added
+    )
 
 
 def to_json(tables: dict[str, Any]) -> str:
     """One line a path and kind."""
     head = {k: v for k, v in tables.items() if k != "added"}
     paths = ",\n".join(
-        f"  {json.dumps(path)}: {{\n" + ",\n".join(
-            f"   {json.dumps(kind)}: {json.dumps(row)}" for kind, row in kinds.items()) + "\n  }"
-        for path, kinds in tables["added"].items())
+        f"  {json.dumps(path)}: {{\n"
+        + ",\n".join(f"   {json.dumps(kind)}: {json.dumps(row)}" for kind, row in kinds.items())
+        + "\n  }"
+        for path, kinds in tables["added"].items()
+    )
     return json.dumps(head, indent=1)[:-2] + f',\n "added": {{\n{paths}\n }}\n}}\n'
 
 

@@ -22,9 +22,17 @@ from planner.records import record
 
 _DATA = Path(__file__).resolve().parent / "data" / "accumulators.json"
 _BLOCK = 128
-_UNITS = {"8.9": "ada", "9.0": "hopper-wgmma", "10.0": "blackwell-tcgen05",
-          "10.3": "blackwell-tcgen05", "11.0": "blackwell-tcgen05", "12.0": "blackwell-geforce",
-          "12.1": "blackwell-geforce", "gfx942": "cdna3", "gfx950": "cdna4"}
+_UNITS = {
+    "8.9": "ada",
+    "9.0": "hopper-wgmma",
+    "10.0": "blackwell-tcgen05",
+    "10.3": "blackwell-tcgen05",
+    "11.0": "blackwell-tcgen05",
+    "12.0": "blackwell-geforce",
+    "12.1": "blackwell-geforce",
+    "gfx942": "cdna3",
+    "gfx950": "cdna4",
+}
 _PROMOTED = ("hopper-wgmma",)
 EXACT, UNKNOWN = "exact", ""
 
@@ -41,17 +49,26 @@ class Accumulators:
         the last one's beyond."""
         row = self.added[path][kind]
         # math's logarithm and exponential: the last bit of numpy's depends on its version.
-        return math.exp(np.interp(math.log(inputs), [math.log(n) for n in self.inputs],
-                                  [math.log(added) for added in row]))
+        return math.exp(
+            np.interp(
+                math.log(inputs),
+                [math.log(n) for n in self.inputs],
+                [math.log(added) for added in row],
+            )
+        )
 
 
 @cache
 def load_accumulators() -> Accumulators:
     """The shipped table (read once)."""
     table = json.loads(_DATA.read_text(encoding="utf-8"))
-    return Accumulators(tuple(table["inputs"]), {
-        path: {kind: tuple(row) for kind, row in kinds.items()}
-        for path, kinds in table["added"].items()})
+    return Accumulators(
+        tuple(table["inputs"]),
+        {
+            path: {kind: tuple(row) for kind, row in kinds.items()}
+            for path, kinds in table["added"].items()
+        },
+    )
 
 
 def path_of(compute_capability: str | None, scheme: Scheme, target: str = "") -> str:

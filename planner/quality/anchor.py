@@ -53,8 +53,13 @@ def anchor(subject: Subject, scheme: str | None, layout: str | None) -> tuple[st
     cached = None if alone is None else nearest_cache(subject, alone)
     if scheme is not None and weights is None and alone is not None and cached is None:
         return missing([scheme, f"KV {alone}"]), ""
-    parts = [RELEASED if scheme is None else
-             missing([scheme]) if weights is None else sentence(subject, weights)]
+    parts = [
+        RELEASED
+        if scheme is None
+        else missing([scheme])
+        if weights is None
+        else sentence(subject, weights)
+    ]
     if alone is not None:
         parts.append(missing([f"KV {alone}"]) if cached is None else sentence(subject, cached))
     return PARTS.join(parts), PARTS.join(r.source for r in (weights, cached) if r is not None)
@@ -64,5 +69,7 @@ def told(found: tuple[str, str]) -> list[tuple[str, str]]:
     """The parts of an anchor's text, each with its source, empty for a part without a row."""
     text, source = found
     sources = iter(source.split(PARTS))
-    return [(part, next(sources, "") if ": " in part and part != UNCHANGED else "")
-            for part in text.split(PARTS)]
+    return [
+        (part, next(sources, "") if ": " in part and part != UNCHANGED else "")
+        for part in text.split(PARTS)
+    ]

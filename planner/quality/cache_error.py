@@ -32,8 +32,9 @@ class CacheErrors:
     parts: dict[str, dict[str, dict[str, float]]] = field(default_factory=dict)
 
 
-def head_errors(q: Singles, k: Singles, v: Singles, *, scale: float,
-                layouts: Iterable[str] = tuple(KV_LAYOUTS)) -> CacheErrors:
+def head_errors(
+    q: Singles, k: Singles, v: Singles, *, scale: float, layouts: Iterable[str] = tuple(KV_LAYOUTS)
+) -> CacheErrors:
     """Errors of kv-k and kv-v.
 
     Args:
@@ -42,10 +43,17 @@ def head_errors(q: Singles, k: Singles, v: Singles, *, scale: float,
     Raises:
         InputError: shapes that do not belong together.
     """
-    if q.ndim != 3 or k.ndim != 3 or k.shape[:2] != v.shape[:2] or q.shape[1] != k.shape[1] \
-            or q.shape[0] % k.shape[0]:
-        raise InputError(f"queries {q.shape}, keys {k.shape}, values {v.shape} do not fit",
-                         hint="q is (heads, tokens, width), k and v are (kv heads, tokens, width)")
+    if (
+        q.ndim != 3
+        or k.ndim != 3
+        or k.shape[:2] != v.shape[:2]
+        or q.shape[1] != k.shape[1]
+        or q.shape[0] % k.shape[0]
+    ):
+        raise InputError(
+            f"queries {q.shape}, keys {k.shape}, values {v.shape} do not fit",
+            hint="q is (heads, tokens, width), k and v are (kv heads, tokens, width)",
+        )
     k, v = _stored(k, kv_layout("bf16")), _stored(v, kv_layout("bf16"))
     exact = _attend(q, k, v, scale)
     error: dict[str, dict[str, float]] = {"kv-k": {}, "kv-v": {}}
@@ -58,8 +66,15 @@ def head_errors(q: Singles, k: Singles, v: Singles, *, scale: float,
     return CacheErrors(error)
 
 
-def latent_errors(q_latent: Singles, q_rope: Singles, latent: Singles, rope: Singles, *,
-                  scale: float, layouts: Iterable[str] = tuple(KV_LAYOUTS)) -> CacheErrors:
+def latent_errors(
+    q_latent: Singles,
+    q_rope: Singles,
+    latent: Singles,
+    rope: Singles,
+    *,
+    scale: float,
+    layouts: Iterable[str] = tuple(KV_LAYOUTS),
+) -> CacheErrors:
     """Errors of kv-latent: both parts as the layout keeps them, and each part alone.
 
     Args:
@@ -67,12 +82,16 @@ def latent_errors(q_latent: Singles, q_rope: Singles, latent: Singles, rope: Sin
         latent: (tokens, latent), the normed compressed entries; rope: (tokens, rope), after RoPE.
         scale: factor of the logits.
     """
-    if q_latent.shape[2:] != latent.shape[1:] or q_rope.shape[2:] != rope.shape[1:] \
-            or latent.shape[0] != rope.shape[0]:
-        raise InputError(f"queries {q_latent.shape} + {q_rope.shape}, entries {latent.shape} + "
-                         f"{rope.shape} do not fit",
-                         hint="q_latent and q_rope are (heads, tokens, …), latent and rope "
-                              "(tokens, …)")
+    if (
+        q_latent.shape[2:] != latent.shape[1:]
+        or q_rope.shape[2:] != rope.shape[1:]
+        or latent.shape[0] != rope.shape[0]
+    ):
+        raise InputError(
+            f"queries {q_latent.shape} + {q_rope.shape}, entries {latent.shape} + "
+            f"{rope.shape} do not fit",
+            hint="q_latent and q_rope are (heads, tokens, …), latent and rope (tokens, …)",
+        )
     plain = kv_layout("bf16")
     c, r = _stored(latent[None], plain), _stored(rope[None], plain)
     q = np.concatenate([q_latent, q_rope], axis=2)
@@ -119,6 +138,8 @@ def _attend(q: Singles, k: Singles, v: Singles, scale: float) -> Doubles:
 def _relative(exact: Doubles, other: Doubles) -> float:
     power = float(np.sum(exact * exact))
     if power == 0:
-        raise InputError("the attention output is zero",
-                         hint="pass values of a real forward pass: these are all 0")
+        raise InputError(
+            "the attention output is zero",
+            hint="pass values of a real forward pass: these are all 0",
+        )
     return float(np.sum((other - exact) ** 2)) / power

@@ -100,9 +100,10 @@ def six(value: float) -> float:
     Raises InputError for a value that is not finite: a table holds none.
     """
     if not np.isfinite(value):
-        raise InputError(f"an error of {value} cannot be tabulated",
-                         hint="the scheme overflows on this tensor: choose a scheme with a wider "
-                              "range")
+        raise InputError(
+            f"an error of {value} cannot be tabulated",
+            hint="the scheme overflows on this tensor: choose a scheme with a wider range",
+        )
     return float(f"{value:.5e}")
 
 
@@ -118,17 +119,23 @@ def build_tables(seed: int, known: Mapping[str, Any] | None = None) -> dict[str,
         layer = _Layer(kind, seed)
         for reference in every:
             there = {n: known[n].get(reference, {}).get(kind, {}) for n in names} if known else {}
-            rows = {s: layer.row(reference, scheme(s)) for s in schemes_from(reference)
-                    if rule_errors.applies(kind, scheme(s)) and s not in there.get("error", {})}
+            rows = {
+                s: layer.row(reference, scheme(s))
+                for s in schemes_from(reference)
+                if rule_errors.applies(kind, scheme(s)) and s not in there.get("error", {})
+            }
             for name in names:
                 tables[name][reference][kind] = there.get(name, {}) | {
-                    s: six(row[name]) for s, row in rows.items() if row[name] or name not in RANGES}
+                    s: six(row[name]) for s, row in rows.items() if row[name] or name not in RANGES
+                }
     return {
         "seed": seed,
         "version": VERSION,
         "method": METHOD,
-        "shapes": {k: [_tokens(k), s.inputs, s.outputs]
-                   for k, s in (*LINEAR_KINDS.items(), *RULE_KINDS.items())},
+        "shapes": {
+            k: [_tokens(k), s.inputs, s.outputs]
+            for k, s in (*LINEAR_KINDS.items(), *RULE_KINDS.items())
+        },
         "kurtosis": {k: six(_kurtosis(synthetic.activations(k, seed))) for k in LINEAR_KINDS},
         "cache_error": _cache_tables(seed),
         **tables,
@@ -155,15 +162,17 @@ class _Layer:
 
     def __init__(self, kind: str, seed: int) -> None:
         self.kind = kind
-        self.x = quantize(synthetic.activations(kind, seed, tokens=_tokens(kind)),
-                          "bf16").dequantize()
+        self.x = quantize(
+            synthetic.activations(kind, seed, tokens=_tokens(kind)), "bf16"
+        ).dequantize()
         master = quantize(synthetic.weights(kind, seed), "bf16").dequantize()
         self._reference = cache(lambda r: quantize(master, r).dequantize())
         self._exact = cache(lambda r: _product(self.x, self._reference(r)))
         self._weights: dict[TensorFormat, FloatArray] = {}
         self._of = ""
-        self._result = cache(lambda r: rule_errors.result_of(kind, self.x, self._reference(r),
-                                                             seed))
+        self._result = cache(
+            lambda r: rule_errors.result_of(kind, self.x, self._reference(r), seed)
+        )
         self._inputs = cache(self._quantised_inputs)
         self._input_error = cache(self._error_of_inputs)
 
@@ -173,14 +182,19 @@ class _Layer:
             self._of, self._weights = reference, {}
         if fmt not in self._weights:
             w = self._reference(reference)
-            self._weights[fmt] = w if stores_exactly(reference, fmt) \
-                else quantize(w, fmt).dequantize()
+            self._weights[fmt] = (
+                w if stores_exactly(reference, fmt) else quantize(w, fmt).dequantize()
+            )
         return self._weights[fmt]
 
     def _quantised_inputs(self, id: str) -> _Inputs:
         after = quantize(self.x, id, role="activation").dequantize()
-        return _Inputs(id, after, _difference(after, self.x),
-                       _range_failures(self.x, after, scheme(id).activation))
+        return _Inputs(
+            id,
+            after,
+            _difference(after, self.x),
+            _range_failures(self.x, after, scheme(id).activation),
+        )
 
     def _error_of_inputs(self, reference: str, id: str) -> float:
         """Power of what rounded inputs change alone in a product."""
@@ -203,8 +217,9 @@ class _Layer:
             "flushed": sum(r[1] for r in ranges) / count,
         }
 
-    def _linear_errors(self, reference: str, inputs: _Inputs,
-                       w_hat: FloatArray) -> dict[str, float]:
+    def _linear_errors(
+        self, reference: str, inputs: _Inputs, w_hat: FloatArray
+    ) -> dict[str, float]:
         """Of a product; differences come first, so that nothing cancels."""
         w, exact = self._reference(reference), self._exact(reference)
         power = float(np.sum(exact * exact))
@@ -216,17 +231,21 @@ class _Layer:
             "activation_error": self._input_error(reference, inputs.owner) / power,
         }
 
-    def _rule_errors(self, reference: str, inputs: _Inputs,
-                     w_hat: FloatArray) -> dict[str, float]:
+    def _rule_errors(self, reference: str, inputs: _Inputs, w_hat: FloatArray) -> dict[str, float]:
         """Of what a kind hands on (:mod:`planner.quality.rule_errors`)."""
         w = self._reference(reference)
         result = self._result(reference)
         exact = result(self.x, w)
         power = float(np.sum(exact * exact))
-        sides = {"error": (inputs.after, w_hat), "weight_error": (self.x, w_hat),
-                 "activation_error": (inputs.after, w)}
-        return {name: float(np.sum((result(*pair) - exact) ** 2)) / power
-                for name, pair in sides.items()}
+        sides = {
+            "error": (inputs.after, w_hat),
+            "weight_error": (self.x, w_hat),
+            "activation_error": (inputs.after, w),
+        }
+        return {
+            name: float(np.sum((result(*pair) - exact) ** 2)) / power
+            for name, pair in sides.items()
+        }
 
 
 def stores_exactly(reference: str, fmt: TensorFormat) -> bool:

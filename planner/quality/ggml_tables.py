@@ -44,8 +44,9 @@ def build_tables(seed: int, kinds: tuple[str, ...] = KINDS) -> dict[str, Any]:
         "seed": seed,
         "version": VERSION,
         "method": METHOD,
-        "weight_error": {name: {kind: six(layer.error(name)) for kind, layer in layers.items()}
-                         for name in TYPES},
+        "weight_error": {
+            name: {kind: six(layer.error(name)) for kind, layer in layers.items()} for name in TYPES
+        },
     }
 
 

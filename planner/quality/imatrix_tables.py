@@ -36,19 +36,36 @@ METHOD = (
 )
 
 
-def build_tables(seed: int, kinds: tuple[str, ...] = tuple(LINEAR_KINDS),
-                 types: tuple[str, ...] = tuple(GGML_WEIGHTS)) -> dict[str, Any]:
+def build_tables(
+    seed: int,
+    kinds: tuple[str, ...] = tuple(LINEAR_KINDS),
+    types: tuple[str, ...] = tuple(GGML_WEIGHTS),
+) -> dict[str, Any]:
     """with[kind][scheme] and without[kind][scheme]."""
     layers = {kind: _Measured(kind, seed) for kind in dict.fromkeys(map(twin, kinds))}
     names = [name for name in types if name not in ALIKE]
     return {
-        "seed": seed, "version": VERSION, "method": METHOD,
-        "with": _spread(kinds, {
-            kind: {PREFIX + name: six(layer.error(name, weighted=True)) for name in names}
-            for kind, layer in layers.items()}),
-        "without": _spread(kinds, {
-            kind: {PREFIX + name: six(layer.error(name, weighted=False)) for name in names
-                   if not GGML_TYPES[name].weighted_only} for kind, layer in layers.items()}),
+        "seed": seed,
+        "version": VERSION,
+        "method": METHOD,
+        "with": _spread(
+            kinds,
+            {
+                kind: {PREFIX + name: six(layer.error(name, weighted=True)) for name in names}
+                for kind, layer in layers.items()
+            },
+        ),
+        "without": _spread(
+            kinds,
+            {
+                kind: {
+                    PREFIX + name: six(layer.error(name, weighted=False))
+                    for name in names
+                    if not GGML_TYPES[name].weighted_only
+                }
+                for kind, layer in layers.items()
+            },
+        ),
     }
 
 
@@ -58,8 +75,10 @@ def twin(kind: str) -> str:
     return next(k for k, one in LINEAR_KINDS.items() if replace(one, measured=True) == mine)
 
 
-def _spread(kinds: tuple[str, ...], rows: dict[str, dict[str, float]],
-            ) -> dict[str, dict[str, float]]:
+def _spread(
+    kinds: tuple[str, ...],
+    rows: dict[str, dict[str, float]],
+) -> dict[str, dict[str, float]]:
     return {kind: rows[twin(kind)] for kind in kinds}
 
 
@@ -70,8 +89,9 @@ class _Measured:
         self._w = quantize(synthetic.weights(kind, seed), "bf16").dequantize()
         x = quantize(synthetic.activations(kind, seed, tokens=2 * TOKENS), "bf16").dequantize()
         self._x = x[:TOKENS].astype(np.float64)
-        self._importance: FloatArray = np.mean(x[TOKENS:].astype(np.float64) ** 2,
-                                               axis=0).astype(np.float32)
+        self._importance: FloatArray = np.mean(x[TOKENS:].astype(np.float64) ** 2, axis=0).astype(
+            np.float32
+        )
         self._power = float(np.sum((self._x @ self._w.T.astype(np.float64)) ** 2))
 
     def error(self, name: str, *, weighted: bool) -> float:

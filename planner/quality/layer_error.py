@@ -34,8 +34,20 @@ if TYPE_CHECKING:
 Doubles = npt.NDArray[np.float64]
 Singles = npt.NDArray[np.float32]
 PROMOTION = 128
-DEFAULT_UNITS = ("exact", "fp32", "volta", "ampere", "ada", "hopper-wgmma", "blackwell-tcgen05",
-                 "blackwell-block-scaled", "int8-imma", "avx512-bf16", "avx2-maddubs", "amx-bf16")
+DEFAULT_UNITS = (
+    "exact",
+    "fp32",
+    "volta",
+    "ampere",
+    "ada",
+    "hopper-wgmma",
+    "blackwell-tcgen05",
+    "blackwell-block-scaled",
+    "int8-imma",
+    "avx512-bf16",
+    "avx2-maddubs",
+    "amx-bf16",
+)
 """One unit a family; the mma.sync twins and the other exact integer units add nothing to see."""
 INTEGER_UNITS = {"int8", "int4"}
 SAMPLED_TOKENS, SAMPLED_OUTPUTS = 8, 16
@@ -61,8 +73,7 @@ class Accumulation:
 
     @property
     def label(self) -> str:
-        return self.unit if self.promote_every is None \
-            else f"{self.unit} +{self.promote_every}"
+        return self.unit if self.promote_every is None else f"{self.unit} +{self.promote_every}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,17 +110,30 @@ class LayerNumerics:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data; relative errors, not powers."""
-        return {"model": self.model, "shape": asdict(self.shape),
-                "layers": [asdict(layer) for layer in self.layers], "notes": list(self.notes)}
+        return {
+            "model": self.model,
+            "shape": asdict(self.shape),
+            "layers": [asdict(layer) for layer in self.layers],
+            "notes": list(self.notes),
+        }
 
     def to_frame(self) -> pd.DataFrame:
         """One row a scheme and unit."""
-        return as_frame([
-            {"scheme": e.scheme, "weight_relative_error": e.weight,
-             "activation_relative_error": e.activation, "rounding_relative_error": e.rounding,
-             "unit": a.label, "accumulation_relative_error": a.relative_error,
-             "accumulation_standard_error": a.standard_error}
-            for e in self.layers for a in e.accumulations])
+        return as_frame(
+            [
+                {
+                    "scheme": e.scheme,
+                    "weight_relative_error": e.weight,
+                    "activation_relative_error": e.activation,
+                    "rounding_relative_error": e.rounding,
+                    "unit": a.label,
+                    "accumulation_relative_error": a.relative_error,
+                    "accumulation_standard_error": a.standard_error,
+                }
+                for e in self.layers
+                for a in e.accumulations
+            ]
+        )
 
     __str__ = as_text
 
@@ -117,8 +141,12 @@ class LayerNumerics:
         return as_table(self.to_frame())
 
 
-def layer_errors(shape: LayerShape, schemes: Sequence[str], units: Sequence[str] | None = None,
-                 rules: str | None = None) -> tuple[LayerError, ...]:
+def layer_errors(
+    shape: LayerShape,
+    schemes: Sequence[str],
+    units: Sequence[str] | None = None,
+    rules: str | None = None,
+) -> tuple[LayerError, ...]:
     """Error split of every scheme on one layer.
 
     Args:
@@ -133,21 +161,26 @@ def layer_errors(shape: LayerShape, schemes: Sequence[str], units: Sequence[str]
     if shape.kind not in LINEAR_KINDS:
         raise UnknownNameError("module kind", shape.kind, LINEAR_KINDS)
     if min(shape.inputs, shape.outputs, shape.tokens) < 1:
-        raise InputError("a layer needs at least one input, output and token",
-                         hint="give positive sizes")
+        raise InputError(
+            "a layer needs at least one input, output and token", hint="give positive sizes"
+        )
     spec = linear_kind(shape.kind, shape.inputs, shape.outputs)
     w = _bf16(weights(shape.kind, shape.seed, spec))
     x = _bf16(activations(shape.kind, shape.seed, spec, tokens=shape.tokens))
     chosen = [unit(name) for name in (units if units is not None else DEFAULT_UNITS)]
     exact = _product(x, w)
-    found = tuple(_one(scheme_by_id(name), x, w, exact, chosen, _Rounding(shape.seed, rules))
-                  for name in schemes)
+    found = tuple(
+        _one(scheme_by_id(name), x, w, exact, chosen, _Rounding(shape.seed, rules))
+        for name in schemes
+    )
     used = {a.unit for layer in found for a in layer.accumulations}
     for one in chosen if units is not None else ():
         if one.id not in used:
-            raise UnsupportedError(f"unit {one.id} takes the operands of none of: "
-                                   + ", ".join(layer.scheme for layer in found),
-                                   hint=f"{one.id} takes " + ", ".join(one.formats()))
+            raise UnsupportedError(
+                f"unit {one.id} takes the operands of none of: "
+                + ", ".join(layer.scheme for layer in found),
+                hint=f"{one.id} takes " + ", ".join(one.formats()),
+            )
     return found
 
 
@@ -182,26 +215,40 @@ def _unrotated(scheme: Scheme, x: Singles, w: Singles) -> tuple[Scheme, Singles,
     size = scheme.weight.rotation
     if not size:
         return scheme, x, w
-    plain = replace(scheme, weight=replace(scheme.weight, rotation=0),
-                    activation=replace(scheme.activation, rotation=0))
+    plain = replace(
+        scheme,
+        weight=replace(scheme.weight, rotation=0),
+        activation=replace(scheme.activation, rotation=0),
+    )
     return plain, hadamard(x, size), hadamard(w, size)
 
 
-def _one(scheme: Scheme, x: Singles, w: Singles, exact: Doubles, units: Sequence[Unit],
-         rounding: _Rounding) -> LayerError:
+def _one(
+    scheme: Scheme,
+    x: Singles,
+    w: Singles,
+    exact: Doubles,
+    units: Sequence[Unit],
+    rounding: _Rounding,
+) -> LayerError:
     scheme, x, w = _unrotated(scheme, x, w)
     qw = rounding.quantised(w, scheme.weight, scheme, "weight")
     plain = scheme.activation.scale is None
     qx = None if plain else rounding.quantised(x, scheme.activation, scheme, "activation")
     w_hat = qw.dequantize()
-    x_hat = decode(encode(x, scheme.activation.element), scheme.activation.element) \
-        if qx is None else qx.dequantize()
+    x_hat = (
+        decode(encode(x, scheme.activation.element), scheme.activation.element)
+        if qx is None
+        else qx.dequantize()
+    )
     rounded = _product(x_hat, w_hat)
     return LayerError(
-        scheme.id, weight=_relative(_product(x, w_hat), exact, exact),
+        scheme.id,
+        weight=_relative(_product(x, w_hat), exact, exact),
         activation=_relative(_product(x_hat, w), exact, exact),
         rounding=_relative(rounded, exact, exact),
-        accumulations=_accumulations(scheme, x_hat, w_hat, qx, qw, exact, units))
+        accumulations=_accumulations(scheme, x_hat, w_hat, qx, qw, exact, units),
+    )
 
 
 def _first(q: Quantized, rows: int) -> Quantized:
@@ -214,9 +261,15 @@ def _first(q: Quantized, rows: int) -> Quantized:
     return replace(q, codes=q.codes[:rows], scales=q.scales[:blocks], zero_points=zero)
 
 
-def _accumulations(scheme: Scheme, x_hat: Singles, w_hat: Singles, qx: Quantized | None,
-                   qw: Quantized, scale: Doubles, units: Sequence[Unit],
-                   ) -> tuple[Accumulation, ...]:
+def _accumulations(
+    scheme: Scheme,
+    x_hat: Singles,
+    w_hat: Singles,
+    qx: Quantized | None,
+    qw: Quantized,
+    scale: Doubles,
+    units: Sequence[Unit],
+) -> tuple[Accumulation, ...]:
     """What each unit adds in a sample of the outputs; units with one rule are emulated once."""
     tokens, outputs = min(SAMPLED_TOKENS, len(x_hat)), min(SAMPLED_OUTPUTS, len(w_hat))
     x_hat, w_hat, scale = x_hat[:tokens], w_hat[:outputs], scale[:tokens, :outputs]
@@ -235,17 +288,26 @@ def _accumulations(scheme: Scheme, x_hat: Singles, w_hat: Singles, qx: Quantized
             if result is None:
                 continue
             y, reference = result
-            out.append(Accumulation(one.id, promote, _relative(y, reference, scale),
-                                    one.verified_against, _standard_error(y - reference, scale),
-                                    tokens, outputs))
+            out.append(
+                Accumulation(
+                    one.id,
+                    promote,
+                    _relative(y, reference, scale),
+                    one.verified_against,
+                    _standard_error(y - reference, scale),
+                    tokens,
+                    outputs,
+                )
+            )
     return tuple(out)
 
 
 def _rules(one: Unit, scheme: Scheme) -> tuple[DotRule, ...]:
     """The rules by which ``one`` could multiply what ``scheme`` gives it."""
     formats = {scheme.compute, scheme.activation.element, scheme.weight.element}
-    return tuple(rule for rule in one.rules if any(rule.takes(a, b) for a in formats
-                                                   for b in formats))
+    return tuple(
+        rule for rule in one.rules if any(rule.takes(a, b) for a in formats for b in formats)
+    )
 
 
 def _standard_error(difference: Doubles, scale: Doubles) -> float:
@@ -259,8 +321,15 @@ def _standard_error(difference: Doubles, scale: Doubles) -> float:
     return float(spread / (2 * np.sqrt(ratio)))
 
 
-def through_unit(scheme: Scheme, x_hat: Singles, w_hat: Singles, qx: Quantized | None,
-                 qw: Quantized, one: Unit, promote: int | None) -> tuple[Doubles, Doubles] | None:
+def through_unit(
+    scheme: Scheme,
+    x_hat: Singles,
+    w_hat: Singles,
+    qx: Quantized | None,
+    qw: Quantized,
+    one: Unit,
+    promote: int | None,
+) -> tuple[Doubles, Doubles] | None:
     """(Y through the unit, exact Y of the same operands), or None where the unit cannot.
 
     Args:
@@ -289,8 +358,14 @@ def through_unit(scheme: Scheme, x_hat: Singles, w_hat: Singles, qx: Quantized |
     if one.kind == "integer":
         sums = matmul_int32(qx.codes, qw.codes.T, unit=one.id).astype(np.float64)
         return np.asarray(sums * _rows(qx) * _rows(qw).T), exact
-    y = matmul(qx.codes, qw.codes.T, a_format=a_fmt.element, b_format=b_fmt.element, unit=one.id,
-               promote_every=promote)
+    y = matmul(
+        qx.codes,
+        qw.codes.T,
+        a_format=a_fmt.element,
+        b_format=b_fmt.element,
+        unit=one.id,
+        promote_every=promote,
+    )
     scaled = y * _rows(qx) * _rows(qw).T
     return scaled.astype(np.float64), exact
 
@@ -306,8 +381,9 @@ def _rows(q: Quantized) -> Singles:
     return np.broadcast_to(scales, (q.codes.shape[0], 1)).astype(np.float32)
 
 
-def _by_blocks(qx: Quantized, qw: Quantized, a_fmt: TensorFormat, b_fmt: TensorFormat,
-               one: Unit) -> Doubles:
+def _by_blocks(
+    qx: Quantized, qw: Quantized, a_fmt: TensorFormat, b_fmt: TensorFormat, one: Unit
+) -> Doubles:
     """Scales every 128 inputs: each block's sum leaves the unit and is added in FP32."""
     k = qx.codes.shape[1]
     total = np.zeros((qx.codes.shape[0], qw.codes.shape[0]), dtype=np.float32)
@@ -316,9 +392,12 @@ def _by_blocks(qx: Quantized, qw: Quantized, a_fmt: TensorFormat, b_fmt: TensorF
     for n, start in enumerate(range(0, k, PROMOTION)):
         block = slice(start, min(start + PROMOTION, k))
         a, b = qx.codes[:, block], qw.codes[:, block].T
-        part = matmul_int32(a, b, unit=one.id).astype(np.float32) if one.kind == "integer" \
+        part = (
+            matmul_int32(a, b, unit=one.id).astype(np.float32)
+            if one.kind == "integer"
             else matmul(a, b, a_format=a_fmt.element, b_format=b_fmt.element, unit=one.id)
-        total += part * (sx[:, n:n + 1] * sw[:qw.codes.shape[0], n:n + 1].T)
+        )
+        total += part * (sx[:, n : n + 1] * sw[: qw.codes.shape[0], n : n + 1].T)
     return total.astype(np.float64)
 
 
@@ -334,20 +413,30 @@ def _tensor(q: Quantized) -> np.float32:
     return np.float32(1) / scale if q.tensor_divides else scale
 
 
-def _block_scaled(scheme: Scheme, qx: Quantized, qw: Quantized, one: Unit, promote: int | None,
-                  exact: Doubles) -> tuple[Doubles, Doubles] | None:
+def _block_scaled(
+    scheme: Scheme, qx: Quantized, qw: Quantized, one: Unit, promote: int | None, exact: Doubles
+) -> tuple[Doubles, Doubles] | None:
     """MX and NVFP4: the unit takes the block scales; the tensor scales follow in FP32."""
     a_scale, b_scale = scheme.activation.scale, scheme.weight.scale
     if a_scale is None or b_scale is None:
         return None
     wanted = (a_scale.format, a_scale.block_columns)
-    if not any(wanted in r.scales and r.takes(scheme.activation.element, scheme.weight.element)
-               for r in one.rules):
+    if not any(
+        wanted in r.scales and r.takes(scheme.activation.element, scheme.weight.element)
+        for r in one.rules
+    ):
         return None
-    y = matmul(qx.codes, qw.codes.T, a_format=scheme.activation.element,
-               b_format=scheme.weight.element, unit=one.id, promote_every=promote,
-               a_scales=encode(np.asarray(qx.scales, dtype=np.float32), a_scale.format),
-               b_scales=encode(_each_row(qw, b_scale.block_rows), b_scale.format).T,
-               scale_format=a_scale.format, scale_group=a_scale.block_columns)
+    y = matmul(
+        qx.codes,
+        qw.codes.T,
+        a_format=scheme.activation.element,
+        b_format=scheme.weight.element,
+        unit=one.id,
+        promote_every=promote,
+        a_scales=encode(np.asarray(qx.scales, dtype=np.float32), a_scale.format),
+        b_scales=encode(_each_row(qw, b_scale.block_rows), b_scale.format).T,
+        scale_format=a_scale.format,
+        scale_group=a_scale.block_columns,
+    )
     tensor = _tensor(qx) * _tensor(qw)
     return (y * tensor).astype(np.float64), exact

@@ -16,5 +16,8 @@ def indistinguishable(ours: float, theirs: float, band: float) -> bool:
 
 def told_unit(relative_to: str | None) -> str:
     """The unit of a loss in words: nats, or the loss of uniform ``relative_to``."""
-    return "nats (mean KL of next-token distributions)" if relative_to is None else \
-        f"relative (1.0 = uniform {relative_to} on this model)"
+    return (
+        "nats (mean KL of next-token distributions)"
+        if relative_to is None
+        else f"relative (1.0 = uniform {relative_to} on this model)"
+    )

@@ -70,8 +70,10 @@ class MeasuredModel:
     def _alike(self, subject: Subject) -> bool:
         ours = (subject.model_type, subject.layers, subject.hidden_size, subject.experts)
         own = self.model_types[0] if self.model_types else None
-        return ours == (own, self.layers, self.hidden_size, self.experts) \
+        return (
+            ours == (own, self.layers, self.hidden_size, self.experts)
             and subject.vocab_size in self.vocab_sizes
+        )
 
     def distance(self, subject: Subject) -> float:
         """|log2| of the ratio of sizes."""
@@ -96,9 +98,16 @@ class MeasuredModel:
 
 def subject_of(spec: ModelSpec) -> Subject:
     """The structure of a model."""
-    return Subject(spec.id, spec.model_type, spec.vocab_size, spec.layers, spec.hidden_size,
-                   spec.experts.count if spec.experts else 0, Inventory(spec).parameters_total,
-                   spec.quantization)
+    return Subject(
+        spec.id,
+        spec.model_type,
+        spec.vocab_size,
+        spec.layers,
+        spec.hidden_size,
+        spec.experts.count if spec.experts else 0,
+        Inventory(spec).parameters_total,
+        spec.quantization,
+    )
 
 
 def plain_name(name: str) -> str:
@@ -116,7 +125,13 @@ def measured_models() -> Mapping[str, MeasuredModel]:
 
 def _model(row: Mapping[str, str]) -> MeasuredModel:
     return MeasuredModel(
-        row["model"], tuple(row["ids"].split()), tuple(row["model_types"].split()),
-        tuple(int(v) for v in row["vocab_sizes"].split()), int(row["layers"] or 0),
-        int(row["hidden_size"] or 0), int(row["experts"] or 0), float(row["parameters"] or 0),
-        row["source"])
+        row["model"],
+        tuple(row["ids"].split()),
+        tuple(row["model_types"].split()),
+        tuple(int(v) for v in row["vocab_sizes"].split()),
+        int(row["layers"] or 0),
+        int(row["hidden_size"] or 0),
+        int(row["experts"] or 0),
+        float(row["parameters"] or 0),
+        row["source"],
+    )

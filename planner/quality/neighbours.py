@@ -121,22 +121,34 @@ def measured_rows() -> tuple[Measured, ...]:
 
 def _row(row: dict[str, str]) -> Measured:
     delta, questions, stderr = (row.pop(name) for name in ("delta", "questions", "stderr"))
-    return Measured(**row, delta=float(delta), questions=int(questions) if questions else None,
-                    stderr=float(stderr) if stderr else None)
+    return Measured(
+        **row,
+        delta=float(delta),
+        questions=int(questions) if questions else None,
+        stderr=float(stderr) if stderr else None,
+    )
 
 
 @cache
 def measured_metrics() -> Mapping[str, Metric]:
     """The metrics of the table by name (read once a process)."""
     with (_DATA / "measured_metrics.csv").open(encoding="utf-8", newline="") as file:
-        return MappingProxyType({
-            row["metric"]: Metric(row["label"], int(row["weights_order"]),
-                                  int(row["cache_order"]), row["better"] == "more")
-            for row in csv.DictReader(file)})
+        return MappingProxyType(
+            {
+                row["metric"]: Metric(
+                    row["label"],
+                    int(row["weights_order"]),
+                    int(row["cache_order"]),
+                    row["better"] == "more",
+                )
+                for row in csv.DictReader(file)
+            }
+        )
 
 
-def nearest_weights(subject: Subject, scheme: str, layout: str = "bf16",
-                    rows: Iterable[Measured] | None = None) -> Measured | None:
+def nearest_weights(
+    subject: Subject, scheme: str, layout: str = "bf16", rows: Iterable[Measured] | None = None
+) -> Measured | None:
     """The row of ``scheme`` nearest to ``subject``, whose cache is in ``layout``; None where
     nothing near was published.
 
@@ -149,8 +161,9 @@ def nearest_weights(subject: Subject, scheme: str, layout: str = "bf16",
     return _first(subject, found, layout, cache=False)
 
 
-def nearest_cache(subject: Subject, layout: str,
-                  rows: Iterable[Measured] | None = None) -> Measured | None:
+def nearest_cache(
+    subject: Subject, layout: str, rows: Iterable[Measured] | None = None
+) -> Measured | None:
     """The row of a cache in ``layout`` beside weights that were left alone; see
     :func:`nearest_weights`."""
     found = [r for r in _all(rows) if r.scheme in PLAIN and r.kv_layout == layout]
@@ -162,15 +175,24 @@ def worst_beside(row: Measured, rows: Iterable[Measured] | None = None) -> Measu
     as that of ``row``, and a point more; None where ``row`` tells enough."""
     if row.points is None:
         return None
-    beside = [(r.points, r.metric, r) for r in _all(rows) if r.points is not None
-              and r.unit in ACCURACIES and _publication(r) == _publication(row)]
+    beside = [
+        (r.points, r.metric, r)
+        for r in _all(rows)
+        if r.points is not None and r.unit in ACCURACIES and _publication(r) == _publication(row)
+    ]
     points, _, worst = min(beside, key=lambda b: b[:2], default=(0.0, "", row))
     return worst if points <= -1 and points < min(2 * row.points, row.points - 1) else None
 
 
 def _publication(row: Measured) -> tuple[str, ...]:
-    return (plain_name(row.model), row.scheme, row.kv_layout, row.baseline_scheme, row.note,
-            publisher(row.source))
+    return (
+        plain_name(row.model),
+        row.scheme,
+        row.kv_layout,
+        row.baseline_scheme,
+        row.note,
+        publisher(row.source),
+    )
 
 
 def publisher(source: str) -> str:
@@ -182,8 +204,9 @@ def _all(rows: Iterable[Measured] | None) -> Iterable[Measured]:
     return measured_rows() if rows is None else rows
 
 
-def _first(subject: Subject, rows: Iterable[Measured], layout: str, *,
-           cache: bool) -> Measured | None:
+def _first(
+    subject: Subject, rows: Iterable[Measured], layout: str, *, cache: bool
+) -> Measured | None:
     models = measured_models()
     ranked = []
     for place, row in enumerate(rows):
@@ -194,11 +217,20 @@ def _first(subject: Subject, rows: Iterable[Measured], layout: str, *,
     return min(ranked, key=lambda r: r[:2])[2] if ranked else None
 
 
-def _order(subject: Subject, model: MeasuredModel, relation: int, row: Measured, layout: str,
-           cache: bool) -> tuple[float | str, ...]:
+def _order(
+    subject: Subject, model: MeasuredModel, relation: int, row: Measured, layout: str, cache: bool
+) -> tuple[float | str, ...]:
     metric = measured_metrics()[row.metric]
     held = 0 if row.kv_layout == layout else 1 if row.kv_layout in PLAIN else 2
     noise = row.noise
-    return (relation, model.dense(subject) is not None, round(model.distance(subject), 2), held,
-            metric.cache_order if cache else metric.weights_order, bool(row.note),
-            inf if noise is None else noise, -row.worsening, model.name)
+    return (
+        relation,
+        model.dense(subject) is not None,
+        round(model.distance(subject), 2),
+        held,
+        metric.cache_order if cache else metric.weights_order,
+        bool(row.note),
+        inf if noise is None else noise,
+        -row.worsening,
+        model.name,
+    )

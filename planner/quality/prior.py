@@ -66,8 +66,7 @@ class Prior:
     flushed_limit: float
     seed: int
     date: str = ""
-    activation_error: Mapping[str, Mapping[str, Mapping[str, float]]] = field(
-        default_factory=dict)
+    activation_error: Mapping[str, Mapping[str, Mapping[str, float]]] = field(default_factory=dict)
     imatrix_error: Mapping[str, Mapping[str, Mapping[str, float]]] = field(default_factory=dict)
 
 
@@ -75,29 +74,39 @@ class Prior:
 def load_prior() -> Prior:
     """Read the shipped tables (once a process)."""
     priors: dict[str, Any] = tomllib.loads((_DATA / "priors.toml").read_text(encoding="utf-8"))
-    tables: dict[str, Any] = json.loads(
-        (_DATA / "relative_error.json").read_text(encoding="utf-8"))
-    weighed: dict[str, Any] = json.loads((_DATA / "imatrix_error.json").read_text(
-        encoding="utf-8"))
+    tables: dict[str, Any] = json.loads((_DATA / "relative_error.json").read_text(encoding="utf-8"))
+    weighed: dict[str, Any] = json.loads((_DATA / "imatrix_error.json").read_text(encoding="utf-8"))
     return Prior(
-        error=tables["error"], overflow=tables["overflow"], flushed=tables["flushed"],
+        error=tables["error"],
+        overflow=tables["overflow"],
+        flushed=tables["flushed"],
         cache_error=tables["cache_error"],
         anchor={k: v for k, v in priors["caches"].items() if k.startswith("kv-")},
-        ends=priors["depth"]["ends_layers"], rule_band=priors["rules"]["band_factor"],
+        ends=priors["depth"]["ends_layers"],
+        rule_band=priors["rules"]["band_factor"],
         cache_band=priors["caches"]["band_factor"],
         activation_band=priors["activations"]["band_factor"],
         format_band=priors["formats"]["band_factor"],
         flushed_limit=priors["range"]["flushed_share_limit"],
-        seed=tables["seed"], date=priors["date"], activation_error=tables["activation_error"],
-        imatrix_error={side: weighed[side] for side in ("with", "without")})
+        seed=tables["seed"],
+        date=priors["date"],
+        activation_error=tables["activation_error"],
+        imatrix_error={side: weighed[side] for side in ("with", "without")},
+    )
 
 
 _SUPER_BLOCK = "ggml-q4_k"
 """A scheme whose inputs are rounded as beside every type that needs an importance matrix."""
 
 
-def module_error(prior: Prior, reference: str, kind: str, scheme: str, *, weighed: bool = False,
-                 ) -> float | None:
+def module_error(
+    prior: Prior,
+    reference: str,
+    kind: str,
+    scheme: str,
+    *,
+    weighed: bool = False,
+) -> float | None:
     """Relative output error power of ``kind`` in ``scheme``; None where it was not emulated.
 
     ``weighed``: a ggml type is written with an importance matrix of the model. Its inputs lose what
@@ -134,7 +143,8 @@ def reference_of(quantization: str, prior: Prior) -> str:
         return "bf16"
     raise UnsupportedError(
         f"no emulated error for weights released as {quantization!r}",
-        hint="known references: " + ", ".join(sorted(prior.error)))
+        hint="known references: " + ", ".join(sorted(prior.error)),
+    )
 
 
 def stands_in(quantization: str, prior: Prior) -> bool:
@@ -143,8 +153,11 @@ def stands_in(quantization: str, prior: Prior) -> bool:
     none."""
     if stored_scheme(quantization) is not None:
         return quantization not in prior.error
-    return quantization.startswith("ggml-") and quantization not in prior.error \
+    return (
+        quantization.startswith("ggml-")
+        and quantization not in prior.error
         and quantization in SCHEMES
+    )
 
 
 def bucket_of(layer: int, layers: int, ends: int) -> str:

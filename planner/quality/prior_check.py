@@ -38,13 +38,18 @@ def agreements(prior: Prior, rows: Sequence[Measured] | None = None) -> tuple[Ag
     are left out, as the prior is about rounding to nearest; so are quantised caches."""
     groups: dict[tuple[str, str, str], dict[str, list[float]]] = {}
     for row in measured_rows() if rows is None else rows:
-        if row.kv_layout != BASELINE or row.note or row.baseline_scheme != BASELINE \
-                or row.scheme == BASELINE:
+        if (
+            row.kv_layout != BASELINE
+            or row.note
+            or row.baseline_scheme != BASELINE
+            or row.scheme == BASELINE
+        ):
             continue
         key = (row.model.split("/")[-1].removeprefix("Meta-"), row.metric, row.unit)
         groups.setdefault(key, {}).setdefault(row.scheme, []).append(row.worsening)
-    return tuple(_agreement(key, found, prior) for key, found in sorted(groups.items())
-                 if len(found) >= 2)
+    return tuple(
+        _agreement(key, found, prior) for key, found in sorted(groups.items()) if len(found) >= 2
+    )
 
 
 def uniform(prior: Prior, scheme: str) -> float:
@@ -53,8 +58,9 @@ def uniform(prior: Prior, scheme: str) -> float:
     return float(np.mean([prior.error[BASELINE][kind][scheme] for kind in DENSE]))
 
 
-def _agreement(key: tuple[str, str, str], found: Mapping[str, Sequence[float]],
-               prior: Prior) -> Agreement:
+def _agreement(
+    key: tuple[str, str, str], found: Mapping[str, Sequence[float]], prior: Prior
+) -> Agreement:
     mean = {s: float(np.mean(v)) for s, v in found.items()}
     predicted = {s: uniform(prior, s) for s in mean}
     order = sorted(mean, key=lambda s: predicted[s])
@@ -63,20 +69,30 @@ def _agreement(key: tuple[str, str, str], found: Mapping[str, Sequence[float]],
     n = len(lost)
     pairs = [(i, j) for i in range(n) for j in range(i + 1, n)]
     right = sum(bool((lost[j] - lost[i]) * (guess[j] - guess[i]) > 0) for i, j in pairs)
-    return Agreement(key[0], key[1], tuple(order), tuple(lost[1:].tolist()),
-                     tuple(guess[1:].tolist()), _spearman(guess, lost), right, len(pairs))
+    return Agreement(
+        key[0],
+        key[1],
+        tuple(order),
+        tuple(lost[1:].tolist()),
+        tuple(guess[1:].tolist()),
+        _spearman(guess, lost),
+        right,
+        len(pairs),
+    )
 
 
-def _spearman(a: np.ndarray[tuple[int], np.dtype[np.float64]],
-              b: np.ndarray[tuple[int], np.dtype[np.float64]]) -> float:
+def _spearman(
+    a: np.ndarray[tuple[int], np.dtype[np.float64]], b: np.ndarray[tuple[int], np.dtype[np.float64]]
+) -> float:
     x, y = (_ranks(v) for v in (a, b))
     x, y = x - x.mean(), y - y.mean()
     bottom = float(np.sqrt((x @ x) * (y @ y)))
     return float(x @ y) / bottom if bottom else 0.0
 
 
-def _ranks(values: np.ndarray[tuple[int], np.dtype[np.float64]],
-           ) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+def _ranks(
+    values: np.ndarray[tuple[int], np.dtype[np.float64]],
+) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
     _, place, counts = np.unique(values, return_inverse=True, return_counts=True)
     middle = np.cumsum(counts) - (counts - 1) / 2
     return np.asarray(middle[place.ravel()], dtype=np.float64)

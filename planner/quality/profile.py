@@ -19,14 +19,21 @@ from planner.quality.loss_units import RELATIVE as RELATIVE
 
 PROFILE_VERSION = "1"
 TIERS = {
-    "T0": "learned", "T1": "probe-random", "T2": "probe-format", "T3": "measured",
+    "T0": "learned",
+    "T1": "probe-random",
+    "T2": "probe-format",
+    "T3": "measured",
 }
 CACHE_KINDS = ("kv-k", "kv-v", "kv-latent")
 FLUSHED_LIMIT = 0.01
-NOT_MODELLED = ("errors are round-to-nearest; GPTQ, AWQ and quantisation-aware training are not "
-                "modelled, and lower 4-bit loss")
-POLICY = ("embedding, head, norms, routers, indexer and prediction layers stay as released: this "
-          "is policy, not a measurement")
+NOT_MODELLED = (
+    "errors are round-to-nearest; GPTQ, AWQ and quantisation-aware training are not "
+    "modelled, and lower 4-bit loss"
+)
+POLICY = (
+    "embedding, head, norms, routers, indexer and prediction layers stay as released: this "
+    "is policy, not a measurement"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,8 +175,11 @@ class Profile:
         To second order both sides follow one change σ of the logits: KL grows with σ², the share
         of positions whose two best tokens lie closer than σ with σ.
         """
-        ratios = [check.flips / math.sqrt(check.joint) for check in self.joint
-                  if check.joint > 0 and check.flips > 0]
+        ratios = [
+            check.flips / math.sqrt(check.joint)
+            for check in self.joint
+            if check.joint > 0 and check.flips > 0
+        ]
         return math.exp(sum(map(math.log, ratios)) / len(ratios)) if ratios else None
 
     @property

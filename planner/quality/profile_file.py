@@ -23,8 +23,10 @@ def read_profile(path: Path) -> Profile:
     from planner.quality.profile_schema import parse_profile
 
     if not path.is_file():
-        raise DataError(f"profile {str(path)!r} does not exist",
-                        hint="write one with `plan profile CHECKPOINT -o FILE`")
+        raise DataError(
+            f"profile {str(path)!r} does not exist",
+            hint="write one with `plan profile CHECKPOINT -o FILE`",
+        )
     text = read_config_bytes(path, limit=MAX_BYTES)
     return parse_profile(parse_object(text, str(path)), str(path))
 
@@ -45,9 +47,14 @@ def profile_text(profile: Profile) -> str:
 def as_dict(value: Any) -> Any:
     """Records as plain data, empty optional mappings left out."""
     if is_dataclass(value):
-        return {f.name: as_dict(getattr(value, f.name)) for f in fields(value)
-                if not (f.name in ("flushed", "overflow", "parts", "settings", "joint")
-                        and not getattr(value, f.name))}
+        return {
+            f.name: as_dict(getattr(value, f.name))
+            for f in fields(value)
+            if not (
+                f.name in ("flushed", "overflow", "parts", "settings", "joint")
+                and not getattr(value, f.name)
+            )
+        }
     if isinstance(value, tuple):
         return [as_dict(v) for v in value]
     return value

@@ -24,8 +24,10 @@ def structure_sha256(spec: ModelSpec) -> str:
         for layer in row.layers or (-1,):
             key = (row.kind, layer, row.shape, row.experts)
             found[key] = found.get(key, 0) + 1
-    lines = [f"{kind} {layer} {'x'.join(map(str, shape))} {experts} {count}"
-             for (kind, layer, shape, experts), count in sorted(found.items())]
+    lines = [
+        f"{kind} {layer} {'x'.join(map(str, shape))} {experts} {count}"
+        for (kind, layer, shape, experts), count in sorted(found.items())
+    ]
     head = f"{spec.layers} {spec.hidden_size} {spec.vocab_size}"
     return hashlib.sha256("\n".join([head, *lines]).encode()).hexdigest()
 
@@ -42,16 +44,21 @@ def check_profile(profile: Profile, spec: ModelSpec, place: str) -> tuple[str, .
                  f"width {spec.hidden_size}")  # fmt: skip
         raise DataError(
             f"{place}: made of {mine.id} ({sizes[0]}), which is not {spec.id} ({sizes[1]}) or "
-            "differs in its matrices", hint="use a profile of this model's own checkpoint")
+            "differs in its matrices",
+            hint="use a profile of this model's own checkpoint",
+        )
     if _kind(mine.quantization) != _kind(spec.quantization):
         raise DataError(
             f"{place}: made of a checkpoint released in {mine.quantization}; {spec.id} is "
             f"{spec.quantization}, and loss counts from the release",
-            hint="give the checkpoint's folder as MODEL, or profile the other release")
+            hint="give the checkpoint's folder as MODEL, or profile the other release",
+        )
     if mine.config_sha256 == spec.config_sha256:
         return ()
-    return (f"made of {mine.id}: same structure, another configuration file; values of the weights "
-            "cannot be compared",)
+    return (
+        f"made of {mine.id}: same structure, another configuration file; values of the weights "
+        "cannot be compared",
+    )
 
 
 def _kind(quantization: str) -> str:

@@ -116,24 +116,40 @@ def parse_profile(data: object, place: str) -> records.Profile:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "top level"
-        raise DataError(f"{place}: {where}: {first['msg']}",
-                        hint="a profile is the file that `plan profile` writes") from None
+        raise DataError(
+            f"{place}: {where}: {first['msg']}",
+            hint="a profile is the file that `plan profile` writes",
+        ) from None
     keys = [(u.kind, u.layer) for u in checked.units]
-    twice = next((k for k in keys if keys.count(k) > 1), None) if len(set(keys)) < len(keys) \
-        else None
+    twice = (
+        next((k for k in keys if keys.count(k) > 1), None) if len(set(keys)) < len(keys) else None
+    )
     if twice is not None:
-        raise DataError(f"{place}: {twice[0]} of layer {twice[1]} is given twice",
-                        hint="keep one of the two")
+        raise DataError(
+            f"{place}: {twice[0]} of layer {twice[1]} is given twice", hint="keep one of the two"
+        )
     return _record(checked)
 
 
 def _record(p: _Profile) -> records.Profile:
     return records.Profile(
-        p.profile_version, p.tool_version, records.ProfiledModel(**p.model.model_dump()),
-        records.ProfiledCheckpoint(**p.checkpoint.model_dump()), p.tier, p.unit, p.anchor,
-        p.band_factor, p.band_basis, p.seed, tuple(p.schemes), tuple(p.kv_layouts),
+        p.profile_version,
+        p.tool_version,
+        records.ProfiledModel(**p.model.model_dump()),
+        records.ProfiledCheckpoint(**p.checkpoint.model_dump()),
+        p.tier,
+        p.unit,
+        p.anchor,
+        p.band_factor,
+        p.band_basis,
+        p.seed,
+        tuple(p.schemes),
+        tuple(p.kv_layouts),
         tuple(records.ProfileUnit(**u.model_dump()) for u in p.units),
         tuple(records.ProfileTensor(**t.model_dump()) for t in p.tensors),
         tuple(records.RouterStatistics(**r.model_dump()) for r in p.routers),
-        tuple(records.Skipped(**s.model_dump()) for s in p.skipped), tuple(p.notes), p.settings,
-        tuple(records.JointCheck(**j.model_dump()) for j in p.joint))
+        tuple(records.Skipped(**s.model_dump()) for s in p.skipped),
+        tuple(p.notes),
+        p.settings,
+        tuple(records.JointCheck(**j.model_dump()) for j in p.joint),
+    )

@@ -54,8 +54,11 @@ REAL_INPUTS = "measured on real inputs"
 CACHE_BASIS = "that of the attention output, times the anchor of caches"
 
 
-def unit_errors(matrices: Iterable[ProfiledMatrix], constants: Mapping[str, Losses],
-                shares: Mapping[tuple[int, int], float]) -> dict[Key, UnitError]:
+def unit_errors(
+    matrices: Iterable[ProfiledMatrix],
+    constants: Mapping[str, Losses],
+    shares: Mapping[tuple[int, int], float],
+) -> dict[Key, UnitError]:
     """Errors by (kind, layer).
 
     Args:
@@ -66,12 +69,17 @@ def unit_errors(matrices: Iterable[ProfiledMatrix], constants: Mapping[str, Loss
     units: dict[Key, list[ProfiledMatrix]] = {}
     for matrix in matrices:
         units.setdefault((matrix.kind, matrix.layer), []).append(matrix)
-    return {key: _unit(key[0], found, constants.get(key[0], {}), shares)
-            for key, found in units.items()}
+    return {
+        key: _unit(key[0], found, constants.get(key[0], {}), shares) for key, found in units.items()
+    }
 
 
-def _unit(kind: str, found: list[ProfiledMatrix], constants: Losses,
-          shares: Mapping[tuple[int, int], float]) -> UnitError:
+def _unit(
+    kind: str,
+    found: list[ProfiledMatrix],
+    constants: Losses,
+    shares: Mapping[tuple[int, int], float],
+) -> UnitError:
     real = all(m.output_error for m in found)
     groups: dict[str, list[ProfiledMatrix]] = {}
     for matrix in found:
@@ -86,12 +94,17 @@ def _unit(kind: str, found: list[ProfiledMatrix], constants: Losses,
             total += constants[name]
         error[name] = _six(total)
     elements = sum(m.elements for m in found)
-    return UnitError(error, REAL_INPUTS if real else CONSTANT_INPUTS,
-                     _share(found, "flushed", elements), _share(found, "overflow", elements))
+    return UnitError(
+        error,
+        REAL_INPUTS if real else CONSTANT_INPUTS,
+        _share(found, "flushed", elements),
+        _share(found, "overflow", elements),
+    )
 
 
-def _mean(group: Sequence[ProfiledMatrix], name: str, real: bool,
-          shares: Mapping[tuple[int, int], float]) -> float:
+def _mean(
+    group: Sequence[ProfiledMatrix], name: str, real: bool, shares: Mapping[tuple[int, int], float]
+) -> float:
     top = bottom = 0.0
     for m in group:
         weight = m.power * shares.get((m.layer, m.expert), 1.0)
@@ -114,39 +127,66 @@ def learned_alphas(found: Sensitivities, errors: Iterable[Key]) -> dict[Key, flo
     return {key: alpha for key, alpha in alphas.items() if alpha is not None}
 
 
-def expected_loss(found: Sensitivities, prior: Prior, reference: str, keys: Iterable[Key],
-                  scheme: str = ANCHOR) -> float:
+def expected_loss(
+    found: Sensitivities, prior: Prior, reference: str, keys: Iterable[Key], scheme: str = ANCHOR
+) -> float:
     """What T0 expects the units ``keys`` to lose under ``scheme`` [nats].
 
     Raises:
         DataError: nothing of any unit.
     """
     errors = prior.error[reference]
-    total = sum(alpha * errors[kind].get(scheme, 0.0)
-                for (kind, _), alpha in learned_alphas(found, keys).items() if kind in errors)
+    total = sum(
+        alpha * errors[kind].get(scheme, 0.0)
+        for (kind, _), alpha in learned_alphas(found, keys).items()
+        if kind in errors
+    )
     if total <= 0:
-        raise DataError(f"no matrix has an error under {scheme}, so that there is no unit of loss",
-                        hint=f"keep {scheme} among the schemes")
+        raise DataError(
+            f"no matrix has an error under {scheme}, so that there is no unit of loss",
+            hint=f"keep {scheme} among the schemes",
+        )
     return total
 
 
-def module_units(errors: Mapping[Key, UnitError], alphas: Mapping[Key, float],
-                 basis: str) -> list[ProfileUnit]:
+def module_units(
+    errors: Mapping[Key, UnitError], alphas: Mapping[Key, float], basis: str
+) -> list[ProfileUnit]:
     """Units of the linears; one without a sensitivity is left out."""
-    return [ProfileUnit(
-        f"{kind}.{layer}", kind, layer, _six(alphas[kind, layer]), basis, e.basis, e.error,
-        {name: _six(alphas[kind, layer] * value) for name, value in e.error.items()}, e.flushed,
-        e.overflow) for (kind, layer), e in errors.items() if (kind, layer) in alphas]
+    return [
+        ProfileUnit(
+            f"{kind}.{layer}",
+            kind,
+            layer,
+            _six(alphas[kind, layer]),
+            basis,
+            e.basis,
+            e.error,
+            {name: _six(alphas[kind, layer] * value) for name, value in e.error.items()},
+            e.flushed,
+            e.overflow,
+        )
+        for (kind, layer), e in errors.items()
+        if (kind, layer) in alphas
+    ]
 
 
 def scaled(unit: ProfileUnit, factor: float) -> ProfileUnit:
     """``unit`` with its losses, and its α, times ``factor``."""
-    return replace(unit, alpha=None if unit.alpha is None else _six(unit.alpha * factor),
-                   loss={name: _six(value * factor) for name, value in unit.loss.items()})
+    return replace(
+        unit,
+        alpha=None if unit.alpha is None else _six(unit.alpha * factor),
+        loss={name: _six(value * factor) for name, value in unit.loss.items()},
+    )
 
 
-def probed_units(errors: Mapping[Key, UnitError], matrices: Iterable[tuple[str, ProfiledMatrix]],
-                 losses: Mapping[str, Losses], probe: str, basis: str) -> list[ProfileUnit]:
+def probed_units(
+    errors: Mapping[Key, UnitError],
+    matrices: Iterable[tuple[str, ProfiledMatrix]],
+    losses: Mapping[str, Losses],
+    probe: str,
+    basis: str,
+) -> list[ProfileUnit]:
     """Units with losses in nats, summed over their matrices, which are (tensor, what was measured).
 
     ``probe`` names the scheme whose loss was measured (T2): α_t = loss_t / e_t of each tensor gives
@@ -173,11 +213,25 @@ def probed_units(errors: Mapping[Key, UnitError], matrices: Iterable[tuple[str, 
             continue
         e = errors[key]
         anchor = probe or ANCHOR
-        alpha = _six(found[anchor] / e.error[anchor]) if e.error.get(anchor) and anchor in found \
+        alpha = (
+            _six(found[anchor] / e.error[anchor])
+            if e.error.get(anchor) and anchor in found
             else None
-        out.append(ProfileUnit(
-            f"{key[0]}.{key[1]}", key[0], key[1], alpha, basis, e.basis, e.error,
-            {name: _six(found[name]) for name in sorted(found)}, e.flushed, e.overflow))
+        )
+        out.append(
+            ProfileUnit(
+                f"{key[0]}.{key[1]}",
+                key[0],
+                key[1],
+                alpha,
+                basis,
+                e.basis,
+                e.error,
+                {name: _six(found[name]) for name in sorted(found)},
+                e.flushed,
+                e.overflow,
+            )
+        )
     return out
 
 
@@ -190,19 +244,35 @@ def _tensor_losses(m: ProfiledMatrix, losses: Losses | None, probe: str) -> Loss
     return {name: losses[probe] / error * e for name, e in m.output_error.items()}
 
 
-def measured_caches(losses: Mapping[Key, Losses], errors: Mapping[Key, Losses],
-                    basis: str) -> list[ProfileUnit]:
+def measured_caches(
+    losses: Mapping[Key, Losses], errors: Mapping[Key, Losses], basis: str
+) -> list[ProfileUnit]:
     """Cache units whose losses were measured, in nats."""
-    return [ProfileUnit(f"{kind}.{layer}", kind, layer, None, basis, basis,
-                        dict(errors.get((kind, layer), {})),
-                        {name: _six(v) for name, v in sorted(found.items())})
-            for (kind, layer), found in losses.items()]
+    return [
+        ProfileUnit(
+            f"{kind}.{layer}",
+            kind,
+            layer,
+            None,
+            basis,
+            basis,
+            dict(errors.get((kind, layer), {})),
+            {name: _six(v) for name, v in sorted(found.items())},
+        )
+        for (kind, layer), found in losses.items()
+    ]
 
 
-def cache_units(prior: Prior, found: Sensitivities, kinds: Mapping[str, Sequence[int]], *,
-                scale: float, layouts: Sequence[str],
-                measured: Mapping[Key, Mapping[str, float]],
-                parts: Mapping[Key, Mapping[str, Mapping[str, float]]]) -> list[ProfileUnit]:
+def cache_units(
+    prior: Prior,
+    found: Sensitivities,
+    kinds: Mapping[str, Sequence[int]],
+    *,
+    scale: float,
+    layouts: Sequence[str],
+    measured: Mapping[Key, Mapping[str, float]],
+    parts: Mapping[Key, Mapping[str, Mapping[str, float]]],
+) -> list[ProfileUnit]:
     """Units of the caches: T0's sensitivity times ``scale``, which turns it into the profile's
     unit, and, where there are, measured errors."""
     out = []
@@ -214,12 +284,19 @@ def cache_units(prior: Prior, found: Sensitivities, kinds: Mapping[str, Sequence
                 continue
             errors = measured.get((kind, layer))
             error = {k: v for k, v in (errors or constants).items() if k in layouts}
-            out.append(ProfileUnit(
-                f"{kind}.{layer}", kind, layer, _six(alpha * scale), CACHE_BASIS,
-                "measured on real keys and values" if errors else "constant of layout and kind",
-                {k: _six(v) for k, v in error.items()},
-                {k: _six(alpha * scale * v) for k, v in error.items()},
-                parts=parts.get((kind, layer), {})))
+            out.append(
+                ProfileUnit(
+                    f"{kind}.{layer}",
+                    kind,
+                    layer,
+                    _six(alpha * scale),
+                    CACHE_BASIS,
+                    "measured on real keys and values" if errors else "constant of layout and kind",
+                    {k: _six(v) for k, v in error.items()},
+                    {k: _six(alpha * scale * v) for k, v in error.items()},
+                    parts=parts.get((kind, layer), {}),
+                )
+            )
     return out
 
 

@@ -24,8 +24,10 @@ def margins(logits: Doubles, per_token: int) -> Doubles:
     Raises InputError for fewer than per_token + 1 experts.
     """
     if logits.ndim != 2 or not 0 < per_token < logits.shape[1]:
-        raise InputError(f"{per_token} of {logits.shape[-1]} experts leave no margin",
-                         hint="fewer experts a token than there are experts")
+        raise InputError(
+            f"{per_token} of {logits.shape[-1]} experts leave no margin",
+            hint="fewer experts a token than there are experts",
+        )
     ordered = np.sort(logits, axis=1)
     gap = ordered[:, -per_token] - ordered[:, -per_token - 1]
     return np.asarray(gap / logits.std(axis=1))
@@ -48,6 +50,8 @@ def shares(counts: npt.NDArray[np.integer] | Doubles) -> Doubles:
     """
     values = np.asarray(counts, dtype=np.float64)
     if values.ndim != 1 or not values.size or (values < 0).any() or not values.sum() > 0:
-        raise InputError("routing counts are empty or negative",
-                         hint="give whole numbers of tokens, at least one above 0")
+        raise InputError(
+            "routing counts are empty or negative",
+            hint="give whole numbers of tokens, at least one above 0",
+        )
     return np.asarray(values * values.size / values.sum())

@@ -62,7 +62,8 @@ def result_of(kind: str, x: Floats, w: Floats, seed: int) -> Result:
         values = Draws(seed, "indexer/values").student(len(x), INDEX_WIDTH)
         probabilities = _softmax(scores * (CACHE.logit_std / float(scores.std())))
         return lambda inputs, weights: _attended(
-            probabilities, values, _index_scores(_product(inputs, weights)))
+            probabilities, values, _index_scores(_product(inputs, weights))
+        )
     return _product
 
 
@@ -78,9 +79,9 @@ def shares_of(logits: Array) -> Array:
 def _index_scores(projected: Array) -> Array:
     """Scores (queries, tokens) of the last tokens from their projections (tokens, q · k · w)."""
     heads, width = INDEX_HEADS, INDEX_WIDTH
-    q = projected[-INDEX_QUERIES:, :heads * width].reshape(-1, heads, width)
-    k = projected[:, heads * width:(heads + 1) * width]
-    weights = projected[-INDEX_QUERIES:, (heads + 1) * width:]
+    q = projected[-INDEX_QUERIES:, : heads * width].reshape(-1, heads, width)
+    k = projected[:, heads * width : (heads + 1) * width]
+    weights = projected[-INDEX_QUERIES:, (heads + 1) * width :]
     products = np.maximum(np.einsum("qhd,td->qht", q, k), 0.0)
     return np.asarray(np.einsum("qh,qht->qt", weights, products))
 

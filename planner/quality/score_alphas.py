@@ -24,8 +24,11 @@ def reference_for(spec: ModelSpec, prior: Prior) -> str:
         return "bf16"
 
 
-def alpha_units(scores: Scores, places: Places, prior: Prior,
-                ) -> tuple[list[ProfileUnit], list[str]]:
+def alpha_units(
+    scores: Scores,
+    places: Places,
+    prior: Prior,
+) -> tuple[list[ProfileUnit], list[str]]:
     """(units, notes) of sensitivities: loss(scheme) = α · emulated error of the kind.
 
     α is in nats where the scores are, else such that uniform fp8-block loses 1.
@@ -40,18 +43,22 @@ def alpha_units(scores: Scores, places: Places, prior: Prior,
     _check_depth(alphas, places)
     notes += [*_raise_zeros(alphas), *_share_experts(alphas)]
     if scores.column != ALPHA:
-        total = math.fsum(alpha * errors[kind][NORM_SCHEME]
-                          for (kind, _), alpha in alphas.items())
+        total = math.fsum(alpha * errors[kind][NORM_SCHEME] for (kind, _), alpha in alphas.items())
         alphas = {key: alpha / total for key, alpha in alphas.items()}
-    notes.append("losses are the sensitivity times the emulated error of the scheme, a constant of "
-                 f"format and kind for weights released in {reference}")
+    notes.append(
+        "losses are the sensitivity times the emulated error of the scheme, a constant of "
+        f"format and kind for weights released in {reference}"
+    )
     basis = f"sensitivities of {scores.program}"
-    return [_unit(key, alpha, basis, prior, reference)
-            for key, alpha in sorted(alphas.items(), key=lambda i: (i[0][1], i[0][0]))], notes
+    return [
+        _unit(key, alpha, basis, prior, reference)
+        for key, alpha in sorted(alphas.items(), key=lambda i: (i[0][1], i[0][0]))
+    ], notes
 
 
-def _sums(scores: Scores, places: Places, errors: Mapping[str, Mapping[str, float]]) -> tuple[
-        dict[Key, float], dict[str, float]]:
+def _sums(
+    scores: Scores, places: Places, errors: Mapping[str, Mapping[str, float]]
+) -> tuple[dict[Key, float], dict[str, float]]:
     """Sensitivities by unit, and scores by kind of what plans keep as released."""
     alphas: dict[Key, float] = {}
     aside: dict[str, float] = {}
@@ -62,8 +69,9 @@ def _sums(scores: Scores, places: Places, errors: Mapping[str, Mapping[str, floa
             if layer is None:
                 aside[kind] = aside.get(kind, 0.0) + value
             else:
-                alphas[kind, layer] = alphas.get((kind, layer), 0.0) \
-                    + value / _error_in(entry, errors[kind], places.spec)
+                alphas[kind, layer] = alphas.get((kind, layer), 0.0) + value / _error_in(
+                    entry, errors[kind], places.spec
+                )
     return alphas, aside
 
 
@@ -73,9 +81,11 @@ def _error_in(entry: Score, errors: Mapping[str, float], spec: ModelSpec) -> flo
         return 1.0
     error = errors.get(entry.scheme, 0.0)
     if error <= 0:
-        raise DataError(f"scores: {entry.scheme} changes nothing in {spec.id}, or has no emulated "
-                        "error, so that its scores give no sensitivity",
-                        hint="give scores of a scheme of fewer bits, or module,scheme,score as CSV")
+        raise DataError(
+            f"scores: {entry.scheme} changes nothing in {spec.id}, or has no emulated "
+            "error, so that its scores give no sensitivity",
+            hint="give scores of a scheme of fewer bits, or module,scheme,score as CSV",
+        )
     return error
 
 
@@ -84,9 +94,11 @@ def _check_depth(alphas: Mapping[Key, float], places: Places) -> None:
     covered = {layer for _, layer in alphas}
     missing = sorted({layer for _, layer in places.units} - covered)
     if missing:
-        raise DataError(f"scores: none of layer {missing[0]} of {spec.id}, which has {spec.layers} "
-                        f"layers; the file covers {len(covered)}",
-                        hint="give the measurement of this model: another's depth does not fit")
+        raise DataError(
+            f"scores: none of layer {missing[0]} of {spec.id}, which has {spec.layers} "
+            f"layers; the file covers {len(covered)}",
+            hint="give the measurement of this model: another's depth does not fit",
+        )
 
 
 def _raise_zeros(alphas: dict[Key, float]) -> list[str]:
@@ -96,24 +108,39 @@ def _raise_zeros(alphas: dict[Key, float]) -> list[str]:
         raise DataError("scores: no unit has a loss above 0", hint="measure with fewer bits")
     zeros = [key for key, alpha in alphas.items() if alpha <= SMALLEST]
     alphas.update(dict.fromkeys(zeros, min(seen)))
-    return [f"{len(zeros)} units show no loss above the noise and take the smallest that does, "
-            f"first {zeros[0][0]} of layer {zeros[0][1]}"] if zeros else []
+    return (
+        [
+            f"{len(zeros)} units show no loss above the noise and take the smallest that does, "
+            f"first {zeros[0][0]} of layer {zeros[0][1]}"
+        ]
+        if zeros
+        else []
+    )
 
 
 def _share_experts(alphas: dict[Key, float]) -> list[str]:
     """A score of one projection of the experts stands for both."""
-    alone = [(TIED[kind], layer) for kind, layer in alphas
-             if kind in TIED and (TIED[kind], layer) not in alphas]
+    alone = [
+        (TIED[kind], layer)
+        for kind, layer in alphas
+        if kind in TIED and (TIED[kind], layer) not in alphas
+    ]
     alphas.update(dict.fromkeys(alone, 0.0))
-    return ["a score of the experts' gate-up or down stands for both, which are one decision"] \
-        if alone else []
+    return (
+        ["a score of the experts' gate-up or down stands for both, which are one decision"]
+        if alone
+        else []
+    )
 
 
 def _aside_notes(aside: Mapping[str, float], scores: Scores) -> list[str]:
     total = math.fsum(entry.value for entry in scores.entries) or 1.0
     kinds = ", ".join(f"{kind} {value / total:.1%}" for kind, value in sorted(aside.items()))
-    return [f"of the summed scores {kinds} are of what plans keep as released, and not used"] \
-        if aside else []
+    return (
+        [f"of the summed scores {kinds} are of what plans keep as released, and not used"]
+        if aside
+        else []
+    )
 
 
 def _unit(key: Key, alpha: float, basis: str, prior: Prior, reference: str) -> ProfileUnit:
@@ -121,6 +148,14 @@ def _unit(key: Key, alpha: float, basis: str, prior: Prior, reference: str) -> P
     error = prior.error[reference][kind]
     losses = {name: float(f"{alpha * value:.5e}") for name, value in sorted(error.items())}
     return ProfileUnit(
-        f"{kind}.{layer}", kind, layer, float(f"{alpha:.5e}"), basis,
-        "constant of format and kind", dict(error), losses,
-        dict(prior.flushed[reference].get(kind, {})), dict(prior.overflow[reference].get(kind, {})))
+        f"{kind}.{layer}",
+        kind,
+        layer,
+        float(f"{alpha:.5e}"),
+        basis,
+        "constant of format and kind",
+        dict(error),
+        losses,
+        dict(prior.flushed[reference].get(kind, {})),
+        dict(prior.overflow[reference].get(kind, {})),
+    )

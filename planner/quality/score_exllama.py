@@ -28,8 +28,10 @@ from planner.quality.score_records import (
 
 _V2, _V3 = "ExLlamaV2", "ExLlamaV3"
 _HINT = "give measurement.json as the converter wrote it"
-_BLOCK = re.compile(rf"(?:.*\.)?layers\.({NUMBER})(?:\.\w+)?\."
-                    r"(self_attn|mlp|block_sparse_moe|linear_attn|parallel_decoder)")
+_BLOCK = re.compile(
+    rf"(?:.*\.)?layers\.({NUMBER})(?:\.\w+)?\."
+    r"(self_attn|mlp|block_sparse_moe|linear_attn|parallel_decoder)"
+)
 # Kinds of the projections of each block.
 _KINDS: Mapping[str, Mapping[str, str]] = {
     "self_attn": {"q_proj": "attention-qkv", "k_proj": "attention-qkv", "v_proj": "attention-qkv",
@@ -60,12 +62,20 @@ def read_v2(data: Mapping[str, object], place: str) -> Scores:
         if found is None:
             raise DataError(f"{where}: not a block that is known", hint=_HINT)
         for block, listed in _blocks(found[2], options, where):
-            entries += [Score((f"{kind}.{found[1]}",), "", value)
-                        for kind, value in _fit(block, listed, where).items()]
-    return Scores(tuple(entries), SENSITIVITY, _V2, (
-        "accuracies are of each block's own output, not of the model's: how a change goes on "
-        "through later blocks is not in them, so that layers compare less surely than kinds of one",
-    ))
+            entries += [
+                Score((f"{kind}.{found[1]}",), "", value)
+                for kind, value in _fit(block, listed, where).items()
+            ]
+    return Scores(
+        tuple(entries),
+        SENSITIVITY,
+        _V2,
+        (
+            "accuracies are of each block's own output, not of the model's: how a change goes on "
+            "through later blocks is not in them, so that layers compare less surely than kinds "
+            "of one",
+        ),
+    )
 
 
 def _blocks(block: str, options: object, where: str) -> Iterator[tuple[str, list[object]]]:
@@ -103,13 +113,20 @@ def _error_of(block: str, kind: str, option: Mapping[str, object], where: str) -
         given = option[name]
         bits = given.get("bits") if isinstance(given, dict) else None
         parts = given.get("bits_prop") if isinstance(given, dict) else None
-        if not isinstance(bits, list) or not isinstance(parts, list) or not bits \
-                or len(bits) != len(parts):
+        if (
+            not isinstance(bits, list)
+            or not isinstance(parts, list)
+            or not bits
+            or len(bits) != len(parts)
+        ):
             raise DataError(f"{where}: {name} needs bits and bits_prop of one length", hint=_HINT)
-        found.append(math.fsum(
-            real_number(part, f"{where}: bits_prop", 0.0, 1.0)
-            * 4.0 ** -real_number(bit, f"{where}: bits", 1.0, MOST_BITS)
-            for bit, part in zip(bits, parts, strict=True)))
+        found.append(
+            math.fsum(
+                real_number(part, f"{where}: bits_prop", 0.0, 1.0)
+                * 4.0 ** -real_number(bit, f"{where}: bits", 1.0, MOST_BITS)
+                for bit, part in zip(bits, parts, strict=True)
+            )
+        )
     if not found or min(found) <= 0:
         raise DataError(f"{where}: an option without bits of {kind}", hint=_HINT)
     return math.fsum(found) / len(found)
@@ -149,15 +166,18 @@ def read_v3(data: Mapping[str, object], place: str) -> Scores:
         raise DataError(f"{place}: needs alts and groups, as lists", hint=_HINT)
     removed = [4.0**-base - 4.0 ** -_bits(one, f"{place}: alts") for one in alternatives]
     if min(removed) <= 0:
-        raise DataError(f"{place}: an alternative has no more bits than the base",
-                        hint="measure with the base of the fewest bits first")
+        raise DataError(
+            f"{place}: an alternative has no more bits than the base",
+            hint="measure with the base of the fewest bits first",
+        )
     entries: list[Score] = []
     worse = 0
     for number, group in enumerate(groups):
         where = f"{place}: group {number}"
         names, gains = _group(group, len(removed), where)
-        slope = math.fsum(map(math.prod, zip(gains, removed, strict=True))) \
-            / math.fsum(x * x for x in removed)
+        slope = math.fsum(map(math.prod, zip(gains, removed, strict=True))) / math.fsum(
+            x * x for x in removed
+        )
         worse += slope < 0
         entries.append(Score(names, "", loss_number(max(slope, 0.0), where)))
     notes = [f"nats from an error power of 4^-bits at {base:g} bits a weight and more"]
@@ -175,12 +195,20 @@ def _group(group: object, count: int, where: str) -> tuple[tuple[str, ...], list
     """The modules of a group, and what each candidate gains [nats]."""
     layers = group.get("layers") if isinstance(group, dict) else None
     candidates = group.get("candidates") if isinstance(group, dict) else None
-    if not isinstance(layers, list) or not layers \
-            or not all(isinstance(name, str) for name in layers):
+    if (
+        not isinstance(layers, list)
+        or not layers
+        or not all(isinstance(name, str) for name in layers)
+    ):
         raise DataError(f"{where}: no layers", hint=_HINT)
     if not isinstance(candidates, list) or len(candidates) != count:
-        raise DataError(f"{where}: needs one candidate for each of the {count} alternatives",
-                        hint=_HINT)
-    gains = [-real_number(one.get("dkld") if isinstance(one, dict) else None,
-                          f"{where}: dkld", -1e6, 1e6) for one in candidates]
+        raise DataError(
+            f"{where}: needs one candidate for each of the {count} alternatives", hint=_HINT
+        )
+    gains = [
+        -real_number(
+            one.get("dkld") if isinstance(one, dict) else None, f"{where}: dkld", -1e6, 1e6
+        )
+        for one in candidates
+    ]
     return tuple(layers), gains

@@ -59,19 +59,23 @@ def read_table(text: bytes, place: str) -> Scores:
             continue
         kind = row[0].strip().lower()
         if kind in seen or len(row) != len(names) + 1:
-            raise DataError(f"{place}: line {number}: {shown(kind)} is given twice or has another "
-                            "number of values than there are tensors", hint=_HINT)
+            raise DataError(
+                f"{place}: line {number}: {shown(kind)} is given twice or has another "
+                "number of values than there are tensors",
+                hint=_HINT,
+            )
         seen.add(kind)
         if kind in _PLAIN or _BROKEN.search(kind):
             left.append(kind)
             continue
-        values = [_value(text, f"{place}: {name} under {kind}")
-                  for name, text in zip(names, row[1:], strict=True)]
+        values = [
+            _value(text, f"{place}: {name} under {kind}")
+            for name, text in zip(names, row[1:], strict=True)
+        ]
         if not any(values):
             left.append(kind)
             continue
-        entries += [Score((name,), kind, value)
-                    for name, value in zip(names, values, strict=True)]
+        entries += [Score((name,), kind, value) for name, value in zip(names, values, strict=True)]
     if not entries:
         raise DataError(f"{place}: no row of a low-bit type with values", hint=_HINT)
     notes = (f"types left out, as plain, not measured or broken (*_bn): {', '.join(left)}",)
@@ -81,17 +85,22 @@ def read_table(text: bytes, place: str) -> Scores:
 def _check_columns(names: Sequence[str], place: str) -> None:
     groups = [name for name in names if _GROUP.fullmatch(name)]
     if groups and len(groups) == len(names) == 1:
-        raise DataError(f"{place}: {groups[0]} is the whole model in each type; it tells no layer "
-                        "from another", hint=_HINT)
+        raise DataError(
+            f"{place}: {groups[0]} is the whole model in each type; it tells no layer from another",
+            hint=_HINT,
+        )
     if groups:
-        raise DataError(f"{place}: column {groups[0]} does not say which tensors it holds",
-                        hint="collect the results again with groups expanded: one column a tensor")
+        raise DataError(
+            f"{place}: column {groups[0]} does not say which tensors it holds",
+            hint="collect the results again with groups expanded: one column a tensor",
+        )
     if not names:
         raise DataError(f"{place}: no tensors", hint=_HINT)
     twice = next((name for name, count in Counter(names).items() if count > 1), None)
     if twice is not None:
-        raise DataError(f"{place}: {shown(twice)} is given twice",
-                        hint="keep one of the two columns")
+        raise DataError(
+            f"{place}: {shown(twice)} is given twice", hint="keep one of the two columns"
+        )
 
 
 def _value(text: str, where: str) -> float:
@@ -99,11 +108,15 @@ def _value(text: str, where: str) -> float:
     if not text:
         raise DataError(f"{where}: no value", hint="take out the row or the column, or measure it")
     if text in _FAILED:
-        raise DataError(f"{where}: {text} stands for a run without a result",
-                        hint="run that benchmark again, or take out the row or the column")
+        raise DataError(
+            f"{where}: {text} stands for a run without a result",
+            hint="run that benchmark again, or take out the row or the column",
+        )
     if text.endswith("%"):
-        raise DataError(f"{where}: {shown(text)} is a change of perplexity, not a divergence",
-                        hint="give kld_results.csv instead of ppl_results.csv")
+        raise DataError(
+            f"{where}: {shown(text)} is a change of perplexity, not a divergence",
+            hint="give kld_results.csv instead of ppl_results.csv",
+        )
     return loss_number(text, where)
 
 
@@ -129,18 +142,27 @@ def above_floor(scores: Scores, places: Places) -> Scores:
         above = [max(table[group[0]] - floor, 0.0) for group in groups]
         total = math.fsum(above)
         if total <= 0:
-            raise DataError(f"scores: nothing under {kind} lies above the noise floor of "
-                            f"{floor:g} nats", hint="measure on more text, or with fewer bits")
+            raise DataError(
+                f"scores: nothing under {kind} lies above the noise floor of {floor:g} nats",
+                hint="measure on more text, or with fewer bits",
+            )
         weight = total / (total + floor * len(groups))
         shares = [old + weight * value / total for old, value in zip(shares, above, strict=True)]
-        notes.append(f"{kind}: a noise floor of {floor:.3g} nats is subtracted ({basis}), "
-                     f"{1 - weight:.0%} of the sum")
-    entries = [Score(group, "", share) for group, share in zip(groups, shares, strict=True)
-               if group[0] not in idle]
+        notes.append(
+            f"{kind}: a noise floor of {floor:.3g} nats is subtracted ({basis}), "
+            f"{1 - weight:.0%} of the sum"
+        )
+    entries = [
+        Score(group, "", share)
+        for group, share in zip(groups, shares, strict=True)
+        if group[0] not in idle
+    ]
     joint = sum(len(group) > 1 for group in groups)
     if joint:
-        notes.append(f"{joint} groups of tensors were measured together; each counts once, shared "
-                     "evenly by its tensors")
+        notes.append(
+            f"{joint} groups of tensors were measured together; each counts once, shared "
+            "evenly by its tensors"
+        )
     notes.append("levels at these types do not carry to others: the level is T0's")
     return Scores(tuple(entries), SENSITIVITY, scores.program, tuple(notes))
 

@@ -23,8 +23,10 @@ from planner.quality.score_gguf import is_table, read_table
 from planner.quality.score_modelopt import SNIPPET, read_sensitivity, read_state
 from planner.quality.score_records import LOSS, SCORE, Score, Scores, loss_number
 
-_COLUMNS = ("a CSV file has the columns module,scheme,loss_nats, or QTYPE and tensors; ModelOpt, "
-            "ExLlama and AutoRound write JSON")
+_COLUMNS = (
+    "a CSV file has the columns module,scheme,loss_nats, or QTYPE and tensors; ModelOpt, "
+    "ExLlama and AutoRound write JSON"
+)
 
 MAX_BYTES = 64 << 20
 # Names of recipes: modelopt/torch/quantization/config.py and auto_round/schemes.py.
@@ -64,8 +66,9 @@ def read_scores(path: Path) -> Scores:
             raise _no_losses(path, text.count(_KVTUNER.encode()))
         raise DataError(f"{path}: YAML that no program writes scores in", hint=_COLUMNS)
     if kind == ".csv":
-        return _checked(read_table(text, str(path)) if is_table(text) else _csv(text, str(path)),
-                        path)
+        return _checked(
+            read_table(text, str(path)) if is_table(text) else _csv(text, str(path)), path
+        )
     return _checked(_json(parse_object(text, str(path)), path), path)
 
 
@@ -93,8 +96,10 @@ def _no_losses(path: Path, layers: int) -> UnsupportedError:
     """KVTuner's presets (cmd2001/KVTuner, calibration_presets) are the outcome of a search."""
     return UnsupportedError(
         f"{path}: a KVTuner preset: the bits of keys and values that a search chose for {layers} "
-        "layers, and no losses", hint="`plan profile CHECKPOINT --tier T3` measures the loss of "
-        "every cache layout, layer by layer; --kv takes one layout for all")
+        "layers, and no losses",
+        hint="`plan profile CHECKPOINT --tier T3` measures the loss of "
+        "every cache layout, layer by layer; --kv takes one layout for all",
+    )
 
 
 def _csv(text: bytes, place: str) -> Scores:
@@ -105,16 +110,21 @@ def _csv(text: bytes, place: str) -> Scores:
     header = set(rows[0]) if rows else set()
     column = LOSS if LOSS in header else SCORE
     if header != {"module", "scheme", column}:
-        raise DataError(f"{place}: columns {', '.join(sorted(map(str, header))) or 'none'}",
-                        hint="columns are module,scheme,loss_nats or module,scheme,score")
+        raise DataError(
+            f"{place}: columns {', '.join(sorted(map(str, header))) or 'none'}",
+            hint="columns are module,scheme,loss_nats or module,scheme,score",
+        )
     entries = []
     for number, row in enumerate(rows, start=2):
         where = f"{place}: line {number}"
         if any(value is None for value in row.values()):
-            raise DataError(f"{where}: fewer columns than the header",
-                            hint="every line has a module, a scheme and a number")
-        entries.append(Score((row["module"],), find_scheme(row["scheme"]).id,
-                             loss_number(row[column], where)))
+            raise DataError(
+                f"{where}: fewer columns than the header",
+                hint="every line has a module, a scheme and a number",
+            )
+        entries.append(
+            Score((row["module"],), find_scheme(row["scheme"]).id, loss_number(row[column], where))
+        )
     return Scores(tuple(entries), column, "CSV", ())
 
 
@@ -123,13 +133,16 @@ def _autoround(data: Mapping[str, object], place: str) -> Scores:
     labels: set[str] = set()
     for name, options in data.items():
         if not isinstance(options, dict) or not options:
-            raise DataError(f"{place}: {shown(name)} is not an object of option → score",
-                            hint="known JSON: ModelOpt's candidate_stats or layer_sensitivity, "
-                                 "ExLlama's measurement, AutoRound's scores")
+            raise DataError(
+                f"{place}: {shown(name)} is not an object of option → score",
+                hint="known JSON: ModelOpt's candidate_stats or layer_sensitivity, "
+                "ExLlama's measurement, AutoRound's scores",
+            )
         for label, score in options.items():
             labels.add(label)
-            entries.append(Score((name,), _scheme(label),
-                                 loss_number(score, f"{place}: {shown(name)}")))
+            entries.append(
+                Score((name,), _scheme(label), loss_number(score, f"{place}: {shown(name)}"))
+            )
     if not entries:
         raise DataError(f"{place}: no scores", hint=_COLUMNS)
     return Scores(tuple(entries), SCORE, "AutoRound", _calibrated(labels))
@@ -161,8 +174,9 @@ def _checked(scores: Scores, path: Path) -> Scores:
     for name, scheme in _pairs(scores):
         if (name, scheme) in seen:
             under = f" under {scheme}" if scheme else ""
-            raise DataError(f"{path}: {shown(name)}{under} is given twice",
-                            hint="keep one of the two")
+            raise DataError(
+                f"{path}: {shown(name)}{under} is given twice", hint="keep one of the two"
+            )
         seen.add((name, scheme))
     return scores
 

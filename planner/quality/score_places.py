@@ -21,8 +21,11 @@ _Pattern = tuple[re.Pattern[str], str, frozenset[int] | None]
 NUMBER = "[0-9]{1,6}"
 _UNIT = re.compile(rf"([a-z-]+)\.({NUMBER})")
 _EXPERT = re.compile(rf"\.experts\.{NUMBER}\.(gate|up|down)_proj$")
-_STACKED = {"gate": ".experts.gate_up_proj", "up": ".experts.gate_up_proj",
-            "down": ".experts.down_proj"}
+_STACKED = {
+    "gate": ".experts.gate_up_proj",
+    "up": ".experts.gate_up_proj",
+    "down": ".experts.down_proj",
+}
 
 
 @dataclass(frozen=True)
@@ -53,17 +56,20 @@ class Places:
                 return row_kind, None
             if found and int(found["layer"]) in (layers or ()):
                 return row_kind, int(found["layer"])
-        raise DataError(f"scores: {self._sized()} has no module {shown(name)}",
-                        hint="names are those of the checkpoint, such as "
-                             "model.layers.0.self_attn.q_proj, or units such as mlp-down.0")
+        raise DataError(
+            f"scores: {self._sized()} has no module {shown(name)}",
+            hint="names are those of the checkpoint, such as "
+            "model.layers.0.self_attn.q_proj, or units such as mlp-down.0",
+        )
 
     def _gguf_place(self, name: str) -> Place:
         if not self.gguf:
             self.gguf.update(_gguf_places(self.spec))
         if name not in self.gguf:
-            raise DataError(f"scores: {self._sized()} has no tensor {shown(name)} in its GGUF file",
-                            hint="give the table of this model or of a release of the same "
-                                 "structure")
+            raise DataError(
+                f"scores: {self._sized()} has no tensor {shown(name)} in its GGUF file",
+                hint="give the table of this model or of a release of the same structure",
+            )
         return self.gguf[name]
 
     def _sized(self) -> str:
@@ -72,10 +78,14 @@ class Places:
 
 def places_of(spec: ModelSpec) -> Places:
     """The names of ``spec``. GGUF names are made when the first of them is asked."""
-    planned = [row for row in spec.rows if row.part == "main" and row.is_matrix
-               and row.kind in PLANNED_KINDS]
-    units = frozenset((row.kind, layer) for row in planned if row.copy_of is None
-                      for layer in row.layers)
+    planned = [
+        row
+        for row in spec.rows
+        if row.part == "main" and row.is_matrix and row.kind in PLANNED_KINDS
+    ]
+    units = frozenset(
+        (row.kind, layer) for row in planned if row.copy_of is None for layer in row.layers
+    )
     patterns = [_pattern(row.name, row.kind, frozenset(row.layers)) for row in planned]
     patterns += [_pattern(row.name, row.kind, None) for row in spec.rows if row not in planned]
     return Places(spec, units, tuple(patterns))
@@ -83,8 +93,11 @@ def places_of(spec: ModelSpec) -> Places:
 
 def _plain(name: str) -> str:
     """Without what only some releases put before the decoder's names."""
-    return name.removesuffix(".weight").removeprefix("language_model.").replace(
-        "model.language_model.", "model.", 1)
+    return (
+        name.removesuffix(".weight")
+        .removeprefix("language_model.")
+        .replace("model.language_model.", "model.", 1)
+    )
 
 
 def _pattern(name: str, kind: str, layers: frozenset[int] | None) -> _Pattern:
@@ -97,5 +110,6 @@ def _pattern(name: str, kind: str, layers: frozenset[int] | None) -> _Pattern:
 def _gguf_places(spec: ModelSpec) -> Mapping[str, Place]:
     found: dict[str, Place] = {
         one.name: (one.kind, one.layer if one.kind in PLANNED_KINDS else None)
-        for one in gguf_matrices(spec)}
+        for one in gguf_matrices(spec)
+    }
     return found | {alias: found[names[0]] for alias, names in gguf_alias(spec).items()}

@@ -49,12 +49,14 @@ def loss_number(value: Any, where: str) -> float:
     try:
         number = float(value)
     except (TypeError, ValueError, OverflowError):
-        raise DataError(f"{where}: {shown(value)} is not a number",
-                        hint="write a number, 0 or more") from None
+        raise DataError(
+            f"{where}: {shown(value)} is not a number", hint="write a number, 0 or more"
+        ) from None
     if isinstance(value, bool) or not 0 <= number <= LARGEST:
-        raise DataError(f"{where}: {shown(value)} is not a loss; it is 0 or more, "
-                        f"at most {LARGEST:g}",
-                        hint="write the loss against the unquantised checkpoint, 0 or more")
+        raise DataError(
+            f"{where}: {shown(value)} is not a loss; it is 0 or more, at most {LARGEST:g}",
+            hint="write the loss against the unquantised checkpoint, 0 or more",
+        )
     return number
 
 
@@ -65,6 +67,8 @@ def real_number(value: Any, where: str, low: float, high: float) -> float:
         DataError: anything else.
     """
     if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
-        raise DataError(f"{where}: {shown(value)} is not a number from {low:g} to {high:g}",
-                        hint="give the file as the program wrote it")
+        raise DataError(
+            f"{where}: {shown(value)} is not a number from {low:g} to {high:g}",
+            hint="give the file as the program wrote it",
+        )
     return float(value)

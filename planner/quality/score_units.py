@@ -35,18 +35,29 @@ def score_units(scores: Scores, spec: ModelSpec) -> tuple[list[ProfileUnit], str
         return units, NORM_SCHEME, notes
     sums, aside = _sums(scores, places)
     if not sums:
-        raise DataError(f"scores: all are of what plans keep as released: {', '.join(aside)}",
-                        hint="score the linears of the decoder layers")
+        raise DataError(
+            f"scores: all are of what plans keep as released: {', '.join(aside)}",
+            hint="score the linears of the decoder layers",
+        )
     notes += [*scores.notes, *_share_expert_scores(sums), *_missing_notes(places, set(sums))]
     if aside:
         notes.append(f"scores of {', '.join(aside)} are not used: plans keep these as released")
     for losses in sums.values():
         losses.setdefault(spec.quantization, 0.0)
     anchor, factor = ("fp8-block", 1.0) if scores.column == LOSS else _anchor(sums)
-    units = [ProfileUnit(f"{kind}.{layer}", kind, layer, None, f"scores of {scores.program}",
-                         "not measured here", {},
-                         {name: float(f"{v / factor:.5e}") for name, v in sorted(losses.items())})
-             for (kind, layer), losses in sorted(sums.items(), key=lambda i: (i[0][1], i[0][0]))]
+    units = [
+        ProfileUnit(
+            f"{kind}.{layer}",
+            kind,
+            layer,
+            None,
+            f"scores of {scores.program}",
+            "not measured here",
+            {},
+            {name: float(f"{v / factor:.5e}") for name, v in sorted(losses.items())},
+        )
+        for (kind, layer), losses in sorted(sums.items(), key=lambda i: (i[0][1], i[0][0]))
+    ]
     return units, anchor, notes
 
 
@@ -66,18 +77,28 @@ def _sums(scores: Scores, places: Places) -> tuple[dict[Key, dict[str, float]], 
 
 def _missing_notes(places: Places, given: set[Key]) -> list[str]:
     missing = sorted(places.units - given)
-    return [f"{len(missing)} units have no score and stay as released, first {missing[0][0]} of "
-            f"layer {missing[0][1]}"] if missing else []
+    return (
+        [
+            f"{len(missing)} units have no score and stay as released, first {missing[0][0]} of "
+            f"layer {missing[0][1]}"
+        ]
+        if missing
+        else []
+    )
 
 
 def _share_expert_scores(sums: dict[Key, dict[str, float]]) -> list[str]:
     """A score of one projection of the experts stands for both."""
-    alone = [(kind, layer) for kind, layer in sums
-             if kind in TIED and (TIED[kind], layer) not in sums]
+    alone = [
+        (kind, layer) for kind, layer in sums if kind in TIED and (TIED[kind], layer) not in sums
+    ]
     for kind, layer in alone:
         sums[TIED[kind], layer] = dict.fromkeys(sums[kind, layer], 0.0)
-    return ["a score of the experts' gate-up or down stands for both, which are one decision"] \
-        if alone else []
+    return (
+        ["a score of the experts' gate-up or down stands for both, which are one decision"]
+        if alone
+        else []
+    )
 
 
 def _anchor(sums: Mapping[Key, Mapping[str, float]]) -> tuple[str, float]:
@@ -87,5 +108,7 @@ def _anchor(sums: Mapping[Key, Mapping[str, float]]) -> tuple[str, float]:
             total = sum(losses[name] for losses in sums.values())
             if total > 0:
                 return name, total
-    raise DataError("the scores have no 8-bit scheme that covers every unit, so that they have no "
-                    "unit", hint="score one of " + ", ".join(ANCHORS) + ", or give loss_nats")
+    raise DataError(
+        "the scores have no 8-bit scheme that covers every unit, so that they have no unit",
+        hint="score one of " + ", ".join(ANCHORS) + ", or give loss_nats",
+    )

@@ -183,8 +183,9 @@ def weights(kind: str, seed: int, spec: LinearKind | None = None) -> npt.NDArray
     return matrix.astype(np.float32)
 
 
-def activations(kind: str, seed: int, spec: LinearKind | None = None, *,
-                tokens: int = TOKENS) -> npt.NDArray[np.float32]:
+def activations(
+    kind: str, seed: int, spec: LinearKind | None = None, *, tokens: int = TOKENS
+) -> npt.NDArray[np.float32]:
     """(tokens, inputs) float32 inputs of a module kind; ``spec`` sets another shape."""
     spec, draws = spec or _kind(kind), Draws(seed, f"activations/{kind}")
     x = draws.student(tokens, spec.inputs)
@@ -224,5 +225,6 @@ def latents(seed: int, shape: CacheShape = CACHE) -> Array:
 
 def queries(seed: int, label: str, heads: int, count: int, width: int) -> Array:
     """(heads, count, width) queries of unit variance."""
-    return Draws(seed, f"queries/{label}").normal(heads * count * width).reshape(
-        heads, count, width)
+    return (
+        Draws(seed, f"queries/{label}").normal(heads * count * width).reshape(heads, count, width)
+    )

@@ -6,8 +6,17 @@ from planner.planning.plan.record import Assumption
 from planner.report.phrases import Phrases
 from planner.report.sentences import ORIGINAL, foreign, quoted, sentences
 
-OTHERS_WORDS = frozenset({"measured elsewhere", "prefix reuse", "workload", "scenario", "profile",
-                          "error basis", "skipped tensors"})
+OTHERS_WORDS = frozenset(
+    {
+        "measured elsewhere",
+        "prefix reuse",
+        "workload",
+        "scenario",
+        "profile",
+        "error basis",
+        "skipped tensors",
+    }
+)
 """Assumptions that may carry what others wrote: titles, sources, notes of a file."""
 ASKED = "asked"
 

@@ -82,17 +82,31 @@ def phrases(lang: str, folder: Path = FOLDER, cpu: bool = False) -> Phrases:
     if lang not in LANGUAGES:
         raise UnknownNameError("language", lang, LANGUAGES)
     data = tomllib.loads((folder / f"{lang}.toml").read_text(encoding="utf-8"))
-    rewrites = tuple((re.compile(row["pattern"], re.DOTALL), row["text"])
-                     for row in data.pop("rewrite", []))
+    rewrites = tuple(
+        (re.compile(row["pattern"], re.DOTALL), row["text"]) for row in data.pop("rewrite", [])
+    )
     names = data.pop("names", {})
-    texts = {f"{section}.{name}": value for section, rows in data.items()
-             for name, value in rows.items() if isinstance(value, str)}
-    lists = {f"{section}.{name}": tuple(value) for section, rows in data.items()
-             for name, value in rows.items() if isinstance(value, list)}
+    texts = {
+        f"{section}.{name}": value
+        for section, rows in data.items()
+        for name, value in rows.items()
+        if isinstance(value, str)
+    }
+    lists = {
+        f"{section}.{name}": tuple(value)
+        for section, rows in data.items()
+        for name, value in rows.items()
+        if isinstance(value, list)
+    }
     instead = OF_A_CPU.get(lang, {}) if cpu else {}
-    return Phrases(lang, {key: _said(text, instead) for key, text in texts.items()},
-                   {key: tuple(_said(one, instead) for one in own) for key, own in lists.items()},
-                   rewrites, {key: _said(name, instead) for key, name in names.items()}, instead)
+    return Phrases(
+        lang,
+        {key: _said(text, instead) for key, text in texts.items()},
+        {key: tuple(_said(one, instead) for one in own) for key, own in lists.items()},
+        rewrites,
+        {key: _said(name, instead) for key, name in names.items()},
+        instead,
+    )
 
 
 def _said(text: str, instead: Mapping[str, str]) -> str:

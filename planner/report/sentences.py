@@ -34,8 +34,14 @@ OPEN, CLOSE = "\ue000", "\ue001"
 """Around a quotation, in what :meth:`Sentences.marked` gives."""
 
 _HOLE = re.compile(r"\{(\w+)(?::([wnvqr]))?\}")
-_TAKES = {None: r".+?", "w": r"\S+?", "n": r"[-+−±]?[\d.,]*\d(?:e[-+]?\d+)?",
-          "v": r"v?\d[\w.]*", "q": r".+?", "r": r".+?"}
+_TAKES = {
+    None: r".+?",
+    "w": r"\S+?",
+    "n": r"[-+−±]?[\d.,]*\d(?:e[-+]?\d+)?",
+    "v": r"v?\d[\w.]*",
+    "q": r".+?",
+    "r": r".+?",
+}
 _DATED = re.compile(r"(.*?) ?\(([^()]*(?:\([^()]*\)[^()]*)*, \d{4}(?:-\d\d){0,2})\)", re.DOTALL)
 _FOREIGN = re.compile(r"(?<![\w./@=-])[a-z]{2,} [a-z]{2,}(?![\w/@=])")
 _WIDE = re.compile(r"[\u2e80-\u9fff\uff00-\uffef]")
@@ -72,14 +78,17 @@ class SentencePattern:
         out, at = "", 0
         for found in _HOLE.finditer(self.english):
             name, kind = found.groups()
-            out += re.escape(self.english[at:found.start()]) + f"(?P<{name}>{_TAKES[kind]})"
+            out += re.escape(self.english[at : found.start()]) + f"(?P<{name}>{_TAKES[kind]})"
             at = found.end()
         return re.compile(out + re.escape(self.english[at:]), re.DOTALL)
 
     def may_fit(self, text: str) -> bool:
         """Whether the fixed pieces are in ``text``: quick, and before any expression is made."""
-        return text.startswith(self.fixed[0]) and text.endswith(self.fixed[-1]) \
+        return (
+            text.startswith(self.fixed[0])
+            and text.endswith(self.fixed[-1])
             and all(piece in text for piece in self.fixed)
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,10 +139,16 @@ class Sentences:
             found = pattern.regex.fullmatch(text)
             if found is None:
                 continue
-            told = pattern.other.format(**{
-                name: f"{OPEN}{value}{CLOSE}" if pattern.holes[name] == "q"
-                else value if pattern.holes[name] else self._within(value)
-                for name, value in found.groupdict().items()})
+            told = pattern.other.format(
+                **{
+                    name: f"{OPEN}{value}{CLOSE}"
+                    if pattern.holes[name] == "q"
+                    else value
+                    if pattern.holes[name]
+                    else self._within(value)
+                    for name, value in found.groupdict().items()
+                }
+            )
             told = spaced(told)
             if not foreign(told):
                 return told
@@ -146,8 +161,12 @@ class Sentences:
         return told.replace(", ", "、") if told == text and "(" not in text else told
 
     def _candidates(self, text: str) -> Iterator[SentencePattern]:
-        near = [p for start in {text[:2], text[:1], ""} for p in self.by_start.get(start, ())
-                if p.may_fit(text)]
+        near = [
+            p
+            for start in {text[:2], text[:1], ""}
+            for p in self.by_start.get(start, ())
+            if p.may_fit(text)
+        ]
         yield from sorted(near, key=lambda p: -p.letters)
 
     def _whole_piece(self, text: str) -> str | None:
@@ -211,8 +230,9 @@ class Sentences:
 
 def foreign(text: str) -> bool:
     """Whether two small words stand side by side outside quotations and commands."""
-    return _FOREIGN.search(re.sub(rf"{OPEN}.*?{CLOSE}|`[^`]*`", "", text, flags=re.DOTALL)) \
-        is not None
+    return (
+        _FOREIGN.search(re.sub(rf"{OPEN}.*?{CLOSE}|`[^`]*`", "", text, flags=re.DOTALL)) is not None
+    )
 
 
 def spaced(text: str) -> str:
@@ -250,7 +270,7 @@ def _bracketed(text: str) -> tuple[str, str, str]:
     for n in range(start + 1, len(text)) if start > 0 else ():
         depth += (text[n] == "(") - (text[n] == ")")
         if depth == 0:
-            return text[:start], text[start + 2:n], text[n + 1:].lstrip()
+            return text[:start], text[start + 2 : n], text[n + 1 :].lstrip()
     return text, "", ""
 
 

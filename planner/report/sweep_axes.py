@@ -8,14 +8,53 @@ from typing import Any
 
 Columns = Mapping[str, Sequence[Any]]
 Value = Any
-ASKED = ("verb", "model", "device", "service", "scheme", "schemes", "kv", "engine", "objective",
-         "scenario", "profile", "untie", "drop_policies", "exact", "max_loss", "memory_bytes",
-         "ttft_limit_seconds", "tpot_limit_seconds", "asked_devices", "asked_tp", "asked_dp",
-         "asked_pp", "asked_ep", "asked_context", "asked_isl", "asked_osl", "asked_batch",
-         "workload", "prefix_hit_rate", "slots")
-NUMERIC = ("asked_context", "asked_isl", "asked_osl", "asked_batch", "asked_devices", "asked_tp",
-           "asked_dp", "asked_pp", "asked_ep", "tpot_limit_seconds", "ttft_limit_seconds",
-           "memory_bytes", "prefix_hit_rate")
+ASKED = (
+    "verb",
+    "model",
+    "device",
+    "service",
+    "scheme",
+    "schemes",
+    "kv",
+    "engine",
+    "objective",
+    "scenario",
+    "profile",
+    "untie",
+    "drop_policies",
+    "exact",
+    "max_loss",
+    "memory_bytes",
+    "ttft_limit_seconds",
+    "tpot_limit_seconds",
+    "asked_devices",
+    "asked_tp",
+    "asked_dp",
+    "asked_pp",
+    "asked_ep",
+    "asked_context",
+    "asked_isl",
+    "asked_osl",
+    "asked_batch",
+    "workload",
+    "prefix_hit_rate",
+    "slots",
+)
+NUMERIC = (
+    "asked_context",
+    "asked_isl",
+    "asked_osl",
+    "asked_batch",
+    "asked_devices",
+    "asked_tp",
+    "asked_dp",
+    "asked_pp",
+    "asked_ep",
+    "tpot_limit_seconds",
+    "ttft_limit_seconds",
+    "memory_bytes",
+    "prefix_hit_rate",
+)
 """Axes along which a line means something."""
 
 
@@ -35,8 +74,11 @@ class SweepAxis:
 def axes(columns: Columns) -> tuple[SweepAxis, ...]:
     """The columns of a question that vary. One whose value another one tells (the limits of a
     service level) is no axis of its own."""
-    found = [SweepAxis(name, tuple(dict.fromkeys(columns[name]))) for name in ASKED
-             if len(set(columns[name])) > 1]
+    found = [
+        SweepAxis(name, tuple(dict.fromkeys(columns[name])))
+        for name in ASKED
+        if len(set(columns[name])) > 1
+    ]
     kept: list[SweepAxis] = []
     for axis in found:
         if not any(_tells(columns, other.name, axis.name) for other in kept):
@@ -83,16 +125,20 @@ class SweepGrid:
         """The rows and columns that a view asks about."""
         rows = {row for row, _ in view.places}
         columns = {column for _, column in view.places}
-        return (tuple(row for row in self.rows.values if row in rows),
-                tuple(column for column in self.across if column in columns))
+        return (
+            tuple(row for row in self.rows.values if row in rows),
+            tuple(column for column in self.across if column in columns),
+        )
 
 
 def grid(columns: Columns) -> SweepGrid:
     """Models as rows and devices as columns where they vary, else what has most values."""
     found = list(axes(columns)) or [SweepAxis("model", tuple(dict.fromkeys(columns["model"])))]
     found.sort(key=lambda axis: -len(axis.values))
-    rows = next((a for a in found if a.name == "model"),
-                next((a for a in found if a.name != "device"), found[0]))
+    rows = next(
+        (a for a in found if a.name == "model"),
+        next((a for a in found if a.name != "device"), found[0]),
+    )
     rest = [axis for axis in found if axis is not rows]
     across = next((a for a in rest if a.name == "device"), rest[0] if rest else None)
     others = tuple(axis for axis in rest if axis is not across)
@@ -100,8 +146,9 @@ def grid(columns: Columns) -> SweepGrid:
     for n in range(len(columns["status"])):
         place = columns[rows.name][n], None if across is None else columns[across.name][n]
         views.setdefault(tuple(columns[a.name][n] for a in others), {})[place] = n
-    return SweepGrid(rows, across, others,
-                     tuple(SweepView(values, places) for values, places in views.items()))
+    return SweepGrid(
+        rows, across, others, tuple(SweepView(values, places) for values, places in views.items())
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -105,8 +105,9 @@ def basis(t: Phrases, estimate: Estimate) -> str:
     text, checked = t("figures.basis", basis=name), estimate.validated
     if checked is None:
         return text
-    return text + t("figures.validated", error=f"{checked.median_ape:.1f}", n=checked.n,
-                    table=checked.table)
+    return text + t(
+        "figures.validated", error=f"{checked.median_ape:.1f}", n=checked.n, table=checked.table
+    )
 
 
 def key_figures(t: Phrases, plan: Plan) -> list[KeyFigure]:
@@ -118,14 +119,23 @@ def key_figures(t: Phrases, plan: Plan) -> list[KeyFigure]:
         duration(t, t("figures.tpot"), perf.tpot_seconds),
         duration(t, t("figures.ttft"), perf.ttft_seconds),
         _users(t, plan),
-        _cost(t, plan) or KeyFigure(
-            t("figures.memory"), f"{memory.total_bytes / GIB:.1f}", "GiB",
+        _cost(t, plan)
+        or KeyFigure(
+            t("figures.memory"),
+            f"{memory.total_bytes / GIB:.1f}",
+            "GiB",
             t("figures.usable", gib=f"{memory.usable_bytes / GIB:.1f}"),
-            t("figures.visible", gib=f"{memory.capacity_bytes / GIB:.1f}")),
-        KeyFigure(t("figures.loss"), loss(quality.loss), "",
-                  f"{loss(quality.low)} – {loss(quality.high)}",
-                  t("answer.join").join((t.original(told_unit(quality.relative_to)),
-                                         t.original(quality.tier)))),
+            t("figures.visible", gib=f"{memory.capacity_bytes / GIB:.1f}"),
+        ),
+        KeyFigure(
+            t("figures.loss"),
+            loss(quality.loss),
+            "",
+            f"{loss(quality.low)} – {loss(quality.high)}",
+            t("answer.join").join(
+                (t.original(told_unit(quality.relative_to)), t.original(quality.tier))
+            ),
+        ),
         _engines(t, plan),
     ]
 
@@ -136,21 +146,37 @@ def _cost(t: Phrases, plan: Plan) -> KeyFigure | None:
     money = plan.performance.usd_per_million_output_tokens
     if plan.deployment is None or money is None:
         return None
-    return KeyFigure(t("figures.cost"), three(money.value), t("figures.cost_unit"),
-                     f"{three(money.low)} – {three(money.high)} USD", basis(t, money))
+    return KeyFigure(
+        t("figures.cost"),
+        three(money.value),
+        t("figures.cost_unit"),
+        f"{three(money.low)} – {three(money.high)} USD",
+        basis(t, money),
+    )
 
 
 def _users(t: Phrases, plan: Plan) -> KeyFigure:
     """How many are served at once, and for how many there is room."""
-    return KeyFigure(t("figures.users"), count(together(plan)), "",
-                     t("figures.held", room=held(t, plan)),
-                     t("figures.room" if plan.deployment is None else "pools.room",
-                       n=count(plan.kv_cache.capacity_tokens)))
+    return KeyFigure(
+        t("figures.users"),
+        count(together(plan)),
+        "",
+        t("figures.held", room=held(t, plan)),
+        t(
+            "figures.room" if plan.deployment is None else "pools.room",
+            n=count(plan.kv_cache.capacity_tokens),
+        ),
+    )
 
 
 SERVABLE = "servable by "
-NAMES = {"vllm": "vLLM", "sglang": "SGLang", "tensorrt-llm": "TensorRT-LLM", "pytorch": "PyTorch",
-         "mlx": "MLX"}
+NAMES = {
+    "vllm": "vLLM",
+    "sglang": "SGLang",
+    "tensorrt-llm": "TensorRT-LLM",
+    "pytorch": "PyTorch",
+    "mlx": "MLX",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,11 +216,24 @@ def verdict(t: Phrases, plan: Plan) -> str:
     """Whether it fits, how fast, at what loss and on which engine, in one sentence."""
     rate, tpot = plan.performance.output_tokens_per_second, plan.performance.tpot_seconds
     able = [s.name for s in servers(plan) if s.status == "yes"]
-    who = t("answer.served", names=t("answer.comma").join(able)) if able else \
-        t("answer.unserved") if servers(plan) else ""
-    return t("answer.verdict", device=device(plan), rate=three(rate.value), low=three(rate.low),
-             high=three(rate.high), tpot=" ".join(seconds(tpot.value)), who=who,
-             room=held(t, plan), loss=_verdict_loss(t, plan))
+    who = (
+        t("answer.served", names=t("answer.comma").join(able))
+        if able
+        else t("answer.unserved")
+        if servers(plan)
+        else ""
+    )
+    return t(
+        "answer.verdict",
+        device=device(plan),
+        rate=three(rate.value),
+        low=three(rate.low),
+        high=three(rate.high),
+        tpot=" ".join(seconds(tpot.value)),
+        who=who,
+        room=held(t, plan),
+        loss=_verdict_loss(t, plan),
+    )
 
 
 def comparison(t: Phrases, plan: Plan) -> str:
@@ -203,11 +242,14 @@ def comparison(t: Phrases, plan: Plan) -> str:
 
 
 def held(t: Phrases, plan: Plan) -> str:
-    """How many requests the deployment holds, or users at full context where a plan does not say.
-    """
+    """How many requests the deployment holds, or users at full context where a plan does not
+    say."""
     if plan.capacity.max_concurrency_at_requests is None:
-        return t("answer.at_context", users=t.counted("user", users(plan)),
-                 context=count(plan.workload.context_tokens))
+        return t(
+            "answer.at_context",
+            users=t.counted("user", users(plan)),
+            context=count(plan.workload.context_tokens),
+        )
     return t.counted("request", room(plan))
 
 
@@ -216,9 +258,14 @@ def _verdict_loss(t: Phrases, plan: Plan) -> str:
     if found.high == 0:
         return t("answer.lossless")
     beside = t("answer.relative", times=f"{found.relative:.2f}") if found.relative else ""
-    return t("answer.lossy", loss=loss(found.loss), low=loss(found.low), high=loss(found.high),
-             unit=NATS if found.unit == NATS else t.original(told_unit(found.relative_to)),
-             beside=beside)
+    return t(
+        "answer.lossy",
+        loss=loss(found.loss),
+        low=loss(found.low),
+        high=loss(found.high),
+        unit=NATS if found.unit == NATS else t.original(told_unit(found.relative_to)),
+        beside=beside,
+    )
 
 
 def anchor(t: Phrases, plan: Plan, *, marked: bool = False) -> str:
@@ -230,15 +277,22 @@ def anchor(t: Phrases, plan: Plan, *, marked: bool = False) -> str:
     text = t("answer.join").join(t.original(part) for part in found.text.split(PARTS))
     if not found.source:
         return text[0].upper() + text[1:] + t("answer.stop")
-    return t("answer.anchor", text=text,
-             source=quoted(found.source) if marked and t.lang != ORIGINAL else found.source)
+    return t(
+        "answer.anchor",
+        text=text,
+        source=quoted(found.source) if marked and t.lang != ORIGINAL else found.source,
+    )
 
 
 def question(t: Phrases, plan: Plan) -> str:
     """What was asked, in one sentence."""
     work = plan.workload
-    load = t("question.load", context=count(work.context_tokens), isl=count(work.isl),
-             osl=count(work.osl))
+    load = t(
+        "question.load",
+        context=count(work.context_tokens),
+        isl=count(work.isl),
+        osl=count(work.osl),
+    )
     kind = "given" if plan.solver.status == "given" else "searched"
     aim = t.texts.get(f"aim.{plan.objective}", plan.objective)
     return t(f"question.{kind}", model=plan.model.id, device=device(plan), load=load, aim=aim)
@@ -252,19 +306,30 @@ def device(plan: Plan) -> str:
 def answer(t: Phrases, plan: Plan) -> str:
     """The formats, how many sequences decode together and what they fill."""
     memory = plan.memory_per_device
-    return t("answer.sentence", formats=formats(t, plan),
-             sequences=t.counted("sequence", plan.workload.batch * plan.layout.replicas),
-             used=f"{memory.total_bytes / GIB:.1f}", usable=f"{memory.usable_bytes / GIB:.1f}")
+    return t(
+        "answer.sentence",
+        formats=formats(t, plan),
+        sequences=t.counted("sequence", plan.workload.batch * plan.layout.replicas),
+        used=f"{memory.total_bytes / GIB:.1f}",
+        usable=f"{memory.usable_bytes / GIB:.1f}",
+    )
 
 
 def costs(t: Phrases, plan: Plan) -> str:
     """What output tokens cost in money and energy, as far as the plan says."""
     money = plan.performance.usd_per_million_output_tokens
     energy = plan.performance.joules_per_output_token
-    parts = [t(key, value=three(found.value), low=three(found.low), high=three(found.high),
-               basis=t.texts.get(f"basis.{found.basis}", found.basis))
-             for key, found in (("answer.money", money), ("answer.energy", energy))
-             if found is not None]
+    parts = [
+        t(
+            key,
+            value=three(found.value),
+            low=three(found.low),
+            high=three(found.high),
+            basis=t.texts.get(f"basis.{found.basis}", found.basis),
+        )
+        for key, found in (("answer.money", money), ("answer.energy", energy))
+        if found is not None
+    ]
     return t("answer.costs", parts=t("answer.join").join(parts)) if parts else ""
 
 
@@ -295,8 +360,10 @@ def _ranked(t: Phrases, sizes: dict[str, int], first: str) -> str:
     whole = sum(sizes.values())
     ranked = sorted(sizes.items(), key=lambda item: (-item[1], item[0]))
     shown = [(name, size) for name, size in ranked if size / whole >= MOSTLY]
-    named = [t("answer.share" if i else first, name=name, share=f"{size / whole:.0%}")
-             for i, (name, size) in enumerate(shown)]
+    named = [
+        t("answer.share" if i else first, name=name, share=f"{size / whole:.0%}")
+        for i, (name, size) in enumerate(shown)
+    ]
     traces = [name for name, size in ranked if size / whole < MOSTLY]
     if traces:
         named.append(t("answer.traces", names=t("answer.comma").join(traces)))
@@ -309,8 +376,14 @@ def layout(t: Phrases, plan: Plan) -> str:
     """The layout in words."""
     la = plan.layout
     each = "replica" if plan.deployment is None else "decoder"
-    return t("memory.layout", tp=la.tp, dp=la.dp, pp=la.pp, ep=la.ep,
-             replicas=t.counted(each, la.replicas))
+    return t(
+        "memory.layout",
+        tp=la.tp,
+        dp=la.dp,
+        pp=la.pp,
+        ep=la.ep,
+        replicas=t.counted(each, la.replicas),
+    )
 
 
 def proof(t: Phrases, plan: Plan) -> str:
@@ -323,11 +396,19 @@ def proof(t: Phrases, plan: Plan) -> str:
 def waterfall_line(t: Phrases, plan: Plan, shown: Waterfall) -> str:
     """What the bars of a phase add up to."""
     prompts = plan.performance.interruption_seconds
-    between = "" if prompts is None or plan.deployment is not None else \
-        t("waterfall.between", seconds=span(prompts))
-    return t(f"waterfall.{shown.phase}", batch=t.counted("sequence", plan.workload.batch),
-             between=between, isl=count(plan.workload.isl), sum=span(shown.sum_seconds),
-             end=span(shown.end_seconds))
+    between = (
+        ""
+        if prompts is None or plan.deployment is not None
+        else t("waterfall.between", seconds=span(prompts))
+    )
+    return t(
+        f"waterfall.{shown.phase}",
+        batch=t.counted("sequence", plan.workload.batch),
+        between=between,
+        isl=count(plan.workload.isl),
+        sum=span(shown.sum_seconds),
+        end=span(shown.end_seconds),
+    )
 
 
 def missing(t: Phrases, plan: Plan) -> list[str]:
@@ -350,14 +431,24 @@ def reproduce(plan: Plan) -> str:
         return "plan estimate --plan plan.json"  # which brings both pools
     la, work = plan.layout, plan.workload
     engine = plan.engine.name + (f"@{plan.engine.version}" if plan.engine.version else "")
-    flags = {"devices": plan.device.count, "tp": la.tp, "dp": la.dp, "pp": la.pp, "ep": la.ep,
-             "context": work.context_tokens, "isl": work.isl, "osl": work.osl,
-             "batch": work.batch, "engine": engine}
+    flags = {
+        "devices": plan.device.count,
+        "tp": la.tp,
+        "dp": la.dp,
+        "pp": la.pp,
+        "ep": la.ep,
+        "context": work.context_tokens,
+        "isl": work.isl,
+        "osl": work.osl,
+        "batch": work.batch,
+        "engine": engine,
+    }
     if work.prefix_hit_rate:
         flags["prefix-hit"] = f"{work.prefix_hit_rate:g}"
     names = " ".join(quote(name) for name in (plan.model.id, plan.device.id))
     return f"plan estimate {names} --plan plan.json " + " ".join(
-        f"--{flag} {quote(str(value))}" for flag, value in flags.items())
+        f"--{flag} {quote(str(value))}" for flag, value in flags.items()
+    )
 
 
 def frontier_command(plan: Plan) -> str:
@@ -365,10 +456,12 @@ def frontier_command(plan: Plan) -> str:
     from shlex import quote
 
     work = plan.workload
-    return (f"plan frontier {quote(plan.model.id)} {quote(plan.device.id)} "
-            f"--devices {plan.device.count} --context {work.context_tokens} --isl {work.isl} "
-            f"--osl {work.osl}"
-            + (f" --prefix-hit {work.prefix_hit_rate:g}" if work.prefix_hit_rate else ""))
+    return (
+        f"plan frontier {quote(plan.model.id)} {quote(plan.device.id)} "
+        f"--devices {plan.device.count} --context {work.context_tokens} --isl {work.isl} "
+        f"--osl {work.osl}"
+        + (f" --prefix-hit {work.prefix_hit_rate:g}" if work.prefix_hit_rate else "")
+    )
 
 
 def quantity(value: float, unit: str) -> str:
@@ -387,7 +480,12 @@ def quantity(value: float, unit: str) -> str:
 
 def identity(t: Phrases, plan: Plan) -> str:
     """Which model and device, by their digests."""
-    return t("reproduce.identity", model=plan.model.id,
-             parameters=count(plan.model.parameters_total),
-             checkpoint=plan.model.checkpoint_format, config=plan.model.config_sha256,
-             device=plan.device.id, profile=plan.device.profile_sha256)
+    return t(
+        "reproduce.identity",
+        model=plan.model.id,
+        parameters=count(plan.model.parameters_total),
+        checkpoint=plan.model.checkpoint_format,
+        config=plan.model.config_sha256,
+        device=plan.device.id,
+        profile=plan.device.profile_sha256,
+    )

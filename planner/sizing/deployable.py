@@ -70,8 +70,9 @@ class Deployable:
     def spread(self, sequences: float) -> StepSpread:
         """How sure its steps are at so many sequences a rank."""
         work = self.question.workload
-        return step_spread(self.assignment, max(sequences, 1.0), work.isl + work.osl / 2,
-                           float(work.isl))
+        return step_spread(
+            self.assignment, max(sequences, 1.0), work.isl + work.osl / 2, float(work.isl)
+        )
 
     def group(self, rate: float, router: str, *, off: float = 0.0) -> ReplicaGroup:
         """Its replicas at ``rate`` requests a second over all of them; with steps that are longer
@@ -84,9 +85,13 @@ class Deployable:
 
 def scaled(times: StepTimes, by: float) -> StepTimes:
     """Steps that last ``by`` times as long."""
-    return replace(times, decode=times.decode * by, mixed=times.mixed * by,
-                   group=times.group * by,
-                   everywhere=None if times.everywhere is None else times.everywhere * by)
+    return replace(
+        times,
+        decode=times.decode * by,
+        mixed=times.mixed * by,
+        group=times.group * by,
+        everywhere=None if times.everywhere is None else times.everywhere * by,
+    )
 
 
 def off80(sigma: float) -> float:
@@ -113,8 +118,10 @@ def _choices(found: Found) -> tuple[int, ...]:
     choice: dict[int, int] = {}
     for segment in found.segments:
         if choice.setdefault(segment.unit, segment.choice) != segment.choice:
-            raise UnsupportedError(f"{model.units[segment.unit].id} takes several schemes",
-                                   hint="ask without a profile that decides single layers")
+            raise UnsupportedError(
+                f"{model.units[segment.unit].id} takes several schemes",
+                hint="ask without a profile that decides single layers",
+            )
     return tuple(choice[i] for i in range(len(model.units)))
 
 
@@ -124,10 +131,12 @@ def _worth(space: Space, scores: NDArray[np.float64]) -> list[int]:
     for c in np.flatnonzero(np.isfinite(scores)).tolist():
         layout = int(space.pts.layout[c])
         if space.tables.layouts[layout].pp == 1 and (
-                layout not in best or scores[c] < scores[best[layout]]):
+            layout not in best or scores[c] < scores[best[layout]]
+        ):
             best[layout] = c
-    order = sorted(best.values(), key=lambda c: (float(f"{scores[c]:.9e}"),
-                                                 space.layout(c).ranks, c))
+    order = sorted(
+        best.values(), key=lambda c: (float(f"{scores[c]:.9e}"), space.layout(c).ranks, c)
+    )
     if not order:
         return []
     least, fastest = min(space.layout(c).ranks for c in order), scores[order[0]]
@@ -152,11 +161,15 @@ def _deployable(rival: Rival, space: Space, c: int, choice: tuple[int, ...]) -> 
         return None
     work = question.workload
     assignment = Assignment(model, space.tables, int(space.pts.layout[c]), choice)
-    times = step_times(assignment, Serving(work.isl, work.osl, float(slots),
-                                           question.chunk_tokens,
-                                           hit_rate=work.prefix_hit_rate))
-    return Deployable(rival, assignment, priced,
-                      ServedRank(times, policy, work.osl, priced.layout.dp, slots))
+    times = step_times(
+        assignment,
+        Serving(
+            work.isl, work.osl, float(slots), question.chunk_tokens, hit_rate=work.prefix_hit_rate
+        ),
+    )
+    return Deployable(
+        rival, assignment, priced, ServedRank(times, policy, work.osl, priced.layout.dp, slots)
+    )
 
 
 def _slots(question: Question, policy: Scheduling, ended: int) -> int:

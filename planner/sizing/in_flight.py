@@ -86,9 +86,14 @@ def in_flight(rank: ServedRank, paced: RankPace, rate: float, servers: int) -> I
     wider = _wider(rank, paced, mean, pooled=servers > 1)
     _, waits = _law(logs / wider**2, most, ratio ** (1.0 / wider**2))
     empty = np.maximum(1.0 - np.arange(min(servers, len(chance))) / servers, 0.0)
-    return InFlight(servers, chance, wider, waits,
-                    float(full) / most / (1.0 - ratio) * wider**2 / 2.0,
-                    float(chance[:len(empty)] @ empty))
+    return InFlight(
+        servers,
+        chance,
+        wider,
+        waits,
+        float(full) / most / (1.0 - ratio) * wider**2 / 2.0,
+        float(chance[: len(empty)] @ empty),
+    )
 
 
 def _law(logs: Array, most: int, ratio: float) -> tuple[Array, float]:

@@ -139,8 +139,8 @@ def _step(load: RankLoad, sequences: float) -> float:
 
 
 def _steepness(load: RankLoad, sequences: float) -> float:
-    """d ln s / d ln n: how much longer requests stay where more are in flight; 0 to ``STEEPEST``.
-    """
+    """d ln s / d ln n: how much longer requests stay where more are in flight; 0 to
+    ``STEEPEST``."""
     if sequences <= 1.0:
         return 0.0
     low, high = (float(load.paced.held(load.rank.osl, sequences * by)[0]) for by in (0.95, 1.05))
@@ -189,6 +189,7 @@ def _batches(load: RankLoad) -> list[tuple[float, float]]:
 def _tail_at(read: Array, weight: Array, waits: float, wait: float, left: float) -> float:
     """The time that a share ``left`` exceeds: ``read`` with its ``weight``, and for a share
     ``waits`` an exponential wait of mean ``wait`` before it."""
+
     def above(time: float) -> float:
         late = read > time
         plain = float(weight[late].sum())
@@ -208,8 +209,13 @@ def _tail_at(read: Array, weight: Array, waits: float, wait: float, left: float)
     return high
 
 
-def times(rank: ServedRank, rate: float, servers: int, router: str, share: float,
-          ) -> PercentileTimes | None:
+def times(
+    rank: ServedRank,
+    rate: float,
+    servers: int,
+    router: str,
+    share: float,
+) -> PercentileTimes | None:
     """What a ``share`` of requests sees on ``rank`` at ``rate`` requests a second of its own, one
     of ``servers``; None where more come than are served."""
     load = loaded(rank, rate, servers, router)
@@ -218,18 +224,28 @@ def times(rank: ServedRank, rate: float, servers: int, router: str, share: float
     each, first = tpot(load, share), ttft(load, share)
     if first[0] >= NEVER or each[0] >= NEVER:
         return None
-    return PercentileTimes(first[0], each[0], first[1], each[1], load.law.mean / load.law.servers,
-                           load.law.waits, load.law.idle)
+    return PercentileTimes(
+        first[0],
+        each[0],
+        first[1],
+        each[1],
+        load.law.mean / load.law.servers,
+        load.law.waits,
+        load.law.idle,
+    )
 
 
 def largest_rate(rank: ServedRank) -> float:
     """Requests a second that ``rank`` could serve at most: all slots taken for ever, or every pass
     full of prompts."""
+
     def full(rate: float) -> bool:
         paced = pace(rank, rate)
         seconds, decoding = paced.held(rank.osl, float(rank.slots))
-        return rate * float(seconds) >= rank.slots \
+        return (
+            rate * float(seconds) >= rank.slots
             or passes(rank, paced, rate, float(decoding)).load(rate) >= 1.0
+        )
 
     seconds, _ = pace(rank, 0.0).held(rank.osl, float(rank.slots))
     low, high = 0.0, rank.slots / float(seconds)

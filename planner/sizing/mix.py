@@ -71,8 +71,10 @@ class RequestMix:
     def decoding(self, answered: float) -> float:
         """Tokens of a sequence at ``answered`` of its answer, the mean over those that decode: each
         kind counts by its answers' length."""
-        return sum(one.share * one.osl * (one.isl + answered * one.osl)
-                   for one in self.kinds) / self.mean_osl
+        return (
+            sum(one.share * one.osl * (one.isl + answered * one.osl) for one in self.kinds)
+            / self.mean_osl
+        )
 
 
 @record
@@ -121,9 +123,17 @@ def unevenness(mix: RequestMix, costs: Sequence[float]) -> float:
 
 def _rank(one: Deployable, kind: RequestKind, slots: int, length: float) -> ServedRank:
     """A rank whose prompts are all of ``kind``, beside sequences of the mix."""
-    times = step_times(one.assignment, Serving(
-        kind.isl, kind.osl, float(slots), one.question.chunk_tokens,
-        hit_rate=kind.prefix_hit_rate, length=length))
+    times = step_times(
+        one.assignment,
+        Serving(
+            kind.isl,
+            kind.osl,
+            float(slots),
+            one.question.chunk_tokens,
+            hit_rate=kind.prefix_hit_rate,
+            length=length,
+        ),
+    )
     return replace(one.rank, times=times, slots=slots)
 
 

@@ -37,8 +37,12 @@ class Sized:
         return self.replicas * self.one.layout.ranks
 
 
-def sized(ones: Iterable[Deployable], rate: float, router: str, level: ServiceLevel,
-          ) -> list[Sized]:
+def sized(
+    ones: Iterable[Deployable],
+    rate: float,
+    router: str,
+    level: ServiceLevel,
+) -> list[Sized]:
     """Those that keep ``level``, each with its fewest replicas: fewest devices first, then the one
     with most room below its limits."""
     out = []
@@ -53,12 +57,18 @@ def sized(ones: Iterable[Deployable], rate: float, router: str, level: ServiceLe
 
 def _used(times: PercentileTimes, level: ServiceLevel) -> float:
     """The larger share of its limit that a time takes."""
-    return round(max(0.0 if level.ttft is None else times.ttft / level.ttft,
-                     0.0 if level.tpot is None else times.tpot / level.tpot), 9)
+    return round(
+        max(
+            0.0 if level.ttft is None else times.ttft / level.ttft,
+            0.0 if level.tpot is None else times.tpot / level.tpot,
+        ),
+        9,
+    )
 
 
-def option(name: str, kind: str, sizing: Sized, replicas: int, level: ServiceLevel,
-           price: float | None) -> CapacityOption:
+def option(
+    name: str, kind: str, sizing: Sized, replicas: int, level: ServiceLevel, price: float | None
+) -> CapacityOption:
     """So many replicas of a deployable as a row."""
     one, group = sizing.one, sizing.group
     times = group.at(replicas, level.share)
@@ -66,11 +76,24 @@ def option(name: str, kind: str, sizing: Sized, replicas: int, level: ServiceLev
     devices = replicas * layout.ranks
     power = monthly_energy(one, devices, times)
     return CapacityOption(
-        name, kind, f"{question.engine} {question.engine_version}".strip(), one.schemes,
-        one.rival.kv, one.loss, layout.tp, layout.dp, layout.ep, replicas, devices,
-        group.load(replicas), level.keeps(times), None if times is None else times.ttft,
-        None if times is None else times.tpot, monthly_usd(price, devices),
-        None if power is None else power.value)
+        name,
+        kind,
+        f"{question.engine} {question.engine_version}".strip(),
+        one.schemes,
+        one.rival.kv,
+        one.loss,
+        layout.tp,
+        layout.dp,
+        layout.ep,
+        replicas,
+        devices,
+        group.load(replicas),
+        level.keeps(times),
+        None if times is None else times.ttft,
+        None if times is None else times.tpot,
+        monthly_usd(price, devices),
+        None if power is None else power.value,
+    )
 
 
 def monthly_usd(price: float | None, devices: int) -> float | None:
@@ -81,16 +104,26 @@ def monthly_usd(price: float | None, devices: int) -> float | None:
 def monthly_energy(one: Deployable, devices: int, times: PercentileTimes | None) -> Estimate | None:
     """kWh of a month: an idle device draws its idle power; None without a power limit."""
     busy = 1.0 if times is None else 1.0 - times.idle
-    found = energy(one.question.device, activity_share=activity_of(one.priced) * busy,
-                   devices=1, tpot_seconds=1.0, batch=1)
+    found = energy(
+        one.question.device,
+        activity_share=activity_of(one.priced) * busy,
+        devices=1,
+        tpot_seconds=1.0,
+        batch=1,
+    )
     if found is None:
         return None
     hours = devices * HOURS_A_MONTH / 1000.0
     return Estimate(found.watts * hours, found.low * hours, found.high * hours, "prior")
 
 
-def options(best: Sized, layouts: Sequence[Sized], formats: Sequence[tuple[str, Sized]],
-            level: ServiceLevel, price: float | None) -> tuple[CapacityOption, ...]:
+def options(
+    best: Sized,
+    layouts: Sequence[Sized],
+    formats: Sequence[tuple[str, Sized]],
+    level: ServiceLevel,
+    price: float | None,
+) -> tuple[CapacityOption, ...]:
     """The answer, one replica fewer and more, other layouts of its formats, other formats."""
     out = [option("answer", "answer", best, best.replicas, level, price)]
     if best.replicas > 1:
@@ -102,8 +135,14 @@ def options(best: Sized, layouts: Sequence[Sized], formats: Sequence[tuple[str, 
     return tuple(out)
 
 
-def compromises(best: Sized, ones: Sequence[Sized], level: ServiceLevel, price: float | None, *,
-                most: int | None = None) -> tuple[Compromise, ...]:
+def compromises(
+    best: Sized,
+    ones: Sequence[Sized],
+    level: ServiceLevel,
+    price: float | None,
+    *,
+    most: int | None = None,
+) -> tuple[Compromise, ...]:
     """What one step less of the service level saves: for each limit the least that must be given
     up so that fewer devices do (at most ``most``), over all layouts of the answer's formats."""
     found: dict[str, Compromise] = {}
@@ -126,27 +165,47 @@ def _order(one: Compromise) -> tuple[float, int]:
     return round(given, 6), -one.saved
 
 
-def _relaxed(best: Sized, sizing: Sized, replicas: int, times: PercentileTimes | None,
-             level: ServiceLevel, price: float | None) -> Iterator[Compromise]:
+def _relaxed(
+    best: Sized,
+    sizing: Sized,
+    replicas: int,
+    times: PercentileTimes | None,
+    level: ServiceLevel,
+    price: float | None,
+) -> Iterator[Compromise]:
     """The compromises that so many replicas are."""
     if times is None:
         return
     devices = replicas * sizing.one.layout.ranks
-    late = [(name, value, asked) for name, value, asked in (
-        ("ttft_seconds", times.ttft, level.ttft), ("tpot_seconds", times.tpot, level.tpot))
-        if asked is not None and value > asked]
+    late = [
+        (name, value, asked)
+        for name, value, asked in (
+            ("ttft_seconds", times.ttft, level.ttft),
+            ("tpot_seconds", times.tpot, level.tpot),
+        )
+        if asked is not None and value > asked
+    ]
     if late and all(value <= MOST_RELAXED * asked for _, value, asked in late):
-        words = " and ".join(f"{name[:4].upper()} {format_seconds(rounded_up(value))} instead of "
-                             f"{format_seconds(asked)}" for name, value, asked in late)
+        words = " and ".join(
+            f"{name[:4].upper()} {format_seconds(rounded_up(value))} instead of "
+            f"{format_seconds(asked)}"
+            for name, value, asked in late
+        )
         name, value, asked = late[0]
         limit = name if len(late) == 1 else "both"
         yield _compromise(limit, rounded_up(value), asked, best, devices, price, f"at {words}")
     for percentile in PERCENTILES:
         lower = replace(level, percentile=percentile)
         if percentile < level.percentile and sizing.group.keeps(replicas, lower):
-            yield _compromise("percentile", percentile, level.percentile, best, devices, price,
-                              f"kept for {percentile:g} % of requests instead of "
-                              f"{level.percentile:g} %")
+            yield _compromise(
+                "percentile",
+                percentile,
+                level.percentile,
+                best,
+                devices,
+                price,
+                f"kept for {percentile:g} % of requests instead of {level.percentile:g} %",
+            )
             return
 
 
@@ -156,19 +215,26 @@ def rounded_up(value: float) -> float:
     return digits if digits >= value else float(f"{value * 1.005:.3g}")
 
 
-def _compromise(limit: str, value: float, asked: float, best: Sized, devices: int,
-                price: float | None, words: str) -> Compromise:
+def _compromise(
+    limit: str,
+    value: float,
+    asked: float,
+    best: Sized,
+    devices: int,
+    price: float | None,
+    words: str,
+) -> Compromise:
     saved = best.devices - devices
     usd = monthly_usd(price, saved)
-    text = f"{words}: {saved} device{'s' * (saved > 1)} fewer ({devices} instead of " \
-        f"{best.devices})"
+    text = f"{words}: {saved} device{'s' * (saved > 1)} fewer ({devices} instead of {best.devices})"
     if usd is not None:
         text += f", {usd:,.0f} USD a month less"
     return Compromise(limit, value, asked, devices, saved, usd, text)
 
 
-def at_either_end(best: Sized, ones: Sequence[Deployable], rate: float, router: str,
-                  level: ServiceLevel) -> tuple[int | None, int | None]:
+def at_either_end(
+    best: Sized, ones: Sequence[Deployable], rate: float, router: str, level: ServiceLevel
+) -> tuple[int | None, int | None]:
     """Devices that the level needs where steps are as short, and as long, as their 80 % interval
     says; None: none keeps it."""
     out: list[int | None] = []
@@ -182,4 +248,3 @@ def at_either_end(best: Sized, ones: Sequence[Deployable], rate: float, router: 
                 counts.append(replicas * one.layout.ranks)
         out.append(min(counts, default=None))
     return out[0], out[1]
-

@@ -48,8 +48,9 @@ class ServedRank:
         """A prompt's own passes [s]."""
         device = self.times.with_prompt(0.0, share)
         if not self.policy.exclusive:
-            device = self.times.with_prompt(batch, share) \
-                + (self.times.chunks - 1) * self.times.step(batch)
+            device = self.times.with_prompt(batch, share) + (
+                self.times.chunks - 1
+            ) * self.times.step(batch)
         return self.policy.step(max(device, self.policy.prompt_floor_seconds), batch)
 
 
@@ -117,8 +118,13 @@ def _steps(rank: ServedRank, rate: float, batch: float) -> tuple[float, float, f
             return bare, longer, cost, rank.own(batch, share), share
         step = longer
     # Still rising after many turns: it has no end, or one so far off that no limit is kept.
-    return bare, NEVER if _rises(rank, rate, batch, step) else step, cost, \
-        rank.own(batch, share), share
+    return (
+        bare,
+        NEVER if _rises(rank, rate, batch, step) else step,
+        cost,
+        rank.own(batch, share),
+        share,
+    )
 
 
 def _rises(rank: ServedRank, rate: float, batch: float, step: float) -> bool:

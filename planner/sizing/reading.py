@@ -75,8 +75,13 @@ class Passes:
         return np.asarray(np.interp(units, np.arange(self.most + 1.0), self.seconds))
 
 
-def first_tokens(rank: ServedRank, paced: RankPace, rate: float, batch: float, phases: int,
-                 ) -> FirstTokens | None:
+def first_tokens(
+    rank: ServedRank,
+    paced: RankPace,
+    rate: float,
+    batch: float,
+    phases: int,
+) -> FirstTokens | None:
     """Times to the first token beside ``batch`` decoding sequences at ``rate`` requests a second,
     waiting for a slot apart; None where prompts come faster than they are read."""
     work = passes(rank, paced, rate, batch)
@@ -101,8 +106,10 @@ def first_tokens(rank: ServedRank, paced: RankPace, rate: float, batch: float, p
         values = values + max(floor - own, 0.0)
     kept = chances > LEAST * chances.max()
     order = np.argsort(values[kept])
-    return FirstTokens(values[kept][order] + rank.policy.handling_seconds,
-                       (chances[kept] / chances[kept].sum())[order])
+    return FirstTokens(
+        values[kept][order] + rank.policy.handling_seconds,
+        (chances[kept] / chances[kept].sum())[order],
+    )
 
 
 def passes(rank: ServedRank, paced: RankPace, rate: float, batch: float) -> Passes:
@@ -116,14 +123,16 @@ def passes(rank: ServedRank, paced: RankPace, rate: float, batch: float) -> Pass
     if rank.ranks > 1:
         step = min(float(paced.at(paced.step, beside)), NEVER)
         kinds = _busiest(rate * step, rank.ranks, units, most)
-    lasting = tuple((chance, _seconds(rank, batch, read, cost, cost * units, share))
-                    for chance, read in kinds)
+    lasting = tuple(
+        (chance, _seconds(rank, batch, read, cost, cost * units, share)) for chance, read in kinds
+    )
     mean = sum((chance * seconds for chance, seconds in lasting), np.zeros(most + 1))
     return Passes(units, most, mean, lasting)
 
 
-def _seconds(rank: ServedRank, batch: float, read: Array, cost: float, prompt: float,
-             share: float) -> Array:
+def _seconds(
+    rank: ServedRank, batch: float, read: Array, cost: float, prompt: float, share: float
+) -> Array:
     """Seconds of passes beside ``batch`` sequences by the units [0 … most] that the busiest rank
     reads, each of ``cost``."""
     if batch > 0 and not rank.policy.exclusive:
@@ -201,8 +210,13 @@ def _stationary(work: Passes, rate: float, top: int, phases: int) -> Array:
     return np.asarray(np.maximum(stay, 0.0).reshape(top + 1, phases))
 
 
-def _met(work: Passes, lasting: Array, rate: float, stay: Array, phases: int,
-         ) -> tuple[Array, Array]:
+def _met(
+    work: Passes,
+    lasting: Array,
+    rate: float,
+    stay: Array,
+    phases: int,
+) -> tuple[Array, Array]:
     """(seconds to the first token, chance) of arrivals into each pass, which lasts ``lasting`` by
     what it reads, at each moment of it, behind those that came in it before."""
     top = len(stay) - 1
@@ -214,8 +228,10 @@ def _met(work: Passes, lasting: Array, rate: float, stay: Array, phases: int,
     # The i-th arrival of this rank comes after i·phases − phase − 1 others.
     others = before[None, :] * phases - np.arange(phases)[:, None] - 1
     chance = _poisson((means[:, None] * moments).ravel(), int(others.max()))
-    chance = chance.reshape(work.most + 1, SLICES, -1)[:, :, others] \
+    chance = (
+        chance.reshape(work.most + 1, SLICES, -1)[:, :, others]
         * (means / SLICES)[:, None, None, None]
+    )
     chance = chance[served] * stay[:, None, :, None]
     rest = lasting[served][:, None] * (1.0 - moments)
     place = (waiting - served)[:, None] + work.units * before[None, :]

@@ -17,24 +17,37 @@ ROOM = 1.1
 
 def no_replica(ones: Sequence[Deployable], level: ServiceLevel) -> InfeasibleError:
     """No number of replicas that is looked at keeps ``level``: not one alone, or too many."""
-    best = min((alone(one.rank) for one in ones), key=lambda pair: (
-        max(_over(pair[0], level.ttft), _over(pair[1], level.tpot)), pair), default=None)
+    best = min(
+        (alone(one.rank) for one in ones),
+        key=lambda pair: (max(_over(pair[0], level.ttft), _over(pair[1], level.tpot)), pair),
+        default=None,
+    )
     if best is None:
-        return InfeasibleError("no layout holds a request", hint="use devices with more memory, or "
-                               "shorter requests")
+        return InfeasibleError(
+            "no layout holds a request", hint="use devices with more memory, or shorter requests"
+        )
     if max(_over(best[0], level.ttft), _over(best[1], level.tpot)) <= 1:
         return InfeasibleError(
             f"more than {MOST_REPLICAS:,} replicas would be needed to keep {limits(level)} for "
-            f"{level.percentile:g} % of requests", hint="a lower rate, or a wider limit: one that "
-            "meets no other is within it")
-    told = " and ".join(f"{name} {format_seconds(value)}" for name, value, limit in (
-        ("TTFT", best[0], level.ttft), ("TPOT", best[1], level.tpot)) if limit is not None)
-    flags = " ".join(f"--{name}-ms {_ms(max(value * ROOM, limit))}" for name, value, limit in (
-        ("ttft", best[0], level.ttft), ("tpot", best[1], level.tpot)) if limit is not None)
+            f"{level.percentile:g} % of requests",
+            hint="a lower rate, or a wider limit: one that meets no other is within it",
+        )
+    told = " and ".join(
+        f"{name} {format_seconds(value)}"
+        for name, value, limit in (("TTFT", best[0], level.ttft), ("TPOT", best[1], level.tpot))
+        if limit is not None
+    )
+    flags = " ".join(
+        f"--{name}-ms {_ms(max(value * ROOM, limit))}"
+        for name, value, limit in (("ttft", best[0], level.ttft), ("tpot", best[1], level.tpot))
+        if limit is not None
+    )
     return InfeasibleError(
         f"no replica keeps {limits(level)} for {level.percentile:g} % of requests: one that meets "
-        f"no other takes {told}", hint=f"{flags} would do at a low load; more devices a replica "
-        "(--tp), narrower formats (--max-loss) or another device may")
+        f"no other takes {told}",
+        hint=f"{flags} would do at a low load; more devices a replica "
+        "(--tp), narrower formats (--max-loss) or another device may",
+    )
 
 
 def _over(value: float, limit: float | None) -> float:
@@ -47,15 +60,28 @@ def _ms(seconds: float) -> str:
 
 def limits(level: ServiceLevel) -> str:
     """The limits in words."""
-    return " and ".join(f"{name} ≤ {format_seconds(value)}" for name, value in (
-        ("TTFT", level.ttft), ("TPOT", level.tpot)) if value is not None)
+    return " and ".join(
+        f"{name} ≤ {format_seconds(value)}"
+        for name, value in (("TTFT", level.ttft), ("TPOT", level.tpot))
+        if value is not None
+    )
 
 
-def too_many(best: Sized, looked: Sequence[Sized], most: int, level: ServiceLevel,
-             ) -> InfeasibleError:
+def too_many(
+    best: Sized,
+    looked: Sequence[Sized],
+    most: int,
+    level: ServiceLevel,
+) -> InfeasibleError:
     """More devices are needed than there are."""
-    served = max((most_rate(s.one.rank, most // s.one.layout.ranks, s.group.router, level)
-                  for s in looked if most >= s.one.layout.ranks), default=0.0)
+    served = max(
+        (
+            most_rate(s.one.rank, most // s.one.layout.ranks, s.group.router, level)
+            for s in looked
+            if most >= s.one.layout.ranks
+        ),
+        default=0.0,
+    )
     ways = [f"--max-devices {best.devices}"]
     if rate := _down(served):
         ways.append(f"--rate {rate} (what {most} serve)")
@@ -63,7 +89,8 @@ def too_many(best: Sized, looked: Sequence[Sized], most: int, level: ServiceLeve
     return InfeasibleError(
         f"{best.devices} devices are needed for {best.group.rate:g} requests/s within "
         f"{limits(level)} for {level.percentile:g} % of them, {most} allowed",
-        hint="; ".join(ways))
+        hint="; ".join(ways),
+    )
 
 
 def _down(rate: float) -> str:

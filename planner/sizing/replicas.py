@@ -37,16 +37,25 @@ class ServiceLevel:
 
     def keeps(self, found: PercentileTimes | None) -> bool:
         """Whether both times are within their limits."""
-        return found is not None and self.keeps_tpot(found.tpot) and (
-            self.ttft is None or found.ttft <= self.ttft * (1 + ROUNDING))
+        return (
+            found is not None
+            and self.keeps_tpot(found.tpot)
+            and (self.ttft is None or found.ttft <= self.ttft * (1 + ROUNDING))
+        )
 
 
 class ReplicaGroup:
     """Replicas of one kind at ``rate`` requests a second over all of them, chosen from by
     ``router``; what was found is kept."""
 
-    def __init__(self, rank: ServedRank, rate: float, router: str, *, most: int = MOST_REPLICAS,
-                 ) -> None:
+    def __init__(
+        self,
+        rank: ServedRank,
+        rate: float,
+        router: str,
+        *,
+        most: int = MOST_REPLICAS,
+    ) -> None:
         self.rank, self.rate, self.router, self.most = rank, rate, router, most
         self._known: dict[tuple[int, float], PercentileTimes | None] = {}
 
@@ -54,8 +63,9 @@ class ReplicaGroup:
         """What a ``share`` of requests sees with so many replicas; None where they are too few."""
         if (replicas, share) not in self._known:
             servers = replicas * self.rank.ranks
-            self._known[replicas, share] = times(self.rank, self.rate / servers, servers,
-                                                 self.router, share)
+            self._known[replicas, share] = times(
+                self.rank, self.rate / servers, servers, self.router, share
+            )
         return self._known[replicas, share]
 
     def keeps(self, replicas: int, level: ServiceLevel) -> bool:

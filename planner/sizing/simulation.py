@@ -51,8 +51,9 @@ class Played:
 
     def at(self, percentile: float) -> tuple[float, float]:
         """(TTFT, TPOT) at a percentile."""
-        return float(np.percentile(self.ttft, percentile)), \
-            float(np.percentile(self.tpot, percentile))
+        return float(np.percentile(self.ttft, percentile)), float(
+            np.percentile(self.tpot, percentile)
+        )
 
 
 @dataclass(slots=True)
@@ -112,13 +113,19 @@ class _Replica:
             return self.begin(now)
         others = max(reading - 1, 0) / max(rank.ranks - 1, 1)
         alone = rank.policy.exclusive and reading > 0
-        lasting = max(_lasts(rank, len(queue.decoding), read, others, alone=alone)
-                      for queue, read in zip(self.queues, taken, strict=True))
+        lasting = max(
+            _lasts(rank, len(queue.decoding), read, others, alone=alone)
+            for queue, read in zip(self.queues, taken, strict=True)
+        )
         return lasting, ended, not alone
 
 
-def _take(queue: _Queue, rank: ServedRank, passes: int, now: float,
-          ) -> tuple[float, list[_Prompt]]:
+def _take(
+    queue: _Queue,
+    rank: ServedRank,
+    passes: int,
+    now: float,
+) -> tuple[float, list[_Prompt]]:
     """(prompts that the next pass reads, parts counted; those that it ends)."""
     while queue.waiting and queue.held < rank.slots and queue.waiting[0].eligible <= passes:
         queue.reading.append(queue.waiting.popleft())
@@ -149,23 +156,40 @@ def _lasts(rank: ServedRank, batch: int, read: float, others: float, *, alone: b
     return rank.policy.step(once + read * each, 0.0)
 
 
-def play(rank: ServedRank, rate: float, replicas: int, router: str, *, requests: int, seed: int,
-         kinds: Sequence[PlayedKind] = ()) -> Played:
+def play(
+    rank: ServedRank,
+    rate: float,
+    replicas: int,
+    router: str,
+    *,
+    requests: int,
+    seed: int,
+    kinds: Sequence[PlayedKind] = (),
+) -> Played:
     """Serve a Poisson stream of ``rate`` requests a second over ``replicas``; ``requests`` of it
     count, after WARM of them. ``kinds`` of requests: none are all of the rank's length."""
     return _Deployment(rank, rate, replicas, router, requests, seed, kinds).played()
 
 
 class _Deployment:
-    def __init__(self, rank: ServedRank, rate: float, replicas: int, router: str, requests: int,
-                 seed: int, kinds: Sequence[PlayedKind]) -> None:
+    def __init__(
+        self,
+        rank: ServedRank,
+        rate: float,
+        replicas: int,
+        router: str,
+        requests: int,
+        seed: int,
+        kinds: Sequence[PlayedKind],
+    ) -> None:
         self.rank, self.rate, self.router = rank, rate, router
         self.kinds = tuple(kinds) or (PlayedKind(1.0, 1.0, rank.osl),)
         self.replicas = [_Replica(rank) for _ in range(replicas)]
         self.dice = random.Random(seed)
         held = rate * rank.osl * rank.bare(max(rank.slots / 2, 1.0))
-        self.warm = int(max(WARM * requests, LIVES * min(held, replicas * rank.ranks
-                                                         * rank.slots))) + 1
+        self.warm = (
+            int(max(WARM * requests, LIVES * min(held, replicas * rank.ranks * rank.slots))) + 1
+        )
         self.total = requests + self.warm
         self.turn = 0
         self.ttft, self.tpot = np.full(self.total, np.nan), np.full(self.total, np.nan)
@@ -191,7 +215,7 @@ class _Deployment:
             replica.busy = seconds > 0
             if replica.busy:
                 heapq.heappush(ends, (now + seconds, index, ended, decodes))
-        return Played(self.ttft[self.warm:], self.tpot[self.warm:], self.kind[self.warm:])
+        return Played(self.ttft[self.warm :], self.tpot[self.warm :], self.kind[self.warm :])
 
     def _arrive(self, number: int, now: float) -> int:
         """Put a request where the router says; the index of its replica."""
@@ -207,15 +231,18 @@ class _Deployment:
         replica = self.replicas[place % count]
         ahead = self.rank.policy.ahead if replica.busy else 0
         kind = self._drawn(number)
-        self._queue(place).waiting.append(_Prompt(
-            number, now, replica.passes + ahead + replica.busy, kind.size, max(kind.osl - 1, 1)))
+        self._queue(place).waiting.append(
+            _Prompt(
+                number, now, replica.passes + ahead + replica.busy, kind.size, max(kind.osl - 1, 1)
+            )
+        )
         return place % count
 
     def _drawn(self, number: int) -> PlayedKind:
         """The kind of a request, by their shares."""
         index = 0
         if len(self.kinds) > 1:
-            index, = self.dice.choices(range(len(self.kinds)), [k.share for k in self.kinds])
+            (index,) = self.dice.choices(range(len(self.kinds)), [k.share for k in self.kinds])
         if number < self.total:
             self.kind[number] = index
         return self.kinds[index]
@@ -225,8 +252,13 @@ class _Deployment:
         count = len(self.replicas)
         return self.replicas[place % count].queues[place // count]
 
-    def _end(self, replica: _Replica, now: float, ended: list[list[_Prompt]], decodes: bool,
-             ) -> None:
+    def _end(
+        self,
+        replica: _Replica,
+        now: float,
+        ended: list[list[_Prompt]],
+        decodes: bool,
+    ) -> None:
         """What a pass that ends has made: first tokens, and answers that are complete."""
         replica.passes += 1
         replica.busy = False

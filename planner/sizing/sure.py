@@ -14,8 +14,10 @@ def percentile_estimates(one: Deployable, times: PercentileTimes) -> tuple[Estim
     """(TTFT, TPOT) at the percentile with the 80 % intervals of the step times."""
     sure = one.spread(times.in_flight)
     state = Served(times.tpot, times.ttft, max(times.in_flight, 1.0), 0.0, 0.0, 0.0, False)
-    return (_estimate(times.ttft, sure.ttft, sure.basis),
-            _estimate(times.tpot, sure.tpot(state), sure.basis))
+    return (
+        _estimate(times.ttft, sure.ttft, sure.basis),
+        _estimate(times.tpot, sure.tpot(state), sure.basis),
+    )
 
 
 def _estimate(value: float, sigma: float, basis: str) -> Estimate:

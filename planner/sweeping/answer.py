@@ -85,9 +85,13 @@ def _answered(context: Context, one: SweepQuestion) -> Row:
 
 def _advice(taken: Rival, weights: ReadyWeights) -> Row:
     """What a plan recommends: its verdict, its formats, and where its weights come from."""
-    return {"verdict": verdict(taken), "formats": " + ".join(told_schemes(taken)),
-            "cache": taken.kv or None, "needs_new_weights": taken.formats > 0
-            and weights.new_weights, "checkpoint": weights.checkpoint or None}
+    return {
+        "verdict": verdict(taken),
+        "formats": " + ".join(told_schemes(taken)),
+        "cache": taken.kv or None,
+        "needs_new_weights": taken.formats > 0 and weights.new_weights,
+        "checkpoint": weights.checkpoint or None,
+    }
 
 
 def excluded(found: Binding) -> Row:
@@ -95,8 +99,12 @@ def excluded(found: Binding) -> Row:
     return {"status": "infeasible", "limit": "+".join(found.limits), "reason": found.text}
 
 
-def serving(context: Context, one: SweepQuestion, *, defaults: bool = True,
-            ) -> tuple[Question, ...]:
+def serving(
+    context: Context,
+    one: SweepQuestion,
+    *,
+    defaults: bool = True,
+) -> tuple[Question, ...]:
     """The exact questions whose best answer is the row, as `plan` and `estimate` ask them;
     ``defaults``: those of limits and users hold.
 
@@ -115,14 +123,31 @@ def serving(context: Context, one: SweepQuestion, *, defaults: bool = True,
     default = default_of(full, context.device) if defaults else ""
 
     def build(engine: Engine | None, asked: Asked = asked) -> Question:
-        return with_default(lambda a: build_question(
-            context.spec, context.device, a, scenario, uniform=uniform, given=None,
-            profile=context.profile, engine=engine), asked, default)
+        return with_default(
+            lambda a: build_question(
+                context.spec,
+                context.device,
+                a,
+                scenario,
+                uniform=uniform,
+                given=None,
+                profile=context.profile,
+                engine=engine,
+            ),
+            asked,
+            default,
+        )
 
     kv = full.kv not in (None, "auto")
-    named = Named(bool(uniform), kv, together=True) if uniform is not None else Named(
-        full.schemes is not None, kv,
-        free=lambda engine: build(engine, replace(asked, schemes=None, kv=None)))
+    named = (
+        Named(bool(uniform), kv, together=True)
+        if uniform is not None
+        else Named(
+            full.schemes is not None,
+            kv,
+            free=lambda engine: build(engine, replace(asked, schemes=None, kv=None)),
+        )
+    )
     return ways_to_serve(build, values.get("engine") or known.get("engine") or AUTO_ENGINE, named)
 
 
@@ -131,11 +156,17 @@ def _cells(found: Found) -> Row:
     question = model.question
     priced = price(space, found.candidate, found.segments)
     replicas = question.replicas(priced.layout.ranks)
-    return {"status": "ok", "served_by": served_by(question), "replicas": replicas,
-            "devices": replicas * priced.layout.ranks,
-            **_shape(question, priced), **_times(model, priced, replicas),
-            **_memory(question, priced), **loss_cells(model, priced.loss),
-            "assignment": assignment(model, found.segments)}
+    return {
+        "status": "ok",
+        "served_by": served_by(question),
+        "replicas": replicas,
+        "devices": replicas * priced.layout.ranks,
+        **_shape(question, priced),
+        **_times(model, priced, replicas),
+        **_memory(question, priced),
+        **loss_cells(model, priced.loss),
+        "assignment": assignment(model, found.segments),
+    }
 
 
 def served_by(question: Question) -> str:
@@ -151,50 +182,76 @@ def layout_text(tp: int, dp: int, pp: int, ep: int) -> str:
 
 def _shape(question: Question, priced: Priced) -> Row:
     layout, work = priced.layout, question.workload
-    return {"tp": layout.tp, "dp": layout.dp, "pp": layout.pp, "ep": layout.ep,
-            "layout": layout_text(layout.tp, layout.dp, layout.pp, layout.ep),
-            "context_tokens": work.context, "isl": work.isl, "osl": work.osl,
-            "batch": priced.batch}
+    return {
+        "tp": layout.tp,
+        "dp": layout.dp,
+        "pp": layout.pp,
+        "ep": layout.ep,
+        "layout": layout_text(layout.tp, layout.dp, layout.pp, layout.ep),
+        "context_tokens": work.context,
+        "isl": work.isl,
+        "osl": work.osl,
+        "batch": priced.batch,
+    }
 
 
 def _times(model: CostModel, priced: Priced, replicas: int) -> Row:
     perf = performance(model, priced, replicas)
-    return {**_interval("tpot", perf.tpot_seconds), **_interval("ttft", perf.ttft_seconds),
-            **spread("output_tokens_per_second", perf.output_tokens_per_second),
-            **spread("output_tokens_per_second_per_device",
-                     perf.output_tokens_per_second_per_device),
-            **cost_cells(perf.usd_per_million_output_tokens, perf.joules_per_output_token)}
+    return {
+        **_interval("tpot", perf.tpot_seconds),
+        **_interval("ttft", perf.ttft_seconds),
+        **spread("output_tokens_per_second", perf.output_tokens_per_second),
+        **spread("output_tokens_per_second_per_device", perf.output_tokens_per_second_per_device),
+        **cost_cells(perf.usd_per_million_output_tokens, perf.joules_per_output_token),
+    }
 
 
 def cost_cells(usd: Estimate | None, joules: Estimate | None) -> Row:
     """Money and energy of output tokens with their intervals; empty without a price or a power."""
-    return {**spread("usd_per_million_output_tokens", usd),
-            **spread("joules_per_output_token", joules)}
+    return {
+        **spread("usd_per_million_output_tokens", usd),
+        **spread("joules_per_output_token", joules),
+    }
 
 
 def spread(name: str, one: Estimate | None) -> Row:
     """A value and the ends of its interval; empty for None."""
-    return {f"{name}{end}": ten(None if one is None else getattr(one, end[1:] or "value"))
-            for end in ("", "_low", "_high")}
+    return {
+        f"{name}{end}": ten(None if one is None else getattr(one, end[1:] or "value"))
+        for end in ("", "_low", "_high")
+    }
 
 
 def _interval(name: str, value: Estimate) -> Row:
-    return {f"{name}_seconds": ten(value.value), f"{name}_seconds_low": ten(value.low),
-            f"{name}_seconds_high": ten(value.high), f"{name}_basis": value.basis}
+    return {
+        f"{name}_seconds": ten(value.value),
+        f"{name}_seconds_low": ten(value.low),
+        f"{name}_seconds_high": ten(value.high),
+        f"{name}_basis": value.basis,
+    }
 
 
 def _memory(question: Question, priced: Priced) -> Row:
     full = priced.fullest
-    return {"weights_bytes": full.weights, "kv_cache_bytes": full.cache,
-            "activation_bytes": full.activation, "runtime_bytes": full.runtime,
-            "total_bytes": full.total, "usable_bytes": question.usable_bytes}
+    return {
+        "weights_bytes": full.weights,
+        "kv_cache_bytes": full.cache,
+        "activation_bytes": full.activation,
+        "runtime_bytes": full.runtime,
+        "total_bytes": full.total,
+        "usable_bytes": question.usable_bytes,
+    }
 
 
 def loss_cells(model: CostModel, loss: float) -> Row:
     """A loss with its band, its unit and what it rests on."""
     info = quality(model, loss)
-    return {"loss": ten(info.loss), "loss_low": ten(info.low), "loss_high": ten(info.high),
-            "loss_unit": f"{told_unit(info.relative_to)}, {info.tier}"}
+    return {
+        "loss": ten(info.loss),
+        "loss_low": ten(info.low),
+        "loss_high": ten(info.high),
+        "loss_unit": f"{told_unit(info.relative_to)}, {info.tier}",
+    }
 
 
 def assignment(model: CostModel, segments: tuple[Segment, ...]) -> str:
@@ -204,6 +261,11 @@ def assignment(model: CostModel, segments: tuple[Segment, ...]) -> str:
         if segment.choice >= 0:
             schemes = kinds.setdefault(model.units[segment.unit].kind, {})
             schemes.setdefault(model.choices[segment.choice], []).extend(segment.layers)
-    return "; ".join(f"{kind} " + ", ".join(
-        name if len(schemes) == 1 else f"{name} {layer_range(tuple(layers))}"
-        for name, layers in schemes.items()) for kind, schemes in kinds.items())
+    return "; ".join(
+        f"{kind} "
+        + ", ".join(
+            name if len(schemes) == 1 else f"{name} {layer_range(tuple(layers))}"
+            for name, layers in schemes.items()
+        )
+        for kind, schemes in kinds.items()
+    )

@@ -42,15 +42,20 @@ def chunks_of(asks: Sequence[SweepQuestion]) -> list[Chunk]:
     groups: dict[tuple[Any, ...], list[int]] = {}
     for place, one in enumerate(asks):
         values = dict(one.values)
-        group = (one.verb, one.model, one.device, values.get("scenario"), values.get("profile"),
-                 values.get(PRICE_KEY))
+        group = (
+            one.verb,
+            one.model,
+            one.device,
+            values.get("scenario"),
+            values.get("profile"),
+            values.get(PRICE_KEY),
+        )
         groups.setdefault(group, []).append(place)
     out: list[Chunk] = []
     for (verb, *key, _), places in groups.items():
         size = SIZES[verb]
         for start in range(0, len(places), size):
-            out.append(Chunk(f"chunk {len(out)}", tuple(places[start:start + size]),
-                             tuple(key)))
+            out.append(Chunk(f"chunk {len(out)}", tuple(places[start : start + size]), tuple(key)))
     return out
 
 
@@ -60,5 +65,9 @@ def answer(parcel: ChunkTask) -> dict[str, Any]:
     fast = fast_rows(context, parcel.asks)
     rows = [fast[n] if n in fast else row(context, one) for n, one in enumerate(parcel.asks)]
     columns = {name: [r.get(name) for r in rows] for name, _ in ANSWER}
-    return {"id": parcel.id, "rows": {name: values for name, values in columns.items()
-                                      if any(v is not None for v in values)}}
+    return {
+        "id": parcel.id,
+        "rows": {
+            name: values for name, values in columns.items() if any(v is not None for v in values)
+        },
+    }

@@ -17,59 +17,122 @@ from planner.sweeping.record import PRICE_KEY, SweepQuestion
 
 Kind = Literal["whole", "number", "text", "truth"]
 ASKED: tuple[tuple[str, Kind], ...] = (
-    ("question", "whole"), ("key", "text"), ("verb", "text"), ("model", "text"),
-    ("device", "text"), ("service", "text"), ("scheme", "text"), ("schemes", "text"),
-    ("kv", "text"), ("engine", "text"), ("objective", "text"), ("scenario", "text"),
-    ("profile", "text"), ("untie", "truth"), ("drop_policies", "text"),
+    ("question", "whole"),
+    ("key", "text"),
+    ("verb", "text"),
+    ("model", "text"),
+    ("device", "text"),
+    ("service", "text"),
+    ("scheme", "text"),
+    ("schemes", "text"),
+    ("kv", "text"),
+    ("engine", "text"),
+    ("objective", "text"),
+    ("scenario", "text"),
+    ("profile", "text"),
+    ("untie", "truth"),
+    ("drop_policies", "text"),
     ("exact", "truth"),
-    ("max_loss", "text"), ("memory_bytes", "whole"),
-    ("ttft_limit_seconds", "number"), ("tpot_limit_seconds", "number"),
-    ("asked_devices", "whole"), ("asked_tp", "whole"), ("asked_dp", "whole"),
-    ("asked_pp", "whole"), ("asked_ep", "whole"), ("asked_context", "whole"),
-    ("asked_isl", "whole"), ("asked_osl", "whole"), ("asked_batch", "whole"),
-    ("workload", "text"), ("prefix_hit_rate", "number"), ("slots", "text"),
+    ("max_loss", "text"),
+    ("memory_bytes", "whole"),
+    ("ttft_limit_seconds", "number"),
+    ("tpot_limit_seconds", "number"),
+    ("asked_devices", "whole"),
+    ("asked_tp", "whole"),
+    ("asked_dp", "whole"),
+    ("asked_pp", "whole"),
+    ("asked_ep", "whole"),
+    ("asked_context", "whole"),
+    ("asked_isl", "whole"),
+    ("asked_osl", "whole"),
+    ("asked_batch", "whole"),
+    ("workload", "text"),
+    ("prefix_hit_rate", "number"),
+    ("slots", "text"),
 )
 """What was asked; empty where it was left open."""
 ANSWER: tuple[tuple[str, Kind], ...] = (
-    ("status", "text"), ("limit", "text"), ("reason", "text"), ("served_by", "text"),
-    ("devices", "whole"), ("replicas", "whole"), ("tp", "whole"), ("dp", "whole"),
-    ("pp", "whole"), ("ep", "whole"), ("context_tokens", "whole"), ("isl", "whole"),
-    ("osl", "whole"), ("batch", "whole"),
-    ("tpot_seconds", "number"), ("tpot_seconds_low", "number"), ("tpot_seconds_high", "number"),
+    ("status", "text"),
+    ("limit", "text"),
+    ("reason", "text"),
+    ("served_by", "text"),
+    ("devices", "whole"),
+    ("replicas", "whole"),
+    ("tp", "whole"),
+    ("dp", "whole"),
+    ("pp", "whole"),
+    ("ep", "whole"),
+    ("context_tokens", "whole"),
+    ("isl", "whole"),
+    ("osl", "whole"),
+    ("batch", "whole"),
+    ("tpot_seconds", "number"),
+    ("tpot_seconds_low", "number"),
+    ("tpot_seconds_high", "number"),
     ("tpot_basis", "text"),
-    ("ttft_seconds", "number"), ("ttft_seconds_low", "number"), ("ttft_seconds_high", "number"),
+    ("ttft_seconds", "number"),
+    ("ttft_seconds_low", "number"),
+    ("ttft_seconds_high", "number"),
     ("ttft_basis", "text"),
-    ("output_tokens_per_second", "number"), ("output_tokens_per_second_per_device", "number"),
-    ("usd_per_million_output_tokens", "number"), ("usd_per_million_output_tokens_low", "number"),
+    ("output_tokens_per_second", "number"),
+    ("output_tokens_per_second_per_device", "number"),
+    ("usd_per_million_output_tokens", "number"),
+    ("usd_per_million_output_tokens_low", "number"),
     ("usd_per_million_output_tokens_high", "number"),
-    ("joules_per_output_token", "number"), ("joules_per_output_token_low", "number"),
+    ("joules_per_output_token", "number"),
+    ("joules_per_output_token_low", "number"),
     ("joules_per_output_token_high", "number"),
-    ("weights_bytes", "whole"), ("kv_cache_bytes", "whole"), ("activation_bytes", "whole"),
-    ("runtime_bytes", "whole"), ("total_bytes", "whole"), ("usable_bytes", "whole"),
-    ("loss", "number"), ("loss_low", "number"), ("loss_high", "number"), ("loss_unit", "text"),
-    ("assignment", "text"), ("gap", "number"),
-    ("layout", "text"), ("output_tokens_per_second_low", "number"),
+    ("weights_bytes", "whole"),
+    ("kv_cache_bytes", "whole"),
+    ("activation_bytes", "whole"),
+    ("runtime_bytes", "whole"),
+    ("total_bytes", "whole"),
+    ("usable_bytes", "whole"),
+    ("loss", "number"),
+    ("loss_low", "number"),
+    ("loss_high", "number"),
+    ("loss_unit", "text"),
+    ("assignment", "text"),
+    ("gap", "number"),
+    ("layout", "text"),
+    ("output_tokens_per_second_low", "number"),
     ("output_tokens_per_second_high", "number"),
     ("output_tokens_per_second_per_device_low", "number"),
     ("output_tokens_per_second_per_device_high", "number"),
-    ("verdict", "text"), ("formats", "text"), ("cache", "text"), ("needs_new_weights", "truth"),
+    ("verdict", "text"),
+    ("formats", "text"),
+    ("cache", "text"),
+    ("needs_new_weights", "truth"),
     ("checkpoint", "text"),
 )
-FIGURES = ("devices", "batch", "tpot_seconds", "output_tokens_per_second",
-           "output_tokens_per_second_per_device", "total_bytes")
+FIGURES = (
+    "devices",
+    "batch",
+    "tpot_seconds",
+    "output_tokens_per_second",
+    "output_tokens_per_second_per_device",
+    "total_bytes",
+)
 """What every plan has, and every table of plans shows."""
 PRICE: tuple[str, Kind] = ("usd_per_device_hour", "number")
 """The price that a row was asked with; the last column, as columns are added at the end."""
 COLUMNS = (*ASKED, *ANSWER, PRICE)
 KINDS: dict[str, Kind] = dict(COLUMNS)
-_RENAMED = {"ttft_seconds": "ttft_limit_seconds", "tpot_seconds": "tpot_limit_seconds",
-            **{name: f"asked_{name}" for name in ("devices", "tp", "dp", "pp", "ep", "context",
-                                                  "isl", "osl", "batch")}}
+_RENAMED = {
+    "ttft_seconds": "ttft_limit_seconds",
+    "tpot_seconds": "tpot_limit_seconds",
+    **{
+        name: f"asked_{name}"
+        for name in ("devices", "tp", "dp", "pp", "ep", "context", "isl", "osl", "batch")
+    },
+}
 _ANSWERED = frozenset(name for name, _ in ANSWER)
 _FITS: dict[Kind, Callable[[object], bool]] = {
     "whole": lambda value: isinstance(value, int) and is_number(value) and value >= 0,
-    "number": is_number, "text": lambda value: isinstance(value, str),
-    "truth": lambda value: isinstance(value, bool)}
+    "number": is_number,
+    "text": lambda value: isinstance(value, str),
+    "truth": lambda value: isinstance(value, bool),
+}
 Rows = Mapping[str, Sequence[Any]]
 """Answers by column, one value (None: empty) a row; a column that is empty throughout is absent."""
 
@@ -85,12 +148,15 @@ class SweepTable:
     def __init__(self, count: int) -> None:
         self.count = count
         self._numbers = {name: np.full(count, np.nan) for name, kind in ANSWER if kind == "number"}
-        self._wholes = {name: np.full(count, -1, np.int64) for name, kind in ANSWER
-                        if kind == "whole"}
+        self._wholes = {
+            name: np.full(count, -1, np.int64) for name, kind in ANSWER if kind == "whole"
+        }
         self._texts: dict[str, list[str | None]] = {
-            name: [None] * count for name, kind in ANSWER if kind == "text"}
+            name: [None] * count for name, kind in ANSWER if kind == "text"
+        }
         self._truths: dict[str, list[bool | None]] = {
-            name: [None] * count for name, kind in ANSWER if kind == "truth"}
+            name: [None] * count for name, kind in ANSWER if kind == "truth"
+        }
         self._known: dict[str, str] = {}
 
     def put(self, places: Sequence[int], rows: Rows) -> None:
@@ -124,9 +190,12 @@ def fit_rows(rows: object, count: int) -> bool:
     """Whether ``rows`` are answers to ``count`` questions: a status for each, values of their
     columns' kinds, and the figures of every plan."""
     if not isinstance(rows, dict) or not all(
-            name in _ANSWERED and isinstance(values, list) and len(values) == count
-            and all(value is None or _FITS[KINDS[name]](value) for value in values)
-            for name, values in rows.items()):
+        name in _ANSWERED
+        and isinstance(values, list)
+        and len(values) == count
+        and all(value is None or _FITS[KINDS[name]](value) for value in values)
+        for name, values in rows.items()
+    ):
         return False
     return "status" in rows and complete(rows)
 
@@ -135,12 +204,15 @@ def complete(rows: Rows) -> bool:
     """Whether every row has a status, and every plan its figures."""
     nothing = [None] * len(rows["status"])
     return None not in rows["status"] and not any(
-        status == "ok" and value is None for name in FIGURES
-        for status, value in zip(rows["status"], rows.get(name, nothing), strict=True))
+        status == "ok" and value is None
+        for name in FIGURES
+        for status, value in zip(rows["status"], rows.get(name, nothing), strict=True)
+    )
 
 
-def asked_columns(asks: Sequence[SweepQuestion], ids: Sequence[tuple[str, str]],
-                  prices: Sequence[float | None]) -> dict[str, list[Any]]:
+def asked_columns(
+    asks: Sequence[SweepQuestion], ids: Sequence[tuple[str, str]], prices: Sequence[float | None]
+) -> dict[str, list[Any]]:
     """The columns of ASKED and the price. ``ids`` are those of each question's model and device,
     ``prices`` USD a device-hour, None where none is known."""
     out: dict[str, list[Any]] = {name: [None] * len(asks) for name, _ in ASKED}

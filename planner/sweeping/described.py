@@ -7,8 +7,11 @@ LOW, HIGH = "lower end of the 80 % interval", "upper end of the 80 % interval"
 
 
 def _interval(name: str, unit: str, text: str) -> dict[str, tuple[str, str]]:
-    return {name: (unit, text), f"{name}_low": (unit, f"{text}: {LOW}"),
-            f"{name}_high": (unit, f"{text}: {HIGH}")}
+    return {
+        name: (unit, text),
+        f"{name}_low": (unit, f"{text}: {LOW}"),
+        f"{name}_high": (unit, f"{text}: {HIGH}"),
+    }
 
 
 DESCRIBED: dict[str, tuple[str, str]] = {
@@ -63,8 +66,9 @@ DESCRIBED: dict[str, tuple[str, str]] = {
     **_interval("ttft_seconds", SECONDS, "time to first token"),
     "ttft_basis": ("", "what the time to first token rests on"),
     **_interval("output_tokens_per_second", RATE, "output tokens of the deployment"),
-    **_interval("output_tokens_per_second_per_device", f"{RATE}/device",
-                "output tokens of a device"),
+    **_interval(
+        "output_tokens_per_second_per_device", f"{RATE}/device", "output tokens of a device"
+    ),
     **_interval("usd_per_million_output_tokens", USD, "price of output tokens"),
     **_interval("joules_per_output_token", JOULES, "energy of an output token"),
     "weights_bytes": (BYTES, "weights on the fullest device"),
@@ -83,10 +87,14 @@ DESCRIBED: dict[str, tuple[str, str]] = {
     "verdict": ("", "as-released, uniform or mix: what the plan recommends"),
     "formats": ("", "schemes of the plan, most bytes first"),
     "cache": ("", "cache layouts of the plan, most layers first"),
-    "needs_new_weights": ("", "weights have to be made: no release has them, no engine makes them "
-                          "while loading"),
+    "needs_new_weights": (
+        "",
+        "weights have to be made: no release has them, no engine makes them while loading",
+    ),
     "checkpoint": ("", "public release whose weights are those of the plan"),
-    "usd_per_device_hour": ("USD/h", "price of a device: the sweep's, the scenario's or the "
-                            "profile's"),
+    "usd_per_device_hour": (
+        "USD/h",
+        "price of a device: the sweep's, the scenario's or the profile's",
+    ),
 }
 """(unit, description) by column; no unit: text, a count, or yes and no."""

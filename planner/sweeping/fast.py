@@ -98,7 +98,8 @@ def fast_rows(context: Context, asks: Sequence[SweepQuestion]) -> dict[int, Row]
         if tokens is not None:
             for way, there in enumerate(placed):
                 groups.setdefault((others, way, len(placed)), []).append(
-                    Ready(at, there, tokens, batch))
+                    Ready(at, there, tokens, batch)
+                )
     out: dict[int, list[WayAnswer]] = {}
     for members in groups.values():
         rows = _group(members)
@@ -148,8 +149,13 @@ ORDERS: dict[str, Callable[[Row], tuple[float, ...]]] = {
 
 def _placed(context: Context, one: SweepQuestion) -> tuple[Placed, ...]:
     """The ways to serve ``one``, each on its only layout; none where a way has several."""
-    free = SweepQuestion(one.verb, one.model, one.device, one.service,
-                         tuple((k, v) for k, v in one.values if k not in (*WORK, "batch")))
+    free = SweepQuestion(
+        one.verb,
+        one.model,
+        one.device,
+        one.service,
+        tuple((k, v) for k, v in one.values if k not in (*WORK, "batch")),
+    )
     try:
         # The default limit narrows nothing where layout and batch are given: it would be dropped.
         questions = serving(context, free, defaults=False)
@@ -169,10 +175,19 @@ def _placed(context: Context, one: SweepQuestion) -> tuple[Placed, ...]:
 def _work(context: Context, given: tuple[Any, ...]) -> Workload | None:
     context_tokens, isl, osl, name = given
     try:
-        full = Asked(context=context_tokens, isl=isl, osl=osl, workload=None if name is None
-                     else load_workload(name)).with_scenario(context.scenario)
-        return workload(context.spec.max_context, context=full.context, isl=full.isl, osl=full.osl,
-                        named=full.workload)
+        full = Asked(
+            context=context_tokens,
+            isl=isl,
+            osl=osl,
+            workload=None if name is None else load_workload(name),
+        ).with_scenario(context.scenario)
+        return workload(
+            context.spec.max_context,
+            context=full.context,
+            isl=full.isl,
+            osl=full.osl,
+            named=full.workload,
+        )
     except InputError:
         return None
 
@@ -185,12 +200,23 @@ def _group(members: Sequence[Ready]) -> dict[int, tuple[Row, int | None]]:
         choice = only_choice(model)
     except InputError:
         return {}
-    layouts = np.array([[getattr(m.placed.layout, axis) for axis in ("tp", "dp", "pp", "ep")]
-                        for m in members], dtype=np.int64).T
-    asks = Asks(*layouts, *(np.array(column, dtype=np.int64) for column in (
-        [m.placed.replicas for m in members], [m.batch for m in members],
-        [m.work.context for m in members], [m.work.isl for m in members],
-        [m.work.osl for m in members])))
+    layouts = np.array(
+        [[getattr(m.placed.layout, axis) for axis in ("tp", "dp", "pp", "ep")] for m in members],
+        dtype=np.int64,
+    ).T
+    asks = Asks(
+        *layouts,
+        *(
+            np.array(column, dtype=np.int64)
+            for column in (
+                [m.placed.replicas for m in members],
+                [m.batch for m in members],
+                [m.work.context for m in members],
+                [m.work.isl for m in members],
+                [m.work.osl for m in members],
+            )
+        ),
+    )
     found = estimate_batched(model, asks)
     text = "" if choice is None else assignment(model, tied_segments(model, list(choice)))
     cells = _Cells(model, asks, found, text)
@@ -203,8 +229,9 @@ class _Cells:
     def __init__(self, model: CostModel, asks: Asks, found: Estimates, text: str) -> None:
         self._model, self._text = model, text
         self._asks = {f.name: getattr(asks, f.name).tolist() for f in fields(asks)}
-        self._found = {f.name: getattr(found, f.name).tolist() for f in fields(found)
-                       if f.name != "loss"}
+        self._found = {
+            f.name: getattr(found, f.name).tolist() for f in fields(found) if f.name != "loss"
+        }
         low, high = _bounds(found.tpot_seconds, found.tpot_factor)
         first, last = _bounds(found.ttft_seconds, found.ttft_factor)
         self._bounds = (low, high, first, last)
@@ -219,22 +246,43 @@ class _Cells:
         ranks = asks["tp"][i] * asks["dp"][i] * asks["pp"][i]
         low, high, first, last = (bound[i] for bound in self._bounds)
         return {
-            "status": "ok", "served_by": served_by(question), "replicas": asks["replicas"][i],
-            "devices": asks["replicas"][i] * ranks, "tp": asks["tp"][i], "dp": asks["dp"][i],
-            "pp": asks["pp"][i], "ep": asks["ep"][i],
+            "status": "ok",
+            "served_by": served_by(question),
+            "replicas": asks["replicas"][i],
+            "devices": asks["replicas"][i] * ranks,
+            "tp": asks["tp"][i],
+            "dp": asks["dp"][i],
+            "pp": asks["pp"][i],
+            "ep": asks["ep"][i],
             "layout": layout_text(*(asks[axis][i] for axis in ("tp", "dp", "pp", "ep"))),
             "context_tokens": asks["context"][i],
-            "isl": asks["isl"][i], "osl": asks["osl"][i], "batch": asks["batch"][i],
-            "tpot_seconds": ten(found["tpot_seconds"][i]), "tpot_seconds_low": ten(low),
-            "tpot_seconds_high": ten(high), "tpot_basis": BASES[found["tpot_basis"][i]],
-            "ttft_seconds": ten(found["ttft_seconds"][i]), "ttft_seconds_low": ten(first),
-            "ttft_seconds_high": ten(last), "ttft_basis": BASES[found["ttft_basis"][i]],
+            "isl": asks["isl"][i],
+            "osl": asks["osl"][i],
+            "batch": asks["batch"][i],
+            "tpot_seconds": ten(found["tpot_seconds"][i]),
+            "tpot_seconds_low": ten(low),
+            "tpot_seconds_high": ten(high),
+            "tpot_basis": BASES[found["tpot_basis"][i]],
+            "ttft_seconds": ten(found["ttft_seconds"][i]),
+            "ttft_seconds_low": ten(first),
+            "ttft_seconds_high": ten(last),
+            "ttft_basis": BASES[found["ttft_basis"][i]],
             **self._rates(i),
             **self._costs(i, ranks),
-            **{name: found[name][i] for name in (
-                "weights_bytes", "kv_cache_bytes", "activation_bytes", "runtime_bytes",
-                "total_bytes")},
-            "usable_bytes": question.usable_bytes, **self._loss, "assignment": self._text}
+            **{
+                name: found[name][i]
+                for name in (
+                    "weights_bytes",
+                    "kv_cache_bytes",
+                    "activation_bytes",
+                    "runtime_bytes",
+                    "total_bytes",
+                )
+            },
+            "usable_bytes": question.usable_bytes,
+            **self._loss,
+            "assignment": self._text,
+        }
 
     def excess(self, i: int) -> int | None:
         """The bytes of the estimate at ``i`` where they are the reason why it is no plan."""
@@ -244,39 +292,64 @@ class _Cells:
     def _rates(self, i: int) -> Row:
         """Rates with the interval of TPOT."""
         factor = self._found["tpot_factor"][i]
-        return {f"{name}{end}": ten(self._found[name][i] * width)
-                for name in ("output_tokens_per_second", "output_tokens_per_second_per_device")
-                for end, width in (("", 1.0), ("_low", 1.0 / factor), ("_high", factor))}
+        return {
+            f"{name}{end}": ten(self._found[name][i] * width)
+            for name in ("output_tokens_per_second", "output_tokens_per_second_per_device")
+            for end, width in (("", 1.0), ("_low", 1.0 / factor), ("_high", factor))
+        }
 
     def _costs(self, i: int, ranks: int) -> Row:
         """Money and energy of the estimate at ``i``, on ``ranks`` devices a replica."""
         question, found, batch = self._model.question, self._found, self._asks["batch"][i]
         tpot = found["tpot_seconds"][i]
         return cost_cells(
-            usd_estimate(question.price_per_hour, ranks, tpot, batch,
-                         factor=found["tpot_factor"][i], basis=BASES[found["tpot_basis"][i]]),
-            joules_estimate(energy(question.device, activity_share=found["activity"][i],
-                                   devices=ranks, tpot_seconds=tpot, batch=batch)))
+            usd_estimate(
+                question.price_per_hour,
+                ranks,
+                tpot,
+                batch,
+                factor=found["tpot_factor"][i],
+                basis=BASES[found["tpot_basis"][i]],
+            ),
+            joules_estimate(
+                energy(
+                    question.device,
+                    activity_share=found["activity"][i],
+                    devices=ranks,
+                    tpot_seconds=tpot,
+                    batch=batch,
+                )
+            ),
+        )
 
     def _refused(self, i: int, reason: int, member: Ready) -> Row:
         """The row of an estimate that is no plan."""
         question = self._model.question
         where = f"{question.spec.id} on {question.device.id}"
         if reason == BATCH:
-            return {"status": "invalid", "reason": f"batch {member.batch} is not a multiple of "
-                                                   "dp·pp of any layout"}
+            return {
+                "status": "invalid",
+                "reason": f"batch {member.batch} is not a multiple of dp·pp of any layout",
+            }
         if reason == MEMORY:
-            return excluded(over_memory(question, self._found["total_bytes"][i],
-                                        member.placed.layout.ranks))
+            return excluded(
+                over_memory(question, self._found["total_bytes"][i], member.placed.layout.ranks)
+            )
         if reason in (TTFT, TPOT):
             return excluded(excluded_by(self._model, (REASONS[reason],), where))
         assert reason == CHOICE, REASONS[reason]
-        return excluded(Binding(("schemes",), f"no scheme among {', '.join(question.schemes)} is "
-                                              f"legal for every unit of {where}"))
+        return excluded(
+            Binding(
+                ("schemes",),
+                f"no scheme among {', '.join(question.schemes)} is legal for every unit of {where}",
+            )
+        )
 
 
-def _bounds(value: NDArray[np.float64], factor: NDArray[np.float64],
-            ) -> tuple[list[float], list[float]]:
+def _bounds(
+    value: NDArray[np.float64],
+    factor: NDArray[np.float64],
+) -> tuple[list[float], list[float]]:
     low: list[float] = (value / factor).tolist()
     high: list[float] = (value * factor).tolist()
     return low, high

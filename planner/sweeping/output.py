@@ -30,18 +30,23 @@ def check_output(path: Path) -> None:
         MissingPackageError: Parquet without pyarrow.
     """
     if path.suffix.lower() not in SUFFIXES:
-        raise InputError(f"output {str(path)!r}: only {' or '.join(SUFFIXES)} is written",
-                         hint="name a file that ends in .csv")
+        raise InputError(
+            f"output {str(path)!r}: only {' or '.join(SUFFIXES)} is written",
+            hint="name a file that ends in .csv",
+        )
     if not path.parent.is_dir():
-        raise InputError(f"output: folder {str(path.parent)!r} does not exist",
-                         hint="make the folder first")
+        raise InputError(
+            f"output: folder {str(path.parent)!r} does not exist", hint="make the folder first"
+        )
     if path.is_dir():
         raise InputError(f"output {str(path)!r} is a folder", hint="name a file")
     if is_special(path):
         raise InputError(f"output {str(path)!r} is {NOT_A_FILE}", hint="name a file")
     if not os.access(path.parent, os.W_OK):
-        raise InputError(f"output: folder {str(path.parent)!r} cannot be written to",
-                         hint="choose another folder or mend its permissions")
+        raise InputError(
+            f"output: folder {str(path.parent)!r} cannot be written to",
+            hint="choose another folder or mend its permissions",
+        )
     if path.suffix.lower() == ".parquet":
         try:
             import pyarrow  # noqa: F401
@@ -66,17 +71,24 @@ def finished(path: Path, asked: Columns) -> dict[str, list[Any]] | None:
     there = (_read_parquet if parquet else _read_csv)(path)
     answered = {name for name, _ in ANSWER}
     questions = {name: list(asked[name]) for name in names if name not in answered}
-    if there is None or list(there) != names or not complete(there) \
-            or any(there[name] != (column if parquet else [_as_read(one) for one in column])
-                   for name, column in questions.items()):
+    if (
+        there is None
+        or list(there) != names
+        or not complete(there)
+        or any(
+            there[name] != (column if parquet else [_as_read(one) for one in column])
+            for name, column in questions.items()
+        )
+    ):
         raise exists(path)
     return {**there, **questions}
 
 
 def exists(path: Path) -> InputError:
     """The error for a file that must not be replaced."""
-    return InputError(f"output {str(path)!r} exists",
-                      hint="--force replaces it; or name another file with -o")
+    return InputError(
+        f"output {str(path)!r} exists", hint="--force replaces it; or name another file with -o"
+    )
 
 
 def journal_path(output: Path) -> Path:
@@ -98,17 +110,18 @@ def write_table(path: Path, columns: Columns, about: Mapping[str, str]) -> None:
             else:
                 _write_csv(file, columns)
     except OSError as error:
-        raise DataError(f"{path}: {error.strerror or error}; the table is not written, the answers "
-                        f"are kept in {journal_path(path)}",
-                        hint="make room and run the same command again") from None
+        raise DataError(
+            f"{path}: {error.strerror or error}; the table is not written, the answers "
+            f"are kept in {journal_path(path)}",
+            hint="make room and run the same command again",
+        ) from None
 
 
 def _write_csv(file: BinaryIO, columns: Columns) -> None:
     text = io.TextIOWrapper(file, encoding="utf-8", newline="")
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow([name for name, _ in COLUMNS])
-    writer.writerows(zip(*(_csv_cells(columns[name], kind) for name, kind in COLUMNS),
-                         strict=True))
+    writer.writerows(zip(*(_csv_cells(columns[name], kind) for name, kind in COLUMNS), strict=True))
     text.detach()
 
 
@@ -133,8 +146,10 @@ def _read_csv(path: Path) -> dict[str, list[Any]] | None:
                 return None
             (names,), rows = csv.reader([head]), list(csv.reader(file))
         cells = list(zip(*rows, strict=True)) if rows else [()] * len(names)
-        return {name: [_value(text, KINDS[name]) for text in column]
-                for name, column in zip(names, cells, strict=True)}
+        return {
+            name: [_value(text, KINDS[name]) for text in column]
+            for name, column in zip(names, cells, strict=True)
+        }
     except (OSError, ValueError, KeyError, csv.Error):
         return None
 
@@ -157,10 +172,15 @@ def _write_parquet(file: BinaryIO, columns: Columns, about: Mapping[str, str]) -
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    kinds = {"whole": pa.int64(), "number": pa.float64(), "text": pa.string(),
-             "truth": pa.bool_()}
-    fields = [pa.field(name, kinds[kind], metadata=dict(zip(
-        ("unit", "description"), DESCRIBED[name], strict=True))) for name, kind in COLUMNS]
+    kinds = {"whole": pa.int64(), "number": pa.float64(), "text": pa.string(), "truth": pa.bool_()}
+    fields = [
+        pa.field(
+            name,
+            kinds[kind],
+            metadata=dict(zip(("unit", "description"), DESCRIBED[name], strict=True)),
+        )
+        for name, kind in COLUMNS
+    ]
     schema = pa.schema(fields, metadata=dict(about))
     arrays = [pa.array(columns[field.name], type=field.type) for field in fields]
     pq.write_table(pa.Table.from_arrays(arrays, schema=schema), file, compression="zstd")

@@ -33,8 +33,11 @@ def checked_price(value: Any, place: str) -> Price:
 
 
 def _number(value: Any, place: str) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) \
-            or not 0 < value <= sys.float_info.max:
+    if (
+        isinstance(value, bool)
+        or not isinstance(value, (int, float))
+        or not 0 < value <= sys.float_info.max
+    ):
         text = shown(value) if isinstance(value, int) else repr(value)
         raise InputError(f"{place} = {text}: a number above 0 is required", hint=HINT)
     return float(value)
@@ -55,8 +58,9 @@ def by_device(price: Price, ids: Mapping[str, str], asked: Collection[str]) -> d
     for name, value in price.items():
         device = ids[name]
         if device not in asked:
-            raise InputError(f"price of {name}, which no question asks about",
-                             hint=nearest_names(device, asked))
+            raise InputError(
+                f"price of {name}, which no question asks about", hint=nearest_names(device, asked)
+            )
         if out.setdefault(device, value) != value:
             raise InputError(f"price of {name}: {device} has two prices", hint="leave one out")
     return out
@@ -64,8 +68,11 @@ def by_device(price: Price, ids: Mapping[str, str], asked: Collection[str]) -> d
 
 def priced(device: DeviceProfile, usd: float | None) -> DeviceProfile:
     """The device at a price that was given, or as it is."""
-    return device if usd is None else replace(device, price_usd_per_hour=Quantity(
-        usd, "USD/h", "given", "", "recalled"))
+    return (
+        device
+        if usd is None
+        else replace(device, price_usd_per_hour=Quantity(usd, "USD/h", "given", "", "recalled"))
+    )
 
 
 def without_price(scenario: Scenario) -> Scenario:

@@ -26,8 +26,21 @@ from planner.toml_text import parse_toml
 MOST_QUESTIONS = 1_000_000
 MAX_BYTES = 16 << 20
 TABLES = ("title", "price", "common", "grid", "question")
-SERVICE_KEYS = ("name", "workload", "prefix_hit_rate", "slots", "context", "isl", "osl", "batch",
-                "ttft_ms", "tpot_ms", "memory_bytes", "max_loss", "objective")
+SERVICE_KEYS = (
+    "name",
+    "workload",
+    "prefix_hit_rate",
+    "slots",
+    "context",
+    "isl",
+    "osl",
+    "batch",
+    "ttft_ms",
+    "tpot_ms",
+    "memory_bytes",
+    "max_loss",
+    "objective",
+)
 """What a service level may set."""
 SETS = {"schemes": ("bf16", "fp8-block"), "drop_policies": ("head", "embedding")}
 """Keys whose value is a set of names, with examples."""
@@ -38,8 +51,8 @@ Axis = tuple[str, tuple[dict[str, Any], ...]]
 
 @dataclass(frozen=True, slots=True)
 class SweepFile:
-    """What a sweep file says; ``price`` as :func:`planner.sweeping.prices.checked_price` gives it.
-    """
+    """What a sweep file says; ``price`` as :func:`planner.sweeping.prices.checked_price` gives
+    it."""
 
     asks: tuple[SweepQuestion, ...]
     title: str = ""
@@ -55,8 +68,9 @@ def read_sweep(path: Path) -> SweepFile:
     """
     check_regular(path, hint="docs/guide/scale.md has one")
     if not path.is_file():
-        raise DataError(f"sweep file {str(path)!r} does not exist",
-                        hint="docs/guide/scale.md has one")
+        raise DataError(
+            f"sweep file {str(path)!r} does not exist", hint="docs/guide/scale.md has one"
+        )
     if path.stat().st_size > MAX_BYTES:
         raise DataError(f"{path}: larger than {MAX_BYTES} bytes", hint="write lists as grids")
     return parse_sweep(path.read_bytes(), path.name)
@@ -67,18 +81,23 @@ def parse_sweep(content: bytes, place: str) -> SweepFile:
     data = parse_toml(content, place, hint="see docs/guide/scale.md")
     _check_tables(place, data)
     common = data.get("common", {})
-    grids = [(f"{place}: grid {n}", {**common, **table})
-             for n, table in enumerate(data.get("grid", ()), start=1)]
-    singles = [(f"{place}: question {n}", {**common, **table})
-               for n, table in enumerate(data.get("question", ()), start=1)]
+    grids = [
+        (f"{place}: grid {n}", {**common, **table})
+        for n, table in enumerate(data.get("grid", ()), start=1)
+    ]
+    singles = [
+        (f"{place}: question {n}", {**common, **table})
+        for n, table in enumerate(data.get("question", ()), start=1)
+    ]
     axes = [(where, _axes(where, table)) for where, table in grids]
     _check_count(place, [axis for _, axis in axes], len(singles))
     asks = [made for where, found in axes for made in _product(where, found)]
     asks += [ask(where, _plain(where, table)) for where, table in singles]
     if not asks:
         raise DataError(f"{place}: no questions", hint="add a [[grid]] or a [[question]]")
-    return SweepFile(tuple(asks), data.get("title", ""),
-                     checked_price(data.get("price"), f"{place}: price"))
+    return SweepFile(
+        tuple(asks), data.get("title", ""), checked_price(data.get("price"), f"{place}: price")
+    )
 
 
 def asks_of(questions: Sequence[Mapping[str, Any]]) -> tuple[SweepQuestion, ...]:
@@ -88,24 +107,28 @@ def asks_of(questions: Sequence[Mapping[str, Any]]) -> tuple[SweepQuestion, ...]
         raise _too_many(f"{len(questions):,} questions", "")
     for n, given in enumerate(questions, start=1):
         if not isinstance(given, Mapping):
-            raise InputError(f"question {n} is no mapping",
-                             hint='such as {"model": "llama-3.1-8b", "device": "h100-sxm"}')
+            raise InputError(
+                f"question {n} is no mapping",
+                hint='such as {"model": "llama-3.1-8b", "device": "h100-sxm"}',
+            )
     known: dict[Any, Any] = {}
     return tuple(ask(f"question {n}", given, known) for n, given in enumerate(questions, start=1))
 
 
 def _check_tables(place: str, data: Mapping[str, Any]) -> None:
     if isinstance(data.get("question"), str):
-        raise DataError(f"{place}: a scenario, not a sweep",
-                        hint='plan --scenario reads it; in a sweep: scenario = "FILE.toml" in a '
-                             "[[question]]")
+        raise DataError(
+            f"{place}: a scenario, not a sweep",
+            hint='plan --scenario reads it; in a sweep: scenario = "FILE.toml" in a [[question]]',
+        )
     for key in data:
         if key not in TABLES:
             raise DataError(f"{place}: {key}: unknown key", hint=nearest_names(key, TABLES))
     for key, wanted in (("title", str), ("common", dict), ("grid", list), ("question", list)):
         found = data.get(key, wanted())
-        if not isinstance(found, wanted) or (wanted is list
-                                             and not all(isinstance(t, dict) for t in found)):
+        if not isinstance(found, wanted) or (
+            wanted is list and not all(isinstance(t, dict) for t in found)
+        ):
             shape = {"title": 'title = "…"', "common": "[common]"}.get(key, f"[[{key}]]")
             raise DataError(f"{place}: {key}: not of the right shape", hint=f"write {shape}")
 
@@ -116,23 +139,31 @@ def _check_count(place: str, grids: Sequence[Sequence[Axis]], singles: int) -> N
     if sum(sizes) + singles <= MOST_QUESTIONS:
         return
     largest = max(range(len(sizes)), key=lambda n: sizes[n], default=-1)
-    shape = " × ".join(f"{len(values):,} {key}" for key, values in grids[largest]
-                       if len(values) > 1) if largest >= 0 else ""
-    raise _too_many(f"{place}: {sum(sizes) + singles:,} questions",
-                    f"grid {largest + 1} is {shape}; " if shape else "")
+    shape = (
+        " × ".join(f"{len(values):,} {key}" for key, values in grids[largest] if len(values) > 1)
+        if largest >= 0
+        else ""
+    )
+    raise _too_many(
+        f"{place}: {sum(sizes) + singles:,} questions",
+        f"grid {largest + 1} is {shape}; " if shape else "",
+    )
 
 
 def _too_many(found: str, shape: str) -> InputError:
-    return InputError(f"{found}, at most {MOST_QUESTIONS:,} in one sweep",
-                      hint=f"{shape}take values out, or split the file")
+    return InputError(
+        f"{found}, at most {MOST_QUESTIONS:,} in one sweep",
+        hint=f"{shape}take values out, or split the file",
+    )
 
 
 def _axes(place: str, table: Mapping[str, Any]) -> list[Axis]:
     """Every key of a grid with its values, checked one by one; lists are axes."""
     verb = table.get("verb", "plan")
     if not isinstance(verb, str) or verb not in VERBS:
-        raise InputError(f"{place}: verb = {verb!r}", hint='verb = "plan" or "estimate", one a '
-                         "grid")
+        raise InputError(
+            f"{place}: verb = {verb!r}", hint='verb = "plan" or "estimate", one a grid'
+        )
     axes: list[Axis] = [("verb", ({"verb": verb},))]
     for key, value in table.items():
         if key == "verb":
@@ -155,8 +186,10 @@ def _setting(place: str, key: str, value: Any, verb: str) -> dict[str, Any]:
     if key not in known and key not in _MILLISECONDS:
         raise unknown_key(place, key, verb)
     if key in ("ttft_seconds", "tpot_seconds"):
-        raise InputError(f"{place}: {key}: unknown key",
-                         hint=f"write {key.replace('_seconds', '_ms')}, in milliseconds")
+        raise InputError(
+            f"{place}: {key}: unknown key",
+            hint=f"write {key.replace('_seconds', '_ms')}, in milliseconds",
+        )
     return _checked(place, {key: value})
 
 
@@ -168,13 +201,17 @@ def _sets(place: str, key: str, value: Any) -> list[Any]:
     """``schemes`` or ``drop_policies`` of a grid: one comma-separated text, or a list of sets."""
     if isinstance(value, str):
         return [value]
-    if isinstance(value, list) and value and all(
-            isinstance(one, list) or (isinstance(one, str) and "," in one) for one in value):
+    if (
+        isinstance(value, list)
+        and value
+        and all(isinstance(one, list) or (isinstance(one, str) and "," in one) for one in value)
+    ):
         return value
     one, other = SETS[key]
-    raise InputError(f"{place}: {key}: one set, or a list of sets?",
-                     hint=f'one: {key} = "{one},{other}"; several: {key} = [["{one}", "{other}"], '
-                          f'["{one}"]]')
+    raise InputError(
+        f"{place}: {key}: one set, or a list of sets?",
+        hint=f'one: {key} = "{one},{other}"; several: {key} = [["{one}", "{other}"], ["{one}"]]',
+    )
 
 
 def _services(place: str, value: Any, verb: str) -> tuple[dict[str, Any], ...]:
@@ -183,21 +220,27 @@ def _services(place: str, value: Any, verb: str) -> tuple[dict[str, Any], ...]:
     out = []
     for level in levels:
         if not isinstance(level, dict) or not isinstance(level.get("name"), str):
-            raise InputError(f"{place}: service: a table with a name is required",
-                             hint='service = [{ name = "chat", ttft_ms = 500, tpot_ms = 30 }]')
+            raise InputError(
+                f"{place}: service: a table with a name is required",
+                hint='service = [{ name = "chat", ttft_ms = 500, tpot_ms = 30 }]',
+            )
         for key in level:
             if key not in SERVICE_KEYS:
-                raise InputError(f"{place}: service.{key}: unknown key",
-                                 hint=nearest_names(key, SERVICE_KEYS))
+                raise InputError(
+                    f"{place}: service.{key}: unknown key", hint=nearest_names(key, SERVICE_KEYS)
+                )
             if key == "max_loss" and verb != "plan":
                 raise unknown_key(place, key, verb)
         settings = {k: v for k, v in level.items() if k != "name"}
-        out.append({"service": checked(place, "service", level["name"]),
-                    **_checked(place, settings)})
+        out.append(
+            {"service": checked(place, "service", level["name"]), **_checked(place, settings)}
+        )
     names = [level["service"] for level in out]
     if not out or len(set(names)) < len(names):
-        raise InputError(f"{place}: service: no level, or two of one name",
-                         hint="give each level a name of its own")
+        raise InputError(
+            f"{place}: service: no level, or two of one name",
+            hint="give each level a name of its own",
+        )
     return tuple(out)
 
 
@@ -207,12 +250,15 @@ def _plain(place: str, table: Mapping[str, Any]) -> dict[str, Any]:
     for key, value in table.items():
         if key in _MILLISECONDS:
             if isinstance(value, bool) or not isinstance(value, (int, float)):
-                raise InputError(f"{place}: {key} = {value!r}: a number is required",
-                                 hint=f"{key} = 50")
+                raise InputError(
+                    f"{place}: {key} = {value!r}: a number is required", hint=f"{key} = 50"
+                )
             out[_MILLISECONDS[key]] = value * 1e-3
         elif key in _MILLISECONDS.values():
-            raise InputError(f"{place}: {key}: unknown key",
-                             hint=f"write {key.replace('_seconds', '_ms')}, in milliseconds")
+            raise InputError(
+                f"{place}: {key}: unknown key",
+                hint=f"write {key.replace('_seconds', '_ms')}, in milliseconds",
+            )
         else:
             out[key] = value
     return out
@@ -235,5 +281,10 @@ def _product(place: str, axes: Sequence[Axis]) -> Iterator[SweepQuestion]:
         given: dict[str, Any] = {}
         for part in combination:
             given |= part
-        yield SweepQuestion(verb, given.get("model"), given.get("device"), given.get("service", ""),
-                            tuple([(key, given[key]) for key in order if key in given]))
+        yield SweepQuestion(
+            verb,
+            given.get("model"),
+            given.get("device"),
+            given.get("service", ""),
+            tuple([(key, given[key]) for key in order if key in given]),
+        )

@@ -25,10 +25,22 @@ from planner.workloads import hit_rate, load_workload
 VERBS = ("plan", "estimate")
 WHOLE = ("devices", "tp", "dp", "pp", "ep", "context", "isl", "osl", "batch", "memory_bytes")
 NUMBERS = ("ttft_seconds", "tpot_seconds")
-COMMON = (*WHOLE, "workload", "prefix_hit_rate", "slots", *NUMBERS, "kv", "objective", "engine",
-          "scenario", "profile")
-KEYS = {"plan": (*COMMON, "max_loss", "schemes", "untie", "drop_policies", "exact"),
-        "estimate": (*COMMON, "scheme")}
+COMMON = (
+    *WHOLE,
+    "workload",
+    "prefix_hit_rate",
+    "slots",
+    *NUMBERS,
+    "kv",
+    "objective",
+    "engine",
+    "scenario",
+    "profile",
+)
+KEYS = {
+    "plan": (*COMMON, "max_loss", "schemes", "untie", "drop_policies", "exact"),
+    "estimate": (*COMMON, "scheme"),
+}
 """What a question of each kind may set beside verb, model, device and service."""
 PRICE_KEY = "price"
 """A question's price, USD a device-hour; given for the whole sweep, by device."""
@@ -56,8 +68,11 @@ class SweepQuestion:
     @property
     def key(self) -> str:
         """16 hex digits of what is asked: the same question has the same key in every sweep."""
-        text = json.dumps([self.verb, self.model, self.device, self.service, self.values],
-                          separators=(",", ":"), ensure_ascii=False)
+        text = json.dumps(
+            [self.verb, self.model, self.device, self.service, self.values],
+            separators=(",", ":"),
+            ensure_ascii=False,
+        )
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
@@ -78,11 +93,18 @@ def ask(place: str, given: Mapping[str, Any], known: dict[Any, Any] | None = Non
     if "scenario" not in given:
         require_pair(place, given)
     memo = {} if known is None else known
-    words = {key: _once(place, key, given[key], memo)
-             for key in ("model", "device", "service") if key in given}
-    return SweepQuestion(verb, words.get("model"), words.get("device"), words.get("service", ""),
-                         tuple([(key, _once(place, key, given[key], memo))
-                                for key in keys if key in given]))
+    words = {
+        key: _once(place, key, given[key], memo)
+        for key in ("model", "device", "service")
+        if key in given
+    }
+    return SweepQuestion(
+        verb,
+        words.get("model"),
+        words.get("device"),
+        words.get("service", ""),
+        tuple([(key, _once(place, key, given[key], memo)) for key in keys if key in given]),
+    )
 
 
 def _once(place: str, key: str, value: Any, known: dict[Any, Any]) -> Any:
@@ -99,19 +121,24 @@ def require_pair(place: str, given: Container[str]) -> None:
     """Refuse a question without a model or a device."""
     for key in ("model", "device"):
         if key not in given:
-            raise InputError(f"{place}: no {key} given",
-                             hint=f'{key} = "…", or a scenario that names it')
+            raise InputError(
+                f"{place}: no {key} given", hint=f'{key} = "…", or a scenario that names it'
+            )
 
 
 def unknown_key(place: str, key: str, verb: str) -> InputError:
     """The error for a key that a question of ``verb`` does not have."""
     other = "estimate" if verb == "plan" else "plan"
     if key in KEYS[other]:
-        return InputError(f"{place}: {key}: {verb} questions do not have it",
-                          hint=f'{key} belongs to verb = "{other}"')
+        return InputError(
+            f"{place}: {key}: {verb} questions do not have it",
+            hint=f'{key} belongs to verb = "{other}"',
+        )
     if key == PRICE_KEY:
-        return InputError(f"{place}: price: not a key of questions",
-                          hint="price = 2.5 above the tables, or [price] with a line a device")
+        return InputError(
+            f"{place}: price: not a key of questions",
+            hint="price = 2.5 above the tables, or [price] with a line a device",
+        )
     known = (*KEYS[verb], "verb", "model", "device", "service", "ttft_ms", "tpot_ms")
     return InputError(f"{place}: {key}: unknown key", hint=nearest_names(key, known))
 
@@ -153,29 +180,39 @@ def checked(place: str, key: str, value: Any) -> Any:
 
 
 def _seconds(place: str, key: str, value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) \
-            or not 0 < value <= sys.float_info.max:
+    if (
+        isinstance(value, bool)
+        or not isinstance(value, (int, float))
+        or not 0 < value <= sys.float_info.max
+    ):
         raise _wrong(place, key, value, "a number above 0")
     return float(value)
 
 
 def _schemes(place: str, value: Any) -> tuple[str, ...]:
     names = value.split(",") if isinstance(value, str) else value
-    if not isinstance(names, (list, tuple)) or not names \
-            or not all(isinstance(name, str) for name in names):
+    if (
+        not isinstance(names, (list, tuple))
+        or not names
+        or not all(isinstance(name, str) for name in names)
+    ):
         raise _wrong(place, "schemes", value, "a list of scheme names")
     return tuple(_checked_name(place, name.strip()) for name in names)
 
 
 def _rules(place: str, value: Any) -> tuple[str, ...]:
     names = value.split(",") if isinstance(value, str) else value
-    if not isinstance(names, (list, tuple)) or not names \
-            or not all(isinstance(name, str) for name in names):
+    if (
+        not isinstance(names, (list, tuple))
+        or not names
+        or not all(isinstance(name, str) for name in names)
+    ):
         raise _wrong(place, "drop_policies", value, "a list of rules")
     for name in names:
         if name.strip() not in RULES:
-            raise InputError(f"{place}: drop_policies: unknown rule {name!r}",
-                             hint=nearest_names(name, RULES))
+            raise InputError(
+                f"{place}: drop_policies: unknown rule {name!r}", hint=nearest_names(name, RULES)
+            )
     return tuple(name.strip() for name in names)
 
 
@@ -206,5 +243,7 @@ def _named(key: str, value: str) -> str:
 def _wrong(place: str, key: str, value: object, wanted: str) -> InputError:
     text = shown(value) if isinstance(value, int) else repr(value)
     text = text if len(text) < 80 else text[:77] + "…"
-    return InputError(f"{place}: {key} = {text}: {wanted} is required",
-                      hint="docs/guide/scale.md lists the keys and their types")
+    return InputError(
+        f"{place}: {key} = {text}: {wanted} is required",
+        hint="docs/guide/scale.md lists the keys and their types",
+    )

@@ -59,8 +59,12 @@ class Sweep:
         names = self.price if isinstance(self.price, Mapping) else ()
         ids = {name: load_device(name, hardware_dir=self.folder).id for name in names}
         usd = by_device(self.price, ids, dict.fromkeys(self.ids(one)[1] for one in self.asks))
-        asks = tuple(one if (price := usd.get(self.ids(one)[1])) is None else
-                     replace(one, values=(*one.values, (PRICE_KEY, price))) for one in self.asks)
+        asks = tuple(
+            one
+            if (price := usd.get(self.ids(one)[1])) is None
+            else replace(one, values=(*one.values, (PRICE_KEY, price)))
+            for one in self.asks
+        )
         return replace(self, asks=asks, price=None)
 
     @cached_property
@@ -83,8 +87,10 @@ class Sweep:
         model = one.model or (values.values.get("model") if values else None)
         device = one.device or (values.values.get("device") if values else None)
         if model is None or device is None:
-            raise DataError(f"no {'model' if model is None else 'device'} given, and the scenario "
-                            "names none", hint='model = "…", device = "…"')
+            raise DataError(
+                f"no {'model' if model is None else 'device'} given, and the scenario names none",
+                hint='model = "…", device = "…"',
+            )
         return model, device
 
     def scenario(self, name: str | None) -> Scenario | None:
@@ -106,9 +112,12 @@ class Sweep:
         file, usd = dict(one.values).get("profile"), one.price
         if file is not None and (file, model) not in self._profiles:
             self._profiles[file, model] = load_profile(file, self._models[model], model)[0]
-        return (self._models[model], self._device(device, usd),
-                self._scenario(chunk.context[2], usd),
-                None if file is None else self._profiles[file, model])
+        return (
+            self._models[model],
+            self._device(device, usd),
+            self._scenario(chunk.context[2], usd),
+            None if file is None else self._profiles[file, model],
+        )
 
     def _device(self, name: str, usd: float | None) -> DeviceProfile:
         """A device at a price, the same record whenever it is asked for."""
@@ -131,8 +140,9 @@ class Sweep:
         """The price that a question is answered with."""
         if one.price is not None:
             return one.price
-        return known_price(self._devices[self.names(one)[1]],
-                           self.scenario(dict(one.values).get("scenario")))
+        return known_price(
+            self._devices[self.names(one)[1]], self.scenario(dict(one.values).get("scenario"))
+        )
 
     def ids(self, one: SweepQuestion) -> tuple[str, str]:
         """Ids of a question's model and device."""
@@ -141,29 +151,51 @@ class Sweep:
 
     def columns(self) -> dict[str, list[Any]]:
         """What was asked, as columns."""
-        return asked_columns(self.asks, [self.ids(one) for one in self.asks],
-                             [self.usd_per_device_hour(one) for one in self.asks])
+        return asked_columns(
+            self.asks,
+            [self.ids(one) for one in self.asks],
+            [self.usd_per_device_hour(one) for one in self.asks],
+        )
 
     def header(self) -> dict[str, Any]:
         """What a journal belongs to: the questions, what they name, and this version."""
         digest = hashlib.sha256()
         for one in self.asks:
             digest.update(one.key.encode())
-        for named in sorted([
-                *(("model", n, m.config_sha256, structure_sha256(m))
-                  for n, m in self._models.items()),
+        for named in sorted(
+            [
+                *(
+                    ("model", n, m.config_sha256, structure_sha256(m))
+                    for n, m in self._models.items()
+                ),
                 *(("device", n, d.sha256) for n, d in self._devices.items()),
-                *(("scenario", n, json.dumps(dict(s.values), sort_keys=True), repr(s.host))
-                  for n, s in self._scenarios.items()),
-                *(("profile", *names, hashlib.sha256(Path(names[0]).read_bytes()).hexdigest())
-                  for names in self._profiles)]):
+                *(
+                    ("scenario", n, json.dumps(dict(s.values), sort_keys=True), repr(s.host))
+                    for n, s in self._scenarios.items()
+                ),
+                *(
+                    ("profile", *names, hashlib.sha256(Path(names[0]).read_bytes()).hexdigest())
+                    for names in self._profiles
+                ),
+            ]
+        ):
             digest.update(json.dumps(named).encode())
-        return {"id": "header", "sweep": digest.hexdigest(), "version": own_version(),
-                "count": len(self.asks)}
+        return {
+            "id": "header",
+            "sweep": digest.hexdigest(),
+            "version": own_version(),
+            "count": len(self.asks),
+        }
 
 
-def run(sweep: Sweep, *, where: Where, journal: Journal | None, progress: Progress,
-        told: Callable[[str], None]) -> SweepTable:
+def run(
+    sweep: Sweep,
+    *,
+    where: Where,
+    journal: Journal | None,
+    progress: Progress,
+    told: Callable[[str], None],
+) -> SweepTable:
     """Answer every question that ``journal`` does not hold; answers land in it.
 
     Raises:
@@ -248,5 +280,6 @@ def _parcels(sweep: Sweep, chunks: Sequence[Chunk]) -> Iterator[ChunkTask]:
 
     for chunk in chunks:
         model, device, scenario, profile = (once(part) for part in sweep.context(chunk))
-        yield ChunkTask(chunk.id, (model, device, scenario, profile),
-                        tuple(sweep.asks[n] for n in chunk.places))
+        yield ChunkTask(
+            chunk.id, (model, device, scenario, profile), tuple(sweep.asks[n] for n in chunk.places)
+        )

@@ -20,8 +20,11 @@ from planner.throughput.speculation import Acceptance, accepted_tokens
 
 _DATA = Path(__file__).resolve().parent / "data"
 TEXTS: dict[str, tuple[str, ...]] = {
-    "agent": ("coding", "tools"), "chat": ("chat",), "rag": ("rag", "summarization"),
-    "reasoning": ("math",)}
+    "agent": ("coding", "tools"),
+    "chat": ("chat",),
+    "rag": ("rag", "summarization"),
+    "reasoning": ("math",),
+}
 """What the requests of a named workload are, in the words of the table; others are any text."""
 ANY_TEXT = "mixed"
 """Measured over many kinds of text."""
@@ -62,8 +65,17 @@ def table() -> tuple[MeasuredYield, ...]:
         if not row["source"] or not 1.0 <= accepted <= count + 1.0:
             raise ValueError(f"acceptance.csv: {row}")
         told = f"{row['source']}, {row['date']}"
-        found.append(MeasuredYield(row["kind"], tuple(row["models"].split()), row["text"], count,
-                              accepted, row["draft"], told))
+        found.append(
+            MeasuredYield(
+                row["kind"],
+                tuple(row["models"].split()),
+                row["text"],
+                count,
+                accepted,
+                row["draft"],
+                told,
+            )
+        )
     return tuple(found)
 
 
@@ -88,8 +100,9 @@ def drafted(kind: str, model: str, draft: str = "") -> tuple[int, ...]:
     return tuple(sorted(own or several or {row.draft_tokens for row in rows}))
 
 
-def acceptance(kind: str, model: str, workload: str, draft_tokens: int,
-               draft: str = "") -> Acceptance:
+def acceptance(
+    kind: str, model: str, workload: str, draft_tokens: int, draft: str = ""
+) -> Acceptance:
     """What is known of ``draft_tokens`` drafted for ``model`` under a named ``workload`` (empty:
     any text): the mean of what fits best, within what fits less well.
 
@@ -102,10 +115,13 @@ def acceptance(kind: str, model: str, workload: str, draft_tokens: int,
     """
     rows = _of(kind, draft)
     if not rows:
-        raise InputError(f"no acceptance is known of {draft or kind} for {model}",
-                         hint="give --acceptance: what share of drafted tokens is accepted")
-    nearest = min({row.draft_tokens for row in rows},
-                  key=lambda count: (abs(count - draft_tokens), count))
+        raise InputError(
+            f"no acceptance is known of {draft or kind} for {model}",
+            hint="give --acceptance: what share of drafted tokens is accepted",
+        )
+    nearest = min(
+        {row.draft_tokens for row in rows}, key=lambda count: (abs(count - draft_tokens), count)
+    )
     pool = [row for row in rows if row.draft_tokens == nearest]
     texts = TEXTS.get(workload, ())
     own = [row for row in pool if model in row.models]
@@ -116,8 +132,11 @@ def acceptance(kind: str, model: str, workload: str, draft_tokens: int,
     if own:
         return _told(own, [*own, *fit], f"measured on {model}, other text")
     best = fit or pool
-    band = pool if len(_named(pool, nearest)) > 1 else [
-        row for row in rows if abs(row.draft_tokens - nearest) <= 1]
+    band = (
+        pool
+        if len(_named(pool, nearest)) > 1
+        else [row for row in rows if abs(row.draft_tokens - nearest) <= 1]
+    )
     if len(_named(best, nearest)) > 1:
         band = best
     told = "measured on " + _models(best)
@@ -142,8 +161,9 @@ def _told(rows: Sequence[MeasuredYield], band: Sequence[MeasuredYield], basis: s
     rates = [row.rate for row in (*rows, *band)]
     sources = list(dict.fromkeys(row.source for row in rows))
     more = f" and {len(sources) - 1} more" if len(sources) > 1 else ""
-    return Acceptance(fmean(row.rate for row in rows), min(rates), max(rates),
-                      f"{basis}: {sources[0]}{more}")
+    return Acceptance(
+        fmean(row.rate for row in rows), min(rates), max(rates), f"{basis}: {sources[0]}{more}"
+    )
 
 
 def _models(rows: Sequence[MeasuredYield]) -> str:

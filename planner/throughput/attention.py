@@ -57,35 +57,72 @@ def _conversion(device: DeviceProfile, layouts: Sequence[KvLayout]) -> tuple[Arr
     return np.array(rate), np.array(factor)
 
 
-def core_of(attention: Attention, kind: str, device: DeviceProfile, pts: Points,
-            stacks: Sequence[str]) -> Core:
+def core_of(
+    attention: Attention, kind: str, device: DeviceProfile, pts: Points, stacks: Sequence[str]
+) -> Core:
     """One cache unit on the ranks of ``pts``."""
-    return Core(attention, kind, device, tuple(stacks), attention.heads / pts.tp,
-                local_kv_heads(attention, pts.tp))
+    return Core(
+        attention,
+        kind,
+        device,
+        tuple(stacks),
+        attention.heads / pts.tp,
+        local_kv_heads(attention, pts.tp),
+    )
 
 
-def layout_certainty(attention: Attention, kind: str, layout: str, device: DeviceProfile,
-                     stacks: Sequence[str], *, decode: bool) -> Certainty:
+def layout_certainty(
+    attention: Attention,
+    kind: str,
+    layout: str,
+    device: DeviceProfile,
+    stacks: Sequence[str],
+    *,
+    decode: bool,
+) -> Certainty:
     """How the time of one layout is found, on one rank."""
     one = np.ones(1)
-    core = Core(attention, kind, device, tuple(stacks), attention.heads * one,
-                local_kv_heads(attention, one))
+    core = Core(
+        attention,
+        kind,
+        device,
+        tuple(stacks),
+        attention.heads * one,
+        local_kv_heads(attention, one),
+    )
     return certainties(core, [layout], decode=decode)[0]
 
 
-def decode_parts(attention: Attention, kind: str, layouts: Sequence[str], device: DeviceProfile,
-                 pts: Points, phase: Phase, stacks: Sequence[str] = ()) -> Parts:
+def decode_parts(
+    attention: Attention,
+    kind: str,
+    layouts: Sequence[str],
+    device: DeviceProfile,
+    pts: Points,
+    phase: Phase,
+    stacks: Sequence[str] = (),
+) -> Parts:
     """One layer of one cache unit in a decode step, Parts [C, K].
 
     The calibrated kernel of the first of ``stacks`` that has one, else the achieved fractions.
     Keys and values of one layer run in one kernel: each of kv-k and kv-v carries half its floor.
     """
-    return fitted(core_of(attention, kind, device, pts, stacks), layouts, phase,
-                  lambda: _plain_decode(attention, kind, layouts, device, pts, phase))
+    return fitted(
+        core_of(attention, kind, device, pts, stacks),
+        layouts,
+        phase,
+        lambda: _plain_decode(attention, kind, layouts, device, pts, phase),
+    )
 
 
-def _plain_decode(attention: Attention, kind: str, layouts: Sequence[str], device: DeviceProfile,
-                  pts: Points, phase: Phase) -> Parts:
+def _plain_decode(
+    attention: Attention,
+    kind: str,
+    layouts: Sequence[str],
+    device: DeviceProfile,
+    pts: Points,
+    phase: Phase,
+) -> Parts:
     records = [kv_layout(name) for name in layouts]
     reached = device.achieved["attention-decode"]
     heavy = device.achieved["attention-prefill"]
@@ -96,7 +133,8 @@ def _plain_decode(attention: Attention, kind: str, layouts: Sequence[str], devic
     size = np.array([head_entry_bytes(attention, r, kind) for r in records], dtype=np.float64)
     local = local_kv_heads(attention, pts.tp)
     width = {"kv-k": attention.head_dim, "kv-v": _value_width(attention)}.get(
-        kind, attention.kv_lora_rank or attention.nope_dim)
+        kind, attention.kv_lora_rank or attention.nope_dim
+    )
     per_head = _flop_per_head(attention, kind)
     conversion, factor = _conversion(device, records)
     passes = np.ceil(heads / HEADS_PER_PASS) if kind == "kv-latent" else np.ones_like(heads)
@@ -109,7 +147,8 @@ def _plain_decode(attention: Attention, kind: str, layouts: Sequence[str], devic
         compute_fraction=np.asarray(heavy.compute_fraction.value),
         bandwidth=device.bandwidth_bytes_per_s.value,
         bandwidth_fraction=reached.bandwidth_fraction.value * factor,
-        conversion_rate=conversion)
+        conversion_rate=conversion,
+    )
 
 
 def _flop_per_head(attention: Attention, kind: str) -> float:
@@ -123,38 +162,58 @@ def _flop_per_head(attention: Attention, kind: str) -> float:
     return 4.0 * attention.head_dim
 
 
-def prefill_parts(attention: Attention, kind: str, layouts: Sequence[str], device: DeviceProfile,
-                  pts: Points, phase: Phase, stacks: Sequence[str] = ()) -> Parts:
+def prefill_parts(
+    attention: Attention,
+    kind: str,
+    layouts: Sequence[str],
+    device: DeviceProfile,
+    pts: Points,
+    phase: Phase,
+    stacks: Sequence[str] = (),
+) -> Parts:
     """One layer of one cache unit while a prompt is read, Parts [C, K].
 
     The calibrated kernel of the first of ``stacks`` that has one, else the achieved fractions. MLA
     expands the latent to heads (dense prefill), or runs absorbed where an indexer selects tokens.
     The cache is written once.
     """
-    return fitted(core_of(attention, kind, device, pts, stacks), layouts, phase,
-                  lambda: _plain_prefill(attention, kind, layouts, device, pts, phase))
+    return fitted(
+        core_of(attention, kind, device, pts, stacks),
+        layouts,
+        phase,
+        lambda: _plain_prefill(attention, kind, layouts, device, pts, phase),
+    )
 
 
-def _plain_prefill(attention: Attention, kind: str, layouts: Sequence[str],
-                   device: DeviceProfile, pts: Points, phase: Phase) -> Parts:
+def _plain_prefill(
+    attention: Attention,
+    kind: str,
+    layouts: Sequence[str],
+    device: DeviceProfile,
+    pts: Points,
+    phase: Phase,
+) -> Parts:
     reached = device.achieved["attention-prefill"]
     rate = device.rate("bf16")
     assert rate is not None
     heads = attention.heads / pts.tp
-    size = np.array([head_entry_bytes(attention, kv_layout(n), kind) for n in layouts],
-                    dtype=np.float64)
+    size = np.array(
+        [head_entry_bytes(attention, kv_layout(n), kind) for n in layouts], dtype=np.float64
+    )
     local = local_kv_heads(attention, pts.tp)
     flop = heads * prompt_pairs(attention, phase.kv_len) * _prefill_flop(attention, kind)
     share = 1.0 if kind == "kv-latent" else 0.5
     return operator(
-        flop=flop[:, None], moved_bytes=(phase.kv_len * local)[:, None] * size,
-        converted=np.zeros(1), launch=np.asarray(reached.floor_seconds.value * share
-                                                 * column(phase.passes)),
+        flop=flop[:, None],
+        moved_bytes=(phase.kv_len * local)[:, None] * size,
+        converted=np.zeros(1),
+        launch=np.asarray(reached.floor_seconds.value * share * column(phase.passes)),
         peak=np.asarray(rate.dense.value),
         compute_fraction=np.asarray(reached.compute_fraction.value),
         bandwidth=device.bandwidth_bytes_per_s.value,
         bandwidth_fraction=np.asarray(reached.bandwidth_fraction.value),
-        conversion_rate=np.asarray(np.inf))
+        conversion_rate=np.asarray(np.inf),
+    )
 
 
 def _prefill_flop(attention: Attention, kind: str) -> float:

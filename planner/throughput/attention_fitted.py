@@ -75,12 +75,18 @@ class Core:
     def _model(self, layout: str, decode: bool) -> AttentionModel | None:
         sparse, window = bool(self.attention.indexer_topk), self.attention.window * self.windowed
         if self.attention.kind in COMPRESSED:
-            return attention_model(self.device, self.operators(decode)[0], layout, self.stacks,
-                                   compressed=True)
+            return attention_model(
+                self.device, self.operators(decode)[0], layout, self.stacks, compressed=True
+            )
         for operator in self.operators(decode):
             found = attention_model(
-                self.device, operator, layout, self.stacks, window=window,
-                sparse=sparse and operator not in (dsa.DECODE, dsa.PREFILL))
+                self.device,
+                operator,
+                layout,
+                self.stacks,
+                window=window,
+                sparse=sparse and operator not in (dsa.DECODE, dsa.PREFILL),
+            )
             if found is not None:
                 return found
         return None
@@ -108,10 +114,16 @@ class Core:
     def width(self) -> float:
         """Elements of a cache entry of a head that the unit's bytes are divided by."""
         if self.kind == "kv-latent":
-            return float(self.attention.kv_lora_rank + self.attention.rope_dim) \
-                if self.attention.kind == "mla" else float(self.attention.head_dim)
-        return float((self.attention.value_dim or self.attention.head_dim)
-                     if self.kind == "kv-v" else self.attention.head_dim)
+            return (
+                float(self.attention.kv_lora_rank + self.attention.rope_dim)
+                if self.attention.kind == "mla"
+                else float(self.attention.head_dim)
+            )
+        return float(
+            (self.attention.value_dim or self.attention.head_dim)
+            if self.kind == "kv-v"
+            else self.attention.head_dim
+        )
 
 
 def fitted(core: Core, layouts: Sequence[str], phase: Phase, plain: Callable[[], Parts]) -> Parts:
@@ -140,8 +152,9 @@ def certainties(core: Core, layouts: Sequence[str], *, decode: bool) -> tuple[Ce
         if model is None:
             found.append(UNMEASURED if core.attention.kind in COMPRESSED else PRIOR)
             continue
-        sigma = model.sigma(np.asarray(core.windowed), model.alone(core.heads, core.kv_heads),
-                            len(core.heads))
+        sigma = model.sigma(
+            np.asarray(core.windowed), model.alone(core.heads, core.kv_heads), len(core.heads)
+        )
         found.append(replace(model.certainty, sigma=float(np.max(sigma))))
     return tuple(found)
 
@@ -157,17 +170,26 @@ def _groups(models: Sequence[AttentionModel | None]) -> list[tuple[AttentionMode
     return list(groups.values())
 
 
-def _parts(core: Core, model: AttentionModel, layouts: Sequence[str], phase: Phase,
-           decode: bool) -> Parts:
+def _parts(
+    core: Core, model: AttentionModel, layouts: Sequence[str], phase: Phase, decode: bool
+) -> Parts:
     """Seconds of the unit's share, [C, K]."""
     records = [kv_layout(name) for name in layouts]
-    kv_bytes = np.array([head_entry_bytes(core.attention, record, core.kind)
-                         for record in records]) / core.width
-    form = _sparse_form(core, phase, kv_bytes, model.operator) \
-        if model.operator in (dsa.DECODE, dsa.PREFILL) \
+    kv_bytes = (
+        np.array([head_entry_bytes(core.attention, record, core.kind) for record in records])
+        / core.width
+    )
+    form = (
+        _sparse_form(core, phase, kv_bytes, model.operator)
+        if model.operator in (dsa.DECODE, dsa.PREFILL)
         else (_decode_form if decode else _prefill_form)(core, phase, kv_bytes)
-    found = model.parts(form, windowed=np.asarray(core.windowed), few=core.few[:, None],
-                        ungrouped=model.alone(core.heads, core.kv_heads)[:, None])
+    )
+    found = model.parts(
+        form,
+        windowed=np.asarray(core.windowed),
+        few=core.few[:, None],
+        ungrouped=model.alone(core.heads, core.kv_heads)[:, None],
+    )
     if model.rest is not None:
         found = found.plus(_beside(core, model, phase, kv_bytes, decode))
     if not decode:
@@ -187,8 +209,16 @@ def _decode_form(core: Core, phase: Phase, kv_bytes: Array) -> Form:
     if a.kind == "mla":
         latent = _latent(core, batch, length, kv_bytes)
         return lambda p, chip: mla_decode_parts(p, chip, latent, cold=True)
-    step = DecodeShape(batch, length, core.heads[:, None], core.kv_heads[:, None], _width(a),
-                       kv_bytes, np.asarray(core.windowed), np.asarray(column(phase.kv_len)))
+    step = DecodeShape(
+        batch,
+        length,
+        core.heads[:, None],
+        core.kv_heads[:, None],
+        _width(a),
+        kv_bytes,
+        np.asarray(core.windowed),
+        np.asarray(column(phase.kv_len)),
+    )
     return lambda p, chip: attention_decode_parts(p, chip, step, cold=True)
 
 
@@ -201,8 +231,15 @@ def _prefill_form(core: Core, phase: Phase, kv_bytes: Array) -> Form:
     if a.chunked and a.window:
         batch = np.where(length > a.window, batch * (length / a.window), batch)
         length = np.minimum(length, float(a.window))
-    prompt = PrefillShape(batch, length, core.heads[:, None], core.kv_heads[:, None], _width(a),
-                          kv_bytes, float(a.window) if core.windowed else 0.0)
+    prompt = PrefillShape(
+        batch,
+        length,
+        core.heads[:, None],
+        core.kv_heads[:, None],
+        _width(a),
+        kv_bytes,
+        float(a.window) if core.windowed else 0.0,
+    )
     return lambda p, chip: attention_prefill_parts(p, chip, prompt)
 
 
@@ -217,8 +254,13 @@ def sparse_shape(core: Core, phase: Phase, kv_bytes: Array) -> dsa.SparseShape:
     """What a sparse core and its indexer compute: the entries of the cache, those they select."""
     a = core.attention
     latent = _latent(core, phase.sequences[:, None], np.asarray(column(phase.kv_len)), kv_bytes)
-    return dsa.SparseShape(latent, float(a.indexer_topk), float(a.indexer_heads),
-                           float(a.indexer_dim), pooled=float(a.ratio))
+    return dsa.SparseShape(
+        latent,
+        float(a.indexer_topk),
+        float(a.indexer_heads),
+        float(a.indexer_dim),
+        pooled=float(a.ratio),
+    )
 
 
 def _compressed_form(core: Core, phase: Phase, kv_bytes: Array, operator: str) -> Form:
@@ -232,22 +274,28 @@ def _compressed_form(core: Core, phase: Phase, kv_bytes: Array, operator: str) -
     latent = _latent(core, phase.sequences[:, None], read, kv_bytes)
     shape = dsa.SparseShape(latent, np.inf, 0.0, 0.0, pairs=np.asarray(prompt_pairs(a, length)))
     reached = core.device.achieved["attention-decode" if decode else "attention-prefill"]
-    own = {"floor_seconds": reached.floor_seconds.value, "token_seconds": 0.0,
-           "rest_fraction": np.inf}
+    own = {
+        "floor_seconds": reached.floor_seconds.value,
+        "token_seconds": 0.0,
+        "rest_fraction": np.inf,
+    }
     if decode:
         return lambda p, chip: dsa.dsa_core(
-            {**p, **own, "gather_fraction": min(p["gather_fraction"], 1.0)}, chip, operator, shape)
+            {**p, **own, "gather_fraction": min(p["gather_fraction"], 1.0)}, chip, operator, shape
+        )
     return lambda p, chip: dsa.dsa_core({**p, **own}, chip, operator, shape)
 
 
-def _beside(core: Core, model: AttentionModel, phase: Phase, kv_bytes: Array,
-            decode: bool) -> Parts:
+def _beside(
+    core: Core, model: AttentionModel, phase: Phase, kv_bytes: Array, decode: bool
+) -> Parts:
     """What runs beside a latent core; a prompt's tokens pass once, whatever its chunks."""
     batch, length = phase.sequences[:, None], np.asarray(column(phase.kv_len))
     assert model.rest is not None
     shape = _latent(core, batch, length, kv_bytes)
-    return rest_parts(model.rest, model.chip, model.operator, shape,
-                      tokens=batch if decode else batch * length)
+    return rest_parts(
+        model.rest, model.chip, model.operator, shape, tokens=batch if decode else batch * length
+    )
 
 
 def _latent(core: Core, batch: Array, length: Array, kv_bytes: Array) -> LatentShape:
@@ -255,9 +303,16 @@ def _latent(core: Core, batch: Array, length: Array, kv_bytes: Array) -> LatentS
     a rotary part of its own."""
     a = core.attention
     joined = a.kind in COMPRESSED
-    return LatentShape(batch, length, core.heads[:, None], kv_bytes, key=a.nope_dim + a.rope_dim,
-                       value=a.value_dim, latent=a.head_dim if joined else a.kv_lora_rank,
-                       rope=0 if joined else a.rope_dim)
+    return LatentShape(
+        batch,
+        length,
+        core.heads[:, None],
+        kv_bytes,
+        key=a.nope_dim + a.rope_dim,
+        value=a.value_dim,
+        latent=a.head_dim if joined else a.kv_lora_rank,
+        rope=0 if joined else a.rope_dim,
+    )
 
 
 def _width(attention: Attention) -> Array:

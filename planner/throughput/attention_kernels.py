@@ -52,15 +52,22 @@ class AttentionModel:
     lent: float = 1.0
     rest: Parameters | None = None
 
-    def parts(self, form: Callable[[Parameters, Chip], Parts], *, windowed: Mask | bool = False,
-              ungrouped: Mask | bool = False, few: Mask | bool = False) -> Parts:
+    def parts(
+        self,
+        form: Callable[[Parameters, Chip], Parts],
+        *,
+        windowed: Mask | bool = False,
+        ungrouped: Mask | bool = False,
+        few: Mask | bool = False,
+    ) -> Parts:
         """Seconds of ``form``, on the branch where ``few``, ``ungrouped`` or else ``windowed``
         holds."""
         found = form(self.parameters, self.chip)
         for name, mask in (("window", windowed), ("mha", ungrouped), ("few", few)):
             if name in self.branches and np.any(mask):
-                found = where(np.asarray(mask),
-                              form(self.branches[name].parameters, self.chip), found)
+                found = where(
+                    np.asarray(mask), form(self.branches[name].parameters, self.chip), found
+                )
         return found.scaled(self.lent)
 
     def alone(self, heads: Array, kv_heads: Array) -> Mask:
@@ -71,7 +78,7 @@ class AttentionModel:
 
     def sigma(self, windowed: Mask | bool, ungrouped: Mask | bool, count: int) -> Array:
         """Log-space standard deviation by row [count]: a branch's own error in its place."""
-        extra = max(self.certainty.sigma ** 2 - self.base_sigma ** 2, 0.0)
+        extra = max(self.certainty.sigma**2 - self.base_sigma**2, 0.0)
         found = np.full(count, self.certainty.sigma)
         for name, mask in (("window", windowed), ("mha", ungrouped)):
             if name in self.branches:
@@ -80,9 +87,16 @@ class AttentionModel:
         return found
 
 
-def attention_model(device: DeviceProfile, operator: str, layout: str,
-                    stacks: Sequence[str], *, sparse: bool = False, window: int = 0,
-                    compressed: bool = False) -> AttentionModel | None:
+def attention_model(
+    device: DeviceProfile,
+    operator: str,
+    layout: str,
+    stacks: Sequence[str],
+    *,
+    sparse: bool = False,
+    window: int = 0,
+    compressed: bool = False,
+) -> AttentionModel | None:
     """The fitted kernel of ``operator`` over a cache in ``layout``, or None where none fits.
 
     A layout that was not measured takes the kernel and the bytes that data/attention.toml names,
@@ -100,19 +114,37 @@ def attention_model(device: DeviceProfile, operator: str, layout: str,
     if narrow and operator in _PROMPTS:
         rule = _rules()["without_fp8"]
     own = operator in rule.get("measured", ())
-    further = [0.0 if own else float(rule.get("extra", 0.0)),
-               _rules()["sparse"]["extra"] if sparse else 0.0,
-               _rules()["compressed"]["extra"] if compressed else 0.0,
-               _rules()["window"]["extra"] if window > _rules()["window"]["longest"] else 0.0]
+    further = [
+        0.0 if own else float(rule.get("extra", 0.0)),
+        _rules()["sparse"]["extra"] if sparse else 0.0,
+        _rules()["compressed"]["extra"] if compressed else 0.0,
+        _rules()["window"]["extra"] if window > _rules()["window"]["longest"] else 0.0,
+    ]
     extra = float(np.sqrt(sum(e * e for e in further)))
     alone = rule.get("kernel", {}).get(stacks[0], "") if len(stacks) == 1 else ""
-    return kernel_model(device, operator, rule["variant"], stacks, extra=extra, convert=convert,
-                        prior=bool(rule.get("prior")) or sparse or compressed, kernel=alone)
+    return kernel_model(
+        device,
+        operator,
+        rule["variant"],
+        stacks,
+        extra=extra,
+        convert=convert,
+        prior=bool(rule.get("prior")) or sparse or compressed,
+        kernel=alone,
+    )
 
 
-def kernel_model(device: DeviceProfile, operator: str, variant: str, stacks: Sequence[str], *,
-                 extra: float = 0.0, prior: bool = False, convert: bool = False,
-                 kernel: str = "") -> AttentionModel | None:
+def kernel_model(
+    device: DeviceProfile,
+    operator: str,
+    variant: str,
+    stacks: Sequence[str],
+    *,
+    extra: float = 0.0,
+    prior: bool = False,
+    convert: bool = False,
+    kernel: str = "",
+) -> AttentionModel | None:
     """The fitted kernel of a measured ``variant`` (ATTN/KV), or None.
 
     Another architecture takes what belongs to the chip, neither the terms nor the branches of the
@@ -142,19 +174,34 @@ def kernel_model(device: DeviceProfile, operator: str, variant: str, stacks: Seq
         lent = loan(operator, fit.stack, fit.stack, variant, device.architecture, kernel)
     own = calibration.basis == "fitted" and lent is None and not extra
     basis = "prior" if prior else "fitted" if own else "transferred"
-    sigma = float(np.hypot(extra, calibration.sigma if lent is None
-                           else lent_sigma(lent, fit.error.sigma, calibration.sigma)))
+    sigma = float(
+        np.hypot(
+            extra,
+            calibration.sigma
+            if lent is None
+            else lent_sigma(lent, fit.error.sigma, calibration.sigma),
+        )
+    )
     return AttentionModel(
-        operator=operator, rest=_rest(device, fit), chip=silicon, parameters=parameters,
-        branches=branches, convert=convert, base_sigma=fit.error.sigma,
+        operator=operator,
+        rest=_rest(device, fit),
+        chip=silicon,
+        parameters=parameters,
+        branches=branches,
+        convert=convert,
+        base_sigma=fit.error.sigma,
         lent=1.0 if lent is None else lent.factor,
         certainty=Certainty(
-            basis, max(sigma, PRIOR.sigma) if prior else sigma,
-            f"{fit.stack} {fit.software} {fit.variant} on {calibration.origin}"))
+            basis,
+            max(sigma, PRIOR.sigma) if prior else sigma,
+            f"{fit.stack} {fit.software} {fit.variant} on {calibration.origin}",
+        ),
+    )
 
 
-def _find(device: DeviceProfile, operator: str, variant: str,
-          stacks: Sequence[str]) -> tuple[Calibration, Loan | None] | None:
+def _find(
+    device: DeviceProfile, operator: str, variant: str, stacks: Sequence[str]
+) -> tuple[Calibration, Loan | None] | None:
     """(the set, the loan where it is another stack's), or None."""
     own = find(device, operator, stacks, [variant])
     if own is not None or not stacks:
@@ -176,8 +223,11 @@ def _other_kernels(device: DeviceProfile, fit: FittedSet) -> bool:
 
 def _rest(device: DeviceProfile, fit: FittedSet) -> Parameters | None:
     """What the stack runs beside a latent core of a variant."""
-    found = find(device, attention_rest.OPERATOR, [fit.stack],
-                 [f"{fit.operator}:{fit.variant}"]) if fit.operator.startswith("mla") else None
+    found = (
+        find(device, attention_rest.OPERATOR, [fit.stack], [f"{fit.operator}:{fit.variant}"])
+        if fit.operator.startswith("mla")
+        else None
+    )
     return None if found is None else found.fit.parameters
 
 

@@ -30,17 +30,20 @@ class Projections:
     expanded: bool
     indexer: bool
 
-    def gemms(self, tokens: Array, heads: Array,
-              past: Array | float) -> list[tuple[str, Array, Array, Array]]:
+    def gemms(
+        self, tokens: Array, heads: Array, past: Array | float
+    ) -> list[tuple[str, Array, Array, Array]]:
         """(scheme, rows, outputs, inputs) of each product; the down projections of queries and
         latent are one. ``past`` tokens are expanded beside the new ones."""
         a, s = self.attention, self.scheme
         rank = a.q_lora_rank or 0
         latent, width = a.kv_lora_rank, a.nope_dim + a.rope_dim
         down = rank + latent + a.rope_dim
-        found = [(s, tokens, np.asarray(float(down)), np.asarray(float(self.hidden))),
-                 (s, tokens, heads * width, np.asarray(float(rank or self.hidden))),
-                 (s, tokens, np.asarray(float(self.hidden)), heads * a.value_dim)]
+        found = [
+            (s, tokens, np.asarray(float(down)), np.asarray(float(self.hidden))),
+            (s, tokens, heads * width, np.asarray(float(rank or self.hidden))),
+            (s, tokens, np.asarray(float(self.hidden)), heads * a.value_dim),
+        ]
         one = np.asarray(float(latent))
         if self.expanded:
             found.append((s, tokens + past, heads * (a.nope_dim + a.value_dim), one))
@@ -48,17 +51,32 @@ class Projections:
             found += [("bf16", tokens, heads * n, one) for n in (a.nope_dim, a.value_dim)]
         if self.indexer:
             wide = float(a.indexer_heads * a.indexer_dim)
-            found += [(s, tokens, np.asarray(wide), np.asarray(float(rank or self.hidden))),
-                      ("bf16", tokens, np.asarray(float(a.indexer_dim + a.indexer_heads)),
-                       np.asarray(float(self.hidden)))]
+            found += [
+                (s, tokens, np.asarray(wide), np.asarray(float(rank or self.hidden))),
+                (
+                    "bf16",
+                    tokens,
+                    np.asarray(float(a.indexer_dim + a.indexer_heads)),
+                    np.asarray(float(self.hidden)),
+                ),
+            ]
         return found
 
-    def seconds(self, device: DeviceProfile, stacks: Sequence[str], tokens: Array, heads: Array,
-                past: Array | float = 0.0) -> tuple[Array, float] | None:
+    def seconds(
+        self,
+        device: DeviceProfile,
+        stacks: Sequence[str],
+        tokens: Array,
+        heads: Array,
+        past: Array | float = 0.0,
+    ) -> tuple[Array, float] | None:
         """(seconds of all products, log-space standard deviation), weights as warm as a replayed
         module leaves them; None where the device has no measured product of a scheme."""
-        total, weighted, models = np.zeros(np.shape(tokens * heads)), 0.0, self._models(
-            device, stacks)
+        total, weighted, models = (
+            np.zeros(np.shape(tokens * heads)),
+            0.0,
+            self._models(device, stacks),
+        )
         if models is None:
             return None
         for scheme, m, n, k in self.gemms(tokens, heads, past):
@@ -67,8 +85,7 @@ class Projections:
             weighted += float(np.sum(one)) * models[scheme].sigma
         return total, weighted / float(np.sum(total))
 
-    def _models(self, device: DeviceProfile,
-                stacks: Sequence[str]) -> dict[str, GemmModel] | None:
+    def _models(self, device: DeviceProfile, stacks: Sequence[str]) -> dict[str, GemmModel] | None:
         found = {}
         for scheme in (self.scheme, "bf16"):
             model = gemm_model(device, scheme, stacks)

@@ -25,27 +25,43 @@ ROW_BYTES = 2.0
 """An element of the residual stream, as it is written."""
 
 
-def embedding_by_scheme(spec: ModelSpec, device: DeviceProfile, pts: Points, phase: Phase,
-                        weight_bytes: Array) -> Parts:
-    """A gather of rows as they are stored; ``weight_bytes`` [C, S] of a rank's part of the table.
-    """
+def embedding_by_scheme(
+    spec: ModelSpec, device: DeviceProfile, pts: Points, phase: Phase, weight_bytes: Array
+) -> Parts:
+    """A gather of rows as they are stored; ``weight_bytes`` [C, S] of a rank's part of the
+    table."""
     held = spec.vocab_size * spec.hidden_size / pts.tp
     stored = weight_bytes / held[:, None]
     moved = (phase.tokens * spec.hidden_size)[:, None] * (stored + ROW_BYTES)
     return elementwise(device, moved, 1).scaled(column(phase.passes))
 
 
-def router_by_scheme(module: Module, machine: Machine, device: DeviceProfile, pts: Points,
-                     phase: Phase, weight_bytes: Array) -> Parts:
+def router_by_scheme(
+    module: Module,
+    machine: Machine,
+    device: DeviceProfile,
+    pts: Points,
+    phase: Phase,
+    weight_bytes: Array,
+) -> Parts:
     """The router's product and the top-k kernel of one layer."""
     return dense_parts(module, machine, pts, phase, weight_bytes).plus(
-        top_k_parts(module, device, phase))
+        top_k_parts(module, device, phase)
+    )
 
 
-def head_by_scheme(module: Module, spec: ModelSpec, machine: Machine, device: DeviceProfile,
-                   pts: Points, phase: Phase, weight_bytes: Array) -> Parts:
+def head_by_scheme(
+    module: Module,
+    spec: ModelSpec,
+    machine: Machine,
+    device: DeviceProfile,
+    pts: Points,
+    phase: Phase,
+    weight_bytes: Array,
+) -> Parts:
     """Output projection of the positions that are sampled, and sampling."""
     rows = phase.logit_rows * phase.passes
     once = replace(phase, tokens=rows, passes=1.0)
     return dense_parts(module, machine, pts, once, weight_bytes).plus(
-        sampling_parts(spec, machine, device, pts, rows))
+        sampling_parts(spec, machine, device, pts, rows)
+    )

@@ -57,8 +57,9 @@ def stacks_of(engine: str) -> tuple[str, ...]:
     return (STACK_OF_ENGINE[engine],) if engine in STACK_OF_ENGINE else ()
 
 
-def find(device: DeviceProfile, operator: str, stacks: Sequence[str],
-         variants: Sequence[str]) -> Calibration | None:
+def find(
+    device: DeviceProfile, operator: str, stacks: Sequence[str], variants: Sequence[str]
+) -> Calibration | None:
     """The first of ``stacks`` × ``variants`` that ``device`` has, else its relative has.
 
     The device's own measurements of a later stack go before a relative's of an earlier one.
@@ -72,8 +73,7 @@ def find(device: DeviceProfile, operator: str, stacks: Sequence[str],
         if key in device.inherited:
             origin, architecture, fit = device.inherited[key]
             extra = transfer_sigma(operator, key[2], relation(device, architecture))
-            return Calibration(fit, "transferred", origin,
-                               float(np.hypot(fit.error.sigma, extra)))
+            return Calibration(fit, "transferred", origin, float(np.hypot(fit.error.sigma, extra)))
     return None
 
 
@@ -96,8 +96,11 @@ def transfer_sigma(operator: str, variant: str, relation: str) -> float:
     From data/transfer.toml, the first rule that matches: measured by leaving one device out.
     """
     for rule in _rules():
-        if rule["operator"] in (operator, "*") and rule["variant"] in (variant, "*") \
-                and relation in rule:
+        if (
+            rule["operator"] in (operator, "*")
+            and rule["variant"] in (variant, "*")
+            and relation in rule
+        ):
             return float(rule[relation]["sigma"])
     raise AssertionError("the last rule matches everything")
 

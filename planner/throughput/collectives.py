@@ -72,19 +72,28 @@ LINK_FRACTION = 0.75
 GB/s on H100 and 617 of 900 on B200 (aiconfigurator-core 0.12.0 tables)."""
 
 
-def fabric(device: DeviceProfile, *, scale_up_devices: int | None = None,
-           scale_up_bytes_per_s: float | None = None,
-           scale_out_bytes_per_s: float | None = None,
-           stacks: Sequence[str] = stacks_of(ANY_ENGINE)) -> Fabric:
+def fabric(
+    device: DeviceProfile,
+    *,
+    scale_up_devices: int | None = None,
+    scale_up_bytes_per_s: float | None = None,
+    scale_out_bytes_per_s: float | None = None,
+    stacks: Sequence[str] = stacks_of(ANY_ENGINE),
+) -> Fabric:
     """Links of ``device``, with a scenario's overrides and what ``stacks`` were measured to do."""
-    return _fabric(device, scale_up_devices, scale_up_bytes_per_s, scale_out_bytes_per_s,
-                   tuple(stacks))
+    return _fabric(
+        device, scale_up_devices, scale_up_bytes_per_s, scale_out_bytes_per_s, tuple(stacks)
+    )
 
 
 @by_identity(64)
-def _fabric(device: DeviceProfile, scale_up_devices: int | None,
-            scale_up_bytes_per_s: float | None, scale_out_bytes_per_s: float | None,
-            stacks: tuple[str, ...]) -> Fabric:
+def _fabric(
+    device: DeviceProfile,
+    scale_up_devices: int | None,
+    scale_up_bytes_per_s: float | None,
+    scale_out_bytes_per_s: float | None,
+    stacks: tuple[str, ...],
+) -> Fabric:
     """:func:`fabric`, once."""
     links = device.links
 
@@ -98,15 +107,18 @@ def _fabric(device: DeviceProfile, scale_up_devices: int | None,
     if device.kind == "cpu" and scale_up_bytes_per_s is None:
         inside = min(inside, shared_memory_bytes_per_s())
     return Fabric(
-        domain=domain, domain_bytes_per_s=inside,
+        domain=domain,
+        domain_bytes_per_s=inside,
         domain_floor_seconds=value(None, links.scale_up_floor_seconds),
         network_bytes_per_s=value(scale_out_bytes_per_s, links.scale_out_bytes_per_s),
         network_floor_seconds=value(None, links.scale_out_floor_seconds),
         fraction=LINK_FRACTION,
         reduce=curve(device, "all-reduce", stacks, scale_up_bytes_per_s),
         collect=curve(device, "gather", stacks, scale_up_bytes_per_s),
-        exchange=exchanges(device, stacks), gathers=bool(gathers_experts(stacks, domain)),
-        one_sided=bool(one_sided_experts(stacks, domain)))
+        exchange=exchanges(device, stacks),
+        gathers=bool(gathers_experts(stacks, domain)),
+        one_sided=bool(one_sided_experts(stacks, domain)),
+    )
 
 
 def _path(net: Fabric, span: Array) -> tuple[Array, Array]:
@@ -157,8 +169,9 @@ def _levels(net: Fabric, ranks: Array, span: Array) -> tuple[Array, Array]:
 def _between(net: Fabric, near: Array, far: Array, size: Array) -> Array:
     """Floor + (m−1)/m·V/g over the network link of every device."""
     wire = net.network_bytes_per_s * net.fraction
-    return np.asarray(net.network_floor_seconds
-                      + (far - 1) / far * size / near / (wire if wire > 0 else np.inf))
+    return np.asarray(
+        net.network_floor_seconds + (far - 1) / far * size / near / (wire if wire > 0 else np.inf)
+    )
 
 
 def _reduce_inside(net: Fabric, ranks: Array, size: Array) -> Array:
@@ -175,8 +188,9 @@ def _collect_inside(net: Fabric, ranks: Array, size: Array) -> Array:
     return np.where(ranks > 1, floor + (ranks - 1) / ranks * size / bandwidth, 0.0)
 
 
-def expert_exchange(net: Fabric, phase: str, leg: str, work: ExchangeWork, span: Array,
-                    feature_bytes: Array) -> Array:
+def expert_exchange(
+    net: Fabric, phase: str, leg: str, work: ExchangeWork, span: Array, feature_bytes: Array
+) -> Array:
     """Dispatch or combine (``leg``) of expert tokens [C, S]; ``feature_bytes`` [S] an element.
 
     Measured exchanges of the phase; else, and across nodes where none were measured, bytes over
@@ -188,12 +202,16 @@ def expert_exchange(net: Fabric, phase: str, leg: str, work: ExchangeWork, span:
     sizes = sorted(set(wanted))
     measured = net.exchange.get(("decode" if phase == "decode" else "prefill", leg))
     for size in sizes:
-        sent = work.hidden * size * copies(work.tokens, np.asarray(work.per_token), work.ranks,
-                                           distinct=net.one_sided)
+        sent = (
+            work.hidden
+            * size
+            * copies(work.tokens, np.asarray(work.per_token), work.ranks, distinct=net.one_sided)
+        )
         plain = dispatch(net, work.ranks, span, sent)
         if measured is not None and not net.one_sided:
-            found = measured.seconds(work, size, link=net.domain_bytes_per_s,
-                                     network=net.network_bytes_per_s or np.inf)
+            found = measured.seconds(
+                work, size, link=net.domain_bytes_per_s, network=net.network_bytes_per_s or np.inf
+            )
             plain = np.where(np.isnan(found) | (work.ranks <= 1), plain, found)
         columns.append(plain)
     return np.stack([columns[sizes.index(size)] for size in wanted], axis=-1)

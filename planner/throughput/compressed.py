@@ -24,8 +24,9 @@ KERNELS = 1
 """Launches beside the rotary kernel that every attention layer is charged."""
 
 
-def beside_core(attention: Attention, device: DeviceProfile, pts: Points, phase: Phase,
-                entry_bytes: float) -> Parts:
+def beside_core(
+    attention: Attention, device: DeviceProfile, pts: Points, phase: Phase, entry_bytes: float
+) -> Parts:
     """One layer of attention of kind csa, hca or swa; ``entry_bytes`` of a cached entry."""
     heads = attention.heads / pts.tp
     moved = phase.tokens * heads * attention.head_dim * QUERY_BYTES

@@ -30,12 +30,19 @@ KERNELS = 2
 """Launches beside the product: the partial sums, the pooling with its write."""
 
 
-def compressor_parts(module: Module, machine: Machine, device: DeviceProfile, pts: Points,
-                     phase: Phase) -> Parts:
+def compressor_parts(
+    module: Module, machine: Machine, device: DeviceProfile, pts: Points, phase: Phase
+) -> Parts:
     """One layer's compressor, the same on every rank, Parts [C, 1]."""
     outputs = sum(rows for rows, _ in module.gemms[0].members)
     inputs = module.gemms[0].inputs
-    product = plain_gemm(device, machine, phase.tokens, np.full(len(pts), float(outputs)),
-                         float(inputs), np.full(len(pts), 2.0 * outputs * inputs))
+    product = plain_gemm(
+        device,
+        machine,
+        phase.tokens,
+        np.full(len(pts), float(outputs)),
+        float(inputs),
+        np.full(len(pts), 2.0 * outputs * inputs),
+    )
     moved = phase.tokens * PASSES * FP32_BYTES * outputs
     return product.plus(elementwise(device, moved, KERNELS)).scaled(column(phase.passes))

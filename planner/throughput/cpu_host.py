@@ -19,8 +19,9 @@ from planner.throughput.calibration import PRIOR, Certainty
 from planner.throughput.torch_cpu import call_cost, rules
 
 
-def cpu_host_seconds(spec: ModelSpec, device: DeviceProfile, engine: str, *,
-                     eager: bool = False) -> float:
+def cpu_host_seconds(
+    spec: ModelSpec, device: DeviceProfile, engine: str, *, eager: bool = False
+) -> float:
     """Seconds of an average layer of ``spec`` in one pass, where the engine compiles whole layers
     by default also ``eager``; 0 on accelerators and for engines that the data does not have."""
     if device.kind != "cpu":
@@ -42,8 +43,7 @@ def host_certainty(device: DeviceProfile, engine: str) -> Certainty:
     return call_cost(device).certainty
 
 
-def host_source(device: DeviceProfile, spec: ModelSpec, engine: str, *,
-                eager: bool = False) -> str:
+def host_source(device: DeviceProfile, spec: ModelSpec, engine: str, *, eager: bool = False) -> str:
     """How the time of ``engine`` was counted; empty for one that the data does not have."""
     entry = _entry(engine)
     if not entry:
@@ -51,8 +51,10 @@ def host_source(device: DeviceProfile, spec: ModelSpec, engine: str, *,
     if "barriers" in entry:
         return f"{entry['barriers']} barriers a layer, {entry['kind']} ({entry['source']})"
     calls = calls_of_layer(spec, engine, eager=eager)
-    return (f"{calls:.0f} calls a layer and {entry['step_calls']} a step, {entry['kind']} "
-            f"({entry['source']}); {call_cost(device).text}")
+    return (
+        f"{calls:.0f} calls a layer and {entry['step_calls']} a step, {entry['kind']} "
+        f"({entry['source']}); {call_cost(device).text}"
+    )
 
 
 def _entry(engine: str) -> Mapping[str, Any]:

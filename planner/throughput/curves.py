@@ -38,12 +38,14 @@ class Curve:
         """Of ``ranks`` ranks and a message of so many bytes in all; 0 for one rank [s]."""
         if self.table is not None:
             return self.table.seconds(ranks, message_bytes)
-        return collective.collective_seconds(self.formula, self.op, self.link_bytes_per_s, ranks,
-                                             message_bytes)
+        return collective.collective_seconds(
+            self.formula, self.op, self.link_bytes_per_s, ranks, message_bytes
+        )
 
 
-def curve(device: DeviceProfile, what: str, stacks: Sequence[str],
-          link_bytes_per_s: float | None = None) -> Curve | None:
+def curve(
+    device: DeviceProfile, what: str, stacks: Sequence[str], link_bytes_per_s: float | None = None
+) -> Curve | None:
     """The collective ``what`` (all-reduce, gather) of the first of ``stacks``, or None.
 
     The device's own table; its own formula where another link is given; else the formula of its
@@ -80,25 +82,32 @@ class ExchangeCurve:
     inside: Mapping[str, tuple[str, Parameters]]
     across: Mapping[str, tuple[str, Parameters]]
 
-    def seconds(self, work: ExchangeWork, feature_bytes: float, *, link: float,
-                network: float) -> Array:
+    def seconds(
+        self, work: ExchangeWork, feature_bytes: float, *, link: float, network: float
+    ) -> Array:
         """Seconds [C]; NaN for groups across nodes where none were measured."""
         sent = dispatch.Exchange(
-            dispatch.copies(work.tokens, np.asarray(work.per_token), work.ranks,
-                            distinct=self.distinct),
-            np.asarray(feature_bytes * work.hidden), np.asarray(work.experts),
-            np.maximum(work.ranks / work.nodes, 1.0), np.minimum(work.nodes, work.ranks))
+            dispatch.copies(
+                work.tokens, np.asarray(work.per_token), work.ranks, distinct=self.distinct
+            ),
+            np.asarray(feature_bytes * work.hidden),
+            np.asarray(work.experts),
+            np.maximum(work.ranks / work.nodes, 1.0),
+            np.minimum(work.nodes, work.ranks),
+        )
         variant, parameters = _nearest(self.inside, feature_bytes)
-        found = dispatch.dispatch_seconds(parameters, variant, sent, link_bytes_per_s=link,
-                                          network_bytes_per_s=np.inf)
+        found = dispatch.dispatch_seconds(
+            parameters, variant, sent, link_bytes_per_s=link, network_bytes_per_s=np.inf
+        )
         wide = work.nodes > 1
         if not wide.any():
             return found
         if not self.across:
             return np.where(wide, np.nan, found)
         variant, parameters = _nearest(self.across, feature_bytes)
-        over = dispatch.dispatch_seconds(parameters, variant, sent, link_bytes_per_s=link,
-                                         network_bytes_per_s=network)
+        over = dispatch.dispatch_seconds(
+            parameters, variant, sent, link_bytes_per_s=link, network_bytes_per_s=network
+        )
         return np.where(wide, over, found)
 
 
@@ -116,8 +125,9 @@ class ExchangeWork:
 
     def rows(self, where: slice) -> ExchangeWork:
         """The candidates at ``where``."""
-        return replace(self, tokens=self.tokens[where], ranks=self.ranks[where],
-                       nodes=self.nodes[where])
+        return replace(
+            self, tokens=self.tokens[where], ranks=self.ranks[where], nodes=self.nodes[where]
+        )
 
 
 def exchanges(device: DeviceProfile, stacks: Sequence[str]) -> dict[tuple[str, str], ExchangeCurve]:
@@ -131,8 +141,10 @@ def exchanges(device: DeviceProfile, stacks: Sequence[str]) -> dict[tuple[str, s
                 inside = _sets(device, stack, f"{backend}:{leg}", "")
                 if inside:
                     found[phase, leg] = ExchangeCurve(
-                        backend.endswith("-ht"), inside,
-                        _sets(device, stack, f"{backend}:{leg}", dispatch.NETWORK))
+                        backend.endswith("-ht"),
+                        inside,
+                        _sets(device, stack, f"{backend}:{leg}", dispatch.NETWORK),
+                    )
                     break
     return found
 
@@ -143,8 +155,14 @@ def gathers_experts(stacks: Sequence[str], domain: int) -> str:
     not."""
     if len(stacks) != 1:
         return ""
-    return next((str(rule["source"]) for rule in _rules()["inside_host"]
-                 if rule["stack"] == stacks[0] and domain <= rule["most_domain"]), "")
+    return next(
+        (
+            str(rule["source"])
+            for rule in _rules()["inside_host"]
+            if rule["stack"] == stacks[0] and domain <= rule["most_domain"]
+        ),
+        "",
+    )
 
 
 def one_sided_experts(stacks: Sequence[str], domain: int) -> str:
@@ -152,12 +170,19 @@ def one_sided_experts(stacks: Sequence[str], domain: int) -> str:
     ``domain`` of several hosts: the source; empty where it does not."""
     if len(stacks) != 1:
         return ""
-    return next((str(rule["source"]) for rule in _rules()["over_hosts"]
-                 if rule["stack"] == stacks[0] and domain >= rule["least_domain"]), "")
+    return next(
+        (
+            str(rule["source"])
+            for rule in _rules()["over_hosts"]
+            if rule["stack"] == stacks[0] and domain >= rule["least_domain"]
+        ),
+        "",
+    )
 
 
-def _sets(device: DeviceProfile, stack: str, leg: str,
-          ending: str) -> dict[str, tuple[str, Parameters]]:
+def _sets(
+    device: DeviceProfile, stack: str, leg: str, ending: str
+) -> dict[str, tuple[str, Parameters]]:
     found = {}
     for kind in dispatch.BYTES:
         calibration = find(device, dispatch.OPERATOR, [stack], [f"{leg}:{kind}{ending}"])
@@ -166,8 +191,9 @@ def _sets(device: DeviceProfile, stack: str, leg: str,
     return found
 
 
-def _nearest(sets: Mapping[str, tuple[str, Parameters]],
-             feature_bytes: float) -> tuple[str, Parameters]:
+def _nearest(
+    sets: Mapping[str, tuple[str, Parameters]], feature_bytes: float
+) -> tuple[str, Parameters]:
     """The set of the element type whose bytes are nearest."""
     name = min(sets, key=lambda kind: abs(np.log(dispatch.BYTES[kind] / feature_bytes)))
     return sets[name]

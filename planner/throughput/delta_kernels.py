@@ -25,13 +25,14 @@ class DeltaModel:
 
     def parts(self, shape: DeltaShape) -> Parts:
         """Seconds by mechanism of both kernels, the state read from memory."""
-        first, second = (delta_parts(found.fit.parameters, self.chip, name, shape, cold=True)
-                         for name, found in zip(self.variants, self.sets, strict=True))
+        first, second = (
+            delta_parts(found.fit.parameters, self.chip, name, shape, cold=True)
+            for name, found in zip(self.variants, self.sets, strict=True)
+        )
         return first.plus(second)
 
 
-def delta_model(device: DeviceProfile, stacks: Sequence[str], *,
-                decode: bool) -> DeltaModel | None:
+def delta_model(device: DeviceProfile, stacks: Sequence[str], *, decode: bool) -> DeltaModel | None:
     """The fitted kernels of a decode step or a prompt for the first of ``stacks`` that has both,
     else another stack's with a wider interval, or None where no table fits. Nothing is asked
     without ``stacks``: an engine without measured kernels is priced by the roofline."""
@@ -43,8 +44,9 @@ def delta_model(device: DeviceProfile, stacks: Sequence[str], *,
     return DeltaModel(core[0], variants, (first[1], core[1]), core[2])
 
 
-def kernel_of(device: DeviceProfile, stacks: Sequence[str],
-              variant: str) -> tuple[Chip, Calibration, Certainty] | None:
+def kernel_of(
+    device: DeviceProfile, stacks: Sequence[str], variant: str
+) -> tuple[Chip, Calibration, Certainty] | None:
     """(the device, the fitted set of one kernel, how sure it is), or None."""
     figures = chip(device)
     if figures is None or "bf16" not in figures.peaks or not stacks:

@@ -47,9 +47,12 @@ def activity(kernels: Iterable[tuple[Mapping[str, float], float]]) -> float:
     total = active = 0.0
     for mechanisms, count in kernels:
         bound = max(OVERLAPPED, key=lambda name: mechanisms[name])
-        for seconds, name in ((mechanisms["busy"], bound), (mechanisms["launch"], "launch"),
-                              (mechanisms["communication"], "communication"),
-                              (mechanisms["quantise"], "memory")):
+        for seconds, name in (
+            (mechanisms["busy"], bound),
+            (mechanisms["launch"], "launch"),
+            (mechanisms["communication"], "communication"),
+            (mechanisms["quantise"], "memory"),
+        ):
             total += seconds * count
             active += seconds * count * weights[name]
     return active / total if total > 0 else 0.0
@@ -62,23 +65,28 @@ def activity_arrays(kernels: Iterable[tuple[Mapping[str, Array], float]]) -> Arr
     total, active = np.zeros(1), np.zeros(1)
     for mechanisms, count in kernels:
         bound = np.argmax(np.stack([mechanisms[name] for name in OVERLAPPED]), axis=0)
-        for seconds, weight in ((mechanisms["busy"], of_bound[bound]),
-                                (mechanisms["launch"], weights["launch"]),
-                                (mechanisms["communication"], weights["communication"]),
-                                (mechanisms["quantise"], weights["memory"])):
+        for seconds, weight in (
+            (mechanisms["busy"], of_bound[bound]),
+            (mechanisms["launch"], weights["launch"]),
+            (mechanisms["communication"], weights["communication"]),
+            (mechanisms["quantise"], weights["memory"]),
+        ):
             total = total + seconds * count
             active = active + seconds * count * weight
     return np.divide(active, total, out=np.zeros_like(active), where=total > 0)
 
 
-def energy(device: DeviceProfile, *, activity_share: float, devices: int, tpot_seconds: float,
-           batch: int) -> Energy | None:
+def energy(
+    device: DeviceProfile, *, activity_share: float, devices: int, tpot_seconds: float, batch: int
+) -> Energy | None:
     """Of a replica of ``devices`` that decodes ``batch`` sequences; None without a power limit."""
     if device.power_watts is None:
         return None
     if not 0 <= activity_share <= 1 or devices < 1 or batch < 1 or not tpot_seconds > 0:
-        raise InputError(f"activity {activity_share}, {devices} devices, batch {batch}, TPOT "
-                         f"{tpot_seconds}", hint="a share, counts of at least 1, a time above 0")
+        raise InputError(
+            f"activity {activity_share}, {devices} devices, batch {batch}, TPOT {tpot_seconds}",
+            hint="a share, counts of at least 1, a time above 0",
+        )
     rules = _rules()
     idle = rules["idle"][device.kind]
     watts = device.power_watts.value * (idle + (1.0 - idle) * activity_share)
@@ -87,14 +95,19 @@ def energy(device: DeviceProfile, *, activity_share: float, devices: int, tpot_s
     return Energy(watts, joules, joules / factor, joules * factor, rules["source"])
 
 
-def usd_per_million_tokens(price_per_hour: float, devices: int, tpot_seconds: float,
-                           batch: int) -> float:
+def usd_per_million_tokens(
+    price_per_hour: float, devices: int, tpot_seconds: float, batch: int
+) -> float:
     """Price of a million output tokens at ``price_per_hour`` a device."""
     return price_per_hour / 3600.0 * devices * tpot_seconds / batch * 1e6
 
 
-def replicas_for(requests_per_s: float, osl: int, tpot_seconds: float, batch: int,
-                 ) -> tuple[int, float]:
+def replicas_for(
+    requests_per_s: float,
+    osl: int,
+    tpot_seconds: float,
+    batch: int,
+) -> tuple[int, float]:
     """(replicas, requests/s that one serves at its full batch) for ``requests_per_s``.
 
     Steady state without a margin for bursts: batch / (TPOT·osl) answers end a second.

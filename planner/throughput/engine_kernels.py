@@ -60,9 +60,17 @@ class _Row:
 
 
 @lru_cache(maxsize=32_768)
-def chosen(engine: str, version: tuple[int, ...], compute_capability: str | None, module: Module,
-           scheme: str, *, layout: str = "tp", case: str = "", installed: str = "full",
-           ) -> Choice | None:
+def chosen(
+    engine: str,
+    version: tuple[int, ...],
+    compute_capability: str | None,
+    module: Module,
+    scheme: str,
+    *,
+    layout: str = "tp",
+    case: str = "",
+    installed: str = "full",
+) -> Choice | None:
     """What ``engine`` runs ``scheme`` (of attention: a cache layout) on, or None where no source
     says.
 
@@ -77,25 +85,32 @@ def chosen(engine: str, version: tuple[int, ...], compute_capability: str | None
     here = version_numbers(compute_capability)
     for wanted in dict.fromkeys((installed, "full")):
         for row in _rows(engine, module, scheme):
-            if row.installed == wanted and row.since <= version \
-                    and (row.until is None or version < row.until) \
-                    and within(here, row.spans) \
-                    and (not case or row.cases == (_ANY,) or case in row.cases) \
-                    and (row.layouts == (_ANY,) or layout in row.layouts):
+            if (
+                row.installed == wanted
+                and row.since <= version
+                and (row.until is None or version < row.until)
+                and within(here, row.spans)
+                and (not case or row.cases == (_ANY,) or case in row.cases)
+                and (row.layouts == (_ANY,) or layout in row.layouts)
+            ):
                 return row.choice
     return None
 
 
 def read_versions(engine: str) -> tuple[tuple[int, ...], ...]:
     """The versions of ``engine`` that were read, oldest first."""
-    return tuple(sorted({version_numbers(row.choice.read_in) for row in _all()
-                         if row.engine == engine}))
+    return tuple(
+        sorted({version_numbers(row.choice.read_in) for row in _all() if row.engine == engine})
+    )
 
 
 @cache
 def _rows(engine: str, module: str, scheme: str) -> tuple[_Row, ...]:
-    return tuple(row for row in _all()
-                 if row.engine == engine and row.module == module and scheme in row.schemes)
+    return tuple(
+        row
+        for row in _all()
+        if row.engine == engine and row.module == module and scheme in row.schemes
+    )
 
 
 @cache
@@ -107,20 +122,33 @@ def _all() -> tuple[_Row, ...]:
 def _read(row: dict[str, str]) -> _Row:
     path = next((p for p in PATHS if p == row["path"]), None)
     layouts = tuple(row["layouts"].split())
-    if path is None or row["installed"] not in INSTALLED or not row["source"] \
-            or not (layouts == (_ANY,) or set(layouts) <= set(LAYOUTS)):
+    if (
+        path is None
+        or row["installed"] not in INSTALLED
+        or not row["source"]
+        or not (layouts == (_ANY,) or set(layouts) <= set(LAYOUTS))
+    ):
         raise ValueError(f"engine_kernels.csv: {row}")
     return _Row(
-        row["engine"], version_numbers(row["since"]), version_numbers(row["until"]) or None,
-        spans_of(row["sm"]), row["module"], tuple(row["schemes"].split()),
-        tuple(row["case"].split()), row["installed"], layouts,
-        Choice(row["kernel"], path, row["reason"], row["read_in"], row["source"]))
+        row["engine"],
+        version_numbers(row["since"]),
+        version_numbers(row["until"]) or None,
+        spans_of(row["sm"]),
+        row["module"],
+        tuple(row["schemes"].split()),
+        tuple(row["case"].split()),
+        row["installed"],
+        layouts,
+        Choice(row["kernel"], path, row["reason"], row["read_in"], row["source"]),
+    )
 
 
 def spans_of(text: str) -> Spans:
     """Ranges of compute capability as written (``8.0-8.6 9.0``), ends included."""
-    return tuple((version_numbers(low), version_numbers(high or low))
-                 for low, _, high in (one.partition("-") for one in text.split()))
+    return tuple(
+        (version_numbers(low), version_numbers(high or low))
+        for low, _, high in (one.partition("-") for one in text.split())
+    )
 
 
 def within(here: tuple[int, ...], spans: Spans) -> bool:

@@ -33,12 +33,16 @@ def engine_policy(engine: str, version: str) -> EnginePolicy:
     for entry in _rules()["policy"]:
         if _is(entry["engine"], engine) and _is(entry["version"], version):
             policy = Scheduling(
-                exclusive=entry["exclusive"], reserve=entry["reserve"],
+                exclusive=entry["exclusive"],
+                reserve=entry["reserve"],
                 host_seconds=entry["host_us"] * 1e-6,
                 host_seconds_per_sequence=entry["host_us_per_sequence"] * 1e-6,
-                overlapped=entry["overlapped"], ahead=entry.get("ahead", int(entry["overlapped"])))
-            return EnginePolicy(policy, tuple(sorted(entry.get("supplied", {}).items())),
-                                entry["source"])
+                overlapped=entry["overlapped"],
+                ahead=entry.get("ahead", int(entry["overlapped"])),
+            )
+            return EnginePolicy(
+                policy, tuple(sorted(entry.get("supplied", {}).items())), entry["source"]
+            )
     raise AssertionError("the last rule matches everything")
 
 
@@ -59,17 +63,27 @@ def prompt_host(engine: str, version: str, *, experts: bool) -> PromptHost:
     """The host's cost of a prompt in ``engine`` at ``version``, for models with ``experts`` or
     without."""
     for entry in _rules()["prompt"]:
-        if _is(entry["engine"], engine) and _is(entry["version"], version) \
-                and entry.get("experts", experts) == experts:
-            return PromptHost(entry["us_per_layer"] * 1e-6, entry["handling_us"] * 1e-6,
-                              float(entry.get("supplied_concurrency", 0)), entry["source"])
+        if (
+            _is(entry["engine"], engine)
+            and _is(entry["version"], version)
+            and entry.get("experts", experts) == experts
+        ):
+            return PromptHost(
+                entry["us_per_layer"] * 1e-6,
+                entry["handling_us"] * 1e-6,
+                float(entry.get("supplied_concurrency", 0)),
+                entry["source"],
+            )
     raise AssertionError("the last rule matches everything")
 
 
 def with_prompt_host(policy: Scheduling, host: PromptHost, layers: int) -> Scheduling:
     """``policy`` of a model with ``layers`` layers, prompts at the cost of ``host``."""
-    return replace(policy, prompt_floor_seconds=host.layer_seconds * layers,
-                   handling_seconds=host.handling_seconds)
+    return replace(
+        policy,
+        prompt_floor_seconds=host.layer_seconds * layers,
+        handling_seconds=host.handling_seconds,
+    )
 
 
 def supplied_host_time(rule: EnginePolicy, facts: dict[str, Any]) -> bool:
@@ -89,15 +103,27 @@ def supplied_host_time(rule: EnginePolicy, facts: dict[str, Any]) -> bool:
 def beside_routed(engine: str, scheme: str) -> str:
     """Why ``engine`` runs shared experts in ``scheme`` on a second stream beside the routed ones:
     the source; empty where it does not."""
-    return next((str(entry["source"]) for entry in _rules()["second_stream"]
-                 if _is(entry["engine"], engine) and scheme in entry["schemes"]), "")
+    return next(
+        (
+            str(entry["source"])
+            for entry in _rules()["second_stream"]
+            if _is(entry["engine"], engine) and scheme in entry["schemes"]
+        ),
+        "",
+    )
 
 
 def stored_scales(engine: str) -> str:
     """Why checkpoints of ``engine`` in FP8 per tensor carry the scales of activations: the source;
     empty where they may not."""
-    return next((str(entry["source"]) for entry in _rules()["stored_scales"]
-                 if _is(entry["engine"], engine)), "")
+    return next(
+        (
+            str(entry["source"])
+            for entry in _rules()["stored_scales"]
+            if _is(entry["engine"], engine)
+        ),
+        "",
+    )
 
 
 def _is(pattern: str, text: str) -> bool:

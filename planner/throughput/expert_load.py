@@ -115,23 +115,27 @@ def _benchmark_load(law: str, tokens: int, experts: int, per_token: int, ranks: 
     counts = np.stack(local).astype(np.float64)
     padded = np.stack([np.ceil(counts / tile).sum(axis=1) * tile for tile in TILES], axis=-1)
     pairs = np.asarray(counts.sum(axis=1).mean())
-    return ExpertLoad(pairs, np.asarray((counts > 0).sum(axis=1).mean()), padded.mean(axis=0),
-                      np.asarray(tokens * per_token - pairs))
+    return ExpertLoad(
+        pairs,
+        np.asarray((counts > 0).sum(axis=1).mean()),
+        padded.mean(axis=0),
+        np.asarray(tokens * per_token - pairs),
+    )
 
 
-def part_load(experts: int, per_token: int, spread: float, tokens: Array,
-              own: tuple[int, int]) -> ExpertLoad:
+def part_load(
+    experts: int, per_token: int, spread: float, tokens: Array, own: tuple[int, int]
+) -> ExpertLoad:
     """Expected work of the experts ``own`` (first, behind the last), the least popular first, under
     a log-normal popularity; arrays [C] of ``tokens`` [C] of the whole layer. ``elsewhere`` are the
     pairs of the other experts. Rows in tiles as in :func:`expected_load`.
     """
-    popularity = log_normal_popularity(experts, per_token, spread)[own[0]:own[1]]
+    popularity = log_normal_popularity(experts, per_token, spread)[own[0] : own[1]]
     hit = touched(popularity, tokens)
     rows = tokens[:, None] * popularity
     padded = [np.maximum(tile * hit, rows + 0.5 * tile * hit).sum(axis=1) for tile in TILES]
     pairs = rows.sum(axis=1)
-    return ExpertLoad(pairs, hit.sum(axis=1), np.stack(padded, axis=1),
-                      tokens * per_token - pairs)
+    return ExpertLoad(pairs, hit.sum(axis=1), np.stack(padded, axis=1), tokens * per_token - pairs)
 
 
 def _exponent(law: str) -> float:
@@ -141,13 +145,15 @@ def _exponent(law: str) -> float:
     except ValueError:
         value = -1.0
     if name != "power_law" or not 0 < value <= STEEPEST:
-        raise InputError(f"routing {law!r} is not known",
-                         hint="balanced, or power_law_ and an exponent")
+        raise InputError(
+            f"routing {law!r} is not known", hint="balanced, or power_law_ and an exponent"
+        )
     return value
 
 
-def expected_load(experts: int, per_token: int, spread: float, tokens: Array,
-                  ranks: Array) -> ExpertLoad:
+def expected_load(
+    experts: int, per_token: int, spread: float, tokens: Array, ranks: Array
+) -> ExpertLoad:
     """Expected work that a layer waits for under a log-normal popularity of experts, arrays [C].
 
     Pairs are those of the rank whose experts are picked most. Few tokens are bound by weights, and
@@ -168,8 +174,14 @@ def expected_load(experts: int, per_token: int, spread: float, tokens: Array,
 
 
 @lru_cache(maxsize=64)
-def _expected_load(experts: int, per_token: int, spread: float, shape: tuple[int, ...],
-                   token_bytes: bytes, rank_bytes: bytes) -> ExpertLoad:
+def _expected_load(
+    experts: int,
+    per_token: int,
+    spread: float,
+    shape: tuple[int, ...],
+    token_bytes: bytes,
+    rank_bytes: bytes,
+) -> ExpertLoad:
     """:func:`expected_load` of arrays as bytes: all units of a layer ask for the same."""
     tokens, ranks = (np.frombuffer(b).reshape(shape) for b in (token_bytes, rank_bytes))
     logs = np.log(np.clip(tokens, GRID[0], GRID[-1]))
@@ -184,8 +196,12 @@ def _expected_load(experts: int, per_token: int, spread: float, shape: tuple[int
     pairs = share * tokens
     filled = np.exp(columns) * np.minimum(tokens / GRID[0], 1.0)[..., None]
     beyond = np.maximum(tokens / GRID[-1], 1.0)[..., None]
-    found = ExpertLoad(np.asarray(pairs), filled[..., 0], filled[..., 1:] * beyond,
-                       np.asarray(tokens * per_token - pairs))
+    found = ExpertLoad(
+        np.asarray(pairs),
+        filled[..., 0],
+        filled[..., 1:] * beyond,
+        np.asarray(tokens * per_token - pairs),
+    )
     for array in (found.pairs, found.touched, found.padded, found.elsewhere):
         array.setflags(write=False)
     return found
@@ -200,10 +216,13 @@ def _grid(experts: int, per_token: int, spread: float, ranks: int) -> Array:
     most = hit.sum(axis=1)
     if ranks > 1:
         dealt = dealt_popularity(experts, per_token, spread, ranks)
-        most = np.exp(np.interp(LOG_GRID, LOG_GRID[::COARSE],
-                                np.log(most_touched(dealt, GRID[::COARSE]))))
-    filled = [np.maximum(np.maximum(tile * hit, rows + 0.5 * tile * hit).sum(axis=1), tile * most)
-              for tile in TILES]
+        most = np.exp(
+            np.interp(LOG_GRID, LOG_GRID[::COARSE], np.log(most_touched(dealt, GRID[::COARSE])))
+        )
+    filled = [
+        np.maximum(np.maximum(tile * hit, rows + 0.5 * tile * hit).sum(axis=1), tile * most)
+        for tile in TILES
+    ]
     return np.asarray(np.log(np.stack([most, *filled])), dtype=np.float64)
 
 
@@ -215,11 +234,14 @@ def log_normal_popularity(experts: int, per_token: int, spread: float) -> Array:
     expert that would be picked more than once a token is picked by every token.
     """
     if not 1 <= per_token <= experts or not 0 <= spread < 10:
-        raise InputError(f"{per_token} of {experts} experts a token, spread {spread}",
-                         hint="at least one expert, at most all; a spread of 0 to 10")
+        raise InputError(
+            f"{per_token} of {experts} experts a token, spread {spread}",
+            hint="at least one expert, at most all; a spread of 0 to 10",
+        )
     normal = NormalDist()
-    weight = np.exp(spread * np.array([normal.inv_cdf((i + 0.5) / experts)
-                                       for i in range(experts)]))
+    weight = np.exp(
+        spread * np.array([normal.inv_cdf((i + 0.5) / experts) for i in range(experts)])
+    )
     found = np.ones(experts)
     for full in range(per_token + 1):
         rest = weight[: experts - full]

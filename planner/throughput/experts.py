@@ -34,8 +34,15 @@ def load_of(experts: Experts, machine: Machine, pts: Points, phase: Phase) -> Ex
     return expected_load(experts.count, experts.per_token, spread, phase.pooled, pts.ep)
 
 
-def expert_parts(module: Module, experts: Experts, machine: Machine, pts: Points, phase: Phase,
-                 weight_bytes: Array, load: ExpertLoad | None = None) -> Parts:
+def expert_parts(
+    module: Module,
+    experts: Experts,
+    machine: Machine,
+    pts: Points,
+    phase: Phase,
+    weight_bytes: Array,
+    load: ExpertLoad | None = None,
+) -> Parts:
     """One layer of routed experts on one rank; ``weight_bytes`` [C, S] of all its experts;
     ``load`` of its tokens, where ``experts`` are not all of the layer's.
 
@@ -46,8 +53,9 @@ def expert_parts(module: Module, experts: Experts, machine: Machine, pts: Points
     assert kern is not None
     load = load_of(experts, machine, pts, phase) if load is None else load
     if not kern.calibrated.any():
-        return _prior(module, experts, kern, machine.bandwidth, pts, phase, load,
-                      weight_bytes).scaled(column(phase.passes))
+        return _prior(
+            module, experts, kern, machine.bandwidth, pts, phase, load, weight_bytes
+        ).scaled(column(phase.passes))
     size = np.sum([size for _, _, size in shards(module, pts)], axis=0)
     found = zeros(weight_bytes.shape)
     hidden = _hidden(module, pts)
@@ -55,8 +63,13 @@ def expert_parts(module: Module, experts: Experts, machine: Machine, pts: Points
         for alike in _kernels(models):
             model = models[alike[0]]
             assert model is not None
-            one = _fused(model, experts, hidden, _rank(pts, phase, load, size, rows),
-                         weight_bytes[rows][:, alike])
+            one = _fused(
+                model,
+                experts,
+                hidden,
+                _rank(pts, phase, load, size, rows),
+                weight_bytes[rows][:, alike],
+            )
             for whole, part in zip(found.arrays(), one.arrays(), strict=True):
                 if isinstance(rows, slice):
                     whole[:, alike] = part
@@ -73,8 +86,12 @@ def _kernels(models: Sequence[MoeModel | None]) -> list[list[int]]:
     groups: dict[tuple[int, str, str, float], list[int]] = {}
     for j, model in enumerate(models):
         if model is not None:
-            key = (id(model.parameters), model.variant,
-                   compute_format(model.scheme, model.chip), model.factor)
+            key = (
+                id(model.parameters),
+                model.variant,
+                compute_format(model.scheme, model.chip),
+                model.factor,
+            )
             groups.setdefault(key, []).append(j)
     return list(groups.values())
 
@@ -91,12 +108,22 @@ class _Rank:
     group: Array
 
 
-def _rank(pts: Points, phase: Phase, load: ExpertLoad, size: Array,
-          rows: slice | NDArray[np.int64]) -> _Rank:
-    wide = ExpertLoad(load.pairs[rows][:, None], load.touched[rows][:, None],
-                      load.padded[rows][:, None, :], load.elsewhere[rows][:, None])
-    return _Rank(wide, size[rows][:, None], phase.pooled[rows][:, None], pts.ep[rows][:, None],
-                 pts.group[rows][:, None])
+def _rank(
+    pts: Points, phase: Phase, load: ExpertLoad, size: Array, rows: slice | NDArray[np.int64]
+) -> _Rank:
+    wide = ExpertLoad(
+        load.pairs[rows][:, None],
+        load.touched[rows][:, None],
+        load.padded[rows][:, None, :],
+        load.elsewhere[rows][:, None],
+    )
+    return _Rank(
+        wide,
+        size[rows][:, None],
+        phase.pooled[rows][:, None],
+        pts.ep[rows][:, None],
+        pts.group[rows][:, None],
+    )
 
 
 def _hidden(module: Module, pts: Points) -> float:
@@ -105,31 +132,62 @@ def _hidden(module: Module, pts: Points) -> float:
     return float(inputs[0]) if module.kind == "experts-gate-up" else float(outputs[0])
 
 
-def _fused(model: MoeModel, experts: Experts, hidden: float, rank: _Rank,
-           weight_bytes: Array) -> Parts:
+def _fused(
+    model: MoeModel, experts: Experts, hidden: float, rank: _Rank, weight_bytes: Array
+) -> Parts:
     """The module's part of the fused layer [R, S] in the kernel of ``model``; ``weight_bytes``
     [R, S] of all experts of a rank."""
     width, local = experts.width * rank.ep / rank.group, experts.count / rank.ep
-    whole = model.parts(rank.load, tokens=rank.tokens, hidden=np.asarray(hidden), width=width,
-                        local=local, weight_bytes=weight_bytes / (local * rank.size),
-                        count=float(experts.count), ranks=rank.group)
+    whole = model.parts(
+        rank.load,
+        tokens=rank.tokens,
+        hidden=np.asarray(hidden),
+        width=width,
+        local=local,
+        weight_bytes=weight_bytes / (local * rank.size),
+        count=float(experts.count),
+        ranks=rank.group,
+    )
     share = rank.size / (MATRICES * hidden * width)
-    return parts(compute=whole.compute * share, memory=whole.memory * share,
-                 launch=whole.launch * 0.5, busy=whole.busy * share)
+    return parts(
+        compute=whole.compute * share,
+        memory=whole.memory * share,
+        launch=whole.launch * 0.5,
+        busy=whole.busy * share,
+    )
 
 
-def _prior(module: Module, experts: Experts, kern: KernelArrays, bandwidth: float, pts: Points,
-           phase: Phase, load: ExpertLoad, weight_bytes: Array) -> Parts:
+def _prior(
+    module: Module,
+    experts: Experts,
+    kern: KernelArrays,
+    bandwidth: float,
+    pts: Points,
+    phase: Phase,
+    load: ExpertLoad,
+    weight_bytes: Array,
+) -> Parts:
     """What was not measured: achieved fractions, and ggml's kernels by their own law."""
     found = _roofline(module, experts, kern, bandwidth, pts, load, weight_bytes)
     if kern.ggml is None:
         return found
-    return placed(kern.ggml, _blocks(module, experts, kern.ggml, pts, phase, load, weight_bytes),
-                  found, len(kern.schemes))
+    return placed(
+        kern.ggml,
+        _blocks(module, experts, kern.ggml, pts, phase, load, weight_bytes),
+        found,
+        len(kern.schemes),
+    )
 
 
-def _blocks(module: Module, experts: Experts, kernels: GgmlArrays, pts: Points, phase: Phase,
-            load: ExpertLoad, weight_bytes: Array) -> Parts:
+def _blocks(
+    module: Module,
+    experts: Experts,
+    kernels: GgmlArrays,
+    pts: Points,
+    phase: Phase,
+    load: ExpertLoad,
+    weight_bytes: Array,
+) -> Parts:
     """The touched experts, each with its share of the pairs; vector kernels by the tokens of the
     step on GPUs, which is what they are chosen by, by those of an expert on CPUs."""
     touched, pairs = load.touched[:, None], load.pairs[:, None]
@@ -140,16 +198,29 @@ def _blocks(module: Module, experts: Experts, kernels: GgmlArrays, pts: Points, 
     total: Parts | None = None
     for gemm, (outputs, inputs, size) in zip(module.gemms, gemms, strict=True):
         one = ggml_parts(
-            kernels, rows=rows, judged=phase.pooled[:, None] if kernels.by_step else rows,
-            matrices=touched, outputs=outputs[:, None], inputs=inputs[:, None],
-            kinds=len(gemm.members), stored=moved * size[:, None] / elements)
+            kernels,
+            rows=rows,
+            judged=phase.pooled[:, None] if kernels.by_step else rows,
+            matrices=touched,
+            outputs=outputs[:, None],
+            inputs=inputs[:, None],
+            kinds=len(gemm.members),
+            stored=moved * size[:, None] / elements,
+        )
         total = one if total is None else total.plus(one)
     assert total is not None
     return total
 
 
-def _roofline(module: Module, experts: Experts, kern: KernelArrays, bandwidth: float, pts: Points,
-              load: ExpertLoad, weight_bytes: Array) -> Parts:
+def _roofline(
+    module: Module,
+    experts: Experts,
+    kern: KernelArrays,
+    bandwidth: float,
+    pts: Points,
+    load: ExpertLoad,
+    weight_bytes: Array,
+) -> Parts:
     """Achieved fractions of the kernel class over the touched experts."""
     touched, pairs = load.touched[:, None], load.pairs[:, None]
     flop = np.zeros((len(pts), 1))
@@ -158,9 +229,17 @@ def _roofline(module: Module, experts: Experts, kern: KernelArrays, bandwidth: f
     for outputs, inputs, size in shards(module, pts):
         flop = flop + 2 * pairs * size[:, None]
         elements = elements + touched * size[:, None]
-        moved = moved + pairs * (inputs[:, None] * kern.activation_bytes + BF16_BYTES
-                                 * outputs[:, None])
+        moved = moved + pairs * (
+            inputs[:, None] * kern.activation_bytes + BF16_BYTES * outputs[:, None]
+        )
     return operator(
-        flop=flop, moved_bytes=moved, converted=elements, launch=kern.floor * 0.5,
-        peak=kern.peak, compute_fraction=kern.compute_fraction, bandwidth=bandwidth,
-        bandwidth_fraction=kern.bandwidth_fraction, conversion_rate=kern.conversion)
+        flop=flop,
+        moved_bytes=moved,
+        converted=elements,
+        launch=kern.floor * 0.5,
+        peak=kern.peak,
+        compute_fraction=kern.compute_fraction,
+        bandwidth=bandwidth,
+        bandwidth_fraction=kern.bandwidth_fraction,
+        conversion_rate=kern.conversion,
+    )

@@ -40,39 +40,55 @@ def pipeline_seconds(spec: ModelSpec, machine: Machine, pts: Points, phase: Phas
 
 @lru_cache(maxsize=64)
 def _streams_width(spec: ModelSpec) -> int:
-    """Features of a token between two layers: those of all residual streams where it has several.
-    """
-    return max([spec.hidden_size, *(row.shape[1] for row in spec.rows
-                                    if row.fused.startswith("hc-") and row.is_matrix)])
+    """Features of a token between two layers: those of all residual streams where it has
+    several."""
+    return max(
+        [
+            spec.hidden_size,
+            *(row.shape[1] for row in spec.rows if row.fused.startswith("hc-") and row.is_matrix),
+        ]
+    )
 
 
-def plain_gemm(device: DeviceProfile, machine: Machine, rows: Array, outputs: Array,
-               inputs: float, weight_bytes: Array) -> Parts:
+def plain_gemm(
+    device: DeviceProfile,
+    machine: Machine,
+    rows: Array,
+    outputs: Array,
+    inputs: float,
+    weight_bytes: Array,
+) -> Parts:
     """A BF16 GEMM of ``rows`` × ``inputs`` by ``outputs``; all [C] → Parts [C, 1]."""
     if machine.plain is not None:
-        return machine.plain.parts(rows[:, None], outputs[:, None], np.asarray(inputs),
-                                   weight_bytes[:, None])
+        return machine.plain.parts(
+            rows[:, None], outputs[:, None], np.asarray(inputs), weight_bytes[:, None]
+        )
     reached = device.achieved["bf16"]
     rate = device.rate("bf16")
     assert rate is not None
     moved = weight_bytes + 2.0 * rows * inputs + 2.0 * rows * outputs
     return operator(
-        flop=(2.0 * rows * outputs * inputs)[:, None], moved_bytes=moved[:, None],
-        converted=np.zeros(1), launch=np.asarray(reached.floor_seconds.value),
+        flop=(2.0 * rows * outputs * inputs)[:, None],
+        moved_bytes=moved[:, None],
+        converted=np.zeros(1),
+        launch=np.asarray(reached.floor_seconds.value),
         peak=np.asarray(rate.dense.value),
         compute_fraction=np.asarray(reached.compute_fraction.value),
         bandwidth=device.bandwidth_bytes_per_s.value,
         bandwidth_fraction=np.asarray(reached.bandwidth_fraction.value),
-        conversion_rate=np.asarray(np.inf))
+        conversion_rate=np.asarray(np.inf),
+    )
 
 
-def router_parts(module: Module, machine: Machine, device: DeviceProfile, pts: Points,
-                 phase: Phase) -> Parts:
+def router_parts(
+    module: Module, machine: Machine, device: DeviceProfile, pts: Points, phase: Phase
+) -> Parts:
     """Router GEMM (BF16) and the top-k kernel of one layer."""
     outputs, inputs = module.gemms[0].members[0]
     n = np.full(len(pts), float(outputs))
-    gemm = plain_gemm(device, machine, phase.tokens, n, float(inputs),
-                      np.full(len(pts), 2.0 * outputs * inputs))
+    gemm = plain_gemm(
+        device, machine, phase.tokens, n, float(inputs), np.full(len(pts), 2.0 * outputs * inputs)
+    )
     return gemm.scaled(column(phase.passes)).plus(top_k_parts(module, device, phase))
 
 
@@ -82,18 +98,21 @@ def top_k_parts(module: Module, device: DeviceProfile, phase: Phase) -> Parts:
     return elementwise(device, phase.tokens * outputs * 4.0, 1).scaled(column(phase.passes))
 
 
-def head_parts(spec: ModelSpec, machine: Machine, device: DeviceProfile, pts: Points,
-               phase: Phase) -> Parts:
+def head_parts(
+    spec: ModelSpec, machine: Machine, device: DeviceProfile, pts: Points, phase: Phase
+) -> Parts:
     """Output projection (BF16) and sampling over the vocabulary shard."""
     outputs = spec.vocab_size / pts.tp
     rows = phase.logit_rows * phase.passes
-    gemm = plain_gemm(device, machine, rows, outputs, float(spec.hidden_size),
-                      2.0 * outputs * spec.hidden_size)
+    gemm = plain_gemm(
+        device, machine, rows, outputs, float(spec.hidden_size), 2.0 * outputs * spec.hidden_size
+    )
     return gemm.plus(sampling_parts(spec, machine, device, pts, rows))
 
 
-def sampling_parts(spec: ModelSpec, machine: Machine, device: DeviceProfile, pts: Points,
-                   rows: Array) -> Parts:
+def sampling_parts(
+    spec: ModelSpec, machine: Machine, device: DeviceProfile, pts: Points, rows: Array
+) -> Parts:
     """Sampling of ``rows`` [C] positions over the vocabulary shards, FP32 logits collected."""
     outputs = spec.vocab_size / pts.tp
     sampling = elementwise(device, rows * outputs * 4.0 * SAMPLING_PASSES, SAMPLING_PASSES)

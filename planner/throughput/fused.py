@@ -34,8 +34,9 @@ def fused_layer(module: Module) -> bool:
     return stream > int(_document()["widest_apart"])
 
 
-def narrowed_before(model: GemmModel, device: DeviceProfile, stacks: Sequence[str], *,
-                    static_scales: bool) -> GemmForm:
+def narrowed_before(
+    model: GemmModel, device: DeviceProfile, stacks: Sequence[str], *, static_scales: bool
+) -> GemmForm:
     """The form of ``model`` where no quantise kernel runs: its launch and its pass are gone.
 
     A scale per tensor that no checkpoint stores must be searched for, whatever was fused: the form
@@ -47,12 +48,21 @@ def narrowed_before(model: GemmModel, device: DeviceProfile, stacks: Sequence[st
         return form
     alone = quantise_model(device, "scale-matrix", stacks).parts(np.zeros(()), np.zeros(()))
     launch = form.launch if separate else form.launch - np.minimum(alone.launch, form.launch / 2)
-    return replace(form, launch=np.asarray(launch), narrow_launch=np.zeros_like(form.narrow_launch),
-                   narrow_seconds=np.zeros_like(form.narrow_seconds))
+    return replace(
+        form,
+        launch=np.asarray(launch),
+        narrow_launch=np.zeros_like(form.narrow_launch),
+        narrow_seconds=np.zeros_like(form.narrow_seconds),
+    )
 
 
-def narrowed_forms(models: Sequence[GemmModel | None], device: DeviceProfile,
-                   stacks: Sequence[str], *, static_scales: bool) -> dict[str, GemmForm]:
+def narrowed_forms(
+    models: Sequence[GemmModel | None],
+    device: DeviceProfile,
+    stacks: Sequence[str],
+    *,
+    static_scales: bool,
+) -> dict[str, GemmForm]:
     """Kind of module → the forms of S schemes there, for kinds where any differs from its own."""
     known = [m for m in models if m is not None]
     kinds = {m.scheme: fused_kinds(stacks, m.scheme) for m in known}
@@ -62,8 +72,10 @@ def narrowed_forms(models: Sequence[GemmModel | None], device: DeviceProfile,
             return (model or known[0]).form
         return narrowed_before(model, device, stacks, static_scales=static_scales)
 
-    return {kind: together([form(m, kind) for m in models])
-            for kind in sorted(frozenset[str]().union(*kinds.values()))}
+    return {
+        kind: together([form(m, kind) for m in models])
+        for kind in sorted(frozenset[str]().union(*kinds.values()))
+    }
 
 
 @cache
@@ -73,5 +85,8 @@ def _document() -> Mapping[str, Any]:
 
 @cache
 def _rules() -> Mapping[tuple[str, str], frozenset[str]]:
-    return {(stack, scheme): frozenset(kinds) for stack, schemes in _document()["fused"].items()
-            for scheme, kinds in schemes.items()}
+    return {
+        (stack, scheme): frozenset(kinds)
+        for stack, schemes in _document()["fused"].items()
+        for scheme, kinds in schemes.items()
+    }

@@ -53,15 +53,25 @@ class GemmModel:
     sigma: float
     origin: str
 
-    def parts(self, m: Array, n: Array, k: Array, weight_bytes: Array | None = None, *,
-              cold: bool = True, fused: bool = False) -> Parts:
+    def parts(
+        self,
+        m: Array,
+        n: Array,
+        k: Array,
+        weight_bytes: Array | None = None,
+        *,
+        cold: bool = True,
+        fused: bool = False,
+    ) -> Parts:
         """Seconds by mechanism (see :func:`planner.throughput.forms.gemm.gemm_parts`)."""
-        return gemm_parts(self.form, m=m, n=n, k=k, weight_bytes=weight_bytes, cold=cold,
-                          fused=fused)
+        return gemm_parts(
+            self.form, m=m, n=n, k=k, weight_bytes=weight_bytes, cold=cold, fused=fused
+        )
 
 
-def gemm_model(device: DeviceProfile, scheme: str, stacks: Sequence[str], *,
-               static_scales: bool = False) -> GemmModel | None:
+def gemm_model(
+    device: DeviceProfile, scheme: str, stacks: Sequence[str], *, static_scales: bool = False
+) -> GemmModel | None:
     """The fitted GEMM of ``scheme`` for the first of ``stacks`` that has one, or None.
 
     A stack without measurements of the scheme borrows its nearest relative's, with the error that
@@ -74,8 +84,12 @@ def gemm_model(device: DeviceProfile, scheme: str, stacks: Sequence[str], *,
     figures = chip(device)
     rule = _rules()["scheme"].get(scheme)
     record = scheme_by_id(scheme)
-    if figures is None or rule is None or refusal(device, record) \
-            or record.compute not in figures.peaks:
+    if (
+        figures is None
+        or rule is None
+        or refusal(device, record)
+        or record.compute not in figures.peaks
+    ):
         return None
     found = _find(device, scheme, stacks) or _find(device, rule["variant"], stacks)
     if found is None:
@@ -92,17 +106,28 @@ def gemm_model(device: DeviceProfile, scheme: str, stacks: Sequence[str], *,
         if rule.get("weight_only"):
             conversion = device.conversion[conversion_key(record.weight)].value
     own = calibration.basis == "fitted" and lent is None and fit.variant == scheme
-    sigma = float(np.hypot(extra, calibration.sigma if lent is None
-                           else lent_sigma(lent, fit.error.sigma, calibration.sigma)))
-    operands = Operands(record.compute, bits_per_element(record.weight) / 8,
-                        bits_per_element(record.activation) / 8)
+    sigma = float(
+        np.hypot(
+            extra,
+            calibration.sigma
+            if lent is None
+            else lent_sigma(lent, fit.error.sigma, calibration.sigma),
+        )
+    )
+    operands = Operands(
+        record.compute, bits_per_element(record.weight) / 8, bits_per_element(record.activation) / 8
+    )
     form = gemm_form(parameters, figures, operands, kind, widened_per_s=conversion)
     if static_scales and kind.separate:
         form = _static(form, device, stacks)
     return GemmModel(
-        scheme, form, fit.stack, "prior" if prior else "fitted" if own else "transferred",
+        scheme,
+        form,
+        fit.stack,
+        "prior" if prior else "fitted" if own else "transferred",
         max(sigma, PRIOR.sigma) if prior else sigma,
-        f"{fit.stack} {fit.software} {fit.variant} on {calibration.origin}")
+        f"{fit.stack} {fit.software} {fit.variant} on {calibration.origin}",
+    )
 
 
 def _static(form: GemmForm, device: DeviceProfile, stacks: Sequence[str]) -> GemmForm:
@@ -111,13 +136,17 @@ def _static(form: GemmForm, device: DeviceProfile, stacks: Sequence[str]) -> Gem
     convert = quantise_model(device, "scale-matrix", stacks)
     one = convert.parts(np.zeros(()), np.zeros(()))
     many = convert.parts(np.asarray(MANY), np.asarray(1.0), cold=True)
-    return replace(form, narrow_launch=np.minimum(form.narrow_launch, one.launch),
-                   narrow_seconds=np.minimum(form.narrow_seconds, many.memory / MANY),
-                   row_elements=np.zeros(()))
+    return replace(
+        form,
+        narrow_launch=np.minimum(form.narrow_launch, one.launch),
+        narrow_seconds=np.minimum(form.narrow_seconds, many.memory / MANY),
+        row_elements=np.zeros(()),
+    )
 
 
-def _find(device: DeviceProfile, variant: str,
-          stacks: Sequence[str]) -> tuple[Calibration, Loan | None] | None:
+def _find(
+    device: DeviceProfile, variant: str, stacks: Sequence[str]
+) -> tuple[Calibration, Loan | None] | None:
     """(the set, the loan where it is another stack's), or None: what the device itself has of
     ``stacks``, else of a relative's set and a lender's the one that is surer."""
     own = find(device, "gemm", stacks, [variant])
@@ -134,8 +163,12 @@ def _find(device: DeviceProfile, variant: str,
 
 def _scaled(parameters: Parameters, ratios: Mapping[str, float]) -> Mapping[str, float]:
     """``parameters`` with those of ``ratios`` multiplied; fractions stay at most 1."""
-    return {name: min(value * ratios[name], 1.0 if name.endswith("_fraction") else np.inf)
-            if name in ratios else value for name, value in parameters.items()}
+    return {
+        name: min(value * ratios[name], 1.0 if name.endswith("_fraction") else np.inf)
+        if name in ratios
+        else value
+        for name, value in parameters.items()
+    }
 
 
 @cache

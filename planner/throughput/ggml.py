@@ -36,8 +36,14 @@ from planner.throughput.roofline import Parts, from_every, parts
 Array = NDArray[np.float64]
 _DATA = Path(__file__).resolve().parent / "data" / "ggml.toml"
 KERNEL = "ggml"
-MOE = {"int8": "moe-int8", "w8a16": "moe-w8a16", "w4a16": "moe-w4a16", "bf16": "moe-bf16",
-       "fp16": "moe-bf16", "fp32": "moe-bf16"}
+MOE = {
+    "int8": "moe-int8",
+    "w8a16": "moe-w8a16",
+    "w4a16": "moe-w4a16",
+    "bf16": "moe-bf16",
+    "fp16": "moe-bf16",
+    "fp32": "moe-bf16",
+}
 """The class of grouped kernels by that of dense ones."""
 ONCE = 1e18
 """Rows of a tile that holds all of them: weights are unpacked once a product."""
@@ -97,17 +103,24 @@ def cpu_units() -> tuple[str, ...]:
 def cpu_unit(device: DeviceProfile) -> tuple[str, Mapping[str, Any]] | None:
     """(name, law) of the vector unit that ggml's kernels use on ``device``, None without a rate of
     integer products on one."""
-    return next(((name, law) for law in rules()["cpu"]["unit"] for name in law["names"]
-                 if (name, "int8") in device.rates and (
-                     not law["architectures"] or device.architecture in law["architectures"])),
-                None)
+    return next(
+        (
+            (name, law)
+            for law in rules()["cpu"]["unit"]
+            for name in law["names"]
+            if (name, "int8") in device.rates
+            and (not law["architectures"] or device.architecture in law["architectures"])
+        ),
+        None,
+    )
 
 
 def on_cpu(device: DeviceProfile) -> bool:
     """Whether ggml runs on the CPU of ``device``: it is one, or a chip whose only known kernels are
     those of its vector unit."""
-    return device.kind == "cpu" or (device.compute_capability is None
-                                    and cpu_unit(device) is not None)
+    return device.kind == "cpu" or (
+        device.compute_capability is None and cpu_unit(device) is not None
+    )
 
 
 def widening(device: DeviceProfile) -> Mapping[str, Any] | None:
@@ -129,9 +142,12 @@ def ggml_refusal(device: DeviceProfile, scheme: Scheme) -> str:
     if device.rate(compute) is None:
         return device.why_not(compute)
     if on_cpu(device):
-        return "" if cpu_unit(device) is not None else \
-            f"{device.id} states no rate of integer products on a vector unit that ggml has " \
+        return (
+            ""
+            if cpu_unit(device) is not None
+            else f"{device.id} states no rate of integer products on a vector unit that ggml has "
             f"kernels for ({', '.join(cpu_units())})"
+        )
     law = widening(device)
     built = any(device.platform in row.get("platforms", ()) for row in rules()["gpu"]["mma"])
     if device.compute_capability is None and law is None and not built:
@@ -147,8 +163,10 @@ def classes(device: DeviceProfile, scheme: Scheme) -> tuple[str, str]:
     """(class of a matrix product, class that reads the weights) in a profile's achieved figures."""
     if not runs_on_ggml(scheme):
         return scheme.kernel, scheme.kernel
-    return (ggml_compute(device, scheme),
-            "w8a16" if bits_per_element(scheme.weight) > 6 else "w4a16")
+    return (
+        ggml_compute(device, scheme),
+        "w8a16" if bits_per_element(scheme.weight) > 6 else "w4a16",
+    )
 
 
 def ggml_kernel(device: DeviceProfile, scheme_id: str, *, experts: bool) -> GgmlKernel:
@@ -179,9 +197,11 @@ def counted_kernel(device: DeviceProfile, scheme_id: str, *, experts: bool) -> G
     bandwidth = device.bandwidth_bytes_per_s.value
     share = device.achieved[reading].bandwidth_fraction.value
     return GgmlKernel(
-        **figures, memory=1.0 / (bandwidth * share),
+        **figures,
+        memory=1.0 / (bandwidth * share),
         launch=device.achieved[launched].floor_seconds.value,
-        activation_bytes=bits_per_element(scheme.activation) / 8)
+        activation_bytes=bits_per_element(scheme.activation) / 8,
+    )
 
 
 def _on_gpu(device: DeviceProfile, name: str, product: str, experts: bool) -> dict[str, float]:
@@ -200,11 +220,16 @@ def _on_gpu(device: DeviceProfile, name: str, product: str, experts: bool) -> di
     moved = FP32_BYTES + bits_per_element(scheme_by_id(name).activation) / 8
     bandwidth = device.bandwidth_bytes_per_s.value * plain.bandwidth_fraction.value
     return {
-        "vector": count["vector"] / issued, "vector_rows": float(law["vector_rows"]),
-        "tile": 2.0 / multiplied + count.get("scale", 0.0) / issued, "least_rows": 1.0,
-        "step": float(law["tile_step"]), "unpack": count["unpack"] / issued,
-        "tile_rows": float(law["tile_rows"]) if tiles else ONCE, "quantise": moved / bandwidth,
-        "least_quantised": 0.0, "quantise_launch": plain.floor_seconds.value,
+        "vector": count["vector"] / issued,
+        "vector_rows": float(law["vector_rows"]),
+        "tile": 2.0 / multiplied + count.get("scale", 0.0) / issued,
+        "least_rows": 1.0,
+        "step": float(law["tile_step"]),
+        "unpack": count["unpack"] / issued,
+        "tile_rows": float(law["tile_rows"]) if tiles else ONCE,
+        "quantise": moved / bandwidth,
+        "least_quantised": 0.0,
+        "quantise_launch": plain.floor_seconds.value,
     }
 
 
@@ -218,9 +243,14 @@ def _widening(device: DeviceProfile, name: str, product: str, experts: bool) -> 
     issued = vector.dense.value * law["per_flop"] * device.achieved[product].compute_fraction.value
     return {
         "vector": (law["multiply"] + count["unpack"]) / issued,
-        "vector_rows": float(law["vector_rows"]), "tile": 2.0 / _widened(device),
-        "least_rows": 1.0, "step": float(law["tile_step"]), "unpack": count["unpack"] / issued,
-        "tile_rows": float(law["tile_rows"]), "quantise": 0.0, "least_quantised": 0.0,
+        "vector_rows": float(law["vector_rows"]),
+        "tile": 2.0 / _widened(device),
+        "least_rows": 1.0,
+        "step": float(law["tile_step"]),
+        "unpack": count["unpack"] / issued,
+        "tile_rows": float(law["tile_rows"]),
+        "quantise": 0.0,
+        "least_quantised": 0.0,
         "quantise_launch": 0.0,
     }
 
@@ -243,12 +273,16 @@ def _on_cpu(device: DeviceProfile, name: str, product: str, experts: bool) -> di
     path = "dot" if experts and count["path"] == "llamafile" else count["path"]
     many = count["one"] if path == "dot" else count["many"]
     found = {
-        "vector": 1.0 / (count["one"] * cycles), "vector_rows": float(law["paths"][path]),
-        "tile": 1.0 / (many * cycles), "least_rows": 1.0, "step": 0.0,
+        "vector": 1.0 / (count["one"] * cycles),
+        "vector_rows": float(law["paths"][path]),
+        "tile": 1.0 / (many * cycles),
+        "least_rows": 1.0,
+        "step": 0.0,
         "unpack": 1.0 / (count["unpack"] * cycles) if path == "tiled" else 0.0,
         "tile_rows": ONCE,
         # Of repacked blocks, as with AMX, a row is quantised by one core.
-        "quantise": 1.0 / (count["quantise"] * cycles), "quantise_launch": 0.0,
+        "quantise": 1.0 / (count["quantise"] * cycles),
+        "quantise_launch": 0.0,
         "least_quantised": cores if path == "repacked" else 0.0,
     }
     amx = device.rates.get(("amx", "int8"))
@@ -256,10 +290,13 @@ def _on_cpu(device: DeviceProfile, name: str, product: str, experts: bool) -> di
         return found
     share = min(law["amx_share"], device.achieved[product].compute_fraction.value)
     return found | {
-        "vector": 1.0 / (law["amx_products"] * cycles), "vector_rows": 1.0,
-        "tile": 2.0 / (amx.dense.value * share), "least_rows": float(law["amx_least_rows"]),
+        "vector": 1.0 / (law["amx_products"] * cycles),
+        "vector_rows": 1.0,
+        "tile": 2.0 / (amx.dense.value * share),
+        "least_rows": float(law["amx_least_rows"]),
         "unpack": 0.0,
-        "quantise": 1.0 / (law["amx_quantise"] * cycles), "least_quantised": cores,
+        "quantise": 1.0 / (law["amx_quantise"] * cycles),
+        "least_quantised": cores,
     }
 
 
@@ -278,15 +315,17 @@ class GgmlArrays:
         return dict(zip(self.places.tolist(), self.certainty, strict=True))
 
 
-def ggml_arrays(device: DeviceProfile, schemes: Sequence[str], *, experts: bool,
-                engine: str) -> GgmlArrays | None:
+def ggml_arrays(
+    device: DeviceProfile, schemes: Sequence[str], *, experts: bool, engine: str
+) -> GgmlArrays | None:
     """The kernels of what ggml multiplies among ``schemes``, None without any: its own types, and
     on CPUs what ``engine`` keeps plain, if that is one of ggml's."""
     unit = cpu_unit(device) if on_cpu(device) and engine_runs(engine) else None
     plain = unit[1]["products"] if unit is not None else {}
     names = [_stored_as(device, name, engine) for name in schemes]
-    places = [i for i, name in enumerate(names) if runs_on_ggml(scheme_by_id(name))
-              or name in plain]
+    places = [
+        i for i, name in enumerate(names) if runs_on_ggml(scheme_by_id(name)) or name in plain
+    ]
     if not places:
         return None
     found = [ggml_kernel(device, names[i], experts=experts) for i in places]
@@ -302,12 +341,20 @@ def _stored_as(device: DeviceProfile, name: str, engine: str) -> str:
 
 def as_arrays(kernels: Sequence[GgmlKernel]) -> dict[str, Array]:
     """Fields by name, arrays over ``kernels``."""
-    return {f.name: np.array([getattr(one, f.name) for one in kernels])
-            for f in fields(GgmlKernel)}
+    return {f.name: np.array([getattr(one, f.name) for one in kernels]) for f in fields(GgmlKernel)}
 
 
-def ggml_parts(kernels: GgmlArrays, *, rows: Array, judged: Array, matrices: Array, outputs: Array,
-               inputs: Array, stored: Array, kinds: int) -> Parts:
+def ggml_parts(
+    kernels: GgmlArrays,
+    *,
+    rows: Array,
+    judged: Array,
+    matrices: Array,
+    outputs: Array,
+    inputs: Array,
+    stored: Array,
+    kinds: int,
+) -> Parts:
     """Seconds of products by mechanism, [C, types].
 
     Args:
@@ -327,20 +374,30 @@ def ggml_parts(kernels: GgmlArrays, *, rows: Array, judged: Array, matrices: Arr
     one_by_one = products * rows * k["vector"]
     few = judged <= k["vector_rows"]
     at_limit = one_by_one * k["vector_rows"] / np.maximum(judged, 1e-300)
-    fewest = products * (np.maximum(k["vector_rows"] + 1.0, k["least_rows"]) * k["tile"]
-                         + k["unpack"])
+    fewest = products * (
+        np.maximum(k["vector_rows"] + 1.0, k["least_rows"]) * k["tile"] + k["unpack"]
+    )
     alone = products * k["vector"]
     on_gpu = k["step"] > 0
     compute = np.where(
-        few, np.where(on_gpu, one_by_one, np.minimum(one_by_one, np.maximum(fewest, alone))),
-        np.maximum(tiles, np.where(on_gpu, at_limit, alone)))
+        few,
+        np.where(on_gpu, one_by_one, np.minimum(one_by_one, np.maximum(fewest, alone))),
+        np.maximum(tiles, np.where(on_gpu, at_limit, alone)),
+    )
     all_rows = rows * matrices
     moved = stored + all_rows * (inputs * k["activation_bytes"] * kinds + FP32_BYTES * outputs)
     memory = moved * k["memory"]
-    quantise = kinds * (k["quantise_launch"] + inputs * k["quantise"]
-                        * np.maximum(all_rows, k["least_quantised"]))
-    return parts(compute=compute, memory=memory, launch=k["launch"] * kinds, quantise=quantise,
-                 busy=np.maximum(compute, memory), overlap=True)
+    quantise = kinds * (
+        k["quantise_launch"] + inputs * k["quantise"] * np.maximum(all_rows, k["least_quantised"])
+    )
+    return parts(
+        compute=compute,
+        memory=memory,
+        launch=k["launch"] * kinds,
+        quantise=quantise,
+        busy=np.maximum(compute, memory),
+        overlap=True,
+    )
 
 
 def placed(kernels: GgmlArrays, found: Parts, other: Parts, schemes: int) -> Parts:
@@ -361,8 +418,9 @@ def _by_capability(device: DeviceProfile, rows: Sequence[Mapping[str, Any]]) -> 
         if device.compute_capability is None and device.platform in row.get("platforms", ()):
             return row
         ends = [one.partition("-") for one in row["capability"].split()]
-        if any(_version(low) <= here and (not high or here <= _version(high))
-               for low, _, high in ends):
+        if any(
+            _version(low) <= here and (not high or here <= _version(high)) for low, _, high in ends
+        ):
             return row
     return rows[-1]
 

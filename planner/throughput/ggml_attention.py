@@ -69,24 +69,29 @@ def ggml_attention(device: DeviceProfile, engine: str) -> GgmlAttention | None:
     unit, law = chosen
     cycles = device.rates[unit, "int8"].dense.value / 2.0 / law["peak_products"]
     return GgmlAttention(
-        {name: _cost(device, name, counted, cycles)
-         for name, counted in law["attention"].items()},
+        {name: _cost(device, name, counted, cycles) for name, counted in law["attention"].items()},
         frozenset(name for name, counted in law["attention"].items() if "tile" in counted),
-        float(rules()["cpu"]["attention"]["tile_rows"]))
+        float(rules()["cpu"]["attention"]["tile_rows"]),
+    )
 
 
-def _cost(device: DeviceProfile, layout: str, counted: Mapping[str, float],
-          cycles: float) -> PairCost:
+def _cost(
+    device: DeviceProfile, layout: str, counted: Mapping[str, float], cycles: float
+) -> PairCost:
     step = counted["step"] / cycles
     found = {STEP: step, PROMPT: counted.get("tile", counted["step"]) / cycles}
-    sure = dict.fromkeys(found, Certainty("prior", ggml_certainty(device).sigma,
-                                          "ggml attention by cycles"))
+    sure = dict.fromkeys(
+        found, Certainty("prior", ggml_certainty(device).sigma, "ggml attention by cycles")
+    )
     for phase in found:
         fitted = device.fitted.get((OPERATOR, STACK, f"{phase}:{layout}"))
         if fitted is not None:
             found[phase] = fitted.parameters["element_seconds"]
-            sure[phase] = Certainty("fitted", fitted.error.sigma,
-                                    f"ggml attention of {fitted.software} measured on {device.id}")
+            sure[phase] = Certainty(
+                "fitted",
+                fitted.error.sigma,
+                f"ggml attention of {fitted.software} measured on {device.id}",
+            )
     return PairCost(found[STEP], found[PROMPT], sure[STEP], sure[PROMPT])
 
 
@@ -94,26 +99,47 @@ def _priced(attention: Attention) -> bool:
     return attention.kind in ("gqa", "mla") and not attention.indexer_topk
 
 
-def with_ggml(costs: GgmlAttention | None, attention: Attention, kind: str,
-              layouts: Sequence[str], device: DeviceProfile, pts: Points, phase: Phase,
-              other: Callable[[], Parts]) -> Parts:
+def with_ggml(
+    costs: GgmlAttention | None,
+    attention: Attention,
+    kind: str,
+    layouts: Sequence[str],
+    device: DeviceProfile,
+    pts: Points,
+    phase: Phase,
+    other: Callable[[], Parts],
+) -> Parts:
     """One layer of one cache unit: by ``costs`` where they price it, else by ``other``."""
     if costs is None or not _priced(attention):
         return other()
     known = [name in costs.costs for name in layouts]
-    found = core_parts(costs, attention, kind,
-                       [name if ok else next(iter(costs.costs))
-                        for name, ok in zip(layouts, known, strict=True)], device, pts, phase)
+    found = core_parts(
+        costs,
+        attention,
+        kind,
+        [name if ok else next(iter(costs.costs)) for name, ok in zip(layouts, known, strict=True)],
+        device,
+        pts,
+        phase,
+    )
     return found if all(known) else where(np.array(known)[None, :], found, other())
 
 
-def core_parts(costs: GgmlAttention, attention: Attention, kind: str, layouts: Sequence[str],
-               device: DeviceProfile, pts: Points, phase: Phase) -> Parts:
+def core_parts(
+    costs: GgmlAttention,
+    attention: Attention,
+    kind: str,
+    layouts: Sequence[str],
+    device: DeviceProfile,
+    pts: Points,
+    phase: Phase,
+) -> Parts:
     """The module's equation; keys and values carry half of the launch each."""
     heads, local = attention.heads / pts.tp, local_kv_heads(attention, pts.tp)
     width = _width(attention, kind)
-    size = np.array([head_entry_bytes(attention, kv_layout(n), kind) for n in layouts],
-                    dtype=np.float64)
+    size = np.array(
+        [head_entry_bytes(attention, kv_layout(n), kind) for n in layouts], dtype=np.float64
+    )
     step = np.array([costs.costs[n].step for n in layouts])
     if phase.name == "decode":
         reached = device.achieved["attention-decode"]
@@ -123,18 +149,25 @@ def core_parts(costs: GgmlAttention, attention: Attention, kind: str, layouts: S
     else:
         reached = device.achieved["attention-prefill"]
         alone = np.ones(len(pts)) * prompt_pairs(attention, phase.kv_len)
-        tiled = (phase.tokens >= costs.tile_rows)[:, None] \
-            & np.array([n in costs.tiled for n in layouts])
+        tiled = (phase.tokens >= costs.tile_rows)[:, None] & np.array(
+            [n in costs.tiled for n in layouts]
+        )
         # Tiles on the diagonal are computed whole.
         pairs = alone[:, None] + np.where(
-            tiled, column(phase.kv_len) * (costs.tile_rows / 2.0), 0.0)
+            tiled, column(phase.kv_len) * (costs.tile_rows / 2.0), 0.0
+        )
         seconds = np.where(tiled, np.array([costs.costs[n].tile for n in layouts]), step)
         moved, launches = (phase.kv_len * local)[:, None] * size, column(phase.passes)
     compute = pairs * heads[:, None] * width * seconds
     memory = moved / (device.bandwidth_bytes_per_s.value * reached.bandwidth_fraction.value)
     share = 1.0 if kind == "kv-latent" else 0.5
-    return parts(compute=compute, memory=memory, busy=np.maximum(compute, memory), overlap=True,
-                 launch=np.asarray(reached.floor_seconds.value * share * launches))
+    return parts(
+        compute=compute,
+        memory=memory,
+        busy=np.maximum(compute, memory),
+        overlap=True,
+        launch=np.asarray(reached.floor_seconds.value * share * launches),
+    )
 
 
 def _width(attention: Attention, kind: str) -> float:

@@ -25,12 +25,14 @@ OF_ANY = ("one", "many", "memory", "launch", "quantise")
 
 def own_set(device: DeviceProfile, scheme_id: str) -> FittedSet | None:
     """The set that holds for a type on ``device``: its own, that of all types, or None."""
-    return device.fitted.get((OPERATOR, STACK, scheme_id),
-                             device.fitted.get((OPERATOR, STACK, ANY_TYPE)))
+    return device.fitted.get(
+        (OPERATOR, STACK, scheme_id), device.fitted.get((OPERATOR, STACK, ANY_TYPE))
+    )
 
 
-def corrected(device: DeviceProfile, scheme_id: str, counted: GgmlKernel, *,
-              apart: bool) -> GgmlKernel:
+def corrected(
+    device: DeviceProfile, scheme_id: str, counted: GgmlKernel, *, apart: bool
+) -> GgmlKernel:
     """``counted`` with what was measured on ``device``; ``apart``: experts whose tokens run one by
     one, whatever their number."""
     found = own_set(device, scheme_id)
@@ -39,10 +41,14 @@ def corrected(device: DeviceProfile, scheme_id: str, counted: GgmlKernel, *,
     p = found.parameters
     if found.variant == ANY_TYPE:
         return replace(
-            counted, vector=counted.vector * p["one_factor"],
+            counted,
+            vector=counted.vector * p["one_factor"],
             tile=counted.tile * p["one_factor" if apart else "many_factor"],
-            unpack=counted.unpack * p["many_factor"], memory=p["memory_seconds"],
-            launch=p["launch_seconds"], quantise=counted.quantise * p["quantise_factor"])
+            unpack=counted.unpack * p["many_factor"],
+            memory=p["memory_seconds"],
+            launch=p["launch_seconds"],
+            quantise=counted.quantise * p["quantise_factor"],
+        )
     made = replace(counted, **{name: p[f"{name}_seconds"] for name in OF_A_TYPE})
     return replace(made, tile=made.vector) if apart else made
 
@@ -54,6 +60,5 @@ def certainty_of(device: DeviceProfile, scheme_id: str, counted: Certainty) -> C
         return counted
     origin = f"ggml kernels of {found.software} measured on {device.id}"
     if found.variant == ANY_TYPE:
-        return Certainty("transferred", found.error.sigma,
-                         f"counted, in the ratio of the {origin}")
+        return Certainty("transferred", found.error.sigma, f"counted, in the ratio of the {origin}")
     return Certainty("fitted", found.error.sigma, origin)

@@ -30,8 +30,9 @@ def captured(engine: str) -> Captured | None:
     """The default sizes of ``engine``, None where none are known."""
     for entry in _entries():
         if entry["name"] == engine:
-            sizes = sorted({n for first, last, step in entry["ranges"]
-                            for n in range(first, last + 1, step)})
+            sizes = sorted(
+                {n for first, last, step in entry["ranges"] for n in range(first, last + 1, step)}
+            )
             return Captured(tuple(sizes), str(entry["source"]))
     return None
 
@@ -61,9 +62,10 @@ def padded(times: StepTimes, sizes: Sequence[int], most: float) -> StepTimes:
     step = np.interp(padded_batch(counts, sizes), times.batch, times.decode)
     means = np.unique(np.concatenate([times.batch[times.batch <= n], np.linspace(0, n, 17)]))
     decode = (_binomial(n, means / n) @ step) * np.minimum(means, 1.0)
-    mixed, everywhere = (None if values is None else np.maximum(
-        np.interp(means, times.batch, values), decode)
-        for values in (times.mixed, times.everywhere))
+    mixed, everywhere = (
+        None if values is None else np.maximum(np.interp(means, times.batch, values), decode)
+        for values in (times.mixed, times.everywhere)
+    )
     assert mixed is not None
     return replace(times, batch=means, decode=decode, mixed=mixed, everywhere=everywhere)
 
@@ -75,7 +77,7 @@ def _binomial(n: int, share: Array) -> Array:
     ways = logs[n] - logs[k] - logs[n - k]
     p = np.clip(share, 1e-15, 1 - 1e-15)[:, None]
     table = np.exp(ways + k * np.log(p) + (n - k) * np.log1p(-p))
-    table[share >= 1] = (k == n)
+    table[share >= 1] = k == n
     table[:, 0] = 0.0
-    table[share <= 0] = (k == 0)
+    table[share <= 0] = k == 0
     return np.asarray(table / table.sum(axis=1, keepdims=True))

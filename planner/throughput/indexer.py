@@ -23,8 +23,13 @@ INDEXER_KERNELS = 3
 SCORE_BYTES = 4.0
 
 
-def indexer_parts(attention: Attention, device: DeviceProfile, pts: Points, phase: Phase,
-                  stacks: Sequence[str] = ()) -> Parts:
+def indexer_parts(
+    attention: Attention,
+    device: DeviceProfile,
+    pts: Points,
+    phase: Phase,
+    stacks: Sequence[str] = (),
+) -> Parts:
     """Scoring the past with a sparse-attention indexer, one layer, Parts [C, 1].
 
     By the measured kernels of the first of ``stacks`` that has them for latent attention, else by
@@ -34,16 +39,19 @@ def indexer_parts(attention: Attention, device: DeviceProfile, pts: Points, phas
     model = _model(attention, device, stacks, decode=not prefill)
     if model is None:
         return _plain(attention, device, pts, phase)
-    core = Core(attention, "kv-latent", device, tuple(stacks), attention.heads / pts.tp,
-                np.ones(len(pts)))
+    core = Core(
+        attention, "kv-latent", device, tuple(stacks), attention.heads / pts.tp, np.ones(len(pts))
+    )
     shape = sparse_shape(core, phase, np.ones(1))
-    found = model.parts(lambda p, chip: dsa.dsa_indexer(p, chip, model.operator, shape),
-                        few=core.few[:, None])
+    found = model.parts(
+        lambda p, chip: dsa.dsa_indexer(p, chip, model.operator, shape), few=core.few[:, None]
+    )
     return replace(found, launch=found.launch * column(phase.passes)) if prefill else found
 
 
-def indexer_certainty(attention: Attention, device: DeviceProfile, stacks: Sequence[str], *,
-                      decode: bool) -> Certainty:
+def indexer_certainty(
+    attention: Attention, device: DeviceProfile, stacks: Sequence[str], *, decode: bool
+) -> Certainty:
     """How the time of the indexer is found."""
     model = _model(attention, device, stacks, decode=decode)
     if model is None:
@@ -51,18 +59,24 @@ def indexer_certainty(attention: Attention, device: DeviceProfile, stacks: Seque
     return model.certainty
 
 
-def _model(attention: Attention, device: DeviceProfile, stacks: Sequence[str], *,
-           decode: bool) -> AttentionModel | None:
+def _model(
+    attention: Attention, device: DeviceProfile, stacks: Sequence[str], *, decode: bool
+) -> AttentionModel | None:
     """The engine's own fitted kernel, else a lent one; that over an FP8 cache before that over
     BF16, as indexer keys are FP8 beside both. Pooled keys are measured nowhere: the kernels stand
     for those of compressed entries, which are as wide, with a wider interval."""
     pooled = attention.kind == "csa"
-    if ((attention.kind != "mla" or attention.ratio > 1) and not pooled) \
-            or not attention.indexer_heads or device.rate("fp8") is None:
+    if (
+        ((attention.kind != "mla" or attention.ratio > 1) and not pooled)
+        or not attention.indexer_heads
+        or device.rate("fp8") is None
+    ):
         return None
     name = dsa.DECODE if decode else dsa.PREFILL
-    found = [attention_model(device, name, layout, stacks, compressed=pooled)
-             for layout in ("fp8", "bf16")]
+    found = [
+        attention_model(device, name, layout, stacks, compressed=pooled)
+        for layout in ("fp8", "bf16")
+    ]
     own = [model for model in found if model is not None and model.certainty.basis == "fitted"]
     return next((model for model in (*own, *found) if model is not None), None)
 
@@ -83,23 +97,34 @@ def _plain(attention: Attention, device: DeviceProfile, pts: Points, phase: Phas
     small = device.achieved["elementwise"]
     prefill = phase.name == "prefill"
     scored = phase.kv_len / attention.ratio
-    pairs = causal_pairs(phase.kv_len, 0) / attention.ratio * np.ones(len(pts)) if prefill \
+    pairs = (
+        causal_pairs(phase.kv_len, 0) / attention.ratio * np.ones(len(pts))
+        if prefill
         else phase.sequences * scored
+    )
     size = indexer_record_bytes(attention, fp8=reads_fp8_cache(device))
     read = scored * phase.passes * np.ones(len(pts)) if prefill else pairs
     bandwidth = device.bandwidth_bytes_per_s.value
     score = operator(
         flop=(pairs * 2.0 * attention.indexer_heads * attention.indexer_dim)[:, None],
-        moved_bytes=(read * size)[:, None], converted=np.zeros(1),
+        moved_bytes=(read * size)[:, None],
+        converted=np.zeros(1),
         launch=np.asarray(product.floor_seconds.value * column(phase.passes)),
         peak=np.asarray(rate.dense.value),
-        compute_fraction=np.asarray(product.compute_fraction.value), bandwidth=bandwidth,
+        compute_fraction=np.asarray(product.compute_fraction.value),
+        bandwidth=bandwidth,
         bandwidth_fraction=np.asarray(product.bandwidth_fraction.value),
-        conversion_rate=np.asarray(np.inf))
+        conversion_rate=np.asarray(np.inf),
+    )
     choose = operator(
-        flop=np.zeros(1), moved_bytes=(3.0 * SCORE_BYTES * pairs)[:, None], converted=np.zeros(1),
+        flop=np.zeros(1),
+        moved_bytes=(3.0 * SCORE_BYTES * pairs)[:, None],
+        converted=np.zeros(1),
         launch=np.asarray(INDEXER_KERNELS * small.floor_seconds.value * column(phase.passes)),
-        peak=np.asarray(rate.dense.value), compute_fraction=np.ones(1), bandwidth=bandwidth,
+        peak=np.asarray(rate.dense.value),
+        compute_fraction=np.ones(1),
+        bandwidth=bandwidth,
         bandwidth_fraction=np.asarray(small.bandwidth_fraction.value),
-        conversion_rate=np.asarray(np.inf))
+        conversion_rate=np.asarray(np.inf),
+    )
     return score.plus(choose)

@@ -24,20 +24,40 @@ from planner.throughput.ggml import (
 )
 
 MOE_CLASS = {
-    "fp32": "moe-bf16", "bf16": "moe-bf16", "fp16": "moe-bf16", "fp8-tensor": "moe-fp8",
-    "fp8-block": "moe-fp8", "mxfp8": "moe-fp8", "int8": "moe-int8", "w8a16": "moe-w8a16",
-    "w4a16": "moe-w4a16", "nvfp4": "moe-nvfp4", "mxfp4": "moe-nvfp4",
+    "fp32": "moe-bf16",
+    "bf16": "moe-bf16",
+    "fp16": "moe-bf16",
+    "fp8-tensor": "moe-fp8",
+    "fp8-block": "moe-fp8",
+    "mxfp8": "moe-fp8",
+    "int8": "moe-int8",
+    "w8a16": "moe-w8a16",
+    "w4a16": "moe-w4a16",
+    "nvfp4": "moe-nvfp4",
+    "mxfp4": "moe-nvfp4",
 }
 WEIGHT_ONLY_CLASS = {8: "w8a16", 4: "w4a16"}
 WEIGHT_ONLY_OF = {
-    "fp8-tensor": "fp8-w8a16", "fp8-channel": "fp8-w8a16", "fp8-block": "fp8-w8a16",
-    "fp8-block-ue8m0": "fp8-w8a16", "mxfp8": "fp8-w8a16", "int8-w8a8": "int8-w8a16",
-    "nvfp4": "nvfp4-w4a16", "mxfp4": "mxfp4-w4a16", "mxfp4-w4a8": "mxfp4-w4a16",
+    "fp8-tensor": "fp8-w8a16",
+    "fp8-channel": "fp8-w8a16",
+    "fp8-block": "fp8-w8a16",
+    "fp8-block-ue8m0": "fp8-w8a16",
+    "mxfp8": "fp8-w8a16",
+    "int8-w8a8": "int8-w8a16",
+    "nvfp4": "nvfp4-w4a16",
+    "mxfp4": "mxfp4-w4a16",
+    "mxfp4-w4a8": "mxfp4-w4a16",
 }
 """The scheme whose kernel runs where an engine widens the weights of another and leaves
 activations in 16 bits: the same elements, scales of another size at most."""
-_CONVERSION_KEY = {"e4m3fn": "fp8", "e5m2": "fp8", "int8": "int8", "int4": "int4", "int3": "int4",
-                   "int2": "int4"}
+_CONVERSION_KEY = {
+    "e4m3fn": "fp8",
+    "e5m2": "fp8",
+    "int8": "int8",
+    "int4": "int4",
+    "int3": "int4",
+    "int2": "int4",
+}
 """2 and 3 bits take the instructions of 4: a mask and a packed product for two values."""
 _LOOKED_UP = ("nf4", "fp4")
 _WRITTEN_AND_READ = 4.0
@@ -87,8 +107,12 @@ def refusal(device: DeviceProfile, scheme: Scheme) -> str:
         return f"{scheme.id} is a storage format; no execution path is modelled for it"
     if runs_on_ggml(scheme) and (why := ggml_refusal(device, scheme)):
         return why
-    if scheme.path == "native" and not runs_on_ggml(scheme) \
-            and device.rate(scheme.compute) is None and not _software(device, scheme):
+    if (
+        scheme.path == "native"
+        and not runs_on_ggml(scheme)
+        and device.rate(scheme.compute) is None
+        and not _software(device, scheme)
+    ):
         return device.why_not(scheme.compute)
     if scheme.path == "weight-only":
         if device.rate(scheme.compute) is None:
@@ -104,8 +128,12 @@ def refusal(device: DeviceProfile, scheme: Scheme) -> str:
 
 def _software(device: DeviceProfile, scheme: Scheme) -> bool:
     """FP8 on a CPU: both operands are widened to BF16 by vector code before the matrix unit."""
-    return (device.kind == "cpu" and scheme.compute == "fp8"
-            and "fp8" in device.conversion and device.rate("bf16") is not None)
+    return (
+        device.kind == "cpu"
+        and scheme.compute == "fp8"
+        and "fp8" in device.conversion
+        and device.rate("bf16") is not None
+    )
 
 
 def _class(device: DeviceProfile, scheme: Scheme) -> str:
@@ -139,8 +167,10 @@ def kernel(device: DeviceProfile, scheme_id: str, *, experts: bool = False) -> K
     scheme = scheme_by_id(scheme_id)
     why = refusal(device, scheme)
     if why:
-        raise UnsupportedError(f"scheme {scheme.id!r} on {device.id}: {why}",
-                               hint="see `plan devices` for the formats each device multiplies")
+        raise UnsupportedError(
+            f"scheme {scheme.id!r} on {device.id}: {why}",
+            hint="see `plan devices` for the formats each device multiplies",
+        )
     compute = ggml_compute(device, scheme) if runs_on_ggml(scheme) else scheme.compute
     software = scheme.path == "native" and device.rate(compute) is None
     rate = device.rate("bf16" if software else compute)
@@ -148,18 +178,29 @@ def kernel(device: DeviceProfile, scheme_id: str, *, experts: bool = False) -> K
     dense, grouped = _classes(device, scheme)
     reached: Achieved = device.achieved[grouped if experts else dense]
     converts = software or scheme.path == "weight-only"
-    conversion = device.conversion[conversion_key(scheme.weight)].value if converts \
-        else float("inf")
+    conversion = (
+        device.conversion[conversion_key(scheme.weight)].value if converts else float("inf")
+    )
     if widened_first(scheme):
-        conversion = min(conversion, device.bandwidth_bytes_per_s.value
-                         * reached.bandwidth_fraction.value / _WRITTEN_AND_READ)
+        conversion = min(
+            conversion,
+            device.bandwidth_bytes_per_s.value
+            * reached.bandwidth_fraction.value
+            / _WRITTEN_AND_READ,
+        )
     used = {rate.dense.kind, reached.compute_fraction.kind, reached.bandwidth_fraction.kind}
     return Kernel(
-        scheme=scheme.id, path="software" if software else scheme.path, unit=rate.unit,
-        peak_flop_per_s=rate.dense.value, compute_fraction=reached.compute_fraction.value,
+        scheme=scheme.id,
+        path="software" if software else scheme.path,
+        unit=rate.unit,
+        peak_flop_per_s=rate.dense.value,
+        compute_fraction=reached.compute_fraction.value,
         bandwidth_fraction=reached.bandwidth_fraction.value,
-        floor_seconds=reached.floor_seconds.value, conversion_elements_per_s=conversion,
-        activation_bytes=bits_per_element(scheme.activation) / 8, kinds=tuple(sorted(used)))
+        floor_seconds=reached.floor_seconds.value,
+        conversion_elements_per_s=conversion,
+        activation_bytes=bits_per_element(scheme.activation) / 8,
+        kinds=tuple(sorted(used)),
+    )
 
 
 def kept_for_their_engine(engine: str, names: Sequence[str]) -> dict[str, str]:
@@ -167,8 +208,11 @@ def kept_for_their_engine(engine: str, names: Sequence[str]) -> dict[str, str]:
     plans for it take them where they are named only."""
     if engine_runs(engine):
         return {}
-    return {name: "a type of llama.cpp: choose it with --engine llama.cpp, or name it"
-            for name in names if runs_on_ggml(scheme_by_id(name))}
+    return {
+        name: "a type of llama.cpp: choose it with --engine llama.cpp, or name it"
+        for name in names
+        if runs_on_ggml(scheme_by_id(name))
+    }
 
 
 def legal_schemes(device: DeviceProfile, wanted: Sequence[str]) -> tuple[list[str], dict[str, str]]:

@@ -76,8 +76,10 @@ class KernelArrays:
         found = self.narrowed.get(module.kind)
         return found if found is not None and fused_layer(module) else self.form
 
-    def fused_on(self, codes: NDArray[np.int64],
-                 ) -> list[tuple[slice | NDArray[np.int64], tuple[MoeModel | None, ...]]]:
+    def fused_on(
+        self,
+        codes: NDArray[np.int64],
+    ) -> list[tuple[slice | NDArray[np.int64], tuple[MoeModel | None, ...]]]:
         """(rows, models by scheme) of candidates whose layouts are ``codes`` [C]: one entry for
         all rows where their layouts take the same kernels."""
         groups: dict[tuple[int, ...], list[int]] = {}
@@ -86,20 +88,33 @@ class KernelArrays:
             groups.setdefault(tuple(map(id, self.fused[code])), []).append(code)
         if len(groups) == 1:
             return [(slice(None), self.fused[present[0]])]
-        return [(np.flatnonzero(np.isin(codes, group)), self.fused[group[0]])
-                for group in groups.values()]
+        return [
+            (np.flatnonzero(np.isin(codes, group)), self.fused[group[0]])
+            for group in groups.values()
+        ]
 
     def sure(self, choice: int, code: int = 0) -> Certainty:
         """How sure the time of a scheme is on a layout."""
         model = self.fused[code][choice] if self.fused else None
-        return self.certainty[choice] if model is None \
+        return (
+            self.certainty[choice]
+            if model is None
             else Certainty(model.basis, model.sigma, model.origin)
+        )
 
 
-def kernel_arrays(device: DeviceProfile, schemes: Sequence[str], *, experts: bool,
-                  stacks: Sequence[str] = (), static_scales: bool = False,
-                  engine: str = ANY_ENGINE, version: str = "",
-                  picked: Sequence[str] = (), container: str = "") -> KernelArrays:
+def kernel_arrays(
+    device: DeviceProfile,
+    schemes: Sequence[str],
+    *,
+    experts: bool,
+    stacks: Sequence[str] = (),
+    static_scales: bool = False,
+    engine: str = ANY_ENGINE,
+    version: str = "",
+    picked: Sequence[str] = (),
+    container: str = "",
+) -> KernelArrays:
     """Kernel figures of ``schemes`` on the first of ``stacks`` that has each.
 
     ``picked``: the engine's own names of the kernels, by scheme, where they are known.
@@ -111,41 +126,56 @@ def kernel_arrays(device: DeviceProfile, schemes: Sequence[str], *, experts: boo
         UnsupportedError: a scheme that the device cannot run.
     """
     costs = [None if experts else emulated(engine, device, s) for s in schemes]
-    found: list[Kernel] = emulated_kernels([kernel(device, s, experts=experts) for s in schemes],
-                                           costs, device)
-    gemms = [None if experts else gemm_model(device, s, stacks, static_scales=static_scales)
-             for s in schemes]
+    found: list[Kernel] = emulated_kernels(
+        [kernel(device, s, experts=experts) for s in schemes], costs, device
+    )
+    gemms = [
+        None if experts else gemm_model(device, s, stacks, static_scales=static_scales)
+        for s in schemes
+    ]
     if picked:
-        gemms = [None if m is None else by_kernel(m, device, name, stacks[0])
-                 for m, name in zip(gemms, picked, strict=True)]
+        gemms = [
+            None if m is None else by_kernel(m, device, name, stacks[0])
+            for m, name in zip(gemms, picked, strict=True)
+        ]
     server = ExpertServer(tuple(stacks), engine, version, static_scales, container)
     by_scheme = [moe_models(device, s, server, ENGINE_LAYOUTS) for s in schemes] if experts else []
-    fused = tuple(tuple(of[i] for of in by_scheme) for i, _ in enumerate(ENGINE_LAYOUTS)) \
-        if experts else ()
+    fused = (
+        tuple(tuple(of[i] for of in by_scheme) for i, _ in enumerate(ENGINE_LAYOUTS))
+        if experts
+        else ()
+    )
     models = fused[0] if experts else gemms
     some = next((m for m in gemms if m is not None), None)
     blocks = ggml_arrays(device, schemes, experts=experts, engine=engine)
     counted = {} if blocks is None else blocks.sure()
-    unknown = [counted.get(i, PRIOR) if cost is None else cost.certainty
-               for i, cost in enumerate(costs)]
+    unknown = [
+        counted.get(i, PRIOR) if cost is None else cost.certainty for i, cost in enumerate(costs)
+    ]
 
     def column(name: str) -> Array:
         return np.array([getattr(k, name) for k in found], dtype=np.float64)
 
     return KernelArrays(
-        schemes=tuple(schemes), peak=column("peak_flop_per_s"),
+        schemes=tuple(schemes),
+        peak=column("peak_flop_per_s"),
         compute_fraction=column("compute_fraction"),
-        bandwidth_fraction=column("bandwidth_fraction"), floor=column("floor_seconds"),
+        bandwidth_fraction=column("bandwidth_fraction"),
+        floor=column("floor_seconds"),
         conversion=column("conversion_elements_per_s"),
         activation_bytes=column("activation_bytes"),
         form=together([(m or some).form for m in gemms]) if some is not None else None,
         calibrated=np.array([m is not None for m in models]),
-        certainty=tuple(how if m is None else Certainty(m.basis, m.sigma, m.origin)
-                        for m, how in zip(models, unknown, strict=True)),
+        certainty=tuple(
+            how if m is None else Certainty(m.basis, m.sigma, m.origin)
+            for m, how in zip(models, unknown, strict=True)
+        ),
         emulated=np.array([cost is not None for cost in costs]),
         widened_first=np.array([widened_first(scheme_by_id(s)) for s in schemes]),
-        fused=fused, ggml=blocks,
-        narrowed=narrowed_forms(gemms, device, stacks, static_scales=static_scales))
+        fused=fused,
+        ggml=blocks,
+        narrowed=narrowed_forms(gemms, device, stacks, static_scales=static_scales),
+    )
 
 
 @record
@@ -193,8 +223,9 @@ def shards(module: Module, pts: Points) -> list[tuple[Array, Array, Array]]:
     return out
 
 
-def dense_parts(module: Module, machine: Machine, pts: Points, phase: Phase,
-                weight_bytes: Array) -> Parts:
+def dense_parts(
+    module: Module, machine: Machine, pts: Points, phase: Phase, weight_bytes: Array
+) -> Parts:
     """One layer of a dense module. ``weight_bytes`` [C, S] of a rank; returns Parts [C, S]."""
     kern = machine.dense
     m = phase.tokens[:, None]
@@ -202,52 +233,84 @@ def dense_parts(module: Module, machine: Machine, pts: Points, phase: Phase,
     elements = np.sum([size for _, _, size in gemms], axis=0)[:, None]
     form = kern.form_of(module)
     if form is not None and kern.calibrated.all():
-        return _fitted(module, gemms, form, m, weight_bytes / elements).scaled(
-            column(phase.passes))
+        return _fitted(module, gemms, form, m, weight_bytes / elements).scaled(column(phase.passes))
     flop = np.zeros((len(pts), 1))
     moved = weight_bytes.astype(np.float64)
     for outputs, inputs, size in gemms:
         flop = flop + 2 * m * size[:, None]
-        moved = moved + m * (inputs[:, None] * kern.activation_bytes + BF16_BYTES
-                             * outputs[:, None])
+        moved = moved + m * (
+            inputs[:, None] * kern.activation_bytes + BF16_BYTES * outputs[:, None]
+        )
     prior = operator(
-        flop=flop, moved_bytes=moved,
+        flop=flop,
+        moved_bytes=moved,
         converted=np.where(kern.widened_first & (m <= 1), 0.0, elements),
         launch=kern.floor * sum(not gemm.joined for gemm in module.gemms),
-        peak=kern.peak, compute_fraction=kern.compute_fraction, bandwidth=machine.bandwidth,
-        bandwidth_fraction=kern.bandwidth_fraction, conversion_rate=kern.conversion)
+        peak=kern.peak,
+        compute_fraction=kern.compute_fraction,
+        bandwidth=machine.bandwidth,
+        bandwidth_fraction=kern.bandwidth_fraction,
+        conversion_rate=kern.conversion,
+    )
     prior = one_by_one(prior, kern.emulated | kern.widened_first)
     if kern.ggml is not None:
-        prior = placed(kern.ggml, _blocks(module, gemms, kern.ggml, m, weight_bytes / elements),
-                       prior, len(kern.schemes))
+        prior = placed(
+            kern.ggml,
+            _blocks(module, gemms, kern.ggml, m, weight_bytes / elements),
+            prior,
+            len(kern.schemes),
+        )
     if form is None:
         return prior.scaled(column(phase.passes))
     found = _fitted(module, gemms, form, m, weight_bytes / elements)
     return where(kern.calibrated, found, prior).scaled(column(phase.passes))
 
 
-def _blocks(module: Module, gemms: list[tuple[Array, Array, Array]], kernels: GgmlArrays, m: Array,
-            per_element: Array) -> Parts:
+def _blocks(
+    module: Module,
+    gemms: list[tuple[Array, Array, Array]],
+    kernels: GgmlArrays,
+    m: Array,
+    per_element: Array,
+) -> Parts:
     """The GEMMs of a module in ggml's kernels; ``per_element`` stored bytes [C, S]."""
     total: Parts | None = None
     for gemm, (outputs, inputs, size) in zip(module.gemms, gemms, strict=True):
         one = ggml_parts(
-            kernels, rows=m, judged=m, matrices=np.ones_like(m), outputs=outputs[:, None],
-            inputs=inputs[:, None], kinds=len(gemm.members),
-            stored=per_element[:, kernels.places] * size[:, None])
+            kernels,
+            rows=m,
+            judged=m,
+            matrices=np.ones_like(m),
+            outputs=outputs[:, None],
+            inputs=inputs[:, None],
+            kinds=len(gemm.members),
+            stored=per_element[:, kernels.places] * size[:, None],
+        )
         total = one if total is None else total.plus(one)
     assert total is not None
     return total
 
 
-def _fitted(module: Module, gemms: list[tuple[Array, Array, Array]], form: GemmForm, m: Array,
-            per_element: Array) -> Parts:
+def _fitted(
+    module: Module,
+    gemms: list[tuple[Array, Array, Array]],
+    form: GemmForm,
+    m: Array,
+    per_element: Array,
+) -> Parts:
     """The GEMMs of a module one after the other; ``per_element`` stored bytes [C, S]. One that is
     joined to an earlier kernel neither launches nor narrows its input again."""
     total: Parts | None = None
     for gemm, (outputs, inputs, size) in zip(module.gemms, gemms, strict=True):
-        one = gemm_parts(form, m=m, n=outputs[:, None], k=inputs[:, None],
-                         weight_bytes=per_element * size[:, None], cold=True, fused=gemm.joined)
+        one = gemm_parts(
+            form,
+            m=m,
+            n=outputs[:, None],
+            k=inputs[:, None],
+            weight_bytes=per_element * size[:, None],
+            cold=True,
+            fused=gemm.joined,
+        )
         if gemm.joined:
             one = replace(one, launch=np.zeros_like(one.launch))
         total = one if total is None else total.plus(one)
@@ -255,8 +318,15 @@ def _fitted(module: Module, gemms: list[tuple[Array, Array, Array]], form: GemmF
     return total
 
 
-def communication(kind: str, hidden: int, experts: Experts | None, machine: Machine, pts: Points,
-                  phase: Phase, activation_bytes: Array) -> Array:
+def communication(
+    kind: str,
+    hidden: int,
+    experts: Experts | None,
+    machine: Machine,
+    pts: Points,
+    phase: Phase,
+    activation_bytes: Array,
+) -> Array:
     """Seconds of the collective that follows (or feeds) one layer of ``kind``, [C, S] or [C, 1].
 
     dp = 1: one all-reduce over tp after attention and one after the MLP or the experts. dp > 1:
@@ -270,16 +340,24 @@ def communication(kind: str, hidden: int, experts: Experts | None, machine: Mach
     if not reduces and not routed_kind and kind != "shared-down":
         return np.zeros((len(pts), 1))
     rows = phase.tokens * hidden * BF16_BYTES
-    reduce_tp = 0.0 if kind == "experts-gate-up" \
+    reduce_tp = (
+        0.0
+        if kind == "experts-gate-up"
         else all_reduce(net, pts.tp, pts.tp, rows)[:, None] * column(phase.passes)
+    )
     if reduces:
         return np.asarray(reduce_tp)
     spread = (pts.dp > 1)[:, None]
     if kind == "shared-down" or experts is None:
         return np.where(spread, reduce_tp, 0.0)
-    work = ExchangeWork(phase.tokens / pts.tp, pts.ep, np.ceil(pts.group / net.domain),
-                        float(experts.per_token), float(experts.count),
-                        float(experts.latent or hidden))
+    work = ExchangeWork(
+        phase.tokens / pts.tp,
+        pts.ep,
+        np.ceil(pts.group / net.domain),
+        float(experts.per_token),
+        float(experts.count),
+        float(experts.latent or hidden),
+    )
     exchanges = (pts.ep > 1) & ~(net.gathers & (pts.group <= net.domain))
     wide = exchanges[:, None]
     pooled = (phase.pooled * (experts.latent or hidden))[:, None]
@@ -301,11 +379,15 @@ def reductions(module: Module) -> int:
     return max(1, sum(gemm.shard == "row" for gemm in module.gemms))
 
 
-def _exchange(net: Fabric, phase: Phase, leg: str, work: ExchangeWork, span: Array,
-              feature_bytes: Array) -> Array:
+def _exchange(
+    net: Fabric, phase: Phase, leg: str, work: ExchangeWork, span: Array, feature_bytes: Array
+) -> Array:
     """The expert exchange of a phase; of a stack, by the kernels of decode steps and of prompts."""
     if phase.stacked is None:
         return expert_exchange(net, phase.name, leg, work, span, feature_bytes)
-    return np.concatenate([
-        expert_exchange(net, name, leg, work.rows(where), span[where], feature_bytes)
-        for name, where in (("decode", phase.stacked.steps), ("prefill", phase.stacked.rest))])
+    return np.concatenate(
+        [
+            expert_exchange(net, name, leg, work.rows(where), span[where], feature_bytes)
+            for name, where in (("decode", phase.stacked.steps), ("prefill", phase.stacked.rest))
+        ]
+    )

@@ -44,8 +44,9 @@ UNCOMPARED = Loan(1.0, PRIOR.sigma, "")
 """No table compares any two stacks: as an operator without a measurement."""
 
 
-def loan(operator: str, borrower: str, lender: str, variant: str, architecture: str,
-         kernel: str = "") -> Loan:
+def loan(
+    operator: str, borrower: str, lender: str, variant: str, architecture: str, kernel: str = ""
+) -> Loan:
     """What ``borrower`` takes when it is priced by ``lender``'s form of ``variant``.
 
     ``kernel`` is the borrower's, where its table names several. A pair that no table compares on
@@ -64,7 +65,8 @@ def loan(operator: str, borrower: str, lender: str, variant: str, architecture: 
     far = _first([(*pair, name, _ANY) for name in names])
     widest = _first([(operator, _ANY, _ANY, variant, "", where) for where in (kind, _ANY)])
     known = [row for row in (far, widest) if row is not None] or [
-        row for key, row in _rows().items() if key[:2] == (operator, _ANY)]
+        row for key, row in _rows().items() if key[:2] == (operator, _ANY)
+    ]
     if not known:
         return UNCOMPARED
     worst = max(known, key=lambda row: row.sigma)
@@ -79,14 +81,16 @@ def lent_sigma(found: Loan, fitted: float, carried: float) -> float:
     """Log-space standard deviation of a lent time: the loan's, whose measurement holds the form's
     own error ``fitted`` and is not below it, and what a transfer to the device added to make it
     ``carried``."""
-    return math.sqrt(max(found.sigma, fitted)**2 + max(carried**2 - fitted**2, 0.0))
+    return math.sqrt(max(found.sigma, fitted) ** 2 + max(carried**2 - fitted**2, 0.0))
 
 
 @cache
 def _rows() -> dict[tuple[str, ...], _Row]:
     names = ("operator", "borrower", "lender", "variant", "kernel", "family")
     with (_DATA / "loans.csv").open(encoding="utf-8", newline="") as file:
-        return {tuple(row[name] for name in names):
-                _Row(float(row["bias"]), float(row["sigma"]), float(row["residual"]),
-                     row["devices"])
-                for row in csv.DictReader(file)}
+        return {
+            tuple(row[name] for name in names): _Row(
+                float(row["bias"]), float(row["sigma"]), float(row["residual"]), row["devices"]
+            )
+            for row in csv.DictReader(file)
+        }

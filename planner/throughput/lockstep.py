@@ -35,5 +35,6 @@ def together(policy: Scheduling, each: float, ranks: int) -> Together:
         reading = min(max(reading, 1.0), float(ranks))
         return Together(each * ranks / reading, (reading - 1) / (ranks - 1), 1, window / 2)
     reading = ranks * expm1(-each) / expm1(-each * ranks)
-    return Together(prompts_a_step(each * ranks, ranks), max(reading - 1, 0.0) / (ranks - 1),
-                     ranks, 0.0)
+    return Together(
+        prompts_a_step(each * ranks, ranks), max(reading - 1, 0.0) / (ranks - 1), ranks, 0.0
+    )

@@ -27,12 +27,15 @@ def by_kernel(model: GemmModel, device: DeviceProfile, kernel: str, stack: str) 
     not the one that its set was measured on, here or on a relative. An empty ``kernel`` is not
     known, and a set that another stack lent already carries a loan's error."""
     timed = timed_kernels(device, model.stack, model.scheme)
-    if not kernel or not timed or kernel in timed or model.stack != stack \
-            or model.basis == "prior":
+    if not kernel or not timed or kernel in timed or model.stack != stack or model.basis == "prior":
         return model
     found = loan("gemm", ANOTHER, model.stack, model.scheme, device.architecture)
-    return replace(model, basis="transferred", sigma=lent_sigma(found, model.sigma, model.sigma),
-                   origin=f"{model.origin}, for {kernel}")
+    return replace(
+        model,
+        basis="transferred",
+        sigma=lent_sigma(found, model.sigma, model.sigma),
+        origin=f"{model.origin}, for {kernel}",
+    )
 
 
 def timed_kernels(device: DeviceProfile, stack: str, variant: str) -> tuple[str, ...]:
@@ -40,8 +43,9 @@ def timed_kernels(device: DeviceProfile, stack: str, variant: str) -> tuple[str,
     if device.compute_capability is None:
         return ()
     here = version_numbers(device.compute_capability)
-    return tuple(kernel for spans, kernel in _rows().get((stack, variant), ())
-                 if within(here, spans))
+    return tuple(
+        kernel for spans, kernel in _rows().get((stack, variant), ()) if within(here, spans)
+    )
 
 
 @cache
@@ -50,5 +54,6 @@ def _rows() -> dict[tuple[str, str], list[tuple[Spans, str]]]:
     with (_DATA / "measured_kernels.csv").open(encoding="utf-8", newline="") as file:
         for row in csv.DictReader(file):
             found.setdefault((row["stack"], row["variant"]), []).append(
-                (spans_of(row["sm"]), row["kernel"]))
+                (spans_of(row["sm"]), row["kernel"])
+            )
     return found

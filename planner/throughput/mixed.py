@@ -21,14 +21,18 @@ def by_part(run: Callable[[Points, Phase], Parts], pts: Points, phase: Phase) ->
         decode = run(pts.take(held.steps), held.step)
         prompt = run(pts.take(held.prompts), held.prompt)
         mixed = decode.scaled(column(held.mixed.passes)).plus(
-            prompt.rows(held.prompt_of).scaled(column(held.mixed.prompts)))
+            prompt.rows(held.prompt_of).scaled(column(held.mixed.prompts))
+        )
         return one_after_another([decode, mixed, prompt])
     if phase.name == "prefill" and np.any(np.asarray(phase.prompts) != 1.0):
         return run(pts, phase.one_prompt).scaled(column(phase.prompts))
     if phase.name != "mixed":
         return run(pts, phase)
-    return run(pts, phase.decode_part).scaled(column(phase.passes)).plus(
-        run(pts, phase.prompt_part).scaled(column(phase.prompts)))
+    return (
+        run(pts, phase.decode_part)
+        .scaled(column(phase.passes))
+        .plus(run(pts, phase.prompt_part).scaled(column(phase.prompts)))
+    )
 
 
 def uncached(parts: Parts, attention: Attention, phase: Phase) -> Parts:

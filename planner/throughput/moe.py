@@ -65,13 +65,24 @@ class MoeModel:
     factor: float = 1.0
     few: FewTokens | None = None
 
-    def parts(self, load: ExpertLoad, *, tokens: Array, hidden: Array, width: Array, local: Array,
-              weight_bytes: Array, count: float = 1.0, ranks: Array | float = 1.0) -> Parts:
+    def parts(
+        self,
+        load: ExpertLoad,
+        *,
+        tokens: Array,
+        hidden: Array,
+        width: Array,
+        local: Array,
+        weight_bytes: Array,
+        count: float = 1.0,
+        ranks: Array | float = 1.0,
+    ) -> Parts:
         """Seconds of a whole layer by mechanism (see
         :class:`planner.throughput.forms.moe.ExpertShard` for the arguments); ``count`` experts of a
         layer on ``ranks``."""
-        experts = ExpertShard(hidden, width, local, weight_bytes,
-                              compute_format(self.scheme, self.chip))
+        experts = ExpertShard(
+            hidden, width, local, weight_bytes, compute_format(self.scheme, self.chip)
+        )
         found = moe_parts(self.parameters, self.chip, self.variant, experts, load, tokens=tokens)
         few = self.few
         if few is not None and count <= few.experts:
@@ -81,16 +92,24 @@ class MoeModel:
         return found.scaled(self.factor)
 
 
-def moe_models(device: DeviceProfile, scheme: str, server: ExpertServer, layouts: Sequence[str],
-               ) -> tuple[MoeModel | None, ...]:
+def moe_models(
+    device: DeviceProfile,
+    scheme: str,
+    server: ExpertServer,
+    layouts: Sequence[str],
+) -> tuple[MoeModel | None, ...]:
     """The fitted expert layer of ``scheme`` for the first of the server's stacks, by layout.
 
     None where nothing resembles it. Layouts with the same set share one model.
     """
     figures = chip(device)
     rule = scheme_rule(scheme)
-    if figures is None or rule is None or refusal(device, scheme_by_id(scheme)) \
-            or compute_format(scheme, figures) not in figures.peaks:
+    if (
+        figures is None
+        or rule is None
+        or refusal(device, scheme_by_id(scheme))
+        or compute_format(scheme, figures) not in figures.peaks
+    ):
         return (None,) * len(layouts)
     models: dict[tuple[int, str], MoeModel] = {}
     found: list[MoeModel | None] = []
@@ -106,20 +125,32 @@ def moe_models(device: DeviceProfile, scheme: str, server: ExpertServer, layouts
     return tuple(found)
 
 
-def _model(device: DeviceProfile, figures: Chip, scheme: str, rule: SchemeRule,
-           found: ExpertSource) -> MoeModel:
+def _model(
+    device: DeviceProfile, figures: Chip, scheme: str, rule: SchemeRule, found: ExpertSource
+) -> MoeModel:
     calibration, fit = found.calibration, found.calibration.fit
     sigma = math.sqrt(found.sigma**2 + rule.extra**2)
-    basis = "fitted" if calibration.basis == "fitted" and found.lent is None \
-        and rule.variant == scheme else "transferred"
+    basis = (
+        "fitted"
+        if calibration.basis == "fitted" and found.lent is None and rule.variant == scheme
+        else "transferred"
+    )
     if rule.prior:
         basis, sigma = PRIOR.basis, max(sigma, PRIOR.sigma)
     stands = f", for {found.wanted}" if found.wanted else ""
     few, name = _few(device, fit.stack, rule.variant) or (None, "")
     return MoeModel(
-        scheme, figures, fit.variant, fit.parameters, fit.stack, basis, sigma,
+        scheme,
+        figures,
+        fit.variant,
+        fit.parameters,
+        fit.stack,
+        basis,
+        sigma,
         f"{fit.stack} {fit.software} {fit.variant}{name} on {calibration.origin}{stands}",
-        found.lent.factor if found.lent is not None else 1.0, few)
+        found.lent.factor if found.lent is not None else 1.0,
+        few,
+    )
 
 
 def _few(device: DeviceProfile, stack: str, scheme: str) -> tuple[FewTokens, str] | None:
@@ -130,10 +161,17 @@ def _few(device: DeviceProfile, stack: str, scheme: str) -> tuple[FewTokens, str
             continue
         found = find(device, OPERATOR, [stack], [f"{rule['kernel']}:{scheme}"])
         if found is not None and (device.compute_capability or "").startswith(rule["capability"]):
-            return (FewTokens(found.fit.variant, found.fit.parameters, float(rule["tokens"]),
-                              float(rule["experts"]), float(device.devices_per_node)),
-                    f" and {rule['kernel']} up to {rule['tokens']} tokens, {rule['experts']} "
-                    "experts and one host")
+            return (
+                FewTokens(
+                    found.fit.variant,
+                    found.fit.parameters,
+                    float(rule["tokens"]),
+                    float(rule["experts"]),
+                    float(device.devices_per_node),
+                ),
+                f" and {rule['kernel']} up to {rule['tokens']} tokens, {rule['experts']} "
+                "experts and one host",
+            )
     return None
 
 
@@ -148,8 +186,9 @@ def scheme_rule(scheme: str) -> SchemeRule | None:
     found = rules()["scheme"].get(scheme)
     if found is None:
         return None
-    return SchemeRule(found["variant"], float(found.get("extra", 0.0)),
-                      bool(found.get("prior", False)))
+    return SchemeRule(
+        found["variant"], float(found.get("extra", 0.0)), bool(found.get("prior", False))
+    )
 
 
 def popularity_spread() -> float:

@@ -38,12 +38,15 @@ SHARDED = LAYOUTS[0]
 def layout_codes(tp: Array | int, dp: Array | int, ep: Array | int) -> NDArray[np.int64]:
     """Place of layouts in :data:`planner.throughput.engine_kernels.LAYOUTS`, of those that need no
     exchange of their own; ``tp``, ``dp`` and ``ep`` broadcast."""
-    sharded, whole, data, spread, both = (LAYOUTS.index(name) for name in (
-        "tp", "ep", "dp", "dp-ep", "tp-dp-ep"))
+    sharded, whole, data, spread, both = (
+        LAYOUTS.index(name) for name in ("tp", "ep", "dp", "dp-ep", "tp-dp-ep")
+    )
     across = np.where(np.asarray(tp) > 1, both, spread)
     many, experts = np.asarray(dp) > 1, np.asarray(ep) > 1
-    return np.asarray(np.where(many, np.where(experts, across, data),
-                               np.where(experts, whole, sharded)), dtype=np.int64)
+    return np.asarray(
+        np.where(many, np.where(experts, across, data), np.where(experts, whole, sharded)),
+        dtype=np.int64,
+    )
 
 
 @record
@@ -80,8 +83,14 @@ class ExpertSource:
     wanted: str
 
 
-def source(device: DeviceProfile, scheme: str, server: ExpertServer, layout: str = SHARDED, *,
-           asked: str = "") -> ExpertSource | None:
+def source(
+    device: DeviceProfile,
+    scheme: str,
+    server: ExpertServer,
+    layout: str = SHARDED,
+    *,
+    asked: str = "",
+) -> ExpertSource | None:
     """The set that prices ``scheme``, a measured one, for the first of the server's stacks.
 
     ``asked`` is the scheme that the engine is asked for, where another stands for it.
@@ -89,9 +98,12 @@ def source(device: DeviceProfile, scheme: str, server: ExpertServer, layout: str
     if not server.stacks:
         return None
     if len(server.stacks) > 1:
-        found = find(device, OPERATOR, server.stacks,
-                     [f"{kernel}:{scheme}" for stack in server.stacks
-                      for kernel in usual(stack, scheme)])
+        found = find(
+            device,
+            OPERATOR,
+            server.stacks,
+            [f"{kernel}:{scheme}" for stack in server.stacks for kernel in usual(stack, scheme)],
+        )
         return None if found is None else ExpertSource(found, None, found.sigma, "")
     stack = server.stacks[0]
     pick = picked(device, asked or scheme, server, layout)
@@ -109,8 +121,12 @@ def source(device: DeviceProfile, scheme: str, server: ExpertServer, layout: str
     return ExpertSource(own.calibration, lent, _sigma(own.calibration, lent), pick.name)
 
 
-def surest(device: DeviceProfile, scheme: str, stack: str, pick: Picked | None,
-           ) -> ExpertSource | None:
+def surest(
+    device: DeviceProfile,
+    scheme: str,
+    stack: str,
+    pick: Picked | None,
+) -> ExpertSource | None:
     """The set of least error among all that resemble ``pick`` (None: the stack's usual kernel of
     the scheme)."""
     wanted = pick.kernel if pick is not None else _wanted(device, scheme, stack)
@@ -119,8 +135,11 @@ def surest(device: DeviceProfile, scheme: str, stack: str, pick: Picked | None,
         found = find(device, OPERATOR, [lender], [f"{kernel}:{scheme}"])
         if found is None:
             continue
-        lent = None if (lender, kernel) == (stack, wanted) else loan(
-            scheme, f"{stack}/{wanted}", f"{lender}/{kernel}", device.architecture)
+        lent = (
+            None
+            if (lender, kernel) == (stack, wanted)
+            else loan(scheme, f"{stack}/{wanted}", f"{lender}/{kernel}", device.architecture)
+        )
         sigma = _sigma(found, lent)
         if best is None or sigma < best.sigma:
             shown = pick.name if pick is not None and pick.name else wanted
@@ -144,15 +163,26 @@ def _wanted(device: DeviceProfile, scheme: str, stack: str) -> str:
     return names[0] if names else ANY
 
 
-def _own(device: DeviceProfile, stack: str, kernels: Sequence[str], scheme: str,
-         ) -> ExpertSource | None:
+def _own(
+    device: DeviceProfile,
+    stack: str,
+    kernels: Sequence[str],
+    scheme: str,
+) -> ExpertSource | None:
     """The first of the stack's kernels that the device itself was measured with, else that a
     relative was that runs the same ones."""
     keys = [(OPERATOR, stack, f"{kernel}:{scheme}") for kernel in kernels]
     mine = next((key for key in keys if key in device.fitted), None)
     if mine is None:  # a relative's profile is read here and not before
-        mine = next((key for key in keys if key in device.inherited and family(
-            device.inherited[key][1]) == family(device.architecture)), None)
+        mine = next(
+            (
+                key
+                for key in keys
+                if key in device.inherited
+                and family(device.inherited[key][1]) == family(device.architecture)
+            ),
+            None,
+        )
     found = find(device, OPERATOR, [stack], [mine[2]]) if mine is not None else None
     return None if found is None else ExpertSource(found, None, found.sigma, "")
 
@@ -187,16 +217,39 @@ def picked(device: DeviceProfile, scheme: str, server: ExpertServer, layout: str
     usually: Mapping[str, str] = rules()["case_static" if server.static_scales else "case"]
     cases = [server.container] if server.container else []
     # A format that no row names says nothing: the scheme then comes in its usual one.
-    choice = next((found for case in (*cases, usually.get(scheme, "")) if (found := chosen(
-        server.engine, _version(server.version), device.compute_capability, "moe", scheme,
-        layout=layout, case=case)) is not None), None)
-    if choice is None or choice.path in ("refused", "unknown") \
-            or choice.path != scheme_by_id(scheme).path:
+    choice = next(
+        (
+            found
+            for case in (*cases, usually.get(scheme, ""))
+            if (
+                found := chosen(
+                    server.engine,
+                    _version(server.version),
+                    device.compute_capability,
+                    "moe",
+                    scheme,
+                    layout=layout,
+                    case=case,
+                )
+            )
+            is not None
+        ),
+        None,
+    )
+    if (
+        choice is None
+        or choice.path in ("refused", "unknown")
+        or choice.path != scheme_by_id(scheme).path
+    ):
         return None
     for rule in rules()["picked"]:
         if _pattern(rule["name"]).fullmatch(choice.kernel):
-            return Picked(rule["kernel"], tuple(rule.get("near", ())),
-                          bool(rule.get("unmeasured", False)), choice.kernel)
+            return Picked(
+                rule["kernel"],
+                tuple(rule.get("near", ())),
+                bool(rule.get("unmeasured", False)),
+                choice.kernel,
+            )
     return None
 
 

@@ -43,10 +43,18 @@ def loan(scheme: str, borrower: str, lender: str, architecture: str) -> ExpertLo
         devices, _, bias, _, residual = own
         return ExpertLoan(math.exp(float(bias)), float(residual), devices)
     stacks = tuple(f"{name.partition('/')[0]}/{ANY}" for name in (borrower, lender))
-    kin = [(ANY, borrower, lender, ANY)] \
-        if borrower.startswith(lender) or lender.startswith(borrower) else []
-    for key in ((scheme, borrower, lender, ANY), *kin, (scheme, *stacks, ANY),
-                (scheme, ANY, ANY, ANY), (ANY, ANY, ANY, ANY)):
+    kin = (
+        [(ANY, borrower, lender, ANY)]
+        if borrower.startswith(lender) or lender.startswith(borrower)
+        else []
+    )
+    for key in (
+        (scheme, borrower, lender, ANY),
+        *kin,
+        (scheme, *stacks, ANY),
+        (scheme, ANY, ANY, ANY),
+        (ANY, ANY, ANY, ANY),
+    ):
         found = rows.get(key)
         if found is not None:
             return ExpertLoan(1.0, float(found[3]), found[0])
@@ -59,8 +67,10 @@ def _rows() -> dict[tuple[str, ...], list[str]]:
     are never asked for."""
     text = (_DATA / "moe_loans.csv").read_text(encoding="utf-8").splitlines()
     if not text[0].startswith(HEADER):
-        raise DataError(f"moe_loans.csv begins with {text[0]!r}, not {HEADER!r}",
-                        hint="write it with benchmarks/moe_loans.py")
+        raise DataError(
+            f"moe_loans.csv begins with {text[0]!r}, not {HEADER!r}",
+            hint="write it with benchmarks/moe_loans.py",
+        )
     found = {}
     for line in text[1:]:
         words = line.split(",", 9)

@@ -52,12 +52,17 @@ class CpuExperts:
 
     @property
     def seconds(self) -> float:
-        return self.floor + max(self.compute, self.memory, self.conversion) + self.reduce \
+        return (
+            self.floor
+            + max(self.compute, self.memory, self.conversion)
+            + self.reduce
             + self.transfer
+        )
 
 
-def cpu_experts(cpu: DeviceProfile, scheme: str, work: LayerWork, link: Link,
-                sockets: int = 1) -> CpuExperts:
+def cpu_experts(
+    cpu: DeviceProfile, scheme: str, work: LayerWork, link: Link, sockets: int = 1
+) -> CpuExperts:
     """One MoE layer on ``sockets`` of ``cpu`` with weights stored as ``scheme``.
 
     Raises:
@@ -67,20 +72,31 @@ def cpu_experts(cpu: DeviceProfile, scheme: str, work: LayerWork, link: Link,
     if cpu.kind != "cpu":
         raise UnsupportedError(f"{cpu.id} is no CPU", hint="name a Xeon profile as the host")
     if not 1 <= sockets <= cpu.devices_per_node:
-        raise InputError(f"{sockets} sockets of {cpu.id}",
-                         hint=f"from 1 to {cpu.devices_per_node}")
+        raise InputError(f"{sockets} sockets of {cpu.id}", hint=f"from 1 to {cpu.devices_per_node}")
     how = kernel(cpu, scheme, experts=True)
     bandwidth = cpu.bandwidth_bytes_per_s.value * how.bandwidth_fraction
     compute = 2.0 * work.pairs * work.elements / (how.peak_flop_per_s * how.compute_fraction)
     memory = work.touched * work.expert_bytes / bandwidth
     conversion = work.touched * work.elements / how.conversion_elements_per_s
-    parts = {"compute": compute / sockets, "memory": memory / sockets,
-             "conversion": conversion / sockets}
+    parts = {
+        "compute": compute / sockets,
+        "memory": memory / sockets,
+        "conversion": conversion / sockets,
+    }
     count = np.asarray(float(sockets))
-    reduce = float(all_reduce(fabric(cpu), count, count,
-                              np.asarray(work.tokens * work.hidden * PARTIAL_BYTES)))
+    reduce = float(
+        all_reduce(fabric(cpu), count, count, np.asarray(work.tokens * work.hidden * PARTIAL_BYTES))
+    )
     moved = work.tokens * work.hidden * ACTIVATION_BYTES
     transfer = 2.0 * (link.floor_seconds + moved / link.bytes_per_s)
     bound = max(parts, key=lambda name: parts[name])
-    return CpuExperts(parts["compute"], parts["memory"], parts["conversion"], how.floor_seconds,
-                      reduce, transfer, bound, how.unit)
+    return CpuExperts(
+        parts["compute"],
+        parts["memory"],
+        parts["conversion"],
+        how.floor_seconds,
+        reduce,
+        transfer,
+        bound,
+        how.unit,
+    )

@@ -49,17 +49,30 @@ class Points:
 
     def take(self, index: Int | slice) -> Points:
         """The candidates at ``index``."""
-        return Points(self.layout[index], self.tp[index], self.dp[index], self.pp[index],
-                      self.ep[index], self.slot[index])
+        return Points(
+            self.layout[index],
+            self.tp[index],
+            self.dp[index],
+            self.pp[index],
+            self.ep[index],
+            self.slot[index],
+        )
 
 
 def concatenate(groups: Sequence[Points]) -> Points:
     """Candidates of several groups over the same layouts, one after the other."""
+
     def joined(name: str) -> Array:
         return np.concatenate([getattr(g, name) for g in groups])
 
-    return Points(np.concatenate([g.layout for g in groups]), joined("tp"), joined("dp"),
-                  joined("pp"), joined("ep"), joined("slot"))
+    return Points(
+        np.concatenate([g.layout for g in groups]),
+        joined("tp"),
+        joined("dp"),
+        joined("pp"),
+        joined("ep"),
+        joined("slot"),
+    )
 
 
 def points(layouts: Sequence[Layout], pairs: Sequence[tuple[int, int]]) -> Points:
@@ -70,8 +83,14 @@ def points(layouts: Sequence[Layout], pairs: Sequence[tuple[int, int]]) -> Point
         values = np.array([getattr(la, name) for la in layouts], dtype=np.float64)
         return values[index]
 
-    return Points(layout=index, tp=column("tp"), dp=column("dp"), pp=column("pp"),
-                  ep=column("ep"), slot=np.array([p[1] for p in pairs], dtype=np.float64))
+    return Points(
+        layout=index,
+        tp=column("tp"),
+        dp=column("dp"),
+        pp=column("pp"),
+        ep=column("ep"),
+        slot=np.array([p[1] for p in pairs], dtype=np.float64),
+    )
 
 
 Number = float | Array
@@ -117,16 +136,30 @@ class Phase:
     def one_prompt(self) -> Phase:
         """One of the prompts that a pass of several reads (:func:`prompts_phase`)."""
         one = self.tokens / self.prompts
-        return replace(self, tokens=one, pooled=one, sequences=self.sequences / self.prompts,
-                       logit_rows=self.logit_rows / self.prompts, prompts=1.0)
+        return replace(
+            self,
+            tokens=one,
+            pooled=one,
+            sequences=self.sequences / self.prompts,
+            logit_rows=self.logit_rows / self.prompts,
+            prompts=1.0,
+        )
 
     @property
     def prompt_part(self) -> Phase:
         """One prompt of a mixed pass."""
         one = np.ones(len(self.tokens))
         tokens = one * ((self.prompt_length - self.cached) / self.passes)
-        return Phase("prefill", tokens=tokens, pooled=tokens, passes=self.passes, sequences=one,
-                     kv_len=self.prompt_length, logit_rows=one / self.passes, cached=self.cached)
+        return Phase(
+            "prefill",
+            tokens=tokens,
+            pooled=tokens,
+            passes=self.passes,
+            sequences=one,
+            kv_len=self.prompt_length,
+            logit_rows=one / self.passes,
+            cached=self.cached,
+        )
 
 
 @record
@@ -165,20 +198,40 @@ def stack(step: Phase, mixed: Phase, prompt: Phase, prompt_of: Int) -> Phase:
     phases = (step, mixed, prompt)
 
     def joined(name: str) -> Array:
-        return np.concatenate([np.broadcast_to(np.asarray(getattr(p, name), dtype=np.float64),
-                                               p.tokens.shape) for p in phases])
+        return np.concatenate(
+            [
+                np.broadcast_to(np.asarray(getattr(p, name), dtype=np.float64), p.tokens.shape)
+                for p in phases
+            ]
+        )
 
-    return Phase("stack", joined("tokens"), joined("pooled"), joined("passes"),
-                 joined("sequences"), joined("kv_len"), joined("logit_rows"),
-                 joined("prompt_length"), stacked=Stacked(step, mixed, prompt, prompt_of),
-                 cached=joined("cached"))
+    return Phase(
+        "stack",
+        joined("tokens"),
+        joined("pooled"),
+        joined("passes"),
+        joined("sequences"),
+        joined("kv_len"),
+        joined("logit_rows"),
+        joined("prompt_length"),
+        stacked=Stacked(step, mixed, prompt, prompt_of),
+        cached=joined("cached"),
+    )
 
 
 def decode_phase(pts: Points, kv_len: Number, verified: float = 1.0) -> Phase:
     """One token for every sequence of a micro-batch, or ``verified`` ones with as many logits."""
     tokens = pts.slot * verified
-    return Phase("decode", tokens=tokens, pooled=tokens * pts.dp, passes=1.0,
-                 sequences=pts.slot, kv_len=kv_len, logit_rows=tokens, verified=verified)
+    return Phase(
+        "decode",
+        tokens=tokens,
+        pooled=tokens * pts.dp,
+        passes=1.0,
+        sequences=pts.slot,
+        kv_len=kv_len,
+        logit_rows=tokens,
+        verified=verified,
+    )
 
 
 def prefill_phase(pts: Points, isl: int | Int, chunk: int, cached: int | Int = 0) -> Phase:
@@ -188,8 +241,16 @@ def prefill_phase(pts: Points, isl: int | Int, chunk: int, cached: int | Int = 0
     passes, length = _number(-(-new // chunk)), _number(new)
     one = np.ones(len(pts))
     tokens = one * (length / passes)
-    return Phase("prefill", tokens=tokens, pooled=tokens, passes=passes, sequences=one,
-                 kv_len=_number(isl), logit_rows=one / passes, cached=_number(cached))
+    return Phase(
+        "prefill",
+        tokens=tokens,
+        pooled=tokens,
+        passes=passes,
+        sequences=one,
+        kv_len=_number(isl),
+        logit_rows=one / passes,
+        cached=_number(cached),
+    )
 
 
 def prompts_phase(pts: Points, isl: int, chunk: int, prompts: Array, cached: int = 0) -> Phase:
@@ -197,25 +258,46 @@ def prompts_phase(pts: Points, isl: int, chunk: int, prompts: Array, cached: int
     nothing: all ranks of ``dp`` read in the same pass, which their experts see."""
     one = prefill_phase(pts, isl, chunk, cached)
     tokens = prompts * one.tokens
-    return replace(one, tokens=tokens, pooled=tokens * pts.dp, sequences=prompts * one.sequences,
-                   logit_rows=prompts * one.logit_rows, prompts=prompts)
+    return replace(
+        one,
+        tokens=tokens,
+        pooled=tokens * pts.dp,
+        sequences=prompts * one.sequences,
+        logit_rows=prompts * one.logit_rows,
+        prompts=prompts,
+    )
 
 
 def _number(value: int | Int) -> Number:
     return value.astype(np.float64) if isinstance(value, np.ndarray) else float(value)
 
 
-def mixed_phase(pts: Points, kv_len: Number, isl: int | Int, chunk: int,
-                prompts: Number = 1.0, reading: Number = 1.0, cached: int | Int = 0,
-                verified: float = 1.0) -> Phase:
+def mixed_phase(
+    pts: Points,
+    kv_len: Number,
+    isl: int | Int,
+    chunk: int,
+    prompts: Number = 1.0,
+    reading: Number = 1.0,
+    cached: int | Int = 0,
+    verified: float = 1.0,
+) -> Phase:
     """A prompt, chunk by chunk, beside the sequences that decode: weights are read once for both.
 
     Each pass carries a chunk of ``prompts`` prompts, a mean of at least 1; ``reading`` attention
     ranks read as many in the same pass, which their experts see.
     """
     one, decoded = prefill_phase(pts, isl, chunk, cached), pts.slot * verified
-    return Phase("mixed", tokens=decoded + prompts * one.tokens,
-                 pooled=decoded * pts.dp + prompts * reading * one.pooled, passes=one.passes,
-                 sequences=pts.slot, kv_len=kv_len,
-                 logit_rows=decoded + prompts * one.logit_rows, prompt_length=one.kv_len,
-                 prompts=prompts, cached=one.cached, verified=verified)
+    return Phase(
+        "mixed",
+        tokens=decoded + prompts * one.tokens,
+        pooled=decoded * pts.dp + prompts * reading * one.pooled,
+        passes=one.passes,
+        sequences=pts.slot,
+        kv_len=kv_len,
+        logit_rows=decoded + prompts * one.logit_rows,
+        prompt_length=one.kv_len,
+        prompts=prompts,
+        cached=one.cached,
+        verified=verified,
+    )

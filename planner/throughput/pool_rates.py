@@ -50,8 +50,9 @@ class Readers:
             return np.broadcast_to(self.group, prompts.shape)
         low = np.clip(np.floor(prompts).astype(np.int64) - 1, 0, self.group.shape[1] - 2)
         first = np.take_along_axis(self.group, low, axis=1)
-        return np.asarray(first + (prompts - 1 - low)
-                          * (np.take_along_axis(self.group, low + 1, axis=1) - first))
+        return np.asarray(
+            first + (prompts - 1 - low) * (np.take_along_axis(self.group, low + 1, axis=1) - first)
+        )
 
     def prompts(self, rate: Array, servers: Array) -> Array:
         """Prompts of a pass [P, N] at ``rate``: those that come while the last one ran."""

@@ -83,8 +83,11 @@ class _System:
     def inside(self, rate: float) -> float:
         """Requests in the system at ``rate``."""
         tpot = self.tpot(self.active(rate))
-        return rate * (self.reading.seconds(rate, self.load.concurrency) + self.beside
-                       + tpot * (self.load.osl + 1))
+        return rate * (
+            self.reading.seconds(rate, self.load.concurrency)
+            + self.beside
+            + tpot * (self.load.osl + 1)
+        )
 
     @property
     def beside(self) -> float:
@@ -175,28 +178,55 @@ def pooled_loop(times: StepTimes, load: Load, policy: Scheduling, pools: Pools) 
         first = system.reading.burst(load.concurrency) + system.beside + tpot
         ttft = share * max(first, ttft) + (1 - share) * ttft
     limit = "prefill" if rate > 0.98 * fastest else "concurrency"
-    if limit != "prefill" and system.held < load.concurrency / system.ranks \
-            and rate > 0.98 * ceiling:
+    if (
+        limit != "prefill"
+        and system.held < load.concurrency / system.ranks
+        and rate > 0.98 * ceiling
+    ):
         limit = "decode"
-    service = system.reading.pass_of(system.reading.together) / system.reading.together \
-        * load.ranks / (pools.prefill_ranks or load.ranks)
+    service = (
+        system.reading.pass_of(system.reading.together)
+        / system.reading.together
+        * load.ranks
+        / (pools.prefill_ranks or load.ranks)
+    )
     return PooledLoop(
-        tpot, ttft + (policy.stream_interval - 1) * tpot, rate, active, rate / fastest,
-        rate / ceiling, service * max(active, 1.0) / (load.osl * tpot), limit)
+        tpot,
+        ttft + (policy.stream_interval - 1) * tpot,
+        rate,
+        active,
+        rate / fastest,
+        rate / ceiling,
+        service * max(active, 1.0) / (load.osl * tpot),
+        limit,
+    )
 
 
 def _system(times: StepTimes, load: Load, policy: Scheduling, pools: Pools) -> _System:
     if pools.prefill < 1 or pools.decode < 1:
-        raise InputError(f"{pools.prefill} prefill and {pools.decode} decode workers",
-                         hint="each pool has at least one")
+        raise InputError(
+            f"{pools.prefill} prefill and {pools.decode} decode workers",
+            hint="each pool has at least one",
+        )
     each = load.isl + policy.reserve * load.osl
     held = load.cache_tokens / each
     if held < 1:
-        raise InputError(f"the cache of one rank holds {load.cache_tokens:.0f} tokens, one request "
-                         f"needs {each:.0f}", hint="use more devices, or shorter ones")
+        raise InputError(
+            f"the cache of one rank holds {load.cache_tokens:.0f} tokens, one request "
+            f"needs {each:.0f}",
+            hint="use more devices, or shorter ones",
+        )
     ranks = pools.decode * load.ranks
-    return _System(times, load, policy, pools, _reading(times, load, policy, pools), ranks, held,
-                   min(held, load.concurrency / ranks))
+    return _System(
+        times,
+        load,
+        policy,
+        pools,
+        _reading(times, load, policy, pools),
+        ranks,
+        held,
+        min(held, load.concurrency / ranks),
+    )
 
 
 def reading_seconds(reads: StepTimes, policy: Scheduling) -> tuple[float, ...]:
@@ -207,5 +237,6 @@ def reading_seconds(reads: StepTimes, policy: Scheduling) -> tuple[float, ...]:
 
 def _reading(times: StepTimes, load: Load, policy: Scheduling, pools: Pools) -> ReadingPool:
     passes = reading_seconds(pools.reads or times, policy)
-    return ReadingPool(pools.prefill, pools.prefill * (pools.prefill_ranks or load.ranks),
-                       len(passes), passes)
+    return ReadingPool(
+        pools.prefill, pools.prefill * (pools.prefill_ranks or load.ranks), len(passes), passes
+    )

@@ -51,15 +51,21 @@ def quantise_model(device: DeviceProfile, variant: str, stacks: Sequence[str]) -
     """
     figures = chip(device)
     if figures is not None:
-        for group, extra in ((stacks, 0.0), ([s for s in STACKS if s not in stacks],
-                                             BORROWED_SIGMA)):
+        for group, extra in (
+            (stacks, 0.0),
+            ([s for s in STACKS if s not in stacks], BORROWED_SIGMA),
+        ):
             found = find(device, "quantise", group, [variant])
             if found is not None:
                 fit = found.fit
                 return QuantiseModel(
-                    variant, figures, values(fit.parameters, PARAMETERS, "quantise"),
-                    "transferred" if extra else found.basis, float(np.hypot(found.sigma, extra)),
-                    f"{fit.stack} {fit.software} {fit.variant} on {found.origin}")
+                    variant,
+                    figures,
+                    values(fit.parameters, PARAMETERS, "quantise"),
+                    "transferred" if extra else found.basis,
+                    float(np.hypot(found.sigma, extra)),
+                    f"{fit.stack} {fit.software} {fit.variant} on {found.origin}",
+                )
     return _prior(device, variant)
 
 
@@ -67,6 +73,8 @@ def _prior(device: DeviceProfile, variant: str) -> QuantiseModel:
     reached = device.achieved["elementwise"]
     figures: Mapping[str, float] = {
         "launch_seconds": reached.floor_seconds.value,
-        "bytes_per_s": device.bandwidth_bytes_per_s.value * reached.bandwidth_fraction.value}
-    return QuantiseModel(variant, None, figures, "prior", PRIOR_SIGMA,
-                         f"elementwise fractions of {device.id}")
+        "bytes_per_s": device.bandwidth_bytes_per_s.value * reached.bandwidth_fraction.value,
+    }
+    return QuantiseModel(
+        variant, None, figures, "prior", PRIOR_SIGMA, f"elementwise fractions of {device.id}"
+    )

@@ -53,8 +53,13 @@ _WIDER = 0.47
 class whose fractions are known. An assumption."""
 
 
-def recurrent_parts(attention: Attention, device: DeviceProfile, pts: Points, phase: Phase,
-                    stacks: Sequence[str] = ()) -> Parts:
+def recurrent_parts(
+    attention: Attention,
+    device: DeviceProfile,
+    pts: Points,
+    phase: Phase,
+    stacks: Sequence[str] = (),
+) -> Parts:
     """The recurrent core of one layer on one rank, Parts [C, 1]; ``attention`` is linear.
 
     The kernels of the first of ``stacks`` that were measured, else the achieved fractions.
@@ -67,8 +72,9 @@ def recurrent_parts(attention: Attention, device: DeviceProfile, pts: Points, ph
     return found if decode else found.scaled(column(phase.passes))
 
 
-def recurrent_certainty(attention: Attention, device: DeviceProfile, stacks: Sequence[str], *,
-                        decode: bool) -> Certainty:
+def recurrent_certainty(
+    attention: Attention, device: DeviceProfile, stacks: Sequence[str], *, decode: bool
+) -> Certainty:
     """How the time of the recurrent core is found."""
     model = delta_model(device, stacks, decode=decode) if _delta(attention) else None
     if attention.rule in APPROXIMATED:
@@ -86,13 +92,25 @@ def _shape(attention: Attention, pts: Points, phase: Phase) -> DeltaShape:
     """One pass on one rank: heads are divided over tp, and copied beyond their number."""
     batch = phase.sequences[:, None]
     length = np.ones_like(batch) if phase.name == "decode" else phase.tokens[:, None] / batch
-    heads, keys = (np.maximum(count / pts.tp, 1.0)[:, None]
-                   for count in (attention.heads, attention.kv_heads))
-    width = attention.conv_elements / (
-        2 * attention.kv_heads * attention.key_dim + attention.heads * attention.head_dim) + 1.0
+    heads, keys = (
+        np.maximum(count / pts.tp, 1.0)[:, None] for count in (attention.heads, attention.kv_heads)
+    )
+    width = (
+        attention.conv_elements
+        / (2 * attention.kv_heads * attention.key_dim + attention.heads * attention.head_dim)
+        + 1.0
+    )
     state = element(attention.state_dtype).bits / 8 if attention.state_dtype else 4.0
-    return DeltaShape(batch, length, keys, heads, float(attention.key_dim),
-                      float(attention.head_dim), width=width, state_bytes=state)
+    return DeltaShape(
+        batch,
+        length,
+        keys,
+        heads,
+        float(attention.key_dim),
+        float(attention.head_dim),
+        width=width,
+        state_bytes=state,
+    )
 
 
 def _plain(attention: Attention, device: DeviceProfile, pts: Points, phase: Phase) -> Parts:
@@ -106,21 +124,25 @@ def _plain(attention: Attention, device: DeviceProfile, pts: Points, phase: Phas
     state = np.array([state_bytes(attention, int(tp)) for tp in pts.tp], dtype=np.float64)
     moved = 2.0 * state * phase.sequences * phase.passes
     tokens = phase.tokens * phase.passes
-    per_token = (2 * attention.kv_heads * attention.key_dim
-                 + 2 * attention.heads * attention.head_dim) / pts.tp
+    per_token = (
+        2 * attention.kv_heads * attention.key_dim + 2 * attention.heads * attention.head_dim
+    ) / pts.tp
     moved = moved + tokens * per_token * BF16_BYTES
     flop = tokens * heads * _flop(attention, decode)
     if not decode and attention.rule not in ("mamba1", "conv"):
         matrix = attention.key_dim * attention.head_dim * BF16_BYTES
         moved = moved + 2.0 * tokens / CHUNK * heads * matrix
     return operator(
-        flop=flop[:, None], moved_bytes=moved[:, None], converted=np.zeros(1),
+        flop=flop[:, None],
+        moved_bytes=moved[:, None],
+        converted=np.zeros(1),
         launch=np.asarray(KERNELS * reached.floor_seconds.value * column(phase.passes)),
         peak=np.asarray(rate.dense.value),
         compute_fraction=np.asarray(heavy.compute_fraction.value),
         bandwidth=device.bandwidth_bytes_per_s.value,
         bandwidth_fraction=np.asarray(reached.bandwidth_fraction.value),
-        conversion_rate=np.asarray(np.inf))
+        conversion_rate=np.asarray(np.inf),
+    )
 
 
 def _flop(attention: Attention, decode: bool) -> float:

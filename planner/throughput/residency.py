@@ -19,10 +19,15 @@ class Link:
     source: str
 
 
-C2C = Link("nvlink-c2c", 450e9, 0.0, "NVIDIA Grace Hopper Superchip architecture: 900 GB/s in "
-           "both directions together (recalled)")
-DRIVE = Link("nvme", 7e9, 100e-6, "sequential reads of a PCIe 4.0 ×4 drive, queueing 100 µs "
-             "(recalled)")
+C2C = Link(
+    "nvlink-c2c",
+    450e9,
+    0.0,
+    "NVIDIA Grace Hopper Superchip architecture: 900 GB/s in both directions together (recalled)",
+)
+DRIVE = Link(
+    "nvme", 7e9, 100e-6, "sequential reads of a PCIe 4.0 ×4 drive, queueing 100 µs (recalled)"
+)
 
 
 def host_link(device: DeviceProfile, name: str = "pcie") -> Link:
@@ -32,17 +37,24 @@ def host_link(device: DeviceProfile, name: str = "pcie") -> Link:
     """
     if name == "nvlink-c2c":
         if "grace" not in device.name.lower() and not device.id.startswith("gb"):
-            raise UnsupportedError(f"{device.id} is not joined to its host by NVLink-C2C",
-                                   hint="leave out --link")
+            raise UnsupportedError(
+                f"{device.id} is not joined to its host by NVLink-C2C", hint="leave out --link"
+            )
         return C2C
     if name != "pcie":
         raise InputError(f"link {name!r} is not known", hint="pcie or nvlink-c2c")
     rate = device.links.host_bytes_per_s
     if rate is None:
-        raise UnsupportedError(f"{device.id} has no link to a host memory of its own",
-                               hint="its memory is the host's; experts are resident or on a drive")
-    return Link("pcie", rate.value, 10e-6, f"{device.id} profile, links.host ({rate.kind}); "
-                "10 µs before a transfer (recalled)")
+        raise UnsupportedError(
+            f"{device.id} has no link to a host memory of its own",
+            hint="its memory is the host's; experts are resident or on a drive",
+        )
+    return Link(
+        "pcie",
+        rate.value,
+        10e-6,
+        f"{device.id} profile, links.host ({rate.kind}); 10 µs before a transfer (recalled)",
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,11 +74,16 @@ def fetch_seconds(residency: Residency, host: Link, drive: Link) -> Fetch:
 
     Experts on the drive cross both links and take the slower one's time. One transfer an expert.
     """
-    slower = Link(drive.id, min(drive.bytes_per_s, host.bytes_per_s),
-                  drive.floor_seconds + host.floor_seconds, drive.source)
-    return Fetch(_seconds(residency.host.touched / residency.ranks, residency.expert_bytes, host),
-                 _seconds(residency.drive.touched / residency.ranks, residency.expert_bytes,
-                          slower))
+    slower = Link(
+        drive.id,
+        min(drive.bytes_per_s, host.bytes_per_s),
+        drive.floor_seconds + host.floor_seconds,
+        drive.source,
+    )
+    return Fetch(
+        _seconds(residency.host.touched / residency.ranks, residency.expert_bytes, host),
+        _seconds(residency.drive.touched / residency.ranks, residency.expert_bytes, slower),
+    )
 
 
 def _seconds(count: float, size: int, link: Link) -> float:
@@ -81,8 +98,7 @@ def step_seconds(resident_seconds: float, fetch: Fetch, *, prefetched: bool) -> 
     """
     if resident_seconds < 0:
         raise InputError(f"a step of {resident_seconds} seconds", hint="give at least 0")
-    return max(resident_seconds, fetch.seconds) if prefetched \
-        else resident_seconds + fetch.seconds
+    return max(resident_seconds, fetch.seconds) if prefetched else resident_seconds + fetch.seconds
 
 
 def load_seconds(total_bytes: int, links: int, link: Link) -> float:

@@ -48,8 +48,9 @@ class Parts:
 
     def total(self) -> Array:
         """Seconds of the operator, same shape."""
-        return np.asarray(self.busy + self.launch + self.quantise + self.communication,
-                          dtype=np.float64)
+        return np.asarray(
+            self.busy + self.launch + self.quantise + self.communication, dtype=np.float64
+        )
 
     def plus(self, other: Parts) -> Parts:
         """Mechanism-wise sum: the operators run one after the other."""
@@ -68,8 +69,15 @@ class Parts:
 
     def arrays(self) -> tuple[Array, ...]:
         """The arrays in the order of MECHANISMS."""
-        return (self.compute, self.memory, self.launch, self.communication, self.conversion,
-                self.quantise, self.busy)
+        return (
+            self.compute,
+            self.memory,
+            self.launch,
+            self.communication,
+            self.conversion,
+            self.quantise,
+            self.busy,
+        )
 
     def every(self) -> tuple[Any, ...]:
         """The arrays in the order of the fields."""
@@ -87,8 +95,10 @@ class Parts:
     def at(self, row: int, column: int) -> dict[str, float]:
         """The mechanisms of one candidate and choice as plain numbers; axes of length 1 stand for
         every index."""
-        return {name: float(a.item(min(row, a.shape[0] - 1), min(column, a.shape[1] - 1)))
-                for name, a in zip((*MECHANISMS, OVERLAP), self.every(), strict=True)}
+        return {
+            name: float(a.item(min(row, a.shape[0] - 1), min(column, a.shape[1] - 1)))
+            for name, a in zip((*MECHANISMS, OVERLAP), self.every(), strict=True)
+        }
 
 
 def from_every(arrays: Sequence[Any]) -> Parts:
@@ -102,9 +112,14 @@ def one_after_another(groups: Sequence[Parts]) -> Parts:
     rows = [len(g.busy) for g in groups]
     for arrays in zip(*(g.every() for g in groups), strict=True):
         width = max(a.shape[1] for a in arrays)
-        columns.append(np.concatenate([
-            a if a.shape == (n, width) else np.broadcast_to(a, (n, width))
-            for a, n in zip(arrays, rows, strict=True)]))
+        columns.append(
+            np.concatenate(
+                [
+                    a if a.shape == (n, width) else np.broadcast_to(a, (n, width))
+                    for a, n in zip(arrays, rows, strict=True)
+                ]
+            )
+        )
     return from_every(columns)
 
 
@@ -113,15 +128,29 @@ def zeros(shape: tuple[int, ...]) -> Parts:
     return from_every([*(np.zeros(shape) for _ in MECHANISMS), _ALONE])
 
 
-def parts(*, compute: Array, memory: Array, launch: Array, busy: Array,
-          conversion: Array | float = 0.0, quantise: Array | float = 0.0,
-          communication: Array | float = 0.0, overlap: bool = False) -> Parts:
+def parts(
+    *,
+    compute: Array,
+    memory: Array,
+    launch: Array,
+    busy: Array,
+    conversion: Array | float = 0.0,
+    quantise: Array | float = 0.0,
+    communication: Array | float = 0.0,
+    overlap: bool = False,
+) -> Parts:
     """Parts of one shape from arrays that broadcast [s]."""
-    given = [np.asarray(a, dtype=np.float64) for a in (
-        compute, memory, launch, communication, conversion, quantise, busy)]
+    given = [
+        np.asarray(a, dtype=np.float64)
+        for a in (compute, memory, launch, communication, conversion, quantise, busy)
+    ]
     shape = np.broadcast_shapes(*{a.shape for a in given})
-    return from_every([*(a if a.shape == shape else _filled(a, shape) for a in given),
-                       _OVERLAPS if overlap else _ALONE])
+    return from_every(
+        [
+            *(a if a.shape == shape else _filled(a, shape) for a in given),
+            _OVERLAPS if overlap else _ALONE,
+        ]
+    )
 
 
 def _filled(values: Array, shape: tuple[int, ...]) -> Array:
@@ -141,8 +170,12 @@ def beside(operator: Parts) -> Parts:
     """``operator`` on a second stream beside a longer one: its launches and waits are hidden, the
     memory and the units it takes are not."""
     blank = np.zeros(np.shape(operator.busy))
-    return replace(operator, launch=blank, quantise=blank, busy=np.minimum(
-        operator.busy, np.maximum(operator.memory, operator.compute)))
+    return replace(
+        operator,
+        launch=blank,
+        quantise=blank,
+        busy=np.minimum(operator.busy, np.maximum(operator.memory, operator.compute)),
+    )
 
 
 def communication_only(seconds: Array) -> Parts:
@@ -151,9 +184,18 @@ def communication_only(seconds: Array) -> Parts:
     return Parts(blank, blank, blank, seconds, blank, blank, blank)
 
 
-def operator(*, flop: Array, moved_bytes: Array, converted: Array, launch: Array, peak: Array,
-             compute_fraction: Array, bandwidth: float, bandwidth_fraction: Array,
-             conversion_rate: Array) -> Parts:
+def operator(
+    *,
+    flop: Array,
+    moved_bytes: Array,
+    converted: Array,
+    launch: Array,
+    peak: Array,
+    compute_fraction: Array,
+    bandwidth: float,
+    bandwidth_fraction: Array,
+    conversion_rate: Array,
+) -> Parts:
     """Roofline of one operator (see module docstring).
 
     Args:
@@ -170,8 +212,14 @@ def operator(*, flop: Array, moved_bytes: Array, converted: Array, launch: Array
     compute = flop / (peak * compute_fraction)
     memory = moved_bytes / (bandwidth * bandwidth_fraction)
     conversion = converted / conversion_rate
-    return parts(compute=compute, memory=memory, launch=launch, conversion=conversion,
-                 busy=np.maximum(np.maximum(compute, memory), conversion), overlap=True)
+    return parts(
+        compute=compute,
+        memory=memory,
+        launch=launch,
+        conversion=conversion,
+        busy=np.maximum(np.maximum(compute, memory), conversion),
+        overlap=True,
+    )
 
 
 def joint(members: Sequence[Mapping[str, float]]) -> dict[str, float]:
@@ -182,8 +230,9 @@ def joint(members: Sequence[Mapping[str, float]]) -> dict[str, float]:
     of members, equals it where all are bound by the same, and grows with each of their times.
     """
     total = {name: sum(m[name] for m in members) for name in MECHANISMS}
-    total["busy"] = max(sum(m[name] if m[OVERLAP] else m["busy"] for m in members)
-                        for name in OVERLAPPING)
+    total["busy"] = max(
+        sum(m[name] if m[OVERLAP] else m["busy"] for m in members) for name in OVERLAPPING
+    )
     return total | {OVERLAP: float(all(m[OVERLAP] for m in members))}
 
 
@@ -192,8 +241,9 @@ def joint_arrays(members: Sequence[Parts]) -> Parts:
     total = members[0]
     for member in members[1:]:
         total = total.plus(member)
-    busy = [sum(np.where(m.overlap, getattr(m, name), m.busy) for m in members)
-            for name in OVERLAPPING]
+    busy = [
+        sum(np.where(m.overlap, getattr(m, name), m.busy) for m in members) for name in OVERLAPPING
+    ]
     every = members[0].overlap
     for member in members[1:]:
         every = every & member.overlap
@@ -202,8 +252,12 @@ def joint_arrays(members: Sequence[Parts]) -> Parts:
 
 def seconds(mechanisms: Mapping[str, float]) -> float:
     """Total of one operator's mechanisms (see :meth:`Parts.total`)."""
-    return mechanisms["busy"] + mechanisms["launch"] + mechanisms["quantise"] \
+    return (
+        mechanisms["busy"]
+        + mechanisms["launch"]
+        + mechanisms["quantise"]
         + mechanisms["communication"]
+    )
 
 
 def main_bound(parts: Mapping[str, float]) -> str:

@@ -86,7 +86,9 @@ def closed_loop(times: StepTimes, load: Load, policy: Scheduling) -> Served:
     if limit < 1:
         raise InputError(
             f"the cache of one rank holds {load.cache_tokens:.0f} tokens, one request needs "
-            f"{load.isl + policy.reserve * load.osl:.0f}", hint="use more devices, or shorter ones")
+            f"{load.isl + policy.reserve * load.osl:.0f}",
+            hint="use more devices, or shorter ones",
+        )
     asked = load.concurrency / load.ranks
     osl = load.osl
     if load.alike and policy.exclusive and asked <= limit:
@@ -100,8 +102,10 @@ def closed_loop(times: StepTimes, load: Load, policy: Scheduling) -> Served:
 
 def _check(load: Load) -> None:
     if load.concurrency < 1 or load.isl < 1 or load.osl < 1 or load.ranks < 1:
-        raise InputError(f"a load of {load.concurrency:g} requests of {load.isl} + {load.osl} "
-                         "tokens", hint="every count is at least 1")
+        raise InputError(
+            f"a load of {load.concurrency:g} requests of {load.isl} + {load.osl} tokens",
+            hint="every count is at least 1",
+        )
 
 
 def _cohort(times: StepTimes, load: Load, policy: Scheduling, asked: float) -> Served:
@@ -118,17 +122,32 @@ def _cohort(times: StepTimes, load: Load, policy: Scheduling, asked: float) -> S
     ttft = (groups + 1) / 2 * group + policy.handling_seconds + policy.ahead * step
     tpot = step / tokens + interruption
     busy = groups * group / (groups * group + load.osl * step / tokens)
-    return Served(tpot, ttft + (policy.stream_interval - 1) * tpot, asked, interruption,
-                  (step - device) / tokens, busy, False)
+    return Served(
+        tpot,
+        ttft + (policy.stream_interval - 1) * tpot,
+        asked,
+        interruption,
+        (step - device) / tokens,
+        busy,
+        False,
+    )
 
 
 def _served(state: _State, ttft: float, policy: Scheduling, *, full: bool) -> Served:
-    return Served(state.tpot, ttft + (policy.stream_interval - 1) * state.tpot, state.active,
-                  state.interruption, state.host, state.busy, full)
+    return Served(
+        state.tpot,
+        ttft + (policy.stream_interval - 1) * state.tpot,
+        state.active,
+        state.interruption,
+        state.host,
+        state.busy,
+        full,
+    )
 
 
-def _largest(times: StepTimes, load: Load, policy: Scheduling, most: float,
-             fits: Callable[[_State], bool]) -> _State:
+def _largest(
+    times: StepTimes, load: Load, policy: Scheduling, most: float, fits: Callable[[_State], bool]
+) -> _State:
     """The state with the largest batch up to ``most`` that ``fits``, by halving."""
     low, high = 0.0, most
     for _ in range(HALVINGS):
@@ -152,9 +171,15 @@ def _state(times: StepTimes, load: Load, policy: Scheduling, active: float) -> _
     reads = together(policy, each, load.ranks)
     cost = _prompt_cost(times, policy, batch, reads.share)
     interruption = reads.passes * cost
-    here = Arriving(step, step + interruption, cost,
-                    _prompt_seconds(times, policy, active * others, reads.share), each,
-                    reads.ranks, times.together)
+    here = Arriving(
+        step,
+        step + interruption,
+        cost,
+        _prompt_seconds(times, policy, active * others, reads.share),
+        each,
+        reads.ranks,
+        times.together,
+    )
     found = _waiting(here, policy, alike=load.alike)
     queue = found.queue
     if load.requests is not None:
@@ -163,12 +188,20 @@ def _state(times: StepTimes, load: Load, policy: Scheduling, active: float) -> _
         queue = share * burst + (1 - share) * queue if share < 1 else burst
     # Nothing is under way where no other request decodes.
     company = min(active * load.ranks * others, 1.0)
-    late = company * (_under_way(policy, here, found.late, others, alike=load.alike)
-                      + (policy.held(each, times.together) + reads.held) * here.mean)
-    return _State(active, (step + interruption) / tokens, interruption / tokens,
-                  (step - device) / tokens, queue + late + policy.handling_seconds,
-                  found.reading, found.busy,
-                  found.least)
+    late = company * (
+        _under_way(policy, here, found.late, others, alike=load.alike)
+        + (policy.held(each, times.together) + reads.held) * here.mean
+    )
+    return _State(
+        active,
+        (step + interruption) / tokens,
+        interruption / tokens,
+        (step - device) / tokens,
+        queue + late + policy.handling_seconds,
+        found.reading,
+        found.busy,
+        found.least,
+    )
 
 
 def _waiting(here: Arriving, policy: Scheduling, *, alike: bool) -> Waiting:
@@ -179,8 +212,9 @@ def _waiting(here: Arriving, policy: Scheduling, *, alike: bool) -> Waiting:
     return replace(found, queue=0.0, reading=here.alone) if alike else found
 
 
-def _under_way(policy: Scheduling, here: Arriving, late: float, others: float, *,
-               alike: bool) -> float:
+def _under_way(
+    policy: Scheduling, here: Arriving, late: float, others: float, *, alike: bool
+) -> float:
     """Seconds of the passes that are under way or launched when a prompt comes.
 
     Requests of one length keep the order in which they began, so each comes just behind the one
@@ -202,8 +236,12 @@ def _prompt_cost(times: StepTimes, policy: Scheduling, active: float, share: flo
     return max(times.with_prompt(active, share) - times.step(active), 0.0)
 
 
-def _prompt_seconds(times: StepTimes, policy: Scheduling, active: float, share: float = 0.0,
-                    ) -> float:
+def _prompt_seconds(
+    times: StepTimes,
+    policy: Scheduling,
+    active: float,
+    share: float = 0.0,
+) -> float:
     """A prompt's own passes [s]."""
     device = times.with_prompt(0.0, share)
     if not policy.exclusive:

@@ -39,8 +39,10 @@ class Chip:
             UnsupportedError: no unit of the device multiplies it.
         """
         if format_id not in self.peaks:
-            raise UnsupportedError(f"{self.id} multiplies no {format_id}",
-                                   hint="see `plan devices` for the formats each device multiplies")
+            raise UnsupportedError(
+                f"{self.id} multiplies no {format_id}",
+                hint="see `plan devices` for the formats each device multiplies",
+            )
         return self.peaks[format_id]
 
     @property
@@ -59,11 +61,18 @@ def chip(device: DeviceProfile) -> Chip | None:
         peaks[name] = max(peaks.get(name, 0.0), rate.dense.value)
     exp = device.silicon.exp_per_s
     vector = device.vector_fp32_flop_per_s
-    rate_exp = exp.value if exp is not None else (
-        vector.value / FLOP_PER_EXP if vector is not None else 0.0)
+    rate_exp = (
+        exp.value
+        if exp is not None
+        else (vector.value / FLOP_PER_EXP if vector is not None else 0.0)
+    )
     link = device.links.scale_up_bytes_per_s
     return Chip(
-        id=device.id, peaks=MappingProxyType(peaks), bandwidth=device.bandwidth_bytes_per_s.value,
+        id=device.id,
+        peaks=MappingProxyType(peaks),
+        bandwidth=device.bandwidth_bytes_per_s.value,
         multiprocessors=device.silicon.multiprocessors.value,
-        l2_bytes=device.silicon.l2_bytes.value, exp_per_s=rate_exp,
-        link_bytes_per_s=link.value if link is not None else 0.0)
+        l2_bytes=device.silicon.l2_bytes.value,
+        exp_per_s=rate_exp,
+        link_bytes_per_s=link.value if link is not None else 0.0,
+    )

@@ -91,8 +91,9 @@ def _beside_streams(row: TensorRow) -> bool:
     return row.fused.startswith("hc-") and not row.is_matrix
 
 
-def small_kernels(spec: ModelSpec, machine: Machine, device: DeviceProfile, pts: Points,
-                  phase: Phase) -> Parts:
+def small_kernels(
+    spec: ModelSpec, machine: Machine, device: DeviceProfile, pts: Points, phase: Phase
+) -> Parts:
     """Seconds of one average layer, Parts [C, 1].
 
     Routed experts activate inside their fused kernel. Norms of latents and the rotary kernel of
@@ -107,8 +108,9 @@ def small_kernels(spec: ModelSpec, machine: Machine, device: DeviceProfile, pts:
     rotary = stack in _rules()["head_norm_in_rotary"]
     reducing = separate + norms.wide + norms.other * apart + (0.0 if rotary else norms.head)
     local = (norms.head_width + norms.wide_width) / pts.tp
-    moved = RESIDUAL_NORM_BYTES * norms.residual_width \
-        + PLAIN_NORM_BYTES * (local + norms.other_width * apart)
+    moved = RESIDUAL_NORM_BYTES * norms.residual_width + PLAIN_NORM_BYTES * (
+        local + norms.other_width * apart
+    )
     plain, gated = _plain(spec)
     plain += apart - 1.0
     moved = moved + gated / pts.tp * GATE_BYTES + _shared(spec) * ADD_BYTES * spec.hidden_size
@@ -146,8 +148,9 @@ def _plain(spec: ModelSpec) -> tuple[float, float]:
     experts = spec.experts
     moe = len(experts.layers) / spec.layers if experts else 0.0
     dense, width = _dense_mlps(spec)
-    return min(_mixing(spec), 1.0) + dense + 2.0 * _shared(spec), \
-        width + (experts.shared_width if experts else 0) * moe
+    return min(_mixing(spec), 1.0) + dense + 2.0 * _shared(spec), width + (
+        experts.shared_width if experts else 0
+    ) * moe
 
 
 @lru_cache(maxsize=64)
@@ -169,18 +172,23 @@ def _mixing(spec: ModelSpec) -> float:
 
 
 def elementwise(device: DeviceProfile, moved: Array, kernels: Array | float) -> Parts:
-    """``kernels`` launches that move ``moved`` bytes [C] or [C, S] in all, Parts [C, 1] or [C, S].
-    """
+    """``kernels`` launches that move ``moved`` bytes [C] or [C, S] in all, Parts [C, 1] or [C,
+    S]."""
     reached = device.achieved["elementwise"]
     count = np.broadcast_to(np.asarray(kernels, dtype=np.float64), moved.shape)
     if moved.ndim == 1:
         moved, count = moved[:, None], count[:, None]
     return operator(
-        flop=np.zeros((len(moved), 1)), moved_bytes=moved, converted=np.zeros(1),
-        launch=reached.floor_seconds.value * count, peak=np.asarray(1.0),
-        compute_fraction=np.asarray(1.0), bandwidth=device.bandwidth_bytes_per_s.value,
+        flop=np.zeros((len(moved), 1)),
+        moved_bytes=moved,
+        converted=np.zeros(1),
+        launch=reached.floor_seconds.value * count,
+        peak=np.asarray(1.0),
+        compute_fraction=np.asarray(1.0),
+        bandwidth=device.bandwidth_bytes_per_s.value,
         bandwidth_fraction=np.asarray(reached.bandwidth_fraction.value),
-        conversion_rate=np.asarray(np.inf))
+        conversion_rate=np.asarray(np.inf),
+    )
 
 
 @cache

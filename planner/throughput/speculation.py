@@ -28,6 +28,8 @@ def accepted_tokens(draft: int, acceptance: float) -> float:
         InputError: no draft, or an acceptance outside 0 to 1.
     """
     if draft < 1 or not 0 <= acceptance <= 1:
-        raise InputError(f"draft of {draft} tokens, acceptance {acceptance:g}",
-                         hint="a draft has at least one token; acceptance is from 0 to 1")
-    return float(sum(acceptance ** i for i in range(draft + 1)))
+        raise InputError(
+            f"draft of {draft} tokens, acceptance {acceptance:g}",
+            hint="a draft has at least one token; acceptance is from 0 to 1",
+        )
+    return float(sum(acceptance**i for i in range(draft + 1)))

@@ -52,16 +52,27 @@ def emulated(engine: str, device: DeviceProfile, scheme: str) -> TorchCost | Non
     """A weight of a product in ``scheme`` where ``engine`` multiplies by an emulated
     torch._scaled_mm on ``device`` [s, all cores together]; None elsewhere."""
     rule = rules()["scaled_mm"]
-    if device.kind != "cpu" or engine not in rule["engines"] or scheme not in rule["schemes"] \
-            or device.rate("fp8") is not None:
+    if (
+        device.kind != "cpu"
+        or engine not in rule["engines"]
+        or scheme not in rule["schemes"]
+        or device.rate("fp8") is not None
+    ):
         return None
     cores = device.silicon.multiprocessors.value if device.silicon is not None else 1.0
-    return _cost(device, (SCALED_MM, STACK, "fp8"), WEIGHT_SECONDS, "weight_ns", 1e-9 / cores,
-                 f"ns a weight on {cores:g} cores")
+    return _cost(
+        device,
+        (SCALED_MM, STACK, "fp8"),
+        WEIGHT_SECONDS,
+        "weight_ns",
+        1e-9 / cores,
+        f"ns a weight on {cores:g} cores",
+    )
 
 
-def emulated_kernels(kernels: Sequence[Kernel], costs: Sequence[TorchCost | None],
-                     device: DeviceProfile) -> list[Kernel]:
+def emulated_kernels(
+    kernels: Sequence[Kernel], costs: Sequence[TorchCost | None], device: DeviceProfile
+) -> list[Kernel]:
     """``kernels`` with the weights' own time, and products in FP32 where the device states its
     rate, where there is a cost."""
     rate, reached = device.rate("fp32"), device.achieved.get("fp32")
@@ -69,8 +80,12 @@ def emulated_kernels(kernels: Sequence[Kernel], costs: Sequence[TorchCost | None
     for one, cost in zip(kernels, costs, strict=True):
         made = one if cost is None else replace(one, conversion_elements_per_s=1.0 / cost.seconds)
         if cost is not None and rate is not None and reached is not None:
-            made = replace(made, unit=rate.unit, peak_flop_per_s=rate.dense.value,
-                           compute_fraction=reached.compute_fraction.value)
+            made = replace(
+                made,
+                unit=rate.unit,
+                peak_flop_per_s=rate.dense.value,
+                compute_fraction=reached.compute_fraction.value,
+            )
         found.append(made)
     return found
 
@@ -85,21 +100,28 @@ def one_by_one(parts: Parts, places: NDArray[np.bool_]) -> Parts:
     return where(places, alone, parts)
 
 
-def _cost(device: DeviceProfile, key: tuple[str, str, str], name: str, prior: str, scale: float,
-          unit: str) -> TorchCost:
+def _cost(
+    device: DeviceProfile, key: tuple[str, str, str], name: str, prior: str, scale: float, unit: str
+) -> TorchCost:
     """The measured figure of ``device``, else the assumption of the data."""
     found = device.fitted.get(key)
     if found is not None:
         value = found.parameters[name]
-        return TorchCost(value, Certainty("fitted", found.error.sigma,
-                                          f"torch {found.software} measured on {device.id}"),
-                         f"measured: {value / scale:.3g} {unit} with torch {found.software}")
+        return TorchCost(
+            value,
+            Certainty(
+                "fitted", found.error.sigma, f"torch {found.software} measured on {device.id}"
+            ),
+            f"measured: {value / scale:.3g} {unit} with torch {found.software}",
+        )
     entry: Mapping[str, Any] = rules()[prior]
     sigma = math.log(entry["high"] / entry["low"]) / (2 * Z80)
     return TorchCost(
-        entry["value"] * scale, Certainty("prior", sigma, str(entry["what"])),
+        entry["value"] * scale,
+        Certainty("prior", sigma, str(entry["what"])),
         f"{entry['kind']}: {entry['value']:g} {unit}, {entry['low']:g} to {entry['high']:g} "
-        f"({entry['source']})")
+        f"({entry['source']})",
+    )
 
 
 @cache

@@ -55,7 +55,7 @@ def mixed_wait(here: Arriving) -> Waiting:
     """
     n, q = here.others, here.together
     busiest = prompts_a_step(n * here.ranks, here.ranks)
-    seen_in = here.mean + here.cost ** 2 * busiest / here.mean
+    seen_in = here.mean + here.cost**2 * busiest / here.mean
     beside = prompts_a_step(n * seen_in / here.mean * here.ranks, here.ranks)
     beside = min(beside, max(q - 1, 0.0))
     servers, load = max(q, 1.0), n / q
@@ -65,12 +65,14 @@ def mixed_wait(here: Arriving) -> Waiting:
         queue = service / 2 * load ** (sqrt(2 * (servers + 1)) - 1) / (servers * (1 - load))
     passes = busiest * max(1.0, 1 / q)
     share = ((1 - exp(-passes)) * here.step + busiest * here.cost) / here.mean
-    return Waiting(seen_in / 2, queue, here.alone + beside * here.cost, min(share, 1.0),
-                   service / servers)
+    return Waiting(
+        seen_in / 2, queue, here.alone + beside * here.cost, min(share, 1.0), service / servers
+    )
 
 
 def exclusive_wait(here: Arriving) -> Waiting:
     """Prompts run alone, one after the other: M/D/1 with a prompt's pass as the service."""
     busy = min(here.others / here.mean * here.alone, FULL)
-    return Waiting(here.step / 2, busy / (2 * (1 - busy)) * here.alone, here.alone, busy,
-                   here.alone)
+    return Waiting(
+        here.step / 2, busy / (2 * (1 - busy)) * here.alone, here.alone, busy, here.alone
+    )

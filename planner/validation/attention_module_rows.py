@@ -88,19 +88,28 @@ class ModuleRows:
         heads = c["heads"] * c["isl"] if self.wide else c["heads"]
         length = c["step"] + c["isl"] if self.decode else c["isl"]
         return LatentShape(
-            c["batch"], length, heads, np.asarray(self.kv_bytes), key=a.nope_dim + a.rope_dim,
-            value=a.value_dim, latent=a.kv_lora_rank, rope=a.rope_dim,
-            past=0.0 if self.decode else c["step"])
+            c["batch"],
+            length,
+            heads,
+            np.asarray(self.kv_bytes),
+            key=a.nope_dim + a.rope_dim,
+            value=a.value_dim,
+            latent=a.kv_lora_rank,
+            rope=a.rope_dim,
+            past=0.0 if self.decode else c["step"],
+        )
 
     def product_seconds(self) -> tuple[Array, float] | None:
         """(seconds of the products [n], their deviation), None where they were not measured."""
         assert self.batch.profile is not None
         c = self.batch.columns
-        return self.products.seconds(self.batch.profile, [self.batch.stack], self.tokens,
-                                     c["heads"], c["batch"] * c["step"])
+        return self.products.seconds(
+            self.batch.profile, [self.batch.stack], self.tokens, c["heads"], c["batch"] * c["step"]
+        )
 
-    def whole(self, products: Array, core: Parameters, rest: Parameters | None,
-              chip: Chip) -> Array:
+    def whole(
+        self, products: Array, core: Parameters, rest: Parameters | None, chip: Chip
+    ) -> Array:
         """Seconds of the module [n]: ``products`` beside the core and the rest."""
         s = self.shape
         if self.sparse:
@@ -112,21 +121,26 @@ class ModuleRows:
         if rest is None:
             return np.asarray(products + busy)
         plain = replace(s, heads=self.batch.columns["heads"])
-        busy = products + busy + rest_parts(rest, chip, self.operator, plain,
-                                            tokens=self.tokens).total()
+        busy = (
+            products
+            + busy
+            + rest_parts(rest, chip, self.operator, plain, tokens=self.tokens).total()
+        )
         return busy if self.decode else hosted(busy, host_seconds(rest, narrow=self.narrow))
 
     def _sparse(self, products: Array, core: Parameters, chip: Chip, s: LatentShape) -> Array:
         a = self.products.attention
-        shape = dsa.SparseShape(s, float(a.indexer_topk), float(a.indexer_heads),
-                                float(a.indexer_dim))
+        shape = dsa.SparseShape(
+            s, float(a.indexer_topk), float(a.indexer_heads), float(a.indexer_dim)
+        )
         found = products + dsa.dsa_core(core, chip, self.operator, shape).total()
         if self.products.indexer:
             found = found + dsa.dsa_indexer(core, chip, self.operator, shape).total()
         if self.decode:
             return np.asarray(found)
-        return hosted(found, dsa.host_seconds(core, indexer=self.products.indexer,
-                                              narrow=self.narrow))
+        return hosted(
+            found, dsa.host_seconds(core, indexer=self.products.indexer, narrow=self.narrow)
+        )
 
 
 Found = tuple[list[ModuleRows], list[int], list[tuple[Batch, str]]]
@@ -135,8 +149,13 @@ WITHOUT_GRAPH = "a step without a graph waits for the host"
 
 def module_rows(rows: Rows, profiles: Profiles = NO_PROFILES) -> Found:
     """(groups of a module table, malformed rows, (group, reason) of what is not modelled)."""
-    found, bad = batches(rows, WORDS, ("heads", "batch", "isl", "step", "latency_us"),
-                         zero=("step",), profiles=profiles)
+    found, bad = batches(
+        rows,
+        WORDS,
+        ("heads", "batch", "isl", "step", "latency_us"),
+        zero=("step",),
+        profiles=profiles,
+    )
     modules, left = [], []
     for batch in found:
         rule = _special(batch)
@@ -153,8 +172,16 @@ def module_rows(rows: Rows, profiles: Profiles = NO_PROFILES) -> Found:
 def _special(batch: Batch) -> Mapping[str, Any]:
     """The rule of another set than that of the formats alone, empty for none."""
     kernel, phase, kv = batch.words[0], batch.words[1], batch.words[5]
-    return next((rule for rule in _rules()["set"] if rule["name"] in kernel
-                 and rule.get("kv", kv) == kv and rule.get("phase", phase) == phase), {})
+    return next(
+        (
+            rule
+            for rule in _rules()["set"]
+            if rule["name"] in kernel
+            and rule.get("kv", kv) == kv
+            and rule.get("phase", phase) == phase
+        ),
+        {},
+    )
 
 
 def _module(batch: Batch, special: Mapping[str, Any]) -> ModuleRows | str:
@@ -164,38 +191,49 @@ def _module(batch: Batch, special: Mapping[str, Any]) -> ModuleRows | str:
     if model not in rules["model"]:
         return "unknown model"
     formats = [FORMATS.get(word.lower()) for word in (attn, kv)]
-    if module not in ("mla", "dsa") or phase not in PHASES or None in formats \
-            or gemm.lower() not in SCHEMES:
+    if (
+        module not in ("mla", "dsa")
+        or phase not in PHASES
+        or None in formats
+        or gemm.lower() not in SCHEMES
+    ):
         return "unknown format"
     spec = bundled_model(rules["model"][model])
     wide = phase == "context" and kernel in rules["absorbed"]["kernels"]
-    operator = str(special.get("operator") or (
-        "mla-decode" if wide else f"{module}-{PHASES[phase]}"))
+    operator = str(
+        special.get("operator") or ("mla-decode" if wide else f"{module}-{PHASES[phase]}")
+    )
     if operator == "mla-decode":
         formats[0] = "bf16"
     expanded = operator == "mla-prefill"
     record = kv != "bfloat16" and any(name in kernel for name in rules["records"]["kernels"])
     size = float(rules["records"]["bytes"]) if record else KV_BYTES[str(formats[1])]
     indexer = module == "dsa" and "skip_indexer" not in kernel and not expanded
-    products = Projections(spec.attention[0], spec.hidden_size, SCHEMES[gemm.lower()], expanded,
-                           indexer)
+    products = Projections(
+        spec.attention[0], spec.hidden_size, SCHEMES[gemm.lower()], expanded, indexer
+    )
     variant = f"{formats[0]}/{formats[1]}{special.get('suffix', '')}"
-    return ModuleRows(operator, variant, products, size, wide, batch, _held(batch),
-                      _uncaptured(batch))
+    return ModuleRows(
+        operator, variant, products, size, wide, batch, _held(batch), _uncaptured(batch)
+    )
 
 
 def _uncaptured(batch: Batch) -> Mask:
     """Decode steps of more sequences than the stack captured a graph for [n]."""
     rule = _rules()["uncaptured"]
-    here = batch.stack == rule["stack"] and batch.words[2] == rule["module"] \
+    here = (
+        batch.stack == rule["stack"]
+        and batch.words[2] == rule["module"]
         and batch.words[1] == "generation"
+    )
     return np.asarray((batch.columns["batch"] > rule["batch"]) & here)
 
 
 def _held(batch: Batch) -> Mask:
     heads, size = (batch.columns[name].astype(np.int64).tolist() for name in ("heads", "batch"))
-    return np.array([held_out(f"{h},{b}") for h, b in zip(heads, size, strict=True)],
-                    dtype=np.bool_)
+    return np.array(
+        [held_out(f"{h},{b}") for h, b in zip(heads, size, strict=True)], dtype=np.bool_
+    )
 
 
 @cache

@@ -31,7 +31,8 @@ MOST_HEADS: Mapping[str, float] = {"trtllm": 32.0}
 OTHER_KERNELS: Mapping[str, Mapping[str, str]] = {
     "attention-prefill": {
         "vllm_triton_attn": "Triton runs heads of 192",
-        "torch_flow_flashinfer": "FlashInfer runs what the engine's kernel does not"},
+        "torch_flow_flashinfer": "FlashInfer runs what the engine's kernel does not",
+    },
     "attention-decode": {"vllm_triton_attn": "Triton runs heads of 192"},
 }
 """Kernels of a table that an engine runs beside its own for some shapes → why they are apart."""
@@ -72,37 +73,63 @@ class KernelRows:
 
     def take(self, mask: Mask, variant: str) -> KernelRows:
         """The rows where ``mask`` holds, under another variant's name."""
-        return _kernel(self.operator, variant, self.batch.take(mask),
-                       tuple(k for k, m in zip(self.keys, mask, strict=True) if m),
-                       tuple(w for w, m in zip(self.why, mask, strict=True) if m))
+        return _kernel(
+            self.operator,
+            variant,
+            self.batch.take(mask),
+            tuple(k for k, m in zip(self.keys, mask, strict=True) if m),
+            tuple(w for w, m in zip(self.why, mask, strict=True) if m),
+        )
 
 
 def prefill_kernels(rows: Rows, profiles: Profiles = NO_PROFILES) -> Found:
     """(kernels of a prefill table, malformed rows, groups of unknown formats)."""
-    return _kernels("attention-prefill", rows, ("attn_dtype", "kv_dtype"),
-                    ("batch", "isl", "heads", "kv_heads", "head_dim", "latency_us"),
-                    ("window",), profiles)
+    return _kernels(
+        "attention-prefill",
+        rows,
+        ("attn_dtype", "kv_dtype"),
+        ("batch", "isl", "heads", "kv_heads", "head_dim", "latency_us"),
+        ("window",),
+        profiles,
+    )
 
 
 def decode_kernels(rows: Rows, profiles: Profiles = NO_PROFILES) -> Found:
     """(kernels of a decode table, malformed rows, groups of unknown formats)."""
-    return _kernels("attention-decode", rows, ("attn_dtype", "kv_dtype"),
-                    ("batch", "kv_len", "heads", "kv_heads", "head_dim", "latency_us"),
-                    ("window",), profiles)
+    return _kernels(
+        "attention-decode",
+        rows,
+        ("attn_dtype", "kv_dtype"),
+        ("batch", "kv_len", "heads", "kv_heads", "head_dim", "latency_us"),
+        ("window",),
+        profiles,
+    )
 
 
 def mla_kernels(rows: Rows, profiles: Profiles = NO_PROFILES) -> Found:
     """(kernels of an MLA table, both phases, malformed rows, groups of unknown words)."""
-    return _kernels("mla", rows, ("mla_dtype", "kv_dtype", "phase"),
-                    ("heads", "batch", "isl", "kv_len", "latency_us"), (), profiles)
+    return _kernels(
+        "mla",
+        rows,
+        ("mla_dtype", "kv_dtype", "phase"),
+        ("heads", "batch", "isl", "kv_len", "latency_us"),
+        (),
+        profiles,
+    )
 
 
 Found = tuple[list[KernelRows], list[int], list[Batch]]
 _PHASES = {"context": "mla-prefill", "generation": "mla-decode"}
 
 
-def _kernels(operator: str, rows: Rows, words: Sequence[str], numbers: Sequence[str],
-             zero: Sequence[str], profiles: Profiles) -> Found:
+def _kernels(
+    operator: str,
+    rows: Rows,
+    words: Sequence[str],
+    numbers: Sequence[str],
+    zero: Sequence[str],
+    profiles: Profiles,
+) -> Found:
     listed = list(rows)
     found, bad = batches(listed, words, (*numbers, *zero), zero=zero, profiles=profiles)
     kernels, unknown = [], []
@@ -112,18 +139,33 @@ def _kernels(operator: str, rows: Rows, words: Sequence[str], numbers: Sequence[
         if attn is None or kv is None or not name:
             unknown.append(batch)
             continue
-        kernels.append(_kernel(name, f"{attn}/{kv}", batch, _keys(name, batch),
-                               _reasons(name, batch, f"{attn}/{kv}", listed)))
+        kernels.append(
+            _kernel(
+                name,
+                f"{attn}/{kv}",
+                batch,
+                _keys(name, batch),
+                _reasons(name, batch, f"{attn}/{kv}", listed),
+            )
+        )
     return kernels, bad, unknown
 
 
-def _kernel(operator: str, variant: str, batch: Batch, keys: tuple[str, ...],
-            why: tuple[str, ...]) -> KernelRows:
+def _kernel(
+    operator: str, variant: str, batch: Batch, keys: tuple[str, ...], why: tuple[str, ...]
+) -> KernelRows:
     predict = predictor(operator, variant, batch)
     seconds = batch.seconds
-    return KernelRows(operator, variant, batch, keys,
-                      np.array([held_out(key) for key in keys], dtype=np.bool_), why, seconds,
-                      predict)
+    return KernelRows(
+        operator,
+        variant,
+        batch,
+        keys,
+        np.array([held_out(key) for key in keys], dtype=np.bool_),
+        why,
+        seconds,
+        predict,
+    )
 
 
 def _keys(operator: str, batch: Batch) -> tuple[str, ...]:
@@ -133,8 +175,9 @@ def _keys(operator: str, batch: Batch) -> tuple[str, ...]:
     return tuple(",".join(map(str, row)) for row in zip(*columns, strict=True))
 
 
-def _reasons(operator: str, batch: Batch, formats: str,
-             rows: Sequence[Mapping[str, str]]) -> tuple[str, ...]:
+def _reasons(
+    operator: str, batch: Batch, formats: str, rows: Sequence[Mapping[str, str]]
+) -> tuple[str, ...]:
     """The rule that leaves each row out, or ""."""
     c = batch.columns
     if operator.startswith("mla"):
@@ -142,10 +185,15 @@ def _reasons(operator: str, batch: Batch, formats: str,
         return _words((slow, SLOWER_THAN_MORE))
     others = OTHER_KERNELS[operator]
     names = [rows[i].get("kernel", "") for i in batch.index.tolist()]
-    rules = [(np.array([name == other for name in names], dtype=np.bool_), word)
-             for other, word in others.items()]
-    rules.append((_too_fast(batch, formats), TOO_FAST) if operator == "attention-decode"
-                 else (c["isl"] == 1, ONE_TOKEN))
+    rules = [
+        (np.array([name == other for name in names], dtype=np.bool_), word)
+        for other, word in others.items()
+    ]
+    rules.append(
+        (_too_fast(batch, formats), TOO_FAST)
+        if operator == "attention-decode"
+        else (c["isl"] == 1, ONE_TOKEN)
+    )
     return _words(*rules)
 
 
@@ -156,8 +204,9 @@ def _too_fast(batch: Batch, formats: str) -> Mask:
     if figures is None:
         return np.zeros(len(batch.index), dtype=np.bool_)
     c = batch.columns
-    tokens = c["batch"] * np.where(c["window"] > 0, np.minimum(c["kv_len"], c["window"]),
-                                   c["kv_len"])
+    tokens = c["batch"] * np.where(
+        c["window"] > 0, np.minimum(c["kv_len"], c["window"]), c["kv_len"]
+    )
     cache = 2.0 * tokens * c["kv_heads"] * c["head_dim"] * KV_BYTES[formats.split("/")[1]]
     return np.asarray(cache - figures.l2_bytes > figures.bandwidth * batch.seconds)
 
@@ -192,14 +241,23 @@ def predictor(operator: str, variant: str, batch: Batch) -> Callable[[Parameters
     c = batch.columns
     kv_bytes = np.asarray(KV_BYTES[variant.partition(":")[0].split("/")[1]])
     if operator == "attention-prefill":
-        prompt = PrefillShape(c["batch"], c["isl"], c["heads"], c["kv_heads"], c["head_dim"],
-                              kv_bytes, c["window"])
+        prompt = PrefillShape(
+            c["batch"], c["isl"], c["heads"], c["kv_heads"], c["head_dim"], kv_bytes, c["window"]
+        )
         return lambda p, chip: attention_prefill_parts(p, chip, prompt).total()
     if operator == "attention-decode":
         windowed = c["window"] > 0
         seen = np.where(windowed, np.minimum(c["kv_len"], c["window"]), c["kv_len"])
-        step = DecodeShape(c["batch"], seen, c["heads"], c["kv_heads"], c["head_dim"], kv_bytes,
-                           windowed, c["kv_len"])
+        step = DecodeShape(
+            c["batch"],
+            seen,
+            c["heads"],
+            c["kv_heads"],
+            c["head_dim"],
+            kv_bytes,
+            windowed,
+            c["kv_len"],
+        )
         return lambda p, chip: attention_decode_parts(p, chip, step, cold=False).total()
     latent = LatentShape(c["batch"], c["kv_len"], c["heads"], kv_bytes, **MLA_WIDTHS)
     if operator == "mla-prefill":
@@ -227,11 +285,19 @@ def plain_work(kernel: KernelRows) -> tuple[Array, Array]:
         return 2 * tokens * c["heads"] * (width + MLA_WIDTHS["latent"]), tokens * width * kv
     if kernel.operator == "mla-prefill":
         pairs = c["batch"] * c["kv_len"] * (c["kv_len"] + 1) / 2
-        return (2 * pairs * c["heads"] * (MLA_WIDTHS["key"] + MLA_WIDTHS["value"]),
-                c["batch"] * c["kv_len"] * width * kv)
+        return (
+            2 * pairs * c["heads"] * (MLA_WIDTHS["key"] + MLA_WIDTHS["value"]),
+            c["batch"] * c["kv_len"] * width * kv,
+        )
     length = c["kv_len" if kernel.operator == "attention-decode" else "isl"]
     seen = np.where(c["window"] > 0, np.minimum(length, c["window"]), length)
     queries = 1.0 if kernel.operator == "attention-decode" else length - seen / 2
-    return (4 * c["batch"] * queries * seen * c["heads"] * c["head_dim"],
-            2 * c["batch"] * (seen if kernel.operator == "attention-decode" else length)
-            * c["kv_heads"] * c["head_dim"] * kv)
+    return (
+        4 * c["batch"] * queries * seen * c["heads"] * c["head_dim"],
+        2
+        * c["batch"]
+        * (seen if kernel.operator == "attention-decode" else length)
+        * c["kv_heads"]
+        * c["head_dim"]
+        * kv,
+    )

@@ -35,22 +35,30 @@ def shared_device(device: DeviceProfile, name: str) -> DeviceProfile:
     text = name.removeprefix(device.id)
     if not text or device.silicon is None:
         return device
-    rates = {key: rate for key, rate in device.rates.items()
-             if not (text.endswith("-noamx") and key[0] == "amx")}
+    rates = {
+        key: rate
+        for key, rate in device.rates.items()
+        if not (text.endswith("-noamx") and key[0] == "amx")
+    }
     cores = device.silicon.multiprocessors
     used = int(text.removesuffix("-noamx").removeprefix("@") or cores.value)
     share = used / cores.value
     few = share <= FEW
     return replace(
         device,
-        rates={key: replace(rate, dense=_times(rate.dense, share, few=few))
-               for key, rate in rates.items()},
+        rates={
+            key: replace(rate, dense=_times(rate.dense, share, few=few))
+            for key, rate in rates.items()
+        },
         conversion={key: _times(q, share, few=False) for key, q in device.conversion.items()},
         bandwidth_bytes_per_s=replace(
             device.bandwidth_bytes_per_s,
-            value=min(device.bandwidth_bytes_per_s.value, used * _core_bytes_per_s()), low=None,
-            high=None),
-        silicon=replace(device.silicon, multiprocessors=replace(cores, value=float(used))))
+            value=min(device.bandwidth_bytes_per_s.value, used * _core_bytes_per_s()),
+            low=None,
+            high=None,
+        ),
+        silicon=replace(device.silicon, multiprocessors=replace(cores, value=float(used))),
+    )
 
 
 def _times(quantity: Quantity, share: float, *, few: bool) -> Quantity:

@@ -26,8 +26,10 @@ OWN_MODELS = frozenset({
 def stated_sizes(text: str) -> tuple[tuple[float, bool], ...]:
     """The parameters that a name states, and whether as a product: 8B, 8x7B, 135M; A3B is no
     size."""
-    return tuple((float(found[2]) * int(found[1] or 1) * _UNIT[found[3]], found[1] is not None)
-                 for found in _SIZE.finditer(text.lower()))
+    return tuple(
+        (float(found[2]) * int(found[1] or 1) * _UNIT[found[3]], found[1] is not None)
+        for found in _SIZE.finditer(text.lower())
+    )
 
 
 def words(text: str) -> frozenset[str]:
@@ -43,11 +45,16 @@ def is_of(text: str, spec: ModelSpec, known: str, *, partial: bool = False) -> b
         return False
     count = Inventory(spec)
     outside = sum(row.elements for row in spec.rows if row.kind in ("embedding", "head"))
-    sizes = {float(count.parameters_total), float(count.parameters_total - outside),
-             *map(float, count.parameters_active.values())}
+    sizes = {
+        float(count.parameters_total),
+        float(count.parameters_total - outside),
+        *map(float, count.parameters_active.values()),
+    }
 
     def near(stated: float, width: float) -> bool:
         return any(size / width <= stated <= size * width for size in sizes)
 
-    return all(near(stated, _LOOSE if product or partial else _WIDTH)
-               for stated, product in stated_sizes(text))
+    return all(
+        near(stated, _LOOSE if product or partial else _WIDTH)
+        for stated, product in stated_sizes(text)
+    )

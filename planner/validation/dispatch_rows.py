@@ -50,29 +50,49 @@ class Dispatch:
         """Nodes of the group [n]."""
         return self.batch.columns["node_num"]
 
-    def predict(self, parameters: Parameters, variant: str, device: DeviceProfile,
-                index: Index | slice = slice(None)) -> Array:
+    def predict(
+        self,
+        parameters: Parameters,
+        variant: str,
+        device: DeviceProfile,
+        index: Index | slice = slice(None),
+    ) -> Array:
         """Seconds of the rows at ``index`` under ``parameters`` of ``variant`` on ``device``."""
         one = self.exchange
         links = device.links
-        part = Exchange(one.copies[index], one.feature_bytes[index], one.experts[index],
-                        one.per_node[index], one.nodes[index])
+        part = Exchange(
+            one.copies[index],
+            one.feature_bytes[index],
+            one.experts[index],
+            one.per_node[index],
+            one.nodes[index],
+        )
         return dispatch_seconds(
-            parameters, variant, part,
-            link_bytes_per_s=links.scale_up_bytes_per_s.value if links.scale_up_bytes_per_s
+            parameters,
+            variant,
+            part,
+            link_bytes_per_s=links.scale_up_bytes_per_s.value
+            if links.scale_up_bytes_per_s
             else np.inf,
             network_bytes_per_s=links.scale_out_bytes_per_s.value
-            if links.scale_out_bytes_per_s else np.inf)
+            if links.scale_out_bytes_per_s
+            else np.inf,
+        )
 
 
-def dispatches(rows: Rows, profiles: Profiles = NO_PROFILES,
-               ) -> tuple[list[Dispatch], list[Batch], list[int]]:
+def dispatches(
+    rows: Rows,
+    profiles: Profiles = NO_PROFILES,
+) -> tuple[list[Dispatch], list[Batch], list[int]]:
     """Groups, batches of a phase or type that is not known, malformed rows. Groups across nodes
     are apart from those in one."""
     filled = [{**row, "ep_size": row.get("ep_size") or _ranks(row)} for row in rows]
-    found, bad = batches(filled, ("comm_backend", "phase", "comm_dtype"),
-                         ("node_num", "hidden_size", "topk", "num_experts", "num_tokens",
-                          "ep_size", "latency_us"), profiles=profiles)
+    found, bad = batches(
+        filled,
+        ("comm_backend", "phase", "comm_dtype"),
+        ("node_num", "hidden_size", "topk", "num_experts", "num_tokens", "ep_size", "latency_us"),
+        profiles=profiles,
+    )
     groups: list[Dispatch] = []
     unknown: list[Batch] = []
     for batch in found:
@@ -107,11 +127,20 @@ def _dispatch(batch: Batch, *, across: bool) -> Dispatch:
     held = np.array([held_out(f"{h},{k},{e}") for h, k, e in zip(*shape, strict=True)])
     exchange = Exchange(
         copies=copies(c["num_tokens"], c["topk"], c["ep_size"], distinct=high_throughput(name)),
-        feature_bytes=c["hidden_size"] * BYTES[sent], experts=c["num_experts"],
-        per_node=c["ep_size"] / c["node_num"], nodes=c["node_num"])
+        feature_bytes=c["hidden_size"] * BYTES[sent],
+        experts=c["num_experts"],
+        per_node=c["ep_size"] / c["node_num"],
+        nodes=c["node_num"],
+    )
     unsteady = np.full(len(held), "-v2" in name)
-    return Dispatch(batch, f"{name}:{phase}:{kind}{NETWORK if across else ''}", kind, exchange,
-                    held, {UNSTEADY: unsteady} if unsteady.any() else {})
+    return Dispatch(
+        batch,
+        f"{name}:{phase}:{kind}{NETWORK if across else ''}",
+        kind,
+        exchange,
+        held,
+        {UNSTEADY: unsteady} if unsteady.any() else {},
+    )
 
 
 def high_throughput(backend: str) -> bool:

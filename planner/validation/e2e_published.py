@@ -61,13 +61,21 @@ def predict_rows(table_name: str, rows: Iterable[Mapping[str, str]]) -> list[Out
 
 
 def _outcome(table_name: str, i: int, row: Mapping[str, str]) -> Outcome:
-    blank = Outcome(table=table_name, row=i, metric=row["metric"], device=row["device"],
-                    software=row["software"], model=row["model"],
-                    format=row["w_dtype"] or "bf16", regime=LISTED)
+    blank = Outcome(
+        table=table_name,
+        row=i,
+        metric=row["metric"],
+        device=row["device"],
+        software=row["software"],
+        model=row["model"],
+        format=row["w_dtype"] or "bf16",
+        regime=LISTED,
+    )
     try:
         found = resolve(row)
-        blank = replace(blank, metric=found.what.quantity, measured=found.value,
-                        regime=found.regime)
+        blank = replace(
+            blank, metric=found.what.quantity, measured=found.value, regime=found.regime
+        )
         best = _best(found)
         sure = certainties(best.case, GRID)
     except NotCoveredError as error:
@@ -81,9 +89,17 @@ def _outcome(table_name: str, i: int, row: Mapping[str, str]) -> Outcome:
         where = f"; on {best.case.device}" + where
     spec = spec_of(best.case.model)
     regime = EXCLUDED + why if (why := beyond_peak(found, best.case)) else found.regime
-    return replace(blank, device=device_of(best.case.device).id, model=spec.id, regime=regime,
-                   format=best.case.recipe.dense, predicted=best.value, low=best.value / factor,
-                   high=best.value * factor, basis=sure.basis + where)
+    return replace(
+        blank,
+        device=device_of(best.case.device).id,
+        model=spec.id,
+        regime=regime,
+        format=best.case.recipe.dense,
+        predicted=best.value,
+        low=best.value / factor,
+        high=best.value * factor,
+        basis=sure.basis + where,
+    )
 
 
 def _best(row: PublishedRow) -> PricedRow:
@@ -109,8 +125,9 @@ def _priced(row: PublishedRow, case: Deployed) -> PricedRow:
     whole = row.asked.each * case.shape.ranks * replicas or row.asked.batch
     quantity = row.what.quantity
     if quantity in TIMES:
-        return PricedRow(_time(row, case, max(whole, 1.0)), case, 1,
-                         max(whole, 1.0) / case.shape.dp)
+        return PricedRow(
+            _time(row, case, max(whole, 1.0)), case, 1, max(whole, 1.0) / case.shape.dp
+        )
     if not whole:
         return _filled(row, case, replicas)
     batch = max(whole / replicas, 1.0)
@@ -151,8 +168,9 @@ def _steps(case: Deployed, batch: float, overlap: bool) -> StepTimes:
     """Step times of decoding, in two micro-batches where ``overlap`` says so."""
     if not overlap:
         return table(case, max(GRID, batch))
-    return step_times(assignment(case), Serving(case.isl, case.osl, max(GRID, batch),
-                                                case.chunk, overlap=True))
+    return step_times(
+        assignment(case), Serving(case.isl, case.osl, max(GRID, batch), case.chunk, overlap=True)
+    )
 
 
 def _rate(loop: Served, case: Deployed, concurrency: float) -> float:

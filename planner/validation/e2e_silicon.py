@@ -87,8 +87,9 @@ def predict_rows(table: str, rows: Iterable[Mapping[str, str]]) -> list[Outcome]
                 found = replace(found, regime=EXCLUDED + why, ttft_regime=EXCLUDED + why)
             out += _outcomes(blank, found)
         except NotCoveredError as error:
-            out += [replace(blank, metric=metric, reason=error.reason)
-                    for metric in ("tpot", "ttft")]
+            out += [
+                replace(blank, metric=metric, reason=error.reason) for metric in ("tpot", "ttft")
+            ]
     return out
 
 
@@ -98,14 +99,25 @@ def _contradiction(row: ServedRow) -> str:
     if known or row.workers.prefill is not None or row.alike:
         return known
     found = serve(row.case, row.policy, row.concurrency, requests=row.requests)
-    return HELD if held_back(row.concurrency, row.case.osl, tpot=row.tpot, ttft=row.ttft,
-                             found=found) else ""
+    return (
+        HELD
+        if held_back(row.concurrency, row.case.osl, tpot=row.tpot, ttft=row.ttft, found=found)
+        else ""
+    )
 
 
 def _blank(table: str, i: int, row: Mapping[str, str]) -> Outcome:
-    return Outcome(table=table, row=i, metric="", device=row["device"], software=row["software"],
-                   model=row["model"], format=row["gemm_dtype"] or "bf16", regime="",
-                   mode=row["mode"])
+    return Outcome(
+        table=table,
+        row=i,
+        metric="",
+        device=row["device"],
+        software=row["software"],
+        model=row["model"],
+        format=row["gemm_dtype"] or "bf16",
+        regime="",
+        mode=row["mode"],
+    )
 
 
 def _number(row: Mapping[str, str], key: str) -> float:
@@ -147,51 +159,96 @@ def resolved(i: int, row: Mapping[str, str]) -> ServedRow:
     load, concurrency = run_of(spec.id, isl, osl), _number(row, "concurrency")
     found = _NUMBERS.search(version)
     rule = engine_policy(engine, version)
-    steps, share = hold(engine, spec.id, label, device.id, isl=isl, osl=osl, tp=workers.decode.tp,
-                        concurrency=concurrency)
+    steps, share = hold(
+        engine,
+        spec.id,
+        label,
+        device.id,
+        isl=isl,
+        osl=osl,
+        tp=workers.decode.tp,
+        concurrency=concurrency,
+    )
     kv = cache_layout(engine, spec.id, row["precision"] or label, device.id)
     case = Deployed(
-        row["model"], device.id, engine,
+        row["model"],
+        device.id,
+        engine,
         tuple(map(whole, found[0].split("."))) if found else (),
-        chosen.recipe(kv, experts=spec.experts is not None), workers.decode,
-        load.mean(isl), load.mean(osl), chunk_tokens(
-            engine, spec.id, label, device.id, pooled=(isl, osl) if workers.prefill else None),
-        one_sided(engine, spec.id, device.id))
+        chosen.recipe(kv, experts=spec.experts is not None),
+        workers.decode,
+        load.mean(isl),
+        load.mean(osl),
+        chunk_tokens(
+            engine, spec.id, label, device.id, pooled=(isl, osl) if workers.prefill else None
+        ),
+        one_sided(engine, spec.id, device.id),
+    )
     facts = {"model": spec.id, "tp": workers.decode.tp, "isl": isl, "osl": osl}
     regime = "disaggregated" if workers.prefill is not None else "aggregated"
     if row.get("exclude", ""):
         regime = EXCLUDED + row["exclude"]
     elif supplied_host_time(rule, facts):
         regime = EXCLUDED + "supplied the host time"
-    elif workers.prefill is not None and workers.prefill.dp != (prefill_ranks(
-            engine, version, spec.id, device.id, (isl, osl)) or workers.prefill.dp):
+    elif workers.prefill is not None and workers.prefill.dp != (
+        prefill_ranks(engine, version, spec.id, device.id, (isl, osl)) or workers.prefill.dp
+    ):
         regime = EXCLUDED + PREFILL_LABEL
     layout_of(spec, engine, workers.decode, case.recipe.experts)
     host = prompt_host(engine, version, experts=spec.experts is not None)
     low = workers.prefill is None and concurrency <= host.concurrency
-    policy = replace(with_prompt_host(rule.policy, host, spec.layers), hold_steps=steps,
-                     hold_share=share, balance_steps=balance_steps(engine, spec.id))
-    return ServedRow(i, software, workers, case, policy, concurrency,
-                     concurrency * load.requests, load.range_ratio == 1.0,
-                     _number(row, "tpot_ms") * 1e-3, _number(row, "ttft_ms") * 1e-3, regime,
-                     EXCLUDED + "supplied the prompt floor" if low else regime)
+    policy = replace(
+        with_prompt_host(rule.policy, host, spec.layers),
+        hold_steps=steps,
+        hold_share=share,
+        balance_steps=balance_steps(engine, spec.id),
+    )
+    return ServedRow(
+        i,
+        software,
+        workers,
+        case,
+        policy,
+        concurrency,
+        concurrency * load.requests,
+        load.range_ratio == 1.0,
+        _number(row, "tpot_ms") * 1e-3,
+        _number(row, "ttft_ms") * 1e-3,
+        regime,
+        EXCLUDED + "supplied the prompt floor" if low else regime,
+    )
 
 
 def _outcomes(blank: Outcome, row: ServedRow) -> list[Outcome]:
-    named = replace(blank, device=row.case.device, model=spec_of(row.case.model).id,
-                    format=row.case.recipe.experts, regime=row.regime)
+    named = replace(
+        blank,
+        device=row.case.device,
+        model=spec_of(row.case.model).id,
+        format=row.case.recipe.experts,
+        regime=row.regime,
+    )
     out = []
     bare = without_host(row.policy)
     for policy, note in ((row.policy, ""), (bare, EXCLUDED + WITHOUT_HOST)):
         if note and row.regime.startswith(EXCLUDED):
             continue
         for metric, found, measured in _times(row, policy):
-            own = row.regime if metric == "tpot" or row.regime.startswith(EXCLUDED) \
+            own = (
+                row.regime
+                if metric == "tpot" or row.regime.startswith(EXCLUDED)
                 else row.ttft_regime
+            )
             here = replace(named, metric=metric, regime=note or own, measured=measured)
             factor = exp(Z80 * found.sigma)
-            out.append(replace(here, predicted=found.seconds, low=found.seconds / factor,
-                               high=found.seconds * factor, basis=found.basis))
+            out.append(
+                replace(
+                    here,
+                    predicted=found.seconds,
+                    low=found.seconds / factor,
+                    high=found.seconds * factor,
+                    basis=found.basis,
+                )
+            )
     return out
 
 
@@ -208,10 +265,13 @@ def _times(row: ServedRow, policy: Scheduling) -> list[tuple[str, Predicted, flo
     workers = row.workers
     sure = certainties(row.case, GRID, pooled=workers.prefill is not None)
     if workers.prefill is None:
-        found = serve(row.case, policy, row.concurrency,
-                      requests=row.requests, alike=row.alike)
-        return [("tpot", Predicted(found.tpot, sure.tpot(found), sure.basis), row.tpot),
-                ("ttft", Predicted(found.ttft, sure.ttft, sure.basis), row.ttft)]
+        found = serve(row.case, policy, row.concurrency, requests=row.requests, alike=row.alike)
+        return [
+            ("tpot", Predicted(found.tpot, sure.tpot(found), sure.basis), row.tpot),
+            ("ttft", Predicted(found.ttft, sure.ttft, sure.basis), row.ttft),
+        ]
     pooled = serve_pools(row.case, policy, row.concurrency, workers, requests=row.requests)
-    return [("tpot", Predicted(pooled.tpot, sure.at(pooled.active), sure.basis), row.tpot),
-            ("ttft", Predicted(pooled.ttft, sure.ttft, sure.basis), row.ttft)]
+    return [
+        ("tpot", Predicted(pooled.tpot, sure.at(pooled.active), sure.basis), row.tpot),
+        ("ttft", Predicted(pooled.ttft, sure.ttft, sure.basis), row.ttft),
+    ]

@@ -36,9 +36,17 @@ def predict_rows(table: str, rows: Iterable[Mapping[str, str]]) -> list[Outcome]
 
 
 def _outcome(table: str, i: int, row: Mapping[str, str]) -> Outcome:
-    blank = Outcome(table=table, row=i, metric=row["quantity"], device=row["device"],
-                    software=row["software"], model=row["model"], format=row["subject"],
-                    regime=REGIME, engine=row["engine"])
+    blank = Outcome(
+        table=table,
+        row=i,
+        metric=row["quantity"],
+        device=row["device"],
+        software=row["software"],
+        model=row["model"],
+        format=row["subject"],
+        regime=REGIME,
+        engine=row["engine"],
+    )
     try:
         measured = positive(row["measured"], LARGEST)
         blank = replace(blank, measured=measured)
@@ -72,8 +80,9 @@ def predicted_seconds(row: Mapping[str, str], device: DeviceProfile, spec: Model
     """
     if row["quantity"] not in (DECODE, PREFILL):
         raise NotCoveredError("quantity not predicted")
-    isl, osl = (int(positive(row[name], MOST_TOKENS)) for name in ("prompt_tokens",
-                                                                   "output_tokens"))
+    isl, osl = (
+        int(positive(row[name], MOST_TOKENS)) for name in ("prompt_tokens", "output_tokens")
+    )
     context = -(-(isl + osl) // CELLS) * CELLS
     how = Alone(device, engine_of(row), isl, osl, context, row["cache"])
     said = (csv_value(row["types"]) or "").strip()
@@ -91,8 +100,8 @@ def predicted_seconds(row: Mapping[str, str], device: DeviceProfile, spec: Model
 
 
 def engine_of(row: Mapping[str, str]) -> str:
-    """The row's engine as rules read it: vLLM, whose versions differ in what they run, at its own.
-    """
+    """The row's engine as rules read it: vLLM, whose versions differ in what they run, at its
+    own."""
     found = _RELEASE.search(row["software"])
     return f"{row['engine']}@{found[0]}" if row["engine"] == "vllm" and found else row["engine"]
 

@@ -22,8 +22,13 @@ def summarise(errors: Sequence[float]) -> ErrorSummary:
     if not errors:
         return ErrorSummary(0, None, None, None, None)
     sizes = sorted(abs(error) for error in errors)
-    return ErrorSummary(len(errors), sum(sizes) / len(sizes), quantile(sizes, 0.5),
-                        quantile(sizes, 0.9), sum(errors) / len(errors))
+    return ErrorSummary(
+        len(errors),
+        sum(sizes) / len(sizes),
+        quantile(sizes, 0.5),
+        quantile(sizes, 0.9),
+        sum(errors) / len(errors),
+    )
 
 
 def quantile(ordered: Sequence[float], share: float) -> float:

@@ -14,11 +14,21 @@ Mask = NDArray[np.bool_]
 Index = NDArray[np.int64]
 
 FORMATS: Mapping[str, str] = {
-    "bfloat16": "bf16", "float16": "fp16", "float32": "fp32", "fp8": "fp8-tensor",
-    "fp8_block": "fp8-block", "nvfp4": "nvfp4", "mxfp4": "mxfp4", "int8_wo": "int8-w8a16",
+    "bfloat16": "bf16",
+    "float16": "fp16",
+    "float32": "fp32",
+    "fp8": "fp8-tensor",
+    "fp8_block": "fp8-block",
+    "nvfp4": "nvfp4",
+    "mxfp4": "mxfp4",
+    "int8_wo": "int8-w8a16",
     "int4_wo": "int4-w4a16",
-    "w4a16_mxfp4": "mxfp4-w4a16", "w4a8_mxfp4_mxfp8": "mxfp4-w4a8", "mxfp8": "mxfp8",
-    "w8a8": "int8-w8a8", "int8": "int8-w8a8", "sq": "int8-w8a8",
+    "w4a16_mxfp4": "mxfp4-w4a16",
+    "w4a8_mxfp4_mxfp8": "mxfp4-w4a8",
+    "mxfp8": "mxfp8",
+    "w8a8": "int8-w8a8",
+    "int8": "int8-w8a8",
+    "sq": "int8-w8a8",
 }
 """Names of the tables → scheme ids."""
 
@@ -29,14 +39,18 @@ SLOWER = 1.5
 ANOTHER_KERNEL = "times do not follow the size"
 
 
-def gemm_batches(rows: Rows, profiles: Profiles = NO_PROFILES,
-                 ) -> tuple[list[Batch], list[int]]:
+def gemm_batches(
+    rows: Rows,
+    profiles: Profiles = NO_PROFILES,
+) -> tuple[list[Batch], list[int]]:
     """Rows by device, software and format; ``words`` holds the table's format."""
     return batches(rows, ("w_a_dtype",), ("m", "n", "k", "latency_us"), profiles=profiles)
 
 
-def quantise_batches(rows: Rows, profiles: Profiles = NO_PROFILES,
-                     ) -> tuple[list[Batch], list[int]]:
+def quantise_batches(
+    rows: Rows,
+    profiles: Profiles = NO_PROFILES,
+) -> tuple[list[Batch], list[int]]:
     """Rows by device, software and kernel; ``words`` holds compute_scale or scale_matrix."""
     return batches(rows, ("op",), ("m", "k", "latency_us"), profiles=profiles)
 
@@ -83,8 +97,9 @@ def gemm_excluded(batch: Batch, scheme: str) -> dict[str, Mask]:
     found: dict[str, Mask] = {}
     if stack == "vllm" and scheme == "fp8-block":
         found[HOST_BOUND] = np.ones(len(m), dtype=np.bool_)
-    elif family == "Hopper" and (scheme == "fp8-block"
-                                 or (stack == "vllm" and scheme == "fp8-tensor")):
+    elif family == "Hopper" and (
+        scheme == "fp8-block" or (stack == "vllm" and scheme == "fp8-tensor")
+    ):
         found[UNALIGNED] = (m > 16) & (m % 4 != 0)
     found[SLOWER_THAN_MORE] = _slower_than_more(batch)
     return {reason: mask for reason, mask in found.items() if mask.any()}

@@ -10,8 +10,18 @@ from planner.validation.errors import summarise
 from planner.validation.headlines import headlines
 from planner.validation.records import REASONS, Group, Outcome, Uncovered, Validation
 
-_KEY = ("table", "metric", "device", "software", "model", "format", "regime", "engine",
-        "quantity", "mode")
+_KEY = (
+    "table",
+    "metric",
+    "device",
+    "software",
+    "model",
+    "format",
+    "regime",
+    "engine",
+    "quantity",
+    "mode",
+)
 
 
 def group(outcomes: Iterable[Outcome]) -> tuple[Group, ...]:
@@ -34,10 +44,24 @@ def _group(key: tuple[str, ...], members: Sequence[Outcome]) -> Group:
     inside = 100.0 * sum(o.inside for o in done) / len(done) if done else None
     table, metric, device, software, model, fmt, regime, engine, quantity, mode = key
     return Group(
-        table=table, metric=metric, device=device, software=software, model=model, format=fmt,
-        regime=regime, engine=engine, quantity=quantity, mode=mode, n=errors.n,
-        n_rows=len(members), mape=errors.mape, median_ape=errors.median_ape,
-        p90_ape=errors.p90_ape, bias=errors.bias, coverage80=inside)
+        table=table,
+        metric=metric,
+        device=device,
+        software=software,
+        model=model,
+        format=fmt,
+        regime=regime,
+        engine=engine,
+        quantity=quantity,
+        mode=mode,
+        n=errors.n,
+        n_rows=len(members),
+        mape=errors.mape,
+        median_ape=errors.median_ape,
+        p90_ape=errors.p90_ape,
+        bias=errors.bias,
+        coverage80=inside,
+    )
 
 
 def uncovered(outcomes: Iterable[Outcome]) -> tuple[Uncovered, ...]:
@@ -46,8 +70,9 @@ def uncovered(outcomes: Iterable[Outcome]) -> tuple[Uncovered, ...]:
     for outcome in outcomes:
         if outcome.predicted is None:
             rows.setdefault((outcome.table, outcome.reason), set()).add(outcome.row)
-    return tuple(Uncovered(table, reason, len(found))
-                 for (table, reason), found in sorted(rows.items()))
+    return tuple(
+        Uncovered(table, reason, len(found)) for (table, reason), found in sorted(rows.items())
+    )
 
 
 def worst(outcomes: Iterable[Outcome], count: int = 10) -> list[Outcome]:
@@ -65,16 +90,26 @@ def row_ranges(outcomes: Iterable[Outcome]) -> dict[tuple[str, str], str]:
     return {key: _ranges(sorted(found)) for key, found in rows.items()}
 
 
-def people(report: Validation) -> tuple[list[dict[str, Any]], list[dict[str, Any]],
-                                        list[dict[str, Any]], list[dict[str, Any]]]:
+def people(
+    report: Validation,
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]], list[dict[str, Any]], list[dict[str, Any]]]:
     """(headlines, groups, worst rows, reasons) of a report as the terminal shows them."""
     rows = row_ranges(report.outcomes)
     return (
         [h.to_dict() for h in headlines(report.outcomes)],
         [g.to_dict() for g in summary(report.outcomes)],
         [o.to_dict() for o in worst(report.outcomes)],
-        [{"table": u.table, "reason": u.reason, "n": u.n, "meaning": REASONS[u.reason],
-          "rows": rows.get((u.table, u.reason), "")} for u in report.uncovered])
+        [
+            {
+                "table": u.table,
+                "reason": u.reason,
+                "n": u.n,
+                "meaning": REASONS[u.reason],
+                "rows": rows.get((u.table, u.reason), ""),
+            }
+            for u in report.uncovered
+        ],
+    )
 
 
 def _ranges(numbers: Sequence[int]) -> str:

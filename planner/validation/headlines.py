@@ -19,10 +19,18 @@ REPEATED = EXCLUDED + WITHOUT_HOST
 """Rows that are predicted a second time: no exclusion."""
 SERVED = ("aggregated", "disaggregated")
 HELD_OUT = "held-out"
-_OPERATORS = {"op_gemm": "GEMM", "op_attn_context": "prefill attention",
-              "op_attn_generation": "decode attention", "op_mla": "MLA", "op_moe_a2a": "exchange",
-              "op_moe": "experts", "op_comm": "collectives", "op_quantize": "quantise",
-              "op_attn_module": "attention modules", "op_linear_attention": "linear attention"}
+_OPERATORS = {
+    "op_gemm": "GEMM",
+    "op_attn_context": "prefill attention",
+    "op_attn_generation": "decode attention",
+    "op_mla": "MLA",
+    "op_moe_a2a": "exchange",
+    "op_moe": "experts",
+    "op_comm": "collectives",
+    "op_quantize": "quantise",
+    "op_attn_module": "attention modules",
+    "op_linear_attention": "linear attention",
+}
 BAND = (72.0, 88.0)
 """Coverage [%] of an interval that says 80 %, in a group of LEAST_GROUP rows or more."""
 LEAST_GROUP = 10
@@ -42,9 +50,16 @@ class Headline:
         """The figure as JSON values: n, median, mean and coverage80, then ``all_`` of the first
         three."""
         mine, both = self.without, self.together
-        return {"what": self.what, "n": mine.n, "median": mine.median_ape, "mean": mine.mape,
-                "coverage80": self.coverage80, "all_n": both.n, "all_median": both.median_ape,
-                "all_mean": both.mape}
+        return {
+            "what": self.what,
+            "n": mine.n,
+            "median": mine.median_ape,
+            "mean": mine.mape,
+            "coverage80": self.coverage80,
+            "all_n": both.n,
+            "all_median": both.median_ape,
+            "all_mean": both.mape,
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +99,12 @@ def _covered(metric: str, groups: Sequence[Sequence[bool]]) -> Covered:
 
 def _headline(name: str, kept: Sequence[Outcome], left: Sequence[Outcome]) -> Headline:
     errors = [o.error_percent for o in kept]
-    return Headline(name, summarise(errors), 100 * sum(o.inside for o in kept) / len(kept),
-                    summarise([*errors, *(o.error_percent for o in left)]))
+    return Headline(
+        name,
+        summarise(errors),
+        100 * sum(o.inside for o in kept) / len(kept),
+        summarise([*errors, *(o.error_percent for o in left)]),
+    )
 
 
 def _what(o: Outcome) -> str:

@@ -18,10 +18,12 @@ Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
 VARIANTS = {
-    "causal_conv1d_update": "conv-decode", "causal_conv1d_fn": "conv-prefill",
+    "causal_conv1d_update": "conv-decode",
+    "causal_conv1d_fn": "conv-prefill",
     "fused_recurrent_gated_delta_rule": "recurrent",
     "fused_recurrent_gated_delta_rule_packed_decode": "recurrent",
-    "chunk_gated_delta_rule": "chunk", "chunk_gated_delta_rule_flashinfer": "chunk",
+    "chunk_gated_delta_rule": "chunk",
+    "chunk_gated_delta_rule_flashinfer": "chunk",
 }
 """Kernels of the tables → variants of the operator."""
 FUSED = ("chunk_gated_delta_rule_flashinfer",)
@@ -46,12 +48,19 @@ class DeltaRows:
         c = self.batch.columns
         fixed = self.batch.stack in FIXED_CHANNELS and self.variant.startswith("conv")
         return DeltaShape(
-            c["batch"], c["seq_len"], c["k_heads"], c["v_heads"], float(c["k_dim"][0]),
-            float(c["v_dim"][0]), width=float(c["d_conv"][0]),
-            channels=float(c["k_heads"][0] * c["k_dim"][0]) if fixed else 0.0)
+            c["batch"],
+            c["seq_len"],
+            c["k_heads"],
+            c["v_heads"],
+            float(c["k_dim"][0]),
+            float(c["v_dim"][0]),
+            width=float(c["d_conv"][0]),
+            channels=float(c["k_heads"][0] * c["k_dim"][0]) if fixed else 0.0,
+        )
 
-    def predict(self, parameters: Parameters, chip: Chip,
-                index: NDArray[np.int64] | None = None) -> Array:
+    def predict(
+        self, parameters: Parameters, chip: Chip, index: NDArray[np.int64] | None = None
+    ) -> Array:
         """Seconds [n] of the rows (at ``index``), with L2 as warm as in the tables."""
         rows = self
         if index is not None:
@@ -61,8 +70,10 @@ class DeltaRows:
         return delta_parts(parameters, chip, self.variant, rows.shape, cold=False).total()
 
 
-def delta_kernels(rows: Rows, profiles: Profiles = NO_PROFILES,
-                  ) -> tuple[list[DeltaRows], list[int], list[Batch]]:
+def delta_kernels(
+    rows: Rows,
+    profiles: Profiles = NO_PROFILES,
+) -> tuple[list[DeltaRows], list[int], list[Batch]]:
     """(kernels of a linear-attention table, malformed rows, groups of unknown kernels)."""
     found, bad = batches(rows, ("kernel",), NUMBERS, profiles=profiles)
     kernels, unknown = [], []
@@ -87,6 +98,7 @@ def _of_one_width(batch: Batch) -> list[Batch]:
 
 
 def _held(batch: Batch) -> Mask:
-    columns: Sequence[list[int]] = [batch.columns[name].astype(np.int64).tolist()
-                                    for name in ("k_heads", "v_heads")]
+    columns: Sequence[list[int]] = [
+        batch.columns[name].astype(np.int64).tolist() for name in ("k_heads", "v_heads")
+    ]
     return np.array([held_out(f"{k},{v}") for k, v in zip(*columns, strict=True)], dtype=np.bool_)

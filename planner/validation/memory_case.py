@@ -39,9 +39,17 @@ def case_of(row: MemoryRow, *, weights: bool) -> Case:
             raise NotCoveredError("parts missing")
         formats = format_rule(row, spec)
     large = row.device.large or not row.device.total_bytes
-    return Case(spec=spec, layout=layout, total_bytes=row.device.total_bytes or 1,
-                format_of=formats, plain=row.plain, large=large, capability=row.device.capability,
-                max_positions=row.model.positions, parts=WITH_ENCODERS if weights else SERVED)
+    return Case(
+        spec=spec,
+        layout=layout,
+        total_bytes=row.device.total_bytes or 1,
+        format_of=formats,
+        plain=row.plain,
+        large=large,
+        capability=row.device.capability,
+        max_positions=row.model.positions,
+        parts=WITH_ENCODERS if weights else SERVED,
+    )
 
 
 def _dp_inside_tp(row: MemoryRow) -> bool:
@@ -61,8 +69,9 @@ def format_rule(row: MemoryRow, spec: ModelSpec) -> FormatOf:
         raise NotCoveredError("unknown format")
     if named.scheme == "gguf":
         raise NotCoveredError("gguf mixture")
-    own = {_family(row.scheme) for row in spec.rows if row.scheme is not None} \
-        or {_family(spec.quantization)}
+    own = {_family(row.scheme) for row in spec.rows if row.scheme is not None} or {
+        _family(spec.quantization)
+    }
     if named.scheme == "released" or named.family in own:
         return as_released  # of several schemes (V4: FP8 and FP4) engines name the first
     if named.family in _PLAIN_FAMILIES and own <= set(_PLAIN_FAMILIES):
@@ -92,15 +101,26 @@ def settings_of(row: MemoryRow) -> Settings:
     if row.engine is not None and row.engine.engine.name == "llama.cpp":
         type_k, type_v = cache_types(row.text["kv_dtype"])
         mla = row.mla if row.engine.fork else None
-        return Settings(context=row.context, batched_tokens=row.batched_tokens,
-                        max_seqs=row.sequences, type_k=type_k, type_v=type_v, mla=mla,
-                        swa_full=row.engine.fork)
+        return Settings(
+            context=row.context,
+            batched_tokens=row.batched_tokens,
+            max_seqs=row.sequences,
+            type_k=type_k,
+            type_v=type_v,
+            mla=mla,
+            swa_full=row.engine.fork,
+        )
     word = cache_word(row.text["kv_dtype"])
     if word is None:
         raise NotCoveredError("unknown format")
-    return Settings(utilisation=row.fraction, context=row.context,
-                    batched_tokens=row.batched_tokens, block_tokens=row.block_tokens, kv=word,
-                    total_tokens=row.by_hand)
+    return Settings(
+        utilisation=row.fraction,
+        context=row.context,
+        batched_tokens=row.batched_tokens,
+        block_tokens=row.block_tokens,
+        kv=word,
+        total_tokens=row.by_hand,
+    )
 
 
 def given_of(row: MemoryRow, run: list[MemoryRow], siblings: list[MemoryRow]) -> Given | None:
@@ -125,14 +145,20 @@ def given_of(row: MemoryRow, run: list[MemoryRow], siblings: list[MemoryRow]) ->
     sources = [run]
     if engine.generation == "v1":
         sources.append([r for r in siblings if r.plain == row.plain])
-    found = {name: next((v for v in (first_value(rows, name) for rows in sources)
-                         if v is not None), None)
-             for name in ("activation_gib", "nontorch_gib", "cudagraph_gib")}
+    found = {
+        name: next(
+            (v for v in (first_value(rows, name) for rows in sources) if v is not None), None
+        )
+        for name in ("activation_gib", "nontorch_gib", "cudagraph_gib")
+    }
     activation, nontorch = found["activation_gib"], found["nontorch_gib"]
     if activation is None or nontorch is None:
         return None
     graphs = found["cudagraph_gib"]
     if engine.whole("graphs_deducted") and graphs is None:
         return None
-    return Given(activation=int(activation.value), nontorch=int(nontorch.value),
-                 graphs=int(graphs.value) if graphs is not None else None)
+    return Given(
+        activation=int(activation.value),
+        nontorch=int(nontorch.value),
+        graphs=int(graphs.value) if graphs is not None else None,
+    )

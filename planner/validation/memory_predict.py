@@ -17,8 +17,13 @@ from planner.validation.records import EXCLUDED, HEADLINE, NotCoveredError, Outc
 
 GIVEN, PREDICTED = "given-overheads", "predicted"
 KV_BYTES = ("kv_gib_per_gpu", "kv_gib_total")
-KV = (*KV_BYTES, "kv_tokens_per_replica", "kv_blocks", "max_concurrency",
-      "kv_gib_needed_for_one_request")
+KV = (
+    *KV_BYTES,
+    "kv_tokens_per_replica",
+    "kv_blocks",
+    "max_concurrency",
+    "kv_gib_needed_for_one_request",
+)
 _OVERHEADS = ("activation_gib", "nontorch_gib", "cudagraph_gib")
 # 80 % intervals: parts of a quantity that are not derived exactly, as shares of themselves.
 _ACTIVATION_SHARE, _FIXED_SHARE, _WEIGHT_SHARE, _EXACT_SHARE = 0.15, 0.5, 0.005, 0.003
@@ -53,8 +58,9 @@ def predict_rows(table: str, rows: Iterable[Mapping[str, str]]) -> list[Outcome]
     return outcomes
 
 
-def _outcome(table: str, row: MemoryRow, mode: str, run: list[MemoryRow],
-             siblings: list[MemoryRow]) -> Outcome:
+def _outcome(
+    table: str, row: MemoryRow, mode: str, run: list[MemoryRow], siblings: list[MemoryRow]
+) -> Outcome:
     base = _named(table, row, mode)
     try:
         guess = _predict(row, mode, run, siblings)
@@ -63,12 +69,12 @@ def _outcome(table: str, row: MemoryRow, mode: str, run: list[MemoryRow],
     except PlannerError:
         return replace(base, reason="not legal")
     half, value = guess.half + row.half_digit, max(guess.value, 0)  # nothing fits: none, not less
-    return replace(base, predicted=value, low=max(value - half, 0), high=value + half,
-                   basis=guess.basis)
+    return replace(
+        base, predicted=value, low=max(value - half, 0), high=value + half, basis=guess.basis
+    )
 
 
-def _predict(row: MemoryRow, mode: str, run: list[MemoryRow],
-             siblings: list[MemoryRow]) -> Guess:
+def _predict(row: MemoryRow, mode: str, run: list[MemoryRow], siblings: list[MemoryRow]) -> Guess:
     if row.engine is None:
         raise NotCoveredError("unknown engine")
     if row.quantity.startswith("weights"):
@@ -123,8 +129,11 @@ def _predicted(row: MemoryRow) -> Guess:
     if needs_total and row.fraction is None:
         raise NotCoveredError("setting not stated")
     case = case_of(row, weights=needs_total)
-    given = Given(free=row.device.free_bytes) \
-        if row.device.free_bytes and engine.name == "sglang" else Given()
+    given = (
+        Given(free=row.device.free_bytes)
+        if row.device.free_bytes and engine.name == "sglang"
+        else Given()
+    )
     if not needs_total:
         case = replace(case, total_bytes=1 << 50)
     elif row.device.free_bytes and not row.device.total_bytes:
@@ -147,8 +156,9 @@ def _given(row: MemoryRow, run: list[MemoryRow], siblings: list[MemoryRow]) -> G
     if given is not None:
         case = case_of(row, weights=True)
         result = engine_size(case, row.engine.engine, settings, given)
-        return _of_pool(row, case, result, _EXACT_SHARE * max(1, result.kv_bytes),
-                        "overheads of the same log")
+        return _of_pool(
+            row, case, result, _EXACT_SHARE * max(1, result.kv_bytes), "overheads of the same log"
+        )
     return _from_other(row, run, settings)
 
 
@@ -190,16 +200,20 @@ def _of_tokens(row: MemoryRow, tokens: float, entry: int, free: EngineResult) ->
     return tokens / (-(-row.context // free.block_tokens) * free.block_tokens)
 
 
-def _of_pool(row: MemoryRow, case: Case, result: EngineResult, doubt: float,
-             basis: str) -> Guess:
+def _of_pool(row: MemoryRow, case: Case, result: EngineResult, doubt: float, basis: str) -> Guess:
     """The quantity asked for, of a sized pool; a negative pool is 0 tokens."""
     pool = max(1, result.kv_bytes)
     if row.quantity in KV_BYTES:
         return Guess(result.kv_bytes, doubt, basis)
     if not uniform(result.rank.caches):
         raise NotCoveredError("hybrid cache")
-    value = float({"kv_tokens_per_replica": result.tokens, "kv_blocks": result.blocks,
-                   "max_concurrency": result.max_concurrency}[row.quantity])
+    value = float(
+        {
+            "kv_tokens_per_replica": result.tokens,
+            "kv_blocks": result.blocks,
+            "max_concurrency": result.max_concurrency,
+        }[row.quantity]
+    )
     return Guess(value, value * doubt / pool, basis)
 
 
@@ -265,8 +279,9 @@ def _doubt(rank: Rank) -> float:
             fixed += line.bytes
         elif line.name != "outside-fraction":
             activation += line.bytes
-    return (_ACTIVATION_SHARE * activation + _FIXED_SHARE * fixed
-            + _WEIGHT_SHARE * rank.weights_bytes)
+    return (
+        _ACTIVATION_SHARE * activation + _FIXED_SHARE * fixed + _WEIGHT_SHARE * rank.weights_bytes
+    )
 
 
 def _entry(result: EngineResult) -> int:
@@ -280,23 +295,40 @@ def _named(table: str, row: MemoryRow, mode: str) -> Outcome:
     """The outcome without a prediction."""
     text = row.text
     excluded = text.get("exclude", "")
-    regime = EXCLUDED + excluded if excluded else \
-        HEADLINE if row.high else EXCLUDED + "confidence"
+    regime = EXCLUDED + excluded if excluded else HEADLINE if row.high else EXCLUDED + "confidence"
     software = f"{text['engine']} {text['engine_version']}".strip()
     fmt = row.format.scheme if row.format is not None else text["checkpoint_dtype"].lower()
     if row.model is not None and fmt == "released":
         fmt = row.model.spec.quantization
     return Outcome(
-        table=table, row=row.index, metric="memory", device=row.device.id, software=software,
+        table=table,
+        row=row.index,
+        metric="memory",
+        device=row.device.id,
+        software=software,
         model=row.model.spec.id if row.model is not None else text["model"].strip().lower(),
-        format=fmt, regime=regime, engine=text["engine"].strip().lower(), quantity=row.quantity,
-        mode=mode, measured=row.value)
+        format=fmt,
+        regime=regime,
+        engine=text["engine"].strip().lower(),
+        quantity=row.quantity,
+        mode=mode,
+        measured=row.value,
+    )
 
 
 def _malformed(table: str, index: int, text: Mapping[str, str]) -> Outcome:
     return Outcome(
-        table=table, row=index, metric="memory", device=text["device"].lower(),
-        software=text["engine"], model=text["model"].lower(), format=text["checkpoint_dtype"],
+        table=table,
+        row=index,
+        metric="memory",
+        device=text["device"].lower(),
+        software=text["engine"],
+        model=text["model"].lower(),
+        format=text["checkpoint_dtype"],
         regime=HEADLINE if text["confidence"] == "high" else EXCLUDED + "confidence",
-        engine=text["engine"].lower(), quantity=text["quantity"].lower(), mode=PREDICTED,
-        measured=0.0, reason="malformed row")
+        engine=text["engine"].lower(),
+        quantity=text["quantity"].lower(),
+        mode=PREDICTED,
+        measured=0.0,
+        reason="malformed row",
+    )

@@ -24,11 +24,37 @@ from planner.validation.names import (
 
 COUNTS = ("kv_tokens_per_replica", "kv_blocks", "max_concurrency")
 """Quantities without bytes."""
-_RUN = ("source", "engine", "engine_version", "model", "checkpoint_dtype", "kv_dtype", "device",
-        "n_devices", "tp", "pp", "dp", "ep", "gpu_memory_utilization", "max_model_len",
-        "max_num_batched_tokens", "block_size")
-_SIBLING = ("source", "engine", "engine_version", "model", "device", "n_devices", "tp", "pp",
-            "dp", "ep", "max_num_batched_tokens")
+_RUN = (
+    "source",
+    "engine",
+    "engine_version",
+    "model",
+    "checkpoint_dtype",
+    "kv_dtype",
+    "device",
+    "n_devices",
+    "tp",
+    "pp",
+    "dp",
+    "ep",
+    "gpu_memory_utilization",
+    "max_model_len",
+    "max_num_batched_tokens",
+    "block_size",
+)
+_SIBLING = (
+    "source",
+    "engine",
+    "engine_version",
+    "model",
+    "device",
+    "n_devices",
+    "tp",
+    "pp",
+    "dp",
+    "ep",
+    "max_num_batched_tokens",
+)
 _BY_HAND = re.compile(r"max_total_tokens ?= ?(\d+)")
 _MLA = re.compile(r"\bmla (\d)\b")
 _SEQUENCES = re.compile(r"(\d+) ?x ?(\d+) ?seqs?")
@@ -92,8 +118,14 @@ def _row(index: int, text: Mapping[str, str]) -> MemoryRow | None:
     value = _number(text["value"])
     sizes = [_count(text.get(name, "") or "1") for name in ("tp", "pp", "dp", "ep")]
     quantity = text["quantity"].strip().lower()
-    if unit is None or value is None or value <= 0 or None in sizes \
-            or (quantity in COUNTS and unit != 1) or ("gib" in quantity and unit == 1):
+    if (
+        unit is None
+        or value is None
+        or value <= 0
+        or None in sizes
+        or (quantity in COUNTS and unit != 1)
+        or ("gib" in quantity and unit == 1)
+    ):
         return None
     tp, pp, dp, ep = (size or 1 for size in sizes)
     notes = text.get("notes", "")
@@ -103,16 +135,30 @@ def _row(index: int, text: Mapping[str, str]) -> MemoryRow | None:
         return None
     hand, mla = _BY_HAND.search(notes), _MLA.search(notes)
     return MemoryRow(
-        index=index, text=text, engine=engine, device=device,
-        model=model_name(text["model"]), format=format_name(text["checkpoint_dtype"], notes),
-        quantity=quantity, value=value * unit,
-        half_digit=_half_digit(text["value"], text["unit"]) * unit, tp=tp, pp=pp, dp=dp, ep=ep,
-        fraction=_fraction(text["gpu_memory_utilization"]), context=context, sequences=sequences,
+        index=index,
+        text=text,
+        engine=engine,
+        device=device,
+        model=model_name(text["model"]),
+        format=format_name(text["checkpoint_dtype"], notes),
+        quantity=quantity,
+        value=value * unit,
+        half_digit=_half_digit(text["value"], text["unit"]) * unit,
+        tp=tp,
+        pp=pp,
+        dp=dp,
+        ep=ep,
+        fraction=_fraction(text["gpu_memory_utilization"]),
+        context=context,
+        sequences=sequences,
         batched_tokens=_count(text.get("max_num_batched_tokens", "")),
-        block_tokens=_count(text["block_size"]), by_hand=_count(hand[1]) if hand else None,
-        set_by_hand="by hand" in notes, mla=int(mla[1]) if mla else None,
+        block_tokens=_count(text["block_size"]),
+        by_hand=_count(hand[1]) if hand else None,
+        set_by_hand="by hand" in notes,
+        mla=int(mla[1]) if mla else None,
         run=tuple(text.get(name, "") for name in _RUN),
-        sibling=tuple(text.get(name, "") for name in _SIBLING))
+        sibling=tuple(text.get(name, "") for name in _SIBLING),
+    )
 
 
 def cache_types(text: str) -> tuple[str, str]:

@@ -24,13 +24,19 @@ from planner.validation.op_rows import NO_PROFILES, Batch, Profiles, Rows, batch
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
-NUMBERS = ("num_tokens", "hidden", "inter", "topk", "num_experts", "moe_tp", "moe_ep",
-           "latency_us")
+NUMBERS = ("num_tokens", "hidden", "inter", "topk", "num_experts", "moe_tp", "moe_ep", "latency_us")
 SHAPE = ("hidden", "inter", "topk", "num_experts")
 FORMATS: Mapping[str, str] = {
-    "bfloat16": "bf16", "float16": "fp16", "fp8": "fp8-tensor", "fp8_block": "fp8-block",
-    "nvfp4": "nvfp4", "int4_wo": "int4-w4a16", "w4a16_mxfp4": "mxfp4-w4a16",
-    "w4a8_mxfp4_mxfp8": "mxfp4-w4a8", "mxfp4": "mxfp4", "mxfp8": "mxfp8",
+    "bfloat16": "bf16",
+    "float16": "fp16",
+    "fp8": "fp8-tensor",
+    "fp8_block": "fp8-block",
+    "nvfp4": "nvfp4",
+    "int4_wo": "int4-w4a16",
+    "w4a16_mxfp4": "mxfp4-w4a16",
+    "w4a8_mxfp4_mxfp8": "mxfp4-w4a8",
+    "mxfp4": "mxfp4",
+    "mxfp8": "mxfp8",
 }
 """Names of the tables → scheme ids."""
 
@@ -82,11 +88,15 @@ class MoeKernel:
     def held(self) -> Mask:
         """Rows kept back by the hash of their expert layout, for kernels with one shape; by that of
         their tokens where every layout, or none, would be."""
-        tp, ep, tokens = (self.batch.columns[n].astype(int).tolist()
-                          for n in ("moe_tp", "moe_ep", "num_tokens"))
+        tp, ep, tokens = (
+            self.batch.columns[n].astype(int).tolist() for n in ("moe_tp", "moe_ep", "num_tokens")
+        )
         found = np.array([held_out(f"{a},{b}") for a, b in zip(tp, ep, strict=True)])
-        return np.array([held_out(str(n)) for n in tokens]) if found.all() or not found.any() \
+        return (
+            np.array([held_out(str(n)) for n in tokens])
+            if found.all() or not found.any()
             else found
+        )
 
     @property
     def matrices(self) -> Array:
@@ -108,24 +118,45 @@ class MoeKernel:
         """Whether the chip multiplies the format."""
         return compute_format(self.scheme, chip) in chip.peaks
 
-    def predict(self, parameters: Mapping[str, float], chip: Chip, variant: str = "",
-                index: NDArray[np.int64] | slice = slice(None)) -> Array:
+    def predict(
+        self,
+        parameters: Mapping[str, float],
+        chip: Chip,
+        variant: str = "",
+        index: NDArray[np.int64] | slice = slice(None),
+    ) -> Array:
         """Seconds of the rows at ``index`` under ``parameters`` of ``variant``, weights in L2 where
         they fit: the benchmarks repeat one layer."""
         columns = {name: c[index] for name, c in self.batch.columns.items()}
         experts = ExpertShard(
-            hidden=columns["hidden"], width=columns["inter"] / columns["moe_tp"],
+            hidden=columns["hidden"],
+            width=columns["inter"] / columns["moe_tp"],
             local=columns["num_experts"] / columns["moe_ep"],
             weight_bytes=np.asarray(self.weight_bytes),
-            compute=compute_format(self.scheme, chip), matrices=self.matrices[index])
-        load = ExpertLoad(self.load.pairs[index], self.load.touched[index], self.load.padded[index],
-                          self.load.elsewhere[index])
-        return moe_parts(parameters, chip, variant or self.variant, experts, load,
-                         tokens=columns["num_tokens"], cold=False).total()
+            compute=compute_format(self.scheme, chip),
+            matrices=self.matrices[index],
+        )
+        load = ExpertLoad(
+            self.load.pairs[index],
+            self.load.touched[index],
+            self.load.padded[index],
+            self.load.elsewhere[index],
+        )
+        return moe_parts(
+            parameters,
+            chip,
+            variant or self.variant,
+            experts,
+            load,
+            tokens=columns["num_tokens"],
+            cold=False,
+        ).total()
 
 
-def moe_kernels(rows: Rows, profiles: Profiles = NO_PROFILES,
-                ) -> tuple[list[MoeKernel], list[Batch], list[int]]:
+def moe_kernels(
+    rows: Rows,
+    profiles: Profiles = NO_PROFILES,
+) -> tuple[list[MoeKernel], list[Batch], list[int]]:
     """``rows`` by device, software, kernel and format; batches of unknown formats; malformed rows.
 
     A routing that is not known, or ranks that do not divide the experts, is malformed.
@@ -155,10 +186,14 @@ def moe_kernels(rows: Rows, profiles: Profiles = NO_PROFILES,
 def _sane(batch: Batch) -> Mask:
     """Rows whose tokens, experts and choices can be dealt out one by one."""
     c = batch.columns
-    return np.asarray((c["num_tokens"] <= MOST_TOKENS) & (c["num_experts"] <= MOST_EXPERTS)
-                      & (c["topk"] <= c["num_experts"]) & (c["moe_ep"] <= c["num_experts"])
-                      & (c["num_tokens"] * c["topk"] <= 8 * MOST_TOKENS)
-                      & (np.minimum.reduce([c[n] for n in NUMBERS[:-1]]) >= 1))
+    return np.asarray(
+        (c["num_tokens"] <= MOST_TOKENS)
+        & (c["num_experts"] <= MOST_EXPERTS)
+        & (c["topk"] <= c["num_experts"])
+        & (c["moe_ep"] <= c["num_experts"])
+        & (c["num_tokens"] * c["topk"] <= 8 * MOST_TOKENS)
+        & (np.minimum.reduce([c[n] for n in NUMBERS[:-1]]) >= 1)
+    )
 
 
 def newest(kernels: Sequence[MoeKernel]) -> list[MoeKernel]:
@@ -175,22 +210,36 @@ def newest(kernels: Sequence[MoeKernel]) -> list[MoeKernel]:
 
 
 def _load(batch: Batch) -> ExpertLoad:
-    columns = [batch.columns[n].astype(int).tolist()
-               for n in ("num_tokens", "num_experts", "topk", "moe_ep")]
+    columns = [
+        batch.columns[n].astype(int).tolist()
+        for n in ("num_tokens", "num_experts", "topk", "moe_ep")
+    ]
     every = [benchmark_load(batch.words[2], *row) for row in zip(*columns, strict=True)]
-    return ExpertLoad(*(np.array([getattr(one, name) for one in every])
-                        for name in ("pairs", "touched", "padded", "elsewhere")))
+    return ExpertLoad(
+        *(
+            np.array([getattr(one, name) for one in every])
+            for name in ("pairs", "touched", "padded", "elsewhere")
+        )
+    )
 
 
 def _kernel(members: Sequence[tuple[Batch, ExpertLoad]]) -> MoeKernel:
     first = members[0][0]
     batch = Batch(
-        first.device, first.software, first.stack, first.words[:2],
+        first.device,
+        first.software,
+        first.stack,
+        first.words[:2],
         np.concatenate([b.index for b, _ in members]),
         {name: np.concatenate([b.columns[name] for b, _ in members]) for name in NUMBERS},
-        first.profile)
-    load = ExpertLoad(*(np.concatenate([getattr(one, name) for _, one in members])
-                        for name in ("pairs", "touched", "padded", "elsewhere")))
+        first.profile,
+    )
+    load = ExpertLoad(
+        *(
+            np.concatenate([getattr(one, name) for _, one in members])
+            for name in ("pairs", "touched", "padded", "elsewhere")
+        )
+    )
     laws = tuple(b.words[2] for b, _ in members for _ in range(len(b.index)))
     scheme = FORMATS[first.words[1]]
     name = kernel_id(first.words[0], first.stack)

@@ -1,6 +1,5 @@
-"""Free-text names of tables → devices, models, formats, engines, units; from ``data/names.toml``.
-
-"""
+"""Free-text names of tables → devices, models, formats, engines, units; from
+``data/names.toml``."""
 
 from __future__ import annotations
 
@@ -91,8 +90,9 @@ def device_name(text: str) -> DeviceName:
     if printed is not None:
         total = _bytes(printed[1])
     free_bytes = _bytes(free[1]) if free is not None else 0
-    return DeviceName(name, total, free_bytes, printed is not None,
-                      total >= 70 * GIB and not small, capability)
+    return DeviceName(
+        name, total, free_bytes, printed is not None, total >= 70 * GIB and not small, capability
+    )
 
 
 def _bytes(gib: str) -> int:
@@ -115,8 +115,9 @@ def model_name(text: str) -> ModelName | None:
         if spec is None and not entry.get("id") and not entry.get("config"):
             return None if exact is None else ModelName(exact, 0, ())
         missing = tuple(entry.get("missing", ()))
-        if spec is not None and (exact is not None or is_of(plain, spec, entry["match"],
-                                                            partial=bool(missing))):
+        if spec is not None and (
+            exact is not None or is_of(plain, spec, entry["match"], partial=bool(missing))
+        ):
             return ModelName(spec, int(entry.get("positions", 0)), missing)
     return None if exact is None else ModelName(exact, 0, ())
 
@@ -134,9 +135,14 @@ def format_name(text: str, notes: str = "") -> FormatName | None:
     if entry is None or not entry["scheme"]:
         return None
     stated = _GROUP.search(text) or _GROUP.search(notes)
-    return FormatName(entry["scheme"], entry.get("family", ""), bool(entry.get("zero_point")),
-                      bool(entry.get("rows")), tuple(entry.get("keep", ())),
-                      int(stated[1]) if stated else 0)
+    return FormatName(
+        entry["scheme"],
+        entry.get("family", ""),
+        bool(entry.get("zero_point")),
+        bool(entry.get("rows")),
+        tuple(entry.get("keep", ())),
+        int(stated[1]) if stated else 0,
+    )
 
 
 def engine_name(text: str, version: str) -> EngineName | None:
@@ -147,11 +153,15 @@ def engine_name(text: str, version: str) -> EngineName | None:
     number, worker = _VERSION.search(version), _GENERATION.search(version)
     name = entry["name"]
     stated = number is not None and name != "llama.cpp"
-    parts = tuple(map(whole, number[1].split("."))) if stated and number is not None \
+    parts = (
+        tuple(map(whole, number[1].split(".")))
+        if stated and number is not None
         else default_version(name)
+    )
     generation = f"v{worker[1]}" if worker is not None and name == "vllm" else ""
-    return EngineName(engine_at(name, parts, generation=generation, stated=stated),
-                      bool(entry.get("fork")))
+    return EngineName(
+        engine_at(name, parts, generation=generation, stated=stated), bool(entry.get("fork"))
+    )
 
 
 def unit_bytes(unit: str, engine: str) -> int | None:
@@ -189,5 +199,11 @@ def _spec(entry: dict[str, Any]) -> ModelSpec | None:
 @cache
 def _own(name: str) -> ModelSpec:
     path = _DATA / "models" / f"{name}.json"
-    return spec_from_bytes(path.read_bytes(), path.name, model_id=name, public_name=name,
-                           source="public configuration", source_kind="reconstructed")
+    return spec_from_bytes(
+        path.read_bytes(),
+        path.name,
+        model_id=name,
+        public_name=name,
+        source="public configuration",
+        source_kind="reconstructed",
+    )

@@ -35,12 +35,14 @@ from planner.validation.records import Outcome
 Array = NDArray[np.float64]
 MICROSECOND = 1e-6
 READ: dict[str, Callable[[Rows, Profiles], Found]] = {
-    "isl": prefill_kernels, "kv_len": decode_kernels, "phase": mla_kernels}
+    "isl": prefill_kernels,
+    "kv_len": decode_kernels,
+    "phase": mla_kernels,
+}
 """A column that tells one kind of table from the others → its reader."""
 
 
-def predict_rows(table: str, rows: Rows, *,
-                 profiles: Profiles = NO_PROFILES) -> list[Outcome]:
+def predict_rows(table: str, rows: Rows, *, profiles: Profiles = NO_PROFILES) -> list[Outcome]:
     """Predictions for a table of prefill attention, decode attention or MLA.
 
     ``profiles``: devices by the name that the table gives them; others are looked up.
@@ -49,8 +51,9 @@ def predict_rows(table: str, rows: Rows, *,
     columns = listed[0].keys() if listed else ()
     name = "phase" if "phase" in columns else "isl" if "isl" in columns else "kv_len"
     kernels, bad, unknown = READ[name](listed, profiles)
-    return in_order(table, kernels, _kernel, bad,
-                    ((batch, "/".join(batch.words[:2])) for batch in unknown))
+    return in_order(
+        table, kernels, _kernel, bad, ((batch, "/".join(batch.words[:2])) for batch in unknown)
+    )
 
 
 def _kernel(table: str, kernel: KernelRows) -> list[Outcome]:
@@ -64,24 +67,38 @@ def _kernel(table: str, kernel: KernelRows) -> list[Outcome]:
     if model is not None:
         basis, held = model.certainty.basis, kernel.held
         seconds, sigma = _calibrated(kernel, model)
-        return predicted(table, batch, format=name, measured=measured, seconds=seconds,
-                         regimes=regimes(len(measured), basis,
-                                         held if basis == "fitted" else None, excluded),
-                         spread=Z80 * sigma, basis=f"{basis}: {model.certainty.origin}")
+        return predicted(
+            table,
+            batch,
+            format=name,
+            measured=measured,
+            seconds=seconds,
+            regimes=regimes(len(measured), basis, held if basis == "fitted" else None, excluded),
+            spread=Z80 * sigma,
+            basis=f"{basis}: {model.certainty.origin}",
+        )
     seconds_or_none = _prior(batch.profile, kernel)
     if seconds_or_none is None:
         return missing(table, batch, "not executable", format=name, measured=measured)
-    return predicted(table, batch, format=name, measured=measured, seconds=seconds_or_none,
-                     regimes=regimes(len(measured), "prior", None, excluded),
-                     spread=PRIOR_SPREAD, basis="prior: achieved fractions of attention kernels")
+    return predicted(
+        table,
+        batch,
+        format=name,
+        measured=measured,
+        seconds=seconds_or_none,
+        regimes=regimes(len(measured), "prior", None, excluded),
+        spread=PRIOR_SPREAD,
+        basis="prior: achieved fractions of attention kernels",
+    )
 
 
 def _calibrated(kernel: KernelRows, model: AttentionModel) -> tuple[Array, Array]:
     """(seconds, log-space standard deviation) of the rows [n]."""
     seconds = kernel.predict(model.parameters, model.chip)
     no = np.zeros(len(seconds), dtype=np.bool_)
-    masks = {name: branch(kernel, name) if name in model.branches else no
-             for name in ("window", "mha")}
+    masks = {
+        name: branch(kernel, name) if name in model.branches else no for name in ("window", "mha")
+    }
     for name, mask in masks.items():
         if mask.any():
             own = kernel.predict(model.branches[name].parameters, model.chip)
@@ -99,9 +116,13 @@ def _prior(device: DeviceProfile, kernel: KernelRows) -> Array | None:
     heavy = device.achieved["attention-prefill"]
     flop, moved = plain_work(kernel)
     return operator(
-        flop=flop, moved_bytes=moved, converted=np.zeros(1),
-        launch=np.asarray(reached.floor_seconds.value), peak=np.asarray(rate.dense.value),
+        flop=flop,
+        moved_bytes=moved,
+        converted=np.zeros(1),
+        launch=np.asarray(reached.floor_seconds.value),
+        peak=np.asarray(rate.dense.value),
         compute_fraction=np.asarray(heavy.compute_fraction.value),
         bandwidth=device.bandwidth_bytes_per_s.value,
         bandwidth_fraction=np.asarray(reached.bandwidth_fraction.value),
-        conversion_rate=np.asarray(np.inf)).total()
+        conversion_rate=np.asarray(np.inf),
+    ).total()

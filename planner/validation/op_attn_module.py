@@ -24,9 +24,17 @@ def predict_rows(table: str, rows: Rows) -> list[Outcome]:
     """Predictions for a table with columns device, software, kernel, phase, module, model, the
     formats of attention, cache and products, heads, tp, batch, isl, step."""
     groups, bad, left = module_rows(rows)
-    out = [outcome for batch, why in left
-           for outcome in missing(table, batch, why, format=" ".join(
-               (*batch.words[2:0:-1], *batch.words[3:])), measured=batch.seconds)]
+    out = [
+        outcome
+        for batch, why in left
+        for outcome in missing(
+            table,
+            batch,
+            why,
+            format=" ".join((*batch.words[2:0:-1], *batch.words[3:])),
+            measured=batch.seconds,
+        )
+    ]
     return sorted([*in_order(table, groups, _group, bad), *out], key=lambda o: o.row)
 
 
@@ -47,14 +55,22 @@ def _group(table: str, group: ModuleRows) -> list[Outcome]:
     held = group.held if how.basis == "fitted" else None
     left = {WITHOUT_GRAPH: group.hosted} if group.hosted.any() else {}
     return predicted(
-        table, batch, format=name, measured=measured, seconds=seconds,
-        regimes=regimes(len(measured), how.basis, held, left), spread=Z80 * sigma,
+        table,
+        batch,
+        format=name,
+        measured=measured,
+        seconds=seconds,
+        regimes=regimes(len(measured), how.basis, held, left),
+        spread=Z80 * sigma,
         basis=f"{how.basis}: products, and {how.fit.stack} {how.fit.software} {group.operator} "
-              f"{group.variant} on {how.origin}")
+        f"{group.variant} on {how.origin}",
+    )
 
 
-def _sets(device: DeviceProfile, group: ModuleRows,
-          ) -> tuple[Chip, Parameters, Mapping[str, float] | None, Calibration] | None:
+def _sets(
+    device: DeviceProfile,
+    group: ModuleRows,
+) -> tuple[Chip, Parameters, Mapping[str, float] | None, Calibration] | None:
     """(device, parameters of the core, of the rest, the set that says how sure they are)."""
     stacks, figures = [group.batch.stack], chip(device)
     core = find(device, group.operator, stacks, [group.variant])

@@ -28,8 +28,13 @@ def predict_rows(table: str, rows: Rows) -> list[Outcome]:
     """Predictions for a table like op_comm.csv."""
     groups, unknown, bad = collectives(rows)
     sizes = _sizes_kept_back(groups)
-    return in_order(table, groups, lambda name, group: _group(name, group, sizes), bad,
-                    ((batch, batch.words[2]) for batch in unknown))
+    return in_order(
+        table,
+        groups,
+        lambda name, group: _group(name, group, sizes),
+        bad,
+        ((batch, batch.words[2]) for batch in unknown),
+    )
 
 
 Left = Mapping[tuple[str, str, str], dict[int, frozenset[float]]]
@@ -42,8 +47,9 @@ def _sizes_kept_back(groups: list[Collective]) -> Left:
         if group.format not in KEPT:
             continue
         sizes = found.setdefault((group.batch.device, group.stack, group.variant), {})
-        for ranks, size in zip(group.ranks[group.held].tolist(), group.size[group.held].tolist(),
-                               strict=True):
+        for ranks, size in zip(
+            group.ranks[group.held].tolist(), group.size[group.held].tolist(), strict=True
+        ):
             sizes[int(ranks)] = sizes.get(int(ranks), frozenset()) | {size}
     return found
 
@@ -51,37 +57,61 @@ def _sizes_kept_back(groups: list[Collective]) -> Left:
 def _group(table: str, group: Collective, left: Left) -> list[Outcome]:
     device, batch = group.batch.profile, group.batch
     if device is None or not group.stack:
-        return missing(table, batch, "unknown device" if device is None else "unknown engine",
-                       format=group.format, measured=group.seconds)
+        return missing(
+            table,
+            batch,
+            "unknown device" if device is None else "unknown engine",
+            format=group.format,
+            measured=group.seconds,
+        )
     formula = find(device, OPERATOR, [group.stack], [group.variant + FORMULA])
     figures = chip(device)
     if formula is None or figures is None or figures.link_bytes_per_s <= 0:
-        return missing(table, batch, "not measured", format=group.format,
-                       measured=group.seconds)
+        return missing(table, batch, "not measured", format=group.format, measured=group.seconds)
     key = (OPERATOR, group.stack, group.variant)
     measured = device.fitted.get(key)
     link = figures.link_bytes_per_s
     if measured is None:
-        seconds = collective_seconds(formula.fit.parameters, group.op, link, group.ranks,
-                                     group.size)
-        return predicted(table, batch, format=group.format, measured=group.seconds,
-                         seconds=seconds, spread=Z80 * formula.sigma,
-                         regimes=regimes(len(seconds), formula.basis, None, group.excluded),
-                         basis=f"{formula.basis}: formula on {formula.origin}")
+        seconds = collective_seconds(
+            formula.fit.parameters, group.op, link, group.ranks, group.size
+        )
+        return predicted(
+            table,
+            batch,
+            format=group.format,
+            measured=group.seconds,
+            seconds=seconds,
+            spread=Z80 * formula.sigma,
+            regimes=regimes(len(seconds), formula.basis, None, group.excluded),
+            basis=f"{formula.basis}: formula on {formula.origin}",
+        )
     seconds = _interpolated(group, device, measured, formula.fit, link, left)
     other = group.format not in KEPT or group.version != measured.software
     unseen = group.held | other
-    return predicted(table, batch, format=group.format, measured=group.seconds, seconds=seconds,
-                     spread=Z80 * measured.error.sigma,
-                     regimes=regimes(len(seconds), "fitted", unseen, group.excluded),
-                     basis=f"measured: {group.stack} {measured.software} on {device.id}")
+    return predicted(
+        table,
+        batch,
+        format=group.format,
+        measured=group.seconds,
+        seconds=seconds,
+        spread=Z80 * measured.error.sigma,
+        regimes=regimes(len(seconds), "fitted", unseen, group.excluded),
+        basis=f"measured: {group.stack} {measured.software} on {device.id}",
+    )
 
 
-def _interpolated(group: Collective, device: DeviceProfile, measured: FittedSet,
-                  formula: FittedSet, link: float, left: Left) -> Array:
+def _interpolated(
+    group: Collective,
+    device: DeviceProfile,
+    measured: FittedSet,
+    formula: FittedSet,
+    link: float,
+    left: Left,
+) -> Array:
     """Every size from the whole table, those kept back from what is left of it."""
     whole = table_of(group.op, measured.table, formula.parameters, link)
     sizes = left.get((device.id, group.stack, group.variant), {})
     rest = table_of(group.op, measured.table, formula.parameters, link, without=sizes)
-    return np.where(group.held, rest.seconds(group.ranks, group.size),
-                    whole.seconds(group.ranks, group.size))
+    return np.where(
+        group.held, rest.seconds(group.ranks, group.size), whole.seconds(group.ranks, group.size)
+    )

@@ -35,8 +35,7 @@ EMULATING = "vllm"
 """An engine whose FP8 products on CPUs are torch's own."""
 
 
-def predict_rows(table: str, rows: Rows, *,
-                 profiles: Profiles = NO_PROFILES) -> list[Outcome]:
+def predict_rows(table: str, rows: Rows, *, profiles: Profiles = NO_PROFILES) -> list[Outcome]:
     """Predictions for a table with columns device, software, w_a_dtype, m, n, k, latency_us.
 
     ``profiles``: devices by the name that the table gives them; others are looked up.
@@ -52,8 +51,15 @@ def _batch(table: str, batch: Batch) -> list[Outcome]:
         return ggml_outcomes(table, batch)
     measured = batch.seconds
     scheme = FORMATS.get(batch.words[0].lower(), "")
-    why = "unknown device" if batch.profile is None else "unknown format" if not scheme \
-        else "" if batch.stack or batch.profile.kind == "cpu" or _plain(batch) else "unknown engine"
+    why = (
+        "unknown device"
+        if batch.profile is None
+        else "unknown format"
+        if not scheme
+        else ""
+        if batch.stack or batch.profile.kind == "cpu" or _plain(batch)
+        else "unknown engine"
+    )
     if why or batch.profile is None:
         return missing(table, batch, why, format=scheme, measured=measured)
     # Achieved fractions are of libraries, whichever engine calls them.
@@ -63,19 +69,33 @@ def _batch(table: str, batch: Batch) -> list[Outcome]:
     if model is not None:
         seconds = model.parts(m, n, k, cold=False).total()
         held = gemm_held(batch) if model.basis == "fitted" else None
-        return predicted(table, batch, format=scheme, measured=measured, seconds=seconds,
-                         regimes=regimes(len(m), model.basis, held, out_of_fit),
-                         spread=Z80 * model.sigma, basis=f"{model.basis}: {model.origin}")
+        return predicted(
+            table,
+            batch,
+            format=scheme,
+            measured=measured,
+            seconds=seconds,
+            regimes=regimes(len(m), model.basis, held, out_of_fit),
+            spread=Z80 * model.sigma,
+            basis=f"{model.basis}: {model.origin}",
+        )
     try:
         cost = emulated(EMULATING, batch.profile, scheme) if _plain(batch) else None
         seconds = _prior(batch.profile, scheme, cost, m, n, k)
     except UnsupportedError:
         return missing(table, batch, "not executable", format=scheme, measured=measured)
-    return predicted(table, batch, format=scheme, measured=measured, seconds=seconds,
-                     regimes=regimes(len(m), "prior", None, out_of_fit),
-                     spread=PRIOR_SPREAD if cost is None else Z80 * cost.certainty.sigma,
-                     basis="prior: achieved fractions of the kernel class" if cost is None
-                     else f"{cost.certainty.basis}: {cost.certainty.origin}")
+    return predicted(
+        table,
+        batch,
+        format=scheme,
+        measured=measured,
+        seconds=seconds,
+        regimes=regimes(len(m), "prior", None, out_of_fit),
+        spread=PRIOR_SPREAD if cost is None else Z80 * cost.certainty.sigma,
+        basis="prior: achieved fractions of the kernel class"
+        if cost is None
+        else f"{cost.certainty.basis}: {cost.certainty.origin}",
+    )
 
 
 def _plain(batch: Batch) -> bool:
@@ -83,16 +103,24 @@ def _plain(batch: Batch) -> bool:
     return batch.software.lower().startswith("torch ")
 
 
-def _prior(device: DeviceProfile, scheme: str, cost: TorchCost | None, m: Array, n: Array,
-           k: Array) -> Array:
+def _prior(
+    device: DeviceProfile, scheme: str, cost: TorchCost | None, m: Array, n: Array, k: Array
+) -> Array:
     """Seconds by the plain roofline of the scheme's kernel class, or of an emulated product."""
     run = emulated_kernels([kernel(device, scheme)], [cost], device)[0]
-    moved = n * k * bits_per_element(scheme_by_id(scheme).weight) / 8 \
-        + m * k * run.activation_bytes + BF16_BYTES * m * n
+    moved = (
+        n * k * bits_per_element(scheme_by_id(scheme).weight) / 8
+        + m * k * run.activation_bytes
+        + BF16_BYTES * m * n
+    )
     return operator(
-        flop=2 * m * n * k, moved_bytes=moved, converted=n * k,
-        launch=np.asarray(run.floor_seconds), peak=np.asarray(run.peak_flop_per_s),
+        flop=2 * m * n * k,
+        moved_bytes=moved,
+        converted=n * k,
+        launch=np.asarray(run.floor_seconds),
+        peak=np.asarray(run.peak_flop_per_s),
         compute_fraction=np.asarray(run.compute_fraction),
         bandwidth=device.bandwidth_bytes_per_s.value,
         bandwidth_fraction=np.asarray(run.bandwidth_fraction),
-        conversion_rate=np.asarray(run.conversion_elements_per_s)).total()
+        conversion_rate=np.asarray(run.conversion_elements_per_s),
+    ).total()

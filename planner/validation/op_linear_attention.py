@@ -29,7 +29,12 @@ def _kernel(table: str, kernel: DeltaRows) -> list[Outcome]:
     figures, found, how = model
     held = kernel.held if how.basis == "fitted" else None
     return predicted(
-        table, batch, format=name, measured=measured,
+        table,
+        batch,
+        format=name,
+        measured=measured,
         seconds=kernel.predict(found.fit.parameters, figures),
-        regimes=regimes(len(measured), how.basis, held, {}), spread=Z80 * np.float64(how.sigma),
-        basis=f"{how.basis}: {how.origin}")
+        regimes=regimes(len(measured), how.basis, held, {}),
+        spread=Z80 * np.float64(how.sigma),
+        basis=f"{how.basis}: {how.origin}",
+    )

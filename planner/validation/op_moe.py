@@ -41,8 +41,7 @@ Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
 
-def predict_rows(table: str, rows: Rows, *,
-                 profiles: Profiles = NO_PROFILES) -> list[Outcome]:
+def predict_rows(table: str, rows: Rows, *, profiles: Profiles = NO_PROFILES) -> list[Outcome]:
     """Predictions for a table like op_moe.csv.
 
     ``profiles``: devices by the name that the table gives them; others are looked up.
@@ -57,21 +56,30 @@ def _kernel(table: str, kernel: MoeKernel) -> list[Outcome]:
     if why or device is None:
         return missing(table, batch, why, format=kernel.scheme, measured=kernel.seconds)
     figures = chip(device)
-    found = _calibration(kernel, device) if figures is not None and kernel.computes(figures) \
-        else None
+    found = (
+        _calibration(kernel, device) if figures is not None and kernel.computes(figures) else None
+    )
     if figures is None or found is None:
         return _prior(table, kernel, device)
     fit = found.calibration.fit
     seconds, held = _seconds(kernel, figures, fit)
-    own = found.calibration.basis == "fitted" and found.lent is None \
-        and fit.variant == kernel.variant and fit.software == batch.software.partition(" ")[2]
+    own = (
+        found.calibration.basis == "fitted"
+        and found.lent is None
+        and fit.variant == kernel.variant
+        and fit.software == batch.software.partition(" ")[2]
+    )
     basis = "fitted" if own else "transferred"
     return predicted(
-        table, batch, format=kernel.scheme, measured=kernel.seconds,
+        table,
+        batch,
+        format=kernel.scheme,
+        measured=kernel.seconds,
         seconds=seconds * (found.lent.factor if found.lent is not None else 1.0),
         regimes=regimes(len(seconds), basis, held if own else None, kernel.excluded),
         spread=Z80 * found.sigma,
-        basis=f"{basis}: {fit.stack} {fit.variant} on {found.calibration.origin}")
+        basis=f"{basis}: {fit.stack} {fit.variant} on {found.calibration.origin}",
+    )
 
 
 def _calibration(kernel: MoeKernel, device: DeviceProfile) -> ExpertSource | None:
@@ -103,8 +111,10 @@ def _seconds(kernel: MoeKernel, figures: Chip, fit: FittedSet) -> tuple[Array, M
 def _groups(kernel: MoeKernel, fit: FittedSet, *, folds: bool) -> NDArray[np.int64]:
     """Which of the set's fits left the shape of each row out [n], by shape or third; -1: all."""
     if "hidden" not in fit.table:
-        return np.array([fold(",".join(map(str, shape))) if folds else -1
-                         for shape in kernel.shapes], dtype=np.int64)
+        return np.array(
+            [fold(",".join(map(str, shape))) if folds else -1 for shape in kernel.shapes],
+            dtype=np.int64,
+        )
     shapes = np.array(kernel.shapes, dtype=np.float64)
     seen = np.stack([fit.table[name] for name in SHAPE], axis=1)
     same = (shapes[:, None] == seen[None]).all(axis=2)
@@ -117,17 +127,28 @@ def _prior(table: str, kernel: MoeKernel, device: DeviceProfile) -> list[Outcome
     try:
         run = kernel_of(device, kernel.scheme, experts=True)
     except UnsupportedError:
-        return missing(table, batch, "not executable", format=kernel.scheme,
-                       measured=kernel.seconds)
+        return missing(
+            table, batch, "not executable", format=kernel.scheme, measured=kernel.seconds
+        )
     size = 3.0 * c["hidden"] * c["inter"] / c["moe_tp"]
     seconds = operator(
-        flop=2.0 * kernel.load.pairs * size, converted=kernel.load.touched * size,
+        flop=2.0 * kernel.load.pairs * size,
+        converted=kernel.load.touched * size,
         moved_bytes=kernel.load.touched * size * kernel.weight_bytes,
-        launch=np.asarray(run.floor_seconds), peak=np.asarray(run.peak_flop_per_s),
+        launch=np.asarray(run.floor_seconds),
+        peak=np.asarray(run.peak_flop_per_s),
         compute_fraction=np.asarray(run.compute_fraction),
         bandwidth=device.bandwidth_bytes_per_s.value,
         bandwidth_fraction=np.asarray(run.bandwidth_fraction),
-        conversion_rate=np.asarray(run.conversion_elements_per_s)).total()
-    return predicted(table, batch, format=kernel.scheme, measured=kernel.seconds, seconds=seconds,
-                     regimes=regimes(len(seconds), "prior", None, kernel.excluded),
-                     spread=PRIOR_SPREAD, basis="prior: achieved fractions of the kernel class")
+        conversion_rate=np.asarray(run.conversion_elements_per_s),
+    ).total()
+    return predicted(
+        table,
+        batch,
+        format=kernel.scheme,
+        measured=kernel.seconds,
+        seconds=seconds,
+        regimes=regimes(len(seconds), "prior", None, kernel.excluded),
+        spread=PRIOR_SPREAD,
+        basis="prior: achieved fractions of the kernel class",
+    )

@@ -22,19 +22,30 @@ def _group(table: str, group: Dispatch) -> list[Outcome]:
     why = "unknown device" if device is None else "" if batch.stack else "unknown engine"
     found = _calibration(device, group) if device is not None and not why else None
     if found is None or device is None:
-        return missing(table, batch, why or "not measured", format=group.format,
-                       measured=group.seconds)
+        return missing(
+            table, batch, why or "not measured", format=group.format, measured=group.seconds
+        )
     seconds = group.predict(found.fit.parameters, found.fit.variant, device)
     another = batch.software.partition(" ")[2] != found.fit.software
     held = None if found.basis != "fitted" else group.held | another
-    return predicted(table, batch, format=group.format, measured=group.seconds, seconds=seconds,
-                     spread=Z80 * found.sigma,
-                     regimes=regimes(len(seconds), found.basis, held, group.excluded),
-                     basis=f"{found.basis}: {batch.stack} {found.fit.variant} on {found.origin}")
+    return predicted(
+        table,
+        batch,
+        format=group.format,
+        measured=group.seconds,
+        seconds=seconds,
+        spread=Z80 * found.sigma,
+        regimes=regimes(len(seconds), found.basis, held, group.excluded),
+        basis=f"{found.basis}: {batch.stack} {found.fit.variant} on {found.origin}",
+    )
 
 
 def _calibration(device: DeviceProfile, group: Dispatch) -> Calibration | None:
     """The set of the variant; a group in one node may take one measured across nodes."""
     plain = group.variant.removesuffix(NETWORK)
-    return find(device, OPERATOR, [group.batch.stack],
-                [group.variant, plain + NETWORK] if group.variant == plain else [group.variant])
+    return find(
+        device,
+        OPERATOR,
+        [group.batch.stack],
+        [group.variant, plain + NETWORK] if group.variant == plain else [group.variant],
+    )

@@ -61,13 +61,25 @@ class Batch:
 
     def take(self, mask: NDArray[np.bool_]) -> Batch:
         """The rows where ``mask`` holds."""
-        return Batch(self.device, self.software, self.stack, self.words, self.index[mask],
-                     {name: column[mask] for name, column in self.columns.items()}, self.profile)
+        return Batch(
+            self.device,
+            self.software,
+            self.stack,
+            self.words,
+            self.index[mask],
+            {name: column[mask] for name, column in self.columns.items()},
+            self.profile,
+        )
 
 
-def batches(rows: Rows, words: Sequence[str], numbers: Sequence[str], *,
-            zero: Sequence[str] = (),
-            profiles: Profiles = NO_PROFILES) -> tuple[list[Batch], list[int]]:
+def batches(
+    rows: Rows,
+    words: Sequence[str],
+    numbers: Sequence[str],
+    *,
+    zero: Sequence[str] = (),
+    profiles: Profiles = NO_PROFILES,
+) -> tuple[list[Batch], list[int]]:
     """``rows`` grouped by device, software and ``words``, with ``numbers`` parsed.
 
     Args:
@@ -91,17 +103,24 @@ def batches(rows: Rows, words: Sequence[str], numbers: Sequence[str], *,
             continue
         key = (row.get("device", ""), row.get("software", ""), *(row.get(w, "") for w in words))
         found.setdefault(key, []).append((i, *values))
-    return [_batch(key, np.array(group, dtype=np.float64), numbers, profiles)
-            for key, group in found.items()], bad
+    return [
+        _batch(key, np.array(group, dtype=np.float64), numbers, profiles)
+        for key, group in found.items()
+    ], bad
 
 
-def _batch(key: tuple[str, ...], table: Array, numbers: Sequence[str],
-           profiles: Profiles) -> Batch:
+def _batch(key: tuple[str, ...], table: Array, numbers: Sequence[str], profiles: Profiles) -> Batch:
     device, software, *words = key
     profile = profiles[device] if device in profiles else profile_of(device)
-    return Batch(profile.id if profile is not None else device.strip().lower(), software,
-                 stack_of(software), tuple(words), table[:, 0].astype(np.int64),
-                 {name: table[:, j + 1] for j, name in enumerate(numbers)}, profile)
+    return Batch(
+        profile.id if profile is not None else device.strip().lower(),
+        software,
+        stack_of(software),
+        tuple(words),
+        table[:, 0].astype(np.int64),
+        {name: table[:, j + 1] for j, name in enumerate(numbers)},
+        profile,
+    )
 
 
 @cache
@@ -125,16 +144,34 @@ def stack_of(software: str) -> str:
     return name if name in STACKS else ""
 
 
-def missing(table: str, batch: Batch, reason: str, *, format: str,
-            measured: Array) -> list[Outcome]:
+def missing(
+    table: str, batch: Batch, reason: str, *, format: str, measured: Array
+) -> list[Outcome]:
     """Rows of ``batch`` without a prediction."""
-    return [Outcome(table, int(i), "latency", batch.device, batch.software, "", format, "",
-                    measured=float(t), reason=reason)
-            for i, t in zip(batch.index, measured, strict=True)]
+    return [
+        Outcome(
+            table,
+            int(i),
+            "latency",
+            batch.device,
+            batch.software,
+            "",
+            format,
+            "",
+            measured=float(t),
+            reason=reason,
+        )
+        for i, t in zip(batch.index, measured, strict=True)
+    ]
 
 
-def in_order(table: str, groups: Iterable[T], one: Callable[[str, T], list[Outcome]],
-             bad: Iterable[int], unknown: Iterable[tuple[Batch, str]] = ()) -> list[Outcome]:
+def in_order(
+    table: str,
+    groups: Iterable[T],
+    one: Callable[[str, T], list[Outcome]],
+    bad: Iterable[int],
+    unknown: Iterable[tuple[Batch, str]] = (),
+) -> list[Outcome]:
     """Outcomes of a table in the order of its rows: ``one`` predicts a group; ``bad`` rows are
     malformed, ``unknown`` batches have a format (as written) that is not modelled."""
     out = malformed(table, bad)
@@ -147,19 +184,51 @@ def in_order(table: str, groups: Iterable[T], one: Callable[[str, T], list[Outco
 
 def malformed(table: str, indices: Iterable[int]) -> list[Outcome]:
     """Rows whose numbers cannot be read."""
-    return [Outcome(table, i, "latency", "", "", "", "", "", reason="malformed row")
-            for i in indices]
+    return [
+        Outcome(table, i, "latency", "", "", "", "", "", reason="malformed row") for i in indices
+    ]
 
 
-def predicted(table: str, batch: Batch, *, format: str, regimes: Sequence[str], seconds: Array,
-              measured: Array, spread: float | Array, basis: str) -> list[Outcome]:
+def predicted(
+    table: str,
+    batch: Batch,
+    *,
+    format: str,
+    regimes: Sequence[str],
+    seconds: Array,
+    measured: Array,
+    spread: float | Array,
+    basis: str,
+) -> list[Outcome]:
     """Rows of ``batch`` with predictions ``seconds`` [n] and an interval of ×/÷ exp(``spread``)."""
     wide = np.broadcast_to(np.exp(np.asarray(spread, dtype=np.float64)), seconds.shape)
-    columns = zip(batch.index.tolist(), regimes, measured.tolist(), seconds.tolist(),
-                  (seconds / wide).tolist(), (seconds * wide).tolist(), strict=True)
-    return [Outcome(table, i, "latency", batch.device, batch.software, "", format, regime,
-                    measured=t, predicted=p, low=low, high=high, basis=basis)
-            for i, regime, t, p, low, high in columns]
+    columns = zip(
+        batch.index.tolist(),
+        regimes,
+        measured.tolist(),
+        seconds.tolist(),
+        (seconds / wide).tolist(),
+        (seconds * wide).tolist(),
+        strict=True,
+    )
+    return [
+        Outcome(
+            table,
+            i,
+            "latency",
+            batch.device,
+            batch.software,
+            "",
+            format,
+            regime,
+            measured=t,
+            predicted=p,
+            low=low,
+            high=high,
+            basis=basis,
+        )
+        for i, regime, t, p, low, high in columns
+    ]
 
 
 def regimes(count: int, basis: str, held: Mask | None, excluded: Mapping[str, Mask]) -> list[str]:

@@ -28,9 +28,14 @@ from planner.validation.records import EXCLUDED, NotCoveredError
 from planner.validation.served import Deployed, device_of, spec_of
 from planner.validation.serving_rules import Benchmark, benchmark, cache_layout, formats
 
-_ENGINES = (("tensorrt-edge-llm", r"edge-?llm"), ("tensorrt-llm", r"tensorrt|trt-?llm"),
-            ("vllm", r"vllm"), ("sglang", r"sglang"), ("llama.cpp", r"llama\.?cpp|ggml|ollama"),
-            ("pytorch", r"pytorch|ipex|transformers|mlc"))
+_ENGINES = (
+    ("tensorrt-edge-llm", r"edge-?llm"),
+    ("tensorrt-llm", r"tensorrt|trt-?llm"),
+    ("vllm", r"vllm"),
+    ("sglang", r"sglang"),
+    ("llama.cpp", r"llama\.?cpp|ggml|ollama"),
+    ("pytorch", r"pytorch|ipex|transformers|mlc"),
+)
 _VERSION = re.compile(r"(?:llm|sglang|llama\.cpp)[ v]*(\d+(?:\.\d+)+)", re.IGNORECASE)
 _NODES = re.compile(r"(\d+) nodes|nodes ?= ?(\d+)", re.IGNORECASE)
 _OF_DEVICE = re.compile(r"([^/]+?) ?\(([^)]+)\)")
@@ -77,15 +82,28 @@ def resolve(row: Mapping[str, str]) -> PublishedRow:
     text = row["parallelism"]
     version = _VERSION.search(row["software"])
     number = version[1] if version is not None else ""
-    base = Deployed(row["model"], part, engine,
-                    tuple(map(whole, number.split("."))) if number else (), recipe,
-                    Shape(1, 1, 1, 0, 0), isl, osl)
+    base = Deployed(
+        row["model"],
+        part,
+        engine,
+        tuple(map(whole, number.split("."))) if number else (),
+        recipe,
+        Shape(1, 1, 1, 0, 0),
+        isl,
+        osl,
+    )
     shape = stated_shape(text, spec)
     asked = load(row["batch_or_concurrency"], what)
     shapes = (shape,) if shape is not None else _unstated(spec, device, devices, what, text)
     static = "static" in (row["software"] + row["note"]).lower()
-    phase = next((p for p in ("decode", "prefill")
-                  if text.lower().startswith(p) or what.quantity.startswith(p)), "")
+    phase = next(
+        (
+            p
+            for p in ("decode", "prefill")
+            if text.lower().startswith(p) or what.quantity.startswith(p)
+        ),
+        "",
+    )
     value = _value(row, what, devices, device)
     if what.of == "requests" and what.quantity == "output_tokens_per_second":
         regime = EXCLUDED + "counted in tokens, printed as queries"
@@ -93,20 +111,33 @@ def resolve(row: Mapping[str, str]) -> PublishedRow:
     if regime == LISTED and (older := older_prompts(row["software"], what)):
         regime = EXCLUDED + older
     return PublishedRow(
-        what, asked, tuple(replace(base, shape=s) for s in shapes), shape is not None,
-        engine_policy(engine, number).policy, devices, value, task, phase,
-        re.search(r"\bTBO\b|two.?batch", text, re.IGNORECASE) is not None, static, regime)
+        what,
+        asked,
+        tuple(replace(base, shape=s) for s in shapes),
+        shape is not None,
+        engine_policy(engine, number).policy,
+        devices,
+        value,
+        task,
+        phase,
+        re.search(r"\bTBO\b|two.?batch", text, re.IGNORECASE) is not None,
+        static,
+        regime,
+    )
 
 
 def engine_of(software: str) -> str:
     """The engine that ``software`` names; its first word where it is none that is modelled."""
     words = software.lower().split() or [""]
-    return next((name for name, pattern in _ENGINES
-                 if re.search(pattern, software, re.IGNORECASE)), words[0])
+    return next(
+        (name for name, pattern in _ENGINES if re.search(pattern, software, re.IGNORECASE)),
+        words[0],
+    )
 
 
-def _unstated(spec: ModelSpec, device: DeviceProfile, devices: int, what: MetricMeaning,
-              text: str) -> tuple[Shape, ...]:
+def _unstated(
+    spec: ModelSpec, device: DeviceProfile, devices: int, what: MetricMeaning, text: str
+) -> tuple[Shape, ...]:
     """Layouts of a row that names none: all devices together for a time, else any replicas. An
     instance a socket is stated by that word."""
     together = Shape(devices, 1, 1, 0, 0)
@@ -117,8 +148,12 @@ def _unstated(spec: ModelSpec, device: DeviceProfile, devices: int, what: Metric
     return tuple(possible_shapes(spec, device, devices)) or (together,)
 
 
-def _recipe(row: Mapping[str, str], engine: str, spec: ModelSpec, device: DeviceProfile,
-            ) -> tuple[SchemeSet, str]:
+def _recipe(
+    row: Mapping[str, str],
+    engine: str,
+    spec: ModelSpec,
+    device: DeviceProfile,
+) -> tuple[SchemeSet, str]:
     """(schemes of a row, its regime)."""
     label, regime = row["w_dtype"].strip(), LISTED
     for name, of in _OF_DEVICE.findall(label):
@@ -149,21 +184,25 @@ def _cache(label: str) -> str:
     return "int8-token" if label.startswith("int8") else "bf16"
 
 
-def _lengths(row: Mapping[str, str], what: MetricMeaning,
-             task: Benchmark | None) -> tuple[int, int]:
+def _lengths(
+    row: Mapping[str, str], what: MetricMeaning, task: Benchmark | None
+) -> tuple[int, int]:
     """(prompt, answer) [tokens]; what the quantity does not depend on is 1."""
     text = row["parallelism"].lower()
     no_prompt = what.quantity == "decode_tokens_per_second" and what.alone
-    no_answer = what.quantity in ("ttft", "prefill_time", "prefill_tokens_per_second") \
-        or text.startswith(("decode", "prefill")) \
+    no_answer = (
+        what.quantity in ("ttft", "prefill_time", "prefill_tokens_per_second")
+        or text.startswith(("decode", "prefill"))
         or (what.quantity == "decode_tokens_per_second" and not what.alone)
+    )
     isl = what.isl or (1 if no_prompt else tokens(row["isl"], task.isl if task else 0))
     osl = what.osl or tokens(row["osl"], 1 if no_answer else task.osl if task else 0)
     return isl, osl
 
 
-def _value(row: Mapping[str, str], what: MetricMeaning, devices: int,
-           device: DeviceProfile) -> float:
+def _value(
+    row: Mapping[str, str], what: MetricMeaning, devices: int, device: DeviceProfile
+) -> float:
     """Seconds, or a rate over all devices."""
     value = positive(row["value"])
     if what.of == "user":

@@ -39,8 +39,13 @@ def stated_shape(text: str, spec: ModelSpec) -> Shape | None:
     if n and not experts:
         return Shape(n, pp, 1, 0, 0)
     if n:
-        return Shape(n, pp, 1, 1, n) if "TEP" in words else \
-            Shape(1, pp, n, 1, n) if "DEP" in words else Shape(1, pp, n, n, 1)
+        return (
+            Shape(n, pp, 1, 1, n)
+            if "TEP" in words
+            else Shape(1, pp, n, 1, n)
+            if "DEP" in words
+            else Shape(1, pp, n, n, 1)
+        )
     tp, dp = words.get("TP", 1), words.get("ADP", words.get("DP", 1))
     ep = words.get("EP", 0)
     if not experts:
@@ -65,8 +70,11 @@ def possible_shapes(spec: ModelSpec, device: DeviceProfile, count: int) -> Itera
             return
         shapes = [Shape(ranks, 1, 1, 0, 0)]
         if spec.experts is not None and ranks > 1:
-            shapes = [Shape(ranks, 1, 1, ranks, 1), Shape(ranks, 1, 1, 1, ranks),
-                      Shape(1, 1, ranks, 1, ranks)]
+            shapes = [
+                Shape(ranks, 1, 1, ranks, 1),
+                Shape(ranks, 1, 1, 1, ranks),
+                Shape(1, 1, ranks, 1, ranks),
+            ]
         for shape in shapes:
             ep = shape.moe_ep or 1
             layout = Layout(shape.tp, shape.dp, shape.pp, ep)

@@ -63,9 +63,15 @@ def measured(metric: str, unit: str) -> MetricMeaning:
         raise NotCoveredError("malformed row")
     lengths = {k: whole(v) for k, v in found.groupdict().items() if v}
     scenario = re.search(r"server|interactive", metric, re.I)
-    return MetricMeaning(quantity, of, min(lengths.get("isl", 0), MOST_TOKENS),
-                    min(lengths.get("osl", 0), MOST_TOKENS), bool(entry.get("alone")),
-                    float(name.get("seconds", 1.0)), scenario[0].lower() if scenario else "")
+    return MetricMeaning(
+        quantity,
+        of,
+        min(lengths.get("isl", 0), MOST_TOKENS),
+        min(lengths.get("osl", 0), MOST_TOKENS),
+        bool(entry.get("alone")),
+        float(name.get("seconds", 1.0)),
+        scenario[0].lower() if scenario else "",
+    )
 
 
 def load(text: str, what: MetricMeaning) -> RequestLoad:
@@ -83,8 +89,9 @@ def load(text: str, what: MetricMeaning) -> RequestLoad:
         return RequestLoad(0.0, 0.0, what.scenario)
     entry, _ = _first("load", text)
     if entry is not None:
-        return RequestLoad(float(entry.get("batch", 0)), 0.0,
-                           str(entry.get("limits", what.scenario)))
+        return RequestLoad(
+            float(entry.get("batch", 0)), 0.0, str(entry.get("limits", what.scenario))
+        )
     each = _PER_DEVICE.fullmatch(text)
     if each is not None:
         return RequestLoad(0.0, float(count(each[1], MOST_REQUESTS)), "")
@@ -116,5 +123,7 @@ def _first(table: str, text: str) -> tuple[dict[str, Any] | None, re.Match[str] 
 @cache
 def _patterns() -> dict[str, list[tuple[re.Pattern[str], dict[str, Any]]]]:
     rules = tomllib.loads(_FILE.read_text(encoding="utf-8"))
-    return {name: [(re.compile(e["match"], re.I | re.S), e) for e in rules[name]]
-            for name in ("metric", "unit", "load", "older")}
+    return {
+        name: [(re.compile(e["match"], re.I | re.S), e) for e in rules[name]]
+        for name in ("metric", "unit", "load", "older")
+    }

@@ -15,13 +15,15 @@ PLAIN = "bf16"
 
 
 def active_parameters(spec: ModelSpec) -> float:
-    """Weights that a token multiplies: all matrices but embedding and head, of experts the chosen.
-    """
+    """Weights that a token multiplies: all matrices but embedding and head, of experts the
+    chosen."""
     experts = spec.experts
     share = experts.per_token / experts.count if experts is not None else 1.0
-    return sum(row.elements * row.copies * (share if row.kind in EXPERT_KINDS else 1.0)
-               for row in spec.rows
-               if row.is_matrix and row.part == "main" and row.kind not in ("embedding", "head"))
+    return sum(
+        row.elements * row.copies * (share if row.kind in EXPERT_KINDS else 1.0)
+        for row in spec.rows
+        if row.is_matrix and row.part == "main" and row.kind not in ("embedding", "head")
+    )
 
 
 def beyond_peak(row: PublishedRow, case: Deployed) -> str:
@@ -40,8 +42,11 @@ def beyond_peak(row: PublishedRow, case: Deployed) -> str:
         return ""
     parameters = active_parameters(spec_of(case.model))
     peak = rate.dense.value * row.devices * _reached(device, recipe.kernel, "compute_fraction")
-    wire = device.bandwidth_bytes_per_s.value * row.devices \
+    wire = (
+        device.bandwidth_bytes_per_s.value
+        * row.devices
         * _reached(device, recipe.kernel, "bandwidth_fraction")
+    )
     batch = row.asked.batch or row.asked.each * row.devices
     prompts = 2.0 * parameters * case.isl / peak
     weights = parameters * bits_per_element(recipe.weight) / 8 / wire
@@ -51,6 +56,7 @@ def beyond_peak(row: PublishedRow, case: Deployed) -> str:
 
 def _reached(device: DeviceProfile, kernel: str, name: str) -> float:
     """The upper end of an achieved fraction, of the kernel's class or of plain products."""
-    found: list[Quantity] = [getattr(device.achieved[key], name) for key in (kernel, PLAIN)
-                             if key in device.achieved]
+    found: list[Quantity] = [
+        getattr(device.achieved[key], name) for key in (kernel, PLAIN) if key in device.achieved
+    ]
     return max((q.high or q.value for q in found), default=1.0)

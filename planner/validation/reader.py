@@ -37,21 +37,29 @@ def read_directory(directory: Path) -> list[MeasuredTable]:
         DataError: no such directory, or more files than a set of tables has.
     """
     if not directory.is_dir():
-        raise DataError(f"data directory {str(directory)!r} does not exist",
-                        hint="--data names a folder of CSV tables")
-    paths = sorted(p for p in directory.iterdir()
-                   if not p.name.startswith(".") and p.stem.lower() not in _BESIDE
-                   and p.suffix.lower() not in _BESIDE_TABLES)
+        raise DataError(
+            f"data directory {str(directory)!r} does not exist",
+            hint="--data names a folder of CSV tables",
+        )
+    paths = sorted(
+        p
+        for p in directory.iterdir()
+        if not p.name.startswith(".")
+        and p.stem.lower() not in _BESIDE
+        and p.suffix.lower() not in _BESIDE_TABLES
+    )
     if len(paths) > MAX_FILES:
-        raise DataError(f"{directory}: {len(paths)} files are more than {MAX_FILES}",
-                        hint="--data names a folder of CSV tables")
+        raise DataError(
+            f"{directory}: {len(paths)} files are more than {MAX_FILES}",
+            hint="--data names a folder of CSV tables",
+        )
     root = directory.resolve()
     return [read_table(path, root) for path in paths if not path.is_dir()]
 
 
 def read_table(path: Path, root: Path) -> MeasuredTable:
-    """The rows of ``path``; unreadable ones have no rows. Links out of ``root`` are not followed.
-    """
+    """The rows of ``path``; unreadable ones have no rows. Links out of ``root`` are not
+    followed."""
     if path.suffix.lower() != ".csv" or not path.is_file():
         return MeasuredTable(path.stem, (), () if path.is_file() else None)
     if not path.resolve().is_relative_to(root) or os.path.getsize(path) > MAX_TABLE_BYTES:
@@ -81,5 +89,4 @@ def _lines(path: Path) -> int:
 def _row(header: Sequence[str], cells: Sequence[str]) -> Mapping[str, str]:
     """A row by column; missing cells are empty, surplus ones are dropped, long ones cut."""
     padded = [*cells, *[""] * (len(header) - len(cells))]
-    return {name: cell.strip()[:MAX_FIELD]
-            for name, cell in zip(header, padded, strict=False)}
+    return {name: cell.strip()[:MAX_FIELD] for name, cell in zip(header, padded, strict=False)}

@@ -14,16 +14,32 @@ HEADLINE = "headline"
 EXCLUDED = "excluded: "
 WITHOUT_HOST = "host time left out"
 """The regime of a prediction that is repeated without the host's time."""
-ROW_COLUMNS = ("table", "row", "metric", "device", "software", "model", "format", "regime",
-               "engine", "quantity", "mode", "measured", "predicted", "low", "high", "basis",
-               "reason")
+ROW_COLUMNS = (
+    "table",
+    "row",
+    "metric",
+    "device",
+    "software",
+    "model",
+    "format",
+    "regime",
+    "engine",
+    "quantity",
+    "mode",
+    "measured",
+    "predicted",
+    "low",
+    "high",
+    "basis",
+    "reason",
+)
 """Columns of ``plan validate --rows``."""
 
 REASONS = {
     "unknown file": "no predictor for tables with these columns",
     "unreadable file": "not text, not CSV, or too large",
     "malformed row": "a number is missing, not finite or not above 0, has an unknown unit, or lies "
-                     "outside of its interval",
+    "outside of its interval",
     "unknown model": "the model's name matches no specification",
     "unknown device": "the device's name matches no profile and no total is printed",
     "unknown format": "the weight or cache format is not one of the catalogue's",
@@ -101,10 +117,17 @@ class Outcome:
     def to_dict(self) -> dict[str, Any]:
         """The row as JSON values, counted from 1, with its error."""
         return {
-            "table": self.table, "row": self.row + 1, "metric": self.metric,
-            "quantity": self.quantity, "mode": self.mode, "model": self.model,
-            "software": self.software, "predicted": self.predicted, "measured": self.measured,
-            "error_percent": self.error_percent, "basis": self.basis,
+            "table": self.table,
+            "row": self.row + 1,
+            "metric": self.metric,
+            "quantity": self.quantity,
+            "mode": self.mode,
+            "model": self.model,
+            "software": self.software,
+            "predicted": self.predicted,
+            "measured": self.measured,
+            "error_percent": self.error_percent,
+            "basis": self.basis,
         }
 
 
@@ -133,15 +156,24 @@ class Group:
     def to_dict(self) -> dict[str, Any]:
         """The group as JSON values; memory's keys only where they are set."""
         found: dict[str, Any] = {
-            "table": self.table, "metric": self.metric, "device": self.device,
-            "software": self.software, "model": self.model, "format": self.format,
+            "table": self.table,
+            "metric": self.metric,
+            "device": self.device,
+            "software": self.software,
+            "model": self.model,
+            "format": self.format,
             "regime": self.regime,
         }
         if self.quantity:
             found |= {"engine": self.engine, "quantity": self.quantity, "mode": self.mode}
         return found | {
-            "n": self.n, "n_rows": self.n_rows, "mape": self.mape, "median_ape": self.median_ape,
-            "p90_ape": self.p90_ape, "bias": self.bias, "coverage80": self.coverage80,
+            "n": self.n,
+            "n_rows": self.n_rows,
+            "mape": self.mape,
+            "median_ape": self.median_ape,
+            "p90_ape": self.p90_ape,
+            "bias": self.bias,
+            "coverage80": self.coverage80,
         }
 
 
@@ -172,18 +204,25 @@ class Validation:
         """:meth:`rows` with error_percent and inside_80."""
         kept = [o for o in self.outcomes if o.regime != EXCLUDED + WITHOUT_HOST]
         return as_frame(
-            [o.to_row() | {"error_percent": o.error_percent if o.predicted is not None else None,
-                           "inside_80": o.inside} for o in kept],
-            columns=[*ROW_COLUMNS, "error_percent", "inside_80"])
+            [
+                o.to_row()
+                | {
+                    "error_percent": o.error_percent if o.predicted is not None else None,
+                    "inside_80": o.inside,
+                }
+                for o in kept
+            ],
+            columns=[*ROW_COLUMNS, "error_percent", "inside_80"],
+        )
 
     def _repr_html_(self) -> str:
         return as_frame(self.to_dict()["groups"]).to_html(
-            index=False, border=0, float_format="{:,.1f}".format)
+            index=False, border=0, float_format="{:,.1f}".format
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """``groups`` and ``uncovered`` as JSON values."""
         return {
             "groups": [group.to_dict() for group in self.groups],
-            "uncovered": [{"table": u.table, "reason": u.reason, "n": u.n}
-                          for u in self.uncovered],
+            "uncovered": [{"table": u.table, "reason": u.reason, "n": u.n} for u in self.uncovered],
         }

@@ -34,58 +34,270 @@ class Kind:
 
 
 KINDS = (
-    Kind("memory", frozenset({"engine", "engine_version", "model", "checkpoint_dtype", "kv_dtype",
-                              "device", "tp", "gpu_memory_utilization", "max_model_len",
-                              "block_size", "quantity", "value", "unit", "confidence"}),
-         "planner.validation.memory_predict"),
-    Kind("e2e_silicon", frozenset({"device", "mode", "software", "model", "precision",
-                                   "gemm_dtype", "moe_dtype", "parallelism", "concurrency",
-                                   "isl", "osl", "ttft_ms", "tpot_ms"}),
-         "planner.validation.e2e_silicon"),
-    Kind("e2e_published", frozenset({"source", "device", "n_devices", "software", "model",
-                                     "w_dtype", "a_dtype", "kv_dtype", "parallelism",
-                                     "batch_or_concurrency", "isl", "osl", "metric", "value",
-                                     "unit", "note"}),
-         "planner.validation.e2e_published"),
-    Kind("op_gemm", frozenset({"device", "software", "w_a_dtype", "m", "n", "k", "latency_us"}),
-         "planner.validation.op_gemm", own_devices=True),
-    Kind("op_quantize", frozenset({"device", "software", "op", "quant_dtype", "m", "k",
-                                   "latency_us"}),
-         "planner.validation.op_quantize", own_devices=True),
-    Kind("op_attn_context", frozenset({"device", "software", "attn_dtype", "kv_dtype", "batch",
-                                       "isl", "heads", "kv_heads", "head_dim", "window",
-                                       "latency_us"}),
-         "planner.validation.op_attention", own_devices=True),
-    Kind("op_attn_generation", frozenset({"device", "software", "attn_dtype", "kv_dtype", "batch",
-                                          "kv_len", "heads", "kv_heads", "head_dim", "window",
-                                          "latency_us"}),
-         "planner.validation.op_attention", own_devices=True),
-    Kind("op_mla", frozenset({"device", "software", "phase", "mla_dtype", "kv_dtype", "heads",
-                              "batch", "isl", "kv_len", "latency_us"}),
-         "planner.validation.op_attention", own_devices=True),
-    Kind("op_attn_module", frozenset({"device", "software", "kernel", "phase", "module", "model",
-                                      "attn_dtype", "kv_dtype", "gemm_dtype", "heads", "tp",
-                                      "batch", "isl", "step", "latency_us"}),
-         "planner.validation.op_attn_module"),
-    Kind("op_linear_attention", frozenset({"device", "software", "kernel", "phase", "batch",
-                                           "seq_len", "d_conv", "k_heads", "k_dim", "v_heads",
-                                           "v_dim", "latency_us"}),
-         "planner.validation.op_linear_attention"),
-    Kind("op_moe", frozenset({"device", "software", "kernel", "moe_dtype", "num_tokens", "hidden",
-                              "inter", "topk", "num_experts", "moe_tp", "moe_ep", "distribution",
-                              "latency_us"}),
-         "planner.validation.op_moe", own_devices=True),
-    Kind("op_comm", frozenset({"device", "software", "op", "mode", "dtype", "num_gpus",
-                               "message_elements", "latency_us"}),
-         "planner.validation.op_comm"),
-    Kind("op_moe_a2a", frozenset({"device", "software", "comm_backend", "phase", "comm_dtype",
-                                  "ep_size", "node_num", "hidden_size", "topk", "num_experts",
-                                  "num_tokens", "sms", "latency_us"}),
-         "planner.validation.op_moe_a2a"),
-    Kind("e2e_verify", frozenset({"device", "software", "engine", "model", "subject", "types",
-                                  "prompt_tokens", "output_tokens", "threads", "cache",
-                                  "quantity", "measured", "predicted", "low", "high", "basis"}),
-         "planner.validation.e2e_verify"),
+    Kind(
+        "memory",
+        frozenset(
+            {
+                "engine",
+                "engine_version",
+                "model",
+                "checkpoint_dtype",
+                "kv_dtype",
+                "device",
+                "tp",
+                "gpu_memory_utilization",
+                "max_model_len",
+                "block_size",
+                "quantity",
+                "value",
+                "unit",
+                "confidence",
+            }
+        ),
+        "planner.validation.memory_predict",
+    ),
+    Kind(
+        "e2e_silicon",
+        frozenset(
+            {
+                "device",
+                "mode",
+                "software",
+                "model",
+                "precision",
+                "gemm_dtype",
+                "moe_dtype",
+                "parallelism",
+                "concurrency",
+                "isl",
+                "osl",
+                "ttft_ms",
+                "tpot_ms",
+            }
+        ),
+        "planner.validation.e2e_silicon",
+    ),
+    Kind(
+        "e2e_published",
+        frozenset(
+            {
+                "source",
+                "device",
+                "n_devices",
+                "software",
+                "model",
+                "w_dtype",
+                "a_dtype",
+                "kv_dtype",
+                "parallelism",
+                "batch_or_concurrency",
+                "isl",
+                "osl",
+                "metric",
+                "value",
+                "unit",
+                "note",
+            }
+        ),
+        "planner.validation.e2e_published",
+    ),
+    Kind(
+        "op_gemm",
+        frozenset({"device", "software", "w_a_dtype", "m", "n", "k", "latency_us"}),
+        "planner.validation.op_gemm",
+        own_devices=True,
+    ),
+    Kind(
+        "op_quantize",
+        frozenset({"device", "software", "op", "quant_dtype", "m", "k", "latency_us"}),
+        "planner.validation.op_quantize",
+        own_devices=True,
+    ),
+    Kind(
+        "op_attn_context",
+        frozenset(
+            {
+                "device",
+                "software",
+                "attn_dtype",
+                "kv_dtype",
+                "batch",
+                "isl",
+                "heads",
+                "kv_heads",
+                "head_dim",
+                "window",
+                "latency_us",
+            }
+        ),
+        "planner.validation.op_attention",
+        own_devices=True,
+    ),
+    Kind(
+        "op_attn_generation",
+        frozenset(
+            {
+                "device",
+                "software",
+                "attn_dtype",
+                "kv_dtype",
+                "batch",
+                "kv_len",
+                "heads",
+                "kv_heads",
+                "head_dim",
+                "window",
+                "latency_us",
+            }
+        ),
+        "planner.validation.op_attention",
+        own_devices=True,
+    ),
+    Kind(
+        "op_mla",
+        frozenset(
+            {
+                "device",
+                "software",
+                "phase",
+                "mla_dtype",
+                "kv_dtype",
+                "heads",
+                "batch",
+                "isl",
+                "kv_len",
+                "latency_us",
+            }
+        ),
+        "planner.validation.op_attention",
+        own_devices=True,
+    ),
+    Kind(
+        "op_attn_module",
+        frozenset(
+            {
+                "device",
+                "software",
+                "kernel",
+                "phase",
+                "module",
+                "model",
+                "attn_dtype",
+                "kv_dtype",
+                "gemm_dtype",
+                "heads",
+                "tp",
+                "batch",
+                "isl",
+                "step",
+                "latency_us",
+            }
+        ),
+        "planner.validation.op_attn_module",
+    ),
+    Kind(
+        "op_linear_attention",
+        frozenset(
+            {
+                "device",
+                "software",
+                "kernel",
+                "phase",
+                "batch",
+                "seq_len",
+                "d_conv",
+                "k_heads",
+                "k_dim",
+                "v_heads",
+                "v_dim",
+                "latency_us",
+            }
+        ),
+        "planner.validation.op_linear_attention",
+    ),
+    Kind(
+        "op_moe",
+        frozenset(
+            {
+                "device",
+                "software",
+                "kernel",
+                "moe_dtype",
+                "num_tokens",
+                "hidden",
+                "inter",
+                "topk",
+                "num_experts",
+                "moe_tp",
+                "moe_ep",
+                "distribution",
+                "latency_us",
+            }
+        ),
+        "planner.validation.op_moe",
+        own_devices=True,
+    ),
+    Kind(
+        "op_comm",
+        frozenset(
+            {
+                "device",
+                "software",
+                "op",
+                "mode",
+                "dtype",
+                "num_gpus",
+                "message_elements",
+                "latency_us",
+            }
+        ),
+        "planner.validation.op_comm",
+    ),
+    Kind(
+        "op_moe_a2a",
+        frozenset(
+            {
+                "device",
+                "software",
+                "comm_backend",
+                "phase",
+                "comm_dtype",
+                "ep_size",
+                "node_num",
+                "hidden_size",
+                "topk",
+                "num_experts",
+                "num_tokens",
+                "sms",
+                "latency_us",
+            }
+        ),
+        "planner.validation.op_moe_a2a",
+    ),
+    Kind(
+        "e2e_verify",
+        frozenset(
+            {
+                "device",
+                "software",
+                "engine",
+                "model",
+                "subject",
+                "types",
+                "prompt_tokens",
+                "output_tokens",
+                "threads",
+                "cache",
+                "quantity",
+                "measured",
+                "predicted",
+                "low",
+                "high",
+                "basis",
+            }
+        ),
+        "planner.validation.e2e_verify",
+    ),
 )
 """Add a kind here: a table is of the first kind all of whose columns it has."""
 
@@ -114,8 +326,11 @@ def validate(data: str | os.PathLike[str] | None = None, *, only: str | None = N
     unknown: list[Uncovered] = []
     for table in tables:
         kind = kind_of(table)
-        if wanted is not None and table.name not in wanted \
-                and (kind is None or kind.name not in wanted):
+        if (
+            wanted is not None
+            and table.name not in wanted
+            and (kind is None or kind.name not in wanted)
+        ):
             continue
         if table.name in own and not table.columns:
             continue  # the profile of a device

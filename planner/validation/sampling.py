@@ -34,28 +34,54 @@ class SamplingRule:
 
 
 def _joined(*names: str) -> Callable[[Row], str]:
-    return lambda row: ",".join(str(int(float(row[n]))) if row[n].replace(".", "").isdigit()
-                                else row[n] for n in names)
+    return lambda row: ",".join(
+        str(int(float(row[n]))) if row[n].replace(".", "").isdigit() else row[n] for n in names
+    )
 
 
 RULES = (
     SamplingRule("op_gemm", ("device", "software", "kernel", "w_a_dtype"), 8, _joined("n", "k")),
     SamplingRule("op_quantize", ("device", "software", "op"), 3, _joined("k")),
-    SamplingRule("op_attn_context", ("device", "software", "attn_dtype", "kv_dtype"), 5,
-                 _joined("heads", "kv_heads", "head_dim")),
-    SamplingRule("op_attn_generation", ("device", "software", "attn_dtype", "kv_dtype"), 6,
-                 _joined("heads", "kv_heads", "head_dim")),
-    SamplingRule("op_mla", ("device", "software", "phase", "mla_dtype", "kv_dtype"), 4,
-                 _joined("heads", "batch")),
-    SamplingRule("op_attn_module", ("device", "software", "module", "phase", "kv_dtype",
-                                    "gemm_dtype"), 1, _joined("heads", "batch")),
-    SamplingRule("op_linear_attention", ("device", "software", "kernel"), 2,
-                 _joined("k_heads", "v_heads")),
-    SamplingRule("op_moe_a2a", ("device", "software", "comm_backend", "phase", "comm_dtype"), 2,
-                 _joined("hidden_size", "topk", "num_experts")),
+    SamplingRule(
+        "op_attn_context",
+        ("device", "software", "attn_dtype", "kv_dtype"),
+        5,
+        _joined("heads", "kv_heads", "head_dim"),
+    ),
+    SamplingRule(
+        "op_attn_generation",
+        ("device", "software", "attn_dtype", "kv_dtype"),
+        6,
+        _joined("heads", "kv_heads", "head_dim"),
+    ),
+    SamplingRule(
+        "op_mla",
+        ("device", "software", "phase", "mla_dtype", "kv_dtype"),
+        4,
+        _joined("heads", "batch"),
+    ),
+    SamplingRule(
+        "op_attn_module",
+        ("device", "software", "module", "phase", "kv_dtype", "gemm_dtype"),
+        1,
+        _joined("heads", "batch"),
+    ),
+    SamplingRule(
+        "op_linear_attention", ("device", "software", "kernel"), 2, _joined("k_heads", "v_heads")
+    ),
+    SamplingRule(
+        "op_moe_a2a",
+        ("device", "software", "comm_backend", "phase", "comm_dtype"),
+        2,
+        _joined("hidden_size", "topk", "num_experts"),
+    ),
     SamplingRule("op_moe", ("device", "software", "kernel", "moe_dtype"), 4),
-    SamplingRule("op_comm", ("device", "software", "op", "mode"), 3,
-                 _joined("op", "num_gpus", "message_elements")),
+    SamplingRule(
+        "op_comm",
+        ("device", "software", "op", "mode"),
+        3,
+        _joined("op", "num_gpus", "message_elements"),
+    ),
     SamplingRule("e2e_silicon", ("model", "software", "mode"), 6),
     SamplingRule("e2e_trtllm", ("model", "device", "metric"), 1),
     SamplingRule("e2e_xeon", ("model", "device", "metric"), 1),
@@ -77,7 +103,7 @@ def sample_rows(table: MeasuredTable, rule: SamplingRule) -> list[Row]:
             continue
         digest = sha256("\x1f".join(row.values()).encode()).hexdigest()
         groups.setdefault(tuple(row[g] for g in rule.group), []).append((digest, i))
-    chosen = sorted(i for members in groups.values() for _, i in sorted(members)[:rule.each])
+    chosen = sorted(i for members in groups.values() for _, i in sorted(members)[: rule.each])
     return [rows[i] for i in chosen]
 
 

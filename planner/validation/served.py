@@ -64,9 +64,14 @@ def layout_of(spec: ModelSpec, engine: str, shape: Shape, experts: str) -> Layou
             raise NotCoveredError("not legal")
         return Layout(shape.tp, 1, shape.pp, 1)
     ep = shape.moe_ep or 1
-    if ep == 1 and group > 1 and (engine == "tensorrt-llm"
-                                  or (experts == "fp8-block"
-                                      and spec.experts.width // group % 128)):
+    if (
+        ep == 1
+        and group > 1
+        and (
+            engine == "tensorrt-llm"
+            or (experts == "fp8-block" and spec.experts.width // group % 128)
+        )
+    ):
         ep = group
     if group % ep or (shape.moe_tp and shape.moe_ep and shape.moe_tp * shape.moe_ep != group):
         raise NotCoveredError("not legal")
@@ -113,8 +118,12 @@ def with_spare_experts(spec: ModelSpec, ep: int) -> ModelSpec:
     if experts is None or experts.count % ep == 0 or ep > MOST_COPIES * experts.count:
         return spec
     count = -(-experts.count // ep) * ep
-    rows = tuple(replace(row, experts=count) if row.kind in EXPERT_KINDS
-                 and row.experts == experts.count else row for row in spec.rows)
+    rows = tuple(
+        replace(row, experts=count)
+        if row.kind in EXPERT_KINDS and row.experts == experts.count
+        else row
+        for row in spec.rows
+    )
     return replace(spec, experts=replace(experts, count=count), rows=rows)
 
 
@@ -129,10 +138,18 @@ def assignment(case: Deployed) -> Assignment:
     layout = layout_of(spec, case.engine, case.shape, case.recipe.experts)
     held = with_spare_experts(spec, layout.ep)
     try:
-        found = recipe_assignment(held, device, layout, case.recipe, load_prior(),
-                                  isl=case.isl, osl=case.osl, engine=case.engine,
-                                  version=".".join(map(str, case.version)),
-                                  one_sided=case.one_sided)
+        found = recipe_assignment(
+            held,
+            device,
+            layout,
+            case.recipe,
+            load_prior(),
+            isl=case.isl,
+            osl=case.osl,
+            engine=case.engine,
+            version=".".join(map(str, case.version)),
+            one_sided=case.one_sided,
+        )
     except PlannerError as error:
         raise NotCoveredError("not legal") from error
     if held is spec:
@@ -151,8 +168,9 @@ def table(case: Deployed, most: float) -> StepTimes:
 @cache
 def reading_table(case: Deployed) -> StepTimes:
     """Passes of a worker that only reads prompts, on all its attention ranks in the same step."""
-    return step_times(assignment(case), Serving(case.isl, case.osl, 1.0, case.chunk,
-                                                reading=float(case.shape.dp)))
+    return step_times(
+        assignment(case), Serving(case.isl, case.osl, 1.0, case.chunk, reading=float(case.shape.dp))
+    )
 
 
 @cache
@@ -178,12 +196,21 @@ def cache_tokens(case: Deployed) -> float:
     total = int(device.capacity_bytes.value)
     try:
         result = engine_size(
-            Case(spec=spec, layout=layout, total_bytes=total, large=total >= LARGE_DEVICE_BYTES,
-                 format_of=lambda kind, layer: None if kind in kept
-                 else scheme(recipe.of(kind)).weight),
+            Case(
+                spec=spec,
+                layout=layout,
+                total_bytes=total,
+                large=total >= LARGE_DEVICE_BYTES,
+                format_of=lambda kind, layer: (
+                    None if kind in kept else scheme(recipe.of(kind)).weight
+                ),
+            ),
             engine_at(case.engine, case.version or default_version(case.engine)),
-            Settings(context=case.isl + case.osl,
-                     kv="auto" if case.recipe.kv == "bf16" else case.recipe.kv))
+            Settings(
+                context=case.isl + case.osl,
+                kv="auto" if case.recipe.kv == "bf16" else case.recipe.kv,
+            ),
+        )
     except PlannerError as error:
         raise NotCoveredError("not legal") from error
     if not result.starts:
@@ -191,8 +218,14 @@ def cache_tokens(case: Deployed) -> float:
     return float(result.tokens)
 
 
-def serve(case: Deployed, policy: Scheduling, concurrency: float, *, requests: float | None,
-          alike: bool = False) -> Served:
+def serve(
+    case: Deployed,
+    policy: Scheduling,
+    concurrency: float,
+    *,
+    requests: float | None,
+    alike: bool = False,
+) -> Served:
     """The closed loop of ``case`` at ``concurrency`` requests a replica.
 
     Raises:
@@ -209,5 +242,10 @@ def serve(case: Deployed, policy: Scheduling, concurrency: float, *, requests: f
 
 def without_host(policy: Scheduling) -> Scheduling:
     """``policy`` without the host's work, on steps and on prompts."""
-    return replace(policy, host_seconds=0.0, host_seconds_per_sequence=0.0,
-                   prompt_floor_seconds=0.0, handling_seconds=0.0)
+    return replace(
+        policy,
+        host_seconds=0.0,
+        host_seconds_per_sequence=0.0,
+        prompt_floor_seconds=0.0,
+        handling_seconds=0.0,
+    )

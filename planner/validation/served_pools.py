@@ -39,8 +39,14 @@ class _Parts:
     degrees: tuple[int, int]
 
 
-def serve_pools(case: Deployed, policy: Scheduling, concurrency: float, workers: Workers, *,
-                requests: float | None) -> PooledLoop:
+def serve_pools(
+    case: Deployed,
+    policy: Scheduling,
+    concurrency: float,
+    workers: Workers,
+    *,
+    requests: float | None,
+) -> PooledLoop:
     """The closed loop of ``concurrency`` requests over prefill and decode workers; ``case`` is a
     decode worker.
 
@@ -49,8 +55,13 @@ def serve_pools(case: Deployed, policy: Scheduling, concurrency: float, workers:
     """
     parts = _parts(case, workers, concurrency)
     load = Load(concurrency, case.isl, case.osl, case.shape.dp, requests, cache_tokens(case))
-    pools = Pools(workers.prefill_workers, workers.decode_workers,
-                  parts.over.seconds(*parts.degrees), parts.reads, parts.reading_ranks)
+    pools = Pools(
+        workers.prefill_workers,
+        workers.decode_workers,
+        parts.over.seconds(*parts.degrees),
+        parts.reads,
+        parts.reading_ranks,
+    )
     try:
         return pooled_loop(parts.steps, load, policy, pools)
     except PlannerError as error:
@@ -68,14 +79,17 @@ def planned_rate(case: Deployed, policy: Scheduling, concurrency: float, workers
     passes = np.array([reading_seconds(parts.reads, policy)])
     read_tp, decode_tp = parts.degrees
     ranks = float(parts.reading_ranks)
-    readers = Readers(np.array([ranks]), passes,
-                      np.array([parts.over.rate(read_tp, parts.reading_ranks)]))
+    readers = Readers(
+        np.array([ranks]), passes, np.array([parts.over.rate(read_tp, parts.reading_ranks)])
+    )
     batch = max(concurrency / workers.decode_workers / case.shape.dp, 1.0)
     step = policy.step(parts.steps.step(batch), batch)
-    decoded = min(batch * case.shape.dp / (case.osl * step),
-                  parts.over.rate(decode_tp, case.shape.dp))
-    return min(workers.prefill_workers * float(readers.planned[0]),
-               workers.decode_workers * decoded)
+    decoded = min(
+        batch * case.shape.dp / (case.osl * step), parts.over.rate(decode_tp, case.shape.dp)
+    )
+    return min(
+        workers.prefill_workers * float(readers.planned[0]), workers.decode_workers * decoded
+    )
 
 
 def _parts(case: Deployed, workers: Workers, concurrency: float) -> _Parts:
@@ -85,18 +99,30 @@ def _parts(case: Deployed, workers: Workers, concurrency: float) -> _Parts:
     reads = replace(case, shape=prefill)
     most = max(GRID, concurrency / workers.decode_workers / case.shape.dp)
     devices = workers.prefill_workers * prefill.ranks + workers.decode_workers * case.shape.ranks
-    return _Parts(reading_table(reads), prefill.dp, table(case, most),
-                  _handover(case, reads, devices), (prefill.tp, case.shape.tp))
+    return _Parts(
+        reading_table(reads),
+        prefill.dp,
+        table(case, most),
+        _handover(case, reads, devices),
+        (prefill.tp, case.shape.tp),
+    )
 
 
 @cache
 def _handover(case: Deployed, reads: Deployed, devices: int) -> Handover:
     """What moves from ``reads`` to ``case``, over the link of a deployment of ``devices``."""
     model = assignment(case).model
-    mine, theirs = (replace(one.model.question, sizes=(devices,))
-                    for one in (assignment(case), assignment(reads)))
+    mine, theirs = (
+        replace(one.model.question, sizes=(devices,))
+        for one in (assignment(case), assignment(reads))
+    )
     try:
-        return handover(mine, case.recipe.kv, (reads.shape.tp, case.shape.tp),
-                        link_between(theirs, mine, None), indexer_fp8=model.indexer_fp8)
+        return handover(
+            mine,
+            case.recipe.kv,
+            (reads.shape.tp, case.shape.tp),
+            link_between(theirs, mine, None),
+            indexer_fp8=model.indexer_fp8,
+        )
     except PlannerError as error:
         raise NotCoveredError("setting not stated") from error

@@ -27,15 +27,19 @@ class Formats:
 
     def recipe(self, kv: str, *, experts: bool) -> SchemeSet:
         """The schemes of a model with or without ``experts``, its cache in ``kv``."""
-        return SchemeSet(self.dense, self.experts if experts else self.dense, kv, self.static,
-                         self.kinds)
+        return SchemeSet(
+            self.dense, self.experts if experts else self.dense, kv, self.static, self.kinds
+        )
 
 
 def formats(model: str, label: str, *, blackwell: bool, engine: str = "") -> Formats | None:
     """The schemes that ``label`` means for ``model`` in ``engine``, or None."""
     for entry in _rules()["format"]:
-        if entry.get("engine", engine) == engine and _occurs(entry.get("model", ""), model) \
-                and _is(entry["label"], label):
+        if (
+            entry.get("engine", engine) == engine
+            and _occurs(entry.get("model", ""), model)
+            and _is(entry["label"], label)
+        ):
             experts = entry["experts"]
             if blackwell:
                 experts = entry.get("blackwell_experts", experts)
@@ -65,54 +69,90 @@ class BenchmarkRun:
 def run_of(model: str, isl: int, osl: int) -> BenchmarkRun:
     """The run of rows of ``model`` at these lengths."""
     for entry in _rules()["benchmark"]:
-        if _occurs(entry.get("model", ""), model) \
-                and [isl, osl] in entry.get("lengths", [[isl, osl]]):
+        if _occurs(entry.get("model", ""), model) and [isl, osl] in entry.get(
+            "lengths", [[isl, osl]]
+        ):
             return BenchmarkRun(entry["range_ratio"], entry["runs_per_slot"])
     raise AssertionError("the last rule matches everything")
 
 
-def chunk_tokens(engine: str, model: str, label: str, device: str = "", *,
-                 pooled: tuple[int, int] | None = None) -> int:
+def chunk_tokens(
+    engine: str, model: str, label: str, device: str = "", *, pooled: tuple[int, int] | None = None
+) -> int:
     """Most prompt tokens of one pass; of prefill workers where ``pooled`` are the lengths stated
     for requests that two pools serve."""
     for entry in _rules()["chunk"]:
-        if _applies(entry, engine=engine, model=model, label=label, device=device) \
-                and (pooled is not None or not entry.get("pools")) \
-                and (pooled is None or list(pooled) == entry.get("lengths", list(pooled))):
+        if (
+            _applies(entry, engine=engine, model=model, label=label, device=device)
+            and (pooled is not None or not entry.get("pools"))
+            and (pooled is None or list(pooled) == entry.get("lengths", list(pooled)))
+        ):
             return int(entry["tokens"])
     raise AssertionError("the last rule matches everything")
 
 
-def hold(engine: str, model: str, label: str, device: str, *, isl: int, osl: int, tp: int,
-         concurrency: float) -> tuple[int, float]:
+def hold(
+    engine: str,
+    model: str,
+    label: str,
+    device: str,
+    *,
+    isl: int,
+    osl: int,
+    tp: int,
+    concurrency: float,
+) -> tuple[int, float]:
     """(steps that a waiting prompt is held for others, share of a pass they need not exceed)."""
     for entry in _rules()["hold"]:
-        if _applies(entry, engine=engine, model=model, label=label, device=device) \
-                and entry["lengths"] == [isl, osl] and entry["tp"][0] <= tp <= entry["tp"][1] \
-                and entry["concurrency"][0] <= concurrency <= entry["concurrency"][1]:
+        if (
+            _applies(entry, engine=engine, model=model, label=label, device=device)
+            and entry["lengths"] == [isl, osl]
+            and entry["tp"][0] <= tp <= entry["tp"][1]
+            and entry["concurrency"][0] <= concurrency <= entry["concurrency"][1]
+        ):
             return entry["steps"], entry["share"]
     return 0, 1.0
 
 
 def one_sided(engine: str, model: str, device: str) -> bool:
     """Whether a benchmark has the engine write tokens straight to the ranks of their experts."""
-    return any(_applies(entry, engine=engine, model=model, label="", device=device)
-               for entry in _rules()["one_sided"])
+    return any(
+        _applies(entry, engine=engine, model=model, label="", device=device)
+        for entry in _rules()["one_sided"]
+    )
 
 
 def mislabelled(engine: str, version: str) -> str:
     """Why rows of ``engine`` at ``version`` do not say what they were measured on; empty for
     others."""
-    return next((str(entry["reason"]) for entry in _rules()["mislabelled"]
-                 if entry["engine"] == engine and _is(entry["version"], version)), "")
+    return next(
+        (
+            str(entry["reason"])
+            for entry in _rules()["mislabelled"]
+            if entry["engine"] == engine and _is(entry["version"], version)
+        ),
+        "",
+    )
 
 
-def prefill_ranks(engine: str, version: str, model: str, device: str, lengths: tuple[int, int],
-                  ) -> int | None:
+def prefill_ranks(
+    engine: str,
+    version: str,
+    model: str,
+    device: str,
+    lengths: tuple[int, int],
+) -> int | None:
     """Attention ranks of prefill workers by the run's recipe, where rows may state others."""
-    return next((int(entry["dp"]) for entry in _rules()["prefill"]
-                 if _applies(entry, engine=engine, model=model, label="", device=device)
-                 and _is(entry["version"], version) and entry["lengths"] == list(lengths)), None)
+    return next(
+        (
+            int(entry["dp"])
+            for entry in _rules()["prefill"]
+            if _applies(entry, engine=engine, model=model, label="", device=device)
+            and _is(entry["version"], version)
+            and entry["lengths"] == list(lengths)
+        ),
+        None,
+    )
 
 
 def balance_steps(engine: str, model: str) -> int:
@@ -128,8 +168,12 @@ def _first(table: str, *, engine: str, model: str, label: str, device: str = "")
 
 
 def _applies(entry: dict[str, Any], *, engine: str, model: str, label: str, device: str) -> bool:
-    return entry.get("engine", engine) == engine and _occurs(entry.get("model", ""), model) \
-        and _is(entry.get("label", ".*"), label) and _is(entry.get("device", ".*"), device)
+    return (
+        entry.get("engine", engine) == engine
+        and _occurs(entry.get("model", ""), model)
+        and _is(entry.get("label", ".*"), label)
+        and _is(entry.get("device", ".*"), device)
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,8 +190,11 @@ def benchmark(model: str) -> Benchmark | None:
     """The MLPerf task of ``model``, or None."""
     for entry in _rules()["mlperf"]:
         if _occurs(entry["model"], model):
-            limits = {name: (entry[f"{name}_ms"][0] * 1e-3, entry[f"{name}_ms"][1] * 1e-3)
-                      for name in ("server", "interactive") if f"{name}_ms" in entry}
+            limits = {
+                name: (entry[f"{name}_ms"][0] * 1e-3, entry[f"{name}_ms"][1] * 1e-3)
+                for name in ("server", "interactive")
+                if f"{name}_ms" in entry
+            }
             return Benchmark(entry.get("isl", 0), entry["osl"], limits)
     return None
 

@@ -23,8 +23,7 @@ def settled_shape(shape: Shape, spec: ModelSpec) -> Shape:
     if spec.experts is None:
         return shape
     stated = shape.moe_tp * shape.moe_ep
-    if stated > 1 and shape.tp * shape.dp == stated * shape.moe_ep \
-            and shape.tp % shape.moe_ep == 0:
+    if stated > 1 and shape.tp * shape.dp == stated * shape.moe_ep and shape.tp % shape.moe_ep == 0:
         shape = replace(shape, tp=shape.tp // shape.moe_ep)
     indivisible = any(a.heads % shape.tp for a in spec.attention)
     if indivisible and shape.dp == 1 and shape.moe_ep in (0, shape.tp):

@@ -39,9 +39,11 @@ def faster_than_twins(rows: Iterable[Mapping[str, str]]) -> frozenset[int]:
         key = (_shape(spec), *(row[name].strip() for name in _SETTING))
         groups.setdefault(key, []).append(_Twin(i, row["model"], tpot))
     return frozenset(
-        one.index for twins in groups.values() for one in twins
-        if any(one.model != other.model and one.tpot < TWIN_SHARE * other.tpot
-               for other in twins))
+        one.index
+        for twins in groups.values()
+        for one in twins
+        if any(one.model != other.model and one.tpot < TWIN_SHARE * other.tpot for other in twins)
+    )
 
 
 def _shape(spec: ModelSpec) -> str:
@@ -53,5 +55,4 @@ def held_back(concurrency: float, osl: int, *, tpot: float, ttft: float, found: 
     """Whether Little's law leaves less than HELD_SHARE of the requests decoding, C·D/(D + W) with
     D = O·TPOT and W = TTFT as measured, where the cache holds them all."""
     decoding = osl * tpot
-    return not found.full and decoding / (decoding + ttft) < HELD_SHARE \
-        and concurrency > 1
+    return not found.full and decoding / (decoding + ttft) < HELD_SHARE and concurrency > 1

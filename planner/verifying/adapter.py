@@ -15,8 +15,11 @@ from typing import Protocol, cast
 from planner.records import record
 from planner.verifying.records import FoundEngine, StepResult, Task, Trial
 
-MODULES = {"llama.cpp": "planner.verifying.llama_cpp", "vllm": "planner.verifying.vllm",
-           "pytorch": "planner.verifying.pytorch"}
+MODULES = {
+    "llama.cpp": "planner.verifying.llama_cpp",
+    "vllm": "planner.verifying.vllm",
+    "pytorch": "planner.verifying.pytorch",
+}
 """Engine → the module whose ``ADAPTER`` runs it."""
 
 

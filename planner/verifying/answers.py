@@ -33,8 +33,10 @@ def kl_and_flips(reference: Logits, other: Logits) -> tuple[Reading, Reading]:
         DataError: shapes differ, or a logit is not finite.
     """
     if reference.shape != other.shape or reference.ndim != 3 or not reference.size:
-        raise DataError(f"answers of shape {reference.shape} and {other.shape} are not comparable",
-                        hint="run both with the same text and checkpoint")
+        raise DataError(
+            f"answers of shape {reference.shape} and {other.shape} are not comparable",
+            hint="run both with the same text and checkpoint",
+        )
     vocabulary = reference.shape[-1]
     one, two = reference.reshape(-1, vocabulary), other.reshape(-1, vocabulary)
     divergences, flips = [], []
@@ -54,16 +56,19 @@ def read_answers(path: Path) -> Logits:
     try:
         found: Logits = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError) as error:
-        raise DataError(f"{path}: no answers that can be read: {error}",
-                        hint="remove the folder's checkpoint answers and run it again") from None
+        raise DataError(
+            f"{path}: no answers that can be read: {error}",
+            hint="remove the folder's checkpoint answers and run it again",
+        ) from None
     return found
 
 
 def _log_softmax(rows: Logits) -> npt.NDArray[np.float64]:
     wide = np.asarray(rows, np.float64)
     if not np.isfinite(wide).all():
-        raise DataError("an engine's logits are not finite",
-                        hint="the format breaks the model: choose another")
+        raise DataError(
+            "an engine's logits are not finite", hint="the format breaks the model: choose another"
+        )
     wide = wide - wide.max(axis=1, keepdims=True)
     shifted: npt.NDArray[np.float64] = wide - np.log(np.exp(wide).sum(axis=1, keepdims=True))
     return shifted

@@ -23,8 +23,9 @@ SAME_TIME, SAME_BYTES = 0.03, 0.002
 """Relative differences that count as none: repeats of a time, headers of a file."""
 
 
-def compared_rows(subjects: Sequence[Trial], values: Values,
-                  predictions: Predictions) -> tuple[ComparedRow, ...]:
+def compared_rows(
+    subjects: Sequence[Trial], values: Values, predictions: Predictions
+) -> tuple[ComparedRow, ...]:
     """One row a subject and quantity that was measured or predicted, in the order of both."""
     rows = []
     for subject in subjects:
@@ -35,11 +36,21 @@ def compared_rows(subjects: Sequence[Trial], values: Values,
                 continue
             measured, spread = (None, 0.0) if one is None else (one.value, one.spread)
             if said is None:
-                row = ComparedRow(subject.id, quantity, unit, None, None, None, "", measured,
-                                  spread)
+                row = ComparedRow(
+                    subject.id, quantity, unit, None, None, None, "", measured, spread
+                )
             else:
-                row = ComparedRow(subject.id, quantity, unit, said.value, said.low, said.high,
-                                  said.basis, measured, spread)
+                row = ComparedRow(
+                    subject.id,
+                    quantity,
+                    unit,
+                    said.value,
+                    said.low,
+                    said.high,
+                    said.basis,
+                    measured,
+                    spread,
+                )
             rows.append(row)
     return tuple(rows)
 
@@ -50,14 +61,19 @@ def verdict(subjects: Sequence[Trial], values: Values) -> str:
     mine = values.get(PLAN, {})
     if any(name not in mine for name, _ in COSTS):
         return "no verdict: the plan's size, time and loss are not all measured"
-    others = [s for s in subjects if s.id != PLAN
-              and all(name in values.get(s.id, {}) for name, _ in COSTS)]
+    others = [
+        s
+        for s in subjects
+        if s.id != PLAN and all(name in values.get(s.id, {}) for name, _ in COSTS)
+    ]
     better = [s.id for s in others if _dominates(values[s.id], mine)]
     default = next((s for s in others if s.role == DEFAULT), None)
     if better:
         name = better[0]
-        return (f"the plan is dominated by {' and '.join(better)}: {name} "
-                f"{_against(values[name], mine)}")
+        return (
+            f"the plan is dominated by {' and '.join(better)}: {name} "
+            f"{_against(values[name], mine)}"
+        )
     if not others:
         return "nothing was run beside the plan"
     named = ", ".join(s.id for s in others)

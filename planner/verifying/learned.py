@@ -82,8 +82,10 @@ def loss_basis(spec: ModelSpec, profile: Profile | None) -> LossBasis:
     if profile is None:
         return LossBasis(loss, alpha, error, parts, bands, f"T0 {found.tier}", found.text)
     if profile.unit != NATS:
-        raise DataError("the profile's losses are relative, and measured ones are nats",
-                        hint="profile the checkpoint with --tier T1 or T2")
+        raise DataError(
+            "the profile's losses are relative, and measured ones are nats",
+            hint="profile the checkpoint with --tier T1 or T2",
+        )
     for unit in profile.units:
         if unit.kind not in CACHE_KINDS:
             key = unit.kind, unit.layer
@@ -91,8 +93,16 @@ def loss_basis(spec: ModelSpec, profile: Profile | None) -> LossBasis:
             alpha[key] = unit.alpha if unit.alpha is not None else alpha.get(key, 0.0)
     band = profile.band_factor
     bands = LossPrior(band, min(band, found.mix_band), prior.format_band, profile.saturation)
-    return LossBasis(loss, alpha, error, parts, bands, profile.label, profile.band_basis,
-                     tuple(map(str, profile.settings.get(FILES, ()))))
+    return LossBasis(
+        loss,
+        alpha,
+        error,
+        parts,
+        bands,
+        profile.label,
+        profile.band_basis,
+        tuple(map(str, profile.settings.get(FILES, ()))),
+    )
 
 
 def shares_of(basis: LossBasis, schemes: Schemes) -> tuple[dict[Cell, float], tuple[str, ...]]:
@@ -134,8 +144,11 @@ def schemes_of_plan(assignment: ModuleAssignment) -> Schemes:
     out = {}
     for matrix in gguf_matrices(assignment.spec):
         layer = OUTSIDE if matrix.layer is None else matrix.layer
-        found = [by_row[row.removesuffix(".weight"), layer] for row in matrix.rows
-                 if (row.removesuffix(".weight"), layer) in by_row]
+        found = [
+            by_row[row.removesuffix(".weight"), layer]
+            for row in matrix.rows
+            if (row.removesuffix(".weight"), layer) in by_row
+        ]
         if found:
             out[matrix.name] = found[0]
     return out
@@ -146,9 +159,16 @@ def schemes_of_uniform(spec: ModelSpec, scheme: str) -> Schemes:
     return {m.name: scheme for m in gguf_matrices(spec) if m.kind in PLANNED_KINDS}
 
 
-def learned_profile(spec: ModelSpec, basis: LossBasis, found: Posterior, *, version: str,
-                    checks: Sequence[tuple[str, Shares, float, float]], source: str,
-                    counted: Sequence[str] = ()) -> Profile:
+def learned_profile(
+    spec: ModelSpec,
+    basis: LossBasis,
+    found: Posterior,
+    *,
+    version: str,
+    checks: Sequence[tuple[str, Shares, float, float]],
+    source: str,
+    counted: Sequence[str] = (),
+) -> Profile:
     """The profile with the posterior's losses. ``checks`` are (name, shares, KL, flipped share) of
     the measured files, ``source`` says what measured them, ``counted`` are their digests.
 
@@ -156,35 +176,70 @@ def learned_profile(spec: ModelSpec, basis: LossBasis, found: Posterior, *, vers
     are known better, as the notes say.
     """
     prior = load_prior()
-    units = [ProfileUnit(
-        f"{kind}.{layer}" if layer >= 0 else kind, kind, layer,
-        six_digits(basis.alpha[kind, layer] * found.factor(kind, "")),
-        f"{basis.tier}, corrected by {found.files} files {MEASURED}", "as the prior's, times what "
-        "files of the format lost here", dict(basis.error[kind, layer]),
-        {s: six_digits(x * found.factor(kind, s)) for s, x in losses.items() if s in SCHEMES})
-        for (kind, layer), losses in basis.loss.items()]
+    units = [
+        ProfileUnit(
+            f"{kind}.{layer}" if layer >= 0 else kind,
+            kind,
+            layer,
+            six_digits(basis.alpha[kind, layer] * found.factor(kind, "")),
+            f"{basis.tier}, corrected by {found.files} files {MEASURED}",
+            "as the prior's, times what files of the format lost here",
+            dict(basis.error[kind, layer]),
+            {s: six_digits(x * found.factor(kind, s)) for s, x in losses.items() if s in SCHEMES},
+        )
+        for (kind, layer), losses in basis.loss.items()
+    ]
     units += _caches(spec, prior, found)
     schemes = tuple(s for s in SCHEMES if any(s in u.loss for u in units))
     measured = {cell[1] for _, shares, _, _ in checks for cell in shares}
     bands = {s: found.band(uniform_shares(basis, s)) for s in schemes if s not in PLAIN}
     seen = max((b for s, b in bands.items() if s in measured), default=max(bands.values()))
     widest = six_digits(max(bands.values()))
-    settings = {"sensitivity": MEASURED, "saturation": basis.prior.saturation,
-                "bands": {s: six_digits(b) for s, b in bands.items()},
-                FILES: sorted({*basis.counted, *counted})}
-    notes = (f"losses of {found.files} files {MEASURED} ({source}) moved {basis.tier} by "
-             f"×{found.factor('', ''):.2f} in level; formats in them are known within ×/÷ "
-             f"{seen:.2f}, others within ×/÷ {widest:.2f}", NOT_MODELLED)
-    joint = tuple(JointCheck(name, math.fsum(x * found.factor(*c) for c, x in shares.items()), kl,
-                             flips) for name, shares, kl, flips in checks)
+    settings = {
+        "sensitivity": MEASURED,
+        "saturation": basis.prior.saturation,
+        "bands": {s: six_digits(b) for s, b in bands.items()},
+        FILES: sorted({*basis.counted, *counted}),
+    }
+    notes = (
+        f"losses of {found.files} files {MEASURED} ({source}) moved {basis.tier} by "
+        f"×{found.factor('', ''):.2f} in level; formats in them are known within ×/÷ "
+        f"{seen:.2f}, others within ×/÷ {widest:.2f}",
+        NOT_MODELLED,
+    )
+    joint = tuple(
+        JointCheck(name, math.fsum(x * found.factor(*c) for c, x in shares.items()), kl, flips)
+        for name, shares, kl, flips in checks
+    )
     return Profile(
-        PROFILE_VERSION, version, ProfiledModel(
-            spec.id, spec.model_type, spec.layers, spec.hidden_size, spec.quantization,
-            spec.config_sha256, structure_sha256(spec)),
-        ProfiledCheckpoint("", "none", 0, 0, 0), "T3", NATS, ANCHOR, widest,
-        f"posterior of {found.files} files {MEASURED}; of formats in them ×/÷ {seen:.2f}", 0,
-        schemes, tuple(KV_LAYOUTS),
-        tuple(sorted(units, key=lambda u: (u.layer, u.kind))), (), (), (), notes, settings, joint)
+        PROFILE_VERSION,
+        version,
+        ProfiledModel(
+            spec.id,
+            spec.model_type,
+            spec.layers,
+            spec.hidden_size,
+            spec.quantization,
+            spec.config_sha256,
+            structure_sha256(spec),
+        ),
+        ProfiledCheckpoint("", "none", 0, 0, 0),
+        "T3",
+        NATS,
+        ANCHOR,
+        widest,
+        f"posterior of {found.files} files {MEASURED}; of formats in them ×/÷ {seen:.2f}",
+        0,
+        schemes,
+        tuple(KV_LAYOUTS),
+        tuple(sorted(units, key=lambda u: (u.layer, u.kind))),
+        (),
+        (),
+        (),
+        notes,
+        settings,
+        joint,
+    )
 
 
 def uniform_shares(basis: LossBasis, scheme: str) -> dict[Cell, float]:
@@ -202,6 +257,13 @@ def _caches(spec: ModelSpec, prior: Prior, found: Posterior) -> list[ProfileUnit
     for cache in caches_of(spec):
         if cache.kind in CACHE_KINDS:
             kinds.setdefault(cache.kind, []).extend(cache.layers)
-    units = cache_units(prior, sensitivities(spec), kinds, scale=found.factor("", ""),
-                        layouts=tuple(KV_LAYOUTS), measured={}, parts={})
+    units = cache_units(
+        prior,
+        sensitivities(spec),
+        kinds,
+        scale=found.factor("", ""),
+        layouts=tuple(KV_LAYOUTS),
+        measured={},
+        parts={},
+    )
     return [replace(u, alpha_basis=f"{u.alpha_basis}; level {MEASURED}") for u in units]

@@ -58,24 +58,34 @@ class Learned:
             if row.quantity == "kl" and row.subject in by_name:
                 shares = by_name[row.subject].shares
                 loss, band = self.found.loss(shares), self.found.band(shares)
-                out.append(replace(row, predicted=loss, low=loss / band, high=loss * band,
-                                   basis=MEASURED))
+                out.append(
+                    replace(row, predicted=loss, low=loss / band, high=loss * band, basis=MEASURED)
+                )
         return tuple(out)
 
     def notes(self) -> tuple[str, ...]:
         """Which files were not counted, and what that means where none was."""
         if not self.known:
             return ()
-        told = (f"not counted again: {', '.join(c.name for c in self.known)}: the same weights in "
-                "the same formats are in the profile, or were measured above")
-        return (told if self.found is not None else f"{told}; nothing new was learned, and no "
-                "profile is written",)
+        told = (
+            f"not counted again: {', '.join(c.name for c in self.known)}: the same weights in "
+            "the same formats are in the profile, or were measured above"
+        )
+        return (
+            told
+            if self.found is not None
+            else f"{told}; nothing new was learned, and no profile is written",
+        )
 
 
-def learn(basis: LossBasis, schemes: Mapping[str, Schemes],
-          values: Mapping[str, Mapping[str, Reading]],
-          earlier: Sequence[LossCheck] = (), *,
-          made_of: Mapping[str, str] = NOTHING_TOLD) -> Learned | None:
+def learn(
+    basis: LossBasis,
+    schemes: Mapping[str, Schemes],
+    values: Mapping[str, Mapping[str, Reading]],
+    earlier: Sequence[LossCheck] = (),
+    *,
+    made_of: Mapping[str, str] = NOTHING_TOLD,
+) -> Learned | None:
     """The posterior of the measured losses of this verification, by subject, and of ``earlier``
     ones; None where there is none. ``made_of`` says what each file is made of: the digest of its
     checkpoint, and of its importance matrix."""
@@ -86,8 +96,15 @@ def learn(basis: LossBasis, schemes: Mapping[str, Schemes],
         if kl is None or unknown or not shares:
             continue
         flips = values[name].get("flips")
-        found.append(LossCheck(name, shares, kl, 0.0 if flips is None else flips.value,
-                               file_digest(made_of.get(name, ""), tensors)))
+        found.append(
+            LossCheck(
+                name,
+                shares,
+                kl,
+                0.0 if flips is None else flips.value,
+                file_digest(made_of.get(name, ""), tensors),
+            )
+        )
     if not found and not earlier:
         return None
     seen = set(basis.counted)
@@ -96,9 +113,13 @@ def learn(basis: LossBasis, schemes: Mapping[str, Schemes],
     for check in (*found, *earlier):
         (known if check.digest in seen else checks).append(check)
         seen.add(check.digest)
-    return Learned(posterior(basis.prior, [
-        MeasuredLoss(c.shares, c.kl.value, c.kl.spread) for c in checks]) if checks else None,
-        tuple(checks), tuple(known))
+    return Learned(
+        posterior(basis.prior, [MeasuredLoss(c.shares, c.kl.value, c.kl.spread) for c in checks])
+        if checks
+        else None,
+        tuple(checks),
+        tuple(known),
+    )
 
 
 def file_digest(made_of: str, schemes: Schemes) -> str:
@@ -107,9 +128,13 @@ def file_digest(made_of: str, schemes: Schemes) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def losses_text(model: str, schemes: Mapping[str, Schemes],
-                values: Mapping[str, Mapping[str, Reading]], *,
-                made_of: Mapping[str, str] = NOTHING_TOLD) -> str:
+def losses_text(
+    model: str,
+    schemes: Mapping[str, Schemes],
+    values: Mapping[str, Mapping[str, Reading]],
+    *,
+    made_of: Mapping[str, str] = NOTHING_TOLD,
+) -> str:
     """``losses.json``: schemes by tensor, measured losses and what files are made of, for later
     verifications of the model."""
     data: dict[str, Any] = {"schema_version": "1", "model": model, "files": {}}
@@ -117,9 +142,12 @@ def losses_text(model: str, schemes: Mapping[str, Schemes],
         found = values.get(name, {})
         if "kl" in found:
             data["files"][name] = {
-                "kl": found["kl"].value, "error": found["kl"].spread,
+                "kl": found["kl"].value,
+                "error": found["kl"].spread,
                 "flips": found["flips"].value if "flips" in found else 0.0,
-                "made_of": made_of.get(name, ""), "schemes": dict(tensors)}
+                "made_of": made_of.get(name, ""),
+                "schemes": dict(tensors),
+            }
     return json.dumps(data, indent=1, allow_nan=False) + "\n"
 
 
@@ -131,24 +159,36 @@ def read_losses(folder: Path, model: str, basis: LossBasis) -> tuple[LossCheck, 
     """
     path = folder / LOSSES if folder.is_dir() else folder
     if not path.is_file() or path.stat().st_size > MAX_BYTES:
-        raise DataError(f"{path}: no losses of an earlier verification",
-                        hint="--learn-from names a folder that `plan verify -o` wrote")
+        raise DataError(
+            f"{path}: no losses of an earlier verification",
+            hint="--learn-from names a folder that `plan verify -o` wrote",
+        )
     data = parse_object(path.read_bytes(), str(path))
     if data.get("model") != model:
-        raise DataError(f"{path}: losses of {str(data.get('model'))[:80]}, not of {model}",
-                        hint="--learn-from takes verifications of the same model")
+        raise DataError(
+            f"{path}: losses of {str(data.get('model'))[:80]}, not of {model}",
+            hint="--learn-from takes verifications of the same model",
+        )
     out = []
     try:
         for name, one in dict(data["files"]).items():  # type: ignore[call-overload]
             schemes = {str(k): str(v) for k, v in one["schemes"].items()}
             shares, unknown = shares_of(basis, schemes)
             where = f"{path}: {name[:80]}"
-            value, spread = (real_number(one[key], f"{where}: {key}", 0, LARGEST)
-                             for key in ("kl", "error"))
+            value, spread = (
+                real_number(one[key], f"{where}: {key}", 0, LARGEST) for key in ("kl", "error")
+            )
             kl, flips = Reading(value, spread), real_number(one["flips"], f"{where}: flips", 0, 1)
             if shares and not unknown:
-                out.append(LossCheck(f"{name} ({path.parent.name})", shares, kl, flips,
-                                     file_digest(str(one.get("made_of", "")), schemes)))
+                out.append(
+                    LossCheck(
+                        f"{name} ({path.parent.name})",
+                        shares,
+                        kl,
+                        flips,
+                        file_digest(str(one.get("made_of", "")), schemes),
+                    )
+                )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise DataError(f"{path}: damaged ({error!r})", hint="verify again") from None
     return tuple(out)

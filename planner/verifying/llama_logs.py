@@ -72,17 +72,20 @@ def bench_test(text: str, *, prompt: int, output: int, depth: int) -> BenchTest:
     """
     try:
         rows: list[dict[str, Any]] = json.loads(text)
-        row = next(r for r in rows if (r["n_prompt"], r["n_gen"], r["n_depth"])
-                   == (prompt, output, depth))
+        row = next(
+            r for r in rows if (r["n_prompt"], r["n_gen"], r["n_depth"]) == (prompt, output, depth)
+        )
         times = [float(t) * 1e-9 / (prompt or output) for t in row["samples_ns"]]
         least = min(times)
         math.log(least)  # a time of 0 or less is none
-        return BenchTest(Reading(least, statistics.pstdev(times), len(times)),
-                         str(row.get("cpu_info", "")))
+        return BenchTest(
+            Reading(least, statistics.pstdev(times), len(times)), str(row.get("cpu_info", ""))
+        )
     except (ValueError, KeyError, TypeError, StopIteration) as error:
         raise EngineFailedError(
             f"llama-bench: its JSON has not the test that was asked for ({error!r})",
-            hint="use a newer llama.cpp; its output is in the folder work") from None
+            hint="use a newer llama.cpp; its output is in the folder work",
+        ) from None
 
 
 def buffers(text: str) -> Buffers:
@@ -96,8 +99,10 @@ def buffers(text: str) -> Buffers:
     last = text.rsplit("llama_context: n_ctx ", 1)[-1]
     caches, cells, compute = _CACHE.findall(last), _CELLS.findall(last), _COMPUTE.findall(last)
     if not weights or not caches or not cells:
-        raise EngineFailedError("llama-bench: its log does not tell the buffers",
-                                hint="use a newer llama.cpp; its output is in the folder work")
+        raise EngineFailedError(
+            "llama-bench: its log does not tell the buffers",
+            hint="use a newer llama.cpp; its output is in the folder work",
+        )
     return Buffers(_sum(weights), _sum(caches), max(map(int, cells)), _sum(compute))
 
 
@@ -114,12 +119,17 @@ def kl_and_flips(text: str) -> tuple[Reading, Reading]:
     """
     kl, top = _KL.search(text), _TOP.search(text)
     if kl is None or top is None:
-        raise EngineFailedError("llama-perplexity: its output has no KL statistics",
-                                hint="it writes them from 100 tokens on: give more --chunks, or a "
-                                "newer llama.cpp")
+        raise EngineFailedError(
+            "llama-perplexity: its output has no KL statistics",
+            hint="it writes them from 100 tokens on: give more --chunks, or a newer llama.cpp",
+        )
     numbers = [float(kl[1]), float(kl[2]), float(top[1]), float(top[2])]
     if not all(abs(n) < float("inf") for n in numbers):
-        raise EngineFailedError(f"llama-perplexity: a KL divergence of {kl[1]}",
-                                hint="the file gives no finite logits: is the checkpoint sound?")
-    return (Reading(max(numbers[0], 0.0), numbers[1]),
-            Reading(1.0 - numbers[2] / 100.0, numbers[3] / 100.0))
+        raise EngineFailedError(
+            f"llama-perplexity: a KL divergence of {kl[1]}",
+            hint="the file gives no finite logits: is the checkpoint sound?",
+        )
+    return (
+        Reading(max(numbers[0], 0.0), numbers[1]),
+        Reading(1.0 - numbers[2] / 100.0, numbers[3] / 100.0),
+    )

@@ -31,9 +31,16 @@ class Ran:
     cpu_seconds: float
 
 
-def run(command: Sequence[str], *, what: str, limit_seconds: float, log: Path | None = None,
-        environment: Mapping[str, str] | None = None, folder: Path | None = None,
-        accept: Sequence[int] = (0,)) -> Ran:
+def run(
+    command: Sequence[str],
+    *,
+    what: str,
+    limit_seconds: float,
+    log: Path | None = None,
+    environment: Mapping[str, str] | None = None,
+    folder: Path | None = None,
+    accept: Sequence[int] = (0,),
+) -> Ran:
     """Run ``command`` to its end; its output is kept in ``log``, where one is given. ``accept``
     are the exit codes of a good end.
 
@@ -44,12 +51,19 @@ def run(command: Sequence[str], *, what: str, limit_seconds: float, log: Path | 
     start, used = time.monotonic(), children_seconds()
     try:
         process = subprocess.Popen(
-            list(command), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE, start_new_session=True, cwd=folder,
-            env={**os.environ, **environment} if environment else None)
+            list(command),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+            cwd=folder,
+            env={**os.environ, **environment} if environment else None,
+        )
     except OSError as error:
-        raise EngineFailedError(f"{what}: {command[0]} cannot be started: {error.strerror}",
-                            hint="is it a program for this machine?") from None
+        raise EngineFailedError(
+            f"{what}: {command[0]} cannot be started: {error.strerror}",
+            hint="is it a program for this machine?",
+        ) from None
     try:
         out, err = process.communicate(timeout=limit_seconds)
     except subprocess.TimeoutExpired:
@@ -57,17 +71,22 @@ def run(command: Sequence[str], *, what: str, limit_seconds: float, log: Path | 
         _keep(log, command, ran)
         raise EngineFailedError(
             f"{what}: {Path(command[0]).name} did not end within {limit_seconds:.0f} s and was "
-            "stopped" + _last_words(ran), hint="raise --step-seconds, or ask for fewer tokens "
-            "(--prompt-tokens, --output-tokens, --chunks); " + _where(log)
-            + "what was measured is kept") from None
+            "stopped" + _last_words(ran),
+            hint="raise --step-seconds, or ask for fewer tokens "
+            "(--prompt-tokens, --output-tokens, --chunks); "
+            + _where(log)
+            + "what was measured is kept",
+        ) from None
     except BaseException:
         _end(process)
         raise
     ran = _ran(out, err, start, used)
     _keep(log, command, ran)
     if process.returncode not in accept:
-        raise EngineFailedError(f"{what}: {Path(command[0]).name} {_ended(process.returncode)}"
-                            + _last_words(ran), hint=_hint(ran, log))
+        raise EngineFailedError(
+            f"{what}: {Path(command[0]).name} {_ended(process.returncode)}" + _last_words(ran),
+            hint=_hint(ran, log),
+        )
     return ran
 
 
@@ -78,8 +97,12 @@ def busy(ran: Ran, threads: int) -> float:
 
 
 def _ran(out: bytes, err: bytes, start: float, used: float) -> Ran:
-    return Ran(out.decode("utf-8", "replace"), err.decode("utf-8", "replace"),
-               time.monotonic() - start, children_seconds() - used)
+    return Ran(
+        out.decode("utf-8", "replace"),
+        err.decode("utf-8", "replace"),
+        time.monotonic() - start,
+        children_seconds() - used,
+    )
 
 
 def _end(process: subprocess.Popen[bytes]) -> tuple[bytes, bytes]:
@@ -118,7 +141,10 @@ def _keep(log: Path | None, command: Sequence[str], ran: Ran) -> None:
     if log is None:
         return
     try:
-        log.write_text("$ " + " ".join(command) + "\n" + ran.stdout + "\n" + ran.stderr,
-                       encoding="utf-8", newline="\n")
+        log.write_text(
+            "$ " + " ".join(command) + "\n" + ran.stdout + "\n" + ran.stderr,
+            encoding="utf-8",
+            newline="\n",
+        )
     except OSError:
         return

@@ -31,12 +31,14 @@ TOKENS, REFERENCE, BASE = "tokens.npy", "checkpoint.npy", "checkpoint"
 BATCHES = (1, 4)
 """Sequences of the timed runs; the first is what is compared."""
 _ASK_SECONDS = 120.0
-_VERSIONS = ("import importlib.metadata as m, json, sys\n"
-             "found = {}\n"
-             "for name in sys.argv[1:]:\n"
-             "    try: found[name] = m.version(name)\n"
-             "    except m.PackageNotFoundError: pass\n"
-             "print(json.dumps(found))\n")
+_VERSIONS = (
+    "import importlib.metadata as m, json, sys\n"
+    "found = {}\n"
+    "for name in sys.argv[1:]:\n"
+    "    try: found[name] = m.version(name)\n"
+    "    except m.PackageNotFoundError: pass\n"
+    "print(json.dumps(found))\n"
+)
 
 
 def versions_in(python: str, packages: tuple[str, ...]) -> dict[str, str]:
@@ -45,13 +47,18 @@ def versions_in(python: str, packages: tuple[str, ...]) -> dict[str, str]:
     Raises:
         EngineFailedError: it cannot be started or does not answer.
     """
-    ran = run([python, "-c", _VERSIONS, *packages], what=f"asking {python} what it has",
-              limit_seconds=_ASK_SECONDS)
+    ran = run(
+        [python, "-c", _VERSIONS, *packages],
+        what=f"asking {python} what it has",
+        limit_seconds=_ASK_SECONDS,
+    )
     try:
         found = json.loads(ran.stdout)
     except ValueError:
-        raise EngineFailedError(f"{python} is no Python: it answered {ran.stdout[:80]!r}",
-                                hint="name the Python of the engine's environment") from None
+        raise EngineFailedError(
+            f"{python} is no Python: it answered {ran.stdout[:80]!r}",
+            hint="name the Python of the engine's environment",
+        ) from None
     return {str(name): str(version) for name, version in dict(found).items()}
 
 
@@ -69,8 +76,10 @@ def python_of(named: str | None, variable: str) -> str:
         path = path / "bin" / "python"
     if not path.is_file():
         where = "--python" if named is not None else variable
-        raise InputError(f"{where} {given!r}: no such program",
-                         hint="name the Python of the environment that the engine is in")
+        raise InputError(
+            f"{where} {given!r}: no such program",
+            hint="name the Python of the environment that the engine is in",
+        )
     return str(path.absolute())
 
 
@@ -81,19 +90,24 @@ def check_checkpoint(task: Task) -> None:
         InputError: which, and what to give instead.
     """
     if any(row.name.startswith("blk.") for row in task.spec.rows):
-        raise InputError(f"the plan names its modules as GGUF files do, {task.engine.name} as "
-                         "config.json does", hint="make the plan for the model's id or its folder; "
-                         "CHECKPOINT may be a GGUF file all the same")
+        raise InputError(
+            f"the plan names its modules as GGUF files do, {task.engine.name} as config.json does",
+            hint="make the plan for the model's id or its folder; "
+            "CHECKPOINT may be a GGUF file all the same",
+        )
     spec = _spec_of(task.checkpoint)
     if structure_sha256(spec) != structure_sha256(task.spec):
         raise InputError(
             f"{task.checkpoint}: a checkpoint of another model: {spec.layers} layers of width "
             f"{spec.hidden_size}, vocabulary {spec.vocab_size}; the plan's {task.spec.id} has "
             f"{task.spec.layers} of width {task.spec.hidden_size}, {task.spec.vocab_size}",
-            hint="give the checkpoint of the model that the plan was made for")
+            hint="give the checkpoint of the model that the plan was made for",
+        )
     if task.checkpoint.is_dir() and spec.quantization not in ("bf16", "fp16", "fp32"):
-        raise InputError(f"{task.checkpoint}: it is quantised already ({spec.quantization})",
-                         hint="give the model's 16-bit checkpoint: losses count from there")
+        raise InputError(
+            f"{task.checkpoint}: it is quantised already ({spec.quantization})",
+            hint="give the model's 16-bit checkpoint: losses count from there",
+        )
 
 
 def _spec_of(path: Path) -> ModelSpec:
@@ -101,8 +115,14 @@ def _spec_of(path: Path) -> ModelSpec:
     if path.is_dir():
         return resolve_model(str(path))
     config = json.dumps(config_of_gguf(read_gguf(path), path)).encode()
-    return spec_from_bytes(config, str(path), model_id=path.stem, public_name=path.stem,
-                           source=str(path), source_kind="file")
+    return spec_from_bytes(
+        config,
+        str(path),
+        model_id=path.stem,
+        public_name=path.stem,
+        source=str(path),
+        source_kind="file",
+    )
 
 
 def base_folder(task: Task) -> Path:
@@ -140,16 +160,19 @@ def keep_tokens(task: Task) -> StepResult:
         text = task.text.read_text(encoding="utf-8")
         ids = np.asarray(load_tokenizer(task.checkpoint).encode(text), np.int64)
     if len(ids) < wanted or ids.min() < 0 or ids.max() >= task.spec.vocab_size:
-        raise DataError(f"{task.text}: {len(ids)} token ids of this model, {wanted} are needed",
-                        hint="give a longer --text, or fewer --chunks")
+        raise DataError(
+            f"{task.text}: {len(ids)} token ids of this model, {wanted} are needed",
+            hint="give a longer --text, or fewer --chunks",
+        )
     target = task.folder / TOKENS
     with replacing(target, alone=True) as file:
         np.save(file, ids[:wanted].astype(np.int64).reshape(s.kl_chunks, s.kl_context_tokens))
     return StepResult({}, {"tokens": wanted})
 
 
-def ask(task: Task, runner: str, name: str, question: Mapping[str, Any],
-        environment: Mapping[str, str]) -> dict[str, Any]:
+def ask(
+    task: Task, runner: str, name: str, question: Mapping[str, Any], environment: Mapping[str, str]
+) -> dict[str, Any]:
     """The answer of a runner to ``question``; both are kept in the work folder.
 
     Raises:
@@ -159,18 +182,26 @@ def ask(task: Task, runner: str, name: str, question: Mapping[str, Any],
     asked, told = folder / f"{name}.question.json", folder / f"{name}.answer.json"
     told.unlink(missing_ok=True)
     asked.write_text(json.dumps(dict(question), indent=1), encoding="utf-8", newline="\n")
-    run([task.engine.place, str(RUNNERS / runner), str(asked.absolute()), str(told.absolute())],
-        what=name.replace("-", " "), limit_seconds=task.setting.step_seconds,
-        log=folder / f"{name}.txt", environment=environment, folder=folder, accept=(0, 1))
+    run(
+        [task.engine.place, str(RUNNERS / runner), str(asked.absolute()), str(told.absolute())],
+        what=name.replace("-", " "),
+        limit_seconds=task.setting.step_seconds,
+        log=folder / f"{name}.txt",
+        environment=environment,
+        folder=folder,
+        accept=(0, 1),
+    )
     if not told.is_file():
-        raise EngineFailedError(f"{name}: the engine left no answer",
-                                hint=f"all of its output is in {folder / name}.txt")
+        raise EngineFailedError(
+            f"{name}: the engine left no answer",
+            hint=f"all of its output is in {folder / name}.txt",
+        )
     answer: dict[str, Any] = json.loads(told.read_text(encoding="utf-8"))
     if "error" in answer:
-        raise EngineFailedError(f"{name}: {task.engine.name} {task.engine.version}: "
-                                f"{str(answer['error'])[-400:]}",
-                                hint=f"all of its output is in {folder / name}.txt; what was "
-                                     "measured is kept")
+        raise EngineFailedError(
+            f"{name}: {task.engine.name} {task.engine.version}: {str(answer['error'])[-400:]}",
+            hint=f"all of its output is in {folder / name}.txt; what was measured is kept",
+        )
     return answer
 
 
@@ -190,12 +221,21 @@ def timed(answer: Mapping[str, Any]) -> tuple[dict[str, Reading], dict[str, Any]
         if batch == BATCHES[0]:
             values = {"prefill_seconds": prompt, "decode_seconds": token}
         else:
-            others[f"batch_{batch}"] = {"prefill_seconds": prompt.value,
-                                        "decode_seconds": token.value,
-                                        "median_decode_seconds": float(np.median(steps))}
-    others["median_decode_seconds"] = float(np.median(
-        [s for one in answer["runs"] if one["batch"] == BATCHES[0]
-         for s in one["decode_seconds"]]))
+            others[f"batch_{batch}"] = {
+                "prefill_seconds": prompt.value,
+                "decode_seconds": token.value,
+                "median_decode_seconds": float(np.median(steps)),
+            }
+    others["median_decode_seconds"] = float(
+        np.median(
+            [
+                s
+                for one in answer["runs"]
+                if one["batch"] == BATCHES[0]
+                for s in one["decode_seconds"]
+            ]
+        )
+    )
     return values, others
 
 
@@ -206,16 +246,21 @@ def fewer_runs(answer: Mapping[str, Any], setting: Setting) -> dict[str, Any]:
         runs = [one for one in answer["runs"] if one["batch"] == batch]
         steps, asked = min(len(one["decode_seconds"]) for one in runs), setting.output_tokens - 1
         if len(runs) < setting.repeats or steps < asked:
-            out.append(f"{batch} sequence{'s' * (batch > 1)}: {len(runs)} of {setting.repeats} "
-                       f"repeats, {steps} of {asked} decode steps")
+            out.append(
+                f"{batch} sequence{'s' * (batch > 1)}: {len(runs)} of {setting.repeats} "
+                f"repeats, {steps} of {asked} decode steps"
+            )
     return {"fewer_runs": "; ".join(out)} if out else {}
 
 
 def fewer_pieces(answer: Mapping[str, Any], setting: Setting) -> dict[str, Any]:
     """The fact that tells how much less of the text was read than was asked for."""
     done = int(answer.get("chunks", setting.kl_chunks))
-    return {} if done >= setting.kl_chunks else {
-        "fewer_pieces": f"loss: {done} of {setting.kl_chunks} pieces of the text"}
+    return (
+        {}
+        if done >= setting.kl_chunks
+        else {"fewer_pieces": f"loss: {done} of {setting.kl_chunks} pieces of the text"}
+    )
 
 
 def loss(task: Task, subject: Trial) -> dict[str, Reading]:
@@ -249,8 +294,12 @@ def uniform(spec: ModelSpec, scheme: str, able: tuple[str, ...]) -> ModuleAssign
         raise UnknownNameError("scheme", scheme, able)
     from planner.placement.cache_entries import cache_units
 
-    modules = {(row.kind, layer): scheme for row in spec.rows
-               if row.part == "main" and row.kind in PLANNED_KINDS for layer in row.layers}
+    modules = {
+        (row.kind, layer): scheme
+        for row in spec.rows
+        if row.part == "main" and row.kind in PLANNED_KINDS
+        for layer in row.layers
+    }
     caches = {(unit.kind, layer): "bf16" for unit in cache_units(spec) for layer in unit.layers}
     return from_schemes(spec, modules, caches)
 
@@ -262,8 +311,9 @@ def scheme_of(subject: Trial) -> dict[str, Any]:
 
 def bytes_of(folder: Path) -> int:
     """Bytes of the weights of a checkpoint's folder [B]."""
-    return sum(path.stat().st_size for path in folder.iterdir()
-               if path.suffix in (".safetensors", ".bin"))
+    return sum(
+        path.stat().st_size for path in folder.iterdir() if path.suffix in (".safetensors", ".bin")
+    )
 
 
 def remove(task: Task, keep: tuple[str, ...] = ()) -> None:

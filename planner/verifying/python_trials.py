@@ -40,29 +40,39 @@ def trials(task: Task, schemes: Collection[str]) -> tuple[Trial, ...]:
         if name != AS_RELEASED:
             uniform(task.spec, name, tuple(schemes))
     others = dict.fromkeys(name for name in names if name != AS_RELEASED)
-    return (Trial(PLAN, PLAN), Trial(AS_RELEASED, DEFAULT),
-            *(Trial(name, ALSO) for name in others))
+    return (Trial(PLAN, PLAN), Trial(AS_RELEASED, DEFAULT), *(Trial(name, ALSO) for name in others))
 
 
 def steps_before(task: Task, answer: Callable[[Task], StepResult]) -> tuple[Step, ...]:
-    """Ids of the text, the folder of a GGUF file, and the checkpoint's own answers by ``answer``.
-    """
-    folder = () if task.checkpoint.is_dir() else (
-        Step("folder", (), partial(unpack, task), (base_folder(task),)),)
-    return (Step("token ids", (), partial(keep_tokens, task), (task.folder / TOKENS,)), *folder,
-            Step("its answers", (), partial(answer, task), (task.folder / REFERENCE,)))
+    """Ids of the text, the folder of a GGUF file, and the checkpoint's own answers by
+    ``answer``."""
+    folder = (
+        ()
+        if task.checkpoint.is_dir()
+        else (Step("folder", (), partial(unpack, task), (base_folder(task),)),)
+    )
+    return (
+        Step("token ids", (), partial(keep_tokens, task), (task.folder / TOKENS,)),
+        *folder,
+        Step("its answers", (), partial(answer, task), (task.folder / REFERENCE,)),
+    )
 
 
 def folder_of(task: Task, subject: Trial, configuration: str) -> Path:
     """What the engine loads for a subject: the checkpoint itself, too where the plan's export has
     no ``configuration``, as it quantises nothing."""
-    plain = subject.id == AS_RELEASED or (
-        subject.role == PLAN and configuration not in task.files)
+    plain = subject.id == AS_RELEASED or (subject.role == PLAN and configuration not in task.files)
     return base_folder(task) if plain else task.folder / subject.id
 
 
 def size_of_base(task: Task) -> StepResult:
     """The checkpoint itself: its answers are those that others are compared with."""
     nothing = Reading(0.0)
-    return StepResult({"file_bytes": Reading(float(bytes_of(base_folder(task)))), "kl": nothing,
-                       "flips": nothing}, {"scheme": ""})
+    return StepResult(
+        {
+            "file_bytes": Reading(float(bytes_of(base_folder(task)))),
+            "kl": nothing,
+            "flips": nothing,
+        },
+        {"scheme": ""},
+    )

@@ -32,8 +32,9 @@ _CONFIG = "config.json"
 _WEIGHTS = (".safetensors", ".bin", ".pt", ".pth", ".gguf", ".h5", ".msgpack")
 
 
-def write_quantised(assignment: ModuleAssignment, config: Mapping[str, Any], source: Path,
-                    folder: Path) -> int:
+def write_quantised(
+    assignment: ModuleAssignment, config: Mapping[str, Any], source: Path, folder: Path
+) -> int:
     """Write ``folder``: the checkpoint ``source`` with the schemes of ``assignment`` and
     ``config`` as its quantization_config; other files, a tokeniser's among them, are copied.
 
@@ -48,8 +49,9 @@ def write_quantised(assignment: ModuleAssignment, config: Mapping[str, Any], sou
         raise InputError(f"folder {str(folder)!r} exists", hint="name a new folder")
     said = parse_object(read_config_bytes(source / _CONFIG), str(source / _CONFIG))
     if "quantization_config" in said:
-        raise UnsupportedError(f"{source} is quantised already",
-                               hint="give the model's 16-bit checkpoint")
+        raise UnsupportedError(
+            f"{source} is quantised already", hint="give the model's 16-bit checkpoint"
+        )
     files = _files(source, _schemes(assignment), source)
     beside = folder.with_name(f".{folder.name}.part")
     try:
@@ -58,8 +60,10 @@ def write_quantised(assignment: ModuleAssignment, config: Mapping[str, Any], sou
             total = _write(beside, source, files, {**said, "quantization_config": dict(config)})
             beside.rename(folder)
     except OSError as error:
-        raise InputError(f"folder {str(folder)!r} cannot be written: {error.strerror}",
-                         hint="nothing was kept: free some room, or name another place") from None
+        raise InputError(
+            f"folder {str(folder)!r} cannot be written: {error.strerror}",
+            hint="nothing was kept: free some room, or name another place",
+        ) from None
     return total
 
 
@@ -73,8 +77,10 @@ def _schemes(assignment: ModuleAssignment) -> dict[str, str]:
 
 def _names(one: Linear) -> list[str]:
     if one.stacked:
-        raise UnsupportedError(f"experts that are one tensor ({one.module}) are not written here",
-                               hint="run the export's quantise.py")
+        raise UnsupportedError(
+            f"experts that are one tensor ({one.module}) are not written here",
+            hint="run the export's quantise.py",
+        )
     return list(one.names())
 
 
@@ -90,22 +96,33 @@ def _files(source: Path, schemes: Mapping[str, str], place: Path) -> dict[str, l
             scheme = left.pop(module, None) if module != tensor.name else None
             read = _reader(source / name, extent.begin, extent.end)
             if scheme is None:
-                parts.append(TensorGroup(
-                    (HeaderEntry(tensor.name, tensor.dtype, tensor.shape),), read))
+                parts.append(
+                    TensorGroup((HeaderEntry(tensor.name, tensor.dtype, tensor.shape),), read)
+                )
             else:
                 parts.append(_quantised(module, scheme, tensor.dtype, tensor.shape, read, place))
     if left:
-        raise DataError(f"{place}: {next(iter(left))}.weight is missing ({len(left)} in all)",
-                        hint="give the checkpoint of the plan's model")
+        raise DataError(
+            f"{place}: {next(iter(left))}.weight is missing ({len(left)} in all)",
+            hint="give the checkpoint of the plan's model",
+        )
     return out
 
 
-def _quantised(module: str, scheme: str, dtype: str, shape: tuple[int, ...],
-               read: Callable[[], list[Array]], place: Path) -> TensorGroup:
+def _quantised(
+    module: str,
+    scheme: str,
+    dtype: str,
+    shape: tuple[int, ...],
+    read: Callable[[], list[Array]],
+    place: Path,
+) -> TensorGroup:
     if dtype != "BF16" or len(shape) != 2:
         raise UnsupportedError(
             f"{place}: {module}.weight is {dtype} of {len(shape)} axes; BF16 matrices are "
-            "quantised here", hint="run the export's quantise.py, or widen the checkpoint to BF16")
+            "quantised here",
+            hint="run the export's quantise.py, or widen the checkpoint to BF16",
+        )
     shapes = stored_shapes(scheme, *shape)
     entries = tuple(HeaderEntry(f"{module}.{name}", *kind) for name, kind in shapes.items())
 
@@ -128,17 +145,27 @@ def _reader(path: Path, begin: int, end: int) -> Callable[[], list[Array]]:
     return read
 
 
-def _write(folder: Path, source: Path, files: Mapping[str, list[TensorGroup]],
-           config: Mapping[str, Any]) -> int:
+def _write(
+    folder: Path, source: Path, files: Mapping[str, list[TensorGroup]], config: Mapping[str, Any]
+) -> int:
     total = sum(write_safetensors(folder / name, parts) for name, parts in files.items())
     if (source / INDEX_NAME).exists():
-        (folder / INDEX_NAME).write_text(index_text(
-            {name: [e for part in parts for e in part.entries] for name, parts in files.items()}),
-            encoding="utf-8", newline="\n")
+        (folder / INDEX_NAME).write_text(
+            index_text(
+                {name: [e for part in parts for e in part.entries] for name, parts in files.items()}
+            ),
+            encoding="utf-8",
+            newline="\n",
+        )
     for path in sorted(source.iterdir()):
-        if path.is_file() and path.name not in (_CONFIG, INDEX_NAME) \
-                and path.suffix not in _WEIGHTS and not path.name.startswith("."):
+        if (
+            path.is_file()
+            and path.name not in (_CONFIG, INDEX_NAME)
+            and path.suffix not in _WEIGHTS
+            and not path.name.startswith(".")
+        ):
             shutil.copyfile(path, folder / path.name)
-    (folder / _CONFIG).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8",
-                                  newline="\n")
+    (folder / _CONFIG).write_text(
+        json.dumps(config, indent=2) + "\n", encoding="utf-8", newline="\n"
+    )
     return total

@@ -14,9 +14,15 @@ from planner.records import cached_record, record
 from planner.shown import as_text
 
 QUANTITIES: Mapping[str, str] = {
-    "file_bytes": "bytes", "weight_bytes": "bytes", "cache_bytes": "bytes",
-    "cache_tokens": "tokens", "compute_bytes": "bytes", "prefill_seconds": "seconds",
-    "decode_seconds": "seconds", "kl": "nats", "flips": "share",
+    "file_bytes": "bytes",
+    "weight_bytes": "bytes",
+    "cache_bytes": "bytes",
+    "cache_tokens": "tokens",
+    "compute_bytes": "bytes",
+    "prefill_seconds": "seconds",
+    "decode_seconds": "seconds",
+    "kl": "nats",
+    "flips": "share",
 }
 """What an adapter may measure, and its unit: the file on disk, weights loaded, the cache and the
 tokens that it holds, the engine's buffers; seconds of the prompt and of one decoded token; mean KL
@@ -103,23 +109,32 @@ class StepResult:
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON values, for the journal."""
-        return {"values": {k: [v.value, v.spread, v.repeats] for k, v in self.values.items()},
-                "facts": dict(self.facts)}
+        return {
+            "values": {k: [v.value, v.spread, v.repeats] for k, v in self.values.items()},
+            "facts": dict(self.facts),
+        }
 
     @classmethod
     def of(cls, data: Mapping[str, Any]) -> StepResult:
         """The result that :meth:`to_dict` gave."""
-        return cls({k: Reading(float(v[0]), float(v[1]), int(v[2]))
-                    for k, v in data["values"].items()}, dict(data["facts"]))
+        return cls(
+            {k: Reading(float(v[0]), float(v[1]), int(v[2])) for k, v in data["values"].items()},
+            dict(data["facts"]),
+        )
 
     @classmethod
     def fits(cls, data: Mapping[str, Any]) -> bool:
         """Whether :meth:`of` takes it: numbers by quantity, and facts, of a subject."""
         values, facts = data.get("values"), data.get("facts")
-        return isinstance(data.get("subject"), str) and isinstance(facts, dict) \
-            and isinstance(values, dict) and all(
+        return (
+            isinstance(data.get("subject"), str)
+            and isinstance(facts, dict)
+            and isinstance(values, dict)
+            and all(
                 isinstance(v, list) and len(v) == 3 and all(map(is_number, v))
-                for v in values.values())
+                for v in values.values()
+            )
+        )
 
 
 @record
@@ -190,15 +205,25 @@ class Verification:
 
     def to_dict(self) -> dict[str, Any]:
         """``verify.json`` as plain data."""
-        return {"schema_version": "1", "model": self.model, "device": self.device,
-                "engine": plain(self.engine), "setting": plain(self.setting), "text": self.text,
-                "subjects": dict(self.subjects), "rows": [r.to_dict() for r in self.rows],
-                "posterior": [r.to_dict() for r in self.posterior], "verdict": self.verdict,
-                "notes": list(self.notes), "files": list(self.files)}
+        return {
+            "schema_version": "1",
+            "model": self.model,
+            "device": self.device,
+            "engine": plain(self.engine),
+            "setting": plain(self.setting),
+            "text": self.text,
+            "subjects": dict(self.subjects),
+            "rows": [r.to_dict() for r in self.rows],
+            "posterior": [r.to_dict() for r in self.posterior],
+            "verdict": self.verdict,
+            "notes": list(self.notes),
+            "files": list(self.files),
+        }
 
     def __repr__(self) -> str:
         told = [r.inside for r in self.rows if r.inside is not None]
-        return (f"<Verification: {self.model} on {self.engine.name}, {sum(told)} of {len(told)} "
-                "inside>")
+        return (
+            f"<Verification: {self.model} on {self.engine.name}, {sum(told)} of {len(told)} inside>"
+        )
 
     __str__ = as_text

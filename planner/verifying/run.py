@@ -29,8 +29,9 @@ class Findings:
     facts: dict[str, dict[str, Any]]
 
 
-def measure(adapter: Adapter, task: Task, version: str,
-            progress: Progress | None = None) -> Findings:
+def measure(
+    adapter: Adapter, task: Task, version: str, progress: Progress | None = None
+) -> Findings:
     """Run every step that the journal of ``task.folder`` does not have yet.
 
     Raises:
@@ -40,21 +41,26 @@ def measure(adapter: Adapter, task: Task, version: str,
     """
     adapter.check(task)
     subjects = adapter.subjects(task)
-    journal = Journal.open(task.folder / JOURNAL, _header(task, version), noun="steps done",
-                           fits=StepResult.fits)
+    journal = Journal.open(
+        task.folder / JOURNAL, _header(task, version), noun="steps done", fits=StepResult.fits
+    )
     try:
         before = Trial(CHECKPOINT_STEPS, CHECKPOINT_STEPS)
         todo = [(s, _to_do(journal, s, adapter.steps(task, s))) for s in subjects]
         if any(steps for _, steps in todo):
-            todo.insert(0, (before, [s for s in adapter.before(task)
-                                     if _open(journal, before, s) or _gone(s)]))
+            todo.insert(
+                0,
+                (
+                    before,
+                    [s for s in adapter.before(task) if _open(journal, before, s) or _gone(s)],
+                ),
+            )
         for subject, steps in todo:
             for step in steps:
                 if progress is not None:
                     progress(f"{subject.id}: {step.name}")
                 found = step.run()
-                journal.append({"id": _id(subject, step), "subject": subject.id,
-                                **found.to_dict()})
+                journal.append({"id": _id(subject, step), "subject": subject.id, **found.to_dict()})
     finally:
         journal.close()
     adapter.after(task)
@@ -82,17 +88,25 @@ def _gone(step: Step) -> bool:
 def _to_do(journal: Journal, subject: Trial, steps: Sequence[Step]) -> list[Step]:
     """The steps that are not done, and those whose files are gone while one of them is."""
     left = [_open(journal, subject, step) for step in steps]
-    return [step for step, open_ in zip(steps, left, strict=True)
-            if open_ or (any(left) and _gone(step))]
+    return [
+        step
+        for step, open_ in zip(steps, left, strict=True)
+        if open_ or (any(left) and _gone(step))
+    ]
 
 
 def _header(task: Task, version: str) -> dict[str, Any]:
     """What makes two runs the same: plan, checkpoint, engine, setting, text."""
     plan = hashlib.sha256(json.dumps(plain(task.plan), sort_keys=True).encode()).hexdigest()
-    return {"id": "verify", "version": version, "sha256": checkpoint_digest(task.checkpoint),
-            "plan": plan, "engine": plain(task.engine), "setting": plain(task.setting),
-            "text": hashlib.sha256(task.text.read_bytes()).hexdigest(),
-            }
+    return {
+        "id": "verify",
+        "version": version,
+        "sha256": checkpoint_digest(task.checkpoint),
+        "plan": plan,
+        "engine": plain(task.engine),
+        "setting": plain(task.setting),
+        "text": hashlib.sha256(task.text.read_bytes()).hexdigest(),
+    }
 
 
 def checkpoint_digest(path: Path) -> str:

@@ -75,10 +75,15 @@ def header_bytes(entries: Sequence[HeaderEntry]) -> bytes:
     at = 0
     for entry in entries:
         if entry.name in said:
-            raise DataError(f"two tensors named {entry.name!r} in one file",
-                            hint="the checkpoint is damaged: download it again")
-        said[entry.name] = {"dtype": entry.dtype, "shape": list(entry.shape),
-                            "data_offsets": [at, at + entry.bytes]}
+            raise DataError(
+                f"two tensors named {entry.name!r} in one file",
+                hint="the checkpoint is damaged: download it again",
+            )
+        said[entry.name] = {
+            "dtype": entry.dtype,
+            "shape": list(entry.shape),
+            "data_offsets": [at, at + entry.bytes],
+        }
         at += entry.bytes
     text = json.dumps(said, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)
@@ -89,8 +94,12 @@ def index_text(files: Mapping[str, Sequence[HeaderEntry]]) -> str:
     """The index of a checkpoint in several files: file name → its tensors."""
     total = sum(entry.bytes for entries in files.values() for entry in entries)
     names = {entry.name: file for file, entries in files.items() for entry in entries}
-    return json.dumps({"metadata": {"total_size": total}, "weight_map": names}, indent=2,
-                      sort_keys=True) + "\n"
+    return (
+        json.dumps(
+            {"metadata": {"total_size": total}, "weight_map": names}, indent=2, sort_keys=True
+        )
+        + "\n"
+    )
 
 
 def bf16_codes(values: npt.NDArray[np.float32]) -> npt.NDArray[np.uint16]:
@@ -104,11 +113,15 @@ def bf16_codes(values: npt.NDArray[np.float32]) -> npt.NDArray[np.uint16]:
 def _write(file: BinaryIO, part: TensorGroup, path: Path) -> None:
     arrays = part.make()
     if len(arrays) != len(part.entries):
-        raise DataError(f"{path}: {len(arrays)} arrays for {len(part.entries)} tensors",
-                        hint="report this: it is a fault of the program")
+        raise DataError(
+            f"{path}: {len(arrays)} arrays for {len(part.entries)} tensors",
+            hint="report this: it is a fault of the program",
+        )
     for entry, array in zip(part.entries, arrays, strict=True):
         data = np.ascontiguousarray(array)
         if data.nbytes != entry.bytes:
-            raise DataError(f"{path}: {entry.name} has {data.nbytes} bytes, not {entry.bytes}",
-                            hint="report this: it is a fault of the program")
+            raise DataError(
+                f"{path}: {entry.name} has {data.nbytes} bytes, not {entry.bytes}",
+                hint="report this: it is a fault of the program",
+            )
         file.write(data.tobytes())

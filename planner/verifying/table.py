@@ -18,9 +18,30 @@ from planner.verifying.records import Verification
 from planner.verifying.run import Findings
 
 FILE = "e2e_verify.csv"
-COLUMNS = ("device", "software", "engine", "model", "subject", "formats", "types", "prompt_tokens",
-           "output_tokens", "threads", "cache", "quantity", "unit", "measured", "spread", "repeats",
-           "predicted", "low", "high", "basis", "busy", "date")
+COLUMNS = (
+    "device",
+    "software",
+    "engine",
+    "model",
+    "subject",
+    "formats",
+    "types",
+    "prompt_tokens",
+    "output_tokens",
+    "threads",
+    "cache",
+    "quantity",
+    "unit",
+    "measured",
+    "spread",
+    "repeats",
+    "predicted",
+    "low",
+    "high",
+    "basis",
+    "busy",
+    "date",
+)
 """``formats`` counts weights by ggml type or scheme ("180 Q5_0 + 90 Q4_K"), ``types`` has them by
 tensor, by GGUF names whatever the engine (:func:`layered`); ``busy`` is the share of its threads'
 time that the run did not get."""
@@ -29,8 +50,9 @@ _BUSY = {"prefill_seconds": "busy_prompt", "decode_seconds": "busy_tokens"}
 _IN_LAYER = re.compile(r"blk\.(\d+)\.(.+)\.weight")
 
 
-def table_text(found: Verification, run: Findings,
-               schemes: Mapping[str, Mapping[str, str]] = NO_SCHEMES) -> str:
+def table_text(
+    found: Verification, run: Findings, schemes: Mapping[str, Mapping[str, str]] = NO_SCHEMES
+) -> str:
     """The table of a verification. ``schemes`` {tensor: scheme} of a subject stand for the types of
     what an engine loads without telling them: a plan on vLLM or PyTorch."""
     out = io.StringIO()
@@ -44,13 +66,33 @@ def table_text(found: Verification, run: Findings,
         if "types" not in facts and "scheme" not in facts:
             facts = {**facts, "types": schemes.get(row.subject, {})}
         busy = facts.get(_BUSY.get(row.quantity, ""))
-        lines.writerow(csv_cell(value) for value in (
-            found.device, f"{found.engine.name} {found.engine.version}", found.engine.name,
-            found.model, row.subject, formats_text(facts), layered(facts), s.prompt_tokens,
-            s.output_tokens, s.threads, s.cache, row.quantity, row.unit, repr(row.measured),
-            repr(row.spread), run.values[row.subject][row.quantity].repeats,
-            _number(row.predicted), _number(row.low), _number(row.high), row.basis,
-            "" if busy is None else f"{busy:.3f}", date))
+        lines.writerow(
+            csv_cell(value)
+            for value in (
+                found.device,
+                f"{found.engine.name} {found.engine.version}",
+                found.engine.name,
+                found.model,
+                row.subject,
+                formats_text(facts),
+                layered(facts),
+                s.prompt_tokens,
+                s.output_tokens,
+                s.threads,
+                s.cache,
+                row.quantity,
+                row.unit,
+                repr(row.measured),
+                repr(row.spread),
+                run.values[row.subject][row.quantity].repeats,
+                _number(row.predicted),
+                _number(row.low),
+                _number(row.high),
+                row.basis,
+                "" if busy is None else f"{busy:.3f}",
+                date,
+            )
+        )
     return out.getvalue()
 
 
@@ -65,9 +107,10 @@ def layered(facts: Mapping[str, Any]) -> str:
         if word != "F32":
             stem = found[2] if found else name.removesuffix(".weight")
             layers.setdefault((stem, word), []).append(int(found[1]) if found else -1)
-    return "; ".join(f"{stem} {word}" + (f" {layer_range(tuple(at)).replace(', ', ',')}"
-                                         if at != [-1] else "")
-                     for (stem, word), at in layers.items())
+    return "; ".join(
+        f"{stem} {word}" + (f" {layer_range(tuple(at)).replace(', ', ',')}" if at != [-1] else "")
+        for (stem, word), at in layers.items()
+    )
 
 
 def formats_text(facts: Mapping[str, Any]) -> str:
@@ -77,8 +120,10 @@ def formats_text(facts: Mapping[str, Any]) -> str:
         if word != "F32":
             counts[word] = counts.get(word, 0) + 1
     if counts:
-        return " + ".join(f"{n} {word}" for word, n in
-                          sorted(counts.items(), key=lambda item: (-item[1], item[0])))
+        return " + ".join(
+            f"{n} {word}"
+            for word, n in sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+        )
     return str(facts.get("scheme", ""))
 
 

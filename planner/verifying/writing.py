@@ -37,8 +37,10 @@ def prepare(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / JOURNAL).touch()
     except OSError as error:
-        raise InputError(f"folder {str(folder)!r} cannot be made: {error.strerror}",
-                         hint="name another folder with -o") from None
+        raise InputError(
+            f"folder {str(folder)!r} cannot be made: {error.strerror}",
+            hint="name another folder with -o",
+        ) from None
 
 
 def work_folder(folder: Path) -> Path:
@@ -50,8 +52,10 @@ def work_folder(folder: Path) -> Path:
     try:
         (folder / WORK).mkdir(exist_ok=True)
     except OSError as error:
-        raise DataError(f"{folder / WORK} cannot be made: {error.strerror}",
-                        hint="make room, or name another folder with -o") from None
+        raise DataError(
+            f"{folder / WORK} cannot be made: {error.strerror}",
+            hint="make room, or name another folder with -o",
+        ) from None
     return folder / WORK
 
 
@@ -69,7 +73,8 @@ def write_file(path: Path, text: str) -> None:
     try:
         replace_text(path, text, alone=True)
     except OSError as error:
-        raise DataError(f"{path} cannot be written: {error.strerror}; what was measured is kept in "
-                        f"{path.parent / JOURNAL}",
-                        hint="make room and run the same command again: it goes on from there"
-                        ) from None
+        raise DataError(
+            f"{path} cannot be written: {error.strerror}; what was measured is kept in "
+            f"{path.parent / JOURNAL}",
+            hint="make room and run the same command again: it goes on from there",
+        ) from None

@@ -78,7 +78,8 @@ def test_without_a_model_or_a_device() -> None:
 
 
 def test_further_folders_come_from_the_argument_then_the_variable(
-        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     first, second = tmp_path / "a", tmp_path / "b"
     first.mkdir()
     second.mkdir()
@@ -89,15 +90,22 @@ def test_further_folders_come_from_the_argument_then_the_variable(
         hardware_folders(None)
 
 
-@pytest.mark.parametrize(("given", "context", "isl", "osl"), [
-    ({}, 8192, 7168, 1024), ({"context": 131072}, 131072, 130048, 1024),
-    ({"context": 1000}, 1000, 875, 125), ({"isl": 4000}, 4500, 4000, 500),
-    ({"isl": 100_000}, 101_024, 100_000, 1024), ({"isl": 500, "osl": 70}, 570, 500, 70),
-    ({"isl": 500, "osl": 70, "context": 2000}, 2000, 500, 70),
-    ({"context": 2000, "osl": 70}, 2000, 1930, 70),
-])
-def test_workloads_are_filled_by_the_stated_rules(given: dict[str, int], context: int, isl: int,
-                                                  osl: int) -> None:
+@pytest.mark.parametrize(
+    ("given", "context", "isl", "osl"),
+    [
+        ({}, 8192, 7168, 1024),
+        ({"context": 131072}, 131072, 130048, 1024),
+        ({"context": 1000}, 1000, 875, 125),
+        ({"isl": 4000}, 4500, 4000, 500),
+        ({"isl": 100_000}, 101_024, 100_000, 1024),
+        ({"isl": 500, "osl": 70}, 570, 500, 70),
+        ({"isl": 500, "osl": 70, "context": 2000}, 2000, 500, 70),
+        ({"context": 2000, "osl": 70}, 2000, 1930, 70),
+    ],
+)
+def test_workloads_are_filled_by_the_stated_rules(
+    given: dict[str, int], context: int, isl: int, osl: int
+) -> None:
     work = estimate("llama-3.1-8b", "h200-sxm", devices=1, batch=1, **given).workload
     assert (work.context_tokens, work.isl, work.osl) == (context, isl, osl)
 

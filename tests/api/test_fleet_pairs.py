@@ -16,8 +16,9 @@ CHAT = ASKED["model"][0]
 
 
 def question(*models: dict[str, Any]) -> Any:
-    return fleet_question({**ASKED, "model": [{**CHAT, "name": f"m{n}", **one}
-                                              for n, one in enumerate(models)]}, None)
+    return fleet_question(
+        {**ASKED, "model": [{**CHAT, "name": f"m{n}", **one} for n, one in enumerate(models)]}, None
+    )
 
 
 def test_what_two_models_ask_alike_is_searched_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -50,7 +51,8 @@ def test_a_pair_is_the_same_from_another_process() -> None:
     assert group == ((0, 0),)
     assert here.candidates
     assert [facts(one) for one in pair_of(there).candidates] == [
-        facts(one) for one in here.candidates]
+        facts(one) for one in here.candidates
+    ]
 
 
 def pair_of(found: object) -> FleetPair:
@@ -61,8 +63,16 @@ def pair_of(found: object) -> FleetPair:
 def facts(candidate: Any) -> tuple[Any, ...]:
     one = candidate.one
     times = one.group(candidate.standing.rate(3.0), "least-loaded").at(2, 0.9)
-    return (candidate.size, candidate.fewest, candidate.paces, one.schemes, one.layout, one.loss,
-            times, one.spread(2.0).at(2.0))
+    return (
+        candidate.size,
+        candidate.fewest,
+        candidate.paces,
+        one.schemes,
+        one.layout,
+        one.loss,
+        times,
+        one.spread(2.0).at(2.0),
+    )
 
 
 def test_pairs_come_with_their_places(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -72,7 +82,8 @@ def test_pairs_come_with_their_places(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("planner.api.fleet_pairs.best_found", refuse)
     made = question({}, {"rate": 3})
     assert dict(searched(made)) == {
-        (m, k): FleetPair((), "not here") for m in range(2) for k in range(2)}
+        (m, k): FleetPair((), "not here") for m in range(2) for k in range(2)
+    }
 
 
 def test_fewer_processes_than_one_are_refused() -> None:
@@ -84,8 +95,9 @@ def test_fewer_processes_than_one_are_refused() -> None:
 def test_processes_answer_as_one_does() -> None:
     told: list[tuple[int, int]] = []
     one = planner.fleet(ASKED)
-    two = planner.fleet(ASKED, workers=2, progress=lambda done, total, what: told.append(
-        (done, total)))
+    two = planner.fleet(
+        ASKED, workers=2, progress=lambda done, total, what: told.append((done, total))
+    )
     assert two == one
     assert told == [(n, 4) for n in range(5)]
 
@@ -99,8 +111,9 @@ def test_engines_that_are_allowed_are_asked(monkeypatch: pytest.MonkeyPatch) -> 
 
     monkeypatch.setattr("planner.api.fleet_pairs.best_found", refuse)
     pairs = FleetPairs("least-loaded", grows=False)
-    made = question({"engines": ["vllm"]}, {"engines": ["vllm", "sglang"]},
-                    {"engines": ["llama.cpp", "vllm"]})
+    made = question(
+        {"engines": ["vllm"]}, {"engines": ["vllm", "sglang"]}, {"engines": ["llama.cpp", "vllm"]}
+    )
     for member in made.members:
         pairs.found(member, made.kinds[0])
     assert asked[:2] == [{"vllm"}, {"vllm", "sglang"}]
@@ -111,7 +124,12 @@ def test_engines_that_are_allowed_are_asked(monkeypatch: pytest.MonkeyPatch) -> 
 def test_the_bundled_fleet_is_served_on_what_there_is() -> None:
     found = planner.fleet("scenarios/fleets/five-models.toml")
     assert [one.name for one in found.models] == [
-        "assistant", "reasoning", "search", "autocomplete", "agents"]
+        "assistant",
+        "reasoning",
+        "search",
+        "autocomplete",
+        "agents",
+    ]
     assert all(one.used <= one.stock for one in found.devices)
     assert found.work.gap == 0
     assert found.growth > 1

@@ -27,9 +27,21 @@ def checked(found: Plan) -> None:
     assert found.capacity.max_context_at_batch >= found.workload.context_tokens
 
 
-FIRST = ("deepseek-v2-lite", "deepseek-v2", "deepseek-v3", "deepseek-r1", "deepseek-v3.2",
-         "llama-3.1-8b", "llama-3.1-70b", "llama-3.1-405b", "qwen3-8b", "qwen3-32b",
-         "qwen3-30b-a3b", "qwen3-235b-a22b", "mixtral-8x7b")
+FIRST = (
+    "deepseek-v2-lite",
+    "deepseek-v2",
+    "deepseek-v3",
+    "deepseek-r1",
+    "deepseek-v3.2",
+    "llama-3.1-8b",
+    "llama-3.1-70b",
+    "llama-3.1-405b",
+    "qwen3-8b",
+    "qwen3-32b",
+    "qwen3-30b-a3b",
+    "qwen3-235b-a22b",
+    "mixtral-8x7b",
+)
 """Models that have been planned from the start: one kind of attention, BF16 or FP8 blocks."""
 NOTHING_FITS = {"jetson-orin-nano-8gb", "jetson-orin-nx-16gb", "rubin-r200"}
 """8 and 16 GB hold none of them as released; Rubin publishes no BF16 rate."""
@@ -54,7 +66,7 @@ def refused_with_a_reason(names: Sequence[str], device: str) -> None:
 @pytest.mark.parametrize("device", DEVICES)
 def test_a_model_prices_where_it_fits_and_others_are_refused_with_a_reason(device: str) -> None:
     assert (refusal("qwen3-8b", device) is not None) == (device in NOTHING_FITS)
-    refused_with_a_reason(model_ids()[DEVICES.index(device)::len(DEVICES)], device)
+    refused_with_a_reason(model_ids()[DEVICES.index(device) :: len(DEVICES)], device)
 
 
 @pytest.mark.exhaustive
@@ -110,13 +122,17 @@ def test_its_numbers_count(tmp_path: Path) -> None:
     """Without fitted operators a device is its roofline: twice the bandwidth, half the time."""
     (tmp_path / "a").mkdir()
     (tmp_path / "b").mkdir()
-    slow, quick = (made_up(tmp_path / n, **changed) for n, changed in (
-        ("a", {}), ("b", {"value = 3.35e12": "value = 6.70e12"})))
+    slow, quick = (
+        made_up(tmp_path / n, **changed)
+        for n, changed in (("a", {}), ("b", {"value = 3.35e12": "value = 6.70e12"}))
+    )
     for path in (slow, quick):
         path.write_text(path.read_text(encoding="utf-8").split("[[fitted]]")[0], encoding="utf-8")
     # Long answers: prompts, which arithmetic bounds, take next to nothing of a token's time.
-    plain, fast = (estimate("llama-3.1-8b", str(path), devices=1, batch=8, isl=16, osl=8000)
-                   for path in (slow, quick))
+    plain, fast = (
+        estimate("llama-3.1-8b", str(path), devices=1, batch=8, isl=16, osl=8000)
+        for path in (slow, quick)
+    )
     ratio = plain.performance.tpot_seconds.value / fast.performance.tpot_seconds.value
     assert 1.7 < ratio < 2.0
     assert fast.performance.ttft_seconds.value <= plain.performance.ttft_seconds.value
@@ -139,5 +155,7 @@ def test_more_bandwidth_is_never_slower_for_any_plan(tmp_path: Path) -> None:
     path = made_up(tmp_path, **{"value = 3.35e12": "value = 5e12"})
     for name, batch in (("llama-3.2-1b", None), ("deepseek-v2-lite", 32), ("qwen3-30b-a3b", 32)):
         slow, fast = (plan(name, d, devices=1, batch=batch) for d in ("h100-sxm", str(path)))
-        assert fast.performance.output_tokens_per_second.value \
+        assert (
+            fast.performance.output_tokens_per_second.value
             >= slow.performance.output_tokens_per_second.value
+        )

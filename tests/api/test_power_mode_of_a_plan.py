@@ -32,10 +32,12 @@ def notes(assumptions: object) -> list[tuple[str, str]]:
 def test_estimate_serve_and_explain_stay_in_it(slow: Plan) -> None:
     again = theory.estimate(plan=planner.read_plan(slow.to_dict()))
     assert again.performance.tpot_seconds.value == pytest.approx(
-        slow.performance.tpot_seconds.value, rel=1e-9)
+        slow.performance.tpot_seconds.value, rel=1e-9
+    )
     assert notes(again.assumptions) == [("15w", "of the plan file")]
-    free = theory.estimate("qwen2.5-0.5b", "jetson-agx-orin-64gb", scheme="int8-w8a8", devices=1,
-                            batch=4, context=2048)
+    free = theory.estimate(
+        "qwen2.5-0.5b", "jetson-agx-orin-64gb", scheme="int8-w8a8", devices=1, batch=4, context=2048
+    )
     assert notes(free.assumptions)[0][0] == "maxn"
     served = planner.serve(plan=slow, concurrency=4)
     fast = planner.serve(plan=slow_at_maxn(slow), concurrency=4)

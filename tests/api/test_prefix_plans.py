@@ -12,8 +12,13 @@ HOST = 64 << 30
 
 
 def asked(**more: object) -> Plan:
-    given: dict[str, object] = {"devices": 1, "workload": "chat", "engine": "vllm", "reuse": "auto",
-                                "schemes": ["fp8-channel"]}
+    given: dict[str, object] = {
+        "devices": 1,
+        "workload": "chat",
+        "engine": "vllm",
+        "reuse": "auto",
+        "schemes": ["fp8-channel"],
+    }
     return planner.plan("llama-3.1-8b", "l40s", **{**given, **more})  # type: ignore[arg-type]
 
 
@@ -37,7 +42,8 @@ def test_the_hit_rate_is_the_one_that_room_and_pace_lead_to(kept: Plan) -> None:
     free = memory.usable_bytes - memory.total_bytes
     assert found.requests_per_second == pytest.approx(rate, rel=0.01)
     assert found.capacity_tokens == pytest.approx(
-        free / kept.kv_cache.bytes_per_token_per_device, abs=1)
+        free / kept.kv_cache.bytes_per_token_per_device, abs=1
+    )
     law = hit_rate(reuse, found.capacity_tokens, rate, isl=work.isl, osl=work.osl)
     assert work.prefix_hit_rate == found.hit_rate == pytest.approx(law, abs=0.01)
     assert 0 < found.hit_rate < found.reuse.ideal_hit_rate
@@ -56,7 +62,8 @@ def test_every_cache_format_shows_its_worth(kept: Plan) -> None:
     best = found.by_cache[0]
     assert best.hit_rate == pytest.approx(found.hit_rate, abs=0.01)
     assert best.output_tokens_per_second == pytest.approx(
-        kept.performance.output_tokens_per_second.value, rel=0.02)
+        kept.performance.output_tokens_per_second.value, rel=0.02
+    )
     rates = [row.output_tokens_per_second for row in found.by_cache]
     assert rates == sorted(rates, reverse=True)
     row = rows["bf16"]
@@ -64,7 +71,8 @@ def test_every_cache_format_shows_its_worth(kept: Plan) -> None:
     assert pinned.prefix_cache is not None
     assert [one.kv for one in pinned.prefix_cache.by_cache] == ["bf16"]
     assert pinned.performance.output_tokens_per_second.value == pytest.approx(
-        row.output_tokens_per_second, rel=0.03)
+        row.output_tokens_per_second, rel=0.03
+    )
 
 
 def test_another_batch_is_no_better(kept: Plan) -> None:
@@ -88,8 +96,10 @@ def test_host_memory_keeps_more(kept: Plan, offloaded: Plan) -> None:
     first = offloaded.performance.ttft_seconds
     assert first.low <= first.value <= first.high
     assert first.low > found.load_seconds
-    assert offloaded.performance.output_tokens_per_second.value \
+    assert (
+        offloaded.performance.output_tokens_per_second.value
         > kept.performance.output_tokens_per_second.value
+    )
 
 
 def test_a_plan_file_holds_it(offloaded: Plan) -> None:
@@ -120,23 +130,39 @@ def test_a_workload_of_ones_own_and_a_reuse_by_name() -> None:
     named = asked(workload=None, isl=2000, osl=300, reuse="chat", kv="fp8", batch=8)
     assert named.prefix_cache is not None
     assert named.prefix_cache.reuse.workload == "chat"
-    reuse = parse_reuse("x", "mine", {"source": "log", "class": [
-        {"name": "turns", "share": 0.5, "unit": "seconds", "median": 0.001, "p90": 0.002}]})
-    mine = asked(workload=NamedWorkload("mine", "t", "s", isl=2000, osl=300, reuse=reuse), kv="fp8",
-                 batch=8)
+    reuse = parse_reuse(
+        "x",
+        "mine",
+        {
+            "source": "log",
+            "class": [
+                {"name": "turns", "share": 0.5, "unit": "seconds", "median": 0.001, "p90": 0.002}
+            ],
+        },
+    )
+    mine = asked(
+        workload=NamedWorkload("mine", "t", "s", isl=2000, osl=300, reuse=reuse), kv="fp8", batch=8
+    )
     assert mine.prefix_cache is not None
     assert mine.prefix_cache.hit_rate == pytest.approx(0.5, abs=1e-3)
 
 
-@pytest.mark.parametrize(("given", "wrong"), [
-    ({"workload": None}, "no workload is named"),
-    ({"workload": "long"}, "workload long has no [reuse]"),
-    ({"reuse": "batch"}, "batch has no [reuse]"),
-    ({"reuse": None, "kv_offload_bytes": 5}, "without kv-offload"),
-    ({"kv_offload": "host"}, "is not known"),
-    ({"kv_offload": "tape", "kv_offload_bytes": 5}, "kv-offload = 'tape'"),
-    ({"kv_offload": "host", "kv_offload_bytes": 5, "reuse": "none"}, "reuse none"),
-    ({"kv_offload": "host", "kv_offload_bytes": 5, "prefix_hit_rate": 0.3}, "exclude each other")])
+@pytest.mark.parametrize(
+    ("given", "wrong"),
+    [
+        ({"workload": None}, "no workload is named"),
+        ({"workload": "long"}, "workload long has no [reuse]"),
+        ({"reuse": "batch"}, "batch has no [reuse]"),
+        ({"reuse": None, "kv_offload_bytes": 5}, "without kv-offload"),
+        ({"kv_offload": "host"}, "is not known"),
+        ({"kv_offload": "tape", "kv_offload_bytes": 5}, "kv-offload = 'tape'"),
+        ({"kv_offload": "host", "kv_offload_bytes": 5, "reuse": "none"}, "reuse none"),
+        (
+            {"kv_offload": "host", "kv_offload_bytes": 5, "prefix_hit_rate": 0.3},
+            "exclude each other",
+        ),
+    ],
+)
 def test_bad_input(given: dict[str, object], wrong: str) -> None:
     with pytest.raises(InputError) as told:
         asked(**given)
@@ -144,9 +170,15 @@ def test_bad_input(given: dict[str, object], wrong: str) -> None:
     assert told.value.hint
 
 
-@pytest.mark.parametrize(("engine", "given"), [
-    ("pytorch", {}), ("llama.cpp", {}), ("vllm@0.11", {"kv_offload": "host"}),
-    ("tensorrt-llm", {"kv_offload": "nvme"})])
+@pytest.mark.parametrize(
+    ("engine", "given"),
+    [
+        ("pytorch", {}),
+        ("llama.cpp", {}),
+        ("vllm@0.11", {"kv_offload": "host"}),
+        ("tensorrt-llm", {"kv_offload": "nvme"}),
+    ],
+)
 def test_engines_without_it(engine: str, given: dict[str, object]) -> None:
     if given:
         given = {**given, "kv_offload_bytes": HOST}
@@ -166,10 +198,18 @@ def test_a_price_has_its_own_hits(kept: Plan) -> None:
     assert one.prefix_cache.hit_rate == pytest.approx(kept.prefix_cache.hit_rate, abs=0.005)
     same = planner.estimate(plan=kept, engine="vllm", reuse="auto")
     assert same.prefix_cache == one.prefix_cache
-    uniform = planner.estimate("llama-3.1-8b", "l40s", devices=1, scheme="fp8-channel",
-                               workload="chat", reuse="auto", engine="vllm")
+    uniform = planner.estimate(
+        "llama-3.1-8b",
+        "l40s",
+        devices=1,
+        scheme="fp8-channel",
+        workload="chat",
+        reuse="auto",
+        engine="vllm",
+    )
     assert uniform.prefix_cache is not None
     assert [row.kv for row in uniform.prefix_cache.by_cache] == ["bf16"]
     with pytest.raises(UnsupportedError, match="keeps no prefixes"):
-        planner.estimate("llama-3.1-8b", "l40s", devices=1, workload="chat", reuse="auto",
-                         engine="llama.cpp")
+        planner.estimate(
+            "llama-3.1-8b", "l40s", devices=1, workload="chat", reuse="auto", engine="llama.cpp"
+        )

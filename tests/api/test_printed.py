@@ -10,38 +10,76 @@ from planner.cli.main import run
 from planner.errors import PlannerError
 from planner.jobs.workers import LostWorkerError
 
-EXCEPTIONS = ("PlannerError", "InputError", "UnknownNameError", "UnsupportedError", "DataError",
-              "MissingPackageError", "InfeasibleError")
+EXCEPTIONS = (
+    "PlannerError",
+    "InputError",
+    "UnknownNameError",
+    "UnsupportedError",
+    "DataError",
+    "MissingPackageError",
+    "InfeasibleError",
+)
 COMMANDS = [
-    (["llama-3.1-8b", "h100-sxm", "--devices", "1"],
-     lambda: planner.plan("llama-3.1-8b", "h100-sxm", devices=1)),
-    (["memory", "llama-3.1-8b", "h100-sxm"],
-     lambda: planner.api.memory.memory("llama-3.1-8b", "h100-sxm")),
-    (["experts", "olmoe-1b-7b", "--batch", "4"],
-     lambda: planner.experts("olmoe-1b-7b", batch=4)),
-    (["train", "llama-3.1-8b", "h100-sxm", "--devices", "8", "--zero", "3"],
-     lambda: planner.train("llama-3.1-8b", "h100-sxm", devices=8, zero=3)),
-    (["serve", "llama-3.1-8b", "h100-sxm", "--concurrency", "8", "--context", "4096"],
-     lambda: planner.serve("llama-3.1-8b", "h100-sxm", concurrency=8, context=4096)),
-    (["explain", "llama-3.1-8b", "h100-sxm", "--module", "mlp-down"],
-     lambda: planner.explain("llama-3.1-8b", "h100-sxm", module="mlp-down")),
-    (["explain", "smollm2-135m", "l40s", "--devices", "1", "--batch", "8", "--schemes",
-      "bf16,fp8-block", "--solves", "0"],
-     lambda: planner.explain("smollm2-135m", "l40s", devices=1, batch=8,
-                             schemes=["bf16", "fp8-block"], solves=0)),
-    (["frontier", "smollm2-135m", "l40s", "--devices", "1", "--points", "3"],
-     lambda: planner.frontier("smollm2-135m", "l40s", devices=1, points=3)),
-    (["numerics", "smollm2-135m", "--module", "attention-out", "--schemes", "bf16"],
-     lambda: planner.layer_error("smollm2-135m", module="attention-out", schemes=["bf16"])),
+    (
+        ["llama-3.1-8b", "h100-sxm", "--devices", "1"],
+        lambda: planner.plan("llama-3.1-8b", "h100-sxm", devices=1),
+    ),
+    (
+        ["memory", "llama-3.1-8b", "h100-sxm"],
+        lambda: planner.api.memory.memory("llama-3.1-8b", "h100-sxm"),
+    ),
+    (["experts", "olmoe-1b-7b", "--batch", "4"], lambda: planner.experts("olmoe-1b-7b", batch=4)),
+    (
+        ["train", "llama-3.1-8b", "h100-sxm", "--devices", "8", "--zero", "3"],
+        lambda: planner.train("llama-3.1-8b", "h100-sxm", devices=8, zero=3),
+    ),
+    (
+        ["serve", "llama-3.1-8b", "h100-sxm", "--concurrency", "8", "--context", "4096"],
+        lambda: planner.serve("llama-3.1-8b", "h100-sxm", concurrency=8, context=4096),
+    ),
+    (
+        ["explain", "llama-3.1-8b", "h100-sxm", "--module", "mlp-down"],
+        lambda: planner.explain("llama-3.1-8b", "h100-sxm", module="mlp-down"),
+    ),
+    (
+        [
+            "explain",
+            "smollm2-135m",
+            "l40s",
+            "--devices",
+            "1",
+            "--batch",
+            "8",
+            "--schemes",
+            "bf16,fp8-block",
+            "--solves",
+            "0",
+        ],
+        lambda: planner.explain(
+            "smollm2-135m", "l40s", devices=1, batch=8, schemes=["bf16", "fp8-block"], solves=0
+        ),
+    ),
+    (
+        ["frontier", "smollm2-135m", "l40s", "--devices", "1", "--points", "3"],
+        lambda: planner.frontier("smollm2-135m", "l40s", devices=1, points=3),
+    ),
+    (
+        ["numerics", "smollm2-135m", "--module", "attention-out", "--schemes", "bf16"],
+        lambda: planner.layer_error("smollm2-135m", module="attention-out", schemes=["bf16"]),
+    ),
 ]
 
 
 @pytest.mark.sample(2)
-@pytest.mark.parametrize(("arguments", "result"), COMMANDS, ids=lambda v: " ".join(v)
-                         if isinstance(v, list) else "")
-def test_print_gives_the_answer_of_the_terminal(arguments: list[str], result: Callable[[], object],
-                                                capfd: pytest.CaptureFixture[str],
-                                                monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("arguments", "result"), COMMANDS, ids=lambda v: " ".join(v) if isinstance(v, list) else ""
+)
+def test_print_gives_the_answer_of_the_terminal(
+    arguments: list[str],
+    result: Callable[[], object],
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     import planner.api.memory  # noqa: F401
 
     monkeypatch.delenv("COLUMNS", raising=False)
@@ -81,9 +119,11 @@ def test_exceptions_are_the_packages(name: str) -> None:
 @pytest.mark.parametrize("name", ["Plan", "ModelSpec", "DeviceProfile", "Scenario"])
 def test_records_are_the_packages(name: str) -> None:
     assert getattr(planner, name).__name__ == name
-    loaded = {"ModelSpec": lambda: planner.load_model("llama-3.1-8b"),
-              "DeviceProfile": lambda: planner.load_device("h100-sxm"),
-              "Scenario": lambda: planner.load_scenario("orin-int8")}
+    loaded = {
+        "ModelSpec": lambda: planner.load_model("llama-3.1-8b"),
+        "DeviceProfile": lambda: planner.load_device("h100-sxm"),
+        "Scenario": lambda: planner.load_scenario("orin-int8"),
+    }
     if name in loaded:
         assert isinstance(loaded[name](), getattr(planner, name))
 
@@ -103,10 +143,16 @@ def test_an_error_without_a_hint_is_its_message() -> None:
     assert str(PlannerError("nothing fits")) == "nothing fits"
 
 
-@pytest.mark.parametrize("error", [
-    planner.UnknownNameError("model", "x", ["y"]), planner.MissingPackageError("torch", extra="a"),
-    planner.DataError("broken", hint="mend it"), LostWorkerError("gone", hint="start it again")],
-    ids=lambda e: type(e).__name__)
+@pytest.mark.parametrize(
+    "error",
+    [
+        planner.UnknownNameError("model", "x", ["y"]),
+        planner.MissingPackageError("torch", extra="a"),
+        planner.DataError("broken", hint="mend it"),
+        LostWorkerError("gone", hint="start it again"),
+    ],
+    ids=lambda e: type(e).__name__,
+)
 def test_a_workers_error_comes_back_whole(error: planner.PlannerError) -> None:
     back = pickle.loads(pickle.dumps(error))
     assert type(back) is type(error)

@@ -14,14 +14,19 @@ RESULTS: dict[str, Callable[[], Any]] = {
     "experts": lambda: planner.experts("qwen3-30b-a3b", "jetson-agx-orin-32gb", batch=4, skew=1.0),
     "experts without a device": lambda: planner.experts("deepseek-v3", batch=4),
     "layer_error": lambda: planner.layer_error(
-        "smollm2-135m", module="mlp-down", tokens=4, outputs=4, schemes=["fp8-block"],
-        units=["hopper-wgmma"]),
+        "smollm2-135m",
+        module="mlp-down",
+        tokens=4,
+        outputs=4,
+        schemes=["fp8-block"],
+        units=["hopper-wgmma"],
+    ),
     "validate": lambda: planner.validate(only="op_quantize"),
     "memory": lambda: planner.memory_use("llama-3.1-8b", "h100-sxm", pp=2),
     "memory without a device": lambda: planner.memory_use("llama-3.1-8b"),
     "serve": lambda: planner.serve(
-        "llama-3.1-8b", "h100-sxm", devices=1, concurrency=8, scheme="fp8-tensor", isl=512,
-        osl=128),
+        "llama-3.1-8b", "h100-sxm", devices=1, concurrency=8, scheme="fp8-tensor", isl=512, osl=128
+    ),
     "frontier": lambda: theory.frontier("qwen2.5-0.5b", "l40s", devices=1, points=2, map=True),
 }
 

@@ -30,7 +30,8 @@ def test_columns_and_types(names: str) -> None:
     if names == "gguf":
         assert frame["tensor"].is_unique
         assert {"blk.3.attn_q_a.weight", "token_embd.weight", "output.weight"} <= set(
-            frame["tensor"])
+            frame["tensor"]
+        )
         assert not frame["tensor"].str.startswith("blk.61.").any()
 
 
@@ -39,8 +40,7 @@ def test_a_model_by_name_by_path_and_as_a_record(tmp_path: Path) -> None:
     pd.testing.assert_frame_equal(by_name, planner.sensitivity(resolve_model("smollm2-135m")))
     (tmp_path / "config.json").write_bytes((CONFIGS / "smollm2-135m.json").read_bytes())
     for path in (tmp_path, str(tmp_path / "config.json")):
-        pd.testing.assert_frame_equal(
-            by_name, planner.sensitivity(path))  # type: ignore[arg-type]
+        pd.testing.assert_frame_equal(by_name, planner.sensitivity(path))  # type: ignore[arg-type]
 
 
 @pytest.mark.exhaustive
@@ -49,8 +49,8 @@ def test_any_collection_of_names_excludes() -> None:
     assert set(expected["tier"]) == {"T0 learned"}
     for names in (("deepseek-v3",), {"DeepSeek-V3.1-Terminus"}):
         pd.testing.assert_frame_equal(
-            expected, planner.sensitivity("deepseek-v3",
-                                          exclude_models=names))  # type: ignore[arg-type]
+            expected, planner.sensitivity("deepseek-v3", exclude_models=names)
+        )  # type: ignore[arg-type]
 
 
 def test_what_is_no_name_is_refused() -> None:

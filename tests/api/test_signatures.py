@@ -21,29 +21,45 @@ from planner.workloads import load_workload
 OF_SCENARIOS = {"keep_first_layers", "keep_last_layers", "policies", "power_mode"}
 """Values that no verb takes."""
 OWN = {
-    "plan": "mode prefill_device transfer_bytes_per_s", "estimate": "",
-    "explain": "module solves", "frontier": "points map",
-    "compare": "price", "capacity": "rate percentile router max_devices price simulate",
+    "plan": "mode prefill_device transfer_bytes_per_s",
+    "estimate": "",
+    "explain": "module solves",
+    "frontier": "points map",
+    "compare": "price",
+    "capacity": "rate percentile router max_devices price simulate",
     "what_if": "base grid workers journal resume progress told",
     "memory": "checkpoint with_mtp with_vision lora draft",
     "serve": "concurrency requests draft_tokens acceptance draft_layers "
-             "chunk_tokens stream_interval scheduler host_us host_us_per_sequence graphs overlap "
-             "prefill_workers decode_workers transfer_bytes_per_s cache_tokens",
+    "chunk_tokens stream_interval scheduler host_us host_us_per_sequence graphs overlap "
+    "prefill_workers decode_workers transfer_bytes_per_s cache_tokens",
 }
 """Parameters of a verb that are not a question's."""
-DEFAULTS = {("estimate", "kv"): BF16, ("serve", "kv"): BF16, ("memory", "engine"): ANY,
-            ("serve", "engine"): ANY}
-REQUIRED = {("frontier", "model"), ("frontier", "device"), ("compare", "model"),
-            ("compare", "device"), ("capacity", "model"), ("capacity", "device")}
+DEFAULTS = {
+    ("estimate", "kv"): BF16,
+    ("serve", "kv"): BF16,
+    ("memory", "engine"): ANY,
+    ("serve", "engine"): ANY,
+}
+REQUIRED = {
+    ("frontier", "model"),
+    ("frontier", "device"),
+    ("compare", "model"),
+    ("compare", "device"),
+    ("capacity", "model"),
+    ("capacity", "device"),
+}
 """Named by the caller, as no scenario or plan can name them."""
-ANNOTATIONS = {("frontier", "model"): "str | ModelSpec", ("frontier", "device"):
-               "str | DeviceProfile", ("frontier", "schemes"): "list[str] | None",
-               ("capacity", "model"): "str | ModelSpec",
-               ("capacity", "device"): "str | DeviceProfile",
-               ("compare", "model"): "str | ModelSpec | Sequence[str | ModelSpec]",
-               ("compare", "device"): "str | DeviceProfile | Sequence[str | DeviceProfile]",
-               ("plan", "speculation"): "str | ModelSpec | None",
-               ("estimate", "speculation"): "str | ModelSpec | None"}
+ANNOTATIONS = {
+    ("frontier", "model"): "str | ModelSpec",
+    ("frontier", "device"): "str | DeviceProfile",
+    ("frontier", "schemes"): "list[str] | None",
+    ("capacity", "model"): "str | ModelSpec",
+    ("capacity", "device"): "str | DeviceProfile",
+    ("compare", "model"): "str | ModelSpec | Sequence[str | ModelSpec]",
+    ("compare", "device"): "str | DeviceProfile | Sequence[str | DeviceProfile]",
+    ("plan", "speculation"): "str | ModelSpec | None",
+    ("estimate", "speculation"): "str | ModelSpec | None",
+}
 DRAFTS = {"speculation", "draft_tokens", "acceptance"}
 BESIDE = {"host", "host_sockets", "host_memory_bytes", "reuse", "kv_offload", "kv_offload_bytes"}
 """What plans and estimates alone are asked of a whole deployment."""
@@ -51,8 +67,18 @@ ALSO = {"serve": {"draft_tokens", "acceptance"}}
 """Parameters that a verb reads in its own way."""
 FREE = {"scheme", "plan", "kv", "memory_bytes"}
 """Named beside what they belong to, so at different places in the signatures."""
-PRINTED = {"as_json", "report", "quiet", "timings", "interactive", "svg", "csv_file",
-           "assumptions", "ignore_keys", "lang"}
+PRINTED = {
+    "as_json",
+    "report",
+    "quiet",
+    "timings",
+    "interactive",
+    "svg",
+    "csv_file",
+    "assumptions",
+    "ignore_keys",
+    "lang",
+}
 FLAGS = {"ttft_ms": "ttft_seconds", "tpot_ms": "tpot_seconds", "plan_file": "plan"}
 
 
@@ -62,8 +88,11 @@ def verb(name: str) -> Any:
 
 def parameters(name: str) -> dict[str, inspect.Parameter]:
     """The named parameters of a verb."""
-    return {n: p for n, p in inspect.signature(verb(name)).parameters.items()
-            if p.kind is not inspect.Parameter.VAR_KEYWORD}
+    return {
+        n: p
+        for n, p in inspect.signature(verb(name)).parameters.items()
+        if p.kind is not inspect.Parameter.VAR_KEYWORD
+    }
 
 
 def of_question(name: str) -> dict[str, inspect.Parameter]:
@@ -86,8 +115,9 @@ def test_a_verb_takes_parameters_of_the_record(name: str) -> None:
             continue
         wanted = DEFAULTS.get((name, parameter), field.default)
         assert found.default == wanted, parameter
-        assert type(found.default) is type(wanted), \
+        assert type(found.default) is type(wanted), (
             f"{parameter}: a default must be told from the same word given"
+        )
 
 
 @pytest.mark.parametrize("name", OWN)
@@ -96,7 +126,9 @@ def test_a_verb_has_them_in_the_order_of_the_record(name: str) -> None:
     assert mine == [f.name for f in fields(Ask) if f.name in mine]
     kinds = {n: p.kind for n, p in parameters(name).items()}
     assert [n for n, kind in kinds.items() if kind is not inspect.Parameter.KEYWORD_ONLY] == [
-        "model", "device"]
+        "model",
+        "device",
+    ]
 
 
 def test_a_plan_takes_every_parameter_that_is_not_of_a_price() -> None:
@@ -113,9 +145,18 @@ def test_the_record_holds_every_value_of_the_core() -> None:
 
 
 SAMPLE: dict[str, Any] = {
-    "objective": "latency", "max_loss": "bf16", "kv": "fp8", "schemes": ("bf16",),
-    "drop_policies": ("head",), "untie": True, "ttft_seconds": 0.5, "tpot_seconds": 0.25,
-    "workload": load_workload("rag"), "prefix_hit_rate": 0.5, "slots": "full"}
+    "objective": "latency",
+    "max_loss": "bf16",
+    "kv": "fp8",
+    "schemes": ("bf16",),
+    "drop_policies": ("head",),
+    "untie": True,
+    "ttft_seconds": 0.5,
+    "tpot_seconds": 0.25,
+    "workload": load_workload("rag"),
+    "prefix_hit_rate": 0.5,
+    "slots": "full",
+}
 
 
 @pytest.mark.parametrize("name", sorted({f.name for f in fields(Asked)} - OF_SCENARIOS))
@@ -135,8 +176,11 @@ def test_the_flags_of_a_command_are_the_parameters_of_its_verb(name: str) -> Non
     for flag, parameter in params.items():
         if isinstance(parameter, click.Option) and flag not in surface:
             # Flags without a default of their own leave it to the verb.
-            default = parameters(name)[FLAGS.get(str(flag), str(flag))].default \
-                if flag not in engines else None
+            default = (
+                parameters(name)[FLAGS.get(str(flag), str(flag))].default
+                if flag not in engines
+                else None
+            )
             assert parameter.to_info_dict()["default"] in (None, default), flag
 
 

@@ -47,7 +47,11 @@ def test_threads_of_a_new_process_answer_as_one_does() -> None:
     folders = os.pathsep.join(map(str, (ROOT, ROOT / "tests", ROOT / "tests" / "api")))
     ran = subprocess.run(
         [sys.executable, "-c", "import json, test_threads as t; print(json.dumps(t.together()))"],
-        env=clean_environment() | {"PYTHONPATH": folders}, capture_output=True, text=True,
-        encoding="utf-8", check=False)
+        env=clean_environment() | {"PYTHONPATH": folders},
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        check=False,
+    )
     assert ran.returncode == 0, ran.stderr
     assert json.loads(ran.stdout) == [digests(range(len(QUESTIONS)))] * 3

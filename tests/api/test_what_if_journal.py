@@ -16,15 +16,23 @@ from tests.support import theory
 
 
 def planned(path: Path, told: list[str], **more: Any) -> Grid:
-    return planner.what_if(small.MODEL, small.DEVICE, base=small.plan(), grid=small.GRID,
-                           context=small.CONTEXT, journal=path, told=told.append,
-                           **{**theory.DEFAULTS, **more})
+    return planner.what_if(
+        small.MODEL,
+        small.DEVICE,
+        base=small.plan(),
+        grid=small.GRID,
+        context=small.CONTEXT,
+        journal=path,
+        told=told.append,
+        **{**theory.DEFAULTS, **more},
+    )
 
 
 def test_points_come_back_as_they_were() -> None:
     points = list(small.grid().points)
-    assert {type(p) for p in from_record(to_record("x", points), pools=False, count=len(points))} \
-        == {type(p) for p in points}
+    assert {
+        type(p) for p in from_record(to_record("x", points), pools=False, count=len(points))
+    } == {type(p) for p in points}
     assert from_record(to_record("x", points), pools=False, count=len(points)) == points
     refusals = [Infeasible("memory", 3, 2), None]
     with pytest.raises(DataError, match="no part of a what-if page"):
@@ -73,10 +81,12 @@ def test_an_interrupted_grid_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert planned(path, told) == small.grid()
 
 
-@pytest.mark.parametrize("change", [{"tpot_seconds": 0.5}, {"memory_bytes": 2 << 30},
-                                    {"max_loss": "bf16"}])
-def test_a_journal_of_another_grid_is_refused(change: dict[str, Any], tmp_path: Path,
-                                              monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "change", [{"tpot_seconds": 0.5}, {"memory_bytes": 2 << 30}, {"max_loss": "bf16"}]
+)
+def test_a_journal_of_another_grid_is_refused(
+    change: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = tmp_path / "x.html.journal"
     monkeypatch.setattr(what_if_run, "_computed", lambda *_: iter(()))
     with pytest.raises(KeyError):
@@ -91,14 +101,22 @@ def test_a_journal_of_another_grid_is_refused(change: dict[str, Any], tmp_path: 
     assert path.read_bytes() != before
 
 
-@pytest.mark.parametrize(("given", "kind"), [({"workers": 0}, InputError),
-                                             ({"journal": "missing/x"}, DataError)])
-def test_what_cannot_be_done_is_refused_first(given: dict[str, Any], kind: type[Exception],
-                                              tmp_path: Path,
-                                              monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("given", "kind"), [({"workers": 0}, InputError), ({"journal": "missing/x"}, DataError)]
+)
+def test_what_cannot_be_done_is_refused_first(
+    given: dict[str, Any], kind: type[Exception], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(what_if_run, "_computed", None)
     with pytest.raises(kind):
-        planner.what_if(small.MODEL, small.DEVICE, base=small.plan(), grid=small.GRID,
-                        context=small.CONTEXT, **theory.DEFAULTS, **given)
+        planner.what_if(
+            small.MODEL,
+            small.DEVICE,
+            base=small.plan(),
+            grid=small.GRID,
+            context=small.CONTEXT,
+            **theory.DEFAULTS,
+            **given,
+        )
     assert list(tmp_path.iterdir()) == []

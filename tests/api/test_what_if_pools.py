@@ -15,8 +15,17 @@ from planner.planning.whatif.grid_axes import Axis
 from planner.report.page.html import page
 from planner.report.page.interactive import interactive
 
-GRID = ("workload=own", "context=8192", "batch=64", "tpot-ms=none", "devices=4,8",
-        "max-loss=bf16,fp8-block", "engine=vllm", "schemes=auto", "kv=auto")
+GRID = (
+    "workload=own",
+    "context=8192",
+    "batch=64",
+    "tpot-ms=none",
+    "devices=4,8",
+    "max-loss=bf16,fp8-block",
+    "engine=vllm",
+    "schemes=auto",
+    "kv=auto",
+)
 
 
 def axis(name: str) -> Axis:
@@ -46,11 +55,18 @@ def test_a_point_is_what_the_single_question_answers() -> None:
     found = grid()
     point = found.pools[axis("devices").base * len(axis("max-loss")) + axis("max-loss").base]
     assert point is not None
-    plan = planner.plan(small_pools.MODEL, small_pools.DEVICE, devices=small_pools.DEVICES,
-                        engine="vllm", mode="disaggregated", exact=True)
+    plan = planner.plan(
+        small_pools.MODEL,
+        small_pools.DEVICE,
+        devices=small_pools.DEVICES,
+        engine="vllm",
+        mode="disaggregated",
+        exact=True,
+    )
     perf = plan.performance
     assert point.output_tokens_per_second == pytest.approx(
-        perf.output_tokens_per_second.value, rel=1e-3)
+        perf.output_tokens_per_second.value, rel=1e-3
+    )
     assert point.tpot_seconds == pytest.approx(perf.tpot_seconds.value, rel=0.02)
     assert point.ttft_seconds == pytest.approx(perf.ttft_seconds.value, rel=0.02)
 
@@ -65,7 +81,8 @@ def test_the_page_embeds_a_sentence_for_every_pool(lang: str) -> None:
     made = interactive(grid(), plan, lang)
     text = page(plan, lang, around=made)
     (block,) = re.findall(
-        r'<script type="application/json" id="what-if-data">(.*?)</script>', text, re.DOTALL)
+        r'<script type="application/json" id="what-if-data">(.*?)</script>', text, re.DOTALL
+    )
     data = json.loads(block)
     assert len(data["pools"]) == len(grid().pools)
     assert all(isinstance(said, str) and said for said, _ in data["pools"])
@@ -75,10 +92,21 @@ def test_the_page_embeds_a_sentence_for_every_pool(lang: str) -> None:
 
 
 def test_a_plan_of_one_pool_has_none_beside() -> None:
-    plan = planner.plan("qwen2.5-0.5b", "h100-sxm", devices=1, context=2048, batch=8,
-                        engine="any", kv="bf16")
-    found = what_if(base=plan, grid=("workload=own", "batch=8", "devices=1", "max-loss=fp8-block",
-                                     "engine=any", "tpot-ms=none", "kv=bf16"),
-                    **around_file(plan))
+    plan = planner.plan(
+        "qwen2.5-0.5b", "h100-sxm", devices=1, context=2048, batch=8, engine="any", kv="bf16"
+    )
+    found = what_if(
+        base=plan,
+        grid=(
+            "workload=own",
+            "batch=8",
+            "devices=1",
+            "max-loss=fp8-block",
+            "engine=any",
+            "tpot-ms=none",
+            "kv=bf16",
+        ),
+        **around_file(plan),
+    )
     assert found.pools == ()
     assert interactive(found, plan, "en").data["pools"] == []

@@ -24,56 +24,92 @@ PLAN = planner.estimate(MODEL, DEVICE, scheme="bf16", batch=1, **SMALL)
 PAIR: dict[str, Any] = {"model": MODEL, "device": DEVICE}
 VALID: dict[str, dict[str, Any]] = {
     "plan": {**PAIR, **SMALL, "batch": 1, "schemes": ["bf16"]},
-    "estimate": {**PAIR, **SMALL, "batch": 1}, "inventory": {"model": MODEL},
-    "load_model": {"model": MODEL}, "load_device": {"device": DEVICE},
+    "estimate": {**PAIR, **SMALL, "batch": 1},
+    "inventory": {"model": MODEL},
+    "load_model": {"model": MODEL},
+    "load_device": {"device": DEVICE},
     "load_scenario": {"scenario": "orin-int8"},
-    "layer_error": {"model": MODEL, "module": "mlp-down"}, "claims": {},
-    "diff": {"old": PLAN, "new": PLAN}, "experts": {"model": "mixtral-8x7b"},
+    "layer_error": {"model": MODEL, "module": "mlp-down"},
+    "claims": {},
+    "diff": {"old": PLAN, "new": PLAN},
+    "experts": {"model": "mixtral-8x7b"},
     "explain": {**PAIR, "module": "mlp-down", "context": 512, "batch": 1},
     "export_plan": {"plan": PLAN, "to": "compressed-tensors"},
-    "import_plan": {"file": "/none", "model": MODEL}, "frontier": dict(PAIR),
-    "profile": {"checkpoint": "/none"}, "serve": {**PAIR, **SMALL, "tp": 1, "concurrency": 1},
+    "import_plan": {"file": "/none", "model": MODEL},
+    "frontier": dict(PAIR),
+    "profile": {"checkpoint": "/none"},
+    "serve": {**PAIR, **SMALL, "tp": 1, "concurrency": 1},
     "sweep": {"questions": [{**PAIR, **SMALL, "batch": 1, "verb": "estimate"}]},
-    "train": dict(PAIR), "validate": {"only": "op_quantize"}, "what_if": {**PAIR, "base": PLAN},
-    "memory_use": dict(PAIR), "read_plan": {"source": "/none"},
-    "sensitivity": {"model": MODEL}, "load_workload": {"workload": "rag"},
+    "train": dict(PAIR),
+    "validate": {"only": "op_quantize"},
+    "what_if": {**PAIR, "base": PLAN},
+    "memory_use": dict(PAIR),
+    "read_plan": {"source": "/none"},
+    "sensitivity": {"model": MODEL},
+    "load_workload": {"workload": "rag"},
     "compare": {**PAIR, **SMALL, "schemes": ["bf16"], "engine": "vllm"},
-    "verify": {"plan": PLAN, "checkpoint": "/none"}, "measure": {"output": os.devnull},
-    "capacity": {**PAIR, "context": 512, "rate": 1.0}, "fleet": {"source": "/none"},
+    "verify": {"plan": PLAN, "checkpoint": "/none"},
+    "measure": {"output": os.devnull},
+    "capacity": {**PAIR, "context": 512, "rate": 1.0},
+    "fleet": {"source": "/none"},
 }
 FUNCTIONS: dict[str, Callable[..., Any]] = {
-    name: getattr(planner, name) for name in planner.__all__
-    if inspect.isfunction(getattr(planner, name))}
+    name: getattr(planner, name)
+    for name in planner.__all__
+    if inspect.isfunction(getattr(planner, name))
+}
 WRONG: dict[str, Any] = {
-    "text": "x", "whole": 3, "half": 1.5, "nan": float("nan"), "yes": True, "none": None,
-    "bytes": b"x", "lists": [["bf16"]], "numbers": [1], "mapping": {"a": 1}, "object": object(),
-    "complex": 1j, "array": np.zeros((2, 2)), "class": type, "lambda": lambda: 0, "plan": PLAN,
-    "numpy nan": np.float64("nan")}
+    "text": "x",
+    "whole": 3,
+    "half": 1.5,
+    "nan": float("nan"),
+    "yes": True,
+    "none": None,
+    "bytes": b"x",
+    "lists": [["bf16"]],
+    "numbers": [1],
+    "mapping": {"a": 1},
+    "object": object(),
+    "complex": 1j,
+    "array": np.zeros((2, 2)),
+    "class": type,
+    "lambda": lambda: 0,
+    "plan": PLAN,
+    "numpy nan": np.float64("nan"),
+}
 OWN_TYPES = {"sweep": {"questions"}, "experts": {"popularity"}}
 """Arguments of mixed content, which their readers check."""
-ARGUMENTS = [(name, parameter) for name, function in sorted(FUNCTIONS.items())
-             for parameter, one in inspect.signature(function).parameters.items()
-             if one.kind is not inspect.Parameter.VAR_KEYWORD
-             and parameter not in OWN_TYPES.get(name, ())]
+ARGUMENTS = [
+    (name, parameter)
+    for name, function in sorted(FUNCTIONS.items())
+    for parameter, one in inspect.signature(function).parameters.items()
+    if one.kind is not inspect.Parameter.VAR_KEYWORD and parameter not in OWN_TYPES.get(name, ())
+]
 
 
 def allowed(annotation: str, label: str) -> bool:
     """Whether ``annotation`` allows the value, by the words in it alone."""
     plain = annotation.replace("Sequence[str]", "").replace("list[str]", "")
-    return {"text": "str" in plain, "whole": "int" in plain or "float" in plain,
-            "half": "float" in plain, "yes": "bool" in plain, "none": "None" in plain,
-            "lambda": "Callable" in plain or "Progress" in plain,
-            "class": "Callable" in plain or "Progress" in plain,
-            "mapping": "dict" in plain or "Mapping" in plain,
-            "plan": "Plan" in plain}.get(label, False)
+    return {
+        "text": "str" in plain,
+        "whole": "int" in plain or "float" in plain,
+        "half": "float" in plain,
+        "yes": "bool" in plain,
+        "none": "None" in plain,
+        "lambda": "Callable" in plain or "Progress" in plain,
+        "class": "Callable" in plain or "Progress" in plain,
+        "mapping": "dict" in plain or "Mapping" in plain,
+        "plan": "Plan" in plain,
+    }.get(label, False)
 
 
 def test_every_public_function_is_here() -> None:
     assert set(VALID) == set(FUNCTIONS)
 
 
-@pytest.mark.parametrize(("name", "parameter"),
-                         [pytest.param(*pair, id=".".join(pair)) for pair in ARGUMENTS])
+@pytest.mark.parametrize(
+    ("name", "parameter"), [pytest.param(*pair, id=".".join(pair)) for pair in ARGUMENTS]
+)
 def test_a_value_of_another_type_is_refused_with_what_is_taken(name: str, parameter: str) -> None:
     function = FUNCTIONS[name]
     annotation = str(inspect.signature(function).parameters[parameter].annotation)
@@ -87,25 +123,72 @@ def test_a_value_of_another_type_is_refused_with_what_is_taken(name: str, parame
 
 
 ODD = st.one_of(
-    st.sampled_from([-1, 0, 1, 2**31, 2**70, -1.0, float("inf"), -float("inf"), 1e308, "", "\0",
-                     "a" * 5000, "any", "bf16", "é", [], ["x"], ["bf16"], (), True, False, None]),
-    st.integers(-4, 2**80), st.floats(allow_nan=True), st.text(max_size=8))
-QUICK = ("estimate", "inventory", "load_model", "load_device", "load_scenario", "diff", "experts",
-         "explain", "export_plan", "import_plan", "memory_use", "read_plan", "serve", "train")
+    st.sampled_from(
+        [
+            -1,
+            0,
+            1,
+            2**31,
+            2**70,
+            -1.0,
+            float("inf"),
+            -float("inf"),
+            1e308,
+            "",
+            "\0",
+            "a" * 5000,
+            "any",
+            "bf16",
+            "é",
+            [],
+            ["x"],
+            ["bf16"],
+            (),
+            True,
+            False,
+            None,
+        ]
+    ),
+    st.integers(-4, 2**80),
+    st.floats(allow_nan=True),
+    st.text(max_size=8),
+)
+QUICK = (
+    "estimate",
+    "inventory",
+    "load_model",
+    "load_device",
+    "load_scenario",
+    "diff",
+    "experts",
+    "explain",
+    "export_plan",
+    "import_plan",
+    "memory_use",
+    "read_plan",
+    "serve",
+    "train",
+)
 
 
 @settings(max_examples=examples(40))
 @given(st.sampled_from([a for a in ARGUMENTS if a[0] in QUICK]), ODD)
-def test_an_odd_value_of_the_right_type_is_answered_or_refused(argument: tuple[str, str],
-                                                               value: Any) -> None:
+def test_an_odd_value_of_the_right_type_is_answered_or_refused(
+    argument: tuple[str, str], value: Any
+) -> None:
     name, parameter = argument
     with contextlib.suppress(PlannerError):
         FUNCTIONS[name](**{**VALID[name], parameter: value})
 
 
 @typed
-def _sample(model: "str | ModelSpec", *, ratio: "float" = 1.0, count: "int | None" = None,
-            names: "list[str] | None" = None) -> tuple[Any, ...]:
+def _sample(
+    model: "str | ModelSpec",
+    *,
+    ratio: "float" = 1.0,
+    count: "int | None" = None,
+    names: "list[str] | None" = None,
+) -> tuple[Any, ...]:
     return model, ratio, count, names
 
 

@@ -11,5 +11,6 @@ def test_measured_losses_are_accuracies_of_wide_caches() -> None:
     assert {row.unit for row in found} == {"%", "frac"}
     assert "nvfp4" not in {row.kv_layout for row in found}
     worst = found[-1]
-    assert lost(worst) == pytest.approx((float(worst.baseline) - float(worst.value))
-                                        / float(worst.baseline), rel=1e-6)
+    assert lost(worst) == pytest.approx(
+        (float(worst.baseline) - float(worst.value)) / float(worst.baseline), rel=1e-6
+    )

@@ -56,14 +56,23 @@ class Tally:
                     self.refused += 1
             except Exception as error:
                 self.failed += 1
-                frames = [f for f in traceback.extract_tb(error.__traceback__)
-                          if "/planner/" in f.filename]
-                place = f"{frames[-1].filename.split('/planner/')[-1]}:{frames[-1].lineno}" \
-                    if frames else str(error)[:80]
+                frames = [
+                    f
+                    for f in traceback.extract_tb(error.__traceback__)
+                    if "/planner/" in f.filename
+                ]
+                place = (
+                    f"{frames[-1].filename.split('/planner/')[-1]}:{frames[-1].lineno}"
+                    if frames
+                    else str(error)[:80]
+                )
                 self.places[f"{type(error).__name__} at {place}"] += 1
                 if self.places[f"{type(error).__name__} at {place}"] == 1:
-                    print(f"FAILED {self.name} {data.hex()} {type(error).__name__} at {place}: "
-                          f"{str(error)[:300]}", flush=True)
+                    print(
+                        f"FAILED {self.name} {data.hex()} {type(error).__name__} at {place}: "
+                        f"{str(error)[:300]}",
+                        flush=True,
+                    )
         self.slowest = max(self.slowest, time.process_time() - begun)
 
     @property
@@ -74,8 +83,10 @@ class Tally:
     def line(self) -> str:
         """The tally as one line."""
         total = self.taken + self.refused + self.failed
-        return (f"{self.name}: {total} executions, {self.taken} taken, {self.refused} refused, "
-                f"{len(self.places)} kinds of failure, slowest {self.slowest:.2f} s of CPU time")
+        return (
+            f"{self.name}: {total} executions, {self.taken} taken, {self.refused} refused, "
+            f"{len(self.places)} kinds of failure, slowest {self.slowest:.2f} s of CPU time"
+        )
 
 
 def with_random_tapes(tally: Tally, seed: int) -> None:
@@ -91,8 +102,9 @@ def with_coverage(name: str, options: argparse.Namespace) -> None:
     import atheris
 
     readers = modules(name)
-    others = sorted({module_name(path) for path in (HERE.parents[2] / "planner").rglob("*.py")}
-                    - set(readers))
+    others = sorted(
+        {module_name(path) for path in (HERE.parents[2] / "planner").rglob("*.py")} - set(readers)
+    )
     with atheris.instrument_imports(include=["planner"], exclude=others):
         for module in readers:  # what is imported later is not instrumented
             importlib.import_module(module)
@@ -104,9 +116,20 @@ def with_coverage(name: str, options: argparse.Namespace) -> None:
             print(tally.line(), flush=True)
             os._exit(1 if tally.failed else 0)
 
-    atheris.Setup([sys.argv[0], options.corpus, f"-seed={options.seed or 1}", "-max_len=96",
-                   "-rss_limit_mb=3000", "-timeout=60", "-verbosity=1", "-len_control=20",
-                   "-print_final_stats=0"], attack)
+    atheris.Setup(
+        [
+            sys.argv[0],
+            options.corpus,
+            f"-seed={options.seed or 1}",
+            "-max_len=96",
+            "-rss_limit_mb=3000",
+            "-timeout=60",
+            "-verbosity=1",
+            "-len_control=20",
+            "-print_final_stats=0",
+        ],
+        attack,
+    )
     atheris.Fuzz()
 
 
@@ -162,10 +185,28 @@ def attacked(name: str, options: argparse.Namespace) -> bool:
 
 def run_apart(name: str, options: argparse.Namespace, corpus: Path) -> bool:
     """Run an entrance's attacks in another process and print what it tells; whether it failed."""
-    done = subprocess.run([sys.executable, str(HERE), "--here", "--entrance", name, "--seconds",
-                           str(options.seconds), "--engine", options.engine, "--seed",
-                           str(options.seed), "--corpus", str(corpus)], check=False, text=True,
-                          stderr=subprocess.STDOUT, stdout=subprocess.PIPE, errors="replace")
+    done = subprocess.run(
+        [
+            sys.executable,
+            str(HERE),
+            "--here",
+            "--entrance",
+            name,
+            "--seconds",
+            str(options.seconds),
+            "--engine",
+            options.engine,
+            "--seed",
+            str(options.seed),
+            "--corpus",
+            str(corpus),
+        ],
+        check=False,
+        text=True,
+        stderr=subprocess.STDOUT,
+        stdout=subprocess.PIPE,
+        errors="replace",
+    )
     shown = [line for line in done.stdout.splitlines() if line.startswith((name, "FAILED"))]
     edges = [int(found[2]) for found in COVERED.finditer(done.stdout)]
     if edges and shown:
@@ -183,8 +224,9 @@ def covered(name: str) -> str:
     drawn = [draw.randbytes(draw.randint(4, 40)) for _ in range(DRAWN)]
     inside = len(lines_of(reader_files(name)))
     found: set[tuple[str, int]] = set()
-    counts = " → ".join(str(len(found := found | enough(name, tapes)[1]))
-                        for tapes in ([b""], drawn, kept(name)))
+    counts = " → ".join(
+        str(len(found := found | enough(name, tapes)[1])) for tapes in ([b""], drawn, kept(name))
+    )
     return f"{name}: lines of the readers' functions {counts} of {inside}"
 
 
@@ -195,8 +237,11 @@ def main() -> int:
     parser.add_argument("--entrance", action="append")
     parser.add_argument("--engine", choices=("atheris", "random"), default="atheris")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--found", metavar="DIR", help="keep every tape that reached something "
-                        "new, for a longer run to go on with")
+    parser.add_argument(
+        "--found",
+        metavar="DIR",
+        help="keep every tape that reached something new, for a longer run to go on with",
+    )
     parser.add_argument("--keep", action="store_true", help="renew the corpora of the repository")
     parser.add_argument("--coverage", action="store_true", help="only count lines that are reached")
     parser.add_argument("--here", action="store_true", help=argparse.SUPPRESS)

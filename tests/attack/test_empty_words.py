@@ -13,15 +13,25 @@ from support.tape import json_bytes
 PRICED = ["qwen2.5-0.5b", "l40s", "--devices", "1", "--context", "512", "--batch", "2"]
 
 
-@pytest.mark.parametrize(("words", "told"), [
-    (["export", "p.json", ""], "DIR"), (["export", "p.json", "out", "--to", ""], "--to"),
-    (["export", "p.json", "out", "--deploy", ""], "--deploy"),
-    (["estimate", *PRICED, "--report", ""], "--report"), (["estimate", "--plan", ""], "--plan"),
-    (["estimate", *PRICED, "--scheme", ""], "--scheme"),
-    (["plan", *PRICED, "--objective", ""], "--objective"), (["plan", *PRICED, "--kv", ""], "--kv"),
-    (["plan", *PRICED, "--hardware-dir", ""], "--hardware-dir"), (["plan", "", "l40s"], "MODEL"),
-    (["measure", "-o", ""], "--output"), (["validate", "--data", ""], "--data"),
-    (["sweep", "q.toml", "-o", ""], "--output"), (["sweep", ""], "FILE.toml")])
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["export", "p.json", ""], "DIR"),
+        (["export", "p.json", "out", "--to", ""], "--to"),
+        (["export", "p.json", "out", "--deploy", ""], "--deploy"),
+        (["estimate", *PRICED, "--report", ""], "--report"),
+        (["estimate", "--plan", ""], "--plan"),
+        (["estimate", *PRICED, "--scheme", ""], "--scheme"),
+        (["plan", *PRICED, "--objective", ""], "--objective"),
+        (["plan", *PRICED, "--kv", ""], "--kv"),
+        (["plan", *PRICED, "--hardware-dir", ""], "--hardware-dir"),
+        (["plan", "", "l40s"], "MODEL"),
+        (["measure", "-o", ""], "--output"),
+        (["validate", "--data", ""], "--data"),
+        (["sweep", "q.toml", "-o", ""], "--output"),
+        (["sweep", ""], "FILE.toml"),
+    ],
+)
 def test_an_empty_word_is_refused_by_its_name(words: list[str], told: str, tmp_path: Path) -> None:
     (tmp_path / "p.json").write_bytes(json_bytes(plan_sample()))
     ended = command(words, tmp_path)

@@ -84,8 +84,9 @@ def read(data: Any) -> Plan | None:
 
 @pytest.mark.sample(2)
 @pytest.mark.parametrize("kind", KINDS)
-def test_what_is_taken_is_written_as_it_was_and_compared(kind: str,
-                                                         request: pytest.FixtureRequest) -> None:
+def test_what_is_taken_is_written_as_it_was_and_compared(
+    kind: str, request: pytest.FixtureRequest
+) -> None:
     every = request.config.getoption("--hypothesis-profile") == "exhaustive"
     whole = planner.read_plan(plan_of(kind))
     count = 0
@@ -110,9 +111,12 @@ def test_every_command_answers_or_refuses_what_is_taken(kind: str, tmp_path: Pat
         folder = tmp_path / str(n)
         folder.mkdir()
         (folder / "p.json").write_text(json.dumps(data), encoding="utf-8")
-        for words in (["report", "p.json", "-o", "r.html"], ["estimate", "--plan", "p.json"],
-                      ["export", "p.json", "out", "--deploy", "kubernetes"],
-                      ["serve", "--plan", "p.json", "--concurrency", "4"],
-                      ["memory", model, device, "--plan", "p.json"],
-                      ["explain", model, device, "--plan", "p.json"]):
+        for words in (
+            ["report", "p.json", "-o", "r.html"],
+            ["estimate", "--plan", "p.json"],
+            ["export", "p.json", "out", "--deploy", "kubernetes"],
+            ["serve", "--plan", "p.json", "--concurrency", "4"],
+            ["memory", model, device, "--plan", "p.json"],
+            ["explain", model, device, "--plan", "p.json"],
+        ):
             assert command(words, folder, may_write=("r.html", "out")).code in (0, 1, 2), what

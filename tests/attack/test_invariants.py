@@ -19,20 +19,43 @@ from planner.lookup import load_device
 from planner.planning.plan.record import Plan
 from tests.support.theory import estimate
 
-MODELS = ("qwen2.5-0.5b", "llama-3.2-1b", "smollm2-135m", "deepseek-v2-lite", "gpt-oss-20b",
-          "gemma-3-4b-text", "qwen3-30b-a3b")
-DEVICES = ("h100-sxm", "b200-sxm", "a100-sxm", "l40s", "xeon-6980p", "jetson-agx-orin-64gb",
-           "jetson-agx-thor-t5000", "rtx-pro-6000")
+MODELS = (
+    "qwen2.5-0.5b",
+    "llama-3.2-1b",
+    "smollm2-135m",
+    "deepseek-v2-lite",
+    "gpt-oss-20b",
+    "gemma-3-4b-text",
+    "qwen3-30b-a3b",
+)
+DEVICES = (
+    "h100-sxm",
+    "b200-sxm",
+    "a100-sxm",
+    "l40s",
+    "xeon-6980p",
+    "jetson-agx-orin-64gb",
+    "jetson-agx-thor-t5000",
+    "rtx-pro-6000",
+)
 SCHEMES = ("bf16", "fp8-block", "fp8-w8a16", "int8-w8a8", "int4-w4a16", "nvfp4")
 BITS = {"fp32": 32.0, "bf16": 16.0, "fp8-w8a16": 8.0, "int4-w4a16": 4.25}
 
-question = st.fixed_dictionaries({
-    "model": st.sampled_from(MODELS), "device": st.sampled_from(DEVICES),
-    "scheme": st.sampled_from(SCHEMES), "kv": st.sampled_from(("bf16", "bf16", "fp8")),
-    "context": st.integers(1, 8192), "batch": st.sampled_from((1, 2, 3, 8, 17, 64, 200)),
-})
-some = settings(max_examples=12, phases=[Phase.explicit, Phase.generate],
-                suppress_health_check=list(HealthCheck))
+question = st.fixed_dictionaries(
+    {
+        "model": st.sampled_from(MODELS),
+        "device": st.sampled_from(DEVICES),
+        "scheme": st.sampled_from(SCHEMES),
+        "kv": st.sampled_from(("bf16", "bf16", "fp8")),
+        "context": st.integers(1, 8192),
+        "batch": st.sampled_from((1, 2, 3, 8, 17, 64, 200)),
+    }
+)
+some = settings(
+    max_examples=12,
+    phases=[Phase.explicit, Phase.generate],
+    suppress_health_check=list(HealthCheck),
+)
 
 
 def priced(asked: dict[str, Any], **changes: Any) -> Plan:
@@ -64,18 +87,26 @@ def test_figures_are_finite_and_add_up(asked: dict[str, Any]) -> None:
         assert math.isfinite(value), place
         assert value >= 0 or place.endswith((".gain", ".delta", ".gap")), place
     memory = plan.memory_per_device
-    assert memory.total_bytes == (memory.weights_bytes + memory.kv_cache_bytes
-                                  + memory.activation_bytes + memory.runtime_bytes)
+    assert memory.total_bytes == (
+        memory.weights_bytes
+        + memory.kv_cache_bytes
+        + memory.activation_bytes
+        + memory.runtime_bytes
+    )
     assert memory.total_bytes <= memory.usable_bytes <= memory.capacity_bytes
     for key in ("weight_bytes", "prefill_seconds", "decode_seconds", "loss"):
         whole = sum(getattr(unit, key) for unit in plan.units)
         assert sum(getattr(m, key) for m in plan.modules) == pytest.approx(whole, rel=1e-9), key
     performance = plan.performance
-    for figure in (performance.ttft_seconds, performance.tpot_seconds,
-                   performance.output_tokens_per_second):
+    for figure in (
+        performance.ttft_seconds,
+        performance.tpot_seconds,
+        performance.output_tokens_per_second,
+    ):
         assert 0 < figure.low <= figure.value <= figure.high
     assert performance.output_tokens_per_second.value == pytest.approx(
-        plan.layout.replicas * plan.workload.batch / performance.tpot_seconds.value, rel=1e-6)
+        plan.layout.replicas * plan.workload.batch / performance.tpot_seconds.value, rel=1e-6
+    )
 
 
 @some
@@ -85,8 +116,11 @@ def test_no_step_is_faster_than_the_chip(asked: dict[str, Any]) -> None:
     sequence; it multiplies every active weight once a sequence."""
     plan, device = priced(asked), load_device(asked["device"])
     bandwidth = device.bandwidth_bytes_per_s.value
-    weights = sum(unit.weight_bytes_per_device for unit in plan.units
-                  if not unit.kind.startswith(("experts", "embedding", "kv-", "mtp")))
+    weights = sum(
+        unit.weight_bytes_per_device
+        for unit in plan.units
+        if not unit.kind.startswith(("experts", "embedding", "kv-", "mtp"))
+    )
     step = plan.performance.tpot_seconds.value
     assert step >= weights / bandwidth
     peak = max(rate.dense.value for rate in device.rates.values())
@@ -98,8 +132,9 @@ def test_no_step_is_faster_than_the_chip(asked: dict[str, Any]) -> None:
 
 @some
 @given(question, st.integers(1, 60), st.integers(1, 8192))
-def test_more_sequences_and_longer_ones_take_more(asked: dict[str, Any], more: int,
-                                                  longer: int) -> None:
+def test_more_sequences_and_longer_ones_take_more(
+    asked: dict[str, Any], more: int, longer: int
+) -> None:
     plan = priced(asked)
     fuller = priced(asked, batch=asked["batch"] + more)
     assert fuller.memory_per_device.total_bytes >= plan.memory_per_device.total_bytes
@@ -125,23 +160,27 @@ def faster_memory(device: DeviceProfile, factor: float) -> DeviceProfile:
 
 
 def faster_units(device: DeviceProfile, factor: float) -> DeviceProfile:
-    return replace(device, rates={
-        key: replace(rate, dense=replace(rate.dense, value=rate.dense.value * factor))
-        for key, rate in device.rates.items()})
+    return replace(
+        device,
+        rates={
+            key: replace(rate, dense=replace(rate.dense, value=rate.dense.value * factor))
+            for key, rate in device.rates.items()
+        },
+    )
 
 
 @pytest.mark.sample(1)
 @pytest.mark.parametrize("faster", [faster_memory, faster_units])
 @some
 @given(asked=question, factor=st.sampled_from((1.01, 1.5, 4.0)))
-def test_a_faster_chip_is_never_slower(faster: Callable[[DeviceProfile, float], DeviceProfile],
-                                       asked: dict[str, Any], factor: float) -> None:
+def test_a_faster_chip_is_never_slower(
+    faster: Callable[[DeviceProfile, float], DeviceProfile], asked: dict[str, Any], factor: float
+) -> None:
     """The first token may wait longer on a faster chip, which takes in more requests: so the
     passes are compared, and the time per token."""
     device = load_device(asked["device"])
     plan, better = priced(asked), priced(asked, device=faster(device, factor))
-    assert better.performance.tpot_seconds.value <= \
-        plan.performance.tpot_seconds.value * (1 + 1e-9)
+    assert better.performance.tpot_seconds.value <= plan.performance.tpot_seconds.value * (1 + 1e-9)
     for name in ("prefill_seconds", "decode_seconds"):
         for slow, fast in zip(plan.units, better.units, strict=True):
             assert getattr(fast, name) <= getattr(slow, name) * (1 + 1e-9), (name, slow.unit)

@@ -36,7 +36,8 @@ ROWS: dict[str, Callable[[dict[str, Any]], Any]] = {
     "below 0": lambda rows: rows | {"total_bytes": [-5]},
     "a plan without a time": lambda rows: rows | {"tpot_seconds": [None]},
     "a plan without a rate": lambda rows: {
-        k: v for k, v in rows.items() if k != "output_tokens_per_second_per_device"},
+        k: v for k, v in rows.items() if k != "output_tokens_per_second_per_device"
+    },
 }
 
 
@@ -69,8 +70,9 @@ def test_a_record_nested_beyond_the_parser_is_a_damaged_line(tmp_path: Path) -> 
 
 def test_a_record_of_another_form_is_dropped_and_counted(tmp_path: Path) -> None:
     header = {"id": "header"}
-    (tmp_path / "j").write_bytes(b"".join(map(_line, (header, {"id": "x", "n": "a"},
-                                                      {"id": "y", "n": 1}))))
+    (tmp_path / "j").write_bytes(
+        b"".join(map(_line, (header, {"id": "x", "n": "a"}, {"id": "y", "n": 1})))
+    )
     journal = Journal.open(tmp_path / "j", header, fits=lambda record: is_number(record["n"]))
     journal.close()
     assert (list(journal.done), journal.dropped) == (["y"], 1)
@@ -84,17 +86,31 @@ def test_a_parquet_table_of_bytes_that_are_no_text_is_another_file(tmp_path: Pat
     names = [name for name, _ in COLUMNS]
     letters = pa.array(["ab"]).buffers()[1]
     no_text = [None, letters, pa.py_buffer(b"\xff\xfe")]
-    columns = {"text": pa.Array.from_buffers(pa.string(), 1, no_text),
-               "time": pa.array([1 << 62], pa.timestamp("us"))}
+    columns = {
+        "text": pa.Array.from_buffers(pa.string(), 1, no_text),
+        "time": pa.array([1 << 62], pa.timestamp("us")),
+    }
     for column in columns.values():
         pq.write_table(pa.table(dict.fromkeys(names, column)), tmp_path / "o.parquet")
         with pytest.raises(InputError, match="exists"):
             finished(tmp_path / "o.parquet", {name: [None] for name in names})
 
 
-@pytest.mark.parametrize(("value", "number"), [
-    (0, True), (-1.5, True), ((1 << 62) - 1, True), (1 << 62, False), (1e300, True), (True, False),
-    (float("inf"), False), ("1", False), (None, False), ([1], False)])
+@pytest.mark.parametrize(
+    ("value", "number"),
+    [
+        (0, True),
+        (-1.5, True),
+        ((1 << 62) - 1, True),
+        (1 << 62, False),
+        (1e300, True),
+        (True, False),
+        (float("inf"), False),
+        ("1", False),
+        (None, False),
+        ([1], False),
+    ],
+)
 def test_numbers_of_records(value: object, number: bool) -> None:
     assert is_number(value) is number
     assert are_numbers({"a": value}) is number
@@ -104,18 +120,36 @@ def test_steps_of_a_verification() -> None:
     step = StepResult({"kl": Reading(0.1, 0.01, 3)}, {"types": {}})
     whole = {"subject": "plan", **step.to_dict()}
     assert StepResult.fits(whole)
-    for changed in ({"subject": 1}, {"values": []}, {"values": {"kl": [1, 2]}}, {"facts": None},
-                    {"values": {"kl": [1, 2, "x"]}}, {"values": {"kl": 1}}):
+    for changed in (
+        {"subject": 1},
+        {"values": []},
+        {"values": {"kl": [1, 2]}},
+        {"facts": None},
+        {"values": {"kl": [1, 2, "x"]}},
+        {"values": {"kl": 1}},
+    ):
         assert not StepResult.fits(whole | changed), changed
 
 
 def test_matrices_of_a_profile() -> None:
     shape = {"amax": 1.0, "rms": 0.1, "kurtosis": 3.0, "outlier_channels": 2}
     errors = {"weight_error": {"fp8-block": 1e-3}, "flushed": {}, "overflow": {}}
-    for whole in (shape, shape | errors, {"skipped": "all zero"}, {"loss": {"nvfp4": 0.1}},
-                  {"joint": 0.1, "flips": 0.2}):
+    for whole in (
+        shape,
+        shape | errors,
+        {"skipped": "all zero"},
+        {"loss": {"nvfp4": 0.1}},
+        {"joint": 0.1, "flips": 0.2},
+    ):
         assert fits({"id": "x"} | whole), whole
-    for other in ({}, {"skipped": None}, {"loss": [1]}, {"loss": {"nvfp4": "x"}}, {"joint": 0.1},
-                  shape | {"rms": "x"}, shape | errors | {"flushed": None},
-                  shape | {"weight_error": {}}):
+    for other in (
+        {},
+        {"skipped": None},
+        {"loss": [1]},
+        {"loss": {"nvfp4": "x"}},
+        {"joint": 0.1},
+        shape | {"rms": "x"},
+        shape | errors | {"flushed": None},
+        shape | {"weight_error": {}},
+    ):
         assert not fits({"id": "x"} | other), other

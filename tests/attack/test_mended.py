@@ -27,16 +27,26 @@ def refused(words: list[str], folder: Path) -> Ended:
     return ended
 
 
-@pytest.mark.parametrize(("text", "why"), [
-    (DEEP, "nested deeper"), (DIGITS, "digits"), (DOTTED, "parts"), (b"x = 1 #" + b"a" * (1 << 20),
-                                                                    "larger than"),
-    (b"devices = 99999999999999999999", "64")], ids=["deep", "digits", "dotted", "large", "wide"])
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        (DEEP, "nested deeper"),
+        (DIGITS, "digits"),
+        (DOTTED, "parts"),
+        (b"x = 1 #" + b"a" * (1 << 20), "larger than"),
+        (b"devices = 99999999999999999999", "64"),
+    ],
+    ids=["deep", "digits", "dotted", "large", "wide"],
+)
 def test_toml_that_its_parser_cannot_take(text: bytes, why: str, tmp_path: Path) -> None:
     (tmp_path / "s.toml").write_bytes(text)
     (tmp_path / "hw").mkdir()
     (tmp_path / "hw" / "aliases.toml").write_bytes(text)
-    for words in (["--scenario", "s.toml"], ["devices", "./s.toml"],
-                  ["devices", "l40s", "--hardware-dir", "hw"]):
+    for words in (
+        ["--scenario", "s.toml"],
+        ["devices", "./s.toml"],
+        ["devices", "l40s", "--hardware-dir", "hw"],
+    ):
         assert why in refused(words, tmp_path).err
 
 
@@ -50,8 +60,11 @@ def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("hostile", ["\x1b[2Jgone", "\u202etxet", "a" * 5000, "\x07", "\x9b31m"])
 def test_an_error_line_is_shown_and_not_obeyed(hostile: str, tmp_path: Path) -> None:
-    (tmp_path / "s.toml").write_bytes(toml_bytes({"title": "t", "question": "q", hostile: 1})
-                                      .replace(b"\x1b", b"\\u001b").replace(b"\x07", b"\\u0007"))
+    (tmp_path / "s.toml").write_bytes(
+        toml_bytes({"title": "t", "question": "q", hostile: 1})
+        .replace(b"\x1b", b"\\u001b")
+        .replace(b"\x07", b"\\u0007")
+    )
     refused(["--scenario", "s.toml"], tmp_path)
     refused([hostile, DEVICE], tmp_path)
     refused(["plan", MODEL, DEVICE, "--kv", hostile], tmp_path)
@@ -93,29 +106,48 @@ def with_value(sample: Any, place: str, value: Any) -> Any:
     return tree
 
 
-@pytest.mark.parametrize(("place", "value"), [
-    ("workload.context_tokens", 10**30), ("workload.batch", 10**300), ("layout.tp", 2**64),
-    ("units.0.weight_bytes", 10**40), ("units.0.decode_seconds", 1e308),
-    ("performance.tpot_seconds.value", 1e300)])
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [
+        ("workload.context_tokens", 10**30),
+        ("workload.batch", 10**300),
+        ("layout.tp", 2**64),
+        ("units.0.weight_bytes", 10**40),
+        ("units.0.decode_seconds", 1e308),
+        ("performance.tpot_seconds.value", 1e300),
+    ],
+)
 def test_a_plan_file_with_a_figure_beyond_measure(place: str, value: float, tmp_path: Path) -> None:
     (tmp_path / "p.json").write_bytes(json_bytes(with_value(plan_sample(), place, value)))
-    for words in (["estimate", "--plan", "p.json", "--json"], ["diff", "p.json", "p.json"],
-                  ["report", "p.json"]):
+    for words in (
+        ["estimate", "--plan", "p.json", "--json"],
+        ["diff", "p.json", "p.json"],
+        ["report", "p.json"],
+    ):
         refused(words, tmp_path)
 
 
-@pytest.mark.parametrize(("place", "value"), [
-    ("memory.bandwidth.value", 1e308), ("memory.bandwidth.value", 5e-324),
-    ("memory.capacity.value", 1e300), ("achieved.bf16.floor_seconds.value", 1e308),
-    ("power.value", 1e308)])
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [
+        ("memory.bandwidth.value", 1e308),
+        ("memory.bandwidth.value", 5e-324),
+        ("memory.capacity.value", 1e300),
+        ("achieved.bf16.floor_seconds.value", 1e308),
+        ("power.value", 1e308),
+    ],
+)
 def test_a_device_beyond_physics(place: str, value: float, tmp_path: Path) -> None:
     (tmp_path / "made-up.toml").write_bytes(
-        toml_bytes(with_value(device_sample("l40s"), place, value)))
+        toml_bytes(with_value(device_sample("l40s"), place, value))
+    )
     refused(["estimate", MODEL, "./made-up.toml", *QUICK], tmp_path)
 
 
-@pytest.mark.parametrize(("place", "value"), [
-    ("units.0.loss.fp8-block", 1e308), ("units.0.alpha", 1e300), ("band_factor", 1e308)])
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [("units.0.loss.fp8-block", 1e308), ("units.0.alpha", 1e300), ("band_factor", 1e308)],
+)
 def test_a_profile_with_a_loss_beyond_measure(place: str, value: float, tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text(json.dumps(llama_config()), encoding="utf-8")
     (tmp_path / "f.json").write_bytes(json_bytes(with_value(profile_sample(), place, value)))

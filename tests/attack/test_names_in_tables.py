@@ -17,14 +17,33 @@ from planner.csv_text import csv_cell, csv_value
 from planner.errors import InputError
 from planner.report.page.sweep_page import sweep_report
 
-ESTIMATE = {"verb": "estimate", "model": "qwen2.5-0.5b", "device": "l40s", "engine": "any",
-            "devices": 1, "tp": 1, "scheme": "bf16", "context": 2048, "batch": 1}
+ESTIMATE = {
+    "verb": "estimate",
+    "model": "qwen2.5-0.5b",
+    "device": "l40s",
+    "engine": "any",
+    "devices": 1,
+    "tp": 1,
+    "scheme": "bf16",
+    "context": 2048,
+    "batch": 1,
+}
 
 
-@pytest.mark.parametrize(("value", "cell"), [
-    ("a\x1b[31mred", "a\\x1b[31mred"), ("\x1b[2J", "\\x1b[2J"), ("a\nb", "a\\nb"),
-    ("\u202etxet", "\\u202etxet"), ("\udc80", "\\udc80"), ("\t=1", "\\t=1"),
-    ("模型 é", "模型 é"), ("a\u00a0b", "a\u00a0b"), ("C:\\new", "C:\\new")])
+@pytest.mark.parametrize(
+    ("value", "cell"),
+    [
+        ("a\x1b[31mred", "a\\x1b[31mred"),
+        ("\x1b[2J", "\\x1b[2J"),
+        ("a\nb", "a\\nb"),
+        ("\u202etxet", "\\u202etxet"),
+        ("\udc80", "\\udc80"),
+        ("\t=1", "\\t=1"),
+        ("模型 é", "模型 é"),
+        ("a\u00a0b", "a\u00a0b"),
+        ("C:\\new", "C:\\new"),
+    ],
+)
 def test_control_characters_are_spelt_out(value: str, cell: str) -> None:
     assert csv_cell(value) == cell
     assert csv_value(cell) == cell
@@ -51,8 +70,11 @@ def test_a_capacity_says_its_names_as_text() -> None:
 
 @pytest.mark.parametrize("suffix", [".html", ".svg"])
 def test_a_page_and_its_figure_alone_hold_no_control_characters(suffix: str) -> None:
-    asked = [{**ESTIMATE, "service": name, "batch": batch} for name in ("\u202ertl\x1b", "b")
-             for batch in (1, 2)]
+    asked = [
+        {**ESTIMATE, "service": name, "batch": batch}
+        for name in ("\u202ertl\x1b", "b")
+        for batch in (1, 2)
+    ]
     text = sweep_report(answers(asked).columns, suffix, "\x07title")
     assert "rtl" in text
     assert not [sign for sign in text if category(sign) in ("Cc", "Cf") and sign != "\n"]

@@ -37,14 +37,15 @@ devices = 1
 batch = [1]
 """
 OUTPUTS = {
-    "report": ["report", "p.json", "-o", "out.html"], "text": ["report", "p.json", "-o", "out.md"],
+    "report": ["report", "p.json", "-o", "out.html"],
+    "text": ["report", "p.json", "-o", "out.md"],
     "plan": ["estimate", "qwen2.5-0.5b", "l40s", *PRICED, "--report", "out.html"],
-    "sweep": ["sweep", "q.toml", "-o", "out.csv"], "chart": ["sweep", "q.toml", "--report",
-                                                            "out.svg"],
-    "import": ["import", "c.json", "qwen2.5-0.5b", "--device", "l40s", "-o", "out.json",
-               "--force"],
+    "sweep": ["sweep", "q.toml", "-o", "out.csv"],
+    "chart": ["sweep", "q.toml", "--report", "out.svg"],
+    "import": ["import", "c.json", "qwen2.5-0.5b", "--device", "l40s", "-o", "out.json", "--force"],
     "rows": ["validate", "--only", "op_comm", "--rows", "out.csv"],
-    "profile": ["profile", "./checkpoint", "-o", "out"]}
+    "profile": ["profile", "./checkpoint", "-o", "out"],
+}
 
 
 @pytest.mark.parametrize("words", OUTPUTS.values(), ids=OUTPUTS)

@@ -1,5 +1,5 @@
-"""The page of a comparison in a browser: sorts by click and key, filters, and reads without script.
-"""
+"""The page of a comparison in a browser: sorts by click and key, filters, and reads without
+script."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -21,9 +21,13 @@ FORMAT, DEVICE, RATE, COST = 0, 1, 2, 5
 @pytest.fixture(scope="module")
 def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     found = compared()
-    half = replace(found, rows=tuple(
-        one if one.device == "h100-sxm" else replace(one, usd_per_million_output_tokens=None)
-        for one in found.rows))
+    half = replace(
+        found,
+        rows=tuple(
+            one if one.device == "h100-sxm" else replace(one, usd_per_million_output_tokens=None)
+            for one in found.rows
+        ),
+    )
     path = tmp_path_factory.mktemp("compared") / "page.html"
     path.write_text(compared_page(half), encoding="utf-8")
     with chromium() as driver:
@@ -72,9 +76,10 @@ def test_what_has_no_number_comes_last_either_way(page: Any) -> None:
     for way in ("ascending", "descending"):
         assert click(page, COST) == way
         found = cells(page, COST)
-        assert found[count // 2:] == ["–"] * (count // 2)
-        assert found[:count // 2] == sorted(found[:count // 2], key=float,
-                                            reverse=way == "descending")
+        assert found[count // 2 :] == ["–"] * (count // 2)
+        assert found[: count // 2] == sorted(
+            found[: count // 2], key=float, reverse=way == "descending"
+        )
 
 
 def test_the_keyboard_sorts_and_the_list_restores(page: Any) -> None:
@@ -86,8 +91,10 @@ def test_the_keyboard_sorts_and_the_list_restores(page: Any) -> None:
     page.switch_to.active_element.send_keys(" ")
     assert head(page, RATE).get_attribute("aria-sort") == "ascending"
     assert page.find_element("id", "order").get_attribute("value") == str(RATE)
-    page.execute_script("const box = document.getElementById('order'); box.value = '';"
-                        "box.dispatchEvent(new Event('change'))")
+    page.execute_script(
+        "const box = document.getElementById('order'); box.value = '';"
+        "box.dispatchEvent(new Event('change'))"
+    )
     assert (cells(page, FORMAT), cells(page, RATE)) == listed
     assert not page.find_elements("css selector", "th[aria-sort]")
 
@@ -100,9 +107,12 @@ def test_filters_leave_rows_and_open_what_is_folded(page: Any) -> None:
         box = page.find_element("css selector", f'[data-filter="{n}"]')
         box.find_element("xpath", f"option[text()='{text}']").click()
     assert 0 < len(cells(page, FORMAT)) < whole
-    assert set(page.execute_script(
-        "return [...document.querySelectorAll('#first tbody tr:not([hidden])')]"
-        ".map(row => row.cells[1].innerText)")) == {"b200-sxm\nqwen3-32b"}
+    assert set(
+        page.execute_script(
+            "return [...document.querySelectorAll('#first tbody tr:not([hidden])')]"
+            ".map(row => row.cells[1].innerText)"
+        )
+    ) == {"b200-sxm\nqwen3-32b"}
     assert details.get_attribute("open") is not None
     assert page.find_element("id", "told").text == f"{len(cells(page, FORMAT))} of {whole} rows"
     assert click(page, RATE) == "descending"
@@ -114,7 +124,8 @@ def test_nothing_is_wider_than_the_window(page: Any) -> None:
         screen(page, width=width)
         assert page.execute_script(
             "return [document.documentElement, ...document.querySelectorAll('.scroll')]"
-            ".every(part => part.scrollWidth <= part.clientWidth)"), width
+            ".every(part => part.scrollWidth <= part.clientWidth)"
+        ), width
     screen(page)
 
 

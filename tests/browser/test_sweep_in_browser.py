@@ -11,18 +11,21 @@ from support.browser import chromium, screen
 from planner.report.page.sweep_page import sweep_report
 
 pytestmark = pytest.mark.browser
-SHOWN = ("return [...document.querySelectorAll('.shown')].filter(part => part.checkVisibility())"
-         ".map(part => [part.dataset.measure, part.dataset.view].join(' '))")
-FIRST = ("return [...document.querySelectorAll('#answers tbody tr')].map(row => "
-         "[row.cells[0].textContent, row.cells[1].textContent].join(' '))")
+SHOWN = (
+    "return [...document.querySelectorAll('.shown')].filter(part => part.checkVisibility())"
+    ".map(part => [part.dataset.measure, part.dataset.view].join(' '))"
+)
+FIRST = (
+    "return [...document.querySelectorAll('#answers tbody tr')].map(row => "
+    "[row.cells[0].textContent, row.cells[1].textContent].join(' '))"
+)
 
 
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     folder = tmp_path_factory.mktemp("pages")
     for name, columns in (("grid", sweeps.grid()), ("contexts", sweeps.contexts())):
-        (folder / f"{name}.html").write_text(sweep_report(columns, ".html", name),
-                                             encoding="utf-8")
+        (folder / f"{name}.html").write_text(sweep_report(columns, ".html", name), encoding="utf-8")
     with chromium() as driver:
         driver.folder = folder
         yield driver
@@ -38,7 +41,10 @@ def opened(browser: Any, name: str, *, width: int = 1280) -> Any:
 def choose(browser: Any, name: str, value: str) -> None:
     browser.execute_script(
         "const s = document.getElementById(arguments[0]); s.value = arguments[1];"
-        "s.dispatchEvent(new Event('change'))", name, value)
+        "s.dispatchEvent(new Event('change'))",
+        name,
+        value,
+    )
 
 
 def test_selects_show_one_measure_of_one_view(browser: Any) -> None:
@@ -57,7 +63,8 @@ def test_without_a_script_the_first_is_shown_and_nothing_that_needs_one(browser:
         browser.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": False})
     assert browser.execute_script(SHOWN) == ["rate 0"]
     assert not browser.execute_script(
-        "return document.getElementById('controls').checkVisibility()")
+        "return document.getElementById('controls').checkVisibility()"
+    )
     assert browser.execute_script("return document.querySelectorAll('#answers button').length") == 0
 
 
@@ -71,8 +78,10 @@ def test_heads_sort_both_ways_and_what_has_no_answer_is_last(browser: Any) -> No
     down = browser.execute_script(FIRST)
     assert up == [*asked[3::-1], *asked[4:]]  # rates fall as they were asked
     assert down == asked
-    assert browser.execute_script("return [...document.querySelectorAll('#answers [aria-sort]')]"
-                                  ".map(h => h.getAttribute('aria-sort'))") == ["descending"]
+    assert browser.execute_script(
+        "return [...document.querySelectorAll('#answers [aria-sort]')]"
+        ".map(h => h.getAttribute('aria-sort'))"
+    ) == ["descending"]
 
 
 def test_a_cell_without_a_plan_tells_its_reason_to_pointer_and_keyboard(browser: Any) -> None:

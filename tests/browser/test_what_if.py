@@ -46,8 +46,9 @@ def settings(browser: Any) -> dict[str, str]:
     from selenium.webdriver.support.ui import WebDriverWait
 
     command = text(browser, "wi-command")
-    WebDriverWait(browser, PATIENT_SECONDS).until(lambda d: "context=" in d.execute_script(
-        "return location.hash"))
+    WebDriverWait(browser, PATIENT_SECONDS).until(
+        lambda d: "context=" in d.execute_script("return location.hash")
+    )
     pairs = str(browser.execute_script("return location.hash"))[1:].split("&")
     assert text(browser, "wi-command") == command
     return dict(pair.split("=") for pair in pairs)
@@ -67,8 +68,9 @@ def test_it_opens_at_the_plan_of_the_report(browser: Any, address: str) -> None:
     assert [entry for entry in browser.get_log("browser") if entry["level"] != "INFO"] == []
 
 
-def test_a_moved_slider_answers_as_the_command_line(browser: Any, address: str,
-                                                    capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_moved_slider_answers_as_the_command_line(
+    browser: Any, address: str, capfd: pytest.CaptureFixture[str]
+) -> None:
     opened(browser, address)
     for slider, position in (("wi-batch", 1), ("wi-devices", 1), ("wi-max-loss", 0)):
         browser.execute_script(MOVE, slider, position)
@@ -79,7 +81,8 @@ def test_a_moved_slider_answers_as_the_command_line(browser: Any, address: str,
     rate = perf["output_tokens_per_second"]
     assert text(browser, "wi-rate") == words.three(rate["value"])
     assert text(browser, "wi-range").startswith(
-        f"{words.three(rate['low'])} – {words.three(rate['high'])}, {rate['basis']}; ")
+        f"{words.three(rate['low'])} – {words.three(rate['high'])}, {rate['basis']}; "
+    )
     assert text(browser, "wi-tpot-here") == " ".join(words.seconds(perf["tpot_seconds"]["value"]))
     assert text(browser, "wi-ttft-here") == " ".join(words.seconds(perf["ttft_seconds"]["value"]))
     assert f"{memory['total_bytes'] / 2**30:.1f} of" in text(browser, "wi-memory-title")
@@ -131,10 +134,19 @@ def settings_after(browser: Any, wanted: str) -> str:
     return text(browser, "wi-command")
 
 
-@pytest.mark.parametrize("fragment", [
-    "#batch=9&context=-1", "#batch=%3Cscript%3Ealert(1)%3C/script%3E", "#what-if", "#%E0%A4%A",
-    "#__proto__=1&constructor=2", "#context=4096'\"><img src=x onerror=alert(1)>",
-    "#batch=" + "8" * 5000, "#&&&==="])
+@pytest.mark.parametrize(
+    "fragment",
+    [
+        "#batch=9&context=-1",
+        "#batch=%3Cscript%3Ealert(1)%3C/script%3E",
+        "#what-if",
+        "#%E0%A4%A",
+        "#__proto__=1&constructor=2",
+        "#context=4096'\"><img src=x onerror=alert(1)>",
+        "#batch=" + "8" * 5000,
+        "#&&&===",
+    ],
+)
 def test_hostile_fragments_change_nothing(browser: Any, address: str, fragment: str) -> None:
     opened(browser, address, fragment)
     assert text(browser, "wi-change") == "as the report's plan"
@@ -142,8 +154,10 @@ def test_hostile_fragments_change_nothing(browser: Any, address: str, fragment: 
     assert [e for e in browser.get_log("browser") if e["level"] == "SEVERE"] == []
 
 
-def test_a_position_without_a_plan_names_its_limit_and_the_way_out(browser: Any, address: str,
-                                                                    ) -> None:
+def test_a_position_without_a_plan_names_its_limit_and_the_way_out(
+    browser: Any,
+    address: str,
+) -> None:
     opened(browser, address)
     refused = next(p for p in small.grid().points if getattr(p, "limit", "") == "memory")
     browser.execute_script(MOVE, "wi-context", 1)
@@ -155,7 +169,8 @@ def test_a_position_without_a_plan_names_its_limit_and_the_way_out(browser: Any,
     assert missing == pytest.approx(needed - usable, abs=0.11)
     assert text(browser, "wi-rate") == "No plan"
     label = browser.execute_script(
-        "return document.getElementById('wi-batch').getAttribute('aria-valuetext')")
+        "return document.getElementById('wi-batch').getAttribute('aria-valuetext')"
+    )
     assert label == "256: no plan"
     browser.execute_script("document.querySelector('#wi-moves button').click()")
     assert text(browser, "wi-rate") != "No plan"
@@ -181,13 +196,18 @@ return [changed.length, took];
 
 def test_answers_are_looked_up_and_little_is_written_anew(browser: Any, address: str) -> None:
     opened(browser, address)
-    moves = [browser.execute_script(COUNTED_MOVE, slider, position) for position in (1, 0, 1, 0)
-             for slider in ("wi-context", "wi-batch", "wi-devices", "wi-max-loss")]
+    moves = [
+        browser.execute_script(COUNTED_MOVE, slider, position)
+        for position in (1, 0, 1, 0)
+        for slider in ("wi-context", "wi-batch", "wi-devices", "wi-max-loss")
+    ]
     changes, times = ([move[n] for move in moves] for n in range(2))
     nodes = browser.execute_script("return document.querySelectorAll('#what-if *').length")
-    print(f"answers of {len(times)} moves, layout included: median "
-          f"{sorted(times)[len(times) // 2]:.1f} ms, slowest {max(times):.1f} ms; "
-          f"{max(changes)} changes at most; {nodes} nodes")
+    print(
+        f"answers of {len(times)} moves, layout included: median "
+        f"{sorted(times)[len(times) // 2]:.1f} ms, slowest {max(times):.1f} ms; "
+        f"{max(changes)} changes at most; {nodes} nodes"
+    )
     assert nodes < NODES
     assert 0 < max(changes) < CHANGES
 
@@ -197,11 +217,15 @@ def test_nothing_is_requested(browser: Any, address: str) -> None:
     browser.execute_script(MOVE, "wi-batch", 1)
     settings(browser)
     asked = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
-    urls = {m["params"]["request"]["url"].partition("#")[0] for m in asked
-            if m["method"] == "Network.requestWillBeSent"}
+    urls = {
+        m["params"]["request"]["url"].partition("#")[0]
+        for m in asked
+        if m["method"] == "Network.requestWillBeSent"
+    }
     assert urls <= {address, "about:blank"}
     blocked = browser.execute_async_script(
-        "fetch('http://127.0.0.1:9/').then(() => arguments[0](false), () => arguments[0](true))")
+        "fetch('http://127.0.0.1:9/').then(() => arguments[0](false), () => arguments[0](true))"
+    )
     assert blocked
 
 
@@ -224,8 +248,7 @@ def test_nothing_is_wider_than_the_screen(browser: Any, address: str, width: int
     opened(browser, address)
     screen(browser, width=width)
     try:
-        assert browser.execute_script(
-            "return document.documentElement.scrollWidth") <= width
+        assert browser.execute_script("return document.documentElement.scrollWidth") <= width
     finally:
         browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 

@@ -55,9 +55,21 @@ visit(0);
 return found;
 """
 """What the page shows at each position in turn, set by its controls."""
-IDS = ("wi-rate", "wi-range", "wi-tpot-here", "wi-ttft-here", "wi-loss-here", "wi-users-here",
-       "wi-used-here", "wi-usd-here", "wi-usd-range", "wi-joules-here", "wi-rate-change",
-       "wi-answer", "wi-command")
+IDS = (
+    "wi-rate",
+    "wi-range",
+    "wi-tpot-here",
+    "wi-ttft-here",
+    "wi-loss-here",
+    "wi-users-here",
+    "wi-used-here",
+    "wi-usd-here",
+    "wi-usd-range",
+    "wi-joules-here",
+    "wi-rate-change",
+    "wi-answer",
+    "wi-command",
+)
 PRICE = 2.5
 MOST_BYTES = 500_000
 """Of a report with its what-if page."""
@@ -80,8 +92,7 @@ def chip(browser: Any, axis: str, value: int) -> Any:
     """The label of a choice, which is what a mouse hits."""
     from selenium.webdriver.common.by import By
 
-    return browser.find_elements(
-        By.CSS_SELECTOR, f"[data-axis='{axis}'] .wi-chips label")[value]
+    return browser.find_elements(By.CSS_SELECTOR, f"[data-axis='{axis}'] .wi-chips label")[value]
 
 
 def clicked(browser: Any, node: Any) -> None:
@@ -110,13 +121,14 @@ def test_each_position_reads_as_it_was_planned(browser: Any, address: str) -> No
 
 
 @pytest.mark.exhaustive
-def test_a_whole_grid_fits_its_page_and_every_position_reads_back(browser: Any, tmp_path: Path,
-                                                                  ) -> None:
+def test_a_whole_grid_fits_its_page_and_every_position_reads_back(
+    browser: Any,
+    tmp_path: Path,
+) -> None:
     plan = planner.plan("llama-3.1-8b", "h100-sxm")
     grid = planner.what_if("llama-3.1-8b", "h100-sxm", base=plan)
     path = tmp_path / "whole.html"
-    text = page(plan, "en", beside(plan, asked="plan", version="0"),
-                interactive(grid, plan, "en"))
+    text = page(plan, "en", beside(plan, asked="plan", version="0"), interactive(grid, plan, "en"))
     path.write_text(text, encoding="utf-8")
     assert len(grid.points) >= 1500
     assert len(text.encode()) <= MOST_BYTES
@@ -129,8 +141,9 @@ def check_every_position(browser: Any, grid: Grid, plan: Plan) -> None:
     shown = browser.execute_script(READ, axes, list(IDS), str(PRICE))
     assert len(shown) == len(grid.points) == math.prod(len(axis) for axis in grid.axes)
     own = plan.performance.output_tokens_per_second.value
-    for found, point, at in zip(shown, grid.points, product(
-            *(range(len(axis)) for axis in grid.axes)), strict=True):
+    for found, point, at in zip(
+        shown, grid.points, product(*(range(len(axis)) for axis in grid.axes)), strict=True
+    ):
         told = dict(zip(IDS, found, strict=True))
         flags = [axis.flags[n] for axis, n in zip(grid.axes, at, strict=True)]
         assert told["wi-command"] == " ".join(filter(None, (grid.command, *flags)))
@@ -155,17 +168,21 @@ def check_position(told: dict[str, str], point: Planned) -> None:
     assert told["wi-loss-here"] == words.loss(point.quality.loss)
     assert told["wi-users-here"] == words.count(point.room * point.replicas)
     assert told["wi-used-here"] == f"{point.memory.total / 2**30:.1f}"
-    usd, low, high = (PRICE * point.devices * 1e6 / 3600 / v for v in (
-        rate.value, rate.high, rate.low))
+    usd, low, high = (
+        PRICE * point.devices * 1e6 / 3600 / v for v in (rate.value, rate.high, rate.low)
+    )
     assert told["wi-usd-here"] == dollars(usd)
     assert told["wi-usd-range"] == f"{dollars(low)} – {dollars(high)}"
     assert told["wi-joules-here"] == ("–" if energy is None else f"{energy.value:.3g}")
-    assert (f"served by {point.engine}," if point.engine else "under no engine's rules,") \
-        in told["wi-answer"]
+    assert (f"served by {point.engine}," if point.engine else "under no engine's rules,") in told[
+        "wi-answer"
+    ]
 
 
-def test_clicks_on_choices_and_lines_of_the_chart_move_the_position(browser: Any, address: str,
-                                                                    ) -> None:
+def test_clicks_on_choices_and_lines_of_the_chart_move_the_position(
+    browser: Any,
+    address: str,
+) -> None:
     from selenium.webdriver.common.by import By
 
     opened(browser, address)
@@ -206,7 +223,8 @@ def test_keys_move_every_kind_of_control(browser: Any, address: str) -> None:
     browser.switch_to.active_element.send_keys("1.25")
     rate = text(browser, "wi-rate").replace(",", "")
     assert float(text(browser, "wi-usd-here")) == pytest.approx(
-        1.25 * 4 * 1e6 / 3600 / float(rate), rel=0.01)
+        1.25 * 4 * 1e6 / 3600 / float(rate), rel=0.01
+    )
 
 
 def test_a_screen_reader_hears_the_position_once_the_hand_rests(browser: Any, address: str) -> None:
@@ -222,8 +240,10 @@ def test_a_screen_reader_hears_the_position_once_the_hand_rests(browser: Any, ad
     until(browser, lambda d: text(d, "wi-said").startswith("No plan: Memory: at least 9.0 GiB"))
 
 
-def test_the_link_keeps_the_price_and_a_price_that_is_none_is_marked(browser: Any, address: str,
-                                                                     ) -> None:
+def test_the_link_keeps_the_price_and_a_price_that_is_none_is_marked(
+    browser: Any,
+    address: str,
+) -> None:
     from selenium.webdriver.common.by import By
 
     opened(browser, address)
@@ -249,18 +269,33 @@ def test_the_link_keeps_the_price_and_a_price_that_is_none_is_marked(browser: An
         assert text(browser, "wi-usd-here") == "–"
 
 
-@pytest.mark.parametrize(("fragment", "said"), [
-    ("workload=long", "Memory: at least 9.0 GiB of a device are needed, 5.0 GiB are usable: "
-                      "4.0 GiB are missing."),
-    ("workload=agent&engine=llama.cpp",
-     "The requests take 33,792 tokens, 1,024 more than the context of 32,768."),
-    ("engine=llama.cpp&kv=bf16", "llama.cpp does not serve these formats or this cache here."),
-    ("tpot-ms=12.5", "The limit on time per output token (≤ 12.5 ms (80 tokens/s)) "
-                     "excludes every plan that fits."),
-    ("tpot-ms=12.5&max-loss=bf16",
-     "These limits contradict each other: loss limit, time per output token.")])
+@pytest.mark.parametrize(
+    ("fragment", "said"),
+    [
+        (
+            "workload=long",
+            "Memory: at least 9.0 GiB of a device are needed, 5.0 GiB are usable: "
+            "4.0 GiB are missing.",
+        ),
+        (
+            "workload=agent&engine=llama.cpp",
+            "The requests take 33,792 tokens, 1,024 more than the context of 32,768.",
+        ),
+        ("engine=llama.cpp&kv=bf16", "llama.cpp does not serve these formats or this cache here."),
+        (
+            "tpot-ms=12.5",
+            "The limit on time per output token (≤ 12.5 ms (80 tokens/s)) "
+            "excludes every plan that fits.",
+        ),
+        (
+            "tpot-ms=12.5&max-loss=bf16",
+            "These limits contradict each other: loss limit, time per output token.",
+        ),
+    ],
+)
 def test_what_has_no_plan_names_its_limit_and_the_closest_that_has(
-        browser: Any, address: str, fragment: str, said: str) -> None:
+    browser: Any, address: str, fragment: str, said: str
+) -> None:
     from selenium.webdriver.common.by import By
 
     opened(browser, address, f"#{fragment}")
@@ -270,27 +305,30 @@ def test_what_has_no_plan_names_its_limit_and_the_closest_that_has(
     assert ways
     clicked(browser, ways[0])
     assert text(browser, "wi-rate") != "No plan"
-    assert browser.execute_script(
-        "return document.activeElement.closest('.wi-controls') !== null")
+    assert browser.execute_script("return document.activeElement.closest('.wi-controls') !== null")
 
 
 def test_where_no_single_control_helps_the_closest_position_of_all_is_named(
-        browser: Any, tmp_path: Path) -> None:
+    browser: Any, tmp_path: Path
+) -> None:
     grid, axes = made.grid(), made.axes()
     last = tuple(len(axis) - 1 for axis in axes)
     kept = {0, len(grid.points) - 1}
     only = next(p for p in grid.points if isinstance(p, Planned))
-    alone = replace(grid, points=tuple(
-        only if n in kept else Infeasible("layout") for n in range(len(grid.points))))
+    alone = replace(
+        grid,
+        points=tuple(only if n in kept else Infeasible("layout") for n in range(len(grid.points))),
+    )
     path = tmp_path / "alone.html"
-    path.write_text(page(small.plan(), around=interactive(alone, small.plan(), "en")),
-                    encoding="utf-8")
+    path.write_text(
+        page(small.plan(), around=interactive(alone, small.plan(), "en")), encoding="utf-8"
+    )
     opened(browser, path.as_uri(), "#workload=long&tpot-ms=12.5&engine=llama.cpp&devices=2")
-    assert text(browser, "wi-range") == \
-        "The model does not divide over 2 × jetson-orin-nano-8gb."
+    assert text(browser, "wi-range") == "The model does not divide over 2 × jetson-orin-nano-8gb."
     assert text(browser, "wi-moves") == (
         "Closest positions with a plan: Devices 4 × jetson-orin-nano-8gb, "
-        "Cache layout bf16 everywhere")
+        "Cache layout bf16 everywhere"
+    )
     browser.execute_script("document.querySelector('#wi-moves button').click()")
     assert text(browser, "wi-rate") != "No plan"
     flags = [axis.flags[n] for axis, n in zip(axes, last, strict=True)]
@@ -311,7 +349,8 @@ def test_the_command_is_copied_or_at_least_selected(browser: Any, address: str) 
     assert shlex.split(command)[:2] == ["plan", "qwen2.5-0.5b"]
     opened(browser, address, "#workload=chat")
     browser.execute_script(
-        'Object.defineProperty(navigator, "clipboard", {value: undefined, configurable: true});')
+        'Object.defineProperty(navigator, "clipboard", {value: undefined, configurable: true});'
+    )
     clicked(browser, browser.find_element(By.ID, "wi-copy"))
     until(browser, lambda d: text(d, "wi-copied"))
     assert browser.execute_script("return String(getSelection())").strip() == command
@@ -325,10 +364,19 @@ def test_print_holds_the_chosen_position_and_no_other(browser: Any, address: str
             return [...document.querySelectorAll("#what-if .chip, #what-if input, #what-if output")]
               .filter((node) => node.checkVisibility() && node.type !== "radio")
               .map((node) => node.value || node.textContent.trim());""")
-        assert seen == ["chat 1,024 → 1,024", "no limit", "4 × jetson-orin-nano-8gb", "2.5",
-                        "as uniform int8-w8a8", "best of all", "by layer"]
-        assert browser.execute_script(
-            "return document.getElementById('wi-copy').checkVisibility()") is False
+        assert seen == [
+            "chat 1,024 → 1,024",
+            "no limit",
+            "4 × jetson-orin-nano-8gb",
+            "2.5",
+            "as uniform int8-w8a8",
+            "best of all",
+            "by layer",
+        ]
+        assert (
+            browser.execute_script("return document.getElementById('wi-copy').checkVisibility()")
+            is False
+        )
     finally:
         browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "screen"})
 
@@ -349,11 +397,19 @@ def test_every_control_fits_the_screen(browser: Any, address: str, width: int) -
 
 
 @pytest.mark.sample(3)
-@pytest.mark.parametrize("fragment", [
-    "workload=chat&engine=vllm&devices=4&price=2.5", "workload=long",
-    "workload=agent&engine=llama.cpp", "tpot-ms=12.5&max-loss=bf16", "engine=llama.cpp&kv=bf16"])
+@pytest.mark.parametrize(
+    "fragment",
+    [
+        "workload=chat&engine=vllm&devices=4&price=2.5",
+        "workload=long",
+        "workload=agent&engine=llama.cpp",
+        "tpot-ms=12.5&max-loss=bf16",
+        "engine=llama.cpp&kv=bf16",
+    ],
+)
 def test_the_chinese_page_has_no_english_left_wherever_it_stands(
-        browser: Any, tmp_path: Path, fragment: str) -> None:
+    browser: Any, tmp_path: Path, fragment: str
+) -> None:
     path = tmp_path / "zh.html"
     path.write_text(made.html("zh"), encoding="utf-8")
     opened(browser, path.as_uri(), f"#{fragment}")

@@ -21,19 +21,53 @@ from planner.validation.op_attention import predict_rows
 
 DATA = Path(__file__).resolve().parents[2].parent / "shared" / "measured"
 GROUPS = [(4, 1), (8, 2), (16, 4), (32, 8), (64, 8), (64, 4), (8, 8), (32, 32), (16, 2), (4, 2)]
-DECODE = {"floor_seconds": 9e-6, "split_seconds": 3e-8, "unit_seconds": 2e-6,
-          "bandwidth_fraction": 0.8, "cached_factor": 2.0, "narrow_factor": 1.2,
-          "wide_factor": 1.3, "window_factor": 1.0, "start_seconds": 0.0, "cold_seconds": 0.0,
-          "token_seconds": 1e-13, "whole": 0.0, "unit_heads": 1024.0, "window_heads": 1024.0,
-          "most_heads": 32.0, "window_split": 0.0, "l2_share": 0.8}
-PREFILL = {"floor_seconds": 12e-6, "compute_fraction": 0.7, "exp_fraction": 1.2,
-           "bandwidth_fraction": 0.6, "tail_factor": 0.8, "wide_factor": 1.2,
-           "narrow_factor": 1.0, "odd_factor": 1.0, "cached_factor": 1.5,
-           "tile_seconds": 3e-6, "window_factor": 1.0, "fp8": 0.0, "scatter": 0.0}
-LATENT = {"floor_seconds": 14e-6, "split_seconds": 4e-8, "unit_seconds": 8e-6,
-          "bandwidth_fraction": 0.9, "compute_fraction": 0.8, "cached_factor": 2.0,
-          "start_seconds": 3e-6, "cold_seconds": 4e-6, "pair_factor": 1.0,
-          "middle_factor": 1.0, "fp8": 0.0}
+DECODE = {
+    "floor_seconds": 9e-6,
+    "split_seconds": 3e-8,
+    "unit_seconds": 2e-6,
+    "bandwidth_fraction": 0.8,
+    "cached_factor": 2.0,
+    "narrow_factor": 1.2,
+    "wide_factor": 1.3,
+    "window_factor": 1.0,
+    "start_seconds": 0.0,
+    "cold_seconds": 0.0,
+    "token_seconds": 1e-13,
+    "whole": 0.0,
+    "unit_heads": 1024.0,
+    "window_heads": 1024.0,
+    "most_heads": 32.0,
+    "window_split": 0.0,
+    "l2_share": 0.8,
+}
+PREFILL = {
+    "floor_seconds": 12e-6,
+    "compute_fraction": 0.7,
+    "exp_fraction": 1.2,
+    "bandwidth_fraction": 0.6,
+    "tail_factor": 0.8,
+    "wide_factor": 1.2,
+    "narrow_factor": 1.0,
+    "odd_factor": 1.0,
+    "cached_factor": 1.5,
+    "tile_seconds": 3e-6,
+    "window_factor": 1.0,
+    "fp8": 0.0,
+    "scatter": 0.0,
+}
+LATENT = {
+    "floor_seconds": 14e-6,
+    "split_seconds": 4e-8,
+    "unit_seconds": 8e-6,
+    "bandwidth_fraction": 0.9,
+    "compute_fraction": 0.8,
+    "cached_factor": 2.0,
+    "start_seconds": 3e-6,
+    "cold_seconds": 4e-6,
+    "pair_factor": 1.0,
+    "middle_factor": 1.0,
+    "fp8": 0.0,
+}
 Row = dict[str, str]
 
 
@@ -54,37 +88,63 @@ def table(columns: Mapping[str, np.ndarray], seconds: np.ndarray, **words: str) 
 
 def decode_table(device: str = "h100_sxm", truth: Mapping[str, float] = DECODE) -> list[Row]:
     """Decode times that follow the form at ``truth`` exactly, warm as tables are."""
-    shapes = [(b, s, h, kv, d) for (h, kv), d, b, s in product(
-        GROUPS, (64, 128, 256), (1, 16, 128), (256, 2048, 16384, 65536))]
+    shapes = [
+        (b, s, h, kv, d)
+        for (h, kv), d, b, s in product(
+            GROUPS, (64, 128, 256), (1, 16, 128), (256, 2048, 16384, 65536)
+        )
+    ]
     b, s, h, kv, d = np.array(shapes, dtype=np.float64).T
     seconds = attention_decode_parts(
-        truth, figures(device.replace("_", "-")),
-        DecodeShape(b, s, h, kv, d, np.asarray(2.0)), cold=False).total()
-    return table({"batch": b, "kv_len": s, "heads": h, "kv_heads": kv, "head_dim": d,
-                  "window": 0 * b}, seconds, device=device, software="trtllm 9.9",
-                 attn_dtype="bfloat16", kv_dtype="bfloat16")
+        truth,
+        figures(device.replace("_", "-")),
+        DecodeShape(b, s, h, kv, d, np.asarray(2.0)),
+        cold=False,
+    ).total()
+    return table(
+        {"batch": b, "kv_len": s, "heads": h, "kv_heads": kv, "head_dim": d, "window": 0 * b},
+        seconds,
+        device=device,
+        software="trtllm 9.9",
+        attn_dtype="bfloat16",
+        kv_dtype="bfloat16",
+    )
 
 
 def prefill_table() -> list[Row]:
-    shapes = [(b, s, h, kv, d) for (h, kv), d, b, s in product(
-        GROUPS, (64, 128, 256), (1, 4), (256, 1024, 4096, 16384))]
+    shapes = [
+        (b, s, h, kv, d)
+        for (h, kv), d, b, s in product(GROUPS, (64, 128, 256), (1, 4), (256, 1024, 4096, 16384))
+    ]
     b, s, h, kv, d = np.array(shapes, dtype=np.float64).T
     seconds = attention_prefill_parts(
-        PREFILL, figures(), PrefillShape(b, s, h, kv, d, np.asarray(2.0))).total()
-    return table({"batch": b, "isl": s, "heads": h, "kv_heads": kv, "head_dim": d,
-                  "window": 0 * b}, seconds, device="h100_sxm", software="trtllm 9.9",
-                 attn_dtype="bfloat16", kv_dtype="bfloat16")
+        PREFILL, figures(), PrefillShape(b, s, h, kv, d, np.asarray(2.0))
+    ).total()
+    return table(
+        {"batch": b, "isl": s, "heads": h, "kv_heads": kv, "head_dim": d, "window": 0 * b},
+        seconds,
+        device="h100_sxm",
+        software="trtllm 9.9",
+        attn_dtype="bfloat16",
+        kv_dtype="bfloat16",
+    )
 
 
 def mla_table() -> list[Row]:
     shapes = list(product((16, 32, 64, 128), (1, 2, 4, 8, 32, 128), (128, 1024, 8192, 65536)))
     h, b, s = np.array(shapes, dtype=np.float64).T
     seconds = mla_decode_parts(
-        LATENT, figures(), LatentShape(b, s, h, np.asarray(2.0), 192, 128, 512, 64),
-        cold=False).total()
-    return table({"heads": h, "batch": b, "isl": 0 * b + 1, "kv_len": s}, seconds,
-                 device="h100_sxm", software="trtllm 9.9", mla_dtype="bfloat16",
-                 kv_dtype="bfloat16", phase="generation")
+        LATENT, figures(), LatentShape(b, s, h, np.asarray(2.0), 192, 128, 512, 64), cold=False
+    ).total()
+    return table(
+        {"heads": h, "batch": b, "isl": 0 * b + 1, "kv_len": s},
+        seconds,
+        device="h100_sxm",
+        software="trtllm 9.9",
+        mla_dtype="bfloat16",
+        kv_dtype="bfloat16",
+        phase="generation",
+    )
 
 
 def test_known_decode_parameters_come_back() -> None:
@@ -119,8 +179,10 @@ def test_known_mla_parameters_come_back() -> None:
 def test_a_third_of_the_head_groups_is_kept_back_whole() -> None:
     [problem] = attention_decode.problems(decode_table())
     columns = [2, 3, 4]  # heads, KV heads, width
-    seen, kept = ({tuple(row) for row in problem.features[index][:, columns].round(6)}
-                  for index in (problem.train, problem.test))
+    seen, kept = (
+        {tuple(row) for row in problem.features[index][:, columns].round(6)}
+        for index in (problem.train, problem.test)
+    )
     assert seen
     assert kept
     assert not seen & kept
@@ -211,8 +273,11 @@ def test_a_spec_sheet_carries_trtllm_prefill_to_b200() -> None:
 @pytest.mark.exhaustive
 def test_24_rows_of_b200_bring_decode_within_11_percent() -> None:
     h100 = resolve_device("h100-sxm")
-    rows = [row for row in public("op_attn_generation", "b200_sxm")
-            if row["window"] == "0" and row["kv_dtype"] == "fp8"]
+    rows = [
+        row
+        for row in public("op_attn_generation", "b200_sxm")
+        if row["window"] == "0" and row["kv_dtype"] == "fp8"
+    ]
     problems = attention_decode.problems(rows)
     assert {p.stack for p in problems} == {"trtllm", "vllm"}
     for problem in problems:

@@ -10,19 +10,41 @@ from planner.throughput.forms import dsa
 from planner.throughput.silicon import chip
 from planner.validation.attention_module_rows import module_rows
 
-TRUE = {"floor_seconds": 3e-5, "split_seconds": 5e-8, "token_seconds": 1e-7, "rest_fraction": 0.5,
-        "gather_fraction": 0.7, "compute_fraction": 0.6, "unit_seconds": 2e-6,
-        "index_seconds": 1e-5, "score_fraction": 0.5, "choose_seconds": 2e-10,
-        "tile_heads": 64.0, "whole": 0.0}
+TRUE = {
+    "floor_seconds": 3e-5,
+    "split_seconds": 5e-8,
+    "token_seconds": 1e-7,
+    "rest_fraction": 0.5,
+    "gather_fraction": 0.7,
+    "compute_fraction": 0.6,
+    "unit_seconds": 2e-6,
+    "index_seconds": 1e-5,
+    "score_fraction": 0.5,
+    "choose_seconds": 2e-10,
+    "tile_heads": 64.0,
+    "whole": 0.0,
+}
 
 
 def table(seconds: bool = True) -> list[dict[str, str]]:
-    base = {"device": "h200_sxm", "software": "vllm 9", "kernel": "FLASHMLA_SPARSE",
-            "phase": "generation", "module": "dsa", "model": "deepseek-ai/DeepSeek-V3.2",
-            "attn_dtype": "bfloat16", "kv_dtype": "bfloat16", "gemm_dtype": "bfloat16", "tp": "1",
-            "isl": "1", "latency_us": "1"}
-    rows = [{**base, "heads": str(h), "batch": str(b), "step": str(s)} for h, b, s in product(
-        (8, 16, 32, 64, 128), (1, 4, 16, 64, 256), (64, 1000, 8000, 60_000))]
+    base = {
+        "device": "h200_sxm",
+        "software": "vllm 9",
+        "kernel": "FLASHMLA_SPARSE",
+        "phase": "generation",
+        "module": "dsa",
+        "model": "deepseek-ai/DeepSeek-V3.2",
+        "attn_dtype": "bfloat16",
+        "kv_dtype": "bfloat16",
+        "gemm_dtype": "bfloat16",
+        "tp": "1",
+        "isl": "1",
+        "latency_us": "1",
+    }
+    rows = [
+        {**base, "heads": str(h), "batch": str(b), "step": str(s)}
+        for h, b, s in product((8, 16, 32, 64, 128), (1, 4, 16, 64, 256), (64, 1000, 8000, 60_000))
+    ]
     if not seconds:
         return rows
     [group] = module_rows(rows)[0]
@@ -37,7 +59,11 @@ def table(seconds: bool = True) -> list[dict[str, str]]:
 def test_a_known_core_comes_back_from_whole_modules() -> None:
     [(device, found)] = fit_tables(table())
     assert (device, found.operator, found.stack, found.variant) == (
-        "h200-sxm", dsa.DECODE, "vllm", "bf16/bf16")
+        "h200-sxm",
+        dsa.DECODE,
+        "vllm",
+        "bf16/bf16",
+    )
     assert found.error.mean < 0.05
     assert found.note == NOTE
     for name in ("score_fraction", "gather_fraction", "floor_seconds"):

@@ -14,14 +14,29 @@ from planner.throughput.forms.gemm import Operands, gemm_form, gemm_parts, mecha
 from planner.throughput.silicon import chip
 
 DATA = Path(__file__).resolve().parents[2].parent / "shared" / "measured"
-TRUE = {"launch_seconds": 3e-6, "compute_fraction": 0.7, "bandwidth_fraction": 0.8,
-        "fill_elements": 300.0, "wave_weight": 0.6, "narrow_penalty": 0.2, "quantise_passes": 2.0,
-        "row_elements": 300.0, "load_intensity": 60.0, "cached_factor": 1.5, "long_slowdown": 0.05,
-        "shortest_tile": 128.0, "narrowest_tile": 32.0, "least_rows": 128.0}
+TRUE = {
+    "launch_seconds": 3e-6,
+    "compute_fraction": 0.7,
+    "bandwidth_fraction": 0.8,
+    "fill_elements": 300.0,
+    "wave_weight": 0.6,
+    "narrow_penalty": 0.2,
+    "quantise_passes": 2.0,
+    "row_elements": 300.0,
+    "load_intensity": 60.0,
+    "cached_factor": 1.5,
+    "long_slowdown": 0.05,
+    "shortest_tile": 128.0,
+    "narrowest_tile": 32.0,
+    "least_rows": 128.0,
+}
 GATES = {  # mean, median [%] on shapes kept back
-    ("trtllm", "bf16"): (7.5, 5.5), ("vllm", "bf16"): (6.5, 5),
-    ("trtllm", "fp8-tensor"): (5.5, 4.6), ("vllm", "fp8-tensor"): (7.5, 5.5),
-    ("trtllm", "fp8-block"): (5.3, 4), ("trtllm", "nvfp4"): (3.5, 2.5),
+    ("trtllm", "bf16"): (7.5, 5.5),
+    ("vllm", "bf16"): (6.5, 5),
+    ("trtllm", "fp8-tensor"): (5.5, 4.6),
+    ("vllm", "fp8-tensor"): (7.5, 5.5),
+    ("trtllm", "fp8-block"): (5.3, 4),
+    ("trtllm", "nvfp4"): (3.5, 2.5),
     ("vllm", "nvfp4"): (7.5, 6.3),
 }
 CARRIED = {"bf16": 14, "fp8-tensor": 16, "fp8-block": 20}
@@ -33,19 +48,36 @@ def made_up(device: str = "h100_sxm") -> list[dict[str, str]]:
     figures = chip(resolve_device(device.replace("_", "-")))
     assert figures is not None
     form = gemm_form(TRUE, figures, Operands("fp8", 1.0, 1.0), mechanisms("vllm", "fp8-tensor"))
-    shapes = [(m, n, k) for m in (1, 16, 128, 500, 4096, 20000)
-              for n in (512, 1536, 4096, 12288) for k in (1024, 2048, 7168, 16384)]
+    shapes = [
+        (m, n, k)
+        for m in (1, 16, 128, 500, 4096, 20000)
+        for n in (512, 1536, 4096, 12288)
+        for k in (1024, 2048, 7168, 16384)
+    ]
     m, n, k = np.array(shapes, dtype=np.float64).T
     seconds = gemm_parts(form, m=m, n=n, k=k, cold=False).total()
-    return [{"device": device, "software": "vllm 9.9", "w_a_dtype": "fp8", "m": str(a),
-             "n": str(b), "k": str(c), "latency_us": repr(t * 1e6)}
-            for (a, b, c), t in zip(shapes, seconds.tolist(), strict=True)]
+    return [
+        {
+            "device": device,
+            "software": "vllm 9.9",
+            "w_a_dtype": "fp8",
+            "m": str(a),
+            "n": str(b),
+            "k": str(c),
+            "latency_us": repr(t * 1e6),
+        }
+        for (a, b, c), t in zip(shapes, seconds.tolist(), strict=True)
+    ]
 
 
 def test_known_parameters_come_back() -> None:
     [(device, fit)] = gemm.fit_tables(made_up())
     assert (device, fit.stack, fit.software, fit.variant) == (
-        "h100-sxm", "vllm", "9.9", "fp8-tensor")
+        "h100-sxm",
+        "vllm",
+        "9.9",
+        "fp8-tensor",
+    )
     assert fit.error.mean < 0.005
     for name in ("launch_seconds", "compute_fraction", "bandwidth_fraction"):
         assert fit.parameters[name] == pytest.approx(TRUE[name], rel=0.1), name
@@ -132,8 +164,9 @@ def test_a_spec_sheet_carries_h100_to_b200(public: list[FitProblem]) -> None:
 
 
 def test_24_rows_of_b200_bring_fp8_within_9_percent(public: list[FitProblem]) -> None:
-    problem = next(p for p in public if (p.device, p.stack, p.variant) == (
-        "b200-sxm", "trtllm", "fp8-tensor"))
+    problem = next(
+        p for p in public if (p.device, p.stack, p.variant) == ("b200-sxm", "trtllm", "fp8-tensor")
+    )
     base = resolve_device("h100-sxm").fitted["gemm", "trtllm", "fp8-tensor"]
     assert refit(problem, base, 24).error.mean <= 0.09
 
@@ -141,5 +174,8 @@ def test_24_rows_of_b200_bring_fp8_within_9_percent(public: list[FitProblem]) ->
 def test_quantise_kernels_of_trtllm_within_8_percent() -> None:
     fits = quantise.fit_tables(rows("op_quantize", "h100_sxm"))
     assert {(f.stack, f.variant) for _, f in fits} == {
-        ("trtllm", "compute-scale"), ("trtllm", "scale-matrix"), ("vllm", "scale-matrix")}
+        ("trtllm", "compute-scale"),
+        ("trtllm", "scale-matrix"),
+        ("vllm", "scale-matrix"),
+    }
     assert all(f.error.mean <= 0.08 for _, f in fits if f.stack == "trtllm")

@@ -26,8 +26,13 @@ from planner.throughput.ggml_attention import ggml_attention
 
 ROOT = Path(__file__).resolve().parents[2]
 SHAPES = ((1536, 512), (512, 1536), (2048, 2048), (4096, 1024), (1024, 4096), (1280, 2560))
-FASTER = {"ggml-q8_0": (1.0, 1.3), "ggml-q4_k": (0.8, 1.2), "ggml-iq4_xs": (1.5, 0.9),
-          "ggml-q5_1": (1.2, 1.2), "bf16": (1.1, 0.7)}
+FASTER = {
+    "ggml-q8_0": (1.0, 1.3),
+    "ggml-q4_k": (0.8, 1.2),
+    "ggml-iq4_xs": (1.5, 0.9),
+    "ggml-q5_1": (1.2, 1.2),
+    "bf16": (1.1, 0.7),
+}
 """How much longer than counted the made-up machine takes: one token, many."""
 
 
@@ -39,8 +44,11 @@ def host(tmp_path_factory):
     text = text.replace("rates.avx512.int8", "rates.avx512-vnni.int8")
     text = text.replace('"xeon-6980p"', '"four-cores"').replace('["xeon_6980p"]', "[]")
     text = text.replace('architecture = "Granite Rapids-AP"', 'architecture = "Zen 4"')
-    text = re.sub(r"(int8\]\ndense = \{ value = )[\d.e]+, low = [\d.e]+, high = [\d.e]+",
-                  r"\g<1>1.792e12, low = 1.792e12, high = 2e12", text)
+    text = re.sub(
+        r"(int8\]\ndense = \{ value = )[\d.e]+, low = [\d.e]+, high = [\d.e]+",
+        r"\g<1>1.792e12, low = 1.792e12, high = 2e12",
+        text,
+    )
     path = tmp_path_factory.mktemp("devices") / "four-cores.toml"
     path.write_text(text, encoding="utf-8")
     return resolve_device(str(path))
@@ -52,29 +60,47 @@ def made_up(host, types=FASTER, shapes=SHAPES, noise=0.02, threads=4, tokens=(1,
     rows = []
     for name, (one, many) in types.items():
         kernel = counted_kernel(host, name, experts=False)
-        kernel = replace(kernel, vector=kernel.vector * one, tile=kernel.tile * many,
-                         unpack=kernel.unpack * many, launch=2e-6)
+        kernel = replace(
+            kernel,
+            vector=kernel.vector * one,
+            tile=kernel.tile * many,
+            unpack=kernel.unpack * many,
+            launch=2e-6,
+        )
         arrays = GgmlArrays(np.zeros(1, dtype=np.int64), False, as_arrays([kernel]))
         for n, k in shapes:
             for m in tokens:
                 for table in ("mul_mat", "mul_mat_cached"):
                     stored = n * k * bits_per_element(scheme(name).weight) / 8
                     seconds = ggml_parts(
-                        arrays, rows=np.array([[float(m)]]), judged=np.array([[float(m)]]),
-                        matrices=np.ones((1, 1)), outputs=np.array([[float(n)]]),
-                        inputs=np.array([[float(k)]]), kinds=1,
-                        stored=np.array([[stored if table == "mul_mat" else 0.0]])).total()[0, 0]
+                        arrays,
+                        rows=np.array([[float(m)]]),
+                        judged=np.array([[float(m)]]),
+                        matrices=np.ones((1, 1)),
+                        outputs=np.array([[float(n)]]),
+                        inputs=np.array([[float(k)]]),
+                        kinds=1,
+                        stored=np.array([[stored if table == "mul_mat" else 0.0]]),
+                    ).total()[0, 0]
                     seconds = float(seconds * np.exp(noise * rng.standard_normal()))
-                    rows.append({"device": host.id, "software": "llama.cpp b1", "kernel": table,
-                                 "w_a_dtype": name.removeprefix("ggml-"), "m": str(m),
-                                 "n": str(n), "k": str(k), "latency_us": repr(seconds * 1e6),
-                                 "threads": str(threads)})
+                    rows.append(
+                        {
+                            "device": host.id,
+                            "software": "llama.cpp b1",
+                            "kernel": table,
+                            "w_a_dtype": name.removeprefix("ggml-"),
+                            "m": str(m),
+                            "n": str(n),
+                            "k": str(k),
+                            "latency_us": repr(seconds * 1e6),
+                            "threads": str(threads),
+                        }
+                    )
     return rows
 
 
 def fitted(host, rows, **given):
-    return {fit.variant: fit for _, fit in ggml.fit_tables(
-        rows, profiles={host.id: host}, **given)}
+    return {fit.variant: fit for _, fit in ggml.fit_tables(rows, profiles={host.id: host}, **given)}
 
 
 def test_what_was_put_in_comes_back(host) -> None:
@@ -93,8 +119,10 @@ def test_what_was_put_in_comes_back(host) -> None:
 
 def test_errors_are_of_shapes_that_the_fit_did_not_see(host) -> None:
     """A shape that behaves otherwise widens the band, whether kept back or not."""
-    rows = [r | {"latency_us": repr(float(r["latency_us"]) * (3 if r["n"] == "2048" else 1))}
-            for r in made_up(host, {"ggml-q8_0": (1.0, 1.0), "bf16": (1.0, 1.0)})]
+    rows = [
+        r | {"latency_us": repr(float(r["latency_us"]) * (3 if r["n"] == "2048" else 1))}
+        for r in made_up(host, {"ggml-q8_0": (1.0, 1.0), "bf16": (1.0, 1.0)})
+    ]
     spoiled, clean = (fitted(host, table)["ggml-q8_0"].error for table in (rows, made_up(host)))
     assert spoiled.sigma > 3 * clean.sigma
 
@@ -117,24 +145,30 @@ def test_few_rows_make_no_set_of_their_own_and_say_so(host) -> None:
     unknown = [{**rows[0], "w_a_dtype": "q9_9"}]
     assert ggml.fit_tables(unknown, profiles={host.id: host}) == []
     assert [why for _, why in ggml.left_out(unknown, profiles={host.id: host})] == [
-        "no scheme of this type"]
+        "no scheme of this type"
+    ]
 
 
 def test_rows_of_fewer_threads_and_of_other_software_take_no_part(host) -> None:
     rows = made_up(host)
     slow = [{**r, "threads": "1", "latency_us": repr(4 * float(r["latency_us"]))} for r in rows]
     other = [{**r, "software": "numpy 2", "latency_us": "1e6"} for r in rows]
-    assert fitted(host, [*slow, *other, *rows])["ggml-q4_k"].parameters \
+    assert (
+        fitted(host, [*slow, *other, *rows])["ggml-q4_k"].parameters
         == fitted(host, rows)["ggml-q4_k"].parameters
+    )
 
 
 def test_the_last_version_counts_and_the_others_are_named(host) -> None:
     rows = made_up(host)
-    older = [{**r, "software": "llama.cpp b0", "latency_us": repr(4 * float(r["latency_us"]))}
-             for r in rows]
+    older = [
+        {**r, "software": "llama.cpp b0", "latency_us": repr(4 * float(r["latency_us"]))}
+        for r in rows
+    ]
     assert fitted(host, [*older, *rows])["ggml-q4_k"] == fitted(host, rows)["ggml-q4_k"]
     assert ("ggml llama.cpp b0 on four-cores", "rows of b1 come after it") in ggml.left_out(
-        [*older, *rows], profiles={host.id: host})
+        [*older, *rows], profiles={host.id: host}
+    )
 
 
 def test_rows_that_say_no_number_of_threads_are_left_out(host) -> None:
@@ -144,13 +178,23 @@ def test_rows_that_say_no_number_of_threads_are_left_out(host) -> None:
 
 
 def test_narrowing_is_shared_out_over_the_threads(host) -> None:
-    table = [{"device": host.id, "software": "llama.cpp b1", "op": "quantize_row",
-              "quant_dtype": "q8_0", "m": "64", "k": "2048", "threads": "1",
-              "latency_us": repr(64 * 2048 * 1e-3)}]
+    table = [
+        {
+            "device": host.id,
+            "software": "llama.cpp b1",
+            "op": "quantize_row",
+            "quant_dtype": "q8_0",
+            "m": "64",
+            "k": "2048",
+            "threads": "1",
+            "latency_us": repr(64 * 2048 * 1e-3),
+        }
+    ]
     found = fitted(host, made_up(host), op_quantize=table)
     assert found["ggml-q8_0"].parameters["quantise_seconds"] == pytest.approx(1e-9 / 4)
     assert found["ggml-q4_k"].parameters["quantise_seconds"] == pytest.approx(
-        counted_kernel(host, "ggml-q4_k", experts=False).quantise, rel=1e-4)
+        counted_kernel(host, "ggml-q4_k", experts=False).quantise, rel=1e-4
+    )
 
 
 def test_a_profile_brings_its_fits_back(host, tmp_path) -> None:
@@ -158,8 +202,10 @@ def test_a_profile_brings_its_fits_back(host, tmp_path) -> None:
     none; experts whose tokens run one by one keep doing so."""
     rows = made_up(host)
     head = list(rows[0])
-    (tmp_path / "op_gemm.csv").write_text("\n".join(
-        [",".join(head), *(",".join(r[h] for h in head) for r in rows)]) + "\n", encoding="utf-8")
+    (tmp_path / "op_gemm.csv").write_text(
+        "\n".join([",".join(head), *(",".join(r[h] for h in head) for r in rows)]) + "\n",
+        encoding="utf-8",
+    )
     result = calibrate(tmp_path, host, source="here", date="2026-11-27")
     made = tmp_path / "four-cores.toml"
     made.write_text(result.text, encoding="utf-8")
@@ -171,7 +217,8 @@ def test_a_profile_brings_its_fits_back(host, tmp_path) -> None:
     for name, (one, _) in FASTER.items():
         counted = counted_kernel(device, name, experts=False)
         assert ggml_kernel(device, name, experts=False).vector == pytest.approx(
-            counted.vector * one, rel=0.05)
+            counted.vector * one, rel=0.05
+        )
     apart = ggml_kernel(device, "ggml-q8_0", experts=True)
     assert apart.tile == apart.vector
     before = ggml_arrays(host, ["ggml-q2_k"], experts=False, engine="llama.cpp")
@@ -182,22 +229,39 @@ def test_a_profile_brings_its_fits_back(host, tmp_path) -> None:
 
 def attention_rows(host, step, tile):
     """(decode, prompt) rows of ``step`` and ``tile`` seconds an element of a pair, and a launch."""
-    launch = {phase: host.achieved[f"attention-{phase}"].floor_seconds.value
-              for phase in ("decode", "prefill")}
-    common = {"device": host.id, "software": "llama.cpp b1", "attn_dtype": "f32",
-              "kv_dtype": "f16", "batch": "1", "window": "0", "threads": "4"}
+    launch = {
+        phase: host.achieved[f"attention-{phase}"].floor_seconds.value
+        for phase in ("decode", "prefill")
+    }
+    common = {
+        "device": host.id,
+        "software": "llama.cpp b1",
+        "attn_dtype": "f32",
+        "kv_dtype": "f16",
+        "batch": "1",
+        "window": "0",
+        "threads": "4",
+    }
     steps, prompts = [], []
     for heads, shared, width in ((32, 8, 128), (9, 3, 64)):
         own = common | {"heads": str(heads), "kv_heads": str(shared), "head_dim": str(width)}
         for length in (256, 1024, 4096):
             pairs = heads * 2 * width
-            steps.append(own | {"kv_len": str(length),
-                                "latency_us": repr(
-                                  (launch["decode"] + pairs * length * step) * 1e6)})
+            steps.append(
+                own
+                | {
+                    "kv_len": str(length),
+                    "latency_us": repr((launch["decode"] + pairs * length * step) * 1e6),
+                }
+            )
             edge = length * (length + 1) / 2 + 32 * length
-            prompts.append(own | {"isl": str(length),
-                                  "latency_us": repr(
-                                    (launch["prefill"] + pairs * edge * tile) * 1e6)})
+            prompts.append(
+                own
+                | {
+                    "isl": str(length),
+                    "latency_us": repr((launch["prefill"] + pairs * edge * tile) * 1e6),
+                }
+            )
     return steps, prompts
 
 
@@ -208,8 +272,9 @@ def test_attention_by_its_own_rows(host) -> None:
     assert (step.variant, prompt.variant) == ("decode:fp16", "prefill:fp16")
     assert step.parameters["element_seconds"] == pytest.approx(2e-10)
     assert prompt.parameters["element_seconds"] == pytest.approx(5e-11)
-    device = replace(host, fitted={("ggml-attention", "llama.cpp", f.variant): f
-                                   for f in (step, prompt)})
+    device = replace(
+        host, fitted={("ggml-attention", "llama.cpp", f.variant): f for f in (step, prompt)}
+    )
     costs = ggml_attention(device, "llama.cpp")
     assert costs is not None
     assert costs.costs["fp16"].step == pytest.approx(2e-10)
@@ -235,7 +300,12 @@ def test_a_launch_of_attention_counts_once(host) -> None:
         [(_, fitted)] = fit_steps(steps, profiles={host.id: host})
         device = replace(host, fitted={("ggml-attention", "llama.cpp", fitted.variant): fitted})
         costs = ggml_attention(device, "llama.cpp")
-        found = sum(float(core_parts(costs, llama, kind, ["fp16"], device, points,
-                                     decode_phase(points, 256)).total()[0, 0])
-                    for kind in ("kv-k", "kv-v"))
+        found = sum(
+            float(
+                core_parts(
+                    costs, llama, kind, ["fp16"], device, points, decode_phase(points, 256)
+                ).total()[0, 0]
+            )
+            for kind in ("kv-k", "kv-v")
+        )
         assert found == pytest.approx(floor + 32 * 2 * 64 * 256 * seconds, rel=1e-6)

@@ -11,11 +11,22 @@ from planner.throughput.forms.delta import DeltaShape, delta_parts
 from planner.throughput.silicon import chip
 
 TRUE = {
-    "fused_recurrent_gated_delta_rule": ("recurrent", {
-        "floor_seconds": 5e-6, "bandwidth_fraction": 0.7, "cached_factor": 1.8}),
-    "chunk_gated_delta_rule_flashinfer": ("chunk", {
-        "floor_seconds": 5e-6, "load_seconds": 6e-6, "step_seconds": 2.5e-6,
-        "bandwidth_fraction": 0.6, "slots": 1.0, "compute_fraction": 1.0, "fused": 1.0}),
+    "fused_recurrent_gated_delta_rule": (
+        "recurrent",
+        {"floor_seconds": 5e-6, "bandwidth_fraction": 0.7, "cached_factor": 1.8},
+    ),
+    "chunk_gated_delta_rule_flashinfer": (
+        "chunk",
+        {
+            "floor_seconds": 5e-6,
+            "load_seconds": 6e-6,
+            "step_seconds": 2.5e-6,
+            "bandwidth_fraction": 0.6,
+            "slots": 1.0,
+            "compute_fraction": 1.0,
+            "fused": 1.0,
+        },
+    ),
 }
 
 
@@ -25,13 +36,30 @@ def table(kernel: str) -> list[dict[str, str]]:
     assert figures is not None
     rows = []
     for k, ratio, b, s in product((1, 2, 4, 8, 16), (1, 2, 4), (1, 16, 256), (1, 512, 8192)):
-        shape = DeltaShape(np.asarray(float(b)), np.asarray(float(s)), np.asarray(float(k)),
-                           np.asarray(float(k * ratio)), 128.0, 128.0)
+        shape = DeltaShape(
+            np.asarray(float(b)),
+            np.asarray(float(s)),
+            np.asarray(float(k)),
+            np.asarray(float(k * ratio)),
+            128.0,
+            128.0,
+        )
         seconds = float(delta_parts(parameters, figures, variant, shape, cold=False).total())
-        rows.append({"device": "h100_sxm", "software": "vllm 9", "kernel": kernel,
-                     "batch": f"{b}", "seq_len": f"{s}", "d_conv": "4", "k_heads": f"{k}",
-                     "k_dim": "128", "v_heads": f"{k * ratio}", "v_dim": "128",
-                     "latency_us": repr(seconds * 1e6)})
+        rows.append(
+            {
+                "device": "h100_sxm",
+                "software": "vllm 9",
+                "kernel": kernel,
+                "batch": f"{b}",
+                "seq_len": f"{s}",
+                "d_conv": "4",
+                "k_heads": f"{k}",
+                "k_dim": "128",
+                "v_heads": f"{k * ratio}",
+                "v_dim": "128",
+                "latency_us": repr(seconds * 1e6),
+            }
+        )
     return rows
 
 
@@ -39,7 +67,10 @@ def table(kernel: str) -> list[dict[str, str]]:
 def test_known_parameters_come_back(kernel: str) -> None:
     [(device, found)] = fit_tables(table(kernel))
     assert (device, found.operator, found.variant) == (
-        "h100-sxm", "linear-attention", TRUE[kernel][0])
+        "h100-sxm",
+        "linear-attention",
+        TRUE[kernel][0],
+    )
     assert found.error.mean < 0.02
     for name, value in TRUE[kernel][1].items():
         assert found.parameters[name] == pytest.approx(value, rel=0.2), name

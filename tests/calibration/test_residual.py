@@ -40,14 +40,30 @@ def table(rows) -> str:
 def measured_rows(model=SPEC.id):
     for scheme in SCHEMES:
         prompt, step = prompt_and_step(priced(DEVICE, scheme))
-        for quantity, told, off in (("decode_seconds", step, OFF[scheme]),
-                                    ("prefill_seconds", prompt, 2.0)):
-            yield {"device": DEVICE.id, "software": "llama.cpp 0.5", "engine": "llama.cpp",
-                   "model": model, "subject": scheme, "types": f"= {scheme}",
-                   "prompt_tokens": 192, "output_tokens": 64, "threads": 1, "cache": "bf16",
-                   "quantity": quantity, "unit": "seconds", "measured": off * told.value,
-                   "predicted": told.value, "low": told.low, "high": told.high,
-                   "basis": told.basis, "busy": "0.02"}
+        for quantity, told, off in (
+            ("decode_seconds", step, OFF[scheme]),
+            ("prefill_seconds", prompt, 2.0),
+        ):
+            yield {
+                "device": DEVICE.id,
+                "software": "llama.cpp 0.5",
+                "engine": "llama.cpp",
+                "model": model,
+                "subject": scheme,
+                "types": f"= {scheme}",
+                "prompt_tokens": 192,
+                "output_tokens": 64,
+                "threads": 1,
+                "cache": "bf16",
+                "quantity": quantity,
+                "unit": "seconds",
+                "measured": off * told.value,
+                "predicted": told.value,
+                "low": told.low,
+                "high": told.high,
+                "basis": told.basis,
+                "busy": "0.02",
+            }
 
 
 @pytest.fixture(scope="module")
@@ -87,15 +103,20 @@ def test_the_second_prediction_is_inside_ten_percent(corrected):
 def mixed_plan(scheme="int8-w8a8", engine="vllm"):
     """A plan whose mlp-down stays wide but for its first layers, and how files name it."""
     made = planner.estimate(SPEC, DEVICE, scheme=scheme, engine=engine, batch=1, isl=192, osl=64)
-    plan = replace(made, units=tuple(
-        replace(u, scheme="bf16") if u.kind == "mlp-down" and 0 not in u.layers else u
-        for u in made.units))
+    plan = replace(
+        made,
+        units=tuple(
+            replace(u, scheme="bf16") if u.kind == "mlp-down" and 0 not in u.layers else u
+            for u in made.units
+        ),
+    )
     return plan, schemes_of_plan(assignment_of(plan, SPEC))
 
 
 @pytest.mark.sample(1)
-@pytest.mark.parametrize(("engine", "scheme"), [
-    ("vllm", "int8-w8a8"), ("pytorch", "int8-w8a8"), ("vllm", "int4-w4a16")])
+@pytest.mark.parametrize(
+    ("engine", "scheme"), [("vllm", "int8-w8a8"), ("pytorch", "int8-w8a8"), ("vllm", "int4-w4a16")]
+)
 def test_times_of_a_mixed_plan_are_learned(engine, scheme, tmp_path):
     """What vLLM and PyTorch load tells no types: the plan's own schemes stand in the table."""
     plan, schemes = mixed_plan(scheme, engine)
@@ -104,27 +125,53 @@ def test_times_of_a_mixed_plan_are_learned(engine, scheme, tmp_path):
     assert step.value != prompt_and_step(alone(SPEC, how, scheme=scheme))[1].value
     types = layered({"types": schemes})
     assert f"ffn_down {scheme} 0-1; ffn_down bf16 2-29" in types
-    row = next(measured_rows()) | {"engine": engine, "software": f"{engine} 0.21.1",
-                                   "subject": "plan", "types": types}
-    (tmp_path / "e2e_verify.csv").write_text(table(
-        [row | {"quantity": "decode_seconds", "measured": 1.7 * step.value},
-         row | {"quantity": "prefill_seconds", "measured": 1.4 * prompt.value}]))
+    row = next(measured_rows()) | {
+        "engine": engine,
+        "software": f"{engine} 0.21.1",
+        "subject": "plan",
+        "types": types,
+    }
+    (tmp_path / "e2e_verify.csv").write_text(
+        table(
+            [
+                row | {"quantity": "decode_seconds", "measured": 1.7 * step.value},
+                row | {"quantity": "prefill_seconds", "measured": 1.4 * prompt.value},
+            ]
+        )
+    )
     found = calibrate(tmp_path, DEVICE, source="a test", date="2026-11-27")
-    assert {fit.operator: fit.parameters["factor"] for fit in found.fits} \
-        == {STEP: pytest.approx(1.7), PROMPT: pytest.approx(1.4)}
+    assert {fit.operator: fit.parameters["factor"] for fit in found.fits} == {
+        STEP: pytest.approx(1.7),
+        PROMPT: pytest.approx(1.4),
+    }
     assert not found.skipped
 
 
 def test_the_table_of_a_plan_has_its_schemes():
     _, schemes = mixed_plan()
-    rows = [ComparedRow(name, "decode_seconds", "seconds", 1.0, 0.9, 1.1, "prior", 1.2, 0.0)
-            for name in ("plan", "bf16")]
+    rows = [
+        ComparedRow(name, "decode_seconds", "seconds", 1.0, 0.9, 1.1, "prior", 1.2, 0.0)
+        for name in ("plan", "bf16")
+    ]
     found = Verification(
-        SPEC.id, "host", FoundEngine("vllm", "0.32.0", "python"),
-        Setting(192, 64, 1, 3, 512, 16, 60.0), "a text", {}, tuple(rows), (), "", (), ())
+        SPEC.id,
+        "host",
+        FoundEngine("vllm", "0.32.0", "python"),
+        Setting(192, 64, 1, 3, 512, 16, 60.0),
+        "a text",
+        {},
+        tuple(rows),
+        (),
+        "",
+        (),
+        (),
+    )
     read = {name: {"decode_seconds": Reading(1.2)} for name in ("plan", "bf16")}
-    text = table_text(found, Findings((), read, {"plan": {"kernels": []}, "bf16": {"scheme": ""}}),
-                      {"plan": schemes, "bf16": {}})
+    text = table_text(
+        found,
+        Findings((), read, {"plan": {"kernels": []}, "bf16": {"scheme": ""}}),
+        {"plan": schemes, "bf16": {}},
+    )
     plan, base = csv.DictReader(io.StringIO(text))
     assert types_of(plan["types"]) == schemes
     assert plan["formats"] == "182 int8-w8a8 + 28 bf16"
@@ -157,10 +204,12 @@ def test_the_table_adds_up_as_before(corrected):
 def test_other_models_and_engines_stay_as_they_are(corrected):
     _, device = corrected
     other = planner.load_model("qwen3-0.6b")
-    assert prompt_and_step(priced(device, "ggml-q8_0", other)) \
-        == prompt_and_step(priced(DEVICE, "ggml-q8_0", other))
-    assert prompt_and_step(priced(device, "bf16", engine="pytorch")) \
-        == prompt_and_step(priced(DEVICE, "bf16", engine="pytorch"))
+    assert prompt_and_step(priced(device, "ggml-q8_0", other)) == prompt_and_step(
+        priced(DEVICE, "ggml-q8_0", other)
+    )
+    assert prompt_and_step(priced(device, "bf16", engine="pytorch")) == prompt_and_step(
+        priced(DEVICE, "bf16", engine="pytorch")
+    )
 
 
 def test_calibrating_again_does_not_compound(corrected, tmp_path):
@@ -188,8 +237,7 @@ def test_new_operators_drop_what_was_left_over_the_old(corrected):
     found, device = corrected
     key = ("gemm", "vllm", "bf16")
     new = replace(found.fits[0], operator="gemm", stack="vllm", variant="bf16")
-    assert set(stale_sets(device, [new])) == {(f.operator, f.stack, f.variant)
-                                              for f in found.fits}
+    assert set(stale_sets(device, [new])) == {(f.operator, f.stack, f.variant) for f in found.fits}
     assert key not in stale_sets(device, [new])
     assert stale_sets(device, found.fits) == []
     assert stale_sets(device, [new, *found.fits]) == []

@@ -13,10 +13,31 @@ from planner.errors import InfeasibleError
 from planner.report.terminal.capacity import capacity_text
 from planner.sizing.answer import Capacity
 
-ASKED = ["capacity", "llama-3.1-8b", "l40s", "--rate", "40/s", "--ttft-ms", "1500", "--tpot-ms",
-         "50", "--workload", "chat", "--engine", "vllm", "--tp", "1"]
-KEYWORDS = {"rate": 40.0, "ttft_seconds": 1.5, "tpot_seconds": 0.05, "workload": "chat",
-            "engine": "vllm", "tp": 1}
+ASKED = [
+    "capacity",
+    "llama-3.1-8b",
+    "l40s",
+    "--rate",
+    "40/s",
+    "--ttft-ms",
+    "1500",
+    "--tpot-ms",
+    "50",
+    "--workload",
+    "chat",
+    "--engine",
+    "vllm",
+    "--tp",
+    "1",
+]
+KEYWORDS = {
+    "rate": 40.0,
+    "ttft_seconds": 1.5,
+    "tpot_seconds": 0.05,
+    "workload": "chat",
+    "engine": "vllm",
+    "tp": 1,
+}
 FLAGS = """
 --rate --ttft-ms --tpot-ms --percentile --router --max-devices --price --simulate --tp --dp --ep
 --context --isl --osl --workload --prefix-hit --prefix-hit-rate --slots --max-loss --schemes --kv
@@ -25,8 +46,9 @@ FLAGS = """
 
 
 def test_flags() -> None:
-    assert {name for p in cli.commands["capacity"].params for name in p.opts
-            if name.startswith("--")} == set(FLAGS.split())
+    assert {
+        name for p in cli.commands["capacity"].params for name in p.opts if name.startswith("--")
+    } == set(FLAGS.split())
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +58,8 @@ def found() -> Capacity:
 
 
 def test_text_json_csv_and_python_tell_the_same(
-        found: Capacity, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    found: Capacity, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     file = tmp_path / "t.csv"
     assert run([*ASKED, "--json", "--csv", str(file)]) == 0
     out, err = capsys.readouterr()
@@ -57,8 +80,19 @@ def test_the_text_is_short_and_fits(found: Capacity, monkeypatch: pytest.MonkeyP
     assert len(lines) <= 40
     assert all(len(line) <= 80 for line in lines)
     words = " ".join(str(found).split())
-    for part in ("× l40s", "p90: TTFT", "TPOT", "least-loaded", "kWh", "a month", "answer",
-                 "1 replica more", "cheaper with these formats:", "fewer (", "as released"):
+    for part in (
+        "× l40s",
+        "p90: TTFT",
+        "TPOT",
+        "least-loaded",
+        "kWh",
+        "a month",
+        "answer",
+        "1 replica more",
+        "cheaper with these formats:",
+        "fewer (",
+        "as released",
+    ):
         assert part in words, part
     monkeypatch.setenv("COLUMNS", "40")
     assert all(len(line) <= 40 for line in capacity_text(found).splitlines())
@@ -83,14 +117,20 @@ def test_a_compromise_does_what_it_says(found: Capacity) -> None:
         assert one.devices + one.saved == found.devices
         assert one.saved > 0
     one = found.compromises[0]
-    again = planner.capacity("llama-3.1-8b", "l40s", schemes=list(found.answer.schemes),
-                             kv=found.answer.kv, **{**KEYWORDS, one.limit: one.value})
+    again = planner.capacity(
+        "llama-3.1-8b",
+        "l40s",
+        schemes=list(found.answer.schemes),
+        kv=found.answer.kv,
+        **{**KEYWORDS, one.limit: one.value},
+    )
     assert again.devices <= one.devices
 
 
 def test_a_price_and_a_simulation_are_told() -> None:
-    found = planner.capacity("llama-3.1-8b", "l40s", **{**KEYWORDS, "rate": 1.0}, simulate=200,
-                             price=1.2)
+    found = planner.capacity(
+        "llama-3.1-8b", "l40s", **{**KEYWORDS, "rate": 1.0}, simulate=200, price=1.2
+    )
     assert found.answer.usd_per_month == pytest.approx(found.devices * 1.2 * 730)
     assert found.simulated is not None
     assert found.simulated.tpot_seconds == pytest.approx(found.tpot_seconds.value, rel=0.1)
@@ -98,17 +138,27 @@ def test_a_price_and_a_simulation_are_told() -> None:
     assert "USD/month" in str(found)
 
 
-@pytest.mark.parametrize(("more", "words"), [
-    (["--rate", "0"], "above 0"), (["--rate", "-3"], "above 0"),
-    (["--rate", "5/fortnight"], "20/s"),
-    (["--rate", "x"], "not a number"), (["--percentile", "100"], "below 100"),
-    (["--percentile", "0"], "above 0"), (["--router", "none"], "round-robin"),
-    (["--max-devices", "0"], "at least 1"), (["--simulate", "3"], "from 100"),
-    (["--tpot-ms", "-1"], "above 0"), (["--csv", "t.txt"], ".csv"), (["--price", "0"], "above 0"),
-    (["--workload", "chatt"], "chat"),
-])
-def test_a_bad_value_is_an_error_with_a_hint(more: list[str], words: str,
-                                             capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        (["--rate", "0"], "above 0"),
+        (["--rate", "-3"], "above 0"),
+        (["--rate", "5/fortnight"], "20/s"),
+        (["--rate", "x"], "not a number"),
+        (["--percentile", "100"], "below 100"),
+        (["--percentile", "0"], "above 0"),
+        (["--router", "none"], "round-robin"),
+        (["--max-devices", "0"], "at least 1"),
+        (["--simulate", "3"], "from 100"),
+        (["--tpot-ms", "-1"], "above 0"),
+        (["--csv", "t.txt"], ".csv"),
+        (["--price", "0"], "above 0"),
+        (["--workload", "chatt"], "chat"),
+    ],
+)
+def test_a_bad_value_is_an_error_with_a_hint(
+    more: list[str], words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert run([*ASKED, *more]) == 2
     out, err = capsys.readouterr()
     assert out == ""
@@ -124,10 +174,12 @@ def test_no_level_is_no_question(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.sample(1)
-@pytest.mark.parametrize("limits", [["--ttft-ms", "1"], ["--tpot-ms", "0.5"],
-                                    ["--ttft-ms", "80", "--tpot-ms", "50"]])
+@pytest.mark.parametrize(
+    "limits", [["--ttft-ms", "1"], ["--tpot-ms", "0.5"], ["--ttft-ms", "80", "--tpot-ms", "50"]]
+)
 def test_a_level_that_no_replica_keeps_says_what_would_do(
-        limits: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    limits: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
     assert run([*ASKED, *limits, "--quiet"]) == 1
     out, err = capsys.readouterr()
     assert out == ""
@@ -141,6 +193,7 @@ def test_too_few_devices_say_what_they_serve(found: Capacity) -> None:
         planner.capacity("llama-3.1-8b", "l40s", **KEYWORDS, max_devices=2)
     rate = re.search(r"--rate ([\d.]+) \(what 2 serve\)", refused.value.hint)
     assert rate is not None
-    served = planner.capacity("llama-3.1-8b", "l40s", max_devices=2,
-                              **{**KEYWORDS, "rate": float(rate[1])})
+    served = planner.capacity(
+        "llama-3.1-8b", "l40s", max_devices=2, **{**KEYWORDS, "rate": float(rate[1])}
+    )
     assert served.devices <= 2

@@ -19,8 +19,9 @@ ASKED = ["compare", "qwen2.5-0.5b", "l40s", "--context", "2048", "--engine", "vl
 
 
 @pytest.mark.exhaustive
-def test_the_table_fits_eighty_columns_and_forty(capsys: pytest.CaptureFixture[str],
-                                                 monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_table_fits_eighty_columns_and_forty(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     for width in (80, 40):
         monkeypatch.setenv("COLUMNS", str(width))
         assert run(ASKED) == 0
@@ -31,11 +32,27 @@ def test_the_table_fits_eighty_columns_and_forty(capsys: pytest.CaptureFixture[s
     assert "--price DEVICE=USD" in " ".join(out.split())
 
 
-def test_text_json_csv_and_page_tell_the_same(tmp_path: Path,
-                                              capsys: pytest.CaptureFixture[str]) -> None:
+def test_text_json_csv_and_page_tell_the_same(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     cells, page = tmp_path / "t.csv", tmp_path / "t.html"
-    assert run([*ASKED, "--price", "2", "--json", "--csv", str(cells), "--report",
-                str(page), "--lang", "zh"]) == 0
+    assert (
+        run(
+            [
+                *ASKED,
+                "--price",
+                "2",
+                "--json",
+                "--csv",
+                str(cells),
+                "--report",
+                str(page),
+                "--lang",
+                "zh",
+            ]
+        )
+        == 0
+    )
     data = json.loads(capsys.readouterr().out)
     found = planner.compare("qwen2.5-0.5b", "l40s", context=2048, engine="vllm", price=2.0)
     assert data == json.loads(json.dumps(found.to_dict()))
@@ -52,19 +69,32 @@ def test_text_json_csv_and_page_tell_the_same(tmp_path: Path,
     assert {path.name for path in tmp_path.iterdir()} == {"t.csv", "t.html"}
 
 
-@pytest.mark.parametrize(("more", "words"), [
-    (["--csv", "t.txt"], "only .csv"), (["--report", "t.md"], "only .html"),
-    (["--csv", "no/t.csv"], "does not exist"), (["--price", "x"], "not a number"),
-    (["--price", "l40s=1,b"], "not understood"), (["--price", "h20=1"], "not compared"),
-    (["--price", "=1"], "not understood"), (["--price", "l40s=1,l40s=2"], "l40s twice"),
-    (["--price", "l40s=nan"], "out of range"), (["--price", "0"], "out of range"),
-    (["--price", "nan"], "--price nan is out of range"), (["--price", "1e400"], "out of range"),
-    (["--report", "t.html", "--lang", "de"], "language 'de'"),
-    (["--lang", "zh"], "--lang zh is the language of a page"),
-])
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        (["--csv", "t.txt"], "only .csv"),
+        (["--report", "t.md"], "only .html"),
+        (["--csv", "no/t.csv"], "does not exist"),
+        (["--price", "x"], "not a number"),
+        (["--price", "l40s=1,b"], "not understood"),
+        (["--price", "h20=1"], "not compared"),
+        (["--price", "=1"], "not understood"),
+        (["--price", "l40s=1,l40s=2"], "l40s twice"),
+        (["--price", "l40s=nan"], "out of range"),
+        (["--price", "0"], "out of range"),
+        (["--price", "nan"], "--price nan is out of range"),
+        (["--price", "1e400"], "out of range"),
+        (["--report", "t.html", "--lang", "de"], "language 'de'"),
+        (["--lang", "zh"], "--lang zh is the language of a page"),
+    ],
+)
 def test_a_bad_flag_is_an_error_and_writes_nothing(
-        more: list[str], words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
-        capsys: pytest.CaptureFixture[str]) -> None:
+    more: list[str],
+    words: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     monkeypatch.chdir(tmp_path)
     assert run([*ASKED, *more]) == 2
     told = capsys.readouterr()
@@ -75,7 +105,8 @@ def test_a_bad_flag_is_an_error_and_writes_nothing(
 
 
 def test_too_many_pairs_are_refused_before_any_is_read(
-        monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     def read(*_: object, **__: object) -> None:
         pytest.fail("read before the pairs were counted")
 
@@ -93,18 +124,41 @@ def test_cells_that_a_spreadsheet_would_compute_are_text() -> None:
     rows = list(csv.DictReader(table(found).splitlines()))
     assert {row["model"] for row in rows} == {"'=1+1"}
     assert [float(row["loss"]) for row in rows if row["loss"]] == [
-        one.loss for one in found.rows if one.loss is not None]
+        one.loss for one in found.rows if one.loss is not None
+    ]
 
 
 @pytest.mark.exhaustive
-@pytest.mark.parametrize(("models", "devices"), [
-    ("deepseek-v3", "h100-sxm,b200-sxm"), ("qwen3-8b", "l40s,jetson-agx-orin-64gb,xeon-6980p"),
-    ("llama-3.1-70b", "mi300x,rtx-3090"), ("gpt-oss-20b,qwen3-30b-a3b", "h100-sxm")])
-def test_chinese_pages_of_real_answers_have_no_english(models: str, devices: str,
-                                                       tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("models", "devices"),
+    [
+        ("deepseek-v3", "h100-sxm,b200-sxm"),
+        ("qwen3-8b", "l40s,jetson-agx-orin-64gb,xeon-6980p"),
+        ("llama-3.1-70b", "mi300x,rtx-3090"),
+        ("gpt-oss-20b,qwen3-30b-a3b", "h100-sxm"),
+    ],
+)
+def test_chinese_pages_of_real_answers_have_no_english(
+    models: str, devices: str, tmp_path: Path
+) -> None:
     page = tmp_path / "t.html"
-    assert run(["compare", models, devices, "--tpot-ms", "15", "--lang", "zh", "--quiet",
-                "--report", str(page)]) == 0
+    assert (
+        run(
+            [
+                "compare",
+                models,
+                devices,
+                "--tpot-ms",
+                "15",
+                "--lang",
+                "zh",
+                "--quiet",
+                "--report",
+                str(page),
+            ]
+        )
+        == 0
+    )
     assert latin_texts(page.read_text(encoding="utf-8")) == []
 
 

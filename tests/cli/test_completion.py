@@ -33,9 +33,20 @@ def told(line: str, folder: Path, shell: str = "bash", **more: str) -> tuple[lis
     asked = {"COMP_WORDS": line, "COMP_CWORD": str(len(words) - 1)}
     if shell == "fish":
         asked = {"COMP_WORDS": line, "COMP_CWORD": words[-1]}
-    done = subprocess.run([sys.executable, "-c", _SCRIPT], cwd=folder, check=True, text=True,
-                          env={**clean_environment(), "PYTHONPATH": str(ROOT), **asked, **more,
-                               "_PLAN_COMPLETE": f"{shell}_complete"}, capture_output=True)
+    done = subprocess.run(
+        [sys.executable, "-c", _SCRIPT],
+        cwd=folder,
+        check=True,
+        text=True,
+        env={
+            **clean_environment(),
+            "PYTHONPATH": str(ROOT),
+            **asked,
+            **more,
+            "_PLAN_COMPLETE": f"{shell}_complete",
+        },
+        capture_output=True,
+    )
     *lines, last = done.stdout.splitlines()
     code, modules = json.loads(last)
     assert code == 0
@@ -44,25 +55,29 @@ def told(line: str, folder: Path, shell: str = "bash", **more: str) -> tuple[lis
 
 
 @pytest.mark.sample(3)
-@pytest.mark.parametrize(("line", "expected"), [
-    ("plan deepseek-v3", "deepseek-v3.2"),
-    ("plan expl", "explain"),
-    ("plan deepseek-v3 h1", "h100-sxm"),
-    ("plan meta-llama/Llama-3.1-7", "meta-llama/Llama-3.1-70B"),
-    ("plan --scen", "--scenario"),
-    ("plan --scenario orin", "orin-int8"),
-    ("plan estimate llama-3.1-8b l40s --scheme fp8-b", "fp8-block"),
-    ("plan llama-3.1-8b l40s --schemes bf16,int8-w8", "bf16,int8-w8a8"),
-    ("plan llama-3.1-8b l40s --objective la", "latency"),
-    ("plan llama-3.1-8b l40s --kv fp8-", "fp8-ds-mla"),
-    ("plan llama-3.1-8b l40s --engine vl", "vllm"),
-    ("plan devices jetson-agx-t", "jetson-agx-thor-t5000"),
-    ("plan formats --device xeon-6", "xeon-6980p"), ("plan devices hos", "host"),
-    ("plan explain llama-3.1-8b l40s --module mlp-d", "mlp-down"),
-    ("plan sensitivity llama-3.1-8b --exclude GLM-4,kimi-k", "GLM-4,Kimi-K2"),
-    ("plan sensitivity llama-3.1-8b --names g", "gguf"),
-    ("plan completion z", "zsh"),
-])
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("plan deepseek-v3", "deepseek-v3.2"),
+        ("plan expl", "explain"),
+        ("plan deepseek-v3 h1", "h100-sxm"),
+        ("plan meta-llama/Llama-3.1-7", "meta-llama/Llama-3.1-70B"),
+        ("plan --scen", "--scenario"),
+        ("plan --scenario orin", "orin-int8"),
+        ("plan estimate llama-3.1-8b l40s --scheme fp8-b", "fp8-block"),
+        ("plan llama-3.1-8b l40s --schemes bf16,int8-w8", "bf16,int8-w8a8"),
+        ("plan llama-3.1-8b l40s --objective la", "latency"),
+        ("plan llama-3.1-8b l40s --kv fp8-", "fp8-ds-mla"),
+        ("plan llama-3.1-8b l40s --engine vl", "vllm"),
+        ("plan devices jetson-agx-t", "jetson-agx-thor-t5000"),
+        ("plan formats --device xeon-6", "xeon-6980p"),
+        ("plan devices hos", "host"),
+        ("plan explain llama-3.1-8b l40s --module mlp-d", "mlp-down"),
+        ("plan sensitivity llama-3.1-8b --exclude GLM-4,kimi-k", "GLM-4,Kimi-K2"),
+        ("plan sensitivity llama-3.1-8b --names g", "gguf"),
+        ("plan completion z", "zsh"),
+    ],
+)
 def test_names_are_completed(line: str, expected: str, tmp_path: Path) -> None:
     lines, modules = told(line, tmp_path)
     values = [text.partition(",")[2] for text in lines]
@@ -77,7 +92,8 @@ def test_every_shell_is_told_the_same_names(shell: str, tmp_path: Path) -> None:
     lines, _ = told("plan llama-3.1-8b b", tmp_path, shell)
     text = "\n".join(lines)
     assert [d for d in device_ids() if d.startswith("b")] == [
-        d for d in device_ids() if d in text and d.startswith("b")]
+        d for d in device_ids() if d in text and d.startswith("b")
+    ]
 
 
 def test_all_models_are_offered_after_a_command(tmp_path: Path) -> None:
@@ -119,14 +135,19 @@ def test_a_mode_is_one_of_its_command(command: str) -> None:
     mode = next(p for p in cli.commands[command].params if p.name == "mode")
     assert isinstance(mode, click.Option)
     assert [w for w in MODES[command] if w not in f"{mode.metavar} {mode.help}"] == []
-    words = [item.value for item in mode.type.shell_complete(
-        click.Context(cli.commands[command], info_name=command), mode, "")]
+    words = [
+        item.value
+        for item in mode.type.shell_complete(
+            click.Context(cli.commands[command], info_name=command), mode, ""
+        )
+    ]
     assert words == list(MODES[command])
 
 
 @pytest.mark.parametrize("shell", SHELLS)
-def test_a_script_for_every_shell(shell: str, tmp_path: Path,
-                                  capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_script_for_every_shell(
+    shell: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     assert run(["completion", shell]) == 0
     script = capfd.readouterr().out
     assert "_PLAN_COMPLETE" in script

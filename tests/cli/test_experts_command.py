@@ -8,8 +8,19 @@ import pytest
 import planner
 from planner.cli.main import run
 
-QUESTION = ["experts", "deepseek-v3", "h100-sxm", "--batch", "64", "--skew", "0.5", "--ep", "8",
-            "--redundant", "32"]
+QUESTION = [
+    "experts",
+    "deepseek-v3",
+    "h100-sxm",
+    "--batch",
+    "64",
+    "--skew",
+    "0.5",
+    "--ep",
+    "8",
+    "--redundant",
+    "32",
+]
 
 
 def test_text_fits_80_columns(capsys: pytest.CaptureFixture[str]) -> None:
@@ -40,8 +51,9 @@ def test_uniform_counts(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_memory_limit_leaves_room_for_whole_experts() -> None:
     always, size = 19_082_195_296, 44_050_944
-    got = planner.experts("deepseek-v3", "h100-sxm", memory_bytes=always + 100 * size + 7,
-                          host_bytes=50 * size)
+    got = planner.experts(
+        "deepseek-v3", "h100-sxm", memory_bytes=always + 100 * size + 7, host_bytes=50 * size
+    )
     assert got.residency is not None
     assert (got.residency.device.experts, got.residency.host.experts) == (100, 50)
     assert got.residency.drive.experts == 58 * 256 - 150
@@ -74,24 +86,27 @@ def test_tokens_of_one_request_touch_fewer() -> None:
     assert apart.effective_batch is None
 
 
-@pytest.mark.parametrize(("flags", "message"), [
-    (["llama-3.1-8b"], "no routed experts"),
-    (["mixtral-8x7b", "--skew", "-1"], "skew is -1"),
-    (["mixtral-8x7b", "--skew", "nan"], "skew = nan is not a number"),
-    (["mixtral-8x7b", "--skew", "1e308"], "skew is 1e+308"),
-    (["mixtral-8x7b", "--ep", "3"], "does not divide"),
-    (["mixtral-8x7b", "--ep", "8", "--redundant", "3"], "8 ranks"),
-    (["mixtral-8x7b", "--redundant", "-1"], "redundant -1"),
-    (["mixtral-8x7b", "--memory-bytes", "1000"], "hold less than"),
-    (["mixtral-8x7b", "--requests", "1", "--correlation", "2"], "correlation 2"),
-    (["mixtral-8x7b", "--correlation", "0.5"], "requests None"),
-    (["mixtral-8x7b", "--requests", "1"], "correlation 0"),
-    (["mixtral-8x7b", "--link", "nvlink-c2c"], "without a device"),
-    (["mixtral-8x7b", "--batch", "2", "--requests", "3", "--correlation", "0.5"], "3 requests"),
-    (["mixtral-8x7b", "--popularity", "nowhere.txt"], "does not exist"),
-    (["mixtral-8x7b", "h100-sxm", "--link", "nvlink-c2c"], "NVLink-C2C"),
-    (["mixtral-8x7b", "jetson-agx-orin-64gb", "--host-bytes", "9"], "no link to a host"),
-])
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["llama-3.1-8b"], "no routed experts"),
+        (["mixtral-8x7b", "--skew", "-1"], "skew is -1"),
+        (["mixtral-8x7b", "--skew", "nan"], "skew = nan is not a number"),
+        (["mixtral-8x7b", "--skew", "1e308"], "skew is 1e+308"),
+        (["mixtral-8x7b", "--ep", "3"], "does not divide"),
+        (["mixtral-8x7b", "--ep", "8", "--redundant", "3"], "8 ranks"),
+        (["mixtral-8x7b", "--redundant", "-1"], "redundant -1"),
+        (["mixtral-8x7b", "--memory-bytes", "1000"], "hold less than"),
+        (["mixtral-8x7b", "--requests", "1", "--correlation", "2"], "correlation 2"),
+        (["mixtral-8x7b", "--correlation", "0.5"], "requests None"),
+        (["mixtral-8x7b", "--requests", "1"], "correlation 0"),
+        (["mixtral-8x7b", "--link", "nvlink-c2c"], "without a device"),
+        (["mixtral-8x7b", "--batch", "2", "--requests", "3", "--correlation", "0.5"], "3 requests"),
+        (["mixtral-8x7b", "--popularity", "nowhere.txt"], "does not exist"),
+        (["mixtral-8x7b", "h100-sxm", "--link", "nvlink-c2c"], "NVLink-C2C"),
+        (["mixtral-8x7b", "jetson-agx-orin-64gb", "--host-bytes", "9"], "no link to a host"),
+    ],
+)
 def test_bad_input(flags: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["experts", *flags]) == 2
     out, err = capsys.readouterr()
@@ -100,16 +115,23 @@ def test_bad_input(flags: list[str], message: str, capsys: pytest.CaptureFixture
     assert "\nhint: " in err
 
 
-@pytest.mark.parametrize(("name", "text", "message"), [
-    ("a.txt", "1\ntwo\n", "two"), ("a.txt", "1\n2\n", "8 experts"),
-    ("a.json", "[1, 2]", "object"), ("a.json", '{"loads": 3}', "one list"),
-    ("a.json", '{"loads": ["x", 1, 1, 1, 1, 1, 1, 1]}', "not a number"),
-    ("a.json", '{"loads": [[1, 1, 1, 1, 1, 1, 1, 1], 3]}', "2 lists"),
-    ("a.txt", "1\n" * 7 + "nan\n", "at least 0"), ("a.txt", "1\n" * 7 + "-1\n", "at least 0"),
-    ("a.txt", "9\n1\n1\n1\n1\n1\n1\n1\n", "at most once"),
-])
-def test_bad_popularity(tmp_path: Path, name: str, text: str, message: str,
-                        capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("a.txt", "1\ntwo\n", "two"),
+        ("a.txt", "1\n2\n", "8 experts"),
+        ("a.json", "[1, 2]", "object"),
+        ("a.json", '{"loads": 3}', "one list"),
+        ("a.json", '{"loads": ["x", 1, 1, 1, 1, 1, 1, 1]}', "not a number"),
+        ("a.json", '{"loads": [[1, 1, 1, 1, 1, 1, 1, 1], 3]}', "2 lists"),
+        ("a.txt", "1\n" * 7 + "nan\n", "at least 0"),
+        ("a.txt", "1\n" * 7 + "-1\n", "at least 0"),
+        ("a.txt", "9\n1\n1\n1\n1\n1\n1\n1\n", "at most once"),
+    ],
+)
+def test_bad_popularity(
+    tmp_path: Path, name: str, text: str, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     path = tmp_path / name
     path.write_text(text, encoding="utf-8")
     assert run(["experts", "mixtral-8x7b", "--popularity", str(path)]) == 2

@@ -11,11 +11,18 @@ BASE = ["explain", "llama-3.1-8b", "h100-sxm", "--module", "mlp-down"]
 
 
 def test_text_has_the_sentence_the_splits_and_the_crossovers(
-        capsys: pytest.CaptureFixture[str]) -> None:
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     assert run([*BASE, "--scheme", "fp8-tensor", "--schemes", "bf16,fp8-block"]) == 0
     out, err = capsys.readouterr()
-    for words in ("fp8-tensor is", "decode, 64 tokens a rank", "prefill, a prompt of",
-                  "total by tokens", "quantise", "floor"):
+    for words in (
+        "fp8-tensor is",
+        "decode, 64 tokens a rank",
+        "prefill, a prompt of",
+        "total by tokens",
+        "quantise",
+        "floor",
+    ):
         assert words in out
     assert "batch: 64" in err
     assert max(len(line) for line in out.splitlines()) <= 80
@@ -32,13 +39,24 @@ def test_json(capsys: pytest.CaptureFixture[str]) -> None:
     assert {r["scheme"] for r in found["refused"]} >= {"nvfp4"}
 
 
-CHOICE = ["explain", "qwen2.5-0.5b", "jetson-orin-nano-8gb", "--devices", "1", "--batch", "8",
-          "--schemes", "bf16,int8-w8a8",
-          "--solves", "0"]
+CHOICE = [
+    "explain",
+    "qwen2.5-0.5b",
+    "jetson-orin-nano-8gb",
+    "--devices",
+    "1",
+    "--batch",
+    "8",
+    "--schemes",
+    "bf16,int8-w8a8",
+    "--solves",
+    "0",
+]
 
 
-def test_without_a_module_the_choice_is_explained(tmp_path: Path,
-                                                  capsys: pytest.CaptureFixture[str]) -> None:
+def test_without_a_module_the_choice_is_explained(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert run([*CHOICE, "--exact", "--json"]) == 0
     out, err = capsys.readouterr()
     found = json.loads(out)
@@ -52,12 +70,21 @@ def test_without_a_module_the_choice_is_explained(tmp_path: Path,
     assert max(len(line) for line in text.splitlines()) <= 80
 
 
-@pytest.mark.parametrize("arguments", [
-    ["explain"], ["explain", "llama-3.1-8b"], ["explain", "llama-3.1-8b", "h100-sxm", "--scheme",
-                                               "bf16"],
-    [*BASE, "--tpot-ms", "5"], [*BASE, "--plan", "no.json"], [*BASE, "--solves", "-1"],
-    [*BASE[:-1], "mlp-dwn"], [*BASE, "--schemes", ","],
-    [*BASE, "--scheme", "nvfp4"], [*BASE, "--tp", "3"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["explain"],
+        ["explain", "llama-3.1-8b"],
+        ["explain", "llama-3.1-8b", "h100-sxm", "--scheme", "bf16"],
+        [*BASE, "--tpot-ms", "5"],
+        [*BASE, "--plan", "no.json"],
+        [*BASE, "--solves", "-1"],
+        [*BASE[:-1], "mlp-dwn"],
+        [*BASE, "--schemes", ","],
+        [*BASE, "--scheme", "nvfp4"],
+        [*BASE, "--tp", "3"],
+    ],
+)
 def test_bad_input(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert run(arguments) == 2
     first, second = capsys.readouterr().err.splitlines()

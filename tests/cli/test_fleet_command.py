@@ -1,5 +1,5 @@
-"""``plan fleet``: forty lines at most, JSON, CSV and Python alike, refusals that say what would do.
-"""
+"""``plan fleet``: forty lines at most, JSON, CSV and Python alike, refusals that say what would
+do."""
 
 import csv
 import json
@@ -69,10 +69,18 @@ def file(tmp_path: Path) -> Path:
 
 
 def test_flags() -> None:
-    assert {name for p in cli.commands["fleet"].params for name in p.opts
-            if name.startswith("--")} == {
-        "--hardware-dir", "--csv", "--report", "--workers", "--lang", "--json", "--quiet",
-        "--timings"}
+    assert {
+        name for p in cli.commands["fleet"].params for name in p.opts if name.startswith("--")
+    } == {
+        "--hardware-dir",
+        "--csv",
+        "--report",
+        "--workers",
+        "--lang",
+        "--json",
+        "--quiet",
+        "--timings",
+    }
 
 
 def test_the_file_asks_what_the_mapping_asks(file: Path) -> None:
@@ -80,8 +88,12 @@ def test_the_file_asks_what_the_mapping_asks(file: Path) -> None:
 
 
 def test_json_csv_page_and_python_say_the_same(
-        found: Fleet, file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str],
-        monkeypatch: pytest.MonkeyPatch) -> None:
+    found: Fleet,
+    file: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr("planner.api.fleet.answered", lambda question, progress, workers: found)
     rows, page = tmp_path / "t.csv", tmp_path / "t.html"
     assert run(["fleet", str(file), "--json", "--csv", str(rows), "--report", str(page)]) == 0
@@ -102,28 +114,43 @@ def test_what_is_assigned_is_what_is_there_and_keeps_the_limits(found: Fleet) ->
         taken = sum(pool.devices for pool in found.pools if pool.device == kind.device)
         assert kind.used == taken <= kind.stock
         assert kind.spare == kind.stock - taken
-    assert found.usd_per_hour == pytest.approx(sum(
-        kind.used * (kind.usd_per_device_hour or 0.0) for kind in found.devices))
+    assert found.usd_per_hour == pytest.approx(
+        sum(kind.used * (kind.usd_per_device_hour or 0.0) for kind in found.devices)
+    )
     for model in found.models:
         pools = found.of(model.name)
         assert sum(pool.requests_per_second for pool in pools) == pytest.approx(
-            model.requests_per_second)
+            model.requests_per_second
+        )
         room = sum(pool.room_per_second for pool in pools)
         assert room == pytest.approx(model.requests_per_second * (1 + model.spare))
         for pool in pools:
             assert pool.requests_per_second <= pool.room_per_second * (1 + 1e-9)
-            for limit, time in ((model.ttft_limit_seconds, pool.ttft_seconds),
-                                (model.tpot_limit_seconds, pool.tpot_seconds)):
+            for limit, time in (
+                (model.ttft_limit_seconds, pool.ttft_seconds),
+                (model.tpot_limit_seconds, pool.tpot_seconds),
+            ):
                 assert limit is None or time.value <= limit * (1 + 1e-9)
     assert found.growth >= 1
 
 
 def test_a_model_of_one_kind_of_request_is_the_answer_of_capacity(found: Fleet) -> None:
-    pool, = found.of("chat")
-    alone = planner.capacity("llama-3.2-1b", "l40s", rate=30.0, ttft_seconds=0.8,
-                             tpot_seconds=0.03, workload="chat", engine="vllm")
+    (pool,) = found.of("chat")
+    alone = planner.capacity(
+        "llama-3.2-1b",
+        "l40s",
+        rate=30.0,
+        ttft_seconds=0.8,
+        tpot_seconds=0.03,
+        workload="chat",
+        engine="vllm",
+    )
     assert (pool.devices, pool.replicas, pool.schemes, pool.kv) == (
-        alone.devices, alone.replicas, alone.answer.schemes, alone.answer.kv)
+        alone.devices,
+        alone.replicas,
+        alone.answer.schemes,
+        alone.answer.kv,
+    )
     assert pool.ttft_seconds.value == pytest.approx(alone.ttft_seconds.value)
     assert pool.tpot_seconds == alone.tpot_seconds
 
@@ -135,8 +162,14 @@ def test_the_text_is_short_and_fits(models: int, monkeypatch: pytest.MonkeyPatch
     assert len(lines) <= 40
     assert all(len(line) <= 80 for line in lines)
     words = " ".join(str(shown).split())
-    for part in ("USD an hour", f"{8 * models} of ", "every rate could be 1.53 × as high",
-                 "0.08", "3.24", "not on h200-sxm: no replica keeps"):
+    for part in (
+        "USD an hour",
+        f"{8 * models} of ",
+        "every rate could be 1.53 × as high",
+        "0.08",
+        "3.24",
+        "not on h200-sxm: no replica keeps",
+    ):
         assert part in words, part
     monkeypatch.setenv("COLUMNS", "40")
     assert all(len(line) <= 40 for line in fleet_text(shown).splitlines())
@@ -150,16 +183,20 @@ def test_without_prices_nothing_is_said_of_money() -> None:
 
 
 @pytest.mark.exhaustive
-def test_a_stock_too_small_says_what_would_do(file: Path, capsys: pytest.CaptureFixture[str],
-                                              ) -> None:
-    file.write_text(FILE.replace("count = 4", "count = 1").replace("count = 2", "count = 0"),
-                    encoding="utf-8")
+def test_a_stock_too_small_says_what_would_do(
+    file: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    file.write_text(
+        FILE.replace("count = 4", "count = 1").replace("count = 2", "count = 0"), encoding="utf-8"
+    )
     assert run(["fleet", str(file), "--quiet"]) == 1
     out, err = capsys.readouterr()
     assert out == ""
     error, hint = err.splitlines()
-    assert error.startswith("error: the stock does not serve these rates: chat at 30/s: all "
-                            "devices together serve ")
+    assert error.startswith(
+        "error: the stock does not serve these rates: chat at 30/s: all devices together serve "
+    )
     table = deepcopy(ASKED)
     for device in table["device"]:
         enough = re.search(rf"(\d+) × {device['name']} \(", hint)
@@ -179,13 +216,20 @@ def test_limits_that_no_device_keeps_name_model_and_rate() -> None:
     assert "tags" in refused.value.hint
 
 
-@pytest.mark.parametrize(("arguments", "words"), [
-    (["nowhere.toml"], "does not exist"), (["FILE", "--report", "x.txt"], ".html"),
-    (["FILE", "--csv", "x.txt"], ".csv"), (["FILE", "--lang", "de"], "language 'de'"),
-    (["FILE", "--lang", "zh"], "--lang zh is the language of a page"),
-    ([], "FILE.toml")])
-def test_a_wrong_call_is_an_error_with_a_hint(arguments: list[str], words: str, file: Path,
-                                              capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["nowhere.toml"], "does not exist"),
+        (["FILE", "--report", "x.txt"], ".html"),
+        (["FILE", "--csv", "x.txt"], ".csv"),
+        (["FILE", "--lang", "de"], "language 'de'"),
+        (["FILE", "--lang", "zh"], "--lang zh is the language of a page"),
+        ([], "FILE.toml"),
+    ],
+)
+def test_a_wrong_call_is_an_error_with_a_hint(
+    arguments: list[str], words: str, file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert run(["fleet", *(str(file) if a == "FILE" else a for a in arguments)]) == 2
     out, err = capsys.readouterr()
     assert out == ""

@@ -33,8 +33,9 @@ objective = ["throughput", "latency"]
 BIG = ["deepseek-v3", "h100-sxm", "--context", "131072"]
 Works = Callable[[int, Path], bool]
 
-pytestmark = pytest.mark.skipif(not Path("/proc/self/maps").exists(),
-                                reason="what a process does is seen in /proc")
+pytestmark = pytest.mark.skipif(
+    not Path("/proc/self/maps").exists(), reason="what a process does is seen in /proc"
+)
 
 
 def loaded(library: str) -> Works:
@@ -44,8 +45,11 @@ def loaded(library: str) -> Works:
 
 def helped(pid: int, folder: Path) -> bool:
     """The process has two workers, which have loaded what they need."""
-    found = [int(name) for task in Path(f"/proc/{pid}/task").iterdir()
-             for name in (task / "children").read_text().split()]
+    found = [
+        int(name)
+        for task in Path(f"/proc/{pid}/task").iterdir()
+        for name in (task / "children").read_text().split()
+    ]
     return sum("numpy" in Path(f"/proc/{one}/maps").read_text() for one in found) >= 2
 
 
@@ -67,12 +71,25 @@ COMMANDS: dict[str, tuple[list[str], Works]] = {
     "--interactive, before its workers": ([*BIG, "--report", "r.html", "--interactive"], begun),
     "sweep": (["sweep", "q.toml", "-o", "q.csv"], begun),
     "sweep --workers": (["sweep", "q.toml", "-o", "q.csv", "--workers", "2"], begun),
-    "sweep --cluster": (["sweep", "q.toml", "-o", "q.csv", "--workers", "2", "--cluster", "local"],
-                        begun),
+    "sweep --cluster": (
+        ["sweep", "q.toml", "-o", "q.csv", "--workers", "2", "--cluster", "local"],
+        begun,
+    ),
     "profile": (["profile", "CHECKPOINT", "-o", "p.json", "--workers", "1"], begun),
     "profile --workers": (["profile", "CHECKPOINT", "-o", "p.json", "--workers", "2"], begun),
-    "numerics": (["numerics", "deepseek-v3", "--module", "attention-out", "--tokens", "4096",
-                  "--outputs", "4096"], loaded("numpy")),
+    "numerics": (
+        [
+            "numerics",
+            "deepseek-v3",
+            "--module",
+            "attention-out",
+            "--tokens",
+            "4096",
+            "--outputs",
+            "4096",
+        ],
+        loaded("numpy"),
+    ),
     "validate": (["validate"], loaded("numpy")),
     "claims": (["claims"], loaded("numpy")),
 }
@@ -82,13 +99,23 @@ COMMANDS: dict[str, tuple[list[str], Works]] = {
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A checkpoint that takes a while to measure."""
     place = tmp_path_factory.mktemp("checkpoint")
-    config = llama_config(hidden_size=1024, intermediate_size=2816, num_hidden_layers=3,
-                          num_attention_heads=16, num_key_value_heads=4, head_dim=64,
-                          vocab_size=2048)
+    config = llama_config(
+        hidden_size=1024,
+        intermediate_size=2816,
+        num_hidden_layers=3,
+        num_attention_heads=16,
+        num_key_value_heads=4,
+        head_dim=64,
+        vocab_size=2048,
+    )
     (place / "config.json").write_text(json.dumps(config), encoding="utf-8")
-    write_safetensors(place / "model.safetensors", {
-        name: ("BF16", (value.view(np.uint32) >> 16).astype(np.uint16))
-        for name, value in llama_tensors(config).items()})
+    write_safetensors(
+        place / "model.safetensors",
+        {
+            name: ("BF16", (value.view(np.uint32) >> 16).astype(np.uint16))
+            for name, value in llama_tensors(config).items()
+        },
+    )
     return place
 
 
@@ -113,9 +140,15 @@ def until(what: Callable[[], bool]) -> bool:
 
 def start(arguments: list[str], folder: Path) -> subprocess.Popen[bytes]:
     """The command in a session of its own, as a terminal starts it."""
-    return subprocess.Popen([sys.executable, "-m", "planner", *arguments], cwd=folder,
-                            env={**os.environ, "PYTHONPATH": str(ROOT)}, stdout=subprocess.PIPE,
-                            stderr=subprocess.PIPE, start_new_session=True, preexec_fn=heard)
+    return subprocess.Popen(
+        [sys.executable, "-m", "planner", *arguments],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+        preexec_fn=heard,
+    )
 
 
 def heard() -> None:
@@ -168,7 +201,9 @@ def test_what_measures_ends_with_the_command(sent: signal.Signals, folder: Path)
     out, err = child.communicate()
     assert child.returncode == 128 + sent, err.decode()
     assert err.decode().split("\n")[-2:] == [
-        "interrupted" if sent == signal.SIGINT else f"ended by {sent.name}", ""]
+        "interrupted" if sent == signal.SIGINT else f"ended by {sent.name}",
+        "",
+    ]
     assert out == b""
     assert not (folder / "m" / ".reserved").exists()
     assert until(lambda: not any(Path(f"/proc/{one}").exists() for one in workers))
@@ -176,20 +211,29 @@ def test_what_measures_ends_with_the_command(sent: signal.Signals, folder: Path)
 
 def workers_of(pid: int) -> list[int]:
     """Processes that a process has started and that are no longer copies of it."""
-    found = [int(name) for task in Path(f"/proc/{pid}/task").iterdir()
-             for name in (task / "children").read_text().split()]
+    found = [
+        int(name)
+        for task in Path(f"/proc/{pid}/task").iterdir()
+        for name in (task / "children").read_text().split()
+    ]
     return [one for one in found if b"worker" in Path(f"/proc/{one}/cmdline").read_bytes()]
 
 
 def test_a_program_that_was_just_started_does_not_outlive_the_command() -> None:
     """The signal came before anybody could tell which process it is."""
     program = "import time; time.sleep(20); print('outlived')"
-    script = ("import subprocess, sys; from planner.cli.interrupt import leave; "
-              f"subprocess.Popen([sys.executable, '-c', {program!r}], start_new_session=True); "
-              "leave()")
-    ended = subprocess.run([sys.executable, "-c", script], stdout=subprocess.PIPE,
-                           env={**os.environ, "PYTHONPATH": str(ROOT)},
-                           stderr=subprocess.DEVNULL, check=False)
+    script = (
+        "import subprocess, sys; from planner.cli.interrupt import leave; "
+        f"subprocess.Popen([sys.executable, '-c', {program!r}], start_new_session=True); "
+        "leave()"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", script],
+        stdout=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stderr=subprocess.DEVNULL,
+        check=False,
+    )
     assert (ended.returncode, ended.stdout) == (130, b"")
 
 
@@ -209,7 +253,8 @@ def test_what_was_interrupted_goes_on(folder: Path) -> None:
     (folder / "q.toml").write_text(
         'title = "Some plans"\n[[grid]]\nmodel = "llama-3.2-1b"\ndevices = 1\nbatch = 8\n'
         'device = ["h100-sxm", "h200-sxm", "l40s"]\ncontext = [2048, 4096, 8192, 16384]\n',
-        encoding="utf-8")
+        encoding="utf-8",
+    )
     child = start(COMMANDS["sweep"][0], folder)
     assert until(lambda: kept(child.pid, folder))
     os.killpg(child.pid, signal.SIGINT)
@@ -228,8 +273,19 @@ def test_what_was_interrupted_goes_on(folder: Path) -> None:
 @pytest.mark.exhaustive
 def test_a_what_if_page_goes_on(folder: Path) -> None:
     """After a journal that holds something; the page is that of a run in one piece."""
-    page = ["llama-3.2-1b", "l40s", "--devices", "1", "--report", "r.html", "--interactive",
-            "--grid", "devices=1", "--grid", "engine=vllm,auto"]
+    page = [
+        "llama-3.2-1b",
+        "l40s",
+        "--devices",
+        "1",
+        "--report",
+        "r.html",
+        "--interactive",
+        "--grid",
+        "devices=1",
+        "--grid",
+        "engine=vllm,auto",
+    ]
     child = start(page, folder)
     assert until(lambda: kept(child.pid, folder))
     os.killpg(child.pid, signal.SIGINT)
@@ -271,15 +327,22 @@ module([])
 def test_a_library_that_does_not_return_is_not_waited_for(tmp_path: Path) -> None:
     half = tmp_path / ".half"
     script = STUCK.format(half=str(half), run="lambda words: _block(stuck)")
-    script = script.replace("cli.run", """def _block(work):
+    script = script.replace(
+        "cli.run",
+        """def _block(work):
     import signal
     signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])  # the main thread never sees it
     work([])
 
-cli.run""")
-    child = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE,
-                             stderr=subprocess.PIPE, start_new_session=True,
-                             env={**os.environ, "PYTHONPATH": str(ROOT)})
+cli.run""",
+    )
+    child = subprocess.Popen(
+        [sys.executable, "-c", script],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
     assert child.stdout is not None
     assert child.stdout.readline() == b"working\n"
     os.killpg(child.pid, signal.SIGINT)
@@ -292,11 +355,17 @@ cli.run""")
 @pytest.mark.exhaustive
 def test_an_ignored_interrupt_stays_ignored(tmp_path: Path) -> None:
     """As under nohup, or behind & in a script."""
-    script = (f'trap "" INT; exec "{sys.executable}" -m planner llama-3.1-8b h100-sxm '
-              "--devices 1 --quiet")
-    child = subprocess.Popen(["bash", "-c", script], cwd=tmp_path, stdout=subprocess.PIPE,
-                             stderr=subprocess.PIPE, start_new_session=True,
-                             env={**os.environ, "PYTHONPATH": str(ROOT)})
+    script = (
+        f'trap "" INT; exec "{sys.executable}" -m planner llama-3.1-8b h100-sxm --devices 1 --quiet'
+    )
+    child = subprocess.Popen(
+        ["bash", "-c", script],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
     until(lambda: child.poll() is not None or loaded("numpy")(child.pid, tmp_path))
     if child.poll() is None:
         os.killpg(child.pid, signal.SIGINT)
@@ -357,6 +426,12 @@ def interrupted(thread):
 threading.Thread.start = interrupted
 main(["devices"])
 """
-    ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True,
-                         cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}, check=False)
+    ran = subprocess.run(
+        [sys.executable, "-c", script],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        check=False,
+    )
     assert (ran.returncode, ran.stdout, ran.stderr) == (130, "", "interrupted\n")

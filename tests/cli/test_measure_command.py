@@ -32,18 +32,34 @@ def machine(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monkey
 def told(request: PartRequest, found: MeasuredParts) -> None:
     """What a quiet machine would tell."""
     if request.part == "bandwidth":
-        found.rows += [row("op_bandwidth", "host", "numpy 2", Timing(1e-2, 0.02, 9), n, op=op,
-                           bytes=n * 10 ** 8) for n in (2, 1) for op in ("read", "copy")]
+        found.rows += [
+            row("op_bandwidth", "host", "numpy 2", Timing(1e-2, 0.02, 9), n, op=op, bytes=n * 10**8)
+            for n in (2, 1)
+            for op in ("read", "copy")
+        ]
     else:
-        found.rows += [row("op_gemm", "host", "numpy 2", Timing(m * 2e-4, 0.02, 9), 2,
-                           kernel="blas", w_a_dtype="float32", m=m, n=4096, k=4096)
-                       for m in (1, 512)]
+        found.rows += [
+            row(
+                "op_gemm",
+                "host",
+                "numpy 2",
+                Timing(m * 2e-4, 0.02, 9),
+                2,
+                kernel="blas",
+                w_a_dtype="float32",
+                m=m,
+                n=4096,
+                k=4096,
+            )
+            for m in (1, 512)
+        ]
 
 
 @pytest.mark.exhaustive
 @pytest.mark.usefixtures("machine")
-def test_tables_and_a_device_that_plans_take(tmp_path: Path,
-                                             capsys: pytest.CaptureFixture[str]) -> None:
+def test_tables_and_a_device_that_plans_take(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     out = tmp_path / "out"
     assert run(["measure", "--quick", "-o", str(out)]) == 0
     shown = capsys.readouterr()
@@ -53,7 +69,11 @@ def test_tables_and_a_device_that_plans_take(tmp_path: Path,
     assert "products of torch: torch is not installed" in shown.err
     assert "op_gemm of numpy: no form describes its kernels" in shown.err
     assert sorted(p.name for p in out.iterdir()) == [
-        "host.toml", "op_bandwidth.csv", "op_gemm.csv", "op_sources.csv"]
+        "host.toml",
+        "op_bandwidth.csv",
+        "op_gemm.csv",
+        "op_sources.csv",
+    ]
     device = planner.load_device("host", hardware_dir=out)
     assert device.bandwidth_bytes_per_s.value == pytest.approx(20e9)
     plan = planner.plan("smollm2-135m", "host", hardware_dir=out, engine="llama.cpp", context=2048)
@@ -63,7 +83,8 @@ def test_tables_and_a_device_that_plans_take(tmp_path: Path,
 
 @pytest.mark.usefixtures("machine")
 def test_tables_are_validated_and_fitted_with_the_profile_beside_them(
-        tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     out = tmp_path / "out"
     assert run(["measure", "-o", str(out), "--quiet"]) == 0
     found = planner.validate(out)
@@ -84,11 +105,27 @@ def test_tables_are_validated_and_fitted_with_the_profile_beside_them(
 def test_products_of_llama_cpp_are_held_against_its_kernels(tmp_path: Path) -> None:
     out = tmp_path / "out"
     assert run(["measure", "-o", str(out), "--quiet"]) == 0
-    times = {(kernel, m): 1e-4 * m * (2 if kernel == "mul_mat" else 1)
-             for kernel in ("mul_mat", "mul_mat_cached") for m in (1, 4)}
-    rows = [row("op_gemm", "host", "llama.cpp 0.25", Timing(t, 0.0, 9), 2, kernel=kernel,
-                w_a_dtype=kind, m=m, n=2048, k=2048)
-            for (kernel, m), t in times.items() for kind in ("q4_k", "bf16", "q9_9")]
+    times = {
+        (kernel, m): 1e-4 * m * (2 if kernel == "mul_mat" else 1)
+        for kernel in ("mul_mat", "mul_mat_cached")
+        for m in (1, 4)
+    }
+    rows = [
+        row(
+            "op_gemm",
+            "host",
+            "llama.cpp 0.25",
+            Timing(t, 0.0, 9),
+            2,
+            kernel=kernel,
+            w_a_dtype=kind,
+            m=m,
+            n=2048,
+            k=2048,
+        )
+        for (kernel, m), t in times.items()
+        for kind in ("q4_k", "bf16", "q9_9")
+    ]
     (out / "op_gemm.csv").write_text(tables(rows)["op_gemm.csv"], encoding="utf-8")
     found = {(o.row, o.format): o for o in planner.validate(out, only="op_gemm").outcomes}
     assert [o.row for o in found.values()] == list(range(len(rows)))
@@ -105,8 +142,10 @@ def test_products_of_llama_cpp_are_held_against_its_kernels(tmp_path: Path) -> N
 
 @pytest.mark.usefixtures("machine")
 def test_json_holds_every_row(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(["measure", "--only", "bandwidth", "-o", str(tmp_path / "out"), "--json",
-                "--quiet"]) == 0
+    assert (
+        run(["measure", "--only", "bandwidth", "-o", str(tmp_path / "out"), "--json", "--quiet"])
+        == 0
+    )
     answer = json.loads(capsys.readouterr().out)
     assert {r["table"] for r in answer["rows"]} == {"op_bandwidth"}
     assert answer["failed"] == []
@@ -114,8 +153,8 @@ def test_json_holds_every_row(tmp_path: Path, capsys: pytest.CaptureFixture[str]
 
 @pytest.mark.usefixtures("machine")
 def test_a_part_that_fails_is_told_and_the_exit_code_says_so(
-        tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
-        capsys: pytest.CaptureFixture[str]) -> None:
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     def one(request: PartRequest, found: MeasuredParts) -> None:
         if request.part == "bandwidth":
             told(request, found)
@@ -129,26 +168,30 @@ def test_a_part_that_fails_is_told_and_the_exit_code_says_so(
 
 
 @pytest.mark.usefixtures("machine")
-@pytest.mark.parametrize(("words", "message"), [
-    (["--only", "gem"], "unknown operator 'gem'"),
-    (["--only", "attention"], "nothing that was asked for can be measured here")])
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--only", "gem"], "unknown operator 'gem'"),
+        (["--only", "attention"], "nothing that was asked for can be measured here"),
+    ],
+)
 def test_what_cannot_be_measured_is_refused_before_anything_is_written(
-        tmp_path: Path, words: list[str], message: str,
-        capsys: pytest.CaptureFixture[str]) -> None:
+    tmp_path: Path, words: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert run(["measure", *words, "-o", str(tmp_path / "out")]) == 2
     assert message in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 
 
-def test_a_folder_without_a_library_is_refused(tmp_path: Path,
-                                               capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_folder_without_a_library_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert run(["measure", "--engine-dir", str(tmp_path), "-o", str(tmp_path / "out")]) == 2
     assert "holds no libggml-base" in capsys.readouterr().err
 
 
 @pytest.mark.exhaustive
-def test_a_real_part_measures_this_machine(tmp_path: Path,
-                                           monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_real_part_measures_this_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("planner.measuring.run.QUICK_SECONDS", 0.5)
     found = planner.measure(tmp_path / "out", quick=True, only=["bandwidth"])
     assert {r["op"] for r in found.rows} == {"read", "copy"}

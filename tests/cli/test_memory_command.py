@@ -10,22 +10,64 @@ from planner.cli.main import run
 
 
 def test_text_fits_80_columns(capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(["memory", "deepseek-v2-lite", "h100-sxm", "--tp", "2", "--ep", "2", "--context",
-                "8192", "--batch", "16", "--engine", "vllm@0.19"]) == 0
+    assert (
+        run(
+            [
+                "memory",
+                "deepseek-v2-lite",
+                "h100-sxm",
+                "--tp",
+                "2",
+                "--ep",
+                "2",
+                "--context",
+                "8192",
+                "--batch",
+                "16",
+                "--engine",
+                "vllm@0.19",
+            ]
+        )
+        == 0
+    )
     out, err = capsys.readouterr()
     assert max(map(len, (out + err).splitlines())) <= 80
-    for word in ("experts-gate-up", "cache-latent", "moe-dispatch", "runtime", "total",
-                 "vllm 0.19", "not derived from shapes"):
+    for word in (
+        "experts-gate-up",
+        "cache-latent",
+        "moe-dispatch",
+        "runtime",
+        "total",
+        "vllm 0.19",
+        "not derived from shapes",
+    ):
         assert word in out
     assert err.startswith("assumptions:")
 
 
 def test_json_is_the_answer_of_the_api(capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(["memory", "qwen3-8b", "h100-sxm", "--engine", "sglang", "--mem-fraction-static",
-                "0.9", "--max-total-tokens", "100000", "--json", "--quiet"]) == 0
+    assert (
+        run(
+            [
+                "memory",
+                "qwen3-8b",
+                "h100-sxm",
+                "--engine",
+                "sglang",
+                "--mem-fraction-static",
+                "0.9",
+                "--max-total-tokens",
+                "100000",
+                "--json",
+                "--quiet",
+            ]
+        )
+        == 0
+    )
     out, err = capsys.readouterr()
-    same = memory("qwen3-8b", "h100-sxm", engine="sglang", mem_fraction_static=0.9,
-                  max_total_tokens=100000)
+    same = memory(
+        "qwen3-8b", "h100-sxm", engine="sglang", mem_fraction_static=0.9, max_total_tokens=100000
+    )
     assert err == ""
     assert json.loads(out) == json.loads(json.dumps(same.to_dict()))
     assert json.loads(out)["engine"]["tokens"] == 100000
@@ -52,42 +94,86 @@ def test_without_a_device(capsys: pytest.CaptureFixture[str]) -> None:
     assert data["capacity"]["fits"] is None
 
 
-@pytest.mark.parametrize(("arguments", "word", "hint"), [
-    (["qwen3-8b", "h100-sxm", "--engine", "sglang", "--gpu-memory-utilization", "0.9"],
-     "flag of vllm", "--mem-fraction-static"),
-    (["qwen3-8b", "h100-sxm", "--engine", "vllm", "--ubatch-size", "8"], "flag of llama.cpp",
-     "--max-num-batched-tokens"),
-    (["qwen3-8b", "h100-sxm", "--engine", "vlm"], "unknown engine", "vllm"),
-    (["qwen3-8b", "h100-sxm", "--engine", "vllm@1.2.3.4.5"], "not understood", "vllm@"),
-    (["qwen3-8b", "--engine", "vllm"], "needs the memory", "--memory-bytes"),
-    (["qwen3-8b", "h100-sxm", "--block-size", "16"], "belongs to an engine", "--engine"),
-    (["qwen3-8b", "h100-sxm", "--engine", "vllm", "--gpu-memory-utilization", "1.2"],
-     "out of range", "at most 1"),
-    (["qwen3-8b", "h100-sxm", "--engine", "vllm", "--kv-cache-dtype", "int3"],
-     "unknown KV layout", ""),
-    (["qwen3-8b", "h100-sxm", "--engine", "llama.cpp", "--cache-type-k", "q9"],
-     "unknown cache type", ""),
-    (["qwen3-8b", "--scheme", "int5"], "unknown scheme", ""),
-    (["qwen3-8b", "h100-sxm", "--engine", "sglang", "--page-size", "64", "--block-size", "32"],
-     "one setting", "leave one out"),
-    (["qwen3-8b", "h100-sxm", "--engine", "vllm", "--kv", "fp8", "--kv-cache-dtype", "bf16"],
-     "one setting", "leave one out"),
-    (["qwen3-8b", "h100-sxm", "--engine", "vllm", "--kv", "int4-token"], "no cache type int4-token",
-     "--engine"),
-    (["qwen3-8b", "h100-sxm", "--engine", "vllm", "--page-size", "64"], "flag of sglang",
-     "--block-size"),
-    (["qwen3-8b", "xeon-6980p", "--engine", "tensorrt-llm"], "is a CPU", "llama.cpp"),
-    (["deepseek-v3", "xeon-6980p", "--engine", "llama.cpp"], "no fp8-block weights", "ggml"),
-    (["glm-4.5-air", "h100-sxm", "--scheme", "bf16", "--engine", "llama.cpp", "--with-mtp"],
-     "prediction layers", "--with-mtp"),
-    (["llama-3.1-8b", "--with-mtp"], "no prediction layers", "--with-mtp"),
-    (["llama-3.1-8b", "--with-vision"], "no vision encoder", "--with-vision"),
-    (["qwen3-8b", "--tp", "3"], "does not divide", "--tp"),
-    (["qwen3-8b", "--checkpoint", "/nowhere/at/all"], "not a directory", "safetensors"),
-    (["qwen3-8b", "--plan", "/nowhere.json"], "does not exist", ""),
-    (["qwen9-8b"], "unknown model", "qwen3-8b")])
-def test_bad_input(capsys: pytest.CaptureFixture[str], arguments: list[str], word: str,
-                   hint: str) -> None:
+@pytest.mark.parametrize(
+    ("arguments", "word", "hint"),
+    [
+        (
+            ["qwen3-8b", "h100-sxm", "--engine", "sglang", "--gpu-memory-utilization", "0.9"],
+            "flag of vllm",
+            "--mem-fraction-static",
+        ),
+        (
+            ["qwen3-8b", "h100-sxm", "--engine", "vllm", "--ubatch-size", "8"],
+            "flag of llama.cpp",
+            "--max-num-batched-tokens",
+        ),
+        (["qwen3-8b", "h100-sxm", "--engine", "vlm"], "unknown engine", "vllm"),
+        (["qwen3-8b", "h100-sxm", "--engine", "vllm@1.2.3.4.5"], "not understood", "vllm@"),
+        (["qwen3-8b", "--engine", "vllm"], "needs the memory", "--memory-bytes"),
+        (["qwen3-8b", "h100-sxm", "--block-size", "16"], "belongs to an engine", "--engine"),
+        (
+            ["qwen3-8b", "h100-sxm", "--engine", "vllm", "--gpu-memory-utilization", "1.2"],
+            "out of range",
+            "at most 1",
+        ),
+        (
+            ["qwen3-8b", "h100-sxm", "--engine", "vllm", "--kv-cache-dtype", "int3"],
+            "unknown KV layout",
+            "",
+        ),
+        (
+            ["qwen3-8b", "h100-sxm", "--engine", "llama.cpp", "--cache-type-k", "q9"],
+            "unknown cache type",
+            "",
+        ),
+        (["qwen3-8b", "--scheme", "int5"], "unknown scheme", ""),
+        (
+            [
+                "qwen3-8b",
+                "h100-sxm",
+                "--engine",
+                "sglang",
+                "--page-size",
+                "64",
+                "--block-size",
+                "32",
+            ],
+            "one setting",
+            "leave one out",
+        ),
+        (
+            ["qwen3-8b", "h100-sxm", "--engine", "vllm", "--kv", "fp8", "--kv-cache-dtype", "bf16"],
+            "one setting",
+            "leave one out",
+        ),
+        (
+            ["qwen3-8b", "h100-sxm", "--engine", "vllm", "--kv", "int4-token"],
+            "no cache type int4-token",
+            "--engine",
+        ),
+        (
+            ["qwen3-8b", "h100-sxm", "--engine", "vllm", "--page-size", "64"],
+            "flag of sglang",
+            "--block-size",
+        ),
+        (["qwen3-8b", "xeon-6980p", "--engine", "tensorrt-llm"], "is a CPU", "llama.cpp"),
+        (["deepseek-v3", "xeon-6980p", "--engine", "llama.cpp"], "no fp8-block weights", "ggml"),
+        (
+            ["glm-4.5-air", "h100-sxm", "--scheme", "bf16", "--engine", "llama.cpp", "--with-mtp"],
+            "prediction layers",
+            "--with-mtp",
+        ),
+        (["llama-3.1-8b", "--with-mtp"], "no prediction layers", "--with-mtp"),
+        (["llama-3.1-8b", "--with-vision"], "no vision encoder", "--with-vision"),
+        (["qwen3-8b", "--tp", "3"], "does not divide", "--tp"),
+        (["qwen3-8b", "--checkpoint", "/nowhere/at/all"], "not a directory", "safetensors"),
+        (["qwen3-8b", "--plan", "/nowhere.json"], "does not exist", ""),
+        (["qwen9-8b"], "unknown model", "qwen3-8b"),
+    ],
+)
+def test_bad_input(
+    capsys: pytest.CaptureFixture[str], arguments: list[str], word: str, hint: str
+) -> None:
     assert run(["memory", *arguments]) == 2
     out, err = capsys.readouterr()
     first, second = err.splitlines()
@@ -98,21 +184,66 @@ def test_bad_input(capsys: pytest.CaptureFixture[str], arguments: list[str], wor
     assert hint in second
 
 
-@pytest.mark.parametrize(("engine", "own", "common"), [
-    ("sglang", ["--page-size", "64", "--chunked-prefill-size", "4096", "--context-length", "16384",
-                "--max-running-requests", "32"],
-     ["--block-size", "64", "--max-num-batched-tokens", "4096", "--max-model-len", "16384",
-      "--max-num-seqs", "32"]),
-    ("tensorrt-llm", ["--tokens-per-block", "64", "--max-num-tokens", "4096", "--max-seq-len",
-                      "16384", "--max-batch-size", "32"],
-     ["--block-size", "64", "--max-num-batched-tokens", "4096", "--max-model-len", "16384",
-      "--max-num-seqs", "32"])])
-def test_an_engine_understands_its_own_words(capsys: pytest.CaptureFixture[str], engine: str,
-                                             own: list[str], common: list[str]) -> None:
+@pytest.mark.parametrize(
+    ("engine", "own", "common"),
+    [
+        (
+            "sglang",
+            [
+                "--page-size",
+                "64",
+                "--chunked-prefill-size",
+                "4096",
+                "--context-length",
+                "16384",
+                "--max-running-requests",
+                "32",
+            ],
+            [
+                "--block-size",
+                "64",
+                "--max-num-batched-tokens",
+                "4096",
+                "--max-model-len",
+                "16384",
+                "--max-num-seqs",
+                "32",
+            ],
+        ),
+        (
+            "tensorrt-llm",
+            [
+                "--tokens-per-block",
+                "64",
+                "--max-num-tokens",
+                "4096",
+                "--max-seq-len",
+                "16384",
+                "--max-batch-size",
+                "32",
+            ],
+            [
+                "--block-size",
+                "64",
+                "--max-num-batched-tokens",
+                "4096",
+                "--max-model-len",
+                "16384",
+                "--max-num-seqs",
+                "32",
+            ],
+        ),
+    ],
+)
+def test_an_engine_understands_its_own_words(
+    capsys: pytest.CaptureFixture[str], engine: str, own: list[str], common: list[str]
+) -> None:
     answers = []
     for flags in (own, common, []):
-        assert run(["memory", "qwen3-8b", "h100-sxm", "--engine", engine, *flags, "--json",
-                    "--quiet"]) == 0
+        assert (
+            run(["memory", "qwen3-8b", "h100-sxm", "--engine", engine, *flags, "--json", "--quiet"])
+            == 0
+        )
         answers.append(json.loads(capsys.readouterr().out)["engine"])
     assert answers[0] == answers[1]
     assert answers[0] != answers[2]
@@ -124,8 +255,10 @@ def test_what_an_engine_adds_to_the_weights_is_named(capsys: pytest.CaptureFixtu
 
 
 def test_a_cpu_has_no_context_of_a_gpu() -> None:
-    names = {line.name for line in memory("qwen3-8b", "xeon-6980p", engine="pytorch")
-             .engine.rank.overheads}  # type: ignore[union-attr]
+    names = {
+        line.name
+        for line in memory("qwen3-8b", "xeon-6980p", engine="pytorch").engine.rank.overheads
+    }  # type: ignore[union-attr]
     assert not names & {"context", "workspace"}
 
 

@@ -20,20 +20,28 @@ VERBS = {
     "export": ("export", "{file}", "{folder}/export", "--quiet"),
 }
 REFUSED = {
-    ("deepseek", "memory"): "over its", ("deepseek", "serve"): "pipeline stages",
-    ("plain", "export"): "no engine is named", ("estimate", "export"): "no engine is named",
-    ("untied", "serve"): "several schemes", ("anchored", "memory"): "over its",
-    ("no-devices", "memory"): "over its", ("pools", "memory"): "over its",
-    ("pools", "serve"): "pools of prefill", ("host", "memory"): "in the memory of",
+    ("deepseek", "memory"): "over its",
+    ("deepseek", "serve"): "pipeline stages",
+    ("plain", "export"): "no engine is named",
+    ("estimate", "export"): "no engine is named",
+    ("untied", "serve"): "several schemes",
+    ("anchored", "memory"): "over its",
+    ("no-devices", "memory"): "over its",
+    ("pools", "memory"): "over its",
+    ("pools", "serve"): "pools of prefill",
+    ("host", "memory"): "in the memory of",
     ("host", "serve"): "in the memory of",
 }
 """What a plan of version 2 is refused for as well: nothing about the file."""
 
 
-@pytest.mark.parametrize("name", [
-    *NAMES[:-2], *(pytest.param(name, marks=pytest.mark.exhaustive) for name in NAMES[-2:])])
-def test_every_verb_reads_a_file_of_version_1(name: str, tmp_path: Path,
-                                              capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    "name",
+    [*NAMES[:-2], *(pytest.param(name, marks=pytest.mark.exhaustive) for name in NAMES[-2:])],
+)
+def test_every_verb_reads_a_file_of_version_1(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     file = written(name, tmp_path)
     for verb, words in VERBS.items():
         status = run([word.format(file=file, folder=tmp_path) for word in words])
@@ -51,12 +59,16 @@ def test_what_if_pages_take_the_question_of_an_old_file(name: str) -> None:
     told = around_file(planner.read_plan(old_plan(name)))
     old = old_plan(name)
     assert (told["model"], told["device"], told["engine"].partition("@")[0]) == (
-        old["model"]["id"], old["device"]["id"], old["engine"]["name"])
+        old["model"]["id"],
+        old["device"]["id"],
+        old["engine"]["name"],
+    )
     assert told["objective"] == old["objective"]
 
 
 def test_explaining_an_old_plan_says_that_its_device_has_changed(
-        tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert run(["explain", "--plan", str(written("plain", tmp_path))]) == 2
     said = capsys.readouterr().err
     assert "has another profile here" in said
@@ -64,7 +76,8 @@ def test_explaining_an_old_plan_says_that_its_device_has_changed(
 
 
 def test_losses_of_0_1_0_are_not_compared_with_nats_but_priced_again(
-        tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     old, new = written("plain", tmp_path), tmp_path / "new.json"
     assert run(["estimate", "--plan", str(old), "--json", "--quiet"]) == 0
     new.write_text(capsys.readouterr().out, encoding="utf-8")

@@ -15,28 +15,51 @@ from planner.report.terminal.kinds import kind_rows, named
 
 SMALL = ["llama-3.1-8b", "h100-sxm", "--devices", "1"]
 COMMANDS: list[list[str]] = [
-    SMALL, [*SMALL, "--untie", "--max-loss", "int4-w4a16"],
+    SMALL,
+    [*SMALL, "--untie", "--max-loss", "int4-w4a16"],
     ["deepseek-v3", "h100-sxm", "--context", "131072"],
     ["deepseek-v3.2", "h200-sxm", "--objective", "latency"],
     ["qwen3-235b-a22b", "b200-sxm", "--max-loss", "nvfp4", "--devices", "2"],
     ["llama-3.1-8b", "xeon-platinum-8480", "--batch", "8"],
     ["deepseek-v2-lite", "jetson-agx-orin-64gb"],
-    ["estimate", *SMALL, "--scheme", "bf16"], ["estimate", "deepseek-v3", "h200-sxm"],
-    ["models"], ["devices"], ["devices", "h100-sxm"], ["devices", "xeon-6980p"],
-    ["devices", "rubin-r200"], ["formats"], ["scenarios"], ["inventory", "deepseek-v3"],
-    ["inventory", "llama-3.1-8b"], ["--help"], ["plan", "--help"], ["estimate", "--help"],
-    ["devices", "--help"], ["inventory", "--help"], ["--version"],
+    ["estimate", *SMALL, "--scheme", "bf16"],
+    ["estimate", "deepseek-v3", "h200-sxm"],
+    ["models"],
+    ["devices"],
+    ["devices", "h100-sxm"],
+    ["devices", "xeon-6980p"],
+    ["devices", "rubin-r200"],
+    ["formats"],
+    ["scenarios"],
+    ["inventory", "deepseek-v3"],
+    ["inventory", "llama-3.1-8b"],
+    ["--help"],
+    ["plan", "--help"],
+    ["estimate", "--help"],
+    ["devices", "--help"],
+    ["inventory", "--help"],
+    ["--version"],
 ]
 JSON: list[list[str]] = [
-    [*SMALL, "--json"], ["estimate", *SMALL, "--json"], ["models", "--json"], ["devices", "--json"],
-    ["devices", "h100-sxm", "--json"], ["formats", "--json"], ["scenarios", "--json"],
-    ["inventory", "deepseek-v2-lite", "--json"], ["schema"],
+    [*SMALL, "--json"],
+    ["estimate", *SMALL, "--json"],
+    ["models", "--json"],
+    ["devices", "--json"],
+    ["devices", "h100-sxm", "--json"],
+    ["formats", "--json"],
+    ["scenarios", "--json"],
+    ["inventory", "deepseek-v2-lite", "--json"],
+    ["schema"],
 ]
 
 
 def spawn(*arguments: str, **environment: str) -> subprocess.CompletedProcess[bytes]:
-    return subprocess.run([sys.executable, "-m", "planner", *arguments], capture_output=True,
-                          check=False, env={**os.environ, **environment})
+    return subprocess.run(
+        [sys.executable, "-m", "planner", *arguments],
+        capture_output=True,
+        check=False,
+        env={**os.environ, **environment},
+    )
 
 
 @pytest.fixture(autouse=True)
@@ -58,8 +81,9 @@ def test_no_line_is_wider_than_80(arguments: list[str], capfd: pytest.CaptureFix
 
 @pytest.mark.sample(3)
 @pytest.mark.parametrize("arguments", JSON, ids=" ".join)
-def test_json_parses_and_holds_no_nan(arguments: list[str],
-                                      capfd: pytest.CaptureFixture[str]) -> None:
+def test_json_parses_and_holds_no_nan(
+    arguments: list[str], capfd: pytest.CaptureFixture[str]
+) -> None:
     def refuse(name: str) -> Any:
         raise AssertionError(name)
 
@@ -123,8 +147,13 @@ def test_every_scheme_of_the_plan_is_in_the_table(capfd: pytest.CaptureFixture[s
     text = capfd.readouterr().out
     for longest in (30, 26, 22, 1):  # the table takes one of these
         rows = kind_rows(read_plan(data), longest)
-        if all(any(line.startswith(named(row.kinds)) and row.scheme in line
-                   for line in text.splitlines()) for row in rows):
+        if all(
+            any(
+                line.startswith(named(row.kinds)) and row.scheme in line
+                for line in text.splitlines()
+            )
+            for row in rows
+        ):
             break
     else:
         raise AssertionError(text)
@@ -136,13 +165,16 @@ def test_the_command_and_the_api_agree(capfd: pytest.CaptureFixture[str]) -> Non
 
     assert run([*SMALL, "--json", "--quiet", "--tpot-ms", "20", "--isl", "1000"]) == 0
     printed = json.loads(capfd.readouterr().out)
-    assert printed == plan("llama-3.1-8b", "h100-sxm", devices=1, tpot_seconds=0.02,
-                           isl=1000).to_dict()
+    assert (
+        printed
+        == plan("llama-3.1-8b", "h100-sxm", devices=1, tpot_seconds=0.02, isl=1000).to_dict()
+    )
 
 
 @pytest.mark.exhaustive
-def test_the_report_is_written_beside_the_answer(tmp_path: Path,
-                                                 capfd: pytest.CaptureFixture[str]) -> None:
+def test_the_report_is_written_beside_the_answer(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     page = tmp_path / "plan.html"
     assert run([*SMALL, "--report", str(page), "--quiet"]) == 0
     first = page.read_bytes()

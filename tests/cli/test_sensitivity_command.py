@@ -13,8 +13,14 @@ from planner.cli.main import run
 from planner.quality.sensitivity.kld_data import CREDIT
 from planner.quality.sensitivity.predict import sensitivities
 
-MODELS = ["deepseek-v3.2", "qwen3.5-35b-a3b", "smollm2-135m", "llama-3.1-405b", "gpt2",
-          "deepseek-v4-pro"]
+MODELS = [
+    "deepseek-v3.2",
+    "qwen3.5-35b-a3b",
+    "smollm2-135m",
+    "llama-3.1-405b",
+    "gpt2",
+    "deepseek-v4-pro",
+]
 
 
 @pytest.fixture(autouse=True)
@@ -31,16 +37,18 @@ def said(arguments: list[str], capfd: pytest.CaptureFixture[str]) -> str:
 
 @pytest.mark.parametrize("names", ["module", "gguf"])
 @pytest.mark.parametrize("model", MODELS)
-def test_the_answer_fits_eighty_columns(model: str, names: str,
-                                        capfd: pytest.CaptureFixture[str]) -> None:
+def test_the_answer_fits_eighty_columns(
+    model: str, names: str, capfd: pytest.CaptureFixture[str]
+) -> None:
     out = said([model, "--names", names], capfd)
     assert max(len(line) for line in out.splitlines()) <= 80
     assert not any(line != line.rstrip() for line in out.splitlines())
 
 
 @pytest.mark.parametrize("columns", ["40", "60", "120"])
-def test_a_narrow_terminal_is_filled(columns: str, capfd: pytest.CaptureFixture[str],
-                                     monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_narrow_terminal_is_filled(
+    columns: str, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("COLUMNS", columns)
     out = said(["deepseek-v3"], capfd)
     lines = [line for line in out.splitlines() if "github.com" not in line]
@@ -49,7 +57,8 @@ def test_a_narrow_terminal_is_filled(columns: str, capfd: pytest.CaptureFixture[
 
 
 def test_what_it_rests_on_comes_first_and_credit_and_level_last(
-        capfd: pytest.CaptureFixture[str]) -> None:
+    capfd: pytest.CaptureFixture[str],
+) -> None:
     found = sensitivities(planner.load_model("deepseek-v3"))
     head, body, notes = said(["deepseek-v3"], capfd).split("\n\n")
     assert " ".join(head.split()).startswith(f"deepseek-v3: {found.text}")
@@ -63,8 +72,11 @@ def test_what_it_rests_on_comes_first_and_credit_and_level_last(
     assert rows["kind"] == ["layers", "sum", "share", "first", "1/4", "1/2", "3/4", "last", "×/÷"]
     assert rows["router"][2] == "-"
     assert rows["router"][-1] == "4"
-    shares = [float(cells[2].rstrip("%")) for kind, cells in rows.items()
-              if kind not in ("kind", "router")]
+    shares = [
+        float(cells[2].rstrip("%"))
+        for kind, cells in rows.items()
+        if kind not in ("kind", "router")
+    ]
     assert sum(shares) == pytest.approx(100, abs=0.6)
     mine = frame[frame["kind"] == "shared-down"].set_index("layer")["alpha"]
     for cell, layer in ((rows["shared-down"][3], 3), (rows["shared-down"][-2], 60)):
@@ -99,22 +111,33 @@ def test_json_is_the_frame(names: str, capfd: pytest.CaptureFixture[str]) -> Non
 @pytest.mark.exhaustive
 def test_exclusions_are_repeated_or_listed(capfd: pytest.CaptureFixture[str]) -> None:
     by_list = said(["deepseek-v3", "--exclude", "deepseek-v3, Kimi-K2.5,GLM-4"], capfd)
-    by_flags = said(["deepseek-v3", "--exclude", "GLM-4", "--exclude", "DeepSeek-V3.1-Terminus"],
-                    capfd)
+    by_flags = said(
+        ["deepseek-v3", "--exclude", "GLM-4", "--exclude", "DeepSeek-V3.1-Terminus"], capfd
+    )
     assert by_list == by_flags
     assert "tier T0 learned" in by_list
 
 
-@pytest.mark.parametrize(("arguments", "error", "hint"), [
-    (["no-such-model"], "unknown model", "valid names"),
-    (["h100-sxm"], "it is a device", "plan devices h100-sxm"),
-    (["llama-3.1-8b", "--exclude", "Qwen9"], "unknown measured model 'Qwen9'", "Qwen3.5-27B"),
-    (["llama-3.1-8b", "--exclude", " , "], "--exclude is empty", "--exclude DeepSeek-V3"),
-    (["llama-3.1-8b", "--names", "hf"], "unknown choice of names 'hf'", "gguf, module"),
-    (["llama-3.1-8b", "--plot", "x.pdf"], "only .svg is written", ".svg"),
-    ([], "Missing argument 'MODEL'", "plan sensitivity --help")])
-def test_refusals(arguments: list[str], error: str, hint: str, tmp_path: Path,
-                  capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("arguments", "error", "hint"),
+    [
+        (["no-such-model"], "unknown model", "valid names"),
+        (["h100-sxm"], "it is a device", "plan devices h100-sxm"),
+        (["llama-3.1-8b", "--exclude", "Qwen9"], "unknown measured model 'Qwen9'", "Qwen3.5-27B"),
+        (["llama-3.1-8b", "--exclude", " , "], "--exclude is empty", "--exclude DeepSeek-V3"),
+        (["llama-3.1-8b", "--names", "hf"], "unknown choice of names 'hf'", "gguf, module"),
+        (["llama-3.1-8b", "--plot", "x.pdf"], "only .svg is written", ".svg"),
+        ([], "Missing argument 'MODEL'", "plan sensitivity --help"),
+    ],
+)
+def test_refusals(
+    arguments: list[str],
+    error: str,
+    hint: str,
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.chdir(tmp_path)
     assert run(["sensitivity", *arguments]) == 2
     out, err = capfd.readouterr()

@@ -12,8 +12,14 @@ BASE = ["serve", "llama-3.1-8b", "h100-sxm", "--devices", "1", "--isl", "1024", 
 def test_text(capsys: pytest.CaptureFixture[str]) -> None:
     assert run([*BASE, "--concurrency", "16", "--anchor", "tpot_ms=9"]) == 0
     out, err = capsys.readouterr()
-    for words in ("16 requests in flight", "TPOT", "anchor: tpot_seconds", "never folded in",
-                  "tok/s/user", "throughput against interactivity"):
+    for words in (
+        "16 requests in flight",
+        "TPOT",
+        "anchor: tpot_seconds",
+        "never folded in",
+        "tok/s/user",
+        "throughput against interactivity",
+    ):
         assert words in " ".join(out.split())
     for words in ("host time", "scheduler", "graph padding", "speculation"):
         assert words in err
@@ -27,14 +33,24 @@ def test_json_without_a_concurrency_is_the_frontier(capsys: pytest.CaptureFixtur
     assert err == ""
     assert found["point"] is None
     assert len(found["frontier"]) > 4
-    assert {"tpot_seconds", "ttft_seconds", "output_tokens_per_second_per_device",
-            "output_tokens_per_second_per_user", "pareto"} <= set(found["frontier"][0])
+    assert {
+        "tpot_seconds",
+        "ttft_seconds",
+        "output_tokens_per_second_per_device",
+        "output_tokens_per_second_per_user",
+        "pareto",
+    } <= set(found["frontier"][0])
 
 
-@pytest.mark.parametrize(("arguments", "code"), [
-    ([*BASE, "--draft-tokens", "2"], 2), (["serve", "llama-3.1-8b"], 2),
-    ([*BASE, "--graphs", "x"], 2),
-    (["serve", "llama-3.1-405b", "h100-sxm", "--devices", "1"], 1)])
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        ([*BASE, "--draft-tokens", "2"], 2),
+        (["serve", "llama-3.1-8b"], 2),
+        ([*BASE, "--graphs", "x"], 2),
+        (["serve", "llama-3.1-405b", "h100-sxm", "--devices", "1"], 1),
+    ],
+)
 def test_bad_input(arguments: list[str], code: int, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(arguments) == code
     first, second = capsys.readouterr().err.splitlines()

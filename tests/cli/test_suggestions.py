@@ -14,8 +14,11 @@ from planner.cli.types import Hinted
 from planner.errors import DataError, PlannerError, UnknownNameError
 from planner.models.catalog import known_names
 
-BOTH = [name for name, command in cli.commands.items()
-        if [p.name for p in command.params[:2]] == ["model", "device"]]
+BOTH = [
+    name
+    for name, command in cli.commands.items()
+    if [p.name for p in command.params[:2]] == ["model", "device"]
+]
 NEEDED = {"explain": ["--module", "mlp-down"], "capacity": ["--rate", "2", "--ttft-ms", "900"]}
 
 
@@ -27,19 +30,33 @@ def told(arguments: list[str], capfd: pytest.CaptureFixture[str]) -> tuple[str, 
     return error.removeprefix("error: "), hint.removeprefix("hint: ")
 
 
-@pytest.mark.parametrize(("word", "meant"), [
-    ("estimat", "estimate"), ("estmate", "estimate"), ("modls", "models"), ("Devices", "devices"),
-    ("fronteir", "frontier"), ("reprot", "report"), ("swep", "sweep"), ("explian", "explain"),
-    ("pln", "plan"), ("inventry", "inventory")])
+@pytest.mark.parametrize(
+    ("word", "meant"),
+    [
+        ("estimat", "estimate"),
+        ("estmate", "estimate"),
+        ("modls", "models"),
+        ("Devices", "devices"),
+        ("fronteir", "frontier"),
+        ("reprot", "report"),
+        ("swep", "sweep"),
+        ("explian", "explain"),
+        ("pln", "plan"),
+        ("inventry", "inventory"),
+    ],
+)
 @pytest.mark.parametrize("rest", [[], ["deepseek-v3", "h100-sxm"], ["--help"]], ids=len)
-def test_a_misspelt_command(word: str, meant: str, rest: list[str],
-                            capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_misspelt_command(
+    word: str, meant: str, rest: list[str], capfd: pytest.CaptureFixture[str]
+) -> None:
     assert told([word, *rest], capfd) == (f"unknown command {word!r}", f"did you mean `{meant}`?")
 
 
 def test_a_word_that_is_nothing(capfd: pytest.CaptureFixture[str]) -> None:
     assert told(["price", "deepseek-v3", "h100-sxm"], capfd) == (
-        "unknown command 'price'", "`plan --help` lists the commands")
+        "unknown command 'price'",
+        "`plan --help` lists the commands",
+    )
     error, _ = told(["deepseek-v3", "h100-sxm", "surplus"], capfd)
     assert "surplus" in error
 
@@ -66,8 +83,9 @@ def test_a_misspelt_model_stays_one(word: str, capfd: pytest.CaptureFixture[str]
 
 @pytest.mark.parametrize("name", BOTH)
 @pytest.mark.parametrize("device", ["h100-sxm", "orin", "h100"])
-def test_swapped_names_in_every_command(name: str, device: str,
-                                        capfd: pytest.CaptureFixture[str]) -> None:
+def test_swapped_names_in_every_command(
+    name: str, device: str, capfd: pytest.CaptureFixture[str]
+) -> None:
     """The hint is the command in the right order, also for an alias and an unknown device."""
     more = [*NEEDED.get(name, []), "--quiet"]
     error, hint = told([name, device, "deepseek-v3", *more], capfd)
@@ -77,19 +95,31 @@ def test_swapped_names_in_every_command(name: str, device: str,
 
 
 def test_many_commands_take_both() -> None:
-    assert {"plan", "estimate", "memory", "explain", "serve", "frontier", "experts",
-            "train"} <= set(BOTH)
+    assert {
+        "plan",
+        "estimate",
+        "memory",
+        "explain",
+        "serve",
+        "frontier",
+        "experts",
+        "train",
+    } <= set(BOTH)
 
 
-@pytest.mark.parametrize("call", [
-    lambda: planner.plan("h100-sxm", "deepseek-v3"),
-    lambda: planner.estimate("h100-sxm", "deepseek-v3"),
-    lambda: planner.frontier("h100-sxm", "deepseek-v3"),
-    lambda: planner.serve("h100-sxm", "deepseek-v3"),
-    lambda: planner.explain("h100-sxm", "deepseek-v3"),
-    lambda: planner.experts("h100-sxm", "deepseek-v3"),
-    lambda: planner.train("h100-sxm", "deepseek-v3"),
-    lambda: planner.load_model("h100-sxm")])
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: planner.plan("h100-sxm", "deepseek-v3"),
+        lambda: planner.estimate("h100-sxm", "deepseek-v3"),
+        lambda: planner.frontier("h100-sxm", "deepseek-v3"),
+        lambda: planner.serve("h100-sxm", "deepseek-v3"),
+        lambda: planner.explain("h100-sxm", "deepseek-v3"),
+        lambda: planner.experts("h100-sxm", "deepseek-v3"),
+        lambda: planner.train("h100-sxm", "deepseek-v3"),
+        lambda: planner.load_model("h100-sxm"),
+    ],
+)
 def test_swapped_names_in_python(call: Callable[[], object]) -> None:
     with pytest.raises(UnknownNameError, match="unknown model 'h100-sxm': it is a device") as error:
         call()
@@ -112,18 +142,33 @@ def wrong_objective(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> str:
 
 
 @pytest.mark.sample(1)
-@pytest.mark.parametrize("command", [
-    ["report", "PLAN"], ["report", "PLAN", "-o", "x.html"], ["estimate", "--plan", "PLAN"],
-    ["diff", "PLAN", "RIGHT"], ["diff", "RIGHT", "PLAN"], ["explain", "--plan", "PLAN"],
-    ["export", "PLAN", "out", "--to", "compressed-tensors"], ["memory", "--plan", "PLAN"],
-    ["serve", "--plan", "PLAN"]], ids=" ".join)
-def test_a_plan_file_with_another_objective(command: list[str], wrong_objective: str,
-                                            capfd: pytest.CaptureFixture[str], tmp_path: Path,
-                                            monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["report", "PLAN"],
+        ["report", "PLAN", "-o", "x.html"],
+        ["estimate", "--plan", "PLAN"],
+        ["diff", "PLAN", "RIGHT"],
+        ["diff", "RIGHT", "PLAN"],
+        ["explain", "--plan", "PLAN"],
+        ["export", "PLAN", "out", "--to", "compressed-tensors"],
+        ["memory", "--plan", "PLAN"],
+        ["serve", "--plan", "PLAN"],
+    ],
+    ids=" ".join,
+)
+def test_a_plan_file_with_another_objective(
+    command: list[str],
+    wrong_objective: str,
+    capfd: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.chdir(tmp_path)
     right = wrong_objective.replace("plan.json", "right.json")
-    error, hint = told([{"PLAN": wrong_objective, "RIGHT": right}.get(w, w) for w in command],
-                       capfd)
+    error, hint = told(
+        [{"PLAN": wrong_objective, "RIGHT": right}.get(w, w) for w in command], capfd
+    )
     assert "objective" in error
     assert "'foo'" in error
     assert hint == "one of throughput, latency, memory, quality, cost"

@@ -21,27 +21,59 @@ from planner.cli.progress import bar, working
 from planner.report.terminal.columns import table_lines
 
 COMMANDS = [
-    ["smollm2-135m", "l40s", "--devices", "1", "--batch", "8"], ["models"],
-    ["devices"], ["devices", "l40s"], ["formats"],
-    ["formats", "--device", "l40s"], ["scenarios"], ["inventory", "llama-3.2-1b"],
-    ["memory", "llama-3.2-1b", "l40s", "--engine", "vllm"], ["train", "llama-3.2-1b", "l40s"],
+    ["smollm2-135m", "l40s", "--devices", "1", "--batch", "8"],
+    ["models"],
+    ["devices"],
+    ["devices", "l40s"],
+    ["formats"],
+    ["formats", "--device", "l40s"],
+    ["scenarios"],
+    ["inventory", "llama-3.2-1b"],
+    ["memory", "llama-3.2-1b", "l40s", "--engine", "vllm"],
+    ["train", "llama-3.2-1b", "l40s"],
     ["experts", "qwen3-30b-a3b", "l40s", "--batch", "32"],
     ["explain", "llama-3.2-1b", "l40s", "--module", "mlp-down"],
-    ["explain", "qwen2.5-0.5b", "jetson-orin-nano-8gb", "--devices", "1", "--tpot-ms", "60",
-     "--batch", "8", "--schemes", "bf16,int8-w8a8", "--solves", "2"],
-    ["frontier", "qwen2.5-0.5b", "jetson-orin-nano-8gb", "--devices", "1", "--points", "4",
-     "--map"],
+    [
+        "explain",
+        "qwen2.5-0.5b",
+        "jetson-orin-nano-8gb",
+        "--devices",
+        "1",
+        "--tpot-ms",
+        "60",
+        "--batch",
+        "8",
+        "--schemes",
+        "bf16,int8-w8a8",
+        "--solves",
+        "2",
+    ],
+    [
+        "frontier",
+        "qwen2.5-0.5b",
+        "jetson-orin-nano-8gb",
+        "--devices",
+        "1",
+        "--points",
+        "4",
+        "--map",
+    ],
     ["serve", "llama-3.2-1b", "l40s", "--concurrency", "16", "--devices", "1"],
-    ["validate", "--only", "op_gemm"], ["claims", "--only", "3,23"], ["--help"],
+    ["validate", "--only", "op_gemm"],
+    ["claims", "--only", "3,23"],
+    ["--help"],
 ]
 
 
 @pytest.mark.sample(8)
 @pytest.mark.parametrize("width", [40, 60, 80])
 @pytest.mark.parametrize("arguments", COMMANDS, ids=" ".join)
-def test_nothing_breaks_on_a_narrow_terminal(arguments: list[str], width: int,
-                                             monkeypatch: pytest.MonkeyPatch,
-                                             capfd: pytest.CaptureFixture[str]) -> None:
+def test_nothing_breaks_on_a_narrow_terminal(
+    arguments: list[str],
+    width: int,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
     """Lines fit; a single word that is too long (an address, a path) stands alone on its line."""
     monkeypatch.setenv("COLUMNS", str(width))
     assert run(arguments) == 0
@@ -53,18 +85,22 @@ def test_nothing_breaks_on_a_narrow_terminal(arguments: list[str], width: int,
 
 
 @pytest.mark.parametrize("width", [40, 60, 80])
-def test_a_sweep_fits_a_narrow_terminal(width: int, tmp_path: Path,
-                                        monkeypatch: pytest.MonkeyPatch,
-                                        capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_sweep_fits_a_narrow_terminal(
+    width: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
     file = tmp_path / "s.toml"
-    file.write_text('title = "Two devices and two schemes"\n[[grid]]\nverb = "estimate"\n'
-                    'model = "smollm2-135m"\ndevice = ["l40s", "jetson-orin-nano-8gb"]\n'
-                    'devices = 1\nbatch = 1\nscheme = ["bf16", "int8-w8a8"]\n', encoding="utf-8")
+    file.write_text(
+        'title = "Two devices and two schemes"\n[[grid]]\nverb = "estimate"\n'
+        'model = "smollm2-135m"\ndevice = ["l40s", "jetson-orin-nano-8gb"]\n'
+        'devices = 1\nbatch = 1\nscheme = ["bf16", "int8-w8a8"]\n',
+        encoding="utf-8",
+    )
     test_nothing_breaks_on_a_narrow_terminal(["sweep", str(file)], width, monkeypatch, capfd)
 
 
-def test_figures_are_the_same_at_every_width(monkeypatch: pytest.MonkeyPatch,
-                                             capfd: pytest.CaptureFixture[str]) -> None:
+def test_figures_are_the_same_at_every_width(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
     """A narrow listing has every figure of the wide one, none cut short."""
     found = []
     for width in ("120", "40"):
@@ -78,9 +114,18 @@ def test_figures_are_the_same_at_every_width(monkeypatch: pytest.MonkeyPatch,
 def test_a_table_that_does_not_fit_becomes_paragraphs() -> None:
     rows = [("name", "size", "note"), ("first", "12", "short"), ("second", "-", "a longer remark")]
     assert table_lines(rows, left=(0, 2), width=30) == [
-        "name   size note", "first    12 short", "second    - a longer remark"]
+        "name   size note",
+        "first    12 short",
+        "second    - a longer remark",
+    ]
     assert table_lines(rows, left=(0, 2), width=20) == [
-        "first", "  size 12, note", "  short", "second", "  note a longer", "  remark"]
+        "first",
+        "  size 12, note",
+        "  short",
+        "second",
+        "  note a longer",
+        "  remark",
+    ]
 
 
 def test_a_column_of_dashes_is_left_out() -> None:
@@ -108,8 +153,9 @@ def test_every_command_has_its_line_and_an_example() -> None:
         assert f"\n  {name} " in page, name
 
 
-@pytest.mark.parametrize("line", [*(c for c, _ in FIRST),
-                                  *(line for rows in EXAMPLES.values() for line in rows)])
+@pytest.mark.parametrize(
+    "line", [*(c for c, _ in FIRST), *(line for rows in EXAMPLES.values() for line in rows)]
+)
 def test_an_example_is_understood(line: str) -> None:
     """Its command exists and takes these arguments; nothing is run."""
     words = shlex.split(line.replace('eval "$(', "").replace(')"', ""))
@@ -149,8 +195,10 @@ def test_no_spinner_where_quiet_was_asked_for(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(progress, "_Spinner", lambda what: pytest.fail(f"a spinner for {what}"))
     with working("counting", quiet=True, after_seconds=0):
         pass
-    with pytest.raises(pytest.fail.Exception, match="a spinner for counting"), \
-            working("counting", after_seconds=3600):
+    with (
+        pytest.raises(pytest.fail.Exception, match="a spinner for counting"),
+        working("counting", after_seconds=3600),
+    ):
         pass
 
 
@@ -163,8 +211,21 @@ def test_numerics_gives_a_sign_of_life(monkeypatch: pytest.MonkeyPatch) -> None:
         yield
 
     monkeypatch.setattr("planner.cli.numerics.working", noted)
-    assert run(["numerics", "qwen2.5-0.5b", "--module", "attention-out", "--schemes", "int8-w8a8",
-                "--units", "int8-imma"]) == 0
+    assert (
+        run(
+            [
+                "numerics",
+                "qwen2.5-0.5b",
+                "--module",
+                "attention-out",
+                "--schemes",
+                "int8-w8a8",
+                "--units",
+                "int8-imma",
+            ]
+        )
+        == 0
+    )
     assert told == ["adding up as every matrix unit does"]
 
 
@@ -180,9 +241,14 @@ def test_a_bar_on_a_terminal_only(monkeypatch: pytest.MonkeyPatch) -> None:
 def on_a_terminal(*arguments: str, **environment: str) -> bytes:
     """What a command writes to a terminal of 80 columns."""
     ours, theirs = pty.openpty()
-    with subprocess.Popen([sys.executable, "-m", "planner", *arguments], stdout=theirs,
-                          stderr=theirs, stdin=subprocess.DEVNULL, close_fds=True,
-                          env={**os.environ, "TERM": "xterm", "COLUMNS": "80", **environment}) as p:
+    with subprocess.Popen(
+        [sys.executable, "-m", "planner", *arguments],
+        stdout=theirs,
+        stderr=theirs,
+        stdin=subprocess.DEVNULL,
+        close_fds=True,
+        env={**os.environ, "TERM": "xterm", "COLUMNS": "80", **environment},
+    ) as p:
         os.close(theirs)
         found = b""
         while True:

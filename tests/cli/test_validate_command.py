@@ -7,13 +7,17 @@ import pytest
 
 from planner.cli.main import run
 
-HEADER = ("source,engine,engine_version,model,checkpoint_dtype,kv_dtype,device,n_devices,tp,pp,dp,"
-          "ep,gpu_memory_utilization,max_model_len,max_num_batched_tokens,block_size,quantity,"
-          "value,unit,raw_line,confidence,notes\n")
-ROWS = ("x,vllm,0.19.0 (V1),meta-llama/Llama-3.1-8B,BF16,auto(bf16),H100 80GB (79.19 GiB),1,1,1,1,"
-        "1,0.95,8192,8192,16,weights_gib_per_gpu,14.99,GiB,,high,\n"
-        "x,vllm,0.19.0 (V1),nobody/nothing-1b,BF16,auto(bf16),H100 80GB,1,1,1,1,1,0.95,8192,8192,"
-        "16,weights_gib_per_gpu,2.0,GiB,,high,\n")
+HEADER = (
+    "source,engine,engine_version,model,checkpoint_dtype,kv_dtype,device,n_devices,tp,pp,dp,"
+    "ep,gpu_memory_utilization,max_model_len,max_num_batched_tokens,block_size,quantity,"
+    "value,unit,raw_line,confidence,notes\n"
+)
+ROWS = (
+    "x,vllm,0.19.0 (V1),meta-llama/Llama-3.1-8B,BF16,auto(bf16),H100 80GB (79.19 GiB),1,1,1,1,"
+    "1,0.95,8192,8192,16,weights_gib_per_gpu,14.99,GiB,,high,\n"
+    "x,vllm,0.19.0 (V1),nobody/nothing-1b,BF16,auto(bf16),H100 80GB,1,1,1,1,1,0.95,8192,8192,"
+    "16,weights_gib_per_gpu,2.0,GiB,,high,\n"
+)
 
 
 @pytest.fixture
@@ -22,12 +26,19 @@ def data(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_text_lists_groups_worst_rows_and_reasons(data: Path,
-                                                  capsys: pytest.CaptureFixture[str]) -> None:
+def test_text_lists_groups_worst_rows_and_reasons(
+    data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert run(["validate", "--data", str(data), "--only", "memory"]) == 0
     out = capsys.readouterr().out
-    for words in ("weights_gib_per_gpu · pred.", "1/2", "furthest off", "logs row 1",
-                  "unknown model", "rows 2"):
+    for words in (
+        "weights_gib_per_gpu · pred.",
+        "1/2",
+        "furthest off",
+        "logs row 1",
+        "unknown model",
+        "rows 2",
+    ):
         assert words in out
 
 

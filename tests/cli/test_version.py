@@ -32,12 +32,15 @@ def test_dates_are_those_of_the_data() -> None:
     dates = data_dates()
     with (PACKAGE / "planning" / "data" / "checkpoints.csv").open(encoding="utf-8") as file:
         assert dates["checkpoints"] == max(row["seen"] for row in csv.DictReader(file))
-    tables = [tomllib.loads(path.read_text(encoding="utf-8")).get("date", "")
-              for path in (PACKAGE / "throughput" / "data").glob("*.toml")]
+    tables = [
+        tomllib.loads(path.read_text(encoding="utf-8")).get("date", "")
+        for path in (PACKAGE / "throughput" / "data").glob("*.toml")
+    ]
     assert dates["operator tables"] >= max(tables)
     files = data_folder("hardware_profiles").glob("*.toml")
-    newest = max(re.findall(r"2\d{3}-\d\d-\d\d",
-                            "".join(path.read_text(encoding="utf-8") for path in files)))
+    newest = max(
+        re.findall(r"2\d{3}-\d\d-\d\d", "".join(path.read_text(encoding="utf-8") for path in files))
+    )
     assert dates["device profiles"].startswith(newest)
     assert dates["device profiles"].endswith(f" {len(list_devices())} devices")
     assert all(re.match(r"20\d\d-\d\d|schema \d", date) for date in dates.values())

@@ -17,13 +17,49 @@ from evaluation.aiconfigurator.rival import _best, _layout, _pool
 from planner import plan
 
 LEVEL = ServiceLevel("some", 2000, 30)
-SMALL = SideQuestion("llama-3.1-8b on 4 × h100", "llama-3.1-8b", "h100-sxm", 4, "vllm",
-                     "meta-llama/Meta-Llama-3.1-8B", "h100_sxm", "vllm", None, isl=1000, osl=200)
-AGG = {"tp": 2, "pp": 1, "dp": 4, "moe_tp": 1, "moe_ep": 8, "cp": 1, "bs": 24, "gemm": "fp8_block",
-       "moe": "fp8_block", "kvcache": "bfloat16"}
-POOLS = {"(p)tp": 1, "(p)pp": 1, "(p)dp": 1, "(p)moe_ep": 1, "(p)cp": 1, "(p)bs": 1,
-         "(p)workers": 3, "(d)tp": 1, "(d)pp": 1, "(d)dp": 1, "(d)moe_ep": 1, "(d)bs": 88,
-         "(d)workers": 1, "(d)gemm": "fp8_block", "(d)moe": "fp8_block", "(d)kvcache": "fp8"}
+SMALL = SideQuestion(
+    "llama-3.1-8b on 4 × h100",
+    "llama-3.1-8b",
+    "h100-sxm",
+    4,
+    "vllm",
+    "meta-llama/Meta-Llama-3.1-8B",
+    "h100_sxm",
+    "vllm",
+    None,
+    isl=1000,
+    osl=200,
+)
+AGG = {
+    "tp": 2,
+    "pp": 1,
+    "dp": 4,
+    "moe_tp": 1,
+    "moe_ep": 8,
+    "cp": 1,
+    "bs": 24,
+    "gemm": "fp8_block",
+    "moe": "fp8_block",
+    "kvcache": "bfloat16",
+}
+POOLS = {
+    "(p)tp": 1,
+    "(p)pp": 1,
+    "(p)dp": 1,
+    "(p)moe_ep": 1,
+    "(p)cp": 1,
+    "(p)bs": 1,
+    "(p)workers": 3,
+    "(d)tp": 1,
+    "(d)pp": 1,
+    "(d)dp": 1,
+    "(d)moe_ep": 1,
+    "(d)bs": 88,
+    "(d)workers": 1,
+    "(d)gemm": "fp8_block",
+    "(d)moe": "fp8_block",
+    "(d)kvcache": "fp8",
+}
 
 
 def test_their_workers_fill_the_devices() -> None:
@@ -49,8 +85,17 @@ def test_context_parallelism_is_refused_not_priced_as_something_else() -> None:
 
 
 def test_our_plan_in_their_words() -> None:
-    made = plan("llama-3.1-8b", "h100-sxm", devices=4, isl=1000, osl=200, engine="vllm",
-                mode="aggregated", schemes=("fp8-channel",), kv="fp8")
+    made = plan(
+        "llama-3.1-8b",
+        "h100-sxm",
+        devices=4,
+        isl=1000,
+        osl=200,
+        engine="vllm",
+        mode="aggregated",
+        schemes=("fp8-channel",),
+        kv="fp8",
+    )
     found = ours(made)
     assert found.mode == "agg"
     assert found.devices == 4
@@ -78,8 +123,10 @@ def test_requests_to_their_script() -> None:
     assert _layout(worker) == {"tp": 2, "pp": 1, "dp": 4, "moe_ep": 4, "moe_tp": 2}
     assert _layout(worker | {"dp": 1, "ep": 0})["moe_tp"] == 1
     assert _pool("decode", worker)["decode_num_workers"] == 2
-    prices = [{"ttft": 1.0, "tpot": 9.0, "tokens/s/gpu": 5.0},
-              {"ttft": 1.0, "tpot": 40.0, "tokens/s/gpu": 7.0}]
+    prices = [
+        {"ttft": 1.0, "tpot": 9.0, "tokens/s/gpu": 5.0},
+        {"ttft": 1.0, "tpot": 40.0, "tokens/s/gpu": 7.0},
+    ]
     assert _best(prices, {"ttft_ms": 2, "tpot_ms": 10}) is prices[0]
     assert _best(prices, {"ttft_ms": 2, "tpot_ms": 1}) is prices[1]
 
@@ -88,8 +135,16 @@ def entry(who: str, us: float, them: float, tpot: float = 20.0) -> dict[str, Any
     def told(value: float) -> dict[str, float]:
         return {"tokens_per_second_per_device": value, "tpot_ms": tpot, "ttft_ms": 100.0}
 
-    return {"who": who, "mode": "agg", "words": "w", "schemes": [], "kv": "bf16", "lost": "",
-            "by_us": told(us), "by_them": told(them)}
+    return {
+        "who": who,
+        "mode": "agg",
+        "words": "w",
+        "schemes": [],
+        "kv": "bf16",
+        "lost": "",
+        "by_us": told(us),
+        "by_them": told(them),
+    }
 
 
 def test_each_tool_picks_its_own_best_and_both_judge() -> None:

@@ -28,24 +28,72 @@ from evaluation.deployments.rows import (
 )
 from planner.validation.reader import MeasuredTable
 
-COLUMNS = ("device", "mode", "software", "model", "precision", "gemm_dtype", "moe_dtype",
-           "parallelism", "concurrency", "batch_size", "isl", "osl", "ttft_ms", "tpot_ms",
-           "exclude")
-SERVED = ("h200_sxm", "disagg", "trtllm 0.8.1.post1", "deepseek-ai/DeepSeek-V3", "fp8", "fp8",
-          "fp8", "P2x[TP8/PP1/ADP1/mTP1/mEP8]+D3x[TP1/PP1/ADP8/mTP1/mEP8]", "192.0", "8", "8192",
-          "1024", "2599.3", "33.1", "")
+COLUMNS = (
+    "device",
+    "mode",
+    "software",
+    "model",
+    "precision",
+    "gemm_dtype",
+    "moe_dtype",
+    "parallelism",
+    "concurrency",
+    "batch_size",
+    "isl",
+    "osl",
+    "ttft_ms",
+    "tpot_ms",
+    "exclude",
+)
+SERVED = (
+    "h200_sxm",
+    "disagg",
+    "trtllm 0.8.1.post1",
+    "deepseek-ai/DeepSeek-V3",
+    "fp8",
+    "fp8",
+    "fp8",
+    "P2x[TP8/PP1/ADP1/mTP1/mEP8]+D3x[TP1/PP1/ADP8/mTP1/mEP8]",
+    "192.0",
+    "8",
+    "8192",
+    "1024",
+    "2599.3",
+    "33.1",
+    "",
+)
 
 
-def row(tpot: Pair, rate: Pair, *, mode: str = "disagg", setting: str = "a",
-        excluded: str = "") -> DeploymentRow:
-    return DeploymentRow(mode, "m", "d", "fp8", "e 1", setting, 1024, 1024, 64.0, 16, tpot,
-                         Pair(0.2, 0.4), rate, rate.predicted, excluded, True, 10.0)
+def row(
+    tpot: Pair, rate: Pair, *, mode: str = "disagg", setting: str = "a", excluded: str = ""
+) -> DeploymentRow:
+    return DeploymentRow(
+        mode,
+        "m",
+        "d",
+        "fp8",
+        "e 1",
+        setting,
+        1024,
+        1024,
+        64.0,
+        16,
+        tpot,
+        Pair(0.2, 0.4),
+        rate,
+        rate.predicted,
+        excluded,
+        True,
+        10.0,
+    )
 
 
-ROWS = [row(Pair(0.010, 0.012), Pair(10.0, 9.0), setting="slow"),
-        row(Pair(0.018, 0.019), Pair(40.0, 30.0), setting="middle"),
-        row(Pair(0.028, 0.031), Pair(90.0, 80.0), setting="fast"),
-        row(Pair(0.029, 0.029), Pair(50.0, 60.0), setting="other")]
+ROWS = [
+    row(Pair(0.010, 0.012), Pair(10.0, 9.0), setting="slow"),
+    row(Pair(0.018, 0.019), Pair(40.0, 30.0), setting="middle"),
+    row(Pair(0.028, 0.031), Pair(90.0, 80.0), setting="fast"),
+    row(Pair(0.029, 0.029), Pair(50.0, 60.0), setting="other"),
+]
 
 
 def flipped(rows: list[DeploymentRow]) -> list[DeploymentRow]:
@@ -137,19 +185,24 @@ def table(*changes: dict[str, str]) -> MeasuredTable:
 
 
 def test_rows_of_tables_are_priced_over_both_pools() -> None:
-    rows, left = of_table(table({}, {"parallelism": "P-x[TP8/PP1/ADP1/mTP1/mEP8]+"
-                                     "D-x[TP8/PP1/ADP1/mTP1/mEP8]"}, {"exclude": "suspect"}))
+    rows, left = of_table(
+        table(
+            {},
+            {"parallelism": "P-x[TP8/PP1/ADP1/mTP1/mEP8]+D-x[TP8/PP1/ADP1/mTP1/mEP8]"},
+            {"exclude": "suspect"},
+        )
+    )
     assert left == {"workers not counted": 1}
     found, suspect = rows
     assert (found.devices, found.case) == (40, ("deepseek-v3", "h200-sxm", "fp8", 8192, 1024))
-    assert found.rate.measured == pytest.approx(
-        per_device(192, 922, 0.0331, 2.5993, 40))
+    assert found.rate.measured == pytest.approx(per_device(192, 922, 0.0331, 2.5993, 40))
     assert found.planned == pytest.approx(found.rate.predicted, rel=0.2)
     assert (found.excluded, suspect.excluded) == ("", "suspect")
 
 
-def test_the_page_says_what_it_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
-                                      capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_page_says_what_it_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     one = row(Pair(0.019, 0.018), Pair(20.0, 25.0), mode="agg")
     text = page([*ROWS, one], {"workers not counted": 2}, "2026-11-27")
     assert "| m, d | fp8 | 1,024 + 1,024 | 4 | 4 | 1.00 | 1.00 |" in text
@@ -160,7 +213,8 @@ def test_the_page_says_what_it_counts(tmp_path: Path, monkeypatch: pytest.Monkey
     data = tmp_path / "data"
     data.mkdir()
     (data / "e2e_silicon_x.csv").write_text(
-        ",".join(COLUMNS) + "\n" + ",".join(SERVED) + "\n", encoding="utf-8")
+        ",".join(COLUMNS) + "\n" + ",".join(SERVED) + "\n", encoding="utf-8"
+    )
     monkeypatch.setattr("sys.argv", ["deployments", str(data), "2026-11-27"])
     command.main()
     assert "1 rows; wrote pools.md" in capsys.readouterr().out

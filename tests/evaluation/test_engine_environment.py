@@ -74,15 +74,17 @@ def test_vllm_brings_neither_its_own_torch_nor_extras() -> None:
 
 
 def test_what_failed_is_told_and_done_again_and_what_is_done_is_kept(
-        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     done: list[str] = []
 
     def fails(root: Path) -> None:
         done.append("vllm")
         raise install.StepError("no network")
 
-    monkeypatch.setattr(install, "STEPS", {"weights": lambda root: done.append("weights"),
-                                           "vllm": fails})
+    monkeypatch.setattr(
+        install, "STEPS", {"weights": lambda root: done.append("weights"), "vllm": fails}
+    )
     told: list[str] = []
     assert install.install(tmp_path, told.append) == {"vllm": "no network"}
     assert install.install(tmp_path, told.append) == {"vllm": "no network"}
@@ -90,8 +92,9 @@ def test_what_failed_is_told_and_done_again_and_what_is_done_is_kept(
     assert "error: vllm: no network" in told
 
 
-def test_no_compiler_is_an_error_with_a_hint(tmp_path: Path,
-                                             monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_compiler_is_an_error_with_a_hint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(install.shutil, "which", lambda name: None)
     with pytest.raises(install.StepError, match=r"no C\+\+ compiler is found; install one"):
         install.llama_cpp(tmp_path)

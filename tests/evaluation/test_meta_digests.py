@@ -45,9 +45,16 @@ def test_a_digest_sees_a_name_and_a_shape():
 
 
 def test_a_draw_is_the_same_every_time_and_leaves_its_reference_alone():
-    reference = {"model_type": "llama", "num_hidden_layers": 32, "hidden_size": 4096,
-                 "num_attention_heads": 32, "num_key_value_heads": 8, "vocab_size": 32000,
-                 "intermediate_size": 11008, "tie_word_embeddings": False}
+    reference = {
+        "model_type": "llama",
+        "num_hidden_layers": 32,
+        "hidden_size": 4096,
+        "num_attention_heads": 32,
+        "num_key_value_heads": 8,
+        "vocab_size": 32000,
+        "intermediate_size": 11008,
+        "tie_word_embeddings": False,
+    }
     before = json.dumps(reference)
     first = [drawn(reference, number) for number in range(10)]
     assert first == [drawn(reference, number) for number in range(10)]

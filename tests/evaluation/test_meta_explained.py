@@ -12,8 +12,12 @@ from evaluation.meta.own import releases, understood
 from planner.models.families import FAMILY_OF
 from planner.models.kv import LayerCache
 
-TIED = {"model_type": "kimi_linear", "vocab_size": 10, "hidden_size": 4,
-        "tie_word_embeddings": True}
+TIED = {
+    "model_type": "kimi_linear",
+    "vocab_size": 10,
+    "hidden_size": 4,
+    "tie_word_embeddings": True,
+}
 OWN = {"embed": (10, 4), "norm": (4,)}
 
 
@@ -23,12 +27,15 @@ def test_a_head_more_is_predicted():
     assert (found.there, found.here) == ((1, 40), (0, 0))
 
 
-@pytest.mark.parametrize("meta", [
-    OWN,
-    {**OWN, "lm_head.weight": (11, 4)},
-    {**OWN, "lm_head.weight": (10, 4), "more": (1,)},
-    {"norm": (4,), "lm_head.weight": (10, 4)},
-])
+@pytest.mark.parametrize(
+    "meta",
+    [
+        OWN,
+        {**OWN, "lm_head.weight": (11, 4)},
+        {**OWN, "lm_head.weight": (10, 4), "more": (1,)},
+        {"norm": (4,), "lm_head.weight": (10, 4)},
+    ],
+)
 def test_what_is_off_by_anything_is_not_explained(meta):
     assert explained("kimi_linear", TIED, OWN, meta) is None
 
@@ -43,12 +50,15 @@ def test_every_reason_is_of_a_family():
     assert set(REASONS) <= set(FAMILY_OF)
 
 
-@pytest.mark.parametrize(("name", "there", "here"), [
-    ("gemma-3n-e2b", (0, 0), (30, 20_974_080)),
-    ("mistral-small-3.2-24b", (0, 0), (1, 671_088_640)),
-    ("qwen3-vl-30b-a3b", (96, 28_991_029_248), (96, 28_991_029_248)),
-    ("qwen3.5-35b-a3b", (30_720, 32_212_254_720), (80, 32_212_254_720)),
-])
+@pytest.mark.parametrize(
+    ("name", "there", "here"),
+    [
+        ("gemma-3n-e2b", (0, 0), (30, 20_974_080)),
+        ("mistral-small-3.2-24b", (0, 0), (1, 671_088_640)),
+        ("qwen3-vl-30b-a3b", (96, 28_991_029_248), (96, 28_991_029_248)),
+        ("qwen3.5-35b-a3b", (30_720, 32_212_254_720), (80, 32_212_254_720)),
+    ],
+)
 def test_releases_differ_by_what_the_reason_predicts(name, there, here):
     """transformers' side is this program's after the prediction; the sums are of the run behind the
     page on models."""
@@ -96,8 +106,13 @@ def test_a_pattern_of_letters_is_stated_as_their_number():
 
 def test_an_interrupted_run_goes_on(tmp_path):
     path = tmp_path / "journal"
-    one = Compared(3, 40, differences=("a",), why=explained(
-        "kimi_linear", TIED, OWN, {**OWN, "lm_head.weight": (10, 4)}), names=("b",))
+    one = Compared(
+        3,
+        40,
+        differences=("a",),
+        why=explained("kimi_linear", TIED, OWN, {**OWN, "lm_head.weight": (10, 4)}),
+        names=("b",),
+    )
     assert Journal(path, "state").compared("kind 0", lambda: one) == one
     path.write_text(path.read_text() + json.dumps(["state own kind 1"])[:7], encoding="utf-8")
     again = Journal(path, "state")

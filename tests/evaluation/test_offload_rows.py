@@ -1,5 +1,5 @@
-"""Published speeds of experts in host memory: rows are whole, sources are named, one is predicted.
-"""
+"""Published speeds of experts in host memory: rows are whole, sources are named, one is
+predicted."""
 
 import pytest
 

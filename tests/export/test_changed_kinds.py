@@ -22,25 +22,41 @@ MOE = "qwen3-30b-a3b"
 def planned(model: str = MOE, scheme: str = "int8-w8a16", **changes: str) -> Plan:
     """A real plan with every ordinary linear layer in ``scheme`` and kinds changed by hand (an
     underscore for a hyphen)."""
-    more: dict[str, Any] = {"devices": 32, "tp": 8, "dp": 4, "ep": 32} if "v3" in model else \
-        {"devices": 1}
+    more: dict[str, Any] = (
+        {"devices": 32, "tp": 8, "dp": 4, "ep": 32} if "v3" in model else {"devices": 1}
+    )
     plan = planner.estimate(model, "h200-sxm", scheme="bf16", batch=4, context=4096, **more)
     for kind in changes:
         assert any(unit.kind == kind for unit in plan.units), kind
     wanted = dict.fromkeys(PLANNED_KINDS, scheme) | changes
-    return replace(plan, units=tuple(
-        replace(unit, scheme=wanted.get(unit.kind, unit.scheme)) for unit in plan.units))
+    return replace(
+        plan,
+        units=tuple(
+            replace(unit, scheme=wanted.get(unit.kind, unit.scheme)) for unit in plan.units
+        ),
+    )
 
 
 def exported(plan: Plan, target: str, **more: Any) -> Export:
-    return export_plan(plan, bundled_model(plan.model.id), planner.load_device(plan.device.id),
-                       target, "any", **more)
+    return export_plan(
+        plan,
+        bundled_model(plan.model.id),
+        planner.load_device(plan.device.id),
+        target,
+        "any",
+        **more,
+    )
 
 
 def configuration(plan: Plan, target: str) -> dict[str, Any]:
     files = exported(plan, target).files
-    name = "hf_quant_config.json" if target == "modelopt" else "fqn_to_config.json" \
-        if target == "torchao" else "quantization_config.json"
+    name = (
+        "hf_quant_config.json"
+        if target == "modelopt"
+        else "fqn_to_config.json"
+        if target == "torchao"
+        else "quantization_config.json"
+    )
     data: dict[str, Any] = json.loads(files[name])
     return data
 
@@ -55,8 +71,10 @@ def compressed(plan: Plan) -> tuple[dict[str, list[str]], list[str]]:
     """(targets by bits, strategy and group size of the weights, ignored)."""
     data = configuration(plan, "compressed-tensors")
     form = "{type}{num_bits}/{strategy}{group_size}"
-    groups = {form.format(**{"group_size": "", **g["weights"]}): g["targets"]
-              for g in data["config_groups"].values()}
+    groups = {
+        form.format(**{"group_size": "", **g["weights"]}): g["targets"]
+        for g in data["config_groups"].values()
+    }
     assert len(groups) == len(data["config_groups"])
     return groups, data["ignore"]
 
@@ -98,16 +116,23 @@ def test_compressed_tensors_names_tables_and_gates() -> None:
 
 
 @pytest.mark.sample(1)
-@pytest.mark.parametrize(("target", "scheme", "changes"), [
-    ("compressed-tensors", "int8-w8a16", {"head": "int4-w4a16"}),
-    ("compressed-tensors", "int8-w8a16", {"embedding": "int8-w8a16", "head": "fp8-channel"}),
-    ("compressed-tensors", "fp8-channel", {"router": "int8-w8a8", "embedding": "int4-w4a16-g32"}),
-    ("modelopt", "fp8-tensor", {"head": "fp8-tensor"}),
-    ("modelopt", "nvfp4", {"head": "fp8-tensor", "router": "fp8-tensor"}),
-    ("modelopt", "fp8-tensor", {"router": "fp8-tensor"}),
-    ("gptq", "int4-w4a16", {"head": "int4-w4a16"}),
-    ("gptq", "int4-w4a16", {"head": "int8-w8a16"}),
-])
+@pytest.mark.parametrize(
+    ("target", "scheme", "changes"),
+    [
+        ("compressed-tensors", "int8-w8a16", {"head": "int4-w4a16"}),
+        ("compressed-tensors", "int8-w8a16", {"embedding": "int8-w8a16", "head": "fp8-channel"}),
+        (
+            "compressed-tensors",
+            "fp8-channel",
+            {"router": "int8-w8a8", "embedding": "int4-w4a16-g32"},
+        ),
+        ("modelopt", "fp8-tensor", {"head": "fp8-tensor"}),
+        ("modelopt", "nvfp4", {"head": "fp8-tensor", "router": "fp8-tensor"}),
+        ("modelopt", "fp8-tensor", {"router": "fp8-tensor"}),
+        ("gptq", "int4-w4a16", {"head": "int4-w4a16"}),
+        ("gptq", "int4-w4a16", {"head": "int8-w8a16"}),
+    ],
+)
 def test_it_reads_back(target: str, scheme: str, changes: dict[str, str]) -> None:
     plan = planned(scheme=scheme, **changes)
     one = assignment_of(plan, bundled_model(MOE))
@@ -123,29 +148,33 @@ def test_gptq_says_the_head_by_its_flag() -> None:
     assert data["lm_head"] is True
     assert not any("lm_head" in name for name in data["dynamic"])
     data = configuration(planned(scheme="int4-w4a16", head="int8-w8a16"), "gptq")
-    assert (data["lm_head"], data["dynamic"]["+:lm_head$"]) == (
-        True, {"bits": 8, "group_size": -1})
+    assert (data["lm_head"], data["dynamic"]["+:lm_head$"]) == (True, {"bits": 8, "group_size": -1})
 
 
-@pytest.mark.parametrize(("target", "scheme", "kind", "to", "said"), [
-    ("gptq", "int4-w4a16", "embedding", "int4-w4a16", "readers leave a embedding plain"),
-    ("gptq", "int4-w4a16", "router", "int4-w4a16", "readers leave a router plain"),
-    ("modelopt", "fp8-tensor", "embedding", "nvfp4-w4a16", "leave a embedding plain"),
-    ("fp8", "fp8-block", "head", "fp8-block", "readers leave a head plain"),
-    ("compressed-tensors", "fp8-channel", "embedding", "fp8-channel", "has no activations"),
-    ("torchao", "int8-w8a16", "embedding", "nvfp4-w4a16", "no such configuration"),
-    ("llama.cpp", "ggml-q8_0", "router", "ggml-q8_0", "leaves ffn_gate_inp"),
-])
-def test_what_readers_never_quantise_is_refused(target: str, scheme: str, kind: str, to: str,
-                                                said: str) -> None:
+@pytest.mark.parametrize(
+    ("target", "scheme", "kind", "to", "said"),
+    [
+        ("gptq", "int4-w4a16", "embedding", "int4-w4a16", "readers leave a embedding plain"),
+        ("gptq", "int4-w4a16", "router", "int4-w4a16", "readers leave a router plain"),
+        ("modelopt", "fp8-tensor", "embedding", "nvfp4-w4a16", "leave a embedding plain"),
+        ("fp8", "fp8-block", "head", "fp8-block", "readers leave a head plain"),
+        ("compressed-tensors", "fp8-channel", "embedding", "fp8-channel", "has no activations"),
+        ("torchao", "int8-w8a16", "embedding", "nvfp4-w4a16", "no such configuration"),
+        ("llama.cpp", "ggml-q8_0", "router", "ggml-q8_0", "leaves ffn_gate_inp"),
+    ],
+)
+def test_what_readers_never_quantise_is_refused(
+    target: str, scheme: str, kind: str, to: str, said: str
+) -> None:
     with pytest.raises(UnsupportedError, match=said) as caught:
         exported(planned(scheme=scheme, **{kind: to}), target)
     assert caught.value.hint
 
 
 def test_torchao_has_a_configuration_for_lookups() -> None:
-    data = configuration(planned(head="int4-w4a16", embedding="int8-w8a16", router="int8-w8a16"),
-                         "torchao")["_data"]["fqn_to_config"]
+    data = configuration(
+        planned(head="int4-w4a16", embedding="int8-w8a16", router="int8-w8a16"), "torchao"
+    )["_data"]["fqn_to_config"]
     assert data["model.embed_tokens"]["_type"] == "IntxWeightOnlyConfig"
     assert data["lm_head"]["_type"] == "Int4WeightOnlyConfig"
     assert data[r"re:model\.layers\.\d+\.mlp\.gate$"]["_type"] == "Int8WeightOnlyConfig"
@@ -174,8 +203,7 @@ def test_llama_quantize_has_flags_for_head_and_table() -> None:
 
 
 def test_a_tied_head_goes_with_its_table() -> None:
-    plan = planned("llama-3.2-1b", scheme="ggml-q8_0", embedding="ggml-q6_k",
-                   head="ggml-q6_k")
+    plan = planned("llama-3.2-1b", scheme="ggml-q8_0", embedding="ggml-q6_k", head="ggml-q6_k")
     assert flag(plan, "--output-tensor-type") == flag(plan, "--token-embedding-type") == "q6_K"
     groups, ignored = compressed(planned("llama-3.2-1b", embedding="int8-w8a16", head="int8-w8a16"))
     assert "lm_head" not in ignored
@@ -188,7 +216,8 @@ def test_an_indexer_is_named_where_it_is_changed() -> None:
     """Released in block FP8 but for weights_proj: kept, widened, and in another scheme."""
     released = planned("deepseek-v3.2", "fp8-block-ue8m0")
     assert assignment_of(released, bundled_model("deepseek-v3.2")).released_kinds() == {
-        ("indexer", layer): "fp8-block-ue8m0" for layer in range(61)}
+        ("indexer", layer): "fp8-block-ue8m0" for layer in range(61)
+    }
     names = configuration(released, "fp8")["modules_to_not_convert"]
     assert {"lm_head", "model.layers.3.self_attn.indexer.weights_proj"} <= set(names)
     assert not any(name.endswith(("wq_b", "wk")) for name in names)
@@ -196,8 +225,9 @@ def test_an_indexer_is_named_where_it_is_changed() -> None:
 
     plain = planned("deepseek-v3.2", "fp8-block-ue8m0", indexer="bf16")
     names = configuration(plain, "fp8")["modules_to_not_convert"]
-    assert {f"model.layers.60.self_attn.indexer.{part}" for part in (
-        "wq_b", "wk", "weights_proj")} <= set(names)
+    assert {
+        f"model.layers.60.self_attn.indexer.{part}" for part in ("wq_b", "wk", "weights_proj")
+    } <= set(names)
     assert again(plain, "fp8").released_kinds() == {}
 
     other = planned("deepseek-v3.2", "fp8-block", indexer="fp8-channel")
@@ -209,13 +239,17 @@ def test_an_indexer_is_named_where_it_is_changed() -> None:
 
 
 def test_prediction_layers_keep_the_release_that_is_written() -> None:
-    """A checkpoint that keeps its tensors has them in its blocks; in another form they are plain.
-    """
+    """A checkpoint that keeps its tensors has them in its blocks; in another form they are
+    plain."""
     layer = "model.layers.61."
     released = exported(planned("deepseek-v3.2", "fp8-block-ue8m0"), "fp8")
     names = json.loads(released.files["quantization_config.json"])["modules_to_not_convert"]
     assert {name.removeprefix(layer) for name in names if name.startswith(layer)} == {
-        "self_attn.indexer.weights_proj", "mlp.gate", "eh_proj", "shared_head.head"}
+        "self_attn.indexer.weights_proj",
+        "mlp.gate",
+        "eh_proj",
+        "shared_head.head",
+    }
     assert any("keep the blocks of the release" in note for note in released.notes)
     plan = planned("deepseek-v3.2", "fp8-block", indexer="fp8-block")
     names = configuration(plan, "fp8")["modules_to_not_convert"]
@@ -227,8 +261,11 @@ def test_an_indexer_has_gguf_names() -> None:
     plan = planned("deepseek-v3.2", "ggml-q8_0", indexer="ggml-q6_k")
     lines = exported(plan, "llama.cpp").files["tensor_types.txt"].splitlines()
     found = dict(line.rpartition("=")[::2] for line in lines)
-    hits = {kind for pattern, kind in found.items()
-            if re.search(pattern, "blk.5.indexer.attn_q_b.weight")}
+    hits = {
+        kind
+        for pattern, kind in found.items()
+        if re.search(pattern, "blk.5.indexer.attn_q_b.weight")
+    }
     assert hits == {"q6_K"}
 
 

@@ -21,20 +21,24 @@ def made(model: str, device: str, engine: str, **more: object) -> Plan:
 
 
 @pytest.mark.sample(5)
-@pytest.mark.parametrize(("model", "device", "engine", "more", "target"), [
-    ("llama-3.1-8b", "h100-sxm", "vllm", {}, "release"),
-    ("llama-3.1-8b", "h100-sxm", "vllm", {"scheme": "fp8-tensor"}, "release"),
-    ("llama-3.1-8b", "h100-sxm", "vllm", {"scheme": "int4-w4a16"}, "compressed-tensors"),
-    ("deepseek-v3", "h200-sxm", "sglang", {"devices": 8}, "release"),
-    ("llama-3.1-8b", "h100-sxm", "sglang", {"scheme": "int8-block"}, "blockwise-int8"),
-    ("llama-3.1-8b", "h100-sxm", "tensorrt-llm", {"scheme": "fp8-tensor"}, "modelopt"),
-    ("llama-3.1-8b", "h100-sxm", "pytorch", {"scheme": "int8-w8a8"}, "torchao"),
-    ("llama-3.1-8b", "h100-sxm", "llama.cpp", {"scheme": "ggml-q8_0"}, "llama.cpp"),
-    ("llama-3.1-8b", "xeon-6980p", "llama.cpp", {}, "release"),
-    ("gpt-oss-20b", "h100-sxm", "vllm", {}, "release")])
-def test_the_format_is_that_of_the_engine(model: str, device: str, engine: str,
-                                          more: dict[str, object], target: str,
-                                          tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("model", "device", "engine", "more", "target"),
+    [
+        ("llama-3.1-8b", "h100-sxm", "vllm", {}, "release"),
+        ("llama-3.1-8b", "h100-sxm", "vllm", {"scheme": "fp8-tensor"}, "release"),
+        ("llama-3.1-8b", "h100-sxm", "vllm", {"scheme": "int4-w4a16"}, "compressed-tensors"),
+        ("deepseek-v3", "h200-sxm", "sglang", {"devices": 8}, "release"),
+        ("llama-3.1-8b", "h100-sxm", "sglang", {"scheme": "int8-block"}, "blockwise-int8"),
+        ("llama-3.1-8b", "h100-sxm", "tensorrt-llm", {"scheme": "fp8-tensor"}, "modelopt"),
+        ("llama-3.1-8b", "h100-sxm", "pytorch", {"scheme": "int8-w8a8"}, "torchao"),
+        ("llama-3.1-8b", "h100-sxm", "llama.cpp", {"scheme": "ggml-q8_0"}, "llama.cpp"),
+        ("llama-3.1-8b", "xeon-6980p", "llama.cpp", {}, "release"),
+        ("gpt-oss-20b", "h100-sxm", "vllm", {}, "release"),
+    ],
+)
+def test_the_format_is_that_of_the_engine(
+    model: str, device: str, engine: str, more: dict[str, object], target: str, tmp_path: Path
+) -> None:
     plan = made(model, device, engine, **more)
     found = planner.export_plan(plan)
     assert found.target == target
@@ -47,8 +51,9 @@ def test_the_format_is_that_of_the_engine(model: str, device: str, engine: str,
         return  # which import does not read back as a plan
     write_folder(tmp_path / "out", found.files, force=False)
     back = planner.import_plan(tmp_path / "out", model)
-    assert {u.unit: u.scheme for u in back.units if u.kind != "norm"} == \
-        {u.unit: u.scheme for u in plan.units if u.kind != "norm"}
+    assert {u.unit: u.scheme for u in back.units if u.kind != "norm"} == {
+        u.unit: u.scheme for u in plan.units if u.kind != "norm"
+    }
     assert back.performance == plan.performance
 
 
@@ -75,8 +80,13 @@ def test_scripts_are_sound_shell(engine: str, tmp_path: Path) -> None:
         stand_in.write_text('#!/bin/sh\nprintf "%s\\n" "$0" "$@"\n')
         stand_in.chmod(0o755)
     for words in (["MINE"], *([[]] if engine != "llama.cpp" else [])):
-        ran = subprocess.run(["/bin/sh", str(script), *words], env={"PATH": f"{tmp_path}:/usr/bin:"
-                             "/bin"}, capture_output=True, text=True, check=True)
+        ran = subprocess.run(
+            ["/bin/sh", str(script), *words],
+            env={"PATH": f"{tmp_path}:/usr/bin:/bin"},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
         assert (words or ["meta-llama/Llama-3.1-8B"])[0] in ran.stdout.splitlines()
 
 
@@ -96,8 +106,12 @@ def test_theory_names_engines_that_serve_it() -> None:
     assert "vllm" in caught.value.hint
     name = caught.value.hint.rpartition("--to ")[2]
     assert planner.export_plan(plan, name).findings[0].engine.name == name
-    nobody = replace(plan, units=tuple(
-        replace(u, scheme="mxfp6") if u.scheme == "fp8-tensor" else u for u in plan.units))
+    nobody = replace(
+        plan,
+        units=tuple(
+            replace(u, scheme="mxfp6") if u.scheme == "fp8-tensor" else u for u in plan.units
+        ),
+    )
     with pytest.raises(UnsupportedError) as caught:
         planner.export_plan(nobody)
     assert "no engine" in caught.value.hint

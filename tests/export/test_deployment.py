@@ -21,11 +21,24 @@ MODEL = "llama-3.2-1b"
 @pytest.fixture(scope="module")
 def planned() -> Plan:
     """Two schemes, and two types of cache by layer, on two devices."""
-    base = planner.estimate(MODEL, "h100-sxm", scheme="fp8-channel", kv="fp8", devices=2, tp=2,
-                        batch=32, context=4096, isl=3072, osl=1024)
+    base = planner.estimate(
+        MODEL,
+        "h100-sxm",
+        scheme="fp8-channel",
+        kv="fp8",
+        devices=2,
+        tp=2,
+        batch=32,
+        context=4096,
+        isl=3072,
+        osl=1024,
+    )
     units = tuple(
         replace(u, scheme="bf16", kv_layout="bf16" if u.kv_layout else None)
-        if u.layers == (0, 1) and (u.kv_layout or u.kind == "mlp-down") else u for u in base.units)
+        if u.layers == (0, 1) and (u.kv_layout or u.kind == "mlp-down")
+        else u
+        for u in base.units
+    )
     return planner.estimate(plan=replace(base, units=units), engine="vllm@0.25")
 
 
@@ -51,9 +64,19 @@ def test_the_folder_goes_back_whole(planned: Plan, folder: Path) -> None:
 
 
 def test_prefix_hits_and_slots_go_there_and_back(tmp_path: Path) -> None:
-    plan = planner.estimate(MODEL, "h100-sxm", scheme="fp8-channel", devices=1, batch=4,
-                            context=16384, isl=8192, osl=512, prefix_hit_rate=0.5, slots="full",
-                            engine="vllm")
+    plan = planner.estimate(
+        MODEL,
+        "h100-sxm",
+        scheme="fp8-channel",
+        devices=1,
+        batch=4,
+        context=16384,
+        isl=8192,
+        osl=512,
+        prefix_hit_rate=0.5,
+        slots="full",
+        engine="vllm",
+    )
     write_folder(tmp_path / "out", export_plan(plan, "compressed-tensors").files, force=False)
     again = import_plan(tmp_path / "out", MODEL)
     for part in ("workload", "memory_per_device", "performance"):
@@ -69,8 +92,9 @@ def test_prefix_hits_and_slots_go_there_and_back(tmp_path: Path) -> None:
 
 
 def test_what_is_given_replaces_what_the_folder_says(folder: Path) -> None:
-    again = import_plan(folder, MODEL, "h200-sxm", kv="bf16", batch=8, engine="vllm@0.28",
-                        context=2048)
+    again = import_plan(
+        folder, MODEL, "h200-sxm", kv="bf16", batch=8, engine="vllm@0.28", context=2048
+    )
     assert (again.device.id, again.workload.batch) == ("h200-sxm", 8)
     assert again.workload.context_tokens == 2048
     assert again.engine.version == "0.28"
@@ -121,8 +145,16 @@ def test_two_exports_are_never_mixed(force: bool, tmp_path: Path) -> None:
 
 
 def test_gptq_goes_there_and_back(tmp_path: Path) -> None:
-    plan = planner.plan(MODEL, "xeon-6980p", engine="vllm", devices=1, tp=1, batch=4,
-                    max_loss="int4-w4a16", schemes=["bf16", "int4-w4a16"])
+    plan = planner.plan(
+        MODEL,
+        "xeon-6980p",
+        engine="vllm",
+        devices=1,
+        tp=1,
+        batch=4,
+        max_loss="int4-w4a16",
+        schemes=["bf16", "int4-w4a16"],
+    )
     write_folder(tmp_path / "out", export_plan(plan, "gptq").files, force=False)
     again = import_plan(tmp_path / "out", MODEL)
     assert decided(again) == decided(plan)
@@ -130,11 +162,17 @@ def test_gptq_goes_there_and_back(tmp_path: Path) -> None:
     assert again.engine == plan.engine
 
 
-@pytest.mark.parametrize(("place", "said"), [
-    ("no/out", "does not exist"), ("file/out", "is no folder"), ("closed/out", "cannot be written"),
-])
+@pytest.mark.parametrize(
+    ("place", "said"),
+    [
+        ("no/out", "does not exist"),
+        ("file/out", "is no folder"),
+        ("closed/out", "cannot be written"),
+    ],
+)
 def test_the_folder_around_is_named_where_it_is_at_fault(
-        place: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    place: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Never the draft, whose name nobody chose."""
     (tmp_path / "file").write_text("", encoding="utf-8")
     (tmp_path / "closed").mkdir()
@@ -189,8 +227,9 @@ HOSTILE: list[tuple[dict[str, Any], str]] = [
 
 
 @pytest.mark.parametrize(("change", "words"), HOSTILE, ids=range(len(HOSTILE)))
-def test_hostile_deployments(change: dict[str, Any], words: str, folder: Path,
-                             tmp_path: Path) -> None:
+def test_hostile_deployments(
+    change: dict[str, Any], words: str, folder: Path, tmp_path: Path
+) -> None:
     for name in ("quantization_config.json", FILE):
         (tmp_path / name).write_bytes((folder / name).read_bytes())
     data = json.loads((tmp_path / FILE).read_text(encoding="utf-8")) | change
@@ -201,16 +240,29 @@ def test_hostile_deployments(change: dict[str, Any], words: str, folder: Path,
 
 
 @pytest.mark.sample(4)
-@pytest.mark.parametrize("text", [
-    b"", b"null", b"[]", b"{", b"\xff\xfe", b'{"a":' * 5000, b'{"a": 1, "a": 2}',
-    b'{"a": NaN}', b'{"a": 1e999}', b'{"a": ' + b"9" * 6000 + b"}",
-    b'{"quantization": {"quant_algo": "NVFP4", "exclude_modules": ["' + b"*a" * 400 + b'"]}}',
-    b'{"quantization": {"quant_algo": "MIXED_PRECISION", "quantized_layers": {"<b>": 7}}}',
-    b'{"quant_method": "compressed-tensors", "format": "float-quantized", "config_groups":'
-    b' {"g": {"targets": ["re:(a+)+$"], "weights": {"num_bits": 8, "type": "float"}}}}',
-    b'{"quantization": {"quant_algo": "FP8", "exclude_modules": ['
-    + b",".join(b'"a%d"' % i for i in range(1_100_000)) + b"]}}",
-], ids=range(14))
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"",
+        b"null",
+        b"[]",
+        b"{",
+        b"\xff\xfe",
+        b'{"a":' * 5000,
+        b'{"a": 1, "a": 2}',
+        b'{"a": NaN}',
+        b'{"a": 1e999}',
+        b'{"a": ' + b"9" * 6000 + b"}",
+        b'{"quantization": {"quant_algo": "NVFP4", "exclude_modules": ["' + b"*a" * 400 + b'"]}}',
+        b'{"quantization": {"quant_algo": "MIXED_PRECISION", "quantized_layers": {"<b>": 7}}}',
+        b'{"quant_method": "compressed-tensors", "format": "float-quantized", "config_groups":'
+        b' {"g": {"targets": ["re:(a+)+$"], "weights": {"num_bits": 8, "type": "float"}}}}',
+        b'{"quantization": {"quant_algo": "FP8", "exclude_modules": ['
+        + b",".join(b'"a%d"' % i for i in range(1_100_000))
+        + b"]}}",
+    ],
+    ids=range(14),
+)
 def test_hostile_configurations(text: bytes, tmp_path: Path) -> None:
     """Bounded: none of them is read for longer than a few seconds, or with a traceback."""
     (tmp_path / "hf_quant_config.json").write_bytes(text)
@@ -219,19 +271,32 @@ def test_hostile_configurations(text: bytes, tmp_path: Path) -> None:
     assert len(caught.value.message) < 600
 
 
-@pytest.mark.parametrize(("changes", "target"), [
-    ({"head": "int8-w8a16", "embedding": "int8-w8a16"}, "compressed-tensors"),
-    ({"head": "int8-w8a16"}, "gptq"),
-    ({}, "compressed-tensors"),
-])
-def test_heads_and_tables_go_there_and_back(changes: dict[str, str], target: str,
-                                            tmp_path: Path) -> None:
-    base = planner.estimate("llama-3.1-8b", "h100-sxm", scheme="int8-w8a16", devices=1, batch=4,
-                            engine="any")
-    plan = planner.estimate(plan=replace(base, units=tuple(
-        replace(unit, scheme=changes.get(unit.kind, unit.scheme)) for unit in base.units)))
+@pytest.mark.parametrize(
+    ("changes", "target"),
+    [
+        ({"head": "int8-w8a16", "embedding": "int8-w8a16"}, "compressed-tensors"),
+        ({"head": "int8-w8a16"}, "gptq"),
+        ({}, "compressed-tensors"),
+    ],
+)
+def test_heads_and_tables_go_there_and_back(
+    changes: dict[str, str], target: str, tmp_path: Path
+) -> None:
+    base = planner.estimate(
+        "llama-3.1-8b", "h100-sxm", scheme="int8-w8a16", devices=1, batch=4, engine="any"
+    )
+    plan = planner.estimate(
+        plan=replace(
+            base,
+            units=tuple(
+                replace(unit, scheme=changes.get(unit.kind, unit.scheme)) for unit in base.units
+            ),
+        )
+    )
     assert {u.kind: u.scheme for u in plan.units if u.kind in ("head", "embedding")} == {
-        "head": "bf16", "embedding": "bf16"} | changes
+        "head": "bf16",
+        "embedding": "bf16",
+    } | changes
     write_folder(tmp_path / "out", export_plan(plan, target, engine="any").files, force=False)
     again = import_plan(tmp_path / "out", "llama-3.1-8b")
     assert {u.unit: u.scheme for u in again.units} == {u.unit: u.scheme for u in plan.units}
@@ -241,10 +306,25 @@ def test_heads_and_tables_go_there_and_back(changes: dict[str, str], target: str
 
 def test_an_indexer_that_was_widened_comes_back_wide(tmp_path: Path) -> None:
     """BF16 where the release has FP8 blocks: a plan file says it, and so does what it becomes."""
-    base = planner.estimate("deepseek-v3.2", "h200-sxm", scheme="fp8-block-ue8m0", devices=16, tp=8,
-                        dp=2, ep=16, batch=32)
-    plan = planner.estimate(plan=replace(base, units=tuple(
-        replace(unit, scheme="bf16") if unit.kind == "indexer" else unit for unit in base.units)))
+    base = planner.estimate(
+        "deepseek-v3.2",
+        "h200-sxm",
+        scheme="fp8-block-ue8m0",
+        devices=16,
+        tp=8,
+        dp=2,
+        ep=16,
+        batch=32,
+    )
+    plan = planner.estimate(
+        plan=replace(
+            base,
+            units=tuple(
+                replace(unit, scheme="bf16") if unit.kind == "indexer" else unit
+                for unit in base.units
+            ),
+        )
+    )
     write_folder(tmp_path / "out", export_plan(plan, "fp8", engine="any").files, force=False)
     for one in (plan, import_plan(tmp_path / "out", "deepseek-v3.2")):
         assert {u.scheme for u in one.units if u.kind == "indexer"} == {"bf16"}
@@ -260,5 +340,6 @@ def test_what_a_plan_cannot_say_is_told_of_a_folder_that_names_its_cache() -> No
     made = import_plan(stored, "llama-3.2-1b", "b200-sxm")
     assert [one.reason for one in made.assumptions if one.key == "imported"] == [
         f"from hf_quant_config.json and {FILE}",
-        "scales of activations are calibrated (static); a plan's are dynamic"]
+        "scales of activations are calibrated (static); a plan's are dynamic",
+    ]
     assert planner.read_plan(json.loads(json.dumps(made.to_dict()))) == made

@@ -52,49 +52,71 @@ def test_compressed_tensors_validates_and_matches_the_same_modules(model: str) -
     assert config.format == "mixed-precision"
     assert config.kv_cache_scheme.num_bits == 8
     order = list(compressed_tensors.SCHEMES)
-    presets = {"fp8-tensor": "FP8", "fp8-channel": "FP8_DYNAMIC", "fp8-block": "FP8_BLOCK",
-               "int8-w8a8": "INT8", "int4-w4a16": "W4A16",
-               "nvfp4": "NVFP4", "nvfp4-w4a16": "NVFP4A16", "mxfp4": "MXFP4",
-               "mxfp4-w4a16": "MXFP4A16", "mxfp8": "MXFP8"}
+    presets = {
+        "fp8-tensor": "FP8",
+        "fp8-channel": "FP8_DYNAMIC",
+        "fp8-block": "FP8_BLOCK",
+        "int8-w8a8": "INT8",
+        "int4-w4a16": "W4A16",
+        "nvfp4": "NVFP4",
+        "nvfp4-w4a16": "NVFP4A16",
+        "mxfp4": "MXFP4",
+        "mxfp4-w4a16": "MXFP4A16",
+        "mxfp8": "MXFP8",
+    }
     for number, scheme in enumerate(order):
         group = config.config_groups[f"group_{number}"]
-        preset = QuantizationScheme(targets=group.targets, **PRESET_SCHEMES[presets[scheme]]) \
-            if scheme in presets else None
+        preset = (
+            QuantizationScheme(targets=group.targets, **PRESET_SCHEMES[presets[scheme]])
+            if scheme in presets
+            else None
+        )
         if preset is not None:
             for side in ("weights", "input_activations"):
                 assert shape(getattr(group, side)) == shape(getattr(preset, side)), (scheme, side)
     for linear in one.linears:
         names = list(linear.names())
         for name in {names[0], names[-1]}:
-            hits = [int(key.removeprefix("group_")) for key, group in config.config_groups.items()
-                    if any(match_name(name, target) for target in group.targets)]
+            hits = [
+                int(key.removeprefix("group_"))
+                for key, group in config.config_groups.items()
+                if any(match_name(name, target) for target in group.targets)
+            ]
             ignored = any(match_name(name, target) for target in config.ignore)
             expected = [order.index(linear.scheme)] if linear.scheme in order else []
             assert (hits, ignored) == (expected, not expected), name
 
 
 def test_compressed_tensors_finds_heads_tables_and_gates() -> None:
-    """What a plan changes beside ordinary layers, in the library's own classes and by its matcher.
-    """
+    """What a plan changes beside ordinary layers, in the library's own classes and by its
+    matcher."""
     torch = library("torch")
     library("compressed_tensors")
     from compressed_tensors.quantization import QuantizationConfig
     from compressed_tensors.utils.match import is_match
 
     spec = bundled_model("qwen3-30b-a3b")
-    changed = {("head", -1): "int4-w4a16", ("embedding", -1): "int8-w8a16",
-               **{("router", layer): "fp8-channel" for layer in range(0, spec.layers, 2)}}
+    changed = {
+        ("head", -1): "int4-w4a16",
+        ("embedding", -1): "int8-w8a16",
+        **{("router", layer): "fp8-channel" for layer in range(0, spec.layers, 2)},
+    }
     one = assignment(spec, {}, rest="bf16", apart=changed)
     data = json.loads(compressed_tensors.export(one).files["quantization_config.json"])
     config = QuantizationConfig.model_validate(data)
     linear, table = torch.nn.Linear(8, 8), torch.nn.Embedding(8, 8)
     for name, module, expected in (
-            ("lm_head", linear, "int4"), ("model.embed_tokens", table, "int8"),
-            ("model.layers.4.mlp.gate", linear, "float8"), ("model.layers.5.mlp.gate", linear, ""),
-            ("model.layers.4.self_attn.q_proj", linear, "")):
-        hits = [f"{group.weights.type}{group.weights.num_bits}"
-                for group in config.config_groups.values()
-                if is_match(name, module, group.targets, config.ignore)]
+        ("lm_head", linear, "int4"),
+        ("model.embed_tokens", table, "int8"),
+        ("model.layers.4.mlp.gate", linear, "float8"),
+        ("model.layers.5.mlp.gate", linear, ""),
+        ("model.layers.4.self_attn.q_proj", linear, ""),
+    ):
+        hits = [
+            f"{group.weights.type}{group.weights.num_bits}"
+            for group in config.config_groups.values()
+            if is_match(name, module, group.targets, config.ignore)
+        ]
         assert hits == ([expected] if expected else []), name
 
 
@@ -105,8 +127,11 @@ def test_torchao_quantises_tables_and_heads() -> None:
     from torchao.core.config import config_from_dict
     from torchao.quantization import quantize_
 
-    table = {"embed": torchao.TABLES["int8-w8a16"], "small": torchao.TABLES["int4-w4a16-g32"],
-             "head": torchao.SCHEMES["int8-w8a16"]}
+    table = {
+        "embed": torchao.TABLES["int8-w8a16"],
+        "small": torchao.TABLES["int4-w4a16-g32"],
+        "head": torchao.SCHEMES["int8-w8a16"],
+    }
     root = torch.nn.Module()
     torch.manual_seed(0)
     root.embed = torch.nn.Embedding(64, 128, dtype=torch.bfloat16)
@@ -114,8 +139,13 @@ def test_torchao_quantises_tables_and_heads() -> None:
     root.head = torch.nn.Linear(128, 64, bias=False, dtype=torch.bfloat16)
     tokens = torch.arange(64)
     before = [part(tokens) for part in (root.embed, root.small)]
-    quantize_(root, config_from_dict({"_type": "FqnToConfig", "_version": 1,
-                                      "_data": {"fqn_to_config": table}}), filter_fn=None)
+    quantize_(
+        root,
+        config_from_dict(
+            {"_type": "FqnToConfig", "_version": 1, "_data": {"fqn_to_config": table}}
+        ),
+        filter_fn=None,
+    )
     for part, plain, most in ((root.embed, before[0], 0.02), (root.small, before[1], 0.3)):
         assert type(part.weight).__name__ == "IntxUnpackedToInt8Tensor"
         error = (part(tokens) - plain).abs().max() / plain.abs().max()
@@ -129,8 +159,16 @@ def shape(args: Any) -> Any:
     if args is None:
         return None
     dynamic = None if args.strategy == "tensor" else args.dynamic
-    return (args.num_bits, args.type, args.strategy, args.group_size, args.block_structure,
-            args.symmetric, dynamic, args.scale_dtype)
+    return (
+        args.num_bits,
+        args.type,
+        args.strategy,
+        args.group_size,
+        args.block_structure,
+        args.symmetric,
+        dynamic,
+        args.scale_dtype,
+    )
 
 
 @pytest.mark.parametrize("model", ["llama-3.1-8b", "deepseek-v3.1"])
@@ -170,7 +208,12 @@ def test_transformers_takes_gptq() -> None:
     data = json.loads(found.files["quantization_config.json"])
     config = GPTQConfig.from_dict(data)
     assert (config.bits, config.group_size, config.sym, config.desc_act, config.format) == (
-        4, 128, True, False, "gptq")
+        4,
+        128,
+        True,
+        False,
+        "gptq",
+    )
     assert data["dynamic"]
     assert not hasattr(config, "dynamic")
     assert any("does not keep `dynamic`" in note for note in found.notes)
@@ -202,10 +245,13 @@ def test_torchao_quantises_what_it_names() -> None:
     from torchao.core.config import config_from_dict
     from torchao.quantization import quantize_
 
-    table = {r"re:model\.layers\.(0|2)\.proj$": torchao.SCHEMES["int8-w8a16"],
-             r"re:model\.layers\.1\.proj$": None}
-    config = config_from_dict({"_type": "FqnToConfig", "_version": 1,
-                               "_data": {"fqn_to_config": table}})
+    table = {
+        r"re:model\.layers\.(0|2)\.proj$": torchao.SCHEMES["int8-w8a16"],
+        r"re:model\.layers\.1\.proj$": None,
+    }
+    config = config_from_dict(
+        {"_type": "FqnToConfig", "_version": 1, "_data": {"fqn_to_config": table}}
+    )
     root = torch.nn.Module()
     root.model = torch.nn.Module()
     root.model.layers = torch.nn.ModuleList()
@@ -224,8 +270,7 @@ def test_transformers_reads_the_block_form() -> None:
     one = cycled("deepseek-v3.1", ("bf16", "fp8-block"))
     data = json.loads(fp8.export(one).files["quantization_config.json"])
     data.pop("quant_method")
-    config, unused = transformers.FineGrainedFP8Config.from_dict(
-        data, return_unused_kwargs=True)
+    config, unused = transformers.FineGrainedFP8Config.from_dict(data, return_unused_kwargs=True)
     assert tuple(config.weight_block_size) == (128, 128)
     assert config.activation_scheme == "dynamic"
     assert config.modules_to_not_convert == data["modules_to_not_convert"]
@@ -238,10 +283,16 @@ def test_gguf_has_the_names_of_heads_tables_and_indexers() -> None:
     kinds = gguf.MODEL_TENSOR
     assert (names[kinds.OUTPUT], names[kinds.TOKEN_EMBD]) == ("output", "token_embd")
     spec = bundled_model("deepseek-v3.2")
-    one = assignment(spec, {}, rest="bf16", apart={
-        ("indexer", layer): "ggml-q8_0" for layer in range(spec.layers)})
-    rules = [line.rpartition("=") for line in
-             llama_cpp.export(one).files["tensor_types.txt"].splitlines()]
+    one = assignment(
+        spec,
+        {},
+        rest="bf16",
+        apart={("indexer", layer): "ggml-q8_0" for layer in range(spec.layers)},
+    )
+    rules = [
+        line.rpartition("=")
+        for line in llama_cpp.export(one).files["tensor_types.txt"].splitlines()
+    ]
     for kind in (kinds.INDEXER_ATTN_Q_B, kinds.INDEXER_ATTN_K):
         name = names[kind].format(bid=7) + ".weight"
         assert [to for pattern, _, to in rules if re.search(pattern, name)] == ["q8_0"], name
@@ -251,14 +302,19 @@ def test_gguf_has_the_names_of_heads_tables_and_indexers() -> None:
 def test_gguf_knows_the_types_and_names(model: str) -> None:
     """Types of ggml, and tensor names as the converter makes them from ours."""
     gguf = library("gguf")
-    architecture = {"llama-3.1-8b": "LLAMA", "qwen3-30b-a3b": "QWEN3MOE",
-                    "deepseek-v3.1": "DEEPSEEK2"}[model]
+    architecture = {
+        "llama-3.1-8b": "LLAMA",
+        "qwen3-30b-a3b": "QWEN3MOE",
+        "deepseek-v3.1": "DEEPSEEK2",
+    }[model]
     spec = bundled_model(model)
     names = gguf.get_tensor_name_map(getattr(gguf.MODEL_ARCH, architecture), spec.layers)
     known = {kind.name.lower() for kind in gguf.GGMLQuantizationType}
     one = cycled(model, ("bf16", "fp16", "ggml-q8_0", "ggml-q4_0", "ggml-q4_k", "ggml-q6_k"))
-    rules = [line.rpartition("=") for line in
-             llama_cpp.export(one).files["tensor_types.txt"].splitlines()]
+    rules = [
+        line.rpartition("=")
+        for line in llama_cpp.export(one).files["tensor_types.txt"].splitlines()
+    ]
     assert {to.lower() for _, _, to in rules} <= known
     for linear in one.linears:
         if not linear.planned:

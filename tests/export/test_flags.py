@@ -24,16 +24,26 @@ from planner.planning.plan.record import Plan
 @pytest.fixture(scope="module")
 def sparse() -> Plan:
     """A mixture of experts on several devices, in FP8 with an FP8 cache."""
-    return planner.estimate("deepseek-v2-lite", "h100-sxm", scheme="fp8-tensor", kv="fp8",
-                            devices=4, tp=2, dp=2, ep=4, batch=8)
+    return planner.estimate(
+        "deepseek-v2-lite",
+        "h100-sxm",
+        scheme="fp8-tensor",
+        kv="fp8",
+        devices=4,
+        tp=2,
+        dp=2,
+        ep=4,
+        batch=8,
+    )
 
 
 @pytest.mark.parametrize("engine", SERVERS)
 @pytest.mark.parametrize("cpu", [False, True])
 def test_flags_are_known_with_their_source(engine: str, cpu: bool, sparse: Plan) -> None:
     words, _ = command(parse_engine(engine), "modelopt", sparse, cpu=cpu)
-    used = [word for word in words if word.startswith("-") and word != "-m"] + \
-        [word for word in words if word == "-m" and engine == "llama.cpp"]
+    used = [word for word in words if word.startswith("-") and word != "-m"] + [
+        word for word in words if word == "-m" and engine == "llama.cpp"
+    ]
     assert used
     assert set(used) <= set(flags(engine))
     assert sources_of(engine, words)
@@ -73,8 +83,11 @@ def test_what_an_engine_takes_its_command_says(engine: str, sparse: Plan) -> Non
         if tp * dp % ep:
             continue
         taken = layout_refusal(parse_engine(engine), rules, layout) is None
-        words, unsaid = command(parse_engine(engine), "modelopt", replace(
-            sparse, layout=replace(sparse.layout, tp=tp, dp=dp, pp=pp, ep=ep)))
+        words, unsaid = command(
+            parse_engine(engine),
+            "modelopt",
+            replace(sparse, layout=replace(sparse.layout, tp=tp, dp=dp, pp=pp, ep=ep)),
+        )
         against = [text for text in unsaid if text.startswith(("tp ", "ep ", "tensor and"))]
         seen.add(taken)
         if taken:
@@ -86,8 +99,9 @@ def test_what_an_engine_takes_its_command_says(engine: str, sparse: Plan) -> Non
 
 
 def said(engine: str, words: list[str], layout: Layout) -> Layout:
-    """The layout that a command's flags stand for; what no flag of it says is that of ``layout``.
-    """
+    """The layout that a command's flags stand for; what no flag of it says is that of
+    ``layout``."""
+
     def number(flag: str) -> int:
         return int(words[words.index(flag) + 1]) if flag in words else 1
 
@@ -111,8 +125,9 @@ def said(engine: str, words: list[str], layout: Layout) -> Layout:
 def test_block_formats_tell_what_they_cannot_say() -> None:
     """FP8 weights alone have the file of FP8 blocks; INT8 blocks have a method of their own."""
     spec = bundled_model("llama-3.1-8b")
-    wide, narrow = (fp8.export(assignment(spec, {}, rest=name))
-                    for name in ("fp8-w8a16", "fp8-block"))
+    wide, narrow = (
+        fp8.export(assignment(spec, {}, rest=name)) for name in ("fp8-w8a16", "fp8-block")
+    )
     assert wide.files == narrow.files
     assert wide.reads_as["fp8-w8a16"] == "fp8-block"
     assert any("activations stay wide" in note for note in wide.notes)
@@ -137,21 +152,22 @@ def test_xeons_run_block_fp8_as_weights_alone() -> None:
     assert [one.status for one in found.findings] == ["yes"]
     assert "SGLANG_USE_CPU_ENGINE=1" in found.files["serve-sglang.sh"]
     assert "flags as in SGLang documentation" in found.files["README.md"]
-    native = planner.estimate(spec, device, scheme="fp8-block", devices=1, batch=4,
-                              engine="any")
+    native = planner.estimate(spec, device, scheme="fp8-block", devices=1, batch=4, engine="any")
     with pytest.raises(UnsupportedError, match="name fp8-w8a16"):
         export_plan(native, spec, device, "fp8", "sglang")
 
 
 def test_mixtures_are_linted_in_the_file() -> None:
     def broken(*layers: dict[str, object]) -> list[str]:
-        body = {"quantization": {"quantized_layers": {f"m.{i}": one
-                                                      for i, one in enumerate(layers)}}}
+        body = {
+            "quantization": {"quantized_layers": {f"m.{i}": one for i, one in enumerate(layers)}}
+        }
         return modelopt.rules_broken({modelopt.FILE: json.dumps(body)})
 
     good = {"quant_algo": "NVFP4", "group_size": 16}
-    assert broken(good, {"quant_algo": "FP8"}, {"quant_algo": "W4A16_NVFP4", "group_size": 16}) \
-        == []
+    assert (
+        broken(good, {"quant_algo": "FP8"}, {"quant_algo": "W4A16_NVFP4", "group_size": 16}) == []
+    )
     assert "silence" in broken(good, {"quant_algo": "MXFP8"})[0]
     assert "take one" in broken(good, {"quant_algo": "W4A16_NVFP4", "group_size": 32})[0]
     assert modelopt.rules_broken({}) == []
@@ -162,8 +178,11 @@ def test_tensorrt_llm_takes_int4_with_scaled_inputs() -> None:
     found = modelopt.export(assignment(spec, {}, rest="int4-w4a16"))
     text = found.files[modelopt.FILE]
     data = json.loads(text)["quantization"]
-    assert (data["quant_algo"], data["group_size"], data["pre_quant_scale"]) \
-        == ("W4A16_AWQ", 128, True)
+    assert (data["quant_algo"], data["group_size"], data["pre_quant_scale"]) == (
+        "W4A16_AWQ",
+        128,
+        True,
+    )
     again = imported_assignment(read_configuration(text.encode(), "x", spec)).decided()
     assert {again[key] for key in again if key[0] == "mlp-down"} == {"int4-w4a16"}
     assert any("W4A16_AWQ" in note for note in found.notes)

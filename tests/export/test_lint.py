@@ -50,11 +50,14 @@ def test_a_mixture_names_only_what_modelopt_readers_dispatch() -> None:
     first = {key: "nvfp4" for key in planned_keys(spec) if key[1] == 0}
     with pytest.raises(UnsupportedError, match="unquantised in silence"):
         modelopt.export(assignment(spec, first, rest="fp8-channel"))
-    data = json.loads(modelopt.export(assignment(spec, first, rest="fp8-tensor"))
-                      .files["hf_quant_config.json"])["quantization"]
+    data = json.loads(
+        modelopt.export(assignment(spec, first, rest="fp8-tensor")).files["hf_quant_config.json"]
+    )["quantization"]
     assert data["quant_algo"] == "MIXED_PRECISION"
     assert data["quantized_layers"]["model.layers.0.mlp.up_proj"] == {
-        "quant_algo": "NVFP4", "group_size": 16}
+        "quant_algo": "NVFP4",
+        "group_size": 16,
+    }
     assert data["quantized_layers"]["model.layers.1.mlp.up_proj"] == {"quant_algo": "FP8"}
 
 
@@ -70,8 +73,10 @@ def test_parts_of_one_matrix_agree() -> None:
     spec = bundled_model(LLAMA)
     one = assignment(spec, {}, rest="fp8-channel")
     assert split_fused_layers(one) == []
-    odd = tuple(replace(linear, scheme="int8-w8a8") if linear.module.endswith("k_proj") else linear
-                for linear in one.linears)
+    odd = tuple(
+        replace(linear, scheme="int8-w8a8") if linear.module.endswith("k_proj") else linear
+        for linear in one.linears
+    )
     assert len(split_fused_layers(replace(one, linears=odd))) == spec.layers
 
 
@@ -94,4 +99,6 @@ def test_caches_that_the_configuration_cannot_say_are_listed() -> None:
     found = compressed_tensors.export(assignment(spec, {}, rest="fp8-channel", kv="int8-token"))
     assert json.loads(found.files["quantization_config.json"])["kv_cache_scheme"] is None
     assert [note.split(":")[0] for note in found.notes] == [
-        "kv-k of layers 0-31 in int8-token", "kv-v of layers 0-31 in int8-token"]
+        "kv-k of layers 0-31 in int8-token",
+        "kv-v of layers 0-31 in int8-token",
+    ]

@@ -34,8 +34,9 @@ QUESTIONS: list[tuple[str, str, dict[str, Any]]] = [
 @pytest.mark.sample(5)
 @pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize(("model", "device", "asked"), QUESTIONS)
-def test_a_plan_for_an_engine_is_written_and_passes(model: str, device: str, asked: dict[str, Any],
-                                                    engine: str) -> None:
+def test_a_plan_for_an_engine_is_written_and_passes(
+    model: str, device: str, asked: dict[str, Any], engine: str
+) -> None:
     plan, refused = None, ""
     try:
         plan = planner.plan(model, device, engine=engine, tp=1, dp=1, ep=1, batch=16, **asked)
@@ -57,8 +58,16 @@ def test_a_plan_for_an_engine_is_written_and_passes(model: str, device: str, ask
 
 def test_int4_on_a_cpu_is_served_from_gptq_and_written() -> None:
     """vLLM on CPUs takes INT4 from GPTQ checkpoints alone."""
-    plan = planner.plan("llama-3.2-1b", "xeon-6980p", engine="vllm", devices=1, tp=1, batch=4,
-                    max_loss="int4-w4a16", schemes=["bf16", "int4-w4a16"])
+    plan = planner.plan(
+        "llama-3.2-1b",
+        "xeon-6980p",
+        engine="vllm",
+        devices=1,
+        tp=1,
+        batch=4,
+        max_loss="int4-w4a16",
+        schemes=["bf16", "int4-w4a16"],
+    )
     assert "int4-w4a16" in {unit.scheme for unit in plan.units}
     spec, where = bundled_model("llama-3.2-1b"), planner.load_device("xeon-6980p")
     verdict = verdicts(spec, where, plan.units, plan.layout, ["vllm"])[0]

@@ -20,19 +20,31 @@ def bare() -> Plan:
 
 
 def kept(plan: Plan, tier: str, *, loads: bool = True) -> Plan:
-    beyond = OffloadedPrefixes(tier, 64 * GIB, 1, False, 0.1, 1, 0.1, 0.2, "pcie", 1e9, 0.1, loads,
-                               "", "")
-    return replace(plan, prefix_cache=PrefixCache(ReuseInfo("chat", "", 0.5), 1, 1.0, 1.0, 0.1, 0.2,
-                                                  tier, 0.1, (), beyond))
+    beyond = OffloadedPrefixes(
+        tier, 64 * GIB, 1, False, 0.1, 1, 0.1, 0.2, "pcie", 1e9, 0.1, loads, "", ""
+    )
+    return replace(
+        plan,
+        prefix_cache=PrefixCache(
+            ReuseInfo("chat", "", 0.5), 1, 1.0, 1.0, 0.1, 0.2, tier, 0.1, (), beyond
+        ),
+    )
 
 
-@pytest.mark.parametrize(("engine", "tier", "words"), [
-    ("vllm", "host", "--kv-offloading-backend native --kv-offloading-size 128"),
-    ("sglang", "host", "--enable-hierarchical-cache --hicache-size 68"),
-    ("sglang", "nvme", "--enable-hierarchical-cache --hicache-storage-backend file"),
-    ("llama.cpp", "host", "--cache-ram 131072"),
-    ("vllm", "nvme", '--kv-transfer-config '
-     '{"kv_connector":"LMCacheConnectorV1","kv_role":"kv_both"}')])
+@pytest.mark.parametrize(
+    ("engine", "tier", "words"),
+    [
+        ("vllm", "host", "--kv-offloading-backend native --kv-offloading-size 128"),
+        ("sglang", "host", "--enable-hierarchical-cache --hicache-size 68"),
+        ("sglang", "nvme", "--enable-hierarchical-cache --hicache-storage-backend file"),
+        ("llama.cpp", "host", "--cache-ram 131072"),
+        (
+            "vllm",
+            "nvme",
+            '--kv-transfer-config {"kv_connector":"LMCacheConnectorV1","kv_role":"kv_both"}',
+        ),
+    ],
+)
 def test_commands_keep_prefixes(bare: Plan, engine: str, tier: str, words: str) -> None:
     server = parse_engine(engine)
     plain, _ = command(server, "", bare)
@@ -50,14 +62,15 @@ def test_commands_keep_prefixes(bare: Plan, engine: str, tier: str, words: str) 
 
 def test_a_drive_of_lmcache_has_its_size_in_the_environment(bare: Plan) -> None:
     words, _ = command(parse_engine("vllm"), "", kept(bare, "nvme"))
-    assert "LMCACHE_MAX_LOCAL_DISK_SIZE=68" in words[:words.index("vllm")]
-    assert "LMCACHE_LOCAL_DISK=file:///NVME" in words[:words.index("vllm")]
+    assert "LMCACHE_MAX_LOCAL_DISK_SIZE=68" in words[: words.index("vllm")]
+    assert "LMCACHE_LOCAL_DISK=file:///NVME" in words[: words.index("vllm")]
 
 
 def test_tensorrt_llm_has_it_among_its_options(bare: Plan) -> None:
     engine = parse_engine("tensorrt-llm")
     assert f"kv_cache_config:\n  dtype: auto\n  host_cache_size: {64 * GIB}\n" in trtllm_options(
-        kept(bare, "host"), engine)
+        kept(bare, "host"), engine
+    )
     assert "host_cache_size" not in trtllm_options(bare, engine)
 
 

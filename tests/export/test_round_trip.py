@@ -81,7 +81,8 @@ def test_gptq_rules_reach_the_servers_fused_matrices(model: str, data: st.DataOb
         for template in names:
             for layer in linear.layers:
                 wanted.setdefault(template.format(layer=layer, expert=0), set()).add(
-                    gptq.SCHEMES.get(linear.scheme))
+                    gptq.SCHEMES.get(linear.scheme)
+                )
     for name, schemes in wanted.items():
         if len(schemes) == 1:  # else parts of one matrix differ, which the lint refuses
             assert looked_up(config, name) == next(iter(schemes)), name
@@ -97,8 +98,9 @@ def looked_up(config: dict[str, Any], name: str) -> tuple[int, int] | None:
 @pytest.mark.parametrize("scheme", [*modelopt.UNIFORM])
 def test_modelopt_with_one_algorithm(scheme: str) -> None:
     spec = bundled_model("llama-3.1-8b")
-    one = assignment(spec, {key: PLAIN for key in planned_keys(spec) if key[1] in (0, 31)},
-                     rest=scheme)
+    one = assignment(
+        spec, {key: PLAIN for key in planned_keys(spec) if key[1] in (0, 31)}, rest=scheme
+    )
     data = json.loads(modelopt.export(one).files["hf_quant_config.json"])
     assert data["quantization"]["quant_algo"] == modelopt.UNIFORM[scheme]
     assert there_and_back(one, json.dumps(data)).decided() == one.decided()
@@ -126,8 +128,11 @@ def test_torchao_names_each_linear_once(model: str, data: st.DataObject) -> None
     table = json.loads(torchao.export(one).files["fqn_to_config.json"])["_data"]["fqn_to_config"]
     for linear in one.linears:
         for name in (next(iter(linear.names())), list(linear.names())[-1]):
-            hits = [value for key, value in table.items() if key == name or (
-                key.startswith("re:") and re.fullmatch(key[3:], name))]
+            hits = [
+                value
+                for key, value in table.items()
+                if key == name or (key.startswith("re:") and re.fullmatch(key[3:], name))
+            ]
             assert hits == [torchao.SCHEMES.get(linear.scheme)], name
 
 
@@ -142,8 +147,12 @@ def test_llama_cpp_names_each_matrix_once(model: str, data: st.DataObject) -> No
     lines = llama_cpp.export(one).files["tensor_types.txt"].splitlines()
     rules = [line.rpartition("=") for line in lines]
     decided = one.decided()
-    for kind, stem in (("attention-out", "attn_output"), ("mlp-down", "ffn_down"),
-                       ("experts-down", "ffn_down_exps"), ("shared-down", "ffn_down_shexp")):
+    for kind, stem in (
+        ("attention-out", "attn_output"),
+        ("mlp-down", "ffn_down"),
+        ("experts-down", "ffn_down_exps"),
+        ("shared-down", "ffn_down_shexp"),
+    ):
         for layer in range(one.spec.layers):
             name = f"blk.{layer}.{stem}.weight"
             hits = [to for pattern, _, to in rules if re.search(pattern, name)]
@@ -163,12 +172,21 @@ def test_llama_cpp(model: str, data: st.DataObject) -> None:
     assert again.decided() == one.decided()
 
 
-@pytest.mark.parametrize(("text", "words"), [
-    (b"", "names no tensor"), (b"q4_k", "no PATTERN=TYPE"), (b"=q4_k", "no PATTERN=TYPE"),
-    (b"attn_q=q7_K", "'q7_K' has no scheme"), (b"(a*)*=q8_0", "repeats too much"),
-    (b"[=q8_0", "not an expression"), (b"\xff=q8_0", "not UTF-8"), (b"a=q8_0\n" * 5000, "lines"),
-    (b"attn_q=q8_0", "no line names blk.0.attn_k.weight"), (b"x" * 600 + b"=q8_0", "no PATTERN"),
-])
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (b"", "names no tensor"),
+        (b"q4_k", "no PATTERN=TYPE"),
+        (b"=q4_k", "no PATTERN=TYPE"),
+        (b"attn_q=q7_K", "'q7_K' has no scheme"),
+        (b"(a*)*=q8_0", "repeats too much"),
+        (b"[=q8_0", "not an expression"),
+        (b"\xff=q8_0", "not UTF-8"),
+        (b"a=q8_0\n" * 5000, "lines"),
+        (b"attn_q=q8_0", "no line names blk.0.attn_k.weight"),
+        (b"x" * 600 + b"=q8_0", "no PATTERN"),
+    ],
+)
 def test_lists_of_tensor_types_that_are_refused(text: bytes, words: str) -> None:
     with pytest.raises((DataError, UnsupportedError)) as caught:
         read_tensor_types(text, "list", bundled_model("llama-3.1-8b"))
@@ -186,8 +204,9 @@ def test_a_list_of_ones_own_as_llama_quantize_reads_it() -> None:
     assert schemes.pop("lm_head.weight") == "ggml-q6_k"
     assert set(schemes.values()) == {"ggml-q4_k"}
     assert found.spec.quantization == "ggml-q4_k"
-    assert any("attention-qkv" in note and "ggml-q4_k and ggml-q6_k" in note
-               for note in found.notes)
+    assert any(
+        "attention-qkv" in note and "ggml-q4_k and ggml-q6_k" in note for note in found.notes
+    )
     with pytest.raises(DataError, match="parts of one matrix"):
         read_tensor_types(b"attn_k_b=q8_0\nblk=q4_0", "list", bundled_model("deepseek-v2-lite"))
 

@@ -20,8 +20,12 @@ def plain() -> Plan:
 
 def recommended(plan: Plan, checkpoint: str) -> Plan:
     """``plan`` as a ready-made checkpoint."""
-    return replace(plan, recommendation=Recommendation(
-        "uniform", 1, False, checkpoint, "", None, None, (), None, ()))
+    return replace(
+        plan,
+        recommendation=Recommendation(
+            "uniform", 1, False, checkpoint, "", None, None, (), None, ()
+        ),
+    )
 
 
 def following(words: tuple[str, ...], flag: str) -> str:
@@ -41,25 +45,35 @@ def test_the_prefill_chunk_is_what_times_assume(plain: Plan) -> None:
     chunk = next(a.value for a in plain.assumptions if a.key == "prefill chunk").split()[0]
     assert following(serving_command(plain).words, "--max-num-batched-tokens") == chunk
     many = replace(plain, workload=replace(plain.workload, batch=9 * int(chunk)))
-    assert following(serving_command(many).words, "--max-num-batched-tokens") == \
-        str(9 * int(chunk))
+    assert following(serving_command(many).words, "--max-num-batched-tokens") == str(9 * int(chunk))
 
 
-@pytest.mark.parametrize(("version", "scheme", "flag"), [
-    ("vllm@0.21", "fp8-tensor", "fp8_per_tensor"), ("vllm@0.19", "fp8-tensor", "fp8"),
-    ("vllm@0.21", "fp8-block", "fp8_per_block"), ("vllm@0.33", "fp8-channel", "fp8_per_channel"),
-    ("sglang@0.5.23", "fp8-channel", "fp8")])
-def test_what_an_engine_makes_while_loading_needs_no_checkpoint(version: str, scheme: str,
-                                                                flag: str) -> None:
-    line = serving_command(planner.estimate("llama-3.1-8b", "h100-sxm", scheme=scheme,
-                                            engine=version, context=8192, batch=16))
+@pytest.mark.parametrize(
+    ("version", "scheme", "flag"),
+    [
+        ("vllm@0.21", "fp8-tensor", "fp8_per_tensor"),
+        ("vllm@0.19", "fp8-tensor", "fp8"),
+        ("vllm@0.21", "fp8-block", "fp8_per_block"),
+        ("vllm@0.33", "fp8-channel", "fp8_per_channel"),
+        ("sglang@0.5.23", "fp8-channel", "fp8"),
+    ],
+)
+def test_what_an_engine_makes_while_loading_needs_no_checkpoint(
+    version: str, scheme: str, flag: str
+) -> None:
+    line = serving_command(
+        planner.estimate(
+            "llama-3.1-8b", "h100-sxm", scheme=scheme, engine=version, context=8192, batch=16
+        )
+    )
     assert "meta-llama/Llama-3.1-8B" in line.words
     assert following(line.words, "--quantization") == flag
 
 
 def test_other_formats_need_weights_or_a_ready_made_checkpoint() -> None:
-    plan = planner.estimate("qwen2.5-1.5b", "h100-sxm", scheme="int8-w8a8", engine="vllm",
-                            context=8192, batch=16)
+    plan = planner.estimate(
+        "qwen2.5-1.5b", "h100-sxm", scheme="int8-w8a8", engine="vllm", context=8192, batch=16
+    )
     assert serving_command(plan).words[2] == "CHECKPOINT"
     assert "plan export" in serving_command(plan).notes[0]
     made = serving_command(recommended(plan, "someone/model-int8"))
@@ -68,27 +82,46 @@ def test_other_formats_need_weights_or_a_ready_made_checkpoint() -> None:
 
 
 def test_a_known_release_of_the_schemes_is_named() -> None:
-    plan = planner.estimate("llama-3.1-8b", "h100-sxm", scheme="int8-w8a8", engine="vllm",
-                            context=8192, batch=16)
+    plan = planner.estimate(
+        "llama-3.1-8b", "h100-sxm", scheme="int8-w8a8", engine="vllm", context=8192, batch=16
+    )
     line = serving_command(plan)
     assert line.words[2].count("/") == 1
     assert any("Instruct" in note for note in line.notes)
 
 
 def test_llamacpp_takes_a_file_or_a_repository() -> None:
-    plan = planner.estimate("qwen2.5-1.5b", "h100-sxm", scheme="ggml-q8_0", engine="llama.cpp",
-                            context=8192, batch=4, kv="fp16")
+    plan = planner.estimate(
+        "qwen2.5-1.5b",
+        "h100-sxm",
+        scheme="ggml-q8_0",
+        engine="llama.cpp",
+        context=8192,
+        batch=4,
+        kv="fp16",
+    )
     assert following(serving_command(plan).words, "-m") == "OUT.gguf"
     named = serving_command(recommended(plan, "someone/model-GGUF"))
     assert following(named.words, "-hf") == "someone/model-GGUF"
     assert "-m" not in named.words
 
 
-@pytest.mark.parametrize(("version", "flags"), [
-    ("0.5.21", ("--dp-size", "--enable-dp-attention")), ("0.5.22", ("--attn-dp-size",))])
+@pytest.mark.parametrize(
+    ("version", "flags"),
+    [("0.5.21", ("--dp-size", "--enable-dp-attention")), ("0.5.22", ("--attn-dp-size",))],
+)
 def test_sglang_flags_are_those_of_its_version(version: str, flags: tuple[str, ...]) -> None:
-    plan = planner.estimate("deepseek-v3", "h200-sxm", engine=f"sglang@{version}", devices=8, tp=1,
-                            dp=8, ep=8, context=8192, batch=64)
+    plan = planner.estimate(
+        "deepseek-v3",
+        "h200-sxm",
+        engine=f"sglang@{version}",
+        devices=8,
+        tp=1,
+        dp=8,
+        ep=8,
+        context=8192,
+        batch=64,
+    )
     words = serving_command(plan).words
     assert {w for w in words if "dp-" in w} == set(flags)
     assert following(words, flags[0]) == "8"
@@ -98,28 +131,40 @@ def test_there_is_no_command_without_a_server(plain: Plan) -> None:
     theory = replace(plain, engine=replace(plain.engine, name="any", version=None))
     assert serving_command(theory).words == ()
     assert "theory" in serving_command(theory).notes[0]
-    refused = replace(plain, assumptions=(
-        *plain.assumptions, Assumption("servable by vllm", "no (0.21)", "a reason")))
+    refused = replace(
+        plain,
+        assumptions=(*plain.assumptions, Assumption("servable by vllm", "no (0.21)", "a reason")),
+    )
     refused = replace(refused, assumptions=refused.assumptions[-1:])
     assert serving_command(refused).words == ()
     assert "a reason" in serving_command(refused).notes[0]
-    library = replace(plain, engine=replace(plain.engine, name="pytorch", version=None),
-                      assumptions=())
+    library = replace(
+        plain, engine=replace(plain.engine, name="pytorch", version=None), assumptions=()
+    )
     assert serving_command(library).words == ()
 
 
 def test_weight_only_twins_of_the_release_need_no_new_weights() -> None:
-    plan = planner.estimate("qwen3-32b-fp8", "a100-sxm", scheme="fp8-w8a16", engine="vllm",
-                            devices=2, context=4096, batch=4)
+    plan = planner.estimate(
+        "qwen3-32b-fp8",
+        "a100-sxm",
+        scheme="fp8-w8a16",
+        engine="vllm",
+        devices=2,
+        context=4096,
+        batch=4,
+    )
     assert serving_command(plan).words[2] == "Qwen/Qwen3-32B-FP8"
 
 
 def test_experts_in_integers_take_the_method_that_runs_them() -> None:
-    plan = planner.estimate("qwen3-30b-a3b", "a100-sxm", scheme="int8-w8a8", engine="sglang",
-                            context=4096, batch=8)
+    plan = planner.estimate(
+        "qwen3-30b-a3b", "a100-sxm", scheme="int8-w8a8", engine="sglang", context=4096, batch=8
+    )
     assert following(serving_command(plan).words, "--quantization") == "w8a8_int8"
-    dense = planner.estimate("qwen2.5-1.5b", "a100-sxm", scheme="int8-w8a8", engine="sglang",
-                             context=4096, batch=8)
+    dense = planner.estimate(
+        "qwen2.5-1.5b", "a100-sxm", scheme="int8-w8a8", engine="sglang", context=4096, batch=8
+    )
     assert "--quantization" not in serving_command(dense).words
 
 
@@ -131,7 +176,8 @@ def test_a_folder_that_keeps_its_own_type_needs_no_new_weights(tmp_path: Path) -
               ["LlamaForCausalLM"]}  # fmt: skip
     (tmp_path / "config.json").write_text(json.dumps(config), encoding="utf-8")
     for scheme, place in (("bf16", "MODEL"), ("fp8-tensor", "CHECKPOINT")):
-        found = planner.estimate(str(tmp_path), "h100-sxm", scheme=scheme, engine="sglang",
-                                 devices=1)
+        found = planner.estimate(
+            str(tmp_path), "h100-sxm", scheme=scheme, engine="sglang", devices=1
+        )
         line = serving_command(found)
         assert place in line.words, scheme

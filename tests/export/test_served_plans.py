@@ -10,10 +10,13 @@ import pytest
 from planner.models.catalog import model_ids
 
 SCRIPT = Path(__file__).resolve().parents[2] / "benchmarks" / "served_plans.py"
-SMALL = [("llama-3.2-1b", "h100-sxm", 1, "vllm@0.25"), ("llama-3.2-1b", "b200-sxm", 1, "vllm"),
-         ("llama-3.2-1b", "rtx-pro-6000", 1, "tensorrt-llm"),
-         ("llama-3.2-1b", "xeon-6980p", 1, "sglang"),
-         ("deepseek-v2-lite", "jetson-agx-orin-64gb", 1, "vllm")]
+SMALL = [
+    ("llama-3.2-1b", "h100-sxm", 1, "vllm@0.25"),
+    ("llama-3.2-1b", "b200-sxm", 1, "vllm"),
+    ("llama-3.2-1b", "rtx-pro-6000", 1, "tensorrt-llm"),
+    ("llama-3.2-1b", "xeon-6980p", 1, "sglang"),
+    ("deepseek-v2-lite", "jetson-agx-orin-64gb", 1, "vllm"),
+]
 
 
 @pytest.fixture(scope="module")
@@ -29,8 +32,9 @@ def script() -> ModuleType:
 
 @pytest.mark.sample(1)
 @pytest.mark.parametrize("pair", SMALL, ids=lambda pair: pair[1] + "-" + pair[3])
-def test_a_plan_is_proved_written_and_read_back(pair: tuple[str, str, int, str],
-                                                script: ModuleType) -> None:
+def test_a_plan_is_proved_written_and_read_back(
+    pair: tuple[str, str, int, str], script: ModuleType
+) -> None:
     row = script.served(*pair)
     assert row.back == "same"
     assert "gain" in script.plans_table([row])
@@ -53,7 +57,10 @@ def test_the_pairs_are_those_of_the_page(script: ModuleType) -> None:
     page = (SCRIPT.parents[1] / "docs" / "evidence" / "plans.md").read_text(encoding="utf-8")
     assert script.MARK in page
     for model, device, devices, engine in script.PAIRS:
-        row = next(line for line in page.splitlines()
-                   if line.startswith(f"| {model} | ") and f"× {device} |" in line)
+        row = next(
+            line
+            for line in page.splitlines()
+            if line.startswith(f"| {model} | ") and f"× {device} |" in line
+        )
         assert script.words(engine) in row
         assert devices is None or f"| {devices} × " in row

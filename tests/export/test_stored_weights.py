@@ -37,10 +37,15 @@ def restored(scheme: str, stored: dict[str, np.ndarray], shape: tuple[int, int])
 
 
 @settings(max_examples=30)
-@given(scheme=st.sampled_from(sorted(RULES)), rows=st.integers(1, 140), groups=st.integers(1, 2),
-       seed=st.integers(0, 99))
-def test_no_weight_is_further_than_half_a_step(scheme: str, rows: int, groups: int,
-                                               seed: int) -> None:
+@given(
+    scheme=st.sampled_from(sorted(RULES)),
+    rows=st.integers(1, 140),
+    groups=st.integers(1, 2),
+    seed=st.integers(0, 99),
+)
+def test_no_weight_is_further_than_half_a_step(
+    scheme: str, rows: int, groups: int, seed: int
+) -> None:
     values = some(rows, 128 * groups, seed)
     stored = stored_weight(scheme, values)
     back, rule = restored(scheme, stored, values.shape), RULES[scheme]
@@ -56,8 +61,7 @@ def test_no_weight_is_further_than_half_a_step(scheme: str, rows: int, groups: i
 @pytest.mark.parametrize("scheme", sorted(RULES))
 def test_a_sign_is_kept(scheme: str) -> None:
     values = some(8, 128, 3)
-    up, down = (restored(scheme, stored_weight(scheme, v), values.shape)
-                for v in (values, -values))
+    up, down = (restored(scheme, stored_weight(scheme, v), values.shape) for v in (values, -values))
     clear = np.abs(values) > np.abs(values).max() / 4
     assert (np.sign(up[clear]) == np.sign(values[clear])).all()
     assert (np.sign(down[clear]) == -np.sign(values[clear])).all()

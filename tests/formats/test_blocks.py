@@ -17,10 +17,21 @@ def test_schemes_and_block_formats_agree():
     assert all(f.element in ELEMENTS for f in BLOCK_FORMATS.values())
 
 
-@pytest.mark.parametrize(("id", "bits"), [
-    ("mxfp8-e4m3", 8.25), ("mxfp8-e5m2", 8.25), ("mxfp6-e2m3", 6.25), ("mxfp6-e3m2", 6.25),
-    ("mxfp4", 4.25), ("mxint8", 8.25), ("nvfp4", 4.5), ("int8-asymmetric", 8),
-    ("int4-asymmetric-g128", 4 + 20 / 128), ("int4-asymmetric-g32", 4 + 20 / 32)])
+@pytest.mark.parametrize(
+    ("id", "bits"),
+    [
+        ("mxfp8-e4m3", 8.25),
+        ("mxfp8-e5m2", 8.25),
+        ("mxfp6-e2m3", 6.25),
+        ("mxfp6-e3m2", 6.25),
+        ("mxfp4", 4.25),
+        ("mxint8", 8.25),
+        ("nvfp4", 4.5),
+        ("int8-asymmetric", 8),
+        ("int4-asymmetric-g128", 4 + 20 / 128),
+        ("int4-asymmetric-g32", 4 + 20 / 32),
+    ],
+)
 def test_bits(id, bits):
     assert bits_per_element(block_format(id)) == bits
 

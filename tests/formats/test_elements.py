@@ -47,11 +47,27 @@ def test_catalogue_order_is_the_published_list():
 
 def test_infinities_and_nan_rules():
     assert {e.id for e in ELEMENTS.values() if e.has_inf} == {
-        "fp32", "tf32", "bf16", "fp16", "e5m2", "e4m3", "e3m4"}
+        "fp32",
+        "tf32",
+        "bf16",
+        "fp16",
+        "e5m2",
+        "e4m3",
+        "e3m4",
+    }
     assert {e.id for e in ELEMENTS.values() if e.nan == "none"} == {
-        "e3m2", "e2m3", "e2m1", "int8", "int4", "mxint8"}
+        "e3m2",
+        "e2m3",
+        "e2m1",
+        "int8",
+        "int4",
+        "mxint8",
+    }
     assert {e.id for e in ELEMENTS.values() if e.nan == "negative-zero"} == {
-        "e4m3fnuz", "e5m2fnuz", "e4m3b11fnuz"}
+        "e4m3fnuz",
+        "e5m2fnuz",
+        "e4m3b11fnuz",
+    }
     assert ELEMENTS["e8m0"].nan == "ff"
 
 
@@ -62,11 +78,25 @@ def test_spellings_and_unknown_names():
     assert "e4m3fn" in caught.value.hint
 
 
-@pytest.mark.parametrize(("name", "id"), [
-    ("float8_e4m3fn", "e4m3fn"), ("torch.float8_e5m2fnuz", "e5m2fnuz"), ("F8_E4M3", "e4m3fn"),
-    ("float8_e4m3", "e4m3"), ("f8E4M3FNUZ", "e4m3fnuz"), ("float8_e8m0fnu", "e8m0"),
-    ("float4_e2m1fn", "e2m1"), ("float6_e3m2fn", "e3m2"), ("torch.bfloat16", "bf16"),
-    ("half", "fp16"), ("jnp.float32", "fp32"), (" E4M3 ", "e4m3"), ("F4", "e2m1"), ("I8", "int8")])
+@pytest.mark.parametrize(
+    ("name", "id"),
+    [
+        ("float8_e4m3fn", "e4m3fn"),
+        ("torch.float8_e5m2fnuz", "e5m2fnuz"),
+        ("F8_E4M3", "e4m3fn"),
+        ("float8_e4m3", "e4m3"),
+        ("f8E4M3FNUZ", "e4m3fnuz"),
+        ("float8_e8m0fnu", "e8m0"),
+        ("float4_e2m1fn", "e2m1"),
+        ("float6_e3m2fn", "e3m2"),
+        ("torch.bfloat16", "bf16"),
+        ("half", "fp16"),
+        ("jnp.float32", "fp32"),
+        (" E4M3 ", "e4m3"),
+        ("F4", "e2m1"),
+        ("I8", "int8"),
+    ],
+)
 def test_names_of_libraries_and_checkpoints(name, id):
     assert element(name).id == id
 
@@ -78,8 +108,11 @@ def test_a_name_of_none_is_no_format():
 
 
 def test_checkpoints_store_an_element_under_its_name():
-    named = {e.checkpoint_name: (e.id, e.bits) for e in ELEMENTS.values()
-             if e.checkpoint_name and e.id != "ue4m3"}  # stored under the name of e4m3fn
+    named = {
+        e.checkpoint_name: (e.id, e.bits)
+        for e in ELEMENTS.values()
+        if e.checkpoint_name and e.id != "ue4m3"
+    }  # stored under the name of e4m3fn
     assert len(named) > 8
     assert named == {name: (STORED_TYPES[name].format, STORED_TYPES[name].bits) for name in named}
 

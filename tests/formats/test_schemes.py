@@ -66,7 +66,8 @@ def test_storage_schemes_have_no_matrix_unit():
     stored = {s.id for s in SCHEMES.values() if s.path == "storage"}
     assert stored == {i for i in CATALOGUE if i.startswith("ggml") or i == "mxfp6"}
     assert {i: SCHEMES[i].kernel for i in stored} == {
-        i: "" if i == "mxfp6" else "ggml" for i in stored}
+        i: "" if i == "mxfp6" else "ggml" for i in stored
+    }
     native = {s.kernel for s in SCHEMES.values() if s.path == "native"}
     assert native == {"fp32", "bf16", "fp16", "fp8-tensor", "fp8-block", "int8", "nvfp4",
                       "mxfp4", "mxfp8"}  # fmt: skip

@@ -56,8 +56,11 @@ def test_bytes_are_whole_and_approach_the_asymptotic_bits(id, rows, k):
     assert floor - 1e-9 <= size <= floor + 4 * scales[0] * scales[1] + 4
 
 
-@given(st.sampled_from([i for i in sorted(SCHEMES) if "ggml" not in i]),
-       st.integers(1, 300), st.integers(1, 300))
+@given(
+    st.sampled_from([i for i in sorted(SCHEMES) if "ggml" not in i]),
+    st.integers(1, 300),
+    st.integers(1, 300),
+)
 def test_bytes_grow_with_the_shape(id, rows, columns):
     fmt = scheme(id).weight
     size = tensor_bytes(fmt, rows, columns)

@@ -16,8 +16,9 @@ FOLDER = data_folder("hardware_profiles")
 
 
 def test_list_is_current() -> None:
-    assert (FOLDER / ACCEPTED).read_text(encoding="utf-8") == accepted_text(FOLDER), \
+    assert (FOLDER / ACCEPTED).read_text(encoding="utf-8") == accepted_text(FOLDER), (
         "run `make tables` after editing a profile"
+    )
 
 
 def test_accepted_and_checked_files_give_the_same_record(tmp_path: Path) -> None:
@@ -50,14 +51,16 @@ def test_a_bundled_profile_is_read_once_and_another_file_each_time(tmp_path: Pat
 
 
 def test_a_changed_class_is_checked_with_the_devices_that_inherit(
-        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Byte for byte the device is accepted; what it inherits from is not."""
     shutil.copytree(FOLDER, tmp_path / "profiles")
     name = tmp_path / "profiles" / "classes" / "gpu-hbm.toml"
     text = name.read_text(encoding="utf-8")
     name.write_text(text.replace("value = 0.77", "value = 7.7"), encoding="utf-8")
     for module in ("classes", "loader"):
-        monkeypatch.setattr(f"planner.hardware.{module}.data_folder",
-                            lambda _: tmp_path / "profiles")
+        monkeypatch.setattr(
+            f"planner.hardware.{module}.data_folder", lambda _: tmp_path / "profiles"
+        )
     with pytest.raises(DataError, match="exceeds 1"):
         load_profile(tmp_path / "profiles" / "tpu-v6e.toml")

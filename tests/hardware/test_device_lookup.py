@@ -16,15 +16,28 @@ from planner.hardware.catalog import canonical_name, device_ids, list_devices, r
 from planner.resources import data_folder
 
 CONTRACT_ALIASES = {
-    "h100_sxm": "h100-sxm", "h100_sxm5_80": "h100-sxm", "h100_pcie_80": "h100-pcie",
-    "h100_nvl_94": "h100-nvl", "h200_sxm": "h200-sxm", "h800_sxm": "h800-sxm", "h20_96": "h20",
-    "b200": "b200-sxm", "b300": "b300-sxm", "rtx_pro_6000_bw_server": "rtx-pro-6000",
-    "rtx_pro_6000_server": "rtx-pro-6000", "a100_sxm_80": "a100-sxm",
-    "xeon_8480p": "xeon-platinum-8480", "xeon_8490h": "xeon-platinum-8490h",
-    "xeon_8592p": "xeon-platinum-8592", "jetson_agx_orin_64": "jetson-agx-orin-64gb",
-    "jetson_agx_orin_32": "jetson-agx-orin-32gb", "jetson_orin_nx_16": "jetson-orin-nx-16gb",
-    "jetson_orin_nano_super_8": "jetson-orin-nano-8gb", "orin-x": "drive-orin-x",
-    "jetson-agx-thor": "jetson-agx-thor-t5000", "jetson_thor_t5000": "jetson-agx-thor-t5000",
+    "h100_sxm": "h100-sxm",
+    "h100_sxm5_80": "h100-sxm",
+    "h100_pcie_80": "h100-pcie",
+    "h100_nvl_94": "h100-nvl",
+    "h200_sxm": "h200-sxm",
+    "h800_sxm": "h800-sxm",
+    "h20_96": "h20",
+    "b200": "b200-sxm",
+    "b300": "b300-sxm",
+    "rtx_pro_6000_bw_server": "rtx-pro-6000",
+    "rtx_pro_6000_server": "rtx-pro-6000",
+    "a100_sxm_80": "a100-sxm",
+    "xeon_8480p": "xeon-platinum-8480",
+    "xeon_8490h": "xeon-platinum-8490h",
+    "xeon_8592p": "xeon-platinum-8592",
+    "jetson_agx_orin_64": "jetson-agx-orin-64gb",
+    "jetson_agx_orin_32": "jetson-agx-orin-32gb",
+    "jetson_orin_nx_16": "jetson-orin-nx-16gb",
+    "jetson_orin_nano_super_8": "jetson-orin-nano-8gb",
+    "orin-x": "drive-orin-x",
+    "jetson-agx-thor": "jetson-agx-thor-t5000",
+    "jetson_thor_t5000": "jetson-agx-thor-t5000",
     "jetson_thor_t4000": "jetson-t4000",
 }
 
@@ -41,8 +54,9 @@ def test_aliases(alias: str, device: str) -> None:
 @settings(max_examples=25, deadline=None)
 @given(name=st.sampled_from(["h20", "gb300", "xeon-6980p", "orin-x"]), data=st.data())
 def test_case_and_underscores_do_not_matter(name: str, data: st.DataObject) -> None:
-    spelled = "".join(data.draw(st.sampled_from([c, c.upper(), "_" if c == "-" else c]))
-                      for c in name)
+    spelled = "".join(
+        data.draw(st.sampled_from([c, c.upper(), "_" if c == "-" else c])) for c in name
+    )
     assert resolve_device(spelled).id == resolve_device(name).id
     assert canonical_name(spelled) == name
 
@@ -76,7 +90,7 @@ def test_folders_come_before_the_package_first_to_last(tmp_path: Path) -> None:
     first, second = tmp_path / "a", tmp_path / "b"
     for folder, name in ((first, "First"), (second, "Second")):
         folder.mkdir()
-        text = packaged("h100-sxm").replace("NVIDIA H100 SXM5 80 GB\"", f"{name}\"", 1)
+        text = packaged("h100-sxm").replace('NVIDIA H100 SXM5 80 GB"', f'{name}"', 1)
         (folder / "h100-sxm.toml").write_text(text, encoding="utf-8")
     assert resolve_device("h100-sxm", [first, second]).name == "First"
     assert resolve_device("h100_sxm5_80", [second, first]).name == "Second"
@@ -111,8 +125,10 @@ def test_unknown_names_get_near_ones() -> None:
     assert "h100-sxm" in caught.value.hint
 
 
-@pytest.mark.parametrize("name", ["drive-thor-x-super", "DRIVE_Thor_X_Super", "thor-x-super",
-                                  "Thor-X-Super", "thorxsuper"])
+@pytest.mark.parametrize(
+    "name",
+    ["drive-thor-x-super", "DRIVE_Thor_X_Super", "thor-x-super", "Thor-X-Super", "thorxsuper"],
+)
 def test_the_undocumented_thor(name: str) -> None:
     with pytest.raises(UnknownNameError) as caught:
         resolve_device(name)
@@ -130,17 +146,20 @@ def test_the_hypothesis_about_it_is_arithmetic() -> None:
 
 
 def test_importing_the_catalogue_imports_no_heavy_library() -> None:
-    code = ("import sys, planner.hardware.catalog as c; c.device_ids(); "
-            "print([m for m in ('pydantic', 'numpy', 'pandas') if m in sys.modules])")
+    code = (
+        "import sys, planner.hardware.catalog as c; c.device_ids(); "
+        "print([m for m in ('pydantic', 'numpy', 'pandas') if m in sys.modules])"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 
 
 def test_one_device_reads_its_own_profile_and_no_other() -> None:
-    code = ("import os, sys; import planner.hardware.catalog as c; read = []\n"
-            "sys.addaudithook(lambda event, args: read.append(os.path.basename(str(args[0]))) "
-            "if event == 'open' and str(args[0]).endswith('.toml') else None)\n"
-            "c.resolve_device('h100-sxm'); print(sorted(set(read)))")
+    code = (
+        "import os, sys; import planner.hardware.catalog as c; read = []\n"
+        "sys.addaudithook(lambda event, args: read.append(os.path.basename(str(args[0]))) "
+        "if event == 'open' and str(args[0]).endswith('.toml') else None)\n"
+        "c.resolve_device('h100-sxm'); print(sorted(set(read)))"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "['aliases.toml', 'h100-sxm.toml']"
-

@@ -9,8 +9,11 @@ from planner.hardware.catalog import device_ids, resolve_device
 from planner.hardware.fitted_text import FittedSets, fitted_set, split_fitted
 from planner.resources import data_folder
 
-WITH_SETS = [d for d in device_ids()
-             if "[[fitted]]" in (data_folder("hardware_profiles") / f"{d}.toml").read_text("utf-8")]
+WITH_SETS = [
+    d
+    for d in device_ids()
+    if "[[fitted]]" in (data_folder("hardware_profiles") / f"{d}.toml").read_text("utf-8")
+]
 
 
 @pytest.mark.parametrize("device", WITH_SETS)
@@ -42,12 +45,15 @@ def test_an_edited_profile_is_checked_and_read_whole(tmp_path: Path) -> None:
     assert dict(profile.fitted) == dict(resolve_device("h100-sxm").fitted)
 
 
-@pytest.mark.parametrize("tail", [
-    '\n[[fitted]]\noperator = "gemm"\nstack = "a"\nvariant = "b"\n\n[other]\nkey = 1\n',
-    '\n[[fitted]]\noperator = "gemm"\nstack = "a"\n',
-    '\n[[fitted]]\noperator = "gemm"\nstack = "a"\nvariant = "b"\n'
-    '\n[[fitted]]\noperator = "gemm"\nstack = "a"\nvariant = "b"\n',
-])
+@pytest.mark.parametrize(
+    "tail",
+    [
+        '\n[[fitted]]\noperator = "gemm"\nstack = "a"\nvariant = "b"\n\n[other]\nkey = 1\n',
+        '\n[[fitted]]\noperator = "gemm"\nstack = "a"\n',
+        '\n[[fitted]]\noperator = "gemm"\nstack = "a"\nvariant = "b"\n'
+        '\n[[fitted]]\noperator = "gemm"\nstack = "a"\nvariant = "b"\n',
+    ],
+)
 def test_another_form_is_read_whole(tail: str) -> None:
     text = 'id = "x"\n' + tail
     assert split_fitted(text) == (text, None)

@@ -128,8 +128,9 @@ def test_every_figure_says_how_it_was_found(tmp_path: Path) -> None:
             assert any(f'kind = "{kind}"' in line for kind in ("detected", "derived", "assumed"))
 
 
-def test_the_digest_is_the_machines_and_not_the_days(tmp_path: Path,
-                                                     monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_digest_is_the_machines_and_not_the_days(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     facts = of_epyc(tmp_path)
     busy = replace(facts, memory_available=1 << 30)
     assert profile(facts).sha256 == profile(busy).sha256
@@ -155,14 +156,22 @@ def test_a_machine_that_tells_nothing_is_refused_with_the_reason(tmp_path: Path)
         described(replace(of_epyc(tmp_path), memory_bytes=None))
 
 
-@pytest.mark.parametrize(("name", "gib", "known"), [
-    ("NVIDIA H100 80GB HBM3", 500, "h100-sxm"), ("NVIDIA H100 PCIe", 500, "h100-pcie"),
-    ("NVIDIA H100 NVL", 500, "h100-nvl"), ("NVIDIA H200", 500, "h200-sxm"),
-    ("NVIDIA GB200", 500, "gb200"), ("NVIDIA L40S", 64, "l40s"),
-    ("NVIDIA A100-SXM4-80GB", 500, "a100-sxm"), ("NVIDIA A100-SXM4-40GB", 500, ""),
-    ("NVIDIA Jetson AGX Orin Developer Kit", 61, "jetson-agx-orin-64gb"),
-    ("NVIDIA Jetson AGX Orin Developer Kit", 30, "jetson-agx-orin-32gb"),
-    ("NVIDIA GeForce GTX 1080", 32, "")])
+@pytest.mark.parametrize(
+    ("name", "gib", "known"),
+    [
+        ("NVIDIA H100 80GB HBM3", 500, "h100-sxm"),
+        ("NVIDIA H100 PCIe", 500, "h100-pcie"),
+        ("NVIDIA H100 NVL", 500, "h100-nvl"),
+        ("NVIDIA H200", 500, "h200-sxm"),
+        ("NVIDIA GB200", 500, "gb200"),
+        ("NVIDIA L40S", 64, "l40s"),
+        ("NVIDIA A100-SXM4-80GB", 500, "a100-sxm"),
+        ("NVIDIA A100-SXM4-40GB", 500, ""),
+        ("NVIDIA Jetson AGX Orin Developer Kit", 61, "jetson-agx-orin-64gb"),
+        ("NVIDIA Jetson AGX Orin Developer Kit", 30, "jetson-agx-orin-32gb"),
+        ("NVIDIA GeForce GTX 1080", 32, ""),
+    ],
+)
 def test_gpus_are_named_as_the_catalogue_names_them(name: str, gib: int, known: str) -> None:
     assert gpu_id(name, gib << 30) == known
     if known:
@@ -171,8 +180,11 @@ def test_gpus_are_named_as_the_catalogue_names_them(name: str, gib: int, known: 
 
 def test_a_gpu_is_suggested_and_host_is_the_cpu(tmp_path: Path) -> None:
     root = epyc(tmp_path)
-    write(root, "proc/driver/nvidia/gpus/0000:01:00.0/information",
-          "Model: \t\t NVIDIA H100 PCIe\nIRQ:   1\n")
+    write(
+        root,
+        "proc/driver/nvidia/gpus/0000:01:00.0/information",
+        "Model: \t\t NVIDIA H100 PCIe\nIRQ:   1\n",
+    )
     facts = linux_facts("x86_64", frozenset({0, 1}), root)
     assert facts.gpus == ("NVIDIA H100 PCIe",)
     found = profile(facts)
@@ -184,11 +196,16 @@ class FakeSysctl:
     """sysctl of an M3 Max."""
 
     TEXTS: ClassVar = {"machdep.cpu.brand_string": "Apple M3 Max"}
-    NUMBERS: ClassVar = {"hw.logicalcpu": 16, "hw.physicalcpu": 16,
-               "hw.perflevel0.physicalcpu": 12, "hw.memsize": 64 << 30,
-               "hw.perflevel0.l2cachesize": 16 << 20,
-               "hw.optional.AdvSIMD": 1, "hw.optional.arm.FEAT_DotProd": 1,
-               "hw.optional.arm.FEAT_BF16": 1}
+    NUMBERS: ClassVar = {
+        "hw.logicalcpu": 16,
+        "hw.physicalcpu": 16,
+        "hw.perflevel0.physicalcpu": 12,
+        "hw.memsize": 64 << 30,
+        "hw.perflevel0.l2cachesize": 16 << 20,
+        "hw.optional.AdvSIMD": 1,
+        "hw.optional.arm.FEAT_DotProd": 1,
+        "hw.optional.arm.FEAT_BF16": 1,
+    }
 
     def number(self, name: str) -> int | None:
         return self.NUMBERS.get(name)
@@ -214,20 +231,23 @@ def test_host_is_this_machine() -> None:
     assert found.capacity_bytes.value > 1 << 20
 
 
-def test_a_file_goes_before_what_is_detected(tmp_path: Path,
-                                             monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "host.toml").write_text(described(of_epyc(tmp_path / "root")).text("2026-11-27"),
-                                        encoding="utf-8")
+def test_a_file_goes_before_what_is_detected(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "host.toml").write_text(
+        described(of_epyc(tmp_path / "root")).text("2026-11-27"), encoding="utf-8"
+    )
     monkeypatch.setattr(detect, "host_profile", lambda: pytest.fail("detected all the same"))
     assert planner.load_device("host", hardware_dir=tmp_path).architecture == "Zen 4"
     monkeypatch.setenv("PLAN_HARDWARE_PATH", str(tmp_path))
     assert planner.load_device("host").path == str(tmp_path / "host.toml")
 
 
-@given(st.integers(1, 10 ** 9), st.integers(1, 10 ** 9))
+@given(st.integers(1, 10**9), st.integers(1, 10**9))
 def test_quotas_of_both_versions_agree(quota: int, period: int) -> None:
-    assert quota_v2(f"{quota} {period}\n") == quota_v1(f"{quota}\n", f"{period}\n") \
-        == quota / period
+    assert (
+        quota_v2(f"{quota} {period}\n") == quota_v1(f"{quota}\n", f"{period}\n") == quota / period
+    )
 
 
 def test_texts_that_say_nothing_are_none() -> None:

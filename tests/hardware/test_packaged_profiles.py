@@ -20,17 +20,64 @@ from planner.resources import data_folder
 GIB = 2**30
 MIB = 2**20
 CONTRACT = (
-    "h100-sxm", "h100-pcie", "h100-nvl", "h200-sxm", "h800-sxm", "h20", "b200-sxm", "gb200",
-    "b300-sxm", "gb300", "rtx-pro-6000", "rubin-r200", "a100-sxm", "l40s", "rtx-4090",
-    "xeon-platinum-8480", "xeon-platinum-8490h", "xeon-platinum-8592", "xeon-6980p",
-    "epyc-9575f", "jetson-agx-orin-64gb",
-    "jetson-agx-orin-32gb", "jetson-orin-nx-16gb", "jetson-orin-nano-8gb", "drive-orin-x",
-    "jetson-agx-thor-t5000", "jetson-t4000", "drive-thor-x", "drive-thor-u",
-    *(OF_CLASSES := (
-        "mi300x", "mi325x", "mi350x", "mi355x", "rtx-3090", "rtx-5090", "rtx-6000-ada",
-        "dgx-spark", "l4", "a10", "t4", "gh200", "gh200-144gb", "gaudi-3", "ascend-910b",
-        "ascend-910c", "tpu-v5e", "tpu-v6e", "tpu-v7", "trainium2", "trainium3",
-        "apple-m3-ultra", "apple-m4-max", "strix-halo", "graviton4")),
+    "h100-sxm",
+    "h100-pcie",
+    "h100-nvl",
+    "h200-sxm",
+    "h800-sxm",
+    "h20",
+    "b200-sxm",
+    "gb200",
+    "b300-sxm",
+    "gb300",
+    "rtx-pro-6000",
+    "rubin-r200",
+    "a100-sxm",
+    "l40s",
+    "rtx-4090",
+    "xeon-platinum-8480",
+    "xeon-platinum-8490h",
+    "xeon-platinum-8592",
+    "xeon-6980p",
+    "epyc-9575f",
+    "jetson-agx-orin-64gb",
+    "jetson-agx-orin-32gb",
+    "jetson-orin-nx-16gb",
+    "jetson-orin-nano-8gb",
+    "drive-orin-x",
+    "jetson-agx-thor-t5000",
+    "jetson-t4000",
+    "drive-thor-x",
+    "drive-thor-u",
+    *(
+        OF_CLASSES := (
+            "mi300x",
+            "mi325x",
+            "mi350x",
+            "mi355x",
+            "rtx-3090",
+            "rtx-5090",
+            "rtx-6000-ada",
+            "dgx-spark",
+            "l4",
+            "a10",
+            "t4",
+            "gh200",
+            "gh200-144gb",
+            "gaudi-3",
+            "ascend-910b",
+            "ascend-910c",
+            "tpu-v5e",
+            "tpu-v6e",
+            "tpu-v7",
+            "trainium2",
+            "trainium3",
+            "apple-m3-ultra",
+            "apple-m4-max",
+            "strix-halo",
+            "graviton4",
+        )
+    ),
 )
 """Those of OF_CLASSES inherit fractions from a class."""
 ORIN = tuple(i for i in CONTRACT if "orin" in i)
@@ -39,37 +86,77 @@ XEON = tuple(i for i in CONTRACT if i.startswith("xeon"))
 # Not in the collection of facts the others were written from: their profiles cite their own.
 LATER = ("rtx-4090", "epyc-9575f", *OF_CLASSES)
 CAPACITY = {
-    "h100-sxm": int(79.2 * GIB), "h100-pcie": int(79.2 * GIB),
-    "h100-nvl": int(94 * GIB * 0.985), "h200-sxm": 140 * GIB, "h800-sxm": int(80 * GIB * 0.985),
-    "h20": int(96 * GIB * 0.985), "b200-sxm": int(178.4 * GIB),
-    "gb200": 189471 * MIB * 994 // 1000, "b300-sxm": 275040 * MIB * 994 // 1000,
-    "gb300": 284208 * MIB * 994 // 1000, "rtx-pro-6000": 97887 * MIB * 994 // 1000,
-    "rubin-r200": int(288 * GIB * 0.93), "a100-sxm": int(80 * GIB * 0.985),
-    "l40s": 46068 * MIB * 994 // 1000, "jetson-agx-orin-64gb": int(61.4 * GIB),
-    "jetson-agx-orin-32gb": int(32 * GIB * 0.96), "jetson-orin-nx-16gb": int(16 * GIB * 0.96),
-    "jetson-orin-nano-8gb": int(8 * GIB * 0.96), "drive-orin-x": int(32 * GIB * 0.96),
-    "jetson-agx-thor-t5000": int(128 * GIB * 0.96), "jetson-t4000": int(64 * GIB * 0.96),
-    "drive-thor-x": int(64 * GIB * 0.96), "drive-thor-u": int(64 * GIB * 0.96),
-    "xeon-platinum-8480": 512 * GIB, "xeon-platinum-8490h": 512 * GIB,
-    "xeon-platinum-8592": 512 * GIB, "xeon-6980p": 768 * GIB,
-    "epyc-9575f": 768 * GIB, "rtx-4090": 24564 * MIB * 994 // 1000,
-    "mi300x": int(192 * GIB * 0.985), "mi325x": int(256 * GIB * 0.985),
-    "mi350x": int(288 * GIB * 0.985), "mi355x": int(288 * GIB * 0.985),
-    "rtx-3090": 24576 * MIB * 994 // 1000, "rtx-5090": 32607 * MIB * 994 // 1000,
-    "rtx-6000-ada": int(48 * GIB * 0.985), "dgx-spark": int(121.63 * GIB),
-    "l4": 23034 * MIB * 994 // 1000, "a10": 23028 * MIB * 994 // 1000,
-    "t4": 15360 * MIB * 994 // 1000, "gh200": 97871 * MIB * 994 // 1000,
-    "gh200-144gb": int(141 * GIB * 0.985), "gaudi-3": int(128 * GIB * 0.985),
-    "ascend-910b": int(64 * GIB * 0.985), "ascend-910c": int(128 * GIB * 0.985),
-    "tpu-v5e": int(15.75 * GIB), "tpu-v6e": int(31.25 * GIB), "tpu-v7": int(192 * GIB * 0.985),
-    "trainium2": int(96 * GIB * 0.985), "trainium3": int(144 * GIB * 0.985),
-    "apple-m3-ultra": 512 * GIB, "apple-m4-max": 128 * GIB, "strix-halo": 110 * GIB,
+    "h100-sxm": int(79.2 * GIB),
+    "h100-pcie": int(79.2 * GIB),
+    "h100-nvl": int(94 * GIB * 0.985),
+    "h200-sxm": 140 * GIB,
+    "h800-sxm": int(80 * GIB * 0.985),
+    "h20": int(96 * GIB * 0.985),
+    "b200-sxm": int(178.4 * GIB),
+    "gb200": 189471 * MIB * 994 // 1000,
+    "b300-sxm": 275040 * MIB * 994 // 1000,
+    "gb300": 284208 * MIB * 994 // 1000,
+    "rtx-pro-6000": 97887 * MIB * 994 // 1000,
+    "rubin-r200": int(288 * GIB * 0.93),
+    "a100-sxm": int(80 * GIB * 0.985),
+    "l40s": 46068 * MIB * 994 // 1000,
+    "jetson-agx-orin-64gb": int(61.4 * GIB),
+    "jetson-agx-orin-32gb": int(32 * GIB * 0.96),
+    "jetson-orin-nx-16gb": int(16 * GIB * 0.96),
+    "jetson-orin-nano-8gb": int(8 * GIB * 0.96),
+    "drive-orin-x": int(32 * GIB * 0.96),
+    "jetson-agx-thor-t5000": int(128 * GIB * 0.96),
+    "jetson-t4000": int(64 * GIB * 0.96),
+    "drive-thor-x": int(64 * GIB * 0.96),
+    "drive-thor-u": int(64 * GIB * 0.96),
+    "xeon-platinum-8480": 512 * GIB,
+    "xeon-platinum-8490h": 512 * GIB,
+    "xeon-platinum-8592": 512 * GIB,
+    "xeon-6980p": 768 * GIB,
+    "epyc-9575f": 768 * GIB,
+    "rtx-4090": 24564 * MIB * 994 // 1000,
+    "mi300x": int(192 * GIB * 0.985),
+    "mi325x": int(256 * GIB * 0.985),
+    "mi350x": int(288 * GIB * 0.985),
+    "mi355x": int(288 * GIB * 0.985),
+    "rtx-3090": 24576 * MIB * 994 // 1000,
+    "rtx-5090": 32607 * MIB * 994 // 1000,
+    "rtx-6000-ada": int(48 * GIB * 0.985),
+    "dgx-spark": int(121.63 * GIB),
+    "l4": 23034 * MIB * 994 // 1000,
+    "a10": 23028 * MIB * 994 // 1000,
+    "t4": 15360 * MIB * 994 // 1000,
+    "gh200": 97871 * MIB * 994 // 1000,
+    "gh200-144gb": int(141 * GIB * 0.985),
+    "gaudi-3": int(128 * GIB * 0.985),
+    "ascend-910b": int(64 * GIB * 0.985),
+    "ascend-910c": int(128 * GIB * 0.985),
+    "tpu-v5e": int(15.75 * GIB),
+    "tpu-v6e": int(31.25 * GIB),
+    "tpu-v7": int(192 * GIB * 0.985),
+    "trainium2": int(96 * GIB * 0.985),
+    "trainium3": int(144 * GIB * 0.985),
+    "apple-m3-ultra": 512 * GIB,
+    "apple-m4-max": 128 * GIB,
+    "strix-halo": 110 * GIB,
     "graviton4": 768 * GIB,
 }
-DRIVER = {"h100-sxm": 81559, "h100-pcie": 81559, "l40s": 46068, "rtx-pro-6000": 97887,
-          "gb200": 189471, "b300-sxm": 275040, "gb300": 284208, "rtx-4090": 24564,
-          "rtx-3090": 24576, "rtx-5090": 32607, "l4": 23034, "a10": 23028, "t4": 15360,
-          "gh200": 97871}
+DRIVER = {
+    "h100-sxm": 81559,
+    "h100-pcie": 81559,
+    "l40s": 46068,
+    "rtx-pro-6000": 97887,
+    "gb200": 189471,
+    "b300-sxm": 275040,
+    "gb300": 284208,
+    "rtx-4090": 24564,
+    "rtx-3090": 24576,
+    "rtx-5090": 32607,
+    "l4": 23034,
+    "a10": 23028,
+    "t4": 15360,
+    "gh200": 97871,
+}
 
 
 @pytest.fixture(scope="module")
@@ -98,8 +185,11 @@ def test_ids_are_the_contract_in_its_order(devices: dict[str, DeviceProfile]) ->
 
 def test_alias_file_agrees_with_the_profiles(devices: dict[str, DeviceProfile]) -> None:
     table = tomllib.loads((data_folder("hardware_profiles") / "aliases.toml").read_text("utf-8"))
-    declared = {alias.replace("_", "-").lower(): device.id
-                for device in devices.values() for alias in device.aliases}
+    declared = {
+        alias.replace("_", "-").lower(): device.id
+        for device in devices.values()
+        for alias in device.aliases
+    }
     assert table["aliases"] == {a: i for a, i in declared.items() if a != i}
 
 
@@ -184,7 +274,8 @@ def test_rtx_has_no_mxfp8(devices: dict[str, DeviceProfile]) -> None:
 
 
 def test_preliminary_device_states_only_what_is_published(
-        devices: dict[str, DeviceProfile]) -> None:
+    devices: dict[str, DeviceProfile],
+) -> None:
     rubin = devices["rubin-r200"]
     assert rubin.status == "preliminary"
     assert {name for _, name in rubin.rates} == {"fp8", "nvfp4"}
@@ -194,7 +285,8 @@ def test_preliminary_device_states_only_what_is_published(
 
 @pytest.mark.parametrize("device", XEON)
 def test_a_xeon_is_a_socket_with_two_units_and_a_clock_range(
-        devices: dict[str, DeviceProfile], device: str) -> None:
+    devices: dict[str, DeviceProfile], device: str
+) -> None:
     xeon = devices[device]
     assert {unit for unit, _ in xeon.rates} == {"amx", "avx512"}
     assert (("amx", "fp16") in xeon.rates) == (device == "xeon-6980p")
@@ -207,7 +299,8 @@ def test_a_xeon_is_a_socket_with_two_units_and_a_clock_range(
 
 
 def test_whoever_executes_weight_only_schemes_can_convert(
-        devices: dict[str, DeviceProfile]) -> None:
+    devices: dict[str, DeviceProfile],
+) -> None:
     for device in devices.values():
         weight_only = device.achieved.keys() & {"w8a16", "w4a16"}
         if weight_only:
@@ -216,7 +309,8 @@ def test_whoever_executes_weight_only_schemes_can_convert(
 
 
 def test_achieved_classes_cover_the_formats_each_device_multiplies(
-        devices: dict[str, DeviceProfile]) -> None:
+    devices: dict[str, DeviceProfile],
+) -> None:
     for scheme in SCHEMES.values():
         if scheme.path == "storage":
             continue
@@ -228,18 +322,26 @@ def test_achieved_classes_cover_the_formats_each_device_multiplies(
 
 
 def test_efficiency_falls_with_precision_where_it_was_measured(
-        devices: dict[str, DeviceProfile]) -> None:
+    devices: dict[str, DeviceProfile],
+) -> None:
     for name in ("h100-sxm", "h200-sxm", "b200-sxm", "gb200", "b300-sxm", "gb300", "l40s"):
         reached = devices[name].achieved
         assert reached["bf16"].compute_fraction.kind == "measured"
-        assert reached["fp8-tensor"].compute_fraction.value \
-            < reached["bf16"].compute_fraction.value
+        assert reached["fp8-tensor"].compute_fraction.value < reached["bf16"].compute_fraction.value
 
 
 def test_links_are_per_direction(devices: dict[str, DeviceProfile]) -> None:
-    expected = {"h100-sxm": 450e9, "h800-sxm": 200e9, "b200-sxm": 900e9, "a100-sxm": 300e9,
-                "l40s": 32e9, "rtx-pro-6000": 64e9, "xeon-platinum-8480": 192e9,
-                "xeon-6980p": 432e9, "rubin-r200": 1800e9}
+    expected = {
+        "h100-sxm": 450e9,
+        "h800-sxm": 200e9,
+        "b200-sxm": 900e9,
+        "a100-sxm": 300e9,
+        "l40s": 32e9,
+        "rtx-pro-6000": 64e9,
+        "xeon-platinum-8480": 192e9,
+        "xeon-6980p": 432e9,
+        "rubin-r200": 1800e9,
+    }
     for name, value in expected.items():
         link = devices[name].links.scale_up_bytes_per_s
         assert link is not None
@@ -259,19 +361,37 @@ def test_usable_fractions(devices: dict[str, DeviceProfile]) -> None:
 
 
 FACTS_ID = {
-    "h100-sxm": "h100_sxm5_80", "h100-pcie": "h100_pcie_80", "h100-nvl": "h100_nvl_94",
-    "h20": "h20_96", "rtx-pro-6000": "rtx_pro_6000_bw_server", "a100-sxm": "a100_sxm_80",
-    "jetson-agx-orin-64gb": "jetson_agx_orin_64", "jetson-agx-orin-32gb": "jetson_agx_orin_32",
-    "jetson-orin-nx-16gb": "jetson_orin_nx_16", "jetson-orin-nano-8gb": "jetson_orin_nano_super_8",
-    "jetson-agx-thor-t5000": "jetson_thor_t5000", "jetson-t4000": "jetson_thor_t4000",
-    "xeon-platinum-8480": "xeon_8480p", "xeon-platinum-8490h": "xeon_8490h",
+    "h100-sxm": "h100_sxm5_80",
+    "h100-pcie": "h100_pcie_80",
+    "h100-nvl": "h100_nvl_94",
+    "h20": "h20_96",
+    "rtx-pro-6000": "rtx_pro_6000_bw_server",
+    "a100-sxm": "a100_sxm_80",
+    "jetson-agx-orin-64gb": "jetson_agx_orin_64",
+    "jetson-agx-orin-32gb": "jetson_agx_orin_32",
+    "jetson-orin-nx-16gb": "jetson_orin_nx_16",
+    "jetson-orin-nano-8gb": "jetson_orin_nano_super_8",
+    "jetson-agx-thor-t5000": "jetson_thor_t5000",
+    "jetson-t4000": "jetson_thor_t4000",
+    "xeon-platinum-8480": "xeon_8480p",
+    "xeon-platinum-8490h": "xeon_8490h",
     "xeon-platinum-8592": "xeon_8592p",
 }
 FACTS_FORMAT = {
-    "TF32": ("tf32",), "BF16": ("bf16",), "FP16": ("fp16",), "FP8_E4M3": ("fp8",),
-    "FP8_E5M2": ("fp8",), "INT8": ("int8",), "INT4": ("int4",), "MXFP8": ("mxfp8",),
-    "FP6_MX": ("mxfp6",), "FP6": ("mxfp6",), "FP4_MX": ("mxfp4",), "NVFP4": ("nvfp4",),
-    "FP4": ("mxfp4", "nvfp4"), "FP4 (NVFP4/MXFP4)": ("mxfp4", "nvfp4"),
+    "TF32": ("tf32",),
+    "BF16": ("bf16",),
+    "FP16": ("fp16",),
+    "FP8_E4M3": ("fp8",),
+    "FP8_E5M2": ("fp8",),
+    "INT8": ("int8",),
+    "INT4": ("int4",),
+    "MXFP8": ("mxfp8",),
+    "FP6_MX": ("mxfp6",),
+    "FP6": ("mxfp6",),
+    "FP4_MX": ("mxfp4",),
+    "NVFP4": ("nvfp4",),
+    "FP4": ("mxfp4", "nvfp4"),
+    "FP4 (NVFP4/MXFP4)": ("mxfp4", "nvfp4"),
 }
 
 
@@ -290,8 +410,9 @@ def same(quantity: Quantity | None, tera: float | None) -> bool:
 
 
 @pytest.mark.parametrize("device", [i for i in CONTRACT if i not in (*XEON, *LATER)])
-def test_rates_equal_the_collected_facts(devices: dict[str, DeviceProfile],
-                                         facts: dict[str, Any], device: str) -> None:
+def test_rates_equal_the_collected_facts(
+    devices: dict[str, DeviceProfile], facts: dict[str, Any], device: str
+) -> None:
     fact = facts[FACTS_ID.get(device, device.replace("-", "_"))]
     compared = 0
     for name, entry in fact["matrix_TFLOPS"].items():
@@ -310,14 +431,18 @@ def test_rates_equal_the_collected_facts(devices: dict[str, DeviceProfile],
 
 @pytest.mark.parametrize("device", XEON)
 def test_xeon_rates_are_cores_times_clock_times_width(
-        devices: dict[str, DeviceProfile], facts: dict[str, Any], device: str) -> None:
+    devices: dict[str, DeviceProfile], facts: dict[str, Any], device: str
+) -> None:
     fact = facts[FACTS_ID.get(device, device.replace("-", "_"))]
     width = fact["flop_per_cycle_per_core"]
     base = fact["cores"] * fact["freq_GHz"]["base"] * 1e9
     rates = devices[device].rates
-    for key, name in ((("amx", "bf16"), "AMX_BF16"), (("amx", "int8"), "AMX_INT8"),
-                      (("avx512", "fp32"), "AVX512_FP32"),
-                      (("avx512", "int8"), "AVX512_VNNI_INT8")):
+    for key, name in (
+        (("amx", "bf16"), "AMX_BF16"),
+        (("amx", "int8"), "AMX_INT8"),
+        (("avx512", "fp32"), "AVX512_FP32"),
+        (("avx512", "int8"), "AVX512_VNNI_INT8"),
+    ):
         assert rates[key].dense.value == pytest.approx(base * width[name], rel=1e-3)
     assert rates["avx512", "bf16"].dense.value == pytest.approx(base * 64, rel=1e-3)
     assert devices[device].bandwidth_bytes_per_s.value == fact["memory"]["bw_GBs"] * 1e9

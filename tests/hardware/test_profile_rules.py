@@ -15,8 +15,9 @@ from planner.hardware.loader import load_profile, parse_profile
 
 
 def number(value: str, unit: str, kind: str = "datasheet", date: str = "2026-01-02") -> str:
-    return (f'{{ value = {value}, unit = "{unit}", source = "mine", date = "{date}", '
-            f'kind = "{kind}" }}')
+    return (
+        f'{{ value = {value}, unit = "{unit}", source = "mine", date = "{date}", kind = "{kind}" }}'
+    )
 
 
 TOY = f"""
@@ -58,6 +59,7 @@ def refused(tmp_path: Path) -> Refused:
         assert str(path) in caught.value.message
         assert caught.value.hint
         return caught.value
+
     return check
 
 
@@ -79,8 +81,13 @@ def test_a_minimal_profile_loads(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("missing", ["unit", "source", "date", "kind", "value"])
 def test_a_number_needs_all_of_its_provenance(refused: Refused, missing: str) -> None:
-    fields = {"value": "2e12", "unit": '"B/s"', "source": '"mine"', "date": '"2026-01-02"',
-              "kind": '"datasheet"'}
+    fields = {
+        "value": "2e12",
+        "unit": '"B/s"',
+        "source": '"mine"',
+        "date": '"2026-01-02"',
+        "kind": '"datasheet"',
+    }
     whole = "{ " + ", ".join(f"{k} = {v}" for k, v in fields.items()) + " }"
     part = "{ " + ", ".join(f"{k} = {v}" for k, v in fields.items() if k != missing) + " }"
     error = refused(f"bandwidth = {whole}", f"bandwidth = {part}")
@@ -95,15 +102,18 @@ def test_a_bare_number_is_refused(refused: Refused) -> None:
 
 
 def test_a_bare_rate_is_refused(refused: Refused) -> None:
-    error = refused("[rates.tensor-core.bf16]",
-                    "[rates.tensor-core.fp16]\ndense = 1e14\n[rates.tensor-core.bf16]")
+    error = refused(
+        "[rates.tensor-core.bf16]",
+        "[rates.tensor-core.fp16]\ndense = 1e14\n[rates.tensor-core.bf16]",
+    )
     assert "rates.tensor-core.fp16.dense" in error.message
     assert "source = " in error.hint
 
 
 def test_an_undeclared_source(refused: Refused) -> None:
-    error = refused('value = 2e12, unit = "B/s", source = "mine"',
-                    'value = 2e12, unit = "B/s", source = "mien"')
+    error = refused(
+        'value = 2e12, unit = "B/s", source = "mine"', 'value = 2e12, unit = "B/s", source = "mien"'
+    )
     assert "memory.bandwidth.source: 'mien' is not declared" in error.message
     assert "mine" in error.hint
 
@@ -144,16 +154,28 @@ def test_id_differs_from_the_file(refused: Refused) -> None:
     assert "id: 'toy-9' differs from the file name 'other'" in error.message
 
 
-@pytest.mark.parametrize(("old", "new", "key", "near"), [
-    ('kind = "gpu"', 'kind = "gpu"\narchitectur = "x"', "architectur", "architecture"),
-    ('type = "HBM"', 'type = "HBM"\nunifed = true', "memory.unifed", "unified"),
-    ("value = 0.7, low", "value = 0.7, lowe = 1, low",
-     "achieved.bf16.compute_fraction.lowe", "low"),
-    ("[rates.tensor-core.bf16]\n", "[rates.tensor-core.bf16]\nspars = 1\n",
-     "rates.tensor-core.bf16.spars", "sparse"),
-])
-def test_an_unknown_key_names_its_neighbour(refused: Refused, old: str, new: str, key: str,
-                                            near: str) -> None:
+@pytest.mark.parametrize(
+    ("old", "new", "key", "near"),
+    [
+        ('kind = "gpu"', 'kind = "gpu"\narchitectur = "x"', "architectur", "architecture"),
+        ('type = "HBM"', 'type = "HBM"\nunifed = true', "memory.unifed", "unified"),
+        (
+            "value = 0.7, low",
+            "value = 0.7, lowe = 1, low",
+            "achieved.bf16.compute_fraction.lowe",
+            "low",
+        ),
+        (
+            "[rates.tensor-core.bf16]\n",
+            "[rates.tensor-core.bf16]\nspars = 1\n",
+            "rates.tensor-core.bf16.spars",
+            "sparse",
+        ),
+    ],
+)
+def test_an_unknown_key_names_its_neighbour(
+    refused: Refused, old: str, new: str, key: str, near: str
+) -> None:
     error = refused(old, new)
     assert f"{key}: unknown key" in error.message
     assert near in error.hint
@@ -220,7 +242,7 @@ def test_a_link_without_its_floor(refused: Refused, link: str) -> None:
 
 def test_no_rate_at_all(refused: Refused) -> None:
     start = TOY.index("[rates")
-    error = refused(TOY[start:TOY.index("[achieved")], "")
+    error = refused(TOY[start : TOY.index("[achieved")], "")
     assert "rates: missing" in error.message
 
 
@@ -236,8 +258,9 @@ def test_a_file_that_is_not_there(tmp_path: Path) -> None:
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(value=st.floats(1e-3, 1, allow_nan=False), low=st.floats(1e-3, 1), high=st.floats(1e-3, 1))
 def test_ranges_are_accepted_exactly_when_they_hold(value: float, low: float, high: float) -> None:
-    text = TOY.replace("value = 0.7, low = 0.6, high = 0.8",
-                       f"value = {value!r}, low = {low!r}, high = {high!r}")
+    text = TOY.replace(
+        "value = 0.7, low = 0.6, high = 0.8", f"value = {value!r}, low = {low!r}, high = {high!r}"
+    )
     path = Path("toy-9.toml")
     if low <= value <= high:
         reached = parse_profile(text.encode(), path=path).achieved["bf16"].compute_fraction

@@ -39,6 +39,7 @@ def load(tmp_path: Path) -> Load:
         path = tmp_path / f"{name}.toml"
         path.write_text(text, encoding="utf-8")
         return load_profile(path)
+
     return read
 
 
@@ -54,7 +55,11 @@ def wrong(load: Load, text: str, name: str = "mine") -> list[str]:
 def test_five_numbers_make_a_device(load: Load) -> None:
     mine = load(FIVE)
     assert (mine.id, mine.kind, mine.memory_type, mine.unified_memory) == (
-        "mine", "gpu", "GDDR", False)
+        "mine",
+        "gpu",
+        "GDDR",
+        False,
+    )
     assert mine.bandwidth_bytes_per_s.value == 900e9
     assert mine.label_bytes.value == mine.capacity_bytes.value == 24_000_000_000
     bf16, int8 = mine.rate("bf16"), mine.rate("int8")
@@ -63,8 +68,12 @@ def test_five_numbers_make_a_device(load: Load) -> None:
     assert (bf16.dense.value, bf16.dense.unit, bf16.dense.kind) == (165e12, "FLOP/s", "recalled")
     assert (int8.dense.value, int8.dense.unit) == (330e12, "OP/s")
     assert mine.classes == ("gpu-gddr",)
-    assert {"achieved.bf16.compute_fraction", "memory.usable_fraction", "rates.vector-unit.fp32",
-            "conversion.int4"} <= set(mine.taken)
+    assert {
+        "achieved.bf16.compute_fraction",
+        "memory.usable_fraction",
+        "rates.vector-unit.fp32",
+        "conversion.int4",
+    } <= set(mine.taken)
 
 
 def test_what_has_no_rate_is_not_inherited(load: Load) -> None:
@@ -95,16 +104,21 @@ def test_the_interval_holds_devices_that_a_class_did_not_see() -> None:
     """Fractions that were measured, each device left out in turn: the median of the others is off
     by no more than the interval of a prior time in nine of ten, in four of five by ×/÷ 1.25."""
     missed = []
-    for ids in (("a100-sxm", "h100-sxm", "h200-sxm", "b200-sxm", "b300-sxm"),
-                ("l40s", "rtx-pro-6000")):
+    for ids in (
+        ("a100-sxm", "h100-sxm", "h200-sxm", "b200-sxm", "b300-sxm"),
+        ("l40s", "rtx-pro-6000"),
+    ):
         devices = [resolve_device(name) for name in ids]
         for device in devices:
             rest = [one for one in devices if one is not device]
             for name, reached in device.achieved.items():
                 for field in ("compute_fraction", "bandwidth_fraction"):
                     own = getattr(reached, field)
-                    others = [getattr(one.achieved[name], field).value for one in rest
-                              if name in one.achieved]
+                    others = [
+                        getattr(one.achieved[name], field).value
+                        for one in rest
+                        if name in one.achieved
+                    ]
                     if own.kind == "measured" and others:
                         missed.append(abs(log(own.value / median(others))))
     missed.sort()
@@ -119,16 +133,18 @@ def test_a_measured_fraction_scales_those_that_are_inherited(load: Load) -> None
     mine = load(FIVE + f'achieved.bf16.compute_fraction = "{half}"\n')
     for name in ("w4a16", "moe-bf16", "attention-prefill", "int8"):
         assert mine.achieved[name].compute_fraction.value == pytest.approx(
-            plain.achieved[name].compute_fraction.value / 2, rel=0.01), name
-        assert mine.achieved[name].floor_seconds.value \
-            == plain.achieved[name].floor_seconds.value
+            plain.achieved[name].compute_fraction.value / 2, rel=0.01
+        ), name
+        assert mine.achieved[name].floor_seconds.value == plain.achieved[name].floor_seconds.value
     assert mine.achieved["attention-decode"] == plain.achieved["attention-decode"]
 
 
 def test_own_figures_stand_before_those_of_the_class(load: Load) -> None:
-    mine = load(FIVE + 'kind = "soc"\nrates.fp32 = "20 TFLOPS"\n'
-                'achieved.elementwise.floor_seconds = "9 us"\n'
-                '[links]\nscale_up = "32 GB/s"\nhost = "16 GB/s"\n')
+    mine = load(
+        FIVE + 'kind = "soc"\nrates.fp32 = "20 TFLOPS"\n'
+        'achieved.elementwise.floor_seconds = "9 us"\n'
+        '[links]\nscale_up = "32 GB/s"\nhost = "16 GB/s"\n'
+    )
     assert mine.kind == "soc"
     assert mine.vector_fp32_flop_per_s is not None
     assert mine.vector_fp32_flop_per_s.value == 20e12
@@ -145,7 +161,8 @@ def test_a_class_of_ones_own_may_stand_between(load: Load, tmp_path: Path) -> No
         'bandwidth_fraction = { value = 0.2, unit = "1", source = "me", date = "2026", kind = '
         '"measured" }\nfloor_seconds = { value = 1e-5, unit = "s", source = "me", date = "2026", '
         'kind = "measured" }\n[sources]\nme = { title = "mine", date = "2026" }\n',
-        encoding="utf-8")
+        encoding="utf-8",
+    )
     mine = load(FIVE.replace("gpu-gddr", "slow"))
     assert mine.classes == ("slow", "gpu-gddr")
     assert mine.achieved["bf16"].compute_fraction.value == 0.1
@@ -181,40 +198,54 @@ def test_all_errors_are_told_at_once(load: Load) -> None:
     lines = wrong(load, BAD)
     assert "10 problems" in lines[0]
     for expected in (
-            "inherits: unknown class 'gpu-gdr': did you mean gpu-gddr", "nam: unknown key: did you "
-            "mean name", "name: missing", "memory.label: 24 has no unit: write it as \"24 GB\"",
-            "'GBs' is no unit", "bf16.dense: 165 has no unit", "'int88' is no number format",
-            "power.value: -5.0 is not positive", "price: nan has no unit", "0.5 lies outside"):
+        "inherits: unknown class 'gpu-gdr': did you mean gpu-gddr",
+        "nam: unknown key: did you mean name",
+        "name: missing",
+        'memory.label: 24 has no unit: write it as "24 GB"',
+        "'GBs' is no unit",
+        "bf16.dense: 165 has no unit",
+        "'int88' is no number format",
+        "power.value: -5.0 is not positive",
+        "price: nan has no unit",
+        "0.5 lies outside",
+    ):
         assert sum(expected in line for line in lines) == 1, expected
 
 
-@pytest.mark.parametrize(("old", "new", "told"), [
-    ('"24 GB"', '"inf GB"', "no number with a unit"),
-    ('"24 GB"', '"-24 GB"', "not positive"),
-    ('"24 GB"', '"0 GB"', "not positive"),
-    ('"24 GB"', '"1e30 GB"', "no figure of a device"),
-    ('"24 GB"', '"1e400 GB"', "finite number"),
-    ('"24 GB"', "nan", "nan has no unit"),
-    ('"24 GB"', "[24]", "[24] is no figure"),
-    ('"24 GB"', "true", "True is no figure"),
-    ('"24 GB"', '"24 GB/s"', "does not measure this"),
-    ('"900 GB/s"', '"900"', "has no unit"),
-    ('"900 GB/s"', '""', "no number with a unit"),
-    ('"165 TFLOPS"', '"165 TOPS"', "does not measure this"),
-    ('"165 TFLOPS"', "inf", "inf has no unit"),
-    ('"gpu-gddr"', "5", "inherits: 5 is no text"),
-    ('"gpu-gddr"', '"mine"', "mine → mine comes back to mine"),
-    ('"gpu-gddr"', '"../mine"', "unknown class '../mine'"),
-    ('"gpu-gddr"', '"' + "x" * 4000 + '"', "unknown class"),
-    ("rates.bf16 =", "rates.bf61 =", "'bf61' is no number format"),
-    ("bandwidth =", "bandwith =", "bandwith: unknown key"),
-    ("rates.int8 =", "rates.tensor-core.bf16 =", "is stated twice"),
-    ('memory = "24 GB"', 'memory = { bandwidth = "1 TB/s", size = "24 GB" }', "at the head"),
-    ('rates.bf16 = "165 TFLOPS"', 'achieved = 3\nrates.bf16 = "1 TFLOPS"', "valid dictionary"),
-    ('name = "My card"', "name = 7", "valid string"),
-])
-def test_bad_figures_name_their_place_and_the_fix(load: Load, old: str, new: str, told: str,
-                                                  ) -> None:
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        ('"24 GB"', '"inf GB"', "no number with a unit"),
+        ('"24 GB"', '"-24 GB"', "not positive"),
+        ('"24 GB"', '"0 GB"', "not positive"),
+        ('"24 GB"', '"1e30 GB"', "no figure of a device"),
+        ('"24 GB"', '"1e400 GB"', "finite number"),
+        ('"24 GB"', "nan", "nan has no unit"),
+        ('"24 GB"', "[24]", "[24] is no figure"),
+        ('"24 GB"', "true", "True is no figure"),
+        ('"24 GB"', '"24 GB/s"', "does not measure this"),
+        ('"900 GB/s"', '"900"', "has no unit"),
+        ('"900 GB/s"', '""', "no number with a unit"),
+        ('"165 TFLOPS"', '"165 TOPS"', "does not measure this"),
+        ('"165 TFLOPS"', "inf", "inf has no unit"),
+        ('"gpu-gddr"', "5", "inherits: 5 is no text"),
+        ('"gpu-gddr"', '"mine"', "mine → mine comes back to mine"),
+        ('"gpu-gddr"', '"../mine"', "unknown class '../mine'"),
+        ('"gpu-gddr"', '"' + "x" * 4000 + '"', "unknown class"),
+        ("rates.bf16 =", "rates.bf61 =", "'bf61' is no number format"),
+        ("bandwidth =", "bandwith =", "bandwith: unknown key"),
+        ("rates.int8 =", "rates.tensor-core.bf16 =", "is stated twice"),
+        ('memory = "24 GB"', 'memory = { bandwidth = "1 TB/s", size = "24 GB" }', "at the head"),
+        ('rates.bf16 = "165 TFLOPS"', 'achieved = 3\nrates.bf16 = "1 TFLOPS"', "valid dictionary"),
+        ('name = "My card"', "name = 7", "valid string"),
+    ],
+)
+def test_bad_figures_name_their_place_and_the_fix(
+    load: Load,
+    old: str,
+    new: str,
+    told: str,
+) -> None:
     assert old in FIVE
     lines = wrong(load, FIVE.replace(old, new, 1))
     assert any(told in line for line in lines), lines
@@ -235,7 +266,9 @@ def test_a_class_of_ones_own_needs_no_id_and_may_state_a_part(load: Load, tmp_pa
     (tmp_path / "house.toml").write_text(
         'inherits = "gpu-gddr"\n[achieved.bf16]\ncompute_fraction = { value = 0.5, unit = "1", '
         'source = "s", date = "2026-11", kind = "assumed" }\n[sources]\n'
-        's = { title = "Own", date = "2026-11" }\n', encoding="utf-8")
+        's = { title = "Own", date = "2026-11" }\n',
+        encoding="utf-8",
+    )
     found = load(FIVE.replace("gpu-gddr", "house"))
     assert found.classes == ("house", "gpu-gddr")
     reached = found.achieved["bf16"]
@@ -244,17 +277,24 @@ def test_a_class_of_ones_own_needs_no_id_and_may_state_a_part(load: Load, tmp_pa
     assert reached.floor_seconds.note.startswith("class gpu-gddr")
 
 
-@pytest.mark.parametrize(("text", "told"), [
-    ("achieved = 3", "class house: achieved: 3 is no table"),
-    ("fp32 = 3", "class house: fp32: 3 is no table"),
-    ('fp32 = { share = "a" }', "class house: fp32.share: 'a' is no positive number"),
-    ("[achieved]\nbf16 = 0.6", "class house: achieved.bf16: 0.6 is no table"),
-    ("[achieved.bf16]\ncompute_fraction = 0.6", "0.6 is no figure of a class"),
-    ("[achieved.bf16]\ncompute_fraction = { value = nan }", "is no figure of a class"),
-    ('[conversion]\nfp8 = "x"', "class house: conversion.fp8: 'x' is no positive number"),
-])
-def test_a_malformed_class_of_ones_own_is_told(load: Load, tmp_path: Path, text: str, told: str,
-                                               ) -> None:
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("achieved = 3", "class house: achieved: 3 is no table"),
+        ("fp32 = 3", "class house: fp32: 3 is no table"),
+        ('fp32 = { share = "a" }', "class house: fp32.share: 'a' is no positive number"),
+        ("[achieved]\nbf16 = 0.6", "class house: achieved.bf16: 0.6 is no table"),
+        ("[achieved.bf16]\ncompute_fraction = 0.6", "0.6 is no figure of a class"),
+        ("[achieved.bf16]\ncompute_fraction = { value = nan }", "is no figure of a class"),
+        ('[conversion]\nfp8 = "x"', "class house: conversion.fp8: 'x' is no positive number"),
+    ],
+)
+def test_a_malformed_class_of_ones_own_is_told(
+    load: Load,
+    tmp_path: Path,
+    text: str,
+    told: str,
+) -> None:
     (tmp_path / "house.toml").write_text(f'inherits = "gpu-gddr"\n{text}\n', encoding="utf-8")
     assert told in wrong(load, FIVE.replace("gpu-gddr", "house"))[0]
 
@@ -294,9 +334,13 @@ def test_the_template_of_every_device_is_a_device(name: str, load: Load) -> None
     mine = load(device_template(device))
     assert mine.classes[0] in class_names()
     assert mine.bandwidth_bytes_per_s.value == pytest.approx(
-        device.bandwidth_bytes_per_s.value, rel=1e-5)
+        device.bandwidth_bytes_per_s.value, rel=1e-5
+    )
     assert (mine.platform, mine.target, mine.compute_capability) == (
-        device.platform, device.target, device.compute_capability)
+        device.platform,
+        device.target,
+        device.compute_capability,
+    )
     for (_, fmt), rate in device.rates.items():
         own = mine.rate(fmt)
         best = device.rate(fmt)
@@ -306,7 +350,8 @@ def test_the_template_of_every_device_is_a_device(name: str, load: Load) -> None
 
 
 def test_the_template_is_printed_and_planned_with(
-        tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert run(["devices", "rtx-5090", "--template"]) == 0
     path = tmp_path / "mine.toml"
     path.write_text(capsys.readouterr().out, encoding="utf-8")
@@ -323,14 +368,19 @@ def test_the_template_is_printed_and_planned_with(
 
 
 def test_no_plan_for_a_file_without_its_generation_asks_for_it(
-        tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Five numbers say nothing of what engines serve: 16 bits only, which fit nowhere here."""
     path = tmp_path / "mine.toml"
     path.write_text(FIVE.replace("24 GB", "16 GB"), encoding="utf-8")
     assert run(["llama-3.1-8b", str(path)]) == 1
     assert "hint: state compute_capability" in capsys.readouterr().err
-    path.write_text(FIVE.replace("24 GB", "16 GB").replace(
-        "rates.bf16", 'compute_capability = "8.9"\nrates.bf16', 1), encoding="utf-8")
+    path.write_text(
+        FIVE.replace("24 GB", "16 GB").replace(
+            "rates.bf16", 'compute_capability = "8.9"\nrates.bf16', 1
+        ),
+        encoding="utf-8",
+    )
     assert run(["llama-3.1-8b", str(path), "--context", "2048"]) == 0
 
 

@@ -38,8 +38,13 @@ with connected("local", workers=1) as client:
 def test_a_script_without_a_guard_runs_once_though_its_worker_is_killed(tmp_path: Path) -> None:
     script = tmp_path / "script.py"
     script.write_text(SCRIPT, encoding="utf-8")
-    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True,
-                          env={**os.environ, "PYTHONPATH": str(ROOT)}, check=False)
+    done = subprocess.run(
+        [sys.executable, str(script)],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        check=False,
+    )
     assert done.stdout.splitlines() == ["begins __main__", "[2, 3]", "5", "True"], done.stderr
 
 
@@ -57,6 +62,7 @@ def test_a_script_is_hidden_until_the_last_block_ends() -> None:
 @pytest.mark.parametrize("said", [b"SSH-2.0-OpenSSH_9\r\n", b"hi"])
 def test_what_speaks_another_protocol_is_no_scheduler(said: bytes) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
+
         def answer() -> None:
             other, _ = server.accept()
             other.sendall(said)
@@ -64,30 +70,40 @@ def test_what_speaks_another_protocol_is_no_scheduler(said: bytes) -> None:
 
         threading.Thread(target=answer, daemon=True).start()
         address = f"tcp://127.0.0.1:{server.getsockname()[1]}"
-        with pytest.raises(InputError, match="no Dask scheduler"), \
-                cluster.connected(address, workers=None):
+        with (
+            pytest.raises(InputError, match="no Dask scheduler"),
+            cluster.connected(address, workers=None),
+        ):
             pass
 
 
 def test_what_says_nothing_is_no_scheduler(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cluster, "CONNECT_SECONDS", 0.2)
-    with socket.create_server(("127.0.0.1", 0)) as server, \
-            pytest.raises(InputError, match="no Dask scheduler"), \
-            cluster.connected(f"tcp://127.0.0.1:{server.getsockname()[1]}", workers=None):
+    with (
+        socket.create_server(("127.0.0.1", 0)) as server,
+        pytest.raises(InputError, match="no Dask scheduler"),
+        cluster.connected(f"tcp://127.0.0.1:{server.getsockname()[1]}", workers=None),
+    ):
         pass
 
 
-@pytest.mark.parametrize(("told", "wanted"), [
-    (("0.1", "1"), None), (("9.9", "1"), "9.9"), (("0.1", ""), "threads"),
-    (("0.1", "4"), "threads"),
-])
+@pytest.mark.parametrize(
+    ("told", "wanted"),
+    [
+        (("0.1", "1"), None),
+        (("9.9", "1"), "9.9"),
+        (("0.1", ""), "threads"),
+        (("0.1", "4"), "threads"),
+    ],
+)
 def test_who_can_work_for_a_run(told: tuple[str, str], wanted: str | None) -> None:
     found = cluster._unfit(told, "0.1")
     assert (found is None) if wanted is None else (found is not None and wanted in found[0])
 
 
 def test_a_worker_of_another_version_that_comes_later_is_an_error(
-        monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     cluster._problem.cache_clear()
     assert cluster._one_at_a_time(abs, cluster.own_version(), -3) == 3
@@ -112,18 +128,37 @@ def scheduler(tmp_path: Path) -> Iterator[tuple[str, list[subprocess.Popen[bytes
     started = []
 
     def start(*words: str) -> None:
-        started.append(subprocess.Popen([sys.executable, "-m", *words], env=environment,
-                                        stderr=subprocess.DEVNULL))
+        started.append(
+            subprocess.Popen(
+                [sys.executable, "-m", *words], env=environment, stderr=subprocess.DEVNULL
+            )
+        )
 
     try:
-        start("distributed.cli.dask_scheduler", "--host", "127.0.0.1", "--port", "0",
-              "--no-dashboard", "--scheduler-file", str(file))
+        start(
+            "distributed.cli.dask_scheduler",
+            "--host",
+            "127.0.0.1",
+            "--port",
+            "0",
+            "--no-dashboard",
+            "--scheduler-file",
+            str(file),
+        )
         while not file.exists() or not file.stat().st_size:
             assert started[0].poll() is None
             time.sleep(0.05)
         address = json.loads(file.read_text(encoding="utf-8"))["address"]
-        start("distributed.cli.dask_worker", address, "--nthreads", "1", "--no-nanny",
-              "--no-dashboard", "--local-directory", str(tmp_path))
+        start(
+            "distributed.cli.dask_worker",
+            address,
+            "--nthreads",
+            "1",
+            "--no-nanny",
+            "--no-dashboard",
+            "--local-directory",
+            str(tmp_path),
+        )
         yield address, started
     finally:
         for process in started:
@@ -133,7 +168,8 @@ def scheduler(tmp_path: Path) -> Iterator[tuple[str, list[subprocess.Popen[bytes
 
 @pytest.mark.exhaustive
 def test_a_scheduler_that_is_killed_is_told_as_such(
-        scheduler: tuple[str, list[subprocess.Popen[bytes]]]) -> None:
+    scheduler: tuple[str, list[subprocess.Popen[bytes]]],
+) -> None:
     address, started = scheduler
     landed: list[Any] = []
 
@@ -152,8 +188,8 @@ def test_a_scheduler_that_is_killed_is_told_as_such(
 
 @pytest.mark.exhaustive
 def test_results_come_once_each_and_workers_are_counted_now_and_then(
-        scheduler: tuple[str, list[subprocess.Popen[bytes]]],
-        monkeypatch: pytest.MonkeyPatch) -> None:
+    scheduler: tuple[str, list[subprocess.Popen[bytes]]], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(cluster, "COUNTED_SECONDS", 1e9)
     counted = []
     original = cluster._threads
@@ -179,19 +215,21 @@ class StillClient:
         return {"workers": self.workers}
 
 
-PAUSED = {"status": "paused", "memory_limit": 110_000_000,
-          "metrics": {"task_counts": {"ready": 1}}}
+PAUSED = {"status": "paused", "memory_limit": 110_000_000, "metrics": {"task_counts": {"ready": 1}}}
 
 
-@pytest.mark.parametrize(("workers", "message"), [
-    ((), "has had no worker for"),
-    ((PAUSED, PAUSED), r"their memory is full \(limit 110 MB\)"),
-    ((PAUSED, {"status": "running"}), "the cluster is gone"),
-    (({**PAUSED, "metrics": {"task_counts": {"executing": 1}}},), "the cluster is gone"),
-])
+@pytest.mark.parametrize(
+    ("workers", "message"),
+    [
+        ((), "has had no worker for"),
+        ((PAUSED, PAUSED), r"their memory is full \(limit 110 MB\)"),
+        ((PAUSED, {"status": "running"}), "the cluster is gone"),
+        (({**PAUSED, "metrics": {"task_counts": {"executing": 1}}},), "the cluster is gone"),
+    ],
+)
 def test_workers_that_take_nothing_are_waited_for_a_while(
-        workers: tuple[dict[str, Any], ...], message: str,
-        monkeypatch: pytest.MonkeyPatch) -> None:
+    workers: tuple[dict[str, Any], ...], message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(cluster, "LOOK_SECONDS", 0.001)
     monkeypatch.setattr(cluster, "IDLE_SECONDS", 0.0)
     with pytest.raises(LostWorkerError, match=message):

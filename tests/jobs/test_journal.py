@@ -73,10 +73,13 @@ def test_a_damaged_line_in_the_middle_is_dropped_alone(tmp_path: Path) -> None:
     assert journal.dropped == 1
 
 
-@pytest.mark.parametrize(("key", "value", "word"), [
-    ("sha256", "other", "checkpoint"), ("schemes", ["fp8-block"], "schemes"), ("seed", 2, "seed")])
-def test_a_journal_of_another_run_is_refused_and_kept(tmp_path: Path, key: str, value: object,
-                                                      word: str) -> None:
+@pytest.mark.parametrize(
+    ("key", "value", "word"),
+    [("sha256", "other", "checkpoint"), ("schemes", ["fp8-block"], "schemes"), ("seed", 2, "seed")],
+)
+def test_a_journal_of_another_run_is_refused_and_kept(
+    tmp_path: Path, key: str, value: object, word: str
+) -> None:
     filled(tmp_path / "j")
     before = (tmp_path / "j").read_bytes()
     with pytest.raises(DataError, match=word):
@@ -122,15 +125,16 @@ from planner.errors import DataError
 from planner.jobs.journal import MAX_LINE, Journal, lock_path
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
-journal = Journal.open(Path({str(tmp_path / 'j')!r}), {HEADER!r})
+journal = Journal.open(Path({str(tmp_path / "j")!r}), {HEADER!r})
 try:
     for n in range(100):
         journal.append({{"id": f"t{{n}}", "value": "x" * 50}})
 except DataError as error:
     print(len(journal.done), error.message)
 """
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True,
-                          check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
     count = int(done.stdout.split()[0])
     assert 5 < count < 20
     journal = Journal.open(tmp_path / "j", HEADER)
@@ -168,10 +172,12 @@ def test_a_lock_that_is_a_link_is_named_and_not_followed(tmp_path: Path) -> None
 
 
 def test_the_lock_of_a_killed_run_is_free(tmp_path: Path) -> None:
-    program = ("import os, sys\nfrom pathlib import Path\n"
-               "from planner.jobs.journal import Journal\n"
-               "Journal.open(Path(sys.argv[1]), {'id': 'header', 'sha256': 'a'})\n"
-               "os.kill(os.getpid(), 9)\n")
+    program = (
+        "import os, sys\nfrom pathlib import Path\n"
+        "from planner.jobs.journal import Journal\n"
+        "Journal.open(Path(sys.argv[1]), {'id': 'header', 'sha256': 'a'})\n"
+        "os.kill(os.getpid(), 9)\n"
+    )
     place = tmp_path / "j"
     subprocess.run([sys.executable, "-c", program, str(place)], check=False)
     assert lock_path(place).exists()

@@ -20,8 +20,7 @@ own = 5
 
 
 def test_a_line_is_of_one_process_in_its_order() -> None:
-    lines = [[f"({line}, {at}, __import__('os').getpid())" for at in range(3)]
-             for line in range(5)]
+    lines = [[f"({line}, {at}, __import__('os').getpid())" for at in range(3)] for line in range(5)]
     found = list(lines_in_processes(eval, lines, workers=2))
     assert len(found) == 15
     pids = {pid for *_, pid in found}
@@ -43,8 +42,13 @@ def test_a_script_without_a_guard_runs_once(tmp_path: Path) -> None:
     """Processes that are spawned run the main script again, unless they are kept from it."""
     script = tmp_path / "script.py"
     script.write_text(SCRIPT, encoding="utf-8")
-    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True,
-                          env={**os.environ, "PYTHONPATH": str(ROOT)}, check=True)
+    done = subprocess.run(
+        [sys.executable, str(script)],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        check=True,
+    )
     assert done.stdout.splitlines() == ["begins __main__", "[2, 3, None]"]
 
 

@@ -41,7 +41,12 @@ def values_of(library: GgmlLibrary, node: int, count: int) -> Array:
 
 def test_numbers_of_types_are_those_of_the_headers() -> None:
     assert (TYPES[0], TYPES[8], TYPES[14], TYPES[30], TYPES[39]) == (
-        "f32", "q8_0", "q6_k", "bf16", "mxfp4")
+        "f32",
+        "q8_0",
+        "q6_k",
+        "bf16",
+        "mxfp4",
+    )
 
 
 def test_a_build_names_its_types_and_itself(library: GgmlLibrary) -> None:
@@ -52,18 +57,22 @@ def test_a_build_names_its_types_and_itself(library: GgmlLibrary) -> None:
     assert not set(types) & set(NOT_STORED)
 
 
-@pytest.mark.parametrize(("kind", "error"), [("f32", 1e-5), ("bf16", 0.01), ("q8_0", 0.02),
-                                             ("q4_0", 0.15), ("q4_k", 0.15), ("q6_k", 0.05)])
+@pytest.mark.parametrize(
+    ("kind", "error"),
+    [("f32", 1e-5), ("bf16", 0.01), ("q8_0", 0.02), ("q4_0", 0.15), ("q4_k", 0.15), ("q6_k", 0.05)],
+)
 @pytest.mark.parametrize("tokens", [1, 5])
-def test_products_are_those_of_the_matrix(library: GgmlLibrary, kind: str, error: float,
-                                          tokens: int) -> None:
+def test_products_are_those_of_the_matrix(
+    library: GgmlLibrary, kind: str, error: float, tokens: int
+) -> None:
     random = np.random.default_rng(3)
     weight = random.standard_normal((32, 512), dtype=np.float32)
     rows = random.standard_normal((tokens, 512), dtype=np.float32)
     with library.graph() as graph:
         data = weight.tobytes() if kind == F32 else library.quantised(kind, weight)
-        node = graph.product(graph.weight(kind, 32, 512, data),
-                             graph.tensor(F32, 512, tokens, data=rows.tobytes()))
+        node = graph.product(
+            graph.weight(kind, 32, 512, data), graph.tensor(F32, 512, tokens, data=rows.tobytes())
+        )
         graph.run()
         found = values_of(library, node, tokens * 32).reshape(tokens, 32)
     exact = rows @ weight.T
@@ -73,20 +82,24 @@ def test_products_are_those_of_the_matrix(library: GgmlLibrary, kind: str, error
 def test_attention_is_causal(library: GgmlLibrary) -> None:
     tokens, heads, width, padded = 70, 2, 64, 128
     random = np.random.default_rng(4)
-    query, keys, values = (random.standard_normal((heads, tokens, width), dtype=np.float32)
-                           for _ in range(3))
+    query, keys, values = (
+        random.standard_normal((heads, tokens, width), dtype=np.float32) for _ in range(3)
+    )
     wide = np.zeros((2, heads, padded, width), dtype=np.float16)
     wide[0, :, :tokens], wide[1, :, :tokens] = keys, values
     mask = np.full((padded, padded), -np.inf, dtype=np.float16)
     mask[:tokens] = causal_mask(tokens, tokens, padded)
     with library.graph() as graph:
         tensors = [graph.tensor(F16, width, padded, heads, 1, data=one.tobytes()) for one in wide]
-        node = graph.attention(graph.tensor(F32, width, tokens, heads, 1, data=query.tobytes()),
-                               *tensors, graph.tensor(F16, padded, padded, data=mask.tobytes()),
-                               width ** -0.5)
+        node = graph.attention(
+            graph.tensor(F32, width, tokens, heads, 1, data=query.tobytes()),
+            *tensors,
+            graph.tensor(F16, padded, padded, data=mask.tobytes()),
+            width**-0.5,
+        )
         graph.run()
         found = values_of(library, node, tokens * heads * width).reshape(tokens, heads, width)
-    scores = np.einsum("hqd,hkd->hqk", query, keys) * width ** -0.5
+    scores = np.einsum("hqd,hkd->hqk", query, keys) * width**-0.5
     scores[:, np.triu(np.ones((tokens, tokens), dtype=bool), 1)] = -np.inf
     weights = np.exp(scores - scores.max(axis=-1, keepdims=True))
     weights /= weights.sum(axis=-1, keepdims=True)
@@ -98,7 +111,7 @@ def test_rows_repeat_a_few(library: GgmlLibrary) -> None:
     row = library.row_bytes("q8_0", 64)
     data = repeated_rows(library, "q8_0", 20, 64)
     assert len(data) == 20 * row
-    assert data[:row] == data[8 * row:9 * row] != data[row:2 * row]
+    assert data[:row] == data[8 * row : 9 * row] != data[row : 2 * row]
 
 
 def test_the_mask_of_a_step_hides_what_is_not_there() -> None:

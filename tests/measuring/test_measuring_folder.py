@@ -18,8 +18,18 @@ from planner.measuring.rows import TABLES, columns, row
 from planner.measuring.timing import Timing
 from planner.validation.run import KINDS
 
-ONE = row("op_gemm", "host", "torch 2.9", Timing(1.5e-4, 0.1, 5), 2, kernel="linear",
-          w_a_dtype="bfloat16", m=1, n=64, k=32)
+ONE = row(
+    "op_gemm",
+    "host",
+    "torch 2.9",
+    Timing(1.5e-4, 0.1, 5),
+    2,
+    kernel="linear",
+    w_a_dtype="bfloat16",
+    m=1,
+    n=64,
+    k=32,
+)
 OTHER = row("op_bandwidth", "host", "numpy 2.4", Timing(1e-3, 0.0, 3), 2, op="read", bytes=1000)
 
 
@@ -44,7 +54,9 @@ def test_rows_come_back_from_the_text_with_their_source() -> None:
     assert {r["src"] for r in back} == {"M01"}
     sources = list(csv.DictReader(io.StringIO(texts["op_sources.csv"])))
     assert [(s["src"], s["op"], s["rows"]) for s in sources] == [
-        ("M01", "gemm", "2"), ("M02", "bandwidth", "1")]
+        ("M01", "gemm", "2"),
+        ("M02", "bandwidth", "1"),
+    ]
 
 
 def test_other_files_are_never_mixed_with_tables(tmp_path: Path) -> None:
@@ -62,7 +74,10 @@ def test_two_measurements_are_never_mixed(tmp_path: Path) -> None:
     first.write([ONE], "id = 1\n")
     first.close()
     assert {p.name for p in (tmp_path / "out").iterdir()} == {
-        "host.toml", "op_gemm.csv", "op_sources.csv"}
+        "host.toml",
+        "op_gemm.csv",
+        "op_sources.csv",
+    }
     MeasurementFolder(tmp_path / "out", force=True).close()
 
 
@@ -78,7 +93,10 @@ def test_an_earlier_measurement_is_replaced_only_by_force(tmp_path: Path) -> Non
     again.write([ONE], "id = 2\n")
     again.close()
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == [
-        "host.toml", "op_gemm.csv", "op_sources.csv"]
+        "host.toml",
+        "op_gemm.csv",
+        "op_sources.csv",
+    ]
 
 
 def test_nothing_is_left_where_nothing_was_measured(tmp_path: Path) -> None:
@@ -95,7 +113,8 @@ def test_a_file_in_the_way_is_named(tmp_path: Path) -> None:
 
 
 def test_a_full_disk_names_the_file_and_keeps_what_is_whole(
-        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     made = MeasurementFolder(tmp_path / "out", force=False)
     made.write([ONE], "id = 1\n")
 
@@ -115,7 +134,8 @@ def test_a_full_disk_names_the_file_and_keeps_what_is_whole(
 
 
 def test_a_disk_that_is_full_from_the_start_is_seen_at_once(
-        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def full(path: Path, mode: str) -> NoReturn:
         assert mode == "xb"
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -126,9 +146,11 @@ def test_a_disk_that_is_full_from_the_start_is_seen_at_once(
     assert not (tmp_path / "out").exists()
 
 
-def test_a_folder_that_cannot_be_looked_into_is_named(tmp_path: Path,
-                                                      monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_that_cannot_be_looked_into_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Python before 3.14 raises where one may not search the folder above."""
+
     def refused(path: Path, **how: object) -> NoReturn:
         raise PermissionError(errno.EACCES, "Permission denied", str(path))
 

@@ -56,16 +56,24 @@ def told_by(monkeypatch: pytest.MonkeyPatch, code: str) -> MeasuredParts:
 
 
 def test_a_part_that_ends_well(monkeypatch: pytest.MonkeyPatch) -> None:
-    found = told_by(monkeypatch, f"print('library says hello')\nprint('{ROW}')\n"
-                                 "print('{\"done\": true}')")
+    found = told_by(
+        monkeypatch, f"print('library says hello')\nprint('{ROW}')\nprint('{{\"done\": true}}')"
+    )
     assert (found.rows, found.failed) == ([{"table": "op_bandwidth"}], [])
 
 
-@pytest.mark.parametrize(("ending", "why"), [
-    ("import os; os.abort()", "SIGABRT"), ("raise SystemExit('no such kernel')", "no such kernel"),
-    ("raise SystemExit(3)", "exit code 3"), ("", "exit code 0")])
-def test_a_crash_costs_its_own_rows_alone(monkeypatch: pytest.MonkeyPatch, ending: str,
-                                          why: str) -> None:
+@pytest.mark.parametrize(
+    ("ending", "why"),
+    [
+        ("import os; os.abort()", "SIGABRT"),
+        ("raise SystemExit('no such kernel')", "no such kernel"),
+        ("raise SystemExit(3)", "exit code 3"),
+        ("", "exit code 0"),
+    ],
+)
+def test_a_crash_costs_its_own_rows_alone(
+    monkeypatch: pytest.MonkeyPatch, ending: str, why: str
+) -> None:
     found = told_by(monkeypatch, f"print('{ROW}', flush=True)\n{ending}")
     assert len(found.rows) == 1
     assert found.failed[0][0] == "bandwidth"
@@ -79,8 +87,11 @@ def test_what_hangs_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_case_that_fails_is_told_and_the_others_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    found = told_by(monkeypatch, "print('{\"skipped\": [\"q4_0\", \"no kernel\"]}')\n"
-                                 f"print('{ROW}')\nprint('{{\"done\": true}}')")
+    found = told_by(
+        monkeypatch,
+        'print(\'{"skipped": ["q4_0", "no kernel"]}\')\n'
+        f"print('{ROW}')\nprint('{{\"done\": true}}')",
+    )
     assert found.failed == [("bandwidth: q4_0", "no kernel")]
     assert len(found.rows) == 1
 
@@ -95,13 +106,18 @@ def test_an_interrupt_keeps_what_was_measured(monkeypatch: pytest.MonkeyPatch) -
 
     monkeypatch.setattr(module, "run_part", one)
     with pytest.raises(KeyboardInterrupt):
-        run_parts([REQUEST, REQUEST, REQUEST], found, lambda *_: None,
-                  lambda: kept.append(len(found.rows)))
+        run_parts(
+            [REQUEST, REQUEST, REQUEST],
+            found,
+            lambda *_: None,
+            lambda: kept.append(len(found.rows)),
+        )
     assert kept == [1, 2]
 
 
-def test_what_is_not_installed_is_left_out_with_the_reason(monkeypatch: pytest.MonkeyPatch,
-                                                           ) -> None:
+def test_what_is_not_installed_is_left_out_with_the_reason(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(module.importlib.util, "find_spec", lambda _: None)
     parts, left = wanted_parts((), BARE)
     assert {part.needs for part in parts} == {"numpy"}
@@ -140,14 +156,18 @@ def test_what_is_not_installed_takes_no_time(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_cases_that_there_is_no_time_for_are_told_in_a_line(
-        monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """They are left out, which is no failure: what was measured is whole."""
     out, now = io.StringIO(), iter(range(0, 100, 2))
     cases = [(name, lambda _: {"table": "op_bandwidth"}) for name in "abcdefg"]
     measure_part(replace(REQUEST, seconds=1.0), cases, out, clock=lambda: float(next(now)))
     lines = [json.loads(line) for line in out.getvalue().splitlines()]
-    assert lines == [*[{"row": {"table": "op_bandwidth"}}] * KEPT, {"late": ["e", "f", "g"]},
-                     {"done": True}]
+    assert lines == [
+        *[{"row": {"table": "op_bandwidth"}}] * KEPT,
+        {"late": ["e", "f", "g"]},
+        {"done": True},
+    ]
     text = out.getvalue().replace("\n", "\\n").replace('"', '\\"')
     found = told_by(monkeypatch, f'print("{text}")')
     assert found.failed == []
@@ -182,13 +202,18 @@ def test_a_worker_tells_rows_failures_and_the_end() -> None:
     out = io.StringIO()
     measure_part(REQUEST, [("a", good), ("b", bad), ("c", odd), ("d", good)], out)
     lines = [json.loads(line) for line in out.getvalue().splitlines()]
-    assert lines == [{"row": {"seconds": 0.025}}, {"skipped": ["b", "no memory"]},
-                     {"skipped": ["c", "first line"]}, {"row": {"seconds": 0.025}},
-                     {"done": True}]
+    assert lines == [
+        {"row": {"seconds": 0.025}},
+        {"skipped": ["b", "no memory"]},
+        {"skipped": ["c", "first line"]},
+        {"row": {"seconds": 0.025}},
+        {"done": True},
+    ]
 
 
-def test_a_folder_that_is_named_must_hold_the_libraries(tmp_path: Path,
-                                                        monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_that_is_named_must_hold_the_libraries(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with pytest.raises(InputError, match=r"--engine-dir: .* holds no libggml-base"):
         find_ggml(tmp_path)
     monkeypatch.setenv("PLAN_LLAMA_CPP", str(tmp_path / "none"))
@@ -202,8 +227,9 @@ def test_a_folder_that_is_named_must_hold_the_libraries(tmp_path: Path,
     assert (found.base.name, found.cpu.name) == ("libggml-base.so", "libggml-cpu.so")
 
 
-def test_the_path_and_the_package_are_looked_at(tmp_path: Path,
-                                                monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_path_and_the_package_are_looked_at(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.delenv("PLAN_LLAMA_CPP", raising=False)
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr("importlib.util.find_spec", lambda _: None)

@@ -12,8 +12,9 @@ TIMES = st.lists(st.floats(1e-9, 10.0), min_size=1, max_size=30)
 
 
 @given(TIMES, st.integers(1, 100))
-def test_the_minimum_counts_and_the_spread_is_never_negative(samples: list[float],
-                                                             calls: int) -> None:
+def test_the_minimum_counts_and_the_spread_is_never_negative(
+    samples: list[float], calls: int
+) -> None:
     found = reduced(samples, calls)
     assert found.best == pytest.approx(min(samples) / calls)
     assert found.spread >= 0
@@ -21,8 +22,9 @@ def test_the_minimum_counts_and_the_spread_is_never_negative(samples: list[float
 
 
 @given(TIMES, st.floats(1.0, 100.0))
-def test_a_disturbance_that_only_adds_changes_no_minimum(samples: list[float],
-                                                         worse: float) -> None:
+def test_a_disturbance_that_only_adds_changes_no_minimum(
+    samples: list[float], worse: float
+) -> None:
     assert reduced([*samples, max(samples) * worse]).best == reduced(samples).best
 
 

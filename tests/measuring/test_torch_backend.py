@@ -70,7 +70,6 @@ class FakeCuda:
         self.CUDAGraph = Captured
         self.Stream = lambda: SimpleNamespace(synchronize=lambda: None)
 
-
     @contextmanager
     def stream(self, _: object) -> Any:
         yield
@@ -94,8 +93,9 @@ def fake_torch() -> Any:
     def linear(a: FakeTensor, weight: FakeTensor) -> FakeTensor:
         return product(a, weight.t())
 
-    def attend(q: FakeTensor, k: FakeTensor, v: FakeTensor, *, is_causal: bool,
-               enable_gqa: bool) -> FakeTensor:
+    def attend(
+        q: FakeTensor, k: FakeTensor, v: FakeTensor, *, is_causal: bool, enable_gqa: bool
+    ) -> FakeTensor:
         assert k.shape == v.shape
         assert q.shape[1] % k.shape[1] == 0
         assert enable_gqa
@@ -105,12 +105,18 @@ def fake_torch() -> Any:
 
     names = ("bfloat16", "float16", "float32", "int8", "float8_e4m3fn")
     return SimpleNamespace(
-        __version__="2.9.1", cuda=cuda, _scaled_mm=product, _int_mm=product,
-        randn=lambda shape, device: FakeTensor(*shape), ones=lambda shape, device: FakeTensor(1),
+        __version__="2.9.1",
+        cuda=cuda,
+        _scaled_mm=product,
+        _int_mm=product,
+        randn=lambda shape, device: FakeTensor(*shape),
+        ones=lambda shape, device: FakeTensor(1),
         randint=lambda low, high, shape, dtype, device: FakeTensor(*shape),
-        nn=SimpleNamespace(functional=SimpleNamespace(linear=linear,
-                                                      scaled_dot_product_attention=attend)),
-        **{name: name for name in names})
+        nn=SimpleNamespace(
+            functional=SimpleNamespace(linear=linear, scaled_dot_product_attention=attend)
+        ),
+        **{name: name for name in names},
+    )
 
 
 def measured(part: Any, request: PartRequest, device: str) -> list[Row]:
@@ -173,10 +179,12 @@ class Doubles(np.ndarray):  # type: ignore[type-arg]
         return self.astype(kind)
 
 
-@pytest.mark.parametrize(("name", "block", "most"), [("int8", 0, 127), ("fp8", 0, 448),
-                                                     ("fp8_block", 128, 448)])
-def test_narrowing_fills_the_format_row_by_row_or_block_by_block(name: str, block: int,
-                                                                 most: float) -> None:
+@pytest.mark.parametrize(
+    ("name", "block", "most"), [("int8", 0, 127), ("fp8", 0, 448), ("fp8_block", 128, 448)]
+)
+def test_narrowing_fills_the_format_row_by_row_or_block_by_block(
+    name: str, block: int, most: float
+) -> None:
     values = np.random.default_rng(1).standard_normal((4, 256)).view(Doubles)
     torch = SimpleNamespace(int8=np.int8, float32=np.float32, float8_e4m3fn=np.float32)
     made = torch_quantise.narrowing(torch, values, name, block)()

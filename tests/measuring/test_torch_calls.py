@@ -15,8 +15,12 @@ HERE = importlib.util.find_spec("torch") is not None
 def test_what_is_swept_is_not_timed():
     clock = itertools.count()  # a second a reading
     told: list[str] = []
-    found = torch_calls.swept(lambda: told.append("call"), lambda: told.append("sweep"), 5.0,
-                              clock=lambda: float(next(clock)))
+    found = torch_calls.swept(
+        lambda: told.append("call"),
+        lambda: told.append("sweep"),
+        5.0,
+        clock=lambda: float(next(clock)),
+    )
     assert found.best == 1.0
     assert told[0] == "call"
     assert told[1:] == ["sweep", "call"] * found.repeats
@@ -41,6 +45,6 @@ def test_a_layer_makes_its_calls():
             out = run()
     assert tuple(out.shape) == (1, torch_calls.HIDDEN)
     assert sum(one.cpu_parent is None for one in seen.events()) == torch_calls.CALLS
-    (_, case), = torch_calls.listed(request, TorchBackend(torch, "cpu", "host", 1))
+    ((_, case),) = torch_calls.listed(request, TorchBackend(torch, "cpu", "host", 1))
     row = case(0.05)
     assert 0.1 < row["latency_us"] / row["calls"] < 1000

@@ -41,8 +41,10 @@ def test_ranks_split_one_side_of_a_pair() -> None:
 
 
 def test_vllm_gives_llamas_ends_adapters_too() -> None:
-    answers = [memory_use(LLAMA, "h100-sxm", lora=lora, context=4096, engine="vllm")
-               for lora in (None, "2x16")]
+    answers = [
+        memory_use(LLAMA, "h100-sxm", lora=lora, context=4096, engine="vllm")
+        for lora in (None, "2x16")
+    ]
     grown = [total(answer.engine.rank.weights) for answer in answers]
     assert grown[1] - grown[0] == 2 * 16 * 2 * (32 * A_LAYER + 2 * (128256 + 4096))
 
@@ -66,21 +68,28 @@ def test_stacked_experts_have_an_a_for_gate_and_up_each_unless_vllm_joins_them()
     scout = line(memory_use("llama-4-scout", lora="1x8", context=4096), "lora-adapters")
     shapes = [row.shape for row in spec.rows if row.kind == "experts-gate-up"]
     assert shapes == [(16384, 5120)]
-    once = sum(len(row.layers) * row.experts * sum(row.shape) for row in spec.rows
-               if row.part == "main" and row.is_matrix and row.layers and row.kind != "norm")
+    once = sum(
+        len(row.layers) * row.experts * sum(row.shape)
+        for row in spec.rows
+        if row.part == "main" and row.is_matrix and row.layers and row.kind != "norm"
+    )
     assert scout == 8 * (once + 48 * 16 * 5120) * 2
 
 
 def test_encoders_and_routers_of_ungated_experts_have_no_adapters() -> None:
-    seeing, text = (line(memory_use(model, lora="2x16", context=4096, with_vision=vision),
-                         "lora-adapters")
-                    for model, vision in (("qwen3-vl-8b", True), ("qwen3-8b", False)))
+    seeing, text = (
+        line(memory_use(model, lora="2x16", context=4096, with_vision=vision), "lora-adapters")
+        for model, vision in (("qwen3-vl-8b", True), ("qwen3-8b", False))
+    )
     assert seeing == text > 0
     spec = resolve_model("qwen3-30b-a3b")
     ungated = replace(spec, experts=replace(spec.experts, matrices=2))
     routers = 48 * (2048 + 128) * 8 * 2
-    assert line(memory_use(spec, lora="1x8", context=4096), "lora-adapters") - line(
-        memory_use(ungated, lora="1x8", context=4096), "lora-adapters") == routers
+    assert (
+        line(memory_use(spec, lora="1x8", context=4096), "lora-adapters")
+        - line(memory_use(ungated, lora="1x8", context=4096), "lora-adapters")
+        == routers
+    )
 
 
 def test_biases_by_position_have_no_adapters() -> None:
@@ -88,11 +97,14 @@ def test_biases_by_position_have_no_adapters() -> None:
     the indexer, 4 × 256, 20 of 128 × 512."""
     spec = resolve_model("deepseek-v4-flash")
     biases = [row for row in spec.rows if row.name.endswith(".ape") and row.part == "main"]
-    assert sum(row.elements * len(row.layers) for row in biases) \
+    assert (
+        sum(row.elements * len(row.layers) for row in biases)
         == 21 * 4 * (1024 + 256) + 20 * 128 * 512
+    )
     without = replace(spec, rows=tuple(row for row in spec.rows if row not in biases))
-    every, bare = (line(memory_use(one, lora="1x8", context=4096), "lora-adapters")
-                   for one in (spec, without))
+    every, bare = (
+        line(memory_use(one, lora="1x8", context=4096), "lora-adapters") for one in (spec, without)
+    )
     assert every == bare > 0
 
 
@@ -107,14 +119,19 @@ def test_a_rank_that_vllm_does_not_take_names_one_that_it_does(rank: int, room: 
 
 def test_a_draft_of_llama_cpp_has_its_own_cells() -> None:
     """As many cells as the model's, in F16; on one device."""
-    plain, drafted = (memory_use(LLAMA, "l40s", draft=draft, context=8192, engine="llama.cpp",
-                                 cache_type_k="q8_0") for draft in (None, "llama-3.2-1b"))
+    plain, drafted = (
+        memory_use(
+            LLAMA, "l40s", draft=draft, context=8192, engine="llama.cpp", cache_type_k="q8_0"
+        )
+        for draft in (None, "llama-3.2-1b")
+    )
     assert drafted.engine.kv_bytes - plain.engine.kv_bytes == 16 * 2 * 8 * 64 * 2 * 8192
     alone = memory_use("llama-3.2-1b", context=8192)
     names = {one.name: one.bytes for one in drafted.engine.ranks[0].weights}
     assert names["draft-weights"] == alone.parts.stages[0].weights_bytes
     extra = {one.name for one in drafted.engine.ranks[0].overheads} - {
-        one.name for one in plain.engine.ranks[0].overheads}
+        one.name for one in plain.engine.ranks[0].overheads
+    }
     assert extra == {"draft-logits", "draft-residual-stream"}
     note = next(value for key, value, _ in drafted.assumptions if key == "draft")
     assert "llama-3.2-1b" in note
@@ -127,8 +144,25 @@ def test_any_room_is_read(adapters: int, rank: int, mark: str) -> None:
     assert (found.adapters, found.rank) == (adapters, rank)
 
 
-@pytest.mark.parametrize("text", ["", "8", "x16", "8x", "0x16", "8x0", "8x513", "4097x8", "-1x8",
-                                  "8x16x2", "8 by 16", "9" * 40 + "x8", "٨x١٦", "1e3x8"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "8",
+        "x16",
+        "8x",
+        "0x16",
+        "8x0",
+        "8x513",
+        "4097x8",
+        "-1x8",
+        "8x16x2",
+        "8 by 16",
+        "9" * 40 + "x8",
+        "٨x١٦",
+        "1e3x8",
+    ],
+)
 def test_what_is_no_room_is_refused(text: str) -> None:
     with pytest.raises(InputError, match="lora"):
         read_lora(text)
@@ -144,8 +178,10 @@ def test_a_draft_model_lies_on_the_last_stage_with_its_own_cache() -> None:
 
 
 def test_a_pool_is_shared_with_the_drafts_cache() -> None:
-    plain, drafted = (memory_use("llama-3.1-70b", "h100-sxm", draft=draft, tp=4, context=8192,
-                                 engine="vllm") for draft in (None, "llama-3.2-1b"))
+    plain, drafted = (
+        memory_use("llama-3.1-70b", "h100-sxm", draft=draft, tp=4, context=8192, engine="vllm")
+        for draft in (None, "llama-3.2-1b")
+    )
     own, more = 80 * 2 * 2 * 128 * 2, 16 * 2 * 2 * 64 * 2
     assert plain.engine.block_bytes == 16 * own
     assert drafted.engine.block_bytes == 16 * (own + more)
@@ -156,19 +192,29 @@ def test_prediction_layers_are_with_mtp() -> None:
     """What --draft mtp adds is what --with-mtp adds, copies of embedding and head aside."""
     plain, drafted, loaded = (
         memory_use("deepseek-v3", tp=8, context=4096, **flags).parts.stages[0]
-        for flags in ({}, {"draft": "mtp"}, {"with_mtp": True}))
+        for flags in ({}, {"draft": "mtp"}, {"with_mtp": True})
+    )
     assert drafted.weights_bytes - plain.weights_bytes == pytest.approx(
-        loaded.weights_bytes - plain.weights_bytes, rel=0.05)
+        loaded.weights_bytes - plain.weights_bytes, rel=0.05
+    )
     assert drafted.cache_bytes == loaded.cache_bytes
     with pytest.raises(InputError, match="twice"):
         memory_use("deepseek-v3", tp=8, context=4096, draft="mtp", with_mtp=True)
 
 
 def test_a_heads_folder_is_the_known_head(tmp_path: Path) -> None:
-    config = {"architectures": ["LlamaForCausalLMEagle3"], "model_type": "llama",
-              "hidden_size": 4096, "num_hidden_layers": 1, "num_attention_heads": 32,
-              "num_key_value_heads": 8, "head_dim": 128, "intermediate_size": 14336,
-              "vocab_size": 128256, "draft_vocab_size": 32000}
+    config = {
+        "architectures": ["LlamaForCausalLMEagle3"],
+        "model_type": "llama",
+        "hidden_size": 4096,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 32,
+        "num_key_value_heads": 8,
+        "head_dim": 128,
+        "intermediate_size": 14336,
+        "vocab_size": 128256,
+        "draft_vocab_size": 32000,
+    }
     (tmp_path / "config.json").write_text(json.dumps(config))
     known = memory_use(LLAMA, draft="eagle", context=4096)
     found = memory_use(LLAMA, draft=str(tmp_path), context=4096)
@@ -178,11 +224,16 @@ def test_a_heads_folder_is_the_known_head(tmp_path: Path) -> None:
         memory_use(LLAMA, draft=str(tmp_path), context=4096)
 
 
-@pytest.mark.parametrize(("draft", "engine", "reason"), [
-    ("gpt2", "any", "another vocabulary"), ("mtp", "any", "prediction layers"),
-    ("eagle", "llama.cpp", "EAGLE heads as the draft"), ("nope", "any", "nope"),
-    ("./nope", "any", "no such file"),
-])
+@pytest.mark.parametrize(
+    ("draft", "engine", "reason"),
+    [
+        ("gpt2", "any", "another vocabulary"),
+        ("mtp", "any", "prediction layers"),
+        ("eagle", "llama.cpp", "EAGLE heads as the draft"),
+        ("nope", "any", "nope"),
+        ("./nope", "any", "no such file"),
+    ],
+)
 def test_drafts_that_are_refused(draft: str, engine: str, reason: str) -> None:
     with pytest.raises(PlannerError, match=reason):
         memory_use(LLAMA, "h100-sxm", draft=draft, engine=engine, context=4096)

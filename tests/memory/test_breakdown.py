@@ -28,14 +28,23 @@ from planner.units import GIB
 from tests.support.theory import estimate
 
 TINY = {
-    "model_type": "llama", "hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2,
-    "num_attention_heads": 4, "num_key_value_heads": 2, "vocab_size": 256, "hidden_act": "silu",
-    "max_position_embeddings": 128, "tie_word_embeddings": False, "torch_dtype": "bfloat16",
+    "model_type": "llama",
+    "hidden_size": 64,
+    "intermediate_size": 128,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "vocab_size": 256,
+    "hidden_act": "silu",
+    "max_position_embeddings": 128,
+    "tie_word_embeddings": False,
+    "torch_dtype": "bfloat16",
 }
 
 
-@pytest.mark.parametrize(("model", "payload"), [
-    ("gpt-oss-20b", 13_761_264_768), ("gpt-oss-120b", 65_248_815_744)])
+@pytest.mark.parametrize(
+    ("model", "payload"), [("gpt-oss-20b", 13_761_264_768), ("gpt-oss-120b", 65_248_815_744)]
+)
 def test_published_checkpoints(model: str, payload: int) -> None:
     assert memory(model).parts.stages[0].weights_bytes == payload
 
@@ -59,8 +68,10 @@ def test_v3_as_stored_is_main_model_and_prediction_layers() -> None:
 
 def test_prediction_layers_bring_their_cache() -> None:
     """One more latent layer of 1,152 B a token on the last stage, and in an engine's blocks."""
-    plain, loaded = (memory("deepseek-v3", "h200-sxm", tp=8, pp=2, context=640, with_mtp=mtp,
-                            engine="vllm") for mtp in (False, True))
+    plain, loaded = (
+        memory("deepseek-v3", "h200-sxm", tp=8, pp=2, context=640, with_mtp=mtp, engine="vllm")
+        for mtp in (False, True)
+    )
     caches = [[stage.cache_bytes for stage in got.parts.stages] for got in (plain, loaded)]
     assert caches[1] == [caches[0][0], caches[0][1] + 640 * 1152]
     assert plain.engine is not None
@@ -71,8 +82,12 @@ def test_prediction_layers_bring_their_cache() -> None:
 
 def test_experts_of_prediction_layers_are_spread_over_ep() -> None:
     """DeepSeek-V3 at dp 8, ep 8: an eighth of the 256 experts of its one layer."""
-    lines = {line.name: line.bytes for line in memory(
-        "deepseek-v3", dp=8, ep=8, context=128, batch=8, with_mtp=True).parts.stages[0].weights}
+    lines = {
+        line.name: line.bytes
+        for line in memory("deepseek-v3", dp=8, ep=8, context=128, batch=8, with_mtp=True)
+        .parts.stages[0]
+        .weights
+    }
     experts = 32 * 3 * 7168 * 2048
     assert experts < lines["mtp"] < experts + 1.1 * 2**29
 
@@ -119,16 +134,20 @@ def test_a_scheme_and_its_plan_take_the_same_bytes() -> None:
     of_scheme = memory("qwen3-8b", scheme=scheme, context=4096)
     assert of_plan.parts.stages[0].weights_bytes == of_scheme.parts.stages[0].weights_bytes
     assert of_plan.parts.stages[0].weights_bytes == plan.memory_per_device.weights_bytes
-    assert of_scheme.parts.stages[0].weights_bytes < memory(
-        "qwen3-8b", context=4096).parts.stages[0].weights_bytes
+    assert (
+        of_scheme.parts.stages[0].weights_bytes
+        < memory("qwen3-8b", context=4096).parts.stages[0].weights_bytes
+    )
 
 
 def test_a_scheme_covers_what_a_mixed_release_left_out() -> None:
     """The NVFP4 release of DeepSeek-V3.1 keeps attention in other formats."""
     released = memory("deepseek-v3.1-nvfp4", context=128)
     uniform = memory("deepseek-v3.1-nvfp4", context=128, scheme="nvfp4")
-    sizes = [{line.name: line.bytes for line in got.parts.stages[0].weights}
-             for got in (released, uniform)]
+    sizes = [
+        {line.name: line.bytes for line in got.parts.stages[0].weights}
+        for got in (released, uniform)
+    ]
     assert sizes[1]["experts-down"] == sizes[0]["experts-down"]
     assert sizes[1]["mla-q"] < sizes[0]["mla-q"]
     assert (released.scheme, uniform.scheme) == ("nvfp4 as released", "nvfp4")
@@ -136,15 +155,28 @@ def test_a_scheme_covers_what_a_mixed_release_left_out() -> None:
 
 
 @pytest.mark.sample(3)
-@pytest.mark.parametrize(("model", "layout"), [
-    ("qwen3-8b", {}), ("deepseek-v3.2", {"tp": 2, "dp": 4, "ep": 8}), ("gpt-oss-20b", {"tp": 2}),
-    ("qwen3-next-80b-a3b", {"tp": 2, "pp": 3}), ("gemma-3-4b-text", {}),
-    ("deepseek-v4-flash", {"tp": 4, "ep": 4}), ("llama-4-scout", {"tp": 8})])
+@pytest.mark.parametrize(
+    ("model", "layout"),
+    [
+        ("qwen3-8b", {}),
+        ("deepseek-v3.2", {"tp": 2, "dp": 4, "ep": 8}),
+        ("gpt-oss-20b", {"tp": 2}),
+        ("qwen3-next-80b-a3b", {"tp": 2, "pp": 3}),
+        ("gemma-3-4b-text", {}),
+        ("deepseek-v4-flash", {"tp": 4, "ep": 4}),
+        ("llama-4-scout", {"tp": 8}),
+    ],
+)
 @settings(max_examples=examples(4), deadline=None)
-@given(context=st.integers(2, 16_000), longer=st.integers(0, 4_000), batch=st.integers(1, 200),
-       more=st.integers(0, 50))
-def test_monotone_in_context_and_batch(model: str, layout: dict[str, int], context: int,
-                                       longer: int, batch: int, more: int) -> None:
+@given(
+    context=st.integers(2, 16_000),
+    longer=st.integers(0, 4_000),
+    batch=st.integers(1, 200),
+    more=st.integers(0, 50),
+)
+def test_monotone_in_context_and_batch(
+    model: str, layout: dict[str, int], context: int, longer: int, batch: int, more: int
+) -> None:
     def held(context: int, batch: int) -> list[int]:
         got = memory(model, "h200-sxm", context=context, batch=batch, **layout)  # type: ignore[arg-type]
         return [stage.total_bytes for stage in got.parts.stages]
@@ -157,12 +189,17 @@ def test_monotone_in_context_and_batch(model: str, layout: dict[str, int], conte
 def test_refusals() -> None:
     plan = estimate("qwen3-8b", "h100-sxm", scheme="bf16", devices=1, context=4096, batch=1)
     for arguments, word in [
-            ({"plan": plan, "scheme": "bf16"}, "exclude"), ({"plan": plan, "kv": "fp8"}, "exclude"),
-            ({"tp": 3}, "does not divide"), ({"tp": 0}, "out of range"),
-            ({"engine": "vllm"}, "needs the memory"), ({"block_size": 16}, "belongs to an engine"),
-            ({"colour": 1}, "no flag"), ({"context": 10**9}, "positions"),
-            ({"engine": "llama.cpp", "kv": "fp8", "memory_bytes": 10**11}, "cache types"),
-            ({"engine": "sglang", "gpu_memory_utilization": 0.9, "memory_bytes": 10**11}, "vllm")]:
+        ({"plan": plan, "scheme": "bf16"}, "exclude"),
+        ({"plan": plan, "kv": "fp8"}, "exclude"),
+        ({"tp": 3}, "does not divide"),
+        ({"tp": 0}, "out of range"),
+        ({"engine": "vllm"}, "needs the memory"),
+        ({"block_size": 16}, "belongs to an engine"),
+        ({"colour": 1}, "no flag"),
+        ({"context": 10**9}, "positions"),
+        ({"engine": "llama.cpp", "kv": "fp8", "memory_bytes": 10**11}, "cache types"),
+        ({"engine": "sglang", "gpu_memory_utilization": 0.9, "memory_bytes": 10**11}, "vllm"),
+    ]:
         with pytest.raises(InputError, match=word) as caught:
             memory("qwen3-8b", **arguments)  # type: ignore[arg-type]
         assert caught.value.hint
@@ -172,8 +209,14 @@ def test_refusals() -> None:
 
 def checkpoint(folder: Path, **changes: Any) -> Path:
     """A safetensors file with the tensors of TINY, data left as a hole; None drops a tensor."""
-    spec = spec_from_bytes(json.dumps(TINY).encode(), "tiny", model_id="tiny", public_name="",
-                           source="", source_kind="")
+    spec = spec_from_bytes(
+        json.dumps(TINY).encode(),
+        "tiny",
+        model_id="tiny",
+        public_name="",
+        source="",
+        source_kind="",
+    )
     header: dict[str, Any] = {}
     at = 0
     for tensor in expand(spec):
@@ -183,8 +226,11 @@ def checkpoint(folder: Path, **changes: Any) -> Path:
         size = {"BF16": 2, "F32": 4}[dtype]
         for extent in shape:
             size *= extent
-        header[tensor.name] = {"dtype": dtype, "shape": list(shape),
-                               "data_offsets": [at, at + size]}
+        header[tensor.name] = {
+            "dtype": dtype,
+            "shape": list(shape),
+            "data_offsets": [at, at + size],
+        }
         at += size
     text = json.dumps(header).encode()
     with (folder / "model.safetensors").open("wb") as file:
@@ -219,13 +265,28 @@ def test_a_checkpoint_that_differs(tmp_path: Path) -> None:
 def test_a_model_of_more_tensors_than_files_hold_is_not_compared(tmp_path: Path) -> None:
     checkpoint(tmp_path)
     config = {
-        "model_type": "qwen3_moe", "hidden_size": 8, "num_hidden_layers": 1000, "vocab_size": 16,
-        "max_position_embeddings": 128, "num_attention_heads": 1, "num_key_value_heads": 1,
-        "head_dim": 8, "intermediate_size": 8, "moe_intermediate_size": 8, "num_experts": 65536,
-        "num_experts_per_tok": 1, "torch_dtype": "bfloat16",
+        "model_type": "qwen3_moe",
+        "hidden_size": 8,
+        "num_hidden_layers": 1000,
+        "vocab_size": 16,
+        "max_position_embeddings": 128,
+        "num_attention_heads": 1,
+        "num_key_value_heads": 1,
+        "head_dim": 8,
+        "intermediate_size": 8,
+        "moe_intermediate_size": 8,
+        "num_experts": 65536,
+        "num_experts_per_tok": 1,
+        "torch_dtype": "bfloat16",
     }
-    spec = spec_from_bytes(json.dumps(config).encode(), "huge", model_id="huge", public_name="",
-                           source="", source_kind="")
+    spec = spec_from_bytes(
+        json.dumps(config).encode(),
+        "huge",
+        model_id="huge",
+        public_name="",
+        source="",
+        source_kind="",
+    )
     with pytest.raises(DataError, match="more than the 1,000,000"):
         memory(spec, checkpoint=tmp_path)
 
@@ -259,6 +320,12 @@ def test_a_peak_is_the_larger_of_layers_and_sampling() -> None:
     llama = resolve_model("llama-3.1-8b")
     assert [x.name for x in peak_lines(llama, Layout(), RUN)] == ["residual-stream", "logits"]
     assert [x.name for x in peak_lines(llama, Layout(), RUN, samples=False)] == [
-        "residual-stream", "layer"]
+        "residual-stream",
+        "layer",
+    ]
     assert {x.name for x in working_lines(llama, Layout(2), RUN)} == {
-        "residual-stream", "logits", "attention-workspace", "message-buffers"}
+        "residual-stream",
+        "logits",
+        "attention-workspace",
+        "message-buffers",
+    }

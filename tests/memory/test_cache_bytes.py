@@ -34,11 +34,14 @@ def cache_token_bytes(attention: Attention, kind: str, layout: str, tp: int) -> 
     return token_layer_bytes(CacheUnit(kind, attention), layout, tp, 1)
 
 
-@pytest.mark.parametrize(("layout", "size"), [
-    ("bf16", 1152), ("fp16", 1152), ("fp32", 2304), ("fp8", 576), ("fp8-ds-mla", 656)])
+@pytest.mark.parametrize(
+    ("layout", "size"),
+    [("bf16", 1152), ("fp16", 1152), ("fp32", 2304), ("fp8", 576), ("fp8-ds-mla", 656)],
+)
 @pytest.mark.parametrize("tp", [1, 2, 8, 128])
-def test_the_latent_has_its_record_size_and_every_rank_a_copy(layout: str, size: int,
-                                                              tp: int) -> None:
+def test_the_latent_has_its_record_size_and_every_rank_a_copy(
+    layout: str, size: int, tp: int
+) -> None:
     assert cache_token_bytes(MLA, "kv-latent", layout, tp) == size
 
 
@@ -62,14 +65,18 @@ def test_the_indexer_record() -> None:
 def rows() -> Iterator[dict[str, str]]:
     if TABLE.is_file():
         with TABLE.open(encoding="utf-8", newline="") as file:
-            yield from (r for r in csv.DictReader(file) if r["model"] in model_ids()
-                        and len(resolve_model(r["model"]).attention) == 1)
+            yield from (
+                r
+                for r in csv.DictReader(file)
+                if r["model"] in model_ids() and len(resolve_model(r["model"]).attention) == 1
+            )
 
 
 def total(spec: ModelSpec, layout: str) -> int:
     attention = spec.attention[0]
-    return spec.layers * sum(cache_token_bytes(attention, k, layout, 1)
-                             for k in cache_kinds(attention))
+    return spec.layers * sum(
+        cache_token_bytes(attention, k, layout, 1) for k in cache_kinds(attention)
+    )
 
 
 def test_totals_equal_the_table() -> None:
@@ -141,8 +148,7 @@ def test_a_lone_device_keeps_no_collective_buffers() -> None:
 @pytest.mark.parametrize("name", model_ids())
 def test_activations_grow_with_tokens_and_shrink_with_tp(name: str) -> None:
     spec = resolve_model(name)
-    sizes = [activation_bytes(spec, Layout(), chunk_tokens=n, sequences=1)
-             for n in (1, 512, 8192)]
+    sizes = [activation_bytes(spec, Layout(), chunk_tokens=n, sequences=1) for n in (1, 512, 8192)]
     assert sizes == sorted(sizes)
     assert sizes[0] > 0
     more = activation_bytes(spec, Layout(), chunk_tokens=8192, sequences=64)

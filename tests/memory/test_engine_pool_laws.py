@@ -39,18 +39,32 @@ def case_of(model: str, gib: int = 80, tp: int = 1, *, large: bool = True) -> Ca
     return Case(resolve_model(model), Layout(tp), gib * GIB, as_released, large=large)
 
 
-def sized(model: str, engine: str, gib: int = 80, tp: int = 1, given: Given | None = None,
-          **settings: object) -> EngineResult:
-    return engine_size(case_of(model, gib, tp), parse_engine(engine),
-                       Settings(**settings), given)  # type: ignore[arg-type]
+def sized(
+    model: str,
+    engine: str,
+    gib: int = 80,
+    tp: int = 1,
+    given: Given | None = None,
+    **settings: object,
+) -> EngineResult:
+    return engine_size(case_of(model, gib, tp), parse_engine(engine), Settings(**settings), given)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize(("engine", "context", "tokens"), [
-    ("vllm@0.6.4-v0", 100, 2048), ("vllm@0.6.4-v0", 4096, 4096), ("vllm@0.6.4-v0", 32768, 32768),
-    ("vllm@0.6.4-v0", 32769, 2048), ("vllm@0.6.4-v0", 131072, 2048),
-    ("vllm@0.9-v1", 4096, 2048), ("vllm@0.9-v1", 131072, 2048)])
-def test_the_old_worker_alone_profiles_a_whole_context(engine: str, context: int,
-                                                       tokens: int) -> None:
+@pytest.mark.parametrize(
+    ("engine", "context", "tokens"),
+    [
+        ("vllm@0.6.4-v0", 100, 2048),
+        ("vllm@0.6.4-v0", 4096, 4096),
+        ("vllm@0.6.4-v0", 32768, 32768),
+        ("vllm@0.6.4-v0", 32769, 2048),
+        ("vllm@0.6.4-v0", 131072, 2048),
+        ("vllm@0.9-v1", 4096, 2048),
+        ("vllm@0.9-v1", 131072, 2048),
+    ],
+)
+def test_the_old_worker_alone_profiles_a_whole_context(
+    engine: str, context: int, tokens: int
+) -> None:
     """Up to 32,768 tokens, and never less than a batch; small devices' batch is 2,048."""
     case = case_of("llama-3.1-8b", large=False)
     run = forward_pass(case, parse_engine(engine), Settings(batched_tokens=None), context)
@@ -67,12 +81,19 @@ def formats(*kinds: str) -> object:
     return found
 
 
-@pytest.mark.parametrize(("model", "kinds", "absorbed"), [
-    ("deepseek-v2-lite", (), ""), ("deepseek-v2-lite", ("experts-gate-up", "experts-down"), ""),
-    ("deepseek-v2-lite", ("mla-kv",), "kv"), ("deepseek-v3", (), "kv"),
-    ("llama-3.1-8b", ("attention-qkv", "mlp-down"), "")])
+@pytest.mark.parametrize(
+    ("model", "kinds", "absorbed"),
+    [
+        ("deepseek-v2-lite", (), ""),
+        ("deepseek-v2-lite", ("experts-gate-up", "experts-down"), ""),
+        ("deepseek-v2-lite", ("mla-kv",), "kv"),
+        ("deepseek-v3", (), "kv"),
+        ("llama-3.1-8b", ("attention-qkv", "mlp-down"), ""),
+    ],
+)
 def test_latent_projections_are_copied_where_they_are_quantised(
-        model: str, kinds: tuple[str, ...], absorbed: str) -> None:
+    model: str, kinds: tuple[str, ...], absorbed: str
+) -> None:
     """Absorbed in 16 bits beside the quantised matrix; one in 16 bits is absorbed in place."""
     case = replace(case_of(model), format_of=formats(*kinds))  # type: ignore[arg-type]
     assert loading_of(case, 1, mla=True, pad=ExpertPad()).absorbed == absorbed
@@ -85,8 +106,10 @@ def test_one_rank_needs_no_room_for_others(engine: str) -> None:
     constants = parse_engine(engine).constants
     alone = constants["nontorch_bytes" if engine == "vllm" else "context_bytes"].value
     more = constants["nontorch_parallel_bytes" if engine == "vllm" else "parallel_bytes"].value
-    taken = [of_kind(sized("llama-3.1-8b", engine, tp=tp).rank.overheads, "non-torch")
-             for tp in (1, 2, 4)]
+    taken = [
+        of_kind(sized("llama-3.1-8b", engine, tp=tp).rank.overheads, "non-torch")
+        for tp in (1, 2, 4)
+    ]
     assert more > 0
     assert taken == [alone, alone + more, alone + more]
 
@@ -137,8 +160,9 @@ def test_a_pool_of_tensorrt_llm_holds_a_block_or_does_not_start(short: int) -> N
     block = 131_072 * 32
     weights = sized("llama-3.1-8b", "trtllm@1.0").rank.weights_bytes
     total_gib = -(-(weights + 20 * GIB) // GIB)
-    found = sized("llama-3.1-8b", "trtllm@1.0", total_gib, utilisation=1.0,
-                  given=Given(free=block - short))
+    found = sized(
+        "llama-3.1-8b", "trtllm@1.0", total_gib, utilisation=1.0, given=Given(free=block - short)
+    )
     assert found.block_bytes == block
     assert found.kv_bytes == block - short
     assert found.starts is not bool(short)
@@ -154,9 +178,16 @@ def test_one_setting_is_given_once() -> None:
         settings_of_flags(engine, flag, context=4096, kv="bf16")
 
 
-@pytest.mark.parametrize(("text", "version", "address"), [
-    ("llama.cpp", "", "llama.cpp"), ("sglang@1", "1", "sglang@1"), ("vllm@0", "", "vllm"),
-    ("vllm@0.6.4-v0", "0.6.4-v0", "vllm@0.6.4-v0"), ("vllm@0.9-v1", "0.9", "vllm@0.9")])
+@pytest.mark.parametrize(
+    ("text", "version", "address"),
+    [
+        ("llama.cpp", "", "llama.cpp"),
+        ("sglang@1", "1", "sglang@1"),
+        ("vllm@0", "", "vllm"),
+        ("vllm@0.6.4-v0", "0.6.4-v0", "vllm@0.6.4-v0"),
+        ("vllm@0.9-v1", "0.9", "vllm@0.9"),
+    ],
+)
 def test_a_version_is_printed_where_one_is_known(text: str, version: str, address: str) -> None:
     engine = parse_engine(text)
     assert (engine.version_text, engine.address) == (version, address)
@@ -203,8 +234,10 @@ def test_a_pool_by_hand_is_whole_pages_and_fits() -> None:
     assert not over.starts
 
 
-@pytest.mark.parametrize(("sequences", "sizes"), [
-    (1, 2), (2, 3), (8, 3 + 2), (128, 3 + 32), (256, 3 + 32 + 16), (1024, 3 + 32 + 16)])
+@pytest.mark.parametrize(
+    ("sequences", "sizes"),
+    [(1, 2), (2, 3), (8, 3 + 2), (128, 3 + 32), (256, 3 + 32 + 16), (1024, 3 + 32 + 16)],
+)
 def test_graphs_are_captured_to_twice_the_sequences(sequences: int, sizes: int) -> None:
     """1, 2, 4; every 8 to 256; every 16 to 512."""
     assert graph_sizes(sequences) == sizes
@@ -213,22 +246,31 @@ def test_graphs_are_captured_to_twice_the_sequences(sequences: int, sizes: int) 
 @pytest.mark.parametrize(("plain", "width"), [("", 2), ("fp16", 2), ("fp32", 4)])
 def test_absorbed_products_are_of_the_plain_type(plain: str, width: int) -> None:
     """DeepSeek-V2-Lite: 27 layers of 16 heads, latents of 512, 128 + 128 outputs a head."""
-    lines = rank_weights(resolve_model("deepseek-v2-lite"), Layout(),
-                         Loading(plain=plain, absorbed="kv"), as_released, 0)
+    lines = rank_weights(
+        resolve_model("deepseek-v2-lite"),
+        Layout(),
+        Loading(plain=plain, absorbed="kv"),
+        as_released,
+        0,
+    )
     assert of_kind(lines, "mla-absorbed") == 27 * 16 * 512 * 256 * width
 
 
-@pytest.mark.parametrize(("model", "pairs"), [
-    ("llama-3.1-8b", (1, 0, 1)), ("qwen3-0.6b", (1, 0, 1))])
-def test_adapters_outside_the_stack_lie_with_what_they_adapt(model: str,
-                                                             pairs: tuple[int, ...]) -> None:
+@pytest.mark.parametrize(
+    ("model", "pairs"), [("llama-3.1-8b", (1, 0, 1)), ("qwen3-0.6b", (1, 0, 1))]
+)
+def test_adapters_outside_the_stack_lie_with_what_they_adapt(
+    model: str, pairs: tuple[int, ...]
+) -> None:
     """Embedding on the first of three stages, head on the last; a tied table has a pair of its own
     for each, both on one stage where there is one."""
     spec, lora = resolve_model(model), BesideModel(Lora(4, 8))
 
     def outside(layout: Layout, stage: int) -> int:
-        with_, without = (total(lora.weights(spec, layout, stage, held=(), outside=where))
-                          for where in (True, False))
+        with_, without = (
+            total(lora.weights(spec, layout, stage, held=(), outside=where))
+            for where in (True, False)
+        )
         return with_ - without
 
     one = (spec.vocab_size + spec.hidden_size) * 4 * 8 * 2
@@ -236,17 +278,25 @@ def test_adapters_outside_the_stack_lie_with_what_they_adapt(model: str,
     assert outside(Layout(), 0) == 2 * one
 
 
-@pytest.mark.parametrize(("model", "asked", "layout"), [
-    ("llama-3.1-8b", "fp8", "fp8"), ("deepseek-v3", "fp8_e4m3", "fp8"),
-    ("deepseek-v3.2", "fp8", "fp8-ds-mla"), ("deepseek-v3.2", "bf16", "bf16"),
-    ("llama-3.1-8b", "auto", "bf16")])
+@pytest.mark.parametrize(
+    ("model", "asked", "layout"),
+    [
+        ("llama-3.1-8b", "fp8", "fp8"),
+        ("deepseek-v3", "fp8_e4m3", "fp8"),
+        ("deepseek-v3.2", "fp8", "fp8-ds-mla"),
+        ("deepseek-v3.2", "bf16", "bf16"),
+        ("llama-3.1-8b", "auto", "bf16"),
+    ],
+)
 def test_sparse_latents_alone_carry_their_scales(model: str, asked: str, layout: str) -> None:
     assert cache_layout(case_of(model), Settings(kv=asked)) == layout
 
 
-@pytest.mark.parametrize(("parts", "stages"), [
-    (("main", "mtp"), [False, False, True]), (("main",), [False] * 3)])
-def test_prediction_layers_cache_on_the_last_stage(parts: tuple[str, ...],
-                                                   stages: list[bool]) -> None:
+@pytest.mark.parametrize(
+    ("parts", "stages"), [(("main", "mtp"), [False, False, True]), (("main",), [False] * 3)]
+)
+def test_prediction_layers_cache_on_the_last_stage(
+    parts: tuple[str, ...], stages: list[bool]
+) -> None:
     case = replace(case_of("deepseek-v3"), layout=Layout(1, 1, 3), parts=parts)
     assert [case.predicts(stage) for stage in range(3)] == stages

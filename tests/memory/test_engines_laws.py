@@ -32,7 +32,8 @@ def pool(model: str, engine: str, total_bytes: int, **flags: object) -> int:
 def test_more_memory_is_more_cache(engine: str, small: int, more: int) -> None:
     fraction = {"utilisation": 0.9}
     assert pool("llama-3.1-8b", engine, small * GIB, **fraction) <= pool(
-        "llama-3.1-8b", engine, (small + more) * GIB, **fraction)
+        "llama-3.1-8b", engine, (small + more) * GIB, **fraction
+    )
 
 
 @pytest.mark.parametrize("model", MODELS)
@@ -73,22 +74,37 @@ def copies_of_heads(spec: ModelSpec, row: TensorRow, tp: int) -> int:
     return max(tp // found.kv_heads, 1) - 1 if one_head and found.kind == "gqa" else 0
 
 
-@pytest.mark.parametrize(("model", "tp", "dp", "pp", "ep"), [
-    ("llama-3.1-8b", 4, 1, 1, 1), ("llama-3.1-8b", 1, 1, 4, 1), ("llama-3.1-8b", 16, 1, 2, 1),
-    ("qwen3-30b-a3b", 4, 1, 2, 4), ("deepseek-v2-lite", 2, 1, 3, 2), ("gpt-oss-20b", 4, 1, 1, 4),
-    ("glm-5-fp8", 8, 1, 1, 8), ("deepseek-v3", 8, 1, 2, 8), ("deepseek-v3", 1, 8, 1, 8),
-    ("mimo-v2-flash", 8, 1, 1, 8), ("mimo-v2-flash", 4, 1, 2, 1), ("minimax-m2", 2, 4, 1, 8),
-    ("glm-4.5-air", 4, 2, 1, 8), ("kimi-k2-instruct", 4, 4, 1, 16),
-    ("qwen3-coder-480b-a35b", 8, 1, 1, 1)])
-def test_ranks_add_up_to_the_model_and_its_copies(model: str, tp: int, dp: int, pp: int,
-                                                  ep: int) -> None:
+@pytest.mark.parametrize(
+    ("model", "tp", "dp", "pp", "ep"),
+    [
+        ("llama-3.1-8b", 4, 1, 1, 1),
+        ("llama-3.1-8b", 1, 1, 4, 1),
+        ("llama-3.1-8b", 16, 1, 2, 1),
+        ("qwen3-30b-a3b", 4, 1, 2, 4),
+        ("deepseek-v2-lite", 2, 1, 3, 2),
+        ("gpt-oss-20b", 4, 1, 1, 4),
+        ("glm-5-fp8", 8, 1, 1, 8),
+        ("deepseek-v3", 8, 1, 2, 8),
+        ("deepseek-v3", 1, 8, 1, 8),
+        ("mimo-v2-flash", 8, 1, 1, 8),
+        ("mimo-v2-flash", 4, 1, 2, 1),
+        ("minimax-m2", 2, 4, 1, 8),
+        ("glm-4.5-air", 4, 2, 1, 8),
+        ("kimi-k2-instruct", 4, 4, 1, 16),
+        ("qwen3-coder-480b-a35b", 8, 1, 1, 1),
+    ],
+)
+def test_ranks_add_up_to_the_model_and_its_copies(
+    model: str, tp: int, dp: int, pp: int, ep: int
+) -> None:
     """Sum over ranks = model + copies of what is not sharded + copies of key and value heads.
 
     Attention data parallelism copies all but the routed experts, prediction layers' included.
     """
     spec, layout, load = resolve_model(model), Layout(tp, dp, pp, ep), Loading(parts=PARTS)
-    summed = sum(tp * dp * total(rank_weights(spec, layout, load, as_released, stage))
-                 for stage in range(pp))
+    summed = sum(
+        tp * dp * total(rank_weights(spec, layout, load, as_released, stage)) for stage in range(pp)
+    )
     expected = 0
     for row in held_rows(spec):
         size = sum(p.bytes for p in patterns_of(row))
@@ -101,8 +117,9 @@ def test_ranks_add_up_to_the_model_and_its_copies(model: str, tp: int, dp: int, 
     assert summed == expected
 
 
-@pytest.mark.parametrize("model", ["qwen3-30b-a3b-fp8", "deepseek-v3", "mimo-v2-flash",
-                                   "llama-4-scout"])
+@pytest.mark.parametrize(
+    "model", ["qwen3-30b-a3b-fp8", "deepseek-v3", "mimo-v2-flash", "llama-4-scout"]
+)
 @settings(max_examples=20, deadline=None)
 @given(tp=st.sampled_from([1, 2, 4]), dp=st.sampled_from([1, 2, 4]), ep=st.sampled_from([1, 2, 4]))
 def test_more_ranks_never_hold_more_each(model: str, tp: int, dp: int, ep: int) -> None:
@@ -112,8 +129,7 @@ def test_more_ranks_never_hold_more_each(model: str, tp: int, dp: int, ep: int) 
     one, many = Layout(1, dp, 1, 1), Layout(tp, dp, 1, ep)
     if layout_problem(spec, one) or layout_problem(spec, many):
         return
-    sizes = [total(rank_weights(spec, layout, Loading(), as_released, 0))
-             for layout in (one, many)]
+    sizes = [total(rank_weights(spec, layout, Loading(), as_released, 0)) for layout in (one, many)]
     assert sizes[1] <= sizes[0]
 
 
@@ -149,18 +165,31 @@ def test_every_engine_has_a_default_version() -> None:
         assert not parse_engine(name).stated
 
 
-@pytest.mark.parametrize(("text", "kind"), [
-    ("vlm", UnknownNameError), ("vllm@new", InputError), ("sglang@0.5-v1", InputError),
-    ("vllm@", InputError)])
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        ("vlm", UnknownNameError),
+        ("vllm@new", InputError),
+        ("sglang@0.5-v1", InputError),
+        ("vllm@", InputError),
+    ],
+)
 def test_engines_that_do_not_exist(text: str, kind: type[InputError]) -> None:
     with pytest.raises(kind) as caught:
         parse_engine(text)
     assert caught.value.hint
 
 
-@pytest.mark.parametrize("flags", [
-    {"utilisation": 1.5}, {"utilisation": 0.0001, "context": 0}, {"block_tokens": 0},
-    {"max_seqs": -1}, {"kv_bytes": 0}])
+@pytest.mark.parametrize(
+    "flags",
+    [
+        {"utilisation": 1.5},
+        {"utilisation": 0.0001, "context": 0},
+        {"block_tokens": 0},
+        {"max_seqs": -1},
+        {"kv_bytes": 0},
+    ],
+)
 def test_settings_out_of_range(flags: dict[str, object]) -> None:
     with pytest.raises(InputError):
         pool("llama-3.1-8b", "vllm", 80 * GIB, **flags)

@@ -14,21 +14,46 @@ from planner.placement.layout import Layout
 from planner.units import GIB, MIB
 
 
-def sized(model: str, engine: str, total: float, *, tp: int = 1, pp: int = 1, large: bool = True,
-          plain: str = "", positions: int = 0, given: Given | None = None,
-          **settings: object) -> EngineResult:
-    case = Case(resolve_model(model), Layout(tp, 1, pp), int(total * GIB), as_released, plain,
-                large, positions)
+def sized(
+    model: str,
+    engine: str,
+    total: float,
+    *,
+    tp: int = 1,
+    pp: int = 1,
+    large: bool = True,
+    plain: str = "",
+    positions: int = 0,
+    given: Given | None = None,
+    **settings: object,
+) -> EngineResult:
+    case = Case(
+        resolve_model(model),
+        Layout(tp, 1, pp),
+        int(total * GIB),
+        as_released,
+        plain,
+        large,
+        positions,
+    )
     return engine_size(case, parse_engine(engine), Settings(**settings), given)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize(("model", "tp", "pp", "positions", "printed"), [
-    ("llama-3.1-8b", 1, 1, 0, 14.99), ("llama-3.1-8b", 2, 1, 0, 7.51),
-    ("llama-3.1-8b", 4, 1, 0, 3.77), ("llama-3.1-8b", 1, 2, 0, 7.51),
-    ("llama-3.1-8b", 1, 4, 0, 4.26), ("llama-3.1-8b", 1, 1, 8192, 14.96),
-    ("qwen3-8b", 1, 1, 0, 15.27)])
-def test_weights_as_vllm_prints_them(model: str, tp: int, pp: int, positions: int,
-                                     printed: float) -> None:
+@pytest.mark.parametrize(
+    ("model", "tp", "pp", "positions", "printed"),
+    [
+        ("llama-3.1-8b", 1, 1, 0, 14.99),
+        ("llama-3.1-8b", 2, 1, 0, 7.51),
+        ("llama-3.1-8b", 4, 1, 0, 3.77),
+        ("llama-3.1-8b", 1, 2, 0, 7.51),
+        ("llama-3.1-8b", 1, 4, 0, 4.26),
+        ("llama-3.1-8b", 1, 1, 8192, 14.96),
+        ("qwen3-8b", 1, 1, 0, 15.27),
+    ],
+)
+def test_weights_as_vllm_prints_them(
+    model: str, tp: int, pp: int, positions: int, printed: float
+) -> None:
     result = sized(model, "vllm@0.19", 79.19, tp=tp, pp=pp, positions=positions)
     held = max(rank.weights_bytes for rank in result.ranks) / GIB
     assert held == pytest.approx(printed, abs=0.0051)
@@ -65,11 +90,16 @@ def test_weights_of_the_pytorch_back_end_are_parameters_alone() -> None:
     assert tables == [131_072 * 128 * 4]
 
 
-@pytest.mark.parametrize(("model", "positions", "elements"), [
-    ("llama-4-scout", 10_485_760, 128), ("gpt-oss-20b", 131_072, 64),
-    ("gemma-3-27b-text", 131_072, 2 * 128), ("deepseek-v3", 163_840, 64)])
-def test_layers_of_one_rotary_base_share_a_table(model: str, positions: int,
-                                                 elements: int) -> None:
+@pytest.mark.parametrize(
+    ("model", "positions", "elements"),
+    [
+        ("llama-4-scout", 10_485_760, 128),
+        ("gpt-oss-20b", 131_072, 64),
+        ("gemma-3-27b-text", 131_072, 2 * 128),
+        ("deepseek-v3", 163_840, 64),
+    ],
+)
+def test_layers_of_one_rotary_base_share_a_table(model: str, positions: int, elements: int) -> None:
     """get_rope of vLLM and SGLang; Gemma 3 has a base of its own for windows."""
     rank = sized(model, "sglang", 1000).rank
     tables = [line.bytes for line in rank.weights if line.name == "rope-tables"]
@@ -88,6 +118,7 @@ def test_the_pool_of_given_overheads() -> None:
 
 def test_the_activation_peak_follows_the_sampler_of_the_version() -> None:
     """Qwen3-8B-like vocabularies: 5.64 GiB up to 0.16, 2.23 from 0.17 on (llm-d-planner#205)."""
+
     def peak(version: str) -> float:
         rank = sized("qwen3-8b", f"vllm@{version}", 79.19, utilisation=0.95, context=8192).rank
         return sum(x.bytes for x in rank.overheads if x.name != "non-torch") / GIB
@@ -133,8 +164,10 @@ def test_a_negative_budget_does_not_start() -> None:
 def test_the_tightest_stage_sets_the_pool() -> None:
     result = sized("llama-3.1-8b", "vllm@0.19", 79.2, pp=3)
     assert [len(rank.caches[0].layers) for rank in result.ranks] == [11, 11, 10]
-    budgets = [rank.budget_bytes // (result.block_tokens * rank.caches[0].token_bytes())
-               for rank in result.ranks]
+    budgets = [
+        rank.budget_bytes // (result.block_tokens * rank.caches[0].token_bytes())
+        for rank in result.ranks
+    ]
     assert result.blocks == min(budgets)
 
 
@@ -152,8 +185,7 @@ def test_sglang_pool_and_page() -> None:
 def test_sglang_default_fraction() -> None:
     """H100, chunk 8192, 256 graph sequences, tp 1: 512 + 12,288 + 512 + 128 MiB are reserved."""
     result = sized("qwen3-8b", "sglang@0.5.8", 80.0)
-    assert dict(result.settings)["mem-fraction-static"] == round(
-        (81920 - 13440) / 81920, 3)
+    assert dict(result.settings)["mem-fraction-static"] == round((81920 - 13440) / 81920, 3)
 
 
 def test_tensorrt_llm_rounds_up_in_the_pytorch_back_end() -> None:
@@ -162,20 +194,26 @@ def test_tensorrt_llm_rounds_up_in_the_pytorch_back_end() -> None:
     free = int((860_308 + 0.5) * entry / 0.8)
     weights = sized("llama-3.1-8b", "trtllm@0.20", 79.2, kv="fp8").rank.weights_bytes
     total = (free + weights + (20 << 30)) / GIB
-    new = sized("llama-3.1-8b", "trtllm@0.20", total, kv="fp8", utilisation=0.8,
-                given=Given(free=free))
-    old = sized("llama-3.1-8b", "trtllm@0.16", total, kv="fp8", utilisation=0.8,
-                given=Given(free=free))
+    new = sized(
+        "llama-3.1-8b", "trtllm@0.20", total, kv="fp8", utilisation=0.8, given=Given(free=free)
+    )
+    old = sized(
+        "llama-3.1-8b", "trtllm@0.16", total, kv="fp8", utilisation=0.8, given=Given(free=free)
+    )
     assert (new.tokens, old.tokens) == (860_320, 860_288)
     assert new.kv_bytes / GIB == pytest.approx(52.51, abs=0.005)
 
 
-@pytest.mark.parametrize(("model", "flags", "printed_mib"), [
-    ("deepseek-r1", {"context": 16384, "type_k": "q8_0", "mla": 3}, 583.31),
-    ("deepseek-r1", {"context": 16384, "mla": 3}, 1098.0),
-    ("qwen3-235b-a22b", {"context": 65536, "type_k": "q8_0", "type_v": "f16"}, 9212.0),
-    ("qwen3-30b-a3b", {"context": 32768}, 3072.0),
-    ("gpt-oss-120b", {"context": 262144, "max_seqs": 2, "batched_tokens": 1024}, 9216.0 + 90.0)])
+@pytest.mark.parametrize(
+    ("model", "flags", "printed_mib"),
+    [
+        ("deepseek-r1", {"context": 16384, "type_k": "q8_0", "mla": 3}, 583.31),
+        ("deepseek-r1", {"context": 16384, "mla": 3}, 1098.0),
+        ("qwen3-235b-a22b", {"context": 65536, "type_k": "q8_0", "type_v": "f16"}, 9212.0),
+        ("qwen3-30b-a3b", {"context": 32768}, 3072.0),
+        ("gpt-oss-120b", {"context": 262144, "max_seqs": 2, "batched_tokens": 1024}, 9216.0 + 90.0),
+    ],
+)
 def test_llama_cpp_caches(model: str, flags: dict[str, object], printed_mib: float) -> None:
     result = sized(model, "llama.cpp", 4000.0, **flags)  # type: ignore[arg-type]
     assert result.kv_bytes / MIB == pytest.approx(printed_mib, abs=0.006)

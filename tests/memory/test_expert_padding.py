@@ -18,16 +18,29 @@ EXPERTS = 36 * 128
 TOTAL = 140 * 2**30
 
 
-def sized(engine: str, capability: int, tp: int = 1, settings: Settings | None = None,
-          model: str = "gpt-oss-120b") -> EngineResult:
-    case = Case(spec=resolve_model(model), layout=Layout(tp, 1, 1, 1), total_bytes=TOTAL,
-                format_of=as_released, capability=capability)
+def sized(
+    engine: str,
+    capability: int,
+    tp: int = 1,
+    settings: Settings | None = None,
+    model: str = "gpt-oss-120b",
+) -> EngineResult:
+    case = Case(
+        spec=resolve_model(model),
+        layout=Layout(tp, 1, 1, 1),
+        total_bytes=TOTAL,
+        format_of=as_released,
+        capability=capability,
+    )
     return engine_size(case, parse_engine(engine), settings or Settings(context=4096))
 
 
 def experts(result: EngineResult) -> int:
-    return sum(line.bytes for line in result.rank.weights
-               if line.name in ("experts-gate-up", "experts-down"))
+    return sum(
+        line.bytes
+        for line in result.rank.weights
+        if line.name in ("experts-gate-up", "experts-down")
+    )
 
 
 def by_hand(width: int, hidden: int, bias: int) -> int:
@@ -35,18 +48,22 @@ def by_hand(width: int, hidden: int, bias: int) -> int:
     return EXPERTS * (3 * width * hidden // 2 + (2 * width + hidden) * bias)
 
 
-@pytest.mark.parametrize(("engine", "capability", "tp", "width", "hidden", "bias"), [
-    ("vllm@0.19", 8, 1, 2944, 3072, 2),
-    ("vllm@0.19", 9, 1, 2880, 2880, 4),
-    ("vllm@0.19", 9, 8, 384, 2880, 4),
-    ("vllm@0.19", 10, 2, 1536, 3072, 4),
-    ("vllm@0.32", 10, 8, 384, 3072, 4),
-    ("sglang@0.5.8", 9, 8, 384, 2880, 4),
-    ("vllm@0.9", 9, 1, 2880, 2880, 2),
-    ("vllm@0.19", 0, 1, 2880, 2880, 2),
-])
-def test_experts_on_a_rank(engine: str, capability: int, tp: int, width: int, hidden: int,
-                           bias: int) -> None:
+@pytest.mark.parametrize(
+    ("engine", "capability", "tp", "width", "hidden", "bias"),
+    [
+        ("vllm@0.19", 8, 1, 2944, 3072, 2),
+        ("vllm@0.19", 9, 1, 2880, 2880, 4),
+        ("vllm@0.19", 9, 8, 384, 2880, 4),
+        ("vllm@0.19", 10, 2, 1536, 3072, 4),
+        ("vllm@0.32", 10, 8, 384, 3072, 4),
+        ("sglang@0.5.8", 9, 8, 384, 2880, 4),
+        ("vllm@0.9", 9, 1, 2880, 2880, 2),
+        ("vllm@0.19", 0, 1, 2880, 2880, 2),
+    ],
+)
+def test_experts_on_a_rank(
+    engine: str, capability: int, tp: int, width: int, hidden: int, bias: int
+) -> None:
     result = sized(engine, capability, tp)
     assert experts(result) == by_hand(width, hidden, bias)
     padded = (width, hidden) != (-(-2880 // tp), 2880)
@@ -61,8 +78,13 @@ def test_a_named_backend_counts_and_an_unknown_one_is_refused() -> None:
 
 
 def test_only_the_scheme_of_the_table_is_padded() -> None:
-    case = Case(spec=resolve_model("qwen3-30b-a3b"), layout=Layout(1, 1, 1, 1), total_bytes=TOTAL,
-                format_of=as_released, capability=8)
+    case = Case(
+        spec=resolve_model("qwen3-30b-a3b"),
+        layout=Layout(1, 1, 1, 1),
+        total_bytes=TOTAL,
+        format_of=as_released,
+        capability=8,
+    )
     assert expert_pad(case, parse_engine("vllm@0.19"), Settings())[1] == ""
     assert all(row.source for row in padding_rows())
 

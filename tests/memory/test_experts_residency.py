@@ -25,9 +25,14 @@ from planner.throughput.residency import (
 )
 
 
-@pytest.mark.parametrize(("id", "size"), [
-    ("deepseek-v3", 44_050_944), ("qwen3-30b-a3b", 3 * 768 * 2048 * 2),
-    ("mixtral-8x7b", 3 * 4096 * 14336 * 2)])
+@pytest.mark.parametrize(
+    ("id", "size"),
+    [
+        ("deepseek-v3", 44_050_944),
+        ("qwen3-30b-a3b", 3 * 768 * 2048 * 2),
+        ("mixtral-8x7b", 3 * 4096 * 14336 * 2),
+    ],
+)
 def test_bytes_of_one_expert(id: str, size: int) -> None:
     """V3: 44,040,192 FP8 elements and 2,688 FP32 scales."""
     spec = resolve_model(id)
@@ -55,10 +60,17 @@ def test_hottest_first_is_optimal() -> None:
 
 
 @settings(max_examples=60, deadline=None)
-@given(layers=st.integers(1, 4), count=st.integers(1, 32), skew=st.floats(0, 3),
-       room=st.integers(0, 4000), host=st.integers(0, 4000), ranks=st.integers(1, 4))
+@given(
+    layers=st.integers(1, 4),
+    count=st.integers(1, 32),
+    skew=st.floats(0, 3),
+    room=st.integers(0, 4000),
+    host=st.integers(0, 4000),
+    ranks=st.integers(1, 4),
+)
 def test_tiers_hold_everything_and_more_room_never_hurts(
-        layers: int, count: int, skew: float, room: int, host: int, ranks: int) -> None:
+    layers: int, count: int, skew: float, room: int, host: int, ranks: int
+) -> None:
     p = np.broadcast_to(power_law_popularity(count, 1, skew), (layers, count))
     hits = touched(p, 3)
     got = place(p, hits, size=37, device_bytes=room, host_bytes=host, ranks=ranks)

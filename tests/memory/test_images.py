@@ -34,25 +34,38 @@ def test_the_budget_is_a_step_s_tokens_or_the_largest_item() -> None:
     assert few.items == 2  # what one request holds
 
 
-@pytest.mark.parametrize(("context", "tokens"), [
-    (8192, 16384), (32768, 32768), (128000, 7 * 16384), (1 << 20, 7 * 16384)])
-def test_videos_of_qwen2_vl_are_as_long_as_a_request_up_to_14_frames(context: int,
-                                                                     tokens: int) -> None:
+@pytest.mark.parametrize(
+    ("context", "tokens"),
+    [(8192, 16384), (32768, 32768), (128000, 7 * 16384), (1 << 20, 7 * 16384)],
+)
+def test_videos_of_qwen2_vl_are_as_long_as_a_request_up_to_14_frames(
+    context: int, tokens: int
+) -> None:
     eyes = resolve_encoder("qwen2.5-vl-7b")
     assert encoder_budget(eyes, tokens=8192, sequences=64, context=context).item_tokens == tokens
 
 
 def resolve_encoder(name: str) -> ImageEncoder:
-    found = spec_from_bytes(json.dumps(RELEASES[name]).encode(), "config.json", model_id="m",
-                            public_name="m", source="here", source_kind="file").encoder
+    found = spec_from_bytes(
+        json.dumps(RELEASES[name]).encode(),
+        "config.json",
+        model_id="m",
+        public_name="m",
+        source="here",
+        source_kind="file",
+    ).encoder
     assert found is not None
     return found
 
 
 def test_a_pass_is_the_sum_of_its_tensors() -> None:
     lines = {line.name: line.bytes for line in pass_lines(EYES, 400, 1, 2)}
-    assert lines == {"patches": 400 * 48 * 2, "encoder-stream": 2 * 400 * 64 * 2,
-                     "encoder-layer": 400 * 2 * 256 * 2, "encoder-outputs": 100 * 32 * 2}
+    assert lines == {
+        "patches": 400 * 48 * 2,
+        "encoder-stream": 2 * 400 * 64 * 2,
+        "encoder-layer": 400 * 2 * 256 * 2,
+        "encoder-outputs": 100 * 32 * 2,
+    }
     halved = {line.name: line.bytes for line in pass_lines(EYES, 400, 2, 2)}
     assert halved["encoder-layer"] == 400 * max(6 * 64 // 2, 256, 2 * 64) * 2
     assert halved["encoder-stream"] == lines["encoder-stream"]
@@ -73,17 +86,20 @@ def test_memory_holds_encoder_pass_and_outputs_on_the_first_stage(tmp_path: Path
 
 def test_tensor_parallel_ranks_divide_the_encoder_s_blocks(tmp_path: Path) -> None:
     path = written(tmp_path, "qwen2.5-vl-7b")
-    one, two = (memory_use(path, "h100-sxm", tp=tp, with_vision=True).parts.stages[0].weights_bytes
-                - memory_use(path, "h100-sxm", tp=tp).parts.stages[0].weights_bytes
-                for tp in (1, 2))
+    one, two = (
+        memory_use(path, "h100-sxm", tp=tp, with_vision=True).parts.stages[0].weights_bytes
+        - memory_use(path, "h100-sxm", tp=tp).parts.stages[0].weights_bytes
+        for tp in (1, 2)
+    )
     block = 32 * 2 * (4 * 1280 * 1280 + 3 * 1280 * 3420 + 3 * 1280 + 2 * 3420)
     assert one - two == block // 2
 
 
 def test_vllm_profiles_the_larger_of_images_and_text_with_their_outputs(tmp_path: Path) -> None:
     path = written(tmp_path, "qwen3-vl-30b-a3b")
-    found = memory_use(path, "h100-sxm", tp=2, with_vision=True, engine="vllm@0.21",
-                       context=8192).engine
+    found = memory_use(
+        path, "h100-sxm", tp=2, with_vision=True, engine="vllm@0.21", context=8192
+    ).engine
     plain = memory_use(path, "h100-sxm", tp=2, engine="vllm@0.21", context=8192).engine
     assert found is not None
     assert plain is not None
@@ -99,8 +115,9 @@ def test_a_model_without_a_known_encoder_has_weights_only() -> None:
     assert spec.encoder is None
     budget = encoder_budget(EYES, tokens=64, sequences=1, context=1000)
     assert image_lines(spec, budget, 1, 2) == ([], [])
-    said = dict(row[:2] for row in memory_use("kimi-k2.5", "b200", tp=8, ep=8,
-                                              with_vision=True).assumptions)
+    said = dict(
+        row[:2] for row in memory_use("kimi-k2.5", "b200", tp=8, ep=8, with_vision=True).assumptions
+    )
     assert said["images"] == "weights of the encoder only"
 
 
@@ -108,7 +125,9 @@ def test_sound_comes_with_images(tmp_path: Path) -> None:
     path = written(tmp_path, "qwen2.5-omni-7b")
     plain, whole = (memory_use(path, "h100-sxm", with_vision=both) for both in (False, True))
     assert {line.name: line.bytes for line in plain.parts.not_loaded} == {
-        "vision": 2 * 676_550_144, "audio": 2 * 639_647_232}
+        "vision": 2 * 676_550_144,
+        "audio": 2 * 639_647_232,
+    }
     assert whole.parts.not_loaded == ()
     both = whole.parts.stages[0].weights_bytes - plain.parts.stages[0].weights_bytes
     assert both == 2 * (676_550_144 + 639_647_232)

@@ -38,8 +38,13 @@ def _peak(e: ImageEncoder, torch: Any) -> int:
             self.sizes: dict[int, int] = {}
             self.now = self.most = 0
 
-        def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None,
-                               ) -> Any:
+        def __torch_dispatch__(
+            self,
+            func: Any,
+            types: Any,
+            args: Any = (),
+            kwargs: Any = None,
+        ) -> Any:
             made = func(*args, **(kwargs or {}))
             for tensor in made if isinstance(made, (tuple, list)) else [made]:
                 storage = tensor.untyped_storage()
@@ -56,9 +61,18 @@ def _peak(e: ImageEncoder, torch: Any) -> int:
     with torch.no_grad(), torch.device("meta"):
         kind = {"dtype": torch.bfloat16}
         d, patches, merged = e.hidden, e.patches, e.hidden * e.merge
-        weights = [torch.empty(shape, **kind) for shape in (
-            (d, e.pixels), (3 * d, d), (d, d), ((1 + e.gated) * e.inner, d), (d, e.inner),
-            (merged, merged), (e.out, merged))]
+        weights = [
+            torch.empty(shape, **kind)
+            for shape in (
+                (d, e.pixels),
+                (3 * d, d),
+                (d, d),
+                ((1 + e.gated) * e.inner, d),
+                (d, e.inner),
+                (merged, merged),
+                (e.out, merged),
+            )
+        ]
         entry, qkv, out, up, down, first, second = weights
         mode = Live()
         mode.sizes |= {w.untyped_storage()._cdata: 0 for w in weights}
@@ -82,6 +96,7 @@ def _peak(e: ImageEncoder, torch: Any) -> int:
                 x = x + attention(torch.empty_like(x))
                 x = x + mlp(torch.empty_like(x))
             inner = torch.nn.functional.linear(
-                torch.empty_like(x).view(patches // e.merge, merged), first)
+                torch.empty_like(x).view(patches // e.merge, merged), first
+            )
             torch.nn.functional.linear(torch.empty_like(inner), second)
         return mode.most

@@ -21,14 +21,24 @@ from planner.models.catalog import resolve_model
 from planner.placement.layout import Layout
 from planner.units import GIB
 
-SETUP = TrainSetup(recipe=recipe("bf16"), mode="full", zero=2, seq=4096, micro_batch=1,
-                   recompute="full", sequence_parallel=True)
+SETUP = TrainSetup(
+    recipe=recipe("bf16"),
+    mode="full",
+    zero=2,
+    seq=4096,
+    micro_batch=1,
+    recompute="full",
+    sequence_parallel=True,
+)
 
 
 def test_llama_cpp_starts_on_a_device_that_is_exactly_full() -> None:
     def sized(total: int) -> EngineResult:
-        return engine_size(Case(resolve_model("qwen3-0.6b"), Layout(), total, as_released),
-                           parse_engine("llama.cpp"), Settings(context=4096))
+        return engine_size(
+            Case(resolve_model("qwen3-0.6b"), Layout(), total, as_released),
+            parse_engine("llama.cpp"),
+            Settings(context=4096),
+        )
 
     roomy = sized(8 * GIB)
     need = 8 * GIB - roomy.rank.budget_bytes + roomy.kv_bytes
@@ -51,13 +61,16 @@ def test_a_device_without_a_byte_left_has_no_block_and_one_in_debt_fewer() -> No
 def test_a_prediction_layer_caches_what_another_layer_does(width: int) -> None:
     """DeepSeek-V3: latents of 512 + 64, or keys and values of 128 heads padded to 256."""
     spec = resolve_model("deepseek-v3")
-    one, more = (cache_classes(spec, Layout(), "bf16", naive_width=width, prediction=prediction)
-                 for prediction in (False, True))
+    one, more = (
+        cache_classes(spec, Layout(), "bf16", naive_width=width, prediction=prediction)
+        for prediction in (False, True)
+    )
     entry = 2 * 2 * 128 * 256 if width else 2 * 576
     assert token_bytes(one) == 61 * entry
     assert token_bytes(more) == 62 * entry
-    alone = cache_classes(spec, Layout(), "bf16", layers=range(0), naive_width=width,
-                          prediction=True)
+    alone = cache_classes(
+        spec, Layout(), "bf16", layers=range(0), naive_width=width, prediction=True
+    )
     assert token_bytes(alone) == entry
 
 
@@ -90,23 +103,39 @@ def test_ranks_of_a_context_share_its_tokens(cp: int) -> None:
     assert rank_tokens(TrainLayout(cp=cp), setup) * cp == 3 * 8192
 
 
-@pytest.mark.parametrize(("layout", "widest", "rows"), [
-    (Layout(), 8 * 6400, 151_936), (Layout(4, ep=4), 2 * 6400, 151_936 // 4),
-    (Layout(1, 4, ep=4), 8 * 6400, 151_936), (Layout(2, 2, ep=4), 4 * 6400, 151_936 // 2)])
+@pytest.mark.parametrize(
+    ("layout", "widest", "rows"),
+    [
+        (Layout(), 8 * 6400, 151_936),
+        (Layout(4, ep=4), 2 * 6400, 151_936 // 4),
+        (Layout(1, 4, ep=4), 8 * 6400, 151_936),
+        (Layout(2, 2, ep=4), 4 * 6400, 151_936 // 2),
+    ],
+)
 def test_the_widest_pass_is_of_the_experts_that_tokens_of_all_ranks_ask(
-        layout: Layout, widest: int, rows: int) -> None:
+    layout: Layout, widest: int, rows: int
+) -> None:
     """Qwen3-30B-A3B: 2,048 in and out, three matrices 768 wide, eight experts a token; attention
     ranks send theirs to all ranks that hold experts."""
     assert 6400 == 2 * 2048 + 3 * 768
     assert activation_rates(resolve_model("qwen3-30b-a3b"), layout) == (
-        (2 * 2048 + widest) * 2, rows * 4)
+        (2 * 2048 + widest) * 2,
+        rows * 4,
+    )
 
 
-@pytest.mark.parametrize(("engine", "cuda", "told"), [
-    ("vllm@0.9", True, True), ("vllm@0.32", True, False),
-    ("vllm@0.9", False, False), ("vllm@0.32", False, False)])
-def test_graphs_come_on_top_of_the_pool_of_old_versions_on_gpus_alone(engine: str, cuda: bool,
-                                                                     told: bool) -> None:
+@pytest.mark.parametrize(
+    ("engine", "cuda", "told"),
+    [
+        ("vllm@0.9", True, True),
+        ("vllm@0.32", True, False),
+        ("vllm@0.9", False, False),
+        ("vllm@0.32", False, False),
+    ],
+)
+def test_graphs_come_on_top_of_the_pool_of_old_versions_on_gpus_alone(
+    engine: str, cuda: bool, told: bool
+) -> None:
     case = Case(resolve_model("qwen3-0.6b"), Layout(), 40 * GIB, as_released, cuda=cuda)
     found = engine_size(case, parse_engine(engine), Settings(context=4096))
     assert any("CUDA graphs" in note for note in found.notes) is told
@@ -120,7 +149,8 @@ def test_requests_of_uneven_caches_are_bytes_over_bytes(context: int) -> None:
     found = engine_size(case, parse_engine("vllm"), Settings(context=context))
     whole = -(-context // found.block_tokens) * found.block_tokens
     assert found.max_concurrency == pytest.approx(
-        found.kv_bytes / request_bytes(found.rank.caches, whole))
+        found.kv_bytes / request_bytes(found.rank.caches, whole)
+    )
     assert found.tokens == int(found.max_concurrency * context)
 
 

@@ -27,40 +27,87 @@ from planner.memory.training_setup import (
 from planner.models.catalog import resolve_model, spec_from_bytes
 from planner.models.spec import Attention, ModelSpec, Recurrence, ShardAxis, TensorRow
 
-SETUP = TrainSetup(recipe=recipe("fp16"), mode="full", zero=0, seq=2048, micro_batch=1,
-                   recompute="none", sequence_parallel=False, kernel="plain", dropout=True)
+SETUP = TrainSetup(
+    recipe=recipe("fp16"),
+    mode="full",
+    zero=0,
+    seq=2048,
+    micro_batch=1,
+    recompute="none",
+    sequence_parallel=False,
+    kernel="plain",
+    dropout=True,
+)
 # Table 3 of the paper: heads, hidden size, layers, micro-batch.
-GPT = {"22B": (64, 6144, 48, 4), "175B": (96, 12288, 96, 1), "530B": (128, 20480, 105, 1),
-       "1T": (160, 25600, 128, 1)}
+GPT = {
+    "22B": (64, 6144, 48, 4),
+    "175B": (96, 12288, 96, 1),
+    "530B": (128, 20480, 105, 1),
+    "1T": (160, 25600, 128, 1),
+}
 
 
 def gpt(heads: int, hidden: int, layers: int) -> ModelSpec:
     """A GPT of the paper: two layer norms, GELU MLP of width 4h, vocabulary of 51,200."""
     every = tuple(range(layers))
 
-    def row(name: str, kind: str, shape: tuple[int, ...], shard: ShardAxis, *, stack: bool = True,
-            ) -> TensorRow:
-        return TensorRow(name=name, kind=kind, shape=shape, layers=every if stack else (),
-                         experts=1, fused=name, shard=shard, dtype="fp16", scale_name=None,
-                         scale_shape=None, scale_dtype=None, part="main")
+    def row(
+        name: str,
+        kind: str,
+        shape: tuple[int, ...],
+        shard: ShardAxis,
+        *,
+        stack: bool = True,
+    ) -> TensorRow:
+        return TensorRow(
+            name=name,
+            kind=kind,
+            shape=shape,
+            layers=every if stack else (),
+            experts=1,
+            fused=name,
+            shard=shard,
+            dtype="fp16",
+            scale_name=None,
+            scale_shape=None,
+            scale_dtype=None,
+            part="main",
+        )
 
-    rows = (row("embedding.weight", "embedding", (51200, hidden), "vocab", stack=False),
-            row("layer.{layer}.norm_1.weight", "norm", (hidden,), "replicated"),
-            row("layer.{layer}.norm_1.bias", "norm", (hidden,), "replicated"),
-            row("layer.{layer}.qkv.weight", "attention-qkv", (3 * hidden, hidden), "column"),
-            row("layer.{layer}.dense.weight", "attention-out", (hidden, hidden), "row"),
-            row("layer.{layer}.norm_2.weight", "norm", (hidden,), "replicated"),
-            row("layer.{layer}.norm_2.bias", "norm", (hidden,), "replicated"),
-            row("layer.{layer}.up.weight", "mlp-gate-up", (4 * hidden, hidden), "column"),
-            row("layer.{layer}.down.weight", "mlp-down", (hidden, 4 * hidden), "row"),
-            row("norm.weight", "norm", (hidden,), "replicated", stack=False))
-    attention = Attention(kind="gqa", layers=every, heads=heads, kv_heads=heads,
-                          head_dim=hidden // heads)
+    rows = (
+        row("embedding.weight", "embedding", (51200, hidden), "vocab", stack=False),
+        row("layer.{layer}.norm_1.weight", "norm", (hidden,), "replicated"),
+        row("layer.{layer}.norm_1.bias", "norm", (hidden,), "replicated"),
+        row("layer.{layer}.qkv.weight", "attention-qkv", (3 * hidden, hidden), "column"),
+        row("layer.{layer}.dense.weight", "attention-out", (hidden, hidden), "row"),
+        row("layer.{layer}.norm_2.weight", "norm", (hidden,), "replicated"),
+        row("layer.{layer}.norm_2.bias", "norm", (hidden,), "replicated"),
+        row("layer.{layer}.up.weight", "mlp-gate-up", (4 * hidden, hidden), "column"),
+        row("layer.{layer}.down.weight", "mlp-down", (hidden, 4 * hidden), "row"),
+        row("norm.weight", "norm", (hidden,), "replicated", stack=False),
+    )
+    attention = Attention(
+        kind="gqa", layers=every, heads=heads, kv_heads=heads, head_dim=hidden // heads
+    )
     return ModelSpec(
-        id="gpt", public_name="gpt", model_type="gpt", layers=layers, hidden_size=hidden,
-        vocab_size=51200, max_context=2048, tied_embeddings=True, attention=(attention,),
-        experts=None, dense_width=4 * hidden, mtp_layers=0, quantization="fp16", source="arXiv "
-        "2205.05198", source_kind="test", config_sha256="", rows=rows)
+        id="gpt",
+        public_name="gpt",
+        model_type="gpt",
+        layers=layers,
+        hidden_size=hidden,
+        vocab_size=51200,
+        max_context=2048,
+        tied_embeddings=True,
+        attention=(attention,),
+        experts=None,
+        dense_width=4 * hidden,
+        mtp_layers=0,
+        quantization="fp16",
+        source="arXiv 2205.05198",
+        source_kind="test",
+        config_sha256="",
+        rows=rows,
+    )
 
 
 def layer_bytes(spec: ModelSpec, layout: TrainLayout, setup: TrainSetup) -> int:
@@ -77,8 +124,11 @@ def test_every_row_of_table_2(model: str, t: int) -> None:
     scores = 5 * a * s * s * b
 
     def got(recompute: Recompute, parallel: bool) -> int:
-        return layer_bytes(spec, layout, replace(
-            SETUP, micro_batch=b, recompute=recompute, sequence_parallel=parallel))
+        return layer_bytes(
+            spec,
+            layout,
+            replace(SETUP, micro_batch=b, recompute=recompute, sequence_parallel=parallel),
+        )
 
     assert got("none", False) == 10 * sbh + 24 * sbh // t + scores // t
     assert got("none", True) == (34 * sbh + scores) // t
@@ -122,8 +172,9 @@ def test_interleaving_is_the_papers_factor() -> None:
 def test_a_llama_layer_by_hand() -> None:
     """SwiGLU, grouped heads, flash attention, no dropout: elements a token of one layer."""
     spec, layout = resolve_model("llama-3.1-8b"), TrainLayout(tp=2)
-    setup = replace(SETUP, recipe=recipe("bf16"), sequence_parallel=True, kernel="flash",
-                    dropout=False)
+    setup = replace(
+        SETUP, recipe=recipe("bf16"), sequence_parallel=True, kernel="flash", dropout=False
+    )
     half = 2 * 4096 + 4096 + (4096 + 2 * 1024) + 4096 + 4096 + 3 * 14336
     assert layer_bytes(spec, layout, setup) == 2048 * (2 * half // 2 + 4 * 32 // 2)
 
@@ -152,8 +203,9 @@ def test_experts_scale_with_chosen_and_shared_widths() -> None:
 
 def test_deepseek_caches_linear_inputs_in_tiles() -> None:
     spec, layout = resolve_model("deepseek-v3"), TrainLayout()
-    setup = replace(SETUP, recipe=recipe("fp8-deepseek"), kernel="flash", dropout=False,
-                    recompute="selective")
+    setup = replace(
+        SETUP, recipe=recipe("fp8-deepseek"), kernel="flash", dropout=False, recompute="selective"
+    )
     left = {t.name: t for t in kept(layer_tensors(spec, layout, setup, 60), spec, layout, setup)}
     assert left["dispatched tokens"].bytes_of(128, setup.recipe) == 8 * 7168 * (128 + 4)
     assert left["attention output"].bytes_of(128, setup.recipe) == 128 * 128 * (128 * 3 // 2 + 4)
@@ -175,8 +227,14 @@ def test_full_recompute_keeps_inputs_and_remakes_one_layer() -> None:
 
 def test_frozen_layers_keep_no_inputs_for_weight_gradients() -> None:
     spec, layout = resolve_model("llama-3.1-8b"), TrainLayout()
-    setup = replace(SETUP, kernel="flash", dropout=False, mode="lora", lora_rank=16,
-                    lora_kinds=frozenset({"attention-qkv", "attention-out"}))
+    setup = replace(
+        SETUP,
+        kernel="flash",
+        dropout=False,
+        mode="lora",
+        lora_rank=16,
+        lora_kinds=frozenset({"attention-qkv", "attention-out"}),
+    )
     names = {t.name: t for t in layer_tensors(spec, layout, setup, 0)}
     assert not {"MLP input", "MLP activation output"} & names.keys()
     assert {"MLP activation input", "attention input"} <= names.keys()
@@ -231,8 +289,14 @@ def test_layers_of_an_mlp_alone_and_of_mamba() -> None:
     held = {layer for a in spec.attention for layer in a.layers}
     without = next(n for n in range(spec.layers) if n not in held)
     assert "attention input" not in widths(spec, without)
-    nano = spec_from_bytes(json.dumps(RELEASES["nemotron_3_nano"]).encode(), "config.json",
-                           model_id="nano", public_name="nano", source="", source_kind="file")
+    nano = spec_from_bytes(
+        json.dumps(RELEASES["nemotron_3_nano"]).encode(),
+        "config.json",
+        model_id="nano",
+        public_name="nano",
+        source="",
+        source_kind="file",
+    )
     mixer = next(a for a in nano.attention if a.kind == "linear")
     found = widths(nano, mixer.layers[0])
     assert found["convolution input"] == 64 * 64 + 2 * 8 * 128
@@ -241,16 +305,29 @@ def test_layers_of_an_mlp_alone_and_of_mamba() -> None:
 
 
 @settings(max_examples=30, deadline=None)
-@given(id=st.sampled_from(["llama-3.1-8b", "qwen3-30b-a3b", "deepseek-v2-lite"]),
-       log_tp=st.integers(0, 2), chunks=st.integers(1, 32), batch=st.integers(1, 4),
-       recompute=st.sampled_from(["none", "selective", "full"]),
-       form=st.sampled_from(["bf16", "fp32", "fp8-deepseek"]))
+@given(
+    id=st.sampled_from(["llama-3.1-8b", "qwen3-30b-a3b", "deepseek-v2-lite"]),
+    log_tp=st.integers(0, 2),
+    chunks=st.integers(1, 32),
+    batch=st.integers(1, 4),
+    recompute=st.sampled_from(["none", "selective", "full"]),
+    form=st.sampled_from(["bf16", "fp32", "fp8-deepseek"]),
+)
 def test_monotone_whole_and_divided_by_sequence_parallelism(
-        id: str, log_tp: int, chunks: int, batch: int, recompute: Recompute, form: str) -> None:
+    id: str, log_tp: int, chunks: int, batch: int, recompute: Recompute, form: str
+) -> None:
     spec, tp = resolve_model(id), 1 << log_tp
     layout = TrainLayout(tp=tp, etp=tp if spec.experts else 1)
-    setup = replace(SETUP, recipe=recipe(form), seq=128 * chunks, micro_batch=batch,
-                    recompute=recompute, dropout=False, kernel="flash", sequence_parallel=True)
+    setup = replace(
+        SETUP,
+        recipe=recipe(form),
+        seq=128 * chunks,
+        micro_batch=batch,
+        recompute=recompute,
+        dropout=False,
+        kernel="flash",
+        sequence_parallel=True,
+    )
     here = rank_activations(spec, layout, setup, 0)
     assert here.kept > 0
     assert here.recomputed >= 0

@@ -20,8 +20,15 @@ from planner.models.catalog import model_ids, resolve_model
 from planner.models.inventory import Inventory
 from planner.placement.modules import EXPERT_KINDS
 
-BASE = TrainSetup(recipe=recipe("bf16"), mode="full", zero=0, seq=4096, micro_batch=1,
-                  recompute="none", sequence_parallel=True)
+BASE = TrainSetup(
+    recipe=recipe("bf16"),
+    mode="full",
+    zero=0,
+    seq=4096,
+    micro_batch=1,
+    recompute="none",
+    sequence_parallel=True,
+)
 
 
 @pytest.mark.parametrize(("zero", "gigabytes"), [(0, 120.0), (1, 31.4), (2, 16.6), (3, 1.88)])
@@ -31,16 +38,17 @@ def test_zero_paper_7_5_billion_over_64_devices(zero: int, gigabytes: float) -> 
     assert size / 1e9 == pytest.approx(gigabytes, rel=0.004)
 
 
-@pytest.mark.parametrize(("zero", "numerator"), [(0, 16 * 64), (1, 4 * 64 + 12),
-                                                 (2, 2 * 64 + 14), (3, 16)])
+@pytest.mark.parametrize(
+    ("zero", "numerator"), [(0, 16 * 64), (1, 4 * 64 + 12), (2, 2 * 64 + 14), (3, 16)]
+)
 def test_zero_formulas_are_exact(zero: int, numerator: int) -> None:
     parameters = 64 * 1_000_003
-    assert state_bytes(parameters, recipe("bf16"), zero=zero, shards=64) \
-        == 1_000_003 * numerator
+    assert state_bytes(parameters, recipe("bf16"), zero=zero, shards=64) == 1_000_003 * numerator
 
 
-@pytest.mark.parametrize(("id", "unsharded"), [("fp32", 16), ("fp16", 16), ("bf16", 16),
-                                               ("fp8-deepseek", 13)])
+@pytest.mark.parametrize(
+    ("id", "unsharded"), [("fp32", 16), ("fp16", 16), ("bf16", 16), ("fp8-deepseek", 13)]
+)
 def test_bytes_a_parameter(id: str, unsharded: int) -> None:
     assert state_bytes(1000, RECIPES[id], zero=0, shards=1) == 1000 * unsharded
 
@@ -69,14 +77,17 @@ def test_deepseek_v3_states() -> None:
     assert got.total / 1e12 == pytest.approx(8.72, abs=0.01)
 
 
-@pytest.mark.parametrize(("id", "layout"), [
-    ("llama-3.1-8b", TrainLayout(tp=4, pp=2, dp=2)),
-    ("llama-3.1-8b", TrainLayout(tp=16, pp=4, dp=1)),
-    ("qwen3-30b-a3b", TrainLayout(tp=2, pp=3, dp=8, ep=8, etp=2)),
-    ("qwen3-30b-a3b", TrainLayout(tp=4, cp=2, pp=2, dp=4, ep=16, etp=1)),
-    ("deepseek-v3", TrainLayout(pp=16, dp=64, ep=64)),
-    ("deepseek-v2-lite", TrainLayout(tp=4, pp=3, chunks=3, dp=2, ep=2, etp=4)),
-])
+@pytest.mark.parametrize(
+    ("id", "layout"),
+    [
+        ("llama-3.1-8b", TrainLayout(tp=4, pp=2, dp=2)),
+        ("llama-3.1-8b", TrainLayout(tp=16, pp=4, dp=1)),
+        ("qwen3-30b-a3b", TrainLayout(tp=2, pp=3, dp=8, ep=8, etp=2)),
+        ("qwen3-30b-a3b", TrainLayout(tp=4, cp=2, pp=2, dp=4, ep=16, etp=1)),
+        ("deepseek-v3", TrainLayout(pp=16, dp=64, ep=64)),
+        ("deepseek-v2-lite", TrainLayout(tp=4, pp=3, chunks=3, dp=2, ep=2, etp=4)),
+    ],
+)
 def test_shards_add_up_to_the_model(id: str, layout: TrainLayout) -> None:
     """Over tensor, expert and pipeline ranks: total = parameters + stated copies."""
     spec = resolve_model(id)
@@ -146,10 +157,16 @@ def test_an_adapter_splits_with_its_matrix() -> None:
 
 
 @settings(max_examples=40, deadline=None)
-@given(parameters=st.integers(1, 10**13), shards=st.integers(1, 4096),
-       id=st.sampled_from(sorted(RECIPES)))
-def test_stages_never_grow_and_ranks_hold_everything(parameters: int, shards: int, id: str,
-                                                     ) -> None:
+@given(
+    parameters=st.integers(1, 10**13),
+    shards=st.integers(1, 4096),
+    id=st.sampled_from(sorted(RECIPES)),
+)
+def test_stages_never_grow_and_ranks_hold_everything(
+    parameters: int,
+    shards: int,
+    id: str,
+) -> None:
     sizes = [state_bytes(parameters, RECIPES[id], zero=z, shards=shards) for z in range(4)]
     assert sizes == sorted(sizes, reverse=True)
     whole = state_bytes(parameters, RECIPES[id], zero=0, shards=1)

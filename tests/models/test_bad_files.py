@@ -78,58 +78,95 @@ def test_a_shard_that_is_missing_cut_short_or_something_else(folder, refused):
     assert "is stored twice" in refused(made)
 
 
-@pytest.mark.parametrize("index", [
-    [], {}, {"weight_map": []}, {"weight_map": {"a": 3}}, {"weight_map": {"a": "../b.safetensors"}},
-    {"weight_map": {"a": "absent.safetensors"}}, {"metadata": {"total_size": -1}},
-])
+@pytest.mark.parametrize(
+    "index",
+    [
+        [],
+        {},
+        {"weight_map": []},
+        {"weight_map": {"a": 3}},
+        {"weight_map": {"a": "../b.safetensors"}},
+        {"weight_map": {"a": "absent.safetensors"}},
+        {"metadata": {"total_size": -1}},
+    ],
+)
 def test_an_index_that_names_what_is_not_there(folder, refused, index):
     made = folder()
     (made / "model.safetensors.index.json").write_text(json.dumps(index))
     assert "model.safetensors.index.json" in refused(made)
 
 
-@pytest.mark.parametrize(("entry", "reason"), [
-    ({"dtype": "BFLOAT"}, "unknown dtype 'BFLOAT'"), ({"dtype": None}, "dtype"),
-    ({"shape": [-1, 8]}, "shape holds -1"), ({"shape": [2**62, 2**62]}, "shape"),
-    ({"shape": [10**40]}, "shape"), ({"data_offsets": [0, 2**63]}, "data_offsets"),
-    ({"data_offsets": [8, 0]}, "tensor"),
-])
+@pytest.mark.parametrize(
+    ("entry", "reason"),
+    [
+        ({"dtype": "BFLOAT"}, "unknown dtype 'BFLOAT'"),
+        ({"dtype": None}, "dtype"),
+        ({"shape": [-1, 8]}, "shape holds -1"),
+        ({"shape": [2**62, 2**62]}, "shape"),
+        ({"shape": [10**40]}, "shape"),
+        ({"data_offsets": [0, 2**63]}, "data_offsets"),
+        ({"data_offsets": [8, 0]}, "tensor"),
+    ],
+)
 def test_a_header_with_sizes_and_types_that_cannot_be(folder, refused, entry, reason):
     made = folder()
     path = made / SHARDS[0]
     text = path.read_bytes()
     length = int.from_bytes(text[:8], "little")
-    header = json.loads(text[8:8 + length])
+    header = json.loads(text[8 : 8 + length])
     header[next(name for name in header if name != "__metadata__")] |= entry
     changed = json.dumps(header).encode()
-    path.write_bytes(len(changed).to_bytes(8, "little") + changed + text[8 + length:])
+    path.write_bytes(len(changed).to_bytes(8, "little") + changed + text[8 + length :])
     assert reason in refused(made)
 
 
-@pytest.mark.parametrize(("quantised", "stored", "reason"), [
-    (None, GPTQ, "qweight"), (GPTQ | {"group_size": 64}, GPTQ, "scales is 2x"),
-    (GPTQ | {"bits": 8}, GPTQ, "differs from its config.json"),
-    ({"quant_method": "bitsandbytes", "load_in_4bit": True}, GPTQ, "differs from its config.json"),
-])
+@pytest.mark.parametrize(
+    ("quantised", "stored", "reason"),
+    [
+        (None, GPTQ, "qweight"),
+        (GPTQ | {"group_size": 64}, GPTQ, "scales is 2x"),
+        (GPTQ | {"bits": 8}, GPTQ, "differs from its config.json"),
+        (
+            {"quant_method": "bitsandbytes", "load_in_4bit": True},
+            GPTQ,
+            "differs from its config.json",
+        ),
+    ],
+)
 def test_a_quantisation_that_the_headers_contradict(folder, refused, quantised, stored, reason):
     message = refused(folder(quantised, stored))
     assert reason in message or "q_proj" in message
     assert "config.json belongs to these files" in message
 
 
-@pytest.mark.parametrize("beside", [
-    [], {}, {"quantization": {}}, {"quantization": {"quant_algo": "FP5_MAGIC"}},
-    {"quantization": {"quant_algo": ["FP8"]}},
-    {"quantization": {"quant_algo": "FP8", "kv_cache_quant_algo": "INT1"}},
-])
+@pytest.mark.parametrize(
+    "beside",
+    [
+        [],
+        {},
+        {"quantization": {}},
+        {"quantization": {"quant_algo": "FP5_MAGIC"}},
+        {"quantization": {"quant_algo": ["FP8"]}},
+        {"quantization": {"quant_algo": "FP8", "kv_cache_quant_algo": "INT1"}},
+    ],
+)
 def test_an_unknown_quantisation_beside_the_configuration(folder, refused, beside):
     assert "hf_quant_config.json" in refused(folder(beside=beside))
 
 
-@pytest.mark.parametrize("change", [
-    {"quant_method": "magic"}, {"bits": 5}, {"bits": -4}, {"bits": 10**30}, {"group_size": 7},
-    {"group_size": -128}, {"bits": "four"}, {"bits": True},
-])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"quant_method": "magic"},
+        {"bits": 5},
+        {"bits": -4},
+        {"bits": 10**30},
+        {"group_size": 7},
+        {"group_size": -128},
+        {"bits": "four"},
+        {"bits": True},
+    ],
+)
 def test_a_quantisation_that_no_one_writes(folder, refused, change):
     assert "quantization_config" in refused(folder(GPTQ | change, GPTQ))
 
@@ -161,10 +198,14 @@ def test_parts_that_are_missing_cut_short_or_of_another_model(tmp_path, refused)
     refused(first)
 
 
-@pytest.mark.parametrize(("old", "new"), [
-    (b"GGUF", b"GGML"), (b"GGUF\x03", b"GGUF\x09"), (b"\x05\0\0\0\0\0\0\0gemma", b"\x05" + bytes(
-        7) + b"gemm9"),
-])
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (b"GGUF", b"GGML"),
+        (b"GGUF\x03", b"GGUF\x09"),
+        (b"\x05\0\0\0\0\0\0\0gemma", b"\x05" + bytes(7) + b"gemm9"),
+    ],
+)
 def test_a_file_of_another_kind_version_or_architecture(tmp_path, refused, old, new):
     write(tmp_path / "m.gguf", "gemma")
     text = (tmp_path / "m.gguf").read_bytes()

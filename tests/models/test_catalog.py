@@ -95,7 +95,9 @@ def test_a_file_that_exists_is_read_without_a_slash(tmp_path, tiny, monkeypatch)
     (tmp_path / "tuned" / "config.json").write_text(json.dumps(tiny("llama")))
     (tmp_path / "qwen3-8b").write_text("no configuration")
     assert (resolve_model("mine.json").id, resolve_model("mine.json").hidden_size) == (
-        "mine", resolve_model("./mine.json").hidden_size)
+        "mine",
+        resolve_model("./mine.json").hidden_size,
+    )
     assert resolve_model("tuned").model_type == "llama"
     assert resolve_model("qwen3-8b").source_kind != "file"
     (tmp_path / "notes.txt").write_text("no configuration")

@@ -87,7 +87,8 @@ def test_a_checkpoint_cast_to_plain_types_is_not_quantised(checkpoint):
         for row in spec.rows
     )  # fmt: skip
     assert [(key, value) for key, value, _ in found.notes] == [
-        ("stored as", "bf16 throughout, and config.json says fp8-block")]
+        ("stored as", "bf16 throughout, and config.json says fp8-block")
+    ]
     assert resolve_model(str(checkpoint()[0])).notes == ()
 
 

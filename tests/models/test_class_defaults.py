@@ -25,8 +25,14 @@ def bundled(name: str, *gone: str, **changes: object) -> ModelSpec:
     for key in gone:
         where.pop(key, None)
         config.pop(key, None)
-    return spec_from_bytes(json.dumps(config | changes).encode(), "config.json", model_id="x",
-                           public_name="x", source="x", source_kind="file")
+    return spec_from_bytes(
+        json.dumps(config | changes).encode(),
+        "config.json",
+        model_id="x",
+        public_name="x",
+        source="x",
+        source_kind="file",
+    )
 
 
 def test_a_gemma_without_the_key_is_tied_as_its_class_is() -> None:
@@ -34,9 +40,12 @@ def test_a_gemma_without_the_key_is_tied_as_its_class_is() -> None:
     assert found.tied_embeddings
     assert Inventory(found).parameters_total == 999_885_952
     assert dict(found.assumed_keys)["tie_word_embeddings"] == (
-        "true (default of gemma3_text in transformers 5.24)")
-    assert any(key == "class defaults" and "tie_word_embeddings true" in value
-               for key, value, _ in found.remarks)
+        "true (default of gemma3_text in transformers 5.24)"
+    )
+    assert any(
+        key == "class defaults" and "tie_word_embeddings true" in value
+        for key, value, _ in found.remarks
+    )
 
 
 @pytest.mark.parametrize(("name", "key", "total"), [

@@ -20,9 +20,10 @@ GROUPED = st.fixed_dictionaries({
 
 
 def _ends(c):
-    return c["vocab_size"] * c["hidden_size"] * (1 if c["tie_word_embeddings"] else 2) + c[
-        "hidden_size"
-    ]
+    return (
+        c["vocab_size"] * c["hidden_size"] * (1 if c["tie_word_embeddings"] else 2)
+        + c["hidden_size"]
+    )
 
 
 def _gqa(c, biases):

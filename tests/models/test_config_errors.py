@@ -160,9 +160,15 @@ def test_a_file_that_is_too_large_is_not_read_whole(tmp_path):
         read_config_bytes(path)
 
 
-@pytest.mark.parametrize("text", [
-    b'{"x": [' + b"[]," * 2_000_001 + b"[]]}", b'{"x": [' + b"{}," * 2_000_001 + b"{}]}",
-    b'{"x": ' + b"[" * 3_000_000, b"[" + b"0," * 3_000_000 + b"0]"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        b'{"x": [' + b"[]," * 2_000_001 + b"[]]}",
+        b'{"x": [' + b"{}," * 2_000_001 + b"{}]}",
+        b'{"x": ' + b"[" * 3_000_000,
+        b"[" + b"0," * 3_000_000 + b"0]",
+    ],
+)
 def test_many_values_are_refused_before_they_are_built(text):
     tracemalloc.start()
     try:

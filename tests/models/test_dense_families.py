@@ -70,9 +70,18 @@ STATED = {
               "intermediate_size": 11008, "vocab_size": 50304}, 6_888_095_744,
              32 * 2 * 32 * 128 * 2 * 8192),
 }  # fmt: skip
-SMALL = {"hidden_size": 96, "num_hidden_layers": 5, "num_attention_heads": 6, "vocab_size": 50,
-         "num_key_value_heads": 2, "intermediate_size": 80, "max_position_embeddings": 256,
-         "head_dim": 16, "sliding_window": 64, "torch_dtype": "bfloat16"}
+SMALL = {
+    "hidden_size": 96,
+    "num_hidden_layers": 5,
+    "num_attention_heads": 6,
+    "vocab_size": 50,
+    "num_key_value_heads": 2,
+    "intermediate_size": 80,
+    "max_position_embeddings": 256,
+    "head_dim": 16,
+    "sliding_window": 64,
+    "torch_dtype": "bfloat16",
+}
 # What each type beside Llama's tensors has in a layer, and what it has not.
 OWN = {
     "cohere": ({"input_layernorm"}, {"post_attention_layernorm", "q_norm"}),
@@ -108,8 +117,14 @@ def test_totals_and_caches_of_releases(model_id: str) -> None:
 @pytest.mark.parametrize("model_type", STATED)
 def test_totals_and_caches_of_stated_sizes(build: Build, model_type: str) -> None:
     sizes, total, cache = STATED[model_type]
-    spec = build({"model_type": model_type, "max_position_embeddings": 32768,
-                  "torch_dtype": "bfloat16", **sizes})
+    spec = build(
+        {
+            "model_type": model_type,
+            "max_position_embeddings": 32768,
+            "torch_dtype": "bfloat16",
+            **sizes,
+        }
+    )
     assert (Inventory(spec).parameters_total, _cache(spec)) == (total, cache)
 
 
@@ -140,40 +155,47 @@ def test_a_small_checkpoint_that_agrees(
 def _small(model_type: str) -> dict[str, Any]:
     more: dict[str, dict[str, Any]] = {
         "mimo": {"num_nextn_predict_layers": 1, "sliding_window": None},
-        "gemma3n_text": {"layer_types": ["sliding_attention", "full_attention"] * 2
-                         + ["full_attention"],
-                         "num_kv_shared_layers": 2, "laurel_rank": 8, "altup_num_inputs": 3,
-                         "hidden_size_per_layer_input": 16, "vocab_size_per_layer_input": 40},
+        "gemma3n_text": {
+            "layer_types": ["sliding_attention", "full_attention"] * 2 + ["full_attention"],
+            "num_kv_shared_layers": 2,
+            "laurel_rank": 8,
+            "altup_num_inputs": 3,
+            "hidden_size_per_layer_input": 16,
+            "vocab_size_per_layer_input": 40,
+        },
     }
     dropped = {"phi": ("head_dim", "sliding_window")}.get(model_type, ())
     kept = {key: value for key, value in SMALL.items() if key not in dropped}
     return kept | {"model_type": model_type} | more.get(model_type, {})
 
 
-@pytest.mark.parametrize(("model_id", "change", "reason"), [
-    ("command-r", {"use_qk_norm": "yes"}, "true or false is needed"),
-    ("command-r7b", {"use_qk_norm": True}, "use_qk_norm is True; only False is modelled"),
-    ("command-r7b", {"use_parallel_block": False}, "use_parallel_block"),
-    ("command-r7b", {"sliding_window_pattern": "LGL"}, "L … L G is understood"),
-    ("exaone-4.0-32b", {"sliding_window_pattern": 0}, "sliding_window_pattern is 0"),
-    ("exaone-4.0-32b", {"num_experts": 8}, "keys not understood: 'num_experts'"),
-    ("hunyuan-7b", {"use_cla": True}, "use_cla is True; only False is modelled"),
-    ("hunyuan-7b", {"norm_type": "layer"}, "norm_type"),
-    ("granite-3.3-8b", {"shared_intermediate_size": 64}, "'shared_intermediate_size'"),
-    ("glm-4-32b-0414", {"n_routed_experts": 8}, "'n_routed_experts'"),
-    ("olmo-2-7b", {"layer_scales": True}, "'layer_scales'"),
-    ("olmo-3-7b", {"layer_types": ["mamba"] * 32}, "holds 'mamba'"),
-    ("gemma-2-9b", {"layer_types": ["full_attention"]}, "1 entries for 42 layers"),
-    ("gemma-2-9b", {"sliding_window_size": 8}, "'sliding_window_size'"),
-    ("gemma-2b", {"use_bidirectional_attention": True}, "'use_bidirectional_attention'"),
-    ("seed-oss-36b", {"num_key_value_heads": 7}, "must divide 80 heads"),
-    ("ernie-4.5-0.3b", {"moe_num_experts": 4}, "'moe_num_experts'"),
-    ("smollm3-3b", {"use_sliding_window": True, "sliding_window": 9}, "layer_types is missing"),
-    ("phi-2", {"n_experts": 2}, "'n_experts'"),
-    ("mimo-7b", {"add_swa_attention_sink_bias": True}, "'add_swa_attention_sink_bias'"),
-    ("nemotron-super-49b", {"block_configs": []}, "0 entries for 80 layers"),
-    ("nemotron-super-49b", {"intermediate_size": 7}, "block_configs states it"),
-])
+@pytest.mark.parametrize(
+    ("model_id", "change", "reason"),
+    [
+        ("command-r", {"use_qk_norm": "yes"}, "true or false is needed"),
+        ("command-r7b", {"use_qk_norm": True}, "use_qk_norm is True; only False is modelled"),
+        ("command-r7b", {"use_parallel_block": False}, "use_parallel_block"),
+        ("command-r7b", {"sliding_window_pattern": "LGL"}, "L … L G is understood"),
+        ("exaone-4.0-32b", {"sliding_window_pattern": 0}, "sliding_window_pattern is 0"),
+        ("exaone-4.0-32b", {"num_experts": 8}, "keys not understood: 'num_experts'"),
+        ("hunyuan-7b", {"use_cla": True}, "use_cla is True; only False is modelled"),
+        ("hunyuan-7b", {"norm_type": "layer"}, "norm_type"),
+        ("granite-3.3-8b", {"shared_intermediate_size": 64}, "'shared_intermediate_size'"),
+        ("glm-4-32b-0414", {"n_routed_experts": 8}, "'n_routed_experts'"),
+        ("olmo-2-7b", {"layer_scales": True}, "'layer_scales'"),
+        ("olmo-3-7b", {"layer_types": ["mamba"] * 32}, "holds 'mamba'"),
+        ("gemma-2-9b", {"layer_types": ["full_attention"]}, "1 entries for 42 layers"),
+        ("gemma-2-9b", {"sliding_window_size": 8}, "'sliding_window_size'"),
+        ("gemma-2b", {"use_bidirectional_attention": True}, "'use_bidirectional_attention'"),
+        ("seed-oss-36b", {"num_key_value_heads": 7}, "must divide 80 heads"),
+        ("ernie-4.5-0.3b", {"moe_num_experts": 4}, "'moe_num_experts'"),
+        ("smollm3-3b", {"use_sliding_window": True, "sliding_window": 9}, "layer_types is missing"),
+        ("phi-2", {"n_experts": 2}, "'n_experts'"),
+        ("mimo-7b", {"add_swa_attention_sink_bias": True}, "'add_swa_attention_sink_bias'"),
+        ("nemotron-super-49b", {"block_configs": []}, "0 entries for 80 layers"),
+        ("nemotron-super-49b", {"intermediate_size": 7}, "block_configs states it"),
+    ],
+)
 def test_a_key_that_changes_the_structure_is_refused(
     build: Build, model_id: str, change: dict[str, Any], reason: str
 ) -> None:
@@ -183,14 +205,17 @@ def test_a_key_that_changes_the_structure_is_refused(
     assert reason in caught.value.message
 
 
-@pytest.mark.parametrize(("part", "change", "reason"), [
-    ("attention", {"window_length": 1024}, "window_length is 1024, which is not modelled"),
-    ("attention", {"n_heads_in_group": 7}, "must divide 64 heads"),
-    ("attention", {"mystery": 1}, "'mystery'"),
-    ("ffn", {"replace_with_linear": True}, "replace_with_linear is true"),
-    ("ffn", {"ffn_mult": -1}, "a positive number is needed"),
-    ("ffn", {"sparsify": ["2:4"]}, "sparsify"),
-])
+@pytest.mark.parametrize(
+    ("part", "change", "reason"),
+    [
+        ("attention", {"window_length": 1024}, "window_length is 1024, which is not modelled"),
+        ("attention", {"n_heads_in_group": 7}, "must divide 64 heads"),
+        ("attention", {"mystery": 1}, "'mystery'"),
+        ("ffn", {"replace_with_linear": True}, "replace_with_linear is true"),
+        ("ffn", {"ffn_mult": -1}, "a positive number is needed"),
+        ("ffn", {"sparsify": ["2:4"]}, "sparsify"),
+    ],
+)
 def test_a_block_that_is_not_understood_is_refused(
     build: Build, part: str, change: dict[str, Any], reason: str
 ) -> None:
@@ -226,17 +251,27 @@ def test_layers_that_borrow_a_cache_keep_none() -> None:
     assert kept == set(range(20))
     assert "all are on one stage" in shape_problem(spec, 1, 1, 2)
     assert shape_problem(spec, 2, 1, 1) == ""
-    assert spec.not_counted == ("the audio encoder: the configuration has no audio_config",
-                                "the vision encoder: the configuration has no vision_config")
+    assert spec.not_counted == (
+        "the audio encoder: the configuration has no audio_config",
+        "the vision encoder: the configuration has no vision_config",
+    )
 
 
 def test_encoders_of_gemma_3n_are_named_once(build: Build) -> None:
     text = _small("gemma3n_text")
-    spec = build({"model_type": "gemma3n", "text_config": text, "torch_dtype": "bfloat16",
-                  "vision_config": {"model_type": "gemma3n_vision"},
-                  "audio_config": {"model_type": "gemma3n_audio"}})
-    assert spec.not_counted == ("the vision encoder (MobileNet-V5) and its embedder",
-                                "the audio encoder and its embedder")
+    spec = build(
+        {
+            "model_type": "gemma3n",
+            "text_config": text,
+            "torch_dtype": "bfloat16",
+            "vision_config": {"model_type": "gemma3n_vision"},
+            "audio_config": {"model_type": "gemma3n_audio"},
+        }
+    )
+    assert spec.not_counted == (
+        "the vision encoder (MobileNet-V5) and its embedder",
+        "the audio encoder and its embedder",
+    )
 
 
 def test_projections_that_nothing_reads_may_be_stored_or_not(
@@ -256,13 +291,21 @@ def test_projections_that_nothing_reads_may_be_stored_or_not(
 
 
 def test_the_small_gemma_4_has_an_embedding_a_layer(build: Build) -> None:
-    text = {"model_type": "gemma4_text", "hidden_size": 1536, "num_hidden_layers": 35,
-            "vocab_size": 262144, "max_position_embeddings": 131072, "num_attention_heads": 8,
-            "num_key_value_heads": 1, "intermediate_size": 6144, "num_kv_shared_layers": 20,
-            "use_double_wide_mlp": True, "hidden_size_per_layer_input": 256,
-            "layer_types": (["sliding_attention"] * 4 + ["full_attention"]) * 7}
-    spec = build({"model_type": "gemma4", "torch_dtype": "bfloat16",
-                  "text_config": text})
+    text = {
+        "model_type": "gemma4_text",
+        "hidden_size": 1536,
+        "num_hidden_layers": 35,
+        "vocab_size": 262144,
+        "max_position_embeddings": 131072,
+        "num_attention_heads": 8,
+        "num_key_value_heads": 1,
+        "intermediate_size": 6144,
+        "num_kv_shared_layers": 20,
+        "use_double_wide_mlp": True,
+        "hidden_size_per_layer_input": 256,
+        "layer_types": (["sliding_attention"] * 4 + ["full_attention"]) * 7,
+    }
+    spec = build({"model_type": "gemma4", "torch_dtype": "bfloat16", "text_config": text})
     assert Inventory(spec).parameters_total == 4_628_569_344
     assert _cache(spec) == 2 * 2 * (3 * 512 * 8192 + 12 * 256 * 512)
     assert [a.borrows for a in spec.attention] == [False, False, True, True]

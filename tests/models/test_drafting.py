@@ -13,8 +13,15 @@ MODELLED = [name for name in WITH_LAYERS if not name.startswith("deepseek-v4")]
 
 
 def test_models_with_prediction_layers() -> None:
-    assert {"deepseek-v3", "deepseek-r1", "deepseek-v3.2", "glm-4.5", "glm-5", "qwen3.5-27b",
-            "qwen3.5-397b-a17b"} <= set(WITH_LAYERS)
+    assert {
+        "deepseek-v3",
+        "deepseek-r1",
+        "deepseek-v3.2",
+        "glm-4.5",
+        "glm-5",
+        "qwen3.5-27b",
+        "qwen3.5-397b-a17b",
+    } <= set(WITH_LAYERS)
     assert not {"kimi-k2.5", "glm-4.6", "minimax-m2", "llama-3.1-8b"} & set(WITH_LAYERS)
 
 
@@ -23,8 +30,7 @@ def test_no_byte_of_a_prediction_layer_is_lost(name: str) -> None:
     """Against the inventory: the stored bytes of the part, without the copies that are shared."""
     spec = resolve_model(name)
     own = [m for m in modules(prediction_spec(spec)) if m.kind not in ("embedding", "head")]
-    expected = sum(row_bytes(row) for row in spec.rows
-                   if row.part == "mtp" and row.copy_of is None)
+    expected = sum(row_bytes(row) for row in spec.rows if row.part == "mtp" and row.copy_of is None)
     found = sum(m.stored_bytes * max(1, len(m.layers)) for m in own)
     assert found == expected > 0
     assert {m.kind for m in own} <= {*PLANNED_KINDS, *AS_RELEASED_KINDS}
@@ -34,8 +40,14 @@ def test_the_prediction_layer_of_deepseek_is_a_decoder_layer_and_a_projection() 
     spec = resolve_model("deepseek-v3")
     found = {m.kind: m for m in modules(prediction_spec(spec))}
     whole = {m.kind: m for m in modules(spec)}
-    for kind in ("mla-q", "mla-kv", "attention-out", "experts-gate-up", "experts-down",
-                 "shared-down"):
+    for kind in (
+        "mla-q",
+        "mla-kv",
+        "attention-out",
+        "experts-gate-up",
+        "experts-down",
+        "shared-down",
+    ):
         assert found[kind].gemms == whole[kind].gemms
         assert found[kind].released_as == "fp8-block"
     assert found["mlp-gate-up"].gemms[0].members == ((7168, 2 * 7168),)

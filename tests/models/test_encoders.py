@@ -35,7 +35,8 @@ def test_whisper_large_v3_is_counted_as_the_library_builds_it() -> None:
     assert "model.decoder.layers.31.encoder_attn.v_proj.bias" in names
     assert "model.encoder.layers.0.self_attn.k_proj.bias" not in names
     assert "proj_out.weight" in {
-        t.name for t in expand(read(WHISPER | {"tie_word_embeddings": False}))}
+        t.name for t in expand(read(WHISPER | {"tie_word_embeddings": False}))
+    }
 
 
 def test_whisper_is_read_as_the_library_writes_it() -> None:
@@ -67,12 +68,15 @@ def test_a_plan_of_whisper_is_refused_with_the_reason() -> None:
     assert "()" not in caught.value.message
 
 
-@pytest.mark.parametrize(("config", "reason"), [
-    ({"model_type": "bert"}, "no decode steps"),
-    ({"model_type": "xlm-roberta"}, "keeps no cache"),
-    ({"model_type": "t5"}, "encoder's outputs"),
-    ({"model_type": "speech_of_tomorrow", "is_encoder_decoder": True}, "encoder's outputs"),
-])
+@pytest.mark.parametrize(
+    ("config", "reason"),
+    [
+        ({"model_type": "bert"}, "no decode steps"),
+        ({"model_type": "xlm-roberta"}, "keeps no cache"),
+        ({"model_type": "t5"}, "encoder's outputs"),
+        ({"model_type": "speech_of_tomorrow", "is_encoder_decoder": True}, "encoder's outputs"),
+    ],
+)
 def test_what_encoders_are_told(config: dict[str, Any], reason: str) -> None:
     with pytest.raises(UnsupportedError, match=reason) as caught:
         builder_of(config["model_type"], "config.json", config, through=False)

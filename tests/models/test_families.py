@@ -121,7 +121,8 @@ def test_attention_groups_begin_with_the_full_one():
         "gemma-3-27b-text": [("gqa", 0), ("gqa", 1024)],
         "llama-4-scout": [("gqa", 0), ("gqa", 8192)],
         "qwen3-next-80b-a3b": [("gqa", 0), ("linear", 0)],
-        "mistral-7b-v0.1": [("gqa", 4096)], "phi-3-mini-4k": [("gqa", 2047)],
+        "mistral-7b-v0.1": [("gqa", 4096)],
+        "phi-3-mini-4k": [("gqa", 2047)],
         "glm-5": [("mla", 0)],
     }
     gemma = resolve_model("gemma-4-26b-a4b").attention
@@ -177,22 +178,31 @@ def test_layers_that_share_a_selection_have_no_indexer():
     assert sum(c.kind == "latent" for c in caches) == 78 + 1
 
 
-@pytest.mark.parametrize(("change", "reason"), [
-    ({"indexer_types": None}, "indexer_types is missing"),
-    ({"indexer_types": ["full"]}, "1 entries for 78 layers"),
-    ({"indexer_types": ["shared"] * 78}, "holds 'shared' first"),
-    ({"indexer_types": ["full"] * 77 + ["other"]}, "holds 'other'"),
-    ({"index_topk_pattern": "FS"}, "index_topk_pattern is not null"),
-    ({"mlp_layer_types": ["sparse"] * 78}, "contradicts first_k_dense_replace"),
-])
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"indexer_types": None}, "indexer_types is missing"),
+        ({"indexer_types": ["full"]}, "1 entries for 78 layers"),
+        ({"indexer_types": ["shared"] * 78}, "holds 'shared' first"),
+        ({"indexer_types": ["full"] * 77 + ["other"]}, "holds 'other'"),
+        ({"index_topk_pattern": "FS"}, "index_topk_pattern is not null"),
+        ({"mlp_layer_types": ["sparse"] * 78}, "contradicts first_k_dense_replace"),
+    ],
+)
 def test_contradictions_about_indexers_are_named(change, reason):
     config = json.loads((CONFIGS / "glm-5.3.json").read_text()) | change
     with pytest.raises(PlannerError, match=reason):
         build(config)
 
 
-VALUES = st.none() | st.booleans() | st.integers(-3, 10**7) | st.text(max_size=5) | st.lists(
-    st.integers(0, 9), max_size=4) | st.dictionaries(st.text(max_size=3), st.integers(), max_size=2)
+VALUES = (
+    st.none()
+    | st.booleans()
+    | st.integers(-3, 10**7)
+    | st.text(max_size=5)
+    | st.lists(st.integers(0, 9), max_size=4)
+    | st.dictionaries(st.text(max_size=3), st.integers(), max_size=2)
+)
 
 
 @given(st.sampled_from(sorted([*SMALL, *INSIDE])), st.data())

@@ -66,8 +66,9 @@ def test_a_converted_model_has_its_parameters_and_bytes(tmp_path, family):
     spec = write(tmp_path / "m.gguf", family)
     found = Inventory(spec)
     assert found.parameters_total == FILES[family]["parameters"]
-    assert found.payload_bytes == sum(stored_bytes(kind, prod(shape))
-                                      for _, kind, shape in tensors_of(family))
+    assert found.payload_bytes == sum(
+        stored_bytes(kind, prod(shape)) for _, kind, shape in tensors_of(family)
+    )
     assert spec.quantization == "bf16"
 
 
@@ -82,15 +83,23 @@ def test_what_quantises_is_named_whether_read_from_a_file_or_a_configuration(tmp
     named = {one.name for one in gguf_matrices(write(tmp_path / "m.gguf", family))}
     plain = {name for name, kind, shape in tensors_of(family) if kind == "BF16"} - named
     stems = {re.sub(r"^blk\.\d+\.|\.weight$", "", name) for name in plain}
-    assert stems <= {"altup_proj", "altup_unembd_proj", "altup_router", "laurel_l", "laurel_r",
-                     "per_layer_model_proj"}
-    kept = {kind for name, kind, _ in tensors_of(family)
-            if name in named and "ffn_gate_inp" not in name}
+    assert stems <= {
+        "altup_proj",
+        "altup_unembd_proj",
+        "altup_router",
+        "laurel_l",
+        "laurel_r",
+        "per_layer_model_proj",
+    }
+    kept = {
+        kind for name, kind, _ in tensors_of(family) if name in named and "ffn_gate_inp" not in name
+    }
     assert kept == {"BF16"}
 
 
 def test_structures(tmp_path):
     """Windows, latents and states are those of the configurations the files were made from."""
+
     def layers(family):
         spec = write(tmp_path / "m.gguf", family)
         return {(a.kind, a.window): a.layers for a in spec.attention}
@@ -100,24 +109,43 @@ def test_structures(tmp_path):
     assert layers("gemma4") == {("gqa", 0): (2, 3), ("gqa", 64): (0, 1)}
     assert layers("qwen3_next") == {("gqa", 0): (3,), ("linear", 0): (0, 1, 2)}
     assert layers("gemma2") == {("gqa", 0): (1, 3), ("gqa", 64): (0, 2)}
-    assert layers("cohere2") == layers("exaone4") == layers("olmo3") == {
-        ("gqa", 0): (3,), ("gqa", 64): (0, 1, 2)}
+    assert (
+        layers("cohere2")
+        == layers("exaone4")
+        == layers("olmo3")
+        == {("gqa", 0): (3,), ("gqa", 64): (0, 1, 2)}
+    )
     assert layers("mimo_v2") == {("gqa", 0): (0, 3), ("gqa", 65): (1, 2)}
-    assert layers("granitemoehybrid") == layers("jamba") == layers("lfm2_moe") == {
-        ("gqa", 0): (2,), ("linear", 0): (0, 1, 3)}
+    assert (
+        layers("granitemoehybrid")
+        == layers("jamba")
+        == layers("lfm2_moe")
+        == {("gqa", 0): (2,), ("linear", 0): (0, 1, 3)}
+    )
     assert layers("mamba2") == {("linear", 0): (0, 1)}
     assert layers("nemotron_h_latent") == {("gqa", 0): (2,), ("linear", 0): (0,)}
     spec = write(tmp_path / "m.gguf", "deepseek_v3")
     a = spec.attention[0]
-    assert (a.kind, a.q_lora_rank, a.kv_lora_rank, a.nope_dim, a.rope_dim, a.value_dim) == \
-        ("mla", 48, 32, 16, 16, 32)
+    assert (a.kind, a.q_lora_rank, a.kv_lora_rank, a.nope_dim, a.rope_dim, a.value_dim) == (
+        "mla",
+        48,
+        32,
+        16,
+        16,
+        32,
+    )
     assert len(cache_description(spec)) == 4
 
 
-@pytest.mark.parametrize(("family", "rule", "kept"), [
-    ("granitemoehybrid", "mamba2", (2048, 480)), ("nemotron_h", "mamba2", (2048, 576)),
-    ("jamba", "mamba1", (2048, 384)), ("lfm2", "conv", (0, 128)),
-])
+@pytest.mark.parametrize(
+    ("family", "rule", "kept"),
+    [
+        ("granitemoehybrid", "mamba2", (2048, 480)),
+        ("nemotron_h", "mamba2", (2048, 576)),
+        ("jamba", "mamba1", (2048, 384)),
+        ("lfm2", "conv", (0, 128)),
+    ],
+)
 def test_states(tmp_path, family, rule, kept):
     """What a sequence keeps in a layer: 8 heads of 16 × 16 states, or 128 channels of 16."""
     found = [a for a in write(tmp_path / "m.gguf", family).attention if a.kind == "linear"]
@@ -130,27 +158,45 @@ def test_borrowed_caches(tmp_path, family, first):
     """Layers that attend to the keys of earlier ones have none; older files store them unread."""
     spec = write(tmp_path / "m.gguf", family)
     assert {n for a in spec.attention if a.borrows for n in a.layers} == set(
-        range(first, spec.layers))
-    older = write(tmp_path / "o.gguf", family,
-                  lambda t: [*t, ("blk.7.attn_k.weight", "BF16", (64, 64))])
+        range(first, spec.layers)
+    )
+    older = write(
+        tmp_path / "o.gguf", family, lambda t: [*t, ("blk.7.attn_k.weight", "BF16", (64, 64))]
+    )
     assert Inventory(older).parameters_total == Inventory(spec).parameters_total
-    assert [row.part for row in older.rows if row.layers == (7,)
-            and row.name.endswith("attn_k.weight")] == ["unused"]
+    assert [
+        row.part for row in older.rows if row.layers == (7,) and row.name.endswith("attn_k.weight")
+    ] == ["unused"]
 
 
 def test_prediction_layers_that_the_metadata_names(tmp_path):
     """MiMo-V2's configuration says nothing of the three that its files have."""
+
     def predicting(tensors):
-        after = [(n.replace("blk.2.", f"blk.{layer}."), k, s) for layer in (4, 5, 6)
-                 for n, k, s in tensors if n.startswith("blk.2.")]
-        return [*tensors, *after, *((f"blk.{n}.nextn.eh_proj.weight", "BF16", (64, 128))
-                                    for n in (4, 5, 6))]
+        after = [
+            (n.replace("blk.2.", f"blk.{layer}."), k, s)
+            for layer in (4, 5, 6)
+            for n, k, s in tensors
+            if n.startswith("blk.2.")
+        ]
+        return [
+            *tensors,
+            *after,
+            *((f"blk.{n}.nextn.eh_proj.weight", "BF16", (64, 128)) for n in (4, 5, 6)),
+        ]
 
     plain = write(tmp_path / "m.gguf", "mimo_v2")
-    spec = write(tmp_path / "m.gguf", "mimo_v2", predicting, **{
-        "mimo2.block_count": 7, "mimo2.nextn_predict_layers": 3,
-        "mimo2.attention.head_count_kv": [2, 4, 4, 2, 4, 4, 4],
-        "mimo2.attention.sliding_window_pattern": [0, 1, 1, 0, 1, 1, 1]})
+    spec = write(
+        tmp_path / "m.gguf",
+        "mimo_v2",
+        predicting,
+        **{
+            "mimo2.block_count": 7,
+            "mimo2.nextn_predict_layers": 3,
+            "mimo2.attention.head_count_kv": [2, 4, 4, 2, 4, 4, 4],
+            "mimo2.attention.sliding_window_pattern": [0, 1, 1, 0, 1, 1, 1],
+        },
+    )
     assert (spec.mtp_layers, plain.mtp_layers) == (3, 0)
     assert Inventory(spec).parameters_total == Inventory(plain).parameters_total
     assert plain.not_counted != () == spec.not_counted
@@ -162,13 +208,15 @@ def test_experts_in_mxfp4_are_priced_as_they_lie(tmp_path):
 
     spec = write(tmp_path / "m.gguf", "gpt_oss", fp4)
     assert spec.quantization == "ggml-mxfp4"
-    assert estimate(str(tmp_path / "m.gguf"), "h100-sxm", devices=1, context=512,
-                    batch=1) is not None
+    assert (
+        estimate(str(tmp_path / "m.gguf"), "h100-sxm", devices=1, context=512, batch=1) is not None
+    )
 
 
 @pytest.mark.parametrize("family", LATENT)
 def test_keys_and_values_of_a_latent_may_be_one_tensor(tmp_path, family):
     """Older files: attn_kv_b in place of attn_k_b and attn_v_b."""
+
     def joined(tensors):
         found = []
         for name, kind, shape in tensors:
@@ -193,18 +241,21 @@ def other(name, shape):
     return lambda tensors: [(n, k, shape if n == name else s) for n, k, s in tensors]
 
 
-@pytest.mark.parametrize(("family", "change", "reason"), [
-    ("gpt_oss", without("blk.1.ffn_up_exps.weight"), "blk.1.ffn_up_exps.weight is missing"),
-    ("phi3", other("blk.0.ffn_up.weight", (96, 64)), "mlp-gate-up of layer 0"),
-    ("deepseek_v3", other("blk.0.attn_k_b.weight", (4, 32, 32)), "mla-kv of layer 0"),
-    ("qwen3_next", lambda t: [*t, ("blk.0.hook.weight", "F32", (8,))], "is not known"),
-    ("gemma3_text", lambda t: [*t, ("blk.99.attn_q.weight", "F32", (8, 8))], "beyond the last"),
-    ("nemotron_h", without("blk.0.ssm_in.weight"), "layer 0 has no block"),
-    ("granitemoehybrid", without("blk.0.ssm_in.weight"), "blk.0.ssm_in.weight is missing"),
-    ("mimo_v2", other("blk.1.attn_k.weight", (64, 64)), "attention-qkv of layer 1"),
-    ("lfm2", other("blk.0.shortconv.in_proj.weight", (96, 64)), "linear-attention of layer 0"),
-    ("jamba", without("blk.1.ffn_gate_inp.weight"), "ffn_gate.weight is missing"),
-])
+@pytest.mark.parametrize(
+    ("family", "change", "reason"),
+    [
+        ("gpt_oss", without("blk.1.ffn_up_exps.weight"), "blk.1.ffn_up_exps.weight is missing"),
+        ("phi3", other("blk.0.ffn_up.weight", (96, 64)), "mlp-gate-up of layer 0"),
+        ("deepseek_v3", other("blk.0.attn_k_b.weight", (4, 32, 32)), "mla-kv of layer 0"),
+        ("qwen3_next", lambda t: [*t, ("blk.0.hook.weight", "F32", (8,))], "is not known"),
+        ("gemma3_text", lambda t: [*t, ("blk.99.attn_q.weight", "F32", (8, 8))], "beyond the last"),
+        ("nemotron_h", without("blk.0.ssm_in.weight"), "layer 0 has no block"),
+        ("granitemoehybrid", without("blk.0.ssm_in.weight"), "blk.0.ssm_in.weight is missing"),
+        ("mimo_v2", other("blk.1.attn_k.weight", (64, 64)), "attention-qkv of layer 1"),
+        ("lfm2", other("blk.0.shortconv.in_proj.weight", (96, 64)), "linear-attention of layer 0"),
+        ("jamba", without("blk.1.ffn_gate_inp.weight"), "ffn_gate.weight is missing"),
+    ],
+)
 def test_files_that_are_not_what_they_say(tmp_path, family, change, reason):
     with pytest.raises(PlannerError, match=reason):
         write(tmp_path / "m.gguf", family, change)
@@ -214,12 +265,18 @@ def test_metadata_that_is_missing_or_no_number(tmp_path):
     with pytest.raises(DataError, match="sliding_window is 'many'"):
         write(tmp_path / "m.gguf", "gpt_oss", **{"gpt-oss.attention.sliding_window": "many"})
     with pytest.raises(DataError, match="a whole number is needed"):
-        write(tmp_path / "m.gguf", "granitemoehybrid",
-              **{"granitehybrid.attention.head_count_kv": "2"})
+        write(
+            tmp_path / "m.gguf",
+            "granitemoehybrid",
+            **{"granitehybrid.attention.head_count_kv": "2"},
+        )
     for few in ([2], [2, 2, 2]):
         with pytest.raises(DataError, match="for each of 4 layers is needed"):
-            write(tmp_path / "m.gguf", "granitemoehybrid",
-                  **{"granitehybrid.attention.head_count_kv": few})
+            write(
+                tmp_path / "m.gguf",
+                "granitemoehybrid",
+                **{"granitehybrid.attention.head_count_kv": few},
+            )
     file = GgufFile(3, {"a.words": ("many", "few"), "a.parts": (0.5, 1.5)}, ())
     for key in ("words", "parts"):
         with pytest.raises(DataError, match="for each of 2 layers is needed"):
@@ -248,12 +305,17 @@ def test_split_parts_of_a_further_architecture(tmp_path):
     assert Inventory(spec).parameters_total == FILES["gpt_oss"]["parameters"]
 
 
-VISION = [("v.patch_embd.weight", "F16", (32, 3, 14, 14)),
-          ("v.position_embd.weight", "F32", (9, 32)),
-          *((f"v.blk.{n}.{stem}.weight", "F16", (32, 32))
-            for n in (0, 1) for stem in ("attn_q", "attn_k", "attn_v", "attn_out")),
-          *((f"v.blk.{n}.ln1.weight", "F32", (32,)) for n in (0, 1)),
-          ("mm.0.weight", "F16", (64, 32))]
+VISION = [
+    ("v.patch_embd.weight", "F16", (32, 3, 14, 14)),
+    ("v.position_embd.weight", "F32", (9, 32)),
+    *(
+        (f"v.blk.{n}.{stem}.weight", "F16", (32, 32))
+        for n in (0, 1)
+        for stem in ("attn_q", "attn_k", "attn_v", "attn_out")
+    ),
+    *((f"v.blk.{n}.ln1.weight", "F32", (32,)) for n in (0, 1)),
+    ("mm.0.weight", "F16", (64, 32)),
+]
 
 
 def projector(path, tensors=None, architecture="clip"):
@@ -276,11 +338,14 @@ def test_a_projector_beside_the_model_is_its_encoder(tmp_path):
     assert both.parameters_total == alone.parameters_total
     assert both.spec.not_counted == ()
     assert both.payload_bytes - alone.payload_bytes == sum(
-        stored_bytes(kind, prod(shape)) for _, kind, shape in VISION)
+        stored_bytes(kind, prod(shape)) for _, kind, shape in VISION
+    )
     loaded = memory(str(tmp_path / "m.gguf"), with_vision=True, context=64)
     plain = memory(str(tmp_path / "m.gguf"), context=64)
-    assert loaded.parts.stages[0].weights_bytes - plain.parts.stages[0].weights_bytes == \
-        both.payload_bytes - alone.payload_bytes
+    assert (
+        loaded.parts.stages[0].weights_bytes - plain.parts.stages[0].weights_bytes
+        == both.payload_bytes - alone.payload_bytes
+    )
 
 
 def test_several_projectors_are_told_and_not_guessed(tmp_path):
@@ -292,11 +357,14 @@ def test_several_projectors_are_told_and_not_guessed(tmp_path):
     assert Inventory(spec).parameters_vision == 0
 
 
-@pytest.mark.parametrize(("tensors", "architecture", "reason"), [
-    (None, "llama", "is no projector"),
-    ([("v.{0}", "F32", (8,))], "clip", "no name of a projector"),
-    ([("v.blk.1.x" * 40, "F32", (8,))], "clip", "no name of a projector"),
-])
+@pytest.mark.parametrize(
+    ("tensors", "architecture", "reason"),
+    [
+        (None, "llama", "is no projector"),
+        ([("v.{0}", "F32", (8,))], "clip", "no name of a projector"),
+        ([("v.blk.1.x" * 40, "F32", (8,))], "clip", "no name of a projector"),
+    ],
+)
 def test_a_projector_that_is_none(tmp_path, tensors, architecture, reason):
     projector(tmp_path / "mmproj.gguf", tensors, architecture)
     with pytest.raises(DataError, match=reason):

@@ -48,8 +48,9 @@ def test_architectures_are_of_families_that_are_understood() -> None:
     assert set(ARCHITECTURES) <= set(model_types())
 
 
-@pytest.mark.parametrize("model", [name for name in model_ids()
-                                   if resolve_model(name).model_type in ARCHITECTURES])
+@pytest.mark.parametrize(
+    "model", [name for name in model_ids() if resolve_model(name).model_type in ARCHITECTURES]
+)
 def test_names_are_unique_and_kinds_are_those_of_the_rows(model: str) -> None:
     spec = resolve_model(model)
     if spec.model_type not in ARCHITECTURES:
@@ -69,7 +70,8 @@ def test_names_are_unique_and_kinds_are_those_of_the_rows(model: str) -> None:
     named = {name for one in found for name in one.rows}
     left = {row.name for row in spec.rows if row.quantisable and row.part == "main"} - named
     assert {name.rpartition(".layers.{layer}.")[2] for name in left} <= {
-        "mlp.shared_expert_gate.weight"}, left
+        "mlp.shared_expert_gate.weight"
+    }, left
 
 
 def test_latent_attention_is_two_matrices_and_one_in_older_files() -> None:
@@ -81,7 +83,9 @@ def test_latent_attention_is_two_matrices_and_one_in_older_files() -> None:
     assert "blk.2.ffn_gate_inp.weight" not in names
     assert "blk.7.attn_kv_b.weight" not in names
     assert gguf_alias(spec)["blk.7.attn_kv_b.weight"] == (
-        "blk.7.attn_k_b.weight", "blk.7.attn_v_b.weight")
+        "blk.7.attn_k_b.weight",
+        "blk.7.attn_v_b.weight",
+    )
     rows = {one.rows for one in gguf_matrices(spec) if one.name == "blk.7.attn_v_b.weight"}
     assert rows == {("model.layers.{layer}.self_attn.kv_b_proj.weight",)}
     assert names["blk.61.nextn.eh_proj.weight"] == "mtp"
@@ -103,13 +107,17 @@ def test_linear_attention() -> None:
     assert "blk.0.ssm_ba.weight" in older
     assert "blk.0.ssm_beta.weight" not in older
     assert gguf_alias(resolve_model("qwen3-next-80b-a3b"))["blk.0.ssm_in.weight"] == (
-        "blk.0.attn_qkv.weight", "blk.0.attn_gate.weight")
+        "blk.0.attn_qkv.weight",
+        "blk.0.attn_gate.weight",
+    )
 
 
 def test_gate_and_up_joined_or_apart() -> None:
     apart = gguf_alias(resolve_model("qwen3-30b-a3b"))
     assert apart["blk.5.ffn_gate_up_exps.weight"] == (
-        "blk.5.ffn_gate_exps.weight", "blk.5.ffn_up_exps.weight")
+        "blk.5.ffn_gate_exps.weight",
+        "blk.5.ffn_up_exps.weight",
+    )
     joined = gguf_alias(resolve_model("gemma-4-26b-a4b"))
     assert joined["blk.5.ffn_gate_exps.weight"] == ("blk.5.ffn_gate_up_exps.weight",)
     phi = _names("phi-4")

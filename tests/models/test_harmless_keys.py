@@ -25,9 +25,12 @@ def written(folder: Path, name: str, **changes: Any) -> str:
 
 
 def test_a_later_qwen_with_new_keys_has_the_same_structure(tmp_path: Path) -> None:
-    path = written(tmp_path, "qwen3.5-27b",
-                   inside={"partial_rotary_factor": 0.25, "output_gate_type": "swish"},
-                   outside={"language_model_only": False})
+    path = written(
+        tmp_path,
+        "qwen3.5-27b",
+        inside={"partial_rotary_factor": 0.25, "output_gate_type": "swish"},
+        outside={"language_model_only": False},
+    )
     assert structure_of(resolve_model(path)) == structure_of(resolve_model("qwen3.5-27b"))
 
 

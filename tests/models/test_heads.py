@@ -31,8 +31,14 @@ def with_head(name: str, architecture: str, **changes: object) -> ModelSpec:
     """A bundled model of three classes with another head."""
     config = json.loads((CONFIGS / f"{name}.json").read_text(encoding="utf-8"))
     config |= {"architectures": [architecture], "id2label": {"0": "a", "1": "b", "2": "c"}}
-    return spec_from_bytes(json.dumps(config | changes).encode(), "config.json", model_id="x",
-                           public_name="x", source="x", source_kind="file")
+    return spec_from_bytes(
+        json.dumps(config | changes).encode(),
+        "config.json",
+        model_id="x",
+        public_name="x",
+        source="x",
+        source_kind="file",
+    )
 
 
 @pytest.mark.parametrize(("name", "architecture", "total"), COUNTED)

@@ -67,12 +67,16 @@ def test_gguf_divides_by_the_count_of_each_expert(tmp_path):
     assert check_imatrix(found, resolve_model(MODEL)) > 100
 
 
-@pytest.mark.parametrize(("data", "words"), [
-    (b"", "neither a GGUF file"), (b"a text, and no matrix at all", "neither a GGUF file"),
-    (legacy({Q: ([1, 2], 1)})[:30], "neither a GGUF file"),
-    (legacy({Q: ([1, -2], 1)}), "negative or not finite"),
-    (legacy({Q: ([1, np.inf], 1)}), "negative or not finite"),
-])
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (b"", "neither a GGUF file"),
+        (b"a text, and no matrix at all", "neither a GGUF file"),
+        (legacy({Q: ([1, 2], 1)})[:30], "neither a GGUF file"),
+        (legacy({Q: ([1, -2], 1)}), "negative or not finite"),
+        (legacy({Q: ([1, np.inf], 1)}), "negative or not finite"),
+    ],
+)
 def test_what_is_no_matrix_is_refused(tmp_path, data, words):
     with pytest.raises(DataError, match=words) as error:
         load_imatrix(written(tmp_path, data))
@@ -88,11 +92,14 @@ def test_a_gguf_file_without_one_is_refused(tmp_path):
         load_imatrix(tmp_path / "nowhere.dat")
 
 
-@pytest.mark.parametrize(("entries", "words"), [
-    ({"blk.99.attn_q.weight": (np.ones(2048), 1)}, "of another model.*blk.99"),
-    ({Q: (np.ones(512), 1)}, "has 512 numbers, the model 2048"),
-    ({EXPERTS: (np.ones(768), 1)}, "has 768 numbers, the model 98304"),
-])
+@pytest.mark.parametrize(
+    ("entries", "words"),
+    [
+        ({"blk.99.attn_q.weight": (np.ones(2048), 1)}, "of another model.*blk.99"),
+        ({Q: (np.ones(512), 1)}, "has 512 numbers, the model 2048"),
+        ({EXPERTS: (np.ones(768), 1)}, "has 768 numbers, the model 98304"),
+    ],
+)
 def test_a_matrix_of_another_model_is_refused(tmp_path, entries, words):
     found = load_imatrix(written(tmp_path, legacy(entries)))
     with pytest.raises(DataError, match=words):

@@ -16,17 +16,36 @@ from planner.models.inventory import Inventory, expand
 from planner.throughput.kernels import kernel
 from tests.support.theory import estimate
 
-NF4 = {"quant_method": "bitsandbytes", "load_in_4bit": True, "load_in_8bit": False,
-       "_load_in_4bit": True, "_load_in_8bit": False, "bnb_4bit_compute_dtype": "bfloat16",
-       "bnb_4bit_quant_storage": "uint8", "bnb_4bit_quant_type": "nf4",
-       "bnb_4bit_use_double_quant": True, "llm_int8_enable_fp32_cpu_offload": False,
-       "llm_int8_has_fp16_weight": False, "llm_int8_skip_modules": None,
-       "llm_int8_threshold": 6.0}
+NF4 = {
+    "quant_method": "bitsandbytes",
+    "load_in_4bit": True,
+    "load_in_8bit": False,
+    "_load_in_4bit": True,
+    "_load_in_8bit": False,
+    "bnb_4bit_compute_dtype": "bfloat16",
+    "bnb_4bit_quant_storage": "uint8",
+    "bnb_4bit_quant_type": "nf4",
+    "bnb_4bit_use_double_quant": True,
+    "llm_int8_enable_fp32_cpu_offload": False,
+    "llm_int8_has_fp16_weight": False,
+    "llm_int8_skip_modules": None,
+    "llm_int8_threshold": 6.0,
+}
 INT8 = {"quant_method": "bitsandbytes", "load_in_8bit": True, "llm_int8_threshold": 6.0}
-ROUND = {"quant_method": "auto-round", "bits": 4, "group_size": 32, "sym": True, "iters": 200,
-         "data_type": "int", "packing_format": "auto_round:auto_gptq", "autoround_version": "0.5",
-         "extra_config": {"model.layers.1.mlp.up_proj": {"bits": 8, "group_size": 32},
-                          "model.layers.2.mlp.up_proj": {"bits": 16}}}
+ROUND = {
+    "quant_method": "auto-round",
+    "bits": 4,
+    "group_size": 32,
+    "sym": True,
+    "iters": 200,
+    "data_type": "int",
+    "packing_format": "auto_round:auto_gptq",
+    "autoround_version": "0.5",
+    "extra_config": {
+        "model.layers.1.mlp.up_proj": {"bits": 8, "group_size": 32},
+        "model.layers.2.mlp.up_proj": {"bits": 16},
+    },
+}
 BITS = {"F32": 4, "BF16": 2, "F16": 2, "U8": 1, "I8": 1, "I32": 4}
 CONFIGS = Path(planner.__file__).parent / "models" / "configs"
 UP = "model.layers.1.mlp.up_proj."
@@ -41,8 +60,16 @@ def wide(tiny, build):
     """A small Llama whose sizes hold every group, quantised."""
 
     def make(quantisation, **changes):
-        return build(tiny("llama", hidden_size=256, intermediate_size=512, num_attention_heads=4,
-                          quantization_config=quantisation, **changes))
+        return build(
+            tiny(
+                "llama",
+                hidden_size=256,
+                intermediate_size=512,
+                num_attention_heads=4,
+                quantization_config=quantisation,
+                **changes,
+            )
+        )
 
     return make
 
@@ -114,8 +141,12 @@ def test_awq_has_its_own_group(wide, group):
 
 
 def test_schemes_of_checkpoints_are_found_and_not_listed():
-    for name, size in (("int3-w3a16-g128", 512 * (96 + 4)), ("int2-w2a16-row", 512 * (64 + 2)),
-                       ("nf4-w4a16", 512 * 4 * 36), ("nf4-w4a16-nested", 512 * 4 * 33)):
+    for name, size in (
+        ("int3-w3a16-g128", 512 * (96 + 4)),
+        ("int2-w2a16-row", 512 * (64 + 2)),
+        ("nf4-w4a16", 512 * 4 * 36),
+        ("nf4-w4a16-nested", 512 * 4 * 33),
+    ):
         assert tensor_bytes(scheme(name).weight, 512, 256) == size
         assert SCHEMES[name] is scheme(name.upper())
         assert name not in scheme_ids()
@@ -123,8 +154,11 @@ def test_schemes_of_checkpoints_are_found_and_not_listed():
 
 
 def test_schemes_of_checkpoints_come_last_in_any_order_of_schemes():
-    assert in_catalogue_order({"int3-w3a16-g128", "bf16", "as released", "nvfp4"}) == \
-        ["bf16", "nvfp4", "int3-w3a16-g128"]
+    assert in_catalogue_order({"int3-w3a16-g128", "bf16", "as released", "nvfp4"}) == [
+        "bf16",
+        "nvfp4",
+        "int3-w3a16-g128",
+    ]
 
 
 def quantised(tmp_path, config, quantization):
@@ -156,11 +190,14 @@ def test_two_bits_move_less_and_widen_as_four_do():
     few, four = (kernel(device, f"int{bits}-w{bits}a16-g64") for bits in (2, 4))
     assert few.conversion_elements_per_s == four.conversion_elements_per_s
     assert tensor_bytes(scheme(few.scheme).weight, 512, 256) < tensor_bytes(
-        scheme(four.scheme).weight, 512, 256)
+        scheme(four.scheme).weight, 512, 256
+    )
 
 
-@pytest.mark.parametrize(("engine", "served"), [
-    ("vllm", True), ("sglang", True), ("vllm@0.25", False), ("vllm@0.32", False)])
+@pytest.mark.parametrize(
+    ("engine", "served"),
+    [("vllm", True), ("sglang", True), ("vllm@0.25", False), ("vllm@0.32", False)],
+)
 def test_bitsandbytes_is_served_until_vllm_leaves_it_to_a_plugin(small, tmp_path, engine, served):
     path = quantised(tmp_path, small, NF4)
     ask = {"engine": engine, "devices": 1, "context": 512, "batch": 2}
@@ -193,8 +230,9 @@ def written(tmp_path, tiny, write_safetensors):
         (tmp_path / "config.json").write_text(json.dumps(config))
         found = tensors(spec)
         change(found)
-        write_safetensors(tmp_path / "model.safetensors",
-                          [(name, *value) for name, value in found.items()])
+        write_safetensors(
+            tmp_path / "model.safetensors", [(name, *value) for name, value in found.items()]
+        )
         return resolve_model(str(tmp_path)), found
 
     return write
@@ -202,12 +240,12 @@ def written(tmp_path, tiny, write_safetensors):
 
 @pytest.mark.parametrize("quantisation", [NF4, INT8, ROUND])
 def test_a_checkpoint_agrees_with_its_configuration(tiny, build, written, quantisation):
-    config = tiny("llama", hidden_size=256, intermediate_size=512,
-                  quantization_config=quantisation)
+    config = tiny("llama", hidden_size=256, intermediate_size=512, quantization_config=quantisation)
     spec = build(config)
     found, _ = written(spec, config, lambda tensors: None)
-    assert found.rows == spec.rows or Inventory(found).payload_bytes == \
-        Inventory(spec).payload_bytes
+    assert (
+        found.rows == spec.rows or Inventory(found).payload_bytes == Inventory(spec).payload_bytes
+    )
 
 
 def test_a_text_of_another_length_is_counted_as_it_lies(tiny, build, written):
@@ -235,5 +273,6 @@ def test_a_tied_model_may_store_its_head(tiny, build, written):
     assert Inventory(found).parameters_total == Inventory(spec).parameters_total
     assert Inventory(found).payload_bytes == Inventory(spec).payload_bytes + 100 * 64 * 2
     with pytest.raises(DataError, match="lm_head"):
-        written(spec, config, lambda tensors: tensors.update({"lm_head.weight":
-                                                              ("BF16", (99, 64))}))
+        written(
+            spec, config, lambda tensors: tensors.update({"lm_head.weight": ("BF16", (99, 64))})
+        )

@@ -13,15 +13,34 @@ from planner.models.inventory import Inventory
 
 
 def read(config, *ignore, quant=None, place="config.json"):
-    return spec_from_bytes(json.dumps(config).encode(), place, model_id="x", public_name="x",
-                           source="x", source_kind="file", ignore_keys=ignore, quant_text=quant)
+    return spec_from_bytes(
+        json.dumps(config).encode(),
+        place,
+        model_id="x",
+        public_name="x",
+        source="x",
+        source_kind="file",
+        ignore_keys=ignore,
+        quant_text=quant,
+    )
 
 
 def test_harmless_keys_are_named(tiny) -> None:
-    found = read(tiny("llama", rope_interleaved=False, is_llama_config=True, rms_norm_eps=1e-5,
-                      **{"transformers.js_config": {"dtype": "q4"}}))
-    assert found.harmless_keys == ("is_llama_config", "rms_norm_eps", "rope_interleaved",
-                                   "transformers.js_config")
+    found = read(
+        tiny(
+            "llama",
+            rope_interleaved=False,
+            is_llama_config=True,
+            rms_norm_eps=1e-5,
+            **{"transformers.js_config": {"dtype": "q4"}},
+        )
+    )
+    assert found.harmless_keys == (
+        "is_llama_config",
+        "rms_norm_eps",
+        "rope_interleaved",
+        "transformers.js_config",
+    )
     assert Inventory(found).to_dict()["harmless_keys"] == list(found.harmless_keys)
     assert found.rows == read(tiny("llama")).rows
 
@@ -94,8 +113,12 @@ def test_infinity_is_a_number_of_configurations(tiny) -> None:
 
 
 def test_modelopts_keys_without_a_method_are_modelopts(tiny) -> None:
-    stated = {"quant_algo": "FP8", "ignore": ["lm_head"], "kv_cache_scheme": "FP8",
-              "producer": {"name": "modelopt", "version": "0.31.0"}}
+    stated = {
+        "quant_algo": "FP8",
+        "ignore": ["lm_head"],
+        "kv_cache_scheme": "FP8",
+        "producer": {"name": "modelopt", "version": "0.31.0"},
+    }
     found = read(tiny("qwen3", quantization_config=stated))
     assert (found.quantization, found.kv_scheme) == ("fp8-tensor", "fp8")
 
@@ -109,22 +132,33 @@ def test_a_quantisation_beside_counts_and_one_that_only_the_name_says_is_told(
     alone = load_model(str(folder))
     assert alone.quantization == "bf16"
     assert ("stored as", "bf16 throughout, and the name says NVFP4") in [
-        note[:2] for note in alone.remarks]
+        note[:2] for note in alone.remarks
+    ]
     beside = {"producer": {"name": "modelopt"}, "quantization": {"quant_algo": "NVFP4"}}
     (folder / "hf_quant_config.json").write_text(json.dumps(beside), encoding="utf-8")
     found = load_model(str(folder))
     assert found.quantization == "nvfp4"
     assert not any(note[0] == "stored as" for note in found.remarks)
-    for name, text in (("a_config.json", json.dumps(tiny("llama"))),
-                       ("a_hf_quant_config.json", json.dumps(beside))):
+    for name, text in (
+        ("a_config.json", json.dumps(tiny("llama"))),
+        ("a_hf_quant_config.json", json.dumps(beside)),
+    ):
         (tmp_path / name).write_text(text, encoding="utf-8")
     assert load_model(str(tmp_path / "a_config.json")).quantization == "nvfp4"
 
 
 def test_harmless_lists_and_understood_keys_do_not_contradict_each_other() -> None:
     every = harmless_keys(EVERY)
-    assert {"hidden_size", "head_dim", "num_experts", "sliding_window", "layer_types",
-            "tie_word_embeddings", "vocab_size", "attention_bias"}.isdisjoint(every)
+    assert {
+        "hidden_size",
+        "head_dim",
+        "num_experts",
+        "sliding_window",
+        "layer_types",
+        "tie_word_embeddings",
+        "vocab_size",
+        "attention_bias",
+    }.isdisjoint(every)
     assert harmless_keys("glm_moe_dsa")["mlp_bias"] == [False]
 
 

@@ -159,8 +159,11 @@ def test_a_longer_sequence_never_takes_less(model_id, tokens, more):
 def test_every_layer_is_in_one_group(model_id):
     spec = resolve_model(model_id)
     layers = [layer for group in spec.attention for layer in group.layers]
-    without = {"nemotron-super-49b": 31, "nemotron-3-nano-30b-a3b": 23,
-               "nemotron-3-ultra-550b-a55b": 48}.get(model_id, 0)  # of experts or MLPs alone
+    without = {
+        "nemotron-super-49b": 31,
+        "nemotron-3-nano-30b-a3b": 23,
+        "nemotron-3-ultra-550b-a55b": 48,
+    }.get(model_id, 0)  # of experts or MLPs alone
     assert len(layers) == len(set(layers)) == spec.layers - without
     own = {layer for group in spec.attention if not group.borrows for layer in group.layers}
     assert {cache.layer for cache in cache_description(spec)} == own

@@ -69,23 +69,34 @@ def test_every_bundled_model_says_where_it_is_from() -> None:
 def test_no_name_means_two_models() -> None:
     owners: dict[str, str] = {}
     for entry in catalog().values():
-        for name in {entry.id, entry.public_name, entry.public_name.split("/")[-1],
-                     *entry.aliases}:
+        for name in {entry.id, entry.public_name, entry.public_name.split("/")[-1], *entry.aliases}:
             key = name.lower().replace("_", "-")
             assert owners.setdefault(key, entry.id) == entry.id, name
 
 
-@pytest.mark.parametrize(("words", "expected"), [
-    (["qwen3", "vl"], {"qwen3-vl-2b", "qwen3-vl-4b", "qwen3-vl-8b", "qwen3-vl-30b-a3b",
-                       "qwen3-vl-32b", "qwen3-vl-235b-a22b"}),
-    (["Qwen3 14B"], {"qwen3-14b"}),
-    (["mistral", "small"], {"mistral-small-24b", "mistral-small-3.2-24b"}),
-    (["chat-hf"], {"llama-2-7b", "llama-2-13b", "llama-2-70b", "glm-4-9b"}),
-    (["qwen3", "8b"], {"qwen3-8b", "qwen3-vl-8b"}),
-    (["qwen2.5 7b"], {"qwen2.5-7b"}),
-    (["cohere"], {"command-a", "command-r", "command-r-plus", "command-r7b"}),
-    (["CohereForAI/c4ai-command-r-v01"], {"command-r"}),
-])
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (
+            ["qwen3", "vl"],
+            {
+                "qwen3-vl-2b",
+                "qwen3-vl-4b",
+                "qwen3-vl-8b",
+                "qwen3-vl-30b-a3b",
+                "qwen3-vl-32b",
+                "qwen3-vl-235b-a22b",
+            },
+        ),
+        (["Qwen3 14B"], {"qwen3-14b"}),
+        (["mistral", "small"], {"mistral-small-24b", "mistral-small-3.2-24b"}),
+        (["chat-hf"], {"llama-2-7b", "llama-2-13b", "llama-2-70b", "glm-4-9b"}),
+        (["qwen3", "8b"], {"qwen3-8b", "qwen3-vl-8b"}),
+        (["qwen2.5 7b"], {"qwen2.5-7b"}),
+        (["cohere"], {"command-a", "command-r", "command-r-plus", "command-r7b"}),
+        (["CohereForAI/c4ai-command-r-v01"], {"command-r"}),
+    ],
+)
 def test_words_find_models(words: list[str], expected: set[str]) -> None:
     assert set(search(words)) == expected
 
@@ -152,5 +163,5 @@ def test_totals_are_those_that_others_state(model_id: str) -> None:
 
 def test_two_of_three_names_of_common_sizes_have_a_published_total() -> None:
     """Bundled since common sizes resolve: the rest is counted from sizes alone."""
-    later = model_ids()[model_ids().index("llama-2-7b"):]
+    later = model_ids()[model_ids().index("llama-2-7b") :]
     assert len(set(PUBLISHED) & set(later)) == len(PUBLISHED) >= 60

@@ -213,8 +213,14 @@ def test_sums_by_kind_equal_the_published_columns(model_id, facts):
             assert kinds.get(kind, 0) == column(*names), kind
     queries = "mla-q" if "mla-q" in kinds else "attention-qkv"
     assert kinds[queries] == column(
-        "attn.q_proj", "attn.q_a_proj", "attn.q_b_proj", "attn.k_proj", "attn.v_proj",
-        "attn.qkv_proj", "attn.c_attn", "attn.sinks",
+        "attn.q_proj",
+        "attn.q_a_proj",
+        "attn.q_b_proj",
+        "attn.k_proj",
+        "attn.v_proj",
+        "attn.qkv_proj",
+        "attn.c_attn",
+        "attn.sinks",
     )
     for prefix, name in (("experts", "routed_experts"), ("shared", "shared_expert")):
         assert kinds.get(prefix + "-gate-up", 0) + kinds.get(prefix + "-down", 0) == column(name)
@@ -291,7 +297,7 @@ def test_later_verbatim_configurations_are_the_published_files(facts):
     from planner.models import catalog
 
     folder = Path(catalog.__file__).parent / "configs"
-    for model_id in model_ids()[len(FIRST):]:
+    for model_id in model_ids()[len(FIRST) :]:
         entry = catalog.catalog()[model_id]
         if entry.source_kind == "verbatim":
             name = f"{entry.public_name.replace('/', '--')}_config.json"

@@ -196,8 +196,11 @@ def test_gptq_rules_by_module(tiny):
     }  # fmt: skip
     spec = _spec(tiny("llama", vocab_size=128, quantization_config=GPTQ | {
         "lm_head": True, "group_size": -1, "bits": 8, "dynamic": dynamic}))  # fmt: skip
-    found = {row.name.format(layer=layer): row.scheme for row in spec.rows
-             for layer in row.layers or (0,)}
+    found = {
+        row.name.format(layer=layer): row.scheme
+        for row in spec.rows
+        for layer in row.layers or (0,)
+    }
     assert found["model.layers.0.mlp.down_proj.weight"] is None
     assert found["model.layers.1.mlp.down_proj.weight"] == "int8-w8a16"
     assert found["model.layers.1.mlp.up_proj.weight"] == "int4-w4a16-g32"
@@ -221,8 +224,11 @@ def test_tables_and_gates_are_quantised_by_name_alone(tiny):
         spec = _spec(tiny("qwen3_moe", quantization_config={
             "quant_method": "compressed-tensors", "format": "pack-quantized", "ignore": ["lm_head"],
             "config_groups": targets}))  # fmt: skip
-        found[len(targets)] = {row.name.format(layer=layer, expert=0): row.scheme
-                               for row in spec.rows for layer in row.layers or (0,)}
+        found[len(targets)] = {
+            row.name.format(layer=layer, expert=0): row.scheme
+            for row in spec.rows
+            for layer in row.layers or (0,)
+        }
     gates = [f"model.layers.{layer}.mlp.gate.weight" for layer in (0, 1)]
     assert [found[1][name] for name in gates] == [None, None]
     assert [found[2][name] for name in gates] == [None, "int8-w8a16"]

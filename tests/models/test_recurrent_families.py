@@ -69,8 +69,10 @@ def test_a_mamba_state_is_fp32_and_its_groups_are_copied_beyond_their_number():
     assert entry_bytes(cache, "fp8") == 64 * 64 * 128 * 4 + 6144 * 3 * 2
     assert entry_bytes(cache, "bf16", 8) == (64 * 64 * 128 * 4 + 6144 * 3 * 2) // 8
     shared = 2 * 8 * 128
-    assert entry_bytes(cache, "bf16", 16) == 64 * 64 * 128 * 4 // 16 \
-        + (6144 - shared + 2 * shared) * 3 * 2 // 16
+    assert (
+        entry_bytes(cache, "bf16", 16)
+        == 64 * 64 * 128 * 4 // 16 + (6144 - shared + 2 * shared) * 3 * 2 // 16
+    )
 
 
 def test_experts_of_super_are_two_matrices_in_a_latent_space():
@@ -95,8 +97,9 @@ def test_an_index_of_minimax_m3_keeps_one_key_a_token():
     by_layer = {n: [c for c in cache_description(spec) if c.layer == n] for n in (2, 3)}
     assert [c.kind for c in by_layer[2]] == ["kv"]
     assert [(c.kind, c.parts) for c in by_layer[3]] == [
-        ("indexer", (("indexer", 128),)), ("kv", (("k", 128), ("v", 128)))] \
-        or [c.kind for c in by_layer[3]] == ["kv", "indexer"]
+        ("indexer", (("indexer", 128),)),
+        ("kv", (("k", 128), ("v", 128))),
+    ] or [c.kind for c in by_layer[3]] == ["kv", "indexer"]
     assert spec.attention[1].indexer_topk == 16 * 128
     assert any("num_mtp_modules" in left for left in spec.not_counted)
 
@@ -116,8 +119,11 @@ def test_layers_of_a_short_convolution_keep_all_but_one_input():
         ("nemotron_3_nano", {"layers_block_type": ["mamba"]}, "contradicts"),
         ("nemotron_3_nano", {"n_groups": 7}, "must divide 64"),
         ("nemotron_3_nano", {"mamba_ssm_cache_dtype": "int8"}, "mamba_ssm_cache_dtype"),
-        ("nemotron_3_nano", {"n_routed_experts": None, "moe_intermediate_size": None},
-         "lacks n_routed_experts, moe_intermediate_size"),
+        (
+            "nemotron_3_nano",
+            {"n_routed_experts": None, "moe_intermediate_size": None},
+            "lacks n_routed_experts, moe_intermediate_size",
+        ),
         ("minimax_m3", {"attention_output_gate": True}, "attention_output_gate"),
         ("minimax_m3", {"moe_layer_freq": [1]}, "1 entries for 60"),
         ("kimi_linear", {"num_nextn_predict_layers": 1}, "num_nextn_predict_layers"),
@@ -145,8 +151,13 @@ def test_unknown_keys_are_refused_by_name():
 
 
 def names_of(spec):
-    return {name.format(layer=layer) for row in spec.rows if row.part == "mtp"
-            for name in [row.name] for layer in row.layers}
+    return {
+        name.format(layer=layer)
+        for row in spec.rows
+        if row.part == "mtp"
+        for name in [row.name]
+        for layer in row.layers
+    }
 
 
 def test_the_prediction_layer_of_longcat():
@@ -156,16 +167,36 @@ def test_the_prediction_layer_of_longcat():
     inside = "model.mtp.layers.0."
     assert spec.mtp_layers == 1
     assert names_of(spec) == {
-        "model.mtp.embed_tokens.weight", "model.mtp.norm.weight", *(
-            f"{inside}{name}.weight" for name in (
-                "eh_proj", "enorm.m", "hnorm.m", "input_layernorm", "post_attention_layernorm",
-                *(f"self_attn.{one}" for one in (
-                    "q_a_proj", "q_b_proj", "kv_a_proj_with_mqa", "kv_b_proj", "o_proj",
-                    "q_a_layernorm", "kv_a_layernorm")),
-                *(f"transformer_layer.mlp.{one}_proj" for one in ("gate", "up", "down"))))}
+        "model.mtp.embed_tokens.weight",
+        "model.mtp.norm.weight",
+        *(
+            f"{inside}{name}.weight"
+            for name in (
+                "eh_proj",
+                "enorm.m",
+                "hnorm.m",
+                "input_layernorm",
+                "post_attention_layernorm",
+                *(
+                    f"self_attn.{one}"
+                    for one in (
+                        "q_a_proj",
+                        "q_b_proj",
+                        "kv_a_proj_with_mqa",
+                        "kv_b_proj",
+                        "o_proj",
+                        "q_a_layernorm",
+                        "kv_a_layernorm",
+                    )
+                ),
+                *(f"transformer_layer.mlp.{one}_proj" for one in ("gate", "up", "down")),
+            )
+        ),
+    }
     hidden, vocab = 6144, 131072
-    attention = (hidden * (1536 + 576) + 1536 + 512 + 1536 * 64 * 192 + 512 * 64 * 256
-                 + 64 * 128 * hidden)
+    attention = (
+        hidden * (1536 + 576) + 1536 + 512 + 1536 * 64 * 192 + 512 * 64 * 256 + 64 * 128 * hidden
+    )
     own = attention + 3 * hidden * 12288 + 2 * hidden * hidden + 5 * hidden
     assert Inventory(spec).parameters_mtp == own + vocab * hidden
     without = build(RELEASES["longcat_flash"] | {"num_nextn_predict_layers": 0})
@@ -181,15 +212,20 @@ def test_the_prediction_layer_of_longcat():
 def test_prediction_layers_of_step_have_kinds_and_heads_of_their_own():
     """Releases list their kinds behind those of the model; the layers are dense."""
     config = RELEASES["step_3_5_flash"]
-    after = {"num_nextn_predict_layers": 3,
-             "layer_types": [*config["layer_types"], *["sliding_attention"] * 3]}
+    after = {
+        "num_nextn_predict_layers": 3,
+        "layer_types": [*config["layer_types"], *["sliding_attention"] * 3],
+    }
     spec = build(config | after)
     assert spec.mtp_layers == 3
     assert not [row for row in spec.rows if row.part == "mtp" and row.experts > 1]
-    assert {"model.layers.45.transformer.shared_head.output.weight",
-            "model.layers.47.transformer.shared_head.norm.weight",
-            "model.layers.46.mlp.down_proj.weight", "model.layers.45.eh_proj.weight",
-            "model.layers.46.self_attn.g_proj.weight"} <= names_of(spec)
+    assert {
+        "model.layers.45.transformer.shared_head.output.weight",
+        "model.layers.47.transformer.shared_head.norm.weight",
+        "model.layers.46.mlp.down_proj.weight",
+        "model.layers.45.eh_proj.weight",
+        "model.layers.46.self_attn.g_proj.weight",
+    } <= names_of(spec)
     hidden, heads = 4096, 96
     attention = hidden * (2 * heads * 128 + 2 * 8 * 128 + heads) + 2 * 128
     own = attention + 3 * hidden * 11264 + 2 * hidden**2 + 5 * hidden + 128896 * hidden
@@ -200,34 +236,62 @@ def test_prediction_layers_of_step_have_kinds_and_heads_of_their_own():
     assert [key for key, _, _ in unlisted.notes] == ["prediction layers"]
     assert spec.notes == build(config).notes == ()
     with pytest.raises(DataError, match="47 entries for 45 layers"):
-        build(config | {"num_nextn_predict_layers": 3,
-                        "layer_types": [*config["layer_types"], *["full_attention"] * 2]})
+        build(
+            config
+            | {
+                "num_nextn_predict_layers": 3,
+                "layer_types": [*config["layer_types"], *["full_attention"] * 2],
+            }
+        )
 
 
 def test_prediction_layers_of_a_ling_hybrid_have_latent_attention_and_experts():
     """Embedding and head are the model's; those of Ling without recurrences are not known."""
     config = {
-        "model_type": "bailing_hybrid", "hidden_size": 64, "num_hidden_layers": 4,
-        "vocab_size": 128, "max_position_embeddings": 512, "num_attention_heads": 4,
-        "num_key_value_heads": 4, "kv_lora_rank": 32, "q_lora_rank": 48, "qk_nope_head_dim": 16,
-        "qk_rope_head_dim": 8, "v_head_dim": 16, "layer_group_size": 4, "intermediate_size": 96,
-        "moe_intermediate_size": 32, "num_experts": 8, "num_experts_per_tok": 2,
-        "num_shared_experts": 1, "first_k_dense_replace": 1, "torch_dtype": "bfloat16",
-        "tie_word_embeddings": False}
+        "model_type": "bailing_hybrid",
+        "hidden_size": 64,
+        "num_hidden_layers": 4,
+        "vocab_size": 128,
+        "max_position_embeddings": 512,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 4,
+        "kv_lora_rank": 32,
+        "q_lora_rank": 48,
+        "qk_nope_head_dim": 16,
+        "qk_rope_head_dim": 8,
+        "v_head_dim": 16,
+        "layer_group_size": 4,
+        "intermediate_size": 96,
+        "moe_intermediate_size": 32,
+        "num_experts": 8,
+        "num_experts_per_tok": 2,
+        "num_shared_experts": 1,
+        "first_k_dense_replace": 1,
+        "torch_dtype": "bfloat16",
+        "tie_word_embeddings": False,
+    }
     plain, spec = (build(config | {"num_nextn_predict_layers": count}) for count in (0, 2))
     last = {row.name for row in spec.rows if row.part == "main" and 3 in row.layers}
     named = {row.name for row in spec.rows if row.part == "mtp"}
     assert last <= named
     assert {name.rpartition("{layer}.")[2] for name in named - last} == {
-        "enorm.weight", "hnorm.weight", "eh_proj.weight", "final_layernorm.weight"}
+        "enorm.weight",
+        "hnorm.weight",
+        "eh_proj.weight",
+        "final_layernorm.weight",
+    }
     layer = sum(row.elements * row.experts for row in plain.rows if 3 in row.layers and row.counted)
     assert Inventory(spec).parameters_mtp == 2 * (layer + 2 * 64 * 64 + 3 * 64)
     assert Inventory(spec).parameters_total == Inventory(plain).parameters_total
     grouped = build(RELEASES["ling_mini_2_0"] | {"num_nextn_predict_layers": 1})
     assert "1 prediction layers" in grouped.not_counted[0]
+
+
 def test_mistral_4_keeps_the_experts_of_a_layer_together():
-    rows = {row.name.rpartition("layers.{layer}.")[2]: row
-            for row in build(RELEASES["mistral_4_small"]).rows}
+    rows = {
+        row.name.rpartition("layers.{layer}.")[2]: row
+        for row in build(RELEASES["mistral_4_small"]).rows
+    }
     joined, down = rows["mlp.experts.gate_up_proj"], rows["mlp.experts.down_proj"]
     assert (joined.shape, joined.experts, joined.stacked) == ((4096, 4096), 128, True)
     assert (down.shape, down.experts, down.stacked) == ((4096, 2048), 128, True)
@@ -235,13 +299,30 @@ def test_mistral_4_keeps_the_experts_of_a_layer_together():
 
 
 def test_what_compressed_tensors_stores_is_apart_by_expert():
-    channel = {"num_bits": 8, "type": "float", "symmetric": True, "dynamic": False,
-               "strategy": "channel"}
-    quantised = build(RELEASES["mistral_4_small"] | {"quantization_config": {
-        "quant_method": "compressed-tensors", "format": "float-quantized", "ignore": ["lm_head"],
-        "config_groups": {"group_0": {
-            "targets": ["Linear"], "weights": channel,
-            "input_activations": channel | {"strategy": "token", "dynamic": True}}}}})
+    channel = {
+        "num_bits": 8,
+        "type": "float",
+        "symmetric": True,
+        "dynamic": False,
+        "strategy": "channel",
+    }
+    quantised = build(
+        RELEASES["mistral_4_small"]
+        | {
+            "quantization_config": {
+                "quant_method": "compressed-tensors",
+                "format": "float-quantized",
+                "ignore": ["lm_head"],
+                "config_groups": {
+                    "group_0": {
+                        "targets": ["Linear"],
+                        "weights": channel,
+                        "input_activations": channel | {"strategy": "token", "dynamic": True},
+                    }
+                },
+            }
+        }
+    )
     plain = build(RELEASES["mistral_4_small"])
     assert quantised.quantization == "fp8-channel"
     assert not any(row.stacked for row in quantised.rows)
@@ -249,8 +330,9 @@ def test_what_compressed_tensors_stores_is_apart_by_expert():
 
 
 def test_step_3_with_dense_layers_alone_has_no_experts():
-    config = {key: value for key, value in RELEASES["step_3_5_flash"].items()
-              if key != "moe_layers_enum"}
+    config = {
+        key: value for key, value in RELEASES["step_3_5_flash"].items() if key != "moe_layers_enum"
+    }
     spec = build(config | {"mlp_layer_types": ["dense"] * 45})
     assert not any(row.kind.startswith("experts") for row in spec.rows)
     assert {row.layers for row in spec.rows if row.kind == "mlp-down"} == {tuple(range(45))}

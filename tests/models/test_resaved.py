@@ -23,23 +23,32 @@ def changed(config: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
         if "gone" in change:
             del found[key]
         else:
-            found[key] = change["now"] if "now" in change else changed(found[key],
-                                                                       change["inside"])
+            found[key] = change["now"] if "now" in change else changed(found[key], change["inside"])
     return found
 
 
 def read(config: dict[str, Any], name: str) -> ModelSpec:
     quant = CONFIGS / f"{name}.hf_quant_config.json"
     return spec_from_bytes(
-        json.dumps(config).encode(), f"{name}/config.json", model_id=name, public_name=name,
-        source="", source_kind="file", quant_text=quant.read_bytes() if quant.exists() else None)
+        json.dumps(config).encode(),
+        f"{name}/config.json",
+        model_id=name,
+        public_name=name,
+        source="",
+        source_kind="file",
+        quant_text=quant.read_bytes() if quant.exists() else None,
+    )
 
 
 def same(found: ModelSpec, name: str) -> None:
     own = resolve_model(name)
     assert found.rows == own.rows
     assert (found.attention, found.experts, found.max_context, found.tied_embeddings) == (
-        own.attention, own.experts, own.max_context, own.tied_embeddings)
+        own.attention,
+        own.experts,
+        own.max_context,
+        own.tied_embeddings,
+    )
     assert (found.kv_scheme, found.quantization) == (own.kv_scheme, own.quantization)
     assert found.ignored_keys == ()
 
@@ -58,8 +67,9 @@ def test_the_record_is_of_bundled_models() -> None:
 
 @pytest.mark.oracle
 @pytest.mark.parametrize("name", RECORDED["models"])
-def test_a_model_that_the_installed_transformers_writes_is_the_same(name: str,
-                                                                    tmp_path: Path) -> None:
+def test_a_model_that_the_installed_transformers_writes_is_the_same(
+    name: str, tmp_path: Path
+) -> None:
     transformers = pytest.importorskip("transformers", reason="transformers is not installed")
     config = json.loads((CONFIGS / f"{name}.json").read_text("utf-8"))
     config.pop("auto_map", None)

@@ -76,21 +76,39 @@ def test_an_e_model_of_gemma_4_hears_through_a_conformer() -> None:
 
 def test_tensors_have_the_names_of_the_releases() -> None:
     names = {
-        "qwen2.5-vl-7b": {"model.layers.27.mlp.up_proj.weight", "lm_head.weight",
-                          "visual.blocks.31.attn.qkv.bias", "visual.merger.mlp.2.weight"},
-        "qwen3-vl-30b-a3b": {"model.language_model.layers.47.mlp.experts.gate_up_proj",
-                             "model.visual.deepstack_merger_list.2.linear_fc2.bias"},
-        "gemma-3-27b-it": {"language_model.model.embed_tokens.weight",
-                           "vision_tower.vision_model.encoder.layers.26.self_attn.out_proj.bias",
-                           "multi_modal_projector.mm_input_projection_weight"},
-        "mistral-small-3.1-24b": {"language_model.lm_head.weight", "vision_tower.ln_pre.weight",
-                                  "multi_modal_projector.patch_merger.merging_layer.weight"},
-        "glm-4.1v-9b": {"model.language_model.layers.39.post_mlp_layernorm.weight",
-                        "model.visual.merger.post_projection_norm.bias"},
-        "qwen2.5-omni-7b": {"thinker.visual.blocks.0.attn.q.weight", "thinker.lm_head.weight",
-                            "thinker.audio_tower.audio_bos_eos_token.weight"},
-        "qwen3-omni-30b-a3b": {"thinker.model.layers.0.mlp.experts.127.down_proj.weight",
-                               "thinker.visual.merger_list.0.ln_q.weight"},
+        "qwen2.5-vl-7b": {
+            "model.layers.27.mlp.up_proj.weight",
+            "lm_head.weight",
+            "visual.blocks.31.attn.qkv.bias",
+            "visual.merger.mlp.2.weight",
+        },
+        "qwen3-vl-30b-a3b": {
+            "model.language_model.layers.47.mlp.experts.gate_up_proj",
+            "model.visual.deepstack_merger_list.2.linear_fc2.bias",
+        },
+        "gemma-3-27b-it": {
+            "language_model.model.embed_tokens.weight",
+            "vision_tower.vision_model.encoder.layers.26.self_attn.out_proj.bias",
+            "multi_modal_projector.mm_input_projection_weight",
+        },
+        "mistral-small-3.1-24b": {
+            "language_model.lm_head.weight",
+            "vision_tower.ln_pre.weight",
+            "multi_modal_projector.patch_merger.merging_layer.weight",
+        },
+        "glm-4.1v-9b": {
+            "model.language_model.layers.39.post_mlp_layernorm.weight",
+            "model.visual.merger.post_projection_norm.bias",
+        },
+        "qwen2.5-omni-7b": {
+            "thinker.visual.blocks.0.attn.q.weight",
+            "thinker.lm_head.weight",
+            "thinker.audio_tower.audio_bos_eos_token.weight",
+        },
+        "qwen3-omni-30b-a3b": {
+            "thinker.model.layers.0.mlp.experts.127.down_proj.weight",
+            "thinker.visual.merger_list.0.ln_q.weight",
+        },
     }
     for name, wanted in names.items():
         assert wanted <= {tensor.name for tensor in expand(read(RELEASES[name]))}, name
@@ -108,8 +126,10 @@ def test_keys_around_the_encoder_are_the_text_model_s() -> None:
     flat = RELEASES["qwen2.5-vl-7b"]
     outer = ("model_type", "vision_config", "torch_dtype", "tie_word_embeddings", "image_token_id")
     nested = {key: flat[key] for key in outer}
-    nested["text_config"] = {"model_type": "qwen2_5_vl_text",
-                             **{key: value for key, value in flat.items() if key not in outer}}
+    nested["text_config"] = {
+        "model_type": "qwen2_5_vl_text",
+        **{key: value for key, value in flat.items() if key not in outer},
+    }
     assert read(flat).rows == read(nested).rows
 
 
@@ -128,8 +148,9 @@ def test_the_whole_model_says_whether_embeddings_are_tied() -> None:
 
 def test_glm_4v_has_biases_where_its_configuration_has_no_key_for_them() -> None:
     """Its class in transformers knows no attention_bias and always has them."""
-    stated, silent = (read(changed("glm-4.1v-9b", "text_config", attention_bias=value))
-                      for value in (True, None))
+    stated, silent = (
+        read(changed("glm-4.1v-9b", "text_config", attention_bias=value)) for value in (True, None)
+    )
     assert silent.rows == stated.rows
     assert any(row.name.endswith("q_proj.bias") for row in silent.rows)
 
@@ -154,29 +175,43 @@ def test_what_an_encoder_works_on() -> None:
     assert (fixed.tokens, fixed.patches, fixed.merge) == (256, 4096, 16)
 
 
-@pytest.mark.parametrize(("name", "place", "change", "reason"), [
-    ("qwen2-vl-7b", "vision_config", {"hidden_size": 4096}, "text model's 3584"),
-    ("qwen2-vl-7b", "vision_config", {"in_channels": 1}, "in_channels 1"),
-    ("qwen2.5-vl-7b", "vision_config", {"num_heads": 7}, "must divide 1280"),
-    ("qwen2.5-vl-7b", "", {"window": 3}, "not understood: 'window'"),
-    ("qwen3-vl-30b-a3b", "vision_config", {"tower": 1}, "not understood: 'tower'"),
-    ("qwen3-vl-30b-a3b", "vision_config", {"deepstack_visual_indexes": [27]}, "holds 27"),
-    ("qwen3-vl-30b-a3b", "text_config", {"model_type": "llama"}, "qwen3_vl_moe_text"),
-    ("gemma-3-27b-it", "", {"text_config": None}, "text_config is missing"),
-    ("gemma-3-27b-it", "", {"vision_config": 3}, "an object is needed"),
-    ("gemma-3-27b-it", "", {"mm_tokens_per_image": 255}, "must divide 4096"),
-    ("gemma-3-27b-it", "vision_config", {"vision_use_head": True}, "pooling head"),
-    ("mistral-small-3.1-24b", "", {"vision_feature_layer": -2}, "not -1"),
-    ("mistral-small-3.1-24b", "vision_config", {"head_dim": 32}, "16 heads is not 1024"),
-    ("gemma-3-27b-it", "vision_config", {"image_size": 13}, "a patch has 14 pixels a side"),
-    ("mistral-small-3.1-24b", "vision_config", {"image_size": 27}, "a token has 28 pixels a side"),
-    ("glm-4.1v-9b", "vision_config", {"attention_bias": True}, "no biases"),
-    ("qwen2.5-omni-7b", "", {"thinker_config": None}, "thinker_config is missing"),
-    ("qwen2.5-omni-7b", "thinker_config.audio_config", {"output_dim": 7}, "text model's 3584"),
-    ("qwen3-omni-30b-a3b", "thinker_config.audio_config", {"ears": 2}, "not understood: 'ears'"),
-])
-def test_an_encoder_that_is_not_understood(name: str, place: str, change: dict[str, Any],
-                                           reason: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "place", "change", "reason"),
+    [
+        ("qwen2-vl-7b", "vision_config", {"hidden_size": 4096}, "text model's 3584"),
+        ("qwen2-vl-7b", "vision_config", {"in_channels": 1}, "in_channels 1"),
+        ("qwen2.5-vl-7b", "vision_config", {"num_heads": 7}, "must divide 1280"),
+        ("qwen2.5-vl-7b", "", {"window": 3}, "not understood: 'window'"),
+        ("qwen3-vl-30b-a3b", "vision_config", {"tower": 1}, "not understood: 'tower'"),
+        ("qwen3-vl-30b-a3b", "vision_config", {"deepstack_visual_indexes": [27]}, "holds 27"),
+        ("qwen3-vl-30b-a3b", "text_config", {"model_type": "llama"}, "qwen3_vl_moe_text"),
+        ("gemma-3-27b-it", "", {"text_config": None}, "text_config is missing"),
+        ("gemma-3-27b-it", "", {"vision_config": 3}, "an object is needed"),
+        ("gemma-3-27b-it", "", {"mm_tokens_per_image": 255}, "must divide 4096"),
+        ("gemma-3-27b-it", "vision_config", {"vision_use_head": True}, "pooling head"),
+        ("mistral-small-3.1-24b", "", {"vision_feature_layer": -2}, "not -1"),
+        ("mistral-small-3.1-24b", "vision_config", {"head_dim": 32}, "16 heads is not 1024"),
+        ("gemma-3-27b-it", "vision_config", {"image_size": 13}, "a patch has 14 pixels a side"),
+        (
+            "mistral-small-3.1-24b",
+            "vision_config",
+            {"image_size": 27},
+            "a token has 28 pixels a side",
+        ),
+        ("glm-4.1v-9b", "vision_config", {"attention_bias": True}, "no biases"),
+        ("qwen2.5-omni-7b", "", {"thinker_config": None}, "thinker_config is missing"),
+        ("qwen2.5-omni-7b", "thinker_config.audio_config", {"output_dim": 7}, "text model's 3584"),
+        (
+            "qwen3-omni-30b-a3b",
+            "thinker_config.audio_config",
+            {"ears": 2},
+            "not understood: 'ears'",
+        ),
+    ],
+)
+def test_an_encoder_that_is_not_understood(
+    name: str, place: str, change: dict[str, Any], reason: str
+) -> None:
     with pytest.raises(PlannerError, match=reason):
         read(changed(name, place, **change))
 

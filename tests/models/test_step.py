@@ -86,8 +86,9 @@ def test_prediction_layers_may_have_a_list_of_their_own() -> None:
     windowed = ["sliding_attention"] * 3
     stated = {"num_nextn_predict_layers": 3, "layer_types": kinds}
     behind = read(FLASH | stated | {"layer_types": kinds + windowed})
-    apart = read(FLASH | stated | {"mtp_layer_types": windowed,
-                                   "mtp_mlp_layer_types": ["dense"] * 3})
+    apart = read(
+        FLASH | stated | {"mtp_layer_types": windowed, "mtp_mlp_layer_types": ["dense"] * 3}
+    )
     assert apart.rows == behind.rows
     assert apart.rows != read(FLASH | stated).rows
     assert not any(note[0] == "prediction layers" for note in apart.notes)
@@ -113,26 +114,46 @@ def test_prediction_layers_of_another_kind_are_refused(changes: dict[str, Any]) 
       "mlp_ratio": 2.5}, 4_103_744),
 ])  # fmt: skip
 def test_the_encoder_has_the_tensors_that_transformers_builds(
-        seeing: dict[str, Any], size: int) -> None:
+    seeing: dict[str, Any], size: int
+) -> None:
     """Counts of Step3p7VisionModel and its projector on the meta device, transformers 5.24."""
     inner = {key: value for key, value in FLASH.items() if key != "torch_dtype"}
-    spec = read({"model_type": "step3p7", "torch_dtype": "bfloat16", "text_config": inner,
-                 "vision_config": seeing})
+    spec = read(
+        {
+            "model_type": "step3p7",
+            "torch_dtype": "bfloat16",
+            "text_config": inner,
+            "vision_config": seeing,
+        }
+    )
     counts = Inventory(spec)
     assert counts.parameters_vision == size
     assert spec.not_counted == ()
     names = {tensor.name for tensor in expand(spec)}
     assert "vision_model.transformer.resblocks.2.attn.in_proj_weight" in names
     assert "vit_large_projector.weight" in names
-    biased = read({"model_type": "step3p7", "torch_dtype": "bfloat16", "text_config": inner,
-                   "vision_config": seeing, "projector_bias": True})
+    biased = read(
+        {
+            "model_type": "step3p7",
+            "torch_dtype": "bfloat16",
+            "text_config": inner,
+            "vision_config": seeing,
+            "projector_bias": True,
+        }
+    )
     assert Inventory(biased).parameters_vision == size + 4096
 
 
 def test_an_image_is_169_tokens() -> None:
     inner = {key: value for key, value in FLASH.items() if key != "torch_dtype"}
-    seen = read({"model_type": "step3p7", "torch_dtype": "bfloat16", "text_config": inner,
-                 "vision_config": {}}).encoder
+    seen = read(
+        {
+            "model_type": "step3p7",
+            "torch_dtype": "bfloat16",
+            "text_config": inner,
+            "vision_config": {},
+        }
+    ).encoder
     assert seen is not None
     assert (seen.patches, seen.tokens, seen.merge) == (52 * 52, 13 * 13, 16)
 
@@ -149,5 +170,11 @@ def test_an_image_is_169_tokens() -> None:
 def test_other_encoders_are_refused(seeing: dict[str, Any], message: str) -> None:
     inner = {key: value for key, value in FLASH.items() if key != "torch_dtype"}
     with pytest.raises(DataError, match=message):
-        read({"model_type": "step3p7", "torch_dtype": "bfloat16", "text_config": inner,
-              "vision_config": seeing})
+        read(
+            {
+                "model_type": "step3p7",
+                "torch_dtype": "bfloat16",
+                "text_config": inner,
+                "vision_config": seeing,
+            }
+        )

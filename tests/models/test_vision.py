@@ -47,12 +47,25 @@ def test_the_bundled_llama_4_says_what_it_leaves_out() -> None:
 
 def test_encoders_by_closed_form() -> None:
     d, inner, layers = 1152, 4304, 27
-    gemma = layers * (4 * d * d + 3 * d * inner + 4 * d + 2 * 72) + d * 3 * 16 * 16 \
-        + 2 * 10240 * d + 2816 * d
+    gemma = (
+        layers * (4 * d * d + 3 * d * inner + 4 * d + 2 * 72)
+        + d * 3 * 16 * 16
+        + 2 * 10240 * d
+        + 2816 * d
+    )
     assert Inventory(resolve_model("gemma-4-26b-a4b")).parameters_vision == gemma
-    kimi = layers * (4 * d * d + 2 * d * inner + 4 * d + inner + d + 4 * d) \
-        + d * 3 * 14 * 14 + d + 64 * 64 * d + 2 * d \
-        + 2 * d + 4608 * 4608 + 4608 + 7168 * 4608 + 7168
+    kimi = (
+        layers * (4 * d * d + 2 * d * inner + 4 * d + inner + d + 4 * d)
+        + d * 3 * 14 * 14
+        + d
+        + 64 * 64 * d
+        + 2 * d
+        + 2 * d
+        + 4608 * 4608
+        + 4608
+        + 7168 * 4608
+        + 7168
+    )
     assert Inventory(resolve_model("kimi-k2.5")).parameters_vision == kimi
 
 
@@ -65,17 +78,19 @@ def test_encoders_stay_out_of_the_counts_of_the_text_model() -> None:
     assert extra == 2 * 871_932_416
 
 
-@pytest.mark.parametrize(("name", "change", "reason"), [
-    ("llama-4-scout", LLAMA4 | {"patch_size": 15}, "must divide 336"),
-    ("llama-4-scout", LLAMA4 | {"vision_output_dim": 7680}, "projector_output_dim"),
-    ("llama-4-scout", LLAMA4 | {"hidden_size": None}, "hidden_size is missing"),
-    ("gemma-4-26b-a4b", {"use_clipped_linears": 1}, "use_clipped_linears"),
-    ("gemma-4-26b-a4b", {"tower": 2}, "not understood: 'tower'"),
-    ("kimi-k2.5", {"merge_kernel_size": [2]}, "height and a width"),
-    ("kimi-k2.5", {"text_hidden_size": 4096}, "7168"),
-    ("kimi-k2.5", {"mm_projector_type": "patchmergerv3"}, "mm_projector_type"),
-])
-def test_an_encoder_that_is_not_understood(name: str, change: dict[str, Any],
-                                           reason: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "change", "reason"),
+    [
+        ("llama-4-scout", LLAMA4 | {"patch_size": 15}, "must divide 336"),
+        ("llama-4-scout", LLAMA4 | {"vision_output_dim": 7680}, "projector_output_dim"),
+        ("llama-4-scout", LLAMA4 | {"hidden_size": None}, "hidden_size is missing"),
+        ("gemma-4-26b-a4b", {"use_clipped_linears": 1}, "use_clipped_linears"),
+        ("gemma-4-26b-a4b", {"tower": 2}, "not understood: 'tower'"),
+        ("kimi-k2.5", {"merge_kernel_size": [2]}, "height and a width"),
+        ("kimi-k2.5", {"text_hidden_size": 4096}, "7168"),
+        ("kimi-k2.5", {"mm_projector_type": "patchmergerv3"}, "mm_projector_type"),
+    ],
+)
+def test_an_encoder_that_is_not_understood(name: str, change: dict[str, Any], reason: str) -> None:
     with pytest.raises(DataError, match=reason):
         build(name, **change)

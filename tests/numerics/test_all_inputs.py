@@ -88,8 +88,10 @@ def _magnitudes(format: str, policy: Policy, step: int) -> tuple[int, ...]:
     fmt = element(format)
     first, where = distinct_magnitudes(step)
     values = [exact_inputs(step)[i] for i in first]
-    codes = [reference._round_magnitude(v.magnitude, fmt, policy) if v.kind == "finite" else 0
-             for v in values]
+    codes = [
+        reference._round_magnitude(v.magnitude, fmt, policy) if v.kind == "finite" else 0
+        for v in values
+    ]
     return tuple(np.array(codes)[where].tolist())
 
 
@@ -140,8 +142,9 @@ def check_presets(format: str, step: int) -> None:
 
 
 @pytest.mark.sample(1)
-@pytest.mark.parametrize("format", [
-    f if f in WHOLE else pytest.param(f, marks=pytest.mark.exhaustive) for f in FORMATS])
+@pytest.mark.parametrize(
+    "format", [f if f in WHOLE else pytest.param(f, marks=pytest.mark.exhaustive) for f in FORMATS]
+)
 def test_all_bf16_and_fp16_inputs_under_every_preset(format, quick_reference):
     check_presets(format, 1)
 
@@ -214,5 +217,6 @@ def all_policies(fmt: ElementFormat) -> list[Policy]:
 def test_the_cross_product_of_policies_on_all_bf16_and_fp16_inputs(format, quick_reference):
     fmt = element(format)
     for policy in all_policies(fmt):
-        np.testing.assert_array_equal(encode(inputs(), format, policy=policy),
-                                      expected(fmt, policy), err_msg=str(policy))
+        np.testing.assert_array_equal(
+            encode(inputs(), format, policy=policy), expected(fmt, policy), err_msg=str(policy)
+        )

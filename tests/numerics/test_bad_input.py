@@ -36,8 +36,11 @@ def alike(x):
 
 
 @pytest.mark.parametrize("id", WEIGHTED)
-@pytest.mark.parametrize("x", [random((2, 256)), np.zeros((2, 256), F), np.zeros((0, 256), F)],
-                         ids=["random", "zeros", "empty"])
+@pytest.mark.parametrize(
+    "x",
+    [random((2, 256)), np.zeros((2, 256), F), np.zeros((0, 256), F)],
+    ids=["random", "zeros", "empty"],
+)
 def test_types_that_need_importance_are_refused_whatever_the_input(id, x):
     for call in (quantize, round_trip, ggml_encode):
         with pytest.raises(UnsupportedError, match="importance matrix only"):
@@ -187,14 +190,28 @@ def test_integers_and_booleans_are_numbers():
             encode(big, "e4m3fn")
 
 
-@pytest.mark.parametrize("x", [
-    np.array([1.0, None], dtype=object), np.array(["1.0"]), np.array([1j]),
-    np.array(["2026-01-01"], dtype="M8[D]"), np.array([1.0], np.longdouble),
-    np.zeros(2, dtype=[("a", "f4")]), np.zeros(2, dtype="V4"), [[1.0, 2.0], [1.0]], [1.0, "x"]],
-    ids=lambda x: str(getattr(x, "dtype", x)))
+@pytest.mark.parametrize(
+    "x",
+    [
+        np.array([1.0, None], dtype=object),
+        np.array(["1.0"]),
+        np.array([1j]),
+        np.array(["2026-01-01"], dtype="M8[D]"),
+        np.array([1.0], np.longdouble),
+        np.zeros(2, dtype=[("a", "f4")]),
+        np.zeros(2, dtype="V4"),
+        [[1.0, 2.0], [1.0]],
+        [1.0, "x"],
+    ],
+    ids=lambda x: str(getattr(x, "dtype", x)),
+)
 def test_what_is_not_a_real_array_is_refused(x):
-    for call in (lambda: encode(x, "e4m3fn"), lambda: quantize(x, "fp8-tensor"),
-                 lambda: round_trip(x, "fp8-tensor"), lambda: ggml_encode(x, "q8_0")):
+    for call in (
+        lambda: encode(x, "e4m3fn"),
+        lambda: quantize(x, "fp8-tensor"),
+        lambda: round_trip(x, "fp8-tensor"),
+        lambda: ggml_encode(x, "q8_0"),
+    ):
         with pytest.raises(InputError, match=r"dtype|not an array"):
             call()
 
@@ -224,13 +241,28 @@ def test_results_go_where_they_are_wanted():
 
 
 CHUNKS = 6 << 20  # bytes beyond the result: a few tiles of 2^16 elements
-MEMORY = ["fp8-tensor", "fp8-channel", "fp8-block", "int8-w8a8", "int8-block", "mxfp4", "nvfp4",
-          "mxfp8", "bf16", "ggml-q8_0", block_format("int8-asymmetric"), block_format("mxint8")]
+MEMORY = [
+    "fp8-tensor",
+    "fp8-channel",
+    "fp8-block",
+    "int8-w8a8",
+    "int8-block",
+    "mxfp4",
+    "nvfp4",
+    "mxfp8",
+    "bf16",
+    "ggml-q8_0",
+    block_format("int8-asymmetric"),
+    block_format("mxint8"),
+]
 
 
 KINDS = ("float32", "float64", "float16", "strided")
-PAIRS = [pytest.param(fmt, kind, marks=() if j == i % 4 else pytest.mark.exhaustive)
-         for i, fmt in enumerate(MEMORY) for j, kind in enumerate(KINDS)]
+PAIRS = [
+    pytest.param(fmt, kind, marks=() if j == i % 4 else pytest.mark.exhaustive)
+    for i, fmt in enumerate(MEMORY)
+    for j, kind in enumerate(KINDS)
+]
 """Every format and every kind of input are met by `make test`, all pairs by `make exhaustive`."""
 
 
@@ -258,8 +290,12 @@ def test_quantising_takes_a_few_chunks_beyond_its_result(fmt, kind):
 
 @pytest.mark.parametrize("x", [random(1 << 23), random((1 << 23, 1))], ids=["row", "column"])
 def test_one_long_axis_takes_no_more(x):
-    for work in (lambda: encode(x, "e4m3fn"), lambda: quantize(x, "fp8-tensor").codes,
-                 lambda: quantize(x, "fp8-channel").codes, lambda: round_trip(x, "mxfp4")):
+    for work in (
+        lambda: encode(x, "e4m3fn"),
+        lambda: quantize(x, "fp8-tensor").codes,
+        lambda: quantize(x, "fp8-channel").codes,
+        lambda: round_trip(x, "mxfp4"),
+    ):
         work()
         tracemalloc.start()
         result = work()

@@ -154,8 +154,12 @@ def test_asymmetric_beats_symmetric_on_one_sided_data():
     assert np.square(asymmetric - x).sum() < np.square(symmetric - x).sum() / 3
 
 
-@given(st.sampled_from(MX), st.sampled_from(NO_OVERFLOW), st.integers(0, 2**32 - 1),
-       st.integers(-100, 100))
+@given(
+    st.sampled_from(MX),
+    st.sampled_from(NO_OVERFLOW),
+    st.integers(0, 2**32 - 1),
+    st.integers(-100, 100),
+)
 def test_scales_rounded_up_never_overflow(id, rule, seed, exponent):
     x, fmt = tails((3, 64), seed) * F(2.0**exponent), block_format(id)
     q = quantize(x, fmt, scale_rule=rule, policy=Policy("strict"))
@@ -166,8 +170,10 @@ def test_scales_rounded_up_never_overflow(id, rule, seed, exponent):
     assert np.isfinite(values).all()
 
 
-@given(st.sampled_from(["fp8-block", "fp8-channel", "int8-w8a8", "int8-block", "nvfp4"]),
-       st.integers(0, 2**32 - 1))
+@given(
+    st.sampled_from(["fp8-block", "fp8-channel", "int8-w8a8", "int8-block", "nvfp4"]),
+    st.integers(0, 2**32 - 1),
+)
 def test_amax_scales_never_overflow(id, seed):
     """Under a policy that would show overflow as NaN."""
     x = tails((5, 130), seed)
@@ -176,8 +182,11 @@ def test_amax_scales_never_overflow(id, seed):
 
 
 @settings(max_examples=60)
-@given(st.sampled_from(["fp8-block", "fp8-tensor", "int8-block", "int4-w4a16-g32", "nvfp4", *MX]),
-       st.integers(0, 2**32 - 1), st.integers(-40, 40))
+@given(
+    st.sampled_from(["fp8-block", "fp8-tensor", "int8-block", "int4-w4a16-g32", "nvfp4", *MX]),
+    st.integers(0, 2**32 - 1),
+    st.integers(-40, 40),
+)
 def test_powers_of_two_scale_through(id, seed, exponent):
     x, fmt = tails((4, 256), seed), BLOCK_FORMATS.get(id, id)
     assume(np.abs(x).reshape(4, -1, 16).max(axis=2).min() > 1e-3)
@@ -189,8 +198,10 @@ def test_powers_of_two_scale_through(id, seed, exponent):
 
 
 @settings(max_examples=60)
-@given(st.sampled_from(["fp8-block", "fp8-tensor", "int8-block", "nvfp4", *MX]),
-       st.integers(0, 2**32 - 1))
+@given(
+    st.sampled_from(["fp8-block", "fp8-tensor", "int8-block", "nvfp4", *MX]),
+    st.integers(0, 2**32 - 1),
+)
 def test_blocks_are_odd(id, seed):
     x, fmt = tails((3, 160), seed), BLOCK_FORMATS.get(id, id)
     np.testing.assert_array_equal(quantize(-x, fmt).dequantize(), -quantize(x, fmt).dequantize())
@@ -262,15 +273,22 @@ def test_refused_combinations():
     with pytest.raises(UnsupportedError, match="zero points"):
         quantize(x, block_format("int8-asymmetric"), scale_rule="ceil")
     with pytest.raises(UnsupportedError, match="fp16 scales"):
-        quantize(x, replace(block_format("mxint8"), scale=ScaleSpec("fp16", 1, 32, "amax")),
-                 scale_rule="even")
+        quantize(
+            x,
+            replace(block_format("mxint8"), scale=ScaleSpec("fp16", 1, 32, "amax")),
+            scale_rule="even",
+        )
     with pytest.raises(UnsupportedError, match="without scales"):
         quantize(x, "bf16", scale_rule="amax")
     with pytest.raises(UnsupportedError, match="no zero point"):
         quantize(x, TensorFormat("e4m3fn", ScaleSpec("fp32", 1, 0, "amax", zero_point=True)))
     with pytest.raises(UnsupportedError, match="stochastic"):
-        quantize(x, block_format("int8-asymmetric"), policy=Policy("s", rounding="stochastic"),
-                 rng=np.random.default_rng(0))
+        quantize(
+            x,
+            block_format("int8-asymmetric"),
+            policy=Policy("s", rounding="stochastic"),
+            rng=np.random.default_rng(0),
+        )
     with pytest.raises(InputError, match="range of a block"):
         quantize(np.float32([[3e38, -3e38]]), block_format("int8-asymmetric"))
     with pytest.raises(InputError, match="range of fp16"):

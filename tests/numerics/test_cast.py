@@ -35,8 +35,13 @@ def cast_peer(x: np.ndarray, format: str) -> np.ndarray:
 def boundary_inputs(format: str) -> np.ndarray:
     """Every value, every midpoint of neighbours, and the floats on each side of both."""
     fmt = element(format)
-    values = sorted({decode_reference(c, format) for c in range(1 << fmt.bits)
-                     if np.isfinite(decode_reference(c, format))})
+    values = sorted(
+        {
+            decode_reference(c, format)
+            for c in range(1 << fmt.bits)
+            if np.isfinite(decode_reference(c, format))
+        }
+    )
     v = np.array(values)
     points = np.concatenate([v, (v[1:] + v[:-1]) / 2]).astype(np.float32)
     low, high = np.float32(-np.inf), np.float32(np.inf)
@@ -105,9 +110,18 @@ def test_wide_formats_equal_the_reference(format, overflow, tie):
     mantissa = element(format).mantissa_bits
     halves = np.float32(1) + np.arange(9, dtype=np.float32) * np.float32(2.0 ** -(mantissa + 1))
     subnormal = halves * np.float32(2.0**-16) if format == "fp16" else halves * np.float32(2**-120)
-    x = np.concatenate([random_floats(300, 11), UPPER_HALVES[::997], halves, -halves, subnormal,
-                        halves * np.float32(32768), np.float32([65520, 65519.996, 0, -0.0, np.inf]),
-                        np.float32([3.4028235e38, 3.39e38, 1e-45, 2**-25, 1.5 * 2**-25])])
+    x = np.concatenate(
+        [
+            random_floats(300, 11),
+            UPPER_HALVES[::997],
+            halves,
+            -halves,
+            subnormal,
+            halves * np.float32(32768),
+            np.float32([65520, 65519.996, 0, -0.0, np.inf]),
+            np.float32([3.4028235e38, 3.39e38, 1e-45, 2**-25, 1.5 * 2**-25]),
+        ]
+    )
     expected = [encode_reference(b, format, policy=policy) for b in x.view(np.uint32).tolist()]
     assert encode(x, format, policy=policy).tolist() == expected
 
@@ -144,8 +158,13 @@ def test_fp32_is_the_bit_pattern():
 @pytest.mark.parametrize("format", ["int8", "int4"])
 def test_integers_equal_the_reference(format, tie):
     policy = Policy("p", tie=tie)
-    x = np.concatenate([np.arange(-300, 300, dtype=np.float32) / 2, random_floats(500, 19),
-                        np.float32([0.49999997, -0.49999997, np.inf, -np.inf, np.nan])])
+    x = np.concatenate(
+        [
+            np.arange(-300, 300, dtype=np.float32) / 2,
+            random_floats(500, 19),
+            np.float32([0.49999997, -0.49999997, np.inf, -np.inf, np.nan]),
+        ]
+    )
     expected = [encode_reference(b, format, policy=policy) for b in x.view(np.uint32).tolist()]
     assert encode(x, format, policy=policy).tolist() == expected
 
@@ -160,7 +179,10 @@ def test_doubles_are_rounded_once():
     halfway = 1 + 2.0**-4  # between 1 and 1.125 in E4M3
     above = halfway + 2.0**-40  # lost by a float32 on the way
     assert decode(encode([halfway, above, -above], "e4m3fn"), "e4m3fn").tolist() == [
-        1, 1.125, -1.125]
+        1,
+        1.125,
+        -1.125,
+    ]
     assert encode([1e300, -1e300], "e5m2").tolist() == [0x7C, 0xFC]
     assert encode(np.float64(0.1), "fp32") == np.float32(0.1).view(np.uint32)
     assert encode(np.float16([1.5]), "bf16").tolist() == [0x3FC0]

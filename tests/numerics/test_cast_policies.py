@@ -9,9 +9,18 @@ from planner.numerics import Policy, policy_names
 from planner.numerics.policies import PRESETS
 
 WRONG = {
-    "overflow": "clamp", "infinity": "inf", "nan_sign": "keep", "nan_payload": "all",
-    "missing_nan": "zero", "tie": "odd", "keep_negative_zero": "yes", "unsigned": "abs",
-    "power_rounding": "down", "reciprocal": 1, "rounding": "nearest ", "scaling": "torch",
+    "overflow": "clamp",
+    "infinity": "inf",
+    "nan_sign": "keep",
+    "nan_payload": "all",
+    "missing_nan": "zero",
+    "tie": "odd",
+    "keep_negative_zero": "yes",
+    "unsigned": "abs",
+    "power_rounding": "down",
+    "reciprocal": 1,
+    "rounding": "nearest ",
+    "scaling": "torch",
     "random_bits": 16,
 }
 
@@ -29,10 +38,15 @@ def test_a_wrong_choice_is_an_error(name: str) -> None:
         assert caught.value.hint
 
 
-@pytest.mark.parametrize(("name", "typo", "nearest"), [
-    ("overflow", "saturated", "saturate"), ("tie", "evn", "even"),
-    ("rounding", "toward_zero", "toward-zero"), ("scaling", "compressed_tensors",
-                                                 "compressed-tensors")])
+@pytest.mark.parametrize(
+    ("name", "typo", "nearest"),
+    [
+        ("overflow", "saturated", "saturate"),
+        ("tie", "evn", "even"),
+        ("rounding", "toward_zero", "toward-zero"),
+        ("scaling", "compressed_tensors", "compressed-tensors"),
+    ],
+)
 def test_a_typo_gets_the_nearest(name: str, typo: str, nearest: str) -> None:
     with pytest.raises(UnknownNameError, match=f"unknown policy {name}") as caught:
         Policy("mine", **{name: typo})
@@ -42,4 +56,8 @@ def test_a_typo_gets_the_nearest(name: str, typo: str, nearest: str) -> None:
 def test_library_presets_are_named() -> None:
     assert {"modelopt", "torchao", "compressed-tensors"} <= set(policy_names())
     assert [PRESETS[i].scaling for i in ("modelopt", "torchao", "compressed-tensors", "ocp")] == [
-        "modelopt", "torchao", "compressed-tensors", "plain"]
+        "modelopt",
+        "torchao",
+        "compressed-tensors",
+        "plain",
+    ]

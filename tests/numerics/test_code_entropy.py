@@ -72,13 +72,16 @@ def test_zstandard_stays_above_the_entropy() -> None:
     assert got.code / 8 * codes.size <= packed < 1.06 * got.code / 8 * codes.size
 
 
-@pytest.mark.parametrize(("codes", "format", "error"), [
-    (np.array([300], np.uint16), "e4m3fn", InputError),
-    (np.array([], np.uint8), "bf16", InputError),
-    (np.array([1], np.int16), "bf16", InputError),
-    (np.array([1], np.uint8), "int8", UnsupportedError),
-    (np.array([1], np.uint8), "e8m0", UnsupportedError),
-])
+@pytest.mark.parametrize(
+    ("codes", "format", "error"),
+    [
+        (np.array([300], np.uint16), "e4m3fn", InputError),
+        (np.array([], np.uint8), "bf16", InputError),
+        (np.array([1], np.int16), "bf16", InputError),
+        (np.array([1], np.uint8), "int8", UnsupportedError),
+        (np.array([1], np.uint8), "e8m0", UnsupportedError),
+    ],
+)
 def test_refused(codes: np.ndarray, format: str, error: type[Exception]) -> None:
     with pytest.raises(error):
         code_entropy(codes, format)

@@ -43,11 +43,13 @@ def test_units_and_formats_are_covered() -> None:
 
 @pytest.mark.parametrize("one", FUSED, ids=lambda s: f"{s[0]['unit']}-{s[0]['format']}")
 def test_outputs_equal_the_exact_reference(
-        one: tuple[dict[str, Any], dict[str, np.ndarray]]) -> None:
+    one: tuple[dict[str, Any], dict[str, np.ndarray]],
+) -> None:
     about, arrays = one
     rule = unit(about["unit"]).rule(about["format"], about["format"], "fp32")
     a, b, y = arrays["a"], arrays["b"], arrays["y"]
     for row, column in ((0, 0), (1, 2), (3, 3)):
-        bits = dot_reference(a[row].tolist(), b[:, column].tolist(), 0, rule, about["format"],
-                             about["format"])
+        bits = dot_reference(
+            a[row].tolist(), b[:, column].tolist(), 0, rule, about["format"], about["format"]
+        )
         assert bits == int(y[row, column])

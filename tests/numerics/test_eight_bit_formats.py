@@ -15,9 +15,13 @@ from planner.numerics.reference import decode_reference, encode_reference
 F = np.float32
 NAMES = ("e4m3fnuz", "e5m2fnuz", "e4m3b11fnuz", "e4m3", "e3m4")
 ENGINES = ("numpy", "numba")
-POLICIES = [Policy("p", overflow=o, infinity=o, tie=t, rounding=r, keep_negative_zero=z)
-            for o in ("ieee", "saturate") for t in ("even", "away", "zero")
-            for r in ("nearest", "toward-zero") for z in (True, False)]
+POLICIES = [
+    Policy("p", overflow=o, infinity=o, tie=t, rounding=r, keep_negative_zero=z)
+    for o in ("ieee", "saturate")
+    for t in ("even", "away", "zero")
+    for r in ("nearest", "toward-zero")
+    for z in (True, False)
+]
 
 
 def dtype(name):
@@ -37,8 +41,9 @@ def test_every_code_decodes_as_ml_dtypes_does(name):
     nan = np.isnan(theirs)
     np.testing.assert_array_equal(np.isnan(ours), nan)
     np.testing.assert_array_equal(ours[~nan].view(np.uint32), theirs[~nan].view(np.uint32))
-    np.testing.assert_array_equal(decode(codes, name, engine="numba").view(np.uint32),
-                                  ours.view(np.uint32))
+    np.testing.assert_array_equal(
+        decode(codes, name, engine="numba").view(np.uint32), ours.view(np.uint32)
+    )
 
 
 @pytest.mark.parametrize("engine", ENGINES)
@@ -59,14 +64,19 @@ def test_limits_are_those_of_ml_dtypes(name):
 
 
 @pytest.mark.sample(6)
-@pytest.mark.parametrize("policy", POLICIES, ids=lambda p: f"{p.overflow}-{p.tie}-{p.rounding}"
-                                                            f"-{p.keep_negative_zero}")
+@pytest.mark.parametrize(
+    "policy", POLICIES, ids=lambda p: f"{p.overflow}-{p.tie}-{p.rounding}-{p.keep_negative_zero}"
+)
 @pytest.mark.parametrize("name", [*NAMES, "mxint8"])
 def test_every_policy_is_the_reference(name, policy):
     rng = np.random.default_rng(3)
-    bits = np.concatenate([rng.integers(0, 1 << 32, 60, dtype=np.uint32),
-                           (rng.integers(110 << 7, 140 << 7, 60) << 16).astype(np.uint32),
-                           np.array([0, 1 << 31, 0x7F800000, 0xFF800000, 0x7FC00000], np.uint32)])
+    bits = np.concatenate(
+        [
+            rng.integers(0, 1 << 32, 60, dtype=np.uint32),
+            (rng.integers(110 << 7, 140 << 7, 60) << 16).astype(np.uint32),
+            np.array([0, 1 << 31, 0x7F800000, 0xFF800000, 0x7FC00000], np.uint32),
+        ]
+    )
     want = [encode_reference(int(b), name, policy=policy) for b in bits]
     assert encode(bits.view(F), name, policy=policy, engine="numpy").tolist() == want
     if name != "mxint8" or (policy.tie == "even" and policy.rounding == "nearest"):
@@ -125,5 +135,6 @@ def test_arrays_of_ml_dtypes_are_their_own_codes(name):
     codes = np.arange(256, dtype=np.uint8)
     typed = view(codes, name)
     assert typed.dtype == dtype(name)
-    np.testing.assert_array_equal(decode(typed, f"float8_{name}").view(np.uint32),
-                                  decode(codes, name).view(np.uint32))
+    np.testing.assert_array_equal(
+        decode(typed, f"float8_{name}").view(np.uint32), decode(codes, name).view(np.uint32)
+    )

@@ -50,11 +50,18 @@ def test_codes_are_equal(format, policy):
 
 
 @pytest.mark.sample(14)
-@pytest.mark.parametrize("policy", [
-    Policy("away", tie="away"), Policy("zero", tie="zero", keep_negative_zero=False),
-    Policy("rz", rounding="toward-zero"), Policy("plain", keep_negative_zero=False),
-    Policy("mixed", overflow="saturate", nan_sign="positive", nan_payload="ones"),
-    Policy("other", infinity="saturate", missing_nan="max")], ids=lambda p: p.id)
+@pytest.mark.parametrize(
+    "policy",
+    [
+        Policy("away", tie="away"),
+        Policy("zero", tie="zero", keep_negative_zero=False),
+        Policy("rz", rounding="toward-zero"),
+        Policy("plain", keep_negative_zero=False),
+        Policy("mixed", overflow="saturate", nan_sign="positive", nan_payload="ones"),
+        Policy("other", infinity="saturate", missing_nan="max"),
+    ],
+    ids=lambda p: p.id,
+)
 @pytest.mark.parametrize("format", NARROW)
 def test_codes_are_equal_under_other_policies(format, policy):
     x = inputs()
@@ -102,15 +109,18 @@ def test_microscaling_is_equal_under_every_rule(id, rule):
 
 
 @pytest.mark.parametrize("factor", [0.0, 1e-44, 1e-38, 1e-20, 3e37])
-@pytest.mark.parametrize("id", ["fp8-block", "fp8-block-ue8m0", "nvfp4", "mxfp4", "mxfp8",
-                                "int8-block", "int4-w4a16"])
+@pytest.mark.parametrize(
+    "id", ["fp8-block", "fp8-block-ue8m0", "nvfp4", "mxfp4", "mxfp8", "int8-block", "int4-w4a16"]
+)
 def test_tiny_and_huge_blocks_are_equal(id, factor):
     """Scales that are subnormal, clipped or zero, a second level that underflows included."""
     x = np.random.default_rng(7).standard_normal((64, 512)).astype(np.float32)
     x *= np.float32(factor)
     x[:, :128] *= np.float32(1e-6)
-    slow, fast = (quantize(x, id, role="activation" if "block" in id else "weight", engine=e)
-                  for e in ("numpy", "numba"))
+    slow, fast = (
+        quantize(x, id, role="activation" if "block" in id else "weight", engine=e)
+        for e in ("numpy", "numba")
+    )
     np.testing.assert_array_equal(fast.codes, slow.codes)
     np.testing.assert_array_equal(fast.scales.view(np.uint32), slow.scales.view(np.uint32))
     assert fast.tensor_scale == slow.tensor_scale
@@ -124,8 +134,9 @@ def test_any_code_decodes_the_same(id):
     kept = quantize(np.ones((4, 1024), np.float32), id, role="activation")
     codes = np.resize(np.arange(256, dtype=np.uint8), kept.codes.shape)
     kept = replace(kept, codes=codes, scales=np.full_like(kept.scales, 0.75))
-    np.testing.assert_array_equal(kept.dequantize(engine="numba").view(np.uint32),
-                                  kept.dequantize().view(np.uint32))
+    np.testing.assert_array_equal(
+        kept.dequantize(engine="numba").view(np.uint32), kept.dequantize().view(np.uint32)
+    )
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
@@ -195,9 +206,17 @@ def test_threads_cast_the_same():
         assert (decode(codes, "e5m2", engine=engine, threads=2) == decode(codes, "e5m2")).all()
 
 
-@pytest.mark.parametrize(("format", "policy"), [
-    ("fp16", "ocp"), ("tf32", "ocp"), ("fp32", "ocp"), ("bf16", Policy("z", tie="zero")),
-    ("int8", Policy("z", tie="zero")), ("int8", Policy("z", rounding="toward-zero"))])
+@pytest.mark.parametrize(
+    ("format", "policy"),
+    [
+        ("fp16", "ocp"),
+        ("tf32", "ocp"),
+        ("fp32", "ocp"),
+        ("bf16", Policy("z", tie="zero")),
+        ("int8", Policy("z", tie="zero")),
+        ("int8", Policy("z", rounding="toward-zero")),
+    ],
+)
 def test_missing_kernels_are_errors(format, policy):
     with pytest.raises(UnsupportedError, match="numba"):
         encode(np.ones(3, np.float32), format, policy=policy, engine="numba")

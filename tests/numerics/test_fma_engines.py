@@ -9,10 +9,23 @@ pytest.importorskip("numba", reason="numba is not installed (the [fast] extra)")
 
 from planner.numerics import fast_fma
 
-UNITS = [("fp32", "fp32"), ("fp32", "tf32"), ("fp32", "fp16"), ("fp32", "e4m3fn"),
-         ("avx512-bf16", "bf16"), ("amx-bf16", "bf16")]
-SHAPES = [(33, 70, 200), (1, 1, 1), (64, 257, 130), (7, 96, 129), (2, 1100, 3), (0, 5, 4),
-          (4, 0, 5)]
+UNITS = [
+    ("fp32", "fp32"),
+    ("fp32", "tf32"),
+    ("fp32", "fp16"),
+    ("fp32", "e4m3fn"),
+    ("avx512-bf16", "bf16"),
+    ("amx-bf16", "bf16"),
+]
+SHAPES = [
+    (33, 70, 200),
+    (1, 1, 1),
+    (64, 257, 130),
+    (7, 96, 129),
+    (2, 1100, 3),
+    (0, 5, 4),
+    (4, 0, 5),
+]
 
 
 def both(a, b, c, unit, format, **options):
@@ -38,8 +51,10 @@ def test_random_bits(unit, format):
     """Subnormals, infinities and NaN as they come."""
     rng = np.random.default_rng(3)
     code = encode(np.float32([0]), format)
-    a, b = (rng.integers(0, np.iinfo(code.dtype).max, s, dtype=code.dtype, endpoint=True)
-            for s in ((40, 64), (64, 150)))
+    a, b = (
+        rng.integers(0, np.iinfo(code.dtype).max, s, dtype=code.dtype, endpoint=True)
+        for s in ((40, 64), (64, 150))
+    )
     c = rng.integers(0, 1 << 32, (40, 150), dtype=np.uint64).astype(np.uint32).view(np.float32)
     with np.errstate(invalid="ignore"):
         slow, fast = both(a, b, c, unit, format)
@@ -77,8 +92,9 @@ def test_which_operands_never_flush():
 @pytest.mark.parametrize("unit", ["fp32", "avx512-bf16", "amx-bf16"])
 def test_two_threads(unit):
     rng = np.random.default_rng(5)
-    a, b = (encode(rng.standard_normal(s, dtype=np.float32), "bf16")
-            for s in ((90, 1500), (1500, 260)))
+    a, b = (
+        encode(rng.standard_normal(s, dtype=np.float32), "bf16") for s in ((90, 1500), (1500, 260))
+    )
     one, two = (both(a, b, None, unit, "bf16", threads=t)[1] for t in (1, 2))
     np.testing.assert_array_equal(one, two)
 

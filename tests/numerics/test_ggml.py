@@ -90,8 +90,9 @@ def scalar_q4_k(x) -> bytes:
     codes = []
     for j, g in enumerate(x.reshape(8, 32)):
         unit, offset = d * F(ls[j]), dmin * F(lm[j])
-        codes += groups[j][2] if unit == 0 else [
-            clip(nearest((v + offset) / unit), 0, 15) for v in g]
+        codes += (
+            groups[j][2] if unit == 0 else [clip(nearest((v + offset) / unit), 0, 15) for v in g]
+        )
     nibbles = [codes[64 * j + i] | codes[64 * j + 32 + i] << 4 for j in range(4) for i in range(32)]
     return struct.pack("<ee", d, dmin) + bytes(packed) + bytes(nibbles)
 
@@ -142,8 +143,10 @@ def scalar_q6_k(x) -> bytes:
     for n in (0, 128):
         a, b, c, e = (q[n + 32 * k : n + 32 * k + 32] for k in range(4))
         low += [u & 15 | (v & 15) << 4 for u, v in zip(a + b, c + e, strict=True)]
-        high += [u >> 4 | v >> 4 << 2 | w >> 4 << 4 | z >> 4 << 6
-                 for u, v, w, z in zip(a, b, c, e, strict=True)]
+        high += [
+            u >> 4 | v >> 4 << 2 | w >> 4 << 4 | z >> 4 << 6
+            for u, v, w, z in zip(a, b, c, e, strict=True)
+        ]
     return bytes(low) + bytes(high) + struct.pack("<16b", *steps) + struct.pack("<e", d)
 
 
@@ -192,8 +195,9 @@ def test_parts_make_the_values(id):
     np.testing.assert_array_equal(ggml_decode(q.storage, id), q.dequantize())
 
 
-@pytest.mark.parametrize(("id", "bound"), [
-    ("q8_0", 3e-5), ("q6_k", 4e-4), ("q4_k", 8e-3), ("q4_0", 1.2e-2)])
+@pytest.mark.parametrize(
+    ("id", "bound"), [("q8_0", 3e-5), ("q6_k", 4e-4), ("q4_k", 8e-3), ("q4_0", 1.2e-2)]
+)
 def test_relative_error_of_normal_weights(id, bound):
     x = np.random.default_rng(3).standard_normal((64, 1024)).astype(F)
     y = ggml_decode(ggml_encode(x, id), id)
@@ -266,7 +270,7 @@ def test_representable_blocks_come_back(id):
     top = 127 if id == "q8_0" else 32
     codes = np.random.default_rng(6).integers(-top + 1, top, (50, 256))
     codes[:, ::16] = -top
-    x = (codes * 2.0 ** -6).astype(F)
+    x = (codes * 2.0**-6).astype(F)
     np.testing.assert_array_equal(ggml_decode(ggml_encode(x, id), id), x)
 
 

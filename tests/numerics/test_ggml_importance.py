@@ -95,8 +95,9 @@ WEIGHTED = tuple(LIBRARY)
 
 
 @pytest.mark.sample(22)
-@pytest.mark.parametrize(("name", "case"),
-                         [(name, case) for name, row in LIBRARY.items() for case in row])
+@pytest.mark.parametrize(
+    ("name", "case"), [(name, case) for name, row in LIBRARY.items() for case in row]
+)
 def test_bytes_equal_those_of_the_library(name, case):
     which, _, weighted = case.partition(" ")
     x = CASES[which]()
@@ -104,21 +105,29 @@ def test_bytes_equal_those_of_the_library(name, case):
     assert hashlib.sha256(ours.tobytes()).hexdigest()[:32] == LIBRARY[name][case]
 
 
-@pytest.mark.skipif("GGML_LIBRARY" not in os.environ,
-                    reason="GGML_LIBRARY names no libggml-base.so; recorded digests stand for it")
+@pytest.mark.skipif(
+    "GGML_LIBRARY" not in os.environ,
+    reason="GGML_LIBRARY names no libggml-base.so; recorded digests stand for it",
+)
 @pytest.mark.parametrize("name", WEIGHTED)
 def test_blocks_equal_those_of_a_library_at_hand(name):
     library = ctypes.CDLL(os.environ["GGML_LIBRARY"])
-    library.ggml_quantize_chunk.argtypes = [ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p,
-                                            *[ctypes.c_int64] * 3, ctypes.c_void_p]
+    library.ggml_quantize_chunk.argtypes = [
+        ctypes.c_int,
+        ctypes.c_void_p,
+        ctypes.c_void_p,
+        *[ctypes.c_int64] * 3,
+        ctypes.c_void_p,
+    ]
     kind, weights = GGML_WEIGHTS[name], importance(256)
     library.ggml_quantize_init(kind.number)
     for seed in range(4):
         x = np.ascontiguousarray(values(64, seed=seed))
         ours = ggml_encode(x, name, importance=weights)
         theirs = np.zeros_like(ours)
-        library.ggml_quantize_chunk(kind.number, x.ctypes.data, theirs.ctypes.data, 0, *x.shape,
-                                    weights.ctypes.data)
+        library.ggml_quantize_chunk(
+            kind.number, x.ctypes.data, theirs.ctypes.data, 0, *x.shape, weights.ctypes.data
+        )
         np.testing.assert_array_equal(ours, theirs)
 
 
@@ -149,15 +158,18 @@ def test_the_weighted_error_is_no_larger_with_importance(name):
 @settings(max_examples=30)
 def test_only_the_ratio_of_importance_counts(name, power, row):
     x, weights = seeded(row + 1)[row:, :256], importance(256)
-    np.testing.assert_array_equal(ggml_encode(x, name, importance=weights),
-                                  ggml_encode(x, name, importance=weights * F(4.0**power)))
+    np.testing.assert_array_equal(
+        ggml_encode(x, name, importance=weights),
+        ggml_encode(x, name, importance=weights * F(4.0**power)),
+    )
 
 
 @pytest.mark.parametrize("name", ["q8_0", "mxfp4", "nvfp4", "tq2_0"])
 def test_types_that_take_no_importance_are_written_alike(name):
     x = seeded(3)
-    np.testing.assert_array_equal(ggml_encode(x, name, importance=importance(1024)),
-                                  ggml_encode(x, name))
+    np.testing.assert_array_equal(
+        ggml_encode(x, name, importance=importance(1024)), ggml_encode(x, name)
+    )
 
 
 @pytest.mark.parametrize("name", NEEDING)
@@ -177,8 +189,9 @@ def test_neighbours_are_all_points_at_the_smallest_distances(name):
     lattice = grid(name)
     rng = np.random.default_rng(1)
     for state in rng.choice(np.flatnonzero(lattice.of_state < 0), 20):
-        digits = np.array([state // lattice.levels**k % lattice.levels
-                           for k in range(lattice.width)])
+        digits = np.array(
+            [state // lattice.levels**k % lattice.levels for k in range(lattice.width)]
+        )
         distance = ((lattice.points.T - digits) ** 2).sum(axis=1)
         start = lattice.start[state]
         ours = lattice.neighbours[start : start + lattice.count[state]]

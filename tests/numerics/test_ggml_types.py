@@ -17,13 +17,26 @@ from planner.numerics.ggml_registry import GGML_TYPES, ggml_type
 from planner.numerics.ggml_simple import part_values
 
 F = np.float32
-SYMMETRIC = ("q8_0", "q6_0", "q6_k", "q5_0", "q4_0", "iq4_nl", "iq4_xs", "mxfp4", "nvfp4", "tq1_0",
-             "tq2_0", "q2_0", "q8_1", "q8_k")
+SYMMETRIC = (
+    "q8_0",
+    "q6_0",
+    "q6_k",
+    "q5_0",
+    "q4_0",
+    "iq4_nl",
+    "iq4_xs",
+    "mxfp4",
+    "nvfp4",
+    "tq1_0",
+    "tq2_0",
+    "q2_0",
+    "q8_1",
+    "q8_k",
+)
 CASES = {"seeded": lambda: seeded(400), "edges": edges}
 
 
-WRITTEN = sorted(name for name in GGML_TYPES
-                 if not name.startswith(("iq1", "iq2", "iq3")))
+WRITTEN = sorted(name for name in GGML_TYPES if not name.startswith(("iq1", "iq2", "iq3")))
 """IQ1, IQ2 and IQ3 have tests of their own."""
 SEARCHED = sorted(set(WRITTEN) - {"mxfp4", "nvfp4", "tq1_0", "tq2_0", "q2_0", "q1_0"})
 """Types that round to the nearest of their values; the others have their own laws below."""
@@ -94,8 +107,9 @@ def test_bytes_equal_those_of_the_library(name, case):
     assert ours[:32] == LIBRARY[name][case]
 
 
-@pytest.mark.parametrize("name", ["q8_0", "q5_0", "q5_1", "q4_0", "q4_1", "mxfp4", "tq1_0",
-                                  "tq2_0"])
+@pytest.mark.parametrize(
+    "name", ["q8_0", "q5_0", "q5_1", "q4_0", "q4_1", "mxfp4", "tq1_0", "tq2_0"]
+)
 def test_bytes_equal_the_gguf_package(name):
     """gguf quantises types that need no search."""
     gguf = pytest.importorskip("gguf", reason="gguf is not installed (a test tool)")
@@ -128,7 +142,8 @@ def test_six_bits_in_blocks_of_32_equal_the_scalar_transcription():
     expected = [scalar_q6_0(block) for block in x.reshape(-1, 32)]
     assert ours.tobytes() == b"".join(stored for stored, _ in expected)
     np.testing.assert_array_equal(
-        decoded(ours, "q6_0"), np.array([v for _, v in expected]).reshape(x.shape))
+        decoded(ours, "q6_0"), np.array([v for _, v in expected]).reshape(x.shape)
+    )
 
 
 @given(st.sampled_from(sorted(set(WRITTEN) - {"nvfp4"})), st.integers(0, 6), st.integers(0, 300))
@@ -260,8 +275,9 @@ def test_sums_beside_eight_bits():
     np.testing.assert_array_equal(stored[:, 4:], plain[:, 2:])
     np.testing.assert_array_equal(ggml_round_trip(x, "q8_1"), ggml_round_trip(x, "q8_0"))
     total = stored[:, 4:].view(np.int8).sum(axis=1) * np.abs(x.reshape(-1, 32)).max(axis=1) / 127
-    np.testing.assert_allclose(stored[:, 2:4].copy().view("<f2")[:, 0].astype(np.float64), total,
-                               rtol=1e-3, atol=1e-6)
+    np.testing.assert_allclose(
+        stored[:, 2:4].copy().view("<f2")[:, 0].astype(np.float64), total, rtol=1e-3, atol=1e-6
+    )
 
 
 @pytest.mark.parametrize("name", ["q8_0", "q4_0", "q4_k", "q6_k", "tq1_0", "nvfp4", "iq4_xs"])
@@ -278,8 +294,9 @@ def test_importance_is_one_number_a_column():
         with pytest.raises(InputError, match="importance"):
             ggml_encode(x, "q8_0", importance=wrong)
     for name in ("q8_0", "mxfp4", "nvfp4", "tq1_0", "tq2_0", "q2_0", "q1_0"):  # it changes nothing
-        np.testing.assert_array_equal(ggml_encode(x, name, importance=np.arange(256)),
-                                      ggml_encode(x, name))
+        np.testing.assert_array_equal(
+            ggml_encode(x, name, importance=np.arange(256)), ggml_encode(x, name)
+        )
 
 
 def test_names_and_refusals():

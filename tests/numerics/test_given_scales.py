@@ -15,12 +15,24 @@ def matrix(shape=(24, 64), seed=0):
     return np.random.default_rng(seed).standard_t(4, shape).astype(F)
 
 
-SCHEMES = ("fp8-tensor", "fp8-channel", "fp8-block", "int8-w8a8", "int4-w4a16-g32", "nvfp4",
-           "mxfp4", "bf16")
+SCHEMES = (
+    "fp8-tensor",
+    "fp8-channel",
+    "fp8-block",
+    "int8-w8a8",
+    "int4-w4a16-g32",
+    "nvfp4",
+    "mxfp4",
+    "bf16",
+)
 
 
-@given(st.sampled_from(SCHEMES), st.sampled_from([(3, 32, 64), (2, 2, 16, 64), (64, 32)]),
-       st.integers(-4, 3), st.integers(0, 99))
+@given(
+    st.sampled_from(SCHEMES),
+    st.sampled_from([(3, 32, 64), (2, 2, 16, 64), (64, 32)]),
+    st.integers(-4, 3),
+    st.integers(0, 99),
+)
 def test_an_axis_is_that_axis_moved_last(id, shape, axis, seed):
     x = matrix(shape, seed)
     if not -x.ndim <= axis < x.ndim:
@@ -40,8 +52,11 @@ def test_an_axis_is_that_axis_moved_last(id, shape, axis, seed):
     np.testing.assert_array_equal(out, want)
 
 
-@given(st.sampled_from((*SCHEMES, "ggml-q8_0")), st.sampled_from([(3, 20, 64), (2, 3, 20, 64)]),
-       st.booleans())
+@given(
+    st.sampled_from((*SCHEMES, "ggml-q8_0")),
+    st.sampled_from([(3, 20, 64), (2, 3, 20, 64)]),
+    st.booleans(),
+)
 def test_a_batch_is_each_matrix_alone(id, shape, all_leading):
     x = matrix(shape) * np.exp(np.arange(shape[0])).reshape(-1, *[1] * (len(shape) - 1)).astype(F)
     axes = len(shape) - 2 if all_leading else 1
@@ -72,8 +87,10 @@ def test_scales_of_a_result_give_the_result(id, engine):
     np.testing.assert_array_equal(again.codes, first.codes)
     np.testing.assert_array_equal(again.scales, first.scales)
     assert again.tensor_scale == first.tensor_scale
-    np.testing.assert_array_equal(round_trip(x, id, scale=first.scales, engine=engine,
-                                             tensor_scale=first.tensor_scale), first.dequantize())
+    np.testing.assert_array_equal(
+        round_trip(x, id, scale=first.scales, engine=engine, tensor_scale=first.tensor_scale),
+        first.dequantize(),
+    )
 
 
 def test_a_static_scale_saturates_what_is_beyond_it():
@@ -99,7 +116,8 @@ def test_fused_matrices_share_a_tensor_scale(engine):
         np.testing.assert_array_equal(own.scales, whole.scales[24 * i : 24 * i + 24])
         np.testing.assert_array_equal(
             round_trip(part, "nvfp4", tensor_scale=whole.tensor_scale, engine=engine),
-            own.dequantize())
+            own.dequantize(),
+        )
 
 
 def test_a_known_tensor_scale_is_kept_by_four_over_six():
@@ -125,34 +143,38 @@ def test_scales_of_a_batch():
     found = quantize(x, "fp8-tensor", scale=each.reshape(3, 1, 1), batch_axes=1)
     assert found.scales.reshape(-1).tolist() == each.tolist()
     for i in range(3):
-        np.testing.assert_array_equal(found.codes[i], quantize(x[i], "fp8-tensor",
-                                                               scale=each[i]).codes)
+        np.testing.assert_array_equal(
+            found.codes[i], quantize(x[i], "fp8-tensor", scale=each[i]).codes
+        )
     tensors = quantize(x, "nvfp4", tensor_scale=each, batch_axes=1)
     assert tensors.tensor_scale.tolist() == each.tolist()
 
 
-@pytest.mark.parametrize(("arguments", "words"), [
-    (("fp8-tensor", {"scale": 0.0}), "not positive and finite"),
-    (("fp8-tensor", {"scale": -1.0}), "not positive and finite"),
-    (("fp8-tensor", {"scale": np.inf}), "not positive and finite"),
-    (("fp8-tensor", {"scale": 1e39}), "not positive and finite"),
-    (("fp8-tensor", {"scale": np.ones(3)}), "scale has shape"),
-    (("fp8-channel", {"scale": np.ones((24, 2))}), "the blocks are"),
-    (("mxfp4", {"scale": 0.3}), "is no number of e8m0"),
-    (("int4-w4a16-g32", {"scale": 0.1}), "is no number of bf16"),
-    (("nvfp4", {"scale": 1.0}), "need their tensor scale"),
-    (("nvfp4", {"tensor_scale": np.ones(2)}), "a matrix has one"),
-    (("nvfp4", {"tensor_scale": 0}), "not positive and finite"),
-    (("fp8-tensor", {"tensor_scale": 1.0}), "has no tensor scale"),
-    (("bf16", {"scale": 1.0}), "takes no scale"),
-    (("ggml-q8_0", {"scale": 1.0}), "defined by their quantiser"),
-    (("int8-asymmetric", {"scale": 1.0}), "not defined with zero points"),
-    (("fp8-tensor", {"axis": 2}), "axis 2 of an array of 2 axes"),
-    (("fp8-tensor", {"batch_axes": 2}), "every matrix keeps an axis"),
-    (("fp8-tensor", {"batch_axes": -1}), "batch_axes = -1"),
-    (("fp8-tensor", {"axis": 0, "batch_axes": 1}), "is one of the 1 batch axes"),
-    (("fp8-tensor", {"scale": np.ones((2, 1, 1)), "batch_axes": 1}), "does not begin with"),
-])
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("fp8-tensor", {"scale": 0.0}), "not positive and finite"),
+        (("fp8-tensor", {"scale": -1.0}), "not positive and finite"),
+        (("fp8-tensor", {"scale": np.inf}), "not positive and finite"),
+        (("fp8-tensor", {"scale": 1e39}), "not positive and finite"),
+        (("fp8-tensor", {"scale": np.ones(3)}), "scale has shape"),
+        (("fp8-channel", {"scale": np.ones((24, 2))}), "the blocks are"),
+        (("mxfp4", {"scale": 0.3}), "is no number of e8m0"),
+        (("int4-w4a16-g32", {"scale": 0.1}), "is no number of bf16"),
+        (("nvfp4", {"scale": 1.0}), "need their tensor scale"),
+        (("nvfp4", {"tensor_scale": np.ones(2)}), "a matrix has one"),
+        (("nvfp4", {"tensor_scale": 0}), "not positive and finite"),
+        (("fp8-tensor", {"tensor_scale": 1.0}), "has no tensor scale"),
+        (("bf16", {"scale": 1.0}), "takes no scale"),
+        (("ggml-q8_0", {"scale": 1.0}), "defined by their quantiser"),
+        (("int8-asymmetric", {"scale": 1.0}), "not defined with zero points"),
+        (("fp8-tensor", {"axis": 2}), "axis 2 of an array of 2 axes"),
+        (("fp8-tensor", {"batch_axes": 2}), "every matrix keeps an axis"),
+        (("fp8-tensor", {"batch_axes": -1}), "batch_axes = -1"),
+        (("fp8-tensor", {"axis": 0, "batch_axes": 1}), "is one of the 1 batch axes"),
+        (("fp8-tensor", {"scale": np.ones((2, 1, 1)), "batch_axes": 1}), "does not begin with"),
+    ],
+)
 def test_wrong_scales_and_axes_say_what_fits(arguments, words):
     id, options = arguments
     with pytest.raises(InputError, match=words) as caught:
@@ -184,5 +206,6 @@ def test_codes_and_scales_read_back_by_hand():
     x = matrix()
     found = quantize(x, "fp8-channel", scale=0.25)
     np.testing.assert_array_equal(decode(found.codes, "e4m3fn") * F(0.25), found.dequantize())
-    np.testing.assert_array_equal(found.codes, encode(x / F(0.25), "e4m3fn",
-                                                      policy="cuda-satfinite"))
+    np.testing.assert_array_equal(
+        found.codes, encode(x / F(0.25), "e4m3fn", policy="cuda-satfinite")
+    )

@@ -11,7 +11,8 @@ from planner.numerics import encode, policy_names
 from planner.numerics.reference import encode_reference
 
 VECTORS = json.loads(
-    (Path(__file__).resolve().parents[1] / "golden" / "cast_vectors.json").read_text("utf-8"))
+    (Path(__file__).resolve().parents[1] / "golden" / "cast_vectors.json").read_text("utf-8")
+)
 INPUTS = [int(VECTORS["inputs"][i : i + 8], 16) for i in range(0, len(VECTORS["inputs"]), 8)]
 
 

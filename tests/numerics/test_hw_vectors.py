@@ -17,8 +17,16 @@ from planner.numerics.fast_fused import numba_available
 
 PATH = Path(__file__).resolve().parents[2] / ".." / "shared" / "hw_vectors" / "tc_hw_vectors.npz"
 FORMATS = {"fp16": "fp16", "bf16": "bf16", "tf32": "tf32", "E4M3": "e4m3fn", "E5M2": "e5m2"}
-UNITS = {"V100": "volta", "A100": "ampere", "A2": "ampere", "Ada": "ada", "L40S": "ada",
-         "H100": "hopper-mma", "H200": "hopper-mma", "B200": "blackwell-mma"}
+UNITS = {
+    "V100": "volta",
+    "A100": "ampere",
+    "A2": "ampere",
+    "Ada": "ada",
+    "L40S": "ada",
+    "H100": "hopper-mma",
+    "H200": "hopper-mma",
+    "B200": "blackwell-mma",
+}
 ROWS = 25
 STEP = 19  # a prime: it falls in with no order of the rows
 
@@ -50,8 +58,16 @@ def mismatches(vectors, device, format, accumulator, unit, engine, step):
         rows = slice(start, start + ROWS)
         square = np.zeros((len(want[rows]),) * 2, dtype=np.float32)
         np.fill_diagonal(square, c[rows].view(np.float32))
-        got = matmul(a[rows], b[rows].T, a_format=FORMATS[format], b_format=FORMATS[format],
-                     unit=unit, c=square, accumulator_format=accumulator, engine=engine)
+        got = matmul(
+            a[rows],
+            b[rows].T,
+            a_format=FORMATS[format],
+            b_format=FORMATS[format],
+            unit=unit,
+            c=square,
+            accumulator_format=accumulator,
+            engine=engine,
+        )
         wrong += int((got.diagonal().copy().view(np.uint32) != want[rows]).sum())
     return wrong, len(a)
 
@@ -63,8 +79,7 @@ EACH = pytest.mark.parametrize("step", [STEP, pytest.param(1, marks=pytest.mark.
 def test_every_result_of_real_gpus(vectors, step):
     total, wrong = 0, {}
     for device, format, accumulator, name in results(vectors):
-        bad, count = mismatches(vectors, device, format, accumulator, UNITS[device], "numpy",
-                                step)
+        bad, count = mismatches(vectors, device, format, accumulator, UNITS[device], "numpy", step)
         total += count
         if bad:
             wrong[name] = bad
@@ -84,8 +99,10 @@ def test_the_compiled_engine_too(vectors, step):
 
 
 @EACH
-@pytest.mark.parametrize(("device", "unit"), [
-    ("H100", "hopper-wgmma"), ("H200", "hopper-wgmma"), ("B200", "blackwell-tcgen05")])
+@pytest.mark.parametrize(
+    ("device", "unit"),
+    [("H100", "hopper-wgmma"), ("H200", "hopper-wgmma"), ("B200", "blackwell-tcgen05")],
+)
 def test_units_that_share_an_arithmetic(vectors, device, unit, step):
     for found, format, accumulator, name in results(vectors):
         fp8 = format.startswith("E")
@@ -99,8 +116,10 @@ def test_units_that_share_an_arithmetic(vectors, device, unit, step):
 def test_the_vectors_tell_units_apart(vectors, step):
     """A wrong unit is noticed: the check can fail."""
     for device, format, accumulator, unit in [
-        ("H100", "E4M3", "fp32", "blackwell-tcgen05"), ("H100", "E4M3", "fp16", "hopper-wgmma"),
-        ("B200", "E5M2", "fp32", "blackwell-tcgen05"), ("A100", "fp16", "fp32", "volta"),
+        ("H100", "E4M3", "fp32", "blackwell-tcgen05"),
+        ("H100", "E4M3", "fp16", "hopper-wgmma"),
+        ("B200", "E5M2", "fp32", "blackwell-tcgen05"),
+        ("A100", "fp16", "fp32", "volta"),
         ("L40S", "E4M3", "fp32", "hopper-wgmma"),
     ]:
         bad, count = mismatches(vectors, device, format, accumulator, unit, "numpy", step)

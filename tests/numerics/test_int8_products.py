@@ -66,17 +66,30 @@ def test_signed_bytes_are_exact_on_every_unit(unit, low, high):
     assert (matmul_int32(a.view(np.uint8), b.view(np.uint8), unit=unit) == exact(a, b)).all()
 
 
-@pytest.mark.parametrize(("unit", "formats"), [
-    ("int8-imma", ("int4", "int4")), ("amx-int8", ("uint8", "uint8")),
-    ("amx-int8", ("int8", "uint8")), ("amx-int8", ("uint8", "int8")),
-    ("avx512-vnni", ("uint8", "int8"))])
+@pytest.mark.parametrize(
+    ("unit", "formats"),
+    [
+        ("int8-imma", ("int4", "int4")),
+        ("amx-int8", ("uint8", "uint8")),
+        ("amx-int8", ("int8", "uint8")),
+        ("amx-int8", ("uint8", "int8")),
+        ("avx512-vnni", ("uint8", "int8")),
+    ],
+)
 def test_other_operands(unit, formats):
     rng = np.random.default_rng(2)
     (la, ha), (lb, hb) = (EXTREMES[f] for f in formats)
-    for a, b in [(rng.integers(la, ha + 1, (4, 2000)), rng.integers(lb, hb + 1, (2000, 6))),
-                 (np.full((4, 2001), ha), np.full((2001, 6), lb if lb else hb))]:
-        got = matmul_int32(codes(a, formats[0]), codes(b, formats[1]), a_format=formats[0],
-                           b_format=formats[1], unit=unit)
+    for a, b in [
+        (rng.integers(la, ha + 1, (4, 2000)), rng.integers(lb, hb + 1, (2000, 6))),
+        (np.full((4, 2001), ha), np.full((2001, 6), lb if lb else hb)),
+    ]:
+        got = matmul_int32(
+            codes(a, formats[0]),
+            codes(b, formats[1]),
+            a_format=formats[0],
+            b_format=formats[1],
+            unit=unit,
+        )
         assert (got == exact(a, b)).all()
 
 

@@ -8,9 +8,11 @@ import pytest
 from planner.errors import InputError, UnknownNameError, UnsupportedError
 from planner.numerics import encode, matmul, matmul_fp64, matmul_int32, unit, unit_ids
 
-IDS = ("exact fp32 fp64 volta turing ampere ada hopper-wgmma hopper-mma blackwell-tcgen05 "
-       "blackwell-mma blackwell-geforce blackwell-block-scaled blackwell-mxf8f6f4 cdna1 cdna2 "
-       "cdna2-bf16 cdna3 cdna4 int8-imma avx512-bf16 avx512-vnni avx2-maddubs amx-bf16 amx-int8")
+IDS = (
+    "exact fp32 fp64 volta turing ampere ada hopper-wgmma hopper-mma blackwell-tcgen05 "
+    "blackwell-mma blackwell-geforce blackwell-block-scaled blackwell-mxf8f6f4 cdna1 cdna2 "
+    "cdna2-bf16 cdna3 cdna4 int8-imma avx512-bf16 avx512-vnni avx2-maddubs amx-bf16 amx-int8"
+)
 CODED = [u for u in unit_ids() if u != "fp64"]
 ONES = np.full((2, 3), 0x38, np.uint8), np.full((3, 4), 0x38, np.uint8)
 
@@ -29,8 +31,9 @@ def test_the_published_units_are_all_there():
 def test_each_unit_says_what_it_was_checked_against(id):
     found = unit(id)
     said = found.verified_against
-    assert any(word in said for word in ("silicon", "another model", "documents only",
-                                         "its definition"))
+    assert any(
+        word in said for word in ("silicon", "another model", "documents only", "its definition")
+    )
     assert found.source
     assert found.formats()
     for rule in found.rules:
@@ -44,11 +47,20 @@ def test_every_unit_multiplies_ones_exactly():
             if found_scales := rule.scales:
                 continue
             assert not found_scales
-            a, b = (one(f, shape) for f, shape in ((rule.a_formats[0], (3, 5)),
-                                                   (rule.b_formats[0], (5, 2))))
+            a, b = (
+                one(f, shape)
+                for f, shape in ((rule.a_formats[0], (3, 5)), (rule.b_formats[0], (5, 2)))
+            )
             accumulator = "fp16" if rule.accumulator == "fp16" else "fp32"
-            got = matmul(a, b, a_format=rule.a_formats[0], b_format=rule.b_formats[0], unit=id,
-                         c=np.full((3, 2), 2.0), accumulator_format=accumulator)
+            got = matmul(
+                a,
+                b,
+                a_format=rule.a_formats[0],
+                b_format=rule.b_formats[0],
+                unit=id,
+                c=np.full((3, 2), 2.0),
+                accumulator_format=accumulator,
+            )
             assert got.dtype == np.float32
             assert (got == 7).all(), (id, rule)
 
@@ -73,19 +85,31 @@ def test_a_unit_names_what_it_takes():
         fp8(unit="ampere")
     assert "fp16 or bf16 with itself" in caught.value.hint
     with pytest.raises(UnsupportedError, match="bf16 into fp16"):
-        matmul(np.zeros((1, 1), np.uint16), np.zeros((1, 1), np.uint16), a_format="bf16",
-               b_format="bf16", unit="ampere", accumulator_format="fp16")
+        matmul(
+            np.zeros((1, 1), np.uint16),
+            np.zeros((1, 1), np.uint16),
+            a_format="bf16",
+            b_format="bf16",
+            unit="ampere",
+            accumulator_format="fp16",
+        )
     with pytest.raises(UnsupportedError, match="adds no integers"):
         matmul_int32(*ONES, unit="exact")
 
 
-@pytest.mark.parametrize(("options", "message"), [
-    ({"b": ONES[1][:2]}, "K differ"), ({"a": ONES[0][0]}, "1 dimensions"),
-    ({"a": ONES[0].astype(float)}, "dtype float64"),
-    ({"a": ONES[0].astype(int) + 999}, "code 1055"),
-    ({"c": np.zeros((3, 3))}, "c is"), ({"c": np.zeros((2, 4), complex)}, "complex"),
-    ({"promote_every": 48}, "promote_every=48"), ({"promote_every": 0}, "promote_every=0"),
-])
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"b": ONES[1][:2]}, "K differ"),
+        ({"a": ONES[0][0]}, "1 dimensions"),
+        ({"a": ONES[0].astype(float)}, "dtype float64"),
+        ({"a": ONES[0].astype(int) + 999}, "code 1055"),
+        ({"c": np.zeros((3, 3))}, "c is"),
+        ({"c": np.zeros((2, 4), complex)}, "complex"),
+        ({"promote_every": 48}, "promote_every=48"),
+        ({"promote_every": 0}, "promote_every=0"),
+    ],
+)
 def test_bad_input(options, message):
     with pytest.raises(InputError, match=message):
         fp8(**options)
@@ -206,11 +230,14 @@ def test_fp64_rounds_once(scale):
 
 def test_amd_units_add_as_their_generation_does():
     """1 + 2^-24 + 2^-24: exact on CDNA1, pairs first on CDNA2, down to 2^-24 on CDNA3."""
-    one, tiny = encode([[1.0, 2.0**-13, 2.0**-13, 0]], "fp16"), encode(
-        [[1.0], [2.0**-11], [2.0**-11], [0]], "fp16")
+    one, tiny = (
+        encode([[1.0, 2.0**-13, 2.0**-13, 0]], "fp16"),
+        encode([[1.0], [2.0**-11], [2.0**-11], [0]], "fp16"),
+    )
     options = {"a_format": "fp16", "b_format": "fp16"}
-    assert [float(matmul(one, tiny, unit=u, **options)[0, 0] - 1) for u in
-            ("cdna1", "cdna2", "cdna3")] == [2.0**-23, 0.0, 2.0**-23]
+    assert [
+        float(matmul(one, tiny, unit=u, **options)[0, 0] - 1) for u in ("cdna1", "cdna2", "cdna3")
+    ] == [2.0**-23, 0.0, 2.0**-23]
     # A negative product below the last place kept is cut to zero, the accumulator goes down.
     c = np.float32([[-(2.0**-30)]])
     got = matmul(one[:, :1], tiny[:1], unit="cdna3", c=c, **options)

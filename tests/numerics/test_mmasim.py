@@ -20,10 +20,23 @@ pytest.importorskip("mmasim", reason="mmasim is not installed (the [oracle] extr
 
 pytestmark = pytest.mark.oracle
 
-PTX = {"e4m3fn": "e4m3", "e5m2": "e5m2", "fp16": "f16", "bf16": "bf16", "tf32": "tf32",
-       "e2m1": "e2m1", "e3m2": "e3m2", "e2m3": "e2m3"}
-TORCH = {"e4m3fn": "float8_e4m3fn", "e5m2": "float8_e5m2", "fp16": "float16", "bf16": "bfloat16",
-         "tf32": "float32"}
+PTX = {
+    "e4m3fn": "e4m3",
+    "e5m2": "e5m2",
+    "fp16": "f16",
+    "bf16": "bf16",
+    "tf32": "tf32",
+    "e2m1": "e2m1",
+    "e3m2": "e3m2",
+    "e2m3": "e2m3",
+}
+TORCH = {
+    "e4m3fn": "float8_e4m3fn",
+    "e5m2": "float8_e5m2",
+    "fp16": "float16",
+    "bf16": "bfloat16",
+    "tf32": "float32",
+}
 M, N, CHAIN = 64, 8, 3
 
 
@@ -73,8 +86,11 @@ def tensor(codes, format):
 def expected(operation, a, b, c, formats, k):
     out = torch.from_numpy(c.copy())
     for start in range(0, a.shape[1], k):
-        out = operation(tensor(a[:, start : start + k], formats[0]),
-                        tensor(b[start : start + k], formats[1]), out)
+        out = operation(
+            tensor(a[:, start : start + k], formats[0]),
+            tensor(b[start : start + k], formats[1]),
+            out,
+        )
     return out.float().numpy()
 
 
@@ -84,17 +100,38 @@ def assert_same(got, want):
     assert (got.view(np.uint32) == want.view(np.uint32))[number].all()
 
 
-CASES = [("hopper-wgmma", "WGMMA", "Hopper", a, b, d, k) for a, b, d, k in [
-    ("e4m3fn", "e4m3fn", "fp32", 32), ("e5m2", "e5m2", "fp32", 32), ("e4m3fn", "e5m2", "fp32", 32),
-    ("bf16", "bf16", "fp32", 16), ("fp16", "fp16", "fp32", 16), ("tf32", "tf32", "fp32", 8),
-    ("fp16", "fp16", "fp16", 16), ("e4m3fn", "e4m3fn", "fp16", 32)]]
-CASES += [("blackwell-tcgen05", "TCGen05MMA", "Blackwell", a, b, d, k) for a, b, d, k in [
-    ("e4m3fn", "e4m3fn", "fp32", 32), ("e5m2", "e5m2", "fp32", 32), ("e5m2", "e4m3fn", "fp16", 32),
-    ("e2m1", "e4m3fn", "fp32", 32), ("e3m2", "e2m3", "fp32", 32), ("bf16", "bf16", "fp32", 16)]]
-CASES += [("ampere", "MMA", "Ampere", a, a, d, k) for a, d, k in [
-    ("bf16", "fp32", 16), ("fp16", "fp16", 16), ("tf32", "fp32", 8)]]
-CASES += [("ada", "MMA", "Ada Lovelace", a, b, d, 32) for a, b, d in [
-    ("e4m3fn", "e5m2", "fp32"), ("e5m2", "e4m3fn", "fp16")]]
+CASES = [
+    ("hopper-wgmma", "WGMMA", "Hopper", a, b, d, k)
+    for a, b, d, k in [
+        ("e4m3fn", "e4m3fn", "fp32", 32),
+        ("e5m2", "e5m2", "fp32", 32),
+        ("e4m3fn", "e5m2", "fp32", 32),
+        ("bf16", "bf16", "fp32", 16),
+        ("fp16", "fp16", "fp32", 16),
+        ("tf32", "tf32", "fp32", 8),
+        ("fp16", "fp16", "fp16", 16),
+        ("e4m3fn", "e4m3fn", "fp16", 32),
+    ]
+]
+CASES += [
+    ("blackwell-tcgen05", "TCGen05MMA", "Blackwell", a, b, d, k)
+    for a, b, d, k in [
+        ("e4m3fn", "e4m3fn", "fp32", 32),
+        ("e5m2", "e5m2", "fp32", 32),
+        ("e5m2", "e4m3fn", "fp16", 32),
+        ("e2m1", "e4m3fn", "fp32", 32),
+        ("e3m2", "e2m3", "fp32", 32),
+        ("bf16", "bf16", "fp32", 16),
+    ]
+]
+CASES += [
+    ("ampere", "MMA", "Ampere", a, a, d, k)
+    for a, d, k in [("bf16", "fp32", 16), ("fp16", "fp16", 16), ("tf32", "fp32", 8)]
+]
+CASES += [
+    ("ada", "MMA", "Ada Lovelace", a, b, d, 32)
+    for a, b, d in [("e4m3fn", "e5m2", "fp32"), ("e5m2", "e4m3fn", "fp16")]
+]
 CASES += [("volta", "MMA", "Volta", "fp16", "fp16", d, 4) for d in ("fp32", "fp16")]
 
 
@@ -114,25 +151,31 @@ def make(simulator, op, arch, a, b, d, k):
 def test_equal_to_mmasim(simulator, unit, op, arch, a, b, d, k, kind):
     rng = np.random.default_rng(zlib.crc32(f"{unit}{a}{b}{d}{kind}".encode()))
     operation = make(simulator, op, arch, a, b, d, k)
-    left, right = random_codes(rng, (M, CHAIN * k), a, kind), random_codes(rng, (CHAIN * k, N), b,
-                                                                          kind)
+    left, right = (
+        random_codes(rng, (M, CHAIN * k), a, kind),
+        random_codes(rng, (CHAIN * k, N), b, kind),
+    )
     c = random_c(rng, kind, d)
     want = expected(operation, left, right, c, (a, b), k)
-    got = matmul(left, right, a_format=a, b_format=b, unit=unit, c=c.astype(np.float32),
-                 accumulator_format=d)
+    got = matmul(
+        left, right, a_format=a, b_format=b, unit=unit, c=c.astype(np.float32), accumulator_format=d
+    )
     assert_same(got, want)
 
 
 @pytest.mark.parametrize("kind", ["raw", "sparse"])
-@pytest.mark.parametrize(("format", "instruction", "scale", "group"), [
-    ("e4m3fn", "m128n8k32.kind::mxf8f6f4.block32.f32.e4m3.e4m3.ue8m0", "e8m0", 32),
-    ("e5m2", "m128n8k32.kind::mxf8f6f4.block32.f32.e5m2.e5m2.ue8m0", "e8m0", 32),
-    ("e3m2", "m128n8k32.kind::mxf8f6f4.block32.f32.e3m2.e3m2.ue8m0", "e8m0", 32),
-    ("e2m1", "m128n8k32.kind::mxf8f6f4.block32.f32.e2m1.e2m1.ue8m0", "e8m0", 32),
-    ("e2m1", "m128n8k64.kind::mxf4.block32.f32.e2m1.e2m1.ue8m0", "e8m0", 32),
-    ("e2m1", "m128n8k64.kind::mxf4nvf4.block16.f32.e2m1.e2m1.ue8m0", "e8m0", 16),
-    ("e2m1", "m128n8k64.kind::mxf4nvf4.block16.f32.e2m1.e2m1.ue4m3", "ue4m3", 16),
-])
+@pytest.mark.parametrize(
+    ("format", "instruction", "scale", "group"),
+    [
+        ("e4m3fn", "m128n8k32.kind::mxf8f6f4.block32.f32.e4m3.e4m3.ue8m0", "e8m0", 32),
+        ("e5m2", "m128n8k32.kind::mxf8f6f4.block32.f32.e5m2.e5m2.ue8m0", "e8m0", 32),
+        ("e3m2", "m128n8k32.kind::mxf8f6f4.block32.f32.e3m2.e3m2.ue8m0", "e8m0", 32),
+        ("e2m1", "m128n8k32.kind::mxf8f6f4.block32.f32.e2m1.e2m1.ue8m0", "e8m0", 32),
+        ("e2m1", "m128n8k64.kind::mxf4.block32.f32.e2m1.e2m1.ue8m0", "e8m0", 32),
+        ("e2m1", "m128n8k64.kind::mxf4nvf4.block16.f32.e2m1.e2m1.ue8m0", "e8m0", 16),
+        ("e2m1", "m128n8k64.kind::mxf4nvf4.block16.f32.e2m1.e2m1.ue4m3", "ue4m3", 16),
+    ],
+)
 def test_block_scales_equal_mmasim(simulator, format, instruction, scale, group, kind):
     rng = np.random.default_rng(zlib.crc32(f"{instruction}{kind}".encode()))
     operation = simulator.TCGen05MMABlockScale("Blackwell", instruction)
@@ -152,9 +195,24 @@ def test_block_scales_equal_mmasim(simulator, format, instruction, scale, group,
             left, right = torch.from_numpy(pack[0]), torch.from_numpy(pack[1]).T
         else:
             left, right = tensor(left, format), tensor(right, format)
-        out = operation(left, right, out, torch.from_numpy(sa[:, scales].copy()).view(dtype),
-                        torch.from_numpy(sb[scales].copy()).view(dtype))
+        out = operation(
+            left,
+            right,
+            out,
+            torch.from_numpy(sa[:, scales].copy()).view(dtype),
+            torch.from_numpy(sb[scales].copy()).view(dtype),
+        )
     unit = "blackwell-mxf8f6f4" if "mxf8f6f4" in instruction else "blackwell-block-scaled"
-    got = matmul(a, b, a_format=format, b_format=format, unit=unit, c=c,
-                 a_scales=sa, b_scales=sb, scale_format=scale, scale_group=group)
+    got = matmul(
+        a,
+        b,
+        a_format=format,
+        b_format=format,
+        unit=unit,
+        c=c,
+        a_scales=sa,
+        b_scales=sb,
+        scale_format=scale,
+        scale_group=group,
+    )
     assert_same(got, out.numpy())

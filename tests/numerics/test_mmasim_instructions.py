@@ -30,8 +30,15 @@ def test_the_record_holds_every_instruction():
     assert RECORDED.keys() == INSTRUCTIONS.keys()
     assert len(RECORDED) > 300
     units = {one.unit for one in INSTRUCTIONS.values()}
-    assert {"cdna1", "cdna2", "cdna2-bf16", "cdna3", "turing", "blackwell-geforce",
-            "blackwell-mxf8f6f4"} <= units
+    assert {
+        "cdna1",
+        "cdna2",
+        "cdna2-bf16",
+        "cdna3",
+        "turing",
+        "blackwell-geforce",
+        "blackwell-mxf8f6f4",
+    } <= units
 
 
 @pytest.mark.sample(80)
@@ -61,6 +68,12 @@ def test_outputs_are_those_of_mmasim(simulator, id):
 def test_an_accumulator_that_is_no_number_is_kept_where_mmasim_drops_it(bad):
     one = next(i for i in INSTRUCTIONS.values() if drops_nan(i) and i.a == "e5m2fnuz")
     given = inputs(one, "close")
-    got = matmul(given.a, given.b, a_format=one.a, b_format=one.b, unit=one.unit,
-                 c=np.full(given.c.shape, bad))
+    got = matmul(
+        given.a,
+        given.b,
+        a_format=one.a,
+        b_format=one.b,
+        unit=one.unit,
+        c=np.full(given.c.shape, bad),
+    )
     np.testing.assert_array_equal(got, np.full(got.shape, bad, np.float32))

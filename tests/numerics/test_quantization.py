@@ -96,17 +96,29 @@ def test_activations_equal_a_loop_over_blocks(id):
 
 
 @settings(max_examples=40)
-@given(st.sampled_from(BLOCKED), st.integers(1, 9), st.integers(1, 140),
-       st.integers(0, 2**32 - 1), st.integers(-30, 30))
+@given(
+    st.sampled_from(BLOCKED),
+    st.integers(1, 9),
+    st.integers(1, 140),
+    st.integers(0, 2**32 - 1),
+    st.integers(-30, 30),
+)
 def test_any_shape_and_magnitude(id, rows, columns, seed, exponent):
     x = tails((rows, columns), seed) * F(2.0**exponent)
     got = quantize(x, id).dequantize()
     np.testing.assert_array_equal(got, loop_dequantized(x, scheme(id).weight))
 
 
-@pytest.mark.parametrize(("id", "bound"), [
-    ("int8-w8a8", 0.5 / 127), ("int8-block", 0.5 / 127), ("fp8-channel", 2.0**-4),
-    ("fp8-block-ue8m0", 2.0**-4), ("int4-w4a16-g32", 0.5 / 7 + 2.0**-8)])
+@pytest.mark.parametrize(
+    ("id", "bound"),
+    [
+        ("int8-w8a8", 0.5 / 127),
+        ("int8-block", 0.5 / 127),
+        ("fp8-channel", 2.0**-4),
+        ("fp8-block-ue8m0", 2.0**-4),
+        ("int4-w4a16-g32", 0.5 / 7 + 2.0**-8),
+    ],
+)
 def test_error_is_bounded_by_the_step(id, bound):
     x = tails((64, 256), seed=3)
     y = quantize(x, id).dequantize()
@@ -118,12 +130,27 @@ def test_error_is_bounded_by_the_step(id, bound):
             assert np.abs(x[part] - y[part]).max() <= bound * np.abs(x[part]).max()
 
 
-WEIGHTED = [s for s in SUPPORTED if s.startswith("ggml")
-            and (block := SCHEMES[s].weight.block_type) and GGML_TYPES[block].weighted_only]
+WEIGHTED = [
+    s
+    for s in SUPPORTED
+    if s.startswith("ggml")
+    and (block := SCHEMES[s].weight.block_type)
+    and GGML_TYPES[block].weighted_only
+]
 """Written with an importance matrix only."""
-COARSE = {"ggml-iq3_xxs": 0.07, "ggml-q2_k": 0.12, "ggml-iq2_s": 0.12, "ggml-iq2_xs": 0.15,
-          "ggml-iq2_xxs": 0.2, "ggml-iq1_m": 0.4, "ggml-iq1_s": 0.4, "ggml-q1_0": 0.5,
-          "ggml-q2_0": 0.6, "ggml-tq2_0": 0.75, "ggml-tq1_0": 0.75}
+COARSE = {
+    "ggml-iq3_xxs": 0.07,
+    "ggml-q2_k": 0.12,
+    "ggml-iq2_s": 0.12,
+    "ggml-iq2_xs": 0.15,
+    "ggml-iq2_xxs": 0.2,
+    "ggml-iq1_m": 0.4,
+    "ggml-iq1_s": 0.4,
+    "ggml-q1_0": 0.5,
+    "ggml-q2_0": 0.6,
+    "ggml-tq2_0": 0.75,
+    "ggml-tq1_0": 0.75,
+}
 """Bounds on the relative error of types of fewer than 3.3 bits. Ternary ones, meant for weights
 that were trained so, are scaled to the largest element: most of the others become 0."""
 

@@ -54,7 +54,8 @@ def test_four_over_six_takes_the_smaller_error(sides, engine):
     np.testing.assert_array_equal(decode(found.codes, "e2m1"), values)
     np.testing.assert_array_equal(
         round_trip(x, "nvfp4", scale_rule="four-over-six", block=sides, engine=engine),
-        found.dequantize())
+        found.dequantize(),
+    )
 
 
 def test_some_blocks_take_four_and_some_six():
@@ -62,8 +63,9 @@ def test_some_blocks_take_four_and_some_six():
     top = np.abs(decode(quantize(x, "nvfp4-4over6").codes, "e2m1")).reshape(-1, 16).max(axis=1)
     assert 0.2 < np.mean(top == 4) < 0.6
     assert set(top.tolist()) <= {4, 6}
-    plain, chosen = (error(x, quantize(x, id).dequantize()).relative_power
-                     for id in ("nvfp4", "nvfp4-4over6"))
+    plain, chosen = (
+        error(x, quantize(x, id).dequantize()).relative_power for id in ("nvfp4", "nvfp4-4over6")
+    )
     assert chosen < 0.95 * plain
 
 
@@ -93,8 +95,12 @@ def test_a_rotation_is_the_matrix_of_sylvester(size):
     x, signs = matrix(), np.random.default_rng(1).choice((-1.0, 1.0), size)
     exact = ((x.astype(np.float64).reshape(-1, size) * signs) @ h / np.sqrt(size)).reshape(x.shape)
     np.testing.assert_allclose(hadamard(x, size, signs=signs), exact, rtol=3e-7, atol=1e-7)
-    np.testing.assert_allclose(hadamard(hadamard(x, size, signs=signs), size, signs=signs,
-                                        inverse=True), x, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(
+        hadamard(hadamard(x, size, signs=signs), size, signs=signs, inverse=True),
+        x,
+        rtol=1e-5,
+        atol=1e-6,
+    )
 
 
 def test_a_rotated_format_is_the_rotated_matrix_quantised():
@@ -102,23 +108,28 @@ def test_a_rotated_format_is_the_rotated_matrix_quantised():
     found = quantize(x, "nvfp4", hadamard=16)
     turned = quantize(hadamard(x, 16), "nvfp4")
     np.testing.assert_array_equal(found.codes, turned.codes)
-    np.testing.assert_array_equal(found.dequantize(),
-                                  hadamard(turned.dequantize(), 16, inverse=True))
+    np.testing.assert_array_equal(
+        found.dequantize(), hadamard(turned.dequantize(), 16, inverse=True)
+    )
     assert found.format.rotation == 16
     np.testing.assert_array_equal(round_trip(x, "nvfp4-hadamard16"), found.dequantize())
-    np.testing.assert_array_equal(quantize(x.T.copy(), "nvfp4", hadamard=16, axis=0).dequantize(),
-                                  found.dequantize().T)
+    np.testing.assert_array_equal(
+        quantize(x.T.copy(), "nvfp4", hadamard=16, axis=0).dequantize(), found.dequantize().T
+    )
 
 
 def test_a_rotation_spreads_an_outlier():
     x = np.random.default_rng(0).standard_normal((64, 128)).astype(F)
     x[:, 5] *= 40
-    plain, turned = (error(x, quantize(x, "mxfp4", hadamard=size).dequantize()).relative_power
-                     for size in (None, 32))
+    plain, turned = (
+        error(x, quantize(x, "mxfp4", hadamard=size).dequantize()).relative_power
+        for size in (None, 32)
+    )
     assert np.abs(hadamard(x, 32)).max() < 0.5 * np.abs(x).max()
     small = np.arange(128) != 5
-    kept, spread = (np.mean(quantize(x, "mxfp4", hadamard=size).codes[:, small] & 7 == 0)
-                    for size in (None, 32))
+    kept, spread = (
+        np.mean(quantize(x, "mxfp4", hadamard=size).codes[:, small] & 7 == 0) for size in (None, 32)
+    )
     assert spread < kept  # fewer codes are zeros
     assert plain != turned
 
@@ -128,8 +139,10 @@ def test_eight_random_bits_are_the_reference_draw_by_draw(id):
     x = np.concatenate([matrix().reshape(-1)[:300] * F(3), F([0.1, 0.49, 5.9, 7, -7, 1e-3])])
     draws = np.random.default_rng(9).integers(0, 256, x.size, dtype=np.uint32)
     policy = Policy("rs", rounding="stochastic", random_bits=8)
-    want = [encode_reference(int(b), id, policy=policy, draw=int(d) << 24)
-            for b, d in zip(x.view(np.uint32), draws, strict=True)]
+    want = [
+        encode_reference(int(b), id, policy=policy, draw=int(d) << 24)
+        for b, d in zip(x.view(np.uint32), draws, strict=True)
+    ]
     assert encode(x, id, policy=policy, rng=np.random.default_rng(9)).tolist() == want
 
 
@@ -156,17 +169,25 @@ def test_random_bits_need_a_generator_and_say_so():
         quantize(x, "nvfp4", random_bits=8)
     rng = np.random.default_rng
     found = quantize(x, "nvfp4", random_bits=8, rng=rng(3))
-    np.testing.assert_array_equal(found.codes, quantize(
-        x, "nvfp4-sr8", role="activation", rng=rng(3)).codes)
+    np.testing.assert_array_equal(
+        found.codes, quantize(x, "nvfp4-sr8", role="activation", rng=rng(3)).codes
+    )
     assert (found.codes != quantize(x, "nvfp4").codes).any()
     np.testing.assert_array_equal(found.scales, quantize(x, "nvfp4").scales)
     assert found.format.random_bits == 8
 
 
-@pytest.mark.parametrize(("options", "words"), [
-    ({"hadamard": 24}, "size 24"), ({"hadamard": 0}, "size 0"), ({"hadamard": 256}, "256"),
-    ({"block": (16,)}, r"not \(rows, columns\)"), ({"block": (-1, 16)}, "not"),
-    ({"random_bits": 7}, "random_bits = 7")])
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"hadamard": 24}, "size 24"),
+        ({"hadamard": 0}, "size 0"),
+        ({"hadamard": 256}, "256"),
+        ({"block": (16,)}, r"not \(rows, columns\)"),
+        ({"block": (-1, 16)}, "not"),
+        ({"random_bits": 7}, "random_bits = 7"),
+    ],
+)
 def test_wrong_recipes_say_what_there_is(options, words):
     with pytest.raises(InputError, match=words) as caught:
         quantize(matrix(), "nvfp4", **options)
@@ -189,6 +210,8 @@ def test_recipes_are_schemes_by_name_and_listed_nowhere():
         found = scheme(id)
         assert (found.id, SCHEMES[id], stored_scheme(id)) == (id, found, None)
         assert found.compute == scheme(recipe.base).compute
-        assert (found.weight, found.activation) != (scheme(recipe.base).weight,
-                                                    scheme(recipe.base).activation)
+        assert (found.weight, found.activation) != (
+            scheme(recipe.base).weight,
+            scheme(recipe.base).activation,
+        )
         assert "arXiv" in found.source or "PTX" in found.source

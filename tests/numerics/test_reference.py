@@ -45,8 +45,13 @@ def test_e2m1_is_the_published_set():
 
 
 def test_nan_codes():
-    for format, nans in (("e4m3fn", {0x7F, 0xFF}), ("e8m0", {0xFF}), ("ue4m3", {0x7F, 0xFF}),
-                         ("e5m2", {0x7D, 0x7E, 0x7F, 0xFD, 0xFE, 0xFF}), ("e3m2", set())):
+    for format, nans in (
+        ("e4m3fn", {0x7F, 0xFF}),
+        ("e8m0", {0xFF}),
+        ("ue4m3", {0x7F, 0xFF}),
+        ("e5m2", {0x7D, 0x7E, 0x7F, 0xFD, 0xFE, 0xFF}),
+        ("e3m2", set()),
+    ):
         size = 1 << element(format).bits
         assert {c for c in range(size) if math.isnan(decode_reference(c, format))} == nans
 
@@ -79,8 +84,9 @@ def test_presets_out_of_range(policy, e4m3, e5m2):
 
 
 def test_every_preset_is_covered_by_the_table_above():
-    covered = {m.args[1][i][0] for m in test_presets_out_of_range.pytestmark
-               for i in range(len(m.args[1]))}
+    covered = {
+        m.args[1][i][0] for m in test_presets_out_of_range.pytestmark for i in range(len(m.args[1]))
+    }
     assert covered == set(policy_names()) == set(PRESETS)
 
 
@@ -148,4 +154,9 @@ def test_infinities_keep_their_sign():
 
 def test_floor_log2_is_exact_at_powers_of_two():
     assert [floor_log2(Fraction(n, d)) for n, d in ((1, 4), (1, 1), (8, 1), (7, 1), (3, 16))] == [
-        -2, 0, 3, 2, -3]
+        -2,
+        0,
+        3,
+        2,
+        -3,
+    ]

@@ -19,8 +19,34 @@ def patterns(count: int, seed: int) -> np.ndarray:
     rng = np.random.default_rng(seed)
     raw = rng.integers(0, 1 << 32, count, dtype=np.uint64).astype(np.uint32).view(np.float32)
     usual = (rng.standard_normal(count) * 2.0 ** rng.integers(-20, 20, count)).astype(np.float32)
-    ends = np.float32([0, -0.0, 448, 460, 479.9, 480, 500, 57344, 61439, 65535, 65536, 3.4e38, 6, 7,
-                       7.99, 8, 2**-10, 1e-45, -1e-45, 2**-133, 127.5, 200, np.inf, -np.inf])
+    ends = np.float32(
+        [
+            0,
+            -0.0,
+            448,
+            460,
+            479.9,
+            480,
+            500,
+            57344,
+            61439,
+            65535,
+            65536,
+            3.4e38,
+            6,
+            7,
+            7.99,
+            8,
+            2**-10,
+            1e-45,
+            -1e-45,
+            2**-133,
+            127.5,
+            200,
+            np.inf,
+            -np.inf,
+        ]
+    )
     return np.concatenate([raw, usual, ends, -ends, np.float32([np.nan])])
 
 
@@ -41,7 +67,9 @@ def test_toward_zero_never_grows_and_stays_finite(format):
     y = decode(encode(x, format, policy=Policy("rz", rounding="toward-zero")), format)
     assert (y <= x).all()
     assert y.max() == min(np.float32(element(format).max_finite), x.max()) or format in (
-        "bf16", "tf32")
+        "bf16",
+        "tf32",
+    )
 
 
 @pytest.mark.sample(22)
@@ -52,8 +80,10 @@ def test_stochastic_equals_the_reference_draw_by_draw(format, overflow, infinity
     policy = Policy("sr", overflow=overflow, infinity=infinity, rounding="stochastic")
     x = patterns(300, 3)
     draws = np.random.default_rng(5).integers(0, 1 << 32, x.size, dtype=np.uint32)
-    expected = [encode_reference(b, format, policy=policy, draw=d)
-                for b, d in zip(x.view(np.uint32).tolist(), draws.tolist(), strict=True)]
+    expected = [
+        encode_reference(b, format, policy=policy, draw=d)
+        for b, d in zip(x.view(np.uint32).tolist(), draws.tolist(), strict=True)
+    ]
     got = encode(x, format, policy=policy, rng=np.random.default_rng(5))
     assert got.tolist() == expected
 
@@ -68,8 +98,10 @@ def test_draws_do_not_depend_on_chunks_or_strides():
     assert (whole == np.array(rows)).all()
 
 
-@pytest.mark.parametrize(("value", "low", "high"), [
-    (1.03, 1.0, 1.125), (-300.0, -320.0, -288.0), (2**-11, 0.0, 2**-9), (0.3 * 2**-7, 0, 2**-7)])
+@pytest.mark.parametrize(
+    ("value", "low", "high"),
+    [(1.03, 1.0, 1.125), (-300.0, -320.0, -288.0), (2**-11, 0.0, 2**-9), (0.3 * 2**-7, 0, 2**-7)],
+)
 def test_expectation_is_the_value(value, low, high):
     x = np.full(200_000, value, np.float32)
     y = decode(encode(x, "e4m3fn", policy=SR, rng=np.random.default_rng(8)), "e4m3fn")
@@ -85,8 +117,9 @@ def test_stochastic_blocks_are_unbiased_and_within_one_step():
     x = np.random.default_rng(9).standard_normal((64, 256)).astype(np.float32)
     policy = Policy("sr", overflow="saturate", infinity="saturate", rounding="stochastic")
     rng = np.random.default_rng(10)
-    mean = np.mean([quantize(x, "int8-block", policy=policy, rng=rng).dequantize()
-                    for _ in range(200)], axis=0)
+    mean = np.mean(
+        [quantize(x, "int8-block", policy=policy, rng=rng).dequantize() for _ in range(200)], axis=0
+    )
     nearest = quantize(x, "int8-block").dequantize()
     step = np.abs(x).max() / 127
     assert np.abs(mean - x).max() < 5 * step / 2 / np.sqrt(200)

@@ -15,12 +15,22 @@ FLOOR = ScaleSpec("e8m0", 1, 32, "ocp-floor")
 AMAX = ScaleSpec("fp32", 1, 128, "amax")
 
 
-@given(st.integers(1, 20), st.integers(1, 70), st.integers(1, 9), st.integers(1, 33),
-       st.integers(0, 2**32 - 1))
+@given(
+    st.integers(1, 20),
+    st.integers(1, 70),
+    st.integers(1, 9),
+    st.integers(1, 33),
+    st.integers(0, 2**32 - 1),
+)
 def test_block_maxima_equal_a_loop(rows, columns, block_rows, block_columns, seed):
     x = np.random.default_rng(seed).standard_normal((rows, columns)).astype(np.float32)
-    expected = [[np.abs(x[i : i + block_rows, j : j + block_columns]).max()
-                 for j in range(0, columns, block_columns)] for i in range(0, rows, block_rows)]
+    expected = [
+        [
+            np.abs(x[i : i + block_rows, j : j + block_columns]).max()
+            for j in range(0, columns, block_columns)
+        ]
+        for i in range(0, rows, block_rows)
+    ]
     np.testing.assert_array_equal(block_amax(x, block_rows, block_columns), expected)
 
 
@@ -47,8 +57,10 @@ def test_floor_rule_reads_exponent_bits_just_below_powers_of_two():
     assert powers(np.float32(2.0) ** k.astype(np.float32), FLOOR, "e4m3fn") == (k - 8).tolist()
 
 
-@pytest.mark.parametrize(("format", "largest_exponent"), [
-    ("e4m3fn", 8), ("e5m2", 15), ("e3m2", 4), ("e2m3", 2), ("e2m1", 2), ("int8", 0)])
+@pytest.mark.parametrize(
+    ("format", "largest_exponent"),
+    [("e4m3fn", 8), ("e5m2", 15), ("e3m2", 4), ("e2m3", 2), ("e2m1", 2), ("int8", 0)],
+)
 def test_floor_rule_exponents_of_mx(format, largest_exponent):
     exponent = -6 if format == "int8" else 0
     assert powers([1.0, 1.99], FLOOR, format, exponent) == [-largest_exponent] * 2

@@ -15,15 +15,27 @@ def version() -> tuple[int, int]:
     return int(major), int(minor)
 
 
-@pytest.mark.parametrize(("format", "name"), [
-    ("e4m3fn", "float8_e4m3fn"), ("e5m2", "float8_e5m2"), ("bf16", "bfloat16"),
-    ("fp16", "float16"), ("e8m0", "float8_e8m0fnu")])
+@pytest.mark.parametrize(
+    ("format", "name"),
+    [
+        ("e4m3fn", "float8_e4m3fn"),
+        ("e5m2", "float8_e5m2"),
+        ("bf16", "bfloat16"),
+        ("fp16", "float16"),
+        ("e8m0", "float8_e8m0fnu"),
+    ],
+)
 def test_casts_equal_torch(format, name):
     policy = "torch>=2.12" if version() >= (2, 12) else "torch<2.12"
     with np.errstate(invalid="ignore"):
         halves = np.arange(65536, dtype=np.uint16).view(np.float16).astype(np.float32)
-    bits = np.concatenate([np.arange(65536, dtype=np.uint32) << 16, halves.view(np.uint32),
-                           np.random.default_rng(0).integers(0, 2**32, 1 << 18).astype(np.uint32)])
+    bits = np.concatenate(
+        [
+            np.arange(65536, dtype=np.uint32) << 16,
+            halves.view(np.uint32),
+            np.random.default_rng(0).integers(0, 2**32, 1 << 18).astype(np.uint32),
+        ]
+    )
     x = bits.view(np.float32)
     cast = torch.from_numpy(x.copy()).to(getattr(torch, name))
     theirs = cast.view(torch.int16 if format in ("bf16", "fp16") else torch.uint8).numpy()

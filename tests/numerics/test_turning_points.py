@@ -20,10 +20,12 @@ from planner.numerics.unit_catalog import UNITS
 F = np.float32
 
 
-@pytest.mark.parametrize(("whole", "told"), [((0, 16), (32, 16)), ((1, 0), (1, 64)),
-                                         ((0, 0), (32, 64))])
-def test_a_block_of_no_rows_or_columns_is_the_whole_axis(whole: tuple[int, int],
-                                                         told: tuple[int, int]) -> None:
+@pytest.mark.parametrize(
+    ("whole", "told"), [((0, 16), (32, 16)), ((1, 0), (1, 64)), ((0, 0), (32, 64))]
+)
+def test_a_block_of_no_rows_or_columns_is_the_whole_axis(
+    whole: tuple[int, int], told: tuple[int, int]
+) -> None:
     x = np.random.default_rng(1).normal(size=(32, 64)).astype(F)
     found, same = (quantize(x, "fp8-block", block=sides) for sides in (whole, told))
     assert found.codes.tobytes() == same.codes.tobytes()
@@ -48,8 +50,13 @@ def test_one_that_float64_would_lose_beside_large_numbers_stays(turned: bool) ->
     large = np.array([[2.0**54, 1.0, -(2.0**54)]], F).view(np.uint32)
     ones = np.ones((3, 1), F).view(np.uint32)
     a, b = (ones.T, large.T) if turned else (large, ones)
-    got = matmul(np.ascontiguousarray(a), np.ascontiguousarray(b), a_format="fp32",
-                 b_format="fp32", unit="exact")
+    got = matmul(
+        np.ascontiguousarray(a),
+        np.ascontiguousarray(b),
+        a_format="fp32",
+        b_format="fp32",
+        unit="exact",
+    )
     assert got.tolist() == [[1.0]]
 
 
@@ -61,26 +68,55 @@ def test_the_first_code_that_does_not_fit_is_refused(format: str, bits: int) -> 
         checked_codes(last + np.uint8(1), format, "a")
 
 
-@pytest.mark.parametrize(("sides", "columns", "takes"), [
-    ((1, 16), 64, True), ((1, 32), 64, True), ((1, WIDEST), WIDEST, True), ((1, 1), 64, False),
-    ((1, 17), 34, False), ((1, 24), 48, False), ((1, 32), 48, False), ((2, 16), 64, False),
-    ((1, WIDEST + 16), WIDEST + 16, False)])
-def test_kernels_take_whole_blocks_of_sixteen_in_a_row(sides: tuple[int, int], columns: int,
-                                                       takes: bool) -> None:
+@pytest.mark.parametrize(
+    ("sides", "columns", "takes"),
+    [
+        ((1, 16), 64, True),
+        ((1, 32), 64, True),
+        ((1, WIDEST), WIDEST, True),
+        ((1, 1), 64, False),
+        ((1, 17), 34, False),
+        ((1, 24), 48, False),
+        ((1, 32), 48, False),
+        ((2, 16), 64, False),
+        ((1, WIDEST + 16), WIDEST + 16, False),
+    ],
+)
+def test_kernels_take_whole_blocks_of_sixteen_in_a_row(
+    sides: tuple[int, int], columns: int, takes: bool
+) -> None:
     assert whole(sides, columns) == takes
 
 
-@pytest.mark.parametrize(("numbers", "exponent", "subnormal"), [
-    ([0.125, -4.0, 0.0], -3, False), ([6.0], 2, False), ([-0.0, 0.0], 0, False),
-    ([2.0**-126, 1.0], -126, False), ([2.0**-127, 1.0], -127, True), ([np.inf, 8.0], 3, False)])
-def test_the_smallest_magnitude_tells_the_exponent(numbers: list[float], exponent: int,
-                                                   subnormal: bool) -> None:
+@pytest.mark.parametrize(
+    ("numbers", "exponent", "subnormal"),
+    [
+        ([0.125, -4.0, 0.0], -3, False),
+        ([6.0], 2, False),
+        ([-0.0, 0.0], 0, False),
+        ([2.0**-126, 1.0], -126, False),
+        ([2.0**-127, 1.0], -127, True),
+        ([np.inf, 8.0], 3, False),
+    ],
+)
+def test_the_smallest_magnitude_tells_the_exponent(
+    numbers: list[float], exponent: int, subnormal: bool
+) -> None:
     assert _exponents(np.array([numbers], F)) == (exponent, subnormal)
 
 
-@pytest.mark.parametrize(("eighths", "draw", "up"), [
-    (1, 7 << 29, True), (1, (7 << 29) - 1, False), (4, 1 << 31, True), (4, (1 << 31) - 1, False),
-    (7, 1 << 29, True), (7, (1 << 29) - 1, False), (0, (1 << 32) - 1, False)])
+@pytest.mark.parametrize(
+    ("eighths", "draw", "up"),
+    [
+        (1, 7 << 29, True),
+        (1, (7 << 29) - 1, False),
+        (4, 1 << 31, True),
+        (4, (1 << 31) - 1, False),
+        (7, 1 << 29, True),
+        (7, (1 << 29) - 1, False),
+        (0, (1 << 32) - 1, False),
+    ],
+)
 def test_a_draw_that_just_fills_the_step_rounds_up(eighths: int, draw: int, up: bool) -> None:
     """Of steps of an eighth above 1 in E4M3, as many eighths as are told."""
     policy = Policy("stochastic", rounding="stochastic", random_bits=32)
@@ -108,21 +144,30 @@ def test_cdna3_sees_31_bits_below_the_sum_before_it_rounds(rest: int, up: bool) 
     assert float(got[0, 0]) == (1 + 2.0**-23 if up else 1.0)
 
 
-@pytest.mark.parametrize("engine", [
-    "numpy", pytest.param("numba", marks=pytest.mark.skipif(
-        not numba_installed(), reason="numba is not installed (the [fast] extra)"))])
+@pytest.mark.parametrize(
+    "engine",
+    [
+        "numpy",
+        pytest.param(
+            "numba",
+            marks=pytest.mark.skipif(
+                not numba_installed(), reason="numba is not installed (the [fast] extra)"
+            ),
+        ),
+    ],
+)
 def test_blocks_round_ties_to_even_by_hand(engine: Chosen) -> None:
     """MXFP4 with a scale of 1: halfway between neighbours, and next to it on both sides."""
     ties = {0.25: 0, 0.75: 1, 1.25: 1, 1.75: 2, 2.5: 2, 3.5: 4, 5.0: 4}
     at = np.array([*ties], F)
     row = np.array([6.0, *ties, *np.nextafter(at, F(0)), *np.nextafter(at, F(9))], F)
     x = np.zeros((2, 32), F)
-    x[0, :row.size], x[1, :row.size] = row, -row
+    x[0, : row.size], x[1, : row.size] = row, -row
     values = [0, 0.5, 1, 1.5, 2, 3, 4, 6]
     below = [max(v for v in values if v < tie) for tie in ties]
     above = [min(v for v in values if v > tie) for tie in ties]
     got = round_trip(x, "mxfp4", engine=engine)
-    assert got[0, :row.size].tolist() == [6, *ties.values(), *below, *above]
+    assert got[0, : row.size].tolist() == [6, *ties.values(), *below, *above]
     assert np.array_equal(got[1], -got[0])
 
 
@@ -137,20 +182,30 @@ def test_a_rule_of_mixed_formats_takes_no_other_on_either_side() -> None:
 
 @pytest.mark.parametrize("size", [1, 128])
 @pytest.mark.parametrize(("unit", "bits", "k"), [("ampere", 24, 16), ("hopper-wgmma", 25, 16)])
-def test_a_subnormal_accumulator_counts_from_the_lowest_exponent(unit: str, bits: int, k: int,
-                                                                 size: int) -> None:
+def test_a_subnormal_accumulator_counts_from_the_lowest_exponent(
+    unit: str, bits: int, k: int, size: int
+) -> None:
     """Beside 2^-127, whose exponent is -126, products are cut below 2^(-126 - bits)."""
     lost = -127 - bits
     a = encode(np.full((size, k), 2.0 ** (lost // 2), F), "bf16")
     b = encode(np.full((k, size), 2.0 ** (lost - lost // 2), F), "bf16")
-    got = matmul(a, b, a_format="bf16", b_format="bf16", unit=unit, engine="numpy",
-                 c=np.full((size, size), 2.0**-127, F))
+    got = matmul(
+        a,
+        b,
+        a_format="bf16",
+        b_format="bf16",
+        unit=unit,
+        engine="numpy",
+        c=np.full((size, size), 2.0**-127, F),
+    )
     assert (got == F(2.0**-127)).all()
 
 
 @pytest.mark.parametrize(("alike", "weighted"), [(True, True), (True, False), (False, False)])
-def test_a_type_without_weights_is_written_alike_or_refuses_them(alike: bool, weighted: bool,
-                                                                 ) -> None:
+def test_a_type_without_weights_is_written_alike_or_refuses_them(
+    alike: bool,
+    weighted: bool,
+) -> None:
     def codes(rows: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
         return rows.astype(np.uint8)
 

@@ -33,8 +33,9 @@ def rational(a, b, c):
 
 @pytest.mark.parametrize("with_c", [False, True])
 @pytest.mark.parametrize("cancel", [False, True])
-@pytest.mark.parametrize("format", ["fp32", "bf16", "fp16", "tf32", "e4m3fn", "e5m2", "e2m1",
-                                    "int8"])
+@pytest.mark.parametrize(
+    "format", ["fp32", "bf16", "fp16", "tf32", "e4m3fn", "e5m2", "e2m1", "int8"]
+)
 def test_equal_to_rational_arithmetic(format, cancel, with_c):
     rng = np.random.default_rng(7)
     a, b = finite_codes(rng, (3, 38), format), finite_codes(rng, (38, 4), format)
@@ -79,20 +80,35 @@ def test_e4m3_sums_do_not_depend_on_order():
     assert (got == wide.astype(np.float32)).all()
 
 
-@pytest.mark.parametrize(("a", "b", "c", "want"), [
-    ([np.inf, 1], [1, 1], 0, np.inf), ([np.inf, 1], [-1, 1], 0, -np.inf),
-    ([np.inf, -np.inf], [1, 1], 0, np.nan), ([np.inf, 1], [0, 1], 0, np.nan),
-    ([np.nan, 1], [0, 1], 0, np.nan), ([1, 1], [1, 1], np.inf, np.inf),
-    ([np.inf, 1], [1, 1], -np.inf, np.nan), ([3e38, 3e38], [1, 1], 0, np.inf)])
+@pytest.mark.parametrize(
+    ("a", "b", "c", "want"),
+    [
+        ([np.inf, 1], [1, 1], 0, np.inf),
+        ([np.inf, 1], [-1, 1], 0, -np.inf),
+        ([np.inf, -np.inf], [1, 1], 0, np.nan),
+        ([np.inf, 1], [0, 1], 0, np.nan),
+        ([np.nan, 1], [0, 1], 0, np.nan),
+        ([1, 1], [1, 1], np.inf, np.inf),
+        ([np.inf, 1], [1, 1], -np.inf, np.nan),
+        ([3e38, 3e38], [1, 1], 0, np.inf),
+    ],
+)
 def test_infinities_and_nan_follow_ieee(a, b, c, want):
     x, y = np.float32([a]), np.float32([b]).T
-    got = matmul(x.view(np.uint32), np.ascontiguousarray(y).view(np.uint32), a_format="fp32",
-                 b_format="fp32", unit="exact", c=[[c]])[0, 0]
+    got = matmul(
+        x.view(np.uint32),
+        np.ascontiguousarray(y).view(np.uint32),
+        a_format="fp32",
+        b_format="fp32",
+        unit="exact",
+        c=[[c]],
+    )[0, 0]
     assert got == want or (np.isnan(got) and np.isnan(want))
 
 
-@pytest.mark.parametrize(("unit", "format"), [("hopper-wgmma", "e4m3fn"), ("exact", "e4m3fn"),
-                                              ("int8-imma", "int8")])
+@pytest.mark.parametrize(
+    ("unit", "format"), [("hopper-wgmma", "e4m3fn"), ("exact", "e4m3fn"), ("int8-imma", "int8")]
+)
 def test_memory_does_not_grow_with_k_or_rows(unit, format):
     def peak(m, k):
         a, b = np.ones((m, k), np.uint8), np.ones((k, 256), np.uint8)

@@ -14,11 +14,22 @@ from planner.numerics.dot_reference import dot_reference
 from planner.numerics.fast_fused import numba_available
 from planner.numerics.product_inputs import padded
 
-FUSED = [(u, rule) for u in unit_ids() for rule in unit(u).rules
-         if unit(u).kind in ("fused", "block-scaled")]
+FUSED = [
+    (u, rule)
+    for u in unit_ids()
+    for rule in unit(u).rules
+    if unit(u).kind in ("fused", "block-scaled")
+]
 NAMES = [f"{u}-{r.a_formats[0]}-{r.accumulator}" for u, r in FUSED]
-ENGINES = ["numpy", pytest.param("numba", marks=pytest.mark.skipif(
-    not numba_available(), reason="numba is not installed (the [fast] extra)"))]
+ENGINES = [
+    "numpy",
+    pytest.param(
+        "numba",
+        marks=pytest.mark.skipif(
+            not numba_available(), reason="numba is not installed (the [fast] extra)"
+        ),
+    ),
+]
 
 
 def codes_of(rng, shape, format, kind):
@@ -51,8 +62,9 @@ def reference(a, b, c, rule, formats, scales=()):
     out = np.empty(c.shape, dtype=np.uint16 if half else np.uint32)
     for i, j in np.ndindex(*c.shape):
         more = (scales[0][i].tolist(), scales[1][:, j].tolist(), *scales[2:]) if scales else ()
-        out[i, j] = dot_reference(a[i].tolist(), b[:, j].tolist(), int(bits[i, j]), rule, *formats,
-                                  *more)
+        out[i, j] = dot_reference(
+            a[i].tolist(), b[:, j].tolist(), int(bits[i, j]), rule, *formats, *more
+        )
     return out.view(np.float16).astype(np.float32) if half else out.view(np.float32)
 
 
@@ -73,8 +85,17 @@ def test_engines_equal_rational_arithmetic(id, rule, kind, engine):
     options, scales = {}, ()
     if rule.scales:
         options, scales = scale_options(rng, rule, a, b, kind)
-    got = matmul(a, b, a_format=formats[0], b_format=formats[1], unit=id, c=c, engine=engine,
-                 accumulator_format=rule.accumulator, **options)
+    got = matmul(
+        a,
+        b,
+        a_format=formats[0],
+        b_format=formats[1],
+        unit=id,
+        c=c,
+        engine=engine,
+        accumulator_format=rule.accumulator,
+        **options,
+    )
     assert same(got, reference(a, b, c, rule, formats, scales))
 
 
@@ -88,19 +109,33 @@ def scale_options(rng, rule, a, b, kind):
         sa, sb = sa & 0x7F, sb & 0x7F
     more = total * rule.instruction_k // group - count
     one = 127 if format == "e8m0" else 0x38
-    wide = (np.pad(sa, ((0, 0), (0, more)), constant_values=one),
-            np.pad(sb, ((0, more), (0, 0)), constant_values=one))
-    return ({"a_scales": sa, "b_scales": sb, "scale_format": format, "scale_group": group},
-            (*wide, format, group))
+    wide = (
+        np.pad(sa, ((0, 0), (0, more)), constant_values=one),
+        np.pad(sb, ((0, more), (0, 0)), constant_values=one),
+    )
+    return (
+        {"a_scales": sa, "b_scales": sb, "scale_format": format, "scale_group": group},
+        (*wide, format, group),
+    )
 
 
 @pytest.mark.sample(6)
 @pytest.mark.skipif(not numba_available(), reason="numba is not installed (the [fast] extra)")
 @pytest.mark.parametrize("promote", [None, 128])
-@pytest.mark.parametrize(("id", "format"), [
-    ("hopper-wgmma", "e4m3fn"), ("hopper-wgmma", "e5m2"), ("hopper-wgmma", "bf16"),
-    ("blackwell-tcgen05", "e4m3fn"), ("blackwell-mma", "e5m2"), ("ampere", "fp16"),
-    ("volta", "fp16"), ("ada", "e4m3fn"), ("hopper-mma", "tf32")])
+@pytest.mark.parametrize(
+    ("id", "format"),
+    [
+        ("hopper-wgmma", "e4m3fn"),
+        ("hopper-wgmma", "e5m2"),
+        ("hopper-wgmma", "bf16"),
+        ("blackwell-tcgen05", "e4m3fn"),
+        ("blackwell-mma", "e5m2"),
+        ("ampere", "fp16"),
+        ("volta", "fp16"),
+        ("ada", "e4m3fn"),
+        ("hopper-mma", "tf32"),
+    ],
+)
 def test_compiled_equals_numpy_on_whole_tiles(id, format, promote):
     """Sizes that leave remainders of every tile; one NaN and one huge value in their own tiles."""
     rng = np.random.default_rng(3)
@@ -137,8 +172,9 @@ def test_zeros_at_the_end_of_k_change_nothing(seed, id, more):
 @given(st.integers(0, 2**32), st.sampled_from(LAWFUL))
 def test_order_inside_a_fused_sum_does_not_matter(seed, id):
     rng, rule, a, b, options = draw(seed, id)
-    order = np.concatenate([start + rng.permutation(rule.terms)
-                            for start in range(0, a.shape[1], rule.terms)])
+    order = np.concatenate(
+        [start + rng.permutation(rule.terms) for start in range(0, a.shape[1], rule.terms)]
+    )
     assert same(matmul(a, b, **options), matmul(a[:, order], b[order], **options))
 
 
@@ -148,8 +184,12 @@ def test_powers_of_two_pass_through(seed, left, right):
     x, y, c = (rng.normal(size=s).astype(np.float32) for s in ((3, 40), (40, 4), (3, 4)))
     options = {"a_format": "bf16", "b_format": "bf16", "unit": "hopper-wgmma"}
     want = matmul(encode(x, "bf16"), encode(y, "bf16"), c=c, **options)
-    got = matmul(encode(x * 2.0**left, "bf16"), encode(y * 2.0**right, "bf16"),
-                 c=c * 2.0 ** (left + right), **options)
+    got = matmul(
+        encode(x * 2.0**left, "bf16"),
+        encode(y * 2.0**right, "bf16"),
+        c=c * 2.0 ** (left + right),
+        **options,
+    )
     assert same(got, (want * np.float32(2.0 ** (left + right))).astype(np.float32))
 
 
@@ -178,8 +218,11 @@ def test_promotion_recovers_what_14_bits_lose():
     options = {"a_format": "e4m3fn", "b_format": "e4m3fn"}
     exact = matmul(a, b, unit="exact", **options)
     loss = {}
-    for name, unit_id, every in [("raw", "hopper-wgmma", None), ("promoted", "hopper-wgmma", 128),
-                                 ("blackwell", "blackwell-tcgen05", None)]:
+    for name, unit_id, every in [
+        ("raw", "hopper-wgmma", None),
+        ("promoted", "hopper-wgmma", 128),
+        ("blackwell", "blackwell-tcgen05", None),
+    ]:
         got = matmul(a, b, unit=unit_id, promote_every=every, **options)
         loss[name] = float(((exact - got) / exact).mean())
     assert loss["raw"] > 0.02
@@ -198,8 +241,10 @@ def test_fp32_chain_equals_fma_in_rationals(format):
     fp32 = element("fp32")
     policy = resolve_policy("ocp", fp32)
     for spread in (0, 3, 10):
-        x, y = (rng.normal(size=s) * 2.0 ** rng.integers(-spread, spread + 1, s)
-                for s in ((3, 30), (30, 3)))
+        x, y = (
+            rng.normal(size=s) * 2.0 ** rng.integers(-spread, spread + 1, s)
+            for s in ((3, 30), (30, 3))
+        )
         a, b = encode(x.astype(np.float32), format), encode(y.astype(np.float32), format)
         got = matmul(a, b, a_format=format, b_format=format, unit="fp32")
         va, vb = decode(a, format), decode(b, format)
@@ -219,11 +264,19 @@ def test_amx_adds_two_chains_per_tile():
     options = {"a_format": "bf16", "b_format": "bf16"}
     total = np.zeros((4, 4), np.float32)
     for start in (0, 32):
-        chains = [matmul(a[:, start + first : start + 32 : 2], b[start + first : start + 32 : 2],
-                         unit="fp32", **options) for first in (0, 1)]
+        chains = [
+            matmul(
+                a[:, start + first : start + 32 : 2],
+                b[start + first : start + 32 : 2],
+                unit="fp32",
+                **options,
+            )
+            for first in (0, 1)
+        ]
         total = total + (chains[0] + chains[1])
     got = matmul(a, b, unit="amx-bf16", **options)
     assert same(got, total)
     assert not same(got, matmul(a, b, unit="avx512-bf16", **options))
-    assert math.isclose(float(got.sum()), float((decode(a, "bf16") @ decode(b, "bf16")).sum()),
-                        rel_tol=1e-5)
+    assert math.isclose(
+        float(got.sum()), float((decode(a, "bf16") @ decode(b, "bf16")).sum()), rel_tol=1e-5
+    )

@@ -87,8 +87,9 @@ def test_casts_give_their_codes(engine):
         x = arrays["input"].view(F)
         if "draw" in arrays:
             continue  # the Generator's draws are its own; the reference made these
-        np.testing.assert_array_equal(encode(x, format, policy=policy, engine=engine),
-                                      arrays["code"])
+        np.testing.assert_array_equal(
+            encode(x, format, policy=policy, engine=engine), arrays["code"]
+        )
         for name in set(entry["policies"]) & set(policy_names()):
             np.testing.assert_array_equal(encode(x, format, policy=name), arrays["code"])
         checked += arrays["code"].size

@@ -105,9 +105,18 @@ def test_vdpbf16ps_equals_the_instruction(library, kind):
             c = (rng.normal(0, 4, 16) * 2.0**-126).astype(np.float32)
         want = c.copy()
         library.dpbf16(pointer(lanes(a, 2)), pointer(lanes(b, 2)), pointer(want), ctypes.c_long(6))
-        got = diagonal(matmul(a, b.T, a_format="bf16", b_format="bf16", unit="avx512-bf16",
-                              c=np.broadcast_to(c, (16, 16)) * np.eye(16, dtype=np.float32)
-                              if np.isfinite(c).all() else np.where(np.eye(16), c, 0)))
+        got = diagonal(
+            matmul(
+                a,
+                b.T,
+                a_format="bf16",
+                b_format="bf16",
+                unit="avx512-bf16",
+                c=np.broadcast_to(c, (16, 16)) * np.eye(16, dtype=np.float32)
+                if np.isfinite(c).all()
+                else np.where(np.eye(16), c, 0),
+            )
+        )
         number = ~np.isnan(want)
         assert (np.isnan(got) == ~number).all()
         assert (got.view(np.uint32) == want.view(np.uint32))[number].all()
@@ -125,16 +134,19 @@ def test_flushing_at_the_edge_of_the_normal_range(library):
     b[:, 1] = 59 - lane // 2 << 7  # products from 2^-145 to 2^-152, a tie at 2^-151
     want = c.copy()
     library.dpbf16(pointer(lanes(a, 2)), pointer(lanes(b, 2)), pointer(want), ctypes.c_long(1))
-    got = diagonal(matmul(a, b.T, a_format="bf16", b_format="bf16", unit="avx512-bf16",
-                          c=np.diag(c)))
+    got = diagonal(
+        matmul(a, b.T, a_format="bf16", b_format="bf16", unit="avx512-bf16", c=np.diag(c))
+    )
     assert (got.view(np.uint32) == want.view(np.uint32)).all()
     assert len(set(want.tolist())) > 1
 
 
 def byte_cases(rng):
     for _ in range(100):
-        yield (rng.integers(0, 256, (16, 32)).astype(np.uint8),
-               rng.integers(-128, 128, (16, 32)).astype(np.int8))
+        yield (
+            rng.integers(0, 256, (16, 32)).astype(np.uint8),
+            rng.integers(-128, 128, (16, 32)).astype(np.int8),
+        )
     for high, low in [(255, 127), (255, -128), (0, -128), (127, 127), (128, -128)]:
         yield np.full((16, 32), high, np.uint8), np.full((16, 32), low, np.int8)
 
@@ -148,10 +160,16 @@ def test_vpdpbusd_equals_the_instruction(library, saturate):
     for a, b in byte_cases(rng):
         c = rng.choice(ends, 16).astype(np.int32)
         want = c.copy()
-        library.dpbusd(pointer(lanes(a, 4)), pointer(lanes(b, 4)), pointer(want), ctypes.c_long(8),
-                       ctypes.c_int(saturate))
-        got = matmul_int32(a, b.T, a_format="uint8", unit="avx512-vnni", saturate=saturate,
-                           c=np.diag(c))
+        library.dpbusd(
+            pointer(lanes(a, 4)),
+            pointer(lanes(b, 4)),
+            pointer(want),
+            ctypes.c_long(8),
+            ctypes.c_int(saturate),
+        )
+        got = matmul_int32(
+            a, b.T, a_format="uint8", unit="avx512-vnni", saturate=saturate, c=np.diag(c)
+        )
         assert (diagonal(got) == want).all()
         exact = c + (a.astype(np.int64) * b).sum(axis=1)
         wrapped += int((np.abs(exact) > 2**31).sum())

@@ -60,6 +60,7 @@ def asked() -> tuple[str, ...]:
 @pytest.fixture(scope="session")
 def answers(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     """Hashes of the answers to the questions that are asked, from the checkout."""
+
     def ask(folder: Path) -> None:
         done = checked([sys.executable, str(QUESTIONS), *ASKED], folder)
         (folder / "answers").write_text(done.stdout, encoding="utf-8")
@@ -71,6 +72,7 @@ def answers(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
 @pytest.fixture(scope="session")
 def distributions(tmp_path_factory: pytest.TempPathFactory) -> Distributions:
     """Build the sdist, a wheel from that sdist, and a wheel straight from the checkout."""
+
     def build(folder: Path) -> None:
         checked([sys.executable, "-c", BUILD, str(ROOT), str(folder)], folder)
 
@@ -94,10 +96,17 @@ def once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], None
     return folder
 
 
-@pytest.fixture(scope="session", params=[
-    pytest.param(v, marks=() if v == RUNNING else pytest.mark.exhaustive) for v in VERSIONS])
-def installed(request: pytest.FixtureRequest, distributions: Distributions,
-              tmp_path_factory: pytest.TempPathFactory) -> Installed:
+@pytest.fixture(
+    scope="session",
+    params=[
+        pytest.param(v, marks=() if v == RUNNING else pytest.mark.exhaustive) for v in VERSIONS
+    ],
+)
+def installed(
+    request: pytest.FixtureRequest,
+    distributions: Distributions,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Installed:
     """A fresh environment of each Python version with the wheel and its dependencies, in the
     versions of that Python's lock where it has one. `make test` has the running version alone."""
     version: str = request.param
@@ -110,8 +119,18 @@ def installed(request: pytest.FixtureRequest, distributions: Distributions,
         lock = ROOT / ".ci" / "lock" / f"python{version}.txt"
         text = lock.read_text(encoding="utf-8") if lock.is_file() else ""
         (home / "versions").write_text("".join(f"{pin}\n" for pin in PIN.findall(text)))
-        checked([*pip(home / "venv" / "bin"), "install", "--quiet", "--no-compile",
-                 "-c", str(home / "versions"), str(distributions.wheel)], home)
+        checked(
+            [
+                *pip(home / "venv" / "bin"),
+                "install",
+                "--quiet",
+                "--no-compile",
+                "-c",
+                str(home / "versions"),
+                str(distributions.wheel),
+            ],
+            home,
+        )
 
     home = once(tmp_path_factory, f"venv-{version}", install)
     return Installed(version, home / "venv" / "bin", tmp_path_factory.mktemp(f"empty-{version}"))

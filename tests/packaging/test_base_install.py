@@ -32,24 +32,69 @@ tpot_ms = 50
 workload = "chat"
 """
 COMMANDS = [
-    ["models"], ["devices"],
+    ["models"],
+    ["devices"],
     ["estimate", "qwen2.5-0.5b", "l40s", "--scheme", "bf16"],
-    ["compare", "qwen2.5-0.5b", "l40s", "--devices", "1", "--engine", "vllm",
-     "--report", "compared.html", "--csv", "compared.csv"],
+    [
+        "compare",
+        "qwen2.5-0.5b",
+        "l40s",
+        "--devices",
+        "1",
+        "--engine",
+        "vllm",
+        "--report",
+        "compared.html",
+        "--csv",
+        "compared.csv",
+    ],
     ["sweep", "sweep.toml", "-o", "sweep.csv", "--report", "sweep.html"],
     ["fleet", "fleet.toml", "--report", "fleet.html", "--workers", "1"],
-    ["capacity", "qwen2.5-0.5b", "l40s", "--engine", "vllm", "--rate", "20/s",
-     "--ttft-ms", "1000", "--tpot-ms", "50"],
+    [
+        "capacity",
+        "qwen2.5-0.5b",
+        "l40s",
+        "--engine",
+        "vllm",
+        "--rate",
+        "20/s",
+        "--ttft-ms",
+        "1000",
+        "--tpot-ms",
+        "50",
+    ],
     ["explain", "qwen2.5-0.5b", "l40s", "--module", "mlp-down", "--scheme", "fp8-tensor"],
     ["report", "plan.json", "-o", "plan.html"],
     ["export", "plan.json", "out"],
     ["diff", "plan.json", "plan.json"],
     ["validate", "--only", "op_gemm", "--rows", "rows.csv"],
 ]
-WHAT_IF = [*SMALL, "--tp", "1", "--context", "4096", "--schemes", "bf16", "--kv", "bf16",
-           "--report", "what-if.html", "--interactive", "--grid", "batch=8,16"]
-WRITTEN = {"compared.html", "compared.csv", "sweep.csv", "sweep.html", "fleet.html", "plan.html",
-           "out", "rows.csv"}
+WHAT_IF = [
+    *SMALL,
+    "--tp",
+    "1",
+    "--context",
+    "4096",
+    "--schemes",
+    "bf16",
+    "--kv",
+    "bf16",
+    "--report",
+    "what-if.html",
+    "--interactive",
+    "--grid",
+    "batch=8,16",
+]
+WRITTEN = {
+    "compared.html",
+    "compared.csv",
+    "sweep.csv",
+    "sweep.html",
+    "fleet.html",
+    "plan.html",
+    "out",
+    "rows.csv",
+}
 DRAWN = [
     ["frontier", *SMALL, "--svg", "drawn.svg"],
     ["numerics", "qwen2.5-0.5b", "--module", "mlp-down", "--svg", "drawn.svg"],
@@ -86,7 +131,8 @@ print(json.dumps(said))
 
 
 def test_a_plan_its_reports_and_its_tables_need_no_extra(
-        installed: Installed, tmp_path: Path) -> None:
+    installed: Installed, tmp_path: Path
+) -> None:
     python = str(installed.bin / "python")
     planned = checked([str(installed.bin / "plan"), *SMALL, "--json", "--quiet"], tmp_path).stdout
     (tmp_path / "plan.json").write_text(planned, encoding="utf-8")
@@ -101,16 +147,23 @@ def test_a_plan_its_reports_and_its_tables_need_no_extra(
 
 @pytest.mark.parametrize("command", DRAWN, ids=lambda command: command[0])
 def test_a_picture_names_its_extra_before_any_work(
-        installed: Installed, command: list[str], tmp_path: Path) -> None:
+    installed: Installed, command: list[str], tmp_path: Path
+) -> None:
     done = call([str(installed.bin / "plan"), *command], tmp_path)
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == ("error: this needs the package matplotlib, which is not installed\n"
-                           "hint: pip install 'precision-planner[plot]'\n")
+    assert done.stderr == (
+        "error: this needs the package matplotlib, which is not installed\n"
+        "hint: pip install 'precision-planner[plot]'\n"
+    )
     assert list(tmp_path.iterdir()) == []
 
 
 def test_frames_and_figures_name_their_extra(installed: Installed, tmp_path: Path) -> None:
     said = json.loads(checked([str(installed.bin / "python"), "-c", PYTHON], tmp_path).stdout)
     assert {name: text.split("[")[-1] for name, text in said.items()} == {
-        "inventory": "frames]'", "cell": "frames]'", "sensitivity": "frames]'",
-        "sweep": "frames]'", "plot": "plot]'"}
+        "inventory": "frames]'",
+        "cell": "frames]'",
+        "sensitivity": "frames]'",
+        "sweep": "frames]'",
+        "plot": "plot]'",
+    }

@@ -19,8 +19,11 @@ def members(wheel: Path) -> set[str]:
 
 
 def package_files() -> set[str]:
-    return {str(path.relative_to(ROOT)) for path in (ROOT / "planner").rglob("*")
-            if path.is_file() and "__pycache__" not in path.parts and path.suffix != ".pyc"}
+    return {
+        str(path.relative_to(ROOT))
+        for path in (ROOT / "planner").rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts and path.suffix != ".pyc"
+    }
 
 
 def test_the_wheel_carries_every_file_of_the_package(distributions: Distributions) -> None:
@@ -63,9 +66,22 @@ def test_two_builds_give_the_same_bytes(distributions: Distributions) -> None:
 def test_the_sdist_can_be_read_and_tested(distributions: Distributions) -> None:
     with tarfile.open(distributions.sdist) as archive:
         held = {name.split("/", 1)[1] for name in archive.getnames() if "/" in name}
-    wanted = {"pyproject.toml", "README.md", "README.zh.md", "LICENSE", "NOTICE", "Makefile",
-              "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md", "ARCHITECTURE.md",
-              "tests/conftest.py", "benchmarks/startup.py", ".ci/phases.py", ".ci/find-python"}
+    wanted = {
+        "pyproject.toml",
+        "README.md",
+        "README.zh.md",
+        "LICENSE",
+        "NOTICE",
+        "Makefile",
+        "CONTRIBUTING.md",
+        "CHANGELOG.md",
+        "SECURITY.md",
+        "ARCHITECTURE.md",
+        "tests/conftest.py",
+        "benchmarks/startup.py",
+        ".ci/phases.py",
+        ".ci/find-python",
+    }
     assert wanted <= held
 
 

@@ -14,9 +14,14 @@ def plan(installed: Installed, *arguments: str) -> str:
 
 
 def test_the_package_comes_from_the_wheel(installed: Installed) -> None:
-    where = checked([str(installed.bin / "python"), "-c",
-                     "import planner, sys; print(planner.__file__); print(sys.version)"],
-                    installed.empty).stdout.splitlines()
+    where = checked(
+        [
+            str(installed.bin / "python"),
+            "-c",
+            "import planner, sys; print(planner.__file__); print(sys.version)",
+        ],
+        installed.empty,
+    ).stdout.splitlines()
     assert where[0].startswith(str(installed.bin.parent))
     assert not where[0].startswith(str(ROOT))
     assert where[1].startswith(installed.version + ".")
@@ -24,9 +29,17 @@ def test_the_package_comes_from_the_wheel(installed: Installed) -> None:
 
 def test_the_version_is_that_of_the_metadata_and_of_the_changelog(installed: Installed) -> None:
     said = plan(installed, "--version").splitlines()[0]
-    held = checked([str(installed.bin / "python"), "-W", "error", "-c",
-                    "import importlib.metadata as m, planner\n"
-                    "print(m.version('precision-planner'), planner.__version__)"], installed.empty)
+    held = checked(
+        [
+            str(installed.bin / "python"),
+            "-W",
+            "error",
+            "-c",
+            "import importlib.metadata as m, planner\n"
+            "print(m.version('precision-planner'), planner.__version__)",
+        ],
+        installed.empty,
+    )
     newest = re.search(r"^## (\d+\.\d+\.\d+) \(", (ROOT / "CHANGELOG.md").read_text("utf-8"), re.M)
     assert newest is not None
     assert said == f"plan, version {newest[1]}"
@@ -44,8 +57,9 @@ def test_the_module_is_the_command(installed: Installed) -> None:
 
 def test_devices(installed: Installed) -> None:
     listed = plan(installed, "devices")
-    packaged = [path.stem for path in (ROOT / "hardware_profiles").glob("*.toml")
-                if path.stem != "aliases"]
+    packaged = [
+        path.stem for path in (ROOT / "hardware_profiles").glob("*.toml") if path.stem != "aliases"
+    ]
     assert len(packaged) == 54
     assert [name for name in packaged if name not in listed] == []
 
@@ -64,7 +78,8 @@ QUESTIONS = str(ROOT / "tests" / "support" / "twenty_questions.py")
 
 @pytest.mark.exhaustive
 def test_answers_have_the_same_bytes_under_every_lock(
-        installed: Installed, asked: tuple[str, ...], answers: list[str]) -> None:
+    installed: Installed, asked: tuple[str, ...], answers: list[str]
+) -> None:
     """Neither the versions of numpy and HiGHS nor that of Python decide between choices."""
     done = checked([str(installed.bin / "python"), QUESTIONS, *asked], installed.empty)
     assert len(set(answers)) == len(asked) >= 5
@@ -72,7 +87,8 @@ def test_answers_have_the_same_bytes_under_every_lock(
 
 
 def test_the_first_questions_have_the_bytes_of_the_checkout(
-        installed: Installed, asked: tuple[str, ...], answers: list[str]) -> None:
+    installed: Installed, asked: tuple[str, ...], answers: list[str]
+) -> None:
     done = checked([str(installed.bin / "python"), QUESTIONS, *asked[:2]], installed.empty)
     assert done.stdout.split() == answers[:2]
 

@@ -24,10 +24,15 @@ from planner.throughput.attended import decode_entries, prompt_pairs
 from tests.support import theory
 
 
-@pytest.mark.parametrize(("device", "fp8"), [
-    ("h200-sxm", True), ("a100-sxm", False), ("jetson-agx-orin-64gb", False),
-    ("xeon-6980p", True),
-])
+@pytest.mark.parametrize(
+    ("device", "fp8"),
+    [
+        ("h200-sxm", True),
+        ("a100-sxm", False),
+        ("jetson-agx-orin-64gb", False),
+        ("xeon-6980p", True),
+    ],
+)
 def test_fp8_entries_need_a_unit_or_a_cpu(device: str, fp8: bool) -> None:
     assert reads_fp8_cache(resolve_device(device)) is fp8
 
@@ -56,10 +61,13 @@ def test_units_and_fixed_entries_are_all_that_memory_counts(name: str, tp: int) 
     for layout in ("bf16", "fp8", "fp32"):
         if not all(stores(unit, layout) for unit in cache_units(spec)):
             continue
-        units = sum(len(u.layers) * slot_layer_bytes(u, layout, tp, context)
-                    for u in cache_units(spec))
-        fixed = sum(len(a.layers) * fixed_slot_bytes(a, tp, context, indexer_fp8=layout == "fp8")
-                    for a in spec.attention)
+        units = sum(
+            len(u.layers) * slot_layer_bytes(u, layout, tp, context) for u in cache_units(spec)
+        )
+        fixed = sum(
+            len(a.layers) * fixed_slot_bytes(a, tp, context, indexer_fp8=layout == "fp8")
+            for a in spec.attention
+        )
         assert units + fixed == slot_bytes(cache_classes(spec, Layout(tp), layout), context)
 
 

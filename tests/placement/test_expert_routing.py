@@ -35,8 +35,9 @@ def sample(p: Array, tokens: int, rng: np.random.Generator) -> Array:
     return picked
 
 
-@pytest.mark.parametrize(("count", "k", "skew"), [(256, 8, 0.0), (256, 8, 0.7), (128, 8, 1.0),
-                                                  (64, 6, 1.5), (8, 2, 0.5)])
+@pytest.mark.parametrize(
+    ("count", "k", "skew"), [(256, 8, 0.0), (256, 8, 0.7), (128, 8, 1.0), (64, 6, 1.5), (8, 2, 0.5)]
+)
 def test_distinct_experts_of_independent_tokens(count: int, k: int, skew: float) -> None:
     rng = np.random.default_rng(20260)
     p = power_law_popularity(count, k, skew)
@@ -50,7 +51,8 @@ def test_uniform_is_the_closed_form() -> None:
     p = uniform_popularity(256, 8)
     for tokens in (0, 1, 7, 128, 4096):
         assert float(expected_distinct(p, tokens)) == pytest.approx(
-            256 * (1 - (1 - 8 / 256) ** tokens), abs=1e-9)
+            256 * (1 - (1 - 8 / 256) ** tokens), abs=1e-9
+        )
     assert expected_distinct(p, [1, 64]) == pytest.approx([8.0, 222.44], abs=0.01)
 
 
@@ -65,8 +67,9 @@ def test_group_limited_routing_does_not_change_the_count() -> None:
             pool = np.concatenate([np.arange(g * 32, g * 32 + 32) for g in groups])
             seen.update(rng.choice(pool, 8, replace=False).tolist())
         runs.append(len(seen))
-    assert np.mean(runs) == pytest.approx(float(expected_distinct(uniform_popularity(256, 8), 32)),
-                                          abs=1.5)
+    assert np.mean(runs) == pytest.approx(
+        float(expected_distinct(uniform_popularity(256, 8), 32)), abs=1.5
+    )
 
 
 @pytest.mark.parametrize("correlation", [0.0, 0.3, 0.6, 0.9])
@@ -136,10 +139,13 @@ def test_redundant_experts_even_the_ranks_out() -> None:
 
 
 @settings(max_examples=40, deadline=None)
-@given(count=st.integers(1, 40), redundant=st.integers(0, 24), skew=st.floats(0, 3),
-       data=st.data())
-def test_every_expert_has_a_place(count: int, redundant: int, skew: float, data: st.DataObject,
-                                  ) -> None:
+@given(count=st.integers(1, 40), redundant=st.integers(0, 24), skew=st.floats(0, 3), data=st.data())
+def test_every_expert_has_a_place(
+    count: int,
+    redundant: int,
+    skew: float,
+    data: st.DataObject,
+) -> None:
     k = data.draw(st.integers(1, count))
     p = power_law_popularity(count, k, skew)
     total = count + redundant
@@ -151,10 +157,10 @@ def test_every_expert_has_a_place(count: int, redundant: int, skew: float, data:
 
 
 @settings(max_examples=60, deadline=None)
-@given(count=st.integers(1, 200), skew=st.floats(0, 8), tokens=st.integers(0, 500),
-       data=st.data())
-def test_popularity_is_one_and_skew_touches_fewer(count: int, skew: float, tokens: int,
-                                                  data: st.DataObject) -> None:
+@given(count=st.integers(1, 200), skew=st.floats(0, 8), tokens=st.integers(0, 500), data=st.data())
+def test_popularity_is_one_and_skew_touches_fewer(
+    count: int, skew: float, tokens: int, data: st.DataObject
+) -> None:
     k = data.draw(st.integers(1, count))
     p = power_law_popularity(count, k, skew)
     assert p.sum() == pytest.approx(k)
@@ -175,19 +181,28 @@ def test_largest_of_normals() -> None:
 
 def test_given_loads() -> None:
     assert given_popularity([30, 10], 1).tolist() == [0.75, 0.25]
-    for loads, message in (([3, 1], "more than|picks a token"), ([0, 0], "not all 0"),
-                           ([-1, 2], "at least 0"), ([float("nan"), 1], "at least 0")):
+    for loads, message in (
+        ([3, 1], "more than|picks a token"),
+        ([0, 0], "not all 0"),
+        ([-1, 2], "at least 0"),
+        ([float("nan"), 1], "at least 0"),
+    ):
         with pytest.raises(InputError, match=message):
             given_popularity(loads, 2)
 
 
-@pytest.mark.parametrize("call", [
-    lambda: power_law_popularity(8, 9, 0.0), lambda: power_law_popularity(8, 2, -1.0),
-    lambda: power_law_popularity(8, 2, float("nan")), lambda: contiguous_placement(10, 4),
-    lambda: balanced_placement(uniform_popularity(8, 2), 3),
-    lambda: touched_correlated(uniform_popularity(8, 2), 4, 5, 0.5),
-    lambda: touched_correlated(uniform_popularity(8, 2), 4, 1, 1.5),
-])
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: power_law_popularity(8, 9, 0.0),
+        lambda: power_law_popularity(8, 2, -1.0),
+        lambda: power_law_popularity(8, 2, float("nan")),
+        lambda: contiguous_placement(10, 4),
+        lambda: balanced_placement(uniform_popularity(8, 2), 3),
+        lambda: touched_correlated(uniform_popularity(8, 2), 4, 5, 0.5),
+        lambda: touched_correlated(uniform_popularity(8, 2), 4, 1, 1.5),
+    ],
+)
 def test_refused(call: object) -> None:
     assert callable(call)
     with pytest.raises(InputError):

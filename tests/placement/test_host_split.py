@@ -24,9 +24,11 @@ def test_layers_are_on_one_side(whole: list[Module], count: int) -> None:
     found = split_by_layer(whole, EXPERT_KINDS, layers)
     assert bytes_of(found) == bytes_of(whole)
     for module in found:
-        assert (module.place == HOST) == (module.kind in EXPERT_KINDS
-                                          and set(module.layers) <= set(layers)
-                                          and bool(module.layers))
+        assert (module.place == HOST) == (
+            module.kind in EXPERT_KINDS
+            and set(module.layers) <= set(layers)
+            and bool(module.layers)
+        )
     for kind in EXPERT_KINDS:
         own = [n for m in found if m.kind == kind for n in m.layers]
         assert sorted(own) == sorted(n for m in whole if m.kind == kind for n in m.layers)

@@ -33,8 +33,11 @@ def allowed(spec: ModelSpec, tp: int, dp: int, pp: int, ep: int) -> bool:
         wanted += [dp == 1, ep == 1]
     else:
         group = tp * dp
-        wanted += [group % ep == 0, spec.experts.count % ep == 0,
-                   spec.experts.shared_width % tp == 0]
+        wanted += [
+            group % ep == 0,
+            spec.experts.count % ep == 0,
+            spec.experts.shared_width % tp == 0,
+        ]
         wanted.append(group % ep == 0 and spec.experts.width % (group // ep) == 0)
     return all(wanted)
 
@@ -50,14 +53,17 @@ def test_every_layout_is_judged_as_the_rules_say(name: str) -> None:
     assert min(seen.values()) > 10
 
 
-@pytest.mark.parametrize(("name", "layout", "words"), [
-    ("llama-3.1-8b", Layout(dp=2), "replicas"),
-    ("llama-3.1-8b", Layout(ep=2), "ep = 1"),
-    ("llama-3.1-8b", Layout(tp=3), "does not divide"),
-    ("qwen3-30b-a3b", Layout(tp=8, ep=3), "ep 3 does not divide"),
-    ("deepseek-v3", Layout(pp=62), "exceeds the 61 layers"),
-    ("deepseek-v3", Layout(tp=0), "at least 1"),
-])
+@pytest.mark.parametrize(
+    ("name", "layout", "words"),
+    [
+        ("llama-3.1-8b", Layout(dp=2), "replicas"),
+        ("llama-3.1-8b", Layout(ep=2), "ep = 1"),
+        ("llama-3.1-8b", Layout(tp=3), "does not divide"),
+        ("qwen3-30b-a3b", Layout(tp=8, ep=3), "ep 3 does not divide"),
+        ("deepseek-v3", Layout(pp=62), "exceeds the 61 layers"),
+        ("deepseek-v3", Layout(tp=0), "at least 1"),
+    ],
+)
 def test_the_reason_names_the_rule(name: str, layout: Layout, words: str) -> None:
     assert words in layout_problem(resolve_model(name), layout)
 
@@ -103,36 +109,57 @@ def test_divisors_are_all_that_divide(number: int) -> None:
 
 
 FREE: dict[str, int | None] = {"tp": None, "dp": None, "pp": None, "ep": None}
-MODELS = ("deepseek-v3", "qwen3-coder-480b-a35b", "llama-3.1-8b", "smollm2-135m", "minimax-m2",
-          "qwen3.5-27b", "mixtral-8x22b")
+MODELS = (
+    "deepseek-v3",
+    "qwen3-coder-480b-a35b",
+    "llama-3.1-8b",
+    "smollm2-135m",
+    "minimax-m2",
+    "qwen3.5-27b",
+    "mixtral-8x22b",
+)
 
 
-def replica_layouts(spec: ModelSpec, *, counts: Sequence[int], node: int,
-                    fixed: Mapping[str, int | None]) -> list[Layout]:
+def replica_layouts(
+    spec: ModelSpec, *, counts: Sequence[int], node: int, fixed: Mapping[str, int | None]
+) -> list[Layout]:
     """The considered layouts that nothing speaks against."""
-    return [layout for layout, why in considered_layouts(spec, counts=counts, node=node,
-                                                         fixed=fixed) if not why]
+    return [
+        layout
+        for layout, why in considered_layouts(spec, counts=counts, node=node, fixed=fixed)
+        if not why
+    ]
 
 
 @pytest.mark.parametrize("name", MODELS)
 @pytest.mark.parametrize("counts", [(6,), (1, 2, 3, 6), (1, 2, 3, 4, 6, 8, 12), (1, 5, 25)])
-def test_the_search_is_all_whole_numbers_that_are_allowed(name: str, counts: tuple[int, ...],
-                                                          ) -> None:
+def test_the_search_is_all_whole_numbers_that_are_allowed(
+    name: str,
+    counts: tuple[int, ...],
+) -> None:
     spec, node = resolve_model(name), 8
     found = replica_layouts(spec, counts=counts, node=node, fixed=FREE)
     every = range(1, max(counts) + 1)
-    expected = {Layout(tp, dp, pp, ep)
-                for tp, dp, pp in product(every, every, every)
-                if tp * dp * pp in counts and tp <= node
-                for ep in range(1, tp * dp + 1) if not layout_problem(spec, Layout(tp, dp, pp, ep))}
+    expected = {
+        Layout(tp, dp, pp, ep)
+        for tp, dp, pp in product(every, every, every)
+        if tp * dp * pp in counts and tp <= node
+        for ep in range(1, tp * dp + 1)
+        if not layout_problem(spec, Layout(tp, dp, pp, ep))
+    }
     assert set(found) == expected
     assert len(found) == len(expected)
 
 
-@given(name=st.sampled_from(MODELS), devices=st.integers(1, 96), node=st.sampled_from((1, 4, 8)),
-       fixed=st.fixed_dictionaries({key: st.none() | st.integers(1, 8) for key in FREE}))
+@given(
+    name=st.sampled_from(MODELS),
+    devices=st.integers(1, 96),
+    node=st.sampled_from((1, 4, 8)),
+    fixed=st.fixed_dictionaries({key: st.none() | st.integers(1, 8) for key in FREE}),
+)
 def test_a_considered_layout_is_legal_or_has_its_reason(
-        name: str, devices: int, node: int, fixed: dict[str, int | None]) -> None:
+    name: str, devices: int, node: int, fixed: dict[str, int | None]
+) -> None:
     spec = resolve_model(name)
     seen = list(considered_layouts(spec, counts=divisors(devices), node=node, fixed=fixed))
     assert len({layout for layout, _ in seen}) == len(seen)
@@ -152,11 +179,16 @@ def test_a_width_beyond_the_node_is_taken_where_it_is_given() -> None:
     assert replica_layouts(spec, counts=(16,), node=8, fixed={**FREE, "tp": 16}) == [Layout(tp=16)]
 
 
-@pytest.mark.parametrize(("name", "widths"), [
-    ("smollm2-135m", {1, 3}), ("minimax-m2", {1, 2, 4, 8, 16, 24}),
-    ("llama-3.1-8b", {1, 2, 4, 8, 16}),
-])
+@pytest.mark.parametrize(
+    ("name", "widths"),
+    [
+        ("smollm2-135m", {1, 3}),
+        ("minimax-m2", {1, 2, 4, 8, 16, 24}),
+        ("llama-3.1-8b", {1, 2, 4, 8, 16}),
+    ],
+)
 def test_tensor_parallel_widths_follow_the_heads(name: str, widths: set[int]) -> None:
-    found = replica_layouts(resolve_model(name), counts=device_counts(24), node=24,
-                            fixed={**FREE, "dp": 1, "pp": 1})
+    found = replica_layouts(
+        resolve_model(name), counts=device_counts(24), node=24, fixed={**FREE, "dp": 1, "pp": 1}
+    )
     assert {layout.tp for layout in found} == widths

@@ -33,8 +33,13 @@ GIB = 2**30
 
 def rows_of(spec: ModelSpec, module: Module) -> list[TensorRow]:
     """The rows of one layer of ``module``."""
-    return [row for row in spec.rows if row.kind == module.kind and row.part == "main"
-            and (module.layers[0] in row.layers if module.layers else not row.layers)]
+    return [
+        row
+        for row in spec.rows
+        if row.kind == module.kind
+        and row.part == "main"
+        and (module.layers[0] in row.layers if module.layers else not row.layers)
+    ]
 
 
 def copied_elements(spec: ModelSpec, module: Module, tp: int) -> int:
@@ -57,8 +62,11 @@ def copied_elements(spec: ModelSpec, module: Module, tp: int) -> int:
 def test_projections_of_keys_and_values_say_so() -> None:
     for name in model_ids():
         for row in resolve_model(name).rows:
-            named = any(f".{n}_proj." in row.name for n in ("k", "v")) and row.part == "main" \
-                and row.kind != "linear-attention"  # as many as queries: never copied
+            named = (
+                any(f".{n}_proj." in row.name for n in ("k", "v"))
+                and row.part == "main"
+                and row.kind != "linear-attention"
+            )  # as many as queries: never copied
             assert not named or row.kv_outputs == row.shape[0], row.name
     phi = next(r for r in resolve_model("phi-4").rows if ".qkv_proj." in r.name)
     assert phi.shape[0] - phi.kv_outputs == 40 * 128
@@ -88,17 +96,32 @@ def test_key_and_value_heads_are_copied_in_a_fused_projection() -> None:
 
 def test_layers_of_one_model_may_have_different_heads() -> None:
     """Gemma 4: 2 key/value heads of 512 in full layers, 8 of 256 in windowed ones."""
-    found = {m.kv_heads: m for m in modules(resolve_model("gemma-4-26b-a4b"))
-             if m.kind == "attention-qkv"}
+    found = {
+        m.kv_heads: m
+        for m in modules(resolve_model("gemma-4-26b-a4b"))
+        if m.kind == "attention-qkv"
+    }
     assert set(found) == {2, 8}
     full, window = (found[n].gemms[0] for n in (2, 8))
     assert shard_members(found[2], full, Layout(8))[1] == (512, 2816)
     assert shard_members(found[8], window, Layout(8))[1] == (256, 2816)
 
 
-SPREAD = [Layout(tp, dp, 1, ep) for tp, dp, ep in (
-    (1, 1, 1), (2, 1, 1), (4, 1, 4), (8, 1, 1), (8, 1, 2), (16, 1, 1), (16, 1, 16), (4, 2, 8),
-    (8, 4, 8), (2, 16, 32))]
+SPREAD = [
+    Layout(tp, dp, 1, ep)
+    for tp, dp, ep in (
+        (1, 1, 1),
+        (2, 1, 1),
+        (4, 1, 4),
+        (8, 1, 1),
+        (8, 1, 2),
+        (16, 1, 1),
+        (16, 1, 16),
+        (4, 2, 8),
+        (8, 4, 8),
+        (2, 16, 32),
+    )
+]
 
 
 def legal(name: str, layouts: list[Layout]) -> list[tuple[str, Layout]]:
@@ -113,8 +136,11 @@ def test_bf16_shards_sum_to_the_whole(name: str, layout: Layout) -> None:
         if module.kind not in PLANNED_KINDS:
             continue
         whole = module_bytes(module, scheme("bf16"))
-        assert whole == 2 * sum(r.elements * r.experts for r in rows_of(spec, module)
-                                if r.is_matrix) + module.vector_bytes
+        assert (
+            whole
+            == 2 * sum(r.elements * r.experts for r in rows_of(spec, module) if r.is_matrix)
+            + module.vector_bytes
+        )
         one = shard_bytes(module, scheme("bf16"), layout)
         if module.kind in EXPERT_KINDS:
             copies = module.vector_bytes * (layout.moe_tp - 1)  # biases are not sharded
@@ -127,8 +153,10 @@ def test_bf16_shards_sum_to_the_whole(name: str, layout: Layout) -> None:
 WITHIN_A_NODE = [Layout(tp, 1, 1, ep) for tp in (1, 2, 4, 8) for ep in (1, 2, 4, 8)]
 
 
-@pytest.mark.parametrize(("name", "layout"), [
-    c for m in ("deepseek-v3", "mixtral-8x7b", "llama-3.1-70b") for c in legal(m, WITHIN_A_NODE)])
+@pytest.mark.parametrize(
+    ("name", "layout"),
+    [c for m in ("deepseek-v3", "mixtral-8x7b", "llama-3.1-70b") for c in legal(m, WITHIN_A_NODE)],
+)
 def test_whole_blocks_sum_with_their_scales(name: str, layout: Layout) -> None:
     spec, tp = resolve_model(name), layout.tp
     fp8 = scheme("fp8-block")
@@ -165,14 +193,17 @@ def test_experts_in_mxfp4_are_dealt_out_by_the_block() -> None:
             stored = shard_bytes(module, mx, Layout(tp)) - module.vector_bytes
             assert stored * 90 == (module_bytes(module, mx) - module.vector_bytes) * blocks
         assert block_problem(module, scheme("nvfp4"), Layout(8)) == (
-            "360 inputs a rank are not whole blocks of 16" if module.kind == "experts-down" else "")
+            "360 inputs a rank are not whole blocks of 16" if module.kind == "experts-down" else ""
+        )
 
 
 def test_only_the_axis_that_is_cut_must_be_whole_blocks() -> None:
     """Qwen2.5-0.5B at tp 2: 448 rows of queries and 448 inputs of the output are cut through a
     block; gate and up are cut into 19 whole blocks of rows, and their 896 inputs are not cut."""
-    found = {m.kind: block_problem(m, scheme("fp8-block"), Layout(2))
-             for m in modules(resolve_model("qwen2.5-0.5b"))}
+    found = {
+        m.kind: block_problem(m, scheme("fp8-block"), Layout(2))
+        for m in modules(resolve_model("qwen2.5-0.5b"))
+    }
     assert found["attention-qkv"].startswith("448 output rows")
     assert found["attention-out"].startswith("448 inputs")
     assert found["mlp-gate-up"] == ""
@@ -239,10 +270,13 @@ def test_distinct_experts_closed_form_and_figure() -> None:
     assert distinct_experts(8, 8, 1) == 8
 
 
-@pytest.mark.parametrize(("count", "chosen", "groups", "of_groups", "tokens"), [
-    (256, 8, 1, 1, 32), (256, 8, 8, 4, 32), (128, 8, 1, 1, 5), (8, 2, 1, 1, 3)])
-def test_distinct_experts_agree_with_drawn_routings(count: int, chosen: int, groups: int,
-                                                    of_groups: int, tokens: int) -> None:
+@pytest.mark.parametrize(
+    ("count", "chosen", "groups", "of_groups", "tokens"),
+    [(256, 8, 1, 1, 32), (256, 8, 8, 4, 32), (128, 8, 1, 1, 5), (8, 2, 1, 1, 3)],
+)
+def test_distinct_experts_agree_with_drawn_routings(
+    count: int, chosen: int, groups: int, of_groups: int, tokens: int
+) -> None:
     rng = np.random.default_rng(20_241)
     size = count // groups
     draws = 3000

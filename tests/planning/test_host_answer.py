@@ -52,7 +52,8 @@ def test_what_was_assumed_widens_the_interval(answer: Plan, server: DeviceProfil
     assert drawn.low is not None
     assert drawn.high is not None
     assert assumed_sigma(server, "tpot") == pytest.approx(
-        math.log(drawn.high / drawn.low) / 2 / Z80)
+        math.log(drawn.high / drawn.low) / 2 / Z80
+    )
     sure = replace(server, bandwidth_bytes_per_s=replace(drawn, kind="measured"))
     assert assumed_sigma(sure, "tpot") == 0.0
     measured = planner.plan("smollm2-135m", sure, engine="llama.cpp", **SMALL)
@@ -69,8 +70,10 @@ def test_a_device_of_the_catalogue_is_as_sure_as_before() -> None:
 
 def test_measured_figures_are_named(server: DeviceProfile) -> None:
     drawn = replace(server.bandwidth_bytes_per_s, kind="measured")
-    notes = {key: (value, reason) for key, value, reason in
-             host_notes(replace(server, bandwidth_bytes_per_s=drawn))}
+    notes = {
+        key: (value, reason)
+        for key, value, reason in host_notes(replace(server, bandwidth_bytes_per_s=drawn))
+    }
     assert notes["this machine"][1] == "measured here; memory bandwidth"
     assert "bf16 products" in notes["not measured"][0]
 

@@ -21,18 +21,27 @@ def planned(device: str, **more: Any) -> Plan:
 
 
 def priced(device: str, **more: Any) -> Plan:
-    return planner.estimate(MODEL, device, **{
-        "devices": 1, "batch": 1, "scheme": "bf16", "isl": 64, "osl": 64, **more})
+    return planner.estimate(
+        MODEL, device, **{"devices": 1, "batch": 1, "scheme": "bf16", "isl": 64, "osl": 64, **more}
+    )
 
 
 def told(plan: Plan) -> dict[str, str]:
     return {a.key: f"{a.value} — {a.reason}" for a in plan.assumptions}
 
 
-@pytest.mark.parametrize(("device", "engine"), [
-    ("mi300x", "vllm"), ("tpu-v6e", "vllm"), ("trainium2", "vllm"), ("gaudi-3", "vllm"),
-    ("ascend-910b", "vllm"), ("apple-m4-max", "llama.cpp"), ("strix-halo", "llama.cpp"),
-])
+@pytest.mark.parametrize(
+    ("device", "engine"),
+    [
+        ("mi300x", "vllm"),
+        ("tpu-v6e", "vllm"),
+        ("trainium2", "vllm"),
+        ("gaudi-3", "vllm"),
+        ("ascend-910b", "vllm"),
+        ("apple-m4-max", "llama.cpp"),
+        ("strix-halo", "llama.cpp"),
+    ],
+)
 def test_an_engine_that_serves_the_device_is_taken(device: str, engine: str) -> None:
     plan = priced(device)
     assert engine in {label.split()[0] for label in plan.engine.chosen_from}
@@ -69,9 +78,14 @@ def test_turing_serves_bf16_models_in_fp16() -> None:
 
 
 def test_no_scheme_is_claimed_where_no_unit_multiplies_it() -> None:
-    for device, scheme in (("rtx-3090", "fp8-channel"), ("tpu-v5e", "fp8-channel"),
-                           ("apple-m4-max", "int8-w8a8"), ("mi300x", "mxfp4"),
-                           ("gaudi-3", "int8-w8a8"), ("ascend-910b", "fp8-tensor")):
+    for device, scheme in (
+        ("rtx-3090", "fp8-channel"),
+        ("tpu-v5e", "fp8-channel"),
+        ("apple-m4-max", "int8-w8a8"),
+        ("mi300x", "mxfp4"),
+        ("gaudi-3", "int8-w8a8"),
+        ("ascend-910b", "fp8-tensor"),
+    ):
         with pytest.raises(UnsupportedError):
             planned(device, schemes=[scheme])
 

@@ -20,14 +20,27 @@ def planned(model: str, device: str, **given: Any) -> Plan:
 
 @pytest.fixture(scope="module")
 def llama() -> Plan:
-    return planned("olmoe-1b-7b", "rtx-4090", host="epyc-9575f", engine="llama.cpp",
-                   memory_bytes=3 << 30, schemes=["ggml-q8_0", "ggml-q4_k"])
+    return planned(
+        "olmoe-1b-7b",
+        "rtx-4090",
+        host="epyc-9575f",
+        engine="llama.cpp",
+        memory_bytes=3 << 30,
+        schemes=["ggml-q8_0", "ggml-q4_k"],
+    )
 
 
 @pytest.fixture(scope="module")
 def kernel() -> Plan:
-    return planned("olmoe-1b-7b", "rtx-4090", host="xeon-6980p", host_sockets=2, engine="sglang",
-                   memory_bytes=5 << 30, schemes=["bf16", "int8-w8a8"])
+    return planned(
+        "olmoe-1b-7b",
+        "rtx-4090",
+        host="xeon-6980p",
+        host_sockets=2,
+        engine="sglang",
+        memory_bytes=5 << 30,
+        schemes=["bf16", "int8-w8a8"],
+    )
 
 
 def test_llama_cpp_keeps_experts_of_the_first_layers(llama: Plan) -> None:
@@ -52,8 +65,15 @@ def test_its_choices_are_not_explained(llama: Plan, kernel: Plan) -> None:
 
 
 def test_a_host_that_was_asked_for_and_is_not_used_is_not_explained_either() -> None:
-    plan = planner.plan("qwen2.5-0.5b", "rtx-4090", host="epyc-9575f", engine="llama.cpp", batch=1,
-                        context=1024, schemes=["ggml-q8_0", "ggml-q4_k"])
+    plan = planner.plan(
+        "qwen2.5-0.5b",
+        "rtx-4090",
+        host="epyc-9575f",
+        engine="llama.cpp",
+        batch=1,
+        context=1024,
+        schemes=["ggml-q8_0", "ggml-q4_k"],
+    )
     assert plan.offload is None
     with pytest.raises(UnsupportedError, match="asked beside a host"):
         planner.explain(plan=plan)
@@ -66,7 +86,8 @@ def test_a_step_adds_up(llama: Plan, kernel: Plan) -> None:
         step, perf = plan.offload.step_seconds, plan.performance
         assert perf.interruption_seconds is not None
         assert step.device + step.host + step.link == pytest.approx(
-            perf.tpot_seconds.value - perf.interruption_seconds)
+            perf.tpot_seconds.value - perf.interruption_seconds
+        )
         assert min(step.device, step.host, step.link) > 0
 
 
@@ -88,7 +109,8 @@ def test_a_plan_file_is_read_and_priced_again(llama: Plan, kernel: Plan) -> None
         assert again == plan
         priced = planner.estimate(plan=again)
         assert priced.performance.tpot_seconds.value == pytest.approx(
-            plan.performance.tpot_seconds.value)
+            plan.performance.tpot_seconds.value
+        )
         assert priced.offload is not None
         assert plan.offload is not None
         assert priced.offload.host_bytes == plan.offload.host_bytes
@@ -102,16 +124,28 @@ def test_the_answer_says_what_lives_where(llama: Plan) -> None:
 
 
 def test_dense_models_keep_their_mlp_there() -> None:
-    plan = planned("llama-3.1-8b", "rtx-4090", host="epyc-9575f", engine="llama.cpp",
-                   memory_bytes=6 << 30, schemes=["ggml-q8_0"])
+    plan = planned(
+        "llama-3.1-8b",
+        "rtx-4090",
+        host="epyc-9575f",
+        engine="llama.cpp",
+        memory_bytes=6 << 30,
+        schemes=["ggml-q8_0"],
+    )
     assert plan.offload is not None
     assert plan.offload.flags[0] == "--n-cpu-ffn"
     assert plan.offload.experts_in_host == 0
 
 
 def test_vllm_reads_layers_over_the_link() -> None:
-    plan = planned("llama-3.1-8b", "rtx-4090", host="epyc-9575f", engine="vllm",
-                   memory_bytes=12 << 30, schemes=["bf16"])
+    plan = planned(
+        "llama-3.1-8b",
+        "rtx-4090",
+        host="epyc-9575f",
+        engine="vllm",
+        memory_bytes=12 << 30,
+        schemes=["bf16"],
+    )
     found = plan.offload
     assert found is not None
     assert (found.mode, found.step_seconds.host) == ("fetched", 0.0)
@@ -123,28 +157,52 @@ def test_vllm_reads_layers_over_the_link() -> None:
 def test_a_faster_host_makes_no_slower_plan(llama: Plan) -> None:
     host = planner.load_device("epyc-9575f")
     wide = replace(host.bandwidth_bytes_per_s, value=2 * host.bandwidth_bytes_per_s.value)
-    faster = planned("olmoe-1b-7b", "rtx-4090", engine="llama.cpp", memory_bytes=3 << 30,
-                     host=replace(host, bandwidth_bytes_per_s=wide),
-                     schemes=["ggml-q8_0", "ggml-q4_k"], exact=True)
-    slower = planned("olmoe-1b-7b", "rtx-4090", engine="llama.cpp", memory_bytes=3 << 30,
-                     host=host, schemes=["ggml-q8_0", "ggml-q4_k"], exact=True)
+    faster = planned(
+        "olmoe-1b-7b",
+        "rtx-4090",
+        engine="llama.cpp",
+        memory_bytes=3 << 30,
+        host=replace(host, bandwidth_bytes_per_s=wide),
+        schemes=["ggml-q8_0", "ggml-q4_k"],
+        exact=True,
+    )
+    slower = planned(
+        "olmoe-1b-7b",
+        "rtx-4090",
+        engine="llama.cpp",
+        memory_bytes=3 << 30,
+        host=host,
+        schemes=["ggml-q8_0", "ggml-q4_k"],
+        exact=True,
+    )
     assert faster.performance.tpot_seconds.value < slower.performance.tpot_seconds.value
 
 
-@pytest.mark.parametrize(("given", "error", "words"), [
-    ({"host": "l40s"}, UnsupportedError, "it is no CPU"),
-    ({"host": "epyc-9575f", "host_sockets": 3}, InputError, "--host-sockets 3"),
-    ({"host": "epyc-9575f", "devices": 2}, InputError, "one is planned for"),
-    ({"host_sockets": 1}, InputError, "without one"),
-    ({"host": "epyc-9575f", "engine": "any"}, UnsupportedError, "engine's rules"),
-    ({"host": "epyc-9575f", "engine": "tensorrt-llm"}, UnsupportedError, "no source says"),
-    ({"host": "epyc-9575f", "engine": "llama.cpp", "host_memory_bytes": 1 << 30,
-      "memory_bytes": 3 << 30, "schemes": ["ggml-q8_0", "ggml-q4_k"]},
-     InfeasibleError, "host memory"),
-])
-def test_what_cannot_be_is_refused_with_what_would_do(given: dict[str, Any],
-                                                       error: type[Exception],
-                                                       words: str) -> None:
+@pytest.mark.parametrize(
+    ("given", "error", "words"),
+    [
+        ({"host": "l40s"}, UnsupportedError, "it is no CPU"),
+        ({"host": "epyc-9575f", "host_sockets": 3}, InputError, "--host-sockets 3"),
+        ({"host": "epyc-9575f", "devices": 2}, InputError, "one is planned for"),
+        ({"host_sockets": 1}, InputError, "without one"),
+        ({"host": "epyc-9575f", "engine": "any"}, UnsupportedError, "engine's rules"),
+        ({"host": "epyc-9575f", "engine": "tensorrt-llm"}, UnsupportedError, "no source says"),
+        (
+            {
+                "host": "epyc-9575f",
+                "engine": "llama.cpp",
+                "host_memory_bytes": 1 << 30,
+                "memory_bytes": 3 << 30,
+                "schemes": ["ggml-q8_0", "ggml-q4_k"],
+            },
+            InfeasibleError,
+            "host memory",
+        ),
+    ],
+)
+def test_what_cannot_be_is_refused_with_what_would_do(
+    given: dict[str, Any], error: type[Exception], words: str
+) -> None:
     with pytest.raises(error, match=words) as caught:
         planned("olmoe-1b-7b", "rtx-4090", **given)
     assert getattr(caught.value, "hint", "")
@@ -157,11 +215,23 @@ def test_a_device_without_a_host_is_refused() -> None:
 
 def test_hints_for_memory_work() -> None:
     with pytest.raises(InfeasibleError) as caught:
-        planned("olmoe-1b-7b", "rtx-4090", host="epyc-9575f", engine="llama.cpp",
-                host_memory_bytes=1 << 30, memory_bytes=3 << 30,
-                schemes=["ggml-q8_0", "ggml-q4_k"])
+        planned(
+            "olmoe-1b-7b",
+            "rtx-4090",
+            host="epyc-9575f",
+            engine="llama.cpp",
+            host_memory_bytes=1 << 30,
+            memory_bytes=3 << 30,
+            schemes=["ggml-q8_0", "ggml-q4_k"],
+        )
     needed = int(str(caught.value.hint).split()[1].rstrip(","))
-    plan = planned("olmoe-1b-7b", "rtx-4090", host="epyc-9575f", engine="llama.cpp",
-                   host_memory_bytes=needed, memory_bytes=3 << 30,
-                   schemes=["ggml-q8_0", "ggml-q4_k"])
+    plan = planned(
+        "olmoe-1b-7b",
+        "rtx-4090",
+        host="epyc-9575f",
+        engine="llama.cpp",
+        host_memory_bytes=needed,
+        memory_bytes=3 << 30,
+        schemes=["ggml-q8_0", "ggml-q4_k"],
+    )
     assert plan.offload is not None

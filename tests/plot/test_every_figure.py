@@ -56,9 +56,12 @@ def uniform(late: bool = False) -> Drawn:
     rows = rivals_figure(plan).rows
     perf = plan.performance
     own = perf.tpot_seconds if late else perf.output_tokens_per_second_per_device
-    return Drawn(plot.uniform(plan), [row.value / size for row in rows], [ends(own, size)],
-                 [own.value / size, own.low / size, own.high / size,
-                  20.0 if late else 50.0, 0.25])
+    return Drawn(
+        plot.uniform(plan),
+        [row.value / size for row in rows],
+        [ends(own, size)],
+        [own.value / size, own.low / size, own.high / size, 20.0 if late else 50.0, 0.25],
+    )
 
 
 def step() -> Drawn:
@@ -66,8 +69,15 @@ def step() -> Drawn:
     tpot = made.plan().performance.tpot_seconds
     total = sum(bar.seconds for bar in (*shown.bars, shown.rest))
     assert total == pytest.approx(tpot.value)
-    return Drawn(plot.time(made.plan()), [1e3 * (bar.start + bar.share) * max(
-        shown.sum_seconds, shown.end_seconds) for bar in shown.bars], [ends(tpot, 1e-3)], [])
+    return Drawn(
+        plot.time(made.plan()),
+        [
+            1e3 * (bar.start + bar.share) * max(shown.sum_seconds, shown.end_seconds)
+            for bar in shown.bars
+        ],
+        [ends(tpot, 1e-3)],
+        [],
+    )
 
 
 def priced(patch: pytest.MonkeyPatch) -> None:
@@ -89,26 +99,40 @@ def frontier_of_a_plan() -> Drawn:
     plan = made.plan()
     found = reach_figure(plan, made.computed().frontier or ())
     rate, quality = plan.performance.output_tokens_per_second_per_device, plan.quality
-    return Drawn(plot.frontier(plan), [v for p in found.places for v in (p.loss, p.value)],
-                 [ends(rate), (quality.low, quality.high)],
-                 [rate.value, rate.low, rate.high, quality.low, quality.high, 50.0, 0.25])
+    return Drawn(
+        plot.frontier(plan),
+        [v for p in found.places for v in (p.loss, p.value)],
+        [ends(rate), (quality.low, quality.high)],
+        [rate.value, rate.low, rate.high, quality.low, quality.high, 50.0, 0.25],
+    )
 
 
 def users() -> Drawn:
     found = users_figure(made.plan(), made.computed().room or ())
     points = [float(v) for point in (*found.own, *found.wide) for v in point]
-    return Drawn(plot.users(made.plan()), [*points, found.batch, found.context], [],
-                 [float(count) for _, count in (*found.own, *found.wide)])
+    return Drawn(
+        plot.users(made.plan()),
+        [*points, found.batch, found.context],
+        [],
+        [float(count) for _, count in (*found.own, *found.wide)],
+    )
 
 
 def premises() -> Drawn:
-    swings, rate = made.computed().sensitivity, \
-        made.plan().performance.output_tokens_per_second_per_device
+    swings, rate = (
+        made.computed().sensitivity,
+        made.plan().performance.output_tokens_per_second_per_device,
+    )
     assert swings is not None
-    values = [end.output_tokens_per_second_per_device for s in swings.swings
-              for end in (s.low, s.high)]
-    return Drawn(plot.sensitivity(made.plan()), [*values, rate.low, rate.high], [],
-                 [rate.value, rate.low, rate.high, *values])
+    values = [
+        end.output_tokens_per_second_per_device for s in swings.swings for end in (s.low, s.high)
+    ]
+    return Drawn(
+        plot.sensitivity(made.plan()),
+        [*values, rate.low, rate.high],
+        [],
+        [rate.value, rate.low, rate.high, *values],
+    )
 
 
 def roofline() -> Drawn:
@@ -125,20 +149,28 @@ def compare() -> Drawn:
     assert None not in rates
     losses = [(r.loss_low, r.loss_high) for r in rows]
     told = [v for rate in rates if rate for v in (rate.value, rate.low, rate.high)]
-    return Drawn(plot.compare(found, by="loss"), [v for rate in rates if rate
-                                                  for v in [rate.value]],
-                 [*(ends(rate) for rate in rates if rate), *losses],
-                 [*told, *(v for pair in losses for v in pair)])
+    return Drawn(
+        plot.compare(found, by="loss"),
+        [v for rate in rates if rate for v in [rate.value]],
+        [*(ends(rate) for rate in rates if rate), *losses],
+        [*told, *(v for pair in losses for v in pair)],
+    )
 
 
 def compared() -> Drawn:
     """The recommended and the released rows, which no row beats."""
     found = comparisons.compared()
-    rates = [r.output_tokens_per_second_per_device for r in found.rows
-             if r.feasible and r.kind in ("recommended", "released")]
-    return Drawn(plot.compare(found), [rate.value for rate in rates if rate],
-                 [ends(rate) for rate in rates if rate],
-                 [v for rate in rates if rate for v in (rate.value, rate.low, rate.high)])
+    rates = [
+        r.output_tokens_per_second_per_device
+        for r in found.rows
+        if r.feasible and r.kind in ("recommended", "released")
+    ]
+    return Drawn(
+        plot.compare(found),
+        [rate.value for rate in rates if rate],
+        [ends(rate) for rate in rates if rate],
+        [v for rate in rates if rate for v in (rate.value, rate.low, rate.high)],
+    )
 
 
 def alternatives() -> Drawn:
@@ -148,8 +180,12 @@ def alternatives() -> Drawn:
     assert said is not None
     rate = plan.performance.output_tokens_per_second.value
     gain = GainRange(0.5, 0.25, 1.0)
-    return Drawn(plot.alternatives(plan), [rate, 1.5 * rate], [(1.25 * rate, 2 * rate)],
-                 [rate, 1.5 * rate, (1 + gain.low) * rate, (1 + gain.high) * rate])
+    return Drawn(
+        plot.alternatives(plan),
+        [rate, 1.5 * rate],
+        [(1.25 * rate, 2 * rate)],
+        [rate, 1.5 * rate, (1 + gain.low) * rate, (1 + gain.high) * rate],
+    )
 
 
 def sweep() -> Drawn:
@@ -164,25 +200,39 @@ def sweep() -> Drawn:
 
 def swept_bars() -> Drawn:
     columns = sweeps.grid()
-    values, lows, highs = ([v for v in columns[f"usd_per_million_output_tokens{end}"]
-                            if v is not None] for end in ("", "_low", "_high"))
-    return Drawn(plot.sweep(frame(columns), measure="usd", by="bars"), values,
-                 list(zip(lows, highs, strict=True)), [min(values), max(values)])
+    values, lows, highs = (
+        [v for v in columns[f"usd_per_million_output_tokens{end}"] if v is not None]
+        for end in ("", "_low", "_high")
+    )
+    return Drawn(
+        plot.sweep(frame(columns), measure="usd", by="bars"),
+        values,
+        list(zip(lows, highs, strict=True)),
+        [min(values), max(values)],
+    )
 
 
 def serving() -> Drawn:
     found = made.served()
     tpot = found.tpot_seconds
     assert tpot is not None
-    values = [v for p in found.points for v in (p.output_tokens_per_second_per_user,
-                                                p.output_tokens_per_second_per_device)]
-    return Drawn(plot.serving(found), values, [(1 / tpot.high, 1 / tpot.low)],
-                 [*values, 1 / tpot.high, 1 / tpot.low])
+    values = [
+        v
+        for p in found.points
+        for v in (p.output_tokens_per_second_per_user, p.output_tokens_per_second_per_device)
+    ]
+    return Drawn(
+        plot.serving(found),
+        values,
+        [(1 / tpot.high, 1 / tpot.low)],
+        [*values, 1 / tpot.high, 1 / tpot.low],
+    )
 
 
 def frontier() -> Drawn:
-    values = [v for p in made.frontier().points
-              for v in (p.loss, p.output_tokens_per_second_per_device)]
+    values = [
+        v for p in made.frontier().points for v in (p.loss, p.output_tokens_per_second_per_device)
+    ]
     return Drawn(plot.frontier(made.frontier()), values, [], values)
 
 
@@ -193,8 +243,12 @@ def layer_errors() -> Drawn:
 
 def fleet() -> Drawn:
     found = fleets.made()
-    return Drawn(plot.fleet(found), [float(d.stock) for d in found.devices], [],
-                 [float(p.devices) for p in found.pools] + [float(d.spare) for d in found.devices])
+    return Drawn(
+        plot.fleet(found),
+        [float(d.stock) for d in found.devices],
+        [],
+        [float(p.devices) for p in found.pools] + [float(d.spare) for d in found.devices],
+    )
 
 
 def alphas() -> Drawn:
@@ -206,9 +260,12 @@ def alphas() -> Drawn:
 
 def memory() -> Drawn:
     found = made.plan().memory_per_device
-    return Drawn(plot.memory(made.plan()), [found.weights_bytes / GIB], [],
-                 [float(f"{found.weights_bytes / GIB:.1f}"),
-                  float(f"{found.usable_bytes / GIB:.1f}")])
+    return Drawn(
+        plot.memory(made.plan()),
+        [found.weights_bytes / GIB],
+        [],
+        [float(f"{found.weights_bytes / GIB:.1f}"), float(f"{found.usable_bytes / GIB:.1f}")],
+    )
 
 
 def stages() -> Drawn:
@@ -223,17 +280,26 @@ def shares() -> Drawn:
 
 
 CASES: dict[str, list[Callable[[], Drawn]]] = {
-    "alternatives": [alternatives], "compare": [compare, compared], "fleet": [fleet],
+    "alternatives": [alternatives],
+    "compare": [compare, compared],
+    "fleet": [fleet],
     "sweep": [sweep, swept_bars],
     "formats": [lambda: Drawn(plot.formats(made.plan()), [], [], [])],
-    "frontier": [frontier, frontier_of_a_plan], "layer_errors": [layer_errors],
-    "memory": [memory, stages], "residency": [shares], "roofline": [roofline],
+    "frontier": [frontier, frontier_of_a_plan],
+    "layer_errors": [layer_errors],
+    "memory": [memory, stages],
+    "residency": [shares],
+    "roofline": [roofline],
     "phase_map": [lambda: Drawn(plot.phase_map(made.frontier()), [], [], [])],
-    "sensitivity": [alphas, premises], "serving": [serving],
+    "sensitivity": [alphas, premises],
+    "serving": [serving],
     "tensor_bytes": [lambda: Drawn(plot.tensor_bytes(planner.inventory("gpt2")), [], [], [])],
-    "time": [step], "uniform": [uniform, lambda: uniform(late=True)], "users": [users],
-    "validation_errors": [lambda: Drawn(plot.validation_errors(made.validation()), [10.0], [],
-                                        [10.0])],
+    "time": [step],
+    "uniform": [uniform, lambda: uniform(late=True)],
+    "users": [users],
+    "validation_errors": [
+        lambda: Drawn(plot.validation_errors(made.validation()), [10.0], [], [10.0])
+    ],
 }
 EACH = [(name, n) for name, cases in CASES.items() for n in range(len(cases))]
 
@@ -274,7 +340,8 @@ def check_axis(axes: Axes, which: str) -> None:
 
 @pytest.mark.parametrize(("name", "number"), EACH)
 def test_a_figure_is_read_without_its_maker(
-        name: str, number: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    name: str, number: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     priced(monkeypatch)
     found = CASES[name][number]()
     axes = found.axes

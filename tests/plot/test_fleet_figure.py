@@ -21,7 +21,9 @@ def test_bars_end_where_the_stock_does() -> None:
     legend = ax.get_legend()
     assert legend is not None
     assert [text.get_text() for text in legend.get_texts()] == [
-        *(one.name for one in found.models), "left over"]
+        *(one.name for one in found.models),
+        "left over",
+    ]
 
 
 def test_another_result_is_refused() -> None:

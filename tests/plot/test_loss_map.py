@@ -23,16 +23,17 @@ def frame(model: str, names: str = "module") -> pd.DataFrame:
 
 def stack(axes: Axes) -> np.ma.MaskedArray[Any, Any]:
     """The values of the layers, kinds by layers."""
-    return max((c.get_array() for c in axes.collections if c.get_array() is not None),
-               key=np.size)
+    return max((c.get_array() for c in axes.collections if c.get_array() is not None), key=np.size)
 
 
 def labels(axes: Axes) -> list[str]:
     return [text.get_text() for text in axes.get_yticklabels()]
 
 
-@pytest.mark.parametrize(("model", "layers"), [
-    ("llama-3.1-8b", 32), ("deepseek-v3.2", 61), ("qwen3-235b-a22b", 94), ("gpt2", 12)])
+@pytest.mark.parametrize(
+    ("model", "layers"),
+    [("llama-3.1-8b", 32), ("deepseek-v3.2", 61), ("qwen3-235b-a22b", 94), ("gpt2", 12)],
+)
 def test_cells_are_the_rows_of_the_frame(model: str, layers: int) -> None:
     axes = plot.sensitivity(model)
     rows, values = frame(model), stack(axes)
@@ -42,10 +43,12 @@ def test_cells_are_the_rows_of_the_frame(model: str, layers: int) -> None:
     assert values.count() == len(inside)
     for row in inside.itertuples():
         assert values[kinds.index(str(row.kind)), row.layer] == row.alpha
-    alone = [c for c in axes.collections if c.get_array() is not None
-             and np.size(c.get_array()) == 1]
+    alone = [
+        c for c in axes.collections if c.get_array() is not None and np.size(c.get_array()) == 1
+    ]
     assert sorted(float(np.ravel(c.get_array())[0]) for c in alone) == sorted(
-        rows[rows["layer"].isna()]["alpha"])
+        rows[rows["layer"].isna()]["alpha"]
+    )
     assert model in axes.get_title(loc="left")
     assert rows["tier"][0] in axes.get_title(loc="left")
     assert CREDIT in axes.get_xlabel()
@@ -70,16 +73,20 @@ def test_labels_do_not_overlap(model: str) -> None:
 
 def test_shares_add_up_and_derived_kinds_have_none() -> None:
     found = labels(plot.sensitivity("deepseek-v3.2"))
-    assert {label for label in found if "derived" in label} == {"router, derived",
-                                                                "indexer, derived"}
-    shares = [float(label.rpartition(" ")[2].rstrip("%")) for label in found
-              if "derived" not in label]
+    assert {label for label in found if "derived" in label} == {
+        "router, derived",
+        "indexer, derived",
+    }
+    shares = [
+        float(label.rpartition(" ")[2].rstrip("%")) for label in found if "derived" not in label
+    ]
     assert sum(shares) == pytest.approx(100, abs=0.6)
 
 
 def test_a_frame_of_tensors_is_drawn_by_kind(tmp_path: Path) -> None:
-    by_kind, by_tensor = (stack(plot.sensitivity(frame("deepseek-v3", names)))
-                          for names in ("module", "gguf"))
+    by_kind, by_tensor = (
+        stack(plot.sensitivity(frame("deepseek-v3", names))) for names in ("module", "gguf")
+    )
     np.testing.assert_allclose(by_kind.filled(0), by_tensor.filled(0), rtol=1e-9)
     frame("deepseek-v3").to_csv(tmp_path / "x.csv", index=False)
     again = stack(plot.sensitivity(pd.read_csv(tmp_path / "x.csv")))
@@ -97,11 +104,15 @@ def test_one_value_alone_is_drawn() -> None:
     assert labels(plot.sensitivity(one)) == ["head 100.0%"]
 
 
-@pytest.mark.parametrize(("change", "match"), [
-    (lambda f: f.drop(columns=["alpha", "tier"]), "no column alpha, tier"),
-    (lambda f: f.head(0), "no rows"),
-    (lambda f: f.assign(alpha=0.0), "alpha of embedding is 0"),
-    (lambda f: f.assign(alpha=float("nan")), "alpha of embedding is nan")])
+@pytest.mark.parametrize(
+    ("change", "match"),
+    [
+        (lambda f: f.drop(columns=["alpha", "tier"]), "no column alpha, tier"),
+        (lambda f: f.head(0), "no rows"),
+        (lambda f: f.assign(alpha=0.0), "alpha of embedding is 0"),
+        (lambda f: f.assign(alpha=float("nan")), "alpha of embedding is nan"),
+    ],
+)
 def test_another_frame_is_refused(change: Any, match: str) -> None:
     with pytest.raises(InputError, match=match):
         plot.sensitivity(change(frame("gpt2")))

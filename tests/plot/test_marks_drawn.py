@@ -19,8 +19,11 @@ pytestmark = pytest.mark.filterwarnings("ignore:Glyph .* missing from font")
 
 
 def intervals(ax: Axes) -> list[tuple[float, float]]:
-    return [(float(x[0]), float(x[1])) for x in (np.asarray(one.get_xdata()) for one in ax.lines)
-            if len(x) == 2]
+    return [
+        (float(x[0]), float(x[1]))
+        for x in (np.asarray(one.get_xdata()) for one in ax.lines)
+        if len(x) == 2
+    ]
 
 
 def ends(rows: tuple[DotRow, ...]) -> list[tuple[float, float]]:
@@ -29,17 +32,22 @@ def ends(rows: tuple[DotRow, ...]) -> list[tuple[float, float]]:
 
 def test_dots_have_their_values_intervals_and_unit() -> None:
     ax = draw_dots(DOTS)
-    assert [float(np.asarray(one.get_xdata())[0]) for one in ax.lines
-            if len(np.asarray(one.get_xdata())) == 1] == [row.value for row in DOTS.rows]
+    assert [
+        float(np.asarray(one.get_xdata())[0])
+        for one in ax.lines
+        if len(np.asarray(one.get_xdata())) == 1
+    ] == [row.value for row in DOTS.rows]
     assert intervals(ax) == ends(DOTS.rows)
     assert ax.get_xlabel() == DOTS.x_title
     assert ax.get_title(loc="left") == DOTS.title
     labels = ax.get_yticklabels()
     assert [one.get_text().split("\n")[0] for one in labels] == [row.name for row in DOTS.rows]
     assert [one.get_fontweight() == "bold" for one in labels] == [
-        row.mark == "recommended" for row in DOTS.rows]
-    assert [one.get_marker() == "D" for one in ax.lines if len(np.asarray(one.get_xdata())) == 1] \
-        == [row.mark == "recommended" for row in DOTS.rows]
+        row.mark == "recommended" for row in DOTS.rows
+    ]
+    assert [
+        one.get_marker() == "D" for one in ax.lines if len(np.asarray(one.get_xdata())) == 1
+    ] == [row.mark == "recommended" for row in DOTS.rows]
 
 
 def test_panels_name_their_plots_and_share_the_axis() -> None:
@@ -53,8 +61,9 @@ def test_cells_have_the_shades_of_the_record() -> None:
     from matplotlib.colors import to_hex
 
     ax = draw_heat_map(MAP)
-    assert [None if patch.get_hatch() else to_hex(patch.get_facecolor()) for patch in ax.patches] \
-        == [None if n is None else SHADES[n] for row in levels(MAP) for n in row]
+    assert [
+        None if patch.get_hatch() else to_hex(patch.get_facecolor()) for patch in ax.patches
+    ] == [None if n is None else SHADES[n] for row in levels(MAP) for n in row]
     assert [one.get_text() for one in ax.texts] == [c.text for row in MAP.cells for c in row]
     assert ax.get_xlabel() == f"{MAP.unit}: pale 3.00, dark 0.05"
 
@@ -70,17 +79,26 @@ def test_bars_end_at_their_values() -> None:
 def test_on_a_logarithm_bars_are_points() -> None:
     ax = draw_bars(replace(BARS, log=True))
     bars = [bar for group in BARS.groups for bar in group.bars if bar.value is not None]
-    assert [float(np.asarray(one.get_xdata())[0]) for one in ax.lines
-            if len(np.asarray(one.get_xdata())) == 1] == [bar.value for bar in bars]
+    assert [
+        float(np.asarray(one.get_xdata())[0])
+        for one in ax.lines
+        if len(np.asarray(one.get_xdata())) == 1
+    ] == [bar.value for bar in bars]
     assert not any(p.get_width() for p in ax.patches if isinstance(p, Rectangle))
     assert any("does not fit" in one.get_text() for one in ax.texts)
     assert ax.get_xlabel() == BARS.y_title
 
 
 @pytest.mark.sample(1)
-@pytest.mark.parametrize("draw", [
-    partial(draw_dots, DOTS), partial(draw_panels, PANELS), partial(draw_heat_map, MAP),
-    partial(draw_bars, BARS)])
+@pytest.mark.parametrize(
+    "draw",
+    [
+        partial(draw_dots, DOTS),
+        partial(draw_panels, PANELS),
+        partial(draw_heat_map, MAP),
+        partial(draw_bars, BARS),
+    ],
+)
 def test_a_picture_is_named_and_described(draw: Callable[[], Axes]) -> None:
     def picture() -> str:
         figure = draw().get_figure(root=True)
@@ -91,6 +109,6 @@ def test_a_picture_is_named_and_described(draw: Callable[[], Axes]) -> None:
     text = picture()
     assert 'role="img"' in text
     assert alt_of(ax)
-    assert f"-title\">{ax.get_title(loc='left')}</title>" in text
-    assert f"-desc\">{escape(alt_of(ax))}</desc>" in text
+    assert f'-title">{ax.get_title(loc="left")}</title>' in text
+    assert f'-desc">{escape(alt_of(ax))}</desc>' in text
     assert text == picture()

@@ -28,8 +28,9 @@ def plan() -> Plan:
 
 @cache
 def small() -> Plan:
-    return theory.plan("qwen2.5-0.5b", DEVICE, schemes=["bf16", "fp8-block"], context=1024,
-                        devices=1)
+    return theory.plan(
+        "qwen2.5-0.5b", DEVICE, schemes=["bf16", "fp8-block"], context=1024, devices=1
+    )
 
 
 @pytest.mark.sample(1)
@@ -63,10 +64,21 @@ def test_figures_that_price_again_read_the_given_folder(name: str, tmp_path: Pat
     copyfile(ROOT / "hardware_profiles" / f"{DEVICE}.toml", tmp_path / "mine.toml")
     text = (tmp_path / "mine.toml").read_text(encoding="utf-8")
     assert f'id = "{DEVICE}"' in text
-    (tmp_path / "mine.toml").write_text(text.replace(f'id = "{DEVICE}"', 'id = "mine"', 1).replace(
-        "aliases = [", 'aliases = ["of-mine"] #', 1), encoding="utf-8")
-    own = theory.estimate("qwen2.5-0.5b", "mine", scheme="bf16", context=1024, batch=4, devices=1,
-                           hardware_dir=tmp_path)
+    (tmp_path / "mine.toml").write_text(
+        text.replace(f'id = "{DEVICE}"', 'id = "mine"', 1).replace(
+            "aliases = [", 'aliases = ["of-mine"] #', 1
+        ),
+        encoding="utf-8",
+    )
+    own = theory.estimate(
+        "qwen2.5-0.5b",
+        "mine",
+        scheme="bf16",
+        context=1024,
+        batch=4,
+        devices=1,
+        hardware_dir=tmp_path,
+    )
     figure = getattr(plot, name)
     assert "mine" in figure(own, hardware_dir=tmp_path).get_title(loc="left")
     with pytest.raises(InputError, match="mine"):
@@ -84,7 +96,8 @@ def test_a_notebook_shows_the_same_figure_for_the_same_plan() -> None:
 def test_memory_is_what_the_device_holds() -> None:
     drawn = plot.memory(plan())
     assert sum(p.get_width() for p in drawn.patches) == pytest.approx(
-        plan().memory_per_device.capacity_bytes / 2**30)
+        plan().memory_per_device.capacity_bytes / 2**30
+    )
 
 
 def test_time_is_of_a_step_or_of_a_prompt() -> None:
@@ -98,11 +111,13 @@ def test_time_is_of_a_step_or_of_a_prompt() -> None:
 
 @pytest.mark.exhaustive
 def test_no_figure_touches_pyplot() -> None:
-    code = ("import sys\nimport planner\nplan = planner.estimate("
-            "'qwen2.5-0.5b', 'h100-sxm', context=1024, batch=1, devices=1)\n"
-            f"for name in {FIGURES}:\n"
-            "    getattr(planner.plot, name)(plan)._repr_svg_()\n"
-            "assert 'matplotlib.figure' in sys.modules\n"
-            "assert 'matplotlib.pyplot' not in sys.modules")
+    code = (
+        "import sys\nimport planner\nplan = planner.estimate("
+        "'qwen2.5-0.5b', 'h100-sxm', context=1024, batch=1, devices=1)\n"
+        f"for name in {FIGURES}:\n"
+        "    getattr(planner.plot, name)(plan)._repr_svg_()\n"
+        "assert 'matplotlib.figure' in sys.modules\n"
+        "assert 'matplotlib.pyplot' not in sys.modules"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

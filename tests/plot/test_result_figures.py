@@ -30,32 +30,66 @@ def frontier() -> Any:
 RESULTS: dict[str, tuple[Callable[[], Any], str]] = {
     "inventory": (lambda: planner.inventory("deepseek-v3"), "tensor_bytes"),
     "train": (lambda: planner.train("llama-3.1-8b", "h100-sxm", devices=8, zero=3), "memory"),
-    "experts": (lambda: planner.experts("qwen3-30b-a3b", "jetson-agx-orin-32gb", batch=4, skew=1.0),
-                "residency"),
+    "experts": (
+        lambda: planner.experts("qwen3-30b-a3b", "jetson-agx-orin-32gb", batch=4, skew=1.0),
+        "residency",
+    ),
     "experts without a device": (lambda: planner.experts("deepseek-v3", batch=4), "residency"),
-    "layer_error": (lambda: planner.layer_error(
-        "smollm2-135m", module="mlp-down", tokens=4, outputs=4, schemes=["fp8-block"],
-        units=["hopper-wgmma"]), "layer_errors"),
+    "layer_error": (
+        lambda: planner.layer_error(
+            "smollm2-135m",
+            module="mlp-down",
+            tokens=4,
+            outputs=4,
+            schemes=["fp8-block"],
+            units=["hopper-wgmma"],
+        ),
+        "layer_errors",
+    ),
     "validate": (lambda: planner.validate(only="op_quantize"), "validation_errors"),
     "memory": (lambda: planner.memory_use("llama-3.1-8b", "h100-sxm", pp=2), "memory"),
     "memory without a device": (lambda: planner.memory_use("llama-3.1-8b"), "memory"),
-    "serve": (lambda: planner.serve(
-        "llama-3.1-8b", "h100-sxm", devices=1, concurrency=8, scheme="fp8-tensor", isl=512,
-        osl=128), "serving"),
+    "serve": (
+        lambda: planner.serve(
+            "llama-3.1-8b",
+            "h100-sxm",
+            devices=1,
+            concurrency=8,
+            scheme="fp8-tensor",
+            isl=512,
+            osl=128,
+        ),
+        "serving",
+    ),
     "sensitivity": (lambda: planner.sensitivity("smollm2-135m"), "sensitivity"),
-    "compare": (lambda: planner.compare("smollm2-135m", "l40s", schemes=["bf16", "fp8-channel"]),
-                "compare"),
-    "fleet": (made, "fleet"), "sweep": (lambda: frame(sweeps.grid()), "sweep"),
-    "frontier": (frontier, "frontier"), "map": (frontier, "phase_map"),
+    "compare": (
+        lambda: planner.compare("smollm2-135m", "l40s", schemes=["bf16", "fp8-channel"]),
+        "compare",
+    ),
+    "fleet": (made, "fleet"),
+    "sweep": (lambda: frame(sweeps.grid()), "sweep"),
+    "frontier": (frontier, "frontier"),
+    "map": (frontier, "phase_map"),
 }
 TAKEN = {
-    "formats": "Plan", "time": "Plan", "uniform": "Plan", "roofline": "Plan", "users": "Plan",
+    "formats": "Plan",
+    "time": "Plan",
+    "uniform": "Plan",
+    "roofline": "Plan",
+    "users": "Plan",
     "sensitivity": "Plan, a DataFrame, a ModelSpec or a name",
     "memory": "Plan, a MemoryAnswer or a TrainingMemory",
-    "frontier": "Plan or a Frontier", "phase_map": "Frontier", "serving": "ServingAnswer",
-    "residency": "ExpertUse", "tensor_bytes": "Inventory", "layer_errors": "LayerNumerics",
-    "validation_errors": "Validation", "compare": "Compared", "fleet": "Fleet",
-    "alternatives": "Plan", "sweep": "DataFrame",
+    "frontier": "Plan or a Frontier",
+    "phase_map": "Frontier",
+    "serving": "ServingAnswer",
+    "residency": "ExpertUse",
+    "tensor_bytes": "Inventory",
+    "layer_errors": "LayerNumerics",
+    "validation_errors": "Validation",
+    "compare": "Compared",
+    "fleet": "Fleet",
+    "alternatives": "Plan",
+    "sweep": "DataFrame",
 }
 
 
@@ -115,8 +149,13 @@ def test_a_frontier_is_priced_already() -> None:
 def modules_after(code: str) -> set[str]:
     """The names of all modules that ``code`` imported in a process of its own."""
     script = f"import json, sys, planner; {code}; print(json.dumps(sorted(sys.modules)))"
-    done = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True,
-                          text=True, env={**clean_environment(), "PYTHONPATH": str(ROOT)})
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        check=True,
+        capture_output=True,
+        text=True,
+        env={**clean_environment(), "PYTHONPATH": str(ROOT)},
+    )
     return set(json.loads(done.stdout))
 
 

@@ -27,7 +27,8 @@ def test_the_map_is_that_of_the_page(measure: str) -> None:
     axes = plot.sweep(table(), measure=measure)
     assert [text.get_text() for text in axes.texts] == [c.text for row in chart.cells for c in row]
     assert [bool(patch.get_hatch()) for patch in axes.patches] == [
-        cell.value is None for row in chart.cells for cell in row]
+        cell.value is None for row in chart.cells for cell in row
+    ]
     assert axes.get_title(loc="left") == chart.title
     assert chart.unit in axes.get_xlabel()
 
@@ -47,10 +48,15 @@ def test_where_one_thing_varies_it_is_bars() -> None:
     assert rates == [text.get_text() for text in axes.texts]
 
 
-@pytest.mark.parametrize(("change", "match"), [
-    (lambda f: f.drop(columns=["limit"]), "no column limit"), (lambda f: f.head(0), "no rows"),
-    (lambda f: f.head(1), "nothing varies"),
-    (lambda f: f.assign(usd_per_million_output_tokens=pd.NA), "no row .* has a value of usd")])
+@pytest.mark.parametrize(
+    ("change", "match"),
+    [
+        (lambda f: f.drop(columns=["limit"]), "no column limit"),
+        (lambda f: f.head(0), "no rows"),
+        (lambda f: f.head(1), "nothing varies"),
+        (lambda f: f.assign(usd_per_million_output_tokens=pd.NA), "no row .* has a value of usd"),
+    ],
+)
 def test_another_frame_is_refused(change: Any, match: str) -> None:
     with pytest.raises(InputError, match=match):
         plot.sweep(change(table()), measure="usd")

@@ -35,8 +35,10 @@ def check(found: Profile) -> None:
     narrow = found.by_unit[NARROW].loss
     assert 0 < narrow["ggml-q8_0"] < narrow["ggml-q5_0"]
     [k4, k6] = [note for note in found.notes if "not whole blocks" in note]
-    assert k4 == ("ggml-q4_k: not measured on 12 matrices with rows of 64, which are not whole "
-                  "blocks; llama-quantize writes ggml-q5_0 there")
+    assert k4 == (
+        "ggml-q4_k: not measured on 12 matrices with rows of 64, which are not whole "
+        "blocks; llama-quantize writes ggml-q5_0 there"
+    )
     assert k6.endswith("llama-quantize writes ggml-q8_0 there")
 
 
@@ -44,8 +46,10 @@ def check(found: Profile) -> None:
 def test_a_probe_goes_on_where_a_type_does_not_fit(checkpoint: Path, ids: Path, tier: str) -> None:
     lines: list[str] = []
     check(profile(checkpoint, tier=tier, text=ids, schemes=ASKED, workers=1, told=lines.append))
-    assert "ggml-q4_k does not fill the rows of every matrix: ggml-q5_0 is measured too, which " \
-           "llama-quantize writes there" in lines
+    assert (
+        "ggml-q4_k does not fill the rows of every matrix: ggml-q5_0 is measured too, which "
+        "llama-quantize writes there" in lines
+    )
 
 
 def test_backward_passes_go_on_as_well(checkpoint: Path) -> None:
@@ -59,13 +63,28 @@ def test_a_probe_scheme_that_does_not_fit_leaves_the_unit_out(checkpoint: Path, 
     assert found.by_unit[WIDE].loss["ggml-q4_k"] > 0
 
 
-@pytest.mark.parametrize(("name", "columns", "written"), [
-    ("q4_k", 512, "q4_k"), ("q4_k", 576, "q5_0"), ("q5_k", 576, "q5_1"), ("q6_k", 576, "q8_0"),
-    ("q3_k", 576, "q4_0"), ("tq1_0", 576, "q4_0"), ("iq4_xs", 576, "iq4_nl"),
-    ("iq1_s", 64, "iq4_nl"), ("q2_0", 96, "q4_0"), ("q4_k", 100, "f16"), ("q8_0", 100, "f16"),
-    ("mxfp4", 40, "f16"), ("q1_0", 576, ""), ("nvfp4", 96, "")])
-def test_what_is_written_in_rows_that_are_no_whole_blocks(name: str, columns: int,
-                                                          written: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "columns", "written"),
+    [
+        ("q4_k", 512, "q4_k"),
+        ("q4_k", 576, "q5_0"),
+        ("q5_k", 576, "q5_1"),
+        ("q6_k", 576, "q8_0"),
+        ("q3_k", 576, "q4_0"),
+        ("tq1_0", 576, "q4_0"),
+        ("iq4_xs", 576, "iq4_nl"),
+        ("iq1_s", 64, "iq4_nl"),
+        ("q2_0", 96, "q4_0"),
+        ("q4_k", 100, "f16"),
+        ("q8_0", 100, "f16"),
+        ("mxfp4", 40, "f16"),
+        ("q1_0", 576, ""),
+        ("nvfp4", 96, ""),
+    ],
+)
+def test_what_is_written_in_rows_that_are_no_whole_blocks(
+    name: str, columns: int, written: str
+) -> None:
     """tensor_type_fallback in src/llama-quant.cpp, its cases and its end."""
     assert written_type(name, columns) == written
 

@@ -35,8 +35,7 @@ def ids(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def measured(checkpoint: Path, ids: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("measured") / "p.json"
-    profile(checkpoint, tier="T2", text=ids, schemes=SCHEMES, workers=1, probe="nvfp4",
-            output=path)
+    profile(checkpoint, tier="T2", text=ids, schemes=SCHEMES, workers=1, probe="nvfp4", output=path)
     return path
 
 
@@ -51,15 +50,25 @@ def test_joint_losses_are_those_of_whole_models_and_stand_beside_the_sum(measure
 
 
 def test_flips_of_a_plan_are_the_measured_share_at_the_measured_loss(
-        checkpoint: Path, measured: Path) -> None:
+    checkpoint: Path, measured: Path
+) -> None:
     found = read_profile(measured)
     slope = found.flips_per_root_nat
     assert slope is not None
-    made = plan(checkpoint, "h100-sxm", devices=1, context=64, profile=measured,
-                schemes=["fp8-block"], batch=1)
+    made = plan(
+        checkpoint,
+        "h100-sxm",
+        devices=1,
+        context=64,
+        profile=measured,
+        schemes=["fp8-block"],
+        batch=1,
+    )
     assert made.quality.flips == pytest.approx(min(1.0, slope * np.sqrt(made.quality.loss)))
-    assert any(a.key == "additivity" and "measured under uniform fp8-block" in a.reason
-               for a in made.assumptions)
+    assert any(
+        a.key == "additivity" and "measured under uniform fp8-block" in a.reason
+        for a in made.assumptions
+    )
     again = read_plan(made.to_dict())
     assert again.quality.flips == made.quality.flips
     assert plan(checkpoint, "h100-sxm", devices=1, context=64, batch=1).quality.flips is None
@@ -76,17 +85,33 @@ def write(path: Path, found: Profile) -> Path:
     return path
 
 
-def test_static_scales_change_their_schemes_alone(checkpoint: Path, ids: Path, measured: Path,
-                                                  tmp_path: Path) -> None:
+def test_static_scales_change_their_schemes_alone(
+    checkpoint: Path, ids: Path, measured: Path, tmp_path: Path
+) -> None:
     dynamic = read_profile(measured)
-    static = profile(checkpoint, tier="T2", text=ids, schemes=SCHEMES, workers=1, probe="nvfp4",
-                     static_scales=True)
+    static = profile(
+        checkpoint,
+        tier="T2",
+        text=ids,
+        schemes=SCHEMES,
+        workers=1,
+        probe="nvfp4",
+        static_scales=True,
+    )
     assert static.settings["inputs"].startswith("static scales of inputs in fp8-tensor and int8")
     assert static.settings["calibration"] == "the probe's own ids"
-    made = plan(checkpoint, "h100-sxm", devices=1, context=64, batch=1, schemes=["int8-w8a8"],
-                profile=write(tmp_path / "static.json", static))
+    made = plan(
+        checkpoint,
+        "h100-sxm",
+        devices=1,
+        context=64,
+        batch=1,
+        schemes=["int8-w8a8"],
+        profile=write(tmp_path / "static.json", static),
+    )
     assert [a.value for a in made.assumptions if a.key == "input scales"] == [
-        static.settings["inputs"]]
+        static.settings["inputs"]
+    ]
     for a, b in zip(dynamic.units, static.units, strict=True):
         for scheme in ("fp8-block", "nvfp4"):
             assert a.loss.get(scheme) == b.loss.get(scheme)
@@ -107,13 +132,17 @@ def test_smoothquant_moves_outliers_into_the_weights() -> None:
     assert losses[1] < losses[0]
     smooth = recipes(model, "int8-w8a8", InputOptions(smoothquant=0.5), amax)
     assert {u.kind for u in model.units if smooth[u.id].input_scale is not None} == {
-        "attention-qkv", "mlp-gate-up"}
+        "attention-qkv",
+        "mlp-gate-up",
+    }
     assert recipes(model, "nvfp4", InputOptions(True, 0.5), {}) == {
-        u.id: Quantizer("nvfp4") for u in model.units}
+        u.id: Quantizer("nvfp4") for u in model.units
+    }
 
 
 def test_scales_are_calibrated_on_tokens_beside_the_probes(
-        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     class Letters:
         def encode(self, text: str) -> list[int]:
             return [ord(c) for c in text]

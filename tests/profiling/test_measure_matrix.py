@@ -27,8 +27,9 @@ def heavy_tailed(rows: int, columns: int, seed: int = 3) -> np.ndarray:
 
 
 @pytest.mark.parametrize(("rows", "columns"), [(300, 160), (129, 256), (1, 96), (128, 32)])
-def test_errors_are_those_of_the_whole_matrix(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
-                                              rows: int, columns: int) -> None:
+def test_errors_are_those_of_the_whole_matrix(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rows: int, columns: int
+) -> None:
     monkeypatch.setattr(source, "TILE_ELEMENTS", 1)  # tiles of 128 rows
     monkeypatch.setattr(source, "TILE_COLUMNS", 128)
     codes = as_bf16(heavy_tailed(rows, columns))
@@ -37,16 +38,19 @@ def test_errors_are_those_of_the_whole_matrix(tmp_path: Path, monkeypatch: pytes
     for name in SCHEMES:
         expected = error(w, quantize(w, name).dequantize())
         assert record["weight_error"][name] == pytest.approx(
-            expected.relative_power, rel=2e-5, abs=1e-30), name
+            expected.relative_power, rel=2e-5, abs=1e-30
+        ), name
     assert record["amax"] == six(float(np.abs(w).max()))
     kurtosis = float((w.astype(float) ** 4).mean() / (w.astype(float) ** 2).mean() ** 2)
     assert record["kurtosis"] == pytest.approx(kurtosis, rel=2e-5)
 
 
 @pytest.mark.exhaustive
-@pytest.mark.parametrize("some", [
-    ("fp8-block",), pytest.param(("fp16", "int8-w8a8", "nvfp4"), marks=pytest.mark.exhaustive)],
-    ids=",".join)
+@pytest.mark.parametrize(
+    "some",
+    [("fp8-block",), pytest.param(("fp16", "int8-w8a8", "nvfp4"), marks=pytest.mark.exhaustive)],
+    ids=",".join,
+)
 def test_numba_and_numpy_give_one_record(tmp_path: Path, some: tuple[str, ...]) -> None:
     pytest.importorskip("numba", reason="needs the [fast] extra")
     job = bf16_job(tmp_path / "w", as_bf16(heavy_tailed(260, 192)))
@@ -54,8 +58,10 @@ def test_numba_and_numpy_give_one_record(tmp_path: Path, some: tuple[str, ...]) 
 
 
 def test_formats_that_keep_the_stored_values_have_no_error(tmp_path: Path) -> None:
-    record = measure(bf16_job(tmp_path / "w", as_bf16(heavy_tailed(64, 64))),
-                     ScanSettings(("bf16", "fp32", "fp16", "fp8-block"), "numpy"))
+    record = measure(
+        bf16_job(tmp_path / "w", as_bf16(heavy_tailed(64, 64))),
+        ScanSettings(("bf16", "fp32", "fp16", "fp8-block"), "numpy"),
+    )
     assert record["weight_error"]["bf16"] == record["weight_error"]["fp32"] == 0
     assert record["weight_error"]["fp8-block"] > 0
 
@@ -78,11 +84,13 @@ def test_outlier_channels_are_found(tmp_path: Path) -> None:
     assert record["outlier_channels"] == 2
 
 
-@pytest.mark.parametrize(("value", "reason"), [(np.nan, "holds NaN or infinities"),
-                                               (np.inf, "holds NaN or infinities"),
-                                               (None, "all zero")])
-def test_what_cannot_be_measured_is_a_recorded_skip(tmp_path: Path, value: float | None,
-                                                    reason: str) -> None:
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [(np.nan, "holds NaN or infinities"), (np.inf, "holds NaN or infinities"), (None, "all zero")],
+)
+def test_what_cannot_be_measured_is_a_recorded_skip(
+    tmp_path: Path, value: float | None, reason: str
+) -> None:
     w = heavy_tailed(200, 64)
     if value is None:
         w[:] = 0
@@ -103,15 +111,18 @@ def test_a_file_that_ends_too_early_is_a_recorded_skip(tmp_path: Path) -> None:
 
 
 def test_rows_that_are_not_whole_blocks_leave_the_scheme_out(tmp_path: Path) -> None:
-    record = measure(bf16_job(tmp_path / "w", as_bf16(heavy_tailed(8, 40))),
-                     ScanSettings(SCHEMES, "numpy"))
+    record = measure(
+        bf16_job(tmp_path / "w", as_bf16(heavy_tailed(8, 40))), ScanSettings(SCHEMES, "numpy")
+    )
     assert record["unfit"] == ["ggml-q4_0", "ggml-q8_0"]
     assert set(record["weight_error"]) == set(SCHEMES) - {"ggml-q4_0", "ggml-q8_0"}
 
 
 def test_routers_have_statistics_alone(tmp_path: Path) -> None:
-    record = measure(bf16_job(tmp_path / "w", as_bf16(heavy_tailed(8, 64)), "router"),
-                     ScanSettings(SCHEMES, "numpy"))
+    record = measure(
+        bf16_job(tmp_path / "w", as_bf16(heavy_tailed(8, 64)), "router"),
+        ScanSettings(SCHEMES, "numpy"),
+    )
     assert "weight_error" not in record
     assert record["amax"] > 0
 
@@ -125,8 +136,11 @@ def test_output_errors_follow_their_definition(tmp_path: Path) -> None:
     y = x @ w.T
     for name in some:
         w_hat = quantize(values_of(codes), name).dequantize().astype(np.float64)
-        fmt = quantize(x, name, role="activation").dequantize() if "a16" not in name \
-            and name != "bf16" else x
+        fmt = (
+            quantize(x, name, role="activation").dequantize()
+            if "a16" not in name and name != "bf16"
+            else x
+        )
         e = np.sum((fmt.astype(np.float64) @ w_hat.T - y) ** 2) / np.sum(y * y)
         assert record["output_error"][name] == pytest.approx(e, rel=1e-3, abs=1e-9), name
     assert record["output_power"] == pytest.approx(np.sum(y * y) / 24, rel=1e-4)

@@ -28,17 +28,29 @@ GONE_AFTER = "3s"
 
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_llama(tmp_path_factory.mktemp("models") / "tiny", num_hidden_layers=LAYERS,
-                       hidden_size=128, head_dim=32, intermediate_size=256)
+    return write_llama(
+        tmp_path_factory.mktemp("models") / "tiny",
+        num_hidden_layers=LAYERS,
+        hidden_size=128,
+        head_dim=32,
+        intermediate_size=256,
+    )
 
 
 @contextmanager
 def started(*words: str) -> Iterator[subprocess.Popen[bytes]]:
     """A program of distributed, ended with the block."""
-    process = subprocess.Popen([sys.executable, "-m", *words],
-                               env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1",
-                                    "DASK_DISTRIBUTED__COMM__TIMEOUTS__CONNECT": GONE_AFTER},
-                               stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        [sys.executable, "-m", *words],
+        env={
+            **os.environ,
+            "PYTHONPATH": str(ROOT),
+            "OMP_NUM_THREADS": "1",
+            "DASK_DISTRIBUTED__COMM__TIMEOUTS__CONNECT": GONE_AFTER,
+        },
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
     try:
         yield process
     finally:
@@ -47,31 +59,56 @@ def started(*words: str) -> Iterator[subprocess.Popen[bytes]]:
 
 
 @pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory,
-            ) -> Iterator[tuple[str, list[subprocess.Popen[bytes]]]]:
+def cluster(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[tuple[str, list[subprocess.Popen[bytes]]]]:
     """(address, worker processes) of a scheduler and two workers without nannies."""
     folder = tmp_path_factory.mktemp("cluster")
     file = folder / "scheduler.json"
     with ExitStack() as stack:
-        scheduler = stack.enter_context(started(
-            "distributed.cli.dask_scheduler", "--host", "127.0.0.1", "--port", "0",
-            "--no-dashboard", "--scheduler-file", str(file)))
+        scheduler = stack.enter_context(
+            started(
+                "distributed.cli.dask_scheduler",
+                "--host",
+                "127.0.0.1",
+                "--port",
+                "0",
+                "--no-dashboard",
+                "--scheduler-file",
+                str(file),
+            )
+        )
         while not file.exists() or not file.stat().st_size:
             assert scheduler.poll() is None
             time.sleep(0.05)
         import json
 
         address = json.loads(file.read_text(encoding="utf-8"))["address"]
-        workers = [stack.enter_context(started(
-            "distributed.cli.dask_worker", address, "--nthreads", "1", "--no-nanny",
-            "--no-dashboard", "--local-directory", str(folder))) for _ in range(2)]
+        workers = [
+            stack.enter_context(
+                started(
+                    "distributed.cli.dask_worker",
+                    address,
+                    "--nthreads",
+                    "1",
+                    "--no-nanny",
+                    "--no-dashboard",
+                    "--local-directory",
+                    str(folder),
+                )
+            )
+            for _ in range(2)
+        ]
         yield address, workers
 
 
 @pytest.mark.exhaustive
 def test_with_a_worker_killed_halfway_the_profile_is_that_of_one_process(
-        checkpoint: Path, cluster: tuple[str, list[subprocess.Popen[bytes]]], tmp_path: Path,
-        monkeypatch: pytest.MonkeyPatch) -> None:
+    checkpoint: Path,
+    cluster: tuple[str, list[subprocess.Popen[bytes]]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     address, workers = cluster
     profile(checkpoint, output=tmp_path / "one", schemes=SCHEMES, workers=1)
     recorded: list[str] = []
@@ -97,7 +134,8 @@ def test_with_a_worker_killed_halfway_the_profile_is_that_of_one_process(
 
 
 def test_a_checkpoint_that_workers_do_not_see_is_no_unreadable_tensor(
-        cluster: tuple[str, list[subprocess.Popen[bytes]]], tmp_path: Path) -> None:
+    cluster: tuple[str, list[subprocess.Popen[bytes]]], tmp_path: Path
+) -> None:
     from planner.profiling import scan
 
     address, _ = cluster
@@ -116,14 +154,15 @@ def test_a_checkpoint_that_workers_do_not_see_is_no_unreadable_tensor(
 
 
 def test_workers_and_an_address_exclude_each_other(
-        checkpoint: Path, cluster: tuple[str, list[subprocess.Popen[bytes]]],
-        tmp_path: Path) -> None:
+    checkpoint: Path, cluster: tuple[str, list[subprocess.Popen[bytes]]], tmp_path: Path
+) -> None:
     with pytest.raises(InputError, match="exclude each other"):
         profile(checkpoint, output=tmp_path / "p", schemes=SCHEMES, cluster=cluster[0], workers=2)
 
 
 def test_without_distributed_the_error_names_the_extra(
-        checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setitem(sys.modules, "distributed", None)
     with pytest.raises(MissingPackageError) as caught:
         profile(checkpoint, cluster="local")

@@ -41,8 +41,9 @@ def test_two_runs_and_two_workers_give_the_same_bytes(checkpoint: Path, tmp_path
     assert not list(tmp_path.glob("*.journal"))
 
 
-def test_a_run_goes_on_where_it_was(checkpoint: Path, tmp_path: Path,
-                                    monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_goes_on_where_it_was(
+    checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     whole = profile(checkpoint, output=tmp_path / "whole", schemes=FEW, workers=1)
 
     class KilledError(Exception):
@@ -91,14 +92,20 @@ def test_a_killed_worker_is_an_error_and_the_next_run_goes_on(tmp_path: Path) ->
 
 @pytest.mark.exhaustive
 def test_the_command_killed_from_outside_goes_on(tmp_path: Path) -> None:
-    big = write_llama(tmp_path / "big", hidden_size=256, head_dim=64, intermediate_size=768,
-                      num_hidden_layers=4)
+    big = write_llama(
+        tmp_path / "big", hidden_size=256, head_dim=64, intermediate_size=768, num_hidden_layers=4
+    )
     words = ("profile", str(big), "-o", "p", "--workers", "1")
     journal = tmp_path / "p.journal"
     assert killed_after(3, *words, "--quiet", folder=tmp_path) == -signal.SIGKILL
     assert journal.exists()
-    done = subprocess.run([sys.executable, "-m", "planner", *words], cwd=tmp_path,
-                          capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-m", "planner", *words],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     assert "going on after" in done.stderr
     assert not journal.exists()
     assert len(read_profile(tmp_path / "p").tensors) == 4 * 7
@@ -112,7 +119,8 @@ def test_nan_and_zero_tensors_are_skipped_and_named(tmp_path: Path) -> None:
     found = profile(write_llama(tmp_path / "odd", change), schemes=FEW, workers=1)
     assert {(s.tensor, s.reason) for s in found.skipped} == {
         ("model.layers.1.mlp.down_proj.weight", "holds NaN or infinities"),
-        ("model.layers.0.self_attn.k_proj.weight", "all zero")}
+        ("model.layers.0.self_attn.k_proj.weight", "all zero"),
+    }
     assert ("mlp-down", 1) not in found.by_unit  # nothing is known of it
     assert ("attention-qkv", 0) in found.by_unit  # the others of the group count
 
@@ -131,16 +139,18 @@ def test_bad_checkpoints_are_clear_errors(checkpoint: Path, tmp_path: Path, how:
         expected = "unknown dtype"
     else:
         text = json.loads((checkpoint / "config.json").read_text(encoding="utf-8"))
-        (checkpoint / "config.json").write_text(json.dumps({**text, "hidden_size": 128}),
-                                                encoding="utf-8")
+        (checkpoint / "config.json").write_text(
+            json.dumps({**text, "hidden_size": 128}), encoding="utf-8"
+        )
         expected = "differs from its config.json"
     with pytest.raises(PlannerError, match=expected):
         profile(checkpoint, output=tmp_path / "p", workers=1)
     assert not (tmp_path / "p").exists()
 
 
-def test_a_full_disk_at_the_end_keeps_the_journal(checkpoint: Path, tmp_path: Path,
-                                                  monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_at_the_end_keeps_the_journal(
+    checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def full(_: int) -> None:
         raise OSError(28, "No space left on device")
 
@@ -174,8 +184,9 @@ def test_shards_with_an_index(tmp_path: Path) -> None:
     tensors = llama_tensors(config)
     index = {name: f"model-{n % 2 + 1}.safetensors" for n, name in enumerate(names)}
     for file in sorted(set(index.values())):
-        write_safetensors(parts / file, {n: ("BF16", as_bf16(tensors[n])) for n in names
-                                         if index[n] == file})
+        write_safetensors(
+            parts / file, {n: ("BF16", as_bf16(tensors[n])) for n in names if index[n] == file}
+        )
     (parts / INDEX_NAME).write_text(json.dumps({"weight_map": index}), encoding="utf-8")
     a, b = (profile(f, schemes=FEW, workers=1) for f in (whole, parts))
     assert a.units == b.units

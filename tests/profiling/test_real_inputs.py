@@ -38,8 +38,12 @@ def test_keys_and_values_of_a_layer(checkpoint: Path, tmp_path: Path) -> None:
     folder.mkdir()
     k = RNG.standard_normal((2, 64, 16)).astype(np.float32)
     k[:, :, 3] *= 12  # a steady outlier channel
-    np.savez(folder / "attention.0.npz", q=RNG.standard_normal((4, 64, 16)).astype(np.float32),
-             k=k, v=RNG.standard_normal((2, 64, 16)).astype(np.float32))
+    np.savez(
+        folder / "attention.0.npz",
+        q=RNG.standard_normal((4, 64, 16)).astype(np.float32),
+        k=k,
+        v=RNG.standard_normal((2, 64, 16)).astype(np.float32),
+    )
     found = profile(checkpoint, inputs=folder, schemes=FEW, workers=1)
     keys = found.by_unit["kv-k", 0]
     assert keys.error_basis == "measured on real keys and values"
@@ -79,8 +83,9 @@ def test_t2_and_t3_run_the_model_and_agree_on_the_probe(checkpoint: Path, ids: P
 
 
 def test_a_killed_probe_goes_on(checkpoint: Path, ids: Path, tmp_path: Path) -> None:
-    whole = profile(checkpoint, tier="T2", text=ids, schemes=FEW, workers=1,
-                    output=tmp_path / "whole")
+    whole = profile(
+        checkpoint, tier="T2", text=ids, schemes=FEW, workers=1, output=tmp_path / "whole"
+    )
 
     class KilledError(Exception):
         pass
@@ -90,12 +95,18 @@ def test_a_killed_probe_goes_on(checkpoint: Path, ids: Path, tmp_path: Path) -> 
             raise KilledError
 
     with pytest.raises(KilledError):
-        profile(checkpoint, tier="T2", text=ids, schemes=FEW, workers=1, told=stop,
-                output=tmp_path / "p")
+        profile(
+            checkpoint,
+            tier="T2",
+            text=ids,
+            schemes=FEW,
+            workers=1,
+            told=stop,
+            output=tmp_path / "p",
+        )
     kept = (tmp_path / "p.journal").read_bytes().count(b"loss/")
     assert kept == 1
-    again = profile(checkpoint, tier="T2", text=ids, schemes=FEW, workers=1,
-                    output=tmp_path / "p")
+    again = profile(checkpoint, tier="T2", text=ids, schemes=FEW, workers=1, output=tmp_path / "p")
     assert again == whole
     assert (tmp_path / "p").read_bytes() == (tmp_path / "whole").read_bytes()
 
@@ -126,23 +137,47 @@ def mixture(tmp_path: Path) -> Path:
     folder = tmp_path / "moe"
     folder.mkdir()
     h, inner = 64, 96
-    config = {"model_type": "mixtral", "hidden_size": h, "num_hidden_layers": 1,
-              "num_attention_heads": 4, "num_key_value_heads": 2, "intermediate_size": inner,
-              "vocab_size": 96, "max_position_embeddings": 512, "torch_dtype": "bfloat16",
-              "num_local_experts": EXPERTS, "num_experts_per_tok": PICKED, "hidden_act": "silu",
-              "rms_norm_eps": 1e-5, "rope_theta": 1e6, "tie_word_embeddings": False}
+    config = {
+        "model_type": "mixtral",
+        "hidden_size": h,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "intermediate_size": inner,
+        "vocab_size": 96,
+        "max_position_embeddings": 512,
+        "torch_dtype": "bfloat16",
+        "num_local_experts": EXPERTS,
+        "num_experts_per_tok": PICKED,
+        "hidden_act": "silu",
+        "rms_norm_eps": 1e-5,
+        "rope_theta": 1e6,
+        "tie_word_embeddings": False,
+    }
     (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
     layer, moe = "model.layers.0.", "model.layers.0.block_sparse_moe."
-    shapes = {"model.embed_tokens": (96, h), "lm_head": (96, h), "model.norm": (h,),
-              layer + "input_layernorm": (h,), layer + "post_attention_layernorm": (h,),
-              layer + "self_attn.q_proj": (h, h), layer + "self_attn.k_proj": (32, h),
-              layer + "self_attn.v_proj": (32, h), layer + "self_attn.o_proj": (h, h),
-              moe + "gate": (EXPERTS, h)}
+    shapes = {
+        "model.embed_tokens": (96, h),
+        "lm_head": (96, h),
+        "model.norm": (h,),
+        layer + "input_layernorm": (h,),
+        layer + "post_attention_layernorm": (h,),
+        layer + "self_attn.q_proj": (h, h),
+        layer + "self_attn.k_proj": (32, h),
+        layer + "self_attn.v_proj": (32, h),
+        layer + "self_attn.o_proj": (h, h),
+        moe + "gate": (EXPERTS, h),
+    }
     for n in range(EXPERTS):
-        shapes |= {f"{moe}experts.{n}.w1": (inner, h), f"{moe}experts.{n}.w3": (inner, h),
-                   f"{moe}experts.{n}.w2": (h, inner)}
-    tensors = {f"{name}.weight": ("BF16", as_bf16(RNG.standard_normal(shape) * 0.05))
-               for name, shape in shapes.items()}
+        shapes |= {
+            f"{moe}experts.{n}.w1": (inner, h),
+            f"{moe}experts.{n}.w3": (inner, h),
+            f"{moe}experts.{n}.w2": (h, inner),
+        }
+    tensors = {
+        f"{name}.weight": ("BF16", as_bf16(RNG.standard_normal(shape) * 0.05))
+        for name, shape in shapes.items()
+    }
     outliers = values_of(tensors[f"{moe}experts.3.w2.weight"][1]).copy()
     outliers[::7, 5] *= 40  # the last expert is hard to quantise
     tensors[f"{moe}experts.3.w2.weight"] = ("BF16", as_bf16(outliers))
@@ -154,8 +189,10 @@ def expert_error(found: Profile) -> float:
     return found.by_unit["experts-down", 0].error["int4-w4a16"]
 
 
-def test_experts_are_weighted_by_routing_and_routers_have_margins(mixture: Path, tmp_path: Path,
-                                                                  ) -> None:
+def test_experts_are_weighted_by_routing_and_routers_have_margins(
+    mixture: Path,
+    tmp_path: Path,
+) -> None:
     few = ["fp8-block", "int4-w4a16"]
     even = profile(mixture, schemes=few, workers=1)
     [router] = even.routers
@@ -176,9 +213,17 @@ def test_experts_are_weighted_by_routing_and_routers_have_margins(mixture: Path,
     assert busy.by_unit["attention-qkv", 0].error == even.by_unit["attention-qkv", 0].error
 
 
-@pytest.mark.parametrize("text", ["layer,expert\n0,1\n", "layer,expert,tokens\n0,9,1\n",
-                                  "layer,expert,tokens\n1,0,1\n", "layer,expert,tokens\n0,0,x\n",
-                                  "layer,expert,tokens\n0,0,0\n", "layer,expert,tokens\n0,0,-1\n"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "layer,expert\n0,1\n",
+        "layer,expert,tokens\n0,9,1\n",
+        "layer,expert,tokens\n1,0,1\n",
+        "layer,expert,tokens\n0,0,x\n",
+        "layer,expert,tokens\n0,0,0\n",
+        "layer,expert,tokens\n0,0,-1\n",
+    ],
+)
 def test_bad_routing_files(mixture: Path, tmp_path: Path, text: str) -> None:
     (tmp_path / "r.csv").write_text(text, encoding="utf-8")
     with pytest.raises(DataError):

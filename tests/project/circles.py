@@ -62,7 +62,8 @@ class Circle:
             return "held by imports at the top"
         kinds = self.kinds()
         return "only through imports " + " and ".join(
-            kind.value for kind in (Kind.TYPES, Kind.INSIDE) if kinds[kind])
+            kind.value for kind in (Kind.TYPES, Kind.INSIDE) if kinds[kind]
+        )
 
 
 def modules_of(root: Path, package: str = "planner") -> dict[str, Path]:
@@ -104,12 +105,14 @@ class _Reader(ast.NodeVisitor):
             return node.module or ""
         up = node.level - self.is_package
         parts = self.module.split(".")
-        return ".".join([*parts[:len(parts) - up], *([node.module] if node.module else [])])
+        return ".".join([*parts[: len(parts) - up], *([node.module] if node.module else [])])
 
     def visit_If(self, node: ast.If) -> None:
         test = ast.unparse(node.test)
-        before, self.types = self.types, self.types or test in (
-            "TYPE_CHECKING", "typing.TYPE_CHECKING")
+        before, self.types = (
+            self.types,
+            self.types or test in ("TYPE_CHECKING", "typing.TYPE_CHECKING"),
+        )
         for one in node.body:
             self.visit(one)
         self.types = before
@@ -199,8 +202,9 @@ def main() -> int:
         for one in circle.imports:
             if one.kind is not Kind.TOP:
                 where = f" in {one.function}" if one.function else ""
-                print(f"    {one.importer}:{one.line} imports {one.imported} {one.kind.value}"
-                      f"{where}")
+                print(
+                    f"    {one.importer}:{one.line} imports {one.imported} {one.kind.value}{where}"
+                )
     print(f"circles of more than one file: {len(found)}")
     return 0
 

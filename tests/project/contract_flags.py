@@ -17,45 +17,93 @@ def as_flags(defaults: dict[str, object]) -> set[str]:
 WORKLOAD_FLAGS = words("""
 --workload --prefix-hit --prefix-hit-rate --slots
 """)
-QUESTION_FLAGS = *WORKLOAD_FLAGS, *words("""
+QUESTION_FLAGS = (
+    *WORKLOAD_FLAGS,
+    *words("""
 --devices --tp --dp --pp --ep --context --isl --osl --batch --objective --ttft-ms --tpot-ms
 --memory-bytes --kv --engine --scenario --hardware-dir
-""")
+"""),
+)
 SURFACE_FLAGS = words("""
 --json --report --assumptions --quiet --timings
 """)
 PAGE_FLAGS = {"--interactive", "--grid", "--resume"}
 DEPLOYMENT_DEFAULTS: dict[str, object] = {
-    "host": None, "host_sockets": None, "host_memory_bytes": None,
-    "reuse": None, "kv_offload": "none", "kv_offload_bytes": None,
-    "speculation": None, "draft_tokens": None, "acceptance": None}
+    "host": None,
+    "host_sockets": None,
+    "host_memory_bytes": None,
+    "reuse": None,
+    "kv_offload": "none",
+    "kv_offload_bytes": None,
+    "speculation": None,
+    "draft_tokens": None,
+    "acceptance": None,
+}
 """What plans and estimates are asked about a whole deployment, with the default of each."""
 POOL_DEFAULTS: dict[str, object] = {
-    "mode": "auto", "prefill_device": None, "transfer_bytes_per_s": None}
+    "mode": "auto",
+    "prefill_device": None,
+    "transfer_bytes_per_s": None,
+}
 """What plans alone are asked about one."""
 POOL_FLAGS = as_flags(POOL_DEFAULTS)
 DEPLOYMENT_FLAGS = as_flags(DEPLOYMENT_DEFAULTS)
-PLAN_FLAGS = {*QUESTION_FLAGS, *SURFACE_FLAGS, *PAGE_FLAGS, *DEPLOYMENT_FLAGS, *POOL_FLAGS,
-              "--max-loss", "--schemes", "--profile", "--imatrix", "--untie", "--drop-policies",
-              "--anchor", "--exact"}
-ESTIMATE_FLAGS = {*QUESTION_FLAGS, *SURFACE_FLAGS, *DEPLOYMENT_FLAGS, "--imatrix",
-                  *words("--scheme --plan --profile --anchor")}
-OTHER_FLAGS = {"--template", *words("--expand --rate --percentile --router --max-devices"),
-               "--simulate"}
-TRAIN_FLAGS = {"--json", "--quiet", *words("""
+PLAN_FLAGS = {
+    *QUESTION_FLAGS,
+    *SURFACE_FLAGS,
+    *PAGE_FLAGS,
+    *DEPLOYMENT_FLAGS,
+    *POOL_FLAGS,
+    "--max-loss",
+    "--schemes",
+    "--profile",
+    "--imatrix",
+    "--untie",
+    "--drop-policies",
+    "--anchor",
+    "--exact",
+}
+ESTIMATE_FLAGS = {
+    *QUESTION_FLAGS,
+    *SURFACE_FLAGS,
+    *DEPLOYMENT_FLAGS,
+    "--imatrix",
+    *words("--scheme --plan --profile --anchor"),
+}
+OTHER_FLAGS = {
+    "--template",
+    *words("--expand --rate --percentile --router --max-devices"),
+    "--simulate",
+}
+TRAIN_FLAGS = {
+    "--json",
+    "--quiet",
+    *words("""
 --devices --tp --pp --dp --ep --cp --etp --virtual-stages --recipe --mode --lora-rank
 --first-stage-layers --last-stage-layers
 --lora-targets --fp32-gradients --zero --sequence-parallel --recompute --seq --micro-batch
 --global-batch --attention --dropout --loss-scale --memory-bytes --hardware-dir
-""")}
-NUMERICS_FLAGS = set(words("""
+"""),
+}
+NUMERICS_FLAGS = set(
+    words("""
 --module --schemes --rules --recipes --units --tokens --outputs --seed --svg --list-units --json
-"""))
-EXPERTS_FLAGS = {"--json", "--quiet", *words("""
+""")
+)
+EXPERTS_FLAGS = {
+    "--json",
+    "--quiet",
+    *words("""
 --batch --skew --popularity --requests --correlation --ep --redundant --memory-bytes --host-bytes
 --link --host-cpu --sockets --context --hardware-dir
-""")}
-MEMORY_FLAGS = {"--json", "--quiet", "--workload", "--slots", *words("""
+"""),
+}
+MEMORY_FLAGS = {
+    "--json",
+    "--quiet",
+    "--workload",
+    "--slots",
+    *words("""
 --tp --dp --pp --ep --context --isl --osl --batch --scheme --plan --kv --engine --checkpoint
 --memory-bytes --with-mtp --with-vision --hardware-dir --gpu-memory-utilization
 --mem-fraction-static --kv-cache-free-gpu-mem-fraction --max-model-len --max-num-batched-tokens
@@ -64,59 +112,129 @@ MEMORY_FLAGS = {"--json", "--quiet", "--workload", "--slots", *words("""
 --max-seq-len --max-num-tokens --max-batch-size --tokens-per-block
 --ubatch-size --parallel --cache-type-k --cache-type-v --mla --swa-full --moe-backend --lora
 --draft
-""")}
+"""),
+}
 VALIDATE_FLAGS = {"--data", "--only", "--rows", "--plot", "--json", "--quiet"}
-CALIBRATE_FLAGS = set(words("""
+CALIBRATE_FLAGS = set(
+    words("""
 --output --device --only --few --model --source --date --force --hardware-dir --json --quiet
-"""))
+""")
+)
 MEASURE_FLAGS = set(words("--output --quick --only --engine-dir --force --json --quiet"))
-EXPLAIN_FLAGS = (PLAN_FLAGS - DEPLOYMENT_FLAGS - POOL_FLAGS - PAGE_FLAGS - {
-    "--report", "--anchor", "--assumptions"}) | {"--module", "--scheme", "--plan", "--solves"}
-SERVE_FLAGS = {"--json", "--quiet", "--timings", *WORKLOAD_FLAGS, *words("""
+EXPLAIN_FLAGS = (
+    PLAN_FLAGS
+    - DEPLOYMENT_FLAGS
+    - POOL_FLAGS
+    - PAGE_FLAGS
+    - {"--report", "--anchor", "--assumptions"}
+) | {"--module", "--scheme", "--plan", "--solves"}
+SERVE_FLAGS = {
+    "--json",
+    "--quiet",
+    "--timings",
+    *WORKLOAD_FLAGS,
+    *words("""
 --concurrency --scheme --plan --devices --tp --dp --ep --context --isl --osl --memory-bytes --kv
 --engine --requests --draft-tokens --acceptance --draft-layers --chunk-tokens
 --stream-interval --scheduler --host-us --host-us-per-sequence --graphs --overlap
 --prefill-workers --decode-workers --transfer-bytes-per-s --cache-tokens --anchor --hardware-dir
-""")}
-EXPORT_FLAGS = set(words("""--to --model --device --engine --expand --deploy --force --hardware-dir
---quiet"""))
-IMPORT_FLAGS = set(WORKLOAD_FLAGS) | set(words("""
+"""),
+}
+EXPORT_FLAGS = set(
+    words("""--to --model --device --engine --expand --deploy --force --hardware-dir
+--quiet""")
+)
+IMPORT_FLAGS = set(WORKLOAD_FLAGS) | set(
+    words("""
 --device --devices --tp --dp --pp --ep --context --isl --osl --batch --kv --engine --force
 --hardware-dir --quiet
-"""))
-FRONTIER_FLAGS = {"--json", "--quiet", "--timings", "--svg", *WORKLOAD_FLAGS, *words("""
+""")
+)
+FRONTIER_FLAGS = {
+    "--json",
+    "--quiet",
+    "--timings",
+    "--svg",
+    *WORKLOAD_FLAGS,
+    *words("""
 --points --map --devices --tp --dp --pp --ep --context --isl --osl --batch --ttft-ms --tpot-ms
 --memory-bytes --schemes --kv --engine --profile --untie --drop-policies --hardware-dir
-""")}
+"""),
+}
 DIFF_FLAGS = {"--json", "--quiet", "--fail-if"}
 CLAIMS_FLAGS = {"--json", "--only", "--markdown"}
 FORMATS_FLAGS = {"--json", "--device", "--hardware-dir"}
-PROFILE_FLAGS = {"--json", "--quiet", "--timings", *words("""
+PROFILE_FLAGS = {
+    "--json",
+    "--quiet",
+    "--timings",
+    *words("""
 --tier --output --schemes --workers --cluster --seed --inputs --routing --scores --tokens --text
 --probe --static-scales --smoothquant --imatrix
-""")}
-SWEEP_FLAGS = {"--json", "--quiet", "--timings", "--report", *words("""
+"""),
+}
+SWEEP_FLAGS = {
+    "--json",
+    "--quiet",
+    "--timings",
+    "--report",
+    *words("""
 --output --workers --cluster --resume --force --price --lang --hardware-dir
-""")}
-COMPARE_FLAGS = set(QUESTION_FLAGS) | set(words("""
+"""),
+}
+COMPARE_FLAGS = set(QUESTION_FLAGS) | set(
+    words("""
 --max-loss --schemes --price --json --csv --report --lang --quiet --timings
-"""))
+""")
+)
 FLEET_FLAGS = set(words("--hardware-dir --csv --report --workers --lang --json --quiet --timings"))
-VERIFY_FLAGS = set(words("""--engine --output --engine-dir --python --also --text --model --device
+VERIFY_FLAGS = set(
+    words("""--engine --output --engine-dir --python --also --text --model --device
 --prompt-tokens --output-tokens --threads --repeats --chunks --kl-context --step-seconds
---learn-from --profile --hardware-dir --json --quiet"""))
+--learn-from --profile --hardware-dir --json --quiet""")
+)
 SENSITIVITY_FLAGS = set(words("--names --exclude --plot --json"))
 REPORT_FLAGS = {*PAGE_FLAGS, "--lang", "--hardware-dir", "--quiet"}
 
 PLAN_DEFAULTS = {
-    "devices": None, "tp": None, "dp": None, "pp": None, "ep": None, "context": None, "isl": None,
-    "osl": None, "batch": None, "workload": None, "prefix_hit_rate": None, "slots": None,
-    "objective": "throughput", "ttft_seconds": None, "tpot_seconds": None, "max_loss": None,
-    "schemes": None, "kv": "auto", "memory_bytes": None, "engine": "auto", "scenario": None,
-    "profile": None, "imatrix": None, "untie": False, "drop_policies": None, "exact": False,
-    "anchor": None, "hardware_dir": None, **DEPLOYMENT_DEFAULTS, **POOL_DEFAULTS}
+    "devices": None,
+    "tp": None,
+    "dp": None,
+    "pp": None,
+    "ep": None,
+    "context": None,
+    "isl": None,
+    "osl": None,
+    "batch": None,
+    "workload": None,
+    "prefix_hit_rate": None,
+    "slots": None,
+    "objective": "throughput",
+    "ttft_seconds": None,
+    "tpot_seconds": None,
+    "max_loss": None,
+    "schemes": None,
+    "kv": "auto",
+    "memory_bytes": None,
+    "engine": "auto",
+    "scenario": None,
+    "profile": None,
+    "imatrix": None,
+    "untie": False,
+    "drop_policies": None,
+    "exact": False,
+    "anchor": None,
+    "hardware_dir": None,
+    **DEPLOYMENT_DEFAULTS,
+    **POOL_DEFAULTS,
+}
 ESTIMATE_DEFAULTS = {
-    **{k: v for k, v in PLAN_DEFAULTS.items()
-       if k not in ("max_loss", "schemes", "untie", "drop_policies", "exact", *POOL_DEFAULTS)},
-    "scheme": None, "plan": None, "kv": "bf16",
+    **{
+        k: v
+        for k, v in PLAN_DEFAULTS.items()
+        if k not in ("max_loss", "schemes", "untie", "drop_policies", "exact", *POOL_DEFAULTS)
+    },
+    "scheme": None,
+    "plan": None,
+    "kv": "bf16",
 }

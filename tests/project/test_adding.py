@@ -44,17 +44,26 @@ def files(page: str) -> dict[str, str]:
 
 
 def commands(page: str) -> list[str]:
-    return [line.removeprefix("$ ") for language, _, text in blocks(page) if language == "console"
-            for line in text.splitlines()]
+    return [
+        line.removeprefix("$ ")
+        for language, _, text in blocks(page)
+        if language == "console"
+        for line in text.splitlines()
+    ]
 
 
 def run(command: str, folder: Path, tree: Path, code: int = 0) -> str:
     """What `plan …` of the tree ``tree`` prints in ``folder``; both streams."""
     words = shlex.split(command)
     assert words[0] == "plan"
-    done = subprocess.run([sys.executable, "-m", "planner", *words[1:]], cwd=folder, text=True,
-                          env={**clean_environment(), "PYTHONPATH": str(tree), "COLUMNS": "120"},
-                          capture_output=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-m", "planner", *words[1:]],
+        cwd=folder,
+        text=True,
+        env={**clean_environment(), "PYTHONPATH": str(tree), "COLUMNS": "120"},
+        capture_output=True,
+        check=False,
+    )
     assert done.returncode == code, f"{command}\n{done.stdout}\n{done.stderr}"
     return done.stdout + done.stderr
 
@@ -70,8 +79,11 @@ def copy(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str],
-         ) -> Callable[..., str]:
+def here(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> Callable[..., str]:
     """Runs ``plan …`` of this package in an empty folder; returns what both streams say."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "120")
@@ -116,25 +128,29 @@ def test_a_model_is_its_configuration(tmp_path: Path, here: Callable[..., str]) 
     (tmp_path / "config.json").write_text(json.dumps(config), encoding="utf-8")
     counted, planned, priced = (here(line) for line in commands("add-a-model.md"))
     width, inner, layers = 512, 1408, 8
-    per_layer = (width * (512 + 2 * 128) + 512 + 2 * 128 + 512 * width + 3 * width * inner
-                 + 2 * width)
+    per_layer = (
+        width * (512 + 2 * 128) + 512 + 2 * 128 + 512 * width + 3 * width * inner + 2 * width
+    )
     assert f"{32000 * width + layers * per_layer + width:,}" in counted
     assert "on 1 × l40s" in planned
     assert "fp8-tensor" in priced
-    (tmp_path / "config.json").write_text(json.dumps({**config, "mystery_layers": 3}),
-                                          encoding="utf-8")
+    (tmp_path / "config.json").write_text(
+        json.dumps({**config, "mystery_layers": 3}), encoding="utf-8"
+    )
     assert "mystery_layers" in here("plan inventory ./config.json", code=2)
 
 
 def test_a_scheme_is_a_record(copy: Path) -> None:
     catalogue = copy / "planner" / "formats" / "schemes.py"
-    text, at = catalogue.read_text(encoding="utf-8"), '    _native("nvfp4", '
+    text, at = catalogue.read_text(encoding="utf-8"), '    _native(\n        "nvfp4",\n'
     assert text.count(at) == 1
-    catalogue.write_text(text.replace(at, files("add-a-format.md")["schemes.py"] + at),
-                         encoding="utf-8")
+    catalogue.write_text(
+        text.replace(at, files("add-a-format.md")["schemes.py"] + at), encoding="utf-8"
+    )
     listed, _, priced, _ = commands("add-a-format.md")
-    assert re.search(r"int4-w4a16-g64 +int4 1×64 +bf16 +4.25 +16 weight-only", run(
-        listed, copy, copy))
+    assert re.search(
+        r"int4-w4a16-g64 +int4 1×64 +bf16 +4.25 +16 weight-only", run(listed, copy, copy)
+    )
     assert "int4-w4a16-g64" in run(priced, copy, copy, code=1)  # its loss is not known yet
 
 
@@ -144,8 +160,12 @@ def test_a_scheme_with_its_errors_is_planned_with(copy: Path) -> None:
     _, emulated, priced, planned = commands("add-a-format.md")
     rows = dict(re.findall(r"^(int4-\S+) +([\d.]+)%", run(emulated, copy, copy), re.MULTILINE))
     assert 0 < float(rows["int4-w4a16-g64"]) < float(rows["int4-w4a16"])
-    subprocess.run([sys.executable, "-c", _EMULATE], check=True, cwd=copy,
-                   env={**clean_environment(), "PYTHONPATH": str(copy)})
+    subprocess.run(
+        [sys.executable, "-c", _EMULATE],
+        check=True,
+        cwd=copy,
+        env={**clean_environment(), "PYTHONPATH": str(copy)},
+    )
     assert "int4-w4a16-g64" in run(priced, copy, copy)
     assert "int4-w4a16-g64" in run(planned, copy, copy)
 
@@ -159,8 +179,9 @@ def test_an_engine_is_rows(copy: Path) -> None:
             file.write(rows[name])
     engines = copy / "planner" / "memory" / "data" / "engines.toml"
     text = engines.read_text(encoding="utf-8")
-    engines.write_text(text.replace("[defaults]\n", "[defaults]\n" + rows["engines.toml"], 1),
-                       encoding="utf-8")
+    engines.write_text(
+        text.replace("[defaults]\n", "[defaults]\n" + rows["engines.toml"], 1), encoding="utf-8"
+    )
     newest, older, formats = (run(line, copy, copy) for line in commands("add-an-engine.md"))
     table = newest.split("assumptions:")[0]
     assert re.search(r"fp8-(tensor|channel)", table)
@@ -174,6 +195,7 @@ def test_an_engine_is_rows(copy: Path) -> None:
 
 
 def test_the_pages_have_their_commands() -> None:
-    assert [len(commands(f"add-a{n}.md")) for n in ("-device", "-model", "-format", "n-engine")] \
-        == [6, 3, 4, 3]
+    assert [
+        len(commands(f"add-a{n}.md")) for n in ("-device", "-model", "-format", "n-engine")
+    ] == [6, 3, 4, 3]
     assert os.path.isabs(sys.executable)

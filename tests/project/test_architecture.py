@@ -6,10 +6,16 @@ from pathlib import Path
 
 from support.wheels import ROOT
 
-SUBJECTS = ("The objective", "The bytes of a cache", "The loss of a unit",
-            "The time of an operator", "Which kernel, and how sure", "A new engine rule",
-            "A new device", "A new model family")
-
+SUBJECTS = (
+    "The objective",
+    "The bytes of a cache",
+    "The loss of a unit",
+    "The time of an operator",
+    "Which kernel, and how sure",
+    "A new engine rule",
+    "A new device",
+    "A new model family",
+)
 
 
 def page() -> str:
@@ -48,6 +54,9 @@ def test_each_subject_has_two_or_three_steps() -> None:
 def test_every_path_and_name_is_there() -> None:
     spans = named()
     assert len(spans) > 40
-    missing = [f"{path}:{name}" if name else path for path, name in spans
-               if not (ROOT / path).exists() or (name and name not in defined(ROOT / path))]
+    missing = [
+        f"{path}:{name}" if name else path
+        for path, name in spans
+        if not (ROOT / path).exists() or (name and name not in defined(ROOT / path))
+    ]
     assert missing == []

@@ -27,21 +27,32 @@ def without_limit(text: str) -> Iterator[str]:
         if "cache" not in {one.id for one in node.decorator_list if isinstance(one, ast.Name)}:
             continue
         for one in (*node.args.args, *node.args.kwonlyargs):
-            words = {part.id for part in ast.walk(one.annotation) if isinstance(part, ast.Name)} \
-                if one.annotation is not None else set()
+            words = (
+                {part.id for part in ast.walk(one.annotation) if isinstance(part, ast.Name)}
+                if one.annotation is not None
+                else set()
+            )
             if words & GIVEN or one.arg in NAMED:
                 yield f"{node.name}({one.arg})"
 
 
 def test_no_cache_without_a_limit_takes_what_a_user_gives() -> None:
-    found = [f"{path.relative_to(ROOT)}: {one}" for path in sorted((ROOT / "planner").rglob("*.py"))
-             for one in without_limit(path.read_text(encoding="utf-8"))]
+    found = [
+        f"{path.relative_to(ROOT)}: {one}"
+        for path in sorted((ROOT / "planner").rglob("*.py"))
+        for one in without_limit(path.read_text(encoding="utf-8"))
+    ]
     assert found == []
 
 
-@pytest.mark.parametrize("text", ["@cache\ndef f(spec: ModelSpec): ...",
-                                  "@cache\ndef f(*, version: str): ...",
-                                  "@cache\ndef f(a: int, device: DeviceProfile | None): ..."])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "@cache\ndef f(spec: ModelSpec): ...",
+        "@cache\ndef f(*, version: str): ...",
+        "@cache\ndef f(a: int, device: DeviceProfile | None): ...",
+    ],
+)
 def test_a_cache_without_a_limit_would_be_found(text: str) -> None:
     assert len(list(without_limit(text))) == 1
     assert list(without_limit(text.replace("@cache", "@lru_cache(maxsize=64)"))) == []
@@ -55,6 +66,10 @@ def test_models_that_are_asked_no_more_are_forgotten() -> None:
         small.layer_norms(one)
         small._mixing(one)
         cpu_host.calls_of_layer(one, "pytorch")
-    for function in (fixed._streams_width, small.layer_norms, small._mixing,
-                     cpu_host.calls_of_layer):
+    for function in (
+        fixed._streams_width,
+        small.layer_norms,
+        small._mixing,
+        cpu_host.calls_of_layer,
+    ):
         assert function.cache_info().currsize <= 64

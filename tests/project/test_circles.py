@@ -25,14 +25,18 @@ def test_at_most_two_circles_held_by_types_or_the_notebook_hook() -> None:
 
 
 FILES = {
-    "a.py": "import p.b\n", "b.py": "from p import a\n",
+    "a.py": "import p.b\n",
+    "b.py": "from p import a\n",
     "c.py": "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from p.d import x\n"
-            "else:\n    x = 1\n",
+    "else:\n    x = 1\n",
     "d.py": "class X:\n    def _repr_html_(self):\n        from .e import y\n",
     "e.py": "from . import c\nfrom p.f import z\n",
-    "f.py": "def late():\n    import p.g\n", "g.py": "from p import f, missing\n",
+    "f.py": "def late():\n    import p.g\n",
+    "g.py": "from p import f, missing\n",
     "__init__.py": "",
-    "h/__init__.py": "from .i import x\nfrom ..a import y\n", "h/i.py": "import json\n"}
+    "h/__init__.py": "from .i import x\nfrom ..a import y\n",
+    "h/i.py": "import json\n",
+}
 
 
 def test_circles_of_every_kind_are_told_apart(tmp_path: Path) -> None:
@@ -41,14 +45,19 @@ def test_circles_of_every_kind_are_told_apart(tmp_path: Path) -> None:
         (tmp_path / "p" / name).write_text(text, encoding="utf-8")
     three, top, inside = circles(tmp_path, "p")
     assert (three.modules, top.modules, inside.modules) == (
-        ("p.c", "p.d", "p.e"), ("p.a", "p.b"), ("p.f", "p.g"))
+        ("p.c", "p.d", "p.e"),
+        ("p.a", "p.b"),
+        ("p.f", "p.g"),
+    )
     assert top.describe() == "held by imports at the top"
     assert inside.describe() == "only through imports inside a function"
-    assert three.describe() == \
-        "only through imports under TYPE_CHECKING and inside a function"
+    assert three.describe() == "only through imports under TYPE_CHECKING and inside a function"
     assert [c.stays_without(harmless) for c in (three, top, inside)] == [False, True, True]
     assert [(i.importer, i.imported, i.function) for i in three.imports] == [
-        ("p.c", "p.d", ""), ("p.d", "p.e", HOOK), ("p.e", "p.c", "")]
+        ("p.c", "p.d", ""),
+        ("p.d", "p.e", HOOK),
+        ("p.e", "p.c", ""),
+    ]
 
 
 def test_the_script_prints_each_circle_and_their_number(capsys: pytest.CaptureFixture[str]) -> None:
@@ -58,12 +67,18 @@ def test_the_script_prints_each_circle_and_their_number(capsys: pytest.CaptureFi
     assert last == f"circles of more than one file: {len(found)}"
     assert sum(" files, " in line for line in lines) == len(found)
     assert sum(line.startswith("  planner/") for line in lines) == sum(
-        len(circle.modules) for circle in found)
+        len(circle.modules) for circle in found
+    )
 
 
 @pytest.mark.exhaustive
 def test_the_script_runs_alone(capsys: pytest.CaptureFixture[str]) -> None:
-    done = subprocess.run([sys.executable, "-m", "tests.project.circles"], cwd=ROOT,
-                          capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.project.circles"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     assert main() == 0
     assert done.stdout == capsys.readouterr().out

@@ -62,27 +62,64 @@ apple-m4-max strix-halo graviton4
 """)
 
 DEVICE_ALIASES = {
-    "h100_sxm": "h100-sxm", "h100_sxm5_80": "h100-sxm", "h100_pcie_80": "h100-pcie",
-    "h100_nvl_94": "h100-nvl", "h200_sxm": "h200-sxm", "h800_sxm": "h800-sxm", "h20_96": "h20",
-    "b200": "b200-sxm", "b300": "b300-sxm", "rtx_pro_6000_bw_server": "rtx-pro-6000",
-    "rtx_pro_6000_server": "rtx-pro-6000", "a100_sxm_80": "a100-sxm",
-    "xeon_8480p": "xeon-platinum-8480", "xeon_8490h": "xeon-platinum-8490h",
-    "xeon_8592p": "xeon-platinum-8592", "jetson_agx_orin_64": "jetson-agx-orin-64gb",
-    "jetson_agx_orin_32": "jetson-agx-orin-32gb", "jetson_orin_nx_16": "jetson-orin-nx-16gb",
-    "jetson_orin_nano_super_8": "jetson-orin-nano-8gb", "orin-x": "drive-orin-x",
-    "jetson-agx-thor": "jetson-agx-thor-t5000", "jetson_thor_t5000": "jetson-agx-thor-t5000",
+    "h100_sxm": "h100-sxm",
+    "h100_sxm5_80": "h100-sxm",
+    "h100_pcie_80": "h100-pcie",
+    "h100_nvl_94": "h100-nvl",
+    "h200_sxm": "h200-sxm",
+    "h800_sxm": "h800-sxm",
+    "h20_96": "h20",
+    "b200": "b200-sxm",
+    "b300": "b300-sxm",
+    "rtx_pro_6000_bw_server": "rtx-pro-6000",
+    "rtx_pro_6000_server": "rtx-pro-6000",
+    "a100_sxm_80": "a100-sxm",
+    "xeon_8480p": "xeon-platinum-8480",
+    "xeon_8490h": "xeon-platinum-8490h",
+    "xeon_8592p": "xeon-platinum-8592",
+    "jetson_agx_orin_64": "jetson-agx-orin-64gb",
+    "jetson_agx_orin_32": "jetson-agx-orin-32gb",
+    "jetson_orin_nx_16": "jetson-orin-nx-16gb",
+    "jetson_orin_nano_super_8": "jetson-orin-nano-8gb",
+    "orin-x": "drive-orin-x",
+    "jetson-agx-thor": "jetson-agx-thor-t5000",
+    "jetson_thor_t5000": "jetson-agx-thor-t5000",
     "jetson_thor_t4000": "jetson-t4000",
-    "gb10": "dgx-spark", "ironwood": "tpu-v7", "trillium": "tpu-v6e", "trn2": "trainium2",
-    "trn3": "trainium3", "AMD_Instinct_MI300X": "mi300x", "m4-max": "apple-m4-max",
-    "m3-ultra": "apple-m3-ultra", "ryzen-ai-max+-395": "strix-halo", "gh200-96gb": "gh200",
-    "tesla-t4": "t4", "GeForce-RTX-5090": "rtx-5090", "cloudmatrix384": "ascend-910c",
+    "gb10": "dgx-spark",
+    "ironwood": "tpu-v7",
+    "trillium": "tpu-v6e",
+    "trn2": "trainium2",
+    "trn3": "trainium3",
+    "AMD_Instinct_MI300X": "mi300x",
+    "m4-max": "apple-m4-max",
+    "m3-ultra": "apple-m3-ultra",
+    "ryzen-ai-max+-395": "strix-halo",
+    "gh200-96gb": "gh200",
+    "tesla-t4": "t4",
+    "GeForce-RTX-5090": "rtx-5090",
+    "cloudmatrix384": "ascend-910c",
 }
 
 ELEMENT_FORMATS = {
-    "fp32": "F32", "tf32": None, "bf16": "BF16", "fp16": "F16", "e4m3fn": "F8_E4M3",
-    "e5m2": "F8_E5M2", "e3m2": None, "e2m3": None, "e2m1": None, "e8m0": "F8_E8M0",
-    "ue4m3": None, "int8": "I8", "int4": None, "e4m3fnuz": "F8_E4M3FNUZ",
-    "e5m2fnuz": "F8_E5M2FNUZ", "e4m3b11fnuz": None, "e4m3": None, "e3m4": None, "mxint8": None,
+    "fp32": "F32",
+    "tf32": None,
+    "bf16": "BF16",
+    "fp16": "F16",
+    "e4m3fn": "F8_E4M3",
+    "e5m2": "F8_E5M2",
+    "e3m2": None,
+    "e2m3": None,
+    "e2m1": None,
+    "e8m0": "F8_E8M0",
+    "ue4m3": None,
+    "int8": "I8",
+    "int4": None,
+    "e4m3fnuz": "F8_E4M3FNUZ",
+    "e5m2fnuz": "F8_E5M2FNUZ",
+    "e4m3b11fnuz": None,
+    "e4m3": None,
+    "e3m4": None,
+    "mxint8": None,
 }
 
 SCHEMES = words("""
@@ -127,30 +164,45 @@ FIGURES = words("""
 formats memory time uniform roofline frontier users sensitivity phase_map serving residency
 tensor_bytes layer_errors validation_errors fleet compare alternatives sweep
 """)
-NOT_IN_THE_API = {"json", "report", "quiet", "timings", "assumptions", "interactive", "grid",
-                  "prefix_hit"}
+NOT_IN_THE_API = {
+    "json",
+    "report",
+    "quiet",
+    "timings",
+    "assumptions",
+    "interactive",
+    "grid",
+    "prefix_hit",
+}
 WHAT_IF_ONLY = {"base", "grid", "workers", "journal", "resume", "progress", "told"}
 
 
 def flags(command: str) -> set[str]:
     """The long options of a command, --help left out."""
-    found = {name for parameter in cli.commands[command].params
-             if isinstance(parameter, click.Option) for name in parameter.opts}
+    found = {
+        name
+        for parameter in cli.commands[command].params
+        if isinstance(parameter, click.Option)
+        for name in parameter.opts
+    }
     return {name for name in found if name.startswith("--")} - {"--help", "--ignore-keys"}
 
 
 def test_every_command_that_takes_a_model_passes_keys_over() -> None:
     named = {name: {p.name for p in command.params} for name, command in cli.commands.items()}
     assert {name for name, found in named.items() if "ignore_keys" in found} == {
-        name for name, found in named.items() if found & {"model", "checkpoint"}}
+        name for name, found in named.items() if found & {"model", "checkpoint"}
+    }
     assert "ignore_keys" in keywords("load_model")
 
 
 def keywords(function: str) -> dict[str, object]:
     """Keyword-only parameters of a public function with their defaults."""
-    return {name: parameter.default
-            for name, parameter in inspect.signature(getattr(planner, function)).parameters.items()
-            if parameter.kind is inspect.Parameter.KEYWORD_ONLY}
+    return {
+        name: parameter.default
+        for name, parameter in inspect.signature(getattr(planner, function)).parameters.items()
+        if parameter.kind is inspect.Parameter.KEYWORD_ONLY
+    }
 
 
 def test_devices() -> None:
@@ -202,11 +254,14 @@ def test_flags_of_the_two_questions() -> None:
     assert flags("estimate") == ESTIMATE_FLAGS
 
 
-@pytest.mark.parametrize(("command", "expected"), [("train", TRAIN_FLAGS),
-                                                   ("experts", EXPERTS_FLAGS),
-                                                   ("serve", SERVE_FLAGS)])
-def test_flags_of_memory_questions_are_the_arguments_of_the_api(command: str, expected: set[str],
-                                                                ) -> None:
+@pytest.mark.parametrize(
+    ("command", "expected"),
+    [("train", TRAIN_FLAGS), ("experts", EXPERTS_FLAGS), ("serve", SERVE_FLAGS)],
+)
+def test_flags_of_memory_questions_are_the_arguments_of_the_api(
+    command: str,
+    expected: set[str],
+) -> None:
     assert flags(command) == expected
     named = {flag.removeprefix("--").replace("-", "_") for flag in expected}
     assert named - NOT_IN_THE_API == set(keywords(command))
@@ -214,8 +269,10 @@ def test_flags_of_memory_questions_are_the_arguments_of_the_api(command: str, ex
 
 def test_flags_of_explain_are_the_arguments_of_the_api() -> None:
     assert flags("explain") == EXPLAIN_FLAGS
-    named = {flag.removeprefix("--").replace("-", "_").replace("_ms", "_seconds")
-             for flag in EXPLAIN_FLAGS}
+    named = {
+        flag.removeprefix("--").replace("-", "_").replace("_ms", "_seconds")
+        for flag in EXPLAIN_FLAGS
+    }
     assert named - NOT_IN_THE_API == set(keywords("explain"))
 
 
@@ -225,8 +282,9 @@ def test_flags_of_profile_are_the_arguments_of_the_api() -> None:
     assert named == set(keywords("profile")) - {"progress", "told", "ignore_keys"}
 
 
-@pytest.mark.parametrize(("command", "expected"), [("measure", MEASURE_FLAGS),
-                                                   ("verify", VERIFY_FLAGS)])
+@pytest.mark.parametrize(
+    ("command", "expected"), [("measure", MEASURE_FLAGS), ("verify", VERIFY_FLAGS)]
+)
 def test_flags_of_engines_are_the_arguments_of_the_api(command: str, expected: set[str]) -> None:
     assert flags(command) == expected
     named = {f.removeprefix("--").replace("-", "_") for f in expected} - NOT_IN_THE_API
@@ -275,10 +333,10 @@ RECORDS = {
     "EngineInfo": "name version chosen_from",
     "CapacityInfo": "max_concurrency_at_context max_context_at_batch max_concurrency_at_requests",
     "Recommendation": "verdict formats needs_new_weights checkpoint text gain probability "
-                      "alternatives lossier measure_next",
+    "alternatives lossier measure_next",
     "GainRange": "value low high",
     "OtherPlan": "name schemes formats kv needs_new_weights output_tokens_per_second tpot_seconds "
-                 "loss probability_better why_not gain",
+    "loss probability_better why_not gain",
     "Lossier": "name schemes kv loss output_tokens_per_second measured_anchor",
     "MeasureNext": "operator scheme shape swing command",
     "QualityInfo": "loss low high unit relative tier flips measured_anchor",
@@ -308,14 +366,36 @@ def test_flags_of_claims_and_formats() -> None:
 
 def test_a_flag_means_the_same_everywhere() -> None:
     for name in cli.commands:
-        assert flags(name) - {*PLAN_FLAGS, *ESTIMATE_FLAGS, *OTHER_FLAGS,
-                                *TRAIN_FLAGS, *EXPERTS_FLAGS, *NUMERICS_FLAGS,
-                                *MEMORY_FLAGS, *VALIDATE_FLAGS, *CALIBRATE_FLAGS,
-                                *PROFILE_FLAGS, *EXPLAIN_FLAGS, *SERVE_FLAGS, *REPORT_FLAGS,
-                                *SWEEP_FLAGS, *COMPARE_FLAGS, *MEASURE_FLAGS, *VERIFY_FLAGS,
-                                *CLAIMS_FLAGS, *FORMATS_FLAGS, *DIFF_FLAGS,
-                                *FRONTIER_FLAGS, *SENSITIVITY_FLAGS,
-                                *EXPORT_FLAGS, *IMPORT_FLAGS} == set(), name
+        assert (
+            flags(name)
+            - {
+                *PLAN_FLAGS,
+                *ESTIMATE_FLAGS,
+                *OTHER_FLAGS,
+                *TRAIN_FLAGS,
+                *EXPERTS_FLAGS,
+                *NUMERICS_FLAGS,
+                *MEMORY_FLAGS,
+                *VALIDATE_FLAGS,
+                *CALIBRATE_FLAGS,
+                *PROFILE_FLAGS,
+                *EXPLAIN_FLAGS,
+                *SERVE_FLAGS,
+                *REPORT_FLAGS,
+                *SWEEP_FLAGS,
+                *COMPARE_FLAGS,
+                *MEASURE_FLAGS,
+                *VERIFY_FLAGS,
+                *CLAIMS_FLAGS,
+                *FORMATS_FLAGS,
+                *DIFF_FLAGS,
+                *FRONTIER_FLAGS,
+                *SENSITIVITY_FLAGS,
+                *EXPORT_FLAGS,
+                *IMPORT_FLAGS,
+            }
+            == set()
+        ), name
 
 
 def test_flags_of_exports() -> None:
@@ -341,7 +421,9 @@ def test_public_signatures() -> None:
     assert keywords("estimate") == ESTIMATE_DEFAULTS
     for function in ("plan", "estimate"):
         assert list(inspect.signature(getattr(planner, function)).parameters)[:2] == [
-            "model", "device"]
+            "model",
+            "device",
+        ]
     assert list(inspect.signature(planner.inventory).parameters) == ["model"]
     for loader in ("load_model", "load_device", "load_scenario"):
         assert callable(getattr(planner, loader))
@@ -349,13 +431,14 @@ def test_public_signatures() -> None:
 
 def test_what_if_takes_the_arguments_of_plan() -> None:
     assert set(keywords("what_if")) == WHAT_IF_ONLY | (
-        set(PLAN_DEFAULTS) - {"anchor", "exact"} - set(DEPLOYMENT_DEFAULTS) - set(POOL_DEFAULTS))
+        set(PLAN_DEFAULTS) - {"anchor", "exact"} - set(DEPLOYMENT_DEFAULTS) - set(POOL_DEFAULTS)
+    )
 
 
 @pytest.mark.parametrize("function", ["plan", "estimate"])
 def test_the_api_has_the_names_of_the_flags(function: str) -> None:
     from_flags = {flag.removeprefix("--").replace("-", "_") for flag in flags(function)}
     renamed = {"ttft_ms": "ttft_seconds", "tpot_ms": "tpot_seconds"}
-    assert {renamed.get(name, name)
-            for name in from_flags - NOT_IN_THE_API - {"resume"}} == set(
-        keywords(function))
+    assert {renamed.get(name, name) for name in from_flags - NOT_IN_THE_API - {"resume"}} == set(
+        keywords(function)
+    )

@@ -51,11 +51,16 @@ def test_the_command_line_reference_is_what_help_says() -> None:
 
 
 def test_the_reference_is_eighty_columns_wide() -> None:
-    blocks = re.findall(r"^```text\n(.*?)^```", stored("docs/reference/cli.md"),
-                        re.MULTILINE | re.DOTALL)
+    blocks = re.findall(
+        r"^```text\n(.*?)^```", stored("docs/reference/cli.md"), re.MULTILINE | re.DOTALL
+    )
     assert len(blocks) > 20
-    wide = [line for block in blocks for line in block.splitlines()
-            if len(line) > 80 and not line.startswith("    plan ")]
+    wide = [
+        line
+        for block in blocks
+        for line in block.splitlines()
+        if len(line) > 80 and not line.startswith("    plan ")
+    ]
     assert not wide
 
 
@@ -74,7 +79,8 @@ def test_a_page_in_chinese_has_the_same_commands(name: str) -> None:
     assert len(commands) >= 10
     assert re.findall(r"^\$ (.+)$", chinese, flags=re.MULTILINE) == commands
     assert re.findall(r"^make \w+", chinese, re.MULTILINE) == re.findall(
-        r"^make \w+", english, re.MULTILINE)
+        r"^make \w+", english, re.MULTILINE
+    )
 
 
 @pytest.mark.parametrize("name", docs.CHINESE)
@@ -97,10 +103,12 @@ class Shape(NamedTuple):
 def shape(text: str) -> Shape:
     bare = docs._FENCE.sub("", text)
     links = re.findall(r"\]\(([^)\s#]+)", bare)
-    return Shape([len(marks) for marks in re.findall(r"^(#+) ", bare, re.MULTILINE)],
-                 re.findall(r"^```(\w+)$", text, re.MULTILINE),
-                 [row.count("|") for row in re.findall(r"^\|.*$", bare, re.MULTILINE)],
-                 sorted(link.replace(".zh.md", ".md") for link in links))
+    return Shape(
+        [len(marks) for marks in re.findall(r"^(#+) ", bare, re.MULTILINE)],
+        re.findall(r"^```(\w+)$", text, re.MULTILINE),
+        [row.count("|") for row in re.findall(r"^\|.*$", bare, re.MULTILINE)],
+        sorted(link.replace(".zh.md", ".md") for link in links),
+    )
 
 
 def test_a_readme_is_read_in_one_sitting() -> None:
@@ -139,8 +147,11 @@ def test_the_errors_on_the_sample_are_current() -> None:
     number = re.compile(r"[-+]?\d+(?:\.\d+)?")
     made, page = docs.sample_page(), stored("docs/evidence/validation-sample.md")
     assert number.sub("#", made) == number.sub("#", page), f"validation-sample.md: {RENEW}"
-    far = [(a, b) for a, b in zip(number.findall(made), number.findall(page), strict=True)
-           if abs(float(a) - float(b)) > TOLERANCE * max(1, abs(float(a)) / 100)]
+    far = [
+        (a, b)
+        for a, b in zip(number.findall(made), number.findall(page), strict=True)
+        if abs(float(a) - float(b)) > TOLERANCE * max(1, abs(float(a)) / 100)
+    ]
     assert not far, f"docs/evidence/validation-sample.md is stale: {RENEW}"
 
 
@@ -150,8 +161,11 @@ SLOW_CLAIMS = ("r1", "r2")
 
 def test_the_claims_page_is_what_the_command_prints() -> None:
     page = stored("docs/evidence/claims.md")
-    rows = {row[1]: row[0] for row in re.findall(r"^(\| (\w+) \| .*)$", page, re.MULTILINE)
-            if row[1] != "claim"}
+    rows = {
+        row[1]: row[0]
+        for row in re.findall(r"^(\| (\w+) \| .*)$", page, re.MULTILINE)
+        if row[1] != "claim"
+    }
     cheap = [one for one in rows if one not in SLOW_CLAIMS]
     assert len(rows) == len(cheap) + len(SLOW_CLAIMS) == 27
     made = claims_markdown(planner.claims(only=cheap).to_dict())
@@ -169,8 +183,9 @@ def test_every_relative_link_leads_somewhere() -> None:
 
 
 def test_a_broken_link_would_be_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "a.md").write_text("# One\n[x](b.md) [y](a.md#one) [z](a.md#two) `[q](no.md)`\n",
-                                   encoding="utf-8")
+    (tmp_path / "a.md").write_text(
+        "# One\n[x](b.md) [y](a.md#one) [z](a.md#two) `[q](no.md)`\n", encoding="utf-8"
+    )
     monkeypatch.setattr(docs, "ROOT", tmp_path)
     assert list(docs.broken_links()) == ["a.md: b.md", "a.md: a.md#two"]
 
@@ -223,13 +238,32 @@ def test_one_vocabulary_is_used() -> None:
             continue
         text = re.sub(r"`[^`\n]*`", "", docs._FENCE.sub("", page.read_text(encoding="utf-8")))
         found += [f"{page.name}: {word}" for word in refused if word in " ".join(text.split())]
-    found += [f"--help: {word}" for word in refused
-              if word in " ".join(stored("docs/reference/cli.md").split())]
+    found += [
+        f"--help: {word}"
+        for word in refused
+        if word in " ".join(stored("docs/reference/cli.md").split())
+    ]
     assert found == []
 
 
 def test_terms_of_the_contract_are_explained() -> None:
     text = stored("docs/reference/vocabulary.md")
-    for word in ("prefill", "decode", "TTFT", "TPOT", "ISL", "OSL", "scheme", "cache layout",
-                 "unit", "replica", "slot", "loss", "basis", "amax", "ridge point", "SQNR"):
+    for word in (
+        "prefill",
+        "decode",
+        "TTFT",
+        "TPOT",
+        "ISL",
+        "OSL",
+        "scheme",
+        "cache layout",
+        "unit",
+        "replica",
+        "slot",
+        "loss",
+        "basis",
+        "amax",
+        "ridge point",
+        "SQNR",
+    ):
         assert re.search(rf"\| [^|]*\b{word}\b[^|]* \|", text), word

@@ -16,17 +16,27 @@ from support.error_sites import OWN_HINT, Site, classes, plain_raises, sites
 from planner.cli.main import cli, run
 
 INTERNAL = {
-    "planner/planning/engines/rules.py", "planner/planning/engines/mixes.py",  # data that ship
-    "planner/planning/engines/layouts.py", "planner/planning/engines/speculation.py",
+    "planner/planning/engines/rules.py",
+    "planner/planning/engines/mixes.py",  # data that ship
+    "planner/planning/engines/layouts.py",
+    "planner/planning/engines/speculation.py",
     "planner/planning/engines/offloads.py",
-    "planner/throughput/acceptance.py", "planner/throughput/engine_kernels.py",
+    "planner/throughput/acceptance.py",
+    "planner/throughput/engine_kernels.py",
     "planner/resources.py",  # an installation without its data
-    "planner/api/ask.py", "planner/models/through_transformers/worker.py",
-    "planner/planning/price/price.py", "planner/planning/solver/highs.py", "planner/records.py",
-    "planner/validation/memory_rows.py", "planner/report/drawing/validate.py",
-    "planner/planning/engines/checkpoints.py", "planner/planning/engines/writers.py",
-    "planner/cli/main.py", "planner/formats/schemes.py",
-    "planner/measuring/timing.py", "planner/measuring/rows.py",
+    "planner/api/ask.py",
+    "planner/models/through_transformers/worker.py",
+    "planner/planning/price/price.py",
+    "planner/planning/solver/highs.py",
+    "planner/records.py",
+    "planner/validation/memory_rows.py",
+    "planner/report/drawing/validate.py",
+    "planner/planning/engines/checkpoints.py",
+    "planner/planning/engines/writers.py",
+    "planner/cli/main.py",
+    "planner/formats/schemes.py",
+    "planner/measuring/timing.py",
+    "planner/measuring/rows.py",
 }
 """Files whose plain exceptions are about this program, or are caught before a user sees them."""
 ELSEWHERE = {"--tensor-type"}
@@ -48,8 +58,11 @@ def test_the_walk_finds_the_errors() -> None:
 
 
 def test_every_error_has_a_hint() -> None:
-    assert [site.place for site in said(lambda s: s.kind not in OWN_HINT)
-            if site.hint in (None, "''", "None")] == []
+    assert [
+        site.place
+        for site in said(lambda s: s.kind not in OWN_HINT)
+        if site.hint in (None, "''", "None")
+    ] == []
 
 
 def test_hints_differ() -> None:
@@ -61,8 +74,9 @@ def test_hints_differ() -> None:
 
 
 def test_a_hint_is_not_its_message() -> None:
-    assert [site.place for site in sites() if site.hint is not None
-            and site.hint == site.message] == []
+    assert [
+        site.place for site in sites() if site.hint is not None and site.hint == site.message
+    ] == []
 
 
 def test_plain_exceptions_are_about_the_program() -> None:
@@ -85,23 +99,35 @@ def test_what_hints_name_is_there() -> None:
 
 def absent(text: str) -> list[str]:
     """Flags and commands of ``text`` that are none, or none of that command."""
-    wrong = [flag for flag in FLAG.findall(text)
-             if flag + "-" not in text and flag + "-X" not in text
-             and flag not in EVERY_FLAG | ELSEWHERE | {"--cluster"}]
+    wrong = [
+        flag
+        for flag in FLAG.findall(text)
+        if flag + "-" not in text
+        and flag + "-X" not in text
+        and flag not in EVERY_FLAG | ELSEWHERE | {"--cluster"}
+    ]
     for match in COMMAND.finditer(text):
         words = (match[1] or match[2]).split()
         name = words[0] if words[0] in cli.commands else "plan"
-        if words[0] not in cli.commands and not words[0].startswith(("-", "…")) \
-                and words[0] not in WORDS:
+        if (
+            words[0] not in cli.commands
+            and not words[0].startswith(("-", "…"))
+            and words[0] not in WORDS
+        ):
             wrong.append(words[0])
         wrong += set(FLAG.findall(" ".join(words))) - flags_of(cli.commands[name])
     return wrong
 
 
-@pytest.mark.parametrize(("text", "wrong"), [
-    ("pass --no-such-flag", ["--no-such-flag"]), ("pass --devices 2", []),
-    ("see `plan nothing`", ["nothing"]),
-    ("run `plan devices --with-mtp`", ["--with-mtp"])])
+@pytest.mark.parametrize(
+    ("text", "wrong"),
+    [
+        ("pass --no-such-flag", ["--no-such-flag"]),
+        ("pass --devices 2", []),
+        ("see `plan nothing`", ["nothing"]),
+        ("run `plan devices --with-mtp`", ["--with-mtp"]),
+    ],
+)
 def test_what_is_absent_is_found(text: str, wrong: list[str]) -> None:
     assert absent(text) == wrong
 
@@ -112,10 +138,12 @@ SMALL = ["--quiet", "--batch", "1", "--context", "512"]
 
 def exchanged(word: str) -> Callable[[list[str], str], list[str]]:
     """The command with ``word`` replaced by the first name that the hint offers."""
+
     def follow(arguments: list[str], hint: str) -> list[str]:
         found = re.search(r"(?:did you mean |valid names: |one of )`?([^,?`… ]+)", hint)
         assert found, hint
         return [found[1] if a == word else a for a in arguments]
+
     return follow
 
 
@@ -153,8 +181,8 @@ def without_flag(arguments: list[str], hint: str) -> list[str]:
     found = re.search(r"leave (?:out )?(--[a-z-]+)", hint)
     assert found, hint
     at = arguments.index(found[1])
-    takes = not arguments[at + 1:at + 2] or not arguments[at + 1].startswith("-")
-    return arguments[:at] + arguments[at + 1 + takes:]
+    takes = not arguments[at + 1 : at + 2] or not arguments[at + 1].startswith("-")
+    return arguments[:at] + arguments[at + 1 + takes :]
 
 
 FOLLOWED: list[tuple[list[str], Callable[[list[str], str], list[str]]]] = [
@@ -169,7 +197,8 @@ FOLLOWED: list[tuple[list[str], Callable[[list[str], str], list[str]]]] = [
     (["estimat", *OK, *SMALL], exchanged("estimat")),
     (["modls"], exchanged("modls")),
     (["Formats"], exchanged("Formats")),
-    (["help"], backticked), (["version"], backticked),
+    (["help"], backticked),
+    (["version"], backticked),
     (["l40s", "smollm2-135m", "--devices", "1", *SMALL], named),
     (["estimate", "l40s", "smollm2-135m", "--devices", "1", *SMALL], named),
     (["memory", "l40s", "smollm2-135m", "--quiet"], named),
@@ -178,32 +207,41 @@ FOLLOWED: list[tuple[list[str], Callable[[list[str], str], list[str]]]] = [
     (["frontier", "l40s", "smollm2-135m", "--devices", "1", "--points", "2", "--quiet"], named),
     (["experts", "l40s", "olmoe-1b-7b", "--quiet"], named),
     (["train", "l40s", "smollm2-135m", "--quiet"], named),
-    (["inventory", "l40s"], backticked), (["devices", "smollm2-135m"], backticked),
+    (["inventory", "l40s"], backticked),
+    (["devices", "smollm2-135m"], backticked),
     (["inventory", "smollm2-135m", "--expand"], with_flag),
     ([*OK, *SMALL, "--schemes", ","], with_flag),
     ([*OK, *SMALL, "--drop-policies", ","], with_flag),
     ([*OK, "--quiet", "--batch", "x"], with_flag),
-    (["numerics", "smollm2-135m"],
-     lambda words, hint: [*named(words, hint), "--schemes", "int8-w8a8", "--units",
-                          "int8-imma"]),
-    (["models", "surplus"], backticked), (["inventory"], backticked),
+    (
+        ["numerics", "smollm2-135m"],
+        lambda words, hint: [*named(words, hint), "--schemes", "int8-w8a8", "--units", "int8-imma"],
+    ),
+    (["models", "surplus"], backticked),
+    (["inventory"], backticked),
     (["claims", "--only", "zzz"], exchanged("zzz")),
     (["sensitivity", "smollm2-135m", "--names", "ggu"], exchanged("ggu")),
     (["sensitivity", "smollm2-135m", "--exclude", ","], with_flag),
     (["memory", "smollm2-135m", "l40s", "--quiet", "--max-num-seqs", "8"], with_flag),
     (["memory", "smollm2-135m", "l40s", "--quiet", "--with-mtp"], without_flag),
-    (["serve", "smollm2-135m", "l40s", "--quiet", "--draft-tokens", "2", "--draft-layers", "1"],
-     lambda words, hint: [*with_flag(words, hint), "0.6"]),
+    (
+        ["serve", "smollm2-135m", "l40s", "--quiet", "--draft-tokens", "2", "--draft-layers", "1"],
+        lambda words, hint: [*with_flag(words, hint), "0.6"],
+    ),
 ]
 
 
 @pytest.mark.sample(14)
-@pytest.mark.parametrize(("arguments", "follow"), FOLLOWED,
-                         ids=lambda v: " ".join(v) if isinstance(v, list) else "")
-def test_a_hint_can_be_followed(arguments: list[str],
-                                follow: Callable[[list[str], str], list[str]], tmp_path: Path,
-                                capfd: pytest.CaptureFixture[str],
-                                monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("arguments", "follow"), FOLLOWED, ids=lambda v: " ".join(v) if isinstance(v, list) else ""
+)
+def test_a_hint_can_be_followed(
+    arguments: list[str],
+    follow: Callable[[list[str], str], list[str]],
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.chdir(tmp_path)
     assert run(arguments) == 2
     error, hint = capfd.readouterr().err.splitlines()

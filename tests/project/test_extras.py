@@ -35,10 +35,15 @@ def loaded_with_the_module(tree: ast.Module) -> set[str]:
 
 
 def test_errors_name_extras_that_there_are() -> None:
-    named = {name for path in SOURCES
-             for text in [path.read_text(encoding="utf-8")]
-             for name in (*re.findall(r', extra="(\w+)"\)', text),
-                          *re.findall(r"precision-planner\[(\w+)\]", text))}
+    named = {
+        name
+        for path in SOURCES
+        for text in [path.read_text(encoding="utf-8")]
+        for name in (
+            *re.findall(r', extra="(\w+)"\)', text),
+            *re.findall(r"precision-planner\[(\w+)\]", text),
+        )
+    }
     assert {"plot", "frames", "calibrate", "parquet"} <= named
     assert named - set(EXTRAS) == set()
 
@@ -51,24 +56,35 @@ def test_what_is_installed_without_extras_draws_nothing_and_has_no_frames() -> N
 
 def test_no_module_loads_them_with_itself() -> None:
     heavy = {"pandas", "matplotlib"}
-    loads = {str(path.relative_to(ROOT)) for path in SOURCES
-             for text in [path.read_text(encoding="utf-8")]
-             if any(name in text for name in heavy)  # others need no parsing
-             and heavy & loaded_with_the_module(ast.parse(text))}
+    loads = {
+        str(path.relative_to(ROOT))
+        for path in SOURCES
+        for text in [path.read_text(encoding="utf-8")]
+        if any(name in text for name in heavy)  # others need no parsing
+        and heavy & loaded_with_the_module(ast.parse(text))
+    }
     assert loads == set()
 
 
 def test_an_import_outside_functions_would_be_found() -> None:
-    tree = ast.parse("from __future__ import annotations\nif TYPE_CHECKING:\n    import a\n"
-                     "class C:\n    import b\ntry:\n    import c.d\nexcept ImportError:\n    pass\n"
-                     "def f():\n    import e\n")
+    tree = ast.parse(
+        "from __future__ import annotations\nif TYPE_CHECKING:\n    import a\n"
+        "class C:\n    import b\ntry:\n    import c.d\nexcept ImportError:\n    pass\n"
+        "def f():\n    import e\n"
+    )
     assert loaded_with_the_module(tree) == {"__future__", "b", "c"}
 
 
 def test_developers_have_every_package_of_the_light_extras() -> None:
-    assert set(EXTRAS["dev"]) >= {*EXTRAS["plot"], *EXTRAS["frames"], *EXTRAS["fast"],
-                                  *EXTRAS["distributed"], *EXTRAS["parquet"], *EXTRAS["gguf"],
-                                  *EXTRAS["calibrate"]}
+    assert set(EXTRAS["dev"]) >= {
+        *EXTRAS["plot"],
+        *EXTRAS["frames"],
+        *EXTRAS["fast"],
+        *EXTRAS["distributed"],
+        *EXTRAS["parquet"],
+        *EXTRAS["gguf"],
+        *EXTRAS["calibrate"],
+    }
 
 
 def test_all_is_every_extra_without_a_framework() -> None:
@@ -79,7 +95,8 @@ def test_all_is_every_extra_without_a_framework() -> None:
 
 
 def test_a_package_that_is_not_there_is_told_with_its_extra(
-        monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setitem(sys.modules, "pandas", None)
     with pytest.raises(MissingPackageError, match="the package pandas") as caught:
         needs("pandas", extra="frames")
@@ -87,7 +104,8 @@ def test_a_package_that_is_not_there_is_told_with_its_extra(
 
 
 def test_a_package_that_is_there_is_not_imported_by_asking(
-        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "half_installed.py").write_text("import what_it_lacks\n", encoding="utf-8")
     monkeypatch.syspath_prepend(tmp_path)
     needs("half_installed", extra="frames")

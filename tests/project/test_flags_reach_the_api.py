@@ -9,18 +9,43 @@ from planner.cli.main import run
 from planner.errors import InfeasibleError
 
 GIVEN = {
-    "devices": 8, "tp": 4, "dp": 2, "pp": 1, "ep": 8, "context": 4096, "isl": 3000, "osl": 1000,
-    "batch": 16, "objective": "latency", "memory_bytes": 70_000_000_000, "kv": "fp8",
-    "engine": "vllm", "scenario": "some-scenario", "hardware_dir": "some-folder",
-    "profile": "some-file", "imatrix": "a-matrix",
-    "anchor": "tpot_ms=12.5", "workload": "rag", "slots": "full",
-    "prefix_hit_rate": 0.5, "host": "a-cpu", "host_sockets": 2,
+    "devices": 8,
+    "tp": 4,
+    "dp": 2,
+    "pp": 1,
+    "ep": 8,
+    "context": 4096,
+    "isl": 3000,
+    "osl": 1000,
+    "batch": 16,
+    "objective": "latency",
+    "memory_bytes": 70_000_000_000,
+    "kv": "fp8",
+    "engine": "vllm",
+    "scenario": "some-scenario",
+    "hardware_dir": "some-folder",
+    "profile": "some-file",
+    "imatrix": "a-matrix",
+    "anchor": "tpot_ms=12.5",
+    "workload": "rag",
+    "slots": "full",
+    "prefix_hit_rate": 0.5,
+    "host": "a-cpu",
+    "host_sockets": 2,
     "host_memory_bytes": 500_000_000_000,
-    "reuse": "chat", "kv_offload": "host", "kv_offload_bytes": 5,
-    "speculation": "mtp", "draft_tokens": 2, "acceptance": 0.8,
+    "reuse": "chat",
+    "kv_offload": "host",
+    "kv_offload_bytes": 5,
+    "speculation": "mtp",
+    "draft_tokens": 2,
+    "acceptance": 0.8,
 }
-PLAN_ONLY: dict[str, Any] = {"max_loss": "bf16", "mode": "disaggregated",
-                             "prefill_device": "another-device", "transfer_bytes_per_s": 25e9}
+PLAN_ONLY: dict[str, Any] = {
+    "max_loss": "bf16",
+    "mode": "disaggregated",
+    "prefill_device": "another-device",
+    "transfer_bytes_per_s": 25e9,
+}
 
 
 class Recorder:
@@ -36,8 +61,11 @@ class Recorder:
 
 
 def as_flags(values: dict[str, Any]) -> list[str]:
-    return [part for name, value in values.items()
-            for part in ("--" + name.replace("_", "-"), str(value))]
+    return [
+        part
+        for name, value in values.items()
+        for part in ("--" + name.replace("_", "-"), str(value))
+    ]
 
 
 def called(monkeypatch: pytest.MonkeyPatch, function: str, arguments: list[str]) -> Recorder:
@@ -48,24 +76,62 @@ def called(monkeypatch: pytest.MonkeyPatch, function: str, arguments: list[str])
 
 
 def test_plan(monkeypatch: pytest.MonkeyPatch) -> None:
-    got = called(monkeypatch, "plan", [
-        "a-model", "a-device", *as_flags({**GIVEN, **PLAN_ONLY}), "--schemes", "bf16,fp8-block",
-        "--ttft-ms", "500", "--tpot-ms", "25", "--untie", "--exact",
-        "--drop-policies", "head,First_Layers"])
+    got = called(
+        monkeypatch,
+        "plan",
+        [
+            "a-model",
+            "a-device",
+            *as_flags({**GIVEN, **PLAN_ONLY}),
+            "--schemes",
+            "bf16,fp8-block",
+            "--ttft-ms",
+            "500",
+            "--tpot-ms",
+            "25",
+            "--untie",
+            "--exact",
+            "--drop-policies",
+            "head,First_Layers",
+        ],
+    )
     assert got.positional == ("a-model", "a-device")
     assert got.keywords == {
-        **GIVEN, **PLAN_ONLY, "schemes": ["bf16", "fp8-block"], "untie": True, "exact": True,
+        **GIVEN,
+        **PLAN_ONLY,
+        "schemes": ["bf16", "fp8-block"],
+        "untie": True,
+        "exact": True,
         "drop_policies": ["head", "first-layers"],
-        "ttft_seconds": pytest.approx(0.5), "tpot_seconds": pytest.approx(0.025)}
+        "ttft_seconds": pytest.approx(0.5),
+        "tpot_seconds": pytest.approx(0.025),
+    }
 
 
 def test_estimate(monkeypatch: pytest.MonkeyPatch) -> None:
-    got = called(monkeypatch, "estimate", [
-        "estimate", "a-model", "a-device", *as_flags(GIVEN), "--scheme", "int8-w8a8",
-        "--ttft-ms", "500", "--tpot-ms", "25"])
+    got = called(
+        monkeypatch,
+        "estimate",
+        [
+            "estimate",
+            "a-model",
+            "a-device",
+            *as_flags(GIVEN),
+            "--scheme",
+            "int8-w8a8",
+            "--ttft-ms",
+            "500",
+            "--tpot-ms",
+            "25",
+        ],
+    )
     assert got.positional == ("a-model", "a-device")
-    assert got.keywords == {**GIVEN, "scheme": "int8-w8a8", "ttft_seconds": pytest.approx(0.5),
-                            "tpot_seconds": pytest.approx(0.025)}
+    assert got.keywords == {
+        **GIVEN,
+        "scheme": "int8-w8a8",
+        "ttft_seconds": pytest.approx(0.5),
+        "tpot_seconds": pytest.approx(0.025),
+    }
 
 
 def test_the_default_verb_is_plan(monkeypatch: pytest.MonkeyPatch) -> None:

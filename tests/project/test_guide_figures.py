@@ -30,16 +30,28 @@ def test_tensors_of_deepseek_v3() -> None:
 def test_stages_of_llama_405b() -> None:
     fewer, even = said("docs/guide/training.md", r"then keeps ([\d.]+) GiB in place of ([\d.]+),")
     for ends, gib in ((None, even), (7, fewer)):
-        found = planner.train("llama-3.1-405b", "h100-sxm", devices=1024, tp=8, pp=16, zero=1,
-                              seq=8192, sequence_parallel=True, recompute="full",
-                              first_stage_layers=ends, last_stage_layers=ends)
+        found = planner.train(
+            "llama-3.1-405b",
+            "h100-sxm",
+            devices=1024,
+            tp=8,
+            pp=16,
+            zero=1,
+            seq=8192,
+            sequence_parallel=True,
+            recompute="full",
+            first_stage_layers=ends,
+            last_stage_layers=ends,
+        )
         assert f"{max(s.total for s in found.stages) / 2**30:.2f}" == gib
 
 
 def test_positions_of_a_what_if_page() -> None:
     *axes, all_of_them = said(
-        "docs/guide/report.md", r"on H100 has (\d+) kinds of requests × (\d+) limits × (\d+) "
-        r"device counts × (\d+) losses × (\d+) engines × (\d+) caches = ([\d,]+)\.")
+        "docs/guide/report.md",
+        r"on H100 has (\d+) kinds of requests × (\d+) limits × (\d+) "
+        r"device counts × (\d+) losses × (\d+) engines × (\d+) caches = ([\d,]+)\.",
+    )
     plan = planner.plan("llama-3.1-8b", "h100-sxm")
     ask = Ask(model="llama-3.1-8b", device="h100-sxm")
     found = {axis.name: len(axis.values) for axis in checked_axes(Around.of(ask, plan), plan, ())}
@@ -61,8 +73,10 @@ def test_pools_of_deepseek_v3() -> None:
 @pytest.mark.exhaustive
 @pytest.mark.parametrize(("drafts", "at"), [("none", 0), ("mtp", 1)])
 def test_drafts_in_pools_of_deepseek_v3(drafts: str, at: int) -> None:
-    rates = said("docs/guide/speculation.md",
-                 r"gives ([\d,]+) tokens/s without drafts and ([\d,]+) with")
-    plan = planner.plan("deepseek-v3", "h200-sxm", devices=32, mode="disaggregated",
-                        speculation=drafts)
+    rates = said(
+        "docs/guide/speculation.md", r"gives ([\d,]+) tokens/s without drafts and ([\d,]+) with"
+    )
+    plan = planner.plan(
+        "deepseek-v3", "h200-sxm", devices=32, mode="disaggregated", speculation=drafts
+    )
     assert round(plan.performance.output_tokens_per_second.value) == int(rates[at])

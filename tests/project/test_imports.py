@@ -8,10 +8,19 @@ from pathlib import Path
 from support.wheels import ROOT, call, checked
 
 HEAVY = {"numpy", "pandas", "pydantic", "matplotlib", "rich", "scipy", "jinja2", "highspy"}
-NOT_FOR_PLANNING = {"pandas", "matplotlib", "scipy", "numba", "pydantic", "rich", "jinja2",
-                    "planner.numerics", "planner.planning.plan.diff",
-                    "planner.quality.sensitivity.alpha_table",
-                    "planner.quality.sensitivity.measured_names"}
+NOT_FOR_PLANNING = {
+    "pandas",
+    "matplotlib",
+    "scipy",
+    "numba",
+    "pydantic",
+    "rich",
+    "jinja2",
+    "planner.numerics",
+    "planner.planning.plan.diff",
+    "planner.quality.sensitivity.alpha_table",
+    "planner.quality.sensitivity.measured_names",
+}
 MOST_MODULES = 347
 """Modules of this package that a plan may import: each costs about 0.3 ms, records included. Twelve
 of them are what losses rest on: measured models, and published accuracies."""
@@ -53,8 +62,10 @@ def test_the_main_job_imports_what_it_needs(tmp_path: Path) -> None:
 
 
 def test_a_plan_that_can_have_no_pools_loads_none_of_their_search(tmp_path: Path) -> None:
-    for more in (["--devices", "2", "--mode", "aggregated"],
-                 ["--devices", "2", "--engine", "llama.cpp"]):
+    for more in (
+        ["--devices", "2", "--mode", "aggregated"],
+        ["--devices", "2", "--engine", "llama.cpp"],
+    ):
         arguments = ["qwen2.5-0.5b", "h100-sxm", *more]
         code, names, _ = modules_after(_SCRIPT.format(arguments=arguments), tmp_path)
         assert code == 0
@@ -63,7 +74,8 @@ def test_a_plan_that_can_have_no_pools_loads_none_of_their_search(tmp_path: Path
 
 def test_importing_the_package_is_light(tmp_path: Path) -> None:
     code, names, _ = modules_after(
-        "import json, sys, planner; print(json.dumps([0, sorted(sys.modules)]))", tmp_path)
+        "import json, sys, planner; print(json.dumps([0, sorted(sys.modules)]))", tmp_path
+    )
     assert code == 0
     assert names & (HEAVY | {"click"}) == set()
     assert not {name for name in names if name.startswith("planner.")}
@@ -83,8 +95,15 @@ def test_a_turned_arrow_would_be_found(tmp_path: Path) -> None:
     (tmp_path / "pyproject.toml").write_text(
         '[tool.importlinter]\nroot_packages = ["planner"]\n[[tool.importlinter.contracts]]\n'
         'name = "One direction"\ntype = "layers"\n'
-        'layers = ["planner.hardware", "planner.formats"]\n', encoding="utf-8")
-    done = subprocess.run([str(Path(sys.executable).parent / "lint-imports"), "--no-cache"],
-                          cwd=tmp_path, capture_output=True, text=True, check=False)
+        'layers = ["planner.hardware", "planner.formats"]\n',
+        encoding="utf-8",
+    )
+    done = subprocess.run(
+        [str(Path(sys.executable).parent / "lint-imports"), "--no-cache"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 1
     assert "planner.formats.wrong" in done.stdout

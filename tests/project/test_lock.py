@@ -32,14 +32,24 @@ def pins(text: str) -> dict[str, Version]:
 def wanted() -> list[Requirement]:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     extras = project["project"]["optional-dependencies"]
-    return [Requirement(text) for text in (
-        *project["project"]["dependencies"], *extras["dev"], *extras["fast"],
-        *project["build-system"]["requires"])]
+    return [
+        Requirement(text)
+        for text in (
+            *project["project"]["dependencies"],
+            *extras["dev"],
+            *extras["fast"],
+            *project["build-system"]["requires"],
+        )
+    ]
 
 
 def test_the_locks_are_those_of_the_tested_versions() -> None:
-    assert [path.name for path in LOCKS] == ["models.txt", "python3.11.txt", "python3.13.txt",
-                                            "supply.txt"]
+    assert [path.name for path in LOCKS] == [
+        "models.txt",
+        "python3.11.txt",
+        "python3.13.txt",
+        "supply.txt",
+    ]
 
 
 @pytest.mark.parametrize("path", PYTHONS, ids=lambda path: path.stem)
@@ -48,8 +58,11 @@ def test_a_lock_satisfies_every_range(path: Path) -> None:
     environment = {**default_environment(), "python_version": path.stem.removeprefix("python")}
     applied = [need for need in wanted() if not need.marker or need.marker.evaluate(environment)]
     assert len(applied) > 20
-    assert [str(need) for need in applied
-            if not need.specifier.contains(locked[canonicalize_name(need.name)])] == []
+    assert [
+        str(need)
+        for need in applied
+        if not need.specifier.contains(locked[canonicalize_name(need.name)])
+    ] == []
 
 
 @pytest.mark.parametrize("path", LOCKS, ids=lambda path: path.stem)
@@ -66,9 +79,13 @@ def test_the_models_are_the_ones_that_are_asked_for() -> None:
     asked = [Requirement(line) for line in (folder / "models.in").read_text().split()]
     locked = pins((folder / "models.txt").read_text(encoding="utf-8"))
     assert {canonicalize_name(r.name): next(iter(r.specifier)).version for r in asked} == {
-        name: str(version) for name, version in locked.items()}
+        name: str(version) for name, version in locked.items()
+    }
 
 
 def test_large_oracles_are_not_locked() -> None:
-    assert not any(name in pins(path.read_text(encoding="utf-8")) for path in PYTHONS
-                   for name in ("torch", "transformers", "torchao", "nvidia-modelopt"))
+    assert not any(
+        name in pins(path.read_text(encoding="utf-8"))
+        for path in PYTHONS
+        for name in ("torch", "transformers", "torchao", "nvidia-modelopt")
+    )

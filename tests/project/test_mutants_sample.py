@@ -41,8 +41,10 @@ def test_a_change_moves_what_it_changes_alone(sample: Any, tree: Path) -> None:
     file = tree / "planner/one/code.py"
     file.write_text("# moved down\n\nX = 3\n\n" + LINES, encoding="utf-8")
     assert drawn(sample, tree) == (before, first)
-    file.write_text("def new(a):\n    return a / 7 if a > 3 else -a\n\n"
-                    + LINES.replace("b * 5 ", "b * 50 "), encoding="utf-8")
+    file.write_text(
+        "def new(a):\n    return a / 7 if a > 3 else -a\n\n" + LINES.replace("b * 5 ", "b * 50 "),
+        encoding="utf-8",
+    )
     after, second = drawn(sample, tree)
     assert len(after - before) > len(before - after) > 0
     added, gone = second - before, first - after
@@ -62,15 +64,20 @@ def test_seeds_draw_others_and_folders_have_their_share(sample: Any, tree: Path)
 
 def test_terms_of_named_parameters_are_places_and_texts_are_none(sample: Any) -> None:
     places = importlib.import_module("mutants.places").places
-    text = ("def f(p, x):\n    y = p['share'] * x\n    z = 'a' + x + str(x)\n"
-            "    return z + ('s' if x else ''), y, ', '.join(x) + x\n")
+    text = (
+        "def f(p, x):\n    y = p['share'] * x\n    z = 'a' + x + str(x)\n"
+        "    return z + ('s' if x else ''), y, ', '.join(x) + x\n"
+    )
     assert [one.before for one in places(text)] == ["p['share'] * x"]
 
 
 def test_what_a_function_says_does_not_change_with_its_description(sample: Any) -> None:
     places = importlib.import_module("mutants.places").places
-    texts = ("def f(a):\n    return a + 1\n", "# moved\n\ndef f(a):\n    'why'\n    return a + 1\n",
-             "def f(a):\n    return a + 2\n")
+    texts = (
+        "def f(a):\n    return a + 1\n",
+        "# moved\n\ndef f(a):\n    'why'\n    return a + 1\n",
+        "def f(a):\n    return a + 2\n",
+    )
     plain, described, other = (places(text)[0].digest for text in texts)
     assert plain == described != other
 

@@ -23,19 +23,32 @@ for words in json.loads(sys.argv[1]):
 """
 COMMANDS = [
     ["qwen2.5-0.5b", "l40s", "--devices", "1", "--json", "--report", "r.html"],
-    ["estimate", "Qwen/Qwen2.5-0.5B", "l40s", "--devices", "1"], ["models"], ["devices"],
-    ["formats"], ["scenarios"], ["schema"], ["inventory", "deepseek-ai/DeepSeek-V3"],
+    ["estimate", "Qwen/Qwen2.5-0.5B", "l40s", "--devices", "1"],
+    ["models"],
+    ["devices"],
+    ["formats"],
+    ["scenarios"],
+    ["schema"],
+    ["inventory", "deepseek-ai/DeepSeek-V3"],
     ["memory", "qwen2.5-0.5b", "l40s", "--tp", "1", "--context", "2048"],
-    ["experts", "deepseek-v2-lite", "--batch", "8"], ["claims", "--only", "3"],
+    ["experts", "deepseek-v2-lite", "--batch", "8"],
+    ["claims", "--only", "3"],
     ["train", "qwen2.5-0.5b", "h100-sxm", "--devices", "2", "--zero", "1", "--seq", "512"],
-    ["validate", "--only", "op_gemm"], ["profile", "checkpoint", "--workers", "1", "--quiet"],
+    ["validate", "--only", "op_gemm"],
+    ["profile", "checkpoint", "--workers", "1", "--quiet"],
 ]
 
 
 def python(code: str, *arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     environment = clean_environment() | {"PYTHONPATH": str(ROOT)}
-    return subprocess.run([sys.executable, "-c", code, *arguments], cwd=cwd, env=environment,
-                          capture_output=True, text=True, check=False)
+    return subprocess.run(
+        [sys.executable, "-c", code, *arguments],
+        cwd=cwd,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
 
 
 def test_the_commands_answer_without_a_network(tmp_path: Path) -> None:
@@ -48,10 +61,14 @@ def test_the_commands_answer_without_a_network(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr[-2000:]
 
 
-@pytest.mark.parametrize("attempt", [
-    "import socket; socket.create_connection(('127.0.0.1', 9))",
-    "import socket; socket.getaddrinfo('localhost', 9)",
-    "import urllib.request; urllib.request.urlopen('file:///etc/hostname')"])
+@pytest.mark.parametrize(
+    "attempt",
+    [
+        "import socket; socket.create_connection(('127.0.0.1', 9))",
+        "import socket; socket.getaddrinfo('localhost', 9)",
+        "import urllib.request; urllib.request.urlopen('file:///etc/hostname')",
+    ],
+)
 def test_the_block_holds(attempt: str, tmp_path: Path) -> None:
     done = python(BLOCKED.split("from planner")[0] + attempt, cwd=tmp_path)
     assert "the network was touched" in done.stderr

@@ -17,10 +17,14 @@ def patterns() -> list[str]:
 
 
 def data_files() -> list[str]:
-    return sorted(str(path.relative_to(ROOT)) for folder in FOLDERS
-                  for path in (ROOT / folder).rglob("*")
-                  if path.is_file() and path.suffix not in (".py", ".pyc", ".nbi", ".nbc")
-                  and "__pycache__" not in path.parts)
+    return sorted(
+        str(path.relative_to(ROOT))
+        for folder in FOLDERS
+        for path in (ROOT / folder).rglob("*")
+        if path.is_file()
+        and path.suffix not in (".py", ".pyc", ".nbi", ".nbc")
+        and "__pycache__" not in path.parts
+    )
 
 
 def test_every_data_file_has_an_origin() -> None:
@@ -35,18 +39,22 @@ def test_no_origin_is_of_a_file_that_is_gone() -> None:
 def test_every_configuration_has_a_source() -> None:
     folder = ROOT / "planner" / "models" / "configs"
     sources = tomllib.loads((folder / "sources.toml").read_text(encoding="utf-8"))
-    ids = {path.name.split(".hf_quant_config")[0].removesuffix(".json")
-           for path in folder.glob("*.json")}
+    ids = {
+        path.name.split(".hf_quant_config")[0].removesuffix(".json")
+        for path in folder.glob("*.json")
+    }
     assert ids == set(sources)
     assert [name for name, entry in sources.items() if not entry["source"].strip()] == []
 
 
 def test_every_row_of_others_has_a_source() -> None:
-    for name, column in (("quality/data/measured_deltas.csv", "source"),
-                         ("quality/data/measured_models.csv", "source"),
-                         ("quality/data/measured_metrics.csv", "reason"),
-                         ("planning/data/engine_matrix.csv", "source"),
-                         ("planning/data/engine_layouts.csv", "source")):
+    for name, column in (
+        ("quality/data/measured_deltas.csv", "source"),
+        ("quality/data/measured_models.csv", "source"),
+        ("quality/data/measured_metrics.csv", "reason"),
+        ("planning/data/engine_matrix.csv", "source"),
+        ("planning/data/engine_layouts.csv", "source"),
+    ):
         path: Path = ROOT / "planner" / name
         with path.open(encoding="utf-8", newline="") as file:
             assert [row for row in csv.DictReader(file) if not row[column].strip()] == []

@@ -49,9 +49,13 @@ def test_a_missing_report_is_noticed(phases: ModuleType, tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize(("reason", "failed"), [("", 1), ("there is nothing to test", 0)])
-def test_a_phase_without_tests(phases: ModuleType, monkeypatch: pytest.MonkeyPatch,
-                               capsys: pytest.CaptureFixture[str], reason: str,
-                               failed: int) -> None:
+def test_a_phase_without_tests(
+    phases: ModuleType,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    reason: str,
+    failed: int,
+) -> None:
     monkeypatch.setattr(phases.RUNNING, "run", lambda command, environment: phases.PYTEST_NO_TESTS)
     totals = phases.Totals()
     phases.run_tests(phases.Phase("empty", 1, (), may_be_empty=lambda: reason), totals)
@@ -59,8 +63,9 @@ def test_a_phase_without_tests(phases: ModuleType, monkeypatch: pytest.MonkeyPat
     assert (reason or "must have some") in capsys.readouterr().out + " ".join(totals.problems)
 
 
-def test_a_phase_over_its_budget_is_a_remark(phases: ModuleType, monkeypatch: pytest.MonkeyPatch,
-                                             capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_phase_over_its_budget_is_a_remark(
+    phases: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setattr(phases, "run_phase", lambda phase, totals: 1000.0)
     assert phases.run_phases(phases.PHASES, 1e6) == 0
     said = capsys.readouterr().out
@@ -68,8 +73,9 @@ def test_a_phase_over_its_budget_is_a_remark(phases: ModuleType, monkeypatch: py
     assert said.endswith("0 tests run in `make exhaustive` only\n0 passed, 0 failed, 0 skipped\n")
 
 
-def test_what_is_left_to_make_exhaustive_is_counted(phases: ModuleType,
-                                                    monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_left_to_make_exhaustive_is_counted(
+    phases: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def run(command: list[str], environment: dict[str, str]) -> int:
         Path(environment["PHASE_LEFT_OUT"]).write_text("7", encoding="ascii")
         return 0
@@ -97,8 +103,9 @@ def test_every_test_is_in_the_reach_of_its_phase(phases: ModuleType) -> None:
         for marker in re.findall(r"mark\.(\w+)", file.read_text(encoding="utf-8")):
             if marker in found:
                 found[marker] += 1
-                assert any(file.is_relative_to(ROOT / place) for place in phases.OTHERS[marker]), \
+                assert any(file.is_relative_to(ROOT / place) for place in phases.OTHERS[marker]), (
                     f"{file} is marked {marker}"
+                )
     assert found["browser"]
     assert found["numerics"]
 
@@ -118,17 +125,25 @@ sys.exit(phases.main([]))
 
 
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupted_run_ends_with_all_its_children(sent: signal.Signals,
-                                                       tmp_path: Path) -> None:
+def test_an_interrupted_run_ends_with_all_its_children(
+    sent: signal.Signals, tmp_path: Path
+) -> None:
     checker = tmp_path / "checker"
     checker.write_text(f"#!/bin/sh\necho $$ > {tmp_path}/pid\nexec sleep 1000\n", encoding="utf-8")
     checker.chmod(0o755)
     told, known = tmp_path / "told", tmp_path / "pid"
-    with told.open("w") as output, subprocess.Popen(
+    with (
+        told.open("w") as output,
+        subprocess.Popen(
             [sys.executable, "-c", INTERRUPTED, str(ROOT / ".ci" / "phases.py"), str(tmp_path)],
-            stdout=output) as process:
-        while "child " not in told.read_text() or not known.is_file() \
-                or not known.read_text().endswith("\n"):
+            stdout=output,
+        ) as process,
+    ):
+        while (
+            "child " not in told.read_text()
+            or not known.is_file()
+            or not known.read_text().endswith("\n")
+        ):
             assert process.poll() is None
             time.sleep(0.01)
         process.send_signal(sent)
@@ -148,16 +163,20 @@ def test_an_interrupted_run_ends_with_all_its_children(sent: signal.Signals,
 def runs(pid: int) -> bool:
     """Whether a process is there, one that nobody has waited for aside."""
     try:
-        state = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True,
-                               text=True, check=False).stdout.strip()
+        state = subprocess.run(
+            ["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True, check=False
+        ).stdout.strip()
     except FileNotFoundError:
         pytest.skip("ps is not installed")
     return bool(state) and not state.startswith("Z")
 
 
 def test_checkers_run_beside_the_tests_and_are_counted(
-        phases: ModuleType, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str],
-        tmp_path: Path) -> None:
+    phases: ModuleType,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    tmp_path: Path,
+) -> None:
     for name, line in (("good", "exit 0"), ("bad", "echo reason >&2; exit 3")):
         (tmp_path / name).write_text(f"#!/bin/sh\n{line}\n", encoding="utf-8")
         (tmp_path / name).chmod(0o755)
@@ -174,8 +193,13 @@ def test_a_stub_that_fails_is_passed_over(tmp_path: Path) -> None:
     stub = tmp_path / "python3.11"
     stub.write_text("#!/bin/sh\necho 'command not found' >&2\nexit 127\n", encoding="utf-8")
     stub.chmod(0o755)
-    found = find_python({"PATH": os.pathsep.join(
-        [str(tmp_path), str(Path(sys.executable).parent), "/usr/bin", "/bin"])})
+    found = find_python(
+        {
+            "PATH": os.pathsep.join(
+                [str(tmp_path), str(Path(sys.executable).parent), "/usr/bin", "/bin"]
+            )
+        }
+    )
     assert found.returncode == 0
     assert found.stdout.strip() not in ("", str(stub))
 
@@ -193,5 +217,10 @@ def test_an_interpreter_that_was_named_is_the_only_candidate(tmp_path: Path) -> 
 
 def find_python(environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
     """Run the script that picks the interpreter."""
-    return subprocess.run(["/bin/sh", str(ROOT / ".ci" / "find-python")], env=environment,
-                          capture_output=True, text=True, check=False)
+    return subprocess.run(
+        ["/bin/sh", str(ROOT / ".ci" / "find-python")],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )

@@ -12,14 +12,54 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "planner"
-MODULES = {"fcntl", "resource", "termios", "tty", "pty", "pwd", "grp", "syslog", "msvcrt", "winreg",
-           "_winapi"}
+MODULES = {
+    "fcntl",
+    "resource",
+    "termios",
+    "tty",
+    "pty",
+    "pwd",
+    "grp",
+    "syslog",
+    "msvcrt",
+    "winreg",
+    "_winapi",
+}
 CALLS = {
-    "os": {"sched_getaffinity", "sched_setaffinity", "killpg", "getpgid", "setsid", "fork", "uname",
-           "getuid", "geteuid", "getloadavg", "mkfifo", "mknod", "posix_fadvise", "sysconf",
-           "statvfs", "pread", "preadv", "pwrite", "startfile", "wait4"},
-    "signal": {"SIGKILL", "SIGALRM", "SIGHUP", "SIGUSR1", "SIGUSR2", "alarm", "setitimer",
-               "pthread_sigmask", "sigwait", "CTRL_C_EVENT"},
+    "os": {
+        "sched_getaffinity",
+        "sched_setaffinity",
+        "killpg",
+        "getpgid",
+        "setsid",
+        "fork",
+        "uname",
+        "getuid",
+        "geteuid",
+        "getloadavg",
+        "mkfifo",
+        "mknod",
+        "posix_fadvise",
+        "sysconf",
+        "statvfs",
+        "pread",
+        "preadv",
+        "pwrite",
+        "startfile",
+        "wait4",
+    },
+    "signal": {
+        "SIGKILL",
+        "SIGALRM",
+        "SIGHUP",
+        "SIGUSR1",
+        "SIGUSR2",
+        "alarm",
+        "setitimer",
+        "pthread_sigmask",
+        "sigwait",
+        "CTRL_C_EVENT",
+    },
     "select": {"poll", "epoll", "kqueue"},
     "time": {"tzset", "clock_gettime"},
 }
@@ -46,10 +86,16 @@ def _named(tree: ast.AST) -> Iterator[tuple[int, str]]:
         elif isinstance(node, ast.ImportFrom):
             if node.module in MODULES:
                 yield node.lineno, node.module
-            yield from ((node.lineno, f"{node.module}.{one.name}") for one in node.names
-                        if one.name in CALLS.get(node.module or "", ()))
-        elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) \
-                and node.attr in CALLS.get(node.value.id, ()):
+            yield from (
+                (node.lineno, f"{node.module}.{one.name}")
+                for one in node.names
+                if one.name in CALLS.get(node.module or "", ())
+            )
+        elif (
+            isinstance(node, ast.Attribute)
+            and isinstance(node.value, ast.Name)
+            and node.attr in CALLS.get(node.value.id, ())
+        ):
             yield node.lineno, f"{node.value.id}.{node.attr}"
 
 
@@ -57,9 +103,16 @@ def test_no_call_that_one_system_lacks() -> None:
     assert _looked()["named"] == []
 
 
-@pytest.mark.parametrize("text", [
-    "import fcntl", "from resource import getrusage", "import os\nos.killpg(1, 9)",
-    "from signal import SIGKILL", "import signal\nsignal.SIGKILL"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "import fcntl",
+        "from resource import getrusage",
+        "import os\nos.killpg(1, 9)",
+        "from signal import SIGKILL",
+        "import signal\nsignal.SIGKILL",
+    ],
+)
 def test_the_test_sees_such_calls(text: str) -> None:
     assert NAMED.search(text)
     assert len(list(_named(ast.parse(text)))) == 1
@@ -76,21 +129,36 @@ def _unencoded(tree: ast.AST) -> Iterator[int]:
     for node in ast.walk(tree):
         if not isinstance(node, ast.Call):
             continue
-        name = node.func.attr if isinstance(node.func, ast.Attribute) else \
-            node.func.id if isinstance(node.func, ast.Name) else ""
+        name = (
+            node.func.attr
+            if isinstance(node.func, ast.Attribute)
+            else node.func.id
+            if isinstance(node.func, ast.Name)
+            else ""
+        )
         given = {word.arg for word in node.keywords}
-        owner = node.func.value.id if isinstance(node.func, ast.Attribute) \
-            and isinstance(node.func.value, ast.Name) else ""
+        owner = (
+            node.func.value.id
+            if isinstance(node.func, ast.Attribute) and isinstance(node.func.value, ast.Name)
+            else ""
+        )
         if name == "open" and owner not in ("os", "Journal", "webbrowser", "tarfile", "zipfile"):
             first = 0 if isinstance(node.func, ast.Attribute) else 1
             modes = [word.value for word in node.keywords if word.arg == "mode"]
             modes += node.args[first:]
-            mode = next((one.value for one in modes if isinstance(one, ast.Constant)
-                         and isinstance(one.value, str)), "r")
+            mode = next(
+                (
+                    one.value
+                    for one in modes
+                    if isinstance(one, ast.Constant) and isinstance(one.value, str)
+                ),
+                "r",
+            )
             if "b" not in mode and "encoding" not in given:
                 yield node.lineno
-        elif (name == "write_text" and "encoding" not in given) \
-                or (name == "read_text" and not given and not node.args):
+        elif (name == "write_text" and "encoding" not in given) or (
+            name == "read_text" and not given and not node.args
+        ):
             yield node.lineno
 
 
@@ -104,13 +172,21 @@ def _translated(tree: ast.AST) -> Iterator[int]:
     for node in ast.walk(tree):
         if not isinstance(node, ast.Call):
             continue
-        name = node.func.attr if isinstance(node.func, ast.Attribute) else \
-            node.func.id if isinstance(node.func, ast.Name) else ""
-        texts = [one.value for one in (*node.args, *(word.value for word in node.keywords
-                                                     if word.arg == "mode"))
-                 if isinstance(one, ast.Constant)]
-        writes = name == "write_text" or (name in ("open", "fdopen") and
-                                          set(texts) & {"w", "a", "x", "wt", "at", "xt"})
+        name = (
+            node.func.attr
+            if isinstance(node.func, ast.Attribute)
+            else node.func.id
+            if isinstance(node.func, ast.Name)
+            else ""
+        )
+        texts = [
+            one.value
+            for one in (*node.args, *(word.value for word in node.keywords if word.arg == "mode"))
+            if isinstance(one, ast.Constant)
+        ]
+        writes = name == "write_text" or (
+            name in ("open", "fdopen") and set(texts) & {"w", "a", "x", "wt", "at", "xt"}
+        )
         null = any(isinstance(one, ast.Attribute) and one.attr == "devnull" for one in node.args)
         if writes and not null and "newline" not in {word.arg for word in node.keywords}:
             yield node.lineno
@@ -120,8 +196,10 @@ def test_every_text_is_written_with_the_same_ends_of_lines() -> None:
     assert _looked()["translated"] == []
 
 
-@pytest.mark.parametrize("text", [
-    "p.write_text(t, encoding='utf-8')", "open(p, 'w', encoding='utf-8')", "p.open(mode='x')"])
+@pytest.mark.parametrize(
+    "text",
+    ["p.write_text(t, encoding='utf-8')", "open(p, 'w', encoding='utf-8')", "p.open(mode='x')"],
+)
 def test_the_test_sees_lines_that_end_otherwise(text: str) -> None:
     assert OPENS.search(text)
     assert len(list(_translated(ast.parse(text)))) == 1
@@ -131,8 +209,11 @@ def _unencoded_child(tree: ast.AST) -> Iterator[int]:
     """Lines that read what a program prints as a text without saying how it is encoded."""
     for node in ast.walk(tree):
         given = {word.arg for word in node.keywords} if isinstance(node, ast.Call) else set()
-        if given & {"text", "universal_newlines"} and given & {"stdout", "capture_output"} \
-                and "encoding" not in given:
+        if (
+            given & {"text", "universal_newlines"}
+            and given & {"stdout", "capture_output"}
+            and "encoding" not in given
+        ):
             assert isinstance(node, ast.Call)
             yield node.lineno
 
@@ -151,9 +232,15 @@ def _looked() -> dict[str, list[str]]:
     for path in sorted(PACKAGE.rglob("*.py")):
         text, place = path.read_text(encoding="utf-8"), path.relative_to(ROOT)
         names = NAMED.search(text) and path.relative_to(PACKAGE).as_posix() not in ALLOWED
-        looks = [(name, look) for name, look, words in (
-            ("unencoded", _unencoded, OPENS), ("translated", _translated, OPENS),
-            ("child", _unencoded_child, CHILD)) if words.search(text)]
+        looks = [
+            (name, look)
+            for name, look, words in (
+                ("unencoded", _unencoded, OPENS),
+                ("translated", _translated, OPENS),
+                ("child", _unencoded_child, CHILD),
+            )
+            if words.search(text)
+        ]
         if not names and not looks:
             continue
         tree = ast.parse(text)
@@ -178,7 +265,13 @@ for module, names in {CALLS!r}.items():
 from planner.cli.main import main
 sys.exit(main(["smollm2-135m", "h100-sxm", "--devices", "1", "--batch", "1", "--json"]))
 """
-    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True,
-                         encoding="utf-8", check=False, cwd=ROOT)
+    ran = subprocess.run(
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        check=False,
+        cwd=ROOT,
+    )
     assert ran.returncode == 0, ran.stderr
     assert '"tokens"' in ran.stdout or '"units"' in ran.stdout

@@ -6,11 +6,29 @@ from pathlib import Path
 import pytest
 from support.wheels import ROOT
 
-SKIPPED = {".git", ".venv", ".engines", "out", "dist", "build", "node_modules", "__pycache__",
-           ".mypy_cache", ".ruff_cache", ".pytest_cache", ".hypothesis", ".import_linter_cache",
-           "shared"}
-RESERVED = {"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt")
-                                          for n in range(1, 10))}
+SKIPPED = {
+    ".git",
+    ".venv",
+    ".engines",
+    "out",
+    "dist",
+    "build",
+    "node_modules",
+    "__pycache__",
+    ".mypy_cache",
+    ".ruff_cache",
+    ".pytest_cache",
+    ".hypothesis",
+    ".import_linter_cache",
+    "shared",
+}
+RESERVED = {
+    "con",
+    "prn",
+    "aux",
+    "nul",
+    *(f"{port}{n}" for port in ("com", "lpt") for n in range(1, 10)),
+}
 REFUSED = set('<>:"|?*\\')
 LONGEST = 160
 """Windows takes paths of 260 letters; the folder that holds the checkout needs some of them."""
@@ -50,8 +68,9 @@ def test_every_system_can_have_every_file() -> None:
     assert {str(path): why for path in PATHS if (why := portable(path))} == {}
 
 
-@pytest.mark.parametrize("name", ["aux.py", "con", "a:b.txt", "naïve.md", "what?.md", "end.",
-                                  "x" * 200, "LPT1.csv"])
+@pytest.mark.parametrize(
+    "name", ["aux.py", "con", "a:b.txt", "naïve.md", "what?.md", "end.", "x" * 200, "LPT1.csv"]
+)
 def test_a_name_that_some_system_refuses_is_seen(name: str) -> None:
     assert portable(Path(name))
 

@@ -19,20 +19,27 @@ PROMPT = "$ "
 
 def blocks(name: str) -> list[tuple[str, str]]:
     """Fenced blocks of a Markdown file: language and text."""
-    return [(found[1], found[2]) for found in _BLOCK.finditer(
-        (ROOT / name).read_text(encoding="utf-8"))]
+    return [
+        (found[1], found[2]) for found in _BLOCK.finditer((ROOT / name).read_text(encoding="utf-8"))
+    ]
 
 
 def commands(name: str) -> list[str]:
     """Lines `$ plan …` of the console blocks of a Markdown file, continued lines joined."""
     joined = (text.replace("\\\n", " ") for language, text in blocks(name) if language == "console")
-    lines = (line.removeprefix(PROMPT).strip() for text in joined for line in text.splitlines()
-             if line.startswith(PROMPT))
+    lines = (
+        line.removeprefix(PROMPT).strip()
+        for text in joined
+        for line in text.splitlines()
+        if line.startswith(PROMPT)
+    )
     return [line for line in lines if line.split()[0] == "plan"]
 
 
-LONG = {"plan sweep scenarios/sweeps/two-devices.toml -o table.csv",
-        "plan explain qwen2.5-0.5b jetson-orin-nano-8gb --devices 1 --tpot-ms 60 --solves 12"}
+LONG = {
+    "plan sweep scenarios/sweeps/two-devices.toml -o table.csv",
+    "plan explain qwen2.5-0.5b jetson-orin-nano-8gb --devices 1 --tpot-ms 60 --solves 12",
+}
 """Commands of many solves, which `make exhaustive` runs as shown."""
 SHELL = set("|<>$&;*`")
 COMMANDS = list(dict.fromkeys(commands("README.md") + commands("docs/guide/start.md")))
@@ -41,8 +48,11 @@ COMMANDS = list(dict.fromkeys(commands("README.md") + commands("docs/guide/start
 def test_the_first_block_is_the_two_commands() -> None:
     language, text = blocks("README.md")[0]
     assert language in ("", "console", "sh", "bash", "shell")
-    assert [line.removeprefix(PROMPT).split("#")[0].strip() for line in text.splitlines()
-            if line.strip()] == ["make demo", "make test"]
+    assert [
+        line.removeprefix(PROMPT).split("#")[0].strip()
+        for line in text.splitlines()
+        if line.strip()
+    ] == ["make demo", "make test"]
 
 
 def test_the_readme_shows_commands() -> None:
@@ -56,15 +66,22 @@ def test_what_is_shown_of_python_runs(name: str) -> None:
     shown = [text for language, text in blocks(name) if language == "python"]
     assert shown
     for text in shown:
-        done = subprocess.run([sys.executable, "-W", "error::UserWarning:planner", "-c", text],
-                              env=clean_environment(), capture_output=True, text=True, check=False,
-                              timeout=60)
+        done = subprocess.run(
+            [sys.executable, "-W", "error::UserWarning:planner", "-c", text],
+            env=clean_environment(),
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
         assert done.returncode == 0, f"{text}\n{done.stderr}"
 
 
 def test_the_bytes_in_the_readme_are_right() -> None:
-    said = re.search(r'inventory\("([\w.-]+)"\)\.payload_bytes +# ([\d_]+)',
-                     (ROOT / "README.md").read_text(encoding="utf-8"))
+    said = re.search(
+        r'inventory\("([\w.-]+)"\)\.payload_bytes +# ([\d_]+)',
+        (ROOT / "README.md").read_text(encoding="utf-8"),
+    )
     assert said is not None
     assert planner.inventory(said[1]).payload_bytes == int(said[2])
 
@@ -90,7 +107,7 @@ def made_before(command: str, folder: Path) -> None:
 
     Tests of this file may run in several processes, each with a folder of its own.
     """
-    for earlier in COMMANDS[:COMMANDS.index(command)]:
+    for earlier in COMMANDS[: COMMANDS.index(command)]:
         for made in made_by(earlier):
             reads = any(word == made or word.startswith(f"{made}/") for word in command.split())
             if reads and not (folder / made).exists():
@@ -101,17 +118,28 @@ def made_before(command: str, folder: Path) -> None:
 def in_a_shell(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
     """Run ``command`` in a process of its own, by bash."""
     environment = clean_environment()
-    environment["PATH"] = os.pathsep.join([str(Path(sys.executable).parent),
-                                           environment.get("PATH", "")])
-    return subprocess.run(["bash", "-o", "pipefail", "-c", command], cwd=folder, env=environment,
-                          stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    environment["PATH"] = os.pathsep.join(
+        [str(Path(sys.executable).parent), environment.get("PATH", "")]
+    )
+    return subprocess.run(
+        ["bash", "-o", "pipefail", "-c", command],
+        cwd=folder,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
 
 
 @pytest.mark.sample(2)
-@pytest.mark.parametrize("command", [
-    pytest.param(one, marks=pytest.mark.exhaustive) if one in LONG else one for one in COMMANDS])
-def test_a_command_of_the_readme(command: str, folder: Path, capfd: pytest.CaptureFixture[str],
-                                 monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "command",
+    [pytest.param(one, marks=pytest.mark.exhaustive) if one in LONG else one for one in COMMANDS],
+)
+def test_a_command_of_the_readme(
+    command: str, folder: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """In this process where a shell would do nothing but start it."""
     if all((folder / made).exists() for made in made_by(command)) and made_by(command):
         return  # it was run, and succeeded, for a later command
@@ -128,8 +156,9 @@ def test_a_command_of_the_readme(command: str, folder: Path, capfd: pytest.Captu
 
 
 @pytest.mark.exhaustive
-def test_long_commands_are_understood(folder: Path, capfd: pytest.CaptureFixture[str],
-                                      monkeypatch: pytest.MonkeyPatch) -> None:
+def test_long_commands_are_understood(
+    folder: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """With what makes them long left out: solves of ``explain``, most questions of the sweep."""
     explain, sweep = sorted(LONG)
     assert set(COMMANDS) >= LONG
@@ -137,8 +166,9 @@ def test_long_commands_are_understood(folder: Path, capfd: pytest.CaptureFixture
     assert run([*shlex.split(explain)[1:-1], "0", "--batch", "8"]) == 0
     words = shlex.split(sweep)[1:]
     text = Path(words[1]).read_text(encoding="utf-8")
-    few = text.replace('["h100-sxm", "l40s"]', '["l40s"]').replace("[4096, 16_384, 65_536]",
-                                                                   "[4096]")
+    few = text.replace('["h100-sxm", "l40s"]', '["l40s"]').replace(
+        "[4096, 16_384, 65_536]", "[4096]"
+    )
     assert len(few) < len(text) - 20
     Path("few.toml").write_text(few, encoding="utf-8")
     assert run([words[0], "few.toml", "-o", "few.csv"]) == 0
@@ -151,8 +181,11 @@ def test_make_targets_that_are_named_exist(name: str) -> None:
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     targets = set(re.findall(r"^([a-z]+):", makefile, flags=re.MULTILINE))
     text = (ROOT / name).read_text(encoding="utf-8")
-    in_blocks = [line.removeprefix(PROMPT) for _, block in _BLOCK.findall(text)
-                 for line in block.splitlines()]
+    in_blocks = [
+        line.removeprefix(PROMPT)
+        for _, block in _BLOCK.findall(text)
+        for line in block.splitlines()
+    ]
     named = {found for line in in_blocks for found in re.findall(r"^make ([a-z]+)", line)}
     named |= set(re.findall(r"`make ([a-z]+)`", text))
     assert named

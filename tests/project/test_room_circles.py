@@ -9,8 +9,20 @@ import pytest
 import planner
 
 PLANNING = Path(planner.__file__).parent / "planning"
-ROOMS = ("answer", "engines", "explain", "infeasible", "inspect", "price", "question", "search",
-         "serving", "solver", "space", "whatif")
+ROOMS = (
+    "answer",
+    "engines",
+    "explain",
+    "infeasible",
+    "inspect",
+    "price",
+    "question",
+    "search",
+    "serving",
+    "solver",
+    "space",
+    "whatif",
+)
 
 
 def imports(folder: Path, package: str) -> dict[str, set[str]]:

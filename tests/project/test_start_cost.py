@@ -10,8 +10,18 @@ from typing import Any
 
 import pytest
 
-ESTIMATE = ["estimate", "llama-3.1-8b", "h100-sxm", "--devices", "1", "--tp", "1", "--batch", "4",
-            "--quiet"]
+ESTIMATE = [
+    "estimate",
+    "llama-3.1-8b",
+    "h100-sxm",
+    "--devices",
+    "1",
+    "--tp",
+    "1",
+    "--batch",
+    "4",
+    "--quiet",
+]
 PLAN = ["deepseek-v3", "h100-sxm", "--context", "131072", "--quiet"]
 BY_IDENTITY = {"planner.planning.search.uniform.Uniform", "planner.planning.search.uniform._Draft"}
 """Compared as objects, which no record is."""
@@ -52,11 +62,17 @@ print(json.dumps(sorted({f"{item.__module__}.{item.__qualname__}":
 
 def told(arguments: list[str], after: str, folder: Path, **environment: str) -> Any:
     """What ``after`` prints as JSON in the process of a command that has ended."""
-    inherited = {name: value for name, value in os.environ.items()
-                 if not name.endswith("_NUM_THREADS")}
-    done = subprocess.run([sys.executable, "-c", _RUN.format(arguments=arguments, after=after)],
-                          cwd=folder, env={**inherited, **environment}, capture_output=True,
-                          text=True, check=False)
+    inherited = {
+        name: value for name, value in os.environ.items() if not name.endswith("_NUM_THREADS")
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", _RUN.format(arguments=arguments, after=after)],
+        cwd=folder,
+        env={**inherited, **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout.splitlines()[-1])
 

@@ -19,8 +19,11 @@ def test_what_seems_unused_is_listed_with_its_reason() -> None:
             listed[name] = reason
     found = vulture.Vulture()
     found.scavenge([str(ROOT / "planner")])
-    seen = {f"{Path(item.filename).relative_to(ROOT)}:{item.first_lineno} {item.name}"
-            for item in found.get_unused_code(min_confidence=60) if item.name not in listed}
+    seen = {
+        f"{Path(item.filename).relative_to(ROOT)}:{item.first_lineno} {item.name}"
+        for item in found.get_unused_code(min_confidence=60)
+        if item.name not in listed
+    }
     assert sorted(seen) == []
     named = {item.name for item in found.get_unused_code(min_confidence=60)}
     assert sorted(listed.keys() - named) == []

@@ -48,7 +48,8 @@ def measured(rows: tuple[AlphaRow, ...]) -> list[AlphaRow]:
 def test_measured_rows_add_up_to_the_level(model: str, names: str) -> None:
     found = table(model, names)
     assert math.fsum(r.alpha for r in measured(found.rows)) == pytest.approx(
-        found.found.level, rel=1e-9)
+        found.found.level, rel=1e-9
+    )
     assert all(0 < r.low < r.alpha < r.high < math.inf for r in found.rows)
     assert {r.tier for r in found.rows} == {found.tier}
     assert all(CREDIT in r.source for r in found.rows)
@@ -64,13 +65,16 @@ def test_tensors_are_those_of_the_gguf_file(model: str) -> None:
     rows = table(model, "gguf").rows
     assert len(rows) == len(expected)
     assert {r.tensor for r in rows} == set(expected)
-    assert all((r.layer, r.kind) == (expected[r.tensor].layer, expected[r.tensor].kind)
-               for r in rows)
+    assert all(
+        (r.layer, r.kind) == (expected[r.tensor].layer, expected[r.tensor].kind) for r in rows
+    )
     assert ("output.weight" in expected) is not spec.tied_embeddings
 
 
-@pytest.mark.parametrize("model", ["deepseek-v3.2", "qwen3.5-35b-a3b", "phi-3-mini-4k",
-                                   "deepseek-v4-flash", "llama-4-maverick"])
+@pytest.mark.parametrize(
+    "model",
+    ["deepseek-v3.2", "qwen3.5-35b-a3b", "phi-3-mini-4k", "deepseek-v4-flash", "llama-4-maverick"],
+)
 def test_tensors_of_a_kind_add_up_to_its_row(model: str) -> None:
     sums: dict[tuple[int | None, str], float] = {}
     for row in table(model, "gguf").rows:
@@ -93,9 +97,15 @@ def test_a_tied_embedding_has_the_head_with_it(model: str) -> None:
     assert "head and embedding together" in outside[0].source
 
 
-@pytest.mark.parametrize(("model", "kinds"), [
-    ("deepseek-v3", {"router"}), ("deepseek-v3.2", {"router", "indexer"}),
-    ("glm-5.3", {"router", "indexer"}), ("llama-3.1-8b", set())])
+@pytest.mark.parametrize(
+    ("model", "kinds"),
+    [
+        ("deepseek-v3", {"router"}),
+        ("deepseek-v3.2", {"router", "indexer"}),
+        ("glm-5.3", {"router", "indexer"}),
+        ("llama-3.1-8b", set()),
+    ],
+)
 def test_kinds_that_were_not_measured_follow_what_they_change(model: str, kinds: set[str]) -> None:
     rows = table(model).rows
     held = {(r.layer, r.kind): r for r in rows}
@@ -103,8 +113,12 @@ def test_kinds_that_were_not_measured_follow_what_they_change(model: str, kinds:
     assert {r.kind for r in mine} == kinds
     spec = planner.load_model(model)
     for kind in kinds:
-        layers = {n for row in spec.rows if row.kind == kind and row.part == "main"
-                  and row.is_matrix for n in row.layers}
+        layers = {
+            n
+            for row in spec.rows
+            if row.kind == kind and row.part == "main" and row.is_matrix
+            for n in row.layers
+        }
         assert {r.layer for r in mine if r.kind == kind} == layers
     for row in mine:
         like = held[row.layer, DERIVED[row.kind]]
@@ -121,8 +135,10 @@ def test_an_interval_has_the_band_of_the_class_and_of_the_level(model: str) -> N
     found = table(model).found
     for row in measured(table(model).rows):
         widths = {row.alpha / row.low, row.high / row.alpha}
-        allowed = {combined(class_band(found, name), found.level_band)
-                   for name in (*found.bands, "none of them")}
+        allowed = {
+            combined(class_band(found, name), found.level_band)
+            for name in (*found.bands, "none of them")
+        }
         for width in widths:
             assert any(width == pytest.approx(one) for one in allowed)
             assert width > found.level_band
@@ -167,8 +183,10 @@ def test_without_its_model_a_sister_is_told_by_the_prior(model: str) -> None:
 
 
 def test_exclusions_that_contribute_nothing_change_nothing() -> None:
-    assert table("deepseek-v3", exclude=("Kimi-K2.5", "gemma-4-31B-it")).rows \
+    assert (
+        table("deepseek-v3", exclude=("Kimi-K2.5", "gemma-4-31B-it")).rows
         == table("deepseek-v3").rows
+    )
     assert excluded_models(()) == frozenset()
     assert "gemma-4-31B-it" in left_out_names()
 
@@ -179,8 +197,10 @@ def test_what_is_excluded_is_not_counted() -> None:
     assert f"learned from {every} measured" in table("llama-3.1-8b").found.text
     family = excluded_models(["Qwen3.5"])
     assert family == {m.name for m in kld_models() if m.family == "Qwen3.5"}
-    assert f"learned from {every - len(family)} measured" in table(
-        "llama-3.1-8b", exclude=("Qwen3.5",)).found.text
+    assert (
+        f"learned from {every - len(family)} measured"
+        in table("llama-3.1-8b", exclude=("Qwen3.5",)).found.text
+    )
 
 
 def test_a_levels_model_can_be_left_out_too() -> None:
@@ -189,7 +209,8 @@ def test_a_levels_model_can_be_left_out_too() -> None:
     own, other = table("smollm2-135m"), table("smollm2-135m", exclude=("SmolLM2",))
     assert own.found.level != other.found.level
     assert own.found.alpha[0] / own.found.level == pytest.approx(
-        other.found.alpha[0] / other.found.level)
+        other.found.alpha[0] / other.found.level
+    )
 
 
 def test_an_unknown_name_is_told_with_all_that_are_known() -> None:

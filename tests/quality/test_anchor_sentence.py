@@ -24,16 +24,21 @@ def test_the_model_itself_comes_with_its_source() -> None:
 
 
 def test_a_relative_is_called_one() -> None:
-    assert anchor(of("qwen3-32b"), "nvfp4", None)[0] \
+    assert (
+        anchor(of("qwen3-32b"), "nvfp4", None)[0]
         == "nvfp4 on Qwen3-8B, a smaller model of the family: MMLU −2.0 ± 0.5 pt"
+    )
     assert anchor(of("qwen3-1.7b"), "nvfp4", None)[0].startswith(
-        "nvfp4 on Qwen3-8B, a larger model of the family:")
+        "nvfp4 on Qwen3-8B, a larger model of the family:"
+    )
     assert "Qwen3.6-27B, same structure:" in anchor(of("qwen3.5-27b"), "nvfp4", None)[0]
 
 
 def test_a_tiny_model_is_not_flattered_by_a_large_one() -> None:
-    assert anchor(of("qwen3-0.6b"), "int4-w4a16", None) \
-        == ("no accuracy published for int4-w4a16 in its family and size", "")
+    assert anchor(of("qwen3-0.6b"), "int4-w4a16", None) == (
+        "no accuracy published for int4-w4a16 in its family and size",
+        "",
+    )
 
 
 def test_weights_first_then_the_cache() -> None:
@@ -52,8 +57,10 @@ def test_a_row_that_was_measured_with_the_cache_stands_for_both() -> None:
 
 def test_what_is_missing_is_said() -> None:
     subject = of("qwen3-8b")
-    assert anchor(subject, "fp8-tensor", "int4-token") \
-        == ("no accuracy published for fp8-tensor or KV int4-token in its family and size", "")
+    assert anchor(subject, "fp8-tensor", "int4-token") == (
+        "no accuracy published for fp8-tensor or KV int4-token in its family and size",
+        "",
+    )
     first, second = anchor(subject, "fp8-tensor", "fp8")[0].split(PARTS)
     assert first == "no accuracy published for fp8-tensor in its family and size"
     assert second.startswith("KV fp8 on Qwen3-8B")

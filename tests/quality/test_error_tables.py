@@ -51,8 +51,9 @@ def test_shipped_table_is_reproduced_exactly():
 
 
 @pytest.mark.numerics
-@pytest.mark.parametrize("kind", [
-    "attention-out", pytest.param("experts-down", marks=pytest.mark.exhaustive)])
+@pytest.mark.parametrize(
+    "kind", ["attention-out", pytest.param("experts-down", marks=pytest.mark.exhaustive)]
+)
 def test_shipped_figures_of_a_kind_are_reproduced_exactly(monkeypatch, table, kind):
     """One with outlier channels, one gated without, from a released type of every kind of scale;
     the long version above takes minutes."""
@@ -72,7 +73,8 @@ def test_shipped_figures_of_a_kind_are_reproduced_exactly(monkeypatch, table, ki
 
 def test_coverage(table):
     assert set(SCHEMES) - set(emulated_schemes()) == {
-        f"ggml-{name}" for name in ("iq1_s", "iq1_m", "iq2_xxs", "iq2_xs", "iq2_s", "iq3_xxs")}
+        f"ggml-{name}" for name in ("iq1_s", "iq1_m", "iq2_xxs", "iq2_xs", "iq2_s", "iq3_xxs")
+    }
     for name in ("error", "weight_error", "activation_error", *RANGES):
         assert set(table[name]) == {*REFERENCES, *FILE_REFERENCES}
         for reference, kinds in table[name].items():
@@ -81,8 +83,9 @@ def test_coverage(table):
                 every = {s for s in schemes_from(reference) if applies(kind, scheme(s))}
                 assert set(row) <= every if name in RANGES else set(row) == every
                 assert name not in RANGES or all(row.values())
-    assert set(FILE_REFERENCES) == {s for s in emulated_schemes() if s.startswith("ggml-")} \
-        - set(REFERENCES)
+    assert set(FILE_REFERENCES) == {s for s in emulated_schemes() if s.startswith("ggml-")} - set(
+        REFERENCES
+    )
     for kind, row in table["cache_error"].items():
         assert set(row) == {i for i, k in KV_LAYOUTS.items() if kind in k.applies_to}
 
@@ -130,8 +133,11 @@ def test_four_bit_releases_start_from_their_stored_values(table):
         mx = table["weight_error"]["mxfp4"][kind]
         assert mx["mxfp4-w4a16"] == mx["mxfp4"] == mx["mxfp8"] == mx["bf16"] == 0
         assert 0 < mx["nvfp4"] < table["weight_error"]["bf16"][kind]["nvfp4"]
-        assert 0 < table["weight_error"]["int4-w4a16-g32"][kind]["int4-w4a16"] \
+        assert (
+            0
+            < table["weight_error"]["int4-w4a16-g32"][kind]["int4-w4a16"]
             < table["weight_error"]["bf16"][kind]["int4-w4a16"]
+        )
 
 
 def test_which_formats_keep_released_weights():
@@ -151,20 +157,30 @@ def test_parts_and_whole(table):
     for reference in REFERENCES:
         for kind in LINEAR_KINDS:
             for id in schemes_from(reference):
-                parts = (table["weight_error"][reference][kind][id]
-                         + table["activation_error"][reference][kind][id])
+                parts = (
+                    table["weight_error"][reference][kind][id]
+                    + table["activation_error"][reference][kind][id]
+                )
                 assert table["error"][reference][kind][id] == pytest.approx(
-                    parts, rel=0.35, abs=1e-15)
+                    parts, rel=0.35, abs=1e-15
+                )
 
 
 def test_ggml_types_order_by_their_bits_and_round_their_inputs(table):
     """Activations are in 8-bit blocks, coarser beside K types; a search beats a plain scale."""
     for kind in LINEAR_KINDS:
-        weight, inputs = (table[part]["bf16"][kind]
-                          for part in ("weight_error", "activation_error"))
+        weight, inputs = (
+            table[part]["bf16"][kind] for part in ("weight_error", "activation_error")
+        )
         assert weight["ggml-q8_0"] < weight["ggml-q6_k"] < weight["ggml-q4_k"] < weight["ggml-q4_0"]
-        assert 0 < inputs["ggml-q8_0"] == inputs["ggml-q4_0"] < inputs["ggml-q4_k"] \
-            == inputs["ggml-q6_k"] < inputs["int8-w8a8"]
+        assert (
+            0
+            < inputs["ggml-q8_0"]
+            == inputs["ggml-q4_0"]
+            < inputs["ggml-q4_k"]
+            == inputs["ggml-q6_k"]
+            < inputs["int8-w8a8"]
+        )
         for stored in ("ggml-q4_k", "ggml-q6_k"):
             assert table["weight_error"][stored][kind][stored] == 0
 

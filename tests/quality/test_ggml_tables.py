@@ -27,7 +27,8 @@ def test_shipped_figures_of_two_kinds_are_reproduced_exactly(table):
     kinds = ("experts-down", "embedding")
     fresh = build_tables(SEED, kinds)
     assert fresh["weight_error"] == {
-        name: {kind: row[kind] for kind in kinds} for name, row in table["weight_error"].items()}
+        name: {kind: row[kind] for kind in kinds} for name, row in table["weight_error"].items()
+    }
     for part in ("seed", "version", "method"):
         assert fresh[part] == table[part]
 
@@ -50,15 +51,22 @@ def test_the_reader_joins_both_tables(table):
 def errors():
     """By kind and type, of types that round each value to a near one."""
     coarse = ("tq1_0", "tq2_0", "q1_0", "q2_0")
-    return {kind: {name: row[kind] for name, row in ggml_weight_error().items()
-                   if name not in coarse} for kind in KINDS}
+    return {
+        kind: {name: row[kind] for name, row in ggml_weight_error().items() if name not in coarse}
+        for kind in KINDS
+    }
 
 
 def test_a_bit_more_divides_the_error_by_three_to_five(errors):
     """Each bit halves the step; a quarter of the power, less what outliers and scales cost."""
     for kind, e in errors.items():
-        for more, fewer in (("q6_0", "q5_0"), ("q5_0", "q4_0"), ("q5_1", "q4_1"), ("q5_k", "q4_k"),
-                            ("q3_k", "q2_k")):
+        for more, fewer in (
+            ("q6_0", "q5_0"),
+            ("q5_0", "q4_0"),
+            ("q5_1", "q4_1"),
+            ("q5_k", "q4_k"),
+            ("q3_k", "q2_k"),
+        ):
             assert 3 < e[fewer] / e[more] < 5, (kind, more, fewer)
         assert e["q8_0"] < e["q6_k"] < e["q6_0"] < e["q5_k"] < e["q5_1"] < e["q5_0"] < e["q4_k"]
         assert e["q4_k"] < e["iq4_nl"] < e["q4_0"] < e["q3_k"] < e["q2_k"]

@@ -41,6 +41,8 @@ def test_a_plan_scales_the_error_of_weights_and_leaves_that_of_inputs():
     assert module_error(prior, "bf16", kind, "ggml-iq2_xs") is None
     assert module_error(prior, "bf16", kind, "ggml-iq2_xs", weighed=True) > weighed
     assert module_error(prior, "bf16", kind, "ggml-q8_0", weighed=True) == module_error(
-        prior, "bf16", kind, "ggml-q8_0")
+        prior, "bf16", kind, "ggml-q8_0"
+    )
     assert module_error(prior, "ggml-q4_k", kind, "ggml-q4_k", weighed=True) == module_error(
-        prior, "ggml-q4_k", kind, "ggml-q4_k")
+        prior, "ggml-q4_k", kind, "ggml-q4_k"
+    )

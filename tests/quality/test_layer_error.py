@@ -77,8 +77,9 @@ def test_every_accumulation_says_what_it_was_verified_against() -> None:
 
 @pytest.mark.exhaustive
 def test_api_uses_the_layer_of_the_model_and_refuses_by_name() -> None:
-    result = planner.layer_error("deepseek-v3", module="mla-q", schemes=["fp8-block"],
-                                 units=["exact"], tokens=4, outputs=8)
+    result = planner.layer_error(
+        "deepseek-v3", module="mla-q", schemes=["fp8-block"], units=["exact"], tokens=4, outputs=8
+    )
     assert (result.shape.inputs, result.shape.outputs) == (7168, 8)
     assert result.to_dict()["layers"][0]["scheme"] == "fp8-block"
     assert list(result.to_frame()["unit"]) == ["exact"]
@@ -108,21 +109,30 @@ def test_recipes_stand_behind_their_scheme_and_can_be_seen_to_help() -> None:
 def test_recipes_are_asked_for_by_a_flag() -> None:
     for asked, more in ((False, ()), (True, recipes_of("nvfp4"))):
         result = planner.layer_error(
-            "smollm2-135m", module="attention-out", schemes=["nvfp4", "bf16"], tokens=1, outputs=2,
-            units=["blackwell-block-scaled", "exact"], recipes=asked)
+            "smollm2-135m",
+            module="attention-out",
+            schemes=["nvfp4", "bf16"],
+            tokens=1,
+            outputs=2,
+            units=["blackwell-block-scaled", "exact"],
+            recipes=asked,
+        )
         assert [layer.scheme for layer in result.layers] == ["nvfp4", *more, "bf16"]
 
 
 def test_a_preset_rounds_in_place_of_the_schemes_own() -> None:
-    own, library = (layer_errors(SHAPE, ["mxfp4", "bf16"], ["blackwell-block-scaled", "fp32"], name)
-                    for name in (None, "modelopt"))
+    own, library = (
+        layer_errors(SHAPE, ["mxfp4", "bf16"], ["blackwell-block-scaled", "fp32"], name)
+        for name in (None, "modelopt")
+    )
     spec = linear_kind(SHAPE.kind, SHAPE.inputs, SHAPE.outputs)
     w = _bf16(weights(SHAPE.kind, SHAPE.seed, spec))
     w_hat = quantize(w, "mxfp4", policy="modelopt").dequantize().astype(np.float64)
     x = _bf16(activations(SHAPE.kind, SHAPE.seed, spec, tokens=SHAPE.tokens)).astype(np.float64)
     exact = x @ w.astype(np.float64).T
     assert library[0].weight == pytest.approx(
-        np.linalg.norm(x @ w_hat.T - exact) / np.linalg.norm(exact), rel=1e-12)
+        np.linalg.norm(x @ w_hat.T - exact) / np.linalg.norm(exact), rel=1e-12
+    )
     assert library[0].weight != own[0].weight
     assert library[1] == own[1]
     with pytest.raises(UnknownNameError, match="unknown cast policy") as caught:
@@ -131,20 +141,28 @@ def test_a_preset_rounds_in_place_of_the_schemes_own() -> None:
 
 
 def test_compressed_tensors_divides_by_its_tensor_scale() -> None:
-    (own,), (stored,) = (layer_errors(SHAPE, ["nvfp4"], ["blackwell-block-scaled"], name)
-                         for name in (None, "compressed-tensors"))
+    (own,), (stored,) = (
+        layer_errors(SHAPE, ["nvfp4"], ["blackwell-block-scaled"], name)
+        for name in (None, "compressed-tensors")
+    )
     assert stored.weight == pytest.approx(own.weight, rel=1e-2)
     assert stored.accumulations[0].relative_error < 1e-6
 
 
-@pytest.mark.parametrize(("model", "module", "schemes", "said"), [
-    ("deepseek-v3", "attention-out", ["fp8-block", "fp8-channel"], "under fp8-block,"),
-    ("deepseek-v3", "attention-out", ["fp8-channel", "int8-w8a8"], None),
-    ("llama-3.1-8b", "attention-out", ["fp8-block", "bf16"], None)])
-def test_a_release_that_stores_a_scheme_says_so(model: str, module: str, schemes: list[str],
-                                                said: str | None) -> None:
-    result = planner.layer_error(model, module=module, schemes=schemes, units=["exact"], tokens=1,
-                                 outputs=2)
+@pytest.mark.parametrize(
+    ("model", "module", "schemes", "said"),
+    [
+        ("deepseek-v3", "attention-out", ["fp8-block", "fp8-channel"], "under fp8-block,"),
+        ("deepseek-v3", "attention-out", ["fp8-channel", "int8-w8a8"], None),
+        ("llama-3.1-8b", "attention-out", ["fp8-block", "bf16"], None),
+    ],
+)
+def test_a_release_that_stores_a_scheme_says_so(
+    model: str, module: str, schemes: list[str], said: str | None
+) -> None:
+    result = planner.layer_error(
+        model, module=module, schemes=schemes, units=["exact"], tokens=1, outputs=2
+    )
     if said is None:
         assert result.notes == ()
         return

@@ -17,8 +17,9 @@ from planner.quality.measured_models import (
 )
 
 OURS = Subject("ours-8b", "llama", 128256, 32, 4096, 0, 8_000_000_000, "bf16")
-THEIRS = MeasuredModel("Theirs-8B", ("ours-8b",), ("llama", "llama_moe"), (128256,), 32, 4096, 0,
-                       8e9, "config.json")
+THEIRS = MeasuredModel(
+    "Theirs-8B", ("ours-8b",), ("llama", "llama_moe"), (128256,), 32, 4096, 0, 8e9, "config.json"
+)
 
 
 def test_bundled_models_have_the_structure_that_the_table_states() -> None:
@@ -40,15 +41,22 @@ def test_a_model_is_the_same_by_name_and_structure() -> None:
     assert THEIRS.relation(replace(OURS, layers=40)) == FAMILY, "a name alone is not enough"
 
 
-@pytest.mark.parametrize("change", [
-    {"layers": 40}, {"hidden_size": 5120}, {"model_type": "llama_moe"}, {"experts": 8}])
+@pytest.mark.parametrize(
+    "change", [{"layers": 40}, {"hidden_size": 5120}, {"model_type": "llama_moe"}, {"experts": 8}]
+)
 def test_another_structure_is_of_the_family_at_most(change: dict[str, int | str]) -> None:
     assert THEIRS.relation(replace(OURS, **change)) == FAMILY
 
 
-@pytest.mark.parametrize("change", [
-    {"model_type": "mistral"}, {"vocab_size": 32000}, {"layers": 80, "parameters": int(65e9)},
-    {"layers": 16, "parameters": int(0.9e9)}])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"model_type": "mistral"},
+        {"vocab_size": 32000},
+        {"layers": 80, "parameters": int(65e9)},
+        {"layers": 16, "parameters": int(0.9e9)},
+    ],
+)
 def test_another_family_or_a_far_size_says_nothing(change: dict[str, int | str]) -> None:
     assert THEIRS.relation(replace(OURS, **change)) is None
 

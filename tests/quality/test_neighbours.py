@@ -27,11 +27,31 @@ from planner.quality.neighbours import (
 UNITS = {*ACCURACIES, "pt", "ppl", "% rel"}
 
 
-def row(model: str = "Qwen3-8B", scheme: str = "nvfp4", kv_layout: str = "bf16",
-        metric: str = "MMLU", delta: float = -1.0, unit: str = "%", note: str = "",
-        source: str = "them/here doc", **more: float) -> Measured:
-    return Measured(model, scheme, kv_layout, metric, unit, "bf16", "70", str(70 + delta), delta,
-                    note, source, **more)
+def row(
+    model: str = "Qwen3-8B",
+    scheme: str = "nvfp4",
+    kv_layout: str = "bf16",
+    metric: str = "MMLU",
+    delta: float = -1.0,
+    unit: str = "%",
+    note: str = "",
+    source: str = "them/here doc",
+    **more: float,
+) -> Measured:
+    return Measured(
+        model,
+        scheme,
+        kv_layout,
+        metric,
+        unit,
+        "bf16",
+        "70",
+        str(70 + delta),
+        delta,
+        note,
+        source,
+        **more,
+    )
 
 
 def of(name: str) -> Subject:
@@ -97,17 +117,20 @@ def test_points_and_noise_share_a_unit() -> None:
     assert row(questions=250, delta=-1).change.startswith("MMLU −1.0 ± 4.")
 
 
-@pytest.mark.parametrize(("near", "far"), [
-    (row(delta=-1), row("Qwen3-235B-A22B", delta=-9)),
-    (row(kv_layout="fp8"), row()),
-    (row(), row(kv_layout="nvfp4")),
-    (row(), row(metric="MMLU-Pro", delta=-9)),
-    (row(metric="avg 12 tasks"), row(metric="GSM8K", delta=-9, stderr=0.1)),
-    (row(), row(note="calibrated", delta=-9)),
-    (row(stderr=0.5), row(stderr=0.9, delta=-9)),
-    (row(stderr=0.5), row(delta=-9)),
-    (row(delta=-2), row(delta=-1)),
-])
+@pytest.mark.parametrize(
+    ("near", "far"),
+    [
+        (row(delta=-1), row("Qwen3-235B-A22B", delta=-9)),
+        (row(kv_layout="fp8"), row()),
+        (row(), row(kv_layout="nvfp4")),
+        (row(), row(metric="MMLU-Pro", delta=-9)),
+        (row(metric="avg 12 tasks"), row(metric="GSM8K", delta=-9, stderr=0.1)),
+        (row(), row(note="calibrated", delta=-9)),
+        (row(stderr=0.5), row(stderr=0.9, delta=-9)),
+        (row(stderr=0.5), row(delta=-9)),
+        (row(delta=-2), row(delta=-1)),
+    ],
+)
 def test_the_nearer_row_is_taken_whatever_the_order(near: Measured, far: Measured) -> None:
     subject = of("qwen3-8b")
     assert nearest_weights(subject, "nvfp4", "fp8", [near, far]) is near
@@ -123,8 +146,9 @@ def test_as_dense_as_it_is_before_as_large() -> None:
 @pytest.mark.parametrize("other", ["nvfp4-w4a16", "mxfp4", "fp8-block-ue8m0", "bf16"])
 def test_a_row_stands_for_its_own_format_alone(other: str) -> None:
     assert nearest_weights(of("qwen3-8b"), other, rows=[row()]) is None
-    assert nearest_cache(of("qwen3-8b"), "fp8-ds-mla", [row(scheme="bf16", kv_layout="fp8")]) \
-        is None
+    assert (
+        nearest_cache(of("qwen3-8b"), "fp8-ds-mla", [row(scheme="bf16", kv_layout="fp8")]) is None
+    )
 
 
 def test_a_cache_is_judged_beside_weights_left_alone() -> None:
@@ -146,9 +170,11 @@ def test_a_task_that_lost_far_more_is_told() -> None:
 
 
 @given(st.permutations(range(6)), st.sampled_from(["fp8-block", "nvfp4", "int4-w4a16", "mxfp4"]))
-def test_the_choice_does_not_hang_on_the_order_of_the_table(order: Sequence[int],
-                                                            name: str) -> None:
+def test_the_choice_does_not_hang_on_the_order_of_the_table(
+    order: Sequence[int], name: str
+) -> None:
     rows = [r for r in measured_rows() if r.scheme == name][:6]
     shuffled = [rows[i] for i in order if i < len(rows)]
-    assert nearest_weights(of("qwen3-8b"), name, rows=shuffled) \
-        == nearest_weights(of("qwen3-8b"), name, rows=rows)
+    assert nearest_weights(of("qwen3-8b"), name, rows=shuffled) == nearest_weights(
+        of("qwen3-8b"), name, rows=rows
+    )

@@ -19,8 +19,9 @@ from planner.quality.sensitivity.posterior import (
 PRIOR = LossPrior(level_band=2.0, kind_band=1.5, format_band=1.4, saturation=0.2)
 KINDS, SCHEMES = ("mlp-down", "attention-qkv", "head"), ("ggml-q8_0", "ggml-q4_0", "ggml-q6_k")
 nats = st.floats(1e-4, 0.2)
-shares = st.dictionaries(st.tuples(st.sampled_from(KINDS), st.sampled_from(SCHEMES)), nats,
-                         min_size=1, max_size=6)
+shares = st.dictionaries(
+    st.tuples(st.sampled_from(KINDS), st.sampled_from(SCHEMES)), nats, min_size=1, max_size=6
+)
 
 
 def told(cells):
@@ -44,8 +45,11 @@ def test_a_measured_file_is_predicted_close_and_surer(cells, ratio):
     assert found.loss(cells) == pytest.approx(kl, rel=0.08)
     assert found.band(cells) < posterior(PRIOR, []).band(cells)
     # It moves towards what was measured, never past it.
-    assert min(1.0, ratio) * (1 - 1e-9) <= found.loss(cells) / told(cells) \
+    assert (
+        min(1.0, ratio) * (1 - 1e-9)
+        <= found.loss(cells) / told(cells)
         <= max(1.0, ratio) * (1 + 1e-9)
+    )
 
 
 @given(shares, shares, st.floats(1.2, 3.0))
@@ -63,11 +67,10 @@ def test_one_file_is_shared_out_by_how_well_each_part_was_known():
     cells = {("mlp-down", "ggml-q8_0"): 0.01}
     found = posterior(PRIOR, [MeasuredLoss(cells, 0.02, 0.0)])
     widths = np.array([math.log(2.0), math.log(1.5), math.log(1.4), 0.5 * math.log(1.4)]) / Z80
-    total = float((widths ** 2).sum())
-    pull = math.log(2.0) / (total + ADDITIVITY ** 2)
-    assert found.mean == pytest.approx(pull * widths ** 2)
-    assert found.names == (("", ""), ("mlp-down", ""), ("", "ggml-q8_0"),
-                           ("mlp-down", "ggml-q8_0"))
+    total = float((widths**2).sum())
+    pull = math.log(2.0) / (total + ADDITIVITY**2)
+    assert found.mean == pytest.approx(pull * widths**2)
+    assert found.names == (("", ""), ("mlp-down", ""), ("", "ggml-q8_0"), ("mlp-down", "ggml-q8_0"))
 
 
 def test_two_files_tell_formats_apart():
@@ -95,7 +98,12 @@ def test_a_noisy_file_moves_less():
 
 
 def test_files_without_a_loss_tell_nothing():
-    found = posterior(PRIOR, [MeasuredLoss({("mlp-down", "bf16"): 0.0}, 0.01, 0.0),
-                              MeasuredLoss({("mlp-down", "ggml-q8_0"): 0.01}, 0.0, 0.0)])
+    found = posterior(
+        PRIOR,
+        [
+            MeasuredLoss({("mlp-down", "bf16"): 0.0}, 0.01, 0.0),
+            MeasuredLoss({("mlp-down", "ggml-q8_0"): 0.01}, 0.0, 0.0),
+        ],
+    )
     assert found.files == 0
     assert found.factor("mlp-down", "ggml-q8_0") == 1.0

@@ -30,26 +30,54 @@ PRIOR = load_prior()
 
 
 def made_up(**changed: Any) -> Prior:
-    error = {"bf16": {k: {"fp8-block": 0.001, "bf16": 0.0, "fp16": 1e-9, "nvfp4": 0.02}
-                      for k in ("attention-qkv", "attention-out", "mlp-gate-up", "mlp-down")}}
+    error = {
+        "bf16": {
+            k: {"fp8-block": 0.001, "bf16": 0.0, "fp16": 1e-9, "nvfp4": 0.02}
+            for k in ("attention-qkv", "attention-out", "mlp-gate-up", "mlp-down")
+        }
+    }
     none = {"bf16": {k: dict.fromkeys(v, 0.0) for k, v in error["bf16"].items()}}
     base = Prior(
-        error=error, overflow=none, flushed=none,
+        error=error,
+        overflow=none,
+        flushed=none,
         cache_error={"kv-k": {"bf16": 0.0, "fp8": 0.004}, "kv-v": {"bf16": 0.0, "fp8": 0.002}},
-        anchor={"kv-k": 1.5, "kv-v": 0.5}, ends=2, flushed_limit=0.01, rule_band=4.0,
-        cache_band=2.0, activation_band=1.5, format_band=1.2, seed=1)
+        anchor={"kv-k": 1.5, "kv-v": 0.5},
+        ends=2,
+        flushed_limit=0.01,
+        rule_band=4.0,
+        cache_band=2.0,
+        activation_band=1.5,
+        format_band=1.2,
+        seed=1,
+    )
     return replace(base, **changed)
 
 
 def found() -> Sensitivities:
-    matrices = (Matrix("token_embd", "embedding", OUTSIDE), Matrix("attn_q", "attention-qkv", 0),
-                Matrix("attn_k", "attention-qkv", 0), Matrix("attn_output", "attention-out", 0),
-                Matrix("ffn_down_exps", "experts-down", 1), Matrix("attn_output", "attention-out",
-                                                                   1))
+    matrices = (
+        Matrix("token_embd", "embedding", OUTSIDE),
+        Matrix("attn_q", "attention-qkv", 0),
+        Matrix("attn_k", "attention-qkv", 0),
+        Matrix("attn_output", "attention-out", 0),
+        Matrix("ffn_down_exps", "experts-down", 1),
+        Matrix("attn_output", "attention-out", 1),
+    )
     return Sensitivities(
-        tier="learned", text="made up", matrices=matrices, alpha=(4.0, 1.0, 0.5, 2.0, 0.25, 0.75),
-        bands={}, pooled_band=2.0, level=8.5, level_band=2.0, mix_band=1.5, level_basis="made up",
-        saturation=0.0, sources=(), date="")
+        tier="learned",
+        text="made up",
+        matrices=matrices,
+        alpha=(4.0, 1.0, 0.5, 2.0, 0.25, 0.75),
+        bands={},
+        pooled_band=2.0,
+        level=8.5,
+        level_band=2.0,
+        mix_band=1.5,
+        level_basis="made up",
+        saturation=0.0,
+        sources=(),
+        date="",
+    )
 
 
 def priced_models() -> list[str]:
@@ -80,10 +108,21 @@ def test_uniform_fp8_block_is_one_in_relative_loss_and_small_in_nats(name: str) 
 @pytest.mark.sample(1)
 @pytest.mark.parametrize("name", ["deepseek-v3", "deepseek-v2-lite", "llama-3.1-8b"])
 def test_up_casting_is_free_and_four_bits_cost_more_than_eight(name: str) -> None:
-    loss = {s: estimate(name, "b300-sxm", devices=16 if name == "deepseek-v3" else 1, scheme=s,
-                        context=1024).quality.loss
-            for s in ("fp32", "bf16", "fp8-w8a16", "fp8-tensor", "mxfp8", "nvfp4", "mxfp4",
-                      "nvfp4-w4a16")}
+    loss = {
+        s: estimate(
+            name, "b300-sxm", devices=16 if name == "deepseek-v3" else 1, scheme=s, context=1024
+        ).quality.loss
+        for s in (
+            "fp32",
+            "bf16",
+            "fp8-w8a16",
+            "fp8-tensor",
+            "mxfp8",
+            "nvfp4",
+            "mxfp4",
+            "nvfp4-w4a16",
+        )
+    }
     if name == "deepseek-v3":  # stored in these blocks; E4M3 × FP32 scale is wider than BF16
         assert loss["fp8-w8a16"] == 0
         assert 0 < loss["bf16"] < 0.01 * loss["fp8-tensor"]
@@ -115,8 +154,7 @@ def test_a_block_checkpoint_keeps_its_weights_and_still_rounds_its_activations()
 
 
 def test_buckets() -> None:
-    assert [bucket_of(n, 7, 2) for n in range(7)] == \
-        ["first"] * 2 + ["middle"] * 3 + ["last"] * 2
+    assert [bucket_of(n, 7, 2) for n in range(7)] == ["first"] * 2 + ["middle"] * 3 + ["last"] * 2
     assert [bucket_of(n, 3, 2) for n in range(3)] == ["first", "first", "last"]
     assert [bucket_of(n, 1, 2) for n in range(1)] == ["first"]
 

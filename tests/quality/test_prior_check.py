@@ -13,8 +13,10 @@ def test_the_prior_orders_formats_as_published_measurements_do() -> None:
 
 
 def test_an_order_against_the_prior_is_seen() -> None:
-    rows = [Measured("m", s, "bf16", "MMLU", "%", "bf16", "", "", d, "", "x")
-            for s, d in (("nvfp4", -0.1), ("fp8-block", -5.0), ("mxfp4", 0.0))]
+    rows = [
+        Measured("m", s, "bf16", "MMLU", "%", "bf16", "", "", d, "", "x")
+        for s, d in (("nvfp4", -0.1), ("fp8-block", -5.0), ("mxfp4", 0.0))
+    ]
     [found] = agreements(load_prior(), rows)
     assert found.rho < 0
     assert found.schemes == ("fp8-block", "nvfp4", "mxfp4")

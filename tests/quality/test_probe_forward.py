@@ -58,13 +58,16 @@ def test_divergence_is_kl_of_the_distributions() -> None:
     reference = (rng.standard_normal((6, 300)) * 4).astype(np.float32)
     for size in (1e-3, 0.1, 2.0):
         logits = reference + (rng.standard_normal((6, 300)) * size).astype(np.float32)
-        log_p, log_q = (x.astype(float) - np.log(np.exp(x.astype(float)).sum(1, keepdims=True))
-                        for x in (reference, logits))
+        log_p, log_q = (
+            x.astype(float) - np.log(np.exp(x.astype(float)).sum(1, keepdims=True))
+            for x in (reference, logits)
+        )
         expected = (np.exp(log_p) * (log_p - log_q)).sum(axis=1)
         found = divergence(np.exp(log_p).astype(np.float32), reference, logits.copy())
         assert found == pytest.approx(expected, rel=2e-3, abs=6e-8)
-    assert divergence(np.exp(log_p).astype(np.float32), reference, reference.copy()) == \
-        pytest.approx(np.zeros(6), abs=1e-9)
+    assert divergence(
+        np.exp(log_p).astype(np.float32), reference, reference.copy()
+    ) == pytest.approx(np.zeros(6), abs=1e-9)
 
 
 def test_a_shift_of_all_logits_changes_nothing() -> None:
@@ -104,18 +107,37 @@ def test_transformers_llama_agrees() -> None:
     transformers = pytest.importorskip("transformers", reason="transformers is not installed")
     model, ids = tiny_decoder(), tokens()
     config = transformers.LlamaConfig(
-        vocab_size=VOCABULARY, hidden_size=WIDTH, intermediate_size=INNER,
-        num_hidden_layers=LAYERS, num_attention_heads=HEADS, num_key_value_heads=KV_HEADS,
-        rms_norm_eps=1e-5, tie_word_embeddings=False)
+        vocab_size=VOCABULARY,
+        hidden_size=WIDTH,
+        intermediate_size=INNER,
+        num_hidden_layers=LAYERS,
+        num_attention_heads=HEADS,
+        num_key_value_heads=KV_HEADS,
+        rms_norm_eps=1e-5,
+        tie_word_embeddings=False,
+    )
     other = transformers.LlamaForCausalLM(config).eval()
-    roles = {"q": "self_attn.q_proj", "k": "self_attn.k_proj", "v": "self_attn.v_proj",
-             "o": "self_attn.o_proj", "gate": "mlp.gate_proj", "up": "mlp.up_proj",
-             "down": "mlp.down_proj", "norm1": "input_layernorm",
-             "norm2": "post_attention_layernorm"}
-    state = {"model.embed_tokens.weight": "embed", "lm_head.weight": "head",
-             "model.norm.weight": "norm"}
-    state |= {f"model.layers.{n}.{theirs}.weight": f"{n}.{ours}"
-              for n in range(LAYERS) for ours, theirs in roles.items()}
+    roles = {
+        "q": "self_attn.q_proj",
+        "k": "self_attn.k_proj",
+        "v": "self_attn.v_proj",
+        "o": "self_attn.o_proj",
+        "gate": "mlp.gate_proj",
+        "up": "mlp.up_proj",
+        "down": "mlp.down_proj",
+        "norm1": "input_layernorm",
+        "norm2": "post_attention_layernorm",
+    }
+    state = {
+        "model.embed_tokens.weight": "embed",
+        "lm_head.weight": "head",
+        "model.norm.weight": "norm",
+    }
+    state |= {
+        f"model.layers.{n}.{theirs}.weight": f"{n}.{ours}"
+        for n in range(LAYERS)
+        for ours, theirs in roles.items()
+    }
     other.load_state_dict({k: torch.from_numpy(model.weights[v]) for k, v in state.items()})
     with torch.no_grad():
         expected = other(torch.from_numpy(ids)).logits.numpy()
@@ -137,8 +159,14 @@ def test_transformers_bert_agrees() -> None:
     transformers = pytest.importorskip("transformers", reason="transformers is not installed")
     model, ids = tiny_encoder(), tokens()
     config = transformers.BertConfig(
-        vocab_size=VOCABULARY, hidden_size=WIDTH, intermediate_size=INNER, num_hidden_layers=2,
-        num_attention_heads=4, max_position_embeddings=32, layer_norm_eps=1e-12)
+        vocab_size=VOCABULARY,
+        hidden_size=WIDTH,
+        intermediate_size=INNER,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        max_position_embeddings=32,
+        layer_norm_eps=1e-12,
+    )
     other = transformers.BertModel(config, add_pooling_layer=False).eval()
     other.load_state_dict({k: torch.from_numpy(v) for k, v in model.weights.items()})
     with torch.no_grad():

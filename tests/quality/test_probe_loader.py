@@ -20,10 +20,12 @@ def test_a_llama_folder_runs(tmp_path) -> None:
     assert (model.layers, len(model.units)) == (2, 14)
     seen = dict(activations(folder, IDS))
     assert list(seen) == [u.id for u in model.units]
-    assert {u.id: seen[u.id].shape for u in model.units} == \
-        {u.id: (12, u.inputs) for u in model.units}
-    assert sum(u.parameters for u in model.units) == sum(model.weight(u.id).size
-                                                         for u in model.units)
+    assert {u.id: seen[u.id].shape for u in model.units} == {
+        u.id: (12, u.inputs) for u in model.units
+    }
+    assert sum(u.parameters for u in model.units) == sum(
+        model.weight(u.id).size for u in model.units
+    )
 
 
 def test_weights_are_those_stored(tmp_path) -> None:
@@ -54,10 +56,13 @@ def test_biases_and_head_norms_of_qwen_enter(tmp_path) -> None:
     assert not np.allclose(plain[first(out)], changed[first(out)])
 
 
-@pytest.mark.parametrize(("changes", "says"), [
-    ({"model_type": "mamba"}, "mamba"),
-    ({"rope_scaling": {"rope_type": "llama3", "factor": 8.0}}, "llama3"),
-])
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"model_type": "mamba"}, "mamba"),
+        ({"rope_scaling": {"rope_type": "llama3", "factor": 8.0}}, "llama3"),
+    ],
+)
 def test_what_does_not_run(tmp_path, changes, says) -> None:
     folder = write_llama(tmp_path / "m")
     config = json.loads((folder / "config.json").read_text()) | changes

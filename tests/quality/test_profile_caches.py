@@ -63,8 +63,9 @@ def test_latent_and_rope_apart_and_as_one() -> None:
     found = latent_errors(q[:, :, :128], q[:, :, 128:], c[:, :128], c[:, 128:], scale=scale)
     both, parts = found.error["kv-latent"], found.parts["kv-latent"]
     for name in both:
-        assert both[name] == pytest.approx(parts["latent"][name] + parts["rope"][name], rel=0.35,
-                                           abs=1e-12), name
+        assert both[name] == pytest.approx(
+            parts["latent"][name] + parts["rope"][name], rel=0.35, abs=1e-12
+        ), name
     assert parts["rope"]["fp8-ds-mla"] == 0  # its rope part stays BF16
     assert parts["rope"]["fp8"] > 0
     assert both["fp8-ds-mla"] < both["fp8"]

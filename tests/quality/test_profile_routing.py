@@ -27,8 +27,7 @@ def test_margins_are_between_the_last_chosen_and_the_first_left_out() -> None:
     assert margins(logits, 2)[0] == pytest.approx(0.5 / logits.std())
 
 
-@given(st.lists(st.floats(0, 5), min_size=1, max_size=20), st.floats(1e-6, 1),
-       st.floats(1e-6, 1))
+@given(st.lists(st.floats(0, 5), min_size=1, max_size=20), st.floats(1e-6, 1), st.floats(1e-6, 1))
 def test_more_noise_flips_more(found: list[float], a: float, b: float) -> None:
     low, high = sorted((a, b))
     margin = np.array(found)

@@ -40,8 +40,11 @@ def test_ids_are_drawn_from_distributions_of_any_spread() -> None:
     for offset in (-5000.0, 0.0, 5000.0):
         logits = np.array([0.0, 1000.0, -1000.0]) + offset
         model: Any = SimpleNamespace(
-            loss_name="KL", layers=0, embed=lambda ids: np.zeros((*ids.shape, 1)),
-            output=lambda h, logits=logits: np.tile(logits, (len(h), 1)))
+            loss_name="KL",
+            layers=0,
+            embed=lambda ids: np.zeros((*ids.shape, 1)),
+            output=lambda h, logits=logits: np.tile(logits, (len(h), 1)),
+        )
         ids = probe_tokens.generated_tokens(model, 3, chunks=4, length=6, seed=1)
         assert ids.shape == (4, 6)
         assert (ids[:, 1:] == 1).all()
@@ -50,22 +53,28 @@ def test_ids_are_drawn_from_distributions_of_any_spread() -> None:
 def test_steady_channels_of_keys_have_their_magnitude_in_every_head() -> None:
     shape = CacheShape(tokens=2048)
     for head in np.abs(keys(3, shape)).mean(axis=1):
-        steady = np.sort(head)[-shape.key_outliers:]
+        steady = np.sort(head)[-shape.key_outliers :]
         assert steady == pytest.approx(shape.key_magnitude, rel=0.05)
-        assert np.sort(head)[:-shape.key_outliers].max() < shape.key_magnitude / 2
+        assert np.sort(head)[: -shape.key_outliers].max() < shape.key_magnitude / 2
 
 
 def test_inputs_of_several_texts_are_rounded_as_rows_of_one() -> None:
     x = np.random.default_rng(1).standard_normal((3, 5, 64)).astype(np.float32)
-    for recipe in (Quantizer("int8-w8a8"), Quantizer("nvfp4"), Quantizer("fp8-block"),
-                   Quantizer("int8-w8a8", static_amax=3.0)):
+    for recipe in (
+        Quantizer("int8-w8a8"),
+        Quantizer("nvfp4"),
+        Quantizer("fp8-block"),
+        Quantizer("int8-w8a8", static_amax=3.0),
+    ):
         found = rounded_inputs(x, recipe)
         assert np.array_equal(found.reshape(15, 64), rounded_inputs(x.reshape(15, 64), recipe))
         assert not np.array_equal(found, x)
 
 
-@pytest.mark.parametrize(("name", "shared"), [("fp8", True), ("int8-token", False),
-                                              ("int4-channel", False), ("bf16", False)])
+@pytest.mark.parametrize(
+    ("name", "shared"),
+    [("fp8", True), ("int8-token", False), ("int4-channel", False), ("bf16", False)],
+)
 def test_sequences_of_a_batch_share_what_has_one_scale_alone(name: str, shared: bool) -> None:
     x = np.random.default_rng(2).standard_normal((2, 2, 64, 64)).astype(np.float32)
     more = x.copy()
@@ -113,8 +122,10 @@ def test_heads_of_a_cache_serve_whole_groups_of_queries() -> None:
     random = np.random.default_rng(3)
 
     def errors(heads: int, kv_heads: int, length: int) -> Any:
-        q, k, v = (random.standard_normal((count, length, 16)).astype(np.float32)
-                   for count in (heads, kv_heads, kv_heads))
+        q, k, v = (
+            random.standard_normal((count, length, 16)).astype(np.float32)
+            for count in (heads, kv_heads, kv_heads)
+        )
         return head_errors(q, k, v, scale=0.25, layouts=("fp8",))
 
     for length in (3, 4):
@@ -137,9 +148,13 @@ def test_a_family_that_is_left_out_gives_nothing_of_its_own() -> None:
 def test_range_failures_are_shares_of_weights_and_inputs(monkeypatch: pytest.MonkeyPatch) -> None:
     """One of 8 weights and two of 32 inputs overflow, four and three are flushed."""
     layer: Any = SimpleNamespace(
-        kind="attention-qkv", x=np.ones((4, 8)), _reference=lambda _: np.ones((2, 4)),
+        kind="attention-qkv",
+        x=np.ones((4, 8)),
+        _reference=lambda _: np.ones((2, 4)),
         _quantised_weights=lambda *_: np.ones((2, 4)),
-        _inputs=lambda _: SimpleNamespace(failures=(2, 3)), _linear_errors=lambda *_: {})
+        _inputs=lambda _: SimpleNamespace(failures=(2, 3)),
+        _linear_errors=lambda *_: {},
+    )
     monkeypatch.setattr(error_tables, "_range_failures", lambda *_: (1, 4))
     found = error_tables._Layer.row(layer, "bf16", scheme("fp8-tensor"))
     assert found == {"overflow": 3 / 40, "flushed": 7 / 40}
@@ -149,12 +164,20 @@ def test_a_type_is_left_out_where_all_its_values_are_nought() -> None:
     names = "QTYPE,blk.0.attn_q.weight,blk.0.attn_k.weight\n"
     found = read_table(f"{names}q4_K,0.01,0\nq5_K,0,0\n".encode(), "t.csv")
     assert {(one.modules, one.value) for one in found.entries} == {
-        (("blk.0.attn_q.weight",), 0.01), (("blk.0.attn_k.weight",), 0.0)}
+        (("blk.0.attn_q.weight",), 0.01),
+        (("blk.0.attn_k.weight",), 0.0),
+    }
     assert any("q5_k" in note for note in found.notes)
 
 
-@pytest.mark.parametrize(("model", "billion", "active"), [
-    ("deepseek-v3", 671.026, 37.552), ("qwen3-0.6b", 0.596, 0.596), ("llama-3.1-8b", 8.030, 8.030)])
+@pytest.mark.parametrize(
+    ("model", "billion", "active"),
+    [
+        ("deepseek-v3", 671.026, 37.552),
+        ("qwen3-0.6b", 0.596, 0.596),
+        ("llama-3.1-8b", 8.030, 8.030),
+    ],
+)
 def test_a_subject_has_the_published_parameters(model: str, billion: float, active: float) -> None:
     """Without prediction layers; a table that is embedding and head counts once; 8 of 256."""
     found = subject_of(resolve_model(model))

@@ -16,8 +16,9 @@ ERROR = load_prior().error["bf16"]
 
 def tensors(kind: str) -> tuple[np.ndarray, np.ndarray]:
     x = synthetic.activations(kind, 7, tokens=TOKENS.get(kind, 64))
-    return quantize(x, "bf16").dequantize(), quantize(synthetic.weights(kind, 7),
-                                                     "bf16").dequantize()
+    return quantize(x, "bf16").dequantize(), quantize(
+        synthetic.weights(kind, 7), "bf16"
+    ).dequantize()
 
 
 @given(st.integers(0, 2**32 - 1))
@@ -43,8 +44,10 @@ def test_more_noise_changes_more_choices(kind: str) -> None:
     x, w = tensors(kind)
     result = result_of(kind, x, w, 7)
     exact, noise = result(x, w), np.random.default_rng(1).normal(size=w.shape)
-    errors = [float(((result(x, w * (1 + e * noise)) - exact) ** 2).sum() / (exact**2).sum())
-              for e in (1e-3, 1e-2, 1e-1)]
+    errors = [
+        float(((result(x, w * (1 + e * noise)) - exact) ** 2).sum() / (exact**2).sum())
+        for e in (1e-3, 1e-2, 1e-1)
+    ]
     assert 0 < errors[0] < errors[1] < errors[2]
 
 

@@ -70,4 +70,5 @@ def test_an_outlier_channel_varies_about_its_magnitude_as_it_would_about_zero():
     assert where.size == shape.key_outliers
     assert where.min() >= shape.latent  # the latent itself has none
     assert found[:, where] == pytest.approx(
-        shape.key_magnitude + shape.key_magnitude * synthetic.JITTER * plain[:, where], rel=1e-12)
+        shape.key_magnitude + shape.key_magnitude * synthetic.JITTER * plain[:, where], rel=1e-12
+    )

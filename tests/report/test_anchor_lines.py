@@ -20,8 +20,9 @@ from planner.report.terminal.plan import headline, plan_text
 
 def with_anchor(text: str, source: str = "") -> Plan:
     plan = plan_of()
-    return replace(plan, quality=replace(plan.quality,
-                                         measured_anchor=MeasuredAnchor(text, source)))
+    return replace(
+        plan, quality=replace(plan.quality, measured_anchor=MeasuredAnchor(text, source))
+    )
 
 
 def shown(text: str, source: str = "") -> list[str]:
@@ -31,24 +32,33 @@ def shown(text: str, source: str = "") -> list[str]:
 
 def test_one_line_where_it_fits() -> None:
     assert shown("fp8-block on Qwen3-8B: MMLU −0.23 ± 0.5 pt", "intel/auto-round docs@1") == [
-        "measured elsewhere: fp8-block on Qwen3-8B: MMLU −0.23 ± 0.5 pt (intel)"]
+        "measured elsewhere: fp8-block on Qwen3-8B: MMLU −0.23 ± 0.5 pt (intel)"
+    ]
     assert shown("mxfp4 on Qwen3-8B: MMLU −6.8 pt", "intel/auto-round docs@1") == [
-        "measured elsewhere: mxfp4 on Qwen3-8B: MMLU −6.8 pt (intel/auto-round)"]
+        "measured elsewhere: mxfp4 on Qwen3-8B: MMLU −6.8 pt (intel/auto-round)"
+    ]
     assert shown(UNCHANGED) == ["as released: no change"]
 
 
 def test_a_long_one_breaks_before_its_figure() -> None:
-    assert shown("nvfp4 on Qwen3-8B, a smaller model of the family: MMLU −2.0 ± 0.5 pt",
-                 "intel/auto-round docs@1") == [
+    assert shown(
+        "nvfp4 on Qwen3-8B, a smaller model of the family: MMLU −2.0 ± 0.5 pt",
+        "intel/auto-round docs@1",
+    ) == [
         "measured elsewhere: nvfp4 on Qwen3-8B, a smaller model of the family:",
-        "  MMLU −2.0 ± 0.5 pt (intel/auto-round)"]
+        "  MMLU −2.0 ± 0.5 pt (intel/auto-round)",
+    ]
 
 
 def test_the_cache_has_a_line_of_its_own_and_its_own_publisher() -> None:
-    assert shown("no accuracy published for int8-w8a8 in its family and size; "
-                 "KV fp8 on Qwen3-8B: RULER-128K −0.62 pt", "NVIDIA/Model-Optimizer x") == [
+    assert shown(
+        "no accuracy published for int8-w8a8 in its family and size; "
+        "KV fp8 on Qwen3-8B: RULER-128K −0.62 pt",
+        "NVIDIA/Model-Optimizer x",
+    ) == [
         "no accuracy published for int8-w8a8 in its family and size;",
-        "  measured elsewhere: KV fp8 on Qwen3-8B: RULER-128K −0.62 pt (NVIDIA)"]
+        "  measured elsewhere: KV fp8 on Qwen3-8B: RULER-128K −0.62 pt (NVIDIA)",
+    ]
 
 
 @pytest.mark.sample(16)
@@ -76,17 +86,42 @@ def test_a_plan_file_without_an_anchor_is_shown_without_one() -> None:
     assert 'class="anchor"' not in page(bare, "en")
 
 
-@pytest.mark.parametrize(("lang", "text"), [
-    ("en", ("Measured elsewhere: nvfp4 on Qwen3-8B, a smaller model of the family: MMLU −2.0 pt",
-            " (intel/auto-round)", "; KV fp8 on Qwen3-8B: GPQA −1.0 pt", " (A/b)", ".",
-            " (source: intel/auto-round docs@1; A/b c).")),
-    ("zh", ("他处实测：Qwen3-8B（同系列较小的模型）用 nvfp4：MMLU −2.0 pt", "（intel/auto-round）",
-            "；Qwen3-8B 用 KV fp8：GPQA −1.0 pt", "（A/b）", "。",
-            "（来源：intel/auto-round docs@1; A/b c）。"))])
+@pytest.mark.parametrize(
+    ("lang", "text"),
+    [
+        (
+            "en",
+            (
+                "Measured elsewhere: nvfp4 on Qwen3-8B, a smaller model of the family: MMLU "
+                "−2.0 pt",
+                " (intel/auto-round)",
+                "; KV fp8 on Qwen3-8B: GPQA −1.0 pt",
+                " (A/b)",
+                ".",
+                " (source: intel/auto-round docs@1; A/b c).",
+            ),
+        ),
+        (
+            "zh",
+            (
+                "他处实测：Qwen3-8B（同系列较小的模型）用 nvfp4：MMLU −2.0 pt",
+                "（intel/auto-round）",
+                "；Qwen3-8B 用 KV fp8：GPQA −1.0 pt",
+                "（A/b）",
+                "。",
+                "（来源：intel/auto-round docs@1; A/b c）。",
+            ),
+        ),
+    ],
+)
 def test_reports_have_it_on_the_first_screen_and_the_whole_source_below(
-        lang: str, text: tuple[str, ...]) -> None:
-    plan = with_anchor("nvfp4 on Qwen3-8B, a smaller model of the family: MMLU −2.0 pt; "
-                       "KV fp8 on Qwen3-8B: GPQA −1.0 pt", "intel/auto-round docs@1; A/b c")
+    lang: str, text: tuple[str, ...]
+) -> None:
+    plan = with_anchor(
+        "nvfp4 on Qwen3-8B, a smaller model of the family: MMLU −2.0 pt; "
+        "KV fp8 on Qwen3-8B: GPQA −1.0 pt",
+        "intel/auto-round docs@1; A/b c",
+    )
     first, _, rest = page(plan, lang).partition("</section>")
     short, whole = "".join(text[:5]), text[0] + text[2] + text[5]
     source = "intel/auto-round docs@1; A/b c"

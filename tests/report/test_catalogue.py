@@ -30,10 +30,14 @@ LISTINGS: dict[str, Callable[[], str]] = {
     "models": lambda: models_table([planner.inventory(name) for name in model_ids()]),
     "formats": formats_tables,
     "scenarios": lambda: scenarios_table([load_scenario(name) for name in scenario_ids()]),
-    **{f"inventory {name}": lambda name=name: inventory_table(planner.inventory(name))  # type: ignore[misc]
-       for name in model_ids()},
-    **{f"device {name}": lambda name=name: device_page(planner.load_device(name))  # type: ignore[misc]
-       for name in device_ids()},
+    **{
+        f"inventory {name}": lambda name=name: inventory_table(planner.inventory(name))  # type: ignore[misc]
+        for name in model_ids()
+    },
+    **{
+        f"device {name}": lambda name=name: device_page(planner.load_device(name))  # type: ignore[misc]
+        for name in device_ids()
+    },
 }
 
 
@@ -70,8 +74,16 @@ def test_columns_of_the_environment_are_honoured(monkeypatch: pytest.MonkeyPatch
 def test_devices_are_listed_one_a_line_with_their_dense_rates() -> None:
     lines = {line.split()[0]: line.split() for line in LISTINGS["devices"]().splitlines()}
     assert set(device_ids()) <= set(lines)
-    assert lines["h100-sxm"] == ["h100-sxm", "79.2", "3,350", "989", "1,979", "1,979", "-",
-                                 "released"]
+    assert lines["h100-sxm"] == [
+        "h100-sxm",
+        "79.2",
+        "3,350",
+        "989",
+        "1,979",
+        "1,979",
+        "-",
+        "released",
+    ]
     assert lines["jetson-agx-orin-64gb"][3:7] == ["43", "-", "85", "-"]
     assert lines["rubin-r200"][-1] == "preliminary"
 
@@ -79,10 +91,15 @@ def test_devices_are_listed_one_a_line_with_their_dense_rates() -> None:
 @pytest.mark.sample(9)
 def test_a_page_shows_every_figure_with_its_kind_source_and_date(device: DeviceProfile) -> None:
     lines = device_page(device).splitlines()
-    figures = [device.label_bytes, device.capacity_bytes, device.usable_fraction,
-               device.bandwidth_bytes_per_s, *[r.dense for r in device.rates.values()],
-               *[r.sparse for r in device.rates.values() if r.sparse],
-               *device.conversion.values()]
+    figures = [
+        device.label_bytes,
+        device.capacity_bytes,
+        device.usable_fraction,
+        device.bandwidth_bytes_per_s,
+        *[r.dense for r in device.rates.values()],
+        *[r.sparse for r in device.rates.values() if r.sparse],
+        *device.conversion.values(),
+    ]
     for figure in figures:
         tail = [show(figure.value, figure.unit).split()[0], figure.kind, figure.source, figure.date]
         assert any(all(part in line.split() for part in tail) for line in lines), tail
@@ -91,9 +108,14 @@ def test_a_page_shows_every_figure_with_its_kind_source_and_date(device: DeviceP
 @pytest.mark.sample(9)
 def test_a_page_gives_reasons_notes_cautions_and_sources(device: DeviceProfile) -> None:
     words = "".join(device_page(device).split())
-    texts = [*device.cautions, *device.unsupported.values(),
-             *[s.title for s in device.sources], *[s.key for s in device.sources],
-             device.capacity_bytes.note, device.sha256]
+    texts = [
+        *device.cautions,
+        *device.unsupported.values(),
+        *[s.title for s in device.sources],
+        *[s.key for s in device.sources],
+        device.capacity_bytes.note,
+        device.sha256,
+    ]
     for text in texts:
         assert "".join(text.split()) in words, text
 
@@ -108,12 +130,21 @@ def test_device_data_is_json_in_si_units_with_whole_bytes(device: DeviceProfile)
     assert "path" not in data
 
 
-@pytest.mark.parametrize(("value", "unit", "text"), [
-    (989.4e12, "FLOP/s", "989.4 TFLOP/s"), (1978.9e12, "OP/s", "1,978.9 TOP/s"),
-    (3.35e12, "B/s", "3.35 TB/s"), (204.8e9, "B/s", "204.8 GB/s"),
-    (80_000_000_000, "B", "80 GB"), (65_927_747_993, "B", "61.40 GiB"), (0.9, "1", "0.9"),
-    (6.4e-6, "s", "6.4 µs"), (886.67e9, "elements/s", "886.67 G elem/s"), (700, "W", "700 W"),
-])
+@pytest.mark.parametrize(
+    ("value", "unit", "text"),
+    [
+        (989.4e12, "FLOP/s", "989.4 TFLOP/s"),
+        (1978.9e12, "OP/s", "1,978.9 TOP/s"),
+        (3.35e12, "B/s", "3.35 TB/s"),
+        (204.8e9, "B/s", "204.8 GB/s"),
+        (80_000_000_000, "B", "80 GB"),
+        (65_927_747_993, "B", "61.40 GiB"),
+        (0.9, "1", "0.9"),
+        (6.4e-6, "s", "6.4 µs"),
+        (886.67e9, "elements/s", "886.67 G elem/s"),
+        (700, "W", "700 W"),
+    ],
+)
 def test_figures_carry_their_unit(value: float, unit: str, text: str) -> None:
     assert show(value, unit) == text
 
@@ -146,6 +177,8 @@ def test_inventory_adds_up_to_the_checkpoint() -> None:
     assert "671,026,419,200" in text
     assert "688,574,839,360 B" in text
     rows = [line.split() for line in text.splitlines() if " main " in line or " mtp " in line]
-    tensors = sum(int(next(w for w in row[3 if "scales" not in row else 4:]).replace(",", ""))
-                  for row in rows)
+    tensors = sum(
+        int(next(w for w in row[3 if "scales" not in row else 4 :]).replace(",", ""))
+        for row in rows
+    )
     assert tensors == counts.tensor_count

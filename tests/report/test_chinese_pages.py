@@ -69,10 +69,17 @@ def test_a_stored_plan_has_a_page_without_english_words() -> None:
 
 def test_an_engine_without_a_version_says_that_it_serves_the_plan() -> None:
     """Its verdict reads ``yes, as gguf``: a page said that no engine was known."""
-    able = replace(stored(), assumptions=(*(
-        a for a in stored().assumptions if not a.key.startswith("servable by ")),
-        Assumption("servable by llama.cpp", "yes, as gguf",
-                   "every choice has a source in the engine matrix")))
+    able = replace(
+        stored(),
+        assumptions=(
+            *(a for a in stored().assumptions if not a.key.startswith("servable by ")),
+            Assumption(
+                "servable by llama.cpp",
+                "yes, as gguf",
+                "every choice has a source in the engine matrix",
+            ),
+        ),
+    )
     made = page(able, "zh")
     assert latin_texts(made) == []
     assert "llama.cpp 可以按此方案部署" in made
@@ -98,10 +105,13 @@ def test_what_devices_say_is_chinese() -> None:
     assert left(texts) == []
 
 
-@pytest.mark.parametrize(("machine", "make", "cpus"), [
-    ("x86_64", epyc, {0, 1}), ("x86_64", laptop, {*range(8)}), ("aarch64", graviton, {*range(4)})])
+@pytest.mark.parametrize(
+    ("machine", "make", "cpus"),
+    [("x86_64", epyc, {0, 1}), ("x86_64", laptop, {*range(8)}), ("aarch64", graviton, {*range(4)})],
+)
 def test_what_a_detected_machine_says_is_chinese(
-        tmp_path: Path, machine: str, make: Callable[[Path], Path], cpus: set[int]) -> None:
+    tmp_path: Path, machine: str, make: Callable[[Path], Path], cpus: set[int]
+) -> None:
     facts = linux_facts(machine, frozenset(cpus), make(tmp_path))
     device = profile_of_draft(described(facts))
     notes = list(host_notes(device))
@@ -126,23 +136,40 @@ def test_a_device_of_ones_own_says_in_chinese_what_its_file_leaves_open(tmp_path
 
 def test_what_plan_files_of_older_versions_say_is_chinese() -> None:
     steps = "the step prices fused kernels jointly"
-    assert left([
-        "T0 prior", "T0 prior, band ×/÷ 2.1",
-        "23.2% more tokens/s per device than uniform int8-block, KV int8-token (batch 197 on 1 "
-        "device); inside the 80 % interval of the times (×/÷ 1.58)",
-        "no checkpoint read; ranks formats, kinds and the ends of the stack",
-        f"the solver adds units; {steps} and a pipeline by its slowest stage",
-        f"the solver adds units, in a pipeline those of its slowest stage; {steps}"]) == []
+    assert (
+        left(
+            [
+                "T0 prior",
+                "T0 prior, band ×/÷ 2.1",
+                "23.2% more tokens/s per device than uniform int8-block, KV int8-token (batch "
+                "197 on 1 "
+                "device); inside the 80 % interval of the times (×/÷ 1.58)",
+                "no checkpoint read; ranks formats, kinds and the ends of the stack",
+                f"the solver adds units; {steps} and a pipeline by its slowest stage",
+                f"the solver adds units, in a pipeline those of its slowest stage; {steps}",
+            ]
+        )
+        == []
+    )
 
 
 def test_what_imported_configurations_say_is_chinese() -> None:
-    assert left([
-        "from quantization_config.json and deployment.json", "from hf_quant_config.json",
-        NO_CACHE_NAMED, "scales of activations are calibrated (static); a plan's are dynamic",
-        "mlp-down of layers 0-3 is in fp8-block and bf16: a plan has one scheme a kind and layer; "
-        "it is priced in that of most elements",
-        "router of layers 1-2 in fp8-block: a plan keeps the model's own release there",
-        "embedding in int8-w8a16: a plan keeps the model's own release there"]) == []
+    assert (
+        left(
+            [
+                "from quantization_config.json and deployment.json",
+                "from hf_quant_config.json",
+                NO_CACHE_NAMED,
+                "scales of activations are calibrated (static); a plan's are dynamic",
+                "mlp-down of layers 0-3 is in fp8-block and bf16: a plan has one scheme a kind "
+                "and layer; "
+                "it is priced in that of most elements",
+                "router of layers 1-2 in fp8-block: a plan keeps the model's own release there",
+                "embedding in int8-w8a16: a plan keeps the model's own release there",
+            ]
+        )
+        == []
+    )
 
 
 def test_titles_of_workloads_and_scenarios_are_chinese() -> None:
@@ -157,9 +184,16 @@ def test_every_assumption_that_is_written_has_an_entry() -> None:
     is filled in: one of them must be told without an English word."""
     found = written_assumptions()
     assert len(found) > 280
-    missing = {place: texts for place, ways in found.items() for texts in ways
-               if "servability.py" not in place and all(latin_words(shown(
-                   T.name(text) if ": name" in place else T.marked(text))) for text in texts)}
+    missing = {
+        place: texts
+        for place, ways in found.items()
+        for texts in ways
+        if "servability.py" not in place
+        and all(
+            latin_words(shown(T.name(text) if ": name" in place else T.marked(text)))
+            for text in texts
+        )
+    }
     assert missing == {}
 
 
@@ -169,7 +203,10 @@ def test_others_words_are_quotations_where_no_entry_has_them() -> None:
     told = assumption(T, Assumption("asked", "devices=1; exact", "given"))
     assert told == ("提问时给出的条件", "`devices=1; exact`", "给定")
     assert assumption(phrases("en"), Assumption("scenario", "mine", "Our own service")) == (
-        "scenario", "mine", "Our own service")
+        "scenario",
+        "mine",
+        "Our own service",
+    )
 
 
 def test_recorded_sentences_are_chinese() -> None:
@@ -196,8 +233,11 @@ def test_pages_of_all_kinds_of_plans_have_no_english_words(told: Told) -> None:
     made = getattr(planner, verb)(*filter(None, (model, device)), **asked)
     alone = page(made, "zh")
     assert latin_texts(alone) == []
-    with_figures = page(planner.read_plan(json.loads(json.dumps(made.to_dict()))), "zh",
-                        beside(made, asked="plan MODEL DEVICE"))
+    with_figures = page(
+        planner.read_plan(json.loads(json.dumps(made.to_dict()))),
+        "zh",
+        beside(made, asked="plan MODEL DEVICE"),
+    )
     assert latin_texts(with_figures) == []
 
 

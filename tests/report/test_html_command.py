@@ -41,8 +41,9 @@ def refused(arguments: list[str], capfd: pytest.CaptureFixture[str]) -> tuple[st
 
 @pytest.mark.exhaustive
 @pytest.mark.parametrize("name", ["out.html", "out.htm", "out.md"])
-def test_a_plan_file_becomes_a_report(name: str, plan_file: Path, tmp_path: Path,
-                                      capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_plan_file_becomes_a_report(
+    name: str, plan_file: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     out = tmp_path / name
     assert run(["report", str(plan_file), "-o", str(out)]) == 0
     assert capfd.readouterr().out == f"{out}\n"
@@ -55,8 +56,9 @@ def test_a_plan_file_becomes_a_report(name: str, plan_file: Path, tmp_path: Path
 
 
 @pytest.mark.exhaustive
-def test_without_a_file_markdown_goes_to_stdout(plan_file: Path,
-                                                capfd: pytest.CaptureFixture[str]) -> None:
+def test_without_a_file_markdown_goes_to_stdout(
+    plan_file: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     assert run(["report", str(plan_file), "--lang", "zh"]) == 0
     assert capfd.readouterr().out == markdown(plan(), "zh", beside(plan(), version=__version__))
 
@@ -65,12 +67,15 @@ def test_without_a_file_markdown_goes_to_stdout(plan_file: Path,
 def test_the_flag_writes_markdown_too_and_keeps_the_question(tmp_path: Path) -> None:
     out = tmp_path / "out.md"
     assert run([*OK, "--tpot-ms", "20.5", "--untie", "--report", str(out), "--quiet"]) == 0
-    assert "    plan llama-3.1-8b h100-sxm --devices 1 --context 4096 --tpot-ms 20.5 --untie\n" \
+    assert (
+        "    plan llama-3.1-8b h100-sxm --devices 1 --context 4096 --tpot-ms 20.5 --untie\n"
         in out.read_text(encoding="utf-8")
+    )
 
 
-def test_the_printed_command_prices_the_plan_again(plan_file: Path, monkeypatch: pytest.MonkeyPatch,
-                                                   capfd: pytest.CaptureFixture[str]) -> None:
+def test_the_printed_command_prices_the_plan_again(
+    plan_file: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
     import shlex
 
     text = markdown(plan())
@@ -82,24 +87,36 @@ def test_the_printed_command_prices_the_plan_again(plan_file: Path, monkeypatch:
     assert again["memory_per_device"] == plan().to_dict()["memory_per_device"]
 
 
-@pytest.mark.parametrize("extra", [
-    ["-o", "x.pdf"], ["-o", "noending"], ["-o", "/no/such/folder/x.html"], ["--lang", "fr"],
-    ["--lang", ""]])
-def test_a_report_that_cannot_be_made(extra: list[str], plan_file: Path,
-                                      capfd: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    "extra",
+    [
+        ["-o", "x.pdf"],
+        ["-o", "noending"],
+        ["-o", "/no/such/folder/x.html"],
+        ["--lang", "fr"],
+        ["--lang", ""],
+    ],
+)
+def test_a_report_that_cannot_be_made(
+    extra: list[str], plan_file: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     refused(["report", str(plan_file), *extra], capfd)
 
 
-def test_a_folder_in_the_way_is_refused(plan_file: Path, tmp_path: Path,
-                                        capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_folder_in_the_way_is_refused(
+    plan_file: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "x.html").mkdir()
     refused(["report", str(plan_file), "-o", str(tmp_path / "x.html")], capfd)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["plan.json", "x.html"]
 
 
-def test_a_failed_write_leaves_the_old_file(plan_file: Path, tmp_path: Path,
-                                            monkeypatch: pytest.MonkeyPatch,
-                                            capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_failed_write_leaves_the_old_file(
+    plan_file: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
     out = tmp_path / "x.html"
     out.write_text("old", encoding="utf-8")
 
@@ -115,8 +132,9 @@ def test_a_failed_write_leaves_the_old_file(plan_file: Path, tmp_path: Path,
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{}", "nul", '{"schema_version": "9"}'])
-def test_a_file_that_is_no_plan(content: str, tmp_path: Path,
-                                capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_file_that_is_no_plan(
+    content: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     path = tmp_path / "plan.json"
     path.write_text(content, encoding="utf-8")
     refused(["report", str(path), "-o", str(tmp_path / "x.html")], capfd)

@@ -28,8 +28,10 @@ def test_golden_reports_are_reproduced() -> None:
         if text.encode() != kept:
             lines = zip(text.splitlines(), kept.decode().splitlines(), strict=False)
             first = next((pair for pair in lines if pair[0] != pair[1]), ("", "length"))
-            pytest.fail(f"{name} differs: {first[0][:300]!r} for {first[1][:300]!r}; see "
-                        "tests/golden/report/make_report.py")
+            pytest.fail(
+                f"{name} differs: {first[0][:300]!r} for {first[1][:300]!r}; see "
+                "tests/golden/report/make_report.py"
+            )
 
 
 def test_the_stored_plan_is_the_planners() -> None:
@@ -41,8 +43,10 @@ def test_the_stored_plan_is_the_planners() -> None:
     for table, column in (("assumptions", "key"), ("baselines", "name"), ("modules", "kind")):
         assert {row[column] for row in kept[table]} == {row[column] for row in made[table]}, RENEW
     for name, figure in kept["performance"].items():
-        mine, theirs = (one["value"] if isinstance(one, dict) else one
-                        for one in (figure, made["performance"][name]))
+        mine, theirs = (
+            one["value"] if isinstance(one, dict) else one
+            for one in (figure, made["performance"][name])
+        )
         assert (mine is None) == (theirs is None), RENEW
         if mine is not None:
             assert mine == pytest.approx(theirs, rel=0.1), RENEW

@@ -17,10 +17,34 @@ from planner.report.page.markdown import markdown
 from planner.report.phrases import LANGUAGES, phrases
 
 SOURCES = [*sorted(Path(module.__file__).parent.rglob("*.py")), *sorted(TEMPLATES.glob("*.j2"))]
-BUILT = ("basis.", "bound.", "aim.", "memory.", "units.", "cache.", "question.", "assumptions.",
-         "answer.", "missing.", "phase.", "waterfall.", "roofline.", "metric.", "swings.",
-         "premises.", "kind.", "origins.", "engines.", "reach.", "pools.", "drafts.",
-         "prefixes.", "offload.", "first.", "loss_origin.")
+BUILT = (
+    "basis.",
+    "bound.",
+    "aim.",
+    "memory.",
+    "units.",
+    "cache.",
+    "question.",
+    "assumptions.",
+    "answer.",
+    "missing.",
+    "phase.",
+    "waterfall.",
+    "roofline.",
+    "metric.",
+    "swings.",
+    "premises.",
+    "kind.",
+    "origins.",
+    "engines.",
+    "reach.",
+    "pools.",
+    "drafts.",
+    "prefixes.",
+    "offload.",
+    "first.",
+    "loss_origin.",
+)
 """Sections whose keys are also put together from a name at run time."""
 
 
@@ -38,15 +62,20 @@ def test_every_language_has_the_same_keys_and_the_same_braces(lang: str) -> None
     base, other = phrases("en"), phrases(lang)
     assert set(base.texts) == set(other.texts)
     assert {k: fields(v) for k, v in base.texts.items()} == {
-        k: fields(v) for k, v in other.texts.items()}
-    assert {k: len(v) for k, v in base.lists.items()} == {
-        k: len(v) for k, v in other.lists.items()}
+        k: fields(v) for k, v in other.texts.items()
+    }
+    assert {k: len(v) for k, v in base.lists.items()} == {k: len(v) for k, v in other.lists.items()}
     assert all(v.strip() for k, v in other.texts.items() if k != "page.original")
 
 
 def test_keys_that_the_code_names_exist_and_none_is_left_over() -> None:
-    named = {key for path in SOURCES for key in re.findall(
-        r"\bt\(f?[\"']([a-z_]+\.[a-z_]*[a-z])[\"']", path.read_text(encoding="utf-8"))}
+    named = {
+        key
+        for path in SOURCES
+        for key in re.findall(
+            r"\bt\(f?[\"']([a-z_]+\.[a-z_]*[a-z])[\"']", path.read_text(encoding="utf-8")
+        )
+    }
     assert len(named) > 60
     known = set(phrases("en").texts)
     assert named - known == set()
@@ -72,7 +101,7 @@ def test_the_chinese_page_is_chinese_and_has_the_same_numbers() -> None:
             assert text not in chinese
 
     def numbers(text: str) -> list[str]:
-        body = text[text.index("<tbody"):text.index('<script type="application/json"')]
+        body = text[text.index("<tbody") : text.index('<script type="application/json"')]
         return re.findall(r'<td[^>]*class="n">([^<]*)', body)
 
     assert numbers(english) == numbers(chinese)

@@ -23,14 +23,24 @@ from planner.report.phrases import LANGUAGES, phrases
 
 @cache
 def llama() -> Plan:
-    return planner.estimate("llama-3.1-8b", "h100-sxm", scheme="bf16", context=4096, batch=16,
-                        devices=1, engine="vllm")
+    return planner.estimate(
+        "llama-3.1-8b", "h100-sxm", scheme="bf16", context=4096, batch=16, devices=1, engine="vllm"
+    )
 
 
 @cache
 def deepseek() -> Plan:
-    return planner.estimate("deepseek-v3", "h200-sxm", scheme="fp8-block", context=4096, tp=8, ep=8,
-                        batch=64, kv="int8-token", engine="any")
+    return planner.estimate(
+        "deepseek-v3",
+        "h200-sxm",
+        scheme="fp8-block",
+        context=4096,
+        tp=8,
+        ep=8,
+        batch=64,
+        kv="int8-token",
+        engine="any",
+    )
 
 
 def operators(plan: Plan) -> Operators:
@@ -49,8 +59,7 @@ def test_a_dense_product_is_counted_by_hand() -> None:
     one = found(llama(), "mlp-gate-up", "decode")
     assert one.flop == pytest.approx(2 * batch * hidden * 2 * width * layers)
     weights = 2 * hidden * 2 * width * layers
-    assert one.moved_bytes == pytest.approx(
-        weights + 2 * batch * (hidden + 2 * width) * layers)
+    assert one.moved_bytes == pytest.approx(weights + 2 * batch * (hidden + 2 * width) * layers)
     prompt = found(llama(), "mlp-gate-up", "prefill")
     assert prompt.flop == pytest.approx(one.flop / batch * llama().workload.isl)
 
@@ -83,8 +92,9 @@ def test_times_are_the_plans_and_no_operator_is_above_its_roof(plan: object) -> 
     counted = operators(made)
     for phase in ("decode", "prefill"):
         placed = [o for o in counted.points if o.phase == phase]
-        total = sum(getattr(u, f"{phase}_seconds") for u in made.units
-                    if u.kind not in counted.unplaced)
+        total = sum(
+            getattr(u, f"{phase}_seconds") for u in made.units if u.kind not in counted.unplaced
+        )
         assert sum(o.seconds for o in placed) == pytest.approx(total)
     assert all(0 < counted.share_of_roof(o) <= 1 for o in counted.points)
     assert {"norm", "embedding"} <= set(counted.unplaced)
@@ -92,8 +102,10 @@ def test_times_are_the_plans_and_no_operator_is_above_its_roof(plan: object) -> 
 
 def test_another_model_or_device_is_not_drawn() -> None:
     plan = llama()
-    for changed in (replace(plan, model=replace(plan.model, config_sha256="0" * 64)),
-                    replace(plan, device=replace(plan.device, profile_sha256="0" * 64))):
+    for changed in (
+        replace(plan, model=replace(plan.model, config_sha256="0" * 64)),
+        replace(plan, device=replace(plan.device, profile_sha256="0" * 64)),
+    ):
         told = beside(changed)
         assert told.computed is not None
         assert told.computed.operators is None
@@ -165,10 +177,15 @@ def test_the_page_with_figures_is_small_and_the_same_twice() -> None:
 def test_labels_keep_off_marks_and_each_other() -> None:
     label = Labels(760.0)
     label.block(195.0, 104.0, 10.0)
-    found = [label(100.0, 100.0, "a long label beside a mark"), label(101.0, 101.0, "another"),
-             label(700.0, 300.0, "no room at the right")]
-    places = [(float(e.attrib["x"]), float(e.attrib["y"]), e.attrib["text-anchor"])
-              for e in map(ElementTree.fromstring, found)]
+    found = [
+        label(100.0, 100.0, "a long label beside a mark"),
+        label(101.0, 101.0, "another"),
+        label(700.0, 300.0, "no room at the right"),
+    ]
+    places = [
+        (float(e.attrib["x"]), float(e.attrib["y"]), e.attrib["text-anchor"])
+        for e in map(ElementTree.fromstring, found)
+    ]
     assert places[0][1] >= 104 + 13
     assert places[1][1] >= places[0][1] + 13 or places[1][1] <= places[0][1] - 13
     assert places[2][2] == "end"
@@ -179,10 +196,13 @@ def test_a_loss_of_zero_has_a_place_and_names_are_cut() -> None:
     made = beside(plan).computed
     assert made is not None
     assert made.frontier
-    lines = tuple(Baseline(name, True, "", 1, 8, 10**9, 0.1, 0.01, 800.0, 800.0, 0.0)
-                  for name in ("one", "two", "a name that is long"))
-    root = ElementTree.fromstring(reach_svg(
-        phrases("en"), replace(plan, baselines=lines), made.frontier))
+    lines = tuple(
+        Baseline(name, True, "", 1, 8, 10**9, 0.1, 0.01, 800.0, 800.0, 0.0)
+        for name in ("one", "two", "a name that is long")
+    )
+    root = ElementTree.fromstring(
+        reach_svg(phrases("en"), replace(plan, baselines=lines), made.frontier)
+    )
     texts = ["".join(e.itertext()) for e in root.iter("text")]
     assert "one · two +1" in texts
     assert "0" in texts

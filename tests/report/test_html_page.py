@@ -25,22 +25,28 @@ def searched() -> Plan:
 
 @cache
 def priced() -> Plan:
-    return planner.estimate("llama-3.1-8b", "h100-sxm", scheme="fp8-channel", context=4096,
-                            devices=1)
+    return planner.estimate(
+        "llama-3.1-8b", "h100-sxm", scheme="fp8-channel", context=4096, devices=1
+    )
 
 
 def hostile() -> Plan:
     plan = searched()
     return replace(
-        plan, model=replace(plan.model, id=HOSTILE, source=HOSTILE),
+        plan,
+        model=replace(plan.model, id=HOSTILE, source=HOSTILE),
         device=replace(plan.device, id=HOSTILE),
         comparison=replace(plan.comparison, text=HOSTILE),
-        units=tuple(replace(u, unit=HOSTILE, kind=HOSTILE, scheme=HOSTILE, reason=HOSTILE)
-                    for u in plan.units),
-        baselines=tuple(replace(b, name=HOSTILE, feasible=False, reason=HOSTILE)
-                        for b in plan.baselines),
+        units=tuple(
+            replace(u, unit=HOSTILE, kind=HOSTILE, scheme=HOSTILE, reason=HOSTILE)
+            for u in plan.units
+        ),
+        baselines=tuple(
+            replace(b, name=HOSTILE, feasible=False, reason=HOSTILE) for b in plan.baselines
+        ),
         assumptions=tuple(replace(a, key=HOSTILE, value=HOSTILE) for a in plan.assumptions),
-        sources=(SourceRef(HOSTILE, "javascript:alert(1) http://x.test/\"onclick=\"y", HOSTILE),))
+        sources=(SourceRef(HOSTILE, 'javascript:alert(1) http://x.test/"onclick="y', HOSTILE),),
+    )
 
 
 class Reader(HTMLParser):
@@ -79,11 +85,11 @@ def plan(request: pytest.FixtureRequest) -> Plan:
 def test_well_formed_and_self_contained(plan: Plan) -> None:
     text = page(plan)
     read = Reader(text)
-    assert text.startswith("<!DOCTYPE html>\n<html lang=\"en\">")
+    assert text.startswith('<!DOCTYPE html>\n<html lang="en">')
     assert text.endswith("</html>\n")
     assert read.open == []
     assert {tag for tag, _ in read.tags} & {"link", "img", "iframe", "object", "embed"} == set()
-    style = text[text.index("<style>"):text.index("</style>")]
+    style = text[text.index("<style>") : text.index("</style>")]
     assert "url(" not in style
     assert "@import" not in style
     for tag, attributes in read.tags:
@@ -154,8 +160,13 @@ def test_the_picture_covers_every_layer_of_every_unit_once() -> None:
     plan = searched()
     drawn = picture(plan)
     assert drawn.layers == 61
-    cells = {(strip.kind, layer, run.scheme) for strip in drawn.strips for run in strip.runs
-             if run.scheme for layer in range(run.first, run.last + 1)}
+    cells = {
+        (strip.kind, layer, run.scheme)
+        for strip in drawn.strips
+        for run in strip.runs
+        if run.scheme
+        for layer in range(run.first, run.last + 1)
+    }
     assert cells == {(u.kind, n, u.scheme) for u in plan.units for n in u.layers}
     assert all(sum(run.count for run in strip.runs) == 61 for strip in drawn.strips)
     assert {kind for kind, _ in drawn.ends} >= {"embedding", "head"}
@@ -180,8 +191,20 @@ def test_the_notebook_fragment_is_escaped_and_short() -> None:
     text = hostile()._repr_html_()
     read = Reader(text)
     assert read.open == []
-    assert {tag for tag, _ in read.tags} <= {"div", "p", "strong", "br", "table", "thead", "tbody",
-                                             "tr", "th", "td", "span", "pre"}
+    assert {tag for tag, _ in read.tags} <= {
+        "div",
+        "p",
+        "strong",
+        "br",
+        "table",
+        "thead",
+        "tbody",
+        "tr",
+        "th",
+        "td",
+        "span",
+        "pre",
+    }
     plain = searched()._repr_html_()
     assert all(m.kind in plain and m.scheme in plain for m in searched().modules)
     assert len(plain) < 20_000

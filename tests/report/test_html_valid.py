@@ -24,8 +24,9 @@ HEADINGS = [f"{XHTML}h{n}" for n in range(1, 7)]
 
 @cache
 def plan() -> Plan:
-    return planner.plan("qwen2.5-0.5b", "h100-sxm", schemes=["bf16", "fp8-block"], context=1024,
-                    devices=1)
+    return planner.plan(
+        "qwen2.5-0.5b", "h100-sxm", schemes=["bf16", "fp8-block"], context=1024, devices=1
+    )
 
 
 @cache
@@ -44,9 +45,12 @@ def tree(text: str) -> ElementTree.Element:
 
 def hostile() -> Plan:
     evil = "\"'><p></table>\u202e&amp;<!--"
-    return replace(plan(), model=replace(plan().model, id=evil), units=tuple(
-        replace(u, reason=evil, unit=evil) for u in plan().units), sources=tuple(
-        replace(s, key=evil) for s in plan().sources))
+    return replace(
+        plan(),
+        model=replace(plan().model, id=evil),
+        units=tuple(replace(u, reason=evil, unit=evil) for u in plan().units),
+        sources=tuple(replace(s, key=evil) for s in plan().sources),
+    )
 
 
 @pytest.mark.sample(1)
@@ -55,10 +59,15 @@ def test_the_page_parses_without_an_error(lang: str) -> None:
     root = tree(made(lang))
     ids = [e.attrib["id"] for e in root.iter() if "id" in e.attrib]
     assert len(ids) == len(set(ids))
-    wanted = {name for e in root.iter() for key in ("aria-labelledby", "aria-describedby")
-              for name in e.attrib.get(key, "").split()}
-    wanted |= {e.attrib["href"][1:] for e in root.iter(f"{XHTML}a")
-               if e.attrib["href"].startswith("#")}
+    wanted = {
+        name
+        for e in root.iter()
+        for key in ("aria-labelledby", "aria-describedby")
+        for name in e.attrib.get(key, "").split()
+    }
+    wanted |= {
+        e.attrib["href"][1:] for e in root.iter(f"{XHTML}a") if e.attrib["href"].startswith("#")
+    }
     assert wanted <= set(ids)
 
 
@@ -75,8 +84,9 @@ def test_nothing_computed_leaves_it_valid_and_says_why() -> None:
 
 def test_landmarks_headings_tables_and_figures_are_named() -> None:
     root = tree(made("en"))
-    assert [len(list(root.iter(f"{XHTML}{tag}"))) for tag in ("main", "header", "footer", "nav",
-                                                              "h1")] == [1, 1, 1, 1, 1]
+    assert [
+        len(list(root.iter(f"{XHTML}{tag}"))) for tag in ("main", "header", "footer", "nav", "h1")
+    ] == [1, 1, 1, 1, 1]
     levels = [HEADINGS.index(e.tag) + 1 for e in root.iter() if e.tag in HEADINGS]
     assert levels[0] == 1
     assert all(b <= a + 1 for a, b in pairwise(levels))

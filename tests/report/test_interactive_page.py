@@ -50,7 +50,7 @@ def cells(found: dict[str, Any], name: str) -> list[Any]:
     """A column of the page as its script reads it."""
     table, text = found["columns"][name]
     if not table:
-        return [unpacked_number(text[n:n + NUMBER]) for n in range(0, len(text), NUMBER)]
+        return [unpacked_number(text[n : n + NUMBER]) for n in range(0, len(text), NUMBER)]
     named, width = found["tables"][table], len(text) // found["rows"]
     named = named.split(SEPARATOR) if isinstance(named, str) else named
     return [named[n] for n in unpacked(text, width)]
@@ -73,24 +73,29 @@ def test_each_position_has_the_texts_of_its_plan(source: Any) -> None:
             tokens = limit == "context"
             assert (need, have, missing) == tuple(
                 words.count(size) if tokens else f"{size / 2**30:.1f}"
-                for size in (point.need, point.have, point.need - point.have))
+                for size in (point.need, point.have, point.need - point.have)
+            )
             continue
         perf, loss = point.performance, point.quality
         rate, each = perf.output_tokens_per_second, perf.output_tokens_per_second_per_device
         told = {name: column[place] for name, column in columns.items()}
         assert (told["rate"], told["low"], told["high"]) == tuple(
-            words.three(v) for v in (rate.value, rate.low, rate.high))
+            words.three(v) for v in (rate.value, rate.low, rate.high)
+        )
         assert (told["speed"], told["speed_low"], told["speed_high"]) == pytest.approx(
-            (each.value, each.low, each.high), rel=1e-6)
+            (each.value, each.low, each.high), rel=1e-6
+        )
         assert told["tpot"] == " ".join(words.seconds(perf.tpot_seconds.value))
         assert told["ttft"] == " ".join(words.seconds(perf.ttft_seconds.value))
         assert (told["loss"], told["loss_low"], told["loss_high"]) == tuple(
-            words.loss(v) for v in (loss.loss, loss.low, loss.high))
+            words.loss(v) for v in (loss.loss, loss.low, loss.high)
+        )
         assert told["used"] == f"{point.memory.total / 2**30:.1f}"
         assert told["users"] == words.count(point.room * point.replicas)
         assert told["engine"] == point.engine
-        counts = {sum(count for count, _ in found["strips"][s])
-                  for s in told["formats"][1] if s >= 0}
+        counts = {
+            sum(count for count, _ in found["strips"][s]) for s in told["formats"][1] if s >= 0
+        }
         assert counts == {24}
 
 
@@ -110,15 +115,19 @@ def test_the_price_is_the_one_that_the_plan_was_priced_at() -> None:
     perf = plan.performance
     each = perf.output_tokens_per_second_per_device.value
     money = replace(perf.tpot_seconds, value=2.35 * 1e6 / 3600 / each)
-    assert price(replace(plan, performance=replace(
-        perf, usd_per_million_output_tokens=money))) == "2.35"
+    assert (
+        price(replace(plan, performance=replace(perf, usd_per_million_output_tokens=money)))
+        == "2.35"
+    )
 
 
 def test_axes_stand_in_the_order_of_a_question_and_single_values_are_hidden() -> None:
     groups = dict(shown(made.axes()))
     names = {group: [made.axes()[n].name for n in at] for group, at in groups.items()}
-    assert names == {"question": ["workload", "tpot-ms", "devices"],
-                     "formats": ["max-loss", "engine", "kv"]}
+    assert names == {
+        "question": ["workload", "tpot-ms", "devices"],
+        "formats": ["max-loss", "engine", "kv"],
+    }
     text = made.html()
     assert 'data-axis="kv"' in text
     assert not re.search('data-axis="(context|batch|schemes)"', text)
@@ -135,13 +144,17 @@ def test_every_axis_and_limit_has_its_words() -> None:
         chips = {label for axis in data(lang)["axes"] for label in axis["labels"]}
         assert not any("{" in label for label in chips)
     tokens = data()["axes"][0]["notes"]
-    assert tokens == ["3,584 → 512", "1,024 → 1,024", "32,768 → 1,024, 90% cached",
-                      "fills the context"]
+    assert tokens == [
+        "3,584 → 512",
+        "1,024 → 1,024",
+        "32,768 → 1,024, 90% cached",
+        "fills the context",
+    ]
 
 
 def test_the_policy_allows_the_one_script_and_no_connection() -> None:
     text = small.html()
-    script = text[text.rindex("<script>") + 8:text.rindex("</script>")]
+    script = text[text.rindex("<script>") + 8 : text.rindex("</script>")]
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     assert f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{digest}'" in text
     for part in SCRIPTS:
@@ -169,19 +182,27 @@ def test_languages_have_the_same_keys_and_braces() -> None:
         return sorted(name for _, name, _, _ in Formatter().parse(text) if name is not None)
 
     assert {k: braces(v) for k, v in texts["en"].items()} == {
-        k: braces(v) for k, v in texts["zh"].items()}
+        k: braces(v) for k, v in texts["zh"].items()
+    }
     assert sorted(p.stem for p in LANGUAGE_FOLDER.glob("*.toml")) == sorted(LANGUAGES)
 
 
 def test_every_text_is_used_and_every_used_text_exists() -> None:
-    sources = [*(part.read_text(encoding="utf-8") for part in SCRIPTS),
-               (SCRIPTS[0].parent / "interactive.html.j2").read_text(encoding="utf-8"),
-               *(p.read_text(encoding="utf-8")
-                 for p in (module.HERE / "page").glob("interactive*.py"))]
-    named = {key for text in sources for key in re.findall(
-        r"[\"'`]((?:page|group|axis|value|requests|price|answer|refused|limit|figure|change|table|"
-        r"memory|map|chart|command|note|pools)"
-        r"\.[a-z_-]+)[\"'`]", text)}
+    sources = [
+        *(part.read_text(encoding="utf-8") for part in SCRIPTS),
+        (SCRIPTS[0].parent / "interactive.html.j2").read_text(encoding="utf-8"),
+        *(p.read_text(encoding="utf-8") for p in (module.HERE / "page").glob("interactive*.py")),
+    ]
+    named = {
+        key
+        for text in sources
+        for key in re.findall(
+            r"[\"'`]((?:page|group|axis|value|requests|price|answer|refused|limit|figure|change|table|"
+            r"memory|map|chart|command|note|pools)"
+            r"\.[a-z_-]+)[\"'`]",
+            text,
+        )
+    }
     known = set(phrases("en", LANGUAGE_FOLDER).texts)
     assert named <= known
     built = ("axis.", "value.", "refused.", "figure.", "group.", "limit.")
@@ -211,10 +232,15 @@ def test_names_with_markup_stay_text() -> None:
 
 
 def test_data_of_many_positions_stay_small() -> None:
-    values = {**made.VALUES, "workload": ("own", "chat", "rag", "reasoning", "agent", "long"),
-              "tpot-ms": ("none", "100", "50", "25", "12.5"), "devices": ("1", "2", "4", "8"),
-              "max-loss": ("bf16", "int8-w8a8", "int4-w4a16"), "kv": ("auto",),
-              "engine": ("auto", "vllm", "sglang", "tensorrt-llm", "llama.cpp")}
+    values = {
+        **made.VALUES,
+        "workload": ("own", "chat", "rag", "reasoning", "agent", "long"),
+        "tpot-ms": ("none", "100", "50", "25", "12.5"),
+        "devices": ("1", "2", "4", "8"),
+        "max-loss": ("bf16", "int8-w8a8", "int4-w4a16"),
+        "kv": ("auto",),
+        "engine": ("auto", "vllm", "sglang", "tensorrt-llm", "llama.cpp"),
+    }
     grid = made.made(small.plan(), made.axes(tuple(values.items())))
     found = interactive(grid, small.plan(), "en").data
     assert found["positions"] == 1800
@@ -234,8 +260,10 @@ def test_data_too_large_to_embed_is_refused() -> None:
 
 def unpacked(text: str, width: int) -> list[int]:
     """What ``packed`` wrote."""
-    return [int("".join(f"{DIGITS.index(c):06b}" for c in text[n:n + width]), 2)
-            for n in range(0, len(text), width)]
+    return [
+        int("".join(f"{DIGITS.index(c):06b}" for c in text[n : n + width]), 2)
+        for n in range(0, len(text), width)
+    ]
 
 
 def unpacked_number(text: str) -> float:
@@ -250,7 +278,7 @@ def test_whole_numbers_come_back_from_their_digits(numbers: list[int]) -> None:
     text = packed(numbers, size)
     width = len(text) // len(numbers)
     assert unpacked(text, width) == numbers
-    assert size <= 64 ** width
+    assert size <= 64**width
     assert width == 1 or size > 64 ** (width - 1)
 
 

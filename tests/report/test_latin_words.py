@@ -23,15 +23,18 @@ def test_words_are_found_and_the_text_that_has_them(word: str) -> None:
 
 
 def test_commands_scripts_and_quoted_titles_are_not_read() -> None:
-    assert latin_words("""<style>body { color: red }</style><script>let hidden</script>
+    assert (
+        latin_words("""<style>body { color: red }</style><script>let hidden</script>
         <p>命令：<code>plan export plan</code><kbd>plan diff</kbd></p><pre>serve the model</pre>
         <p>来源：<cite lang="en">Memory that engines print <b>in public</b></cite></p>
-        <q lang="en">as it says</q>""") == []
+        <q lang="en">as it says</q>""")
+        == []
+    )
 
 
 def test_another_element_in_english_is_read_all_the_same() -> None:
     assert latin_words('<dd lang="en">kept as released</dd>') == ["kept", "as", "released"]
-    assert latin_words('<cite>Title</cite>') == ["Title"]
+    assert latin_words("<cite>Title</cite>") == ["Title"]
 
 
 def test_what_is_read_aloud_counts() -> None:

@@ -15,8 +15,11 @@ def test_a_row_a_kind_with_its_sums() -> None:
     plan = plan_of()
     text = fragment(plan)
     body = ElementTree.fromstring(text.replace("<br>", "<br/>"))
-    rows = {row[0].text: ["".join(cell.itertext()) for cell in row]
-            for row in list(body.iter("table"))[-1].iter("tr") if row[0].tag == "td"}
+    rows = {
+        row[0].text: ["".join(cell.itertext()) for cell in row]
+        for row in list(body.iter("table"))[-1].iter("tr")
+        if row[0].tag == "td"
+    }
     kinds = list(dict.fromkeys(u.kind for u in plan.units))
     assert list(rows) == kinds
     size = sum(u.weight_bytes for u in plan.units if u.kind == "mlp-down")

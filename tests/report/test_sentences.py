@@ -20,32 +20,41 @@ from planner.report.sentences import (
 )
 
 WHOLE = {"nothing": "没有", "kept as it is; no change": "保持原样，没有变化", "loss": "损失"}
-PATTERNS = ("{n:n} tokens", "{n} 个 token"), ("{x} of {y}", "{y}的{x}"), \
-    ("needs {x:w}", "需要{x}"), ("needs {x:w} of {n:n} devices", "{n} 台设备中需要{x}"), \
-    ("read in {s:q}", "见{s}"), ("the best of {x}", "{x} 中最好的"), ("as {x:r}", "格式 {x}")
+PATTERNS = (
+    ("{n:n} tokens", "{n} 个 token"),
+    ("{x} of {y}", "{y}的{x}"),
+    ("needs {x:w}", "需要{x}"),
+    ("needs {x:w} of {n:n} devices", "{n} 台设备中需要{x}"),
+    ("read in {s:q}", "见{s}"),
+    ("the best of {x}", "{x} 中最好的"),
+    ("as {x:r}", "格式 {x}"),
+)
 
 
 def catalogue() -> Sentences:
     return Sentences(WHOLE, tuple(SentencePattern(english, other) for english, other in PATTERNS))
 
 
-@pytest.mark.parametrize(("text", "told"), [
-    ("nothing", "没有"),
-    ("1,024 tokens", "1,024 个 token"),
-    ("some tokens", "some tokens"),
-    ("needs more", "需要 more"),
-    ("needs 3 of 8 devices", "8 台设备中需要 3"),
-    ("loss of 5 tokens", "5 个 token 的损失"),
-    ("loss; 5 tokens", "损失；5 个 token"),
-    ("fp8: loss; 5 tokens", "fp8：损失；5 个 token"),
-    ("fp8: kept as it is; no change", "fp8：保持原样，没有变化"),
-    ("loss (5 tokens)", "损失（5 个 token）"),
-    ("the best of bf16, fp8", "bf16、fp8 中最好的"),
-    ("as fp8; as bf16", "格式 fp8; as bf16"),
-    ("bf16, fp8", "bf16, fp8"),
-    ("12.5 %", "12.5 %"),
-    ("a sentence that nobody wrote", "a sentence that nobody wrote"),
-])
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("nothing", "没有"),
+        ("1,024 tokens", "1,024 个 token"),
+        ("some tokens", "some tokens"),
+        ("needs more", "需要 more"),
+        ("needs 3 of 8 devices", "8 台设备中需要 3"),
+        ("loss of 5 tokens", "5 个 token 的损失"),
+        ("loss; 5 tokens", "损失；5 个 token"),
+        ("fp8: loss; 5 tokens", "fp8：损失；5 个 token"),
+        ("fp8: kept as it is; no change", "fp8：保持原样，没有变化"),
+        ("loss (5 tokens)", "损失（5 个 token）"),
+        ("the best of bf16, fp8", "bf16、fp8 中最好的"),
+        ("as fp8; as bf16", "格式 fp8; as bf16"),
+        ("bf16, fp8", "bf16, fp8"),
+        ("12.5 %", "12.5 %"),
+        ("a sentence that nobody wrote", "a sentence that nobody wrote"),
+    ],
+)
 def test_texts_are_told_by_the_most_exact_entry(text: str, told: str) -> None:
     assert catalogue().plain(text) == told
 
@@ -53,8 +62,10 @@ def test_texts_are_told_by_the_most_exact_entry(text: str, told: str) -> None:
 def test_quotations_are_marked_and_sources_with_a_date_are_quotations() -> None:
     found = catalogue()
     assert found.marked("read in the book") == f"见{OPEN}the book{CLOSE}"
-    assert found.marked("loss (Some maker (a page), 2026-07)") == \
-        f"损失（{OPEN}Some maker (a page), 2026-07{CLOSE}）"
+    assert (
+        found.marked("loss (Some maker (a page), 2026-07)")
+        == f"损失（{OPEN}Some maker (a page), 2026-07{CLOSE}）"
+    )
     assert found.plain("read in the book") == "见the book"
     assert unmarked(f"{OPEN}a{CLOSE}b") == "ab"
 
@@ -77,8 +88,11 @@ def test_english_has_no_catalogue_and_keeps_every_text() -> None:
 
 def entries() -> list[tuple[str, str, str]]:
     """(file, English, Chinese) as they are written."""
-    return [(path.name, english, other) for path in sorted((FOLDER / "zh").glob("*.toml"))
-            for english, other in tomllib.loads(path.read_text(encoding="utf-8")).items()]
+    return [
+        (path.name, english, other)
+        for path in sorted((FOLDER / "zh").glob("*.toml"))
+        for english, other in tomllib.loads(path.read_text(encoding="utf-8")).items()
+    ]
 
 
 def test_every_entry_stands_once_and_has_the_same_holes_on_both_sides() -> None:
@@ -86,8 +100,11 @@ def test_every_entry_stands_once_and_has_the_same_holes_on_both_sides() -> None:
     assert len(found) > 900
     written = [english for _, english, _ in found]
     assert len(set(written)) == len(written)
-    different = [(name, english) for name, english, other in found
-                 if {*SentencePattern(english, "").holes} != {*SentencePattern(other, "").holes}]
+    different = [
+        (name, english)
+        for name, english, other in found
+        if {*SentencePattern(english, "").holes} != {*SentencePattern(other, "").holes}
+    ]
     assert different == []
 
 
@@ -120,6 +137,8 @@ def test_every_entry_is_reached() -> None:
 
 def test_the_file_of_entries_is_where_pages_look() -> None:
     assert Path(FOLDER).name == "lang_sentences"
-    assert in_chinese("needs at least 83.8 GiB a device, 72.9 usable") == \
-        "每台设备至少需要 83.8 GiB，可用 72.9 GiB"
+    assert (
+        in_chinese("needs at least 83.8 GiB a device, 72.9 usable")
+        == "每台设备至少需要 83.8 GiB，可用 72.9 GiB"
+    )
     assert in_chinese("none fits") == "没有装得下的布局"

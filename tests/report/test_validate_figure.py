@@ -14,10 +14,19 @@ from planner.report.figures.validation import MOST, panels
 
 
 def rows(count: int, *, table: str = "op_x", predicted: float | None = 2e-6) -> list[object]:
-    return [SimpleNamespace(
-        table=table, metric="latency", device=f"d{i % 2}", measured=1e-6 * (1 + i),
-        predicted=None if predicted is None else predicted * (1 + i), low=1.5e-6 * (1 + i),
-        high=3e-6 * (1 + i), regime="held-out") for i in range(count)]
+    return [
+        SimpleNamespace(
+            table=table,
+            metric="latency",
+            device=f"d{i % 2}",
+            measured=1e-6 * (1 + i),
+            predicted=None if predicted is None else predicted * (1 + i),
+            low=1.5e-6 * (1 + i),
+            high=3e-6 * (1 + i),
+            regime="held-out",
+        )
+        for i in range(count)
+    ]
 
 
 @pytest.mark.exhaustive

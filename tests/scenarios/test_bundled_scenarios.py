@@ -28,8 +28,12 @@ def linear_schemes(plan: Plan) -> set[str]:
 
 
 def linear_formats(plan: Plan) -> set[str | None]:
-    return {f for u in plan.units if u.kind.startswith(LINEAR)
-            for f in (u.weight_format, u.activation_format)}
+    return {
+        f
+        for u in plan.units
+        if u.kind.startswith(LINEAR)
+        for f in (u.weight_format, u.activation_format)
+    }
 
 
 def device_of(name: str) -> DeviceProfile:
@@ -52,8 +56,9 @@ def test_the_answer_is_proved_and_keeps_the_limits_of_the_question(name: str) ->
     if "batch" in values:
         assert plan.workload.batch == values["batch"]
     if "max_loss" in values:
-        limit = theory.estimate(values["model"], values["device"], scheme=values["max_loss"],
-                             scenario=name).quality.loss
+        limit = theory.estimate(
+            values["model"], values["device"], scheme=values["max_loss"], scenario=name
+        ).quality.loss
         assert plan.quality.loss <= limit * (1 + 1e-9)
 
 
@@ -80,10 +85,13 @@ def test_throughput_in_fp8_on_h100_keeps_the_experts_in_fp8() -> None:
     experts = [u for u in plan.units if u.kind.startswith("experts-")]
     assert "fp8-block" in {u.scheme for u in experts} <= {"fp8-block", "fp8-channel"}
     # Under the limits of the question: without them a larger batch is slower for each user.
-    uniform = theory.plan(scenario="h100-fp8-throughput", schemes=["bf16"], kv="bf16", devices=32,
-                       engine="any")
-    assert plan.performance.output_tokens_per_second_per_device.value \
+    uniform = theory.plan(
+        scenario="h100-fp8-throughput", schemes=["bf16"], kv="bf16", devices=32, engine="any"
+    )
+    assert (
+        plan.performance.output_tokens_per_second_per_device.value
         > uniform.performance.output_tokens_per_second_per_device.value
+    )
 
 
 @pytest.mark.exhaustive
@@ -105,8 +113,10 @@ def test_blackwell_uses_fp4_arithmetic_and_gains_over_fp8() -> None:
     plan = answered("b200-fp4")
     assert "nvfp4" in linear_schemes(plan)
     fp8 = theory.plan(scenario="b200-fp4", schemes=["bf16", "fp8-block"], max_loss="fp8-block")
-    assert plan.performance.output_tokens_per_second.value \
+    assert (
+        plan.performance.output_tokens_per_second.value
         > fp8.performance.output_tokens_per_second.value
+    )
 
 
 def test_xeon_widens_fp8_in_software_within_the_memory_of_the_scenario() -> None:

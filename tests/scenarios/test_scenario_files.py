@@ -15,30 +15,34 @@ def parse(body: str, head: str = HEAD) -> object:
     return parse_scenario((head + body).encode(), place="mine.toml", id="mine")
 
 
-@pytest.mark.parametrize(("body", "message", "hint"), [
-    ("contxt = 8192", "contxt: unknown key", "context"),
-    ("[host]\nmemory = 1", "host.memory: unknown key", "memory_bytes_per_device"),
-    ('context = "8192"', "context = '8192': a whole number above 0", "131_072"),
-    ("context = 8192.0", "context = 8192.0: a whole number above 0", "131_072"),
-    ("context = true", "context = True: a whole number above 0", "131_072"),
-    ("context = -8192", "context = -8192: a whole number above 0", "131_072"),
-    ("batch = 0", "batch = 0: a whole number above 0", "131_072"),
-    ("tpot_ms = -1.5", "tpot_ms = -1.5: a number above 0", ""),
-    ("tpot_ms = nan", "tpot_ms = nan: a number above 0", ""),
-    ("ttft_ms = inf", "ttft_ms = inf: a number above 0", ""),
-    ("model = 3", "model: a text is required", 'model = "…"'),
-    ('schemes = "bf16"', "schemes: a list of scheme names", "schemes ="),
-    ("schemes = []", "schemes: a list of scheme names", "schemes ="),
-    ("schemes = [8]", "schemes: a list of scheme names", "schemes ="),
-    ("untie = 1", "untie: true or false", "untie = true"),
-    ("host = 3", "host: a table is required", "[host]"),
-    ("[host]\nusable_fraction = 1.5", "host.usable_fraction = 1.5 is above 1", "share"),
-    ("[host]\nscale_up_bytes_per_s = -1", "host.scale_up_bytes_per_s = -1", ""),
-    ("context = ", "not valid TOML", "README"),
-    ("context = 1\ncontext = 2", "not valid TOML", "README"),
-])
-def test_a_mistake_names_the_file_the_key_and_the_way_out(body: str, message: str,
-                                                          hint: str) -> None:
+@pytest.mark.parametrize(
+    ("body", "message", "hint"),
+    [
+        ("contxt = 8192", "contxt: unknown key", "context"),
+        ("[host]\nmemory = 1", "host.memory: unknown key", "memory_bytes_per_device"),
+        ('context = "8192"', "context = '8192': a whole number above 0", "131_072"),
+        ("context = 8192.0", "context = 8192.0: a whole number above 0", "131_072"),
+        ("context = true", "context = True: a whole number above 0", "131_072"),
+        ("context = -8192", "context = -8192: a whole number above 0", "131_072"),
+        ("batch = 0", "batch = 0: a whole number above 0", "131_072"),
+        ("tpot_ms = -1.5", "tpot_ms = -1.5: a number above 0", ""),
+        ("tpot_ms = nan", "tpot_ms = nan: a number above 0", ""),
+        ("ttft_ms = inf", "ttft_ms = inf: a number above 0", ""),
+        ("model = 3", "model: a text is required", 'model = "…"'),
+        ('schemes = "bf16"', "schemes: a list of scheme names", "schemes ="),
+        ("schemes = []", "schemes: a list of scheme names", "schemes ="),
+        ("schemes = [8]", "schemes: a list of scheme names", "schemes ="),
+        ("untie = 1", "untie: true or false", "untie = true"),
+        ("host = 3", "host: a table is required", "[host]"),
+        ("[host]\nusable_fraction = 1.5", "host.usable_fraction = 1.5 is above 1", "share"),
+        ("[host]\nscale_up_bytes_per_s = -1", "host.scale_up_bytes_per_s = -1", ""),
+        ("context = ", "not valid TOML", "README"),
+        ("context = 1\ncontext = 2", "not valid TOML", "README"),
+    ],
+)
+def test_a_mistake_names_the_file_the_key_and_the_way_out(
+    body: str, message: str, hint: str
+) -> None:
     with pytest.raises(DataError) as caught:
         parse(body)
     assert caught.value.message.startswith("mine.toml: ")
@@ -76,8 +80,11 @@ def test_spelling_of_a_bundled_name_does_not_matter() -> None:
 
 def test_a_file_by_path_and_arguments_that_override_it(tmp_path: Path) -> None:
     path = tmp_path / "mine.toml"
-    path.write_text(HEAD + 'model = "llama-3.1-8b"\ndevice = "h100-sxm"\ndevices = 1\n'
-                    'context = 4096\nschemes = ["bf16"]\n', encoding="utf-8")
+    path.write_text(
+        HEAD + 'model = "llama-3.1-8b"\ndevice = "h100-sxm"\ndevices = 1\n'
+        'context = 4096\nschemes = ["bf16"]\n',
+        encoding="utf-8",
+    )
     assert theory.plan(scenario=str(path)).workload.context_tokens == 4096
     other = theory.plan(device="l40s", scenario=str(path), context=2048)
     assert (other.device.id, other.workload.context_tokens) == ("l40s", 2048)
@@ -92,8 +99,11 @@ def test_a_number_of_a_scenario_keeps_its_type() -> None:
 
 def test_the_scheme_of_a_scenario_is_what_estimate_prices(tmp_path: Path) -> None:
     path = tmp_path / "mine.toml"
-    path.write_text(HEAD + 'model = "llama-3.1-8b"\ndevice = "h100-sxm"\ndevices = 1\n'
-                    'context = 2048\nscheme = "fp8-channel"\n', encoding="utf-8")
+    path.write_text(
+        HEAD + 'model = "llama-3.1-8b"\ndevice = "h100-sxm"\ndevices = 1\n'
+        'context = 2048\nscheme = "fp8-channel"\n',
+        encoding="utf-8",
+    )
     plan = theory.estimate(scenario=str(path))
     assert "fp8-channel" in {u.scheme for u in plan.units}
     given = theory.estimate(scenario=str(path), scheme="fp16")

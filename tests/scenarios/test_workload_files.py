@@ -20,11 +20,19 @@ def test_the_bundled_ones_and_their_sources() -> None:
         found = load_workload(name)
         assert found.id == name
         assert len(found.source) > 80
-    numbers = {name: (found.isl, found.osl, found.prefix_hit_rate) for name in workload_ids()
-               for found in (load_workload(name),)}
-    assert numbers == {"chat": (1024, 1024, 0.0), "rag": (8192, 1024, 0.0),
-                       "reasoning": (1024, 8192, 0.0), "agent": (32768, 1024, 0.9),
-                       "batch": (8192, 1024, 0.0), "long": (None, None, 0.0)}
+    numbers = {
+        name: (found.isl, found.osl, found.prefix_hit_rate)
+        for name in workload_ids()
+        for found in (load_workload(name),)
+    }
+    assert numbers == {
+        "chat": (1024, 1024, 0.0),
+        "rag": (8192, 1024, 0.0),
+        "reasoning": (1024, 8192, 0.0),
+        "agent": (32768, 1024, 0.9),
+        "batch": (8192, 1024, 0.0),
+        "long": (None, None, 0.0),
+    }
     assert [n for n in workload_ids() if not load_workload(n).latency_limit] == ["batch"]
 
 
@@ -40,19 +48,26 @@ def test_a_file_works_by_its_path(tmp_path: Path) -> None:
     assert notes["prefix cache"].value == "500 of 2000 prompt tokens are not computed"
 
 
-@pytest.mark.parametrize(("text", "message", "hint"), [
-    ("isl = 1\nosl = 1\nols = 2", "ols: unknown key", "osl"),
-    ("isl = 9\nosl = 9\ncontext = 17", "isl 9 + osl 9 exceed context 17", "at least 18"),
-    ("isl = 9\nosl = 9\nprefix_hit_rate = 1.5", "prefix_hit_rate = 1.5 is out of range", "below 1"),
-    ("isl = 9\nosl = 9\nprefix_hit_rate = -0.1", "prefix_hit_rate = -0.1 is out of range", "0"),
-    ("isl = 9\nosl = 9\nprefix_hit_rate = true", "prefix_hit_rate = True is out of range", "0"),
-    ("isl = 9", "osl: a number of tokens is required", "osl ="),
-    ("osl = 9", "isl: a number of tokens is required", "isl ="),
-    ("isl = 0\nosl = 9", "isl = 0: a whole number above 0", "isl = 8_192"),
-    ("isl = 1.5\nosl = 9", "isl = 1.5: a whole number above 0", "isl = 8_192"),
-    ("isl = 8\nfills_context = true", "isl and fills_context exclude each other", "remove isl"),
-    ("isl = 8\nosl = 8\nlatency_limit = 1", "latency_limit: true or false", "latency_limit"),
-])
+@pytest.mark.parametrize(
+    ("text", "message", "hint"),
+    [
+        ("isl = 1\nosl = 1\nols = 2", "ols: unknown key", "osl"),
+        ("isl = 9\nosl = 9\ncontext = 17", "isl 9 + osl 9 exceed context 17", "at least 18"),
+        (
+            "isl = 9\nosl = 9\nprefix_hit_rate = 1.5",
+            "prefix_hit_rate = 1.5 is out of range",
+            "below 1",
+        ),
+        ("isl = 9\nosl = 9\nprefix_hit_rate = -0.1", "prefix_hit_rate = -0.1 is out of range", "0"),
+        ("isl = 9\nosl = 9\nprefix_hit_rate = true", "prefix_hit_rate = True is out of range", "0"),
+        ("isl = 9", "osl: a number of tokens is required", "osl ="),
+        ("osl = 9", "isl: a number of tokens is required", "isl ="),
+        ("isl = 0\nosl = 9", "isl = 0: a whole number above 0", "isl = 8_192"),
+        ("isl = 1.5\nosl = 9", "isl = 1.5: a whole number above 0", "isl = 8_192"),
+        ("isl = 8\nfills_context = true", "isl and fills_context exclude each other", "remove isl"),
+        ("isl = 8\nosl = 8\nlatency_limit = 1", "latency_limit: true or false", "latency_limit"),
+    ],
+)
 def test_what_is_wrong_is_told_with_its_place(text: str, message: str, hint: str) -> None:
     with pytest.raises(DataError) as caught:
         parse_workload((PLAIN + text).encode(), place="w.toml", id="w")
@@ -62,23 +77,33 @@ def test_what_is_wrong_is_told_with_its_place(text: str, message: str, hint: str
 
 
 def test_a_title_and_a_source_are_required() -> None:
-    for text in ("isl = 1\nosl = 1\n", 'title = "t"\nisl = 1\nosl = 1\n',
-                 'title = ""\nsource = "s"\nisl = 1\nosl = 1\n'):
+    for text in (
+        "isl = 1\nosl = 1\n",
+        'title = "t"\nisl = 1\nosl = 1\n',
+        'title = ""\nsource = "s"\nisl = 1\nosl = 1\n',
+    ):
         with pytest.raises(DataError, match="a text is required"):
             parse_workload(text.encode(), place="w", id="w")
 
 
-@pytest.mark.parametrize(("name", "hint"), [
-    ("agnet", "agent"), ("./nowhere.toml", "agent, batch, chat"), ("", "agent")])
+@pytest.mark.parametrize(
+    ("name", "hint"), [("agnet", "agent"), ("./nowhere.toml", "agent, batch, chat"), ("", "agent")]
+)
 def test_a_name_that_is_none(name: str, hint: str) -> None:
     with pytest.raises(InputError) as caught:
         planner.estimate(MODEL, DEVICE, workload=name)
     assert hint in (caught.value.hint or "")
 
 
-@pytest.mark.parametrize(("given", "wanted"), [
-    ({}, (9216, 8192, 1024)), ({"osl": 256}, (8448, 8192, 256)),
-    ({"isl": 4096}, (5120, 4096, 1024)), ({"context": 32768}, (32768, 8192, 1024))])
+@pytest.mark.parametrize(
+    ("given", "wanted"),
+    [
+        ({}, (9216, 8192, 1024)),
+        ({"osl": 256}, (8448, 8192, 256)),
+        ({"isl": 4096}, (5120, 4096, 1024)),
+        ({"context": 32768}, (32768, 8192, 1024)),
+    ],
+)
 def test_flags_replace_parts_of_it(given: dict[str, int], wanted: tuple[int, int, int]) -> None:
     found = planner.estimate(MODEL, DEVICE, workload="rag", batch=1, engine="any", **given)
     work = found.workload
@@ -97,11 +122,13 @@ def test_a_context_below_the_requests_is_refused() -> None:
 def test_long_prompts_fill_the_context_or_the_positions() -> None:
     whole = planner.estimate(MODEL, DEVICE, workload="long", batch=1, engine="any").workload
     assert (whole.context_tokens, whole.isl, whole.osl) == (131072, 130048, 1024)
-    fewer = planner.estimate("mistral-7b-v0.1", DEVICE, workload="long", batch=1,
-                             engine="any").workload
+    fewer = planner.estimate(
+        "mistral-7b-v0.1", DEVICE, workload="long", batch=1, engine="any"
+    ).workload
     assert fewer.context_tokens == 32768
-    given = planner.estimate(MODEL, DEVICE, workload="long", context=16384, batch=1,
-                             engine="any").workload
+    given = planner.estimate(
+        MODEL, DEVICE, workload="long", context=16384, batch=1, engine="any"
+    ).workload
     alone = planner.estimate(MODEL, DEVICE, context=16384, batch=1, engine="any").workload
     assert (given.isl, given.osl) == (alone.isl, alone.osl) == (15360, 1024)
 
@@ -111,8 +138,9 @@ def test_a_scenario_names_a_workload_and_flags_override_both() -> None:
     scenario = parse_scenario(text.encode(), place="s.toml", id="s")
 
     def asked(**given: object) -> tuple[object, ...]:
-        work = planner.estimate(MODEL, DEVICE, scenario=scenario, batch=1, engine="any",
-                                **given).workload  # type: ignore[arg-type]
+        work = planner.estimate(
+            MODEL, DEVICE, scenario=scenario, batch=1, engine="any", **given
+        ).workload  # type: ignore[arg-type]
         return work.isl, work.osl, work.prefix_hit_rate, work.preset
 
     assert asked() == (32768, 512, 0.9, "agent")
@@ -127,13 +155,16 @@ def test_a_scenario_names_a_workload_and_flags_override_both() -> None:
 
 @pytest.mark.exhaustive
 def test_batch_has_no_default_limit_and_says_so() -> None:
-    batch, rag = (planner.plan(MODEL, DEVICE, workload=name, devices=1, engine="vllm")
-                  for name in ("batch", "rag"))
+    batch, rag = (
+        planner.plan(MODEL, DEVICE, workload=name, devices=1, engine="vllm")
+        for name in ("batch", "rag")
+    )
     assert not any(a.key == "tpot-ms default" for a in batch.assumptions)
     assert any(a.key == "tpot-ms default" for a in rag.assumptions)
     assert any(a.key == "latency limit" for a in batch.assumptions)
-    limited = planner.plan(MODEL, DEVICE, workload="batch", devices=1, engine="vllm",
-                           tpot_seconds=0.02)
+    limited = planner.plan(
+        MODEL, DEVICE, workload="batch", devices=1, engine="vllm", tpot_seconds=0.02
+    )
     assert limited.performance.tpot_seconds.value <= 0.02 * (1 + 1e-9)
 
 

@@ -18,9 +18,11 @@ WITHIN = {0.3: (0.06, 0.09), 0.6: (0.16, 0.13), 0.85: (0.30, 0.13)}
 """Load: what (TTFT, TPOT) at the 90th percentile may differ by."""
 LOCKSTEP, HEAVY = 0.25, 0.2
 """The same of TTFT where ranks step together, and of TPOT where prompts take half of the time."""
-CASES = [*(("chat", load, router) for load in WITHIN for router in ROUTERS),
-         *((name, load, "random") for name in RANKS if name != "chat" for load in (0.6, 0.85)),
-         ("two ranks", 0.6, "least-loaded")]
+CASES = [
+    *(("chat", load, router) for load in WITHIN for router in ROUTERS),
+    *((name, load, "random") for name in RANKS if name != "chat" for load in (0.6, 0.85)),
+    ("two ranks", 0.6, "least-loaded"),
+]
 
 
 @pytest.mark.parametrize(("name", "load", "router"), CASES)
@@ -29,8 +31,9 @@ def test_the_ninetieth_percentile_is_the_played_one(name: str, load: float, rout
     rate = load * largest_rate(rank)
     found = times(rank, rate, replicas * rank.ranks, router, 0.9)
     assert found is not None
-    ttft, tpot = play(rank, rate * replicas * rank.ranks, replicas, router, requests=1500,
-                      seed=3).at(90.0)
+    ttft, tpot = play(
+        rank, rate * replicas * rank.ranks, replicas, router, requests=1500, seed=3
+    ).at(90.0)
     first, each = WITHIN[load]
     assert found.ttft == pytest.approx(ttft, rel=max(first, LOCKSTEP if rank.ranks > 1 else 0))
     assert found.tpot == pytest.approx(tpot, rel=HEAVY if name == "long prompts" else each)

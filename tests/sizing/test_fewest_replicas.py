@@ -15,9 +15,15 @@ from planner.sizing.replicas import (
     most_rate,
 )
 
-RANKS = st.builds(served_rank, base=st.floats(5e-3, 30e-3), slope=st.floats(1e-5, 4e-4),
-                  prompt=st.floats(5e-3, 0.3), together=st.sampled_from([0.5, 1.0, 4.0]),
-                  osl=st.integers(16, 512), slots=st.integers(4, 128))
+RANKS = st.builds(
+    served_rank,
+    base=st.floats(5e-3, 30e-3),
+    slope=st.floats(1e-5, 4e-4),
+    prompt=st.floats(5e-3, 0.3),
+    together=st.sampled_from([0.5, 1.0, 4.0]),
+    osl=st.integers(16, 512),
+    slots=st.integers(4, 128),
+)
 FEW = settings(max_examples=6)
 MANY = 512
 
@@ -28,10 +34,17 @@ def fewest(rank: ServedRank, rate: float, router: str, level: ServiceLevel) -> i
 
 
 @FEW
-@given(RANKS, st.floats(0.1, 20.0), st.floats(1.0, 3.0), st.sampled_from(ROUTERS),
-       st.floats(1.1, 4.0), st.floats(1.1, 6.0))
-def test_more_requests_never_need_fewer(rank: ServedRank, load: float, more: float, router: str,
-                                        slower: float, later: float) -> None:
+@given(
+    RANKS,
+    st.floats(0.1, 20.0),
+    st.floats(1.0, 3.0),
+    st.sampled_from(ROUTERS),
+    st.floats(1.1, 4.0),
+    st.floats(1.1, 6.0),
+)
+def test_more_requests_never_need_fewer(
+    rank: ServedRank, load: float, more: float, router: str, slower: float, later: float
+) -> None:
     ttft, tpot = alone(rank)
     level = ServiceLevel(ttft * later, tpot * slower, 90.0)
     rate = load * largest_rate(rank) * rank.ranks
@@ -39,11 +52,26 @@ def test_more_requests_never_need_fewer(rank: ServedRank, load: float, more: flo
 
 
 @FEW
-@given(RANKS, st.floats(0.1, 20.0), st.sampled_from(ROUTERS), st.floats(1.1, 4.0),
-       st.floats(1.1, 6.0), st.floats(1.0, 2.0), st.floats(1.0, 2.0), st.floats(0.0, 40.0))
-def test_looser_limits_never_need_more(rank: ServedRank, load: float, router: str, slower: float,
-                                       later: float, tpots: float, ttfts: float, lower: float,
-                                       ) -> None:
+@given(
+    RANKS,
+    st.floats(0.1, 20.0),
+    st.sampled_from(ROUTERS),
+    st.floats(1.1, 4.0),
+    st.floats(1.1, 6.0),
+    st.floats(1.0, 2.0),
+    st.floats(1.0, 2.0),
+    st.floats(0.0, 40.0),
+)
+def test_looser_limits_never_need_more(
+    rank: ServedRank,
+    load: float,
+    router: str,
+    slower: float,
+    later: float,
+    tpots: float,
+    ttfts: float,
+    lower: float,
+) -> None:
     ttft, tpot = alone(rank)
     rate = load * largest_rate(rank) * rank.ranks
     tight = ServiceLevel(ttft * later, tpot * slower, 90.0)

@@ -16,9 +16,10 @@ from planner.throughput.scheduling import Scheduling
 def waits_at_most(rate: float, service: float, time: float) -> float:
     """P(W ≤ t) of M/D/1 (Erlang, 1909)."""
     load = rate * service
-    return (1 - load) * sum((rate * (k * service - time))**k / factorial(k)
-                            * exp(-rate * (k * service - time))
-                            for k in range(floor(time / service) + 1))
+    return (1 - load) * sum(
+        (rate * (k * service - time)) ** k / factorial(k) * exp(-rate * (k * service - time))
+        for k in range(floor(time / service) + 1)
+    )
 
 
 def found(rank: ServedRank, rate: float, batch: float, phases: int = 1) -> FirstTokens:
@@ -48,8 +49,10 @@ def test_a_lone_prompt_waits_for_the_step_under_way() -> None:
     assert likely[-1] <= 2 * step + rank.cost(20.0) * (1 + 1e-3)
 
 
-@pytest.mark.parametrize(("together", "units", "most"), [
-    (1.0, 1, 1), (8.0, 1, 8), (0.25, 4, 1), (1.5, 2, 3), (0.125, 8, 1), (0.05, 8, 1)])
+@pytest.mark.parametrize(
+    ("together", "units", "most"),
+    [(1.0, 1, 1), (8.0, 1, 8), (0.25, 4, 1), (1.5, 2, 3), (0.125, 8, 1), (0.05, 8, 1)],
+)
 def test_a_pass_holds_what_the_budget_says(together: float, units: int, most: int) -> None:
     rank = served_rank(together=together)
     work = passes(rank, pace(rank, 1.0), 1.0, 4.0)
@@ -81,10 +84,15 @@ def test_more_prompts_than_are_read_have_no_end() -> None:
     assert first_tokens(rank, pace(rank, 25.0), 25.0, 0.0, 1) is None
 
 
-@given(st.floats(0.05, 0.8), st.floats(1.0, 200.0), st.sampled_from([0.3, 1.0, 2.5, 8.0]),
-       st.sampled_from([1, 4]))
-def test_chances_are_chances_and_a_higher_rate_waits_longer(load: float, batch: float,
-                                                            together: float, phases: int) -> None:
+@given(
+    st.floats(0.05, 0.8),
+    st.floats(1.0, 200.0),
+    st.sampled_from([0.3, 1.0, 2.5, 8.0]),
+    st.sampled_from([1, 4]),
+)
+def test_chances_are_chances_and_a_higher_rate_waits_longer(
+    load: float, batch: float, together: float, phases: int
+) -> None:
     rank = served_rank(together=together)
     most = 1.0 / (rank.cost(batch) + rank.bare(batch) / together)
     low, high = (found(rank, load * most * by, batch, phases) for by in (1.0, 1.08))

@@ -11,8 +11,9 @@ from planner.sizing.mix import RequestKind, RequestMix, standing, unevenness
 from planner.sizing.replicas import largest_rate
 from planner.sizing.simulation import PlayedKind, play
 
-KINDS = RequestMix((RequestKind("", 0.75, 500, 300, 800), RequestKind("rag", 0.25, 8000, 100, 9000,
-                                                                     0.5)))
+KINDS = RequestMix(
+    (RequestKind("", 0.75, 500, 300, 800), RequestKind("rag", 0.25, 8000, 100, 9000, 0.5))
+)
 
 
 def test_means_of_a_mix() -> None:
@@ -39,14 +40,17 @@ def test_equal_kinds_are_as_even_as_one() -> None:
     assert unevenness(same, [0.1, 0.1]) == pytest.approx(1.0)
     assert standing(same, [0.1, 0.1], 0) == (300, 1.0)
     assert unevenness(KINDS, [0.02, 0.3]) == pytest.approx(
-        (0.75 * 0.02**2 + 0.25 * 0.3**2) / 0.09**2 * 250 * (0.75 / 300 + 0.25 / 100))
+        (0.75 * 0.02**2 + 0.25 * 0.3**2) / 0.09**2 * 250 * (0.75 / 300 + 0.25 / 100)
+    )
     assert unevenness(KINDS, [0.0, 0.0]) == 1.0
     assert standing(KINDS, [0.0, 0.0], 1) == (250, 1.0)
 
 
-MIXES = {"chat and rag": ((0.8, 0.125, 160), (0.2, 1.0, 160)),
-         "many short": ((0.9, 0.1, 60), (0.1, 1.0, 300)),
-         "short answers to long prompts": ((0.5, 0.2, 200), (0.5, 1.0, 50))}
+MIXES = {
+    "chat and rag": ((0.8, 0.125, 160), (0.2, 1.0, 160)),
+    "many short": ((0.9, 0.1, 60), (0.1, 1.0, 300)),
+    "short answers to long prompts": ((0.5, 0.2, 200), (0.5, 1.0, 50)),
+}
 TTFT_SHORT, TPOT_OFF = 0.10, 0.08
 """What TTFT may be told too short by, and TPOT off by: as for one length, at this load."""
 
@@ -57,13 +61,23 @@ def test_a_played_mix_keeps_what_is_told(name: str) -> None:
     kinds = [PlayedKind(*kind) for kind in MIXES[name]]
     mix = RequestMix(tuple(RequestKind("", k.share, 1, k.osl, 9) for k in kinds))
     osl, requests = standing(mix, [k.size for k in kinds], 1)
-    rank = replace(served_rank(slots=64, together=4.0), osl=osl,
-                   uneven=unevenness(mix, [k.size for k in kinds]))
+    rank = replace(
+        served_rank(slots=64, together=4.0),
+        osl=osl,
+        uneven=unevenness(mix, [k.size for k in kinds]),
+    )
     rate, replicas = 0.6 * largest_rate(rank), 4
     told = times(rank, rate, replicas, "least-loaded", 0.9)
     assert told is not None
-    played = play(rank, rate * requests * replicas, replicas, "least-loaded", requests=2500, seed=3,
-                  kinds=kinds)
+    played = play(
+        rank,
+        rate * requests * replicas,
+        replicas,
+        "least-loaded",
+        requests=2500,
+        seed=3,
+        kinds=kinds,
+    )
     ttft, tpot = played.at(90.0)
     assert told.ttft >= ttft * (1 - TTFT_SHORT)
     assert told.tpot == pytest.approx(tpot, rel=TPOT_OFF)

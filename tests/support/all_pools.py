@@ -67,8 +67,9 @@ def decoders(question: Question, sizes: dict[int, int], link: float) -> Iterator
                 seconds = priced.tpot - priced.interruption
                 limit = question.tpot_seconds
                 if not over and (limit is None or seconds <= limit * (1 + 1e-9)):
-                    rate = min(slot * layout.dp / (osl * seconds),
-                               layout.dp * link / sizes[layout.tp])
+                    rate = min(
+                        slot * layout.dp / (osl * seconds), layout.dp * link / sizes[layout.tp]
+                    )
                     yield Decodes(layout.ranks, layout.tp, seconds, rate)
             if not fits:
                 break
@@ -91,12 +92,18 @@ def readers(question: Question, sizes: dict[int, int], link: float) -> Iterator[
             priced = [price(space, first + i, segments) for i in range(len(counts))]
             limit = setting.loss_limit
             if priced[-1].fullest.total > budget(question) or (
-                    limit is not None and priced[-1].loss > limit * (1 + 1e-9)):
+                limit is not None and priced[-1].loss > limit * (1 + 1e-9)
+            ):
                 continue
             floor = question.prompt_floor_seconds
             group = np.interp(range(1, most + 1), counts, [max(p.tpot, floor) for p in priced])
-            yield Reads(layout.ranks, layout.tp, layout.dp, tuple(map(float, group)),
-                        layout.dp * link / sizes[layout.tp])
+            yield Reads(
+                layout.ranks,
+                layout.tp,
+                layout.dp,
+                tuple(map(float, group)),
+                layout.dp * link / sizes[layout.tp],
+            )
 
 
 def most_in_time(one: Reads, workers: int, seconds: float) -> float:
@@ -123,12 +130,14 @@ def best_rate(question: Question, kv: str, sizes: dict[int, int], link: float) -
     handling = question.prompt_host.handling_seconds
     for read, answer in itertools.product(prefill, decode):
         move = max(sizes[read.tp], sizes[answer.tp]) / link
-        left = float("inf") if question.ttft_seconds is None \
+        left = (
+            float("inf")
+            if question.ttft_seconds is None
             else question.ttft_seconds - handling - move - answer.seconds
+        )
         for n in range(1, (devices - answer.devices) // read.devices + 1):
             m = (devices - n * read.devices) // answer.devices
-            hoped = min(n * MOST_BUSY * read.dp * len(read.group) / read.group[-1],
-                        m * answer.rate)
+            hoped = min(n * MOST_BUSY * read.dp * len(read.group) / read.group[-1], m * answer.rate)
             if hoped > best:
                 best = max(best, min(most_in_time(read, n, left), m * answer.rate))
     return best

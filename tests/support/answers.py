@@ -142,19 +142,25 @@ def _loss_limit(case: Case) -> float | None:
 def broken_limits(case: Case, plan: Plan) -> list[str]:
     """The limits of ``case`` that ``plan`` breaks by its own printed figures."""
     figures = plan.performance
-    pairs = [("tpot", figures.tpot_seconds.value, case.get("tpot_seconds")),
-             ("ttft", figures.ttft_seconds.value, case.get("ttft_seconds")),
-             ("memory", plan.memory_per_device.total_bytes, case.get("memory_bytes")),
-             ("usable", plan.memory_per_device.total_bytes, plan.memory_per_device.usable_bytes),
-             ("loss", plan.quality.loss, _loss_limit(case))]
-    return [f"{name} {value:.12g} > {limit:.12g}" for name, value, limit in pairs
-            if limit is not None and value > limit * (1 + ROUNDING) + 1e-12]
+    pairs = [
+        ("tpot", figures.tpot_seconds.value, case.get("tpot_seconds")),
+        ("ttft", figures.ttft_seconds.value, case.get("ttft_seconds")),
+        ("memory", plan.memory_per_device.total_bytes, case.get("memory_bytes")),
+        ("usable", plan.memory_per_device.total_bytes, plan.memory_per_device.usable_bytes),
+        ("loss", plan.quality.loss, _loss_limit(case)),
+    ]
+    return [
+        f"{name} {value:.12g} > {limit:.12g}"
+        for name, value, limit in pairs
+        if limit is not None and value > limit * (1 + ROUNDING) + 1e-12
+    ]
 
 
 def choices(plan: Plan) -> dict[tuple[str, int], str]:
     """The scheme or cache layout of every kind and layer; -1: outside the stack."""
-    return {(unit.kind, layer): unit.scheme for unit in plan.units
-            for layer in unit.layers or (-1,)}
+    return {
+        (unit.kind, layer): unit.scheme for unit in plan.units for layer in unit.layers or (-1,)
+    }
 
 
 def different(one: Plan, other: Plan) -> list[str]:
@@ -165,7 +171,9 @@ def different(one: Plan, other: Plan) -> list[str]:
     if one.workload.batch != other.workload.batch:
         told.append(f"batch {one.workload.batch} → {other.workload.batch}")
     first, second = choices(one), choices(other)
-    told += [f"{kind} of {layer}: {first.get((kind, layer))} → {second.get((kind, layer))}"
-             for kind, layer in sorted(first.keys() | second.keys())
-             if first.get((kind, layer)) != second.get((kind, layer))]
+    told += [
+        f"{kind} of {layer}: {first.get((kind, layer))} → {second.get((kind, layer))}"
+        for kind, layer in sorted(first.keys() | second.keys())
+        if first.get((kind, layer)) != second.get((kind, layer))
+    ]
     return told

@@ -23,9 +23,18 @@ from support.wheels import ROOT
 PACKAGES = ROOT / "out" / "npm"
 AXE = "axe-core@4.11.0"
 HTML_VALIDATE = "html-validate@9.0.0"
-ARGUMENTS = ("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-             "--disable-background-networking", "--disable-component-update", "--disable-sync",
-             "--disable-dev-shm-usage", "--window-size=1280,900")
+ARGUMENTS = (
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--disable-dev-shm-usage",
+    "--window-size=1280,900",
+)
 
 
 PATIENT_SECONDS = 3600
@@ -54,8 +63,12 @@ def chromium() -> Iterator[Any]:
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
         for argument in (*ARGUMENTS, f"--user-data-dir={profile}"):
             options.add_argument(argument)
-        made = Chrome(options=options, service=Service(
-            driver, log_output=subprocess.DEVNULL, env={**os.environ, "HOME": profile}))
+        made = Chrome(
+            options=options,
+            service=Service(
+                driver, log_output=subprocess.DEVNULL, env={**os.environ, "HOME": profile}
+            ),
+        )
         made.set_script_timeout(PATIENT_SECONDS)
         made.set_page_load_timeout(PATIENT_SECONDS)
         try:
@@ -66,10 +79,14 @@ def chromium() -> Iterator[Any]:
 
 def screen(driver: Any, *, width: int = 1280, scheme: str = "light") -> None:
     """Set the width of the viewport and the preferred colour scheme."""
-    driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", {
-        "width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 500})
-    driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {
-        "features": [{"name": "prefers-color-scheme", "value": scheme}]})
+    driver.execute_cdp_cmd(
+        "Emulation.setDeviceMetricsOverride",
+        {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 500},
+    )
+    driver.execute_cdp_cmd(
+        "Emulation.setEmulatedMedia",
+        {"features": [{"name": "prefers-color-scheme", "value": scheme}]},
+    )
 
 
 def picture(driver: Any, path: Path) -> None:
@@ -78,8 +95,14 @@ def picture(driver: Any, path: Path) -> None:
     path.write_bytes(base64.b64decode(found["data"]))
 
 
-NPM = ("--fetch-retries=0", "--fetch-timeout=20000", "--no-update-notifier", "--no-audit",
-       "--no-fund", "--silent")
+NPM = (
+    "--fetch-retries=0",
+    "--fetch-timeout=20000",
+    "--no-update-notifier",
+    "--no-audit",
+    "--no-fund",
+    "--silent",
+)
 """One attempt at the registry; one that does not answer within 20 s is not there."""
 
 
@@ -92,8 +115,9 @@ def npm_package(name: str) -> Path:
     if not folder.is_dir():
         with tempfile.TemporaryDirectory() as made:
             _attempted(name)
-            done = subprocess.run([npm, "pack", name, *NPM], cwd=made, capture_output=True,
-                                  check=False)
+            done = subprocess.run(
+                [npm, "pack", name, *NPM], cwd=made, capture_output=True, check=False
+            )
             files = list(Path(made).glob("*.tgz"))
             if done.returncode or not files:
                 _unreachable(f"npm pack {name}")
@@ -114,7 +138,9 @@ def npm_installed(name: str) -> Path:
             _attempted(name)
             done = subprocess.run(
                 [npm, "install", name, "--prefix", made, "--ignore-scripts", *NPM],
-                capture_output=True, check=False)
+                capture_output=True,
+                check=False,
+            )
             if done.returncode:
                 _unreachable(f"npm install {name}")
             _moved(Path(made), folder)
@@ -155,5 +181,6 @@ def opened(browser: Any, address: str, fragment: str = "") -> Any:
 
 def text(browser: Any, name: str) -> str:
     """The text of the element of an id, as it stands."""
-    return str(browser.execute_script(
-        "return document.getElementById(arguments[0]).textContent", name))
+    return str(
+        browser.execute_script("return document.getElementById(arguments[0]).textContent", name)
+    )

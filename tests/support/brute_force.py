@@ -21,10 +21,20 @@ from tests.support import theory
 
 MODELS = ("synthetic-gqa-2", "synthetic-moe-2", "synthetic-mla-2")
 LARGER = ("synthetic-gqa-3", "synthetic-moe-4")
-SCHEMES = (("bf16", "int8-w8a16"), ("bf16", "int8-w8a8"), ("bf16", "int4-w4a16"),
-           ("int8-w8a16", "int4-w4a16-g32"), ("bf16", "int8-block", "int4-w4a16"))
-CACHES = (("bf16", "int8-token"), ("bf16", "int4-token"), ("int8-token", "int4-channel"),
-          ("bf16", "int8-token", "int4-channel"), ("fp8", "int4-token", "bf16"))
+SCHEMES = (
+    ("bf16", "int8-w8a16"),
+    ("bf16", "int8-w8a8"),
+    ("bf16", "int4-w4a16"),
+    ("int8-w8a16", "int4-w4a16-g32"),
+    ("bf16", "int8-block", "int4-w4a16"),
+)
+CACHES = (
+    ("bf16", "int8-token"),
+    ("bf16", "int4-token"),
+    ("int8-token", "int4-channel"),
+    ("bf16", "int8-token", "int4-channel"),
+    ("fp8", "int4-token", "bf16"),
+)
 FEW, MANY = 120, 3000
 """Prices of one instance at the most, in `make test` and in `make exhaustive`."""
 
@@ -69,8 +79,11 @@ def every(question: Question) -> Best:
     return best
 
 
-def _at(place: Place, parts: list[tuple[tuple[int, tuple[int, ...]], ...]], best: Best,
-        ) -> tuple[Best, bool]:
+def _at(
+    place: Place,
+    parts: list[tuple[tuple[int, tuple[int, ...]], ...]],
+    best: Best,
+) -> tuple[Best, bool]:
     """``best`` or what is better at ``place``; whether anything fits into the memory there."""
     fits, question = False, place.setting.question
     for taken in itertools.product(*(place.able(part) for part in parts)):
@@ -105,8 +118,9 @@ def limited(instance: Instance) -> Question:
         free = every(question).priced
         if free is not None:
             own = {"tpot_seconds": free.tpot, "ttft_seconds": free.ttft}
-            question = replace(question, **{
-                name: own[name] * factor for name, factor in instance.limits})
+            question = replace(
+                question, **{name: own[name] * factor for name, factor in instance.limits}
+            )
     return question
 
 
@@ -114,8 +128,10 @@ def _least(setting: Setting, slot: int) -> int:
     """The least bytes of any assignment with ``slot`` sequences in the first layout."""
     place = setting.place(setting.layouts[0], slot)
     parts = parts_of(setting.model, by_layer=False)
-    return min(place.priced(place.segments(parts, taken)).fullest.total
-               for taken in itertools.product(*(place.able(part) for part in parts)))
+    return min(
+        place.priced(place.segments(parts, taken)).fullest.total
+        for taken in itertools.product(*(place.able(part) for part in parts))
+    )
 
 
 def drawn(pick: Pick) -> Instance:
@@ -126,14 +142,23 @@ def drawn(pick: Pick) -> Instance:
     schemes, kv = pick(SCHEMES[:4] if small else SCHEMES), pick(CACHES[:3] if small else CACHES)
     batch, untie = pick((None, None, 2, 16, 96)), not small and pick((False, False, False, True))
     values: dict[str, Value | None] = {
-        "objective": pick(("throughput", *OBJECTIVES)), "batch": batch,
-        "devices": 1 if small or untie else pick((1, 1, 2)), "schemes": schemes[:2] if untie
-        else schemes, "max_loss": pick(("int4-w4a16", None, "int4-w4a16", "int8-w8a8"))}
+        "objective": pick(("throughput", *OBJECTIVES)),
+        "batch": batch,
+        "devices": 1 if small or untie else pick((1, 1, 2)),
+        "schemes": schemes[:2] if untie else schemes,
+        "max_loss": pick(("int4-w4a16", None, "int4-w4a16", "int8-w8a8")),
+    }
     if untie:
         values |= {"untie": True, "schemes": schemes[:1], "max_loss": None}
-    values |= pick(({"context": 1024}, {"context": 4096}, {"isl": 1024, "osl": 16},
-                    {"isl": 256, "osl": 64, "context": 4096},
-                    {"isl": 1024, "osl": 16, "prefix_hit_rate": 0.75}))
+    values |= pick(
+        (
+            {"context": 1024},
+            {"context": 4096},
+            {"isl": 1024, "osl": 16},
+            {"isl": 256, "osl": 64, "context": 4096},
+            {"isl": 1024, "osl": 16, "prefix_hit_rate": 0.75},
+        )
+    )
     names = pick(((), (), ("tpot_seconds",), ("ttft_seconds",), ("tpot_seconds", "ttft_seconds")))
     limits = tuple((name, pick((1.0001, 1.2, 0.995, 0.97, 0.9))) for name in names)
     return Instance(Case.of(model, device, **values), kv, pick((2, 3, 5)), limits)
@@ -156,8 +181,9 @@ def disagreement(instance: Instance, *, wide: bool) -> list[str] | None:
     if best.priced is None and plan is None:
         return []
     if best.priced is None or plan is None:
-        return [f"{'a' if plan is not None else 'no'} plan, brute force: {best.value:.9g}: "
-                f"{instance}"]
+        return [
+            f"{'a' if plan is not None else 'no'} plan, brute force: {best.value:.9g}: {instance}"
+        ]
     value, precise = least_of(plan)
     slack = plan.solver.gap + precise + ROUNDING
     if best.value * (1 - precise - ROUNDING) <= value <= best.value * (1 + slack):

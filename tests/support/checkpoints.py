@@ -16,8 +16,11 @@ def write_safetensors(path: Path, tensors: dict[str, tuple[str, np.ndarray]]) ->
     header, blobs, at = {}, [], 0
     for name, (dtype, array) in tensors.items():
         data = np.ascontiguousarray(array).tobytes()
-        header[name] = {"dtype": dtype, "shape": list(array.shape),
-                        "data_offsets": [at, at + len(data)]}
+        header[name] = {
+            "dtype": dtype,
+            "shape": list(array.shape),
+            "data_offsets": [at, at + len(data)],
+        }
         at += len(data)
         blobs.append(data)
     text = json.dumps(header).encode()
@@ -37,11 +40,22 @@ def values_of(codes: np.ndarray) -> np.ndarray:
 def llama_config(**changes: Any) -> dict[str, Any]:
     """A decoder of two layers, width 64."""
     return {
-        "model_type": "llama", "hidden_size": 64, "num_hidden_layers": 2,
-        "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 16,
-        "intermediate_size": 96, "vocab_size": 128, "max_position_embeddings": 2048,
-        "torch_dtype": "bfloat16", "tie_word_embeddings": False, "rms_norm_eps": 1e-5,
-        "rope_theta": 10000.0, "hidden_act": "silu", "attention_bias": False, **changes,
+        "model_type": "llama",
+        "hidden_size": 64,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "head_dim": 16,
+        "intermediate_size": 96,
+        "vocab_size": 128,
+        "max_position_embeddings": 2048,
+        "torch_dtype": "bfloat16",
+        "tie_word_embeddings": False,
+        "rms_norm_eps": 1e-5,
+        "rope_theta": 10000.0,
+        "hidden_act": "silu",
+        "attention_bias": False,
+        **changes,
     }
 
 
@@ -63,16 +77,21 @@ def llama_tensors(config: dict[str, Any], seed: int = 0) -> Arrays:
         for norm in ("input_layernorm", "post_attention_layernorm"):
             out[p + norm + ".weight"] = np.ones(h, np.float32)
         for name, rows, columns in (
-                ("self_attn.q_proj", h, h), ("self_attn.k_proj", kv, h),
-                ("self_attn.v_proj", kv, h), ("self_attn.o_proj", h, h),
-                ("mlp.gate_proj", inner, h), ("mlp.up_proj", inner, h),
-                ("mlp.down_proj", h, inner)):
+            ("self_attn.q_proj", h, h),
+            ("self_attn.k_proj", kv, h),
+            ("self_attn.v_proj", kv, h),
+            ("self_attn.o_proj", h, h),
+            ("mlp.gate_proj", inner, h),
+            ("mlp.up_proj", inner, h),
+            ("mlp.down_proj", h, inner),
+        ):
             add(f"{p}{name}.weight", rows, columns)
     return out
 
 
-def write_llama(folder: Path, change: Callable[[Arrays], None] | None = None, *,
-                seed: int = 0, **config: Any) -> Path:
+def write_llama(
+    folder: Path, change: Callable[[Arrays], None] | None = None, *, seed: int = 0, **config: Any
+) -> Path:
     """A checkpoint folder in BF16; ``change`` may alter the weights before they are stored."""
     folder.mkdir(parents=True, exist_ok=True)
     settings = llama_config(**config)
@@ -80,6 +99,8 @@ def write_llama(folder: Path, change: Callable[[Arrays], None] | None = None, *,
     tensors = llama_tensors(settings, seed)
     if change is not None:
         change(tensors)
-    write_safetensors(folder / "model.safetensors",
-                      {name: ("BF16", as_bf16(values)) for name, values in tensors.items()})
+    write_safetensors(
+        folder / "model.safetensors",
+        {name: ("BF16", as_bf16(values)) for name, values in tensors.items()},
+    )
     return folder

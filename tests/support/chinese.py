@@ -24,8 +24,23 @@ SILENT = frozenset({"script", "style", "code", "pre", "kbd", "samp", "template"}
 QUOTED = frozenset({"cite", "q"})
 SHOWN = ("alt", "aria-label", "aria-description", "title", "placeholder", "data-l", "label")
 """Attributes that are read aloud or shown."""
-VOID = frozenset({"area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta",
-                  "source", "track", "wbr"})
+VOID = frozenset(
+    {
+        "area",
+        "base",
+        "br",
+        "col",
+        "embed",
+        "hr",
+        "img",
+        "input",
+        "link",
+        "meta",
+        "source",
+        "track",
+        "wbr",
+    }
+)
 _ADDRESS = re.compile(r"(?:https?://|www\.|github\.com/|github )[^\s，；。）】]+")
 _FLAG = re.compile(r"--[a-z][a-z-]*(?:[ =][A-Za-z0-9][\w.,-]*)?")
 _WORD = re.compile(r"(?<![A-Za-z0-9])-{0,2}[A-Za-z][A-Za-z0-9]*(?:[-_.+/@:·^*=#'’][A-Za-z0-9]+)*")
@@ -107,14 +122,21 @@ def latin_words(html: str, names: Collection[str] = ()) -> list[str]:
     abbreviations, each once; ``names``: texts whose words are names on this page (a title, say).
     """
     own = {word.lower() for name in names for word in _words(name)}
-    return list(dict.fromkeys(word for text in seen_texts(html) for word in _words(text)
-                              if word.lower() not in own and not is_name(word)))
+    return list(
+        dict.fromkeys(
+            word
+            for text in seen_texts(html)
+            for word in _words(text)
+            if word.lower() not in own and not is_name(word)
+        )
+    )
 
 
 def latin_texts(html: str, names: Collection[str] = ()) -> list[str]:
     """The pieces of text with such words, whole: what a failing test shows."""
-    return [text.strip() for text in seen_texts(html) if latin_words(f"<p>{_escaped(text)}</p>",
-                                                                     names)]
+    return [
+        text.strip() for text in seen_texts(html) if latin_words(f"<p>{_escaped(text)}</p>", names)
+    ]
 
 
 def _escaped(text: str) -> str:
@@ -153,8 +175,25 @@ def known_names() -> frozenset[str]:
     from planner.planning.question.policies import RULES
     from planner.workloads import workload_ids
 
-    return frozenset(name.lower() for names in (
-        SCHEMES, KV_LAYOUTS, KV_KINDS, device_ids(), engine_names(), catalog(),
-        [name for entry in catalog().values() for name in re.findall(
-            r"[^\s/]+", " ".join((entry.public_name, *entry.aliases)))],
-        PLANNED_KINDS, AS_RELEASED_KINDS, [DRAFT], RULES, workload_ids()) for name in names)
+    return frozenset(
+        name.lower()
+        for names in (
+            SCHEMES,
+            KV_LAYOUTS,
+            KV_KINDS,
+            device_ids(),
+            engine_names(),
+            catalog(),
+            [
+                name
+                for entry in catalog().values()
+                for name in re.findall(r"[^\s/]+", " ".join((entry.public_name, *entry.aliases)))
+            ],
+            PLANNED_KINDS,
+            AS_RELEASED_KINDS,
+            [DRAFT],
+            RULES,
+            workload_ids(),
+        )
+        for name in names
+    )

@@ -21,17 +21,34 @@ from support.toml_entrances import TOML
 
 ATTACKS = {**ENTRANCES, **SLOW, **TOML, **TABLES}
 READERS: dict[str, tuple[str, ...]] = {
-    "plan-read": ("planning.plan.schema", "planning.plan.bounds", "planning.plan.known_names",
-                  "models.strict_json"),
+    "plan-read": (
+        "planning.plan.schema",
+        "planning.plan.bounds",
+        "planning.plan.known_names",
+        "models.strict_json",
+    ),
     "plan-verbs": ("planning.plan", "export", "report", "api", "planning.inspect"),
     "quantised-config": ("models.quantization", "models.fields", "models.strict_json"),
-    "import-read": ("models.quantization", "models.fields", "export.read_back",
-                    "export.llama_cpp_back", "export.assignment"),
+    "import-read": (
+        "models.quantization",
+        "models.fields",
+        "export.read_back",
+        "export.llama_cpp_back",
+        "export.assignment",
+    ),
     "import-folder": ("export.deployment", "models.fields", "api.export"),
-    "device-file": ("hardware.loader", "hardware.schema", "hardware.rules", "hardware.checks",
-                    "hardware.classes", "hardware.short", "toml_text"),
+    "device-file": (
+        "hardware.loader",
+        "hardware.schema",
+        "hardware.rules",
+        "hardware.checks",
+        "hardware.classes",
+        "hardware.short",
+        "toml_text",
+    ),
     "calibrate": ("calibration", "validation.reader", "validation.op_rows"),
-    "validate": ("validation",), "workload": ("workloads", "reuse", "toml_text"),
+    "validate": ("validation",),
+    "workload": ("workloads", "reuse", "toml_text"),
     "fleet": ("sizing.fleet.asked", "api.fleet_asked", "toml_text"),
     "sweep-file": ("sweeping.read", "sweeping.record", "sweeping.prices", "toml_text"),
     "sweep-left": ("jobs.journal", "sweeping.output", "sweeping.columns", "sweeping.run"),
@@ -50,15 +67,19 @@ _OPTIMISED = 1  # the flag of functions' code, which module and class bodies lac
 def kept(name: str) -> list[bytes]:
     """The tapes of an entrance's corpus."""
     path = FOLDER / f"{name}.txt"
-    return [bytes.fromhex(line) for line in path.read_text(encoding="ascii").split()] \
-        if path.exists() else []
+    return (
+        [bytes.fromhex(line) for line in path.read_text(encoding="ascii").split()]
+        if path.exists()
+        else []
+    )
 
 
 def keep(name: str, tapes: Iterable[bytes]) -> None:
     """Write an entrance's corpus."""
     FOLDER.mkdir(exist_ok=True)
-    (FOLDER / f"{name}.txt").write_text("".join(
-        f"{tape.hex()}\n" for tape in tapes if tape), encoding="ascii")
+    (FOLDER / f"{name}.txt").write_text(
+        "".join(f"{tape.hex()}\n" for tape in tapes if tape), encoding="ascii"
+    )
 
 
 def reader_files(name: str) -> list[Path]:
@@ -74,10 +95,14 @@ def reader_files(name: str) -> list[Path]:
 
 def lines_of(files: Iterable[Path]) -> set[Line]:
     """Lines inside functions: what an import alone does not run."""
-    return {(str(path), line) for path in files
-            for code in _codes(compile(path.read_text(encoding="utf-8"), str(path), "exec"))
-            if code.co_flags & _OPTIMISED
-            for _, _, line in code.co_lines() if line is not None and line > code.co_firstlineno}
+    return {
+        (str(path), line)
+        for path in files
+        for code in _codes(compile(path.read_text(encoding="utf-8"), str(path), "exec"))
+        if code.co_flags & _OPTIMISED
+        for _, _, line in code.co_lines()
+        if line is not None and line > code.co_firstlineno
+    }
 
 
 def _codes(code: CodeType) -> Iterator[CodeType]:
@@ -112,8 +137,11 @@ class Reached:
 
 def reached(name: str, tape: bytes, files: Iterable[Path]) -> set[Line]:
     """Lines that an attack runs, whether or not it fails."""
-    with (tempfile.TemporaryDirectory() as folder, Reached(files) as found,
-          contextlib.suppress(Exception)):  # a failure is told by the fuzzer
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        Reached(files) as found,
+        contextlib.suppress(Exception),
+    ):  # a failure is told by the fuzzer
         ATTACKS[name](Tape(tape), Path(folder))
     return found.lines
 

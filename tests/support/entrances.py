@@ -53,18 +53,38 @@ def config_priced(tape: Tape, folder: Path) -> bool:
     """Configurations that are priced: what was taken in must give finite figures."""
     name = tape.of(SMALL)
     (folder / "config.json").write_bytes(json_bytes(damaged(_json(f"{name}.json"), tape, 2)))
-    return took(["estimate", "./config.json", tape.of(("h100-sxm", "l40s", "xeon-6980p")),
-                  *QUICK, "--json", "--quiet"], folder, most_seconds=PRICED)
+    return took(
+        [
+            "estimate",
+            "./config.json",
+            tape.of(("h100-sxm", "l40s", "xeon-6980p")),
+            *QUICK,
+            "--json",
+            "--quiet",
+        ],
+        folder,
+        most_seconds=PRICED,
+    )
 
 
-SMALL = ("qwen2.5-0.5b", "smollm2-135m", "llama-3.2-1b", "deepseek-v2-lite", "gemma-3-4b-text",
-         "gpt-oss-20b", "qwen3-30b-a3b")
+SMALL = (
+    "qwen2.5-0.5b",
+    "smollm2-135m",
+    "llama-3.2-1b",
+    "deepseek-v2-lite",
+    "gemma-3-4b-text",
+    "gpt-oss-20b",
+    "qwen3-30b-a3b",
+)
 
 
 @cache
 def _config_names() -> tuple[str, ...]:
-    return tuple(sorted(p.name for p in CONFIGS.glob("*.json")
-                        if not p.name.endswith(".hf_quant_config.json")))
+    return tuple(
+        sorted(
+            p.name for p in CONFIGS.glob("*.json") if not p.name.endswith(".hf_quant_config.json")
+        )
+    )
 
 
 @cache
@@ -81,8 +101,9 @@ def safetensors(tape: Tape, folder: Path) -> bool:
         begin, end = end, end + 2 * prod(array)
         header[name] = {"dtype": "BF16", "shape": list(array), "data_offsets": [begin, end]}
     text = torn(json_bytes(damaged(header, tape)), tape)
-    length = tape.of((0, 1, len(text) - 1, 2**31, 2**63, 2**64 - 1)) if tape.below(5) == 1 \
-        else len(text)
+    length = (
+        tape.of((0, 1, len(text) - 1, 2**31, 2**63, 2**64 - 1)) if tape.below(5) == 1 else len(text)
+    )
     data = end if tape.below(5) != 1 else tape.of((0, end - 1, end + 1, end * 2))
     (folder / "config.json").write_bytes(json_bytes(damaged(settings, tape, 1)))
     with (folder / "model.safetensors").open("wb") as file:
@@ -90,8 +111,9 @@ def safetensors(tape: Tape, folder: Path) -> bool:
         file.truncate(8 + len(text) + data)
     if tape.below(3) == 1:
         index = {"metadata": {}, "weight_map": dict.fromkeys(_tensors(), "model.safetensors")}
-        (folder / "model.safetensors.index.json").write_bytes(torn(json_bytes(
-            damaged(index, tape)), tape))
+        (folder / "model.safetensors.index.json").write_bytes(
+            torn(json_bytes(damaged(index, tape)), tape)
+        )
     return took(["inventory", ".", "--json"], folder)
 
 
@@ -111,8 +133,11 @@ def device(tape: Tape, folder: Path) -> bool:
     data = torn(toml_bytes(damaged(device_sample(tape.of(DEVICES)), tape)), tape)
     (folder / "made-up.toml").write_bytes(data)
     if tape.below(3) == 1:
-        return took(["estimate", MODEL, "./made-up.toml", *QUICK, "--json", "--quiet"], folder,
-                     most_seconds=PRICED)
+        return took(
+            ["estimate", MODEL, "./made-up.toml", *QUICK, "--json", "--quiet"],
+            folder,
+            most_seconds=PRICED,
+        )
     return took(["devices", "./made-up.toml"], folder)
 
 
@@ -133,8 +158,9 @@ def aliases(tape: Tape, folder: Path) -> bool:
     text = (ROOT / "hardware_profiles" / "aliases.toml").read_text(encoding="utf-8")
     sample = damaged(tomllib.loads(text), tape)
     (folder / "hw" / "aliases.toml").write_bytes(torn(toml_bytes(sample), tape))
-    return took(["devices", tape.of(("l40s", "h100_sxm", "some-name")), "--hardware-dir", "hw"],
-                 folder)
+    return took(
+        ["devices", tape.of(("l40s", "h100_sxm", "some-name")), "--hardware-dir", "hw"], folder
+    )
 
 
 def scenario(tape: Tape, folder: Path) -> bool:
@@ -144,8 +170,9 @@ def scenario(tape: Tape, folder: Path) -> bool:
     for key in ("tp", "dp", "pp", "ep", "isl", "osl"):
         sample.pop(key, None)
     (folder / "s.toml").write_bytes(torn(toml_bytes(damaged(sample, tape)), tape))
-    return took(["estimate", "--scenario", "s.toml", "--json", "--quiet"], folder,
-                 most_seconds=PRICED)
+    return took(
+        ["estimate", "--scenario", "s.toml", "--json", "--quiet"], folder, most_seconds=PRICED
+    )
 
 
 @cache
@@ -162,12 +189,20 @@ def plan_file(tape: Tape, folder: Path) -> bool:
     """Plan files, read by every command that takes one."""
     how = tape.below(6)
     (folder / "p.json").write_bytes(torn(json_bytes(damaged(plan_sample(), tape)), tape))
-    words = (["diff", "p.json", "p.json"], ["report", "p.json"],
-             ["report", "p.json", "-o", "r.html", "--quiet"],
-             ["export", "p.json", "out", "--to", tape.of(
-                 ("compressed-tensors", "modelopt", "fp8", "torchao", "llama.cpp"))],
-             ["estimate", "--plan", "p.json", "--json", "--quiet"],
-             ["memory", MODEL, DEVICE, "--plan", "p.json", "--json", "--quiet"])[how]
+    words = (
+        ["diff", "p.json", "p.json"],
+        ["report", "p.json"],
+        ["report", "p.json", "-o", "r.html", "--quiet"],
+        [
+            "export",
+            "p.json",
+            "out",
+            "--to",
+            tape.of(("compressed-tensors", "modelopt", "fp8", "torchao", "llama.cpp")),
+        ],
+        ["estimate", "--plan", "p.json", "--json", "--quiet"],
+        ["memory", MODEL, DEVICE, "--plan", "p.json", "--json", "--quiet"],
+    )[how]
     return took(words, folder, may_write=("r.html", "out"), most_seconds=PRICED)
 
 
@@ -182,8 +217,12 @@ def quantisation(tape: Tape, folder: Path) -> bool:
     """Quantisation configurations that are imported."""
     sample = tape.of(_quantisations())
     (folder / "q.json").write_bytes(torn(json_bytes(damaged(sample, tape)), tape))
-    return took(["import", "q.json", MODEL, "--device", DEVICE, *QUICK, "-o", "p.json",
-                  "--quiet"], folder, may_write=("p.json",), most_seconds=PRICED)
+    return took(
+        ["import", "q.json", MODEL, "--device", DEVICE, *QUICK, "-o", "p.json", "--quiet"],
+        folder,
+        may_write=("p.json",),
+        most_seconds=PRICED,
+    )
 
 
 @cache
@@ -192,8 +231,10 @@ def _quantisations() -> tuple[Any, ...]:
     from planner.planning.plan.record import Plan
 
     found: list[Any] = []
-    for scheme, to, name in (("fp8-channel", "compressed-tensors", "quantization_config.json"),
-                             ("fp8-tensor", "modelopt", "hf_quant_config.json")):
+    for scheme, to, name in (
+        ("fp8-channel", "compressed-tensors", "quantization_config.json"),
+        ("fp8-tensor", "modelopt", "hf_quant_config.json"),
+    ):
         from planner.api.plan import estimate
 
         plan: Plan = estimate(MODEL, DEVICE, scheme=scheme, devices=1, context=2048, batch=4)
@@ -209,8 +250,11 @@ def profile_file(tape: Tape, folder: Path) -> bool:
     """Profile files that plans are made from."""
     (folder / "config.json").write_text(json.dumps(llama_config()), encoding="utf-8")
     (folder / "f.json").write_bytes(torn(json_bytes(damaged(profile_sample(), tape)), tape))
-    return took(["estimate", "./config.json", DEVICE, "--profile", "f.json", *QUICK, "--json",
-                  "--quiet"], folder, most_seconds=PRICED)
+    return took(
+        ["estimate", "./config.json", DEVICE, "--profile", "f.json", *QUICK, "--json", "--quiet"],
+        folder,
+        most_seconds=PRICED,
+    )
 
 
 @cache
@@ -222,9 +266,18 @@ def profile_sample() -> Any:
 
     with tempfile.TemporaryDirectory() as made:
         checkpoint = write_llama(Path(made) / "c")
-        return json.loads(json.dumps(as_dict(profile(
-            str(checkpoint), output=str(Path(made) / "x.json"), workers=1,
-            schemes=["fp8-block", "int8-w8a8"]))))
+        return json.loads(
+            json.dumps(
+                as_dict(
+                    profile(
+                        str(checkpoint),
+                        output=str(Path(made) / "x.json"),
+                        workers=1,
+                        schemes=["fp8-block", "int8-w8a8"],
+                    )
+                )
+            )
+        )
 
 
 def scores(tape: Tape, folder: Path) -> bool:
@@ -234,17 +287,40 @@ def scores(tape: Tape, folder: Path) -> bool:
     module = "model.layers.0.mlp.down_proj"
     samples: tuple[Any, ...] = (
         [["module", "scheme", "loss_nats"], [module, "fp8-block", "0.01"], [module, "nvfp4", "1"]],
-        {"candidate_stats": {module: {"formats": ["NVFP4_DEFAULT_CFG", "none"],
-                                      "scores": [1.5, 0.0], "module_names": [module]}}},
+        {
+            "candidate_stats": {
+                module: {
+                    "formats": ["NVFP4_DEFAULT_CFG", "none"],
+                    "scores": [1.5, 0.0],
+                    "module_names": [module],
+                }
+            }
+        },
         {module: {"W4A16": 0.25, "gguf:q8_0": 0.01}},
         [["QTYPE", "blk.0.ffn_down.weight", "output.weight"], ["iq1_kt", "0.01", "0.2"]],
-        {"scheme": {"quant_formats": ["FP8_DEFAULT_CFG"]},
-         "layer_sensitivity": [{"layer": module, "num_bits": 8.0, "sensitivity": 0.5}]},
-        {"measurement": {"model.layers.0.mlp": [{"accuracy": 0.9, **{
-            name: {"bits": [4, 3], "bits_prop": [0.5, 0.5]}
-            for name in ("gate_proj", "up_proj", "down_proj")}}]}},
-        {"base": {"bpw": 3.0}, "alts": [{"bpw": 4.0}],
-         "groups": [{"layers": [module], "candidates": [{"dkld": -0.01}]}]})
+        {
+            "scheme": {"quant_formats": ["FP8_DEFAULT_CFG"]},
+            "layer_sensitivity": [{"layer": module, "num_bits": 8.0, "sensitivity": 0.5}],
+        },
+        {
+            "measurement": {
+                "model.layers.0.mlp": [
+                    {
+                        "accuracy": 0.9,
+                        **{
+                            name: {"bits": [4, 3], "bits_prop": [0.5, 0.5]}
+                            for name in ("gate_proj", "up_proj", "down_proj")
+                        },
+                    }
+                ]
+            }
+        },
+        {
+            "base": {"bpw": 3.0},
+            "alts": [{"bpw": 4.0}],
+            "groups": [{"layers": [module], "candidates": [{"dkld": -0.01}]}],
+        },
+    )
     which = tape.below(len(samples))
     path = folder / ("s.csv" if which in (0, 3) else "s.json")
     sample = damaged(samples[which], tape)
@@ -259,7 +335,8 @@ def sweep(tape: Tape, folder: Path) -> bool:
     sample = {
         "common": {"devices": 1, "context": 2048, "batch": 4},
         "grid": [{"model": [MODEL, "smollm2-135m"], "device": [DEVICE], "objective": ["latency"]}],
-        "question": [{"model": MODEL, "device": DEVICE, "verb": "estimate", "scheme": "bf16"}]}
+        "question": [{"model": MODEL, "device": DEVICE, "verb": "estimate", "scheme": "bf16"}],
+    }
     (folder / "s.toml").write_bytes(torn(toml_bytes(damaged(sample, tape)), tape))
     return reader(lambda: read_sweep(folder / "s.toml"), folder)
 
@@ -280,11 +357,15 @@ def popularity(tape: Tape, folder: Path) -> bool:
         name = "p.json"
     else:
         lines = damaged(loads, tape)
-        (folder / "p.txt").write_bytes(torn(
-            "\n".join(map(str, lines)).encode("utf-8", "surrogatepass"), tape))
+        (folder / "p.txt").write_bytes(
+            torn("\n".join(map(str, lines)).encode("utf-8", "surrogatepass"), tape)
+        )
         name = "p.txt"
-    return took(["experts", "deepseek-v2-lite", "--popularity", name, "--json", "--quiet"], folder,
-                 most_seconds=PRICED)
+    return took(
+        ["experts", "deepseek-v2-lite", "--popularity", name, "--json", "--quiet"],
+        folder,
+        most_seconds=PRICED,
+    )
 
 
 def tables(tape: Tape, folder: Path) -> bool:
@@ -295,32 +376,134 @@ def tables(tape: Tape, folder: Path) -> bool:
     rows = list(csv.reader(path.read_text(encoding="utf-8").splitlines()))[:9]
     (folder / "data" / path.name).write_bytes(torn(_csv(damaged(rows, tape)), tape))
     if tape.below(4) == 1:
-        return took(["calibrate", "data", "-o", "l40s.toml", "--device", "l40s", "--quiet",
-                      "--date", "2026-01-01"], folder, may_write=("l40s.toml",),
-                     most_seconds=PRICED)
+        return took(
+            [
+                "calibrate",
+                "data",
+                "-o",
+                "l40s.toml",
+                "--device",
+                "l40s",
+                "--quiet",
+                "--date",
+                "2026-01-01",
+            ],
+            folder,
+            may_write=("l40s.toml",),
+            most_seconds=PRICED,
+        )
     return took(["validate", "--data", "data", "--json"], folder, most_seconds=PRICED)
 
 
 BASES: tuple[tuple[str, ...], ...] = (
-    ("plan", MODEL, DEVICE, *QUICK), ("estimate", MODEL, DEVICE, *QUICK),
+    ("plan", MODEL, DEVICE, *QUICK),
+    ("estimate", MODEL, DEVICE, *QUICK),
     ("explain", MODEL, DEVICE, "--module", "mlp-down", "--scheme", "fp8-tensor"),
-    ("serve", MODEL, DEVICE, "--tp", "1", "--devices", "1", "--scheme", "bf16",
-     "--concurrency", "8"),
+    (
+        "serve",
+        MODEL,
+        DEVICE,
+        "--tp",
+        "1",
+        "--devices",
+        "1",
+        "--scheme",
+        "bf16",
+        "--concurrency",
+        "8",
+    ),
     ("memory", MODEL, DEVICE, "--tp", "1", "--context", "2048"),
     ("train", MODEL, "h100-sxm", "--devices", "2", "--zero", "1", "--seq", "512"),
-    ("experts", "deepseek-v2-lite", "--batch", "8"), ("formats",), ("devices",), ("scenarios",),
-    ("inventory", MODEL), ("schema",), ("claims", "--only", "3"), ("models", "--help"),
-    ("numerics", MODEL, "--module", "attention-out", "--tokens", "4", "--outputs", "8",
-     "--schemes", "fp8-tensor"),
+    ("experts", "deepseek-v2-lite", "--batch", "8"),
+    ("formats",),
+    ("devices",),
+    ("scenarios",),
+    ("inventory", MODEL),
+    ("schema",),
+    ("claims", "--only", "3"),
+    ("models", "--help"),
+    (
+        "numerics",
+        MODEL,
+        "--module",
+        "attention-out",
+        "--tokens",
+        "4",
+        "--outputs",
+        "8",
+        "--schemes",
+        "fp8-tensor",
+    ),
 )
-WORDS: tuple[str, ...] = ("", " ", "-", "--", "--json", "0", "-1", "1", "2", "3", "7", "64", "1e3",
-    "1.5", "128k", "nan", "inf", "-inf", "9" * 30, "1_000", "１２", "true", "any", "auto", "bf16",
-    "fp8", "fp8-block", "int4-channel", "nvfp4", "fp8-block,bf16", ",", "llama-3.2-1b",
-    "qwen3-30b-a3b", "l40s", "xeon-6980p", "jetson-orin-nano-8gb", "vllm", "vllm@0.11.0", "vllm@",
-    "sglang", "llama.cpp", "tensorrt-llm", "throughput", "latency", "quality", "tpot_ms=12",
-    "tpot_ms=", "./nothing", "/", "..", "/dev/null", "/proc/nothing", "a\0b", "\x1b[31mred",
-    "\u202e", "é" * 300, "x" * 5000, "%s%n", "$(id)", "<b>", "--nothing", "-o", "plan",
-    "2026-13-45", "mlp-down", "fp16", "zh")
+WORDS: tuple[str, ...] = (
+    "",
+    " ",
+    "-",
+    "--",
+    "--json",
+    "0",
+    "-1",
+    "1",
+    "2",
+    "3",
+    "7",
+    "64",
+    "1e3",
+    "1.5",
+    "128k",
+    "nan",
+    "inf",
+    "-inf",
+    "9" * 30,
+    "1_000",
+    "１２",
+    "true",
+    "any",
+    "auto",
+    "bf16",
+    "fp8",
+    "fp8-block",
+    "int4-channel",
+    "nvfp4",
+    "fp8-block,bf16",
+    ",",
+    "llama-3.2-1b",
+    "qwen3-30b-a3b",
+    "l40s",
+    "xeon-6980p",
+    "jetson-orin-nano-8gb",
+    "vllm",
+    "vllm@0.11.0",
+    "vllm@",
+    "sglang",
+    "llama.cpp",
+    "tensorrt-llm",
+    "throughput",
+    "latency",
+    "quality",
+    "tpot_ms=12",
+    "tpot_ms=",
+    "./nothing",
+    "/",
+    "..",
+    "/dev/null",
+    "/proc/nothing",
+    "a\0b",
+    "\x1b[31mred",
+    "\u202e",
+    "é" * 300,
+    "x" * 5000,
+    "%s%n",
+    "$(id)",
+    "<b>",
+    "--nothing",
+    "-o",
+    "plan",
+    "2026-13-45",
+    "mlp-down",
+    "fp16",
+    "zh",
+)
 
 
 def command_line(tape: Tape, folder: Path) -> bool:
@@ -340,15 +523,27 @@ def command_line(tape: Tape, folder: Path) -> bool:
             words.insert(at, tape.of(WORDS))
         elif flags:
             words += [tape.of(flags), tape.of(WORDS)]
-    outputs = tuple(w for before, w in pairwise(words)
-                    if before in ("--svg", "--report", "-o", "--plot"))
+    outputs = tuple(
+        w for before, w in pairwise(words) if before in ("--svg", "--report", "-o", "--plot")
+    )
     return took(words, folder, may_write=outputs, most_seconds=SEARCHED)
 
 
 SEARCHED = 20.0
 ENTRANCES: Mapping[str, Attack] = {
-    "config": config, "config-priced": config_priced, "safetensors": safetensors, "gguf": gguf,
-    "device": device, "aliases": aliases, "scenario": scenario, "plan-file": plan_file,
-    "quantisation": quantisation, "profile-file": profile_file, "scores": scores,
-    "sweep": sweep, "popularity": popularity, "tables": tables, "command-line": command_line,
+    "config": config,
+    "config-priced": config_priced,
+    "safetensors": safetensors,
+    "gguf": gguf,
+    "device": device,
+    "aliases": aliases,
+    "scenario": scenario,
+    "plan-file": plan_file,
+    "quantisation": quantisation,
+    "profile-file": profile_file,
+    "scores": scores,
+    "sweep": sweep,
+    "popularity": popularity,
+    "tables": tables,
+    "command-line": command_line,
 }

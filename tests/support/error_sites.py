@@ -1,6 +1,6 @@
 """Every place of the package that makes an error for a user: file, line, class, message, hint.
 
-    python tests/support/error_sites.py
+python tests/support/error_sites.py
 """
 
 import ast
@@ -15,12 +15,23 @@ PACKAGE = Path(__file__).resolve().parents[2] / "planner"
 ROOTS = {"PlannerError", "Hinted"}
 OWN_HINT = {"UnknownNameError", "MissingPackageError"}
 """Classes that make their hint of what they are given."""
-PLAIN = {"ValueError", "TypeError", "RuntimeError", "KeyError", "Exception", "UsageError",
-         "BadParameter", "ClickException", "FileNotFoundError", "OSError"}
+PLAIN = {
+    "ValueError",
+    "TypeError",
+    "RuntimeError",
+    "KeyError",
+    "Exception",
+    "UsageError",
+    "BadParameter",
+    "ClickException",
+    "FileNotFoundError",
+    "OSError",
+}
 """What a user would see as a traceback, or without a hint."""
 
 _MADE = re.compile(
-    r"\w*(?:Error|Hinted|Exception|BadParameter)\(|class \w+\([^)]*(?:Error|Hinted|Exception)")
+    r"\w*(?:Error|Hinted|Exception|BadParameter)\(|class \w+\([^)]*(?:Error|Hinted|Exception)"
+)
 """Parsing takes most of the time: other files are left alone. A test holds the names to it."""
 _WANTED = (ast.ClassDef, ast.Call, ast.Raise)
 _INNER = (ast.expr, ast.stmt, ast.arguments, ast.arg)
@@ -40,8 +51,12 @@ class Site:
 @cache
 def classes() -> frozenset[str]:
     """Names of the exceptions that carry a hint, found by their bases."""
-    bases = {node.name: {ast.unparse(base).rpartition(".")[2] for base in node.bases}
-             for _, _, nodes in trees() for node in nodes if isinstance(node, ast.ClassDef)}
+    bases = {
+        node.name: {ast.unparse(base).rpartition(".")[2] for base in node.bases}
+        for _, _, nodes in trees()
+        for node in nodes
+        if isinstance(node, ast.ClassDef)
+    }
     found = set(ROOTS)
     while more := {name for name, above in bases.items() if above & found} - found:
         found |= more
@@ -83,20 +98,29 @@ def sites() -> tuple[Site, ...]:
     """Every call of a class that carries a hint, in the order of files and lines."""
     names, found = classes(), []
     for path, tree, nodes in trees():
-        constants = {target.id: node.value for node in tree.body if isinstance(node, ast.Assign)
-                     for target in node.targets if isinstance(target, ast.Name)}
+        constants = {
+            target.id: node.value
+            for node in tree.body
+            if isinstance(node, ast.Assign)
+            for target in node.targets
+            if isinstance(target, ast.Name)
+        }
         for node in nodes:
             if isinstance(node, ast.Call) and (kind := _name(node.func)) in names:
                 found.append(_site(f"{path}:{node.lineno}", kind, node, constants))
-    return tuple(sorted(found, key=lambda s: (s.place.split(":")[0],
-                                              int(s.place.split(":")[1]))))
+    return tuple(sorted(found, key=lambda s: (s.place.split(":")[0], int(s.place.split(":")[1]))))
 
 
 def plain_raises() -> list[tuple[str, str]]:
     """(file, source) of errors that are raised without a hint class."""
-    return [(str(path), ast.unparse(node.exc)) for path, _, nodes in trees() for node in nodes
-            if isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call)
-            and _name(node.exc.func) in PLAIN]
+    return [
+        (str(path), ast.unparse(node.exc))
+        for path, _, nodes in trees()
+        for node in nodes
+        if isinstance(node, ast.Raise)
+        and isinstance(node.exc, ast.Call)
+        and _name(node.exc.func) in PLAIN
+    ]
 
 
 def _name(function: ast.expr) -> str:
@@ -113,8 +137,13 @@ def _site(place: str, kind: str, node: ast.Call, constants: dict[str, ast.expr])
     if isinstance(shown, ast.Name) and shown.id in constants:
         shown = constants[shown.id]
     message = ast.unparse(node.args[0]) if node.args else ""
-    return Site(place, kind, message, None if hint is None else ast.unparse(shown),
-                () if shown is None else tuple(_texts(shown)))
+    return Site(
+        place,
+        kind,
+        message,
+        None if hint is None else ast.unparse(shown),
+        () if shown is None else tuple(_texts(shown)),
+    )
 
 
 def _texts(node: ast.expr) -> list[str]:
@@ -122,14 +151,19 @@ def _texts(node: ast.expr) -> list[str]:
     if isinstance(node, ast.Constant):
         return [node.value] if isinstance(node.value, str) else []
     if isinstance(node, ast.JoinedStr):
-        return ["".join(part.value if isinstance(part, ast.Constant) else "{}"
-                        for part in node.values)]
+        return [
+            "".join(part.value if isinstance(part, ast.Constant) else "{}" for part in node.values)
+        ]
     if isinstance(node, ast.BinOp):
         return ["".join((*_texts(node.left), *_texts(node.right)))]
     if isinstance(node, ast.IfExp):
         return [*_texts(node.body), *_texts(node.orelse)]
-    return [text for child in ast.iter_child_nodes(node) if isinstance(child, ast.expr)
-            for text in _texts(child)]
+    return [
+        text
+        for child in ast.iter_child_nodes(node)
+        if isinstance(child, ast.expr)
+        for text in _texts(child)
+    ]
 
 
 def main() -> int:

@@ -54,5 +54,7 @@ def fake_llama(folder: Path, quantised: Path, **instead: str) -> Path:
 def calls(folder: Path, program: str) -> int:
     """How often a program was started, its version and help apart."""
     lines = (folder / "calls").read_text(encoding="utf-8").splitlines()
-    return sum(line.startswith(program) and "--version" not in line and "--help" not in line
-               for line in lines)
+    return sum(
+        line.startswith(program) and "--version" not in line and "--help" not in line
+        for line in lines
+    )

@@ -37,8 +37,15 @@ def weighed() -> Plan:
     """The stored plan, whose other plans all gain 50 % (25 to 100 %)."""
     said = plan().recommendation
     assert said is not None
-    return replace(plan(), recommendation=replace(said, alternatives=tuple(
-        replace(one, gain=GainRange(0.5, 0.25, 1.0)) for one in said.alternatives)))
+    return replace(
+        plan(),
+        recommendation=replace(
+            said,
+            alternatives=tuple(
+                replace(one, gain=GainRange(0.5, 0.25, 1.0)) for one in said.alternatives
+            ),
+        ),
+    )
 
 
 @cache
@@ -54,45 +61,104 @@ def computed() -> Computed:
 
 
 def _served(at_once: float, each: float, user: float, *, pareto: bool = True) -> ServedPoint:
-    return ServedPoint(at_once, 1 / user, 0.2, 1.0, 2 * each, each, user, at_once, 0.1, 0.0, 0.2,
-                       False, pareto)
+    return ServedPoint(
+        at_once, 1 / user, 0.2, 1.0, 2 * each, each, user, at_once, 0.1, 0.0, 0.2, False, pareto
+    )
 
 
 def served() -> ServingAnswer:
     """Three points, the middle one asked."""
     points = (_served(4, 200.0, 80.0), _served(16, 600.0, 62.5), _served(64, 900.0, 20.0))
-    return ServingAnswer("qwen3-0.6b", "h100-sxm", 2, "fp8-block", "bf16", "vllm",
-                         LayoutInfo(1, 1, 1, 1, 2), 512, 128, points[1], estimate(1 / 62.5),
-                         estimate(0.2), None, points, (),
-                         (Assumption("arrivals", "closed loop", "asked"),))
+    return ServingAnswer(
+        "qwen3-0.6b",
+        "h100-sxm",
+        2,
+        "fp8-block",
+        "bf16",
+        "vllm",
+        LayoutInfo(1, 1, 1, 1, 2),
+        512,
+        128,
+        points[1],
+        estimate(1 / 62.5),
+        estimate(0.2),
+        None,
+        points,
+        (),
+        (Assumption("arrivals", "closed loop", "asked"),),
+    )
 
 
 def frontier() -> Frontier:
     """Three points with a knee, and a map of four cells."""
-    def point(loss: float, rate: float, knee: bool = False) -> FrontierPoint:
-        return FrontierPoint(loss, rate, 2**34, 2**33, 0.01, 0.1, 1, 8, (1, 1, 1, 1),
-                             (("bf16", 1.0),), "", "bf16", "bf16", knee)
 
-    cells = tuple(MapCell(context, batch, regime, 0.6, n, ("bf16",), ("bf16",), (1, 1, 1, 1), 900.0)
-                  for context, batch, regime, n in (
-                      (2048, 1, "weights", 0), (2048, 16, "kv", 1), (8192, 1, "compute", 0),
-                      (8192, 16, "", -1)))
-    return Frontier("qwen3-0.6b", "h100-sxm", 4096, "nats", 0.0,
-                    (point(0.002, 900.0), point(0.01, 1400.0, True), point(0.2, 1800.0)),
-                    PhaseMap((2048, 8192), (1, 16), cells))
+    def point(loss: float, rate: float, knee: bool = False) -> FrontierPoint:
+        return FrontierPoint(
+            loss,
+            rate,
+            2**34,
+            2**33,
+            0.01,
+            0.1,
+            1,
+            8,
+            (1, 1, 1, 1),
+            (("bf16", 1.0),),
+            "",
+            "bf16",
+            "bf16",
+            knee,
+        )
+
+    cells = tuple(
+        MapCell(context, batch, regime, 0.6, n, ("bf16",), ("bf16",), (1, 1, 1, 1), 900.0)
+        for context, batch, regime, n in (
+            (2048, 1, "weights", 0),
+            (2048, 16, "kv", 1),
+            (8192, 1, "compute", 0),
+            (8192, 16, "", -1),
+        )
+    )
+    return Frontier(
+        "qwen3-0.6b",
+        "h100-sxm",
+        4096,
+        "nats",
+        0.0,
+        (point(0.002, 900.0), point(0.01, 1400.0, True), point(0.2, 1800.0)),
+        PhaseMap((2048, 8192), (1, 16), cells),
+    )
 
 
 def numerics() -> LayerNumerics:
     """One scheme on one unit."""
     unit = Accumulation("hopper-wgmma", None, 3e-4, "", 6e-5, 4, 4)
-    return LayerNumerics("qwen3-0.6b", LayerShape("mlp-down", 3072, 4, 4, 0),
-                         (LayerError("fp8-block", 0.021, 0.019, 0.0285, (unit,)),))
+    return LayerNumerics(
+        "qwen3-0.6b",
+        LayerShape("mlp-down", 3072, 4, 4, 0),
+        (LayerError("fp8-block", 0.021, 0.019, 0.0285, (unit,)),),
+    )
 
 
 def validation() -> Validation:
     """Four rows of two tables."""
-    rows = tuple(Outcome(table, n, "latency", "h100-sxm", "x", "", "fp8", "held-out",
-                         measured=1e-6 * (n + 1), predicted=1.1e-6 * (n + 1), low=0.9e-6 * (n + 1),
-                         high=1.5e-6 * (n + 1), basis="fitted")
-                 for table in ("op_gemm", "op_moe") for n in range(2))
+    rows = tuple(
+        Outcome(
+            table,
+            n,
+            "latency",
+            "h100-sxm",
+            "x",
+            "",
+            "fp8",
+            "held-out",
+            measured=1e-6 * (n + 1),
+            predicted=1.1e-6 * (n + 1),
+            low=0.9e-6 * (n + 1),
+            high=1.5e-6 * (n + 1),
+            basis="fitted",
+        )
+        for table in ("op_gemm", "op_moe")
+        for n in range(2)
+    )
     return Validation((), (), rows)

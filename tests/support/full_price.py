@@ -45,8 +45,11 @@ class Setting:
     @classmethod
     def of(cls, question: Question) -> Setting:
         model = build_model(question, load_prior())
-        limit = question.loss_limit if question.loss_scheme is None \
+        limit = (
+            question.loss_limit
+            if question.loss_scheme is None
             else uniform_loss(model, question.loss_scheme)
+        )
         return cls(model, tuple(possible_layouts(question)), limit)
 
     @property
@@ -57,15 +60,25 @@ class Setting:
     def host(self) -> NDArray[np.int64]:
         """Bytes of one layer in the memory of a host, [module, scheme], tensor by tensor."""
         names = self.question.schemes
-        return np.array([[module_bytes(m, scheme_by_id(s)) if m.place else 0 for s in names]
-                         for m in self.model.planned], dtype=np.int64)
+        return np.array(
+            [
+                [module_bytes(m, scheme_by_id(s)) if m.place else 0 for s in names]
+                for m in self.model.planned
+            ],
+            dtype=np.int64,
+        )
 
     def place(self, layout: Layout, slot: int) -> Place:
         """The candidate of ``slot`` sequences a rank and micro-batch in ``layout``."""
         tables = layout_tables(self.model, [layout])
         stages = stage_table(self.model, tables)
-        return Place(self, build_space(self.model, tables, stages, [(0, slot)]),
-                     legality(self.model, tables, [0])[0], layout, slot)
+        return Place(
+            self,
+            build_space(self.model, tables, stages, [(0, slot)]),
+            legality(self.model, tables, [0])[0],
+            layout,
+            slot,
+        )
 
 
 @dataclass(frozen=True)
@@ -88,10 +101,16 @@ class Place:
 
     def segments(self, parts: Iterable[Part], taken: Iterable[int]) -> tuple[Segment, ...]:
         """``taken`` choices of ``parts``, beside what stays as released."""
-        own = [Segment(unit, layers, choice) for part, choice in zip(parts, taken, strict=True)
-               for unit, layers in part]
-        kept = [Segment(i, unit.layers, -1) for i, unit in enumerate(self.setting.model.units)
-                if unit.role == "released"]
+        own = [
+            Segment(unit, layers, choice)
+            for part, choice in zip(parts, taken, strict=True)
+            for unit, layers in part
+        ]
+        kept = [
+            Segment(i, unit.layers, -1)
+            for i, unit in enumerate(self.setting.model.units)
+            if unit.role == "released"
+        ]
         return (*own, *kept)
 
 
@@ -120,24 +139,37 @@ def value_of(question: Question, priced: Priced) -> float:
     if question.objective == "quality":
         return priced.loss
     layout = priced.layout
-    return float(sum(stage.total for stage in priced.stages) * layout.tp * layout.dp
-                 * question.replicas(layout.ranks))
+    return float(
+        sum(stage.total for stage in priced.stages)
+        * layout.tp
+        * layout.dp
+        * question.replicas(layout.ranks)
+    )
 
 
 def broken(setting: Setting, priced: Priced) -> list[str]:
     """The limits that an assignment breaks."""
     question = setting.question
     room = min(question.usable_bytes, question.memory_bytes or question.usable_bytes)
-    there = sum(int(setting.host[model_row(setting, cost.segment), cost.segment.choice])
-                * cost.segment.count for cost in priced.costs
-                if setting.model.units[cost.segment.unit].place)
+    there = sum(
+        int(setting.host[model_row(setting, cost.segment), cost.segment.choice])
+        * cost.segment.count
+        for cost in priced.costs
+        if setting.model.units[cost.segment.unit].place
+    )
     host = question.offload.memory_bytes if question.offload is not None else None
-    pairs = (("memory", priced.fullest.total, room), ("loss", priced.loss, setting.loss_limit),
-             ("host memory", there, host),
-             ("tpot", priced.tpot, question.tpot_seconds),
-             ("ttft", priced.ttft, question.ttft_seconds))
-    return [name for name, value, limit in pairs
-            if limit is not None and value > limit * (1 + ROUNDING) + 1e-15]
+    pairs = (
+        ("memory", priced.fullest.total, room),
+        ("loss", priced.loss, setting.loss_limit),
+        ("host memory", there, host),
+        ("tpot", priced.tpot, question.tpot_seconds),
+        ("ttft", priced.ttft, question.ttft_seconds),
+    )
+    return [
+        name
+        for name, value, limit in pairs
+        if limit is not None and value > limit * (1 + ROUNDING) + 1e-15
+    ]
 
 
 def model_row(setting: Setting, segment: Segment) -> int:

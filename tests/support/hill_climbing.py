@@ -78,16 +78,22 @@ class Climber:
         """An assignment, priced."""
         self.prices += 1
         priced = place.priced(place.segments(self.parts, taken))
-        return Spot(place, taken, value_of(self.setting.question, priced), priced.loss,
-                    tuple(broken(self.setting, priced)))
+        return Spot(
+            place,
+            taken,
+            value_of(self.setting.question, priced),
+            priced.loss,
+            tuple(broken(self.setting, priced)),
+        )
 
     def up(self, start: Spot) -> Spot | None:
         """The best that rounds of moves of choices reach from ``start``; None where nothing that
         keeps the limits is met."""
         best = start
         for _ in range(ROUNDS):
-            found = next((spots for spots in self._moves(best) if _order(spots) < _order(best)),
-                         best)
+            found = next(
+                (spots for spots in self._moves(best) if _order(spots) < _order(best)), best
+            )
             if found is best:
                 break
             best = found
@@ -96,16 +102,25 @@ class Climber:
     def _moves(self, spot: Spot) -> Iterator[Spot]:
         """The best of each kind of move: one part, two that are read together, two of any."""
         able = [spot.place.able(part) for part in self.parts]
-        single = {(i, choice): self.spot(spot.place, _with(spot.taken, {i: choice}))
-                  for i, few in enumerate(able) for choice in few
-                  if choice != spot.taken[i]}
+        single = {
+            (i, choice): self.spot(spot.place, _with(spot.taken, {i: choice}))
+            for i, few in enumerate(able)
+            for choice in few
+            if choice != spot.taken[i]
+        }
         yield min(single.values(), key=_order, default=spot)
-        pairs = [((i, one), (j, other)) for i, j in self._together()
-                 for one, other in product(able[i], able[j])
-                 if one != spot.taken[i] and other != spot.taken[j]]
+        pairs = [
+            ((i, one), (j, other))
+            for i, j in self._together()
+            for one, other in product(able[i], able[j])
+            if one != spot.taken[i] and other != spot.taken[j]
+        ]
         for some_pairs in (pairs, self._promising(spot, single)):
-            yield min((self.spot(spot.place, _with(spot.taken, dict(pair)))
-                       for pair in some_pairs), key=_order, default=spot)
+            yield min(
+                (self.spot(spot.place, _with(spot.taken, dict(pair))) for pair in some_pairs),
+                key=_order,
+                default=spot,
+            )
 
     def _together(self) -> Iterator[tuple[int, int]]:
         """Pairs of parts that one kernel reads in some layer."""
@@ -116,23 +131,27 @@ class Climber:
                 if kinds in READ_TOGETHER and set(one[0][1]) & set(other[0][1]):
                     yield i, j
 
-    def _promising(self, spot: Spot, single: dict[tuple[int, int], Spot],
-                   ) -> list[tuple[tuple[int, int], tuple[int, int]]]:
+    def _promising(
+        self,
+        spot: Spot,
+        single: dict[tuple[int, int], Spot],
+    ) -> list[tuple[tuple[int, int], tuple[int, int]]]:
         """Pairs of moves whose sum is better, and within the loss that is allowed."""
         limit = self.setting.loss_limit
         room = float("inf") if limit is None else limit - spot.loss
-        gains = sorted(((s.value - spot.value, s.loss - spot.loss, key)
-                        for key, s in single.items()))
+        gains = sorted(
+            ((s.value - spot.value, s.loss - spot.loss, key) for key, s in single.items())
+        )
         found = []
         for a, (gain, loss, one) in enumerate(gains):
             if gain >= 0:
                 break
-            for other_gain, other_loss, other in gains[a + 1:]:
+            for other_gain, other_loss, other in gains[a + 1 :]:
                 if gain + other_gain >= 0:
                     break
                 if one[0] != other[0] and loss + other_loss <= room + 1e-9:
                     found.append((gain + other_gain, one, other))
-        return [(one, other) for _, one, other in sorted(found)[:self.pairs]]
+        return [(one, other) for _, one, other in sorted(found)[: self.pairs]]
 
 
 def climbed(case: Case, *, pairs: int = 300, restarts: int = 3) -> Climb:
@@ -151,10 +170,14 @@ def climbed(case: Case, *, pairs: int = 300, restarts: int = 3) -> Climb:
 
 
 def _climb_all(climber: Climber, plan: Plan, taken: Taken, out: Climb, restarts: int) -> None:
-    layout = replace(Layout(), tp=plan.layout.tp, dp=plan.layout.dp, pp=plan.layout.pp,
-                     ep=plan.layout.ep)
+    layout = replace(
+        Layout(), tp=plan.layout.tp, dp=plan.layout.dp, pp=plan.layout.pp, ep=plan.layout.ep
+    )
     here: tuple[Layout, int, Taken] | None = (
-        layout, plan.workload.batch // (layout.dp * layout.pp), taken)
+        layout,
+        plan.workload.batch // (layout.dp * layout.pp),
+        taken,
+    )
     for _ in range(restarts):
         if here is None:
             break
@@ -188,14 +211,21 @@ def _places(setting: Setting, layout: Layout, slot: int) -> Iterator[tuple[str, 
         sizes = {batch} if given else {batch, batch * other_layout.ranks // layout.ranks}
         for size in sorted(sizes):
             if size % wide == 0 and size:
-                yield (f"tp{other_layout.tp} dp{other_layout.dp} pp{other_layout.pp} "
-                       f"ep{other_layout.ep} batch {size}"), other_layout, size // wide
+                yield (
+                    (
+                        f"tp{other_layout.tp} dp{other_layout.dp} pp{other_layout.pp} "
+                        f"ep{other_layout.ep} batch {size}"
+                    ),
+                    other_layout,
+                    size // wide,
+                )
 
 
 def _legal(climber: Climber, layout: Layout, slot: int, taken: Taken) -> bool:
     place = climber.place(layout, slot)
-    return all(choice in place.able(part)
-               for part, choice in zip(climber.parts, taken, strict=True))
+    return all(
+        choice in place.able(part) for part, choice in zip(climber.parts, taken, strict=True)
+    )
 
 
 def _taken(climber: Climber, plan: Plan) -> Taken | None:
@@ -228,11 +258,18 @@ def _order(spot: Spot) -> tuple[int, float]:
 
 def _told(climber: Climber, old: Taken, new: Taken) -> str:
     model = climber.setting.model
+
     def name(part: Part) -> str:
         return "+".join(model.units[unit].id for unit, _ in part)
-    return ", ".join(f"{name(part)} {model.choices[a]} → {model.choices[b]}"
-                     for part, a, b in zip(climber.parts, old, new, strict=True) if a != b) \
+
+    return (
+        ", ".join(
+            f"{name(part)} {model.choices[a]} → {model.choices[b]}"
+            for part, a, b in zip(climber.parts, old, new, strict=True)
+            if a != b
+        )
         or "the same choices"
+    )
 
 
 QUESTIONS: dict[str, Case] = {
@@ -242,23 +279,33 @@ QUESTIONS: dict[str, Case] = {
     "keys and values, latency": Case.of("llama-3.2-1b", "xeon-6980p", objective="latency"),
     "keys and values on a GPU": Case.of("llama-3.2-1b", "h100-sxm", devices=1, context=2048),
     "keys and values, batch given": Case.of("qwen2.5-0.5b", "l40s", devices=1, batch=64),
-    "keys and values, loose loss": Case.of("llama-3.2-1b", "b200-sxm", devices=1, batch=128,
-                                           max_loss="int4-w4a16"),
+    "keys and values, loose loss": Case.of(
+        "llama-3.2-1b", "b200-sxm", devices=1, batch=128, max_loss="int4-w4a16"
+    ),
     "experts, latency": Case.of("olmoe-1b-7b", "h100-sxm", devices=1, objective="latency"),
     "experts on a CPU": Case.of("olmoe-1b-7b", "xeon-6980p", devices=1, batch=16),
-    "experts, loose loss": Case.of("olmoe-1b-7b", "l40s", devices=1, batch=32,
-                                   max_loss="int4-w4a16"),
+    "experts, loose loss": Case.of(
+        "olmoe-1b-7b", "l40s", devices=1, batch=32, max_loss="int4-w4a16"
+    ),
     "experts over two GPUs": Case.of("olmoe-1b-7b", "h100-sxm", devices=2, batch=32),
     "latents and experts": Case.of("deepseek-v2-lite", "b200-sxm", devices=1, batch=64),
     "edge": Case.of("llama-3.2-1b", "jetson-agx-orin-64gb", objective="latency"),
     "one engine": Case.of("llama-3.2-1b", "h100-sxm", devices=1, engine="vllm", context=2048),
     "another engine": Case.of("deepseek-v2-lite", "h100-sxm", devices=1, engine="sglang", batch=32),
-    "a limit on the token": Case.of("mistral-7b-v0.1", "b200-sxm", devices=2, context=1500,
-                                    tpot_seconds=0.0633369600774675),
-    "a limit on the first token": Case.of("llama-3.2-1b", "h100-sxm", devices=1, context=512,
-                                          ttft_seconds=0.016),
-    "least memory": Case.of("qwen2.5-0.5b", "xeon-platinum-8480", devices=1, batch=32,
-                            objective="memory", ttft_seconds=2.0),
+    "a limit on the token": Case.of(
+        "mistral-7b-v0.1", "b200-sxm", devices=2, context=1500, tpot_seconds=0.0633369600774675
+    ),
+    "a limit on the first token": Case.of(
+        "llama-3.2-1b", "h100-sxm", devices=1, context=512, ttft_seconds=0.016
+    ),
+    "least memory": Case.of(
+        "qwen2.5-0.5b",
+        "xeon-platinum-8480",
+        devices=1,
+        batch=32,
+        objective="memory",
+        ttft_seconds=2.0,
+    ),
     "untied": Case.of("synthetic-mha-6", "h100-sxm", devices=1, batch=64, untie=True),
     "untied experts": Case.of("synthetic-moe-4", "l40s", devices=1, batch=64, untie=True),
 }

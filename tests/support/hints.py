@@ -7,8 +7,14 @@ from typing import Any
 FLAG = re.compile(r"(raise )?--([a-z-]+)(?: to)? ([\w.+-]+)")
 LEFT_OUT = re.compile(r"leave out ((?:--[a-z-]+(?: and )?)+)")
 ELSEWHERE = re.compile(r"it fits on (\d+) × ([\w-]+)")
-NUMBERS = {"batch": int, "context": int, "isl": int, "osl": int, "devices": int,
-           "memory_bytes": int}
+NUMBERS = {
+    "batch": int,
+    "context": int,
+    "isl": int,
+    "osl": int,
+    "devices": int,
+    "memory_bytes": int,
+}
 NO_FLAG = ("use devices with more memory", "name another device")
 
 

@@ -35,15 +35,23 @@ sys.exit(run(sys.argv[3:]))
 
 def killed_after(records: int, *words: str, folder: Path) -> int:
     """The status of ``plan WORDS``, killed in ``folder`` after ``records`` of its journal."""
-    return subprocess.run([sys.executable, "-c", _AT_RECORD, "kill", str(records), *words],
-                          cwd=folder, env=_environment(), stdout=subprocess.DEVNULL,
-                          check=False).returncode
+    return subprocess.run(
+        [sys.executable, "-c", _AT_RECORD, "kill", str(records), *words],
+        cwd=folder,
+        env=_environment(),
+        stdout=subprocess.DEVNULL,
+        check=False,
+    ).returncode
 
 
 def waiting_after(records: int, *words: str, folder: Path) -> subprocess.Popen[bytes]:
     """``plan WORDS`` that runs in ``folder``, returned when it stands still after ``records``."""
-    process = subprocess.Popen([sys.executable, "-c", _AT_RECORD, "wait", str(records), *words],
-                               cwd=folder, env=_environment(), stdout=subprocess.PIPE)
+    process = subprocess.Popen(
+        [sys.executable, "-c", _AT_RECORD, "wait", str(records), *words],
+        cwd=folder,
+        env=_environment(),
+        stdout=subprocess.PIPE,
+    )
     assert process.stdout is not None
     with process.stdout as said:
         told = said.readline()

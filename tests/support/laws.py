@@ -22,10 +22,31 @@ MOST_SECONDS = 2.0
 MOST_BYTES = 1 << 30
 LONGEST_LINE = 1200
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
-_CHANGES = {"os.rename": 2, "os.remove": 1, "os.mkdir": 1, "os.rmdir": 1, "os.link": 2,
-            "os.symlink": 2, "os.truncate": 1, "os.chmod": 1, "shutil.rmtree": 1}
-_FORBIDDEN = ("socket.", "subprocess.", "os.system", "os.exec", "os.fork", "os.posix_spawn",
-              "pickle.find_class", "ctypes.dlopen", "ftplib.", "http.", "urllib.", "smtplib.")
+_CHANGES = {
+    "os.rename": 2,
+    "os.remove": 1,
+    "os.mkdir": 1,
+    "os.rmdir": 1,
+    "os.link": 2,
+    "os.symlink": 2,
+    "os.truncate": 1,
+    "os.chmod": 1,
+    "shutil.rmtree": 1,
+}
+_FORBIDDEN = (
+    "socket.",
+    "subprocess.",
+    "os.system",
+    "os.exec",
+    "os.fork",
+    "os.posix_spawn",
+    "pickle.find_class",
+    "ctypes.dlopen",
+    "ftplib.",
+    "http.",
+    "urllib.",
+    "smtplib.",
+)
 
 
 class LawError(AssertionError):
@@ -52,11 +73,14 @@ def _hook(event: str, arguments: tuple[Any, ...]) -> None:
         return
     if event == "open":
         path, _, flags = arguments
-        if isinstance(path, str | bytes | os.PathLike) and isinstance(flags, int) \
-                and flags & _WRITING:
+        if (
+            isinstance(path, str | bytes | os.PathLike)
+            and isinstance(flags, int)
+            and flags & _WRITING
+        ):
             _active[-1].written.add(os.path.abspath(os.fsdecode(path)))
     elif event in _CHANGES:
-        for path in arguments[:_CHANGES[event]]:
+        for path in arguments[: _CHANGES[event]]:
             if isinstance(path, str | bytes | os.PathLike):
                 _active[-1].written.add(os.path.abspath(os.fsdecode(path)))
     elif event.startswith(_FORBIDDEN):
@@ -84,9 +108,13 @@ def watched() -> Iterator[Watch]:
 
 def check(watch: Watch, allowed: Path, *, most_seconds: float = MOST_SECONDS) -> None:
     """Raise LawError where ``watch`` saw a law broken; files may be written under ``allowed``."""
-    outside = sorted(path for path in watch.written
-                     if path != os.devnull and not Path(path).is_relative_to(allowed)
-                     and "__pycache__" not in path)
+    outside = sorted(
+        path
+        for path in watch.written
+        if path != os.devnull
+        and not Path(path).is_relative_to(allowed)
+        and "__pycache__" not in path
+    )
     if outside:
         raise LawError(f"written outside its folder: {outside}")
     if watch.forbidden:
@@ -106,8 +134,13 @@ class Ended:
     err: str
 
 
-def command(words: Sequence[str], folder: Path, *, may_write: Sequence[str] = (),
-            most_seconds: float = MOST_SECONDS) -> Ended:
+def command(
+    words: Sequence[str],
+    folder: Path,
+    *,
+    may_write: Sequence[str] = (),
+    most_seconds: float = MOST_SECONDS,
+) -> Ended:
     """Run one command line in ``folder`` within this process and hold it to the laws.
 
     ``may_write`` are the names in ``folder`` that it may leave there.
@@ -120,8 +153,12 @@ def command(words: Sequence[str], folder: Path, *, may_write: Sequence[str] = ()
 
     before = set(os.listdir(folder))
     out, err = io.StringIO(), io.StringIO()
-    with contextlib.chdir(folder), contextlib.redirect_stdout(out), \
-            contextlib.redirect_stderr(err), watched() as watch:
+    with (
+        contextlib.chdir(folder),
+        contextlib.redirect_stdout(out),
+        contextlib.redirect_stderr(err),
+        watched() as watch,
+    ):
         code = run(list(words))
     check(watch, folder, most_seconds=most_seconds)
     ended = Ended(code, out.getvalue(), err.getvalue())
@@ -132,8 +169,7 @@ def command(words: Sequence[str], folder: Path, *, may_write: Sequence[str] = ()
     return ended
 
 
-def reader(read: Callable[[], object], folder: Path, *,
-           most_seconds: float = MOST_SECONDS) -> bool:
+def reader(read: Callable[[], object], folder: Path, *, most_seconds: float = MOST_SECONDS) -> bool:
     """Hold a function that reads files in ``folder`` to the laws; whether it took them.
 
     Raises:

@@ -19,8 +19,15 @@ M, N = 32, 16
 VOLTA_MIXED = "m8n8k4.f32.f16.f16.f16"
 KINDS = ("raw", "sparse", "close")
 F8F6F4 = ("e5m2", "e4m3", "e3m2", "e2m3", "e2m1")
-FORMATS = {"e4m3": "e4m3fn", "f16": "fp16", "f32": "fp32", "f64": "fp64", "xf32": "tf32",
-           "fp8": "e4m3fnuz", "bf8": "e5m2fnuz"}
+FORMATS = {
+    "e4m3": "e4m3fn",
+    "f16": "fp16",
+    "f32": "fp32",
+    "f64": "fp64",
+    "xf32": "tf32",
+    "fp8": "e4m3fnuz",
+    "bf8": "e5m2fnuz",
+}
 
 
 @dataclass(frozen=True)
@@ -47,62 +54,134 @@ def _mma(arch: str, unit: str, names: list[str]) -> list[Instruction]:
     found = []
     for name in names:
         shape, a, b, c = name.split(".")[0], *name.split(".")[-3:]
-        found.append(Instruction("MMA", arch, name, unit, FORMATS.get(a, a), FORMATS.get(b, b),
-                                 FORMATS.get(c, c), int(shape.split("k")[1])))
+        found.append(
+            Instruction(
+                "MMA",
+                arch,
+                name,
+                unit,
+                FORMATS.get(a, a),
+                FORMATS.get(b, b),
+                FORMATS.get(c, c),
+                int(shape.split("k")[1]),
+            )
+        )
     return found
 
 
 def _nvidia() -> list[Instruction]:
     sm70 = ["m8n8k4.f32.f16.f16.f32", "m8n8k4.f32.f16.f16.f16", "m8n8k4.f16.f16.f16.f16"]
     sm75 = ["m16n8k8.f32.f16.f16.f32", "m16n8k8.f16.f16.f16.f16"]
-    sm80 = ["m8n8k4.f64.f64.f64.f64", "m16n8k8.f32.tf32.tf32.f32", "m16n8k4.f32.tf32.tf32.f32",
-            "m16n8k16.f32.f16.f16.f32", "m16n8k16.f16.f16.f16.f16", "m16n8k16.f32.bf16.bf16.f32",
-            "m16n8k8.f32.bf16.bf16.f32"]
-    sm89 = [f"m16n8k{k}.{d}.{a}.{b}.{d}" for k in (32, 16) for d in ("f32", "f16")
-            for a in ("e5m2", "e4m3") for b in ("e5m2", "e4m3")]
+    sm80 = [
+        "m8n8k4.f64.f64.f64.f64",
+        "m16n8k8.f32.tf32.tf32.f32",
+        "m16n8k4.f32.tf32.tf32.f32",
+        "m16n8k16.f32.f16.f16.f32",
+        "m16n8k16.f16.f16.f16.f16",
+        "m16n8k16.f32.bf16.bf16.f32",
+        "m16n8k8.f32.bf16.bf16.f32",
+    ]
+    sm89 = [
+        f"m16n8k{k}.{d}.{a}.{b}.{d}"
+        for k in (32, 16)
+        for d in ("f32", "f16")
+        for a in ("e5m2", "e4m3")
+        for b in ("e5m2", "e4m3")
+    ]
     sm90 = [f"m16n8k{k}.f64.f64.f64.f64" for k in (16, 8, 4)]
-    sm120 = [f"m16n8k32.kind::f8f6f4.{d}.{a}.{b}.{d}" for d in ("f32", "f16") for a in F8F6F4
-             for b in F8F6F4]
-    return [*_mma("Volta", "volta", sm70), *_mma("Turing", "turing", sm75),
-            *_mma("Turing", "volta", sm70), *_mma("Ampere", "ampere", sm80 + sm75),
-            *_mma("Ada Lovelace", "ada", sm89 + sm80 + sm75),
-            *_mma("Hopper", "hopper-mma", sm90 + sm80 + sm75),
-            *_mma("Blackwell", "blackwell-mma", sm80 + sm75),
-            *_mma("RTX Blackwell", "blackwell-geforce", sm120 + sm89 + sm80 + sm75)]
+    sm120 = [
+        f"m16n8k32.kind::f8f6f4.{d}.{a}.{b}.{d}"
+        for d in ("f32", "f16")
+        for a in F8F6F4
+        for b in F8F6F4
+    ]
+    return [
+        *_mma("Volta", "volta", sm70),
+        *_mma("Turing", "turing", sm75),
+        *_mma("Turing", "volta", sm70),
+        *_mma("Ampere", "ampere", sm80 + sm75),
+        *_mma("Ada Lovelace", "ada", sm89 + sm80 + sm75),
+        *_mma("Hopper", "hopper-mma", sm90 + sm80 + sm75),
+        *_mma("Blackwell", "blackwell-mma", sm80 + sm75),
+        *_mma("RTX Blackwell", "blackwell-geforce", sm120 + sm89 + sm80 + sm75),
+    ]
 
 
 def _asynchronous() -> list[Instruction]:
     """wgmma and tcgen05.mma, whose accumulator has the type of the result."""
-    plain = [("8", "f32", "tf32", "tf32"), ("16", "f32", "f16", "f16"), ("16", "f16", "f16", "f16"),
-             ("16", "f32", "bf16", "bf16")]
-    fp8 = [("32", d, a, b) for d in ("f32", "f16") for a in ("e5m2", "e4m3")
-           for b in ("e5m2", "e4m3")]
+    plain = [
+        ("8", "f32", "tf32", "tf32"),
+        ("16", "f32", "f16", "f16"),
+        ("16", "f16", "f16", "f16"),
+        ("16", "f32", "bf16", "bf16"),
+    ]
+    fp8 = [
+        ("32", d, a, b) for d in ("f32", "f16") for a in ("e5m2", "e4m3") for b in ("e5m2", "e4m3")
+    ]
     mixed = [("32", d, a, b) for d in ("f32", "f16") for a in F8F6F4 for b in F8F6F4]
     kind = {"8": "tf32", "16": "f16", "32": "f8f6f4"}
-    found = [("WGMMA", "Hopper", f"m64n16k{k}.{d}.{a}.{b}", "hopper-wgmma", a, b, d, int(k))
-             for k, d, a, b in plain + fp8]
-    found += [("TCGen05MMA", "Blackwell", f"m64n16k{k}.kind::{kind[k]}.{d}.{a}.{b}",
-               "blackwell-tcgen05", a, b, d, int(k)) for k, d, a, b in plain + mixed]
-    return [Instruction(o, arch, n, u, FORMATS.get(a, a), FORMATS.get(b, b), FORMATS[d], k)
-            for o, arch, n, u, a, b, d, k in found]
+    found = [
+        ("WGMMA", "Hopper", f"m64n16k{k}.{d}.{a}.{b}", "hopper-wgmma", a, b, d, int(k))
+        for k, d, a, b in plain + fp8
+    ]
+    found += [
+        (
+            "TCGen05MMA",
+            "Blackwell",
+            f"m64n16k{k}.kind::{kind[k]}.{d}.{a}.{b}",
+            "blackwell-tcgen05",
+            a,
+            b,
+            d,
+            int(k),
+        )
+        for k, d, a, b in plain + mixed
+    ]
+    return [
+        Instruction(o, arch, n, u, FORMATS.get(a, a), FORMATS.get(b, b), FORMATS[d], k)
+        for o, arch, n, u, a, b, d, k in found
+    ]
 
 
 def _block_scaled() -> list[Instruction]:
     kinds = [("mxf8f6f4", 32, a, b, "ue8m0") for a in F8F6F4 for b in F8F6F4]
-    kinds += [("mxf4", 32, "e2m1", "e2m1", "ue8m0"), ("mxf4nvf4", 32, "e2m1", "e2m1", "ue8m0"),
-              ("mxf4nvf4", 16, "e2m1", "e2m1", "ue8m0"), ("mxf4nvf4", 16, "e2m1", "e2m1", "ue4m3")]
+    kinds += [
+        ("mxf4", 32, "e2m1", "e2m1", "ue8m0"),
+        ("mxf4nvf4", 32, "e2m1", "e2m1", "ue8m0"),
+        ("mxf4nvf4", 16, "e2m1", "e2m1", "ue8m0"),
+        ("mxf4nvf4", 16, "e2m1", "e2m1", "ue4m3"),
+    ]
     found = []
     for kind, group, a, b, scale in kinds:
-        k, unit = (32, "blackwell-mxf8f6f4") if kind == "mxf8f6f4" else (64,
-                                                                        "blackwell-block-scaled")
+        k, unit = (
+            (32, "blackwell-mxf8f6f4") if kind == "mxf8f6f4" else (64, "blackwell-block-scaled")
+        )
         for operation, arch, name in (
-                ("TCGen05MMABlockScale", "Blackwell",
-                 f"m128n16k{k}.kind::{kind}.block{group}.f32.{a}.{b}.{scale}"),
-                ("MMABlockScale", "RTX Blackwell",
-                 f"m16n8k{k}.kind::{kind}.block{group}.f32.{a}.{b}.f32.{scale}")):
-            found.append(Instruction(operation, arch, name, unit, FORMATS.get(a, a),
-                                     FORMATS.get(b, b), "fp32", k,
-                                     "e8m0" if scale == "ue8m0" else scale, group))
+            (
+                "TCGen05MMABlockScale",
+                "Blackwell",
+                f"m128n16k{k}.kind::{kind}.block{group}.f32.{a}.{b}.{scale}",
+            ),
+            (
+                "MMABlockScale",
+                "RTX Blackwell",
+                f"m16n8k{k}.kind::{kind}.block{group}.f32.{a}.{b}.f32.{scale}",
+            ),
+        ):
+            found.append(
+                Instruction(
+                    operation,
+                    arch,
+                    name,
+                    unit,
+                    FORMATS.get(a, a),
+                    FORMATS.get(b, b),
+                    "fp32",
+                    k,
+                    "e8m0" if scale == "ue8m0" else scale,
+                    group,
+                )
+            )
     return found
 
 
@@ -131,15 +210,31 @@ def _amd() -> list[Instruction]:
     for arch, names in (("CDNA1", CDNA1), ("CDNA2", CDNA2 + CDNA1), ("CDNA3", CDNA3)):
         for name in names:
             d, rest = name.split("_", 1)
-            k = int("".join(ch if ch.isdigit() or ch == "x" else " " for ch in rest)
-                    .split()[0].split("x")[2])
+            k = int(
+                "".join(ch if ch.isdigit() or ch == "x" else " " for ch in rest)
+                .split()[0]
+                .split("x")[2]
+            )
             text = rest.removesuffix("_1k")
-            types = text.split("_")[-2:] if text[-3:] in ("fp8", "bf8") else [
-                next(t for t in ("xf32", "bf16", "f64", "f32", "f16") if text.endswith(t))] * 2
+            types = (
+                text.split("_")[-2:]
+                if text[-3:] in ("fp8", "bf8")
+                else [next(t for t in ("xf32", "bf16", "f64", "f32", "f16") if text.endswith(t))]
+                * 2
+            )
             old = arch == "CDNA2" and types[0] == "bf16" and not name.endswith("_1k")
-            found.append(Instruction("MFMA", arch, name, "cdna2-bf16" if old else arch.lower(),
-                                     FORMATS.get(types[0], types[0]),
-                                     FORMATS.get(types[1], types[1]), FORMATS[d], k))
+            found.append(
+                Instruction(
+                    "MFMA",
+                    arch,
+                    name,
+                    "cdna2-bf16" if old else arch.lower(),
+                    FORMATS.get(types[0], types[0]),
+                    FORMATS.get(types[1], types[1]),
+                    FORMATS[d],
+                    k,
+                )
+            )
     return found
 
 
@@ -200,8 +295,10 @@ def inputs(one: Instruction, kind: str) -> Inputs:
     if not one.scale:
         return Inputs(a, b, c)
     wide = (0, 256) if kind == "raw" else (110, 140) if one.scale == "e8m0" else (0, 0x7F)
-    scales = [rng.integers(*wide, shape).astype(np.uint8)
-              for shape in ((M, one.k // one.group), (one.k // one.group, N))]
+    scales = [
+        rng.integers(*wide, shape).astype(np.uint8)
+        for shape in ((M, one.k // one.group), (one.k // one.group, N))
+    ]
     return Inputs(a, b, c, *scales)
 
 
@@ -215,12 +312,29 @@ def ours(one: Instruction, given: Inputs) -> np.ndarray:
     """The outputs of the unit, float32 or float64."""
     if one.a == "fp64":
         return matmul_fp64(given.a, given.b, c=given.c)
-    scales = {"a_scales": given.a_scales, "b_scales": given.b_scales, "scale_format": one.scale,
-              "scale_group": one.group} if one.scale else {}
+    scales = (
+        {
+            "a_scales": given.a_scales,
+            "b_scales": given.b_scales,
+            "scale_format": one.scale,
+            "scale_group": one.group,
+        }
+        if one.scale
+        else {}
+    )
     # One form of Volta's takes an FP16 accumulator and returns FP32.
     into = "fp32" if one.name == VOLTA_MIXED else one.c
-    return matmul(given.a, given.b, a_format=one.a, b_format=one.b, unit=one.unit,
-                  c=given.c.astype(np.float32), accumulator_format=into, engine="numpy", **scales)
+    return matmul(
+        given.a,
+        given.b,
+        a_format=one.a,
+        b_format=one.b,
+        unit=one.unit,
+        c=given.c.astype(np.float32),
+        accumulator_format=into,
+        engine="numpy",
+        **scales,
+    )
 
 
 def digest(outputs: np.ndarray) -> str:

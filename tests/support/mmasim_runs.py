@@ -27,21 +27,25 @@ def theirs(one: Instruction, given: Inputs) -> np.ndarray:
     from mmasim.amd import sim as amd
     from mmasim.nv_ptx import sim as nvidia
 
-    operation = getattr(amd if one.operation == "MFMA" else nvidia, one.operation)(one.arch,
-                                                                                   one.name)
+    operation = getattr(amd if one.operation == "MFMA" else nvidia, one.operation)(
+        one.arch, one.name
+    )
     c = torch.from_numpy(given.c.copy())
     if not one.scale:
         out = operation(_tensor(given.a, one.a), _tensor(given.b, one.b), c)
         return np.asarray((out if one.c == "fp64" else out.float()).numpy())
     if one.k == 64:  # two codes to a byte, the first in the high half
-        a, b = (torch.from_numpy((x[:, ::2] << np.uint8(4)) | x[:, 1::2])
-                for x in (given.a, given.b.T))
+        a, b = (
+            torch.from_numpy((x[:, ::2] << np.uint8(4)) | x[:, 1::2]) for x in (given.a, given.b.T)
+        )
         b = b.T
     else:
         a, b = _tensor(given.a, one.a), _tensor(given.b, one.b)
     dtype = torch.float8_e8m0fnu if one.scale == "e8m0" else torch.float8_e4m3fn
-    scales = [torch.from_numpy(np.ascontiguousarray(s)).view(dtype)
-              for s in (given.a_scales, given.b_scales)]
+    scales = [
+        torch.from_numpy(np.ascontiguousarray(s)).view(dtype)
+        for s in (given.a_scales, given.b_scales)
+    ]
     return np.asarray(operation(a, b, c, *scales).numpy())
 
 
@@ -66,15 +70,21 @@ def modelled() -> set[str]:
               "TCGen05MMABlockScale": isa_tcgen05mma.tcgen05mma_block_scale_shape_and_type,
               "MFMA": isa_mfma.arch_mfma_suffix}  # fmt: skip
     fixed = {"WGMMA": "m64n16k", "TCGen05MMA": "m64n16k", "TCGen05MMABlockScale": "m128n16k"}
-    return {f"{operation} {arch} {name}" for operation, archs in tables.items()
-            for arch, names in archs.items() for name in names
-            if name.startswith(fixed.get(operation, ""))}
+    return {
+        f"{operation} {arch} {name}"
+        for operation, archs in tables.items()
+        for arch, names in archs.items()
+        for name in names
+        if name.startswith(fixed.get(operation, ""))
+    }
 
 
 def main() -> None:
     """Write the digests."""
-    found = {one.id: [digest(theirs(one, inputs(one, kind))) for kind in KINDS]
-             for one in INSTRUCTIONS.values()}
+    found = {
+        one.id: [digest(theirs(one, inputs(one, kind))) for kind in KINDS]
+        for one in INSTRUCTIONS.values()
+    }
     DIGESTS.write_text(json.dumps(found, indent=0) + "\n", encoding="utf-8")
     print(f"{len(found)} instructions, {len(KINDS)} digests each")
 

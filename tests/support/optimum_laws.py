@@ -77,8 +77,9 @@ def more_memory(case: Case) -> list[str]:
 def larger_memory_limit(case: Case) -> list[str]:
     """A larger limit on a device's bytes never worsens the objective."""
     cut = case.pick("bytes")(CUTS)
-    return never_worse(limited(case, "memory_bytes", cut),
-                       limited(case, "memory_bytes", (1 + cut) / 2))
+    return never_worse(
+        limited(case, "memory_bytes", cut), limited(case, "memory_bytes", (1 + cut) / 2)
+    )
 
 
 def more_devices(case: Case) -> list[str]:
@@ -121,12 +122,17 @@ def looser_limit(case: Case) -> list[str]:
         return never_worse(limited(case, kind, cut), limited(case, kind, loose))
     names = pick((("bf16", "fp8-block"), ("int8-w8a8", "int4-w4a16"), ("fp8-tensor", "fp8-block")))
     plans = {name: some(case.asked(max_loss=name)) for name in names}
-    bound = {name: float((assumed(plan, "max-loss") or "").partition("(")[2].rstrip(")"))
-             for name, plan in plans.items()}
+    bound = {
+        name: float((assumed(plan, "max-loss") or "").partition("(")[2].rstrip(")"))
+        for name, plan in plans.items()
+    }
     order = sorted(plans, key=bound.__getitem__)
-    return [words for tight, loose in pairwise(order)
-            if bound[tight] < bound[loose]
-            for words in never_worse(case.asked(max_loss=tight), case.asked(max_loss=loose))]
+    return [
+        words
+        for tight, loose in pairwise(order)
+        if bound[tight] < bound[loose]
+        for words in never_worse(case.asked(max_loss=tight), case.asked(max_loss=loose))
+    ]
 
 
 def dropped_rule(case: Case) -> list[str]:
@@ -165,8 +171,8 @@ def kept_limit(case: Case) -> list[str]:
 
 
 def met(case: Case) -> Case:
-    """``case``, or the same under limits that cut or under one that does not, where it has a plan.
-    """
+    """``case``, or the same under limits that cut or under one that does not, where it has a
+    plan."""
     pick = case.pick("met")
     asked = pick((case, cut(case), limited(case, pick(LIMITS), pick(SLACKS))))
     return asked if answered(asked) is not None else case
@@ -176,24 +182,42 @@ def estimate_agrees(case: Case) -> list[str]:
     """`plan estimate --plan` under the same limits ends well, with the same figures."""
     asked = met(case)
     plan, given = some(asked), asked.arguments
-    keep = ("model", "device", "scenario", "ttft_seconds", "tpot_seconds", "memory_bytes",
-            "objective")
+    keep = (
+        "model",
+        "device",
+        "scenario",
+        "ttft_seconds",
+        "tpot_seconds",
+        "memory_bytes",
+        "objective",
+    )
     try:
         again = planner.estimate(plan=plan, **{k: v for k, v in given.items() if k in keep})
     except InfeasibleError as error:
         return [f"{asked}: {error.message}"]
-    pairs = [(name, getattr(plan.performance, name).value, getattr(again.performance, name).value)
-             for name in ("tpot_seconds", "ttft_seconds", "output_tokens_per_second")]
-    pairs += [("bytes", plan.memory_per_device.total_bytes, again.memory_per_device.total_bytes),
-              ("loss", plan.quality.loss, again.quality.loss)]
-    return [f"{asked}: {name} {ours!r}, priced {theirs!r}" for name, ours, theirs in pairs
-            if abs(ours - theirs) > ROUNDING * abs(ours)]
+    pairs = [
+        (name, getattr(plan.performance, name).value, getattr(again.performance, name).value)
+        for name in ("tpot_seconds", "ttft_seconds", "output_tokens_per_second")
+    ]
+    pairs += [
+        ("bytes", plan.memory_per_device.total_bytes, again.memory_per_device.total_bytes),
+        ("loss", plan.quality.loss, again.quality.loss),
+    ]
+    return [
+        f"{asked}: {name} {ours!r}, priced {theirs!r}"
+        for name, ours, theirs in pairs
+        if abs(ours - theirs) > ROUNDING * abs(ours)
+    ]
 
 
 def limits_kept(case: Case) -> list[str]:
     """A plan keeps every limit by its own printed figures."""
-    return [f"{asked}: {words}" for asked in (met(case), cut(case))
-            if (plan := answered(asked)) is not None for words in broken_limits(asked, plan)]
+    return [
+        f"{asked}: {words}"
+        for asked in (met(case), cut(case))
+        if (plan := answered(asked)) is not None
+        for words in broken_limits(asked, plan)
+    ]
 
 
 def price_is_the_objective(case: Case) -> list[str]:
@@ -201,13 +225,17 @@ def price_is_the_objective(case: Case) -> list[str]:
     asked = met(case)
     plan = some(asked)
     said = assumed(plan, "repricing")
-    told = [] if said is None or said.startswith(("+0.00%", "-0.00%")) \
+    told = (
+        []
+        if said is None or said.startswith(("+0.00%", "-0.00%"))
         else [f"{asked}: repricing {said}"]
+    )
     full = objective_of(plan, plan.objective)
     solved = plan.solver.bound / (1 - plan.solver.gap)
     if abs(solved - full) > ROUNDING * abs(full):
-        told.append(f"{asked}: solved for {solved:.12g}, priced {full:.12g} "
-                    f"({solved / full - 1:+.4%})")
+        told.append(
+            f"{asked}: solved for {solved:.12g}, priced {full:.12g} ({solved / full - 1:+.4%})"
+        )
     return told
 
 
@@ -218,9 +246,11 @@ def bound_is_not_undercut(case: Case) -> list[str]:
     plan, pinned = some(asked), _pinned(asked)
     batches = [] if asked.get("batch") else [pinned.asked(batch=b) for b in _near(some(asked))]
     others = [asked.asked(objective=o) for o in OBJECTIVES if o != asked.objective]
-    return [f"{words}: {rival} against {asked}"
-            for rival in (pick(others), *([pick(batches)] if batches else []))
-            if (words := undercut(asked, plan, rival))]
+    return [
+        f"{words}: {rival} against {asked}"
+        for rival in (pick(others), *([pick(batches)] if batches else []))
+        if (words := undercut(asked, plan, rival))
+    ]
 
 
 def undercut(asked: Case, plan: Plan, rival: Case) -> str:

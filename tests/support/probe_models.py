@@ -23,12 +23,23 @@ def tiny_decoder(seed: int = 0, *, interleaved: bool = False, scale: float = 0.1
     kv = WIDTH // HEADS * KV_HEADS
     shapes = {"embed": (VOCABULARY, WIDTH), "head": (VOCABULARY, WIDTH), "norm": (WIDTH,)}
     for n in range(LAYERS):
-        shapes |= {f"{n}.norm1": (WIDTH,), f"{n}.norm2": (WIDTH,), f"{n}.q": (WIDTH, WIDTH),
-                   f"{n}.k": (kv, WIDTH), f"{n}.v": (kv, WIDTH), f"{n}.o": (WIDTH, WIDTH),
-                   f"{n}.gate": (INNER, WIDTH), f"{n}.up": (INNER, WIDTH),
-                   f"{n}.down": (WIDTH, INNER)}
-    weights = {name: (np.ones(shape) if len(shape) == 1 else rng.standard_normal(shape) * scale)
-               .astype(np.float32) for name, shape in shapes.items()}
+        shapes |= {
+            f"{n}.norm1": (WIDTH,),
+            f"{n}.norm2": (WIDTH,),
+            f"{n}.q": (WIDTH, WIDTH),
+            f"{n}.k": (kv, WIDTH),
+            f"{n}.v": (kv, WIDTH),
+            f"{n}.o": (WIDTH, WIDTH),
+            f"{n}.gate": (INNER, WIDTH),
+            f"{n}.up": (INNER, WIDTH),
+            f"{n}.down": (WIDTH, INNER),
+        }
+    weights = {
+        name: (np.ones(shape) if len(shape) == 1 else rng.standard_normal(shape) * scale).astype(
+            np.float32
+        )
+        for name, shape in shapes.items()
+    }
     shape = DecoderShape(LAYERS, HEADS, KV_HEADS, WIDTH // HEADS, 10000.0, 1e-5, interleaved)
     return Decoder(shape, NAMES, weights)
 
@@ -45,15 +56,25 @@ def tiny_encoder(seed: int = 0) -> Encoder:
     for n in range(2):
         at = f"encoder.layer.{n}."
         for role, rows, columns in (
-                ("attention.self.query", WIDTH, WIDTH), ("attention.self.key", WIDTH, WIDTH),
-                ("attention.self.value", WIDTH, WIDTH), ("attention.output.dense", WIDTH, WIDTH),
-                ("intermediate.dense", INNER, WIDTH), ("output.dense", WIDTH, INNER)):
+            ("attention.self.query", WIDTH, WIDTH),
+            ("attention.self.key", WIDTH, WIDTH),
+            ("attention.self.value", WIDTH, WIDTH),
+            ("attention.output.dense", WIDTH, WIDTH),
+            ("intermediate.dense", INNER, WIDTH),
+            ("output.dense", WIDTH, INNER),
+        ):
             shapes |= {f"{at}{role}.weight": (rows, columns), f"{at}{role}.bias": (rows,)}
         for norm in ("attention.output", "output"):
-            shapes |= {f"{at}{norm}.LayerNorm.weight": (WIDTH,),
-                       f"{at}{norm}.LayerNorm.bias": (WIDTH,)}
-    weights = {name: (rng.standard_normal(shape) * 0.1 + name.endswith("LayerNorm.weight"))
-               .astype(np.float32) for name, shape in shapes.items()}
+            shapes |= {
+                f"{at}{norm}.LayerNorm.weight": (WIDTH,),
+                f"{at}{norm}.LayerNorm.bias": (WIDTH,),
+            }
+    weights = {
+        name: (rng.standard_normal(shape) * 0.1 + name.endswith("LayerNorm.weight")).astype(
+            np.float32
+        )
+        for name, shape in shapes.items()
+    }
     return Encoder(2, 4, 1e-12, weights)
 
 

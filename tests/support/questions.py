@@ -18,17 +18,20 @@ SMALL, DEVICE = "qwen2.5-0.5b", "h100-sxm"
 
 
 @cache
-def question_of(model: str = SMALL, device: str = DEVICE, *, uniform: str | None = None,
-                **asked: Any) -> Question:
+def question_of(
+    model: str = SMALL, device: str = DEVICE, *, uniform: str | None = None, **asked: Any
+) -> Question:
     """What is asked, defaults filled in; one device and a context of 2048 unless told otherwise."""
     values = {"devices": 1, "context": 2048, "batch": 8, **asked}
-    return build_question(load_model(model), load_device(device), Asked(**values), None,
-                          uniform=uniform, given=None)
+    return build_question(
+        load_model(model), load_device(device), Asked(**values), None, uniform=uniform, given=None
+    )
 
 
 @cache
-def model_of(model: str = SMALL, device: str = DEVICE, *, uniform: str | None = None,
-             **asked: Any) -> CostModel:
+def model_of(
+    model: str = SMALL, device: str = DEVICE, *, uniform: str | None = None, **asked: Any
+) -> CostModel:
     return build_model(question_of(model, device, uniform=uniform, **asked), load_prior())
 
 
@@ -50,7 +53,17 @@ def plan_of(model: str = SMALL, device: str = DEVICE, **asked: Any) -> Plan:
 def unit_plan(kind: str, scheme: str, layers: tuple[int, ...] = (0,), **figures: Any) -> UnitPlan:
     """A row of a plan; what is not given is zero."""
     values: dict[str, Any] = {
-        "unit": kind, "multiplicity": 1, "weight_format": None, "activation_format": None,
-        "weight_bytes": 0, "weight_bytes_per_device": 0, "prefill_seconds": 0.0,
-        "decode_seconds": 0.0, "bound": "memory", "loss": 0.0, "reason": "", "next_best": None}
+        "unit": kind,
+        "multiplicity": 1,
+        "weight_format": None,
+        "activation_format": None,
+        "weight_bytes": 0,
+        "weight_bytes_per_device": 0,
+        "prefill_seconds": 0.0,
+        "decode_seconds": 0.0,
+        "bound": "memory",
+        "loss": 0.0,
+        "reason": "",
+        "next_best": None,
+    }
     return UnitPlan(kind=kind, scheme=scheme, layers=layers, **{**values, **figures})

@@ -31,21 +31,59 @@ Value = str | int | float | bool | tuple[str, ...]
 CATALOGUE = ("smollm2-135m", "qwen2.5-0.5b", "llama-3.2-1b", "olmoe-1b-7b", "deepseek-v2-lite")
 SOON = 1
 """The first one is planned soon: in `make test` synthetic ones stand for experts and latents."""
-DEVICES = ("h100-sxm", "l40s", "b200-sxm", "xeon-6980p", "xeon-platinum-8480",
-           "jetson-agx-orin-64gb")
+DEVICES = (
+    "h100-sxm",
+    "l40s",
+    "b200-sxm",
+    "xeon-6980p",
+    "xeon-platinum-8480",
+    "jetson-agx-orin-64gb",
+)
 SERVERS = ("vllm", "sglang", "tensorrt-llm", "llama.cpp", "pytorch")
-_GQA = {"model_type": "llama", "hidden_size": 512, "vocab_size": 1024, "num_attention_heads": 8,
-        "max_position_embeddings": 8192, "intermediate_size": 1536, "torch_dtype": "bfloat16"}
-_MOE = {"model_type": "qwen3_moe", "hidden_size": 512, "vocab_size": 1024,
-        "max_position_embeddings": 8192, "num_attention_heads": 8, "num_key_value_heads": 2,
-        "head_dim": 64, "intermediate_size": 1024, "moe_intermediate_size": 256, "num_experts": 8,
-        "num_experts_per_tok": 2, "torch_dtype": "bfloat16"}
-_MLA = {"model_type": "deepseek_v2", "hidden_size": 512, "vocab_size": 1024,
-        "max_position_embeddings": 8192, "num_attention_heads": 8, "num_key_value_heads": 8,
-        "kv_lora_rank": 128, "q_lora_rank": None, "qk_nope_head_dim": 64, "qk_rope_head_dim": 32,
-        "v_head_dim": 64, "intermediate_size": 1024, "moe_intermediate_size": 256,
-        "n_routed_experts": 8, "num_experts_per_tok": 2, "n_shared_experts": 1,
-        "first_k_dense_replace": 1, "moe_layer_freq": 1, "torch_dtype": "bfloat16"}
+_GQA = {
+    "model_type": "llama",
+    "hidden_size": 512,
+    "vocab_size": 1024,
+    "num_attention_heads": 8,
+    "max_position_embeddings": 8192,
+    "intermediate_size": 1536,
+    "torch_dtype": "bfloat16",
+}
+_MOE = {
+    "model_type": "qwen3_moe",
+    "hidden_size": 512,
+    "vocab_size": 1024,
+    "max_position_embeddings": 8192,
+    "num_attention_heads": 8,
+    "num_key_value_heads": 2,
+    "head_dim": 64,
+    "intermediate_size": 1024,
+    "moe_intermediate_size": 256,
+    "num_experts": 8,
+    "num_experts_per_tok": 2,
+    "torch_dtype": "bfloat16",
+}
+_MLA = {
+    "model_type": "deepseek_v2",
+    "hidden_size": 512,
+    "vocab_size": 1024,
+    "max_position_embeddings": 8192,
+    "num_attention_heads": 8,
+    "num_key_value_heads": 8,
+    "kv_lora_rank": 128,
+    "q_lora_rank": None,
+    "qk_nope_head_dim": 64,
+    "qk_rope_head_dim": 32,
+    "v_head_dim": 64,
+    "intermediate_size": 1024,
+    "moe_intermediate_size": 256,
+    "n_routed_experts": 8,
+    "num_experts_per_tok": 2,
+    "n_shared_experts": 1,
+    "first_k_dense_replace": 1,
+    "moe_layer_freq": 1,
+    "torch_dtype": "bfloat16",
+}
 SYNTHETIC: dict[str, dict[str, Any]] = {
     "synthetic-gqa-2": {**_GQA, "num_hidden_layers": 2, "num_key_value_heads": 2},
     "synthetic-gqa-3": {**_GQA, "num_hidden_layers": 3, "num_key_value_heads": 4},
@@ -61,8 +99,14 @@ def model_named(name: str) -> ModelSpec:
     """A model of the catalogue, or a synthetic one."""
     if name not in SYNTHETIC:
         return load_model(name)
-    return spec_from_bytes(json.dumps(SYNTHETIC[name]).encode(), "config.json", model_id=name,
-                           public_name=name, source="made for tests", source_kind="local")
+    return spec_from_bytes(
+        json.dumps(SYNTHETIC[name]).encode(),
+        "config.json",
+        model_id=name,
+        public_name=name,
+        source="made for tests",
+        source_kind="local",
+    )
 
 
 @dataclass(frozen=True)
@@ -97,10 +141,18 @@ class Case:
         host = known.pop("host_bytes", None)
         if host is not None:
             assert isinstance(host, int)
-            known["scenario"] = Scenario("memory", "memory", "How much does memory matter?", {},
-                                         Host(memory_bytes_per_device=host))
-        return {"model": model_named(self.model), "device": load_device(self.device),
-                **{k: list(v) if isinstance(v, tuple) else v for k, v in known.items()}}
+            known["scenario"] = Scenario(
+                "memory",
+                "memory",
+                "How much does memory matter?",
+                {},
+                Host(memory_bytes_per_device=host),
+            )
+        return {
+            "model": model_named(self.model),
+            "device": load_device(self.device),
+            **{k: list(v) if isinstance(v, tuple) else v for k, v in known.items()},
+        }
 
     def questions(self) -> tuple[Question, ...]:
         """The exact questions, one for every way to serve."""
@@ -129,16 +181,25 @@ def drawn(pick: Pick, *, wide: bool = True) -> Case:
     models = CATALOGUE if wide else CATALOGUE[:SOON]
     model, device = pick((*models, *SYNTHETIC)), pick(DEVICES)
     values: dict[str, Value | None] = {
-        "objective": pick(("throughput", *OBJECTIVES)), **_layout(pick, model, wide),
+        "objective": pick(("throughput", *OBJECTIVES)),
+        **_layout(pick, model, wide),
         "engine": pick((None, None, None, *SERVERS)),
         "untie": pick((*[None] * (3 if wide else 9), True)),
-        "max_loss": pick((None, None, None, "int4-w4a16", "bf16", "fp8-tensor", "int8-w8a8"))}
+        "max_loss": pick((None, None, None, "int4-w4a16", "bf16", "fp8-tensor", "int8-w8a8")),
+    }
     if not wide and device.startswith("xeon"):
         values.setdefault("batch", 128)  # terabytes for a model of two layers: a million batches
-    values |= pick(({}, {"context": 512}, {"context": 2048}, {"isl": 1024, "osl": 16},
-                    {"isl": 100, "osl": 900},
-                    {"isl": 100, "osl": 50, "context": 2048, "slots": pick((None, None, "full"))},
-                    {"isl": 1500, "osl": 50, "prefix_hit_rate": 0.75}))
+    values |= pick(
+        (
+            {},
+            {"context": 512},
+            {"context": 2048},
+            {"isl": 1024, "osl": 16},
+            {"isl": 100, "osl": 900},
+            {"isl": 100, "osl": 50, "context": 2048, "slots": pick((None, None, "full"))},
+            {"isl": 1500, "osl": 50, "prefix_hit_rate": 0.75},
+        )
+    )
     return Case.of(model, device, **values)
 
 

@@ -13,43 +13,85 @@ from planner.planning.plan.recommendation import (
 )
 from planner.planning.plan.record import Plan
 
-TEXT = ("Serve the released FP8 checkpoint with an FP8 cache: 3,900 tokens/s. A mix of two formats "
-        "would give 3 to 9 % more (7 in 10 that it is faster), and needs new weights.")
+TEXT = (
+    "Serve the released FP8 checkpoint with an FP8 cache: 3,900 tokens/s. A mix of two formats "
+    "would give 3 to 9 % more (7 in 10 that it is faster), and needs new weights."
+)
 
 
 def other(name: str, formats: int = 1, **more: Any) -> OtherPlan:
     """Another plan; what is not given is usual."""
     values: dict[str, Any] = {
-        "schemes": ("fp8-block",)[:formats], "kv": "bf16", "needs_new_weights": formats > 0,
-        "output_tokens_per_second": 1240.0, "tpot_seconds": 0.0516, "loss": 0.0018,
-        "probability_better": 0.3, "why_not": "not likely faster",
-        "devices": 8, "gain": None}
+        "schemes": ("fp8-block",)[:formats],
+        "kv": "bf16",
+        "needs_new_weights": formats > 0,
+        "output_tokens_per_second": 1240.0,
+        "tpot_seconds": 0.0516,
+        "loss": 0.0018,
+        "probability_better": 0.3,
+        "why_not": "not likely faster",
+        "devices": 8,
+        "gain": None,
+    }
     return OtherPlan(name=name, formats=formats, **{**values, **more})
 
 
 OTHERS = (
     other("as released, KV bf16", 0, probability_better=0.004, why_not="slower"),
     other("uniform fp8-channel, KV fp8", probability_better=0.4, loss=0.00231),
-    other("uniform int8-w8a8, KV fp8", probability_better=0.45, loss=0.00231,
-          why_not="loss above the limit by more than its band"),
-    other("best of 2 formats", 2, probability_better=0.7,
-          why_not="more than 3 % better in 44 of 100 draws"),
+    other(
+        "uniform int8-w8a8, KV fp8",
+        probability_better=0.45,
+        loss=0.00231,
+        why_not="loss above the limit by more than its band",
+    ),
+    other(
+        "best of 2 formats",
+        2,
+        probability_better=0.7,
+        why_not="more than 3 % better in 44 of 100 draws",
+    ),
     other("best of 3 formats", 3, probability_better=0.72, why_not="no better than 2 formats"),
     other("uniform bf16, KV bf16", probability_better=0.0, tpot_seconds=0.0981),
     other("engine's default", probability_better=None, why_not=""),
     other("exact optimum", 7, probability_better=0.75, output_tokens_per_second=1302.4),
 )
-LOSSIER = Lossier("uniform nvfp4, KV fp8", ("nvfp4",), "fp8", 0.0123, 1712.3, 8, MeasuredAnchor(
-    "nvfp4 on DeepSeek-R1, same structure: MMLU −0.3 pt", "NVIDIA/Model-Optimizer docs@1"), None)
-NEXT = (MeasureNext("experts", "fp8-block", "m=64, 7168 × 2048", 0.21,
-                    "plan measure --operator experts --device h200-sxm"),
-        MeasureNext("loss of kv-latent", "fp8", "", 0.08, "plan profile deepseek-v3"))
+LOSSIER = Lossier(
+    "uniform nvfp4, KV fp8",
+    ("nvfp4",),
+    "fp8",
+    0.0123,
+    1712.3,
+    8,
+    MeasuredAnchor(
+        "nvfp4 on DeepSeek-R1, same structure: MMLU −0.3 pt", "NVIDIA/Model-Optimizer docs@1"
+    ),
+    None,
+)
+NEXT = (
+    MeasureNext(
+        "experts",
+        "fp8-block",
+        "m=64, 7168 × 2048",
+        0.21,
+        "plan measure --operator experts --device h200-sxm",
+    ),
+    MeasureNext("loss of kv-latent", "fp8", "", 0.08, "plan profile deepseek-v3"),
+)
 
 
 def recommended(plan: Plan, **more: Any) -> Plan:
     """``plan`` with a recommendation; ``more`` are its fields that differ."""
     values: dict[str, Any] = {
-        "verdict": "as-released", "formats": 0, "needs_new_weights": False, "checkpoint": "",
-        "text": TEXT, "gain": GainRange(0.06, 0.03, 0.09), "probability": 0.7,
-        "alternatives": OTHERS, "lossier": LOSSIER, "measure_next": NEXT}
+        "verdict": "as-released",
+        "formats": 0,
+        "needs_new_weights": False,
+        "checkpoint": "",
+        "text": TEXT,
+        "gain": GainRange(0.06, 0.03, 0.09),
+        "probability": 0.7,
+        "alternatives": OTHERS,
+        "lossier": LOSSIER,
+        "measure_next": NEXT,
+    }
     return replace(plan, recommendation=Recommendation(**{**values, **more}))

@@ -37,6 +37,7 @@ def plan_read(tape: Tape, folder: Path) -> bool:
         _same(json.loads(text), written, "plan file")
         if read_plan(json.loads(json_bytes(written))).to_dict() != written:
             raise LawError("a plan that is written reads as another")
+
     return reader(read, folder)
 
 
@@ -68,14 +69,36 @@ def plan_of(kind: str) -> Any:
     made = {
         "plan": plan_sample,
         "estimate": lambda: estimate(MODEL, DEVICE, batch=4, **one),
-        "pools": lambda: plan(SMALL, "h100-sxm", devices=2, context=2048, batch=4, engine="vllm",
-                              mode="disaggregated"),
-        "prefixes": lambda: estimate(MODEL, DEVICE, reuse="chat", kv_offload="host",
-                                     kv_offload_bytes=64 << 30, engine="vllm", **one),
-        "drafted": lambda: estimate("llama-3.1-8b", "h100-sxm", batch=4, engine="sglang",
-                                    speculation=SMALL, acceptance=0.7, **one),
-        "offloaded": lambda: estimate("deepseek-v2-lite", "rtx-4090", batch=1, host="xeon-6980p",
-                                      host_memory_bytes=64 << 30, engine="llama.cpp", **one),
+        "pools": lambda: plan(
+            SMALL, "h100-sxm", devices=2, context=2048, batch=4, engine="vllm", mode="disaggregated"
+        ),
+        "prefixes": lambda: estimate(
+            MODEL,
+            DEVICE,
+            reuse="chat",
+            kv_offload="host",
+            kv_offload_bytes=64 << 30,
+            engine="vllm",
+            **one,
+        ),
+        "drafted": lambda: estimate(
+            "llama-3.1-8b",
+            "h100-sxm",
+            batch=4,
+            engine="sglang",
+            speculation=SMALL,
+            acceptance=0.7,
+            **one,
+        ),
+        "offloaded": lambda: estimate(
+            "deepseek-v2-lite",
+            "rtx-4090",
+            batch=1,
+            host="xeon-6980p",
+            host_memory_bytes=64 << 30,
+            engine="llama.cpp",
+            **one,
+        ),
     }[kind]()
     return made if isinstance(made, dict) else made.to_dict()
 
@@ -87,26 +110,34 @@ def plan_verbs(tape: Tape, folder: Path) -> bool:
     model, device = sample["model"]["id"], sample["device"]["id"]
     (folder / "p.json").write_bytes(json_bytes(damaged(sample, tape)))
     (folder / "q.json").write_bytes(json_bytes(sample))
-    words = (["diff", "p.json", "q.json", "--json"], ["report", "p.json"],
-             ["report", "p.json", "-o", "r.html", "--quiet", "--lang", "zh"],
-             ["export", "p.json", "out"],
-             ["export", "p.json", "out", "--deploy", tape.of(
-                 ("compose", "kubernetes", "llm-d", "dynamo"))],
-             ["estimate", "--plan", "p.json", "--json", "--quiet"],
-             ["memory", model, device, "--plan", "p.json", "--json", "--quiet"],
-             ["serve", "--plan", "p.json", "--concurrency", "4", "--json", "--quiet"],
-             ["explain", model, device, "--plan", "p.json", "--module", "mlp-down", "--json",
-              "--quiet"])[how]
+    words = (
+        ["diff", "p.json", "q.json", "--json"],
+        ["report", "p.json"],
+        ["report", "p.json", "-o", "r.html", "--quiet", "--lang", "zh"],
+        ["export", "p.json", "out"],
+        [
+            "export",
+            "p.json",
+            "out",
+            "--deploy",
+            tape.of(("compose", "kubernetes", "llm-d", "dynamo")),
+        ],
+        ["estimate", "--plan", "p.json", "--json", "--quiet"],
+        ["memory", model, device, "--plan", "p.json", "--json", "--quiet"],
+        ["serve", "--plan", "p.json", "--concurrency", "4", "--json", "--quiet"],
+        ["explain", model, device, "--plan", "p.json", "--module", "mlp-down", "--json", "--quiet"],
+    )[how]
     return took(words, folder, may_write=("r.html", "out"), most_seconds=SEARCHED)
 
 
 def quantised_config(tape: Tape, folder: Path) -> bool:
-    """``quantization_config`` inside the configurations of releases, and those files beside them.
-    """
+    """``quantization_config`` inside the configurations of releases, and those files beside
+    them."""
     from planner.lookup import load_model
 
-    name, block = tape.of((*((n, None) for n in _quantised()),
-                           *((f"{SMALL}.json", b) for b in INTEGERS)))
+    name, block = tape.of(
+        (*((n, None) for n in _quantised()), *((f"{SMALL}.json", b) for b in INTEGERS))
+    )
     whole = json.loads((CONFIGS / name).read_text(encoding="utf-8"))
     if block is not None:
         whole["quantization_config"] = block
@@ -130,7 +161,8 @@ def _quantised() -> tuple[str, ...]:
             continue
         data = json.loads(path.read_text(encoding="utf-8"))
         block = data.get("quantization_config") or data.get("text_config", {}).get(
-            "quantization_config")
+            "quantization_config"
+        )
         beside = CONFIGS / f"{path.stem}.hf_quant_config.json"
         if isinstance(block, dict) or beside.exists():
             key = (beside.exists(), *(sorted(block) if isinstance(block, dict) else ()))
@@ -148,7 +180,8 @@ def import_read(tape: Tape, folder: Path) -> bool:
     model, name, sample = tape.of(_imports())
     if isinstance(sample, str):
         text = "\n".join(map(str, damaged(sample.splitlines(), tape, MANY))).encode(
-            "utf-8", "surrogatepass")
+            "utf-8", "surrogatepass"
+        )
     else:
         text = json_bytes(damaged(sample, tape, MANY))
     text = torn(text, tape)
@@ -157,22 +190,53 @@ def import_read(tape: Tape, folder: Path) -> bool:
 
 
 INTEGERS: tuple[dict[str, Any], ...] = (
-    {"quant_method": "awq", "bits": 4, "group_size": 128, "zero_point": True, "version": "gemm",
-     "modules_to_not_convert": ["lm_head"]},
-    {"quant_method": "gptq", "bits": 4, "group_size": 128, "sym": True, "desc_act": False,
-     "lm_head": False, "dynamic": {"-:.*down_proj": {}, "+:.*up_proj": {"bits": 8}}},
-    {"quant_method": "auto-round", "bits": 4, "group_size": 128, "sym": True,
-     "packing_format": "auto_round:auto_gptq", "data_type": "int",
-     "extra_config": {"model.layers.0.mlp.down_proj": {"bits": 8, "group_size": 32}}},
-    {"quant_method": "bitsandbytes", "load_in_4bit": True, "bnb_4bit_quant_type": "nf4",
-     "bnb_4bit_use_double_quant": True, "llm_int8_skip_modules": ["lm_head"]},
+    {
+        "quant_method": "awq",
+        "bits": 4,
+        "group_size": 128,
+        "zero_point": True,
+        "version": "gemm",
+        "modules_to_not_convert": ["lm_head"],
+    },
+    {
+        "quant_method": "gptq",
+        "bits": 4,
+        "group_size": 128,
+        "sym": True,
+        "desc_act": False,
+        "lm_head": False,
+        "dynamic": {"-:.*down_proj": {}, "+:.*up_proj": {"bits": 8}},
+    },
+    {
+        "quant_method": "auto-round",
+        "bits": 4,
+        "group_size": 128,
+        "sym": True,
+        "packing_format": "auto_round:auto_gptq",
+        "data_type": "int",
+        "extra_config": {"model.layers.0.mlp.down_proj": {"bits": 8, "group_size": 32}},
+    },
+    {
+        "quant_method": "bitsandbytes",
+        "load_in_4bit": True,
+        "bnb_4bit_quant_type": "nf4",
+        "bnb_4bit_use_double_quant": True,
+        "llm_int8_skip_modules": ["lm_head"],
+    },
     {"quant_method": "bitsandbytes", "load_in_8bit": True},
 )
 """Blocks that no bundled release has."""
-TARGETS = (("fp8-channel", "compressed-tensors"), ("int4-w4a16", "compressed-tensors"),
-           ("fp8-tensor", "modelopt"), ("nvfp4", "modelopt"), ("fp8-block", "fp8"),
-           ("int4-w4a16", "gptq"), ("int8-block", "blockwise-int8"), ("fp8-channel", "torchao"),
-           ("ggml-q4_k", "llama.cpp"))
+TARGETS = (
+    ("fp8-channel", "compressed-tensors"),
+    ("int4-w4a16", "compressed-tensors"),
+    ("fp8-tensor", "modelopt"),
+    ("nvfp4", "modelopt"),
+    ("fp8-block", "fp8"),
+    ("int4-w4a16", "gptq"),
+    ("int8-block", "blockwise-int8"),
+    ("fp8-channel", "torchao"),
+    ("ggml-q4_k", "llama.cpp"),
+)
 
 
 LOADED = ("bf16", "fp8-tensor")
@@ -195,8 +259,16 @@ def _exports() -> tuple[tuple[str, dict[str, str]], ...]:
         except PlannerError:
             continue
     for scheme in LOADED:
-        plan = estimate(SMALL, "b200-sxm", scheme=scheme, devices=1, context=2048, batch=4,
-                        engine="vllm", prefix_hit_rate=0.5)
+        plan = estimate(
+            SMALL,
+            "b200-sxm",
+            scheme=scheme,
+            devices=1,
+            context=2048,
+            batch=4,
+            engine="vllm",
+            prefix_hit_rate=0.5,
+        )
         found.append(("vllm", export_plan(plan).files))
     return tuple(found)
 
@@ -246,6 +318,9 @@ ALONE = ("--device", "b200-sxm", "--devices", "1", "--context", "2048", "--batch
 
 
 SLOW: dict[str, Attack] = {
-    "plan-read": plan_read, "plan-verbs": plan_verbs, "quantised-config": quantised_config,
-    "import-read": import_read, "import-folder": import_folder,
+    "plan-read": plan_read,
+    "plan-verbs": plan_verbs,
+    "quantised-config": quantised_config,
+    "import-read": import_read,
+    "import-folder": import_folder,
 }

@@ -18,8 +18,9 @@ def plan() -> Plan:
 @cache
 def mixed() -> Plan:
     """The optimum, whose pools have formats of their own."""
-    return planner.plan("llama-3.1-8b", "h100-sxm", devices=4, engine="vllm",
-                        mode="disaggregated", exact=True)
+    return planner.plan(
+        "llama-3.1-8b", "h100-sxm", devices=4, engine="vllm", mode="disaggregated", exact=True
+    )
 
 
 def pools(made: Plan) -> DeploymentInfo:

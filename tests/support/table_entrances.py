@@ -27,9 +27,21 @@ def tables_calibrated(tape: Tape, folder: Path) -> bool:
     for kind, rows in sample.tables.items():
         text = torn(_csv(damaged(rows, tape, MANY)), tape) if kind == chosen else _csv(rows)
         (data / f"{kind}.csv").write_bytes(text)
-    return took(["calibrate", "data", "-o", f"{sample.device}.toml", "--quiet", "--date",
-                 "2026-01-01", *sample.flags], folder, may_write=(f"{sample.device}.toml",),
-                most_seconds=PRICED)
+    return took(
+        [
+            "calibrate",
+            "data",
+            "-o",
+            f"{sample.device}.toml",
+            "--quiet",
+            "--date",
+            "2026-01-01",
+            *sample.flags,
+        ],
+        folder,
+        may_write=(f"{sample.device}.toml",),
+        most_seconds=PRICED,
+    )
 
 
 @cache
@@ -45,8 +57,18 @@ def _fitted() -> tuple[Measured, ...]:
         (name, software), _ = counted.most_common(1)[0]
         known = profile_of(name)
         if known is not None:
-            out.append(of(known.id, {path.stem: [
-                row for row in rows if row["device"] == name and row["software"] == software][:8]}))
+            out.append(
+                of(
+                    known.id,
+                    {
+                        path.stem: [
+                            row
+                            for row in rows
+                            if row["device"] == name and row["software"] == software
+                        ][:8]
+                    },
+                )
+            )
     return (*measured_tables(), *out)
 
 
@@ -60,8 +82,10 @@ def _rows_of(text: bytes) -> list[Table]:
 
 def _csv(rows: Any) -> bytes:
     """Rows as CSV under the columns that any of them has; what is no row is a cell."""
-    listed = [row if isinstance(row, dict) else {"x": row}
-              for row in (rows if isinstance(rows, list) else [rows])]
+    listed = [
+        row if isinstance(row, dict) else {"x": row}
+        for row in (rows if isinstance(rows, list) else [rows])
+    ]
     columns = list(dict.fromkeys(key for row in listed for key in row))
     text = io.StringIO()
     writer = csv.writer(text)
@@ -76,24 +100,30 @@ def tables_validated(tape: Tape, folder: Path) -> bool:
     name, rows = tape.of(_validated())
     (folder / f"{name}.csv").write_bytes(torn(_csv(damaged(rows, tape, MANY)), tape))
     if tape.below(8) == 1:
-        return took(["validate", "--data", ".", "--json", "--rows", "r.csv"], folder,
-                    may_write=("r.csv",), most_seconds=PRICED)
+        return took(
+            ["validate", "--data", ".", "--json", "--rows", "r.csv"],
+            folder,
+            may_write=("r.csv",),
+            most_seconds=PRICED,
+        )
 
     def read() -> None:
         for one in validate(str(folder)).outcomes:
             if one.predicted is None and not one.reason:
                 raise LawError(f"row {one.row} without a reason")
             if one.predicted is not None and not (
-                    0 <= one.low <= one.predicted <= one.high < float("inf")
-                    and (one.low > 0 or one.metric == "memory")):  # a pool that nothing is left for
+                0 <= one.low <= one.predicted <= one.high < float("inf")
+                and (one.low > 0 or one.metric == "memory")
+            ):  # a pool that nothing is left for
                 raise LawError(f"row {one.row}: {one.low} {one.predicted} {one.high}")
+
     return reader(read, folder, most_seconds=PRICED)
 
 
 @cache
 def _validated() -> tuple[tuple[str, list[Table]], ...]:
     tables = [(path.stem, _rows(path)) for path in sorted(SAMPLE.glob("*.csv"))]
-    spread = [(name, rows[::max(1, len(rows) // 3)][:3]) for name, rows in tables]
+    spread = [(name, rows[:: max(1, len(rows) // 3)][:3]) for name, rows in tables]
     return (*spread, *told_rows())
 
 
@@ -116,10 +146,12 @@ def sweep_left(tape: Tape, folder: Path) -> bool:
     return took(words, folder, may_write=("o.csv", "o.csv.journal"), most_seconds=PRICED)
 
 
-ESTIMATES = {"common": {"devices": 1, "context": 2048, "batch": 4, "verb": "estimate"},
-              "grid": [{"model": MODEL, "device": [DEVICE, "a100-sxm"]}],
-              "question": [{"scenario": "h100-fp8-throughput", "model": MODEL, "device": DEVICE}],
-              "price": {DEVICE: 0.9}}
+ESTIMATES = {
+    "common": {"devices": 1, "context": 2048, "batch": 4, "verb": "estimate"},
+    "grid": [{"model": MODEL, "device": [DEVICE, "a100-sxm"]}],
+    "question": [{"scenario": "h100-fp8-throughput", "model": MODEL, "device": DEVICE}],
+    "price": {DEVICE: 0.9},
+}
 
 
 @cache
@@ -160,10 +192,16 @@ def losses(tape: Tape, folder: Path) -> bool:
                     raise LawError(f"{one.subject}: {one.low} {one.predicted} {one.high}")
         if learned is not None and learned.found is not None:
             made = learned_profile(
-                load_model(MODEL), basis, learned.found, version="b1", source="llama.cpp",
+                load_model(MODEL),
+                basis,
+                learned.found,
+                version="b1",
+                source="llama.cpp",
                 checks=[(c.name, c.shares, c.kl.value, c.flips) for c in learned.checks],
-                counted=[c.digest for c in learned.checks])
+                counted=[c.digest for c in learned.checks],
+            )
             json.dumps(as_dict(made), allow_nan=False)
+
     return reader(read, folder)
 
 
@@ -181,9 +219,11 @@ def _measured_now() -> Any:
     its files is measured again."""
     from planner.verifying.records import ComparedRow, Reading
 
-    schemes = {"plan": _losses()["files"]["plan"]["schemes"],
-               "now": dict.fromkeys(_losses()["files"]["plan"]["schemes"], "ggml-q8_0"),
-               "untold": {}}
+    schemes = {
+        "plan": _losses()["files"]["plan"]["schemes"],
+        "now": dict.fromkeys(_losses()["files"]["plan"]["schemes"], "ggml-q8_0"),
+        "untold": {},
+    }
     values = {name: {"kl": Reading(0.01, 0.001), "flips": Reading(0.02)} for name in schemes}
     row = ComparedRow("plan", "kl", "nats", 0.02, 0.01, 0.04, "prior", 0.01, 0.001)
     return schemes, values, (row,)
@@ -192,13 +232,23 @@ def _measured_now() -> Any:
 @cache
 def _losses() -> Any:
     tensors = [name for parts in _basis().parts.values() for name in parts][:12]
-    one = {"kl": 0.02, "error": 0.001, "flips": 0.05, "made_of": "x",
-           "schemes": dict.fromkeys(tensors, "ggml-q4_k")}
-    return {"schema_version": "1", "model": MODEL, "files": {
-        "plan": one, "other": one | {"made_of": "y", "kl": 0.03}}}
+    one = {
+        "kl": 0.02,
+        "error": 0.001,
+        "flips": 0.05,
+        "made_of": "x",
+        "schemes": dict.fromkeys(tensors, "ggml-q4_k"),
+    }
+    return {
+        "schema_version": "1",
+        "model": MODEL,
+        "files": {"plan": one, "other": one | {"made_of": "y", "kl": 0.03}},
+    }
 
 
 TABLES: dict[str, Attack] = {
-    "calibrate": tables_calibrated, "validate": tables_validated, "sweep-left": sweep_left,
+    "calibrate": tables_calibrated,
+    "validate": tables_validated,
+    "sweep-left": sweep_left,
     "losses": losses,
 }

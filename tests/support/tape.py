@@ -14,16 +14,82 @@ T = TypeVar("T")
 MANY = 6
 """Changes of a sample that is read in milliseconds."""
 HOSTILE: tuple[Any, ...] = (
-    None, True, False, 0, -1, 1, 3, 2**31, 2**53, 2**63, 10**30, 10**400, -10**400, 0.0, -0.5, 1.5,
-    1e308, -1e308, 5e-324, math.nan, math.inf, -math.inf, "", " ", "0", "nan", "a" * 5000, "\0",
-    "\x1b[31m", "\u202ex", "é𝄞", "\ud800", "../../etc/passwd", "{layer}", "%s%n", "re:(a+)+$",
-    "<script>", [], {}, [[]], [None], [0] * 1000, {"a": {"a": {"a": 1}}}, ["x"] * 300, [-1, 10**30],
+    None,
+    True,
+    False,
+    0,
+    -1,
+    1,
+    3,
+    2**31,
+    2**53,
+    2**63,
+    10**30,
+    10**400,
+    -(10**400),
+    0.0,
+    -0.5,
+    1.5,
+    1e308,
+    -1e308,
+    5e-324,
+    math.nan,
+    math.inf,
+    -math.inf,
+    "",
+    " ",
+    "0",
+    "nan",
+    "a" * 5000,
+    "\0",
+    "\x1b[31m",
+    "\u202ex",
+    "é𝄞",
+    "\ud800",
+    "../../etc/passwd",
+    "{layer}",
+    "%s%n",
+    "re:(a+)+$",
+    "<script>",
+    [],
+    {},
+    [[]],
+    [None],
+    [0] * 1000,
+    {"a": {"a": {"a": 1}}},
+    ["x"] * 300,
+    [-1, 10**30],
     [1.5, "a"],
 )
 KEYS = ("", "x", "ID", "value ", "__class__", "a.b", "é", "\0", "a" * 3000, "layers", "kind")
-BYTES = (b"", b"\0", b"\xff", b"\xef\xbb\xbf", b"\r", b"\n\n", b'"', b"'", b"#", b"]", b"}", b",",
-         b"-", b"9" * 400, b"e999", b"NaN", b"\xed\xa0\x80", b"\x1b[2J", b"[" * 300, b'{"a":' * 200,
-         b"[" * 20_000, b"a." * 3000, b"=", b"1_000", b"0x10", b"\x80" * 64)
+BYTES = (
+    b"",
+    b"\0",
+    b"\xff",
+    b"\xef\xbb\xbf",
+    b"\r",
+    b"\n\n",
+    b'"',
+    b"'",
+    b"#",
+    b"]",
+    b"}",
+    b",",
+    b"-",
+    b"9" * 400,
+    b"e999",
+    b"NaN",
+    b"\xed\xa0\x80",
+    b"\x1b[2J",
+    b"[" * 300,
+    b'{"a":' * 200,
+    b"[" * 20_000,
+    b"a." * 3000,
+    b"=",
+    b"1_000",
+    b"0x10",
+    b"\x80" * 64,
+)
 
 
 class Tape:
@@ -35,7 +101,7 @@ class Tape:
     def below(self, count: int) -> int:
         """A number from 0 to ``count`` − 1."""
         width = 1 if count <= 256 else 2 if count <= 1 << 16 else 4
-        taken = self._data[self._at:self._at + width]
+        taken = self._data[self._at : self._at + width]
         self._at += width
         return int.from_bytes(taken, "little") % count
 
@@ -100,12 +166,28 @@ def _add(holder: Any, key: Any, tape: Tape, places: Any) -> None:
 
 def _nudge(holder: Any, key: Any, tape: Tape, places: Any) -> None:
     value = holder[key]
-    if isinstance(value, bool) or not isinstance(value, int | float) or abs(value) > 1e300 \
-            or value != value:
+    if (
+        isinstance(value, bool)
+        or not isinstance(value, int | float)
+        or abs(value) > 1e300
+        or value != value
+    ):
         _swap(holder, key, tape, places)
         return
-    holder[key] = tape.of((-value, value + 1, value - 1, value * 2, value * 10**6, value // 2,
-                           float(value), str(value), [value], value * 7 + 3))
+    holder[key] = tape.of(
+        (
+            -value,
+            value + 1,
+            value - 1,
+            value * 2,
+            value * 10**6,
+            value // 2,
+            float(value),
+            str(value),
+            [value],
+            value * 7 + 3,
+        )
+    )
 
 
 def _swap(holder: Any, key: Any, tape: Tape, places: Any) -> None:
@@ -131,11 +213,11 @@ def torn(text: bytes, tape: Tape, most: int = 2) -> bytes:
         if how == 0:
             text = text[:at]
         elif how == 1:
-            text = text[:at] + text[at + length:]
+            text = text[:at] + text[at + length :]
         elif how == 2:
-            text = text[:at] + text[at:at + length] * 2 + text[at + length:]
+            text = text[:at] + text[at : at + length] * 2 + text[at + length :]
         elif how == 3 and at < len(text):
-            text = text[:at] + bytes([text[at] ^ (1 << tape.below(8))]) + text[at + 1:]
+            text = text[:at] + bytes([text[at] ^ (1 << tape.below(8))]) + text[at + 1 :]
         else:
             text = text[:at] + tape.of(BYTES) + text[at:]
     return text

@@ -23,8 +23,7 @@ def _of_theory(verb: Callable[..., Any], **more: Any) -> Callable[..., Any]:
         if isinstance(scenario, str):
             scenario = load_scenario(scenario)
         said = scenario.values if isinstance(scenario, Scenario) else {}
-        defaults = {key: value for key, value in DEFAULTS.items()
-                    if SCENARIO_KEYS[key] not in said}
+        defaults = {key: value for key, value in DEFAULTS.items() if SCENARIO_KEYS[key] not in said}
         return verb(*names, **{**defaults, **more, **given})
 
     return asked

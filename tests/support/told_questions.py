@@ -14,8 +14,12 @@ PLANS: tuple[Told, ...] = (
     ("plan", "llama-3.1-8b", "h100-sxm", {"devices": 1, "engine": "any", "context": 4096}),
     ("plan", "deepseek-v3", "h100-sxm", {**SHORT}),
     ("plan", "deepseek-v3", "h100-sxm", {"context": 131072}),
-    ("plan", "deepseek-v3.2", "h200-sxm", {"objective": "quality", "kv": "fp8-ds-mla",
-                                            "devices": 16}),
+    (
+        "plan",
+        "deepseek-v3.2",
+        "h200-sxm",
+        {"objective": "quality", "kv": "fp8-ds-mla", "devices": 16},
+    ),
     ("plan", "qwen3-235b-a22b", "b200-sxm", {"tpot_seconds": 0.02, "context": 32768}),
     ("plan", "gpt-oss-120b", "h100-sxm", {"devices": 1, **SHORT}),
     ("plan", "gpt-oss-20b", "b200-sxm", {"devices": 1, "workload": "rag"}),
@@ -47,8 +51,12 @@ PLANS: tuple[Told, ...] = (
     ("plan", "qwen3-14b", "rtx-pro-6000", {"devices": 1, **SHORT}),
     ("plan", "qwen3-32b", "rtx-6000-ada", {"devices": 2, **SHORT}),
     ("plan", "gpt-oss-20b", "dgx-spark", {**SHORT}),
-    ("plan", "llama-3.1-8b", "jetson-agx-orin-64gb", {
-        "objective": "latency", "schemes": ["bf16", "int8-w8a16", "int4-w4a16"]}),
+    (
+        "plan",
+        "llama-3.1-8b",
+        "jetson-agx-orin-64gb",
+        {"objective": "latency", "schemes": ["bf16", "int8-w8a16", "int4-w4a16"]},
+    ),
     ("plan", "qwen2.5-0.5b", "jetson-orin-nano-8gb", {"devices": 1, "context": 2048}),
     ("plan", "qwen3-8b", "jetson-agx-thor-t5000", {**SHORT}),
     ("plan", "qwen3-8b", "drive-thor-x", {"context": 4096}),
@@ -99,35 +107,89 @@ PLANS: tuple[Told, ...] = (
     ("plan", "deepseek-v3", "h200-sxm", {"speculation": "mtp", "devices": 8, **SHORT}),
     ("plan", "deepseek-v3", "h200-sxm", {"speculation": "auto", "devices": 8, **SHORT}),
     ("plan", "llama-3.1-8b", "h100-sxm", {"speculation": "eagle", "devices": 1, **SHORT}),
-    ("plan", "llama-3.1-70b", "h100-sxm", {"speculation": "llama-3.2-1b", "devices": 4,
-                                           "acceptance": 0.7, **SHORT}),
+    (
+        "plan",
+        "llama-3.1-70b",
+        "h100-sxm",
+        {"speculation": "llama-3.2-1b", "devices": 4, "acceptance": 0.7, **SHORT},
+    ),
     ("plan", "llama-3.1-8b", "h100-sxm", {"reuse": "auto", "workload": "agent", "devices": 1}),
-    ("plan", "llama-3.1-70b", "h100-sxm", {
-        "reuse": "auto", "workload": "agent", "devices": 4, "kv_offload": "host",
-        "kv_offload_bytes": 200 * 2**30, "engine": "vllm"}),
+    (
+        "plan",
+        "llama-3.1-70b",
+        "h100-sxm",
+        {
+            "reuse": "auto",
+            "workload": "agent",
+            "devices": 4,
+            "kv_offload": "host",
+            "kv_offload_bytes": 200 * 2**30,
+            "engine": "vllm",
+        },
+    ),
     ("plan", "deepseek-v3", "h200-sxm", {"mode": "disaggregated", "devices": 32, **SHORT}),
-    ("plan", "llama-3.1-70b", "h100-sxm", {"mode": "disaggregated", "devices": 16,
-                                           "workload": "rag", "engine": "vllm"}),
-    ("plan", "llama-3.1-70b", "h200-sxm", {"mode": "auto", "devices": 16, "workload": "rag",
-                                           "prefill_device": "h100-sxm"}),
-    ("plan", "deepseek-v3", "rtx-4090", {"host": "epyc-9575f", "host_sockets": 2, "batch": 1,
-                                         "context": 8192}),
+    (
+        "plan",
+        "llama-3.1-70b",
+        "h100-sxm",
+        {"mode": "disaggregated", "devices": 16, "workload": "rag", "engine": "vllm"},
+    ),
+    (
+        "plan",
+        "llama-3.1-70b",
+        "h200-sxm",
+        {"mode": "auto", "devices": 16, "workload": "rag", "prefill_device": "h100-sxm"},
+    ),
+    (
+        "plan",
+        "deepseek-v3",
+        "rtx-4090",
+        {"host": "epyc-9575f", "host_sockets": 2, "batch": 1, "context": 8192},
+    ),
     ("plan", "gpt-oss-120b", "rtx-4090", {"host": "xeon-platinum-8592", "context": 8192}),
-    ("plan", "llama-3.1-70b", "rtx-5090", {"host": "epyc-9575f", "engine": "vllm",
-                                           "context": 4096, "tpot_seconds": "none"}),
-    ("plan", "llama-3.1-8b", "h100-sxm", {"devices": 1, "exact": True, "untie": True,
-                                          "context": 4096}),
-    ("plan", "llama-3.1-8b", "h100-sxm", {"devices": 1, "context": 4096, "drop_policies": [
-        "head", "embedding", "first-layers"]}),
-    ("plan", "qwen3-30b-a3b", "h100-sxm", {"devices": 1, **SHORT, "drop_policies": [
-        "router", "norm"], "engine": "any"}),
+    (
+        "plan",
+        "llama-3.1-70b",
+        "rtx-5090",
+        {"host": "epyc-9575f", "engine": "vllm", "context": 4096, "tpot_seconds": "none"},
+    ),
+    (
+        "plan",
+        "llama-3.1-8b",
+        "h100-sxm",
+        {"devices": 1, "exact": True, "untie": True, "context": 4096},
+    ),
+    (
+        "plan",
+        "llama-3.1-8b",
+        "h100-sxm",
+        {"devices": 1, "context": 4096, "drop_policies": ["head", "embedding", "first-layers"]},
+    ),
+    (
+        "plan",
+        "qwen3-30b-a3b",
+        "h100-sxm",
+        {"devices": 1, **SHORT, "drop_policies": ["router", "norm"], "engine": "any"},
+    ),
     ("plan", "llama-3.1-8b", "h100-sxm", {"devices": 1, "anchor": "tpot_ms=12.3", **SHORT}),
-    ("plan", "llama-3.1-8b", "h100-sxm", {"devices": 1, "max_loss": "bf16", "context": 8192,
-                                          "slots": "full", "ttft_seconds": 2.0}),
-    ("plan", "llama-3.1-8b", "h100-sxm", {"devices": 1, "max_loss": 0.02, "context": 8192,
-                                          "prefix_hit_rate": 0.5}),
-    ("plan", "llama-3.1-8b", "h100-sxm", {"devices": 1, "memory_bytes": 40 * 10**9,
-                                          "context": 8192}),
+    (
+        "plan",
+        "llama-3.1-8b",
+        "h100-sxm",
+        {"devices": 1, "max_loss": "bf16", "context": 8192, "slots": "full", "ttft_seconds": 2.0},
+    ),
+    (
+        "plan",
+        "llama-3.1-8b",
+        "h100-sxm",
+        {"devices": 1, "max_loss": 0.02, "context": 8192, "prefix_hit_rate": 0.5},
+    ),
+    (
+        "plan",
+        "llama-3.1-8b",
+        "h100-sxm",
+        {"devices": 1, "memory_bytes": 40 * 10**9, "context": 8192},
+    ),
     ("plan", "", "", {"scenario": "h100-fp8-throughput"}),
     ("plan", "", "", {"scenario": "orin-int8"}),
     ("plan", "", "", {"scenario": "xeon-fp8-in-software"}),
@@ -135,11 +197,19 @@ PLANS: tuple[Told, ...] = (
     ("plan", "", "", {"scenario": "b200-fp4"}),
     ("plan", "", "", {"scenario": "a100-fp16-int8"}),
     ("plan", "", "", {"scenario": "h100-128k-compressed-kv"}),
-    ("estimate", "deepseek-v3", "h200-sxm", {"scheme": "fp8-block", "kv": "fp8", "tp": 8,
-                                             "ep": 8, "devices": 8, "batch": 64}),
+    (
+        "estimate",
+        "deepseek-v3",
+        "h200-sxm",
+        {"scheme": "fp8-block", "kv": "fp8", "tp": 8, "ep": 8, "devices": 8, "batch": 64},
+    ),
     ("estimate", "meta-llama/Llama-3.1-70B", "h100-sxm", {"scheme": "int8-w8a8", "devices": 4}),
-    ("estimate", "deepseek-v3", "h200-sxm", {"tp": 1, "dp": 8, "ep": 8, "devices": 8,
-                                             "engine": "sglang", **SHORT}),
+    (
+        "estimate",
+        "deepseek-v3",
+        "h200-sxm",
+        {"tp": 1, "dp": 8, "ep": 8, "devices": 8, "engine": "sglang", **SHORT},
+    ),
     ("estimate", "qwen3-8b", "l40s", {"scheme": "int4-w4a16", "pp": 2, "devices": 2, **SHORT}),
 )
 
@@ -153,22 +223,31 @@ REFUSED: tuple[tuple[str, str, dict[str, Any]], ...] = (
     ("deepseek-v3", "h100-sxm", {"devices": 1}),
     ("deepseek-v3", "h100-sxm", {"devices": 8, "max_loss": "bf16", "context": 8192}),
     ("llama-3.1-70b", "h100-sxm", {"devices": 2, "max_loss": "bf16", "tpot_seconds": 0.01}),
-    ("llama-3.1-8b", "h100-sxm", {"devices": 1, "objective": "memory", "context": 4096,
-                                  "memory_bytes": 3 * 10**9}),
+    (
+        "llama-3.1-8b",
+        "h100-sxm",
+        {"devices": 1, "objective": "memory", "context": 4096, "memory_bytes": 3 * 10**9},
+    ),
     ("llama-3.1-8b", "t4", {"context": 131072, "batch": 8}),
 )
 """(model, device, arguments) of plans that there are not."""
 
 FLEET_REFUSALS = (
-    ("no replica keeps TTFT ≤ 300 ms and TPOT ≤ 20 ms for 95 % of requests: one that meets "
-     "no other takes 412 ms and 31 ms"),
+    (
+        "no replica keeps TTFT ≤ 300 ms and TPOT ≤ 20 ms for 95 % of requests: one that meets "
+        "no other takes 412 ms and 31 ms"
+    ),
     "no replica keeps TPOT ≤ 20 ms for 99 % of requests: one that meets no other takes 31 ms",
     "deepseek-v3 does not fit 8 × l40s",
     "no layout holds a request",
-    ("the stock does not serve these rates: chat at 20/s: all devices together serve "
-     "12.5/s of it; each model alone is served, all together are not"),
-    ("the smallest stock that would do: 12 × h100-sxm (4 more), the cheapest addition at "
-     "36.00 USD an hour; or lower rates or other limits"),
+    (
+        "the stock does not serve these rates: chat at 20/s: all devices together serve "
+        "12.5/s of it; each model alone is served, all together are not"
+    ),
+    (
+        "the smallest stock that would do: 12 × h100-sxm (4 more), the cheapest addition at "
+        "36.00 USD an hour; or lower rates or other limits"
+    ),
     "max-loss fp8-block excludes every plan for llama-3.1-8b on h100-sxm, and so does tpot 10 ms",
     "memory and max-loss bf16 and tpot 10 ms exclude every plan for llama-3.1-70b on h100-sxm",
 )

@@ -16,8 +16,14 @@ DATA = PACKAGE / "planning" / "data"
 VALUES = ("7", "x7", "")
 """What stands for a value in a text: a number, a name, nothing."""
 MOST = 64
-NOTES = ("models/spec.py", "models/catalog.py", "models/heads.py", "models/checkpoint.py",
-         "models/families/step3p7.py", "models/through_transformers/model.py")
+NOTES = (
+    "models/spec.py",
+    "models/catalog.py",
+    "models/heads.py",
+    "models/checkpoint.py",
+    "models/families/step3p7.py",
+    "models/through_transformers/model.py",
+)
 """Files of models that note what their answers repeat."""
 
 Texts = tuple[str, ...]
@@ -30,8 +36,9 @@ def written_assumptions() -> dict[str, list[Texts]]:
     found: dict[str, list[Texts]] = {}
     for path in (*sorted((PACKAGE / "planning").rglob("*.py")), *map(PACKAGE.joinpath, NOTES)):
         source = path.read_text(encoding="utf-8")
-        noted = "models" in path.parts or (path.parent.name == "question"
-                                           and path.name != "asked.py")
+        noted = "models" in path.parts or (
+            path.parent.name == "question" and path.name != "asked.py"
+        )
         for node in ast.walk(ast.parse(source)) if noted or "Assumption(" in source else ():
             arguments = _arguments(node, noted=noted)
             if arguments:
@@ -45,13 +52,22 @@ def written_assumptions() -> dict[str, list[Texts]]:
 def _arguments(node: ast.AST, *, noted: bool) -> list[ast.expr]:
     """Name, value and reason of an assumption's call, or of a note, which is a tuple of three that
     begins with a text."""
-    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) \
-            and node.func.id == "Assumption":
+    if (
+        isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Name)
+        and node.func.id == "Assumption"
+    ):
         return node.args
-    if noted and isinstance(node, ast.Tuple) and len(node.elts) == 3 \
-            and isinstance(node.elts[0], ast.Constant | ast.JoinedStr) \
-            and any(isinstance(one, ast.JoinedStr | ast.BinOp) or " " in ast.unparse(one)
-                    for one in node.elts[1:]):
+    if (
+        noted
+        and isinstance(node, ast.Tuple)
+        and len(node.elts) == 3
+        and isinstance(node.elts[0], ast.Constant | ast.JoinedStr)
+        and any(
+            isinstance(one, ast.JoinedStr | ast.BinOp) or " " in ast.unparse(one)
+            for one in node.elts[1:]
+        )
+    ):
         return node.elts
     return []
 
@@ -62,8 +78,10 @@ def _texts(node: ast.expr, *, named: bool) -> Iterator[Texts]:
     for branch in _branches(node)[:MOST]:
         if any(isinstance(piece, str) and (named or " " in piece.strip()) for piece in branch):
             last = max((n for n, piece in enumerate(branch) if piece is None), default=-1)
-            yield (*(_filled(branch, value) for value in VALUES),
-                   _filled([piece if n != last else "" for n, piece in enumerate(branch)], "7"))
+            yield (
+                *(_filled(branch, value) for value in VALUES),
+                _filled([piece if n != last else "" for n, piece in enumerate(branch)], "7"),
+            )
 
 
 def _filled(branch: list[str | None], value: str) -> str:
@@ -75,8 +93,7 @@ def _branches(node: ast.expr) -> list[list[str | None]]:
     if isinstance(node, ast.Constant) and isinstance(node.value, str):
         return [[node.value]]
     if isinstance(node, ast.JoinedStr):
-        return [[piece.value if isinstance(piece, ast.Constant) else None
-                 for piece in node.values]]
+        return [[piece.value if isinstance(piece, ast.Constant) else None for piece in node.values]]
     if isinstance(node, ast.IfExp):
         return [*_branches(node.body), *_branches(node.orelse)]
     if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):

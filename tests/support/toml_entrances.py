@@ -25,16 +25,31 @@ def device_file(tape: Tape, folder: Path) -> bool:
 
 @cache
 def _devices() -> tuple[tuple[str, Any], ...]:
-    short = {"name": "My card 24 GB", "inherits": "gpu-gddr", "memory": "24 GB",
-             "bandwidth": "900 GB/s", "compute_capability": "8.9",
-             "power": "450 W", "price": "0.60 USD/h", "devices_per_node": 2,
-             "scale_up_devices": 2, "links": {"scale_up": "32 GB/s"},
-             "achieved": {"bf16": {"compute_fraction": "62 %"}},
-             "rates": {"bf16": "165 TFLOPS", "int8": "330 TOPS"}}
-    host = {"name": "My socket", "inherits": "cpu", "memory": "256 GiB", "bandwidth": "300 GB/s",
-            "rates": {"avx2": {"fp32": "3 TFLOPS"}, "amx": {"bf16": "100 TFLOPS"}}}
-    whole = [("made-up", device_sample(name)) for name in
-             ("l40s", "xeon-6980p", "jetson-orin-nano-8gb", "mi300x")]
+    short = {
+        "name": "My card 24 GB",
+        "inherits": "gpu-gddr",
+        "memory": "24 GB",
+        "bandwidth": "900 GB/s",
+        "compute_capability": "8.9",
+        "power": "450 W",
+        "price": "0.60 USD/h",
+        "devices_per_node": 2,
+        "scale_up_devices": 2,
+        "links": {"scale_up": "32 GB/s"},
+        "achieved": {"bf16": {"compute_fraction": "62 %"}},
+        "rates": {"bf16": "165 TFLOPS", "int8": "330 TOPS"},
+    }
+    host = {
+        "name": "My socket",
+        "inherits": "cpu",
+        "memory": "256 GiB",
+        "bandwidth": "300 GB/s",
+        "rates": {"avx2": {"fp32": "3 TFLOPS"}, "amx": {"bf16": "100 TFLOPS"}},
+    }
+    whole = [
+        ("made-up", device_sample(name))
+        for name in ("l40s", "xeon-6980p", "jetson-orin-nano-8gb", "mi300x")
+    ]
     return (("short", short), ("socket", host), *whole)
 
 
@@ -47,11 +62,23 @@ def workload_file(tape: Tape, folder: Path) -> bool:
     path = folder / "w.toml"
     path.write_bytes(torn(toml_bytes(damaged(sample, tape, MANY)), tape))
     how = tape.below(12)
-    words = {1: ["estimate", MODEL, DEVICE, "--devices", "1", "--workload", "./w.toml"],
-             2: ["estimate", MODEL, DEVICE, "--devices", "1", "--engine", "vllm",
-                 "--reuse", "./w.toml"],
-             3: ["capacity", MODEL, DEVICE, "--workload", "./w.toml", "--rate", "4",
-                 "--tpot-ms", "50", "--ttft-ms", "2000"]}.get(how)
+    words = {
+        1: ["estimate", MODEL, DEVICE, "--devices", "1", "--workload", "./w.toml"],
+        2: ["estimate", MODEL, DEVICE, "--devices", "1", "--engine", "vllm", "--reuse", "./w.toml"],
+        3: [
+            "capacity",
+            MODEL,
+            DEVICE,
+            "--workload",
+            "./w.toml",
+            "--rate",
+            "4",
+            "--tpot-ms",
+            "50",
+            "--ttft-ms",
+            "2000",
+        ],
+    }.get(how)
     if words is not None:
         return took([*words, "--json", "--quiet"], folder, most_seconds=SEARCHED)
     return reader(lambda: load_workload(str(path)), folder)
@@ -80,15 +107,27 @@ def sweep_file(tape: Tape, folder: Path) -> bool:
     from planner.sweeping.run import Sweep
 
     sample = {
-        "title": "two", "price": {DEVICE: 0.9, "h100-sxm": 3.0},
+        "title": "two",
+        "price": {DEVICE: 0.9, "h100-sxm": 3.0},
         "common": {"devices": 1, "context": [2048, 4096], "batch": 4},
-        "grid": [{"max_loss": ["fp8-block", 0.5], "model": [MODEL, "smollm2-135m"],
-                  "device": [DEVICE, "h100-sxm"], "objective": ["latency"],
-                  "schemes": [["bf16", "fp8-block"], ["bf16"]],
-                  "service": [{"name": "chat", "tpot_ms": 10, "ttft_ms": 500},
-                              {"name": "batch", "workload": "batch", "slots": "full"}]}],
-        "question": [{"model": MODEL, "device": DEVICE, "verb": "estimate", "scheme": "bf16"},
-                     {"scenario": "h100-fp8-throughput", "kv": "fp8", "context": 4096}]}
+        "grid": [
+            {
+                "max_loss": ["fp8-block", 0.5],
+                "model": [MODEL, "smollm2-135m"],
+                "device": [DEVICE, "h100-sxm"],
+                "objective": ["latency"],
+                "schemes": [["bf16", "fp8-block"], ["bf16"]],
+                "service": [
+                    {"name": "chat", "tpot_ms": 10, "ttft_ms": 500},
+                    {"name": "batch", "workload": "batch", "slots": "full"},
+                ],
+            }
+        ],
+        "question": [
+            {"model": MODEL, "device": DEVICE, "verb": "estimate", "scheme": "bf16"},
+            {"scenario": "h100-fp8-throughput", "kv": "fp8", "context": 4096},
+        ],
+    }
     path = folder / "s.toml"
     path.write_bytes(torn(toml_bytes(damaged(sample, tape, MANY)), tape))
 
@@ -96,10 +135,13 @@ def sweep_file(tape: Tape, folder: Path) -> bool:
         file = read_sweep(path)
         if len(file.asks) < 1000:
             Sweep(file.asks, price=file.price).resolve().columns()
+
     return reader(read, folder)
 
 
 TOML: dict[str, Attack] = {
-    "device-file": device_file, "workload": workload_file, "fleet": fleet_file,
+    "device-file": device_file,
+    "workload": workload_file,
+    "fleet": fleet_file,
     "sweep-file": sweep_file,
 }

@@ -10,8 +10,17 @@ from planner.report.page.interactive import interactive
 from tests.support import theory
 
 MODEL, DEVICE, CONTEXT = "qwen2.5-0.5b", "jetson-orin-nano-8gb", 4096
-GRID = ("workload=own", "context=4096,32768", "batch=auto,8,256", "tpot-ms=none", "devices=1,2",
-        "max-loss=bf16,int8-w8a8", "engine=any", "schemes=auto", "kv=auto,bf16")
+GRID = (
+    "workload=own",
+    "context=4096,32768",
+    "batch=auto,8,256",
+    "tpot-ms=none",
+    "devices=1,2",
+    "max-loss=bf16,int8-w8a8",
+    "engine=any",
+    "schemes=auto",
+    "kv=auto,bf16",
+)
 
 
 @cache

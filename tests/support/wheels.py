@@ -20,8 +20,15 @@ def clean_environment() -> dict[str, str]:
 
 def call(command: list[str], cwd: Path) -> subprocess.CompletedProcess[str]:
     """Run ``command`` in ``cwd`` with no input and capture both streams."""
-    return subprocess.run(command, cwd=cwd, env=clean_environment(), stdin=subprocess.DEVNULL,
-                          capture_output=True, text=True, check=False)
+    return subprocess.run(
+        command,
+        cwd=cwd,
+        env=clean_environment(),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
 
 
 def checked(command: list[str], cwd: Path) -> subprocess.CompletedProcess[str]:
@@ -33,8 +40,14 @@ def checked(command: list[str], cwd: Path) -> subprocess.CompletedProcess[str]:
 
 def pip(bin: Path) -> list[str]:
     """This interpreter's pip, at work in the environment whose programs are in ``bin``."""
-    return [sys.executable, "-m", "pip", "--disable-pip-version-check",
-            "--python", str(bin / "python")]
+    return [
+        sys.executable,
+        "-m",
+        "pip",
+        "--disable-pip-version-check",
+        "--python",
+        str(bin / "python"),
+    ]
 
 
 def interpreter(version: str) -> tuple[str | None, list[str]]:

@@ -59,8 +59,9 @@ def told() -> list[tuple[int, int]]:
 def whole(sweep_file: Path, told: list[tuple[int, int]]) -> bytes:
     """The table of a run that nothing disturbed."""
     output = sweep_file.with_name("whole.csv")
-    planner.sweep(sweep_file, output=output,
-                  progress=lambda done, total: told.append((done, total)))
+    planner.sweep(
+        sweep_file, output=output, progress=lambda done, total: told.append((done, total))
+    )
     assert not sweep_file.with_name("whole.csv.journal").exists()
     return output.read_bytes()
 
@@ -74,32 +75,48 @@ def environment() -> dict[str, str]:
 
 
 @pytest.mark.exhaustive
-def test_two_processes_and_a_cluster_give_the_same_bytes(sweep_file: Path, whole: bytes,
-                                                         tmp_path: Path) -> None:
+def test_two_processes_and_a_cluster_give_the_same_bytes(
+    sweep_file: Path, whole: bytes, tmp_path: Path
+) -> None:
     planner.sweep(sweep_file, output=tmp_path / "two.csv", workers=2)
     assert (tmp_path / "two.csv").read_bytes() == whole
-    done = subprocess.run(command(sweep_file, "--cluster", "local", "--workers", "2"),
-                          cwd=tmp_path, env=environment(), capture_output=True, text=True,
-                          check=False)
+    done = subprocess.run(
+        command(sweep_file, "--cluster", "local", "--workers", "2"),
+        cwd=tmp_path,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "t.csv").read_bytes() == whole
     assert list(tmp_path.iterdir()) == [tmp_path / "t.csv"] or sorted(
-        p.name for p in tmp_path.iterdir()) == ["t.csv", "two.csv"]
+        p.name for p in tmp_path.iterdir()
+    ) == ["t.csv", "two.csv"]
 
 
 @pytest.mark.exhaustive
-def test_killed_again_and_again_it_goes_on_to_the_same_bytes(sweep_file: Path, whole: bytes,
-                                                             tmp_path: Path) -> None:
+def test_killed_again_and_again_it_goes_on_to_the_same_bytes(
+    sweep_file: Path, whole: bytes, tmp_path: Path
+) -> None:
     journal = tmp_path / "t.csv.journal"
     for _ in range(3):
         before = _lines(journal)
-        assert killed_after(1, "sweep", str(sweep_file), "-o", "t.csv", "--quiet",
-                            folder=tmp_path) == -signal.SIGKILL
+        assert (
+            killed_after(1, "sweep", str(sweep_file), "-o", "t.csv", "--quiet", folder=tmp_path)
+            == -signal.SIGKILL
+        )
         assert _lines(journal) > before
         if _lines(journal) == PARTS:  # the header and all parts but one: time for the last run
             break
-    done = subprocess.run(command(sweep_file), cwd=tmp_path, env=environment(),
-                          capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        command(sweep_file),
+        cwd=tmp_path,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
     assert "going on after" in done.stderr
     assert (tmp_path / "t.csv").read_bytes() == whole
@@ -110,9 +127,9 @@ def _lines(journal: Path) -> int:
     return journal.read_bytes().count(b"\n") if journal.exists() else 0
 
 
-def test_nothing_that_was_answered_is_answered_again(sweep_file: Path, whole: bytes,
-                                                     tmp_path: Path,
-                                                     monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_that_was_answered_is_answered_again(
+    sweep_file: Path, whole: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     class StopError(Exception):
         pass
 
@@ -123,8 +140,10 @@ def test_nothing_that_was_answered_is_answered_again(sweep_file: Path, whole: by
     output = tmp_path / "t.csv"
     with pytest.raises(StopError):
         planner.sweep(sweep_file, output=output, progress=stop)
-    kept = {json.loads(line.split(b" ", 1)[1])["id"]
-            for line in output.with_name("t.csv.journal").read_bytes().splitlines()} - {"header"}
+    kept = {
+        json.loads(line.split(b" ", 1)[1])["id"]
+        for line in output.with_name("t.csv.journal").read_bytes().splitlines()
+    } - {"header"}
     assert 0 < len(kept) < PARTS
     asked = []
     original = chunks.row
@@ -142,8 +161,9 @@ def test_nothing_that_was_answered_is_answered_again(sweep_file: Path, whole: by
 
 
 @pytest.mark.exhaustive
-def test_no_resume_starts_over_and_another_sweep_is_not_taken_up(sweep_file: Path, whole: bytes,
-                                                                 tmp_path: Path) -> None:
+def test_no_resume_starts_over_and_another_sweep_is_not_taken_up(
+    sweep_file: Path, whole: bytes, tmp_path: Path
+) -> None:
     class StopError(Exception):
         pass
 
@@ -155,8 +175,10 @@ def test_no_resume_starts_over_and_another_sweep_is_not_taken_up(sweep_file: Pat
     with pytest.raises(StopError):
         planner.sweep(sweep_file, output=output, progress=stop)
     other = tmp_path / "other.toml"
-    other.write_text('[[question]]\nmodel = "qwen2.5-0.5b"\ndevice = "l40s"\ndevices = 1\n'
-                     'batch = 1\n', encoding="utf-8")
+    other.write_text(
+        '[[question]]\nmodel = "qwen2.5-0.5b"\ndevice = "l40s"\ndevices = 1\nbatch = 1\n',
+        encoding="utf-8",
+    )
     with pytest.raises(DataError, match="an unfinished run of another") as caught:
         planner.sweep(other, output=output)
     assert "remove it" in caught.value.hint
@@ -170,11 +192,20 @@ def test_no_resume_starts_over_and_another_sweep_is_not_taken_up(sweep_file: Pat
 
 @pytest.mark.parametrize("suffix", [".csv", ".parquet"])
 def test_a_finished_sweep_is_read_again_and_says_so(
-        suffix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    suffix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     if suffix == ".parquet":
         pytest.importorskip("pyarrow")
-    question = {"verb": "estimate", "model": "qwen2.5-0.5b", "device": "l40s", "engine": "any",
-                "devices": 1, "tp": 1, "scheme": "bf16", "context": 2048}
+    question = {
+        "verb": "estimate",
+        "model": "qwen2.5-0.5b",
+        "device": "l40s",
+        "engine": "any",
+        "devices": 1,
+        "tp": 1,
+        "scheme": "bf16",
+        "context": 2048,
+    }
     asked = [{**question, "batch": batch} for batch in (1, 64000)]
     output = tmp_path / f"t{suffix}"
     first = planner.sweep(asked, output=output)
@@ -192,8 +223,9 @@ def test_a_finished_sweep_is_read_again_and_says_so(
 
 
 @pytest.mark.parametrize("content", [b"", b"a,b\n1,2\n", b"\xff\xfe", b"question\n1,2\n"])
-def test_a_file_that_is_no_table_of_this_sweep_is_not_replaced(content: bytes,
-                                                              tmp_path: Path) -> None:
+def test_a_file_that_is_no_table_of_this_sweep_is_not_replaced(
+    content: bytes, tmp_path: Path
+) -> None:
     output = tmp_path / "t.csv"
     output.write_bytes(content)
     with pytest.raises(InputError, match="exists"):
@@ -203,10 +235,15 @@ def test_a_file_that_is_no_table_of_this_sweep_is_not_replaced(content: bytes,
 
 def test_cells_that_a_spreadsheet_would_compute_are_text(tmp_path: Path) -> None:
     columns: dict[str, list[object]] = {name: [None, None] for name, _ in COLUMNS}
-    columns |= {"status": ["infeasible", "failed"], "reason": ["=cmd|' /C calc'!A0", "-1+1"],
-                "service": ["@SUM(A1)", "+chat"], "max_loss": ["-0.5", "\t=1"],
-                "tpot_seconds": [-1.0, 2.5e-5], "batch": [1, 2],
-                "needs_new_weights": [True, False]}
+    columns |= {
+        "status": ["infeasible", "failed"],
+        "reason": ["=cmd|' /C calc'!A0", "-1+1"],
+        "service": ["@SUM(A1)", "+chat"],
+        "max_loss": ["-0.5", "\t=1"],
+        "tpot_seconds": [-1.0, 2.5e-5],
+        "batch": [1, 2],
+        "needs_new_weights": [True, False],
+    }
     path = tmp_path / "t.csv"
     write_table(path, columns, {})
     with path.open(encoding="utf-8", newline="") as file:
@@ -233,9 +270,12 @@ def test_every_column_is_described_with_its_unit() -> None:
 def test_parquet_says_units_title_and_version(tmp_path: Path) -> None:
     pq = pytest.importorskip("pyarrow.parquet")
     file = tmp_path / "s.toml"
-    file.write_text('title = "Which?"\n[[question]]\nverb = "estimate"\nmodel = "qwen2.5-0.5b"\n'
-                    'device = "l40s"\nengine = "any"\ndevices = 1\ntp = 1\nscheme = "bf16"\n'
-                    "batch = 1\ncontext = 2048\n", encoding="utf-8")
+    file.write_text(
+        'title = "Which?"\n[[question]]\nverb = "estimate"\nmodel = "qwen2.5-0.5b"\n'
+        'device = "l40s"\nengine = "any"\ndevices = 1\ntp = 1\nscheme = "bf16"\n'
+        "batch = 1\ncontext = 2048\n",
+        encoding="utf-8",
+    )
     planner.sweep(file, output=tmp_path / "t.parquet")
     schema = pq.read_schema(tmp_path / "t.parquet")
     assert schema.metadata[b"title"] == b"Which?"
@@ -246,8 +286,11 @@ def test_parquet_says_units_title_and_version(tmp_path: Path) -> None:
 
 
 def test_targets_that_cannot_be_written(sweep_file: Path, tmp_path: Path) -> None:
-    for name, message in (("t.xlsx", "only .parquet or .csv"), ("no/t.csv", "does not exist"),
-                          ("t.csv/", "is a folder")):
+    for name, message in (
+        ("t.xlsx", "only .parquet or .csv"),
+        ("no/t.csv", "does not exist"),
+        ("t.csv/", "is a folder"),
+    ):
         if name.endswith("/"):
             (tmp_path / name).mkdir()
         with pytest.raises(InputError, match=message):
@@ -255,13 +298,21 @@ def test_targets_that_cannot_be_written(sweep_file: Path, tmp_path: Path) -> Non
 
 
 @pytest.mark.exhaustive
-def test_a_full_disk_keeps_what_was_answered(sweep_file: Path, whole: bytes,
-                                             tmp_path: Path) -> None:
+def test_a_full_disk_keeps_what_was_answered(
+    sweep_file: Path, whole: bytes, tmp_path: Path
+) -> None:
     def limited() -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (len(whole) // 2, len(whole) // 2))
 
-    done = subprocess.run(command(sweep_file), cwd=tmp_path, env=environment(), text=True,
-                          capture_output=True, preexec_fn=limited, check=False)
+    done = subprocess.run(
+        command(sweep_file),
+        cwd=tmp_path,
+        env=environment(),
+        text=True,
+        capture_output=True,
+        preexec_fn=limited,
+        check=False,
+    )
     assert done.returncode == 2
     assert any(line.startswith("error: ") for line in done.stderr.splitlines())
     assert "kept" in done.stderr
@@ -273,8 +324,9 @@ def test_a_full_disk_keeps_what_was_answered(sweep_file: Path, whole: bytes,
 
 @pytest.mark.exhaustive
 def test_workers_end_with_the_run_that_was_killed(sweep_file: Path, tmp_path: Path) -> None:
-    process = waiting_after(1, "sweep", str(sweep_file), "-o", "t.csv", "--workers", "2", "--quiet",
-                            folder=tmp_path)
+    process = waiting_after(
+        1, "sweep", str(sweep_file), "-o", "t.csv", "--workers", "2", "--quiet", folder=tmp_path
+    )
     children = _children(process.pid)
     process.kill()
     process.wait()
@@ -306,25 +358,29 @@ def test_a_cluster_is_given_the_parts_of_large_models_first(sweep_file: Path) ->
     sweep = Sweep(read_sweep(sweep_file).asks).resolve()
     ordered = largest_first(sweep, sweep.chunks)
     assert sorted(chunk.id for chunk in ordered) == sorted(chunk.id for chunk in sweep.chunks)
-    assert [sweep.context(chunk)[0].id for chunk in ordered] == ["qwen2.5-0.5b"] * 3 + \
-        ["smollm2-135m"] * 2
+    assert [sweep.context(chunk)[0].id for chunk in ordered] == ["qwen2.5-0.5b"] * 3 + [
+        "smollm2-135m"
+    ] * 2
     backwards = largest_first(sweep, sweep.chunks[::-1])
     assert [sweep.context(chunk)[0].id for chunk in backwards][-1] == "smollm2-135m"
 
 
-@pytest.mark.parametrize("address", ["127.0.0.1:8786", "http://x:1", "tcp://x", "",
-                                     "tcp://x:0", "tcp://x:65536"])
+@pytest.mark.parametrize(
+    "address", ["127.0.0.1:8786", "http://x:1", "tcp://x", "", "tcp://x:0", "tcp://x:65536"]
+)
 def test_what_is_no_address_is_refused(sweep_file: Path, address: str) -> None:
     with pytest.raises(InputError, match="is not an address"):
         planner.sweep(sweep_file, cluster=address)
 
 
-def test_an_address_where_nobody_answers_is_given_up(sweep_file: Path, tmp_path: Path,
-                                                     monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_address_where_nobody_answers_is_given_up(
+    sweep_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(cluster, "CONNECT_SECONDS", 0.5)
     with pytest.raises(InputError, match=r"nobody answers within|no Dask scheduler"):
-        planner.sweep(sweep_file, cluster="tcp://127.0.0.1:9", workers=None,
-                      output=tmp_path / "t.csv")
+        planner.sweep(
+            sweep_file, cluster="tcp://127.0.0.1:9", workers=None, output=tmp_path / "t.csv"
+        )
 
 
 @pytest.mark.exhaustive
@@ -345,8 +401,9 @@ def test_progress_is_told(whole: bytes, told: list[tuple[int, int]]) -> None:
     assert [done for done, _ in told] == sorted(done for done, _ in told)
 
 
-def test_a_hole_of_a_file_is_not_read_as_a_table(tmp_path: Path,
-                                                 monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_hole_of_a_file_is_not_read_as_a_table(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """It may be a terabyte: nothing beyond the line of names is asked for."""
     output = tmp_path / "t.csv"
     output.write_bytes(bytes(1 << 17))

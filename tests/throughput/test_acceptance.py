@@ -61,8 +61,12 @@ def test_a_single_measurement_has_the_band_of_its_neighbours() -> None:
     assert alone.low < alone.value < alone.high
 
 
-@given(st.sampled_from(["mtp", "eagle"]), st.sampled_from(["deepseek-v3", "qwen3-8b", "none"]),
-       st.sampled_from(["", "chat", "agent", "rag", "reasoning", "batch"]), st.integers(1, 16))
+@given(
+    st.sampled_from(["mtp", "eagle"]),
+    st.sampled_from(["deepseek-v3", "qwen3-8b", "none"]),
+    st.sampled_from(["", "chat", "agent", "rag", "reasoning", "batch"]),
+    st.integers(1, 16),
+)
 def test_values_lie_in_their_bands(kind: str, model: str, work: str, count: int) -> None:
     found = acceptance(kind, model, work, count)
     assert 0 < found.low <= found.value <= found.high < 1
@@ -92,8 +96,11 @@ def test_one_other_model_alone_does_not_make_a_narrow_band() -> None:
 @pytest.mark.parametrize("count", [7, 8])
 def test_the_band_of_one_other_model_is_what_it_does_with_a_token_more_or_less(count: int) -> None:
     """Six tokens of prediction layers and more were measured on one model alone."""
-    near = [implied_rate(row.draft_tokens, row.accepted) for row in table()
-            if row.kind == "mtp" and not row.draft and abs(row.draft_tokens - count) <= 1]
+    near = [
+        implied_rate(row.draft_tokens, row.accepted)
+        for row in table()
+        if row.kind == "mtp" and not row.draft and abs(row.draft_tokens - count) <= 1
+    ]
     found = acceptance("mtp", "deepseek-v3", "", count)
     assert (found.low, found.high) == pytest.approx((min(near), max(near)))
     assert found.low < found.value < found.high

@@ -24,12 +24,18 @@ def test_more_arrivals_are_more_prompts_a_step(mean: float, more: float, ranks: 
 
 
 @settings(max_examples=40)
-@given(st.lists(st.tuples(st.one_of(st.floats(0, 300), st.floats(0, 1e6)), st.integers(1, 256)),
-                min_size=1, max_size=8))
+@given(
+    st.lists(
+        st.tuples(st.one_of(st.floats(0, 300), st.floats(0, 1e6)), st.integers(1, 256)),
+        min_size=1,
+        max_size=8,
+    )
+)
 def test_arrays_are_each_candidate(pairs: list[tuple[float, int]]) -> None:
     rate, ranks = (np.array(column, dtype=np.float64) for column in zip(*pairs, strict=True))
     assert prompts_each_step(rate, ranks).tolist() == pytest.approx(
-        [prompts_a_step(r, n) for r, n in pairs], rel=1e-12)
+        [prompts_a_step(r, n) for r, n in pairs], rel=1e-12
+    )
 
 
 def test_ranks_that_read_at_once_go_from_one_to_all() -> None:

@@ -13,8 +13,15 @@ from planner.models.spec import Attention
 from planner.throughput.attended import computed_share, decode_entries, prompt_pairs
 
 CHANGES: list[dict[str, Any]] = [
-    {}, {"window": 1}, {"window": 7}, {"window": 64}, {"window": 7, "chunked": True},
-    {"window": 1, "chunked": True}, {"indexer_topk": 9}, {"window": 30, "indexer_topk": 9}]
+    {},
+    {"window": 1},
+    {"window": 7},
+    {"window": 64},
+    {"window": 7, "chunked": True},
+    {"window": 1, "chunked": True},
+    {"indexer_topk": 9},
+    {"window": 30, "indexer_topk": 9},
+]
 LENGTHS = (1, 6, 7, 8, 50, 64)
 
 
@@ -40,8 +47,10 @@ def test_entries_read_are_those_the_mask_lets_through(change: dict[str, Any], le
     assert decode_entries(a, length) <= length
 
 
-@pytest.mark.parametrize("change", [*CHANGES, {"kind": "linear"}, {"kind": "csa", "ratio": 4,
-                                    "indexer_topk": 9, "window": 7}])
+@pytest.mark.parametrize(
+    "change",
+    [*CHANGES, {"kind": "linear"}, {"kind": "csa", "ratio": 4, "indexer_topk": 9, "window": 7}],
+)
 def test_an_array_of_lengths_is_each_length(change: dict[str, Any]) -> None:
     a = replace(resolve_model("llama-3.1-8b").attention[0], **change)
     lengths = np.array(LENGTHS, dtype=np.float64)

@@ -21,13 +21,22 @@ TRTLLM = ("trtllm",)
 
 def points(slots: list[int], tp: int = 1) -> Points:
     one = np.ones(len(slots))
-    return Points(layout=np.zeros(len(slots), dtype=np.int64), tp=one * tp, dp=one, pp=one, ep=one,
-                  slot=np.array(slots, dtype=np.float64))
+    return Points(
+        layout=np.zeros(len(slots), dtype=np.int64),
+        tp=one * tp,
+        dp=one,
+        pp=one,
+        ep=one,
+        slot=np.array(slots, dtype=np.float64),
+    )
 
 
 def test_measured_layouts_are_fitted_and_others_say_what_they_borrow() -> None:
-    basis = {name: layout_certainty(LLAMA, "kv-v", name, H100, TRTLLM, decode=True)
-             for name in kv_layout_ids() if name not in ("fp8-ds-mla", "int4-channel")}
+    basis = {
+        name: layout_certainty(LLAMA, "kv-v", name, H100, TRTLLM, decode=True)
+        for name in kv_layout_ids()
+        if name not in ("fp8-ds-mla", "int4-channel")
+    }
     assert {n for n, c in basis.items() if c.basis == "fitted"} == {"bf16", "fp8"}
     assert basis["fp16"].basis == "transferred"
     for name in ("int8-token", "int4-token", "nvfp4", "fp32"):
@@ -58,8 +67,10 @@ def test_an_engine_without_measurements_keeps_the_roofline() -> None:
 def test_layouts_together_are_the_layouts_alone() -> None:
     names = ["bf16", "fp8", "nvfp4", "int8-token"]
     pts = points([1, 16, 200])
-    for run, phase in ((decode_parts, decode_phase(pts, 5000)),
-                       (prefill_parts, prefill_phase(pts, 5000, 2048))):
+    for run, phase in (
+        (decode_parts, decode_phase(pts, 5000)),
+        (prefill_parts, prefill_phase(pts, 5000, 2048)),
+    ):
         together = run(LLAMA, "kv-v", names, H100, pts, phase, STACKS)
         assert together.total().shape == (3, 4)
         for i, name in enumerate(names):
@@ -69,8 +80,10 @@ def test_layouts_together_are_the_layouts_alone() -> None:
 
 def test_a_layout_with_a_kernel_of_its_own_leaves_its_neighbours_alone() -> None:
     b200, vllm = load_device("b200-sxm"), ("vllm",)
-    lent = {name: attention_model(b200, "attention-decode", name, vllm)
-            for name in ("int8-token", "nvfp4")}
+    lent = {
+        name: attention_model(b200, "attention-decode", name, vllm)
+        for name in ("int8-token", "nvfp4")
+    }
     assert all(lent.values())
     assert len({model.lent for model in lent.values() if model is not None}) == 2
     pts = points([1, 16, 200])
@@ -85,8 +98,9 @@ def test_a_layout_with_a_kernel_of_its_own_leaves_its_neighbours_alone() -> None
 def test_keys_and_values_are_one_kernel_in_two_parts() -> None:
     pts = points([16])
     phase = decode_phase(pts, 3000)
-    keys, values = (decode_parts(LLAMA, kind, ["bf16"], H100, pts, phase, TRTLLM)
-                    for kind in ("kv-k", "kv-v"))
+    keys, values = (
+        decode_parts(LLAMA, kind, ["bf16"], H100, pts, phase, TRTLLM) for kind in ("kv-k", "kv-v")
+    )
     both = seconds(joint([keys.at(0, 0), values.at(0, 0)]))
     assert both == pytest.approx(float(keys.total()[0, 0] + values.total()[0, 0]))
 
@@ -114,8 +128,10 @@ def test_a_window_is_no_slower_to_decode_than_the_whole_cache() -> None:
     full = Attention("gqa", (0,), 32, 8, 128)
     slid = Attention("gqa", (0,), 32, 8, 128, window=1024)
     for stack in ("trtllm", "vllm"):
-        times = [float(decode_parts(a, "kv-k", ["bf16"], H100, pts, phase, (stack,)).total()[0, 0])
-                 for a in (slid, full)]
+        times = [
+            float(decode_parts(a, "kv-k", ["bf16"], H100, pts, phase, (stack,)).total()[0, 0])
+            for a in (slid, full)
+        ]
         assert times[0] < 0.25 * times[1]
 
 
@@ -130,8 +146,10 @@ def test_another_architecture_takes_no_branch_of_the_kernel() -> None:
     assert set(near.branches) == {"window"}
     assert not far.branches
     assert far.parameters["wide_factor"] == 1.0
-    assert far.certainty.sigma > H100.fitted[
-        "attention-decode", "vllm", "bf16/bf16"].error.sigma + 0.05
+    assert (
+        far.certainty.sigma
+        > H100.fitted["attention-decode", "vllm", "bf16/bf16"].error.sigma + 0.05
+    )
 
 
 def test_an_fp8_kernel_needs_an_fp8_unit() -> None:
@@ -149,17 +167,16 @@ def test_an_fp8_kernel_needs_an_fp8_unit() -> None:
 def test_a_served_cache_is_cold() -> None:
     pts = points([1])
     phase = decode_phase(pts, 4096)  # 16 MB, which L2 would hold
-    found = 2 * float(decode_parts(LLAMA, "kv-k", ["bf16"], H100, pts, phase,
-                                   ("vllm",)).memory[0, 0])
-    fraction = H100.fitted["attention-decode", "vllm", "bf16/bf16"].parameters[
-        "bandwidth_fraction"]
+    found = 2 * float(
+        decode_parts(LLAMA, "kv-k", ["bf16"], H100, pts, phase, ("vllm",)).memory[0, 0]
+    )
+    fraction = H100.fitted["attention-decode", "vllm", "bf16/bf16"].parameters["bandwidth_fraction"]
     moved = 2 * 2 * 4096 * 8 * 128
     assert found >= moved / (3.35e12 * fraction)
 
 
 @pytest.mark.parametrize("decode", [True, False])
-def test_sparse_latents_have_kernels_of_their_own_where_modules_were_measured(
-        decode: bool) -> None:
+def test_sparse_latents_have_kernels_of_their_own_where_modules_were_measured(decode: bool) -> None:
     sparse = resolve_model("deepseek-v3.2").attention[0]
     for stack in STACKS:
         own = layout_certainty(sparse, "kv-latent", "bf16", H100, [stack], decode=decode)
@@ -170,8 +187,10 @@ def test_sparse_latents_have_kernels_of_their_own_where_modules_were_measured(
     narrow = layout_certainty(sparse, "kv-latent", "int8-token", H100, ["vllm"], decode=decode)
     assert narrow.basis == "prior"
     a100 = load_device("a100-sxm")
-    assert layout_certainty(sparse, "kv-latent", "bf16", a100, STACKS,
-                            decode=decode).basis in ("transferred", "prior")
+    assert layout_certainty(sparse, "kv-latent", "bf16", a100, STACKS, decode=decode).basis in (
+        "transferred",
+        "prior",
+    )
 
 
 def test_sparse_latents_of_an_engine_without_tables_are_priced_by_the_roofline() -> None:
@@ -183,14 +202,24 @@ def test_vllm_reads_latents_by_kernels_of_its_own() -> None:
     dense = resolve_model("deepseek-v3").attention[0]
     for name in ("h100-sxm", "h200-sxm", "b200-sxm"):
         for decode in (True, False):
-            how = layout_certainty(dense, "kv-latent", "bf16", load_device(name), ["vllm"],
-                                   decode=decode)
+            how = layout_certainty(
+                dense, "kv-latent", "bf16", load_device(name), ["vllm"], decode=decode
+            )
             assert how.basis == "fitted"
             assert how.origin.startswith("vllm")
 
 
-@pytest.mark.parametrize("name", ["llama-3.1-8b", "deepseek-v3", "deepseek-v3.2", "gpt-oss-120b",
-                                  "gemma-3-27b-text", "llama-4-scout"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "llama-3.1-8b",
+        "deepseek-v3",
+        "deepseek-v3.2",
+        "gpt-oss-120b",
+        "gemma-3-27b-text",
+        "llama-4-scout",
+    ],
+)
 @pytest.mark.parametrize("device", ["h100-sxm", "b200-sxm", "l40s"])
 def test_times_grow_with_sequences_and_length(name: str, device: str) -> None:
     pts = points([1, 2, 3, 8, 64, 500])
@@ -199,12 +228,18 @@ def test_times_grow_with_sequences_and_length(name: str, device: str) -> None:
         kind = "kv-latent" if attention.kind == "mla" else "kv-k"
         before = np.zeros((6, 2))
         for length in (16, 100, 2048, 5000, 131072):
-            now = decode_parts(attention, kind, ["bf16", "fp8"], profile, pts,
-                               decode_phase(pts, length), STACKS).total()
+            now = decode_parts(
+                attention, kind, ["bf16", "fp8"], profile, pts, decode_phase(pts, length), STACKS
+            ).total()
             assert (np.diff(now, axis=0) >= 0).all()
             assert (now >= before * (1 - 1e-12)).all()
             before = now
-        times = [float(prefill_parts(attention, kind, ["bf16"], profile, pts,
-                                     prefill_phase(pts, n, 8192), STACKS).total()[0, 0])
-                 for n in (16, 500, 8192, 8193, 100_000)]
+        times = [
+            float(
+                prefill_parts(
+                    attention, kind, ["bf16"], profile, pts, prefill_phase(pts, n, 8192), STACKS
+                ).total()[0, 0]
+            )
+            for n in (16, 500, 8192, 8193, 100_000)
+        ]
         assert times == sorted(times)

@@ -23,20 +23,33 @@ def points(slot: int, tp: int = 8) -> Points:
 
 def test_a_dense_prompt_expands_what_the_cache_holds() -> None:
     dense = resolve_model("deepseek-v3")
-    products = Projections(dense.attention[0], dense.hidden_size, "fp8-block", expanded=True,
-                           indexer=False)
-    found = [(s, m.item(), n.item(), k.item())
-             for s, m, n, k in products.gemms(100 * ONE, 16 * ONE, 50.0) for m in [np.asarray(m)]]
-    assert found == [("fp8-block", 100, 2112, 7168), ("fp8-block", 100, 3072, 1536),
-                     ("fp8-block", 100, 7168, 2048), ("fp8-block", 150, 4096, 512)]
+    products = Projections(
+        dense.attention[0], dense.hidden_size, "fp8-block", expanded=True, indexer=False
+    )
+    found = [
+        (s, m.item(), n.item(), k.item())
+        for s, m, n, k in products.gemms(100 * ONE, 16 * ONE, 50.0)
+        for m in [np.asarray(m)]
+    ]
+    assert found == [
+        ("fp8-block", 100, 2112, 7168),
+        ("fp8-block", 100, 3072, 1536),
+        ("fp8-block", 100, 7168, 2048),
+        ("fp8-block", 150, 4096, 512),
+    ]
 
 
 def test_a_sparse_step_is_absorbed_and_has_an_indexer() -> None:
-    products = Projections(SPARSE.attention[0], SPARSE.hidden_size, "fp8-block", expanded=False,
-                           indexer=True)
+    products = Projections(
+        SPARSE.attention[0], SPARSE.hidden_size, "fp8-block", expanded=False, indexer=True
+    )
     names = [(s, n.item(), k.item()) for s, _, n, k in products.gemms(ONE, 128 * ONE, 0.0)]
-    assert names[3:] == [("bf16", 16384, 512), ("bf16", 16384, 512), ("fp8-block", 8192, 1536),
-                         ("bf16", 192, 7168)]
+    assert names[3:] == [
+        ("bf16", 16384, 512),
+        ("bf16", 16384, 512),
+        ("fp8-block", 8192, 1536),
+        ("bf16", 192, 7168),
+    ]
     done = products.seconds(H200, ["vllm"], ONE, 128 * ONE)
     assert done is not None
     assert done[0].shape == (1,)
@@ -61,8 +74,13 @@ def test_a_joined_product_costs_less_than_a_kernel() -> None:
     gemms = [(ONE * 576, ONE * 7168, ONE * 576 * 7168), (ONE * 4096, ONE * 512, ONE * 4096 * 512)]
     m = np.full((1, 1), 64.0)
     joined = float(_fitted(module, gemms, model.form, m, np.asarray(2.0)).total().item())
-    apart = sum(float(model.parts(m, n, k).total().item()) for n, k in (
-        (np.asarray(576.0), np.asarray(7168.0)), (np.asarray(4096.0), np.asarray(512.0))))
+    apart = sum(
+        float(model.parts(m, n, k).total().item())
+        for n, k in (
+            (np.asarray(576.0), np.asarray(7168.0)),
+            (np.asarray(4096.0), np.asarray(512.0)),
+        )
+    )
     assert joined == pytest.approx(apart - float(model.form.launch))
 
 
@@ -71,12 +89,16 @@ def test_the_indexer_is_the_engines_own(stack: str) -> None:
     sparse = SPARSE.attention[0]
     assert indexer_certainty(sparse, H200, [stack], decode=True).basis == "fitted"
     pts = points(64)
-    times = [float(indexer_parts(sparse, H200, pts, decode_phase(pts, n), [stack]).total().item())
-             for n in (100, 8192, 131072)]
+    times = [
+        float(indexer_parts(sparse, H200, pts, decode_phase(pts, n), [stack]).total().item())
+        for n in (100, 8192, 131072)
+    ]
     assert times == sorted(times)
     assert times[-1] > 64 * 131072 * 132 / H200.bandwidth_bytes_per_s.value
-    one, two = (float(indexer_parts(sparse, H200, pts, prefill_phase(pts, n, 8192), [stack])
-                      .total().item()) for n in (8192, 32768))
+    one, two = (
+        float(indexer_parts(sparse, H200, pts, prefill_phase(pts, n, 8192), [stack]).total().item())
+        for n in (8192, 32768)
+    )
     assert two > 4 * one
 
 

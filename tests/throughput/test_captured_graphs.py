@@ -20,14 +20,19 @@ BATCH = np.array([0.0, 1.0, 8.0, 32.0, 128.0, 512.0])
 
 def table(base: float = 8e-3, slope: float = 4e-5, prompt: float = 40e-3) -> StepTimes:
     decode = np.where(BATCH > 0, base + slope * BATCH, 0.0)
-    return StepTimes(BATCH, decode, np.maximum(decode, base) + prompt,
-                     prompt * np.arange(1, 9) + base)
+    return StepTimes(
+        BATCH, decode, np.maximum(decode, base) + prompt, prompt * np.arange(1, 9) + base
+    )
 
 
-@pytest.mark.parametrize(("engine", "has", "lacks"), [
-    ("vllm", (1, 2, 4, 8, 16, 24, 248, 256, 512), (3, 12, 264)),
-    ("sglang", (1, 2, 4, 8, 16, 160, 256), (12, 264)),
-    ("tensorrt-llm", (1, 2, 4, 8, 16, 128), (3, 136))])
+@pytest.mark.parametrize(
+    ("engine", "has", "lacks"),
+    [
+        ("vllm", (1, 2, 4, 8, 16, 24, 248, 256, 512), (3, 12, 264)),
+        ("sglang", (1, 2, 4, 8, 16, 160, 256), (12, 264)),
+        ("tensorrt-llm", (1, 2, 4, 8, 16, 128), (3, 136)),
+    ],
+)
 def test_defaults_of_engines(engine: str, has: tuple[int, ...], lacks: tuple[int, ...]) -> None:
     found = captured(engine)
     assert found is not None
@@ -147,8 +152,12 @@ def test_a_pass_that_holds_several_prompts_reads_more_of_them() -> None:
     """Where the host's floor sets the pass, eight prompts cost what one costs."""
     load, policy = Load(512, 1024, 512), Scheduling(prompt_floor_seconds=0.5)
     one = pooled_loop(table(), load, policy, Pools(1, 8, 0.0))
-    many = pooled_loop(table(), load, policy, Pools(1, 8, 0.0, replace(
-        table(), group=np.linspace(0.1, 0.5, 8), together=8.0)))
+    many = pooled_loop(
+        table(),
+        load,
+        policy,
+        Pools(1, 8, 0.0, replace(table(), group=np.linspace(0.1, 0.5, 8), together=8.0)),
+    )
     assert one.limit == "prefill"
     assert many.rate > 3 * one.rate
     assert many.ttft < one.ttft
@@ -156,8 +165,9 @@ def test_a_pass_that_holds_several_prompts_reads_more_of_them() -> None:
 
 def test_a_run_that_starts_at_once_queues_for_the_prefill_pool() -> None:
     steady = pooled_loop(table(), Load(64, 1024, 512), Scheduling(), Pools(1, 1, 0.0))
-    burst = pooled_loop(table(), Load(64, 1024, 512, requests=640.0), Scheduling(),
-                        Pools(1, 1, 0.0))
+    burst = pooled_loop(
+        table(), Load(64, 1024, 512, requests=640.0), Scheduling(), Pools(1, 1, 0.0)
+    )
     assert burst.tpot == steady.tpot
     assert burst.ttft > steady.ttft
 

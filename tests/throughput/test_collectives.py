@@ -16,8 +16,14 @@ from planner.throughput.collectives import (
 )
 from planner.throughput.curves import ExchangeWork
 
-NET = Fabric(domain=8, domain_bytes_per_s=400e9, domain_floor_seconds=3e-6,
-             network_bytes_per_s=50e9, network_floor_seconds=16e-6, fraction=0.5)
+NET = Fabric(
+    domain=8,
+    domain_bytes_per_s=400e9,
+    domain_floor_seconds=3e-6,
+    network_bytes_per_s=50e9,
+    network_floor_seconds=16e-6,
+    fraction=0.5,
+)
 
 
 def value(result: object) -> float:
@@ -81,8 +87,9 @@ def test_measured_exchanges_grow_with_bytes_and_cross_nodes_slower(phase: str) -
     net, one = fabric(resolve_device("h100-sxm")), np.ones(2)
     few, many = (ExchangeWork(one * t, one * 8, one, 8.0, 256.0, 7168.0) for t in (16.0, 256.0))
     bytes_ = np.array([1.03, 2.0])
-    small, large = (expert_exchange(net, phase, "dispatch", w, one * 8, bytes_)
-                    for w in (few, many))
+    small, large = (
+        expert_exchange(net, phase, "dispatch", w, one * 8, bytes_) for w in (few, many)
+    )
     assert small.shape == (2, 2)
     assert (small < large).all()
     assert (small[:, 0] <= small[:, 1]).all()
@@ -96,8 +103,9 @@ def test_measured_exchanges_grow_with_bytes_and_cross_nodes_slower(phase: str) -
 def test_a_scenario_overrides_the_links() -> None:
     device = resolve_device("h100-sxm", [])
     plain = fabric(device)
-    other = fabric(device, scale_up_devices=4, scale_up_bytes_per_s=100e9,
-                   scale_out_bytes_per_s=25e9)
+    other = fabric(
+        device, scale_up_devices=4, scale_up_bytes_per_s=100e9, scale_out_bytes_per_s=25e9
+    )
     assert (plain.domain, plain.fraction) == (8, LINK_FRACTION)
     assert (other.domain, other.domain_bytes_per_s, other.network_bytes_per_s) == (4, 100e9, 25e9)
 
@@ -126,8 +134,17 @@ def test_ranks_of_one_domain_write_each_token_once_to_each_rank() -> None:
     assert not fabric(resolve_device("gb200"), stacks=("vllm",)).one_sided
     assert not fabric(resolve_device("b200-sxm"), stacks=("trtllm",)).one_sided
     one, bytes_ = np.ones(2), np.array([2.0])
-    few, many = (expert_exchange(rack, "decode", "combine", ExchangeWork(
-        one * t, one * 32, one, 8.0, 256.0, 7168.0), one * 32, bytes_) for t in (16.0, 4096.0))
+    few, many = (
+        expert_exchange(
+            rack,
+            "decode",
+            "combine",
+            ExchangeWork(one * t, one * 32, one, 8.0, 256.0, 7168.0),
+            one * 32,
+            bytes_,
+        )
+        for t in (16.0, 4096.0)
+    )
     assert (few < many).all()
     # 4,096 tokens to 32·(1 − (31/32)^8) = 7.2 ranks each, 31 of 32 parts over the link
     wire = 4096 * 32 * (1 - (31 / 32) ** 8) * 7168 * 2 * 31 / 32

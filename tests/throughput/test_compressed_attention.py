@@ -36,35 +36,68 @@ def at(batch: int, tp: int = 1) -> Points:
     return points([Layout(tp=tp)], [(0, batch)])
 
 
-def step(a: Attention, device: object, stacks: tuple[str, ...], batch: int, length: float,
-         layout: str = "fp8-ds-mla", tp: int = 1) -> float:
+def step(
+    a: Attention,
+    device: object,
+    stacks: tuple[str, ...],
+    batch: int,
+    length: float,
+    layout: str = "fp8-ds-mla",
+    tp: int = 1,
+) -> float:
     pts = at(batch, tp)
     phase = decode_phase(pts, length)
-    return float(decode_parts(a, "kv-latent", [layout], device, pts, phase,  # type: ignore[arg-type]
-                              stacks).total()[0, 0])
+    return float(
+        decode_parts(
+            a,
+            "kv-latent",
+            [layout],
+            device,
+            pts,
+            phase,  # type: ignore[arg-type]
+            stacks,
+        ).total()[0, 0]
+    )
 
 
 def prompt(a: Attention, device: object, stacks: tuple[str, ...], length: int) -> float:
     pts = at(1)
     phase = prefill_phase(pts, length, length)
-    return float(prefill_parts(a, "kv-latent", ["fp8-ds-mla"], device, pts,  # type: ignore[arg-type]
-                               phase, stacks).total()[0, 0])
+    return float(
+        prefill_parts(
+            a,
+            "kv-latent",
+            ["fp8-ds-mla"],
+            device,
+            pts,  # type: ignore[arg-type]
+            phase,
+            stacks,
+        ).total()[0, 0]
+    )
 
 
 def test_what_a_query_reads() -> None:
     assert {kind: float(decode_entries(a, 8192)) for kind, a in KINDS.items()} == {
-        "swa": 128, "hca": 128 + 64, "csa": 128 + 512}
+        "swa": 128,
+        "hca": 128 + 64,
+        "csa": 128 + 512,
+    }
     assert float(decode_entries(KINDS["csa"], 1024)) == 128 + 256
     assert head_entry_bytes(KINDS["csa"], kv_layout("fp8-ds-mla"), "kv-latent") == 584
 
 
 @pytest.mark.parametrize("stacks", STACKS)
-@given(st.sampled_from(sorted(KINDS)), st.sampled_from(DEVICES), st.integers(1, 2**20),
-       st.integers(1, 512), st.sampled_from([1, 2, 8]))
+@given(
+    st.sampled_from(sorted(KINDS)),
+    st.sampled_from(DEVICES),
+    st.integers(1, 2**20),
+    st.integers(1, 512),
+    st.sampled_from([1, 2, 8]),
+)
 @settings(max_examples=examples(20, 200), deadline=None)
 def test_a_step_rises_with_context_and_batch_and_is_no_faster_than_its_bytes(
-        stacks: tuple[str, ...], kind: str, device: object, length: int, batch: int,
-        tp: int) -> None:
+    stacks: tuple[str, ...], kind: str, device: object, length: int, batch: int, tp: int
+) -> None:
     a = KINDS[kind]
     here = step(a, device, stacks, batch, float(length), tp=tp)
     read = batch * float(decode_entries(a, length)) * 584
@@ -96,7 +129,8 @@ def test_the_entries_of_long_contexts_cost_where_they_are_read() -> None:
     for stacks in STACKS:
         short, long = (
             {k: step(a, B200, stacks, 64, length) for k, a in KINDS.items()}
-            for length in (8192.0, 2.0**20))
+            for length in (8192.0, 2.0**20)
+        )
         assert long["swa"] == short["swa"]
         assert long["csa"] == short["csa"]
         assert long["hca"] > 2 * short["hca"]
@@ -107,15 +141,28 @@ def test_the_core_by_hand() -> None:
     a, batch, length = KINDS["hca"], 32, 131072.0
     model = attention_model(B200, dsa.DECODE, "fp8-ds-mla", ["sglang"], compressed=True)
     assert model is not None
-    own = {**model.parameters, "token_seconds": 0.0, "rest_fraction": np.inf,
-           "gather_fraction": min(model.parameters["gather_fraction"], 1.0),
-           "floor_seconds": B200.achieved["attention-decode"].floor_seconds.value}
+    own = {
+        **model.parameters,
+        "token_seconds": 0.0,
+        "rest_fraction": np.inf,
+        "gather_fraction": min(model.parameters["gather_fraction"], 1.0),
+        "floor_seconds": B200.achieved["attention-decode"].floor_seconds.value,
+    }
     one = np.ones((1, 1))
-    shape = LatentShape(one * batch, one * (128 + length / 128), one * a.heads, one * 584 / 512,
-                        key=512, value=512, latent=512, rope=0)
+    shape = LatentShape(
+        one * batch,
+        one * (128 + length / 128),
+        one * a.heads,
+        one * 584 / 512,
+        key=512,
+        value=512,
+        latent=512,
+        rope=0,
+    )
     expected = dsa.dsa_core(own, model.chip, dsa.DECODE, dsa.SparseShape(shape, np.inf, 0.0, 0.0))
     assert step(a, B200, ("sglang",), batch, length) == pytest.approx(
-        float(expected.total()[0, 0]) * model.lent, rel=1e-12)
+        float(expected.total()[0, 0]) * model.lent, rel=1e-12
+    )
 
 
 def test_the_indexer_scores_a_key_for_four_tokens() -> None:
@@ -127,7 +174,8 @@ def test_the_indexer_scores_a_key_for_four_tokens() -> None:
     for stacks in STACKS[:3]:
         one, other = (
             indexer_parts(x, B200, pts, decode_phase(pts, n), stacks).total()[0, 0]
-            for x, n in ((a, 131072.0), (same, 32768.0)))
+            for x, n in ((a, 131072.0), (same, 32768.0))
+        )
         assert one == pytest.approx(other, rel=1e-12)
 
 
@@ -150,17 +198,21 @@ def test_what_runs_beside_the_core_by_its_bytes() -> None:
     moved = 64 * 32 * 512 * QUERY_BYTES
     assert float(found.total()[0, 0]) == pytest.approx(
         small.floor_seconds.value
-        + moved / (B200.bandwidth_bytes_per_s.value * small.bandwidth_fraction.value))
+        + moved / (B200.bandwidth_bytes_per_s.value * small.bandwidth_fraction.value)
+    )
     chunk = beside_core(a, B200, pts, prefill_phase(pts, 8192, 8192), 584.0)
-    plain = beside_core(replace(a, kind="swa", ratio=1), B200, pts,
-                        prefill_phase(pts, 8192, 8192), 584.0)
+    plain = beside_core(
+        replace(a, kind="swa", ratio=1), B200, pts, prefill_phase(pts, 8192, 8192), 584.0
+    )
     assert float(chunk.total()[0, 0]) > float(plain.total()[0, 0])
 
 
 def test_compressors_are_modules_of_their_own() -> None:
     found = {len(m.layers): m for m in modules(FLASH) if m.kind == "compressor"}
     assert {n: m.gemms[0].members for n, m in found.items()} == {
-        21: ((1024, 4096), (1024, 4096)), 20: ((512, 4096), (512, 4096))}
+        21: ((1024, 4096), (1024, 4096)),
+        20: ((512, 4096), (512, 4096)),
+    }
     assert all(m.released_as == "bf16" for m in found.values())
     latent = next(m for m in modules(FLASH) if m.kind == "mla-kv")
     assert [g.members for g in latent.gemms] == [((512, 4096),)]

@@ -11,8 +11,9 @@ from planner.hardware.catalog import resolve_device
 from planner.throughput.energy import activity, energy, replicas_for, usd_per_million_tokens
 
 H100 = resolve_device("h100-sxm")
-BLANK = dict.fromkeys(("compute", "memory", "conversion", "launch", "communication", "quantise",
-                       "busy"), 0.0)
+BLANK = dict.fromkeys(
+    ("compute", "memory", "conversion", "launch", "communication", "quantise", "busy"), 0.0
+)
 
 
 def test_activity_is_that_of_the_longest_mechanism() -> None:
@@ -25,8 +26,9 @@ def test_activity_is_that_of_the_longest_mechanism() -> None:
 
 
 @given(st.floats(0, 1), st.integers(1, 64), st.floats(1e-3, 1.0), st.integers(1, 512))
-def test_energy_lies_between_idle_and_the_power_limit(share: float, devices: int, tpot: float,
-                                                      batch: int) -> None:
+def test_energy_lies_between_idle_and_the_power_limit(
+    share: float, devices: int, tpot: float, batch: int
+) -> None:
     found = energy(H100, activity_share=share, devices=devices, tpot_seconds=tpot, batch=batch)
     assert found is not None
     assert H100.power_watts is not None
@@ -49,8 +51,9 @@ def test_money_by_hand() -> None:
 
 
 @given(st.floats(0.01, 1000), st.integers(1, 4096), st.floats(1e-3, 0.5), st.integers(1, 512))
-def test_replicas_carry_the_rate_and_one_fewer_does_not(rate: float, osl: int, tpot: float,
-                                                        batch: int) -> None:
+def test_replicas_carry_the_rate_and_one_fewer_does_not(
+    rate: float, osl: int, tpot: float, batch: int
+) -> None:
     count, each = replicas_for(rate, osl, tpot, batch)
     assert count * each >= rate * (1 - 1e-6)
     assert count == 1 or (count - 1) * each < rate

@@ -16,31 +16,43 @@ SHARED = Path(__file__).resolve().parents[3] / "shared"
 NEW, TABLES = (0, 33), (0, 24)
 
 
-def kernel(module: Module, scheme: str, capability: str, version: tuple[int, ...] = NEW,
-           layout: str = "tp", case: str = "compressed-tensors", engine: str = "vllm",
-           installed: str = "full") -> tuple[str, str]:
-    found = chosen(engine, version, capability, module, scheme, layout=layout, case=case,
-                   installed=installed)
+def kernel(
+    module: Module,
+    scheme: str,
+    capability: str,
+    version: tuple[int, ...] = NEW,
+    layout: str = "tp",
+    case: str = "compressed-tensors",
+    engine: str = "vllm",
+    installed: str = "full",
+) -> tuple[str, str]:
+    found = chosen(
+        engine, version, capability, module, scheme, layout=layout, case=case, installed=installed
+    )
     assert found is not None
     return found.kernel.rpartition(":")[2], found.path
 
 
-@pytest.mark.parametrize(("module", "scheme", "capability", "expected"), [
-    ("dense", "fp8-block", "8.9", ("MarlinFP8ScaledMMLinearKernel", "weight-only")),
-    ("moe", "fp8-block", "8.9", ("TritonExperts", "native")),
-    ("dense", "int8-w8a8", "10.0", ("CutlassInt8ScaledMMLinearKernel", "refused")),
-    ("moe", "int8-w8a8", "10.0", ("TritonExperts", "native")),
-    ("dense", "nvfp4", "9.0", ("HummingNvFp4LinearKernel", "weight-only")),
-    ("dense", "nvfp4", "10.3", ("FlashInferCuteDslNvFp4LinearKernel", "native")),
-    ("moe", "fp8-tensor", "9.0", ("HummingIndexedExperts", "weight-only")),
-    ("moe", "fp8-tensor", "10.0", ("MarlinExperts", "weight-only")),
-    ("moe", "mxfp8", "12.0", ("MarlinExperts", "weight-only")),
-    ("moe", "int8-w8a16", "9.0", ("REFUSED", "refused")),
-    ("moe", "fp8-w8a16", "10.0", ("REFUSED", "refused")),
-    ("moe", "mxfp4-w4a16", "10.0", ("CutlassExpertsMxfp4", "native")),
-])
-def test_what_vllm_picks(module: Module, scheme: str, capability: str,
-                         expected: tuple[str, str]) -> None:
+@pytest.mark.parametrize(
+    ("module", "scheme", "capability", "expected"),
+    [
+        ("dense", "fp8-block", "8.9", ("MarlinFP8ScaledMMLinearKernel", "weight-only")),
+        ("moe", "fp8-block", "8.9", ("TritonExperts", "native")),
+        ("dense", "int8-w8a8", "10.0", ("CutlassInt8ScaledMMLinearKernel", "refused")),
+        ("moe", "int8-w8a8", "10.0", ("TritonExperts", "native")),
+        ("dense", "nvfp4", "9.0", ("HummingNvFp4LinearKernel", "weight-only")),
+        ("dense", "nvfp4", "10.3", ("FlashInferCuteDslNvFp4LinearKernel", "native")),
+        ("moe", "fp8-tensor", "9.0", ("HummingIndexedExperts", "weight-only")),
+        ("moe", "fp8-tensor", "10.0", ("MarlinExperts", "weight-only")),
+        ("moe", "mxfp8", "12.0", ("MarlinExperts", "weight-only")),
+        ("moe", "int8-w8a16", "9.0", ("REFUSED", "refused")),
+        ("moe", "fp8-w8a16", "10.0", ("REFUSED", "refused")),
+        ("moe", "mxfp4-w4a16", "10.0", ("CutlassExpertsMxfp4", "native")),
+    ],
+)
+def test_what_vllm_picks(
+    module: Module, scheme: str, capability: str, expected: tuple[str, str]
+) -> None:
     assert kernel(module, scheme, capability) == expected
 
 
@@ -49,15 +61,19 @@ def test_layout_checkpoint_version_and_installation_count() -> None:
     assert kernel("moe", "fp8-block", "9.0", layout="ep")[0] == "FlashInferExperts"
     assert kernel("moe", "nvfp4", "10.0", layout="tp")[0] == "TrtLlmNvFp4ExpertsMonolithic"
     assert kernel("moe", "nvfp4", "10.0", layout="dp-ep")[0] == "TrtLlmNvFp4ExpertsModular"
-    assert kernel("moe", "fp8-tensor", "9.0", case="modelopt-mixed") == ("FlashInferExperts",
-                                                                         "native")
+    assert kernel("moe", "fp8-tensor", "9.0", case="modelopt-mixed") == (
+        "FlashInferExperts",
+        "native",
+    )
     assert kernel("dense", "nvfp4", "9.0", TABLES)[0] == "MarlinNvFp4LinearKernel"
     assert kernel("dense", "fp8-block", "8.9", TABLES)[0] == "TritonFp8BlockScaledMMKernel"
-    assert kernel("dense", "nvfp4", "10.0", installed="no-flashinfer")[0] == \
-        "CutlassNvFp4LinearKernel"
+    assert (
+        kernel("dense", "nvfp4", "10.0", installed="no-flashinfer")[0] == "CutlassNvFp4LinearKernel"
+    )
     assert kernel("dense", "mxfp8", "12.0", installed="no-flashinfer")[1] == "weight-only"
-    assert kernel("dense", "bf16", "10.0", installed="no-flashinfer")[0] == \
-        "default_unquantized_gemm"
+    assert (
+        kernel("dense", "bf16", "10.0", installed="no-flashinfer")[0] == "default_unquantized_gemm"
+    )
 
 
 def test_where_nothing_was_read_nothing_is_said() -> None:
@@ -94,8 +110,9 @@ def test_every_row_is_of_the_catalogue_and_told() -> None:
 
 def test_a_bad_row_is_an_error() -> None:
     with pytest.raises(ValueError, match=r"engine_kernels\.csv"):
-        engine_kernels._read({"path": "fast", "installed": "full", "source": "here",
-                              "layouts": "*"})
+        engine_kernels._read(
+            {"path": "fast", "installed": "full", "source": "here", "layouts": "*"}
+        )
 
 
 def test_the_tables_of_0_24_name_the_kernels_that_are_said_to_be_picked() -> None:
@@ -120,7 +137,8 @@ def test_the_tables_of_0_24_name_the_kernels_that_are_said_to_be_picked() -> Non
 
 
 SCHEMES = {
-    "bf16": ("bf16", "*"), "fp8-tensor-dynamic (CT)": ("fp8-tensor", "compressed-tensors"),
+    "bf16": ("bf16", "*"),
+    "fp8-tensor-dynamic (CT)": ("fp8-tensor", "compressed-tensors"),
     "fp8-tensor-dynamic (fp8 method)": ("fp8-tensor", "fp8"),
     "fp8-tensor-static (modelopt)": ("fp8-tensor", "modelopt-mixed"),
     "fp8-channel-token (CT)": ("fp8-channel", "compressed-tensors"),
@@ -143,23 +161,40 @@ SCHEMES = {
     "mxfp4 gpt-oss (swigluoai)": ("mxfp4-w4a16", "mxfp4"),
     "mxfp4 gpt-oss": ("mxfp4-w4a16", "mxfp4"),
     "mxfp4 + mxfp8 act": ("mxfp4-w4a8", "*"),
-    "mxfp8 (CT)": ("mxfp8", "compressed-tensors"), "mxfp8": ("mxfp8", "compressed-tensors"),
-    "head128": ("", "heads"), "head256": ("", "heads"),
+    "mxfp8 (CT)": ("mxfp8", "compressed-tensors"),
+    "mxfp8": ("mxfp8", "compressed-tensors"),
+    "head128": ("", "heads"),
+    "head256": ("", "heads"),
     "head64 sinks (gpt-oss)": ("", "heads-sinks"),
     "dense DSv3 576, 128 heads": ("", "latent-dense"),
     "dense DSv3 576, 16 heads": ("", "latent-dense"),
     "sparse DSv3.2 576, 128 heads": ("", "latent-sparse"),
 }
-CACHES = {"auto": "bf16", "fp8": "fp8", "int8_per_token_head": "int8-token", "nvfp4": "nvfp4",
-          "fp8_ds_mla": "fp8-ds-mla"}
-CONDITIONS = {"TP1 no EP (model built)": "tp", "TP8": "tp", "TP8+EP": "ep",
-              "DP8 (TP-flattened, no EP)": "dp", "DP8+EP ag_rs": "dp-ep",
-              "DP2xTP4+EP (sequence parallel)": "tp-dp-ep", "DP8+EP deepep_ht": "deepep-ht",
-              "DP8+EP deepep_ll": "deepep-ll", "(model built)": "tp"}
-MODES = {"full install (FlashInfer+cubins, DeepGEMM, Humming)": "full",
-         "FlashInfer absent": "no-flashinfer", "VLLM_USE_DEEP_GEMM=0": "no-deepgemm",
-         "Humming absent": "no-humming",
-         "FlashInfer importable (nvcc+ninja) but no cubin package and no network": "no-cubins"}
+CACHES = {
+    "auto": "bf16",
+    "fp8": "fp8",
+    "int8_per_token_head": "int8-token",
+    "nvfp4": "nvfp4",
+    "fp8_ds_mla": "fp8-ds-mla",
+}
+CONDITIONS = {
+    "TP1 no EP (model built)": "tp",
+    "TP8": "tp",
+    "TP8+EP": "ep",
+    "DP8 (TP-flattened, no EP)": "dp",
+    "DP8+EP ag_rs": "dp-ep",
+    "DP2xTP4+EP (sequence parallel)": "tp-dp-ep",
+    "DP8+EP deepep_ht": "deepep-ht",
+    "DP8+EP deepep_ll": "deepep-ll",
+    "(model built)": "tp",
+}
+MODES = {
+    "full install (FlashInfer+cubins, DeepGEMM, Humming)": "full",
+    "FlashInfer absent": "no-flashinfer",
+    "VLLM_USE_DEEP_GEMM=0": "no-deepgemm",
+    "Humming absent": "no-humming",
+    "FlashInfer importable (nvcc+ninja) but no cubin package and no network": "no-cubins",
+}
 
 
 def test_every_choice_agrees_with_what_the_selectors_said() -> None:
@@ -175,13 +210,22 @@ def test_every_choice_agrees_with_what_the_selectors_said() -> None:
             layout = "tp" if dense else CONDITIONS.get(parts[1])
             if row["engine"] != "vllm" or found is None or layout is None:
                 continue
-            module: Module = "moe" if not dense else \
-                "dense" if row["module"] == "dense" else "attention"
+            module: Module = (
+                "moe" if not dense else "dense" if row["module"] == "dense" else "attention"
+            )
             name = CACHES.get(row["kv_dtype"]) if module == "attention" else found[0]
             if name is None:
                 continue
-            ours = chosen("vllm", NEW, row["sm"], module, name, layout=layout,
-                          case=found[1].replace("*", ""), installed=MODES[parts[0]])
+            ours = chosen(
+                "vllm",
+                NEW,
+                row["sm"],
+                module,
+                name,
+                layout=layout,
+                case=found[1].replace("*", ""),
+                installed=MODES[parts[0]],
+            )
             assert ours is not None, row
             assert (ours.kernel, ours.path) == (row["kernel"].partition(" ")[0], row["path"]), row
             checked += 1

@@ -26,8 +26,17 @@ from planner.throughput.scheduling import Load, Scheduling, StepTimes
 from planner.throughput.silicon import Chip
 
 CHIP = Chip("round", {"bf16": 1e15, "fp8": 2e15}, 1e12, 100.0, 5e7, 1e13, 1e11)
-LATENT = LatentShape(np.asarray(2.0), np.asarray(1000.0), np.asarray(16.0), np.asarray(2.0),
-                     key=192.0, value=128.0, latent=512.0, rope=64.0, past=np.asarray(24.0))
+LATENT = LatentShape(
+    np.asarray(2.0),
+    np.asarray(1000.0),
+    np.asarray(16.0),
+    np.asarray(2.0),
+    key=192.0,
+    value=128.0,
+    latent=512.0,
+    rope=64.0,
+    past=np.asarray(24.0),
+)
 REST = 4 * 16 * (2 * 192 + 2 * 128 + 2 * 512 + 64)
 """Bytes of a token beside the core."""
 
@@ -36,15 +45,36 @@ def constants(wanted: Any, **other: float) -> dict[str, float]:
     return {p.name: p.start for p in wanted} | other
 
 
-def experts(variant: str, tokens: float, matrices: float = 3.0, cold: bool = True,
-            width: float = 768.0, **other: float) -> Any:
+def experts(
+    variant: str,
+    tokens: float,
+    matrices: float = 3.0,
+    cold: bool = True,
+    width: float = 768.0,
+    **other: float,
+) -> Any:
     """32 of the experts on a rank, 20 touched, 64 pairs here and 192 elsewhere, 100 rows of tiles
     of any height."""
-    p = constants(moe.parameters_of(variant), **{
-        "compute_fraction": 0.5, "bandwidth_fraction": 0.5, "small_tile": 0.0,
-        "fill_elements": 100.0, "traffic": 1.5, "launch_seconds": 1e-5, **other})
-    shard = moe.ExpertShard(np.asarray(2048.0), np.asarray(width), np.asarray(32.0),
-                            np.asarray(1.0), "fp8", np.asarray(matrices))
+    p = constants(
+        moe.parameters_of(variant),
+        **{
+            "compute_fraction": 0.5,
+            "bandwidth_fraction": 0.5,
+            "small_tile": 0.0,
+            "fill_elements": 100.0,
+            "traffic": 1.5,
+            "launch_seconds": 1e-5,
+            **other,
+        },
+    )
+    shard = moe.ExpertShard(
+        np.asarray(2048.0),
+        np.asarray(width),
+        np.asarray(32.0),
+        np.asarray(1.0),
+        "fp8",
+        np.asarray(matrices),
+    )
     load = ExpertLoad(np.asarray(64.0), np.asarray(20.0), np.full(5, 100.0), np.asarray(192.0))
     return moe.moe_parts(p, CHIP, variant, shard, load, tokens=np.asarray(tokens), cold=cold)
 
@@ -53,8 +83,14 @@ def experts(variant: str, tokens: float, matrices: float = 3.0, cold: bool = Tru
 def test_fused_experts_by_hand(matrices: float) -> None:
     """Gate and up (or up alone) and down, each filled by 100 elements; weights of the touched;
     hidden features twice a pair, inner ones in and out, once more after gate and up."""
-    found = experts("cutlass:fp8-block", 8.0, matrices, token_passes=2.0, traffic_elsewhere=0.5,
-                    expert_seconds=1e-8)
+    found = experts(
+        "cutlass:fp8-block",
+        8.0,
+        matrices,
+        token_passes=2.0,
+        traffic_elsewhere=0.5,
+        expert_seconds=1e-8,
+    )
     work = 2 * (matrices - 1) * 768 * 2148 + 2 * 2048 * 868
     assert float(found.compute) == pytest.approx(100 * work / (0.5 * 2e15))
     weights = 20 * matrices * 2048 * 768 / (0.5 * 1e12)
@@ -66,32 +102,64 @@ def test_fused_experts_by_hand(matrices: float) -> None:
     assert max(compute, weights) + moved < float(found.busy) < compute + weights + moved
 
 
-@pytest.mark.parametrize(("tokens", "width", "memory", "compute"), [
-    (32.0, 768.0, 1.0, 1.0), (33.0, 768.0, 2.0, 1.0), (32.0, 760.0, 3.0, 3.0),
-    (33.0, 760.0, 6.0, 3.0)])
+@pytest.mark.parametrize(
+    ("tokens", "width", "memory", "compute"),
+    [
+        (32.0, 768.0, 1.0, 1.0),
+        (33.0, 768.0, 2.0, 1.0),
+        (32.0, 760.0, 3.0, 3.0),
+        (33.0, 760.0, 6.0, 3.0),
+    ],
+)
 def test_triton_is_slower_with_many_tokens_and_widths_that_loads_do_not_fit(
-        tokens: float, width: float, memory: float, compute: float) -> None:
+    tokens: float, width: float, memory: float, compute: float
+) -> None:
     """Many: more tokens than experts; 760 is no multiple of 16."""
-    found = experts("triton:fp8-block", tokens, width=width, many_slowdown=2.0,
-                    unaligned_slowdown=3.0, traffic=0.0, traffic_elsewhere=0.0)
+    found = experts(
+        "triton:fp8-block",
+        tokens,
+        width=width,
+        many_slowdown=2.0,
+        unaligned_slowdown=3.0,
+        traffic=0.0,
+        traffic_elsewhere=0.0,
+    )
     work = 2 * 2 * width * 2148 + 2 * 2048 * (width + 100)
     assert float(found.compute) == pytest.approx(compute * 100 * work / (0.5 * 2e15))
     assert float(found.memory) == pytest.approx(memory * 60 * 2048 * width / (0.5 * 1e12))
 
 
 def test_warm_experts_are_read_from_l2_as_far_as_it_holds_them() -> None:
-    cold, large, small = (float(experts("cutlass:fp8-block", 8.0, cold=cold, traffic=0.0,
-                                        traffic_elsewhere=0.0, l2_share=share).memory)
-                          for cold, share in ((True, 1.0), (False, 1e6), (False, 1e-6)))
+    cold, large, small = (
+        float(
+            experts(
+                "cutlass:fp8-block",
+                8.0,
+                cold=cold,
+                traffic=0.0,
+                traffic_elsewhere=0.0,
+                l2_share=share,
+            ).memory
+        )
+        for cold, share in ((True, 1.0), (False, 1e6), (False, 1e-6))
+    )
     assert small == pytest.approx(cold)
     assert large == pytest.approx(cold / (100 * moe.L2_RATE / 1e12))
 
 
 def test_a_sparse_step_by_hand() -> None:
     """Of 1,000 tokens 300 are gathered for each of two sequences; 16 heads are padded to 64."""
-    p = constants((*dsa.DECODE_PARAMETERS, *dsa.STRUCTURE), floor_seconds=1e-5,
-                  split_seconds=2e-8, token_seconds=3e-8, rest_fraction=0.5, gather_fraction=0.5,
-                  compute_fraction=0.5, unit_seconds=4e-6, tile_heads=64.0)
+    p = constants(
+        (*dsa.DECODE_PARAMETERS, *dsa.STRUCTURE),
+        floor_seconds=1e-5,
+        split_seconds=2e-8,
+        token_seconds=3e-8,
+        rest_fraction=0.5,
+        gather_fraction=0.5,
+        compute_fraction=0.5,
+        unit_seconds=4e-6,
+        tile_heads=64.0,
+    )
     found = dsa.dsa_core(p, CHIP, dsa.DECODE, dsa.SparseShape(LATENT, 300.0, 64.0, 128.0))
     gathered = 2 * 300 * 576 * 2 / (0.5 * 1e12)
     compute = 2 * 300 * 2 * 64 * (2 * 512 + 64) / (0.5 * 1e15)
@@ -108,9 +176,18 @@ def test_a_sparse_step_by_hand() -> None:
 @pytest.mark.parametrize(("whole", "topk"), [(0.0, 300.0), (1.0, 300.0), (0.0, 5000.0)])
 def test_a_sparse_prompt_by_hand(whole: float, topk: float) -> None:
     """1,000 queries behind 24 entries see all until 300; a kernel may gather 300 for each."""
-    p = constants((*dsa.PREFILL_PARAMETERS, *dsa.STRUCTURE), floor_seconds=1e-5,
-                  token_seconds=3e-8, rest_fraction=0.5, compute_fraction=0.5, unit_seconds=4e-8,
-                  tile_heads=64.0, sequence_seconds=5e-6, entry_seconds=1e-9, whole=whole)
+    p = constants(
+        (*dsa.PREFILL_PARAMETERS, *dsa.STRUCTURE),
+        floor_seconds=1e-5,
+        token_seconds=3e-8,
+        rest_fraction=0.5,
+        compute_fraction=0.5,
+        unit_seconds=4e-8,
+        tile_heads=64.0,
+        sequence_seconds=5e-6,
+        entry_seconds=1e-9,
+        whole=whole,
+    )
     found = dsa.dsa_core(p, CHIP, dsa.PREFILL, dsa.SparseShape(LATENT, topk, 64.0, 128.0))
     pairs = 1000 * topk if whole else sum(min(24 + n, topk) for n in range(1, 1001))
     compute = 2 * pairs * 2 * 64 * (2 * 512 + 64) / (0.5 * 1e15) + 4e-8 * 2000 * 64 / 64
@@ -124,10 +201,15 @@ def test_a_sparse_prompt_by_hand(whole: float, topk: float) -> None:
 
 @pytest.mark.parametrize(("narrow", "indexer"), [(0.0, False), (1.0, True), (2.0, False)])
 def test_the_host_of_a_sparse_prompt_adds_up(narrow: float, indexer: bool) -> None:
-    p = constants((*dsa.PREFILL_PARAMETERS, *dsa.STRUCTURE), host_seconds=1e-4,
-                  narrow_host_seconds=2e-5, index_host_seconds=3e-4)
+    p = constants(
+        (*dsa.PREFILL_PARAMETERS, *dsa.STRUCTURE),
+        host_seconds=1e-4,
+        narrow_host_seconds=2e-5,
+        index_host_seconds=3e-4,
+    )
     assert dsa.host_seconds(p, indexer=indexer, narrow=narrow) == pytest.approx(
-        1e-4 + narrow * 2e-5 + (3e-4 if indexer else 0))
+        1e-4 + narrow * 2e-5 + (3e-4 if indexer else 0)
+    )
 
 
 def test_two_sockets_take_half_as_long_and_add_up_over_their_link() -> None:
@@ -146,12 +228,14 @@ def test_two_sockets_take_half_as_long_and_add_up_over_their_link() -> None:
     assert twice.conversion == pytest.approx(2 * one.conversion)
     assert one.conversion > 0
     assert one.seconds == pytest.approx(
-        one.floor + max(one.compute, one.memory, one.conversion) + one.transfer)
+        one.floor + max(one.compute, one.memory, one.conversion) + one.transfer
+    )
 
 
 def test_each_fetch_waits_and_moves_its_bytes() -> None:
     assert residency._seconds(3.0, 5_000_000, Link("round", 1e9, 1e-4, "")) == pytest.approx(
-        3 * (5e-3 + 1e-4))
+        3 * (5e-3 + 1e-4)
+    )
 
 
 def test_prefill_workers_for_one_that_decodes_are_seconds_over_seconds() -> None:
@@ -159,17 +243,18 @@ def test_prefill_workers_for_one_that_decodes_are_seconds_over_seconds() -> None
     one whenever one of its sequences ends."""
     batch = np.array([0.0, 1.0, 512.0])
     decode = np.where(batch > 0, 8e-3 + 4e-5 * batch, 0.0)
-    times = StepTimes(batch, decode, decode + 40e-3, np.array([40e-3, 60e-3]),
-                      together=2.0)
+    times = StepTimes(batch, decode, decode + 40e-3, np.array([40e-3, 60e-3]), together=2.0)
     found = pooled_loop(times, Load(64, 1024, 512), Scheduling(), Pools(2, 1, 0.01))
     assert found.balance == pytest.approx(30e-3 * found.active / (512 * found.tpot))
     assert found.rate == pytest.approx(found.active / (512 * found.tpot))
 
 
-@pytest.mark.parametrize(("tokens", "experts_", "low", "high"), [
-    (2000, 500, 1.0, 1600.0), (500, 2000, 0.01, 2.0)])
-def test_draws_of_a_power_law_lie_on_its_range(tokens: int, experts_: int, low: float,
-                                               high: float) -> None:
+@pytest.mark.parametrize(
+    ("tokens", "experts_", "low", "high"), [(2000, 500, 1.0, 1600.0), (500, 2000, 0.01, 2.0)]
+)
+def test_draws_of_a_power_law_lie_on_its_range(
+    tokens: int, experts_: int, low: float, high: float
+) -> None:
     """The draws themselves, x = low·(high/low)^u, scaled to all pairs and rounded."""
     counts = power_law_counts(tokens, experts_, 4, 1.0, 7)
     drawn = np.random.default_rng([7, tokens, experts_, 4]).random(experts_)
@@ -180,11 +265,19 @@ def test_draws_of_a_power_law_lie_on_its_range(tokens: int, experts_: int, low: 
 
 
 def test_groups_inside_and_beyond_a_domain_do_not_disturb_each_other() -> None:
-    net = Fabric(domain=8, domain_bytes_per_s=400e9, domain_floor_seconds=3e-6,
-                 network_bytes_per_s=50e9, network_floor_seconds=16e-6, fraction=0.5)
+    net = Fabric(
+        domain=8,
+        domain_bytes_per_s=400e9,
+        domain_floor_seconds=3e-6,
+        network_bytes_per_s=50e9,
+        network_floor_seconds=16e-6,
+        fraction=0.5,
+    )
     ranks, size = np.array([8.0, 16.0, 4.0]), np.full(3, 1e7)
     together = all_reduce(net, ranks, ranks, size)
-    alone = [float(all_reduce(net, ranks[i:i + 1], ranks[i:i + 1], size[:1])[0]) for i in range(3)]
+    alone = [
+        float(all_reduce(net, ranks[i : i + 1], ranks[i : i + 1], size[:1])[0]) for i in range(3)
+    ]
     assert together == pytest.approx(alone)
     assert alone[1] > alone[0] > alone[2]
 
@@ -200,9 +293,15 @@ def test_a_measured_exchange_is_given_the_links_it_runs_over(network: float) -> 
             return np.full(1, 7e-6)
 
     curves: Any = {("decode", "dispatch"): Measured()}
-    net = Fabric(domain=8, domain_bytes_per_s=400e9, domain_floor_seconds=3e-6,
-                 network_bytes_per_s=network, network_floor_seconds=16e-6, fraction=0.5,
-                 exchange=curves)
+    net = Fabric(
+        domain=8,
+        domain_bytes_per_s=400e9,
+        domain_floor_seconds=3e-6,
+        network_bytes_per_s=network,
+        network_floor_seconds=16e-6,
+        fraction=0.5,
+        exchange=curves,
+    )
     one = np.ones(1)
     work = ExchangeWork(16 * one, 8 * one, one, 8.0, 128.0, 2048.0)
     found = expert_exchange(net, "decode", "dispatch", work, 8 * one, np.array([1.0, 2.0]))
@@ -213,8 +312,12 @@ def test_a_measured_exchange_is_given_the_links_it_runs_over(network: float) -> 
 
 
 def test_one_engine_runs_shared_experts_of_one_scheme_beside() -> None:
-    told = {(engine, name) for engine in ("tensorrt-llm", "vllm", "sglang")
-            for name in ("nvfp4", "bf16", "fp8-block") if beside_routed(engine, name)}
+    told = {
+        (engine, name)
+        for engine in ("tensorrt-llm", "vllm", "sglang")
+        for name in ("nvfp4", "bf16", "fp8-block")
+        if beside_routed(engine, name)
+    }
     assert told == {("tensorrt-llm", "nvfp4")}
 
 
@@ -238,8 +341,14 @@ def test_entries_of_a_step_that_was_not_measured(monkeypatch: pytest.MonkeyPatch
 
     monkeypatch.setattr(attention, "operator", noted)
     pts = points([Layout(2)], [(0, 5)])
-    attention._plain_decode(resolve_model("llama-3.1-8b").attention[0], "kv-k", ["bf16"],
-                            resolve_device("h100-sxm"), pts, decode_phase(pts, 1000))
+    attention._plain_decode(
+        resolve_model("llama-3.1-8b").attention[0],
+        "kv-k",
+        ["bf16"],
+        resolve_device("h100-sxm"),
+        pts,
+        decode_phase(pts, 1000),
+    )
     (of,) = asked
     assert of["flop"].item() == 5 * 1000 * 16 * 2 * 128
     assert of["moved_bytes"].item() == 5 * 1000 * 4 * 128 * 2

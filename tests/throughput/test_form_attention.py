@@ -38,8 +38,12 @@ def silicon(device: str) -> Chip:
 
 @cache
 def sets(operator: str) -> tuple[tuple[str, FittedSet], ...]:
-    return tuple((d, fit) for d in DEVICES for fit in resolve_device(d).fitted.values()
-            if fit.operator == operator)
+    return tuple(
+        (d, fit)
+        for d in DEVICES
+        for fit in resolve_device(d).fitted.values()
+        if fit.operator == operator
+    )
 
 
 def one(value: float) -> np.ndarray:
@@ -56,15 +60,23 @@ widths = st.sampled_from([64, 96, 128, 192, 256])
 
 
 @settings(max_examples=40, deadline=None)
-@given(st.integers(0, 10**6), heads, widths, st.integers(1, 300), st.integers(1, 200_000),
-       st.sampled_from([1.0, 2.0, 0.5625]))
-def test_decode_is_bound_by_bytes_and_products(pick: int, group: tuple[int, int], width: int,
-                                               batch: int, length: int, size: float) -> None:
+@given(
+    st.integers(0, 10**6),
+    heads,
+    widths,
+    st.integers(1, 300),
+    st.integers(1, 200_000),
+    st.sampled_from([1.0, 2.0, 0.5625]),
+)
+def test_decode_is_bound_by_bytes_and_products(
+    pick: int, group: tuple[int, int], width: int, batch: int, length: int, size: float
+) -> None:
     every = sets("attention-decode")
     device, fit = every[pick % len(every)]
     figures = silicon(device)
-    shape = DecodeShape(one(batch), one(length), one(group[0]), one(group[1]), one(width),
-                        one(size))
+    shape = DecodeShape(
+        one(batch), one(length), one(group[0]), one(group[1]), one(width), one(size)
+    )
     cold = attention_decode_parts(fit.parameters, figures, shape, cold=True)
     warm = attention_decode_parts(fit.parameters, figures, shape, cold=False)
     check(cold)
@@ -78,15 +90,16 @@ def test_decode_is_bound_by_bytes_and_products(pick: int, group: tuple[int, int]
 
 @settings(max_examples=40, deadline=None)
 @given(st.integers(0, 10**6), heads, widths, st.integers(1, 300), st.integers(1, 200_000))
-def test_decode_grows_with_batch_length_heads_and_bytes(pick: int, group: tuple[int, int],
-                                                        width: int, batch: int,
-                                                        length: int) -> None:
+def test_decode_grows_with_batch_length_heads_and_bytes(
+    pick: int, group: tuple[int, int], width: int, batch: int, length: int
+) -> None:
     every = sets("attention-decode")
     device, fit = every[pick % len(every)]
     figures = silicon(device)
 
-    def seconds(b: float = batch, s: float = length, kv: int = group[1],
-                size: float = 1.0) -> float:
+    def seconds(
+        b: float = batch, s: float = length, kv: int = group[1], size: float = 1.0
+    ) -> float:
         shape = DecodeShape(one(b), one(s), one(max(group[0], kv)), one(kv), one(width), one(size))
         return float(attention_decode_parts(fit.parameters, figures, shape, cold=True).total())
 
@@ -98,18 +111,29 @@ def test_decode_grows_with_batch_length_heads_and_bytes(pick: int, group: tuple[
 
 
 @settings(max_examples=40, deadline=None)
-@given(st.integers(0, 10**6), heads, widths, st.integers(1, 16), st.integers(1, 40_000),
-       st.sampled_from([0, 128, 1024, 4096]))
-def test_prefill_is_bound_by_products_and_grows(pick: int, group: tuple[int, int], width: int,
-                                                batch: int, length: int, window: int) -> None:
-    every = [(d, f) for d, f in sets("attention-prefill")
-             if f.variant.endswith(":window") == bool(window)]
+@given(
+    st.integers(0, 10**6),
+    heads,
+    widths,
+    st.integers(1, 16),
+    st.integers(1, 40_000),
+    st.sampled_from([0, 128, 1024, 4096]),
+)
+def test_prefill_is_bound_by_products_and_grows(
+    pick: int, group: tuple[int, int], width: int, batch: int, length: int, window: int
+) -> None:
+    every = [
+        (d, f)
+        for d, f in sets("attention-prefill")
+        if f.variant.endswith(":window") == bool(window)
+    ]
     device, fit = every[pick % len(every)]
     figures = silicon(device)
 
     def parts(b: float = batch, s: float = length) -> Parts:
-        shape = PrefillShape(one(b), one(s), one(group[0]), one(group[1]), one(width), one(2.0),
-                             float(window))
+        shape = PrefillShape(
+            one(b), one(s), one(group[0]), one(group[1]), one(width), one(2.0), float(window)
+        )
         return attention_prefill_parts(fit.parameters, figures, shape)
 
     found = parts()
@@ -137,30 +161,49 @@ def test_pairs_in_tiles_cover_the_pairs(length: int, past: int, window: int) -> 
 
 
 @settings(max_examples=40, deadline=None)
-@given(st.integers(0, 10**6), st.sampled_from([8, 16, 32, 64, 128]), st.integers(1, 512),
-       st.integers(1, 150_000))
+@given(
+    st.integers(0, 10**6),
+    st.sampled_from([8, 16, 32, 64, 128]),
+    st.integers(1, 512),
+    st.integers(1, 150_000),
+)
 def test_mla_is_bound_and_grows(pick: int, count: int, batch: int, length: int) -> None:
-    for operator, form in (("mla-prefill", mla_prefill_parts),
-                           ("mla-decode", lambda p, c, s: mla_decode_parts(p, c, s, cold=True))):
+    for operator, form in (
+        ("mla-prefill", mla_prefill_parts),
+        ("mla-decode", lambda p, c, s: mla_decode_parts(p, c, s, cold=True)),
+    ):
         every = sets(operator)
         device, fit = every[pick % len(every)]
         figures = silicon(device)
         peak = figures.peak("fp8" if fit.parameters["fp8"] else "bf16")
         size = 1.0 if fit.variant.endswith("fp8") else 2.0
 
-        def parts(b: float = batch, s: float = length, h: float = count, p: FittedSet = fit,
-                  c: Chip = figures, run: object = form, size: float = size) -> Parts:
+        def parts(
+            b: float = batch,
+            s: float = length,
+            h: float = count,
+            p: FittedSet = fit,
+            c: Chip = figures,
+            run: object = form,
+            size: float = size,
+        ) -> Parts:
             shape = LatentShape(one(b), one(s), one(h), one(size), 192, 128, 512, 64)
             return run(p.parameters, c, shape)  # type: ignore[operator]
 
         found = parts()
         check(found)
         if operator == "mla-decode":
-            middle = fit.parameters["pair_factor"] if 16 < count <= 32 else \
-                fit.parameters["middle_factor"] if 32 < count < 128 else 1.0
+            middle = (
+                fit.parameters["pair_factor"]
+                if 16 < count <= 32
+                else fit.parameters["middle_factor"]
+                if 32 < count < 128
+                else 1.0
+            )
             assert found.total() >= 2.0 * batch * count * length * 1088 / peak
-            assert found.total() >= min(middle, 1.0) * batch * length * 576 * size \
-                / figures.bandwidth
+            assert (
+                found.total() >= min(middle, 1.0) * batch * length * 576 * size / figures.bandwidth
+            )
         else:
             assert found.total() >= 2.0 * batch * count * length * (length + 1) / 2 * 320 / peak
         assert parts(b=batch + 1).total() >= found.total()
@@ -187,9 +230,19 @@ def test_parts_before_a_window_are_started_too() -> None:
     256 tokens and 31 at 8,192."""
     fit = resolve_device("h100-sxm").fitted["attention-decode", "trtllm", "bf16/bf16:window"]
     assert fit.parameters["window_split"] == 1.0
-    found = [float(attention_decode_parts(fit.parameters, silicon("h100-sxm"), DecodeShape(
-        one(16), one(128), one(16), one(4), one(64), one(2.0), True, float(cached)),
-        cold=False).total()) for cached in (256, 8192, 65536)]
+    found = [
+        float(
+            attention_decode_parts(
+                fit.parameters,
+                silicon("h100-sxm"),
+                DecodeShape(
+                    one(16), one(128), one(16), one(4), one(64), one(2.0), True, float(cached)
+                ),
+                cold=False,
+            ).total()
+        )
+        for cached in (256, 8192, 65536)
+    ]
     assert found[1] > 2 * found[0]
     assert found[2] == pytest.approx(found[1])
 
@@ -199,12 +252,18 @@ def test_arrays_broadcast_candidates_by_layouts() -> None:
     figures = silicon("h100-sxm")
     batch, size = np.array([[1.0], [8.0], [64.0]]), np.array([1.0, 2.0])
     both = attention_decode_parts(
-        fit.parameters, figures,
-        DecodeShape(batch, one(4096), one(32), one(8), one(128), size), cold=True)
+        fit.parameters,
+        figures,
+        DecodeShape(batch, one(4096), one(32), one(8), one(128), size),
+        cold=True,
+    )
     assert both.total().shape == (3, 2)
     single = attention_decode_parts(
-        fit.parameters, figures,
-        DecodeShape(one(8), one(4096), one(32), one(8), one(128), one(2.0)), cold=True)
+        fit.parameters,
+        figures,
+        DecodeShape(one(8), one(4096), one(32), one(8), one(128), one(2.0)),
+        cold=True,
+    )
     assert both.total()[1, 1] == pytest.approx(float(single.total()))
 
 

@@ -33,10 +33,12 @@ def at(share: float) -> dict[str, float]:
 
 
 @settings(max_examples=80, deadline=None)
-@given(st.sampled_from(OPS), st.floats(0, 1), st.sampled_from([2, 4, 8, 72]), SIZE,
-       st.floats(1, 10))
-def test_the_formula_grows_and_no_link_is_exceeded(op: str, share: float, ranks: int, size: float,
-                                                   factor: float) -> None:
+@given(
+    st.sampled_from(OPS), st.floats(0, 1), st.sampled_from([2, 4, 8, 72]), SIZE, st.floats(1, 10)
+)
+def test_the_formula_grows_and_no_link_is_exceeded(
+    op: str, share: float, ranks: int, size: float, factor: float
+) -> None:
     n, sizes = np.asarray(float(ranks)), np.array([size, size * factor])
     few, many = collective_seconds(at(share), op, LINK, n, sizes)
     assert few <= many * (1 + 1e-12)
@@ -50,8 +52,12 @@ def test_one_rank_needs_no_collective() -> None:
 
 def table(times: list[float]) -> CollectiveTable:
     sizes = tuple(1e3 * 4.0**i for i in range(len(times)))
-    return table_of("all-reduce", {"bytes": sizes, "ranks_2": tuple(times),
-                                   "ranks_8": tuple(2 * t for t in times)}, PLAIN, LINK)
+    return table_of(
+        "all-reduce",
+        {"bytes": sizes, "ranks_2": tuple(times), "ranks_8": tuple(2 * t for t in times)},
+        PLAIN,
+        LINK,
+    )
 
 
 def test_a_table_returns_what_was_measured() -> None:
@@ -62,22 +68,31 @@ def test_a_table_returns_what_was_measured() -> None:
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.lists(st.floats(1e-6, 1e-3), min_size=3, max_size=8), SIZE, st.floats(1, 30),
-       st.sampled_from([2.0, 4.0, 8.0, 16.0]))
-def test_a_table_never_falls(times: list[float], size: float, factor: float,
-                             ranks: float) -> None:
+@given(
+    st.lists(st.floats(1e-6, 1e-3), min_size=3, max_size=8),
+    SIZE,
+    st.floats(1, 30),
+    st.sampled_from([2.0, 4.0, 8.0, 16.0]),
+)
+def test_a_table_never_falls(times: list[float], size: float, factor: float, ranks: float) -> None:
     few, many = table(times).seconds(np.asarray(ranks), np.array([size, size * factor]))
     assert few <= many * (1 + 1e-9)
 
 
 @given(SIZE, st.sampled_from([2.0, 3.0, 8.0, 12.0]), st.floats(1.0, 8.0))
-def test_another_stated_link_changes_nothing_that_was_measured(size: float, ranks: float,
-                                                               factor: float) -> None:
+def test_another_stated_link_changes_nothing_that_was_measured(
+    size: float, ranks: float, factor: float
+) -> None:
     sizes = tuple(1e3 * 4.0**i for i in range(8))
-    columns = {"bytes": sizes, "ranks_2": tuple(5e-6 + s / 2e11 for s in sizes),
-               "ranks_8": tuple(8e-6 + s / 1e11 for s in sizes)}
-    own, other = (table_of("all-reduce", columns, PLAIN, link).seconds(
-        np.asarray(ranks), np.array([size]))[0] for link in (LINK, LINK * factor))
+    columns = {
+        "bytes": sizes,
+        "ranks_2": tuple(5e-6 + s / 2e11 for s in sizes),
+        "ranks_8": tuple(8e-6 + s / 1e11 for s in sizes),
+    }
+    own, other = (
+        table_of("all-reduce", columns, PLAIN, link).seconds(np.asarray(ranks), np.array([size]))[0]
+        for link in (LINK, LINK * factor)
+    )
     assert other <= own * (1 + 1e-12)
     if size <= sizes[-1]:
         assert other == own
@@ -119,10 +134,12 @@ def test_monotone_keeps_the_mean_and_leaves_rising_values(values: list[float]) -
 @settings(max_examples=60, deadline=None)
 @given(st.integers(1, 4096), st.integers(1, 8), st.integers(2, 64))
 def test_distinct_ranks_are_fewer_than_copies(tokens: int, per_token: int, ranks: int) -> None:
-    each = copies(np.asarray(float(tokens)), np.asarray(per_token), np.asarray(ranks),
-                  distinct=False)
-    once = copies(np.asarray(float(tokens)), np.asarray(per_token), np.asarray(ranks),
-                  distinct=True)
+    each = copies(
+        np.asarray(float(tokens)), np.asarray(per_token), np.asarray(ranks), distinct=False
+    )
+    once = copies(
+        np.asarray(float(tokens)), np.asarray(per_token), np.asarray(ranks), distinct=True
+    )
     assert 0 < once <= each * (1 + 1e-12)
     assert once <= tokens * ranks
 
@@ -133,23 +150,36 @@ def test_an_exchange_is_bound_by_its_links(share: float, tokens: int, nodes: flo
     variant = "deepep-ll:dispatch:fp8:network" if nodes > 1 else "deepep-ll:dispatch:fp8"
     wanted = ACROSS if nodes > 1 else DISPATCH
     parameters = {p.name: p.low ** (1 - share) * p.high**share for p in wanted}
-    sent = Exchange(np.asarray(tokens * 8.0), np.asarray(7168.0), np.asarray(256.0),
-                    np.asarray(8.0), np.asarray(nodes))
-    found = float(dispatch_seconds(parameters, variant, sent, link_bytes_per_s=LINK,
-                                   network_bytes_per_s=50e9))
+    sent = Exchange(
+        np.asarray(tokens * 8.0),
+        np.asarray(7168.0),
+        np.asarray(256.0),
+        np.asarray(8.0),
+        np.asarray(nodes),
+    )
+    found = float(
+        dispatch_seconds(parameters, variant, sent, link_bytes_per_s=LINK, network_bytes_per_s=50e9)
+    )
     assert found >= tokens * 8.0 * 7168.0 * (7 / 8) / LINK * (1 - 1e-9)
     assert found >= tokens * 8.0 * 7168.0 * (1 - 1 / nodes) / 50e9 * (1 - 1e-9)
 
 
 def test_one_device_a_node_needs_no_link_inside_it() -> None:
     """GH200: nodes of one device, whose scale-up link is 0."""
-    alone = Exchange(np.array([8.0, 64.0]), np.array(7168.0), np.array(256.0),
-                     np.array([1.0, 1.0]), np.array([2.0, 8.0]))
+    alone = Exchange(
+        np.array([8.0, 64.0]),
+        np.array(7168.0),
+        np.array(256.0),
+        np.array([1.0, 1.0]),
+        np.array([2.0, 8.0]),
+    )
     p = {one.name: 0.5 for one in DISPATCH}
-    found = dispatch_seconds(p, "deepep-ll:dispatch:fp8", alone, link_bytes_per_s=0.0,
-                             network_bytes_per_s=float("inf"))
-    linked = dispatch_seconds(p, "deepep-ll:dispatch:fp8", alone, link_bytes_per_s=1e9,
-                              network_bytes_per_s=float("inf"))
+    found = dispatch_seconds(
+        p, "deepep-ll:dispatch:fp8", alone, link_bytes_per_s=0.0, network_bytes_per_s=float("inf")
+    )
+    linked = dispatch_seconds(
+        p, "deepep-ll:dispatch:fp8", alone, link_bytes_per_s=1e9, network_bytes_per_s=float("inf")
+    )
     assert np.isfinite(found).all()
     assert found.tolist() == linked.tolist()
 

@@ -27,12 +27,19 @@ def figures() -> Chip:
 
 def start(variant: str, fused: float = 0.0) -> dict[str, float]:
     return {p.name: p.start for p in PARAMETERS[variant]} | {
-        p.name: fused for p in STRUCTURE.get(variant, ())}
+        p.name: fused for p in STRUCTURE.get(variant, ())
+    }
 
 
 def shape(batch: float = 1, length: float = 1, heads: float = 32) -> DeltaShape:
-    return DeltaShape(np.asarray(batch), np.asarray(length), np.asarray(heads / 2),
-                      np.asarray(heads), 128.0, 128.0)
+    return DeltaShape(
+        np.asarray(batch),
+        np.asarray(length),
+        np.asarray(heads / 2),
+        np.asarray(heads),
+        128.0,
+        128.0,
+    )
 
 
 def seconds(variant: str, of: DeltaShape, *, fused: float = 0.0, cold: bool = True) -> float:
@@ -49,8 +56,9 @@ def test_a_step_reads_and_writes_the_state() -> None:
 def test_a_fused_chain_of_chunks_takes_whole_waves() -> None:
     p = start("chunk", 1.0)
     one = seconds("chunk", shape(1, 8192, heads=2), fused=1.0)
-    assert one == pytest.approx(p["floor_seconds"] + p["load_seconds"] + 128 * p["step_seconds"],
-                                rel=0.03)
+    assert one == pytest.approx(
+        p["floor_seconds"] + p["load_seconds"] + 128 * p["step_seconds"], rel=0.03
+    )
     full = seconds("chunk", shape(132 / 32, 8192), fused=1.0)
     over = seconds("chunk", shape(136 / 32, 8192), fused=1.0)
     assert over > 1.5 * full
@@ -59,19 +67,28 @@ def test_a_fused_chain_of_chunks_takes_whole_waves() -> None:
 def test_the_state_of_a_small_batch_stays_in_the_cache_of_a_replay() -> None:
     assert seconds("recurrent", shape(4), cold=False) < seconds("recurrent", shape(4))
     assert seconds("recurrent", shape(1024), cold=False) == pytest.approx(
-        seconds("recurrent", shape(1024)), rel=1e-3)
+        seconds("recurrent", shape(1024)), rel=1e-3
+    )
 
 
-@given(variant=st.sampled_from(VARIANTS), fused=st.sampled_from([0.0, 1.0]),
-       batch=st.integers(1, 512), length=st.integers(1, 65536), heads=st.sampled_from([2, 8, 32]),
-       more=st.sampled_from(["batch", "length", "heads"]), factor=st.integers(2, 5))
-def test_more_work_never_takes_less_time(variant: str, fused: float, batch: int, length: int,
-                                         heads: int, more: str, factor: int) -> None:
+@given(
+    variant=st.sampled_from(VARIANTS),
+    fused=st.sampled_from([0.0, 1.0]),
+    batch=st.integers(1, 512),
+    length=st.integers(1, 65536),
+    heads=st.sampled_from([2, 8, 32]),
+    more=st.sampled_from(["batch", "length", "heads"]),
+    factor=st.integers(2, 5),
+)
+def test_more_work_never_takes_less_time(
+    variant: str, fused: float, batch: int, length: int, heads: int, more: str, factor: int
+) -> None:
     base = {"batch": batch, "length": length, "heads": heads}
     larger = base | {more: base[more] * factor}
     for cold in (True, False):
-        assert seconds(variant, shape(**larger), fused=fused, cold=cold) \
-            >= seconds(variant, shape(**base), fused=fused, cold=cold) * (1 - 1e-9)
+        assert seconds(variant, shape(**larger), fused=fused, cold=cold) >= seconds(
+            variant, shape(**base), fused=fused, cold=cold
+        ) * (1 - 1e-9)
 
 
 def test_parameters_of_another_kernel_are_refused() -> None:
@@ -92,8 +109,12 @@ def test_an_engine_takes_its_own_kernels_and_others_say_transferred() -> None:
     assert lent[2].basis == "transferred"
     assert lent[2].sigma > own[2].sigma
     assert delta_model(H200, [], decode=True) is None
-    assert recurrent_certainty(LINEAR, load_device("jetson-agx-thor-t5000"), ["vllm"],
-                               decode=True).basis == "prior"
+    assert (
+        recurrent_certainty(
+            LINEAR, load_device("jetson-agx-thor-t5000"), ["vllm"], decode=True
+        ).basis
+        == "prior"
+    )
 
 
 @pytest.mark.parametrize("stack", ["vllm", "sglang", "trtllm"])
@@ -102,6 +123,10 @@ def test_a_layer_of_a_model_is_near_what_it_must_move(stack: str) -> None:
     step = recurrent_parts(LINEAR, H200, pts, decode_phase(pts, 1000), [stack])
     least = 2 * 256 * 8 * 128 * 128 * 4 / H200.bandwidth_bytes_per_s.value
     assert least < float(step.total()[0, 0]) < 2.5 * least
-    short, long = (float(recurrent_parts(LINEAR, H200, pts, prefill_phase(pts, n, 8192), [stack])
-                         .total()[0, 0]) for n in (8192, 32768))
+    short, long = (
+        float(
+            recurrent_parts(LINEAR, H200, pts, prefill_phase(pts, n, 8192), [stack]).total()[0, 0]
+        )
+        for n in (8192, 32768)
+    )
     assert long / short == pytest.approx(4.0)

@@ -31,16 +31,25 @@ def start(operator: str, **other: float) -> dict[str, float]:
     return {p.name: p.start for p in (*dsa.parameters_of(operator), *dsa.STRUCTURE)} | other
 
 
-def shape(batch: float = 1, length: float = 1000, heads: float = 16,
-          past: float = 0) -> dsa.SparseShape:
-    latent = LatentShape(*map(np.asarray, (batch, length, heads, 2.0)), key=192.0, value=128.0,
-                         latent=512.0, rope=64.0, past=np.asarray(past))
+def shape(
+    batch: float = 1, length: float = 1000, heads: float = 16, past: float = 0
+) -> dsa.SparseShape:
+    latent = LatentShape(
+        *map(np.asarray, (batch, length, heads, 2.0)),
+        key=192.0,
+        value=128.0,
+        latent=512.0,
+        rope=64.0,
+        past=np.asarray(past),
+    )
     return dsa.SparseShape(latent, 2048.0, 64.0, 128.0)
 
 
 def whole(operator: str, parameters: dict[str, float], chip_: Chip, s: dsa.SparseShape) -> float:
-    core, indexer = dsa.dsa_core(parameters, chip_, operator, s), dsa.dsa_indexer(
-        parameters, chip_, operator, s)
+    core, indexer = (
+        dsa.dsa_core(parameters, chip_, operator, s),
+        dsa.dsa_indexer(parameters, chip_, operator, s),
+    )
     return float(core.total() + indexer.total())
 
 
@@ -53,8 +62,9 @@ def test_pairs_are_counted_one_by_one(length: int, past: int, limit: float) -> N
 
 def test_a_step_reads_every_key_and_the_chosen_entries() -> None:
     p, c = start(dsa.DECODE), figures()
-    core, indexer = (run(p, c, dsa.DECODE, shape(64, 100_000, 64)) for run in (
-        dsa.dsa_core, dsa.dsa_indexer))
+    core, indexer = (
+        run(p, c, dsa.DECODE, shape(64, 100_000, 64)) for run in (dsa.dsa_core, dsa.dsa_indexer)
+    )
     keys = 64 * 100_000 * 132 / (p["score_fraction"] * c.bandwidth)
     assert float(indexer.memory) == pytest.approx(keys)
     entries = 64 * 2048 * 576 * 2 / (p["gather_fraction"] * c.bandwidth)
@@ -65,8 +75,10 @@ def test_a_step_reads_every_key_and_the_chosen_entries() -> None:
 
 def test_a_kernel_pads_its_heads() -> None:
     p = start(dsa.PREFILL, tile_heads=64.0)
-    few, tile, more = (float(dsa.dsa_core(p, figures(), dsa.PREFILL, shape(1, 8192, h)).compute)
-                       for h in (8, 64, 128))
+    few, tile, more = (
+        float(dsa.dsa_core(p, figures(), dsa.PREFILL, shape(1, 8192, h)).compute)
+        for h in (8, 64, 128)
+    )
     assert few == pytest.approx(tile)
     assert more == pytest.approx(2 * tile)
 
@@ -74,15 +86,21 @@ def test_a_kernel_pads_its_heads() -> None:
 def test_scores_over_all_sequences_of_a_batch_cost_only_where_a_stack_makes_them() -> None:
     p, wide = start(dsa.PREFILL), start(dsa.PREFILL, ragged_seconds=1e-12)
     c, alone, many = figures(), shape(1, 512, past=4096), shape(8, 512, past=4096)
-    gain = [float(dsa.dsa_indexer(wide, c, dsa.PREFILL, s).total()
-                   - dsa.dsa_indexer(p, c, dsa.PREFILL, s).total()) for s in (alone, many)]
+    gain = [
+        float(
+            dsa.dsa_indexer(wide, c, dsa.PREFILL, s).total()
+            - dsa.dsa_indexer(p, c, dsa.PREFILL, s).total()
+        )
+        for s in (alone, many)
+    ]
     assert gain[1] > 60 * gain[0]
 
 
 def test_the_host_is_the_floor_of_a_prompt_and_no_more() -> None:
     p = start(dsa.PREFILL)
     assert dsa.host_seconds(p, indexer=True, narrow=1.0) == pytest.approx(
-        p["host_seconds"] + p["index_host_seconds"] + p["narrow_host_seconds"])
+        p["host_seconds"] + p["index_host_seconds"] + p["narrow_host_seconds"]
+    )
     assert dsa.host_seconds(p, indexer=False, narrow=0.0) == p["host_seconds"]
     short, long = hosted(np.array([1e-5, 1e-1]), 1e-3)
     assert short == pytest.approx(1e-3)
@@ -94,8 +112,10 @@ def test_the_rest_grows_with_tokens_and_heads() -> None:
     s = shape(heads=16).latent
     one, two = (rest_parts(p, figures(), "mla-decode", s, tokens=np.asarray(n)) for n in (1.0, 2.0))
     each = float(two.total() - one.total())
-    assert each == pytest.approx(p["token_seconds"] + float(rest_bytes(s, np.asarray(1.0)))
-                                 / (p["bandwidth_fraction"] * figures().bandwidth))
+    assert each == pytest.approx(
+        p["token_seconds"]
+        + float(rest_bytes(s, np.asarray(1.0))) / (p["bandwidth_fraction"] * figures().bandwidth)
+    )
     assert float(rest_bytes(s, np.asarray(1.0))) == 4 * 16 * (384 + 256 + 1024 + 64)
 
 
@@ -105,15 +125,26 @@ def test_parameters_of_another_form_are_refused() -> None:
 
 
 def sets() -> list[tuple[str, FittedSet]]:
-    return [(name, fit) for name in DEVICES for fit in load_device(name).fitted.values()
-            if fit.operator in (dsa.DECODE, dsa.PREFILL)]
+    return [
+        (name, fit)
+        for name in DEVICES
+        for fit in load_device(name).fitted.values()
+        if fit.operator in (dsa.DECODE, dsa.PREFILL)
+    ]
 
 
-@given(pick=st.integers(0, 10_000), batch=st.integers(1, 512), length=st.integers(1, 40_000),
-       heads=st.sampled_from([1, 8, 16, 64, 128]), past=st.sampled_from([0, 1, 3000, 100_000]),
-       more=st.sampled_from(["batch", "length", "heads", "past"]), added=st.integers(1, 4096))
-def test_more_work_never_takes_less_time(pick: int, batch: int, length: int, heads: int, past: int,
-                                         more: str, added: int) -> None:
+@given(
+    pick=st.integers(0, 10_000),
+    batch=st.integers(1, 512),
+    length=st.integers(1, 40_000),
+    heads=st.sampled_from([1, 8, 16, 64, 128]),
+    past=st.sampled_from([0, 1, 3000, 100_000]),
+    more=st.sampled_from(["batch", "length", "heads", "past"]),
+    added=st.integers(1, 4096),
+)
+def test_more_work_never_takes_less_time(
+    pick: int, batch: int, length: int, heads: int, past: int, more: str, added: int
+) -> None:
     found = sets()
     device, fit = found[pick % len(found)]
     c, p = figures(device), dict(fit.parameters)

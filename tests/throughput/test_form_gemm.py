@@ -27,16 +27,21 @@ for _name in ("h100-sxm", "b200-sxm"):
     _found = chip(resolve_device(_name))
     assert _found is not None
     CHIPS[_name] = _found
-OPERANDS = {"bf16": Operands("bf16", 2.0, 2.0), "fp8-tensor": Operands("fp8", 1.0, 1.0),
-            "fp8-block": Operands("fp8", 1.0, 1.03)}
+OPERANDS = {
+    "bf16": Operands("bf16", 2.0, 2.0),
+    "fp8-tensor": Operands("fp8", 1.0, 1.0),
+    "fp8-block": Operands("fp8", 1.0, 1.03),
+}
 KINDS = [(stack, scheme) for stack in ("trtllm", "vllm") for scheme in OPERANDS]
 SIZE = st.integers(1, 40_000)
 
 
 def form(stack: str, scheme: str, chip_name: str = "h100-sxm", share: float = 0.5) -> GemmForm:
     """A form whose parameters lie at ``share`` of the way through their ranges (in logarithms)."""
-    values = {p.name: max(p.low, 1e-9) ** (1 - share) * p.high**share
-              for p in parameters_of(stack, scheme)}
+    values = {
+        p.name: max(p.low, 1e-9) ** (1 - share) * p.high**share
+        for p in parameters_of(stack, scheme)
+    }
     return gemm_form(values, CHIPS[chip_name], OPERANDS[scheme], mechanisms(stack, scheme))
 
 
@@ -49,10 +54,12 @@ def total(which: GemmForm, m: float, n: float, k: float, *, cold: bool = True) -
 
 
 @settings(max_examples=60, deadline=None)
-@given(SIZE, SIZE, SIZE, st.sampled_from(KINDS), st.sampled_from(sorted(CHIPS)),
-       st.floats(0.05, 1.0))
-def test_no_time_is_below_what_the_chip_allows(m: int, n: int, k: int, kind: tuple[str, str],
-                                               name: str, share: float) -> None:
+@given(
+    SIZE, SIZE, SIZE, st.sampled_from(KINDS), st.sampled_from(sorted(CHIPS)), st.floats(0.05, 1.0)
+)
+def test_no_time_is_below_what_the_chip_allows(
+    m: int, n: int, k: int, kind: tuple[str, str], name: str, share: float
+) -> None:
     which, limits = form(*kind, chip_name=name, share=share), CHIPS[name]
     operands = OPERANDS[kind[1]]
     found = run(which, m, n, k)
@@ -75,8 +82,9 @@ def test_more_work_never_takes_less_time(m: int, n: int, k: int, axis: str, more
 
 @settings(max_examples=60, deadline=None)
 @given(SIZE, SIZE, SIZE, st.integers(1, 3000))
-def test_a_longer_sum_never_takes_less_time_where_it_is_split(m: int, n: int, k: int,
-                                                              more: int) -> None:
+def test_a_longer_sum_never_takes_less_time_where_it_is_split(
+    m: int, n: int, k: int, more: int
+) -> None:
     which = form("trtllm", "bf16")
     assert total(which, m, n, k + more) >= total(which, m, n, k) * (1 - 1e-12)
 
@@ -111,8 +119,9 @@ def test_only_narrow_activations_are_quantised_and_fusing_saves_all_of_it() -> N
 def test_widened_weights_take_their_conversion() -> None:
     plain = mechanisms("trtllm", "bf16")
     values = {p.name: p.start for p in parameters_of("trtllm", "bf16")}
-    which = gemm_form(values, CHIPS["h100-sxm"], Operands("bf16", 0.5, 2.0), plain,
-                      widened_per_s=1e12)
+    which = gemm_form(
+        values, CHIPS["h100-sxm"], Operands("bf16", 0.5, 2.0), plain, widened_per_s=1e12
+    )
     found = run(which, 1, 8192, 8192)
     assert float(found.conversion) == pytest.approx(8192 * 8192 / 1e12)
     assert found.busy >= found.conversion
@@ -123,10 +132,13 @@ def test_a_kernel_of_large_tiles_takes_as_long_for_few_rows() -> None:
     values = {p.name: p.start for p in parameters_of("vllm", "fp8-block")}
     found = {}
     for option in STRUCTURES:
-        which = gemm_form({**values, **option}, CHIPS["h100-sxm"], OPERANDS["fp8-block"],
-                          mechanisms("vllm", "fp8-block"))
-        found[tuple(option.values())] = [float(run(which, m, 2048, 51200).compute)
-                                         for m in (2, 96)]
+        which = gemm_form(
+            {**values, **option},
+            CHIPS["h100-sxm"],
+            OPERANDS["fp8-block"],
+            mechanisms("vllm", "fp8-block"),
+        )
+        found[tuple(option.values())] = [float(run(which, m, 2048, 51200).compute) for m in (2, 96)]
     few, many = found[128.0, 128.0, 128.0]
     assert few == many
     for tile, (few, many) in found.items():
@@ -168,8 +180,13 @@ def test_at_most_eleven_parameters_are_fitted() -> None:
 def test_a_quantise_kernel_reads_no_faster_than_l2(m: int, k: int, variant: str) -> None:
     values = {p.name: p.start for p in PARAMETERS}
     chip_ = CHIPS["h100-sxm"]
-    warm, cold = (float(quantise_parts(values, chip_, variant, m=np.asarray(float(m)),
-                                       k=np.asarray(float(k)), cold=c).total())
-                  for c in (False, True))
+    warm, cold = (
+        float(
+            quantise_parts(
+                values, chip_, variant, m=np.asarray(float(m)), k=np.asarray(float(k)), cold=c
+            ).total()
+        )
+        for c in (False, True)
+    )
     read = {"compute-scale": 2.0, "scale-matrix": 3.0}[variant] * m * k
     assert cold >= warm >= read / chip_.bandwidth / values["l2_speed"]

@@ -33,8 +33,14 @@ _FOUND = chip(resolve_device("h100-sxm"))
 assert _FOUND is not None
 H100: Chip = _FOUND
 VARIANTS = ("grouped:bf16", "fused-moe-triton:bf16")
-KERNELS = (*VARIANTS, "marlin:mxfp4-w4a16", "oai-triton:mxfp4-w4a16", "flashinfer-trtllm:bf16",
-           "flashinfer-trtllm-modular:mxfp4-w4a8", "triton:fp8-tensor")
+KERNELS = (
+    *VARIANTS,
+    "marlin:mxfp4-w4a16",
+    "oai-triton:mxfp4-w4a16",
+    "flashinfer-trtllm:bf16",
+    "flashinfer-trtllm-modular:mxfp4-w4a8",
+    "triton:fp8-tensor",
+)
 COUNTS = st.sampled_from([(8, 2), (64, 6), (128, 8), (256, 8), (512, 10)])
 
 
@@ -43,22 +49,42 @@ def parameters(variant: str, share: float) -> dict[str, float]:
     return {p.name: p.low ** (1 - share) * p.high**share for p in parameters_of(variant)}
 
 
-def run(variant: str, share: float, counts: tuple[int, int], tokens: list[float],
-        ranks: int = 1, spread: float = 1.0, width: float = 768.0, matrices: float = 3.0,
-        cold: bool = True) -> Parts:
+def run(
+    variant: str,
+    share: float,
+    counts: tuple[int, int],
+    tokens: list[float],
+    ranks: int = 1,
+    spread: float = 1.0,
+    width: float = 768.0,
+    matrices: float = 3.0,
+    cold: bool = True,
+) -> Parts:
     t = np.array(tokens)
     load = expected_load(*counts, spread, t, np.asarray(float(ranks)))
-    experts = ExpertShard(np.asarray(2048.0), np.asarray(width), np.asarray(counts[0] / ranks),
-                          np.asarray(2.0), "bf16", np.asarray(matrices))
+    experts = ExpertShard(
+        np.asarray(2048.0),
+        np.asarray(width),
+        np.asarray(counts[0] / ranks),
+        np.asarray(2.0),
+        "bf16",
+        np.asarray(matrices),
+    )
     return moe_parts(parameters(variant, share), H100, variant, experts, load, tokens=t, cold=cold)
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.sampled_from(VARIANTS), st.floats(0, 1), COUNTS, st.integers(1, 30_000),
-       st.sampled_from([1, 2, 4, 8]), st.floats(0, 2))
-def test_no_time_is_below_what_the_chip_allows(variant: str, share: float,
-                                               counts: tuple[int, int], tokens: int, ranks: int,
-                                               spread: float) -> None:
+@given(
+    st.sampled_from(VARIANTS),
+    st.floats(0, 1),
+    COUNTS,
+    st.integers(1, 30_000),
+    st.sampled_from([1, 2, 4, 8]),
+    st.floats(0, 2),
+)
+def test_no_time_is_below_what_the_chip_allows(
+    variant: str, share: float, counts: tuple[int, int], tokens: int, ranks: int, spread: float
+) -> None:
     found = run(variant, share, counts, [float(tokens)], ranks, spread)
     load = expected_load(*counts, spread, np.array([float(tokens)]), np.asarray(float(ranks)))
     size = 3 * 2048.0 * 768.0
@@ -68,21 +94,35 @@ def test_no_time_is_below_what_the_chip_allows(variant: str, share: float,
 
 
 @settings(max_examples=80, deadline=None)
-@given(st.sampled_from(KERNELS), st.floats(0, 1), COUNTS, st.floats(1, 20_000),
-       st.floats(1.0, 4.0), st.booleans(), st.sampled_from([768.0, 180.0, 24.0]))
-def test_more_tokens_never_take_less(variant: str, share: float, counts: tuple[int, int],
-                                     tokens: float, factor: float, cold: bool,
-                                     width: float) -> None:
-    few, many = run(variant, share, counts, [tokens, tokens * factor], width=width,
-                    cold=cold).total()
+@given(
+    st.sampled_from(KERNELS),
+    st.floats(0, 1),
+    COUNTS,
+    st.floats(1, 20_000),
+    st.floats(1.0, 4.0),
+    st.booleans(),
+    st.sampled_from([768.0, 180.0, 24.0]),
+)
+def test_more_tokens_never_take_less(
+    variant: str,
+    share: float,
+    counts: tuple[int, int],
+    tokens: float,
+    factor: float,
+    cold: bool,
+    width: float,
+) -> None:
+    few, many = run(
+        variant, share, counts, [tokens, tokens * factor], width=width, cold=cold
+    ).total()
     assert few <= many * (1 + 1e-9)
 
 
 @settings(max_examples=40, deadline=None)
 @given(st.sampled_from(KERNELS), st.floats(0, 1), COUNTS, st.integers(1, 4096))
-def test_weights_in_l2_and_experts_without_a_gate_take_less(variant: str, share: float,
-                                                            counts: tuple[int, int],
-                                                            tokens: int) -> None:
+def test_weights_in_l2_and_experts_without_a_gate_take_less(
+    variant: str, share: float, counts: tuple[int, int], tokens: int
+) -> None:
     whole = float(run(variant, share, counts, [tokens]).total()[0])
     assert float(run(variant, share, counts, [tokens], cold=False).total()[0]) <= whole
     assert float(run(variant, share, counts, [tokens], matrices=PLAIN).total()[0]) < whole
@@ -107,13 +147,20 @@ def test_a_triton_kernel_is_slow_where_16_does_not_divide_the_width() -> None:
     assert "unaligned_slowdown" not in {p.name for p in parameters_of("triton:mxfp4-w4a16")}
 
 
-@pytest.mark.parametrize(("variant", "width", "stored"), [
-    ("flashinfer-trtllm:bf16", 96, 128), ("flashinfer-trtllm-moe:nvfp4", 128, 128),
-    ("flashinfer-trtllm-modular:mxfp4-w4a8", 64, 256), ("marlin:mxfp4-w4a16", 180, 256),
-    ("marlin-moe:mxfp4-w4a16", 192, 192), ("oai-triton:mxfp4-w4a16", 360, 384),
-    ("fused-moe-triton:mxfp4-w4a16", 180, 192), ("triton:bf16", 24, 24),
-    ("moe-torch-flow-cutlass:bf16", 44, 44),
-])
+@pytest.mark.parametrize(
+    ("variant", "width", "stored"),
+    [
+        ("flashinfer-trtllm:bf16", 96, 128),
+        ("flashinfer-trtllm-moe:nvfp4", 128, 128),
+        ("flashinfer-trtllm-modular:mxfp4-w4a8", 64, 256),
+        ("marlin:mxfp4-w4a16", 180, 256),
+        ("marlin-moe:mxfp4-w4a16", 192, 192),
+        ("oai-triton:mxfp4-w4a16", 360, 384),
+        ("fused-moe-triton:mxfp4-w4a16", 180, 192),
+        ("triton:bf16", 24, 24),
+        ("moe-torch-flow-cutlass:bf16", 44, 44),
+    ],
+)
 def test_kernels_fill_a_width_up_to_their_tile(variant: str, width: int, stored: int) -> None:
     assert float(stored_width(variant, np.asarray(float(width)))) == stored
 
@@ -128,16 +175,18 @@ def test_parameters_of_another_kernel_are_refused() -> None:
     load = expected_load(8, 2, 0.0, np.ones(1), np.ones(1))
     experts = ExpertShard(*(np.ones(1),) * 4, "bf16")
     with pytest.raises(DataError, match="missing: expert_seconds"):
-        moe_parts(parameters(VARIANTS[1], 0.5), H100, VARIANTS[0], experts, load,
-                  tokens=np.ones(1))
+        moe_parts(parameters(VARIANTS[1], 0.5), H100, VARIANTS[0], experts, load, tokens=np.ones(1))
 
 
 @settings(max_examples=50, deadline=None)
 @given(st.integers(1, 600), COUNTS, st.floats(1.0, 1.6), st.integers(0, 3))
-def test_synthetic_routings_place_every_pair(tokens: int, counts: tuple[int, int],
-                                             exponent: float, seed: int) -> None:
-    for found in (balanced_counts(tokens, *counts),
-                  power_law_counts(tokens, *counts, exponent, seed)):
+def test_synthetic_routings_place_every_pair(
+    tokens: int, counts: tuple[int, int], exponent: float, seed: int
+) -> None:
+    for found in (
+        balanced_counts(tokens, *counts),
+        power_law_counts(tokens, *counts, exponent, seed),
+    ):
         assert found.sum() == tokens * counts[1]
         assert (found >= 0).all()
 
@@ -155,8 +204,9 @@ def test_a_benchmark_times_the_first_or_the_fullest_rank() -> None:
     assert float(skewed.pairs) > float(even.pairs)
     assert float(skewed.touched) < float(even.touched)
     assert float(skewed.pairs + skewed.elsewhere) == 64 * 8
-    draws = [power_law_counts(64, 128, 8, 1.01, s).reshape(4, -1).sum(axis=1).max()
-             for s in range(SEEDS)]
+    draws = [
+        power_law_counts(64, 128, 8, 1.01, s).reshape(4, -1).sum(axis=1).max() for s in range(SEEDS)
+    ]
     assert float(skewed.pairs) == pytest.approx(np.mean(draws))
 
 

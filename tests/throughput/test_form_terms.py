@@ -32,8 +32,14 @@ def start(wanted: Sequence[Parameter], **other: float) -> dict[str, float]:
 def prefill(window: object = 0.0, **other: float) -> Parts:
     wanted = (*attention_prefill.PARAMETERS, *attention_prefill.STRUCTURE)
     shape = attention_prefill.PrefillShape(
-        np.asarray(2.0), np.asarray(4096.0), np.asarray(8.0), np.asarray(2.0), np.asarray(128.0),
-        np.asarray(1.0), np.asarray(window))
+        np.asarray(2.0),
+        np.asarray(4096.0),
+        np.asarray(8.0),
+        np.asarray(2.0),
+        np.asarray(128.0),
+        np.asarray(1.0),
+        np.asarray(window),
+    )
     return attention_prefill.attention_prefill_parts(start(wanted, **other), CHIP, shape)
 
 
@@ -54,8 +60,14 @@ def test_the_products_of_a_prompt() -> None:
 @pytest.mark.parametrize("factor", [0.5, 1.0, 3.0])
 def test_the_border_of_a_window_costs_a_factor_and_the_rest_does_not(factor: float) -> None:
     """1,024 keys and two tiles are seen; masked tiles are those that a window of 128 has."""
-    found = prefill(1024.0, compute_fraction=0.5, exp_fraction=2.0, tail_factor=1.0,
-                    tile_seconds=0.0, window_factor=factor)
+    found = prefill(
+        1024.0,
+        compute_fraction=0.5,
+        exp_fraction=2.0,
+        tail_factor=1.0,
+        tile_seconds=0.0,
+        window_factor=factor,
+    )
 
     def pairs(seen: float) -> float:
         return 4096 * seen - seen * (seen - 128) / 2
@@ -63,8 +75,14 @@ def test_the_border_of_a_window_costs_a_factor_and_the_rest_does_not(factor: flo
     work = 16 * (pairs(1024 + 256) + (factor - 1) * pairs(128 + 256)) * PER
     last = 128 * (1024 + 256 + (factor - 1) * (128 + 256)) * PER * 100
     assert float(found.compute) == pytest.approx(hypot(work, last), rel=1e-12)
-    together = prefill([0.0, 1024.0], compute_fraction=0.5, exp_fraction=2.0, tail_factor=1.0,
-                       tile_seconds=0.0, window_factor=factor)
+    together = prefill(
+        [0.0, 1024.0],
+        compute_fraction=0.5,
+        exp_fraction=2.0,
+        tail_factor=1.0,
+        tile_seconds=0.0,
+        window_factor=factor,
+    )
     assert float(together.compute[1]) == pytest.approx(float(found.compute), rel=1e-12)
     alone = prefill(compute_fraction=0.5, exp_fraction=2.0, tail_factor=1.0, tile_seconds=0.0)
     assert float(together.compute[0]) == pytest.approx(float(alone.compute), rel=1e-12)
@@ -73,9 +91,19 @@ def test_the_border_of_a_window_costs_a_factor_and_the_rest_does_not(factor: flo
 @pytest.mark.parametrize("scatter", [False, True])
 def test_a_prompt_moves_twice_the_bytes_for_twice_the_tokens(scatter: bool) -> None:
     def moved(batch: float = 3, length: float = 100, size: float = 1.0) -> float:
-        return float(attention_prefill.moved_bytes(attention_prefill.PrefillShape(
-            np.asarray(batch), np.asarray(length), np.asarray(8.0), np.asarray(2.0),
-            np.asarray(64.0), np.asarray(size)), scatter=scatter))
+        return float(
+            attention_prefill.moved_bytes(
+                attention_prefill.PrefillShape(
+                    np.asarray(batch),
+                    np.asarray(length),
+                    np.asarray(8.0),
+                    np.asarray(2.0),
+                    np.asarray(64.0),
+                    np.asarray(size),
+                ),
+                scatter=scatter,
+            )
+        )
 
     assert moved(batch=6) == moved(length=200) == pytest.approx(2 * moved())
     if scatter:
@@ -89,13 +117,21 @@ def test_a_prompt_moves_twice_the_bytes_for_twice_the_tokens(scatter: bool) -> N
 @pytest.mark.parametrize("width", [64.0, 128.0])
 def test_a_window_kernel_has_a_floor_of_its_own(width: float) -> None:
     wanted = (*attention_decode.PARAMETERS, *attention_decode.STRUCTURE)
-    p = start(wanted, floor_seconds=1e-5, split_seconds=1e-7, start_seconds=0.0, cold_seconds=0.0,
-              narrow_factor=1.5, window_factor=1.25)
+    p = start(
+        wanted,
+        floor_seconds=1e-5,
+        split_seconds=1e-7,
+        start_seconds=0.0,
+        cold_seconds=0.0,
+        narrow_factor=1.5,
+        window_factor=1.25,
+    )
 
     def launch(windowed: bool) -> float:
         one = np.asarray(1.0)
-        shape = attention_decode.DecodeShape(one, 100 * one, 8 * one, one, width * one, 2 * one,
-                                             np.asarray(windowed), 100 * one)
+        shape = attention_decode.DecodeShape(
+            one, 100 * one, 8 * one, one, width * one, 2 * one, np.asarray(windowed), 100 * one
+        )
         return float(attention_decode.attention_decode_parts(p, CHIP, shape, cold=True).launch)
 
     narrow = 1.5 if width == 64 else 1.0
@@ -103,27 +139,43 @@ def test_a_window_kernel_has_a_floor_of_its_own(width: float) -> None:
     assert launch(True) == pytest.approx(1.25 * launch(False))
 
 
-LATENT = mla.LatentShape(np.asarray(2.0), np.asarray(1000.0), np.asarray(16.0), np.asarray(2.0),
-                         key=192.0, value=128.0, latent=512.0, rope=64.0)
+LATENT = mla.LatentShape(
+    np.asarray(2.0),
+    np.asarray(1000.0),
+    np.asarray(16.0),
+    np.asarray(2.0),
+    key=192.0,
+    value=128.0,
+    latent=512.0,
+    rope=64.0,
+)
 
 
 def test_the_expanded_prompt_of_latent_attention() -> None:
     """32 heads, 1,000 tokens in 8 tiles; keys of 192 and values of 128 are written and read."""
-    p = start((*mla.PREFILL_PARAMETERS, *mla.STRUCTURE), compute_fraction=0.5, exp_fraction=2.0,
-              bandwidth_fraction=0.5, tail_factor=2.0, tile_seconds=3e-6)
+    p = start(
+        (*mla.PREFILL_PARAMETERS, *mla.STRUCTURE),
+        compute_fraction=0.5,
+        exp_fraction=2.0,
+        bandwidth_fraction=0.5,
+        tail_factor=2.0,
+        tile_seconds=3e-6,
+    )
     found = mla.mla_prefill_parts(p, CHIP, LATENT)
     per = 2 * (192 + 128) / (0.5 * 1e15) + 1 / (2 * 1e13)
     work = 32 * 1000 * (1000 + 128) / 2 * per + 3e-6 * 32 * 8 / 100
     assert float(found.compute) == pytest.approx(hypot(work, 2 * 128 * 1000 * per * 100))
     assert float(found.memory) == pytest.approx(
-        2 * 2 * 1000 * 16 * (2 * 192 + 2 * 128) / (0.5 * 1e12))
+        2 * 2 * 1000 * 16 * (2 * 192 + 2 * 128) / (0.5 * 1e12)
+    )
     assert float(found.busy) == pytest.approx(float(found.compute + found.memory))
 
 
 def test_what_lies_beside_a_latent_core() -> None:
     """Two of queries and keys, values, latents and one rotary part a head, read and written."""
-    assert float(attention_rest.rest_bytes(LATENT, np.asarray(10.0))) == \
-        4 * 10 * 16 * (2 * 192 + 2 * 128 + 2 * 512 + 64)
+    assert float(attention_rest.rest_bytes(LATENT, np.asarray(10.0))) == 4 * 10 * 16 * (
+        2 * 192 + 2 * 128 + 2 * 512 + 64
+    )
 
 
 @pytest.mark.parametrize("batch", [1, 5, 13, 40])
@@ -137,8 +189,15 @@ def test_chunks_of_a_delta_net(batch: int) -> None:
     tokens, units = 300 * batch, 16 * batch
     written = 2 * tokens * (2 * 8 * 128 + 16 * 64 + 16 * 64)
     for fused in (0.0, 1.0):
-        p = start(wanted, fused=fused, slots=2.0, compute_fraction=0.5, bandwidth_fraction=0.5,
-                  load_seconds=1e-6, step_seconds=2e-6)
+        p = start(
+            wanted,
+            fused=fused,
+            slots=2.0,
+            compute_fraction=0.5,
+            bandwidth_fraction=0.5,
+            load_seconds=1e-6,
+            step_seconds=2e-6,
+        )
         found = delta.delta_parts(p, CHIP, "chunk", shape, cold=True)
         if fused:
             waves, products = float(ceil(units / 100)), 0.0
@@ -151,8 +210,7 @@ def test_chunks_of_a_delta_net(batch: int) -> None:
         serial = waves * (1e-6 + 5 * 2e-6)
         assert float(found.memory) == pytest.approx(moved / (0.5 * 1e12))
         assert float(found.compute) == pytest.approx(max(serial, products))
-        assert float(found.busy) == pytest.approx(
-            hypot(serial, moved / (0.5 * 1e12) + products))
+        assert float(found.busy) == pytest.approx(hypot(serial, moved / (0.5 * 1e12) + products))
 
 
 def test_the_indexer_scores_what_was_pooled() -> None:
@@ -163,8 +221,13 @@ def test_the_indexer_scores_what_was_pooled() -> None:
     step = dsa.dsa_indexer(p, CHIP, dsa.DECODE, pooled)
     assert float(step.memory) == pytest.approx(2 * 250 * 132 / (0.5 * 1e12))
     assert float(step.compute) == pytest.approx(1e-9 * 250)
-    p = start((*dsa.PREFILL_PARAMETERS, *dsa.STRUCTURE), score_fraction=0.5, logit_fraction=0.5,
-              query_seconds=1e-8, ragged_seconds=1e-14)
+    p = start(
+        (*dsa.PREFILL_PARAMETERS, *dsa.STRUCTURE),
+        score_fraction=0.5,
+        logit_fraction=0.5,
+        query_seconds=1e-8,
+        ragged_seconds=1e-14,
+    )
     prompt = dsa.dsa_indexer(p, CHIP, dsa.PREFILL, pooled)
     pairs = 2 * 1000 * 1001 / 2 / 4
     assert float(prompt.compute) == pytest.approx(2 * 64 * 128 * pairs / (0.5 * 2e15))
@@ -173,13 +236,18 @@ def test_the_indexer_scores_what_was_pooled() -> None:
 
 
 def test_a_sparse_prompt_has_the_pairs_it_is_given() -> None:
-    p = start((*dsa.PREFILL_PARAMETERS, *dsa.STRUCTURE), compute_fraction=0.5, unit_seconds=0.0,
-              tile_heads=1.0)
+    p = start(
+        (*dsa.PREFILL_PARAMETERS, *dsa.STRUCTURE),
+        compute_fraction=0.5,
+        unit_seconds=0.0,
+        tile_heads=1.0,
+    )
     for given, pairs in ((None, 1000 * 1001 / 2), (np.asarray(77.0), 77.0)):
         shape = dsa.SparseShape(LATENT, 2048.0, 64.0, 128.0, pairs=given)
         found = dsa.dsa_core(p, CHIP, dsa.PREFILL, shape)
         assert float(found.compute) == pytest.approx(
-            2 * pairs * 2 * 16 * (2 * 512 + 64) / (0.5 * 1e15))
+            2 * pairs * 2 * 16 * (2 * 512 + 64) / (0.5 * 1e15)
+        )
 
 
 def test_a_size_that_was_not_measured_is_left_to_its_neighbours() -> None:
@@ -187,8 +255,10 @@ def test_a_size_that_was_not_measured_is_left_to_its_neighbours() -> None:
     formula = start(collective.PARAMETERS)
     columns = {"bytes": (1e6, 2e6, 4e6, 8e6), "ranks_8": (1e-5, 0.0, 4e-5, 8e-5)}
     table = collective.table_of("all-reduce", columns, formula, 1e11)
-    at = [float(table.seconds(np.asarray(8.0), np.asarray(size)))
-          for size in (1e6, 1.2e6, 2e6, 3.8e6, 4e6, 8e6)]
+    at = [
+        float(table.seconds(np.asarray(8.0), np.asarray(size)))
+        for size in (1e6, 1.2e6, 2e6, 3.8e6, 4e6, 8e6)
+    ]
     assert at[0] == pytest.approx(1e-5)
     assert at[4:] == pytest.approx([4e-5, 8e-5])
     assert at == sorted(set(at))
@@ -207,11 +277,21 @@ def test_one_stack_narrows_with_vector_instructions() -> None:
             assert not (kind.vector and kind.separate)
 
 
-@pytest.mark.parametrize(("variant", "stored"), [
-    ("triton:bf16", 100), ("triton:fp8-block", 100), ("triton:mxfp4-w4a16", 128),
-    ("cutlass:int4-w4a16", 100), ("cutlass:nvfp4", 100), ("cutlass:bf16", 100),
-    ("oai-triton:mxfp4-w4a16", 128), ("marlin:int4-w4a16", 128),
-    ("flashinfer-trtllm:nvfp4", 128), ("flashinfer-trtllm:mxfp4-w4a16", 256)])
+@pytest.mark.parametrize(
+    ("variant", "stored"),
+    [
+        ("triton:bf16", 100),
+        ("triton:fp8-block", 100),
+        ("triton:mxfp4-w4a16", 128),
+        ("cutlass:int4-w4a16", 100),
+        ("cutlass:nvfp4", 100),
+        ("cutlass:bf16", 100),
+        ("oai-triton:mxfp4-w4a16", 128),
+        ("marlin:int4-w4a16", 128),
+        ("flashinfer-trtllm:nvfp4", 128),
+        ("flashinfer-trtllm:mxfp4-w4a16", 256),
+    ],
+)
 def test_an_expert_is_as_wide_as_its_kernel_stores_it(variant: str, stored: int) -> None:
     assert float(stored_width(variant, np.asarray(100.0))) == stored
     whole = np.asarray(1024.0)
@@ -229,12 +309,19 @@ def test_tiles_behind_a_past_see_all_of_it() -> None:
     assert (float(pairs), float(longest)) == (256 * 384 - 184 * (184 - 128) / 2, 384)
 
 
-@pytest.mark.parametrize(("width", "factor"), [(32, 2), (64, 2), (80, 3), (128, 1), (192, 3),
-                                               (256, 5), (512, 5)])
+@pytest.mark.parametrize(
+    ("width", "factor"), [(32, 2), (64, 2), (80, 3), (128, 1), (192, 3), (256, 5), (512, 5)]
+)
 def test_kernels_are_written_for_few_widths(width: int, factor: int) -> None:
     def seconds(**other: float) -> float:
-        p = start((*attention_prefill.PARAMETERS, *attention_prefill.STRUCTURE), tail_factor=0.0,
-                  tile_seconds=0.0, exp_fraction=np.inf, compute_fraction=0.5, **other)
+        p = start(
+            (*attention_prefill.PARAMETERS, *attention_prefill.STRUCTURE),
+            tail_factor=0.0,
+            tile_seconds=0.0,
+            exp_fraction=np.inf,
+            compute_fraction=0.5,
+            **other,
+        )
         one = np.asarray(1.0)
         shape = attention_prefill.PrefillShape(one, 1024 * one, 8 * one, 8 * one, width * one, one)
         return float(attention_prefill.attention_prefill_parts(p, CHIP, shape).compute)
@@ -246,8 +333,11 @@ def test_kernels_are_written_for_few_widths(width: int, factor: int) -> None:
 
 @pytest.mark.parametrize(("l2_bytes", "share"), [(1e12, 0.25), (1.0, 1.0)])
 def test_a_prompt_that_l2_holds_is_read_as_fast_as_l2(l2_bytes: float, share: float) -> None:
-    p = start((*attention_prefill.PARAMETERS, *attention_prefill.STRUCTURE), cached_factor=4.0,
-              bandwidth_fraction=0.5)
+    p = start(
+        (*attention_prefill.PARAMETERS, *attention_prefill.STRUCTURE),
+        cached_factor=4.0,
+        bandwidth_fraction=0.5,
+    )
     one = np.asarray(1.0)
     shape = attention_prefill.PrefillShape(one, 1024 * one, 8 * one, 2 * one, 128 * one, one)
     chip = Chip("round", CHIP.peaks, 1e12, 100.0, l2_bytes, 1e13, 1e11)
@@ -263,6 +353,7 @@ def test_sets_of_another_version_are_fitted_again_or_removed() -> None:
     assert told.value.message == "fitted parameters of gemm trtllm bf16: missing: share"
     assert told.value.hint == (
         "another version fitted them: fit the same tables again (plan calibrate TABLES -o "
-        "PROFILE.toml), or remove the [[fitted]] sets")
+        "PROFILE.toml), or remove the [[fitted]] sets"
+    )
     with pytest.raises(DataError, match=r"bf16: unknown: older"):
         values({"launch_seconds": 1e-6, "share": 0.5, "older": 1.0}, wanted, "gemm trtllm bf16")

@@ -50,8 +50,9 @@ def test_without_an_engine_nothing_is_fused() -> None:
 
 
 def test_only_the_kinds_and_schemes_that_are_fused_change() -> None:
-    kernels = kernel_arrays(B200, ["bf16", "nvfp4", "fp8-block"], experts=False, stacks=TRT,
-                            static_scales=True)
+    kernels = kernel_arrays(
+        B200, ["bf16", "nvfp4", "fp8-block"], experts=False, stacks=TRT, static_scales=True
+    )
     layer = {m.kind: m for m in modules(resolve_model("llama-3.1-70b"))}
     plain, qkv = kernels.form, kernels.form_of(layer["attention-qkv"])
     assert plain is not None

@@ -13,24 +13,28 @@ from planner.throughput.quantise import quantise_model
 H100, B200 = resolve_device("h100-sxm"), resolve_device("b200-sxm")
 
 
-@pytest.mark.parametrize(("device", "scheme", "stack", "basis", "origin"), [
-    ("h100-sxm", "bf16", "trtllm", "fitted", "trtllm .* bf16 on h100-sxm"),
-    ("h100-sxm", "fp8-tensor", "vllm", "fitted", "vllm .* fp8-tensor on h100-sxm"),
-    ("h100-sxm", "fp8-block", "vllm", "transferred", "trtllm .* fp8-block on h100-sxm"),
-    ("h100-sxm", "bf16", "sglang", "transferred", "vllm .* bf16 on h100-sxm"),
-    ("h100-sxm", "fp8-channel", "trtllm", "transferred", "trtllm .* fp8-tensor on h100-sxm"),
-    ("h20", "fp8-block", "trtllm", "transferred", "trtllm .* fp8-block on h100-sxm"),
-    ("gb200", "nvfp4", "vllm", "transferred", "vllm .* nvfp4 on b200-sxm"),
-    ("a100-sxm", "int4-w4a16", "trtllm", "fitted", "trtllm .* int4-w4a16 on a100-sxm"),
-    ("a100-sxm", "int4-w4a16", "vllm", "transferred", "trtllm .* int4-w4a16 on a100-sxm"),
-    ("a100-sxm", "int8-w8a8", "trtllm", "fitted", "trtllm .* int8-w8a8 on a100-sxm"),
-    ("h100-sxm", "int8-w8a8", "trtllm", "prior", "trtllm .* fp8-tensor on h100-sxm"),
-    ("l40s", "fp8-tensor", "vllm", "fitted", "vllm .* fp8-tensor on l40s"),
-    ("rtx-pro-6000", "nvfp4", "trtllm", "fitted", "trtllm .* nvfp4 on rtx-pro-6000"),
-    ("b300-sxm", "nvfp4", "vllm", "fitted", "vllm .* nvfp4 on b300-sxm"),
-])
-def test_the_nearest_measurement_is_taken(device: str, scheme: str, stack: str, basis: str,
-                                          origin: str) -> None:
+@pytest.mark.parametrize(
+    ("device", "scheme", "stack", "basis", "origin"),
+    [
+        ("h100-sxm", "bf16", "trtllm", "fitted", "trtllm .* bf16 on h100-sxm"),
+        ("h100-sxm", "fp8-tensor", "vllm", "fitted", "vllm .* fp8-tensor on h100-sxm"),
+        ("h100-sxm", "fp8-block", "vllm", "transferred", "trtllm .* fp8-block on h100-sxm"),
+        ("h100-sxm", "bf16", "sglang", "transferred", "vllm .* bf16 on h100-sxm"),
+        ("h100-sxm", "fp8-channel", "trtllm", "transferred", "trtllm .* fp8-tensor on h100-sxm"),
+        ("h20", "fp8-block", "trtllm", "transferred", "trtllm .* fp8-block on h100-sxm"),
+        ("gb200", "nvfp4", "vllm", "transferred", "vllm .* nvfp4 on b200-sxm"),
+        ("a100-sxm", "int4-w4a16", "trtllm", "fitted", "trtllm .* int4-w4a16 on a100-sxm"),
+        ("a100-sxm", "int4-w4a16", "vllm", "transferred", "trtllm .* int4-w4a16 on a100-sxm"),
+        ("a100-sxm", "int8-w8a8", "trtllm", "fitted", "trtllm .* int8-w8a8 on a100-sxm"),
+        ("h100-sxm", "int8-w8a8", "trtllm", "prior", "trtllm .* fp8-tensor on h100-sxm"),
+        ("l40s", "fp8-tensor", "vllm", "fitted", "vllm .* fp8-tensor on l40s"),
+        ("rtx-pro-6000", "nvfp4", "trtllm", "fitted", "trtllm .* nvfp4 on rtx-pro-6000"),
+        ("b300-sxm", "nvfp4", "vllm", "fitted", "vllm .* nvfp4 on b300-sxm"),
+    ],
+)
+def test_the_nearest_measurement_is_taken(
+    device: str, scheme: str, stack: str, basis: str, origin: str
+) -> None:
     import re
 
     model = gemm_model(resolve_device(device), scheme, [stack])
@@ -39,9 +43,17 @@ def test_the_nearest_measurement_is_taken(device: str, scheme: str, stack: str, 
     assert re.fullmatch(origin, model.origin)
 
 
-@pytest.mark.parametrize(("device", "scheme"), [
-    ("h100-sxm", "nvfp4"), ("a100-sxm", "fp8-block"), ("xeon-platinum-8480", "bf16"),
-    ("jetson-agx-orin-64gb", "bf16"), ("h100-sxm", "ggml-q4_0"), ("h100-sxm", "fp32")])
+@pytest.mark.parametrize(
+    ("device", "scheme"),
+    [
+        ("h100-sxm", "nvfp4"),
+        ("a100-sxm", "fp8-block"),
+        ("xeon-platinum-8480", "bf16"),
+        ("jetson-agx-orin-64gb", "bf16"),
+        ("h100-sxm", "ggml-q4_0"),
+        ("h100-sxm", "fp32"),
+    ],
+)
 def test_without_a_relative_or_a_unit_there_is_none(device: str, scheme: str) -> None:
     assert gemm_model(resolve_device(device), scheme, STACKS) is None
 
@@ -103,10 +115,17 @@ def test_weight_only_reads_fewer_bytes_and_pays_for_it_in_a_prompt() -> None:
     assert narrow.parts(many, side, side).total() > plain.parts(many, side, side).total()
 
 
-@pytest.mark.parametrize(("device", "stack", "basis"), [
-    ("h100-sxm", "trtllm", "fitted"), ("h100-sxm", "sglang", "transferred"),
-    ("gb200", "trtllm", "transferred"), ("jetson-agx-orin-64gb", "trtllm", "prior"),
-    ("jetson-agx-thor-t5000", "trtllm", "prior"), ("xeon-platinum-8480", "trtllm", "prior")])
+@pytest.mark.parametrize(
+    ("device", "stack", "basis"),
+    [
+        ("h100-sxm", "trtllm", "fitted"),
+        ("h100-sxm", "sglang", "transferred"),
+        ("gb200", "trtllm", "transferred"),
+        ("jetson-agx-orin-64gb", "trtllm", "prior"),
+        ("jetson-agx-thor-t5000", "trtllm", "prior"),
+        ("xeon-platinum-8480", "trtllm", "prior"),
+    ],
+)
 def test_every_device_narrows_activations_somehow(device: str, stack: str, basis: str) -> None:
     model = quantise_model(resolve_device(device), "scale-matrix", [stack])
     assert model.basis == basis
@@ -118,12 +137,13 @@ def test_every_device_narrows_activations_somehow(device: str, stack: str, basis
 @pytest.mark.parametrize("device", ["h100-sxm", "b200-sxm", "l40s", "rtx-pro-6000"])
 def test_stored_scales_never_take_longer(device: str) -> None:
     profile = resolve_device(device)
-    searched, stored = (gemm_model(profile, "fp8-tensor", ["trtllm"], static_scales=static)
-                        for static in (False, True))
+    searched, stored = (
+        gemm_model(profile, "fp8-tensor", ["trtllm"], static_scales=static)
+        for static in (False, True)
+    )
     assert searched is not None
     assert stored is not None
     for rows in (1.0, 64.0, 8192.0):
         size = np.asarray(4096.0)
-        times = [model.parts(np.asarray(rows), size, size).total()
-                 for model in (searched, stored)]
+        times = [model.parts(np.asarray(rows), size, size).total() for model in (searched, stored)]
         assert times[1] <= times[0]

@@ -42,12 +42,24 @@ def one(device, name, m, n=4096, k=4096, kinds=1, experts=False):
     kernels = ggml_arrays(device, [name], experts=experts, engine="any")
     assert kernels is not None
     rows, bytes_ = np.array([[float(m)]]), n * k * SCHEME_BITS[name] / 8
-    parts = ggml_parts(kernels, rows=rows, judged=rows, matrices=np.ones((1, 1)),
-                       outputs=np.array([[float(n)]]), inputs=np.array([[float(k)]]),
-                       stored=np.array([[bytes_]]), kinds=kinds)
+    parts = ggml_parts(
+        kernels,
+        rows=rows,
+        judged=rows,
+        matrices=np.ones((1, 1)),
+        outputs=np.array([[float(n)]]),
+        inputs=np.array([[float(k)]]),
+        stored=np.array([[bytes_]]),
+        kinds=kinds,
+    )
     found = parts.at(0, 0)
-    return found["compute"], found["memory"], found["launch"], found["quantise"], \
-        float(parts.total()[0, 0])
+    return (
+        found["compute"],
+        found["memory"],
+        found["launch"],
+        found["quantise"],
+        float(parts.total()[0, 0]),
+    )
 
 
 SCHEME_BITS = {name: bits_per_element(scheme(name).weight) for name in TYPES}
@@ -60,12 +72,13 @@ def test_one_token_on_a_gpu_by_hand():
     issued = 66.9e12 * 0.5 * reached["int8"].compute_fraction.value
     assert compute == pytest.approx(4096**2 * 1.8 / issued)
     moved = 4096**2 * 4.5 / 8 + 4096 * 292 / 256 + 4096 * 4
-    assert memory == pytest.approx(
-        moved / (3.35e12 * reached["w4a16"].bandwidth_fraction.value))
+    assert memory == pytest.approx(moved / (3.35e12 * reached["w4a16"].bandwidth_fraction.value))
     assert launch == reached["int8"].floor_seconds.value
     plain = reached["elementwise"]
-    assert quantise == pytest.approx(plain.floor_seconds.value + 4096 * (4 + 292 / 256)
-                                     / (3.35e12 * plain.bandwidth_fraction.value))
+    assert quantise == pytest.approx(
+        plain.floor_seconds.value
+        + 4096 * (4 + 292 / 256) / (3.35e12 * plain.bandwidth_fraction.value)
+    )
     assert total == pytest.approx(max(compute, memory) + launch + quantise)
 
 
@@ -74,13 +87,15 @@ def test_many_tokens_on_a_gpu_by_hand():
     compute = one(H100, "ggml-q8_0", 300)[0]
     reached = H100.achieved["int8"].compute_fraction.value
     issued, multiplied = 66.9e12 * 0.5 * reached, 1978.9e12 * 0.62 * reached
-    assert compute == pytest.approx(4096**2 * (304 * (2 / multiplied + 0.15 / issued)
-                                               + 3 * 0.6 / issued))
+    assert compute == pytest.approx(
+        4096**2 * (304 * (2 / multiplied + 0.15 / issued) + 3 * 0.6 / issued)
+    )
     # 8.0 has 64 FP32 lanes, and tensor cores that mma.sync fills.
     issued = 19.5e12 * A100.achieved["int8"].compute_fraction.value
     multiplied = 624e12 * A100.achieved["int8"].compute_fraction.value
     assert one(A100, "ggml-q8_0", 128)[0] == pytest.approx(
-        4096**2 * (128 * (2 / multiplied + 0.15 / issued) + 0.6 / issued))
+        4096**2 * (128 * (2 / multiplied + 0.15 / issued) + 0.6 / issued)
+    )
 
 
 def test_amx_by_hand():
@@ -88,8 +103,7 @@ def test_amx_by_hand():
     peak = XEON.rates["amx", "int8"].dense.value
     share = min(0.25, XEON.achieved["int8"].compute_fraction.value)
     for m, rows in ((2, 8), (8, 8), (100, 100)):
-        assert one(XEON, "ggml-q4_0", m)[0] == pytest.approx(
-            2 * rows * 4096**2 / (peak * share))
+        assert one(XEON, "ggml-q4_0", m)[0] == pytest.approx(2 * rows * 4096**2 / (peak * share))
     cycles = 128 * 2.0e9
     assert one(XEON, "ggml-q4_0", 1)[0] == pytest.approx(4096**2 / (51 * cycles))
     assert one(XEON, "ggml-q4_0", 1)[3] == pytest.approx(4096 * 128 / (4.0 * cycles))
@@ -100,10 +114,11 @@ def test_experts_have_no_amx():
     """MUL_MAT_ID: repacked blocks where ggml repacks them, single dot products else."""
     cycles = 128 * 2.0e9
     for name, rate in (("ggml-q8_0", 7.3), ("ggml-q4_0", 37.0), ("ggml-q4_k", 32.0)):
-        assert one(XEON, name, 64, experts=True)[0] == pytest.approx(
-            64 * 4096**2 / (rate * cycles))
-    assert one(XEON, "ggml-q4_0", 64, experts=True)[0] \
+        assert one(XEON, name, 64, experts=True)[0] == pytest.approx(64 * 4096**2 / (rate * cycles))
+    assert (
+        one(XEON, "ggml-q4_0", 64, experts=True)[0]
         < one(XEON, "ggml-q8_0", 64, experts=True)[0] / 4
+    )
 
 
 def test_q_k_and_v_are_three_matrices():
@@ -113,34 +128,46 @@ def test_q_k_and_v_are_three_matrices():
     assert apart[3] == pytest.approx(3 * whole[3])
 
 
-@given(st.sampled_from(sorted(DEVICES)), st.sampled_from(TYPES), st.booleans(),
-       st.integers(1, 8), st.integers(9, 2048), st.integers(1, 8), st.integers(1, 8))
+@given(
+    st.sampled_from(sorted(DEVICES)),
+    st.sampled_from(TYPES),
+    st.booleans(),
+    st.integers(1, 8),
+    st.integers(9, 2048),
+    st.integers(1, 8),
+    st.integers(1, 8),
+)
 def test_laws(name, kind, experts, few, many, wide, deep):
     """Never below its bytes; more weights are never faster; more tokens never within a kernel."""
     device = DEVICES[name]
     if ggml_refusal(device, scheme(kind)):
         return
     for m in (few, many):
-        compute, memory, launch, quantise, total = one(device, kind, m, 256 * wide, 256 * deep,
-                                                       experts=experts)
+        compute, memory, launch, quantise, total = one(
+            device, kind, m, 256 * wide, 256 * deep, experts=experts
+        )
         assert min(compute, memory, launch) > 0
         assert quantise >= 0
         assert total >= memory + launch
-        assert memory > 256 * wide * 256 * deep * SCHEME_BITS[kind] / 8 \
-            / device.bandwidth_bytes_per_s.value
+        assert (
+            memory
+            > 256 * wide * 256 * deep * SCHEME_BITS[kind] / 8 / device.bandwidth_bytes_per_s.value
+        )
         for n, k in ((wide + 1, deep), (wide, deep + 1)):
             assert one(device, kind, m, 256 * n, 256 * k, experts=experts)[4] >= total
     for a, b in ((1, few), (9, many), (many, many + 1)):
         if few > 1 or a > 1:
             kernels = ggml_kernel(device, kind, experts=experts)
             if (a <= kernels.vector_rows) == (b <= kernels.vector_rows):
-                assert one(device, kind, a, experts=experts)[4] \
-                    <= one(device, kind, b, experts=experts)[4] * (1 + 1e-12)
+                assert one(device, kind, a, experts=experts)[4] <= one(
+                    device, kind, b, experts=experts
+                )[4] * (1 + 1e-12)
 
 
 def test_the_band_is_wider_than_a_prior():
-    kernels = kernel_arrays(H100, ["bf16", "ggml-q4_k", "fp8-block"], experts=False,
-                            stacks=("vllm",))
+    kernels = kernel_arrays(
+        H100, ["bf16", "ggml-q4_k", "fp8-block"], experts=False, stacks=("vllm",)
+    )
     how = dict(zip(kernels.schemes, kernels.certainty, strict=True))
     assert how["ggml-q4_k"] == ggml_certainty(H100)
     assert how["ggml-q4_k"].basis == PRIOR.basis
@@ -150,9 +177,17 @@ def test_the_band_is_wider_than_a_prior():
 
 def test_other_schemes_keep_their_times_beside_ggml_types():
     """A question with a ggml type prices the others as one without."""
+
     def tpot(schemes):
-        plan = theory.plan("llama-3.2-1b", "h100-sxm", devices=1, batch=4, context=4096,
-                        objective="quality", schemes=schemes)
+        plan = theory.plan(
+            "llama-3.2-1b",
+            "h100-sxm",
+            devices=1,
+            batch=4,
+            context=4096,
+            objective="quality",
+            schemes=schemes,
+        )
         return plan.performance.tpot_seconds.value
 
     assert tpot(["bf16"]) == pytest.approx(tpot(["bf16", "ggml-q4_0"]))
@@ -160,9 +195,18 @@ def test_other_schemes_keep_their_times_beside_ggml_types():
 
 def test_plain_types_of_llama_cpp_take_no_amx():
     """On CPUs its BF16 runs on the vector unit; on GPUs it is cuBLAS, as anyone's."""
+
     def ttft(device, engine):
-        return theory.estimate("llama-3.2-1b", device, scheme="bf16", devices=1, batch=1, isl=512,
-                               osl=64, engine=engine).performance.ttft_seconds.value
+        return theory.estimate(
+            "llama-3.2-1b",
+            device,
+            scheme="bf16",
+            devices=1,
+            batch=1,
+            isl=512,
+            osl=64,
+            engine=engine,
+        ).performance.ttft_seconds.value
 
     assert ttft("xeon-6980p", "llama.cpp") > 2 * ttft("xeon-6980p", "pytorch")
     # Queries, keys and values, gate and up are launches of their own there.
@@ -178,8 +222,9 @@ def test_who_gets_them():
     assert set(kept_for_their_engine("any", list(SCHEMES))) == set(TYPES)
 
     def used(**asked):
-        plan = theory.plan("llama-3.2-1b", "l40s", devices=1, context=2048, batch=1,
-                        objective="memory", **asked)
+        plan = theory.plan(
+            "llama-3.2-1b", "l40s", devices=1, context=2048, batch=1, objective="memory", **asked
+        )
         return {u.scheme for u in plan.units if u.kv_layout is None} & set(TYPES)
 
     assert not used()
@@ -195,16 +240,19 @@ def test_few_tokens_of_an_expert_run_on_the_dense_vector_kernel_of_a_gpu():
         expert = ggml_kernel(device, "ggml-q4_k", experts=True)
         assert (expert.launch == dense.launch) == alike
         assert (expert.memory == dense.memory) == alike
-    assert ggml_kernel(H100, "ggml-q4_k", experts=True).tile \
+    assert (
+        ggml_kernel(H100, "ggml-q4_k", experts=True).tile
         > ggml_kernel(H100, "ggml-q4_k", experts=False).tile
+    )
 
 
 def test_mxfp4_as_released_is_ggmls_own_type_in_llama_cpp_alone():
     own = ggml_arrays(H100, ["ggml-mxfp4"], experts=True, engine="llama.cpp")
     released = ggml_arrays(H100, ["bf16", "mxfp4-w4a16"], experts=True, engine="llama.cpp")
     assert released.places.tolist() == [1]
-    assert {k: v.tolist() for k, v in released.of.items()} \
-        == {k: v.tolist() for k, v in own.of.items()}
+    assert {k: v.tolist() for k, v in released.of.items()} == {
+        k: v.tolist() for k, v in own.of.items()
+    }
     assert ggml_arrays(H100, ["mxfp4-w4a16"], experts=True, engine="vllm") is None
     refused = next(d for d in DEVICES.values() if ggml_refusal(d, scheme("ggml-mxfp4")))
     assert ggml_arrays(refused, ["mxfp4-w4a16"], experts=True, engine="llama.cpp") is None
@@ -222,9 +270,17 @@ def test_refusals_say_what_is_missing():
 
 def test_rows_must_be_whole_blocks():
     """DeepSeek-V2-Lite's experts are 1,408 wide, five and a half super-blocks."""
-    plan = theory.plan("deepseek-v2-lite", "l40s", engine="llama.cpp", devices=1, context=2048,
-                    batch=1, objective="memory", max_loss="ggml-q4_0",
-                    schemes=["bf16", "ggml-q8_0", "ggml-q4_0", "ggml-q4_k", "ggml-q6_k"])
+    plan = theory.plan(
+        "deepseek-v2-lite",
+        "l40s",
+        engine="llama.cpp",
+        devices=1,
+        context=2048,
+        batch=1,
+        objective="memory",
+        max_loss="ggml-q4_0",
+        schemes=["bf16", "ggml-q8_0", "ggml-q4_0", "ggml-q4_k", "ggml-q6_k"],
+    )
     by_kind = {}
     for u in plan.units:
         by_kind.setdefault(u.kind, set()).add(u.scheme)
@@ -253,16 +309,23 @@ def with_units(**int8):
     return replace(XEON, rates=plain)
 
 
-@pytest.mark.parametrize(("unit", "operations", "rate"), [
-    ("avx2", 64, 10.0), ("neon", 64, 7.58), ("sve", 64, 7.58), ("avx512_vnni", 256, 14.2)])
+@pytest.mark.parametrize(
+    ("unit", "operations", "rate"),
+    [("avx2", 64, 10.0), ("neon", 64, 7.58), ("sve", 64, 7.58), ("avx512_vnni", 256, 14.2)],
+)
 def test_one_token_on_a_vector_unit_by_hand(unit, operations, rate):
     """Q4_K: products a cycle and core, measured or counted, at 56 cores of 2 GHz."""
     assert one(with_units(**{unit: operations}), "ggml-q4_k", 1)[0] == pytest.approx(
-        4096**2 / (rate * 56 * 2.0e9))
+        4096**2 / (rate * 56 * 2.0e9)
+    )
 
 
-CPUS = {"zen-4": ("avx512_vnni", 128, "Zen 4"), "server": ("avx512_vnni", 256, "other"),
-        "avx2": ("avx2", 64, "other"), "neon": ("neon", 64, "other")}
+CPUS = {
+    "zen-4": ("avx512_vnni", 128, "Zen 4"),
+    "server": ("avx512_vnni", 256, "other"),
+    "avx2": ("avx2", 64, "other"),
+    "neon": ("neon", 64, "other"),
+}
 
 
 @pytest.mark.parametrize("name", CPUS)
@@ -295,16 +358,20 @@ def test_tiles_unpack_weights_once_by_hand():
     eight = 4096**2 * (8 / count["many"] + 1 / count["unpack"]) / cycles
     assert one(device, "ggml-iq4_xs", 8)[0] == pytest.approx(eight)
     assert one(device, "ggml-iq4_xs", 100)[0] == pytest.approx(
-        4096**2 * (100 / count["many"] + 1 / count["unpack"]) / cycles)
+        4096**2 * (100 / count["many"] + 1 / count["unpack"]) / cycles
+    )
     assert one(device, "ggml-iq4_xs", 7)[0] == pytest.approx(
-        min(eight, 7 * 4096**2 / count["one"] / cycles))
+        min(eight, 7 * 4096**2 / count["one"] / cycles)
+    )
 
 
 def test_llamafile_has_no_tiles_for_experts():
     """Q5_0: tiles from two tokens on, but one dot product at a time for experts."""
     device = replace(with_units(avx512_vnni=128), architecture="Zen 4")
-    alone, two, experts = (one(device, "ggml-q5_0", m, experts=apart)[0]
-                           for m, apart in ((1, False), (2, False), (2, True)))
+    alone, two, experts = (
+        one(device, "ggml-q5_0", m, experts=apart)[0]
+        for m, apart in ((1, False), (2, False), (2, True))
+    )
     assert experts == pytest.approx(2 * alone)
     assert two == pytest.approx(max(alone, 2 * 4096**2 / 12.4 / (56 * 2.0e9)), rel=0.05)
 
@@ -312,8 +379,10 @@ def test_llamafile_has_no_tiles_for_experts():
 def test_a_core_is_known_by_its_name():
     """A Zen 4 core has half the integer pipes of a Zen 5 core, and takes as many cycles a dot
     product of Q8_0."""
-    zen4, zen5 = (replace(with_units(avx512_vnni=operations), architecture=name)
-                  for name, operations in (("Zen 4", 128), ("Zen 5", 256)))
+    zen4, zen5 = (
+        replace(with_units(avx512_vnni=operations), architecture=name)
+        for name, operations in (("Zen 4", 128), ("Zen 5", 256))
+    )
     assert cpu_unit(zen4)[1]["peak_products"] == 64
     assert cpu_unit(zen5)[1]["peak_products"] == 128
     assert one(zen4, "ggml-q8_0", 1)[0] == pytest.approx(one(zen5, "ggml-q8_0", 1)[0], rel=0.05)

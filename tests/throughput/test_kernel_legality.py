@@ -19,8 +19,9 @@ def device(name: str) -> DeviceProfile:
     return resolve_device(name, [])
 
 
-@pytest.mark.parametrize("name", ["a100-sxm", "jetson-agx-orin-64gb", "jetson-orin-nano-8gb",
-                                  "drive-orin-x"])
+@pytest.mark.parametrize(
+    "name", ["a100-sxm", "jetson-agx-orin-64gb", "jetson-orin-nano-8gb", "drive-orin-x"]
+)
 @pytest.mark.parametrize("scheme_id", FP8)
 def test_ampere_has_no_fp8(name: str, scheme_id: str) -> None:
     why = refusal(device(name), scheme(scheme_id))
@@ -58,8 +59,9 @@ def test_every_refusal_has_a_reason_and_every_legal_scheme_a_kernel(name: str) -
             assert 0 < k.bandwidth_fraction <= 1
             assert k.floor_seconds >= 0
             assert k.conversion_elements_per_s > 0
-            assert (k.path in ("native", "storage")) \
-                == (k.conversion_elements_per_s == float("inf"))
+            assert (k.path in ("native", "storage")) == (
+                k.conversion_elements_per_s == float("inf")
+            )
 
 
 @pytest.mark.parametrize("name", sorted(DEVICES))
@@ -68,8 +70,11 @@ def test_storage_formats_run_in_ggml_alone(name: str) -> None:
     assert "storage" in refused["mxfp6"]
     for scheme_id in ("ggml-q8_0", "ggml-q4_0", "ggml-q4_k", "ggml-q6_k"):
         law = widening(DEVICES[name])
-        able = scheme_id not in law["without"] if law is not None else \
-            DEVICES[name].rate("int8") is not None and DEVICES[name].platform not in NO_GGML
+        able = (
+            scheme_id not in law["without"]
+            if law is not None
+            else DEVICES[name].rate("int8") is not None and DEVICES[name].platform not in NO_GGML
+        )
         assert (scheme_id in legal) == able
         if scheme_id in legal:
             assert kernel(DEVICES[name], scheme_id).path == "storage"
@@ -81,9 +86,17 @@ def test_native_paths_use_a_rate_that_the_profile_states(name: str) -> None:
     legal, _ = legal_schemes(found, scheme_ids())
     for scheme_id in legal:
         k = kernel(found, scheme_id)
-        key = "bf16" if k.path == "software" else ggml_compute(found, scheme(scheme_id)) \
-            if k.path == "storage" else scheme(scheme_id).compute
+        key = (
+            "bf16"
+            if k.path == "software"
+            else ggml_compute(found, scheme(scheme_id))
+            if k.path == "storage"
+            else scheme(scheme_id).compute
+        )
         rates = [r.dense.value for (_, f), r in found.rates.items() if f == key]
         assert k.peak_flop_per_s == max(rates)
-        assert all(r.sparse is None or r.sparse.value != k.peak_flop_per_s
-                   for (_, f), r in found.rates.items() if f == key)
+        assert all(
+            r.sparse is None or r.sparse.value != k.peak_flop_per_s
+            for (_, f), r in found.rates.items()
+            if f == key
+        )

@@ -29,17 +29,26 @@ def peak(name: str) -> float:
     return rate.dense.value
 
 
-def roofline(kind: str, flop: float, moved: float, *, unit: str = "bf16", launches: float = 1,
-             compute: str | None = None) -> float:
+def roofline(
+    kind: str,
+    flop: float,
+    moved: float,
+    *,
+    unit: str = "bf16",
+    launches: float = 1,
+    compute: str | None = None,
+) -> float:
     a = H100.achieved[kind]
     busy = H100.achieved[compute or kind].compute_fraction.value
     return a.floor_seconds.value * launches + max(
         flop / (peak(unit) * busy),
-        moved / (H100.bandwidth_bytes_per_s.value * a.bandwidth_fraction.value))
+        moved / (H100.bandwidth_bytes_per_s.value * a.bandwidth_fraction.value),
+    )
 
 
-TILES = [(128, width) for width in (256, 192, 128, 64, 32)] \
-    + [(64, width) for width in (256, 128, 64, 32)]
+TILES = [(128, width) for width in (256, 192, 128, 64, 32)] + [
+    (64, width) for width in (256, 128, 64, 32)
+]
 
 
 def gemm(tokens: float, outputs: int, inputs: int) -> float:
@@ -47,21 +56,26 @@ def gemm(tokens: float, outputs: int, inputs: int) -> float:
     p = H100.fitted["gemm", "trtllm", "bf16"].parameters
     moved = 2.0 * outputs * inputs + 2.0 * tokens * (outputs + inputs)
     memory = moved / (3.35e12 * p["bandwidth_fraction"])
-    times = [tiled(p, tokens, outputs, inputs, *tile) for tile in TILES
-             if tile[0] >= p["shortest_tile"] and tile[1] >= p["narrowest_tile"]]
+    times = [
+        tiled(p, tokens, outputs, inputs, *tile)
+        for tile in TILES
+        if tile[0] >= p["shortest_tile"] and tile[1] >= p["narrowest_tile"]
+    ]
     compute = min(times)
     compute *= 1 + p["long_slowdown"] * math.log2(1 + compute / 1e-4)
     return float(p["launch_seconds"] + (compute**3 + memory**3) ** (1 / 3))
 
 
-def tiled(p: Mapping[str, float], tokens: float, outputs: int, inputs: int, height: int,
-          width: int) -> float:
+def tiled(
+    p: Mapping[str, float], tokens: float, outputs: int, inputs: int, height: int, width: int
+) -> float:
     """The products in tiles of one size, whole or with the sum over inputs in parts."""
     rows = min(max(math.ceil(tokens / 16) * 16, min(p["least_rows"], height)), height)
     rate = peak("bf16") / 132
     smaller = (1 / height + 1 / width) / (1 / 128 + 1 / 256) - 1
-    product = 2 * rows * width / (p["compute_fraction"] * rate) \
-        * (1 + p["narrow_penalty"] * smaller)
+    product = (
+        2 * rows * width / (p["compute_fraction"] * rate) * (1 + p["narrow_penalty"] * smaller)
+    )
     load = (rows + width) * 2 * p["load_intensity"] / rate
     step = (product**3 + load**3) ** (1 / 3)
     tiles = math.ceil(tokens / height) * math.ceil(outputs / width)
@@ -71,8 +85,9 @@ def tiled(p: Mapping[str, float], tokens: float, outputs: int, inputs: int, heig
         waves = p["wave_weight"] * math.ceil(waves) + (1 - p["wave_weight"]) * max(waves, 0.25)
         time = waves * step * (inputs / parts + p["fill_elements"])
         if parts > 1:
-            time += p["split_seconds"] \
-                + parts * 8 * tokens * outputs / (p["cached_factor"] * 3.35e12)
+            time += p["split_seconds"] + parts * 8 * tokens * outputs / (
+                p["cached_factor"] * 3.35e12
+            )
         times.append(time)
     return min(times)
 
@@ -82,8 +97,12 @@ def plan() -> Plan:
     return estimate("llama-3.1-8b", "h100-sxm", devices=1, batch=BATCH, isl=ISL, osl=OSL)
 
 
-LAYER = {"attention-qkv": (6144, 4096), "attention-out": (4096, 4096),
-         "mlp-gate-up": (28672, 4096), "mlp-down": (4096, 14336)}
+LAYER = {
+    "attention-qkv": (6144, 4096),
+    "attention-out": (4096, 4096),
+    "mlp-gate-up": (28672, 4096),
+    "mlp-down": (4096, 14336),
+}
 
 
 def per_layer(plan: Plan, kind: str, field: str) -> float:
@@ -100,24 +119,33 @@ def test_linears_of_one_layer(plan: Plan, kind: str) -> None:
 def decode_attention(sequences: float, tokens: float) -> float:
     """The fitted decode kernel over a BF16 cache of 8 heads of 128, one number at a time."""
     p = H100.fitted["attention-decode", "trtllm", "bf16/bf16"].parameters
-    moved = 2 * 2 * sequences * tokens * 8 * 128 + 4 * sequences * 32 * 128 \
+    moved = (
+        2 * 2 * sequences * tokens * 8 * 128
+        + 4 * sequences * 32 * 128
         + 2 * sequences * 8 * 128 * 4
+    )
     memory = moved / (3.35e12 * p["bandwidth_fraction"])
     waves = max(sequences * 8 / 132, p["whole"])
     unit = waves * (p["unit_seconds"] + p["token_seconds"] * tokens * 128)
     start = p["start_seconds"] / (1 + (tokens / 512) ** -4)
     cold = p["cold_seconds"] * min(moved / (p["l2_share"] * 50 * 2**20), 1)
-    return float(p["floor_seconds"] + p["split_seconds"] * math.sqrt(tokens) + start + cold
-                 + (unit**1.3 + memory**1.3) ** (1 / 1.3))
+    return float(
+        p["floor_seconds"]
+        + p["split_seconds"] * math.sqrt(tokens)
+        + start
+        + cold
+        + (unit**1.3 + memory**1.3) ** (1 / 1.3)
+    )
 
 
 def prefill_attention(tokens: float) -> float:
     """The fitted prefill kernel of 32 query heads of 128, one number at a time."""
     p = H100.fitted["attention-prefill", "trtllm", "bf16/bf16"].parameters
-    pair = 4 * 128 / (p["compute_fraction"] * peak("bf16")) \
-        + 16 / (p["exp_fraction"] * 66.9e12)
-    work = 32 * tokens * (tokens + 128) / 2 * pair \
+    pair = 4 * 128 / (p["compute_fraction"] * peak("bf16")) + 16 / (p["exp_fraction"] * 66.9e12)
+    work = (
+        32 * tokens * (tokens + 128) / 2 * pair
         + p["tile_seconds"] * 32 * math.ceil(tokens / 128) / 132
+    )
     last = p["tail_factor"] * 128 * tokens * pair * 132
     moved = tokens * 128 * (6 * 32 + 4 * 8 + 2 * 8 * 2)
     held = 1 / (1 + (moved / (0.9 * 50 * 2**20)) ** 6)  # share of it that L2 holds
@@ -129,7 +157,8 @@ def prefill_attention(tokens: float) -> float:
 def test_attention_of_one_layer(plan: Plan, kind: str) -> None:
     # keys and values run in one kernel: each is half of it
     assert per_layer(plan, kind, "decode_seconds") == pytest.approx(
-        decode_attention(BATCH, ISL + OSL / 2) / 2)
+        decode_attention(BATCH, ISL + OSL / 2) / 2
+    )
     assert per_layer(plan, kind, "prefill_seconds") == pytest.approx(prefill_attention(ISL) / 2)
 
 
@@ -179,8 +208,9 @@ def test_conversion_can_bind_on_a_xeon() -> None:
     assert gate.decode_seconds / len(gate.layers) >= elements / xeon.conversion["fp8"].value
 
 
-@pytest.mark.parametrize(("length", "limit"), [(1, 0), (7, 0), (100, 0), (7, 7), (7, 3), (50, 1),
-                                               (5, 2048), (64, 63)])
+@pytest.mark.parametrize(
+    ("length", "limit"), [(1, 0), (7, 0), (100, 0), (7, 7), (7, 3), (50, 1), (5, 2048), (64, 63)]
+)
 def test_causal_pairs_counts_pairs(length: int, limit: int) -> None:
     counted = sum(min(query + 1, limit or length) for query in range(length))
     assert causal_pairs(length, limit) == counted
@@ -188,8 +218,14 @@ def test_causal_pairs_counts_pairs(length: int, limit: int) -> None:
 
 def points(slots: list[int], tp: int = 1) -> Points:
     one = np.ones(len(slots))
-    return Points(layout=np.zeros(len(slots), dtype=np.int64), tp=one * tp, dp=one, pp=one, ep=one,
-                  slot=np.array(slots, dtype=np.float64))
+    return Points(
+        layout=np.zeros(len(slots), dtype=np.int64),
+        tp=one * tp,
+        dp=one,
+        pp=one,
+        ep=one,
+        slot=np.array(slots, dtype=np.float64),
+    )
 
 
 @pytest.mark.parametrize("name", ["llama-3.1-8b", "deepseek-v3", "deepseek-v3.2"])
@@ -203,42 +239,58 @@ def test_attention_grows_with_sequences_and_length(name: str) -> None:
         assert (np.diff(now, axis=0) >= 0).all()
         assert (now >= before).all()
         before = now
-    times = [float(prefill_parts(attention, kind, ["bf16"], H100, pts,
-                                 prefill_phase(pts, n, 8192)).total()[0, 0])
-             for n in (16, 500, 8192, 8193, 100_000)]
+    times = [
+        float(
+            prefill_parts(
+                attention, kind, ["bf16"], H100, pts, prefill_phase(pts, n, 8192)
+            ).total()[0, 0]
+        )
+        for n in (16, 500, 8192, 8193, 100_000)
+    ]
     assert times == sorted(times)
 
 
 def test_a_sparse_indexer_bounds_what_decode_attends() -> None:
     attention = resolve_model("deepseek-v3.2").attention[0]
     pts = points([8])
-    at = {n: decode_parts(attention, "kv-latent", ["bf16"], H100, pts,
-                          decode_phase(pts, n)).total() for n in (1024, 2048, 65536)}
+    at = {
+        n: decode_parts(attention, "kv-latent", ["bf16"], H100, pts, decode_phase(pts, n)).total()
+        for n in (1024, 2048, 65536)
+    }
     assert at[1024] < at[2048] == at[65536]
 
 
 def test_mla_decode_by_hand() -> None:
     attention = resolve_model("deepseek-v3").attention[0]
     pts = points([32], tp=8)
-    found = float(decode_parts(attention, "kv-latent", ["bf16"], H100, pts,
-                               decode_phase(pts, 4096)).total()[0, 0])
+    found = float(
+        decode_parts(attention, "kv-latent", ["bf16"], H100, pts, decode_phase(pts, 4096)).total()[
+            0, 0
+        ]
+    )
     moved = 32 * 4096 * 1152  # one latent for all heads, on every rank
     flop = 32 * 4096 * 16 * 2 * (576 + 512)
-    assert found == pytest.approx(roofline("attention-decode", flop, moved,
-                                           compute="attention-prefill"))
+    assert found == pytest.approx(
+        roofline("attention-decode", flop, moved, compute="attention-prefill")
+    )
 
 
 def test_an_expert_layer_by_hand() -> None:
     tokens, layers = 32, 58
-    plan = estimate("deepseek-v3", "h200-sxm", tp=8, ep=8, devices=8, batch=tokens,
-                    context=4096)
-    model, = moe_models(load_device("h200-sxm"), "fp8-block", ExpertServer(STACKS), ["ep"])
+    plan = estimate("deepseek-v3", "h200-sxm", tp=8, ep=8, devices=8, batch=tokens, context=4096)
+    (model,) = moe_models(load_device("h200-sxm"), "fp8-block", ExpertServer(STACKS), ["ep"])
     assert model is not None
     one = np.array([float(tokens)])
     load = expected_load(256, 8, popularity_spread(), one, np.array([8.0]))
     bytes_per_element = 1 + 4 / 128**2
-    whole = model.parts(load, tokens=one, hidden=np.asarray(7168.0), width=np.asarray(2048.0),
-                        local=np.asarray(32.0), weight_bytes=np.asarray(bytes_per_element))
+    whole = model.parts(
+        load,
+        tokens=one,
+        hidden=np.asarray(7168.0),
+        width=np.asarray(2048.0),
+        local=np.asarray(32.0),
+        weight_bytes=np.asarray(bytes_per_element),
+    )
     units = [u for u in plan.units if u.kind == "experts-gate-up"]
     found = sum(u.decode_seconds for u in units) / layers
     # gate and up are two of three matrices; both modules carry half of the one launch

@@ -38,8 +38,7 @@ def test_a_pair_keeps_the_lenders_time_and_takes_the_spread_of_its_family() -> N
     assert loan("attention-decode", "vllm", "trtllm", "bf16/fp8", "Blackwell Ultra") == blackwell
 
 
-def test_another_kernel_of_the_stack_takes_its_mean_ratio(
-        monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_kernel_of_the_stack_takes_its_mean_ratio(monkeypatch: pytest.MonkeyPatch) -> None:
     key = ("attention-decode", "vllm", "vllm", "bf16/fp8", "slow", "Ada")
     row = loans._Row(math.log(1.5), 0.5, 0.2, "l40s")
     monkeypatch.setattr(loans, "_rows", lambda: {key: row, (*key[:5], "*"): row})
@@ -57,8 +56,9 @@ def test_a_pair_compared_elsewhere_takes_the_spread_about_one() -> None:
 
 def test_a_pair_that_no_table_compares_takes_the_largest_of_its_variant() -> None:
     found = loan("gemm", "sglang", "vllm", "bf16", "Hopper")
-    measured = [loan("gemm", a, b, "bf16", "Hopper") for a, b in (("vllm", "trtllm"),
-                                                                 ("trtllm", "vllm"))]
+    measured = [
+        loan("gemm", a, b, "bf16", "Hopper") for a, b in (("vllm", "trtllm"), ("trtllm", "vllm"))
+    ]
     assert found.factor == 1.0
     assert found.sigma >= max(one.sigma for one in measured) - 1e-9
     assert loan("gemm", "sglang", "vllm", "no-such", "Hopper").sigma >= found.sigma
@@ -66,8 +66,9 @@ def test_a_pair_that_no_table_compares_takes_the_largest_of_its_variant() -> Non
 
 def test_a_variant_that_no_table_compares_takes_the_largest_of_its_operator() -> None:
     for operator in sorted({key[0] for key in loans._rows()}):
-        known = [row.sigma for key, row in loans._rows().items()
-                 if key[:2] == (operator, loans._ANY)]
+        known = [
+            row.sigma for key, row in loans._rows().items() if key[:2] == (operator, loans._ANY)
+        ]
         found = loan(operator, "one", "other", "no such variant", "hopper")
         assert found.sigma == max(known, default=UNCOMPARED.sigma)
         assert not known or found != UNCOMPARED
@@ -95,8 +96,10 @@ def test_the_file_is_whole() -> None:
         assert int(row["rows"]) >= 20
         assert row["devices"]
         assert "benchmarks/loans.py" in row["source"]
-    keys = [tuple(row[n] for n in ("operator", "borrower", "lender", "variant", "kernel", "family"))
-            for row in rows]
+    keys = [
+        tuple(row[n] for n in ("operator", "borrower", "lender", "variant", "kernel", "family"))
+        for row in rows
+    ]
     assert len(set(keys)) == len(keys)
 
 
@@ -118,8 +121,9 @@ def test_the_file_is_what_the_script_makes_of_the_tables(script: ModuleType) -> 
         pytest.skip("no shared tables: loans are not computed again here")
     with tables.open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
-    found = dict(script.attention_ratios({"op_attn_context": [], "op_attn_generation": [],
-                                          "op_mla": rows}))
+    found = dict(
+        script.attention_ratios({"op_attn_context": [], "op_attn_generation": [], "op_mla": rows})
+    )
     for line in script.summary(found):
         operator, borrower, lender, variant, _, family = (str(word) for word in line[:6])
         if borrower == "*":

@@ -64,8 +64,8 @@ def test_a_held_prompt_waits_until_the_pass_is_full() -> None:
 
 
 def test_balanced_ranks_read_together() -> None:
-    """Four ranks, a prompt of each in ten steps: the last has one after (1 + 1/2 + 1/3 + 1/4)·10.
-    """
+    """Four ranks, a prompt of each in ten steps: the last has one after (1 + 1/2 + 1/3 +
+    1/4)·10."""
     found = together(Scheduling(balance_steps=1000), 0.1, 4)
     window = 10 * (1 + 1 / 2 + 1 / 3 + 1 / 4)
     reading = 4 * (1 - exp(-0.1 * window))
@@ -92,8 +92,11 @@ def test_a_run_waits_once_for_the_whole_first_wave() -> None:
 
 
 def test_full_passes_are_the_fastest() -> None:
-    kinds = Readers(np.array([4.0, 1.0]), np.array([[0.1, 0.15, 0.2], [0.1, 0.2, 0.5]]),
-                    np.array([np.inf, np.inf]))
+    kinds = Readers(
+        np.array([4.0, 1.0]),
+        np.array([[0.1, 0.15, 0.2], [0.1, 0.2, 0.5]]),
+        np.array([np.inf, np.inf]),
+    )
     assert kinds.fastest == pytest.approx([4 * 3 / 0.2, 3 / 0.5])
 
 
@@ -169,30 +172,43 @@ def test_rows_of_a_part_fill_tiles() -> None:
 def test_what_a_transfer_adds_is_by_operator_variant_and_relation() -> None:
     """A rule of the variant goes before one of its operator, which goes before that of all."""
     path = Path(planner.throughput.__file__).parent / "data" / "transfer.toml"
-    rules = {(rule["operator"], rule["variant"]): rule
-             for rule in tomllib.loads(path.read_text(encoding="utf-8"))["rule"]}
+    rules = {
+        (rule["operator"], rule["variant"]): rule
+        for rule in tomllib.loads(path.read_text(encoding="utf-8"))["rule"]
+    }
     named = [key for key in rules if "*" not in key]
     assert named
     for operator, variant in (*named, ("gemm", "no-such"), ("no-such", "bf16")):
         for relation in ("same", "other", "gddr"):
             fitting = ((operator, variant), (operator, "*"), ("*", variant), ("*", "*"))
-            expected = next(rules[key][relation]["sigma"] for key in fitting
-                            if relation in rules.get(key, {}))
+            expected = next(
+                rules[key][relation]["sigma"] for key in fitting if relation in rules.get(key, {})
+            )
             assert transfer_sigma(operator, variant, relation) == expected
 
 
 def fit(launch: float, wanted: object) -> dict[str, float]:
     return {p.name: p.start for p in wanted} | {  # type: ignore[attr-defined]
-        "launch_seconds": launch, "expert_seconds": 0.0, "link_fraction": 0.5, "sharpness": 1.0}
+        "launch_seconds": launch,
+        "expert_seconds": 0.0,
+        "link_fraction": 0.5,
+        "sharpness": 1.0,
+    }
 
 
 def test_an_exchange_is_of_the_nearest_type_and_leaves_its_node() -> None:
     """10 tokens, two experts each, 1,000 features, 16 ranks: 7 of 8 leave a rank inside a node of
     8, 15 of 16 where one node has all, and half leave the node."""
-    inside = {kind: (f"x:{kind}", fit(launch, PARAMETERS))
-              for kind, launch in (("bf16", 1e-5), ("fp8", 2e-5), ("nvfp4", 3e-5))}
-    across = {"bf16": ("x:bf16:network", fit(5e-5, ACROSS) | {
-        "network_fraction": 0.5, "node_seconds": 1e-5})}
+    inside = {
+        kind: (f"x:{kind}", fit(launch, PARAMETERS))
+        for kind, launch in (("bf16", 1e-5), ("fp8", 2e-5), ("nvfp4", 3e-5))
+    }
+    across = {
+        "bf16": (
+            "x:bf16:network",
+            fit(5e-5, ACROSS) | {"network_fraction": 0.5, "node_seconds": 1e-5},
+        )
+    }
     curve = ExchangeCurve(False, inside, across)
 
     def seconds(nodes: float, size: float) -> float:
@@ -237,7 +253,8 @@ def test_prompts_beside_decoding_wait_for_a_pass_with_room(room: float) -> None:
     servers, load = max(room, 1), 0.2 / room
     service = 0.01 * max(1, 1 / room) + 0.04 * servers
     assert found.queue == pytest.approx(
-        service / 2 * load ** ((2 * (servers + 1)) ** 0.5 - 1) / (servers * (1 - load)))
+        service / 2 * load ** ((2 * (servers + 1)) ** 0.5 - 1) / (servers * (1 - load))
+    )
     passes = 0.2 * max(1, 1 / room)
     assert found.busy == pytest.approx(((1 - exp(-passes)) * 0.01 + 0.2 * 0.04) / mean)
     assert found.least == pytest.approx(service / servers)

@@ -45,8 +45,9 @@ def test_what_was_lent_already_is_left_as_it_is() -> None:
 
 
 def test_a_relative_that_takes_the_set_over_is_no_surer_than_the_device_it_is_of() -> None:
-    surer, taken = (gemm_model(resolve_device(name), "nvfp4", ["vllm"])
-                    for name in ("b300-sxm", "gb300"))
+    surer, taken = (
+        gemm_model(resolve_device(name), "nvfp4", ["vllm"]) for name in ("b300-sxm", "gb300")
+    )
     assert surer is not None
     assert taken is not None
     assert taken.basis == "transferred"
@@ -57,15 +58,28 @@ def test_a_relative_that_takes_the_set_over_is_no_surer_than_the_device_it_is_of
     assert here.sigma >= there.sigma > 2 * surer.sigma
 
 
-@pytest.mark.parametrize(("capability", "scheme"), [
-    ("8.9", "fp8-tensor"), ("9.0", "fp8-tensor"), ("10.0", "nvfp4"), ("12.0", "nvfp4"),
-    ("8.9", "fp8-block"), ("10.3", "fp8-block"), ("12.0", "fp8-block"), ("9.0", "bf16")])
+@pytest.mark.parametrize(
+    ("capability", "scheme"),
+    [
+        ("8.9", "fp8-tensor"),
+        ("9.0", "fp8-tensor"),
+        ("10.0", "nvfp4"),
+        ("12.0", "nvfp4"),
+        ("8.9", "fp8-block"),
+        ("10.3", "fp8-block"),
+        ("12.0", "fp8-block"),
+        ("9.0", "bf16"),
+    ],
+)
 def test_the_timed_kernels_are_what_vllm_0_24_picks(capability: str, scheme: str) -> None:
     found = chosen("vllm", (0, 24), capability, "dense", scheme, case="compressed-tensors")
     here = tuple(int(part) for part in capability.split("."))
     with DATA.open(encoding="utf-8", newline="") as file:
-        rows = [row for row in csv.DictReader(file)
-                if row["variant"] == scheme and within(here, spans_of(row["sm"]))]
+        rows = [
+            row
+            for row in csv.DictReader(file)
+            if row["variant"] == scheme and within(here, spans_of(row["sm"]))
+        ]
     assert found is not None
     assert [row["kernel"] for row in rows] == [found.kernel]
 

@@ -9,13 +9,21 @@ import pytest
 from planner.throughput import moe_loans
 from planner.throughput.moe_loans import ANY, loan
 
-ROWS = list(csv.DictReader(
-    (Path(moe_loans.__file__).parent / "data" / "moe_loans.csv").read_text("utf-8").splitlines()))
+ROWS = list(
+    csv.DictReader(
+        (Path(moe_loans.__file__).parent / "data" / "moe_loans.csv").read_text("utf-8").splitlines()
+    )
+)
 
 
 def test_two_kernels_compared_on_the_family_carry_their_ratio_and_its_spread() -> None:
-    row = next(r for r in ROWS if r["family"] == "Hopper" and r["scheme"] == "fp8-block"
-               and (r["borrower"], r["lender"]) == ("vllm/triton", "sglang/fused-moe-triton"))
+    row = next(
+        r
+        for r in ROWS
+        if r["family"] == "Hopper"
+        and r["scheme"] == "fp8-block"
+        and (r["borrower"], r["lender"]) == ("vllm/triton", "sglang/fused-moe-triton")
+    )
     found = loan("fp8-block", "vllm/triton", "sglang/fused-moe-triton", "Hopper")
     assert found.factor == pytest.approx(math.exp(float(row["bias"])))
     assert found.sigma == float(row["residual"])
@@ -32,21 +40,33 @@ def test_on_another_family_the_ratio_is_one_and_the_error_holds_it() -> None:
 
 def test_kernels_that_were_not_compared_carry_the_stacks_error_then_the_scheme_s() -> None:
     stacks = loan("fp8-block", "vllm/flashinfer-cutlass", "trtllm/deepgemm", "Hopper")
-    pooled = next(r for r in ROWS if r["scheme"] == "fp8-block" and r["family"] == ANY
-                  and (r["borrower"], r["lender"]) == ("vllm/*", "trtllm/*"))
+    pooled = next(
+        r
+        for r in ROWS
+        if r["scheme"] == "fp8-block"
+        and r["family"] == ANY
+        and (r["borrower"], r["lender"]) == ("vllm/*", "trtllm/*")
+    )
     assert stacks.sigma == float(pooled["sigma"])
     scheme = loan("fp8-tensor", "sglang/x", "trtllm/y", "Hopper")
-    assert scheme.sigma == float(next(
-        r for r in ROWS if (r["scheme"], r["borrower"]) == ("fp8-tensor", ANY))["sigma"])
+    assert scheme.sigma == float(
+        next(r for r in ROWS if (r["scheme"], r["borrower"]) == ("fp8-tensor", ANY))["sigma"]
+    )
     every = next(r for r in ROWS if r["scheme"] == ANY and r["borrower"] == ANY)
     assert loan("no-scheme", "a/b", "c/d", "Hopper").sigma == float(every["sigma"])
 
 
 def test_kin_are_compared_in_any_scheme() -> None:
-    kin = loan("mxfp4-w4a16", "vllm/flashinfer-trtllm-modular", "vllm/flashinfer-trtllm",
-               "Blackwell")
-    pooled = next(r for r in ROWS if r["scheme"] == "mxfp4-w4a16" and r["family"] == ANY
-                  and (r["borrower"], r["lender"]) == ("vllm/*", "vllm/*"))
+    kin = loan(
+        "mxfp4-w4a16", "vllm/flashinfer-trtllm-modular", "vllm/flashinfer-trtllm", "Blackwell"
+    )
+    pooled = next(
+        r
+        for r in ROWS
+        if r["scheme"] == "mxfp4-w4a16"
+        and r["family"] == ANY
+        and (r["borrower"], r["lender"]) == ("vllm/*", "vllm/*")
+    )
     assert kin.sigma < float(pooled["sigma"])
 
 

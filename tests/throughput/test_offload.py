@@ -15,8 +15,14 @@ from planner.throughput.residency import host_link
 
 CPU = resolve_device("xeon-platinum-8480")
 LINK = host_link(resolve_device("h100-sxm"))
-WORK = LayerWork(tokens=1.0, hidden=7168, pairs=8.0, touched=8.0, elements=3 * 7168 * 2048,
-                 expert_bytes=3 * 7168 * 2048)
+WORK = LayerWork(
+    tokens=1.0,
+    hidden=7168,
+    pairs=8.0,
+    touched=8.0,
+    elements=3 * 7168 * 2048,
+    expert_bytes=3 * 7168 * 2048,
+)
 
 
 @given(st.integers(1, 64))
@@ -24,8 +30,10 @@ def test_no_layer_is_faster_than_memory_and_link(tokens: int) -> None:
     touched = min(8.0 * tokens, 256.0)
     work = replace(WORK, tokens=float(tokens), pairs=8.0 * tokens, touched=touched)
     found = cpu_experts(CPU, "fp8-block", work, LINK)
-    physical = touched * work.expert_bytes / CPU.bandwidth_bytes_per_s.value \
+    physical = (
+        touched * work.expert_bytes / CPU.bandwidth_bytes_per_s.value
         + 2 * tokens * 7168 * 2 / LINK.bytes_per_s
+    )
     assert found.seconds > physical
     assert min(found.compute, found.memory, found.conversion, found.floor) >= 0
 

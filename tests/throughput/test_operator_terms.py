@@ -35,8 +35,14 @@ from planner.throughput.silicon import FLOP_PER_EXP, chip
 from planner.throughput.small import layer_norms, small_kernels
 
 DEVICE = resolve_device("h100-sxm")
-NET = Fabric(domain=8, domain_bytes_per_s=400e9, domain_floor_seconds=3e-6,
-             network_bytes_per_s=50e9, network_floor_seconds=16e-6, fraction=0.5)
+NET = Fabric(
+    domain=8,
+    domain_bytes_per_s=400e9,
+    domain_floor_seconds=3e-6,
+    network_bytes_per_s=50e9,
+    network_floor_seconds=16e-6,
+    fraction=0.5,
+)
 BYTES = DEVICE.bandwidth_bytes_per_s.value
 LLAMA, MIXTRAL = resolve_model("llama-3.1-8b"), resolve_model("mixtral-8x7b")
 
@@ -49,8 +55,12 @@ def rate(name: str) -> float:
 
 def machine(schemes: Sequence[str] = ("bf16",)) -> Machine:
     """Nothing is measured: achieved fractions and the links count."""
-    return Machine(BYTES, kernel_arrays(DEVICE, schemes, experts=False),
-                   kernel_arrays(DEVICE, schemes, experts=True), NET)
+    return Machine(
+        BYTES,
+        kernel_arrays(DEVICE, schemes, experts=False),
+        kernel_arrays(DEVICE, schemes, experts=True),
+        NET,
+    )
 
 
 def one(slot: int = 4, **layout: int) -> Points:
@@ -63,14 +73,22 @@ def module(spec: ModelSpec, kind: str) -> Module:
 
 def test_a_plain_product_by_hand() -> None:
     """24 rows of 4,096 inputs, 1,000 outputs in BF16: each operand once, each result once."""
-    found = plain_gemm(DEVICE, machine(), np.array([24.0]), np.array([1000.0]), 4096.0,
-                       np.array([2 * 4096 * 1000.0]))
+    found = plain_gemm(
+        DEVICE,
+        machine(),
+        np.array([24.0]),
+        np.array([1000.0]),
+        4096.0,
+        np.array([2 * 4096 * 1000.0]),
+    )
     reached = DEVICE.achieved["bf16"]
     assert float(found.compute[0, 0]) == pytest.approx(
-        2 * 24 * 1000 * 4096 / (rate("bf16") * reached.compute_fraction.value))
+        2 * 24 * 1000 * 4096 / (rate("bf16") * reached.compute_fraction.value)
+    )
     assert float(found.memory[0, 0]) == pytest.approx(
         (2 * 4096 * 1000 + 2 * 24 * 4096 + 2 * 24 * 1000)
-        / (BYTES * reached.bandwidth_fraction.value))
+        / (BYTES * reached.bandwidth_fraction.value)
+    )
 
 
 def test_a_stage_fewer_hops_than_stages() -> None:
@@ -79,7 +97,8 @@ def test_a_stage_fewer_hops_than_stages() -> None:
     hop = 3e-6 + 4 * 4096 * 2 / 200e9
     for pp, hops in ((1, 0), (2, 1), (4, 3), (8, 7)):
         assert float(pipeline_seconds(LLAMA, machine(), one(pp=pp), phase)[0]) == pytest.approx(
-            hops * hop)
+            hops * hop
+        )
 
 
 @pytest.mark.parametrize("tp", [1, 2, 8])
@@ -88,11 +107,13 @@ def test_sampling_collects_the_logits_of_all_shards(tp: int) -> None:
     found = sampling_parts(LLAMA, machine(), DEVICE, one(tp=tp), np.array([40.0]))
     small = DEVICE.achieved["elementwise"]
     assert float(found.memory[0, 0]) == pytest.approx(
-        40 * 128_256 / tp * 4 * 3 / (BYTES * small.bandwidth_fraction.value))
+        40 * 128_256 / tp * 4 * 3 / (BYTES * small.bandwidth_fraction.value)
+    )
     assert float(found.launch[0, 0]) == pytest.approx(3 * small.floor_seconds.value)
     size = 40 * 128_256 * 4
     assert float(found.communication[0, 0]) == pytest.approx(
-        0.0 if tp == 1 else 3e-6 + (tp - 1) / tp * size / 200e9)
+        0.0 if tp == 1 else 3e-6 + (tp - 1) / tp * size / 200e9
+    )
 
 
 def test_rows_in_and_scores_out() -> None:
@@ -104,65 +125,112 @@ def test_rows_in_and_scores_out() -> None:
     assert float(scores.memory[0, 0]) == pytest.approx(4 * 8 * 4 / reach)
 
 
-@pytest.mark.parametrize(("name", "kernels", "gate", "sums"), [
-    ("llama-3.1-8b", 2.0, 14336, 0.0), ("mixtral-8x7b", 1.0, 0, 0.0),
-    ("deepseek-v3", 1 + 3 / 61 + 2 * 58 / 61, 18432 * 3 / 61 + 2048 * 58 / 61, 58 / 61),
-    ("gemma-4-26b-a4b", 2.0, 2112, 0.0),
-    ("nemotron-3-nano-30b-a3b", 29 / 52 + 2 * 23 / 52, 3712 * 23 / 52, 23 / 52),
-    ("nemotron-super-49b", 49 / 80 + 1, (28672 * 49 + 17920 + 14336 * 6 + 7168 * 10 + 5632 * 8
-                                         + 2816 * 6) / 80, 0.0)])
+@pytest.mark.parametrize(
+    ("name", "kernels", "gate", "sums"),
+    [
+        ("llama-3.1-8b", 2.0, 14336, 0.0),
+        ("mixtral-8x7b", 1.0, 0, 0.0),
+        ("deepseek-v3", 1 + 3 / 61 + 2 * 58 / 61, 18432 * 3 / 61 + 2048 * 58 / 61, 58 / 61),
+        ("gemma-4-26b-a4b", 2.0, 2112, 0.0),
+        ("nemotron-3-nano-30b-a3b", 29 / 52 + 2 * 23 / 52, 3712 * 23 / 52, 23 / 52),
+        (
+            "nemotron-super-49b",
+            49 / 80 + 1,
+            (28672 * 49 + 17920 + 14336 * 6 + 7168 * 10 + 5632 * 8 + 2816 * 6) / 80,
+            0.0,
+        ),
+    ],
+)
 @pytest.mark.parametrize("tp", [1, 4])
-def test_small_kernels_without_norms(name: str, kernels: float, gate: float, sums: float,
-                                     tp: int) -> None:
+def test_small_kernels_without_norms(
+    name: str, kernels: float, gate: float, sums: float, tp: int
+) -> None:
     """Rotary embedding; activation of a dense MLP; activation and sum of shared experts. Gemma 4
     has a dense MLP beside its experts, Nemotron's differ in width and 31 are without attention."""
     spec = resolve_model(name)
-    bare = replace(spec, rows=tuple(row for row in spec.rows if row.kind != "norm"
-                                    and not row.fused.startswith("hc-")))
+    bare = replace(
+        spec,
+        rows=tuple(
+            row for row in spec.rows if row.kind != "norm" and not row.fused.startswith("hc-")
+        ),
+    )
     pts = one(tp=tp)
     found = small_kernels(bare, machine(), DEVICE, pts, decode_phase(pts, 100.0))
     small = DEVICE.achieved["elementwise"]
     assert float(found.launch[0, 0]) == pytest.approx(kernels * small.floor_seconds.value)
     moved = 4 * (gate / tp * 6 + sums * 6 * spec.hidden_size)
     assert float(found.memory[0, 0]) == pytest.approx(
-        moved / (BYTES * small.bandwidth_fraction.value))
+        moved / (BYTES * small.bandwidth_fraction.value)
+    )
 
 
-@pytest.mark.parametrize(("name", "widths"), [
-    ("llama-3.1-8b", (2 * 4096, 0, 0)), ("qwen3-32b", (2 * 5120, 64 * 128 + 8 * 128, 0)),
-    ("minimax-m2.5", (2 * 3072, 0, 48 * 128 + 8 * 128))])
+@pytest.mark.parametrize(
+    ("name", "widths"),
+    [
+        ("llama-3.1-8b", (2 * 4096, 0, 0)),
+        ("qwen3-32b", (2 * 5120, 64 * 128 + 8 * 128, 0)),
+        ("minimax-m2.5", (2 * 3072, 0, 48 * 128 + 8 * 128)),
+    ],
+)
 def test_norms_read_what_they_normalise(name: str, widths: tuple[float, ...]) -> None:
     norms = layer_norms(resolve_model(name))
     assert (norms.residual_width, norms.head_width, norms.wide_width) == pytest.approx(widths)
 
 
-@pytest.mark.parametrize(("name", "stack", "tp", "copies", "norms"), [
-    ("llama-3.1-8b", "", 2, 2, 2), ("llama-3.1-8b", "vllm", 2, 2, 2),
-    ("llama-3.1-8b", "trtllm", 1, 2, 2), ("llama-3.1-8b", "trtllm", 2, 2, 0),
-    ("qwen3-32b", "vllm", 2, 2, 4), ("qwen3-32b", "trtllm", 1, 2, 2),
-    ("qwen3-32b", "trtllm", 2, 2, 0), ("minimax-m2.5", "vllm", 2, 1, 4),
-    ("minimax-m2.5", "trtllm", 2, 1, 2),
-    ("deepseek-v3", "", 2, 1 + 3 / 61 + 2 * 58 / 61, 4),
-    ("deepseek-v3", "trtllm", 1, 3 / 61 + 2 * 58 / 61, 2)])
-def test_norms_reduce_and_are_fused(name: str, stack: str, tp: int, copies: float,
-                                    norms: int) -> None:
+@pytest.mark.parametrize(
+    ("name", "stack", "tp", "copies", "norms"),
+    [
+        ("llama-3.1-8b", "", 2, 2, 2),
+        ("llama-3.1-8b", "vllm", 2, 2, 2),
+        ("llama-3.1-8b", "trtllm", 1, 2, 2),
+        ("llama-3.1-8b", "trtllm", 2, 2, 0),
+        ("qwen3-32b", "vllm", 2, 2, 4),
+        ("qwen3-32b", "trtllm", 1, 2, 2),
+        ("qwen3-32b", "trtllm", 2, 2, 0),
+        ("minimax-m2.5", "vllm", 2, 1, 4),
+        ("minimax-m2.5", "trtllm", 2, 1, 2),
+        ("deepseek-v3", "", 2, 1 + 3 / 61 + 2 * 58 / 61, 4),
+        ("deepseek-v3", "trtllm", 1, 3 / 61 + 2 * 58 / 61, 2),
+    ],
+)
+def test_norms_reduce_and_are_fused(
+    name: str, stack: str, tp: int, copies: float, norms: int
+) -> None:
     """A norm waits for two passes: 1.5 floors. TensorRT-LLM's all-reduce takes those of the
     residual, its rotary kernel those of heads; norms of latents and the rotary kernel are in the
     time of an attention that was measured with them."""
     spec, pts = resolve_model(name), one(tp=tp)
-    found = small_kernels(spec, replace(machine(), stacks=(stack,) if stack else ()), DEVICE, pts,
-                          decode_phase(pts, 100.0))
+    found = small_kernels(
+        spec,
+        replace(machine(), stacks=(stack,) if stack else ()),
+        DEVICE,
+        pts,
+        decode_phase(pts, 100.0),
+    )
     small = DEVICE.achieved["elementwise"]
     assert float(found.launch[0, 0]) == pytest.approx(
-        (copies + 1.5 * norms) * small.floor_seconds.value)
-    widths, (gate, sums) = layer_norms(spec), {
-        "llama-3.1-8b": (14336, 0), "qwen3-32b": (25600, 0), "minimax-m2.5": (0, 0),
-        "deepseek-v3": (18432 * 3 / 61 + 2048 * 58 / 61, 58 / 61)}[name]
+        (copies + 1.5 * norms) * small.floor_seconds.value
+    )
+    widths, (gate, sums) = (
+        layer_norms(spec),
+        {
+            "llama-3.1-8b": (14336, 0),
+            "qwen3-32b": (25600, 0),
+            "minimax-m2.5": (0, 0),
+            "deepseek-v3": (18432 * 3 / 61 + 2048 * 58 / 61, 58 / 61),
+        }[name],
+    )
     latents = 1536 + 512 if name == "deepseek-v3" and not stack else 0
-    moved = 8 * 2 * spec.hidden_size + 4 * (widths.head_width + widths.wide_width) / tp \
-        + 4 * latents + 6 * gate / tp + 6 * sums * spec.hidden_size
+    moved = (
+        8 * 2 * spec.hidden_size
+        + 4 * (widths.head_width + widths.wide_width) / tp
+        + 4 * latents
+        + 6 * gate / tp
+        + 6 * sums * spec.hidden_size
+    )
     assert float(found.memory[0, 0]) == pytest.approx(
-        4 * moved / (BYTES * small.bandwidth_fraction.value))
+        4 * moved / (BYTES * small.bandwidth_fraction.value)
+    )
 
 
 def total(spec: ModelSpec, kind: str, pts: Points) -> float:
@@ -173,8 +241,16 @@ def total(spec: ModelSpec, kind: str, pts: Points) -> float:
 def test_the_shards_of_all_ranks_are_the_module(kind: str) -> None:
     """And copies of key and value heads beyond their number: 8 in Llama-3.1-8B."""
     whole = total(LLAMA, kind, one())
-    assert whole == 4096 * {"attention-qkv": 4096 + 2 * 1024, "attention-out": 4096,
-                            "mlp-gate-up": 2 * 14336, "mlp-down": 14336}[kind]
+    assert (
+        whole
+        == 4096
+        * {
+            "attention-qkv": 4096 + 2 * 1024,
+            "attention-out": 4096,
+            "mlp-gate-up": 2 * 14336,
+            "mlp-down": 14336,
+        }[kind]
+    )
     for tp in (2, 4, 8):
         assert tp * total(LLAMA, kind, one(tp=tp)) == pytest.approx(whole)
     beyond = 16 * total(LLAMA, kind, one(tp=16))
@@ -183,10 +259,12 @@ def test_the_shards_of_all_ranks_are_the_module(kind: str) -> None:
 
 
 def test_a_split_takes_outputs_or_inputs() -> None:
-    for kind, outputs, inputs in (("mlp-gate-up", 2 * 14336 / 4, 4096), ("mlp-down", 4096,
-                                                                         14336 / 4),
-                                  ("head", 128_256 / 4, 4096)):
-        (out, held, _), = shards(module(LLAMA, kind), one(tp=4))
+    for kind, outputs, inputs in (
+        ("mlp-gate-up", 2 * 14336 / 4, 4096),
+        ("mlp-down", 4096, 14336 / 4),
+        ("head", 128_256 / 4, 4096),
+    ):
+        ((out, held, _),) = shards(module(LLAMA, kind), one(tp=4))
         assert (float(out[0]), float(held[0])) == (outputs, inputs)
 
 
@@ -197,9 +275,11 @@ def test_a_dense_module_by_its_achieved_fractions(rows: int) -> None:
     found = dense_parts(down, machine(), one(rows), phase, np.array([[stored]]))
     reached = DEVICE.achieved["bf16"]
     assert float(found.compute[0, 0]) == pytest.approx(
-        2 * rows * 4096 * 14336 / (rate("bf16") * reached.compute_fraction.value))
+        2 * rows * 4096 * 14336 / (rate("bf16") * reached.compute_fraction.value)
+    )
     assert float(found.memory[0, 0]) == pytest.approx(
-        (stored + 2 * rows * (4096 + 14336)) / (BYTES * reached.bandwidth_fraction.value))
+        (stored + 2 * rows * (4096 + 14336)) / (BYTES * reached.bandwidth_fraction.value)
+    )
 
 
 def test_every_product_of_divided_inputs_is_reduced() -> None:
@@ -214,28 +294,38 @@ def test_every_product_of_divided_inputs_is_reduced() -> None:
 
 
 @pytest.mark.parametrize("scheme", ["bf16", "int4-w4a16"])
-@pytest.mark.parametrize(("kind", "outputs", "inputs"), [
-    ("experts-gate-up", 2 * 14336, 4096), ("experts-down", 4096, 14336)])
+@pytest.mark.parametrize(
+    ("kind", "outputs", "inputs"),
+    [("experts-gate-up", 2 * 14336, 4096), ("experts-down", 4096, 14336)],
+)
 @pytest.mark.parametrize("ep", [1, 2])
-def test_routed_experts_that_were_not_measured(kind: str, outputs: int, inputs: int, ep: int,
-                                               scheme: str) -> None:
+def test_routed_experts_that_were_not_measured(
+    kind: str, outputs: int, inputs: int, ep: int, scheme: str
+) -> None:
     """Three of a rank's experts touched by 40 pairs: two FLOP a pair and element, the weights of
     those touched, narrow ones widened; gate-up and down share the floor of one kernel."""
     load = ExpertLoad(np.array([40.0]), np.array([3.0]), np.full((1, 5), 48.0), np.zeros(1))
     stored = 8 / ep * 2.0 * outputs * inputs
     assert MIXTRAL.experts is not None
     pts = one(20, tp=ep, ep=ep)
-    found = expert_parts(module(MIXTRAL, kind), MIXTRAL.experts, machine([scheme]), pts,
-                         decode_phase(pts, 100.0), np.array([[stored]]), load)
+    found = expert_parts(
+        module(MIXTRAL, kind),
+        MIXTRAL.experts,
+        machine([scheme]),
+        pts,
+        decode_phase(pts, 100.0),
+        np.array([[stored]]),
+        load,
+    )
     kern = machine([scheme]).grouped
     assert kern is not None
     assert float(found.compute[0, 0]) == pytest.approx(
-        2 * 40 * outputs * inputs / (kern.peak[0] * kern.compute_fraction[0]))
+        2 * 40 * outputs * inputs / (kern.peak[0] * kern.compute_fraction[0])
+    )
     moved = stored * 3 / (8 / ep) + 40 * 2 * (inputs + outputs)
     assert float(found.memory[0, 0]) == pytest.approx(moved / (BYTES * kern.bandwidth_fraction[0]))
     assert float(found.launch[0, 0]) == pytest.approx(0.5 * kern.floor[0])
-    assert float(found.conversion[0, 0]) == pytest.approx(
-        3 * outputs * inputs / kern.conversion[0])
+    assert float(found.conversion[0, 0]) == pytest.approx(3 * outputs * inputs / kern.conversion[0])
     assert (found.conversion[0, 0] > 0) == (scheme != "bf16")
 
 
@@ -253,8 +343,10 @@ def test_keys_and_values_share_a_kernel_by_their_widths() -> None:
 def test_the_choice_of_an_indexer_launches_three_kernels() -> None:
     """DeepSeek-V3.2: a product in FP8, then the choice of the best entries and their gather."""
     attention = resolve_model("deepseek-v3.2").attention[0]
-    for pts, phase, passes in ((one(16), decode_phase(one(16), 8192.0), 1),
-                               (one(16), prefill_phase(one(16), 8192, 2048), 4)):
+    for pts, phase, passes in (
+        (one(16), decode_phase(one(16), 8192.0), 1),
+        (one(16), prefill_phase(one(16), 8192, 2048), 4),
+    ):
         found = indexer_parts(attention, DEVICE, pts, phase)
         product = DEVICE.achieved["fp8-block"].floor_seconds.value
         small = DEVICE.achieved["elementwise"].floor_seconds.value
@@ -266,8 +358,12 @@ def test_a_prompt_s_cached_tokens_are_not_attended_from(cached: int) -> None:
     """1,000 tokens: of the pairs of all queries those of the cached ones are left out; launches
     are not."""
     phase = prefill_phase(one(), 1000, 4096, cached)
-    whole = parts(compute=np.full((1, 1), 3e-3), memory=np.full((1, 1), 2e-3),
-                  launch=np.asarray(1e-5), busy=np.full((1, 1), 5e-3))
+    whole = parts(
+        compute=np.full((1, 1), 3e-3),
+        memory=np.full((1, 1), 2e-3),
+        launch=np.asarray(1e-5),
+        busy=np.full((1, 1), 5e-3),
+    )
     found = uncached(whole, LLAMA.attention[0], phase)
     share = 1 - cached * (cached + 1) / (1000 * 1001)
     assert float(found.compute[0, 0]) == pytest.approx(3e-3 * share)
@@ -283,12 +379,16 @@ def test_a_chip_without_a_stated_rate_of_exponentials() -> None:
     assert DEVICE.vector_fp32_flop_per_s is not None
     unstated = replace(DEVICE, silicon=replace(DEVICE.silicon, exp_per_s=None))
     bare = replace(unstated, vector_fp32_flop_per_s=None)
-    stated = replace(unstated, silicon=replace(
-        DEVICE.silicon, exp_per_s=DEVICE.vector_fp32_flop_per_s))
+    stated = replace(
+        unstated, silicon=replace(DEVICE.silicon, exp_per_s=DEVICE.vector_fp32_flop_per_s)
+    )
     found = [chip(device) for device in (unstated, bare, stated)]
     vector = DEVICE.vector_fp32_flop_per_s.value
     assert [one.exp_per_s for one in found if one is not None] == [
-        vector / FLOP_PER_EXP, 0.0, vector]
+        vector / FLOP_PER_EXP,
+        0.0,
+        vector,
+    ]
 
 
 @pytest.mark.parametrize("layout", ["int8-token", "int4-token"])
@@ -300,8 +400,15 @@ def test_entries_are_converted_beside_what_reads_them(layout: str) -> None:
     elements = 16 * 3000 * 8 * 128
 
     def step(device: DeviceProfile) -> Parts:
-        return decode_parts(LLAMA.attention[0], "kv-k", [layout], device, pts,
-                            decode_phase(pts, 3000.0), ("trtllm",))
+        return decode_parts(
+            LLAMA.attention[0],
+            "kv-k",
+            [layout],
+            device,
+            pts,
+            decode_phase(pts, 3000.0),
+            ("trtllm",),
+        )
 
     free = step(replace(DEVICE, conversion={}))
     assert float(free.conversion[0, 0]) == 0.0
@@ -318,28 +425,37 @@ def test_router_and_head_are_plain_products() -> None:
     phase = decode_phase(one(), 100.0)
     router = module(MIXTRAL, "router")
     found = router_parts(router, machine(), DEVICE, one(), phase)
-    product = plain_gemm(DEVICE, machine(), np.array([4.0]), np.array([8.0]), 4096.0,
-                         np.array([2.0 * 8 * 4096]))
+    product = plain_gemm(
+        DEVICE, machine(), np.array([4.0]), np.array([8.0]), 4096.0, np.array([2.0 * 8 * 4096])
+    )
     choice = top_k_parts(router, DEVICE, phase)
-    assert float(found.total()[0, 0]) == pytest.approx(float((product.total()
-                                                              + choice.total())[0, 0]))
+    assert float(found.total()[0, 0]) == pytest.approx(
+        float((product.total() + choice.total())[0, 0])
+    )
     pts = one(tp=4)
     head = head_parts(LLAMA, machine(), DEVICE, pts, decode_phase(pts, 100.0))
-    shard = plain_gemm(DEVICE, machine(), np.array([4.0]), np.array([32_064.0]), 4096.0,
-                       np.array([2.0 * 32_064 * 4096]))
+    shard = plain_gemm(
+        DEVICE,
+        machine(),
+        np.array([4.0]),
+        np.array([32_064.0]),
+        4096.0,
+        np.array([2.0 * 32_064 * 4096]),
+    )
     sampled = sampling_parts(LLAMA, machine(), DEVICE, pts, np.array([4.0]))
     assert float(head.compute[0, 0]) == pytest.approx(float(shard.compute[0, 0]))
-    assert float(head.memory[0, 0]) == pytest.approx(float((shard.memory
-                                                            + sampled.memory)[0, 0]))
+    assert float(head.memory[0, 0]) == pytest.approx(float((shard.memory + sampled.memory)[0, 0]))
 
 
 def test_what_the_host_and_other_ranks_add_to_small_kernels() -> None:
-    """8 µs of an engine on the same cores; MiniMax's norms over all heads add up 8 bytes a token.
-    """
+    """8 µs of an engine on the same cores; MiniMax's norms over all heads add up 8 bytes a
+    token."""
     spec, pts = resolve_model("minimax-m2.5"), one(tp=2)
     phase = decode_phase(pts, 100.0)
-    plain, slower = (small_kernels(spec, m, DEVICE, pts, phase) for m in (
-        machine(), replace(machine(), host_seconds=8e-6)))
+    plain, slower = (
+        small_kernels(spec, m, DEVICE, pts, phase)
+        for m in (machine(), replace(machine(), host_seconds=8e-6))
+    )
     assert float((slower.launch - plain.launch)[0, 0]) == pytest.approx(8e-6)
     assert float(plain.communication[0, 0]) == pytest.approx(3e-6 + 2 * 0.5 * 4 * 8 / 200e9)
 
@@ -347,8 +463,13 @@ def test_what_the_host_and_other_ranks_add_to_small_kernels() -> None:
 @pytest.mark.parametrize("rows", [1, 2, 64])
 def test_narrow_weights_of_a_dense_module_are_widened(rows: int) -> None:
     down, kern = module(LLAMA, "mlp-down"), machine(["int4-w4a16"]).dense
-    found = dense_parts(down, machine(["int4-w4a16"]), one(rows), decode_phase(one(rows), 100.0),
-                        np.array([[0.5 * 4096 * 14336]]))
+    found = dense_parts(
+        down,
+        machine(["int4-w4a16"]),
+        one(rows),
+        decode_phase(one(rows), 100.0),
+        np.array([[0.5 * 4096 * 14336]]),
+    )
     assert not kern.widened_first.any()
     assert float(found.conversion[0, 0]) == pytest.approx(4096 * 14336 / kern.conversion[0])
     assert float(found.launch[0, 0]) == pytest.approx(kern.floor[0])

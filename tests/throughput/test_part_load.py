@@ -11,8 +11,9 @@ from planner.throughput.expert_load import expected_load, log_normal_popularity,
 @given(resident=st.integers(0, 64), tokens=st.sampled_from([1.0, 3.0, 40.0, 2048.0]))
 def test_both_parts_are_the_layer(resident: int, tokens: float) -> None:
     many = np.array([tokens])
-    cold, hot = (part_load(64, 6, 0.8, many, own)
-                 for own in ((0, 64 - resident), (64 - resident, 64)))
+    cold, hot = (
+        part_load(64, 6, 0.8, many, own) for own in ((0, 64 - resident), (64 - resident, 64))
+    )
     whole = expected_load(64, 6, 0.8, many, np.ones(1))
     assert cold.pairs + hot.pairs == pytest.approx(tokens * 6, rel=1e-9)
     assert cold.touched + hot.touched == pytest.approx(whole.touched, rel=2e-3)

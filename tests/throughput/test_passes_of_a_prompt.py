@@ -13,13 +13,18 @@ from planner.throughput.collectives import fabric
 from planner.throughput.linear import Machine, communication
 from planner.throughput.points import points, prefill_phase, prompts_phase
 
-LAYOUTS = [Layout(tp=8), Layout(tp=1, dp=8, ep=8), Layout(tp=2, dp=4, ep=1), Layout(tp=2, dp=4,
-                                                                                 ep=8)]
+LAYOUTS = [
+    Layout(tp=8),
+    Layout(tp=1, dp=8, ep=8),
+    Layout(tp=2, dp=4, ep=1),
+    Layout(tp=2, dp=4, ep=8),
+]
 PTS = points(LAYOUTS, [(i, 4) for i in range(len(LAYOUTS))])
 
 
-@pytest.mark.parametrize("kind", ["attention-out", "shared-down", "experts-gate-up",
-                                  "experts-down"])
+@pytest.mark.parametrize(
+    "kind", ["attention-out", "shared-down", "experts-gate-up", "experts-down"]
+)
 def test_collectives_are_paid_each_pass(kind: str) -> None:
     spec = load_model("deepseek-v3")
     machine = cast(Machine, SimpleNamespace(net=fabric(load_device("h200-sxm"))))
@@ -27,8 +32,15 @@ def test_collectives_are_paid_each_pass(kind: str) -> None:
     assert once.passes == 1.0
 
     def seconds(passes: float) -> np.ndarray:
-        return communication(kind, spec.hidden_size, spec.experts, machine, PTS,
-                             replace(once, passes=passes), np.ones(1))
+        return communication(
+            kind,
+            spec.hidden_size,
+            spec.experts,
+            machine,
+            PTS,
+            replace(once, passes=passes),
+            np.ones(1),
+        )
 
     one, three = seconds(1.0), seconds(3.0)
     assert one.max() > 0

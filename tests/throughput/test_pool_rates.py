@@ -12,10 +12,12 @@ STREAM = 1e15
 GROUPS = st.lists(st.floats(0.01, 0.5), min_size=1, max_size=8).map(np.cumsum)
 
 
-@given(group=GROUPS, ranks=st.integers(1, 8), workers=st.integers(1, 6),
-       share=st.floats(0.01, 0.99))
-def test_waits_are_those_of_the_closed_loop(group: np.ndarray, ranks: int, workers: int,
-                                            share: float) -> None:
+@given(
+    group=GROUPS, ranks=st.integers(1, 8), workers=st.integers(1, 6), share=st.floats(0.01, 0.99)
+)
+def test_waits_are_those_of_the_closed_loop(
+    group: np.ndarray, ranks: int, workers: int, share: float
+) -> None:
     kinds = Readers(np.array([float(ranks)]), group[None], np.array([np.inf]))
     pool = ReadingPool(workers, workers * ranks, len(group), tuple(group.tolist()))
     assert workers * kinds.fastest[0] == pytest.approx(pool.fastest)
@@ -24,10 +26,12 @@ def test_waits_are_those_of_the_closed_loop(group: np.ndarray, ranks: int, worke
     assert found == pytest.approx(pool.seconds(rate, STREAM), rel=1e-9)
 
 
-@given(group=GROUPS, ranks=st.integers(1, 8), workers=st.integers(1, 6),
-       limit=st.floats(0.005, 20.0))
+@given(
+    group=GROUPS, ranks=st.integers(1, 8), workers=st.integers(1, 6), limit=st.floats(0.005, 20.0)
+)
 def test_the_highest_rate_in_time_keeps_the_limit_and_none_above_does(
-        group: np.ndarray, ranks: int, workers: int, limit: float) -> None:
+    group: np.ndarray, ranks: int, workers: int, limit: float
+) -> None:
     kinds = Readers(np.array([float(ranks)]), group[None], np.array([np.inf]))
     counts = np.array([float(workers)])
     rate = kinds.within(np.array([limit]), counts)
@@ -42,8 +46,9 @@ def test_the_highest_rate_in_time_keeps_the_limit_and_none_above_does(
 
 
 def test_more_workers_read_more_in_time() -> None:
-    kinds = Readers(np.array([1.0, 8.0]), np.array([[0.2, 0.3], [0.4, 0.5]]),
-                    np.array([np.inf, np.inf]))
+    kinds = Readers(
+        np.array([1.0, 8.0]), np.array([[0.2, 0.3], [0.4, 0.5]]), np.array([np.inf, np.inf])
+    )
     rates = kinds.within(np.array([0.6, 0.6]), np.array([1.0, 2.0, 4.0]))
     assert (np.diff(rates, axis=1) > 0).all()
 

@@ -39,8 +39,9 @@ def points(slot: int, tp: int = 1) -> Points:
 
 def step(attention: Attention, batch: int, tp: int = 1) -> float:
     at = points(batch, tp)
-    return float(recurrent_parts(attention, H200, at, decode_phase(at, 4096.0), ["vllm"])
-                 .total()[0, 0])
+    return float(
+        recurrent_parts(attention, H200, at, decode_phase(at, 4096.0), ["vllm"]).total()[0, 0]
+    )
 
 
 @pytest.mark.parametrize("rule", NAMES)

@@ -18,8 +18,9 @@ from planner.throughput.serving import closed_loop
 BATCH = np.array([0.0, 1.0, 8.0, 32.0, 128.0, 512.0])
 
 
-def step_table(base: float = 8e-3, slope: float = 4e-5, prompt: float = 40e-3,
-               together: float = 1.0) -> StepTimes:
+def step_table(
+    base: float = 8e-3, slope: float = 4e-5, prompt: float = 40e-3, together: float = 1.0
+) -> StepTimes:
     """A dense model: a floor, a slope, and a prompt that costs the same beside any batch."""
     decode = np.where(BATCH > 0, base + slope * BATCH, 0.0)
     mixed = np.maximum(decode, base) + prompt
@@ -29,8 +30,12 @@ def step_table(base: float = 8e-3, slope: float = 4e-5, prompt: float = 40e-3,
 @pytest.mark.sample(1)
 @pytest.mark.parametrize("exclusive", [False, True])
 @pytest.mark.parametrize(("concurrency", "osl"), [(4, 256), (16, 512), (64, 1024), (128, 1024)])
-def test_the_fixed_point_equals_a_played_loop(concurrency: int, osl: int, *, exclusive: bool,
-                                              ) -> None:
+def test_the_fixed_point_equals_a_played_loop(
+    concurrency: int,
+    osl: int,
+    *,
+    exclusive: bool,
+) -> None:
     load = Load(concurrency, 1024, osl, requests=12 * concurrency)
     policy = Scheduling(exclusive=exclusive)
     tpot, _, active = play(step_table(), load, policy, jitter=0.3, seed=7).means(2 * concurrency)
@@ -41,13 +46,16 @@ def test_the_fixed_point_equals_a_played_loop(concurrency: int, osl: int, *, exc
 
 
 @pytest.mark.parametrize(("concurrency", "osl"), [(8, 128), (8, 512), (32, 128), (64, 256)])
-def test_requests_of_one_length_meet_a_prompt_in_every_pass_under_way(concurrency: int, osl: int,
-                                                                      ) -> None:
+def test_requests_of_one_length_meet_a_prompt_in_every_pass_under_way(
+    concurrency: int,
+    osl: int,
+) -> None:
     """Played: each request ends a step behind the one before, for ever; its successor comes while
     the next prompt is read, and is read in the step after."""
     load = Load(concurrency, 1024, osl, requests=12 * concurrency, alike=True)
-    tpot, ttft, _ = play(step_table(), load, Scheduling(), jitter=0.0, seed=7,
-                         pause=1e-6).means(3 * concurrency)
+    tpot, ttft, _ = play(step_table(), load, Scheduling(), jitter=0.0, seed=7, pause=1e-6).means(
+        3 * concurrency
+    )
     found = closed_loop(step_table(), replace(load, requests=None), Scheduling())
     assert found.tpot == pytest.approx(tpot, rel=0.03)
     assert found.ttft == pytest.approx(ttft, rel=0.05)
@@ -58,8 +66,10 @@ def test_requests_of_one_length_meet_a_prompt_in_every_pass_under_way(concurrenc
 
 
 @pytest.mark.parametrize(("concurrency", "osl"), [(4, 128), (16, 256), (64, 128)])
-def test_prompts_that_run_alone_keep_requests_of_one_length_together(concurrency: int, osl: int,
-                                                                     ) -> None:
+def test_prompts_that_run_alone_keep_requests_of_one_length_together(
+    concurrency: int,
+    osl: int,
+) -> None:
     times = step_table()
     times = replace(times, mixed=np.where(BATCH > 0, times.mixed, 48e-3), group=np.array([48e-3]))
     load = Load(concurrency, 1024, osl, requests=12 * concurrency, alike=True)
@@ -75,8 +85,9 @@ def test_the_host_of_a_prompt_delays_its_first_token_alone() -> None:
     plain = closed_loop(step_table(), load, Scheduling())
     handled = closed_loop(step_table(), load, Scheduling(handling_seconds=20e-3))
     assert handled.ttft - plain.ttft == pytest.approx(20e-3, rel=0.02)
-    low, high = (closed_loop(step_table(), load, Scheduling(prompt_floor_seconds=s))
-                 for s in (30e-3, 200e-3))
+    low, high = (
+        closed_loop(step_table(), load, Scheduling(prompt_floor_seconds=s)) for s in (30e-3, 200e-3)
+    )
     assert low.ttft == plain.ttft
     assert high.ttft > plain.ttft + 100e-3
     assert handled.tpot == pytest.approx(plain.tpot, rel=0.01)
@@ -109,8 +120,9 @@ def test_ranks_that_read_in_one_step_share_it(concurrency: int) -> None:
 @pytest.mark.sample(1)
 @pytest.mark.parametrize("together", [1.0, 4.0, 32.0])
 @pytest.mark.parametrize("concurrency", [16, 64, 160, 240, 300, 500])
-def test_waiting_equals_a_played_loop_below_and_above_the_budget(concurrency: int,
-                                                                 together: float) -> None:
+def test_waiting_equals_a_played_loop_below_and_above_the_budget(
+    concurrency: int, together: float
+) -> None:
     """A prompt costs many decode steps, and beyond 256 sequences more than one comes in a step:
     with room for one a pass they queue, with room for more they only lengthen it."""
     times = step_table(12e-3, 8e-5, 95e-3, together)
@@ -122,25 +134,51 @@ def test_waiting_equals_a_played_loop_below_and_above_the_budget(concurrency: in
     assert found.ttft == pytest.approx(ttft, rel=0.25)
 
 
-@given(st.floats(1, 2000), st.floats(1, 200), st.integers(16, 8192), st.integers(16, 2048),
-       st.floats(0.2, 64), st.integers(1, 8), st.floats(2e-3, 0.5), st.booleans())
-def test_more_requests_are_never_served_slower(concurrency: float, more: float, isl: int, osl: int,
-                                               together: float, ranks: int, prompt: float,
-                                               exclusive: bool) -> None:
+@given(
+    st.floats(1, 2000),
+    st.floats(1, 200),
+    st.integers(16, 8192),
+    st.integers(16, 2048),
+    st.floats(0.2, 64),
+    st.integers(1, 8),
+    st.floats(2e-3, 0.5),
+    st.booleans(),
+)
+def test_more_requests_are_never_served_slower(
+    concurrency: float,
+    more: float,
+    isl: int,
+    osl: int,
+    together: float,
+    ranks: int,
+    prompt: float,
+    exclusive: bool,
+) -> None:
     """Where prompts already fill every pass, a larger batch beside them costs a little."""
     times = step_table(prompt=prompt, together=together)
-    fewer, greater = (closed_loop(times, Load(c, isl, osl, ranks), Scheduling(exclusive=exclusive))
-                      for c in (concurrency, concurrency + more))
-    rates = [c / (f.ttft + osl * f.tpot) for c, f in ((concurrency, fewer),
-                                                      (concurrency + more, greater))]
+    fewer, greater = (
+        closed_loop(times, Load(c, isl, osl, ranks), Scheduling(exclusive=exclusive))
+        for c in (concurrency, concurrency + more)
+    )
+    rates = [
+        c / (f.ttft + osl * f.tpot)
+        for c, f in ((concurrency, fewer), (concurrency + more, greater))
+    ]
     assert rates[1] >= rates[0] * (1 - 0.01)
     assert greater.ttft >= fewer.ttft * (1 - 1e-6)
 
 
-@given(st.floats(1, 2000), st.integers(16, 8192), st.integers(16, 2048), st.floats(0.2, 64),
-       st.booleans(), st.floats(2, 200))
-def test_the_loop_is_at_rest(concurrency: float, isl: int, osl: int, together: float,
-                             exclusive: bool, held: float) -> None:
+@given(
+    st.floats(1, 2000),
+    st.integers(16, 8192),
+    st.integers(16, 2048),
+    st.floats(0.2, 64),
+    st.booleans(),
+    st.floats(2, 200),
+)
+def test_the_loop_is_at_rest(
+    concurrency: float, isl: int, osl: int, together: float, exclusive: bool, held: float
+) -> None:
     """Little's law: those who decode are the rate times the time they take, on either side of a
     full cache."""
     load = Load(concurrency, isl, osl, cache_tokens=held * (isl + osl))
@@ -151,8 +189,10 @@ def test_the_loop_is_at_rest(concurrency: float, isl: int, osl: int, together: f
 
 def test_a_full_cache_begins_where_the_loop_reaches_it() -> None:
     times = step_table(together=4.0)
-    found = [closed_loop(times, Load(c, 1024, 256, cache_tokens=60 * 1280), Scheduling())
-             for c in np.linspace(55, 65, 101)]
+    found = [
+        closed_loop(times, Load(c, 1024, 256, cache_tokens=60 * 1280), Scheduling())
+        for c in np.linspace(55, 65, 101)
+    ]
     assert {f.full for f in found} == {False, True}
     ttft = np.array([f.ttft for f in found])
     assert np.all(np.diff(ttft) > 0)
@@ -163,10 +203,10 @@ def test_host_time_adds_up_or_hides() -> None:
     load = Load(16, 1024, 1024)
     plain = closed_loop(step_table(), load, Scheduling())
     added = closed_loop(step_table(), load, Scheduling(host_seconds=2e-3))
-    hidden = closed_loop(step_table(), load, Scheduling(host_seconds=2e-3, overlapped=True,
-                                                        ahead=1))
-    slow = closed_loop(step_table(), load, Scheduling(host_seconds=20e-3, overlapped=True,
-                                                      ahead=1))
+    hidden = closed_loop(
+        step_table(), load, Scheduling(host_seconds=2e-3, overlapped=True, ahead=1)
+    )
+    slow = closed_loop(step_table(), load, Scheduling(host_seconds=20e-3, overlapped=True, ahead=1))
     assert added.tpot - plain.tpot == pytest.approx(2e-3, rel=0.05)
     assert added.host == pytest.approx(2e-3)
     assert hidden.tpot == pytest.approx(plain.tpot, rel=1e-3)
@@ -176,8 +216,10 @@ def test_host_time_adds_up_or_hides() -> None:
 
 def test_a_full_cache_holds_tpot_and_lets_ttft_rise() -> None:
     tokens = 40 * (1024 + 1024)
-    found = [closed_loop(step_table(), Load(c, 1024, 1024, cache_tokens=tokens), Scheduling())
-             for c in (64, 128, 256)]
+    found = [
+        closed_loop(step_table(), Load(c, 1024, 1024, cache_tokens=tokens), Scheduling())
+        for c in (64, 128, 256)
+    ]
     assert all(f.full for f in found)
     assert found[2].tpot == pytest.approx(found[0].tpot, rel=0.03)
     assert found[2].ttft > 2 * found[1].ttft > 4 * found[0].ttft
@@ -211,8 +253,9 @@ def test_laws_of_the_loop(concurrency: float, isl: int, osl: int, exclusive: boo
     assert found.tpot >= step_table().step(found.active) * (1 - 1e-6)
     assert found.ttft >= step_table().prompt * (1 - 1e-9)
     assert 0 <= found.interruption <= found.tpot
-    more = closed_loop(step_table(), Load(concurrency + 1, isl, osl),
-                       Scheduling(exclusive=exclusive))
+    more = closed_loop(
+        step_table(), Load(concurrency + 1, isl, osl), Scheduling(exclusive=exclusive)
+    )
     assert more.tpot >= found.tpot * (1 - 1e-6)
 
 
@@ -229,8 +272,10 @@ def test_the_busiest_of_many_against_drawn_counts() -> None:
 
 def test_the_first_wave_of_a_full_cache_is_handled_by_the_host_as_well() -> None:
     load = Load(64, 1024, 512, requests=640, cache_tokens=16 * 1536)
-    bare, handled = (closed_loop(step_table(), load, Scheduling(handling_seconds=seconds))
-                     for seconds in (0.0, 0.5))
+    bare, handled = (
+        closed_loop(step_table(), load, Scheduling(handling_seconds=seconds))
+        for seconds in (0.0, 0.5)
+    )
     assert bare.full
     first = 16 / 640
     assert handled.ttft - bare.ttft == pytest.approx(first * 0.5, rel=0.02)

@@ -22,18 +22,28 @@ DEVICE = resolve_device("h200-sxm")
 
 def seconds(spec: ModelSpec, stack: str, tp: int, batch: int) -> tuple[float, float]:
     """(time apart from communication, communication) of an average layer."""
-    machine = Machine(DEVICE.bandwidth_bytes_per_s.value,
-                      kernel_arrays(DEVICE, ["bf16"], experts=False), None, fabric(DEVICE),
-                      (stack,))
+    machine = Machine(
+        DEVICE.bandwidth_bytes_per_s.value,
+        kernel_arrays(DEVICE, ["bf16"], experts=False),
+        None,
+        fabric(DEVICE),
+        (stack,),
+    )
     pts = points([Layout(tp, 1, 1, 1)], [(0, batch)])
     found = small_kernels(spec, machine, DEVICE, pts, decode_phase(pts, 1024.0))
     talk = float(found.communication[0, 0])
     return float(found.total()[0, 0]) - talk, talk
 
 
-@pytest.mark.parametrize(("name", "kinds"), [
-    ("llama-3.1-70b", (2, 0, 0, 0)), ("qwen3-32b", (2, 2, 0, 0)),
-    ("deepseek-v3", (2, 0, 0, 2)), ("minimax-m2.5", (2, 0, 2, 0))])
+@pytest.mark.parametrize(
+    ("name", "kinds"),
+    [
+        ("llama-3.1-70b", (2, 0, 0, 0)),
+        ("qwen3-32b", (2, 2, 0, 0)),
+        ("deepseek-v3", (2, 0, 0, 2)),
+        ("minimax-m2.5", (2, 0, 2, 0)),
+    ],
+)
 def test_norms_are_counted_by_what_they_act_on(name: str, kinds: tuple[int, ...]) -> None:
     norms = layer_norms(resolve_model(name))
     assert (norms.residual, norms.head, norms.wide, norms.other) == pytest.approx(kinds)

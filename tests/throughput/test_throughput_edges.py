@@ -36,8 +36,10 @@ def table(*groups: float) -> StepTimes:
 @pytest.mark.parametrize("exclusive", [True, False])
 def test_a_cache_that_just_holds_all_requests_is_as_good_as_a_larger_one(exclusive: bool) -> None:
     policy, load = Scheduling(exclusive=exclusive), Load(16, 1024, 256, alike=True)
-    just, more = (closed_loop(table(), replace(load, cache_tokens=tokens), policy)
-                  for tokens in (16.0 * 1280, 1e9))
+    just, more = (
+        closed_loop(table(), replace(load, cache_tokens=tokens), policy)
+        for tokens in (16.0 * 1280, 1e9)
+    )
     assert just == more
     assert not just.full
     less = closed_loop(table(), replace(load, cache_tokens=8.0 * 1280), policy)
@@ -45,13 +47,19 @@ def test_a_cache_that_just_holds_all_requests_is_as_good_as_a_larger_one(exclusi
     assert less.ttft > just.ttft
 
 
-@pytest.mark.parametrize(("groups", "together", "ahead"), [
-    ((40e-3,), 1, 16), ((40e-3, 60e-3), 2, 8), ((40e-3, 60e-3, 70e-3, 75e-3), 4, 4)])
+@pytest.mark.parametrize(
+    ("groups", "together", "ahead"),
+    [((40e-3,), 1, 16), ((40e-3, 60e-3), 2, 8), ((40e-3, 60e-3, 70e-3, 75e-3), 4, 4)],
+)
 def test_a_cohort_reads_its_prompts_in_groups_and_then_decodes(
-        groups: tuple[float, ...], together: int, ahead: int) -> None:
+    groups: tuple[float, ...], together: int, ahead: int
+) -> None:
     """16 of one length: their groups one after the other, then 256 steps of 16 sequences."""
-    found = closed_loop(table(*groups), Load(16, 1024, 256, alike=True, cache_tokens=1e9),
-                        Scheduling(exclusive=True))
+    found = closed_loop(
+        table(*groups),
+        Load(16, 1024, 256, alike=True, cache_tokens=1e9),
+        Scheduling(exclusive=True),
+    )
     reading, step = ahead * groups[together - 1], 8e-3 + 16 * 4e-5
     assert found.utilisation == pytest.approx(reading / (reading + 256 * step))
     assert found.tpot == pytest.approx(step + (ahead - 1) / 2 * groups[together - 1] / 256)
@@ -61,8 +69,7 @@ def test_a_cohort_reads_its_prompts_in_groups_and_then_decodes(
 def test_a_burst_is_read_in_groups_none_shorter_than_the_host_takes() -> None:
     """Eight prompts, two at a time in 60 ms: on average half of five passes, one's own apart."""
     times = table(40e-3, 60e-3)
-    assert burst_wait(times, Scheduling(exclusive=True), 8.0) == pytest.approx(
-        2.5 * 60e-3 - 40e-3)
+    assert burst_wait(times, Scheduling(exclusive=True), 8.0) == pytest.approx(2.5 * 60e-3 - 40e-3)
     slow = Scheduling(exclusive=True, prompt_floor_seconds=0.1)
     assert burst_wait(times, slow, 8.0) == pytest.approx(1.5 * 0.1)
 
@@ -109,10 +116,15 @@ def test_a_device_without_links_has_no_curve_of_collectives() -> None:
     assert linked.link_bytes_per_s == 450e9
 
 
-@pytest.mark.parametrize(("model", "kind", "flop"), [
-    ("llama-3.1-8b", "kv-k", 2 * 128), ("llama-3.1-8b", "kv-v", 2 * 128),
-    ("deepseek-v3", "kv-latent", 2 * (128 + 64 + 128)),
-    ("deepseek-v3.2", "kv-latent", 2 * (512 + 64 + 512))])
+@pytest.mark.parametrize(
+    ("model", "kind", "flop"),
+    [
+        ("llama-3.1-8b", "kv-k", 2 * 128),
+        ("llama-3.1-8b", "kv-v", 2 * 128),
+        ("deepseek-v3", "kv-latent", 2 * (128 + 64 + 128)),
+        ("deepseek-v3.2", "kv-latent", 2 * (512 + 64 + 512)),
+    ],
+)
 def test_flop_of_a_prompts_token_pair(model: str, kind: str, flop: float) -> None:
     """Dense prompts of latent attention are expanded to heads; selected ones run on the latents."""
     assert attention._prefill_flop(resolve_model(model).attention[0], kind) == flop
@@ -126,23 +138,33 @@ def test_flop_of_recurrent_layers_by_hand() -> None:
     assert (delta.key_dim, delta.head_dim) == (128, 128)
     assert recurrent._flop(delta, decode=False) == 2 * 64 * (3 * 128 + 2 * 128) + 2 * 3 * 128 * 128
     assert recurrent._flop(delta, decode=True) == 8 * 128 * 128
-    mamba = next(a for a in resolve_model("nemotron-3-nano-30b-a3b").attention
-                 if a.rule == "mamba2")
+    mamba = next(
+        a for a in resolve_model("nemotron-3-nano-30b-a3b").attention if a.rule == "mamba2"
+    )
     assert (mamba.key_dim, mamba.head_dim, mamba.heads // mamba.kv_heads) == (128, 64, 8)
     assert recurrent._flop(mamba, decode=False) == 2 * 64 * (128 / 8 + 64) + 4 * 128 * 64
     assert recurrent._flop(mamba, decode=True) == 6 * 128 * 64
 
 
-@pytest.mark.parametrize(("name", "reads"), [
-    ("ggml-q8_0", "w8a16"), ("ggml-q6_k", "w8a16"), ("ggml-q5_k", "w4a16"), ("ggml-q4_k", "w4a16")])
+@pytest.mark.parametrize(
+    ("name", "reads"),
+    [
+        ("ggml-q8_0", "w8a16"),
+        ("ggml-q6_k", "w8a16"),
+        ("ggml-q5_k", "w4a16"),
+        ("ggml-q4_k", "w4a16"),
+    ],
+)
 def test_types_of_more_than_six_bits_are_read_like_eight(name: str, reads: str) -> None:
     assert ggml.classes(resolve_device("h100-sxm"), scheme(name))[1] == reads
 
 
 def test_a_device_without_a_compute_capability_takes_the_row_of_its_platform() -> None:
     rows: list[dict[str, Any]] = [
-        {"capability": "9.0-9.9"}, {"capability": "7.0-8.9", "platforms": ["metal"]},
-        {"capability": "0-6.9"}]
+        {"capability": "9.0-9.9"},
+        {"capability": "7.0-8.9", "platforms": ["metal"]},
+        {"capability": "0-6.9"},
+    ]
     h100 = resolve_device("h100-sxm")
     other = replace(h100, compute_capability=None, platform="metal")
     assert ggml._by_capability(h100, rows) is rows[0]
@@ -154,8 +176,9 @@ def test_a_device_without_a_compute_capability_takes_the_row_of_its_platform() -
 
 def test_products_of_a_module_are_as_sure_as_what_they_are_made_of() -> None:
     device, spec = resolve_device("h200-sxm"), resolve_model("deepseek-v3")
-    products = Projections(spec.attention[0], spec.hidden_size, "fp8-block", expanded=True,
-                           indexer=False)
+    products = Projections(
+        spec.attention[0], spec.hidden_size, "fp8-block", expanded=True, indexer=False
+    )
     found = products.seconds(device, ("vllm",), np.array([512.0]), np.array([128.0]))
     models = [gemm_model(device, name, ("vllm",)) for name in ("fp8-block", "bf16")]
     assert found is not None

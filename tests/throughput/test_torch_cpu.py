@@ -19,15 +19,31 @@ CORES = XEON.silicon.multiprocessors.value if XEON.silicon is not None else 1.0
 
 def measured(seconds):
     error = FitError(3, 3, 0.0, 0.0, 0.0, 0.3, 0.8)
-    fit = FittedSet("torch-scaled-mm", "torch", "2.13.0+cpu", "fp8", {"weight_seconds": seconds},
-                    {}, error, "fitted", "here", "2026-11-27")
+    fit = FittedSet(
+        "torch-scaled-mm",
+        "torch",
+        "2.13.0+cpu",
+        "fp8",
+        {"weight_seconds": seconds},
+        {},
+        error,
+        "fitted",
+        "here",
+        "2026-11-27",
+    )
     return replace(XEON, fitted={**XEON.fitted, ("torch-scaled-mm", "torch", "fp8"): fit})
 
 
-@pytest.mark.parametrize(("engine", "device", "scheme", "found"), [
-    ("vllm", XEON, "fp8-channel", True), ("vllm", XEON, "int8-w8a8", False),
-    ("sglang", XEON, "fp8-channel", False), ("any", XEON, "fp8-channel", False),
-    ("vllm", resolve_device("h100-sxm"), "fp8-channel", False)])
+@pytest.mark.parametrize(
+    ("engine", "device", "scheme", "found"),
+    [
+        ("vllm", XEON, "fp8-channel", True),
+        ("vllm", XEON, "int8-w8a8", False),
+        ("sglang", XEON, "fp8-channel", False),
+        ("any", XEON, "fp8-channel", False),
+        ("vllm", resolve_device("h100-sxm"), "fp8-channel", False),
+    ],
+)
 def test_who_emulates(engine, device, scheme, found):
     assert (emulated(engine, device, scheme) is not None) == found
 
@@ -50,9 +66,14 @@ def test_kernels_multiply_in_fp32_and_say_how_sure_they_are():
 
 
 def test_widening_and_product_follow_each_other():
-    both = parts(compute=np.array([[2.0, 2.0]]), memory=np.array([[1.0, 3.0]]),
-                 conversion=np.array([[5.0, 5.0]]), launch=np.zeros((1, 2)),
-                 busy=np.array([[5.0, 5.0]]), overlap=True)
+    both = parts(
+        compute=np.array([[2.0, 2.0]]),
+        memory=np.array([[1.0, 3.0]]),
+        conversion=np.array([[5.0, 5.0]]),
+        launch=np.zeros((1, 2)),
+        busy=np.array([[5.0, 5.0]]),
+        overlap=True,
+    )
     found = one_by_one(both, np.array([False, True]))
     assert found.total().tolist() == [[5.0, 8.0]]
     assert found.overlap.tolist() == [[True, False]]
@@ -62,8 +83,10 @@ def test_widening_and_product_follow_each_other():
 def test_a_step_takes_the_weights_times_a_weight():
     """106,168,320 weights in the linears of 30 layers (960·576 + 576·576 + 3 · 1536·576)."""
     spec, here = bundled_model("smollm2-135m"), measured(20e-9)
-    wide, narrow = (prompt_and_step(alone(spec, Alone(here, "vllm@0.32", 448, 64, 512, "bf16"),
-                                          scheme=scheme)) for scheme in ("bf16", "fp8-channel"))
+    wide, narrow = (
+        prompt_and_step(alone(spec, Alone(here, "vllm@0.32", 448, 64, 512, "bf16"), scheme=scheme))
+        for scheme in ("bf16", "fp8-channel")
+    )
     weights = 30 * (960 * 576 + 576 * 576 + 3 * 1536 * 576)
     assert narrow[1].value - wide[1].value == pytest.approx(weights * 20e-9, rel=0.02)
     assert narrow[0].value - wide[0].value == pytest.approx(weights * 20e-9, rel=0.1)

@@ -22,13 +22,19 @@ def test_by_hand() -> None:
 def test_no_predictions_have_no_errors() -> None:
     found = summarise([])
     assert (found.n, found.mape, found.median_ape, found.p90_ape, found.bias) == (
-        0, None, None, None, None)
+        0,
+        None,
+        None,
+        None,
+        None,
+    )
 
 
 @given(values=errors, share=st.floats(0, 1))
 def test_quantiles_are_numpys(values: list[float], share: float) -> None:
     assert quantile(sorted(values), share) == pytest.approx(
-        float(np.quantile(values, share)), abs=1e-9)
+        float(np.quantile(values, share)), abs=1e-9
+    )
 
 
 @settings(max_examples=examples(30, 2000))

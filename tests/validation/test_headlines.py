@@ -9,10 +9,28 @@ import pytest
 from planner.validation.headlines import covered, headlines
 from planner.validation.records import Outcome
 
-ROW = Outcome("op_gemm", 0, "latency", "h100-sxm", "trtllm 1.0", "", "bf16", "held-out",
-              measured=100.0, predicted=110.0, low=90.0, high=130.0)
-SERVED = replace(ROW, table="e2e_silicon_shared", metric="tpot", model="llama-3.1-8b",
-                 regime="aggregated", mode="agg")
+ROW = Outcome(
+    "op_gemm",
+    0,
+    "latency",
+    "h100-sxm",
+    "trtllm 1.0",
+    "",
+    "bf16",
+    "held-out",
+    measured=100.0,
+    predicted=110.0,
+    low=90.0,
+    high=130.0,
+)
+SERVED = replace(
+    ROW,
+    table="e2e_silicon_shared",
+    metric="tpot",
+    model="llama-3.1-8b",
+    regime="aggregated",
+    mode="agg",
+)
 
 
 def test_an_excluded_row_counts_beside_the_headline_only() -> None:
@@ -34,15 +52,19 @@ def test_a_second_prediction_of_a_row_is_no_exclusion() -> None:
     assert found.together.n == 1
 
 
-@pytest.mark.parametrize(("change", "what"), [
-    ({}, "TPOT, dense, one pool"),
-    ({"metric": "ttft"}, "TTFT, dense, one pool"),
-    ({"mode": "disagg"}, "TPOT, dense, two pools"),
-    ({"model": "deepseek-v3"}, "TPOT, experts, one pool"),
-    ({"table": "e2e_silicon_shared_2"}, "TPOT, dense, one pool"),
-    ({"table": "op_moe_2", "regime": "held-out"}, "experts"),
-    ({"table": "op_moe_a2a", "regime": "held-out"}, "exchange"),
-    ({"table": "op_gemm_2", "regime": "held-out", "format": "nvfp4"}, "GEMM, nvfp4")])
+@pytest.mark.parametrize(
+    ("change", "what"),
+    [
+        ({}, "TPOT, dense, one pool"),
+        ({"metric": "ttft"}, "TTFT, dense, one pool"),
+        ({"mode": "disagg"}, "TPOT, dense, two pools"),
+        ({"model": "deepseek-v3"}, "TPOT, experts, one pool"),
+        ({"table": "e2e_silicon_shared_2"}, "TPOT, dense, one pool"),
+        ({"table": "op_moe_2", "regime": "held-out"}, "experts"),
+        ({"table": "op_moe_a2a", "regime": "held-out"}, "exchange"),
+        ({"table": "op_gemm_2", "regime": "held-out", "format": "nvfp4"}, "GEMM, nvfp4"),
+    ],
+)
 def test_what_a_row_belongs_to(change: dict[str, str], what: str) -> None:
     assert [h.what for h in headlines([replace(SERVED, **change)])] == [what]  # type: ignore[arg-type]
 

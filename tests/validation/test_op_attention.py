@@ -8,14 +8,40 @@ import pytest
 from planner.validation.records import Outcome, Validation
 from planner.validation.run import validate
 
-PREFILL = {"src": "A1", "device": "h100_sxm", "software": "trtllm 1.3", "kernel": "k",
-           "attn_dtype": "bfloat16", "kv_dtype": "bfloat16", "batch": "1", "isl": "4096",
-           "heads": "32", "kv_heads": "8", "head_dim": "128", "window": "0", "latency_us": "283"}
-DECODE = {**{k: v for k, v in PREFILL.items() if k != "isl"}, "batch": "64", "kv_len": "8192",
-          "latency_us": "715"}
-MLA = {"src": "A2", "device": "h100_sxm", "software": "sglang 0.5", "phase": "generation",
-       "mla_dtype": "bfloat16", "kv_dtype": "bfloat16", "heads": "16", "batch": "128", "isl": "1",
-       "kv_len": "4096", "latency_us": "215"}
+PREFILL = {
+    "src": "A1",
+    "device": "h100_sxm",
+    "software": "trtllm 1.3",
+    "kernel": "k",
+    "attn_dtype": "bfloat16",
+    "kv_dtype": "bfloat16",
+    "batch": "1",
+    "isl": "4096",
+    "heads": "32",
+    "kv_heads": "8",
+    "head_dim": "128",
+    "window": "0",
+    "latency_us": "283",
+}
+DECODE = {
+    **{k: v for k, v in PREFILL.items() if k != "isl"},
+    "batch": "64",
+    "kv_len": "8192",
+    "latency_us": "715",
+}
+MLA = {
+    "src": "A2",
+    "device": "h100_sxm",
+    "software": "sglang 0.5",
+    "phase": "generation",
+    "mla_dtype": "bfloat16",
+    "kv_dtype": "bfloat16",
+    "heads": "16",
+    "batch": "128",
+    "isl": "1",
+    "kv_len": "4096",
+    "latency_us": "215",
+}
 
 
 def table(folder: Path, base: dict[str, str], *rows: dict[str, str], name: str = "t") -> Validation:
@@ -32,8 +58,9 @@ def only(report: Validation) -> Outcome:
 
 
 @pytest.mark.parametrize("base", [PREFILL, DECODE, MLA])
-def test_a_measured_device_is_predicted_by_its_own_fit(tmp_path: Path,
-                                                       base: dict[str, str]) -> None:
+def test_a_measured_device_is_predicted_by_its_own_fit(
+    tmp_path: Path, base: dict[str, str]
+) -> None:
     outcome = only(table(tmp_path, base, {}))
     assert outcome.regime in ("held-out", "fitted")
     assert outcome.format == "bf16/bf16"
@@ -43,13 +70,21 @@ def test_a_measured_device_is_predicted_by_its_own_fit(tmp_path: Path,
 
 
 def test_regimes_follow_the_hold_out_and_the_rules(tmp_path: Path) -> None:
-    report = table(tmp_path, DECODE, {"heads": "64", "kv_heads": "1"}, {"kv_len": "2"}, {},
-                   {"heads": "4", "kv_heads": "1"})
+    report = table(
+        tmp_path,
+        DECODE,
+        {"heads": "64", "kv_heads": "1"},
+        {"kv_len": "2"},
+        {},
+        {"heads": "4", "kv_heads": "1"},
+    )
     assert {o.regime for o in report.outcomes} <= {"held-out", "fitted"}
     assert all(o.predicted is not None for o in report.outcomes)
     other = table(tmp_path, DECODE, {"kernel": "vllm_triton_attn"}, {"latency_us": "10"})
     assert [o.regime for o in other.outcomes] == [
-        "excluded: Triton runs heads of 192", "excluded: faster than memory delivers"]
+        "excluded: Triton runs heads of 192",
+        "excluded: faster than memory delivers",
+    ]
     one = table(tmp_path, PREFILL, {"isl": "1", "latency_us": "9"})
     assert only(one).regime == "excluded: a prompt of one token runs the decode kernel"
 
@@ -84,7 +119,17 @@ def test_a_device_without_a_relative_is_priced_by_the_prior(tmp_path: Path) -> N
 
 
 def test_reasons_for_rows_without_a_prediction(tmp_path: Path) -> None:
-    report = table(tmp_path, DECODE, {"device": "abacus"}, {"kv_dtype": "ternary"},
-                   {"batch": "many"}, {"software": "mystery 1"})
+    report = table(
+        tmp_path,
+        DECODE,
+        {"device": "abacus"},
+        {"kv_dtype": "ternary"},
+        {"batch": "many"},
+        {"software": "mystery 1"},
+    )
     assert {u.reason: u.n for u in report.uncovered} == {
-        "unknown device": 1, "unknown format": 1, "malformed row": 1, "unknown engine": 1}
+        "unknown device": 1,
+        "unknown format": 1,
+        "malformed row": 1,
+        "unknown engine": 1,
+    }

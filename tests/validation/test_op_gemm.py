@@ -13,10 +13,27 @@ from planner.validation.op_rows import Batch, batches, profile_of, stack_of
 from planner.validation.records import REASONS, Outcome
 from planner.validation.run import KINDS
 
-ROW = {"src": "A01", "device": "h100_sxm", "software": "trtllm 1.3", "kernel": "torch_flow",
-       "w_a_dtype": "bfloat16", "m": "64", "n": "4096", "k": "4096", "latency_us": "16.0"}
-QUANTISE = {"src": "A64", "device": "h100_sxm", "software": "trtllm 1.3", "op": "scale_matrix",
-            "quant_dtype": "fp8", "m": "512", "k": "4096", "latency_us": "4.0"}
+ROW = {
+    "src": "A01",
+    "device": "h100_sxm",
+    "software": "trtllm 1.3",
+    "kernel": "torch_flow",
+    "w_a_dtype": "bfloat16",
+    "m": "64",
+    "n": "4096",
+    "k": "4096",
+    "latency_us": "16.0",
+}
+QUANTISE = {
+    "src": "A64",
+    "device": "h100_sxm",
+    "software": "trtllm 1.3",
+    "op": "scale_matrix",
+    "quant_dtype": "fp8",
+    "m": "512",
+    "k": "4096",
+    "latency_us": "4.0",
+}
 
 
 def gemm(**changes: str) -> Outcome:
@@ -36,19 +53,22 @@ def test_a_row_is_predicted_with_its_interval() -> None:
 
 @pytest.mark.parametrize(("n", "k"), [(4096, 4096), (4096, 7168), (2048, 2048), (7168, 16384)])
 def test_the_hash_of_the_shape_says_what_was_held_out(n: int, k: int) -> None:
-    assert gemm(n=str(n), k=str(k)).regime == (
-        "held-out" if held_out(f"{n},{k}") else "fitted")
+    assert gemm(n=str(n), k=str(k)).regime == ("held-out" if held_out(f"{n},{k}") else "fitted")
 
 
-@pytest.mark.parametrize(("changes", "regime"), [
-    ({"device": "gb200"}, "transferred"), ({"software": "sglang 0.5"}, "transferred"),
-    ({"w_a_dtype": "int4_wo"}, "prior"),
-    ({"device": "a100_sxm", "w_a_dtype": "sq", "n": "4090"}, "fitted"),
-    ({"device": "jetson_agx_orin_64"}, "prior"),
-    ({"w_a_dtype": "fp8_block", "m": "257"}, f"excluded: {UNALIGNED}"),
-    ({"w_a_dtype": "fp8", "software": "vllm 1", "m": "257"}, f"excluded: {UNALIGNED}"),
-    ({"w_a_dtype": "fp8_block", "software": "vllm 1"}, f"excluded: {HOST_BOUND}"),
-])
+@pytest.mark.parametrize(
+    ("changes", "regime"),
+    [
+        ({"device": "gb200"}, "transferred"),
+        ({"software": "sglang 0.5"}, "transferred"),
+        ({"w_a_dtype": "int4_wo"}, "prior"),
+        ({"device": "a100_sxm", "w_a_dtype": "sq", "n": "4090"}, "fitted"),
+        ({"device": "jetson_agx_orin_64"}, "prior"),
+        ({"w_a_dtype": "fp8_block", "m": "257"}, f"excluded: {UNALIGNED}"),
+        ({"w_a_dtype": "fp8", "software": "vllm 1", "m": "257"}, f"excluded: {UNALIGNED}"),
+        ({"w_a_dtype": "fp8_block", "software": "vllm 1"}, f"excluded: {HOST_BOUND}"),
+    ],
+)
 def test_regimes(changes: dict[str, str], regime: str) -> None:
     found = gemm(**changes)
     assert found.regime == regime
@@ -64,20 +84,29 @@ def test_a_disturbed_row_is_left_out() -> None:
 
 
 def test_what_has_no_rule_is_not_left_out() -> None:
-    for changes in ({"m": "257"}, {"m": "257", "w_a_dtype": "fp8"},
-                    {"m": "257", "w_a_dtype": "fp8_block", "device": "b200_sxm"},
-                    {"m": "1", "w_a_dtype": "fp8", "device": "b200_sxm"}):
+    for changes in (
+        {"m": "257"},
+        {"m": "257", "w_a_dtype": "fp8"},
+        {"m": "257", "w_a_dtype": "fp8_block", "device": "b200_sxm"},
+        {"m": "1", "w_a_dtype": "fp8", "device": "b200_sxm"},
+    ):
         assert not gemm(**changes).regime.startswith("excluded")
 
 
-@pytest.mark.parametrize(("changes", "reason"), [
-    ({"device": "abacus"}, "unknown device"), ({"w_a_dtype": "fp7"}, "unknown format"),
-    ({"software": "mlc 1"}, "unknown engine"), ({"m": "0"}, "malformed row"),
-    ({"k": "many"}, "malformed row"), ({"latency_us": "nan"}, "malformed row"),
-    ({"latency_us": "inf"}, "malformed row"),
-    ({"device": "a100_sxm", "w_a_dtype": "fp8"}, "not executable"),
-    ({"device": "h100_sxm", "w_a_dtype": "nvfp4"}, "not executable"),
-])
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"device": "abacus"}, "unknown device"),
+        ({"w_a_dtype": "fp7"}, "unknown format"),
+        ({"software": "mlc 1"}, "unknown engine"),
+        ({"m": "0"}, "malformed row"),
+        ({"k": "many"}, "malformed row"),
+        ({"latency_us": "nan"}, "malformed row"),
+        ({"latency_us": "inf"}, "malformed row"),
+        ({"device": "a100_sxm", "w_a_dtype": "fp8"}, "not executable"),
+        ({"device": "h100_sxm", "w_a_dtype": "nvfp4"}, "not executable"),
+    ],
+)
 def test_rows_without_a_prediction_say_why(changes: dict[str, str], reason: str) -> None:
     found = gemm(**changes)
     assert found.predicted is None
@@ -91,12 +120,18 @@ def test_the_outcomes_are_in_the_order_of_the_rows() -> None:
 
 
 def test_quantise_rows() -> None:
-    rows = [QUANTISE, QUANTISE | {"software": "vllm 1", "op": "compute_scale"},
-            QUANTISE | {"op": "other"}, QUANTISE | {"device": "jetson_agx_orin_64"},
-            QUANTISE | {"m": "-1"}]
+    rows = [
+        QUANTISE,
+        QUANTISE | {"software": "vllm 1", "op": "compute_scale"},
+        QUANTISE | {"op": "other"},
+        QUANTISE | {"device": "jetson_agx_orin_64"},
+        QUANTISE | {"m": "-1"},
+    ]
     found = op_quantize.predict_rows("op_quantize", rows)
     assert [o.regime for o in found[:2]] == [
-        "held-out" if held_out("4096") else "fitted", "excluded: times do not follow the size"]
+        "held-out" if held_out("4096") else "fitted",
+        "excluded: times do not follow the size",
+    ]
     assert found[2].reason == "quantity not predicted"
     assert found[3].regime == "prior"
     assert found[4].reason == "malformed row"
@@ -126,8 +161,13 @@ def test_tables_are_known_by_their_columns() -> None:
 
 
 def test_names_of_devices_and_stacks() -> None:
-    for text, id in (("h100_sxm", "h100-sxm"), ("h20_sxm", "h20"), ("l40s", "l40s"),
-                     ("rtx_pro_6000_server", "rtx-pro-6000"), ("b300_sxm", "b300-sxm")):
+    for text, id in (
+        ("h100_sxm", "h100-sxm"),
+        ("h20_sxm", "h20"),
+        ("l40s", "l40s"),
+        ("rtx_pro_6000_server", "rtx-pro-6000"),
+        ("b300_sxm", "b300-sxm"),
+    ):
         found = profile_of(text)
         assert found is not None
         assert found.id == id
@@ -138,8 +178,12 @@ def test_names_of_devices_and_stacks() -> None:
 
 def test_a_profile_may_stand_for_a_name() -> None:
     mine = resolve_device("h20")
-    [batch], bad = batches([ROW | {"device": "node7"}, ROW | {"device": "node7", "n": ""}],
-                           ("w_a_dtype",), ("m", "n", "k", "latency_us"), profiles={"node7": mine})
+    [batch], bad = batches(
+        [ROW | {"device": "node7"}, ROW | {"device": "node7", "n": ""}],
+        ("w_a_dtype",),
+        ("m", "n", "k", "latency_us"),
+        profiles={"node7": mine},
+    )
     assert batch.device == "h20"
     assert bad == [1]
     np.testing.assert_array_equal(batch.columns["m"], [64.0])

@@ -8,16 +8,34 @@ import pytest
 from planner.validation.op_linear_attention import predict_rows
 from planner.validation.run import validate
 
-BASE = {"src": "D19", "device": "h200_sxm", "software": "vllm 0.24.0",
-        "kernel": "causal_conv1d_update", "phase": "generation", "batch": "1", "seq_len": "1",
-        "num_tokens": "1", "hidden": "2048", "d_conv": "4", "k_heads": "16", "k_dim": "128",
-        "v_heads": "32", "v_dim": "128", "latency_us": "2"}
+BASE = {
+    "src": "D19",
+    "device": "h200_sxm",
+    "software": "vllm 0.24.0",
+    "kernel": "causal_conv1d_update",
+    "phase": "generation",
+    "batch": "1",
+    "seq_len": "1",
+    "num_tokens": "1",
+    "hidden": "2048",
+    "d_conv": "4",
+    "k_heads": "16",
+    "k_dim": "128",
+    "v_heads": "32",
+    "v_dim": "128",
+    "latency_us": "2",
+}
 DATA = Path(__file__).resolve().parents[2].parent / "shared" / "measured"
 
 
-@pytest.mark.parametrize(("kernel", "variant"), [
-    ("causal_conv1d_update", "conv-decode"), ("chunk_gated_delta_rule_flashinfer", "chunk"),
-    ("fused_recurrent_gated_delta_rule_packed_decode", "recurrent")])
+@pytest.mark.parametrize(
+    ("kernel", "variant"),
+    [
+        ("causal_conv1d_update", "conv-decode"),
+        ("chunk_gated_delta_rule_flashinfer", "chunk"),
+        ("fused_recurrent_gated_delta_rule_packed_decode", "recurrent"),
+    ],
+)
 def test_a_kernel_is_predicted_by_name(kernel: str, variant: str) -> None:
     [outcome] = predict_rows("t", [{**BASE, "kernel": kernel}])
     assert outcome.format == variant
@@ -26,10 +44,16 @@ def test_a_kernel_is_predicted_by_name(kernel: str, variant: str) -> None:
     assert (outcome.predicted or 0) > 0
 
 
-@pytest.mark.parametrize(("change", "reason"), [
-    ({"kernel": "lightning"}, "unknown format"), ({"device": "abacus"}, "unknown device"),
-    ({"software": "mine 1"}, "unknown engine"), ({"seq_len": "many"}, "malformed row"),
-    ({"device": "jetson-agx-thor-t5000"}, "not measured")])
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"kernel": "lightning"}, "unknown format"),
+        ({"device": "abacus"}, "unknown device"),
+        ({"software": "mine 1"}, "unknown engine"),
+        ({"seq_len": "many"}, "malformed row"),
+        ({"device": "jetson-agx-thor-t5000"}, "not measured"),
+    ],
+)
 def test_other_rows_have_a_reason(change: dict[str, str], reason: str) -> None:
     [outcome] = predict_rows("t", [{**BASE, **change}])
     assert outcome.predicted is None

@@ -11,8 +11,13 @@ from planner.validation.run import validate
 
 DATA = Path(__file__).resolve().parents[2].parent / "shared" / "measured"
 ENGINES = ("vllm", "sglang", "tensorrt-llm")
-KV = ("kv_gib_per_gpu", "kv_tokens_per_replica", "kv_blocks", "max_concurrency",
-      "kv_gib_needed_for_one_request")
+KV = (
+    "kv_gib_per_gpu",
+    "kv_tokens_per_replica",
+    "kv_blocks",
+    "max_concurrency",
+    "kv_gib_needed_for_one_request",
+)
 
 
 @pytest.fixture(scope="module")
@@ -22,10 +27,13 @@ def report() -> Validation:
     return validate(DATA, only="memory")
 
 
-def share_and_errors(report: Validation, wanted: Callable[[Outcome], bool],
-                     ) -> tuple[float, float, float]:
-    rows = [o for o in report.outcomes
-            if o.regime == "headline" and o.engine in ENGINES and wanted(o)]
+def share_and_errors(
+    report: Validation,
+    wanted: Callable[[Outcome], bool],
+) -> tuple[float, float, float]:
+    rows = [
+        o for o in report.outcomes if o.regime == "headline" and o.engine in ENGINES and wanted(o)
+    ]
     found = summarise([o.error_percent for o in rows if o.predicted is not None])
     assert found.median_ape is not None
     assert found.p90_ape is not None
@@ -42,7 +50,8 @@ def test_weights(report: Validation) -> None:
 @pytest.mark.parametrize("quantities", [KV, KV[:1], KV[1:2]])
 def test_caches_with_given_overheads(report: Validation, quantities: tuple[str, ...]) -> None:
     share, median, _ = share_and_errors(
-        report, lambda o: o.quantity in quantities and o.mode == "given-overheads")
+        report, lambda o: o.quantity in quantities and o.mode == "given-overheads"
+    )
     assert share >= 0.85
     assert median <= 0.3
 
@@ -50,15 +59,19 @@ def test_caches_with_given_overheads(report: Validation, quantities: tuple[str, 
 @pytest.mark.parametrize("quantities", [KV, KV[:1], KV[1:2]])
 def test_caches_predicted(report: Validation, quantities: tuple[str, ...]) -> None:
     share, median, p90 = share_and_errors(
-        report, lambda o: o.quantity in quantities and o.mode == "predicted")
+        report, lambda o: o.quantity in quantities and o.mode == "predicted"
+    )
     assert share >= 0.60
     assert median <= 2.0
     assert p90 <= 6.0
 
 
 def test_llama_cpp_caches_are_exact(report: Validation) -> None:
-    rows = [o for o in report.outcomes if "llama" in o.engine and o.quantity == "kv_gib_total"
-            and o.predicted is not None]
+    rows = [
+        o
+        for o in report.outcomes
+        if "llama" in o.engine and o.quantity == "kv_gib_total" and o.predicted is not None
+    ]
     assert len(rows) >= 40
     assert max(abs(o.predicted - o.measured) for o in rows if o.predicted) < 0.011 * 2**20
 
@@ -67,4 +80,5 @@ def test_every_row_is_predicted_or_has_a_reason(report: Validation) -> None:
     assert {o.row for o in report.outcomes} == set(range(len({o.row for o in report.outcomes})))
     assert all((o.predicted is None) == bool(o.reason) for o in report.outcomes)
     assert sum(u.n for u in report.uncovered) == len(
-        {(o.row, o.reason) for o in report.outcomes if o.predicted is None})
+        {(o.row, o.reason) for o in report.outcomes if o.predicted is None}
+    )

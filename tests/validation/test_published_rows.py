@@ -26,10 +26,21 @@ from planner.validation.serving_rules import benchmark
 from planner.validation.settled import settled_shape
 
 ROW = {
-    "source": "s", "device": "H200", "n_devices": "8", "software": "TensorRT-LLM 1.0",
-    "model": "Llama 3.1 70B", "w_dtype": "fp8", "a_dtype": "fp8", "kv_dtype": "fp8",
-    "parallelism": "TP8", "batch_or_concurrency": "max load (inflight batching)", "isl": "1000",
-    "osl": "1000", "metric": "output_tokens_per_s_total", "value": "10000", "unit": "tok/s",
+    "source": "s",
+    "device": "H200",
+    "n_devices": "8",
+    "software": "TensorRT-LLM 1.0",
+    "model": "Llama 3.1 70B",
+    "w_dtype": "fp8",
+    "a_dtype": "fp8",
+    "kv_dtype": "fp8",
+    "parallelism": "TP8",
+    "batch_or_concurrency": "max load (inflight batching)",
+    "isl": "1000",
+    "osl": "1000",
+    "metric": "output_tokens_per_s_total",
+    "value": "10000",
+    "unit": "tok/s",
     "note": "",
 }
 LLAMA, DEEPSEEK = bundled_model("llama-3.1-70b"), bundled_model("deepseek-v3")
@@ -40,9 +51,13 @@ def one(**changes: str) -> Outcome:
     return found
 
 
-@pytest.mark.parametrize("changes", [
-    {"metric": "prefill_time", "unit": "s", "value": "1"},
-    {"metric": "tpot", "unit": "ms", "value": "20"}])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"metric": "prefill_time", "unit": "s", "value": "1"},
+        {"metric": "tpot", "unit": "ms", "value": "20"},
+    ],
+)
 def test_prompts_and_steps_carry_what_composed_times_are_off(changes: dict[str, str]) -> None:
     found = one(**changes, batch_or_concurrency="4")
     assert found.predicted is not None
@@ -51,32 +66,44 @@ def test_prompts_and_steps_carry_what_composed_times_are_off(changes: dict[str, 
     assert width > hypot(common, e2e_published.AGE_SIGMA)
 
 
-@pytest.mark.parametrize(("metric", "unit", "quantity", "of"), [
-    ("output_tokens_per_s_total", "tok/s", "output_tokens_per_second", "total"),
-    ("output_tokens_per_s", "tok/s", "output_tokens_per_second", "total"),
-    ("output_tokens_per_s_per_gpu", "tok/s/GPU", "output_tokens_per_second", "device"),
-    ("output_tokens_per_s_per_node", "tok/s/node", "output_tokens_per_second", "node"),
-    ("output_tokens_per_s_per_user", "tok/s/user", "tpot", "user"),
-    ("throughput_offline", "Tokens/s", "output_tokens_per_second", "total"),
-    ("ttft", "ms", "ttft", "total"), ("first_token_latency", "ms", "ttft", "total"),
-    ("itl", "ms", "tpot", "total"), ("next_token_latency", "ms", "tpot", "total"),
-    ("total_latency_32_tokens", "ms", "latency", "total"),
-    ("prefill_ms", "ms", "prefill_time", "total"),
-    ("generation_tokens_per_s", "tok/s", "decode_tokens_per_second", "total"),
-    ("decode_tokens_per_s", "tok/s", "decode_tokens_per_second", "total"),
-    ("prefill_tokens_per_s", "tok/s", "prefill_tokens_per_second", "total"),
-    ("pp512", "tok/s", "prefill_tokens_per_second", "total"),
-    ("tg128", "tok/s", "decode_tokens_per_second", "total"),
-])
+@pytest.mark.parametrize(
+    ("metric", "unit", "quantity", "of"),
+    [
+        ("output_tokens_per_s_total", "tok/s", "output_tokens_per_second", "total"),
+        ("output_tokens_per_s", "tok/s", "output_tokens_per_second", "total"),
+        ("output_tokens_per_s_per_gpu", "tok/s/GPU", "output_tokens_per_second", "device"),
+        ("output_tokens_per_s_per_node", "tok/s/node", "output_tokens_per_second", "node"),
+        ("output_tokens_per_s_per_user", "tok/s/user", "tpot", "user"),
+        ("throughput_offline", "Tokens/s", "output_tokens_per_second", "total"),
+        ("ttft", "ms", "ttft", "total"),
+        ("first_token_latency", "ms", "ttft", "total"),
+        ("itl", "ms", "tpot", "total"),
+        ("next_token_latency", "ms", "tpot", "total"),
+        ("total_latency_32_tokens", "ms", "latency", "total"),
+        ("prefill_ms", "ms", "prefill_time", "total"),
+        ("generation_tokens_per_s", "tok/s", "decode_tokens_per_second", "total"),
+        ("decode_tokens_per_s", "tok/s", "decode_tokens_per_second", "total"),
+        ("prefill_tokens_per_s", "tok/s", "prefill_tokens_per_second", "total"),
+        ("pp512", "tok/s", "prefill_tokens_per_second", "total"),
+        ("tg128", "tok/s", "decode_tokens_per_second", "total"),
+    ],
+)
 def test_what_a_metric_means(metric: str, unit: str, quantity: str, of: str) -> None:
     found = measured(metric, unit)
     assert (found.quantity, found.of) == (quantity, of)
 
 
-@pytest.mark.parametrize(("metric", "unit", "reason"), [
-    ("dispatch_bw", "GB/s", "quantity not predicted"), ("", "ms", "quantity not predicted"),
-    ("ttft", "tok/s", "malformed row"), ("tg128", "ms", "malformed row"),
-    ("ttft", "", "malformed row"), ("fp8 gemm peak", "TFLOPS", "quantity not predicted")])
+@pytest.mark.parametrize(
+    ("metric", "unit", "reason"),
+    [
+        ("dispatch_bw", "GB/s", "quantity not predicted"),
+        ("", "ms", "quantity not predicted"),
+        ("ttft", "tok/s", "malformed row"),
+        ("tg128", "ms", "malformed row"),
+        ("ttft", "", "malformed row"),
+        ("fp8 gemm peak", "TFLOPS", "quantity not predicted"),
+    ],
+)
 def test_what_no_metric_means(metric: str, unit: str, reason: str) -> None:
     with pytest.raises(NotCoveredError) as caught:
         measured(metric, unit)
@@ -87,9 +114,18 @@ def test_llama_bench_states_its_lengths_in_the_name() -> None:
     prompt, answer = measured("pp512", "tok/s"), measured("tg128", "tok/s")
     assert (prompt.isl, prompt.osl, prompt.alone) == (512, 0, True)
     assert (answer.isl, answer.osl, answer.alone) == (0, 128, True)
-    row = ROW | {"device": "Xeon 6980P", "software": "llama.cpp", "w_dtype": "q4_0",
-                 "model": "Qwen3-4B", "n_devices": "1", "parallelism": "", "isl": "", "osl": "",
-                 "batch_or_concurrency": "", "kv_dtype": ""}
+    row = ROW | {
+        "device": "Xeon 6980P",
+        "software": "llama.cpp",
+        "w_dtype": "q4_0",
+        "model": "Qwen3-4B",
+        "n_devices": "1",
+        "parallelism": "",
+        "isl": "",
+        "osl": "",
+        "batch_or_concurrency": "",
+        "kv_dtype": "",
+    }
     assert resolve(row | {"metric": "pp512"}).cases[0].isl == 512
     assert resolve(row | {"metric": "tg128"}).cases[0].osl == 128
     fast, slow = one(**row | {"metric": "pp512"}), one(**row | {"metric": "tg128"})
@@ -98,11 +134,22 @@ def test_llama_bench_states_its_lengths_in_the_name() -> None:
     assert fast.predicted > 2 * slow.predicted
 
 
-@pytest.mark.parametrize(("text", "batch", "each", "limits"), [
-    ("8", 8, 0, ""), ("8.0", 8, 0, ""), ("max load (inflight batching)", 0, 0, ""),
-    ("Offline", 0, 0, ""), ("Server", 0, 0, "server"), ("Interactive", 0, 0, "interactive"),
-    ("256/GPU", 0, 256, ""), ("batch 16", 16, 0, ""), ("bs=4", 4, 0, ""), ("", 0, 0, ""),
-    ("SingleStream", 1, 0, "")])
+@pytest.mark.parametrize(
+    ("text", "batch", "each", "limits"),
+    [
+        ("8", 8, 0, ""),
+        ("8.0", 8, 0, ""),
+        ("max load (inflight batching)", 0, 0, ""),
+        ("Offline", 0, 0, ""),
+        ("Server", 0, 0, "server"),
+        ("Interactive", 0, 0, "interactive"),
+        ("256/GPU", 0, 256, ""),
+        ("batch 16", 16, 0, ""),
+        ("bs=4", 4, 0, ""),
+        ("", 0, 0, ""),
+        ("SingleStream", 1, 0, ""),
+    ],
+)
 def test_loads(text: str, batch: float, each: float, limits: str) -> None:
     found = load(text, measured("output_tokens_per_s", "tok/s"))
     assert (found.batch, found.each, found.limits) == (batch, each, limits)
@@ -119,12 +166,22 @@ def test_a_time_needs_a_load() -> None:
     assert one(metric="ttft", unit="ms", batch_or_concurrency="").reason == "setting not stated"
 
 
-@pytest.mark.parametrize(("text", "shape"), [
-    ("TP8", Shape(8, 1, 1, 0, 0)), ("TP2PP1", Shape(2, 1, 1, 0, 0)),
-    ("DEP8", Shape(1, 1, 8, 1, 8)), ("DEP8PP1", Shape(1, 1, 8, 1, 8)),
-    ("TEP4", Shape(4, 1, 1, 1, 4)), ("DTP8", Shape(1, 1, 8, 8, 1)),
-    ("decode EP72 9 nodes TBO", Shape(1, 1, 72, 1, 72)), ("TP8 EP8", Shape(8, 1, 1, 1, 8)),
-    ("agg:TP4/PP1/ADP1/mTP4/mEP1", Shape(4, 1, 1, 4, 1)), ("nodes=1", None), ("32 cores", None)])
+@pytest.mark.parametrize(
+    ("text", "shape"),
+    [
+        ("TP8", Shape(8, 1, 1, 0, 0)),
+        ("TP2PP1", Shape(2, 1, 1, 0, 0)),
+        ("DEP8", Shape(1, 1, 8, 1, 8)),
+        ("DEP8PP1", Shape(1, 1, 8, 1, 8)),
+        ("TEP4", Shape(4, 1, 1, 1, 4)),
+        ("DTP8", Shape(1, 1, 8, 8, 1)),
+        ("decode EP72 9 nodes TBO", Shape(1, 1, 72, 1, 72)),
+        ("TP8 EP8", Shape(8, 1, 1, 1, 8)),
+        ("agg:TP4/PP1/ADP1/mTP4/mEP1", Shape(4, 1, 1, 4, 1)),
+        ("nodes=1", None),
+        ("32 cores", None),
+    ],
+)
 def test_layouts_in_words(text: str, shape: Shape | None) -> None:
     assert stated_shape(text, DEEPSEEK) == shape
 
@@ -144,9 +201,16 @@ def test_a_width_that_does_not_divide_is_a_reason() -> None:
 
 
 def test_replicas_of_the_fastest_layout_and_the_row_says_so() -> None:
-    row = {"parallelism": "nodes=1", "batch_or_concurrency": "Offline", "isl": "294",
-           "osl": "294", "metric": "throughput_offline", "unit": "Tokens/s",
-           "model": "llama2-70b-99.9", "software": "TensorRT 10.8, CUDA 12.9"}
+    row = {
+        "parallelism": "nodes=1",
+        "batch_or_concurrency": "Offline",
+        "isl": "294",
+        "osl": "294",
+        "metric": "throughput_offline",
+        "unit": "Tokens/s",
+        "model": "llama2-70b-99.9",
+        "software": "TensorRT 10.8, CUDA 12.9",
+    }
     chosen = one(**row)
     assert chosen.predicted is not None
     assert chosen.basis.endswith("8 × TP1 chosen")
@@ -169,10 +233,19 @@ def test_words_of_a_layout() -> None:
 
 
 def test_narrower_limits_never_allow_more() -> None:
-    row = {"parallelism": "TP1", "n_devices": "1", "isl": "294", "osl": "294", "unit": "Tokens/s",
-           "model": "llama2-70b-99.9", "software": "TensorRT 10.8"}
-    rates = [one(**row, metric=f"throughput_{name.lower()}", batch_or_concurrency=name).predicted
-             for name in ("Interactive", "Server", "Offline")]
+    row = {
+        "parallelism": "TP1",
+        "n_devices": "1",
+        "isl": "294",
+        "osl": "294",
+        "unit": "Tokens/s",
+        "model": "llama2-70b-99.9",
+        "software": "TensorRT 10.8",
+    }
+    rates = [
+        one(**row, metric=f"throughput_{name.lower()}", batch_or_concurrency=name).predicted
+        for name in ("Interactive", "Server", "Offline")
+    ]
     assert None not in rates
     assert rates[0] < rates[1] <= rates[2] * 1.01  # type: ignore[operator]
 
@@ -183,59 +256,114 @@ def test_limits_of_tasks_are_mlperfs() -> None:
     assert small is not None
     assert llama.limits["interactive"] == pytest.approx((0.45, 0.04))
     assert small.limits["server"] == pytest.approx((2.0, 0.1))
-    assert one(model="gpt-oss-120b", w_dtype="fp4", isl="", osl="", parallelism="nodes=1",
-               metric="throughput_server", batch_or_concurrency="Server",
-               unit="Tokens/s").reason == "setting not stated"
+    assert (
+        one(
+            model="gpt-oss-120b",
+            w_dtype="fp4",
+            isl="",
+            osl="",
+            parallelism="nodes=1",
+            metric="throughput_server",
+            batch_or_concurrency="Server",
+            unit="Tokens/s",
+        ).reason
+        == "setting not stated"
+    )
 
 
 def test_units_and_devices_scale_the_measured_value() -> None:
     assert one(metric="output_tokens_per_s_per_gpu", unit="tok/s/GPU").measured == 80000
-    assert one(metric="output_tokens_per_s_per_node", unit="tok/s/node",
-               n_devices="16").measured == 20000
-    assert one(metric="ttft", unit="ms", value="250", batch_or_concurrency="1",
-               ).measured == pytest.approx(0.25)
-    user = one(metric="output_tokens_per_s_per_user", unit="tok/s/user", value="50",
-               batch_or_concurrency="8")
+    assert (
+        one(metric="output_tokens_per_s_per_node", unit="tok/s/node", n_devices="16").measured
+        == 20000
+    )
+    assert one(
+        metric="ttft",
+        unit="ms",
+        value="250",
+        batch_or_concurrency="1",
+    ).measured == pytest.approx(0.25)
+    user = one(
+        metric="output_tokens_per_s_per_user",
+        unit="tok/s/user",
+        value="50",
+        batch_or_concurrency="8",
+    )
     assert (user.metric, user.measured) == ("tpot", 0.02)
 
 
 def test_queries_of_a_task_in_tokens_are_a_regime() -> None:
-    row = {"parallelism": "nodes=1", "batch_or_concurrency": "Offline", "model": "llama3.1-8b",
-           "metric": "throughput_offline", "software": "TensorRT 10.8", "osl": ""}
-    assert one(**row, unit="Queries/s").regime == \
-        "excluded: counted in tokens, printed as queries"
+    row = {
+        "parallelism": "nodes=1",
+        "batch_or_concurrency": "Offline",
+        "model": "llama3.1-8b",
+        "metric": "throughput_offline",
+        "software": "TensorRT 10.8",
+        "osl": "",
+    }
+    assert one(**row, unit="Queries/s").regime == "excluded: counted in tokens, printed as queries"
     assert one(**row, unit="Tokens/s").regime == "published"
 
 
-@pytest.mark.parametrize(("label", "reason"), [
-    ("Q4_K_M", "gguf mixture"), ("IQ2XXS", "gguf mixture"), ("~2-bit", "gguf mixture"),
-    ("unset", "setting not stated"), ("zz", "unknown format")])
+@pytest.mark.parametrize(
+    ("label", "reason"),
+    [
+        ("Q4_K_M", "gguf mixture"),
+        ("IQ2XXS", "gguf mixture"),
+        ("~2-bit", "gguf mixture"),
+        ("unset", "setting not stated"),
+        ("zz", "unknown format"),
+    ],
+)
 def test_weights_without_a_scheme(label: str, reason: str) -> None:
     assert one(w_dtype=label).reason == reason
 
 
 def test_a_format_by_device_in_one_cell() -> None:
     label = "NVFP4 (Thor) / W4A16 (Orin)"
-    row = {"n_devices": "1", "model": "Qwen3-8B", "parallelism": "", "software": "vLLM",
-           "kv_dtype": "", "w_dtype": label, "batch_or_concurrency": "1"}
+    row = {
+        "n_devices": "1",
+        "model": "Qwen3-8B",
+        "parallelism": "",
+        "software": "vLLM",
+        "kv_dtype": "",
+        "w_dtype": label,
+        "batch_or_concurrency": "1",
+    }
     assert one(**row, device="Jetson AGX Orin 64GB").format == "int4-w4a16"
     assert one(**row, device="Jetson AGX Thor T5000").format == "nvfp4"
 
 
-@pytest.mark.parametrize(("software", "engine"), [
-    ("TensorRT Edge-LLM 0.4.0", "tensorrt-edge-llm"), ("TensorRT 10.8, CUDA 12.9", "tensorrt-llm"),
-    ("SGLang CPU (AMX)", "sglang"), ("ik_llama.cpp", "llama.cpp"), ("LLMRuntime (x)", "llmruntime"),
-    ("PyTorch 2.0.1 + IPEX", "pytorch"), ("", "")])
+@pytest.mark.parametrize(
+    ("software", "engine"),
+    [
+        ("TensorRT Edge-LLM 0.4.0", "tensorrt-edge-llm"),
+        ("TensorRT 10.8, CUDA 12.9", "tensorrt-llm"),
+        ("SGLang CPU (AMX)", "sglang"),
+        ("ik_llama.cpp", "llama.cpp"),
+        ("LLMRuntime (x)", "llmruntime"),
+        ("PyTorch 2.0.1 + IPEX", "pytorch"),
+        ("", ""),
+    ],
+)
 def test_engines(software: str, engine: str) -> None:
     assert engine_of(software) == engine
 
 
 @pytest.mark.sample(3)
-@pytest.mark.parametrize(("name", "id"), [
-    ("llama3.1-405b", "llama-3.1-405b"), ("llama2-70b-99.9", "llama-2-70b"),
-    ("LLaMA v3.1 70B", "llama-3.1-70b"), ("deepseek-r1", "deepseek-r1"),
-    ("DeepSeek-R1-0528", "deepseek-r1"), ("Mixtral 8x7B", "mixtral-8x7b"),
-    ("GPT-OSS-120B", "gpt-oss-120b"), ("LLaMA 7B", "llama-2-7b")])
+@pytest.mark.parametrize(
+    ("name", "id"),
+    [
+        ("llama3.1-405b", "llama-3.1-405b"),
+        ("llama2-70b-99.9", "llama-2-70b"),
+        ("LLaMA v3.1 70B", "llama-3.1-70b"),
+        ("deepseek-r1", "deepseek-r1"),
+        ("DeepSeek-R1-0528", "deepseek-r1"),
+        ("Mixtral 8x7B", "mixtral-8x7b"),
+        ("GPT-OSS-120B", "gpt-oss-120b"),
+        ("LLaMA 7B", "llama-2-7b"),
+    ],
+)
 def test_names_of_models(name: str, id: str) -> None:
     assert one(model=name, parallelism="TP1", n_devices="1", value="1").model in (id, name)
     assert one(model=name).reason != "unknown model"
@@ -255,23 +383,39 @@ def test_wide_expert_parallelism_copies_experts() -> None:
     assert with_spare_experts(DEEPSEEK, 64) is DEEPSEEK
     assert with_spare_experts(LLAMA, 72) is LLAMA
     assert with_spare_experts(DEEPSEEK, 10**6) is DEEPSEEK
-    row = {"parallelism": "decode EP72 9 nodes TBO", "n_devices": "72", "model": "DeepSeek-V3",
-           "batch_or_concurrency": "256/GPU", "metric": "output_tokens_per_s_per_node",
-           "unit": "tok/s/node", "isl": "2000", "osl": "", "device": "H100 SXM", "w_dtype": "fp8",
-           "software": "SGLang 2025-05", "kv_dtype": "bf16"}
+    row = {
+        "parallelism": "decode EP72 9 nodes TBO",
+        "n_devices": "72",
+        "model": "DeepSeek-V3",
+        "batch_or_concurrency": "256/GPU",
+        "metric": "output_tokens_per_s_per_node",
+        "unit": "tok/s/node",
+        "isl": "2000",
+        "osl": "",
+        "device": "H100 SXM",
+        "w_dtype": "fp8",
+        "software": "SGLang 2025-05",
+        "kv_dtype": "bf16",
+    }
     whole = one(**row)
     assert whole.predicted is not None
     assert whole.measured == 90000
-    assert (one(**row | {"parallelism": "decode EP72 9 nodes"}).predicted or 0) \
-        < 1.5 * whole.predicted
+    assert (
+        one(**row | {"parallelism": "decode EP72 9 nodes"}).predicted or 0
+    ) < 1.5 * whole.predicted
 
 
-@pytest.mark.parametrize(("given_", "settled"), [
-    (Shape(12, 1, 1, 1, 12), Shape(1, 1, 12, 1, 12)),
-    (Shape(12, 1, 12, 1, 12), Shape(1, 1, 12, 1, 12)),
-    (Shape(1, 1, 48, 1, 48), Shape(1, 1, 48, 1, 48)),
-    (Shape(8, 1, 1, 1, 8), Shape(8, 1, 1, 1, 8)), (Shape(64, 1, 1, 1, 8), Shape(8, 1, 1, 1, 8)),
-    (Shape(4, 1, 1, 1, 1), Shape(4, 1, 1, 1, 1))])
+@pytest.mark.parametrize(
+    ("given_", "settled"),
+    [
+        (Shape(12, 1, 1, 1, 12), Shape(1, 1, 12, 1, 12)),
+        (Shape(12, 1, 12, 1, 12), Shape(1, 1, 12, 1, 12)),
+        (Shape(1, 1, 48, 1, 48), Shape(1, 1, 48, 1, 48)),
+        (Shape(8, 1, 1, 1, 8), Shape(8, 1, 1, 1, 8)),
+        (Shape(64, 1, 1, 1, 8), Shape(8, 1, 1, 1, 8)),
+        (Shape(4, 1, 1, 1, 1), Shape(4, 1, 1, 1, 1)),
+    ],
+)
 def test_ranks_that_attention_cannot_split_are_data_parallel(given_: Shape, settled: Shape) -> None:
     assert settled_shape(given_, DEEPSEEK) == settled
     assert settled_shape(given_, LLAMA) == given_
@@ -280,19 +424,39 @@ def test_ranks_that_attention_cannot_split_are_data_parallel(given_: Shape, sett
 @pytest.mark.sample(1)
 @pytest.mark.parametrize("ranks", [12, 24, 36, 48, 72])
 def test_wide_layouts_of_gb200_are_predicted(ranks: int) -> None:
-    row = {"device": "gb200", "mode": "disagg", "software": "trtllm 1.2.0rc6",
-           "model": "deepseek-ai/DeepSeek-V3", "precision": "fp4", "gemm_dtype": "nvfp4",
-           "moe_dtype": "nvfp4", "concurrency": "512", "isl": "1024", "osl": "1024",
-           "ttft_ms": "120.0", "tpot_ms": "11.0", "exclude": "", "parallelism":
-           f"P1x[TP1/PP1/ADP4/mTP1/mEP4]+D1x[TP{ranks}/PP1/ADP1/mTP1/mEP{ranks}]"}
+    row = {
+        "device": "gb200",
+        "mode": "disagg",
+        "software": "trtllm 1.2.0rc6",
+        "model": "deepseek-ai/DeepSeek-V3",
+        "precision": "fp4",
+        "gemm_dtype": "nvfp4",
+        "moe_dtype": "nvfp4",
+        "concurrency": "512",
+        "isl": "1024",
+        "osl": "1024",
+        "ttft_ms": "120.0",
+        "tpot_ms": "11.0",
+        "exclude": "",
+        "parallelism": f"P1x[TP1/PP1/ADP4/mTP1/mEP4]+D1x[TP{ranks}/PP1/ADP1/mTP1/mEP{ranks}]",
+    }
     found = {o.metric: o for o in e2e_silicon.predict_rows("e2e_silicon_x", [row])}
     assert found["tpot"].predicted is not None
 
 
 def test_a_rate_beyond_the_peak_is_a_regime() -> None:
-    row = {"device": "Jetson AGX Orin 64GB", "n_devices": "1", "model": "Qwen3-8B",
-           "parallelism": "1.0", "software": "vLLM", "kv_dtype": "", "w_dtype": "W4A16",
-           "batch_or_concurrency": "8", "isl": "2048", "osl": "128"}
+    row = {
+        "device": "Jetson AGX Orin 64GB",
+        "n_devices": "1",
+        "model": "Qwen3-8B",
+        "parallelism": "1.0",
+        "software": "vLLM",
+        "kv_dtype": "",
+        "w_dtype": "W4A16",
+        "batch_or_concurrency": "8",
+        "isl": "2048",
+        "osl": "128",
+    }
     assert one(**row, value="60").regime == "published"
     assert one(**row, value="143").regime.startswith("excluded: faster than its prompts")
 
@@ -303,9 +467,18 @@ def test_active_parameters_of_known_models() -> None:
 
 
 def test_prompts_of_older_software_are_a_regime() -> None:
-    row = {"device": "Xeon Platinum 8480+", "n_devices": "1", "model": "LLaMA-7B",
-           "parallelism": "56 cores", "software": "ggml (ITREX 2023-09)", "kv_dtype": "",
-           "w_dtype": "int4 g32", "batch_or_concurrency": "1", "unit": "ms", "value": "30"}
+    row = {
+        "device": "Xeon Platinum 8480+",
+        "n_devices": "1",
+        "model": "LLaMA-7B",
+        "parallelism": "56 cores",
+        "software": "ggml (ITREX 2023-09)",
+        "kv_dtype": "",
+        "w_dtype": "int4 g32",
+        "batch_or_concurrency": "1",
+        "unit": "ms",
+        "value": "30",
+    }
     assert one(**row, metric="next_token_latency").regime == "published"
     assert one(**row, metric="first_token_latency").regime.startswith("excluded: ggml before")
 
@@ -343,28 +516,50 @@ def test_threads_are_a_share_of_the_cores() -> None:
     assert part.bandwidth_bytes_per_s.value == pytest.approx(24e9)
     most = shared_device(xeon, share_name(xeon, "96 cores"))
     assert most.bandwidth_bytes_per_s == replace(
-        xeon.bandwidth_bytes_per_s, value=most.bandwidth_bytes_per_s.value, low=None, high=None)
+        xeon.bandwidth_bytes_per_s, value=most.bandwidth_bytes_per_s.value, low=None, high=None
+    )
     assert most.rates["amx", "int8"].dense.value == pytest.approx(
-        xeon.rates["amx", "int8"].dense.value * 96 / 128)
+        xeon.rates["amx", "int8"].dense.value * 96 / 128
+    )
     assert share_name(xeon, "128 cores") == share_name(xeon, "no words") == "xeon-6980p"
     assert share_name(resolve_device("h100-sxm"), "2 threads") == "h100-sxm"
 
 
 def test_fewer_cores_are_never_faster() -> None:
-    row = {"device": "Xeon Platinum 8480+", "n_devices": "1", "model": "LLaMA-7B", "kv_dtype": "",
-           "software": "llama.cpp", "w_dtype": "q4_0", "batch_or_concurrency": "1", "unit": "ms",
-           "value": "30"}
+    row = {
+        "device": "Xeon Platinum 8480+",
+        "n_devices": "1",
+        "model": "LLaMA-7B",
+        "kv_dtype": "",
+        "software": "llama.cpp",
+        "w_dtype": "q4_0",
+        "batch_or_concurrency": "1",
+        "unit": "ms",
+        "value": "30",
+    }
     for metric in ("ttft", "tpot"):
-        times = [one(**row, metric=metric, parallelism=f"{n} cores").predicted
-                 for n in (1, 4, 16, 32, 48, 56)]
+        times = [
+            one(**row, metric=metric, parallelism=f"{n} cores").predicted
+            for n in (1, 4, 16, 32, 48, 56)
+        ]
         assert None not in times
         assert times == sorted(times, reverse=True)  # type: ignore[type-var]
     assert one(**row, metric="tpot", parallelism="32 cores").basis.startswith(
-        "prior; on xeon-platinum-8480@32")
+        "prior; on xeon-platinum-8480@32"
+    )
 
 
-@pytest.mark.parametrize("software", ["LLMRuntime (ITREX 2023-09)", "ds4 CUDA (custom)", "x",
-                                      "TensorRT Edge-LLM 0.7.0", "vLLM 99.9", "TensorRT-LLM 0.1"])
+@pytest.mark.parametrize(
+    "software",
+    [
+        "LLMRuntime (ITREX 2023-09)",
+        "ds4 CUDA (custom)",
+        "x",
+        "TensorRT Edge-LLM 0.7.0",
+        "vLLM 99.9",
+        "TensorRT-LLM 0.1",
+    ],
+)
 def test_an_engine_that_is_not_modelled_is_priced_without_its_rules(software: str) -> None:
     found = one(software=software, batch_or_concurrency="8", parallelism="TP8")
     assert found.predicted is not None, found.reason

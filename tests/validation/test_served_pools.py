@@ -16,11 +16,21 @@ from planner.validation.served_pools import _handover, planned_rate, serve_pools
 from planner.validation.serving_rules import chunk_tokens, prefill_ranks
 
 ROW = {
-    "device": "h200_sxm", "mode": "disagg", "software": "trtllm 0.8.1.post1", "precision": "fp8",
-    "model": "deepseek-ai/DeepSeek-V3", "gemm_dtype": "fp8", "moe_dtype": "fp8",
+    "device": "h200_sxm",
+    "mode": "disagg",
+    "software": "trtllm 0.8.1.post1",
+    "precision": "fp8",
+    "model": "deepseek-ai/DeepSeek-V3",
+    "gemm_dtype": "fp8",
+    "moe_dtype": "fp8",
     "parallelism": "P1x[TP8/PP1/ADP1/mTP1/mEP8]+D1x[TP1/PP1/ADP8/mTP1/mEP8]",
-    "concurrency": "128.0", "batch_size": "16", "isl": "8192", "osl": "1024",
-    "ttft_ms": "7690.0", "tpot_ms": "36.3", "exclude": "",
+    "concurrency": "128.0",
+    "batch_size": "16",
+    "isl": "8192",
+    "osl": "1024",
+    "ttft_ms": "7690.0",
+    "tpot_ms": "36.3",
+    "exclude": "",
 }
 POLICY = Scheduling()
 
@@ -29,9 +39,18 @@ def pools(prefill: int, decode: int) -> tuple[Deployed, Workers]:
     """Dense workers of two devices that read, of four that decode."""
     workers = deployment(f"P{prefill}x[TP2/PP1]+D{decode}x[TP4/PP1]")
     assert workers is not None
-    found = e2e_silicon.resolved(0, ROW | {
-        "model": "Qwen/Qwen3-32B", "device": "h100_sxm", "software": "vllm 0.18.0",
-        "parallelism": f"P{prefill}x[TP2/PP1]+D{decode}x[TP4/PP1]", "isl": "2000", "osl": "200"})
+    found = e2e_silicon.resolved(
+        0,
+        ROW
+        | {
+            "model": "Qwen/Qwen3-32B",
+            "device": "h100_sxm",
+            "software": "vllm 0.18.0",
+            "parallelism": f"P{prefill}x[TP2/PP1]+D{decode}x[TP4/PP1]",
+            "isl": "2000",
+            "osl": "200",
+        },
+    )
     return found.case, workers
 
 
@@ -79,21 +98,29 @@ def test_a_prompts_cache_moves_inside_a_host_or_over_the_network() -> None:
 def test_rows_that_do_not_count_workers_say_so() -> None:
     row = ROW | {"parallelism": ROW["parallelism"].replace("1x", "-x")}
     found = e2e_silicon.predict_rows("e2e_silicon_x", [row])
-    assert {(o.metric, o.reason) for o in found} == {("tpot", "workers not counted"),
-                                                     ("ttft", "workers not counted")}
+    assert {(o.metric, o.reason) for o in found} == {
+        ("tpot", "workers not counted"),
+        ("ttft", "workers not counted"),
+    }
     assert "workers not counted" in REASONS
     case, workers = pools(1, 1)
     with pytest.raises(NotCoveredError, match="workers not counted"):
         planned_rate(case, POLICY, 8.0, Workers(workers.decode, 1))
 
 
-@pytest.mark.parametrize(("isl", "ranks", "counts"), [
-    ("8192", "TP8/PP1/ADP1", True), ("8192", "TP1/PP1/ADP8", False),
-    ("1024", "TP1/PP1/ADP8", True), ("1024", "TP8/PP1/ADP1", False)])
-def test_rows_labelled_otherwise_than_their_recipe_are_excluded(isl: str, ranks: str, *,
-                                                                counts: bool) -> None:
-    row = ROW | {"isl": isl, "parallelism":
-                 f"P1x[{ranks}/mTP1/mEP8]+D1x[TP1/PP1/ADP8/mTP1/mEP8]"}
+@pytest.mark.parametrize(
+    ("isl", "ranks", "counts"),
+    [
+        ("8192", "TP8/PP1/ADP1", True),
+        ("8192", "TP1/PP1/ADP8", False),
+        ("1024", "TP1/PP1/ADP8", True),
+        ("1024", "TP8/PP1/ADP1", False),
+    ],
+)
+def test_rows_labelled_otherwise_than_their_recipe_are_excluded(
+    isl: str, ranks: str, *, counts: bool
+) -> None:
+    row = ROW | {"isl": isl, "parallelism": f"P1x[{ranks}/mTP1/mEP8]+D1x[TP1/PP1/ADP8/mTP1/mEP8]"}
     regimes = {o.regime for o in e2e_silicon.predict_rows("e2e_silicon_x", [row])}
     assert (EXCLUDED + e2e_silicon.PREFILL_LABEL in regimes) != counts
     assert ("disaggregated" in regimes) == counts
@@ -106,14 +133,19 @@ def test_only_runs_of_a_known_recipe_are_held_to_it() -> None:
     assert prefill_ranks(*told, "b200-sxm", (8192, 1024)) is None
 
 
-@pytest.mark.parametrize(("engine", "label", "device", "lengths", "tokens"), [
-    ("tensorrt-llm", "fp8", "h200-sxm", (8192, 1024), 16640),
-    ("tensorrt-llm", "fp8", "h200-sxm", (1024, 1024), 8192),
-    ("tensorrt-llm", "fp8", "h200-sxm", None, 8192),
-    ("sglang", "nvfp4", "b200-sxm", (1024, 1024), 8192),
-    ("sglang", "nvfp4", "b200-sxm", (8192, 1024), 16384),
-    ("sglang", "fp8", "b200-sxm", (8192, 1024), 16384),
-    ("sglang", "fp8", "b200-sxm", None, 32768)])
+@pytest.mark.parametrize(
+    ("engine", "label", "device", "lengths", "tokens"),
+    [
+        ("tensorrt-llm", "fp8", "h200-sxm", (8192, 1024), 16640),
+        ("tensorrt-llm", "fp8", "h200-sxm", (1024, 1024), 8192),
+        ("tensorrt-llm", "fp8", "h200-sxm", None, 8192),
+        ("sglang", "nvfp4", "b200-sxm", (1024, 1024), 8192),
+        ("sglang", "nvfp4", "b200-sxm", (8192, 1024), 16384),
+        ("sglang", "fp8", "b200-sxm", (8192, 1024), 16384),
+        ("sglang", "fp8", "b200-sxm", None, 32768),
+    ],
+)
 def test_prefill_workers_have_the_budget_of_their_recipe(
-        engine: str, label: str, device: str, lengths: tuple[int, int] | None, tokens: int) -> None:
+    engine: str, label: str, device: str, lengths: tuple[int, int] | None, tokens: int
+) -> None:
     assert chunk_tokens(engine, "deepseek-v3", label, device, pooled=lengths) == tokens

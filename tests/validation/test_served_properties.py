@@ -17,9 +17,16 @@ from planner.validation.records import Outcome
 from planner.validation.served import Deployed, assignment, cache_tokens, certainties, serve
 
 TABLE = Path(__file__).resolve().parents[3] / "shared" / "measured" / "e2e_silicon_shared.csv"
-CASE = Deployed("meta-llama/Llama-3.1-70B", "h200-sxm", "tensorrt-llm", (1, 0, 0),
-                SchemeSet("fp8-tensor", "fp8-tensor", "fp8", static_scales=True),
-                Shape(2, 1, 1, 0, 0), 1024, 1024)
+CASE = Deployed(
+    "meta-llama/Llama-3.1-70B",
+    "h200-sxm",
+    "tensorrt-llm",
+    (1, 0, 0),
+    SchemeSet("fp8-tensor", "fp8-tensor", "fp8", static_scales=True),
+    Shape(2, 1, 1, 0, 0),
+    1024,
+    1024,
+)
 
 
 def outcomes(software: str, model: str) -> list[tuple[dict[str, str], Outcome]]:
@@ -27,16 +34,23 @@ def outcomes(software: str, model: str) -> list[tuple[dict[str, str], Outcome]]:
     if not TABLE.is_file():
         pytest.skip(f"{TABLE.name} is not here: measured tables are kept beside the repository")
     with TABLE.open(encoding="utf-8", newline="") as file:
-        rows = [r for r in csv.DictReader(file)
-                if r["software"].startswith(software) and model in r["model"]]
+        rows = [
+            r
+            for r in csv.DictReader(file)
+            if r["software"].startswith(software) and model in r["model"]
+        ]
     found = e2e_silicon.predict_rows("e2e_silicon_shared", rows)
-    return [(rows[o.row], o) for o in found
-            if o.metric == "tpot" and o.regime == "aggregated" and o.predicted is not None]
+    return [
+        (rows[o.row], o)
+        for o in found
+        if o.metric == "tpot" and o.regime == "aggregated" and o.predicted is not None
+    ]
 
 
 @pytest.mark.sample(1)
-@pytest.mark.parametrize(("software", "model"), [("trtllm ?", "Llama-3.1-70B"),
-                                                 ("trtllm 1.0.0rc3", "Qwen3-32B")])
+@pytest.mark.parametrize(
+    ("software", "model"), [("trtllm ?", "Llama-3.1-70B"), ("trtllm 1.0.0rc3", "Qwen3-32B")]
+)
 def test_the_residual_in_milliseconds_does_not_depend_on_tp(software: str, model: str) -> None:
     """Medians of TP 1, 2 and 4 within 1.5 ms of each other: kernels and collectives scale."""
     by_tp: dict[str, list[float]] = {}
@@ -51,8 +65,11 @@ def test_the_residual_in_milliseconds_does_not_depend_on_tp(software: str, model
 
 
 def test_dense_rows_meet_their_target_and_intervals_hold() -> None:
-    found = [o for software, model in (("trtllm ?", "Llama-3.1-70B"), ("vllm ?", "Llama-3.1-70B"))
-             for _, o in outcomes(software, model)]
+    found = [
+        o
+        for software, model in (("trtllm ?", "Llama-3.1-70B"), ("vllm ?", "Llama-3.1-70B"))
+        for _, o in outcomes(software, model)
+    ]
     errors = np.abs([o.error_percent for o in found])
     assert errors.mean() <= 9.0
     assert np.median(errors) <= 8.0

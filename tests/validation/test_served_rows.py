@@ -11,16 +11,39 @@ from planner.validation.records import Outcome
 from planner.validation.serving_rules import cache_layout, formats
 
 ROW = {
-    "device": "h200_sxm", "mode": "agg", "software": "vllm ?", "model": "meta-llama/Llama-3.1-70B",
-    "precision": "fp8", "gemm_dtype": "fp8", "moe_dtype": "fp8",
-    "parallelism": "agg:TP4/PP1/ADP-/mTP1/mEP1", "concurrency": "16.0", "batch_size": "16",
-    "isl": "1024", "osl": "1024", "ttft_ms": "120.0", "tpot_ms": "11.0", "exclude": "",
+    "device": "h200_sxm",
+    "mode": "agg",
+    "software": "vllm ?",
+    "model": "meta-llama/Llama-3.1-70B",
+    "precision": "fp8",
+    "gemm_dtype": "fp8",
+    "moe_dtype": "fp8",
+    "parallelism": "agg:TP4/PP1/ADP-/mTP1/mEP1",
+    "concurrency": "16.0",
+    "batch_size": "16",
+    "isl": "1024",
+    "osl": "1024",
+    "ttft_ms": "120.0",
+    "tpot_ms": "11.0",
+    "exclude": "",
 }
 TABLE = {
-    "source": "s", "device": "H100", "n_devices": "1", "software": "TensorRT-LLM 0.9",
-    "model": "LLaMA 7B", "w_dtype": "fp8", "a_dtype": "fp8", "kv_dtype": "fp8",
-    "parallelism": "TP1", "batch_or_concurrency": "64", "isl": "128", "osl": "128",
-    "metric": "output_tokens_per_s_per_gpu", "value": "5000", "unit": "tok/s/GPU", "note": "",
+    "source": "s",
+    "device": "H100",
+    "n_devices": "1",
+    "software": "TensorRT-LLM 0.9",
+    "model": "LLaMA 7B",
+    "w_dtype": "fp8",
+    "a_dtype": "fp8",
+    "kv_dtype": "fp8",
+    "parallelism": "TP1",
+    "batch_or_concurrency": "64",
+    "isl": "128",
+    "osl": "128",
+    "metric": "output_tokens_per_s_per_gpu",
+    "value": "5000",
+    "unit": "tok/s/GPU",
+    "note": "",
 }
 
 
@@ -100,12 +123,18 @@ def test_more_requests_take_longer_and_more_ranks_are_faster() -> None:
     assert wide < base < busy
 
 
-@pytest.mark.parametrize(("change", "reason"), [
-    ({"model": "none/such"}, "unknown model"), ({"device": "tpu"}, "unknown device"),
-    ({"gemm_dtype": "fp3"}, "unknown format"), ({"software": "other 1"}, "unknown engine"),
-    ({"concurrency": ""}, "malformed row"), ({"isl": "nan"}, "malformed row"),
-    ({"parallelism": "?"}, "setting not stated"),
-])
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"model": "none/such"}, "unknown model"),
+        ({"device": "tpu"}, "unknown device"),
+        ({"gemm_dtype": "fp3"}, "unknown format"),
+        ({"software": "other 1"}, "unknown engine"),
+        ({"concurrency": ""}, "malformed row"),
+        ({"isl": "nan"}, "malformed row"),
+        ({"parallelism": "?"}, "setting not stated"),
+    ],
+)
 def test_a_row_without_a_prediction_says_why(change: dict[str, str], reason: str) -> None:
     out = served(**change)
     assert {o.reason for o in out.values()} == {reason}
@@ -114,8 +143,12 @@ def test_a_row_without_a_prediction_says_why(change: dict[str, str], reason: str
 
 def test_excluded_rows_are_predicted_apart() -> None:
     assert served(exclude="suspect")["tpot"].regime == "excluded: suspect"
-    supplied = served(model="Qwen/Qwen3-32B", software="vllm 0.12.0", device="h100_sxm",
-                      parallelism="agg:TP8/PP1/ADP-/mTP1/mEP1")
+    supplied = served(
+        model="Qwen/Qwen3-32B",
+        software="vllm 0.12.0",
+        device="h100_sxm",
+        parallelism="agg:TP8/PP1/ADP-/mTP1/mEP1",
+    )
     assert supplied["tpot"].regime == "excluded: supplied the host time"
 
 
@@ -151,9 +184,14 @@ def test_a_static_batch_has_a_throughput_of_all_devices() -> None:
     assert one.predicted < two.predicted < 2 * one.predicted
 
 
-@pytest.mark.parametrize(("metric", "unit", "name"), [
-    ("first_token_latency", "ms", "ttft"), ("next_token_latency", "ms", "tpot"),
-    ("total_latency_32_tokens", "ms", "latency")])
+@pytest.mark.parametrize(
+    ("metric", "unit", "name"),
+    [
+        ("first_token_latency", "ms", "ttft"),
+        ("next_token_latency", "ms", "tpot"),
+        ("total_latency_32_tokens", "ms", "latency"),
+    ],
+)
 def test_latencies_by_name(metric: str, unit: str, name: str) -> None:
     found = published(metric=metric, unit=unit, value="20", batch_or_concurrency="1")
     assert found.metric == name
@@ -162,19 +200,37 @@ def test_latencies_by_name(metric: str, unit: str, name: str) -> None:
 
 
 def test_mlperf_fills_the_cache_offline_and_keeps_limits_on_a_server() -> None:
-    both = [published(model="llama2-70b-99", device="H100", n_devices="8", parallelism="", isl="",
-                      osl="", batch_or_concurrency="", metric=f"throughput_{s}", unit="tok/s")
-            for s in ("offline", "server")]
+    both = [
+        published(
+            model="llama2-70b-99",
+            device="H100",
+            n_devices="8",
+            parallelism="",
+            isl="",
+            osl="",
+            batch_or_concurrency="",
+            metric=f"throughput_{s}",
+            unit="tok/s",
+        )
+        for s in ("offline", "server")
+    ]
     offline, server = (o.predicted for o in both)
     assert offline is not None
     assert server is not None
     assert server <= offline * (1 + 1e-9)
 
 
-@pytest.mark.parametrize(("change", "reason"), [
-    ({"metric": "power"}, "quantity not predicted"), ({"device": "Gaudi 3"}, "unknown device"),
-    ({"model": "Falcon 180B"}, "unknown model"), ({"value": "-1"}, "malformed row"),
-    ({"w_dtype": "ternary"}, "unknown format"), ({"isl": ""}, "setting not stated")])
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"metric": "power"}, "quantity not predicted"),
+        ({"device": "Gaudi 3"}, "unknown device"),
+        ({"model": "Falcon 180B"}, "unknown model"),
+        ({"value": "-1"}, "malformed row"),
+        ({"w_dtype": "ternary"}, "unknown format"),
+        ({"isl": ""}, "setting not stated"),
+    ],
+)
 def test_a_published_row_without_a_prediction_says_why(change: dict[str, str], reason: str) -> None:
     found = published(**change)
     assert found.reason == reason

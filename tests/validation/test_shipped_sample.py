@@ -20,8 +20,17 @@ def test_size_and_kinds() -> None:
     assert size <= 200_000
     assert 300 <= sum(len(t.rows or ()) for t in TABLES.values()) <= 1500
     assert {kind.name for t in TABLES.values() if (kind := kind_of(t))} >= {
-        "op_gemm", "op_quantize", "op_moe", "op_mla", "op_attn_context", "op_attn_generation",
-        "op_comm", "op_moe_a2a", "e2e_silicon", "e2e_published"}
+        "op_gemm",
+        "op_quantize",
+        "op_moe",
+        "op_mla",
+        "op_attn_context",
+        "op_attn_generation",
+        "op_comm",
+        "op_moe_a2a",
+        "e2e_silicon",
+        "e2e_published",
+    }
 
 
 def test_sources_are_stated() -> None:
@@ -34,8 +43,9 @@ def test_sources_are_stated() -> None:
             assert all(row["source"] for row in table.rows)
 
 
-@pytest.mark.parametrize("rule", [r for r in RULES if r.unseen is not None],
-                         ids=lambda rule: rule.stem)
+@pytest.mark.parametrize(
+    "rule", [r for r in RULES if r.unseen is not None], ids=lambda rule: rule.stem
+)
 def test_no_fit_saw_the_operator_rows(rule: object) -> None:
     rows = TABLES[rule.stem].rows or ()
     assert rows
@@ -45,14 +55,17 @@ def test_no_fit_saw_the_operator_rows(rule: object) -> None:
 def test_the_rule_takes_the_smallest_digests_whatever_the_order() -> None:
     rule = rule_of("op_moe")
     assert rule is not None
-    rows = tuple({"device": "d", "software": "s", "kernel": "k", "moe_dtype": "f",
-                  "num_tokens": str(n)} for n in range(50))
+    rows = tuple(
+        {"device": "d", "software": "s", "kernel": "k", "moe_dtype": "f", "num_tokens": str(n)}
+        for n in range(50)
+    )
     table = MeasuredTable("op_moe", tuple(rows[0]), rows)
     turned = MeasuredTable("op_moe", tuple(rows[0]), rows[::-1])
     found = sample_rows(table, rule)
     assert len(found) == rule.each
     assert sorted(r["num_tokens"] for r in found) == sorted(
-        r["num_tokens"] for r in sample_rows(turned, rule))
+        r["num_tokens"] for r in sample_rows(turned, rule)
+    )
     marked = tuple({**row, "exclude": "why"} for row in rows)
     assert sample_rows(MeasuredTable("op_moe", (*rows[0], "exclude"), marked), rule) == []
 

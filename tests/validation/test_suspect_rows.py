@@ -11,17 +11,31 @@ from planner.validation.serving_rules import mislabelled
 from planner.validation.suspect_rows import HELD, TWIN, faster_than_twins, held_back
 
 ROW = {
-    "device": "h200_sxm", "mode": "agg", "software": "trtllm 1.1.0", "precision": "fp8",
-    "model": "deepseek-ai/DeepSeek-V3", "gemm_dtype": "fp8", "moe_dtype": "fp8",
-    "parallelism": "agg:TP8/PP1/ADP1/mTP1/mEP8", "concurrency": "16.0", "batch_size": "16",
-    "isl": "1024", "osl": "1024", "ttft_ms": "400.0", "tpot_ms": "20.0", "exclude": "",
+    "device": "h200_sxm",
+    "mode": "agg",
+    "software": "trtllm 1.1.0",
+    "precision": "fp8",
+    "model": "deepseek-ai/DeepSeek-V3",
+    "gemm_dtype": "fp8",
+    "moe_dtype": "fp8",
+    "parallelism": "agg:TP8/PP1/ADP1/mTP1/mEP8",
+    "concurrency": "16.0",
+    "batch_size": "16",
+    "isl": "1024",
+    "osl": "1024",
+    "ttft_ms": "400.0",
+    "tpot_ms": "20.0",
+    "exclude": "",
 }
 R1 = {"model": "deepseek-ai/DeepSeek-R1"}
 
 
 @pytest.mark.parametrize(("tpot", "suspect"), [("15.0", True), ("16.5", False), ("25.1", False)])
-def test_a_name_of_the_same_shape_that_decodes_faster_drafts_tokens(tpot: str, *, suspect: bool,
-                                                                    ) -> None:
+def test_a_name_of_the_same_shape_that_decodes_faster_drafts_tokens(
+    tpot: str,
+    *,
+    suspect: bool,
+) -> None:
     rows = [ROW, ROW | R1 | {"tpot_ms": tpot}, ROW | R1 | {"tpot_ms": "1", "isl": "8192"}]
     assert (1 in faster_than_twins(rows)) == suspect
     assert 2 not in faster_than_twins(rows)

@@ -22,8 +22,9 @@ from planner.validation.transfer import (
 
 RELATIONS = ("same", "other", "gddr")
 SHARED = Path(__file__).resolve().parents[2].parent / "shared" / "measured"
-RULES = tomllib.loads((Path(calibration.__file__).parent / "data" / "transfer.toml").read_text(
-    encoding="utf-8"))["rule"]
+RULES = tomllib.loads(
+    (Path(calibration.__file__).parent / "data" / "transfer.toml").read_text(encoding="utf-8")
+)["rule"]
 H100, B200, L40S = map(resolve_device, ("h100-sxm", "b200-sxm", "l40s"))
 
 
@@ -80,8 +81,10 @@ def test_every_relation_of_every_operator_has_an_error() -> None:
     assert transfer_sigma("gemm", "bf16", "same") < transfer_sigma("gemm", "nvfp4", "same")
 
 
-@pytest.mark.parametrize(("operator", "most"), [
-    ("gemm", 12), ("attention-prefill", 12), ("attention-decode", 12), ("moe", 18)])
+@pytest.mark.parametrize(
+    ("operator", "most"),
+    [("gemm", 12), ("attention-prefill", 12), ("attention-decode", 12), ("moe", 18)],
+)
 def test_within_a_family_of_hbm_parts_errors_are_small(operator: str, most: float) -> None:
     [rule] = [r for r in RULES if r["operator"] == operator and r["variant"] == "*"]
     assert rule["same"]["pairs"] >= 4
@@ -112,8 +115,14 @@ def test_a_device_without_its_sets_has_its_relatives() -> None:
 
 def test_pairs_hold_each_device_out_in_turn() -> None:
     found = {(a.id, b.id) for a, b in pairs()}
-    assert {("b300-sxm", "b200-sxm"), ("b200-sxm", "b300-sxm"), ("h200-sxm", "h100-sxm"),
-            ("l40s", "rtx-pro-6000"), ("rtx-pro-6000", "l40s"), ("a100-sxm", "h100-sxm")} <= found
+    assert {
+        ("b300-sxm", "b200-sxm"),
+        ("b200-sxm", "b300-sxm"),
+        ("h200-sxm", "h100-sxm"),
+        ("l40s", "rtx-pro-6000"),
+        ("rtx-pro-6000", "l40s"),
+        ("a100-sxm", "h100-sxm"),
+    } <= found
     assert ("l40s", "h100-sxm") not in found
 
 

@@ -40,7 +40,8 @@ def test_a_constant_added_to_a_position_changes_nothing() -> None:
     one, two = logits(1), logits(2)
     moved = two + np.arange(10, dtype=np.float32).reshape(2, 5, 1)
     assert kl_and_flips(one, moved)[0].value == pytest.approx(
-        kl_and_flips(one, two)[0].value, rel=1e-5)
+        kl_and_flips(one, two)[0].value, rel=1e-5
+    )
 
 
 def test_answers_that_are_not_comparable_are_refused(tmp_path: Path) -> None:

@@ -25,19 +25,35 @@ from planner.verifying.python_engines import uniform
 from planner.verifying.quantised_checkpoint import write_quantised
 from planner.verifying.safetensors_file import HeaderEntry, TensorGroup, write_safetensors
 
-_NAMES = {"self_attn.q_proj": "attn_q", "self_attn.k_proj": "attn_k",
-          "self_attn.v_proj": "attn_v", "self_attn.o_proj": "attn_output",
-          "mlp.gate_proj": "ffn_gate", "mlp.up_proj": "ffn_up", "mlp.down_proj": "ffn_down",
-          "input_layernorm": "attn_norm", "post_attention_layernorm": "ffn_norm"}
-_PAIRS = {"block_count": 2, "context_length": 2048, "embedding_length": 64,
-          "feed_forward_length": 96, "attention.head_count": 4, "attention.head_count_kv": 2,
-          "vocab_size": 128}
+_NAMES = {
+    "self_attn.q_proj": "attn_q",
+    "self_attn.k_proj": "attn_k",
+    "self_attn.v_proj": "attn_v",
+    "self_attn.o_proj": "attn_output",
+    "mlp.gate_proj": "ffn_gate",
+    "mlp.up_proj": "ffn_up",
+    "mlp.down_proj": "ffn_down",
+    "input_layernorm": "attn_norm",
+    "post_attention_layernorm": "ffn_norm",
+}
+_PAIRS = {
+    "block_count": 2,
+    "context_length": 2048,
+    "embedding_length": 64,
+    "feed_forward_length": 96,
+    "attention.head_count": 4,
+    "attention.head_count_kv": 2,
+    "vocab_size": 128,
+}
 
 
 def gguf_name(name: str) -> str:
     """llama.cpp's name of a tensor of support.checkpoints."""
-    top = {"model.embed_tokens.weight": "token_embd.weight", "lm_head.weight": "output.weight",
-           "model.norm.weight": "output_norm.weight"}
+    top = {
+        "model.embed_tokens.weight": "token_embd.weight",
+        "lm_head.weight": "output.weight",
+        "model.norm.weight": "output_norm.weight",
+    }
     if name in top:
         return top[name]
     _, _, layer, *inside = name.removesuffix(".weight").split(".")
@@ -48,13 +64,18 @@ def interleaved(values: np.ndarray, heads: int) -> np.ndarray:
     """What llama.cpp's converter makes of the rows of queries and keys: the two halves of a head in
     turns."""
     rows = values.shape[0] // heads
-    order = [head * rows + half * rows // 2 + pair for head in range(heads)
-             for pair in range(rows // 2) for half in range(2)]
+    order = [
+        head * rows + half * rows // 2 + pair
+        for head in range(heads)
+        for pair in range(rows // 2)
+        for half in range(2)
+    ]
     return values[order]
 
 
 def write_gguf(path: Path, **more: float) -> None:
     """The model of support.checkpoints as llama.cpp's converter would write it, in F32."""
+
     def text(value: str) -> bytes:
         return struct.pack("<Q", len(value)) + value.encode()
 
@@ -81,8 +102,9 @@ def stored(folder: Path) -> dict[str, np.ndarray]:
     """Every tensor of a folder, as bytes."""
     file = folder / "model.safetensors"
     raw = file.read_bytes()
-    return {e.tensor.name: np.frombuffer(raw[e.begin : e.end], np.uint8)
-            for e in read_extents(file)[0]}
+    return {
+        e.tensor.name: np.frombuffer(raw[e.begin : e.end], np.uint8) for e in read_extents(file)[0]
+    }
 
 
 def test_a_gguf_file_becomes_the_folder_that_it_was_converted_from(tmp_path: Path) -> None:
@@ -115,7 +137,7 @@ def test_the_folder_computes_what_the_file_computes(tmp_path: Path) -> None:
 def test_what_is_no_plain_model_is_refused_and_nothing_is_left(tmp_path: Path) -> None:
     write_gguf(tmp_path / "m.gguf")
     raw = (tmp_path / "m.gguf").read_bytes()
-    (tmp_path / "short.gguf").write_bytes(raw[: -4096])
+    (tmp_path / "short.gguf").write_bytes(raw[:-4096])
     with pytest.raises(DataError, match=r"truncated|ends|beyond|damaged|after"):
         folder_of_gguf(tmp_path / "short.gguf", tmp_path / "s")
     write_gguf(tmp_path / "experts.gguf", expert_count=8.0)
@@ -136,8 +158,7 @@ def quantised(tmp_path: Path, scheme: str) -> tuple[Path, Path]:
 
 
 @pytest.mark.parametrize("scheme", ["int8-w8a8", "int4-w4a16-g32", "fp8-channel"])
-def test_planned_matrices_are_quantised_and_the_rest_is_copied(tmp_path: Path,
-                                                               scheme: str) -> None:
+def test_planned_matrices_are_quantised_and_the_rest_is_copied(tmp_path: Path, scheme: str) -> None:
     source, folder = quantised(tmp_path, scheme)
     before, after = stored(source), stored(folder)
     for name, raw in before.items():
@@ -146,8 +167,7 @@ def test_planned_matrices_are_quantised_and_the_rest_is_copied(tmp_path: Path,
             assert (after.pop(name) == raw).all()
             continue
         shape = load_shape(source, name)
-        for part, array in stored_weight(scheme, values_of(
-                raw.view("<u2")).reshape(shape)).items():
+        for part, array in stored_weight(scheme, values_of(raw.view("<u2")).reshape(shape)).items():
             assert after.pop(f"{module}.{part}").tobytes() == array.tobytes(), (name, part)
     assert not after
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
@@ -156,8 +176,11 @@ def test_planned_matrices_are_quantised_and_the_rest_is_copied(tmp_path: Path,
 
 
 def load_shape(folder: Path, name: str) -> tuple[int, ...]:
-    return next(e.tensor.shape for e in read_extents(folder / "model.safetensors")[0]
-                if e.tensor.name == name)
+    return next(
+        e.tensor.shape
+        for e in read_extents(folder / "model.safetensors")[0]
+        if e.tensor.name == name
+    )
 
 
 def test_a_written_checkpoint_reads_back_as_the_scheme(tmp_path: Path) -> None:
@@ -190,19 +213,30 @@ def test_another_model_and_a_quantised_one_are_refused(tmp_path: Path) -> None:
 
 
 @settings(max_examples=25)
-@given(st.lists(st.tuples(st.sampled_from(["BF16", "I8", "I32", "F8_E4M3", "I64"]),
-                          st.lists(st.integers(0, 5), max_size=3)), min_size=1, max_size=6))
-def test_what_is_written_is_what_the_header_says(tmp_path_factory: pytest.TempPathFactory,
-                                                 kinds: list[tuple[str, list[int]]]) -> None:
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(["BF16", "I8", "I32", "F8_E4M3", "I64"]),
+            st.lists(st.integers(0, 5), max_size=3),
+        ),
+        min_size=1,
+        max_size=6,
+    )
+)
+def test_what_is_written_is_what_the_header_says(
+    tmp_path_factory: pytest.TempPathFactory, kinds: list[tuple[str, list[int]]]
+) -> None:
     path = tmp_path_factory.mktemp("files") / "a.safetensors"
     entries = [HeaderEntry(f"t{n}", dtype, tuple(shape)) for n, (dtype, shape) in enumerate(kinds)]
     data = [np.arange(e.bytes, dtype=np.uint8) for e in entries]
-    total = write_safetensors(path, [TensorGroup((e,), lambda d=d: [d])
-                                     for e, d in zip(entries, data, strict=True)])
+    total = write_safetensors(
+        path, [TensorGroup((e,), lambda d=d: [d]) for e, d in zip(entries, data, strict=True)]
+    )
     raw = path.read_bytes()
     extents = {e.tensor.name: e for e in read_extents(path)[0]}
-    assert total == sum(prod(e.shape) * {"BF16": 2, "I32": 4, "I64": 8}.get(e.dtype, 1)
-                        for e in entries)
+    assert total == sum(
+        prod(e.shape) * {"BF16": 2, "I32": 4, "I64": 8}.get(e.dtype, 1) for e in entries
+    )
     for entry, array in zip(entries, data, strict=True):
         found = extents[entry.name]
         assert raw[found.begin : found.end] == array.tobytes()
@@ -234,8 +268,9 @@ LLM_COMPRESSOR = {
 
 @pytest.mark.parametrize("scheme", LLM_COMPRESSOR)
 def test_it_is_what_llm_compressor_writes(tmp_path: Path, scheme: str) -> None:
-    write_llama(tmp_path / "m", hidden_size=128, head_dim=32, intermediate_size=256,
-                num_hidden_layers=1)
+    write_llama(
+        tmp_path / "m", hidden_size=128, head_dim=32, intermediate_size=256, num_hidden_layers=1
+    )
     _, folder = quantised(tmp_path, scheme)
     digest, raw = hashlib.sha256(), (folder / "model.safetensors").read_bytes()
     extents = sorted(read_extents(folder / "model.safetensors")[0], key=lambda e: e.tensor.name)

@@ -70,17 +70,27 @@ def test_a_model_in_types_is_stored_so():
 
 @pytest.fixture(scope="module")
 def learned(basis):
-    schemes = {"one": schemes_of_uniform(SPEC, "ggml-q8_0"),
-               "two": schemes_of_uniform(SPEC, "ggml-q4_0")}
-    values = {"one": {"kl": Reading(0.006, 1e-4), "flips": Reading(0.04)},
-              "two": {"kl": Reading(0.20, 0.002), "flips": Reading(0.2)}}
+    schemes = {
+        "one": schemes_of_uniform(SPEC, "ggml-q8_0"),
+        "two": schemes_of_uniform(SPEC, "ggml-q4_0"),
+    }
+    values = {
+        "one": {"kl": Reading(0.006, 1e-4), "flips": Reading(0.04)},
+        "two": {"kl": Reading(0.20, 0.002), "flips": Reading(0.2)},
+    }
     return learn(basis, schemes, values), schemes, values
 
 
 def test_a_profile_of_measured_files_predicts_them(basis, learned, tmp_path):
     found, _, _ = learned
-    profile = learned_profile(SPEC, basis, found.found, version="1", source="a test", checks=[
-        (c.name, c.shares, c.kl.value, c.flips) for c in found.checks])
+    profile = learned_profile(
+        SPEC,
+        basis,
+        found.found,
+        version="1",
+        source="a test",
+        checks=[(c.name, c.shares, c.kl.value, c.flips) for c in found.checks],
+    )
     again = parse_profile(json.loads(profile_text(profile)), "x")
     for scheme, kl in (("ggml-q8_0", 0.006), ("ggml-q4_0", 0.20)):
         plan = planner.estimate(SPEC, DEVICE, scheme=scheme, engine="any", batch=1, profile=again)
@@ -88,14 +98,20 @@ def test_a_profile_of_measured_files_predicts_them(basis, learned, tmp_path):
         assert plan.quality.low <= kl <= plan.quality.high
         assert plan.quality.tier == "T3 measured here"
     assert {u.kind for u in again.units if u.layer == -1} == {"embedding", "head"}
-    slope = (0.04 / 0.006 ** 0.5 * 0.2 / 0.2 ** 0.5) ** 0.5
+    slope = (0.04 / 0.006**0.5 * 0.2 / 0.2**0.5) ** 0.5
     assert again.flips_per_root_nat == pytest.approx(slope, rel=1e-6)
 
 
 def test_the_band_of_the_profile_covers_what_no_file_had(basis, learned):
     found, _, _ = learned
-    profile = learned_profile(SPEC, basis, found.found, version="1", source="a test", checks=[
-        (c.name, c.shares, c.kl.value, c.flips) for c in found.checks])
+    profile = learned_profile(
+        SPEC,
+        basis,
+        found.found,
+        version="1",
+        source="a test",
+        checks=[(c.name, c.shares, c.kl.value, c.flips) for c in found.checks],
+    )
     bands = profile.settings["bands"]
     assert profile.band_factor == max(bands.values())
     assert bands["ggml-q8_0"] < bands["int8-w8a8"] <= profile.band_factor
@@ -115,10 +131,22 @@ def test_files_that_the_profile_has_are_not_counted_again(learned):
     _, schemes, values = learned
     made_of = {"one": "a checkpoint", "two": "a checkpoint"}
     first = learn(loss_basis(SPEC, None), schemes, values, made_of=made_of)
-    profile = parse_profile(json.loads(profile_text(learned_profile(
-        SPEC, loss_basis(SPEC, None), first.found, version="1", source="a test",
-        checks=[(c.name, c.shares, c.kl.value, c.flips) for c in first.checks],
-        counted=[c.digest for c in first.checks]))), "x")
+    profile = parse_profile(
+        json.loads(
+            profile_text(
+                learned_profile(
+                    SPEC,
+                    loss_basis(SPEC, None),
+                    first.found,
+                    version="1",
+                    source="a test",
+                    checks=[(c.name, c.shares, c.kl.value, c.flips) for c in first.checks],
+                    counted=[c.digest for c in first.checks],
+                )
+            )
+        ),
+        "x",
+    )
     again = loss_basis(SPEC, profile)
     same = learn(again, schemes, values, made_of=made_of)
     assert same.found is None
@@ -126,8 +154,12 @@ def test_files_that_the_profile_has_are_not_counted_again(learned):
     assert "not counted again: one, two" in same.notes()[0]
     assert "no profile is written" in same.notes()[0]
     more = {**schemes, "new": schemes_of_uniform(SPEC, "ggml-q6_k")}
-    told = learn(again, more, {**values, "new": {"kl": Reading(0.012, 1e-4)}},
-                 made_of={**made_of, "new": "a checkpoint"})
+    told = learn(
+        again,
+        more,
+        {**values, "new": {"kl": Reading(0.012, 1e-4)}},
+        made_of={**made_of, "new": "a checkpoint"},
+    )
     assert [c.name for c in told.checks] == ["new"]
     assert told.found.files == 1
     assert "no profile" not in told.notes()[0]
@@ -146,25 +178,43 @@ def test_a_file_that_two_verifications_have_counts_once(basis, learned, tmp_path
     assert len(both.known) == 2
 
 
-@pytest.mark.parametrize(("text", "why"), [
-    ("{}", "losses of"), ('{"model": "smollm2-135m"}', "damaged"),
-    ('{"model": "smollm2-135m", "files": [1]}', "damaged")])
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("{}", "losses of"),
+        ('{"model": "smollm2-135m"}', "damaged"),
+        ('{"model": "smollm2-135m", "files": [1]}', "damaged"),
+    ],
+)
 def test_damaged_losses_are_refused(text, why, basis, tmp_path):
     (tmp_path / "losses.json").write_text(text)
     with pytest.raises(planner.DataError, match=why):
         read_losses(tmp_path, SPEC.id, basis)
 
 
-@pytest.mark.parametrize("changed", [
-    '"kl": -1', '"kl": "nan"', '"kl": "0.1"', '"kl": true', '"kl": 1e300', '"kl": 1' + "0" * 400,
-    '"error": "inf"', '"error": -1', '"flips": 1.5', '"flips": -0.1'])
+@pytest.mark.parametrize(
+    "changed",
+    [
+        '"kl": -1',
+        '"kl": "nan"',
+        '"kl": "0.1"',
+        '"kl": true',
+        '"kl": 1e300',
+        '"kl": 1' + "0" * 400,
+        '"error": "inf"',
+        '"error": -1',
+        '"flips": 1.5',
+        '"flips": -0.1',
+    ],
+)
 def test_losses_that_are_none_are_refused(changed, basis, tmp_path):
     """A text that reads as NaN went through every law, and the profile could not be written."""
     one = '"kl": 0.1, "error": 0, "flips": 0, "schemes": {}'
     key = changed.partition(":")[0]
     kept = ", ".join(part for part in one.split(", ") if not part.startswith(key))
     (tmp_path / "losses.json").write_text(
-        f'{{"model": "smollm2-135m", "files": {{"a": {{{kept}, {changed}}}}}}}')
+        f'{{"model": "smollm2-135m", "files": {{"a": {{{kept}, {changed}}}}}}}'
+    )
     with pytest.raises(planner.DataError, match=r"a: .* is not a number from 0") as told:
         read_losses(tmp_path, SPEC.id, basis)
     assert told.value.hint

@@ -69,7 +69,7 @@ def test_buffers_of_a_load_are_summed_over_kinds():
 
 def test_the_last_context_of_a_log_counts():
     once = recorded("load.txt")
-    other = once[once.index("llama_context: n_ctx"):].replace("256 cells", "512 cells")
+    other = once[once.index("llama_context: n_ctx") :].replace("256 cells", "512 cells")
     assert buffers(once + other).cells == 512
     assert buffers(once + other).weights == buffers(once).weights
 

@@ -30,19 +30,39 @@ from planner.verifying.writing import prepare
 
 # What the runners answered on an AVX-512 machine, shortened; sizes are of the model there.
 ANSWER = {
-    "vllm": {"engine": "vllm", "complete": True, "version": "0.32.0", "isa": "AVX512",
-             "threads": 1, "load_seconds": 21.4, "weight_bytes": 279150592, "blocks": 364,
-             "kernels": {"CompressedTensorsLinearMethod/CompressedTensorsW8A8Int8/"
-                         "CPUInt8ScaledMMLinearKernel": 120},
-             "block_tokens": 128, "cache_tokens": 46592, "cache_bytes": 1073479680,
-             "peak_bytes": 3569864704},
-    "pytorch": {"engine": "pytorch", "complete": True, "version": "2.13.0+cpu", "isa": "AVX512",
-                "threads": 1, "load_seconds": 22.1, "weight_bytes": 163639552,
-                "kernels": {"Embedding/Tensor": 1, "Linear/Int8Tensor": 210},
-                "cache_bytes": 1658880, "peak_bytes": 1216692224}}
-VERSIONS = {"vllm": "0.32.0", "torch": "2.13.0+cpu", "transformers": "5.17.0",
-            "torchao": "0.18.0"}
-FAKE = '''#!{python}
+    "vllm": {
+        "engine": "vllm",
+        "complete": True,
+        "version": "0.32.0",
+        "isa": "AVX512",
+        "threads": 1,
+        "load_seconds": 21.4,
+        "weight_bytes": 279150592,
+        "blocks": 364,
+        "kernels": {
+            "CompressedTensorsLinearMethod/CompressedTensorsW8A8Int8/"
+            "CPUInt8ScaledMMLinearKernel": 120
+        },
+        "block_tokens": 128,
+        "cache_tokens": 46592,
+        "cache_bytes": 1073479680,
+        "peak_bytes": 3569864704,
+    },
+    "pytorch": {
+        "engine": "pytorch",
+        "complete": True,
+        "version": "2.13.0+cpu",
+        "isa": "AVX512",
+        "threads": 1,
+        "load_seconds": 22.1,
+        "weight_bytes": 163639552,
+        "kernels": {"Embedding/Tensor": 1, "Linear/Int8Tensor": 210},
+        "cache_bytes": 1658880,
+        "peak_bytes": 1216692224,
+    },
+}
+VERSIONS = {"vllm": "0.32.0", "torch": "2.13.0+cpu", "transformers": "5.17.0", "torchao": "0.18.0"}
+FAKE = """#!{python}
 import json, os, pathlib, sys
 here = pathlib.Path(__file__).parent
 words = sys.argv[1:]
@@ -69,7 +89,7 @@ answer["runs"] = [
     for b in asked["batches"] for _ in range(asked["repeats"])]
 pathlib.Path(words[2]).write_text(json.dumps(answer))
 sys.exit(1 if "error" in answer else 0)
-'''
+"""
 SETTING = Setting(16, 4, 1, 2, 16, 2, 1e6)
 
 
@@ -97,8 +117,18 @@ def task(tmp_path: Path, engine: str, also: tuple[str, ...] = (), **changes: Any
     if not place.exists():
         fake(tmp_path / "python", engine, **changes)
     found = adapter(engine).find(Address(python=str(place)))
-    return Task(None, spec, assignment, files, source, tmp_path / "ids.npy",  # type: ignore[arg-type]
-                tmp_path / "out", found, SETTING, also)
+    return Task(
+        None,
+        spec,
+        assignment,
+        files,
+        source,
+        tmp_path / "ids.npy",  # type: ignore[arg-type]
+        tmp_path / "out",
+        found,
+        SETTING,
+        also,
+    )
 
 
 def ran(asked: Task) -> Findings:
@@ -118,7 +148,10 @@ def test_vllm_is_asked_for_sizes_times_and_losses(tmp_path: Path) -> None:
     assert asked.engine == FoundEngine("vllm", "0.32.0", asked.engine.place, "torch 2.13.0+cpu")
     found = ran(asked)
     assert [(s.id, s.role) for s in found.subjects] == [
-        ("plan", "plan"), ("bf16", "default"), ("fp8-channel", "also")]
+        ("plan", "plan"),
+        ("bf16", "default"),
+        ("fp8-channel", "also"),
+    ]
     values = found.values["plan"]
     assert values["decode_seconds"].value == 0.02
     assert values["prefill_seconds"].value == 0.5
@@ -135,12 +168,16 @@ def test_vllm_is_asked_for_sizes_times_and_losses(tmp_path: Path) -> None:
     assert left == ["plan", "verify.journal", "work"]
     question = json.loads((asked.folder / "work/plan-run.question.json").read_text("utf-8"))
     assert (question["kv_dtype"], question["max_model_len"], question["eager"]) == (
-        "auto", 20, True)
+        "auto",
+        20,
+        True,
+    )
 
 
 @pytest.mark.exhaustive
 def test_vllm_has_its_own_threads_whatever_is_inherited(
-        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "7")
     found = ran(task(tmp_path, "vllm", ("none",)))
     assert (tmp_path / "python/threads").read_text("utf-8") == "1"
@@ -161,7 +198,8 @@ def test_what_an_engine_says_is_told_and_what_was_measured_stays(tmp_path: Path)
     asked = task(tmp_path, "vllm")
     ran(replace(asked, also=()))
     (tmp_path / "python/answer.json").write_text(
-        json.dumps(ANSWER["vllm"] | {"complete": False, "error": words}), encoding="utf-8")
+        json.dumps(ANSWER["vllm"] | {"complete": False, "error": words}), encoding="utf-8"
+    )
     again = replace(asked, also=("fp8-channel",))
     with pytest.raises(EngineFailedError, match=r"vllm 0.32.0: ValueError: Failed to find a ker"):
         ran(again)
@@ -181,10 +219,12 @@ def test_an_engine_that_is_not_there_or_too_old(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no such program"):
         vllm.find(Address(python=str(tmp_path / "none")))
     python = fake(tmp_path / "python", "vllm")
-    for versions, engine, words in (({}, vllm, "vLLM is not installed"),
-                                    ({"vllm": "0.6.4"}, vllm, "0.6.4 .* is too old"),
-                                    ({"torch": "2.13"}, torch, "transformers not installed"),
-                                    ({"torch": "2.1", "transformers": "5"}, torch, "too old")):
+    for versions, engine, words in (
+        ({}, vllm, "vLLM is not installed"),
+        ({"vllm": "0.6.4"}, vllm, "0.6.4 .* is too old"),
+        ({"torch": "2.13"}, torch, "transformers not installed"),
+        ({"torch": "2.1", "transformers": "5"}, torch, "too old"),
+    ):
         (python.parent / "versions.json").write_text(json.dumps(versions), encoding="utf-8")
         with pytest.raises(InputError, match=words):
             engine.find(Address(python=str(python)))
@@ -206,8 +246,10 @@ def test_another_model_and_unknown_settings_are_refused(tmp_path: Path) -> None:
 
 
 def test_the_least_step_of_all_runs_counts() -> None:
-    runs = [{"batch": 1, "prefill_seconds": p, "decode_seconds": steps}
-            for p, steps in ((2.0, [0.3, 0.2]), (1.5, [0.25, 0.4]))]
+    runs = [
+        {"batch": 1, "prefill_seconds": p, "decode_seconds": steps}
+        for p, steps in ((2.0, [0.3, 0.2]), (1.5, [0.25, 0.4]))
+    ]
     values, others = timed({"runs": runs})
     assert values["prefill_seconds"].value == 1.5
     assert values["decode_seconds"].value == 0.2
@@ -220,10 +262,12 @@ def test_what_was_timed_less_than_asked_for_is_told() -> None:
     assert fewer_runs({"runs": whole}, SETTING) == {}
     slow = [*whole[:2], {"batch": 4, "decode_seconds": [2.4, 2.5]}]
     assert fewer_runs({"runs": slow}, SETTING) == {
-        "fewer_runs": "4 sequences: 1 of 2 repeats, 2 of 3 decode steps"}
+        "fewer_runs": "4 sequences: 1 of 2 repeats, 2 of 3 decode steps"
+    }
     assert fewer_pieces({"chunks": 2}, SETTING) == fewer_pieces({}, SETTING) == {}
     assert fewer_pieces({"chunks": 1}, SETTING) == {
-        "fewer_pieces": "loss: 1 of 2 pieces of the text"}
+        "fewer_pieces": "loss: 1 of 2 pieces of the text"
+    }
 
 
 @pytest.mark.exhaustive
@@ -231,13 +275,16 @@ def test_a_loss_is_of_the_pieces_that_a_slow_engine_answered(tmp_path: Path) -> 
     asked = task(tmp_path, "vllm", ("fp8-channel",))
     python = tmp_path / "python/python"
     text = python.read_text(encoding="utf-8")
-    python.write_text(text.replace("(len(tokens), ", "(1 if 'fp8' in asked['model'] else 2, ")
-                      .replace("answer[\"runs\"] =", "answer['chunks'] = 1 + ('fp8' not in "
-                               "asked['model'])\nanswer[\"runs\"] ="), encoding="utf-8")
+    python.write_text(
+        text.replace("(len(tokens), ", "(1 if 'fp8' in asked['model'] else 2, ").replace(
+            'answer["runs"] =',
+            "answer['chunks'] = 1 + ('fp8' not in asked['model'])\nanswer[\"runs\"] =",
+        ),
+        encoding="utf-8",
+    )
     found = ran(asked)
     assert found.values["plan"]["kl"].repeats == 2 * found.values["fp8-channel"]["kl"].repeats > 0
-    assert fewer_notes(found) == (
-        f"fp8-channel: {LESS}: loss: 1 of 2 pieces of the text",)
+    assert fewer_notes(found) == (f"fp8-channel: {LESS}: loss: 1 of 2 pieces of the text",)
 
 
 def test_token_ids_are_pieces_of_the_text(tmp_path: Path) -> None:
@@ -251,8 +298,9 @@ def test_token_ids_are_pieces_of_the_text(tmp_path: Path) -> None:
 
 @pytest.mark.sample(1)
 @pytest.mark.parametrize("engine", ["vllm", "pytorch"])
-def test_a_checkpoint_that_was_written_and_not_noted_is_written_again(tmp_path: Path,
-                                                                      engine: str) -> None:
+def test_a_checkpoint_that_was_written_and_not_noted_is_written_again(
+    tmp_path: Path, engine: str
+) -> None:
     asked = task(tmp_path, engine)
     left = tmp_path / "out" / "plan"
     left.mkdir(parents=True)

@@ -20,8 +20,13 @@ FILE = "configuration.json"
 
 def task(tmp_path: Path, *also: str, checkpoint: str = "") -> Any:
     """A task of a folder, or of a file."""
-    return SimpleNamespace(spec=load_model("smollm2-135m"), also=also, folder=tmp_path / "out",
-                           files={FILE: "{}"}, checkpoint=tmp_path / checkpoint)
+    return SimpleNamespace(
+        spec=load_model("smollm2-135m"),
+        also=also,
+        folder=tmp_path / "out",
+        files={FILE: "{}"},
+        checkpoint=tmp_path / checkpoint,
+    )
 
 
 def test_the_plan_then_the_checkpoint_then_what_was_asked_for(tmp_path: Path) -> None:
@@ -45,8 +50,10 @@ def test_what_quantises_nothing_is_the_checkpoint_itself(tmp_path: Path) -> None
     assert folder_of(asked, other, "other.json") == tmp_path / "out" / "x"
 
 
-@pytest.mark.parametrize(("checkpoint", "names"), [
-    ("", ["token ids", "its answers"]), ("model.gguf", ["token ids", "folder", "its answers"])])
+@pytest.mark.parametrize(
+    ("checkpoint", "names"),
+    [("", ["token ids", "its answers"]), ("model.gguf", ["token ids", "folder", "its answers"])],
+)
 def test_a_file_becomes_a_folder_first(tmp_path: Path, checkpoint: str, names: list[str]) -> None:
     steps = steps_before(task(tmp_path, checkpoint=checkpoint), lambda _: StepResult({}, {}))
     assert [step.name for step in steps] == names

@@ -7,8 +7,11 @@ PLAN, DEFAULT = Trial("plan", "plan"), Trial("Q4_K_M", "default")
 
 
 def values(size, seconds, kl, error=1e-4):
-    return {"file_bytes": Reading(size), "decode_seconds": Reading(seconds),
-            "kl": Reading(kl, error)}
+    return {
+        "file_bytes": Reading(size),
+        "decode_seconds": Reading(seconds),
+        "kl": Reading(kl, error),
+    }
 
 
 def said(plan, default):
@@ -17,8 +20,11 @@ def said(plan, default):
 
 def test_an_exact_prediction_is_met_within_the_error_of_the_measurement():
     def inside(measured, low, high):
-        rows = compared_rows((PLAN,), {"plan": {"kl": measured}},
-                             {"plan": {"kl": Forecast(low, low, high, "counted")}})
+        rows = compared_rows(
+            (PLAN,),
+            {"plan": {"kl": measured}},
+            {"plan": {"kl": Forecast(low, low, high, "counted")}},
+        )
         return rows[0].inside
 
     assert inside(Reading(1e-6, 1e-6), 0.0, 0.0)
@@ -47,8 +53,9 @@ def test_what_the_spread_can_make_is_no_difference():
 
 
 def test_an_equal_loss_with_more_bytes_is_dominated():
-    assert "is dominated" in said(values(110e6, 0.02, 0.064, error=0.01),
-                                  values(105e6, 0.02, 0.0637, error=0.01))
+    assert "is dominated" in said(
+        values(110e6, 0.02, 0.064, error=0.01), values(105e6, 0.02, 0.0637, error=0.01)
+    )
 
 
 def test_no_verdict_without_the_plans_own_figures():
@@ -57,9 +64,16 @@ def test_no_verdict_without_the_plans_own_figures():
 
 
 def test_rows_have_what_was_measured_or_predicted():
-    rows = compared_rows((PLAN,), {"plan": {"kl": Reading(0.1, 0.01)}},
-                         {"plan": {"kl": Forecast(0.2, 0.15, 0.3, "T0"),
-                                   "file_bytes": Forecast(10, 9, 11, "counted")}})
+    rows = compared_rows(
+        (PLAN,),
+        {"plan": {"kl": Reading(0.1, 0.01)}},
+        {
+            "plan": {
+                "kl": Forecast(0.2, 0.15, 0.3, "T0"),
+                "file_bytes": Forecast(10, 9, 11, "counted"),
+            }
+        },
+    )
     by = {r.quantity: r for r in rows}
     assert by["kl"].inside is False
     assert by["file_bytes"].measured is None

@@ -29,20 +29,32 @@ def base(tmp_path_factory) -> Path:
 @pytest.fixture(scope="module")
 def quantised(tmp_path_factory) -> Path:
     path = tmp_path_factory.mktemp("made") / "made.gguf"
-    path.write_bytes(small_gguf(
-        lambda name: "BF16" if name in ("token_embd.weight", "output.weight") else "Q8_0"))
+    path.write_bytes(
+        small_gguf(
+            lambda name: "BF16" if name in ("token_embd.weight", "output.weight") else "Q8_0"
+        )
+    )
     return path
 
 
 @pytest.fixture(scope="module")
 def plan(base):
-    return planner.estimate(str(base), DEVICE, scheme="ggml-q8_0", engine="llama.cpp", batch=1,
-                            isl=128, osl=32)
+    return planner.estimate(
+        str(base), DEVICE, scheme="ggml-q8_0", engine="llama.cpp", batch=1, isl=128, osl=32
+    )
 
 
 def verified(plan, base, folder, engine, **more):
-    given = {"output": folder, "engine_dir": engine, "device": DEVICE, "threads": 1, "repeats": 3,
-             "prompt_tokens": 192, "output_tokens": 64, **more}
+    given = {
+        "output": folder,
+        "engine_dir": engine,
+        "device": DEVICE,
+        "threads": 1,
+        "repeats": 3,
+        "prompt_tokens": 192,
+        "output_tokens": 64,
+        **more,
+    }
     return planner.verify(plan, base, **given)
 
 
@@ -81,8 +93,9 @@ def test_measured_losses_move_the_second_prediction_to_them(plan, base, quantise
     engine = fake_llama(tmp_path / "bin", quantised)
     first = verified(plan, base, tmp_path / "out", engine)
     before, measured = first.row("plan", "kl").predicted, first.row("plan", "kl").measured
-    again = verified(plan, base, tmp_path / "out", engine,
-                     profile=str(tmp_path / "out" / "profile.json"))
+    again = verified(
+        plan, base, tmp_path / "out", engine, profile=str(tmp_path / "out" / "profile.json")
+    )
     after = again.row("plan", "kl").predicted
     assert not 1 / 1.25 < before / measured < 1.25
     assert 1 / 1.25 < after / measured < 1.25
@@ -121,9 +134,11 @@ def test_what_was_measured_before_a_crash_is_kept(plan, base, quantised, tmp_pat
 
 
 def test_a_crash_after_the_times_keeps_them(plan, base, quantised, tmp_path):
-    loss = 'case "$*" in *"--kl-divergence-base"*"--kl-divergence") kill -11 $$;; esac\n' \
-        'while [ $# -gt 0 ]; do\n' \
+    loss = (
+        'case "$*" in *"--kl-divergence-base"*"--kl-divergence") kill -11 $$;; esac\n'
+        "while [ $# -gt 0 ]; do\n"
         'case "$1" in --kl-divergence-base) echo answers > "$2";; esac; shift; done'
+    )
     engine = fake_llama(tmp_path / "bin", quantised, perplexity=loss)
     with pytest.raises(DataError, match="SIGSEGV"):
         verified(plan, base, tmp_path / "out", engine)
@@ -134,8 +149,10 @@ def test_a_crash_after_the_times_keeps_them(plan, base, quantised, tmp_path):
 
 
 def test_a_program_that_hangs_is_stopped_with_its_children(plan, base, quantised, tmp_path):
-    hangs = f'echo $$ > "{tmp_path}/pid"; case "$*" in *--version*) echo "version: 1";; ' \
-        '*) echo loading >&2; sleep 1000 & wait;; esac'
+    hangs = (
+        f'echo $$ > "{tmp_path}/pid"; case "$*" in *--version*) echo "version: 1";; '
+        "*) echo loading >&2; sleep 1000 & wait;; esac"
+    )
     engine = fake_llama(tmp_path / "bin", quantised, bench=hangs)
     with pytest.raises(DataError, match="did not end within 0 s") as caught:
         verified(plan, base, tmp_path / "out", engine, step_seconds=0.3)
@@ -156,11 +173,15 @@ def test_garbage_is_refused(bench, plan, base, quantised, tmp_path):
 
 
 def test_a_type_that_wants_an_importance_matrix_is_refused_before_anything_runs(
-        plan, base, quantised, tmp_path, monkeypatch):
+    plan, base, quantised, tmp_path, monkeypatch
+):
     assert weighed_type(planner.load_model("smollm2-135m"), "IQ2_XXS") == "iq2_xxs"
     assert weighed_type(planner.load_model("smollm2-135m"), "Q4_K_M") == ""
-    monkeypatch.setattr(llama_cpp, "weighed_type",  # rows of the small model hold no such block
-                        lambda spec, name: "iq2_xxs" if name == "IQ2_XXS" else "")
+    monkeypatch.setattr(
+        llama_cpp,
+        "weighed_type",  # rows of the small model hold no such block
+        lambda spec, name: "iq2_xxs" if name == "IQ2_XXS" else "",
+    )
     engine = fake_llama(tmp_path / "bin", quantised)
     with pytest.raises(UnsupportedError, match="iq2_xxs with an importance matrix only"):
         verified(plan, base, tmp_path / "out", engine, also=["IQ2_XXS"])
@@ -168,8 +189,10 @@ def test_a_type_that_wants_an_importance_matrix_is_refused_before_anything_runs(
 
 
 def test_a_text_that_is_too_short_is_told_at_once(plan, base, quantised, tmp_path):
-    short = 'echo "the data file you provided tokenizes to only 9 tokens" >&2; while [ $# -gt 0 ]' \
+    short = (
+        'echo "the data file you provided tokenizes to only 9 tokens" >&2; while [ $# -gt 0 ]'
         '; do case "$1" in --kl-divergence-base) echo > "$2";; esac; shift; done'
+    )
     engine = fake_llama(tmp_path / "bin", quantised, perplexity=short)
     with pytest.raises(InputError, match="the text has 9 tokens") as caught:
         verified(plan, base, tmp_path / "out", engine)
@@ -221,8 +244,9 @@ def test_weights_that_are_quantised_are_refused(plan, base, quantised, tmp_path)
     assert not (tmp_path / "out").exists()
 
 
-def test_a_full_disk_is_told_before_anything_is_written(plan, base, quantised, tmp_path,
-                                                        monkeypatch):
+def test_a_full_disk_is_told_before_anything_is_written(
+    plan, base, quantised, tmp_path, monkeypatch
+):
     engine = fake_llama(tmp_path / "bin", quantised)
     free = shutil.disk_usage(tmp_path)._replace(free=10)
     monkeypatch.setattr("planner.verifying.llama_cpp.shutil.disk_usage", lambda path: free)

@@ -48,15 +48,27 @@ class Clock:
         return self.now
 
 
-def runs(monkeypatch: pytest.MonkeyPatch, seconds: float, budget: float, prefill: int = 1,
-         ) -> list[Any]:
+def runs(
+    monkeypatch: pytest.MonkeyPatch,
+    seconds: float,
+    budget: float,
+    prefill: int = 1,
+) -> list[Any]:
     clock, ids = Clock(), count()
-    monkeypatch.setattr(run_vllm, "time", SimpleNamespace(
-        perf_counter=clock.perf_counter, monotonic_ns=lambda: next(ids)))
+    monkeypatch.setattr(
+        run_vllm,
+        "time",
+        SimpleNamespace(perf_counter=clock.perf_counter, monotonic_ns=lambda: next(ids)),
+    )
     llm = SimpleNamespace(llm_engine=Engine(clock, seconds, prefill))
     vllm = SimpleNamespace(SamplingParams=lambda **more: SimpleNamespace(**more))
-    question = {"prompt": 8, "new_tokens": 16, "batches": [1, 4], "repeats": 3,
-                "budget_seconds": budget}
+    question = {
+        "prompt": 8,
+        "new_tokens": 16,
+        "batches": [1, 4],
+        "repeats": 3,
+        "budget_seconds": budget,
+    }
     out: list[Any] = []
     for batch in question["batches"]:  # type: ignore[attr-defined]
         run_vllm.timed_repeats(llm, vllm, np, TOKENS, question, batch, out)
@@ -73,14 +85,16 @@ def test_a_fast_engine_is_timed_in_full(monkeypatch: pytest.MonkeyPatch, prefill
 
 
 def test_a_slow_engine_is_timed_once_and_stopped_when_the_budget_is_spent(
-        monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     found = runs(monkeypatch, 6.0, 120.0)
     assert [(one["batch"], len(one["decode_seconds"])) for one in found] == [(1, 10), (4, 10)]
     assert set(found[1]["decode_seconds"]) == {6.0}
 
 
 def test_the_slowest_engine_has_the_least_steps_all_the_same(
-        monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     found = runs(monkeypatch, 600.0, 120.0)
     assert [len(one["decode_seconds"]) for one in found] == [run_vllm.LEAST_STEPS] * 2
 

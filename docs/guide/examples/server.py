@@ -33,8 +33,21 @@ MOST_CLIENTS = 64
 """Connections at a time; one more is told to come back."""
 PATIENCE_SECONDS = 10.0
 """For a client to send its question, and to take its answer."""
-COMMON = ("model", "device", "tp", "dp", "pp", "ep", "context", "isl", "osl", "batch", "kv",
-          "engine", "memory_bytes")
+COMMON = (
+    "model",
+    "device",
+    "tp",
+    "dp",
+    "pp",
+    "ep",
+    "context",
+    "isl",
+    "osl",
+    "batch",
+    "kv",
+    "engine",
+    "memory_bytes",
+)
 LIMITS = ("devices", "objective", "ttft_seconds", "tpot_seconds", "prefix_hit_rate")
 KEYS = {
     "estimate": (*COMMON, *LIMITS, "scheme"),
@@ -57,6 +70,7 @@ class GoneError(Exception):
 
 
 # ---- in a worker process
+
 
 def work(line: Connection) -> None:
     """Answer (verb, question) with (status, JSON, CPU seconds), until the server is gone."""
@@ -81,8 +95,11 @@ def answer(verb: str, asked: dict[str, Any]) -> tuple[int, str]:
     """Status and JSON: 400 where the question is wrong, 422 where nothing answers it."""
     import planner
 
-    ask: dict[str, Any] = {"estimate": planner.estimate, "plan": planner.plan,
-                           "memory": planner.memory_use}
+    ask: dict[str, Any] = {
+        "estimate": planner.estimate,
+        "plan": planner.plan,
+        "memory": planner.memory_use,
+    }
     try:
         told = ask[verb](**by_name(asked)).to_dict()
         return HTTPStatus.OK, json.dumps(told, allow_nan=False)
@@ -114,6 +131,7 @@ def refusal(error: Any) -> str:
 
 
 # ---- in the server's threads
+
 
 class Worker:
     """A process that computes, and the line to it; started when it is needed."""
@@ -153,8 +171,12 @@ class Workers:
             worker.start()
             self._free.put(worker)
 
-    def ask(self, verb: str, asked: dict[str, Any], client: socket.socket,
-            ) -> tuple[int, bytes, float]:
+    def ask(
+        self,
+        verb: str,
+        asked: dict[str, Any],
+        client: socket.socket,
+    ) -> tuple[int, bytes, float]:
         """Status, JSON and CPU seconds of an answer.
 
         Raises:
@@ -164,8 +186,9 @@ class Workers:
         try:
             worker = self._free.get(timeout=self.seconds)
         except Empty:
-            raise RefusedError(HTTPStatus.SERVICE_UNAVAILABLE, "every worker is busy",
-                               "ask again later") from None
+            raise RefusedError(
+                HTTPStatus.SERVICE_UNAVAILABLE, "every worker is busy", "ask again later"
+            ) from None
         sound = True
         try:
             watched = [client] if still_there(client) else []
@@ -177,8 +200,11 @@ class Workers:
             sound = True
             return found
         except (EOFError, BrokenPipeError, ConnectionResetError):
-            raise RefusedError(HTTPStatus.INTERNAL_SERVER_ERROR, "the worker was killed",
-                               "a question may need more memory than there is") from None
+            raise RefusedError(
+                HTTPStatus.INTERNAL_SERVER_ERROR,
+                "the worker was killed",
+                "a question may need more memory than there is",
+            ) from None
         finally:
             if not sound:
                 worker.end()
@@ -187,12 +213,15 @@ class Workers:
     def _await(self, worker: Worker, watched: list[socket.socket]) -> None:
         """Until ``worker`` has answered; not longer than allowed, nor than the client waits."""
         end = time.monotonic() + self.seconds
-        while worker.line not in (ready := wait([worker.line, *watched],
-                                                max(0.0, end - time.monotonic()))):
+        while worker.line not in (
+            ready := wait([worker.line, *watched], max(0.0, end - time.monotonic()))
+        ):
             if not ready:
-                raise RefusedError(HTTPStatus.GATEWAY_TIMEOUT,
-                                   f"no answer within {self.seconds:g} s",
-                                   "give tp, pp, ep and batch, or ask for less")
+                raise RefusedError(
+                    HTTPStatus.GATEWAY_TIMEOUT,
+                    f"no answer within {self.seconds:g} s",
+                    "give tp, pp, ep and batch, or ask for less",
+                )
             watched = [client for client in watched if still_there(client)]
 
     def note(self, what: str) -> None:
@@ -282,8 +311,10 @@ class Handler(BaseHTTPRequestHandler):
         if self.path == "/health":
             self._tell(HTTPStatus.OK, {"answers": self.server.workers.counts})
         else:
-            self._tell(HTTPStatus.NOT_FOUND, {"error": f"no {self.path[:80]!r}",
-                                              "hint": "POST /" + ", /".join(KEYS)})
+            self._tell(
+                HTTPStatus.NOT_FOUND,
+                {"error": f"no {self.path[:80]!r}", "hint": "POST /" + ", /".join(KEYS)},
+            )
 
     def do_POST(self) -> None:
         """A question."""
@@ -291,8 +322,11 @@ class Handler(BaseHTTPRequestHandler):
         try:
             asked = question(self.path[1:], self._body())
             status, told, cpu = self.server.workers.ask(self.path[1:], asked, self.connection)
-            self._tell(status, told, f"cpu;dur={cpu * 1e3:.1f}, "
-                                     f"all;dur={(time.monotonic() - begun) * 1e3:.1f}")
+            self._tell(
+                status,
+                told,
+                f"cpu;dur={cpu * 1e3:.1f}, all;dur={(time.monotonic() - begun) * 1e3:.1f}",
+            )
         except RefusedError as error:
             self._tell(error.status, error.told)
             if error.status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
@@ -304,19 +338,28 @@ class Handler(BaseHTTPRequestHandler):
         try:
             length = int(self.headers.get("Content-Length", ""))
         except ValueError:
-            raise RefusedError(HTTPStatus.LENGTH_REQUIRED, "Content-Length is missing",
-                               "send the length of the body in bytes") from None
+            raise RefusedError(
+                HTTPStatus.LENGTH_REQUIRED,
+                "Content-Length is missing",
+                "send the length of the body in bytes",
+            ) from None
         if not 0 <= length <= MOST_BYTES:
-            raise RefusedError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-                               f"{length} bytes are too many", f"at most {MOST_BYTES}")
+            raise RefusedError(
+                HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+                f"{length} bytes are too many",
+                f"at most {MOST_BYTES}",
+            )
         try:
             body = self.rfile.read(length)
         except TimeoutError:
             body = b""
         self.late.cancel()
         if len(body) < length:
-            raise RefusedError(HTTPStatus.REQUEST_TIMEOUT, "the question did not come whole",
-                               f"send it within {self.server.patience:g} s")
+            raise RefusedError(
+                HTTPStatus.REQUEST_TIMEOUT,
+                "the question did not come whole",
+                f"send it within {self.server.patience:g} s",
+            )
         return body
 
     def _drain(self) -> None:
@@ -353,20 +396,30 @@ def question(verb: str, body: bytes) -> dict[str, Any]:
         RefusedError: no such question, not JSON, not an object, or a key that is not taken.
     """
     if verb not in KEYS:
-        raise RefusedError(HTTPStatus.NOT_FOUND, f"no question {verb[:80]!r}",
-                           "POST /" + ", /".join(KEYS))
+        raise RefusedError(
+            HTTPStatus.NOT_FOUND, f"no question {verb[:80]!r}", "POST /" + ", /".join(KEYS)
+        )
     try:
         asked = json.loads(body)
     except (ValueError, RecursionError) as error:
-        raise RefusedError(HTTPStatus.BAD_REQUEST, f"the body is not JSON: {error}",
-                           'such as {"model": "llama-3.1-8b", "device": "h100-sxm"}') from None
+        raise RefusedError(
+            HTTPStatus.BAD_REQUEST,
+            f"the body is not JSON: {error}",
+            'such as {"model": "llama-3.1-8b", "device": "h100-sxm"}',
+        ) from None
     if not isinstance(asked, dict):
-        raise RefusedError(HTTPStatus.BAD_REQUEST, "the body is not a JSON object",
-                           'such as {"model": "llama-3.1-8b", "device": "h100-sxm"}')
+        raise RefusedError(
+            HTTPStatus.BAD_REQUEST,
+            "the body is not a JSON object",
+            'such as {"model": "llama-3.1-8b", "device": "h100-sxm"}',
+        )
     for key in asked:
         if key not in KEYS[verb]:
-            raise RefusedError(HTTPStatus.BAD_REQUEST, f"unknown key {key[:80]!r}",
-                               "keys are " + ", ".join(KEYS[verb]))
+            raise RefusedError(
+                HTTPStatus.BAD_REQUEST,
+                f"unknown key {key[:80]!r}",
+                "keys are " + ", ".join(KEYS[verb]),
+            )
     return asked
 
 
@@ -376,8 +429,12 @@ def main() -> int:
     parser.add_argument("--port", type=int, default=8765, help="0: any that is free")
     parser.add_argument("--workers", type=int, default=2, help="processes that compute")
     parser.add_argument("--seconds", type=float, default=60.0, help="for an answer, at most")
-    parser.add_argument("--patience", type=float, default=PATIENCE_SECONDS,
-                        help="seconds for a client to send its question")
+    parser.add_argument(
+        "--patience",
+        type=float,
+        default=PATIENCE_SECONDS,
+        help="seconds for a client to send its question",
+    )
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     workers = Workers(options.workers, options.seconds)

@@ -56,7 +56,8 @@ def engine_image(engine: Engine, platform: Platform) -> ContainerImage:
     raise UnsupportedError(
         f"{engine.label} on this kind of device ({platform}): no released image is known",
         hint="make the plan for an engine with one: "
-        + ", ".join(f"--engine {name}" for name in others))
+        + ", ".join(f"--engine {name}" for name in others),
+    )
 
 
 def part_image(part: str) -> ContainerImage:
@@ -75,14 +76,17 @@ def dynamo_image(engine: Engine) -> DynamoImage:
     rows = [row for row in _rows("dynamo_releases.csv") if row["engine"] == engine.name]
     if not rows:
         able = sorted({row["engine"] for row in _rows("dynamo_releases.csv")})
-        raise UnsupportedError(f"--deploy dynamo: it has no back end for {engine.name}",
-                               hint="make the plan for one that it has: "
-                               + ", ".join(f"--engine {name}" for name in able)
-                               + "; or --deploy compose or kubernetes")
+        raise UnsupportedError(
+            f"--deploy dynamo: it has no back end for {engine.name}",
+            hint="make the plan for one that it has: "
+            + ", ".join(f"--engine {name}" for name in able)
+            + "; or --deploy compose or kubernetes",
+        )
     rows.sort(key=lambda row: _numbers(row["version"]))
     row = next((row for row in rows if _numbers(row["version"]) >= engine.version), rows[-1])
-    return DynamoImage(row["release"], f"{row['image']}:{row['release']}",
-                       _numbers(row["version"]), _said_by(row))
+    return DynamoImage(
+        row["release"], f"{row['image']}:{row['release']}", _numbers(row["version"]), _said_by(row)
+    )
 
 
 def figure(key: str) -> float:
@@ -97,7 +101,7 @@ def _said_by(row: dict[str, str]) -> str:
 
 def _padded(version: tuple[int, ...]) -> str:
     """Three numbers, as releases are tagged."""
-    return ".".join(str(part) for part in (*version, 0, 0)[:max(_NUMBERS, len(version))])
+    return ".".join(str(part) for part in (*version, 0, 0)[: max(_NUMBERS, len(version))])
 
 
 def _numbers(text: str) -> tuple[int, ...]:

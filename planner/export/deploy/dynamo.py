@@ -23,45 +23,84 @@ _FRAMEWORKS = {"vllm": "vllm", "sglang": "sglang", "tensorrt-llm": "trtllm"}
 _TYPES = {"server": "worker", "prefill": "prefill", "decode": "decode"}
 _SYSTEM_PORT = 9090
 _ENGINE_FILE = "engine.yaml"
-_ARGUMENTS = {"--tp_size": "tensor_parallel_size", "--pp_size": "pipeline_parallel_size",
-              "--ep_size": "moe_expert_parallel_size", "--max_seq_len": "max_seq_len",
-              "--max_batch_size": "max_batch_size", "--max_num_tokens": "max_num_tokens"}
+_ARGUMENTS = {
+    "--tp_size": "tensor_parallel_size",
+    "--pp_size": "pipeline_parallel_size",
+    "--ep_size": "moe_expert_parallel_size",
+    "--max_seq_len": "max_seq_len",
+    "--max_batch_size": "max_batch_size",
+    "--max_num_tokens": "max_num_tokens",
+}
 """Flags of trtllm-serve → arguments of TensorRT-LLM's LLM, which its file of options names."""
 
 
-def objects_of(name: str, roles: Sequence[ServerRole], engine: Engine, device: DeviceProfile,
-               image: DynamoImage, options: str) -> list[dict[str, Any]]:
+def objects_of(
+    name: str,
+    roles: Sequence[ServerRole],
+    engine: Engine,
+    device: DeviceProfile,
+    image: DynamoImage,
+    options: str,
+) -> list[dict[str, Any]]:
     """Volume, options and the graph; ``options`` is the text of ``trtllm-serve``'s file, empty for
     other engines."""
     found = [objects.model_volume(roles)]
-    found += [objects.options_map(role, _ENGINE_FILE, engine_options(role, options))
-              for role in roles if role.options]
-    front = {"name": "Frontend", "type": "frontend", "replicas": 1,
-             "podTemplate": {"spec": {"containers": [{"name": "main", "image": image.reference}]}}}
-    graph = {"apiVersion": "nvidia.com/v1beta1", "kind": "DynamoGraphDeployment",
-             "metadata": {"name": name},
-             "spec": {"backendFramework": _FRAMEWORKS[engine.name], "components": [
-                 front, *(_component(role, engine, device, image) for role in roles)]}}
+    found += [
+        objects.options_map(role, _ENGINE_FILE, engine_options(role, options))
+        for role in roles
+        if role.options
+    ]
+    front = {
+        "name": "Frontend",
+        "type": "frontend",
+        "replicas": 1,
+        "podTemplate": {"spec": {"containers": [{"name": "main", "image": image.reference}]}},
+    }
+    graph = {
+        "apiVersion": "nvidia.com/v1beta1",
+        "kind": "DynamoGraphDeployment",
+        "metadata": {"name": name},
+        "spec": {
+            "backendFramework": _FRAMEWORKS[engine.name],
+            "components": [front, *(_component(role, engine, device, image) for role in roles)],
+        },
+    }
     return [*found, graph]
 
 
-def _component(role: ServerRole, engine: Engine, device: DeviceProfile, image: DynamoImage,
-               ) -> dict[str, Any]:
+def _component(
+    role: ServerRole,
+    engine: Engine,
+    device: DeviceProfile,
+    image: DynamoImage,
+) -> dict[str, Any]:
     """A kind of worker. Its operator starts the nodes of a worker and gives them their ranks."""
     words = worker_words(role, engine)
-    pod = pods.pod_spec(role, engine, device, image.reference, words, port=_SYSTEM_PORT,
-                        probed=False, container="main")
+    pod = pods.pod_spec(
+        role,
+        engine,
+        device,
+        image.reference,
+        words,
+        port=_SYSTEM_PORT,
+        probed=False,
+        container="main",
+    )
     pod["containers"][0]["startupProbe"] = pods.startup_probe(
-        role, {"path": "/live", "port": _SYSTEM_PORT})
+        role, {"path": "/live", "port": _SYSTEM_PORT}
+    )
     # The operator mounts /dev/shm itself, of the size that is stated below.
     pod["volumes"] = [one for one in pod["volumes"] if one["name"] != "shm"]
     main = pod["containers"][0]
     main["volumeMounts"] = [one for one in main["volumeMounts"] if one["name"] != "shm"]
-    return {"name": role.name.capitalize() if role.name != "server" else "Worker",
-            "type": _TYPES[role.name], "replicas": role.workers,
-            **({"multinode": {"nodeCount": role.nodes}} if role.nodes > 1 else {}),
-            "sharedMemorySize": pods.quantity(pods.shared_bytes(engine)),
-            "podTemplate": {"spec": pod}}
+    return {
+        "name": role.name.capitalize() if role.name != "server" else "Worker",
+        "type": _TYPES[role.name],
+        "replicas": role.workers,
+        **({"multinode": {"nodeCount": role.nodes}} if role.nodes > 1 else {}),
+        "sharedMemorySize": pods.quantity(pods.shared_bytes(engine)),
+        "podTemplate": {"spec": pod},
+    }
 
 
 def worker_words(role: ServerRole, engine: Engine) -> list[str]:
@@ -69,15 +108,27 @@ def worker_words(role: ServerRole, engine: Engine) -> list[str]:
     words = list(role.words)
     mode = [] if role.name == "server" else ["--disaggregation-mode", role.name]
     if engine.name == "vllm":  # vllm serve CHECKPOINT …
-        pair = [] if not mode else ["--kv-transfer-config",
-                                    '{"kv_connector":"NixlConnector","kv_role":"kv_both"}']
+        pair = (
+            []
+            if not mode
+            else ["--kv-transfer-config", '{"kv_connector":"NixlConnector","kv_role":"kv_both"}']
+        )
         return ["python3", "-m", "dynamo.vllm", "--model", words[2], *words[3:], *mode, *pair]
     if engine.name == "sglang":  # python3 -m sglang.launch_server …
         pair = [] if not mode else ["--disaggregation-transfer-backend", "nixl"]
         return ["python3", "-m", "dynamo.sglang", *words[3:], *mode, *pair]
-    return ["python3", "-m", "dynamo.trtllm", "--model-path", role.checkpoint,
-            "--served-model-name", role.model_name, "--extra-engine-args",
-            f"{CONFIG}/{_ENGINE_FILE}", *mode]
+    return [
+        "python3",
+        "-m",
+        "dynamo.trtllm",
+        "--model-path",
+        role.checkpoint,
+        "--served-model-name",
+        role.model_name,
+        "--extra-engine-args",
+        f"{CONFIG}/{_ENGINE_FILE}",
+        *mode,
+    ]
 
 
 def engine_options(role: ServerRole, options: str) -> str:

@@ -26,17 +26,33 @@ _TYPES = {"vllm": "vllm", "sglang": "sglang", "tensorrt-llm": "trtllm-serve"}
 _CONNECTORS = {"vllm": "nixlv2", "sglang": "sglang"}
 _PLUGINS = "pools.yaml"
 _POOLS = {
-    "apiVersion": "llm-d.ai/v1alpha1", "kind": "EndpointPickerConfig",
-    "plugins": [{"type": "always-disagg-pd-decider"},
-                {"type": "disagg-profile-handler",
-                 "parameters": {"deciders": {"prefill": "always-disagg-pd-decider"}}},
-                {"type": "prefill-filter"}, {"type": "decode-filter"}, {"type": "queue-scorer"},
-                {"type": "kv-cache-utilization-scorer"}, {"type": "max-score-picker"}],
+    "apiVersion": "llm-d.ai/v1alpha1",
+    "kind": "EndpointPickerConfig",
+    "plugins": [
+        {"type": "always-disagg-pd-decider"},
+        {
+            "type": "disagg-profile-handler",
+            "parameters": {"deciders": {"prefill": "always-disagg-pd-decider"}},
+        },
+        {"type": "prefill-filter"},
+        {"type": "decode-filter"},
+        {"type": "queue-scorer"},
+        {"type": "kv-cache-utilization-scorer"},
+        {"type": "max-score-picker"},
+    ],
     "schedulingProfiles": [
-        {"name": name, "plugins": [{"pluginRef": f"{name}-filter"}, {"pluginRef": "queue-scorer"},
-                                   {"pluginRef": "kv-cache-utilization-scorer"},
-                                   {"pluginRef": "max-score-picker"}]}
-        for name in ("prefill", "decode")]}
+        {
+            "name": name,
+            "plugins": [
+                {"pluginRef": f"{name}-filter"},
+                {"pluginRef": "queue-scorer"},
+                {"pluginRef": "kv-cache-utilization-scorer"},
+                {"pluginRef": "max-score-picker"},
+            ],
+        }
+        for name in ("prefill", "decode")
+    ],
+}
 """The router's rules for two pools: every request is read by one and decoded by another."""
 
 
@@ -50,21 +66,37 @@ def check(engine: Engine) -> None:
         raise UnsupportedError(
             f"--deploy llm-d: its router does not know {engine.name}",
             hint="make the plan for one that it knows: "
-            + ", ".join(f"--engine {name}" for name in _TYPES) + "; or --deploy compose or "
-            "kubernetes")
+            + ", ".join(f"--engine {name}" for name in _TYPES)
+            + "; or --deploy compose or "
+            "kubernetes",
+        )
 
 
-def servers_of(name: str, roles: Sequence[ServerRole], engine: Engine, device: DeviceProfile,
-               image: str, files: Mapping[str, str]) -> list[dict[str, Any]]:
+def servers_of(
+    name: str,
+    roles: Sequence[ServerRole],
+    engine: Engine,
+    device: DeviceProfile,
+    image: str,
+    files: Mapping[str, str],
+) -> list[dict[str, Any]]:
     """Volume, options and model servers."""
     found = [objects.model_volume(roles)]
-    found += [objects.options_map(role, role.options, files[role.options])
-              for role in roles if role.options]
+    found += [
+        objects.options_map(role, role.options, files[role.options])
+        for role in roles
+        if role.options
+    ]
     return found + [_workload(name, role, engine, device, image) for role in roles]
 
 
-def _workload(name: str, role: ServerRole, engine: Engine, device: DeviceProfile, image: str,
-              ) -> dict[str, Any]:
+def _workload(
+    name: str,
+    role: ServerRole,
+    engine: Engine,
+    device: DeviceProfile,
+    image: str,
+) -> dict[str, Any]:
     """The pods of a role; those that take requests carry the labels of the pool."""
     own, labels = objects.workload_name(name, role), objects.labels_of(name, role)
     port = DECODE_PORT if role.name == "decode" else PORT
@@ -90,22 +122,40 @@ def pool_labels(name: str, role: ServerRole | None = None) -> dict[str, str]:
 
 def _sidecar(engine: Engine) -> dict[str, Any]:
     """The proxy before a decode worker, which has the prompt read elsewhere first."""
-    return {"name": "routing-proxy", "image": part_image("llm-d-sidecar").reference,
-            "args": [f"--port={PORT}", f"--vllm-port={DECODE_PORT}",
-                     f"--kv-connector={_CONNECTORS[engine.name]}", "--secure-proxy=false"],
-            "restartPolicy": "Always", "ports": [{"name": "sidecar", "containerPort": PORT}],
-            "securityContext": {"allowPrivilegeEscalation": False, "runAsNonRoot": True}}
+    return {
+        "name": "routing-proxy",
+        "image": part_image("llm-d-sidecar").reference,
+        "args": [
+            f"--port={PORT}",
+            f"--vllm-port={DECODE_PORT}",
+            f"--kv-connector={_CONNECTORS[engine.name]}",
+            "--secure-proxy=false",
+        ],
+        "restartPolicy": "Always",
+        "ports": [{"name": "sidecar", "containerPort": PORT}],
+        "securityContext": {"allowPrivilegeEscalation": False, "runAsNonRoot": True},
+    }
 
 
 def values_of(name: str, roles: Sequence[ServerRole], engine: Engine) -> dict[str, Any]:
     """Values of the charts llm-d-router-standalone and llm-d-router-gateway."""
-    picker: dict[str, Any] = {
-        "replicas": 1, "image": {"tag": part_image("llm-d-picker").version}}
+    picker: dict[str, Any] = {"replicas": 1, "image": {"tag": part_image("llm-d-picker").version}}
     if len(roles) > 1:
-        picker |= {"pluginsConfigFile": _PLUGINS,
-                   "pluginsCustomConfig": {_PLUGINS: documents([_POOLS])}}
-    return {"router": {
-        "extraServicePorts": [{"name": "http", "port": 80, "protocol": "TCP", "targetPort": 8081}],
-        "epp": picker,
-        "modelServers": {"type": _TYPES[engine.name], "protocol": "http",
-                         "targetPorts": [{"number": PORT}], "matchLabels": pool_labels(name)}}}
+        picker |= {
+            "pluginsConfigFile": _PLUGINS,
+            "pluginsCustomConfig": {_PLUGINS: documents([_POOLS])},
+        }
+    return {
+        "router": {
+            "extraServicePorts": [
+                {"name": "http", "port": 80, "protocol": "TCP", "targetPort": 8081}
+            ],
+            "epp": picker,
+            "modelServers": {
+                "type": _TYPES[engine.name],
+                "protocol": "http",
+                "targetPorts": [{"number": PORT}],
+                "matchLabels": pool_labels(name),
+            },
+        }
+    }

@@ -37,9 +37,15 @@ def model_volume(roles: Sequence[ServerRole]) -> dict[str, Any]:
     """The claim that holds the checkpoints, read by all pods."""
     total = sum({role.checkpoint: role.weight_bytes for role in roles}.values())
     pods = sum(role.workers * role.nodes for role in roles)
-    return _object("v1", "PersistentVolumeClaim", VOLUME, spec={
-        "accessModes": ["ReadWriteMany" if pods > 1 else "ReadWriteOnce"],
-        "resources": {"requests": {"storage": quantity(int(total * figure("volume_share")))}}})
+    return _object(
+        "v1",
+        "PersistentVolumeClaim",
+        VOLUME,
+        spec={
+            "accessModes": ["ReadWriteMany" if pods > 1 else "ReadWriteOnce"],
+            "resources": {"requests": {"storage": quantity(int(total * figure("volume_share")))}},
+        },
+    )
 
 
 def options_map(role: ServerRole, file: str, text: str) -> dict[str, Any]:
@@ -47,53 +53,102 @@ def options_map(role: ServerRole, file: str, text: str) -> dict[str, Any]:
     return _object("v1", "ConfigMap", config_name(role), data={file: text})
 
 
-def service(name: str, selector: Mapping[str, str], port: int, *, headless: bool = False,
-            outer: int = 80) -> dict[str, Any]:
+def service(
+    name: str, selector: Mapping[str, str], port: int, *, headless: bool = False, outer: int = 80
+) -> dict[str, Any]:
     """A Service on ``port`` of the pods that ``selector`` finds; ``headless`` gives each pod a name
     of its own, also while it starts."""
-    spec: dict[str, Any] = {"selector": dict(selector), "ports": [
-        {"name": "http", "port": port if headless else outer, "targetPort": port}]}
+    spec: dict[str, Any] = {
+        "selector": dict(selector),
+        "ports": [{"name": "http", "port": port if headless else outer, "targetPort": port}],
+    }
     if headless:
         spec = {"clusterIP": "None", "publishNotReadyAddresses": True, **spec}
     return _object("v1", "Service", name, spec=spec)
 
 
-def deployment(name: str, labels: Mapping[str, str], replicas: int, pod: Mapping[str, Any],
-               extra: Mapping[str, str] | None = None) -> dict[str, Any]:
+def deployment(
+    name: str,
+    labels: Mapping[str, str],
+    replicas: int,
+    pod: Mapping[str, Any],
+    extra: Mapping[str, str] | None = None,
+) -> dict[str, Any]:
     """Interchangeable workers of one node; an update takes one down first, since no devices are
     spare."""
-    return _object("apps/v1", "Deployment", name, labels=labels, spec={
-        "replicas": replicas, "selector": {"matchLabels": dict(labels)},
-        "strategy": {"type": "RollingUpdate",
-                     "rollingUpdate": {"maxSurge": 0, "maxUnavailable": 1}},
-        "template": _template({**labels, **(extra or {})}, pod)})
+    return _object(
+        "apps/v1",
+        "Deployment",
+        name,
+        labels=labels,
+        spec={
+            "replicas": replicas,
+            "selector": {"matchLabels": dict(labels)},
+            "strategy": {
+                "type": "RollingUpdate",
+                "rollingUpdate": {"maxSurge": 0, "maxUnavailable": 1},
+            },
+            "template": _template({**labels, **(extra or {})}, pod),
+        },
+    )
 
 
-def stateful_set(name: str, labels: Mapping[str, str], replicas: int, pod: Mapping[str, Any],
-                 ) -> dict[str, Any]:
+def stateful_set(
+    name: str,
+    labels: Mapping[str, str],
+    replicas: int,
+    pod: Mapping[str, Any],
+) -> dict[str, Any]:
     """Workers of one node that a router addresses one by one: NAME-0.NAME, NAME-1.NAME, …"""
-    return _object("apps/v1", "StatefulSet", name, labels=labels, spec={
-        "serviceName": name, "replicas": replicas, "podManagementPolicy": "Parallel",
-        "selector": {"matchLabels": dict(labels)}, "template": _template(labels, pod)})
+    return _object(
+        "apps/v1",
+        "StatefulSet",
+        name,
+        labels=labels,
+        spec={
+            "serviceName": name,
+            "replicas": replicas,
+            "podManagementPolicy": "Parallel",
+            "selector": {"matchLabels": dict(labels)},
+            "template": _template(labels, pod),
+        },
+    )
 
 
-def leader_worker_set(name: str, labels: Mapping[str, str], groups: int, nodes: int,
-                      leader: Mapping[str, Any], worker: Mapping[str, Any],
-                      extra: Mapping[str, str] | None = None) -> dict[str, Any]:
+def leader_worker_set(
+    name: str,
+    labels: Mapping[str, str],
+    groups: int,
+    nodes: int,
+    leader: Mapping[str, Any],
+    worker: Mapping[str, Any],
+    extra: Mapping[str, str] | None = None,
+) -> dict[str, Any]:
     """Workers of several nodes, a group each; a pod that fails takes its group with it. The leader
     of group i is NAME-i.NAME."""
-    return _object("leaderworkerset.x-k8s.io/v1", "LeaderWorkerSet", name, labels=labels, spec={
-        "replicas": groups, "leaderWorkerTemplate": {
-            "size": nodes, "restartPolicy": "RecreateGroupOnPodRestart",
-            "leaderTemplate": _template({**labels, **LEADER, **(extra or {})}, leader),
-            "workerTemplate": _template(labels, worker)}})
+    return _object(
+        "leaderworkerset.x-k8s.io/v1",
+        "LeaderWorkerSet",
+        name,
+        labels=labels,
+        spec={
+            "replicas": groups,
+            "leaderWorkerTemplate": {
+                "size": nodes,
+                "restartPolicy": "RecreateGroupOnPodRestart",
+                "leaderTemplate": _template({**labels, **LEADER, **(extra or {})}, leader),
+                "workerTemplate": _template(labels, worker),
+            },
+        },
+    )
 
 
 def _template(labels: Mapping[str, str], pod: Mapping[str, Any]) -> dict[str, Any]:
     return {"metadata": {"labels": dict(labels)}, "spec": dict(pod)}
 
 
-def _object(version: str, kind: str, name: str, *, labels: Mapping[str, str] | None = None,
-            **body: Any) -> dict[str, Any]:
+def _object(
+    version: str, kind: str, name: str, *, labels: Mapping[str, str] | None = None, **body: Any
+) -> dict[str, Any]:
     metadata = {"name": name, **({"labels": dict(labels)} if labels else {})}
     return {"apiVersion": version, "kind": kind, "metadata": metadata, **body}

@@ -50,8 +50,7 @@ def host_bytes(role: ServerRole, engine: Engine, device: DeviceProfile) -> int:
     if device.kind == "cpu":
         held = each * role.plan.memory_per_device.total_bytes
     else:
-        held = max(int(figure("host_bytes_per_device")) * each,
-                   -(-role.weight_bytes // role.nodes))
+        held = max(int(figure("host_bytes_per_device")) * each, -(-role.weight_bytes // role.nodes))
     return held + shared_bytes(engine) + _kept_in_host(role)
 
 
@@ -90,22 +89,41 @@ def environment(role: ServerRole, engine: Engine, device: DeviceProfile) -> dict
     return found | dict(role.environment)
 
 
-def pod_spec(role: ServerRole, engine: Engine, device: DeviceProfile, image: str,
-             words: Sequence[str], *, port: int, probed: bool = True,
-             container: str = "server") -> dict[str, Any]:
+def pod_spec(
+    role: ServerRole,
+    engine: Engine,
+    device: DeviceProfile,
+    image: str,
+    words: Sequence[str],
+    *,
+    port: int,
+    probed: bool = True,
+    container: str = "server",
+) -> dict[str, Any]:
     """The pod of one node of a worker; ``probed``: it has a server of its own."""
     first: dict[str, Any] = {
-        "name": container, "image": image, **_program(words), "env": _variables(role, engine,
-                                                                                  device),
+        "name": container,
+        "image": image,
+        **_program(words),
+        "env": _variables(role, engine, device),
         **({"ports": _ports(role, engine, port)} if probed else {}),
-        "resources": resources(role, engine, device), **_security(role),
-        "volumeMounts": mounts(role, engine), **(probes(role, port) if probed else {})}
-    return {"terminationGracePeriodSeconds": grace_seconds(role),
-            # A Service called vllm would set VLLM_PORT, which vLLM reads as its own.
-            "enableServiceLinks": False,
-            **({} if device.kind == "cpu" else {"tolerations": [
-                {"key": GPU, "operator": "Exists", "effect": "NoSchedule"}]}),
-            "containers": [first], "volumes": volumes(role, engine)}
+        "resources": resources(role, engine, device),
+        **_security(role),
+        "volumeMounts": mounts(role, engine),
+        **(probes(role, port) if probed else {}),
+    }
+    return {
+        "terminationGracePeriodSeconds": grace_seconds(role),
+        # A Service called vllm would set VLLM_PORT, which vLLM reads as its own.
+        "enableServiceLinks": False,
+        **(
+            {}
+            if device.kind == "cpu"
+            else {"tolerations": [{"key": GPU, "operator": "Exists", "effect": "NoSchedule"}]}
+        ),
+        "containers": [first],
+        "volumes": volumes(role, engine),
+    }
 
 
 def _program(words: Sequence[str]) -> dict[str, Any]:
@@ -114,10 +132,13 @@ def _program(words: Sequence[str]) -> dict[str, Any]:
 
 
 def _variables(role: ServerRole, engine: Engine, device: DeviceProfile) -> list[dict[str, Any]]:
-    token = {"name": "HF_TOKEN", "valueFrom": {"secretKeyRef": {
-        "name": SECRET, "key": "HF_TOKEN", "optional": True}}}
-    fixed = [{"name": name, "value": value}
-             for name, value in environment(role, engine, device).items()]
+    token = {
+        "name": "HF_TOKEN",
+        "valueFrom": {"secretKeyRef": {"name": SECRET, "key": "HF_TOKEN", "optional": True}},
+    }
+    fixed = [
+        {"name": name, "value": value} for name, value in environment(role, engine, device).items()
+    ]
     return [token, *fixed, *side_channel(role, engine)]
 
 
@@ -125,9 +146,13 @@ def side_channel(role: ServerRole, engine: Engine) -> list[dict[str, Any]]:
     """Where NIXL's handshake of a vLLM pool is found: at the pod's own address."""
     if role.name == "server" or engine.name != "vllm":
         return []
-    return [{"name": "VLLM_NIXL_SIDE_CHANNEL_HOST",
-             "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}},
-            {"name": "VLLM_NIXL_SIDE_CHANNEL_PORT", "value": str(SIDE_CHANNEL)}]
+    return [
+        {
+            "name": "VLLM_NIXL_SIDE_CHANNEL_HOST",
+            "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}},
+        },
+        {"name": "VLLM_NIXL_SIDE_CHANNEL_PORT", "value": str(SIDE_CHANNEL)},
+    ]
 
 
 def _ports(role: ServerRole, engine: Engine, port: int) -> list[dict[str, Any]]:
@@ -143,8 +168,10 @@ def resources(role: ServerRole, engine: Engine, device: DeviceProfile) -> dict[s
     memory = quantity(host_bytes(role, engine, device))
     if device.kind == "cpu":
         return {"requests": {"memory": memory}, "limits": {"memory": memory}}
-    return {"requests": {"cpu": str(int(figure("cpus_per_device")) * each), "memory": memory},
-            "limits": {GPU: str(each), "memory": memory}}
+    return {
+        "requests": {"cpu": str(int(figure("cpus_per_device")) * each), "memory": memory},
+        "limits": {GPU: str(each), "memory": memory},
+    }
 
 
 def _security(role: ServerRole) -> dict[str, Any]:
@@ -159,16 +186,29 @@ def probes(role: ServerRole, port: int | str) -> dict[str, Any]:
     get = {"path": "/health", "port": port}
     return {
         "startupProbe": startup_probe(role, get),
-        "livenessProbe": {"httpGet": get, "periodSeconds": 10, "timeoutSeconds": 5,
-                          "failureThreshold": 3},
-        "readinessProbe": {"httpGet": get, "periodSeconds": 5, "timeoutSeconds": 2,
-                           "failureThreshold": 3}}
+        "livenessProbe": {
+            "httpGet": get,
+            "periodSeconds": 10,
+            "timeoutSeconds": 5,
+            "failureThreshold": 3,
+        },
+        "readinessProbe": {
+            "httpGet": get,
+            "periodSeconds": 5,
+            "timeoutSeconds": 2,
+            "failureThreshold": 3,
+        },
+    }
 
 
 def startup_probe(role: ServerRole, get: Mapping[str, Any]) -> dict[str, Any]:
     """The probe that waits for the weights."""
-    return {"httpGet": dict(get), "periodSeconds": PROBE_SECONDS, "timeoutSeconds": 5,
-            "failureThreshold": -(-startup_seconds(role) // PROBE_SECONDS)}
+    return {
+        "httpGet": dict(get),
+        "periodSeconds": PROBE_SECONDS,
+        "timeoutSeconds": 5,
+        "failureThreshold": -(-startup_seconds(role) // PROBE_SECONDS),
+    }
 
 
 def mounts(role: ServerRole, engine: Engine) -> list[dict[str, Any]]:
@@ -183,11 +223,14 @@ def mounts(role: ServerRole, engine: Engine) -> list[dict[str, Any]]:
 
 def volumes(role: ServerRole, engine: Engine) -> list[dict[str, Any]]:
     """The pod's volumes: the model cache, shared memory, files of the export."""
-    found: list[dict[str, Any]] = [
-        {"name": VOLUME, "persistentVolumeClaim": {"claimName": VOLUME}}]
+    found: list[dict[str, Any]] = [{"name": VOLUME, "persistentVolumeClaim": {"claimName": VOLUME}}]
     if shared_bytes(engine):
-        found.append({"name": "shm", "emptyDir": {"medium": "Memory",
-                                                  "sizeLimit": quantity(shared_bytes(engine))}})
+        found.append(
+            {
+                "name": "shm",
+                "emptyDir": {"medium": "Memory", "sizeLimit": quantity(shared_bytes(engine))},
+            }
+        )
     if role.options:
         found.append({"name": "config", "configMap": {"name": config_name(role)}})
     return found

@@ -30,8 +30,10 @@ PORT, DECODE_PORT, BOOTSTRAP, SIDE_CHANNEL = 8000, 8200, 8998, 5600
 _CONNECTED = ("vllm", "sglang")
 _NAMED = ("vllm", "sglang")
 """Servers whose --served-model-name gives a folder the model's name."""
-_ON_VOLUME = {name: f"{MODELS}/{name.lower()}"
-              for name in ("DRAFT.gguf", "KT_WEIGHTS", "EXPERT_STATISTICS.pt")}
+_ON_VOLUME = {
+    name: f"{MODELS}/{name.lower()}"
+    for name in ("DRAFT.gguf", "KT_WEIGHTS", "EXPERT_STATISTICS.pt")
+}
 """What commands call files by that a hub does not have → where they are in a container."""
 _REPLICAS = "start as many servers"
 """Of what a command cannot say, the part that manifests do."""
@@ -71,8 +73,14 @@ class ServerRole:
         return self.devices // self.nodes
 
 
-def roles_of(plan: Plan, spec: ModelSpec, device: DeviceProfile, engine: Engine, container: str,
-             weights: Weights) -> tuple[ServerRole, ...]:
+def roles_of(
+    plan: Plan,
+    spec: ModelSpec,
+    device: DeviceProfile,
+    engine: Engine,
+    container: str,
+    weights: Weights,
+) -> tuple[ServerRole, ...]:
     """The workers of ``plan`` on ``engine``: those of its pools, where it has two.
 
     Raises:
@@ -81,43 +89,71 @@ def roles_of(plan: Plan, spec: ModelSpec, device: DeviceProfile, engine: Engine,
     """
     pools = plan.deployment
     if pools is None or pools.mode != "disaggregated":
-        return (_role("server", plan, plan.layout.replicas, spec, device, engine, container,
-                      weights),)
+        return (
+            _role("server", plan, plan.layout.replicas, spec, device, engine, container, weights),
+        )
     if engine.name not in (*_CONNECTED, "tensorrt-llm"):
-        raise UnsupportedError(f"{engine.label}: it has no connector between prefill and decode",
-                               hint="make a plan without pools, or one for --engine vllm")
+        raise UnsupportedError(
+            f"{engine.label}: it has no connector between prefill and decode",
+            hint="make a plan without pools, or one for --engine vllm",
+        )
     other = pools.prefill.device
     if other != pools.decode.device:
         raise UnsupportedError(
             f"prefill on {other} and decode on {pools.decode.device}: one export is for one device",
-            hint="make a plan without pools for each of the two devices, and export both")
+            hint="make a plan without pools for each of the two devices, and export both",
+        )
     if pools.prefill.workers + pools.decode.workers > MOST_ROUTED:
         raise UnsupportedError(
             f"{pools.prefill.workers + pools.decode.workers} workers in two pools: their router is "
             f"given the address of each, at most {MOST_ROUTED}",
-            hint="export a plan for fewer devices, and deploy it several times")
+            hint="export a plan for fewer devices, and deploy it several times",
+        )
     # A prefill rank reads so many prompts at once, a decode worker holds so many sequences.
     reading = pools.prefill.batch * pools.prefill.layout.dp
     both: tuple[tuple[RoleName, Any, int], ...] = (
-        ("prefill", pools.prefill, reading), ("decode", pools.decode, pools.decode.batch))
-    return tuple(_role(name, _pool_plan(plan, pool, batch), pool.workers, spec, device, engine,
-                       container, weights) for name, pool, batch in both)
+        ("prefill", pools.prefill, reading),
+        ("decode", pools.decode, pools.decode.batch),
+    )
+    return tuple(
+        _role(
+            name,
+            _pool_plan(plan, pool, batch),
+            pool.workers,
+            spec,
+            device,
+            engine,
+            container,
+            weights,
+        )
+        for name, pool, batch in both
+    )
 
 
 def _pool_plan(plan: Plan, pool: Any, batch: int) -> Plan:
     """``plan`` with what one of its pools has of its own: layout, batch, schemes."""
     wanted = {axis: int(getattr(pool.layout, axis)) for axis in ("tp", "dp", "pp", "ep")}
-    schemes = {(one.kind, one.part, layer): one.scheme for one in pool.units
-               for layer in one.layers or (_OUTSIDE,)}
+    schemes = {
+        (one.kind, one.part, layer): one.scheme
+        for one in pool.units
+        for layer in one.layers or (_OUTSIDE,)
+    }
     units = tuple(part for unit in plan.units for part in _in_schemes(unit, schemes))
     # What is recommended is said of the plan's own schemes.
     said = plan.recommendation if units == plan.units else None
-    return replace(plan, layout=LayoutInfo(**wanted, replicas=1), units=units,
-                   recommendation=said, workload=replace(plan.workload, batch=batch))
+    return replace(
+        plan,
+        layout=LayoutInfo(**wanted, replicas=1),
+        units=units,
+        recommendation=said,
+        workload=replace(plan.workload, batch=batch),
+    )
 
 
-def _in_schemes(unit: UnitPlan, schemes: Mapping[tuple[str, str | None, int], str],
-                ) -> Iterator[UnitPlan]:
+def _in_schemes(
+    unit: UnitPlan,
+    schemes: Mapping[tuple[str, str | None, int], str],
+) -> Iterator[UnitPlan]:
     """``unit`` in the schemes of a pool, in parts where its layers differ; caches and what the pool
     does not name are the plan's. Bytes follow the bits of the weights."""
     if unit.kv_layout is not None:
@@ -131,8 +167,12 @@ def _in_schemes(unit: UnitPlan, schemes: Mapping[tuple[str, str | None, int], st
         return
     for scheme, own in layers.items():
         share = _bits(scheme) / _bits(unit.scheme) * len(own) / max(1, len(unit.layers))
-        yield replace(unit, scheme=scheme, layers=tuple(own) if unit.layers else (),
-                      weight_bytes=round(unit.weight_bytes * share))
+        yield replace(
+            unit,
+            scheme=scheme,
+            layers=tuple(own) if unit.layers else (),
+            weight_bytes=round(unit.weight_bytes * share),
+        )
 
 
 def _bits(scheme: str) -> float:
@@ -140,8 +180,16 @@ def _bits(scheme: str) -> float:
     return bits_per_element(SCHEMES[scheme].weight)
 
 
-def _role(name: RoleName, plan: Plan, workers: int, spec: ModelSpec, device: DeviceProfile,
-          engine: Engine, container: str, weights: Weights) -> ServerRole:
+def _role(
+    name: RoleName,
+    plan: Plan,
+    workers: int,
+    spec: ModelSpec,
+    device: DeviceProfile,
+    engine: Engine,
+    container: str,
+    weights: Weights,
+) -> ServerRole:
     layout = plan.layout
     devices = layout.tp * layout.dp * layout.pp
     found = weights(plan, engine)
@@ -157,10 +205,22 @@ def _role(name: RoleName, plan: Plan, workers: int, spec: ModelSpec, device: Dev
     stored = sum(unit.weight_bytes for unit in plan.units)
     notes = [f"{place}: {text}" if found.made == "ready" else text for text in found.notes]
     left = tuple(text for text in (*notes, *unsaid) if _REPLICAS not in text)
-    return ServerRole(name, tuple(placed), left, tuple(environment), workers, devices,
-                      _nodes(devices, device), layout.dp,
-                      stored if found.made in ("new", "ready") else max(stored, released), from_hub,
-                      place, spec.public_name, OPTIONS if OPTIONS in words else "", plan)
+    return ServerRole(
+        name,
+        tuple(placed),
+        left,
+        tuple(environment),
+        workers,
+        devices,
+        _nodes(devices, device),
+        layout.dp,
+        stored if found.made in ("new", "ready") else max(stored, released),
+        from_hub,
+        place,
+        spec.public_name,
+        OPTIONS if OPTIONS in words else "",
+        plan,
+    )
 
 
 def _place(weights: WeightsOfPlan, name: RoleName) -> str:
@@ -198,7 +258,8 @@ def _nodes(devices: int, device: DeviceProfile) -> int:
     if devices % most:
         raise UnsupportedError(
             f"a worker of {devices} × {device.id} leaves a part of a node of {most} idle",
-            hint=f"give --tp, --dp and --pp whose product divides {most} or is a multiple of it")
+            hint=f"give --tp, --dp and --pp whose product divides {most} or is a multiple of it",
+        )
     return devices // most
 
 
@@ -210,11 +271,22 @@ def connected(role: ServerRole, engine: Engine) -> tuple[str, ...]:
     if role.name == "server":
         return role.words
     if engine.name == "vllm":
-        return (*role.words, "--kv-transfer-config",
-                '{"kv_connector":"NixlConnector","kv_role":"kv_both"}')
+        return (
+            *role.words,
+            "--kv-transfer-config",
+            '{"kv_connector":"NixlConnector","kv_role":"kv_both"}',
+        )
     if engine.name != "sglang":
-        raise UnsupportedError(f"{engine.label}: pools are exported for Dynamo alone",
-                               hint="--deploy dynamo, or make the plan for --engine vllm")
+        raise UnsupportedError(
+            f"{engine.label}: pools are exported for Dynamo alone",
+            hint="--deploy dynamo, or make the plan for --engine vllm",
+        )
     port = ("--disaggregation-bootstrap-port", str(BOOTSTRAP)) if role.name == "prefill" else ()
-    return (*role.words, "--disaggregation-mode", role.name, "--disaggregation-transfer-backend",
-            "nixl", *port)
+    return (
+        *role.words,
+        "--disaggregation-mode",
+        role.name,
+        "--disaggregation-transfer-backend",
+        "nixl",
+        *port,
+    )

@@ -22,8 +22,13 @@ TARGETS = ("compose", "kubernetes", "llm-d", "dynamo")
 _README = "README.md"
 
 
-def deployed(found: Export, plan: Plan, spec: ModelSpec, device: DeviceProfile, target: str,
-             ) -> Export:
+def deployed(
+    found: Export,
+    plan: Plan,
+    spec: ModelSpec,
+    device: DeviceProfile,
+    target: str,
+) -> Export:
     """``found``, the export of ``plan``, with the manifests of ``target``.
 
     Raises:
@@ -34,9 +39,10 @@ def deployed(found: Export, plan: Plan, spec: ModelSpec, device: DeviceProfile, 
     if target not in TARGETS:
         raise UnknownNameError("deployment", target[:80], TARGETS)
     if len(found.findings) != 1:
-        raise UnsupportedError(f"--deploy {target}: no engine is named, and {found.target} is read "
-                               "by several",
-                               hint="--engine vllm, or another that serves the plan")
+        raise UnsupportedError(
+            f"--deploy {target}: no engine is named, and {found.target} is read by several",
+            hint="--engine vllm, or another that serves the plan",
+        )
     engine = found.findings[0].engine
     _check(target, engine, device)
     made = _dynamo if target == "dynamo" else _plain
@@ -51,8 +57,15 @@ def deployed(found: Export, plan: Plan, spec: ModelSpec, device: DeviceProfile, 
     return replace(found, files=found.files | files | {_README: readme})
 
 
-def _plain(target: str, found: Export, plan: Plan, spec: ModelSpec, device: DeviceProfile,
-           engine: Engine, weights: Weights) -> tuple[dict[str, str], str]:
+def _plain(
+    target: str,
+    found: Export,
+    plan: Plan,
+    spec: ModelSpec,
+    device: DeviceProfile,
+    engine: Engine,
+    weights: Weights,
+) -> tuple[dict[str, str], str]:
     """(manifests of a target that runs the engine's own image, the README's part)."""
     image = engine_image(engine, PLATFORMS[device.kind])
     roles = roles_of(plan, spec, device, engine, found.target, weights)
@@ -60,31 +73,54 @@ def _plain(target: str, found: Export, plan: Plan, spec: ModelSpec, device: Devi
     if target == "compose":
         files = {compose.FILE: documents([compose.project_of(name, roles, engine, device, tag)])}
     elif target == "kubernetes":
-        files = {kubernetes.FILE: documents(
-            kubernetes.objects_of(name, roles, engine, device, tag, found.files))}
+        files = {
+            kubernetes.FILE: documents(
+                kubernetes.objects_of(name, roles, engine, device, tag, found.files)
+            )
+        }
     else:
-        files = {llm_d.SERVERS_FILE: documents(
-                     llm_d.servers_of(name, roles, engine, device, tag, found.files)),
-                 llm_d.VALUES_FILE: documents([llm_d.values_of(name, roles, engine)])}
-    notes = [] if image.version else [
-        f"{engine.name}: the plan names no version; the image is pinned to one build"]
+        files = {
+            llm_d.SERVERS_FILE: documents(
+                llm_d.servers_of(name, roles, engine, device, tag, found.files)
+            ),
+            llm_d.VALUES_FILE: documents([llm_d.values_of(name, roles, engine)]),
+        }
+    notes = (
+        []
+        if image.version
+        else [f"{engine.name}: the plan names no version; the image is pinned to one build"]
+    )
     return files, guide.section(target, name, roles, engine, device, tag, image.source, notes)
 
 
-def _dynamo(target: str, found: Export, plan: Plan, spec: ModelSpec, device: DeviceProfile,
-            engine: Engine, weights: Weights) -> tuple[dict[str, str], str]:
+def _dynamo(
+    target: str,
+    found: Export,
+    plan: Plan,
+    spec: ModelSpec,
+    device: DeviceProfile,
+    engine: Engine,
+    weights: Weights,
+) -> tuple[dict[str, str], str]:
     """Dynamo's: the engine is the one in its runtime, whose flags the workers get."""
     image = dynamo_image(engine)
     within = parse_engine(f"{engine.name}@{'.'.join(map(str, image.version))}")
     roles = roles_of(plan, spec, device, within, found.target, weights)
     name = objects.deployment_name(plan)
     graph = dynamo.objects_of(name, roles, within, device, image, found.files.get(OPTIONS, ""))
-    notes = [] if image.version[:len(engine.version)] == engine.version else [
-        f"the plan is for {engine.label}; Dynamo {image.release} has {within.label}, whose flags "
-        "the workers get. Kernels differ between versions: plan again with "
-        f"--engine {within.address} to price those"]
+    notes = (
+        []
+        if image.version[: len(engine.version)] == engine.version
+        else [
+            f"the plan is for {engine.label}; Dynamo {image.release} has {within.label}, whose "
+            f"flags "
+            "the workers get. Kernels differ between versions: plan again with "
+            f"--engine {within.address} to price those"
+        ]
+    )
     return {dynamo.FILE: documents(graph)}, guide.section(
-        target, name, roles, within, device, image.reference, image.source, notes)
+        target, name, roles, within, device, image.reference, image.source, notes
+    )
 
 
 def _check(target: str, engine: Engine, device: DeviceProfile) -> None:
@@ -94,16 +130,21 @@ def _check(target: str, engine: Engine, device: DeviceProfile) -> None:
         UnsupportedError: a library, an engine that the target does not know, or a device.
     """
     if engine.name not in SERVERS:
-        raise UnsupportedError(f"--deploy {target}: {engine.name} is a library, not a server",
-                               hint="make the plan for one that serves: "
-                               + ", ".join(f"--engine {name}" for name in SERVERS))
+        raise UnsupportedError(
+            f"--deploy {target}: {engine.name} is a library, not a server",
+            hint="make the plan for one that serves: "
+            + ", ".join(f"--engine {name}" for name in SERVERS),
+        )
     if device.platform not in ("cuda", "cpu", ""):
         raise UnsupportedError(
             f"--deploy {target}: {device.id} is of {device.platform}; images and resources are "
             "known of NVIDIA GPUs and CPUs alone",
-            hint="leave --deploy out: plan export writes the command that serves it")
+            hint="leave --deploy out: plan export writes the command that serves it",
+        )
     if target == "llm-d":
         llm_d.check(engine)
     if target in ("llm-d", "dynamo") and device.kind != "gpu":
-        raise UnsupportedError(f"--deploy {target}: {device.id} is no GPU of a server",
-                               hint="--deploy compose or kubernetes")
+        raise UnsupportedError(
+            f"--deploy {target}: {device.id} is no GPU of a server",
+            hint="--deploy compose or kubernetes",
+        )

@@ -18,8 +18,9 @@ class _Dumper(yaml.SafeDumper):
 
 
 def _text(dumper: _Dumper, text: str) -> yaml.ScalarNode:
-    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style="|" if "\n" in text else
-                                   None)
+    return dumper.represent_scalar(
+        "tag:yaml.org,2002:str", text, style="|" if "\n" in text else None
+    )
 
 
 _Dumper.add_representer(str, _text)
@@ -27,6 +28,12 @@ _Dumper.add_representer(str, _text)
 
 def documents(data: Iterable[Any], head: str = "") -> str:
     """YAML of one or several documents; ``head`` are lines of comments."""
-    body = yaml.dump_all(data, Dumper=_Dumper, sort_keys=False, width=_WIDTH, allow_unicode=True,
-                         default_flow_style=False)
+    body = yaml.dump_all(
+        data,
+        Dumper=_Dumper,
+        sort_keys=False,
+        width=_WIDTH,
+        allow_unicode=True,
+        default_flow_style=False,
+    )
     return "".join(f"# {line}\n" for line in head.splitlines()) + str(body)

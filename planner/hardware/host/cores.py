@@ -1,5 +1,5 @@
-"""Which core a machine has, and which catalogue entry its GPU is: data/cores.toml, data/gpus.toml.
-"""
+"""Which core a machine has, and which catalogue entry its GPU is: data/cores.toml,
+data/gpus.toml."""
 
 from __future__ import annotations
 
@@ -48,8 +48,11 @@ def core_of(facts: HostFacts) -> CpuCore | None:
 def _fits(row: Mapping[str, Any], facts: HostFacts) -> bool:
     if "vendor" not in row:
         return row["needs"] in facts.flags
-    return row["vendor"] == facts.vendor and row.get("family", facts.family) == facts.family \
+    return (
+        row["vendor"] == facts.vendor
+        and row.get("family", facts.family) == facts.family
         and _in(row["models"], facts.model)
+    )
 
 
 def _in(models: str, model: str) -> bool:
@@ -76,9 +79,16 @@ def _core(row: Mapping[str, Any], facts: HostFacts, table: Mapping[str, Any]) ->
             if wanted is None or wanted in facts.flags:
                 cycle[unit, name] = (float(band[0]), float(band[1]), float(band[2]))
     where = "server" if SERVERS.search(facts.name) else "client"
-    return CpuCore(row["name"], "vendor" in row, cycle, (row["boost"][0], row["boost"][1]),
-                row["core_gb_s"] * 1e9, row["socket_gb_s"][where] * 1e9,
-                f"{table['kind']}: {table['source']}", table["date"])
+    return CpuCore(
+        row["name"],
+        "vendor" in row,
+        cycle,
+        (row["boost"][0], row["boost"][1]),
+        row["core_gb_s"] * 1e9,
+        row["socket_gb_s"][where] * 1e9,
+        f"{table['kind']}: {table['source']}",
+        table["date"],
+    )
 
 
 def gpu_id(name: str, memory_bytes: int | None) -> str:

@@ -21,8 +21,14 @@ catalogue's Xeons."""
 _WIDTH = {"avx512": 32.0, "avx512-vnni": 32.0, "avx2": 16.0, "sve": 8.0, "neon": 8.0}
 _NO_UNIT = "no such instruction; stored weights are converted in software"
 _UNSUPPORTED = {
-    "tf32": "no TF32 on CPUs", "fp8": "no FP8 instruction: FP8 weights are converted in software",
-    "int4": _NO_UNIT, "mxfp8": _NO_UNIT, "mxfp6": _NO_UNIT, "mxfp4": _NO_UNIT, "nvfp4": _NO_UNIT}
+    "tf32": "no TF32 on CPUs",
+    "fp8": "no FP8 instruction: FP8 weights are converted in software",
+    "int4": _NO_UNIT,
+    "mxfp8": _NO_UNIT,
+    "mxfp6": _NO_UNIT,
+    "mxfp4": _NO_UNIT,
+    "nvfp4": _NO_UNIT,
+}
 Shares = tuple[float, float, float]
 
 
@@ -36,23 +42,32 @@ def described(facts: HostFacts) -> Draft:
     if core is None or not core.cycle:
         raise UnsupportedError(
             f"{HOST}: nothing is known of this machine's CPU ({facts.name or facts.machine}, "
-            f"{facts.system})", hint=OWN_PROFILE)
+            f"{facts.system})",
+            hint=OWN_PROFILE,
+        )
     if capacity is None:
-        raise UnsupportedError(f"{HOST}: {facts.system} does not say how much memory this machine "
-                               "has", hint=OWN_PROFILE)
-    made = Draft(texts={
-        "id": HOST, "name": _name(facts, core), "kind": "cpu", "architecture": core.name})
+        raise UnsupportedError(
+            f"{HOST}: {facts.system} does not say how much memory this machine has",
+            hint=OWN_PROFILE,
+        )
+    made = Draft(
+        texts={"id": HOST, "name": _name(facts, core), "kind": "cpu", "architecture": core.name}
+    )
     made.sources = {
         DETECTED: "This machine: " + _read_where(facts),
-        CORES: core.source, ASSUMED: "Planning assumption of this project, stated in the note"}
+        CORES: core.source,
+        ASSUMED: "Planning assumption of this project, stated in the note",
+    }
     _memory(made, facts, core, capacity)
     _rates(made, facts, core)
     _achieved(made, facts, core)
     _silicon(made, facts)
     made.cautions += _cautions(facts, core)
     if facts.memory_available is not None and facts.memory_available < USABLE * capacity:
-        made.passing.append(f"{facts.memory_available / 2 ** 30:.1f} of {capacity / 2 ** 30:.1f} "
-                            "GiB were free when this machine was looked at")
+        made.passing.append(
+            f"{facts.memory_available / 2**30:.1f} of {capacity / 2**30:.1f} "
+            "GiB were free when this machine was looked at"
+        )
     return made
 
 
@@ -70,18 +85,38 @@ def _memory(made: Draft, facts: HostFacts, core: CpuCore, capacity: int) -> None
     limited = facts.memory_limit is not None and facts.memory_limit == capacity
     told = facts.memory_bytes or capacity
     made.set("memory.label", DraftFigure(told, "B", DETECTED, "detected"))
-    made.set("memory.capacity", DraftFigure(
-        capacity, "B", DETECTED, "detected",
-        note="the container's limit" if limited else "memory that the system has"))
-    made.set("memory.usable_fraction", DraftFigure(
-        USABLE, "1", ASSUMED, "assumed", note="operating system and engine take the rest"))
+    made.set(
+        "memory.capacity",
+        DraftFigure(
+            capacity,
+            "B",
+            DETECTED,
+            "detected",
+            note="the container's limit" if limited else "memory that the system has",
+        ),
+    )
+    made.set(
+        "memory.usable_fraction",
+        DraftFigure(
+            USABLE, "1", ASSUMED, "assumed", note="operating system and engine take the rest"
+        ),
+    )
     drawn, most = facts.threads * core.core_bytes_per_s, facts.sockets * core.socket_bytes_per_s
     value, band = min(drawn, most), _BAND_KNOWN if core.known else _BAND_UNKNOWN
-    made.set("memory.bandwidth", DraftFigure(
-        value, "B/s", CORES, "assumed", value / band, value * band,
-        f"{facts.threads} × {core.core_bytes_per_s / 1e9:.0f} GB/s that a core of {core.name} "
-        f"draws, at most {most / 1e9:.0f} GB/s of {facts.sockets} socket"
-        f"{'s' * (facts.sockets > 1)}; channels are not told: plan measure measures it"))
+    made.set(
+        "memory.bandwidth",
+        DraftFigure(
+            value,
+            "B/s",
+            CORES,
+            "assumed",
+            value / band,
+            value * band,
+            f"{facts.threads} × {core.core_bytes_per_s / 1e9:.0f} GB/s that a core of {core.name} "
+            f"draws, at most {most / 1e9:.0f} GB/s of {facts.sockets} socket"
+            f"{'s' * (facts.sockets > 1)}; channels are not told: plan measure measures it",
+        ),
+    )
 
 
 def clock_band(facts: HostFacts, core: CpuCore) -> tuple[float, float, float, str]:
@@ -94,28 +129,53 @@ def clock_band(facts: HostFacts, core: CpuCore) -> tuple[float, float, float, st
     low, high = (one * 1e9 for one in core.boost)
     if stated is not None:
         high = max(high, stated)
-        return stated, math.sqrt(stated * high), high, (
-            f"{stated / 1e9:.2f} GHz ({where}), {core.name} boosts to {high / 1e9:.1f}")
-    return low, math.sqrt(low * high), high, (
-        f"no clock is told, {core.name} runs at {low / 1e9:.1f} to {high / 1e9:.1f} GHz")
+        return (
+            stated,
+            math.sqrt(stated * high),
+            high,
+            (f"{stated / 1e9:.2f} GHz ({where}), {core.name} boosts to {high / 1e9:.1f}"),
+        )
+    return (
+        low,
+        math.sqrt(low * high),
+        high,
+        (f"no clock is told, {core.name} runs at {low / 1e9:.1f} to {high / 1e9:.1f} GHz"),
+    )
 
 
 def _rates(made: Draft, facts: HostFacts, core: CpuCore) -> None:
     low, value, high, how = clock_band(facts, core)
     n = facts.threads
     for (unit, name), (least, each, most) in core.cycle.items():
-        made.set(f"rates.{unit}.{name}.dense", DraftFigure(
-            n * value * each, "OP/s" if name.startswith("int") else "FLOP/s", CORES, "derived",
-            n * low * least, n * high * most,
-            f"{n} cores × {value / 1e9:.2f} GHz × {each:g} a cycle; {how}"))
+        made.set(
+            f"rates.{unit}.{name}.dense",
+            DraftFigure(
+                n * value * each,
+                "OP/s" if name.startswith("int") else "FLOP/s",
+                CORES,
+                "derived",
+                n * low * least,
+                n * high * most,
+                f"{n} cores × {value / 1e9:.2f} GHz × {each:g} a cycle; {how}",
+            ),
+        )
     plain = next(unit for unit, name in core.cycle if name == "fp32")
     for name in ("bf16", "fp16"):
         if any(other == name for _, other in core.cycle):
             continue
         like = made.figures[f"rates.{plain}.fp32.dense"]
-        made.set(f"rates.{plain}.{name}.dense", DraftFigure(
-            like.value, like.unit, CORES, "derived", like.low, like.high,
-            f"no {name.upper()} products: widened to FP32, at that rate"))
+        made.set(
+            f"rates.{plain}.{name}.dense",
+            DraftFigure(
+                like.value,
+                like.unit,
+                CORES,
+                "derived",
+                like.low,
+                like.high,
+                f"no {name.upper()} products: widened to FP32, at that rate",
+            ),
+        )
     made.unsupported = dict(_UNSUPPORTED)
     if not any(name == "int8" for _, name in core.cycle):
         made.unsupported["int8"] = f"{core.name} has no integer dot products"
@@ -124,10 +184,17 @@ def _rates(made: Draft, facts: HostFacts, core: CpuCore) -> None:
 
 def _conversion(made: Draft, unit: str, cores: int, clock: float) -> None:
     for name, instructions in _CONVERTED.items():
-        made.set(f"conversion.{name}", DraftFigure(
-            cores * clock * _WIDTH[unit] / instructions, "elements/s", ASSUMED, "assumed",
-            note=f"{cores} cores × {clock / 1e9:.2f} GHz × {_WIDTH[unit]:g} BF16 results per "
-                 f"{instructions} {unit} instructions, one a cycle"))
+        made.set(
+            f"conversion.{name}",
+            DraftFigure(
+                cores * clock * _WIDTH[unit] / instructions,
+                "elements/s",
+                ASSUMED,
+                "assumed",
+                note=f"{cores} cores × {clock / 1e9:.2f} GHz × {_WIDTH[unit]:g} BF16 results per "
+                f"{instructions} {unit} instructions, one a cycle",
+            ),
+        )
 
 
 def _achieved(made: Draft, facts: HostFacts, core: CpuCore) -> None:
@@ -135,39 +202,59 @@ def _achieved(made: Draft, facts: HostFacts, core: CpuCore) -> None:
     matrix: Shares = (0.15, 0.20, 0.29) if ("amx", "bf16") in core.cycle else (0.25, 0.45, 0.80)
     reading: Shares = (0.70, 0.90, 1.0)
     barrier: Shares = (1e-6, 3e-6, 10e-6) if facts.threads > 1 else (0.3e-6, 1e-6, 3e-6)
-    classes = {"fp32": (0.40, 0.60, 0.90), "elementwise": (0.40, 0.60, 0.90),
-               "attention-decode": (0.05, 0.15, 0.40), "attention-prefill": matrix}
+    classes = {
+        "fp32": (0.40, 0.60, 0.90),
+        "elementwise": (0.40, 0.60, 0.90),
+        "attention-decode": (0.05, 0.15, 0.40),
+        "attention-prefill": matrix,
+    }
     classes |= dict.fromkeys(("bf16", "fp16", "int8", "w8a16", "w4a16"), matrix)
     classes |= dict.fromkeys(("moe-bf16", "moe-int8", "moe-w8a16", "moe-w4a16"), matrix)
     for name, compute in classes.items():
         times = 3 if name.startswith("moe-") else 1
         floor = (times * barrier[0], times * barrier[1], times * barrier[2])
         for field, unit, (low, value, high), why in (
-                ("compute_fraction", "1", compute, "products of vector code, of the peak above"),
-                ("bandwidth_fraction", "1", reading, "of what a plain read draws"),
-                ("floor_seconds", "s", floor, "a barrier of all cores")):
-            made.set(f"achieved.{name}.{field}", DraftFigure(
-                value, unit, ASSUMED, "assumed", low, high, why))
+            ("compute_fraction", "1", compute, "products of vector code, of the peak above"),
+            ("bandwidth_fraction", "1", reading, "of what a plain read draws"),
+            ("floor_seconds", "s", floor, "a barrier of all cores"),
+        ):
+            made.set(
+                f"achieved.{name}.{field}",
+                DraftFigure(value, unit, ASSUMED, "assumed", low, high, why),
+            )
 
 
 def _silicon(made: Draft, facts: HostFacts) -> None:
     if facts.cache_bytes is None:
         return
-    made.set("silicon.multiprocessors", DraftFigure(
-        facts.threads, "count", DETECTED, "detected",
-        note="physical cores that this process may use"))
-    made.set("silicon.l2", DraftFigure(facts.cache_bytes, "B", DETECTED, "detected",
-                                  note="the last cache level"))
+    made.set(
+        "silicon.multiprocessors",
+        DraftFigure(
+            facts.threads,
+            "count",
+            DETECTED,
+            "detected",
+            note="physical cores that this process may use",
+        ),
+    )
+    made.set(
+        "silicon.l2",
+        DraftFigure(facts.cache_bytes, "B", DETECTED, "detected", note="the last cache level"),
+    )
 
 
 def _cautions(facts: HostFacts, core: CpuCore) -> list[str]:
     told = [f"nothing here was measured: {MEASURE}, then --hardware-dir DIR"]
     if not core.known:
-        told.append(f"this CPU is in no table of cores: rates are those of {core.name}, between "
-                    "the slowest and the fastest")
+        told.append(
+            f"this CPU is in no table of cores: rates are those of {core.name}, between "
+            "the slowest and the fastest"
+        )
     if facts.virtual:
-        told.append("a virtual machine: what it tells of its CPU and caches may be another's, and "
-                    "neighbours share the memory")
+        told.append(
+            "a virtual machine: what it tells of its CPU and caches may be another's, and "
+            "neighbours share the memory"
+        )
     if facts.quota is not None:
         told.append(f"a container may use {facts.quota:g} CPUs at once, of {facts.cpus}")
     if facts.nodes > 1:
@@ -184,5 +271,7 @@ def gpu_caution(name: str, memory_bytes: int | None) -> str:
     known = gpu_id(name, memory_bytes)
     if known:
         return f"this machine has a GPU, {name}: plan MODEL {known} plans for it; host is the CPU"
-    return (f"this machine has a GPU, {name}, that the catalogue does not have (plan devices); "
-            "host is the CPU")
+    return (
+        f"this machine has a GPU, {name}, that the catalogue does not have (plan devices); "
+        "host is the CPU"
+    )

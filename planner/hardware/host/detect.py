@@ -36,12 +36,27 @@ def host_facts() -> HostFacts:
         found = linux_facts(machine, frozenset(usable_cpus()))
         return found if found.gpus else replace(found, gpus=_smi())
     return HostFacts(
-        system=platform.system() or "this system", machine=machine, vendor="",
-        name=platform.processor(), family=None, model="", flags=frozenset(),
-        cpus=os.cpu_count() or 1, cores=os.cpu_count() or 1, sockets=1, nodes=1, quota=None,
-        virtual=False, clock_hz=None, boost_hz=None, cache_bytes=None, memory_bytes=None,
-        memory_limit=None, memory_available=None,
-        reasons={"system": "only Linux and macOS are asked"})
+        system=platform.system() or "this system",
+        machine=machine,
+        vendor="",
+        name=platform.processor(),
+        family=None,
+        model="",
+        flags=frozenset(),
+        cpus=os.cpu_count() or 1,
+        cores=os.cpu_count() or 1,
+        sockets=1,
+        nodes=1,
+        quota=None,
+        virtual=False,
+        clock_hz=None,
+        boost_hz=None,
+        cache_bytes=None,
+        memory_bytes=None,
+        memory_limit=None,
+        memory_available=None,
+        reasons={"system": "only Linux and macOS are asked"},
+    )
 
 
 def _smi() -> tuple[str, ...]:
@@ -50,13 +65,22 @@ def _smi() -> tuple[str, ...]:
     if tool is None:
         return ()
     try:
-        done = subprocess.run([tool, "--query-gpu=name", "--format=csv,noheader"],
-                              capture_output=True, text=True, encoding="utf-8", errors="replace",
-                              timeout=_SMI_SECONDS, check=False)
+        done = subprocess.run(
+            [tool, "--query-gpu=name", "--format=csv,noheader"],
+            capture_output=True,
+            text=True,
+            encoding="utf-8",
+            errors="replace",
+            timeout=_SMI_SECONDS,
+            check=False,
+        )
     except (OSError, subprocess.TimeoutExpired):
         return ()
-    return tuple(line.strip() for line in done.stdout.splitlines() if line.strip()) \
-        if done.returncode == 0 else ()
+    return (
+        tuple(line.strip() for line in done.stdout.splitlines() if line.strip())
+        if done.returncode == 0
+        else ()
+    )
 
 
 def host_profile() -> DeviceProfile:
@@ -88,5 +112,12 @@ def profile_of_draft(draft: Draft) -> DeviceProfile:
 
 def replace_passing(draft: Draft) -> Draft:
     """The draft without what passes."""
-    return Draft(draft.texts, draft.memory_type, draft.figures, draft.cautions, [],
-                 draft.unsupported, draft.sources)
+    return Draft(
+        draft.texts,
+        draft.memory_type,
+        draft.figures,
+        draft.cautions,
+        [],
+        draft.unsupported,
+        draft.sources,
+    )

@@ -56,8 +56,10 @@ class Draft:
             tables.setdefault(table, []).append(f"{key} = {_inline(figure, date)}")
         if self.unsupported:
             tables["unsupported"] = [f"{k} = {quoted(v)}" for k, v in self.unsupported.items()]
-        tables["sources"] = [f"{key} = {{ title = {quoted(title)}, date = {quoted(date)} }}"
-                             for key, title in self.sources.items()]
+        tables["sources"] = [
+            f"{key} = {{ title = {quoted(title)}, date = {quoted(date)} }}"
+            for key, title in self.sources.items()
+        ]
         parts = ["\n".join(head)]
         parts += ["\n".join([f"[{name}]", *lines]) for name, lines in tables.items()]
         return "\n\n".join(parts) + "\n"
@@ -69,10 +71,15 @@ class Draft:
 
 def _inline(figure: DraftFigure, date: str) -> str:
     pairs: Mapping[str, str | None] = {
-        "value": _number(figure.value, figure.unit), "low": _maybe(figure.low, figure.unit),
-        "high": _maybe(figure.high, figure.unit), "unit": quoted(figure.unit),
-        "source": quoted(figure.source), "date": quoted(date), "kind": quoted(figure.kind),
-        "note": quoted(figure.note) if figure.note else None}
+        "value": _number(figure.value, figure.unit),
+        "low": _maybe(figure.low, figure.unit),
+        "high": _maybe(figure.high, figure.unit),
+        "unit": quoted(figure.unit),
+        "source": quoted(figure.source),
+        "date": quoted(date),
+        "kind": quoted(figure.kind),
+        "note": quoted(figure.note) if figure.note else None,
+    }
     return "{ " + ", ".join(f"{k} = {v}" for k, v in pairs.items() if v is not None) + " }"
 
 

@@ -10,7 +10,7 @@ from planner.records import record
 
 KIB = 1024
 _SIZE = re.compile(r"^(\d+)\s*([KMG]?)i?B?$", re.IGNORECASE)
-_POWERS = {"": 1, "K": KIB, "M": KIB ** 2, "G": KIB ** 3}
+_POWERS = {"": 1, "K": KIB, "M": KIB**2, "G": KIB**3}
 _GHZ = re.compile(r"@\s*([0-9.]+)\s*GHz")
 UNLIMITED = 1 << 60
 """Memory limits of cgroups from here on are none."""

@@ -41,22 +41,34 @@ def linux_facts(machine: str, affinity: frozenset[int], root: Path = Path("/")) 
     arm = first.get("cpu implementer", "")
     flags = first.get("flags") or first.get("features") or ""
     return HostFacts(
-        system="Linux", machine=machine, vendor=ARM_VENDORS.get(arm, arm) if arm
-        else first.get("vendor_id", ""),
+        system="Linux",
+        machine=machine,
+        vendor=ARM_VENDORS.get(arm, arm) if arm else first.get("vendor_id", ""),
         name=first.get("model name") or _board(root) or first.get("hardware", "") or machine,
         family=_whole(first.get("cpu family", "")),
-        model=first.get("cpu part") or first.get("model", ""), flags=frozenset(flags.split()),
-        cpus=len(cpus) or 1, cores=_cores(sysfs, cpus), sockets=_sockets(sysfs, cpus),
-        nodes=_nodes(root, cpus), quota=smallest(_quotas(root)),
-        virtual="hypervisor" in flags.split(), clock_hz=clock, boost_hz=boost, cache_bytes=cache,
+        model=first.get("cpu part") or first.get("model", ""),
+        flags=frozenset(flags.split()),
+        cpus=len(cpus) or 1,
+        cores=_cores(sysfs, cpus),
+        sockets=_sockets(sysfs, cpus),
+        nodes=_nodes(root, cpus),
+        quota=smallest(_quotas(root)),
+        virtual="hypervisor" in flags.split(),
+        clock_hz=clock,
+        boost_hz=boost,
+        cache_bytes=cache,
         memory_bytes=meminfo_bytes(memory, "MemTotal"),
         memory_limit=_bytes(smallest(_limits(root))),
-        memory_available=meminfo_bytes(memory, "MemAvailable"), gpus=_gpus(root),
-        where={"clock": where}, reasons=reasons)
+        memory_available=meminfo_bytes(memory, "MemAvailable"),
+        gpus=_gpus(root),
+        where={"clock": where},
+        reasons=reasons,
+    )
 
 
-def _clock(sysfs: Path, cpus: frozenset[int],
-           block: dict[str, str]) -> tuple[float | None, float | None, str]:
+def _clock(
+    sysfs: Path, cpus: frozenset[int], block: dict[str, str]
+) -> tuple[float | None, float | None, str]:
     """(clock that is stated, highest clock, where it was read)."""
     name = f"cpu{min(cpus, default=0)}"
     boost = _kilohertz(sysfs / name / "cpufreq/cpuinfo_max_freq")
@@ -79,8 +91,7 @@ def _kilohertz(path: Path) -> float | None:
 
 def _cores(sysfs: Path, cpus: frozenset[int]) -> int:
     """Physical cores: hardware threads of one are counted once."""
-    found = {_read(sysfs / f"cpu{n}/topology/thread_siblings_list").strip() or str(n)
-             for n in cpus}
+    found = {_read(sysfs / f"cpu{n}/topology/thread_siblings_list").strip() or str(n) for n in cpus}
     return max(1, len(found))
 
 

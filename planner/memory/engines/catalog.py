@@ -15,8 +15,12 @@ from planner.records import record
 _DATA = Path(__file__).resolve().parents[1] / "data" / "engines.toml"
 _VERSION = re.compile(r"v?([0-9]{1,9}(?:\.[0-9]{1,9}){0,3})(?:\.x)?(?:-(v[01]))?")
 _ALIASES = {
-    "trtllm": "tensorrt-llm", "trt-llm": "tensorrt-llm", "tensorrt_llm": "tensorrt-llm",
-    "llamacpp": "llama.cpp", "llama-cpp": "llama.cpp", "torch": "pytorch",
+    "trtllm": "tensorrt-llm",
+    "trt-llm": "tensorrt-llm",
+    "tensorrt_llm": "tensorrt-llm",
+    "llamacpp": "llama.cpp",
+    "llama-cpp": "llama.cpp",
+    "torch": "pytorch",
     "transformers": "pytorch",
 }
 
@@ -91,13 +95,16 @@ def parse_engine(text: str) -> Engine:
         return engine_at(name, _parts(_tables()["defaults"][name]), stated=False)
     found = _VERSION.fullmatch(version)
     if found is None or (found[2] and name != "vllm"):
-        raise InputError(f"engine {name}: version {version[:40]!r} is not understood",
-                         hint=f"for example {name}@{_tables()['defaults'][name]}")
+        raise InputError(
+            f"engine {name}: version {version[:40]!r} is not understood",
+            hint=f"for example {name}@{_tables()['defaults'][name]}",
+        )
     return engine_at(name, _parts(found[1]), generation=found[2] or "")
 
 
-def engine_at(name: str, version: tuple[int, ...], *, generation: str = "",
-              stated: bool = True) -> Engine:
+def engine_at(
+    name: str, version: tuple[int, ...], *, generation: str = "", stated: bool = True
+) -> Engine:
     """The engine ``name`` with the constants that hold at ``version``."""
     if name == "vllm" and not generation:
         generation = "v0" if version < (0, 8) else "v1"
@@ -123,8 +130,17 @@ def _constants(name: str) -> tuple[Constant, ...]:
             continue
         source = tables["sources"][entry["source"]]
         for key, value in entry["values"].items():
-            found.append(Constant(key, float(value), _parts(entry["since"]), source["title"],
-                                  source["date"], entry["kind"], entry.get("note", "")))
+            found.append(
+                Constant(
+                    key,
+                    float(value),
+                    _parts(entry["since"]),
+                    source["title"],
+                    source["date"],
+                    entry["kind"],
+                    entry.get("note", ""),
+                )
+            )
     return tuple(sorted(found, key=lambda constant: constant.since))
 
 

@@ -40,12 +40,23 @@ class PaddingRow:
 def padding_rows() -> tuple[PaddingRow, ...]:
     """The table, in its order."""
     with _DATA.open(encoding="utf-8", newline="") as file:
-        return tuple(PaddingRow(
-            row["engine"], tuple(map(int, row["since"].split("."))), row["scheme"], row["backend"],
-            tuple(row["default_on"].split()),
-            ExpertPad(int(row["intermediate"]), int(row["hidden"]), row["bias"],
-                      int(row["scale_outputs"])), row["source"])
-            for row in csv.DictReader(file))
+        return tuple(
+            PaddingRow(
+                row["engine"],
+                tuple(map(int, row["since"].split("."))),
+                row["scheme"],
+                row["backend"],
+                tuple(row["default_on"].split()),
+                ExpertPad(
+                    int(row["intermediate"]),
+                    int(row["hidden"]),
+                    row["bias"],
+                    int(row["scale_outputs"]),
+                ),
+                row["source"],
+            )
+            for row in csv.DictReader(file)
+        )
 
 
 def backends(engine: str) -> tuple[str, ...]:
@@ -61,16 +72,24 @@ def expert_pad(case: Case, engine: Engine, settings: Settings) -> tuple[ExpertPa
     """
     known = backends(engine.name)
     if settings.moe_backend and settings.moe_backend not in known:
-        raise InputError(f"moe backend {settings.moe_backend!r} of {engine.name} is not known",
-                         hint="understood: " + ", ".join(known))
+        raise InputError(
+            f"moe backend {settings.moe_backend!r} of {engine.name} is not known",
+            hint="understood: " + ", ".join(known),
+        )
     scheme = _stored(case.spec)
     if not scheme or case.format_of("experts-gate-up", case.spec.layers - 1) is not None:
         return NONE, ""
     major = "cpu" if not case.cuda else str(case.capability)
-    found = [row for row in padding_rows() if row.engine == engine.name and row.scheme == scheme
-             and row.since <= engine.version
-             and (row.backend == settings.moe_backend if settings.moe_backend
-                  else major in row.default_on)]
+    found = [
+        row
+        for row in padding_rows()
+        if row.engine == engine.name
+        and row.scheme == scheme
+        and row.since <= engine.version
+        and (
+            row.backend == settings.moe_backend if settings.moe_backend else major in row.default_on
+        )
+    ]
     if not found:
         return NONE, ""
     newest = max(found, key=lambda row: row.since)
@@ -86,11 +105,19 @@ def padding_note(case: Case, pad: ExpertPad, backend: str) -> tuple[str, ...]:
     padded = (pad.up(width, pad.intermediate), pad.up(hidden, pad.hidden))
     if padded == (width, hidden):
         return ()
-    return (f"experts are padded for the {backend} kernels: {padded[0]} × {padded[1]} on a rank "
-            f"in place of {width} × {hidden}",)
+    return (
+        f"experts are padded for the {backend} kernels: {padded[0]} × {padded[1]} on a rank "
+        f"in place of {width} × {hidden}",
+    )
 
 
 def _stored(spec: ModelSpec) -> str:
     """The family of the experts' scheme: mxfp4 of mxfp4-w4a16."""
-    return next((row.scheme.split("-")[0] for row in spec.rows
-                 if row.kind == "experts-gate-up" and row.part == "main" and row.scheme), "")
+    return next(
+        (
+            row.scheme.split("-")[0]
+            for row in spec.rows
+            if row.kind == "experts-gate-up" and row.part == "main" and row.scheme
+        ),
+        "",
+    )

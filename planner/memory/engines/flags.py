@@ -54,46 +54,62 @@ def check_names(given: Mapping[str, Any], *, engine: str) -> None:
     """
     for name in given:
         if name not in ENGINE_FLAGS:
-            raise InputError(f"{name} is no flag of an engine",
-                             hint="understood: " + ", ".join(ENGINE_FLAGS))
+            raise InputError(
+                f"{name} is no flag of an engine", hint="understood: " + ", ".join(ENGINE_FLAGS)
+            )
     if engine == "any" and given:
         name = next(iter(given))
-        raise InputError(f"{_dashed(name)} belongs to an engine",
-                         hint="add --engine " + ENGINE_FLAGS[name][1][0])
+        raise InputError(
+            f"{_dashed(name)} belongs to an engine", hint="add --engine " + ENGINE_FLAGS[name][1][0]
+        )
 
 
-def settings_of_flags(engine: Engine, given: Mapping[str, Any], *, context: int,
-                      kv: str) -> Settings:
+def settings_of_flags(
+    engine: Engine, given: Mapping[str, Any], *, context: int, kv: str
+) -> Settings:
     """The settings that ``given`` flags make; ``context`` and ``kv`` hold where no flag says so.
 
     Raises:
         InputError: a flag of another engine, or two words for one setting.
         UnsupportedError: a plan whose caches have several types.
     """
-    settings = Settings(context=context) if engine.name == "llama.cpp" else Settings(
-        context=context, kv=kv)
+    settings = (
+        Settings(context=context)
+        if engine.name == "llama.cpp"
+        else Settings(context=context, kv=kv)
+    )
     said = {"kv": "--kv"} if kv != "auto" else {}
     for name, value in given.items():
         field, engines = ENGINE_FLAGS[name]
         if engine.name not in engines:
-            own = [_dashed(f) for f, (same, names) in ENGINE_FLAGS.items()
-                   if same == field and engine.name in names]
+            own = [
+                _dashed(f)
+                for f, (same, names) in ENGINE_FLAGS.items()
+                if same == field and engine.name in names
+            ]
             raise InputError(
                 f"{_dashed(name)} is a flag of {', '.join(engines)}, not of {engine.name}",
-                hint=f"use {own[-1]}" if own else "leave it out")
+                hint=f"use {own[-1]}" if own else "leave it out",
+            )
         if field in said:
-            raise InputError(f"{said[field]} and {_dashed(name)} are one setting of {engine.name}",
-                             hint="leave one out")
+            raise InputError(
+                f"{said[field]} and {_dashed(name)} are one setting of {engine.name}",
+                hint="leave one out",
+            )
         said[field] = _dashed(name)
         settings = replace(settings, **{field: value})
     if engine.name != "llama.cpp" and not settings.kv.startswith(("auto", "fp8")):
         if "," in settings.kv:
-            raise UnsupportedError(f"{engine.name} has one cache type, the plan {settings.kv}",
-                                   hint="leave out --engine to price the plan's caches")
+            raise UnsupportedError(
+                f"{engine.name} has one cache type, the plan {settings.kv}",
+                hint="leave out --engine to price the plan's caches",
+            )
         layout = kv_layout(settings.kv).id
         if engine.name in _SERVERS and layout in _RESEARCH_CACHES:
-            raise UnsupportedError(f"{engine.name} has no cache type {layout}",
-                                   hint="leave out --engine to price it; engines have bf16 and fp8")
+            raise UnsupportedError(
+                f"{engine.name} has no cache type {layout}",
+                hint="leave out --engine to price it; engines have bf16 and fp8",
+            )
     return settings
 
 

@@ -49,8 +49,9 @@ def row_bytes(ggml_type: str, elements: int) -> int:
         raise UnknownNameError("cache type", ggml_type, [*_PLAIN, *map(str.lower, GGML_BLOCKS)])
     block, size = GGML_BLOCKS[name.upper()]
     if elements % block:
-        raise InputError(f"cache type {ggml_type}: {elements} elements are not blocks of {block}",
-                         hint="use f16")
+        raise InputError(
+            f"cache type {ggml_type}: {elements} elements are not blocks of {block}", hint="use f16"
+        )
     return elements // block * size
 
 
@@ -79,15 +80,19 @@ def cell_bytes(attention: Attention, settings: Settings, mla: int) -> int:
         copy = row_bytes(settings.type_v, attention.kv_lora_rank) if mla == 1 else 0
         return row_bytes(settings.type_k, latent) + copy
     if attention.kind != "gqa":
-        raise InputError(f"llama.cpp caches of {attention.kind} attention are not modelled",
-                         hint="leave out --engine to see the caches themselves")
+        raise InputError(
+            f"llama.cpp caches of {attention.kind} attention are not modelled",
+            hint="leave out --engine to see the caches themselves",
+        )
     value = attention.value_dim or attention.head_dim
-    return row_bytes(settings.type_k, attention.kv_heads * attention.head_dim) \
-        + row_bytes(settings.type_v, attention.kv_heads * value)
+    return row_bytes(settings.type_k, attention.kv_heads * attention.head_dim) + row_bytes(
+        settings.type_v, attention.kv_heads * value
+    )
 
 
-def cache_parts(case: Case, engine: Engine, settings: Settings,
-                held: range | None = None) -> dict[int, int]:
+def cache_parts(
+    case: Case, engine: Engine, settings: Settings, held: range | None = None
+) -> dict[int, int]:
     """Cache bytes of the layers in ``held`` (default: all) by window, 0 for full attention, STATES
     for the states and convolutions of linear attention (F32, one of each sequence)."""
     context = settings.context or case.spec.max_context
@@ -100,7 +105,8 @@ def cache_parts(case: Case, engine: Engine, settings: Settings,
         if attention.kind == "linear":
             each = (attention.state_elements + attention.conv_elements) * _STATE
             sums[STATES] = sums.get(STATES, 0) + each * here * (
-                settings.max_seqs or engine.whole("max_seqs"))
+                settings.max_seqs or engine.whole("max_seqs")
+            )
             continue
         window = 0 if settings.swa_full else attention.window
         size = cell_bytes(attention, settings, mla) * here
@@ -114,9 +120,14 @@ def compute_lines(case: Case, engine: Engine, settings: Settings) -> list[Line]:
     beside them, two where experts are summed into a residual."""
     ubatch = settings.batched_tokens or engine.whole("batched_tokens")
     hidden = 2 if case.spec.experts is not None else 1
-    return [Line("logits", ubatch * case.spec.vocab_size * 4, "FP32 logits of a micro-batch"),
-            Line("residual-stream", hidden * ubatch * case.spec.hidden_size * 4,
-                 "FP32 hidden states of a micro-batch")]
+    return [
+        Line("logits", ubatch * case.spec.vocab_size * 4, "FP32 logits of a micro-batch"),
+        Line(
+            "residual-stream",
+            hidden * ubatch * case.spec.hidden_size * 4,
+            "FP32 hidden states of a micro-batch",
+        ),
+    ]
 
 
 def size(case: Case, engine: Engine, settings: Settings, given: Given) -> EngineResult:
@@ -128,56 +139,84 @@ def size(case: Case, engine: Engine, settings: Settings, given: Given) -> Engine
     """
     check(case, settings)
     if case.layout.tp * case.layout.dp > 1:
-        raise InputError("llama.cpp: tp and dp are not modelled; layers are split over devices",
-                         hint="use --pp for several devices")
+        raise InputError(
+            "llama.cpp: tp and dp are not modelled; layers are split over devices",
+            hint="use --pp for several devices",
+        )
     context = settings.context or case.spec.max_context
     sequences = settings.max_seqs or engine.whole("max_seqs")
     kv = sum(cache_parts(case, engine, settings).values()) + _draft_cache(case, engine, settings)
-    ranks = tuple(_rank(case, engine, settings, given, stage)
-                  for stage in range(case.layout.pp))
+    ranks = tuple(_rank(case, engine, settings, given, stage) for stage in range(case.layout.pp))
     left = [rank.budget_bytes - _share(case, engine, settings, rank.stage) for rank in ranks]
     short = min(left)
     limiting = left.index(short)
-    why = "" if short >= 0 else (f"does not start: weights, cache and buffers exceed the device "
-                                 f"by {-short:,} bytes")
+    why = (
+        ""
+        if short >= 0
+        else (f"does not start: weights, cache and buffers exceed the device by {-short:,} bytes")
+    )
     tokens = cells(engine, settings, 0, context)
     return EngineResult(
-        engine=engine.name, version=engine.version_text,
-        settings=(("ctx-size", context), ("parallel", sequences),
-                  ("ubatch-size", settings.batched_tokens or engine.whole("batched_tokens")),
-                  ("cache-type-k", settings.type_k), ("cache-type-v", settings.type_v)),
-        total_bytes=case.total_bytes, ranks=ranks, limiting=limiting, kv_bytes=kv,
+        engine=engine.name,
+        version=engine.version_text,
+        settings=(
+            ("ctx-size", context),
+            ("parallel", sequences),
+            ("ubatch-size", settings.batched_tokens or engine.whole("batched_tokens")),
+            ("cache-type-k", settings.type_k),
+            ("cache-type-v", settings.type_v),
+        ),
+        total_bytes=case.total_bytes,
+        ranks=ranks,
+        limiting=limiting,
+        kv_bytes=kv,
         block_tokens=engine.whole("cell_pad"),
         block_bytes=kv // tokens * engine.whole("cell_pad"),
-        blocks=tokens // engine.whole("cell_pad"), tokens=tokens, replica_tokens=tokens,
-        max_concurrency=float(sequences), starts=not why, reason=why,
+        blocks=tokens // engine.whole("cell_pad"),
+        tokens=tokens,
+        replica_tokens=tokens,
+        max_concurrency=float(sequences),
+        starts=not why,
+        reason=why,
         unexplained=tuple(x for x in ranks[limiting].overheads if x.name == "context"),
-        notes=(f"the cache of {kv:,} bytes is allocated whole at the start, over all sequences",))
+        notes=(f"the cache of {kv:,} bytes is allocated whole at the start, over all sequences",),
+    )
 
 
 def _rank(case: Case, engine: Engine, settings: Settings, given: Given, stage: int) -> Rank:
-    weights = rank_weights(case.spec, case.layout, Loading(parts=case.parts, plain=case.plain),
-                           case.format_of, stage)
+    weights = rank_weights(
+        case.spec, case.layout, Loading(parts=case.parts, plain=case.plain), case.format_of, stage
+    )
     held = stage_ranges(case.spec.layers, case.layout.pp, tail_first=False)[stage]
     weights += case.beside.weights(case.spec, case.layout, stage, held=held)
-    overheads = [Line("activation", given.activation, LOGGED)] \
-        if given.activation is not None else compute_lines(case, engine, settings)
+    overheads = (
+        [Line("activation", given.activation, LOGGED)]
+        if given.activation is not None
+        else compute_lines(case, engine, settings)
+    )
     draft = _draft(case)
     if draft is not None:
-        overheads += [replace(line, name=f"draft-{line.name}")
-                      for line in compute_lines(draft, engine, settings)]
+        overheads += [
+            replace(line, name=f"draft-{line.name}")
+            for line in compute_lines(draft, engine, settings)
+        ]
     if case.cuda:
         overheads.append(constant_line("context", engine.constants["context_bytes"]))
-    return Rank(stage, tuple(weights), tuple(overheads),
-                case.total_bytes - total(weights) - total(overheads),
-                (CacheClass("cells", tuple(held), 0),))
+    return Rank(
+        stage,
+        tuple(weights),
+        tuple(overheads),
+        case.total_bytes - total(weights) - total(overheads),
+        (CacheClass("cells", tuple(held), 0),),
+    )
 
 
 def _share(case: Case, engine: Engine, settings: Settings, stage: int) -> int:
     """Cache bytes of a stage's layers."""
     held = stage_ranges(case.spec.layers, case.layout.pp, tail_first=False)[stage]
-    return sum(cache_parts(case, engine, settings, held).values()) \
-        + _draft_cache(case, engine, settings)
+    return sum(cache_parts(case, engine, settings, held).values()) + _draft_cache(
+        case, engine, settings
+    )
 
 
 def _draft(case: Case) -> Case | None:
@@ -191,6 +230,7 @@ def _draft_cache(case: Case, engine: Engine, settings: Settings) -> int:
     draft = _draft(case)
     if draft is None:
         return 0
-    own = replace(settings, type_k="f16", type_v="f16",
-                  context=settings.context or case.spec.max_context)
+    own = replace(
+        settings, type_k="f16", type_v="f16", context=settings.context or case.spec.max_context
+    )
     return sum(cache_parts(draft, engine, own).values())

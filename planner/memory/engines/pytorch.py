@@ -35,46 +35,87 @@ def size(case: Case, engine: Engine, settings: Settings, given: Given) -> Engine
     context = settings.context or case.spec.max_context
     sequences = settings.max_seqs or engine.whole("max_seqs")
     tokens = settings.batched_tokens or min(context, engine.whole("batched_tokens"))
-    run = PassShape(tokens=tokens * sequences, sequences=sequences, context=context,
-                    width=case.activation_width, sampler=8, gathered=True)
-    ranks = tuple(_rank(case, engine, settings, given, run, stage)
-                  for stage in range(case.layout.pp))
+    run = PassShape(
+        tokens=tokens * sequences,
+        sequences=sequences,
+        context=context,
+        width=case.activation_width,
+        sampler=8,
+        gathered=True,
+    )
+    ranks = tuple(
+        _rank(case, engine, settings, given, run, stage) for stage in range(case.layout.pp)
+    )
     limiting = min(range(len(ranks)), key=lambda i: ranks[i].budget_bytes)
     rank = ranks[limiting]
     entry, budget = token_bytes(rank.caches), max(0, rank.budget_bytes)
     need = request_bytes(rank.caches, context) + max(
-        (c.layer_bytes(context) for c in rank.caches), default=0)
-    held = budget // entry if entry and uniform(rank.caches) else int(
-        budget * context / need) if need else 0
+        (c.layer_bytes(context) for c in rank.caches), default=0
+    )
+    held = (
+        budget // entry
+        if entry and uniform(rank.caches)
+        else int(budget * context / need)
+        if need
+        else 0
+    )
     why = failure(rank.budget_bytes, entry)
     return EngineResult(
-        engine=engine.name, version=engine.version_text,
-        settings=(("context", context), ("prompt-chunk", tokens), ("batch", sequences),
-                  ("kv-cache-dtype", cache_layout(case, settings))),
-        total_bytes=case.total_bytes, ranks=ranks, limiting=limiting,
-        kv_bytes=rank.budget_bytes, block_tokens=1, block_bytes=entry, blocks=held, tokens=held,
-        replica_tokens=held * case.layout.dp, max_concurrency=budget / need if need else 0.0,
-        starts=not why, reason=why,
+        engine=engine.name,
+        version=engine.version_text,
+        settings=(
+            ("context", context),
+            ("prompt-chunk", tokens),
+            ("batch", sequences),
+            ("kv-cache-dtype", cache_layout(case, settings)),
+        ),
+        total_bytes=case.total_bytes,
+        ranks=ranks,
+        limiting=limiting,
+        kv_bytes=rank.budget_bytes,
+        block_tokens=1,
+        block_bytes=entry,
+        blocks=held,
+        tokens=held,
+        replica_tokens=held * case.layout.dp,
+        max_concurrency=budget / need if need else 0.0,
+        starts=not why,
+        reason=why,
         unexplained=tuple(x for x in rank.overheads if x.name == "context"),
-        notes=("no pool: the cache grows, and one layer is held twice while it is extended",))
+        notes=("no pool: the cache grows, and one layer is held twice while it is extended",),
+    )
 
 
-def _rank(case: Case, engine: Engine, settings: Settings, given: Given, run: PassShape,
-          stage: int) -> Rank:
-    weights = rank_weights(case.spec, case.layout, Loading(plain=case.plain, parts=case.parts),
-                           case.format_of, stage)
+def _rank(
+    case: Case, engine: Engine, settings: Settings, given: Given, run: PassShape, stage: int
+) -> Rank:
+    weights = rank_weights(
+        case.spec, case.layout, Loading(plain=case.plain, parts=case.parts), case.format_of, stage
+    )
     held = stage_ranges(case.spec.layers, case.layout.pp, tail_first=False)[stage]
     weights += case.beside.weights(case.spec, case.layout, stage, held=held)
     last = stage == case.layout.pp - 1
-    overheads = [Line("activation", given.activation, LOGGED)] \
-        if given.activation is not None else peak_lines(
-            case.spec, case.layout, run, kept_experts=False, samples=last)
+    overheads = (
+        [Line("activation", given.activation, LOGGED)]
+        if given.activation is not None
+        else peak_lines(case.spec, case.layout, run, kept_experts=False, samples=last)
+    )
     if case.cuda:
-        overheads += [Line("workspace", engine.whole("workspace_bytes"), "cuBLAS workspace"),
-                      constant_line("context", engine.constants["context_bytes"])]
+        overheads += [
+            Line("workspace", engine.whole("workspace_bytes"), "cuBLAS workspace"),
+            constant_line("context", engine.constants["context_bytes"]),
+        ]
     left = case.total_bytes - total(weights) - total(overheads)
     kv = cache_layout(case, settings)
-    return Rank(stage, tuple(weights), tuple(overheads), left,
-                (*cache_classes(case.spec, case.layout, kv, layers=held,
-                                prediction=case.predicts(stage)),
-                 *case.beside.caches(case.layout, kv, stage)))
+    return Rank(
+        stage,
+        tuple(weights),
+        tuple(overheads),
+        left,
+        (
+            *cache_classes(
+                case.spec, case.layout, kv, layers=held, prediction=case.predicts(stage)
+            ),
+            *case.beside.caches(case.layout, kv, stage),
+        ),
+    )

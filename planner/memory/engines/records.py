@@ -163,22 +163,33 @@ def check(case: Case, settings: Settings) -> None:
     fraction = settings.utilisation
     if fraction is not None and not 0 < fraction <= 1:
         raise InputError(f"memory fraction {fraction} is out of range", hint="above 0, at most 1")
-    for name in ("context", "batched_tokens", "max_seqs", "block_tokens", "total_tokens",
-                 "kv_bytes"):
+    for name in (
+        "context",
+        "batched_tokens",
+        "max_seqs",
+        "block_tokens",
+        "total_tokens",
+        "kv_bytes",
+    ):
         value = getattr(settings, name)
         if value is not None and value < 1:
-            raise InputError(f"{name.replace('_', '-')} {value} is out of range",
-                             hint="it is at least 1")
+            raise InputError(
+                f"{name.replace('_', '-')} {value} is out of range", hint="it is at least 1"
+            )
 
 
 def failure(budget: int, block_bytes: int) -> str:
     """Why an engine with ``budget`` bytes for caches does not start; empty if it does."""
     if budget < 0:
-        return (f"does not start: weights and overheads exceed the memory it may use by "
-                f"{-budget:,} bytes")
+        return (
+            f"does not start: weights and overheads exceed the memory it may use by "
+            f"{-budget:,} bytes"
+        )
     if block_bytes and budget < block_bytes:
-        return (f"does not start: {budget:,} bytes left for the cache, less than one block of "
-                f"{block_bytes:,}")
+        return (
+            f"does not start: {budget:,} bytes left for the cache, less than one block of "
+            f"{block_bytes:,}"
+        )
     return ""
 
 

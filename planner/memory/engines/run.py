@@ -10,13 +10,19 @@ from planner.errors import UnsupportedError
 from planner.memory.engines.catalog import Engine
 from planner.memory.engines.records import Case, EngineResult, Given, Settings
 
-_MODULES = {"vllm": "vllm", "sglang": "sglang", "tensorrt-llm": "trtllm",
-            "llama.cpp": "llamacpp", "pytorch": "pytorch"}
+_MODULES = {
+    "vllm": "vllm",
+    "sglang": "sglang",
+    "tensorrt-llm": "trtllm",
+    "llama.cpp": "llamacpp",
+    "pytorch": "pytorch",
+}
 Size = Callable[[Case, Engine, Settings, Given], EngineResult]
 
 
-def engine_size(case: Case, engine: Engine, settings: Settings,
-                given: Given | None = None) -> EngineResult:
+def engine_size(
+    case: Case, engine: Engine, settings: Settings, given: Given | None = None
+) -> EngineResult:
     """What ``engine`` makes of the memory of its devices.
 
     Raises:
@@ -25,7 +31,9 @@ def engine_size(case: Case, engine: Engine, settings: Settings,
             arithmetic is not modelled.
     """
     if engine.name not in _MODULES:
-        raise UnsupportedError(f"the memory arithmetic of {engine.name} is not modelled",
-                               hint=f"leave out --engine, or one of {', '.join(_MODULES)}")
+        raise UnsupportedError(
+            f"the memory arithmetic of {engine.name} is not modelled",
+            hint=f"leave out --engine, or one of {', '.join(_MODULES)}",
+        )
     module = importlib.import_module(f"planner.memory.engines.{_MODULES[engine.name]}")
     return cast(Size, module.size)(case, engine, settings, given or Given())

@@ -42,8 +42,9 @@ def size(case: Case, engine: Engine, settings: Settings, given: Given) -> Engine
     fraction = settings.utilisation or default_fraction(case, engine, batched, sequences)
     page = settings.block_tokens or engine.whole("block_tokens")
     context = settings.context or case.spec.max_context
-    ranks = tuple(_rank(case, engine, settings, given, stage, fraction)
-                  for stage in range(case.layout.pp))
+    ranks = tuple(
+        _rank(case, engine, settings, given, stage, fraction) for stage in range(case.layout.pp)
+    )
     per_rank = [_tokens(rank, page, settings, context) for rank in ranks]
     limiting = min(range(len(ranks)), key=lambda i: per_rank[i])
     rank, tokens = ranks[limiting], max(0, per_rank[limiting])
@@ -54,37 +55,59 @@ def size(case: Case, engine: Engine, settings: Settings, given: Given) -> Engine
     if not why and by_hand and kv > rank.budget_bytes:
         why = f"does not start: max-total-tokens takes {kv - rank.budget_bytes:,} bytes too many"
     return EngineResult(
-        engine=engine.name, version=engine.version_text,
-        settings=(("mem-fraction-static", fraction), ("context-length", context),
-                  ("chunked-prefill-size", batched), ("page-size", page),
-                  ("kv-cache-dtype", cache_layout(case, settings))),
-        total_bytes=case.total_bytes, ranks=ranks, limiting=limiting, kv_bytes=kv,
-        block_tokens=page, block_bytes=entry * page, blocks=tokens // page, tokens=tokens,
+        engine=engine.name,
+        version=engine.version_text,
+        settings=(
+            ("mem-fraction-static", fraction),
+            ("context-length", context),
+            ("chunked-prefill-size", batched),
+            ("page-size", page),
+            ("kv-cache-dtype", cache_layout(case, settings)),
+        ),
+        total_bytes=case.total_bytes,
+        ranks=ranks,
+        limiting=limiting,
+        kv_bytes=kv,
+        block_tokens=page,
+        block_bytes=entry * page,
+        blocks=tokens // page,
+        tokens=tokens,
         replica_tokens=tokens * case.layout.dp,
-        max_concurrency=tokens / (-(-context // page) * page), starts=not why, reason=why,
+        max_concurrency=tokens / (-(-context // page) * page),
+        starts=not why,
+        reason=why,
         unexplained=tuple(x for x in rank.overheads if x.name in NOT_FROM_SHAPES),
-        notes=("graphs and activations use the memory outside the fraction",
-               *padding_note(case, *expert_pad(case, engine, settings))))
+        notes=(
+            "graphs and activations use the memory outside the fraction",
+            *padding_note(case, *expert_pad(case, engine, settings)),
+        ),
+    )
 
 
 def default_fraction(case: Case, engine: Engine, batched: int, sequences: int) -> float:
     """The fraction SGLang picks where none is given, from what it reserves [MiB]."""
     memory = case.total_bytes / MIB
-    reserved = engine.number("reserved_base") + max(batched, 2048) * \
-        engine.number("reserved_per_token") + sequences * engine.number("reserved_per_sequence")
+    reserved = (
+        engine.number("reserved_base")
+        + max(batched, 2048) * engine.number("reserved_per_token")
+        + sequences * engine.number("reserved_per_sequence")
+    )
     reserved += case.layout.tp * case.layout.pp * engine.number("reserved_per_rank")
     if memory > engine.number("reserved_floor_above"):
         reserved = max(reserved, engine.number("reserved_floor"))
     return max(0.01, round((memory - reserved) / memory, 3))
 
 
-def _rank(case: Case, engine: Engine, settings: Settings, given: Given, stage: int,
-          fraction: float) -> Rank:
-    load = loading_of(case, engine.whole("vocab_pad"), mla=True,
-                      pad=expert_pad(case, engine, settings)[0])
+def _rank(
+    case: Case, engine: Engine, settings: Settings, given: Given, stage: int, fraction: float
+) -> Rank:
+    load = loading_of(
+        case, engine.whole("vocab_pad"), mla=True, pad=expert_pad(case, engine, settings)[0]
+    )
     held = stage_ranges(case.spec.layers, case.layout.pp, tail_first=True)[stage]
     weights = weight_lines(case, load, given, stage) + case.beside.weights(
-        case.spec, case.layout, stage, held=held)
+        case.spec, case.layout, stage, held=held
+    )
     if given.free is not None:
         before = given.free
         taken = Line("non-torch", case.total_bytes - before, LOGGED)
@@ -93,14 +116,28 @@ def _rank(case: Case, engine: Engine, settings: Settings, given: Given, stage: i
         taken = constant_line("non-torch", engine.constants["context_bytes"], several)
         before = case.total_bytes - taken.bytes
     outside = before - int(before * fraction)
-    overheads = (taken, Line("outside-fraction", outside,
-                             "activations and graphs: free before the load × (1 − fraction)"))
+    overheads = (
+        taken,
+        Line(
+            "outside-fraction",
+            outside,
+            "activations and graphs: free before the load × (1 − fraction)",
+        ),
+    )
     budget = before - total(weights) - outside
     kv = cache_layout(case, settings)
-    return Rank(stage, tuple(weights), overheads, budget,
-                (*cache_classes(case.spec, case.layout, kv, layers=held,
-                                prediction=case.predicts(stage)),
-                 *case.beside.caches(case.layout, kv, stage)))
+    return Rank(
+        stage,
+        tuple(weights),
+        overheads,
+        budget,
+        (
+            *cache_classes(
+                case.spec, case.layout, kv, layers=held, prediction=case.predicts(stage)
+            ),
+            *case.beside.caches(case.layout, kv, stage),
+        ),
+    )
 
 
 def _tokens(rank: Rank, page: int, settings: Settings, context: int) -> int:

@@ -49,11 +49,18 @@ def size(case: Case, engine: Engine, settings: Settings, given: Given) -> Engine
     fraction = settings.utilisation or engine.number("utilisation")
     block = settings.block_tokens or engine.whole("block_tokens")
     context = settings.context or case.spec.max_context
-    run = PassShape(tokens=settings.batched_tokens or engine.whole("batched_tokens"),
-                    sequences=settings.max_seqs or engine.whole("max_seqs"), context=context,
-                    width=case.activation_width, sampler=4, gathered=True)
-    ranks = tuple(_rank(case, engine, settings, given, run, stage, fraction)
-                  for stage in range(case.layout.pp))
+    run = PassShape(
+        tokens=settings.batched_tokens or engine.whole("batched_tokens"),
+        sequences=settings.max_seqs or engine.whole("max_seqs"),
+        context=context,
+        width=case.activation_width,
+        sampler=4,
+        gathered=True,
+    )
+    ranks = tuple(
+        _rank(case, engine, settings, given, run, stage, fraction)
+        for stage in range(case.layout.pp)
+    )
     up = bool(engine.whole("rounds_up"))
     per_rank = [_tokens(rank, block, context, up=up) for rank in ranks]
     limiting = min(range(len(ranks)), key=lambda i: per_rank[i])
@@ -62,48 +69,96 @@ def size(case: Case, engine: Engine, settings: Settings, given: Given) -> Engine
     why = failure(rank.budget_bytes, entry * block)
     kv = tokens * entry if uniform(rank.caches) and not why else rank.budget_bytes
     return EngineResult(
-        engine=engine.name, version=engine.version_text,
-        settings=(("kv-cache-free-gpu-mem-fraction", fraction), ("max-seq-len", context),
-                  ("max-num-tokens", run.tokens), ("max-batch-size", run.sequences),
-                  ("tokens-per-block", block), ("kv-cache-dtype", cache_layout(case, settings))),
-        total_bytes=case.total_bytes, ranks=ranks, limiting=limiting, kv_bytes=kv,
-        block_tokens=block, block_bytes=entry * block, blocks=tokens // block, tokens=tokens,
-        replica_tokens=tokens * case.layout.dp, max_concurrency=tokens // block / -(
-            -context // block), starts=not why, reason=why,
-        unexplained=tuple(x for x in rank.overheads if x.name in NOT_FROM_SHAPES))
+        engine=engine.name,
+        version=engine.version_text,
+        settings=(
+            ("kv-cache-free-gpu-mem-fraction", fraction),
+            ("max-seq-len", context),
+            ("max-num-tokens", run.tokens),
+            ("max-batch-size", run.sequences),
+            ("tokens-per-block", block),
+            ("kv-cache-dtype", cache_layout(case, settings)),
+        ),
+        total_bytes=case.total_bytes,
+        ranks=ranks,
+        limiting=limiting,
+        kv_bytes=kv,
+        block_tokens=block,
+        block_bytes=entry * block,
+        blocks=tokens // block,
+        tokens=tokens,
+        replica_tokens=tokens * case.layout.dp,
+        max_concurrency=tokens // block / -(-context // block),
+        starts=not why,
+        reason=why,
+        unexplained=tuple(x for x in rank.overheads if x.name in NOT_FROM_SHAPES),
+    )
 
 
-def _rank(case: Case, engine: Engine, settings: Settings, given: Given, run: PassShape, stage: int,
-          fraction: float) -> Rank:
+def _rank(
+    case: Case,
+    engine: Engine,
+    settings: Settings,
+    given: Given,
+    run: PassShape,
+    stage: int,
+    fraction: float,
+) -> Rank:
     converted = bool(engine.whole("tensorrt_backend"))
-    load = _converted(case, engine) if converted else Loading(
-        plain=case.plain, vocab_pad=engine.whole("vocab_pad"), absorbed="kv", parts=case.parts)
-    weights = rank_weights(case.spec, case.layout, load,
-                           _plain_latents(case) if converted else case.format_of, stage)
+    load = (
+        _converted(case, engine)
+        if converted
+        else Loading(
+            plain=case.plain, vocab_pad=engine.whole("vocab_pad"), absorbed="kv", parts=case.parts
+        )
+    )
+    weights = rank_weights(
+        case.spec, case.layout, load, _plain_latents(case) if converted else case.format_of, stage
+    )
     held = stage_ranges(case.spec.layers, case.layout.pp, tail_first=False)[stage]
     weights += case.beside.weights(case.spec, case.layout, stage, held=held)
     overheads: list[Line] = []
     if given.free is not None:
         free = given.free
-        overheads.append(Line("context", case.total_bytes - free - total(weights),
-                              "from the log, with all buffers"))
+        overheads.append(
+            Line(
+                "context",
+                case.total_bytes - free - total(weights),
+                "from the log, with all buffers",
+            )
+        )
     else:
         overheads += _overheads(case, engine, given, run, stage)
         free = case.total_bytes - total(weights) - total(overheads)
     kept = free - int(free * fraction) if free > 0 else 0
     overheads.append(Line("outside-fraction", kept, "free memory × (1 − fraction)"))
     kv = cache_layout(case, settings)
-    return Rank(stage, tuple(weights), tuple(overheads), free - kept,
-                (*cache_classes(case.spec, case.layout, kv, layers=held,
-                                prediction=case.predicts(stage)),
-                 *case.beside.caches(case.layout, kv, stage)))
+    return Rank(
+        stage,
+        tuple(weights),
+        tuple(overheads),
+        free - kept,
+        (
+            *cache_classes(
+                case.spec, case.layout, kv, layers=held, prediction=case.predicts(stage)
+            ),
+            *case.beside.caches(case.layout, kv, stage),
+        ),
+    )
 
 
 def _converted(case: Case, engine: Engine) -> Loading:
     """What the converters of the TensorRT back end make of a checkpoint."""
-    return Loading(plain=case.plain, fp32_kinds=("router",), copied_kinds=("embedding",),
-                   rope_tables=4, absorbed="query", vocab_pad=engine.whole("vocab_pad"),
-                   parts=case.parts, max_positions=case.max_positions)
+    return Loading(
+        plain=case.plain,
+        fp32_kinds=("router",),
+        copied_kinds=("embedding",),
+        rope_tables=4,
+        absorbed="query",
+        vocab_pad=engine.whole("vocab_pad"),
+        parts=case.parts,
+        max_positions=case.max_positions,
+    )
 
 
 def _plain_latents(case: Case) -> FormatOf:
@@ -114,23 +169,38 @@ def _plain_latents(case: Case) -> FormatOf:
 
 def _overheads(case: Case, engine: Engine, given: Given, run: PassShape, stage: int) -> list[Line]:
     last = stage == case.layout.pp - 1
-    lines = [Line("activation", given.activation, LOGGED)] \
-        if given.activation is not None else _execution(case, run, last)
+    lines = (
+        [Line("activation", given.activation, LOGGED)]
+        if given.activation is not None
+        else _execution(case, run, last)
+    )
     several = engine.whole("parallel_bytes") if case.layout.ranks > 1 else 0
     if not engine.whole("tensorrt_backend"):  # neither parameters nor buffers of the model
-        lines.append(Line("rope-tables", rope_table_bytes(case.spec, case.max_positions, 4),
-                          "cosine and sine of every position in FP32"))
-    return [*lines,
-            constant_line("context", engine.constants["context_bytes"], several),
-            constant_line("buffers", engine.constants["buffers_bytes"])]
+        lines.append(
+            Line(
+                "rope-tables",
+                rope_table_bytes(case.spec, case.max_positions, 4),
+                "cosine and sine of every position in FP32",
+            )
+        )
+    return [
+        *lines,
+        constant_line("context", engine.constants["context_bytes"], several),
+        constant_line("buffers", engine.constants["buffers_bytes"]),
+    ]
 
 
 def _execution(case: Case, run: PassShape, last: bool) -> list[Line]:
     """The execution context: the widest layer, and the logits buffer beside it."""
     lines = peak_lines(case.spec, case.layout, run, samples=False)
     if last:
-        lines.append(Line("logits", logits_bytes(case.spec, case.layout, run),
-                          "logits and their FP32 copy for every sequence"))
+        lines.append(
+            Line(
+                "logits",
+                logits_bytes(case.spec, case.layout, run),
+                "logits and their FP32 copy for every sequence",
+            )
+        )
     return lines
 
 

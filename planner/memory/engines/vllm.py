@@ -51,14 +51,17 @@ def size(case: Case, engine: Engine, settings: Settings, given: Given) -> Engine
     util = settings.utilisation or engine.number("utilisation")
     usable = int(case.total_bytes * util)
     block = settings.block_tokens or engine.whole(
-        "block_tokens" if case.cuda else "cpu_block_tokens")
+        "block_tokens" if case.cuda else "cpu_block_tokens"
+    )
     context = settings.context or case.spec.max_context
     run = forward_pass(case, engine, settings, context)
-    ranks = tuple(_rank(case, engine, settings, given, run, stage, usable)
-                  for stage in range(case.layout.pp))
+    ranks = tuple(
+        _rank(case, engine, settings, given, run, stage, usable) for stage in range(case.layout.pp)
+    )
     if settings.kv_bytes is not None:
-        ranks = tuple(Rank(r.stage, r.weights, r.overheads, settings.kv_bytes, r.caches)
-                      for r in ranks)
+        ranks = tuple(
+            Rank(r.stage, r.weights, r.overheads, settings.kv_bytes, r.caches) for r in ranks
+        )
     per_rank = [_blocks(r.budget_bytes, r.caches, block, context) for r in ranks]
     limiting = min(range(len(ranks)), key=lambda i: per_rank[i])
     rank = ranks[limiting]
@@ -68,16 +71,34 @@ def size(case: Case, engine: Engine, settings: Settings, given: Given) -> Engine
     why = failure(rank.budget_bytes, block_bytes)
     tokens = blocks * block if uniform(rank.caches) else int(concurrency * context)
     return EngineResult(
-        engine=engine.name, version=engine.version_text,
-        settings=(("gpu-memory-utilization", util), ("max-model-len", context),
-                  ("max-num-batched-tokens", run.tokens), ("max-num-seqs", run.sequences),
-                  ("block-size", block), ("kv-cache-dtype", cache_layout(case, settings))),
-        total_bytes=case.total_bytes, ranks=ranks, limiting=limiting,
-        kv_bytes=rank.budget_bytes, block_tokens=block, block_bytes=block_bytes, blocks=blocks,
-        tokens=tokens, replica_tokens=tokens * case.layout.dp, max_concurrency=concurrency,
-        starts=not why, reason=why, unexplained=_unexplained(rank),
-        notes=(*_notes(case, rank, engine), *padding_note(case, *expert_pad(case, engine,
-                                                                           settings))))
+        engine=engine.name,
+        version=engine.version_text,
+        settings=(
+            ("gpu-memory-utilization", util),
+            ("max-model-len", context),
+            ("max-num-batched-tokens", run.tokens),
+            ("max-num-seqs", run.sequences),
+            ("block-size", block),
+            ("kv-cache-dtype", cache_layout(case, settings)),
+        ),
+        total_bytes=case.total_bytes,
+        ranks=ranks,
+        limiting=limiting,
+        kv_bytes=rank.budget_bytes,
+        block_tokens=block,
+        block_bytes=block_bytes,
+        blocks=blocks,
+        tokens=tokens,
+        replica_tokens=tokens * case.layout.dp,
+        max_concurrency=concurrency,
+        starts=not why,
+        reason=why,
+        unexplained=_unexplained(rank),
+        notes=(
+            *_notes(case, rank, engine),
+            *padding_note(case, *expert_pad(case, engine, settings)),
+        ),
+    )
 
 
 def forward_pass(case: Case, engine: Engine, settings: Settings, context: int) -> PassShape:
@@ -92,27 +113,51 @@ def forward_pass(case: Case, engine: Engine, settings: Settings, context: int) -
     tokens = settings.batched_tokens or batched
     sequences = settings.max_seqs or engine.whole("max_seqs" + suffix)
     return PassShape(
-        tokens=tokens, sequences=min(sequences, tokens),
-        context=context, width=case.activation_width,
-        sampler=engine.whole("sampler_bytes"), gathered=True)
+        tokens=tokens,
+        sequences=min(sequences, tokens),
+        context=context,
+        width=case.activation_width,
+        sampler=engine.whole("sampler_bytes"),
+        gathered=True,
+    )
 
 
 def loading_of(case: Case, vocab_pad: int, *, mla: bool, pad: ExpertPad) -> Loading:
     """What vLLM and SGLang do while they load weights; ``mla``: they absorb latent projections."""
-    quantised = any(row.kind == "mla-kv" and (case.format_of(row.kind, 0) is not None
-                                              or row.scale_name is not None)
-                    for row in case.spec.rows)
+    quantised = any(
+        row.kind == "mla-kv"
+        and (case.format_of(row.kind, 0) is not None or row.scale_name is not None)
+        for row in case.spec.rows
+    )
     plain = {"fp32": 4}.get(case.plain or plain_type(case.spec), 2)
-    return Loading(plain=case.plain, rope_tables=plain, vocab_pad=vocab_pad,
-                   absorbed="kv" if quantised and mla else "", tail_first=True,
-                   max_positions=case.max_positions, parts=case.parts, pad=pad)
+    return Loading(
+        plain=case.plain,
+        rope_tables=plain,
+        vocab_pad=vocab_pad,
+        absorbed="kv" if quantised and mla else "",
+        tail_first=True,
+        max_positions=case.max_positions,
+        parts=case.parts,
+        pad=pad,
+    )
 
 
-def _rank(case: Case, engine: Engine, settings: Settings, given: Given, run: PassShape, stage: int,
-          usable: int) -> Rank:
+def _rank(
+    case: Case,
+    engine: Engine,
+    settings: Settings,
+    given: Given,
+    run: PassShape,
+    stage: int,
+    usable: int,
+) -> Rank:
     layout = case.layout
-    load = loading_of(case, engine.whole("vocab_pad"), mla=bool(engine.whole("mla_cache")),
-                      pad=expert_pad(case, engine, settings)[0])
+    load = loading_of(
+        case,
+        engine.whole("vocab_pad"),
+        mla=bool(engine.whole("mla_cache")),
+        pad=expert_pad(case, engine, settings)[0],
+    )
     weights = weight_lines(case, load, given, stage)
     if not case.cuda and given.weights is None:
         weights += _packed_head(case)
@@ -123,11 +168,15 @@ def _rank(case: Case, engine: Engine, settings: Settings, given: Given, run: Pas
         overheads.append(_graphs(engine, len(held), given, run))
     naive = 0 if engine.whole("mla_cache") else engine.whole("mla_head_width")
     kv = cache_layout(case, settings)
-    caches = (*cache_classes(case.spec, layout, kv, layers=held, naive_width=naive,
-                             prediction=case.predicts(stage)),
-              *case.beside.caches(layout, kv, stage))
-    return Rank(stage, tuple(weights), tuple(overheads),
-                usable - total(weights) - total(overheads), caches)
+    caches = (
+        *cache_classes(
+            case.spec, layout, kv, layers=held, naive_width=naive, prediction=case.predicts(stage)
+        ),
+        *case.beside.caches(layout, kv, stage),
+    )
+    return Rank(
+        stage, tuple(weights), tuple(overheads), usable - total(weights) - total(overheads), caches
+    )
 
 
 def _packed_head(case: Case) -> list[Line]:
@@ -137,8 +186,13 @@ def _packed_head(case: Case) -> list[Line]:
     if not case.spec.tied_embeddings or case.layout.pp > 1 or not tables:
         return []
     held = sum(row.elements for row in tables) * case.activation_width // case.layout.tp
-    return [Line("packed-head", 2 * held, "vllm/model_executor/layers/utils.py 0.32: "
-                 "dispatch_cpu_unquantized_gemm")]
+    return [
+        Line(
+            "packed-head",
+            2 * held,
+            "vllm/model_executor/layers/utils.py 0.32: dispatch_cpu_unquantized_gemm",
+        )
+    ]
 
 
 def _activation(case: Case, given: Given, run: PassShape, stage: int) -> list[Line]:
@@ -154,14 +208,19 @@ def _activation(case: Case, given: Given, run: PassShape, stage: int) -> list[Li
 def _seeing(case: Case, encoder: ImageEncoder, run: PassShape, text: list[Line]) -> list[Line]:
     """The profile of a model that sees (GPUModelRunner.profile_run): images are encoded, and their
     outputs lie in the encoder cache while the text model runs; the larger peak counts."""
-    budget = encoder_budget(encoder, tokens=run.tokens, sequences=run.sequences,
-                            context=run.context)
+    budget = encoder_budget(
+        encoder, tokens=run.tokens, sequences=run.sequences, context=run.context
+    )
     images, _ = image_lines(case.spec, budget, case.layout.tp, run.width)
     outputs = [line for line in images if line.name == "encoder-outputs"]
     peak = max(images, [*text, *outputs], key=total)
     deep = deep_features(case.spec) * run.tokens * case.spec.hidden_size * run.width
-    buffers = Line("deepstack-buffers", deep, "vllm/model_executor/models/qwen3_vl.py 0.32: a "
-                   "buffer of a step's tokens for each layer that is given features")
+    buffers = Line(
+        "deepstack-buffers",
+        deep,
+        "vllm/model_executor/models/qwen3_vl.py 0.32: a "
+        "buffer of a step's tokens for each layer that is given features",
+    )
     return [*peak, buffers] if deep else peak
 
 
@@ -179,8 +238,9 @@ def _graphs(engine: Engine, layers: int, given: Given, run: PassShape) -> Line:
         return Line("cuda-graphs", given.graphs, LOGGED)
     constant = engine.constants["graph_bytes_per_layer_and_size"]
     count = graph_sizes(run.sequences)
-    return Line("cuda-graphs", int(constant.value) * layers * count,
-                f"{constant.kind}: {constant.source}")
+    return Line(
+        "cuda-graphs", int(constant.value) * layers * count, f"{constant.kind}: {constant.source}"
+    )
 
 
 def graph_sizes(max_seqs: int) -> int:
@@ -219,12 +279,20 @@ def _unexplained(rank: Rank) -> tuple[Line, ...]:
 
 
 def _notes(case: Case, rank: Rank, engine: Engine) -> tuple[str, ...]:
-    notes = [] if case.cuda else [
-        "on a CPU --gpu-memory-utilization is of the machine's memory less what the process holds; "
-        "--kv-cache-memory-bytes, or VLLM_CPU_KVCACHE_SPACE in GiB, sets the pool"]
+    notes = (
+        []
+        if case.cuda
+        else [
+            "on a CPU --gpu-memory-utilization is of the machine's memory less what the process "
+            "holds; "
+            "--kv-cache-memory-bytes, or VLLM_CPU_KVCACHE_SPACE in GiB, sets the pool"
+        ]
+    )
     if not uniform(rank.caches):
-        notes.append("layers keep caches of different sizes: tokens are concurrency × "
-                     "max-model-len; what the engine prints depends on its version")
+        notes.append(
+            "layers keep caches of different sizes: tokens are concurrency × "
+            "max-model-len; what the engine prints depends on its version"
+        )
     if not engine.whole("graphs_deducted") and case.cuda:
         notes.append("CUDA graphs are captured after the pool is sized and come on top")
     if case.spec.encoder is not None and "vision" in case.parts:

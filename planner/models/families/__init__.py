@@ -52,8 +52,9 @@ def model_types() -> tuple[str, ...]:
     return tuple(sorted(FAMILY_OF))
 
 
-def builder_of(model_type: object, place: str, values: Mapping[str, object], *,
-               through: bool = True) -> Builder:
+def builder_of(
+    model_type: object, place: str, values: Mapping[str, object], *, through: bool = True
+) -> Builder:
     """The builder of the family of ``model_type``; ``place`` names the configuration.
 
     A type without a family goes ``through`` the installed transformers, if there is one.

@@ -23,9 +23,12 @@ class _Sizes:
 
 def _sizes(fields: Fields, hidden: int) -> _Sizes:
     """Raises DataError where a size is missing, or the output is not the text model's width."""
-    read = _Sizes(width=fields.integer("d_model"), inner=fields.integer("encoder_ffn_dim"),
-                  layers=tuple(range(fields.integer("encoder_layers", high=MAX_LAYERS))),
-                  bins=fields.integer("num_mel_bins", high=2**12, default=128))
+    read = _Sizes(
+        width=fields.integer("d_model"),
+        inner=fields.integer("encoder_ffn_dim"),
+        layers=tuple(range(fields.integer("encoder_layers", high=MAX_LAYERS))),
+        bins=fields.integer("num_mel_bins", high=2**12, default=128),
+    )
     heads = fields.integer("encoder_attention_heads", high=MAX_EXPERTS)
     if read.width % heads:
         raise fields.error("encoder_attention_heads", f"is {heads}; it must divide {read.width}")

@@ -42,8 +42,10 @@ def gemma4_audio(fields: Fields, storage: Storage, hidden: int) -> list[TensorRo
     entry = "subsample_conv_projection."
 
     def linear(name: str, kind: str, shape: tuple[int, int]) -> list[TensorRow]:
-        return [*t.linear(f"{_BLOCK}{name}.linear", kind, shape, bias=False),
-                *(clips(t, _BLOCK + name, kind) if clipped else ())]
+        return [
+            *t.linear(f"{_BLOCK}{name}.linear", kind, shape, bias=False),
+            *(clips(t, _BLOCK + name, kind) if clipped else ()),
+        ]
 
     def norms(*names: str) -> list[TensorRow]:
         return [row for name in names for row in t.linear(_BLOCK + name, "norm", (width,),

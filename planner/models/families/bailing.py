@@ -51,8 +51,10 @@ def build(fields: Fields, model_type: str, origin: Provenance) -> ModelSpec:
         *rows.gated_mlp(storage, rows.DENSE_MLP, dense, hidden=hidden, width=width),
         *_routed(storage, experts, hidden, corrected=corrected),
     ]  # fmt: skip
-    found = [*rows.renamed(size.ends(storage), "model.embed_tokens", "model.word_embeddings"),
-             *rows.renamed(tensors, LAYER + "self_attn.", LAYER + "attention.")]
+    found = [
+        *rows.renamed(size.ends(storage), "model.embed_tokens", "model.word_embeddings"),
+        *rows.renamed(tensors, LAYER + "self_attn.", LAYER + "attention."),
+    ]
     counted = mtp if hybrid else 0
     found += _prediction(storage, attention[0], experts, size, counted, corrected=corrected)
     left = (f"{mtp} prediction layers (num_nextn_predict_layers): no list of their tensors is "
@@ -62,8 +64,11 @@ def build(fields: Fields, model_type: str, origin: Provenance) -> ModelSpec:
                    not_counted=left, mtp_layers=counted)  # fmt: skip
 
 
-def _grouped(fields: Fields, size: Backbone, storage: Storage,
-             ) -> tuple[list[TensorRow], list[Attention]]:
+def _grouped(
+    fields: Fields,
+    size: Backbone,
+    storage: Storage,
+) -> tuple[list[TensorRow], list[Attention]]:
     """Attention whose queries, keys and values are one matrix."""
     biases = fields.boolean("use_bias", default=False)
     joined = biases or fields.boolean("use_qkv_bias", default=False)
@@ -74,40 +79,62 @@ def _grouped(fields: Fields, size: Backbone, storage: Storage,
         storage, prefix + "query_key_value", "attention-qkv",
         (a.heads * a.head_dim + keys, size.hidden), layers, fused="qkv", shard="column"),
         kv_outputs=keys)  # fmt: skip
-    out = rows.linear(storage, prefix + "dense", "attention-out",
-                      (size.hidden, a.heads * a.head_dim), layers, fused="o", shard="row")
+    out = rows.linear(
+        storage,
+        prefix + "dense",
+        "attention-out",
+        (size.hidden, a.heads * a.head_dim),
+        layers,
+        fused="o",
+        shard="row",
+    )
     normed = fields.boolean("use_qk_norm", default=False)
     return [
-        *rows.with_biases(storage, [matrix], joined), *rows.with_biases(storage, [out], biases),
-        *(rows.norm(storage, f"{prefix}{name}_layernorm", a.head_dim, layers)
-          for name in ("query", "key") if normed),
+        *rows.with_biases(storage, [matrix], joined),
+        *rows.with_biases(storage, [out], biases),
+        *(
+            rows.norm(storage, f"{prefix}{name}_layernorm", a.head_dim, layers)
+            for name in ("query", "key")
+            if normed
+        ),
     ], [a.attention(layers)]
 
 
-def _hybrid(fields: Fields, size: Backbone, storage: Storage,
-            ) -> tuple[list[TensorRow], list[Attention]]:
+def _hybrid(
+    fields: Fields,
+    size: Backbone,
+    storage: Storage,
+) -> tuple[list[TensorRow], list[Attention]]:
     """Every ``layer_group_size``-th layer is latent attention, the others delta attention."""
     if fields.boolean("attention_bias", default=False):
         raise fields.error("attention_bias", "is true, which is not understood")
     kinds = listed_kinds(fields, "layer_types", size.layers, ATTENTION)
     every = fields.integer("layer_group_size", high=MAX_LAYERS)
-    full = layers_of(kinds, "full") if kinds else \
-        tuple(n for n in size.all_layers if (n + 1) % every == 0)
+    full = (
+        layers_of(kinds, "full")
+        if kinds
+        else tuple(n for n in size.all_layers if (n + 1) % every == 0)
+    )
     latent = read_latent(fields, full)
     heads = fields.integer("linear_num_heads", high=MAX_EXPERTS, default=latent.heads)
     dim = fields.integer("linear_head_dim", default=128)
-    kernel = fields.integer("linear_conv_kernel_dim", high=MAX_EXPERTS,
-                            default=fields.integer("short_conv_kernel_size", default=4))
+    kernel = fields.integer(
+        "linear_conv_kernel_dim",
+        high=MAX_EXPERTS,
+        default=fields.integer("short_conv_kernel_size", default=4),
+    )
     delta = kda(others(size.all_layers, full), storage, heads=heads, dim=dim, kernel=kernel)
     return [
         *_latent_mixer(storage, latent, size.hidden, full),
-        *kda_rows(storage, delta, size.hidden, full_gate=True, full_decay=True,
-                  decay_shape=(heads,)),
+        *kda_rows(
+            storage, delta, size.hidden, full_gate=True, full_decay=True, decay_shape=(heads,)
+        ),
     ], [latent, delta]
 
 
-def _prediction(storage: Storage, latent: Attention, e: Experts, size: Backbone, count: int, *,
-                corrected: bool) -> list[TensorRow]:
+def _prediction(
+    storage: Storage, latent: Attention, e: Experts, size: Backbone, count: int, *, corrected: bool
+) -> list[TensorRow]:
     """Prediction layers of a hybrid: latent attention and experts, the head and the embedding
     those of the model (vLLM 0.32, bailing_moe_v3_mtp)."""
     layers, hidden = tuple(range(size.layers, size.layers + count)), size.hidden
@@ -125,15 +152,25 @@ def _prediction(storage: Storage, latent: Attention, e: Experts, size: Backbone,
     return rows.part_of(rows.renamed(found, LAYER + "self_attn.", LAYER + "attention."), "mtp")
 
 
-def _latent_mixer(storage: Storage, latent: Attention, hidden: int, layers: tuple[int, ...],
-                  ) -> list[TensorRow]:
+def _latent_mixer(
+    storage: Storage,
+    latent: Attention,
+    hidden: int,
+    layers: tuple[int, ...],
+) -> list[TensorRow]:
     """Latent attention, with a gate a head before the output."""
     if not layers:
         return []
     gate = rows.linear(storage, LAYER + "self_attn.g_proj", "mla-q", (latent.heads, hidden),
                        layers, fused="o-gate", shard="column")  # fmt: skip
-    return [*rows.renamed(latent_rows(storage, latent, hidden, layers),
-                          LAYER + "self_attn.o_proj", LAYER + "self_attn.dense"), gate]
+    return [
+        *rows.renamed(
+            latent_rows(storage, latent, hidden, layers),
+            LAYER + "self_attn.o_proj",
+            LAYER + "self_attn.dense",
+        ),
+        gate,
+    ]
 
 
 def _routed(storage: Storage, e: Experts, hidden: int, *, corrected: bool) -> list[TensorRow]:
@@ -141,9 +178,19 @@ def _routed(storage: Storage, e: Experts, hidden: int, *, corrected: bool) -> li
         return []
     found = rows.router(storage, "mlp.gate", hidden, e.count, e.layers)
     if corrected:
-        found.append(rows.plain(storage, LAYER + "mlp.gate.expert_bias", "router", (e.count,),
-                                e.layers, fused="router-bias", dtype="fp32"))
-    found += rows.gated_mlp(storage, rows.EXPERT_MLP, e.layers, hidden=hidden, width=e.width,
-                            experts=e.count)
+        found.append(
+            rows.plain(
+                storage,
+                LAYER + "mlp.gate.expert_bias",
+                "router",
+                (e.count,),
+                e.layers,
+                fused="router-bias",
+                dtype="fp32",
+            )
+        )
+    found += rows.gated_mlp(
+        storage, rows.EXPERT_MLP, e.layers, hidden=hidden, width=e.width, experts=e.count
+    )
     return found + (rows.gated_mlp(storage, rows.SHARED_MLP, e.layers, hidden=hidden,
                                    width=e.shared_width) if e.shared else [])  # fmt: skip

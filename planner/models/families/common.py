@@ -116,22 +116,20 @@ def refuse_windows(fields: Fields, *, switch_default: bool) -> None:
     if window and used:
         raise UnsupportedError(
             f"{fields.place}: sliding_window is {window}; sliding-window attention is not "
-            "modelled yet, and its cache is smaller than full attention's"
-        ,
-                               hint="`plan models` lists models whose structure is understood; a "
-                                    "further one is a file in planner/models/families")
+            "modelled yet, and its cache is smaller than full attention's",
+            hint="`plan models` lists models whose structure is understood; a "
+            "further one is a file in planner/models/families",
+        )
     if kinds:
         raise UnsupportedError(
             f"{fields.place}: layer_types holds {ascii(sorted(kinds)[0])[:60]}; only "
-            "full_attention is modelled yet"
-        ,
-                               hint="`plan models` lists models whose structure is understood; a "
-                                    "further one is a file in planner/models/families")
+            "full_attention is modelled yet",
+            hint="`plan models` lists models whose structure is understood; a "
+            "further one is a file in planner/models/families",
+        )
 
 
-def read_routing(
-    fields: Fields, layers: tuple[int, ...], *, count_key: str, width: int
-) -> Experts:
+def read_routing(fields: Fields, layers: tuple[int, ...], *, count_key: str, width: int) -> Experts:
     """Routed experts without groups and without shared experts.
 
     Raises:
@@ -181,8 +179,9 @@ _AROUND = GENERIC | {
 }  # fmt: skip
 
 
-def text_of(fields: Fields, model_types: Iterable[str], *, unnamed: str | None = None,
-            hears: bool = False) -> tuple[Fields, Fields | None]:
+def text_of(
+    fields: Fields, model_types: Iterable[str], *, unnamed: str | None = None, hears: bool = False
+) -> tuple[Fields, Fields | None]:
     """The text model inside a larger configuration, and the vision encoder's, if there is one.
 
     The type of elements and tied embeddings may be stated outside, once, for both. ``unnamed`` is

@@ -27,8 +27,16 @@ from planner.models.spec import Attention, Experts, ModelSpec, TensorRow
 from planner.models.storage import Storage, read_storage
 from planner.records import record
 
-MODEL_TYPES = ("deepseek_v2", "deepseek_v3", "deepseek_v32", "kimi_k2", "kimi_k25", "glm_moe_dsa",
-               "glm4_moe_lite", "mistral4")
+MODEL_TYPES = (
+    "deepseek_v2",
+    "deepseek_v3",
+    "deepseek_v32",
+    "kimi_k2",
+    "kimi_k25",
+    "glm_moe_dsa",
+    "glm4_moe_lite",
+    "mistral4",
+)
 _HARMLESS = {
     "aux_loss_alpha", "ep_size", "norm_topk_prob", "routed_scaling_factor", "scoring_func",
     "seq_aux", "head_dim", "qk_head_dim", "rope_interleave", "indexer_rope_interleave",
@@ -95,8 +103,9 @@ def _read(fields: Fields, model_type: str) -> _Config:
     size = read_backbone(fields)
     mtp = fields.integer("num_nextn_predict_layers", low=0, high=MAX_LAYERS, default=0)
     indexed = _indexed_layers(fields, size.layers) if model_type in _INDEXED else ()
-    first = fields.integer("first_k_dense_replace", low=0, high=MAX_LAYERS,
-                           default=_first_sparse(fields))
+    first = fields.integer(
+        "first_k_dense_replace", low=0, high=MAX_LAYERS, default=_first_sparse(fields)
+    )
     step = fields.integer("moe_layer_freq", high=MAX_LAYERS, default=1)
     after = tuple(range(size.layers, size.layers + mtp))
     moe = tuple(
@@ -159,8 +168,11 @@ def _indexed_layers(fields: Fields, layers: int) -> tuple[int, ...]:
         raise fields.error("indexer_types", f"has {len(kinds)} entries for {layers} layers")
     unknown = sorted(set(kinds) - {"full", "shared"})
     if unknown or kinds[0] != "full":
-        raise fields.error("indexer_types", f"holds {ascii((unknown or ['shared'])[0])[:60]}"
-                           f"{'' if unknown else ' first'}; understood: full, then full or shared")
+        raise fields.error(
+            "indexer_types",
+            f"holds {ascii((unknown or ['shared'])[0])[:60]}"
+            f"{'' if unknown else ' first'}; understood: full, then full or shared",
+        )
     return tuple(layer for layer, kind in enumerate(kinds) if kind == "full")
 
 

@@ -94,8 +94,9 @@ def _spelt(fields: Fields, mtp: int) -> tuple[int, ...]:
     words = fields.strings("layer_types")
     unknown = sorted(set(words) - set(_SPELT))
     if unknown:
-        raise fields.error("layer_types", f"holds {shown(unknown[0])}; understood: "
-                           + ", ".join(_SPELT))
+        raise fields.error(
+            "layer_types", f"holds {shown(unknown[0])}; understood: " + ", ".join(_SPELT)
+        )
     usual = {kind: ratio for ratio, kind in _KINDS.items()}
     stated = fields.nested("compress_rates") or Fields({}, fields.place)
     rates = {word: stated.integer(word, low=0, high=2**16, default=usual[kind])

@@ -172,8 +172,9 @@ def _head_mixing(
     ]  # fmt: skip
 
 
-def _feed_forward(storage: Storage, config: V4Structure,
-                  layers: tuple[int, ...]) -> list[TensorRow]:
+def _feed_forward(
+    storage: Storage, config: V4Structure, layers: tuple[int, ...]
+) -> list[TensorRow]:
     e, hidden = config.experts, config.size.hidden
     hashed = tuple(layer for layer in layers if layer in e.hash_layers)
     scored = tuple(layer for layer in layers if layer not in e.hash_layers)

@@ -135,8 +135,11 @@ def _groups(
     rest = others(size.all_layers, full)
     if rest and window is None:
         raise fields.error("sliding_window", "is missing, and layer_types has windowed layers")
-    return tuple(group for group in (heads.attention(full),
-                                     heads.attention(rest, window=window or 0)) if group.layers)
+    return tuple(
+        group
+        for group in (heads.attention(full), heads.attention(rest, window=window or 0))
+        if group.layers
+    )
 
 
 def _interval(fields: Fields, kind: DenseKind) -> int:
@@ -170,6 +173,13 @@ def _mlp(model: Dense, kind: DenseKind) -> list[TensorRow]:
                            biases=model.mlp_bias)  # fmt: skip
     if not kind.fused_mlp:
         return split
-    both = rows.linear(storage, LAYER + "mlp.gate_up_proj", "mlp-gate-up",
-                       (2 * model.width, hidden), layers, fused="gate-up", shard="column")
+    both = rows.linear(
+        storage,
+        LAYER + "mlp.gate_up_proj",
+        "mlp-gate-up",
+        (2 * model.width, hidden),
+        layers,
+        fused="gate-up",
+        shard="column",
+    )
     return [both, *split[2:]]

@@ -21,8 +21,9 @@ def build(fields: Fields, model_type: str, origin: Provenance) -> ModelSpec:
         DataError: a key is missing, malformed or not understood.
     """
     size, storage = read_backbone(fields), read_storage(fields)
-    a = read_grouped_query(fields, size.hidden,
-                           biases=fields.boolean("attention_bias", default=False))
+    a = read_grouped_query(
+        fields, size.hidden, biases=fields.boolean("attention_bias", default=False)
+    )
     heads, dim = fields.integer("mamba_n_heads", high=MAX_EXPERTS), fields.integer("mamba_d_head")
     expand = fields.integer("mamba_expand", high=MAX_EXPERTS, default=2)
     inner = fields.optional_integer("mamba_d_ssm") or expand * size.hidden
@@ -34,8 +35,9 @@ def build(fields: Fields, model_type: str, origin: Provenance) -> ModelSpec:
         states=fields.integer("mamba_d_state"), default=storage.plain,
         kernel=fields.integer("mamba_d_conv", high=MAX_EXPERTS, default=4))  # fmt: skip
     conv = fields.boolean("mamba_conv_bias", default=True)
-    into, out = (fields.boolean(name, default=False)
-                 for name in ("mamba_proj_bias", "projectors_bias"))
+    into, out = (
+        fields.boolean(name, default=False) for name in ("mamba_proj_bias", "projectors_bias")
+    )
     normed = fields.boolean("mamba_rms_norm", default=False)
     width = fields.integer("intermediate_size")
     mlp = fields.boolean("mlp_bias", default=False)

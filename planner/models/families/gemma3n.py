@@ -55,10 +55,15 @@ def build(fields: Fields, model_type: str, origin: Provenance) -> ModelSpec:
     fields.take("audio_soft_tokens_per_image")
     text, seeing = text_of(fields, ("gemma3n_text",), hears=True)
     spec = _text(text, model_type, origin)
-    left = (() if seeing is None else (_UNSEEN,),
-            (NO_AUDIO if fields.take("audio_config") is None else _UNHEARD,))
-    return replace(spec, not_counted=(*left[0], *left[1]),
-                   rows=tuple(rows.renamed(spec.rows, "model.", "model.language_model.")))
+    left = (
+        () if seeing is None else (_UNSEEN,),
+        (NO_AUDIO if fields.take("audio_config") is None else _UNHEARD,),
+    )
+    return replace(
+        spec,
+        not_counted=(*left[0], *left[1]),
+        rows=tuple(rows.renamed(spec.rows, "model.", "model.language_model.")),
+    )
 
 
 def _text(fields: Fields, model_type: str, origin: Provenance) -> ModelSpec:

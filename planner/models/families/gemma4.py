@@ -65,8 +65,10 @@ def build(fields: Fields, model_type: str, origin: Provenance) -> ModelSpec:
     width = text.integer("intermediate_size")
     experts = _read_experts(text, size.all_layers)
     text.finish(_HARMLESS)
-    own, rest = (tuple(layer for layer in others(size.all_layers, borrowing)
-                       if (layer in full) == is_full) for is_full in (True, False))
+    own, rest = (
+        tuple(layer for layer in others(size.all_layers, borrowing) if (layer in full) == is_full)
+        for is_full in (True, False)
+    )
     tensors = [
         *size.ends(storage),
         *(input_rows(storage, size, per_layer, vocab) if per_layer else ()),

@@ -67,8 +67,10 @@ def build(fields: Fields, model_type: str, origin: Provenance) -> ModelSpec:
         *rows.routed(storage, experts, experts.layers, hidden=hidden, corrected=True),
     ]  # fmt: skip
     left: tuple[str, ...] = (
-        f"{mtp} prediction layer (num_nextn_predict_layers): no list of its tensors is published",
-    ) if mtp else ()
+        (f"{mtp} prediction layer (num_nextn_predict_layers): no list of its tensors is published",)
+        if mtp
+        else ()
+    )
     if nested:
         tensors = rows.renamed(tensors, "model.", "model.language_model.")
         tensors += [] if seeing is None else read_vision(seeing, storage)
@@ -110,8 +112,7 @@ def _delta(text: Fields, layers: tuple[int, ...], storage: Storage) -> Attention
 def _experts(text: Fields, size: Backbone) -> Experts:
     first = text.integer("first_k_dense_replace", low=0, high=MAX_LAYERS, default=0)
     kinds = listed_kinds(text, "mlp_layer_types", size.layers, MLP)
-    moe = layers_of(kinds, "sparse") if kinds else \
-        tuple(n for n in size.all_layers if n >= first)
+    moe = layers_of(kinds, "sparse") if kinds else tuple(n for n in size.all_layers if n >= first)
     text.choice("topk_method", ("noaux_tc",), default="noaux_tc")
     return read_shared_routing(text, moe)
 
@@ -137,8 +138,12 @@ def _indexer(storage: Storage, a: Attention, hidden: int) -> list[TensorRow]:
                    fused=f"indexer-pool-{name}") for name, shape in pooled)]  # fmt: skip
 
 
-def _streams(storage: Storage, hidden: int, layers: tuple[int, ...], count: int,
-             ) -> list[TensorRow]:
+def _streams(
+    storage: Storage,
+    hidden: int,
+    layers: tuple[int, ...],
+    count: int,
+) -> list[TensorRow]:
     """What mixes the residual streams before and after attention and MLP (hyper-connections)."""
     mixes = (2 + count) * count
     return [

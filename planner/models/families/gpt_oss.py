@@ -78,7 +78,14 @@ def _experts(storage: Storage, experts: Experts, hidden: int) -> list[TensorRow]
         matrix = rows.stack(storage, name + stem, kind, shape, layers, fused=fused,
                             shard="column" if column else "row", experts=experts.count,
                             transposed=True)  # fmt: skip
-        bias = rows.plain(storage, f"{name}{stem}_bias", kind, shape[:1], layers,
-                          fused=fused + "-bias", shard="column" if column else "replicated")
+        bias = rows.plain(
+            storage,
+            f"{name}{stem}_bias",
+            kind,
+            shape[:1],
+            layers,
+            fused=fused + "-bias",
+            shard="column" if column else "replicated",
+        )
         found += [matrix, replace(bias, experts=experts.count, stacked=True)]
     return found

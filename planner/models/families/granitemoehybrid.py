@@ -35,8 +35,9 @@ def build(fields: Fields, model_type: str, origin: Provenance) -> ModelSpec:
     size, storage = read_backbone(fields), read_storage(fields)
     biases = fields.boolean("attention_bias", default=False)
     a = read_grouped_query(fields, size.hidden, biases=biases)
-    kinds = listed_kinds(fields, "layer_types", size.layers, ATTENTION) \
-        or listed_kinds(fields, "layers_block_type", size.layers, ATTENTION)
+    kinds = listed_kinds(fields, "layer_types", size.layers, ATTENTION) or listed_kinds(
+        fields, "layers_block_type", size.layers, ATTENTION
+    )
     linear = layers_of(kinds, "linear")
     groups: list[Attention] = [a.attention(others(size.all_layers, linear))]
     conv = inner = False
@@ -62,14 +63,21 @@ def build(fields: Fields, model_type: str, origin: Provenance) -> ModelSpec:
                    dense_width=shared if experts is None else 0, attention=groups)  # fmt: skip
 
 
-def _mamba(fields: Fields, size: Backbone, storage: Storage, layers: tuple[int, ...],
-           ) -> Attention:
+def _mamba(
+    fields: Fields,
+    size: Backbone,
+    storage: Storage,
+    layers: tuple[int, ...],
+) -> Attention:
     """Mamba-2, whose state engines keep in the model's type (vLLM 0.32, mamba_ssm_cache_dtype)."""
     heads = fields.integer("mamba_n_heads", high=MAX_EXPERTS)
     expand = fields.integer("mamba_expand", high=MAX_EXPERTS, default=2)
     stated = fields.take("mamba_d_head")
-    dim = expand * size.hidden // heads if stated in (None, "auto") \
+    dim = (
+        expand * size.hidden // heads
+        if stated in (None, "auto")
         else fields.integer("mamba_d_head")
+    )
     if heads * dim != expand * size.hidden:
         raise fields.error("mamba_d_head", f"is {dim}: {heads} heads of it are not {expand} times "
                            f"the hidden size of {size.hidden}")  # fmt: skip
@@ -88,8 +96,13 @@ def _experts(fields: Fields, size: Backbone, width: int, shared: int) -> Experts
     return replace(found, shared=1 if shared else 0, shared_width=shared)
 
 
-def _shared(storage: Storage, hidden: int, width: int, layers: tuple[int, ...], kind: str,
-            ) -> list[TensorRow]:
+def _shared(
+    storage: Storage,
+    hidden: int,
+    width: int,
+    layers: tuple[int, ...],
+    kind: str,
+) -> list[TensorRow]:
     """The MLP that every token passes: gate and up are one matrix."""
     if not width:
         return []

@@ -13,8 +13,14 @@ from planner.models.storage import Storage
 _KIND = "linear-attention"
 
 
-def kda(layers: tuple[int, ...], storage: Storage, *, heads: int, dim: int, kernel: int,
-        ) -> Attention:
+def kda(
+    layers: tuple[int, ...],
+    storage: Storage,
+    *,
+    heads: int,
+    dim: int,
+    kernel: int,
+) -> Attention:
     """The attention of ``layers``; its state is FP32 (vLLM 0.32: kda_state_dtype)."""
     return Attention(
         kind="linear", layers=layers, heads=heads, kv_heads=heads, head_dim=dim, key_dim=dim,
@@ -31,8 +37,11 @@ def read_kda(
         DataError: a size is missing, or both places state it and differ.
     """
     sizes = []
-    for inner, outer in (("num_heads", "linear_num_heads"), ("head_dim", "linear_head_dim"),
-                         ("short_conv_kernel_size", "linear_conv_kernel_dim")):
+    for inner, outer in (
+        ("num_heads", "linear_num_heads"),
+        ("head_dim", "linear_head_dim"),
+        ("short_conv_kernel_size", "linear_conv_kernel_dim"),
+    ):
         own = None if nested is None else nested.optional_integer(inner, high=MAX_EXPERTS)
         if own is not None and fields.take(outer) not in (None, own):
             raise fields.error(outer, f"is not the {own} of linear_attn_config")
@@ -54,9 +63,12 @@ def kda_rows(
     inner += [("f_proj", width)] if full_decay else []
     low = [letter for letter, full in (("f", full_decay), ("g", full_gate)) if not full]
     vector: list[tuple[str, tuple[int, ...], str]] = [
-        (f"{letter}_conv1d.weight", (width, 1, kernel), storage.plain) for letter in "qkv"]
-    vector += [("dt_bias", (width,), "fp32"),
-               ("A_log", (1, 1, a.heads, 1) if decay_shape is None else decay_shape, "fp32")]
+        (f"{letter}_conv1d.weight", (width, 1, kernel), storage.plain) for letter in "qkv"
+    ]
+    vector += [
+        ("dt_bias", (width,), "fp32"),
+        ("A_log", (1, 1, a.heads, 1) if decay_shape is None else decay_shape, "fp32"),
+    ]
     return [
         *(rows.linear(storage, prefix + name, _KIND, (outputs, hidden), a.layers,
                       fused="linear-in", shard="column") for name, outputs in inner),

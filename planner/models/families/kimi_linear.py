@@ -100,8 +100,12 @@ def _full_layers(fields: Fields, linear: Fields | None, layers: int) -> tuple[in
     if kinds:
         unknown = set(kinds) - {"full_attention", "linear_attention"}
         if unknown or len(kinds) != layers:
-            raise fields.error("layer_types", f"has {len(kinds)} entries for {layers} layers"
-                               if not unknown else f"holds {ascii(sorted(unknown)[0])[:60]}")
+            raise fields.error(
+                "layer_types",
+                f"has {len(kinds)} entries for {layers} layers"
+                if not unknown
+                else f"holds {ascii(sorted(unknown)[0])[:60]}",
+            )
     if linear is None:
         if not kinds:
             raise fields.error("layer_types", "is missing, and so is linear_attn_config")
@@ -151,8 +155,14 @@ def read_experts(fields: Fields, size: Backbone) -> Experts:
         latent=fields.optional_integer("routed_expert_hidden_size") or 0)  # fmt: skip
 
 
-def _either(fields: Fields, own: str, other: str, *, low: int = 1, default: int | None = None,
-            ) -> int:
+def _either(
+    fields: Fields,
+    own: str,
+    other: str,
+    *,
+    low: int = 1,
+    default: int | None = None,
+) -> int:
     """A key by the release's name, or by the one that transformers saves it under."""
     name = own if fields.take(own) is not None or fields.take(other) is None else other
     return fields.integer(name, low=low, high=MAX_EXPERTS, default=default)

@@ -65,9 +65,13 @@ def entry_of_layers(layered: Fields, layers: tuple[int, ...], called: str) -> Fi
     values = [layered.take(name) for name in names]
     found = {int(name) for name in names if name.isdecimal() and len(name) <= _DIGITS}
     if found != set(layers) or len(names) != len(layers):
-        raise DataError(f"{layered.place} is not about the {called}",
-                        hint="compare it with the configuration of the release")
+        raise DataError(
+            f"{layered.place} is not about the {called}",
+            hint="compare it with the configuration of the release",
+        )
     if any(value != values[0] for value in values):
-        raise DataError(f"{layered.place} differs between layers, which is not understood",
-                        hint="compare it with the configuration of the release")
+        raise DataError(
+            f"{layered.place} differs between layers, which is not understood",
+            hint="compare it with the configuration of the release",
+        )
     return layered.nested(names[0]) or layered

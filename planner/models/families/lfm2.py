@@ -41,9 +41,12 @@ def build(fields: Fields, model_type: str, origin: Provenance) -> ModelSpec:
     width = _width(fields) if model_type == "lfm2" else fields.integer("intermediate_size")
     if model_type == "lfm2_moe":
         dense = fields.integer("num_dense_layers", low=0, high=MAX_LAYERS)
-        experts = read_routing(fields, tuple(n for n in size.all_layers if n >= dense),
-                               count_key="num_experts",
-                               width=fields.integer("moe_intermediate_size"))
+        experts = read_routing(
+            fields,
+            tuple(n for n in size.all_layers if n >= dense),
+            count_key="num_experts",
+            width=fields.integer("moe_intermediate_size"),
+        )
         corrected = fields.boolean("use_expert_bias", default=True)
     fields.finish()
     hidden, moe = size.hidden, experts.layers if experts is not None else ()
@@ -87,8 +90,9 @@ def _width(fields: Fields) -> int:
     return -(-int(factor * width) // step) * step
 
 
-def _conv(fields: Fields, hidden: int, a: GroupedQuery, layers: tuple[int, ...],
-          storage: Storage) -> Attention:
+def _conv(
+    fields: Fields, hidden: int, a: GroupedQuery, layers: tuple[int, ...], storage: Storage
+) -> Attention:
     """A short convolution: it remembers all but one of its inputs, as engines keep them."""
     kernel = fields.integer("conv_L_cache", high=MAX_EXPERTS, low=2)
     heads = a.heads if hidden % a.heads == 0 else 1
@@ -98,8 +102,12 @@ def _conv(fields: Fields, hidden: int, a: GroupedQuery, layers: tuple[int, ...],
         rule="conv")  # fmt: skip
 
 
-def _attending(storage: Storage, a: GroupedQuery, hidden: int, layers: tuple[int, ...],
-               ) -> list[TensorRow]:
+def _attending(
+    storage: Storage,
+    a: GroupedQuery,
+    hidden: int,
+    layers: tuple[int, ...],
+) -> list[TensorRow]:
     if not layers:
         return []
     prefix = LAYER + "self_attn."
@@ -123,8 +131,22 @@ def _convolving(storage: Storage, a: Attention, hidden: int, biases: bool) -> li
     found = [*rows.with_biases(storage, both, biases),
              rows.plain(storage, prefix + "conv.weight", _KIND, (hidden, 1, kernel), a.layers,
                         fused="linear-conv", shard="column")]  # fmt: skip
-    return [*found, rows.plain(storage, prefix + "conv.bias", _KIND, (hidden,), a.layers,
-                               fused="linear-conv-bias", shard="column")] if biases else found
+    return (
+        [
+            *found,
+            rows.plain(
+                storage,
+                prefix + "conv.bias",
+                _KIND,
+                (hidden,),
+                a.layers,
+                fused="linear-conv-bias",
+                shard="column",
+            ),
+        ]
+        if biases
+        else found
+    )
 
 
 def _routed(storage: Storage, e: Experts | None, hidden: int, corrected: bool) -> list[TensorRow]:
@@ -132,7 +154,16 @@ def _routed(storage: Storage, e: Experts | None, hidden: int, corrected: bool) -
         return []
     found = rows.router(storage, "feed_forward.gate", hidden, e.count, e.layers)
     if corrected:
-        found.append(rows.plain(storage, LAYER + "feed_forward.expert_bias", "router", (e.count,),
-                                e.layers, fused="router-bias", dtype="fp32"))
+        found.append(
+            rows.plain(
+                storage,
+                LAYER + "feed_forward.expert_bias",
+                "router",
+                (e.count,),
+                e.layers,
+                fused="router-bias",
+                dtype="fp32",
+            )
+        )
     return found + rows.gated_mlp(storage, _EXPERT, e.layers, hidden=hidden, width=e.width,
                                   experts=e.count)  # fmt: skip

@@ -79,9 +79,7 @@ def build(fields: Fields, model_type: str, origin: Provenance) -> ModelSpec:
     )  # fmt: skip
 
 
-def _check_lists(
-    text: Fields, layers: int, full: tuple[int, ...], moe: tuple[int, ...]
-) -> None:
+def _check_lists(text: Fields, layers: int, full: tuple[int, ...], moe: tuple[int, ...]) -> None:
     """Refuse lists of layers that say something else than the intervals.
 
     Raises:

@@ -47,8 +47,11 @@ def build(fields: Fields, model_type: str, origin: Provenance) -> ModelSpec:
     fields.finish()
     tensors = [
         *size.ends(storage),
-        *(row for half in _HALVES
-          for row in _half(storage, a, size.hidden, width, half, biases=biases)),
+        *(
+            row
+            for half in _HALVES
+            for row in _half(storage, a, size.hidden, width, half, biases=biases)
+        ),
         *_routed(storage, experts, size.hidden, slots, biased=routed),
         *(_prediction(storage, a, size, width, biases=biases) if after else []),
     ]
@@ -56,8 +59,14 @@ def build(fields: Fields, model_type: str, origin: Provenance) -> ModelSpec:
                    dense_width=width, attention=[a, replace(a)], mtp_layers=after)  # fmt: skip
 
 
-def _prediction(storage: Storage, a: Attention, size: Backbone, width: int, *, biases: bool,
-                ) -> list[TensorRow]:
+def _prediction(
+    storage: Storage,
+    a: Attention,
+    size: Backbone,
+    width: int,
+    *,
+    biases: bool,
+) -> list[TensorRow]:
     """The prediction layer: one half of a layer, without experts, and a copy of the embedding
     (vLLM 0.32, longcat_flash_mtp)."""
     layers, hidden = (size.layers,), size.hidden
@@ -106,8 +115,15 @@ def _experts(fields: Fields, layers: tuple[int, ...]) -> tuple[Experts, int]:
     return found, count + idle
 
 
-def _half(storage: Storage, a: Attention, hidden: int, width: int, half: int, *, biases: bool,
-          ) -> list[TensorRow]:
+def _half(
+    storage: Storage,
+    a: Attention,
+    hidden: int,
+    width: int,
+    half: int,
+    *,
+    biases: bool,
+) -> list[TensorRow]:
     mlp = GatedMlp(f"mlps.{half}.", "gate_proj", "up_proj", "down_proj", "mlp")
     found = [
         *latent_rows(storage, a, hidden, a.layers, module=f"self_attn.{half}.", biases=biases),
@@ -118,8 +134,14 @@ def _half(storage: Storage, a: Attention, hidden: int, width: int, half: int, *,
     return [replace(row, fused=f"{row.fused}-{half}") for row in found]
 
 
-def _routed(storage: Storage, e: Experts, hidden: int, slots: int, *, biased: bool,
-            ) -> list[TensorRow]:
+def _routed(
+    storage: Storage,
+    e: Experts,
+    hidden: int,
+    slots: int,
+    *,
+    biased: bool,
+) -> list[TensorRow]:
     router = rows.router(storage, "mlp.router.classifier", hidden, slots, e.layers)
     return [
         *rows.with_biases(storage, router, biased),

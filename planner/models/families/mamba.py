@@ -57,7 +57,8 @@ def mamba2_rows(
     out = rows.linear(storage, prefix + "out_proj", KIND, (hidden, width), layers,
                       fused="linear-out", shard="row")  # fmt: skip
     vectors: list[tuple[str, tuple[int, ...], str]] = [
-        ("conv1d.weight", (channels, 1, kernel), "linear-conv")]
+        ("conv1d.weight", (channels, 1, kernel), "linear-conv")
+    ]
     if conv_bias:
         vectors.append(("conv1d.bias", (channels,), "linear-conv-bias"))
     for name, fused in (("dt_bias", "linear-dt"), ("A_log", "linear-decay"), ("D", "linear-skip")):

@@ -103,8 +103,11 @@ def _attention(
     kv_heads = fields.integer("swa_num_key_value_heads", high=MAX_EXPERTS)
     if heads % kv_heads:
         raise fields.error("swa_num_key_value_heads", f"is {kv_heads}; it must divide {heads}")
-    group = replace(a.attention(full), value_dim=values,
-                    sinks=fields.boolean("add_full_attention_sink_bias", default=False))
+    group = replace(
+        a.attention(full),
+        value_dim=values,
+        sinks=fields.boolean("add_full_attention_sink_bias", default=False),
+    )
     windowed = Attention(
         kind="gqa", layers=local, heads=heads, kv_heads=kv_heads,
         head_dim=fields.integer("swa_head_dim", default=a.head_dim),
@@ -118,6 +121,15 @@ def _attention_rows(storage: Storage, a: Attention, hidden: int) -> list[TensorR
     found = rows.gqa(storage, a.layers, hidden=hidden, heads=a.heads, kv_heads=a.kv_heads,
                      head_dim=a.head_dim, biases=False, value_dim=a.value_dim)  # fmt: skip
     if a.sinks:
-        found.append(rows.plain(storage, LAYER + "self_attn.attention_sink_bias", "attention-qkv",
-                                (a.heads,), a.layers, fused="sinks", shard="column"))
+        found.append(
+            rows.plain(
+                storage,
+                LAYER + "self_attn.attention_sink_bias",
+                "attention-qkv",
+                (a.heads,),
+                a.layers,
+                fused="sinks",
+                shard="column",
+            )
+        )
     return found

@@ -43,8 +43,10 @@ def build(fields: Fields, model_type: str, origin: Provenance) -> ModelSpec:
     mtp = [fields.integer(name, low=0, high=MAX_LAYERS, default=0)
            for name in ("mtp_transformer_layers", "num_mtp_modules")]  # fmt: skip
     if any(mtp):
-        fields.leave_out("prediction modules: the configuration names them, the files of the "
-                         "release do not hold them")
+        fields.leave_out(
+            "prediction modules: the configuration names them, the files of the "
+            "release do not hold them"
+        )
     fields.finish(_HARMLESS)
     tensors = [
         *size.ends(storage),

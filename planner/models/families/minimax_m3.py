@@ -83,8 +83,10 @@ def _text(fields: Fields) -> tuple[Fields, Fields | None]:
 
 
 def _modules(fields: Fields) -> bool:
-    counts = [fields.integer(name, low=0, high=MAX_LAYERS, default=0)
-              for name in ("num_mtp_modules", "num_nextn_predict_layers")]
+    counts = [
+        fields.integer(name, low=0, high=MAX_LAYERS, default=0)
+        for name in ("num_mtp_modules", "num_nextn_predict_layers")
+    ]
     return any(counts)
 
 
@@ -98,8 +100,10 @@ def _attention(fields: Fields, size: Backbone, a: GroupedQuery) -> list[Attentio
     kinds = listed_kinds(fields, "layer_types", size.layers, _KINDS)
     sparse = layers_of(kinds, "sparse")
     index = fields.nested("sparse_attention_config")
-    heads, dim, block, chosen = (fields.optional_integer(name, high=MAX_CONTEXT) for name in (
-        "index_n_heads", "index_head_dim", "index_block_size", "index_topk_blocks"))
+    heads, dim, block, chosen = (
+        fields.optional_integer(name, high=MAX_CONTEXT)
+        for name in ("index_n_heads", "index_head_dim", "index_block_size", "index_topk_blocks")
+    )
     if index is not None:
         sparse = flagged(index, "sparse_attention_freq", size.layers) or sparse
         heads = index.integer("sparse_num_index_heads", high=MAX_EXPERTS)
@@ -126,8 +130,9 @@ def _check_values(index: Fields, sparse: tuple[int, ...], layers: int) -> None:
 
 
 def _experts(fields: Fields, size: Backbone) -> Experts:
-    moe = layers_of(listed_kinds(fields, "mlp_layer_types", size.layers, MLP), "sparse") \
-        or flagged(fields, "moe_layer_freq", size.layers)
+    moe = layers_of(listed_kinds(fields, "mlp_layer_types", size.layers, MLP), "sparse") or flagged(
+        fields, "moe_layer_freq", size.layers
+    )
     first = fields.optional_integer("first_k_dense_replace", low=0, high=MAX_LAYERS)
     if moe is None:
         moe = tuple(n for n in size.all_layers if n >= (first or 0))

@@ -11,8 +11,13 @@ from planner.models.storage import Storage
 _CHANNELS = 3
 
 
-def read_vision(fields: Fields, storage: Storage, text_hidden: int, *, projector: int,
-                ) -> list[TensorRow]:
+def read_vision(
+    fields: Fields,
+    storage: Storage,
+    text_hidden: int,
+    *,
+    projector: int,
+) -> list[TensorRow]:
     """The encoder and both projectors, ``projector`` features between their matrices.
 
     Raises:
@@ -24,8 +29,10 @@ def read_vision(fields: Fields, storage: Storage, text_hidden: int, *, projector
     channels = fields.integer("num_channels", high=2**8, default=_CHANNELS)
     compression = fields.nested("img_token_compression_config")
     place = fields if compression is None else compression
-    merge, frames = (place.integer(name, high=2**6, default=2)
-                     for name in ("spatial_merge_size", "temporal_patch_size"))
+    merge, frames = (
+        place.integer(name, high=2**6, default=2)
+        for name in ("spatial_merge_size", "temporal_patch_size")
+    )
     for name, value in (("spatial_merge_size", merge), ("temporal_patch_size", frames)):
         if fields.integer(name, high=2**6, default=value) != value:
             raise fields.error(name, f"is not the {value} of img_token_compression_config")

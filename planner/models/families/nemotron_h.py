@@ -24,11 +24,22 @@ from planner.records import record
 
 MODEL_TYPES = ("nemotron_h",)
 _LETTERS = {"M": "mamba", "*": "attention", "E": "moe", "-": "mlp"}
-_WORDS = {"mamba": "mamba", "linear_attention": "mamba", "attention": "attention",
-          "full_attention": "attention", "moe": "moe", "mlp": "mlp"}
+_WORDS = {
+    "mamba": "mamba",
+    "linear_attention": "mamba",
+    "attention": "attention",
+    "full_attention": "attention",
+    "moe": "moe",
+    "mlp": "mlp",
+}
 _PREDICTION = ("attention", "moe")
-_ROUTING = ("n_routed_experts", "num_experts_per_tok", "moe_intermediate_size", "n_shared_experts",
-            "moe_shared_expert_intermediate_size")
+_ROUTING = (
+    "n_routed_experts",
+    "num_experts_per_tok",
+    "moe_intermediate_size",
+    "n_shared_experts",
+    "moe_shared_expert_intermediate_size",
+)
 
 
 @record
@@ -58,11 +69,14 @@ def build(fields: Fields, model_type: str, origin: Provenance) -> ModelSpec:
     storage = read_storage(fields)
     config = _read(fields, storage)
     after = fields.integer("num_nextn_predict_layers", low=0, high=MAX_LAYERS, default=0)
-    predicted = _blocks(fields, "mtp_layers_block_type", "mtp_hybrid_override_pattern") \
-        or _PREDICTION
+    predicted = (
+        _blocks(fields, "mtp_layers_block_type", "mtp_hybrid_override_pattern") or _PREDICTION
+    )
     if after and set(predicted) - set(_PREDICTION):
-        raise UnsupportedError(f"{fields.place}: prediction blocks other than attention and moe",
-                               hint="remove num_nextn_predict_layers to plan without prediction")
+        raise UnsupportedError(
+            f"{fields.place}: prediction blocks other than attention and moe",
+            hint="remove num_nextn_predict_layers to plan without prediction",
+        )
     fields.finish()
     size = config.size
     tensors = [
@@ -83,8 +97,9 @@ def build(fields: Fields, model_type: str, origin: Provenance) -> ModelSpec:
 
 
 def _read(fields: Fields, storage: Storage) -> _Config:
-    blocks = _blocks(fields, "layers_block_type", "hybrid_override_pattern") \
-        or _blocks(fields, "layer_types", "hybrid_override_pattern")
+    blocks = _blocks(fields, "layers_block_type", "hybrid_override_pattern") or _blocks(
+        fields, "layer_types", "hybrid_override_pattern"
+    )
     if not blocks:
         raise fields.error("layers_block_type", "is missing, and so is hybrid_override_pattern")
     layers = fields.integer("num_hidden_layers", high=MAX_LAYERS, default=len(blocks))
@@ -95,8 +110,10 @@ def _read(fields: Fields, storage: Storage) -> _Config:
         context=fields.integer("max_position_embeddings", high=MAX_CONTEXT),
         tied=fields.boolean("tie_word_embeddings", default=False))  # fmt: skip
     if fields.optional_integer("sliding_window", high=MAX_CONTEXT) is not None:
-        raise UnsupportedError(f"{fields.place}: sliding_window is not null, which is not modelled",
-                               hint="released Nemotron-H models attend to the whole past")
+        raise UnsupportedError(
+            f"{fields.place}: sliding_window is not null, which is not modelled",
+            hint="released Nemotron-H models attend to the whole past",
+        )
     biases = fields.boolean("attention_bias", default=False)
     attention = _attention(fields, size.hidden, biases)
     mamba = mamba2(
@@ -133,14 +150,23 @@ def _experts(fields: Fields, layers: tuple[int, ...]) -> Experts | None:
     latent = fields.optional_integer("moe_latent_size")
     shared_width = fields.optional_integer("moe_shared_expert_intermediate_size")
     if not layers:
-        for name in ("n_routed_experts", "moe_intermediate_size", "n_shared_experts",
-                     "num_experts_per_tok", "n_group", "topk_group"):
+        for name in (
+            "n_routed_experts",
+            "moe_intermediate_size",
+            "n_shared_experts",
+            "num_experts_per_tok",
+            "n_group",
+            "topk_group",
+        ):
             fields.take(name)
         return None
     lacking = [name for name in _ROUTING if fields.take(name) is None]
     if lacking:
-        raise fields.error(lacking[0], f"is missing; blocks that route need {', '.join(_ROUTING)}: "
-                           f"the configuration of nemotron_h lacks {', '.join(lacking)}")
+        raise fields.error(
+            lacking[0],
+            f"is missing; blocks that route need {', '.join(_ROUTING)}: "
+            f"the configuration of nemotron_h lacks {', '.join(lacking)}",
+        )
     found = read_shared_routing(fields, layers)
     return Experts(
         layers=layers, count=found.count, per_token=found.per_token, width=found.width,
@@ -153,8 +179,9 @@ def _blocks(fields: Fields, listed: str, pattern: str) -> tuple[str, ...]:
     """The kinds of blocks, from a list of words or a pattern of letters; empty where neither is."""
     words = fields.strings(listed)
     letters = fields.take(pattern)
-    if letters is not None and (not isinstance(letters, str) or set(letters) - set(_LETTERS)
-                                or len(letters) > MAX_LAYERS):
+    if letters is not None and (
+        not isinstance(letters, str) or set(letters) - set(_LETTERS) or len(letters) > MAX_LAYERS
+    ):
         raise fields.error(pattern, f"is {ascii(letters)[:60]}; understood: {''.join(_LETTERS)}")
     unknown = sorted(set(words) - set(_WORDS))
     if unknown or len(words) > MAX_LAYERS:
@@ -215,8 +242,9 @@ def _routed(storage: Storage, config: _Config, layers: tuple[int, ...]) -> list[
               e.width, e.count),
     ]  # fmt: skip
     if e.shared:
-        found += _two(storage, config, "mixer.shared_experts.", "shared", layers, hidden,
-                      e.shared_width)
+        found += _two(
+            storage, config, "mixer.shared_experts.", "shared", layers, hidden, e.shared_width
+        )
     if e.latent:
         found += rows.with_biases(storage, [
             rows.linear(storage, LAYER + "mixer.fc1_latent_proj", "shared-gate-up",
@@ -227,8 +255,12 @@ def _routed(storage: Storage, config: _Config, layers: tuple[int, ...]) -> list[
     return found
 
 
-def _prediction(storage: Storage, config: _Config, count: int, blocks: tuple[str, ...],
-                ) -> list[TensorRow]:
+def _prediction(
+    storage: Storage,
+    config: _Config,
+    count: int,
+    blocks: tuple[str, ...],
+) -> list[TensorRow]:
     """Prediction layers of several blocks: the first joins embedding and hidden state, the last
     ends in a norm (vLLM 0.32, nemotron_h_mtp)."""
     found: list[TensorRow] = []

@@ -53,8 +53,11 @@ def build(fields: Fields, model_type: str, origin: Provenance) -> ModelSpec:
     mlp_biases = fields.boolean("mlp_bias", default=False)
     blocks = _blocks(fields, size.layers, size.hidden, heads)
     fields.finish()
-    groups = [(GroupedQuery(heads, kv, size.hidden // heads, biases), held)
-              for kv, held in _alike(block.kv_heads for block in blocks) if kv]
+    groups = [
+        (GroupedQuery(heads, kv, size.hidden // heads, biases), held)
+        for kv, held in _alike(block.kv_heads for block in blocks)
+        if kv
+    ]
     attends = [n for n, block in enumerate(blocks) if block.kv_heads or block.linear]
     thinks = [n for n, block in enumerate(blocks) if block.width]
     tensors = [

@@ -34,9 +34,11 @@ def build(fields: Fields, model_type: str, origin: Provenance) -> ModelSpec:
         fields, layers, count_key="num_experts", width=fields.integer("intermediate_size")
     )
     if fields.take("clip_qkv") is not None:
-        raise UnsupportedError(f"{fields.place}: clip_qkv is not understood",
-                               hint="`plan models` lists models whose structure is understood; a "
-                                    "further one is a file in planner/models/families")
+        raise UnsupportedError(
+            f"{fields.place}: clip_qkv is not understood",
+            hint="`plan models` lists models whose structure is understood; a "
+            "further one is a file in planner/models/families",
+        )
     fields.finish(HARMLESS | {"norm_topk_prob"})
     tensors = [
         *size.ends(storage),

@@ -38,6 +38,9 @@ def build(fields: Fields, model_type: str, origin: Provenance) -> ModelSpec:
     spec = seeing.build(thinker, f"{model_type}_thinker", origin)
     silent = [what for key, what in _SPEAKING.items() if fields.take(key) is not None]
     fields.finish(_AROUND)
-    return replace(spec, model_type=model_type,
-                   rows=tuple(rows.renamed(spec.rows, "", "thinker.")),
-                   not_counted=(*spec.not_counted, *silent))
+    return replace(
+        spec,
+        model_type=model_type,
+        rows=tuple(rows.renamed(spec.rows, "", "thinker.")),
+        not_counted=(*spec.not_counted, *silent),
+    )

@@ -28,7 +28,7 @@ def read_shared(fields: Fields, size: Backbone, full: tuple[int, ...]) -> tuple[
     if {layer in full for layer in own} != {layer in full for layer in size.all_layers}:
         raise fields.error("num_kv_shared_layers", f"is {count}: a kind of attention in the last "
                            "layers has no layer before them to share with")  # fmt: skip
-    return size.all_layers[size.layers - count:]
+    return size.all_layers[size.layers - count :]
 
 
 def groups_of(
@@ -67,9 +67,7 @@ def unused(row: TensorRow) -> TensorRow:
     return replace(row, part="unused", counted=False, quantisable=False, stored=stored)
 
 
-def input_rows(
-    storage: Storage, size: Backbone, width: int, vocab: int
-) -> list[TensorRow]:
+def input_rows(storage: Storage, size: Backbone, width: int, vocab: int) -> list[TensorRow]:
     """The embedding of every layer in one table, the projection that adds to it, and what each
     layer does with its part. The projection is counted with layer 0's MLP and, as llama.cpp has
     it, never narrowed."""

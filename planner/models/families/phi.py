@@ -32,8 +32,11 @@ def build(fields: Fields, model_type: str, origin: Provenance) -> ModelSpec:
     fields.finish()
     tensors = [*_ends(storage, size), *_layers(storage, size, a, width)]
     if normed:
-        tensors += [row for name in ("q_layernorm", "k_layernorm") for row in
-                    _norm(storage, LAYER + "self_attn." + name, a.head_dim, size.all_layers)]
+        tensors += [
+            row
+            for name in ("q_layernorm", "k_layernorm")
+            for row in _norm(storage, LAYER + "self_attn." + name, a.head_dim, size.all_layers)
+        ]
     return spec_of(origin, model_type, size, storage, rows=tensors, dense_width=width,
                    attention=[a.attention(size.all_layers)])  # fmt: skip
 

@@ -29,10 +29,15 @@ def build(fields: Fields, model_type: str, origin: Provenance) -> ModelSpec:
         DataError: a key is missing, malformed or not understood.
     """
     size, storage = read_backbone(fields), read_storage(fields)
-    a = read_grouped_query(fields, size.hidden,
-                           biases=fields.boolean("attention_bias", default=False))
-    experts = read_routing(fields, size.all_layers, count_key="num_local_experts",
-                           width=fields.integer("intermediate_size"))
+    a = read_grouped_query(
+        fields, size.hidden, biases=fields.boolean("attention_bias", default=False)
+    )
+    experts = read_routing(
+        fields,
+        size.all_layers,
+        count_key="num_local_experts",
+        width=fields.integer("intermediate_size"),
+    )
     window = fields.optional_integer("sliding_window", high=MAX_CONTEXT)
     headed = fields.boolean("lm_head_bias", default=False)
     fields.finish()
@@ -53,5 +58,8 @@ def build(fields: Fields, model_type: str, origin: Provenance) -> ModelSpec:
 
 def _biases(storage: Storage, own: list[TensorRow], headed: bool) -> list[TensorRow]:
     """Biases of the norms, and of the head."""
-    return [replace(rows.bias(storage, row), layers=row.layers)
-            for row in own if row.kind == "norm" or (headed and row.kind == "head")]
+    return [
+        replace(rows.bias(storage, row), layers=row.layers)
+        for row in own
+        if row.kind == "norm" or (headed and row.kind == "head")
+    ]

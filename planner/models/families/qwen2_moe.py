@@ -28,14 +28,17 @@ def build(fields: Fields, model_type: str, origin: Provenance) -> ModelSpec:
         UnsupportedError: sliding-window attention.
     """
     size, storage = read_backbone(fields), read_storage(fields)
-    a = read_grouped_query(fields, size.hidden,
-                           biases=fields.boolean("qkv_bias", default=True))
+    a = read_grouped_query(fields, size.hidden, biases=fields.boolean("qkv_bias", default=True))
     step = fields.integer("decoder_sparse_step", high=MAX_LAYERS, default=1)
     dense_only = set(fields.integers("mlp_only_layers", low=0, high=size.layers - 1))
     moe = tuple(n for n in size.all_layers if n not in dense_only and (n + 1) % step == 0)
     width = fields.integer("intermediate_size")
-    experts = read_shared_expert(fields, read_routing(
-        fields, moe, count_key="num_experts", width=fields.integer("moe_intermediate_size")))
+    experts = read_shared_expert(
+        fields,
+        read_routing(
+            fields, moe, count_key="num_experts", width=fields.integer("moe_intermediate_size")
+        ),
+    )
     refuse_windows(fields, switch_default=False)
     fields.finish()
     hidden, dense = size.hidden, others(size.all_layers, moe)

@@ -101,8 +101,12 @@ _AROUND = frozenset({
     "vision_end_token_id", "vision_start_token_id", "vision_token_id",
 })  # fmt: skip
 """Where images and sounds stand among the tokens, and what the projector applies."""
-_OF_PROJECTORS = ("mm_tokens_per_image", "multimodal_projector_bias", "spatial_merge_size",
-                  "vision_feature_layer")
+_OF_PROJECTORS = (
+    "mm_tokens_per_image",
+    "multimodal_projector_bias",
+    "spatial_merge_size",
+    "vision_feature_layer",
+)
 _SHARED = ("dtype", "torch_dtype")
 
 
@@ -135,8 +139,12 @@ def build(fields: Fields, model_type: str, origin: Provenance) -> ModelSpec:
             heard = kind.hear(hearing, storage, hidden, "audio_tower.")
     fields.finish(_AROUND)
     return replace(
-        spec, model_type=model_type, rows=(*_renamed(spec.rows, kind), *seen.rows, *heard),
-        encoder=seen.encoder, not_counted=tuple(left))
+        spec,
+        model_type=model_type,
+        rows=(*_renamed(spec.rows, kind), *seen.rows, *heard),
+        encoder=seen.encoder,
+        not_counted=tuple(left),
+    )
 
 
 def _inside(fields: Fields, key: str, model_type: str) -> Fields | None:
@@ -159,13 +167,20 @@ def _text(fields: Fields, kind: Seeing) -> tuple[Fields, str]:
     usual = next(iter(kind.texts))
     if inner is None:
         around = _AROUND | {"vision_config", "quantization_config", "model_type"}
-        own = {**dict(kind.always),
-               **{name: fields.take(name) for name in fields.names() if name not in around}}
+        own = {
+            **dict(kind.always),
+            **{name: fields.take(name) for name in fields.names() if name not in around},
+        }
         text = fields.part(own, "", usual)
     else:
-        own = {**dict(kind.always),
-               **{name: inner.take(name) for name in inner.names()
-                  if name not in ("quantization_config", "init_std")}}
+        own = {
+            **dict(kind.always),
+            **{
+                name: inner.take(name)
+                for name in inner.names()
+                if name not in ("quantization_config", "init_std")
+            },
+        }
         usual = str(own.get("model_type") or usual)
         text = fields.part(_tied(fields, own, kind), "text_config", usual)
     known = {one: family for one, family in kind.texts.items() if family in FAMILY_OF}
@@ -179,8 +194,11 @@ def _text(fields: Fields, kind: Seeing) -> tuple[Fields, str]:
 def _tied(fields: Fields, own: dict[str, object], kind: Seeing) -> dict[str, object]:
     """The whole model's word on tied embeddings counts, stated or its class's, wherever its class
     reads it; else the text model's."""
-    outer = fields.take("tie_word_embeddings") if kind.tied_inside \
+    outer = (
+        fields.take("tie_word_embeddings")
+        if kind.tied_inside
         else fields.take_default("tie_word_embeddings")
+    )
     inner = own.get("tie_word_embeddings")
     if kind.tied_inside:
         first = inner if inner is not None else outer

@@ -57,7 +57,7 @@ def build(fields: Fields, model_type: str, origin: Provenance) -> ModelSpec:
     text.finish()
     hidden, every = size.hidden, size.all_layers
     kinds = _kinds(text, size, after)
-    near = layers_of(kinds[:size.layers], "window")
+    near = layers_of(kinds[: size.layers], "window")
     far = others(every, near)
     tensors = [
         *size.ends(storage),
@@ -69,8 +69,11 @@ def build(fields: Fields, model_type: str, origin: Provenance) -> ModelSpec:
         *_prediction(storage, full, size, width, _behind(kinds, size, near=False)),
         *_prediction(storage, local, size, width, _behind(kinds, size, near=True)),
     ]  # fmt: skip
-    unlisted = after and len(text.strings("layer_types")) == size.layers \
+    unlisted = (
+        after
+        and len(text.strings("layer_types")) == size.layers
         and not text.strings("mtp_layer_types")
+    )
     seen = Seen(()) if seeing is None else read_vision(seeing, storage, hidden, bias=bias)
     spec = spec_of(
         origin, model_type, size, storage, rows=[*tensors, *seen.rows], experts=experts,
@@ -78,8 +81,11 @@ def build(fields: Fields, model_type: str, origin: Provenance) -> ModelSpec:
         dense_width=width if set(every) - set(experts.layers) else 0,
         attention=[full.attention(far), local.attention(near, window=window)],
     )  # fmt: skip
-    note = ("prediction layers", "with the heads of full attention",
-            "layer_types ends before them (llama.cpp reads it so; releases list them)")
+    note = (
+        "prediction layers",
+        "with the heads of full attention",
+        "layer_types ends before them (llama.cpp reads it so; releases list them)",
+    )
     return replace(spec, encoder=seen.encoder, notes=(*spec.notes, *([note] if unlisted else [])))
 
 
@@ -97,8 +103,9 @@ def _behind(kinds: tuple[str, ...], size: Backbone, *, near: bool) -> tuple[int,
     return tuple(n for n in range(size.layers, len(kinds)) if (kinds[n] == "window") == near)
 
 
-def _prediction(storage: Storage, a: GroupedQuery, size: Backbone, width: int,
-                layers: tuple[int, ...]) -> list[TensorRow]:
+def _prediction(
+    storage: Storage, a: GroupedQuery, size: Backbone, width: int, layers: tuple[int, ...]
+) -> list[TensorRow]:
     """Prediction layers: a dense layer of the kind that is listed for it, and a head of its own
     (vLLM 0.32, step3p5_mtp; ggml-org/llama.cpp conversion/step3.py: names)."""
     hidden = size.hidden
@@ -115,8 +122,11 @@ def _prediction(storage: Storage, a: GroupedQuery, size: Backbone, width: int,
     ], "mtp")  # fmt: skip
 
 
-def _attention(text: Fields, size: Backbone, after: int,
-               ) -> tuple[GroupedQuery, GroupedQuery, int]:
+def _attention(
+    text: Fields,
+    size: Backbone,
+    after: int,
+) -> tuple[GroupedQuery, GroupedQuery, int]:
     """Heads of full and of windowed layers, and the window. Those of windowed layers stand in one
     of three places, of which ``per_layer_config`` counts first, as in transformers."""
     heads = text.integer("num_attention_heads", high=MAX_EXPERTS)
@@ -133,7 +143,7 @@ def _attention(text: Fields, size: Backbone, after: int,
         own_dim = other.integer("head_dim", default=dim)
         other.choice("attention_type", ("sliding_attention",), default="sliding_attention")
         other.finish({"true_head_dim"})
-    near = layers_of(_kinds(text, size, after)[:size.layers], "window")
+    near = layers_of(_kinds(text, size, after)[: size.layers], "window")
     layered = text.nested("per_layer_config")
     if layered is not None and layered.names():
         entry = entry_of_layers(layered, near, "windowed layers")
@@ -173,17 +183,26 @@ def _sparse(text: Fields, size: Backbone, after: int) -> tuple[int, ...]:
     """Layers with experts: those listed, by kind or by number, else all from the fourth on."""
     stated = text.optional_integer("first_k_dense_replace", low=0, high=MAX_LAYERS)
     listed = listed_kinds(text, "mlp_layer_types", size.layers, MLP, after=after)
-    kinds, behind = listed[:size.layers], listed[size.layers:]
+    kinds, behind = listed[: size.layers], listed[size.layers :]
     behind = behind or (listed_kinds(text, "mtp_mlp_layer_types", after, MLP) if after else ())
     if "sparse" in behind:
-        raise text.error("mtp_mlp_layer_types", "has experts in prediction layers, which are not "
-                         "understood")
+        raise text.error(
+            "mtp_mlp_layer_types", "has experts in prediction layers, which are not understood"
+        )
     named = text.take("moe_layers_enum")
     if kinds:
         return layers_of(kinds, "sparse")
     if named is not None:
-        numbers = [str(n).strip() for n in (named.split(",") if isinstance(named, str) else
-                                            named if isinstance(named, list) else [named])]
+        numbers = [
+            str(n).strip()
+            for n in (
+                named.split(",")
+                if isinstance(named, str)
+                else named
+                if isinstance(named, list)
+                else [named]
+            )
+        ]
         if not all(n.isascii() and n.isdecimal() for n in numbers):
             raise text.error("moe_layers_enum", "is no list of layer numbers")
         return tuple(layer for layer in size.all_layers if str(layer) in numbers)
@@ -193,8 +212,12 @@ def _sparse(text: Fields, size: Backbone, after: int) -> tuple[int, ...]:
     return tuple(layer for layer in size.all_layers if layer >= first)
 
 
-def _attending(storage: Storage, a: GroupedQuery, hidden: int, layers: tuple[int, ...],
-               ) -> list[TensorRow]:
+def _attending(
+    storage: Storage,
+    a: GroupedQuery,
+    hidden: int,
+    layers: tuple[int, ...],
+) -> list[TensorRow]:
     if not layers:
         return []
     prefix = LAYER + "self_attn."

@@ -29,8 +29,11 @@ def read_vision(fields: Fields, storage: Storage, text_hidden: int, *, bias: boo
         DataError: a key is missing, malformed or not understood.
     """
     fields.assume_type("step3p5_vision")
-    for name, other in (("hidden_size", "width"), ("num_hidden_layers", "layers"),
-                        ("num_attention_heads", "heads")):
+    for name, other in (
+        ("hidden_size", "width"),
+        ("num_hidden_layers", "layers"),
+        ("num_attention_heads", "heads"),
+    ):
         fields.alias(name, other)
     width = fields.integer("hidden_size")
     layers = tuple(range(fields.integer("num_hidden_layers", high=MAX_LAYERS)))
@@ -81,8 +84,11 @@ def _inner(fields: Fields, width: int) -> int:
     if ratio is None:
         ratio = _RATIO
         fields.assume("mlp_ratio", "8960/1536 (default of step3p5_vision)")
-    if isinstance(ratio, bool) or not isinstance(ratio, int | float) \
-            or not 1 <= width * ratio <= MAX_WIDTH:
+    if (
+        isinstance(ratio, bool)
+        or not isinstance(ratio, int | float)
+        or not 1 <= width * ratio <= MAX_WIDTH
+    ):
         raise fields.error("mlp_ratio", f"is {shown(ratio)}; a ratio of widths is needed")
     inner = int(width * ratio)
     stated = fields.take("intermediate_size")

@@ -23,8 +23,9 @@ class _Around(Fields):
     """A larger configuration with ``inner`` as its text model, and nothing else to tell of."""
 
     def __init__(self, inner: Fields, model_type: str) -> None:
-        super().__init__({"model_type": model_type, "text_config": {}}, inner.place,
-                         ledger=Ledger())
+        super().__init__(
+            {"model_type": model_type, "text_config": {}}, inner.place, ledger=Ledger()
+        )
         self._inner = inner
 
     def nested(self, name: str) -> Fields | None:

@@ -33,22 +33,53 @@ _GATED = ("mlp.gate_proj", "mlp.up_proj")
 _PIXTRAL = ("attention.q_proj", "attention.k_proj", "attention.v_proj")
 _LAYER_NORMS = ("norm1", "norm2")
 
-QWEN2 = Blocks("blocks.{layer}.", _LAYER_NORMS, _ALL, "attn.proj", ("mlp.fc1",), "mlp.fc2",
-               qkv_bias=_ALL)
-QWEN25 = Blocks("blocks.{layer}.", _LAYER_NORMS, _ALL, "attn.proj", _GATED, "mlp.down_proj",
-                norm_bias=False, qkv_bias=_ALL)
-QWEN25_OMNI = replace(QWEN25, qkv=("attn.q", "attn.k", "attn.v"),
-                      qkv_bias=("attn.q", "attn.k", "attn.v"))
+QWEN2 = Blocks(
+    "blocks.{layer}.", _LAYER_NORMS, _ALL, "attn.proj", ("mlp.fc1",), "mlp.fc2", qkv_bias=_ALL
+)
+QWEN25 = Blocks(
+    "blocks.{layer}.",
+    _LAYER_NORMS,
+    _ALL,
+    "attn.proj",
+    _GATED,
+    "mlp.down_proj",
+    norm_bias=False,
+    qkv_bias=_ALL,
+)
+QWEN25_OMNI = replace(
+    QWEN25, qkv=("attn.q", "attn.k", "attn.v"), qkv_bias=("attn.q", "attn.k", "attn.v")
+)
 QWEN3 = replace(QWEN2, up=("mlp.linear_fc1",), down="mlp.linear_fc2")
 GLM4V = replace(QWEN25, qkv_bias=(), out_bias=False, mlp_bias=False)
-SIGLIP = Blocks("encoder.layers.{layer}.", ("layer_norm1", "layer_norm2"), _SPLIT,
-                "self_attn.out_proj", ("mlp.fc1",), "mlp.fc2", qkv_bias=_SPLIT)
-PIXTRAL = Blocks("transformer.layers.{layer}.", ("attention_norm", "ffn_norm"), _PIXTRAL,
-                 "attention.o_proj", ("feed_forward.gate_proj", "feed_forward.up_proj"),
-                 "feed_forward.down_proj", norm_bias=False, out_bias=False, mlp_bias=False)
-WHISPER = Blocks("layers.{layer}.", ("self_attn_layer_norm", "final_layer_norm"), _SPLIT,
-                 "self_attn.out_proj", ("fc1",), "fc2",
-                 qkv_bias=("self_attn.q_proj", "self_attn.v_proj"))
+SIGLIP = Blocks(
+    "encoder.layers.{layer}.",
+    ("layer_norm1", "layer_norm2"),
+    _SPLIT,
+    "self_attn.out_proj",
+    ("mlp.fc1",),
+    "mlp.fc2",
+    qkv_bias=_SPLIT,
+)
+PIXTRAL = Blocks(
+    "transformer.layers.{layer}.",
+    ("attention_norm", "ffn_norm"),
+    _PIXTRAL,
+    "attention.o_proj",
+    ("feed_forward.gate_proj", "feed_forward.up_proj"),
+    "feed_forward.down_proj",
+    norm_bias=False,
+    out_bias=False,
+    mlp_bias=False,
+)
+WHISPER = Blocks(
+    "layers.{layer}.",
+    ("self_attn_layer_norm", "final_layer_norm"),
+    _SPLIT,
+    "self_attn.out_proj",
+    ("fc1",),
+    "fc2",
+    qkv_bias=("self_attn.q_proj", "self_attn.v_proj"),
+)
 QWEN3_AUDIO = replace(WHISPER, qkv_bias=_SPLIT)
 
 
@@ -69,16 +100,29 @@ class Tower:
     layers: tuple[int, ...]
     block: str = ""
 
-    def one(self, name: str, kind: str, shape: tuple[int, ...], shard: ShardAxis = "replicated",
-            ) -> TensorRow:
+    def one(
+        self,
+        name: str,
+        kind: str,
+        shape: tuple[int, ...],
+        shard: ShardAxis = "replicated",
+    ) -> TensorRow:
         """One tensor."""
         inside = self.layers if self.block and name.startswith(self.block) else ()
         fused = "vision-" + name.removeprefix(self.block).replace(".", "-").replace("_", "-")
-        return rows.plain(self.storage, self.base + name, kind, shape, inside, fused=fused,
-                          shard=shard)
+        return rows.plain(
+            self.storage, self.base + name, kind, shape, inside, fused=fused, shard=shard
+        )
 
-    def linear(self, name: str, kind: str, shape: tuple[int, ...], *, bias: bool = True,
-               shard: ShardAxis = "replicated") -> list[TensorRow]:
+    def linear(
+        self,
+        name: str,
+        kind: str,
+        shape: tuple[int, ...],
+        *,
+        bias: bool = True,
+        shard: ShardAxis = "replicated",
+    ) -> list[TensorRow]:
         """Weight and, where wanted, bias; of norms and convolutions too."""
         weight = self.one(f"{name}.weight", kind, shape, shard)
         beside: ShardAxis = "column" if shard == "column" else "replicated"

@@ -118,9 +118,18 @@ def gemma4(fields: Fields, storage: Storage, text_hidden: int) -> Seen:
         t = Tower(storage, "", layers, block)
         found += [row for name, kind in _CLIPPED for row in clips(t, block + name, kind)]
     made = ImageEncoder(
-        layers=len(layers), hidden=width, heads=heads, inner=inner, gated=True,
-        pixels=_CHANNELS * patch * patch, merge=pooled, out=text_hidden, patches=tokens * pooled,
-        tokens=tokens, limit=f"{tokens} tokens of an image, default_output_length")
+        layers=len(layers),
+        hidden=width,
+        heads=heads,
+        inner=inner,
+        gated=True,
+        pixels=_CHANNELS * patch * patch,
+        merge=pooled,
+        out=text_hidden,
+        patches=tokens * pooled,
+        tokens=tokens,
+        limit=f"{tokens} tokens of an image, default_output_length",
+    )
     return Seen(tuple(rows.part_of(found, "vision")), made)
 
 
@@ -147,8 +156,9 @@ def kimi_k25(fields: Fields, storage: Storage, text_hidden: int) -> list[TensorR
     heads = fields.integer("qkv_hidden_size", default=width)
     layer_norm = fields.choice("norm_type", ("layernorm", "rmsnorm"),
                                default="layernorm") == "layernorm"  # fmt: skip
-    linear, of_patch = (fields.boolean(name, default=True)
-                        for name in ("linear_bias", "patch_embed_proj_bias"))
+    linear, of_patch = (
+        fields.boolean(name, default=True) for name in ("linear_bias", "patch_embed_proj_bias")
+    )
     attention = fields.boolean("attn_bias", default=linear)
     fields.choice("mlp_type", ("mlp2",), default="mlp2")
     fields.choice("pos_emb_type", ("divided_fixed",), default=None)

@@ -25,12 +25,17 @@ from planner.models.storage import Storage
 from planner.records import record
 
 _IMAGE_TOKENS = 16384
-_LIMIT = ("16384 tokens of the largest image: 16384 × 2² patches' pixels in the release's "
-          "preprocessor_config.json")
+_LIMIT = (
+    "16384 tokens of the largest image: 16384 × 2² patches' pixels in the release's "
+    "preprocessor_config.json"
+)
 """max_pixels 12845056 = 16384 × 28² of Qwen2-VL and Qwen2.5-VL, size.longest_edge 16777216 =
 16384 × 32² of Qwen3-VL, Qwen3.5 and Qwen3.6 (files of the releases, as quoted 2026-11)."""
-_GLM_TOKENS, _GLM_LIMIT = 6144, "6144 tokens of the largest image: size.longest_edge "\
-    "9633792 of the release's preprocessor_config.json over two frames of 28² pixels a token"
+_GLM_TOKENS, _GLM_LIMIT = (
+    6144,
+    "6144 tokens of the largest image: size.longest_edge "
+    "9633792 of the release's preprocessor_config.json over two frames of 28² pixels a token",
+)
 _VIDEO_FRAMES = 14  # vLLM 0.32, qwen2_vl.py _MAX_FRAMES_PER_VIDEO
 
 
@@ -54,8 +59,17 @@ class _Patches:
     def kernel(self) -> tuple[int, ...]:
         return (self.channels, self.frames, self.patch, self.patch)
 
-    def seen(self, found: Iterable[TensorRow], blocks: Blocks, inner: int, out: int, *,
-             tokens: int = _IMAGE_TOKENS, limit: str = _LIMIT, video: int = 0) -> Seen:
+    def seen(
+        self,
+        found: Iterable[TensorRow],
+        blocks: Blocks,
+        inner: int,
+        out: int,
+        *,
+        tokens: int = _IMAGE_TOKENS,
+        limit: str = _LIMIT,
+        video: int = 0,
+    ) -> Seen:
         """The rows as part ``vision``, with what memory needs."""
         made = ImageEncoder(
             layers=len(self.layers), hidden=self.width, heads=self.heads, inner=inner,
@@ -113,8 +127,14 @@ def qwen2(fields: Fields, storage: Storage, hidden: int, base: str) -> Seen:
     return p.seen(found, QWEN2, inner, hidden, video=_VIDEO_FRAMES)
 
 
-def qwen25(fields: Fields, storage: Storage, hidden: int, base: str, *, split: bool = False,
-           ) -> Seen:
+def qwen25(
+    fields: Fields,
+    storage: Storage,
+    hidden: int,
+    base: str,
+    *,
+    split: bool = False,
+) -> Seen:
     """Qwen2.5-VL, and Qwen2.5-Omni's, which keeps queries, keys and values apart (``split``).
 
     Raises:
@@ -142,9 +162,16 @@ def qwen25_omni(fields: Fields, storage: Storage, hidden: int, base: str) -> See
     return qwen25(fields, storage, hidden, base, split=True)
 
 
-def qwen3(fields: Fields, storage: Storage, hidden: int, base: str, *,
-          mergers: str = "deepstack_merger_list", norm: str = "norm",
-          linears: tuple[str, str] = ("linear_fc1", "linear_fc2")) -> Seen:
+def qwen3(
+    fields: Fields,
+    storage: Storage,
+    hidden: int,
+    base: str,
+    *,
+    mergers: str = "deepstack_merger_list",
+    norm: str = "norm",
+    linears: tuple[str, str] = ("linear_fc1", "linear_fc2"),
+) -> Seen:
     """Qwen3-VL and Qwen3.5: learned positions, and a merger more for each layer that is seen deep
     in the text model (``deepstack_visual_indexes``), whose features are beside the last ones.
 
@@ -160,8 +187,10 @@ def qwen3(fields: Fields, storage: Storage, hidden: int, base: str, *,
     t = Tower(storage, base, p.layers)
 
     def merger(name: str, width: int) -> list[TensorRow]:
-        return [*t.linear(f"{name}.{norm}", "norm", (width,)),
-                *_two_step(t, p.merged, hidden, (f"{name}.{linears[0]}", f"{name}.{linears[1]}"))]
+        return [
+            *t.linear(f"{name}.{norm}", "norm", (width,)),
+            *_two_step(t, p.merged, hidden, (f"{name}.{linears[0]}", f"{name}.{linears[1]}")),
+        ]
 
     found = [
         *t.linear("patch_embed.proj", "embedding", (p.width, *p.kernel)),
@@ -175,8 +204,15 @@ def qwen3(fields: Fields, storage: Storage, hidden: int, base: str, *,
 
 def qwen3_omni(fields: Fields, storage: Storage, hidden: int, base: str) -> Seen:
     """As :func:`qwen3`, with other names of the mergers."""
-    return qwen3(fields, storage, hidden, base, mergers="merger_list", norm="ln_q",
-                 linears=("mlp.0", "mlp.2"))
+    return qwen3(
+        fields,
+        storage,
+        hidden,
+        base,
+        mergers="merger_list",
+        norm="ln_q",
+        linears=("mlp.0", "mlp.2"),
+    )
 
 
 def glm4v(fields: Fields, storage: Storage, hidden: int, base: str) -> Seen:

@@ -33,8 +33,7 @@ def _sizes(fields: Fields, *, image: int, patch: int) -> _Sizes:
         image=fields.integer("image_size", default=image),
         patch=fields.integer("patch_size", high=2**12, default=patch))  # fmt: skip
     if read.width % read.heads:
-        raise fields.error("num_attention_heads",
-                           f"is {read.heads}; it must divide {read.width}")
+        raise fields.error("num_attention_heads", f"is {read.heads}; it must divide {read.width}")
     if read.image < read.patch:
         raise fields.error("image_size", f"is {read.image}; a patch has {read.patch} pixels a side")
     return read
@@ -66,9 +65,18 @@ def gemma3(outer: Fields, fields: Fields, storage: Storage, hidden: int) -> Seen
         p.one("mm_soft_emb_norm.weight", "norm", (s.width,)),
     ]  # fmt: skip
     made = ImageEncoder(
-        layers=len(s.layers), hidden=s.width, heads=s.heads, inner=s.inner, gated=False,
-        pixels=s.channels * s.patch**2, merge=side**2 // tokens, out=hidden, patches=side**2,
-        tokens=tokens, limit=f"every image is {s.image} pixels square and {tokens} tokens")
+        layers=len(s.layers),
+        hidden=s.width,
+        heads=s.heads,
+        inner=s.inner,
+        gated=False,
+        pixels=s.channels * s.patch**2,
+        merge=side**2 // tokens,
+        out=hidden,
+        patches=side**2,
+        tokens=tokens,
+        limit=f"every image is {s.image} pixels square and {tokens} tokens",
+    )
     return Seen(tuple(rows.part_of(found, "vision")), made)
 
 
@@ -87,8 +95,9 @@ def pixtral(outer: Fields, fields: Fields, storage: Storage, hidden: int) -> See
     if layer not in (None, -1):
         raise outer.error("vision_feature_layer", "is not -1: other layers are not understood")
     if s.image < s.patch * merge:
-        raise fields.error("image_size", f"is {s.image}; a token has {s.patch * merge} pixels a "
-                           "side")
+        raise fields.error(
+            "image_size", f"is {s.image}; a token has {s.patch * merge} pixels a side"
+        )
     fields.finish()
     t = Tower(storage, "vision_tower.", s.layers)
     p = Tower(storage, "multi_modal_projector.", ())
@@ -104,8 +113,16 @@ def pixtral(outer: Fields, fields: Fields, storage: Storage, hidden: int) -> See
     ]  # fmt: skip
     side = s.image // s.patch // merge
     made = ImageEncoder(
-        layers=len(s.layers), hidden=s.width, heads=s.heads, inner=s.inner, gated=True,
-        pixels=s.channels * s.patch**2, merge=merge**2, out=hidden,
-        patches=(side * merge) ** 2, tokens=side**2,
-        limit=f"{side**2} tokens of an image {s.image} pixels square, the largest")
+        layers=len(s.layers),
+        hidden=s.width,
+        heads=s.heads,
+        inner=s.inner,
+        gated=True,
+        pixels=s.channels * s.patch**2,
+        merge=merge**2,
+        out=hidden,
+        patches=(side * merge) ** 2,
+        tokens=side**2,
+        limit=f"{side**2} tokens of an image {s.image} pixels square, the largest",
+    )
     return Seen(tuple(rows.part_of(found, "vision")), made)

@@ -35,9 +35,12 @@ def build(fields: Fields, model_type: str, origin: Provenance) -> ModelSpec:
     width, bins = fields.integer("d_model"), fields.integer("num_mel_bins", high=2**12)
     sources = fields.integer("max_source_positions")
     size = Backbone(
-        hidden=width, layers=fields.integer("decoder_layers", high=MAX_LAYERS),
-        vocab=fields.integer("vocab_size"), context=fields.integer("max_target_positions"),
-        tied=fields.boolean("tie_word_embeddings", default=True))
+        hidden=width,
+        layers=fields.integer("decoder_layers", high=MAX_LAYERS),
+        vocab=fields.integer("vocab_size"),
+        context=fields.integer("max_target_positions"),
+        tied=fields.boolean("tie_word_embeddings", default=True),
+    )
     encoding = tuple(range(fields.integer("encoder_layers", high=MAX_LAYERS)))
     inner = (fields.integer("encoder_ffn_dim"), fields.integer("decoder_ffn_dim"))
     for key in ("encoder_attention_heads", "decoder_attention_heads"):
@@ -55,8 +58,14 @@ def build(fields: Fields, model_type: str, origin: Provenance) -> ModelSpec:
         *ears.linear("layer_norm", "norm", (width,)),
     ]  # fmt: skip
     spec = spec_of(
-        origin, model_type, size, storage, attention=(), dense_width=inner[1],
-        rows=[*_decoder(storage, size, inner[1]), *rows.part_of(hearing, "audio")])
+        origin,
+        model_type,
+        size,
+        storage,
+        attention=(),
+        dense_width=inner[1],
+        rows=[*_decoder(storage, size, inner[1]), *rows.part_of(hearing, "audio")],
+    )
     return replace(spec, unplanned=why_unplanned(model_type, {}))
 
 

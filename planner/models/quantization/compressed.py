@@ -12,8 +12,10 @@ from planner.models.quantization.matching import Names, wildcards
 from planner.models.quantization.plan import QuantPlan, StorageRule
 from planner.models.strict_json import shown
 
-_UNQUANTISED = ("plan the checkpoint as it was before, with a scheme of `plan formats`: plan "
-                "estimate MODEL DEVICE --scheme NAME")
+_UNQUANTISED = (
+    "plan the checkpoint as it was before, with a scheme of `plan formats`: plan "
+    "estimate MODEL DEVICE --scheme NAME"
+)
 
 HARMLESS = frozenset({
     "global_compression_ratio", "quantization_status", "version", "transform_config",
@@ -39,8 +41,9 @@ def read_plan(config: Fields) -> QuantPlan:
     if groups is None or not groups.names():
         raise config.error("config_groups", "is missing or empty")
     if config.take("sparsity_config"):
-        raise UnsupportedError(f"{config.place}: sparsity_config: sparse weights are not known",
-                               hint=_UNQUANTISED)
+        raise UnsupportedError(
+            f"{config.place}: sparsity_config: sparse weights are not known", hint=_UNQUANTISED
+        )
     ignored = wildcards(config.strings("ignore"), f"{config.place}: ignore")
     rules = [StorageRule(ignored, None)] if ignored else []
     for name in groups.names():
@@ -63,8 +66,9 @@ def _group(group: Fields, layout: str) -> StorageRule:
     layout = group.choice("format", _FORMATS, default=layout)
     weights, inputs = group.nested("weights"), group.nested("input_activations")
     if group.take("output_activations") is not None:
-        raise UnsupportedError(f"{group.place}: quantised outputs are not understood",
-                               hint=_UNQUANTISED)
+        raise UnsupportedError(
+            f"{group.place}: quantised outputs are not understood", hint=_UNQUANTISED
+        )
     if weights is None:
         raise group.error("weights", "is missing")
     group.finish()
@@ -80,16 +84,25 @@ def _form(group: Fields, weights: Fields, inputs: Fields | None, layout: str) ->
     if inputs is not None:
         _read_numbers(inputs, dynamic_too=True)
     if kind == "float" and size == MX_GROUP:
-        name = ("mxfp8" if bits == 8 else "mxfp4") if inputs is not None else \
-            "mxfp4-w4a16" if bits == 4 else ""
+        name = (
+            ("mxfp8" if bits == 8 else "mxfp4")
+            if inputs is not None
+            else "mxfp4-w4a16"
+            if bits == 4
+            else ""
+        )
         if not name:
-            raise UnsupportedError(f"{group.place}: 8-bit floats in groups of 32 without 8-bit "
-                                   "activations have no scheme", hint=_UNQUANTISED)
+            raise UnsupportedError(
+                f"{group.place}: 8-bit floats in groups of 32 without 8-bit "
+                "activations have no scheme",
+                hint=_UNQUANTISED,
+            )
         return Form("mx-ct", name, bits=bits, block=(1, MX_GROUP))
     if layout == "nvfp4-pack-quantized" or (kind == "float" and bits == 4):
         if (kind, bits, size) != ("float", 4, 16):
-            raise UnsupportedError(f"{group.place}: only 4-bit floats in groups of 16 are NVFP4",
-                                   hint=_UNQUANTISED)
+            raise UnsupportedError(
+                f"{group.place}: only 4-bit floats in groups of 16 are NVFP4", hint=_UNQUANTISED
+            )
         scheme = "nvfp4" if inputs is not None else "nvfp4-w4a16"
         return Form("nvfp4-ct", scheme, bits=4, block=(1, 16), calibrated=inputs is not None)
     if kind == "float":
@@ -111,13 +124,17 @@ def _form(group: Fields, weights: Fields, inputs: Fields | None, layout: str) ->
     return Form("int8", "int8-w8a8", block=(1, 0), calibrated=calibrated, scale_dtype="bf16")
 
 
-def _float_form(group: Fields, strategy: str, activations: bool, calibrated: bool,
-                exponents: bool) -> Form:
+def _float_form(
+    group: Fields, strategy: str, activations: bool, calibrated: bool, exponents: bool
+) -> Form:
     """E4M3 with a scale a tensor, a channel or a 128×128 block, in the model's type; those of
     blocks may be ``exponents`` (powers of two)."""
     if exponents and not (strategy == "block" and activations):
-        raise UnsupportedError(f"{group.place}: power-of-two scales are understood with blocks and "
-                               "8-bit activations only", hint=_UNQUANTISED)
+        raise UnsupportedError(
+            f"{group.place}: power-of-two scales are understood with blocks and "
+            "8-bit activations only",
+            hint=_UNQUANTISED,
+        )
     if strategy == "tensor" and activations:
         return Form("fp8", "fp8-tensor", calibrated=calibrated, scale_dtype="bf16")
     if strategy == "channel" and activations:
@@ -125,11 +142,14 @@ def _float_form(group: Fields, strategy: str, activations: bool, calibrated: boo
     if exponents:
         return Form("fp8", "fp8-block-ue8m0", block=(128, 128), scale_dtype="e8m0")
     if strategy == "block":
-        return Form("fp8", "fp8-block" if activations else "fp8-w8a16", block=(128, 128),
-                    scale_dtype="bf16")
-    raise UnsupportedError(f"{group.place}: 8-bit floats a {strategy}"
-                           f"{'' if activations else ' without 8-bit activations'} have no scheme",
-                           hint=_UNQUANTISED)
+        return Form(
+            "fp8", "fp8-block" if activations else "fp8-w8a16", block=(128, 128), scale_dtype="bf16"
+        )
+    raise UnsupportedError(
+        f"{group.place}: 8-bit floats a {strategy}"
+        f"{'' if activations else ' without 8-bit activations'} have no scheme",
+        hint=_UNQUANTISED,
+    )
 
 
 def _read_numbers(

@@ -72,26 +72,29 @@ def _groups(row: TensorRow, size: int) -> int:
     if size == 0:
         return 1
     if row.shape[1] % size:
-        raise DataError(f"{row.name}: {row.shape[1]} inputs are not whole groups of {size}",
-                        hint="compare quantization_config with the tensors: the one that produced "
-                             "them has other numbers")
+        raise DataError(
+            f"{row.name}: {row.shape[1]} inputs are not whole groups of {size}",
+            hint="compare quantization_config with the tensors: the one that produced "
+            "them has other numbers",
+        )
     return row.shape[1] // size
 
 
 def _words(row: TensorRow, size: int, bits: int) -> int:
     """Words of 32 bits that hold ``size`` integers of ``bits``."""
     if size * bits % WORD_BITS:
-        raise DataError(f"{row.name}: {size} integers of {bits} bits are not whole words",
-                        hint="compare quantization_config with the tensors: the one that produced "
-                             "them has other numbers")
+        raise DataError(
+            f"{row.name}: {size} integers of {bits} bits are not whole words",
+            hint="compare quantization_config with the tensors: the one that produced "
+            "them has other numbers",
+        )
     return size * bits // WORD_BITS
 
 
 def _scaled(row: TensorRow, form: Form, base: str) -> TensorRow:
     """Unpacked elements with scales in blocks: FP8 of most releases, INT8 of compressed-tensors."""
     rows, columns = (
-        -(-size // block) if block else 1
-        for size, block in zip(row.shape, form.block, strict=True)
+        -(-size // block) if block else 1 for size, block in zip(row.shape, form.block, strict=True)
     )
     shape: tuple[int, ...] = (rows, columns)
     if form.block == (0, 0):
@@ -218,14 +221,28 @@ def _bnb_4bit(row: TensorRow, form: Form, base: str) -> TensorRow:
     maxima = StoredAs(f"{base}.weight.absmax", "U8" if nested else "F32", (blocks,))
     extras = [StoredAs(f"{base}.weight.quant_map", "F32", (16,))]
     if nested:
-        extras += [StoredAs(f"{base}.weight.nested_absmax", "F32", (-(-blocks // NF4_NESTED),)),
-                   StoredAs(f"{base}.weight.nested_quant_map", "F32", (256,))]
-    state = f'{{"quant_type": "nf4", "blocksize": 64, "dtype": "bfloat16", "shape": ' \
-            f"[{row.shape[0]}, {row.shape[1]}]}}" + (
-                ', "nested_blocksize": 256, "nested_dtype": "float32", "nested_offset": '
-                "0.0000000000000000" if nested else "")
-    extras.append(StoredAs(f"{base}.weight.quant_state.bitsandbytes__{form.scale}", "U8",
-                           (len(state),), any_length=True))
+        extras += [
+            StoredAs(f"{base}.weight.nested_absmax", "F32", (-(-blocks // NF4_NESTED),)),
+            StoredAs(f"{base}.weight.nested_quant_map", "F32", (256,)),
+        ]
+    state = (
+        f'{{"quant_type": "nf4", "blocksize": 64, "dtype": "bfloat16", "shape": '
+        f"[{row.shape[0]}, {row.shape[1]}]}}"
+        + (
+            ', "nested_blocksize": 256, "nested_dtype": "float32", "nested_offset": '
+            "0.0000000000000000"
+            if nested
+            else ""
+        )
+    )
+    extras.append(
+        StoredAs(
+            f"{base}.weight.quant_state.bitsandbytes__{form.scale}",
+            "U8",
+            (len(state),),
+            any_length=True,
+        )
+    )
     return replace(
         row, dtype="int4", scale_name=maxima.name, scale_shape=(blocks,),
         scale_dtype="int8" if nested else "fp32",
@@ -237,9 +254,15 @@ def _bnb_4bit(row: TensorRow, form: Form, base: str) -> TensorRow:
 def _bnb_8bit(row: TensorRow, form: Form, base: str) -> TensorRow:
     """LLM.int8(): a row's largest value in FP32, and a byte that names the layout."""
     shape = (row.shape[0],)
-    return replace(row, dtype="int8", scale_name=f"{base}.SCB", scale_shape=shape,
-                   scale_dtype="fp32", stored_scale=StoredAs(f"{base}.SCB", "F32", shape),
-                   extras=(StoredAs(f"{base}.weight_format", "U8", (), True),))
+    return replace(
+        row,
+        dtype="int8",
+        scale_name=f"{base}.SCB",
+        scale_shape=shape,
+        scale_dtype="fp32",
+        stored_scale=StoredAs(f"{base}.SCB", "F32", shape),
+        extras=(StoredAs(f"{base}.weight_format", "U8", (), True),),
+    )
 
 
 def _integer(form: Form) -> str:

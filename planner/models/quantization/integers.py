@@ -11,8 +11,10 @@ from planner.models.quantization.matching import wildcards
 from planner.models.quantization.plan import QuantPlan, StorageRule, excluding
 from planner.models.strict_json import shown
 
-_AS_BEFORE = ("plan the checkpoint as it was before, with a scheme of `plan formats`: plan "
-              "estimate MODEL DEVICE --scheme NAME")
+_AS_BEFORE = (
+    "plan the checkpoint as it was before, with a scheme of `plan formats`: plan "
+    "estimate MODEL DEVICE --scheme NAME"
+)
 _TUNING = (
     "damp_percent", "true_sequential", "static_groups", "model_seqlen", "model_name_or_path",
     "model_file_base_name", "meta", "quant_type", "dataset", "batch_size", "tokenizer",
@@ -70,8 +72,9 @@ def read_gptq(config: Fields) -> QuantPlan:
         config.take(name)
     listed = wildcards(config.strings("modules_to_not_convert"), f"{config.place}: modules")
     if config.take("modules_in_block_to_quantize"):
-        raise UnsupportedError(f"{config.place}: modules quantised one by one are not understood",
-                               hint=_AS_BEFORE)
+        raise UnsupportedError(
+            f"{config.place}: modules quantised one by one are not understood", hint=_AS_BEFORE
+        )
     form = _gptq_form(config, bits, group, symmetric)
     rules = (*excluding(listed), *_dynamic(config.nested("dynamic"), bits, group, symmetric))
     return QuantPlan("gptq", rules, form, head=head, main_only=True)
@@ -87,8 +90,9 @@ def _awq_form(place: Fields, bits: int, group: int, symmetric: bool) -> Form:
                 block=(1, group), symmetric=symmetric, scale_dtype="fp16")  # fmt: skip
 
 
-def _dynamic(entries: Fields | None, bits: int, group: int,
-             symmetric: bool) -> Iterator[StorageRule]:
+def _dynamic(
+    entries: Fields | None, bits: int, group: int, symmetric: bool
+) -> Iterator[StorageRule]:
     """The rules in order; those alike and in a row share one, so that each name is tried once."""
     found: list[tuple[list[str], Form | None]] = []
     for name in entries.names() if entries is not None else ():
@@ -96,9 +100,12 @@ def _dynamic(entries: Fields | None, bits: int, group: int,
         own = entries.nested(name) or Fields({}, entries.place)
         form = None
         if not name.startswith("-:"):
-            form = _gptq_form(own, own.integer("bits", low=2, high=8, default=bits),
-                              _group(own, "group_size") if "group_size" in own.names() else group,
-                              own.boolean("sym", default=symmetric))
+            form = _gptq_form(
+                own,
+                own.integer("bits", low=2, high=8, default=bits),
+                _group(own, "group_size") if "group_size" in own.names() else group,
+                own.boolean("sym", default=symmetric),
+            )
             own.boolean("desc_act", default=False)
             own.finish()
         if not found or found[-1][1] != form:
@@ -118,8 +125,9 @@ def read_awq(config: Fields) -> QuantPlan:
     for name in ("do_fuse", "fuse_max_seq_len", "modules_to_fuse", "exllama_config", "backend"):
         config.take(name)
     listed = wildcards(config.strings("modules_to_not_convert"), f"{config.place}: modules")
-    return QuantPlan("awq", excluding(listed), _awq_form(config, bits, group, not zero_point),
-                     main_only=True)
+    return QuantPlan(
+        "awq", excluding(listed), _awq_form(config, bits, group, not zero_point), main_only=True
+    )
 
 
 def read_auto_round(config: Fields) -> QuantPlan:
@@ -135,11 +143,14 @@ def read_auto_round(config: Fields) -> QuantPlan:
     packing = config.take("packing_format")
     text = "auto_round:auto_gptq" if packing is None else packing
     awq = isinstance(text, str) and text.split(":")[-1] in ("auto_awq", "awq")
-    if not awq and (not isinstance(text, str)
-                    or text.split(":")[-1] not in ("auto_gptq", "gptq", "gptqmodel", "auto_round")):
-        raise UnsupportedError(f"{config.place}: packing_format {shown(text)} ({kind}) is not "
-                               "understood", hint="understood: auto_round:auto_gptq, "
-                               "auto_round:auto_awq")
+    if not awq and (
+        not isinstance(text, str)
+        or text.split(":")[-1] not in ("auto_gptq", "gptq", "gptqmodel", "auto_round")
+    ):
+        raise UnsupportedError(
+            f"{config.place}: packing_format {shown(text)} ({kind}) is not understood",
+            hint="understood: auto_round:auto_gptq, auto_round:auto_awq",
+        )
     for name in _ROUNDING:
         config.take(name)
     make = _awq_form if awq else _gptq_form
@@ -152,15 +163,27 @@ def read_auto_round(config: Fields) -> QuantPlan:
         size = _group(own, "group_size") if "group_size" in own.names() else group
         even = own.boolean("sym", default=symmetric)
         own.take("data_type")
-        own.finish(frozenset(own.names()) & {"act_bits", "act_data_type", "act_dynamic",
-                                             "act_group_size", "act_sym", "scale_dtype",
-                                             "super_bits", "super_group_size"})
+        own.finish(
+            frozenset(own.names())
+            & {
+                "act_bits",
+                "act_data_type",
+                "act_dynamic",
+                "act_group_size",
+                "act_sym",
+                "scale_dtype",
+                "super_bits",
+                "super_group_size",
+            }
+        )
         form = None if width >= 16 else make(own, width, size, even)
-        names = wildcards([name if not any(c in name for c in "*$^\\|") else "re:" + name],
-                          extra.place)
+        names = wildcards(
+            [name if not any(c in name for c in "*$^\\|") else "re:" + name], extra.place
+        )
         rules.append(StorageRule(names, form, named=True))
-    return QuantPlan("auto-round", tuple(rules), make(config, bits, group, symmetric),
-                     main_only=True)
+    return QuantPlan(
+        "auto-round", tuple(rules), make(config, bits, group, symmetric), main_only=True
+    )
 
 
 def read_bitsandbytes(config: Fields) -> QuantPlan:
@@ -177,20 +200,25 @@ def read_bitsandbytes(config: Fields) -> QuantPlan:
         raise config.error("load_in_4bit", f"is {shown(four)}, and load_in_8bit too")
     code = config.choice("bnb_4bit_quant_type", ("nf4", "fp4"), default="fp4")
     nested = config.boolean("bnb_4bit_use_double_quant", default=False)
-    storage = config.choice("bnb_4bit_quant_storage", ("uint8", "bfloat16", "float16", "float32"),
-                            default="uint8")
+    storage = config.choice(
+        "bnb_4bit_quant_storage", ("uint8", "bfloat16", "float16", "float32"), default="uint8"
+    )
     for name in _BNB_HARMLESS:
         config.take(name)
     if four and storage != "uint8":
-        raise UnsupportedError(f"{config.place}: codes stored as {storage} are not understood",
-                               hint=_AS_BEFORE)
+        raise UnsupportedError(
+            f"{config.place}: codes stored as {storage} are not understood", hint=_AS_BEFORE
+        )
     stated = config.take("llm_int8_skip_modules") is not None
     listed = config.strings("llm_int8_skip_modules") if stated else ("lm_head",)
     if four:
-        form = Form("bnb-4bit", f"{code}-w4a16" + ("-nested" if nested else ""), bits=4,
-                    scale=code)
+        form = Form("bnb-4bit", f"{code}-w4a16" + ("-nested" if nested else ""), bits=4, scale=code)
     else:
         form = Form("bnb-8bit", "int8-w8a8")
-    return QuantPlan("bitsandbytes", excluding(wildcards(listed, f"{config.place}: "
-                                                         "llm_int8_skip_modules")), form,
-                     head=stated, main_only=True)
+    return QuantPlan(
+        "bitsandbytes",
+        excluding(wildcards(listed, f"{config.place}: llm_int8_skip_modules")),
+        form,
+        head=stated,
+        main_only=True,
+    )

@@ -55,22 +55,28 @@ def wildcards(names: Iterable[str], place: str) -> Names:
     patterns: list[re.Pattern[str]] = []
     for name in names:
         if len(name) > MAX_PATTERN:
-            raise DataError(f"{place}: {shown(name)} is longer than {MAX_PATTERN} characters",
-                            hint="shorten the lists of modules in quantization_config")
+            raise DataError(
+                f"{place}: {shown(name)} is longer than {MAX_PATTERN} characters",
+                hint="shorten the lists of modules in quantization_config",
+            )
         if name.startswith("re:"):
             patterns.append(expression(name[3:], place))
         elif "*" in name:
             text = re.sub(r"\*+", "*", name)
             if text.count("*") > _MAX_OPEN:
-                raise DataError(f"{place}: {shown(name)} has more than {_MAX_OPEN} wildcards",
-                                hint="shorten the lists of modules in quantization_config")
+                raise DataError(
+                    f"{place}: {shown(name)} has more than {_MAX_OPEN} wildcards",
+                    hint="shorten the lists of modules in quantization_config",
+                )
             body = ".*".join(map(re.escape, text.split("*")))
             patterns.append(re.compile(body + r"(\..*)?$"))
         else:
             exact.add(name)
     if len(exact) > MAX_NAMES or len(patterns) > MAX_EXPRESSIONS:
-        raise DataError(f"{place}: more than {MAX_NAMES} names or {MAX_EXPRESSIONS} patterns",
-                        hint="shorten the lists of modules in quantization_config")
+        raise DataError(
+            f"{place}: more than {MAX_NAMES} names or {MAX_EXPRESSIONS} patterns",
+            hint="shorten the lists of modules in quantization_config",
+        )
     return Names(frozenset(exact), tuple(patterns))
 
 
@@ -81,12 +87,16 @@ def expression(text: str, place: str) -> re.Pattern[str]:
         DataError: it is none, or repeats too much.
     """
     if re.search(_REPEATED_GROUP, text) or len(re.findall(_OPEN, text)) > _MAX_OPEN:
-        raise DataError(f"{place}: {shown(text)} repeats too much for its cost to be bounded",
-                        hint="shorten the lists of modules in quantization_config")
+        raise DataError(
+            f"{place}: {shown(text)} repeats too much for its cost to be bounded",
+            hint="shorten the lists of modules in quantization_config",
+        )
     try:
         if re.search(_AMBIGUOUS, re.sub(r"\\.", "", text, flags=re.DOTALL)):
             raise re.error("a set within a set, which Pythons need not read alike")
         return re.compile(text)
     except (re.error, RecursionError, OverflowError) as error:
-        raise DataError(f"{place}: {shown(text)} is not an expression: {error}",
-                        hint="correct the expression, or name the modules one by one") from None
+        raise DataError(
+            f"{place}: {shown(text)} is not an expression: {error}",
+            hint="correct the expression, or name the modules one by one",
+        ) from None

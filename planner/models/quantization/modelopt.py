@@ -68,9 +68,11 @@ def read_plan(config: Fields) -> QuantPlan:
     for name in ("has_zero_point", "pre_quant_scale"):
         expected = algorithm == _AWQ and name == "pre_quant_scale"
         if config.boolean(name, default=False) and not expected:
-            raise UnsupportedError(f"{config.place}: {name} is not understood",
-                                   hint="plan the checkpoint as it was before, with a scheme of "
-                                        "`plan formats`: plan estimate MODEL DEVICE --scheme NAME")
+            raise UnsupportedError(
+                f"{config.place}: {name} is not understood",
+                hint="plan the checkpoint as it was before, with a scheme of "
+                "`plan formats`: plan estimate MODEL DEVICE --scheme NAME",
+            )
     rules = [StorageRule(excluded, None)] if excluded else []
     listed = config.nested("quantized_layers")
     if (listed is not None) != (algorithm == _MIXED):

@@ -74,10 +74,11 @@ def quantise(spec: ModelSpec, plans: Iterable[QuantPlan]) -> ModelSpec:
             rows = with_linear_experts(replace(spec, rows=rows)).rows
         changed = tuple(out for row in rows for out in _apply(row, plan))
         if changed == rows:
-            raise DataError(f"{spec.id}: the {plan.method} quantisation of "
-                            "quantization_config covers no module",
-                            hint="check targets and ignore in quantization_config: they leave "
-                                 "every module out")
+            raise DataError(
+                f"{spec.id}: the {plan.method} quantisation of "
+                "quantization_config covers no module",
+                hint="check targets and ignore in quantization_config: they leave every module out",
+            )
         rows, kv_scheme = changed, plan.kv_scheme or kv_scheme
     if kv_scheme == "fp8":
         rows = tuple(_with_cache_scales(row) for row in rows)
@@ -95,8 +96,9 @@ def largest_scheme(rows: Iterable[TensorRow], plain: str) -> str:
 
 
 def _apply(row: TensorRow, plan: QuantPlan) -> Iterator[TensorRow]:
-    by_name = row.part == "main" and row.is_matrix and (
-        row.kind == "router" or row.fused == "embedding")
+    by_name = (
+        row.part == "main" and row.is_matrix and (row.kind == "router" or row.fused == "embedding")
+    )
     candidate = row.quantisable or by_name or (plan.head and row.kind == "head")
     if not candidate or (plan.main_only and row.part != "main"):
         return iter((row,))
@@ -119,9 +121,11 @@ def _by_layer(row: TensorRow, plan: QuantPlan, by_name: bool) -> Iterator[Tensor
             for expert in (0, row.experts - 1)
         )
         if first != last:
-            raise DataError(f"{row.name}: the experts of layer {layer} are not stored alike",
-                            hint="plan the checkpoint as it was before, with a scheme of `plan "
-                                 "formats`: plan estimate MODEL DEVICE --scheme NAME")
+            raise DataError(
+                f"{row.name}: the experts of layer {layer} are not stored alike",
+                hint="plan the checkpoint as it was before, with a scheme of `plan "
+                "formats`: plan estimate MODEL DEVICE --scheme NAME",
+            )
         groups.setdefault(first, []).append(layer)
     for form, layers in groups.items():
         part = replace(row, layers=tuple(layers) if row.layers else ())

@@ -107,11 +107,14 @@ def build_apart(values: Mapping[str, object], plain: str, place: str) -> Built:
         raise UnsupportedError(
             f"{place}: neither this program nor {version} knows the model type "
             f"{shown(answer['unknown'])}",
-            hint="a newer transformers may: pip install -U transformers")
+            hint="a newer transformers may: pip install -U transformers",
+        )
     if "error" in answer:
-        raise DataError(f"{place}: {version} cannot build this configuration: "
-                        f"{' '.join(str(answer['error']).split())}",
-                        hint="compare it with the configuration of the release")
+        raise DataError(
+            f"{place}: {version} cannot build this configuration: "
+            f"{' '.join(str(answer['error']).split())}",
+            hint="compare it with the configuration of the release",
+        )
     return read_answer(answer)
 
 
@@ -120,18 +123,27 @@ def _answer(text: str, plain: str, place: str) -> dict[str, Any]:
     asked = f'{{"config": {text}, "plain": {json.dumps(plain)}, "memory_bytes": {MEMORY_BYTES}}}'
     try:
         process = subprocess.Popen(
-            [sys.executable, "-P", str(_WORKER)], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE, start_new_session=True, env={**os.environ, **_OFFLINE})
+            [sys.executable, "-P", str(_WORKER)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+            env={**os.environ, **_OFFLINE},
+        )
     except OSError as error:
-        raise DataError(f"{place}: {sys.executable} cannot be started: {error.strerror}",
-                        hint="run it from an installed Python") from None
+        raise DataError(
+            f"{place}: {sys.executable} cannot be started: {error.strerror}",
+            hint="run it from an installed Python",
+        ) from None
     try:
         out, err = process.communicate(asked.encode(), timeout=SECONDS)
     except subprocess.TimeoutExpired:
         _end(process)
-        raise DataError(f"{place}: transformers did not build this configuration within "
-                        f"{SECONDS:.0f} s and was stopped",
-                        hint="check the sizes in the configuration") from None
+        raise DataError(
+            f"{place}: transformers did not build this configuration within "
+            f"{SECONDS:.0f} s and was stopped",
+            hint="check the sizes in the configuration",
+        ) from None
     except BaseException:
         _end(process)
         raise
@@ -141,9 +153,11 @@ def _answer(text: str, plain: str, place: str) -> dict[str, Any]:
         answer = None
     if not isinstance(answer, dict):
         last = " ".join(err.decode(errors="replace").split())[-300:]
-        raise DataError(f"{place}: transformers ended with status {process.returncode} and without "
-                        f"an answer (it may use {MEMORY_BYTES // 2**30} GiB): {last!a}",
-                        hint="check the sizes in the configuration")
+        raise DataError(
+            f"{place}: transformers ended with status {process.returncode} and without "
+            f"an answer (it may use {MEMORY_BYTES // 2**30} GiB): {last!a}",
+            hint="check the sizes in the configuration",
+        )
     return answer
 
 

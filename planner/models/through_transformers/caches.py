@@ -15,8 +15,10 @@ from planner.models.through_transformers.built import Built, KeptCache
 
 _TYPES = {"bfloat16": "bf16", "float16": "fp16", "float32": "fp32"}
 _PLAIN = ("DynamicLayer", "DynamicSlidingWindowLayer")
-_WITH_STATE = ("LinearAttentionAndFullAttentionLayer",
-               "LinearAttentionAndSlidingWindowAttentionLayer")
+_WITH_STATE = (
+    "LinearAttentionAndFullAttentionLayer",
+    "LinearAttentionAndSlidingWindowAttentionLayer",
+)
 _GROUPS = ("linear_num_key_heads", "mamba_n_groups", "mamba_ngroups", "n_groups")
 
 
@@ -39,8 +41,9 @@ def attention_of(built: Built, rows: Sequence[TensorRow]) -> tuple[Attention, ..
     if len(built.kept) > built.layers:
         raise UnknownCacheError(f"{len(built.kept)} caches are kept for {built.layers} layers")
     if len(built.kept) < built.layers:
-        raise UnknownCacheError(f"layers {len(built.kept)} to {built.layers - 1} use entries of "
-                                "other layers")
+        raise UnknownCacheError(
+            f"layers {len(built.kept)} to {built.layers - 1} use entries of other layers"
+        )
     found = [replace(one, layers=tuple(layers)) for one, layers in groups.items()]
     return tuple(sorted(found, key=lambda one: (one.kind == "linear", one.window > 0)))
 
@@ -51,17 +54,26 @@ def _filled(built: Built, kept: KeptCache, layer: int, rows: Sequence[TensorRow]
         return kept
     heads = built.size("num_key_value_heads", "num_attention_heads")
     width = built.size("head_dim") or built.size("hidden_size") // max(
-        built.size("num_attention_heads"), 1)
-    keys = {row.shape[0] for row in rows if layer in row.layers and row.is_matrix
-            and re.search(r"\.(k|key)(_proj|_lin)?\.weight$", row.name)}
+        built.size("num_attention_heads"), 1
+    )
+    keys = {
+        row.shape[0]
+        for row in rows
+        if layer in row.layers
+        and row.is_matrix
+        and re.search(r"\.(k|key)(_proj|_lin)?\.weight$", row.name)
+    }
     if kept.name not in _PLAIN or keys != {heads * width}:
-        raise UnknownCacheError("transformers could not run it without weights "
-                                f"({built.not_run})")
+        raise UnknownCacheError(f"transformers could not run it without weights ({built.not_run})")
     return replace(kept, keys=(1, heads, 1, width), values=(1, heads, 1, width))
 
 
-def _layer(built: Built, kept: KeptCache, layer: int, rows: Sequence[TensorRow],
-           ) -> Iterator[Attention]:
+def _layer(
+    built: Built,
+    kept: KeptCache,
+    layer: int,
+    rows: Sequence[TensorRow],
+) -> Iterator[Attention]:
     """The records of one layer: entries, a state, or both beside each other."""
     recurrent, inner = bool(kept.conv or kept.states), _inputs_of_output(rows, layer)
     if not kept.keys:
@@ -81,8 +93,14 @@ def _layer(built: Built, kept: KeptCache, layer: int, rows: Sequence[TensorRow],
 
 def _inputs_of_output(rows: Iterable[TensorRow], layer: int) -> int:
     """Inputs of the layer's output projection: heads × value width."""
-    return max((row.shape[1] for row in rows if row.kind == "attention-out" and row.is_matrix
-                and layer in row.layers), default=0)
+    return max(
+        (
+            row.shape[1]
+            for row in rows
+            if row.kind == "attention-out" and row.is_matrix and layer in row.layers
+        ),
+        default=0,
+    )
 
 
 def _grouped(built: Built, kept: KeptCache, layer: int, inner: int) -> Attention:
@@ -108,8 +126,10 @@ def _latent(built: Built, kept: KeptCache, layer: int) -> Attention:
     rank, value, width = size("kv_lora_rank"), size("v_head_dim"), kept.keys[3]
     known = ((rank, rope), (rope, rank), (rank + rope, 0), (nope + rope, value))
     if (width, kept.values[3]) not in known:
-        raise UnknownCacheError(f"layer {layer} has latent entries of {width} and "
-                                f"{kept.values[3]}, not {rank} and {rope}")
+        raise UnknownCacheError(
+            f"layer {layer} has latent entries of {width} and "
+            f"{kept.values[3]}, not {rank} and {rope}"
+        )
     indexed = bool(kept.indexer)
     if indexed and not (size("index_topk") and size("index_n_heads")):
         raise UnknownCacheError(f"layer {layer} selects entries with an index of its own")
@@ -126,8 +146,9 @@ def _latent(built: Built, kept: KeptCache, layer: int) -> Attention:
 def _state(built: Built, kept: KeptCache, layer: int, rows: Sequence[TensorRow]) -> Attention:
     """A recurrent layer: its state as transformers keeps it, its convolution's past inputs (all
     but one of the kernel's)."""
-    if len(kept.states) > 1 or any(len(shape) not in (3, 4) for shape in (*kept.states,
-                                                                          *kept.conv)):
+    if len(kept.states) > 1 or any(
+        len(shape) not in (3, 4) for shape in (*kept.states, *kept.conv)
+    ):
         raise UnknownCacheError(f"layer {layer} keeps {len(kept.states)} states ({kept.name})")
     state = kept.states[0][1:] if kept.states else ()
     rule = _rule(state, [row.name for row in rows if layer in row.layers])

@@ -9,7 +9,9 @@ from planner.records import record
 
 _RECURRENT = re.compile(
     r"mamba|ssm|delta|linearatt|lightningatt|shortconv|recurrent|rwkv|kda|"
-    r"xlstm|mlstm|ttt|hyena|mixer2d|minimaxlinear", re.I)
+    r"xlstm|mlstm|ttt|hyena|mixer2d|minimaxlinear",
+    re.I,
+)
 _ATTENTION = re.compile(r"attention|attn|selfatt", re.I)
 _CROSS = re.compile(r"cross_?att|encoder_attn|encdecatt|cross_?attn", re.I)
 _INDEXER = re.compile(r"indexer", re.I)
@@ -18,25 +20,37 @@ _SHARED = re.compile(r"shared_?(expert|mlp)", re.I)
 _EXPERTS = re.compile(r"experts|block_sparse_moe|(^|_)moe", re.I)
 _ROUTER = re.compile(r"gate$|router|gating|switch_gate|classifier$|e_score_correction_bias")
 _MLP = re.compile(r"mlp|feed_?forward|ffn|dense_?relu|^ff$|intermediate|^output$|^fc\d", re.I)
-_OUT = re.compile(r"^(o|wo|out|proj|dense|output|o_proj|out_proj|c_proj|linear_out|attn_out|fc_out|"
-                  r"attention_out|dense_out|final_linear|to_out|output_proj|wo_b|"
-                  r"attn_output|out_lin|output_linear)$", re.I)
-_QKV = re.compile(r"^(w?_?(q|k|v|qk|kv|qkv)(_?\d|_?proj\w*|_?linear|_?weight)?|qkv_\w+|\w*_?qkv\w*|"
-                  r"query\w*|key\w*|value\w*|c_attn|w_pack|in_proj\w*|linear_[qkv]|(q|k|v)_lin|"
-                  r"(g|gate|gate_proj|g_proj|attn_gate\w*)|(to|project)_[qkv]|q_attn|"
-                  r"input_linear|r)$", re.I)
+_OUT = re.compile(
+    r"^(o|wo|out|proj|dense|output|o_proj|out_proj|c_proj|linear_out|attn_out|fc_out|"
+    r"attention_out|dense_out|final_linear|to_out|output_proj|wo_b|"
+    r"attn_output|out_lin|output_linear)$",
+    re.I,
+)
+_QKV = re.compile(
+    r"^(w?_?(q|k|v|qk|kv|qkv)(_?\d|_?proj\w*|_?linear|_?weight)?|qkv_\w+|\w*_?qkv\w*|"
+    r"query\w*|key\w*|value\w*|c_attn|w_pack|in_proj\w*|linear_[qkv]|(q|k|v)_lin|"
+    r"(g|gate|gate_proj|g_proj|attn_gate\w*)|(to|project)_[qkv]|q_attn|"
+    r"input_linear|r)$",
+    re.I,
+)
 _MLA_Q = re.compile(r"^(q_(a|b|down|up)_?\w*|wq_[ab])$", re.I)
 _MLA_KV = re.compile(r"^(kv_(a|b|down|up)_?\w*|kv_a_proj_with_mqa|wkv_[ab]|[kv]_b_proj)$", re.I)
 _LATENT = re.compile(r"^((q|kv)_[ab]_proj\w*|w(q|kv)_[ab])$", re.I)
 """Names that only latent attention has, whatever the configuration says of its layers."""
 _STREAMS = re.compile(r"^hc_")
-_UP = re.compile(r"^(gate_proj|up_proj|gate_up_proj|w1|w3|v1|fc1|fc_in|c_fc|c_fc_0|c_fc_1|wi|wi_\d|"
-                 r"lin1|dense_h_to_4h|dense|gate|up|input_linear|(\w+_)?w13_weight|linear_fc1|"
-                 r"fc_gate|linear_1|w12|intermediate\w*|xielu_up|dense_1|w_in|gate_and_up_proj|"
-                 r"linear_v)$", re.I)
-_DOWN = re.compile(r"^(down_proj|w2|fc2|fc_out|c_proj|wo|lin2|dense_4h_to_h|down|output_linear|"
-                   r"linear_fc2|linear_2|out|output|dense|w_out|proj|dense_2|"
-                   r"(\w+_)?w2_weight)$", re.I)
+_UP = re.compile(
+    r"^(gate_proj|up_proj|gate_up_proj|w1|w3|v1|fc1|fc_in|c_fc|c_fc_0|c_fc_1|wi|wi_\d|"
+    r"lin1|dense_h_to_4h|dense|gate|up|input_linear|(\w+_)?w13_weight|linear_fc1|"
+    r"fc_gate|linear_1|w12|intermediate\w*|xielu_up|dense_1|w_in|gate_and_up_proj|"
+    r"linear_v)$",
+    re.I,
+)
+_DOWN = re.compile(
+    r"^(down_proj|w2|fc2|fc_out|c_proj|wo|lin2|dense_4h_to_h|down|output_linear|"
+    r"linear_fc2|linear_2|out|output|dense|w_out|proj|dense_2|"
+    r"(\w+_)?w2_weight)$",
+    re.I,
+)
 
 
 _GENERIC = ("weight", "bias", "linear", "layer")
@@ -60,8 +74,12 @@ class Sizes:
     latent: bool
 
 
-def place_of(name: str, shape: tuple[int, ...], blocks: tuple[str, ...], sizes: Sizes,
-             ) -> TensorPlace | None:
+def place_of(
+    name: str,
+    shape: tuple[int, ...],
+    blocks: tuple[str, ...],
+    sizes: Sizes,
+) -> TensorPlace | None:
     """The place of a tensor of a layer, ``name`` without its layer, ``shape`` of one expert's
     (outputs, inputs) for matrices; None where neither name nor shape tells."""
     parts = name.split(".")
@@ -130,14 +148,16 @@ def _recurrent(leaf: str, shape: tuple[int, ...], sizes: Sizes) -> TensorPlace:
 def _attention(leaf: str, shape: tuple[int, ...], sizes: Sizes) -> TensorPlace | None:
     if len(shape) < 2:
         out = _OUT.match(leaf) is not None
-        return TensorPlace("attention-out" if out else "attention-qkv",
-                     "replicated" if out else "column")
+        return TensorPlace(
+            "attention-out" if out else "attention-qkv", "replicated" if out else "column"
+        )
     if len(shape) != 2:
         return None
     latent = sizes.latent or _LATENT.match(leaf) is not None
     if latent and (_MLA_Q.match(leaf) or leaf == "q_proj"):
-        return TensorPlace("mla-q", "column" if shape[1] != sizes.hidden or leaf == "q_proj"
-                     else "replicated")
+        return TensorPlace(
+            "mla-q", "column" if shape[1] != sizes.hidden or leaf == "q_proj" else "replicated"
+        )
     if latent and _MLA_KV.match(leaf):
         return TensorPlace("mla-kv", "replicated" if shape[1] == sizes.hidden else "column")
     if _QKV.match(leaf):
@@ -146,8 +166,9 @@ def _attention(leaf: str, shape: tuple[int, ...], sizes: Sizes) -> TensorPlace |
         return TensorPlace("attention-out", "row")
     if sizes.hidden in shape and shape[0] != shape[1]:
         out = shape[0] == sizes.hidden
-        kind: tuple[str, ShardAxis] = ("attention-out", "row") if out else \
-            ("attention-qkv", "column")
+        kind: tuple[str, ShardAxis] = (
+            ("attention-out", "row") if out else ("attention-qkv", "column")
+        )
         return TensorPlace(*kind)
     return None
 
@@ -155,8 +176,11 @@ def _attention(leaf: str, shape: tuple[int, ...], sizes: Sizes) -> TensorPlace |
 def _mlp(inside: str, leaf: str, shape: tuple[int, ...], sizes: Sizes) -> TensorPlace | None:
     up, down = _UP.match(leaf) is not None, _DOWN.match(leaf) is not None
     if len(shape) < 2:
-        return TensorPlace(f"{inside}-down", "replicated") if down and not up else \
-            TensorPlace(f"{inside}-gate-up", "column")
+        return (
+            TensorPlace(f"{inside}-down", "replicated")
+            if down and not up
+            else TensorPlace(f"{inside}-gate-up", "column")
+        )
     if len(shape) != 2:
         return None
     if up == down and sizes.hidden in shape and shape[0] != shape[1]:

@@ -39,8 +39,11 @@ def check(values: Mapping[str, object], place: str) -> None:
         elif key.endswith(("position_embeddings", "n_positions", "max_seq_len")):
             _within(place, name, value, MAX_CONTEXT)
     if layers * experts > MAX_MODULES:
-        raise DataError(f"{place}: {layers:,} layers of {experts:,} experts are more than "
-                        f"{MAX_MODULES:,} modules", hint="check the sizes in the configuration")
+        raise DataError(
+            f"{place}: {layers:,} layers of {experts:,} experts are more than "
+            f"{MAX_MODULES:,} modules",
+            hint="check the sizes in the configuration",
+        )
 
 
 def _walk(values: Mapping[str, object], before: str = "") -> Iterator[tuple[str, object]]:
@@ -66,5 +69,7 @@ def _within(place: str, name: str, value: int, most: int) -> int:
 
 
 def _error(place: str, name: str, what: str, most: int) -> DataError:
-    return DataError(f"{place}: {shown(name)} {what}; the most is {most:,}",
-                     hint="check the sizes in the configuration: no model is that large")
+    return DataError(
+        f"{place}: {shown(name)} {what}; the most is {most:,}",
+        hint="check the sizes in the configuration: no model is that large",
+    )

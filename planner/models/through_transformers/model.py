@@ -19,8 +19,13 @@ _TORCH = {"bfloat16": "bf16", "float16": "fp16", "float32": "fp32"}
 _SELDOM = "float32"
 """What transformers takes where a configuration states no type."""
 _NAMED = 4
-_CONTEXT = ("max_position_embeddings", "n_positions", "max_target_positions", "max_seq_len",
-            "seq_length")
+_CONTEXT = (
+    "max_position_embeddings",
+    "n_positions",
+    "max_target_positions",
+    "max_seq_len",
+    "seq_length",
+)
 _HEADLESS = ("Model", "ForSequenceClassification", "ForTokenClassification",
              "ForQuestionAnswering", "ForMultipleChoice", "ForNextSentencePrediction",
              "ForImageClassification", "ForAudioClassification")  # fmt: skip
@@ -46,8 +51,13 @@ def build(fields: Fields, model_type: str, origin: Provenance) -> ModelSpec:
     return spec_from(built, _TORCH[plain], origin, model_type, fields.place)
 
 
-def spec_from(built: Built, plain: str, origin: Provenance, model_type: str, place: str,
-              ) -> ModelSpec:
+def spec_from(
+    built: Built,
+    plain: str,
+    origin: Provenance,
+    model_type: str,
+    place: str,
+) -> ModelSpec:
     """The ModelSpec of what a process beside has built."""
     experts = _experts_count(built)
     hidden = built.size("hidden_size") or _width(built)
@@ -57,16 +67,37 @@ def spec_from(built: Built, plain: str, origin: Provenance, model_type: str, pla
     rows, others = rows_of(built, sizes, towers=towers, place=place)
     attention, unplanned = _attention(built, rows, encoder)
     size = Backbone(
-        hidden=hidden, layers=built.layers, vocab=_vocab(built), tied=_is_tied(built),
-        context=built.size(*_CONTEXT) or MAX_CONTEXT)
+        hidden=hidden,
+        layers=built.layers,
+        vocab=_vocab(built),
+        tied=_is_tied(built),
+        context=built.size(*_CONTEXT) or MAX_CONTEXT,
+    )
     spec = spec_of(
-        origin, model_type, size, Storage(plain), attention=attention,
-        rows=_with_key_values(rows, attention), experts=_experts(built, rows, experts),
-        dense_width=max((row.shape[1] for row in rows if row.kind == "mlp-down" and row.is_matrix
-                         and row.part == "main"), default=0))
+        origin,
+        model_type,
+        size,
+        Storage(plain),
+        attention=attention,
+        rows=_with_key_values(rows, attention),
+        experts=_experts(built, rows, experts),
+        dense_width=max(
+            (
+                row.shape[1]
+                for row in rows
+                if row.kind == "mlp-down" and row.is_matrix and row.part == "main"
+            ),
+            default=0,
+        ),
+    )
     structure = f"transformers {built.version}, {built.class_name}"
-    return replace(spec, structure=structure, unplanned=unplanned, notes=_others(others),
-                   source=f"{origin.source}; structure: transformers {built.version}")
+    return replace(
+        spec,
+        structure=structure,
+        unplanned=unplanned,
+        notes=_others(others),
+        source=f"{origin.source}; structure: transformers {built.version}",
+    )
 
 
 def _others(names: tuple[str, ...]) -> tuple[tuple[str, str, str], ...]:
@@ -86,11 +117,15 @@ def _plain(values: object) -> str:
     return _SELDOM
 
 
-def _attention(built: Built, rows: tuple[TensorRow, ...], encoder: bool,
-               ) -> tuple[tuple[Attention, ...], str]:
+def _attention(
+    built: Built,
+    rows: tuple[TensorRow, ...],
+    encoder: bool,
+) -> tuple[tuple[Attention, ...], str]:
     """(attention, why nothing but counts is answered, "" where everything is known)."""
-    if encoder or any(cross(t.name, t.blocks) for t in built.tensors
-                      if t.region in ("stack", "decoder")):
+    if encoder or any(
+        cross(t.name, t.blocks) for t in built.tensors if t.region in ("stack", "decoder")
+    ):
         return (), "it attends to an encoder's outputs, whose caches are not modelled"
     if not built.causal:
         return (), "its layers look both ways, so that nothing is kept from token to token"
@@ -113,8 +148,14 @@ def _experts_count(built: Built) -> int:
                and (found := re.search(r"experts?\.(\d+)\.", tensor.name))]  # fmt: skip
     if numbers:
         return max(numbers) + 1
-    stacked = [t.shape[0] for t in built.tensors if t.region == "stack" and len(t.shape) == 3
-               and re.search(r"expert|moe", t.name) and "conv" not in t.name]
+    stacked = [
+        t.shape[0]
+        for t in built.tensors
+        if t.region == "stack"
+        and len(t.shape) == 3
+        and re.search(r"expert|moe", t.name)
+        and "conv" not in t.name
+    ]
     return max(stacked, default=0)
 
 
@@ -127,10 +168,11 @@ def _vocab(built: Built) -> int:
 
 
 def _is_tied(built: Built) -> bool:
-    """Whether the embedding is the language head too: no head of its own, in a class that has one.
-    """
+    """Whether the embedding is the language head too: no head of its own, in a class that has
+    one."""
     return not built.class_name.endswith(_HEADLESS) and all(
-        tensor.region != "head" for tensor in built.tensors)
+        tensor.region != "head" for tensor in built.tensors
+    )
 
 
 def _experts(built: Built, rows: tuple[TensorRow, ...], count: int) -> Experts | None:
@@ -138,8 +180,10 @@ def _experts(built: Built, rows: tuple[TensorRow, ...], count: int) -> Experts |
     if not routed or not count:
         return None
     layers = tuple(sorted({layer for row in routed for layer in row.layers}))
-    shared = max((row.shape[1] * row.experts for row in rows
-                  if row.kind == "shared-down" and row.is_matrix), default=0)
+    shared = max(
+        (row.shape[1] * row.experts for row in rows if row.kind == "shared-down" and row.is_matrix),
+        default=0,
+    )
     return Experts(
         layers=layers, count=count, per_token=min(built.size(*_CHOSEN) or count, count),
         width=routed[0].shape[1], shared=1 if shared else 0, shared_width=shared,
@@ -147,8 +191,10 @@ def _experts(built: Built, rows: tuple[TensorRow, ...], count: int) -> Experts |
     )  # fmt: skip
 
 
-def _with_key_values(rows: tuple[TensorRow, ...], attention: tuple[Attention, ...],
-                     ) -> list[TensorRow]:
+def _with_key_values(
+    rows: tuple[TensorRow, ...],
+    attention: tuple[Attention, ...],
+) -> list[TensorRow]:
     """``rows`` with the outputs that are heads of keys and values."""
     of_layer = {layer: a for a in attention if a.kind == "gqa" for layer in a.layers}
     found = []

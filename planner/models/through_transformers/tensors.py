@@ -37,8 +37,13 @@ class _Class:
     inner: str
 
 
-def rows_of(built: Built, sizes: Sizes, *, towers: Part, place: str,
-            ) -> tuple[tuple[TensorRow, ...], tuple[str, ...]]:
+def rows_of(
+    built: Built,
+    sizes: Sizes,
+    *,
+    towers: Part,
+    place: str,
+) -> tuple[tuple[TensorRow, ...], tuple[str, ...]]:
     """Every tensor of ``built`` in a row, those outside the decoder of part ``towers``; and the
     linear layers whose purpose neither name nor shape tells.
 
@@ -62,7 +67,8 @@ def rows_of(built: Built, sizes: Sizes, *, towers: Part, place: str,
         raise UnsupportedError(
             f"{place}: {len(unknown)} kinds of tensors are not classified: "
             f"{', '.join(map(shown, unknown[:_NAMED]))}{more}",
-            hint="a family of its own in planner/models/families would say what they are")
+            hint="a family of its own in planner/models/families would say what they are",
+        )
     return tuple(rows), tuple(dict.fromkeys(others))
 
 
@@ -79,7 +85,7 @@ def _classes(tensors: Iterable[Tensor]) -> list[tuple[_Class, tuple[int, ...], i
         name, layer = _template(tensor)
         expert = _EXPERT.search(name)
         if expert is not None:
-            name = f"{name[: expert.end(1)]}.{{expert}}{name[expert.end(2):]}"
+            name = f"{name[: expert.end(1)]}.{{expert}}{name[expert.end(2) :]}"
         alike = replace(tensor, name="")
         item = _Class(name, alike, name.partition("{layer}.")[2] or name)
         counts = found.setdefault(item, {})
@@ -97,12 +103,18 @@ def _template(tensor: Tensor) -> tuple[str, int]:
     number = _NUMBER.search(tensor.name)
     if number is None or tensor.region in ("embedding", "head"):
         return tensor.name, -1
-    return f"{tensor.name[: number.start(1)]}{{layer}}{tensor.name[number.end(1):]}", \
-        int(number.group(1))
+    return f"{tensor.name[: number.start(1)]}{{layer}}{tensor.name[number.end(1) :]}", int(
+        number.group(1)
+    )
 
 
-def _row(item: _Class, layers: tuple[int, ...], experts: int, sizes: Sizes, towers: Part,
-         ) -> TensorRow | None:
+def _row(
+    item: _Class,
+    layers: tuple[int, ...],
+    experts: int,
+    sizes: Sizes,
+    towers: Part,
+) -> TensorRow | None:
     tensor = item.tensor
     dtype = _FORMATS.get(tensor.dtype)
     if dtype is None:
@@ -123,8 +135,12 @@ def _row(item: _Class, layers: tuple[int, ...], experts: int, sizes: Sizes, towe
     )  # fmt: skip
 
 
-def _matrix(item: _Class, experts: int, sizes: Sizes, dtype: str,
-            ) -> tuple[tuple[int, ...], StoredAs | None, bool]:
+def _matrix(
+    item: _Class,
+    experts: int,
+    sizes: Sizes,
+    dtype: str,
+) -> tuple[tuple[int, ...], StoredAs | None, bool]:
     """(shape of one matrix as (outputs, inputs), how it lies where otherwise, whether all experts
     of a layer are one tensor)."""
     shape = item.tensor.shape
@@ -134,11 +150,19 @@ def _matrix(item: _Class, experts: int, sizes: Sizes, dtype: str,
         return (prod(shape),), StoredAs(item.name, stored_type(dtype).name, shape), False
     if len(shape) == 3 and shape[0] == sizes.hidden and _heads_apart(item):
         matrix = (shape[0], prod(shape[1:]))
-        return matrix if item.inner.endswith(".o") else matrix[::-1], StoredAs(
-            item.name, stored_type(dtype).name, shape), False
-    stacked = (item.tensor.region == "stack" and sizes.experts > 0 and len(shape) in (2, 3)
-               and (shape[0] == sizes.experts or (len(shape) == 3 and "shared_exp" in item.inner))
-               and "{expert}" not in item.name and (len(shape) == 3 or _vector_of_experts(item)))
+        return (
+            matrix if item.inner.endswith(".o") else matrix[::-1],
+            StoredAs(item.name, stored_type(dtype).name, shape),
+            False,
+        )
+    stacked = (
+        item.tensor.region == "stack"
+        and sizes.experts > 0
+        and len(shape) in (2, 3)
+        and (shape[0] == sizes.experts or (len(shape) == 3 and "shared_exp" in item.inner))
+        and "{expert}" not in item.name
+        and (len(shape) == 3 or _vector_of_experts(item))
+    )
     if not stacked:
         return shape, None, False
     if len(shape) == 2:
@@ -193,15 +217,23 @@ def _other(item: _Class, shape: tuple[int, ...], sizes: Sizes) -> TensorPlace | 
         return None
     if min(shape) < _SMALL:
         return TensorPlace("norm", "replicated")
-    if owner.endswith("Linear") or name.endswith("_weight") or (not owner
-                                                                and name.endswith(".weight")):
+    if (
+        owner.endswith("Linear")
+        or name.endswith("_weight")
+        or (not owner and name.endswith(".weight"))
+    ):
         down = shape[0] == sizes.hidden != shape[1]
         return TensorPlace("mlp-down" if down else "mlp-gate-up", "replicated")
     return None
 
 
-def _fused(item: _Class, found: TensorPlace, shape: tuple[int, ...], sizes: Sizes, part: Part,
-           ) -> str:
+def _fused(
+    item: _Class,
+    found: TensorPlace,
+    shape: tuple[int, ...],
+    sizes: Sizes,
+    part: Part,
+) -> str:
     """Matrices of a layer with the same word are one product: those of one kind and input."""
     own = re.sub(r"[^a-z0-9]+", "-", item.inner.removesuffix(".weight").lower()).strip("-")
     if part != "main" or len(shape) != 2:

@@ -134,9 +134,10 @@ def class_of(values: dict[str, Any], config: Any, transformers: Any) -> Any:
     for name in names:
         cls: Any = getattr(transformers, name, None)
         if isinstance(getattr(cls, "config_class", None), type) and isinstance(
-                config, cls.config_class):
+            config, cls.config_class
+        ):
             return cls
-    mapped = [name for name in names[bool(stated):] if hasattr(transformers, name)]
+    mapped = [name for name in names[bool(stated) :] if hasattr(transformers, name)]
     if mapped:  # classes that share another type's configuration
         return getattr(transformers, mapped[0])
     raise ValueError(f"transformers has no model class for {values['model_type']}")
@@ -145,8 +146,10 @@ def class_of(values: dict[str, Any], config: Any, transformers: Any) -> Any:
 def stack_of(model: Any, text: Any, torch: Any) -> Any:
     """The list of the decoder's layers: of those as long as the configuration says, the one of most
     parameters."""
-    counts = [_of(text, key) for key in ("decoder_layers", "num_decoder_layers",
-                                         "num_hidden_layers", "num_layers")]
+    counts = [
+        _of(text, key)
+        for key in ("decoder_layers", "num_decoder_layers", "num_hidden_layers", "num_layers")
+    ]
     for wanted in dict.fromkeys(filter(None, counts)):
         for root in (_decoder(model), model):
             lists = [item for item in root.modules()
@@ -172,8 +175,11 @@ def _asked(method: Any) -> Any:
 
 def causal(stack: Any) -> bool:
     """Whether some attention of the layers looks back alone, or none says how it looks."""
-    said = {module.is_causal for module in (stack.modules() if stack is not None else ())
-            if isinstance(getattr(module, "is_causal", None), bool)}
+    said = {
+        module.is_causal
+        for module in (stack.modules() if stack is not None else ())
+        if isinstance(getattr(module, "is_causal", None), bool)
+    }
     return not said or True in said
 
 
@@ -199,9 +205,14 @@ def tensors_of(model: Any, stack: Any) -> Iterator[dict[str, Any]]:
     paths = {id(module): name for name, module in owners.items()}
     top = "" if stack is None else paths[id(stack)] + "."
     decoder = top.removesuffix(".").rpartition(".")[0]
-    regions = {id(getattr(module, "weight", None)): region for region, module in (
-        ("head", _asked(model.get_output_embeddings)),
-        ("embedding", _asked(model.get_input_embeddings))) if module is not None}
+    regions = {
+        id(getattr(module, "weight", None)): region
+        for region, module in (
+            ("head", _asked(model.get_output_embeddings)),
+            ("embedding", _asked(model.get_input_embeddings)),
+        )
+        if module is not None
+    }
     parameters = dict(model.named_parameters(remove_duplicate=False))
     first: dict[int, str] = {}
     places: dict[tuple[str, ...], dict[str, Any]] = {}
@@ -210,8 +221,12 @@ def tensors_of(model: Any, stack: Any) -> Iterator[dict[str, Any]]:
             continue
         above = name.split(".")[:-1]
         region = regions.get(id(tensor)) or (
-            "stack" if top and name.startswith(top) else
-            "decoder" if not decoder or name.startswith(decoder + ".") else "tower")
+            "stack"
+            if top and name.startswith(top)
+            else "decoder"
+            if not decoder or name.startswith(decoder + ".")
+            else "tower"
+        )
         skipped = top.count(".") + 1 if region == "stack" else 0
         chain = [".".join(above[:n]) for n in range(skipped + 1, len(above))]
         classes = tuple(type(owners[path]).__name__ for path in chain if path in owners)
@@ -231,8 +246,10 @@ def _renaming(model: Any) -> Any:
     from transformers.core_model_loading import PrefixChange, revert_weight_conversion
 
     model._weight_conversions = [
-        one for one in get_model_conversion_mapping(model, add_legacy=False) or ()
-        if not isinstance(one, PrefixChange)] or None
+        one
+        for one in get_model_conversion_mapping(model, add_legacy=False) or ()
+        if not isinstance(one, PrefixChange)
+    ] or None
     if model._weight_conversions is None:
         return lambda tensors: tensors
     return lambda tensors: revert_weight_conversion(model, dict(tensors))
@@ -269,8 +286,11 @@ def _encoded(text: Any, torch: Any) -> dict[str, Any]:
     if not _of(text, "is_encoder_decoder"):
         return {}
     width = _of(text, "hidden_size") or 1
-    return {"encoder_hidden_states": torch.zeros((1, TOKENS, width), device="meta",
-                                                 dtype=torch.get_default_dtype())}
+    return {
+        "encoder_hidden_states": torch.zeros(
+            (1, TOKENS, width), device="meta", dtype=torch.get_default_dtype()
+        )
+    }
 
 
 def _kept(item: Any) -> dict[str, Any]:

@@ -82,13 +82,17 @@ def recommended(choice: Selection, *, others: Sequence[Space] = ()) -> Plan:
     within = choice.found()
     limits = choice.exact.space.model.question
     # Limits are told as they were given; within the band of the one on loss other choices count.
-    found = replace(within, space=asked(within.space, loss_scheme=limits.loss_scheme,
-                                        loss_limit=limits.loss_limit))
+    found = replace(
+        within,
+        space=asked(within.space, loss_scheme=limits.loss_scheme, loss_limit=limits.loss_limit),
+    )
     why = explain(within)
     if choice.taken != choice.optimum:
         why = {key: kept_simple(one) for key, one in why.items()}
-    made = replace(_plan(found, choice.exact, why, others, choice),
-                   recommendation=recommendation(choice, (choice.exact.grid, *others)))
+    made = replace(
+        _plan(found, choice.exact, why, others, choice),
+        recommendation=recommendation(choice, (choice.exact.grid, *others)),
+    )
     placed_in.forget()  # up to tens of MB, which no other question asks for
     return made
 
@@ -98,46 +102,86 @@ def assemble(found: Found) -> Plan:
     return _plan(found, found, {}, (), None)
 
 
-def _plan(found: Found, exact: Found, why: dict[tuple[int, int], Why], others: Sequence[Space],
-          choice: Selection | None) -> Plan:
+def _plan(
+    found: Found,
+    exact: Found,
+    why: dict[tuple[int, int], Why],
+    others: Sequence[Space],
+    choice: Selection | None,
+) -> Plan:
     """``found`` as a plan; ``exact`` is the search's optimum, whose proof it tells."""
     searched = choice is not None
     space, model = found.space, found.space.model
     question = model.question
     priced = price(space, found.candidate, found.segments)
     replicas = question.replicas(priced.layout.ranks)
-    units = tuple(_unit(model, found, priced, cost, why) for cost in priced.costs
-                  if model.units[cost.segment.unit].kind != DRAFT)
-    layout = LayoutInfo(priced.layout.tp, priced.layout.dp, priced.layout.pp, priced.layout.ep,
-                        replicas)
+    units = tuple(
+        _unit(model, found, priced, cost, why)
+        for cost in priced.costs
+        if model.units[cost.segment.unit].kind != DRAFT
+    )
+    layout = LayoutInfo(
+        priced.layout.tp, priced.layout.dp, priced.layout.pp, priced.layout.ep, replicas
+    )
     lines, versus = compared((exact.grid, *others), choice)
     solver = _solver(exact, searched)
-    return told_offload(space, priced, Plan(
-        schema_version=SCHEMA_VERSION, model=model_info(question),
-        device=DeviceInfo(question.device.id, replicas * priced.layout.ranks,
-                          question.device.sha256),
-        engine=EngineInfo(question.engine, question.engine_version or None, question.chosen_from),
-        workload=_workload(question.workload, priced.batch),
-        layout=layout,
-        objective=question.objective, units=units, modules=module_view(units),
-        kv_cache=cache_info(model, found, priced), memory_per_device=_memory(question, priced),
-        capacity=capacity_info(model, found, priced),
-        performance=performance(model, priced, replicas),
-        quality=replace(quality(model, priced.loss, _derived_loss(model, priced)),
-                        measured_anchor=measured_anchor(model, priced)),
-        baselines=lines, comparison=versus, solver=solver,
-        assumptions=(*assumptions(model, priced, searched), *_repricing(found, priced),
-                     *_open_note(solver, found.space.model.question.profile is not None),
-                     *(equal_note(exact) if choice and choice.taken == choice.optimum else ()),
-                     *(_band_note(model, priced) if searched else ()),
-                     *(rule_notes(units, question.dropped, rule_gains(exact),
-                                 rule_weight(model), decided_kinds(question), question.engine)
-                       if searched else ()),
-                     *(policy_notes(question, _least(exact), _free_value) if searched else ()),
-                     *ggml_notes(question, units), *route_notes(question, units),
-                     *kernel_notes(question, units),
-                     *_servable(question, units, layout)), sources=_sources(model),
-        layouts=layouts_info(question, (exact.grid, *others)), recommendation=None))
+    return told_offload(
+        space,
+        priced,
+        Plan(
+            schema_version=SCHEMA_VERSION,
+            model=model_info(question),
+            device=DeviceInfo(
+                question.device.id, replicas * priced.layout.ranks, question.device.sha256
+            ),
+            engine=EngineInfo(
+                question.engine, question.engine_version or None, question.chosen_from
+            ),
+            workload=_workload(question.workload, priced.batch),
+            layout=layout,
+            objective=question.objective,
+            units=units,
+            modules=module_view(units),
+            kv_cache=cache_info(model, found, priced),
+            memory_per_device=_memory(question, priced),
+            capacity=capacity_info(model, found, priced),
+            performance=performance(model, priced, replicas),
+            quality=replace(
+                quality(model, priced.loss, _derived_loss(model, priced)),
+                measured_anchor=measured_anchor(model, priced),
+            ),
+            baselines=lines,
+            comparison=versus,
+            solver=solver,
+            assumptions=(
+                *assumptions(model, priced, searched),
+                *_repricing(found, priced),
+                *_open_note(solver, found.space.model.question.profile is not None),
+                *(equal_note(exact) if choice and choice.taken == choice.optimum else ()),
+                *(_band_note(model, priced) if searched else ()),
+                *(
+                    rule_notes(
+                        units,
+                        question.dropped,
+                        rule_gains(exact),
+                        rule_weight(model),
+                        decided_kinds(question),
+                        question.engine,
+                    )
+                    if searched
+                    else ()
+                ),
+                *(policy_notes(question, _least(exact), _free_value) if searched else ()),
+                *ggml_notes(question, units),
+                *route_notes(question, units),
+                *kernel_notes(question, units),
+                *_servable(question, units, layout),
+            ),
+            sources=_sources(model),
+            layouts=layouts_info(question, (exact.grid, *others)),
+            recommendation=None,
+        ),
+    )
 
 
 def _least(found: Found) -> float:
@@ -152,13 +196,20 @@ def _free_value(question: Question) -> float | None:
     return None if free is None else free.value
 
 
-def _servable(question: Question, units: Sequence[UnitPlan], layout: LayoutInfo,
-              ) -> list[Assumption]:
+def _servable(
+    question: Question,
+    units: Sequence[UnitPlan],
+    layout: LayoutInfo,
+) -> list[Assumption]:
     """Which engines can serve the plan; the chosen one alone where one was named."""
-    names = None if question.engine == ANY_ENGINE \
+    names = (
+        None
+        if question.engine == ANY_ENGINE
         else [f"{question.engine}@{question.engine_version}".rstrip("@")]
-    return servability_notes(verdicts(question.spec, question.device, units, layout, names,
-                                      container=question.container))
+    )
+    return servability_notes(
+        verdicts(question.spec, question.device, units, layout, names, container=question.container)
+    )
 
 
 def model_info(question: Question) -> ModelInfo:
@@ -167,14 +218,27 @@ def model_info(question: Question) -> ModelInfo:
     counts = Inventory(spec)
     active = counts.parameters_active
     return ModelInfo(
-        spec.id, spec.source, spec.config_sha256, spec.quantization, counts.parameters_total,
-        counts.parameters_mtp, ActiveParameters(
-            active["with_embedding"], active["without_input_embedding"],
-            active["without_embedding_and_head"]))
+        spec.id,
+        spec.source,
+        spec.config_sha256,
+        spec.quantization,
+        counts.parameters_total,
+        counts.parameters_mtp,
+        ActiveParameters(
+            active["with_embedding"],
+            active["without_input_embedding"],
+            active["without_embedding_and_head"],
+        ),
+    )
 
 
-def _unit(model: CostModel, found: Found, priced: Priced, cost: SegmentCost,
-          why: dict[tuple[int, int], Why]) -> UnitPlan:
+def _unit(
+    model: CostModel,
+    found: Found,
+    priced: Priced,
+    cost: SegmentCost,
+    why: dict[tuple[int, int], Why],
+) -> UnitPlan:
     segment = cost.segment
     unit = model.units[segment.unit]
     note = why.get((segment.unit, segment.choice), Why("given", None))
@@ -186,16 +250,33 @@ def _unit(model: CostModel, found: Found, priced: Priced, cost: SegmentCost,
     whole, held = _bytes(model, found, priced, segment)
     experts = model.planned[unit.row].experts if unit.role == "module" else 1
     return UnitPlan(
-        unit=name, kind=unit.kind, layers=layers, multiplicity=segment.count * experts,
-        scheme=scheme, weight_format=weight, activation_format=activation, weight_bytes=whole,
-        weight_bytes_per_device=held, prefill_seconds=cost.prefill_seconds,
-        decode_seconds=cost.decode_seconds, bound=cost.bound, loss=cost.loss,
-        reason=note.reason, next_best=note.next_best, place=unit.place or None,
-        kv_layout=scheme if unit.role == "cache" else None, part=unit.part or None)
+        unit=name,
+        kind=unit.kind,
+        layers=layers,
+        multiplicity=segment.count * experts,
+        scheme=scheme,
+        weight_format=weight,
+        activation_format=activation,
+        weight_bytes=whole,
+        weight_bytes_per_device=held,
+        prefill_seconds=cost.prefill_seconds,
+        decode_seconds=cost.decode_seconds,
+        bound=cost.bound,
+        loss=cost.loss,
+        reason=note.reason,
+        next_best=note.next_best,
+        place=unit.place or None,
+        kv_layout=scheme if unit.role == "cache" else None,
+        part=unit.part or None,
+    )
 
 
-def scheme_of(model: CostModel, role: str, row: int, choice: int,
-            ) -> tuple[str, str | None, str | None]:
+def scheme_of(
+    model: CostModel,
+    role: str,
+    row: int,
+    choice: int,
+) -> tuple[str, str | None, str | None]:
     """(scheme, weight format, activation format) of a segment."""
     if role == "cache":
         return model.choices[choice], None, None
@@ -243,18 +324,34 @@ def module_view(units: Sequence[UnitPlan]) -> tuple[ModulePlan, ...]:
     out = []
     for (kind, part, scheme, place), members in groups.items():
         layers = tuple(sorted(n for u in members for n in u.layers))
-        out.append(ModulePlan(
-            kind, layer_range(layers), scheme, sum(u.weight_bytes for u in members),
-            sum(u.weight_bytes_per_device for u in members),
-            fsum(u.prefill_seconds for u in members), fsum(u.decode_seconds for u in members),
-            fsum(u.loss for u in members), part, place))
+        out.append(
+            ModulePlan(
+                kind,
+                layer_range(layers),
+                scheme,
+                sum(u.weight_bytes for u in members),
+                sum(u.weight_bytes_per_device for u in members),
+                fsum(u.prefill_seconds for u in members),
+                fsum(u.decode_seconds for u in members),
+                fsum(u.loss for u in members),
+                part,
+                place,
+            )
+        )
     return tuple(out)
 
 
 def _memory(question: Question, priced: Priced) -> MemoryInfo:
     full = priced.fullest
-    return MemoryInfo(full.weights, full.cache, full.activation, full.runtime, full.total,
-                      question.usable_bytes, question.capacity_bytes)
+    return MemoryInfo(
+        full.weights,
+        full.cache,
+        full.activation,
+        full.runtime,
+        full.total,
+        question.usable_bytes,
+        question.capacity_bytes,
+    )
 
 
 def _solver(found: Found, searched: bool) -> SolverInfo:
@@ -273,14 +370,23 @@ def _solver(found: Found, searched: bool) -> SolverInfo:
 def _open_note(solver: SolverInfo, layered: bool) -> tuple[Assumption, ...]:
     """What may be missed: a limit of the solver was reached, or batches are too many and alike."""
     if solver.status == OPTIMAL and solver.gap > LAYERS_GAP:
-        return (Assumption("batches", f"the best is found to {solver.gap:.1%}",
-                           f"more than {PATIENCE[0][1]:,} layouts and batches lie closer; --batch "
-                           "settles it"),)
+        return (
+            Assumption(
+                "batches",
+                f"the best is found to {solver.gap:.1%}",
+                f"more than {PATIENCE[0][1]:,} layouts and batches lie closer; --batch settles it",
+            ),
+        )
     if solver.status != STOPPED:
         return ()
-    return (Assumption("solver", f"stopped: the best met is within {solver.gap:.2g} of the bound",
-                       f"a limit of {LAYERS_NODES if layered else MOST_NODES:,} nodes or "
-                       f"{MOST_SECONDS:.0f} s was reached"),)
+    return (
+        Assumption(
+            "solver",
+            f"stopped: the best met is within {solver.gap:.2g} of the bound",
+            f"a limit of {LAYERS_NODES if layered else MOST_NODES:,} nodes or "
+            f"{MOST_SECONDS:.0f} s was reached",
+        ),
+    )
 
 
 def _band_note(model: CostModel, priced: Priced) -> tuple[Assumption, ...]:
@@ -288,8 +394,14 @@ def _band_note(model: CostModel, priced: Priced) -> tuple[Assumption, ...]:
     limit = loss_limit(model)
     if limit is None or priced.loss <= limit * (1 + TOLERANCE):
         return ()
-    return (Assumption(BAND_KEY, f"loss {told_loss(model, priced.loss):.3g} for a limit of "
-                       f"{told_loss(model, limit):.3g}", band_reason(band_factor(model))),)
+    return (
+        Assumption(
+            BAND_KEY,
+            f"loss {told_loss(model, priced.loss):.3g} for a limit of "
+            f"{told_loss(model, limit):.3g}",
+            band_reason(band_factor(model)),
+        ),
+    )
 
 
 def _repricing(found: Found, priced: Priced) -> tuple[Assumption, ...]:
@@ -299,15 +411,20 @@ def _repricing(found: Found, priced: Priced) -> tuple[Assumption, ...]:
         return ()
     added = posed(found.space, found.candidate).tpot(counts)
     difference = told(priced.tpot - added, added)
-    return (Assumption(
-        "repricing", f"{difference + 0.0:+.2%} TPOT ({format_seconds(added)} → "
-        f"{format_seconds(priced.tpot)})",
-        "the solver's sum against the price of the plan, kernel by kernel"),)
+    return (
+        Assumption(
+            "repricing",
+            f"{difference + 0.0:+.2%} TPOT ({format_seconds(added)} → "
+            f"{format_seconds(priced.tpot)})",
+            "the solver's sum against the price of the plan, kernel by kernel",
+        ),
+    )
 
 
 def _workload(work: Workload, batch: int) -> WorkloadInfo:
-    return WorkloadInfo(work.context, work.isl, work.osl, batch, work.preset or None,
-                        work.prefix_hit_rate)
+    return WorkloadInfo(
+        work.context, work.isl, work.osl, batch, work.preset or None, work.prefix_hit_rate
+    )
 
 
 def _derived_loss(model: CostModel, priced: Priced) -> float:
@@ -319,7 +436,8 @@ def _derived_loss(model: CostModel, priced: Priced) -> float:
 
 def _sources(model: CostModel) -> tuple[SourceRef, ...]:
     question = model.question
-    return (SourceRef("model", question.spec.source, ""),
-            *(SourceRef(s.key, s.title, s.date) for s in question.device.sources),
-            loss_source(model))
-
+    return (
+        SourceRef("model", question.spec.source, ""),
+        *(SourceRef(s.key, s.title, s.date) for s in question.device.sources),
+        loss_source(model),
+    )

@@ -63,14 +63,12 @@ def baseline_pairs(model: CostModel) -> list[Pair]:
     mixed = len(_released(model)) > 1
     pairs = [(RELEASED, kv)] if mixed else []
     pairs += [(scheme, kv) for scheme in question.schemes if scheme in named]
-    pairs += [(name, kv) for name in _mixes(question)
-              if set(MIXES[name]) <= set(question.schemes)]
+    pairs += [(name, kv) for name in _mixes(question) if set(MIXES[name]) <= set(question.schemes)]
     pairs += [(name, kv) for name in mixtures]
     for default in _defaults(model).values():
         if default is not None and default.kv in question.kv and default.kv != kv:
             scheme = _default_scheme(model, default)
-            if scheme == RELEASED or scheme in question.schemes \
-                    or scheme in mixtures:
+            if scheme == RELEASED or scheme in question.schemes or scheme in mixtures:
                 pairs.append((scheme, default.kv))
     return pairs
 
@@ -82,8 +80,11 @@ def usual_kv(question: Question) -> str:
         UnsupportedError: no layer keeps keys or values.
     """
     if not question.kv:
-        raise UnsupportedError(f"{question.spec.id}: no layer keeps keys or values, and baselines "
-                               "of a plan have a cache", hint="`plan estimate` prices it as it is")
+        raise UnsupportedError(
+            f"{question.spec.id}: no layer keeps keys or values, and baselines "
+            "of a plan have a cache",
+            hint="`plan estimate` prices it as it is",
+        )
     return "bf16" if "bf16" in question.kv else question.kv[0]
 
 
@@ -100,17 +101,20 @@ def baselines(model: CostModel, placed: Mapping[Pair, Uniform]) -> tuple[Baselin
             reasons[name] = "no source says what it does with this checkpoint on this device"
         else:
             wanted[name] = (_default_scheme(model, default), default.kv)
-    wanted |= {scheme: (scheme, kv) for scheme in scheme_ids()
-               if scheme in ALWAYS or (scheme, kv) in placed}
+    wanted |= {
+        scheme: (scheme, kv)
+        for scheme in scheme_ids()
+        if scheme in ALWAYS or (scheme, kv) in placed
+    }
     wanted[RECIPE] = (RECIPE_SCHEME, kv)
     wanted |= {name: (name, kv) for name in (*_mixes(question), *usable_mixes(question))}
     sure = {wanted[name][0] for name in _defaults(model) if name in wanted}
-    why = {pair: why_not(question, model, pair, said=pair[0] in sure)
-           for pair in wanted.values()}
+    why = {pair: why_not(question, model, pair, said=pair[0] in sure) for pair in wanted.values()}
     missing = [pair for pair, reason in why.items() if pair not in placed and not reason]
     known = {**placed, **_outside_space(model, missing)}
-    rows = {name: _row(model, name, known.get(pair), why[pair], kv)
-            for name, pair in wanted.items()}
+    rows = {
+        name: _row(model, name, known.get(pair), why[pair], kv) for name, pair in wanted.items()
+    }
     rows |= {name: _infeasible(name, reason) for name, reason in reasons.items()}
     return tuple(rows.values())
 
@@ -180,11 +184,21 @@ def _outside_space(model: CostModel, pairs: Sequence[Pair]) -> dict[Pair, Unifor
     if not pairs:
         return {}
     question = model.question
-    names = {name for scheme, _ in pairs
-             for name in (_released(model) if scheme == RELEASED else schemes_of(scheme, question))}
+    names = {
+        name
+        for scheme, _ in pairs
+        for name in (_released(model) if scheme == RELEASED else schemes_of(scheme, question))
+    }
     layouts = tuple(k for k in KV_LAYOUTS if k in {kv for _, kv in pairs})
-    own = replace(question, schemes=tuple(in_catalogue_order(names)), kv=layouts,
-                  barred=frozenset(), kept=(), dropped=(), untie=False)
+    own = replace(
+        question,
+        schemes=tuple(in_catalogue_order(names)),
+        kv=layouts,
+        barred=frozenset(),
+        kept=(),
+        dropped=(),
+        untie=False,
+    )
     if any(scheme in engine_mixes() for scheme, _ in pairs):  # these type head and embedding
         own = released_choice(replace(own, dropped=question.dropped))
     model = build_model(own, load_prior())
@@ -193,16 +207,20 @@ def _outside_space(model: CostModel, pairs: Sequence[Pair]) -> dict[Pair, Unifor
     if space is not None:
         return dict(zip(pairs, best_uniforms(space, wanted), strict=True))
     least, _ = least_rank(model, possible_layouts(own))
-    room = f"needs at least {(least or 0) / GIB:.1f} GiB a device, " \
-           f"{own.usable_bytes / GIB:.1f} usable"
+    room = (
+        f"needs at least {(least or 0) / GIB:.1f} GiB a device, {own.usable_bytes / GIB:.1f} usable"
+    )
     return {pair: Uniform(*pair, float("nan"), room, None) for pair in pairs}
 
 
 def _row(model: CostModel, name: str, uniform: Uniform | None, why: str, kv: str) -> Baseline:
     if uniform is None:
         return _infeasible(name, why)
-    told = name if uniform.kv == kv == "bf16" or name.endswith(" default") \
+    told = (
+        name
+        if uniform.kv == kv == "bf16" or name.endswith(" default")
         else f"{name}, KV {uniform.kv}"
+    )
     loss = told_loss(model, uniform.loss) if uniform.loss == uniform.loss else 0.0
     if uniform.priced is None:
         return replace(_infeasible(told, uniform.reason), loss=loss)
@@ -210,8 +228,19 @@ def _row(model: CostModel, name: str, uniform: Uniform | None, why: str, kv: str
     replicas = model.question.replicas(p.layout.ranks)
     rate = p.tokens_per_second(replicas)
     devices = replicas * p.layout.ranks
-    return Baseline(told, True, "", devices, p.batch, p.fullest.total, p.ttft, p.tpot, rate,
-                    rate / devices, told_loss(model, p.loss))
+    return Baseline(
+        told,
+        True,
+        "",
+        devices,
+        p.batch,
+        p.fullest.total,
+        p.ttft,
+        p.tpot,
+        rate,
+        rate / devices,
+        told_loss(model, p.loss),
+    )
 
 
 def _infeasible(name: str, reason: str) -> Baseline:

@@ -44,15 +44,20 @@ def cache_info(model: CostModel, found: Found, priced: Priced) -> CacheInfo:
             dtype = group.state_dtype or group.conv_dtype if group.kind == "linear" else "fp32"
             layers += [CacheLayer(n, "state", dtype, 0, size) for n in group.layers]
     layers.sort(key=lambda item: (item.layer, item.kind))
-    return CacheInfo(sum(n.bytes_per_token for n in layers), max(c.token for c in priced.caches),
-                     _capacity_tokens(model.question, priced), tuple(layers))
+    return CacheInfo(
+        sum(n.bytes_per_token for n in layers),
+        max(c.token for c in priced.caches),
+        _capacity_tokens(model.question, priced),
+        tuple(layers),
+    )
 
 
 def grows_alike(question: Question) -> bool:
     """Whether every token of a sequence costs the same bytes: no exceeded window, no state."""
     context = question.workload.held
-    return all(a.kind in ("gqa", "mla") and not 0 < a.window < context
-               for a in question.spec.attention)
+    return all(
+        a.kind in ("gqa", "mla") and not 0 < a.window < context for a in question.spec.attention
+    )
 
 
 def _capacity_tokens(question: Question, priced: Priced) -> int:
@@ -60,8 +65,11 @@ def _capacity_tokens(question: Question, priced: Priced) -> int:
     found = []
     for stage, cached in zip(priced.stages, priced.caches, strict=True):
         free = max(question.usable_bytes - stage.weights - stage.activation - stage.runtime, 0)
-        found.append(free // cached.token if grows_alike(question)
-                     else free * question.workload.held // sum(cached.each))
+        found.append(
+            free // cached.token
+            if grows_alike(question)
+            else free * question.workload.held // sum(cached.each)
+        )
     return min(found) * priced.layout.dp
 
 
@@ -75,11 +83,21 @@ def capacity_info(model: CostModel, found: Found, priced: Priced) -> CapacityInf
         free = max(question.usable_bytes - stage.weights - stage.runtime, 0)
         layers = _cached_layers(model, found, priced.layout, n)
         rooms[layers] = min(rooms.get(layers, (free, n)), (free, n))
-    contexts = [largest_context(_slot_bytes(model, found, priced, n), free, 1, page=page,
-                                limit=question.spec.max_context) for free, n in rooms.values()]
-    return CapacityInfo(most_at_context(model, priced),
-                        min(min(contexts), question.spec.max_context),
-                        most_at_requests(model, priced))
+    contexts = [
+        largest_context(
+            _slot_bytes(model, found, priced, n),
+            free,
+            1,
+            page=page,
+            limit=question.spec.max_context,
+        )
+        for free, n in rooms.values()
+    ]
+    return CapacityInfo(
+        most_at_context(model, priced),
+        min(min(contexts), question.spec.max_context),
+        most_at_requests(model, priced),
+    )
 
 
 def _slot_bytes(model: CostModel, found: Found, priced: Priced, stage: int) -> Callable[[int], int]:
@@ -93,8 +111,11 @@ def _slot_bytes(model: CostModel, found: Found, priced: Priced, stage: int) -> C
     def size(context: int) -> int:
         prompt = min(context, max(work.isl, context - work.osl))
         return sequences * cache(context) + activation_bytes(
-            question.spec, priced.layout, chunk_tokens=min(question.chunk_tokens, prompt),
-            sequences=priced.slot * int(question.verified))
+            question.spec,
+            priced.layout,
+            chunk_tokens=min(question.chunk_tokens, prompt),
+            sequences=priced.slot * int(question.verified),
+        )
 
     return size
 
@@ -110,28 +131,44 @@ def most_at_requests(model: CostModel, priced: Priced) -> int:
 
 
 def _most(model: CostModel, priced: Priced, size: Callable[[Cached, int], int]) -> int:
-    slots = [most_sequences(model.question, priced.layout, max(
-        model.question.usable_bytes - stage.weights - stage.runtime, 0), partial(size, cached))
-        for stage, cached in zip(priced.stages, priced.caches, strict=True)]
+    slots = [
+        most_sequences(
+            model.question,
+            priced.layout,
+            max(model.question.usable_bytes - stage.weights - stage.runtime, 0),
+            partial(size, cached),
+        )
+        for stage, cached in zip(priced.stages, priced.caches, strict=True)
+    ]
     return min(slots) * priced.layout.dp
 
 
-def sequence_bytes(model: CostModel, found: Found, layout: Layout, stage: int,
-                    ) -> Callable[[int], int]:
+def sequence_bytes(
+    model: CostModel,
+    found: Found,
+    layout: Layout,
+    stage: int,
+) -> Callable[[int], int]:
     """Context → cache bytes of one sequence on a rank of ``stage``."""
     counts = iter(_cached_layers(model, found, layout, stage))
-    chosen = [(model.caches[model.units[s.unit].row], model.choices[s.choice], next(counts))
-              for s in found.segments if model.units[s.unit].role == "cache"]
+    chosen = [
+        (model.caches[model.units[s.unit].row], model.choices[s.choice], next(counts))
+        for s in found.segments
+        if model.units[s.unit].role == "cache"
+    ]
     groups = [(group, next(counts)) for group in model.question.spec.attention]
     last = stage == layout.pp - 1
 
     def size(context: int) -> int:
         total = draft_sequence_bytes(model, layout, context) if last else 0
-        total += sum(count * slot_layer_bytes(cache, name, layout.tp, context)
-                    for cache, name, count in chosen)
+        total += sum(
+            count * slot_layer_bytes(cache, name, layout.tp, context)
+            for cache, name, count in chosen
+        )
         return total + sum(
             count * fixed_slot_bytes(group, layout.tp, context, indexer_fp8=model.indexer_fp8)
-            for group, count in groups)
+            for group, count in groups
+        )
 
     return size
 
@@ -145,8 +182,9 @@ def _cached_layers(model: CostModel, found: Found, layout: Layout, stage: int) -
     return tuple(sum(stages[layer] == stage for layer in layers) for layers in held)
 
 
-def most_sequences(question: Question, layout: Layout, room: int,
-                   caches: Callable[[int], int]) -> int:
+def most_sequences(
+    question: Question, layout: Layout, room: int, caches: Callable[[int], int]
+) -> int:
     """The most sequences of a rank whose caches and activations fit ``room`` bytes together;
     ``caches`` are the bytes of so many, which grow with them."""
     chunk = min(question.chunk_tokens, question.workload.isl)
@@ -156,7 +194,10 @@ def most_sequences(question: Question, layout: Layout, room: int,
     while high - low > 1:
         middle = (low + high) // 2
         used = caches(middle) + activation_bytes(
-            question.spec, layout, chunk_tokens=chunk,
-            sequences=-(-middle // layout.pp) * int(question.verified))
+            question.spec,
+            layout,
+            chunk_tokens=chunk,
+            sequences=-(-middle // layout.pp) * int(question.verified),
+        )
         low, high = (middle, high) if used <= room else (low, middle)
     return low

@@ -13,16 +13,25 @@ def cpu_notes(model: CostModel) -> list[Assumption]:
     question, seconds = model.question, model.machine.host_seconds
     found = []
     if seconds:
-        found.append(Assumption(
-            "time between kernels", f"{seconds * 1e6:.0f} µs a layer",
-            f"{question.engine} on the cores that compute: "
-            + host_source(question.device, question.spec, question.engine,
-                          eager=question.eager)))
+        found.append(
+            Assumption(
+                "time between kernels",
+                f"{seconds * 1e6:.0f} µs a layer",
+                f"{question.engine} on the cores that compute: "
+                + host_source(
+                    question.device, question.spec, question.engine, eager=question.eager
+                ),
+            )
+        )
     for name in question.schemes:
         cost = emulated(question.engine, question.device, name)
         if cost is not None:
             rule = rules()["scaled_mm"]
-            found.append(Assumption(
-                f"kernel of {name}", f"{rule['kernel']}: {cost.text.partition(' (')[0]}",
-                f"weights are widened in every product, whatever the tokens ({rule['source']})"))
+            found.append(
+                Assumption(
+                    f"kernel of {name}",
+                    f"{rule['kernel']}: {cost.text.partition(' (')[0]}",
+                    f"weights are widened in every product, whatever the tokens ({rule['source']})",
+                )
+            )
     return found

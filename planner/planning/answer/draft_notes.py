@@ -15,9 +15,11 @@ def tokens_per_step(question: Question) -> Assumption:
     rate = asked.acceptance
     band = f" ({rate.low:.2f} to {rate.high:.2f})" if rate.low < rate.high else ""
     return Assumption(
-        "tokens per step", f"{asked.accepted:.2f} of {asked.draft_tokens} drafted and one",
+        "tokens per step",
+        f"{asked.accepted:.2f} of {asked.draft_tokens} drafted and one",
         f"{asked.kind}: each is accepted with {rate.value:.2f}{band} if all before it were; "
-        f"{rate.source}; seconds of units are for each token that is accepted")
+        f"{rate.source}; seconds of units are for each token that is accepted",
+    )
 
 
 def unloaded_layers(question: Question) -> list[Assumption]:
@@ -25,5 +27,10 @@ def unloaded_layers(question: Question) -> list[Assumption]:
     drafts = question.speculation
     if not question.spec.mtp_layers or (drafts is not None and drafts.kind == MTP):
         return []
-    return [Assumption("MTP layer", "not loaded",
-                       "no speculative decoding" if drafts is None else f"{drafts.kind} drafts")]
+    return [
+        Assumption(
+            "MTP layer",
+            "not loaded",
+            "no speculative decoding" if drafts is None else f"{drafts.kind} drafts",
+        )
+    ]

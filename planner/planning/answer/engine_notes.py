@@ -20,24 +20,38 @@ def engine_notes(model: CostModel, priced: Priced) -> list[Assumption]:
     out: list[Assumption] = []
     experts = question.spec.experts
     if experts is not None and layout.dp > 1:
-        out += [_exchange(model, priced), Assumption(
-            "attention ranks", "step together",
-            "a prompt on one rank makes the step long for all; those of one step share it")]
+        out += [
+            _exchange(model, priced),
+            Assumption(
+                "attention ranks",
+                "step together",
+                "a prompt on one rank makes the step long for all; those of one step share it",
+            ),
+        ]
     if experts is not None and experts.shared:
-        used = {model.choices[c.segment.choice] for c in priced.costs
-                if model.units[c.segment.unit].kind == "shared-down" and c.segment.choice >= 0}
+        used = {
+            model.choices[c.segment.choice]
+            for c in priced.costs
+            if model.units[c.segment.unit].kind == "shared-down" and c.segment.choice >= 0
+        }
         for name in sorted(used):
             if source := beside_routed(question.engine, name):
                 out.append(Assumption("shared experts", f"{name} on a second stream", source))
     source = stored_scales(question.engine)
-    if source and SCALED in {model.choices[c.segment.choice] for c in priced.costs
-                             if c.segment.choice >= 0}:
+    if source and SCALED in {
+        model.choices[c.segment.choice] for c in priced.costs if c.segment.choice >= 0
+    }:
         out.append(Assumption("activation scales", f"stored ({SCALED})", source))
     host = question.prompt_host
     if host.layer_seconds or host.handling_seconds:
-        out.append(Assumption(
-            "host of a prompt", f"at least {format_seconds(question.prompt_floor_seconds)} to "
-            f"launch it, {format_seconds(host.handling_seconds)} of handling", host.source))
+        out.append(
+            Assumption(
+                "host of a prompt",
+                f"at least {format_seconds(question.prompt_floor_seconds)} to "
+                f"launch it, {format_seconds(host.handling_seconds)} of handling",
+                host.source,
+            )
+        )
     return out
 
 
@@ -47,10 +61,17 @@ def _exchange(model: CostModel, priced: Priced) -> Assumption:
     if layout.ep == 1:
         return Assumption("expert tokens", GATHERED, "experts are split, not spread, over ranks")
     if net.gathers and layout.tp * layout.dp <= net.domain:
-        return Assumption("expert tokens", GATHERED,
-                          gathers_experts(model.machine.stacks, net.domain))
+        return Assumption(
+            "expert tokens", GATHERED, gathers_experts(model.machine.stacks, net.domain)
+        )
     if net.one_sided:
-        return Assumption("expert tokens", "written straight to the ranks of their experts",
-                          one_sided_experts(model.machine.stacks, net.domain))
-    return Assumption("expert tokens", "exchanged by rank", "the exchange that the engine's stack "
-                      "was measured with, else bytes over the link")
+        return Assumption(
+            "expert tokens",
+            "written straight to the ranks of their experts",
+            one_sided_experts(model.machine.stacks, net.domain),
+        )
+    return Assumption(
+        "expert tokens",
+        "exchanged by rank",
+        "the exchange that the engine's stack was measured with, else bytes over the link",
+    )

@@ -20,31 +20,55 @@ GPU_BLOCK = 32
 def ggml_notes(question: Question, units: Sequence[UnitPlan]) -> list[Assumption]:
     """Nothing where a plan has no ggml type and its engine no mix."""
     # What stays as released may be told by its element alone.
-    used = dict.fromkeys(u.scheme for u in units if u.kv_layout is None and u.scheme in SCHEMES
-                         and runs_on_ggml(SCHEMES[u.scheme]))
+    used = dict.fromkeys(
+        u.scheme
+        for u in units
+        if u.kv_layout is None and u.scheme in SCHEMES and runs_on_ggml(SCHEMES[u.scheme])
+    )
     out = []
     if used:
         law, factor = widening(question.device), exp(Z80 * ggml_certainty(question.device).sigma)
-        out.append(Assumption(
-            "ggml kernels", f"{', '.join(used)}: counted, ×/÷ {factor:.1f} each",
-            ("integer products of llama.cpp's own kernels" if law is None else
-             f"llama.cpp's {law['name']} back end widens weights to 16 bits and keeps activations "
-             "there: losses are at most these") + ", by instruction counts on this device's "
-            "rates; none was measured here (docs/guide/ggml.md)"))
-    coarse = [name for name in used if (scale := SCHEMES[name].activation.scale) is not None
-              and scale.block_columns > GPU_BLOCK]
+        out.append(
+            Assumption(
+                "ggml kernels",
+                f"{', '.join(used)}: counted, ×/÷ {factor:.1f} each",
+                (
+                    "integer products of llama.cpp's own kernels"
+                    if law is None
+                    else f"llama.cpp's {law['name']} back end widens weights to 16 bits and "
+                    f"keeps activations "
+                    "there: losses are at most these"
+                )
+                + ", by instruction counts on this device's "
+                "rates; none was measured here (docs/guide/ggml.md)",
+            )
+        )
+    coarse = [
+        name
+        for name in used
+        if (scale := SCHEMES[name].activation.scale) is not None and scale.block_columns > GPU_BLOCK
+    ]
     if coarse and question.device.kind != "cpu" and widening(question.device) is None:
-        out.append(Assumption(
-            "ggml activations", f"{', '.join(coarse)}: blocks of 256",
-            "as on CPUs; GPUs round them in blocks of 32, so that losses are at most these"))
+        out.append(
+            Assumption(
+                "ggml activations",
+                f"{', '.join(coarse)}: blocks of 256",
+                "as on CPUs; GPUs round them in blocks of 32, so that losses are at most these",
+            )
+        )
     for name in usable_mixes(question):
-        mix, others = engine_mixes()[name], stood_in(question.spec, name,
-                                                                    question.imatrix)
+        mix, others = engine_mixes()[name], stood_in(question.spec, name, question.imatrix)
         instead = "; ".join(f"{other} for {scheme}" for scheme, other in others)
         if not mix.note and not instead:
             continue
-        out.append(Assumption(
-            f"baseline {name}", ", ".join(schemes_of(name, question)),
-            "; ".join(filter(None, (mix.note, instead and f"rows are no whole blocks: {instead}")))
-            + f" ({mix.source.title}, {mix.source.date})"))
+        out.append(
+            Assumption(
+                f"baseline {name}",
+                ", ".join(schemes_of(name, question)),
+                "; ".join(
+                    filter(None, (mix.note, instead and f"rows are no whole blocks: {instead}"))
+                )
+                + f" ({mix.source.title}, {mix.source.date})",
+            )
+        )
     return out

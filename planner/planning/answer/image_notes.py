@@ -16,7 +16,11 @@ def image_notes(spec: ModelSpec) -> list[Assumption]:
     size = sum(row_bytes(row) * max(1, len(row.layers)) for row in parts)
     encoder = spec.encoder
     most = f"; the largest image has {encoder.tokens}" if encoder else ""
-    return [Assumption(
-        "images", f"encoder of {format_bytes(size)} not loaded",
-        f"tokens of images are prompt tokens, in --isl{most}; `plan memory --with-vision` adds "
-        "the encoder, its activations and its outputs")]
+    return [
+        Assumption(
+            "images",
+            f"encoder of {format_bytes(size)} not loaded",
+            f"tokens of images are prompt tokens, in --isl{most}; `plan memory --with-vision` adds "
+            "the encoder, its activations and its outputs",
+        )
+    ]

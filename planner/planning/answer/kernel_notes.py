@@ -30,17 +30,31 @@ def kernel_notes(question: Question, units: Sequence[UnitPlan]) -> list[Assumpti
     uses = dict.fromkeys((kind_group(u.kind), u.scheme) for u in units if u.kv_layout is None)
     caches = dict.fromkeys(u.scheme for u in units if u.kv_layout is not None)
     groups = dict.fromkeys(cache_group(u) for u in cache_units(question.spec))
-    return kernels_told(engine, question.device, uses, question.container,
-                        [(group, name) for group in groups for name in caches])
+    return kernels_told(
+        engine,
+        question.device,
+        uses,
+        question.container,
+        [(group, name) for group in groups for name in caches],
+    )
 
 
-def kernels_told(engine: Engine, device: DeviceProfile, uses: Iterable[tuple[str, str]],
-                 container: str, caches: Iterable[tuple[str, str]] = ()) -> list[Assumption]:
+def kernels_told(
+    engine: Engine,
+    device: DeviceProfile,
+    uses: Iterable[tuple[str, str]],
+    container: str,
+    caches: Iterable[tuple[str, str]] = (),
+) -> list[Assumption]:
     """One assumption of all kernels that are known; none where none is."""
     found: list[tuple[str, Choice | None]] = [
-        (f"{group} {scheme}", scheme_choice(engine, device, scheme, group,
-                                            "" if scheme in PLAIN else container))
-        for group, scheme in uses if group in ("dense", EXPERTS)]
+        (
+            f"{group} {scheme}",
+            scheme_choice(engine, device, scheme, group, "" if scheme in PLAIN else container),
+        )
+        for group, scheme in uses
+        if group in ("dense", EXPERTS)
+    ]
     found += [(f"KV {name}", cache_choice(engine, device, name, group)) for group, name in caches]
     known = {what: choice for what, choice in found if choice is not None}
     if not known:
@@ -48,9 +62,17 @@ def kernels_told(engine: Engine, device: DeviceProfile, uses: Iterable[tuple[str
     read = dict.fromkeys(f"{engine.name} {one.read_in}" for one in known.values())
     slow = [f"{what}: {one.reason}" for what, one in known.items() if one.reason]
     places = dict.fromkeys(one.source for one in known.values())
-    return [Assumption(
-        KEY, ", ".join(f"{what}: {one.kernel.partition(':')[2] or one.kernel}"
-                       + ("" if one.path == "native" else f" ({one.path})")
-                       for what, one in known.items()),
-        f"{engine.label} on SM {device.compute_capability}, by the selectors of {', '.join(read)}"
-        + "".join(f"; {one}" for one in dict.fromkeys(slow)) + f" ({'; '.join(places)})")]
+    return [
+        Assumption(
+            KEY,
+            ", ".join(
+                f"{what}: {one.kernel.partition(':')[2] or one.kernel}"
+                + ("" if one.path == "native" else f" ({one.path})")
+                for what, one in known.items()
+            ),
+            f"{engine.label} on SM {device.compute_capability}, by the selectors of "
+            f"{', '.join(read)}"
+            + "".join(f"; {one}" for one in dict.fromkeys(slow))
+            + f" ({'; '.join(places)})",
+        )
+    ]

@@ -24,14 +24,20 @@ def layouts_info(question: Question, grids: Sequence[Space]) -> LayoutsInfo:
     for layout, why in considered(question):
         total += 1
         if not why and layout not in fitting:
-            why = NO_ROOM if first_slot(question, layout) is not None \
+            why = (
+                NO_ROOM
+                if first_slot(question, layout) is not None
                 else f"batch {question.batch} is not a multiple of dp·pp"
+            )
         if why:
             skipped.setdefault(why, []).append(_name(layout))
         else:
             searched += 1
-    return LayoutsInfo(total, searched, tuple(
-        SkippedLayouts(reason, tuple(names)) for reason, names in skipped.items()))
+    return LayoutsInfo(
+        total,
+        searched,
+        tuple(SkippedLayouts(reason, tuple(names)) for reason, names in skipped.items()),
+    )
 
 
 def _name(layout: Layout) -> str:

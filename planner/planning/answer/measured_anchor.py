@@ -16,8 +16,9 @@ def measured_anchor(model: CostModel, priced: Priced) -> MeasuredAnchor:
     """The nearest published measurement of the scheme, and of the cache layout, that carry most of
     the plan's loss."""
     schemes, layouts = changed_formats(model, priced)
-    text, source = anchor(subject_of(model.question.spec), next(iter(schemes), None),
-                          next(iter(layouts), None))
+    text, source = anchor(
+        subject_of(model.question.spec), next(iter(schemes), None), next(iter(layouts), None)
+    )
     if not schemes and _widened(model, priced):
         text = WIDENED if text == UNCHANGED else text.replace(RELEASED, WIDENED)
     return MeasuredAnchor(text, source)
@@ -25,10 +26,13 @@ def measured_anchor(model: CostModel, priced: Priced) -> MeasuredAnchor:
 
 def _widened(model: CostModel, priced: Priced) -> bool:
     """Whether some modules are in 16 bits that are released in fewer."""
-    return any(model.units[c.segment.unit].role == "module" and c.segment.choice >= 0
-               and model.choices[c.segment.choice] in PLAIN
-               and model.planned[model.units[c.segment.unit].row].released_as not in PLAIN
-               for c in priced.costs)
+    return any(
+        model.units[c.segment.unit].role == "module"
+        and c.segment.choice >= 0
+        and model.choices[c.segment.choice] in PLAIN
+        and model.planned[model.units[c.segment.unit].row].released_as not in PLAIN
+        for c in priced.costs
+    )
 
 
 def measured_elsewhere(model: CostModel, priced: Priced) -> list[Assumption]:
@@ -38,8 +42,10 @@ def measured_elsewhere(model: CostModel, priced: Priced) -> list[Assumption]:
     found = [nearest_weights(subject, scheme, next(iter(layouts), "bf16")) for scheme in schemes]
     found += [nearest_cache(subject, layout) for layout in layouts]
     rows = list(dict.fromkeys(row for row in found if row is not None))
-    return [Assumption("measured elsewhere", sentence(subject, row), row.source)
-            for row in rows[:MOST_ROWS]]
+    return [
+        Assumption("measured elsewhere", sentence(subject, row), row.source)
+        for row in rows[:MOST_ROWS]
+    ]
 
 
 def changed_formats(model: CostModel, priced: Priced) -> tuple[list[str], list[str]]:

@@ -7,8 +7,11 @@ from dataclasses import dataclass
 from planner.errors import InputError, UnknownNameError
 from planner.planning.plan.record import Assumption
 
-UNITS = {"tpot_ms": ("tpot_seconds", 1e-3), "ttft_ms": ("ttft_seconds", 1e-3),
-         "output_tokens_per_second": ("output_tokens_per_second", 1.0)}
+UNITS = {
+    "tpot_ms": ("tpot_seconds", 1e-3),
+    "ttft_ms": ("ttft_seconds", 1e-3),
+    "output_tokens_per_second": ("output_tokens_per_second", 1.0),
+}
 """What may be measured → (the prediction's name, factor to SI units)."""
 REASON = "one measured operating point; reported beside the prediction, never folded in"
 
@@ -41,8 +44,9 @@ def parse_anchor(text: str) -> tuple[str, float]:
     except ValueError:
         value = 0.0
     if not 0 < value < float("inf"):
-        raise InputError(f"anchor {name} = {number!r} is not a number above 0",
-                         hint="for example tpot_ms=12.3")
+        raise InputError(
+            f"anchor {name} = {number!r} is not a number above 0", hint="for example tpot_ms=12.3"
+        )
     quantity, factor = UNITS[key]
     return quantity, value * factor
 
@@ -55,10 +59,17 @@ def anchored(text: str, predicted: dict[str, float]) -> Anchor:
 
 def anchor_note(anchor: Anchor) -> Assumption:
     """The anchor as a line of a plan's assumptions."""
-    def word(value: float) -> str:
-        return f"{value * 1e3:.4g} ms" if anchor.quantity.endswith("_seconds") \
-            else f"{value:,.4g} tokens/s"
 
-    return Assumption(f"anchor {anchor.quantity}",
-                      f"{word(anchor.predicted)} predicted / {word(anchor.measured)} measured = "
-                      f"{anchor.ratio:.3f}", REASON)
+    def word(value: float) -> str:
+        return (
+            f"{value * 1e3:.4g} ms"
+            if anchor.quantity.endswith("_seconds")
+            else f"{value:,.4g} tokens/s"
+        )
+
+    return Assumption(
+        f"anchor {anchor.quantity}",
+        f"{word(anchor.predicted)} predicted / {word(anchor.measured)} measured = "
+        f"{anchor.ratio:.3f}",
+        REASON,
+    )

@@ -45,7 +45,8 @@ def no_pools(why: Sequence[str]) -> UnsupportedError:
     return UnsupportedError(
         f"no engine serves pools of prefill and decode workers here: {'; '.join(why)}",
         hint="--mode aggregated, another engine, or --engine any: theory, without an engine's "
-             "rules")
+        "rules",
+    )
 
 
 def with_mode(plan: Plan, why: str) -> Plan:

@@ -17,8 +17,12 @@ from planner.throughput.ggml import engine_runs
 TABLES, LOSSES = "plan calibrate TABLES", "plan profile CHECKPOINT"
 """The commands that take tables of operators that nothing here measures, and measure losses of a
 checkpoint."""
-MEASURED = {"gemm": "gemm", "attention": "attention", "elementwise": "bandwidth",
-            "quantise": "quantise"}
+MEASURED = {
+    "gemm": "gemm",
+    "attention": "attention",
+    "elementwise": "bandwidth",
+    "quantise": "quantise",
+}
 """First words of operators → what ``plan measure --only`` calls them."""
 OF_GGML = ("gemm", "attention", "quantise")
 """Those that llama.cpp's own libraries are timed for: DIR is where they lie."""
@@ -39,9 +43,15 @@ def measure_next(choice: Selection, rival: int | None) -> tuple[MeasureNext, ...
     question = ours.space.model.question
     for one in decisive(choice.objective, ours.weighed, theirs.weighed):
         scheme, shape = _largest((theirs, ours), one.error)
-        found.append(MeasureNext(
-            one.error.operator, scheme, shape, float(f"{one.swing:.{DIGITS}g}"),
-            command_of(one.error.operator, question.device, question.engine)))
+        found.append(
+            MeasureNext(
+                one.error.operator,
+                scheme,
+                shape,
+                float(f"{one.swing:.{DIGITS}g}"),
+                command_of(one.error.operator, question.device, question.engine),
+            )
+        )
     return tuple(found)
 
 
@@ -80,15 +90,21 @@ def _errs(option: Option, cost: SegmentCost, error: ErrorClass) -> bool:
     """Whether a segment errs with ``error``, in decode or in a prompt."""
     model = option.space.model
     unit, code = model.units[cost.segment.unit], layout_code(option.priced.layout)
-    return any(error == other for decode in (True, False) for other, _ in unit_errors(
-        model, unit, cost.segment.choice, decode=decode, code=code))
+    return any(
+        error == other
+        for decode in (True, False)
+        for other, _ in unit_errors(model, unit, cost.segment.choice, decode=decode, code=code)
+    )
 
 
 def _scheme(option: Option, cost: SegmentCost) -> str:
     model = option.space.model
     unit = model.units[cost.segment.unit]
-    return model.choices[cost.segment.choice] if cost.segment.choice >= 0 \
+    return (
+        model.choices[cost.segment.choice]
+        if cost.segment.choice >= 0
         else model.released[unit.row].dtype
+    )
 
 
 def _shape(option: Option, cost: SegmentCost) -> str:
@@ -124,10 +140,15 @@ def _loss(choice: Selection, rival: int) -> tuple[MeasureNext, ...]:
         return ()
     kind = max(kinds, key=lambda k: abs(mine.get(k, 0.0) - other.get(k, 0.0)))
     model = ours.space.model
-    scheme = next((model.choices[c.segment.choice] for c in ours.priced.costs
-                   if model.units[c.segment.unit].kind == kind and c.segment.choice >= 0), "")
-    return (MeasureNext(f"loss of {kind}", scheme, "", float(f"{swing:.{DIGITS}g}"),
-                        LOSSES),)
+    scheme = next(
+        (
+            model.choices[c.segment.choice]
+            for c in ours.priced.costs
+            if model.units[c.segment.unit].kind == kind and c.segment.choice >= 0
+        ),
+        "",
+    )
+    return (MeasureNext(f"loss of {kind}", scheme, "", float(f"{swing:.{DIGITS}g}"), LOSSES),)
 
 
 def _losses(option: Option) -> dict[str, float]:
@@ -137,4 +158,3 @@ def _losses(option: Option) -> dict[str, float]:
     for cost in option.priced.costs:
         kinds.setdefault(model.units[cost.segment.unit].kind, []).append(cost.loss)
     return {kind: fsum(found) for kind, found in kinds.items()}
-

@@ -20,8 +20,13 @@ from planner.units import GIB
 
 WEIGHTS, STATISTICS = "KT_WEIGHTS", "EXPERT_STATISTICS.pt"
 """Stand for the folder of kt-kernel's experts, and for how often each expert is picked."""
-KT_METHODS = {"bf16": "BF16", "fp8-block": "FP8", "fp8-channel": "FP8_PERCHANNEL",
-              "int4-w4a16-g32": "RAWINT4", "int8-w8a8": "AMXINT8"}
+KT_METHODS = {
+    "bf16": "BF16",
+    "fp8-block": "FP8",
+    "fp8-channel": "FP8_PERCHANNEL",
+    "int4-w4a16-g32": "RAWINT4",
+    "int8-w8a8": "AMXINT8",
+}
 """kt-kernel's words for the schemes of experts in host memory."""
 
 
@@ -30,8 +35,9 @@ def told_offload(space: Space, priced: Priced, plan: Plan) -> Plan:
     found = offload_info(space, priced)
     if found is None:
         return plan
-    return replace(plan, offload=found, assumptions=(*plan.assumptions,
-                                                     *offload_notes(space.model, found)))
+    return replace(
+        plan, offload=found, assumptions=(*plan.assumptions, *offload_notes(space.model, found))
+    )
 
 
 def offload_info(space: Space, priced: Priced) -> OffloadInfo | None:
@@ -40,9 +46,10 @@ def offload_info(space: Space, priced: Priced) -> OffloadInfo | None:
     offload = model.question.offload
     if offload is None:
         return None
-    here, away = (tuple(cost for cost in priced.costs
-                        if bool(model.units[cost.segment.unit].place) == there)
-                  for there in (False, True))
+    here, away = (
+        tuple(cost for cost in priced.costs if bool(model.units[cost.segment.unit].place) == there)
+        for there in (False, True)
+    )
     if not away:
         return None
     experts = model.question.spec.experts
@@ -54,16 +61,27 @@ def offload_info(space: Space, priced: Priced) -> OffloadInfo | None:
     schemes = [_schemes(model, costs) for costs in (own, away)]
     way = offload.way
     return OffloadInfo(
-        host=offload.host.id, sockets=offload.sockets, memory_bytes=offload.memory_bytes,
-        places=way.places, kinds=offload.kinds,
+        host=offload.host.id,
+        sockets=offload.sockets,
+        memory_bytes=offload.memory_bytes,
+        places=way.places,
+        kinds=offload.kinds,
         layers=tuple(sorted({n for c in away for n in c.segment.layers})),
-        experts_on_device=total - there, experts_in_host=there,
-        device_bytes=weights, host_bytes=held,
-        scheme_device=schemes[0], scheme_host=schemes[1], hit_rate=_hit_rate(model, offload),
-        mode=way.mode, prompt_mode="fetched" if way.fetched_from else way.mode,
+        experts_on_device=total - there,
+        experts_in_host=there,
+        device_bytes=weights,
+        host_bytes=held,
+        scheme_device=schemes[0],
+        scheme_host=schemes[1],
+        hit_rate=_hit_rate(model, offload),
+        mode=way.mode,
+        prompt_mode="fetched" if way.fetched_from else way.mode,
         step_seconds=_seconds(priced, away, fetched=way.mode == "fetched"),
-        link_bytes_per_second=offload.link.bytes_per_s, engine=model.question.engine,
-        flags=offload_flags(model, offload, schemes[1], held), basis=_basis(model, away))
+        link_bytes_per_second=offload.link.bytes_per_s,
+        engine=model.question.engine,
+        flags=offload_flags(model, offload, schemes[1], held),
+        basis=_basis(model, away),
+    )
 
 
 def cost_bytes(space: Space, cost: SegmentCost) -> int:
@@ -72,8 +90,11 @@ def cost_bytes(space: Space, cost: SegmentCost) -> int:
     unit = model.units[segment.unit]
     if unit.role == "cache":
         return 0
-    table = space.tables.released[0, unit.row] if segment.choice < 0 \
+    table = (
+        space.tables.released[0, unit.row]
+        if segment.choice < 0
         else space.tables.shard[0, unit.row, segment.choice]
+    )
     return int(table) * segment.count
 
 
@@ -81,18 +102,26 @@ def offload_notes(model: CostModel, info: OffloadInfo) -> tuple[Assumption, ...]
     """What the times of a host leave out."""
     offload = model.question.offload
     assert offload is not None
-    alone = "" if offload.computing == offload.sockets else \
-        f"; {info.engine} computes on one socket, the other holds weights"
-    return (Assumption(
-        "host step", f"{info.host_bytes / GIB:.0f} GiB there, {info.mode}",
-        "device and host take turns, but for experts of one layer on both, which run side by "
-        f"side; shared experts are not hidden behind the host's{alone}; memory "
-        "that other processes of the host take is not known: --host-memory-bytes; costs "
-        "and energy are the device's alone"),)
+    alone = (
+        ""
+        if offload.computing == offload.sockets
+        else f"; {info.engine} computes on one socket, the other holds weights"
+    )
+    return (
+        Assumption(
+            "host step",
+            f"{info.host_bytes / GIB:.0f} GiB there, {info.mode}",
+            "device and host take turns, but for experts of one layer on both, which run side by "
+            f"side; shared experts are not hidden behind the host's{alone}; memory "
+            "that other processes of the host take is not known: --host-memory-bytes; costs "
+            "and energy are the device's alone",
+        ),
+    )
 
 
-def offload_flags(model: CostModel, offload: Offload, schemes: tuple[str, ...],
-                  held: int) -> tuple[str, ...]:
+def offload_flags(
+    model: CostModel, offload: Offload, schemes: tuple[str, ...], held: int
+) -> tuple[str, ...]:
     """The flags of the engine's server that put there what the plan has there."""
     engine = model.question.engine
     if engine == "llama.cpp":
@@ -102,13 +131,25 @@ def offload_flags(model: CostModel, offload: Offload, schemes: tuple[str, ...],
         return "--cpu-offload-gb", f"{ceil(held / GIB * 100) / 100:.2f}"
     silicon = offload.host.silicon
     cores = int(silicon.multiprocessors.value) if silicon is not None else 1
-    words = ["--kt-method", KT_METHODS[schemes[0]], "--kt-weight-path", WEIGHTS,
-             "--kt-cpuinfer", str(cores * offload.sockets),
-             "--kt-threadpool-count", str(offload.sockets),
-             "--kt-num-gpu-experts", str(offload.resident)]
+    words = [
+        "--kt-method",
+        KT_METHODS[schemes[0]],
+        "--kt-weight-path",
+        WEIGHTS,
+        "--kt-cpuinfer",
+        str(cores * offload.sockets),
+        "--kt-threadpool-count",
+        str(offload.sockets),
+        "--kt-num-gpu-experts",
+        str(offload.resident),
+    ]
     if offload.resident:
-        words += ["--kt-expert-placement-strategy", "frequency", "--init-expert-location",
-                  STATISTICS]
+        words += [
+            "--kt-expert-placement-strategy",
+            "frequency",
+            "--init-expert-location",
+            STATISTICS,
+        ]
     return tuple(words)
 
 

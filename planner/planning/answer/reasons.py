@@ -64,15 +64,17 @@ def other_choices(one: Posed, row: int, segment: Segment, counts: Int) -> dict[i
     number = one.space.model.units[segment.unit].decision
     decision = decided.decisions[number]
     place = decision.units.index(segment.unit)
-    taken = [int(o) for o in np.flatnonzero(counts[row])
-             if decision.options[o][place] == segment.choice]
+    taken = [
+        int(o) for o in np.flatnonzero(counts[row]) if decision.options[o][place] == segment.choice
+    ]
     found: dict[int, Int] = {}
     for other in sorted({option[place] for option in decision.options} - {segment.choice}):
         trial = counts.copy()
         for option in taken:
             choices = list(decision.options[option])
-            wanted = tuple(other if i == place or not decision.paired else c
-                           for i, c in enumerate(choices))
+            wanted = tuple(
+                other if i == place or not decision.paired else c for i, c in enumerate(choices)
+            )
             target = decided.option(number, wanted)
             if target is None or not one.problem.legal[row, target]:
                 break
@@ -95,8 +97,7 @@ def _why(one: Posed, found: Found, row: int, segment: Segment) -> Why:
     for other, trial in trials.items():
         delta = told(objective_of(problem, trial) - objective_of(problem, counts), scale)
         row_broken = violation(problem, trial)
-        broken = row_broken.name if row_broken is not None else \
-            "" if keeps(one, trial) else "ttft"
+        broken = row_broken.name if row_broken is not None else "" if keeps(one, trial) else "ttft"
         if not broken:
             if best is None or (delta, other) < best:
                 best = (delta, other)
@@ -104,13 +105,16 @@ def _why(one: Posed, found: Found, row: int, segment: Segment) -> Why:
             blocked = (delta, names[other], broken)
     following = NextBest(names[best[1]], best[0]) if best else None
     if blocked is not None:
-        return Why(f"{blocked[2]}: {blocked[1]} would be {_share(-blocked[0])} better "
-                   "but breaks it", following)
+        return Why(
+            f"{blocked[2]}: {blocked[1]} would be {_share(-blocked[0])} better but breaks it",
+            following,
+        )
     if following is not None and following.delta > 0:
         return Why(f"best: {following.scheme} is {_share(following.delta)} worse", following)
     if following is not None and following.delta < 0:
-        return Why(f"not best: {following.scheme} would be {_share(-following.delta)} better",
-                   following)
+        return Why(
+            f"not best: {following.scheme} would be {_share(-following.delta)} better", following
+        )
     if following is not None:
         return Why(f"best: no worse than {following.scheme}", following)
     return Why("limits: every other choice breaks one", None)
@@ -120,8 +124,10 @@ def _paced(why: Why) -> Why:
     """Under the objective quality a less lossy choice may be left for pace, inside the band."""
     if not why.reason.startswith("not best: "):
         return why
-    return Why("pace: " + why.reason.removeprefix("not best: ") + ", inside the band, and is "
-               "slower", why.next_best)
+    return Why(
+        "pace: " + why.reason.removeprefix("not best: ") + ", inside the band, and is slower",
+        why.next_best,
+    )
 
 
 def kept_simple(why: Why) -> Why:

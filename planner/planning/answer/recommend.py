@@ -46,14 +46,19 @@ def recommendation(choice: Selection, spaces: Sequence[Space]) -> Recommendation
     taken = choice.option
     released, nearest = _released(choice), nearest_rival(choice)
     return Recommendation(
-        verdict=verdict(taken.rival), formats=taken.rival.formats,
-        needs_new_weights=taken.simple.new_weights, checkpoint=taken.weights.checkpoint,
+        verdict=verdict(taken.rival),
+        formats=taken.rival.formats,
+        needs_new_weights=taken.simple.new_weights,
+        checkpoint=taken.weights.checkpoint,
         text=_text(choice, nearest),
         gain=None if released is None else gain_range(choice, choice.taken, released),
         probability=_probability(choice),
-        alternatives=tuple(_other(choice, i) for i in range(len(choice.options))
-                           if i != choice.taken),
-        lossier=_lossier(spaces, choice), measure_next=measure_next(choice, nearest))
+        alternatives=tuple(
+            _other(choice, i) for i in range(len(choice.options)) if i != choice.taken
+        ),
+        lossier=_lossier(spaces, choice),
+        measure_next=measure_next(choice, nearest),
+    )
 
 
 def verdict(rival: Rival) -> Verdict:
@@ -67,8 +72,9 @@ def gain_range(choice: Selection, ours: int, theirs: int) -> GainRange:
     """The gain of one option over another: of their prices, with the 80 % interval of the draws."""
     objective = choice.objective
     low, high = interval(gains(objective, choice.drawn[ours], choice.drawn[theirs]))
-    value = improvement(objective, choice.options[theirs].weighed.value,
-                        choice.options[ours].weighed.value)
+    value = improvement(
+        objective, choice.options[theirs].weighed.value, choice.options[ours].weighed.value
+    )
     return GainRange(*(_digits(x) for x in (value, min(low, value), max(high, value))))
 
 
@@ -109,13 +115,18 @@ def _other(choice: Selection, i: int) -> OtherPlan:
     schemes = told_schemes(one.rival)
     return OtherPlan(
         name=counted_formats(len(schemes)) if one.rival.kind == "formats" else one.rival.name,
-        schemes=schemes, formats=one.rival.formats,
-        kv=one.rival.kv, needs_new_weights=one.simple.new_weights,
-        output_tokens_per_second=rate_of(one), tpot_seconds=one.priced.tpot,
+        schemes=schemes,
+        formats=one.rival.formats,
+        kv=one.rival.kv,
+        needs_new_weights=one.simple.new_weights,
+        output_tokens_per_second=rate_of(one),
+        tpot_seconds=one.priced.tpot,
         loss=told_loss(one.space.model, one.priced.loss),
         probability_better=_digits(float(choice.better[i, choice.taken])),
-        why_not=_why_not(choice, i), devices=devices_of(one),
-        gain=gain_range(choice, i, choice.taken))
+        why_not=_why_not(choice, i),
+        devices=devices_of(one),
+        gain=gain_range(choice, i, choice.taken),
+    )
 
 
 def _why_not(choice: Selection, i: int) -> str:
@@ -131,8 +142,14 @@ def _why_not(choice: Selection, i: int) -> str:
     elif theirs.order[:2] == mine.order[:2] and theirs.changed > mine.changed:
         needs.append("changes more")
     gain = improvement(choice.objective, taken.weighed.value, one.weighed.value)
-    return why_not(choice.objective, gain=gain, chance=float(choice.better[i, choice.taken]),
-                   simpler=theirs.order < mine.order, exact=choice.exact_asked, needs=needs)
+    return why_not(
+        choice.objective,
+        gain=gain,
+        chance=float(choice.better[i, choice.taken]),
+        simpler=theirs.order < mine.order,
+        exact=choice.exact_asked,
+        needs=needs,
+    )
 
 
 def _text(choice: Selection, nearest: int | None) -> str:
@@ -140,11 +157,20 @@ def _text(choice: Selection, nearest: int | None) -> str:
     taken = choice.option
     question = taken.space.model.question
     question_value = value_text(
-        choice.objective, rate_of(taken), taken.priced.tpot, int(taken.weighed.value),
-        f"{told_loss(taken.space.model, taken.priced.loss):.3g}")
+        choice.objective,
+        rate_of(taken),
+        taken.priced.tpot,
+        int(taken.weighed.value),
+        f"{told_loss(taken.space.model, taken.priced.loss):.3g}",
+    )
     made = made_text(taken.simple.new_weights, taken.weights.checkpoint, taken.weights.command)
-    lead = serve_text(verdict(taken.rival), _release_scheme(choice), told_schemes(taken.rival),
-                      taken.rival.kv, made)
+    lead = serve_text(
+        verdict(taken.rival),
+        _release_scheme(choice),
+        told_schemes(taken.rival),
+        taken.rival.kv,
+        made,
+    )
     first = f"{lead}: {question_value}."
     if choice.exact_asked:
         first = f"The optimum, whatever the errors (--exact). {first}"
@@ -158,8 +184,11 @@ def _text(choice: Selection, nearest: int | None) -> str:
     if gain.low < 0 < gain.high:
         low, high = (as_told(question.objective, end) for end in (gain.low, gain.high))
         chance += f"; {signed(low)} to {signed(high)}"
-    needs = ", and needs new weights" if other.simple.new_weights \
-        and not taken.simple.new_weights else ""
+    needs = (
+        ", and needs new weights"
+        if other.simple.new_weights and not taken.simple.new_weights
+        else ""
+    )
     name = _named(other)
     if verdict(taken.rival) == verdict(other.rival) == "mix":
         name = name.replace("A mix", "Another mix", 1)
@@ -181,11 +210,15 @@ def _step(rival: Rival) -> Lossier:
     priced = price(found.space, found.candidate, found.segments)
     replicas = model.question.replicas(priced.layout.ranks)
     return Lossier(
-        name=rival.name, schemes=told_schemes(rival), kv=rival.kv,
+        name=rival.name,
+        schemes=told_schemes(rival),
+        kv=rival.kv,
         loss=told_loss(model, priced.loss),
         output_tokens_per_second=priced.tokens_per_second(replicas),
         devices=replicas * priced.layout.ranks,
-        measured_anchor=measured_anchor(model, priced), mix=None)
+        measured_anchor=measured_anchor(model, priced),
+        mix=None,
+    )
 
 
 def _named(option: Option) -> str:
@@ -208,8 +241,13 @@ def nearest_rival(choice: Selection) -> int | None:
     """The other plan that comes nearest to displacing the taken one, None where none is as likely
     better as not."""
     taken = choice.taken
-    found = [i for i, one in enumerate(choice.options)
-             if i != taken and not one.same_as(choice.option)
-             and choice.better[i, taken] >= EVEN]
-    return max(found, key=lambda i: (float(choice.beaten[i, taken]),
-                                     float(choice.better[i, taken]), -i), default=None)
+    found = [
+        i
+        for i, one in enumerate(choice.options)
+        if i != taken and not one.same_as(choice.option) and choice.better[i, taken] >= EVEN
+    ]
+    return max(
+        found,
+        key=lambda i: (float(choice.beaten[i, taken]), float(choice.better[i, taken]), -i),
+        default=None,
+    )

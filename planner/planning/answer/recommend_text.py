@@ -12,11 +12,20 @@ _AN = "AEFHILMNORSX8"
 """Letters whose names begin with a vowel, as initials are read."""
 SMALL = 0.0005
 """Gains below this would print as 0.0 %."""
-MORE = {"throughput": ("more", "fewer"), "cost": ("cheaper", "dearer"),
-        "latency": ("less", "more"), "memory": ("less", "more"), "quality": ("less", "more")}
-BETTER = {"throughput": ("faster", "slower"), "cost": ("cheaper", "dearer"),
-          "latency": ("faster", "slower"), "memory": ("smaller", "larger"),
-          "quality": ("less lossy", "more lossy")}
+MORE = {
+    "throughput": ("more", "fewer"),
+    "cost": ("cheaper", "dearer"),
+    "latency": ("less", "more"),
+    "memory": ("less", "more"),
+    "quality": ("less", "more"),
+}
+BETTER = {
+    "throughput": ("faster", "slower"),
+    "cost": ("cheaper", "dearer"),
+    "latency": ("faster", "slower"),
+    "memory": ("smaller", "larger"),
+    "quality": ("less lossy", "more lossy"),
+}
 
 
 def format_word(scheme: str) -> str:
@@ -58,8 +67,11 @@ def made_text(new_weights: bool, checkpoint: str, command: str) -> str:
 
 def value_text(objective: str, rate: float, tpot: float, held: int, loss: str) -> str:
     """The objective as people read it."""
-    return {"latency": f"{format_seconds(tpot)} a token", "memory": format_bytes(held),
-            "quality": f"loss {loss}"}.get(objective, f"{format_rate(rate)} tokens/s")
+    return {
+        "latency": f"{format_seconds(tpot)} a token",
+        "memory": format_bytes(held),
+        "quality": f"loss {loss}",
+    }.get(objective, f"{format_rate(rate)} tokens/s")
 
 
 def as_told(objective: str, gain: float) -> float:
@@ -114,8 +126,9 @@ def in_ten(chance: float) -> str:
     return f"{tenths} in 10" if tenths else "less than 1 in 10"
 
 
-def why_not(objective: str, *, gain: float, chance: float, simpler: bool, exact: bool,
-            needs: Sequence[str]) -> str:
+def why_not(
+    objective: str, *, gain: float, chance: float, simpler: bool, exact: bool, needs: Sequence[str]
+) -> str:
     """Why a plan that keeps the limits is not taken: ``gain`` is its objective's over the taken
     plan, ``chance`` that it is better, ``needs`` what it needs beside; ``exact``: the optimum was
     asked for."""
@@ -127,6 +140,9 @@ def why_not(objective: str, *, gain: float, chance: float, simpler: bool, exact:
         return told if simpler else ", ".join((told, *needs))
     if simpler and not exact:  # another plan beats it, not the one that is taken
         return f"another plan is surely {better}"
-    told = f"is {percent(gain)} {better} ({in_ten(chance)})" if gain > SMALL \
+    told = (
+        f"is {percent(gain)} {better} ({in_ten(chance)})"
+        if gain > SMALL
         else f"is no {'less lossy' if objective == 'quality' else better}"
+    )
     return listed([*needs, told])

@@ -18,8 +18,11 @@ def route_notes(question: Question, units: Sequence[UnitPlan]) -> list[Assumptio
     if engine is None:
         return []
     used = {(kind_group(u.kind), u.scheme) for u in units if u.kv_layout is None}
-    out = [Assumption(*route_words(engine, question.device, found, found.group))
-           for found in question.routes if (found.group, found.asked) in used]
+    out = [
+        Assumption(*route_words(engine, question.device, found, found.group))
+        for found in question.routes
+        if (found.group, found.asked) in used
+    ]
     for name in sorted({scheme for _, scheme in used}):
         changed = requantised(engine, question.device, name)
         if changed is not None:

@@ -34,20 +34,27 @@ def rule_gains(found: Found) -> Mapping[str, float] | None:
     question = found.space.model.question
     if question.profile is not None:
         return None
-    kinds = [k for k in AS_RELEASED_KINDS if k not in (*question.dropped, *NO_OTHER, *UNRULED)
-             and any(u.kind == k for u in found.space.model.units)]
+    kinds = [
+        k
+        for k in AS_RELEASED_KINDS
+        if k not in (*question.dropped, *NO_OTHER, *UNRULED)
+        and any(u.kind == k for u in found.space.model.units)
+    ]
     groups = _groups(question, kinds) + ([[ONE_TYPE]] if question.left_out else [])
     if not groups:
         return {}
     base = _base(found)
-    together = max(_gain(base, _value(found, [k for group in groups for k in group],
-                                      base * (1 - BINDS))), 0.0)
+    together = max(
+        _gain(base, _value(found, [k for group in groups for k in group], base * (1 - BINDS))), 0.0
+    )
     names = [" with ".join(group) for group in groups]
     jointly = {", ".join(names) if together > BINDS else name: together for name in names}
     if len(groups) == 1 or together < TOLD:
         return jointly
-    alone = {name: max(_gain(base, _value(found, group, base * (1 - BINDS))), 0.0)
-             for name, group in zip(names, groups, strict=True)}
+    alone = {
+        name: max(_gain(base, _value(found, group, base * (1 - BINDS))), 0.0)
+        for name, group in zip(names, groups, strict=True)
+    }
     return alone if max(alone.values()) > BINDS else jointly
 
 
@@ -75,11 +82,17 @@ def _value(found: Found, kinds: Sequence[str], cutoff: float = np.inf) -> float:
     """The objective of the candidate with more rules dropped; inf where it is above ``cutoff``."""
     space, c = found.space, found.candidate
     question = space.model.question
-    freed = replace(question, dropped=tuple(
-        k for k in AS_RELEASED_KINDS if k in (*question.dropped, *kinds)), untie=False)
+    freed = replace(
+        question,
+        dropped=tuple(k for k in AS_RELEASED_KINDS if k in (*question.dropped, *kinds)),
+        untie=False,
+    )
     if ONE_TYPE in kinds:
-        freed = replace(freed, left_out=(), schemes=tuple(
-            s for s in scheme_ids() if s in (*question.schemes, *question.left_out)))
+        freed = replace(
+            freed,
+            left_out=(),
+            schemes=tuple(s for s in scheme_ids() if s in (*question.schemes, *question.left_out)),
+        )
     freed = with_rule_bars(released_choice(freed))
     solution, _ = solve_candidate(_alone(space, c, freed), 0, cutoff=cutoff)
     return solution.value if solution.found else np.inf

@@ -42,13 +42,25 @@ class Verdict:
     reason: str
 
 
-def verdicts(spec: ModelSpec, device: DeviceProfile, units: Sequence[UnitPlan],
-             layout: LayoutInfo, engines: Iterable[str] | None = None, *,
-             container: str = "") -> tuple[Verdict, ...]:
+def verdicts(
+    spec: ModelSpec,
+    device: DeviceProfile,
+    units: Sequence[UnitPlan],
+    layout: LayoutInfo,
+    engines: Iterable[str] | None = None,
+    *,
+    container: str = "",
+) -> tuple[Verdict, ...]:
     """Whether each of ``engines`` (``NAME`` or ``NAME@VERSION``; default: all) can serve a plan;
     ``container`` is the checkpoint format that goes first."""
-    return _verdicts(spec, device, checkpoint_units(units), layout,
-                     tuple(engines) if engines is not None else engines_on(device), container)
+    return _verdicts(
+        spec,
+        device,
+        checkpoint_units(units),
+        layout,
+        tuple(engines) if engines is not None else engines_on(device),
+        container,
+    )
 
 
 def engines_on(device: DeviceProfile) -> tuple[str, ...]:
@@ -57,34 +69,56 @@ def engines_on(device: DeviceProfile) -> tuple[str, ...]:
     return tuple(name for name, bar in found if bar is None or bar.status != "unknown")
 
 
-def _seen(spec: ModelSpec, device: DeviceProfile, units: tuple[UnitPlan, ...], layout: LayoutInfo,
-          engines: tuple[str, ...], container: str) -> tuple[object, ...]:
+def _seen(
+    spec: ModelSpec,
+    device: DeviceProfile,
+    units: tuple[UnitPlan, ...],
+    layout: LayoutInfo,
+    engines: tuple[str, ...],
+    container: str,
+) -> tuple[object, ...]:
     """What of a plan an engine serves or does not: neither bytes nor times."""
-    taken = frozenset(enumerate((u.matrix, u.layers, u.scheme, u.kv_layout)
-                                for u in units))
+    taken = frozenset(enumerate((u.matrix, u.layers, u.scheme, u.kv_layout) for u in units))
     return (spec, device, taken, layout.tp, layout.dp, layout.pp, layout.ep, engines, container)
 
 
 @by_identity(64, of=_seen)
-def _verdicts(spec: ModelSpec, device: DeviceProfile, units: tuple[UnitPlan, ...],
-              layout: LayoutInfo, engines: tuple[str, ...], container: str,
-              ) -> tuple[Verdict, ...]:
+def _verdicts(
+    spec: ModelSpec,
+    device: DeviceProfile,
+    units: tuple[UnitPlan, ...],
+    layout: LayoutInfo,
+    engines: tuple[str, ...],
+    container: str,
+) -> tuple[Verdict, ...]:
     """:func:`verdicts`, once for plans that engines see alike."""
-    return tuple(_verdict(parse_engine(name), spec, device, units, layout, container)
-                 for name in engines)
+    return tuple(
+        _verdict(parse_engine(name), spec, device, units, layout, container) for name in engines
+    )
 
 
 def servability_notes(found: Sequence[Verdict]) -> list[Assumption]:
     """The verdicts as assumptions of a plan."""
-    return [Assumption(f"servable by {v.engine}", v.status
-                       + (f" ({v.version})" if v.version else "")
-                       + (f", as {v.container}" if v.container else ""),
-                       v.reason or "every choice has a source in the engine matrix")
-            for v in found]
+    return [
+        Assumption(
+            f"servable by {v.engine}",
+            v.status
+            + (f" ({v.version})" if v.version else "")
+            + (f", as {v.container}" if v.container else ""),
+            v.reason or "every choice has a source in the engine matrix",
+        )
+        for v in found
+    ]
 
 
-def _verdict(engine: Engine, spec: ModelSpec, device: DeviceProfile, units: Sequence[UnitPlan],
-             layout: LayoutInfo, first: str) -> Verdict:
+def _verdict(
+    engine: Engine,
+    spec: ModelSpec,
+    device: DeviceProfile,
+    units: Sequence[UnitPlan],
+    layout: LayoutInfo,
+    first: str,
+) -> Verdict:
     linear = [u for u in units if u.kind in PLANNED_KINDS]
     caches = [u for u in units if u.kv_layout is not None]
 
@@ -95,14 +129,18 @@ def _verdict(engine: Engine, spec: ModelSpec, device: DeviceProfile, units: Sequ
     if laid_out is not None and laid_out.status == "unknown":
         return answer("unknown", laid_out.reason)
     where = f"tp {layout.tp}, dp {layout.dp}, pp {layout.pp}, ep {layout.ep}"
-    against = [*([] if laid_out is None else [f"{where}: {laid_out.reason}"]),
-               *_types_against(engine, device, linear),
-               *_alike_against(engine, device, linear),
-               *_fused_against(engine, spec, device, linear),
-               *_parts_against(engine, device, linear),
-               *filter(None, dict.fromkeys(split_problem(engine, device, spec, u.kind, u.scheme)
-                                           for u in linear)),
-               *_mixed_caches(engine, device, caches)]
+    against = [
+        *([] if laid_out is None else [f"{where}: {laid_out.reason}"]),
+        *_types_against(engine, device, linear),
+        *_alike_against(engine, device, linear),
+        *_fused_against(engine, spec, device, linear),
+        *_parts_against(engine, device, linear),
+        *filter(
+            None,
+            dict.fromkeys(split_problem(engine, device, spec, u.kind, u.scheme) for u in linear),
+        ),
+        *_mixed_caches(engine, device, caches),
+    ]
     if against:
         return answer("no", "; ".join(against))
     for unit in caches:
@@ -121,10 +159,11 @@ def _word(found: Cell) -> str:
     return "unknown" if found.status == "unknown" else "no"
 
 
-def _container(engine: Engine, spec: ModelSpec, device: DeviceProfile, linear: Sequence[UnitPlan],
-               first: str) -> tuple[str, tuple[str, Cell] | None]:
-    """(the first checkpoint format that carries all, None), or ("", what speaks against the best).
-    """
+def _container(
+    engine: Engine, spec: ModelSpec, device: DeviceProfile, linear: Sequence[UnitPlan], first: str
+) -> tuple[str, tuple[str, Cell] | None]:
+    """(the first checkpoint format that carries all, None), or ("", what speaks against the
+    best)."""
     uses = tuple(dict.fromkeys((u.scheme, u.kind) for u in linear))
     for scheme, kind in uses:
         found = cell(engine, device, "scheme", scheme, kind_group(kind), "")
@@ -135,14 +174,22 @@ def _container(engine: Engine, spec: ModelSpec, device: DeviceProfile, linear: S
         return "", None
     best: list[tuple[str, Cell]] | None = None
     for container in sorted(formats_of(engine, spec), key=lambda name: name != first):
-        failing = [(s, found) for s, kind in packed
-                   if (found := _in_format(engine, spec, device, s, kind, container)).status
-                   != "supported"]
-        if not failing and len({s for s, _ in packed}) > 1 and not _one_a_group(
-                engine, device, packed, container):
-            failing = [(f"several schemes in {container}", found) for _, kind in packed
-                       if (found := cell(engine, device, "mixed", "*", kind_group(kind),
-                                         container)).status != "supported"]
+        failing = [
+            (s, found)
+            for s, kind in packed
+            if (found := _in_format(engine, spec, device, s, kind, container)).status != "supported"
+        ]
+        if (
+            not failing
+            and len({s for s, _ in packed}) > 1
+            and not _one_a_group(engine, device, packed, container)
+        ):
+            failing = [
+                (f"several schemes in {container}", found)
+                for _, kind in packed
+                if (found := cell(engine, device, "mixed", "*", kind_group(kind), container)).status
+                != "supported"
+            ]
         if not failing:
             return container, None
         failing.sort(key=lambda item: item[1].status == "unknown")
@@ -152,27 +199,33 @@ def _container(engine: Engine, spec: ModelSpec, device: DeviceProfile, linear: S
     return "", best[0] if best else (packed[0][0], unknown)
 
 
-def _one_a_group(engine: Engine, device: DeviceProfile, packed: Sequence[tuple[str, str]],
-                 container: str) -> bool:
+def _one_a_group(
+    engine: Engine, device: DeviceProfile, packed: Sequence[tuple[str, str]], container: str
+) -> bool:
     """Whether each group of modules has one scheme, and the format one for each group."""
     groups = {kind_group(kind) for _, kind in packed}
     return len({(kind_group(kind), s) for s, kind in packed}) == len(groups) and all(
-        cell(engine, device, "mixed", "groups", g, container).status == "supported"
-        for g in groups)
+        cell(engine, device, "mixed", "groups", g, container).status == "supported" for g in groups
+    )
 
 
-def _in_format(engine: Engine, spec: ModelSpec, device: DeviceProfile, scheme: str, kind: str,
-               container: str) -> Cell:
+def _in_format(
+    engine: Engine, spec: ModelSpec, device: DeviceProfile, scheme: str, kind: str, container: str
+) -> Cell:
     """What the engine does with a scheme in a checkpoint format that an exporter can write."""
     found = cell(engine, device, "scheme", scheme, kind_group(kind), container)
-    why = unwritable(spec, kind, scheme, container, engine.name) \
-        if found.status == "supported" else ""
+    why = (
+        unwritable(spec, kind, scheme, container, engine.name)
+        if found.status == "supported"
+        else ""
+    )
     return Cell("refused", why, None) if why else found
 
 
 def _layout_against(engine: Engine, device: DeviceProfile, layout: LayoutInfo) -> Cell | None:
-    return layout_refusal(engine, layout_rules(engine, device),
-                          Layout(layout.tp, layout.dp, layout.pp, layout.ep))
+    return layout_refusal(
+        engine, layout_rules(engine, device), Layout(layout.tp, layout.dp, layout.pp, layout.ep)
+    )
 
 
 def _types_against(engine: Engine, device: DeviceProfile, linear: Sequence[UnitPlan]) -> list[str]:
@@ -184,12 +237,16 @@ def _types_against(engine: Engine, device: DeviceProfile, linear: Sequence[UnitP
 
 def _alike_against(engine: Engine, device: DeviceProfile, linear: Sequence[UnitPlan]) -> list[str]:
     used = {u.scheme for u in linear}
-    return [f"{' and '.join(sorted(used & set(names)))} are one scheme to it"
-            for names in rule_names(engine, device, "alike") if len(used & set(names)) > 1]
+    return [
+        f"{' and '.join(sorted(used & set(names)))} are one scheme to it"
+        for names in rule_names(engine, device, "alike")
+        if len(used & set(names)) > 1
+    ]
 
 
-def _fused_against(engine: Engine, spec: ModelSpec, device: DeviceProfile,
-                   linear: Sequence[UnitPlan]) -> list[str]:
+def _fused_against(
+    engine: Engine, spec: ModelSpec, device: DeviceProfile, linear: Sequence[UnitPlan]
+) -> list[str]:
     for names in rule_names(engine, device, "fused"):
         by_layer: dict[int, set[str]] = {}
         for unit in linear:
@@ -198,8 +255,10 @@ def _fused_against(engine: Engine, spec: ModelSpec, device: DeviceProfile,
                     by_layer.setdefault(layer, set()).add(unit.scheme)
         for layer, schemes in sorted(by_layer.items()):
             if len(schemes) > 1 and attention_of(spec, layer).q_lora_rank is not None:
-                return [f"{' and '.join(names)} of layer {layer} are one matrix, in "
-                        f"{' and '.join(sorted(schemes))}"]
+                return [
+                    f"{' and '.join(names)} of layer {layer} are one matrix, in "
+                    f"{' and '.join(sorted(schemes))}"
+                ]
     return []
 
 
@@ -211,9 +270,12 @@ def _parts_against(engine: Engine, device: DeviceProfile, linear: Sequence[UnitP
     for unit in linear:
         for layer in unit.layers if unit.part else ():
             taken.setdefault((unit.kind, layer), {})[unit.part or ""] = unit.scheme
-    return [f"{', '.join(parts)} of {kind} in layer {layer} are one matrix, in "
-            f"{' and '.join(sorted(set(parts.values())))}"
-            for (kind, layer), parts in taken.items() if len(set(parts.values())) > 1][:1]
+    return [
+        f"{', '.join(parts)} of {kind} in layer {layer} are one matrix, in "
+        f"{' and '.join(sorted(set(parts.values())))}"
+        for (kind, layer), parts in taken.items()
+        if len(set(parts.values())) > 1
+    ][:1]
 
 
 def _mixed_caches(engine: Engine, device: DeviceProfile, caches: Sequence[UnitPlan]) -> list[str]:
@@ -236,5 +298,8 @@ def _mixed_caches(engine: Engine, device: DeviceProfile, caches: Sequence[UnitPl
 
 
 def _cache_groups(spec: ModelSpec, unit: UnitPlan) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(
-        cache_group(CacheUnit(unit.kind, attention_of(spec, layer))) for layer in unit.layers))
+    return tuple(
+        dict.fromkeys(
+            cache_group(CacheUnit(unit.kind, attention_of(spec, layer))) for layer in unit.layers
+        )
+    )

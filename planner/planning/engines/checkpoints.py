@@ -73,8 +73,13 @@ class MadeWhileLoading:
     source: RuleSource
 
 
-def checkpoint_of(spec: ModelSpec, device: DeviceProfile, engine: Engine | None,
-                  units: Iterable[Unit], kv: Sequence[str] = ()) -> ReadyMade | None:
+def checkpoint_of(
+    spec: ModelSpec,
+    device: DeviceProfile,
+    engine: Engine | None,
+    units: Iterable[Unit],
+    kv: Sequence[str] = (),
+) -> ReadyMade | None:
     """The first public release of ``spec`` that ``units`` describe and ``engine`` serves on
     ``device`` (None: any); ``kv`` are the cache layouts of the plan. None where none is known.
 
@@ -86,13 +91,21 @@ def checkpoint_of(spec: ModelSpec, device: DeviceProfile, engine: Engine | None,
     for row in published(spec.id):
         container = _served_as(row, device, engine, asked, spec)
         if container is not None:
-            return ReadyMade(row.repository, row.of, row.publisher, container,
-                             _differences(row, asked, kv, spec), row.source, row.seen)
+            return ReadyMade(
+                row.repository,
+                row.of,
+                row.publisher,
+                container,
+                _differences(row, asked, kv, spec),
+                row.source,
+                row.seen,
+            )
     return None
 
 
-def made_while_loading(spec: ModelSpec, device: DeviceProfile, engine: Engine | None,
-                       units: Iterable[Unit]) -> MadeWhileLoading | None:
+def made_while_loading(
+    spec: ModelSpec, device: DeviceProfile, engine: Engine | None, units: Iterable[Unit]
+) -> MadeWhileLoading | None:
     """What ``engine`` is told to make of the plain release of ``spec`` so that every linear is as
     in ``units``; None where it makes no such format, or the release is quantised."""
     if engine is None or spec.quantization not in PLAIN:
@@ -104,15 +117,24 @@ def made_while_loading(spec: ModelSpec, device: DeviceProfile, engine: Engine | 
     dense = {scheme for kind, _, scheme in linear if kind not in EXPERT_KINDS}
     experts = {scheme for kind, _, scheme in linear if kind in EXPERT_KINDS}
     for since, until, where, made in _formats(engine.name):
-        if since <= engine.version and (until is None or engine.version < until) \
-                and on_device(where, device) and dense == {made.dense} \
-                and experts in (set(), {made.experts}):
+        if (
+            since <= engine.version
+            and (until is None or engine.version < until)
+            and on_device(where, device)
+            and dense == {made.dense}
+            and experts in (set(), {made.experts})
+        ):
             return made
     return None
 
 
-def _served_as(row: PublishedWeights, device: DeviceProfile, engine: Engine | None,
-               units: Sequence[Unit], spec: ModelSpec) -> str | None:
+def _served_as(
+    row: PublishedWeights,
+    device: DeviceProfile,
+    engine: Engine | None,
+    units: Sequence[Unit],
+    spec: ModelSpec,
+) -> str | None:
     """The format in which a release is these units on this engine; None where it is not."""
     for container in row.container:
         if all(_same(row, container, device, engine, unit, spec) for unit in units):
@@ -120,8 +142,14 @@ def _served_as(row: PublishedWeights, device: DeviceProfile, engine: Engine | No
     return None
 
 
-def _same(row: PublishedWeights, container: str, device: DeviceProfile, engine: Engine | None,
-          unit: Unit, spec: ModelSpec) -> bool:
+def _same(
+    row: PublishedWeights,
+    container: str,
+    device: DeviceProfile,
+    engine: Engine | None,
+    unit: Unit,
+    spec: ModelSpec,
+) -> bool:
     matrix, where, scheme = unit
     kind = matrix.partition(".")[0]
     if kind in AS_RELEASED_KINDS:
@@ -131,25 +159,37 @@ def _same(row: PublishedWeights, container: str, device: DeviceProfile, engine: 
         return scheme in PLAIN or kind in row.also
     if kind not in PLANNED_KINDS:
         return True
-    return all(_runs(stored, scheme, kind, container, device, engine)
-               for layer in where for stored in row.schemes_of(matrix, layer, spec))
+    return all(
+        _runs(stored, scheme, kind, container, device, engine)
+        for layer in where
+        for stored in row.schemes_of(matrix, layer, spec)
+    )
 
 
-def _runs(stored: str, scheme: str, kind: str, container: str, device: DeviceProfile,
-          engine: Engine | None) -> bool:
+def _runs(
+    stored: str,
+    scheme: str,
+    kind: str,
+    container: str,
+    device: DeviceProfile,
+    engine: Engine | None,
+) -> bool:
     """Whether weights in ``stored`` are what the plan runs as ``scheme``: the same, or the very
     weights whose activations the engine leaves in 16 bits here."""
     if stored in PLAIN or scheme in PLAIN:
         return stored in PLAIN and scheme in PLAIN
-    widened = WEIGHT_ONLY_OF.get(stored) == scheme \
-        and SCHEMES[stored].weight == SCHEMES[scheme].weight
+    widened = (
+        WEIGHT_ONLY_OF.get(stored) == scheme and SCHEMES[stored].weight == SCHEMES[scheme].weight
+    )
     if stored != scheme and not widened:
         return False
     if engine is None:
         return stored == scheme
     wanted = "supported" if stored == scheme else "emulated"
-    return any(cell(engine, device, "scheme", stored, kind_group(kind), name).status == wanted
-               for name in _containers(engine, container))
+    return any(
+        cell(engine, device, "scheme", stored, kind_group(kind), name).status == wanted
+        for name in _containers(engine, container)
+    )
 
 
 def _containers(engine: Engine, container: str) -> tuple[str, ...]:
@@ -158,8 +198,9 @@ def _containers(engine: Engine, container: str) -> tuple[str, ...]:
     return _READ_AS.get(container, (container,))
 
 
-def _differences(row: PublishedWeights, units: Sequence[Unit], kv: Sequence[str],
-                 spec: ModelSpec) -> tuple[str, ...]:
+def _differences(
+    row: PublishedWeights, units: Sequence[Unit], kv: Sequence[str], spec: ModelSpec
+) -> tuple[str, ...]:
     """Words on what a release has otherwise than the plan."""
     found = [row.note] if row.note else []
     held = {kind for kind, _, scheme in units if kind in _SMALL and scheme in PLAIN}
@@ -176,15 +217,28 @@ def _differences(row: PublishedWeights, units: Sequence[Unit], kv: Sequence[str]
 
 
 @cache
-def _formats(engine: str) -> tuple[tuple[tuple[int, ...], tuple[int, ...] | None, str,
-                                         MadeWhileLoading], ...]:
+def _formats(
+    engine: str,
+) -> tuple[tuple[tuple[int, ...], tuple[int, ...] | None, str, MadeWhileLoading], ...]:
     """(first version, version that ends it, devices, format) of ``data/loading_formats.csv``."""
     with (DATA / "loading_formats.csv").open(encoding="utf-8", newline="") as file:
         rows = [row for row in csv.DictReader(file) if row["engine"] == engine]
     for row in rows:
         if not {row["dense"], row["experts"]} - {""} <= set(SCHEMES):
             raise ValueError(f"loading_formats.csv: {row}")
-    return tuple((version_of(row["since"]), version_of(row["until"]) or None, row["device"],
-                  MadeWhileLoading(engine, row["dense"], row["experts"], row["command"],
-                                   row["note"], RuleSource(row["source"], row["date"])))
-                 for row in rows)
+    return tuple(
+        (
+            version_of(row["since"]),
+            version_of(row["until"]) or None,
+            row["device"],
+            MadeWhileLoading(
+                engine,
+                row["dense"],
+                row["experts"],
+                row["command"],
+                row["note"],
+                RuleSource(row["source"], row["date"]),
+            ),
+        )
+        for row in rows
+    )

@@ -41,8 +41,9 @@ class _Row:
     default: EngineDefault
 
 
-def engine_default(engine: str, device: DeviceProfile, spec: ModelSpec,
-                   released: Sequence[str]) -> EngineDefault | None:
+def engine_default(
+    engine: str, device: DeviceProfile, spec: ModelSpec, released: Sequence[str]
+) -> EngineDefault | None:
     """What ``engine`` does with a checkpoint whose linears are ``released`` in these schemes; None
     where no source says."""
     found = _default(engine, device, spec, released)
@@ -51,24 +52,40 @@ def engine_default(engine: str, device: DeviceProfile, spec: ModelSpec,
     return replace(found, kv=_model_type(spec))
 
 
-def own_cache(engine: str, device: DeviceProfile, spec: ModelSpec,
-              released: Sequence[str]) -> EngineDefault | None:
+def own_cache(
+    engine: str, device: DeviceProfile, spec: ModelSpec, released: Sequence[str]
+) -> EngineDefault | None:
     """The default of an engine that keeps its cache in a type of its own, whatever the checkpoint
     is in: a plain one, or the record of compressed attention; None where it follows the
     checkpoint, or no source says."""
     found = _default(engine, device, spec, released)
-    own = found is not None and found.kv != OF_THE_MODEL and (found.kv in PLAIN_CACHES or any(
-        cache_group(unit) == "compressed" for unit in cache_units(spec)))
+    own = (
+        found is not None
+        and found.kv != OF_THE_MODEL
+        and (
+            found.kv in PLAIN_CACHES
+            or any(cache_group(unit) == "compressed" for unit in cache_units(spec))
+        )
+    )
     return found if own else None
 
 
-def _default(engine: str, device: DeviceProfile, spec: ModelSpec,
-             released: Sequence[str]) -> EngineDefault | None:
+def _default(
+    engine: str, device: DeviceProfile, spec: ModelSpec, released: Sequence[str]
+) -> EngineDefault | None:
     """The first row that fits, as it stands."""
     groups = {cache_group(unit) for unit in cache_units(spec)}
-    return next((row.default for row in _rows()
-                 if row.engine == engine and on_device(row.device, device)
-                 and _covers(row.released, released) and _covers(row.cache, sorted(groups))), None)
+    return next(
+        (
+            row.default
+            for row in _rows()
+            if row.engine == engine
+            and on_device(row.device, device)
+            and _covers(row.released, released)
+            and _covers(row.cache, sorted(groups))
+        ),
+        None,
+    )
 
 
 def _covers(names: tuple[str, ...], wanted: Sequence[str]) -> bool:
@@ -85,8 +102,13 @@ def _model_type(spec: ModelSpec) -> str:
 def _rows() -> tuple[_Row, ...]:
     known = sources()
     with (DATA / "engine_defaults.csv").open(encoding="utf-8", newline="") as file:
-        return tuple(_Row(row["engine"], row["device"], tuple(row["released"].split()),
-                          tuple(row["cache"].split()),
-                          EngineDefault(row["scheme"], row["kv"], row["note"],
-                                        known[row["source"]]))
-                     for row in csv.DictReader(file))
+        return tuple(
+            _Row(
+                row["engine"],
+                row["device"],
+                tuple(row["released"].split()),
+                tuple(row["cache"].split()),
+                EngineDefault(row["scheme"], row["kv"], row["note"], known[row["source"]]),
+            )
+            for row in csv.DictReader(file)
+        )

@@ -29,10 +29,17 @@ WIDE = "f16"
 """What a tensor takes that fits no block."""
 ALL = "*"
 _TABLES = ("token_embd.weight", "per_layer_token_embd.weight")
-_KINDS = (("attn_qkv.weight", "attn_v"), ("attn_kv_b.weight", "attn_v"),
-          ("attn_v.weight", "attn_v"), ("attn_k.weight", "attn_k"), ("attn_q.weight", "attn_q"),
-          ("attn_output.weight", "attn_output"), ("ffn_up", "ffn_up"), ("ffn_gate", "ffn_gate"),
-          ("ffn_down", "ffn_down"))
+_KINDS = (
+    ("attn_qkv.weight", "attn_v"),
+    ("attn_kv_b.weight", "attn_v"),
+    ("attn_v.weight", "attn_v"),
+    ("attn_k.weight", "attn_k"),
+    ("attn_q.weight", "attn_q"),
+    ("attn_output.weight", "attn_output"),
+    ("ffn_up", "ffn_up"),
+    ("ffn_gate", "ffn_gate"),
+    ("ffn_down", "ffn_down"),
+)
 """What a name contains → what rules call the tensor; the first counts. Joined projections and
 latents' go with values."""
 _LAYER = re.compile(r"blk\.(\d+)\.")
@@ -86,8 +93,12 @@ class Typed:
     instead_of: str = ""
 
 
-def quantised_types(mix: str, base: str, tensors: Sequence[TypedTensor], traits: GgufTraits,
-                    ) -> dict[str, Typed]:
+def quantised_types(
+    mix: str,
+    base: str,
+    tensors: Sequence[TypedTensor],
+    traits: GgufTraits,
+) -> dict[str, Typed]:
     """The type of each tensor by name under ``mix``, whose own type is ``base``.
 
     Raises:
@@ -100,13 +111,17 @@ def quantised_types(mix: str, base: str, tensors: Sequence[TypedTensor], traits:
         if kind not in rules:
             rules[kind] = _left_of(_rules_of(kind, mix), traits)
         open_, placed = rules[kind]
-        key = (kind, tensor.columns, *((tensor.stacked, counted, total, layer_of(tensor.name))
-                                       if placed else ()))
+        key = (
+            kind,
+            tensor.columns,
+            *((tensor.stacked, counted, total, layer_of(tensor.name)) if placed else ()),
+        )
         typed = known.get(key)
         if typed is None:
             place = _Place(tensor, counted, traits.layers if total is None else total, base)
-            rule = next((r for r in open_
-                         if all(_holds(word, place, traits) for word in r.when)), None)
+            rule = next(
+                (r for r in open_ if all(_holds(word, place, traits) for word in r.when)), None
+            )
             typed = known[key] = fitted(base if rule is None else rule.type, tensor)
         found[tensor.name] = typed
     return found
@@ -126,8 +141,9 @@ def _left_of(rules: Sequence[TensorRule], traits: GgufTraits) -> tuple[list[Tens
 
 
 @by_identity(_MODELS, of=lambda tensors: (id(tensors),))
-def _counted(tensors: tuple[TypedTensor, ...],
-             ) -> list[tuple[TypedTensor, str, int, int | None]]:
+def _counted(
+    tensors: tuple[TypedTensor, ...],
+) -> list[tuple[TypedTensor, str, int, int | None]]:
     """(tensor, what rules call it, how many of its kind came before, of how many where that is not
     the layers) in the order of a file: what no mix changes."""
     tied = all(t.name != f"{OUTPUT}.weight" for t in tensors)
@@ -155,7 +171,9 @@ def fitted(wanted: str, tensor: TypedTensor) -> Typed:
     if not other:
         raise UnsupportedError(
             f"{tensor.name}: rows of {tensor.columns} are no whole blocks of {wanted}, and "
-            "llama-quantize has no type in its place", hint="another mix, or types by tensor")
+            "llama-quantize has no type in its place",
+            hint="another mix, or types by tensor",
+        )
     fits = other not in GGML_WEIGHTS or tensor.columns % GGML_WEIGHTS[other].elements == 0
     return Typed(other if fits else WIDE, wanted)
 
@@ -170,8 +188,10 @@ def fallback_of(name: str) -> str:
 def asks_for_imatrix(name: str, mix: str) -> bool:
     """Whether llama-quantize refuses a tensor of a layer in a type under ``mix`` without an
     importance matrix."""
-    return (name in GGML_WEIGHTS and bool(GGML_WEIGHTS[name].imatrix)) \
-        or (name, mix) == ("q2_k", "Q2_K_S")
+    return (name in GGML_WEIGHTS and bool(GGML_WEIGHTS[name].imatrix)) or (name, mix) == (
+        "q2_k",
+        "Q2_K_S",
+    )
 
 
 @record
@@ -201,15 +221,23 @@ def _holds(word: str, at: _Place, traits: GgufTraits) -> bool:
         return more_bits(place, total)
     if word == "inner":
         return total // 8 <= place < 7 * total // 8
-    return place < {"first-2": 2, "first-4": 4, "first-eighth": total // 8,
-                    "first-sixteenth": total // 16}[word]
+    return (
+        place
+        < {"first-2": 2, "first-4": 4, "first-eighth": total // 8, "first-sixteenth": total // 16}[
+            word
+        ]
+    )
 
 
 _OF_MODEL: dict[str, Callable[[GgufTraits], bool]] = {
-    "gqa4": lambda m: m.queries_per_key >= 4, "experts4": lambda m: m.experts >= 4,
-    "experts8": lambda m: m.experts == 8, "not-experts8": lambda m: m.experts != 8,
-    "70b": lambda m: m.is_70b, "imatrix": lambda m: m.imatrix,
-    "no-imatrix": lambda m: not m.imatrix}
+    "gqa4": lambda m: m.queries_per_key >= 4,
+    "experts4": lambda m: m.experts >= 4,
+    "experts8": lambda m: m.experts == 8,
+    "not-experts8": lambda m: m.experts != 8,
+    "70b": lambda m: m.is_70b,
+    "imatrix": lambda m: m.imatrix,
+    "no-imatrix": lambda m: not m.imatrix,
+}
 
 
 def more_bits(place: int, total: int) -> bool:
@@ -236,8 +264,11 @@ def _category(name: str, tied: bool) -> str:
 
 @cache
 def _rules_of(kind: str, mix: str) -> tuple[TensorRule, ...]:
-    return tuple(r for r in tensor_rules() if (kind in r.tensors or r.tensors == (ALL,))
-                 and (mix in r.mixes or r.mixes == (ALL,)))
+    return tuple(
+        r
+        for r in tensor_rules()
+        if (kind in r.tensors or r.tensors == (ALL,)) and (mix in r.mixes or r.mixes == (ALL,))
+    )
 
 
 @cache
@@ -245,6 +276,13 @@ def tensor_rules() -> tuple[TensorRule, ...]:
     """The rules, in order."""
     known = sources()
     with (DATA / "gguf_tensor_rules.csv").open(encoding="utf-8", newline="") as file:
-        return tuple(TensorRule(tuple(row["tensors"].split()), tuple(row["mixes"].split()),
-                                tuple(row["when"].split()), row["type"], known[row["source"]])
-                     for row in csv.DictReader(file))
+        return tuple(
+            TensorRule(
+                tuple(row["tensors"].split()),
+                tuple(row["mixes"].split()),
+                tuple(row["when"].split()),
+                row["type"],
+                known[row["source"]],
+            )
+            for row in csv.DictReader(file)
+        )

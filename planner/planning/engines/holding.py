@@ -26,8 +26,14 @@ class HoldingRule:
 
 def holding_rule(engine: Engine) -> HoldingRule | None:
     """What is known of a version of an engine; None where it holds none."""
-    return next((rule for rule in all_holding_rules()
-                 if rule.engine == engine.name and rule.since <= engine.version), None)
+    return next(
+        (
+            rule
+            for rule in all_holding_rules()
+            if rule.engine == engine.name and rule.since <= engine.version
+        ),
+        None,
+    )
 
 
 @cache
@@ -35,6 +41,13 @@ def all_holding_rules() -> tuple[HoldingRule, ...]:
     """Every row, in the order of the file."""
     known = sources()
     with (DATA / "engine_holding.csv").open(encoding="utf-8", newline="") as file:
-        return tuple(HoldingRule(row["engine"], version_of(row["since"]), int(row["steps"]),
-                                 row["flag"], known[row["source"]])
-                     for row in csv.DictReader(file))
+        return tuple(
+            HoldingRule(
+                row["engine"],
+                version_of(row["since"]),
+                int(row["steps"]),
+                row["flag"],
+                known[row["source"]],
+            )
+            for row in csv.DictReader(file)
+        )

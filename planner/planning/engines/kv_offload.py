@@ -48,14 +48,19 @@ def prefix_tier(engine: str, version: str, tier: str) -> PrefixTier | None:
     if engine == ANY_ENGINE:
         return THEORY
     known = parse_engine(f"{engine}@{version}".rstrip("@"))
-    return next((row for row in _rows() if row.engine == engine and row.tier == tier
-                 and _from(row, known)), None)
+    return next(
+        (row for row in _rows() if row.engine == engine and row.tier == tier and _from(row, known)),
+        None,
+    )
 
 
 def engines_with(tier: str) -> tuple[str, ...]:
     """The engines that have the tier, with the version since when."""
-    return tuple(f"{row.engine} {'.'.join(map(str, row.since))}" if row.since != (0,)
-                 else row.engine for row in _rows() if row.tier == tier)
+    return tuple(
+        f"{row.engine} {'.'.join(map(str, row.since))}" if row.since != (0,) else row.engine
+        for row in _rows()
+        if row.tier == tier
+    )
 
 
 def _from(row: PrefixTier, engine: Engine) -> bool:
@@ -65,8 +70,18 @@ def _from(row: PrefixTier, engine: Engine) -> bool:
 @cache
 def _rows() -> tuple[PrefixTier, ...]:
     with (DATA / "kv_offload.csv").open(encoding="utf-8", newline="") as file:
-        return tuple(PrefixTier(
-            row["engine"], row["tier"], tuple(int(part) for part in row["since"].split(".")),
-            row["includes"] == "yes", row["flag"], row["unit"], row["scope"],
-            tuple(row["more"].split()), row["source"], row["date"])
-            for row in csv.DictReader(file))
+        return tuple(
+            PrefixTier(
+                row["engine"],
+                row["tier"],
+                tuple(int(part) for part in row["since"].split(".")),
+                row["includes"] == "yes",
+                row["flag"],
+                row["unit"],
+                row["scope"],
+                tuple(row["more"].split()),
+                row["source"],
+                row["date"],
+            )
+            for row in csv.DictReader(file)
+        )

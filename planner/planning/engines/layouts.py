@@ -46,13 +46,16 @@ class LayoutRule:
 
 
 def layout_rules(engine: Engine, device: DeviceProfile) -> dict[str, LayoutRule]:
-    """The rule of every axis for a version of an engine on a device; axes without one are absent.
-    """
+    """The rule of every axis for a version of an engine on a device; axes without one are
+    absent."""
     found: dict[str, LayoutRule] = {}
     for rule in all_layout_rules():
-        if rule.engine == engine.name and rule.since <= engine.version \
-                and (rule.until is None or engine.version < rule.until) \
-                and on_device(rule.device, device):
+        if (
+            rule.engine == engine.name
+            and rule.since <= engine.version
+            and (rule.until is None or engine.version < rule.until)
+            and on_device(rule.device, device)
+        ):
             found.setdefault(rule.axis, rule)
     return found
 
@@ -64,8 +67,9 @@ def layout_refusal(engine: Engine, rules: Mapping[str, LayoutRule], layout: Layo
         rule = rules.get(axis)
         if rule is None:
             if getattr(layout, axis) > 1:
-                return Cell("unknown", f"no source says that {engine.name} takes {axis} above 1",
-                            None)
+                return Cell(
+                    "unknown", f"no source says that {engine.name} takes {axis} above 1", None
+                )
         elif not rule.allows(layout):
             return rule.cell
     return None
@@ -84,8 +88,19 @@ def all_layout_rules() -> tuple[LayoutRule, ...]:
     for row in rows:
         if row["axis"] not in AXES or row["takes"] not in TAKES or row["source"] not in known:
             raise ValueError(f"engine_layouts.csv: {row}")
-    return tuple(LayoutRule(
-        row["engine"], version_of(row["since"]), version_of(row["until"]) or None, row["device"],
-        row["axis"], row["takes"],
-        Cell("supported" if row["takes"] == "any" else "refused", row["note"],
-             known[row["source"]])) for row in rows)
+    return tuple(
+        LayoutRule(
+            row["engine"],
+            version_of(row["since"]),
+            version_of(row["until"]) or None,
+            row["device"],
+            row["axis"],
+            row["takes"],
+            Cell(
+                "supported" if row["takes"] == "any" else "refused",
+                row["note"],
+                known[row["source"]],
+            ),
+        )
+        for row in rows
+    )

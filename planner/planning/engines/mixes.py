@@ -70,8 +70,12 @@ def engine_mixes() -> dict[str, Mix]:
     """Every mixture by its name."""
     known = sources()
     with (DATA / "engine_mixes.csv").open(encoding="utf-8", newline="") as file:
-        return {row["name"]: Mix(row["engine"], row["name"], row["base"], row["note"],
-                                 known[row["source"]]) for row in csv.DictReader(file)}
+        return {
+            row["name"]: Mix(
+                row["engine"], row["name"], row["base"], row["note"], known[row["source"]]
+            )
+            for row in csv.DictReader(file)
+        }
 
 
 def mixes_of(engine: str) -> list[str]:
@@ -92,8 +96,9 @@ def mix_places(spec: ModelSpec, name: str, imatrix: bool = False) -> dict[Place,
         return {}
     try:
         matrices, tensors = _typed_tensors(spec)
-        typed = quantised_types(name, engine_mixes()[name].base, tensors,
-                                traits(spec, matrices, imatrix=imatrix))
+        typed = quantised_types(
+            name, engine_mixes()[name].base, tensors, traits(spec, matrices, imatrix=imatrix)
+        )
     except UnsupportedError:
         return {}
     found: dict[Place, MixedPlace] = {}
@@ -135,10 +140,12 @@ def _typed_tensors(spec: ModelSpec) -> tuple[tuple[GgufMatrix, ...], tuple[Typed
 def _together(types: tuple[Typed, ...]) -> MixedPlace:
     names = tuple(dict.fromkeys(one.type for one in types))
     schemes = [scheme_of_type(name) for name in names]
-    widest = max(schemes, key=lambda s: bits_per_element(SCHEMES[s].weight) if s in SCHEMES
-                 else 0.0)
-    return MixedPlace(widest, tuple(dict.fromkeys(t.instead_of for t in types if t.instead_of)),
-                      names)
+    widest = max(
+        schemes, key=lambda s: bits_per_element(SCHEMES[s].weight) if s in SCHEMES else 0.0
+    )
+    return MixedPlace(
+        widest, tuple(dict.fromkeys(t.instead_of for t in types if t.instead_of)), names
+    )
 
 
 def _tensor(spec: ModelSpec, one: GgufMatrix) -> TypedTensor:
@@ -156,19 +163,27 @@ def traits(spec: ModelSpec, matrices: tuple[GgufMatrix, ...], *, imatrix: bool) 
     layers = 1 + max((m.layer for m in matrices if m.layer is not None), default=-1)
     shared = [a for a in spec.attention if a.kind == "gqa"]
     # A latent is one head of keys and values; a delta net has none, and others' count is taken.
-    each = shared[0].heads // shared[0].kv_heads if shared else \
-        next((a.heads for a in spec.attention if a.kind == "mla"), 1)
+    each = (
+        shared[0].heads // shared[0].kv_heads
+        if shared
+        else next((a.heads for a in spec.attention if a.kind == "mla"), 1)
+    )
     large = _OF_70B.get(ARCHITECTURES[spec.model_type])
-    return GgufTraits(layers, each, spec.experts.count if spec.experts else 0,
-                      large is not None and layers == LAYERS_OF_70B and (each > 1 or not large),
-                      imatrix)
+    return GgufTraits(
+        layers,
+        each,
+        spec.experts.count if spec.experts else 0,
+        large is not None and layers == LAYERS_OF_70B and (each > 1 or not large),
+        imatrix,
+    )
 
 
 @lru_cache(maxsize=64)
 def mix_classes(spec: ModelSpec, engine: str) -> Classes:
     """What tells a place's layers apart: the types that the engine's mixes give to it."""
-    tables = [mix_places(spec, name, imatrix) for name in mixes_of(engine)
-              for imatrix in (False, True)]
+    tables = [
+        mix_places(spec, name, imatrix) for name in mixes_of(engine) for imatrix in (False, True)
+    ]
     seen: dict[Place, tuple[str, ...]] = {}
     for place in {place for table in tables for place in table}:
         seen[place] = tuple(table[place].scheme if place in table else "" for table in tables)
@@ -190,9 +205,13 @@ def mix_key(spec: ModelSpec, name: str, imatrix: bool = False) -> tuple[tuple[Pl
 def mix_schemes(spec: ModelSpec, name: str, imatrix: bool = False) -> tuple[str, ...]:
     """The schemes that a mix takes on a model, in the order of its tensors; none where it cannot
     be made."""
-    return tuple(dict.fromkeys(
-        one.scheme for (kind, _, _), one in mix_places(spec, name, imatrix).items()
-        if kind in TYPED_KINDS))
+    return tuple(
+        dict.fromkeys(
+            one.scheme
+            for (kind, _, _), one in mix_places(spec, name, imatrix).items()
+            if kind in TYPED_KINDS
+        )
+    )
 
 
 @lru_cache(maxsize=256)
@@ -214,9 +233,15 @@ def weighed_type(spec: ModelSpec, name: str) -> str:
     writes it, and for a name that is no mix."""
     if name not in engine_mixes():
         return ""
-    return next((of for (kind, _, _), one in mix_places(spec, name).items()
-                 for of in (one.types if kind in PLANNED_KINDS else ())
-                 if asks_for_imatrix(of, name)), "")
+    return next(
+        (
+            of
+            for (kind, _, _), one in mix_places(spec, name).items()
+            for of in (one.types if kind in PLANNED_KINDS else ())
+            if asks_for_imatrix(of, name)
+        ),
+        "",
+    )
 
 
 def fitted_scheme(module: Module, scheme: str) -> str:
@@ -236,14 +261,19 @@ def stand_in(scheme: str, columns: Iterable[int]) -> str:
     """The ggml scheme that llama-quantize takes for ``scheme`` in rows of ``columns`` elements: the
     first of its fallbacks whose blocks all of them are whole numbers of, or FP16."""
     widths = set(columns)
-    while (block := weight_type(scheme)) is not None \
-            and any(width % block.elements for width in widths):
+    while (block := weight_type(scheme)) is not None and any(
+        width % block.elements for width in widths
+    ):
         scheme = scheme_of_type(fallback_of(block.name) or WIDE)
     return scheme
 
 
 def stood_in(spec: ModelSpec, name: str, imatrix: bool = False) -> tuple[tuple[str, str], ...]:
     """(scheme, what stands in for it) of a mix, as rows are no whole blocks, once each."""
-    return tuple(dict.fromkeys(
-        (scheme_of_type(wanted), one.scheme) for one in mix_places(spec, name, imatrix).values()
-        for wanted in one.instead_of))
+    return tuple(
+        dict.fromkeys(
+            (scheme_of_type(wanted), one.scheme)
+            for one in mix_places(spec, name, imatrix).values()
+            for wanted in one.instead_of
+        )
+    )

@@ -57,8 +57,10 @@ class OffloadWay:
     @property
     def reason(self) -> str:
         """The notes with their sources, for people."""
-        return "; ".join(f"{note} ({source.title}, {source.date})"
-                         for note, source in zip(self.notes, self.sources, strict=True))
+        return "; ".join(
+            f"{note} ({source.title}, {source.date})"
+            for note, source in zip(self.notes, self.sources, strict=True)
+        )
 
 
 @record
@@ -77,22 +79,30 @@ def offload_way(engine: Engine, device: DeviceProfile, host: DeviceProfile) -> O
         UnsupportedError: no row says that it does; the message names engines that do.
     """
     units = {unit for unit, _ in host.rates}
-    found = [rule.way for rule in _rules() if rule.way.engine == engine.name
-             and rule.since <= engine.version
-             and (rule.until is None or engine.version < rule.until)
-             and on_device(rule.device, device)
-             and (rule.units == (_ANY,) or units & set(rule.units))]
+    found = [
+        rule.way
+        for rule in _rules()
+        if rule.way.engine == engine.name
+        and rule.since <= engine.version
+        and (rule.until is None or engine.version < rule.until)
+        and on_device(rule.device, device)
+        and (rule.units == (_ANY,) or units & set(rule.units))
+    ]
     if not found:
         others = [name for name in engine_names() if any(r.way.engine == name for r in _rules())]
         raise UnsupportedError(
             f"{engine.label}: no source says that it keeps weights in the memory of {host.id} "
-            f"beside {device.id}", hint=f"--engine {' or '.join(others)}, or leave --host out")
+            f"beside {device.id}",
+            hint=f"--engine {' or '.join(others)}, or leave --host out",
+        )
     schemes = {name for way in found for name in way.schemes}
     whole = any(not way.schemes for way in found)
     return replace(
-        found[0], schemes=() if whole else tuple(s for s in SCHEMES if s in schemes),
+        found[0],
+        schemes=() if whole else tuple(s for s in SCHEMES if s in schemes),
         notes=tuple(note for way in found for note in way.notes),
-        sources=tuple(source for way in found for source in way.sources))
+        sources=tuple(source for way in found for source in way.sources),
+    )
 
 
 @cache
@@ -105,15 +115,30 @@ def _rules() -> tuple[_Rule, ...]:
 def _rule(row: dict[str, str], origins: dict[str, RuleSource]) -> _Rule:
     schemes = () if row["schemes"] == _ANY else tuple(row["schemes"].split())
     groups = tuple(row["kinds"].split())
-    if not set(schemes) <= set(SCHEMES) or not set(groups) <= set(KINDS_OF) \
-            or row["places"] not in ("layers", "experts") \
-            or row["mode"] not in ("computed", "fetched") or row["together"] not in ("yes", "no"):
+    if (
+        not set(schemes) <= set(SCHEMES)
+        or not set(groups) <= set(KINDS_OF)
+        or row["places"] not in ("layers", "experts")
+        or row["mode"] not in ("computed", "fetched")
+        or row["together"] not in ("yes", "no")
+    ):
         raise ValueError(f"engine_offloads.csv: {row}")
     return _Rule(
-        version_of(row["since"]) or (), version_of(row["until"]) or None, row["device"],
+        version_of(row["since"]) or (),
+        version_of(row["until"]) or None,
+        row["device"],
         tuple(row["units"].split()),
-        OffloadWay(row["engine"], groups, cast("Place", row["places"]), cast("Mode", row["mode"]),
-                   int(row["fetched_from"]), int(row["prompt_tokens"]),
-                   row["together"] == "yes",
-                   float(row["activation_bytes"]), schemes, (row["note"],),
-                   (origins[row["source"]],)))
+        OffloadWay(
+            row["engine"],
+            groups,
+            cast("Place", row["places"]),
+            cast("Mode", row["mode"]),
+            int(row["fetched_from"]),
+            int(row["prompt_tokens"]),
+            row["together"] == "yes",
+            float(row["activation_bytes"]),
+            schemes,
+            (row["note"],),
+            (origins[row["source"]],),
+        ),
+    )

@@ -27,11 +27,16 @@ def handed_over(engine: Engine, device: DeviceProfile, spec: ModelSpec, layout: 
 def pool_refusal(engine: Engine, device: DeviceProfile, spec: ModelSpec) -> str:
     """Why ``engine`` serves no pools of ``device``; empty where it hands over some cache."""
     if any(a.kind == "linear" for a in spec.attention):
-        return f"{engine.label}: no source says that the states of linear attention are handed " \
-               "over between layouts"
+        return (
+            f"{engine.label}: no source says that the states of linear attention are handed "
+            "over between layouts"
+        )
     found = [handed_over(engine, device, spec, layout) for layout in kv_layout_ids()]
     if any(one.status == "supported" for one in found):
         return ""
     said = next((one.reason for one in found if one.source is not None), "")
-    return f"{engine.label}: {said}" if said else \
-        f"{engine.label}: no source says that it serves pools on {device.id}"
+    return (
+        f"{engine.label}: {said}"
+        if said
+        else f"{engine.label}: no source says that it serves pools on {device.id}"
+    )

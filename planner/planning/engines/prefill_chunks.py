@@ -43,17 +43,30 @@ class _Row:
 def prefill_chunk(engine: str, device: DeviceProfile) -> PrefillChunk:
     """The default of ``engine`` on ``device``."""
     gib = device.capacity_bytes.value / 2**30
-    return next((row.chunk for row in _rows() if row.engine == engine
-                 and on_device(row.device, device) and gib >= row.from_gib
-                 and (not row.ids or device.id.startswith(row.ids))),
-                PrefillChunk(COMMON, "", None))
+    return next(
+        (
+            row.chunk
+            for row in _rows()
+            if row.engine == engine
+            and on_device(row.device, device)
+            and gib >= row.from_gib
+            and (not row.ids or device.id.startswith(row.ids))
+        ),
+        PrefillChunk(COMMON, "", None),
+    )
 
 
 @cache
 def _rows() -> tuple[_Row, ...]:
     known = sources()
     with (DATA / "prefill_chunks.csv").open(encoding="utf-8", newline="") as file:
-        return tuple(_Row(row["engine"], row["device"], tuple(row["ids"].split()),
-                          float(row["from_gib"]),
-                          PrefillChunk(int(row["tokens"]), row["flag"], known[row["source"]]))
-                     for row in csv.DictReader(file))
+        return tuple(
+            _Row(
+                row["engine"],
+                row["device"],
+                tuple(row["ids"].split()),
+                float(row["from_gib"]),
+                PrefillChunk(int(row["tokens"]), row["flag"], known[row["source"]]),
+            )
+            for row in csv.DictReader(file)
+        )

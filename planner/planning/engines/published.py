@@ -22,8 +22,21 @@ from planner.planning.engines.rules import DATA
 from planner.records import record
 
 CHECKPOINTS_VARIABLE = "PLAN_CHECKPOINTS"
-COLUMNS = ("model", "repository", "of", "attention", "dense", "experts", "plain", "also", "kv",
-           "container", "note", "source", "seen")
+COLUMNS = (
+    "model",
+    "repository",
+    "of",
+    "attention",
+    "dense",
+    "experts",
+    "plain",
+    "also",
+    "kv",
+    "container",
+    "note",
+    "source",
+    "seen",
+)
 NEEDED = ("model", "repository", "container", "source", "seen")
 ATTENTION_KINDS = ("attention-qkv", "mla-q", "mla-kv", "attention-out", "linear-attention")
 PLAIN_SCHEME = "bf16"
@@ -61,8 +74,13 @@ class PublishedWeights:
         """The scheme or mix of the linears of ``kind``."""
         if kind in self.plain:
             return PLAIN_SCHEME
-        name = self.experts if kind in EXPERT_KINDS else \
-            self.attention if kind in ATTENTION_KINDS else self.dense
+        name = (
+            self.experts
+            if kind in EXPERT_KINDS
+            else self.attention
+            if kind in ATTENTION_KINDS
+            else self.dense
+        )
         return name or PLAIN_SCHEME
 
     def schemes_of(self, matrix: str, layer: int, spec: ModelSpec) -> frozenset[str]:
@@ -72,8 +90,11 @@ class PublishedWeights:
         name = self.group(kind)
         if name not in engine_mixes():
             return frozenset((name,))
-        return frozenset(one.scheme for (k, p, n), one in mix_places(spec, name).items()
-                         if (k, n) == (kind, layer) and part in ("", p))
+        return frozenset(
+            one.scheme
+            for (k, p, n), one in mix_places(spec, name).items()
+            if (k, n) == (kind, layer) and part in ("", p)
+        )
 
 
 def published(model: str) -> tuple[PublishedWeights, ...]:
@@ -96,13 +117,15 @@ def read_published(path: str | os.PathLike[str]) -> tuple[PublishedWeights, ...]
         with Path(path).open(encoding="utf-8-sig", newline="") as file:
             reader = csv.DictReader(file)
             _check_columns(str(path), reader.fieldnames or ())
-            return tuple(_row(f"{path}, line {number}", row)
-                         for number, row in enumerate(reader, start=2))
+            return tuple(
+                _row(f"{path}, line {number}", row) for number, row in enumerate(reader, start=2)
+            )
     except UnicodeDecodeError:
         raise DataError(f"{path} is not UTF-8 text", hint="save it as CSV in UTF-8") from None
     except OSError as error:
-        raise InputError(f"{path}: {error.strerror or error}",
-                         hint=f"check the files of {CHECKPOINTS_VARIABLE}") from None
+        raise InputError(
+            f"{path}: {error.strerror or error}", hint=f"check the files of {CHECKPOINTS_VARIABLE}"
+        ) from None
 
 
 def _own_files() -> list[str]:
@@ -118,11 +141,13 @@ def _check_columns(path: str, names: Sequence[str]) -> None:
     unknown = [name for name in names if name not in COLUMNS]
     missing = [name for name in NEEDED if name not in names]
     if unknown:
-        raise DataError(f"{path}: unknown column {unknown[0]!r}",
-                        hint=nearest_names(unknown[0], COLUMNS))
+        raise DataError(
+            f"{path}: unknown column {unknown[0]!r}", hint=nearest_names(unknown[0], COLUMNS)
+        )
     if missing:
-        raise DataError(f"{path}: column {missing[0]!r} is missing",
-                        hint="columns: " + ", ".join(COLUMNS))
+        raise DataError(
+            f"{path}: column {missing[0]!r} is missing", hint="columns: " + ", ".join(COLUMNS)
+        )
 
 
 def _row(where: str, row: dict[str, str]) -> PublishedWeights:
@@ -131,23 +156,35 @@ def _row(where: str, row: dict[str, str]) -> PublishedWeights:
     values = {name: (row.get(name) or "").strip() for name in COLUMNS}
     for name in NEEDED:
         if not values[name]:
-            raise DataError(f"{where}: {name} is empty", hint="a release needs its "
-                            + ", ".join(NEEDED))
+            raise DataError(
+                f"{where}: {name} is empty", hint="a release needs its " + ", ".join(NEEDED)
+            )
     for name in ("attention", "dense", "experts"):
         _known(where, name, filter(None, [values[name]]), [*SCHEMES, *engine_mixes()])
     _known(where, "kv", filter(None, [values["kv"]]), KV_LAYOUTS)
     _known(where, "plain", values["plain"].split(), PLANNED_KINDS)
     _known(where, "also", values["also"].split(), AS_RELEASED_KINDS)
     return PublishedWeights(
-        values["model"], values["repository"], values["of"], values["attention"], values["dense"],
-        values["experts"], tuple(values["plain"].split()), tuple(values["also"].split()),
-        values["kv"], tuple(values["container"].split()), values["note"], values["source"],
-        values["seen"])
+        values["model"],
+        values["repository"],
+        values["of"],
+        values["attention"],
+        values["dense"],
+        values["experts"],
+        tuple(values["plain"].split()),
+        tuple(values["also"].split()),
+        values["kv"],
+        tuple(values["container"].split()),
+        values["note"],
+        values["source"],
+        values["seen"],
+    )
 
 
 def _known(where: str, column: str, names: Iterable[str], known: Iterable[str]) -> None:
     valid = list(known)
     for name in names:
         if name not in valid:
-            raise DataError(f"{where}: {column} {name!r} is unknown",
-                            hint=nearest_names(name, valid))
+            raise DataError(
+                f"{where}: {column} {name!r} is unknown", hint=nearest_names(name, valid)
+            )

@@ -35,16 +35,20 @@ class Route:
     choice: Choice
 
 
-def scheme_choice(engine: Engine, device: DeviceProfile, scheme: str, group: str,
-                  container: str) -> Choice | None:
+def scheme_choice(
+    engine: Engine, device: DeviceProfile, scheme: str, group: str, container: str
+) -> Choice | None:
     """What ``engine`` runs ``scheme`` on for modules of ``group`` (dense, experts) in a checkpoint
     of the format ``container``; None where no source says, or for another group."""
     if group not in ("dense", EXPERTS):
         return None
     module: Module = "moe" if group == EXPERTS else "dense"
     here = device.compute_capability
-    if scheme == "fp8-w8a16" and here is not None \
-            and tuple(int(part) for part in here.split(".")) < _FP8_FROM:
+    if (
+        scheme == "fp8-w8a16"
+        and here is not None
+        and tuple(int(part) for part in here.split(".")) < _FP8_FROM
+    ):
         scheme = "fp8-block"
     return chosen(engine.name, engine.version, here, module, scheme, case=container)
 
@@ -54,13 +58,15 @@ def cache_choice(engine: Engine, device: DeviceProfile, layout: str, case: str) 
     :func:`planner.throughput.engine_kernels.chosen`. FP32 caches were not asked for there: what
     takes no 16-bit cache takes no wider one."""
     asked = "bf16" if layout == "fp32" else layout
-    choice = chosen(engine.name, engine.version, device.compute_capability, "attention", asked,
-                    case=case)
+    choice = chosen(
+        engine.name, engine.version, device.compute_capability, "attention", asked, case=case
+    )
     return None if asked != layout and choice is not None and choice.path != "refused" else choice
 
 
-def route(engine: Engine | None, device: DeviceProfile, scheme: str, group: str,
-          container: str) -> Route | None:
+def route(
+    engine: Engine | None, device: DeviceProfile, scheme: str, group: str, container: str
+) -> Route | None:
     """The kernel of another scheme that ``scheme`` runs on; None where it runs on its own."""
     if engine is None or scheme not in WEIGHT_ONLY_OF:
         return None
@@ -74,12 +80,12 @@ def route(engine: Engine | None, device: DeviceProfile, scheme: str, group: str,
 def same_weights(scheme: str) -> bool:
     """Whether the weight-only twin of ``scheme`` multiplies the very values that it stores."""
     twin = WEIGHT_ONLY_OF.get(scheme, "")
-    return twin != "" and (scheme in _SAME_VALUES
-                           or SCHEMES[twin].weight == SCHEMES[scheme].weight)
+    return twin != "" and (scheme in _SAME_VALUES or SCHEMES[twin].weight == SCHEMES[scheme].weight)
 
 
-def twin_of(engine: Engine | None, device: DeviceProfile, scheme: str,
-            groups: Sequence[str]) -> Route | None:
+def twin_of(
+    engine: Engine | None, device: DeviceProfile, scheme: str, groups: Sequence[str]
+) -> Route | None:
     """The route of a scheme that ``device`` has no unit for, where ``engine`` serves it weight-only
     in every one of ``groups`` with the very weights; None elsewhere."""
     if not refusal(device, SCHEMES[scheme]) or not same_weights(scheme):
@@ -89,11 +95,16 @@ def twin_of(engine: Engine | None, device: DeviceProfile, scheme: str,
     return known[0] if known and len(known) == len(found) else None
 
 
-def route_words(engine: Engine, device: DeviceProfile, found: Route, group: str,
-                ) -> tuple[str, str, str]:
+def route_words(
+    engine: Engine,
+    device: DeviceProfile,
+    found: Route,
+    group: str,
+) -> tuple[str, str, str]:
     """(key, value, reason) of a note on ``found``."""
     choice = found.choice
-    return (f"kernel of {found.asked} {group}",
-            f"{choice.kernel} by {engine.label} on {device.id}: weight-only, priced as "
-            f"{found.runs_as}",
-            f"{choice.reason} (read in {engine.name} {choice.read_in}: {choice.source})")
+    return (
+        f"kernel of {found.asked} {group}",
+        f"{choice.kernel} by {engine.label} on {device.id}: weight-only, priced as {found.runs_as}",
+        f"{choice.reason} (read in {engine.name} {choice.read_in}: {choice.source})",
+    )

@@ -35,8 +35,7 @@ Status = Literal["supported", "emulated", "refused", "unquantised", "unknown"]
 STATUSES: tuple[Status, ...] = ("supported", "emulated", "refused", "unquantised", "unknown")
 KINDS = ("*", "dense", "experts", *AS_RELEASED_KINDS)
 """Words of the column ``kinds``; rules of caches have their own (see :func:`cache_group`)."""
-AXES = ("scheme", "kv", "mixed", "caches", "fused", "dtypes", "split", "decided", "alike",
-        "pools")
+AXES = ("scheme", "kv", "mixed", "caches", "fused", "dtypes", "split", "decided", "alike", "pools")
 PLAIN = ("bf16", "fp16", "fp32")
 """Schemes of the server's own data type: every checkpoint format may leave modules in it."""
 DATA = Path(__file__).resolve().parents[1] / "data"
@@ -98,12 +97,18 @@ class Rule:
     def fits(self, engine: Engine, device: DeviceProfile, kind: str, container: str) -> bool:
         """Whether the rule is about this engine, device, kind of module and checkpoint format;
         an empty ``kind`` or ``container`` fits all."""
-        return (self.engine == engine.name and self.since <= engine.version
-                and (self.until is None or engine.version < self.until)
-                and on_device(self.device, device)
-                and (not kind or kind in self.kinds
-                     or (_ANY in self.kinds and kind not in AS_RELEASED_KINDS))
-                and (not container or self.containers == (_ANY,) or container in self.containers))
+        return (
+            self.engine == engine.name
+            and self.since <= engine.version
+            and (self.until is None or engine.version < self.until)
+            and on_device(self.device, device)
+            and (
+                not kind
+                or kind in self.kinds
+                or (_ANY in self.kinds and kind not in AS_RELEASED_KINDS)
+            )
+            and (not container or self.containers == (_ANY,) or container in self.containers)
+        )
 
 
 def kind_group(kind: str) -> str:
@@ -125,8 +130,9 @@ def cache_group(unit: CacheUnit) -> str:
     return "latent-sparse" if unit.attention.indexer_topk else "latent-dense"
 
 
-def cell(engine: Engine, device: DeviceProfile, axis: str, name: str, kind: str,
-         container: str) -> Cell:
+def cell(
+    engine: Engine, device: DeviceProfile, axis: str, name: str, kind: str, container: str
+) -> Cell:
     """What is known of ``name`` (a scheme or cache layout) for ``kind`` in ``container``; without
     one, in the checkpoint format where it fares best. Where no row speaks against it, the engine's
     own choice of kernels may."""
@@ -134,15 +140,22 @@ def cell(engine: Engine, device: DeviceProfile, axis: str, name: str, kind: str,
         return barred
     if not container and axis == "scheme" and name not in PLAIN:
         each = [cell(engine, device, axis, name, kind, one) for one in containers(engine)]
-        return min(each, key=lambda c: (STATUSES.index(c.status), c.source is None),
-                   default=UNKNOWN)
+        return min(
+            each, key=lambda c: (STATUSES.index(c.status), c.source is None), default=UNKNOWN
+        )
     found = _by_rule(engine, device, axis, name, kind, container)
     if found.status not in ("supported", "unknown") or axis not in ("scheme", "kv"):
         return found
-    choice = scheme_choice(engine, device, name, kind, container) if axis == "scheme" \
+    choice = (
+        scheme_choice(engine, device, name, kind, container)
+        if axis == "scheme"
         else cache_choice(engine, device, name, kind)
-    return found if choice is None or choice.path not in ("refused", "unknown") \
+    )
+    return (
+        found
+        if choice is None or choice.path not in ("refused", "unknown")
         else _of_choice(engine, choice)
+    )
 
 
 def on_platform(engine: Engine, device: DeviceProfile) -> Cell | None:
@@ -150,8 +163,7 @@ def on_platform(engine: Engine, device: DeviceProfile) -> Cell | None:
     CPUs, and devices that name no platform, need no row: None."""
     found = next((rule.cell for rule in _platforms() if rule.fits(engine, device, "", "")), None)
     if found is None and device.platform not in COMMON:
-        return Cell("unknown", f"no source says that {engine.name} runs on {device.platform}",
-                    None)
+        return Cell("unknown", f"no source says that {engine.name} runs on {device.platform}", None)
     return found
 
 
@@ -169,26 +181,35 @@ def _of_choice(engine: Engine, choice: Choice) -> Cell:
     return Cell("unknown", f"{choice.kernel} is chosen; whether it runs was not checked", source)
 
 
-def _by_rule(engine: Engine, device: DeviceProfile, axis: str, name: str, kind: str,
-             container: str) -> Cell:
+def _by_rule(
+    engine: Engine, device: DeviceProfile, axis: str, name: str, kind: str, container: str
+) -> Cell:
     for rule in rules(axis, engine.name):
-        if (name in rule.names or rule.names == (_ANY,)) \
-                and rule.fits(engine, device, kind, container):
+        if (name in rule.names or rule.names == (_ANY,)) and rule.fits(
+            engine, device, kind, container
+        ):
             return rule.cell
     return UNKNOWN
 
 
 def rule_names(engine: Engine, device: DeviceProfile, axis: str) -> tuple[tuple[str, ...], ...]:
     """The names of every rule of ``axis`` that holds, in order."""
-    return tuple(rule.names for rule in rules(axis, engine.name)
-                 if rule.fits(engine, device, "", ""))
+    return tuple(
+        rule.names for rule in rules(axis, engine.name) if rule.fits(engine, device, "", "")
+    )
 
 
 def requantised(engine: Engine, device: DeviceProfile, scheme: str) -> Cell | None:
     """What ``engine`` makes of ``scheme`` on its own account: the row of the axis ``alike`` in
     which another scheme is the last; None where it takes it as it is."""
-    return next((rule.cell for rule in rules("alike", engine.name) if scheme in rule.names[:-1]
-                 and rule.fits(engine, device, "", "")), None)
+    return next(
+        (
+            rule.cell
+            for rule in rules("alike", engine.name)
+            if scheme in rule.names[:-1] and rule.fits(engine, device, "", "")
+        ),
+        None,
+    )
 
 
 def types_apart(engine: Engine, device: DeviceProfile) -> bool:
@@ -203,18 +224,25 @@ def decided_too(engine: Engine, device: DeviceProfile) -> tuple[str, ...]:
     return tuple(kind for names in rule_names(engine, device, "decided") for kind in names)
 
 
-def split_problem(engine: Engine, device: DeviceProfile, spec: ModelSpec, kind: str,
-                  scheme: str) -> str:
+def split_problem(
+    engine: Engine, device: DeviceProfile, spec: ModelSpec, kind: str, scheme: str
+) -> str:
     """Why a scheme's blocks do not fill the rows of the matrices that an engine splits MLA's kv_b
     into; empty if they do, or it splits none."""
     weight = SCHEMES[scheme].weight
-    if weight.block_bytes is None or weight.scale is None \
-            or not any(kind in names for names in rule_names(engine, device, "split")):
+    if (
+        weight.block_bytes is None
+        or weight.scale is None
+        or not any(kind in names for names in rule_names(engine, device, "split"))
+    ):
         return ""
     block = weight.scale.block_columns
     short = sorted({a.nope_dim for a in spec.attention if a.kind == "mla" and a.nope_dim % block})
-    return f"{engine.name} splits kv_b; rows of {short[0]} are not whole blocks of {block}" \
-        if short else ""
+    return (
+        f"{engine.name} splits kv_b; rows of {short[0]} are not whole blocks of {block}"
+        if short
+        else ""
+    )
 
 
 def containers(engine: Engine) -> tuple[str, ...]:
@@ -226,8 +254,11 @@ def containers(engine: Engine) -> tuple[str, ...]:
 def formats_of(engine: Engine, spec: ModelSpec) -> tuple[str, ...]:
     """The checkpoint formats of :func:`containers` in which weights of ``spec`` can be written;
     one that they are released in, and nothing else is written in, goes first."""
-    able = [c for c in containers(engine)
-            if c not in OF_RELEASES or spec.quantization.startswith(OF_RELEASES[c])]
+    able = [
+        c
+        for c in containers(engine)
+        if c not in OF_RELEASES or spec.quantization.startswith(OF_RELEASES[c])
+    ]
     if OF_V4 in containers(engine) and any(a.kind in COMPRESSED for a in spec.attention):
         return (OF_V4,)
     return tuple(sorted(able, key=lambda c: c not in OF_RELEASES))
@@ -238,8 +269,14 @@ def newest(engine: str) -> tuple[int, ...]:
     """The newest version that a row, or the engine's default, names: what it does later, no source
     says."""
     rows = [r for r in _all() if r.engine == engine]
-    return max([default_version(engine), *read_versions(engine), *(r.since for r in rows),
-                *(r.until for r in rows if r.until is not None)])
+    return max(
+        [
+            default_version(engine),
+            *read_versions(engine),
+            *(r.since for r in rows),
+            *(r.until for r in rows if r.until is not None),
+        ]
+    )
 
 
 @cache
@@ -259,11 +296,20 @@ def sources() -> dict[str, RuleSource]:
 def _platforms() -> tuple[Rule, ...]:
     known = sources()
     with (DATA / "engine_platforms.csv").open(encoding="utf-8", newline="") as file:
-        return tuple(Rule(
-            row["engine"], version_of(row["since"]) or (), version_of(row["until"]) or None,
-            row["device"], "platform", (), (_ANY,), (_ANY,),
-            Cell(_status(row), row["note"], known[row["source"]]))
-            for row in csv.DictReader(file))
+        return tuple(
+            Rule(
+                row["engine"],
+                version_of(row["since"]) or (),
+                version_of(row["until"]) or None,
+                row["device"],
+                "platform",
+                (),
+                (_ANY,),
+                (_ANY,),
+                Cell(_status(row), row["note"], known[row["source"]]),
+            )
+            for row in csv.DictReader(file)
+        )
 
 
 def _status(row: dict[str, str]) -> Status:
@@ -286,15 +332,25 @@ def _rule(row: dict[str, str], origins: dict[str, RuleSource]) -> Rule:
         raise ValueError(f"engine_matrix.csv: {row}")
     names = tuple(row["names"].split())
     known = {"scheme": SCHEMES, "kv": KV_LAYOUTS, "pools": KV_LAYOUTS}.get(row["axis"])
-    if known is not None and names != (_ANY,) and not all(
-            name in known or (known is SCHEMES and stored_scheme(name)) for name in names):
+    if (
+        known is not None
+        and names != (_ANY,)
+        and not all(name in known or (known is SCHEMES and stored_scheme(name)) for name in names)
+    ):
         raise ValueError(f"engine_matrix.csv: {names} are no {row['axis']} names")
     if row["axis"] in ("scheme", "mixed") and not set(row["kinds"].split()) <= set(KINDS):
         raise ValueError(f"engine_matrix.csv: {row['kinds']} are no kinds of modules")
-    return Rule(row["engine"], version_of(row["since"]) or (), version_of(row["until"]) or None,
-                row["device"], row["axis"], names, tuple(row["kinds"].split()),
-                tuple(row["containers"].split()),
-                Cell(status, row["note"], origins[row["source"]]))
+    return Rule(
+        row["engine"],
+        version_of(row["since"]) or (),
+        version_of(row["until"]) or None,
+        row["device"],
+        row["axis"],
+        names,
+        tuple(row["kinds"].split()),
+        tuple(row["containers"].split()),
+        Cell(status, row["note"], origins[row["source"]]),
+    )
 
 
 def version_of(text: str) -> tuple[int, ...]:
@@ -306,8 +362,9 @@ def on_device(wanted: str, device: DeviceProfile) -> bool:
     """Whether a row's ``device`` holds here: ``*``, ``gpu`` (of CUDA, or without a platform),
     ``cpu``, a platform (``rocm``), a target (``gfx942``), or ranges of compute capability, ends
     included (``8.0-8.6 8.9-9.0``; ``10.0-`` has no upper end)."""
-    return wanted == _ANY or _holds(wanted, device.kind, device.platform, device.target,
-                                    device.compute_capability)
+    return wanted == _ANY or _holds(
+        wanted, device.kind, device.platform, device.target, device.compute_capability
+    )
 
 
 @lru_cache(maxsize=8192)
@@ -324,5 +381,6 @@ def _holds(wanted: str, kind: str, platform: str, target: str, capability: str |
         return False
     here = version_of(capability)
     ends = [one.partition("-") for one in words if one[0].isdigit() and "." in one]
-    return any(version_of(low) <= here and (not high or here <= version_of(high))
-               for low, _, high in ends)
+    return any(
+        version_of(low) <= here and (not high or here <= version_of(high)) for low, _, high in ends
+    )

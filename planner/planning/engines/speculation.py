@@ -23,8 +23,8 @@ SPEC_VOCAB_MAX_SIZE_DIFFERENCE); elsewhere none."""
 
 @record
 class SpeculationRule:
-    """One row: whether an engine verifies tokens that one kind drafts; ``method`` is its own word.
-    """
+    """One row: whether an engine verifies tokens that one kind drafts; ``method`` is its own
+    word."""
 
     engine: str
     since: tuple[int, ...]
@@ -38,12 +38,23 @@ class SpeculationRule:
 def speculation_rule(engine: Engine, device: DeviceProfile, kind: str) -> SpeculationRule:
     """What is known of one kind on a version of an engine and a device."""
     for rule in all_speculation_rules():
-        if rule.engine == engine.name and rule.since <= engine.version \
-                and (rule.until is None or engine.version < rule.until) \
-                and on_device(rule.device, device) and rule.kind in (kind, ANY_KIND):
+        if (
+            rule.engine == engine.name
+            and rule.since <= engine.version
+            and (rule.until is None or engine.version < rule.until)
+            and on_device(rule.device, device)
+            and rule.kind in (kind, ANY_KIND)
+        ):
             return rule
-    return SpeculationRule(engine.name, (), None, ANY_KIND, kind, "", Cell(
-        "unknown", f"no source says that {engine.name} serves it on {device.id}", None))
+    return SpeculationRule(
+        engine.name,
+        (),
+        None,
+        ANY_KIND,
+        kind,
+        "",
+        Cell("unknown", f"no source says that {engine.name} serves it on {device.id}", None),
+    )
 
 
 @cache
@@ -59,8 +70,19 @@ def all_speculation_rules() -> tuple[SpeculationRule, ...]:
     for row in rows:
         if row["serves"] not in ("yes", "no") or row["source"] not in known:
             raise ValueError(f"engine_speculation.csv: {row}")
-    return tuple(SpeculationRule(
-        row["engine"], version_of(row["since"]), version_of(row["until"]) or None, row["device"],
-        row["kind"], row["method"],
-        Cell("supported" if row["serves"] == "yes" else "refused", row["note"],
-             known[row["source"]])) for row in rows)
+    return tuple(
+        SpeculationRule(
+            row["engine"],
+            version_of(row["since"]),
+            version_of(row["until"]) or None,
+            row["device"],
+            row["kind"],
+            row["method"],
+            Cell(
+                "supported" if row["serves"] == "yes" else "refused",
+                row["note"],
+                known[row["source"]],
+            ),
+        )
+        for row in rows
+    )

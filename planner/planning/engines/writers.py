@@ -44,45 +44,66 @@ def unwritable(spec: ModelSpec, kind: str, scheme: str, container: str, reader: 
     What an engine that no exporter knows reads is for the matrix to say.
     """
     judged = {name for one in writers().values() for name in one.readers}
-    if scheme not in PLAIN and container in writers() and reader in judged \
-            and reader not in writers()[container].readers:
+    if (
+        scheme not in PLAIN
+        and container in writers()
+        and reader in judged
+        and reader not in writers()[container].readers
+    ):
         return f"no export in {container} is made for {reader}"
-    return next((why for row in _matrices(spec, kind)
-                 if (why := _against(spec, row, scheme, container))), "")
+    return next(
+        (why for row in _matrices(spec, kind) if (why := _against(spec, row, scheme, container))),
+        "",
+    )
 
 
 def _against(spec: ModelSpec, row: TensorRow, scheme: str, container: str) -> str:
     released = row.scheme is not None and _holds(scheme, row.scheme)
     if row.stacked and row.scheme is not None:
         keeps = released and container in (*OF_RELEASES, GGUF)
-        return "" if keeps else (f"the experts of a layer are one tensor released in {row.scheme}, "
-                                 f"which nothing writes in {scheme}")
+        return (
+            ""
+            if keeps
+            else (
+                f"the experts of a layer are one tensor released in {row.scheme}, "
+                f"which nothing writes in {scheme}"
+            )
+        )
     if released or scheme in PLAIN or not container:
         return ""
     writer = writers().get(container)
     if writer is None or scheme not in writer.schemes:
         return f"no exporter writes {scheme} in {container}"
-    if row.stacked and (writer.stacked == "no"
-                        or (writer.stacked == "split" and not splits_experts(spec))):
+    if row.stacked and (
+        writer.stacked == "no" or (writer.stacked == "split" and not splits_experts(spec))
+    ):
         return f"the experts of a layer are one tensor, which nothing writes in {container}"
-    if container == GGUF and row.layers and not row.name.startswith(GGUF_BLOCK) and (
-            spec.model_type not in ARCHITECTURES or not gguf_stems(row.name)):
+    if (
+        container == GGUF
+        and row.layers
+        and not row.name.startswith(GGUF_BLOCK)
+        and (spec.model_type not in ARCHITECTURES or not gguf_stems(row.name))
+    ):
         return f"the name of {row.name} in GGUF files is not known"
     return ""
 
 
 def _holds(scheme: str, released: str) -> bool:
     """Whether weights ``released`` in a scheme are those of ``scheme``."""
-    return WEIGHT_ONLY_OF.get(released) == scheme \
-        or SCHEMES[released].weight == SCHEMES[scheme].weight
+    return (
+        WEIGHT_ONLY_OF.get(released) == scheme or SCHEMES[released].weight == SCHEMES[scheme].weight
+    )
 
 
 @by_identity(64)
 def _by_kind(spec: ModelSpec) -> dict[str, tuple[TensorRow, ...]]:
     found: dict[str, list[TensorRow]] = {}
     for row in spec.rows:
-        if row.part == "main" and row.is_matrix and (row.quantisable or row.stacked
-                                                     or row.kind == "head"):
+        if (
+            row.part == "main"
+            and row.is_matrix
+            and (row.quantisable or row.stacked or row.kind == "head")
+        ):
             found.setdefault(row.kind, []).append(row)
     return {kind: tuple(rows) for kind, rows in found.items()}
 
@@ -99,6 +120,13 @@ def writers() -> dict[str, Writer]:
     for row in rows:
         if not set(row["schemes"].split()) <= set(SCHEMES) or row["stacked"] not in STACKED:
             raise ValueError(f"checkpoint_writers.csv: {row}")
-    return {row["container"]: Writer(row["container"], frozenset(row["schemes"].split()),
-                                     row["stacked"], tuple(row["readers"].split()),
-                                     row["source"]) for row in rows}
+    return {
+        row["container"]: Writer(
+            row["container"],
+            frozenset(row["schemes"].split()),
+            row["stacked"],
+            tuple(row["readers"].split()),
+            row["source"],
+        )
+        for row in rows
+    }

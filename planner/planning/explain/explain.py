@@ -18,15 +18,29 @@ from planner.planning.search.variants import differences
 from planner.planning.solver.solve import LAYERS_GAP
 from planner.planning.space.losses import loss_word
 
-METRICS = {"throughput": "tokens/s a device", "latency": "seconds of TPOT",
-           "memory": "bytes over all devices", "quality": "loss", "cost": "tokens/s a device"}
+METRICS = {
+    "throughput": "tokens/s a device",
+    "latency": "seconds of TPOT",
+    "memory": "bytes over all devices",
+    "quality": "loss",
+    "cost": "tokens/s a device",
+}
 
-LAYERED = (f"layers: each decides by itself, to a gap of {LAYERS_GAP:g}: gains below twice that "
-           "count as none, and a change of single layers may be a tie")
+LAYERED = (
+    f"layers: each decides by itself, to a gap of {LAYERS_GAP:g}: gains below twice that "
+    "count as none, and a change of single layers may be a tie"
+)
 
 
-def explained(questions: Sequence[Question], found: Found, plan: Plan, *, given: Found | None,
-              breaks: str = "", solves: int = SOLVES) -> ChoiceExplanation:
+def explained(
+    questions: Sequence[Question],
+    found: Found,
+    plan: Plan,
+    *,
+    given: Found | None,
+    breaks: str = "",
+    solves: int = SOLVES,
+) -> ChoiceExplanation:
     """``plan`` explained: the best answer ``found`` of ``questions``, or a ``given`` one of them.
 
     Prices and tipping points are those of the best answer; units are those of ``plan``, which may
@@ -43,14 +57,25 @@ def explained(questions: Sequence[Question], found: Found, plan: Plan, *, given:
     limits, spent = limit_prices(answered, priced)
     tipping, more = tippings(answered, solves)
     return ChoiceExplanation(
-        plan=plan, metric=METRICS[objective],
+        plan=plan,
+        metric=METRICS[objective],
         value=found.bound if objective == "quality" else _value(plan),
-        loss_unit=loss_word(found.space.model), best=best,
-        better_by=float(f"{better:.6g}"), differs=differs, breaks=breaks, units=units,
+        loss_unit=loss_word(found.space.model),
+        best=best,
+        better_by=float(f"{better:.6g}"),
+        differs=differs,
+        breaks=breaks,
+        units=units,
         released=released,
-        limits=limits, binding=binding(limits), tipping=tipping, solves=spent + more,
-        basis=(*_basis(again and len(units) <= MOST, solves, objective),
-               *(() if found.space.model.question.profile is None else (LAYERED,))))
+        limits=limits,
+        binding=binding(limits),
+        tipping=tipping,
+        solves=spent + more,
+        basis=(
+            *_basis(again and len(units) <= MOST, solves, objective),
+            *(() if found.space.model.question.profile is None else (LAYERED,)),
+        ),
+    )
 
 
 def _differs(given: Found, best: Found) -> tuple[str, ...]:
@@ -70,9 +95,12 @@ def _value(plan: Plan) -> float:
 
 
 def _basis(again: bool, solves: int, objective: str) -> tuple[str, ...]:
-    units = "solved again at the plan's layout and batch without the choice; others may move" \
-        if again else "others stay: the plan is not the best, was taken for its pace, or has " \
+    units = (
+        "solved again at the plan's layout and batch without the choice; others may move"
+        if again
+        else "others stay: the plan is not the best, was taken for its pace, or has "
         f"more than {MOST} decisions"
+    )
     steps = ", ".join(f"{s:g}" for s in STEPS)
     out = (
         f"units: {units}",
@@ -81,8 +109,12 @@ def _basis(again: bool, solves: int, objective: str) -> tuple[str, ...]:
         "the step",
         "loss: what a step is worth divided by what a unit of the limit on loss is worth",
         f"changes: solved at ×/÷ {steps}, then {HALVINGS} halvings; at most {solves} solves; a "
-        "batch alone is no other plan; changes that go back within a step are not seen")
+        "batch alone is no other plan; changes that go back within a step are not seen",
+    )
     if objective != "quality":
         return out
-    return (*out, "quality: gains are those of the least loss, before plans that are as good are "
-            "compared by pace")
+    return (
+        *out,
+        "quality: gains are those of the least loss, before plans that are as good are "
+        "compared by pace",
+    )

@@ -34,11 +34,17 @@ def given_found(questions: Sequence[Question], plan: Plan) -> tuple[Found, str]:
     question = way_of(questions, plan)
     layout = plan.layout
     if not 1 <= plan.workload.batch <= MAX_COUNT:
-        raise InputError(f"plan file: batch {plan.workload.batch} is out of range",
-                         hint=f"a whole number from 1 to {MAX_COUNT}")
-    pinned = replace(question, sizes=(plan.device.count,), devices_given=True,
-                     batch=plan.workload.batch, fixed={
-                         "tp": layout.tp, "dp": layout.dp, "pp": layout.pp, "ep": layout.ep})
+        raise InputError(
+            f"plan file: batch {plan.workload.batch} is out of range",
+            hint=f"a whole number from 1 to {MAX_COUNT}",
+        )
+    pinned = replace(
+        question,
+        sizes=(plan.device.count,),
+        devices_given=True,
+        batch=plan.workload.batch,
+        fixed={"tp": layout.tp, "dp": layout.dp, "pp": layout.pp, "ep": layout.ep},
+    )
     layouts = possible_layouts(pinned)
     model = build_model(pinned, load_prior())
     each, rest = divmod(plan.workload.batch, layout.dp * layout.pp)
@@ -47,17 +53,21 @@ def given_found(questions: Sequence[Question], plan: Plan) -> tuple[Found, str]:
     tables = layout_tables(model, layouts[:1])
     space = build_space(model, tables, stage_table(model, tables), [(0, each)])
     segments = plan_segments(model, plan)
-    space = asked(space, sizes=question.sizes, devices_given=question.devices_given,
-                  batch=question.batch, fixed=question.fixed,
-                  untie=question.untie or split(model, segments))
+    space = asked(
+        space,
+        sizes=question.sizes,
+        devices_given=question.devices_given,
+        batch=question.batch,
+        fixed=question.fixed,
+        untie=question.untie or split(model, segments),
+    )
     one = posed(space, 0)
     counts = option_counts(one, segments)
     value = objective_of(one.problem, counts)
     row = violation(one.problem, counts)
     broken = row.name if row is not None else "" if keeps(one, counts) else "ttft"
     solution = Solution("optimal", counts, value, value, 0.0)
-    return (Found(space, 0, solution, segments, value, 1, 0, space),
-            broken)
+    return (Found(space, 0, solution, segments, value, 1, 0, space), broken)
 
 
 def way_of(questions: Sequence[Question], plan: Plan) -> Question:

@@ -57,11 +57,23 @@ def limit_prices(answered: Answered, priced: Priced) -> tuple[tuple[LimitPrice, 
         solves += 2
         gain, without = (_rounded(answered.gain(other), noise) for other in (relaxed, free))
         then = relaxed if gain > 0 else free
-        out.append(LimitPrice(
-            limit.name, limit.value, limit.unit, limit.used, limit.origin, limit.step, gain,
-            _at_layout(found, limit), limit.removed, max(gain, without), None,
-            gain > 0,
-            differences(found, then) if then is not None and (gain > 0 or without > 0) else ()))
+        out.append(
+            LimitPrice(
+                limit.name,
+                limit.value,
+                limit.unit,
+                limit.used,
+                limit.origin,
+                limit.step,
+                gain,
+                _at_layout(found, limit),
+                limit.removed,
+                max(gain, without),
+                None,
+                gain > 0,
+                differences(found, then) if then is not None and (gain > 0 or without > 0) else (),
+            )
+        )
     return _in_loss(sorted(out, key=lambda p: (-p.gain, -p.without))), solves
 
 
@@ -100,30 +112,54 @@ def _limits(found: Found, priced: Priced) -> list[_Limit]:
     out = [_memory(question, priced), _devices(question, priced)]
     if (limit := loss_limit(found.space.model)) is not None:
         out.append(_loss(found.space.model, limit, priced))
-    for name, seconds, used in (("tpot", question.tpot_seconds, priced.tpot),
-                                ("ttft", question.ttft_seconds, priced.ttft)):
+    for name, seconds, used in (
+        ("tpot", question.tpot_seconds, priced.tpot),
+        ("ttft", question.ttft_seconds, priced.ttft),
+    ):
         if seconds is not None:
             out.append(_time(name, seconds, used))
     if question.kept:
-        out.append(_Limit("kept layers", len(question.kept), "layers", len(question.kept),
-                          "scenario", 0.0, lambda q: q, "dropped", lambda q: replace(q, kept=())))
+        out.append(
+            _Limit(
+                "kept layers",
+                len(question.kept),
+                "layers",
+                len(question.kept),
+                "scenario",
+                0.0,
+                lambda q: q,
+                "dropped",
+                lambda q: replace(q, kept=()),
+            )
+        )
     return [one for one in out if one is not None]
 
 
 def more_memory(question: Question, extra: float) -> Question:
     """The question with ``extra`` more bytes a device, in the device and in a given limit."""
     given = question.memory_bytes
-    return replace(question, usable_bytes=question.usable_bytes + int(extra),
-                   memory_bytes=None if given is None else given + int(extra))
+    return replace(
+        question,
+        usable_bytes=question.usable_bytes + int(extra),
+        memory_bytes=None if given is None else given + int(extra),
+    )
 
 
 def _memory(question: Question, priced: Priced) -> _Limit:
     given = question.memory_bytes
     limit = question.usable_bytes if given is None else min(given, question.usable_bytes)
     step = GIB if limit >= 16 * GIB else GIB // 8
-    return _Limit("memory", limit, "bytes a device", priced.fullest.total,
-                  "usable" if given is None or given >= question.usable_bytes else "given", step,
-                  lambda q: more_memory(q, step), "doubled", lambda q: more_memory(q, limit))
+    return _Limit(
+        "memory",
+        limit,
+        "bytes a device",
+        priced.fullest.total,
+        "usable" if given is None or given >= question.usable_bytes else "given",
+        step,
+        lambda q: more_memory(q, step),
+        "doubled",
+        lambda q: more_memory(q, limit),
+    )
 
 
 def _devices(question: Question, priced: Priced) -> _Limit | None:
@@ -136,19 +172,34 @@ def _devices(question: Question, priced: Priced) -> _Limit | None:
         sizes = (2 * count,) if q.devices_given else (*q.sizes, 2 * count)
         return replace(q, sizes=sizes)
 
-    return _Limit("devices", count, "devices", used,
-                  "given" if question.devices_given else "most searched", count, doubled,
-                  "doubled", doubled)
+    return _Limit(
+        "devices",
+        count,
+        "devices",
+        used,
+        "given" if question.devices_given else "most searched",
+        count,
+        doubled,
+        "doubled",
+        doubled,
+    )
 
 
 def _loss(model: CostModel, limit: float, priced: Priced) -> _Limit:
     """Told as plans tell losses; the step is one of the sum over units, which is the same below the
     losses that no longer add up."""
     step = tidy_step(limit) if limit > 0 else 0.1
-    return _Limit("max-loss", told_loss(model, limit), "loss", told_loss(model, priced.loss),
-                  model.question.loss_scheme or "given", step,
-                  with_loss(limit + step), "removed",
-                  lambda q: replace(q, loss_scheme=None, loss_limit=None))
+    return _Limit(
+        "max-loss",
+        told_loss(model, limit),
+        "loss",
+        told_loss(model, priced.loss),
+        model.question.loss_scheme or "given",
+        step,
+        with_loss(limit + step),
+        "removed",
+        lambda q: replace(q, loss_scheme=None, loss_limit=None),
+    )
 
 
 def with_loss(limit: float) -> Change:
@@ -158,8 +209,17 @@ def with_loss(limit: float) -> Change:
 
 def _time(name: str, seconds: float, used: float) -> _Limit:
     step = tidy_step(seconds)
-    return _Limit(name, seconds, "s", used, "given", step, with_time(name, seconds + step),
-                  "removed", with_time(name, None))
+    return _Limit(
+        name,
+        seconds,
+        "s",
+        used,
+        "given",
+        step,
+        with_time(name, seconds + step),
+        "removed",
+        with_time(name, None),
+    )
 
 
 def with_time(name: str, seconds: float | None) -> Change:
@@ -180,10 +240,13 @@ def _at_layout(found: Found, limit: _Limit) -> float | None:
     worth = row_prices(now)
     if worth is None:
         return None
-    change = sum(float(each) * (b.limit - a.limit)
-                 for each, a, b in zip(worth, now.rows, then.rows, strict=True))
-    return _rounded(improvement(model.question.objective, found.value,
-                                max(found.value - change, _floor(now))))
+    change = sum(
+        float(each) * (b.limit - a.limit)
+        for each, a, b in zip(worth, now.rows, then.rows, strict=True)
+    )
+    return _rounded(
+        improvement(model.question.objective, found.value, max(found.value - change, _floor(now)))
+    )
 
 
 def _floor(problem: Problem) -> float:

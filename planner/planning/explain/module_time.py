@@ -20,8 +20,9 @@ from planner.throughput.points import Points, decode_phase, points, prefill_phas
 from planner.throughput.roofline import Parts, main_bound
 
 Array = NDArray[np.float64]
-GRID = np.unique(np.concatenate([
-    np.arange(1, 257), np.rint(np.geomspace(256, 16384, 170)).astype(np.int64)])).astype(np.float64)
+GRID = np.unique(
+    np.concatenate([np.arange(1, 257), np.rint(np.geomspace(256, 16384, 170)).astype(np.int64)])
+).astype(np.float64)
 """Tokens at which crossovers are looked for: every one to 256, then steps of 2.5 %."""
 SHOWN = (1.0, 4.0, 16.0, 64.0, 256.0, 1024.0, 4096.0)
 SAME = 0.02
@@ -121,21 +122,31 @@ def named_units(model: CostModel, name: str) -> list[DecisionUnit]:
     wanted = name.strip().lower().replace("_", "-")
     found = [u for u in model.units if wanted in (u.kind, u.id)]
     if not found:
-        raise UnknownNameError(f"module of {model.question.spec.id}", name,
-                               kinds | {u.id for u in model.units})
+        raise UnknownNameError(
+            f"module of {model.question.spec.id}", name, kinds | {u.id for u in model.units}
+        )
     rows: dict[tuple[str, int], DecisionUnit] = {}
     for unit in found:
         key = (unit.role, unit.row)
         one = rows.get(key)
         rows[key] = unit if one is None else replace(one, layers=one.layers + unit.layers)
     if wanted in kinds:
-        return [replace(u, id=u.id.rsplit(".", 1)[0] if u.bucket != "all" else u.id)
-                for u in rows.values()]
+        return [
+            replace(u, id=u.id.rsplit(".", 1)[0] if u.bucket != "all" else u.id)
+            for u in rows.values()
+        ]
     return list(rows.values())
 
 
-def module_split(model: CostModel, tables: LayoutTables, unit: DecisionUnit, *, batch: int,
-                 reference: str, focus: str | None) -> ModuleSplit:
+def module_split(
+    model: CostModel,
+    tables: LayoutTables,
+    unit: DecisionUnit,
+    *,
+    batch: int,
+    reference: str,
+    focus: str | None,
+) -> ModuleSplit:
     """The times of one layer of ``unit`` on the only layout of ``tables``.
 
     ``batch`` sequences are decoded over all dp ranks; ``focus`` is the scheme that the sentence
@@ -149,37 +160,58 @@ def module_split(model: CostModel, tables: LayoutTables, unit: DecisionUnit, *, 
     grid = np.concatenate([[slot], SHOWN, GRID])
     pts = _points(tables, grid)
     work = model.question.workload
-    decode = unit_parts(model, tables, pts, decode_phase(
-        pts, work.decode_length, model.question.verified), unit)
+    decode = unit_parts(
+        model, tables, pts, decode_phase(pts, work.decode_length, model.question.verified), unit
+    )
     one = pts.take(np.array([0], dtype=np.int64))
-    prompt = unit_parts(model, tables, one, prefill_phase(
-        one, work.isl, model.question.chunk_tokens, work.cached), unit)
+    prompt = unit_parts(
+        model,
+        tables,
+        one,
+        prefill_phase(one, work.isl, model.question.chunk_tokens, work.cached),
+        unit,
+    )
     names, columns = _choices(model, tables, unit)
     if focus is not None and focus not in names:
-        raise UnsupportedError(f"{unit.id} cannot take {focus} here",
-                               hint="possible: " + ", ".join(names))
+        raise UnsupportedError(
+            f"{unit.id} cannot take {focus} here", hint="possible: " + ", ".join(names)
+        )
     total = np.broadcast_to(decode.total(), (len(grid), len(names) if unit.decision >= 0 else 1))
     rows = []
     for name, j in zip(names, columns, strict=True):
         how = certainty(model, unit, _choice(model, unit, j), code=layout_code(layout))[1]
-        rows.append(SchemeTime(
-            name, how.basis, how.origin, _split(decode, 0, j), _split(prompt, 0, j),
-            tuple(float(t) for t in total[1:1 + len(SHOWN), j])))
-    fine = total[1 + len(SHOWN):]
+        rows.append(
+            SchemeTime(
+                name,
+                how.basis,
+                how.origin,
+                _split(decode, 0, j),
+                _split(prompt, 0, j),
+                tuple(float(t) for t in total[1 : 1 + len(SHOWN), j]),
+            )
+        )
+    fine = total[1 + len(SHOWN) :]
     changes = crossovers(GRID, fine[:, columns], names)
     ordered = tuple(sorted(rows, key=lambda r: (r.decode.total_seconds, r.scheme)))
-    return ModuleSplit(unit.id, unit.kind, layer_range(unit.layers), max(1, round(slot)),
-                       _shapes(model, unit), ordered, changes,
-                       sentence(ordered, changes, reference=reference, focus=focus,
-                                tokens=max(1, round(slot))))
+    return ModuleSplit(
+        unit.id,
+        unit.kind,
+        layer_range(unit.layers),
+        max(1, round(slot)),
+        _shapes(model, unit),
+        ordered,
+        changes,
+        sentence(ordered, changes, reference=reference, focus=focus, tokens=max(1, round(slot))),
+    )
 
 
 def _points(tables: LayoutTables, slots: Array) -> Points:
     return replace(points(tables.layouts, [(0, 1)] * len(slots)), slot=slots)
 
 
-def _choices(model: CostModel, tables: LayoutTables,
-             unit: DecisionUnit) -> tuple[list[str], list[int]]:
+def _choices(
+    model: CostModel, tables: LayoutTables, unit: DecisionUnit
+) -> tuple[list[str], list[int]]:
     """(names, columns of the unit's Parts) of what the unit may take."""
     schemes = model.question.schemes
     if unit.role == "released":
@@ -211,8 +243,17 @@ def _shapes(model: CostModel, unit: DecisionUnit) -> tuple[str, ...]:
 def _split(parts: Parts, row: int, column: int) -> Split:
     at = parts.at(row, column)
     total = at["busy"] + at["quantise"] + at["launch"] + at["communication"]
-    return Split(total, at["busy"], at["compute"], at["memory"], at["conversion"], at["quantise"],
-                 at["launch"], at["communication"], main_bound(at))
+    return Split(
+        total,
+        at["busy"],
+        at["compute"],
+        at["memory"],
+        at["conversion"],
+        at["quantise"],
+        at["launch"],
+        at["communication"],
+        main_bound(at),
+    )
 
 
 def crossovers(tokens: Array, seconds: Array, names: Sequence[str]) -> tuple[Crossover, ...]:
@@ -233,8 +274,14 @@ def crossovers(tokens: Array, seconds: Array, names: Sequence[str]) -> tuple[Cro
     return tuple(sorted(out, key=lambda c: (c.tokens, c.faster, c.slower)))
 
 
-def sentence(rows: Sequence[SchemeTime], changes: Sequence[Crossover], *, reference: str,
-             focus: str | None, tokens: int) -> str:
+def sentence(
+    rows: Sequence[SchemeTime],
+    changes: Sequence[Crossover],
+    *,
+    reference: str,
+    focus: str | None,
+    tokens: int,
+) -> str:
     """Why one scheme is faster or slower than the reference at ``tokens``, and from where on."""
     by_name = {r.scheme: r for r in rows}
     if len(rows) == 1:
@@ -253,8 +300,9 @@ def sentence(rows: Sequence[SchemeTime], changes: Sequence[Crossover], *, refere
     text += f": {_reasons(one, other)}"
     turns = [c for c in changes if {c.faster, c.slower} == {chosen.scheme, base.scheme}]
     if turns:
-        text += "; " + ", ".join(f"{c.faster} is the faster from {c.tokens:,} tokens a rank on"
-                                 for c in turns[:3])
+        text += "; " + ", ".join(
+            f"{c.faster} is the faster from {c.tokens:,} tokens a rank on" for c in turns[:3]
+        )
         text += f", and {len(turns) - 3} more changes" if len(turns) > 3 else ""
     elif word:
         text += f"; at no number of tokens up to {int(GRID[-1]):,} does the order change"
@@ -267,21 +315,29 @@ def _mostly(split: Split) -> str:
 
 def _reasons(one: Split, other: Split) -> str:
     """The differences of two splits in words, the largest first."""
-    words = {"busy_seconds": "the product itself (" + _bound(one, other) + ")",
-             "quantise_seconds": "quantising activations", "launch_seconds": "the launch floor",
-             "communication_seconds": "communication"}
+    words = {
+        "busy_seconds": "the product itself (" + _bound(one, other) + ")",
+        "quantise_seconds": "quantising activations",
+        "launch_seconds": "the launch floor",
+        "communication_seconds": "communication",
+    }
     delta = {name: getattr(one, name) - getattr(other, name) for name in words}
     total = max(other.total_seconds, 1e-30)
-    told = [f"{words[name]} {'costs' if d > 0 else 'saves'} {abs(d) * 1e6:.2f} µs"
-            for name, d in sorted(delta.items(), key=lambda item: -abs(item[1]))
-            if abs(d) / total >= 0.005]
+    told = [
+        f"{words[name]} {'costs' if d > 0 else 'saves'} {abs(d) * 1e6:.2f} µs"
+        for name, d in sorted(delta.items(), key=lambda item: -abs(item[1]))
+        if abs(d) / total >= 0.005
+    ]
     return ", ".join(told) or "every mechanism takes the same"
 
 
 def _bound(one: Split, other: Split) -> str:
     def word(split: Split) -> str:
-        shown = {"compute": split.compute_seconds, "memory": split.memory_seconds,
-                 "conversion": split.conversion_seconds}
+        shown = {
+            "compute": split.compute_seconds,
+            "memory": split.memory_seconds,
+            "conversion": split.conversion_seconds,
+        }
         return max(shown, key=lambda name: shown[name])
 
     first, second = word(one), word(other)

@@ -41,8 +41,11 @@ class _Here:
         return price(self.found.space, self.found.candidate, segments)
 
 
-def unit_choices(found: Found, *, again: bool,
-                 ) -> tuple[tuple[UnitChoice, ...], tuple[str, ...]]:
+def unit_choices(
+    found: Found,
+    *,
+    again: bool,
+) -> tuple[tuple[UnitChoice, ...], tuple[str, ...]]:
     """(every decision and choice of the plan, units kept as released). ``again``: each is solved
     again without its choice, up to MOST decisions."""
     here = _here(found)
@@ -58,8 +61,10 @@ def unit_choices(found: Found, *, again: bool,
             key = (unit.decision, segment.unit if paired else -1, segment.choice)
             groups.setdefault(key, []).append(segment)
     again = again and len(groups) <= MOST
-    return tuple(_choice(here, members, why[members[0].unit, key[2]], again)
-                 for key, members in groups.items()), tuple(released)
+    return tuple(
+        _choice(here, members, why[members[0].unit, key[2]], again)
+        for key, members in groups.items()
+    ), tuple(released)
 
 
 def _here(found: Found) -> _Here:
@@ -78,9 +83,14 @@ def _choice(here: _Here, members: Sequence[Segment], why: Why, again: bool) -> U
         other = model.choices.index(why.next_best.scheme, start)
         alone = _alone(here, members, other, why.next_best.delta)
     return UnitChoice(
-        tuple(dict.fromkeys(model.units[s.unit].id for s in members)), layer_range(layers),
-        model.choices[first.choice], len(able), why.reason, alone,
-        _without(here, able, members) if again else None)
+        tuple(dict.fromkeys(model.units[s.unit].id for s in members)),
+        layer_range(layers),
+        model.choices[first.choice],
+        len(able),
+        why.reason,
+        alone,
+        _without(here, able, members) if again else None,
+    )
 
 
 def _able(here: _Here, segment: Segment) -> dict[int, list[int]]:
@@ -104,35 +114,45 @@ def _twins(here: _Here, able: dict[int, list[int]], segment: Segment) -> list[in
     of the plan's loss: nothing that matters tells them apart."""
     one, model = here.one, here.found.space.model
     rows = one.rows_of(model.units[segment.unit].decision)
-    columns = [one.problem.objective[rows], *(row.coefficients[rows] for row in one.problem.rows
-                                              if row.name != "max-loss")]
+    columns = [
+        one.problem.objective[rows],
+        *(row.coefficients[rows] for row in one.problem.rows if row.name != "max-loss"),
+    ]
     if model.question.objective == "quality":
         columns = columns[1:]
     loss = one.total(model.decided.loss)[rows[0]] * one.problem.multiplicity[rows[0]]
     near = ALIKE * here.priced.loss + 1e-12
     mine = able[segment.choice]
-    return [other for other, theirs in able.items()
-            if other != segment.choice and len(theirs) == len(mine)
-            and (np.abs(loss[theirs] - loss[mine]) <= near).all()
-            and all(np.allclose(c[:, theirs], c[:, mine], rtol=EQUAL, atol=1e-15)
-                    for c in columns)]
+    return [
+        other
+        for other, theirs in able.items()
+        if other != segment.choice
+        and len(theirs) == len(mine)
+        and (np.abs(loss[theirs] - loss[mine]) <= near).all()
+        and all(np.allclose(c[:, theirs], c[:, mine], rtol=EQUAL, atol=1e-15) for c in columns)
+    ]
 
 
 def _alone(here: _Here, members: Sequence[Segment], other: int, delta: float) -> Alternative:
     """The plan with these layers, and nothing else, in another choice."""
     moved = [replace(s, choice=other) if s in members else s for s in here.found.segments]
-    return _alternative(here, here.found.space.model.choices[other], delta,
-                        here.priced_as(moved), 0)
+    return _alternative(
+        here, here.found.space.model.choices[other], delta, here.priced_as(moved), 0
+    )
 
 
-def _without(here: _Here, able: dict[int, list[int]], members: Sequence[Segment],
-             ) -> Alternative | None:
+def _without(
+    here: _Here,
+    able: dict[int, list[int]],
+    members: Sequence[Segment],
+) -> Alternative | None:
     """The best plan of this candidate that keeps the choice, and what equals it, from the unit;
     where there is none, the best of the other layouts and batches."""
     first = members[0]
     number = here.found.space.model.units[first.unit].decision
-    banned = [option for choice in (first.choice, *_twins(here, able, first))
-              for option in able[choice]]
+    banned = [
+        option for choice in (first.choice, *_twins(here, able, first)) for option in able[choice]
+    ]
     legal = here.one.problem.legal.copy()
     for option in banned:
         legal[here.one.rows_of(number), option] = False
@@ -147,8 +167,12 @@ def _without(here: _Here, able: dict[int, list[int]], members: Sequence[Segment]
     return _moved(here, members, segments, solution.value, here.priced_as(segments), "")
 
 
-def _elsewhere(here: _Here, decision: int, banned: Sequence[int], members: Sequence[Segment],
-               ) -> Alternative | None:
+def _elsewhere(
+    here: _Here,
+    decision: int,
+    banned: Sequence[int],
+    members: Sequence[Segment],
+) -> Alternative | None:
     """The best plan over the grid of layouts and batches without the options ``banned``."""
     grid = here.found.grid
     legal = grid.legal.copy()
@@ -160,28 +184,51 @@ def _elsewhere(here: _Here, decision: int, banned: Sequence[int], members: Seque
         return None
     la = grid.tables.layouts[grid.pts.layout[answer.candidate]]
     where = f"tp{la.tp} dp{la.dp} pp{la.pp} ep{la.ep}, batch {grid.pts.batch[answer.candidate]:.0f}"
-    return _moved(here, members, answer.segments, answer.value,
-                  price(grid, answer.candidate, answer.segments), where)
+    return _moved(
+        here,
+        members,
+        answer.segments,
+        answer.value,
+        price(grid, answer.candidate, answer.segments),
+        where,
+    )
 
 
-def _moved(here: _Here, members: Sequence[Segment], segments: Sequence[Segment], value: float,
-           other: Priced, where: str) -> Alternative:
+def _moved(
+    here: _Here,
+    members: Sequence[Segment],
+    segments: Sequence[Segment],
+    value: float,
+    other: Priced,
+    where: str,
+) -> Alternative:
     """The plan of ``segments`` against the plan: what the unit takes, and how many others move."""
     units = here.found.space.model.units
     now, then = (by_layer(here.found.space, s) for s in (here.found.segments, segments))
     mine = [(units[s.unit].matrix, n) for s in members for n in s.layers]
     taken = dict.fromkeys(then[key] for key in mine)
-    others = {(key[0], now[key], then[key]) for key in now
-              if key not in set(mine) and now[key] != then[key]}
+    others = {
+        (key[0], now[key], then[key])
+        for key in now
+        if key not in set(mine) and now[key] != then[key]
+    }
     scale = abs(here.found.value) or 1.0
-    return _alternative(here, " + ".join(taken), (value - here.found.value) / scale, other,
-                        len(others), where)
+    return _alternative(
+        here, " + ".join(taken), (value - here.found.value) / scale, other, len(others), where
+    )
 
 
-def _alternative(here: _Here, scheme: str, delta: float, other: Priced, moved: int,
-                 where: str = "") -> Alternative:
+def _alternative(
+    here: _Here, scheme: str, delta: float, other: Priced, moved: int, where: str = ""
+) -> Alternative:
     now = here.priced
     delta = told(delta, 1.0)
-    return Alternative(scheme, delta, other.tpot - now.tpot,
-                       other.fullest.total - now.fullest.total, other.loss - now.loss, moved,
-                       where)
+    return Alternative(
+        scheme,
+        delta,
+        other.tpot - now.tpot,
+        other.fullest.total - now.fullest.total,
+        other.loss - now.loss,
+        moved,
+        where,
+    )

@@ -1,5 +1,5 @@
-"""Why a deployment in pools is what it is, as records: each pool, other numbers of workers, limits.
-"""
+"""Why a deployment in pools is what it is, as records: each pool, other numbers of workers,
+limits."""
 
 from __future__ import annotations
 

@@ -18,8 +18,11 @@ from planner.planning.space.model import build_model
 from planner.quality.prior import load_prior
 
 
-def workers_of(plan: Plan, prefill: Sequence[Question], decode: Sequence[Question],
-               ) -> tuple[ReadingWorkers, DecodingWorkers]:
+def workers_of(
+    plan: Plan,
+    prefill: Sequence[Question],
+    decode: Sequence[Question],
+) -> tuple[ReadingWorkers, DecodingWorkers]:
     """The prefill and the decode workers of ``plan`` among the choices of the ways to serve each.
 
     Raises:
@@ -31,15 +34,20 @@ def workers_of(plan: Plan, prefill: Sequence[Question], decode: Sequence[Questio
     found, _ = given_found(decode, decode_side(plan))
     decoding = decoding_workers(found, pools.kv, exactly=False)
     return _reading(plan, pools, prefill), DecodingWorkers(
-        decoding.pool, 0, decoding.seconds, _with_cache(decoding.found, pools.kv))
+        decoding.pool, 0, decoding.seconds, _with_cache(decoding.found, pools.kv)
+    )
 
 
 def _reading(plan: Plan, pools: DeploymentInfo, ways: Sequence[Question]) -> ReadingWorkers:
     side = prefill_side(plan, pools)
     la = side.layout
-    question = replace(way_of(ways, side), sizes=(side.device.count,), devices_given=True,
-                       batch=side.workload.batch,
-                       fixed={"tp": la.tp, "dp": la.dp, "pp": la.pp, "ep": la.ep})
+    question = replace(
+        way_of(ways, side),
+        sizes=(side.device.count,),
+        devices_given=True,
+        batch=side.workload.batch,
+        fixed={"tp": la.tp, "dp": la.dp, "pp": la.pp, "ep": la.ep},
+    )
     model = build_model(question, load_prior())
     found = reading_workers(model, plan_segments(model, side), pools.kv)
     return ReadingWorkers(found.pool, 0, found.seconds, _with_cache(found.found, pools.kv))

@@ -45,25 +45,41 @@ class PoolWays:
     link: PoolLink
 
 
-def explained_pools(plan: Plan, ways: PoolWays, reading: ReadingWorkers,
-                    decoding: DecodingWorkers, over: Handover) -> PoolsExplanation:
+def explained_pools(
+    plan: Plan, ways: PoolWays, reading: ReadingWorkers, decoding: DecodingWorkers, over: Handover
+) -> PoolsExplanation:
     """``plan`` explained, whose workers are ``reading`` and ``decoding``."""
     pools = plan.deployment
     assert pools is not None
     question = ways.decode[0]
     demand, purse = demand_of(question), purse_of(ways.decode, ways.prefill)
-    sides = tuple(_choices(name, worker.found, used) for name, worker, used in (
-        ("prefill", reading, pools.prefill.utilisation),
-        ("decode", decoding, pools.decode.utilisation)) if worker.found is not None)
+    sides = tuple(
+        _choices(name, worker.found, used)
+        for name, worker, used in (
+            ("prefill", reading, pools.prefill.utilisation),
+            ("decode", decoding, pools.decode.utilisation),
+        )
+        if worker.found is not None
+    )
     spaces, _ = pool_spaces(ways.prefill, ways.decode, ways.link)
     priced = _Limits(spaces, purse, demand, plan)
     limits = priced.limits(question)
     perf = plan.performance.output_tokens_per_second_per_device
     model = decoding.pool.space.model
     return PoolsExplanation(
-        plan, perf.value, loss_word(model), priced.better_by, sides,
-        _splits(pools, reading, fullest_workers(decoding, question.tpot_seconds), over, demand,
-                purse), limits, binding(limits), priced.solves, _basis(sides))
+        plan,
+        perf.value,
+        loss_word(model),
+        priced.better_by,
+        sides,
+        _splits(
+            pools, reading, fullest_workers(decoding, question.tpot_seconds), over, demand, purse
+        ),
+        limits,
+        binding(limits),
+        priced.solves,
+        _basis(sides),
+    )
 
 
 def _choices(name: str, one: Assigned, used: float) -> PoolChoices:
@@ -72,57 +88,100 @@ def _choices(name: str, one: Assigned, used: float) -> PoolChoices:
     model = space.model
     priced = price(space, 0, one.segments)
     limit = loss_limit(model)
-    space = asked(space, tpot_seconds=None, loss_scheme=None, loss_limit=None if limit is None
-                  else max(limit, priced.loss),
-                  untie=model.question.untie or split(model, one.segments))
+    space = asked(
+        space,
+        tpot_seconds=None,
+        loss_scheme=None,
+        loss_limit=None if limit is None else max(limit, priced.loss),
+        untie=model.question.untie or split(model, one.segments),
+    )
     problem = posed(space, 0)
     counts = option_counts(problem, one.segments)
     value = objective_of(problem.problem, counts)
     best = solve_posed(problem)
     again = best.found and value <= best.value * (1 + ENOUGH)
-    found = Found(space, 0, Solution("optimal", counts, value, value, 0.0), one.segments, value, 1,
-                  0, space)
+    found = Found(
+        space, 0, Solution("optimal", counts, value, value, 0.0), one.segments, value, 1, 0, space
+    )
     units, released = unit_choices(found, again=again)
     return PoolChoices(name, priced.tpot, used, again and len(units) <= MOST, units, released)
 
 
-def _splits(pools: DeploymentInfo, reading: ReadingWorkers, decoding: DecodingWorkers,
-            over: Handover, demand: Demand, purse: Purse) -> tuple[PoolSplit, ...]:
+def _splits(
+    pools: DeploymentInfo,
+    reading: ReadingWorkers,
+    decoding: DecodingWorkers,
+    over: Handover,
+    demand: Demand,
+    purse: Purse,
+) -> tuple[PoolSplit, ...]:
     """Numbers of workers that leave no room for another, the plan's, and one more or fewer."""
-    left = demand.first_token_seconds - demand.handling_seconds \
-        - over.seconds(reading.tp, decoding.tp) - decoding.seconds
+    left = (
+        demand.first_token_seconds
+        - demand.handling_seconds
+        - over.seconds(reading.tp, decoding.tp)
+        - decoding.seconds
+    )
     most = (purse.devices - decoding.devices) // reading.devices
     counts = np.arange(1, max(most, 1) + 1, dtype=np.float64)
     caps = readers_of(over, [reading]).within(np.array([left]), counts)[0]
     each = min(decoding.rate(demand.osl), over.rate(decoding.tp, decoding.ranks))
     own = pools.prefill.workers, pools.decode.workers
-    pairs = {own} | {(n, m) for n, m in (
-        (own[0] - 1, own[1]), (own[0] + 1, own[1]), (own[0], own[1] - 1), (own[0], own[1] + 1))
-        if n >= 1 and m >= 1
-        and n * reading.devices + m * decoding.devices <= purse.devices}
+    pairs = {own} | {
+        (n, m)
+        for n, m in (
+            (own[0] - 1, own[1]),
+            (own[0] + 1, own[1]),
+            (own[0], own[1] - 1),
+            (own[0], own[1] + 1),
+        )
+        if n >= 1 and m >= 1 and n * reading.devices + m * decoding.devices <= purse.devices
+    }
     for n in range(1, most + 1):
         rest = purse.devices - n * reading.devices
         m = rest // decoding.devices
         if m >= 1 and rest - m * decoding.devices < reading.devices:
             pairs.add((n, m))
-    found = [_split(n, m, float(caps[n - 1]), m * each, demand.osl, own,
-                    n * reading.devices + m * decoding.devices) for n, m in sorted(pairs)]
+    found = [
+        _split(
+            n,
+            m,
+            float(caps[n - 1]),
+            m * each,
+            demand.osl,
+            own,
+            n * reading.devices + m * decoding.devices,
+        )
+        for n, m in sorted(pairs)
+    ]
     at = next(i for i, one in enumerate(found) if one.own)
     first = max(min(at - MOST_SPLITS // 2, len(found) - MOST_SPLITS), 0)
-    return tuple(found[first:first + MOST_SPLITS])
+    return tuple(found[first : first + MOST_SPLITS])
 
 
-def _split(n: int, m: int, cap: float, decoded: float, osl: int, own: tuple[int, int],
-           devices: int) -> PoolSplit:
-    return PoolSplit(n, m, devices, min(cap, decoded) * osl,
-                     "prefill" if cap <= decoded else "decode", (n, m) == own)
+def _split(
+    n: int, m: int, cap: float, decoded: float, osl: int, own: tuple[int, int], devices: int
+) -> PoolSplit:
+    return PoolSplit(
+        n,
+        m,
+        devices,
+        min(cap, decoded) * osl,
+        "prefill" if cap <= decoded else "decode",
+        (n, m) == own,
+    )
 
 
 class _Limits:
     """The best pools again, under other limits: every figure is a search of its own."""
 
-    def __init__(self, spaces: Sequence[PoolSpaces], purse: Purse, demand: Demand, plan: Plan,
-                 ) -> None:
+    def __init__(
+        self,
+        spaces: Sequence[PoolSpaces],
+        purse: Purse,
+        demand: Demand,
+        plan: Plan,
+    ) -> None:
         self.spaces, self.purse, self.demand, self.plan = list(spaces), purse, demand, plan
         self.solves = 0
         self.base = self.best(self.spaces, demand, 0.0)
@@ -136,8 +195,9 @@ class _Limits:
         found = PoolSearch([one.shared() for one in spaces], self.purse, demand, above=above).run()
         return above if found is None else found.value
 
-    def gain(self, change: Callable[[PoolSpaces], PoolSpaces] | None = None,
-             demand: Demand | None = None) -> float:
+    def gain(
+        self, change: Callable[[PoolSpaces], PoolSpaces] | None = None, demand: Demand | None = None
+    ) -> float:
         """How much better the best pools become, 0 where they may not."""
         spaces = self.spaces if change is None else [change(one) for one in self.spaces]
         value = self.best(spaces, self.demand if demand is None else demand, self.base)
@@ -155,18 +215,40 @@ class _Limits:
             return []
         step = tidy_step(limit)
         gain, free = (self.gain(_with_tpot(value)) for value in (limit + step, None))
-        return [_price("tpot", limit, "s", self.plan.performance.tpot_seconds.value,
-                       "default" if question.tpot_default else "given", step, gain, free)]
+        return [
+            _price(
+                "tpot",
+                limit,
+                "s",
+                self.plan.performance.tpot_seconds.value,
+                "default" if question.tpot_default else "given",
+                step,
+                gain,
+                free,
+            )
+        ]
 
     def _ttft(self, question: Question) -> list[LimitPrice]:
         limit = question.ttft_seconds
         if limit is None:
             return []
         step = tidy_step(limit)
-        gain, free = (self.gain(demand=replace(self.demand, first_token_seconds=value))
-                      for value in (limit + step, np.inf))
-        return [_price("ttft", limit, "s", self.plan.performance.ttft_seconds.value, "given", step,
-                       gain, free)]
+        gain, free = (
+            self.gain(demand=replace(self.demand, first_token_seconds=value))
+            for value in (limit + step, np.inf)
+        )
+        return [
+            _price(
+                "ttft",
+                limit,
+                "s",
+                self.plan.performance.ttft_seconds.value,
+                "given",
+                step,
+                gain,
+                free,
+            )
+        ]
 
     def _loss(self) -> list[LimitPrice]:
         model = self.spaces[0].decode[0].space.model
@@ -175,46 +257,112 @@ class _Limits:
             return []
         step = tidy_step(limit) if limit > 0 else 0.1
         gain, free = (self.gain(methodcaller("within", value)) for value in (limit + step, None))
-        return [_price("max-loss", told_loss(model, limit), "loss", self.plan.quality.loss,
-                       model.question.loss_scheme or "given", step, gain, free)]
+        return [
+            _price(
+                "max-loss",
+                told_loss(model, limit),
+                "loss",
+                self.plan.quality.loss,
+                model.question.loss_scheme or "given",
+                step,
+                gain,
+                free,
+            )
+        ]
 
     def _link(self) -> LimitPrice:
         rate = self.spaces[0].handover.link.bytes_per_second
-        gain = self.gain(lambda one: replace(one, handover=replace(one.handover, link=replace(
-            one.handover.link, bytes_per_second=2 * rate))))
-        return LimitPrice("link", rate, "bytes/s", rate, self.spaces[0].handover.link.name, 0.0,
-                          gain, None, "twice as fast", gain, None, gain > 0, ())
+        gain = self.gain(
+            lambda one: replace(
+                one,
+                handover=replace(
+                    one.handover, link=replace(one.handover.link, bytes_per_second=2 * rate)
+                ),
+            )
+        )
+        return LimitPrice(
+            "link",
+            rate,
+            "bytes/s",
+            rate,
+            self.spaces[0].handover.link.name,
+            0.0,
+            gain,
+            None,
+            "twice as fast",
+            gain,
+            None,
+            gain > 0,
+            (),
+        )
 
 
 def _devices(plan: Plan) -> tuple[int, int]:
     pools = plan.deployment
     assert pools is not None
-    return (pools.prefill.workers * pools.prefill.devices_per_worker,
-            pools.decode.workers * pools.decode.devices_per_worker)
+    return (
+        pools.prefill.workers * pools.prefill.devices_per_worker,
+        pools.decode.workers * pools.decode.devices_per_worker,
+    )
 
 
 def _with_tpot(limit: float | None) -> Callable[[PoolSpaces], PoolSpaces]:
     def changed(one: PoolSpaces) -> PoolSpaces:
-        return replace(one, decode=tuple(
-            replace(pool, space=asked(pool.space, tpot_seconds=limit)) for pool in one.decode))
+        return replace(
+            one,
+            decode=tuple(
+                replace(pool, space=asked(pool.space, tpot_seconds=limit)) for pool in one.decode
+            ),
+        )
 
     return changed
 
 
-def _price(name: str, value: float, unit: str, used: float, origin: str, step: float, gain: float,
-           free: float) -> LimitPrice:
-    return LimitPrice(name, value, unit, used, origin, step, gain, None, "removed",
-                      max(gain, free), None, gain > 0, ())
+def _price(
+    name: str,
+    value: float,
+    unit: str,
+    used: float,
+    origin: str,
+    step: float,
+    gain: float,
+    free: float,
+) -> LimitPrice:
+    return LimitPrice(
+        name,
+        value,
+        unit,
+        used,
+        origin,
+        step,
+        gain,
+        None,
+        "removed",
+        max(gain, free),
+        None,
+        gain > 0,
+        (),
+    )
 
 
 def _basis(sides: Sequence[PoolChoices]) -> tuple[str, ...]:
     kept = [one.name for one in sides if not one.again]
-    told = [f"units of {one.name}: solved again on the worker's layout without the choice; others "
-            "may move" for one in sides if one.again]
-    return (*told, *(f"units of {name}: others stay; the plan is not the optimum, or has more than "
-                     f"{MOST} decisions" for name in kept),
-            "units: the limit on loss, or the plan's own where that is more",
-            "caches: one layout for both pools, so that no pool decides it alone",
-            "workers: those of the plan, with the batch that its limit on TPOT allows",
-            "limits: the best pools are searched again, over all layouts, batches and formats, "
-            "with the limit relaxed by the step and without it")
+    told = [
+        f"units of {one.name}: solved again on the worker's layout without the choice; others "
+        "may move"
+        for one in sides
+        if one.again
+    ]
+    return (
+        *told,
+        *(
+            f"units of {name}: others stay; the plan is not the optimum, or has more than "
+            f"{MOST} decisions"
+            for name in kept
+        ),
+        "units: the limit on loss, or the plan's own where that is more",
+        "caches: one layout for both pools, so that no pool decides it alone",
+        "workers: those of the plan, with the batch that its limit on TPOT allows",
+        "limits: the best pools are searched again, over all layouts, batches and formats, "
+        "with the limit relaxed by the step and without it",
+    )

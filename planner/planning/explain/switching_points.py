@@ -48,8 +48,11 @@ def tippings(answered: Answered, solves: int = SOLVES) -> tuple[tuple[Tipping, .
     At most ``solves`` questions are solved: every figure is walked first, then the walks that
     changed the plan are halved in turn.
     """
-    walks = [_Walk(figure, up, figure.start, None, 0, False)
-             for figure in figures(answered.found) for up in (True, False)]
+    walks = [
+        _Walk(figure, up, figure.start, None, 0, False)
+        for figure in figures(answered.found)
+        for up in (True, False)
+    ]
     spent = 0
     for i, walk in enumerate(walks):
         if solves - spent >= len(walk.figure.steps):
@@ -73,14 +76,29 @@ def figures(found: Found) -> tuple[Variable, ...]:
     for name, seconds in (("tpot", question.tpot_seconds), ("ttft", question.ttft_seconds)):
         if seconds is not None:
             out.append(Variable(name, "s", seconds, partial(with_time, name)))
-    out += [Variable("context", "tokens", question.workload.context, _at_context(question), True),
-           Variable("batch", "sequences", batch_of(found), lambda v: _at_batch(found, v), True),
-           Variable("memory", "bytes a device", question.usable_bytes, _at_memory, True),
-           Variable("memory bandwidth", "bytes/s", question.device.bandwidth_bytes_per_s.value,
-                   _at_bandwidth)]
+    out += [
+        Variable("context", "tokens", question.workload.context, _at_context(question), True),
+        Variable("batch", "sequences", batch_of(found), lambda v: _at_batch(found, v), True),
+        Variable("memory", "bytes a device", question.usable_bytes, _at_memory, True),
+        Variable(
+            "memory bandwidth",
+            "bytes/s",
+            question.device.bandwidth_bytes_per_s.value,
+            _at_bandwidth,
+        ),
+    ]
     if question.devices_given:
-        out.append(Variable("devices", "devices", max(question.sizes), _at_devices(question), True,
-                            (2.0, 4.0), False))
+        out.append(
+            Variable(
+                "devices",
+                "devices",
+                max(question.sizes),
+                _at_devices(question),
+                True,
+                (2.0, 4.0),
+                False,
+            )
+        )
     return tuple(out)
 
 
@@ -138,8 +156,17 @@ def _told(answered: Answered, walk: _Walk) -> Tipping:
         other, then = walk.another
         status = "infeasible" if then is None else "changes"
         changes = () if then is None else differences(answered.found, then)
-    return Tipping(figure.name, "up" if walk.up else "down", figure.unit, figure.start, walk.same,
-                   other, status, changes, walk.solves)
+    return Tipping(
+        figure.name,
+        "up" if walk.up else "down",
+        figure.unit,
+        figure.start,
+        walk.same,
+        other,
+        status,
+        changes,
+        walk.solves,
+    )
 
 
 def _another(found: Found, then: Found | None) -> bool:

@@ -39,8 +39,10 @@ def binding(questions: Sequence[Question]) -> Binding:
     first = questions[0]
     where = f"{first.spec.id} on {first.device.id}"
     if least.total >= ILLEGAL:
-        return Binding(("schemes",), f"no scheme among {', '.join(first.schemes)} is legal for "
-                                     f"every unit of {where}")
+        return Binding(
+            ("schemes",),
+            f"no scheme among {', '.join(first.schemes)} is legal for every unit of {where}",
+        )
     if least.total > budget(first):
         return over_memory(first, least.total, least.layout.ranks)
     return excluded_by(build_model(first, load_prior()), contradiction(questions), where)
@@ -48,8 +50,11 @@ def binding(questions: Sequence[Question]) -> Binding:
 
 def limited(question: Question, least: int) -> bool:
     """Whether it is the limit of bytes that ``least`` bytes break, not the device's memory."""
-    return question.memory_bytes is not None and question.memory_bytes < question.usable_bytes \
+    return (
+        question.memory_bytes is not None
+        and question.memory_bytes < question.usable_bytes
         and least <= question.usable_bytes
+    )
 
 
 def over_memory(question: Question, least: int, ranks: int) -> Binding:
@@ -57,9 +62,12 @@ def over_memory(question: Question, least: int, ranks: int) -> Binding:
     given = limited(question, least)
     name = "memory-bytes" if given else "memory"
     have = budget(question) if given else question.usable_bytes
-    return Binding((name,), f"{name}: {format_bytes(least)} at least on each of "
-                            f"{ranks} × {question.device.id}, {format_bytes(have)} "
-                            f"{'given' if given else 'usable'}")
+    return Binding(
+        (name,),
+        f"{name}: {format_bytes(least)} at least on each of "
+        f"{ranks} × {question.device.id}, {format_bytes(have)} "
+        f"{'given' if given else 'usable'}",
+    )
 
 
 def excluded_by(model: CostModel, names: tuple[str, ...], where: str) -> Binding:
@@ -67,10 +75,13 @@ def excluded_by(model: CostModel, names: tuple[str, ...], where: str) -> Binding
     values = limits_of(model)
     told = [f"{name} {values[name]}" for name in names or values]
     if not names:
-        return Binding(("memory", *values), " and ".join(["memory", *told])
-                       + f" exclude every plan for {where}")
-    return Binding(names, f"{' and '.join(told)} exclude{'s' if len(told) == 1 else ''} every plan "
-                          f"for {where}")
+        return Binding(
+            ("memory", *values),
+            " and ".join(["memory", *told]) + f" exclude every plan for {where}",
+        )
+    return Binding(
+        names, f"{' and '.join(told)} exclude{'s' if len(told) == 1 else ''} every plan for {where}"
+    )
 
 
 def not_placed(questions: Sequence[Question]) -> Exception:
@@ -94,8 +105,11 @@ def no_layout(question: Question) -> Exception:
     ranks, most = tp * dp * pp, max(question.sizes)
     why = shape_problem(question.spec, tp, dp, pp)
     if not why:
-        why = f"tp·dp·pp = {ranks} exceeds the {most} devices" if ranks > most \
+        why = (
+            f"tp·dp·pp = {ranks} exceeds the {most} devices"
+            if ranks > most
             else f"tp·dp·pp = {ranks} does not divide {most} devices"
+        )
         hint += "" if question.devices_given else f"; --devices {ranks} gives as many"
     return InputError(f"layout {words}: {why}", hint=hint)
 
@@ -110,5 +124,7 @@ def _hurdle(question: Question, why: str) -> int:
 def no_slot(question: Question, layouts: Sequence[Layout]) -> Exception:
     """The error of a batch that no layout divides."""
     steps = sorted({la.dp * la.pp for la in layouts})
-    return InputError(f"batch {question.batch} is not a multiple of dp·pp of any layout",
-                      hint="dp·pp here: " + ", ".join(map(str, steps)))
+    return InputError(
+        f"batch {question.batch} is not a multiple of dp·pp of any layout",
+        hint="dp·pp here: " + ", ".join(map(str, steps)),
+    )

@@ -17,8 +17,12 @@ from planner.records import record
 Again = Callable[[Mapping[str, Any]], Sequence[Question]]
 """The ways to serve the question with some parameters changed, by the names of the Python API."""
 State = Mapping[str, Any]
-LIMITS = {"memory_bytes": "memory-bytes", "tpot_seconds": "tpot", "ttft_seconds": "ttft",
-          "max_loss": "max-loss"}
+LIMITS = {
+    "memory_bytes": "memory-bytes",
+    "tpot_seconds": "tpot",
+    "ttft_seconds": "ttft",
+    "max_loss": "max-loss",
+}
 """Parameters that limit a plan, and their names in messages."""
 
 
@@ -61,8 +65,9 @@ def _loosened(question: Question, names: Sequence[str]) -> Question:
 
     for name in names:
         if name == "devices":
-            question = replace(question, sizes=tuple(range(1, MAX_DEVICES + 1)),
-                               devices_given=False)
+            question = replace(
+                question, sizes=tuple(range(1, MAX_DEVICES + 1)), devices_given=False
+            )
         elif name == "batch":
             question = replace(question, batch=None)
         else:

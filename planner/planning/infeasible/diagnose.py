@@ -48,14 +48,18 @@ def refuse(case: Unserved, devices: Devices = _none) -> Exception:
         return InfeasibleError(
             f"no scheme among {', '.join(first.schemes)} is legal for every unit of "
             f"{first.spec.id} on {first.device.id}",
-            hint=_words([MoreFormats(case).nearest({})]) or "name another device")
+            hint=_words([MoreFormats(case).nearest({})]) or "name another device",
+        )
     if least.total > budget(first):
         blamed = ["memory-bytes"] if limited(first, least.total) else []
         hint = _one_change(case, blamed) or _together(case) or _elsewhere(case, least, devices)
         return InfeasibleError(_memory(case, least), hint=_unstated(first) + hint)
     sets = contradictions(case.questions)
-    hint = (_one_change(case, list(sets[0])) if len(sets) == 1 else "") or _together(case) \
+    hint = (
+        (_one_change(case, list(sets[0])) if len(sets) == 1 else "")
+        or _together(case)
         or _elsewhere(case, least, devices)
+    )
     return InfeasibleError(_limits(first, sets), hint=_unstated(first) + hint)
 
 
@@ -64,8 +68,10 @@ def _unstated(question: Question) -> str:
     device = question.device
     if not device.classes or device.platform or question.engine == ANY_ENGINE:
         return ""
-    return (f"state compute_capability (of NVIDIA's; else platform and target) in {device.id}: "
-            "without it only what engines serve on every device counts; or else ")
+    return (
+        f"state compute_capability (of NVIDIA's; else platform and target) in {device.id}: "
+        "without it only what engines serve on every device counts; or else "
+    )
 
 
 def _memory(case: Unserved, least: LeastBytes) -> str:
@@ -77,15 +83,22 @@ def _memory(case: Unserved, least: LeastBytes) -> str:
     bytes_, _, have = rest.partition(" at least ")
     work = first.workload
     short = f" (requests of {work.held} tokens)" if work.held < work.context else ""
-    return f"{name}: {first.spec.id} at context {work.context}{short}{users} needs at least " \
-           f"{bytes_} {have}{_way(first, least.question)}"
+    return (
+        f"{name}: {first.spec.id} at context {work.context}{short}{users} needs at least "
+        f"{bytes_} {have}{_way(first, least.question)}"
+    )
 
 
 def _way(first: Question, other: Question) -> str:
     """What another way to serve has that the first has not."""
-    parts = [f"{what} in {', '.join(theirs)}" for what, mine, theirs in (
-        ("caches", first.kv, other.kv), ("linears", first.schemes, other.schemes))
-        if mine != theirs]
+    parts = [
+        f"{what} in {', '.join(theirs)}"
+        for what, mine, theirs in (
+            ("caches", first.kv, other.kv),
+            ("linears", first.schemes, other.schemes),
+        )
+        if mine != theirs
+    ]
     return f" (the least of all ways to serve: {' and '.join(parts)})" if parts else ""
 
 
@@ -98,10 +111,14 @@ def _limits(question: Question, sets: Sequence[tuple[str, ...]]) -> str:
         return f"{names} together with memory exclude every plan for {where}"
     told = [" and ".join(f"{name} {values[name]}" for name in names) for names in sets]
     if len(sets) == 1 and len(sets[0]) > 1:
-        return f"{told[0]} contradict each other for {where}: without " \
-               f"{'either' if len(sets[0]) == 2 else 'any of them'} a plan exists"
-    more = "".join(f", and so do{'es' if len(names) == 1 else ''} {text}"
-                   for names, text in zip(sets[1:], told[1:], strict=True))
+        return (
+            f"{told[0]} contradict each other for {where}: without "
+            f"{'either' if len(sets[0]) == 2 else 'any of them'} a plan exists"
+        )
+    more = "".join(
+        f", and so do{'es' if len(names) == 1 else ''} {text}"
+        for names, text in zip(sets[1:], told[1:], strict=True)
+    )
     return f"{told[0]} exclude{'s' if len(sets[0]) == 1 else ''} every plan for {where}{more}"
 
 
@@ -146,7 +163,7 @@ def _together(case: Unserved) -> str:
             kinds = fewer
     done: list[Remedy] = []
     for i, kind in enumerate(kinds):
-        beside = loosest(kinds[i + 1:]) | {k: v for one in done for k, v in one.state.items()}
+        beside = loosest(kinds[i + 1 :]) | {k: v for one in done for k, v in one.state.items()}
         change = kind.nearest(beside)
         if change is None:
             return ""
@@ -160,15 +177,29 @@ def _elsewhere(case: Unserved, least: LeastBytes, devices: Devices) -> str:
     question = case.first
     compared = bool(question.chosen_from)
     named = question.engine != ANY_ENGINE and not compared
-    of = "that an engine serves on" if compared else \
-        f"that {question.engine} serves on" if named else "of"
+    of = (
+        "that an engine serves on"
+        if compared
+        else f"that {question.engine} serves on"
+        if named
+        else "of"
+    )
     short = least.total - budget(question)
-    missing = f"{format_bytes(short)} a device are missing even with the smallest formats {of} " \
-              f"{question.device.id}" if short > 0 else "no change of the question is enough"
+    missing = (
+        f"{format_bytes(short)} a device are missing even with the smallest formats {of} "
+        f"{question.device.id}"
+        if short > 0
+        else "no change of the question is enough"
+    )
     engine = other_engine(case) if named else ""
     other = "" if engine else larger_devices(case, devices(), least.total * least.layout.ranks)
-    return f"{missing}; " + (f"another engine has a plan: --engine {engine}" if engine else
-                             f"it fits on {other}" if other else "use devices with more memory")
+    return f"{missing}; " + (
+        f"another engine has a plan: --engine {engine}"
+        if engine
+        else f"it fits on {other}"
+        if other
+        else "use devices with more memory"
+    )
 
 
 def _words(changes: Sequence[Remedy | None]) -> str:

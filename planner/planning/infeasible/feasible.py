@@ -85,15 +85,24 @@ def any_plan(questions: Iterable[Question]) -> bool:
 def best(questions: Sequence[Question], objective: Objective) -> tuple[Found, Priced] | None:
     """The plan of the fewest sequences that is best by ``objective``, over all ways."""
     try:
-        found = searched(spaces_of([replace(q, objective=objective, untie=False) for q in questions
-                                    if fits(q)], fewest=True), settle=False)
+        found = searched(
+            spaces_of(
+                [replace(q, objective=objective, untie=False) for q in questions if fits(q)],
+                fewest=True,
+            ),
+            settle=False,
+        )
     except SolverError:
         return None
     return None if found is None else (found, price(found.space, found.candidate, found.segments))
 
 
-def furthest(options: Iterable[tuple[Option, int]], way: Callable[[Option, int], Question | None],
-             low: int, high: int) -> int | None:
+def furthest(
+    options: Iterable[tuple[Option, int]],
+    way: Callable[[Option, int], Question | None],
+    low: int,
+    high: int,
+) -> int | None:
     """The largest multiple in [``low``, ``high``) with a plan in any option, an option being (what
     it is, the step of its multiples) and ``way`` its question, None where it cannot be asked;
     within an option smaller ones have a plan as well. None where there is none.
@@ -102,8 +111,10 @@ def furthest(options: Iterable[tuple[Option, int]], way: Callable[[Option, int],
     """
     found: int | None = None
     for option, step in options:
-        def at(test: Callable[[Question], bool], count: int, option: Option = option,
-               step: int = step) -> bool:
+
+        def at(
+            test: Callable[[Question], bool], count: int, option: Option = option, step: int = step
+        ) -> bool:
             question = way(option, count * step)
             return question is not None and test(question)
 

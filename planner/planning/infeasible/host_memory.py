@@ -26,4 +26,5 @@ def host_short(case: Unserved) -> InfeasibleError | None:
         f"{format_bytes(own.memory_bytes)} of {own.sockets} × {own.host.id} usable",
         hint=f"--host-memory-bytes {needed}"
         + (", --host-sockets 2" if own.sockets < own.host.devices_per_node else "")
-        + ", or a device with more memory")
+        + ", or a device with more memory",
+    )

@@ -24,10 +24,16 @@ def larger_devices(case: Unserved, devices: Iterable[DeviceProfile], total: int)
     could hold it; ``total`` bytes are needed here over all ranks. Empty where none is found among
     them."""
     own = case.first.device.id
-    able = sorted((usable_bytes(d) * count, count, d.id, d) for d in devices for count in COUNTS
-                  if d.kind != "cpu" and d.status == "released" and d.id != own
-                  and (count <= d.scale_up_devices or d.links.scale_out_bytes_per_s is not None)
-                  and usable_bytes(d) * count >= SLACK * total)
+    able = sorted(
+        (usable_bytes(d) * count, count, d.id, d)
+        for d in devices
+        for count in COUNTS
+        if d.kind != "cpu"
+        and d.status == "released"
+        and d.id != own
+        and (count <= d.scale_up_devices or d.links.scale_out_bytes_per_s is not None)
+        and usable_bytes(d) * count >= SLACK * total
+    )
     for _, count, name, device in able[:TRIALS]:
         if any_plan(case.at({"device": device, "devices": count})):
             return f"{count} × {name}"

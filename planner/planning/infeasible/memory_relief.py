@@ -28,41 +28,69 @@ class Memory:
     usable: int
 
 
-def way_out(asked: Memory, split: Breakdown, formats: Mapping[str, FormatOf],
-            caches: Mapping[str, str | KvOf]) -> str:
+def way_out(
+    asked: Memory,
+    split: Breakdown,
+    formats: Mapping[str, FormatOf],
+    caches: Mapping[str, str | KvOf],
+) -> str:
     """The smallest of ``formats`` and ``caches`` where they fit on the layout of ``split``, else
     the layout that holds them, else what is missing even so."""
-    found = [(one.fullest.total_bytes, names, one) for names, one in
-             _tried(asked, split, split.layout, formats, caches)]
+    found = [
+        (one.fullest.total_bytes, names, one)
+        for names, one in _tried(asked, split, split.layout, formats, caches)
+    ]
     if not found:
         return "name a device with more memory, or a shorter context"
     least, (scheme, kv), _ = min(found, key=lambda item: item[0])
-    flags = " ".join(part for part, wanted in ((f"--scheme {scheme}", len(formats) > 1),
-                                               (f"--kv {kv}", len(caches) > 1)) if wanted)
+    flags = " ".join(
+        part
+        for part, wanted in (
+            (f"--scheme {scheme}", len(formats) > 1),
+            (f"--kv {kv}", len(caches) > 1),
+        )
+        if wanted
+    )
     if least <= asked.usable:
         return f"{flags} fits: {format_bytes(least)} a device"
-    missing = f"{format_bytes(least - asked.usable)} a device are missing" \
-              + (f" even with {flags}" if flags else "")
+    missing = f"{format_bytes(least - asked.usable)} a device are missing" + (
+        f" even with {flags}" if flags else ""
+    )
     reach = fabric(asked.device).reach() if asked.device is not None else 1 << 20
     if reach <= split.layout.ranks:
-        return f"{missing}, and {asked.device.id if asked.device else 'it'} has no link for more " \
-               "devices: use one with more memory, or a shorter context"
+        return (
+            f"{missing}, and {asked.device.id if asked.device else 'it'} has no link for more "
+            "devices: use one with more memory, or a shorter context"
+        )
     for layout in _wider(asked.spec, split.layout, reach):
         for _, one in _tried(asked, split, layout, {scheme: formats[scheme]}, {kv: caches[kv]}):
             if one.fullest.total_bytes <= asked.usable:
                 return f"{missing}; {layout.ranks} devices hold it ({_words(layout)})"
-    return f"{missing}, and more devices do not hold it: use one with more memory, or a shorter " \
-           "context"
+    return (
+        f"{missing}, and more devices do not hold it: use one with more memory, or a shorter "
+        "context"
+    )
 
 
-def _tried(asked: Memory, split: Breakdown, layout: Layout, formats: Mapping[str, FormatOf],
-           caches: Mapping[str, str | KvOf]) -> Iterable[tuple[tuple[str, str], Breakdown]]:
+def _tried(
+    asked: Memory,
+    split: Breakdown,
+    layout: Layout,
+    formats: Mapping[str, FormatOf],
+    caches: Mapping[str, str | KvOf],
+) -> Iterable[tuple[tuple[str, str], Breakdown]]:
     """The breakdowns that the model and layout allow: every format beside each cache layout."""
     for name, format_of in formats.items():
         for kv, layout_of in caches.items():
             try:
-                one = breakdown(asked.spec, layout, split.use, format_of=format_of, kv=layout_of,
-                                device=asked.device)
+                one = breakdown(
+                    asked.spec,
+                    layout,
+                    split.use,
+                    format_of=format_of,
+                    kv=layout_of,
+                    device=asked.device,
+                )
             except PlannerError:
                 continue
             yield (name, kv), one
@@ -76,13 +104,23 @@ def _wider(spec: ModelSpec, layout: Layout, reach: float) -> Sequence[Layout]:
             if tp * pp != times:
                 continue
             trial = replace(layout, tp=layout.tp * tp, pp=layout.pp * pp)
-            options = [trial] if spec.experts is None else \
-                [replace(trial, ep=trial.tp * trial.dp), trial]
-            found += [one for one in options
-                      if one.ranks <= reach and not layout_problem(spec, one)]
+            options = (
+                [trial] if spec.experts is None else [replace(trial, ep=trial.tp * trial.dp), trial]
+            )
+            found += [
+                one for one in options if one.ranks <= reach and not layout_problem(spec, one)
+            ]
     return found
 
 
 def _words(layout: Layout) -> str:
-    return " ".join(f"--{name} {value}" for name, value in (
-        ("tp", layout.tp), ("dp", layout.dp), ("pp", layout.pp), ("ep", layout.ep)) if value > 1)
+    return " ".join(
+        f"--{name} {value}"
+        for name, value in (
+            ("tp", layout.tp),
+            ("dp", layout.dp),
+            ("pp", layout.pp),
+            ("ep", layout.ep),
+        )
+        if value > 1
+    )

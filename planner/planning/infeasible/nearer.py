@@ -60,8 +60,10 @@ class FewerUsers:
         most = furthest(options, lambda way, batch: replace(way, batch=batch), 1, asked)
         if most is None:
             return None
-        return Remedy({"batch": most}, f"{most} user{'s are' if most > 1 else ' is'} the most with "
-                                       f"a plan: --batch {most}")
+        return Remedy(
+            {"batch": most},
+            f"{most} user{'s are' if most > 1 else ' is'} the most with a plan: --batch {most}",
+        )
 
 
 @dataclass(frozen=True)
@@ -77,8 +79,9 @@ class OtherCache:
     def nearest(self, beside: State) -> Remedy | None:
         for name in KV_LAYOUTS:
             state = {"kv": name}
-            if name not in (*DOMINATED_KV, self.case.given["kv"]) \
-                    and any_plan(self.case.at({**beside, **state})):
+            if name not in (*DOMINATED_KV, self.case.given["kv"]) and any_plan(
+                self.case.at({**beside, **state})
+            ):
                 return Remedy(state, f"with caches in {name} there is a plan: --kv {name}")
         return None
 
@@ -97,9 +100,12 @@ class DroppedEnds:
     def nearest(self, beside: State) -> Remedy | None:
         if not any_plan(self.case.at({**beside, **self.loosest})):
             return None
-        return Remedy(self.loosest, "embedding and head in fewer bits (by rule they stay as "
-                                    "released): "
-                                    "--drop-policies embedding,head")
+        return Remedy(
+            self.loosest,
+            "embedding and head in fewer bits (by rule they stay as "
+            "released): "
+            "--drop-policies embedding,head",
+        )
 
 
 @dataclass(frozen=True)
@@ -193,14 +199,19 @@ class MoreDevices:
     def nearest(self, beside: State) -> Remedy | None:
         for count in self._counts(beside):
             if any_plan(self.case.at({**beside, "devices": count})):
-                return Remedy({"devices": count}, f"{count} devices are the fewest with a plan: "
-                                                  f"--devices {count}")
+                return Remedy(
+                    {"devices": count},
+                    f"{count} devices are the fewest with a plan: --devices {count}",
+                )
         return None
 
     def _counts(self, beside: State) -> Iterator[int]:
         """Counts above the given one (beside those searched) that admit a new size of replica."""
-        ranks = {la.ranks for way in self.case.at({**beside, **self.loosest})
-                 for la in possible_layouts(way)}
+        ranks = {
+            la.ranks
+            for way in self.case.at({**beside, **self.loosest})
+            for la in possible_layouts(way)
+        }
         sizes, given = self.case.first.sizes, self.case.first.devices_given
         tried = {r for r in ranks if any(size % r == 0 if given else size == r for size in sizes)}
         for count in range(1, MAX_DEVICES + 1):
@@ -220,22 +231,37 @@ class MoreFormats:
     def loosest(self) -> State:
         if self.case.searched:
             return {"schemes": None}
-        held = [(least.total, i, name) for i, name in enumerate(self._names)
-                if (least := least_memory(self.case.at({"scheme": name}))) is not None]
+        held = [
+            (least.total, i, name)
+            for i, name in enumerate(self._names)
+            if (least := least_memory(self.case.at({"scheme": name}))) is not None
+        ]
         return {"scheme": min(held)[2]} if held else {}
 
     @property
     def _names(self) -> list[str]:
         """The device's schemes; the release's own goes first, FP32 last: nobody serves in it."""
         first = self.case.first
-        return sorted(legal_schemes(first.device, scheme_ids())[0],
-                      key=lambda name: (name != first.spec.quantization, name == "fp32"))
+        return sorted(
+            legal_schemes(first.device, scheme_ids())[0],
+            key=lambda name: (name != first.spec.quantization, name == "fp32"),
+        )
 
     def nearest(self, beside: State) -> Remedy | None:
-        states: list[State] = [{"schemes": None}] if self.case.searched else \
-            [{"scheme": name} for name in self._names]
+        states: list[State] = (
+            [{"schemes": None}]
+            if self.case.searched
+            else [{"scheme": name} for name in self._names]
+        )
         for state in states:
             if any_plan(self.case.at({**beside, **state})):
-                return Remedy(state, "allow more formats: " + (
-                    "leave out --schemes" if self.case.searched else f"--scheme {state['scheme']}"))
+                return Remedy(
+                    state,
+                    "allow more formats: "
+                    + (
+                        "leave out --schemes"
+                        if self.case.searched
+                        else f"--scheme {state['scheme']}"
+                    ),
+                )
         return None

@@ -93,16 +93,24 @@ class MoreTime:
             return None if found is None else self._of(found[1])
 
         start = self._of(fastest[1])
-        high = next((value for factor in CLIMB
-                     if any_plan(self._limited(ways, value := _up(start * factor)))), None)
+        high = next(
+            (
+                value
+                for factor in CLIMB
+                if any_plan(self._limited(ways, value := _up(start * factor)))
+            ),
+            None,
+        )
         if high is None:
             return None
         asked = getattr(self.case.first, self._field) or 0.0
         low = max(asked, fastest[0].bound if self.name == "tpot" else 0.0)
         told = _up(squeezed([(way, low) for way in ways], high, figure))
         what = "the fastest plan reaches" if self.name == "tpot" else "the first token can come in"
-        return Remedy({self._field: told}, f"{what} {format_seconds(told)}: raise "
-                                           f"--{self.name}-ms to {told * 1e3:.6g}")
+        return Remedy(
+            {self._field: told},
+            f"{what} {format_seconds(told)}: raise --{self.name}-ms to {told * 1e3:.6g}",
+        )
 
     def _limited(self, ways: Sequence[Question], seconds: float) -> list[Question]:
         if self.name == "tpot":
@@ -146,11 +154,22 @@ class MoreBytes:
             return None if found is None else float(found[1].fullest.total)
 
         own = figure(least.question, float(least.total))
-        total = math.ceil(own if own is not None else squeezed(
-            [(way, float(one.total)) for way in ways if (one := least_memory([way])) is not None],
-            float(roomy[1].fullest.total), figure))
-        return Remedy({"memory_bytes": total},
-                      f"raise --memory-bytes to {total} ({format_bytes(total)})")
+        total = math.ceil(
+            own
+            if own is not None
+            else squeezed(
+                [
+                    (way, float(one.total))
+                    for way in ways
+                    if (one := least_memory([way])) is not None
+                ],
+                float(roomy[1].fullest.total),
+                figure,
+            )
+        )
+        return Remedy(
+            {"memory_bytes": total}, f"raise --memory-bytes to {total} ({format_bytes(total)})"
+        )
 
 
 @dataclass(frozen=True)
@@ -174,24 +193,34 @@ class MoreLoss:
         number = f"{loss * (1 + 1e-6):.6g}"
         number = number if float(number) >= loss else f"{loss * (1 + 2e-5):.6g}"
         served = {name for way in ways for name in way.schemes}
-        names = [] if self.case.first.profile is not None else \
-            [name for _, name in self._admitting(model, least[1].loss, served)]
+        names = (
+            []
+            if self.case.first.profile is not None
+            else [name for _, name in self._admitting(model, least[1].loss, served)]
+        )
         for name in [*names, number]:
             if any_plan(self.case.at({**beside, "max_loss": name})):
-                return Remedy({"max_loss": name}, "the least lossy plan that fits has a loss of "
-                              f"{loss:.3g} ({loss_word(model)}): --max-loss {name}")
+                return Remedy(
+                    {"max_loss": name},
+                    "the least lossy plan that fits has a loss of "
+                    f"{loss:.3g} ({loss_word(model)}): --max-loss {name}",
+                )
         return None
 
     @staticmethod
-    def _admitting(model: CostModel, loss: float, served: Collection[str],
-                   ) -> list[tuple[float, str]]:
+    def _admitting(
+        model: CostModel,
+        loss: float,
+        served: Collection[str],
+    ) -> list[tuple[float, str]]:
         """Schemes of those ``served`` by the summed loss that each admits, which is ``loss`` at
         least; one that a kind of matrix has no loss in is no limit."""
         found = []
         for name in in_catalogue_order(served):
             try:
-                limit = loss_limit(replace(model, question=replace(
-                    model.question, loss_scheme=name)))
+                limit = loss_limit(
+                    replace(model, question=replace(model.question, loss_scheme=name))
+                )
             except UnsupportedError:
                 continue
             if limit is not None and limit >= loss * (1 + 1e-9):

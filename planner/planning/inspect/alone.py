@@ -35,8 +35,14 @@ class Alone:
     kv: str
 
 
-def alone(spec: ModelSpec, how: Alone, *, scheme: str = "", plan: Plan | None = None,
-          profile: Profile | None = None) -> Plan:
+def alone(
+    spec: ModelSpec,
+    how: Alone,
+    *,
+    scheme: str = "",
+    plan: Plan | None = None,
+    profile: Profile | None = None,
+) -> Plan:
     """``plan``'s assignment, else one ``scheme`` (empty: as ``spec`` is stored), priced alone in an
     engine that runs eagerly: nothing is compiled for a bench.
 
@@ -44,12 +50,29 @@ def alone(spec: ModelSpec, how: Alone, *, scheme: str = "", plan: Plan | None = 
         InputError: it is of another model. UnsupportedError: device or engine cannot.
         InfeasibleError: it does not fit.
     """
-    asked = Asked(devices=1, tp=1, dp=1, pp=1, ep=1, batch=1, isl=how.isl, osl=how.osl,
-                  context=how.context, tpot_seconds=NO_LIMIT,
-                  kv=None if plan is not None else how.kv)
-    question = build_question(spec, how.device, asked, None,
-                              uniform=scheme if plan is None else None, given=plan,
-                              profile=profile, engine=parse_engine(how.engine))
+    asked = Asked(
+        devices=1,
+        tp=1,
+        dp=1,
+        pp=1,
+        ep=1,
+        batch=1,
+        isl=how.isl,
+        osl=how.osl,
+        context=how.context,
+        tpot_seconds=NO_LIMIT,
+        kv=None if plan is not None else how.kv,
+    )
+    question = build_question(
+        spec,
+        how.device,
+        asked,
+        None,
+        uniform=scheme if plan is None else None,
+        given=plan,
+        profile=profile,
+        engine=parse_engine(how.engine),
+    )
     way = engine_questions(replace(question, eager=True), together=True)[0]
     if plan is not None:
         return assemble(given_assignment(build_model(way, load_prior()), plan))
@@ -58,13 +81,14 @@ def alone(spec: ModelSpec, how: Alone, *, scheme: str = "", plan: Plan | None = 
         raise InfeasibleError(
             f"{spec.id} as {scheme or 'it is stored'} does not run on one {how.device.id} with "
             f"{how.engine}: it does not fit, or a format has no kernel there",
-            hint="`plan estimate` says why")
+            hint="`plan estimate` says why",
+        )
     return assemble(found)
 
 
 def prompt_and_step(priced: Plan) -> tuple[Estimate, Estimate]:
-    """Seconds of the bare prompt and of the bare step: nothing arrives in between, nothing waits.
-    """
+    """Seconds of the bare prompt and of the bare step: nothing arrives in between, nothing
+    waits."""
     told = priced.performance
     step = told.tpot_seconds.value - (told.interruption_seconds or 0.0)
     prompt = fsum(unit.prefill_seconds for unit in priced.units)
@@ -73,5 +97,6 @@ def prompt_and_step(priced: Plan) -> tuple[Estimate, Estimate]:
 
 def _scaled(value: float, told: Estimate) -> Estimate:
     """``value`` with the relative interval and basis of an estimate."""
-    return Estimate(value, value * told.low / told.value, value * told.high / told.value,
-                    told.basis)
+    return Estimate(
+        value, value * told.low / told.value, value * told.high / told.value, told.basis
+    )

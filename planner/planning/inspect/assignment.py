@@ -51,21 +51,24 @@ def given_assignment(model: CostModel, plan: Plan) -> Found:
         raise InfeasibleError(
             f"memory: the plan needs {format_bytes(priced.fullest.total)} a device, "
             f"{format_bytes(budget(model.question))} usable",
-            hint=_more_memory(model, space, segments, priced.fullest.total))
+            hint=_more_memory(model, space, segments, priced.fullest.total),
+        )
     _within(model.question, priced)
-    none = Solution("given", np.zeros((0, 0), dtype=np.int64), priced.tpot,
-                    priced.tpot, 0.0)
+    none = Solution("given", np.zeros((0, 0), dtype=np.int64), priced.tpot, priced.tpot, 0.0)
     return Found(space, 0, none, segments, priced.tpot, 1, 0, space)
 
 
 def _within(question: Question, priced: Priced) -> None:
     """Refuse a plan that breaks a given limit of time."""
-    for name, limit, value in (("tpot", question.tpot_seconds, priced.tpot),
-                               ("ttft", question.ttft_seconds, priced.ttft)):
+    for name, limit, value in (
+        ("tpot", question.tpot_seconds, priced.tpot),
+        ("ttft", question.ttft_seconds, priced.ttft),
+    ):
         if limit is not None and value > limit * (1 + TOLERANCE):
             raise InfeasibleError(
                 f"{name}: the plan takes {format_seconds(value)}, {format_seconds(limit)} allowed",
-                hint=f"raise --{name}-ms to {shown_ms(value):.6g}, or search another plan")
+                hint=f"raise --{name}-ms to {shown_ms(value):.6g}, or search another plan",
+            )
 
 
 def _more_memory(model: CostModel, space: Space, segments: Sequence[Segment], total: int) -> str:
@@ -86,8 +89,10 @@ def _more_memory(model: CostModel, space: Space, segments: Sequence[Segment], to
             last, missing = slot, priced.fullest.total - budget(model.question)
         if last == 1:
             users = f"{share} user{'s' * (share > 1)}"
-            return f"{format_bytes(missing)} a device are missing even with {users}: use devices " \
-                   "with more memory, or search another plan"
+            return (
+                f"{format_bytes(missing)} a device are missing even with {users}: use devices "
+                "with more memory, or search another plan"
+            )
     return f"{first * share} users are the most that it holds: --batch {first * share}"
 
 
@@ -110,17 +115,23 @@ def plan_segments(model: CostModel, plan: Plan) -> tuple[Segment, ...]:
             out.append(Segment(i, (), _outside(model, plan, i)))
             continue
         for row in plan.units:
-            layers = tuple(sorted(left & set(row.layers))) \
-                if row.kind == unit.kind and (row.part or "") in ("", unit.part) \
-                and (row.place or "") == unit.place else ()
+            layers = (
+                tuple(sorted(left & set(row.layers)))
+                if row.kind == unit.kind
+                and (row.part or "") in ("", unit.part)
+                and (row.place or "") == unit.place
+                else ()
+            )
             if not layers:
                 continue
             choice = _choice(model, i, row.kv_layout or row.scheme, row.unit)
             out.append(Segment(i, layers, choice))
             left -= set(layers)
         if left:
-            raise InputError(f"plan file: {unit.matrix} of layer {min(left)} has no unit",
-                             hint=f"the plan must cover every layer of {model.question.spec.id}")
+            raise InputError(
+                f"plan file: {unit.matrix} of layer {min(left)} has no unit",
+                hint=f"the plan must cover every layer of {model.question.spec.id}",
+            )
     return tuple(out)
 
 
@@ -144,16 +155,20 @@ def _joined(model: CostModel, plan: Plan) -> Plan:
             raise InputError(
                 f"plan file: {kind} of layer {layer} is typed apart ({schemes}), and "
                 f"{model.question.engine or 'the engine'} reads it as one",
-                hint=f"leave --engine out: the plan is one of {plan.engine.name}")
+                hint=f"leave --engine out: the plan is one of {plan.engine.name}",
+            )
         if sorted(row.part or "" for row in mine) != sorted(parts):
-            raise InputError(f"plan file: {kind} of layer {layer} has not each of "
-                             f"{', '.join(parts)} once", hint="use the plan file as it was "
-                             "written, with all its units")
+            raise InputError(
+                f"plan file: {kind} of layer {layer} has not each of {', '.join(parts)} once",
+                hint="use the plan file as it was written, with all its units",
+            )
         key = kind, mine[0].place, mine[0].scheme, tuple(row.unit for row in mine)
         found.setdefault(key, []).append(layer)
     units = {row.unit: row for row in plan.units}
-    rows += [replace(units[names[0]], layers=tuple(sorted(layers)), part=None)
-             for (_, _, _, names), layers in found.items()]
+    rows += [
+        replace(units[names[0]], layers=tuple(sorted(layers)), part=None)
+        for (_, _, _, names), layers in found.items()
+    ]
     return replace(plan, units=tuple(rows))
 
 
@@ -163,8 +178,10 @@ def _outside(model: CostModel, plan: Plan, index: int) -> int:
     kind = model.units[index].kind
     rows = [row for row in plan.units if row.kind == kind and not row.layers]
     if len(rows) != 1:
-        raise InputError(f"plan file: {kind} has {len(rows) or 'no'} unit{'s' * bool(rows)} "
-                         "outside the layers", hint="the plan must cover it once")
+        raise InputError(
+            f"plan file: {kind} has {len(rows) or 'no'} unit{'s' * bool(rows)} outside the layers",
+            hint="the plan must cover it once",
+        )
     return _choice(model, index, rows[0].scheme, rows[0].unit)
 
 
@@ -173,8 +190,10 @@ def _check_roles(model: CostModel) -> None:
     for role, chosen in (("cache", model.question.kv), ("module", model.question.schemes)):
         missing = next((u.kind for u in model.units if u.role == role and not chosen), None)
         if missing is not None:
-            raise InputError(f"plan file: no unit is of the {missing} of {model.question.spec.id}",
-                             hint="use the plan file as it was written, with all its units")
+            raise InputError(
+                f"plan file: no unit is of the {missing} of {model.question.spec.id}",
+                hint="use the plan file as it was written, with all its units",
+            )
 
 
 def _check_layers(model: CostModel, plan: Plan) -> None:
@@ -187,12 +206,16 @@ def _check_layers(model: CostModel, plan: Plan) -> None:
     for row in plan.units:
         for layer in row.layers:
             if layer not in known.get(row.matrix, set()):
-                raise InputError(f"plan file: unit {row.unit!r}: {model.question.spec.id} has no "
-                                 f"{row.matrix} in layer {layer}",
-                                 hint="use the plan with the model that it was made for")
+                raise InputError(
+                    f"plan file: unit {row.unit!r}: {model.question.spec.id} has no "
+                    f"{row.matrix} in layer {layer}",
+                    hint="use the plan with the model that it was made for",
+                )
             if {(row.matrix, layer, row.place), (row.kind, layer, row.place)} & seen:
-                raise InputError(f"plan file: unit {row.unit!r}: {row.matrix} of layer {layer} is "
-                                 "decided twice", hint="leave one of the two units out")
+                raise InputError(
+                    f"plan file: unit {row.unit!r}: {row.matrix} of layer {layer} is decided twice",
+                    hint="leave one of the two units out",
+                )
             seen.add((row.matrix, layer, row.place))
 
 
@@ -201,6 +224,8 @@ def _choice(model: CostModel, index: int, name: str, unit: str) -> int:
     pool = model.question.schemes if model.units[index].role == "module" else model.question.kv
     offset = 0 if model.units[index].role == "module" else schemes
     if name not in pool or not model.possible[index, offset + pool.index(name)]:
-        raise InputError(f"plan file: unit {unit!r}: {name!r} is not possible here",
-                         hint="see `plan formats` and `plan devices`")
+        raise InputError(
+            f"plan file: unit {unit!r}: {name!r} is not possible here",
+            hint="see `plan formats` and `plan devices`",
+        )
     return offset + pool.index(name)

@@ -42,8 +42,9 @@ class Computed:
 PARTS = ("operators", "frontier", "sensitivity", "room")
 
 
-def computed(plan: Plan, *, scenario: Scenario | None = None,
-             folders: Sequence[Path] = ()) -> Computed:
+def computed(
+    plan: Plan, *, scenario: Scenario | None = None, folders: Sequence[Path] = ()
+) -> Computed:
     """Everything that can be computed for ``plan``."""
     try:
         it = reprice(plan, scenario=scenario, folders=folders)
@@ -61,7 +62,11 @@ def computed(plan: Plan, *, scenario: Scenario | None = None,
     return Computed(
         tried("operators", lambda: operators(it.question, plan)),
         tried("frontier", lambda: own_frontier(it, scenario=scenario)),
-        tried("sensitivity", lambda: sensitivity(it)), tried("room", lambda: users_that_fit(it)),
-        premises(plan, it.question.device), tuple(reasons),
-        None if it.question.profile is not None or not plan.quality.tier.startswith("T0")
-        else loss_origin(it.question.spec))
+        tried("sensitivity", lambda: sensitivity(it)),
+        tried("room", lambda: users_that_fit(it)),
+        premises(plan, it.question.device),
+        tuple(reasons),
+        None
+        if it.question.profile is not None or not plan.quality.tier.startswith("T0")
+        else loss_origin(it.question.spec),
+    )

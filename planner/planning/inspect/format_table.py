@@ -25,9 +25,23 @@ from planner.numerics.quantization import round_trip
 from planner.planning.engines.rules import cell
 from planner.throughput.kernels import refusal
 
-SCHEMES = ("fp32", "bf16", "fp16", "fp8-tensor", "fp8-channel", "fp8-block", "int8-w8a8",
-           "int8-block", "int4-w4a16", "nvfp4", "mxfp4", "ggml-q8_0", "ggml-q6_k", "ggml-q4_k",
-           "ggml-q4_0")
+SCHEMES = (
+    "fp32",
+    "bf16",
+    "fp16",
+    "fp8-tensor",
+    "fp8-channel",
+    "fp8-block",
+    "int8-w8a8",
+    "int8-block",
+    "int4-w4a16",
+    "nvfp4",
+    "mxfp4",
+    "ggml-q8_0",
+    "ggml-q6_k",
+    "ggml-q4_k",
+    "ggml-q4_0",
+)
 TENSORS = ("gaussian", "heavy-tailed", "outlier")
 SHAPE = (256, 1024)
 SEED = 7
@@ -108,10 +122,20 @@ def _row(device: DeviceProfile, name: str) -> FormatRow:
     stored = element(found.weight.element)
     serve, unknown = _engines(device, name)
     return FormatRow(
-        name, bits_per_element(found.weight) / 8, bits_per_element(found.activation) / 8,
-        "software" if software else found.path, rate.format if rate is not None else "",
-        None if why or rate is None else rate.dense.value, why, stored.max_finite,
-        binades(stored.id), role, MappingProxyType(errors), serve, unknown)
+        name,
+        bits_per_element(found.weight) / 8,
+        bits_per_element(found.activation) / 8,
+        "software" if software else found.path,
+        rate.format if rate is not None else "",
+        None if why or rate is None else rate.dense.value,
+        why,
+        stored.max_finite,
+        binades(stored.id),
+        role,
+        MappingProxyType(errors),
+        serve,
+        unknown,
+    )
 
 
 def _finite(value: float) -> float | None:
@@ -122,8 +146,10 @@ def _engines(device: DeviceProfile, name: str) -> tuple[tuple[str, ...], tuple[s
     serve, unknown = [], []
     for engine in engine_names():
         server = parse_engine(engine)
-        states = {group: cell(server, device, "scheme", name, group, "").status
-                  for group in ("dense", "experts")}
+        states = {
+            group: cell(server, device, "scheme", name, group, "").status
+            for group in ("dense", "experts")
+        }
         able = [group for group, status in states.items() if status == "supported"]
         if able:
             serve.append(server.label + (f" ({able[0]})" if len(able) == 1 else ""))

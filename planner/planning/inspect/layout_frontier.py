@@ -59,11 +59,16 @@ def own_frontier(it: Repriced, *, scenario: Scenario | None = None) -> tuple[Rea
     """
     it.check_alone()
     if not it.plan.quality.tier.startswith("T0"):
-        raise InputError("its losses are from a quality profile, which the plan file does not hold",
-                         hint="plan frontier --profile FILE")
+        raise InputError(
+            "its losses are from a quality profile, which the plan file does not hold",
+            hint="plan frontier --profile FILE",
+        )
     fast = "latency" if it.plan.objective == "latency" else "throughput"
-    found = [reach for question in engine_questions(_question(it, fast, scenario))
-             for reach in _reaches(it, question)]
+    found = [
+        reach
+        for question in engine_questions(_question(it, fast, scenario))
+        for reach in _reaches(it, question)
+    ]
     return _undominated(found, fast)
 
 
@@ -71,12 +76,32 @@ def _question(it: Repriced, objective: str, scenario: Scenario | None) -> Questi
     """The plan's question with its layout alone, any batch and no limits."""
     plan, layout = it.plan, it.plan.layout
     question = build_question(
-        it.question.spec, it.question.device,
-        Asked(devices=plan.device.count, tp=layout.tp, dp=layout.dp, pp=layout.pp, ep=layout.ep,
-              objective=objective),
-        scenario, uniform=None, given=None, engine=engine_of(plan))
-    return replace(question, workload=it.question.workload, batch=None, tpot_seconds=None,
-                   ttft_seconds=None, memory_bytes=None, loss_scheme=None, loss_limit=None, kept=())
+        it.question.spec,
+        it.question.device,
+        Asked(
+            devices=plan.device.count,
+            tp=layout.tp,
+            dp=layout.dp,
+            pp=layout.pp,
+            ep=layout.ep,
+            objective=objective,
+        ),
+        scenario,
+        uniform=None,
+        given=None,
+        engine=engine_of(plan),
+    )
+    return replace(
+        question,
+        workload=it.question.workload,
+        batch=None,
+        tpot_seconds=None,
+        ttft_seconds=None,
+        memory_bytes=None,
+        loss_scheme=None,
+        loss_limit=None,
+        kept=(),
+    )
 
 
 def _reaches(it: Repriced, question: Question) -> list[Reach]:
@@ -86,9 +111,16 @@ def _reaches(it: Repriced, question: Question) -> list[Reach]:
     model = space.model
     answers = _answers(space, summed_loss(model, it.plan.quality.loss))
     replicas = it.plan.layout.replicas
-    return [Reach(told_loss(model, one.loss), one.tpot,
-                  one.tokens_per_second(replicas) / (replicas * one.layout.ranks),
-                  one.fullest.total, one.batch) for one in priced(answers)]
+    return [
+        Reach(
+            told_loss(model, one.loss),
+            one.tpot,
+            one.tokens_per_second(replicas) / (replicas * one.layout.ranks),
+            one.fullest.total,
+            one.batch,
+        )
+        for one in priced(answers)
+    ]
 
 
 def _space(it: Repriced, question: Question) -> Space | None:
@@ -111,8 +143,11 @@ def _answers(space: Space, own: float) -> list[Optimum]:
     fastest, known = best_in(space)
     if fastest is None:
         return []
-    out, at, most = {(fastest.candidate, fastest.segments): fastest}, fastest.candidate, \
-        loss_of(fastest)
+    out, at, most = (
+        {(fastest.candidate, fastest.segments): fastest},
+        fastest.candidate,
+        loss_of(fastest),
+    )
     for bound in _bounds(most, own):
         answer, known = best_in(asked(space, loss_limit=bound * (1 + SLACK)), known, at)
         if answer is None:

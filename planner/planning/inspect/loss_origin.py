@@ -63,10 +63,25 @@ def loss_origin(spec: ModelSpec) -> LossOrigin:
     models = match.models if match is not None else tuple(m for m in kld_models() if m.fitted)
     bands = bands_of(kind)
     return LossOrigin(
-        kind, tuple(map(_measured, models)), found.level_band, found.mix_band, prior.format_band,
-        total_band(found, prior), bands.rank, bands.models, SOURCE, SOURCE_DATE)
+        kind,
+        tuple(map(_measured, models)),
+        found.level_band,
+        found.mix_band,
+        prior.format_band,
+        total_band(found, prior),
+        bands.rank,
+        bands.models,
+        SOURCE,
+        SOURCE_DATE,
+    )
 
 
 def _measured(model: KldModel) -> MeasuredSister:
-    return MeasuredSister(model.name, model.family, model.parameters_billion,
-                          len(points_of(model.name)), model.baseline, model.level)
+    return MeasuredSister(
+        model.name,
+        model.family,
+        model.parameters_billion,
+        len(points_of(model.name)),
+        model.baseline,
+        model.level,
+    )

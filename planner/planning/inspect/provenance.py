@@ -28,9 +28,11 @@ class Premise:
 
 def premises(plan: Plan, device: DeviceProfile) -> tuple[Premise, ...]:
     """What of ``device`` the plan's bytes and seconds rest on, apart from fitted kernels."""
-    out = [_premise("bandwidth", "", device.bandwidth_bytes_per_s),
-           _premise("capacity", "", device.capacity_bytes),
-           _premise("usable", "", device.usable_fraction)]
+    out = [
+        _premise("bandwidth", "", device.bandwidth_bytes_per_s),
+        _premise("capacity", "", device.capacity_bytes),
+        _premise("usable", "", device.usable_fraction),
+    ]
     linear = {u.scheme for u in plan.units if u.kv_layout is None and u.scheme in SCHEMES}
     formats = {SIXTEEN_BITS} | {scheme_by_id(name).compute for name in linear}
     for name in sorted(formats):
@@ -38,14 +40,18 @@ def premises(plan: Plan, device: DeviceProfile) -> tuple[Premise, ...]:
         if rate is not None:
             out.append(_premise("rate", name, rate.dense))
     classes = {scheme_by_id(name).kernel for name in linear} | {
-        "attention-prefill", "attention-decode", "elementwise"}
+        "attention-prefill",
+        "attention-decode",
+        "elementwise",
+    }
     for name in sorted(classes & set(device.achieved)):
         out.append(_premise("compute-share", name, device.achieved[name].compute_fraction))
         out.append(_premise("bandwidth-share", name, device.achieved[name].bandwidth_fraction))
     ranks = plan.device.count // max(plan.layout.replicas, 1)
-    for name, link, used in (("scale-up", device.links.scale_up_bytes_per_s, ranks > 1),
-                             ("scale-out", device.links.scale_out_bytes_per_s,
-                              ranks > device.scale_up_devices)):
+    for name, link, used in (
+        ("scale-up", device.links.scale_up_bytes_per_s, ranks > 1),
+        ("scale-out", device.links.scale_out_bytes_per_s, ranks > device.scale_up_devices),
+    ):
         if used and link is not None:
             out.append(_premise(name, "", link))
     if device.price_usd_per_hour is not None:

@@ -60,12 +60,20 @@ class Repriced:
             UnsupportedError: it has pools.
         """
         if self.pooled:
-            raise UnsupportedError("both pools would change with it",
-                                   hint="plan --mode disaggregated asks again with other values")
+            raise UnsupportedError(
+                "both pools would change with it",
+                hint="plan --mode disaggregated asks again with other values",
+            )
 
 
-def reprice(plan: Plan, *, scenario: Scenario | None = None, spec: ModelSpec | None = None,
-            device: DeviceProfile | None = None, folders: Sequence[Path] = ()) -> Repriced:
+def reprice(
+    plan: Plan,
+    *,
+    scenario: Scenario | None = None,
+    spec: ModelSpec | None = None,
+    device: DeviceProfile | None = None,
+    folders: Sequence[Path] = (),
+) -> Repriced:
     """``plan`` placed and priced again; of a plan in pools its decode workers.
 
     Raises:
@@ -73,12 +81,28 @@ def reprice(plan: Plan, *, scenario: Scenario | None = None, spec: ModelSpec | N
     """
     spec, device = _known(plan, spec, device, folders)
     pooled, plan = plan.deployment is not None, decode_side(plan)
-    asked = build_question(spec, device, Asked().filled_from(plan), scenario, uniform=None,
-                           given=plan, engine=engine_of(plan))
+    asked = build_question(
+        spec,
+        device,
+        Asked().filled_from(plan),
+        scenario,
+        uniform=None,
+        given=plan,
+        engine=engine_of(plan),
+    )
     if plan.offload is not None:
-        asked = without_host_schemes(with_offload(asked, engine_of(plan), HostAsked(
-            resolve_device(plan.offload.host, folders), plan.offload.sockets,
-            plan.offload.memory_bytes)), plan)
+        asked = without_host_schemes(
+            with_offload(
+                asked,
+                engine_of(plan),
+                HostAsked(
+                    resolve_device(plan.offload.host, folders),
+                    plan.offload.sockets,
+                    plan.offload.memory_bytes,
+                ),
+            ),
+            plan,
+        )
     question = given_offload(without_limits(_as_served(asked), plan), plan)
     question = replace(question, speculation=as_in_plan(plan.speculation, spec))
     found = given_assignment(build_model(question, load_prior()), plan)
@@ -88,8 +112,11 @@ def reprice(plan: Plan, *, scenario: Scenario | None = None, spec: ModelSpec | N
     priced = price(found.space, found.candidate, found.segments)
     told = plan.performance.tpot_seconds.value
     if abs(priced.tpot - told) > SAME * told:
-        raise InputError(f"priced from the plan file alone a token takes {priced.tpot:.4g} s, the "
-                         f"plan says {told:.4g} s", hint="its scenario is not in the plan file")
+        raise InputError(
+            f"priced from the plan file alone a token takes {priced.tpot:.4g} s, the "
+            f"plan says {told:.4g} s",
+            hint="its scenario is not in the plan file",
+        )
     return Repriced(plan, question, found, priced, pooled)
 
 
@@ -105,10 +132,16 @@ def _as_served(question: Question) -> Question:
 
 def without_limits(question: Question, plan: Plan) -> Question:
     """``question`` without limits and with memory for anything; usable bytes stay in the plan."""
-    return replace(question, tpot_seconds=None, ttft_seconds=None, memory_bytes=None,
-                   loss_scheme=None, loss_limit=None,
-                   capacity_bytes=max(question.capacity_bytes, plan.memory_per_device.total_bytes),
-                   usable_bytes=max(question.usable_bytes, plan.memory_per_device.total_bytes))
+    return replace(
+        question,
+        tpot_seconds=None,
+        ttft_seconds=None,
+        memory_bytes=None,
+        loss_scheme=None,
+        loss_limit=None,
+        capacity_bytes=max(question.capacity_bytes, plan.memory_per_device.total_bytes),
+        usable_bytes=max(question.usable_bytes, plan.memory_per_device.total_bytes),
+    )
 
 
 def engine_of(plan: Plan) -> Engine | None:
@@ -118,14 +151,18 @@ def engine_of(plan: Plan) -> Engine | None:
     return parse_engine("@".join(filter(None, (plan.engine.name, plan.engine.version))))
 
 
-def _known(plan: Plan, spec: ModelSpec | None, device: DeviceProfile | None,
-           folders: Sequence[Path]) -> tuple[ModelSpec, DeviceProfile]:
+def _known(
+    plan: Plan, spec: ModelSpec | None, device: DeviceProfile | None, folders: Sequence[Path]
+) -> tuple[ModelSpec, DeviceProfile]:
     """The plan's model and device, checked by their digests."""
     spec = resolve_model(plan.model.id) if spec is None else spec
     device = resolve_device(plan.device.id, folders) if device is None else device
-    for name, digest, wanted in ((spec.id, spec.config_sha256, plan.model.config_sha256),
-                                 (device.id, device.sha256, plan.device.profile_sha256)):
+    for name, digest, wanted in (
+        (spec.id, spec.config_sha256, plan.model.config_sha256),
+        (device.id, device.sha256, plan.device.profile_sha256),
+    ):
         if digest != wanted:
-            raise InputError(f"{name} has changed since the plan was made",
-                             hint="make the plan again")
+            raise InputError(
+                f"{name} has changed since the plan was made", hint="make the plan again"
+            )
     return spec, device

@@ -76,8 +76,9 @@ def operators(question: Question, plan: Plan) -> Operators:
     return _gathered(plan, question.device, unit_work(question, plan, load_prior()))
 
 
-def _gathered(plan: Plan, device: DeviceProfile,
-              counted: dict[tuple[str, tuple[int, ...]], Work]) -> Operators:
+def _gathered(
+    plan: Plan, device: DeviceProfile, counted: dict[tuple[str, tuple[int, ...]], Work]
+) -> Operators:
     groups: dict[tuple[str, str], list[UnitPlan]] = {}
     for unit in plan.units:
         if (unit.matrix, unit.layers) in counted:
@@ -86,25 +87,41 @@ def _gathered(plan: Plan, device: DeviceProfile,
     for (kind, scheme), units in groups.items():
         works = [counted[u.matrix, u.layers] for u in units]
         peak = _peak(units[0], device)
-        decode = Operator(kind, scheme, "decode", sum(w.decode_flop for w in works),
-                          sum(w.decode_bytes for w in works), sum(u.decode_seconds for u in units),
-                          peak)
-        prompt = Operator(kind, scheme, "prefill", sum(w.prefill_flop for w in works),
-                          sum(w.prefill_bytes for w in works),
-                          sum(u.prefill_seconds for u in units), peak)
+        decode = Operator(
+            kind,
+            scheme,
+            "decode",
+            sum(w.decode_flop for w in works),
+            sum(w.decode_bytes for w in works),
+            sum(u.decode_seconds for u in units),
+            peak,
+        )
+        prompt = Operator(
+            kind,
+            scheme,
+            "prefill",
+            sum(w.prefill_flop for w in works),
+            sum(w.prefill_bytes for w in works),
+            sum(u.prefill_seconds for u in units),
+            peak,
+        )
         phases = (decode, prompt) if plan.deployment is None else (decode,)
         placed = [o for o in phases if o.flop > 0 and o.moved_bytes > 0 and o.seconds > 0]
         points += placed
         if not placed and kind not in unplaced:
             unplaced.append(kind)
-    return Operators(device.bandwidth_bytes_per_s.value, _roofs(plan, device), tuple(points),
-                     tuple(unplaced))
+    return Operators(
+        device.bandwidth_bytes_per_s.value, _roofs(plan, device), tuple(points), tuple(unplaced)
+    )
 
 
 def _compute(unit: UnitPlan) -> str:
     """The format that multiplies: the scheme's; attention and what is kept run in 16 bits."""
-    return scheme_by_id(unit.scheme).compute \
-        if unit.kv_layout is None and unit.scheme in SCHEMES else SIXTEEN_BITS
+    return (
+        scheme_by_id(unit.scheme).compute
+        if unit.kv_layout is None and unit.scheme in SCHEMES
+        else SIXTEEN_BITS
+    )
 
 
 def _peak(unit: UnitPlan, device: DeviceProfile) -> float:
@@ -115,6 +132,9 @@ def _peak(unit: UnitPlan, device: DeviceProfile) -> float:
 
 def _roofs(plan: Plan, device: DeviceProfile) -> tuple[tuple[str, float], ...]:
     """Dense peaks of the formats that the plan multiplies in, the highest first."""
-    found = {name: rate.dense.value for name in {_compute(u) for u in plan.units}
-             if (rate := device.rate(name)) is not None}
+    found = {
+        name: rate.dense.value
+        for name in {_compute(u) for u in plan.units}
+        if (rate := device.rate(name)) is not None
+    }
     return tuple(sorted(found.items(), key=lambda item: (-item[1], item[0])))

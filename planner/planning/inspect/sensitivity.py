@@ -68,27 +68,47 @@ def sensitivity(it: Repriced) -> Sensitivity:
     base = it.question
     steps = (1 - STEP, 1 + STEP)
     ends: list[tuple[str, float, list[End]]] = [
-        ("bandwidth", base.device.bandwidth_bytes_per_s.value,
-         [_with_device(it, _bandwidth(base.device, f), base.device.bandwidth_bytes_per_s.value * f)
-          for f in steps]),
-        ("compute", 1.0, [_with_device(it, _compute(base.device, f), f) for f in steps])]
+        (
+            "bandwidth",
+            base.device.bandwidth_bytes_per_s.value,
+            [
+                _with_device(
+                    it, _bandwidth(base.device, f), base.device.bandwidth_bytes_per_s.value * f
+                )
+                for f in steps
+            ],
+        ),
+        ("compute", 1.0, [_with_device(it, _compute(base.device, f), f) for f in steps]),
+    ]
     batches = _batches(it)
     ends.append(("batch", float(it.priced.batch), batches[1:]))
-    ends.append(("context", float(base.workload.context),
-                 [_with_workload(it, _scaled(base, f)) for f in steps]))
+    ends.append(
+        (
+            "context",
+            float(base.workload.context),
+            [_with_workload(it, _scaled(base, f)) for f in steps],
+        )
+    )
     if base.spec.experts is not None:
         spread = popularity_spread()
         ends.append(("popularity", spread, [_with_spread(it, spread * f) for f in steps]))
-    return Sensitivity(batches[0], tuple(Swing(name, now, low, high)
-                                         for name, now, (low, high) in ends))
+    return Sensitivity(
+        batches[0], tuple(Swing(name, now, low, high) for name, now, (low, high) in ends)
+    )
 
 
 def _end(it: Repriced, priced: Priced, premise: float) -> End:
     replicas = it.plan.layout.replicas
     devices = replicas * priced.layout.ranks
     total = priced.fullest.total
-    return End(premise, priced.tpot, priced.ttft, priced.tokens_per_second(replicas) / devices,
-               total, total <= it.plan.memory_per_device.usable_bytes)
+    return End(
+        premise,
+        priced.tpot,
+        priced.ttft,
+        priced.tokens_per_second(replicas) / devices,
+        total,
+        total <= it.plan.memory_per_device.usable_bytes,
+    )
 
 
 def _price(it: Repriced, space: Space, premise: float) -> End:
@@ -135,16 +155,19 @@ def _scaled(question: Question, factor: float) -> Workload:
     work, most = question.workload, question.spec.max_context
     isl, osl = (max(1, round(n * factor)) for n in (work.isl, work.osl))
     if isl + osl > most:
-        isl, osl = work.isl * most // (work.isl + work.osl), \
-            max(1, work.osl * most // (work.isl + work.osl))
+        isl, osl = (
+            work.isl * most // (work.isl + work.osl),
+            max(1, work.osl * most // (work.isl + work.osl)),
+        )
     context = min(most, max(round(work.context * factor), isl + osl))
     return replace(work, context=context, isl=isl, osl=osl, assumed="")
 
 
 def _bandwidth(device: DeviceProfile, factor: float) -> DeviceProfile:
     found = device.bandwidth_bytes_per_s
-    return _named(replace(device, bandwidth_bytes_per_s=_times(found, factor)),
-                  f"bandwidth × {factor:g}")
+    return _named(
+        replace(device, bandwidth_bytes_per_s=_times(found, factor)), f"bandwidth × {factor:g}"
+    )
 
 
 def _compute(device: DeviceProfile, factor: float) -> DeviceProfile:
@@ -152,11 +175,19 @@ def _compute(device: DeviceProfile, factor: float) -> DeviceProfile:
     vector, chip = device.vector_fp32_flop_per_s, device.silicon
     if chip is not None and chip.exp_per_s is not None:
         chip = replace(chip, exp_per_s=_times(chip.exp_per_s, factor))
-    rates = {key: replace(rate, dense=_times(rate.dense, factor))
-             for key, rate in device.rates.items()}
-    return _named(replace(device, rates=rates, conversion=_all(device.conversion, factor),
-                          silicon=chip, vector_fp32_flop_per_s=None if vector is None
-                          else _times(vector, factor)), f"compute × {factor:g}")
+    rates = {
+        key: replace(rate, dense=_times(rate.dense, factor)) for key, rate in device.rates.items()
+    }
+    return _named(
+        replace(
+            device,
+            rates=rates,
+            conversion=_all(device.conversion, factor),
+            silicon=chip,
+            vector_fp32_flop_per_s=None if vector is None else _times(vector, factor),
+        ),
+        f"compute × {factor:g}",
+    )
 
 
 def _all(rates: Mapping[str, Quantity], factor: float) -> dict[str, Quantity]:

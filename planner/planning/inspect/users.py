@@ -37,8 +37,10 @@ def users_that_fit(it: Repriced) -> tuple[UsersPoint, ...]:
         lengths.add(n)
         n *= 2
     own, wide = _users(it, sorted(lengths), ""), _users(it, sorted(lengths), WIDE)
-    return tuple(UsersPoint(at, users, others, size, at == held) for at, (users, size), (others, _)
-                 in zip(sorted(lengths), own, wide, strict=True))
+    return tuple(
+        UsersPoint(at, users, others, size, at == held)
+        for at, (users, size), (others, _) in zip(sorted(lengths), own, wide, strict=True)
+    )
 
 
 def _users(it: Repriced, lengths: list[int], layout: str) -> list[tuple[int, int]]:
@@ -50,9 +52,13 @@ def _users(it: Repriced, lengths: list[int], layout: str) -> list[tuple[int, int
     if layout:
         question = replace(question, kv=(*question.kv, layout))
         last = len(question.schemes) + len(question.kv) - 1
-        found = replace(found, segments=tuple(
-            Segment(s.unit, s.layers, last) if model.units[s.unit].role == "cache" else s
-            for s in found.segments))
+        found = replace(
+            found,
+            segments=tuple(
+                Segment(s.unit, s.layers, last) if model.units[s.unit].role == "cache" else s
+                for s in found.segments
+            ),
+        )
     model = replace(model, question=question)
     out = []
     sizes = [sequence_bytes(model, found, priced.layout, i) for i in range(len(priced.stages))]

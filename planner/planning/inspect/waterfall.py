@@ -6,8 +6,13 @@ from dataclasses import dataclass
 
 from planner.planning.plan.record import Plan
 
-BOUND_FILLS = {"compute": "#1d5f9e", "memory": "#0b6f63", "launch": "#6b7380",
-               "communication": "#9a4a06", "conversion": "#6d28a8"}
+BOUND_FILLS = {
+    "compute": "#1d5f9e",
+    "memory": "#0b6f63",
+    "launch": "#6b7380",
+    "communication": "#9a4a06",
+    "conversion": "#6d28a8",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,10 +60,25 @@ def waterfall(plan: Plan, phase: str) -> Waterfall:
     for kind, by_bound in times.items():
         took = sum(by_bound.values())
         bound = max(by_bound, key=lambda name: by_bound[name]) if phase == "decode" else ""
-        bars.append(WaterfallBar(kind, took, at / width, took / width,
-                                 took / whole if whole else 0.0, bound,
-                                 BOUND_FILLS.get(bound, "")))
+        bars.append(
+            WaterfallBar(
+                kind,
+                took,
+                at / width,
+                took / width,
+                took / whole if whole else 0.0,
+                bound,
+                BOUND_FILLS.get(bound, ""),
+            )
+        )
         at += took
     rest = end - whole
-    return Waterfall(phase, whole, end, told.low, told.high, tuple(bars), WaterfallBar(
-        "", rest, min(whole, end) / width, abs(rest) / width, 0.0, "", ""))
+    return Waterfall(
+        phase,
+        whole,
+        end,
+        told.low,
+        told.high,
+        tuple(bars),
+        WaterfallBar("", rest, min(whole, end) / width, abs(rest) / width, 0.0, "", ""),
+    )

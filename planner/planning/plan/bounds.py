@@ -38,11 +38,18 @@ SIGNED = frozenset({"gain", "delta", "gap"})
 _POOL = ("workers", "devices_per_worker", "batch")
 _RANKS = ("tp", "dp", "pp", "ep")
 COUNTED: Mapping[type, tuple[str, ...]] = {
-    DeviceInfo: ("count",), LayoutInfo: (*_RANKS, "replicas"), PoolLayout: _RANKS,
-    PrefillPool: _POOL, DecodePool: _POOL, OffloadInfo: ("sockets",), OtherPlan: ("devices",),
-    Lossier: ("devices",), AggregatedPlan: ("replicas", "devices", "batch"),
+    DeviceInfo: ("count",),
+    LayoutInfo: (*_RANKS, "replicas"),
+    PoolLayout: _RANKS,
+    PrefillPool: _POOL,
+    DecodePool: _POOL,
+    OffloadInfo: ("sockets",),
+    OtherPlan: ("devices",),
+    Lossier: ("devices",),
+    AggregatedPlan: ("replicas", "devices", "batch"),
     CacheWorth: ("devices", "batch"),
-    WorkloadInfo: ("context_tokens", "isl", "osl", "batch")}
+    WorkloadInfo: ("context_tokens", "isl", "osl", "batch"),
+}
 """What there is at least one of."""
 _DEVICES = frozenset({"count", "replicas", "devices", "workers", "devices_per_worker"})
 _ID = re.compile(r"[\w][\w.+:@ -]*")
@@ -58,12 +65,23 @@ def check_bounds(plan: Plan) -> None:
     """
     check_measure(plan)
     if not plan.units:
-        raise DataError("plan file: units: there are none",
-                        hint="a plan file is the output of --json")
-    names = {"model.id": plan.model.id, "device.id": plan.device.id,
-             "engine.name": plan.engine.name}
-    check_ids(names | {f"units.{i}.{key}": getattr(unit, key) for i, unit in enumerate(plan.units)
-                       for key in ("unit", "kind", "scheme")} | _pool_ids(plan))
+        raise DataError(
+            "plan file: units: there are none", hint="a plan file is the output of --json"
+        )
+    names = {
+        "model.id": plan.model.id,
+        "device.id": plan.device.id,
+        "engine.name": plan.engine.name,
+    }
+    check_ids(
+        names
+        | {
+            f"units.{i}.{key}": getattr(unit, key)
+            for i, unit in enumerate(plan.units)
+            for key in ("unit", "kind", "scheme")
+        }
+        | _pool_ids(plan)
+    )
     check_sizes((u.layers, u.weight_bytes, u.multiplicity) for u in plan.units)
     if plan.speculation is not None:
         _check_speculation(plan.speculation)
@@ -71,13 +89,24 @@ def check_bounds(plan: Plan) -> None:
 
 def _check_speculation(info: SpeculationInfo) -> None:
     """Refuse what no drafting is."""
-    check_ids({"speculation.kind": info.kind, "speculation.scheme": info.scheme,
-               "speculation.cache_layout": info.cache_layout})
+    check_ids(
+        {
+            "speculation.kind": info.kind,
+            "speculation.scheme": info.scheme,
+            "speculation.cache_layout": info.cache_layout,
+        }
+    )
     rate, count = info.acceptance, info.draft_tokens
-    if not (1 <= count <= MOST_DRAFTED and 0 <= rate.low <= rate.value <= rate.high <= 1
-            and 1 <= info.accepted_tokens <= count + 1 and info.bytes >= 0):
-        raise DataError("plan file: speculation: tokens or acceptance out of range",
-                        hint=f"1 to {MOST_DRAFTED} tokens drafted, acceptance from 0 to 1")
+    if not (
+        1 <= count <= MOST_DRAFTED
+        and 0 <= rate.low <= rate.value <= rate.high <= 1
+        and 1 <= info.accepted_tokens <= count + 1
+        and info.bytes >= 0
+    ):
+        raise DataError(
+            "plan file: speculation: tokens or acceptance out of range",
+            hint=f"1 to {MOST_DRAFTED} tokens drafted, acceptance from 0 to 1",
+        )
 
 
 def _pool_ids(plan: Plan) -> dict[str, str]:
@@ -88,8 +117,11 @@ def _pool_ids(plan: Plan) -> dict[str, str]:
     found = {"deployment.kv": pools.kv}
     for name, pool in (("prefill", pools.prefill), ("decode", pools.decode)):
         found[f"deployment.{name}.device"] = pool.device
-        found |= {f"deployment.{name}.units.{i}.{key}": getattr(unit, key)
-                  for i, unit in enumerate(pool.units) for key in ("kind", "scheme")}
+        found |= {
+            f"deployment.{name}.units.{i}.{key}": getattr(unit, key)
+            for i, unit in enumerate(pool.units)
+            for key in ("kind", "scheme")
+        }
     return found
 
 
@@ -111,9 +143,10 @@ def check_ids(names: Mapping[str, str]) -> None:
     """
     for place, name in names.items():
         if len(name) > MOST_OF_AN_ID or not _ID.fullmatch(name):
-            raise DataError(f"plan file: {place}: {name[:60]!r} is not an id",
-                            hint="ids are words with . - _ and digits; paths are not read from "
-                            "plan files")
+            raise DataError(
+                f"plan file: {place}: {name[:60]!r} is not an id",
+                hint="ids are words with . - _ and digits; paths are not read from plan files",
+            )
 
 
 def check_sizes(units: Iterable[tuple[tuple[int, ...], int, int]]) -> None:
@@ -125,11 +158,15 @@ def check_sizes(units: Iterable[tuple[tuple[int, ...], int, int]]) -> None:
     """
     for i, (layers, weight_bytes, multiplicity) in enumerate(units):
         if len(set(layers)) != len(layers) or any(n < 0 for n in layers):
-            raise DataError(f"plan file: units.{i}.layers: a layer is repeated or negative",
-                            hint="each layer is named once")
+            raise DataError(
+                f"plan file: units.{i}.layers: a layer is repeated or negative",
+                hint="each layer is named once",
+            )
         if weight_bytes < 0 or multiplicity < 1:
-            raise DataError(f"plan file: units.{i}: weight_bytes or multiplicity out of range",
-                            hint="bytes are at least 0, multiplicity at least 1")
+            raise DataError(
+                f"plan file: units.{i}: weight_bytes or multiplicity out of range",
+                hint="bytes are at least 0, multiplicity at least 1",
+            )
 
 
 def _check_figures(value: object, place: str) -> None:
@@ -141,26 +178,35 @@ def _check_figures(value: object, place: str) -> None:
         figure = getattr(value, item.name)
         least = 1 if item.name in ones else 0
         if isinstance(figure, int | float) and figure < least and item.name not in SIGNED:
-            raise DataError(f"plan file: {place}.{item.name}: {figure!r} is less than {least}",
-                            hint=f"{item.name} is at least {least}")
+            raise DataError(
+                f"plan file: {place}.{item.name}: {figure!r} is less than {least}",
+                hint=f"{item.name} is at least {least}",
+            )
         if item.name in ones and item.name in _DEVICES and figure > MOST_DEVICES:
-            raise DataError(f"plan file: {place}.{item.name}: {figure!r} is more than "
-                            f"{MOST_DEVICES}", hint="no plan has as many devices")
+            raise DataError(
+                f"plan file: {place}.{item.name}: {figure!r} is more than {MOST_DEVICES}",
+                hint="no plan has as many devices",
+            )
     for n in _layers(value):
         if n >= MOST_LAYERS:
-            raise DataError(f"plan file: {place}.layers: layer {n} is none of {MOST_LAYERS}",
-                            hint="layers are counted from 0")
+            raise DataError(
+                f"plan file: {place}.layers: layer {n} is none of {MOST_LAYERS}",
+                hint="layers are counted from 0",
+            )
     if isinstance(value, Estimate) and not value.low <= value.value <= value.high:
-        raise DataError(f"plan file: {place}: {value.value!r} is not from low to high",
-                        hint="a value lies within its interval")
+        raise DataError(
+            f"plan file: {place}: {value.value!r} is not from low to high",
+            hint="a value lies within its interval",
+        )
 
 
 def _layers(value: object) -> Iterator[int]:
     """Numbers of layers that a record names."""
     for name in ("layer", "layers"):
         named = getattr(value, name, ())
-        yield from (n for n in (named if isinstance(named, tuple) else (named,))
-                    if isinstance(n, int))
+        yield from (
+            n for n in (named if isinstance(named, tuple) else (named,)) if isinstance(n, int)
+        )
 
 
 def _walk(value: object, place: str) -> None:
@@ -170,17 +216,25 @@ def _walk(value: object, place: str) -> None:
             _walk(getattr(value, item.name), f"{place}.{item.name}" if place else item.name)
     elif isinstance(value, tuple):
         if len(value) > MOST_ITEMS:
-            raise DataError(f"plan file: {place}: {len(value)} items, at most {MOST_ITEMS}",
-                            hint="a plan file is the output of --json")
+            raise DataError(
+                f"plan file: {place}: {len(value)} items, at most {MOST_ITEMS}",
+                hint="a plan file is the output of --json",
+            )
         for i, item in enumerate(value):
             _walk(item, f"{place}.{i}")
     elif isinstance(value, str):
         if len(value) > MOST_CHARACTERS or CONTROL.search(value):
-            raise DataError(f"plan file: {place}: text of {len(value)} characters, or with control "
-                            "characters", hint="a plan file is the output of --json")
+            raise DataError(
+                f"plan file: {place}: text of {len(value)} characters, or with control characters",
+                hint="a plan file is the output of --json",
+            )
     elif isinstance(value, float) and not abs(value) <= LARGEST_FIGURE:
-        raise DataError(f"plan file: {place}: not a number up to {LARGEST_FIGURE:g}",
-                        hint="a plan file is the output of --json")
+        raise DataError(
+            f"plan file: {place}: not a number up to {LARGEST_FIGURE:g}",
+            hint="a plan file is the output of --json",
+        )
     elif isinstance(value, int) and abs(value) > LARGEST_COUNT:
-        raise DataError(f"plan file: {place}: an integer of {value.bit_length()} bits",
-                        hint="a plan file is the output of --json")
+        raise DataError(
+            f"plan file: {place}: an integer of {value.bit_length()} bits",
+            hint="a plan file is the output of --json",
+        )

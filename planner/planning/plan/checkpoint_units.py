@@ -13,8 +13,11 @@ def checkpoint_units(units: Sequence[UnitPlan]) -> tuple[UnitPlan, ...]:
     """``units`` with every layer of a matrix once: experts that a host keeps in a scheme of their
     own, beside others of the same layer on the device, are weights of another folder."""
     here = {(unit.matrix, layer) for unit in units if not unit.place for layer in unit.layers}
-    return tuple(unit for unit in units
-                 if not unit.place or any((unit.matrix, n) not in here for n in unit.layers))
+    return tuple(
+        unit
+        for unit in units
+        if not unit.place or any((unit.matrix, n) not in here for n in unit.layers)
+    )
 
 
 def all_on_device(plan: Plan, what: str) -> None:
@@ -24,9 +27,11 @@ def all_on_device(plan: Plan, what: str) -> None:
         UnsupportedError: it has some.
     """
     if plan.offload is not None:
-        raise UnsupportedError(f"{what}: the plan keeps weights in the memory of "
-                               f"{plan.offload.host}, which is not counted here",
-                               hint="`plan estimate --plan` prices such a plan")
+        raise UnsupportedError(
+            f"{what}: the plan keeps weights in the memory of "
+            f"{plan.offload.host}, which is not counted here",
+            hint="`plan estimate --plan` prices such a plan",
+        )
 
 
 def in_checkpoint(plan: Plan) -> Plan:

@@ -15,20 +15,39 @@ from planner.shown import as_text
 METRICS: dict[str, tuple[str, Callable[[Plan], float]]] = {
     "tpot": ("s", lambda p: p.performance.tpot_seconds.value),
     "ttft": ("s", lambda p: p.performance.ttft_seconds.value),
-    "throughput": ("tok/s/device",
-                   lambda p: p.performance.output_tokens_per_second_per_device.value),
+    "throughput": (
+        "tok/s/device",
+        lambda p: p.performance.output_tokens_per_second_per_device.value,
+    ),
     "loss": ("", lambda p: p.quality.loss),
     "memory": ("B/device", lambda p: p.memory_per_device.total_bytes),
     "weights": ("B/device", lambda p: p.memory_per_device.weights_bytes),
 }
 """Name → unit and figure. ``throughput`` is per device, bytes are of the fullest device."""
-SCALES = {"": 1.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "b": 1.0, "kib": 2.0**10, "mib": 2.0**20,
-          "gib": 2.0**30, "tok/s": 1.0}
-_UNITS = {"tpot": ("", "s", "ms", "us"), "ttft": ("", "s", "ms", "us"),
-          "throughput": ("", "tok/s"), "loss": ("",),
-          "memory": ("", "b", "kib", "mib", "gib"), "weights": ("", "b", "kib", "mib", "gib")}
-_GATE = re.compile(r"\s*([a-z_]+)\s*(>=|<=|>|<)\s*([+-]?)(\d+(?:\.\d+)?(?:e[+-]?\d+)?)\s*"
-                   r"(%|[a-z/]*)\s*", re.IGNORECASE)
+SCALES = {
+    "": 1.0,
+    "s": 1.0,
+    "ms": 1e-3,
+    "us": 1e-6,
+    "b": 1.0,
+    "kib": 2.0**10,
+    "mib": 2.0**20,
+    "gib": 2.0**30,
+    "tok/s": 1.0,
+}
+_UNITS = {
+    "tpot": ("", "s", "ms", "us"),
+    "ttft": ("", "s", "ms", "us"),
+    "throughput": ("", "tok/s"),
+    "loss": ("",),
+    "memory": ("", "b", "kib", "mib", "gib"),
+    "weights": ("", "b", "kib", "mib", "gib"),
+}
+_GATE = re.compile(
+    r"\s*([a-z_]+)\s*(>=|<=|>|<)\s*([+-]?)(\d+(?:\.\d+)?(?:e[+-]?\d+)?)\s*"
+    r"(%|[a-z/]*)\s*",
+    re.IGNORECASE,
+)
 _EXAMPLE = 'for example --fail-if "tpot>+5%", "loss>1.1", "memory>+2GiB"'
 ROOM = 1e-12
 LONGEST_GATE = 100
@@ -112,14 +131,19 @@ def parse_gate(text: str) -> Gate:
         raise UnknownNameError("metric", metric, METRICS)
     if unit == "%":
         if not sign:
-            raise InputError(f"--fail-if {text!r}: {digits}% of what?",
-                             hint=f"write +{digits}% for a change against the first plan")
+            raise InputError(
+                f"--fail-if {text!r}: {digits}% of what?",
+                hint=f"write +{digits}% for a change against the first plan",
+            )
         return Gate(text, metric, operator, "relative", float(sign + digits) / 100)
     if unit not in _UNITS[metric]:
-        raise InputError(f"--fail-if {text!r}: {metric} is not in {unit!r}",
-                         hint="units: " + (", ".join(u for u in _UNITS[metric] if u) or "none"))
-    return Gate(text, metric, operator, "change" if sign else "value",
-                float(sign + digits) * SCALES[unit])
+        raise InputError(
+            f"--fail-if {text!r}: {metric} is not in {unit!r}",
+            hint="units: " + (", ".join(u for u in _UNITS[metric] if u) or "none"),
+        )
+    return Gate(
+        text, metric, operator, "change" if sign else "value", float(sign + digits) * SCALES[unit]
+    )
 
 
 def difference(old: Plan, new: Plan, gates: Sequence[Gate] = ()) -> Difference:
@@ -129,18 +153,23 @@ def difference(old: Plan, new: Plan, gates: Sequence[Gate] = ()) -> Difference:
         InputError: the plans are of different models, or their losses are in different units.
     """
     if old.model.id != new.model.id or old.model.config_sha256 != new.model.config_sha256:
-        raise InputError(f"the plans are of different models: {_model(old)} and {_model(new)}",
-                         hint="compare plans of one model and configuration")
+        raise InputError(
+            f"the plans are of different models: {_model(old)} and {_model(new)}",
+            hint="compare plans of one model and configuration",
+        )
     units = [told_unit(plan.quality.relative_to) for plan in (old, new)]
     if units[0] != units[1]:
-        raise InputError(f"losses are in {units[0]} and {units[1]}",
-                         hint="give both the same --profile, or none; `plan estimate --plan FILE "
-                         "--json` prices a plan of version 1 as today")
+        raise InputError(
+            f"losses are in {units[0]} and {units[1]}",
+            hint="give both the same --profile, or none; `plan estimate --plan FILE "
+            "--json` prices a plan of version 1 as today",
+        )
     changes = tuple(_change(name, old, new) for name in METRICS)
     values = {c.metric: c for c in changes}
     tripped = tuple(g for g in gates if g.trips(values[g.metric].old, values[g.metric].new))
-    return Difference(old.model.id, changes, _units(old, new), _settings(old, new), tripped,
-                      tuple(gates))
+    return Difference(
+        old.model.id, changes, _units(old, new), _settings(old, new), tripped, tuple(gates)
+    )
 
 
 def _holds(operator: str, value: float, limit: float, scale: float) -> bool:
@@ -158,8 +187,11 @@ def _model(plan: Plan) -> str:
 def _change(name: str, old: Plan, new: Plan) -> Change:
     unit, figure = METRICS[name]
     a, b = float(figure(old)), float(figure(new))
-    apart = _losses_distinct(old.quality, new.quality) if name == "loss" else \
-        _bands_disjoint(_band(old, name), _band(new, name))
+    apart = (
+        _losses_distinct(old.quality, new.quality)
+        if name == "loss"
+        else _bands_disjoint(_band(old, name), _band(new, name))
+    )
     return Change(name, unit, a, b, _relative(a, b), apart)
 
 
@@ -177,27 +209,34 @@ def _losses_distinct(old: QualityInfo, new: QualityInfo) -> bool:
     return not indistinguishable(old.loss, new.loss, band)
 
 
-def _bands_disjoint(one: tuple[float, float] | None,
-                    two: tuple[float, float] | None) -> bool | None:
+def _bands_disjoint(
+    one: tuple[float, float] | None, two: tuple[float, float] | None
+) -> bool | None:
     return None if one is None or two is None else one[1] < two[0] or two[1] < one[0]
 
 
 def _band(plan: Plan, name: str) -> tuple[float, float] | None:
     perf = plan.performance
-    known: dict[str, Estimate] = {"tpot": perf.tpot_seconds, "ttft": perf.ttft_seconds,
-                                  "throughput": perf.output_tokens_per_second_per_device}
+    known: dict[str, Estimate] = {
+        "tpot": perf.tpot_seconds,
+        "ttft": perf.ttft_seconds,
+        "throughput": perf.output_tokens_per_second_per_device,
+    }
     return (known[name].low, known[name].high) if name in known else None
 
 
 def _units(old: Plan, new: Plan) -> tuple[UnitChange, ...]:
     """Compared by kind and layer, so that a tied and an untied plan can be compared."""
     pooled = old.deployment is not None or new.deployment is not None
-    return scheme_runs(*(_by_layer(plan) | (_prefill_by_layer(plan) if pooled else {})
-                         for plan in (old, new)))
+    return scheme_runs(
+        *(_by_layer(plan) | (_prefill_by_layer(plan) if pooled else {}) for plan in (old, new))
+    )
 
 
-def scheme_runs(before: Mapping[tuple[str, int], str], after: Mapping[tuple[str, int], str],
-                ) -> tuple[UnitChange, ...]:
+def scheme_runs(
+    before: Mapping[tuple[str, int], str],
+    after: Mapping[tuple[str, int], str],
+) -> tuple[UnitChange, ...]:
     """Where schemes by (kind, layer) differ, in runs of layers; empty: the other has no such."""
     runs: list[tuple[str, str, str, list[int]]] = []
     for kind, layer in sorted(before.keys() | after.keys()):
@@ -219,8 +258,10 @@ def _prefill_by_layer(plan: Plan) -> dict[tuple[str, int], str]:
     """What prompts are read with: the prefill workers' formats, of workers that do both theirs."""
     own = plan.deployment.prefill.units if plan.deployment is not None else ()
     given = {(u.matrix, layer): u.scheme for u in own for layer in (u.layers or (-1,))}
-    return {(f"prefill {kind}", layer): scheme
-            for (kind, layer), scheme in (_by_layer(plan) | given).items()}
+    return {
+        (f"prefill {kind}", layer): scheme
+        for (kind, layer), scheme in (_by_layer(plan) | given).items()
+    }
 
 
 def _layers(first: int, last: int) -> str:
@@ -246,11 +287,14 @@ def _prefill_workers(plan: Plan) -> str:
 def _setting(plan: Plan) -> dict[str, str]:
     la, work = plan.layout, plan.workload
     hits = f" prefix hit {work.prefix_hit_rate:g}" if work.prefix_hit_rate else ""
-    return {"device": f"{plan.device.count} × {plan.device.id}",
-            "device profile": plan.device.profile_sha256[:8],
-            "engine": f"{plan.engine.name} {plan.engine.version or ''}".strip(),
-            "layout": f"tp {la.tp} dp {la.dp} pp {la.pp} ep {la.ep} replicas {la.replicas}",
-            "prefill workers": _prefill_workers(plan),
-            "workload": f"context {work.context_tokens} isl {work.isl} osl {work.osl}{hits}",
-            "batch": str(work.batch), "objective": plan.objective,
-            "loss tier": plan.quality.tier}
+    return {
+        "device": f"{plan.device.count} × {plan.device.id}",
+        "device profile": plan.device.profile_sha256[:8],
+        "engine": f"{plan.engine.name} {plan.engine.version or ''}".strip(),
+        "layout": f"tp {la.tp} dp {la.dp} pp {la.pp} ep {la.ep} replicas {la.replicas}",
+        "prefill workers": _prefill_workers(plan),
+        "workload": f"context {work.context_tokens} isl {work.isl} osl {work.osl}{hits}",
+        "batch": str(work.batch),
+        "objective": plan.objective,
+        "loss tier": plan.quality.tier,
+    }

@@ -45,10 +45,17 @@ POOLS = ("prefill", "decode", "transfer")
 ENGINES = ("any", "llama.cpp", "mlx", "pytorch", "sglang", "tensorrt-llm", "vllm")
 """Those of the engine matrix, which stands above, and none in particular."""
 ENUMERATED: dict[tuple[str, str], Collection[str]] = {
-    ("Plan", "schema_version"): (SCHEMA_VERSION,), ("Plan", "objective"): OBJECTIVES,
-    ("EngineInfo", "name"): ENGINES, ("UnitPlan", "kind"): KINDS, ("UnitPlan", "bound"): BOUNDS,
-    ("ModulePlan", "kind"): KINDS, ("CacheLayer", "kind"): KINDS, ("Estimate", "basis"): BASES,
-    ("QualityInfo", "unit"): UNITS, ("SolverInfo", "status"): STATES}
+    ("Plan", "schema_version"): (SCHEMA_VERSION,),
+    ("Plan", "objective"): OBJECTIVES,
+    ("EngineInfo", "name"): ENGINES,
+    ("UnitPlan", "kind"): KINDS,
+    ("UnitPlan", "bound"): BOUNDS,
+    ("ModulePlan", "kind"): KINDS,
+    ("CacheLayer", "kind"): KINDS,
+    ("Estimate", "basis"): BASES,
+    ("QualityInfo", "unit"): UNITS,
+    ("SolverInfo", "status"): STATES,
+}
 """Record and key whose names are told by ``plan schema``."""
 Place = tuple[str, str, str]
 """Where, the name there, and what kind of name it has to be."""
@@ -60,27 +67,45 @@ def check_names(plan: Plan) -> None:
     Raises:
         DataError: with the place.
     """
-    known = {"objective": OBJECTIVES, "bound": BOUNDS, "basis": BASES, "place": PLACES,
-             "status": STATES, "kind": KINDS, "tier": TIERS, "unit": UNITS,
-             "engine": ENGINES, "pool": POOLS}
+    known = {
+        "objective": OBJECTIVES,
+        "bound": BOUNDS,
+        "basis": BASES,
+        "place": PLACES,
+        "status": STATES,
+        "kind": KINDS,
+        "tier": TIERS,
+        "unit": UNITS,
+        "engine": ENGINES,
+        "pool": POOLS,
+    }
     if (plan.quality.unit == RELATIVE) != (plan.quality.relative_to is not None):
-        raise DataError("plan file: quality.relative_to: of relative losses alone",
-                        hint="relative_to is the scheme whose uniform loss is 1")
+        raise DataError(
+            "plan file: quality.relative_to: of relative losses alone",
+            hint="relative_to is the scheme whose uniform loss is 1",
+        )
     for place, name, what in _names(plan):
         if what in known:
             _refuse(name in known[what], place, name, known[what])
         elif what == "element":
             _refuse(_is_element(name), place, name, ())
         else:
-            _refuse(all(one in SCHEMES or one in KV_LAYOUTS for one in name.split(", ")), place,
-                    name, ())
+            _refuse(
+                all(one in SCHEMES or one in KV_LAYOUTS for one in name.split(", ")),
+                place,
+                name,
+                (),
+            )
 
 
 def _refuse(known: bool, place: str, name: str, allowed: Collection[str]) -> None:
     if not known:
-        raise DataError(f"plan file: {place}: {name[:60]!r} is not one",
-                        hint=f"one of {', '.join(allowed)}" if allowed else
-                        "formats are those of `plan formats`")
+        raise DataError(
+            f"plan file: {place}: {name[:60]!r} is not one",
+            hint=f"one of {', '.join(allowed)}"
+            if allowed
+            else "formats are those of `plan formats`",
+        )
 
 
 def _is_element(name: str) -> bool:

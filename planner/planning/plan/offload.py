@@ -9,8 +9,8 @@ from planner.records import cached_record
 
 @cached_record
 class OffloadSeconds:
-    """A decode step by where it is spent: the three add up to TPOT without the prompts in between.
-    """
+    """A decode step by where it is spent: the three add up to TPOT without the prompts in
+    between."""
 
     device: float
     host: float

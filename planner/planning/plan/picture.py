@@ -12,29 +12,66 @@ from dataclasses import dataclass
 from planner.planning.plan.record import MemoryInfo, Plan
 
 PALETTE = {
-    "fp32": "#3d4249", "bf16": "#eadacf", "fp16": "#d5c5d1",
-    "fp8-tensor": "#1d2a50", "fp8-channel": "#1e4ebe", "fp8-block": "#3869b0",
-    "fp8-block-ue8m0": "#1b548c", "fp8-w8a16": "#bcd3ff", "mxfp8": "#146837",
-    "int8-w8a8": "#b0300a", "int8-block": "#6c2b00", "int8-w8a16": "#ffedc8",
-    "int4-w4a16": "#e7d97d", "int4-w4a16-g32": "#d9cba1",
-    "nvfp4": "#4c1b9a", "nvfp4-w4a16": "#b3aeff", "mxfp4": "#aa4560", "mxfp4-w4a8": "#9c1473",
-    "mxfp4-w4a16": "#bfb0da", "mxfp6": "#e1edff",
-    "ggml-q8_0": "#c4b78a", "ggml-q4_0": "#fef093", "ggml-q4_k": "#c3b3b2", "ggml-q6_k": "#cdc064",
-    "ggml-q5_1": "#f5faf0", "ggml-q5_k": "#e6ff32", "ggml-q5_0": "#f5dcaa", "ggml-q4_1": "#e1eb4b",
-    "ggml-iq4_nl": "#afdc19", "ggml-nvfp4": "#f5a000", "ggml-mxfp4": "#e69664",
-    "ggml-iq4_xs": "#73af91", "ggml-q3_k": "#c887fa", "ggml-iq3_s": "#69a5d7",
-    "ggml-iq3_xxs": "#2db95f", "ggml-q2_k": "#2da0b4", "ggml-iq2_s": "#c369f5",
-    "ggml-iq2_xs": "#fa5ac3", "ggml-q2_0": "#e15aa0", "ggml-iq2_xxs": "#419150",
-    "ggml-tq2_0": "#d75f5f", "ggml-iq1_m": "#6e69d2", "ggml-tq1_0": "#98697c",
-    "ggml-iq1_s": "#2c6bff", "ggml-q1_0": "#ce2af9",
-    "fp8": "#5a90d2", "fp8-ds-mla": "#448a9c", "int8-token": "#cd9232", "int4-token": "#559876",
+    "fp32": "#3d4249",
+    "bf16": "#eadacf",
+    "fp16": "#d5c5d1",
+    "fp8-tensor": "#1d2a50",
+    "fp8-channel": "#1e4ebe",
+    "fp8-block": "#3869b0",
+    "fp8-block-ue8m0": "#1b548c",
+    "fp8-w8a16": "#bcd3ff",
+    "mxfp8": "#146837",
+    "int8-w8a8": "#b0300a",
+    "int8-block": "#6c2b00",
+    "int8-w8a16": "#ffedc8",
+    "int4-w4a16": "#e7d97d",
+    "int4-w4a16-g32": "#d9cba1",
+    "nvfp4": "#4c1b9a",
+    "nvfp4-w4a16": "#b3aeff",
+    "mxfp4": "#aa4560",
+    "mxfp4-w4a8": "#9c1473",
+    "mxfp4-w4a16": "#bfb0da",
+    "mxfp6": "#e1edff",
+    "ggml-q8_0": "#c4b78a",
+    "ggml-q4_0": "#fef093",
+    "ggml-q4_k": "#c3b3b2",
+    "ggml-q6_k": "#cdc064",
+    "ggml-q5_1": "#f5faf0",
+    "ggml-q5_k": "#e6ff32",
+    "ggml-q5_0": "#f5dcaa",
+    "ggml-q4_1": "#e1eb4b",
+    "ggml-iq4_nl": "#afdc19",
+    "ggml-nvfp4": "#f5a000",
+    "ggml-mxfp4": "#e69664",
+    "ggml-iq4_xs": "#73af91",
+    "ggml-q3_k": "#c887fa",
+    "ggml-iq3_s": "#69a5d7",
+    "ggml-iq3_xxs": "#2db95f",
+    "ggml-q2_k": "#2da0b4",
+    "ggml-iq2_s": "#c369f5",
+    "ggml-iq2_xs": "#fa5ac3",
+    "ggml-q2_0": "#e15aa0",
+    "ggml-iq2_xxs": "#419150",
+    "ggml-tq2_0": "#d75f5f",
+    "ggml-iq1_m": "#6e69d2",
+    "ggml-tq1_0": "#98697c",
+    "ggml-iq1_s": "#2c6bff",
+    "ggml-q1_0": "#ce2af9",
+    "fp8": "#5a90d2",
+    "fp8-ds-mla": "#448a9c",
+    "int8-token": "#cd9232",
+    "int4-token": "#559876",
     "int4-channel": "#ae762a",
 }
 """Fill of each scheme and cache layout: no two alike, with red-green blindness as well."""
 OTHER = "#8d95a1"
 DARK_INK, LIGHT_INK = "#14181d", "#ffffff"
-MEMORY_FILLS = {"weights": "#1d5f9e", "cache": "#0b6f63", "activations": "#9a4a06",
-                "runtime": "#6b7380"}
+MEMORY_FILLS = {
+    "weights": "#1d5f9e",
+    "cache": "#0b6f63",
+    "activations": "#9a4a06",
+    "runtime": "#6b7380",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,10 +132,13 @@ def picture(plan: Plan) -> Picture:
             row[layer] = unit.scheme
     step = next(s for s in (5, 10, 20, 50, 100, 1000) if layers <= 9 * s or s == 1000)
     return Picture(
-        layers, tuple(Strip(kind, runs(row)) for kind, row in kinds.items()), tuple(ends),
+        layers,
+        tuple(Strip(kind, runs(row)) for kind, row in kinds.items()),
+        tuple(ends),
         tuple(range(0, layers, step)),
         _distinct(u.scheme for u in plan.units if u.kv_layout is None),
-        _distinct(u.kv_layout for u in plan.units if u.kv_layout is not None))
+        _distinct(u.kv_layout for u in plan.units if u.kv_layout is not None),
+    )
 
 
 def runs(row: list[str]) -> tuple[Run, ...]:
@@ -117,14 +157,20 @@ def _distinct(names: Iterable[str]) -> tuple[str, ...]:
 
 def memory_shares(memory: MemoryInfo) -> tuple[Share, ...]:
     """What fills the fullest device, then what is free, then what the engine does not use."""
-    used = (("weights", memory.weights_bytes), ("cache", memory.kv_cache_bytes),
-            ("activations", memory.activation_bytes), ("runtime", memory.runtime_bytes))
-    rest = (("free", max(memory.usable_bytes - memory.total_bytes, 0)),
-            ("kept", max(memory.capacity_bytes
-                              - max(memory.usable_bytes, memory.total_bytes), 0)))
+    used = (
+        ("weights", memory.weights_bytes),
+        ("cache", memory.kv_cache_bytes),
+        ("activations", memory.activation_bytes),
+        ("runtime", memory.runtime_bytes),
+    )
+    rest = (
+        ("free", max(memory.usable_bytes - memory.total_bytes, 0)),
+        ("kept", max(memory.capacity_bytes - max(memory.usable_bytes, memory.total_bytes), 0)),
+    )
     whole = max(memory.capacity_bytes, 1)
-    return tuple(Share(name, size, size / whole, MEMORY_FILLS.get(name, ""))
-                 for name, size in (*used, *rest))
+    return tuple(
+        Share(name, size, size / whole, MEMORY_FILLS.get(name, "")) for name, size in (*used, *rest)
+    )
 
 
 def fill(scheme: str) -> str:
@@ -144,6 +190,6 @@ def contrast(one: str, other: str) -> float:
 
 
 def _luminance(colour: str) -> float:
-    channels = [int(colour[i:i + 2], 16) / 255 for i in (1, 3, 5)]
+    channels = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
     linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]

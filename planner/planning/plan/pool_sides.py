@@ -16,8 +16,11 @@ def decode_side(plan: Plan) -> Plan:
     if pools is None:
         return plan
     two = pools.decode
-    return replace(plan, deployment=None, device=replace(
-        plan.device, count=two.workers * two.devices_per_worker))
+    return replace(
+        plan,
+        deployment=None,
+        device=replace(plan.device, count=two.workers * two.devices_per_worker),
+    )
 
 
 def prefill_side(plan: Plan, pools: DeploymentInfo) -> Plan:
@@ -27,14 +30,33 @@ def prefill_side(plan: Plan, pools: DeploymentInfo) -> Plan:
     la = one.layout
     device = plan.device if one.device == plan.device.id else DeviceInfo(one.device, 0, "")
     return replace(
-        plan, deployment=None,
+        plan,
+        deployment=None,
         device=replace(device, count=one.workers * one.devices_per_worker),
         layout=LayoutInfo(la.tp, la.dp, la.pp, la.ep, one.workers),
         workload=replace(plan.workload, batch=la.dp * la.pp),
-        units=tuple(_unit(unit) for unit in one.units))
+        units=tuple(_unit(unit) for unit in one.units),
+    )
 
 
 def _unit(unit: PoolUnit) -> UnitPlan:
     layout = unit.scheme if unit.scheme in KV_LAYOUTS and unit.kind.startswith("kv-") else None
-    return UnitPlan(unit.matrix, unit.kind, unit.layers, 1, unit.scheme, None, None, 0, 0, 0.0,
-                    0.0, "", 0.0, "given", None, layout, unit.part)
+    return UnitPlan(
+        unit.matrix,
+        unit.kind,
+        unit.layers,
+        1,
+        unit.scheme,
+        None,
+        None,
+        0,
+        0,
+        0.0,
+        0.0,
+        "",
+        0.0,
+        "given",
+        None,
+        layout,
+        unit.part,
+    )

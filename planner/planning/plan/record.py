@@ -28,10 +28,22 @@ if TYPE_CHECKING:
 Objective = Literal["throughput", "latency", "memory", "quality", "cost"]
 OBJECTIVES: tuple[Objective, ...] = ("throughput", "latency", "memory", "quality", "cost")
 SCHEMA_VERSION = "2"
-OPTIONAL = frozenset({
-    "kv_layout", "part", "place", "validated", "flips", "measured_anchor", "offload",
-    "prefix_cache", "speculation", "deployment", "usd_per_million_output_tokens",
-    "joules_per_output_token"})
+OPTIONAL = frozenset(
+    {
+        "kv_layout",
+        "part",
+        "place",
+        "validated",
+        "flips",
+        "measured_anchor",
+        "offload",
+        "prefix_cache",
+        "speculation",
+        "deployment",
+        "usd_per_million_output_tokens",
+        "joules_per_output_token",
+    }
+)
 
 
 @cached_record
@@ -154,8 +166,8 @@ class UnitPlan:
 
 @cached_record
 class ModulePlan:
-    """Units of one kind (one ``part`` of it), scheme and ``place`` over a layer range, for people.
-    """
+    """Units of one kind (one ``part`` of it), scheme and ``place`` over a layer range, for
+    people."""
 
     kind: str
     layers: str
@@ -372,8 +384,10 @@ class Plan:
 
     def __repr__(self) -> str:
         rate = self.performance.output_tokens_per_second.value
-        return (f"<Plan: {self.model.id} on {self.device.count} × {self.device.id}, "
-                f"{rate:.4g} tokens/s>")
+        return (
+            f"<Plan: {self.model.id} on {self.device.count} × {self.device.id}, "
+            f"{rate:.4g} tokens/s>"
+        )
 
     __str__ = as_text
     _repr_html_ = as_cell
@@ -382,8 +396,11 @@ class Plan:
 def plain(value: Any) -> Any:
     """Records to dicts and lists; keys that are optional there and None are left out."""
     if is_dataclass(value):
-        return {f.name: plain(getattr(value, f.name)) for f in fields(value)
-                if not (f.name in OPTIONAL and f.default is None is getattr(value, f.name))}
+        return {
+            f.name: plain(getattr(value, f.name))
+            for f in fields(value)
+            if not (f.name in OPTIONAL and f.default is None is getattr(value, f.name))
+        }
     if isinstance(value, tuple):
         return [plain(v) for v in value]
     return value

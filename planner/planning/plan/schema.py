@@ -41,8 +41,10 @@ def parse_plan(data: object) -> Plan:
 
     version = data.get("schema_version") if isinstance(data, dict) else None
     if version not in READ_VERSIONS:
-        raise DataError(f"plan file: schema_version {_shown(version)} is none of "
-                        f"{', '.join(READ_VERSIONS)}", hint=_hint(version))
+        raise DataError(
+            f"plan file: schema_version {_shown(version)} is none of {', '.join(READ_VERSIONS)}",
+            hint=_hint(version),
+        )
     again = "see `plan schema` for the format"
     if version != SCHEMA_VERSION:
         assert isinstance(data, dict)
@@ -51,12 +53,12 @@ def parse_plan(data: object) -> Plan:
         plan: Plan = _adapter().validate_json(json.dumps(data))
     except (TypeError, ValueError) as error:
         if not isinstance(error, ValidationError):
-            raise DataError(f"plan file: not plain data: {error}",
-                            hint="a plan file is the output of --json") from None
+            raise DataError(
+                f"plan file: not plain data: {error}", hint="a plan file is the output of --json"
+            ) from None
         first = error.errors()[0]
         place = ".".join(str(p) for p in first["loc"])
-        raise DataError(f"plan file: {place}: {first['msg'].lower()}",
-                        hint=again) from None
+        raise DataError(f"plan file: {place}: {first['msg'].lower()}", hint=again) from None
     from planner.planning.plan.bounds import check_bounds
     from planner.planning.plan.known_names import check_names
 
@@ -72,8 +74,10 @@ def _shown(version: object) -> str:
 def _hint(version: object) -> str:
     """What to do about a version that is not read."""
     if isinstance(version, str) and version.isdecimal() and int(version[:9]) > int(SCHEMA_VERSION):
-        return "a newer precision-planner wrote it: upgrade this one as it was installed, or " \
+        return (
+            "a newer precision-planner wrote it: upgrade this one as it was installed, or "
             "plan again with it (`plan … --json`)"
+        )
     return "write the plan again with this version (`plan … --json`)"
 
 
@@ -85,6 +89,8 @@ def plan_json_schema() -> dict[str, Any]:
     own = {"Plan": schema, **schema["$defs"]}
     for (record, key), names in ENUMERATED.items():
         own[record]["properties"][key]["enum"] = list(names)
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema",
-            "title": f"precision-planner plan file, version {SCHEMA_VERSION}",
-            **{key: value for key, value in schema.items() if key != "title"}}
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": f"precision-planner plan file, version {SCHEMA_VERSION}",
+        **{key: value for key, value in schema.items() if key != "title"},
+    }

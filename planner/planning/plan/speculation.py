@@ -5,9 +5,11 @@ from __future__ import annotations
 from planner.planning.plan.recommendation import GainRange
 from planner.records import cached_record
 
-MEMORY, SLOWER, NEVER = ("memory: no larger batch fits",
-                         "verifying more sequences takes longer than it saves",
-                         "not even one sequence is faster")
+MEMORY, SLOWER, NEVER = (
+    "memory: no larger batch fits",
+    "verifying more sequences takes longer than it saves",
+    "not even one sequence is faster",
+)
 """What ends the batches for which drafting pays."""
 
 

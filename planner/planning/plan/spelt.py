@@ -25,8 +25,11 @@ def spelt_out(plan: Plan) -> Plan:
 def _spelt(value: Any) -> Any:
     """``value`` itself where nothing in it changes."""
     if isinstance(value, str):
-        return value if value.isascii() and value.isprintable() \
+        return (
+            value
+            if value.isascii() and value.isprintable()
             else _SPELT.sub(lambda found: ascii(found[0])[1:-1], value)
+        )
     if isinstance(value, tuple):
         items = tuple(map(_spelt, value))
         return value if all(map(_same, items, value)) else items

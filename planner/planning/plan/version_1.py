@@ -32,8 +32,9 @@ FIRST: dict[Place, Any] = {
 }
 """Keys that 0.1.0 had not. It compared no engines and priced no cached prefixes: an empty list and
 0 are what its plans stand for. Later programs of version 1 left a key out where it was null."""
-NOTHING_LOST = frozenset({("engine", "chosen_from"), ("workload", "preset"),
-                          ("workload", "prefix_hit_rate")})
+NOTHING_LOST = frozenset(
+    {("engine", "chosen_from"), ("workload", "preset"), ("workload", "prefix_hit_rate")}
+)
 LATER: dict[Place, Any] = {
     ("recommendation", "alternatives", "*", "gain"): None,
     ("deployment", "aggregated", "holding"): None,
@@ -136,13 +137,17 @@ def _lift_unit(data: dict[str, Any]) -> None:
     if not isinstance(quality, dict):
         return
     if "relative_to" in quality:
-        raise DataError("plan file: quality.relative_to is no key of version 1",
-                        hint="a file of version 2 says so in schema_version; plan again if unsure")
+        raise DataError(
+            "plan file: quality.relative_to is no key of version 1",
+            hint="a file of version 2 says so in schema_version; plan again if unsure",
+        )
     unit = quality.get("unit")
     text = unit if isinstance(unit, str) else ""
     anchor = _RELATIVE.fullmatch(text)
     if anchor is None and text.split(" ")[0] != NATS:
-        raise DataError(f"plan file: quality.unit: {text[:60]!r} is no unit of version 1",
-                        hint="plan again with this version: plan MODEL DEVICE --json")
+        raise DataError(
+            f"plan file: quality.unit: {text[:60]!r} is no unit of version 1",
+            hint="plan again with this version: plan MODEL DEVICE --json",
+        )
     quality["unit"] = NATS if anchor is None else RELATIVE
     quality["relative_to"] = None if anchor is None else anchor.group(1)

@@ -80,19 +80,33 @@ def reading_space(model: CostModel, counts: tuple[int, ...]) -> Space | None:
     if not fits:
         return None
     pts = points(layouts, [(i, held) for i in fits for _ in counts])
-    times = prompt_times(model, tables, pts, np.tile(np.array(counts, dtype=np.float64),
-                                                     len(fits)))
+    times = prompt_times(model, tables, pts, np.tile(np.array(counts, dtype=np.float64), len(fits)))
     alone, prefill, decode = kernel_seconds(model, times)
     used, place = np.unique(pts.layout, return_inverse=True)
     legal = model.decided.allowed(legality(model, tables, used))[place.reshape(-1)]
     slots, none = pts.slot.astype(np.int64), np.zeros(len(pts))
-    return Space(model.asked(replace(timed_alone(model.question), tpot_seconds=None)), tables,
-                 stages, pts, decode, alone, prefill, none, none, none, legal,
-                 overheads(model, tables, pts.layout, slots), times, np.arange(len(pts)), slots)
+    return Space(
+        model.asked(replace(timed_alone(model.question), tpot_seconds=None)),
+        tables,
+        stages,
+        pts,
+        decode,
+        alone,
+        prefill,
+        none,
+        none,
+        none,
+        legal,
+        overheads(model, tables, pts.layout, slots),
+        times,
+        np.arange(len(pts)),
+        slots,
+    )
 
 
-def prompt_times(model: CostModel, tables: LayoutTables, pts: Points,
-                 prompts: NDArray[np.float64]) -> CandidateTimes:
+def prompt_times(
+    model: CostModel, tables: LayoutTables, pts: Points, prompts: NDArray[np.float64]
+) -> CandidateTimes:
     """Times of all units in passes that read ``prompts`` [C] prompts on every rank."""
     work = model.question.workload
     phase = prompts_phase(pts, work.isl, model.question.chunk_tokens, prompts, work.cached)

@@ -50,28 +50,37 @@ class PoolSpaces:
 
     def shared(self) -> Shared:
         """All workers, with bounds."""
-        return Shared(self.engine, self.kv, self.handover,
-                      [one for pool in self.prefill for one in reading(pool)],
-                      [one for pool in self.decode for one in decoding(spanned(pool))])
+        return Shared(
+            self.engine,
+            self.kv,
+            self.handover,
+            [one for pool in self.prefill for one in reading(pool)],
+            [one for pool in self.decode for one in decoding(spanned(pool))],
+        )
 
     def within(self, allowed: float | None) -> PoolSpaces:
         """The same with another limit on the sum of losses."""
-        return replace(self, prefill=tuple(_within(one, allowed) for one in self.prefill),
-                       decode=tuple(_within(one, allowed) for one in self.decode))
+        return replace(
+            self,
+            prefill=tuple(_within(one, allowed) for one in self.prefill),
+            decode=tuple(_within(one, allowed) for one in self.decode),
+        )
 
     def differs(self, name: str, other: str) -> bool:
         """Whether two named assignments are not one, in some pool that can take the first."""
         for pool in (*self.prefill, *self.decode):
-            mine, theirs = (uniform_choice(pool.space.model, one, self.kv)
-                            for one in (name, other))
+            mine, theirs = (uniform_choice(pool.space.model, one, self.kv) for one in (name, other))
             if mine is not None and (theirs is None or not np.array_equal(mine, theirs)):
                 return True
         return False
 
     def uniform(self, scheme: str) -> PoolSpaces:
         """Both pools under one named assignment, where their groups can take it."""
-        return replace(self, prefill=_uniform(self.prefill, scheme, self.kv),
-                       decode=_uniform(self.decode, scheme, self.kv))
+        return replace(
+            self,
+            prefill=_uniform(self.prefill, scheme, self.kv),
+            decode=_uniform(self.decode, scheme, self.kv),
+        )
 
 
 def _within(pool: PoolSpace, allowed: float | None) -> PoolSpace:
@@ -95,8 +104,10 @@ def pool_question(question: Question) -> Question:
         UnsupportedError: pipeline stages are asked for.
     """
     if (question.fixed.get("pp") or 1) > 1:
-        raise UnsupportedError("pools have workers without pipeline stages",
-                               hint="leave --pp out, or --mode aggregated")
+        raise UnsupportedError(
+            "pools have workers without pipeline stages",
+            hint="leave --pp out, or --mode aggregated",
+        )
     if not question.devices_given:
         return question
     devices = max(question.sizes)
@@ -106,8 +117,11 @@ def pool_question(question: Question) -> Question:
     return replace(question, devices_given=False, sizes=tuple(sorted(counts)))
 
 
-def pool_spaces(prefill: Sequence[Question], decode: Sequence[Question], link: PoolLink,
-                ) -> tuple[list[PoolSpaces], dict[str, str]]:
+def pool_spaces(
+    prefill: Sequence[Question],
+    decode: Sequence[Question],
+    link: PoolLink,
+) -> tuple[list[PoolSpaces], dict[str, str]]:
     """(the spaces of every engine and cache layout that may be handed over, why other engines serve
     no pools). ``prefill`` and ``decode`` are ways to serve each pool, the same where the devices
     are.
@@ -129,12 +143,20 @@ def pool_spaces(prefill: Sequence[Question], decode: Sequence[Question], link: P
     return found, against
 
 
-def _of_engine(engine: str, prefill: Sequence[Question], decode: Sequence[Question], link: PoolLink,
-               ) -> list[PoolSpaces]:
+def _of_engine(
+    engine: str,
+    prefill: Sequence[Question],
+    decode: Sequence[Question],
+    link: PoolLink,
+) -> list[PoolSpaces]:
     """The spaces of one engine by cache layout, those that both pools keep."""
-    names = [kv for kv in dict.fromkeys(kv for q in decode for kv in q.kv)
-             if any(kv in q.kv for q in prefill) and _handed(decode[0], prefill[0], kv)
-             and all(stores(unit, kv) for unit in cache_units(decode[0].spec))]
+    names = [
+        kv
+        for kv in dict.fromkeys(kv for q in decode for kv in q.kv)
+        if any(kv in q.kv for q in prefill)
+        and _handed(decode[0], prefill[0], kv)
+        and all(stores(unit, kv) for unit in cache_units(decode[0].spec))
+    ]
     readers = _spaces(prefill, names, reads=True)
     decoders = _spaces(decode, names, reads=False)
     found = []
@@ -142,8 +164,9 @@ def _of_engine(engine: str, prefill: Sequence[Question], decode: Sequence[Questi
         mine, theirs = readers.get(kv, ()), decoders.get(kv, ())
         if mine and theirs:
             degrees = tuple(la.tp for pool in (*mine, *theirs) for la in pool.space.tables.layouts)
-            over = handover(decode[0], kv, degrees, link,
-                            indexer_fp8=theirs[0].space.model.indexer_fp8)
+            over = handover(
+                decode[0], kv, degrees, link, indexer_fp8=theirs[0].space.model.indexer_fp8
+            )
             found.append(PoolSpaces(engine, kv, over, mine, theirs))
     return found
 
@@ -151,11 +174,16 @@ def _of_engine(engine: str, prefill: Sequence[Question], decode: Sequence[Questi
 def _handed(decode: Question, prefill: Question, kv: str) -> bool:
     engine = engine_of(decode)
     return engine is None or all(
-        handed_over(engine, q.device, q.spec, kv).status == "supported" for q in (decode, prefill))
+        handed_over(engine, q.device, q.spec, kv).status == "supported" for q in (decode, prefill)
+    )
 
 
-def _spaces(questions: Sequence[Question], names: Sequence[str], *, reads: bool,
-            ) -> dict[str, tuple[PoolSpace, ...]]:
+def _spaces(
+    questions: Sequence[Question],
+    names: Sequence[str],
+    *,
+    reads: bool,
+) -> dict[str, tuple[PoolSpace, ...]]:
     """Spaces of one pool by cache layout, of each group of ways that has any candidate."""
     found: dict[str, list[PoolSpace]] = {}
     for group in groups_of(questions):
@@ -164,8 +192,7 @@ def _spaces(questions: Sequence[Question], names: Sequence[str], *, reads: bool,
             ways = tuple(way for _, way in group if kv in way.kv)
             if ways and space is not None:
                 only_way = ways[0] if len(ways) == 1 else None
-                found.setdefault(kv, []).append(
-                    PoolSpace(served_by(space, only_way, kv), ways, kv))
+                found.setdefault(kv, []).append(PoolSpace(served_by(space, only_way, kv), ways, kv))
     return {kv: tuple(pools) for kv, pools in found.items()}
 
 
@@ -199,5 +226,6 @@ def shared_caches(prefill: Sequence[Question], decode: Sequence[Question]) -> tu
         raise InputError(
             f"the pools share no cache: {decode[0].device.id} keeps {', '.join(mine)}, "
             f"{prefill[0].device.id} {', '.join(theirs)}",
-            hint="--kv auto, or another --prefill-device")
+            hint="--kv auto, or another --prefill-device",
+        )
     return both

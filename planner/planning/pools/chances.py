@@ -61,16 +61,25 @@ def weighed_pools(pools: TwoPools, told: TwoPools, osl: int) -> WeighedPools:
     decoded = pools.decode_workers * pools.decoding.rate(osl)
     question = decoder.space.model.question
     engine = f"{question.engine} {question.engine_version}{IN_POOLS}"
-    common = WholeError(ErrorClass("composition", engine),
-                        common_of(decoder.space.model, "tpot", pooled=True))
+    common = WholeError(
+        ErrorClass("composition", engine), common_of(decoder.space.model, "tpot", pooled=True)
+    )
 
     def wholes(priced: Priced, batch: int) -> tuple[WholeError, ...]:
-        return (common, *(WholeError(ErrorClass(name, engine, where), weight) for name, where,
-                          weight in layout_and_batch(priced.layout, batch, question.spec.id)))
+        return (
+            common,
+            *(
+                WholeError(ErrorClass(name, engine, where), weight)
+                for name, where, weight in layout_and_batch(priced.layout, batch, question.spec.id)
+            ),
+        )
 
-    sides = (Weighed(paid / (read * osl), _read_parts(reader.space, prefill), wholes(prefill, 1)),
-             Weighed(paid / (decoded * osl), time_parts(decoder.space, decode),
-                     wholes(decode, decode.batch)))
+    sides = (
+        Weighed(paid / (read * osl), _read_parts(reader.space, prefill), wholes(prefill, 1)),
+        Weighed(
+            paid / (decoded * osl), time_parts(decoder.space, decode), wholes(decode, decode.batch)
+        ),
+    )
     return WeighedPools(told, reader.space, prefill, shown, sides, osl)
 
 

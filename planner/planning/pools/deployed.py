@@ -61,8 +61,13 @@ class Against:
         return self.beaten >= SURE
 
 
-def find_pools(decode: Sequence[Question], asked: PoolsAsked, *, above: float = 0.0,
-               best: Selection | None = None) -> PoolsFound:
+def find_pools(
+    decode: Sequence[Question],
+    asked: PoolsAsked,
+    *,
+    above: float = 0.0,
+    best: Selection | None = None,
+) -> PoolsFound:
     """The best pools whose requests/s ÷ paid devices exceed ``above``, and the choice among simpler
     ones; ``best`` is the aggregated answer, whose band of loss counts here too.
 
@@ -81,12 +86,21 @@ def find_pools(decode: Sequence[Question], asked: PoolsAsked, *, above: float = 
     search = PoolSearch([one.shared() for one in spaces], purse, demand, above=above)
     pools = search.run()
     choice = None if pools is None else _chosen(spaces, pools, purse, demand, asked, best)
-    return PoolsFound(choice, search.bound, search.candidates, purse, demand,
-                      search.bound <= search.value * (1 + 1e-6))
+    return PoolsFound(
+        choice,
+        search.bound,
+        search.candidates,
+        purse,
+        demand,
+        search.bound <= search.value * (1 + 1e-6),
+    )
 
 
-def fastest_engine(decode: Sequence[Question], asked: PoolsAsked, best: Selection | None,
-                   ) -> PoolsFound:
+def fastest_engine(
+    decode: Sequence[Question],
+    asked: PoolsAsked,
+    best: Selection | None,
+) -> PoolsFound:
     """The pools of the engine whose choice is fastest a paid device: the rule takes simple pools of
     an engine against others of the same one, so that the engine of the best optimum need not be
     it. The ``exact`` optimum is that of all engines.
@@ -103,8 +117,9 @@ def fastest_engine(decode: Sequence[Question], asked: PoolsAsked, best: Selectio
     return max(found, key=_taken_value)
 
 
-def _on_engine(engine: str, decode: Sequence[Question], asked: PoolsAsked,
-               best: Selection | None) -> PoolsFound | None:
+def _on_engine(
+    engine: str, decode: Sequence[Question], asked: PoolsAsked, best: Selection | None
+) -> PoolsFound | None:
     """The pools of one engine; None where it has none."""
     mine = [q for q in decode if q.engine == engine]
     if asked.prefill is not None:
@@ -123,8 +138,14 @@ def _taken_value(found: PoolsFound) -> float:
     return found.choice.option.pools.value
 
 
-def _chosen(spaces: Sequence[PoolSpaces], pools: TwoPools, purse: Purse, demand: Demand,
-            asked: PoolsAsked, best: Selection | None) -> PoolChoice:
+def _chosen(
+    spaces: Sequence[PoolSpaces],
+    pools: TwoPools,
+    purse: Purse,
+    demand: Demand,
+    asked: PoolsAsked,
+    best: Selection | None,
+) -> PoolChoice:
     model = pools.decoding.pool.space.model
     allowed = loss_limit(model) if best is None else allowed_loss(best.exact)
     return choose_pools(spaces, pools, purse, demand, allowed=allowed, exact=asked.exact)
@@ -134,8 +155,11 @@ def purse_of(decode: Sequence[Question], prefill: Sequence[Question]) -> Purse:
     """Devices in all; under cost, those of the prefill pool at their price."""
     first, other = decode[0], prefill[0]
     devices = max(first.sizes)
-    if not first.devices_given and first.device.id == other.device.id \
-            and not first.net.network_bytes_per_s > 0:
+    if (
+        not first.devices_given
+        and first.device.id == other.device.id
+        and not first.net.network_bytes_per_s > 0
+    ):
         devices = min(devices, int(first.net.domain))
     price = 1.0
     if first.objective == "cost" and first.price_per_hour and other.price_per_hour:
@@ -146,8 +170,11 @@ def purse_of(decode: Sequence[Question], prefill: Sequence[Question]) -> Purse:
 def demand_of(question: Question) -> Demand:
     """What requests ask of pools."""
     limit = question.ttft_seconds
-    return Demand(question.workload.osl, np.inf if limit is None else limit,
-                  question.prompt_host.handling_seconds)
+    return Demand(
+        question.workload.osl,
+        np.inf if limit is None else limit,
+        question.prompt_host.handling_seconds,
+    )
 
 
 def threshold(choice: Selection, osl: int, margin: float) -> float:
@@ -155,8 +182,9 @@ def threshold(choice: Selection, osl: int, margin: float) -> float:
     return (1 + margin) / (choice.option.weighed.value * osl)
 
 
-def compared_with(pools: PoolChoice, choice: Selection, at: int | None = None, *,
-                  ratio: float = 1.0) -> Against:
+def compared_with(
+    pools: PoolChoice, choice: Selection, at: int | None = None, *, ratio: float = 1.0
+) -> Against:
     """The deployment that is taken (or ``at``) beside the aggregated plan, or beside one that is
     ``ratio`` times as fast, in common draws."""
     which = pools.taken if at is None else at
@@ -165,18 +193,29 @@ def compared_with(pools: PoolChoice, choice: Selection, at: int | None = None, *
     osl = pools.options[which].weighed.decode_osl
     value = paid * osl * choice.option.weighed.value / ratio - 1
     low, high = ((1 + gain) / ratio - 1 for gain in interval(gains("throughput", ours, theirs)))
-    return Against(value, min(low, value), max(high, value),
-                   float(beats("throughput", ours, theirs, ratio - 1).mean()),
-                   float(beats("throughput", ours, theirs, (1 + MARGIN) * ratio - 1).mean()))
+    return Against(
+        value,
+        min(low, value),
+        max(high, value),
+        float(beats("throughput", ours, theirs, ratio - 1).mean()),
+        float(beats("throughput", ours, theirs, (1 + MARGIN) * ratio - 1).mean()),
+    )
 
 
 def infeasible(question: Question) -> InfeasibleError:
     """No pools keep the limits."""
-    limits = [text for text, value in (
-        ("--tpot-ms", question.tpot_seconds), ("--ttft-ms", question.ttft_seconds),
-        ("--memory-bytes", question.memory_bytes)) if value is not None]
+    limits = [
+        text
+        for text, value in (
+            ("--tpot-ms", question.tpot_seconds),
+            ("--ttft-ms", question.ttft_seconds),
+            ("--memory-bytes", question.memory_bytes),
+        )
+        if value is not None
+    ]
     return InfeasibleError(
         f"{question.spec.id} on {max(question.sizes)} × {question.device.id}: no two pools of "
         "workers fit or keep the limits",
         hint=f"more devices, {'another ' + ' or '.join(limits) + ', ' if limits else ''}or "
-             "--mode aggregated")
+        "--mode aggregated",
+    )

@@ -60,11 +60,17 @@ def reading_workers(model: CostModel, segments: Sequence[Segment], kv: str) -> R
     if space is None:
         raise InfeasibleError(
             f"memory: a prefill worker of {question.device.id} does not hold its weights and the "
-            "prompts that it reads", hint="plan --mode disaggregated finds layouts that fit")
+            "prompts that it reads",
+            hint="plan --mode disaggregated finds layouts that fit",
+        )
     seconds = np.array([price(space, c, segments).tpot for c in range(len(counts))])
     last = len(counts) - 1
-    return ReadingWorkers(PoolSpace(space, (question,), kv), 0, seconds, Assigned(
-        space, last, _given(float(seconds[last])), tuple(segments)))
+    return ReadingWorkers(
+        PoolSpace(space, (question,), kv),
+        0,
+        seconds,
+        Assigned(space, last, _given(float(seconds[last])), tuple(segments)),
+    )
 
 
 def decoding_workers(found: Found, kv: str, *, exactly: bool) -> DecodingWorkers:
@@ -74,53 +80,82 @@ def decoding_workers(found: Found, kv: str, *, exactly: bool) -> DecodingWorkers
     if not exactly:
         space = asked(space, batch=None)
     seconds = price(space, 0, found.segments).tpot
-    return DecodingWorkers(PoolSpace(space, (found.space.model.question,), kv), 0, seconds,
-                           Assigned(space, 0, _given(seconds), found.segments))
+    return DecodingWorkers(
+        PoolSpace(space, (found.space.model.question,), kv),
+        0,
+        seconds,
+        Assigned(space, 0, _given(seconds), found.segments),
+    )
 
 
 def _given(value: float) -> Solution:
     return Solution("given", np.zeros((0, 0), dtype=np.int64), value, value, 0.0)
 
 
-def priced_pools(reading: ReadingWorkers, decoding: DecodingWorkers, given: GivenPools,
-                 question: Question) -> PoolsFound:
+def priced_pools(
+    reading: ReadingWorkers, decoding: DecodingWorkers, given: GivenPools, question: Question
+) -> PoolsFound:
     """The deployment of ``given`` workers at the rate that it keeps; ``question`` is that of the
     decode workers, with its limits on time.
 
     Raises:
         InfeasibleError: it breaks a limit on time.
     """
-    over = handover(question, given.kv, (reading.tp, decoding.tp), given.link,
-                    indexer_fp8=decoding.pool.space.model.indexer_fp8)
+    over = handover(
+        question,
+        given.kv,
+        (reading.tp, decoding.tp),
+        given.link,
+        indexer_fp8=decoding.pool.space.model.indexer_fp8,
+    )
     demand = demand_of(question)
     rate = _rate(reading, decoding, given, over, demand, question.tpot_seconds)
     devices = given.prefill_workers * reading.devices + given.decode_workers * decoding.devices
     shared = Shared(question.engine, given.kv, over, [reading], [decoding])
-    pools = TwoPools(shared, reading, decoding, given.prefill_workers, given.decode_workers, rate,
-                     rate / devices)
+    pools = TwoPools(
+        shared, reading, decoding, given.prefill_workers, given.decode_workers, rate, rate / devices
+    )
     option = pool_option("given", pools, demand.osl)
     draws = drawn([option.weighed])
-    return PoolsFound(PoolChoice((option,), 0, 0, draws, better("throughput", draws)), pools.value,
-                      1, Purse(devices, True), demand, False)
+    return PoolsFound(
+        PoolChoice((option,), 0, 0, draws, better("throughput", draws)),
+        pools.value,
+        1,
+        Purse(devices, True),
+        demand,
+        False,
+    )
 
 
-def _rate(reading: ReadingWorkers, decoding: DecodingWorkers, given: GivenPools, over: Handover,
-          demand: Demand, tpot: float | None) -> float:
+def _rate(
+    reading: ReadingWorkers,
+    decoding: DecodingWorkers,
+    given: GivenPools,
+    over: Handover,
+    demand: Demand,
+    tpot: float | None,
+) -> float:
     """Requests/s that the pools keep within the limits."""
     if tpot is not None and decoding.seconds > tpot * (1 + TOLERANCE):
         raise InfeasibleError(
             f"tpot: the decode workers take {format_seconds(decoding.seconds)}, "
-            f"{format_seconds(tpot)} allowed", hint="a smaller --batch, or a longer --tpot-ms")
+            f"{format_seconds(tpot)} allowed",
+            hint="a smaller --batch, or a longer --tpot-ms",
+        )
     first = over.seconds(reading.tp, decoding.tp) + decoding.seconds
     left = demand.first_token_seconds - demand.handling_seconds - first
-    cap = float(readers_of(over, [reading]).within(
-        np.array([left]), np.array([float(given.prefill_workers)]))[0, 0])
+    cap = float(
+        readers_of(over, [reading]).within(
+            np.array([left]), np.array([float(given.prefill_workers)])
+        )[0, 0]
+    )
     if not cap > 0:
         alone = float(reading.group[0]) + first + demand.handling_seconds
         raise InfeasibleError(
             f"ttft: a prompt that does not wait takes {format_seconds(alone)}, "
             f"{format_seconds(demand.first_token_seconds)} allowed",
-            hint="a longer --ttft-ms, or plan --mode disaggregated with it")
+            hint="a longer --ttft-ms, or plan --mode disaggregated with it",
+        )
     each = min(decoding.rate(demand.osl), over.rate(decoding.tp, decoding.ranks))
     return min(cap, given.decode_workers * each)
 
@@ -131,10 +166,12 @@ def given_plan(found: PoolsFound, question: Question) -> Plan:
     assert plan.deployment is not None
     value = plan.solver.bound
     return replace(
-        plan, recommendation=None,
+        plan,
+        recommendation=None,
         comparison=Comparison("", 0.0, "a given assignment is priced, not chosen"),
         solver=SolverInfo("given", 0.0, value, 1, False),
-        deployment=replace(plan.deployment, proved=False))
+        deployment=replace(plan.deployment, proved=False),
+    )
 
 
 def fullest_workers(worker: DecodingWorkers, tpot: float | None) -> DecodingWorkers:
@@ -148,8 +185,12 @@ def fullest_workers(worker: DecodingWorkers, tpot: float | None) -> DecodingWork
         priced = price(here, 0, found.segments)
         if not fits(here, 0, priced) or (tpot is not None and priced.tpot > tpot * (1 + TOLERANCE)):
             return None
-        return DecodingWorkers(replace(worker.pool, space=here), 0, priced.tpot,
-                               replace(found, space=here, candidate=0))
+        return DecodingWorkers(
+            replace(worker.pool, space=here),
+            0,
+            priced.tpot,
+            replace(found, space=here, candidate=0),
+        )
 
     best, high = worker, worker.high * 2
     while high <= MOST_SLOTS and (more := at(high)) is not None:

@@ -48,15 +48,22 @@ def _rank_bytes(spec: ModelSpec, kv: str, tp: int, isl: int, indexer_fp8: bool) 
     units = cache_units(spec)
     return sum(len(unit.layers) * slot_layer_bytes(unit, kv, tp, isl) for unit in units) + sum(
         len(group.layers) * fixed_slot_bytes(group, tp, isl, indexer_fp8=indexer_fp8)
-        for group in spec.attention)
+        for group in spec.attention
+    )
 
 
-def handover(question: Question, kv: str, degrees: tuple[int, ...], link: PoolLink, *,
-             indexer_fp8: bool) -> Handover:
+def handover(
+    question: Question, kv: str, degrees: tuple[int, ...], link: PoolLink, *, indexer_fp8: bool
+) -> Handover:
     """What is handed over of the question's prompts in layout ``kv``; all of a prompt, also what a
     prefix cache held of it."""
-    return Handover({tp: _rank_bytes(question.spec, kv, tp, question.workload.isl, indexer_fp8)
-                     for tp in sorted(set(degrees))}, link)
+    return Handover(
+        {
+            tp: _rank_bytes(question.spec, kv, tp, question.workload.isl, indexer_fp8)
+            for tp in sorted(set(degrees))
+        },
+        link,
+    )
 
 
 def vendor(device: DeviceProfile) -> str:
@@ -74,18 +81,26 @@ def link_between(prefill: Question, decode: Question, given: float | None) -> Po
     if given is not None:
         return PoolLink(given, "given", FLAG)
     mine, theirs = decode.device, prefill.device
-    if mine.id == theirs.id and max(decode.sizes) <= decode.net.domain \
-            and decode.net.domain_bytes_per_s > 0:
-        return _link(decode.net.domain_bytes_per_s, mine, mine.links.scale_up_bytes_per_s,
-                     "scale-up link")
+    if (
+        mine.id == theirs.id
+        and max(decode.sizes) <= decode.net.domain
+        and decode.net.domain_bytes_per_s > 0
+    ):
+        return _link(
+            decode.net.domain_bytes_per_s, mine, mine.links.scale_up_bytes_per_s, "scale-up link"
+        )
     if vendor(mine) != vendor(theirs):
-        raise InputError(f"no source says what links {theirs.id} to {mine.id}",
-                         hint=f"give {FLAG}, for example {FLAG} 25e9")
+        raise InputError(
+            f"no source says what links {theirs.id} to {mine.id}",
+            hint=f"give {FLAG}, for example {FLAG} 25e9",
+        )
     found = [(question.net.network_bytes_per_s, question.device) for question in (prefill, decode)]
     for rate, device in found:
         if not rate > 0:
-            raise InputError(f"{device.id} has no network bandwidth in its profile",
-                             hint=f"give {FLAG}, for example {FLAG} 12.5e9")
+            raise InputError(
+                f"{device.id} has no network bandwidth in its profile",
+                hint=f"give {FLAG}, for example {FLAG} 12.5e9",
+            )
     rate, device = min(found, key=lambda one: one[0])
     return _link(rate, device, device.links.scale_out_bytes_per_s, "network")
 
@@ -93,5 +108,9 @@ def link_between(prefill: Question, decode: Question, given: float | None) -> Po
 def _link(rate: float, device: DeviceProfile, quantity: Quantity | None, name: str) -> PoolLink:
     if quantity is None or rate != quantity.value:
         return PoolLink(rate, name, f"set by the scenario, each {device.id}")
-    return PoolLink(rate, name, f"{quantity.kind}: {device.id}, each device and direction "
-                f"({quantity.source}, {quantity.date})")
+    return PoolLink(
+        rate,
+        name,
+        f"{quantity.kind}: {device.id}, each device and direction "
+        f"({quantity.source}, {quantity.date})",
+    )

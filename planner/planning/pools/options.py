@@ -56,11 +56,18 @@ class PoolOption:
 
     def same_as(self, other: PoolOption) -> bool:
         """Whether both are one assignment on the same workers."""
+
         def told(one: PoolOption) -> tuple[object, ...]:
             pools = one.pools
-            return (pools.prefill_workers, pools.decode_workers, pools.shared.kv, *(
-                (found.space.layout(found.candidate), by_layer(found.space, found.segments))
-                for found in pools.assigned))
+            return (
+                pools.prefill_workers,
+                pools.decode_workers,
+                pools.shared.kv,
+                *(
+                    (found.space.layout(found.candidate), by_layer(found.space, found.segments))
+                    for found in pools.assigned
+                ),
+            )
 
         return told(self) == told(other)
 
@@ -86,29 +93,56 @@ class PoolChoice:
         return self.options[self.taken]
 
 
-def choose_pools(spaces: Sequence[PoolSpaces], best: TwoPools, purse: Purse, demand: Demand, *,
-                 allowed: float | None, exact: bool) -> PoolChoice:
+def choose_pools(
+    spaces: Sequence[PoolSpaces],
+    best: TwoPools,
+    purse: Purse,
+    demand: Demand,
+    *,
+    allowed: float | None,
+    exact: bool,
+) -> PoolChoice:
     """The deployment to take beside ``best``, the optimum; ``allowed`` is what losses may sum to
     where they cannot be told apart from their limit; ``exact``: the optimum itself."""
     found = [] if exact else list(_simpler(spaces, best, purse, demand, allowed))
-    options = tuple(pool_option(name, pools, demand.osl) for name, pools in (*found,
-                                                                       ("optimum", best)))
+    options = tuple(
+        pool_option(name, pools, demand.osl) for name, pools in (*found, ("optimum", best))
+    )
     draws = drawn([one.weighed for one in options])
     beaten = better("throughput", draws, MARGIN)
     optimum = len(options) - 1
-    taken = optimum if exact else chosen(
-        [one.simple for one in options], [float(f"{mean:.9e}") for mean in draws.mean(axis=1)],
-        [one.loss for one in options], beaten)
+    taken = (
+        optimum
+        if exact
+        else chosen(
+            [one.simple for one in options],
+            [float(f"{mean:.9e}") for mean in draws.mean(axis=1)],
+            [one.loss for one in options],
+            beaten,
+        )
+    )
     return PoolChoice(options, taken, optimum, draws, better("throughput", draws))
 
 
-def _simpler(spaces: Sequence[PoolSpaces], best: TwoPools, purse: Purse, demand: Demand,
-             allowed: float | None) -> Iterator[tuple[str, TwoPools]]:
+def _simpler(
+    spaces: Sequence[PoolSpaces],
+    best: TwoPools,
+    purse: Purse,
+    demand: Demand,
+    allowed: float | None,
+) -> Iterator[tuple[str, TwoPools]]:
     """Simpler deployments on the engine of ``best``, each on its own best layouts and batches."""
     mine = [one.within(allowed) for one in spaces if one.engine == best.shared.engine]
-    names = [RELEASED, *(name for name in dict.fromkeys(
-        s for one in mine for pool in one.prefill for s in pool.question.schemes)
-        if any(one.differs(name, RELEASED) for one in mine))]
+    names = [
+        RELEASED,
+        *(
+            name
+            for name in dict.fromkeys(
+                s for one in mine for pool in one.prefill for s in pool.question.schemes
+            )
+            if any(one.differs(name, RELEASED) for one in mine)
+        ),
+    ]
     cases: dict[tuple[str, str], Shared] = {}
     for name in names:
         for one in mine:
@@ -117,12 +151,16 @@ def _simpler(spaces: Sequence[PoolSpaces], best: TwoPools, purse: Purse, demand:
                 cases[name, one.kv] = case
         own = [cases[name, one.kv] for one in mine if (name, one.kv) in cases]
         least = 0.0 if name == RELEASED else WORTH_TELLING * best.value
-        found = PoolSearch([_copy(case) for case in own], purse, demand, above=least,
-                           patience=0).run()  # rivals need no proof
+        found = PoolSearch(
+            [_copy(case) for case in own], purse, demand, above=least, patience=0
+        ).run()  # rivals need no proof
         if found is not None:
             yield (name if name == RELEASED else f"uniform {name}"), found
-    mixed = [_joined([case for (_, kv), case in cases.items() if kv == one.kv])
-             for one in mine if any(kv == one.kv for _, kv in cases)]
+    mixed = [
+        _joined([case for (_, kv), case in cases.items() if kv == one.kv])
+        for one in mine
+        if any(kv == one.kv for _, kv in cases)
+    ]
     found = PoolSearch(mixed, purse, demand, patience=0).run()
     if found is not None and _differ(found):
         yield "one scheme in each pool", found
@@ -135,8 +173,11 @@ def _copy(case: Shared) -> Shared:
 
 def _joined(cases: Sequence[Shared]) -> Shared:
     """The workers of several cases of one cache layout."""
-    return replace(cases[0], readers=[one for case in cases for one in case.readers],
-                   decoders=[one for case in cases for one in case.decoders])
+    return replace(
+        cases[0],
+        readers=[one for case in cases for one in case.readers],
+        decoders=[one for case in cases for one in case.decoders],
+    )
 
 
 def _differ(pools: TwoPools) -> bool:
@@ -147,8 +188,9 @@ def _differ(pools: TwoPools) -> bool:
 
 def _modules(one: Assigned) -> dict[tuple[str, int], str]:
     caches = {unit.kind for unit in one.space.model.units if unit.role == "cache"}
-    return {key: name for key, name in by_layer(one.space, one.segments).items()
-            if key[0] not in caches}
+    return {
+        key: name for key, name in by_layer(one.space, one.segments).items() if key[0] not in caches
+    }
 
 
 def pool_option(name: str, pools: TwoPools, osl: int) -> PoolOption:
@@ -156,15 +198,24 @@ def pool_option(name: str, pools: TwoPools, osl: int) -> PoolOption:
     told = with_least_batch(pools, osl)
     sides = tuple(rival_of(name, "pools", found_of(one)) for one in told.assigned)
     weights = tuple(ready(side.found) if side.formats else ReadyWeights() for side in sides)
-    formats = {scheme for one in pools.assigned
-               for scheme in changed_schemes(one.space.model, one.segments)}
+    formats = {
+        scheme
+        for one in pools.assigned
+        for scheme in changed_schemes(one.space.model, one.segments)
+    }
     two = _differ(pools)
-    new = any(side.formats > 0 and one.new_weights
-              for side, one in zip(sides, weights, strict=True))
+    new = any(
+        side.formats > 0 and one.new_weights for side, one in zip(sides, weights, strict=True)
+    )
     changed = len({kind for one in pools.assigned for kind in _changed(one)})
-    return PoolOption(name, weighed_pools(pools, told, osl), (sides[0], sides[1]),
-                      (weights[0], weights[1]), two,
-                      Simplicity(len(formats) + TWO * two, new, changed))
+    return PoolOption(
+        name,
+        weighed_pools(pools, told, osl),
+        (sides[0], sides[1]),
+        (weights[0], weights[1]),
+        two,
+        Simplicity(len(formats) + TWO * two, new, changed),
+    )
 
 
 def _changed(one: Assigned) -> set[str]:
@@ -173,8 +224,11 @@ def _changed(one: Assigned) -> set[str]:
     for segment in one.segments:
         unit = model.units[segment.unit]
         if segment.choice >= 0:
-            own = PLAIN_CACHE if unit.role == "cache" else stands_for(
-                model.question, model.planned[unit.row].released_as)
+            own = (
+                PLAIN_CACHE
+                if unit.role == "cache"
+                else stands_for(model.question, model.planned[unit.row].released_as)
+            )
             if model.choices[segment.choice] != own:
                 kinds.add(unit.kind)
     return kinds
@@ -183,8 +237,9 @@ def _changed(one: Assigned) -> set[str]:
 def found_of(one: Assigned) -> Found:
     """A worker's formats as a search would tell them."""
     value = price(one.space, one.candidate, one.segments).tpot
-    return Found(one.space, one.candidate, one.solution, one.segments, value, len(one.space), 1,
-                 one.space)
+    return Found(
+        one.space, one.candidate, one.solution, one.segments, value, len(one.space), 1, one.space
+    )
 
 
 def with_least_batch(pools: TwoPools, osl: int) -> TwoPools:
@@ -200,8 +255,9 @@ def with_least_batch(pools: TwoPools, osl: int) -> TwoPools:
         first, last = 0, len(tried) - 1
         while first < last:
             middle = (first + last) // 2
-            first, last = (first, middle) if tried[middle]().rate(osl) >= need \
-                else (middle + 1, last)
+            first, last = (
+                (first, middle) if tried[middle]().rate(osl) >= need else (middle + 1, last)
+            )
         found = tried[first]()
         if found.rate(osl) < need:
             break
@@ -210,8 +266,11 @@ def with_least_batch(pools: TwoPools, osl: int) -> TwoPools:
     return replace(pools, decoding=best)
 
 
-def _batches(worker: DecodingWorkers, low: int, high: int,
-             ) -> list[Callable[[], DecodingWorkers]]:
+def _batches(
+    worker: DecodingWorkers,
+    low: int,
+    high: int,
+) -> list[Callable[[], DecodingWorkers]]:
     """The formats of a decode worker with some of the batches from ``low`` to ``high``, each priced
     when it is asked for."""
     found = worker.found
@@ -223,7 +282,8 @@ def _batches(worker: DecodingWorkers, low: int, high: int,
     def priced(c: int) -> DecodingWorkers:
         here = space.take(np.array([c], dtype=np.int64))
         seconds = price(here, 0, found.segments).tpot
-        return DecodingWorkers(replace(worker.pool, space=here), 0, seconds,
-                               replace(found, space=here, candidate=0))
+        return DecodingWorkers(
+            replace(worker.pool, space=here), 0, seconds, replace(found, space=here, candidate=0)
+        )
 
     return [partial(priced, c) for c in range(len(slots))]

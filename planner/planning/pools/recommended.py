@@ -42,8 +42,10 @@ def digits(value: float) -> float:
 def devices_of(option: PoolOption) -> int:
     """Devices of both pools."""
     pools = option.pools
-    return pools.prefill_workers * pools.reading.devices \
+    return (
+        pools.prefill_workers * pools.reading.devices
         + pools.decode_workers * pools.decoding.devices
+    )
 
 
 def pool_schemes(schemes: Sequence[str]) -> str:
@@ -53,8 +55,11 @@ def pool_schemes(schemes: Sequence[str]) -> str:
 
 def worker_words(count: int, layout: PoolLayout) -> str:
     """``2 × tp8 ep8``."""
-    shape = " ".join(f"{name}{value}" for name, value in (
-        ("tp", layout.tp), ("dp", layout.dp), ("ep", layout.ep)) if value > 1)
+    shape = " ".join(
+        f"{name}{value}"
+        for name, value in (("tp", layout.tp), ("dp", layout.dp), ("ep", layout.ep))
+        if value > 1
+    )
     return f"{count} × {shape or 'one device'}"
 
 
@@ -64,33 +69,53 @@ def _verdict(option: PoolOption) -> Verdict:
     return "as-released" if formats == 0 else "uniform" if len(schemes) == 1 else "mix"
 
 
-def pooled_recommendation(found: PoolsFound, base: Plan | None, choice: Selection | None,
-                          versus: Against | None, pools: DeploymentInfo) -> Recommendation:
+def pooled_recommendation(
+    found: PoolsFound,
+    base: Plan | None,
+    choice: Selection | None,
+    versus: Against | None,
+    pools: DeploymentInfo,
+) -> Recommendation:
     """What to serve, with the aggregated plan and simpler pools beside it."""
     assert found.choice is not None
     option = found.choice.option
     new = option.simple.new_weights
-    others = [_other(found.choice, i) for i in range(len(found.choice.options))
-              if i != found.choice.taken]
+    others = [
+        _other(found.choice, i) for i in range(len(found.choice.options)) if i != found.choice.taken
+    ]
     if base is not None and choice is not None and versus is not None:
         others.insert(0, _other_aggregated(choice, versus))
     checkpoint = " + ".join(dict.fromkeys(w.checkpoint for w in option.weights if w.checkpoint))
     return Recommendation(
         verdict=_verdict(option),
-        formats=len({s for side in option.sides for s in side.schemes}) if option.two
-        else option.simple.formats, needs_new_weights=new, checkpoint=checkpoint,
-        text=_text(option, pools, versus, base), gain=pools.gain, probability=pools.probability,
+        formats=len({s for side in option.sides for s in side.schemes})
+        if option.two
+        else option.simple.formats,
+        needs_new_weights=new,
+        checkpoint=checkpoint,
+        text=_text(option, pools, versus, base),
+        gain=pools.gain,
+        probability=pools.probability,
         alternatives=tuple(others),
-        lossier=None if base is None or base.recommendation is None
-        else base.recommendation.lossier, measure_next=())
+        lossier=None
+        if base is None or base.recommendation is None
+        else base.recommendation.lossier,
+        measure_next=(),
+    )
 
 
-def _text(option: PoolOption, pools: DeploymentInfo, versus: Against | None, base: Plan | None,
-          ) -> str:
+def _text(
+    option: PoolOption,
+    pools: DeploymentInfo,
+    versus: Against | None,
+    base: Plan | None,
+) -> str:
     """The verdict in a sentence."""
     parts = []
-    for pool, weights, word in ((pools.prefill, option.weights[0], "prefill"),
-                                (pools.decode, option.weights[1], "decode")):
+    for pool, weights, word in (
+        (pools.prefill, option.weights[0], "prefill"),
+        (pools.decode, option.weights[1], "decode"),
+    ):
         made = made_text(False, weights.checkpoint, weights.command)
         workers = worker_words(pool.workers, pool.layout)
         parts.append(f"{workers} for {word} in {pool_schemes(pool.schemes)}{made}")
@@ -107,8 +132,10 @@ def _text(option: PoolOption, pools: DeploymentInfo, versus: Against | None, bas
     if held is None:
         return f"{told} ({in_ten(versus.better)} that it is faster)."
     more = "more" if held.gain.value >= 0 else "fewer"
-    return (f"{told}, {percent(held.gain.value)} {more} than such that hold prompts for each other "
-            f"({in_ten(held.probability)} that it is faster).")
+    return (
+        f"{told}, {percent(held.gain.value)} {more} than such that hold prompts for each other "
+        f"({in_ten(held.probability)} that it is faster)."
+    )
 
 
 def _other(choice: PoolChoice, i: int) -> OtherPlan:
@@ -119,14 +146,32 @@ def _other(choice: PoolChoice, i: int) -> OtherPlan:
     if one.two and not taken.two:
         needs.append("has two precisions")
     chance = float(choice.better[i, choice.taken])
-    reason = "the same plan" if one.same_as(taken) else why_not(
-        "throughput", gain=gain, chance=chance, simpler=one.simple.order < taken.simple.order,
-        exact=False, needs=needs)
+    reason = (
+        "the same plan"
+        if one.same_as(taken)
+        else why_not(
+            "throughput",
+            gain=gain,
+            chance=chance,
+            simpler=one.simple.order < taken.simple.order,
+            exact=False,
+            needs=needs,
+        )
+    )
     return OtherPlan(
-        f"pools: {one.name}", schemes, one.simple.formats % TWO, one.pools.shared.kv,
-        one.simple.new_weights, one.pools.rate * one.weighed.decode_osl, one.weighed.decode.tpot,
-        told_loss(one.pools.assigned[1].space.model, one.loss), digits(chance), reason,
-        devices_of(one), _gain(choice, i))
+        f"pools: {one.name}",
+        schemes,
+        one.simple.formats % TWO,
+        one.pools.shared.kv,
+        one.simple.new_weights,
+        one.pools.rate * one.weighed.decode_osl,
+        one.weighed.decode.tpot,
+        told_loss(one.pools.assigned[1].space.model, one.loss),
+        digits(chance),
+        reason,
+        devices_of(one),
+        _gain(choice, i),
+    )
 
 
 def _gain(choice: PoolChoice, i: int) -> GainRange:
@@ -141,13 +186,21 @@ def _other_aggregated(choice: Selection, versus: Against) -> OtherPlan:
     gain = 1 / (1 + versus.gain) - 1
     ranks = one.priced.layout.ranks
     return OtherPlan(
-        f"aggregated: {one.rival.name}", told_schemes(one.rival), one.rival.formats, one.rival.kv,
-        one.simple.new_weights, rate_of(one), one.priced.tpot,
-        told_loss(one.space.model, one.priced.loss), digits(1 - versus.better),
-        why_not("throughput", gain=gain, chance=1 - versus.better, simpler=True, exact=False,
-                needs=[]), one.space.model.question.replicas(ranks) * ranks,
-        GainRange(digits(gain), *(digits(1 / (1 + end) - 1)
-                                  for end in (versus.high, versus.low))))
+        f"aggregated: {one.rival.name}",
+        told_schemes(one.rival),
+        one.rival.formats,
+        one.rival.kv,
+        one.simple.new_weights,
+        rate_of(one),
+        one.priced.tpot,
+        told_loss(one.space.model, one.priced.loss),
+        digits(1 - versus.better),
+        why_not(
+            "throughput", gain=gain, chance=1 - versus.better, simpler=True, exact=False, needs=[]
+        ),
+        one.space.model.question.replicas(ranks) * ranks,
+        GainRange(digits(gain), *(digits(1 / (1 + end) - 1) for end in (versus.high, versus.low))),
+    )
 
 
 def with_pools_beside(plan: Plan, found: PoolsFound, versus: Against) -> Plan:
@@ -156,16 +209,31 @@ def with_pools_beside(plan: Plan, found: PoolsFound, versus: Against) -> Plan:
     option = found.choice.option
     schemes = tuple(dict.fromkeys(s for side in option.sides for s in told_schemes(side)))
     other = OtherPlan(
-        f"two pools: {option.name}", schemes, option.simple.formats % TWO, option.pools.shared.kv,
-        option.simple.new_weights, option.pools.rate * option.weighed.decode_osl,
-        option.weighed.decode.tpot, told_loss(option.pools.assigned[1].space.model, option.loss),
-        digits(versus.better), why_not("throughput", gain=versus.gain, chance=versus.better,
-                                        simpler=False, exact=False, needs=["needs two pools"]),
+        f"two pools: {option.name}",
+        schemes,
+        option.simple.formats % TWO,
+        option.pools.shared.kv,
+        option.simple.new_weights,
+        option.pools.rate * option.weighed.decode_osl,
+        option.weighed.decode.tpot,
+        told_loss(option.pools.assigned[1].space.model, option.loss),
+        digits(versus.better),
+        why_not(
+            "throughput",
+            gain=versus.gain,
+            chance=versus.better,
+            simpler=False,
+            exact=False,
+            needs=["needs two pools"],
+        ),
         devices_of(option),
-        GainRange(*(digits(x) for x in (versus.gain, versus.low, versus.high))))
-    why = f"two pools give {signed(versus.gain)} tokens/s a device on paper, more than " \
-          f"{MARGIN:.0%} with a chance of {versus.beaten:.0%} ({SURE:.0%} are asked for); " \
-          "--mode disaggregated takes them"
+        GainRange(*(digits(x) for x in (versus.gain, versus.low, versus.high))),
+    )
+    why = (
+        f"two pools give {signed(versus.gain)} tokens/s a device on paper, more than "
+        f"{MARGIN:.0%} with a chance of {versus.beaten:.0%} ({SURE:.0%} are asked for); "
+        "--mode disaggregated takes them"
+    )
     plan = with_mode(plan, why)
     if plan.recommendation is None:
         return plan

@@ -112,8 +112,15 @@ class PoolSearch:
     """See the module. ``above``: rates ÷ devices that do not exceed it are not looked for;
     ``patience``: workers made sharper until what is better by less than NEAR is not either."""
 
-    def __init__(self, cases: Sequence[Shared], purse: Purse, demand: Demand, *,
-                 above: float = 0.0, patience: int = PATIENCE) -> None:
+    def __init__(
+        self,
+        cases: Sequence[Shared],
+        purse: Purse,
+        demand: Demand,
+        *,
+        above: float = 0.0,
+        patience: int = PATIENCE,
+    ) -> None:
         self.cases, self.purse, self.demand, self.patience = cases, purse, demand, patience
         self.best: TwoPools | None = None
         self.value, self.bound = above, 0.0
@@ -155,8 +162,9 @@ class PoolSearch:
         done: set[int] = set()
         rate_of = self._rate_of(case)
         while True:
-            workers = [one for one in case.decoders
-                       if one.devices == decode and id(one) not in done]
+            workers = [
+                one for one in case.decoders if one.devices == decode and id(one) not in done
+            ]
             if not workers:
                 return
             worker = max(workers, key=rate_of)
@@ -177,12 +185,14 @@ class PoolSearch:
             else:
                 assert own.reading is not None
                 self.value = own.value
-                self.best = TwoPools(case, own.reading, worker, own.prefill, own.decode, own.rate,
-                                  own.value)
+                self.best = TwoPools(
+                    case, own.reading, worker, own.prefill, own.decode, own.rate, own.value
+                )
                 done.add(id(worker))
 
-    def _hope(self, case: Shared, prefill: int, worker: DecodingWorkers,
-              others: Sequence[DecodingWorkers]) -> _Hoped:
+    def _hope(
+        self, case: Shared, prefill: int, worker: DecodingWorkers, others: Sequence[DecodingWorkers]
+    ) -> _Hoped:
         """The most of one decode worker beside prefill workers of ``prefill`` devices, where TTFT
         counts the shortest transfer and step of ``others``."""
         readers = [one for one in case.readers if one.devices == prefill]
@@ -197,8 +207,9 @@ class PoolSearch:
         value, rate, n, m = found
         return _Hoped(value, rate, n, m, readers[int(who[n - 1])] if n else None)
 
-    def _left(self, case: Shared, readers: Sequence[ReadingWorkers],
-              others: Sequence[DecodingWorkers]) -> Array:
+    def _left(
+        self, case: Shared, readers: Sequence[ReadingWorkers], others: Sequence[DecodingWorkers]
+    ) -> Array:
         """Seconds that a prompt may wait and be read, by prefill worker."""
         limit = self.demand.first_token_seconds - self.demand.handling_seconds
         if limit == np.inf:
@@ -206,8 +217,12 @@ class PoolSearch:
         steps: dict[int, float] = {}
         for one in others:
             steps[one.tp] = min(one.seconds, steps.get(one.tp, np.inf))
-        return np.array([limit - min(case.handover.seconds(one.tp, tp) + step
-                                     for tp, step in steps.items()) for one in readers])
+        return np.array(
+            [
+                limit - min(case.handover.seconds(one.tp, tp) + step for tp, step in steps.items())
+                for one in readers
+            ]
+        )
 
     def _arrays(self, case: Shared, readers: Sequence[ReadingWorkers]) -> Readers:
         key = tuple(map(id, readers))
@@ -228,13 +243,20 @@ class _RateOf:
 
 def readers_of(over: Handover, readers: Sequence[ReadingWorkers]) -> Readers:
     """Kinds of prefill workers as arrays."""
-    return Readers(np.array([float(one.ranks) for one in readers]),
-                   np.stack([one.group for one in readers]),
-                   np.array([over.rate(one.tp, one.ranks) for one in readers]))
+    return Readers(
+        np.array([float(one.ranks) for one in readers]),
+        np.stack([one.group for one in readers]),
+        np.array([over.rate(one.tp, one.ranks) for one in readers]),
+    )
 
 
-def best_counts(caps: Array, rate: float, prefill: int, decode: int, purse: Purse,
-                ) -> tuple[float, float, int, int]:
+def best_counts(
+    caps: Array,
+    rate: float,
+    prefill: int,
+    decode: int,
+    purse: Purse,
+) -> tuple[float, float, int, int]:
     """(rate ÷ paid, requests/s, prefill workers, decode workers): the best numbers of workers of
     ``prefill`` and ``decode`` devices, of equal ones the fewest devices; zeros where none fits.
 
@@ -248,9 +270,11 @@ def best_counts(caps: Array, rate: float, prefill: int, decode: int, purse: Purs
     n, m = np.arange(1, len(caps) + 1)[:, None], np.arange(1, most + 1)[None, :]
     used = n * prefill + m * decode
     rates = np.minimum(caps[:, None], m * rate)
-    value = np.where(used <= purse.devices,
-                     rates / purse.paid((n * prefill).astype(np.float64),
-                                        (m * decode).astype(np.float64)), 0.0)
+    value = np.where(
+        used <= purse.devices,
+        rates / purse.paid((n * prefill).astype(np.float64), (m * decode).astype(np.float64)),
+        0.0,
+    )
     best = float(value.max())
     if not best > 0:
         return 0.0, 0.0, 0, 0

@@ -54,8 +54,14 @@ AGGREGATED_KEYS = ("prefill interruption", "queueing")
 """Assumptions of workers that do both."""
 
 
-def pooled_plan(found: PoolsFound, asked: Question, base: Plan | None, choice: Selection | None,
-                why: str, rival: HeldRival | None = None) -> Plan:
+def pooled_plan(
+    found: PoolsFound,
+    asked: Question,
+    base: Plan | None,
+    choice: Selection | None,
+    why: str,
+    rival: HeldRival | None = None,
+) -> Plan:
     """The plan of the deployment that was taken. ``asked``: the question as it was put; ``base``
     and ``choice``: the aggregated plan beside it, None where there is none; ``why`` in words;
     ``rival``: aggregated workers that hold prompts, where these are faster."""
@@ -67,21 +73,26 @@ def pooled_plan(found: PoolsFound, asked: Question, base: Plan | None, choice: S
     own = assemble(decoding)
     running, deployment = Running(option), _deployment(found, own, base, choice, versus, why)
     if rival is not None and choice is not None:
-        deployment = _against_held(deployment, rival, compared_with(
-            pools, choice, ratio=rival.ratio))
+        deployment = _against_held(
+            deployment, rival, compared_with(pools, choice, ratio=rival.ratio)
+        )
     performance = _performance(pools, running, deployment)
     rate = performance.output_tokens_per_second.value
     plan = replace(
-        own, device=replace(own.device, count=devices_of(option)),
+        own,
+        device=replace(own.device, count=devices_of(option)),
         layout=replace(own.layout, replicas=option.pools.decode_workers),
         workload=replace(own.workload, batch=option.weighed.decode.batch),
-        performance=performance, quality=replace(
-            _quality(option), measured_anchor=own.quality.measured_anchor),
+        performance=performance,
+        quality=replace(_quality(option), measured_anchor=own.quality.measured_anchor),
         baselines=() if base is None else base.baselines,
-        comparison=_comparison(versus), solver=_solver(found, option, rate),
+        comparison=_comparison(versus),
+        solver=_solver(found, option, rate),
         assumptions=_assumptions(own, base, deployment, option),
-        layouts=own.layouts if base is None else base.layouts, deployment=deployment,
-        recommendation=pooled_recommendation(found, base, choice, versus, deployment))
+        layouts=own.layouts if base is None else base.layouts,
+        deployment=deployment,
+        recommendation=pooled_recommendation(found, base, choice, versus, deployment),
+    )
     if decoding.space.model.question.speculation is None:
         return plan
     from planner.planning.speculate.info import with_speculation
@@ -93,9 +104,15 @@ def _found(option: PoolOption, asked: Question) -> Found:
     """The decode workers' formats under the question as it was put."""
     one = option.pools.assigned[1]
     way, question = option.pools.decoding.pool.ways[0], one.space.model.question
-    shown = replace(question, objective=asked.objective, ttft_seconds=asked.ttft_seconds,
-                    notes=way.notes, refused=way.refused, sizes=asked.sizes,
-                    devices_given=asked.devices_given)
+    shown = replace(
+        question,
+        objective=asked.objective,
+        ttft_seconds=asked.ttft_seconds,
+        notes=way.notes,
+        refused=way.refused,
+        sizes=asked.sizes,
+        devices_given=asked.devices_given,
+    )
     space = replace(one.space, model=one.space.model.asked(shown))
     empty = replace(one.solution, counts=np.zeros((0, 0), dtype=np.int64))
     return replace(found_of(one), space=space, grid=space, solution=empty)
@@ -117,14 +134,25 @@ class Running:
         self.busy = self.rate / (pools.prefill_workers * float(kinds.fastest[0]))
         self.transfer = pools.shared.handover.seconds(pools.reading.tp, pools.decoding.tp)
         self.tpot = option.weighed.decode.tpot
-        self.ttft = self.queue + self.read + self.transfer + self.tpot \
+        self.ttft = (
+            self.queue
+            + self.read
+            + self.transfer
+            + self.tpot
             + question.prompt_host.handling_seconds
+        )
         alone = option.weighed.sides[1].value * self.osl  # as if it set the rate
         self.decode_busy = min(alone * pools.value, 1.0)
 
 
-def _deployment(found: PoolsFound, own: Plan, base: Plan | None, choice: Selection | None,
-                versus: Against | None, why: str) -> DeploymentInfo:
+def _deployment(
+    found: PoolsFound,
+    own: Plan,
+    base: Plan | None,
+    choice: Selection | None,
+    versus: Against | None,
+    why: str,
+) -> DeploymentInfo:
     assert found.choice is not None
     option = found.choice.option
     pools, running = option.pools, Running(option)
@@ -135,31 +163,64 @@ def _deployment(found: PoolsFound, own: Plan, base: Plan | None, choice: Selecti
     priced = option.weighed.prefill
     question = pools.reading.pool.question
     return DeploymentInfo(
-        mode="disaggregated", why=why, probability=None if versus is None
-        else digits(versus.better), gain=None if versus is None else GainRange(
-            *(digits(x) for x in (versus.gain, versus.low, versus.high))),
+        mode="disaggregated",
+        why=why,
+        probability=None if versus is None else digits(versus.better),
+        gain=None
+        if versus is None
+        else GainRange(*(digits(x) for x in (versus.gain, versus.low, versus.high))),
         prefill=PrefillPool(
-            question.device.id, pools.prefill_workers, pools.reading.devices,
-            _layout(prefill), len(pools.reading.group), _pool_units(prefill),
-            told_schemes(option.sides[0]), priced.fullest.total, question.usable_bytes,
-            pools.rate * tokens, running.ttft, running.queue, running.read, running.busy,
-            told_loss(prefill.space.model, priced.loss)),
+            question.device.id,
+            pools.prefill_workers,
+            pools.reading.devices,
+            _layout(prefill),
+            len(pools.reading.group),
+            _pool_units(prefill),
+            told_schemes(option.sides[0]),
+            priced.fullest.total,
+            question.usable_bytes,
+            pools.rate * tokens,
+            running.ttft,
+            running.queue,
+            running.read,
+            running.busy,
+            told_loss(prefill.space.model, priced.loss),
+        ),
         decode=DecodePool(
-            own.device.id, pools.decode_workers, pools.decoding.devices, _layout(decode),
-            option.weighed.decode.batch, _pool_units(decode), told_schemes(option.sides[1]),
-            running.tpot, rate, running.decode_busy,
-            told_loss(decode.space.model, option.weighed.decode.loss)),
+            own.device.id,
+            pools.decode_workers,
+            pools.decoding.devices,
+            _layout(decode),
+            option.weighed.decode.batch,
+            _pool_units(decode),
+            told_schemes(option.sides[1]),
+            running.tpot,
+            rate,
+            running.decode_busy,
+            told_loss(decode.space.model, option.weighed.decode.loss),
+        ),
         kv=pools.shared.kv,
-        transfer=CacheTransfer(over.bytes(pools.decoding.tp), running.transfer,
-                               over.link.bytes_per_second, over.link.name, over.link.basis),
-        aggregated=_aggregated(base, choice), limit=_limit(option, running),
-        bound=max(found.bound * pools.rate / pools.value * work.osl, rate), proved=found.proved)
+        transfer=CacheTransfer(
+            over.bytes(pools.decoding.tp),
+            running.transfer,
+            over.link.bytes_per_second,
+            over.link.name,
+            over.link.basis,
+        ),
+        aggregated=_aggregated(base, choice),
+        limit=_limit(option, running),
+        bound=max(found.bound * pools.rate / pools.value * work.osl, rate),
+        proved=found.proved,
+    )
 
 
 def _against_held(deployment: DeploymentInfo, rival: HeldRival, versus: Against) -> DeploymentInfo:
     assert deployment.aggregated is not None
-    held = HeldPrompts(rival.rule.flag, GainRange(
-        *(digits(x) for x in (versus.gain, versus.low, versus.high))), digits(versus.better))
+    held = HeldPrompts(
+        rival.rule.flag,
+        GainRange(*(digits(x) for x in (versus.gain, versus.low, versus.high))),
+        digits(versus.better),
+    )
     return replace(deployment, aggregated=replace(deployment.aggregated, holding=held))
 
 
@@ -176,8 +237,10 @@ def _pool_units(one: Assigned) -> tuple[PoolUnit, ...]:
         if segment.choice >= 0:
             key = unit.kind, model.choices[segment.choice], unit.part or None
             found.setdefault(key, []).extend(segment.layers)
-    return tuple(PoolUnit(kind, tuple(sorted(layers)), scheme, part)
-                 for (kind, scheme, part), layers in found.items())
+    return tuple(
+        PoolUnit(kind, tuple(sorted(layers)), scheme, part)
+        for (kind, scheme, part), layers in found.items()
+    )
 
 
 def _aggregated(base: Plan | None, choice: Selection | None) -> AggregatedPlan | None:
@@ -185,10 +248,19 @@ def _aggregated(base: Plan | None, choice: Selection | None) -> AggregatedPlan |
         return None
     perf, la, rival = base.performance, base.layout, choice.option.rival
     return AggregatedPlan(
-        rival.name, told_schemes(rival), rival.kv, PoolLayout(la.tp, la.dp, la.pp, la.ep),
-        la.replicas, base.device.count, base.workload.batch, perf.output_tokens_per_second.value,
-        perf.output_tokens_per_second_per_device.value, perf.tpot_seconds.value,
-        perf.ttft_seconds.value, holding=None)
+        rival.name,
+        told_schemes(rival),
+        rival.kv,
+        PoolLayout(la.tp, la.dp, la.pp, la.ep),
+        la.replicas,
+        base.device.count,
+        base.workload.batch,
+        perf.output_tokens_per_second.value,
+        perf.output_tokens_per_second_per_device.value,
+        perf.tpot_seconds.value,
+        perf.ttft_seconds.value,
+        holding=None,
+    )
 
 
 def _limit(option: PoolOption, running: Running) -> str:
@@ -202,8 +274,11 @@ def _limit(option: PoolOption, running: Running) -> str:
     return "decode" if running.decode_busy > 1 - 1e-6 else "prefill"
 
 
-def _performance(pools: PoolChoice, running: Running, deployment: DeploymentInfo,
-                 ) -> PerformanceInfo:
+def _performance(
+    pools: PoolChoice,
+    running: Running,
+    deployment: DeploymentInfo,
+) -> PerformanceInfo:
     option = pools.option
     model = option.pools.assigned[1].space.model
     step = step_spread(model, option.weighed.decode, pooled=True)
@@ -216,21 +291,29 @@ def _performance(pools: PoolChoice, running: Running, deployment: DeploymentInfo
     usd = None
     other = option.pools.reading.pool.question.price_per_hour
     if question.price_per_hour is not None and other is not None:
-        mean = (option.pools.prefill_workers * option.pools.reading.devices * other
-                + option.pools.decode_workers * option.pools.decoding.devices
-                * question.price_per_hour) / devices
+        mean = (
+            option.pools.prefill_workers * option.pools.reading.devices * other
+            + option.pools.decode_workers * option.pools.decoding.devices * question.price_per_hour
+        ) / devices
         money = usd_per_million_tokens(mean, devices, 1 / rate, 1)
         usd = Estimate(money, money * rate / whole.high, money * rate / whole.low, step.basis)
     return PerformanceInfo(
-        estimate(running.ttft, prompt), estimate(running.tpot, step), whole,
-        Estimate(rate / devices, whole.low / devices, whole.high / devices, step.basis), usd, None,
-        interruption_seconds=0.0)
+        estimate(running.ttft, prompt),
+        estimate(running.tpot, step),
+        whole,
+        Estimate(rate / devices, whole.low / devices, whole.high / devices, step.basis),
+        usd,
+        None,
+        interruption_seconds=0.0,
+    )
 
 
 def _quality(option: PoolOption) -> QualityInfo:
     """The loss of the pool that loses more."""
-    sides = ((option.weighed.decode, option.pools.assigned[1].space.model),
-             (option.weighed.prefill, option.weighed.prefill_space.model))
+    sides = (
+        (option.weighed.decode, option.pools.assigned[1].space.model),
+        (option.weighed.prefill, option.weighed.prefill_space.model),
+    )
     priced, model = max(sides, key=lambda one: one[0].loss)
     return quality(model, priced.loss, 0.0)
 
@@ -238,8 +321,12 @@ def _quality(option: PoolOption) -> QualityInfo:
 def _comparison(versus: Against | None) -> Comparison:
     if versus is None:
         return Comparison("", 0.0, "no aggregated plan keeps the limits")
-    return Comparison("aggregated", digits(versus.gain), f"{signed(versus.gain)} tokens/s a "
-                      f"device over workers that do both ({in_ten(versus.better)})")
+    return Comparison(
+        "aggregated",
+        digits(versus.gain),
+        f"{signed(versus.gain)} tokens/s a "
+        f"device over workers that do both ({in_ten(versus.better)})",
+    )
 
 
 def _solver(found: PoolsFound, option: PoolOption, rate: float) -> SolverInfo:
@@ -250,25 +337,45 @@ def _solver(found: PoolsFound, option: PoolOption, rate: float) -> SolverInfo:
     return SolverInfo("optimal", gap, value * (1 - gap), found.candidates, found.proved)
 
 
-def _assumptions(own: Plan, base: Plan | None, pools: DeploymentInfo, option: PoolOption,
-                 ) -> tuple[Assumption, ...]:
+def _assumptions(
+    own: Plan,
+    base: Plan | None,
+    pools: DeploymentInfo,
+    option: PoolOption,
+) -> tuple[Assumption, ...]:
     """What was taken for granted: the question's own, and what is of pools."""
     limits = () if base is None else tuple(a for a in base.assumptions if a.key == "max-loss")
     kept = tuple(a for a in own.assumptions if a.key not in AGGREGATED_KEYS)
     over = pools.transfer
     more = [
         Assumption(KEY, "disaggregated", pools.why),
-        Assumption("prefill pool", f"busy at most {MOST_BUSY:.0%} of its highest rate",
-                   "queues grow without bound beyond; aiconfigurator 0.12.0 matches pools at "
-                   "the same 0.9 (sdk/picking.py); prompts come as a stream, wait as in M/D/c and "
-                   "share passes"),
-        Assumption("cache transfer", f"{format_bytes(over.bytes)} a prompt in "
-                   f"{format_seconds(over.seconds)}, at {over.bytes_per_second / 1e9:.3g} GB/s a "
-                   "device", f"{over.link}: {over.basis}; after the pass, all of a prompt"),
-        Assumption("pools", "workers of a pool are alike, without pipeline stages",
-                   "uniform caches; no prompt interrupts a decode step")]
+        Assumption(
+            "prefill pool",
+            f"busy at most {MOST_BUSY:.0%} of its highest rate",
+            "queues grow without bound beyond; aiconfigurator 0.12.0 matches pools at "
+            "the same 0.9 (sdk/picking.py); prompts come as a stream, wait as in M/D/c and "
+            "share passes",
+        ),
+        Assumption(
+            "cache transfer",
+            f"{format_bytes(over.bytes)} a prompt in "
+            f"{format_seconds(over.seconds)}, at {over.bytes_per_second / 1e9:.3g} GB/s a "
+            "device",
+            f"{over.link}: {over.basis}; after the pass, all of a prompt",
+        ),
+        Assumption(
+            "pools",
+            "workers of a pool are alike, without pipeline stages",
+            "uniform caches; no prompt interrupts a decode step",
+        ),
+    ]
     if option.two and own.engine.name == "vllm":
-        more.append(Assumption(
-            "two checkpoints", '"enforce_handshake_compat": false in kv_connector_extra_config',
-            "vLLM compares model paths, data types and kernels of the workers; the cache is alike"))
+        more.append(
+            Assumption(
+                "two checkpoints",
+                '"enforce_handshake_compat": false in kv_connector_extra_config',
+                "vLLM compares model paths, data types and kernels of the workers; the cache is "
+                "alike",
+            )
+        )
     return (*kept, *limits, *more)

@@ -49,8 +49,14 @@ class PoolSpace:
 
     def by_way(self, space: Space) -> list[PoolSpace]:
         """``space`` for each way alone."""
-        return [replace(self, space=replace(space, legal=space.legal & served_by(
-            space, way, self.kv).legal), ways=(way,)) for way in self.ways]
+        return [
+            replace(
+                self,
+                space=replace(space, legal=space.legal & served_by(space, way, self.kv).legal),
+                ways=(way,),
+            )
+            for way in self.ways
+        ]
 
     def lower(self) -> Array:
         """Seconds that no pass at the first slot of each candidate is below [C]; inf where nothing
@@ -104,8 +110,9 @@ class DecodingWorkers:
     """Decode workers on one layout with ``low`` to ``high`` sequences a rank: a step takes at least
     ``seconds``; exactly where ``found`` is there."""
 
-    def __init__(self, pool: PoolSpace, c: int, seconds: float,
-                 found: Assigned | None = None) -> None:
+    def __init__(
+        self, pool: PoolSpace, c: int, seconds: float, found: Assigned | None = None
+    ) -> None:
         self.pool, self.c, self.seconds, self.found = pool, c, seconds, found
         space = pool.space
         layout = space.layout(c)
@@ -126,14 +133,20 @@ class DecodingWorkers:
             ends = [following - 1 for following in (*starts[1:], self.high + 1)]
             finer = decoding_at(space, pairs, ends)
             way = self.pool.ways[0] if len(self.pool.ways) == 1 else None
-            return list(decoding(replace(self.pool, space=_alike(
-                space, served_by(finer, way, self.pool.kv)))))
+            return list(
+                decoding(
+                    replace(self.pool, space=_alike(space, served_by(finer, way, self.pool.kv)))
+                )
+            )
         here = space.take(np.array([c], dtype=np.int64))
         if len(self.pool.ways) > 1:
             return [one for pool in self.pool.by_way(here) for one in decoding(pool)]
         found = assigned(here, 0)
-        return [] if found is None else [
-            DecodingWorkers(replace(self.pool, space=here), 0, found.solution.value, found)]
+        return (
+            []
+            if found is None
+            else [DecodingWorkers(replace(self.pool, space=here), 0, found.solution.value, found)]
+        )
 
 
 def _alike(old: Space, new: Space) -> Space:
@@ -168,8 +181,9 @@ class ReadingWorkers:
     """Prefill workers on one layout: passes of ``counts`` prompts a rank take at least ``seconds``
     [N]; ``found`` is the assignment whose fullest pass is shortest, and takes just these."""
 
-    def __init__(self, pool: PoolSpace, first: int, seconds: Array,
-                 found: Assigned | None = None) -> None:
+    def __init__(
+        self, pool: PoolSpace, first: int, seconds: Array, found: Assigned | None = None
+    ) -> None:
         self.pool, self.first, self.found = pool, first, found
         layout, question = pool.space.layout(first), pool.question
         self.devices, self.ranks, self.tp = layout.ranks, layout.dp, layout.tp
@@ -196,4 +210,3 @@ def reading(pool: PoolSpace) -> Iterator[ReadingWorkers]:
     lower = pool.lower().reshape(-1, count)
     for i in np.flatnonzero(np.isfinite(lower).all(axis=1)).tolist():
         yield ReadingWorkers(pool, i * count, np.maximum.accumulate(lower[i]))
-

@@ -64,33 +64,50 @@ class Asks:
     def __post_init__(self) -> None:
         lengths = {len(getattr(self, f.name)) for f in fields(self)}
         if len(lengths) != 1:
-            raise InputError(f"columns of {sorted(lengths)} estimates",
-                             hint="every column has one value an estimate")
+            raise InputError(
+                f"columns of {sorted(lengths)} estimates",
+                hint="every column has one value an estimate",
+            )
         for f in fields(self):
             column = getattr(self, f.name)
             if len(column) and int(column.min()) < 1:
-                raise InputError(f"{f.name} = {int(column.min())} is out of range",
-                                 hint=f"{f.name} is at least 1")
+                raise InputError(
+                    f"{f.name} = {int(column.min())} is out of range",
+                    hint=f"{f.name} is at least 1",
+                )
 
     def __len__(self) -> int:
         return len(self.tp)
 
     @staticmethod
-    def of(*, tp: Column, dp: Column, pp: Column, ep: Column,
-           batch: Column, isl: Column, osl: Column,
-           context: Column | None = None, replicas: Column | None = None) -> Asks:
+    def of(
+        *,
+        tp: Column,
+        dp: Column,
+        pp: Column,
+        ep: Column,
+        batch: Column,
+        isl: Column,
+        osl: Column,
+        context: Column | None = None,
+        replicas: Column | None = None,
+    ) -> Asks:
         """Estimates from columns of one length (or of length 1, which holds for all); ``context``
         is isl + osl and ``replicas`` 1 where absent."""
-        given = [np.asarray(c, dtype=np.int64) for c in (
-            tp, dp, pp, ep, [1] if replicas is None else replicas, batch, isl, osl)]
+        given = [
+            np.asarray(c, dtype=np.int64)
+            for c in (tp, dp, pp, ep, [1] if replicas is None else replicas, batch, isl, osl)
+        ]
         one, two, three, four, copies, many, prompt, answer = np.broadcast_arrays(*given)
         longest = prompt + answer if context is None else np.asarray(context, dtype=np.int64)
-        return Asks(*np.broadcast_arrays(one, two, three, four, copies, many, longest, prompt,
-                                         answer))
+        return Asks(
+            *np.broadcast_arrays(one, two, three, four, copies, many, longest, prompt, answer)
+        )
 
     @staticmethod
-    def grid(*, tp: Column, dp: Column, pp: Column, ep: Column,
-             batch: Column, isl: Column, osl: Column) -> Asks:
+    def grid(
+        *, tp: Column, dp: Column, pp: Column, ep: Column, batch: Column, isl: Column, osl: Column
+    ) -> Asks:
         """Every combination, the last axis fastest; context = isl + osl."""
         rows = np.array(list(product(tp, dp, pp, ep, batch, isl, osl)), dtype=np.int64)
         a, b, c, d, e, f, g = rows.reshape(-1, 7).T
@@ -148,8 +165,11 @@ def estimate_batched(model: CostModel, asks: Asks) -> Estimates:
     layouts, index, allowed = _layouts(model, asks)
     reason = np.zeros(len(asks), dtype=np.int8)
     _mark(reason, ~allowed, LAYOUT)
-    _mark(reason, (asks.isl + asks.osl > asks.context)
-          | (asks.context > model.question.spec.max_context), WORKLOAD)
+    _mark(
+        reason,
+        (asks.isl + asks.osl > asks.context) | (asks.context > model.question.spec.max_context),
+        WORKLOAD,
+    )
     _mark(reason, asks.batch % (asks.dp * asks.pp) != 0, BATCH)
     out = _Columns(len(asks))
     if choice is None:
@@ -158,14 +178,32 @@ def estimate_batched(model: CostModel, asks: Asks) -> Estimates:
         _fill(out, model, asks, layouts, index, reason, choice)
     ranks = asks.tp * asks.dp * asks.pp
     rate = asks.replicas * asks.batch / out.tpot
-    loss = fsum(float(model.layer_loss[i, c]) * u.count
-                for i, (u, c) in enumerate(zip(model.units, choice or (), strict=False)) if c >= 0)
+    loss = fsum(
+        float(model.layer_loss[i, c]) * u.count
+        for i, (u, c) in enumerate(zip(model.units, choice or (), strict=False))
+        if c >= 0
+    )
     weights, cache, activation, runtime = out.bytes
     (step, prompt), (step_basis, prompt_basis) = out.factors, out.bases
-    return Estimates(reason, out.tpot, out.ttft, out.interruption, rate,
-                     rate / (asks.replicas * ranks), weights, cache, activation, runtime,
-                     out.bytes.sum(axis=0), loss, step, prompt, step_basis,
-                     prompt_basis, out.activity)
+    return Estimates(
+        reason,
+        out.tpot,
+        out.ttft,
+        out.interruption,
+        rate,
+        rate / (asks.replicas * ranks),
+        weights,
+        cache,
+        activation,
+        runtime,
+        out.bytes.sum(axis=0),
+        loss,
+        step,
+        prompt,
+        step_basis,
+        prompt_basis,
+        out.activity,
+    )
 
 
 def only_choice(model: CostModel) -> tuple[int, ...] | None:
@@ -181,8 +219,10 @@ def only_choice(model: CostModel) -> tuple[int, ...] | None:
             continue
         able = np.flatnonzero(row)
         if len(able) > 1:
-            raise InputError(f"{unit.id} may take " + ", ".join(model.choices[i] for i in able),
-                             hint="name one scheme and one cache layout")
+            raise InputError(
+                f"{unit.id} may take " + ", ".join(model.choices[i] for i in able),
+                hint="name one scheme and one cache layout",
+            )
         if not len(able):
             return None
         found.append(int(able[0]))
@@ -194,7 +234,8 @@ class _Columns:
 
     def __init__(self, count: int) -> None:
         self.tpot, self.ttft, self.interruption, self.activity = (
-            np.full(count, np.nan) for _ in range(4))
+            np.full(count, np.nan) for _ in range(4)
+        )
         self.bytes = np.zeros((4, count), dtype=np.int64)
         self.factors = np.full((2, count), np.nan)
         self.bases = np.full((2, count), -1, dtype=np.int8)
@@ -208,8 +249,15 @@ class _Columns:
             self.factors[i, where], self.bases[i, where] = spread.factor, spread.basis
 
 
-def _fill(out: _Columns, model: CostModel, asks: Asks, layouts: list[Layout], index: Int,
-          reason: NDArray[np.int8], choice: tuple[int, ...]) -> None:
+def _fill(
+    out: _Columns,
+    model: CostModel,
+    asks: Asks,
+    layouts: list[Layout],
+    index: Int,
+    reason: NDArray[np.int8],
+    choice: tuple[int, ...],
+) -> None:
     """Answers of all asks without a reason; ``reason`` is completed."""
     if not layouts:
         return
@@ -222,17 +270,25 @@ def _fill(out: _Columns, model: CostModel, asks: Asks, layouts: list[Layout], in
     pts = _points(tables, index[where], some)
     work = model.question.workload
     cached = np.minimum((some.isl * work.prefix_hit_rate).astype(np.int64), some.isl - 1)
-    prices = step_prices(model, tables, pts, Lengths(
-        some.isl + some.osl / 2, some.isl, cached=cached, chunk=model.question.chunk_tokens),
-        some.osl, choice)
+    prices = step_prices(
+        model,
+        tables,
+        pts,
+        Lengths(
+            some.isl + some.osl / 2, some.isl, cached=cached, chunk=model.question.chunk_tokens
+        ),
+        some.osl,
+        choice,
+    )
     ends = some.context if work.reserved else some.isl + some.osl
     held = rank_bytes(model, tables, stages, pts, some.context, ends, some.isl, choice)
     out.put(where, prices, held)
     _limits(reason, where, model, prices, held)
 
 
-def _limits(reason: NDArray[np.int8], where: Int, model: CostModel, prices: StepPrices,
-            held: Int) -> None:
+def _limits(
+    reason: NDArray[np.int8], where: Int, model: CostModel, prices: StepPrices, held: Int
+) -> None:
     question = model.question
     _mark_at(reason, where, held.sum(axis=0) > budget(question), MEMORY)
     if question.ttft_seconds is not None:
@@ -245,11 +301,13 @@ def _layouts(model: CostModel, asks: Asks) -> tuple[list[Layout], Int, Mask]:
     """(distinct layouts that are allowed, place of each ask's layout in them, allowed [N])."""
     question = model.question
     reach = question.net.reach()
-    rows, place = np.unique(np.stack([asks.tp, asks.dp, asks.pp, asks.ep], axis=1), axis=0,
-                            return_inverse=True)
+    rows, place = np.unique(
+        np.stack([asks.tp, asks.dp, asks.pp, asks.ep], axis=1), axis=0, return_inverse=True
+    )
     every = [Layout(*(int(n) for n in row)) for row in rows]
-    able = np.array([la.ranks <= reach and not layout_problem(question.spec, la)
-                     for la in every], dtype=bool)
+    able = np.array(
+        [la.ranks <= reach and not layout_problem(question.spec, la) for la in every], dtype=bool
+    )
     number = np.cumsum(able) - 1
     place = place.reshape(-1)
     return [la for la, ok in zip(every, able, strict=True) if ok], number[place], able[place]

@@ -24,8 +24,14 @@ class Spreads:
     basis: NDArray[np.int8]
 
 
-def spreads(model: CostModel, choice: Sequence[int], seconds: Sequence[tuple[Array, Array]], *,
-            decode: bool, codes: NDArray[np.int64] | None = None) -> Spreads:
+def spreads(
+    model: CostModel,
+    choice: Sequence[int],
+    seconds: Sequence[tuple[Array, Array]],
+    *,
+    decode: bool,
+    codes: NDArray[np.int64] | None = None,
+) -> Spreads:
     """Of Σ t over the units of the assignment ``choice``: ``seconds`` [C] of one layer of each, and
     those of its communication; ``codes`` [C] of the layouts (all alike where absent)."""
     by_class: dict[str, Array] = {}
@@ -36,14 +42,23 @@ def spreads(model: CostModel, choice: Sequence[int], seconds: Sequence[tuple[Arr
         shares = [("collective", shared, talk * unit.count)]
         for code in _codes(unit, codes):
             name, how = certainty(model, unit, c, decode=decode, code=code)
-            shares.append((name, how, own if codes is None or unit.kind not in EXPERT_KINDS
-                           else np.where(codes == code, own, 0.0)))
+            shares.append(
+                (
+                    name,
+                    how,
+                    own
+                    if codes is None or unit.kind not in EXPERT_KINDS
+                    else np.where(codes == code, own, 0.0),
+                )
+            )
         for label, sure, part in shares:
             by_class[label] = by_class.get(label, 0.0) + part * sure.sigma
             by_basis[sure.basis] = by_basis[sure.basis] + part
     whole = np.sum(np.stack(list(by_basis.values())), axis=0)
-    variance = np.sum([(s / whole) ** 2 for s in by_class.values()], axis=0) \
+    variance = (
+        np.sum([(s / whole) ** 2 for s in by_class.values()], axis=0)
         + common_of(model, "tpot" if decode else "ttft") ** 2
+    )
     most = np.argmax(np.stack([by_basis[b] for b in BASES]), axis=0)
     return Spreads(np.exp(Z80 * np.sqrt(variance)), most.astype(np.int8))
 

@@ -19,8 +19,16 @@ from planner.throughput.points import Points
 Int = NDArray[np.int64]
 
 
-def rank_bytes(model: CostModel, tables: LayoutTables, stages: Sequence[StageBytes], pts: Points,
-               context: Int, requests: Int, isl: Int, choice: Sequence[int]) -> Int:
+def rank_bytes(
+    model: CostModel,
+    tables: LayoutTables,
+    stages: Sequence[StageBytes],
+    pts: Points,
+    context: Int,
+    requests: Int,
+    isl: Int,
+    choice: Sequence[int],
+) -> Int:
     """Bytes of the fullest stage under ``choice`` (by unit, -1: as released), int64 [4, C]:
     weights, caches, activations and runtime. ``context``, what ``requests`` hold and ``isl`` are of
     each candidate [C]."""
@@ -32,8 +40,10 @@ def rank_bytes(model: CostModel, tables: LayoutTables, stages: Sequence[StageByt
         here = np.flatnonzero(pts.layout == index)
         layout = tables.layouts[index]
         weights = _weights(model, tables, stages[index], index, choice)
-        one, once = (_caches(model, stages[index], layout, lengths[here], choice, sizes)
-                     for lengths in (requests, context))
+        one, once = (
+            _caches(model, stages[index], layout, lengths[here], choice, sizes)
+            for lengths in (requests, context)
+        )
         held = np.maximum(one * (slots[here] * layout.pp), once).sum(axis=0)
         stage = (weights[:, None] + held).argmax(axis=0)
         out[0, here] = weights[stage]
@@ -46,8 +56,9 @@ def rank_bytes(model: CostModel, tables: LayoutTables, stages: Sequence[StageByt
     return out
 
 
-def _weights(model: CostModel, tables: LayoutTables, stage: StageBytes, index: int,
-             choice: Sequence[int]) -> Int:
+def _weights(
+    model: CostModel, tables: LayoutTables, stage: StageBytes, index: int, choice: Sequence[int]
+) -> Int:
     """Weights of each stage of layout ``index``, int64 [P]."""
     weights = stage.fixed.copy()
     for i, (unit, c) in enumerate(zip(model.units, choice, strict=True)):
@@ -57,24 +68,34 @@ def _weights(model: CostModel, tables: LayoutTables, stage: StageBytes, index: i
     return weights
 
 
-def _sizes(model: CostModel, layout: Layout, context: int,
-           choice: Sequence[int]) -> tuple[dict[int, int], Int]:
+def _sizes(
+    model: CostModel, layout: Layout, context: int, choice: Sequence[int]
+) -> tuple[dict[int, int], Int]:
     """(bytes of one layer and sequence by cache unit, of what has no layout of its own by layer)
     on one rank of ``layout``."""
     spec, tp = model.question.spec, layout.tp
-    units = {i: slot_layer_bytes(model.caches[unit.row], model.choices[choice[i]], tp, context)
-             for i, unit in enumerate(model.units) if unit.role == "cache"}
+    units = {
+        i: slot_layer_bytes(model.caches[unit.row], model.choices[choice[i]], tp, context)
+        for i, unit in enumerate(model.units)
+        if unit.role == "cache"
+    }
     fixed = np.zeros(spec.layers, dtype=np.int64)
     for group in spec.attention:
-        fixed[list(group.layers)] = fixed_slot_bytes(group, tp, context,
-                                                     indexer_fp8=model.indexer_fp8)
+        fixed[list(group.layers)] = fixed_slot_bytes(
+            group, tp, context, indexer_fp8=model.indexer_fp8
+        )
     fixed[-1] += draft_sequence_bytes(model, layout, context)
     return units, fixed
 
 
-def _caches(model: CostModel, stage: StageBytes, layout: Layout, lengths: Int,
-            choice: Sequence[int],
-            sizes: dict[tuple[Layout, int], tuple[dict[int, int], Int]]) -> Int:
+def _caches(
+    model: CostModel,
+    stage: StageBytes,
+    layout: Layout,
+    lengths: Int,
+    choice: Sequence[int],
+    sizes: dict[tuple[Layout, int], tuple[dict[int, int], Int]],
+) -> Int:
     """Caches of one sequence of ``lengths`` tokens [C] by what grows alike in each stage, int64
     [G, P, C]; ``sizes`` are those that are known."""
     distinct, place = np.unique(lengths, return_inverse=True)
@@ -91,5 +112,6 @@ def _sequence(model: CostModel, stage: StageBytes, units: dict[int, int], fixed:
     """Caches of one sequence in each stage by unit, and what is fixed, int64 [G, P]."""
     rest = np.zeros(len(stage.fixed), dtype=np.int64)
     np.add.at(rest, np.array(stage_of_layer(len(fixed), len(rest))), fixed)
-    return np.stack([*(stage.counts[:, model.decided.kernel_of[i]] * size
-                       for i, size in units.items()), rest])
+    return np.stack(
+        [*(stage.counts[:, model.decided.kernel_of[i]] * size for i, size in units.items()), rest]
+    )

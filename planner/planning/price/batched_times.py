@@ -66,22 +66,30 @@ def layer_classes(model: CostModel) -> tuple[LayerClass, ...]:
             classes[(*key, (layer,))] = [layer]
         else:
             classes.setdefault(key, []).append(layer)
-    return tuple(LayerClass(tuple(layers), key[:-1] if layers[0] < 0 else key)
-                 for key, layers in classes.items())
+    return tuple(
+        LayerClass(tuple(layers), key[:-1] if layers[0] < 0 else key)
+        for key, layers in classes.items()
+    )
 
 
-def step_prices(model: CostModel, tables: LayoutTables, pts: Points, lengths: Lengths, osl: Int,
-                choice: Sequence[int]) -> StepPrices:
+def step_prices(
+    model: CostModel,
+    tables: LayoutTables,
+    pts: Points,
+    lengths: Lengths,
+    osl: Int,
+    choice: Sequence[int],
+) -> StepPrices:
     """Prices of the assignment ``choice`` (by unit, -1: as released) on ``pts``; ``osl`` [C]."""
     verified, accepted = model.question.verified, model.question.accepted
     ended = pts.batch * accepted / osl
     arriving, reading = prompts_read(model.question, pts, ended)
     weight, reads = prompt_passes(arriving, lengths.isl - lengths.cached, lengths.chunk, accepted)
-    lengths = replace(lengths, prompts=reads, reading=reading, verified=verified,
-                      accepted=accepted)
+    lengths = replace(lengths, prompts=reads, reading=reading, verified=verified, accepted=accepted)
     step = decode_phase(pts, lengths.decode, verified)
-    mixed = mixed_phase(pts, lengths.decode, lengths.isl, lengths.chunk, reads, reading,
-                        lengths.cached, verified)
+    mixed = mixed_phase(
+        pts, lengths.decode, lengths.isl, lengths.chunk, reads, reading, lengths.cached, verified
+    )
     times = timed_units(model, tables, pts, lengths)
     hop, hop_mixed = hops(model, pts, step) / accepted, hops(model, pts, mixed)
 
@@ -89,8 +97,12 @@ def step_prices(model: CostModel, tables: LayoutTables, pts: Points, lengths: Le
         return with_prompts(decode, prompt, weight, mixed.passes * accepted)
 
     classes = layer_classes(model)
-    decode, prompt, both = (np.stack(found, axis=1) for found in zip(
-        *(_class_seconds(model, one, times, choice, average) for one in classes), strict=True))
+    decode, prompt, both = (
+        np.stack(found, axis=1)
+        for found in zip(
+            *(_class_seconds(model, one, times, choice, average) for one in classes), strict=True
+        )
+    )
     hop_step = average(hop, hop_mixed)
     tpot = _pipelined_seconds(model, pts, classes, both, hop_step)
     layers = np.array([len(c.layers) for c in classes], dtype=np.float64)
@@ -99,20 +111,29 @@ def step_prices(model: CostModel, tables: LayoutTables, pts: Points, lengths: Le
     codes = layout_codes(pts.tp, pts.dp, pts.ep)
     interruption = tpot - _pipelined_seconds(model, pts, classes, decode, hop)
     return StepPrices(
-        tpot, first_token(model.question,
-                          whole + queue(busy, whole / pts.pp, pts.slot * pts.pp)),
-        interruption, _activity(model, times, choice, interruption / tpot),
-        step_spread=spreads(model, choice, _unit_seconds(model, times, choice, "decode"),
-                            decode=True, codes=codes),
-        prompt_spread=spreads(model, choice, _unit_seconds(model, times, choice, "mixed"),
-                              decode=False, codes=codes))
+        tpot,
+        first_token(model.question, whole + queue(busy, whole / pts.pp, pts.slot * pts.pp)),
+        interruption,
+        _activity(model, times, choice, interruption / tpot),
+        step_spread=spreads(
+            model, choice, _unit_seconds(model, times, choice, "decode"), decode=True, codes=codes
+        ),
+        prompt_spread=spreads(
+            model, choice, _unit_seconds(model, times, choice, "mixed"), decode=False, codes=codes
+        ),
+    )
 
 
-def _class_seconds(model: CostModel, one: LayerClass, times: Mapping[Key, Timed],
-                   choice: Sequence[int], average: Callable[[Array, Array], Array],
-                   ) -> tuple[Array, Array, Array]:
+def _class_seconds(
+    model: CostModel,
+    one: LayerClass,
+    times: Mapping[Key, Timed],
+    choice: Sequence[int],
+    average: Callable[[Array, Array], Array],
+) -> tuple[Array, Array, Array]:
     """Seconds of a layer of a class [C]: of a decode step, of a mixed pass, of a step with its
     prompts (``average`` of each kernel's two)."""
+
     def columns(group: tuple[int, ...], phase: str) -> Array:
         parts = [_column(model, times, i, choice[i], phase) for i in group]
         whole = parts[0] if len(parts) == 1 else joint_arrays(parts)
@@ -120,9 +141,11 @@ def _class_seconds(model: CostModel, one: LayerClass, times: Mapping[Key, Timed]
         return np.asarray(whole.total()[:, 0][times[first.role, first.row].at])
 
     kernels = [(columns(group, "decode"), columns(group, "mixed")) for group in one.groups]
-    return (np.asarray(sum(step for step, _ in kernels)),
-            np.asarray(sum(beside for _, beside in kernels)),
-            np.asarray(sum(average(step, beside) for step, beside in kernels)))
+    return (
+        np.asarray(sum(step for step, _ in kernels)),
+        np.asarray(sum(beside for _, beside in kernels)),
+        np.asarray(sum(average(step, beside) for step, beside in kernels)),
+    )
 
 
 def _column(model: CostModel, times: Mapping[Key, Timed], i: int, choice: int, phase: str) -> Parts:
@@ -133,8 +156,9 @@ def _column(model: CostModel, times: Mapping[Key, Timed], i: int, choice: int, p
     return parts.column(max(choice - first, 0))
 
 
-def _unit_seconds(model: CostModel, times: Mapping[Key, Timed], choice: Sequence[int],
-                  phase: str) -> list[tuple[Array, Array]]:
+def _unit_seconds(
+    model: CostModel, times: Mapping[Key, Timed], choice: Sequence[int], phase: str
+) -> list[tuple[Array, Array]]:
     """(seconds, those of communication) of one layer of each unit, [C]."""
     known: dict[tuple[Key, int], tuple[Array, Array]] = {}
     out = []
@@ -147,21 +171,29 @@ def _unit_seconds(model: CostModel, times: Mapping[Key, Timed], choice: Sequence
     return out
 
 
-def _activity(model: CostModel, times: Mapping[Key, Timed], choice: Sequence[int],
-              share: Array) -> Array:
+def _activity(
+    model: CostModel, times: Mapping[Key, Timed], choice: Sequence[int], share: Array
+) -> Array:
     """How busy a device is over a token [C]; ``share`` [C] of it are prompts in between."""
+
     def of_phase(phase: str) -> Array:
-        units = [(_column(model, times, i, c, phase), times[unit.role, unit.row].at)
-                 for i, (unit, c) in enumerate(zip(model.units, choice, strict=True))]
-        return activity_arrays([({name: getattr(parts, name)[:, 0][at] for name in MECHANISMS},
-                                 float(unit.count))
-                                for unit, (parts, at) in zip(model.units, units, strict=True)])
+        units = [
+            (_column(model, times, i, c, phase), times[unit.role, unit.row].at)
+            for i, (unit, c) in enumerate(zip(model.units, choice, strict=True))
+        ]
+        return activity_arrays(
+            [
+                ({name: getattr(parts, name)[:, 0][at] for name in MECHANISMS}, float(unit.count))
+                for unit, (parts, at) in zip(model.units, units, strict=True)
+            ]
+        )
 
     return (1.0 - share) * of_phase("decode") + share * of_phase("mixed")
 
 
-def _pipelined_seconds(model: CostModel, pts: Points, classes: Sequence[LayerClass], seconds: Array,
-                       hop: Array) -> Array:
+def _pipelined_seconds(
+    model: CostModel, pts: Points, classes: Sequence[LayerClass], seconds: Array, hop: Array
+) -> Array:
     """Seconds of a step [C] from those of a layer of each class [C, K]: pp × the slowest stage,
     and the hops between stages."""
     out = np.empty(len(pts))

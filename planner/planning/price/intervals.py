@@ -55,19 +55,40 @@ def performance(model: CostModel, priced: Priced, replicas: int) -> PerformanceI
     rate = priced.tokens_per_second(replicas)
     question, scheme = model.question, main_scheme(model, priced)
     compared = question.offload is None and not any(
-        a.kind in COMPRESSED for a in question.spec.attention)
-    first, each = (nearest(question.device.id, scheme, experts=bool(question.spec.experts),
-                           metric=metric) if compared else None
-                   for metric in ("ttft", "tpot"))
-    values = ((priced.ttft, prompt, first), (priced.tpot, step, each), (rate, step, each),
-              (rate / (replicas * priced.layout.ranks), step, each))
-    ttft, tpot, whole, each_device = (replace(estimate(value, how), validated=checked)
-                                      for value, how, checked in values)
-    usd = usd_estimate(question.price_per_hour, priced.layout.ranks, priced.tpot, priced.batch,
-                       factor=step.factor, basis=step.basis)
-    return PerformanceInfo(ttft, tpot, whole, each_device, usd,
-                           joules_estimate(energy_of(question, priced)),
-                           interruption_seconds=priced.interruption)
+        a.kind in COMPRESSED for a in question.spec.attention
+    )
+    first, each = (
+        nearest(question.device.id, scheme, experts=bool(question.spec.experts), metric=metric)
+        if compared
+        else None
+        for metric in ("ttft", "tpot")
+    )
+    values = (
+        (priced.ttft, prompt, first),
+        (priced.tpot, step, each),
+        (rate, step, each),
+        (rate / (replicas * priced.layout.ranks), step, each),
+    )
+    ttft, tpot, whole, each_device = (
+        replace(estimate(value, how), validated=checked) for value, how, checked in values
+    )
+    usd = usd_estimate(
+        question.price_per_hour,
+        priced.layout.ranks,
+        priced.tpot,
+        priced.batch,
+        factor=step.factor,
+        basis=step.basis,
+    )
+    return PerformanceInfo(
+        ttft,
+        tpot,
+        whole,
+        each_device,
+        usd,
+        joules_estimate(energy_of(question, priced)),
+        interruption_seconds=priced.interruption,
+    )
 
 
 def main_scheme(model: CostModel, priced: Priced) -> str:
@@ -91,44 +112,71 @@ def estimate(value: float, how: Spread) -> Estimate:
 def time_basis(model: CostModel, priced: Priced) -> Assumption:
     """What the times rest on."""
     step = step_spread(model, priced)
-    shares = ", ".join(f"{basis} {share:.0%}" for basis, share
-                       in zip(BASES, step.shares, strict=True) if share >= 0.005)
-    measured = f"measured kernels: {'; '.join(step.origins)}" if step.origins \
-        else "no measured kernels"
+    shares = ", ".join(
+        f"{basis} {share:.0%}"
+        for basis, share in zip(BASES, step.shares, strict=True)
+        if share >= 0.005
+    )
+    measured = (
+        f"measured kernels: {'; '.join(step.origins)}" if step.origins else "no measured kernels"
+    )
     rest = "; achieved fractions per kernel class for the rest" if step.shares[-1] > 0 else ""
     for name, operator in (("steps", STEP), ("prompts", PROMPT)):
         known = residual(model.question, operator)
         rest += "" if known is None else f"; {name} {known.text}"
-    return Assumption("time basis", f"{shares} of TPOT; 80 % interval ×/÷ {step.factor:.2f}",
-                      measured + rest)
+    return Assumption(
+        "time basis", f"{shares} of TPOT; 80 % interval ×/÷ {step.factor:.2f}", measured + rest
+    )
 
 
 def routing_assumption() -> Assumption:
     """How experts are chosen where no popularity is given."""
     law = rules()["routing"]
     return Assumption(
-        "expert routing", f"independent tokens, log-normal popularity of spread {law['spread']}",
+        "expert routing",
+        f"independent tokens, log-normal popularity of spread {law['spread']}",
         f"no popularity given; the fullest rank sets the time; {law['source']}; "
-        "0 would be balanced: more experts read, less load on the fullest rank")
+        "0 would be balanced: more experts read, less load on the fullest rank",
+    )
 
 
 def step_spread(model: CostModel, priced: Priced, *, pooled: bool = False) -> Spread:
     """Certainty of a decode step; ``pooled``: of workers that only decode."""
     code = layout_code(priced.layout)
-    return _corrected(model, STEP, spread(
-        (item for cost in priced.costs
-         for item in _items(model, cost, cost.decode, cost.segment.count, code=code, decode=True)),
-        common_of(model, "tpot", pooled=pooled)))
+    return _corrected(
+        model,
+        STEP,
+        spread(
+            (
+                item
+                for cost in priced.costs
+                for item in _items(
+                    model, cost, cost.decode, cost.segment.count, code=code, decode=True
+                )
+            ),
+            common_of(model, "tpot", pooled=pooled),
+        ),
+    )
 
 
 def prompt_spread(model: CostModel, priced: Priced, *, pooled: bool = False) -> Spread:
     """Certainty of reading a prompt beside the decoding batch; ``pooled``: by workers that only
     read."""
     code = layout_code(priced.layout)
-    return _corrected(model, PROMPT, spread(
-        (item for cost in priced.costs
-         for item in _items(model, cost, cost.mixed, cost.segment.count, code=code, decode=False)),
-        common_of(model, "ttft", pooled=pooled)))
+    return _corrected(
+        model,
+        PROMPT,
+        spread(
+            (
+                item
+                for cost in priced.costs
+                for item in _items(
+                    model, cost, cost.mixed, cost.segment.count, code=code, decode=False
+                )
+            ),
+            common_of(model, "ttft", pooled=pooled),
+        ),
+    )
 
 
 def _corrected(model: CostModel, operator: str, found: Spread) -> Spread:
@@ -150,14 +198,23 @@ def common_of(model: CostModel, metric: str, *, pooled: bool = False) -> float:
     return math.hypot(composed, assumed) if assumed else composed
 
 
-def _items(model: CostModel, cost: SegmentCost, mechanisms: dict[str, float], count: int, *,
-           code: int, decode: bool) -> list[tuple[str, Certainty, float]]:
+def _items(
+    model: CostModel,
+    cost: SegmentCost,
+    mechanisms: dict[str, float],
+    count: int,
+    *,
+    code: int,
+    decode: bool,
+) -> list[tuple[str, Certainty, float]]:
     """(operator class, certainty, seconds) of a segment and of the collective behind it."""
     unit = model.units[cost.segment.unit]
     name, how = certainty(model, unit, cost.segment.choice, decode=decode, code=code)
     talk = mechanisms["communication"]
-    return [(name, how, (seconds(mechanisms) - talk) * count),
-            ("collective", model.machine.net.certainty, talk * count)]
+    return [
+        (name, how, (seconds(mechanisms) - talk) * count),
+        ("collective", model.machine.net.certainty, talk * count),
+    ]
 
 
 def layout_code(layout: Layout) -> int:
@@ -165,8 +222,9 @@ def layout_code(layout: Layout) -> int:
     return int(layout_codes(layout.tp, layout.dp, layout.ep))
 
 
-def certainty(model: CostModel, unit: DecisionUnit, choice: int, *, decode: bool = True,
-              code: int = 0) -> tuple[str, Certainty]:
+def certainty(
+    model: CostModel, unit: DecisionUnit, choice: int, *, decode: bool = True, code: int = 0
+) -> tuple[str, Certainty]:
     """(operator class, certainty) of one unit under a choice, in a decode step or a prompt, on a
     layout. Operators of a class err together."""
     key = unit.role, unit.row, choice, decode, code
@@ -175,8 +233,9 @@ def certainty(model: CostModel, unit: DecisionUnit, choice: int, *, decode: bool
     return model.certainties[key]
 
 
-def _certainty(model: CostModel, unit: DecisionUnit, choice: int, *, decode: bool,
-               code: int) -> tuple[str, Certainty]:
+def _certainty(
+    model: CostModel, unit: DecisionUnit, choice: int, *, decode: bool, code: int
+) -> tuple[str, Certainty]:
     """:func:`certainty`, computed."""
     machine = model.machine
     if unit.role == "cache":
@@ -184,8 +243,9 @@ def _certainty(model: CostModel, unit: DecisionUnit, choice: int, *, decode: boo
         layout = question.kv[choice - len(question.schemes)]
         own = machine.cpu_attention
         how = own.certainty(cache.attention, layout, decode=decode) if own is not None else None
-        how = how or layout_certainty(cache.attention, cache.kind, layout, question.device,
-                                      machine.stacks, decode=decode)
+        how = how or layout_certainty(
+            cache.attention, cache.kind, layout, question.device, machine.stacks, decode=decode
+        )
         return f"attention {how.origin}", how
     if unit.kind == "norm":
         return "elementwise", machine.host_certainty
@@ -200,8 +260,9 @@ def _certainty(model: CostModel, unit: DecisionUnit, choice: int, *, decode: boo
         how = kernels.sure(choice, code)
         if unit.kind == "linear-attention":
             core = linear_of(model.question.spec, unit.layers[0])
-            how = weaker(how, recurrent_certainty(core, model.question.device, machine.stacks,
-                                                  decode=decode))
+            how = weaker(
+                how, recurrent_certainty(core, model.question.device, machine.stacks, decode=decode)
+            )
         return f"{'moe' if grouped else 'gemm'} {how.origin}", how
     if unit.kind == "indexer":
         attention = attention_of(model.question.spec, unit.layers[0])
@@ -213,8 +274,13 @@ def _certainty(model: CostModel, unit: DecisionUnit, choice: int, *, decode: boo
     return "elementwise", PRIOR
 
 
-def _of_host(model: CostModel, choice: int, *, grouped: bool, decode: bool,
-             ) -> tuple[str, Certainty] | None:
+def _of_host(
+    model: CostModel,
+    choice: int,
+    *,
+    grouped: bool,
+    decode: bool,
+) -> tuple[str, Certainty] | None:
     """(operator class, certainty) of what the CPU of the host computes; None where the device
     does."""
     offload, side = model.question.offload, model.host
@@ -250,7 +316,11 @@ def spread(items: Iterable[tuple[str, Certainty, float]], common: float) -> Spre
     if total <= 0:
         return Spread(PRIOR.basis, PRIOR.sigma, (0.0, 0.0, 1.0), ())
     # sum adds floats in another way from Python 3.12 on.
-    sigma = math.sqrt(math.fsum((s / total) ** 2 for s in by_class.values()) + common ** 2)
+    sigma = math.sqrt(math.fsum((s / total) ** 2 for s in by_class.values()) + common**2)
     basis = max(BASES, key=lambda b: by_basis[b])
-    return Spread(basis, sigma, tuple(by_basis[b] / total for b in BASES),
-                  tuple(sorted(by_origin, key=lambda o: -by_origin[o])))
+    return Spread(
+        basis,
+        sigma,
+        tuple(by_basis[b] / total for b in BASES),
+        tuple(sorted(by_origin, key=lambda o: -by_origin[o])),
+    )

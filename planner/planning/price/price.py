@@ -141,45 +141,75 @@ def price(space: Space, c: int, segments: Sequence[Segment]) -> Priced:
     wait = float(queue(np.array(busy), np.array(prompt / layout.pp), np.array(slot * layout.pp)))
     first = float(first_token(model.question, np.array(prompt + wait)))
     return Priced(
-        layout, slot, slot * layout.dp * layout.pp, costs, tpot=tpot, ttft=first,
-        interruption=interruption, queue=wait,
+        layout,
+        slot,
+        slot * layout.dp * layout.pp,
+        costs,
+        tpot=tpot,
+        ttft=first,
+        interruption=interruption,
+        queue=wait,
         utilisation=busy,
-        loss=fsum(k.loss for k in costs), stages=stages, caches=caches)
+        loss=fsum(k.loss for k in costs),
+        stages=stages,
+        caches=caches,
+    )
 
 
 def _own_times(space: Space) -> CandidateTimes:
     """The times of the space, which must be those of its model: limits and the objective may have
     changed since, neither the device nor the workload."""
     mine, theirs = space.model, space.times.model
-    if mine.machine is not theirs.machine or mine.question.workload != theirs.question.workload \
-            or mine.question.device is not theirs.question.device:
+    if (
+        mine.machine is not theirs.machine
+        or mine.question.workload != theirs.question.workload
+        or mine.question.device is not theirs.question.device
+    ):
         raise ValueError("the times of a space are of another model: see candidates.retimed")
     return space.times
 
 
-def _segment_costs(model: CostModel, times: CandidateTimes, n: int,
-                   segments: Sequence[Segment]) -> tuple[SegmentCost, ...]:
+def _segment_costs(
+    model: CostModel, times: CandidateTimes, n: int, segments: Sequence[Segment]
+) -> tuple[SegmentCost, ...]:
     schemes = len(model.question.schemes)
     known: dict[tuple[tuple[str, int], int], tuple[dict[str, float], ...]] = {}
     out = []
     for segment in segments:
         unit = model.units[segment.unit]
         key = (unit.role, unit.row)
-        column = 0 if segment.choice < 0 else segment.choice - (
-            schemes if unit.role == "cache" else 0)
+        column = (
+            0 if segment.choice < 0 else segment.choice - (schemes if unit.role == "cache" else 0)
+        )
         if (key, column) not in known:
             known[key, column] = times.units[key].mechanisms(n, column)
         decode, prefill, mixed = known[key, column]
-        loss = 0.0 if segment.choice < 0 \
+        loss = (
+            0.0
+            if segment.choice < 0
             else float(model.layer_loss[segment.unit, segment.choice]) * segment.count
-        out.append(SegmentCost(segment, decode, prefill, mixed, seconds(decode) * segment.count,
-                               seconds(prefill) * segment.count, main_bound(decode), loss,
-                               unit.kind == "embedding"))
+        )
+        out.append(
+            SegmentCost(
+                segment,
+                decode,
+                prefill,
+                mixed,
+                seconds(decode) * segment.count,
+                seconds(prefill) * segment.count,
+                main_bound(decode),
+                loss,
+                unit.kind == "embedding",
+            )
+        )
     return tuple(out)
 
 
-def _fused(model: CostModel, costs: Sequence[SegmentCost], prompts: Prompts,
-           ) -> tuple[dict[int, float], dict[int, float], dict[int, float]]:
+def _fused(
+    model: CostModel,
+    costs: Sequence[SegmentCost],
+    prompts: Prompts,
+) -> tuple[dict[int, float], dict[int, float], dict[int, float]]:
     """Seconds by layer (BEFORE or AFTER: outside the stack), fused kernels priced together: of a
     step, of a prompt's passes beside it, of a step with its prompts. Each kernel alone decides how
     much a prompt adds to it, so that all three are sums over kernels."""
@@ -193,8 +223,10 @@ def _fused(model: CostModel, costs: Sequence[SegmentCost], prompts: Prompts,
     decode, mixed, both = ({layer: 0.0 for _, layer in kernels} for _ in range(3))
     for (_, layer), which in kernels.items():
         if which not in known:
-            known[which] = _kernel_seconds([costs[i].decode for i in which]), \
-                _kernel_seconds([costs[i].mixed for i in which])
+            known[which] = (
+                _kernel_seconds([costs[i].decode for i in which]),
+                _kernel_seconds([costs[i].mixed for i in which]),
+            )
         step, beside = known[which]
         decode[layer] += step
         mixed[layer] += beside
@@ -212,8 +244,9 @@ def _outside(cost: SegmentCost) -> int:
     return BEFORE if cost.embedding else AFTER
 
 
-def _pipelined_seconds(model: CostModel, layout: Layout, by_layer: dict[int, float],
-                       hop: float) -> float:
+def _pipelined_seconds(
+    model: CostModel, layout: Layout, by_layer: dict[int, float], hop: float
+) -> float:
     """Seconds of a step from those of its layers: pp × the slowest stage, and the hops."""
     stages = stage_of_layer(model.question.spec.layers, layout.pp)
     stage = [0.0] * layout.pp
@@ -224,8 +257,11 @@ def _pipelined_seconds(model: CostModel, layout: Layout, by_layer: dict[int, flo
     return layout.pp * max(stage) + hop
 
 
-def _memory(space: Space, c: int, segments: Sequence[Segment],
-            ) -> tuple[tuple[RankBytes, ...], tuple[Cached, ...]]:
+def _memory(
+    space: Space,
+    c: int,
+    segments: Sequence[Segment],
+) -> tuple[tuple[RankBytes, ...], tuple[Cached, ...]]:
     """(bytes, caches) by stage."""
     model, tables = space.model, space.tables
     index, slot = int(space.pts.layout[c]), int(space.pts.slot[c])
@@ -243,20 +279,23 @@ def _memory(space: Space, c: int, segments: Sequence[Segment],
             continue
         if not segment.layers:
             weights[0 if unit.kind == "embedding" else -1] += int(
-                size[segment.unit, segment.choice])
+                size[segment.unit, segment.choice]
+            )
         if unit.role == "module":
             for layer in segment.layers:
                 weights[stages[layer]] += int(size[segment.unit, segment.choice])
             continue
         column = segment.choice - schemes
-        one, most, more = (int(part[index, unit.row, column])
-                           for part in (tables.cache, tables.once, tables.token))
+        one, most, more = (
+            int(part[index, unit.row, column]) for part in (tables.cache, tables.once, tables.token)
+        )
         for stage, count in Counter(stages[layer] for layer in segment.layers).items():
             each[stage].append(count * one)
             once[stage].append(count * most)
             token[stage] += count * more
-    for stage, (one, most) in enumerate(zip(space.stages[index].sequence.tolist(),
-                                            space.stages[index].once.tolist(), strict=True)):
+    for stage, (one, most) in enumerate(
+        zip(space.stages[index].sequence.tolist(), space.stages[index].once.tolist(), strict=True)
+    ):
         each[stage].append(one)
         once[stage].append(most)
     for group in model.question.spec.attention:
@@ -265,23 +304,26 @@ def _memory(space: Space, c: int, segments: Sequence[Segment],
             token[stages[layer]] += keys
     token[-1] += draft_token_bytes(model, layout)
     act, run = temporary_bytes(model, layout, slot)
-    caches = tuple(Cached(tuple(a), tuple(b), t)
-                   for a, b, t in zip(each, once, token, strict=True))
-    return tuple(RankBytes(w, one.held(slot * layout.pp), act, run)
-                 for w, one in zip(weights, caches, strict=True)), caches
+    caches = tuple(Cached(tuple(a), tuple(b), t) for a, b, t in zip(each, once, token, strict=True))
+    return tuple(
+        RankBytes(w, one.held(slot * layout.pp), act, run)
+        for w, one in zip(weights, caches, strict=True)
+    ), caches
 
 
 def fits(space: Space, c: int, priced: Priced) -> bool:
     """Whether the fullest rank stays within the question's budget."""
     room = host_room(space.model.question)
-    return priced.fullest.total <= budget(space.model.question) \
-        and (room is None or host_bytes_of(space, priced) <= room)
+    return priced.fullest.total <= budget(space.model.question) and (
+        room is None or host_bytes_of(space, priced) <= room
+    )
 
 
 def host_bytes_of(space: Space, priced: Priced) -> int:
     """Bytes that an assignment keeps in the memory of a host."""
     model, tables = space.model, space.tables
-    return sum(int(tables.host[model.units[s.unit].row, s.choice]) * s.count
-               for s in (cost.segment for cost in priced.costs)
-               if s.choice >= 0 and model.units[s.unit].role == "module")
-
+    return sum(
+        int(tables.host[model.units[s.unit].row, s.choice]) * s.count
+        for s in (cost.segment for cost in priced.costs)
+        if s.choice >= 0 and model.units[s.unit].role == "module"
+    )

@@ -44,9 +44,19 @@ class SchemeSet:
         return self.experts if kind in EXPERT_KINDS else self.dense
 
 
-def recipe_assignment(spec: ModelSpec, device: DeviceProfile, layout: Layout, recipe: SchemeSet,
-                      prior: Prior, *, isl: int, osl: int, engine: str = ANY_ENGINE,
-                      version: str = "", one_sided: bool = False) -> Assignment:
+def recipe_assignment(
+    spec: ModelSpec,
+    device: DeviceProfile,
+    layout: Layout,
+    recipe: SchemeSet,
+    prior: Prior,
+    *,
+    isl: int,
+    osl: int,
+    engine: str = ANY_ENGINE,
+    version: str = "",
+    one_sided: bool = False,
+) -> Assignment:
     """``recipe`` on one replica of ``layout``, with the kernels of ``engine`` of ``version``;
     ``one_sided``: its experts' tokens are written straight to the ranks, where the engine would
     gather them.
@@ -57,22 +67,42 @@ def recipe_assignment(spec: ModelSpec, device: DeviceProfile, layout: Layout, re
     kinds = [name for _, name in recipe.kinds]
     schemes = [recipe.dense, recipe.experts, *kinds] if spec.experts else [recipe.dense, *kinds]
     question = build_question(
-        spec, device, Asked(
-            devices=layout.ranks, tp=layout.tp, dp=layout.dp, pp=layout.pp, ep=layout.ep,
-            context=max(isl + osl, 2), isl=isl, osl=osl, kv=kv_layout(recipe.kv).id,
-            schemes=tuple(dict.fromkeys(schemes))),
-        None, uniform=None, given=None)
+        spec,
+        device,
+        Asked(
+            devices=layout.ranks,
+            tp=layout.tp,
+            dp=layout.dp,
+            pp=layout.pp,
+            ep=layout.ep,
+            context=max(isl + osl, 2),
+            isl=isl,
+            osl=osl,
+            kv=kv_layout(recipe.kv).id,
+            schemes=tuple(dict.fromkeys(schemes)),
+        ),
+        None,
+        uniform=None,
+        given=None,
+    )
     layouts = possible_layouts(question)
     if not layouts:
-        raise UnsupportedError(f"{spec.id}: tp{layout.tp} dp{layout.dp} pp{layout.pp} "
-                               f"ep{layout.ep} does not divide it", hint="choose another layout")
+        raise UnsupportedError(
+            f"{spec.id}: tp{layout.tp} dp{layout.dp} pp{layout.pp} "
+            f"ep{layout.ep} does not divide it",
+            hint="choose another layout",
+        )
     net = fabric(device, stacks=stacks_of(engine))
     if one_sided:
         net = replace(net, gathers=False, one_sided=True)
     # An engine that is not modelled picks no kernels of its own.
     known = engine in engine_names()
-    question = replace(question, net=net, engine=engine if known else ANY_ENGINE,
-                       engine_version=version if known else "")
+    question = replace(
+        question,
+        net=net,
+        engine=engine if known else ANY_ENGINE,
+        engine_version=version if known else "",
+    )
     model = build_model(question, prior, engine, static_scales=recipe.static_scales)
     return Assignment(model, layout_tables(model, layouts[:1]), 0, _choices(model, recipe))
 

@@ -86,9 +86,15 @@ def dense_phase(plan: Assignment, work: Pass) -> tuple[Points, Phase]:
     new = work.prompts * (work.length - work.cached)
     rows = np.maximum(work.batch * work.verified + new, 1e-9)
     pooled = work.batch * work.verified * pts.dp + new * work.reading
-    return pts, Phase("decode", tokens=rows, pooled=pooled, passes=1.0,
-                      sequences=work.batch + work.prompts, kv_len=work.kv_len,
-                      logit_rows=np.maximum(work.batch * work.verified + work.prompts, 1e-9))
+    return pts, Phase(
+        "decode",
+        tokens=rows,
+        pooled=pooled,
+        passes=1.0,
+        sequences=work.batch + work.prompts,
+        kv_len=work.kv_len,
+        logit_rows=np.maximum(work.batch * work.verified + work.prompts, 1e-9),
+    )
 
 
 def _seen_by(unit: DecisionUnit, work: Pass, dense: Phase) -> Phase:
@@ -106,16 +112,30 @@ def _attention(plan: Assignment, pts: Points, work: Pass, index: int) -> Array:
     """
     unit = plan.model.units[index]
     none = np.zeros(len(pts))
-    decode = Phase("decode", tokens=work.batch, pooled=work.batch, passes=1.0,
-                   sequences=work.batch, kv_len=work.kv_len, logit_rows=none)
+    decode = Phase(
+        "decode",
+        tokens=work.batch,
+        pooled=work.batch,
+        passes=1.0,
+        sequences=work.batch,
+        kv_len=work.kv_len,
+        logit_rows=none,
+    )
     busy = _column(plan, unit_parts(plan.model, plan.tables, pts, decode, unit), index)
     total = np.where(work.batch > 0, busy, 0.0)
     if not np.any(work.prompts):
         return total
 
     def prompt(length: float) -> Array:
-        phase = Phase("prefill", tokens=none + length, pooled=none + length, passes=1.0,
-                      sequences=none + 1, kv_len=length, logit_rows=none)
+        phase = Phase(
+            "prefill",
+            tokens=none + length,
+            pooled=none + length,
+            passes=1.0,
+            sequences=none + 1,
+            kv_len=length,
+            logit_rows=none,
+        )
         return _column(plan, unit_parts(plan.model, plan.tables, pts, phase, unit), index)
 
     each = prompt(work.length)
@@ -143,8 +163,7 @@ def overlapped_seconds(plan: Assignment, work: Pass) -> Array:
     talk = 2.0 * exchange_seconds(plan, half)
     whole = 2.0 * total_seconds(pass_seconds(plan, half))
     alone = (work.batch < 2) & (work.prompts == 0)
-    return np.where(alone, total_seconds(pass_seconds(plan, work)),
-                    np.maximum(whole - talk, talk))
+    return np.where(alone, total_seconds(pass_seconds(plan, work)), np.maximum(whole - talk, talk))
 
 
 def _column(plan: Assignment, parts: Parts, index: int) -> Array:
@@ -197,8 +216,13 @@ def step_times(plan: Assignment, work: Serving) -> StepTimes:
     kv_len, verified = work.length or work.isl + work.osl / 2, work.draft + 1.0
     nothing = np.zeros(len(batch))
 
-    def seconds(prompts: Array, sequences: Array, length: float, skipped: float,
-                reading: float = work.reading) -> Array:
+    def seconds(
+        prompts: Array,
+        sequences: Array,
+        length: float,
+        skipped: float,
+        reading: float = work.reading,
+    ) -> Array:
         one = Pass(sequences, prompts, kv_len, length, skipped, verified, reading)
         if work.overlap:
             return overlapped_seconds(plan, one)
@@ -224,11 +248,18 @@ def step_times(plan: Assignment, work: Serving) -> StepTimes:
         group = (mixed if everywhere is None else everywhere)[:1]
     else:
         together = np.arange(1.0, 1 + max(1, min(GROUP_LIMIT, work.chunk // max(work.isl, 1))))
-        group = seconds(together, np.zeros(len(together)), float(work.isl), cached,
-                        max(ranks, work.reading))
-    return StepTimes(batch=batch, decode=decode, mixed=mixed, group=group,
-                     chunks=len(borders) - 1, together=work.chunk / max(work.isl - cached, 1.0),
-                     everywhere=everywhere)
+        group = seconds(
+            together, np.zeros(len(together)), float(work.isl), cached, max(ranks, work.reading)
+        )
+    return StepTimes(
+        batch=batch,
+        decode=decode,
+        mixed=mixed,
+        group=group,
+        chunks=len(borders) - 1,
+        together=work.chunk / max(work.isl - cached, 1.0),
+        everywhere=everywhere,
+    )
 
 
 def _borders(isl: int, cached: int, chunk: int) -> list[int]:

@@ -47,8 +47,11 @@ class StepSpread:
         """Of TPOT: its parts by their share of it; they err together."""
         prompts = served.interruption / served.tpot
         host = served.host / served.tpot
-        parts = (1.0 - prompts - host) * self._operators(served.active) + prompts * self.prompt \
+        parts = (
+            (1.0 - prompts - host) * self._operators(served.active)
+            + prompts * self.prompt
             + host * HOST_SIGMA
+        )
         return hypot(parts, self.tokens)
 
     @property
@@ -57,8 +60,9 @@ class StepSpread:
         return hypot(self.prompt, self.first)
 
 
-def step_spread(plan: Assignment, most: float, kv_len: float, isl: float, *,
-                pooled: bool = False) -> StepSpread:
+def step_spread(
+    plan: Assignment, most: float, kv_len: float, isl: float, *, pooled: bool = False
+) -> StepSpread:
     """Spreads of ``plan``: decode steps of up to ``most`` sequences a rank over ``kv_len`` cached
     tokens, and a prompt of ``isl`` tokens; ``pooled``: on a worker of its own."""
     batch = np.unique(np.geomspace(1.0, max(most, 1.0), 5))
@@ -66,18 +70,28 @@ def step_spread(plan: Assignment, most: float, kv_len: float, isl: float, *,
     decode, shares = _spread(plan, Pass(batch, nothing, kv_len, 1.0), decode=True)
     prompt, _ = _spread(plan, Pass(np.zeros(1), np.ones(1), kv_len, isl), decode=False)
     cpu = UNIT_SIGMA if plan.model.question.device.kind == "cpu" else 0.0
-    return StepSpread(batch, decode, hypot(float(prompt[0]), cpu), BASES[int(np.argmax(shares))],
-                      *(common_of(plan.model, metric, pooled=pooled)
-                        for metric in ("tpot", "ttft")))
+    return StepSpread(
+        batch,
+        decode,
+        hypot(float(prompt[0]), cpu),
+        BASES[int(np.argmax(shares))],
+        *(common_of(plan.model, metric, pooled=pooled) for metric in ("tpot", "ttft")),
+    )
 
 
 def _spread(plan: Assignment, work: Pass, *, decode: bool) -> tuple[Array, list[float]]:
     """(σ [N], seconds by basis):  σ² = Σ_c (Σ_{i∈c} t_i·σ_i / T)²."""
     pts, dense = dense_phase(plan, work)
     one = np.ones(len(pts))
-    core = Phase("decode" if decode else "prefill", tokens=one, pooled=one, passes=1.0,
-                 sequences=work.batch if decode else one,
-                 kv_len=work.kv_len if decode else work.length, logit_rows=one)
+    core = Phase(
+        "decode" if decode else "prefill",
+        tokens=one,
+        pooled=one,
+        passes=1.0,
+        sequences=work.batch if decode else one,
+        kv_len=work.kv_len if decode else work.length,
+        logit_rows=one,
+    )
     by_class: dict[str, Array] = {}
     by_basis = dict.fromkeys(BASES, 0.0)
     total = np.zeros(len(pts))
@@ -90,12 +104,21 @@ def _spread(plan: Assignment, work: Pass, *, decode: bool) -> tuple[Array, list[
             known[key] = unit_parts(plan.model, plan.tables, pts, core if cache else dense, unit)
         parts = known[key]
         column = choice - schemes if cache else max(choice, 0)
-        whole, talk = (a[:, min(column, a.shape[1] - 1)] * unit.count
-                       for a in (parts.total(), parts.communication))
-        name, how = certainty(plan.model, unit, choice, decode=decode,
-                              code=layout_code(plan.tables.layouts[plan.layout]))
-        for label, sure, time in ((name, how, whole - talk),
-                                  ("collective", plan.model.machine.net.certainty, talk)):
+        whole, talk = (
+            a[:, min(column, a.shape[1] - 1)] * unit.count
+            for a in (parts.total(), parts.communication)
+        )
+        name, how = certainty(
+            plan.model,
+            unit,
+            choice,
+            decode=decode,
+            code=layout_code(plan.tables.layouts[plan.layout]),
+        )
+        for label, sure, time in (
+            (name, how, whole - talk),
+            ("collective", plan.model.machine.net.certainty, talk),
+        ):
             by_class[label] = by_class.get(label, np.zeros(len(pts))) + time * sure.sigma
             by_basis[sure.basis] += float(time.sum())
             total = total + time

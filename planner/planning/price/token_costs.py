@@ -14,18 +14,33 @@ from planner.throughput.energy import Energy, activity, energy, usd_per_million_
 
 def energy_of(question: Question, priced: Priced) -> Energy | None:
     """Power of one device and energy of an output token; None without a power limit."""
-    return energy(question.device, activity_share=activity_of(priced), devices=priced.layout.ranks,
-                  tpot_seconds=priced.tpot, batch=priced.batch)
+    return energy(
+        question.device,
+        activity_share=activity_of(priced),
+        devices=priced.layout.ranks,
+        tpot_seconds=priced.tpot,
+        batch=priced.batch,
+    )
 
 
 def joules_estimate(found: Energy | None) -> Estimate | None:
     """Joules of an output token with their range (of the assumed activities, not of the time)."""
-    return None if found is None else Estimate(found.joules_per_token, found.low, found.high,
-                                               PRIOR.basis)
+    return (
+        None
+        if found is None
+        else Estimate(found.joules_per_token, found.low, found.high, PRIOR.basis)
+    )
 
 
-def usd_estimate(price_per_hour: float | None, ranks: int, tpot_seconds: float, batch: int, *,
-                 factor: float, basis: str) -> Estimate | None:
+def usd_estimate(
+    price_per_hour: float | None,
+    ranks: int,
+    tpot_seconds: float,
+    batch: int,
+    *,
+    factor: float,
+    basis: str,
+) -> Estimate | None:
     """USD of a million output tokens of a replica of ``ranks`` devices; the interval is ×/÷
     ``factor``, that of the rate. None without a price."""
     if price_per_hour is None:
@@ -38,8 +53,9 @@ def activity_of(priced: Priced) -> float:
     """How busy a device is over a token, 0 to 1: decode steps, and the prompts that interrupt
     them."""
     share = priced.interruption / priced.tpot if priced.tpot > 0 else 0.0
-    return (1.0 - share) * activity(_kernels(priced, "decode")) \
-        + share * activity(_kernels(priced, "mixed"))
+    return (1.0 - share) * activity(_kernels(priced, "decode")) + share * activity(
+        _kernels(priced, "mixed")
+    )
 
 
 def _kernels(priced: Priced, phase: str) -> Iterator[tuple[Mapping[str, float], float]]:

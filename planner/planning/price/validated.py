@@ -24,5 +24,9 @@ def nearest(device: str, scheme: str, *, experts: bool, metric: str) -> Validate
 @cache
 def _groups() -> dict[tuple[str, str, str, str], Validated]:
     found = tomllib.loads(_FILE.read_text(encoding="utf-8"))
-    return {(g["device"], g["format"], g["class"], g["metric"]):
-            Validated(g["table"], g["n"], g["median_ape"]) for g in found.get("group", ())}
+    return {
+        (g["device"], g["format"], g["class"], g["metric"]): Validated(
+            g["table"], g["n"], g["median_ape"]
+        )
+        for g in found.get("group", ())
+    }

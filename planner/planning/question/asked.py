@@ -25,8 +25,20 @@ REASON = "given; what is not named here was searched or took its default"
 NO_LIMIT: Literal["none"] = "none"
 """That a limit shall not hold, be it a default."""
 Seconds = float | Literal["none"]
-_COUNTS = ("devices", "tp", "dp", "pp", "ep", "batch", "memory_bytes", "keep_first_layers",
-           "keep_last_layers", "host_sockets", "host_memory_bytes", "draft_tokens")
+_COUNTS = (
+    "devices",
+    "tp",
+    "dp",
+    "pp",
+    "ep",
+    "batch",
+    "memory_bytes",
+    "keep_first_layers",
+    "keep_last_layers",
+    "host_sockets",
+    "host_memory_bytes",
+    "draft_tokens",
+)
 _SECONDS = ("ttft_seconds", "tpot_seconds")
 _TEXTS = ("max_loss", "kv", "slots", "host", "speculation")
 _SHARES = ("acceptance",)
@@ -93,8 +105,9 @@ class Asked:
                 known.pop(key, None)
         if mine["workload"] is not None:
             known.pop("prefix_hit_rate", None)
-        filled = {k: (v if v is not None and v is not False else known.get(k, v))
-                  for k, v in mine.items()}
+        filled = {
+            k: (v if v is not None and v is not False else known.get(k, v)) for k, v in mine.items()
+        }
         return Asked(**cast("dict[str, Any]", filled))
 
     def filled_from(self, plan: Plan) -> Asked:
@@ -105,8 +118,13 @@ class Asked:
         if self.slots is None:
             given = replace(given, slots=slots_of(plan))
         own: dict[str, Any] = {
-            "tp": plan.layout.tp, "dp": plan.layout.dp, "pp": plan.layout.pp, "ep": plan.layout.ep,
-            "devices": plan.device.count, "batch": plan.workload.batch}
+            "tp": plan.layout.tp,
+            "dp": plan.layout.dp,
+            "pp": plan.layout.pp,
+            "ep": plan.layout.ep,
+            "devices": plan.device.count,
+            "batch": plan.workload.batch,
+        }
         left_out = {name: value for name, value in own.items() if getattr(given, name) is None}
         return replace(given, **left_out, power_mode=given.power_mode or plan.power_mode)
 
@@ -114,21 +132,37 @@ class Asked:
         """The plan's workload; a prefix hit rate and slots that are given stay."""
         work, rate = plan.workload, self.prefix_hit_rate
         named = NamedWorkload(work.preset, "", "the plan file") if work.preset else None
-        return replace(self, context=work.context_tokens, isl=work.isl, osl=work.osl,
-                       workload=named, slots=self.slots or slots_of(plan),
-                       prefix_hit_rate=work.prefix_hit_rate if rate is None else rate)
+        return replace(
+            self,
+            context=work.context_tokens,
+            isl=work.isl,
+            osl=work.osl,
+            workload=named,
+            slots=self.slots or slots_of(plan),
+            prefix_hit_rate=work.prefix_hit_rate if rate is None else rate,
+        )
 
 
 def asked_note(asked: Asked) -> tuple[tuple[str, str, str], ...]:
     """The note, or nothing where only the model, device and workload were given."""
-    parts = [f"{_flag(name)}={value}" for name in _COUNTS
-             if (value := getattr(asked, name)) is not None]
-    parts += [f"{_flag(name)}={milliseconds(value)}" for name in _SECONDS
-              if (value := getattr(asked, name)) is not None]
-    parts += [f"{_flag(name)}={value}" for name in (*_TEXTS, *_SHARES)
-              if (value := getattr(asked, name)) is not None]
-    parts += [f"{_flag(name)}=" + ",".join(value) for name in _LISTS
-              if (value := getattr(asked, name)) is not None]
+    parts = [
+        f"{_flag(name)}={value}" for name in _COUNTS if (value := getattr(asked, name)) is not None
+    ]
+    parts += [
+        f"{_flag(name)}={milliseconds(value)}"
+        for name in _SECONDS
+        if (value := getattr(asked, name)) is not None
+    ]
+    parts += [
+        f"{_flag(name)}={value}"
+        for name in (*_TEXTS, *_SHARES)
+        if (value := getattr(asked, name)) is not None
+    ]
+    parts += [
+        f"{_flag(name)}=" + ",".join(value)
+        for name in _LISTS
+        if (value := getattr(asked, name)) is not None
+    ]
     parts += [name for name in _FLAGS if getattr(asked, name)]
     return ((KEY, "; ".join(parts), REASON),) if parts else ()
 
@@ -146,7 +180,7 @@ def asked_of(plan: Plan) -> Mapping[str, Any]:
         out["batch"] = plan.workload.batch
     if plan.objective in RATES and not keys & {TPOT_KEY, DROPPED_KEY}:
         out["tpot_seconds"] = NO_LIMIT  # no default held when it was made
-    for part in (lines[0].split("; ") if lines else ()):
+    for part in lines[0].split("; ") if lines else ():
         flag, equals, text = part.partition("=")
         name = flag.replace("-", "_")
         try:
@@ -154,7 +188,8 @@ def asked_of(plan: Plan) -> Mapping[str, Any]:
                 out[name] = int(text)
             elif name in ("ttft_ms", "tpot_ms"):
                 out[name.replace("_ms", "_seconds")] = seconds_of(
-                    text if text == NO_LIMIT and name == "tpot_ms" else float(text))
+                    text if text == NO_LIMIT and name == "tpot_ms" else float(text)
+                )
             elif name in _TEXTS and text:
                 out[name] = text
             elif name in _SHARES:
@@ -166,14 +201,16 @@ def asked_of(plan: Plan) -> Mapping[str, Any]:
             else:
                 raise ValueError
         except ValueError:
-            raise DataError(f"plan file: assumptions: {KEY}: {part[:60]!r} is not a flag with its "
-                            "value", hint="use a plan file as `plan … --json` wrote it") from None
+            raise DataError(
+                f"plan file: assumptions: {KEY}: {part[:60]!r} is not a flag with its value",
+                hint="use a plan file as `plan … --json` wrote it",
+            ) from None
     return out
 
 
 def slots_of(plan: Plan) -> str | None:
-    """The slots that were asked for; None where they are the engine's own, or make no difference.
-    """
+    """The slots that were asked for; None where they are the engine's own, or make no
+    difference."""
     asked = any(a.key == SLOTS_KEY and a.reason == SLOTS_ASKED for a in plan.assumptions)
     return FULL if asked else None
 

@@ -20,9 +20,16 @@ them."""
 PLAIN_KV = "bf16"
 
 
-def caches(spec: ModelSpec, device: DeviceProfile, asked: Asked,
-           notes: list[tuple[str, str, str]], *, searched: bool,
-           given: Plan | None, engine: str = ANY_ENGINE) -> tuple[str, ...]:
+def caches(
+    spec: ModelSpec,
+    device: DeviceProfile,
+    asked: Asked,
+    notes: list[tuple[str, str, str]],
+    *,
+    searched: bool,
+    given: Plan | None,
+    engine: str = ANY_ENGINE,
+) -> tuple[str, ...]:
     """The layouts to try: those of the plan ``given``; the one that is asked for; where a plan is
     ``searched``, all legal ones; else the release's own (see :func:`released_kv`), or that which
     ``engine`` keeps where nobody says.
@@ -42,17 +49,26 @@ def caches(spec: ModelSpec, device: DeviceProfile, asked: Asked,
         layout = kv_layout(name)
         missing = [u.kind for u in units if not stores(u, layout.id)]
         kinds = ", ".join(dict.fromkeys(u.kind for u in units))
-        _demand_kv(device, units, layout,
-                   f"it does not store {missing[0]} ({spec.id} has {kinds})"
-                   if missing else kv_refusal(device, layout))
+        _demand_kv(
+            device,
+            units,
+            layout,
+            f"it does not store {missing[0]} ({spec.id} has {kinds})"
+            if missing
+            else kv_refusal(device, layout),
+        )
         return (layout.id,)
     own = ggml_attention(device, engine)
     quicker = own.tiled - {"fp32"} if own is not None else frozenset()
     return tuple(k for k in _legal_kv(device, units) if k not in DOMINATED_KV or k in quicker)
 
 
-def released_kv(spec: ModelSpec, device: DeviceProfile,
-                notes: list[tuple[str, str, str]], engine: str = ANY_ENGINE) -> str:
+def released_kv(
+    spec: ModelSpec,
+    device: DeviceProfile,
+    notes: list[tuple[str, str, str]],
+    engine: str = ANY_ENGINE,
+) -> str:
     """The layout that the release is calibrated for; where it names none or ``device`` cannot read
     it, that of an ``engine`` with a default of its own, else BF16. A note says so where it is not
     simply BF16."""
@@ -62,20 +78,36 @@ def released_kv(spec: ModelSpec, device: DeviceProfile,
     why = kv_refusal(device, kv_layout(own))
     if why or not all(stores(u, own) for u in cache_units(spec)):
         kv = _engine_kv(spec, device, [], engine)
-        notes.append(("cache format", kv, f"the release asks for {own}: "
-                      + (why or "it does not store every cache of the model")))
+        notes.append(
+            (
+                "cache format",
+                kv,
+                f"the release asks for {own}: "
+                + (why or "it does not store every cache of the model"),
+            )
+        )
         return kv
-    notes.append(("cache format", own, "the release's own (kv_cache_quant_algo or "
-                  "kv_cache_scheme); --kv names another"))
+    notes.append(
+        (
+            "cache format",
+            own,
+            "the release's own (kv_cache_quant_algo or kv_cache_scheme); --kv names another",
+        )
+    )
     return own
 
 
-def _engine_kv(spec: ModelSpec, device: DeviceProfile, notes: list[tuple[str, str, str]],
-               engine: str) -> str:
+def _engine_kv(
+    spec: ModelSpec, device: DeviceProfile, notes: list[tuple[str, str, str]], engine: str
+) -> str:
     """The cache that ``engine`` keeps by a default of its own, BF16 where it has none."""
     found = own_cache(engine, device, spec, (spec.quantization,))
-    if found is None or found.kv == PLAIN_KV or kv_refusal(device, kv_layout(found.kv)) \
-            or not all(stores(u, found.kv) for u in cache_units(spec)):
+    if (
+        found is None
+        or found.kv == PLAIN_KV
+        or kv_refusal(device, kv_layout(found.kv))
+        or not all(stores(u, found.kv) for u in cache_units(spec))
+    ):
         return PLAIN_KV
     notes.append(("cache format", found.kv, f"{engine}'s own ({found.note}); --kv names another"))
     return found.kv
@@ -91,13 +123,19 @@ def kv_refusal(device: DeviceProfile, layout: KvLayout) -> str:
     return "" if key in device.conversion else f"{device.id} has no conversion rate for {key}"
 
 
-def _demand_kv(device: DeviceProfile, units: tuple[CacheUnit, ...], layout: KvLayout,
-               why: str) -> None:
+def _demand_kv(
+    device: DeviceProfile, units: tuple[CacheUnit, ...], layout: KvLayout, why: str
+) -> None:
     if why:
-        raise UnsupportedError(f"KV layout {layout.id!r} on {device.id}: {why}",
-                               hint="legal here: " + ", ".join(_legal_kv(device, units)))
+        raise UnsupportedError(
+            f"KV layout {layout.id!r} on {device.id}: {why}",
+            hint="legal here: " + ", ".join(_legal_kv(device, units)),
+        )
 
 
 def _legal_kv(device: DeviceProfile, units: tuple[CacheUnit, ...]) -> list[str]:
-    return [k for k, layout in KV_LAYOUTS.items()
-            if not kv_refusal(device, layout) and any(stores(u, k) for u in units)]
+    return [
+        k
+        for k, layout in KV_LAYOUTS.items()
+        if not kv_refusal(device, layout) and any(stores(u, k) for u in units)
+    ]

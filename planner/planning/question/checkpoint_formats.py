@@ -1,5 +1,5 @@
-"""Which of a question's schemes an engine's checkpoints can hold: written at all, and told apart.
-"""
+"""Which of a question's schemes an engine's checkpoints can hold: written at all, and told
+apart."""
 
 from __future__ import annotations
 
@@ -15,47 +15,84 @@ from planner.planning.question.decisions import split_modules
 from planner.planning.question.question import Question
 
 
-def written(question: Question, kinds: Sequence[str], group: str, container: str,
-            schemes: Iterable[str]) -> frozenset[str]:
+def written(
+    question: Question, kinds: Sequence[str], group: str, container: str, schemes: Iterable[str]
+) -> frozenset[str]:
     """Those of ``schemes`` in which weights of some of ``kinds`` of ``group`` can be had in
     ``container``."""
     mine = [kind for kind in kinds if kind_group(kind) == group]
-    return frozenset(s for s in schemes if any(
-        not unwritable(question.spec, kind, s, container, question.engine) for kind in mine))
+    return frozenset(
+        s
+        for s in schemes
+        if any(not unwritable(question.spec, kind, s, container, question.engine) for kind in mine)
+    )
 
 
-def carried(question: Question, engine: Engine, kinds: Sequence[str], container: str,
-            ) -> dict[str, tuple[str, ...]]:
+def carried(
+    question: Question,
+    engine: Engine,
+    kinds: Sequence[str],
+    container: str,
+) -> dict[str, tuple[str, ...]]:
     """The schemes of all, beside plain ones, in which each group of ``kinds`` can be had in
     ``container`` and ``engine`` serves it."""
-    return {group: tuple(in_catalogue_order(written(question, kinds, group, container, (
-                s for s in scheme_ids() if s not in PLAIN and cell(
-                    engine, question.device, "scheme", s, group, container).status
-                == "supported"))))
-            for group in dict.fromkeys(map(kind_group, kinds))}
+    return {
+        group: tuple(
+            in_catalogue_order(
+                written(
+                    question,
+                    kinds,
+                    group,
+                    container,
+                    (
+                        s
+                        for s in scheme_ids()
+                        if s not in PLAIN
+                        and cell(engine, question.device, "scheme", s, group, container).status
+                        == "supported"
+                    ),
+                )
+            )
+        )
+        for group in dict.fromkeys(map(kind_group, kinds))
+    }
 
 
-def not_all(question: Question, engine: Engine, held: Mapping[str, Sequence[str]],
-            ) -> UnsupportedError:
+def not_all(
+    question: Question,
+    engine: Engine,
+    held: Mapping[str, Sequence[str]],
+) -> UnsupportedError:
     """The refusal of schemes that are not those of a model's only checkpoint format."""
     each = ", ".join(f"{group} in {' or '.join(names)}" for group, names in held.items())
     every = ",".join(dict.fromkeys(name for names in held.values() for name in names))
     return UnsupportedError(
         f"{question.spec.id} on {question.device.id}: {engine.label}: its checkpoints have {each}; "
         f"not with {', '.join(question.schemes)} alone",
-        hint=f"--schemes {every}, another engine, or --engine any")
+        hint=f"--schemes {every}, another engine, or --engine any",
+    )
 
 
 def unwritten(question: Question, engine: Engine, scheme: str) -> str:
-    """Why no checkpoint that ``engine`` reads holds the model in ``scheme``; empty where one does.
-    """
+    """Why no checkpoint that ``engine`` reads holds the model in ``scheme``; empty where one
+    does."""
     kinds = [m.kind for m in split_modules(modules(question.spec))[0]]
-    reasons = [next((why for kind in kinds
-                     if (why := unwritable(question.spec, kind, scheme, container,
-                                           engine.name))), "")
-               for container in formats_of(engine, question.spec)
-               if any(cell(engine, question.device, "scheme", scheme, kind_group(kind),
-                           container).status == "supported" for kind in kinds)]
+    reasons = [
+        next(
+            (
+                why
+                for kind in kinds
+                if (why := unwritable(question.spec, kind, scheme, container, engine.name))
+            ),
+            "",
+        )
+        for container in formats_of(engine, question.spec)
+        if any(
+            cell(engine, question.device, "scheme", scheme, kind_group(kind), container).status
+            == "supported"
+            for kind in kinds
+        )
+    ]
     return reasons[0] if reasons and all(reasons) else ""
 
 
@@ -69,6 +106,9 @@ def not_told_apart(question: Question, engine: Engine) -> dict[str, str]:
         both = [s for s in question.schemes if s in rule.names]
         if len(both) > 1 and rule.fits(engine, question.device, "", ""):
             kept = next((s for s in stored if s in both), both[0])
-            out |= {name: f"{engine.label}: one scheme with {kept}: {rule.cell.reason}"
-                    for name in both if name != kept}
+            out |= {
+                name: f"{engine.label}: one scheme with {kept}: {rule.cell.reason}"
+                for name in both
+                if name != kept
+            }
     return out

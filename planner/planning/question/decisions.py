@@ -25,8 +25,12 @@ from planner.quality.prior import OUTSIDE, bucket_of
 from planner.records import record
 
 BUCKETS = ("first", "middle", "last")
-FUSED = {"kv-k": "attention", "kv-v": "attention", "experts-gate-up": "experts",
-         "experts-down": "experts"}
+FUSED = {
+    "kv-k": "attention",
+    "kv-v": "attention",
+    "experts-gate-up": "experts",
+    "experts-down": "experts",
+}
 """Kinds that one kernel serves, by its name; every other kind has a kernel of its own."""
 CACHES = {kind: name for kind, name in FUSED.items() if kind.startswith("kv-")}
 PAIRED = ("kv-k", "kv-v")
@@ -66,8 +70,10 @@ class DecisionUnit:
         return f"{self.kind}.{self.part}" if self.part else self.kind
 
 
-def split_modules(modules: Sequence[Module], dropped: Collection[str] = (),
-                  ) -> tuple[list[Module], list[Module]]:
+def split_modules(
+    modules: Sequence[Module],
+    dropped: Collection[str] = (),
+) -> tuple[list[Module], list[Module]]:
     """(planned, as released) modules, both in reading order; kinds whose rule is ``dropped`` are
     planned."""
     planned = [m for m in modules if m.kind in PLANNED_KINDS or m.kind in dropped]
@@ -75,10 +81,17 @@ def split_modules(modules: Sequence[Module], dropped: Collection[str] = (),
     return planned, released
 
 
-def build_units(spec: ModelSpec, planned: Sequence[Module], released: Sequence[Module],
-                ends: int, *, by_layer: bool = False,
-                fused: Sequence[tuple[str, ...]] = (), kept: Sequence[int] = (),
-                classes: Classes | None = None) -> list[DecisionUnit]:
+def build_units(
+    spec: ModelSpec,
+    planned: Sequence[Module],
+    released: Sequence[Module],
+    ends: int,
+    *,
+    by_layer: bool = False,
+    fused: Sequence[tuple[str, ...]] = (),
+    kept: Sequence[int] = (),
+    classes: Classes | None = None,
+) -> list[DecisionUnit]:
     """All units in reading order, decisions numbered in that order; ``by_layer`` makes every layer
     a unit of its own, which a profile can tell apart; kinds of a group in ``fused`` share the
     decision of the same layers; modules of layers that are ``kept`` are units of their own.
@@ -88,14 +101,15 @@ def build_units(spec: ModelSpec, planned: Sequence[Module], released: Sequence[M
     tied = (FUSED if classes is None else CACHES) | tied
     drafts: list[tuple[str, str, int, str, tuple[int, ...], str]] = []
     for row, module in enumerate(planned):
-        buckets = _split_kept(_buckets(module.layers, spec.layers, ends, by_layer),
-                              frozenset(kept))
+        buckets = _split_kept(_buckets(module.layers, spec.layers, ends, by_layer), frozenset(kept))
         if classes is not None:
             buckets = _split_classes(buckets, classes, module)
         drafts += [(module.kind, "module", row, b, layers, module.part) for b, layers in buckets]
     for row, unit in enumerate(cache_units(spec)):
-        drafts += [(unit.kind, "cache", row, b, layers, "")
-                   for b, layers in _buckets(unit.layers, spec.layers, ends, by_layer)]
+        drafts += [
+            (unit.kind, "cache", row, b, layers, "")
+            for b, layers in _buckets(unit.layers, spec.layers, ends, by_layer)
+        ]
     drafts += [(m.kind, "released", row, OUTSIDE, m.layers, "") for row, m in enumerate(released)]
     order = {part: row for row, part in reversed([*enumerate(m.part for m in planned)])}
     drafts.sort(key=lambda d: (kind_order(d[0]), order[d[5]] if d[5] else -1, d[4] or (0,)))
@@ -107,13 +121,15 @@ def build_units(spec: ModelSpec, planned: Sequence[Module], released: Sequence[M
             key = (tied.get(kind, kind), part, bucket, layers, place)
             decision = numbers.setdefault(key, len(numbers))
         units.append(DecisionUnit("", kind, role, row, bucket, layers, decision, part, place))
-    return [replace(unit, id=name)
-            for unit, name in zip(units, _names(spec, units, apart=classes is not None),
-                                  strict=True)]
+    return [
+        replace(unit, id=name)
+        for unit, name in zip(units, _names(spec, units, apart=classes is not None), strict=True)
+    ]
 
 
-def _split_classes(buckets: Sequence[tuple[str, tuple[int, ...]]], classes: Classes,
-                   module: Module) -> list[tuple[str, tuple[int, ...]]]:
+def _split_classes(
+    buckets: Sequence[tuple[str, tuple[int, ...]]], classes: Classes, module: Module
+) -> list[tuple[str, tuple[int, ...]]]:
     """Buckets cut into layers of one class, those of the first layer first."""
     out = []
     for bucket, layers in buckets:
@@ -128,19 +144,28 @@ def _names(spec: ModelSpec, units: Sequence[DecisionUnit], *, apart: bool) -> li
     """``kind.bucket``; in kinds where several units would share it, what the attention of their
     layers is called follows the kind, and a number where that does not tell them apart. ``apart``:
     units of one bucket may differ in nothing but their class, which the number alone tells."""
+
     def plain(unit: DecisionUnit, label: str) -> str:
         if unit.kind == "norm" and not unit.layers:
             return "norm.final"
-        words = unit.kind, unit.part, label, unit.place, \
-            "" if unit.bucket == OUTSIDE else unit.bucket
+        words = (
+            unit.kind,
+            unit.part,
+            label,
+            unit.place,
+            "" if unit.bucket == OUTSIDE else unit.bucket,
+        )
         return ".".join(word for word in words if word)
 
     short = Counter(plain(unit, "") for unit in units)
     labels: dict[str, set[str]] = {}
     for unit in units:
         labels.setdefault(plain(unit, ""), set()).add(_label(spec, unit))
-    shared = {unit.kind for unit in units
-              if short[plain(unit, "")] > 1 and not (apart and len(labels[plain(unit, "")]) == 1)}
+    shared = {
+        unit.kind
+        for unit in units
+        if short[plain(unit, "")] > 1 and not (apart and len(labels[plain(unit, "")]) == 1)
+    }
     names = [plain(unit, _label(spec, unit) if unit.kind in shared else "") for unit in units]
     seen: Counter[str] = Counter()
     many = Counter(names)
@@ -157,8 +182,12 @@ def _label(spec: ModelSpec, unit: DecisionUnit) -> str:
     return found.pop() if len(found) == 1 else ""
 
 
-def _buckets(layers: Sequence[int], total: int, ends: int, by_layer: bool,
-             ) -> list[tuple[str, tuple[int, ...]]]:
+def _buckets(
+    layers: Sequence[int],
+    total: int,
+    ends: int,
+    by_layer: bool,
+) -> list[tuple[str, tuple[int, ...]]]:
     if not layers:
         return [(OUTSIDE, ())]
     if by_layer:
@@ -166,8 +195,10 @@ def _buckets(layers: Sequence[int], total: int, ends: int, by_layer: bool,
     return _by_bucket(layers, total, ends)
 
 
-def _split_kept(buckets: Sequence[tuple[str, tuple[int, ...]]], kept: frozenset[int],
-                ) -> list[tuple[str, tuple[int, ...]]]:
+def _split_kept(
+    buckets: Sequence[tuple[str, tuple[int, ...]]],
+    kept: frozenset[int],
+) -> list[tuple[str, tuple[int, ...]]]:
     """Buckets cut into the layers that are kept and the others."""
     out = []
     for bucket, layers in buckets:
@@ -176,8 +207,11 @@ def _split_kept(buckets: Sequence[tuple[str, tuple[int, ...]]], kept: frozenset[
     return out
 
 
-def _by_bucket(layers: Sequence[int], total: int, ends: int,
-               ) -> list[tuple[str, tuple[int, ...]]]:
+def _by_bucket(
+    layers: Sequence[int],
+    total: int,
+    ends: int,
+) -> list[tuple[str, tuple[int, ...]]]:
     found: dict[str, list[int]] = {}
     for layer in layers:
         found.setdefault(bucket_of(layer, total, ends), []).append(layer)

@@ -19,14 +19,21 @@ from planner.units import format_seconds
 
 TPOT_SECONDS = 0.05
 Note = tuple[str, str, str]
-TPOT_NOTE: Note = (TPOT_KEY, format_seconds(TPOT_SECONDS),
-                   "20 tokens/s for each user; --tpot-ms sets another limit, --tpot-ms none none")
-USERS_NOTE: Note = (USERS_KEY, "1",
-                    "an edge device or CPU serves one user; --batch, --objective or --tpot-ms asks "
-                    "for more")
-HOST_NOTE: Note = (USERS_KEY, "1",
-                   "weights in host memory serve one user; --batch, --objective or --tpot-ms asks "
-                   "for more")
+TPOT_NOTE: Note = (
+    TPOT_KEY,
+    format_seconds(TPOT_SECONDS),
+    "20 tokens/s for each user; --tpot-ms sets another limit, --tpot-ms none none",
+)
+USERS_NOTE: Note = (
+    USERS_KEY,
+    "1",
+    "an edge device or CPU serves one user; --batch, --objective or --tpot-ms asks for more",
+)
+HOST_NOTE: Note = (
+    USERS_KEY,
+    "1",
+    "weights in host memory serve one user; --batch, --objective or --tpot-ms asks for more",
+)
 Default = Literal["", "tpot", "users", "latency"]
 """Of limits, of users on the fewest devices, of users on all that are given."""
 
@@ -44,8 +51,9 @@ def default_of(asked: Asked, device: DeviceProfile) -> Default:
 def with_default(build: Callable[[Asked], Question], asked: Asked, default: Default) -> Question:
     """The question of ``asked`` with a default and its note."""
     if default == "users":
-        return noted(build(replace(asked, batch=1)),
-                     USERS_NOTE if asked.host is None else HOST_NOTE)
+        return noted(
+            build(replace(asked, batch=1)), USERS_NOTE if asked.host is None else HOST_NOTE
+        )
     if default == "latency":
         return noted(build(replace(asked, batch=1, objective="latency")), USERS_NOTE)
     if default == "tpot":

@@ -12,8 +12,13 @@ FNUZ = "FP8 is FNUZ here"
 HALVED = "GeForce halves"
 INHERITED, FP8_KEY = "inherited", "FP8 here"
 """Keys of the assumptions."""
-_PARTS = {"achieved": "achieved fractions and floors", "conversion": "conversion rates",
-          "rates": "the FP32 rate", "memory": "the usable share", "links": "floors of links"}
+_PARTS = {
+    "achieved": "achieved fractions and floors",
+    "conversion": "conversion rates",
+    "rates": "the FP32 rate",
+    "memory": "the usable share",
+    "links": "floors of links",
+}
 Note = tuple[str, str, str]
 
 
@@ -21,19 +26,33 @@ def device_notes(device: DeviceProfile) -> Iterator[Note]:
     """(key, value, reason) of each."""
     for caution in device.cautions:
         if caution.startswith(FNUZ):
-            yield FP8_KEY, "E4M3 FNUZ, not E4M3FN", caution.partition("here (")[2].replace(
-                ")", "", 1)
+            yield (
+                FP8_KEY,
+                "E4M3 FNUZ, not E4M3FN",
+                caution.partition("here (")[2].replace(")", "", 1),
+            )
         if caution.startswith(HALVED):
             yield "rates of GeForce", "half with FP32 accumulation", caution
     if device.classes:
-        parts = dict.fromkeys(_PARTS[head] for key in device.taken
-                              if (head := key.partition(".")[0]) in _PARTS)
-        stated = "; its own figures are stated without a source" \
-            if any(source.key == OWN for source in device.sources) else ""
-        yield (INHERITED, f"{', '.join(parts)} of the class {' → '.join(device.classes)}",
-               f"medians of devices like it (hardware_profiles/classes){stated}; `plan devices "
-               f"{device.id}` shows each figure")
+        parts = dict.fromkeys(
+            _PARTS[head] for key in device.taken if (head := key.partition(".")[0]) in _PARTS
+        )
+        stated = (
+            "; its own figures are stated without a source"
+            if any(source.key == OWN for source in device.sources)
+            else ""
+        )
+        yield (
+            INHERITED,
+            f"{', '.join(parts)} of the class {' → '.join(device.classes)}",
+            f"medians of devices like it (hardware_profiles/classes){stated}; `plan devices "
+            f"{device.id}` shows each figure",
+        )
     if device.classes and not device.platform:
-        yield ("platform", "not stated", 'rules that engines have for every device are taken; '
-               'platform = "cuda" with compute_capability, "rocm" or "metal" with target, in the '
-               "profile, names one")
+        yield (
+            "platform",
+            "not stated",
+            "rules that engines have for every device are taken; "
+            'platform = "cuda" with compute_capability, "rocm" or "metal" with target, in the '
+            "profile, names one",
+        )

@@ -21,16 +21,21 @@ def drafted(questions: Sequence[Question], option: Speculation) -> tuple[Questio
         InputError: the draft model has another vocabulary.
     """
     against = [_problem(question, option) for question in questions]
-    found = tuple(replace(question, speculation=option)
-                  for question, why in zip(questions, against, strict=True) if not why)
+    found = tuple(
+        replace(question, speculation=option)
+        for question, why in zip(questions, against, strict=True)
+        if not why
+    )
     if found:
         return found
     others = [_vocabulary(question, option) for question in questions]
     if all(others):
-        raise InputError(others[0], hint="name a smaller model of the same family: `plan models` "
-                         "lists them")
-    told = dict.fromkeys(f"{_label(question)}: {why}"
-                         for question, why in zip(questions, against, strict=True))
+        raise InputError(
+            others[0], hint="name a smaller model of the same family: `plan models` lists them"
+        )
+    told = dict.fromkeys(
+        f"{_label(question)}: {why}" for question, why in zip(questions, against, strict=True)
+    )
     raise UnsupportedError(f"{option.kind}: {'; '.join(told)}", hint=_serving(questions[0], option))
 
 
@@ -56,12 +61,17 @@ def _vocabulary(question: Question, option: Speculation) -> str:
     theirs, ours = option.draft.vocab_size, question.spec.vocab_size
     if abs(theirs - ours) <= VOCABULARY_SLACK.get(question.engine, 0):
         return ""
-    return f"{option.name} has a vocabulary of {theirs:,} tokens, {question.spec.id} one of " \
-           f"{ours:,}"
+    return (
+        f"{option.name} has a vocabulary of {theirs:,} tokens, {question.spec.id} one of {ours:,}"
+    )
 
 
 def _serving(question: Question, option: Speculation) -> str:
     """What would do: engines that verify it on the device, else to draft nothing."""
-    names = [name for name in engine_names() if speculation_rule(
-        parse_engine(name), question.device, option.kind).cell.status == "supported"]
+    names = [
+        name
+        for name in engine_names()
+        if speculation_rule(parse_engine(name), question.device, option.kind).cell.status
+        == "supported"
+    ]
     return f"--engine {names[0]}, or --speculation none" if names else "--speculation none"

@@ -50,18 +50,20 @@ def ways_to_serve(build: Build, engine: str, named: Named) -> tuple[Question, ..
     if found:
         return _told(found, against)
     theory = build(None)
-    if (named.schemes or named.kv) and (named.free is None
-                                        or _of_all(named.free, Named())[0]):
-        raise UnsupportedError(f"no engine serves what is named: {_reasons(against)}",
-                               hint="name other schemes or another cache, or --engine any: "
-                               "theory, without an engine's rules")
+    if (named.schemes or named.kv) and (named.free is None or _of_all(named.free, Named())[0]):
+        raise UnsupportedError(
+            f"no engine serves what is named: {_reasons(against)}",
+            hint="name other schemes or another cache, or --engine any: "
+            "theory, without an engine's rules",
+        )
     note = (KEY, "any: theory", f"no engine is known to serve it here: {_reasons(against)}")
     return (replace(theory, notes=(note, *theory.notes)),)
 
 
 def _ways(build: Build, engine: Engine, named: Named) -> tuple[Question, ...]:
-    return engine_questions(build(engine), schemes_named=named.schemes, kv_named=named.kv,
-                            together=named.together)
+    return engine_questions(
+        build(engine), schemes_named=named.schemes, kv_named=named.kv, together=named.together
+    )
 
 
 def _of_all(build: Build, named: Named) -> tuple[list[tuple[Question, ...]], dict[str, str]]:
@@ -83,27 +85,35 @@ def _of_all(build: Build, named: Named) -> tuple[list[tuple[Question, ...]], dic
     return found, against
 
 
-def _told(found: Sequence[tuple[Question, ...]], against: Mapping[str, str],
-          ) -> tuple[Question, ...]:
+def _told(
+    found: Sequence[tuple[Question, ...]],
+    against: Mapping[str, str],
+) -> tuple[Question, ...]:
     """All ways, each with a note of the engines that were compared."""
     labels = tuple(_label(ways[0]) for ways in found)
-    why = f"the best of {', '.join(labels)}; --engine names one" if len(labels) > 1 \
+    why = (
+        f"the best of {', '.join(labels)}; --engine names one"
+        if len(labels) > 1
         else "the only engine that serves it here"
+    )
     why += "; choices that it does not serve are absent"
     why += f"; not {_reasons(against)}" if against else ""
     out = []
     for label, ways in zip(labels, found, strict=True):
         for way in ways:
-            notes = tuple((key, value, why if (key, value) == (KEY, label) else reason)
-                          for key, value, reason in way.notes)
+            notes = tuple(
+                (key, value, why if (key, value) == (KEY, label) else reason)
+                for key, value, reason in way.notes
+            )
             out.append(replace(way, notes=notes, chosen_from=labels))
     return tuple(out)
 
 
 def _reasons(against: Mapping[str, str]) -> str:
     """``vllm 0.21: …; sglang 0.5.8: …``, each engine named once."""
-    return "; ".join(f"{label}: {text.replace(f'{label}: ', '')}"
-                     for label, text in against.items())
+    return "; ".join(
+        f"{label}: {text.replace(f'{label}: ', '')}" for label, text in against.items()
+    )
 
 
 def _label(question: Question) -> str:

@@ -14,8 +14,10 @@ KEY = "served in"
 Note = tuple[str, str, str]
 
 
-def in_half(spec: ModelSpec, device: DeviceProfile,
-            ) -> tuple[ModelSpec, DeviceProfile, tuple[Note, ...]]:
+def in_half(
+    spec: ModelSpec,
+    device: DeviceProfile,
+) -> tuple[ModelSpec, DeviceProfile, tuple[Note, ...]]:
     """(``spec`` with its BF16 tensors in FP16, ``device`` with FP16's figures for 16-bit kernels, a
     note) where ``device`` multiplies FP16 and no BF16; as they are elsewhere."""
     half = device.rate("fp16")
@@ -24,14 +26,29 @@ def in_half(spec: ModelSpec, device: DeviceProfile,
     reached = dict(device.achieved)
     if "fp16" in reached:
         reached.setdefault("bf16", reached["fp16"])
-    device = replace(device, achieved=MappingProxyType(reached), rates=MappingProxyType(
-        {**device.rates, (half.unit, "bf16"): replace(half, format="bf16")}))
+    device = replace(
+        device,
+        achieved=MappingProxyType(reached),
+        rates=MappingProxyType({**device.rates, (half.unit, "bf16"): replace(half, format="bf16")}),
+    )
     if plain_type(spec) != "bf16":
         return spec, device, ()
-    spec = replace(spec, rows=tuple(
-        replace(row, dtype="fp16") if row.dtype == "bf16" else row for row in spec.rows))
-    return spec, device, ((KEY, "FP16", f"{device.id}: {device.why_not('bf16')}; values beyond "
-                           "65,504 overflow, which few models have"),)
+    spec = replace(
+        spec,
+        rows=tuple(replace(row, dtype="fp16") if row.dtype == "bf16" else row for row in spec.rows),
+    )
+    return (
+        spec,
+        device,
+        (
+            (
+                KEY,
+                "FP16",
+                f"{device.id}: {device.why_not('bf16')}; values beyond "
+                "65,504 overflow, which few models have",
+            ),
+        ),
+    )
 
 
 def half_caches(layouts: Sequence[str]) -> tuple[str, ...]:

@@ -27,8 +27,10 @@ def host_notes(device: DeviceProfile) -> Iterator[Note]:
     if not is_machine(device):
         return
     unit = next(iter(device.rates))[0]
-    seen = f"{device.name.removeprefix('this machine: ')}, {unit}, " \
-           f"{device.capacity_bytes.value / 2 ** 30:.1f} GiB"
+    seen = (
+        f"{device.name.removeprefix('this machine: ')}, {unit}, "
+        f"{device.capacity_bytes.value / 2**30:.1f} GiB"
+    )
     measured = sorted({name for name, one in _figures(device) if one.kind == "measured"})
     drawn = device.bandwidth_bytes_per_s
     if measured:
@@ -36,8 +38,12 @@ def host_notes(device: DeviceProfile) -> Iterator[Note]:
     else:
         yield MACHINE, seen, f"detected: {EXACT}"
     if drawn.kind == "assumed" and drawn.low is not None and drawn.high is not None:
-        yield (BANDWIDTH, f"{drawn.value / 1e9:.0f} GB/s, {drawn.low / 1e9:.0f} to "
-               f"{drawn.high / 1e9:.0f} assumed", f"it sets the pace; {drawn.note}")
+        yield (
+            BANDWIDTH,
+            f"{drawn.value / 1e9:.0f} GB/s, {drawn.low / 1e9:.0f} to "
+            f"{drawn.high / 1e9:.0f} assumed",
+            f"it sets the pace; {drawn.note}",
+        )
     if measured:
         rest = sorted({name for name, one in _figures(device) if one.kind == "assumed"})
         if rest:
@@ -49,15 +55,22 @@ def host_notes(device: DeviceProfile) -> Iterator[Note]:
         if caution.startswith(BUSY):
             yield BUSY_KEY, caution.partition(":")[0], caution.partition(": ")[2]
         if caution.startswith(_GPU):
-            yield "GPU", caution.removeprefix(_GPU).partition(":")[0], \
-                caution.partition(": ")[2] or "host is the CPU"
+            yield (
+                "GPU",
+                caution.removeprefix(_GPU).partition(":")[0],
+                caution.partition(": ")[2] or "host is the CPU",
+            )
 
 
 def _figures(device: DeviceProfile) -> Iterator[tuple[str, Quantity]]:
     """Figures that set times, with a name for people."""
     yield BANDWIDTH, device.bandwidth_bytes_per_s
     for name, reached in device.achieved.items():
-        yield f"{name} products" if not name.startswith(("attention", "moe", "elementwise")) \
-            else name, reached.compute_fraction
+        yield (
+            f"{name} products"
+            if not name.startswith(("attention", "moe", "elementwise"))
+            else name,
+            reached.compute_fraction,
+        )
     for name, rate in device.conversion.items():
         yield f"conversion from {name}", rate

@@ -22,8 +22,9 @@ KEY = "importance matrix"
 Note = tuple[str, str, str]
 
 
-def importance_note(spec: ModelSpec, given: Plan | None, profile: Profile | None,
-                    matrix: ImportanceMatrix | None) -> tuple[Note, ...]:
+def importance_note(
+    spec: ModelSpec, given: Plan | None, profile: Profile | None, matrix: ImportanceMatrix | None
+) -> tuple[Note, ...]:
     """What the question says of the matrix that its ggml types are written with; () without one.
 
     It is the one that was named, else that of the profile, else that of the plan being priced.
@@ -38,14 +39,16 @@ def importance_note(spec: ModelSpec, given: Plan | None, profile: Profile | None
 
         missing = check_imatrix(matrix, spec)
         if profile is not None and (used is None or used["sha256"] != matrix.sha256):
-            raise InputError(f"imatrix {matrix.path!r} and this profile exclude each other: the "
-                             "profile was made " + ("without one" if used is None else
-                                                    f"with {used['file']}"),
-                             hint="plan profile CHECKPOINT --imatrix FILE, or leave one out")
+            raise InputError(
+                f"imatrix {matrix.path!r} and this profile exclude each other: the "
+                "profile was made " + ("without one" if used is None else f"with {used['file']}"),
+                hint="plan profile CHECKPOINT --imatrix FILE, or leave one out",
+            )
         return ((KEY, matrix.path, _told(len(matrix.entries), missing, matrix.sha256)),)
     if used is not None:
-        return ((KEY, str(used["file"]),
-                 _told(used["entries"], used["without"], str(used["sha256"]))),)
+        return (
+            (KEY, str(used["file"]), _told(used["entries"], used["without"], str(used["sha256"]))),
+        )
     old = () if given is None else given.assumptions
     return tuple((a.key, a.value, a.reason) for a in old if a.key == KEY)
 
@@ -60,14 +63,19 @@ def without_importance(spec: ModelSpec, names: Iterable[str], weighed: bool) -> 
     importance matrix only, where none is there (``weighed``) and the model is released in none of
     them."""
     own = {row.scheme for row in spec.rows}
-    return {name: "llama-quantize writes it with an importance matrix only, and none is given"
-            for name in names if not weighed and needs_imatrix(name) and name not in own}
+    return {
+        name: "llama-quantize writes it with an importance matrix only, and none is given"
+        for name in names
+        if not weighed and needs_imatrix(name) and name not in own
+    }
 
 
 def require_importance(spec: ModelSpec, names: Iterable[str], weighed: bool) -> None:
     """Raise UnsupportedError where a scheme that was named is one of
     :func:`without_importance`."""
     for name, why in without_importance(spec, sorted(names), weighed).items():
-        raise UnsupportedError(f"scheme {name!r}: {why}",
-                               hint="--imatrix FILE, or the --profile that `plan profile "
-                                    "CHECKPOINT --imatrix FILE` writes; llama-imatrix makes one")
+        raise UnsupportedError(
+            f"scheme {name!r}: {why}",
+            hint="--imatrix FILE, or the --profile that `plan profile "
+            "CHECKPOINT --imatrix FILE` writes; llama-imatrix makes one",
+        )

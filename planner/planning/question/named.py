@@ -34,8 +34,10 @@ def named_scheme(question: Question, module: Module, unit: DecisionUnit, name: s
     or a mixture says nothing. Kinds that rules keep stay as released, but for a mixture's."""
     if name in engine_mixes() and unit.kind in TYPED_KINDS:
         places = mix_places(question.spec, name, question.imatrix)
-        found = {places[place].scheme if place in places else None
-                 for place in ((unit.kind, unit.part, n) for n in unit.layers or (OUTSIDE,))}
+        found = {
+            places[place].scheme if place in places else None
+            for place in ((unit.kind, unit.part, n) for n in unit.layers or (OUTSIDE,))
+        }
         return found.pop() if len(found) == 1 else None
     if name == RELEASED:
         return stands_for(question, module.released_as)
@@ -48,8 +50,11 @@ def named_scheme(question: Question, module: Module, unit: DecisionUnit, name: s
 def schemes_of(name: str, question: Question) -> tuple[str, ...]:
     """The schemes that a named assignment takes, beside what stands in for them; a mixture takes
     others with an importance matrix."""
-    return mix_schemes(question.spec, name, question.imatrix) if name in engine_mixes() \
+    return (
+        mix_schemes(question.spec, name, question.imatrix)
+        if name in engine_mixes()
         else MIXES.get(name, (name,))
+    )
 
 
 def usable_mixes(question: Question) -> list[str]:

@@ -54,34 +54,49 @@ def with_offload(question: Question, engine: Engine | None, asked: HostAsked) ->
     """
     cpu, device = asked.cpu, question.device
     if cpu.kind != "cpu":
-        raise UnsupportedError(f"--host {cpu.id}: it is no CPU",
-                               hint="name the CPU beside the device: see `plan devices`")
+        raise UnsupportedError(
+            f"--host {cpu.id}: it is no CPU",
+            hint="name the CPU beside the device: see `plan devices`",
+        )
     if device.kind != "gpu" or device.unified_memory:
-        raise UnsupportedError(f"{device.id} has no host with a memory of its own beside it",
-                               hint="leave --host out")
+        raise UnsupportedError(
+            f"{device.id} has no host with a memory of its own beside it", hint="leave --host out"
+        )
     if engine is None:
-        raise UnsupportedError("what lives in host memory follows an engine's rules: engine any "
-                               "has none", hint="name an engine, or leave --engine out")
+        raise UnsupportedError(
+            "what lives in host memory follows an engine's rules: engine any has none",
+            hint="name an engine, or leave --engine out",
+        )
     sockets = asked.sockets or 1
     if not 1 <= sockets <= cpu.devices_per_node:
-        raise InputError(f"--host-sockets {sockets}: a node has {cpu.devices_per_node} of {cpu.id}",
-                         hint=f"from 1 to {cpu.devices_per_node}")
+        raise InputError(
+            f"--host-sockets {sockets}: a node has {cpu.devices_per_node} of {cpu.id}",
+            hint=f"from 1 to {cpu.devices_per_node}",
+        )
     if question.devices_given and question.sizes != (1,):
-        raise InputError(f"--host beside {max(question.sizes)} devices: one is planned for",
-                         hint="leave --devices out, or leave --host out")
+        raise InputError(
+            f"--host beside {max(question.sizes)} devices: one is planned for",
+            hint="leave --devices out, or leave --host out",
+        )
     way = offload_way(engine, device, cpu)
     kinds = offloaded_kinds(question.spec, way)
     if not kinds:
-        raise UnsupportedError(f"{engine.label} keeps {' or '.join(way.groups)} in host memory; "
-                               f"{question.spec.id} has none", hint="another engine")
+        raise UnsupportedError(
+            f"{engine.label} keeps {' or '.join(way.groups)} in host memory; "
+            f"{question.spec.id} has none",
+            hint="another engine",
+        )
     memory = asked.memory_bytes
     if memory is None:
         memory = int(cpu.capacity_bytes.value * cpu.usable_fraction.value) * sockets
     from planner.throughput.residency import host_link
 
     offload = Offload(cpu, sockets, memory, host_link(device), way, kinds)
-    note = (KEY, f"{sockets} × {cpu.id}, {memory / GIB:.0f} GiB for weights",
-            f"{way.reason}; link {offload.link.bytes_per_s / 1e9:.3g} GB/s: {offload.link.source}")
+    note = (
+        KEY,
+        f"{sockets} × {cpu.id}, {memory / GIB:.0f} GiB for weights",
+        f"{way.reason}; link {offload.link.bytes_per_s / 1e9:.3g} GB/s: {offload.link.source}",
+    )
     notes = (n for n in question.notes if n[0] != "devices")
     return replace(question, offload=offload, sizes=(1,), notes=(*notes, note))
 
@@ -113,9 +128,17 @@ def offloaded_ways(ways: Sequence[Question], *, named: bool = False) -> tuple[Qu
             fitting = _fitting(question)
             some = _spread(fitting) if way.offload.by_experts else fitting
             if len(some) < len(fitting):
-                question = replace(question, notes=(*question.notes, (
-                    "resident experts", f"{len(some)} of {len(fitting)} numbers are tried",
-                    "evenly spread, the fewest and the most among them")))
+                question = replace(
+                    question,
+                    notes=(
+                        *question.notes,
+                        (
+                            "resident experts",
+                            f"{len(some)} of {len(fitting)} numbers are tried",
+                            "evenly spread, the fewest and the most among them",
+                        ),
+                    ),
+                )
             for offload in some:
                 key = id(way.offload), offload.layers, offload.resident, offload.schemes
                 out.append(replace(question, offload=made.setdefault(key, offload)))
@@ -124,7 +147,9 @@ def offloaded_ways(ways: Sequence[Question], *, named: bool = False) -> tuple[Qu
         return tuple(out)
     raise UnsupportedError(
         f"{ways[0].engine} keeps {', '.join(base.way.schemes)} in the memory of {base.host.id}; "
-        f"none of these is a choice here", hint="name one of them in --schemes, or another engine")
+        f"none of these is a choice here",
+        hint="name one of them in --schemes, or another engine",
+    )
 
 
 def given_offload(question: Question, plan: Plan) -> Question:
@@ -135,8 +160,12 @@ def given_offload(question: Question, plan: Plan) -> Question:
     experts = question.spec.experts
     each = said.experts_on_device // len(experts.layers) if experts is not None else 0
     own = said.scheme_host if offload.way.schemes else ()
-    placed = replace(offload, layers=() if offload.by_experts else said.layers, schemes=own,
-                     resident=each if offload.by_experts else 0)
+    placed = replace(
+        offload,
+        layers=() if offload.by_experts else said.layers,
+        schemes=own,
+        resident=each if offload.by_experts else 0,
+    )
     return _with_schemes(replace(question, offload=placed), own)
 
 
@@ -157,15 +186,21 @@ def _host_schemes(question: Question, named: bool) -> list[Question]:
     assert offload is not None
     if not offload.way.schemes:
         return [question]
-    able = [s for s in offload.way.schemes if not refusal(offload.host, scheme_by_id(s))
-            and not refusal(question.device, scheme_by_id(s))]
+    able = [
+        s
+        for s in offload.way.schemes
+        if not refusal(offload.host, scheme_by_id(s))
+        and not refusal(question.device, scheme_by_id(s))
+    ]
     if named or question.as_released or question.named:
         able = [s for s in able if s in question.schemes]
     if question.as_released:
         stored = {m.released_as for m in modules(question.spec) if m.kind in offload.kinds}
         able = [s for s in able if s in stored]
-    return [_with_schemes(replace(question, offload=replace(offload, schemes=(name,))), (name,))
-            for name in able]
+    return [
+        _with_schemes(replace(question, offload=replace(offload, schemes=(name,))), (name,))
+        for name in able
+    ]
 
 
 def _with_schemes(question: Question, names: Sequence[str]) -> Question:
@@ -174,8 +209,10 @@ def _with_schemes(question: Question, names: Sequence[str]) -> Question:
     more = [name for name in names if name not in question.schemes]
     kinds = {m.kind for m in split_modules(modules(question.spec), question.dropped)[0]}
     return replace(
-        question, schemes=tuple(in_catalogue_order((*question.schemes, *more))),
-        barred=question.barred | {(kind, name) for kind in kinds for name in more})
+        question,
+        schemes=tuple(in_catalogue_order((*question.schemes, *more))),
+        barred=question.barred | {(kind, name) for kind in kinds for name in more},
+    )
 
 
 def _fitting(question: Question) -> list[Offload]:
@@ -185,8 +222,11 @@ def _fitting(question: Question) -> list[Offload]:
     first = question.offload
     assert first is not None
     sizes = _least(question)
-    room = question.usable_bytes if question.memory_bytes is None \
+    room = (
+        question.usable_bytes
+        if question.memory_bytes is None
         else min(question.usable_bytes, question.memory_bytes)
+    )
     found: list[Offload] = []
     short: list[Offload] = []
     for i, one in enumerate(_candidates(question.spec, first)):
@@ -226,10 +266,15 @@ def _least(question: Question) -> Callable[[Offload], tuple[int, int]]:
     first = question.offload
     assert first is not None
     planned, released = split_modules(modules(question.spec), question.dropped)
-    here, there = (shard_byte_table(planned, names, [Layout(1, 1, 1, 1)])[0].min(axis=1).tolist()
-                   for names in (question.schemes, first.schemes or question.schemes))
-    fixed = sum(m.stored_bytes * max(1, len(m.layers)) for m in released
-                if m.kind not in ("embedding", "head"))
+    here, there = (
+        shard_byte_table(planned, names, [Layout(1, 1, 1, 1)])[0].min(axis=1).tolist()
+        for names in (question.schemes, first.schemes or question.schemes)
+    )
+    fixed = sum(
+        m.stored_bytes * max(1, len(m.layers))
+        for m in released
+        if m.kind not in ("embedding", "head")
+    )
 
     def of(offload: Offload) -> tuple[int, int]:
         kept, moved = float(fixed), 0.0

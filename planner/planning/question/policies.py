@@ -37,8 +37,11 @@ NO_OTHER = ("norm",)
 """Kinds that no kernel computes in another format."""
 
 
-def dropped_kinds(spec: ModelSpec, held: Sequence[str] | None, dropped: Sequence[str] | None,
-                  ) -> tuple[str, ...]:
+def dropped_kinds(
+    spec: ModelSpec,
+    held: Sequence[str] | None,
+    dropped: Sequence[str] | None,
+) -> tuple[str, ...]:
     """The kinds of ``spec`` whose rule does not hold: left out of ``held`` (None: all hold), or
     named in ``dropped``; in reading order.
 
@@ -54,8 +57,10 @@ def dropped_kinds(spec: ModelSpec, held: Sequence[str] | None, dropped: Sequence
         gone |= set(AS_RELEASED_KINDS) - set(held) - set(UNRULED)
     both = {"embedding", "head"}
     if spec.tied_embeddings and len(gone & both) == 1:
-        raise InputError(f"{spec.id}: embedding and head are one matrix: their rules go together",
-                         hint="drop both, or neither")
+        raise InputError(
+            f"{spec.id}: embedding and head are one matrix: their rules go together",
+            hint="drop both, or neither",
+        )
     present = {m.kind for m in modules(spec)} | (both if spec.tied_embeddings else set())
     return tuple(k for k in AS_RELEASED_KINDS if k in gone and k in present)
 
@@ -67,8 +72,11 @@ def kept_layers(layers: int, first: int, last: int) -> tuple[int, ...]:
         InputError: the model has fewer.
     """
     if first + last > layers:
-        raise InputError(f"keep_first_layers {first} + keep_last_layers {last} exceed the model's "
-                         f"{layers} layers", hint="keep fewer")
+        raise InputError(
+            f"keep_first_layers {first} + keep_last_layers {last} exceed the model's "
+            f"{layers} layers",
+            hint="keep fewer",
+        )
     return tuple(range(first)) + tuple(range(layers - last, layers))
 
 
@@ -81,8 +89,11 @@ def kept_scheme(question: Question, released: str) -> str:
 def stands_for(question: Question, released: str) -> str:
     """``released``, or the weight-only scheme of the same weights where only that is a choice."""
     twin = WEIGHT_ONLY_OF.get(released, "")
-    return twin if released not in question.schemes and twin in question.schemes \
-        and same_weights(released) else released
+    return (
+        twin
+        if released not in question.schemes and twin in question.schemes and same_weights(released)
+        else released
+    )
 
 
 def released_choice(question: Question) -> Question:
@@ -110,8 +121,14 @@ def one_type_note(schemes: Sequence[str], left_out: Sequence[str]) -> list[tuple
     if not left_out:
         return []
     kept = next(s for s in PLAIN if s in schemes)
-    return [("policy: one data type", kept, "servers have one for what no format narrows; "
-             f"{' and '.join(left_out)} with --schemes, or --drop-policies {ONE_TYPE}")]
+    return [
+        (
+            "policy: one data type",
+            kept,
+            "servers have one for what no format narrows; "
+            f"{' and '.join(left_out)} with --schemes, or --drop-policies {ONE_TYPE}",
+        )
+    ]
 
 
 def dropped_in(plan: Plan, spec: ModelSpec, device: DeviceProfile) -> tuple[str, ...]:
@@ -123,15 +140,21 @@ def dropped_in(plan: Plan, spec: ModelSpec, device: DeviceProfile) -> tuple[str,
         wide = {"bf16"} if own not in PLAIN and not legal_schemes(device, [own])[0] else set()
         stored.setdefault(module.kind, set()).update((own, module.dtype, *wide))
     stored.setdefault("head", stored.get("embedding", set()))
-    changed = {u.kind for u in plan.units if u.kv_layout is None
-               and u.scheme not in stored.get(u.kind, {u.scheme})}
+    changed = {
+        u.kind
+        for u in plan.units
+        if u.kv_layout is None and u.scheme not in stored.get(u.kind, {u.scheme})
+    }
     if spec.tied_embeddings and changed & {"embedding", "head"}:
         changed |= {"embedding", "head"}
     return tuple(k for k in AS_RELEASED_KINDS if k in changed and k not in UNRULED)
 
 
-def policy_notes(question: Question, value: float, free: Callable[[Question], float | None],
-                 ) -> list[Assumption]:
+def policy_notes(
+    question: Question,
+    value: float,
+    free: Callable[[Question], float | None],
+) -> list[Assumption]:
     """What the kept layers cost: ``value`` is the best objective with them, ``free`` that of a
     question without some of them; each end by itself where both are kept and it matters."""
     if not question.kept:
@@ -139,17 +162,33 @@ def policy_notes(question: Question, value: float, free: Callable[[Question], fl
     better = _better(value, free(replace(question, kept=())))
     words = f"binds: {better:.1%} better without" if better > BINDS else "does not bind"
     half = question.spec.layers // 2
-    ends = {"first": tuple(n for n in question.kept if n < half),
-            "last": tuple(n for n in question.kept if n >= half)}
+    ends = {
+        "first": tuple(n for n in question.kept if n < half),
+        "last": tuple(n for n in question.kept if n >= half),
+    }
     if better > BINDS and all(ends.values()):
-        alone = {name: _better(value, free(replace(
-            question, kept=tuple(n for n in question.kept if n not in layers))))
-            for name, layers in ends.items()}
-        words += " (" + ", ".join(f"the {name} {gain:.1%}" if gain > BINDS else
-                                  f"the {name} nothing" for name, gain in alone.items()) + ")"
-    return [Assumption("policy: kept layers", f"{layer_range(question.kept)} as released; {words}",
-                       "keep_first_layers, keep_last_layers of the scenario; drop first-layers or "
-                       "last-layers")]
+        alone = {
+            name: _better(
+                value,
+                free(replace(question, kept=tuple(n for n in question.kept if n not in layers))),
+            )
+            for name, layers in ends.items()
+        }
+        words += (
+            " ("
+            + ", ".join(
+                f"the {name} {gain:.1%}" if gain > BINDS else f"the {name} nothing"
+                for name, gain in alone.items()
+            )
+            + ")"
+        )
+    return [
+        Assumption(
+            "policy: kept layers",
+            f"{layer_range(question.kept)} as released; {words}",
+            "keep_first_layers, keep_last_layers of the scenario; drop first-layers or last-layers",
+        )
+    ]
 
 
 def _cost(gains: Mapping[str, float] | None) -> str:
@@ -158,8 +197,11 @@ def _cost(gains: Mapping[str, float] | None) -> str:
     if not gains:
         return "no kernel computes them in another format"
     where = "at this layout and batch"
-    binding = [f"{kind} bind{'' if ', ' in kind else 's'} ({_share(gain)} better without)"
-               for kind, gain in gains.items() if gain > BINDS]
+    binding = [
+        f"{kind} bind{'' if ', ' in kind else 's'} ({_share(gain)} better without)"
+        for kind, gain in gains.items()
+        if gain > BINDS
+    ]
     if not binding:
         return f"none binds {where}: dropping them (--drop-policies) would gain nothing"
     return f"{', '.join(binding)} {where}; --drop-policies plans without"
@@ -168,8 +210,9 @@ def _cost(gains: Mapping[str, float] | None) -> str:
 def _worth(kinds: Sequence[str], weight: Mapping[str, float]) -> str:
     """Of what equal errors in every matrix would lose, the share that the kept kinds have."""
     known = [f"{kind} {weight[kind]:.1%}" for kind in dict.fromkeys(kinds) if kind in weight]
-    return f"; of the loss of equal errors everywhere they hold: {', '.join(known)}" \
-        if known else ""
+    return (
+        f"; of the loss of equal errors everywhere they hold: {', '.join(known)}" if known else ""
+    )
 
 
 def _share(gain: float) -> str:
@@ -180,9 +223,14 @@ def _better(value: float, free: float | None) -> float:
     return 0.0 if free is None or not value else (value - free) / abs(value)
 
 
-def rule_notes(units: Sequence[UnitPlan], dropped: Collection[str],
-               gains: Mapping[str, float] | None, weight: Mapping[str, float] | None = None,
-               decided: Collection[str] = (), engine: str = "") -> list[Assumption]:
+def rule_notes(
+    units: Sequence[UnitPlan],
+    dropped: Collection[str],
+    gains: Mapping[str, float] | None,
+    weight: Mapping[str, float] | None = None,
+    decided: Collection[str] = (),
+    engine: str = "",
+) -> list[Assumption]:
     """The rules that hold: what they take, what each costs (``gains``; None: nothing is known of
     it), and what they save: ``weight``, the share of the model's summed sensitivity that each kind
     has; then those that were dropped, of which ``engine`` types those ``decided`` anyway."""
@@ -193,14 +241,24 @@ def rule_notes(units: Sequence[UnitPlan], dropped: Collection[str],
         kinds = ", ".join(dict.fromkeys(u.kind for u in kept))
         share = sum(u.decode_seconds for u in kept) / step
         size = sum(u.weight_bytes_per_device for u in kept)
-        out.append(Assumption("policies", f"{kinds} as released: {share:.1%} of the step, "
-                              f"{format_bytes(size)} a device",
-                              _cost(gains) + _worth([u.kind for u in kept], weight or {})))
+        out.append(
+            Assumption(
+                "policies",
+                f"{kinds} as released: {share:.1%} of the step, {format_bytes(size)} a device",
+                _cost(gains) + _worth([u.kind for u in kept], weight or {}),
+            )
+        )
     for kind in dropped:
         schemes = dict.fromkeys(u.scheme for u in units if u.kind == kind)
-        words = "no kernel computes it in another format: as released" if kind in NO_OTHER \
+        words = (
+            "no kernel computes it in another format: as released"
+            if kind in NO_OTHER
             else "planned: " + ", ".join(schemes)
-        why = f"{engine} types it as it does others; policies of a scenario keep it" \
-            if kind in decided else "asked for"
+        )
+        why = (
+            f"{engine} types it as it does others; policies of a scenario keep it"
+            if kind in decided
+            else "asked for"
+        )
         out.append(Assumption("policy dropped", f"{kind}: {words}", why))
     return out

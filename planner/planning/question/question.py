@@ -134,8 +134,7 @@ class Question:
     @property
     def prompt_host(self) -> PromptHost:
         """What the engine's host costs a prompt."""
-        return prompt_host(self.engine, self.engine_version,
-                           experts=self.spec.experts is not None)
+        return prompt_host(self.engine, self.engine_version, experts=self.spec.experts is not None)
 
     @property
     def prompt_floor_seconds(self) -> float:
@@ -148,8 +147,10 @@ class Question:
         alone takes longer; None without a limit."""
         if self.ttft_seconds is None:
             return None
-        left, floor = self.ttft_seconds - self.prompt_host.handling_seconds, \
-            self.prompt_floor_seconds
+        left, floor = (
+            self.ttft_seconds - self.prompt_host.handling_seconds,
+            self.prompt_floor_seconds,
+        )
         # A limit of floor and handling, as hints name it, may round to less than their sum.
         return max(left, floor) if left >= floor - ROUNDING * self.ttft_seconds else 0.0
 

@@ -64,10 +64,18 @@ MAX_COUNT = 1 << 20
 REQUIRED_CLASSES = ("bf16", "attention-prefill", "attention-decode", "elementwise")
 
 
-def build_question(spec: ModelSpec, device: DeviceProfile, asked: Asked,
-                   scenario: Scenario | None, *, uniform: str | None, given: Plan | None,
-                   profile: Profile | None = None, engine: Engine | None = None,
-                   imatrix: ImportanceMatrix | None = None) -> Question:
+def build_question(
+    spec: ModelSpec,
+    device: DeviceProfile,
+    asked: Asked,
+    scenario: Scenario | None,
+    *,
+    uniform: str | None,
+    given: Plan | None,
+    profile: Profile | None = None,
+    engine: Engine | None = None,
+    imatrix: ImportanceMatrix | None = None,
+) -> Question:
     """Check every value and fill every default; each default leaves a note.
 
     ``uniform`` is a scheme to price ("" = as released) or None; ``given`` a plan to price;
@@ -87,13 +95,17 @@ def build_question(spec: ModelSpec, device: DeviceProfile, asked: Asked,
     notes += (weighed := importance_note(spec, given, profile, imatrix))
     server = engine.name if engine is not None else ANY_ENGINE
     work = _requests(spec, asked, server, notes)
-    schemes, refused = scheme_choices(spec, device, asked, uniform, given, engine,
-                                      notes, bool(weighed))
+    schemes, refused = scheme_choices(
+        spec, device, asked, uniform, given, engine, notes, bool(weighed)
+    )
     kv = caches(spec, device, asked, notes, searched=uniform is None, given=given, engine=server)
     capacity = int(host.memory_bytes_per_device or device.capacity_bytes.value)
     notes += [*_capacity_notes(device, host, capacity), *host_notes(device), *device_notes(device)]
-    loss_scheme, loss_limit = _max_loss(spec, device, asked, profile, notes) \
-        if uniform is None and given is None else (None, None)
+    loss_scheme, loss_limit = (
+        _max_loss(spec, device, asked, profile, notes)
+        if uniform is None and given is None
+        else (None, None)
+    )
     domain = host.scale_up_devices or device.scale_up_devices
     node = host.devices_per_node or device.devices_per_node
     fraction, why = _usable_share(device, host, engine)
@@ -101,29 +113,58 @@ def build_question(spec: ModelSpec, device: DeviceProfile, asked: Asked,
     searched = uniform is None and given is None
     left_out = _left_out(spec, asked, schemes, notes) if searched and engine is None else ()
     schemes = tuple(s for s in schemes if s not in left_out)
-    sizes = (1,) if is_machine(device) and asked.devices is None \
+    sizes = (
+        (1,)
+        if is_machine(device) and asked.devices is None
         else _sizes(asked, max(domain, node), notes)
-    return released_choice(Question(
-        spec=spec, device=device, workload=work, objective=_objective(asked.objective),
-        net=fabric(device, scale_up_devices=host.scale_up_devices,
-                   scale_up_bytes_per_s=host.scale_up_bytes_per_s,
-                   scale_out_bytes_per_s=host.scale_out_bytes_per_s,
-                   stacks=stacks_of(server)),
-        schemes=schemes, kv=half_caches(kv) if halved else kv, refused=refused, sizes=sizes,
-        devices_given=asked.devices is not None,
-        fixed={k: getattr(asked, k) for k in ("tp", "dp", "pp", "ep")}, batch=asked.batch,
-        capacity_bytes=capacity, usable_bytes=int(capacity * fraction),
-        ttft_seconds=asked.ttft_seconds, tpot_seconds=pace, memory_bytes=asked.memory_bytes,
-        loss_scheme=loss_scheme, loss_limit=loss_limit, profile=profile, imatrix=bool(weighed),
-        untie=asked.untie and profile is None, as_released=uniform == "",
-        node_devices=max(node, min(domain, 8)), price_per_hour=price,
-        requests_per_s=host.requests_per_s, notes=tuple(notes), engine=server,
-        engine_version=engine.version_text if engine is not None else "", usable_reason=why,
-        kept=_kept(spec, asked) if searched else (),
-        dropped=_dropped(spec, device, asked, given, engine)
-        if uniform is None or uniform in engine_mixes() else (),
-        named=uniform if uniform and (uniform in engine_mixes() or len(schemes) > 1) else "",
-        apart=_apart(spec, given, uniform), left_out=left_out))
+    )
+    return released_choice(
+        Question(
+            spec=spec,
+            device=device,
+            workload=work,
+            objective=_objective(asked.objective),
+            net=fabric(
+                device,
+                scale_up_devices=host.scale_up_devices,
+                scale_up_bytes_per_s=host.scale_up_bytes_per_s,
+                scale_out_bytes_per_s=host.scale_out_bytes_per_s,
+                stacks=stacks_of(server),
+            ),
+            schemes=schemes,
+            kv=half_caches(kv) if halved else kv,
+            refused=refused,
+            sizes=sizes,
+            devices_given=asked.devices is not None,
+            fixed={k: getattr(asked, k) for k in ("tp", "dp", "pp", "ep")},
+            batch=asked.batch,
+            capacity_bytes=capacity,
+            usable_bytes=int(capacity * fraction),
+            ttft_seconds=asked.ttft_seconds,
+            tpot_seconds=pace,
+            memory_bytes=asked.memory_bytes,
+            loss_scheme=loss_scheme,
+            loss_limit=loss_limit,
+            profile=profile,
+            imatrix=bool(weighed),
+            untie=asked.untie and profile is None,
+            as_released=uniform == "",
+            node_devices=max(node, min(domain, 8)),
+            price_per_hour=price,
+            requests_per_s=host.requests_per_s,
+            notes=tuple(notes),
+            engine=server,
+            engine_version=engine.version_text if engine is not None else "",
+            usable_reason=why,
+            kept=_kept(spec, asked) if searched else (),
+            dropped=_dropped(spec, device, asked, given, engine)
+            if uniform is None or uniform in engine_mixes()
+            else (),
+            named=uniform if uniform and (uniform in engine_mixes() or len(schemes) > 1) else "",
+            apart=_apart(spec, given, uniform),
+            left_out=left_out,
+        )
+    )
 
 
 def _check(spec: ModelSpec, device: DeviceProfile, asked: Asked) -> None:
@@ -132,8 +173,9 @@ def _check(spec: ModelSpec, device: DeviceProfile, asked: Asked) -> None:
     _check_device(device)
 
 
-def _left_out(spec: ModelSpec, asked: Asked, schemes: tuple[str, ...],
-              notes: list[tuple[str, str, str]]) -> tuple[str, ...]:
+def _left_out(
+    spec: ModelSpec, asked: Asked, schemes: tuple[str, ...], notes: list[tuple[str, str, str]]
+) -> tuple[str, ...]:
     """Plain types that are no choice of their own beside the one that the model has."""
     if not _one_type_holds(asked):
         return ()
@@ -149,28 +191,40 @@ def _apart(spec: ModelSpec, given: Plan | None, uniform: str | None) -> bool:
     return uniform == "" and stored_apart(spec)
 
 
-def _requests(spec: ModelSpec, asked: Asked, server: str,
-              notes: list[tuple[str, str, str]]) -> Workload:
+def _requests(
+    spec: ModelSpec, asked: Asked, server: str, notes: list[tuple[str, str, str]]
+) -> Workload:
     """What requests are, with notes of what was filled in and of what a sequence reserves."""
-    work = workload(spec.max_context, context=asked.context, isl=asked.isl, osl=asked.osl,
-                    reserved=reserves(asked.slots, server), named=asked.workload,
-                    prefix_hit_rate=asked.prefix_hit_rate)
+    work = workload(
+        spec.max_context,
+        context=asked.context,
+        isl=asked.isl,
+        osl=asked.osl,
+        reserved=reserves(asked.slots, server),
+        named=asked.workload,
+        prefix_hit_rate=asked.prefix_hit_rate,
+    )
     notes += [*workload_notes(work, asked.workload), *slot_note(work, asked.slots, server)]
     return work
 
 
-def _price(device: DeviceProfile, host: Host, asked: Asked,
-           notes: list[tuple[str, str, str]]) -> float | None:
+def _price(
+    device: DeviceProfile, host: Host, asked: Asked, notes: list[tuple[str, str, str]]
+) -> float | None:
     """USD a device-hour, the scenario's or the profile's; a note where cost has none."""
-    price = host.price_usd_per_hour or (device.price_usd_per_hour.value
-                                        if device.price_usd_per_hour else None)
+    price = host.price_usd_per_hour or (
+        device.price_usd_per_hour.value if device.price_usd_per_hour else None
+    )
     if asked.objective == "cost" and price is None:
         notes.append(("price", "none", "cost is counted in device-seconds per output token"))
     return price
 
 
-def _powered(device: DeviceProfile, host: Host, asked: Asked,
-             ) -> tuple[DeviceProfile, list[tuple[str, str, str]]]:
+def _powered(
+    device: DeviceProfile,
+    host: Host,
+    asked: Asked,
+) -> tuple[DeviceProfile, list[tuple[str, str, str]]]:
     """The device in the power mode that holds, and a note where it has several: the scenario's, the
     plan file's, else the fastest."""
     kept = asked.power_mode if asked.power_mode in device.power_modes else None
@@ -181,13 +235,19 @@ def _powered(device: DeviceProfile, host: Host, asked: Asked,
     fastest = fastest_mode(device)
     if fastest is None:
         return device, []
-    return device, [("power mode", fastest, "the fastest; host.power_mode in a scenario sets "
-                     "another: " + ", ".join(device.power_modes))]
+    return device, [
+        (
+            "power mode",
+            fastest,
+            "the fastest; host.power_mode in a scenario sets "
+            "another: " + ", ".join(device.power_modes),
+        )
+    ]
 
 
 def _one_type_holds(asked: Asked) -> bool:
-    """Whether what no format narrows shares a type: unless schemes are named or the rule dropped.
-    """
+    """Whether what no format narrows shares a type: unless schemes are named or the rule
+    dropped."""
     return asked.schemes is None and ONE_TYPE not in (asked.drop_policies or ())
 
 
@@ -198,8 +258,9 @@ def _kept(spec: ModelSpec, asked: Asked) -> tuple[int, ...]:
     return kept_layers(spec.layers, first, last)
 
 
-def _dropped(spec: ModelSpec, device: DeviceProfile, asked: Asked, given: Plan | None,
-             engine: Engine | None) -> tuple[str, ...]:
+def _dropped(
+    spec: ModelSpec, device: DeviceProfile, asked: Asked, given: Plan | None, engine: Engine | None
+) -> tuple[str, ...]:
     """Kinds that are planned though a rule keeps them: asked for, so in the given plan, or typed by
     the engine's own quantiser as other matrices are, where policies are not named."""
     if given is not None:
@@ -217,8 +278,13 @@ def _usable_share(device: DeviceProfile, host: Host, engine: Engine | None) -> t
     if host.usable_fraction is not None:
         return host.usable_fraction, "set by the scenario"
     constant = engine.constants.get("utilisation") if engine is not None else None
-    if engine is None or constant is None or engine.name != "vllm" or device.unified_memory \
-            or device.kind == "cpu":
+    if (
+        engine is None
+        or constant is None
+        or engine.name != "vllm"
+        or device.unified_memory
+        or device.kind == "cpu"
+    ):
         return device.usable_fraction.value, ""
     return constant.value, f"vLLM {engine.version_text}: {constant.source}, {constant.date}"
 
@@ -229,8 +295,10 @@ def _check_numbers(asked: Asked) -> None:
         limit = MAX_COUNT if name not in ("context", "isl", "osl") else 1 << 40
         whole = isinstance(value, int) and not isinstance(value, bool)
         if value is not None and not (whole and 1 <= value <= limit):
-            raise InputError(f"{name} = {value!r} is out of range",
-                             hint=f"{name} is a whole number from 1 to {limit}")
+            raise InputError(
+                f"{name} = {value!r} is out of range",
+                hint=f"{name} is a whole number from 1 to {limit}",
+            )
     for name in ("ttft_seconds", "tpot_seconds", "memory_bytes"):
         value = getattr(asked, name)
         if value is not None and value != NO_LIMIT and not 0 < value < float("inf"):
@@ -242,11 +310,15 @@ def _check_device(device: DeviceProfile) -> None:
     if device.rate("bf16") is None:
         raise UnsupportedError(
             f"{device.id}: {device.why_not('bf16')}; every model keeps attention, router and head "
-            "in BF16", hint="see `plan devices` for devices with a BF16 rate")
+            "in BF16",
+            hint="see `plan devices` for devices with a BF16 rate",
+        )
     for name in REQUIRED_CLASSES:
         if name not in device.achieved:
-            raise UnsupportedError(f"{device.id}: the profile has no [achieved.{name}]",
-                                   hint="see hardware_profiles/README.md")
+            raise UnsupportedError(
+                f"{device.id}: the profile has no [achieved.{name}]",
+                hint="see hardware_profiles/README.md",
+            )
 
 
 def _objective(name: str | None) -> Any:
@@ -265,13 +337,23 @@ def _sizes(asked: Asked, domain: int, notes: list[tuple[str, str, str]]) -> tupl
     counts = device_counts(most)
     fixed = math.prod(value or 1 for value in (asked.tp, asked.dp, asked.pp))
     sizes = tuple(sorted({*counts, *(fixed * n for n in counts if fixed * n <= most)}))
-    notes.append(("devices", f"{', '.join(map(str, sizes))} tried",
-                  "2^k and 3·2^k up to two scale-up domains; --devices gives another number"))
+    notes.append(
+        (
+            "devices",
+            f"{', '.join(map(str, sizes))} tried",
+            "2^k and 3·2^k up to two scale-up domains; --devices gives another number",
+        )
+    )
     return sizes
 
 
-def _max_loss(spec: ModelSpec, device: DeviceProfile, asked: Asked, profile: Profile | None,
-              notes: list[tuple[str, str, str]]) -> tuple[str | None, float | None]:
+def _max_loss(
+    spec: ModelSpec,
+    device: DeviceProfile,
+    asked: Asked,
+    profile: Profile | None,
+    notes: list[tuple[str, str, str]],
+) -> tuple[str | None, float | None]:
     """(scheme whose uniform loss is the limit, None) or (None, limit of the sum over units), in
     nats or the unit of a profile of scores.
 
@@ -286,37 +368,68 @@ def _max_loss(spec: ModelSpec, device: DeviceProfile, asked: Asked, profile: Pro
         except ValueError:
             return scheme_by_id(text).id, None
         if plain != text.lower() and profile is not None and profile.unit != NATS:
-            raise InputError(f"max-loss = {text}: under this profile ({profile.label}) loss is "
-                             f"relative, not nats", hint="give a number × uniform "
-                             f"{profile.anchor}, or name a scheme: no worse than it uniformly")
+            raise InputError(
+                f"max-loss = {text}: under this profile ({profile.label}) loss is "
+                f"relative, not nats",
+                hint="give a number × uniform "
+                f"{profile.anchor}, or name a scheme: no worse than it uniformly",
+            )
         if not 0 <= number < float("inf"):
             raise InputError(f"max-loss = {text} is out of range", hint="nats, 0 or more")
-        if number >= BROKEN_NATS and plain == text.lower() \
-                and (profile is None or profile.unit == NATS):
+        if (
+            number >= BROKEN_NATS
+            and plain == text.lower()
+            and (profile is None or profile.unit == NATS)
+        ):
             raise InputError(
                 f"max-loss = {text}: a number is nats of mean KL, and of a model that loses as "
-                "many nothing is left", hint=f"for {text} × a scheme's loss, multiply the nats "
+                "many nothing is left",
+                hint=f"for {text} × a scheme's loss, multiply the nats "
                 f"that `plan estimate {spec.id} {device.id} --scheme fp8-block` prints; "
-                f"'{text} nats' means it")
-        return None, _summed(spec, number) if profile is None \
-            else unsaturated(number, profile.saturation)
+                f"'{text} nats' means it",
+            )
+        return None, _summed(spec, number) if profile is None else unsaturated(
+            number, profile.saturation
+        )
     own = [(spec.quantization, "fp8")] if spec.quantization == "fp8-block-ue8m0" else []
-    for name, key in (*own, ("fp8-block", "fp8"), ("fp8-channel", "fp8"), ("fp8-tensor", "fp8"),
-                      ("int8-w8a8", "int8")):
+    for name, key in (
+        *own,
+        ("fp8-block", "fp8"),
+        ("fp8-channel", "fp8"),
+        ("fp8-tensor", "fp8"),
+        ("int8-w8a8", "int8"),
+    ):
         known = profile is None or profile.uniform_loss(name) is not None
         if known and device.rate(key) is not None and not refusal(device, scheme_by_id(name)):
             text = f"uniform 8-bit scheme that {device.id} multiplies natively"
-            notes.append(("max-loss default", name,
-                          f"the release's own {text}" if (name, key) in own else text))
+            notes.append(
+                (
+                    "max-loss default",
+                    name,
+                    f"the release's own {text}" if (name, key) in own else text,
+                )
+            )
             return name, None
     widened = device.platform == "metal" and not refusal(device, scheme_by_id(WIDENED))
     if widened and (profile is None or profile.uniform_loss(WIDENED) is not None):
-        notes.append(("max-loss default", WIDENED, f"{device.id} multiplies no 8-bit format "
-                      "natively: weights of eight bits, which its engines widen"))
+        notes.append(
+            (
+                "max-loss default",
+                WIDENED,
+                f"{device.id} multiplies no 8-bit format "
+                "natively: weights of eight bits, which its engines widen",
+            )
+        )
         return WIDENED, None
     why = refusal(device, scheme_by_id(WIDENED)) if device.kind == "cpu" else ""
-    notes.append(("max-loss default", "bf16", f"{device.id} multiplies no 8-bit format natively"
-                  + (f", nor ggml's types: {why}" if why else "")))
+    notes.append(
+        (
+            "max-loss default",
+            "bf16",
+            f"{device.id} multiplies no 8-bit format natively"
+            + (f", nor ggml's types: {why}" if why else ""),
+        )
+    )
     return "bf16", None
 
 
@@ -327,12 +440,19 @@ def _summed(spec: ModelSpec, loss_nats: float) -> float:
     return unsaturated(loss_nats, sensitivities(spec).saturation)
 
 
-def _capacity_notes(device: DeviceProfile, host: Host, capacity: int,
-                    ) -> list[tuple[str, str, str]]:
+def _capacity_notes(
+    device: DeviceProfile,
+    host: Host,
+    capacity: int,
+) -> list[tuple[str, str, str]]:
     if host.memory_bytes_per_device is not None:
         return [("memory per device", f"{capacity / GIB:.0f} GiB", "set by the scenario")]
     if device.kind == "cpu":
-        return [("memory per socket", f"{capacity / GIB:.0f} GiB",
-                 device.capacity_bytes.note or "profile default")]
+        return [
+            (
+                "memory per socket",
+                f"{capacity / GIB:.0f} GiB",
+                device.capacity_bytes.note or "profile default",
+            )
+        ]
     return []
-

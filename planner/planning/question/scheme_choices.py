@@ -30,10 +30,16 @@ from planner.throughput.calibration import ANY_ENGINE
 from planner.throughput.kernels import kept_for_their_engine, legal_schemes, refusal
 
 
-def scheme_choices(spec: ModelSpec, device: DeviceProfile, asked: Asked, uniform: str | None,
-                   given: Plan | None, engine: Engine | None, notes: list[tuple[str, str, str]],
-                   weighed: bool,
-                   ) -> tuple[tuple[str, ...], tuple[tuple[str, str], ...]]:
+def scheme_choices(
+    spec: ModelSpec,
+    device: DeviceProfile,
+    asked: Asked,
+    uniform: str | None,
+    given: Plan | None,
+    engine: Engine | None,
+    notes: list[tuple[str, str, str]],
+    weighed: bool,
+) -> tuple[tuple[str, ...], tuple[tuple[str, str], ...]]:
     """(schemes to choose from in catalogue order, ((refused scheme, reason), …)); ``weighed``:
     ggml's types are written with an importance matrix."""
     if given is not None:
@@ -60,8 +66,13 @@ def scheme_choices(spec: ModelSpec, device: DeviceProfile, asked: Asked, uniform
     return tuple(s for s in legal if s not in apart), tuple((refused | apart).items())
 
 
-def _named_schemes(spec: ModelSpec, name: str, engine: Engine | None,
-                   notes: list[tuple[str, str, str]], imatrix: bool) -> set[str]:
+def _named_schemes(
+    spec: ModelSpec,
+    name: str,
+    engine: Engine | None,
+    notes: list[tuple[str, str, str]],
+    imatrix: bool,
+) -> set[str]:
     """What an assignment takes: a scheme with what stands in for it where rows are no whole blocks,
     or a mixture of the engine's.
 
@@ -70,27 +81,49 @@ def _named_schemes(spec: ModelSpec, name: str, engine: Engine | None,
     """
     if name in engine_mixes():
         served = engine is not None and name in mixes_of(engine.name)
-        why = unmixable(spec, name, imatrix) if served \
+        why = (
+            unmixable(spec, name, imatrix)
+            if served
             else f"a mixture of {engine_mixes()[name].engine}'s"
+        )
         if why:
-            other = f"--engine {engine_mixes()[name].engine}" if not served else \
-                "--imatrix FILE" if weighed_type(spec, name) and not imatrix else "another mixture"
-            raise UnsupportedError(f"scheme {name!r}: {why}",
-                                   hint=f"{other}, or a scheme: see `plan formats`")
-        notes += [("mixture", name, f"rows are no whole blocks of {scheme}: {other} stands in")
-                  for scheme, other in stood_in(spec, name, imatrix)]
+            other = (
+                f"--engine {engine_mixes()[name].engine}"
+                if not served
+                else "--imatrix FILE"
+                if weighed_type(spec, name) and not imatrix
+                else "another mixture"
+            )
+            raise UnsupportedError(
+                f"scheme {name!r}: {why}", hint=f"{other}, or a scheme: see `plan formats`"
+            )
+        notes += [
+            ("mixture", name, f"rows are no whole blocks of {scheme}: {other} stands in")
+            for scheme, other in stood_in(spec, name, imatrix)
+        ]
         return set(mix_schemes(spec, name, imatrix))
     if name.upper() in engine_mixes():
         raise UnknownNameError("scheme", name, engine_mixes())
     scheme = scheme_by_id(name).id
     others = stand_ins(modules_apart(spec), scheme)
-    notes += [("fallback", f"{other} for {scheme}", "rows that are no whole blocks, as "
-               "llama-quantize does") for other in others]
+    notes += [
+        (
+            "fallback",
+            f"{other} for {scheme}",
+            "rows that are no whole blocks, as llama-quantize does",
+        )
+        for other in others
+    ]
     return {scheme, *others}
 
 
-def _served_as(spec: ModelSpec, device: DeviceProfile, engine: Engine | None, names: set[str],
-               notes: list[tuple[str, str, str]]) -> list[str]:
+def _served_as(
+    spec: ModelSpec,
+    device: DeviceProfile,
+    engine: Engine | None,
+    names: set[str],
+    notes: list[tuple[str, str, str]],
+) -> list[str]:
     """``names`` in catalogue order, those that ``engine`` serves weight-only on a device without
     their unit as that weight-only scheme, with a note on each."""
     groups = tuple(dict.fromkeys(kind_group(m.kind) for m in split_modules(modules(spec))[0]))
@@ -111,7 +144,10 @@ def _demand(device: DeviceProfile, names: list[str]) -> tuple[str, ...]:
         why = refusal(device, scheme_by_id(name))
         if why:
             legal, _ = legal_schemes(device, scheme_ids())
-            raise UnsupportedError(f"scheme {name!r} on {device.id}: {why}",
-                                   hint="legal here: " + ", ".join(legal) if legal else
-                                   "no scheme is legal here: complete the device's profile")
+            raise UnsupportedError(
+                f"scheme {name!r} on {device.id}: {why}",
+                hint="legal here: " + ", ".join(legal)
+                if legal
+                else "no scheme is legal here: complete the device's profile",
+            )
     return tuple(names)

@@ -48,8 +48,15 @@ def prediction_layers(spec: ModelSpec, draft_tokens: int, rate: Acceptance) -> S
     """
     from planner.models.drafting import prediction_spec
 
-    return Speculation(MTP, prediction_spec(spec), spec.id, draft_tokens, rate,
-                       ("embedding", "head"), 1 / max(spec.mtp_layers, 1))
+    return Speculation(
+        MTP,
+        prediction_spec(spec),
+        spec.id,
+        draft_tokens,
+        rate,
+        ("embedding", "head"),
+        1 / max(spec.mtp_layers, 1),
+    )
 
 
 def eagle_head(spec: ModelSpec, draft_tokens: int, rate: Acceptance) -> Speculation:
@@ -63,8 +70,7 @@ def eagle_head(spec: ModelSpec, draft_tokens: int, rate: Acceptance) -> Speculat
     head = head_of(spec)
     if head is None:
         raise InputError(f"no EAGLE head of {spec.id} is known", hint="--speculation none")
-    return Speculation(EAGLE, eagle_spec(spec, head), head.name, draft_tokens, rate,
-                       ("embedding",))
+    return Speculation(EAGLE, eagle_spec(spec, head), head.name, draft_tokens, rate, ("embedding",))
 
 
 def draft_model(draft: ModelSpec, draft_tokens: int, rate: Acceptance) -> Speculation:

@@ -52,9 +52,16 @@ class Workload:
         return self.context if self.reserved else self.isl + self.osl
 
 
-def workload(model_limit: int, *, context: int | None, isl: int | None, osl: int | None,
-             reserved: bool = False, prefix_hit_rate: float | None = None,
-             named: NamedWorkload | None = None) -> Workload:
+def workload(
+    model_limit: int,
+    *,
+    context: int | None,
+    isl: int | None,
+    osl: int | None,
+    reserved: bool = False,
+    prefix_hit_rate: float | None = None,
+    named: NamedWorkload | None = None,
+) -> Workload:
     """Fill in what the user left out, from a ``named`` workload and by the rules of the contract;
     divisions round down.
 
@@ -69,24 +76,29 @@ def workload(model_limit: int, *, context: int | None, isl: int | None, osl: int
         if value is not None and value < 1:
             raise InputError(f"{name} = {value} is out of range", hint=f"{name} is at least 1")
     if osl is not None and isl is None and context is None:
-        raise InputError(f"osl = {osl} alone does not set a workload",
-                         hint="give isl or context beside it")
+        raise InputError(
+            f"osl = {osl} alone does not set a workload", hint="give isl or context beside it"
+        )
     context, isl, osl, assumed = _fill(model_limit, context, isl, osl)
     if isl < 1 or osl < 1 or isl + osl > context:
         raise InputError(
             f"isl {isl} + osl {osl} do not fit context {context}",
-            hint="context is the longest sequence a slot must hold: at least isl + osl")
+            hint="context is the longest sequence a slot must hold: at least isl + osl",
+        )
     if context > model_limit:
-        raise InputError(f"context {context} exceeds the model's {model_limit} positions",
-                         hint=f"use a context of at most {model_limit}" if named is None else
-                         f"isl and osl of at most {model_limit} together replace those of "
-                         f"workload {named.id}")
-    return Workload(context, isl, osl, assumed, reserved, rate,
-                    "" if named is None else named.id)
+        raise InputError(
+            f"context {context} exceeds the model's {model_limit} positions",
+            hint=f"use a context of at most {model_limit}"
+            if named is None
+            else f"isl and osl of at most {model_limit} together replace those of "
+            f"workload {named.id}",
+        )
+    return Workload(context, isl, osl, assumed, reserved, rate, "" if named is None else named.id)
 
 
-def _of_named(named: NamedWorkload, limit: int, context: int | None, isl: int | None,
-              osl: int | None) -> tuple[int | None, int | None, int | None]:
+def _of_named(
+    named: NamedWorkload, limit: int, context: int | None, isl: int | None, osl: int | None
+) -> tuple[int | None, int | None, int | None]:
     """(context, isl, osl) of a named workload, of which some parts are given."""
     if named.fills_context:
         if context is None and isl is None:
@@ -101,17 +113,30 @@ def workload_notes(work: Workload, named: NamedWorkload | None) -> tuple[Note, .
     """Where the requests come from, and what is assumed of those that the cache knows."""
     notes: list[Note] = []
     if named is not None:
-        parts = [f"{word} {value} given" for word, value, own in (
-            ("isl", work.isl, named.isl), ("osl", work.osl, named.osl)) if own not in (None, value)]
+        parts = [
+            f"{word} {value} given"
+            for word, value, own in (("isl", work.isl, named.isl), ("osl", work.osl, named.osl))
+            if own not in (None, value)
+        ]
         told = ": ".join(filter(None, (named.id, named.title)))
         notes.append(("workload", "; ".join([told, *parts]), named.source))
         if not named.latency_limit:
-            notes.append(("latency limit", "none by default", f"workload {named.id}: nobody waits "
-                          "for a token; --tpot-ms sets one"))
+            notes.append(
+                (
+                    "latency limit",
+                    "none by default",
+                    f"workload {named.id}: nobody waits for a token; --tpot-ms sets one",
+                )
+            )
     if work.cached:
-        notes.append(("prefix cache", f"{work.cached} of {work.isl} prompt tokens are not computed",
-                      f"a hit rate of {work.prefix_hit_rate:g}, whole blocks aside; all are "
-                      "attended, and every sequence holds its own copy"))
+        notes.append(
+            (
+                "prefix cache",
+                f"{work.cached} of {work.isl} prompt tokens are not computed",
+                f"a hit rate of {work.prefix_hit_rate:g}, whole blocks aside; all are "
+                "attended, and every sequence holds its own copy",
+            )
+        )
     return tuple(notes)
 
 
@@ -124,13 +149,19 @@ def checked_rate(rate: float | None) -> float:
     if rate is None:
         return 0.0
     if not 0 <= rate < 1:
-        raise InputError(f"prefix hit rate {rate:g} is out of range",
-                         hint="the share of a prompt found in the cache: 0 to below 1")
+        raise InputError(
+            f"prefix hit rate {rate:g} is out of range",
+            hint="the share of a prompt found in the cache: 0 to below 1",
+        )
     return float(rate)
 
 
-def _fill(limit: int, context: int | None, isl: int | None, osl: int | None,
-          ) -> tuple[int, int, int, str]:
+def _fill(
+    limit: int,
+    context: int | None,
+    isl: int | None,
+    osl: int | None,
+) -> tuple[int, int, int, str]:
     """(context, isl, osl, what was assumed)."""
     if context is None and isl is None:
         context = min(DEFAULT_CONTEXT, limit)
@@ -139,8 +170,12 @@ def _fill(limit: int, context: int | None, isl: int | None, osl: int | None,
     if isl is None:
         assert context is not None
         answer = osl if osl is not None else max(1, min(DEFAULT_OSL, context // 8))
-        return (context, context - answer, answer,
-                "" if osl is not None else f"osl {answer} = min(1024, context/8)")
+        return (
+            context,
+            context - answer,
+            answer,
+            "" if osl is not None else f"osl {answer} = min(1024, context/8)",
+        )
     if osl is None:
         osl = max(1, min(DEFAULT_OSL, isl // 8))
         if context is not None:
@@ -159,8 +194,10 @@ def reserves(slots: str | None, engine: str) -> bool:
     if slots is not None and slots not in SLOTS:
         raise InputError(f"slots = {slots!r}", hint=" or ".join(SLOTS))
     if slots == REQUESTS and engine in RESERVING:
-        raise InputError(f"{engine} keeps a slot of the whole context for every sequence",
-                         hint=f"leave slots out, or slots {FULL}")
+        raise InputError(
+            f"{engine} keeps a slot of the whole context for every sequence",
+            hint=f"leave slots out, or slots {FULL}",
+        )
     return slots == FULL or (slots is None and engine in RESERVING)
 
 
@@ -172,5 +209,10 @@ def slot_note(work: Workload, slots: str | None, engine: str) -> tuple[Note, ...
         why = SLOTS_ASKED if slots is not None else f"{engine} divides its cache into slots"
         return ((SLOTS_KEY, f"{work.context} tokens of cache for every sequence", why),)
     who = "without an engine" if engine == ANY_ENGINE else engine
-    return ((SLOTS_KEY, f"{work.held} tokens of cache for every sequence, its isl + osl",
-             f"{who}: what requests hold at their end; the longest of {work.context} fits once"),)
+    return (
+        (
+            SLOTS_KEY,
+            f"{work.held} tokens of cache for every sequence, its isl + osl",
+            f"{who}: what requests hold at their end; the longest of {work.context} fits once",
+        ),
+    )

@@ -74,16 +74,18 @@ def _steps(first: int, last: int) -> list[int]:
 
 def _best(question: Question, options: Sequence[Kept]) -> Kept | None:
     """The least device-seconds a token within the limits."""
-    return min((one for one in options if _within(question, one)), key=lambda one: one.cost,
-               default=None)
+    return min(
+        (one for one in options if _within(question, one)), key=lambda one: one.cost, default=None
+    )
 
 
 def kept(found: Found, reuse: Reuse, tiers: Tiers, slots: Sequence[int]) -> list[Kept]:
     """``found``'s assignment on its layout at every one of ``slots`` that fits."""
     question = found.space.model.question
     own = question.workload.prefix_hit_rate
-    levels = sorted({*(level * reuse.ideal for level in LEVELS),
-                     *([own] if own < reuse.ideal else [])})
+    levels = sorted(
+        {*(level * reuse.ideal for level in LEVELS), *([own] if own < reuse.ideal else [])}
+    )
     table = [_prices(found, level, slots) for level in levels]
     out = []
     for column in zip(*table, strict=True):
@@ -106,8 +108,9 @@ def _prices(found: Found, level: float, slots: Sequence[int]) -> list[Priced | N
     return [one if fits(space, c, one) else None for c, one in enumerate(priced)]
 
 
-def _settled(question: Question, reuse: Reuse, tiers: Tiers, levels: Array,
-             priced: Sequence[Priced]) -> Kept:
+def _settled(
+    question: Question, reuse: Reuse, tiers: Tiers, levels: Array, priced: Sequence[Priced]
+) -> Kept:
     """The hit rate that leads to a pace at which it is found, by bisection: a higher one is a
     quicker pace, which leaves prefixes less time."""
     room = room_of(question, priced[0])
@@ -117,8 +120,14 @@ def _settled(question: Question, reuse: Reuse, tiers: Tiers, levels: Array,
 
     def found_at(level: float) -> Hits:
         rate = request_rate(priced[0], question.workload, float(np.interp(level, levels, tpots)))
-        return hits_of(reuse, question.workload, room, tier, rate,
-                       lambda share: float(np.interp(share, levels, ttfts)))
+        return hits_of(
+            reuse,
+            question.workload,
+            room,
+            tier,
+            rate,
+            lambda share: float(np.interp(share, levels, ttfts)),
+        )
 
     low, high = 0.0, reuse.ideal
     for _ in range(HALVINGS):
@@ -126,11 +135,19 @@ def _settled(question: Question, reuse: Reuse, tiers: Tiers, levels: Array,
         low, high = (middle, high) if found_at(middle).whole >= middle else (low, middle)
     hits = found_at(low)
     load = hits.loads.seconds if hits.loads is not None and hits.loads.worth else 0.0
-    return Kept(priced[0], room, tier, hits, float(np.interp(hits.whole, levels, tpots)),
-                float(np.interp(hits.whole, levels, ttfts)) + load)
+    return Kept(
+        priced[0],
+        room,
+        tier,
+        hits,
+        float(np.interp(hits.whole, levels, tpots)),
+        float(np.interp(hits.whole, levels, ttfts)) + load,
+    )
 
 
 def _within(question: Question, one: Kept) -> bool:
     """Whether the limits on time are kept."""
-    return all(limit is None or value <= limit * (1 + TOLERANCE) for limit, value in (
-        (question.tpot_seconds, one.tpot), (question.ttft_seconds, one.ttft)))
+    return all(
+        limit is None or value <= limit * (1 + TOLERANCE)
+        for limit, value in ((question.tpot_seconds, one.tpot), (question.ttft_seconds, one.ttft))
+    )

@@ -64,8 +64,11 @@ def room_of(question: Question, priced: Priced) -> Room:
     engine that reserves them keeps for sequences."""
     tokens, largest = float("inf"), 0.0
     for stage, cached in zip(priced.stages, priced.caches, strict=True):
-        each = float(cached.token) if grows_alike(question) \
+        each = (
+            float(cached.token)
+            if grows_alike(question)
             else sum(cached.each) / question.workload.held
+        )
         if each > 0:
             tokens = min(tokens, max(budget(question) - stage.total, 0) / each)
             largest = max(largest, each)
@@ -82,8 +85,14 @@ def request_rate(priced: Priced, work: Workload, tpot: float) -> float:
     return priced.slot * priced.layout.pp / (tpot * work.osl)
 
 
-def hits_of(reuse: Reuse, work: Workload, room: Room, tier: Beyond | None, rate: float,
-            read: Callable[[float], float]) -> Hits:
+def hits_of(
+    reuse: Reuse,
+    work: Workload,
+    room: Room,
+    tier: Beyond | None,
+    rate: float,
+    read: Callable[[float], float],
+) -> Hits:
     """What is found at ``rate`` requests a second; ``read`` has the seconds until the first token
     where so much of a prompt is found."""
     stays = lifetime(reuse, room.tokens, rate, isl=work.isl, osl=work.osl)

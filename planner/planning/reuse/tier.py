@@ -46,17 +46,20 @@ def offload_tier(device: DeviceProfile, kind: str, size: int | None) -> OffloadT
     if kind not in TIERS:
         raise InputError(f"kv-offload = {kind!r}", hint="none, " + ", ".join(TIERS))
     if size is not None and not 0 < size <= MOST_BYTES:
-        raise InputError(f"kv-offload-bytes = {size} is out of range",
-                         hint="bytes beside one device, above 0")
+        raise InputError(
+            f"kv-offload-bytes = {size} is out of range", hint="bytes beside one device, above 0"
+        )
     link = tier_link(device, kind)
     if size is not None:
         return OffloadTier(kind, size, link, "given")
     found = host_memory(device)
     if kind != HOST or found is None:
         what = "host memory beside" if kind == HOST else "the drive of"
-        raise InputError(f"how large {what} one {device.id} is, is not known",
-                         hint=f"--kv-offload-bytes N beside --kv-offload {kind}: bytes for "
-                         "prefixes beside one device")
+        raise InputError(
+            f"how large {what} one {device.id} is, is not known",
+            hint=f"--kv-offload-bytes N beside --kv-offload {kind}: bytes for "
+            "prefixes beside one device",
+        )
     return OffloadTier(kind, found.size, link, found.source)
 
 
@@ -71,23 +74,32 @@ def tier_link(device: DeviceProfile, kind: str) -> Link:
         if kind == HOST:
             raise UnsupportedError(
                 f"{device.id} has no host memory beside its own: they are one",
-                hint="--kv-offload nvme, or none: prefixes stay in its memory anyway")
+                hint="--kv-offload nvme, or none: prefixes stay in its memory anyway",
+            )
         return DRIVE
     memory = host_memory(device)
     host = host_link(device) if memory is None else _read(host_link(device, "nvlink-c2c"), memory)
     if kind == HOST:
         return host
-    return Link(DRIVE.id, min(DRIVE.bytes_per_s, host.bytes_per_s),
-                DRIVE.floor_seconds + host.floor_seconds, f"{DRIVE.source}; one drive a device")
+    return Link(
+        DRIVE.id,
+        min(DRIVE.bytes_per_s, host.bytes_per_s),
+        DRIVE.floor_seconds + host.floor_seconds,
+        f"{DRIVE.source}; one drive a device",
+    )
 
 
 def _read(link: Link, memory: HostMemory) -> Link:
     """``link`` no quicker than the memory behind it."""
     if memory.bytes_per_s >= link.bytes_per_s:
         return link
-    return Link(link.id, memory.bytes_per_s, link.floor_seconds,
-                f"{link.source}; host memory is read at {memory.bytes_per_s / 1e9:.0f} GB/s: "
-                f"{memory.source}")
+    return Link(
+        link.id,
+        memory.bytes_per_s,
+        link.floor_seconds,
+        f"{link.source}; host memory is read at {memory.bytes_per_s / 1e9:.0f} GB/s: "
+        f"{memory.source}",
+    )
 
 
 def host_memory(device: DeviceProfile) -> HostMemory | None:
@@ -98,7 +110,12 @@ def host_memory(device: DeviceProfile) -> HostMemory | None:
 @cache
 def _memories() -> tuple[HostMemory, ...]:
     with (DATA / "host_memory.csv").open(encoding="utf-8", newline="") as file:
-        return tuple(HostMemory(tuple(row["ids"].split()), int(row["bytes_per_device"]),
-                                float(row["bytes_per_s_per_device"]),
-                                f"{row['source']}, {row['date']}")
-                     for row in csv.DictReader(file))
+        return tuple(
+            HostMemory(
+                tuple(row["ids"].split()),
+                int(row["bytes_per_device"]),
+                float(row["bytes_per_s_per_device"]),
+                f"{row['source']}, {row['date']}",
+            )
+            for row in csv.DictReader(file)
+        )

@@ -25,13 +25,27 @@ DEVICE = "device"
 def cache_worth(question: Question, kv: str, one: Kept) -> CacheWorth:
     """What the cache format ``kv`` comes to."""
     replicas = question.replicas(one.priced.layout.ranks)
-    return CacheWorth(kv, one.priced.layout.ranks * replicas, one.priced.batch,
-                      int(one.room.tokens) * one.priced.layout.dp, one.hits.whole, one.ttft,
-                      one.tpot, replicas * one.priced.batch / one.tpot)
+    return CacheWorth(
+        kv,
+        one.priced.layout.ranks * replicas,
+        one.priced.batch,
+        int(one.room.tokens) * one.priced.layout.dp,
+        one.hits.whole,
+        one.ttft,
+        one.tpot,
+        replicas * one.priced.batch / one.tpot,
+    )
 
 
-def with_prefixes(plan: Plan, reuse: Reuse, one: Kept, by_cache: Sequence[CacheWorth], *,
-                  difference: float, tried: Sequence[str]) -> Plan:
+def with_prefixes(
+    plan: Plan,
+    reuse: Reuse,
+    one: Kept,
+    by_cache: Sequence[CacheWorth],
+    *,
+    difference: float,
+    tried: Sequence[str],
+) -> Plan:
     """``plan``, whose prompts are read as ``one`` finds them, with its prefixes and what was
     assumed of them. ``difference``: of the hit rate that its times assume from the one that its own
     pace leads to; ``tried``: cache formats that no plan keeps the limits with."""
@@ -40,12 +54,24 @@ def with_prefixes(plan: Plan, reuse: Reuse, one: Kept, by_cache: Sequence[CacheW
     used = DEVICE if not waits or one.tier is None else one.tier.tier.kind
     dp = one.priced.layout.dp
     found = PrefixCache(
-        ReuseInfo(reuse.name, reuse.source, reuse.ideal), int(one.room.tokens) * dp,
-        one.hits.lifetime, one.hits.rate * dp, one.hits.device,
-        plan.workload.prefix_hit_rate, used, waits, tuple(by_cache), _offloaded(one))
+        ReuseInfo(reuse.name, reuse.source, reuse.ideal),
+        int(one.room.tokens) * dp,
+        one.hits.lifetime,
+        one.hits.rate * dp,
+        one.hits.device,
+        plan.workload.prefix_hit_rate,
+        used,
+        waits,
+        tuple(by_cache),
+        _offloaded(one),
+    )
     perf = replace(plan.performance, ttft_seconds=_later(plan.performance.ttft_seconds, waits))
-    return replace(plan, performance=perf, prefix_cache=found, assumptions=(
-        *plan.assumptions, *_notes(reuse, one, difference, tried)))
+    return replace(
+        plan,
+        performance=perf,
+        prefix_cache=found,
+        assumptions=(*plan.assumptions, *_notes(reuse, one, difference, tried)),
+    )
 
 
 def _offloaded(one: Kept) -> OffloadedPrefixes | None:
@@ -55,10 +81,21 @@ def _offloaded(one: Kept) -> OffloadedPrefixes | None:
         return None
     link = tier.tier.link
     return OffloadedPrefixes(
-        tier.tier.kind, tier.tier.bytes_per_device, int(tier.tokens) * one.priced.layout.dp,
-        tier.includes, one.hits.whole - one.hits.device, int(loads.tokens), loads.seconds,
-        max(loads.compute_seconds, 0.0), link.id, link.bytes_per_s, loads.busy, loads.worth,
-        "" if loads.worth else _why_not(one), "; ".join(filter(None, (link.source, tier.source))))
+        tier.tier.kind,
+        tier.tier.bytes_per_device,
+        int(tier.tokens) * one.priced.layout.dp,
+        tier.includes,
+        one.hits.whole - one.hits.device,
+        int(loads.tokens),
+        loads.seconds,
+        max(loads.compute_seconds, 0.0),
+        link.id,
+        link.bytes_per_s,
+        loads.busy,
+        loads.worth,
+        "" if loads.worth else _why_not(one),
+        "; ".join(filter(None, (link.source, tier.source))),
+    )
 
 
 def _why_not(one: Kept) -> str:
@@ -70,32 +107,59 @@ def _why_not(one: Kept) -> str:
         return "it is no larger than the room on the devices, whose prefixes it keeps as well"
     if loads.tokens < 1:
         return "the devices keep all that comes back"
-    return f"loading takes {format_seconds(loads.seconds)}, computing the same " \
-           f"{format_seconds(loads.compute_seconds)}"
+    return (
+        f"loading takes {format_seconds(loads.seconds)}, computing the same "
+        f"{format_seconds(loads.compute_seconds)}"
+    )
 
 
 def _later(first: Estimate, seconds: float) -> Estimate:
     """The time to the first token, after ``seconds`` more."""
-    return replace(first, value=first.value + seconds, low=first.low + seconds,
-                   high=first.high + seconds) if seconds else first
+    return (
+        replace(
+            first, value=first.value + seconds, low=first.low + seconds, high=first.high + seconds
+        )
+        if seconds
+        else first
+    )
 
 
 def _notes(reuse: Reuse, one: Kept, difference: float, tried: Sequence[str]) -> list[Assumption]:
     """What was taken for granted of prefixes."""
-    out = [Assumption(KEY, f"{reuse.name}: {reuse.ideal:.1%} of a prompt comes back at all",
-                      reuse.source),
-           Assumption("prefix room", "least recently used, whole requests to the rank that served "
-                      "them before", "hits follow from the time that a prefix stays: memory beside "
-                      "weights and sequences over the bytes that requests leave (derived; "
-                      "docs/guide/prefixes.md)"),
-           Assumption("prefix search", "batch, cache format and hit rate by turns; layout and "
-                      "formats are the optimum at the last", "each is solved again with the others "
-                      f"until the hit rate moves by {abs(difference):.2%}")]
+    out = [
+        Assumption(
+            KEY, f"{reuse.name}: {reuse.ideal:.1%} of a prompt comes back at all", reuse.source
+        ),
+        Assumption(
+            "prefix room",
+            "least recently used, whole requests to the rank that served them before",
+            "hits follow from the time that a prefix stays: memory beside "
+            "weights and sequences over the bytes that requests leave (derived; "
+            "docs/guide/prefixes.md)",
+        ),
+        Assumption(
+            "prefix search",
+            "batch, cache format and hit rate by turns; layout and "
+            "formats are the optimum at the last",
+            "each is solved again with the others "
+            f"until the hit rate moves by {abs(difference):.2%}",
+        ),
+    ]
     loads = one.hits.loads
     if loads is not None and loads.busy >= MOST_BUSY:
-        out.append(Assumption("prefix link", f"loads for {loads.busy:.0%} of the time",
-                              "what it cannot carry is computed"))
+        out.append(
+            Assumption(
+                "prefix link",
+                f"loads for {loads.busy:.0%} of the time",
+                "what it cannot carry is computed",
+            )
+        )
     if tried:
-        out.append(Assumption("prefix formats", "no plan within the limits with "
-                              + ", ".join(tried), "left out of the caches that are compared"))
+        out.append(
+            Assumption(
+                "prefix formats",
+                "no plan within the limits with " + ", ".join(tried),
+                "left out of the caches that are compared",
+            )
+        )
     return out

@@ -19,23 +19,30 @@ def naming_the_question(space: Space, c: int) -> Iterator[None]:
     try:
         yield
     except SolverError as error:
-        raise SolverError(f"{error.message}; asked: {question_line(space, c)}",
-                          hint=error.hint) from None
+        raise SolverError(
+            f"{error.message}; asked: {question_line(space, c)}", hint=error.hint
+        ) from None
 
 
 def question_line(space: Space, c: int) -> str:
     """Model, device, candidate, objective and limits in one line, as flags where there are some."""
     question, la = space.model.question, space.tables.layouts[space.pts.layout[c]]
-    limits = {"ttft-ms": _ms(question.ttft_seconds), "tpot-ms": _ms(question.tpot_seconds),
-              "memory-bytes": question.memory_bytes,
-              "max-loss": question.loss_scheme or question.loss_limit}
-    parts = [f"{question.spec.id} {question.device.id}",
-             f"--tp {la.tp} --dp {la.dp} --pp {la.pp} --ep {la.ep}",
-             f"--batch {space.pts.batch[c]:.0f} --context {question.workload.context} "
-             f"--isl {question.workload.isl} --osl {question.workload.osl}",
-             f"--objective {question.objective}",
-             *(f"--{name} {value}" for name, value in limits.items() if value is not None),
-             f"--schemes {','.join(question.schemes)}", f"--engine {question.engine}"]
+    limits = {
+        "ttft-ms": _ms(question.ttft_seconds),
+        "tpot-ms": _ms(question.tpot_seconds),
+        "memory-bytes": question.memory_bytes,
+        "max-loss": question.loss_scheme or question.loss_limit,
+    }
+    parts = [
+        f"{question.spec.id} {question.device.id}",
+        f"--tp {la.tp} --dp {la.dp} --pp {la.pp} --ep {la.ep}",
+        f"--batch {space.pts.batch[c]:.0f} --context {question.workload.context} "
+        f"--isl {question.workload.isl} --osl {question.workload.osl}",
+        f"--objective {question.objective}",
+        *(f"--{name} {value}" for name, value in limits.items() if value is not None),
+        f"--schemes {','.join(question.schemes)}",
+        f"--engine {question.engine}",
+    ]
     return " ".join([*parts, *(["--untie"] if question.untie else [])])
 
 

@@ -27,7 +27,6 @@ RUN = 256
 """Slots up to which those of an interval may be looked at one by one."""
 
 
-
 def spanning(space: Space) -> Space:
     """``space``, whose candidates are in order of layout and slot, with each standing for all slots
     up to the next of its layout."""
@@ -53,8 +52,7 @@ def cut(space: Space, lower: Array, most: float) -> tuple[Pieces, Pieces]:
     rate = space.model.question.objective in RATES
     spans: Pieces = {}
     runs: Pieces = {}
-    for c in np.flatnonzero((space.upper > space.slots)
-                            & (least_of(space, lower) < most)).tolist():
+    for c in np.flatnonzero((space.upper > space.slots) & (least_of(space, lower) < most)).tolist():
         layout, low, high = int(space.pts.layout[c]), int(space.slots[c]), int(space.upper[c])
         # As far as the bound at the first slot alone says that nothing is better.
         ratio = max(float(lower[c]) / most, 1.0) if rate else 1.0

@@ -84,8 +84,9 @@ def search(model: CostModel) -> Found | None:
     return searched(list(filter(None, [whole_space(model)])))
 
 
-def searched(spaces: Sequence[Space], *, settle: bool = True,
-             incumbent: Found | None = None) -> Found | None:
+def searched(
+    spaces: Sequence[Space], *, settle: bool = True, incumbent: Found | None = None
+) -> Found | None:
     """The best plan of several spaces, one for every way to serve: of their grids first, then of
     every slot between. All share one incumbent: what cannot beat it is never solved. ``settle``:
     which of equal plans is taken does not depend on the solver's path. ``incumbent`` is known
@@ -109,8 +110,12 @@ def _beside(incumbent: Found, best: Found | None, candidates: int) -> Found:
     seen = incumbent.candidates + candidates
     if best is None:
         return replace(incumbent, candidates=seen)
-    return replace(best, candidates=seen, solved=incumbent.solved + best.solved,
-                   bound=min(incumbent.bound, best.bound))
+    return replace(
+        best,
+        candidates=seen,
+        solved=incumbent.solved + best.solved,
+        bound=min(incumbent.bound, best.bound),
+    )
 
 
 def any_feasible(spaces: Sequence[Space]) -> bool:
@@ -120,8 +125,12 @@ def any_feasible(spaces: Sequence[Space]) -> bool:
         SolverError: none was found, and some candidate was left without an answer.
     """
     unanswered: Posed | None = None
-    order = sorted((float(low), i, c) for i, space in enumerate(spaces)
-                   for c, low in enumerate(bounds(space).tolist()) if np.isfinite(low))
+    order = sorted(
+        (float(low), i, c)
+        for i, space in enumerate(spaces)
+        for c, low in enumerate(bounds(space).tolist())
+        if np.isfinite(low)
+    )
     for _, i, c in order:
         one = posed(spaces[i], c)
         solution = solve_posed(one, gap=ANY)
@@ -131,8 +140,9 @@ def any_feasible(spaces: Sequence[Space]) -> bool:
             unanswered = one
     if unanswered is not None:
         with naming_the_question(unanswered.space, unanswered.c):
-            raise SolverError("no candidate was answered within the solver's limits",
-                              hint=SolverError.NARROWER)
+            raise SolverError(
+                "no candidate was answered within the solver's limits", hint=SolverError.NARROWER
+            )
     return False
 
 
@@ -160,8 +170,11 @@ class _Between:
                 for run in dense_spaces(space, runs):
                     self._run(self.whole[at], run)
             place = [at for at, (further, _) in zip(place, cuts, strict=True) if further]
-            spans = [finer(space, further) for space, (further, _)
-                     in zip(spans, cuts, strict=True) if further]
+            spans = [
+                finer(space, further)
+                for space, (further, _) in zip(spans, cuts, strict=True)
+                if further
+            ]
             lower = [bounds(space) for space in spans]
             better = best_of(spans, lower, self.best)
             if better is not None:
@@ -176,8 +189,10 @@ class _Between:
         """What is open, cut, at the smallest gap that leaves no more candidates than it may."""
         while True:
             cuts = [cut(space, low, self.most) for space, low in zip(spans, lower, strict=True)]
-            work = sum(len(further) + sum(last - first + 1 for (_, first), last in runs.items())
-                       for further, runs in cuts)
+            work = sum(
+                len(further) + sum(last - first + 1 for (_, first), last in runs.items())
+                for further, runs in cuts
+            )
             if self.looked + work <= self.patience[0][1]:
                 return cuts
             del self.patience[0]
@@ -187,14 +202,20 @@ class _Between:
         if other.value < self.most:
             bound = other.bound if self.best is None else min(self.best.bound, other.bound)
             before = self.best
-            self.best = replace(other, bound=bound) if before is None else replace(
-                other, bound=bound, candidates=before.candidates, solved=before.solved)
+            self.best = (
+                replace(other, bound=bound)
+                if before is None
+                else replace(other, bound=bound, candidates=before.candidates, solved=before.solved)
+            )
 
     def _count(self, candidates: int, solved: int) -> None:
         self.looked += candidates
         if self.best is not None:
-            self.best = replace(self.best, candidates=self.best.candidates + candidates,
-                                solved=self.best.solved + solved)
+            self.best = replace(
+                self.best,
+                candidates=self.best.candidates + candidates,
+                solved=self.best.solved + solved,
+            )
 
     def _run(self, grid: Space, run: Space) -> None:
         """What is better in a run of slots."""
@@ -210,8 +231,9 @@ class _Between:
             solution, cutoff = solve_posed(one, cutoff=self.most), self.most
             solved += 1
             if solution.found:
-                self._take(Found(run, c, solution, one.segments(solution), solution.bound, 0, 0,
-                                 grid))
+                self._take(
+                    Found(run, c, solution, one.segments(solution), solution.bound, 0, 0, grid)
+                )
             left = max(bound, proved(solution, cutoff))
             if left < self.most:  # a limit of the solver was reached
                 self.best = _left_open(self.best, one, left)
@@ -226,13 +248,17 @@ def _left_open(best: Found | None, one: Posed, bound: float) -> Found:
     """
     if best is None:
         with naming_the_question(one.space, one.c):
-            raise SolverError("no candidate was answered within the solver's limits",
-                              hint=SolverError.NARROWER)
+            raise SolverError(
+                "no candidate was answered within the solver's limits", hint=SolverError.NARROWER
+            )
     return replace(best, bound=min(best.bound, bound))
 
 
-def best_of(spaces: Sequence[Space], lower: Sequence[Array], incumbent: Found | None,
-            ) -> Found | None:
+def best_of(
+    spaces: Sequence[Space],
+    lower: Sequence[Array],
+    incumbent: Found | None,
+) -> Found | None:
     """Solve the candidates of all ``spaces`` in order of their bounds ``lower``, which what is
     solved raises. Of those within EQUAL of the best, the first space's is taken, then that of fewer
     devices, of the best speed, the first listed. ``bound`` holds for all of them.
@@ -240,8 +266,11 @@ def best_of(spaces: Sequence[Space], lower: Sequence[Array], incumbent: Found | 
     Raises:
         SolverError: nothing was found, and some candidate was left without an answer.
     """
-    order = sorted((float(lower[i][c]), tie) for i, space in enumerate(spaces)
-                   for tie, c in _ties(i, space, lower[i]))
+    order = sorted(
+        (float(lower[i][c]), tie)
+        for i, space in enumerate(spaces)
+        for tie, c in _ties(i, space, lower[i])
+    )
     met = _Met(spaces, lower, incumbent)
     for bound, tie in order:
         if bound > met.least * (1 + EQUAL):
@@ -255,16 +284,18 @@ def best_of(spaces: Sequence[Space], lower: Sequence[Array], incumbent: Found | 
     if best is None and incumbent is None and np.isfinite(met.open_bound):
         i, c = order[0][1][0], order[0][1][-1]
         with naming_the_question(spaces[i], c):
-            raise SolverError("no candidate was answered within the solver's limits",
-                              hint=SolverError.NARROWER)
+            raise SolverError(
+                "no candidate was answered within the solver's limits", hint=SolverError.NARROWER
+            )
     return best
 
 
 class _Met:
     """What was found on the way, and the least that is left open."""
 
-    def __init__(self, spaces: Sequence[Space], lower: Sequence[Array],
-                 incumbent: Found | None) -> None:
+    def __init__(
+        self, spaces: Sequence[Space], lower: Sequence[Array], incumbent: Found | None
+    ) -> None:
         self.spaces, self.lower = spaces, lower
         self.least = incumbent.value if incumbent is not None else float("inf")
         self.open_bound = float("inf")
@@ -312,16 +343,33 @@ class _Met:
         self.least = min(self.least, solution.value)
         self.met = [some for some in self.met if some[1].value <= self.least * (1 + EQUAL)]
         if solution.value <= self.least * (1 + EQUAL):
-            self.met.append((tie, Found(one.space, one.c, solution, one.segments(solution),
-                                        solution.bound, 0, 0, one.space)))
+            self.met.append(
+                (
+                    tie,
+                    Found(
+                        one.space,
+                        one.c,
+                        solution,
+                        one.segments(solution),
+                        solution.bound,
+                        0,
+                        0,
+                        one.space,
+                    ),
+                )
+            )
 
     def best(self) -> Found | None:
         """The first of equals; None where nothing is better than what was known."""
         if not self.met:
             return None
         best = min(self.met, key=lambda one: one[0])[1]
-        return replace(best, bound=min(best.bound, self.open_bound), solved=self.solved,
-                       candidates=sum(map(len, self.spaces)))
+        return replace(
+            best,
+            bound=min(best.bound, self.open_bound),
+            solved=self.solved,
+            candidates=sum(map(len, self.spaces)),
+        )
 
 
 def _spread(space: Space, c: int) -> float:
@@ -342,12 +390,18 @@ def _ties(i: int, space: Space, lower: Array) -> list[tuple[Tie, int]]:
     """What orders equals among the candidates of the ``i``-th space that may be feasible."""
     second = secondary(space)
     ranks = [space.tables.layouts[layout].ranks for layout in space.pts.layout]
-    return [((i, ranks[c], float(f"{second[c]:.6e}"), c), c)
-            for c in np.nonzero(np.isfinite(lower))[0].tolist()]
+    return [
+        ((i, ranks[c], float(f"{second[c]:.6e}"), c), c)
+        for c in np.nonzero(np.isfinite(lower))[0].tolist()
+    ]
 
 
-def solve_candidate(space: Space, c: int, *, cutoff: float = np.inf,
-                    ) -> tuple[Solution, tuple[Segment, ...]]:
+def solve_candidate(
+    space: Space,
+    c: int,
+    *,
+    cutoff: float = np.inf,
+) -> tuple[Solution, tuple[Segment, ...]]:
     """Solve one candidate, tied or layer by layer as the question says, unless its optimum is above
     ``cutoff``."""
     one = posed(space, c)
@@ -372,15 +426,18 @@ def first_of_equals(one: Posed, solution: Solution) -> Solution:
     if keeps(one, first.counts):
         return first
     rows = (*one.problem.rows, *inner_rows(one, solution))
-    return first_of_ties(replace(one.problem, rows=rows), solution, second, third=loss,
-                         gap=one.gap)
+    return first_of_ties(replace(one.problem, rows=rows), solution, second, third=loss, gap=one.gap)
 
 
 def secondary(space: Space) -> Array:
     """What decides between candidates of equal objective and device count [C]: best speed."""
     pts = space.pts
-    return np.asarray((fastest(space, space.decode) + space.hop_step) * pts.group * pts.pp
-                      / np.maximum(pts.batch, 1))
+    return np.asarray(
+        (fastest(space, space.decode) + space.hop_step)
+        * pts.group
+        * pts.pp
+        / np.maximum(pts.batch, 1)
+    )
 
 
 def second_times(space: Space, c: int) -> Array | None:

@@ -32,30 +32,36 @@ BLOCK = 32
 
 def dense_spaces(space: Space, runs: Pieces) -> Iterator[Space]:
     """The slots of ``runs`` as candidates, AT_ONCE at a time."""
-    pairs = [(layout, slot) for (layout, start), last in sorted(runs.items())
-             for slot in range(start, last + 1)]
+    pairs = [
+        (layout, slot)
+        for (layout, start), last in sorted(runs.items())
+        for slot in range(start, last + 1)
+    ]
     for low in range(0, len(pairs), AT_ONCE):
-        yield build_space(space.model, space.tables, space.stages, pairs[low:low + AT_ONCE])
+        yield build_space(space.model, space.tables, space.stages, pairs[low : low + AT_ONCE])
 
 
 def block(space: Space, starts: Int, ends: Int) -> Space:
     """Blocks of the candidates ``starts`` to ``ends`` (inclusive) of a run of slots."""
     first = space.take(starts)
     timed = space.model.question.ttft_seconds is not None
-    spans = replace(first, upper=space.slots[ends], first=first,
-                    above=space.alone[ends] if timed else None)
+    spans = replace(
+        first, upper=space.slots[ends], first=first, above=space.alone[ends] if timed else None
+    )
     if space.model.question.objective not in RATES:
         return spans
     decode, hop = np.empty_like(first.decode), np.empty_like(first.hop_step)
     for i, (low, high) in enumerate(zip(starts.tolist(), ends.tolist(), strict=True)):
-        share = space.slots[low] / space.slots[low:high + 1]
-        decode[i] = (space.decode[low:high + 1] * share[:, None, None]).min(axis=0)
-        hop[i] = (space.hop_step[low:high + 1] * share).min()
+        share = space.slots[low] / space.slots[low : high + 1]
+        decode[i] = (space.decode[low : high + 1] * share[:, None, None]).min(axis=0)
+        hop[i] = (space.hop_step[low : high + 1] * share).min()
     return replace(spans, decode=decode, hop_step=hop)
 
 
-def single_slots(space: Space, most: float,
-                 ) -> Generator[tuple[int, float], float | None, None]:
+def single_slots(
+    space: Space,
+    most: float,
+) -> Generator[tuple[int, float], float | None, None]:
     """(candidate, its bound) of those of runs of slots that may be better than ``most``, the least
     bound first. The better value that a candidate had may be sent back."""
     heap = _bounded(space, *_blocks(space))
@@ -82,8 +88,7 @@ def _blocks(space: Space) -> tuple[Int, Int]:
     layout, slots = space.pts.layout, space.slots
     breaks = np.flatnonzero((layout[1:] != layout[:-1]) | (slots[1:] != slots[:-1] + 1)) + 1
     edges = [0, *breaks.tolist(), len(space)]
-    starts = [at for low, high in pairwise(edges)
-              for at in range(low, high, BLOCK)]
+    starts = [at for low, high in pairwise(edges) for at in range(low, high, BLOCK)]
     return np.array(starts), np.array([*starts[1:], len(space)]) - 1
 
 

@@ -73,8 +73,9 @@ class Ways(Sequence[Space]):
 def best_among(questions: Sequence[Question]) -> tuple[Found | None, Ways]:
     """(the best plan, the first of equals, None where there is none; the other ways of its engine,
     those of its own choices left out)."""
-    wholes = [whole for group in groups_of(questions)
-              if (whole := WaysTogether(group)).least < math.inf]
+    wholes = [
+        whole for group in groups_of(questions) if (whole := WaysTogether(group)).least < math.inf
+    ]
     wholes.sort(key=lambda whole: (float(f"{whole.least:.6e}"), whole.group[0][0]))
     best: Found | None = None
     kept: list[tuple[int, Space]] = []
@@ -92,21 +93,33 @@ def best_among(questions: Sequence[Question]) -> tuple[Found | None, Ways]:
             best = best and replace(best, candidates=best.candidates + len(whole.lower))
             continue
         kept += mine
-        best = _first(best, searched([space for _, space in mine], settle=False, incumbent=best),
-                      kept)
+        best = _first(
+            best, searched([space for _, space in mine], settle=False, incumbent=best), kept
+        )
     if best is None:
         return None, Ways((), {})
     question, choices = best.space.model.question, best.space.model.choices
-    others = [whole.only(lambda way: way.engine == question.engine
-                         and way.offload is question.offload
-                         and (*way.schemes, *way.kv) != tuple(choices)) for whole in wholes]
+    others = [
+        whole.only(
+            lambda way: (
+                way.engine == question.engine
+                and way.offload is question.offload
+                and (*way.schemes, *way.kv) != tuple(choices)
+            )
+        )
+        for whole in wholes
+    ]
     places = {i for whole in others for i, _ in whole.group}
-    return settled(best), Ways([whole for whole in others if whole.group],
-                               {i: space for i, space in kept if i in places})
+    return settled(best), Ways(
+        [whole for whole in others if whole.group], {i: space for i, space in kept if i in places}
+    )
 
 
-def _first(before: Found | None, after: Found | None, kept: Sequence[tuple[int, Space]],
-           ) -> Found | None:
+def _first(
+    before: Found | None,
+    after: Found | None,
+    kept: Sequence[tuple[int, Space]],
+) -> Found | None:
     """What was found by now, ``after`` where it is better; of equals the one of the first question,
     whatever the order of the groups."""
     if before is None or after is None or after.value < before.value * (1 - EQUAL):
@@ -114,8 +127,12 @@ def _first(before: Found | None, after: Found | None, kept: Sequence[tuple[int, 
     place = {id(space): i for i, space in kept}
     if place[id(after.grid)] <= place[id(before.grid)]:
         return after
-    return replace(before, candidates=after.candidates, solved=after.solved,
-                   bound=min(before.bound, after.bound))
+    return replace(
+        before,
+        candidates=after.candidates,
+        solved=after.solved,
+        bound=min(before.bound, after.bound),
+    )
 
 
 Group = list[tuple[int, Question]]
@@ -133,8 +150,9 @@ def groups_of(questions: Sequence[Question]) -> list[Group]:
 
 
 def _value(value: Any) -> Any:
-    return value if isinstance(value, (str, int, float, tuple, frozenset, type(None))) \
-        else id(value)
+    return (
+        value if isinstance(value, (str, int, float, tuple, frozenset, type(None))) else id(value)
+    )
 
 
 class WaysTogether:
@@ -187,8 +205,11 @@ class WaysTogether:
         """The ways of ``group`` that may be as good as ``best``."""
         most = best * (1 + EQUAL)
         left = self._left(most) if group else None
-        return [] if left is None else [
-            (i, way) for i, way in group if bool((self._least_of(way, left) <= most).any())]
+        return (
+            []
+            if left is None
+            else [(i, way) for i, way in group if bool((self._least_of(way, left) <= most).any())]
+        )
 
     def _left(self, most: float) -> Space | None:
         """The candidates that may be as good as ``most``, None where none is: intervals of slots
@@ -198,13 +219,18 @@ class WaysTogether:
             if span is None or not bool((least_of(span, lower) <= most).any()):
                 return None
             further, runs = cut(span, lower, most)
-            pieces = further | {(layout, slot): slot for (layout, first), last in runs.items()
-                                for slot in range(first, last + 1)}
+            pieces = further | {
+                (layout, slot): slot
+                for (layout, first), last in runs.items()
+                for slot in range(first, last + 1)
+            }
             if not pieces or len(pieces) > MOST_PIECES:
                 break
             single = np.flatnonzero((span.upper == span.slots) & (lower <= most))
-            pieces |= {(int(span.pts.layout[c]), int(span.slots[c])): int(span.slots[c])
-                       for c in single.tolist()}
+            pieces |= {
+                (int(span.pts.layout[c]), int(span.slots[c])): int(span.slots[c])
+                for c in single.tolist()
+            }
             span = finer(span, pieces)
             lower = bounds(span)
         if span is None:
@@ -214,8 +240,10 @@ class WaysTogether:
 
     def _least_of(self, way: Question, span: Space) -> Array:
         """What a way's own choices have at the least, at each candidate of ``span`` [C]."""
-        own = [*(s in way.schemes for s in self.model.question.schemes),
-               *(name in way.kv for name in self.model.question.kv)]
+        own = [
+            *(s in way.schemes for s in self.model.question.schemes),
+            *(name in way.kv for name in self.model.question.kv),
+        ]
         able = self.model.decided.allowed((self.model.possible & np.array(own))[None])
         mine = replace(span, legal=span.legal & able)
         return least_of(mine, bounds(mine))
@@ -226,8 +254,11 @@ class WaysTogether:
             place, question = group[0]
             space = whole_space(build_model(question, load_prior()), slots=self.slots)
             return [] if space is None else [(place, space)]
-        return _together(self.model, [(i, build_model(question, load_prior()))
-                                      for i, question in group], self.slots)
+        return _together(
+            self.model,
+            [(i, build_model(question, load_prior())) for i, question in group],
+            self.slots,
+        )
 
 
 def whole_spaces(models: Sequence[CostModel]) -> list[Space]:
@@ -243,25 +274,41 @@ def whole_spaces(models: Sequence[CostModel]) -> list[Space]:
     return [space for _, space in sorted(found, key=lambda one: one[0])]
 
 
-def _together(whole: CostModel, models: Sequence[tuple[int, CostModel]], slots: Slots,
-              ) -> list[tuple[int, Space]]:
+def _together(
+    whole: CostModel,
+    models: Sequence[tuple[int, CostModel]],
+    slots: Slots,
+) -> list[tuple[int, Space]]:
     """The candidates of those models that have any, with their places; ``whole`` has all choices
     of all of them."""
     ways = [(i, way) for i, model in models if (way := _way(model, slots)) is not None]
-    return list(zip([i for i, _ in ways], timed_together(whole, [way for _, way in ways]),
-                    strict=True)) if ways else []
+    return (
+        list(
+            zip([i for i, _ in ways], timed_together(whole, [way for _, way in ways]), strict=True)
+        )
+        if ways
+        else []
+    )
 
 
 def whole_question(group: Group) -> Question:
     """The question that may mix all choices of its ways; what all of them bar stays barred."""
     ways = [question for _, question in group]
-    schemes, kv = ({name for way in ways for name in getattr(way, field)}
-                   for field in ("schemes", "kv"))
+    schemes, kv = (
+        {name for way in ways for name in getattr(way, field)} for field in ("schemes", "kv")
+    )
     pairs = frozenset().union(*(way.barred for way in ways))
-    barred = frozenset(pair for pair in pairs if all(
-        pair in way.barred or pair[1] not in (*way.schemes, *way.kv) for way in ways))
-    return replace(ways[0], schemes=tuple(in_catalogue_order(schemes)),
-                   kv=tuple(name for name in kv_layout_ids() if name in kv), barred=barred)
+    barred = frozenset(
+        pair
+        for pair in pairs
+        if all(pair in way.barred or pair[1] not in (*way.schemes, *way.kv) for way in ways)
+    )
+    return replace(
+        ways[0],
+        schemes=tuple(in_catalogue_order(schemes)),
+        kv=tuple(name for name in kv_layout_ids() if name in kv),
+        barred=barred,
+    )
 
 
 def _way(model: CostModel, slots: Slots) -> UntimedWay | None:

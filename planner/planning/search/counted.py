@@ -35,8 +35,7 @@ def counted(found: Found) -> Found:
     one = posed(space, found.candidate)
     counts = option_counts(one, found.segments)
     value = objective_of(one.problem, counts)
-    return replace(found, space=space,
-                   solution=Solution(OPTIMAL, counts, value, value, 0.0))
+    return replace(found, space=space, solution=Solution(OPTIMAL, counts, value, value, 0.0))
 
 
 def split(model: CostModel, segments: Sequence[Segment]) -> bool:
@@ -58,19 +57,29 @@ def option_counts(one: Posed, segments: Sequence[Segment]) -> Int:
     decided = model.decided
     counts = np.zeros(problem.legal.shape, dtype=np.int64)
     choice = {(s.unit, n): s.choice for s in segments for n in s.layers or OUTSIDE}
-    rows = {p.decision: (decided.kernels[p.kernel].decision, p.layers or OUTSIDE)
-            for p in one.parts} if one.parts else \
-        {k.decision: (k.decision, k.layers[:1] or OUTSIDE)
-         for k in decided.kernels if k.decision >= 0}
+    rows = (
+        {p.decision: (decided.kernels[p.kernel].decision, p.layers or OUTSIDE) for p in one.parts}
+        if one.parts
+        else {
+            k.decision: (k.decision, k.layers[:1] or OUTSIDE)
+            for k in decided.kernels
+            if k.decision >= 0
+        }
+    )
     for row, (number, layers) in rows.items():
         units = decided.decisions[number].units
         for layer in layers:
             option = decided.option(number, tuple(choice[unit, layer] for unit in units))
             if option is None:
-                raise InputError(f"plan file: {model.units[units[-1]].kind} differs from what one "
-                                 "kernel computes with it", hint="give both the same scheme")
+                raise InputError(
+                    f"plan file: {model.units[units[-1]].kind} differs from what one "
+                    "kernel computes with it",
+                    hint="give both the same scheme",
+                )
             counts[row, option] += 1
         if (counts[row][~problem.legal[row]] > 0).any():
-            raise InputError(f"plan file: {model.units[units[0]].id}: a choice is not legal on "
-                             "this layout", hint="see `plan estimate --plan FILE`")
+            raise InputError(
+                f"plan file: {model.units[units[0]].id}: a choice is not legal on this layout",
+                hint="see `plan estimate --plan FILE`",
+            )
     return counts

@@ -24,8 +24,11 @@ from planner.units import format_seconds
 BAND_KEY = "max-loss band"
 
 
-def answers(questions: Sequence[Question], *, exact: bool = False,
-            ) -> tuple[Found | None, Sequence[Space], tuple[Question, ...]]:
+def answers(
+    questions: Sequence[Question],
+    *,
+    exact: bool = False,
+) -> tuple[Found | None, Sequence[Space], tuple[Question, ...]]:
     """(the answer to take, the candidates of the questions with other choices, the questions that
     it answers: those with the limit on loss widened by its band where nothing is below it, but not
     for the ``exact`` optimum; without the default limit on TPOT where nothing keeps it). Of several
@@ -37,10 +40,12 @@ def answers(questions: Sequence[Question], *, exact: bool = False,
     return _within_band(dropped(questions), exact)
 
 
-def _within_band(questions: Sequence[Question], exact: bool,
-                 ) -> tuple[Found | None, Sequence[Space], tuple[Question, ...]]:
-    """The answer at the limit on loss, else inside its band: there a loss cannot be told from it.
-    """
+def _within_band(
+    questions: Sequence[Question],
+    exact: bool,
+) -> tuple[Found | None, Sequence[Space], tuple[Question, ...]]:
+    """The answer at the limit on loss, else inside its band: there a loss cannot be told from
+    it."""
     wide = () if exact else widened(questions)
     near: tuple[Found | None, Sequence[Space]] = (None, ())
     if wide and len({q.engine for q in questions}) > 1:
@@ -62,8 +67,10 @@ def _within_band(questions: Sequence[Question], exact: bool,
 
 def band_reason(band: float) -> str:
     """Why a loss above its limit counts as kept."""
-    return f"inside the band of the limit, ×/÷ {band:.2g}, where losses cannot be told apart; " \
-           "--exact keeps the limit itself"
+    return (
+        f"inside the band of the limit, ×/÷ {band:.2g}, where losses cannot be told apart; "
+        "--exact keeps the limit itself"
+    )
 
 
 def widened(questions: Sequence[Question]) -> tuple[Question, ...]:
@@ -78,8 +85,16 @@ def widened(questions: Sequence[Question]) -> tuple[Question, ...]:
         if limit is None:
             return ()
         note = (BAND_KEY, f"nothing is below {told_loss(model, limit):.3g}", band_reason(band))
-        out |= {i: replace(question, loss_scheme=None, loss_limit=limit * band, loss_widened=True,
-                           notes=(*question.notes, note)) for i, question in group}
+        out |= {
+            i: replace(
+                question,
+                loss_scheme=None,
+                loss_limit=limit * band,
+                loss_widened=True,
+                notes=(*question.notes, note),
+            )
+            for i, question in group
+        }
     return tuple(question for _, question in sorted(out.items(), key=lambda one: one[0]))
 
 
@@ -87,9 +102,15 @@ def dropped(questions: Sequence[Question]) -> tuple[Question, ...]:
     """The questions without the default limit, which none keeps; a note tells the fastest."""
     free = [replace(q, tpot_seconds=None, tpot_default=False) for q in questions]
     best = best_of([replace(q, objective="latency") for q in free], settle=False)
-    fastest = "none fits" if best is None else "fastest TPOT " + format_seconds(
-        price(best.space, best.candidate, best.segments).tpot)
-    note = (DROPPED_KEY, fastest, f"no layout keeps the default of {TPOT_NOTE[1]} within the other "
-            "limits: planned without a limit on TPOT; --tpot-ms sets one")
-    return tuple(replace(q, notes=(*(n for n in q.notes if n[0] != TPOT_KEY), note))
-                 for q in free)
+    fastest = (
+        "none fits"
+        if best is None
+        else "fastest TPOT " + format_seconds(price(best.space, best.candidate, best.segments).tpot)
+    )
+    note = (
+        DROPPED_KEY,
+        fastest,
+        f"no layout keeps the default of {TPOT_NOTE[1]} within the other "
+        "limits: planned without a limit on TPOT; --tpot-ms sets one",
+    )
+    return tuple(replace(q, notes=(*(n for n in q.notes if n[0] != TPOT_KEY), note)) for q in free)

@@ -51,31 +51,47 @@ def _taken(questions: Sequence[Question], least: Found) -> Found:
     limit = loss_limit(least.space.model)
     most = least.value * band_factor(least.space.model)
     within = most if limit is None else min(limit, most)
-    fastest = best_of([replace(q, objective="throughput", loss_scheme=None, loss_limit=within)
-                       for q in questions])
+    fastest = best_of(
+        [replace(q, objective="throughput", loss_scheme=None, loss_limit=within) for q in questions]
+    )
     if fastest is None or fastest.value * (1 + SLACK) >= device_seconds(least):
         return least
     solution, segments = _least_lossy(fastest, questions[0], within)
     if not solution.found:
         return least
-    return Found(_back(fastest.space, questions[0]), fastest.candidate, solution, segments,
-                 min(least.bound, solution.value), least.candidates + fastest.candidates,
-                 least.solved + fastest.solved, _back(fastest.grid, questions[0]))
+    return Found(
+        _back(fastest.space, questions[0]),
+        fastest.candidate,
+        solution,
+        segments,
+        min(least.bound, solution.value),
+        least.candidates + fastest.candidates,
+        least.solved + fastest.solved,
+        _back(fastest.grid, questions[0]),
+    )
 
 
 def _back(space: Space, first: Question) -> Space:
     """The space under what was asked."""
-    return asked(space, objective="quality", loss_scheme=first.loss_scheme,
-                 loss_limit=first.loss_limit)
+    return asked(
+        space, objective="quality", loss_scheme=first.loss_scheme, loss_limit=first.loss_limit
+    )
 
 
-def _least_lossy(fastest: Found, first: Question, within: float,
-                 ) -> tuple[Solution, tuple[Segment, ...]]:
+def _least_lossy(
+    fastest: Found,
+    first: Question,
+    within: float,
+) -> tuple[Solution, tuple[Segment, ...]]:
     """The least loss on the fastest plan's candidate within SLACK of its pace."""
     seconds = fastest.value * (1 + SLACK) / float(score_scale(fastest.space)[fastest.candidate])
     limit = first.tpot_seconds
-    space = asked(_back(fastest.space, first), loss_scheme=None, loss_limit=within,
-                  tpot_seconds=seconds if limit is None else min(seconds, limit))
+    space = asked(
+        _back(fastest.space, first),
+        loss_scheme=None,
+        loss_limit=within,
+        tpot_seconds=seconds if limit is None else min(seconds, limit),
+    )
     one = posed(space, fastest.candidate)
     solution = solve_posed(one)
     return solution, one.segments(solution) if solution.found else ()
@@ -93,8 +109,12 @@ def equal_note(found: Found) -> tuple[Assumption, ...]:
     model = found.space.model
     if model.question.objective != "quality" or found.value <= found.bound * (1 + 1e-6) + 1e-15:
         return ()
-    return (Assumption(
-        "indistinguishable", f"loss {told_loss(model, found.value):.3g} for "
-        f"{told_loss(model, found.bound):.3g} at the least",
-        f"inside the band ×/÷ {band_factor(model):.3g} ({loss_word(model)}), where plans are "
-        f"called equal; the fastest of them is taken, to {SLACK:.0%} of its pace"),)
+    return (
+        Assumption(
+            "indistinguishable",
+            f"loss {told_loss(model, found.value):.3g} for "
+            f"{told_loss(model, found.bound):.3g} at the least",
+            f"inside the band ×/÷ {band_factor(model):.3g} ({loss_word(model)}), where plans are "
+            f"called equal; the fastest of them is taken, to {SLACK:.0%} of its pace",
+        ),
+    )

@@ -46,8 +46,11 @@ ANY = 99
 """More formats than there are."""
 
 
-def few_formats(spaces: Sequence[Space], known: Sequence[Found], start: Found,
-                ) -> tuple[Found, ...]:
+def few_formats(
+    spaces: Sequence[Space],
+    known: Sequence[Found],
+    start: Found,
+) -> tuple[Found, ...]:
     """The best plans of 1, 2, 3 and any number of formats over ``spaces``, each only where it is
     better by more than GAP than every plan of fewer, ``known`` ones included. ``start`` is one of
     the known, on whose candidate each search begins; what is worse than WORST times the best known
@@ -64,8 +67,10 @@ def few_formats(spaces: Sequence[Space], known: Sequence[Found], start: Found,
     found = tuple(frontier.found())
     if not spaces[0].model.question.untie:
         return found
-    tied = [replace(one, bound=min(one.bound, frontier.lower)) for one in few_formats(
-        [asked(space, untie=False) for space in spaces], known, start)]
+    tied = [
+        replace(one, bound=min(one.bound, frontier.lower))
+        for one in few_formats([asked(space, untie=False) for space in spaces], known, start)
+    ]
     return _merged((*tied, *found))
 
 
@@ -98,17 +103,25 @@ class _Frontier:
         self.counts = [(_count(one), one.value) for one in known]
         self.solved, self.lower = 0, 0.0
         worst = WORST * min(value for _, value in self.counts)
-        self.best = {most: _Best(min([worst, *(value for count, value in self.counts
-                                               if count <= most)]))
-                     for most in (*range(1, MOST + 1), ANY)}
-        here = asked(start.space, loss_scheme=None, loss_limit=question.loss_limit,
-                     untie=question.untie)
+        self.best = {
+            most: _Best(min([worst, *(value for count, value in self.counts if count <= most)]))
+            for most in (*range(1, MOST + 1), ANY)
+        }
+        here = asked(
+            start.space, loss_scheme=None, loss_limit=question.loss_limit, untie=question.untie
+        )
         begin = [(0.0, here, start.candidate)]
         if self.layered:
-            one = min((one for one in known if _count(one) <= 1), key=lambda one: one.value,
-                      default=start)
-            begin.append((0.0, asked(one.space, loss_scheme=None,
-                                     loss_limit=question.loss_limit), one.candidate))
+            one = min(
+                (one for one in known if _count(one) <= 1), key=lambda one: one.value, default=start
+            )
+            begin.append(
+                (
+                    0.0,
+                    asked(one.space, loss_scheme=None, loss_limit=question.loss_limit),
+                    one.candidate,
+                )
+            )
         for most in sorted(self.best, reverse=True):
             if self.best[most].one is None:
                 self._look(most, begin)
@@ -154,8 +167,11 @@ class _Frontier:
         if self._cutoff(most) <= self.best[ANY].value and most != ANY:
             return min(lower, self.best[most].value)
         while self._cutoff(most) > lower:
-            queue = [one for one in self.pool.below(self._cutoff(most))
-                     if (id(one[1]), one[2]) not in tried]
+            queue = [
+                one
+                for one in self.pool.below(self._cutoff(most))
+                if (id(one[1]), one[2]) not in tried
+            ]
             if not queue:
                 break
             tried |= {(id(space), c) for _, space, c in queue}
@@ -176,8 +192,11 @@ class _Frontier:
                 self.best[most] = _Best(solution.value, one, solution)
         return left
 
-    def _bounded(self, most: int, queue: Sequence[tuple[float, Space, int]],
-                 ) -> list[tuple[float, Space, int, SetBounds | None]]:
+    def _bounded(
+        self,
+        most: int,
+        queue: Sequence[tuple[float, Space, int]],
+    ) -> list[tuple[float, Space, int, SetBounds | None]]:
         """The queue anew with the bounds of each candidate's sets of ``most`` formats, in order."""
         if most == ANY:
             return [(*one, None) for one in queue]
@@ -186,15 +205,23 @@ class _Frontier:
             own = [(bound, c) for bound, other, c in queue if other is space]
             formats = formats_of(space.model)
             sets = formats.sets(most)
-            table = bounds_of_sets(space.take(np.array([c for _, c in own], dtype=np.int64)),
-                                   formats, sets, self._cutoff(most))
+            table = bounds_of_sets(
+                space.take(np.array([c for _, c in own], dtype=np.int64)),
+                formats,
+                sets,
+                self._cutoff(most),
+            )
             for (bound, c), line in zip(own, table, strict=True):
                 least = max(bound, float(line.min()))
                 out.append((least, space, c, dict(zip(sets, line.tolist(), strict=True))))
         return sorted(out, key=lambda one: float(f"{one[0]:.9e}"))
 
-    def _solved(self, one: Posed, sets: SetBounds | None, cutoff: float,
-                ) -> tuple[Solution | None, float]:
+    def _solved(
+        self,
+        one: Posed,
+        sets: SetBounds | None,
+        cutoff: float,
+    ) -> tuple[Solution | None, float]:
         """(the best assignment of a candidate below ``cutoff``, a lower bound of all others)."""
         self.solved += 1
         gap = LOOSE if self.layered else None
@@ -207,26 +234,41 @@ class _Frontier:
         """The plan of ``most`` formats where it is better than those of fewer, ``before``: that to
         take of its equals."""
         best = self.best[most]
-        if best.one is None or best.solution is None or \
-                best.value >= before * (1 - self.gap):
+        if best.one is None or best.solution is None or best.value >= before * (1 - self.gap):
             return None
         formats = formats_on(best.one)
         legal = best.one.problem.legal & formats.within(formats.used(best.solution.counts))
         one = replace(best.one, problem=replace(best.one.problem, legal=legal))
-        solution = best.solution if self.layered else self._simpler(
-            one, formats, first_of_equals(one, best.solution), before)
-        return Found(one.space, one.c, solution, one.segments(solution),
-                     min(bound, solution.value), self.pool.candidates, self.solved, one.space)
+        solution = (
+            best.solution
+            if self.layered
+            else self._simpler(one, formats, first_of_equals(one, best.solution), before)
+        )
+        return Found(
+            one.space,
+            one.c,
+            solution,
+            one.segments(solution),
+            min(bound, solution.value),
+            self.pool.candidates,
+            self.solved,
+            one.space,
+        )
 
-
-    def _simpler(self, one: Posed, formats: FormatTable, solution: Solution, before: float,
-                 ) -> Solution:
+    def _simpler(
+        self,
+        one: Posed,
+        formats: FormatTable,
+        solution: Solution,
+        before: float,
+    ) -> Solution:
         """Fewer pieces within GAP of it, still better than the plan of fewer formats."""
         most = min(solution.value * (1 + GAP), before * (1 - GAP))
         counts = simpler(one, formats, solution.counts, most)
         value = objective_of(one.problem, counts)
-        return replace(solution, counts=counts, value=value,
-                       gap=(value - solution.bound) / abs(value))
+        return replace(
+            solution, counts=counts, value=value, gap=(value - solution.bound) / abs(value)
+        )
 
 
 def _count(found: Found) -> int:

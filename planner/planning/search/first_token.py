@@ -34,13 +34,27 @@ def first_token(one: Posed) -> FirstToken | None:
     from planner.planning.search.late_prompts import FirstToken  # only under such a limit
 
     here = space.take(np.array([c], dtype=np.int64))
-    prompt, both, alone = (one.total(seconds[0]) for seconds in (
-        here.prefill, here.decode, here.alone))
-    beside, more, rest = (float(here.constants(seconds)[0] + hop[0]) for seconds, hop in (
-        (here.prefill, here.hop_prefill), (here.decode, here.hop_step), (here.alone, here.hop)))
-    return FirstToken(prompt, both, alone, (beside, more, rest), float(space.held[c]),
-                      float(space.pts.pp[c]), limit,
-                      space.model.question.objective in TIMED and space.pts.pp[c] == 1)
+    prompt, both, alone = (
+        one.total(seconds[0]) for seconds in (here.prefill, here.decode, here.alone)
+    )
+    beside, more, rest = (
+        float(here.constants(seconds)[0] + hop[0])
+        for seconds, hop in (
+            (here.prefill, here.hop_prefill),
+            (here.decode, here.hop_step),
+            (here.alone, here.hop),
+        )
+    )
+    return FirstToken(
+        prompt,
+        both,
+        alone,
+        (beside, more, rest),
+        float(space.held[c]),
+        float(space.pts.pp[c]),
+        limit,
+        space.model.question.objective in TIMED and space.pts.pp[c] == 1,
+    )
 
 
 def solve_posed(one: Posed, *, gap: float | None = None, cutoff: float = np.inf) -> Solution:

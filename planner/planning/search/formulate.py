@@ -54,11 +54,15 @@ def _memory_objective(space: Space) -> tuple[Array, Array]:
     layers = counts.sum(axis=1)
     size, token, once = layout_bytes(model, space.tables)
     weights = model.decided.total(size.astype(np.float64), layers.astype(np.float64))
-    group = np.array([la.tp * la.dp * question.replicas(la.ranks)
-                      for la in space.tables.layouts])[space.pts.layout]
+    group = np.array([la.tp * la.dp * question.replicas(la.ranks) for la in space.tables.layouts])[
+        space.pts.layout
+    ]
     at = space.pts.layout
-    beside = fixed.sum(axis=1)[at] + space.stages.caches(at, space.held).sum(axis=1) \
+    beside = (
+        fixed.sum(axis=1)[at]
+        + space.stages.caches(at, space.held).sum(axis=1)
         + space.extra * space.pts.pp.astype(np.int64)
+    )
     coefficients = (weights[at] + _cached(space, token, once, layers)) * group[:, None, None]
     return coefficients, (beside * group).astype(np.float64)
 
@@ -103,23 +107,25 @@ def problem_rows(space: Space, c: int) -> list[Row]:
     model, question, decided = space.model, space.model.question, space.model.decided
     layout = int(space.pts.layout[c])
     counts = space.stages[layout].counts
-    size = decided.by_option(bytes_per_layer(model, space.tables, layout,
-                                             int(space.pts.slot[c])))
+    size = decided.by_option(bytes_per_layer(model, space.tables, layout, int(space.pts.slot[c])))
     rows = []
     for layers, room in zip(counts, stage_rooms(space, c), strict=True):
         exact = decided.total(size, layers)
         rows.append(Row("memory", exact.astype(np.float64), float(room), exact, room))
     if (there := host_room(question)) is not None:
-        exact = decided.total(decided.by_option(host_bytes(model, space.tables)),
-                              counts.sum(axis=0))
+        exact = decided.total(
+            decided.by_option(host_bytes(model, space.tables)), counts.sum(axis=0)
+        )
         rows.append(Row("host memory", exact.astype(np.float64), float(there), exact, there))
     limit_loss = loss_limit(model)
     if limit_loss is not None:
         rows.append(Row("max-loss", decided.total(decided.loss, decided.layers), limit_loss))
     if question.tpot_seconds is not None:
         paces = stage_limits(space.exact, c, question.tpot_seconds)
-        rows += [Row("tpot", decided.total(space.exact.decode[c], layers.astype(np.float64)), pace)
-                 for layers, pace in zip(counts, paces, strict=True)]
+        rows += [
+            Row("tpot", decided.total(space.exact.decode[c], layers.astype(np.float64)), pace)
+            for layers, pace in zip(counts, paces, strict=True)
+        ]
     return rows
 
 
@@ -138,8 +144,9 @@ def bounds(space: Space) -> Array:
     out = np.full(len(space), np.inf)
     keep = np.nonzero(~excluded(legal, rows))[0]
     if len(keep):
-        out[keep] = lower_bounds(objective[keep], constant[keep], legal[keep],
-                                 [(c[keep], b[keep]) for c, b in rows])
+        out[keep] = lower_bounds(
+            objective[keep], constant[keep], legal[keep], [(c[keep], b[keep]) for c, b in rows]
+        )
     return out
 
 
@@ -155,8 +162,9 @@ def relaxation(space: Space) -> tuple[Array, Array, NDArray[np.bool_], list[tupl
         rows.append((np.broadcast_to(loss, (len(space), *loss.shape)), np.full(len(space), limit)))
     rows += _time_rows(space, question)
     if (room := host_room(question)) is not None:
-        used = decided.total(decided.by_option(host_bytes(model, space.tables)).astype(
-            np.float64), decided.layers)
+        used = decided.total(
+            decided.by_option(host_bytes(model, space.tables)).astype(np.float64), decided.layers
+        )
         rows.append((np.repeat(used[None], len(space), axis=0), np.full(len(space), float(room))))
     rows.append(_memory_row(space))
     return objective, constant, legal, rows
@@ -220,8 +228,19 @@ def single_problem(space: Space, c: int) -> Problem:
     rows = problem_rows(space, c)
     if space.model.question.objective in TIMED:
         own, scale = counts[space.pacing[c]], float(score_scale(space)[c])
-        rows += [Row(PACE, decided.total(space.decode[c], ((counts[s] - own) * len(counts))
-                                         .astype(np.float64)) * scale, room * scale)
-                 for s, room in maybe_slower(space, c)]
-    return Problem(objective[0], float(constant[0]), legal,
-                   np.ones(legal.shape[0], dtype=np.int64), tuple(rows))
+        rows += [
+            Row(
+                PACE,
+                decided.total(space.decode[c], ((counts[s] - own) * len(counts)).astype(np.float64))
+                * scale,
+                room * scale,
+            )
+            for s, room in maybe_slower(space, c)
+        ]
+    return Problem(
+        objective[0],
+        float(constant[0]),
+        legal,
+        np.ones(legal.shape[0], dtype=np.int64),
+        tuple(rows),
+    )

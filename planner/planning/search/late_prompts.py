@@ -72,8 +72,12 @@ class FirstToken:
 
     def sums(self, counts: Int) -> tuple[float, float]:
         """(a prompt's way through [s], the share of time that prompts take)."""
-        prompt, both, alone = (float((one * counts).sum()) + constant for one, constant in zip(
-            (self.prompt, self.both, self.alone), self.constants, strict=True))
+        prompt, both, alone = (
+            float((one * counts).sum()) + constant
+            for one, constant in zip(
+                (self.prompt, self.both, self.alone), self.constants, strict=True
+            )
+        )
         return prompt, 1.0 - alone / both
 
     def kept(self, counts: Int) -> bool:
@@ -85,8 +89,13 @@ class FirstToken:
         most = self.limit / self.wait(low) / (1 + TOLERANCE)
         out = [Row("ttft", self.prompt, most - self.constants[0])]
         if high < 1.0:
-            out.append(self._row(problem, (1 - high) * self.both - self.alone,
-                                 (1 - high) * self.constants[1] - self.constants[2]))
+            out.append(
+                self._row(
+                    problem,
+                    (1 - high) * self.both - self.alone,
+                    (1 - high) * self.constants[1] - self.constants[2],
+                )
+            )
         return tuple(out)
 
     def tangent(self, problem: Problem, at: float, box: Box) -> Row:
@@ -103,8 +112,10 @@ class FirstToken:
             beside = slope * box.most_both * box.most_prompt
         prompt, both, alone = self.constants
         return self._row(
-            problem, (1 - steep + even[1]) * self.both - self.alone + even[0] * self.prompt,
-            (1 - steep + even[1]) * both - alone + even[0] * prompt - beside)
+            problem,
+            (1 - steep + even[1]) * self.both - self.alone + even[0] * self.prompt,
+            (1 - steep + even[1]) * both - alone + even[0] * prompt - beside,
+        )
 
     def _row(self, problem: Problem, use: Array, beside: float) -> Row:
         """``use`` and what is ``beside`` it are at most 0; shifted so that no option gives anything
@@ -114,8 +125,13 @@ class FirstToken:
         return Row("ttft", np.where(problem.legal, use - least, 0.0), room)
 
 
-def solve_late(problem: Problem, token: FirstToken, free: Solution, gap: float, cutoff: float,
-               ) -> Solution:
+def solve_late(
+    problem: Problem,
+    token: FirstToken,
+    free: Solution,
+    gap: float,
+    cutoff: float,
+) -> Solution:
     """The optimum within the limit on TTFT, where that of ``problem`` alone, ``free``, is not."""
     return _Late(problem, token, free, gap, cutoff).solution()
 
@@ -123,8 +139,9 @@ def solve_late(problem: Problem, token: FirstToken, free: Solution, gap: float, 
 class _Late:
     """The search: the best found, what is below it at the most, and problems that are open."""
 
-    def __init__(self, problem: Problem, token: FirstToken, free: Solution, gap: float,
-                 cutoff: float) -> None:
+    def __init__(
+        self, problem: Problem, token: FirstToken, free: Solution, gap: float, cutoff: float
+    ) -> None:
         self.problem, self.token, self.free, self.gap = problem, token, free, gap
         self.cutoff = self.least = cutoff
         self.best: Solution | None = None
@@ -135,8 +152,17 @@ class _Late:
     def solution(self) -> Solution:
         """The answer."""
         token = self.token
-        self._under((Row("ttft", token.prompt, token.limit / token.wait(1.0) / (1 + TOLERANCE)
-                         - token.constants[0]),), 0.0, 1.0)
+        self._under(
+            (
+                Row(
+                    "ttft",
+                    token.prompt,
+                    token.limit / token.wait(1.0) / (1 + TOLERANCE) - token.constants[0],
+                ),
+            ),
+            0.0,
+            1.0,
+        )
         self._start()
         self._add(0.0, 1.0, self.free)
         while self.open and self.solves < MOST_SOLVES:
@@ -186,8 +212,9 @@ class _Late:
 
     def _solve(self, rows: tuple[Row, ...]) -> Solution:
         self.solves += 1
-        return solve(replace(self.problem, rows=(*self.problem.rows, *rows)), gap=self.gap,
-                     cutoff=self.least)
+        return solve(
+            replace(self.problem, rows=(*self.problem.rows, *rows)), gap=self.gap, cutoff=self.least
+        )
 
     def _keep(self, found: Solution) -> None:
         if self.best is None or found.value < self.best.value:
@@ -225,8 +252,9 @@ class _Late:
         if np.isfinite(self.least) and token.paced and not is_minimax(problem):
             ratio = self._both(self.free) / self.free.value
             low, high = max(low, self.free.bound * ratio), min(high, self.least * ratio)
-        return Box(least(token.prompt, 1.0) + token.constants[0], token.limit, low,
-                   high * (1 + TOLERANCE))
+        return Box(
+            least(token.prompt, 1.0) + token.constants[0], token.limit, low, high * (1 + TOLERANCE)
+        )
 
     def _both(self, solution: Solution) -> float:
         return float((self.token.both * solution.counts).sum()) + self.token.constants[1]
@@ -235,11 +263,18 @@ class _Late:
         left = min([self.left, *(one[0] for one in self.open)])
         if self.best is not None:
             bound = min(left, self.best.value)
-            status = STOPPED if self.open and left < self.least and self.solves >= MOST_SOLVES \
+            status = (
+                STOPPED
+                if self.open and left < self.least and self.solves >= MOST_SOLVES
                 else self.best.status
+            )
             value = self.best.value
-            return replace(self.best, status=status, bound=bound,
-                           gap=(value - bound) / abs(value) if value else 0.0)
+            return replace(
+                self.best,
+                status=status,
+                bound=bound,
+                gap=(value - bound) / abs(value) if value else 0.0,
+            )
         if left < self.cutoff:
             return replace(self.free, status=UNPROVED, value=np.inf, bound=left)
         status = BEATEN if np.isfinite(self.cutoff) else INFEASIBLE

@@ -65,8 +65,11 @@ def four_bit(spaces: Sequence[Space], *, allowed: float | None) -> FourBit:
     placed = [one for one in placed_in(tuple(spaces), allowed) if is_four_bit(one.wanted.scheme)]
     names = {name for space in spaces for name in uniform_names(space.model) if is_four_bit(name)}
     if not placed:
-        why = "not within the limits of time and memory" if names \
+        why = (
+            "not within the limits of time and memory"
+            if names
             else "no 4-bit format is served here"
+        )
         return FourBit(None, None, why)
     least = min(one.score for one in placed)
     near = [one for one in placed if one.score <= least * (1 + NEAR)]
@@ -79,15 +82,23 @@ def four_bit(spaces: Sequence[Space], *, allowed: float | None) -> FourBit:
     return FourBit(uniform, None if mix is None else rival_of("mix with 4-bit", "formats", mix))
 
 
-def _mix(spaces: Sequence[Space], placed: Sequence[PlacedUniform], uniform: Found, loss: float,
-         ) -> Found | None:
+def _mix(
+    spaces: Sequence[Space],
+    placed: Sequence[PlacedUniform],
+    uniform: Found,
+    loss: float,
+) -> Found | None:
     """The best plan of few formats that loses at most ``loss``, by GAIN better than ``uniform``:
     begun on the best candidate that a uniform plan has in each space."""
     best, found = uniform.value * (1 - GAIN), None
     for space in spaces:
-        mine = [one for one in placed if one.space.model.choices == space.model.choices
-                and one.space.model.question.kv == space.model.question.kv
-                and one.space.model.question.engine == space.model.question.engine]
+        mine = [
+            one
+            for one in placed
+            if one.space.model.choices == space.model.choices
+            and one.space.model.question.kv == space.model.question.kv
+            and one.space.model.question.engine == space.model.question.engine
+        ]
         if not mine:
             continue
         start = min(mine, key=lambda one: one.score)
@@ -103,8 +114,9 @@ def _mix(spaces: Sequence[Space], placed: Sequence[PlacedUniform], uniform: Foun
                 break
             found, best = given(moved), moved.score
             here, c = moved.space, moved.candidate
-    if found is None or not any(is_four_bit(name) for name in changed_schemes(
-            found.space.model, found.segments)):
+    if found is None or not any(
+        is_four_bit(name) for name in changed_schemes(found.space.model, found.segments)
+    ):
         return None
     return found
 
@@ -118,8 +130,10 @@ def _milder(uniform: PlacedUniform, loss: float) -> Found | None:
     scale = float(score_scale(space)[c])
     most = uniform.score * (1 + SLOWER) / scale
     limit = question.tpot_seconds
-    least = _limited(asked(space, objective="quality", tpot_seconds=most if limit is None
-                                   else min(most, limit)), loss)
+    least = _limited(
+        asked(space, objective="quality", tpot_seconds=most if limit is None else min(most, limit)),
+        loss,
+    )
     solved = best_on(least, c, MOST, loss * MILDER)
     if solved is None:
         return None

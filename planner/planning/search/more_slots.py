@@ -21,12 +21,16 @@ def more_slots(wanted: Sequence[tuple[Space, Pairs]]) -> list[Space]:
     found: dict[int, Space] = {}
     for group in groups_of([space.model.question for space, _ in wanted]):
         places = [place for place, _ in group]
-        ways = [UntimedWay(space.model, space.tables, space.stages, pairs)
-                for space, pairs in (wanted[place] for place in places)]
+        ways = [
+            UntimedWay(space.model, space.tables, space.stages, pairs)
+            for space, pairs in (wanted[place] for place in places)
+        ]
         alike = all(way.tables.layouts == ways[0].tables.layouts for way in ways)
         if len(ways) == 1 or not alike or sum(len(way.pairs) for way in ways) > AT_ONCE:
-            found |= {place: build_space(way.model, way.tables, way.stages, way.pairs)
-                      for place, way in zip(places, ways, strict=True)}
+            found |= {
+                place: build_space(way.model, way.tables, way.stages, way.pairs)
+                for place, way in zip(places, ways, strict=True)
+            }
             continue
         whole = build_model(whole_question(group), load_prior())
         found |= zip(places, timed_together(whole, ways), strict=True)

@@ -31,8 +31,10 @@ def step_weights(space: Space, *, bound: bool) -> tuple[Array, Array]:
     hop = np.where(pp > 1, space.hop_step, 0.0)
     if not bound or not (question.untie or question.profile is not None):
         own = space.pacing
-        return (np.asarray(counts[at, own] * pp[:, None], dtype=np.float64),
-                pp * space.released_stages[every, own] + hop)
+        return (
+            np.asarray(counts[at, own] * pp[:, None], dtype=np.float64),
+            pp * space.released_stages[every, own] + hop,
+        )
     stages = np.zeros((len(space), counts.shape[1]))
     if question.untie:
         stages[np.arange(counts.shape[1]) < pp[:, None]] = 1.0
@@ -49,8 +51,9 @@ def other_stages(space: Space, c: int) -> list[tuple[int, float]]:
     stages = len(space.stages[space.pts.layout[c]].fixed)
     released = space.released_stages
     own = int(space.pacing[c])
-    return [(s, float(released[c, own] - released[c, s]) * stages)
-            for s in range(stages) if s != own]
+    return [
+        (s, float(released[c, own] - released[c, s]) * stages) for s in range(stages) if s != own
+    ]
 
 
 def maybe_slower(space: Space, c: int) -> list[tuple[int, float]]:

@@ -46,10 +46,14 @@ class Posed:
         layers = space.stages[space.pts.layout[self.c]].counts
         stages = []
         for stage, here in enumerate(layers):
-            seconds = part_sum(self.parts, space.decode[self.c], stage=stage) if self.parts \
+            seconds = (
+                part_sum(self.parts, space.decode[self.c], stage=stage)
+                if self.parts
                 else decided.total(space.decode[self.c], here.astype(np.float64))
-            stages.append(float((seconds * counts).sum())
-                          + float(space.released_stages[self.c, stage]))
+            )
+            stages.append(
+                float((seconds * counts).sum()) + float(space.released_stages[self.c, stage])
+            )
         if len(stages) == 1:
             return stages[0]
         return len(stages) * max(stages) + float(space.hop_step[self.c])
@@ -59,8 +63,7 @@ class Posed:
         if not self.parts:
             return [decision]
         kernels = self.space.model.decided.kernels
-        return sorted({p.decision for p in self.parts
-                       if kernels[p.kernel].decision == decision})
+        return sorted({p.decision for p in self.parts if kernels[p.kernel].decision == decision})
 
     def segments(self, solution: Solution) -> tuple[Segment, ...]:
         """The layers and choices of a solution that was found."""

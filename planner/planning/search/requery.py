@@ -44,8 +44,11 @@ class Optimum:
     bound: float
 
 
-def best_in(space: Space, known: Array | None = None, start: int | None = None,
-            ) -> tuple[Optimum | None, Array]:
+def best_in(
+    space: Space,
+    known: Array | None = None,
+    start: int | None = None,
+) -> tuple[Optimum | None, Array]:
     """The best candidate of ``space`` or None, and lower bounds of the objective [C].
 
     ``known`` [C] are lower bounds that hold already (inf: not to be tried), such as those of the
@@ -63,13 +66,15 @@ def best_in(space: Space, known: Array | None = None, start: int | None = None,
         done[start] = True
     while True:
         cap = np.inf if best is None else best.value * (1 - GAP)
-        order = sorted(np.nonzero((lower < cap) & ~done)[0].tolist(),
-                       key=lambda c: (float(f"{lower[c]:.9e}"), ranks[c], c))
+        order = sorted(
+            np.nonzero((lower < cap) & ~done)[0].tolist(),
+            key=lambda c: (float(f"{lower[c]:.9e}"), ranks[c], c),
+        )
         if not order:
             return best, lower
         if not bounded[order[0]]:
             fresh = [c for c in order if not bounded[c]]
-            some = np.array(fresh[:max(AT_ONCE, int(np.isneginf(lower[fresh]).sum()))])
+            some = np.array(fresh[: max(AT_ONCE, int(np.isneginf(lower[fresh]).sum()))])
             lower[some] = np.maximum(lower[some], bounds(space.take(some)))
             bounded[some] = True
             continue

@@ -76,12 +76,19 @@ def rivals(spaces: Sequence[Space], best: Found, *, allowed: float | None) -> tu
         allowed: the most that the losses of units may sum to; None: any.
     """
     placed = _placed(spaces, allowed)
-    out = [rival_of(uniform_name(one), "released" if one.wanted.scheme == RELEASED else "uniform",
-                  given(one)) for one in placed.values()]
+    out = [
+        rival_of(
+            uniform_name(one),
+            "released" if one.wanted.scheme == RELEASED else "uniform",
+            given(one),
+        )
+        for one in placed.values()
+    ]
     out += _defaults(spaces, placed)
     known = [*(one.found for one in out), best]
-    for found in few_formats([asked(space, loss_scheme=None, loss_limit=allowed)
-                              for space in spaces], known, best):
+    for found in few_formats(
+        [asked(space, loss_scheme=None, loss_limit=allowed) for space in spaces], known, best
+    ):
         out.append(rival_of(counted_formats(len(_schemes(found))), "formats", found))
     out.append(rival_of("optimum", "optimum", best))
     return tuple(out)
@@ -94,15 +101,22 @@ def counted_formats(count: int) -> str:
 
 def loss_of(model: CostModel, segments: Iterable[Segment]) -> float:
     """The losses of an assignment's units, summed."""
-    return fsum(float(model.layer_loss[s.unit, s.choice]) * s.count
-                for s in segments if s.choice >= 0)
+    return fsum(
+        float(model.layer_loss[s.unit, s.choice]) * s.count for s in segments if s.choice >= 0
+    )
 
 
 def rival_of(name: str, kind: str, found: Found) -> Rival:
     """A plan with what is told of it."""
     model = found.space.model
-    return Rival(name, kind, found, len(changed_schemes(model, found.segments)),
-                 _schemes(found), _caches(found))
+    return Rival(
+        name,
+        kind,
+        found,
+        len(changed_schemes(model, found.segments)),
+        _schemes(found),
+        _caches(found),
+    )
 
 
 def _schemes(found: Found) -> tuple[str, ...]:
@@ -113,8 +127,9 @@ def _schemes(found: Found) -> tuple[str, ...]:
     for s in found.segments:
         unit = model.units[s.unit]
         if s.choice >= 0 and unit.role == "module" and unit.kind in PLANNED_KINDS:
-            held[s.choice] = held.get(s.choice, 0) \
-                + int(shard[layout, unit.row, s.choice]) * s.count
+            held[s.choice] = (
+                held.get(s.choice, 0) + int(shard[layout, unit.row, s.choice]) * s.count
+            )
     return tuple(model.choices[c] for c in sorted(held, key=lambda c: (-held[c], c)))
 
 
@@ -135,29 +150,48 @@ def _placed(spaces: Sequence[Space], allowed: float | None) -> dict[tuple[str, s
     for one in placed_in(tuple(spaces), allowed):
         pair = one.wanted.scheme, one.wanted.kv
         if _within(one.space.model, pair, allowed) and (
-                pair not in found or one.score < found[pair].score * (1 - TOLERANCE)):
+            pair not in found or one.score < found[pair].score * (1 - TOLERANCE)
+        ):
             found[pair] = one
     order, caches = [RELEASED, *scheme_ids()], kv_layout_ids()
-    return dict(sorted(found.items(), key=lambda item: (
-        order.index(item[0][0]) if item[0][0] in order else len(order), item[0][0],
-        caches.index(item[0][1]))))
+    return dict(
+        sorted(
+            found.items(),
+            key=lambda item: (
+                order.index(item[0][0]) if item[0][0] in order else len(order),
+                item[0][0],
+                caches.index(item[0][1]),
+            ),
+        )
+    )
 
 
 @by_identity(1)
 def placed_in(spaces: tuple[Space, ...], allowed: float | None) -> tuple[PlacedUniform, ...]:
     """Uniform assignments on the best candidate of each space: those whose loss is ``allowed``, and
     all of 4 bits, which are asked for beside them."""
-    return placed_uniforms([(space, [
-        UniformQuery(*pair, limits=True) for pair in _pairs(space.model)
-        if _within(space.model, pair, allowed) or is_four_bit(pair[0])]) for space in spaces])
+    return placed_uniforms(
+        [
+            (
+                space,
+                [
+                    UniformQuery(*pair, limits=True)
+                    for pair in _pairs(space.model)
+                    if _within(space.model, pair, allowed) or is_four_bit(pair[0])
+                ],
+            )
+            for space in spaces
+        ]
+    )
 
 
 def is_mixture(rival: Rival) -> bool:
     """Whether a rival is a mixture of the engine's own, with any cache, or its default that is."""
     question = rival.found.space.model.question
     if rival.kind == "default":
-        default = engine_default(question.engine, question.device, question.spec,
-                                 (question.spec.quantization,))
+        default = engine_default(
+            question.engine, question.device, question.spec, (question.spec.quantization,)
+        )
         return default is not None and default.scheme in engine_mixes()
     return rival.name.partition(", KV ")[0] in engine_mixes()
 
@@ -167,8 +201,9 @@ def is_four_bit(name: str) -> bool:
     mix = engine_mixes().get(name)
     taken = MIXES.get(name, (name,)) if mix is None else (scheme_of_type(mix.base),)
     weights = [SCHEMES[scheme].weight for scheme in taken if scheme in SCHEMES]
-    return name != RELEASED and any(w.element in FOUR_BIT and bits_per_element(w) >= LEAST_BITS
-                                    for w in weights)
+    return name != RELEASED and any(
+        w.element in FOUR_BIT and bits_per_element(w) >= LEAST_BITS for w in weights
+    )
 
 
 def _within(model: CostModel, pair: tuple[str, str], allowed: float | None) -> bool:
@@ -189,14 +224,14 @@ def uniform_names(model: CostModel) -> list[str]:
     """Uniform assignments but that as released, and the engine's own mixtures."""
     question = model.question
     stored = stored_schemes(model)
-    return [*(s for s in question.schemes if (s,) != stored),
-            *usable_mixes(question)]
+    return [*(s for s in question.schemes if (s,) != stored), *usable_mixes(question)]
 
 
 def stored_schemes(model: CostModel) -> tuple[str, ...]:
     """What the linears are stored in, or what stands for it, in catalogue order."""
-    stored = {stands_for(model.question, m.released_as) for m in model.planned
-              if m.kind in PLANNED_KINDS}
+    stored = {
+        stands_for(model.question, m.released_as) for m in model.planned if m.kind in PLANNED_KINDS
+    }
     return tuple(in_catalogue_order(stored))
 
 
@@ -224,13 +259,17 @@ def _defaults(spaces: Sequence[Space], placed: dict[tuple[str, str], PlacedUnifo
         name = f"{question.engine} default"
         if question.engine == ANY_ENGINE or name in out:
             continue
-        stored = tuple(in_catalogue_order({
-            m.released_as for m in model.planned if m.kind in PLANNED_KINDS}))
+        stored = tuple(
+            in_catalogue_order({m.released_as for m in model.planned if m.kind in PLANNED_KINDS})
+        )
         default = engine_default(question.engine, question.device, question.spec, stored)
         if default is None:
             continue
-        scheme = RELEASED if default.scheme == DEFAULT_RELEASED or (default.scheme,) == stored \
+        scheme = (
+            RELEASED
+            if default.scheme == DEFAULT_RELEASED or (default.scheme,) == stored
             else default.scheme
+        )
         one = placed.get((scheme, default.kv))
         if one is not None and one.space.model.question.engine == question.engine:
             out[name] = rival_of(name, "default", given(one))
@@ -241,8 +280,14 @@ def told_schemes(rival: Rival) -> tuple[str, ...]:
     """Schemes of the linears, most bytes first, then those of an embedding or a head that is not
     left in what it is released in: llama.cpp decides both."""
     model = rival.found.space.model
-    units = [(model.units[s.unit], model.choices[s.choice]) for s in rival.found.segments
-             if s.choice >= 0 and model.units[s.unit].role == "module"]
-    others = [scheme for unit, scheme in units
-              if unit.kind not in PLANNED_KINDS and scheme != released_in(model, unit)]
+    units = [
+        (model.units[s.unit], model.choices[s.choice])
+        for s in rival.found.segments
+        if s.choice >= 0 and model.units[s.unit].role == "module"
+    ]
+    others = [
+        scheme
+        for unit, scheme in units
+        if unit.kind not in PLANNED_KINDS and scheme != released_in(model, unit)
+    ]
     return tuple(dict.fromkeys((*rival.schemes, *others)))

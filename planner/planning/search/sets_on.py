@@ -43,9 +43,13 @@ is looked at by itself."""
 
 def changed_schemes(model: CostModel, segments: Sequence[Segment]) -> frozenset[str]:
     """The schemes of modules that are not what these are released in."""
-    return frozenset(model.choices[s.choice] for s in segments
-                     if s.choice >= 0 and model.units[s.unit].role == "module"
-                     and model.choices[s.choice] != released_in(model, model.units[s.unit]))
+    return frozenset(
+        model.choices[s.choice]
+        for s in segments
+        if s.choice >= 0
+        and model.units[s.unit].role == "module"
+        and model.choices[s.choice] != released_in(model, model.units[s.unit])
+    )
 
 
 def released_in(model: CostModel, unit: DecisionUnit) -> str:
@@ -65,11 +69,16 @@ def best_on(space: Space, c: int, most: int, cutoff: float) -> tuple[Posed, Solu
     return None if solution is None else (one, solution)
 
 
-def best_within(one: Posed, sets: SetBounds, cutoff: float, gap: float | None = None,
-                ) -> tuple[Solution | None, float]:
+def best_within(
+    one: Posed,
+    sets: SetBounds,
+    cutoff: float,
+    gap: float | None = None,
+) -> tuple[Solution | None, float]:
     """(the best assignment of a candidate within one of ``sets`` that is below ``cutoff``, a lower
     bound of all others); ``sets`` have their bounds. Where many may hold it any number of formats
     is tried first: that is one problem."""
+
     def solve(problem: Problem, cutoff: float) -> Solution:
         return solve_posed(replace(one, problem=problem), cutoff=cutoff, gap=gap)
 
@@ -80,10 +89,14 @@ def best_within(one: Posed, sets: SetBounds, cutoff: float, gap: float | None = 
         if not free.found or len(formats.used(free.counts)) <= max(map(len, sets)):
             return free if free.found else None, proved(free, cutoff)
         names = tuple(below)
-        line = _own_bounds(relaxation(one.space.take(np.array([one.c]))), formats_of(
-            one.space.model), names, np.zeros(len(names), np.int64), np.arange(len(names)))
-        sets = sets | dict(zip(names, np.maximum(line, list(below.values())).tolist(),
-                               strict=True))
+        line = _own_bounds(
+            relaxation(one.space.take(np.array([one.c]))),
+            formats_of(one.space.model),
+            names,
+            np.zeros(len(names), np.int64),
+            np.arange(len(names)),
+        )
+        sets = sets | dict(zip(names, np.maximum(line, list(below.values())).tolist(), strict=True))
         below = {name: sets[name] for name in names if sets[name] < cutoff}
     found, lower = best_of_sets(one.problem, formats, below, solve, cutoff)
     return found, min([lower, *(bound for bound in sets.values() if bound >= cutoff)])
@@ -107,8 +120,9 @@ def _own_bounds(relaxed: Relaxation, formats: FormatTable, sets: Sets, c: Int, s
     if not len(c):
         return np.empty(0)
     masks = np.array([formats.within(one) for one in sets])
-    return lower_bounds(objective[c], constant[c], legal[c] & masks[s],
-                        [(use[c], limit[c]) for use, limit in rows])
+    return lower_bounds(
+        objective[c], constant[c], legal[c] & masks[s], [(use[c], limit[c]) for use, limit in rows]
+    )
 
 
 def formats_of(model: CostModel) -> FormatTable:

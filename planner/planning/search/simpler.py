@@ -31,8 +31,12 @@ def simpler(one: Posed, formats: FormatTable, counts: Int, most: float) -> Int:
         improved = False
         for moved in pieces.moves(best):
             fewer = pieces.count(moved)
-            if fewer < least and objective_of(one.problem, moved) <= most \
-                    and violation(one.problem, moved) is None and keeps(one, moved):
+            if (
+                fewer < least
+                and objective_of(one.problem, moved) <= most
+                and violation(one.problem, moved) is None
+                and keeps(one, moved)
+            ):
                 best, least, improved = moved, fewer, True
                 break
     return best
@@ -47,8 +51,9 @@ class _Pieces:
         self.legal, self.changed = one.problem.legal, formats.changed
         self.used = [-1, *formats.used(counts)]
         self.schemes = len(model.choices)
-        self.name = np.where(formats.scheme >= 0, formats.scheme,
-                             self.schemes + np.arange(counts.shape[1]))
+        self.name = np.where(
+            formats.scheme >= 0, formats.scheme, self.schemes + np.arange(counts.shape[1])
+        )
         self.kinds: dict[tuple[str, ...], list[int]] = {}
         for d, decision in enumerate(model.decided.decisions):
             self.kinds.setdefault(tuple(model.units[u].kind for u in decision.units), []).append(d)
@@ -56,18 +61,22 @@ class _Pieces:
 
     def _main(self, one: Posed, formats: FormatTable, counts: Int) -> int:
         """The scheme of most bytes of weights, the first of equals; -1 where there is none."""
-        used = sum((row.coefficients for row in one.problem.rows if row.name == "memory"),
-                   np.zeros(counts.shape))
+        used = sum(
+            (row.coefficients for row in one.problem.rows if row.name == "memory"),
+            np.zeros(counts.shape),
+        )
         names: list[int] = sorted(set(formats.scheme[counts > 0].tolist()) - {-1})
-        return max(names, default=-1, key=lambda s: (
-            float((used * counts)[formats.scheme == s].sum()), -s))
+        return max(
+            names, default=-1, key=lambda s: (float((used * counts)[formats.scheme == s].sum()), -s)
+        )
 
     def count(self, counts: Int) -> int:
         """Schemes of kinds, and kinds of modules that are not in the main one."""
         picks = counts.argmax(axis=1)
         own = [{int(self.name[d, picks[d]]) for d in kind} for kind in self.kinds.values()]
         return sum(map(len, own)) + sum(
-            some != {self.main} for some in own if max(some) < self.schemes)
+            some != {self.main} for some in own if max(some) < self.schemes
+        )
 
     def moves(self, counts: Int) -> Iterator[Int]:
         """Whole kinds, then single decisions, in each of what any of the kind is in or released
@@ -78,8 +87,9 @@ class _Pieces:
             for name in sorted(set(weights.tolist())):
                 moved = counts.copy()
                 for d in some:
-                    able = self.legal[d] & (self.name[d] == name) \
-                        & np.isin(self.changed[d], self.used)
+                    able = (
+                        self.legal[d] & (self.name[d] == name) & np.isin(self.changed[d], self.used)
+                    )
                     if able.any():
                         moved[d] = 0
                         moved[d, int(able.argmax())] = 1

@@ -47,8 +47,9 @@ class SlotPool:
 
     def least_open(self) -> float:
         """A lower bound of all slots that were not looked at one by one."""
-        return min((float(least_of(space, lower).min()) for space, lower in self.open),
-                   default=np.inf)
+        return min(
+            (float(least_of(space, lower).min()) for space, lower in self.open), default=np.inf
+        )
 
     def _begin(self, space: Space, most: float) -> None:
         """Bounds without limits for what they say to be no better than ``most``, else with all."""
@@ -67,8 +68,9 @@ class SlotPool:
     def _keep(self, space: Space, lower: Array) -> None:
         """Candidates under their bounds ``lower`` [C], single slots apart."""
         alone = space.upper == space.slots
-        self.single += [(float(lower[c]), space, c)
-                        for c in np.flatnonzero(alone & np.isfinite(lower)).tolist()]
+        self.single += [
+            (float(lower[c]), space, c) for c in np.flatnonzero(alone & np.isfinite(lower)).tolist()
+        ]
         rest = np.where(alone, np.inf, lower)
         if np.isfinite(rest).any():
             self.open.append((space, rest))
@@ -87,25 +89,39 @@ class SlotPool:
             self._put_aside(space, lower, most, [*spans, *runs])
             spans, runs = _few_one_by_one(spans, runs)
             if runs:
-                one_by_one.append((space, [
-                    (layout, slot) for (layout, start), last in sorted(runs.items())
-                    for slot in range(start, last + 1)]))
+                one_by_one.append(
+                    (
+                        space,
+                        [
+                            (layout, slot)
+                            for (layout, start), last in sorted(runs.items())
+                            for slot in range(start, last + 1)
+                        ],
+                    )
+                )
             if spans:
                 self._add(finer(space, spans))
         for run in more_slots(one_by_one):
             self._add(run)
         return cuts
 
-    def _put_aside(self, space: Space, lower: Array, most: float,
-                   starts: Sequence[tuple[int, int]]) -> None:
+    def _put_aside(
+        self, space: Space, lower: Array, most: float, starts: Sequence[tuple[int, int]]
+    ) -> None:
         """Keep what was not cut: intervals that are no better than ``most``, and of the others the
         slots before the first of ``starts`` (layout, slot)."""
         taken = least_of(space, lower) < most
         upper = space.upper.copy()
         for c in np.flatnonzero(taken).tolist():
             low, high = int(space.slots[c]), int(space.upper[c])
-            upper[c] = min(start for layout, start in starts
-                           if layout == space.pts.layout[c] and low <= start <= high) - 1
+            upper[c] = (
+                min(
+                    start
+                    for layout, start in starts
+                    if layout == space.pts.layout[c] and low <= start <= high
+                )
+                - 1
+            )
         left = np.flatnonzero((upper >= space.slots) & np.isfinite(lower))
         if len(left):
             rest = space.take(left)

@@ -34,25 +34,32 @@ def whole_space(model: CostModel, *, slots: Slots = "grid") -> Space | None:
     return replace(_timed(model, tables, stages, tuple(pairs)), model=model) if pairs else None
 
 
-def _timed_of(model: CostModel, tables: LayoutTables, stages: StageTable,
-              pairs: tuple[tuple[int, int], ...]) -> tuple[object, ...]:
+def _timed_of(
+    model: CostModel, tables: LayoutTables, stages: StageTable, pairs: tuple[tuple[int, int], ...]
+) -> tuple[object, ...]:
     """What of a question its times depend on: not its limits, nor its objective."""
     work = model.question.workload
-    return (model.known_tables, tables, stages, frozenset(enumerate(pairs)),
-            model.question.hold_steps,
-            *(getattr(work, field.name) for field in fields(work)))
+    return (
+        model.known_tables,
+        tables,
+        stages,
+        frozenset(enumerate(pairs)),
+        model.question.hold_steps,
+        *(getattr(work, field.name) for field in fields(work)),
+    )
 
 
 def _size(space: Space) -> float:
-    """For how many spaces one counts; the mechanisms of its units take about as much as its times.
-    """
+    """For how many spaces one counts; the mechanisms of its units take about as much as its
+    times."""
     size = 2 * (space.decode.nbytes + space.alone.nbytes + space.prefill.nbytes)
     return max(1.0, size / SMALL_BYTES)
 
 
 @by_identity(SPACES, of=_timed_of, weigh=_size)
-def _timed(model: CostModel, tables: LayoutTables, stages: StageTable,
-           pairs: tuple[tuple[int, int], ...]) -> Space:
+def _timed(
+    model: CostModel, tables: LayoutTables, stages: StageTable, pairs: tuple[tuple[int, int], ...]
+) -> Space:
     """The space of the first question of its kind: one with other limits takes the same times."""
     return build_space(model, tables, stages, pairs)
 

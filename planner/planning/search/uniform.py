@@ -97,8 +97,9 @@ def uniform_choice(model: CostModel, scheme: str, kv: str) -> Int | None:
 
 def uniform_loss(model: CostModel, choice: Int) -> float:
     """Relative loss of a choice for every unit."""
-    return float(fsum(model.layer_loss[i, c] * model.units[i].count
-                     for i, c in enumerate(choice) if c >= 0))
+    return float(
+        fsum(model.layer_loss[i, c] * model.units[i].count for i, c in enumerate(choice) if c >= 0)
+    )
 
 
 def best_uniforms(space: Space, wanted: Sequence[UniformQuery]) -> tuple[Uniform, ...]:
@@ -106,17 +107,22 @@ def best_uniforms(space: Space, wanted: Sequence[UniformQuery]) -> tuple[Uniform
     return best_uniforms_in([(space, wanted)])
 
 
-def best_uniforms_in(wanted: Sequence[tuple[Space, Sequence[UniformQuery]]],
-                     ) -> tuple[Uniform, ...]:
+def best_uniforms_in(
+    wanted: Sequence[tuple[Space, Sequence[UniformQuery]]],
+) -> tuple[Uniform, ...]:
     """The best candidate of each assignment that is wanted in each space, priced, in order. All are
     refined between the slots of the spaces together."""
-    return tuple(draft.uniform if (at := draft.placed) is None else replace(
-        draft.uniform, priced=price(at.space, at.candidate, at.segments))
-        for draft in _drafts(wanted))
+    return tuple(
+        draft.uniform
+        if (at := draft.placed) is None
+        else replace(draft.uniform, priced=price(at.space, at.candidate, at.segments))
+        for draft in _drafts(wanted)
+    )
 
 
-def placed_uniforms(wanted: Sequence[tuple[Space, Sequence[UniformQuery]]],
-                    ) -> tuple[PlacedUniform, ...]:
+def placed_uniforms(
+    wanted: Sequence[tuple[Space, Sequence[UniformQuery]]],
+) -> tuple[PlacedUniform, ...]:
     """Of what is wanted in each space that which fits within the limits, each on its best
     candidate."""
     return tuple(at for draft in _drafts(wanted) if (at := draft.placed) is not None)
@@ -171,8 +177,7 @@ def _coarse(space: Space, wanted: UniformQuery, columns: Columns) -> _Draft:
     model = space.model
     choice = uniform_choice(model, wanted.scheme, wanted.kv)
     if choice is None:
-        none = Uniform(wanted.scheme, wanted.kv, float("nan"), "not possible for every unit",
-                       None)
+        none = Uniform(wanted.scheme, wanted.kv, float("nan"), "not possible for every unit", None)
         return _Draft(wanted, none, None, None, -1, np.inf, ())
     return _coarse_of(space, wanted, choice, columns)
 
@@ -185,15 +190,24 @@ def _coarse_of(space: Space, wanted: UniformQuery, choice: Int, columns: Columns
         none = Uniform(wanted.scheme, wanted.kv, loss, _why(space, choice), None)
         return _Draft(wanted, none, choice, None, -1, np.inf, ())
     best = _pick(space, scores, range(len(scores)))
-    return _Draft(wanted, Uniform(wanted.scheme, wanted.kv, loss, "", None), choice, space, best,
-                  float(scores[best]), _between(space, best))
+    return _Draft(
+        wanted,
+        Uniform(wanted.scheme, wanted.kv, loss, "", None),
+        choice,
+        space,
+        best,
+        float(scores[best]),
+        _between(space, best),
+    )
 
 
 def _refined(spaces: Sequence[Space], drafts: list[list[_Draft]]) -> list[list[_Draft]]:
     """Each draft of each space on slots beside its own, ROUNDS times nearer."""
     for _ in range(0 if not spaces or spaces[0].model.question.batch is not None else ROUNDS):
-        open_ = [(i, sorted({pair for draft in mine for pair in draft.open}))
-                 for i, mine in enumerate(drafts)]
+        open_ = [
+            (i, sorted({pair for draft in mine for pair in draft.open}))
+            for i, mine in enumerate(drafts)
+        ]
         open_ = [(i, pairs) for i, pairs in open_ if pairs]
         if not open_:
             break
@@ -201,13 +215,14 @@ def _refined(spaces: Sequence[Space], drafts: list[list[_Draft]]) -> list[list[_
         for (i, pairs), space in zip(open_, finer, strict=True):
             place = {pair: c for c, pair in enumerate(pairs)}
             columns: Columns = {}
-            drafts[i] = [_on(space, place, d, columns) if d.open and d.choice is not None else d
-                         for d in drafts[i]]
+            drafts[i] = [
+                _on(space, place, d, columns) if d.open and d.choice is not None else d
+                for d in drafts[i]
+            ]
     return drafts
 
 
-def _on(finer: Space, place: dict[tuple[int, int], int], draft: _Draft,
-        columns: Columns) -> _Draft:
+def _on(finer: Space, place: dict[tuple[int, int], int], draft: _Draft, columns: Columns) -> _Draft:
     """The draft on those candidates of ``finer`` that are open to it."""
     assert draft.choice is not None
     some = finer.take(np.array([place[pair] for pair in draft.open], dtype=np.int64))
@@ -215,8 +230,9 @@ def _on(finer: Space, place: dict[tuple[int, int], int], draft: _Draft,
     if scores.min() >= draft.score:
         return replace(draft, open=())
     best = _pick(some, scores, range(len(scores)))
-    return replace(draft, space=some, candidate=best, score=float(scores[best]),
-                   open=_between(some, best))
+    return replace(
+        draft, space=some, candidate=best, score=float(scores[best]), open=_between(some, best)
+    )
 
 
 def _between(space: Space, c: int) -> tuple[tuple[int, int], ...]:
@@ -225,15 +241,24 @@ def _between(space: Space, c: int) -> tuple[tuple[int, int], ...]:
     tried = np.sort(space.slots[space.pts.layout == layout])
     at = int(np.searchsorted(tried, slot))
     ends = int(tried[max(at - 1, 0)]), int(tried[min(at + 1, len(tried) - 1)])
-    return tuple((layout, s) for low, high in ((ends[0], slot), (slot, ends[1]))
-                 for s in range(low + 1, high, max(1, (high - low) // STEPS)))
+    return tuple(
+        (layout, s)
+        for low, high in ((ends[0], slot), (slot, ends[1]))
+        for s in range(low + 1, high, max(1, (high - low) // STEPS))
+    )
 
 
 def _pick(space: Space, scores: Array, among: Sequence[int]) -> int:
     least = float(scores[among].min())
     near = [c for c in among if scores[c] <= least * (1 + 1e-8)]  # others differ in nine digits
-    return min(near, key=lambda c: (float(f"{scores[c]:.9e}"),
-                                    space.tables.layouts[space.pts.layout[c]].ranks, c))
+    return min(
+        near,
+        key=lambda c: (
+            float(f"{scores[c]:.9e}"),
+            space.tables.layouts[space.pts.layout[c]].ranks,
+            c,
+        ),
+    )
 
 
 def _scores(space: Space, choice: Int, limits: bool, columns: Columns) -> Array:
@@ -250,8 +275,9 @@ def _scores(space: Space, choice: Int, limits: bool, columns: Columns) -> Array:
     known = {r: r * question.replicas(r) for r in set(ranks.tolist())}
     devices = np.array([known[r] for r in ranks.tolist()])
     by_objective = {"latency": seconds.tpot, "memory": (used * devices).astype(np.float64)}
-    score = by_objective.get(question.objective,
-                             seconds.tpot * (pts.group * pts.pp / np.maximum(pts.batch, 1)))
+    score = by_objective.get(
+        question.objective, seconds.tpot * (pts.group * pts.pp / np.maximum(pts.batch, 1))
+    )
     if limits and question.ttft_seconds is not None:
         ok &= seconds.ttft <= question.ttft_seconds * (1 + TOLERANCE)
     return np.where(ok, score, np.inf)
@@ -271,8 +297,9 @@ class _Seconds:
             if key not in columns:
                 columns[key] = kernel_seconds_of(model, space.times, kernel, picks)
             found.append([column[space.rows] for column in columns[key]])
-        self.alone, self.prompt, self.both = (np.stack(part, axis=1)
-                                              for part in zip(*found, strict=True))
+        self.alone, self.prompt, self.both = (
+            np.stack(part, axis=1) for part in zip(*found, strict=True)
+        )
         self.layers = decided.layers
 
     @cached_property
@@ -289,8 +316,10 @@ class _Seconds:
         prompt = self.prompt @ self.layers + space.hop_prefill
         both = self.both @ self.layers + space.hop_step
         share = 1.0 - (self.alone @ self.layers + space.hop) / both
-        return first_token(space.model.question, prompt * waiting(
-            share, space.held.astype(np.float64), space.pts.pp))
+        return first_token(
+            space.model.question,
+            prompt * waiting(share, space.held.astype(np.float64), space.pts.pp),
+        )
 
 
 def _legal(space: Space, choice: Int) -> NDArray[np.bool_]:
@@ -317,8 +346,10 @@ def rank_bytes(space: Space, choice: Int) -> Int:
             if kernel.role == "module":
                 used = used + layers * tables.shard[space.pts.layout, row, pick][:, None]
             else:
-                each, once = (part[space.pts.layout, row, pick - schemes][:, None]
-                              for part in (tables.cache, tables.once))
+                each, once = (
+                    part[space.pts.layout, row, pick - schemes][:, None]
+                    for part in (tables.cache, tables.once)
+                )
                 used = used + layers * np.maximum(each * held, once)
     return np.asarray(used.max(axis=1) + space.extra)
 

@@ -57,8 +57,9 @@ def untied_problem(space: Space, c: int) -> tuple[Problem, tuple[StagePart, ...]
     """Candidate ``c`` with a free choice for every layer, without the limit on TTFT: identical
     layers are counted."""
     model, question = space.model, space.model.question
-    parts = stage_parts(model.decided.kernels,
-                        stage_of_layer(question.spec.layers, space.layout(c).pp))
+    parts = stage_parts(
+        model.decided.kernels, stage_of_layer(question.spec.layers, space.layout(c).pp)
+    )
     decisions = 1 + max(p.decision for p in parts)
     multiplicity = np.zeros(decisions, dtype=np.int64)
     legal = np.ones((decisions, model.decided.width), dtype=bool)
@@ -76,8 +77,9 @@ def untied_problem(space: Space, c: int) -> tuple[Problem, tuple[StagePart, ...]
     return Problem(objective, constant, legal, multiplicity, tuple(rows)), parts
 
 
-def part_sum(parts: Sequence[StagePart], values: NDArray[Number], *,
-             stage: int | None = None) -> NDArray[Number]:
+def part_sum(
+    parts: Sequence[StagePart], values: NDArray[Number], *, stage: int | None = None
+) -> NDArray[Number]:
     """Sum kernel values [K, O] into the decisions of ``parts`` [D, O], per layer; those of one
     ``stage`` alone where it is given."""
     out = np.zeros((1 + max(p.decision for p in parts), values.shape[-1]), dtype=values.dtype)
@@ -88,8 +90,12 @@ def part_sum(parts: Sequence[StagePart], values: NDArray[Number], *,
     return out
 
 
-def _objective(space: Space, c: int, parts: Sequence[StagePart], total: Summed,
-               ) -> tuple[Array, float]:
+def _objective(
+    space: Space,
+    c: int,
+    parts: Sequence[StagePart],
+    total: Summed,
+) -> tuple[Array, float]:
     question, decided = space.model.question, space.model.decided
     if question.objective == "quality":
         return total(decided.loss), 0.0
@@ -99,12 +105,14 @@ def _objective(space: Space, c: int, parts: Sequence[StagePart], total: Summed,
         size = decided.by_option(bytes_per_layer(space.model, space.tables, layout, slot))
         group = la.tp * la.dp * question.replicas(la.ranks)
         beside = stage.fixed.sum() + stage.caches(slot * la.pp).sum()
-        return total(size.astype(np.float64)) * group, \
-            float((beside + int(space.extra[c]) * la.pp) * group)
+        return total(size.astype(np.float64)) * group, float(
+            (beside + int(space.extra[c]) * la.pp) * group
+        )
     one = space.take(np.array([c], dtype=np.int64))
     scale = float(score_scale(one)[0])
-    return _of_stage(space, c, parts, int(one.pacing[0])) * scale, \
-        float(step_weights(one, bound=False)[1][0]) * scale
+    return _of_stage(space, c, parts, int(one.pacing[0])) * scale, float(
+        step_weights(one, bound=False)[1][0]
+    ) * scale
 
 
 def _of_stage(space: Space, c: int, parts: Sequence[StagePart], stage: int) -> Array:
@@ -117,14 +125,17 @@ def _pace_rows(space: Space, c: int, parts: Sequence[StagePart]) -> list[Row]:
     one = space.take(np.array([c], dtype=np.int64))
     scale = float(score_scale(one)[0])
     own = _of_stage(space, c, parts, int(one.pacing[0]))
-    return [Row(PACE, (_of_stage(space, c, parts, s) - own) * scale, room * scale)
-            for s, room in other_stages(one, 0)]
+    return [
+        Row(PACE, (_of_stage(space, c, parts, s) - own) * scale, room * scale)
+        for s, room in other_stages(one, 0)
+    ]
 
 
 def _rows(space: Space, c: int, parts: Sequence[StagePart], total: Summed) -> list[Row]:
     model, question, decided = space.model, space.model.question, space.model.decided
-    size = decided.by_option(bytes_per_layer(model, space.tables, int(space.pts.layout[c]),
-                                             int(space.pts.slot[c])))
+    size = decided.by_option(
+        bytes_per_layer(model, space.tables, int(space.pts.layout[c]), int(space.pts.slot[c]))
+    )
     rows = []
     for stage, room in enumerate(stage_rooms(space, c)):
         exact = part_sum(parts, size, stage=stage)
@@ -137,13 +148,18 @@ def _rows(space: Space, c: int, parts: Sequence[StagePart], total: Summed) -> li
         rows.append(Row("max-loss", total(decided.loss), bound))
     if question.tpot_seconds is not None:
         slots = space.exact
-        rows += [Row("tpot", part_sum(parts, slots.decode[c], stage=s), pace)
-                 for s, pace in enumerate(stage_limits(slots, c, question.tpot_seconds))]
+        rows += [
+            Row("tpot", part_sum(parts, slots.decode[c], stage=s), pace)
+            for s, pace in enumerate(stage_limits(slots, c, question.tpot_seconds))
+        ]
     return rows
 
 
-def untied_segments(model: CostModel, parts: Sequence[StagePart], solution: Solution,
-                    ) -> tuple[Segment, ...]:
+def untied_segments(
+    model: CostModel,
+    parts: Sequence[StagePart],
+    solution: Solution,
+) -> tuple[Segment, ...]:
     """Give the counted options to layers: the least lossy go to the layers nearest the ends. What
     is decided together takes the same option in the same layer."""
     decided, total = model.decided, model.question.spec.layers
@@ -160,10 +176,9 @@ def untied_segments(model: CostModel, parts: Sequence[StagePart], solution: Solu
         taken = sorted((o for o in range(len(counts)) if counts[o]), key=lambda o: (losses[o], o))
         layers = sorted(part.layers, key=lambda n: (min(n, total - 1 - n), n))
         for option in taken:
-            give, layers = layers[:counts[option]], layers[counts[option]:]
+            give, layers = layers[: counts[option]], layers[counts[option] :]
             for unit, choice in zip(kernel.units, picks[option].tolist(), strict=True):
                 found.setdefault((unit, choice), []).extend(give)
-    out = [Segment(unit, tuple(sorted(layers)), choice)
-           for (unit, choice), layers in found.items()]
+    out = [Segment(unit, tuple(sorted(layers)), choice) for (unit, choice), layers in found.items()]
     out += [Segment(i, u.layers, -1) for i, u in enumerate(model.units) if u.decision < 0]
     return tuple(sorted(out, key=lambda s: (s.unit, s.choice)))

@@ -19,9 +19,18 @@ FEWEST = ("latency", "memory")
 def spaces_of(questions: Sequence[Question], *, fewest: bool = False) -> list[Space]:
     """The candidates of those questions that have any, in order. Where more sequences never help,
     the fewest stand for all; ``fewest``: nothing but these."""
-    return list(filter(None, [whole_space(build_model(question, load_prior()),
-                                          slots="fewest" if fewest else slots_of(question))
-                              for question in questions]))
+    return list(
+        filter(
+            None,
+            [
+                whole_space(
+                    build_model(question, load_prior()),
+                    slots="fewest" if fewest else slots_of(question),
+                )
+                for question in questions
+            ],
+        )
+    )
 
 
 def slots_of(question: Question) -> Slots:
@@ -49,8 +58,12 @@ def differences(old: Found, new: Found) -> tuple[str, ...]:
 def by_layer(space: Space, segments: Sequence[Segment]) -> dict[tuple[str, int], str]:
     """The choice of every decided kind (its parts apart) and layer."""
     model = space.model
-    return {(model.units[s.unit].matrix, layer): model.choices[s.choice]
-            for s in segments if s.choice >= 0 for layer in s.layers}
+    return {
+        (model.units[s.unit].matrix, layer): model.choices[s.choice]
+        for s in segments
+        if s.choice >= 0
+        for layer in s.layers
+    }
 
 
 def _layout(found: Found) -> str:

@@ -149,13 +149,30 @@ class Deployment:
         return padded(self.times, self.options.graph_sizes, concurrency / self.replicas / self.dp)
 
 
-def deploy(plan: Assignment, options: Options, policy: Scheduling, *, dp: int, replicas: int,
-           devices: int, most: float, pooled: bool) -> Deployment:
+def deploy(
+    plan: Assignment,
+    options: Options,
+    policy: Scheduling,
+    *,
+    dp: int,
+    replicas: int,
+    devices: int,
+    most: float,
+    pooled: bool,
+) -> Deployment:
     """Tabulate the steps of ``plan`` for up to ``most`` requests over all replicas; ``pooled``: a
     worker reads a prompt on every attention rank at the same time."""
-    work = Serving(options.isl, options.osl, max(most / replicas / dp, 1.0), options.chunk,
-                   options.draft, options.draft_layers, options.hit_rate, options.overlap,
-                   float(dp) if pooled else 1.0)
+    work = Serving(
+        options.isl,
+        options.osl,
+        max(most / replicas / dp, 1.0),
+        options.chunk,
+        options.draft,
+        options.draft_layers,
+        options.hit_rate,
+        options.overlap,
+        float(dp) if pooled else 1.0,
+    )
     return Deployment(step_times(plan, work), options, policy, dp, replicas, devices)
 
 
@@ -173,13 +190,27 @@ def _point(where: Deployment, concurrency: float, found: Served) -> ServedPoint:
     osl = where.options.osl
     rate = concurrency * osl / (found.ttft + osl * found.tpot)
     return ServedPoint(
-        concurrency, found.tpot, found.ttft, found.ttft + (osl - 1) * found.tpot, rate,
-        rate / where.devices, 1 / found.tpot, found.active * where.dp,
-        found.interruption / found.tpot, found.host / found.tpot, found.utilisation, found.full)
+        concurrency,
+        found.tpot,
+        found.ttft,
+        found.ttft + (osl - 1) * found.tpot,
+        rate,
+        rate / where.devices,
+        1 / found.tpot,
+        found.active * where.dp,
+        found.interruption / found.tpot,
+        found.host / found.tpot,
+        found.utilisation,
+        found.full,
+    )
 
 
-def pooled_point(where: Deployment, concurrency: float, pools: Pools, transfer_bytes: int,
-                 ) -> tuple[ServedPoint, PoolInfo]:
+def pooled_point(
+    where: Deployment,
+    concurrency: float,
+    pools: Pools,
+    transfer_bytes: int,
+) -> tuple[ServedPoint, PoolInfo]:
     """Prefill and decode workers apart; ``where`` describes one worker (replicas = 1)."""
     each = concurrency / pools.decode
     steps = where.steps(each)
@@ -187,14 +218,33 @@ def pooled_point(where: Deployment, concurrency: float, pools: Pools, transfer_b
     osl = where.options.osl
     rate = found.rate * osl
     batch = max(found.active, 1.0)
-    host = (where.policy.step(steps.step(batch), batch) - steps.step(batch)) \
-        / where.options.accepted
+    host = (
+        where.policy.step(steps.step(batch), batch) - steps.step(batch)
+    ) / where.options.accepted
     point = ServedPoint(
-        concurrency, found.tpot, found.ttft, found.ttft + (osl - 1) * found.tpot, rate,
-        rate / where.devices, 1 / found.tpot, found.active * where.dp, 0.0, host / found.tpot,
-        found.prefill_busy, found.limit == "decode")
-    return point, PoolInfo(pools.prefill, pools.decode, transfer_bytes, pools.transfer_seconds,
-                           found.prefill_busy, found.decode_busy, found.balance, found.limit)
+        concurrency,
+        found.tpot,
+        found.ttft,
+        found.ttft + (osl - 1) * found.tpot,
+        rate,
+        rate / where.devices,
+        1 / found.tpot,
+        found.active * where.dp,
+        0.0,
+        host / found.tpot,
+        found.prefill_busy,
+        found.limit == "decode",
+    )
+    return point, PoolInfo(
+        pools.prefill,
+        pools.decode,
+        transfer_bytes,
+        pools.transfer_seconds,
+        found.prefill_busy,
+        found.decode_busy,
+        found.balance,
+        found.limit,
+    )
 
 
 def frontier_grid(most: float, replicas: int) -> tuple[float, ...]:
@@ -212,7 +262,8 @@ def marked(points: Sequence[ServedPoint]) -> tuple[ServedPoint, ...]:
     user = np.array([p.output_tokens_per_second_per_user for p in points])
     out = []
     for i, point in enumerate(points):
-        beaten = (device >= device[i]) & (user >= user[i]) & ((device > device[i])
-                                                              | (user > user[i]))
+        beaten = (
+            (device >= device[i]) & (user >= user[i]) & ((device > device[i]) | (user > user[i]))
+        )
         out.append(replace(point, pareto=not bool(beaten.any())))
     return tuple(out)

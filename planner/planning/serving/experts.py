@@ -72,32 +72,48 @@ class ExpertUse:
         expectation, their share of picks. Without a device, one row for all experts."""
         if self.residency is None:
             touched = self.distinct * self.layers
-            return as_frame([{"place": "anywhere", "experts": self.count * self.layers,
-                                  "touched": touched, "picks": 1.0}])
-        return as_frame([{"place": name, **asdict(getattr(self.residency, name))}
-                             for name in ("device", "host", "drive")])
+            return as_frame(
+                [
+                    {
+                        "place": "anywhere",
+                        "experts": self.count * self.layers,
+                        "touched": touched,
+                        "picks": 1.0,
+                    }
+                ]
+            )
+        return as_frame(
+            [
+                {"place": name, **asdict(getattr(self.residency, name))}
+                for name in ("device", "host", "drive")
+            ]
+        )
 
     __str__ = as_text
 
     def _repr_html_(self) -> str:
-        head = (f"{self.batch} tokens touch {self.distinct:.1f} of {self.count} experts a layer "
-                f"of {escape(self.model)}")
+        head = (
+            f"{self.batch} tokens touch {self.distinct:.1f} of {self.count} experts a layer "
+            f"of {escape(self.model)}"
+        )
         return f"<p>{head}</p>" + as_table(self.to_frame())
 
     def to_dict(self) -> dict[str, Any]:
         """The answer as JSON values: SI units, bytes of expectations as numbers."""
         data = asdict(self)
-        data["assumptions"] = [{"key": k, "value": v, "reason": r}
-                               for k, v, r in self.assumptions]
+        data["assumptions"] = [{"key": k, "value": v, "reason": r} for k, v, r in self.assumptions]
         if self.residency is not None:
             data["residency"] |= {
                 "hit_rate": self.residency.hit_rate,
                 "pick_hit_rate": self.residency.pick_hit_rate,
                 "host_bytes_per_step": self.residency.host_bytes_per_step,
-                "drive_bytes_per_step": self.residency.drive_bytes_per_step}
+                "drive_bytes_per_step": self.residency.drive_bytes_per_step,
+            }
         if self.offloaded is not None:
-            data["offloaded"] |= {"expert_seconds": self.offloaded.expert_seconds,
-                                  "seconds": self.offloaded.seconds}
+            data["offloaded"] |= {
+                "expert_seconds": self.offloaded.expert_seconds,
+                "seconds": self.offloaded.seconds,
+            }
         else:
             data.pop("offloaded")
         if self.times is not None:

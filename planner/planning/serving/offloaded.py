@@ -45,8 +45,17 @@ class OffloadedStep:
         return self.gpu_seconds + self.expert_seconds
 
 
-def offloaded_step(spec: ModelSpec, device: DeviceProfile, cpu: DeviceProfile, link: Link, *,
-                   batch: int, touched: float, context: int, sockets: int) -> OffloadedStep:
+def offloaded_step(
+    spec: ModelSpec,
+    device: DeviceProfile,
+    cpu: DeviceProfile,
+    link: Link,
+    *,
+    batch: int,
+    touched: float,
+    context: int,
+    sockets: int,
+) -> OffloadedStep:
     """``batch`` sequences of ``context`` cached tokens, whose layers touch ``touched`` experts.
 
     Weights run as released; what the GPU cannot multiply as released runs in BF16.
@@ -61,13 +70,23 @@ def offloaded_step(spec: ModelSpec, device: DeviceProfile, cpu: DeviceProfile, l
     if not legal_schemes(device, [dense])[0]:
         dense = "bf16"
     work = LayerWork(
-        tokens=float(batch), hidden=spec.hidden_size, pairs=float(batch * moe.per_token),
-        touched=touched, elements=moe.matrices * (moe.latent or spec.hidden_size) * moe.width,
-        expert_bytes=expert_bytes(spec))
+        tokens=float(batch),
+        hidden=spec.hidden_size,
+        pairs=float(batch * moe.per_token),
+        touched=touched,
+        elements=moe.matrices * (moe.latent or spec.hidden_size) * moe.width,
+        expert_bytes=expert_bytes(spec),
+    )
     layer = cpu_experts(cpu, scheme, work, link, sockets)
-    plan = recipe_assignment(spec, device, Layout(1, 1, 1, 1),
-                             SchemeSet(dense, dense, kv_layout(CACHE).id), load_prior(),
-                             isl=context, osl=1)
+    plan = recipe_assignment(
+        spec,
+        device,
+        Layout(1, 1, 1, 1),
+        SchemeSet(dense, dense, kv_layout(CACHE).id),
+        load_prior(),
+        isl=context,
+        osl=1,
+    )
     every = pass_seconds(plan, Pass(np.array([float(batch)]), np.zeros(1), float(context), 1.0))
     rest = sum(float(v[0]) for kind, v in every.items() if kind not in EXPERT_KINDS)
     return OffloadedStep(cpu.id, sockets, scheme, dense, context, rest, layer, len(moe.layers))

@@ -98,7 +98,9 @@ def _stages(problem: Problem) -> tuple[list[Stage], float] | None:
     """(the stages, the shared limit) of ``problem``."""
     paces = [(problem.objective, problem.constant)] + [
         (problem.objective + row.coefficients, problem.constant - row.limit)
-        for row in problem.rows if row.name == PACE]
+        for row in problem.rows
+        if row.name == PACE
+    ]
     layers = problem.multiplicity[:, None]
     sizes = np.array([np.where(problem.legal, np.abs(one), 0.0).sum(axis=1) for one, _ in paces])
     owner = sizes.argmax(axis=0)
@@ -121,9 +123,15 @@ def _stages(problem: Problem) -> tuple[list[Stage], float] | None:
         own = np.flatnonzero(owner == k)
         least = np.where(problem.legal, seconds, np.inf).min(axis=1, keepdims=True) * layers
         beside = float(least.sum() - least[own].sum())
-        out.append(Stage(own, _rounded(seconds[own], unit), float(_rounded(
-            np.array(constant + beside), unit)), loss[own],
-            tuple(_part(row, own) for row in alone.get(k, []))))
+        out.append(
+            Stage(
+                own,
+                _rounded(seconds[own], unit),
+                float(_rounded(np.array(constant + beside), unit)),
+                loss[own],
+                tuple(_part(row, own) for row in alone.get(k, [])),
+            )
+        )
     return out, shared[0].limit if shared else np.inf
 
 
@@ -133,24 +141,31 @@ def _rounded(values: Array, unit: float) -> Array:
 
 
 def _part(row: Row, own: Int) -> Row:
-    return replace(row, coefficients=row.coefficients[own],
-                   exact=None if row.exact is None else row.exact[own])
+    return replace(
+        row, coefficients=row.coefficients[own], exact=None if row.exact is None else row.exact[own]
+    )
 
 
 class _Paces:
     """Answers for paces; stages that are alike are solved once a pace."""
 
-    def __init__(self, problem: Problem, stages: list[Stage], limit: float,
-                 solver: Solver) -> None:
+    def __init__(self, problem: Problem, stages: list[Stage], limit: float, solver: Solver) -> None:
         self.problem, self.stages, self.limit, self.solver = problem, stages, limit, solver
         self.twins = [self._twin(stage) for stage in stages]
         self.proved: dict[bytes, list[tuple[float, float]]] = {}
 
     def least(self) -> float:
         """A pace that no assignment keeps less than: of every stage without its limits."""
-        return max(float((np.where(self.problem.legal[s.decisions], s.seconds, np.inf).min(axis=1)
-                          * self.problem.multiplicity[s.decisions]).sum()) + s.constant
-                   for s in self.stages)
+        return max(
+            float(
+                (
+                    np.where(self.problem.legal[s.decisions], s.seconds, np.inf).min(axis=1)
+                    * self.problem.multiplicity[s.decisions]
+                ).sum()
+            )
+            + s.constant
+            for s in self.stages
+        )
 
     def at(self, pace: float) -> Feasibility:
         """Whether every stage can keep ``pace`` within the shared limit."""
@@ -185,12 +200,22 @@ class _Paces:
         rows = stage.rows
         if np.isfinite(pace):
             rows = (Row("time", stage.seconds, pace - stage.constant), *rows)
-        return Problem(stage.shared, 0.0, self.problem.legal[stage.decisions],
-                       self.problem.multiplicity[stage.decisions], rows)
+        return Problem(
+            stage.shared,
+            0.0,
+            self.problem.legal[stage.decisions],
+            self.problem.multiplicity[stage.decisions],
+            rows,
+        )
 
     def _twin(self, stage: Stage) -> bytes:
         """What two stages share whose problems are the same at every pace."""
-        parts = [stage.seconds, stage.shared, self.problem.legal[stage.decisions],
-                 self.problem.multiplicity[stage.decisions], np.array([stage.constant]),
-                 *(a for row in stage.rows for a in (row.coefficients, np.array([row.limit])))]
+        parts = [
+            stage.seconds,
+            stage.shared,
+            self.problem.legal[stage.decisions],
+            self.problem.multiplicity[stage.decisions],
+            np.array([stage.constant]),
+            *(a for row in stage.rows for a in (row.coefficients, np.array([row.limit]))),
+        ]
         return b"|".join(np.ascontiguousarray(a).tobytes() for a in parts)

@@ -44,16 +44,19 @@ def relaxed(problem: Problem) -> Relaxed | None:
     if not problem.legal.any(axis=1).all():
         return None
     scale = scale_of(problem)
-    solver = ended(model_of(problem, Repairs(np.zeros(len(problem.rows)), []), scale, whole=False),
-                   OPTIONS | {"simplex_iteration_limit": MOST_STEPS})
+    solver = ended(
+        model_of(problem, Repairs(np.zeros(len(problem.rows)), []), scale, whole=False),
+        OPTIONS | {"simplex_iteration_limit": MOST_STEPS},
+    )
     if solver.getModelStatus().name != "kOptimal":
         return None
     solution = solver.getSolution()
     sizes = np.array([scale if row.name == PACE else abs(row.limit) or 1.0 for row in problem.rows])
-    duals = np.array(solution.row_dual)[len(problem.legal):]
+    duals = np.array(solution.row_dual)[len(problem.legal) :]
     decisions, choices = np.nonzero(problem.legal)
     reduced = np.full(problem.legal.shape, np.inf)
-    reduced[decisions, choices] = np.maximum(
-        np.array(solution.col_dual)[:len(decisions)], 0.0) * scale
+    reduced[decisions, choices] = (
+        np.maximum(np.array(solution.col_dual)[: len(decisions)], 0.0) * scale
+    )
     value = float(solver.getInfo().objective_function_value) * scale + problem.constant
     return Relaxed(value, np.maximum(-duals, 0.0) * scale / sizes, reduced)

@@ -91,8 +91,11 @@ def listed(problem: Problem, cutoff: float = np.inf) -> Solution | None:
 
 def beyond(problem: Problem) -> bool:
     """Whether the least use of some limit exceeds it."""
-    return any(np.where(problem.legal, row.coefficients, np.inf).min(axis=1).sum()
-               > tolerant_limit(row) + 1e-9 * abs(row.limit) for row in limits_of(problem))
+    return any(
+        np.where(problem.legal, row.coefficients, np.inf).min(axis=1).sum()
+        > tolerant_limit(row) + 1e-9 * abs(row.limit)
+        for row in limits_of(problem)
+    )
 
 
 def _bounded(problem: Problem) -> tuple[_Bounded, bool]:
@@ -100,8 +103,11 @@ def _bounded(problem: Problem) -> tuple[_Bounded, bool]:
     only one. Limits that they keep are left out, and checked at the end."""
     cost = np.where(problem.legal, problem.objective, np.inf)
     every, cheapest = np.arange(len(cost)), cost.argmin(axis=1)
-    broken = [row for row in limits_of(problem)
-              if row.coefficients[every, cheapest].sum() > tolerant_limit(row)]
+    broken = [
+        row
+        for row in limits_of(problem)
+        if row.coefficients[every, cheapest].sum() > tolerant_limit(row)
+    ]
     if not broken:
         return _by(cost, np.zeros(cost.shape), 0.0, 0.0), True
     found = []
@@ -114,8 +120,9 @@ def _bounded(problem: Problem) -> tuple[_Bounded, bool]:
 def _by(cost: Array, use: Array, room: float, multiplier: float) -> _Bounded:
     priced = cost + multiplier * use
     least = priced.min(axis=1)
-    return _Bounded(cost, use, room, priced - least[:, None],
-                    float(least.sum() - multiplier * room))
+    return _Bounded(
+        cost, use, room, priced - least[:, None], float(least.sum() - multiplier * room)
+    )
 
 
 def _multiplier(cost: Array, use: Array, room: float) -> float:
@@ -161,13 +168,19 @@ def _listing(bounded: _Bounded, gap: float, rounding: float) -> tuple[float, Int
         if sums[0] > gap + rounding or sums[2] + rest > room:
             return np.inf, choice
     above, spent, used = (np.array([value]) for value in sums)
-    order = order[len(alone):]
+    order = order[len(alone) :]
     steps: list[tuple[Int, Int]] = []
     for d in order:
         some = kept[d]
         rest -= float(least[d])
-        more, cost, use = (np.add.outer(so_far, column[d, some]).ravel() for so_far, column in (
-            (above, bounded.reduced), (spent, bounded.cost), (used, bounded.use)))
+        more, cost, use = (
+            np.add.outer(so_far, column[d, some]).ravel()
+            for so_far, column in (
+                (above, bounded.reduced),
+                (spent, bounded.cost),
+                (used, bounded.use),
+            )
+        )
         keep = np.nonzero((more <= gap + rounding) & (use + rest <= room))[0]
         keep = keep[_undominated(cost[keep], use[keep])]
         if len(keep) > MAX_STATES:

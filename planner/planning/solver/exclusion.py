@@ -21,13 +21,21 @@ def has_excluding_pair(problem: Problem) -> bool:
     """Whether two limits of different kinds (:attr:`Row.name`) provably exclude each other. False
     says nothing: three limits may, or the fractions that the mixed choices allow."""
     rows = limits_of(problem)
-    pairs = [(i, j) for i in range(len(rows)) for j in range(i + 1, len(rows))
-             if rows[i].name != rows[j].name]
+    pairs = [
+        (i, j)
+        for i in range(len(rows))
+        for j in range(i + 1, len(rows))
+        if rows[i].name != rows[j].name
+    ]
     if not pairs or not problem.legal.any(axis=1).all():
         return False
     sizes = [abs(row.limit) or 1.0 for row in rows]
-    use = np.array([np.where(problem.legal, row.coefficients * problem.multiplicity[:, None],
-                             np.inf) / size for row, size in zip(rows, sizes, strict=True)])
+    use = np.array(
+        [
+            np.where(problem.legal, row.coefficients * problem.multiplicity[:, None], np.inf) / size
+            for row, size in zip(rows, sizes, strict=True)
+        ]
+    )
     rooms = np.array([tolerant_limit(row) / size for row, size in zip(rows, sizes, strict=True)])
     first, second = (np.array(side) for side in zip(*pairs, strict=True))
     return _bisected(use[first], use[second], rooms[first], rooms[second])

@@ -56,6 +56,7 @@ class FormatTable:
 def set_bounds(costs: Array, beside: Array, formats: FormatTable, sets: Sets) -> Array:
     """A lower bound of each candidate under each of ``sets`` [C, S], from the costs of options with
     the limits priced [C, D, O] and what is ``beside`` them [C]."""
+
     def least(where: Bool) -> Array:
         return np.asarray(np.where(where, costs, np.inf).min(axis=2))
 
@@ -89,9 +90,13 @@ def useful_formats(problem: Problem, formats: FormatTable) -> tuple[int, ...]:
     return tuple(names[i] for i in kept)
 
 
-def best_of_sets(problem: Problem, formats: FormatTable, bounds: dict[tuple[int, ...], float],
-                 solver: Callable[[Problem, float], Solution], cutoff: float,
-                 ) -> tuple[Solution | None, float]:
+def best_of_sets(
+    problem: Problem,
+    formats: FormatTable,
+    bounds: dict[tuple[int, ...], float],
+    solver: Callable[[Problem, float], Solution],
+    cutoff: float,
+) -> tuple[Solution | None, float]:
     """(the best assignment within one of the sets that ``bounds`` holds for, if it is below
     ``cutoff``; a lower bound of all others). ``solver`` proves the optimum of a problem unless it
     is above a cutoff."""

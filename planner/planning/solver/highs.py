@@ -42,23 +42,34 @@ MOST_SECONDS = 600.0
 """A guard for a run that makes no nodes: simplex was seen to go round without end."""
 # The problems are tiny with a tight relaxation: primal heuristics cost more than they save.
 OPTIONS: dict[str, object] = {
-    "output_flag": False, "threads": 1, "random_seed": 0, "mip_rel_gap": GAP,
-    "mip_abs_gap": 1e-12, "mip_feasibility_tolerance": 1e-9,
-    "mip_max_nodes": MOST_NODES, "time_limit": MOST_SECONDS,
+    "output_flag": False,
+    "threads": 1,
+    "random_seed": 0,
+    "mip_rel_gap": GAP,
+    "mip_abs_gap": 1e-12,
+    "mip_feasibility_tolerance": 1e-9,
+    "mip_max_nodes": MOST_NODES,
+    "time_limit": MOST_SECONDS,
     # Seen never to end, beside a column of the excess and without one; and little is to be removed.
     "presolve": "off",
     # Costs are scaled to 1: with the default of 1e-7 a bound may miss the optimum by as much.
-    "dual_feasibility_tolerance": 1e-10, "primal_feasibility_tolerance": 1e-9,
-    "mip_heuristic_effort": 0.0, "mip_heuristic_run_feasibility_jump": False,
+    "dual_feasibility_tolerance": 1e-10,
+    "primal_feasibility_tolerance": 1e-9,
+    "mip_heuristic_effort": 0.0,
+    "mip_heuristic_run_feasibility_jump": False,
     # Problems inside the problem: at these tolerances their simplex was seen to go round for ever.
-    "mip_heuristic_run_rins": False, "mip_heuristic_run_rens": False,
+    "mip_heuristic_run_rins": False,
+    "mip_heuristic_run_rens": False,
     "mip_heuristic_run_root_reduced_cost": False,
 }
 EFFORT = 0.3
 """Where stages share one loss and count their layers, the relaxation is far from any assignment."""
 BESIDE: dict[str, object] = {
-    "mip_heuristic_effort": 0.2, "mip_heuristic_run_rins": True, "mip_heuristic_run_rens": True,
-    "dual_feasibility_tolerance": 1e-7}
+    "mip_heuristic_effort": 0.2,
+    "mip_heuristic_run_rins": True,
+    "mip_heuristic_run_rens": True,
+    "dual_feasibility_tolerance": 1e-7,
+}
 """Hundreds of layers that each decide, to a wide gap: without problems inside the problem a good
 assignment is met after minutes, and with the dual tolerance above these do not end."""
 LIMITS = ("kSolutionLimit", "kTimeLimit", "kIterationLimit", "kInterrupt", "kHighsInterrupt")
@@ -175,13 +186,19 @@ def model_of(problem: Problem, repairs: Repairs, scale: float, *, whole: bool) -
     model.a_matrix_.format_ = highspy.MatrixFormat.kRowwise
     model.a_matrix_.start_, model.a_matrix_.index_, model.a_matrix_.value_ = rows
     if whole:
-        model.integrality_ = [highspy.HighsVarType.kInteger] * len(decisions) \
-            + [highspy.HighsVarType.kContinuous] * len(above)
+        model.integrality_ = [highspy.HighsVarType.kInteger] * len(decisions) + [
+            highspy.HighsVarType.kContinuous
+        ] * len(above)
     return model
 
 
-def _matrix(problem: Problem, decisions: Int, choices: Int, repairs: Repairs, scale: float,
-            ) -> tuple[tuple[NDArray[np.int32], NDArray[np.int32], Array], Array, Array]:
+def _matrix(
+    problem: Problem,
+    decisions: Int,
+    choices: Int,
+    repairs: Repairs,
+    scale: float,
+) -> tuple[tuple[NDArray[np.int32], NDArray[np.int32], Array], Array, Array]:
     """Row-wise sparse matrix with each limit scaled to 1, and the row bounds; the last column is
     the excess of slower stages, where the objective has any."""
     lines: list[tuple[Int, Array, float, float]] = []
@@ -197,11 +214,16 @@ def _matrix(problem: Problem, decisions: Int, choices: Int, repairs: Repairs, sc
         else:
             size = abs(row.limit) or 1.0
             lines.append((every, used / size, free, row.limit / size - less))
-    lines += [(every, counts[decisions, choices].astype(np.float64), free,
-               float(counts.sum() - 1)) for counts in repairs.cuts]
+    lines += [
+        (every, counts[decisions, choices].astype(np.float64), free, float(counts.sum() - 1))
+        for counts in repairs.cuts
+    ]
     starts = np.concatenate([[0], np.cumsum([len(i) for i, *_ in lines])]).astype(np.int32)
-    matrix = (starts, np.concatenate([i for i, *_ in lines]).astype(np.int32),
-              np.concatenate([v for _, v, *_ in lines]))
+    matrix = (
+        starts,
+        np.concatenate([i for i, *_ in lines]).astype(np.int32),
+        np.concatenate([v for _, v, *_ in lines]),
+    )
     return matrix, np.array([one[2] for one in lines]), np.array([one[3] for one in lines])
 
 
@@ -214,14 +236,13 @@ def _solution(problem: Problem, solver: Any, scale: float, cut: bool) -> Solutio
     if status in EXCLUDED:
         return Solution(BEATEN if cut else INFEASIBLE, counts, np.inf, np.inf, 0.0)
     if status != "kOptimal" and status not in LIMITS:
-        raise SolverError(f"the solver HiGHS ended with {status}",
-                          hint=SolverError.NARROWER)
+        raise SolverError(f"the solver HiGHS ended with {status}", hint=SolverError.NARROWER)
     least = float(info.mip_dual_bound) * scale + problem.constant
     if info.primal_solution_status != highspy.SolutionStatus.kSolutionStatusFeasible:
         return Solution(UNPROVED, counts, np.inf, least, np.inf)
     values = np.array(solver.getSolution().col_value)
     decisions, choices = np.nonzero(problem.legal)
-    counts[decisions, choices] = np.rint(values[:len(decisions)]).astype(np.int64)
+    counts[decisions, choices] = np.rint(values[: len(decisions)]).astype(np.int64)
     value = objective_of(problem, counts)
     bound = min(value, least)
     gap = (value - bound) / abs(value) if value else 0.0

@@ -30,12 +30,17 @@ ROUNDS = 6
 def narrowed(problem: Problem, cutoff: float = np.inf) -> Problem | None:
     """``problem`` (every multiplicity 1) with fewer choices and rows and the same optimum, where
     that is at most ``cutoff``; None where no assignment is within the limits and the cutoff."""
-    legal = _able(problem.legal, *_sums(problem, cutoff)) \
-        if problem.legal.any(axis=1).all() else None
+    legal = (
+        _able(problem.legal, *_sums(problem, cutoff)) if problem.legal.any(axis=1).all() else None
+    )
     if legal is None:
         return None
-    rows = tuple(row for row in problem.rows if row.name == PACE
-                 or np.where(legal, row.coefficients, -np.inf).max(axis=1).sum() > row.limit)
+    rows = tuple(
+        row
+        for row in problem.rows
+        if row.name == PACE
+        or np.where(legal, row.coefficients, -np.inf).max(axis=1).sum() > row.limit
+    )
     fewer = replace(problem, legal=legal, rows=rows)
     return without_dominated(fewer, np.zeros(legal.shape))
 

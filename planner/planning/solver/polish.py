@@ -60,10 +60,10 @@ class _Table:
         """What is made less: the objective, and more than that what limits are broken by; ``sums``
         [1 + R + Q, ...]."""
         count, beside = len(self.most), (1,) * (sums.ndim - 1)
-        over = np.maximum(sums[1:1 + count] - self.most.reshape(-1, *beside), 0.0)
+        over = np.maximum(sums[1 : 1 + count] - self.most.reshape(-1, *beside), 0.0)
         broken = (over / self.size.reshape(-1, *beside)).sum(axis=0)
         cost = sums[0]
         if len(self.pace):
-            above = (sums[1 + count:] - self.pace.reshape(-1, *beside)).max(axis=0)
+            above = (sums[1 + count :] - self.pace.reshape(-1, *beside)).max(axis=0)
             cost = cost + np.maximum(above, 0.0)
         return np.asarray(cost / self.scale + PENALTY * broken)

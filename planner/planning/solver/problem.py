@@ -110,8 +110,9 @@ def proved(solution: Solution, cutoff: float) -> float:
 
 def objective_of(problem: Problem, counts: NDArray[np.int64]) -> float:
     """Objective of an assignment, constant and the excess over the pace included."""
-    return float((np.where(problem.legal, problem.objective, 0.0) * counts).sum()
-                 + problem.constant) + excess(problem, counts)
+    return float(
+        (np.where(problem.legal, problem.objective, 0.0) * counts).sum() + problem.constant
+    ) + excess(problem, counts)
 
 
 def told(difference: float, scale: float) -> float:
@@ -123,8 +124,16 @@ def told(difference: float, scale: float) -> float:
 
 def excess(problem: Problem, counts: NDArray[np.int64]) -> float:
     """By how much the slowest stage is above the one that ``objective`` counts, at least 0."""
-    return max([0.0, *(float((row.coefficients * counts).sum()) - row.limit
-                       for row in problem.rows if row.name == PACE)])
+    return max(
+        [
+            0.0,
+            *(
+                float((row.coefficients * counts).sum()) - row.limit
+                for row in problem.rows
+                if row.name == PACE
+            ),
+        ]
+    )
 
 
 def of_all_stages(problem: Problem) -> Problem:
@@ -132,8 +141,12 @@ def of_all_stages(problem: Problem) -> Problem:
     others = [row for row in problem.rows if row.name == PACE]
     count = len(others) + 1
     more = sum((row.coefficients for row in others), np.zeros(problem.objective.shape))
-    return replace(problem, objective=problem.objective + more / count, rows=limits_of(problem),
-                   constant=problem.constant - sum(row.limit for row in others) / count)
+    return replace(
+        problem,
+        objective=problem.objective + more / count,
+        rows=limits_of(problem),
+        constant=problem.constant - sum(row.limit for row in others) / count,
+    )
 
 
 def limits_of(problem: Problem) -> tuple[Row, ...]:
@@ -143,8 +156,11 @@ def limits_of(problem: Problem) -> tuple[Row, ...]:
 
 def tolerant_limit(row: Row) -> float:
     """The limit, with the tolerance of :func:`violation`."""
-    return float(row.exact_limit) if row.exact_limit is not None \
+    return (
+        float(row.exact_limit)
+        if row.exact_limit is not None
         else row.limit * (1 + TOLERANCE) + 1e-15
+    )
 
 
 def violation(problem: Problem, counts: NDArray[np.int64]) -> Row | None:
@@ -166,8 +182,10 @@ def without_dominated(problem: Problem, besides: Array) -> Problem:
     legal = problem.legal
     worse = np.ones((*legal.shape, legal.shape[1]), dtype=bool)  # [D, s, t]: t is no dearer than s
     strict = np.zeros_like(worse)
-    stages = [problem.objective + row.coefficients if row.name == PACE else row.coefficients
-              for row in problem.rows]
+    stages = [
+        problem.objective + row.coefficients if row.name == PACE else row.coefficients
+        for row in problem.rows
+    ]
     for values in (problem.objective, besides, *stages):
         mine, other = values[:, :, None], values[:, None, :]
         worse &= other <= mine
@@ -177,8 +195,9 @@ def without_dominated(problem: Problem, besides: Array) -> Problem:
     return replace(problem, legal=legal & ~worse.any(axis=2))
 
 
-def lower_bounds(objective: Array, constant: Array, legal: NDArray[np.bool_],
-                 rows: list[tuple[Array, Array]]) -> Array:
+def lower_bounds(
+    objective: Array, constant: Array, legal: NDArray[np.bool_], rows: list[tuple[Array, Array]]
+) -> Array:
     """A Lagrangian lower bound of every candidate [C].
 
     Each row's multiplier is found by bisection on the sign of its subgradient, all candidates at
@@ -193,15 +212,17 @@ def lower_bounds(objective: Array, constant: Array, legal: NDArray[np.bool_],
     return _priced(objective, constant, legal, rows)[0]
 
 
-def reduced_costs(objective: Array, constant: Array, legal: NDArray[np.bool_],
-                  rows: list[tuple[Array, Array]]) -> tuple[Array, Array]:
+def reduced_costs(
+    objective: Array, constant: Array, legal: NDArray[np.bool_], rows: list[tuple[Array, Array]]
+) -> tuple[Array, Array]:
     """(costs with the limits priced [C, D, S], inf where illegal; what is beside them [C]) of
     :func:`lower_bounds`: no assignment within the limits is below the sum of its own."""
     return _priced(objective, constant, legal, rows)[1:]
 
 
-def _priced(objective: Array, constant: Array, legal: NDArray[np.bool_],
-            rows: list[tuple[Array, Array]]) -> tuple[Array, Array, Array]:
+def _priced(
+    objective: Array, constant: Array, legal: NDArray[np.bool_], rows: list[tuple[Array, Array]]
+) -> tuple[Array, Array, Array]:
     """(the best bound met [C], costs with each limit at its multiplier, what is beside them)."""
     base = np.where(legal, objective, np.inf)
     pick = _picks(base)
@@ -211,8 +232,13 @@ def _priced(objective: Array, constant: Array, legal: NDArray[np.bool_],
     for again in range(2 if len(rows) > 1 else 1):
         for r, (coefficients, limit) in enumerate(rows):
             # What keeps a limit anyway has no price, and without any the second time is the first.
-            at = np.flatnonzero((prices > 0).any(axis=0)) if again else np.flatnonzero(
-                (coefficients.take(pick).sum(axis=1) > limit) & np.isfinite(best))
+            at = (
+                np.flatnonzero((prices > 0).any(axis=0))
+                if again
+                else np.flatnonzero(
+                    (coefficients.take(pick).sum(axis=1) > limit) & np.isfinite(best)
+                )
+            )
             if not len(at):
                 continue
             own, cost = coefficients[at], base[at]
@@ -229,8 +255,9 @@ def _priced(objective: Array, constant: Array, legal: NDArray[np.bool_],
 
 def _picks(cost: Array) -> NDArray[np.int64]:
     """Flat places of the cheapest choices [C, D]."""
-    return np.asarray(np.arange(0, cost.size, cost.shape[2]).reshape(cost.shape[:2])
-                      + cost.argmin(axis=2))
+    return np.asarray(
+        np.arange(0, cost.size, cost.shape[2]).reshape(cost.shape[:2]) + cost.argmin(axis=2)
+    )
 
 
 MIXES = (0.02, 0.1, 0.3, 0.5, 0.7, 0.9, 0.98)
@@ -255,7 +282,7 @@ def excluded(legal: NDArray[np.bool_], rows: list[tuple[Array, Array]]) -> NDArr
     left = np.flatnonzero(~_all_kept(scaled))
     open_, scaled = open_[left], [(use[left], room[left]) for use, room in scaled]
     for i, (first, first_room) in enumerate(scaled if len(open_) else ()):
-        for second, second_room in scaled[i + 1:]:
+        for second, second_room in scaled[i + 1 :]:
             for mix in MIXES:
                 use = cheapest(mix * first + (1 - mix) * second).sum(axis=1)
                 out[open_] |= use > mix * first_room + (1 - mix) * second_room + 1e-9
@@ -274,8 +301,9 @@ def _all_kept(scaled: list[tuple[Array, Array]]) -> NDArray[np.bool_]:
     kept = np.zeros(len(scaled[0][1]) if scaled else 0, dtype=bool)
     for use, _ in scaled:
         pick = _picks(use)
-        kept |= np.logical_and.reduce([other.take(pick).sum(axis=1) <= room
-                                       for other, room in scaled])
+        kept |= np.logical_and.reduce(
+            [other.take(pick).sum(axis=1) <= room for other, room in scaled]
+        )
     return kept
 
 
@@ -291,8 +319,13 @@ def cheapest(values: NDArray[Number]) -> NDArray[Number]:
     return np.asarray(least.reshape(values.shape[:-1]))
 
 
-def _ascend(cost: Array, coefficients: Array, limit: Array, constant: Array, steps: int,
-            ) -> tuple[Array, Array]:
+def _ascend(
+    cost: Array,
+    coefficients: Array,
+    limit: Array,
+    constant: Array,
+    steps: int,
+) -> tuple[Array, Array]:
     """(multiplier [C], best bound [C]) of one row by bisection in log space; 0 where the cheapest
     assignment keeps the limit: from there on the bound only falls."""
     pick = _picks(cost)
@@ -302,7 +335,11 @@ def _ascend(cost: Array, coefficients: Array, limit: Array, constant: Array, ste
     if not len(above):
         return chosen, best
     cost, coefficients, limit, constant = (
-        cost[above], coefficients[above], limit[above], constant[above])
+        cost[above],
+        coefficients[above],
+        limit[above],
+        constant[above],
+    )
     rows = np.arange(0, cost.size, cost.shape[2]).reshape(cost.shape[:2])
     scale = _spread(cost) / np.maximum(np.abs(limit), 1e-30)
     low, high = np.full(len(limit), -9.0), np.full(len(limit), 4.0)

@@ -79,10 +79,17 @@ def solve(problem: Problem, *, gap: float = GAP, cutoff: float = np.inf) -> Solu
 
 def _by_highs(problem: Problem, gap: float, cutoff: float, *, counted: bool) -> Solution:
     layered = gap > EQUAL and not counted and bool((problem.multiplicity == 1).all())
-    repairs = Repairs(np.zeros(len(problem.rows)), [], gap, cutoff,
-                      LAYERS_NODES if layered else MOST_NODES, layered)
-    solution, bound = _of_counted_stages(problem, repairs) if counted \
-        else _repaired(problem, repairs)
+    repairs = Repairs(
+        np.zeros(len(problem.rows)),
+        [],
+        gap,
+        cutoff,
+        LAYERS_NODES if layered else MOST_NODES,
+        layered,
+    )
+    solution, bound = (
+        _of_counted_stages(problem, repairs) if counted else _repaired(problem, repairs)
+    )
     if not solution.found:
         return solution
     if solution.value > cutoff + SLACK * abs(cutoff):
@@ -173,8 +180,9 @@ def _narrows(problem: Problem, gap: float) -> bool:
 def _one_stage(problem: Problem, cutoff: float) -> Solution:
     """The problem of one stage, within STAGE_NODES: what is left open then is between value and
     bound."""
-    solution, bound = _repaired(problem, Repairs(np.zeros(len(problem.rows)), [], STAGES_GAP,
-                                                 cutoff, STAGE_NODES))
+    solution, bound = _repaired(
+        problem, Repairs(np.zeros(len(problem.rows)), [], STAGES_GAP, cutoff, STAGE_NODES)
+    )
     return replace(solution, bound=bound) if solution.found else solution
 
 
@@ -200,8 +208,9 @@ def _of_counted_stages(problem: Problem, repairs: Repairs) -> tuple[Solution, fl
     """:func:`_repaired`, after the mean of all stages: where that is infeasible or beaten so is the
     slowest, and else nothing worse than what it found need be looked for."""
     mean = of_all_stages(problem)
-    easier, bound = _repaired(mean, Repairs(np.zeros(len(mean.rows)), [], repairs.gap,
-                                            repairs.cutoff))
+    easier, bound = _repaired(
+        mean, Repairs(np.zeros(len(mean.rows)), [], repairs.gap, repairs.cutoff)
+    )
     if not easier.found:
         return easier, bound
     known = objective_of(problem, easier.counts)

@@ -36,16 +36,25 @@ from planner.planning.solver.solve import solve
 Int = NDArray[np.int64]
 
 
-def first_of_ties(problem: Problem, solution: Solution, second: Array | None, *,
-                  third: Array | None = None, gap: float = GAP) -> Solution:
+def first_of_ties(
+    problem: Problem,
+    solution: Solution,
+    second: Array | None,
+    *,
+    third: Array | None = None,
+    gap: float = GAP,
+) -> Solution:
     """The assignment to take of those that equal the optimum ``solution`` of ``problem``.
 
     ``second`` [D, S] decides first (the less the better), ``third`` where order cannot be proved,
     then the order of the choices. ``gap`` is the one to which the optimum is proved.
     """
     if (problem.legal.sum(axis=1) == 1).all() and (problem.multiplicity == 1).all():
-        return replace(solution, bound=min(solution.bound, solution.value),
-                       gap=_gap(solution.value, min(solution.bound, solution.value)))
+        return replace(
+            solution,
+            bound=min(solution.bound, solution.value),
+            gap=_gap(solution.value, min(solution.bound, solution.value)),
+        )
     most = solution.value + EQUAL * abs(solution.value)
     exact = solution.gap <= EQUAL and bool((problem.multiplicity == 1).all())
     bars = [(problem, most)]
@@ -57,12 +66,14 @@ def first_of_ties(problem: Problem, solution: Solution, second: Array | None, *,
         problem = replace(problem, rows=(*problem.rows, Row("second", second, bars[1][1])))
     if third is not None and not exact:
         solution = _least(_by_second(problem, third, most), solution, gap)
-    counts = _first(problem, solution.counts, most, bars) if exact \
+    counts = (
+        _first(problem, solution.counts, most, bars)
+        if exact
         else _moved(problem, solution.counts, most)
+    )
     value = objective_of(problem, counts)
     bound = min(solution.bound, value)
-    return replace(solution, counts=counts, value=value, bound=bound,
-                   gap=_gap(value, bound))
+    return replace(solution, counts=counts, value=value, bound=bound, gap=_gap(value, bound))
 
 
 def _gap(value: float, bound: float) -> float:
@@ -72,8 +83,10 @@ def _gap(value: float, bound: float) -> float:
 def _by_second(problem: Problem, second: Array, most: float) -> Problem:
     """The least of ``second`` with an objective of at most ``most``."""
     kept = [Row("objective", problem.objective, most - problem.constant)] + [
-        Row("objective", problem.objective + row.coefficients,
-            most - problem.constant + row.limit) for row in problem.rows if row.name == PACE]
+        Row("objective", problem.objective + row.coefficients, most - problem.constant + row.limit)
+        for row in problem.rows
+        if row.name == PACE
+    ]
     return replace(problem, objective=second, constant=0.0, rows=(*limits_of(problem), *kept))
 
 
@@ -85,19 +98,21 @@ def _least(by_second: Problem, solution: Solution, gap: float) -> Solution:
     return replace(solution, counts=found.counts)
 
 
-def _first(problem: Problem, counts: Int, most: float,
-           bars: Sequence[tuple[Problem, float]]) -> Int:
+def _first(
+    problem: Problem, counts: Int, most: float, bars: Sequence[tuple[Problem, float]]
+) -> Int:
     """The first assignment in the order of the choices with an objective of at most ``most``, from
     ``counts``, which is one. ``bars`` are relaxed: no choice is tried whose reduced cost exceeds
     what their most leaves."""
-    found = [(one, bar) for one, bar in ((relaxed(part), bar) for part, bar in bars)
-             if one is not None]
+    found = [
+        (one, bar) for one, bar in ((relaxed(part), bar) for part, bar in bars) if one is not None
+    ]
     reduced = np.array([one.reduced for one, _ in found]).reshape(-1, *problem.legal.shape)
     spare = np.array([bar + GAP * abs(bar) - one.value for one, bar in found])
     picks = counts.argmax(axis=1)
     legal = problem.legal.copy()
     for d in range(len(picks)):
-        may = legal[d, :picks[d]] & (reduced[:, d, :picks[d]] <= spare[:, None]).all(axis=0)
+        may = legal[d, : picks[d]] & (reduced[:, d, : picks[d]] <= spare[:, None]).all(axis=0)
         for s in np.flatnonzero(may):
             better = _with(problem, legal, picks, d, int(s), most)
             if better is not None:
@@ -108,8 +123,14 @@ def _first(problem: Problem, counts: Int, most: float,
     return _one_each(problem, picks)
 
 
-def _with(problem: Problem, legal: NDArray[np.bool_], picks: Int, d: int, s: int, most: float,
-          ) -> Int | None:
+def _with(
+    problem: Problem,
+    legal: NDArray[np.bool_],
+    picks: Int,
+    d: int,
+    s: int,
+    most: float,
+) -> Int | None:
     """Picks with choice ``s`` in decision ``d``, those before it as in ``legal``, and an objective
     of at most ``most``: the same with nothing else moved, else what the solver finds."""
     moved = picks.copy()

@@ -28,5 +28,7 @@ class Segment:
 
 def tied_segments(model: CostModel, choice: Sequence[int] | Int) -> tuple[Segment, ...]:
     """One segment a unit from the choice of each unit."""
-    return tuple(Segment(i, u.layers, int(choice[i]) if u.decision >= 0 else -1)
-                 for i, u in enumerate(model.units))
+    return tuple(
+        Segment(i, u.layers, int(choice[i]) if u.decision >= 0 else -1)
+        for i, u in enumerate(model.units)
+    )

@@ -87,12 +87,25 @@ class Space:
 
     def take(self, where: Int) -> Space:
         """The candidates at ``where``."""
-        return Space(self.model, self.tables, self.stages, self.pts.take(where),
-                     self.decode[where], self.alone[where], self.prefill[where], self.hop[where],
-                     self.hop_step[where], self.hop_prefill[where], self.legal[where],
-                     self.extra[where], self.times, self.rows[where], self.upper[where],
-                     None if self.above is None else self.above[where],
-                     None if self.first is None else self.first.take(where))
+        return Space(
+            self.model,
+            self.tables,
+            self.stages,
+            self.pts.take(where),
+            self.decode[where],
+            self.alone[where],
+            self.prefill[where],
+            self.hop[where],
+            self.hop_step[where],
+            self.hop_prefill[where],
+            self.legal[where],
+            self.extra[where],
+            self.times,
+            self.rows[where],
+            self.upper[where],
+            None if self.above is None else self.above[where],
+            None if self.first is None else self.first.take(where),
+        )
 
     @property
     def exact(self) -> Space:
@@ -143,8 +156,9 @@ class Space:
         limit = self.model.question.read_limit_seconds
         if limit is None:
             return np.full(len(self), np.inf)
-        return np.asarray(limit / waiting(self.least_busy, self.held.astype(np.float64),
-                                          self.pts.pp))
+        return np.asarray(
+            limit / waiting(self.least_busy, self.held.astype(np.float64), self.pts.pp)
+        )
 
     @cached_property
     def least_busy(self) -> Array:
@@ -158,12 +172,16 @@ class Space:
         alone = self.alone if self.above is None else np.where(span, self.above, self.alone)
         alone = np.where(able, alone, 0.0)
         weight = self.times.weight[self.rows][:, None, None]
-        added = np.where(able, weight * np.maximum(
-            np.where(able, self.prefill, 0.0) - self.times.passes * alone, 0.0), 0.0)
+        added = np.where(
+            able,
+            weight * np.maximum(np.where(able, self.prefill, 0.0) - self.times.passes * alone, 0.0),
+            0.0,
+        )
         if self.above is None and span.any():
             added = np.zeros_like(added)
-        fixed, beside = (x[:, decided.released, 0] @ decided.layers[decided.released]
-                         for x in (added, alone))
+        fixed, beside = (
+            x[:, decided.released, 0] @ decided.layers[decided.released] for x in (added, alone)
+        )
         fixed = fixed + np.where(span[:, 0, 0], 0.0, self.hop_step - self.hop)
         hop = self.hop * (self.upper / self.slots)  # a latency and bytes: at most in proportion
         low, high = np.zeros(len(self)), np.ones(len(self))
@@ -171,8 +189,11 @@ class Space:
             middle = 0.5 * (low + high)
             share = middle[:, None, None]
             least = cheapest(np.where(able, (1 - share) * added - share * alone, np.inf))
-            total = np.where(np.isfinite(least), least, 0.0) @ layers \
-                + (1 - middle) * fixed - middle * (beside + hop)
+            total = (
+                np.where(np.isfinite(least), least, 0.0) @ layers
+                + (1 - middle) * fixed
+                - middle * (beside + hop)
+            )
             low, high = np.where(total > 0, middle, low), np.where(total > 0, high, middle)
         return low
 
@@ -191,13 +212,15 @@ def first_slot(question: Question, layout: Layout) -> int | None:
     return each if each >= 1 and rest == 0 else None
 
 
-def fitting_pairs(model: CostModel, tables: LayoutTables, stages: StageTable, *,
-                  slots: Slots = "grid") -> list[tuple[int, int]]:
+def fitting_pairs(
+    model: CostModel, tables: LayoutTables, stages: StageTable, *, slots: Slots = "grid"
+) -> list[tuple[int, int]]:
     """(layout, slot) pairs whose smallest assignment fits: of a grid whose last is the most that
     fits, of its ends, or the fewest alone. Where the batch is given, the one that it implies."""
     question = model.question
-    most = most_slots(model, tables, smallest(model, tables, stages, range(len(tables.layouts))),
-                      MOST_SLOTS).tolist()
+    most = most_slots(
+        model, tables, smallest(model, tables, stages, range(len(tables.layouts))), MOST_SLOTS
+    ).tolist()
     if question.batch is None:
         return [(i, slot) for i, limit in enumerate(most) for slot in _wanted(limit, slots)]
     firsts = [first_slot(question, layout) for layout in tables.layouts]
@@ -210,9 +233,14 @@ def _wanted(most: int, slots: Slots) -> list[int]:
     return [1] if slots == "fewest" else sorted({1, most})
 
 
-def build_space(model: CostModel, tables: LayoutTables, stages: StageTable,
-                pairs: Sequence[tuple[int, int]], upper: Sequence[int] | None = None,
-                times: CandidateTimes | None = None) -> Space:
+def build_space(
+    model: CostModel,
+    tables: LayoutTables,
+    stages: StageTable,
+    pairs: Sequence[tuple[int, int]],
+    upper: Sequence[int] | None = None,
+    times: CandidateTimes | None = None,
+) -> Space:
     """Times and legality of ``pairs``, each of which stands for the slots up to its ``upper``;
     ``times`` where they are known."""
     pts = points(tables.layouts, pairs)
@@ -222,17 +250,32 @@ def build_space(model: CostModel, tables: LayoutTables, stages: StageTable,
     legal = model.decided.allowed(legality(model, tables, used))[place.reshape(-1)]
     slots = pts.slot.astype(np.int64)
     return Space(
-        model, tables, stages, pts, decode, alone, prefill, times.hop,
-        with_prompts(times.hop, times.hop_mixed, times.weight, times.passes), times.hop_mixed,
-        legal, overheads(model, tables, pts.layout, slots), times, np.arange(len(pts)),
-        slots if upper is None else np.array(upper, dtype=np.int64))
+        model,
+        tables,
+        stages,
+        pts,
+        decode,
+        alone,
+        prefill,
+        times.hop,
+        with_prompts(times.hop, times.hop_mixed, times.weight, times.passes),
+        times.hop_mixed,
+        legal,
+        overheads(model, tables, pts.layout, slots),
+        times,
+        np.arange(len(pts)),
+        slots if upper is None else np.array(upper, dtype=np.int64),
+    )
 
 
 def retimed(space: Space) -> Space:
     """``space`` with the mechanisms of its units anew: for a change of its model, tables or points.
     Sums of the solver stay as they were."""
-    return replace(space, times=step_times(space.model, space.tables, space.pts),
-                   rows=np.arange(len(space.pts)))
+    return replace(
+        space,
+        times=step_times(space.model, space.tables, space.pts),
+        rows=np.arange(len(space.pts)),
+    )
 
 
 def fastest(space: Space, seconds: Array) -> Array:

@@ -86,8 +86,7 @@ class Decisions:
     @cached_property
     def loss(self) -> NDArray[np.float64]:
         """Loss of one layer of each kernel under each option [K, O]."""
-        return self.by_option(np.where(np.isnan(self.model.layer_loss), 0.0,
-                                       self.model.layer_loss))
+        return self.by_option(np.where(np.isnan(self.model.layer_loss), 0.0, self.model.layer_loss))
 
     def picks(self, kernel: DecidedKernel) -> Int:
         """The choices of the kernel's units under each option [options, units]; -1 as released."""
@@ -98,8 +97,9 @@ class Decisions:
     @cached_property
     def _options(self) -> tuple[Int, ...]:
         """The options of each decision as an array [options, units]."""
-        return tuple(np.array(d.options, dtype=np.int64).reshape(-1, len(d.units))
-                     for d in self.decisions)
+        return tuple(
+            np.array(d.options, dtype=np.int64).reshape(-1, len(d.units)) for d in self.decisions
+        )
 
     @cached_property
     def _members(self) -> tuple[tuple[Int, Int, NDArray[np.bool_]], ...]:
@@ -114,8 +114,8 @@ class Decisions:
                 if kernel.decision >= 0 and m < len(kernel.units):
                     picks = self.picks(kernel)
                     unit[k] = kernel.units[m]
-                    choice[k, :len(picks)] = picks[:, m]
-                    there[k, :len(picks)] = True
+                    choice[k, : len(picks)] = picks[:, m]
+                    there[k, : len(picks)] = True
             found.append((unit, choice, there))
         return tuple(found)
 
@@ -129,8 +129,11 @@ class Decisions:
                 by_decision[kernel.decision].append(k)
         return tuple(
             (np.array([d for d, _ in some], np.int64), np.array([k for _, k in some], np.int64))
-            for some in ([(d, own[n]) for d, own in enumerate(by_decision) if n < len(own)]
-                         for n in range(max(map(len, by_decision), default=0))))
+            for some in (
+                [(d, own[n]) for d, own in enumerate(by_decision) if n < len(own)]
+                for n in range(max(map(len, by_decision), default=0))
+            )
+        )
 
     def by_option(self, values: NDArray[Number]) -> NDArray[Number]:
         """Sums of unit values [..., U, S] over the units of each kernel under each option
@@ -168,8 +171,11 @@ class Decisions:
             if out is None:
                 out = np.zeros((*shape, len(self.decisions), self.width), dtype=values.dtype)
             out[..., decisions, :] += part
-        return np.zeros((*shape, len(self.decisions), self.width), dtype=values.dtype) \
-            if out is None else out
+        return (
+            np.zeros((*shape, len(self.decisions), self.width), dtype=values.dtype)
+            if out is None
+            else out
+        )
 
     def all_allowed(self, legal: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """A decision may take what all of its kernels may: [..., K, O] → [..., D, O]."""
@@ -210,13 +216,20 @@ def decisions_of(model: LossModel, possible: NDArray[np.bool_]) -> Decisions:
     for (decision, _), units in groups.items():
         first = model.units[units[0]]
         own = decisions[decision].units if decision >= 0 else tuple(units)
-        kernels.append(DecidedKernel(tuple(units), tuple(own.index(i) for i in units), decision,
-                              first.kind, first.role, first.layers))
+        kernels.append(
+            DecidedKernel(
+                tuple(units),
+                tuple(own.index(i) for i in units),
+                decision,
+                first.kind,
+                first.role,
+                first.layers,
+            )
+        )
     return Decisions(model, decisions, tuple(kernels))
 
 
-def _decision(model: LossModel, units: tuple[int, ...],
-              possible: NDArray[np.bool_]) -> Decision:
+def _decision(model: LossModel, units: tuple[int, ...], possible: NDArray[np.bool_]) -> Decision:
     kinds = tuple(model.units[i].kind for i in units)
     together = any(set(kinds) <= set(group) for group in model.question.fused)
     paired = kinds == PAIRED and not together

@@ -52,13 +52,18 @@ def draft_sequence_bytes(model: CostModel, layout: Layout, context: int) -> int:
         return 0
     own = draft_layout(asked.draft, layout)
     kv = draft.question.kv[0]
-    total = sum(slot_layer_bytes(unit, kv, own.tp, context) * len(unit.layers)
-                for unit in draft.caches)
-    total += sum(fixed_slot_bytes(group, own.tp, context, indexer_fp8=draft.indexer_fp8)
-                 * len(group.layers) for group in asked.draft.attention)
+    total = sum(
+        slot_layer_bytes(unit, kv, own.tp, context) * len(unit.layers) for unit in draft.caches
+    )
+    total += sum(
+        fixed_slot_bytes(group, own.tp, context, indexer_fp8=draft.indexer_fp8) * len(group.layers)
+        for group in asked.draft.attention
+    )
     return total + asked.draft_tokens * sum(
         state_bytes(group, layout.tp) * len(group.layers)
-        for group in model.question.spec.attention if group.kind == "linear")
+        for group in model.question.spec.attention
+        if group.kind == "linear"
+    )
 
 
 def draft_token_bytes(model: CostModel, layout: Layout) -> int:
@@ -67,7 +72,10 @@ def draft_token_bytes(model: CostModel, layout: Layout) -> int:
     if draft is None or asked is None:
         return 0
     own, held = draft_layout(asked.draft, layout), model.question.workload.held
-    return sum(token_layer_bytes(unit, draft.question.kv[0], own.tp, held) * len(unit.layers)
-               for unit in draft.caches) \
-        + sum(indexer_token_bytes(group, fp8=draft.indexer_fp8) * len(group.layers)
-              for group in asked.draft.attention)
+    return sum(
+        token_layer_bytes(unit, draft.question.kv[0], own.tp, held) * len(unit.layers)
+        for unit in draft.caches
+    ) + sum(
+        indexer_token_bytes(group, fp8=draft.indexer_fp8) * len(group.layers)
+        for group in asked.draft.attention
+    )

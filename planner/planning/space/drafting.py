@@ -31,24 +31,43 @@ def draft_question(question: Question, asked: Speculation) -> Question:
     spec = asked.draft
     names = [draft_scheme(question, m) for m in modules(spec) if m.kind in PLANNED_KINDS]
     return replace(
-        question, spec=spec, speculation=None, schemes=tuple(sorted({*names, PLAIN})),
-        kv=(draft_cache(question, spec),), refused=(), barred=frozenset(), fused=(), routes=(),
-        kept=(), dropped=(), left_out=(), profile=None, imatrix=False, untie=False, named="",
-        as_released=True, apart=False, loss_scheme=None, loss_limit=None, notes=())
+        question,
+        spec=spec,
+        speculation=None,
+        schemes=tuple(sorted({*names, PLAIN})),
+        kv=(draft_cache(question, spec),),
+        refused=(),
+        barred=frozenset(),
+        fused=(),
+        routes=(),
+        kept=(),
+        dropped=(),
+        left_out=(),
+        profile=None,
+        imatrix=False,
+        untie=False,
+        named="",
+        as_released=True,
+        apart=False,
+        loss_scheme=None,
+        loss_limit=None,
+        notes=(),
+    )
 
 
 def draft_scheme(question: Question, module: Module) -> str:
     """The scheme that a module of the draft runs in: as released where the device multiplies it and
     the engine reads it, else plain (llama.cpp reads blocks of its own)."""
     stored = module.released_as
-    foreign = question.engine == OF_GGML and stored not in PLAIN_TYPES \
-        and not stored.startswith("ggml-")
+    foreign = (
+        question.engine == OF_GGML and stored not in PLAIN_TYPES and not stored.startswith("ggml-")
+    )
     return stored if not foreign and legal_schemes(question.device, [stored])[0] else PLAIN
 
 
 def draft_cache(question: Question, spec: ModelSpec) -> str:
-    """The cache layout of the draft: the model's where it is one that the draft stores, else plain.
-    """
+    """The cache layout of the draft: the model's where it is one that the draft stores, else
+    plain."""
     only = question.kv[0] if len(question.kv) == 1 else PLAIN
     units = cache_units(spec)
     return only if only in KV_LAYOUTS and all(stores(unit, only) for unit in units) else PLAIN
@@ -59,8 +78,15 @@ def draft_module(question: Question, asked: Speculation) -> Module:
     own = [m for m in modules(asked.draft) if m.kind not in asked.shared]
     sizes = [_size(question, m) * max(1, len(m.layers)) for m in own]
     largest = own[sizes.index(max(sizes))]
-    return Module(kind=DRAFT, layers=(), experts=1, gemms=(), stored_bytes=sum(sizes),
-                  vector_bytes=0, dtype=draft_scheme(question, largest))
+    return Module(
+        kind=DRAFT,
+        layers=(),
+        experts=1,
+        gemms=(),
+        stored_bytes=sum(sizes),
+        vector_bytes=0,
+        dtype=draft_scheme(question, largest),
+    )
 
 
 def _size(question: Question, module: Module) -> int:
@@ -74,8 +100,11 @@ def _size(question: Question, module: Module) -> int:
 def draft_layout(spec: ModelSpec, layout: Layout) -> Layout:
     """How the draft lies on the ranks of ``layout``: as the model where it divides so, else whole
     on every rank (engines take the model's tensor parallelism or none)."""
-    wanted = Layout(layout.tp, layout.dp, 1, layout.ep) if spec.experts is not None \
+    wanted = (
+        Layout(layout.tp, layout.dp, 1, layout.ep)
+        if spec.experts is not None
         else Layout(layout.tp)
+    )
     if layout_problem(spec, wanted):
         return Layout(1, layout.dp)
     return replace(wanted, dp=layout.dp)

@@ -20,8 +20,9 @@ from planner.throughput.roofline import Parts
 from planner.throughput.small import small_kernels
 
 
-def parts_by_scheme(model: UnitModel, layouts: Sequence[Layout], pts: Points, phase: Phase,
-                    module: Module) -> Parts:
+def parts_by_scheme(
+    model: UnitModel, layouts: Sequence[Layout], pts: Points, phase: Phase, module: Module
+) -> Parts:
     """One layer of a module whose rule is dropped, Parts [C, S]; norms [C, 1]."""
     question, machine = model.question, model.machine
     spec, device = question.spec, question.device
@@ -36,8 +37,9 @@ def parts_by_scheme(model: UnitModel, layouts: Sequence[Layout], pts: Points, ph
     if module.kind == "router":
         return router_by_scheme(module, machine, device, pts, phase, size - module.vector_bytes)
     attention = attention_of(spec, module.layers[0])
-    return dense_parts(module, machine, pts, phase, size).plus(by_part(
-        lambda at, p: indexer_parts(attention, device, at, p, machine.stacks), pts, phase))
+    return dense_parts(module, machine, pts, phase, size).plus(
+        by_part(lambda at, p: indexer_parts(attention, device, at, p, machine.stacks), pts, phase)
+    )
 
 
 def norm_parts(model: UnitModel, pts: Points, phase: Phase, module: Module) -> Parts:

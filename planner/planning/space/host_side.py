@@ -37,22 +37,26 @@ def host_side(question: Question, server: str) -> HostSide | None:
     offload = question.offload
     if offload is None:
         return None
-    served = np.array([not offload.schemes or s in offload.schemes for s in question.schemes],
-                      dtype=bool)
+    served = np.array(
+        [not offload.schemes or s in offload.schemes for s in question.schemes], dtype=bool
+    )
     if offload.way.mode == "fetched":
         return HostSide(None, served)
     able = [not refusal(offload.host, scheme_by_id(s)) for s in question.schemes]
     names = tuple(s if ok else PLAIN for s, ok in zip(question.schemes, able, strict=True))
-    return HostSide(_machine(offload.host, names, server, question.spec.experts is not None),
-                    served & np.array(able, dtype=bool))
+    return HostSide(
+        _machine(offload.host, names, server, question.spec.experts is not None),
+        served & np.array(able, dtype=bool),
+    )
 
 
 @by_identity(8)
-def _machine(host: DeviceProfile, schemes: tuple[str, ...], server: str,
-             experts: bool) -> Machine:
+def _machine(host: DeviceProfile, schemes: tuple[str, ...], server: str, experts: bool) -> Machine:
     """One socket with the kernels of ``schemes``."""
     return Machine(
         bandwidth=host.bandwidth_bytes_per_s.value,
         dense=kernel_arrays(host, schemes, experts=False, engine=server),
         grouped=kernel_arrays(host, schemes, experts=True, engine=server) if experts else None,
-        net=fabric(host), host_certainty=PRIOR)
+        net=fabric(host),
+        host_certainty=PRIOR,
+    )

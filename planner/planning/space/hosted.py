@@ -38,15 +38,17 @@ OnDevice = Callable[[Array], Parts]
 """Parts of a module whose weights [C, S] of a rank are on the device."""
 
 
-def hosted_parts(model: CostModel, pts: Points, phase: Phase, row: int, weight: Array,
-                 on_device: OnDevice) -> Parts:
+def hosted_parts(
+    model: CostModel, pts: Points, phase: Phase, row: int, weight: Array, on_device: OnDevice
+) -> Parts:
     """One layer of planned module ``row``, which lives in host memory with ``weight`` bytes
     [C, S]."""
     offload, module = model.question.offload, model.planned[row]
     assert offload is not None
     way = offload.way
-    fetched = on_device(weight).plus(communication_only(
-        _fetch_seconds(model, offload, module, pts, phase, weight)))
+    fetched = on_device(weight).plus(
+        communication_only(_fetch_seconds(model, offload, module, pts, phase, weight))
+    )
     if way.mode == "fetched":
         return fetched
     computed = _computed(model, offload, module, pts, phase, weight)
@@ -55,8 +57,11 @@ def hosted_parts(model: CostModel, pts: Points, phase: Phase, row: int, weight: 
     return where((phase.tokens >= way.fetched_from)[:, None], fetched, computed)
 
 
-def experts_here(model: CostModel, module: Module, phase: Phase,
-                 ) -> tuple[Experts, ExpertLoad | None]:
+def experts_here(
+    model: CostModel,
+    module: Module,
+    phase: Phase,
+) -> tuple[Experts, ExpertLoad | None]:
     """(the experts that ``module`` has, their load where they are not all of them): the most
     popular ones are on the device."""
     offload, experts = model.question.offload, model.question.spec.experts
@@ -66,8 +71,9 @@ def experts_here(model: CostModel, module: Module, phase: Phase,
     cold = experts.count - offload.resident
     own = (0, cold) if module.place else (cold, experts.count)
     spread = popularity_spread() if model.machine.spread is None else model.machine.spread
-    return replace(experts, count=module.experts), \
-        part_load(experts.count, experts.per_token, spread, phase.pooled, own)
+    return replace(experts, count=module.experts), part_load(
+        experts.count, experts.per_token, spread, phase.pooled, own
+    )
 
 
 def beside_host(parts: Parts, there: Array) -> Parts:
@@ -78,8 +84,9 @@ def beside_host(parts: Parts, there: Array) -> Parts:
     return parts.scaled(np.where(own > 0, left / np.where(own > 0, own, 1.0), 0.0))
 
 
-def _computed(model: CostModel, offload: Offload, module: Module, pts: Points, phase: Phase,
-              weight: Array) -> Parts:
+def _computed(
+    model: CostModel, offload: Offload, module: Module, pts: Points, phase: Phase, weight: Array
+) -> Parts:
     side = model.host
     assert side is not None
     machine = side.machine
@@ -93,8 +100,11 @@ def _computed(model: CostModel, offload: Offload, module: Module, pts: Points, p
         parts = dense_parts(module, machine, own, phase, weight / sockets)
     if module.kind not in LAST:
         return parts
-    return parts.plus(communication_only(_crossing(model, offload, machine, phase)[:, None]
-                                         * column(phase.passes)))
+    return parts.plus(
+        communication_only(
+            _crossing(model, offload, machine, phase)[:, None] * column(phase.passes)
+        )
+    )
 
 
 def _crossing(model: CostModel, offload: Offload, machine: Machine, phase: Phase) -> Array:
@@ -106,8 +116,9 @@ def _crossing(model: CostModel, offload: Offload, machine: Machine, phase: Phase
     return np.asarray(there + all_reduce(machine.net, count, count, features * PARTIAL_BYTES))
 
 
-def _fetch_seconds(model: CostModel, offload: Offload, module: Module, pts: Points, phase: Phase,
-                   weight: Array) -> Array:
+def _fetch_seconds(
+    model: CostModel, offload: Offload, module: Module, pts: Points, phase: Phase, weight: Array
+) -> Array:
     """Seconds that the weights which the passes need take over the link [C, S]."""
     moved = weight
     if module.kind in EXPERT_KINDS:

@@ -55,12 +55,17 @@ def step_times(model: CostModel, tables: LayoutTables, pts: Points) -> Candidate
     step = decode_phase(pts, work.decode_length, verified)
     mixed = mixed_phase(pts, step.kv_len, work.isl, chunk, reads, reading, work.cached, verified)
     assert isinstance(mixed.passes, float)
-    lengths = Lengths(work.decode_length, work.isl, reads, reading, work.cached, chunk, verified,
-                      accepted)
+    lengths = Lengths(
+        work.decode_length, work.isl, reads, reading, work.cached, chunk, verified, accepted
+    )
     return CandidateTimes(
-        model, timed_units(model, tables, pts, lengths),
-        hops(model, pts, step) / accepted, hops(model, pts, mixed), weight,
-        mixed.passes * accepted)
+        model,
+        timed_units(model, tables, pts, lengths),
+        hops(model, pts, step) / accepted,
+        hops(model, pts, mixed),
+        weight,
+        mixed.passes * accepted,
+    )
 
 
 def kernel_seconds(model: CostModel, times: CandidateTimes) -> tuple[Array, Array, Array]:
@@ -76,31 +81,40 @@ def kernel_seconds(model: CostModel, times: CandidateTimes) -> tuple[Array, Arra
         if key not in known:
             step, mixed, at = _rows(model, times, kernel, picks)
             step, mixed = step[at], mixed[at]
-            known[key] = step, mixed, with_prompts(step, mixed, times.weight[:, None],
-                                                   times.passes)
+            known[key] = step, mixed, with_prompts(step, mixed, times.weight[:, None], times.passes)
         for table, seconds in zip(out, known[key], strict=True):
-            table[:, k, :len(picks)] = seconds
+            table[:, k, : len(picks)] = seconds
     return out[0], out[1], out[2]
 
 
-def _rows(model: CostModel, times: CandidateTimes, kernel: DecidedKernel, picks: Int,
-          ) -> tuple[Array, Array, Int]:
+def _rows(
+    model: CostModel,
+    times: CandidateTimes,
+    kernel: DecidedKernel,
+    picks: Int,
+) -> tuple[Array, Array, Int]:
     """(seconds of a step, of a mixed pass [D, options] of the rows, row of each candidate [C])."""
     timed = [times.units[model.units[i].role, model.units[i].row] for i in kernel.units]
     first = len(model.question.schemes) if kernel.role == "cache" else 0
     columns = np.maximum(picks - first, 0)
     if len(timed) == 1:
-        step, mixed = (seconds[:, np.minimum(columns[:, 0], seconds.shape[1] - 1)]
-                       for seconds in timed[0].seconds)
+        step, mixed = (
+            seconds[:, np.minimum(columns[:, 0], seconds.shape[1] - 1)]
+            for seconds in timed[0].seconds
+        )
     else:
-        step, mixed = (joint_arrays([getattr(one, phase).columns(columns[:, m])
-                                     for m, one in enumerate(timed)]).total()
-                       for phase in ("decode", "mixed"))
+        step, mixed = (
+            joint_arrays(
+                [getattr(one, phase).columns(columns[:, m]) for m, one in enumerate(timed)]
+            ).total()
+            for phase in ("decode", "mixed")
+        )
     return step, mixed, timed[0].at
 
 
-def kernel_seconds_of(model: CostModel, times: CandidateTimes, kernel: DecidedKernel,
-                      choices: Sequence[int]) -> tuple[Array, Array, Array]:
+def kernel_seconds_of(
+    model: CostModel, times: CandidateTimes, kernel: DecidedKernel, choices: Sequence[int]
+) -> tuple[Array, Array, Array]:
     """:func:`kernel_seconds` [C] of one kernel whose units take ``choices``, an option or not."""
     step, mixed, at = _rows(model, times, kernel, np.array([choices], dtype=np.int64))
     step, mixed = step[at, 0], mixed[at, 0]
@@ -122,12 +136,15 @@ def prompts_read(question: Question, pts: Points, ended: Array) -> tuple[Array, 
     """
     if question.hold_steps:
         return held_together(ended / pts.pp, pts.dp, question.hold_steps)
-    return (np.asarray(prompts_each_step(ended, pts.dp) / pts.pp),
-            ranks_reading(ended / pts.pp, pts.dp))
+    return (
+        np.asarray(prompts_each_step(ended, pts.dp) / pts.pp),
+        ranks_reading(ended / pts.pp, pts.dp),
+    )
 
 
-def prompt_passes(weight: Array, new: int | Int, chunk: int,
-                  accepted: float = 1.0) -> tuple[Array, Array]:
+def prompt_passes(
+    weight: Array, new: int | Int, chunk: int, accepted: float = 1.0
+) -> tuple[Array, Array]:
     """(mixed passes in a step ÷ passes of a prompt, for each of the ``accepted`` tokens that a
     sequence gains in it; prompts that each mixed pass reads) [C].
 
@@ -141,6 +158,8 @@ def prompt_passes(weight: Array, new: int | Int, chunk: int,
 def with_prompts(step: Array, mixed: Array, weight: Array, passes: Number) -> Array:
     """A step's seconds with what prompts add to it: a mixed pass takes the place of each of
     ``passes`` steps, ``weight`` ≤ 1 / passes times a step. Infinite times stay infinite."""
-    added = np.maximum(np.where(np.isfinite(mixed), mixed, 0.0)
-                       - passes * np.where(np.isfinite(step), step, 0.0), 0.0)
+    added = np.maximum(
+        np.where(np.isfinite(mixed), mixed, 0.0) - passes * np.where(np.isfinite(step), step, 0.0),
+        0.0,
+    )
     return np.asarray(step + weight * added)

@@ -15,15 +15,20 @@ def considered(question: Question) -> Iterator[tuple[Layout, str]]:
     """Every layout of one replica with as many devices as may be taken, and why it is not a
     candidate (empty: it is one)."""
     sizes = question.sizes
-    counts = sorted({d for size in sizes for d in divisors(size)}) if question.devices_given \
-        else sizes
+    counts = (
+        sorted({d for size in sizes for d in divisors(size)}) if question.devices_given else sizes
+    )
     reach = question.net.reach()
-    engine = None if question.engine == ANY_ENGINE \
+    engine = (
+        None
+        if question.engine == ANY_ENGINE
         else parse_engine(f"{question.engine}@{question.engine_version}".rstrip("@"))
+    )
     rules = {} if engine is None else layout_rules(engine, question.device)
     said: dict[str, str] = {}
-    for layout, why in considered_layouts(question.spec, counts=counts,
-                                          node=question.node_devices, fixed=question.fixed):
+    for layout, why in considered_layouts(
+        question.spec, counts=counts, node=question.node_devices, fixed=question.fixed
+    ):
         if not why and layout.ranks > reach:
             why = f"{question.device.id} has no link for a group of {layout.ranks} devices"
         if not why and engine is not None:

@@ -22,7 +22,10 @@ def least_rank(model: CostModel, layouts: list[Layout]) -> tuple[int | None, int
         return None, 0
     held = np.array([slots[i] for i in index], dtype=np.int64)
     beside = overheads(model, tables, index, held)
-    found = [(int(one.at_slots(layouts[i].pp, held[n:n + 1], beside[n:n + 1])[0]), i)
-             for n, (i, one) in enumerate(zip(index.tolist(), smallest(
-                 model, tables, stages, index.tolist()), strict=True))]
+    found = [
+        (int(one.at_slots(layouts[i].pp, held[n : n + 1], beside[n : n + 1])[0]), i)
+        for n, (i, one) in enumerate(
+            zip(index.tolist(), smallest(model, tables, stages, index.tolist()), strict=True)
+        )
+    ]
     return min(found)

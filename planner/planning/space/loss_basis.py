@@ -28,8 +28,10 @@ def rule_weight(model: LossModel) -> dict[str, float]:
     if model.question.profile is not None:
         return {}
     found = model.sensitivity
-    sums = {kind: math.fsum(alpha for (k, _), alpha in found.by_unit.items() if k == kind)
-            for kind in RULE_KINDS}
+    sums = {
+        kind: math.fsum(alpha for (k, _), alpha in found.by_unit.items() if k == kind)
+        for kind in RULE_KINDS
+    }
     return {kind: value / found.level for kind, value in sums.items() if value > 0}
 
 
@@ -37,21 +39,32 @@ def _accumulators(model: LossModel) -> list[Assumption]:
     """What accumulators add, by scheme: the largest share of a module's rounding error."""
     shares, unknown = [], []
     for scheme in model.question.schemes:
-        path = path_of(model.question.device.compute_capability, SCHEMES[scheme],
-                       model.question.device.target)
+        path = path_of(
+            model.question.device.compute_capability, SCHEMES[scheme], model.question.device.target
+        )
         if path == UNKNOWN:
             unknown.append(scheme)
         elif path != EXACT and (added := _largest_share(model, scheme)) is not None:
             shares.append(f"{scheme} at most {added:.2%} ({path})")
     out = []
     if shares:
-        out.append(Assumption(
-            "accumulators", "; ".join(shares), "of the rounding error of any module, emulated bit "
-            "by bit on synthetic tensors; /128: partial sums added in FP32 every 128 inputs; "
-            "integer sums are exact"))
+        out.append(
+            Assumption(
+                "accumulators",
+                "; ".join(shares),
+                "of the rounding error of any module, emulated bit "
+                "by bit on synthetic tensors; /128: partial sums added in FP32 every 128 inputs; "
+                "integer sums are exact",
+            )
+        )
     if unknown and model.question.device.kind != "cpu":
-        out.append(Assumption("accumulators not counted", ", ".join(unknown),
-                              "no matrix unit of this device is known to multiply them"))
+        out.append(
+            Assumption(
+                "accumulators not counted",
+                ", ".join(unknown),
+                "no matrix unit of this device is known to multiply them",
+            )
+        )
     return out
 
 
@@ -69,45 +82,83 @@ def loss_assumptions(model: LossModel) -> list[Assumption]:
     profile = model.question.profile
     if profile is None:
         return [*_learned(model), *_ruled(model), *_accumulators(model)]
-    out = [Assumption("loss basis", f"{profile.label}, band ×/÷ {profile.band_factor:.3g}",
-                      f"profile of {profile.model.id}; {profile.band_basis}"),
-           *_accumulators(model)]
+    out = [
+        Assumption(
+            "loss basis",
+            f"{profile.label}, band ×/÷ {profile.band_factor:.3g}",
+            f"profile of {profile.model.id}; {profile.band_basis}",
+        ),
+        *_accumulators(model),
+    ]
     bases = {u.error_basis for u in profile.units if u.kind in {x.kind for x in model.units}}
     out.append(Assumption("error basis", "; ".join(sorted(bases)), "stated by the profile"))
     if profile.settings.get("inputs"):
-        out.append(Assumption("input scales", str(profile.settings["inputs"]),
-                              f"calibrated on {profile.settings.get('calibration', 'no text')}; "
-                              "serve these schemes in the same way"))
+        out.append(
+            Assumption(
+                "input scales",
+                str(profile.settings["inputs"]),
+                f"calibrated on {profile.settings.get('calibration', 'no text')}; "
+                "serve these schemes in the same way",
+            )
+        )
     if profile.joint:
         out.append(_joint_assumption(profile))
     out += [Assumption("profile", note, "stated by the profile") for note in profile.notes]
-    missing = [u.id for u in model.units
-               if u.role != "released" and profiled_unit(profile, u) is None]
+    missing = [
+        u.id for u in model.units if u.role != "released" and profiled_unit(profile, u) is None
+    ]
     if missing:
-        out.append(Assumption("not profiled", f"{len(missing)} units, first {missing[0]}",
-                              "they have no loss and stay as released"))
+        out.append(
+            Assumption(
+                "not profiled",
+                f"{len(missing)} units, first {missing[0]}",
+                "they have no loss and stay as released",
+            )
+        )
     if profile.skipped:
-        out.append(Assumption("skipped tensors", f"{len(profile.skipped)}, first "
-                              f"{profile.skipped[0].tensor}", profile.skipped[0].reason))
+        out.append(
+            Assumption(
+                "skipped tensors",
+                f"{len(profile.skipped)}, first {profile.skipped[0].tensor}",
+                profile.skipped[0].reason,
+            )
+        )
     return out
 
 
 def _learned(model: LossModel) -> list[Assumption]:
     """What T0 rests on: in a line, then the level, activations and caches."""
     found, anchors = model.sensitivity, model.prior
-    out = [Assumption("loss basis", f"{tier(model)}, band ×/÷ {total_band(model):.2g}", found.text),
-           Assumption("loss level", f"{found.level:.2g} nats per unit of output error, ×/÷ "
-                      f"{found.level_band:.2g}", found.level_basis),
-           Assumption("loss of activations", f"as of weights, ×/÷ {anchors.activation_band:g}",
-                      "errors of one output weigh alike; measured on two small models")]
-    stored = sorted({m.released_as for m in model.planned
-                     if stands_in(m.released_as, anchors)})
+    out = [
+        Assumption("loss basis", f"{tier(model)}, band ×/÷ {total_band(model):.2g}", found.text),
+        Assumption(
+            "loss level",
+            f"{found.level:.2g} nats per unit of output error, ×/÷ {found.level_band:.2g}",
+            found.level_basis,
+        ),
+        Assumption(
+            "loss of activations",
+            f"as of weights, ×/÷ {anchors.activation_band:g}",
+            "errors of one output weigh alike; measured on two small models",
+        ),
+    ]
+    stored = sorted({m.released_as for m in model.planned if stands_in(m.released_as, anchors)})
     if stored:
-        out.append(Assumption("errors of stored types", f"as from BF16: {', '.join(stored)}",
-                              "no table of errors was emulated from these grids"))
+        out.append(
+            Assumption(
+                "errors of stored types",
+                f"as from BF16: {', '.join(stored)}",
+                "no table of errors was emulated from these grids",
+            )
+        )
     if any(u.role == "cache" for u in model.units):
-        out.append(Assumption("loss of caches", f"as the attention output's, ×/÷ "
-                              f"{anchors.cache_band:g}", "anchored on caches of SmolLM2-135M"))
+        out.append(
+            Assumption(
+                "loss of caches",
+                f"as the attention output's, ×/÷ {anchors.cache_band:g}",
+                "anchored on caches of SmolLM2-135M",
+            )
+        )
     return out
 
 
@@ -116,10 +167,14 @@ def _ruled(model: LossModel) -> list[Assumption]:
     kinds = [k for k in model.question.dropped if k not in NO_OTHER and k in DERIVED_KINDS]
     if not kinds:
         return []
-    return [Assumption(f"loss basis of {', '.join(kinds)}",
-                       f"derived, band ×/÷ {model.prior.rule_band:g}",
-                       "emulated to the outputs that they change, and weighed as those; "
-                       "accumulators not counted")]
+    return [
+        Assumption(
+            f"loss basis of {', '.join(kinds)}",
+            f"derived, band ×/÷ {model.prior.rule_band:g}",
+            "emulated to the outputs that they change, and weighed as those; "
+            "accumulators not counted",
+        )
+    ]
 
 
 def _joint_assumption(profile: Profile) -> Assumption:
@@ -128,8 +183,10 @@ def _joint_assumption(profile: Profile) -> Assumption:
     slope = profile.flips_per_root_nat
     share = "" if slope is None else f"; flips {slope:.2f} × √nats"
     return Assumption(
-        "additivity", f"whole model {min(ratios):.2f} to {max(ratios):.2f} × the sum of its layers"
-        + share, f"measured under uniform {', '.join(c.scheme for c in profile.joint)}")
+        "additivity",
+        f"whole model {min(ratios):.2f} to {max(ratios):.2f} × the sum of its layers" + share,
+        f"measured under uniform {', '.join(c.scheme for c in profile.joint)}",
+    )
 
 
 def loss_source(model: LossModel) -> SourceRef:
@@ -137,8 +194,15 @@ def loss_source(model: LossModel) -> SourceRef:
     profile = model.question.profile
     if profile is None:
         found = model.sensitivity
-        return SourceRef("loss-sensitivity", "; ".join(found.sources)
-                         + f"; errors emulated, seed {model.prior.seed}", found.date)
+        return SourceRef(
+            "loss-sensitivity",
+            "; ".join(found.sources) + f"; errors emulated, seed {model.prior.seed}",
+            found.date,
+        )
     digest = profile.checkpoint.sha256[:16] or "no checkpoint"
-    return SourceRef("loss-profile", f"profile of {profile.model.id} ({digest}, seed "
-                     f"{profile.seed}, version {profile.tool_version})", "")
+    return SourceRef(
+        "loss-profile",
+        f"profile of {profile.model.id} ({digest}, seed "
+        f"{profile.seed}, version {profile.tool_version})",
+        "",
+    )

@@ -92,8 +92,9 @@ def loss_table(model: LossModel) -> Array:
     """
     table = np.full((len(model.units), len(model.choices)), np.nan)
     schemes = len(model.question.schemes)
-    widened = {asked: twin for asked, twin in model.question.runs_as.items()
-               if same_weights(asked[1])}
+    widened = {
+        asked: twin for asked, twin in model.question.runs_as.items() if same_weights(asked[1])
+    }
     for i, unit in enumerate(model.units):
         if unit.role == "released":
             continue
@@ -115,11 +116,23 @@ def unit_loss(model: LossModel, unit: DecisionUnit, choice: str) -> float | None
     if profile is not None:
         return _profiled(model, profile, unit, choice)
     alpha = unit_alpha(model, unit)
-    error = model.prior.cache_error.get(unit.kind, {}).get(choice) if unit.role == "cache" \
-        else module_error(model.prior, model.references[unit.row], unit.kind, choice,
-                          weighed=model.question.imatrix)
-    if error is None and unit.role == "module" and stored_scheme(choice) is not None \
-            and choice == model.planned[unit.row].released_as:
+    error = (
+        model.prior.cache_error.get(unit.kind, {}).get(choice)
+        if unit.role == "cache"
+        else module_error(
+            model.prior,
+            model.references[unit.row],
+            unit.kind,
+            choice,
+            weighed=model.question.imatrix,
+        )
+    )
+    if (
+        error is None
+        and unit.role == "module"
+        and stored_scheme(choice) is not None
+        and choice == model.planned[unit.row].released_as
+    ):
         error = 0.0  # the weights that are there, beside unrounded activations
     if alpha is None or error is None:
         return None
@@ -131,13 +144,20 @@ def picked_share(model: UnitModel, unit: DecisionUnit) -> float:
     """What of a layer's loss a unit has: that of the tokens which pick its experts, where the
     experts of a layer are divided between a device and its host; all elsewhere."""
     offload, experts = model.question.offload, model.question.spec.experts
-    if offload is None or experts is None or not offload.by_experts \
-            or unit.kind not in EXPERT_KINDS or unit.role != "module":
+    if (
+        offload is None
+        or experts is None
+        or not offload.by_experts
+        or unit.kind not in EXPERT_KINDS
+        or unit.role != "module"
+    ):
         return 1.0
     popularity = log_normal_popularity(
-        experts.count, experts.per_token,
-        popularity_spread() if model.machine.spread is None else model.machine.spread)
-    hot = math.fsum(popularity[experts.count - offload.resident:].tolist()) / experts.per_token
+        experts.count,
+        experts.per_token,
+        popularity_spread() if model.machine.spread is None else model.machine.spread,
+    )
+    hot = math.fsum(popularity[experts.count - offload.resident :].tolist()) / experts.per_token
     return 1.0 - hot if unit.place else hot
 
 
@@ -169,13 +189,15 @@ def accumulated(model: UnitModel, row: int, scheme: str) -> float:
     a mean over its products; 0 where they are exact, or no unit is known (:func:`loss_assumptions`
     says which), and for kinds that rules keep, whose errors are no sums."""
     module = model.planned[row]
-    path = path_of(model.question.device.compute_capability, SCHEMES[scheme],
-                   model.question.device.target)
+    path = path_of(
+        model.question.device.compute_capability, SCHEMES[scheme], model.question.device.target
+    )
     if path in (EXACT, UNKNOWN) or module.kind in RULE_KINDS or not module.gemms:
         return 0.0
     table = load_accumulators()
-    return math.fsum(table.error(path, module.kind, gemm.inputs)
-                     for gemm in module.gemms) / len(module.gemms)
+    return math.fsum(table.error(path, module.kind, gemm.inputs) for gemm in module.gemms) / len(
+        module.gemms
+    )
 
 
 def told_loss(model: LossModel, total: float) -> float:
@@ -197,8 +219,11 @@ def _saturation(model: LossModel) -> float:
 def _profiled(model: LossModel, profile: Profile, unit: DecisionUnit, choice: str) -> float | None:
     found = profiled_unit(profile, unit)
     if found is not None and choice in found.loss:
-        added = 0.0 if unit.role == "cache" or found.alpha is None else \
-            found.alpha * accumulated(model, unit.row, choice)
+        added = (
+            0.0
+            if unit.role == "cache" or found.alpha is None
+            else found.alpha * accumulated(model, unit.row, choice)
+        )
         return (found.loss[choice] + added) * part_share(model, unit) * picked_share(model, unit)
     released = "bf16" if unit.role == "cache" else model.planned[unit.row].released_as
     return 0.0 if choice == released else None
@@ -247,7 +272,8 @@ def uniform_loss(model: LossModel, scheme: str) -> float:
             where = unit.kind if model.question.profile is None else unit.id
             raise UnsupportedError(
                 f"max-loss {scheme!r}: {where} has no loss in that scheme",
-                hint="name a scheme that has a loss, e.g. fp8-block")
+                hint="name a scheme that has a loss, e.g. fp8-block",
+            )
         total += loss * unit.count
     model.uniform_losses[scheme] = total
     return total
@@ -261,12 +287,14 @@ def quality(model: LossModel, loss: float, derived: float = 0.0) -> QualityInfo:
     wide = model.prior.rule_band if profile is None else band
     low = told_loss(model, (loss - derived) / band + derived / wide)
     high = told_loss(model, (loss - derived) * band + derived * wide)
-    unit, anchor = (NATS, None) if profile is None or profile.unit == NATS \
-        else (profile.unit, profile.anchor)
+    unit, anchor = (
+        (NATS, None) if profile is None or profile.unit == NATS else (profile.unit, profile.anchor)
+    )
     relative = None if model.norm is None else loss / model.norm
     told = told_loss(model, loss)
-    return QualityInfo(told, low, high, unit, anchor, relative, tier(model), None,
-                       flips(model, told))
+    return QualityInfo(
+        told, low, high, unit, anchor, relative, tier(model), None, flips(model, told)
+    )
 
 
 def tier(model: LossModel) -> str:

@@ -46,7 +46,7 @@ class StageTable(list[StageBytes]):
         most = max(len(s.fixed) for s in self)
         counts = np.zeros((len(self), most, self[0].counts.shape[1]), dtype=np.int64)
         for i, stage in enumerate(self):
-            counts[i, :len(stage.fixed)] = stage.counts
+            counts[i, : len(stage.fixed)] = stage.counts
         return self._stacked([s.fixed for s in self]), counts
 
     @cached_property
@@ -57,7 +57,7 @@ class StageTable(list[StageBytes]):
     def _stacked(self, rows: Sequence[Int]) -> Int:
         out = np.zeros((len(rows), max(map(len, rows))), dtype=np.int64)
         for i, row in enumerate(rows):
-            out[i, :len(row)] = row
+            out[i, : len(row)] = row
         return out
 
     def caches(self, layouts: Int, sequences: Int) -> Int:
@@ -70,12 +70,17 @@ def stage_table(model: CostModel, tables: LayoutTables) -> StageTable:
     """Fixed bytes and layer counts by stage for every layout."""
     counts = {pp: stage_counts(model, pp) for pp in {la.pp for la in tables.layouts}}
     return StageTable(
-        StageBytes(stage_bytes(model, tables, i, counts[la.pp]), *tables.fixed_of_stages(i),
-                   counts[la.pp]) for i, la in enumerate(tables.layouts))
+        StageBytes(
+            stage_bytes(model, tables, i, counts[la.pp]), *tables.fixed_of_stages(i), counts[la.pp]
+        )
+        for i, la in enumerate(tables.layouts)
+    )
 
 
-def tables_and_stages(model: CostModel, layouts: Sequence[Layout],
-                      ) -> tuple[LayoutTables, StageTable]:
+def tables_and_stages(
+    model: CostModel,
+    layouts: Sequence[Layout],
+) -> tuple[LayoutTables, StageTable]:
     """The byte tables of ``layouts`` and their stages, kept for other questions of the model's
     kind with the same lengths."""
     work = model.question.workload
@@ -124,9 +129,12 @@ def temporary_bytes(model: CostModel, layout: Layout, slot: int) -> tuple[int, i
     """(activations, runtime) of one rank with ``slot`` sequences in a micro-batch."""
     question = model.question
     chunk = min(question.chunk_tokens, question.workload.isl)
-    return (activation_bytes(question.spec, layout, chunk_tokens=chunk,
-                             sequences=slot * int(question.verified)),
-            runtime_bytes(question.device, layout))
+    return (
+        activation_bytes(
+            question.spec, layout, chunk_tokens=chunk, sequences=slot * int(question.verified)
+        ),
+        runtime_bytes(question.device, layout),
+    )
 
 
 def bytes_per_layer(model: CostModel, tables: LayoutTables, layout: int, slot: int) -> Int:
@@ -140,8 +148,9 @@ def bytes_per_layer(model: CostModel, tables: LayoutTables, layout: int, slot: i
         if unit.role == "module":
             size[i, :schemes] = tables.shard[layout, unit.row]
         elif unit.role == "cache":
-            size[i, schemes:] = np.maximum(tables.cache[layout, unit.row] * held,
-                                           tables.once[layout, unit.row])
+            size[i, schemes:] = np.maximum(
+                tables.cache[layout, unit.row] * held, tables.once[layout, unit.row]
+            )
     return size
 
 
@@ -150,7 +159,7 @@ def host_bytes(model: CostModel, tables: LayoutTables) -> Int:
     size = np.zeros((len(model.units), len(model.choices)), dtype=np.int64)
     for i, unit in enumerate(model.units):
         if unit.role == "module":
-            size[i, :len(model.question.schemes)] = tables.host[unit.row]
+            size[i, : len(model.question.schemes)] = tables.host[unit.row]
     return size
 
 
@@ -161,9 +170,11 @@ def host_room(question: Question) -> int | None:
 
 def host_used(model: CostModel, tables: LayoutTables, choice: Sequence[int] | Int) -> int:
     """Bytes in the memory of a host where each unit takes its ``choice`` (-1: as released)."""
-    return sum(int(tables.host[unit.row, int(c)]) * unit.count
-               for unit, c in zip(model.units, choice, strict=True)
-               if unit.role == "module" and c >= 0)
+    return sum(
+        int(tables.host[unit.row, int(c)]) * unit.count
+        for unit, c in zip(model.units, choice, strict=True)
+        if unit.role == "module" and c >= 0
+    )
 
 
 def budget(question: Question) -> int:
@@ -185,10 +196,13 @@ def rates_beside(model: CostModel, tables: LayoutTables, layouts: Int) -> Int:
     """Activation bytes a token of a chunk and a sequence, and bytes of the runtime, of one rank of
     some layouts, int64 [N, 3]."""
     question = model.question
-    return np.array([(*activation_rates(question.spec, layout),
-                      runtime_bytes(question.device, layout))
-                     for layout in (tables.layouts[i] for i in layouts.tolist())],
-                    dtype=np.int64).reshape(-1, 3)
+    return np.array(
+        [
+            (*activation_rates(question.spec, layout), runtime_bytes(question.device, layout))
+            for layout in (tables.layouts[i] for i in layouts.tolist())
+        ],
+        dtype=np.int64,
+    ).reshape(-1, 3)
 
 
 def layout_bytes(model: CostModel, tables: LayoutTables) -> tuple[Int, Int, Int]:

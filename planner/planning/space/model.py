@@ -38,8 +38,20 @@ from planner.throughput.linear import Machine, kernel_arrays
 
 MODELS = 48
 """Models that are kept, with their units and kernels: 1 to 3 MB each."""
-SHARED = {"alphas", "caches", "certainties", "decided", "indexer_fp8", "known_tables",
-          "layer_loss", "norm", "possible", "references", "sensitivity", "uniform_losses"}
+SHARED = {
+    "alphas",
+    "caches",
+    "certainties",
+    "decided",
+    "indexer_fp8",
+    "known_tables",
+    "layer_loss",
+    "norm",
+    "possible",
+    "references",
+    "sensitivity",
+    "uniform_losses",
+}
 """What no workload, layout or limit of a question changes."""
 ALL = ("alphas", "certainties", "decided", "known_tables", "uniform_losses")
 """What of it every question needs."""
@@ -98,8 +110,9 @@ class CostModel(LossModel):
             hosted = unit.role == "module" and bool(self.planned[unit.row].place)
             if hosted and self.host is not None:
                 table[i, :schemes] &= self.host.legal
-            apart = hosted and self.question.offload is not None \
-                and bool(self.question.offload.schemes)
+            apart = (
+                hosted and self.question.offload is not None and bool(self.question.offload.schemes)
+            )
             if self.question.barred and unit.role != "released" and not apart:
                 word = unit.kind if unit.role == "module" else cache_group(self.caches[unit.row])
                 table[i] &= [(word, n) not in self.question.barred for n in self.choices]
@@ -107,11 +120,13 @@ class CostModel(LossModel):
                 continue
             released = stands_for(self.question, self.planned[unit.row].released_as)
             if unit.layers and set(unit.layers) <= set(self.question.kept):
-                table[i, :schemes] &= [s == kept_scheme(self.question, released)
-                                       for s in self.question.schemes]
+                table[i, :schemes] &= [
+                    s == kept_scheme(self.question, released) for s in self.question.schemes
+                ]
             if self.question.named:
-                wanted = named_scheme(self.question, self.planned[unit.row], unit,
-                                      self.question.named)
+                wanted = named_scheme(
+                    self.question, self.planned[unit.row], unit, self.question.named
+                )
                 table[i, :schemes] &= [s == wanted for s in self.question.schemes]
             for j, scheme in enumerate(self.question.schemes):
                 fixed = self.question.as_released or unit.kind in NO_OTHER
@@ -122,8 +137,9 @@ class CostModel(LossModel):
         return table
 
 
-def build_model(question: Question, prior: Prior, engine: str | None = None, *,
-                static_scales: bool = False) -> CostModel:
+def build_model(
+    question: Question, prior: Prior, engine: str | None = None, *, static_scales: bool = False
+) -> CostModel:
     """Modules, units and kernels for ``question``, as ``engine`` (default: the question's) was
     measured to run them.
 
@@ -135,24 +151,48 @@ def build_model(question: Question, prior: Prior, engine: str | None = None, *,
     return _built(question, prior, server, stored).asked(question)
 
 
-def _built_of(question: Question, prior: Prior, server: str, static_scales: bool,
-              ) -> tuple[object, ...]:
+def _built_of(
+    question: Question,
+    prior: Prior,
+    server: str,
+    static_scales: bool,
+) -> tuple[object, ...]:
     """What of a question a model is built of: not the workload, nor layouts and limits."""
-    return (question.spec, question.device, question.net, prior, question.profile,
-            question.imatrix, question.schemes, question.kv, question.dropped, question.fused,
-            question.kept, question.barred, question.as_released, question.named, question.apart,
-            question.engine, question.engine_version, question.container, question.eager,
-            question.offload,
-            tuple((r.group, r.asked, r.runs_as) for r in question.routes), question.speculation,
-            server, static_scales)
+    return (
+        question.spec,
+        question.device,
+        question.net,
+        prior,
+        question.profile,
+        question.imatrix,
+        question.schemes,
+        question.kv,
+        question.dropped,
+        question.fused,
+        question.kept,
+        question.barred,
+        question.as_released,
+        question.named,
+        question.apart,
+        question.engine,
+        question.engine_version,
+        question.container,
+        question.eager,
+        question.offload,
+        tuple((r.group, r.asked, r.runs_as) for r in question.routes),
+        question.speculation,
+        server,
+        static_scales,
+    )
 
 
 @by_identity(MODELS, of=_built_of)
 def _built(question: Question, prior: Prior, server: str, static_scales: bool) -> CostModel:
     """The model of the first question of its kind."""
     spec = question.spec
-    planned, released = split_modules(modules_apart(spec) if question.apart else modules(spec),
-                                      question.dropped)
+    planned, released = split_modules(
+        modules_apart(spec) if question.apart else modules(spec), question.dropped
+    )
     if question.offload is not None:
         planned = question.offload.placed(planned)
     if question.speculation is not None:
@@ -162,28 +202,53 @@ def _built(question: Question, prior: Prior, server: str, static_scales: bool) -
         own = planned if "head" in question.dropped else released
         own.append(tied_head(own))
         fused = (*fused, ("embedding", "head"))
-    units = build_units(spec, planned, released, prior.ends,
-                        by_layer=question.profile is not None, fused=fused,
-                        kept=question.kept, classes=mix_classes(spec, question.engine)
-                        if question.apart else None)
+    units = build_units(
+        spec,
+        planned,
+        released,
+        prior.ends,
+        by_layer=question.profile is not None,
+        fused=fused,
+        kept=question.kept,
+        classes=mix_classes(spec, question.engine) if question.apart else None,
+    )
     device = question.device
     stacks = stacks_of(server)
     host, sure = _host(question, server)
     machine = Machine(
         bandwidth=device.bandwidth_bytes_per_s.value,
-        dense=kernel_arrays(device, _run(question, "dense"), experts=False, stacks=stacks,
-                            static_scales=static_scales, engine=server, picked=_picked(question)),
-        grouped=kernel_arrays(device, _run(question, EXPERTS), experts=True, stacks=stacks,
-                              static_scales=static_scales, engine=server,
-                              version=question.engine_version, container=question.container)
-        if spec.experts else None,
-        net=question.net, stacks=stacks, plain=gemm_model(device, "bf16", stacks),
-        beside=np.array([bool(beside_routed(server, s)) for s in question.schemes],
-                        dtype=bool),
-        host_seconds=host, host_certainty=sure,
-        cpu_attention=ggml_attention(device, server))
-    return CostModel(question, prior, planned, released, units, machine,
-                     host_side(question, server))
+        dense=kernel_arrays(
+            device,
+            _run(question, "dense"),
+            experts=False,
+            stacks=stacks,
+            static_scales=static_scales,
+            engine=server,
+            picked=_picked(question),
+        ),
+        grouped=kernel_arrays(
+            device,
+            _run(question, EXPERTS),
+            experts=True,
+            stacks=stacks,
+            static_scales=static_scales,
+            engine=server,
+            version=question.engine_version,
+            container=question.container,
+        )
+        if spec.experts
+        else None,
+        net=question.net,
+        stacks=stacks,
+        plain=gemm_model(device, "bf16", stacks),
+        beside=np.array([bool(beside_routed(server, s)) for s in question.schemes], dtype=bool),
+        host_seconds=host,
+        host_certainty=sure,
+        cpu_attention=ggml_attention(device, server),
+    )
+    return CostModel(
+        question, prior, planned, released, units, machine, host_side(question, server)
+    )
 
 
 def _host(question: Question, engine: str) -> tuple[float, Certainty]:
@@ -193,8 +258,10 @@ def _host(question: Question, engine: str) -> tuple[float, Certainty]:
         return 0.0, PRIOR
     from planner.throughput.cpu_host import cpu_host_seconds, host_certainty
 
-    return (cpu_host_seconds(question.spec, question.device, engine, eager=question.eager),
-            host_certainty(question.device, engine))
+    return (
+        cpu_host_seconds(question.spec, question.device, engine, eager=question.eager),
+        host_certainty(question.device, engine),
+    )
 
 
 def _run(question: Question, group: str) -> list[str]:
@@ -206,9 +273,12 @@ def _picked(question: Question) -> list[str]:
     """The names of the kernels that the question's engine picks for dense modules, by scheme; empty
     where no source says."""
     engine = engine_of(question)
-    found = [None if engine is None else
-             scheme_choice(engine, question.device, name, "dense", question.container)
-             for name in question.schemes]
+    found = [
+        None
+        if engine is None
+        else scheme_choice(engine, question.device, name, "dense", question.container)
+        for name in question.schemes
+    ]
     return ["" if choice is None else choice.kernel for choice in found]
 
 

@@ -48,8 +48,9 @@ Array = NDArray[np.float64]
 SHARED_KINDS = ("shared-gate-up", "shared-down")
 
 
-def unit_parts(model: CostModel, tables: LayoutTables, pts: Points, phase: Phase,
-               unit: DecisionUnit) -> Parts:
+def unit_parts(
+    model: CostModel, tables: LayoutTables, pts: Points, phase: Phase, unit: DecisionUnit
+) -> Parts:
     """Parts of one layer of ``unit``: [C, schemes], [C, layouts] or [C, 1] by its role."""
     if unit.role == "module":
         return module_parts(model, tables, pts, phase, unit.row)
@@ -58,19 +59,27 @@ def unit_parts(model: CostModel, tables: LayoutTables, pts: Points, phase: Phase
     return released_parts(model, tables, pts, phase, unit.row)
 
 
-def module_parts(model: CostModel, tables: LayoutTables, pts: Points, phase: Phase,
-                 row: int) -> Parts:
+def module_parts(
+    model: CostModel, tables: LayoutTables, pts: Points, phase: Phase, row: int
+) -> Parts:
     """One layer of planned module ``row`` with its collective, Parts [C, S]."""
     if model.planned[row].place:
         weight = np.repeat(tables.host[row].astype(np.float64)[None], len(pts), axis=0)
-        return hosted_parts(model, pts, phase, row, weight, lambda bytes_of_rank: _on_device(
-            model, tables, pts, phase, row, bytes_of_rank))
+        return hosted_parts(
+            model,
+            pts,
+            phase,
+            row,
+            weight,
+            lambda bytes_of_rank: _on_device(model, tables, pts, phase, row, bytes_of_rank),
+        )
     weight = tables.shard[pts.layout, row, :].astype(np.float64)
     return _on_device(model, tables, pts, phase, row, weight)
 
 
-def _on_device(model: CostModel, tables: LayoutTables, pts: Points, phase: Phase, row: int,
-               weight: Array) -> Parts:
+def _on_device(
+    model: CostModel, tables: LayoutTables, pts: Points, phase: Phase, row: int, weight: Array
+) -> Parts:
     """One layer of planned module ``row`` on the device, with ``weight`` bytes of a rank [C, S]."""
     module = model.planned[row]
     spec = model.question.spec
@@ -92,17 +101,34 @@ def _on_device(model: CostModel, tables: LayoutTables, pts: Points, phase: Phase
             parts = where(hidden, beside(parts), parts)
         if module.kind == "linear-attention":
             attention = linear_of(spec, module.layers[0])
-            parts = parts.plus(by_part(
-                lambda at, p: recurrent_parts(attention, model.question.device, at,
-                                              _verifying(attention, p)[1],
-                                              model.machine.stacks), pts, phase))
-    talk = communication(module.kind, spec.hidden_size, spec.experts, model.machine, pts, phase,
-                         widths.activation_bytes)
+            parts = parts.plus(
+                by_part(
+                    lambda at, p: recurrent_parts(
+                        attention,
+                        model.question.device,
+                        at,
+                        _verifying(attention, p)[1],
+                        model.machine.stacks,
+                    ),
+                    pts,
+                    phase,
+                )
+            )
+    talk = communication(
+        module.kind,
+        spec.hidden_size,
+        spec.experts,
+        model.machine,
+        pts,
+        phase,
+        widths.activation_bytes,
+    )
     return with_communication(parts, talk * reductions(module))
 
 
-def _least_of_host(model: CostModel, tables: LayoutTables, pts: Points, phase: Phase,
-                   module: Module) -> Array:
+def _least_of_host(
+    model: CostModel, tables: LayoutTables, pts: Points, phase: Phase, module: Module
+) -> Array:
     """The least seconds of the experts in host memory beside those of ``module`` [C, 1]; 0 where
     there are none."""
     assert model.host is not None
@@ -124,9 +150,17 @@ def cache_parts(model: CostModel, pts: Points, phase: Phase, row: int) -> Parts:
         run = decode_parts if part.name == "decode" else prefill_parts
         attention, part = _verifying(unit.attention, part)
         found = with_ggml(
-            model.machine.cpu_attention, attention, unit.kind, names, question.device, at,
-            part, lambda: run(attention, unit.kind, names, question.device, at, part,
-                              model.machine.stacks))
+            model.machine.cpu_attention,
+            attention,
+            unit.kind,
+            names,
+            question.device,
+            at,
+            part,
+            lambda: run(
+                attention, unit.kind, names, question.device, at, part, model.machine.stacks
+            ),
+        )
         found = uncached(found, attention, part)
         if attention.kind not in COMPRESSED:
             return found
@@ -147,8 +181,9 @@ def _verifying(attention: Attention, phase: Phase) -> tuple[Attention, Phase]:
     return replace(attention, heads=attention.heads * int(phase.verified)), phase
 
 
-def released_parts(model: CostModel, tables: LayoutTables, pts: Points, phase: Phase,
-                   row: int) -> Parts:
+def released_parts(
+    model: CostModel, tables: LayoutTables, pts: Points, phase: Phase, row: int
+) -> Parts:
     """One layer of an as-released module, Parts [C, 1]."""
     question = model.question
     spec, device = question.spec, question.device
@@ -171,9 +206,17 @@ def released_parts(model: CostModel, tables: LayoutTables, pts: Points, phase: P
     weight = tables.released[pts.layout, row][:, None].astype(np.float64)
     dense = dense_parts(module, machine, pts, phase, weight)
     attention = attention_of(spec, module.layers[0])
-    return dense.plus(by_part(
-        lambda at, p: uncached(indexer_parts(attention, device, at, _verifying(attention, p)[1],
-                                             machine.stacks), attention, p), pts, phase))
+    return dense.plus(
+        by_part(
+            lambda at, p: uncached(
+                indexer_parts(attention, device, at, _verifying(attention, p)[1], machine.stacks),
+                attention,
+                p,
+            ),
+            pts,
+            phase,
+        )
+    )
 
 
 def draft_parts(model: CostModel, tables: LayoutTables, pts: Points, phase: Phase) -> Parts:
@@ -187,12 +230,19 @@ def draft_parts(model: CostModel, tables: LayoutTables, pts: Points, phase: Phas
     assert draft is not None
     assert own is not None
     assert asked is not None
-    lies = {name: np.array([getattr(la, name) for la in own.layouts], dtype=np.float64)
-            for name in ("tp", "dp", "ep")}
+    lies = {
+        name: np.array([getattr(la, name) for la in own.layouts], dtype=np.float64)
+        for name in ("tp", "dp", "ep")
+    }
 
     def run(at: Points, part: Phase) -> Parts:
-        mine = replace(at, pp=np.ones(len(at)), tp=lies["tp"][at.layout],
-                       dp=lies["dp"][at.layout], ep=lies["ep"][at.layout])
+        mine = replace(
+            at,
+            pp=np.ones(len(at)),
+            tp=lies["tp"][at.layout],
+            dp=lies["dp"][at.layout],
+            ep=lies["ep"][at.layout],
+        )
         if part.name != "decode":
             return _whole_pass(draft, own, mine, part, asked.layers_share, joined=True)
         first = replace(part, pooled=part.tokens * mine.dp, logit_rows=part.sequences)
@@ -200,14 +250,18 @@ def draft_parts(model: CostModel, tables: LayoutTables, pts: Points, phase: Phas
         if asked.draft_tokens == 1:
             return whole
         later = replace(first, tokens=part.sequences, pooled=part.sequences * mine.dp, verified=1.0)
-        return whole.plus(_whole_pass(draft, own, mine, later, asked.layers_share, joined=False)
-                          .scaled(asked.draft_tokens - 1.0))
+        return whole.plus(
+            _whole_pass(draft, own, mine, later, asked.layers_share, joined=False).scaled(
+                asked.draft_tokens - 1.0
+            )
+        )
 
     return by_part(run, pts, phase)
 
 
-def _whole_pass(draft: CostModel, tables: LayoutTables, pts: Points, phase: Phase, share: float, *,
-                joined: bool) -> Parts:
+def _whole_pass(
+    draft: CostModel, tables: LayoutTables, pts: Points, phase: Phase, share: float, *, joined: bool
+) -> Parts:
     """One pass through all of a draft, Parts [C, 1]: a ``share`` of its layers. ``joined``: with
     the projection in front of them."""
     known: dict[tuple[str, int], Parts] = {}
@@ -218,7 +272,8 @@ def _whole_pass(draft: CostModel, tables: LayoutTables, pts: Points, phase: Phas
         key = unit.role, unit.row
         if key not in known:
             known[key] = unit_parts(draft, tables, pts, phase, unit).column(
-                draft_column(draft, unit))
+                draft_column(draft, unit)
+            )
         total = total.plus(known[key].scaled(unit.count * (share if unit.layers else 1.0)))
     return total
 

@@ -19,8 +19,9 @@ def queue(busy: Array, service: Array, sequences: Array) -> Array:
     at most the other sequences of the rank wait before it.
     """
     share = np.minimum(busy, MOST_BUSY)
-    return np.asarray(np.minimum(share / (2 * (1 - share)), np.maximum(sequences - 1, 0) / 2)
-                      * service)
+    return np.asarray(
+        np.minimum(share / (2 * (1 - share)), np.maximum(sequences - 1, 0) / 2) * service
+    )
 
 
 def waiting(busy: Array, sequences: Array, stages: Array) -> Array:
@@ -32,5 +33,6 @@ def waiting(busy: Array, sequences: Array, stages: Array) -> Array:
 def first_token(question: Question, read: Array) -> Array:
     """TTFT [s] of prompts that wait and are read in ``read``: at least what the host needs to
     launch them, and its work on the request."""
-    return np.asarray(np.maximum(read, question.prompt_floor_seconds)
-                      + question.prompt_host.handling_seconds)
+    return np.asarray(
+        np.maximum(read, question.prompt_floor_seconds) + question.prompt_host.handling_seconds
+    )

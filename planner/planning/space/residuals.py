@@ -29,8 +29,8 @@ class Residual:
 
 
 def model_key(spec: ModelSpec) -> str:
-    """What a residual belongs to: kinds, layers and shapes of the model, whatever it is stored in.
-    """
+    """What a residual belongs to: kinds, layers and shapes of the model, whatever it is stored
+    in."""
     from planner.quality.profile_match import structure_sha256
 
     return structure_sha256(spec)[:16]
@@ -45,8 +45,12 @@ def residual(question: Question, operator: str) -> Residual | None:
     if found is None:
         return None
     factor = found.parameters["factor"]
-    return Residual(factor, found.error.sigma, f"×{factor:.3g} {MEASURED_HERE} on "
-                    f"{found.error.rows} files with {found.software}, {found.date}")
+    return Residual(
+        factor,
+        found.error.sigma,
+        f"×{factor:.3g} {MEASURED_HERE} on "
+        f"{found.error.rows} files with {found.software}, {found.date}",
+    )
 
 
 def factor_of(question: Question, operator: str) -> float:

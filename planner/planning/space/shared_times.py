@@ -40,24 +40,48 @@ def timed_together(whole: CostModel, ways: Sequence[UntimedWay]) -> list[Space]:
     place = {pair: i for i, pair in enumerate(pairs)}
     tables = tables_and_stages(whole, ways[0].tables.layouts)[0]
     times = step_times(whole, tables, points(tables.layouts, pairs))
-    return [build_space(way.model, way.tables, way.stages, way.pairs, times=_of(
-        whole, times, way.model, np.array([place[pair] for pair in way.pairs], dtype=np.int64)))
-        for way in ways]
+    return [
+        build_space(
+            way.model,
+            way.tables,
+            way.stages,
+            way.pairs,
+            times=_of(
+                whole,
+                times,
+                way.model,
+                np.array([place[pair] for pair in way.pairs], dtype=np.int64),
+            ),
+        )
+        for way in ways
+    ]
 
 
 def _of(whole: CostModel, times: CandidateTimes, model: CostModel, rows: Int) -> CandidateTimes:
     """What of the whole's times the choices of ``model`` take, at the candidates ``rows``."""
-    own = {"module": [whole.question.schemes.index(s) for s in model.question.schemes],
-           "cache": [whole.question.kv.index(name) for name in model.question.kv]}
+    own = {
+        "module": [whole.question.schemes.index(s) for s in model.question.schemes],
+        "cache": [whole.question.kv.index(name) for name in model.question.kv],
+    }
     columns = {role: np.array(found, dtype=np.int64) for role, found in own.items()}
     return CandidateTimes(
-        model, {key: _taken(one, columns.get(key[0]), rows) for key, one in times.units.items()},
-        times.hop[rows], times.hop_mixed[rows], times.weight[rows], times.passes)
+        model,
+        {key: _taken(one, columns.get(key[0]), rows) for key, one in times.units.items()},
+        times.hop[rows],
+        times.hop_mixed[rows],
+        times.weight[rows],
+        times.passes,
+    )
 
 
 def _taken(one: Timed, columns: Int | None, rows: Int) -> Timed:
     at, prompt_at = one.at[rows], one.prompt_at[rows]
     if columns is None:
         return Timed(one.decode, one.mixed, one.prompt, at, prompt_at)
-    return Timed(one.decode.columns(columns), one.mixed.columns(columns),
-                 one.prompt.columns(columns), at, prompt_at)
+    return Timed(
+        one.decode.columns(columns),
+        one.mixed.columns(columns),
+        one.prompt.columns(columns),
+        at,
+        prompt_at,
+    )

@@ -49,35 +49,39 @@ def least(model: CostModel, tables: LayoutTables, stage: StageBytes, layout: int
     return smallest(model, tables, {layout: stage}, [layout])[0]
 
 
-def smallest(model: CostModel, tables: LayoutTables,
-             stages: Sequence[StageBytes] | Mapping[int, StageBytes],
-             layouts: Sequence[int]) -> list[Least]:
+def smallest(
+    model: CostModel,
+    tables: LayoutTables,
+    stages: Sequence[StageBytes] | Mapping[int, StageBytes],
+    layouts: Sequence[int],
+) -> list[Least]:
     """The smallest legal choice of every unit under each of ``layouts`` (places in ``tables``)."""
     decided = model.decided
     legal = decided.all_allowed(decided.allowed(legality(model, tables, layouts)))
     at = np.asarray(layouts, dtype=np.int64)
     size, token, once = (part[at] for part in layout_bytes(model, tables))
     one = np.ones(len(decided.kernels), dtype=np.int64)
-    best = np.where(legal, decided.total(size + token, one),
-                    np.iinfo(np.int64).max).argmin(axis=2)
+    best = np.where(legal, decided.total(size + token, one), np.iinfo(np.int64).max).argmin(axis=2)
     of = np.array([k.decision for k in decided.kernels])
     where = np.arange(len(at))[:, None], np.arange(len(of)), best[:, of]
-    size, token, once = (np.where(decided.released, 0, part[where])
-                         for part in (size, token, once))
+    size, token, once = (np.where(decided.released, 0, part[where]) for part in (size, token, once))
     none = np.asarray(~np.logical_and.reduce(legal.any(axis=2), axis=1))
     found = []
     for i, index in enumerate(at.tolist()):
         stage = stages[index]
-        each, whole = (np.column_stack([stage.counts * part[i], fixed]) for part, fixed in
-                       ((token, stage.sequence), (once, stage.once)))
+        each, whole = (
+            np.column_stack([stage.counts * part[i], fixed])
+            for part, fixed in ((token, stage.sequence), (once, stage.once))
+        )
         if tables.plenty == 1:  # all grow alike
             each, whole = (part.sum(axis=1, keepdims=True) for part in (each, whole))
         found.append(Least(stage.fixed + stage.counts @ size[i], each, whole, not none[i]))
     return found
 
 
-def most_slots(model: CostModel, tables: LayoutTables, smallest_of: Sequence[Least],
-               limit: int) -> Int:
+def most_slots(
+    model: CostModel, tables: LayoutTables, smallest_of: Sequence[Least], limit: int
+) -> Int:
     """Sequences a micro-batch up to which the smallest assignment fits, int64 [L] of all layouts;
     0 where none does, at most ``limit``."""
     room = budget(model.question)
@@ -97,14 +101,23 @@ def most_slots(model: CostModel, tables: LayoutTables, smallest_of: Sequence[Lea
         middle = (low + high + 1) // 2
         held = np.maximum(each * (middle * pp)[:, None, None], once).sum(axis=2)
         passed = middle * int(model.question.verified)
-        used = (weights + held).max(axis=1) + rates[:, 2] \
-            + np.maximum(passed, chunk) * rates[:, 0] + passed * rates[:, 1]
+        used = (
+            (weights + held).max(axis=1)
+            + rates[:, 2]
+            + np.maximum(passed, chunk) * rates[:, 0]
+            + passed * rates[:, 1]
+        )
         fits = (used <= room) | (low == high)
         low, high = np.where(fits, middle, low), np.where(fits, high, middle - 1)
     return low
 
 
-def least_bytes(model: CostModel, tables: LayoutTables, stage: StageBytes, layout: int, slot: int,
-                ) -> int:
+def least_bytes(
+    model: CostModel,
+    tables: LayoutTables,
+    stage: StageBytes,
+    layout: int,
+    slot: int,
+) -> int:
     """Bytes of the fullest rank with the smallest legal choice everywhere."""
     return least(model, tables, stage, layout).at(model, tables, layout, slot)

@@ -63,8 +63,10 @@ class LayoutTables:
         """The fewest sequences of a rank that hold no less, in every cache, than one of the
         context; 1 where requests fill it."""
         pairs = (self.cache, self.once), (self.fixed, self.fixed_once)
-        return max((int((-(-once[each > 0] // each[each > 0])).max(initial=1))
-                    for each, once in pairs), default=1)
+        return max(
+            (int((-(-once[each > 0] // each[each > 0])).max(initial=1)) for each, once in pairs),
+            default=1,
+        )
 
 
 def layout_tables(model: CostModel, layouts: list[Layout]) -> LayoutTables:
@@ -78,11 +80,13 @@ def layout_tables(model: CostModel, layouts: list[Layout]) -> LayoutTables:
     host = np.zeros(shard.shape[1:], dtype=np.int64)
     away = np.array([bool(m.place) for m in model.planned], dtype=bool)
     if away.any():
-        host[away] = shard_byte_table(model.planned, question.schemes,
-                                      [Layout(1, 1, 1, 1)])[0, away]
+        host[away] = shard_byte_table(model.planned, question.schemes, [Layout(1, 1, 1, 1)])[
+            0, away
+        ]
         shard[:, away] = 0
-    released = np.array([[_released_bytes(model, m, la) for m in model.released]
-                         for la in layouts], dtype=np.int64)
+    released = np.array(
+        [[_released_bytes(model, m, la) for m in model.released] for la in layouts], dtype=np.int64
+    )
     drafts = None
     if model.draft is not None:
         spec = model.draft.question.spec
@@ -91,10 +95,14 @@ def layout_tables(model: CostModel, layouts: list[Layout]) -> LayoutTables:
         released[:, row] = draft_weights(model, drafts.shard, drafts.released)
     work = question.workload
     cache, token, fixed = _cache_tables(model, layouts, work.held)
-    once, _, fixed_once = (cache, token, fixed) if work.held == work.context \
+    once, _, fixed_once = (
+        (cache, token, fixed)
+        if work.held == work.context
         else _cache_tables(model, layouts, work.context)
-    return LayoutTables(layouts, shard, blocks, released, cache, once, token, fixed, fixed_once,
-                        host, drafts)
+    )
+    return LayoutTables(
+        layouts, shard, blocks, released, cache, once, token, fixed, fixed_once, host, drafts
+    )
 
 
 def _cache_tables(model: CostModel, layouts: list[Layout], context: int) -> tuple[Int, Int, Int]:
@@ -117,8 +125,9 @@ def _cache_tables(model: CostModel, layouts: list[Layout], context: int) -> tupl
             size = fixed_slot_bytes(group, tp, context, indexer_fp8=model.indexer_fp8)
             fixed[np.ix_(here, group.layers)] = size
     if model.draft is not None:
-        fixed[:, -1] += np.array([draft_sequence_bytes(model, layout, context)
-                                  for layout in layouts], dtype=np.int64)
+        fixed[:, -1] += np.array(
+            [draft_sequence_bytes(model, layout, context) for layout in layouts], dtype=np.int64
+        )
     return cache, token, fixed
 
 
@@ -132,8 +141,11 @@ def _released_bytes(model: CostModel, module: Module, layout: Layout) -> int:
     return released_shard_bytes(module, layout)
 
 
-def legality(model: CostModel, tables: LayoutTables, layouts: Sequence[int] | Int,
-             ) -> NDArray[np.bool_]:
+def legality(
+    model: CostModel,
+    tables: LayoutTables,
+    layouts: Sequence[int] | Int,
+) -> NDArray[np.bool_]:
     """bool [L, unit, choice] of ``layouts`` (places in ``tables``): possible for the unit and whole
     blocks under the layout."""
     index = np.asarray(layouts, dtype=np.int64)

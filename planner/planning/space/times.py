@@ -58,11 +58,19 @@ class Lengths:
 
     def take(self, where: Int) -> Lengths:
         """The candidates at ``where``."""
-        isl, cached = (n[where] if isinstance(n, np.ndarray) else n
-                       for n in (self.isl, self.cached))
-        return Lengths(_at(self.decode, where), isl, _at(self.prompts, where),
-                       _at(self.reading, where), cached, self.chunk, self.verified,
-                       self.accepted)
+        isl, cached = (
+            n[where] if isinstance(n, np.ndarray) else n for n in (self.isl, self.cached)
+        )
+        return Lengths(
+            _at(self.decode, where),
+            isl,
+            _at(self.prompts, where),
+            _at(self.reading, where),
+            cached,
+            self.chunk,
+            self.verified,
+            self.accepted,
+        )
 
 
 def _at(value: Number, where: Int) -> Number:
@@ -89,8 +97,11 @@ class Timed:
     def mechanisms(self, c: int, choice: int) -> tuple[dict[str, float], ...]:
         """(decode, prompt, mixed) of candidate ``c`` under one choice."""
         row = int(self.at[c])
-        return (self.decode.at(row, choice), self.prompt.at(int(self.prompt_at[c]), choice),
-                self.mixed.at(row, choice))
+        return (
+            self.decode.at(row, choice),
+            self.prompt.at(int(self.prompt_at[c]), choice),
+            self.mixed.at(row, choice),
+        )
 
 
 @record
@@ -103,23 +114,38 @@ class Rows:
     prompt_at: Int
 
 
-def rows_of(layouts: Sequence[Layout], pts: Points, lengths: Lengths,
-            seen: Callable[[Layout], tuple[int, ...]]) -> Rows:
+def rows_of(
+    layouts: Sequence[Layout],
+    pts: Points,
+    lengths: Lengths,
+    seen: Callable[[Layout], tuple[int, ...]],
+) -> Rows:
     """Candidates whose layout looks the same to ``seen``, with equal sequences, lengths and prompts
     a pass, share a row."""
     numbers: dict[tuple[int, ...], int] = {}
-    kinds = np.array([numbers.setdefault(seen(la), len(numbers)) for la in layouts],
-                     dtype=np.int64)[pts.layout]
+    kinds = np.array(
+        [numbers.setdefault(seen(la), len(numbers)) for la in layouts], dtype=np.int64
+    )[pts.layout]
     prompts = _codes(kinds, lengths.decode, lengths.isl, lengths.cached)
     first, at = _distinct(_codes(prompts, pts.slot, lengths.prompts, lengths.reading))
     alone, prompt_at = _distinct(prompts)
     steps, prompts_pts = pts.take(first), pts.take(alone)
     mine, theirs = lengths.take(first), lengths.take(alone)
-    phase = stack(decode_phase(steps, mine.decode, mine.verified),
-                  mixed_phase(steps, mine.decode, mine.isl, mine.chunk, mine.prompts,
-                              mine.reading, mine.cached, mine.verified),
-                  prefill_phase(prompts_pts, theirs.isl, theirs.chunk, theirs.cached),
-                  prompt_at[first])
+    phase = stack(
+        decode_phase(steps, mine.decode, mine.verified),
+        mixed_phase(
+            steps,
+            mine.decode,
+            mine.isl,
+            mine.chunk,
+            mine.prompts,
+            mine.reading,
+            mine.cached,
+            mine.verified,
+        ),
+        prefill_phase(prompts_pts, theirs.isl, theirs.chunk, theirs.cached),
+        prompt_at[first],
+    )
     return Rows(concatenate([steps, steps, prompts_pts]), phase, at, prompt_at)
 
 
@@ -153,8 +179,9 @@ SEEN: dict[str, Callable[[Layout], tuple[int, ...]]] = {
 """What of a layout the operators of a kind of module see (``""``: of all others)."""
 
 
-def timed_units(model: CostModel, tables: LayoutTables, pts: Points,
-                lengths: Lengths) -> dict[Key, Timed]:
+def timed_units(
+    model: CostModel, tables: LayoutTables, pts: Points, lengths: Lengths
+) -> dict[Key, Timed]:
     """Times of one layer of every unit, by key; those of a step are for each token that a sequence
     gains in it."""
     units: dict[Key, DecisionUnit] = {}
@@ -173,6 +200,10 @@ def timed_units(model: CostModel, tables: LayoutTables, pts: Points,
         held = rows.phase.stacked
         assert held is not None
         found[key] = Timed(
-            parts.rows(held.steps).scaled(step), parts.rows(held.mixes).scaled(prompt),
-            parts.rows(held.prompts).scaled(prompt), rows.at, rows.prompt_at)
+            parts.rows(held.steps).scaled(step),
+            parts.rows(held.mixes).scaled(prompt),
+            parts.rows(held.prompts).scaled(prompt),
+            rows.at,
+            rows.prompt_at,
+        )
     return found

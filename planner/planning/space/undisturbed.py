@@ -19,5 +19,6 @@ def undisturbed(space: Space) -> Space:
     """``space`` without prompts between its steps."""
     model = space.model.asked(timed_alone(space.model.question))
     times = replace(space.times, weight=np.zeros(len(space.times.weight)))
-    return replace(space, model=model, decode=space.alone, hop_step=space.hop, times=times,
-                   above=None)
+    return replace(
+        space, model=model, decode=space.alone, hop_step=space.hop, times=times, above=None
+    )

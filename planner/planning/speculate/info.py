@@ -56,17 +56,25 @@ def _info(found: Found, asked: Speculation, priced: Priced) -> SpeculationInfo:
     slots = pays_up_to(model, layout, found.segments, most)
     engine, rate = engine_of(question), asked.acceptance
     return SpeculationInfo(
-        kind=asked.kind, model=asked.name, draft_tokens=asked.draft_tokens,
+        kind=asked.kind,
+        model=asked.name,
+        draft_tokens=asked.draft_tokens,
         acceptance=AcceptanceInfo(rate.value, rate.low, rate.high, rate.source),
-        accepted_tokens=asked.accepted, bytes=module.stored_bytes, bytes_per_device=held,
-        scheme=module.dtype, cache_layout=draft_cache(question, asked.draft),
+        accepted_tokens=asked.accepted,
+        bytes=module.stored_bytes,
+        bytes_per_device=held,
+        scheme=module.dtype,
+        cache_layout=draft_cache(question, asked.draft),
         cache_bytes_per_token=draft_token_bytes(model, layout),
         draft_seconds=drafting.decode_seconds * asked.accepted,
         step_seconds=(priced.tpot - priced.interruption) * asked.accepted,
         pays_up_to_batch=slots * layout.dp * layout.pp,
         pays_limit=MEMORY if slots == most else SLOWER if slots else NEVER,
-        method="" if engine is None else speculation_rule(
-            engine, question.device, asked.kind).method, gain=None)
+        method=""
+        if engine is None
+        else speculation_rule(engine, question.device, asked.kind).method,
+        gain=None,
+    )
 
 
 def _share(info: SpeculationInfo) -> float:
@@ -89,8 +97,11 @@ def gain_of(plan: Plan, without: Plan, asked: Speculation, share: float) -> Gain
     fewer, more = accepted_band(asked)
     error = Z80 * share * PRIOR.sigma
     ratio = new / old
-    return GainRange(ratio - 1.0, ratio * math.exp(-math.hypot(fewer, error)) - 1.0,
-                     ratio * math.exp(math.hypot(more, error)) - 1.0)
+    return GainRange(
+        ratio - 1.0,
+        ratio * math.exp(-math.hypot(fewer, error)) - 1.0,
+        ratio * math.exp(math.hypot(more, error)) - 1.0,
+    )
 
 
 def _speed(plan: Plan) -> float:
@@ -117,19 +128,27 @@ def _widened(perf: PerformanceInfo, asked: Speculation) -> PerformanceInfo:
     fewer, more = accepted_band(asked)
 
     def time(one: Estimate) -> Estimate:
-        return replace(one, low=one.value * math.exp(-math.hypot(_log(one.value, one.low), more)),
-                       high=one.value * math.exp(math.hypot(_log(one.high, one.value), fewer)))
+        return replace(
+            one,
+            low=one.value * math.exp(-math.hypot(_log(one.value, one.low), more)),
+            high=one.value * math.exp(math.hypot(_log(one.high, one.value), fewer)),
+        )
 
     def rate(one: Estimate) -> Estimate:
-        return replace(one, low=one.value * math.exp(-math.hypot(_log(one.value, one.low), fewer)),
-                       high=one.value * math.exp(math.hypot(_log(one.high, one.value), more)))
+        return replace(
+            one,
+            low=one.value * math.exp(-math.hypot(_log(one.value, one.low), fewer)),
+            high=one.value * math.exp(math.hypot(_log(one.high, one.value), more)),
+        )
 
     usd = perf.usd_per_million_output_tokens
     return replace(
-        perf, tpot_seconds=time(perf.tpot_seconds),
+        perf,
+        tpot_seconds=time(perf.tpot_seconds),
         output_tokens_per_second=rate(perf.output_tokens_per_second),
         output_tokens_per_second_per_device=rate(perf.output_tokens_per_second_per_device),
-        usd_per_million_output_tokens=None if usd is None else time(usd))
+        usd_per_million_output_tokens=None if usd is None else time(usd),
+    )
 
 
 def _log(more: float, less: float) -> float:
@@ -142,7 +161,10 @@ def not_taken(plan: Plan, best: Plan | None, why: str) -> Plan:
     value = "none"
     if best is not None and best.speculation is not None:
         info = best.speculation
-        told = "" if info.gain is None else \
-            f": {info.gain.value:+.0%} ({info.gain.low:+.0%} to {info.gain.high:+.0%})"
+        told = (
+            ""
+            if info.gain is None
+            else f": {info.gain.value:+.0%} ({info.gain.low:+.0%} to {info.gain.high:+.0%})"
+        )
         value = f"none; {info.kind} with {info.draft_tokens} drafted{told}"
     return replace(plan, assumptions=(*plan.assumptions, Assumption(KEY, value, why)))

@@ -32,8 +32,9 @@ def pays_up_to(model: CostModel, layout: Layout, segments: Sequence[Segment], mo
     others = [own[unit.id] for unit in plain.units]
 
     def pays(slots: Int) -> NDArray[np.bool_]:
-        return np.asarray(tpot_at(model, layout, chosen, slots)
-                          < tpot_at(plain, layout, others, slots))
+        return np.asarray(
+            tpot_at(model, layout, chosen, slots) < tpot_at(plain, layout, others, slots)
+        )
 
     low, high = 0, most + 1
     while high - low > 1:
@@ -61,8 +62,7 @@ def chosen_by_unit(model: CostModel, segments: Sequence[Segment]) -> list[int]:
     for segment in segments:
         mine = layers.setdefault(segment.unit, {})
         mine[segment.choice] = mine.get(segment.choice, 0) + segment.count
-    return [max(layers[i], key=lambda choice: layers[i][choice])
-            for i in range(len(model.units))]
+    return [max(layers[i], key=lambda choice: layers[i][choice]) for i in range(len(model.units))]
 
 
 def tpot_at(model: CostModel, layout: Layout, choice: Sequence[int], slots: Int) -> Array:
@@ -70,7 +70,9 @@ def tpot_at(model: CostModel, layout: Layout, choice: Sequence[int], slots: Int)
     work = model.question.workload
     tables = layout_tables(model, [layout])
     pts = points(tables.layouts, [(0, int(slot)) for slot in slots])
-    lengths = Lengths(work.decode_length, work.isl, cached=work.cached,
-                      chunk=model.question.chunk_tokens)
-    return step_prices(model, tables, pts, lengths, np.full(len(slots), work.osl, dtype=np.int64),
-                       choice).tpot
+    lengths = Lengths(
+        work.decode_length, work.isl, cached=work.cached, chunk=model.question.chunk_tokens
+    )
+    return step_prices(
+        model, tables, pts, lengths, np.full(len(slots), work.osl, dtype=np.int64), choice
+    ).tpot

@@ -30,13 +30,17 @@ def objectives(plans: Sequence[Weighed], salt: str = "") -> Array:
     for i, plan in enumerate(plans):
         for part in plan.parts:
             weights[i, columns[part.errors]] += part.seconds
-    factors = np.stack([factor(errors, salt) for errors in columns]) if columns \
-        else np.ones((0, COUNT))
+    factors = (
+        np.stack([factor(errors, salt) for errors in columns]) if columns else np.ones((0, COUNT))
+    )
     sums = weights.sum(axis=1, keepdims=True)
     inner = np.where(sums > 0, weights / np.where(sums > 0, sums, 1.0), 0.0) @ factors
     inner[sums[:, 0] <= 0] = 1.0
-    return np.asarray(inner * np.stack([whole_factor(plan, salt) for plan in plans])
-                      * np.array([plan.value for plan in plans])[:, None])
+    return np.asarray(
+        inner
+        * np.stack([whole_factor(plan, salt) for plan in plans])
+        * np.array([plan.value for plan in plans])[:, None]
+    )
 
 
 def whole_factor(plan: Weighed, salt: str = "") -> Array:
@@ -81,6 +85,11 @@ def interval(values: Array) -> tuple[float, float]:
     """The 80 % interval of draws: their 10th and 90th percentile, interpolated."""
     ordered = np.sort(values)
     places = [share * (len(ordered) - 1) for share in (LOW, HIGH)]
-    low, high = (float(ordered[int(p)] + (ordered[min(int(p) + 1, len(ordered) - 1)]
-                                          - ordered[int(p)]) * (p - int(p))) for p in places)
+    low, high = (
+        float(
+            ordered[int(p)]
+            + (ordered[min(int(p) + 1, len(ordered) - 1)] - ordered[int(p)]) * (p - int(p))
+        )
+        for p in places
+    )
     return low, high

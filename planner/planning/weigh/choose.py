@@ -50,8 +50,10 @@ class Option:
         mine, theirs = self.rival.found, other.rival.found
         questions = (mine.space.model.question, theirs.space.model.question)
         return questions[0].engine == questions[1].engine and (
-            self.priced.layout, self.priced.batch, by_layer(mine.space, mine.segments)) == (
-            other.priced.layout, other.priced.batch, by_layer(theirs.space, theirs.segments))
+            self.priced.layout,
+            self.priced.batch,
+            by_layer(mine.space, mine.segments),
+        ) == (other.priced.layout, other.priced.batch, by_layer(theirs.space, theirs.segments))
 
 
 @cached_record
@@ -86,8 +88,9 @@ class Selection:
             return self.exact
         found = self.option.rival.found
         space = asked(found.space, loss_scheme=None, loss_limit=allowed_loss(self.exact))
-        return counted(replace(found, space=space, grid=self.exact.grid,
-                               candidates=self.exact.candidates))
+        return counted(
+            replace(found, space=space, grid=self.exact.grid, candidates=self.exact.candidates)
+        )
 
 
 def choose(spaces: Sequence[Space], best: Found, *, exact: bool = False) -> Selection:
@@ -99,30 +102,37 @@ def choose(spaces: Sequence[Space], best: Found, *, exact: bool = False) -> Sele
     drawn = objectives([one.weighed for one in options])
     beaten = better(objective, drawn, MARGIN)
     optimum = next(i for i, one in enumerate(options) if one.rival.kind == "optimum")
-    taken = optimum if exact else chosen(
-        [one.simple for one in options],
-        # Equal plans differ in the last digits of their sums: the first of them is taken.
-        [float(f"{mean:.9e}") for mean in drawn.mean(axis=1).tolist()],
-        [one.priced.loss for one in options], beaten, by_mixtures(options, objective))
-    return Selection(options, taken, optimum, drawn, better(objective, drawn), beaten, best,
-                  exact)
+    taken = (
+        optimum
+        if exact
+        else chosen(
+            [one.simple for one in options],
+            # Equal plans differ in the last digits of their sums: the first of them is taken.
+            [float(f"{mean:.9e}") for mean in drawn.mean(axis=1).tolist()],
+            [one.priced.loss for one in options],
+            beaten,
+            by_mixtures(options, objective),
+        )
+    )
+    return Selection(options, taken, optimum, drawn, better(objective, drawn), beaten, best, exact)
 
 
 def by_mixtures(options: Sequence[Option], objective: str) -> frozenset[int]:
     """The options that one of the engine's own mixtures is as good as in loss, objective and bytes,
     and better than in one; where loss is the objective, all that lose more than a mixture."""
     mixed = [one for one in options if is_mixture(one.rival)]
-    return frozenset(i for i, one in enumerate(options)
-                     if any(_dominates(mix, one, objective) for mix in mixed))
+    return frozenset(
+        i for i, one in enumerate(options) if any(_dominates(mix, one, objective) for mix in mixed)
+    )
 
 
 def _dominates(mix: Option, other: Option, objective: str) -> bool:
-    mine, theirs = ((o.priced.loss, o.weighed.value, o.priced.fullest.total)
-                    for o in (mix, other))
+    mine, theirs = ((o.priced.loss, o.weighed.value, o.priced.fullest.total) for o in (mix, other))
     if objective == "quality":
         return mine[0] < theirs[0] * (1 - TOLERANCE)
-    return all(a <= b * (1 + TOLERANCE) for a, b in zip(mine, theirs, strict=True)) \
-        and any(a < b * (1 - TOLERANCE) for a, b in zip(mine, theirs, strict=True))
+    return all(a <= b * (1 + TOLERANCE) for a, b in zip(mine, theirs, strict=True)) and any(
+        a < b * (1 - TOLERANCE) for a, b in zip(mine, theirs, strict=True)
+    )
 
 
 def allowed_loss(best: Found) -> float | None:
@@ -155,8 +165,11 @@ def _changed(found: Found) -> int:
         unit = model.units[segment.unit]
         if segment.choice < 0:
             continue
-        own = PLAIN_CACHE if unit.role == "cache" else stands_for(
-            model.question, model.planned[unit.row].released_as)
+        own = (
+            PLAIN_CACHE
+            if unit.role == "cache"
+            else stands_for(model.question, model.planned[unit.row].released_as)
+        )
         if model.choices[segment.choice] != own:
             kinds.add(unit.kind)
     return len(kinds)

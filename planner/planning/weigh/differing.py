@@ -31,12 +31,15 @@ def layout_and_batch(layout: Layout, batch: int, model: str) -> list[tuple[str, 
     steps = [(str(i), 1.0) for i in range(whole)]
     if octaves > whole:
         steps.append((str(whole), octaves - whole))
-    return [("layout", name, float(found["layout_sigma"])),
-            *(("batch", octave, share * float(found["octave_sigma"])) for octave, share in steps)]
+    return [
+        ("layout", name, float(found["layout_sigma"])),
+        *(("batch", octave, share * float(found["octave_sigma"])) for octave, share in steps),
+    ]
 
 
 @cache
 def _entry(model: str) -> dict[str, Any]:
     entries = tomllib.loads(_FILE.read_text(encoding="utf-8"))["entry"]
-    return next((e for e in entries if e["without"] == model),
-                next(e for e in entries if not e["without"]))
+    return next(
+        (e for e in entries if e["without"] == model), next(e for e in entries if not e["without"])
+    )

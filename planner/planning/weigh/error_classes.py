@@ -42,8 +42,14 @@ Errors = tuple[tuple[ErrorClass, float], ...]
 """Independent errors of one time: (class, log-space σ)."""
 
 
-def unit_errors(model: CostModel, unit: DecisionUnit, choice: int, *, decode: bool, code: int,
-                ) -> Errors:
+def unit_errors(
+    model: CostModel,
+    unit: DecisionUnit,
+    choice: int,
+    *,
+    decode: bool,
+    code: int,
+) -> Errors:
     """The errors of a unit under a choice, in a decode step or a prompt; ``code`` is that of the
     layout (:func:`planner.planning.price.intervals.layout_code`)."""
     name, how = certainty(model, unit, choice, decode=decode, code=code)
@@ -53,20 +59,32 @@ def unit_errors(model: CostModel, unit: DecisionUnit, choice: int, *, decode: bo
     shared = ErrorClass(operator, how.origin)
     if operator == "elementwise":
         return ((shared, how.sigma),)
-    own = ErrorClass(operator, how.origin,
-                     model.choices[choice] if unit.role != "released" else PLAIN)
+    own = ErrorClass(
+        operator, how.origin, model.choices[choice] if unit.role != "released" else PLAIN
+    )
     if how.basis == PRIOR_BASIS:
         return ((own, how.sigma),)
     if how.basis != TRANSFERRED:
         return ((shared, how.sigma),)
-    least = min((sigma for origin, sigma in _sets(model, unit, decode=decode, code=code)
-                 if origin == how.origin), default=how.sigma)
+    least = min(
+        (
+            sigma
+            for origin, sigma in _sets(model, unit, decode=decode, code=code)
+            if origin == how.origin
+        ),
+        default=how.sigma,
+    )
     added = sqrt(max(how.sigma**2 - least**2, 0.0))
     return ((shared, min(least, how.sigma)), *(((own, added),) if added > 0 else ()))
 
 
-def _sets(model: CostModel, unit: DecisionUnit, *, decode: bool, code: int,
-          ) -> Iterator[tuple[str, float]]:
+def _sets(
+    model: CostModel,
+    unit: DecisionUnit,
+    *,
+    decode: bool,
+    code: int,
+) -> Iterator[tuple[str, float]]:
     """(origin, σ) of every measured set that stands for a choice of a unit's operator: the least σ
     of an origin is that of the set itself."""
     schemes = len(model.question.schemes)

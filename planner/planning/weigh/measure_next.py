@@ -41,8 +41,17 @@ def decisive(objective: str, ours: Weighed, rival: Weighed) -> tuple[Decisive, .
     chance = float(beats(objective, theirs.drawn(), mine.drawn(), 0.0).mean())
     found = []
     for error in dict.fromkeys((*mine.errors(), *theirs.errors())):
-        moved = [abs(float(beats(objective, theirs.drawn(error, level), mine.drawn(error, level),
-                                 0.0).mean()) - chance) for level in _levels()]
+        moved = [
+            abs(
+                float(
+                    beats(
+                        objective, theirs.drawn(error, level), mine.drawn(error, level), 0.0
+                    ).mean()
+                )
+                - chance
+            )
+            for level in _levels()
+        ]
         found.append(Decisive(error, fsum(moved) / len(moved)))
     told = [one for one in found if one.swing >= LEAST]
     return tuple(sorted(told, key=lambda one: (-one.swing, one.error.key))[:MOST])
@@ -53,8 +62,9 @@ class _Split:
 
     def __init__(self, plan: Weighed) -> None:
         self.parts = [(part, part.seconds * factor(part.errors)) for part in plan.parts]
-        self.total = np.sum([drawn for _, drawn in self.parts], axis=0) if self.parts \
-            else np.ones(COUNT)
+        self.total = (
+            np.sum([drawn for _, drawn in self.parts], axis=0) if self.parts else np.ones(COUNT)
+        )
         seconds = fsum(part.seconds for part in plan.parts)
         self.whole = whole_factor(plan) * plan.value / (seconds or 1.0)
 
@@ -75,4 +85,4 @@ class _Split:
 def _levels() -> list[float]:
     """Equally likely values of a standard normal error."""
     step = COUNT // LEVELS
-    return [float(v) for v in quantiles()[step // 2::step]]
+    return [float(v) for v in quantiles()[step // 2 :: step]]

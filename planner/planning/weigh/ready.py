@@ -30,11 +30,17 @@ def ready(found: Found) -> ReadyWeights:
     question = model.question
     engine = _engine(question)
     units: list[Unit] = [
-        (model.units[s.unit].matrix, s.layers,
-         model.choices[s.choice] if s.choice >= 0 else _plain(found, s.unit))
-        for s in found.segments if model.units[s.unit].role != "cache"]
-    kv = sorted({model.choices[s.choice] for s in found.segments
-                 if model.units[s.unit].role == "cache"})
+        (
+            model.units[s.unit].matrix,
+            s.layers,
+            model.choices[s.choice] if s.choice >= 0 else _plain(found, s.unit),
+        )
+        for s in found.segments
+        if model.units[s.unit].role != "cache"
+    ]
+    kv = sorted(
+        {model.choices[s.choice] for s in found.segments if model.units[s.unit].role == "cache"}
+    )
     # What an engine makes of the release itself needs no other publisher.
     made = made_while_loading(question.spec, question.device, engine, units)
     if made is not None:

@@ -32,8 +32,9 @@ def regrets(plans: Sequence[Weighed], salt: str = SALT) -> tuple[Regret, ...]:
     """The regret of each of ``plans``, the best of which is taken in every draw."""
     drawn = objectives(plans, salt)
     best = drawn.min(axis=0)
-    return tuple(Regret(float(loss.mean()), interval(loss)[1])
-                 for loss in (row / best - 1 for row in drawn))
+    return tuple(
+        Regret(float(loss.mean()), interval(loss)[1]) for loss in (row / best - 1 for row in drawn)
+    )
 
 
 def choice_regrets(choice: Selection, salt: str = SALT) -> dict[str, Regret | None]:
@@ -42,5 +43,8 @@ def choice_regrets(choice: Selection, salt: str = SALT) -> dict[str, Regret | No
     found = regrets([one.weighed for one in choice.options], salt)
     released = [i for i, one in enumerate(choice.options) if one.rival.kind == "released"]
     best = min(released, key=lambda i: choice.options[i].weighed.value, default=None)
-    return {"recommendation": found[choice.taken], "optimum": found[choice.optimum],
-            "as released": None if best is None else found[best]}
+    return {
+        "recommendation": found[choice.taken],
+        "optimum": found[choice.optimum],
+        "as released": None if best is None else found[best],
+    }

@@ -41,8 +41,13 @@ class Simplicity:
         return self.formats, self.new_weights, self.changed
 
 
-def chosen(simple: Sequence[Simplicity], expected: Sequence[float], losses: Sequence[float],
-           beaten: Array, dominated: Collection[int] = ()) -> int:
+def chosen(
+    simple: Sequence[Simplicity],
+    expected: Sequence[float],
+    losses: Sequence[float],
+    beaten: Array,
+    dominated: Collection[int] = (),
+) -> int:
     """The plan to take of A.
 
     Args:
@@ -57,8 +62,7 @@ def chosen(simple: Sequence[Simplicity], expected: Sequence[float], losses: Sequ
     stand = np.flatnonzero(most < SURE).tolist()
     stand = [i for i in stand if i not in dominated] or stand
     if not stand:
-        return min(range(len(simple)), key=lambda i: (float(most[i]), simple[i].order,
-                                                      expected[i]))
+        return min(range(len(simple)), key=lambda i: (float(most[i]), simple[i].order, expected[i]))
     least = min(simple[i].order for i in stand)
     equal = [i for i in stand if simple[i].order == least]
     best = min(expected[i] for i in equal)

@@ -63,8 +63,10 @@ def weighed(space: Space, priced: Priced, value: float, assignment: str = "") ->
         return Weighed(value, (), (WholeError(ErrorClass("loss", "", assignment), spread),))
     engine = f"{question.engine} {question.engine_version}"
     common = WholeError(ErrorClass("composition", engine), common_of(space.model, "tpot"))
-    differing = tuple(WholeError(ErrorClass(name, engine, where), weight) for name, where, weight
-                      in layout_and_batch(priced.layout, priced.batch, question.spec.id))
+    differing = tuple(
+        WholeError(ErrorClass(name, engine, where), weight)
+        for name, where, weight in layout_and_batch(priced.layout, priced.batch, question.spec.id)
+    )
     return Weighed(value, time_parts(space, priced), (common, *differing))
 
 
@@ -100,8 +102,10 @@ def time_parts(space: Space, priced: Priced) -> tuple[TimePart, ...]:
                     found[errors] = found.get(errors, 0.0) + time * count
     added = fsum(prompts.values())
     told = priced.interruption if added > 0 else 0.0
-    scaled = [(step, (priced.tpot - told) / fsum(step.values())),
-              (prompts, told / added if added > 0 else 0.0)]
+    scaled = [
+        (step, (priced.tpot - told) / fsum(step.values())),
+        (prompts, told / added if added > 0 else 0.0),
+    ]
     total: dict[Errors, float] = {}
     for some, scale in scaled:
         for errors, time in some.items():
@@ -123,20 +127,32 @@ def kernel_errors(model: CostModel, cost: SegmentCost, code: int) -> list[tuple[
     """(errors, seconds of one layer) of a pass that reads prompts alone."""
     own, talk = _split(cost.decode)
     unit = model.units[cost.segment.unit]
-    return [(unit_errors(model, unit, cost.segment.choice, decode=False, code=code), own),
-            (collective_errors(model), talk)]
+    return [
+        (unit_errors(model, unit, cost.segment.choice, decode=False, code=code), own),
+        (collective_errors(model), talk),
+    ]
 
 
-def _seconds(model: CostModel, cost: SegmentCost, passes: float, *, decode: bool, code: int,
-             ) -> list[tuple[Errors, float]]:
+def _seconds(
+    model: CostModel,
+    cost: SegmentCost,
+    passes: float,
+    *,
+    decode: bool,
+    code: int,
+) -> list[tuple[Errors, float]]:
     """(errors, seconds of one layer): of a step, or of what a prompt adds to it."""
     unit = model.units[cost.segment.unit]
     own, talk = _split(cost.decode)
     if not decode:
-        own, talk = (mixed - passes * step for mixed, step
-                     in zip(_split(cost.mixed), (own, talk), strict=True))
-    return [(unit_errors(model, unit, cost.segment.choice, decode=decode, code=code), own),
-            (collective_errors(model), talk)]
+        own, talk = (
+            mixed - passes * step
+            for mixed, step in zip(_split(cost.mixed), (own, talk), strict=True)
+        )
+    return [
+        (unit_errors(model, unit, cost.segment.choice, decode=decode, code=code), own),
+        (collective_errors(model), talk),
+    ]
 
 
 def _split(mechanisms: dict[str, float]) -> tuple[float, float]:

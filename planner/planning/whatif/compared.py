@@ -12,8 +12,14 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Weights = Literal["released", "ready-made", "made while loading", "new", ""]
-FIGURES = ("output_tokens_per_second", "output_tokens_per_second_per_device", "tpot_seconds",
-           "ttft_seconds", "usd_per_million_output_tokens", "joules_per_output_token")
+FIGURES = (
+    "output_tokens_per_second",
+    "output_tokens_per_second_per_device",
+    "tpot_seconds",
+    "ttft_seconds",
+    "usd_per_million_output_tokens",
+    "joules_per_output_token",
+)
 
 
 @cached_record
@@ -121,11 +127,17 @@ class Compared:
                 found = getattr(row, name)
                 cells.pop(name, None)
                 for end in ("", "_low", "_high"):
-                    cells[name + end] = None if found is None \
-                        else getattr(found, end[1:] or "value")
+                    cells[name + end] = (
+                        None if found is None else getattr(found, end[1:] or "value")
+                    )
             anchor = cells.pop("measured_anchor", None)
-            out.append({**cells, "schemes": ", ".join(row.schemes),
-                        "anchor": anchor["text"] if anchor else None})
+            out.append(
+                {
+                    **cells,
+                    "schemes": ", ".join(row.schemes),
+                    "anchor": anchor["text"] if anchor else None,
+                }
+            )
         return out
 
     plot = as_axes

@@ -31,25 +31,56 @@ def placed_row(one: PlacedUniform, *, within_limits: bool) -> ComparedPlan:
     model, question = one.space.model, one.space.model.question
     priced = price(one.space, one.candidate, one.segments)
     replicas = question.replicas(priced.layout.ranks)
-    done, lost, layout = performance(model, priced, replicas), quality(model, priced.loss), \
-        priced.layout
-    chosen = [(model.units[s.unit].matrix, s.layers, model.choices[s.choice])
-              for s in one.segments if s.choice >= 0 and model.units[s.unit].role == "module"]
+    done, lost, layout = (
+        performance(model, priced, replicas),
+        quality(model, priced.loss),
+        priced.layout,
+    )
+    chosen = [
+        (model.units[s.unit].matrix, s.layers, model.choices[s.choice])
+        for s in one.segments
+        if s.choice >= 0 and model.units[s.unit].role == "module"
+    ]
     named = {name for name, _, _ in chosen}
     units = [*chosen, *((kind, (), PLAIN) for kind in ("embedding", "head") if kind not in named)]
     linear = {scheme for kind, _, scheme in chosen if kind.partition(".")[0] in PLANNED_KINDS}
     is_released = one.wanted.scheme == RELEASED
-    weights, checkpoint = _released(question.spec) if is_released else _weights(
-        question.spec, question.device, engine_of(question), units, (one.wanted.kv,))
+    weights, checkpoint = (
+        _released(question.spec)
+        if is_released
+        else _weights(question.spec, question.device, engine_of(question), units, (one.wanted.kv,))
+    )
     return ComparedPlan(
-        question.spec.id, question.device.id, one.wanted.scheme,
-        "released" if is_released else "uniform", engine_label(question),
-        _in_order(linear), one.wanted.kv, "", within_limits, weights, checkpoint,
-        replicas * layout.ranks, layout.tp, layout.dp, layout.pp, layout.ep,
-        replicas * priced.batch, priced.fullest.total, done.output_tokens_per_second,
-        done.output_tokens_per_second_per_device, done.tpot_seconds, done.ttft_seconds,
-        done.usd_per_million_output_tokens, done.joules_per_output_token, lost.loss, lost.low,
-        lost.high, told_unit(lost.relative_to), measured_anchor(model, priced))
+        question.spec.id,
+        question.device.id,
+        one.wanted.scheme,
+        "released" if is_released else "uniform",
+        engine_label(question),
+        _in_order(linear),
+        one.wanted.kv,
+        "",
+        within_limits,
+        weights,
+        checkpoint,
+        replicas * layout.ranks,
+        layout.tp,
+        layout.dp,
+        layout.pp,
+        layout.ep,
+        replicas * priced.batch,
+        priced.fullest.total,
+        done.output_tokens_per_second,
+        done.output_tokens_per_second_per_device,
+        done.tpot_seconds,
+        done.ttft_seconds,
+        done.usd_per_million_output_tokens,
+        done.joules_per_output_token,
+        lost.loss,
+        lost.low,
+        lost.high,
+        told_unit(lost.relative_to),
+        measured_anchor(model, priced),
+    )
 
 
 def plan_row(plan: Plan, spec: ModelSpec, device: DeviceProfile) -> ComparedPlan:
@@ -57,28 +88,60 @@ def plan_row(plan: Plan, spec: ModelSpec, device: DeviceProfile) -> ComparedPlan
     done, lost, layout = plan.performance, plan.quality, plan.layout
     units = [(u.matrix, u.layers, u.scheme) for u in plan.units if u.kv_layout is None]
     caches = tuple(dict.fromkeys(u.scheme for u in plan.units if u.kv_layout is not None))
-    engine = None if plan.engine.name == ANY_ENGINE else parse_engine(
-        "@".join(filter(None, (plan.engine.name, plan.engine.version))))
+    engine = (
+        None
+        if plan.engine.name == ANY_ENGINE
+        else parse_engine("@".join(filter(None, (plan.engine.name, plan.engine.version))))
+    )
     linear = {scheme for kind, _, scheme in units if kind.partition(".")[0] in PLANNED_KINDS}
     said = plan.recommendation
-    weights, checkpoint = _released(spec) \
-        if said is not None and said.verdict == "as-released" \
+    weights, checkpoint = (
+        _released(spec)
+        if said is not None and said.verdict == "as-released"
         else _weights(spec, device, engine, units, caches)
+    )
     return ComparedPlan(
-        plan.model.id, plan.device.id, RECOMMENDED, RECOMMENDED,
-        f"{plan.engine.name} {plan.engine.version or ''}".rstrip(), _in_order(linear),
-        ", ".join(caches), "", True, weights, checkpoint, plan.device.count, layout.tp, layout.dp,
-        layout.pp, layout.ep, layout.replicas * plan.workload.batch,
-        plan.memory_per_device.total_bytes, done.output_tokens_per_second,
-        done.output_tokens_per_second_per_device, done.tpot_seconds, done.ttft_seconds,
-        done.usd_per_million_output_tokens, done.joules_per_output_token, lost.loss, lost.low,
-        lost.high, told_unit(lost.relative_to), lost.measured_anchor)
+        plan.model.id,
+        plan.device.id,
+        RECOMMENDED,
+        RECOMMENDED,
+        f"{plan.engine.name} {plan.engine.version or ''}".rstrip(),
+        _in_order(linear),
+        ", ".join(caches),
+        "",
+        True,
+        weights,
+        checkpoint,
+        plan.device.count,
+        layout.tp,
+        layout.dp,
+        layout.pp,
+        layout.ep,
+        layout.replicas * plan.workload.batch,
+        plan.memory_per_device.total_bytes,
+        done.output_tokens_per_second,
+        done.output_tokens_per_second_per_device,
+        done.tpot_seconds,
+        done.ttft_seconds,
+        done.usd_per_million_output_tokens,
+        done.joules_per_output_token,
+        lost.loss,
+        lost.low,
+        lost.high,
+        told_unit(lost.relative_to),
+        lost.measured_anchor,
+    )
 
 
 def absent_row(question: Question, name: str, reason: str) -> ComparedPlan:
     """The row of an assignment that does not run."""
-    return refused_row(question.spec.id, question.device.id, name,
-                       "released" if name == RELEASED else "uniform", reason)
+    return refused_row(
+        question.spec.id,
+        question.device.id,
+        name,
+        "released" if name == RELEASED else "uniform",
+        reason,
+    )
 
 
 def refused_row(model: str, device: str, name: str, kind: str, reason: str) -> ComparedPlan:
@@ -93,16 +156,24 @@ def engine_label(question: Question) -> str:
 
 def engine_of(question: Question) -> Engine | None:
     """The engine that a question is asked of."""
-    return None if question.engine == ANY_ENGINE else parse_engine(
-        f"{question.engine}@{question.engine_version}".rstrip("@"))
+    return (
+        None
+        if question.engine == ANY_ENGINE
+        else parse_engine(f"{question.engine}@{question.engine_version}".rstrip("@"))
+    )
 
 
 def _released(spec: ModelSpec) -> tuple[Weights, str]:
     return "released", spec.public_name
 
 
-def _weights(spec: ModelSpec, device: DeviceProfile, engine: Engine | None,
-             units: Sequence[Unit], kv: Sequence[str]) -> tuple[Weights, str]:
+def _weights(
+    spec: ModelSpec,
+    device: DeviceProfile,
+    engine: Engine | None,
+    units: Sequence[Unit],
+    kv: Sequence[str],
+) -> tuple[Weights, str]:
     """Where weights of these units come from, and what names them."""
     made = made_while_loading(spec, device, engine, units)
     if made is not None:

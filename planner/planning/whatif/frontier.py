@@ -80,8 +80,9 @@ class Frontier:
     def to_frame(self) -> pd.DataFrame:
         """One row a point; units of measure are in the column names."""
         frame = as_frame([asdict(point) for point in self.points])
-        for name, column in zip(("tp", "dp", "pp", "ep"), zip(*frame.pop("layout"), strict=True),
-                                strict=True):
+        for name, column in zip(
+            ("tp", "dp", "pp", "ep"), zip(*frame.pop("layout"), strict=True), strict=True
+        ):
             frame[name] = column
         frame["schemes"] = [", ".join(f"{n} {v:.0%}" for n, v in p.schemes) for p in self.points]
         return frame
@@ -89,9 +90,18 @@ class Frontier:
     __str__ = as_text
 
     def _repr_html_(self) -> str:
-        shown = self.to_frame()[["loss", "output_tokens_per_second_per_device",
-                                 "total_bytes_per_device", "tpot_seconds", "batch", "dense",
-                                 "experts", "kv"]]
+        shown = self.to_frame()[
+            [
+                "loss",
+                "output_tokens_per_second_per_device",
+                "total_bytes_per_device",
+                "tpot_seconds",
+                "batch",
+                "dense",
+                "experts",
+                "kv",
+            ]
+        ]
         return as_table(shown)
 
     def to_dict(self) -> dict[str, Any]:
@@ -117,8 +127,9 @@ def frontier_points(models: Sequence[CostModel], count: int) -> tuple[FrontierPo
     found: list[FrontierPoint] = []
     for model in models:
         answers = _answers(model, max(2, count // len(models)))
-        found += [_point(model, answer, one)
-                  for answer, one in zip(answers, priced(answers), strict=True)]
+        found += [
+            _point(model, answer, one) for answer, one in zip(answers, priced(answers), strict=True)
+        ]
     kept = undominated(found)
     return with_knee(kept)
 
@@ -144,8 +155,11 @@ def _answers(model: CostModel, count: int) -> list[Optimum]:
         at = fastest.candidate
         for share in np.linspace(1.0, 0.0, steps):
             allowed = (least + (most - least) * float(share) ** 2) * (1 + ROOM) + ROOM
-            answer, lower = best_in(asked(free, loss_limit=allowed, memory_bytes=limit),
-                                    _holding(proved, allowed, limit), at)
+            answer, lower = best_in(
+                asked(free, loss_limit=allowed, memory_bytes=limit),
+                _holding(proved, allowed, limit),
+                at,
+            )
             proved.append((allowed, limit, lower))
             if answer is None:
                 break
@@ -167,8 +181,9 @@ def _levels(floor: int, top: int, count: int) -> list[tuple[int, int]]:
     rest = (count - half) // (LEVELS - 1)
     levels = [(top, half if rest else count)]
     if rest:
-        levels += [(math.ceil(top * (floor / top) ** (i / (LEVELS - 1))), rest)
-                   for i in range(1, LEVELS)]
+        levels += [
+            (math.ceil(top * (floor / top) ** (i / (LEVELS - 1))), rest) for i in range(1, LEVELS)
+        ]
     return levels
 
 
@@ -183,8 +198,9 @@ def _point(model: CostModel, answer: Optimum, one: Priced) -> FrontierPoint:
         if segment.choice < 0:
             continue
         name = model.choices[segment.choice]
-        group = "kv" if unit.role == "cache" else \
-            "experts" if unit.kind in EXPERT_KINDS else "dense"
+        group = (
+            "kv" if unit.role == "cache" else "experts" if unit.kind in EXPERT_KINDS else "dense"
+        )
         weight = float(segment.count)
         if group != "kv":
             weight *= _parameters(model.planned[unit.row])
@@ -193,10 +209,20 @@ def _point(model: CostModel, answer: Optimum, one: Priced) -> FrontierPoint:
     total = sum(sizes.values()) or 1.0
     shares = sorted(((n, v / total) for n, v in sizes.items()), key=lambda x: (-x[1], x[0]))
     return FrontierPoint(
-        told_loss(model, one.loss), one.tokens_per_second(replicas) / devices, one.fullest.total,
-        one.fullest.weights, one.tpot, one.ttft, devices, one.batch, (la.tp, la.dp, la.pp, la.ep),
-        tuple(shares), experts=_most(kinds["experts"]), dense=_most(kinds["dense"]),
-        kv=_most(kinds["kv"]))
+        told_loss(model, one.loss),
+        one.tokens_per_second(replicas) / devices,
+        one.fullest.total,
+        one.fullest.weights,
+        one.tpot,
+        one.ttft,
+        devices,
+        one.batch,
+        (la.tp, la.dp, la.pp, la.ep),
+        tuple(shares),
+        experts=_most(kinds["experts"]),
+        dense=_most(kinds["dense"]),
+        kv=_most(kinds["kv"]),
+    )
 
 
 def _parameters(module: Module) -> float:
@@ -213,13 +239,18 @@ def _most(weights: dict[str, float]) -> str:
 
 def undominated(points: Sequence[FrontierPoint]) -> list[FrontierPoint]:
     """Points that no other equals or beats in loss, throughput and bytes; in order of loss."""
-    ordered = sorted(points, key=lambda p: (p.loss, -p.output_tokens_per_second_per_device,
-                                            p.total_bytes_per_device))
+    ordered = sorted(
+        points,
+        key=lambda p: (p.loss, -p.output_tokens_per_second_per_device, p.total_bytes_per_device),
+    )
     kept: list[FrontierPoint] = []
     for p in ordered:
-        if not any(q.output_tokens_per_second_per_device
-                   >= p.output_tokens_per_second_per_device * (1 - ROOM)
-                   and q.total_bytes_per_device <= p.total_bytes_per_device for q in kept):
+        if not any(
+            q.output_tokens_per_second_per_device
+            >= p.output_tokens_per_second_per_device * (1 - ROOM)
+            and q.total_bytes_per_device <= p.total_bytes_per_device
+            for q in kept
+        ):
             kept.append(p)
     return kept
 
@@ -230,8 +261,10 @@ def with_knee(points: Sequence[FrontierPoint]) -> tuple[FrontierPoint, ...]:
     'Kneedle' in a Haystack, ICDCS 2011)."""
     flat: list[FrontierPoint] = []
     for p in points:
-        if not flat or p.output_tokens_per_second_per_device \
-                > flat[-1].output_tokens_per_second_per_device:
+        if (
+            not flat
+            or p.output_tokens_per_second_per_device > flat[-1].output_tokens_per_second_per_device
+        ):
             flat.append(p)
     if len(flat) < 3:
         return tuple(points)

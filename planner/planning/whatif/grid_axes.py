@@ -16,8 +16,17 @@ from planner.planning.space.losses import uniform_loss
 from planner.planning.space.model import CostModel
 from planner.quality.loss_units import NATS
 
-NAMES = ("workload", "context", "batch", "tpot-ms", "devices", "max-loss", "engine", "schemes",
-         "kv")
+NAMES = (
+    "workload",
+    "context",
+    "batch",
+    "tpot-ms",
+    "devices",
+    "max-loss",
+    "engine",
+    "schemes",
+    "kv",
+)
 MAX_POINTS = 5000
 """Points of a grid: about 150 bytes of page and a twentieth of a second of planning each."""
 DEFAULT_POINTS = 2000
@@ -49,8 +58,9 @@ class Axis:
     def only(self, values: Collection[str]) -> Axis:
         """The axis with some of its ``values``, of which its own stays."""
         own = self.values[self.base]
-        kept = [(v, f) for v, f in zip(self.values, self.flags, strict=True)
-                if v == own or v in values]
+        kept = [
+            (v, f) for v, f in zip(self.values, self.flags, strict=True) if v == own or v in values
+        ]
         names = tuple(v for v, _ in kept)
         return Axis(self.name, names, tuple(f for _, f in kept), names.index(own))
 
@@ -58,10 +68,15 @@ class Axis:
 def fitted(axes: Sequence[Axis], ladders: Mapping[str, Sequence[str]]) -> tuple[Axis, ...]:
     """The axes, of which those in ``ladders`` begin at their own value and take a value of their
     ladder in turn, while there are at most DEFAULT_POINTS points."""
-    kept = {axis.name: [axis.values[axis.base]] if axis.name in ladders else list(axis.values)
-            for axis in axes}
-    waiting = {name: [v for v in ladders[name] if v not in kept[name]]
-               for name in GROWING if name in ladders}
+    kept = {
+        axis.name: [axis.values[axis.base]] if axis.name in ladders else list(axis.values)
+        for axis in axes
+    }
+    waiting = {
+        name: [v for v in ladders[name] if v not in kept[name]]
+        for name in GROWING
+        if name in ladders
+    }
     while any(waiting.values()):
         for name, values in waiting.items():
             points = math.prod(len(own) for own in kept.values())
@@ -83,17 +98,24 @@ def parse_grid(texts: Sequence[str]) -> Values:
     for text in texts:
         name, equals, rest = text.partition("=")
         if not equals:
-            raise InputError(f"--grid {text!r} is not AXIS=VALUES",
-                             hint="for example --grid context=8192,32768")
+            raise InputError(
+                f"--grid {text!r} is not AXIS=VALUES", hint="for example --grid context=8192,32768"
+            )
         name = name.strip().lower().replace("_", "-")
         if name not in NAMES:
             raise UnknownNameError("axis", name, NAMES)
         values = tuple(part.strip() for part in rest.split(",") if part.strip())
         if not values or name in found or len(set(values)) < len(values):
-            problem = "names no value" if not values else \
-                "is given twice" if name in found else "names a value twice"
-            raise InputError(f"--grid {name} {problem}",
-                             hint=f"once, with its values: --grid {name}=A,B")
+            problem = (
+                "names no value"
+                if not values
+                else "is given twice"
+                if name in found
+                else "names a value twice"
+            )
+            raise InputError(
+                f"--grid {name} {problem}", hint=f"once, with its values: --grid {name}=A,B"
+            )
         found[name] = values
     return found
 
@@ -109,39 +131,56 @@ def check_size(axes: Sequence[Axis]) -> int:
         shape = " × ".join(f"{len(axis)} {axis.name}" for axis in axes)
         raise InputError(
             f"the grid has {shape} = {count:,} points; at most {MAX_POINTS:,} are embedded",
-            hint="name fewer values; axes that are not named take no more than fit")
+            hint="name fewer values; axes that are not named take no more than fit",
+        )
     return count
 
 
-def number_axis(name: str, asked: Sequence[str] | None, default: Iterable[int], base: int | None,
-                *, most: int, auto: bool = False) -> Axis:
+def number_axis(
+    name: str,
+    asked: Sequence[str] | None,
+    default: Iterable[int],
+    base: int | None,
+    *,
+    most: int,
+    auto: bool = False,
+) -> Axis:
     """An axis of whole numbers in rising order, ``auto`` first; ``base`` None: auto.
 
     Raises:
         InputError: a value that is no whole number from 1 to ``most``.
     """
-    numbers = {_whole(name, text, most, auto) for text in asked} if asked is not None \
+    numbers = (
+        {_whole(name, text, most, auto) for text in asked}
+        if asked is not None
         else {*default, *([None] if auto else [])}
+    )
     numbers.add(base)
     ordered = [None] * (None in numbers) + sorted(n for n in numbers if n is not None)
-    return Axis(name, tuple(AUTO if n is None else str(n) for n in ordered),
-                tuple("" if n is None else f"--{name} {n}" for n in ordered),
-                ordered.index(base))
+    return Axis(
+        name,
+        tuple(AUTO if n is None else str(n) for n in ordered),
+        tuple("" if n is None else f"--{name} {n}" for n in ordered),
+        ordered.index(base),
+    )
 
 
 def _whole(name: str, text: str, most: int, auto: bool) -> int | None:
     if auto and text == AUTO:
         return None
     if not (text.isascii() and text.isdigit()) or not 1 <= int(text[:18]) <= most or len(text) > 18:
-        raise InputError(f"--grid {name}: {text!r} is not a whole number from 1 to {most:,}",
-                         hint=f"for example --grid {name}=" + ("auto,16,64" if auto else "8,16"))
+        raise InputError(
+            f"--grid {name}: {text!r} is not a whole number from 1 to {most:,}",
+            hint=f"for example --grid {name}=" + ("auto,16,64" if auto else "8,16"),
+        )
     return int(text)
 
 
 def default_devices(base: int, most: int) -> list[int]:
     """The base, twice, half and four times it."""
-    return [n for n in dict.fromkeys((base, base * 2, base // 2, base * 4))
-            if 1 <= n <= max(most, base)]
+    return [
+        n for n in dict.fromkeys((base, base * 2, base // 2, base * 4)) if 1 <= n <= max(most, base)
+    ]
 
 
 def loss_axis(asked: Sequence[str] | None, model: CostModel, base: str, given: bool) -> Axis:
@@ -156,13 +195,18 @@ def loss_axis(asked: Sequence[str] | None, model: CostModel, base: str, given: b
             if asked is None:
                 continue
             raise
-        apart = all(max(found, known) > STEPS_APART * min(found, known)
-                    for known in losses.values())
+        apart = all(
+            max(found, known) > STEPS_APART * min(found, known) for known in losses.values()
+        )
         if asked is not None or apart:
             losses[name] = found
     names = sorted(losses, key=lambda n: (losses[n], n))
-    return Axis("max-loss", tuple(names), tuple(
-        "" if n == base and not given else f"--max-loss {n}" for n in names), names.index(base))
+    return Axis(
+        "max-loss",
+        tuple(names),
+        tuple("" if n == base and not given else f"--max-loss {n}" for n in names),
+        names.index(base),
+    )
 
 
 def _loss(model: CostModel, name: str) -> float:
@@ -171,10 +215,12 @@ def _loss(model: CostModel, name: str) -> float:
         return uniform_loss(model, name)
     profile = model.question.profile
     if profile is None or profile.unit != NATS or not 0 <= number < math.inf:
-        raise InputError(f"--grid max-loss: {name} is no limit: loss is relative, not nats"
-                         if profile is None or profile.unit != NATS else
-                         f"--grid max-loss: {name} is out of range",
-                         hint="name a scheme: no worse than it uniformly, such as fp8-block")
+        raise InputError(
+            f"--grid max-loss: {name} is no limit: loss is relative, not nats"
+            if profile is None or profile.unit != NATS
+            else f"--grid max-loss: {name} is out of range",
+            hint="name a scheme: no worse than it uniformly, such as fp8-block",
+        )
     return number
 
 
@@ -185,18 +231,26 @@ def _number(text: str) -> float | None:
         return None
 
 
-def scheme_axis(asked: Sequence[str] | None, base: tuple[str, ...] | None,
-                default: Sequence[str]) -> Axis:
+def scheme_axis(
+    asked: Sequence[str] | None, base: tuple[str, ...] | None, default: Sequence[str]
+) -> Axis:
     """Sets of schemes to choose from, as given; the plan's own (None: all) first."""
     own = AUTO if base is None else "+".join(base)
     sets = [own]
     for text in asked if asked is not None else default:
-        name = AUTO if text == AUTO else "+".join(
-            dict.fromkeys(scheme(part.strip()).id for part in text.split("+")))
+        name = (
+            AUTO
+            if text == AUTO
+            else "+".join(dict.fromkeys(scheme(part.strip()).id for part in text.split("+")))
+        )
         if name not in sets and (name != AUTO or base is None or asked is not None):
             sets.append(name)
-    return Axis("schemes", tuple(sets), tuple(
-        "" if n == AUTO else "--schemes " + n.replace("+", ",") for n in sets), 0)
+    return Axis(
+        "schemes",
+        tuple(sets),
+        tuple("" if n == AUTO else "--schemes " + n.replace("+", ",") for n in sets),
+        0,
+    )
 
 
 def kv_axis(asked: Sequence[str] | None, base: str | None, default: Sequence[str]) -> Axis:
@@ -206,5 +260,9 @@ def kv_axis(asked: Sequence[str] | None, base: str | None, default: Sequence[str
         name = AUTO if text == AUTO else kv_layout(text).id
         if name not in names:
             names.append(name)
-    return Axis("kv", tuple(names), tuple(
-        "" if n == AUTO and base is None else f"--kv {n}" for n in names), 0)
+    return Axis(
+        "kv",
+        tuple(names),
+        tuple("" if n == AUTO and base is None else f"--kv {n}" for n in names),
+        0,
+    )

@@ -59,8 +59,9 @@ class PlaceAnswers:
     engine may be served in all ways of another, what is known of that one tells its answers.
     """
 
-    def __init__(self, ways: Mapping[Name, Ways], tpots: Sequence[float | None],
-                 losses: Sequence[Loss]) -> None:
+    def __init__(
+        self, ways: Mapping[Name, Ways], tpots: Sequence[float | None], losses: Sequence[Loss]
+    ) -> None:
         self._ways, self._tpots, self._losses = ways, tpots, losses
         self._made: dict[int, Planned] = {}
         self._single: list[OneEngine] = []
@@ -68,9 +69,10 @@ class PlaceAnswers:
         parts = {name: _by_engine(own) for name, own in ways.items() if own}
         named = {name: self._one(own[0]) for name, own in parts.items() if len(own) == 1}
         self._answers: dict[Name, Answers] = {
-            name: named.get(name) or self._several(name, own, [
-                one for (kv, _), one in named.items() if kv == name[0]])
-            for name, own in parts.items()}
+            name: named.get(name)
+            or self._several(name, own, [one for (kv, _), one in named.items() if kv == name[0]])
+            for name, own in parts.items()
+        }
 
     def points(self, name: Name) -> list[Point]:
         """Every point of a cache layout and an engine, in the order TPOT, loss."""
@@ -90,21 +92,32 @@ class PlaceAnswers:
     def _one(self, questions: Ways) -> OneEngine:
         """What answers the questions of one engine: the same for the same questions."""
         own = _plain(questions)
-        same = next((one for one in self._single if len(one.questions) == len(own)
-                     and all(map(_same, _plain(one.questions), own))), None)
+        same = next(
+            (
+                one
+                for one in self._single
+                if len(one.questions) == len(own) and all(map(_same, _plain(one.questions), own))
+            ),
+            None,
+        )
         if same is None:
             same = OneEngine(questions, self._tpots, self._losses, _wider(own, self._single))
             self._single.append(same)
         return same
 
     def _several(self, name: Name, parts: Sequence[Ways], named: Sequence[OneEngine]) -> BestEngine:
-        """What answers a name that asks several engines; those of ``named`` are asked for anyway.
-        """
+        """What answers a name that asks several engines; those of ``named`` are asked for
+        anyway."""
         ways = self._ways[name]
         engines = [self._one(part) for part in parts]
-        best = BestEngine(ways, self._tpots, self._losses, _wider(_plain(ways), self._best),
-                          engines=engines,
-                          named=[one for one in engines if any(one is n for n in named)])
+        best = BestEngine(
+            ways,
+            self._tpots,
+            self._losses,
+            _wider(_plain(ways), self._best),
+            engines=engines,
+            named=[one for one in engines if any(one is n for n in named)],
+        )
         self._best.append(best)
         return best
 
@@ -119,14 +132,20 @@ def _by_engine(questions: Ways) -> list[Ways]:
 
 def _plain(questions: Iterable[Question]) -> list[Question]:
     """The questions without limits on TPOT and loss, and without what is told of them."""
-    return [replace(q, notes=(), chosen_from=(), tpot_seconds=None, loss_scheme=None,
-                    loss_limit=None) for q in questions]
+    return [
+        replace(q, notes=(), chosen_from=(), tpot_seconds=None, loss_scheme=None, loss_limit=None)
+        for q in questions
+    ]
 
 
 def _same(one: Question, other: Question) -> bool:
     """Whether two plain questions ask the same; what tells most apart is compared first."""
     return (one.kv, one.schemes, one.engine, one.engine_version) == (
-        other.kv, other.schemes, other.engine, other.engine_version) and one == other
+        other.kv,
+        other.schemes,
+        other.engine,
+        other.engine_version,
+    ) and one == other
 
 
 def _wider(own: Sequence[Question], known: Iterable[Some]) -> Some | None:
@@ -152,8 +171,9 @@ class Answers:
         """The answer under the limits ``at``, None where there is none."""
         if at not in self.known:
             wide = self.wider
-            self.known[at] = wide.known[at] if wide is not None and self._told(wide, at) \
-                else self._found(at)
+            self.known[at] = (
+                wide.known[at] if wide is not None and self._told(wide, at) else self._found(at)
+            )
         return self.known[at]
 
     def _told(self, wide: Answers, at: Limits) -> bool:
@@ -172,8 +192,10 @@ class Answers:
     def limited(self, at: Limits) -> Ways:
         """The questions under the limits ``at``."""
         name, nats = self.losses[at[1]]
-        return tuple(replace(q, tpot_seconds=self.tpots[at[0]], loss_scheme=name, loss_limit=nats)
-                     for q in self.questions)
+        return tuple(
+            replace(q, tpot_seconds=self.tpots[at[0]], loss_scheme=name, loss_limit=nats)
+            for q in self.questions
+        )
 
     @cached_property
     def refusals(self) -> Refusals:
@@ -192,8 +214,11 @@ class OneEngine(Answers):
             model = build_model(whole_question(group), load_prior())
             limits.append([_limit(model, loss) for loss in self.losses])
         order = sorted(range(len(self.losses)), key=lambda i: -limits[0][i])
-        return {strict: loose for loose, strict in pairwise(order)
-                if all(own[loose] >= own[strict] for own in limits)}
+        return {
+            strict: loose
+            for loose, strict in pairwise(order)
+            if all(own[loose] >= own[strict] for own in limits)
+        }
 
     def _found(self, at: Limits) -> Found | None:
         tpot, loss = at
@@ -210,8 +235,10 @@ class OneEngine(Answers):
         if not _is_optimum(found):
             return False
         name, nats = self.losses[at[1]]
-        one = posed(asked(found.space, tpot_seconds=self.tpots[at[0]], loss_scheme=name,
-                          loss_limit=nats), found.candidate)
+        one = posed(
+            asked(found.space, tpot_seconds=self.tpots[at[0]], loss_scheme=name, loss_limit=nats),
+            found.candidate,
+        )
         counts = found.solution.counts
         return violation(one.problem, counts) is None and keeps(one, counts)
 
@@ -219,13 +246,17 @@ class OneEngine(Answers):
 def _is_optimum(found: Found) -> bool:
     """Whether nothing else is an answer, so that it stays one among fewer."""
     question = found.space.model.question
-    return not question.untie and question.objective != "quality" \
+    return (
+        not question.untie
+        and question.objective != "quality"
         and found.bound >= found.value * (1 - PROVED)
+    )
 
 
 def _limit(model: CostModel, loss: Loss) -> float:
-    limit = loss_limit(model.asked(replace(model.question, loss_scheme=loss[0],
-                                           loss_limit=loss[1])))
+    limit = loss_limit(
+        model.asked(replace(model.question, loss_scheme=loss[0], loss_limit=loss[1]))
+    )
     return float("inf") if limit is None else limit
 
 
@@ -266,19 +297,35 @@ def planned(found: Found) -> Planned:
     question = model.question
     priced = price(found.space, found.candidate, found.segments)
     replicas = question.replicas(priced.layout.ranks)
-    engine = "" if question.engine == ANY_ENGINE \
+    engine = (
+        ""
+        if question.engine == ANY_ENGINE
         else f"{question.engine} {question.engine_version}".rstrip()
+    )
     return Planned(
-        priced.layout, replicas, batch_of(found), performance(model, priced, replicas),
+        priced.layout,
+        replicas,
+        batch_of(found),
+        performance(model, priced, replicas),
         replace(quality(model, priced.loss), measured_anchor=measured_anchor(model, priced)),
-        priced.fullest, most_at_requests(model, priced),
-        tuple(_format(model, segment) for segment in found.segments), engine)
+        priced.fullest,
+        most_at_requests(model, priced),
+        tuple(_format(model, segment) for segment in found.segments),
+        engine,
+    )
 
 
 def _format(model: CostModel, segment: Segment) -> tuple[str, tuple[int, ...], str, int]:
     unit = model.units[segment.unit]
     name = scheme_of(model, unit.role, unit.row, segment.choice)[0]
-    size = 0 if unit.role == "cache" else segment.count * (
-        model.released[unit.row].stored_bytes if unit.role == "released"
-        else module_bytes(model.planned[unit.row], scheme(name)))
+    size = (
+        0
+        if unit.role == "cache"
+        else segment.count
+        * (
+            model.released[unit.row].stored_bytes
+            if unit.role == "released"
+            else module_bytes(model.planned[unit.row], scheme(name))
+        )
+    )
     return unit.kind, segment.layers, name, size

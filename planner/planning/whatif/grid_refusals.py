@@ -52,14 +52,19 @@ class Refusals:
         if least.total <= budget(first):
             return None
         given = limited(first, least.total)
-        return Infeasible("memory-bytes" if given else "memory", least.total,
-                          budget(first) if given else first.usable_bytes)
+        return Infeasible(
+            "memory-bytes" if given else "memory",
+            least.total,
+            budget(first) if given else first.usable_bytes,
+        )
 
     def _at_odds(self, tpot: float | None, loss: Loss) -> list[str]:
         """Limits that no plan keeps together: the deletion filter of
         :mod:`planner.planning.infeasible.conflicting_limits`."""
-        asked = [replace(q, tpot_seconds=tpot, loss_scheme=loss[0], loss_limit=loss[1])
-                 for q in self.questions]
+        asked = [
+            replace(q, tpot_seconds=tpot, loss_scheme=loss[0], loss_limit=loss[1])
+            for q in self.questions
+        ]
         names = list(limits_of(build_model(asked[0], load_prior())))
         left = list(names)
         for name in names:
@@ -69,11 +74,15 @@ class Refusals:
                 left = fewer
         return left
 
-    def _possible(self, asked: Sequence[Question], gone: tuple[str, ...], tpot: float | None,
-                  loss: Loss) -> bool:
+    def _possible(
+        self, asked: Sequence[Question], gone: tuple[str, ...], tpot: float | None, loss: Loss
+    ) -> bool:
         """Whether there is a plan without the limits ``gone``."""
-        key = (tuple(name for name in gone if name not in ("tpot", "max-loss")),
-               None if "tpot" in gone else tpot, None if "max-loss" in gone else loss)
+        key = (
+            tuple(name for name in gone if name not in ("tpot", "max-loss")),
+            None if "tpot" in gone else tpot,
+            None if "max-loss" in gone else loss,
+        )
         if key not in self._known:
             known = self._answered(gone, tpot, loss)
             self._known[key] = any_plan(all_without(asked, gone)) if known is None else known

@@ -32,8 +32,12 @@ def workload_axis(asked: Sequence[str] | None, base: str, own_flags: str) -> Axi
         name = OWN if text == OWN else load_workload(text).id
         if name not in names and not (name == OWN and base != OWN):
             names.append(name)
-    return Axis("workload", tuple(names), tuple(
-        own_flags if name == OWN else f"--workload {name}" for name in names), 0)
+    return Axis(
+        "workload",
+        tuple(names),
+        tuple(own_flags if name == OWN else f"--workload {name}" for name in names),
+        0,
+    )
 
 
 def tpot_axis(asked: Sequence[str] | None, base: str) -> Axis:
@@ -45,8 +49,12 @@ def tpot_axis(asked: Sequence[str] | None, base: str) -> Axis:
     found = {_milliseconds(text) for text in (base, *(asked if asked is not None else TPOTS))}
     ordered = sorted(found, key=lambda ms: -ms)
     values = tuple(NO_LIMIT if ms == math.inf else f"{ms:.12g}" for ms in ordered)
-    return Axis("tpot-ms", values, tuple(f"--tpot-ms {v}" for v in values),
-                ordered.index(_milliseconds(base)))
+    return Axis(
+        "tpot-ms",
+        values,
+        tuple(f"--tpot-ms {v}" for v in values),
+        ordered.index(_milliseconds(base)),
+    )
 
 
 def _milliseconds(text: str) -> float:
@@ -55,13 +63,16 @@ def _milliseconds(text: str) -> float:
     except ValueError:
         found = math.nan
     if not found > 0 or (found == math.inf and text != NO_LIMIT):
-        raise InputError(f"--grid tpot-ms: {text!r} is no limit",
-                         hint="milliseconds, or none: --grid tpot-ms=none,50,25")
+        raise InputError(
+            f"--grid tpot-ms: {text!r} is no limit",
+            hint="milliseconds, or none: --grid tpot-ms=none,50,25",
+        )
     return found
 
 
-def engine_axis(asked: Sequence[str] | None, base: str, able: Sequence[str], *,
-                default: bool) -> Axis:
+def engine_axis(
+    asked: Sequence[str] | None, base: str, able: Sequence[str], *, default: bool
+) -> Axis:
     """The engine that was asked for, the best of all (``auto``), then those that are ``able``.
     ``default``: it is what a command without the flag asks.
 
@@ -73,8 +84,12 @@ def engine_axis(asked: Sequence[str] | None, base: str, able: Sequence[str], *,
         name = text if text in (AUTO, ANY_ENGINE) else _named(text)
         if name not in names:
             names.append(name)
-    return Axis("engine", tuple(names), tuple(
-        "" if default and n == base else f"--engine {n}" for n in names), 0)
+    return Axis(
+        "engine",
+        tuple(names),
+        tuple("" if default and n == base else f"--engine {n}" for n in names),
+        0,
+    )
 
 
 def _named(text: str) -> str:

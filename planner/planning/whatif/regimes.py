@@ -61,8 +61,9 @@ def contexts_of(question: Question) -> tuple[int, ...]:
     return (*found, most)
 
 
-def phase_map(question: Question, contexts: Sequence[int] | None = None,
-              batches: Sequence[int] = BATCHES) -> PhaseMap:
+def phase_map(
+    question: Question, contexts: Sequence[int] | None = None, batches: Sequence[int] = BATCHES
+) -> PhaseMap:
     """The best plan for throughput at every context and batch, under the question's limits.
 
     Raises:
@@ -70,21 +71,29 @@ def phase_map(question: Question, contexts: Sequence[int] | None = None,
     """
     rows = tuple(contexts or contexts_of(question))
     if len(rows) * len(batches) > MOST_CELLS:
-        raise InputError(f"{len(rows) * len(batches)} cells are too many",
-                         hint=f"at most {MOST_CELLS}")
+        raise InputError(
+            f"{len(rows) * len(batches)} cells are too many", hint=f"at most {MOST_CELLS}"
+        )
     plans: dict[tuple[object, ...], int] = {}
     cells: list[MapCell] = []
     for context in rows:
-        work = workload(question.spec.max_context, context=context, isl=None, osl=None,
-                        prefix_hit_rate=question.workload.prefix_hit_rate)
-        model = build_model(replace(question, workload=work, batch=None,
-                                    objective="throughput"), load_prior())
+        work = workload(
+            question.spec.max_context,
+            context=context,
+            isl=None,
+            osl=None,
+            prefix_hit_rate=question.workload.prefix_hit_rate,
+        )
+        model = build_model(
+            replace(question, workload=work, batch=None, objective="throughput"), load_prior()
+        )
         cells += _row(model, context, batches, plans)
     return PhaseMap(rows, tuple(batches), tuple(cells))
 
 
-def _row(model: CostModel, context: int, batches: Sequence[int],
-         plans: dict[tuple[object, ...], int]) -> list[MapCell]:
+def _row(
+    model: CostModel, context: int, batches: Sequence[int], plans: dict[tuple[object, ...], int]
+) -> list[MapCell]:
     space = whole_space(model)
     answers: list[Optimum | None] = []
     for batch in batches:
@@ -94,13 +103,22 @@ def _row(model: CostModel, context: int, batches: Sequence[int],
         here = np.where(space.pts.batch == batch, -np.inf, np.inf)
         answers.append(best_in(asked(space), here)[0])
     prices = iter(priced(a for a in answers if a is not None))
-    return [_cell(model, context, batch, a, next(prices), plans) if a is not None else
-            MapCell(context, batch, "", 0.0, -1, (), (), (0, 0, 0, 0), 0.0)
-            for batch, a in zip(batches, answers, strict=True)]
+    return [
+        _cell(model, context, batch, a, next(prices), plans)
+        if a is not None
+        else MapCell(context, batch, "", 0.0, -1, (), (), (0, 0, 0, 0), 0.0)
+        for batch, a in zip(batches, answers, strict=True)
+    ]
 
 
-def _cell(model: CostModel, context: int, batch: int, answer: Optimum, one: Priced,
-          plans: dict[tuple[object, ...], int]) -> MapCell:
+def _cell(
+    model: CostModel,
+    context: int,
+    batch: int,
+    answer: Optimum,
+    one: Priced,
+    plans: dict[tuple[object, ...], int],
+) -> MapCell:
     names: dict[str, list[str]] = {"module": [], "cache": []}
     for segment in answer.segments:
         if segment.choice >= 0:
@@ -109,16 +127,28 @@ def _cell(model: CostModel, context: int, batch: int, answer: Optimum, one: Pric
     regime, share = regime_of(model, one)
     la = one.layout
     replicas = model.question.replicas(la.ranks)
-    return MapCell(context, batch, regime, share, plans.setdefault(key, len(plans)),
-                   tuple(dict.fromkeys(names["module"])), tuple(dict.fromkeys(names["cache"])),
-                   (la.tp, la.dp, la.pp, la.ep),
-                   one.tokens_per_second(replicas) / (replicas * la.ranks))
+    return MapCell(
+        context,
+        batch,
+        regime,
+        share,
+        plans.setdefault(key, len(plans)),
+        tuple(dict.fromkeys(names["module"])),
+        tuple(dict.fromkeys(names["cache"])),
+        (la.tp, la.dp, la.pp, la.ep),
+        one.tokens_per_second(replicas) / (replicas * la.ranks),
+    )
 
 
 def regime_of(model: CostModel, one: Priced) -> tuple[str, float]:
     """(what takes most of the decode step, its share); ties go to the name listed first."""
-    words = {"memory": "weights", "compute": "compute", "communication": "network",
-             "launch": "launch", "conversion": "convert"}
+    words = {
+        "memory": "weights",
+        "compute": "compute",
+        "communication": "network",
+        "launch": "launch",
+        "conversion": "convert",
+    }
     sums: dict[str, float] = {}
     for cost in one.costs:
         cache = model.units[cost.segment.unit].role == "cache"

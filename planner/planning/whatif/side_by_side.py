@@ -38,8 +38,9 @@ LEAST_CACHE_BITS = 8
 """Narrower caches are taken where they are named: beside a scheme's loss, theirs would hide it."""
 
 
-def uniform_rows(questions: Sequence[Question], *, named: Sequence[str] = (),
-                 kv_named: bool = False) -> list[ComparedPlan]:
+def uniform_rows(
+    questions: Sequence[Question], *, named: Sequence[str] = (), kv_named: bool = False
+) -> list[ComparedPlan]:
     """As released first, then every uniform scheme by falling rate, then what does not run.
 
     Args:
@@ -75,19 +76,38 @@ def _names(questions: Sequence[Question], named: Sequence[str]) -> list[str]:
     return [RELEASED, *in_catalogue_order(known), *dict.fromkeys(mixed)]
 
 
-def _placed(spaces: Sequence[Space], named: Sequence[str], kv_named: bool,
-            ) -> tuple[dict[str, PlacedUniform], set[str]]:
+def _placed(
+    spaces: Sequence[Space],
+    named: Sequence[str],
+    kv_named: bool,
+) -> tuple[dict[str, PlacedUniform], set[str]]:
     """(the best of each assignment over all engines and caches, those of them that do not keep the
     limits on time: the fastest of each)."""
     found: dict[str, PlacedUniform] = {}
-    _take_best(found, placed_uniforms([
-        (space, _queries(space.model, named, kv_named, limits=True)) for space in spaces]))
+    _take_best(
+        found,
+        placed_uniforms(
+            [(space, _queries(space.model, named, kv_named, limits=True)) for space in spaces]
+        ),
+    )
     late: dict[str, PlacedUniform] = {}
-    _take_best(late, placed_uniforms([
-        (asked(space, objective="latency"), queries) for space in spaces
-        if _limited(space.model.question) and (queries := [
-            q for q in _queries(space.model, named, kv_named, limits=False)
-            if q.scheme not in found])]))
+    _take_best(
+        late,
+        placed_uniforms(
+            [
+                (asked(space, objective="latency"), queries)
+                for space in spaces
+                if _limited(space.model.question)
+                and (
+                    queries := [
+                        q
+                        for q in _queries(space.model, named, kv_named, limits=False)
+                        if q.scheme not in found
+                    ]
+                )
+            ]
+        ),
+    )
     return {**found, **late}, set(late)
 
 
@@ -102,15 +122,29 @@ def _take_best(found: dict[str, PlacedUniform], more: Sequence[PlacedUniform]) -
             found[name] = one
 
 
-def _queries(model: CostModel, named: Sequence[str], kv_named: bool, *, limits: bool,
-             ) -> list[UniformQuery]:
+def _queries(
+    model: CostModel,
+    named: Sequence[str],
+    kv_named: bool,
+    *,
+    limits: bool,
+) -> list[UniformQuery]:
     """Every assignment of a question with every cache that counts."""
     question = model.question
-    wide = tuple(kv for kv in question.kv if kv_named
-                 or element(KV_LAYOUTS[kv].element).bits >= LEAST_CACHE_BITS) or question.kv
-    return [UniformQuery(name, kv, limits) for name in _names([question], named)
-            if name == RELEASED or set(schemes_of(name, question)) <= set(question.schemes)
-            for kv in wide]
+    wide = (
+        tuple(
+            kv
+            for kv in question.kv
+            if kv_named or element(KV_LAYOUTS[kv].element).bits >= LEAST_CACHE_BITS
+        )
+        or question.kv
+    )
+    return [
+        UniformQuery(name, kv, limits)
+        for name in _names([question], named)
+        if name == RELEASED or set(schemes_of(name, question)) <= set(question.schemes)
+        for kv in wide
+    ]
 
 
 def _why(models: Sequence[CostModel], spaces: Sequence[Space], name: str) -> str:
@@ -118,14 +152,18 @@ def _why(models: Sequence[CostModel], spaces: Sequence[Space], name: str) -> str
     refused: dict[str, str] = {}
     for model in models:
         question = model.question
-        missing = [s for s in schemes_of(name, question)
-                   if s != RELEASED and s not in question.schemes]
+        missing = [
+            s for s in schemes_of(name, question) if s != RELEASED and s not in question.schemes
+        ]
         if not missing:
             continue
         told = dict(question.refused).get(missing[0], "")
         refused.setdefault(told or f"{question.engine} does not serve it here", question.engine)
-    able = [m for m in models if name == RELEASED
-            or set(schemes_of(name, m.question)) <= set(m.question.schemes)]
+    able = [
+        m
+        for m in models
+        if name == RELEASED or set(schemes_of(name, m.question)) <= set(m.question.schemes)
+    ]
     if not able:
         return next(iter(refused))
     lacking = [_lacking(m, name) for m in able]
@@ -148,9 +186,16 @@ def _lacking(model: CostModel, name: str) -> list[str]:
     if name not in model.question.schemes:
         return []
     place = model.question.schemes.index(name)
-    return list(dict.fromkeys(unit.kind for i, unit in enumerate(model.units)
-                              if unit.role == "module" and unit.decision >= 0
-                              and unit.kind in PLANNED_KINDS and not model.possible[i, place]))
+    return list(
+        dict.fromkeys(
+            unit.kind
+            for i, unit in enumerate(model.units)
+            if unit.role == "module"
+            and unit.decision >= 0
+            and unit.kind in PLANNED_KINDS
+            and not model.possible[i, place]
+        )
+    )
 
 
 def _room(model: CostModel) -> str:
@@ -159,6 +204,7 @@ def _room(model: CostModel) -> str:
     if not layouts:
         return "no layout of these devices divides the model"
     least, _ = least_rank(model, layouts)
-    return f"needs at least {(least or 0) / GIB:.1f} GiB a device, " \
-           f"{model.question.usable_bytes / GIB:.1f} usable"
-
+    return (
+        f"needs at least {(least or 0) / GIB:.1f} GiB a device, "
+        f"{model.question.usable_bytes / GIB:.1f} usable"
+    )

@@ -29,8 +29,16 @@ class AccumulatorError:
     added: float
 
 
-def accumulator_error(x: Floats, weight: Floats, scheme: str, *, unit: str, promote: int | None,
-                      positions: int = 16, outputs: int = 32) -> AccumulatorError:
+def accumulator_error(
+    x: Floats,
+    weight: Floats,
+    scheme: str,
+    *,
+    unit: str,
+    promote: int | None,
+    positions: int = 16,
+    outputs: int = 32,
+) -> AccumulatorError:
     """Errors of one layer through ``unit``.
 
     Args:
@@ -47,15 +55,20 @@ def accumulator_error(x: Floats, weight: Floats, scheme: str, *, unit: str, prom
     x_hat = x if qx is None else qx.dequantize()
     result = through_unit(found, x_hat, qw.dequantize(), qx, qw, one, promote)
     if result is None:
-        raise UnsupportedError(f"{unit} does not multiply the operands of {scheme}"
-                               + ("" if promote is None else f", promoted every {promote}"),
-                               hint="`plan numerics --list-units` lists the units and what they "
-                                    "multiply")
+        raise UnsupportedError(
+            f"{unit} does not multiply the operands of {scheme}"
+            + ("" if promote is None else f", promoted every {promote}"),
+            hint="`plan numerics --list-units` lists the units and what they multiply",
+        )
     y, rounded = result
     exact = x.astype(np.float64) @ weight.astype(np.float64).T
     power = float(np.sum(exact * exact))
-    return AccumulatorError(*(float(np.sum((a - b) ** 2)) / power
-                              for a, b in ((rounded, exact), (y, exact), (y, rounded))))
+    return AccumulatorError(
+        *(
+            float(np.sum((a - b) ** 2)) / power
+            for a, b in ((rounded, exact), (y, exact), (y, rounded))
+        )
+    )
 
 
 def _spread(size: int, count: int) -> npt.NDArray[np.int64]:

@@ -122,7 +122,8 @@ class Decoder:
     def prepare(self, h: Floats) -> Prepared:
         flat = h.reshape(-1, h.shape[-1])
         logits: Floats = np.concatenate(
-            [self.output(flat[i : i + _BLOCK]) for i in range(0, len(flat), _BLOCK)])
+            [self.output(flat[i : i + _BLOCK]) for i in range(0, len(flat), _BLOCK)]
+        )
         p = np.exp(logits - logits.max(axis=1, keepdims=True))
         p /= p.sum(axis=1, keepdims=True)
         return Prepared(logits, p, logits.argmax(axis=1), h.shape[0])
@@ -183,8 +184,10 @@ class Decoder:
         width = self.shape.head_width
         rates = self.shape.rope_base ** (-np.arange(0, width, 2) / width)
         angles = np.arange(tokens)[:, None] * rates
-        return (self.xp.asarray(np.cos(angles).astype(np.float32)),
-                self.xp.asarray(np.sin(angles).astype(np.float32)))
+        return (
+            self.xp.asarray(np.cos(angles).astype(np.float32)),
+            self.xp.asarray(np.sin(angles).astype(np.float32)),
+        )
 
 
 def divergence(p: Floats, reference: Floats, logits: Floats) -> Doubles:

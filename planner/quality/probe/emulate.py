@@ -47,8 +47,9 @@ class Rounded:
 def prepare(weight: Floats, recipe: Quantizer, engine: Engine = "numpy") -> Rounded:
     """Round the weights (outputs, inputs) of one unit."""
     w = weight if recipe.input_scale is None else weight * recipe.input_scale
-    return Rounded(round_trip(w, recipe.scheme, engine=_engine(recipe.scheme, "weight", engine)),
-                   recipe)
+    return Rounded(
+        round_trip(w, recipe.scheme, engine=_engine(recipe.scheme, "weight", engine)), recipe
+    )
 
 
 def rounded_inputs(x: Floats, recipe: Quantizer, engine: Engine = "numpy") -> Floats:
@@ -119,11 +120,15 @@ def smooth_factors(x_amax: Floats, weights: list[Floats], strength: float) -> Fl
 def _static(x: Floats, element_id: str, amax: float) -> Floats:
     """One scale for every position; what exceeds amax saturates."""
     if element_id not in ("e4m3fn", "int8"):
-        raise UnsupportedError(f"no static activation scales for {element_id}",
-                               hint="schemes with E4M3 or INT8 activations have them")
+        raise UnsupportedError(
+            f"no static activation scales for {element_id}",
+            hint="schemes with E4M3 or INT8 activations have them",
+        )
     if amax <= 0:
-        raise InputError(f"a static scale from a largest magnitude of {amax}",
-                         hint="measure it on activations that are not all 0")
+        raise InputError(
+            f"a static scale from a largest magnitude of {amax}",
+            hint="measure it on activations that are not all 0",
+        )
     top = element(element_id).max_finite
     scale = np.float32(amax / top)
     codes = encode(np.clip(x / scale, -top, top), element_id)

@@ -66,8 +66,9 @@ class Encoder:
         w = self.weights
         x = w["embeddings.word_embeddings.weight"][tokens]
         x = x + w["embeddings.position_embeddings.weight"][: tokens.shape[1]]
-        return self._norm(x + w["embeddings.token_type_embeddings.weight"][0],
-                          "embeddings.LayerNorm")
+        return self._norm(
+            x + w["embeddings.token_type_embeddings.weight"][0], "embeddings.LayerNorm"
+        )
 
     def layer(self, index: int, h: Any, run: Linear, cache: CacheHook) -> Any:
         """Self-attention and MLP, each added to its input and normalised after."""
@@ -76,13 +77,16 @@ class Encoder:
         def linear(role: str, x: Any) -> Any:
             return run(f"{at}{role}.weight", x) + self.weights[f"{at}{role}.bias"]
 
-        q, k, v = (split_heads(xp, linear(f"attention.self.{r}", h), self.heads)
-                   for r in ("query", "key", "value"))
+        q, k, v = (
+            split_heads(xp, linear(f"attention.self.{r}", h), self.heads)
+            for r in ("query", "key", "value")
+        )
         k, v = cache(index, k, v)
         mixed = attend(xp, q[:, :, None], k, v, 0.0)[:, :, 0]
         joined = xp.swapaxes(mixed, 1, 2).reshape(*h.shape[:2], -1)
-        h = self._norm(h + linear("attention.output.dense", joined),
-                       at + "attention.output.LayerNorm")
+        h = self._norm(
+            h + linear("attention.output.dense", joined), at + "attention.output.LayerNorm"
+        )
         wide = linear("intermediate.dense", h)
         active = wide * 0.5 * (1 + error_function(xp, wide * 0.5**0.5))
         return self._norm(h + linear("output.dense", active), at + "output.LayerNorm")
@@ -124,6 +128,7 @@ def error_function(xp: Any, x: Any) -> Any:
     """erf to 1.5e-7. Source: Abramowitz and Stegun, Handbook of Mathematical Functions, 7.1.26."""
     size = xp.abs(x)
     t = 1 / (1 + 0.3275911 * size)
-    series = t * (0.254829592 + t * (-0.284496736 + t * (1.421413741 + t * (
-        -1.453152027 + t * 1.061405429))))
+    series = t * (
+        0.254829592 + t * (-0.284496736 + t * (1.421413741 + t * (-1.453152027 + t * 1.061405429)))
+    )
     return xp.sign(x) * (1 - series * xp.exp(-size * size))

@@ -35,9 +35,15 @@ class FisherLosses:
     diagonal: Doubles
 
 
-def fisher_losses(model: ProbeModel, tokens: Tokens,
-                  recipes: Sequence[Quantizer] | Mapping[str, Sequence[Quantizer]], *, seed: int,
-                  draws: int, engine: Engine = "numpy") -> FisherLosses:
+def fisher_losses(
+    model: ProbeModel,
+    tokens: Tokens,
+    recipes: Sequence[Quantizer] | Mapping[str, Sequence[Quantizer]],
+    *,
+    seed: int,
+    draws: int,
+    engine: Engine = "numpy",
+) -> FisherLosses:
     """Expected loss of every unit under each recipe.
 
     Args:
@@ -75,8 +81,9 @@ def _torch_model(model: ProbeModel) -> ProbeModel:
     return model.to_torch()
 
 
-def _gradients(live: ProbeModel, tokens: Tokens, rng: np.random.Generator,
-               draws: int) -> dict[str, Floats]:
+def _gradients(
+    live: ProbeModel, tokens: Tokens, rng: np.random.Generator, draws: int
+) -> dict[str, Floats]:
     """(draws, positions, outputs) of every linear layer, for one chunk."""
     import torch
 

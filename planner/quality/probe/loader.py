@@ -66,8 +66,10 @@ def load_probe_model(checkpoint: Path) -> ProbeModel:
         return _bert(config, _safetensors(checkpoint))
     if family in _DECODERS:
         return _llama(config, _safetensors(checkpoint), str(checkpoint))
-    raise UnsupportedError(f"{checkpoint}: models of type {family!r} do not run here",
-                           hint="probes run " + ", ".join((*_DECODERS, "bert")))
+    raise UnsupportedError(
+        f"{checkpoint}: models of type {family!r} do not run here",
+        hint="probes run " + ", ".join((*_DECODERS, "bert")),
+    )
 
 
 def activations(checkpoint: Path, tokens: Tokens) -> Iterator[tuple[str, Floats]]:
@@ -97,16 +99,21 @@ def layer_inputs(model: ProbeModel, tokens: Tokens) -> Iterator[tuple[str, Float
 def _gguf(path: Path) -> Decoder:
     held = read_gguf(path)
     if held.metadata.get("general.architecture") != "llama":
-        raise UnsupportedError(f"{path}: architecture "
-                               f"{held.metadata.get('general.architecture')!r} does not run here",
-                               hint="of GGUF files, probes run the llama architecture")
+        raise UnsupportedError(
+            f"{path}: architecture {held.metadata.get('general.architecture')!r} does not run here",
+            hint="of GGUF files, probes run the llama architecture",
+        )
     heads = _whole(held, "attention.head_count", path)
     width = _whole(held, "embedding_length", path)
     shape = DecoderShape(
-        layers=_whole(held, "block_count", path), heads=heads,
-        kv_heads=_whole(held, "attention.head_count_kv", path), head_width=width // heads,
+        layers=_whole(held, "block_count", path),
+        heads=heads,
+        kv_heads=_whole(held, "attention.head_count_kv", path),
+        head_width=width // heads,
         rope_base=_number(held, "rope.freq_base", path),
-        norm_epsilon=_number(held, "attention.layer_norm_rms_epsilon", path), interleaved=True)
+        norm_epsilon=_number(held, "attention.layer_norm_rms_epsilon", path),
+        interleaved=True,
+    )
     weights = _gguf_weights(path, held)
     names = dict(_GGUF_NAMES)
     if names["head"] not in weights:
@@ -126,8 +133,9 @@ def _gguf_weights(path: Path, held: GgufFile) -> dict[str, Floats]:
                 words, element = _PLAIN_TYPES[tensor.type]
                 values = raw.view(words) if element == "fp32" else decode(raw.view(words), element)
             else:
-                raise UnsupportedError(f"{path}: no decoder for ggml type {tensor.type}",
-                                       hint=_PROBED)
+                raise UnsupportedError(
+                    f"{path}: no decoder for ggml type {tensor.type}", hint=_PROBED
+                )
             weights[tensor.name] = values.astype(np.float32).reshape(tensor.shape)
     return weights
 
@@ -135,16 +143,20 @@ def _gguf_weights(path: Path, held: GgufFile) -> dict[str, Floats]:
 def _number(held: GgufFile, key: str, path: Path) -> float:
     value = held.metadata.get(f"llama.{key}")
     if isinstance(value, bool) or not isinstance(value, int | float) or value <= 0:
-        raise DataError(f"{path}: llama.{key} is {value!r}",
-                        hint="the file is damaged or incomplete: convert or download it again")
+        raise DataError(
+            f"{path}: llama.{key} is {value!r}",
+            hint="the file is damaged or incomplete: convert or download it again",
+        )
     return float(value)
 
 
 def _whole(held: GgufFile, key: str, path: Path) -> int:
     value = _number(held, key, path)
     if value != int(value):
-        raise DataError(f"{path}: llama.{key} is {value!r}",
-                        hint="the file is damaged or incomplete: convert or download it again")
+        raise DataError(
+            f"{path}: llama.{key} is {value!r}",
+            hint="the file is damaged or incomplete: convert or download it again",
+        )
     return int(value)
 
 
@@ -169,16 +181,23 @@ def _values(raw: bytes, dtype: str, name: str) -> Floats:
         element = STORED_TYPES[dtype].format
         assert element is not None
         return decode(np.frombuffer(raw, "<u2"), element)
-    raise UnsupportedError(f"tensor {name} is stored as {dtype}; probes run F32, BF16 and F16",
-                           hint=_PROBED)
+    raise UnsupportedError(
+        f"tensor {name} is stored as {dtype}; probes run F32, BF16 and F16", hint=_PROBED
+    )
 
 
 def _bert(config: Mapping[str, Any], weights: dict[str, Floats]) -> Encoder:
     if config.get("hidden_act") != "gelu":
-        raise UnsupportedError(f"activation {config.get('hidden_act')!r} does not run here",
-                               hint="BERT-type probes run gelu")
-    return Encoder(int(config["num_hidden_layers"]), int(config["num_attention_heads"]),
-                   float(config["layer_norm_eps"]), weights)
+        raise UnsupportedError(
+            f"activation {config.get('hidden_act')!r} does not run here",
+            hint="BERT-type probes run gelu",
+        )
+    return Encoder(
+        int(config["num_hidden_layers"]),
+        int(config["num_attention_heads"]),
+        float(config["layer_norm_eps"]),
+        weights,
+    )
 
 
 def _llama(config: Mapping[str, Any], weights: dict[str, Floats], place: str) -> Decoder:
@@ -189,13 +208,17 @@ def _llama(config: Mapping[str, Any], weights: dict[str, Floats], place: str) ->
         raise UnsupportedError(f"{place}: rotary scaling {kind!r} does not run here", hint=_PROBED)
     heads = int(config["num_attention_heads"])
     shape = DecoderShape(
-        layers=int(config["num_hidden_layers"]), heads=heads,
+        layers=int(config["num_hidden_layers"]),
+        heads=heads,
         kv_heads=int(config.get("num_key_value_heads", heads)),
         head_width=int(config.get("head_dim") or config["hidden_size"] // heads),
         rope_base=float(rope.get("rope_theta", config.get("rope_theta", 10000.0))),
-        norm_epsilon=float(config["rms_norm_eps"]), interleaved=False)
-    names = _HF_NAMES | {role: name for role, name in _HF_OPTIONAL.items()
-                         if name.format(0) in weights}
+        norm_epsilon=float(config["rms_norm_eps"]),
+        interleaved=False,
+    )
+    names = _HF_NAMES | {
+        role: name for role, name in _HF_OPTIONAL.items() if name.format(0) in weights
+    }
     if names["head"] not in weights:
         names["head"] = names["embedding"]
     return _checked(Decoder(shape, names, weights), place)
@@ -205,6 +228,8 @@ def _checked(model: Decoder, place: str) -> Decoder:
     wanted = {name.format(n) for name in model.names.values() for n in range(model.layers)}
     missing = sorted(wanted - set(model.weights))
     if missing:
-        raise DataError(f"{place}: tensor {missing[0]} is missing ({len(missing)} in all)",
-                        hint="the checkpoint is incomplete: download it again")
+        raise DataError(
+            f"{place}: tensor {missing[0]} is missing ({len(missing)} in all)",
+            hint="the checkpoint is incomplete: download it again",
+        )
     return model

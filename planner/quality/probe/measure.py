@@ -43,31 +43,47 @@ def make_reference(model: ProbeModel, tokens: Tokens) -> Reference:
     return Reference(tokens, tuple(hidden[:-1]), model.prepare(hidden[-1]))
 
 
-def measured_loss(model: ProbeModel, reference: Reference, run: Linear, *,
-                  cache: CacheHook = as_is, start: int = 0) -> Loss:
-    """Loss of the model with linear layers ``run`` and caches ``cache``, the same below ``start``.
-    """
+def measured_loss(
+    model: ProbeModel,
+    reference: Reference,
+    run: Linear,
+    *,
+    cache: CacheHook = as_is,
+    start: int = 0,
+) -> Loss:
+    """Loss of the model with linear layers ``run`` and caches ``cache``, the same below
+    ``start``."""
     h = reference.hidden[start]
     for index in range(start, model.layers):
         h = model.layer(index, h, run, cache)
     return model.loss(reference.prepared, h)
 
 
-def plan_loss(model: ProbeModel, reference: Reference, plan: Mapping[str, Quantizer], *,
-              cache: CacheHook = as_is, engine: Engine = "numpy") -> Loss:
+def plan_loss(
+    model: ProbeModel,
+    reference: Reference,
+    plan: Mapping[str, Quantizer],
+    *,
+    cache: CacheHook = as_is,
+    engine: Engine = "numpy",
+) -> Loss:
     """Loss of the model with the recipe of every unit in ``plan``; rounded layer by layer."""
     h = reference.hidden[0]
     by_layer = units_by_layer(model)
     for index in range(model.layers):
-        units = {u: prepare(model.weight(u), plan[u], engine)
-                 for u in by_layer[index] if u in plan}
+        units = {u: prepare(model.weight(u), plan[u], engine) for u in by_layer[index] if u in plan}
         h = model.layer(index, h, emulated(model, units, engine), cache)
     return model.loss(reference.prepared, h)
 
 
-def unit_losses(model: ProbeModel, reference: Reference, units: Iterable[str],
-                recipes: Sequence[Quantizer], *,
-                engine: Engine = "numpy") -> Iterator[tuple[str, tuple[Loss, ...]]]:
+def unit_losses(
+    model: ProbeModel,
+    reference: Reference,
+    units: Iterable[str],
+    recipes: Sequence[Quantizer],
+    *,
+    engine: Engine = "numpy",
+) -> Iterator[tuple[str, tuple[Loss, ...]]]:
     """(unit, its loss under each recipe, alone in an unchanged model).
 
     The recipes of a unit pass through the layers above it together.
@@ -77,13 +93,19 @@ def unit_losses(model: ProbeModel, reference: Reference, units: Iterable[str],
     for name in units:
         start = layer_of[name]
         below = reference.hidden[start]
-        after = [model.layer(start, below, emulated(model, {name: unit}, engine), as_is)
-                 for unit in _rounded(model, name, recipes, engine)]
+        after = [
+            model.layer(start, below, emulated(model, {name: unit}, engine), as_is)
+            for unit in _rounded(model, name, recipes, engine)
+        ]
         h = np.concatenate(after)
         for index in range(start + 1, model.layers):
             h = model.layer(index, h, plain, as_is)
-        yield name, tuple(model.loss(reference.prepared, h[i : i + chunks])
-                          for i in range(0, len(h), chunks))
+        yield (
+            name,
+            tuple(
+                model.loss(reference.prepared, h[i : i + chunks]) for i in range(0, len(h), chunks)
+            ),
+        )
 
 
 def units_by_layer(model: ProbeModel) -> dict[int, list[str]]:
@@ -94,7 +116,8 @@ def units_by_layer(model: ProbeModel) -> dict[int, list[str]]:
     return out
 
 
-def _rounded(model: ProbeModel, name: str, recipes: Sequence[Quantizer],
-             engine: Engine) -> Iterator[Rounded]:
+def _rounded(
+    model: ProbeModel, name: str, recipes: Sequence[Quantizer], engine: Engine
+) -> Iterator[Rounded]:
     for recipe in recipes:
         yield prepare(model.weight(name), recipe, engine)

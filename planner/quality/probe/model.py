@@ -91,6 +91,7 @@ class ProbeModel(Protocol):
 
 def exact(model: ProbeModel) -> Linear:
     """Linear layers as they are."""
+
     def run(unit: str, x: Any) -> Any:
         return x @ model.weight(unit).T
 

@@ -35,21 +35,26 @@ class InputOptions:
     def __post_init__(self) -> None:
         """Raises InputError for a strength outside 0 to 1."""
         if self.smoothquant is not None and not 0 <= self.smoothquant <= 1:
-            raise InputError(f"smoothquant = {self.smoothquant:g} is out of range",
-                             hint="a strength from 0 to 1; 0.5 is usual")
+            raise InputError(
+                f"smoothquant = {self.smoothquant:g} is out of range",
+                hint="a strength from 0 to 1; 0.5 is usual",
+            )
 
     def changes(self, scheme: str) -> bool:
         """Whether ``scheme`` is emulated otherwise than with its dynamic scales."""
-        return (self.static and scheme in STATIC) or \
-            (self.smoothquant is not None and scheme in SMOOTHED)
+        return (self.static and scheme in STATIC) or (
+            self.smoothquant is not None and scheme in SMOOTHED
+        )
 
     @property
     def text(self) -> str:
         """For a person; empty for the schemes' own dynamic scales."""
         parts = [f"static scales of inputs in {' and '.join(STATIC)}"] if self.static else []
         if self.smoothquant is not None:
-            parts.append(f"SmoothQuant {self.smoothquant:g} in {' and '.join(SMOOTHED)}, for "
-                         f"{' and '.join(BEHIND_A_NORM)}")
+            parts.append(
+                f"SmoothQuant {self.smoothquant:g} in {' and '.join(SMOOTHED)}, for "
+                f"{' and '.join(BEHIND_A_NORM)}"
+            )
         return "; ".join(parts)
 
 
@@ -58,22 +63,26 @@ def input_amax(model: ProbeModel, tokens: Tokens) -> dict[str, Floats]:
     return {u: np.abs(x).max(axis=0) for u, x in layer_inputs(model, tokens)}
 
 
-def recipes(model: ProbeModel, scheme: str, options: InputOptions,
-            amax: Mapping[str, Floats]) -> dict[str, Quantizer]:
+def recipes(
+    model: ProbeModel, scheme: str, options: InputOptions, amax: Mapping[str, Floats]
+) -> dict[str, Quantizer]:
     """The recipe of every unit under ``scheme``; ``amax`` of :func:`input_amax` is read only where
     the options change the scheme."""
     if not options.changes(scheme):
         return {u.id: Quantizer(scheme) for u in model.units}
     fixed = options.static and scheme in STATIC
-    plan = {u.id: Quantizer(scheme, static_amax=float(amax[u.id].max()) if fixed else None)
-            for u in model.units}
+    plan = {
+        u.id: Quantizer(scheme, static_amax=float(amax[u.id].max()) if fixed else None)
+        for u in model.units
+    }
     if options.smoothquant is not None and scheme in SMOOTHED:
         plan |= _smoothed(model, scheme, options.smoothquant, amax, fixed)
     return plan
 
 
-def _smoothed(model: ProbeModel, scheme: str, strength: float, amax: Mapping[str, Floats],
-              fixed: bool) -> dict[str, Quantizer]:
+def _smoothed(
+    model: ProbeModel, scheme: str, strength: float, amax: Mapping[str, Floats], fixed: bool
+) -> dict[str, Quantizer]:
     """Units that share an input share its factors."""
     groups: dict[str, list[str]] = {}
     for unit in model.units:

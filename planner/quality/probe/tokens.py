@@ -77,8 +77,9 @@ class WordPieces:
         out, start = [], 0
         while start < len(word):
             mark = "##" if start else ""
-            end = next((e for e in range(len(word), start, -1)
-                        if mark + word[start:e] in self.ids), 0)
+            end = next(
+                (e for e in range(len(word), start, -1) if mark + word[start:e] in self.ids), 0
+            )
             if not end or len(word) > 100:
                 return [self.ids["[UNK]"]]
             out.append(self.ids[mark + word[start:end]])
@@ -107,12 +108,14 @@ def load_tokenizer(checkpoint: Path) -> BytePairs | WordPieces:
         return WordPieces({token: n for n, token in enumerate(lines)})
     kind = read_gguf(checkpoint).metadata.get("tokenizer.ggml.pre")
     if kind != "smollm":
-        raise UnsupportedError(f"{checkpoint}: no pre-tokeniser {kind!r} here",
-                               hint="give token ids instead of text")
+        raise UnsupportedError(
+            f"{checkpoint}: no pre-tokeniser {kind!r} here", hint="give token ids instead of text"
+        )
     tokens, merges = (_texts(checkpoint, f"tokenizer.ggml.{key}") for key in ("tokens", "merges"))
     pairs = [tuple(m.split(" ")) for m in merges]
-    return BytePairs({t: n for n, t in enumerate(tokens)},
-                     {(p[0], p[1]): n for n, p in enumerate(pairs)})
+    return BytePairs(
+        {t: n for n, t in enumerate(tokens)}, {(p[0], p[1]): n for n, p in enumerate(pairs)}
+    )
 
 
 def _texts(checkpoint: Path, key: str) -> list[str]:
@@ -122,9 +125,10 @@ def _texts(checkpoint: Path, key: str) -> list[str]:
     mark = struct.pack("<Q", len(key)) + key.encode()
     at = header.find(mark)
     if at < 0 or struct.unpack_from("<II", header, at + len(mark)) != (9, 8):
-        raise DataError(f"{checkpoint}: no array of texts {key}",
-                        hint="convert the model again with its tokenizer, or give --text as .npy "
-                             "of token ids")
+        raise DataError(
+            f"{checkpoint}: no array of texts {key}",
+            hint="convert the model again with its tokenizer, or give --text as .npy of token ids",
+        )
     at += len(mark) + 8
     count, at, out = struct.unpack_from("<Q", header, at)[0], at + 8, []
     for _ in range(count):
@@ -157,8 +161,11 @@ def chunks_of(ids: list[int], length: int, count: int, *, offset: int, stride: i
     """
     available = range(offset, len(ids) // length, stride)
     if not 0 <= offset < stride or len(available) < count:
-        raise InputError(f"{len(available)} chunks of {length} tokens at offset {offset} of "
-                         f"{stride}, {count} wanted", hint="give a longer text or fewer chunks")
+        raise InputError(
+            f"{len(available)} chunks of {length} tokens at offset {offset} of "
+            f"{stride}, {count} wanted",
+            hint="give a longer text or fewer chunks",
+        )
     return _cut(ids, length, _spread(available, count))
 
 
@@ -172,8 +179,10 @@ def chunks_beside(ids: list[int], length: int, count: int, *, taken: int) -> Tok
     used = set(_spread(every, taken)) if taken <= len(every) else set(every)
     left = [c for c in every if c not in used]
     if len(left) < count:
-        raise InputError(f"{len(left)} chunks of {length} tokens are left, {count} wanted",
-                         hint="give a longer text or fewer tokens")
+        raise InputError(
+            f"{len(left)} chunks of {length} tokens are left, {count} wanted",
+            hint="give a longer text or fewer tokens",
+        )
     return _cut(ids, length, _spread(left, count))
 
 
@@ -190,8 +199,9 @@ def random_tokens(vocabulary: int, chunks: int, length: int, seed: int) -> Token
     return np.random.default_rng(seed).integers(0, vocabulary, (chunks, length))
 
 
-def generated_tokens(model: ProbeModel, vocabulary: int, chunks: int, length: int,
-                     seed: int) -> Tokens:
+def generated_tokens(
+    model: ProbeModel, vocabulary: int, chunks: int, length: int, seed: int
+) -> Tokens:
     """Ids that a decoder wrote itself: random first ids, then draws from its own distributions.
 
     No text is needed, and unlike random ids these are the sequences that the model expects.

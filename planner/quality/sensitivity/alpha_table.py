@@ -24,9 +24,23 @@ if TYPE_CHECKING:
 
 NAMES = ("module", "gguf")
 UNIT = "nats per unit of relative output error power"
-ORDER = ("embedding", "attention-qkv", "mla-q", "mla-kv", "linear-attention", "attention-out",
-         "indexer", "mlp-gate-up", "mlp-down", "router", "experts-gate-up", "experts-down",
-         "shared-gate-up", "shared-down", "head")
+ORDER = (
+    "embedding",
+    "attention-qkv",
+    "mla-q",
+    "mla-kv",
+    "linear-attention",
+    "attention-out",
+    "indexer",
+    "mlp-gate-up",
+    "mlp-down",
+    "router",
+    "experts-gate-up",
+    "experts-down",
+    "shared-gate-up",
+    "shared-down",
+    "head",
+)
 """Module kinds as a token meets them."""
 ATTRS = ("rests_on", "bands", "credit")
 LEAST_LEVELS = 2
@@ -68,12 +82,22 @@ class AlphaTable:
         """What ``plan sensitivity --json`` prints."""
         found = self.found
         return {
-            "model": self.model, "tier": self.tier, "rests_on": found.text, "unit": UNIT,
-            "level": {"nats": found.level, "low": found.level / found.level_band,
-                      "high": found.level * found.level_band, "basis": found.level_basis},
+            "model": self.model,
+            "tier": self.tier,
+            "rests_on": found.text,
+            "unit": UNIT,
+            "level": {
+                "nats": found.level,
+                "low": found.level / found.level_band,
+                "high": found.level * found.level_band,
+                "basis": found.level_basis,
+            },
             "bands": {name: class_band(found, name) for name in _classes(found)},
-            "names": self.names, "rows": [asdict(row) for row in self.rows],
-            "credit": CREDIT, "sources": list(found.sources)}
+            "names": self.names,
+            "rows": [asdict(row) for row in self.rows],
+            "credit": CREDIT,
+            "sources": list(found.sources),
+        }
 
     def to_frame(self) -> pd.DataFrame:
         """A row each; ``layer`` is Int64, NA outside the stack. ``attrs``: what the rows rest on,
@@ -82,17 +106,24 @@ class AlphaTable:
         import pandas as pd
 
         kinds = {"layer": "Int64", "alpha": "float64", "low": "float64", "high": "float64"}
-        frame = pd.DataFrame({
-            f.name: pd.Series([getattr(row, f.name) for row in self.rows],
-                              dtype=kinds.get(f.name, "string"))
-            for f in fields(AlphaRow)})
+        frame = pd.DataFrame(
+            {
+                f.name: pd.Series(
+                    [getattr(row, f.name) for row in self.rows], dtype=kinds.get(f.name, "string")
+                )
+                for f in fields(AlphaRow)
+            }
+        )
         told = self.to_dict()
         frame.attrs |= {name: told[name] for name in ATTRS}
         return frame
 
 
-def alpha_table(spec: ModelSpec, exclude_models: Collection[str] = (), names: str = "module",
-                ) -> AlphaTable:
+def alpha_table(
+    spec: ModelSpec,
+    exclude_models: Collection[str] = (),
+    names: str = "module",
+) -> AlphaTable:
     """The table of ``spec``; ``exclude_models`` are measured models or families that contribute
     nothing, ``names`` one of NAMES.
 
@@ -119,9 +150,12 @@ def _check_rest(excluded: frozenset[str]) -> None:
     fitted = sum(m.fitted and m.name not in excluded for m in kld_models())
     levels = sum(k.name not in excluded for k in known_levels())
     if not fitted or levels < LEAST_LEVELS:
-        raise InputError(f"exclude_models leave {fitted} models to learn kinds and depth from, and "
-                         f"{levels} levels", hint="leave at least one of the measured models, and "
-                         f"{LEAST_LEVELS} levels: exclude fewer families")
+        raise InputError(
+            f"exclude_models leave {fitted} models to learn kinds and depth from, and "
+            f"{levels} levels",
+            hint="leave at least one of the measured models, and "
+            f"{LEAST_LEVELS} levels: exclude fewer families",
+        )
 
 
 def tier_of(found: Sensitivities) -> str:
@@ -176,27 +210,48 @@ def _layer(layer: int | None) -> int:
 
 def _unmeasured(spec: ModelSpec) -> list[tuple[int, str]]:
     """(layer, kind) of routers and indexers."""
-    return sorted({(layer, row.kind) for row in spec.rows
-                   if row.part == "main" and row.is_matrix and row.kind in WEIGH_AS
-                   for layer in row.layers})
+    return sorted(
+        {
+            (layer, row.kind)
+            for row in spec.rows
+            if row.part == "main" and row.is_matrix and row.kind in WEIGH_AS
+            for layer in row.layers
+        }
+    )
 
 
 def _in_reading_order(rows: Iterable[AlphaRow]) -> tuple[AlphaRow, ...]:
     ends = {"embedding": -1.0, "head": math.inf}
-    return tuple(sorted(rows, key=lambda r: (
-        ends.get(r.kind, -1.0) if r.layer is None else r.layer, ORDER.index(r.kind))))
+    return tuple(
+        sorted(
+            rows,
+            key=lambda r: (
+                ends.get(r.kind, -1.0) if r.layer is None else r.layer,
+                ORDER.index(r.kind),
+            ),
+        )
+    )
 
 
-def _measured(found: Sensitivities, layer: int, kind: str, tensor: str,
-              parts: Sequence[tuple[Matrix, float]]) -> AlphaRow:
+def _measured(
+    found: Sensitivities, layer: int, kind: str, tensor: str, parts: Sequence[tuple[Matrix, float]]
+) -> AlphaRow:
     """A row of matrices whose kind was measured; their errors may be one, so bounds add up."""
-    bands = [(alpha, combined(class_band(found, class_of(m)), found.level_band))
-             for m, alpha in parts]
+    bands = [
+        (alpha, combined(class_band(found, class_of(m)), found.level_band)) for m, alpha in parts
+    ]
     both = tensor and {m.kind for m, _ in parts} == {"embedding", "head"}
     source = "; ".join((*(["head and embedding together"] if both else []), *found.sources))
-    return AlphaRow(None if layer == OUTSIDE else layer, kind, tensor,
-                    sum(alpha for alpha, _ in bands), sum(alpha / b for alpha, b in bands),
-                    sum(alpha * b for alpha, b in bands), source, tier_of(found))
+    return AlphaRow(
+        None if layer == OUTSIDE else layer,
+        kind,
+        tensor,
+        sum(alpha for alpha, _ in bands),
+        sum(alpha / b for alpha, b in bands),
+        sum(alpha * b for alpha, b in bands),
+        source,
+        tier_of(found),
+    )
 
 
 def _derived(found: Sensitivities, layer: int, kind: str, tensor: str, parts: int) -> AlphaRow:
@@ -205,10 +260,21 @@ def _derived(found: Sensitivities, layer: int, kind: str, tensor: str, parts: in
     assert whole is not None, f"layer {layer} has {kind} and no {like}"
     alpha = whole / parts
     matrix = next(m for m in found.matrices if (m.kind, m.layer) == (like, layer))
-    band = max(load_prior().rule_band,
-               combined(class_band(found, class_of(matrix)), found.level_band))
+    band = max(
+        load_prior().rule_band, combined(class_band(found, class_of(matrix)), found.level_band)
+    )
     shared = f", one of {parts} tensors that share it" if parts > 1 else ""
-    source = f"derived, not measured: α of {like} of the layer{shared}; its error is emulated " \
+    source = (
+        f"derived, not measured: α of {like} of the layer{shared}; its error is emulated "
         "to those outputs"
-    return AlphaRow(layer, kind, tensor, alpha, alpha / band, alpha * band,
-                    "; ".join((source, *found.sources)), tier_of(found))
+    )
+    return AlphaRow(
+        layer,
+        kind,
+        tensor,
+        alpha,
+        alpha / band,
+        alpha * band,
+        "; ".join((source, *found.sources)),
+        tier_of(found),
+    )

@@ -28,8 +28,12 @@ from planner.quality.sensitivity.records import OUTSIDE, KldModel, Matrix
 Doubles = npt.NDArray[np.float64]
 
 
-def log_alphas(subject: KldSubject, match: KldMatch | None, matrices: Sequence[Matrix],
-               excluded: frozenset[str]) -> Doubles:
+def log_alphas(
+    subject: KldSubject,
+    match: KldMatch | None,
+    matrices: Sequence[Matrix],
+    excluded: frozenset[str],
+) -> Doubles:
     """ln α of each matrix, up to a common constant; ``excluded`` models contribute nothing."""
     prior = prior_without(excluded)
     if match is not None:
@@ -44,13 +48,20 @@ def family_part(prior: LearnedPrior, family: str) -> Doubles:
 
 def _unmatched(prior: LearnedPrior, subject: KldSubject, excluded: frozenset[str]) -> Doubles:
     """Coefficients without a match: those of the family where the architecture is one's."""
-    family = next((m.family for m in kld_models() if m.name not in excluded
-                   and subject.architecture in m.architectures), "")
+    family = next(
+        (
+            m.family
+            for m in kld_models()
+            if m.name not in excluded and subject.architecture in m.architectures
+        ),
+        "",
+    )
     return family_part(prior, family)
 
 
-def _matched(prior: LearnedPrior, match: KldMatch, subject: KldSubject,
-             matrices: Sequence[Matrix]) -> Doubles:
+def _matched(
+    prior: LearnedPrior, match: KldMatch, subject: KldSubject, matrices: Sequence[Matrix]
+) -> Doubles:
     found = []
     for model in match.models:
         family = family_part(prior, model.family)
@@ -70,8 +81,13 @@ def carried(distance: float) -> float:
     return 1 / (1 + (distance / 1.3) ** 3)
 
 
-def _residuals(prior: LearnedPrior, model: KldModel, beta: Doubles, subject: KldSubject,
-               matrices: Sequence[Matrix]) -> Doubles:
+def _residuals(
+    prior: LearnedPrior,
+    model: KldModel,
+    beta: Doubles,
+    subject: KldSubject,
+    matrices: Sequence[Matrix],
+) -> Doubles:
     """What the points of ``model`` say beyond ``beta`` for each matrix of ``subject``: the value at
     the same place of the matrix of the same name, between layers interpolated; 0 without one."""
     seen = observations(model, prior.columns)
@@ -82,8 +98,12 @@ def _residuals(prior: LearnedPrior, model: KldModel, beta: Doubles, subject: Kld
     for point, value in zip(points_of(model.name), left.tolist(), strict=True):
         for matrix in point.matrices:
             by_stem.setdefault(matrix.stem, {})[matrix.layer] = value
-    return np.array([_at(by_stem.get(m.stem, {}), m.layer, model.structure.layers,
-                         subject.structure.layers) for m in matrices])
+    return np.array(
+        [
+            _at(by_stem.get(m.stem, {}), m.layer, model.structure.layers, subject.structure.layers)
+            for m in matrices
+        ]
+    )
 
 
 def _at(values: Mapping[int, float], layer: int, theirs: int, ours: int) -> float:

@@ -36,8 +36,9 @@ def main() -> None:
         assert match is not None
         assert match.kind == SISTER
         values = log_alphas(subject, match, matrices, frozenset())
-        (PROFILES / f"{model.name}.json").write_text(_text(matrices, values.tolist()),
-                                                   encoding="utf-8", newline="\n")
+        (PROFILES / f"{model.name}.json").write_text(
+            _text(matrices, values.tolist()), encoding="utf-8", newline="\n"
+        )
 
 
 def profiled_matrices(model: KldModel) -> tuple[Matrix, ...]:

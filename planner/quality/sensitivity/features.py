@@ -10,8 +10,16 @@ from planner.quality.sensitivity.records import OUTSIDE, Matrix, Structure
 
 KNOTS = 7
 """Places of the depth functions, from the first layer to the last."""
-CLASSES = ("attention", "latent attention", "linear attention", "dense", "routed", "shared",
-           "head", "embedding")
+CLASSES = (
+    "attention",
+    "latent attention",
+    "linear attention",
+    "dense",
+    "routed",
+    "shared",
+    "head",
+    "embedding",
+)
 _FFN = ("dense", "routed", "shared")
 # Matrices that do the same in different kinds of networks.
 _ROLES: Mapping[str, str] = MappingProxyType({
@@ -33,7 +41,8 @@ def class_of(matrix: Matrix) -> str:
     if matrix.kind.startswith("mla"):
         return "latent attention"
     return {"experts": "routed", "shared": "shared", "mlp": "dense"}.get(
-        matrix.kind.split("-")[0], "attention")
+        matrix.kind.split("-")[0], "attention"
+    )
 
 
 def role_of(matrix: Matrix) -> str:
@@ -56,8 +65,13 @@ def features(matrix: Matrix, structure: Structure) -> dict[str, float]:
     found = {f"role:{role}": 1.0}
     block = "ffn" if group in _FFN else "attention"
     side = "out" if role in ("out", "down") else "in"
-    found |= {f"block:{block}": 1.0, f"class:{group}": 1.0, f"matrix:{group}/{role}": 1.0,
-              f"side:{side}": 1.0, f"side:{block}/{side}": 1.0}
+    found |= {
+        f"block:{block}": 1.0,
+        f"class:{group}": 1.0,
+        f"matrix:{group}/{role}": 1.0,
+        f"side:{side}": 1.0,
+        f"side:{block}/{side}": 1.0,
+    }
     if matrix.narrow:
         found["narrow:"] = matrix.narrow
     if group == "routed":
@@ -66,8 +80,9 @@ def features(matrix: Matrix, structure: Structure) -> dict[str, float]:
     for name, height in _depth(matrix.layer, structure.layers):
         found |= {f"{level}:{of}@{name}": height for level, of in places.items()}
     for end in _ends(matrix.layer, structure):
-        found |= {f"{level.replace('depth', 'end')}:{of}@{end}": 1.0
-                  for level, of in places.items()}
+        found |= {
+            f"{level.replace('depth', 'end')}:{of}@{end}": 1.0 for level, of in places.items()
+        }
     return found
 
 
@@ -85,6 +100,11 @@ def _depth(layer: int, layers: int) -> list[tuple[str, float]]:
 
 def _ends(layer: int, structure: Structure) -> list[str]:
     last = structure.layers - 1
-    here = (layer == 0, layer == 1, layer == last - 1, layer == last,
-            bool(structure.experts) and layer == structure.dense_layers and layer > 0)
+    here = (
+        layer == 0,
+        layer == 1,
+        layer == last - 1,
+        layer == last,
+        bool(structure.experts) and layer == structure.dense_layers and layer > 0,
+    )
     return [name for name, at in zip(_ENDS, here, strict=True) if at]

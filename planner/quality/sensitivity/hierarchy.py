@@ -71,13 +71,15 @@ def fit(models: Mapping[str, Observed], variances: Sequence[Doubles], spread: fl
     estimate: dict[str, Doubles] = {name: np.zeros(size) for name in models}
     result = Fit(np.zeros(size), {}, {})
     for _ in range(ROUNDS):
-        states = {name: _normal(m, estimate[name], weights[name], spread)
-                  for name, m in models.items()}
+        states = {
+            name: _normal(m, estimate[name], weights[name], spread) for name, m in models.items()
+        }
         families: dict[str, _State] = {}
         for name, state in states.items():
             gram, right = _without(state, model_var)
-            found = families.setdefault(models[name].family,
-                                        _State(np.zeros((size, size)), np.zeros(size)))
+            found = families.setdefault(
+                models[name].family, _State(np.zeros((size, size)), np.zeros(size))
+            )
             found.gram += gram
             found.right += right
         gram, right = np.diag(1 / shared_var), np.zeros(size)
@@ -85,8 +87,9 @@ def fit(models: Mapping[str, Observed], variances: Sequence[Doubles], spread: fl
             g, r = _without(state, family_var)
             gram, right = gram + g, right + r
         shared = np.asarray(np.linalg.solve(gram, right), dtype=np.float64)
-        of_family = {name: shared + _deviation(state, shared, family_var)
-                     for name, state in families.items()}
+        of_family = {
+            name: shared + _deviation(state, shared, family_var) for name, state in families.items()
+        }
         for name, state in states.items():
             base = of_family[models[name].family]
             estimate[name] = base + _deviation(state, base, model_var)
@@ -110,15 +113,16 @@ def _normal(model: Observed, beta: Doubles, robust: Doubles, spread: float) -> _
 
 def _without(state: _State, variance: Doubles) -> tuple[Doubles, Doubles]:
     """Normal equations for the mean of coefficients that deviate from it with ``variance``."""
-    solved = np.linalg.solve(state.gram + np.diag(1 / variance),
-                             np.column_stack([state.gram, state.right]))
-    return (state.gram - state.gram @ solved[:, :-1],
-            state.right - state.gram @ solved[:, -1])
+    solved = np.linalg.solve(
+        state.gram + np.diag(1 / variance), np.column_stack([state.gram, state.right])
+    )
+    return (state.gram - state.gram @ solved[:, :-1], state.right - state.gram @ solved[:, -1])
 
 
 def _deviation(state: _State, mean: Doubles, variance: Doubles) -> Doubles:
-    return np.asarray(np.linalg.solve(state.gram + np.diag(1 / variance),
-                                      state.right - state.gram @ mean))
+    return np.asarray(
+        np.linalg.solve(state.gram + np.diag(1 / variance), state.right - state.gram @ mean)
+    )
 
 
 def _weights(model: Observed, beta: Doubles, spread: float) -> Doubles:

@@ -54,8 +54,9 @@ def kld_models() -> tuple[KldModel, ...]:
     return kld_index(made)
 
 
-def kld_index(made: Mapping[str, dict[str, Any]] = MappingProxyType({}),
-                   ) -> tuple[KldModel, ...]:
+def kld_index(
+    made: Mapping[str, dict[str, Any]] = MappingProxyType({}),
+) -> tuple[KldModel, ...]:
     """The models of the index, with levels and floors as in ``made``."""
     index = tomllib.loads((DATA / "kld_models.toml").read_text(encoding="utf-8"))
     return tuple(_model(entry, made.get(entry["name"], {})) for entry in index["models"])
@@ -65,11 +66,23 @@ def kld_index(made: Mapping[str, dict[str, Any]] = MappingProxyType({}),
 def known_levels() -> tuple[KnownLevel, ...]:
     """Every level that was measured: of the measured models, and of models without profiles."""
     index = tomllib.loads((DATA / "kld_models.toml").read_text(encoding="utf-8"))
-    own = tuple(KnownLevel(m.name, m.family, m.parameters_billion, m.active_billion, m.level,
-                           m.level_band, m.saturation, m.baseline in FINE_LEVELS)
-                for m in kld_models() if m.level is not None)
-    return own + tuple(KnownLevel(**{k: v for k, v in entry.items() if k != "source"})
-                       for entry in index["levels"])
+    own = tuple(
+        KnownLevel(
+            m.name,
+            m.family,
+            m.parameters_billion,
+            m.active_billion,
+            m.level,
+            m.level_band,
+            m.saturation,
+            m.baseline in FINE_LEVELS,
+        )
+        for m in kld_models()
+        if m.level is not None
+    )
+    return own + tuple(
+        KnownLevel(**{k: v for k, v in entry.items() if k != "source"}) for entry in index["levels"]
+    )
 
 
 @cache
@@ -83,9 +96,16 @@ def points_of(name: str) -> tuple[KldPoint, ...]:
     if model is None:
         raise UnknownNameError("measured model", name, [m.name for m in kld_models()])
     with (DATA / "kld" / f"{name}.csv").open(encoding="utf-8", newline="") as file:
-        return tuple(KldPoint(
-            tuple(matrix_of(model, stem, int(row["layer"])) for stem in row["stems"].split("+")),
-            float(row["signal_nats"]), float(row["noise_nats"])) for row in csv.DictReader(file))
+        return tuple(
+            KldPoint(
+                tuple(
+                    matrix_of(model, stem, int(row["layer"])) for stem in row["stems"].split("+")
+                ),
+                float(row["signal_nats"]),
+                float(row["noise_nats"]),
+            )
+            for row in csv.DictReader(file)
+        )
 
 
 @cache
@@ -103,26 +123,49 @@ def family_profile(name: str) -> Mapping[tuple[str, int], float]:
     if not path.is_file():
         return {}
     data: dict[str, dict[str, float]] = json.loads(path.read_text(encoding="utf-8"))
-    return {(stem, int(layer)): value for stem, layers in data.items()
-            for layer, value in layers.items()}
+    return {
+        (stem, int(layer)): value
+        for stem, layers in data.items()
+        for layer, value in layers.items()
+    }
 
 
 def matrix_of(model: KldModel, stem: str, layer: int) -> Matrix:
     """A matrix of a measured model."""
-    return Matrix(stem, KINDS[stem], layer,
-                  narrow(stem, model.outputs.get(stem, 0), model.structure.hidden_size))
+    return Matrix(
+        stem,
+        KINDS[stem],
+        layer,
+        narrow(stem, model.outputs.get(stem, 0), model.structure.hidden_size),
+    )
 
 
 def _model(entry: dict[str, Any], made: dict[str, Any]) -> KldModel:
     structure = Structure(
-        layers=entry["layers"], hidden_size=entry["hidden_size"],
+        layers=entry["layers"],
+        hidden_size=entry["hidden_size"],
         attention=tuple((kind, *numbers) for kind, *numbers in entry["attention"]),
-        dense_width=entry["dense_width"], experts=tuple(entry["experts"]),
-        dense_layers=entry["dense_layers"], tied=entry.get("tied", False))
+        dense_width=entry["dense_width"],
+        experts=tuple(entry["experts"]),
+        dense_layers=entry["dense_layers"],
+        tied=entry.get("tied", False),
+    )
     return KldModel(
-        entry["name"], entry["family"], tuple(entry["architectures"]), structure,
-        entry["parameters_billion"], entry["active_billion"], entry["outputs"], entry["baseline"],
-        entry.get("fitted", True), entry.get("levelled", True), entry.get("clean", False),
-        entry.get("reason", ""), made.get("qtype", ""), made.get("floor_nats", 0.0),
-        made.get("level"), made.get("level_band", 1.0), made.get("saturation"))
-
+        entry["name"],
+        entry["family"],
+        tuple(entry["architectures"]),
+        structure,
+        entry["parameters_billion"],
+        entry["active_billion"],
+        entry["outputs"],
+        entry["baseline"],
+        entry.get("fitted", True),
+        entry.get("levelled", True),
+        entry.get("clean", False),
+        entry.get("reason", ""),
+        made.get("qtype", ""),
+        made.get("floor_nats", 0.0),
+        made.get("level"),
+        made.get("level_band", 1.0),
+        made.get("saturation"),
+    )

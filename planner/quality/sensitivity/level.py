@@ -74,11 +74,15 @@ def level_for(subject: KldSubject, match: KldMatch | None, known: Sequence[Known
     active = math.log(subject.active_billion)
     g = _saturation(subject, known)
     if near:
-        value = np.mean([math.log(k.level) + slope * (active - math.log(k.active_billion))
-                         for k in near])
+        value = np.mean(
+            [math.log(k.level) + slope * (active - math.log(k.active_billion)) for k in near]
+        )
         return Level(math.exp(float(value)), g, "level of " + ", ".join(k.name for k in near))
-    return Level(math.exp(start + slope * active), g,
-                 f"level fitted to {len(_fitted(known))} models by active parameters")
+    return Level(
+        math.exp(start + slope * active),
+        g,
+        f"level fitted to {len(_fitted(known))} models by active parameters",
+    )
 
 
 def _fitted(known: Sequence[KnownLevel]) -> Sequence[KnownLevel]:

@@ -56,21 +56,26 @@ def subject_of(spec: ModelSpec) -> KldSubject:
 
 def subject_of_measured(model: KldModel) -> KldSubject:
     """A measured model as a subject: what evaluations leave out and predict."""
-    return KldSubject(model.structure, model.architectures[0], model.parameters_billion,
-                   model.active_billion)
+    return KldSubject(
+        model.structure, model.architectures[0], model.parameters_billion, model.active_billion
+    )
 
 
-def find_match(subject: KldSubject, models: Sequence[KldModel],
-               excluded: Collection[str] = ()) -> KldMatch | None:
+def find_match(
+    subject: KldSubject, models: Sequence[KldModel], excluded: Collection[str] = ()
+) -> KldMatch | None:
     """The nearest of ``models`` that are not excluded; all that are equally near."""
     allowed = [m for m in models if m.name not in excluded]
     sisters = tuple(m for m in allowed if m.structure == subject.structure)
     if sisters:
         return KldMatch(SISTER, sisters, 0.0)
-    distances = {m.name: abs(math.log(m.parameters_billion / subject.parameters_billion))
-                 for m in allowed if subject.architecture in m.architectures
-                 and bool(m.structure.experts) == bool(subject.structure.experts)
-                 and m.structure.attention_kinds == subject.structure.attention_kinds}
+    distances = {
+        m.name: abs(math.log(m.parameters_billion / subject.parameters_billion))
+        for m in allowed
+        if subject.architecture in m.architectures
+        and bool(m.structure.experts) == bool(subject.structure.experts)
+        and m.structure.attention_kinds == subject.structure.attention_kinds
+    }
     least = min(distances.values(), default=math.inf)
     if least > FARTHEST:
         return None

@@ -35,15 +35,23 @@ _STEMS: Mapping[str, tuple[str, ...]] = MappingProxyType({
 def structure_of(spec: ModelSpec) -> Structure:
     """The structure of ``spec``: what sister releases share. Indexers do not count."""
     experts = spec.experts
-    attention = tuple(sorted((a.kind, len(a.layers), a.heads, a.kv_heads if a.kind != "mla" else 0)
-                             for a in spec.attention))
+    attention = tuple(
+        sorted(
+            (a.kind, len(a.layers), a.heads, a.kv_heads if a.kind != "mla" else 0)
+            for a in spec.attention
+        )
+    )
     return Structure(
-        layers=spec.layers, hidden_size=spec.hidden_size, attention=attention,
+        layers=spec.layers,
+        hidden_size=spec.hidden_size,
+        attention=attention,
         dense_width=spec.dense_width if experts is None or min(experts.layers) > 0 else 0,
-        experts=() if experts is None else (experts.count, experts.per_token, experts.width,
-                                            experts.shared_width),
+        experts=()
+        if experts is None
+        else (experts.count, experts.per_token, experts.width, experts.shared_width),
         dense_layers=spec.layers if experts is None else min(experts.layers),
-        tied=spec.tied_embeddings)
+        tied=spec.tied_embeddings,
+    )
 
 
 @lru_cache(maxsize=64)
@@ -59,8 +67,14 @@ def matrices_of(spec: ModelSpec) -> tuple[Matrix, ...]:
         if kind not in MEASURED_KINDS:
             continue
         stem = stem_of(name)
-        found.append(Matrix(stem, kind, OUTSIDE if layer is None else layer,
-                            narrow(stem, sum(outputs[r] for r in rows), spec.hidden_size)))
+        found.append(
+            Matrix(
+                stem,
+                kind,
+                OUTSIDE if layer is None else layer,
+                narrow(stem, sum(outputs[r] for r in rows), spec.hidden_size),
+            )
+        )
     if spec.tied_embeddings and not any(m.kind == "head" for m in found):
         found.append(Matrix("output", "head", OUTSIDE))
     return tuple(found)
@@ -79,7 +93,12 @@ def narrow(stem: str, outputs: int, hidden: int) -> float:
 
 def _by_kind(spec: ModelSpec) -> tuple[Matrix, ...]:
     """The usual matrices of every kind that the model has, where names are unknown."""
-    places = sorted({(layer, row.kind) for row in spec.rows
-                     if row.part == "main" and row.is_matrix and row.kind in MEASURED_KINDS
-                     for layer in row.layers or (OUTSIDE,)})
+    places = sorted(
+        {
+            (layer, row.kind)
+            for row in spec.rows
+            if row.part == "main" and row.is_matrix and row.kind in MEASURED_KINDS
+            for layer in row.layers or (OUTSIDE,)
+        }
+    )
     return tuple(Matrix(stem, kind, layer) for layer, kind in places for stem in _STEMS[kind])

@@ -38,14 +38,20 @@ def excluded_models(names: Collection[str]) -> frozenset[str]:
     measured = measured_names()
     found: set[str] = set()
     for name in names:
-        mine = {m for m in measured if _same(m, name)} \
-            or {m for m, family in measured.items() if _same(family, name)} \
+        mine = (
+            {m for m in measured if _same(m, name)}
+            or {m for m, family in measured.items() if _same(family, name)}
             or {m for m in measured if _begins(m, name)}
+        )
         if not mine and not is_model(name) and not any(_same(m, name) for m in left_out_names()):
             families = list(dict.fromkeys(measured.values()))
             error = UnknownNameError("measured model", name, [*families, *measured])
-            error.hint = "measured are the families " + ", ".join(families) + "; the models " \
+            error.hint = (
+                "measured are the families "
+                + ", ".join(families)
+                + "; the models "
                 + ", ".join(measured)
+            )
             raise error
         found |= mine
     return frozenset(found)

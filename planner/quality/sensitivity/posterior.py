@@ -91,7 +91,8 @@ class Posterior:
                 else:
                     unknown[name] = unknown.get(name, 0.0) + part / total
         variance = float(slope @ self.covariance @ slope) + math.fsum(
-            (share * _width(name, self.prior)) ** 2 for name, share in unknown.items())
+            (share * _width(name, self.prior)) ** 2 for name, share in unknown.items()
+        )
         steep = 1.0 if total <= KNEE_NATS else 1.0 + self.prior.saturation
         return math.exp(Z80 * math.hypot(steep * math.sqrt(variance), ADDITIVITY))
 
@@ -117,9 +118,11 @@ def posterior(prior: LossPrior, measured: Sequence[MeasuredLoss]) -> Posterior:
     names = tuple(dict.fromkeys(name for cell in cells for name in _parts(*cell))) or (("", ""),)
     weight = np.diag([1.0 / _width(name, prior) ** 2 for name in names])
     x = np.array([[m.shares.get(cell, 0.0) for cell in cells] for m in files]).reshape(
-        len(files), len(cells))
+        len(files), len(cells)
+    )
     member = np.array([[float(name in _parts(*cell)) for name in names] for cell in cells]).reshape(
-        len(cells), len(names))
+        len(cells), len(names)
+    )
     y = np.log([m.kl for m in files]) if files else np.zeros(0)
     noise = np.array([math.hypot(ADDITIVITY, m.error / m.kl) for m in files])
     problem = _LogLosses(prior.saturation, x, member, y, noise, weight)
@@ -143,8 +146,11 @@ class _LogLosses:
         """(ln K − predicted [files], slope of the prediction [files, θ])."""
         parts = self.x * np.exp(self.member @ theta)
         total = parts.sum(axis=1)
-        told = np.log([saturated(t, self.saturation) for t in total.tolist()]) \
-            if len(total) else np.zeros(0)
+        told = (
+            np.log([saturated(t, self.saturation) for t in total.tolist()])
+            if len(total)
+            else np.zeros(0)
+        )
         steep = np.where(total > KNEE_NATS, 1.0 + self.saturation, 1.0)
         return self.y - told, steep[:, None] * (parts @ self.member) / total[:, None]
 
@@ -160,8 +166,10 @@ def _mode(problem: _LogLosses) -> Doubles:
     for _ in range(STEPS):
         left, slope = problem.residuals(theta)
         scaled = slope / problem.noise[:, None]
-        step = np.linalg.solve(problem.weight + scaled.T @ scaled,
-                               scaled.T @ (left / problem.noise) - problem.weight @ theta)
+        step = np.linalg.solve(
+            problem.weight + scaled.T @ scaled,
+            scaled.T @ (left / problem.noise) - problem.weight @ theta,
+        )
         now = problem.cost(theta)
         for _ in range(HALVINGS):
             if problem.cost(theta + step) <= now:

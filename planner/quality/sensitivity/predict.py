@@ -51,8 +51,9 @@ def sensitivities(spec: ModelSpec, excluded: frozenset[str] = frozenset()) -> Se
     return predict(subject_of(spec), matrices_of(spec), excluded)
 
 
-def predict(subject: KldSubject, matrices: Sequence[Matrix],
-            excluded: frozenset[str] = frozenset()) -> Sensitivities:
+def predict(
+    subject: KldSubject, matrices: Sequence[Matrix], excluded: frozenset[str] = frozenset()
+) -> Sensitivities:
     """Sensitivities of ``matrices`` of ``subject``; ``excluded`` contribute nothing."""
     match = find_match(subject, kld_models(), excluded)
     value = _log_alphas(subject, match, matrices, excluded)
@@ -65,13 +66,19 @@ def predict(subject: KldSubject, matrices: Sequence[Matrix],
     bands = bands_of(LEARNED if match is None else match.kind)
     return Sensitivities(
         tier=LEARNED if match is None else f"family({'+'.join(match.families)})",
-        text=_text(match, bands, excluded), matrices=tuple(matrices),
+        text=_text(match, bands, excluded),
+        matrices=tuple(matrices),
         alpha=rounded,
-        bands=_class_bands(bands, match), pooled_band=_pooled_band(bands, match),
-        level=math.fsum(rounded), level_band=_level_band(bands, match),
-        mix_band=_mix_band(bands, match), level_basis=level.basis,
+        bands=_class_bands(bands, match),
+        pooled_band=_pooled_band(bands, match),
+        level=math.fsum(rounded),
+        level_band=_level_band(bands, match),
+        mix_band=_mix_band(bands, match),
+        level_basis=level.basis,
         saturation=six_digits(level.saturation),
-        sources=(SOURCE,), date=SOURCE_DATE)
+        sources=(SOURCE,),
+        date=SOURCE_DATE,
+    )
 
 
 def six_digits(value: float) -> float:
@@ -80,8 +87,12 @@ def six_digits(value: float) -> float:
     return float(f"{value:.6g}")
 
 
-def _log_alphas(subject: KldSubject, match: KldMatch | None, matrices: Sequence[Matrix],
-                excluded: frozenset[str]) -> Doubles:
+def _log_alphas(
+    subject: KldSubject,
+    match: KldMatch | None,
+    matrices: Sequence[Matrix],
+    excluded: frozenset[str],
+) -> Doubles:
     """The shipped profile of the match's structure where it has every matrix, else computed."""
     if match is not None and match.kind == SISTER and not excluded:
         stored = family_profile(match.models[0].name)
@@ -149,7 +160,10 @@ def _text(match: KldMatch | None, bands: TierBands, excluded: frozenset[str]) ->
     if match is None:
         count = sum(m.fitted and m.name not in excluded for m in kld_models())
         return f"learned from {count} measured models; families {how} ({CREDIT})"
-    names = " and ".join(match.families) if len(match.families) > 1 \
+    names = (
+        " and ".join(match.families)
+        if len(match.families) > 1
         else ", ".join(m.name for m in match.models)
+    )
     kind = "same structure" if match.kind == SISTER else "same architecture, by relative depth"
     return f"measured on {names} ({kind}; {how}; {CREDIT})"

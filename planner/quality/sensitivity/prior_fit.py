@@ -50,8 +50,7 @@ class LearnedPrior:
         self.fit = found
         self.models = frozenset(models)
 
-    def predict(self, matrices: Sequence[Matrix], structure: Structure,
-                beta: Doubles) -> Doubles:
+    def predict(self, matrices: Sequence[Matrix], structure: Structure, beta: Doubles) -> Doubles:
         """ln α of each matrix, up to the offset of a model."""
         return design(matrices, structure, self.columns) @ beta + narrowed(matrices)
 
@@ -69,8 +68,13 @@ def learned_prior() -> LearnedPrior:
 
     return LearnedPrior(
         data["columns"],
-        Fit(dense(data["shared"]), {k: dense(v) for k, v in data["families"].items()},
-            {k: dense(v) for k, v in data["models"].items()}), data["models"])
+        Fit(
+            dense(data["shared"]),
+            {k: dense(v) for k, v in data["families"].items()},
+            {k: dense(v) for k, v in data["models"].items()},
+        ),
+        data["models"],
+    )
 
 
 @lru_cache(maxsize=32)
@@ -84,9 +88,15 @@ def prior_without(excluded: frozenset[str]) -> LearnedPrior:
 
 def fit_prior(models: Sequence[KldModel]) -> LearnedPrior:
     """Fit ``models``: all their points are read."""
-    columns = sorted({name for model in models for point in points_of(model.name)
-                      for matrix in point.matrices
-                      for name in features(matrix, model.structure)})
+    columns = sorted(
+        {
+            name
+            for model in models
+            for point in points_of(model.name)
+            for matrix in point.matrices
+            for name in features(matrix, model.structure)
+        }
+    )
     place = {name: n for n, name in enumerate(columns)}
     groups = [name.split(":")[0] for name in columns]
     variances = [np.array([VARIANCES[g][part] for g in groups]) for part in range(3)]
@@ -102,8 +112,9 @@ def observations(model: KldModel, columns: Mapping[str, int]) -> Observed:
     first = np.concatenate([[0], np.cumsum(counts)[:-1]]).astype(np.intp)
     y, variance = logarithms([p.signal_nats for p in points], [p.noise_nats for p in points])
     expected = np.add.reduceat(narrowed(matrices), first) / counts
-    return Observed(model.family, design(matrices, model.structure, columns), first,
-                    y - expected, variance)
+    return Observed(
+        model.family, design(matrices, model.structure, columns), first, y - expected, variance
+    )
 
 
 def logarithms(signal: Sequence[float], noise: Sequence[float]) -> tuple[Doubles, Doubles]:
@@ -118,8 +129,7 @@ def narrowed(matrices: Sequence[Matrix]) -> Doubles:
     return NARROW_MEAN * np.array([m.narrow for m in matrices])
 
 
-def design(matrices: Sequence[Matrix], structure: Structure,
-           columns: Mapping[str, int]) -> Doubles:
+def design(matrices: Sequence[Matrix], structure: Structure, columns: Mapping[str, int]) -> Doubles:
     """Features (matrices, columns); what no fitted model had is left out."""
     x = np.zeros((len(matrices), len(columns)))
     for row, matrix in enumerate(matrices):
@@ -138,15 +148,23 @@ def main() -> None:
 
 def as_json(prior: LearnedPrior) -> str:
     """The fit as shipped: coefficients that are not zero, to four digits."""
+
     def sparse(beta: Doubles) -> dict[str, float]:
         return {str(n): float(f"{v:.3e}") for n, v in enumerate(beta.tolist()) if abs(v) > 5e-4}
 
-    data = {"columns": list(prior.columns), "shared": sparse(prior.fit.shared),
-            "families": {k: sparse(v) for k, v in prior.fit.families.items()},
-            "models": {k: sparse(v) for k, v in prior.fit.models.items()}}
-    return json.dumps(data, indent=None, separators=(",", ":")).replace(
-        '"shared"', '\n"shared"').replace('"families"', '\n"families"').replace(
-        '"models"', '\n"models"') + "\n"
+    data = {
+        "columns": list(prior.columns),
+        "shared": sparse(prior.fit.shared),
+        "families": {k: sparse(v) for k, v in prior.fit.families.items()},
+        "models": {k: sparse(v) for k, v in prior.fit.models.items()},
+    }
+    return (
+        json.dumps(data, indent=None, separators=(",", ":"))
+        .replace('"shared"', '\n"shared"')
+        .replace('"families"', '\n"families"')
+        .replace('"models"', '\n"models"')
+        + "\n"
+    )
 
 
 if __name__ == "__main__":

@@ -50,8 +50,11 @@ class Matrix:
     @property
     def name(self) -> str:
         """The tensor in a GGUF file."""
-        return f"{self.stem}.weight" if self.layer == OUTSIDE \
+        return (
+            f"{self.stem}.weight"
+            if self.layer == OUTSIDE
             else f"blk.{self.layer}.{self.stem}.weight"
+        )
 
 
 @record

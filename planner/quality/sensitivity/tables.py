@@ -68,17 +68,25 @@ def main(folder: Path) -> None:
         points, floor, totals = _points(model, own, patterns)
         (target / f"{model.name}.csv").write_text(_csv(points), encoding="utf-8", newline="\n")
         made[model.name] = {
-            "qtype": "+".join(sorted({r["qtype"] for r in own})), "floor_nats": _six(floor),
-            **_level(model, [r for r in whole if r["model"] == model.name], totals)}
-    (target / "levels.json").write_text(json.dumps(made, indent=1) + "\n", encoding="utf-8",
-                                        newline="\n")
+            "qtype": "+".join(sorted({r["qtype"] for r in own})),
+            "floor_nats": _six(floor),
+            **_level(model, [r for r in whole if r["model"] == model.name], totals),
+        }
+    (target / "levels.json").write_text(
+        json.dumps(made, indent=1) + "\n", encoding="utf-8", newline="\n"
+    )
 
 
-def rows_of(name: str, tensors: Iterable[dict[str, str]], groups: Iterable[dict[str, str]],
-            ) -> tuple[list[dict[str, str]], list[str]]:
+def rows_of(
+    name: str,
+    tensors: Iterable[dict[str, str]],
+    groups: Iterable[dict[str, str]],
+) -> tuple[list[dict[str, str]], list[str]]:
     """(rows of one model without broken types, patterns of what was cut together)."""
-    return ([r for r in tensors if r["model"] == name and BROKEN not in r["qtype"]],
-            [r["pattern"] for r in groups if r["model"] == name])
+    return (
+        [r for r in tensors if r["model"] == name and BROKEN not in r["qtype"]],
+        [r["pattern"] for r in groups if r["model"] == name],
+    )
 
 
 def read_table(path: Path) -> list[dict[str, str]]:
@@ -87,8 +95,11 @@ def read_table(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def _points(model: KldModel, rows: Sequence[Mapping[str, str]], patterns: Sequence[str],
-            ) -> tuple[list[tuple[str, int, float, float]], float, dict[str, float]]:
+def _points(
+    model: KldModel,
+    rows: Sequence[Mapping[str, str]],
+    patterns: Sequence[str],
+) -> tuple[list[tuple[str, int, float, float]], float, dict[str, float]]:
     """((stems, layer, signal, noise) …, floor, sum of signals by type); signals are a mean over the
     types in the unit of the first."""
     sums: dict[tuple[str, int], list[tuple[float, float]]] = defaultdict(list)
@@ -103,9 +114,19 @@ def _points(model: KldModel, rows: Sequence[Mapping[str, str]], patterns: Sequen
         for group, value, sd in zip(found, values.tolist(), noise.tolist(), strict=True):
             if group.layer < model.structure.layers and all(s in KINDS for s in group.stems):
                 sums["+".join(group.stems), group.layer].append((value / total, sd / total))
-    return [(stems, layer, float(np.mean([v for v, _ in found])) * first_total,
-             float(np.mean([s for _, s in found])) * first_total)
-            for (stems, layer), found in sums.items()], floor, totals
+    return (
+        [
+            (
+                stems,
+                layer,
+                float(np.mean([v for v, _ in found])) * first_total,
+                float(np.mean([s for _, s in found])) * first_total,
+            )
+            for (stems, layer), found in sums.items()
+        ],
+        floor,
+        totals,
+    )
 
 
 def joined_groups(rows: Sequence[Mapping[str, str]], patterns: Sequence[str]) -> list[KldGroup]:
@@ -119,8 +140,14 @@ def joined_groups(rows: Sequence[Mapping[str, str]], patterns: Sequence[str]) ->
     for found in members.values():
         one = len({r["kld"] for r in found}) == 1
         together += [found] if one else [[r] for r in found]
-    return [KldGroup(tuple(sorted(stem_of(r["tensor"]) for r in found)), _layer(found[0]["tensor"]),
-                   float(found[0]["kld"])) for found in together]
+    return [
+        KldGroup(
+            tuple(sorted(stem_of(r["tensor"]) for r in found)),
+            _layer(found[0]["tensor"]),
+            float(found[0]["kld"]),
+        )
+        for found in together
+    ]
 
 
 def _layer(tensor: str) -> int:
@@ -151,14 +178,16 @@ def _depth_floor(found: Sequence[KldGroup], floor: float) -> Doubles:
     if not shown:
         return np.zeros(len(found))
     at = sorted(shown)
-    smooth = [float(np.median([shown[k] for k in at[max(0, n - 2): n + 3]]))
-              for n in range(len(at))]
+    smooth = [
+        float(np.median([shown[k] for k in at[max(0, n - 2) : n + 3]])) for n in range(len(at))
+    ]
     level = np.interp([g.layer for g in found], at, np.maximum(smooth, 0.0))
     return np.where([g.layer == OUTSIDE for g in found], 0.0, level)
 
 
-def _level(model: KldModel, rows: Iterable[Mapping[str, str]],
-           totals: Mapping[str, float]) -> dict[str, object]:
+def _level(
+    model: KldModel, rows: Iterable[Mapping[str, str]], totals: Mapping[str, float]
+) -> dict[str, object]:
     """The level [nats per unit of relative error power] and the factor that holds 80 % of types;
     nothing where the table cannot give one. Of clean models also g: what all matrices lose together
     over the sum of what they lose, for coarse types and for the types of ``totals``."""
@@ -176,9 +205,13 @@ def _level(model: KldModel, rows: Iterable[Mapping[str, str]],
     off = np.abs(np.log(k / (floor + level * e)))
     pairs = [(measured[t] - floor, level * _mean_error(errors[t])) for t in COARSE_TYPES]
     pairs += [(measured[t] - floor, total) for t, total in totals.items() if t in measured]
-    return {"level": _six(level), "level_band": _six(float(np.exp(np.quantile(off, 0.8)))),
-            "whole_floor_nats": _six(floor), "level_types": names,
-            **({"saturation": _saturation(pairs)} if model.clean else {})}
+    return {
+        "level": _six(level),
+        "level_band": _six(float(np.exp(np.quantile(off, 0.8)))),
+        "whole_floor_nats": _six(floor),
+        "level_types": names,
+        **({"saturation": _saturation(pairs)} if model.clean else {}),
+    }
 
 
 def _mean_error(by_kind: Mapping[str, float]) -> float:
@@ -188,8 +221,11 @@ def _mean_error(by_kind: Mapping[str, float]) -> float:
 def _saturation(pairs: Sequence[tuple[float, float]]) -> float | None:
     """g of (loss, sum) pairs beyond the knee: the least squares of ln(loss / sum) =
     g·ln(sum / 0.3); None where no sum is beyond it."""
-    far = [(math.log(total / KNEE_NATS), math.log(loss / total)) for loss, total in pairs
-           if total > 1.2 * KNEE_NATS]
+    far = [
+        (math.log(total / KNEE_NATS), math.log(loss / total))
+        for loss, total in pairs
+        if total > 1.2 * KNEE_NATS
+    ]
     bottom = sum(x * x for x, _ in far)
     return _six(sum(x * y for x, y in far) / bottom) if bottom else None
 
@@ -205,8 +241,10 @@ def _fit_level(k: Doubles, e: Doubles) -> tuple[float, float]:
 
 
 def _csv(points: Iterable[tuple[str, int, float, float]]) -> str:
-    lines = [f"{stems},{layer},{signal:.4g},{noise:.3g}"
-             for stems, layer, signal, noise in sorted(points, key=lambda p: (p[1], p[0]))]
+    lines = [
+        f"{stems},{layer},{signal:.4g},{noise:.3g}"
+        for stems, layer, signal, noise in sorted(points, key=lambda p: (p[1], p[0]))
+    ]
     return "\n".join(["stems,layer,signal_nats,noise_nats", *lines]) + "\n"
 
 

@@ -26,10 +26,14 @@ def dot_plot_svg(chart: DotPlot, key: str) -> str:
     heights = [place.height(row) for row in chart.rows]
     high = TOP + sum(heights) + FOOT
     ticks = axis_ticks(numbers(chart.rows), log=chart.log, zero=False)
-    return "".join((
-        chart_open("dots", key, (WIDTH, high), chart.title, chart.alt),
-        *_axis(place, ticks, TOP, high - FOOT, chart.x_title),
-        *_rows(place, ticks, chart.rows, TOP), "</svg>"))
+    return "".join(
+        (
+            chart_open("dots", key, (WIDTH, high), chart.title, chart.alt),
+            *_axis(place, ticks, TOP, high - FOOT, chart.x_title),
+            *_rows(place, ticks, chart.rows, TOP),
+            "</svg>",
+        )
+    )
 
 
 def panels_svg(chart: Panels, key: str) -> str:
@@ -132,6 +136,8 @@ def _mark(row: DotRow, x: float, y: float) -> str:
         return diamond("mark", x, y, 6.6, told(row))
     if row.mark == "released":
         side = 2 * RADIUS - 0.8
-        return (f'<rect class="mark" x="{x - side / 2:.1f}" y="{y - side / 2:.1f}" '
-                f'width="{side:g}" height="{side:g}"/>')
+        return (
+            f'<rect class="mark" x="{x - side / 2:.1f}" y="{y - side / 2:.1f}" '
+            f'width="{side:g}" height="{side:g}"/>'
+        )
     return dot("mark", x, y, RADIUS, told(row))

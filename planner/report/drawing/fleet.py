@@ -30,18 +30,36 @@ def devices_svg(say: Phrases, found: Fleet) -> str:
     ticks = [value for value in steps(float(most)) if value == int(value)]
     x = Scale(0.0, max(ticks[-1], float(most)), LEFT, WIDTH - RIGHT, False)
     order = {one.name: n for n, one in enumerate(found.models)}
-    return figure("fleet", WIDTH, height, say("devices.figure"), _told(say, bars), (
-        *_ticks(x, height, [(value, f"{value:,.0f}") for value in ticks]),
-        text(WIDTH - RIGHT, height - 8, say("devices.axis"), "end", "name"),
-        *(part for n, bar in enumerate(bars)
-          for part in _bar(say, bar, TOP + ROW * n + (ROW - BAR) / 2, x, order))))
+    return figure(
+        "fleet",
+        WIDTH,
+        height,
+        say("devices.figure"),
+        _told(say, bars),
+        (
+            *_ticks(x, height, [(value, f"{value:,.0f}") for value in ticks]),
+            text(WIDTH - RIGHT, height - 8, say("devices.axis"), "end", "name"),
+            *(
+                part
+                for n, bar in enumerate(bars)
+                for part in _bar(say, bar, TOP + ROW * n + (ROW - BAR) / 2, x, order)
+            ),
+        ),
+    )
 
 
 def _told(say: Phrases, bars: Sequence[DeviceBar]) -> str:
-    return " ".join(say("devices.told", device=bar.device, stock=f"{bar.stock:,}",
-                      left=f"{bar.left:,}",
-                      taken=", ".join(f"{name} {count:,}" for name, count in bar.taken)
-                      or say("devices.nobody")) for bar in bars)
+    return " ".join(
+        say(
+            "devices.told",
+            device=bar.device,
+            stock=f"{bar.stock:,}",
+            left=f"{bar.left:,}",
+            taken=", ".join(f"{name} {count:,}" for name, count in bar.taken)
+            or say("devices.nobody"),
+        )
+        for bar in bars
+    )
 
 
 def _ticks(x: Scale, height: float, values: Sequence[tuple[float, str]]) -> Iterator[str]:
@@ -59,12 +77,19 @@ def _bar(say: Phrases, bar: DeviceBar, y: float, x: Scale, order: dict[str, int]
         if not count:
             continue
         start, end = x(float(at)), x(float(at + count))
-        yield (f'<rect class="{kind}" x="{start:.1f}" y="{y:.1f}" width="{end - start:.1f}" '
-               f'height="{BAR:g}"><title>{escape(name)}: {count:,}</title></rect>')
+        yield (
+            f'<rect class="{kind}" x="{start:.1f}" y="{y:.1f}" width="{end - start:.1f}" '
+            f'height="{BAR:g}"><title>{escape(name)}: {count:,}</title></rect>'
+        )
         words = f"{name} {count:,}"
         if _wide(words) < end - start - 6:
-            yield text((start + end) / 2, y + BAR / 2 + 4, words, "middle",
-                       "on" if kind != "rest" else "off")
+            yield text(
+                (start + end) / 2,
+                y + BAR / 2 + 4,
+                words,
+                "middle",
+                "on" if kind != "rest" else "off",
+            )
         at += count
 
 
@@ -82,13 +107,25 @@ def limits_svg(say: Phrases, found: Fleet) -> str:
     most = min(max(1.25, *(one.high for one in shares)), WIDEST)
     ticks = [value / 4 for value in range(int(most * 4) + 1)]
     x = Scale(0.0, most, LEFT, WIDTH - RIGHT, False)
-    return figure("limits", WIDTH, height, say("limits.figure"), say("limits.told", n=len(rows)), (
-        *_ticks(x, height, [(value, f"{value:.0%}") for value in ticks]),
-        line("limit", x(1.0), TOP - 6, x(1.0), height - BOTTOM),
-        text(WIDTH - RIGHT, height - 8, say("limits.axis"), "end", "name"),
-        *(part for n, row in enumerate(rows)
-          for part in _row(row, [s for s in shares if (s.name, s.device) == row],
-                           TOP + ROW * n, x))))
+    return figure(
+        "limits",
+        WIDTH,
+        height,
+        say("limits.figure"),
+        say("limits.told", n=len(rows)),
+        (
+            *_ticks(x, height, [(value, f"{value:.0%}") for value in ticks]),
+            line("limit", x(1.0), TOP - 6, x(1.0), height - BOTTOM),
+            text(WIDTH - RIGHT, height - 8, say("limits.axis"), "end", "name"),
+            *(
+                part
+                for n, row in enumerate(rows)
+                for part in _row(
+                    row, [s for s in shares if (s.name, s.device) == row], TOP + ROW * n, x
+                )
+            ),
+        ),
+    )
 
 
 def _row(row: tuple[str, str], shares: Sequence[LimitShare], y: float, x: Scale) -> Iterator[str]:
@@ -99,6 +136,11 @@ def _row(row: tuple[str, str], shares: Sequence[LimitShare], y: float, x: Scale)
         kind = one.what.lower()
         end = x(min(one.high, x.high))
         yield line(f"span {kind}", x(min(one.low, x.high)), at, end, at)
-        yield dot(f"dot {kind}", x(min(one.value, x.high)), at, 4.5,
-                  f"{one.what} {format_seconds(one.seconds)}: {one.value:.0%} "
-                  f"({one.low:.0%}–{one.high:.0%})")
+        yield dot(
+            f"dot {kind}",
+            x(min(one.value, x.high)),
+            at,
+            4.5,
+            f"{one.what} {format_seconds(one.seconds)}: {one.value:.0%} "
+            f"({one.low:.0%}–{one.high:.0%})",
+        )

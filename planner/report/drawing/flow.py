@@ -35,20 +35,31 @@ def flow_svg(t: Phrases, plan: Plan, pools: DeploymentInfo) -> str:
     requests = words.three(rate / plan.workload.osl)
     inside = max(_Boxes(pool).height for pool in (one, two))
     middle = TOP + 30 + inside / 2
-    about = t("pools.drawn", prefill=_name(t, one), decode=_name(t, two),
-              bytes=format_bytes(pools.transfer.bytes), seconds=words.span(pools.transfer.seconds))
-    return figure("flow", WIDTH, TOP + inside + 76, t("pools.title"), about, (
-        *_arrow(0, left - 8, middle),
-        text(0, middle - 9, requests, "start", "own"),
-        text(0, middle + 18, t("pools.requests_a_second"), "start"),
-        *_pool(t, left, t("pools.prefill"), one, inside,
-               sets=pools.limit == "prefill"),
-        *_link(t, pools, left + POOL, right, middle),
-        *_pool(t, right, t("pools.decode"), two, inside,
-               sets=pools.limit == "decode"),
-        *_arrow(right + POOL + 8, WIDTH - 2, middle),
-        text(WIDTH, middle - 9, words.three(rate), "end", "own"),
-        text(WIDTH, middle + 18, t("figures.rate_unit"), "end")))
+    about = t(
+        "pools.drawn",
+        prefill=_name(t, one),
+        decode=_name(t, two),
+        bytes=format_bytes(pools.transfer.bytes),
+        seconds=words.span(pools.transfer.seconds),
+    )
+    return figure(
+        "flow",
+        WIDTH,
+        TOP + inside + 76,
+        t("pools.title"),
+        about,
+        (
+            *_arrow(0, left - 8, middle),
+            text(0, middle - 9, requests, "start", "own"),
+            text(0, middle + 18, t("pools.requests_a_second"), "start"),
+            *_pool(t, left, t("pools.prefill"), one, inside, sets=pools.limit == "prefill"),
+            *_link(t, pools, left + POOL, right, middle),
+            *_pool(t, right, t("pools.decode"), two, inside, sets=pools.limit == "decode"),
+            *_arrow(right + POOL + 8, WIDTH - 2, middle),
+            text(WIDTH, middle - 9, words.three(rate), "end", "own"),
+            text(WIDTH, middle + 18, t("figures.rate_unit"), "end"),
+        ),
+    )
 
 
 def _name(t: Phrases, pool: Pool) -> str:
@@ -75,25 +86,37 @@ class _Boxes:
         self.height = max(used + 18 * self.more, LEAST)
 
 
-def _pool(t: Phrases, x: float, title: str, pool: Pool, inside: float, *, sets: bool,
-          ) -> Iterator[str]:
+def _pool(
+    t: Phrases,
+    x: float,
+    title: str,
+    pool: Pool,
+    inside: float,
+    *,
+    sets: bool,
+) -> Iterator[str]:
     kind = "pool sets" if sets else "pool"
     high = inside + 70
     yield text(x, TOP - 10, title, "start", "name")
     yield text(x + POOL, TOP - 10, _name(t, pool), "end", "name")
-    yield f'<rect class="{kind}" x="{x:.1f}" y="{TOP:.1f}" width="{POOL:.0f}" ' \
-          f'height="{high:.0f}" rx="3"/>'
+    yield (
+        f'<rect class="{kind}" x="{x:.1f}" y="{TOP:.1f}" width="{POOL:.0f}" '
+        f'height="{high:.0f}" rx="3"/>'
+    )
     devices = pool.workers * pool.devices_per_worker
     yield text(x + 10, TOP + 19, f"{words.count(devices)} × {pool.device}", "start")
     yield from _workers(x + 10, TOP + 30, pool)
     at = TOP + high - 18
     share = min(pool.utilisation, 1.0)
     yield f'<rect class="rail" x="{x + 10:.1f}" y="{at:.1f}" width="{POOL - 20:.1f}" height="6"/>'
-    yield f'<rect class="{"busy own" if sets else "busy"}" x="{x + 10:.1f}" y="{at:.1f}" ' \
-          f'width="{(POOL - 20) * share:.1f}" height="6"/>'
+    yield (
+        f'<rect class="{"busy own" if sets else "busy"}" x="{x + 10:.1f}" y="{at:.1f}" '
+        f'width="{(POOL - 20) * share:.1f}" height="6"/>'
+    )
     told = t("pools.busy", share=f"{share:.0%}")
-    yield text(x + 10, at - 6, told + (t("pools.sets") if sets else ""), "start",
-               "own" if sets else "tick")
+    yield text(
+        x + 10, at - 6, told + (t("pools.sets") if sets else ""), "start", "own" if sets else "tick"
+    )
 
 
 def _workers(x: float, y: float, pool: Pool) -> Iterator[str]:
@@ -102,12 +125,16 @@ def _workers(x: float, y: float, pool: Pool) -> Iterator[str]:
     colour = fill(pool.schemes[0] if pool.schemes else "")
     for n in range(at.shown):
         left, top = x + n % at.a_row * (at.wide + GAP), y + n // at.a_row * (at.high + GAP)
-        yield f'<rect class="worker" x="{left:.1f}" y="{top:.1f}" width="{at.wide:.1f}" ' \
-              f'height="{at.high:.1f}" rx="2"/>'
+        yield (
+            f'<rect class="worker" x="{left:.1f}" y="{top:.1f}" width="{at.wide:.1f}" '
+            f'height="{at.high:.1f}" rx="2"/>'
+        )
         for d in range(at.squares):
-            yield f'<rect class="device" x="{left + GAP + d % ROW * EACH:.1f}" ' \
-                  f'y="{top + GAP + d // ROW * EACH:.1f}" width="{SQUARE:g}" ' \
-                  f'height="{SQUARE:g}" style="fill:{colour}"/>'
+            yield (
+                f'<rect class="device" x="{left + GAP + d % ROW * EACH:.1f}" '
+                f'y="{top + GAP + d // ROW * EACH:.1f}" width="{SQUARE:g}" '
+                f'height="{SQUARE:g}" style="fill:{colour}"/>'
+            )
     if at.more:
         yield text(x, y + at.height - 3, f"… {pool.workers} × {pool.devices_per_worker}", "start")
 
@@ -117,11 +144,21 @@ def _link(t: Phrases, pools: DeploymentInfo, start: float, end: float, y: float)
     sets = pools.limit == "transfer"
     yield from _arrow(start + 8, end - 8, y)
     yield text(middle, y - 28, t("pools.cache_in", kv=pools.kv), "middle", "name")
-    yield text(middle, y - 11, t("pools.a_prompt", bytes=format_bytes(over.bytes)), "middle",
-               "own" if sets else "tick")
+    yield text(
+        middle,
+        y - 11,
+        t("pools.a_prompt", bytes=format_bytes(over.bytes)),
+        "middle",
+        "own" if sets else "tick",
+    )
     yield text(middle, y + 20, words.span(over.seconds), "middle", "name")
-    yield text(middle, y + 37, f"{link_name(t, over.link)}, {over.bytes_per_second / 1e9:.3g} GB/s",
-               "middle", "own" if sets else "tick")
+    yield text(
+        middle,
+        y + 37,
+        f"{link_name(t, over.link)}, {over.bytes_per_second / 1e9:.3g} GB/s",
+        "middle",
+        "own" if sets else "tick",
+    )
 
 
 LINKS = {"network": "network", "scale-up link": "domain", "given": "given"}

@@ -39,9 +39,19 @@ def reach_svg(t: Phrases, plan: Plan, found: Sequence[Reach]) -> str:
     shown = reach_figure(plan, found)
     x, y, ticks = _scales(shown)
     name = t("reach.label", n=len(shown.curve), m=len(shown.others))
-    return figure("reach", WIDTH, HEIGHT, t("reach.title"), name, (
-        *_grid(t, x, y, ticks, shown), *_curve(t, x, y, shown), *_interval(x, y, shown.mine),
-        *_others(t, x, y, shown)))
+    return figure(
+        "reach",
+        WIDTH,
+        HEIGHT,
+        t("reach.title"),
+        name,
+        (
+            *_grid(t, x, y, ticks, shown),
+            *_curve(t, x, y, shown),
+            *_interval(x, y, shown.mine),
+            *_others(t, x, y, shown),
+        ),
+    )
 
 
 def _label(names: Sequence[str]) -> str:
@@ -57,10 +67,13 @@ class _Loss:
     def __init__(self, losses: Sequence[float]) -> None:
         above = [v for v in losses if v > 0] or [1.0]
         self.zero = min(losses) <= 0
-        self.low, self.high = floor(2 * log10(min(above)) - 0.1) / 2, \
-            ceil(2 * log10(max(above)) + 0.1) / 2
-        self.scale = Scale(10**self.low, 10**self.high,
-                           LEFT + (NOTHING if self.zero else 0.0), WIDTH - RIGHT, True)
+        self.low, self.high = (
+            floor(2 * log10(min(above)) - 0.1) / 2,
+            ceil(2 * log10(max(above)) + 0.1) / 2,
+        )
+        self.scale = Scale(
+            10**self.low, 10**self.high, LEFT + (NOTHING if self.zero else 0.0), WIDTH - RIGHT, True
+        )
 
     def __call__(self, loss: float) -> float:
         """Pixels of a loss."""
@@ -88,8 +101,13 @@ def _show(value: float, late: bool) -> str:
     return words.span(value) if late else words.three(value)
 
 
-def _grid(t: Phrases, x: _Loss, y: Scale, ticks: Sequence[float], shown: ReachFigure,
-          ) -> Iterator[str]:
+def _grid(
+    t: Phrases,
+    x: _Loss,
+    y: Scale,
+    ticks: Sequence[float],
+    shown: ReachFigure,
+) -> Iterator[str]:
     low = HEIGHT - BOTTOM
     for power in range(ceil(x.low), floor(x.high) + 1):
         at = x(10.0**power)
@@ -98,10 +116,12 @@ def _grid(t: Phrases, x: _Loss, y: Scale, ticks: Sequence[float], shown: ReachFi
         yield line("grid", x(0), low, x(0), TOP) + text(x(0), low + 17, "0", "middle")
     for value in ticks:
         yield line("grid", LEFT, y(value), WIDTH - RIGHT, y(value)) + text(
-            LEFT - 7, y(value) + 4, words.span(value) if value and shown.late else tick_text(value),
-            "end")
-    yield text(WIDTH - RIGHT, HEIGHT - 10, f"{t('reach.x')} [{shown.loss_unit}]", "end",
-               "name")
+            LEFT - 7,
+            y(value) + 4,
+            words.span(value) if value and shown.late else tick_text(value),
+            "end",
+        )
+    yield text(WIDTH - RIGHT, HEIGHT - 10, f"{t('reach.x')} [{shown.loss_unit}]", "end", "name")
     yield text(LEFT, TOP - 12, t("reach.late" if shown.late else "reach.y"), "start", "name")
 
 
@@ -115,8 +135,13 @@ def _curve(t: Phrases, x: _Loss, y: Scale, shown: ReachFigure) -> Iterator[str]:
     if len(places) > 1:
         yield path("curve", places)
     for mark in shown.curve:
-        yield dot("reached", x(mark.loss), y(mark.value), 3.5, t(
-            "reach.mark", value=_show(mark.value, shown.late), loss=words.loss(mark.loss)))
+        yield dot(
+            "reached",
+            x(mark.loss),
+            y(mark.value),
+            3.5,
+            t("reach.mark", value=_show(mark.value, shown.late), loss=words.loss(mark.loss)),
+        )
 
 
 def _others(t: Phrases, x: _Loss, y: Scale, shown: ReachFigure) -> Iterator[str]:
@@ -132,6 +157,7 @@ def _others(t: Phrases, x: _Loss, y: Scale, shown: ReachFigure) -> Iterator[str]
         yield line("cross", at[0] - 4, at[1] - 4, at[0] + 4, at[1] + 4)
         yield line("cross", at[0] - 4, at[1] + 4, at[0] + 4, at[1] - 4)
         names = [t.pieced(name) for name in mark.names]
-        yield (f"<g><title>{escape(' · '.join(names))}: {says}</title>"
-               f"{label(*at, _label(names))}</g>")
+        yield (
+            f"<g><title>{escape(' · '.join(names))}: {says}</title>{label(*at, _label(names))}</g>"
+        )
     yield diamond("mine", x(mine.loss), y(mine.value), 7.5, told)

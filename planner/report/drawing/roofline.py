@@ -46,16 +46,22 @@ def _ends(values: list[float]) -> tuple[float, float]:
 
 def numbered(found: Operators) -> dict[tuple[str, str], int]:
     """Numbers of (kind, scheme) on the chart and in its table, from 1."""
-    return {key: i + 1 for i, key in enumerate(dict.fromkeys(
-        (o.kind, o.scheme) for o in found.points))}
+    return {
+        key: i + 1 for i, key in enumerate(dict.fromkeys((o.kind, o.scheme) for o in found.points))
+    }
 
 
 def roofline_svg(t: Phrases, found: Operators) -> str:
     """One ``svg`` element without scripts, styles of its own or outside references."""
     axes = Axes(found)
-    return figure("roofline", WIDTH, HEIGHT, t("roofline.title"),
-                  t("roofline.label", n=len(found.points)),
-                  (*_grid(axes), *_roofs(axes, found), *_labels(t), *_points(t, axes, found)))
+    return figure(
+        "roofline",
+        WIDTH,
+        HEIGHT,
+        t("roofline.title"),
+        t("roofline.label", n=len(found.points)),
+        (*_grid(axes), *_roofs(axes, found), *_labels(t), *_points(t, axes, found)),
+    )
 
 
 def _grid(axes: Axes) -> Iterator[str]:
@@ -65,8 +71,9 @@ def _grid(axes: Axes) -> Iterator[str]:
         yield line("grid", at, low, at, high) + text(at, low + 17, decade(power), "middle")
     for power in range(ceil(axes.y0), floor(axes.y1) + 1):
         at = axes.y(10.0**power)
-        yield line("grid", LEFT, at, WIDTH - RIGHT, at) \
-            + text(LEFT - 7, at + 4, decade(power - 12), "end")
+        yield line("grid", LEFT, at, WIDTH - RIGHT, at) + text(
+            LEFT - 7, at + 4, decade(power - 12), "end"
+        )
 
 
 def _roofs(axes: Axes, found: Operators) -> Iterator[str]:
@@ -77,8 +84,9 @@ def _roofs(axes: Axes, found: Operators) -> Iterator[str]:
     for peak, formats in found.peaks:
         at = axes.y(peak)
         yield line("roof", axes.x(peak / wide), at, WIDTH - RIGHT, at)
-        yield text(WIDTH - RIGHT, at - 5, f"{' · '.join(formats)} {peak / 1e12:,.0f}", "end",
-                    "name")
+        yield text(
+            WIDTH - RIGHT, at - 5, f"{' · '.join(formats)} {peak / 1e12:,.0f}", "end", "name"
+        )
 
 
 def _points(t: Phrases, axes: Axes, found: Operators) -> Iterator[str]:
@@ -87,11 +95,19 @@ def _points(t: Phrases, axes: Axes, found: Operators) -> Iterator[str]:
     shown = sorted(found.points, key=lambda o: (o.phase == "decode", -o.seconds))
     true = [(axes.x(o.intensity), axes.y(o.flop_per_s)) for o in shown]
     for one, (x0, y0), (x, y) in zip(shown, true, apart(true), strict=True):
-        title = escape(f"{one.kind} {one.scheme}, {t(f'phase.{one.phase}')}: "
-                       f"{one.intensity:,.1f} FLOP/B, {one.flop_per_s / 1e12:,.1f} TFLOP/s")
+        title = escape(
+            f"{one.kind} {one.scheme}, {t(f'phase.{one.phase}')}: "
+            f"{one.intensity:,.1f} FLOP/B, {one.flop_per_s / 1e12:,.1f} TFLOP/s"
+        )
         lead = line("lead", x0, y0, x, y) if abs(x - x0) + abs(y - y0) > 1 else ""
-        number = text(x, y + 3.6, str(numbers[one.kind, one.scheme]), "middle", one.phase,
-                       ink(fill(one.scheme)) if one.phase == "decode" else "")
+        number = text(
+            x,
+            y + 3.6,
+            str(numbers[one.kind, one.scheme]),
+            "middle",
+            one.phase,
+            ink(fill(one.scheme)) if one.phase == "decode" else "",
+        )
         yield f"<g><title>{title}</title>{lead}{_mark(one, x, y)}{number}</g>"
 
 
@@ -119,17 +135,22 @@ def apart(places: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
 
 def _inside(true: tuple[float, float], x: float, y: float) -> tuple[float, float]:
     """(x, y) right of and below its true place, in the drawing."""
-    return (min(max(x, true[0]), WIDTH - RIGHT - RADIUS),
-            min(max(y, true[1]), HEIGHT - BOTTOM - RADIUS))
+    return (
+        min(max(x, true[0]), WIDTH - RIGHT - RADIUS),
+        min(max(y, true[1]), HEIGHT - BOTTOM - RADIUS),
+    )
 
 
 def _mark(one: Operator, x: float, y: float) -> str:
     colour = fill(one.scheme)
     if one.phase == "decode":
-        return (f'<circle class="mark" cx="{x:.1f}" cy="{y:.1f}" r="{RADIUS}" '
-                f'style="fill:{colour}"/>')
-    return (f'<rect class="mark prompt" x="{x - RADIUS:.1f}" y="{y - RADIUS:.1f}" '
-            f'width="{2 * RADIUS}" height="{2 * RADIUS}" style="stroke:{colour}"/>')
+        return (
+            f'<circle class="mark" cx="{x:.1f}" cy="{y:.1f}" r="{RADIUS}" style="fill:{colour}"/>'
+        )
+    return (
+        f'<rect class="mark prompt" x="{x - RADIUS:.1f}" y="{y - RADIUS:.1f}" '
+        f'width="{2 * RADIUS}" height="{2 * RADIUS}" style="stroke:{colour}"/>'
+    )
 
 
 def _labels(t: Phrases) -> Iterator[str]:

@@ -32,20 +32,25 @@ class Scale:
         return self.start + share * (self.end - self.start)
 
 
-def figure(kind: str, width: float, height: float, label: str, about: str,
-           body: Iterable[str]) -> str:
+def figure(
+    kind: str, width: float, height: float, label: str, about: str, body: Iterable[str]
+) -> str:
     """One ``svg`` element with a title and a description, no scripts or outside references."""
-    return (f'<svg class="{kind}" viewBox="0 0 {width:.0f} {height:.0f}" role="img" '
-            f'aria-labelledby="{kind}-title {kind}-desc"><title id="{kind}-title">{escape(label)}'
-            f'</title><desc id="{kind}-desc">{escape(about)}</desc>{"".join(body)}</svg>')
+    return (
+        f'<svg class="{kind}" viewBox="0 0 {width:.0f} {height:.0f}" role="img" '
+        f'aria-labelledby="{kind}-title {kind}-desc"><title id="{kind}-title">{escape(label)}'
+        f'</title><desc id="{kind}-desc">{escape(about)}</desc>{"".join(body)}</svg>'
+    )
 
 
 def chart_open(kind: str, key: str, size: tuple[float, float], title: str, alt: str) -> str:
     """The start of a chart: its size, name and description."""
-    return (f'<svg class="chart {kind}" viewBox="0 0 {size[0]:.0f} {size[1]:.0f}" role="img" '
-            f'style="max-width:{size[0] * 1.15:.0f}px" aria-labelledby="{key}-title {key}-desc">'
-            f'<title id="{key}-title">{escape(title)}</title>'
-            f'<desc id="{key}-desc">{escape(alt)}</desc>')
+    return (
+        f'<svg class="chart {kind}" viewBox="0 0 {size[0]:.0f} {size[1]:.0f}" role="img" '
+        f'style="max-width:{size[0] * 1.15:.0f}px" aria-labelledby="{key}-title {key}-desc">'
+        f'<title id="{key}-title">{escape(title)}</title>'
+        f'<desc id="{key}-desc">{escape(alt)}</desc>'
+    )
 
 
 def named_document(svg: str, title: str, alt: str) -> str:
@@ -55,9 +60,11 @@ def named_document(svg: str, title: str, alt: str) -> str:
     start = svg.index("<svg")
     end = svg.index(">", start)
     key = f"f{sha256((title + alt).encode()).hexdigest()[:10]}"
-    return (f'{svg[:end]} role="img" aria-labelledby="{key}-title {key}-desc">\n'
-            f' <title id="{key}-title">{escape(title)}</title>\n'
-            f' <desc id="{key}-desc">{escape(alt)}</desc>{svg[end + 1:]}')
+    return (
+        f'{svg[:end]} role="img" aria-labelledby="{key}-title {key}-desc">\n'
+        f' <title id="{key}-title">{escape(title)}</title>\n'
+        f' <desc id="{key}-desc">{escape(alt)}</desc>{svg[end + 1 :]}'
+    )
 
 
 def line(kind: str, x1: float, y1: float, x2: float, y2: float) -> str:
@@ -72,23 +79,28 @@ def path(kind: str, places: Iterable[tuple[float, float]]) -> str:
 
 def dot(kind: str, x: float, y: float, radius: float, title: str) -> str:
     """A disc with a title."""
-    return (f'<circle class="{kind}" cx="{x:.1f}" cy="{y:.1f}" r="{radius:g}">'
-            f"<title>{escape(title)}</title></circle>")
+    return (
+        f'<circle class="{kind}" cx="{x:.1f}" cy="{y:.1f}" r="{radius:g}">'
+        f"<title>{escape(title)}</title></circle>"
+    )
 
 
 def diamond(kind: str, x: float, y: float, radius: float, title: str) -> str:
     """A square on its corner with a title."""
-    return (f'<path class="{kind}" d="M{x:.1f} {y - radius:.1f} l{radius:g} {radius:g} '
-            f'l{-radius:g} {radius:g} l{-radius:g} {-radius:g} z"><title>{escape(title)}</title>'
-            "</path>")
+    return (
+        f'<path class="{kind}" d="M{x:.1f} {y - radius:.1f} l{radius:g} {radius:g} '
+        f'l{-radius:g} {radius:g} l{-radius:g} {-radius:g} z"><title>{escape(title)}</title>'
+        "</path>"
+    )
 
 
-def text(x: float, y: float, words: str, anchor: str, kind: str = "tick",
-         colour: str = "") -> str:
+def text(x: float, y: float, words: str, anchor: str, kind: str = "tick", colour: str = "") -> str:
     """A line of text."""
     style = f' style="fill:{colour}"' if colour else ""
-    return (f'<text class="{kind}" x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}"{style}>'
-            f"{escape(words)}</text>")
+    return (
+        f'<text class="{kind}" x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}"{style}>'
+        f"{escape(words)}</text>"
+    )
 
 
 def decade(power: int) -> str:
@@ -126,8 +138,10 @@ class Labels:
         left = x + 9 + width > self.right
         start = x - 9 - width if left else x + 9
         at = y + 4
-        while any(start < b and start + width > a and abs(at - other) < LINE - 1
-                  for a, b, other in self.taken):
+        while any(
+            start < b and start + width > a and abs(at - other) < LINE - 1
+            for a, b, other in self.taken
+        ):
             at += 2
         self.taken.append((start, start + width, at))
         return text(x - 9 if left else x + 9, at, words, "end" if left else "start", kind)

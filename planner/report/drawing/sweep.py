@@ -62,8 +62,14 @@ def lines_svg(chart: LineChart, key: str) -> str:
     legend, top = _legend(chart)
     rows = ceil(len(chart.panels) / across)
     low = top + rows * (HIGH + HEAD + GAP)
-    ends = [n for panel in chart.panels for _, points in panel.lines for point in points
-            for n in (point.low, point.value, point.high) if n is not None]
+    ends = [
+        n
+        for panel in chart.panels
+        for _, points in panel.lines
+        for point in points
+        for n in (point.low, point.value, point.high)
+        if n is not None
+    ]
     ticks = axis_ticks(ends, log=True, zero=False)
     parts = [chart_open("series broad", key, (WIDTH, low + FOOT), chart.title, chart.alt), *legend]
     for n, panel in enumerate(chart.panels):
@@ -71,8 +77,10 @@ def lines_svg(chart: LineChart, key: str) -> str:
         y = top + (HIGH + HEAD + GAP) * (n // across) + HEAD
         last = n + across >= len(chart.panels)
         parts += _panel(chart, panel, ticks, (x, y, broad), (n % across == 0, last))
-    parts += [text(0, top, cut(chart.y_title, WIDTH), "start", "title"),
-              text(WIDTH - SIDE, low + FOOT - 8, cut(chart.x_title, WIDTH), "end", "title")]
+    parts += [
+        text(0, top, cut(chart.y_title, WIDTH), "start", "title"),
+        text(WIDTH - SIDE, low + FOOT - 8, cut(chart.x_title, WIDTH), "end", "title"),
+    ]
     return "".join((*parts, "</svg>"))
 
 
@@ -85,14 +93,20 @@ def _legend(chart: LineChart) -> tuple[list[str], float]:
         room = wide(name) + 40
         if x and x + room > WIDTH:
             x, y = 0.0, y + KEY
-        parts.append(_mark(n, x + 6, y - 4, "") + text(x + 18, y, cut(name, WIDTH - 24), "start",
-                                                       "name"))
+        parts.append(
+            _mark(n, x + 6, y - 4, "") + text(x + 18, y, cut(name, WIDTH - 24), "start", "name")
+        )
         x += room
     return parts, y + KEY + 4
 
 
-def _panel(chart: LineChart, panel: LinePanel, ticks: AxisTicks,
-           box: tuple[float, float, float], edge: tuple[bool, bool]) -> Iterator[str]:
+def _panel(
+    chart: LineChart,
+    panel: LinePanel,
+    ticks: AxisTicks,
+    box: tuple[float, float, float],
+    edge: tuple[bool, bool],
+) -> Iterator[str]:
     """A panel at (x, y) ``broad`` pixels wide; ``edge``: it is the first of a row, and has nothing
     below it."""
     x, y, broad = box
@@ -119,12 +133,21 @@ def _below(words: Sequence[str], x: float, y: float, step: float) -> Iterator[st
         yield text(x + step * (n + 0.5), y, words[n], "middle", "tick")
 
 
-def _line(points: Sequence[LinePoint], name: int, chart: LineChart, panel: LinePanel,
-          at: tuple[float, float, float], ticks: AxisTicks) -> Iterator[str]:
+def _line(
+    points: Sequence[LinePoint],
+    name: int,
+    chart: LineChart,
+    panel: LinePanel,
+    at: tuple[float, float, float],
+    ticks: AxisTicks,
+) -> Iterator[str]:
     x, y, step = at
     colour = f"f{name % FILLS}"
-    there = [(x + step * p.at, y + HIGH * (1 - ticks.share(p.value)), p)
-             for p in points if p.value is not None]
+    there = [
+        (x + step * p.at, y + HIGH * (1 - ticks.share(p.value)), p)
+        for p in points
+        if p.value is not None
+    ]
     if len(there) > 1:
         yield path(f"line {colour}", [(a, b) for a, b, _ in there])
     for a, b, point in there:
@@ -133,14 +156,17 @@ def _line(points: Sequence[LinePoint], name: int, chart: LineChart, panel: LineP
             low, high = (y + HIGH * (1 - ticks.share(end)) for end in (point.low, point.high))
             yield line(f"whisker {colour}", a, low, a, high)
             ends = f" ({written(point.low)} – {written(point.high)})"
-        yield _mark(name, a, b, f"{_where(chart, panel, name, point)}: "
-                    f"{written(point.value or 0.0)}{ends}")
+        yield _mark(
+            name, a, b, f"{_where(chart, panel, name, point)}: {written(point.value or 0.0)}{ends}"
+        )
     for point in points:
         if point.value is None:
             a, b = x + step * point.at, y + HIGH - 6 - 9 * (name % FILLS)
             words = f"{_where(chart, panel, name, point)}: {point.why}"
-            yield (f'<path class="cross {colour}" d="M{a - 3:.1f} {b - 3:.1f} l6 6 m0 -6 l-6 6">'
-                   f"<title>{escape(words)}</title></path>")
+            yield (
+                f'<path class="cross {colour}" d="M{a - 3:.1f} {b - 3:.1f} l6 6 m0 -6 l-6 6">'
+                f"<title>{escape(words)}</title></path>"
+            )
 
 
 def _where(chart: LineChart, panel: LinePanel, name: int, point: LinePoint) -> str:
@@ -150,8 +176,15 @@ def _where(chart: LineChart, panel: LinePanel, name: int, point: LinePoint) -> s
 
 def _mark(name: int, x: float, y: float, title: str) -> str:
     """A mark whose shape tells lines apart without their colour."""
-    shapes = ("m-3.6 0 a3.6 3.6 0 1 0 7.2 0 a3.6 3.6 0 1 0 -7.2 0", "m-3.2 -3.2 h6.4 v6.4 h-6.4 z",
-              "m0 -4.4 l4.4 4.4 l-4.4 4.4 l-4.4 -4.4 z", "m0 -4 l4 7 h-8 z", "m0 4 l4 -7 h-8 z")
+    shapes = (
+        "m-3.6 0 a3.6 3.6 0 1 0 7.2 0 a3.6 3.6 0 1 0 -7.2 0",
+        "m-3.2 -3.2 h6.4 v6.4 h-6.4 z",
+        "m0 -4.4 l4.4 4.4 l-4.4 4.4 l-4.4 -4.4 z",
+        "m0 -4 l4 7 h-8 z",
+        "m0 4 l4 -7 h-8 z",
+    )
     words = f"<title>{escape(title)}</title>" if title else ""
-    return (f'<path class="mark f{name % FILLS}" d="M{x:.1f} {y:.1f} '
-            f'{shapes[name % len(shapes)]}">{words}</path>')
+    return (
+        f'<path class="mark f{name % FILLS}" d="M{x:.1f} {y:.1f} '
+        f'{shapes[name % len(shapes)]}">{words}</path>'
+    )

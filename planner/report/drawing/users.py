@@ -20,17 +20,32 @@ def users_svg(t: Phrases, plan: Plan, found: Sequence[UsersPoint]) -> str:
     """One ``svg`` element; both axes are logarithmic, a context without room is left out."""
     shown = users_figure(plan, found)
     counts = [n for _, n in (*shown.own, *shown.wide)] + [shown.batch]
-    x = Scale(found[0].context, max(found[-1].context, 2 * found[0].context), LEFT,
-              WIDTH - RIGHT, True)
-    y = Scale(10.0 ** floor(log10(min(counts))), 10.0 ** ceil(log10(max(counts)) + 0.02),
-              HEIGHT - BOTTOM, TOP, True)
+    x = Scale(
+        found[0].context, max(found[-1].context, 2 * found[0].context), LEFT, WIDTH - RIGHT, True
+    )
+    y = Scale(
+        10.0 ** floor(log10(min(counts))),
+        10.0 ** ceil(log10(max(counts)) + 0.02),
+        HEIGHT - BOTTOM,
+        TOP,
+        True,
+    )
     label, batch = Labels(WIDTH), t("users.batch", n=words.count(shown.batch))
     at = x(shown.context), y(shown.batch)
-    return figure("users", WIDTH, HEIGHT, t("users.title"), t("users.label", n=len(found)), (
-        *_grid(t, x, y, shown.ticks),
-        *_line(x, y, "wide", t("users.wide"), shown.wide, label),
-        *_line(x, y, "narrow", t("users.own"), shown.own, label),
-        diamond("mine", *at, 7.5, batch), label(at[0], at[1] - 9, batch, "own")))
+    return figure(
+        "users",
+        WIDTH,
+        HEIGHT,
+        t("users.title"),
+        t("users.label", n=len(found)),
+        (
+            *_grid(t, x, y, shown.ticks),
+            *_line(x, y, "wide", t("users.wide"), shown.wide, label),
+            *_line(x, y, "narrow", t("users.own"), shown.own, label),
+            diamond("mine", *at, 7.5, batch),
+            label(at[0], at[1] - 9, batch, "own"),
+        ),
+    )
 
 
 def _grid(t: Phrases, x: Scale, y: Scale, ticks: Sequence[int]) -> Iterator[str]:
@@ -40,8 +55,9 @@ def _grid(t: Phrases, x: Scale, y: Scale, ticks: Sequence[int]) -> Iterator[str]
         yield line("grid", at, low, at, TOP) + text(at, low + 17, short_tokens(context), "middle")
     for power in range(round(log10(y.low)), round(log10(y.high)) + 1):
         at = y(10.0**power)
-        yield line("grid", LEFT, at, WIDTH - RIGHT, at) + text(LEFT - 7, at + 4, decade(power),
-                                                               "end")
+        yield line("grid", LEFT, at, WIDTH - RIGHT, at) + text(
+            LEFT - 7, at + 4, decade(power), "end"
+        )
     yield text(WIDTH - RIGHT, HEIGHT - 10, t("users.x"), "end", "name")
     yield text(LEFT, TOP - 12, t("users.y"), "start", "name")
 

@@ -27,15 +27,25 @@ def draw(panel: PredictedPanel, axes: Axes) -> Axes:
     _intervals(rows, axes)
     axes.plot([low, high], [low, high], color="#1b1f24", linewidth=0.8)
     for factor in (1 - BAND, 1 + BAND):
-        axes.plot([low, high], [low * factor, high * factor], color="#8d95a1", linewidth=0.6,
-                  linestyle="--")
+        axes.plot(
+            [low, high],
+            [low * factor, high * factor],
+            color="#8d95a1",
+            linewidth=0.6,
+            linestyle="--",
+        )
     out = [(r.measured, r.predicted) for r in rows if r.excluded]
     if out:
         axes.plot(*zip(*out, strict=True), ".", color=LEFT_OUT, markersize=3, label="excluded")
     for i, device in enumerate(sorted({r.device for r in rows if not r.excluded})):
         here = [(r.measured, r.predicted) for r in rows if r.device == device and not r.excluded]
-        axes.plot(*zip(*here, strict=True), ".", color=COLOURS[i % len(COLOURS)], markersize=3,
-                  label=device)
+        axes.plot(
+            *zip(*here, strict=True),
+            ".",
+            color=COLOURS[i % len(COLOURS)],
+            markersize=3,
+            label=device,
+        )
     axes.set_xscale("log")
     axes.set_yscale("log")
     axes.set_xlim(low, high)
@@ -75,8 +85,9 @@ def svg(drawn: Sequence[PredictedPanel]) -> str:
 
     columns = min(COLUMNS, len(drawn))
     rows = -(-len(drawn) // columns)
-    with mpl.rc_context({"svg.hashsalt": "precision-planner", "svg.fonttype": "none",
-                         "font.size": 8}):
+    with mpl.rc_context(
+        {"svg.hashsalt": "precision-planner", "svg.fonttype": "none", "font.size": 8}
+    ):
         figure = Figure(figsize=(4.2 * columns, 3.9 * rows), layout="constrained")
         for i, panel in enumerate(drawn):
             draw(panel, figure.add_subplot(rows, columns, i + 1))
@@ -87,8 +98,13 @@ def svg(drawn: Sequence[PredictedPanel]) -> str:
 
 def told(drawn: Sequence[PredictedPanel]) -> str:
     """What is seen, in words."""
-    return "; ".join(f"{p.table}, {p.metric}: {len(p.rows):,} rows, "
-                     f"{_near(p):,} within ±{BAND:.0%}" for p in drawn) + "."
+    return (
+        "; ".join(
+            f"{p.table}, {p.metric}: {len(p.rows):,} rows, {_near(p):,} within ±{BAND:.0%}"
+            for p in drawn
+        )
+        + "."
+    )
 
 
 def _near(panel: PredictedPanel) -> int:

@@ -45,8 +45,13 @@ class ShownPlan:
         """How it is drawn: hollow where it does not keep the limits on time."""
         if not self.row.within_limits:
             return "other"
-        return "recommended" if RECOMMENDED in self.roles else \
-            "released" if RELEASED in self.roles else "uniform"
+        return (
+            "recommended"
+            if RECOMMENDED in self.roles
+            else "released"
+            if RELEASED in self.roles
+            else "uniform"
+        )
 
 
 def shown_plans(found: Compared, pair: ComparedPair) -> tuple[ShownPlan, ...]:
@@ -64,8 +69,10 @@ def shown_plans(found: Compared, pair: ComparedPair) -> tuple[ShownPlan, ...]:
             kept, known = merged[same]
             merged[same] = kept, known + roles
     rows = [row for row, _ in merged]
-    return tuple(ShownPlan(row, roles, not roles and any(beats(other, row) for other in rows))
-                 for row, roles in merged)
+    return tuple(
+        ShownPlan(row, roles, not roles and any(beats(other, row) for other in rows))
+        for row, roles in merged
+    )
 
 
 def _one_plan(row: ComparedPlan, other: ComparedPlan) -> bool:
@@ -81,13 +88,22 @@ def beats(one: ComparedPlan, other: ComparedPlan) -> bool:
     is faster at no more loss."""
     mine, rate = (row.output_tokens_per_second_per_device for row in (one, other))
     usd, cost = (row.usd_per_million_output_tokens for row in (one, other))
-    if mine is None or rate is None or one.loss is None or other.loss is None \
-            or one.loss > other.loss or mine.value <= rate.value:
+    if (
+        mine is None
+        or rate is None
+        or one.loss is None
+        or other.loss is None
+        or one.loss > other.loss
+        or mine.value <= rate.value
+    ):
         return False
     if not other.within_limits:
         return True
-    return one.within_limits and mine.low > rate.high and (
-        usd is None or cost is None or usd.high < cost.low)
+    return (
+        one.within_limits
+        and mine.low > rate.high
+        and (usd is None or cost is None or usd.high < cost.low)
+    )
 
 
 def apart(one: Estimate, other: Estimate) -> bool:
@@ -105,14 +121,20 @@ def compared_panels(found: Compared, say: Phrases, models: Sequence[str] | None 
     values = list(numbers(row for _, mine in rows for row in mine))
     log = bool(values) and max(values) > WIDE * min(values)
     late = say("role.late")
-    panels = tuple(DotPlot(
-        say("figure.pair", model=pair.model, device=pair.device) if several else pair.device,
-        say("figure.axis"), mine, told_all(
-            replace(row, note=row.note or late) if row.mark == "other" else row for row in mine),
-        log) for pair, mine in rows)
+    panels = tuple(
+        DotPlot(
+            say("figure.pair", model=pair.model, device=pair.device) if several else pair.device,
+            say("figure.axis"),
+            mine,
+            told_all(
+                replace(row, note=row.note or late) if row.mark == "other" else row for row in mine
+            ),
+            log,
+        )
+        for pair, mine in rows
+    )
     told = say("figure.stop").join(f"{one.title}: {one.alt}" for one in panels)
-    title = say("figure.title") if several or not pairs else \
-        say("figure.of", model=pairs[0].model)
+    title = say("figure.title") if several or not pairs else say("figure.of", model=pairs[0].model)
     return Panels(title, panels, say("figure.alt", rows=told))
 
 
@@ -124,6 +146,14 @@ def _dots(found: Compared, pair: ComparedPair, say: Phrases) -> tuple[DotRow, ..
             words = [say(f"role.{role}") for role in one.roles]
             if words and not one.row.within_limits:
                 words.append(say("role.late"))
-            out.append(DotRow(one.name, rate.value, rate.low, rate.high, one.mark,
-                              say("role.comma").join(words)))
+            out.append(
+                DotRow(
+                    one.name,
+                    rate.value,
+                    rate.low,
+                    rate.high,
+                    one.mark,
+                    say("role.comma").join(words),
+                )
+            )
     return tuple(out)

@@ -128,8 +128,11 @@ def told(row: DotRow | Bar) -> str:
     if row.value is None:
         return f"{row.name}: {row.why}" if row.why else row.name
     text = row_text(row) if isinstance(row, DotRow) else written(row.value)
-    ends = "" if row.low is None or row.high is None else \
-        f" ({written(row.low)} – {written(row.high)})"
+    ends = (
+        ""
+        if row.low is None or row.high is None
+        else f" ({written(row.low)} – {written(row.high)})"
+    )
     note = f", {row.note}" if isinstance(row, DotRow) and row.note else ""
     return f"{row.name}: {text}{ends}{note}"
 
@@ -150,8 +153,10 @@ def heat_ends(chart: HeatMap) -> tuple[HeatCell, HeatCell] | None:
     there = [cell for row in chart.cells for cell in row if cell.value is not None]
     if not there:
         return None
-    return (min(there, key=lambda cell: cell.value or 0.0),
-            max(there, key=lambda cell: cell.value or 0.0))
+    return (
+        min(there, key=lambda cell: cell.value or 0.0),
+        max(there, key=lambda cell: cell.value or 0.0),
+    )
 
 
 def levels(chart: HeatMap) -> tuple[tuple[int | None, ...], ...]:
@@ -159,13 +164,19 @@ def levels(chart: HeatMap) -> tuple[tuple[int | None, ...], ...]:
 
     On a logarithm the shades are those of the positive values; what is not positive has the end's.
     """
-    return tuple(tuple(None if cell.value is None else _level(chart, cell.value) for cell in row)
-                 for row in chart.cells)
+    return tuple(
+        tuple(None if cell.value is None else _level(chart, cell.value) for cell in row)
+        for row in chart.cells
+    )
 
 
 def _level(chart: HeatMap, value: float) -> int:
-    found = [cell.value for row in chart.cells for cell in row
-             if cell.value is not None and (cell.value > 0 or not chart.log)]
+    found = [
+        cell.value
+        for row in chart.cells
+        for cell in row
+        if cell.value is not None and (cell.value > 0 or not chart.log)
+    ]
     if not found or min(found) == max(found):
         return LEVELS // 2
     low, high = min(found), max(found)

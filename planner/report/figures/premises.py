@@ -43,5 +43,6 @@ def premises_figure(plan: Plan, found: Sensitivity) -> PremisesFigure:
         return end.tpot_seconds if late else end.output_tokens_per_second_per_device
 
     rows = [PremiseEnds(s, value(s.low), value(s.high)) for s in found.swings]
-    return PremisesFigure(late, value(found.now), own.low, own.high,
-                          tuple(sorted(rows, key=lambda row: -row.effect)))
+    return PremisesFigure(
+        late, value(found.now), own.low, own.high, tuple(sorted(rows, key=lambda row: -row.effect))
+    )

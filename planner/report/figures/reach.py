@@ -44,9 +44,15 @@ def reach_figure(plan: Plan, found: Sequence[Reach]) -> ReachFigure:
     late, perf, quality = plan.objective == "latency", plan.performance, plan.quality
     own = perf.tpot_seconds if late else perf.output_tokens_per_second_per_device
     return ReachFigure(
-        late, quality.unit,
+        late,
+        quality.unit,
         ReachPlace(quality.loss, own.value, (), own.low, own.high, quality.low, quality.high),
-        tuple(ReachPlace(r.loss, r.tpot_seconds if late else
-                         r.output_tokens_per_second_per_device) for r in found),
-        tuple(ReachPlace(loss, tpot if late else rate, tuple(names))
-              for names, loss, tpot, rate in alike(plan)))
+        tuple(
+            ReachPlace(r.loss, r.tpot_seconds if late else r.output_tokens_per_second_per_device)
+            for r in found
+        ),
+        tuple(
+            ReachPlace(loss, tpot if late else rate, tuple(names))
+            for names, loss, tpot, rate in alike(plan)
+        ),
+    )

@@ -53,8 +53,12 @@ class _Found:
     loss: float
 
     def value(self, compares: Compares) -> float:
-        return {"rate": self.rate, "late": self.tpot, "memory": float(self.size),
-                "loss": self.loss}[compares]
+        return {
+            "rate": self.rate,
+            "late": self.tpot,
+            "memory": float(self.size),
+            "loss": self.loss,
+        }[compares]
 
 
 def rivals_figure(plan: Plan) -> RivalsFigure:
@@ -62,26 +66,58 @@ def rivals_figure(plan: Plan) -> RivalsFigure:
     perf, quality = plan.performance, plan.quality
     compares = _compares(plan.objective)
     low, high = {
-        "rate": (perf.output_tokens_per_second_per_device.low,
-                 perf.output_tokens_per_second_per_device.high),
+        "rate": (
+            perf.output_tokens_per_second_per_device.low,
+            perf.output_tokens_per_second_per_device.high,
+        ),
         "late": (perf.tpot_seconds.low, perf.tpot_seconds.high),
-        "memory": (None, None), "loss": (quality.low, quality.high)}[compares]
-    own = _Found(perf.tpot_seconds.value, perf.output_tokens_per_second_per_device.value,
-                 plan.memory_per_device.total_bytes, quality.loss)
+        "memory": (None, None),
+        "loss": (quality.low, quality.high),
+    }[compares]
+    own = _Found(
+        perf.tpot_seconds.value,
+        perf.output_tokens_per_second_per_device.value,
+        plan.memory_per_device.total_bytes,
+        quality.loss,
+    )
     rows = [RivalRow("plan", (), own.value(compares), low, high, own.loss, False)]
     other = plan.deployment.aggregated if plan.deployment is not None else None
     if other is not None and plan.objective in RATES:
-        both = _Found(other.tpot_seconds, other.output_tokens_per_second_per_device, 0,
-                      _loss_of_aggregated(plan))
-        rows.append(RivalRow("aggregated", (), both.value(compares), None, None, both.loss,
-                             _pale(both, own)))
+        both = _Found(
+            other.tpot_seconds,
+            other.output_tokens_per_second_per_device,
+            0,
+            _loss_of_aggregated(plan),
+        )
+        rows.append(
+            RivalRow(
+                "aggregated", (), both.value(compares), None, None, both.loss, _pale(both, own)
+            )
+        )
     alike: dict[_Found, list[str]] = {}
     for b in plan.baselines:
         if b.feasible:
-            alike.setdefault(_Found(b.tpot_seconds, b.output_tokens_per_second_per_device,
-                                    b.total_bytes_per_device, b.loss), []).append(b.name)
-    rows += [RivalRow("uniform", tuple(names), found.value(compares), None, None, found.loss,
-                      _pale(found, own)) for found, names in alike.items()]
+            alike.setdefault(
+                _Found(
+                    b.tpot_seconds,
+                    b.output_tokens_per_second_per_device,
+                    b.total_bytes_per_device,
+                    b.loss,
+                ),
+                [],
+            ).append(b.name)
+    rows += [
+        RivalRow(
+            "uniform",
+            tuple(names),
+            found.value(compares),
+            None,
+            None,
+            found.loss,
+            _pale(found, own),
+        )
+        for found, names in alike.items()
+    ]
     return RivalsFigure(compares, quality.unit, tuple(rows))
 
 

@@ -77,5 +77,5 @@ def _decades(found: list[float]) -> AxisTicks:
     inside = tuple(v for v in fine if low <= v <= high)
     if len(inside) > MANY:
         whole = [v for v in every if low <= v <= high]
-        inside = tuple(whole[::ceil(len(whole) / (FEW + 1))])
+        inside = tuple(whole[:: ceil(len(whole) / (FEW + 1))])
     return AxisTicks(low, high, inside, True)

@@ -32,7 +32,8 @@ def users_figure(plan: Plan, found: Sequence[UsersPoint]) -> UsersFigure:
         () if same else tuple((p.context, p.wide_users) for p in found if p.wide_users > 0),
         plan.workload.batch * plan.layout.replicas,
         next((p.context for p in found if p.own), plan.workload.context_tokens),
-        tuple(p.context for p in found if p.context & (p.context - 1) == 0))
+        tuple(p.context for p in found if p.context & (p.context - 1) == 0),
+    )
 
 
 def short_tokens(tokens: int) -> str:

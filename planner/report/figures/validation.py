@@ -8,8 +8,13 @@ from typing import Any
 
 MOST = 1500
 """Points drawn in a panel; of more, one in n is drawn and the title says so."""
-UNITS = {"latency": "s", "tpot": "s", "ttft": "s", "output_tokens_per_second": "tokens/s",
-         "memory": "bytes, blocks or tokens"}
+UNITS = {
+    "latency": "s",
+    "tpot": "s",
+    "ttft": "s",
+    "output_tokens_per_second": "tokens/s",
+    "memory": "bytes, blocks or tokens",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +46,7 @@ class PredictedPanel:
     @property
     def shown(self) -> tuple[PredictedRow, ...]:
         """The rows that are drawn."""
-        return self.rows[::self.step]
+        return self.rows[:: self.step]
 
     @property
     def unit(self) -> str:
@@ -57,7 +62,14 @@ def panels(outcomes: Iterable[Any]) -> list[PredictedPanel]:
         if o.predicted is None or o.predicted <= 0 or o.measured <= 0:
             continue
         sure = 0 < o.low < o.high
-        found.setdefault((o.table, o.metric), []).append(PredictedRow(
-            o.device, o.measured, o.predicted, o.low if sure else None, o.high if sure else None,
-            o.regime.startswith("excluded")))
+        found.setdefault((o.table, o.metric), []).append(
+            PredictedRow(
+                o.device,
+                o.measured,
+                o.predicted,
+                o.low if sure else None,
+                o.high if sure else None,
+                o.regime.startswith("excluded"),
+            )
+        )
     return [PredictedPanel(*key, tuple(found[key])) for key in sorted(found)]

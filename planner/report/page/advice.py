@@ -83,21 +83,31 @@ def advice(t: Phrases, plan: Plan, most: int = MOST_OTHERS) -> Advice:
     copies = plan.layout.replicas
     engine = engine_name(plan)
     if plan.deployment is not None:
-        by = t("serve.decoders", engine=engine, n=copies) if copies > 1 else \
-            t("serve.decoder", engine=engine)
+        by = (
+            t("serve.decoders", engine=engine, n=copies)
+            if copies > 1
+            else t("serve.decoder", engine=engine)
+        )
     else:
-        by = t("serve.replica", engine=engine, n=copies) if copies > 1 else \
-            t("serve.lead", engine=engine)
+        by = (
+            t("serve.replica", engine=engine, n=copies)
+            if copies > 1
+            else t("serve.lead", engine=engine)
+        )
     return Advice(
         verdict=verdict(t, plan, said) if said is not None else "",
         requests=_together(t, (requests(t, plan), *defaults(t, plan))),
         others=[_row(t, plan, one) for one in shown_others(said.alternatives, most)]
-        if said is not None else [],
+        if said is not None
+        else [],
         lossier=_lossier(t, plan, said) if said is not None else "",
         measure=_measures(t, said) if said is not None else [],
-        command="\n".join(row.removeprefix("  ") for row in
-                          command_lines(line.words, MOST_COLUMNS)) if line.words else "",
-        served_by=by if line.words else "", notes=[t.original(note) for note in line.notes])
+        command="\n".join(row.removeprefix("  ") for row in command_lines(line.words, MOST_COLUMNS))
+        if line.words
+        else "",
+        served_by=by if line.words else "",
+        notes=[t.original(note) for note in line.notes],
+    )
 
 
 def verdict(t: Phrases, plan: Plan, said: Recommendation) -> str:
@@ -114,13 +124,29 @@ def _in_pools(t: Phrases, plan: Plan, pools: DeploymentInfo, said: Recommendatio
     """The verdict of a deployment in pools, beside workers that do both."""
     one, two = pools.prefill, pools.decode
     new = t("advice.new") if said.needs_new_weights else t("advice.none")
-    serve = t("pools.verdict", prefill=workers_told(t, one), decode=workers_told(t, two),
-              schemes=schemes_told(one.schemes), others=schemes_told(two.schemes),
-              kv=pools.kv, value=_value(t, plan), weights=new)
+    serve = t(
+        "pools.verdict",
+        prefill=workers_told(t, one),
+        decode=workers_told(t, two),
+        schemes=schemes_told(one.schemes),
+        others=schemes_told(two.schemes),
+        kv=pools.kv,
+        value=_value(t, plan),
+        weights=new,
+    )
     if pools.gain is None:
         return _together(t, (serve, "" if pools.aggregated is not None else t("pools.alone")))
-    return _together(t, (serve, t("pools.beside", gain=words.change(pools.gain.value),
-                                  chance=chance(pools.probability))))
+    return _together(
+        t,
+        (
+            serve,
+            t(
+                "pools.beside",
+                gain=words.change(pools.gain.value),
+                chance=chance(pools.probability),
+            ),
+        ),
+    )
 
 
 def _together(t: Phrases, sentences: Iterable[str]) -> str:
@@ -142,8 +168,13 @@ def _serve(t: Phrases, plan: Plan, said: Recommendation) -> str:
     value = _value(t, plan)
     if said.verdict == "as-released":
         return t("advice.released", schemes=names, cache=cache, value=value)
-    new = t("advice.ready", checkpoint=said.checkpoint) if said.checkpoint else \
-        t("advice.new") if said.needs_new_weights else t("advice.none")
+    new = (
+        t("advice.ready", checkpoint=said.checkpoint)
+        if said.checkpoint
+        else t("advice.new")
+        if said.needs_new_weights
+        else t("advice.none")
+    )
     if said.verdict == "uniform":
         return t("advice.uniform", schemes=names, cache=cache, value=value, weights=new)
     return t("advice.mix", schemes=names, cache=cache, value=value, weights=new)
@@ -165,24 +196,37 @@ def _gain(t: Phrases, said: Recommendation) -> str:
     """The gain over as released, where the verdict is another."""
     if said.gain is None or said.verdict == "as-released":
         return ""
-    return t("advice.gain", value=words.change(said.gain.value), low=words.change(said.gain.low),
-             high=words.change(said.gain.high))
+    return t(
+        "advice.gain",
+        value=words.change(said.gain.value),
+        low=words.change(said.gain.low),
+        high=words.change(said.gain.high),
+    )
 
 
 def _best_other(t: Phrases, said: Recommendation) -> str:
     """The alternative that comes nearest to displacing what is recommended, where one is as likely
     better as not."""
-    likely = [o for o in said.alternatives if (o.probability_better or 0.0) >= EVEN
-              and o.why_not != SAME]
+    likely = [
+        o for o in said.alternatives if (o.probability_better or 0.0) >= EVEN and o.why_not != SAME
+    ]
     if not likely:
         return ""
     best = max(likely, key=displacing)
-    told = {"name": t.pieced(best.name), "chance": chance(best.probability_better),
-            "weights": t("advice.new") if best.needs_new_weights else t("advice.none")}
+    told = {
+        "name": t.pieced(best.name),
+        "chance": chance(best.probability_better),
+        "weights": t("advice.new") if best.needs_new_weights else t("advice.none"),
+    }
     if best.gain is None:  # of files without gains; whole rates, whatever the devices
         return t("advice.best", rate=words.three(best.output_tokens_per_second), **told)
-    return t("advice.best_gain", value=words.change(best.gain.value),
-             low=words.change(best.gain.low), high=words.change(best.gain.high), **told)
+    return t(
+        "advice.best_gain",
+        value=words.change(best.gain.value),
+        low=words.change(best.gain.low),
+        high=words.change(best.gain.high),
+        **told,
+    )
 
 
 def displacing(one: OtherPlan) -> tuple[float, float, float]:
@@ -197,12 +241,22 @@ def displacing(one: OtherPlan) -> tuple[float, float, float]:
 def requests(t: Phrases, plan: Plan) -> str:
     """The tokens of a request, what of them is cached, and how many are answered together."""
     work = plan.workload
-    hits = t("advice.hits", share=f"{100 * work.prefix_hit_rate:.3g} %") \
-        if work.prefix_hit_rate else ""
+    hits = (
+        t("advice.hits", share=f"{100 * work.prefix_hit_rate:.3g} %")
+        if work.prefix_hit_rate
+        else ""
+    )
     preset = t("advice.preset", name=work.preset) if work.preset else ""
     by_default = t("advice.by_default") if noted(plan, USERS_DEFAULT) is not None else ""
-    return t("advice.requests", isl=words.count(work.isl), osl=words.count(work.osl), hits=hits,
-             preset=preset, users=t.counted("user", together(plan)), default=by_default)
+    return t(
+        "advice.requests",
+        isl=words.count(work.isl),
+        osl=words.count(work.osl),
+        hits=hits,
+        preset=preset,
+        users=t.counted("user", together(plan)),
+        default=by_default,
+    )
 
 
 def defaults(t: Phrases, plan: Plan) -> list[str]:
@@ -211,8 +265,13 @@ def defaults(t: Phrases, plan: Plan) -> list[str]:
     if not engine_name(plan):
         told.append(t("advice.theory"))
     elif len(plan.engine.chosen_from) > 1:
-        told.append(t("advice.chosen", engine=engine_name(plan),
-                      names=t("answer.comma").join(plan.engine.chosen_from)))
+        told.append(
+            t(
+                "advice.chosen",
+                engine=engine_name(plan),
+                names=t("answer.comma").join(plan.engine.chosen_from),
+            )
+        )
     limit, dropped = noted(plan, LIMIT_DEFAULT), noted(plan, LIMIT_DROPPED)
     told += [t("advice.limit", value=limit.value)] if limit is not None else []
     told += [t("advice.dropped", value=t.original(dropped.value))] if dropped is not None else []
@@ -230,10 +289,16 @@ def _on(t: Phrases, plan: Plan, devices: int) -> str:
 def _row(t: Phrases, plan: Plan, one: OtherPlan) -> OtherRow:
     formats = t("answer.comma").join((*one.schemes, *((f"KV {one.kv}",) if one.kv else ())))
     return OtherRow(
-        t.pieced(one.name) + _on(t, plan, one.devices), formats,
-        words.three(one.output_tokens_per_second), words.span(one.tpot_seconds),
-        words.loss(one.loss), t("advice.yes") if one.needs_new_weights else t("advice.no"),
-        chance(one.probability_better).replace("-", ""), _range(one.gain), t.pieced(one.why_not))
+        t.pieced(one.name) + _on(t, plan, one.devices),
+        formats,
+        words.three(one.output_tokens_per_second),
+        words.span(one.tpot_seconds),
+        words.loss(one.loss),
+        t("advice.yes") if one.needs_new_weights else t("advice.no"),
+        chance(one.probability_better).replace("-", ""),
+        _range(one.gain),
+        t.pieced(one.why_not),
+    )
 
 
 def _range(gain: GainRange | None) -> str:
@@ -250,22 +315,36 @@ def _lossier(t: Phrases, plan: Plan, said: Recommendation) -> str:
     if found is None:
         return ""
     told = t("advice.lossier", **_step(t, plan, found))
-    return told if found.mix is None else _together(
-        t, (told, t("advice.lossier_mix", **_step(t, plan, found.mix))))
+    return (
+        told
+        if found.mix is None
+        else _together(t, (told, t("advice.lossier_mix", **_step(t, plan, found.mix))))
+    )
 
 
 def _step(t: Phrases, plan: Plan, found: Lossier) -> dict[str, str]:
     anchor, rate = found.measured_anchor, found.output_tokens_per_second
-    told = "" if anchor is None else t("advice.anchored", text=t("answer.join").join(
-        t.original(part) for part in anchor.text.split(PARTS)))
-    return {"name": t.pieced(found.name) + _on(t, plan, found.devices),
-            "loss": words.loss(found.loss), "rate": words.three(rate), "anchor": told,
-            "change": words.change(gain_per_device(plan, rate, found.devices))}
+    told = (
+        ""
+        if anchor is None
+        else t(
+            "advice.anchored",
+            text=t("answer.join").join(t.original(part) for part in anchor.text.split(PARTS)),
+        )
+    )
+    return {
+        "name": t.pieced(found.name) + _on(t, plan, found.devices),
+        "loss": words.loss(found.loss),
+        "rate": words.three(rate),
+        "anchor": told,
+        "change": words.change(gain_per_device(plan, rate, found.devices)),
+    }
 
 
 def _measures(t: Phrases, said: Recommendation) -> list[tuple[str, str]]:
     """(what to measure and what it decides, the command)."""
-    told = [(t.pieced(" ".join(filter(None, (m.operator, m.scheme, m.shape)))), m)
-            for m in said.measure_next]
-    return [(t("advice.measure", what=what, swing=f"{m.swing:.0%}"), m.command)
-            for what, m in told]
+    told = [
+        (t.pieced(" ".join(filter(None, (m.operator, m.scheme, m.shape)))), m)
+        for m in said.measure_next
+    ]
+    return [(t("advice.measure", what=what, swing=f"{m.swing:.0%}"), m.command) for what, m in told]

@@ -63,20 +63,52 @@ def _drafts(t: Phrases, info: SpeculationInfo) -> Section:
     rows = [
         (t("drafts.acceptance"), _band(rate.value, rate.low, rate.high)),
         (t("drafts.accepted"), f"{info.accepted_tokens:.2f}"),
-        (t("drafts.weights"), t("drafts.weights_value", bytes=format_bytes(info.bytes),
-                                scheme=info.scheme,
-                                device=format_bytes(info.bytes_per_device))),
-        (t("drafts.cache"), t("drafts.cache_value", bytes=words.count(info.cache_bytes_per_token),
-                              layout=info.cache_layout)),
-        (t("drafts.time"), t("drafts.time_value", draft=words.span(info.draft_seconds),
-                             step=words.span(info.step_seconds))),
-        (t("drafts.pays"), _pays(t, info))]
+        (
+            t("drafts.weights"),
+            t(
+                "drafts.weights_value",
+                bytes=format_bytes(info.bytes),
+                scheme=info.scheme,
+                device=format_bytes(info.bytes_per_device),
+            ),
+        ),
+        (
+            t("drafts.cache"),
+            t(
+                "drafts.cache_value",
+                bytes=words.count(info.cache_bytes_per_token),
+                layout=info.cache_layout,
+            ),
+        ),
+        (
+            t("drafts.time"),
+            t(
+                "drafts.time_value",
+                draft=words.span(info.draft_seconds),
+                step=words.span(info.step_seconds),
+            ),
+        ),
+        (t("drafts.pays"), _pays(t, info)),
+    ]
     if info.gain is not None:
-        rows.append((t("drafts.gain"), t(
-            "drafts.gain_value", value=words.change(info.gain.value),
-            low=words.change(info.gain.low), high=words.change(info.gain.high))))
-    lead = t("drafts.lead", what=what, n=t.counted("token", info.draft_tokens),
-             accepted=f"{info.accepted_tokens:.2f}", pays=_pays(t, info))
+        rows.append(
+            (
+                t("drafts.gain"),
+                t(
+                    "drafts.gain_value",
+                    value=words.change(info.gain.value),
+                    low=words.change(info.gain.low),
+                    high=words.change(info.gain.high),
+                ),
+            )
+        )
+    lead = t(
+        "drafts.lead",
+        what=what,
+        n=t.counted("token", info.draft_tokens),
+        accepted=f"{info.accepted_tokens:.2f}",
+        pays=_pays(t, info),
+    )
     return Section("drafts", t("drafts.title"), lead, rows, source=rate.source)
 
 
@@ -84,8 +116,9 @@ def _pays(t: Phrases, info: SpeculationInfo) -> str:
     users = info.pays_up_to_batch
     if not users:
         return t("drafts.pays_never")
-    return t("drafts.pays_all" if info.pays_limit == MEMORY else "drafts.pays_to",
-             n=words.count(users))
+    return t(
+        "drafts.pays_all" if info.pays_limit == MEMORY else "drafts.pays_to", n=words.count(users)
+    )
 
 
 def _band(value: float, low: float, high: float) -> str:
@@ -96,66 +129,152 @@ def _prefixes(t: Phrases, found: PrefixCache) -> Section:
     rows = [
         (t("prefixes.found"), words.percent(found.hit_rate) + "\u202f%"),
         (t("prefixes.ideal"), words.percent(found.reuse.ideal_hit_rate) + "\u202f%"),
-        (t("prefixes.room"), t("prefixes.room_value", n=words.count(found.capacity_tokens),
-                               stays=words.span(found.lifetime_seconds))),
-        (t("prefixes.requests"), words.three(found.requests_per_second))]
+        (
+            t("prefixes.room"),
+            t(
+                "prefixes.room_value",
+                n=words.count(found.capacity_tokens),
+                stays=words.span(found.lifetime_seconds),
+            ),
+        ),
+        (t("prefixes.requests"), words.three(found.requests_per_second)),
+    ]
     if found.offload is not None:
         rows += _tier(t, found.offload)
-    table = [[row.kv, words.count(row.devices), words.count(row.batch),
-              words.count(row.capacity_tokens), words.percent(row.hit_rate),
-              words.span(row.ttft_seconds), words.span(row.tpot_seconds),
-              words.three(row.output_tokens_per_second)] for row in found.by_cache]
-    head = [t("prefixes.kv"), t("baselines.devices"), t("baselines.batch"), t("prefixes.tokens"),
-            t("prefixes.hit"), "TTFT", "TPOT", t("baselines.rate")]
-    lead = t("prefixes.lead", hit=words.percent(found.hit_rate),
-             workload=found.reuse.workload, n=words.count(found.capacity_tokens))
-    return Section("prefixes", t("prefixes.title"), lead, rows, head if table else [], table,
-                   source=found.reuse.source)
+    table = [
+        [
+            row.kv,
+            words.count(row.devices),
+            words.count(row.batch),
+            words.count(row.capacity_tokens),
+            words.percent(row.hit_rate),
+            words.span(row.ttft_seconds),
+            words.span(row.tpot_seconds),
+            words.three(row.output_tokens_per_second),
+        ]
+        for row in found.by_cache
+    ]
+    head = [
+        t("prefixes.kv"),
+        t("baselines.devices"),
+        t("baselines.batch"),
+        t("prefixes.tokens"),
+        t("prefixes.hit"),
+        "TTFT",
+        "TPOT",
+        t("baselines.rate"),
+    ]
+    lead = t(
+        "prefixes.lead",
+        hit=words.percent(found.hit_rate),
+        workload=found.reuse.workload,
+        n=words.count(found.capacity_tokens),
+    )
+    return Section(
+        "prefixes",
+        t("prefixes.title"),
+        lead,
+        rows,
+        head if table else [],
+        table,
+        source=found.reuse.source,
+    )
 
 
 def _tier(t: Phrases, tier: OffloadedPrefixes) -> list[tuple[str, str]]:
     """Prefixes beyond the devices."""
     name = t.texts.get(f"prefixes.tier_{tier.tier}", tier.tier)
-    room = (name, t("prefixes.tier_value", bytes=format_bytes(tier.bytes_per_device),
-                    n=words.count(tier.capacity_tokens)))
+    room = (
+        name,
+        t(
+            "prefixes.tier_value",
+            bytes=format_bytes(tier.bytes_per_device),
+            n=words.count(tier.capacity_tokens),
+        ),
+    )
     if not tier.loads:
         return [room, (t("prefixes.loads"), t("prefixes.loads_not", why=tier.why))]
-    return [room, (t("prefixes.loads"), t(
-        "prefixes.loads_value", more=words.percent(tier.hit_rate),
-        load=words.span(tier.load_seconds), compute=words.span(tier.compute_seconds),
-        link=t.original(tier.link), busy=words.percent(tier.link_busy)))]
+    return [
+        room,
+        (
+            t("prefixes.loads"),
+            t(
+                "prefixes.loads_value",
+                more=words.percent(tier.hit_rate),
+                load=words.span(tier.load_seconds),
+                compute=words.span(tier.compute_seconds),
+                link=t.original(tier.link),
+                busy=words.percent(tier.link_busy),
+            ),
+        ),
+    ]
 
 
 def _offload(t: Phrases, plan: Plan, found: OffloadInfo) -> Section:
     step = found.step_seconds
     whole = step.device + step.host + step.link or 1.0
-    parts = [StepPart(t(f"offload.{name}"), seconds / whole, words.span(seconds), FILLS[name])
-             for name, seconds in (("device", step.device), ("host", step.host),
-                                   ("link", step.link)) if seconds > 0]
+    parts = [
+        StepPart(t(f"offload.{name}"), seconds / whole, words.span(seconds), FILLS[name])
+        for name, seconds in (("device", step.device), ("host", step.host), ("link", step.link))
+        if seconds > 0
+    ]
     modes = {mode: t(f"offload.mode_{mode}") for mode in ("computed", "fetched")}
     rows = [
         (t("offload.kept"), _kept(t, found)),
         (t("offload.picks"), words.percent(found.hit_rate) + "\u202f%"),
-        (t("offload.on_device"), ", ".join(filter(None, (
-            f"{found.device_bytes / GIB:.1f} GiB", " + ".join(found.scheme_device))))),
-        (t("offload.on_host"), t("offload.on_host_value", used=f"{found.host_bytes / GIB:.1f}",
-                                 room=f"{found.memory_bytes / GIB:.1f}",
-                                 schemes=" + ".join(found.scheme_host))),
-        (t("offload.steps"), modes[found.mode]), (t("offload.prompts"), modes[found.prompt_mode])]
+        (
+            t("offload.on_device"),
+            ", ".join(
+                filter(
+                    None, (f"{found.device_bytes / GIB:.1f} GiB", " + ".join(found.scheme_device))
+                )
+            ),
+        ),
+        (
+            t("offload.on_host"),
+            t(
+                "offload.on_host_value",
+                used=f"{found.host_bytes / GIB:.1f}",
+                room=f"{found.memory_bytes / GIB:.1f}",
+                schemes=" + ".join(found.scheme_host),
+            ),
+        ),
+        (t("offload.steps"), modes[found.mode]),
+        (t("offload.prompts"), modes[found.prompt_mode]),
+    ]
     if found.flags:
         rows.append((t("offload.flags", engine=found.engine), " ".join(found.flags)))
-    lead = t("offload.lead", sockets=found.sockets, host=found.host, kept=_kept(t, found),
-             used=f"{found.host_bytes / GIB:.1f}", mode=modes[found.mode],
-             tpot=words.span(plan.performance.tpot_seconds.value))
-    return Section("offload", t("offload.title"), lead, rows, parts=parts,
-                   source=t.texts.get(f"basis.{found.basis}", found.basis))
+    lead = t(
+        "offload.lead",
+        sockets=found.sockets,
+        host=found.host,
+        kept=_kept(t, found),
+        used=f"{found.host_bytes / GIB:.1f}",
+        mode=modes[found.mode],
+        tpot=words.span(plan.performance.tpot_seconds.value),
+    )
+    return Section(
+        "offload",
+        t("offload.title"),
+        lead,
+        rows,
+        parts=parts,
+        source=t.texts.get(f"basis.{found.basis}", found.basis),
+    )
 
 
 def _kept(t: Phrases, found: OffloadInfo) -> str:
     """What lies in host memory."""
     if found.places == "experts":
         layers = max(len(found.layers), 1)
-        return t("offload.experts", n=words.count(found.experts_in_host // layers),
-                 device=words.count(found.experts_on_device // layers), layers=layers)
-    return t("offload.layers", kinds=t("answer.comma").join(found.kinds),
-             layers=layer_range(found.layers).replace("-", "–"))
+        return t(
+            "offload.experts",
+            n=words.count(found.experts_in_host // layers),
+            device=words.count(found.experts_on_device // layers),
+            layers=layers,
+        )
+    return t(
+        "offload.layers",
+        kinds=t("answer.comma").join(found.kinds),
+        layers=layer_range(found.layers).replace("-", "–"),
+    )

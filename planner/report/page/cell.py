@@ -14,10 +14,24 @@ from planner.report.terminal.choices import MOST_OTHERS
 from planner.report.terminal.headline import headline
 from planner.units import GIB
 
-_COLUMNS = (("module", "left"), ("formats by layer", "left"), ("formats", "left"),
-            ("GiB", "right"), ("time, %", "right"), ("loss", "right"))
-_OTHERS = (("instead", "left"), ("formats", "left"), ("tokens/s", "right"), ("TPOT", "right"),
-           ("loss", "right"), ("new weights", "left"), ("better", "right"), ("why not", "left"))
+_COLUMNS = (
+    ("module", "left"),
+    ("formats by layer", "left"),
+    ("formats", "left"),
+    ("GiB", "right"),
+    ("time, %", "right"),
+    ("loss", "right"),
+)
+_OTHERS = (
+    ("instead", "left"),
+    ("formats", "left"),
+    ("tokens/s", "right"),
+    ("TPOT", "right"),
+    ("loss", "right"),
+    ("new weights", "left"),
+    ("better", "right"),
+    ("why not", "left"),
+)
 _LINE = "border-bottom:1px solid rgba(128,128,128,.3)"
 _TABLE = '<table style="font-variant-numeric:tabular-nums;border-collapse:collapse">'
 
@@ -31,13 +45,16 @@ def fragment(plan: Plan) -> str:
     for unit in plan.units:
         groups.setdefault(unit.matrix, []).append(unit)
     step = sum(unit.decode_seconds for unit in plan.units)
-    rows = (_row(kind, units, strips.get(kind), drawn.layers, step)
-            for kind, units in groups.items())
+    rows = (
+        _row(kind, units, strips.get(kind), drawn.layers, step) for kind, units in groups.items()
+    )
     said = advice(phrases("en"), plan, MOST_OTHERS)
     lines = "<br>".join(escape(line) for line in _lines(plan))
     verdict = escape(said.verdict or plan.comparison.text)
-    return (f'<div style="overflow-x:auto"><p><strong>{verdict}</strong><br>{lines}</p>'
-            f"{_others(said)}{_served(said)}{_table(_COLUMNS, rows)}</div>")
+    return (
+        f'<div style="overflow-x:auto"><p><strong>{verdict}</strong><br>{lines}</p>'
+        f"{_others(said)}{_served(said)}{_table(_COLUMNS, rows)}</div>"
+    )
 
 
 def _lines(plan: Plan) -> Iterable[str]:
@@ -51,8 +68,22 @@ def _others(said: Advice) -> str:
     """Other plans, the next step of loss and what to measure; empty where there is none."""
     if not said.others:
         return ""
-    rows = (_cells((escape(r.name), escape(r.schemes), r.rate, r.tpot, r.loss, escape(r.weights),
-                    escape(r.better), escape(r.reason)), _OTHERS) for r in said.others)
+    rows = (
+        _cells(
+            (
+                escape(r.name),
+                escape(r.schemes),
+                r.rate,
+                r.tpot,
+                r.loss,
+                escape(r.weights),
+                escape(r.better),
+                escape(r.reason),
+            ),
+            _OTHERS,
+        )
+        for r in said.others
+    )
     after = [said.lossier, *(f"{what} {command}" for what, command in said.measure)]
     told = "<br>".join(escape(line) for line in after if line)
     return _table(_OTHERS, rows) + (f"<p>{told}</p>" if told else "")
@@ -73,23 +104,35 @@ def _table(columns: Sequence[tuple[str, str]], rows: Iterable[str]) -> str:
 def _row(kind: str, units: list[UnitPlan], strip: Strip | None, layers: int, step: float) -> str:
     size = sum(unit.weight_bytes for unit in units)
     took, loss = sum(u.decode_seconds for u in units), sum(u.loss for u in units)
-    cells = (escape(kind), _bar(strip, layers) if strip else "",
-             ", ".join(_format(name) for name in dict.fromkeys(u.scheme for u in units)),
-             _shown(size / GIB, 2) if size else "–", _shown(100 * took / step, 1) if step else "–",
-             _shown(loss, 3))
+    cells = (
+        escape(kind),
+        _bar(strip, layers) if strip else "",
+        ", ".join(_format(name) for name in dict.fromkeys(u.scheme for u in units)),
+        _shown(size / GIB, 2) if size else "–",
+        _shown(100 * took / step, 1) if step else "–",
+        _shown(loss, 3),
+    )
     return _cells(cells, _COLUMNS)
 
 
 def _cells(texts: Sequence[str], columns: Sequence[tuple[str, str]]) -> str:
-    return "<tr>" + "".join(_cell("td", text, side) for text, (_, side)
-                            in zip(texts, columns, strict=True)) + "</tr>"
+    return (
+        "<tr>"
+        + "".join(_cell("td", text, side) for text, (_, side) in zip(texts, columns, strict=True))
+        + "</tr>"
+    )
 
 
 def _shown(value: float, digits: int) -> str:
     """A number with so many decimals; a trace is shown as one, exact zero is bare."""
     least = 10.0**-digits
-    return "0" if value == 0 else f"&lt;{least:.{digits}f}" if value < least / 2 \
+    return (
+        "0"
+        if value == 0
+        else f"&lt;{least:.{digits}f}"
+        if value < least / 2
         else f"{value:,.{digits}f}"
+    )
 
 
 def _bar(strip: Strip, layers: int) -> str:
@@ -99,14 +142,18 @@ def _bar(strip: Strip, layers: int) -> str:
         colour = fill(run.scheme) if run.scheme else "transparent"
         ends = (100 * run.first / layers, 100 * (run.last + 1) / layers)
         stops += [f"{colour} {at:.2f}%" for at in ends]
-    return ('<div style="width:13em;height:1em;box-shadow:inset 0 0 0 1px rgba(128,128,128,.3);'
-            f'background:linear-gradient(to right,{",".join(stops)})"></div>')
+    return (
+        '<div style="width:13em;height:1em;box-shadow:inset 0 0 0 1px rgba(128,128,128,.3);'
+        f'background:linear-gradient(to right,{",".join(stops)})"></div>'
+    )
 
 
 def _format(name: str) -> str:
-    return (f'<span style="display:inline-block;width:.8em;height:.8em;margin-right:.35em;'
-            f'background:{fill(name)};box-shadow:inset 0 0 0 1px rgba(128,128,128,.5)"></span>'
-            f"{escape(name)}")
+    return (
+        f'<span style="display:inline-block;width:.8em;height:.8em;margin-right:.35em;'
+        f'background:{fill(name)};box-shadow:inset 0 0 0 1px rgba(128,128,128,.5)"></span>'
+        f"{escape(name)}"
+    )
 
 
 def _cell(tag: str, text: str, side: str) -> str:

@@ -26,9 +26,17 @@ class ChartRival:
 def rivals(t: Phrases, plan: Plan) -> tuple[ChartRival, ...]:
     """The plan, then every feasible baseline, by the plan's objective."""
     found = rivals_figure(plan)
-    return tuple(ChartRival(_name(t, row), _text(found.compares, row.value), words.loss(row.loss),
-                            row.value / found.longest, row.pale, row.kind == "plan")
-                 for row in found.rows)
+    return tuple(
+        ChartRival(
+            _name(t, row),
+            _text(found.compares, row.value),
+            words.loss(row.loss),
+            row.value / found.longest,
+            row.pale,
+            row.kind == "plan",
+        )
+        for row in found.rows
+    )
 
 
 def _name(t: Phrases, row: RivalRow) -> str:

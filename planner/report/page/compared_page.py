@@ -47,21 +47,43 @@ def compared_page(found: Compared, lang: str = "en") -> str:
     first, beaten = _lines(table)
     figures = [(model, compared_panels(found, say, (model,))) for model in found.models]
     script, digest = _script()
-    text = _environment().get_template("compare.html.j2").render(
-        say=say, title=say("page.title", models=say("verdict.comma").join(found.models),
-                           devices=say("verdict.comma").join(found.devices)),
-        verdicts=[verdict_of(found, model, say) for model in found.models],
-        asked=_asked(found, say), prices=_prices(found, say),
-        figures=[{"model": model, "svg": Markup(panels_svg(figure, f"rates-{n}"))}
-                 for n, (model, figure) in enumerate(figures) if figure.panels],
-        columns=table.columns, first=first, beaten=beaten,
-        refused=_refused(found, say),
-        filters=[(name, options) for name, options in (
-            ("model", found.models), ("device", found.devices), ("engine", table.engines))
-            if len(options) > 1],
-        unit=say.original(next((row.loss_unit for row in found.rows if row.loss_unit), "")),
-        anchors=[(say.original(one.text), one.source) for one in table.measured],
-        script=Markup(script), digest=digest)
+    text = (
+        _environment()
+        .get_template("compare.html.j2")
+        .render(
+            say=say,
+            title=say(
+                "page.title",
+                models=say("verdict.comma").join(found.models),
+                devices=say("verdict.comma").join(found.devices),
+            ),
+            verdicts=[verdict_of(found, model, say) for model in found.models],
+            asked=_asked(found, say),
+            prices=_prices(found, say),
+            figures=[
+                {"model": model, "svg": Markup(panels_svg(figure, f"rates-{n}"))}
+                for n, (model, figure) in enumerate(figures)
+                if figure.panels
+            ],
+            columns=table.columns,
+            first=first,
+            beaten=beaten,
+            refused=_refused(found, say),
+            filters=[
+                (name, options)
+                for name, options in (
+                    ("model", found.models),
+                    ("device", found.devices),
+                    ("engine", table.engines),
+                )
+                if len(options) > 1
+            ],
+            unit=say.original(next((row.loss_unit for row in found.rows if row.loss_unit), "")),
+            anchors=[(say.original(one.text), one.source) for one in table.measured],
+            script=Markup(script),
+            digest=digest,
+        )
+    )
     return text.translate(CONTROL)
 
 
@@ -83,10 +105,17 @@ def _asked(found: Compared, say: Phrases) -> list[str]:
     for pair in found.pairs:
         if not pair.requests:
             continue
-        text = say("asked.all", aim=aim, requests=say.original(pair.requests),
-                   limits=say.original(pair.limits))
-        out.append(text if len(known) == 1 else say(
-            "asked.pair", model=pair.model, device=pair.device, text=text))
+        text = say(
+            "asked.all",
+            aim=aim,
+            requests=say.original(pair.requests),
+            limits=say.original(pair.limits),
+        )
+        out.append(
+            text
+            if len(known) == 1
+            else say("asked.pair", model=pair.model, device=pair.device, text=text)
+        )
     return list(dict.fromkeys(out))
 
 
@@ -100,26 +129,42 @@ def _prices(found: Compared, say: Phrases) -> str:
         if pair.price_usd_per_hour is None:
             free.append(pair.device)
         else:
-            known[pair.device] = say("price.one", device=pair.device,
-                                     usd=f"{pair.price_usd_per_hour:.2f}",
-                                     source=say.name(pair.price_source))
+            known[pair.device] = say(
+                "price.one",
+                device=pair.device,
+                usd=f"{pair.price_usd_per_hour:.2f}",
+                source=say.name(pair.price_source),
+            )
     out = [say("price.known", prices=say("verdict.comma").join(known.values()))] if known else []
     if free:
-        out.append(say("price.none", devices=say("verdict.comma").join(free),
-                       flag=",".join(f"{name}=USD" for name in free)))
+        out.append(
+            say(
+                "price.none",
+                devices=say("verdict.comma").join(free),
+                flag=",".join(f"{name}=USD" for name in free),
+            )
+        )
     return say("price.stop").join(out)
 
 
 def _refused(found: Compared, say: Phrases) -> list[NotRun]:
-    return [NotRun(_named(found, pair, say),
-                   say("verdict.comma").join(map(say.name, names)), say.marked(reason))
-            for pair in found.pairs
-            for reason, names in absent(found.of(pair)).items()]
+    return [
+        NotRun(
+            _named(found, pair, say),
+            say("verdict.comma").join(map(say.name, names)),
+            say.marked(reason),
+        )
+        for pair in found.pairs
+        for reason, names in absent(found.of(pair)).items()
+    ]
 
 
 def _named(found: Compared, pair: ComparedPair, say: Phrases) -> str:
-    return pair.device if len(found.models) == 1 else \
-        say("figure.pair", model=pair.model, device=pair.device)
+    return (
+        pair.device
+        if len(found.models) == 1
+        else say("figure.pair", model=pair.model, device=pair.device)
+    )
 
 
 @cache

@@ -20,8 +20,20 @@ NONE = "–"
 LOADING = "made while loading"
 """Of such weights flags are told, of others a checkpoint."""
 TEXTS = ("format", "where", "engine")
-COLUMNS = ("format", "where", "rate", "tpot", "ttft", "cost", "energy", "loss", "users", "devices",
-           "memory", "engine")
+COLUMNS = (
+    "format",
+    "where",
+    "rate",
+    "tpot",
+    "ttft",
+    "cost",
+    "energy",
+    "loss",
+    "users",
+    "devices",
+    "memory",
+    "engine",
+)
 DESCENDING = ("rate", "users")
 """Columns whose first click puts the largest first: there more is better."""
 
@@ -83,23 +95,44 @@ class ComparedTable:
 def table_of(found: Compared, say: Phrases) -> ComparedTable:
     """The table of a comparison; without columns of money and energy where no row has them."""
     able = [row for row in found.rows if row.feasible]
-    empty = {"cost": not any(row.usd_per_million_output_tokens for row in able),
-             "energy": not any(row.joules_per_output_token for row in able),
-             "where": len(found.pairs) == 1}
+    empty = {
+        "cost": not any(row.usd_per_million_output_tokens for row in able),
+        "energy": not any(row.joules_per_output_token for row in able),
+        "where": len(found.pairs) == 1,
+    }
     called = {"where": "model"} if len(found.devices) == 1 else {}
-    columns = tuple(Column(key, say(f"column.{called.get(key, key)}"), say(f"column.{key}_unit"),
-                           key not in TEXTS, "descending" if key in DESCENDING else "ascending")
-                    for key in COLUMNS if not empty.get(key, False))
+    columns = tuple(
+        Column(
+            key,
+            say(f"column.{called.get(key, key)}"),
+            say(f"column.{key}_unit"),
+            key not in TEXTS,
+            "descending" if key in DESCENDING else "ascending",
+        )
+        for key in COLUMNS
+        if not empty.get(key, False)
+    )
     measured = dict.fromkeys(one for row in found.rows for one in _published(row))
-    return ComparedTable(found, say, columns, tuple(sorted({_engine(row) for row in able})),
-                         {one: n for n, one in enumerate(measured, 1)})
+    return ComparedTable(
+        found,
+        say,
+        columns,
+        tuple(sorted({_engine(row) for row in able})),
+        {one: n for n, one in enumerate(measured, 1)},
+    )
 
 
 def _published(row: ComparedPlan) -> list[PublishedLoss]:
     anchor = row.measured_anchor
-    return [] if anchor is None else [
-        PublishedLoss(text, source) for text, source in told((anchor.text, anchor.source))
-        if source]
+    return (
+        []
+        if anchor is None
+        else [
+            PublishedLoss(text, source)
+            for text, source in told((anchor.text, anchor.source))
+            if source
+        ]
+    )
 
 
 def _engine(row: ComparedPlan) -> str:
@@ -114,28 +147,39 @@ def line_of(table: ComparedTable, pair: ComparedPair, one: ShownPlan) -> Compare
         badges.append(("late", say("role.late")))
     cells = _cells(table, pair, one)
     return ComparedLine(
-        " ".join(kind for kind, _ in badges), tuple(badges),
+        " ".join(kind for kind, _ in badges),
+        tuple(badges),
         tuple(cells[column.key] for column in table.columns),
-        (found.models.index(pair.model), found.devices.index(pair.device),
-         table.engines.index(_engine(row))))
+        (
+            found.models.index(pair.model),
+            found.devices.index(pair.device),
+            table.engines.index(_engine(row)),
+        ),
+    )
 
 
 def _cells(table: ComparedTable, pair: ComparedPair, one: ShownPlan) -> dict[str, SortedCell]:
     row, say = one.row, table.say
-    layout = " ".join(f"{name}{value}" for name, value in (
-        ("tp", row.tp), ("dp", row.dp), ("pp", row.pp), ("ep", row.ep)) if value and value > 1)
+    layout = " ".join(
+        f"{name}{value}"
+        for name, value in (("tp", row.tp), ("dp", row.dp), ("pp", row.pp), ("ep", row.ep))
+        if value and value > 1
+    )
     gib = (row.total_bytes_per_device or 0) / GIB
     return {
         "format": SortedCell(one.name, say("cell.kv", kv=row.kv) if row.kv else ""),
         "where": _where(table.found, pair),
         "rate": _figure(row.output_tokens_per_second_per_device),
-        "tpot": _time(row.tpot_seconds), "ttft": _time(row.ttft_seconds),
+        "tpot": _time(row.tpot_seconds),
+        "ttft": _time(row.ttft_seconds),
         "cost": _figure(row.usd_per_million_output_tokens),
-        "energy": _figure(row.joules_per_output_token), "loss": _loss(row, table.measured),
+        "energy": _figure(row.joules_per_output_token),
+        "loss": _loss(row, table.measured),
         "users": SortedCell(f"{row.users or 0:,}", "", str(row.users)),
         "devices": SortedCell(f"{row.devices or 0:,}", layout, str(row.devices)),
         "memory": SortedCell(f"{gib:.1f}", "", f"{gib:.4g}"),
-        "engine": SortedCell(row.engine, _weights(row, say))}
+        "engine": SortedCell(row.engine, _weights(row, say)),
+    }
 
 
 def _weights(row: ComparedPlan, say: Phrases) -> str:
@@ -143,8 +187,11 @@ def _weights(row: ComparedPlan, say: Phrases) -> str:
     text = say(f"weights.{WEIGHTS[row.weights]}")
     if not row.checkpoint:
         return text
-    return say("cell.flags" if row.weights == LOADING else "cell.weights", weights=text,
-               checkpoint=row.checkpoint)
+    return say(
+        "cell.flags" if row.weights == LOADING else "cell.weights",
+        weights=text,
+        checkpoint=row.checkpoint,
+    )
 
 
 def _where(found: Compared, pair: ComparedPair) -> SortedCell:
@@ -158,23 +205,41 @@ def _where(found: Compared, pair: ComparedPair) -> SortedCell:
 
 
 def _figure(value: Estimate | None) -> SortedCell:
-    return SortedCell(NONE) if value is None else SortedCell(
-        written(value.value), f"{written(value.low)}–{written(value.high)}", f"{value.value:.6g}")
+    return (
+        SortedCell(NONE)
+        if value is None
+        else SortedCell(
+            written(value.value),
+            f"{written(value.low)}–{written(value.high)}",
+            f"{value.value:.6g}",
+        )
+    )
 
 
 def _time(value: Estimate | None) -> SortedCell:
-    return SortedCell(NONE) if value is None else SortedCell(
-        span(value.value), interval(value), f"{value.value:.6g}")
+    return (
+        SortedCell(NONE)
+        if value is None
+        else SortedCell(span(value.value), interval(value), f"{value.value:.6g}")
+    )
 
 
 def interval(value: Estimate) -> str:
     """Both ends of a time, the unit once where it is the same."""
     (low, unit), (high, other) = seconds(value.low), seconds(value.high)
-    return f"{low}–{high}\u00a0{other}" if unit == other else \
-        f"{span(value.low)}–{span(value.high)}"
+    return (
+        f"{low}–{high}\u00a0{other}" if unit == other else f"{span(value.low)}–{span(value.high)}"
+    )
 
 
 def _loss(row: ComparedPlan, measured: Mapping[PublishedLoss, int]) -> SortedCell:
-    return SortedCell(NONE) if row.loss is None else SortedCell(
-        told_loss(row.loss), f"{told_loss(row.loss_low)}–{told_loss(row.loss_high)}",
-        f"{row.loss:.6g}", tuple(sorted(measured[one] for one in _published(row))))
+    return (
+        SortedCell(NONE)
+        if row.loss is None
+        else SortedCell(
+            told_loss(row.loss),
+            f"{told_loss(row.loss_low)}–{told_loss(row.loss_high)}",
+            f"{row.loss:.6g}",
+            tuple(sorted(measured[one] for one in _published(row))),
+        )
+    )

@@ -45,20 +45,33 @@ def verdict_of(found: Compared, model: str, say: Phrases) -> ModelVerdict:
     pairs = [pair for pair in found.pairs if pair.model == model]
     shown = {pair.device: shown_plans(found, pair) for pair in pairs}
     taken = [one for rows in shown.values() for one in rows if RECOMMENDED in one.roles]
-    missing = tuple((say("verdict.missing", device=pair.device), say.marked(_reason(found, pair)))
-                    for pair in pairs if not any(one.row.device == pair.device for one in taken))
+    missing = tuple(
+        (say("verdict.missing", device=pair.device), say.marked(_reason(found, pair)))
+        for pair in pairs
+        if not any(one.row.device == pair.device for one in taken)
+    )
     if not taken:
         return ModelVerdict(model, say("verdict.none"), missing)
     first = TIME if found.objective == "latency" else RATE
     by = {measure.key: _ranked(taken, measure) for measure in (first, COST)}
     best = [ranked[0][0] for ranked in by.values() if ranked]
-    lines = [(say(f"verdict.{measure.key}"), _compared(say, measure, by[measure.key]))
-             for measure in (first, COST) if by[measure.key]]
-    lines.append((say("verdict.weights"), say("verdict.stop").join(dict.fromkeys(
-        _weights(say, one, named=len(set(best)) > 1) for one in best))))
+    lines = [
+        (say(f"verdict.{measure.key}"), _compared(say, measure, by[measure.key]))
+        for measure in (first, COST)
+        if by[measure.key]
+    ]
+    lines.append(
+        (
+            say("verdict.weights"),
+            say("verdict.stop").join(
+                dict.fromkeys(_weights(say, one, named=len(set(best)) > 1) for one in best)
+            ),
+        )
+    )
     rows = [one for mine in shown.values() for one in mine]
-    return ModelVerdict(model, _take(say, first, by, len(taken)),
-                        (*lines, *_faster(say, best[0], rows), *missing))
+    return ModelVerdict(
+        model, _take(say, first, by, len(taken)), (*lines, *_faster(say, best[0], rows), *missing)
+    )
 
 
 def _reason(found: Compared, pair: ComparedPair) -> str:
@@ -71,8 +84,7 @@ def _ranked(taken: Sequence[ShownPlan], measure: ComparedMeasure) -> Best:
 
 
 def _take(say: Phrases, first: ComparedMeasure, by: dict[str, Best], count: int) -> str:
-    """What to take where, by the first measure and, where at least two costs are known, by cost.
-    """
+    """What to take where, by the first measure and, where at least two costs are known, by cost."""
     fast, costs = by[first.key][0][0], by[COST.key]
     told = _plan(say, fast)
     if count == 1:
@@ -81,8 +93,13 @@ def _take(say: Phrases, first: ComparedMeasure, by: dict[str, Best], count: int)
     if len(costs) < 2:
         return say("take.one", plan=told, claim=claim)
     cheap, cost = costs[0][0], _claim(say, COST, costs, count)
-    return say("take.both" if cheap == fast else "take.two", plan=told, claim=claim,
-               cheap=_plan(say, cheap), cost=cost)
+    return say(
+        "take.both" if cheap == fast else "take.two",
+        plan=told,
+        claim=claim,
+        cheap=_plan(say, cheap),
+        cost=cost,
+    )
 
 
 def _claim(say: Phrases, measure: ComparedMeasure, ranked: Best, count: int) -> str:
@@ -95,22 +112,35 @@ def _claim(say: Phrases, measure: ComparedMeasure, ranked: Best, count: int) -> 
 def _plan(say: Phrases, one: ShownPlan) -> str:
     row = one.row
     role = say("take.released") if len(one.roles) > 1 or row.weights == "released" else ""
-    return say("take.plan", formats=one.name, kv=row.kv, device=row.device, count=row.devices,
-               engine=row.engine, released=role)
+    return say(
+        "take.plan",
+        formats=one.name,
+        kv=row.kv,
+        device=row.device,
+        count=row.devices,
+        engine=row.engine,
+        released=role,
+    )
 
 
 def _compared(say: Phrases, measure: ComparedMeasure, ranked: Best) -> str:
     """Every device with its interval, and whether the first is sure."""
     told = say("verdict.comma").join(
         say("verdict.value", device=one.row.device, **_written(measure, value))
-        for one, value in ranked)
+        for one, value in ranked
+    )
     unit = say(f"verdict.{measure.key}_unit")
     near = [one.row.device for one, value in ranked[1:] if not apart(ranked[0][1], value)]
     if len(ranked) == 1:
         return say("verdict.alone", told=told, unit=unit)
     kind = "overlap" if near else "apart"
-    return say(f"verdict.{kind}" if len(ranked) == 2 else f"verdict.{kind}_many", told=told,
-               unit=unit, near=say("verdict.comma").join(near), first=ranked[0][0].row.device)
+    return say(
+        f"verdict.{kind}" if len(ranked) == 2 else f"verdict.{kind}_many",
+        told=told,
+        unit=unit,
+        near=say("verdict.comma").join(near),
+        first=ranked[0][0].row.device,
+    )
 
 
 def _written(measure: ComparedMeasure, value: Estimate) -> dict[str, str]:
@@ -124,21 +154,43 @@ def _weights(say: Phrases, one: ShownPlan, *, named: bool) -> str:
     return say("verdict.of", device=row.device, text=text) if named else text
 
 
-WEIGHTS = {"released": "released", "ready-made": "ready", "made while loading": "loading",
-           "new": "new", "": "new"}
+WEIGHTS = {
+    "released": "released",
+    "ready-made": "ready",
+    "made while loading": "loading",
+    "new": "new",
+    "": "new",
+}
 """Where weights come from: the key of its words."""
 
 
-def _faster(say: Phrases, best: ShownPlan, rows: Sequence[ShownPlan],
-            ) -> tuple[tuple[str, str], ...]:
+def _faster(
+    say: Phrases,
+    best: ShownPlan,
+    rows: Sequence[ShownPlan],
+) -> tuple[tuple[str, str], ...]:
     """The fastest plan of all that is surely faster than the best, at more loss."""
     own = best.row.output_tokens_per_second_per_device
-    known = [(rate, one) for one in rows if one.row.within_limits
-             and (rate := one.row.output_tokens_per_second_per_device) is not None]
+    known = [
+        (rate, one)
+        for one in rows
+        if one.row.within_limits
+        and (rate := one.row.output_tokens_per_second_per_device) is not None
+    ]
     rate, fast = max(known, key=lambda pair: pair[0].value)
     if own is None or rate.low <= own.high or (fast.row.loss or 0.0) <= (best.row.loss or 0.0):
         return ()
-    return ((say("verdict.lossier"), say(
-        "verdict.faster", formats=fast.name, device=fast.row.device, engine=fast.row.engine,
-        loss=told_loss(fast.row.loss), instead=told_loss(best.row.loss),
-        **_written(RATE, rate))),)
+    return (
+        (
+            say("verdict.lossier"),
+            say(
+                "verdict.faster",
+                formats=fast.name,
+                device=fast.row.device,
+                engine=fast.row.engine,
+                loss=told_loss(fast.row.loss),
+                instead=told_loss(best.row.loss),
+                **_written(RATE, rate),
+            ),
+        ),
+    )

@@ -146,8 +146,10 @@ class Content:
     def told(self) -> list[tuple[str, str]]:
         """(name, sentence) of what stands beside the verdict: pools, drafted tokens, prefixes,
         weights in host memory."""
-        return [*(self.pools.told if self.pools is not None else ()),
-                *((section.title, section.lead) for section in self.sections)]
+        return [
+            *(self.pools.told if self.pools is not None else ()),
+            *((section.title, section.lead) for section in self.sections),
+        ]
 
     @property
     def phases(self) -> tuple[str, ...]:
@@ -166,54 +168,84 @@ def content(plan: Plan, lang: str, beside: Beside) -> Content:
     drawn, made = picture(plan), beside.computed
     counted = made.operators if made is not None else None
     versus = words.comparison(t, plan)
-    engine = t("reproduce.any_engine") if plan.engine.name == "any" else \
-        " ".join(filter(None, (plan.engine.name, plan.engine.version)))
+    engine = (
+        t("reproduce.any_engine")
+        if plan.engine.name == "any"
+        else " ".join(filter(None, (plan.engine.name, plan.engine.version)))
+    )
     return Content(
-        t=t, device=words.device(plan), question=words.question(t, plan),
-        verdict=words.verdict(t, plan), answer=words.answer(t, plan),
+        t=t,
+        device=words.device(plan),
+        question=words.question(t, plan),
+        verdict=words.verdict(t, plan),
+        answer=words.answer(t, plan),
         costs=words.costs(t, plan),
         versus=t("page.gain", text=versus) if plan.comparison.gain else versus,
         advice=advice(t, plan),
-        anchor=words.anchor(t, plan), first=first_screen(t, plan, beside.asked), picture=drawn,
+        anchor=words.anchor(t, plan),
+        first=first_screen(t, plan, beside.asked),
+        picture=drawn,
         ends=", ".join(f"{kind} {scheme}" for kind, scheme in drawn.ends),
-        memory=memory_shares(plan.memory_per_device), layout=words.layout(t, plan),
+        memory=memory_shares(plan.memory_per_device),
+        layout=words.layout(t, plan),
         units=_units(t, plan),
         baseline_reasons={b.name: t.pieced(b.reason) for b in plan.baselines},
-        caches=_caches(t, plan), proof=words.proof(t, plan), missing=words.missing(t, plan),
+        caches=_caches(t, plan),
+        proof=words.proof(t, plan),
+        missing=words.missing(t, plan),
         scenario=next((a.reason for a in plan.assumptions if a.key == "scenario"), ""),
-        asked=beside.asked, command=words.reproduce(plan), version=beside.version, engine=engine,
-        identity=words.identity(t, plan), computed=made, operators=counted,
+        asked=beside.asked,
+        command=words.reproduce(plan),
+        version=beside.version,
+        engine=engine,
+        identity=words.identity(t, plan),
+        computed=made,
+        operators=counted,
         roofline=roofline_svg(t, counted) if counted is not None and counted.points else "",
         roofline_rows=_roofline_rows(counted) if counted is not None else [],
-        waterfalls=times, waterfall_lines={w.phase: words.waterfall_line(t, plan, w)
-                                           for w in times},
+        waterfalls=times,
+        waterfall_lines={w.phase: words.waterfall_line(t, plan, w) for w in times},
         bounds=[name for name in BOUND_FILLS if any(bar.bound == name for bar in times[0].bars)],
-        rivals=rivals(t, plan) if plan.baselines else (), layer_rows=_layers(drawn),
-        servers=words.servers(plan), premises=_premises(t, plan, made),
+        rivals=rivals(t, plan) if plan.baselines else (),
+        layer_rows=_layers(drawn),
+        servers=words.servers(plan),
+        premises=_premises(t, plan, made),
         reach=reach_svg(t, plan, made.frontier) if made is not None and made.frontier else "",
         users=users_svg(t, plan, made.room) if made is not None and made.room else "",
         tornado=tornado(t, plan, made.sensitivity)
-        if made is not None and made.sensitivity is not None else None,
+        if made is not None and made.sensitivity is not None
+        else None,
         frontier_command=words.frontier_command(plan),
         basis=words.basis(t, plan.performance.tpot_seconds),
         repeated=frozenset(k for k, n in Counter(s.key for s in plan.sources).items() if n > 1),
-        pools=pools_shown(t, plan), sections=sections(t, plan),
-        loss=loss_shown(t, plan, made))
+        pools=pools_shown(t, plan),
+        sections=sections(t, plan),
+        loss=loss_shown(t, plan, made),
+    )
 
 
 def _units(t: Phrases, plan: Plan) -> list[UnitRow]:
     times = [unit.decode_seconds for unit in plan.units]
     step, longest = sum(times), max(times, default=0.0)
-    return [UnitRow(u, layers(t, u.layers), t.texts.get(f"bound.{u.bound}", u.bound),
-                    t.original(u.reason), _next(u.next_best),
-                    u.decode_seconds / step if step else 0.0,
-                    u.decode_seconds / longest if longest else 0.0) for u in plan.units]
+    return [
+        UnitRow(
+            u,
+            layers(t, u.layers),
+            t.texts.get(f"bound.{u.bound}", u.bound),
+            t.original(u.reason),
+            _next(u.next_best),
+            u.decode_seconds / step if step else 0.0,
+            u.decode_seconds / longest if longest else 0.0,
+        )
+        for u in plan.units
+    ]
 
 
 def _layers(drawn: Picture) -> list[LayerRow]:
     """Layers with the same formats in a row; a module that a layer lacks is empty."""
-    columns = [[run.scheme for run in strip.runs for _ in range(run.count)]
-               for strip in drawn.strips]
+    columns = [
+        [run.scheme for run in strip.runs for _ in range(run.count)] for strip in drawn.strips
+    ]
     rows: list[tuple[int, int, tuple[str, ...]]] = []
     for layer, schemes in enumerate(zip(*columns, strict=True)):
         if rows and rows[-1][2] == schemes:
@@ -225,10 +257,17 @@ def _layers(drawn: Picture) -> list[LayerRow]:
 
 def _premises(t: Phrases, plan: Plan, made: Computed | None) -> list[PremiseRow]:
     known = {source.key for source in plan.sources}
-    return [PremiseRow(t(f"premises.{p.name}", of=t.original(p.of)),
-                       words.quantity(p.value, p.unit), t.texts.get(f"kind.{p.kind}", p.kind),
-                       p.source, p.date, p.source in known)
-            for p in (made.premises if made is not None else ())]
+    return [
+        PremiseRow(
+            t(f"premises.{p.name}", of=t.original(p.of)),
+            words.quantity(p.value, p.unit),
+            t.texts.get(f"kind.{p.kind}", p.kind),
+            p.source,
+            p.date,
+            p.source in known,
+        )
+        for p in (made.premises if made is not None else ())
+    ]
 
 
 def _roofline_rows(found: Operators) -> list[RooflineRow]:
@@ -237,12 +276,22 @@ def _roofline_rows(found: Operators) -> list[RooflineRow]:
     def texts(one: Operator | None) -> tuple[str, str, str]:
         if one is None:
             return "", "", ""
-        return (words.three(one.intensity), words.three(one.flop_per_s / 1e12),
-                words.percent(found.share_of_roof(one)))
+        return (
+            words.three(one.intensity),
+            words.three(one.flop_per_s / 1e12),
+            words.percent(found.share_of_roof(one)),
+        )
 
-    return [RooflineRow(number, kind, scheme, texts(by_place.get((kind, scheme, "decode"))),
-                        texts(by_place.get((kind, scheme, "prefill"))))
-            for (kind, scheme), number in numbered(found).items()]
+    return [
+        RooflineRow(
+            number,
+            kind,
+            scheme,
+            texts(by_place.get((kind, scheme, "decode"))),
+            texts(by_place.get((kind, scheme, "prefill"))),
+        )
+        for (kind, scheme), number in numbered(found).items()
+    ]
 
 
 def _next(following: NextBest | None) -> str:
@@ -266,5 +315,7 @@ def _caches(t: Phrases, plan: Plan) -> list[CacheRow]:
     groups: dict[tuple[str, str, int], list[int]] = {}
     for item in plan.kv_cache.layers:
         groups.setdefault((item.kind, item.layout, item.bytes_per_token), []).append(item.layer)
-    return [CacheRow(kind, layout, layers(t, tuple(found)), size, size * len(found))
-            for (kind, layout, size), found in groups.items()]
+    return [
+        CacheRow(kind, layout, layers(t, tuple(found)), size, size * len(found))
+        for (kind, layout, size), found in groups.items()
+    ]

@@ -22,13 +22,18 @@ from planner.report.words import KeyFigure
 
 NAMES = ("output", "each", "tpot", "ttft", "users", "memory", "loss", "engines")
 """Key figures in the order of :func:`planner.report.words.key_figures`."""
-THREE = {"latency": ("tpot", "output", "loss"), "memory": ("memory", "tpot", "loss"),
-         "quality": ("loss", "output", "tpot")}
+THREE = {
+    "latency": ("tpot", "output", "loss"),
+    "memory": ("memory", "tpot", "loss"),
+    "quality": ("loss", "output", "tpot"),
+}
 """The figures that count, by objective; elsewhere rate, time of a token and loss."""
 RATE_FIRST = ("output", "tpot", "loss")
 ESTIMATES: dict[str, Callable[[PerformanceInfo], Estimate]] = {
-    "output": attrgetter("output_tokens_per_second"), "tpot": attrgetter("tpot_seconds"),
-    "ttft": attrgetter("ttft_seconds")}
+    "output": attrgetter("output_tokens_per_second"),
+    "tpot": attrgetter("tpot_seconds"),
+    "ttft": attrgetter("ttft_seconds"),
+}
 COLUMNS = 60
 """Columns of the command beside the chart."""
 
@@ -59,10 +64,13 @@ def first_screen(t: Phrases, plan: Plan, asked: str) -> FirstScreen:
     return FirstScreen(
         figures=(*(_told(t, plan, name, every[name], flags) for name in three), _cost(t, plan)),
         rest=tuple(figure for name, figure in every.items() if name not in three),
-        anchor=_anchor(t, plan), rivals=rivals_shown(t, plan),
+        anchor=_anchor(t, plan),
+        rivals=rivals_shown(t, plan),
         command="\n".join(row.removeprefix("  ") for row in command_lines(line.words, COLUMNS))
-        if line.words else "",
-        measure=_measure(t, plan))
+        if line.words
+        else "",
+        measure=_measure(t, plan),
+    )
 
 
 def given_flags(asked: str) -> dict[str, str]:
@@ -89,8 +97,13 @@ def _three(plan: Plan, flags: dict[str, str]) -> Sequence[str]:
     return three
 
 
-def _told(t: Phrases, plan: Plan, name: str, figure: KeyFigure, flags: dict[str, str],
-          ) -> KeyFigure:
+def _told(
+    t: Phrases,
+    plan: Plan,
+    name: str,
+    figure: KeyFigure,
+    flags: dict[str, str],
+) -> KeyFigure:
     """A figure with what limits it, or what else it is measured by."""
     more = ""
     if name == "output" and plan.device.count > 1:
@@ -103,8 +116,12 @@ def _told(t: Phrases, plan: Plan, name: str, figure: KeyFigure, flags: dict[str,
         unit = NATS if quality.unit == NATS else ""
         beside = t("first.relative", times=f"{quality.relative:.2f}") if quality.relative else ""
         ends = figure.interval if quality.high > 0 else t("answer.lossless")
-        return replace(figure, unit=unit, interval=ends, note=t("answer.join").join(filter(None, (
-            beside, t.original(quality.tier)))))
+        return replace(
+            figure,
+            unit=unit,
+            interval=ends,
+            note=t("answer.join").join(filter(None, (beside, t.original(quality.tier)))),
+        )
     estimate = ESTIMATES.get(name)
     note = figure.note if estimate is None else _basis(t, estimate(plan.performance))
     return replace(figure, note=t("answer.join").join(filter(None, (more, note))))
@@ -129,14 +146,26 @@ def _cost(t: Phrases, plan: Plan) -> KeyFigure:
     """What a million output tokens cost, or how to say what a device costs; energy beside it."""
     money = plan.performance.usd_per_million_output_tokens
     energy = plan.performance.joules_per_output_token
-    joules = t("first.no_energy") if energy is None else t(
-        "answer.energy", value=words.three(energy.value), low=words.three(energy.low),
-        high=words.three(energy.high), basis=t.texts.get(f"basis.{energy.basis}", energy.basis))
+    joules = (
+        t("first.no_energy")
+        if energy is None
+        else t(
+            "answer.energy",
+            value=words.three(energy.value),
+            low=words.three(energy.low),
+            high=words.three(energy.high),
+            basis=t.texts.get(f"basis.{energy.basis}", energy.basis),
+        )
+    )
     if money is None:
         return KeyFigure(t("figures.cost"), t("first.no_price"), "", t("first.price"), joules)
-    return KeyFigure(t("figures.cost"), words.three(money.value), t("figures.cost_unit"),
-                     f"{words.three(money.low)} – {words.three(money.high)}",
-                     t("answer.join").join(filter(None, (joules, _basis(t, money)))))
+    return KeyFigure(
+        t("figures.cost"),
+        words.three(money.value),
+        t("figures.cost_unit"),
+        f"{words.three(money.low)} – {words.three(money.high)}",
+        t("answer.join").join(filter(None, (joules, _basis(t, money)))),
+    )
 
 
 def _measure(t: Phrases, plan: Plan) -> tuple[str, str] | None:
@@ -154,8 +183,10 @@ def _anchor(t: Phrases, plan: Plan) -> str:
     found = plan.quality.measured_anchor
     if found is None:
         return ""
-    parts = [t.original(text) + (t("advice.anchored", text=publisher(source)) if source else "")
-             for text, source in told((found.text, found.source))]
+    parts = [
+        t.original(text) + (t("advice.anchored", text=publisher(source)) if source else "")
+        for text, source in told((found.text, found.source))
+    ]
     if not found.source:
         return words.anchor(t, plan)
     return t("first.anchor", text=t("answer.join").join(parts))

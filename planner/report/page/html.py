@@ -33,18 +33,37 @@ _LINK = re.compile(r"https?://[^\s()<>\"']+")
 def _environment() -> Environment:
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-    made = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True,
-                       undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True,
-                       keep_trailing_newline=True)
-    made.filters.update(gib=words.gib, count=words.count, percent=words.percent, loss=words.loss,
-                        seconds=words.span, three=words.three, mib=words.mib, fill=fill, ink=ink,
-                        told=_told, assumed=_assumed, cited=_cited, titled=_titled,
-                        anchor=_anchor, code=_code)
+    made = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    made.filters.update(
+        gib=words.gib,
+        count=words.count,
+        percent=words.percent,
+        loss=words.loss,
+        seconds=words.span,
+        three=words.three,
+        mib=words.mib,
+        fill=fill,
+        ink=ink,
+        told=_told,
+        assumed=_assumed,
+        cited=_cited,
+        titled=_titled,
+        anchor=_anchor,
+        code=_code,
+    )
     return made
 
 
-def page(plan: Plan, lang: str = "en", beside: Beside = NOTHING,
-         around: Interactive | None = None) -> str:
+def page(
+    plan: Plan, lang: str = "en", beside: Beside = NOTHING, around: Interactive | None = None
+) -> str:
     """The whole HTML document, ending with a newline; the plan file is embedded as JSON. ``around``
     adds the what-if page, the only script.
 
@@ -54,17 +73,30 @@ def page(plan: Plan, lang: str = "en", beside: Beside = NOTHING,
     from markupsafe import Markup
 
     found = content(plan, lang, beside)
-    text = _environment().get_template("plan.html.j2").render(
-        plan=plan, c=found, t=found.t, roofline=Markup(found.roofline),
-        rivals=Markup(dot_plot_svg(found.first.rivals.chart, "rivals")
-                      if found.first.rivals is not None else ""),
-        anchor=words.anchor(found.t, plan, marked=True),
-        reach=Markup(found.reach), users=Markup(found.users),
-        flow=Markup(found.pools.flow if found.pools is not None else ""),
-        embedded=Markup(script_json(plan.to_dict())),
-        beside=Markup(script_json(beside_dict(beside, lang))), i=around,
-        script=Markup(around.script if around else ""),
-        what_if=Markup(_bounded(script_json(around.data)) if around else ""))
+    text = (
+        _environment()
+        .get_template("plan.html.j2")
+        .render(
+            plan=plan,
+            c=found,
+            t=found.t,
+            roofline=Markup(found.roofline),
+            rivals=Markup(
+                dot_plot_svg(found.first.rivals.chart, "rivals")
+                if found.first.rivals is not None
+                else ""
+            ),
+            anchor=words.anchor(found.t, plan, marked=True),
+            reach=Markup(found.reach),
+            users=Markup(found.users),
+            flow=Markup(found.pools.flow if found.pools is not None else ""),
+            embedded=Markup(script_json(plan.to_dict())),
+            beside=Markup(script_json(beside_dict(beside, lang))),
+            i=around,
+            script=Markup(around.script if around else ""),
+            what_if=Markup(_bounded(script_json(around.data)) if around else ""),
+        )
+    )
     return text.translate(CONTROL)
 
 
@@ -105,14 +137,15 @@ def _linked(text: str) -> Markup:
 
     return Markup("").join(
         Markup('<a href="{0}" rel="noreferrer">{0}</a>').format(piece) if link else escape(piece)
-        for piece, link in _spans(text))
+        for piece, link in _spans(text)
+    )
 
 
 def _spans(text: str) -> list[tuple[str, bool]]:
     """Split a text at its web addresses: (piece, whether it is an address)."""
     out, at = [], 0
     for found in _LINK.finditer(text):
-        out += [(text[at:found.start()], False), (found.group(), True)]
+        out += [(text[at : found.start()], False), (found.group(), True)]
         at = found.end()
     return [(piece, link) for piece, link in [*out, (text[at:], False)] if piece]
 
@@ -129,4 +162,5 @@ def _code(text: str) -> Markup:
     pieces = text.split("`")
     return Markup("").join(
         Markup("<code>{}</code>").format(piece) if i % 2 else escape(piece)
-        for i, piece in enumerate(pieces))
+        for i, piece in enumerate(pieces)
+    )

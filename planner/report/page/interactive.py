@@ -64,14 +64,21 @@ def interactive(grid: Grid, plan: Plan, lang: str) -> Interactive:
     groups = shown(grid.axes)
     axes = data["axes"]
     unit = data["loss_unit"]
-    powered = any(isinstance(p, Planned) and p.performance.joules_per_output_token is not None
-                  for p in grid.points)
+    powered = any(
+        isinstance(p, Planned) and p.performance.joules_per_output_token is not None
+        for p in grid.points
+    )
     return Interactive(
-        w, words.count(len(grid.points)),
+        w,
+        words.count(len(grid.points)),
         tuple((group, tuple(axes[place] for place in places)) for group, places in groups),
         tuple((place, axes[place]) for _, places in groups for place in places),
         FIGURES if powered else FIGURES[:-1],
-        w("figure.relative", scheme=unit) if unit else w("figure.nats"), data, script, digest)
+        w("figure.relative", scheme=unit) if unit else w("figure.nats"),
+        data,
+        script,
+        digest,
+    )
 
 
 def check_bytes(size: int) -> None:
@@ -85,8 +92,9 @@ def check_bytes(size: int) -> None:
     if size > MAX_BYTES:
         raise InputError(
             f"the grid takes {size / 2**20:.1f} MiB of the page; at most {MAX_BYTES >> 20} MiB are "
-            "embedded", hint="name fewer values, e.g. --grid context=8192,32768, or leave out "
-            "--untie")
+            "embedded",
+            hint="name fewer values, e.g. --grid context=8192,32768, or leave out --untie",
+        )
 
 
 @cache

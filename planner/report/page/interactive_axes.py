@@ -1,5 +1,5 @@
-"""How the axes of a what-if grid stand on its page: which control, in which order, in which words.
-"""
+"""How the axes of a what-if grid stand on its page: which control, in which order, in which
+words."""
 
 from __future__ import annotations
 
@@ -12,8 +12,10 @@ from planner.report.phrases import Phrases
 from planner.workloads import load_workload
 
 OWN, NONE = "own", "none"
-GROUPS = (("question", ("workload", "tpot-ms", "devices")),
-          ("formats", ("max-loss", "engine", "kv", "schemes", "context", "batch")))
+GROUPS = (
+    ("question", ("workload", "tpot-ms", "devices")),
+    ("formats", ("max-loss", "engine", "kv", "schemes", "context", "batch")),
+)
 """Controls from the top: what is asked first; names that are on no list stand last."""
 ORDERED = frozenset({"tpot-ms", "devices", "max-loss", "context", "batch"})
 """Axes whose values have an order: sliders. The others are choices."""
@@ -21,11 +23,17 @@ ORDERED = frozenset({"tpot-ms", "devices", "max-loss", "context", "batch"})
 
 def axis_data(axis: Axis, plan: Plan, w: Phrases) -> dict[str, Any]:
     """One axis: values as in a link, their labels, their short labels, flags, and its control."""
-    return {"name": axis.name, "label": w(f"axis.{axis.name}"), "values": list(axis.values),
-            "labels": [value_label(axis.name, v, plan, w) for v in axis.values],
-            "ticks": [_tick(axis.name, v, w) for v in axis.values],
-            "notes": [_note(axis.name, v, plan, w) for v in axis.values],
-            "flags": list(axis.flags), "base": axis.base, "slider": axis.name in ORDERED}
+    return {
+        "name": axis.name,
+        "label": w(f"axis.{axis.name}"),
+        "values": list(axis.values),
+        "labels": [value_label(axis.name, v, plan, w) for v in axis.values],
+        "ticks": [_tick(axis.name, v, w) for v in axis.values],
+        "notes": [_note(axis.name, v, plan, w) for v in axis.values],
+        "flags": list(axis.flags),
+        "base": axis.base,
+        "slider": axis.name in ORDERED,
+    }
 
 
 def shown(axes: tuple[Axis, ...]) -> tuple[tuple[str, tuple[int, ...]], ...]:
@@ -34,8 +42,15 @@ def shown(axes: tuple[Axis, ...]) -> tuple[tuple[str, tuple[int, ...]], ...]:
     named = {name for _, names in GROUPS for name in names}
     rest = tuple(name for name in many if name not in named)
     last = GROUPS[-1][0]
-    return tuple((group, tuple(many[name] for name in (*names, *(rest if group == last else ()))
-                               if name in many)) for group, names in GROUPS)
+    return tuple(
+        (
+            group,
+            tuple(
+                many[name] for name in (*names, *(rest if group == last else ())) if name in many
+            ),
+        )
+        for group, names in GROUPS
+    )
 
 
 def value_label(name: str, value: str, plan: Plan, w: Phrases) -> str:

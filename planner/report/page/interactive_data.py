@@ -35,21 +35,33 @@ def page_data(grid: Grid, plan: Plan, t: Phrases, w: Phrases) -> dict[str, Any]:
     rows, memory = len(made.rows), plan.memory_per_device
     index = [place if place >= 0 else rows - 1 - place for place in places]
     return {
-        "digits": DIGITS, "power": POWERS,
+        "digits": DIGITS,
+        "power": POWERS,
         "axes": [axis_data(axis, plan, w) for axis in grid.axes],
         "shown": [[group, list(where)] for group, where in shown(grid.axes)],
-        "command": grid.command, "index": packed(index, rows + len(made.refusals)),
-        "positions": len(index), **made.columns(), "refused": made.refusals.all,
-        "strips": made.strips.all, "kinds": made.kinds.all,
+        "command": grid.command,
+        "index": packed(index, rows + len(made.refusals)),
+        "positions": len(index),
+        **made.columns(),
+        "refused": made.refusals.all,
+        "strips": made.strips.all,
+        "kinds": made.kinds.all,
         "schemes": [[name, fill(name), ink(fill(name))] for name in made.schemes.all],
-        "usable": f"{memory.usable_bytes / GIB:.1f}", "capacity": memory.capacity_bytes / GIB,
-        "own": own, "price": price(plan), "matches": matches(grid, plan),
-        "pools": [_pools(point, t, w) for point in grid.pools], "pools_by": list(POOLS_BY),
+        "usable": f"{memory.usable_bytes / GIB:.1f}",
+        "capacity": memory.capacity_bytes / GIB,
+        "own": own,
+        "price": price(plan),
+        "matches": matches(grid, plan),
+        "pools": [_pools(point, t, w) for point in grid.pools],
+        "pools_by": list(POOLS_BY),
         "loss_unit": _loss_unit(plan),
         "basis": {k.partition(".")[2]: v for k, v in t.texts.items() if k.startswith("basis.")},
-        "memory": {name: t(f"memory.{name}") for name in (
-            "weights", "cache", "activations", "runtime", "free")},
-        "texts": dict(w.texts)}
+        "memory": {
+            name: t(f"memory.{name}")
+            for name in ("weights", "cache", "activations", "runtime", "free")
+        },
+        "texts": dict(w.texts),
+    }
 
 
 def price(plan: Plan) -> str:
@@ -64,8 +76,11 @@ def price(plan: Plan) -> str:
 def matches(grid: Grid, plan: Plan) -> bool:
     """Whether the base position is the report's plan."""
     point, memory = grid.points[grid.base], plan.memory_per_device
-    return isinstance(point, Planned) \
-        and point.performance == plan.performance and point.memory.total == memory.total_bytes
+    return (
+        isinstance(point, Planned)
+        and point.performance == plan.performance
+        and point.memory.total == memory.total_bytes
+    )
 
 
 def _pools(point: PooledPoint | None, t: Phrases, w: Phrases) -> list[Any]:
@@ -73,10 +88,23 @@ def _pools(point: PooledPoint | None, t: Phrases, w: Phrases) -> list[Any]:
     if point is None:
         return [w("pools.none"), 0]
     rate = point.output_tokens_per_second
-    said = [f"{count} × {w.original(layout_words(PoolLayout(la.tp, la.dp, la.pp, la.ep)))}, "
-            f"{schemes_told(schemes)}" for count, la, schemes in (point.prefill, point.decode)]
-    return [w("pools.told", prefill=said[0], decode=said[1], kv=point.kv, rate=words.three(rate),
-              tpot=words.span(point.tpot_seconds), ttft=words.span(point.ttft_seconds)), rate]
+    said = [
+        f"{count} × {w.original(layout_words(PoolLayout(la.tp, la.dp, la.pp, la.ep)))}, "
+        f"{schemes_told(schemes)}"
+        for count, la, schemes in (point.prefill, point.decode)
+    ]
+    return [
+        w(
+            "pools.told",
+            prefill=said[0],
+            decode=said[1],
+            kv=point.kv,
+            rate=words.three(rate),
+            tpot=words.span(point.tpot_seconds),
+            ttft=words.span(point.ttft_seconds),
+        ),
+        rate,
+    ]
 
 
 def _loss_unit(plan: Plan) -> str:

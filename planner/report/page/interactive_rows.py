@@ -22,10 +22,14 @@ TABLE_OF = {
     **dict.fromkeys(("tpot_low", "tpot_high", "ttft_low", "ttft_high"), "end"),
     **dict.fromkeys(("loss", "loss_low", "loss_high"), "loss"),
     **dict.fromkeys(("weights", "cache", "activations", "runtime", "used"), "gib"),
-    **dict.fromkeys(("batch", "users"), "count"), "together": "sequences",
+    **dict.fromkeys(("batch", "users"), "count"),
+    "together": "sequences",
     **dict.fromkeys(("basis", "ttft_basis", "joules_basis"), "basis"),
     **dict.fromkeys(("joules", "joules_low", "joules_high"), "energy"),
-    "layout": "layout", "engine": "engine", "formats": "formats"}
+    "layout": "layout",
+    "engine": "engine",
+    "formats": "formats",
+}
 """The table that the texts of a field stand in."""
 SPEEDS = ("speed", "speed_low", "speed_high")
 """Tokens/s of a device, as numbers: what a price is divided by."""
@@ -45,49 +49,87 @@ class PlannedTexts:
         """The number of the row of a plan."""
         texts = self._texts(point)
         each = point.performance.output_tokens_per_second_per_device
-        return self.rows((
-            tuple(self.tables[table](texts[name]) for name, table in TABLE_OF.items()),
-            tuple(packed_number(v) for v in (each.value, each.low, each.high))))
+        return self.rows(
+            (
+                tuple(self.tables[table](texts[name]) for name, table in TABLE_OF.items()),
+                tuple(packed_number(v) for v in (each.value, each.low, each.high)),
+            )
+        )
 
     def refusal(self, point: Infeasible) -> int:
         """The number of a reason, its sizes in GiB (tokens where the context is too short)."""
         if point.limit == "context":
-            return self.refusals((point.limit, words.count(point.need), words.count(point.have),
-                                  words.count(point.need - point.have)))
-        return self.refusals((point.limit, *(f"{size / GIB:.1f}" for size in (
-            point.need, point.have, max(point.need - point.have, 0)))))
+            return self.refusals(
+                (
+                    point.limit,
+                    words.count(point.need),
+                    words.count(point.have),
+                    words.count(point.need - point.have),
+                )
+            )
+        return self.refusals(
+            (
+                point.limit,
+                *(
+                    f"{size / GIB:.1f}"
+                    for size in (point.need, point.have, max(point.need - point.have, 0))
+                ),
+            )
+        )
 
     def columns(self) -> dict[str, Any]:
         """Fields of all rows as packed text, and the tables that they count in."""
         rows = self.rows.all
-        fields = {name: [table, packed((texts[n] for texts, _ in rows), len(self.tables[table]))]
-                  for n, (name, table) in enumerate(TABLE_OF.items())}
-        numbers = {name: ["", "".join(speeds[n] for _, speeds in rows)]
-                   for n, name in enumerate(SPEEDS)}
-        return {"rows": len(rows), "columns": {**fields, **numbers},
-                "tables": {name: joined(table.all) for name, table in self.tables.items()}}
+        fields = {
+            name: [table, packed((texts[n] for texts, _ in rows), len(self.tables[table]))]
+            for n, (name, table) in enumerate(TABLE_OF.items())
+        }
+        numbers = {
+            name: ["", "".join(speeds[n] for _, speeds in rows)] for n, name in enumerate(SPEEDS)
+        }
+        return {
+            "rows": len(rows),
+            "columns": {**fields, **numbers},
+            "tables": {name: joined(table.all) for name, table in self.tables.items()},
+        }
 
     def _texts(self, point: Planned) -> dict[str, Any]:
         perf, memory, loss = point.performance, point.memory, point.quality
         energy = perf.joules_per_output_token
         found: dict[str, Any] = {
-            "batch": words.count(point.batch), "users": words.count(point.room * point.replicas),
+            "batch": words.count(point.batch),
+            "users": words.count(point.room * point.replicas),
             "together": self.t.counted("sequence", point.batch * point.replicas),
-            "basis": perf.tpot_seconds.basis, "ttft_basis": perf.ttft_seconds.basis,
+            "basis": perf.tpot_seconds.basis,
+            "ttft_basis": perf.ttft_seconds.basis,
             "joules_basis": energy.basis if energy is not None else "",
-            "layout": self._layout(point), "engine": point.engine,
-            "formats": self._described(point), "used": f"{memory.total / GIB:.1f}",
-            "loss": words.loss(loss.loss), "loss_low": words.loss(loss.low),
-            "loss_high": words.loss(loss.high)}
+            "layout": self._layout(point),
+            "engine": point.engine,
+            "formats": self._described(point),
+            "used": f"{memory.total / GIB:.1f}",
+            "loss": words.loss(loss.loss),
+            "loss_low": words.loss(loss.low),
+            "loss_high": words.loss(loss.high),
+        }
         found |= _ends("rate", perf.output_tokens_per_second, "low", "high")
         found |= _ends("each", perf.output_tokens_per_second_per_device)
         found |= self._time("tpot", perf.tpot_seconds) | self._time("ttft", perf.ttft_seconds)
-        for end, value in zip(("joules", "joules_low", "joules_high"), (
-                ("", "", "") if energy is None else
-                (f"{v:.3g}" for v in (energy.value, energy.low, energy.high))), strict=True):
+        for end, value in zip(
+            ("joules", "joules_low", "joules_high"),
+            (
+                ("", "", "")
+                if energy is None
+                else (f"{v:.3g}" for v in (energy.value, energy.low, energy.high))
+            ),
+            strict=True,
+        ):
             found[end] = value
-        for name, size in (("weights", memory.weights), ("cache", memory.cache),
-                           ("activations", memory.activation), ("runtime", memory.runtime)):
+        for name, size in (
+            ("weights", memory.weights),
+            ("cache", memory.cache),
+            ("activations", memory.activation),
+            ("runtime", memory.runtime),
+        ):
             found[name] = f"{size / GIB:.2f}"
         return found
 
@@ -98,8 +140,11 @@ class PlannedTexts:
 
     def _layout(self, point: Planned) -> str:
         la = point.layout
-        shape = " ".join(f"{name}{value}" for name, value in (
-            ("tp", la.tp), ("dp", la.dp), ("pp", la.pp), ("ep", la.ep)) if value > 1)
+        shape = " ".join(
+            f"{name}{value}"
+            for name, value in (("tp", la.tp), ("dp", la.dp), ("pp", la.pp), ("ep", la.ep))
+            if value > 1
+        )
         copies = self.t.counted("replica", point.replicas) if point.replicas > 1 else ""
         return ", ".join(filter(None, (shape or "tp1", copies)))
 
@@ -121,11 +166,18 @@ class PlannedTexts:
             if layers and kind not in AS_RELEASED_KINDS:
                 for layer in layers:
                     rows.setdefault(kind, [""] * self.layers)[layer] = name
-        found = {self.kinds(kind): self.strips(tuple(
-            (run.count, self.schemes(run.scheme) if run.scheme else -1) for run in runs(row)))
-            for kind, row in rows.items()}
-        return (words.named_formats(self.t, sizes, caches),
-                tuple(found.get(n, -1) for n in range(len(self.kinds))))
+        found = {
+            self.kinds(kind): self.strips(
+                tuple(
+                    (run.count, self.schemes(run.scheme) if run.scheme else -1) for run in runs(row)
+                )
+            )
+            for kind, row in rows.items()
+        }
+        return (
+            words.named_formats(self.t, sizes, caches),
+            tuple(found.get(n, -1) for n in range(len(self.kinds))),
+        )
 
 
 def planned_of(plan: Plan) -> Planned:
@@ -133,15 +185,34 @@ def planned_of(plan: Plan) -> Planned:
     memory, room = plan.memory_per_device, plan.capacity.max_concurrency_at_requests
     la = plan.layout
     return Planned(
-        Layout(la.tp, la.dp, la.pp, la.ep), la.replicas, plan.workload.batch, plan.performance,
-        plan.quality, RankBytes(memory.weights_bytes, memory.kv_cache_bytes,
-                                memory.activation_bytes, memory.runtime_bytes),
+        Layout(la.tp, la.dp, la.pp, la.ep),
+        la.replicas,
+        plan.workload.batch,
+        plan.performance,
+        plan.quality,
+        RankBytes(
+            memory.weights_bytes,
+            memory.kv_cache_bytes,
+            memory.activation_bytes,
+            memory.runtime_bytes,
+        ),
         plan.capacity.max_concurrency_at_context if room is None else room,
-        tuple((unit.kind, unit.layers, unit.kv_layout or unit.scheme,
-               0 if unit.kv_layout else unit.weight_bytes) for unit in plan.units),
-        engine_name(plan))
+        tuple(
+            (
+                unit.kind,
+                unit.layers,
+                unit.kv_layout or unit.scheme,
+                0 if unit.kv_layout else unit.weight_bytes,
+            )
+            for unit in plan.units
+        ),
+        engine_name(plan),
+    )
 
 
 def _ends(name: str, estimate: Estimate, low: str = "", high: str = "") -> dict[str, str]:
-    return {name: words.three(estimate.value), low or f"{name}_low": words.three(estimate.low),
-            high or f"{name}_high": words.three(estimate.high)}
+    return {
+        name: words.three(estimate.value),
+        low or f"{name}_low": words.three(estimate.low),
+        high or f"{name}_high": words.three(estimate.high),
+    }

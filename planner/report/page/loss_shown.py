@@ -34,12 +34,12 @@ def loss_shown(t: Phrases, plan: Plan, made: Computed | None) -> LossShown:
     if found is None:
         text = "" if basis is None else f"{basis.value}; {basis.reason}"
         key = "not_told" if plan.quality.tier.startswith("T0") else "profile"
-        return LossShown([t(f"loss_origin.{key}", text=t.marked(text))] if text else [], [], "",
-                         "")
+        return LossShown([t(f"loss_origin.{key}", text=t.marked(text))] if text else [], [], "", "")
     lines = [t(f"loss_origin.{found.match}", n=_counted(t, len(found.models))), _band(t, found)]
     if level is not None:
-        lines.append(t("loss_origin.level_from", text=t.marked(level.reason),
-                       value=t.marked(level.value)))
+        lines.append(
+            t("loss_origin.level_from", text=t.marked(level.reason), value=t.marked(level.value))
+        )
     return LossShown(lines, [_row(one) for one in found.models], found.source, found.date)
 
 
@@ -48,11 +48,23 @@ def _counted(t: Phrases, count: int) -> str:
 
 
 def _band(t: Phrases, found: LossOrigin) -> str:
-    return t("loss_origin.band", band=f"{found.band:.2g}", level=f"{found.level:.3g}",
-             kinds=f"{found.kinds:.3g}", formats=f"{found.formats:.3g}", judged=found.judged,
-             rank=f"{found.rank:.2f}")
+    return t(
+        "loss_origin.band",
+        band=f"{found.band:.2g}",
+        level=f"{found.level:.3g}",
+        kinds=f"{found.kinds:.3g}",
+        formats=f"{found.formats:.3g}",
+        judged=found.judged,
+        rank=f"{found.rank:.2f}",
+    )
 
 
 def _row(one: MeasuredSister) -> tuple[str, ...]:
-    return (one.name, one.family, f"{one.parameters_billion:g}", words.count(one.points),
-            one.baseline, "" if one.level is None else f"{one.level:.2g}")
+    return (
+        one.name,
+        one.family,
+        f"{one.parameters_billion:g}",
+        words.count(one.points),
+        one.baseline,
+        "" if one.level is None else f"{one.level:.2g}",
+    )

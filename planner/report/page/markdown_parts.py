@@ -17,8 +17,10 @@ _LINK = re.compile(r"(https?://[^\s()<>\"']+)")
 def escape(text: str) -> str:
     """Plain text: no character is read as markup, nothing breaks the line; links stay whole."""
     flat = BREAKS.sub(" ", text)
-    return "".join(piece if _LINK.fullmatch(piece) else _MARKS.sub(r"\\\1", piece)
-                   for piece in _LINK.split(flat))
+    return "".join(
+        piece if _LINK.fullmatch(piece) else _MARKS.sub(r"\\\1", piece)
+        for piece in _LINK.split(flat)
+    )
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]], numeric: Sequence[int]) -> list[str]:
@@ -35,8 +37,11 @@ def code(text: str) -> list[str]:
 
 def figure_table(figures: Iterable[words.KeyFigure]) -> list[str]:
     """Key figures with their intervals and notes."""
-    return table(["", "", "", ""], ([f.label, f"{f.value} {f.unit}".strip(), f.interval, f.note]
-                                    for f in figures), (1,))
+    return table(
+        ["", "", "", ""],
+        ([f.label, f"{f.value} {f.unit}".strip(), f.interval, f.note] for f in figures),
+        (1,),
+    )
 
 
 def first_part(c: Content) -> list[str]:
@@ -50,24 +55,41 @@ def words_part(c: Content) -> list[str]:
     pools = c.pools
     beside = tuple(f"{name}: {text}" for name, text in c.told)
     if pools is None:
-        told = (c.verdict if c.advice.verdict else "", c.answer, c.costs, *beside,
-                "" if c.advice.verdict else c.versus)
+        told = (
+            c.verdict if c.advice.verdict else "",
+            c.answer,
+            c.costs,
+            *beside,
+            "" if c.advice.verdict else c.versus,
+        )
     else:
         told = (*beside, pools.against)
-    return [f"## {c.t('first.words')}", "",
-            *(line for text in told if text for line in (escape(text), ""))]
+    return [
+        f"## {c.t('first.words')}",
+        "",
+        *(line for text in told if text for line in (escape(text), "")),
+    ]
 
 
 def loss_part(c: Content) -> list[str]:
     """The measured models that the loss rests on, and its band."""
     t, loss = c.t, c.loss
-    head = [t(f"loss_origin.{name}") for name in ("name", "family", "size", "points", "baseline",
-                                                  "level")]
-    models = [*table(head, loss.models, (2, 3, 5)),
-              escape(f"{t('sources.source')}: {loss.source} {loss.date}"), ""] \
-        if loss.models else []
-    told = [line for text in (*loss.lines, c.anchor) if text
-            for line in (escape(unmarked(text)), "")]
+    head = [
+        t(f"loss_origin.{name}")
+        for name in ("name", "family", "size", "points", "baseline", "level")
+    ]
+    models = (
+        [
+            *table(head, loss.models, (2, 3, 5)),
+            escape(f"{t('sources.source')}: {loss.source} {loss.date}"),
+            "",
+        ]
+        if loss.models
+        else []
+    )
+    told = [
+        line for text in (*loss.lines, c.anchor) if text for line in (escape(unmarked(text)), "")
+    ]
     return [f"### {t('loss_origin.title')}", "", *told, *models] if told else []
 
 
@@ -77,11 +99,21 @@ def pools_part(c: Content) -> list[str]:
     if pools is None:
         return []
     both = [t("pools.prefill"), t("pools.decode")]
-    formats = table([t("units.unit"), t("units.layers"), *both],
-                    ([r.matrix, r.layers, r.prefill, r.decode] for r in pools.formats), ())
-    return [f"## {t('pools.title')}", "", escape(t("pools.lead")), "",
-            *table(["", *both], ([r.name, r.prefill, r.decode] for r in pools.rows), ()),
-            f"### {t('pools.formats')}", "", *formats]
+    formats = table(
+        [t("units.unit"), t("units.layers"), *both],
+        ([r.matrix, r.layers, r.prefill, r.decode] for r in pools.formats),
+        (),
+    )
+    return [
+        f"## {t('pools.title')}",
+        "",
+        escape(t("pools.lead")),
+        "",
+        *table(["", *both], ([r.name, r.prefill, r.decode] for r in pools.rows), ()),
+        f"### {t('pools.formats')}",
+        "",
+        *formats,
+    ]
 
 
 def section_parts(c: Content) -> list[str]:
@@ -89,9 +121,15 @@ def section_parts(c: Content) -> list[str]:
     lines: list[str] = []
     for one in c.sections:
         source = [escape(f"{c.t('sources.source')}: {one.source}"), ""] if one.source else []
-        lines += [f"## {one.title}", "", escape(one.lead), "", *table(["", ""], one.rows, ()),
-                  *(table(one.head, one.table, range(1, len(one.head))) if one.table else ()),
-                  *source]
+        lines += [
+            f"## {one.title}",
+            "",
+            escape(one.lead),
+            "",
+            *table(["", ""], one.rows, ()),
+            *(table(one.head, one.table, range(1, len(one.head))) if one.table else ()),
+            *source,
+        ]
     return lines
 
 
@@ -104,15 +142,32 @@ def _others(c: Content) -> list[str]:
     t, said = c.t, c.advice
     if not said.others:
         return []
-    rows = ([r.name, r.schemes, r.rate, r.tpot, r.loss, r.weights, r.gain, r.better, r.reason]
-            for r in said.others)
-    head = [t("advice.plan"), t("advice.schemes"), t("baselines.rate"), "TPOT",
-            t("baselines.loss"), t("advice.weights"), t("first.difference"), t("advice.better"),
-            t("advice.reason")]
+    rows = (
+        [r.name, r.schemes, r.rate, r.tpot, r.loss, r.weights, r.gain, r.better, r.reason]
+        for r in said.others
+    )
+    head = [
+        t("advice.plan"),
+        t("advice.schemes"),
+        t("baselines.rate"),
+        "TPOT",
+        t("baselines.loss"),
+        t("advice.weights"),
+        t("first.difference"),
+        t("advice.better"),
+        t("advice.reason"),
+    ]
     lossier = [escape(said.lossier), ""] if said.lossier else []
     note = [escape(c.first.rivals.note), ""] if c.first.rivals is not None else []
-    return [f"## {t('advice.title')}", "", escape(t("advice.lead")), "",
-            *table(head, rows, (2, 3, 4, 6, 7)), *note, *lossier]
+    return [
+        f"## {t('advice.title')}",
+        "",
+        escape(t("advice.lead")),
+        "",
+        *table(head, rows, (2, 3, 4, 6, 7)),
+        *note,
+        *lossier,
+    ]
 
 
 def _measure(c: Content) -> list[str]:
@@ -152,22 +207,46 @@ def _reach(c: Content) -> list[str]:
     t, found = c.t, c.computed.frontier if c.computed is not None else None
     if not found:
         return _titled(c, "reach", "frontier", None)
-    rows = ([words.loss(r.loss), words.three(r.output_tokens_per_second_per_device),
-             words.span(r.tpot_seconds), words.count(r.batch),
-             words.gib(r.total_bytes_per_device)] for r in found)
-    head = [t("baselines.loss"), t("reach.each"), "TPOT", t("baselines.batch"),
-            t("baselines.size")]
-    return _titled(c, "reach", "frontier", [
-        escape(t("reach.lead", layout=c.layout)), "", *table(head, rows, range(5)),
-        escape(t("reach.more")), "", "    " + BREAKS.sub(" ", c.frontier_command), ""])
+    rows = (
+        [
+            words.loss(r.loss),
+            words.three(r.output_tokens_per_second_per_device),
+            words.span(r.tpot_seconds),
+            words.count(r.batch),
+            words.gib(r.total_bytes_per_device),
+        ]
+        for r in found
+    )
+    head = [t("baselines.loss"), t("reach.each"), "TPOT", t("baselines.batch"), t("baselines.size")]
+    return _titled(
+        c,
+        "reach",
+        "frontier",
+        [
+            escape(t("reach.lead", layout=c.layout)),
+            "",
+            *table(head, rows, range(5)),
+            escape(t("reach.more")),
+            "",
+            "    " + BREAKS.sub(" ", c.frontier_command),
+            "",
+        ],
+    )
 
 
 def _users(c: Content) -> list[str]:
     t, found = c.t, c.computed.room if c.computed is not None else None
     if not found:
         return _titled(c, "users", "room", None)
-    rows = ([words.count(p.context), words.mib(p.sequence_bytes), words.count(p.users),
-             words.count(p.wide_users)] for p in found)
+    rows = (
+        [
+            words.count(p.context),
+            words.mib(p.sequence_bytes),
+            words.count(p.users),
+            words.count(p.wide_users),
+        ]
+        for p in found
+    )
     head = [t(f"users.{name}") for name in ("context", "each", "own", "wide")]
     return _titled(c, "users", "room", table(head, rows, range(4)))
 
@@ -177,11 +256,37 @@ def _swings(c: Content) -> list[str]:
     if found is None:
         return _titled(c, "swings", "sensitivity", None)
     metric = t("swings.late" if found.late else "swings.fast")
-    rows = ([t(f"swings.{row.name}"), row.now, half.premise, half.value, half.change, half.tpot,
-             half.ttft, half.gib + ("" if half.fits else " " + t("swings.too_much"))]
-            for row in found.rows for half in (row.low, row.high))
-    head = [t("swings.premise"), t("swings.now"), t("swings.then"), metric, t("swings.change"),
-            "TPOT", "TTFT", t("baselines.size")]
-    return _titled(c, "swings", "sensitivity", [
-        escape(t("swings.lead", metric=metric, now=found.now)), "",
-        *table(head, rows, range(1, 8))])
+    rows = (
+        [
+            t(f"swings.{row.name}"),
+            row.now,
+            half.premise,
+            half.value,
+            half.change,
+            half.tpot,
+            half.ttft,
+            half.gib + ("" if half.fits else " " + t("swings.too_much")),
+        ]
+        for row in found.rows
+        for half in (row.low, row.high)
+    )
+    head = [
+        t("swings.premise"),
+        t("swings.now"),
+        t("swings.then"),
+        metric,
+        t("swings.change"),
+        "TPOT",
+        "TTFT",
+        t("baselines.size"),
+    ]
+    return _titled(
+        c,
+        "swings",
+        "sensitivity",
+        [
+            escape(t("swings.lead", metric=metric, now=found.now)),
+            "",
+            *table(head, rows, range(1, 8)),
+        ],
+    )

@@ -62,26 +62,38 @@ def rivals_shown(t: Phrases, plan: Plan) -> RivalsShown | None:
         return None
     chosen = picked(said)
     axis = scale_of(t, plan, chosen)
-    rows = [_mine(t, plan, said, axis), *(
-        row for mark, one in chosen if (row := _row(t, plan, axis, mark, one)) is not None)]
+    rows = [
+        _mine(t, plan, said, axis),
+        *(row for mark, one in chosen if (row := _row(t, plan, axis, mark, one)) is not None),
+    ]
     if len(rows) < 2:
         return None
     known = any(one.gain is not None for _, one in chosen)
-    ends = "" if axis.low is None or axis.high is None else t(
-        "first.own", low=_text(plan, axis, axis.low), high=_text(plan, axis, axis.high))
+    ends = (
+        ""
+        if axis.low is None or axis.high is None
+        else t("first.own", low=_text(plan, axis, axis.low), high=_text(plan, axis, axis.high))
+    )
     values = [row.value for row in rows]
     wide = min(values) > 0 and max(values) / min(values) > SPREAD
     title = t("first.rivals")
     return RivalsShown(
         DotPlot(title, axis.title, tuple(rows), f"{axis.title}: {told_all(rows)}", log=wide),
-        (t("first.paired", own=ends) if known else t("first.unpaired")) + _wider(t, plan, chosen))
+        (t("first.paired", own=ends) if known else t("first.unpaired")) + _wider(t, plan, chosen),
+    )
 
 
 def _wider(t: Phrases, plan: Plan, chosen: Sequence[tuple[Mark, OtherPlan]]) -> str:
     """Why a recommended plan may be better than the optimum: the limit on loss is held within a
     band, by the optimum exactly."""
-    worse = [one for mark, one in chosen if mark == "optimum" and one.gain is not None
-             and one.gain.value < 0 and one.loss < plan.quality.loss]
+    worse = [
+        one
+        for mark, one in chosen
+        if mark == "optimum"
+        and one.gain is not None
+        and one.gain.value < 0
+        and one.loss < plan.quality.loss
+    ]
     own = words.loss(plan.quality.loss)
     return "".join(t("first.wider", optimum=words.loss(one.loss), loss=own) for one in worse)
 
@@ -97,26 +109,47 @@ def picked(said: Recommendation) -> list[tuple[Mark, OtherPlan]]:
         if new:
             found.append((mark, max(new, key=key)))
 
-    take("released", [one for one in others if plain_name(one).startswith(RELEASED)
-                      and not one.name.startswith("aggregated")], _worth)
-    take("other", [one for one in others if one.name.startswith(("aggregated: ", "two pools: "))],
-         _worth)
+    take(
+        "released",
+        [
+            one
+            for one in others
+            if plain_name(one).startswith(RELEASED) and not one.name.startswith("aggregated")
+        ],
+        _worth,
+    )
+    take(
+        "other",
+        [one for one in others if one.name.startswith(("aggregated: ", "two pools: "))],
+        _worth,
+    )
     take("uniform", [one for one in others if plain_name(one).startswith(UNIFORM)], _worth)
-    take("other", [one for one in others if (one.probability_better or 0.0) >= EVEN
-                   and plain_name(one) != OPTIMUM], displacing)
+    take(
+        "other",
+        [
+            one
+            for one in others
+            if (one.probability_better or 0.0) >= EVEN and plain_name(one) != OPTIMUM
+        ],
+        displacing,
+    )
     take("optimum", [one for one in others if plain_name(one) == OPTIMUM], _worth)
     return found
 
 
 def plain_name(one: OtherPlan) -> str:
     """The name of a plan without what it says of pools."""
-    return next((one.name.removeprefix(lead) for lead in POOLED if one.name.startswith(lead)),
-                one.name)
+    return next(
+        (one.name.removeprefix(lead) for lead in POOLED if one.name.startswith(lead)), one.name
+    )
 
 
 def _worth(one: OtherPlan) -> float:
-    return one.gain.value if one.gain is not None \
+    return (
+        one.gain.value
+        if one.gain is not None
         else one.output_tokens_per_second / max(one.devices, 1)
+    )
 
 
 def scale_of(t: Phrases, plan: Plan, chosen: Sequence[tuple[Mark, OtherPlan]]) -> RivalScale:
@@ -125,17 +158,29 @@ def scale_of(t: Phrases, plan: Plan, chosen: Sequence[tuple[Mark, OtherPlan]]) -
     if plan.objective == "latency":
         time = perf.tpot_seconds
         unit = words.seconds(time.value)[1]
-        return RivalScale(t("first.axis_latency", unit=unit), time.value, time.low, time.high,
-                          more=False)
+        return RivalScale(
+            t("first.axis_latency", unit=unit), time.value, time.low, time.high, more=False
+        )
     if plan.objective == "memory":
         return RivalScale(t("first.axis_memory"), 100.0, None, None, more=False, relative=True)
     if plan.objective == "quality":
-        return RivalScale(t("first.axis_quality", unit=t.original(loss.unit.partition(" (")[0])),
-                          loss.loss, loss.low, loss.high, more=False)
+        return RivalScale(
+            t("first.axis_quality", unit=t.original(loss.unit.partition(" (")[0])),
+            loss.loss,
+            loss.low,
+            loss.high,
+            more=False,
+        )
     each = any(devices_beside(plan, one.devices) for _, one in chosen)
     rate = perf.output_tokens_per_second_per_device if each else perf.output_tokens_per_second
-    return RivalScale(t("first.axis_each" if each else "first.axis_rate"), rate.value,
-                      rate.low, rate.high, more=True, each=each)
+    return RivalScale(
+        t("first.axis_each" if each else "first.axis_rate"),
+        rate.value,
+        rate.low,
+        rate.high,
+        more=True,
+        each=each,
+    )
 
 
 def _mine(t: Phrases, plan: Plan, said: Recommendation, axis: RivalScale) -> DotRow:
@@ -146,8 +191,14 @@ def _mine(t: Phrases, plan: Plan, said: Recommendation, axis: RivalScale) -> Dot
     low, high = (None, None) if paired else (axis.low, axis.high)
     known = any(plain_name(one) == OPTIMUM for one in said.alternatives)
     lead = "first.recommended" if known else "first.taken"  # an optimum that was asked for
-    return _drawn(plan, axis, t(lead, name=_verdict(t, plan, said)),
-                  (axis.own, low, high), "recommended", note)
+    return _drawn(
+        plan,
+        axis,
+        t(lead, name=_verdict(t, plan, said)),
+        (axis.own, low, high),
+        "recommended",
+        note,
+    )
 
 
 def _verdict(t: Phrases, plan: Plan, said: Recommendation) -> str:
@@ -157,8 +208,10 @@ def _verdict(t: Phrases, plan: Plan, said: Recommendation) -> str:
     caches = dict.fromkeys(u.kv_layout for u in plan.units if u.kv_layout is not None)
     kv = t("first.kv", names=t("answer.comma").join(caches)) if caches else ""
     scheme = max(_bytes(plan).items(), key=lambda item: item[1], default=("", 0))[0]
-    return t(f"first.verdict_{said.verdict.replace('-', '_')}", n=len(_bytes(plan)),
-             scheme=scheme) + kv
+    return (
+        t(f"first.verdict_{said.verdict.replace('-', '_')}", n=len(_bytes(plan)), scheme=scheme)
+        + kv
+    )
 
 
 def _bytes(plan: Plan) -> dict[str, int]:
@@ -176,26 +229,43 @@ def _row(t: Phrases, plan: Plan, axis: RivalScale, mark: Mark, one: OtherPlan) -
         return None
     name = t.pieced(one.name)
     if mark == "optimum":
-        name = t("first.optimum" if len(one.schemes) > 1 else "first.optimum_one",
-                 n=len(one.schemes))
+        name = t(
+            "first.optimum" if len(one.schemes) > 1 else "first.optimum_one", n=len(one.schemes)
+        )
     elif one.name[:1].isdigit():  # a number of formats
         name = t("first.named", name=name, schemes=t("answer.comma").join(one.schemes))
-    elif one.name == RELEASED and one.kv and plan.recommendation is not None \
-            and plan.recommendation.verdict == "as-released":
+    elif (
+        one.name == RELEASED
+        and one.kv
+        and plan.recommendation is not None
+        and plan.recommendation.verdict == "as-released"
+    ):
         name += t("first.kv", names=one.kv)
     devices = devices_beside(plan, one.devices)
     if devices:
         name += t("advice.device" if devices == 1 else "advice.devices", n=words.count(devices))
-    odds = "" if one.probability_better is None else \
-        t("first.chance", chance=chance(one.probability_better))
+    odds = (
+        ""
+        if one.probability_better is None
+        else t("first.chance", chance=chance(one.probability_better))
+    )
     return _drawn(plan, axis, name, values, mark, odds)
 
 
-def _drawn(plan: Plan, axis: RivalScale, name: str, values: Values, mark: Mark, note: str,
-           ) -> DotRow:
+def _drawn(
+    plan: Plan,
+    axis: RivalScale,
+    name: str,
+    values: Values,
+    mark: Mark,
+    note: str,
+) -> DotRow:
     """A row with (value, low, high), times in the unit of the plan's own."""
-    size = SECONDS[words.seconds(plan.performance.tpot_seconds.value)[1]] \
-        if plan.objective == "latency" else 1.0
+    size = (
+        SECONDS[words.seconds(plan.performance.tpot_seconds.value)[1]]
+        if plan.objective == "latency"
+        else 1.0
+    )
     low, high = (None if end is None else end / size for end in values[1:])
     return DotRow(name, values[0] / size, low, high, mark, note, _text(plan, axis, values[0]))
 

@@ -20,16 +20,19 @@ def rounded_table(frame: pd.DataFrame) -> str:
     bytes or seconds is shown in units of its size, other numbers to three digits, whole ones with
     their thousands apart. Heads are words, so that they may wrap."""
     heads = {name: str(name).replace("_", " ") for name in frame.columns}
-    shown: dict[Hashable, Callable[[Any], str]] = {heads[name]: _formatter(str(name))
-                                                   for name in frame.columns}
-    return str(frame.rename(columns=heads).to_html(index=False, border=0, formatters=shown,
-                                                   na_rep=NOTHING))
+    shown: dict[Hashable, Callable[[Any], str]] = {
+        heads[name]: _formatter(str(name)) for name in frame.columns
+    }
+    return str(
+        frame.rename(columns=heads).to_html(index=False, border=0, formatters=shown, na_rep=NOTHING)
+    )
 
 
 def _formatter(name: str) -> Callable[[Any], str]:
     words = name.split("_")
-    number = format_bytes if "bytes" in words else format_seconds if "seconds" in words \
-        else format_rate
+    number = (
+        format_bytes if "bytes" in words else format_seconds if "seconds" in words else format_rate
+    )
 
     def shown(value: Any) -> str:
         if value is None or value != value:

@@ -32,8 +32,9 @@ def drawing(columns: Columns) -> Drawing | None:
     """The numeric axis with most values across, the compared axis (else the shortest) as lines, the
     others as panels; None where no number varies: no line joins what has no order."""
     found = list(axes(columns))
-    numeric = [axis for axis in found
-               if axis.name in NUMERIC and len(set(axis.values) - {None}) > 1]
+    numeric = [
+        axis for axis in found if axis.name in NUMERIC and len(set(axis.values) - {None}) > 1
+    ]
     if not numeric:
         return None
     compared = compared_axis(found)
@@ -45,8 +46,11 @@ def drawing(columns: Columns) -> Drawing | None:
         short = min(rest, key=lambda axis: len(axis.values))
         lines = short if len(short.values) <= MOST_LINES else None
     values = sorted(across.values, key=lambda value: (value is None, value or 0))
-    return Drawing(SweepAxis(across.name, tuple(values)), lines,
-                   tuple(axis for axis in rest if axis is not lines))
+    return Drawing(
+        SweepAxis(across.name, tuple(values)),
+        lines,
+        tuple(axis for axis in rest if axis is not lines),
+    )
 
 
 def line_chart(say: Phrases, columns: Columns, plan: Drawing) -> LineChart:
@@ -60,19 +64,27 @@ def line_chart(say: Phrases, columns: Columns, plan: Drawing) -> LineChart:
         value, low, high = (one.value(columns, n, end) for end in ("", "_low", "_high"))
         why = short_reason(say, columns, n) if value is None else ""
         at = plan.across.values.index(columns[plan.across.name][n])
-        groups.setdefault(key, {}).setdefault(name, []).append(
-            LinePoint(at, value, low, high, why))
-    panels = tuple(LinePanel(
-        ", ".join(axis_value(say, axis, value)
-                  for axis, value in zip(plan.panels, key, strict=True)),
-        tuple((name, tuple(sorted(points, key=lambda point: point.at)))
-              for name, points in sorted(lines.items())))
-        for key, lines in list(groups.items())[:MOST_PANELS])
+        groups.setdefault(key, {}).setdefault(name, []).append(LinePoint(at, value, low, high, why))
+    panels = tuple(
+        LinePanel(
+            ", ".join(
+                axis_value(say, axis, value) for axis, value in zip(plan.panels, key, strict=True)
+            ),
+            tuple(
+                (name, tuple(sorted(points, key=lambda point: point.at)))
+                for name, points in sorted(lines.items())
+            ),
+        )
+        for key, lines in list(groups.items())[:MOST_PANELS]
+    )
     across = say(f"axis.{plan.across.name}")
     unit = say.texts.get(f"axis_unit.{plan.across.name}")
     return LineChart(
-        say("lines.title", axis=across), across if unit is None else f"{across} [{unit}]",
+        say("lines.title", axis=across),
+        across if unit is None else f"{across} [{unit}]",
         f"{say('measure.rate')} [{one.unit(say, columns)}]",
         tuple(axis_value(say, plan.across, value) for value in plan.across.values),
-        tuple(axis_value(say, plan.lines, value) for value in names), panels,
-        say("lines.alt", axis=across, n=len(panels)))
+        tuple(axis_value(say, plan.lines, value) for value in names),
+        panels,
+        say("lines.alt", axis=across, n=len(panels)),
+    )

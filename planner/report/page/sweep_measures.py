@@ -54,8 +54,11 @@ class SweepMeasure:
         """The unit, that of the loss as the rows have it."""
         if self.name != "loss":
             return say(f"unit.{self.name}")
-        units = dict.fromkeys(NATS if unit.startswith(NATS) else unit.split(",")[0]
-                              for unit in columns["loss_unit"] if unit is not None)
+        units = dict.fromkeys(
+            NATS if unit.startswith(NATS) else unit.split(",")[0]
+            for unit in columns["loss_unit"]
+            if unit is not None
+        )
         return " / ".join(map(say.original, units))
 
 
@@ -75,22 +78,32 @@ BY_NAME = {one.name: one for one in MEASURES}
 
 def shown_measures(columns: Columns) -> tuple[SweepMeasure, ...]:
     """Those that some row has a value of."""
-    return tuple(one for one in MEASURES
-                 if any(value is not None for value in columns[one.column]))
+    return tuple(one for one in MEASURES if any(value is not None for value in columns[one.column]))
 
 
-def heat_map(say: Phrases, columns: Columns, found: SweepGrid, view: SweepView, one: SweepMeasure,
-             ) -> HeatMap:
+def heat_map(
+    say: Phrases,
+    columns: Columns,
+    found: SweepGrid,
+    view: SweepView,
+    one: SweepMeasure,
+) -> HeatMap:
     """A measure by rows and columns of a view; without an answer the reason."""
     rows, across = found.of(view)
-    cells = tuple(tuple(_cell(say, columns, view.places.get((row, column)), one)
-                        for column in across) for row in rows)
+    cells = tuple(
+        tuple(_cell(say, columns, view.places.get((row, column)), one) for column in across)
+        for row in rows
+    )
     return HeatMap(
         title=_title(say, columns, found, view, one),
         rows=tuple(axis_value(say, found.rows, row) for row in rows),
         columns=tuple(axis_value(say, found.columns, value) for value in across),
-        cells=cells, unit=one.unit(say, columns), alt=_alt(say, columns, view, one),
-        log=one.name != "loss", better=one.better)
+        cells=cells,
+        unit=one.unit(say, columns),
+        alt=_alt(say, columns, view, one),
+        log=one.name != "loss",
+        better=one.better,
+    )
 
 
 def _cell(say: Phrases, columns: Columns, n: int | None, one: SweepMeasure) -> HeatCell:
@@ -102,21 +115,44 @@ def _cell(say: Phrases, columns: Columns, n: int | None, one: SweepMeasure) -> H
     return HeatCell(value, written(value))
 
 
-def bars(say: Phrases, columns: Columns, found: SweepGrid, view: SweepView, one: SweepMeasure,
-         ) -> GroupedBars:
+def bars(
+    say: Phrases,
+    columns: Columns,
+    found: SweepGrid,
+    view: SweepView,
+    one: SweepMeasure,
+) -> GroupedBars:
     """A measure with its interval: a group a row, a bar a column."""
     rows, across = found.of(view)
-    groups = tuple(BarGroup(axis_value(say, found.rows, row), tuple(
-        _bar(say, columns, view.places.get((row, column)), one,
-             axis_value(say, found.columns, column) or say(f"measure.{one.name}"))
-        for column in across)) for row in rows)
-    values = [value for n in view.places.values()
-              if (value := one.value(columns, n)) is not None and value > 0]
+    groups = tuple(
+        BarGroup(
+            axis_value(say, found.rows, row),
+            tuple(
+                _bar(
+                    say,
+                    columns,
+                    view.places.get((row, column)),
+                    one,
+                    axis_value(say, found.columns, column) or say(f"measure.{one.name}"),
+                )
+                for column in across
+            ),
+        )
+        for row in rows
+    )
+    values = [
+        value
+        for n in view.places.values()
+        if (value := one.value(columns, n)) is not None and value > 0
+    ]
     wide = one.name != "loss" and len(values) > 1 and max(values) > WIDE * min(values)
     return GroupedBars(
         _title(say, columns, found, view, one),
-        f"{say(f'measure.{one.name}')} [{one.unit(say, columns)}]", groups,
-        _alt(say, columns, view, one), wide)
+        f"{say(f'measure.{one.name}')} [{one.unit(say, columns)}]",
+        groups,
+        _alt(say, columns, view, one),
+        wide,
+    )
 
 
 def _bar(say: Phrases, columns: Columns, n: int | None, one: SweepMeasure, name: str) -> Bar:
@@ -128,8 +164,9 @@ def _bar(say: Phrases, columns: Columns, n: int | None, one: SweepMeasure, name:
     return Bar(name, value, one.value(columns, n, "_low"), one.value(columns, n, "_high"))
 
 
-def _title(say: Phrases, columns: Columns, found: SweepGrid, view: SweepView,
-           one: SweepMeasure) -> str:
+def _title(
+    say: Phrases, columns: Columns, found: SweepGrid, view: SweepView, one: SweepMeasure
+) -> str:
     """What is seen, and where."""
     where = view_name(say, found, view)
     return say(f"measure.{one.name}") + (f" · {where}" if where else "")
@@ -137,14 +174,17 @@ def _title(say: Phrases, columns: Columns, found: SweepGrid, view: SweepView,
 
 def view_name(say: Phrases, found: SweepGrid, view: SweepView) -> str:
     """The values of the axes that are neither rows nor columns."""
-    return ", ".join(f"{say(f'axis.{axis.name}')} {axis_value(say, axis, value)}"
-                     for axis, value in zip(found.others, view.values, strict=True))
+    return ", ".join(
+        f"{say(f'axis.{axis.name}')} {axis_value(say, axis, value)}"
+        for axis, value in zip(found.others, view.values, strict=True)
+    )
 
 
 def _alt(say: Phrases, columns: Columns, view: SweepView, one: SweepMeasure) -> str:
     """The range of a measure with its ends, and how many places have no answer."""
-    there = [(value, n) for n in view.places.values()
-             if (value := one.value(columns, n)) is not None]
+    there = [
+        (value, n) for n in view.places.values() if (value := one.value(columns, n)) is not None
+    ]
     gone = len(view.places) - len(there)
     if not there:
         return say("alt.none", n=gone)
@@ -153,7 +193,13 @@ def _alt(say: Phrases, columns: Columns, view: SweepView, one: SweepMeasure) -> 
     def where(n: int) -> str:
         return f"{columns['model'][n]}, {columns['device'][n]}"
 
-    text = say("alt.range", what=say(f"measure.{one.name}"), unit=one.unit(say, columns),
-               low=written(low[0]), low_at=where(low[1]), high=written(high[0]),
-               high_at=where(high[1]))
+    text = say(
+        "alt.range",
+        what=say(f"measure.{one.name}"),
+        unit=one.unit(say, columns),
+        low=written(low[0]),
+        low_at=where(low[1]),
+        high=written(high[0]),
+        high_at=where(high[1]),
+    )
     return text + (say("alt.gone", n=gone) if gone else "")

@@ -1,5 +1,5 @@
-"""A sweep as one self-contained page: maps, bars and a table; the same answers give the same bytes.
-"""
+"""A sweep as one self-contained page: maps, bars and a table; the same answers give the same
+bytes."""
 
 from __future__ import annotations
 
@@ -71,20 +71,38 @@ def _page(say: Phrases, columns: Columns, title: str) -> str:
     measures = shown_measures(columns)
     plan = drawing(columns)
     lines = "" if plan is None else lines_svg(line_chart(say, columns, plan), "lines-chart")
-    text: str = _environment().get_template("sweep.html.j2").render(
-        say=say, title=title, figures=_key_figures(say, columns),
-        verdict=[counts_line(say, columns), *best_lines(say, columns, found),
-                 *compared_lines(say, columns), *taken_line(say, columns)],
-        measures=[(one.name, say(f"measure.{one.name}"), one.unit(say, columns))
-                  for one in measures],
-        views=[view_name(say, found, view) for view in drawn.views],
-        drawn=[_figure(say, columns, drawn, n, one) for n in range(len(drawn.views))
-               for one in measures], hidden=hidden, cut=cut,
-        lines=Markup(lines),
-        across="" if plan is None else say(f"axis.{plan.across.name}"),
-        more_panels=0 if plan is None else max(plan.count - MOST_PANELS, 0),
-        table=answer_table(say, columns, axes(columns)), gone=_gone(say, columns, found),
-        script=Markup((TEMPLATES / "sweep.js").read_text(encoding="utf-8")))
+    text: str = (
+        _environment()
+        .get_template("sweep.html.j2")
+        .render(
+            say=say,
+            title=title,
+            figures=_key_figures(say, columns),
+            verdict=[
+                counts_line(say, columns),
+                *best_lines(say, columns, found),
+                *compared_lines(say, columns),
+                *taken_line(say, columns),
+            ],
+            measures=[
+                (one.name, say(f"measure.{one.name}"), one.unit(say, columns)) for one in measures
+            ],
+            views=[view_name(say, found, view) for view in drawn.views],
+            drawn=[
+                _figure(say, columns, drawn, n, one)
+                for n in range(len(drawn.views))
+                for one in measures
+            ],
+            hidden=hidden,
+            cut=cut,
+            lines=Markup(lines),
+            across="" if plan is None else say(f"axis.{plan.across.name}"),
+            more_panels=0 if plan is None else max(plan.count - MOST_PANELS, 0),
+            table=answer_table(say, columns, axes(columns)),
+            gone=_gone(say, columns, found),
+            script=Markup((TEMPLATES / "sweep.js").read_text(encoding="utf-8")),
+        )
+    )
     return text
 
 
@@ -95,39 +113,62 @@ def _drawn(found: SweepGrid) -> tuple[SweepGrid, int, int]:
     small = SweepGrid(SweepAxis(found.rows.name, rows), found.columns, found.others, found.views)
     sizes = accumulate(prod(map(len, small.of(view))) for view in found.views)
     count = max(sum(size <= MOST_CELLS for size in sizes), 1)
-    return (replace(small, views=found.views[:count]), len(found.views) - count,
-            len(rows) if len(rows) < len(found.rows.values) else 0)
+    return (
+        replace(small, views=found.views[:count]),
+        len(found.views) - count,
+        len(rows) if len(rows) < len(found.rows.values) else 0,
+    )
 
 
-def _figure(say: Phrases, columns: Columns, found: SweepGrid, n: int,
-            one: SweepMeasure) -> SweepFigure:
+def _figure(
+    say: Phrases, columns: Columns, found: SweepGrid, n: int, one: SweepMeasure
+) -> SweepFigure:
     from markupsafe import Markup
 
     view, key = found.views[n], f"{one.name}-{n}"
-    map_ = None if found.columns is None else Markup(
-        heat_map_svg(heat_map(say, columns, found, view, one), f"map-{key}"))
+    map_ = (
+        None
+        if found.columns is None
+        else Markup(heat_map_svg(heat_map(say, columns, found, view, one), f"map-{key}"))
+    )
     made = bars(say, columns, found, view, one)
-    return SweepFigure(one.name, n, map_, Markup(grouped_bars_svg(made, f"bars-{key}")),
-                       say("map.points" if made.log else "map.bars"))
+    return SweepFigure(
+        one.name,
+        n,
+        map_,
+        Markup(grouped_bars_svg(made, f"bars-{key}")),
+        say("map.points" if made.log else "map.bars"),
+    )
 
 
 def _key_figures(say: Phrases, columns: Columns) -> list[KeyFigure]:
     """How many are answered, and the best of four measures with where it is."""
     counts, total = Counter(columns["status"]), len(columns["status"])
-    out = [KeyFigure(say("figure.answered"), f"{counts['ok']:,}",
-                     say("figure.answered_unit", total=f"{total:,}"), "",
-                     say("figure.answered_note", n=f"{total - counts['ok']:,}"))]
+    out = [
+        KeyFigure(
+            say("figure.answered"),
+            f"{counts['ok']:,}",
+            say("figure.answered_unit", total=f"{total:,}"),
+            "",
+            say("figure.answered_note", n=f"{total - counts['ok']:,}"),
+        )
+    ]
     for name, best in FIGURES:
         one = BY_NAME[name]
-        there = [(value, -n) for n in range(total)
-                 if (value := one.value(columns, n)) is not None]
+        there = [(value, -n) for n in range(total) if (value := one.value(columns, n)) is not None]
         if there:
             value, n = best(there)
             ends = [one.value(columns, -n, end) for end in ("_low", "_high")]
             told = " – ".join(written(end) for end in ends if end is not None)
-            out.append(KeyFigure(say(f"figure.{name}"), written(value),
-                                 say(f"figure.{name}_unit"), told,
-                                 f"{columns['model'][-n]}, {columns['device'][-n]}"))
+            out.append(
+                KeyFigure(
+                    say(f"figure.{name}"),
+                    written(value),
+                    say(f"figure.{name}_unit"),
+                    told,
+                    f"{columns['model'][-n]}, {columns['device'][-n]}",
+                )
+            )
     return out
 
 
@@ -139,7 +180,8 @@ def _gone(say: Phrases, columns: Columns, found: SweepGrid) -> dict[str, Any]:
     for n, status in enumerate(columns["status"]):
         if status != "ok":
             where.setdefault(whole_reason(say, columns, n), []).append(
-                ", ".join(axis_value(say, axis, columns[axis.name][n]) for axis in axes_))
+                ", ".join(axis_value(say, axis, columns[axis.name][n]) for axis in axes_)
+            )
     rows = sorted(where.items(), key=lambda item: -len(item[1]))
     return {"rows": rows[:MOST_REASONS], "more": max(len(rows) - MOST_REASONS, 0)}
 
@@ -147,28 +189,40 @@ def _gone(say: Phrases, columns: Columns, found: SweepGrid) -> dict[str, Any]:
 def _figure_alone(say: Phrases, columns: Columns) -> str:
     """Lines where a number varies, else the map of the first measure, else its bars."""
     if not axes(columns):
-        raise InputError("--report: nothing varies in this sweep, so that there is no figure",
-                         hint="name an .html file")
+        raise InputError(
+            "--report: nothing varies in this sweep, so that there is no figure",
+            hint="name an .html file",
+        )
     if (plan := drawing(columns)) is not None:
         return _standalone(lines_svg(line_chart(say, columns, plan), "figure"))
     found, _, _ = _drawn(grid(columns))
     measures = shown_measures(columns)
     if not measures:
-        raise InputError("--report: no question has an answer, so that there is no figure",
-                         hint="name an .html file, which has the reasons")
+        raise InputError(
+            "--report: no question has an answer, so that there is no figure",
+            hint="name an .html file, which has the reasons",
+        )
     view, one = found.views[0], measures[0]
-    svg = grouped_bars_svg(bars(say, columns, found, view, one), "figure") \
-        if found.columns is None else \
-        heat_map_svg(heat_map(say, columns, found, view, one), "figure")
+    svg = (
+        grouped_bars_svg(bars(say, columns, found, view, one), "figure")
+        if found.columns is None
+        else heat_map_svg(heat_map(say, columns, found, view, one), "figure")
+    )
     return _standalone(svg)
 
 
 def _standalone(svg: str) -> str:
     """A figure of a page with its colours, as a file of its own."""
-    colours, charts, own = ((TEMPLATES / name).read_text(encoding="utf-8")
-                            for name in ("plan.css", "charts.css", "sweep.css"))
-    style = colours.split("* {", 1)[0] + charts + own.split("/* the page */", 1)[0] \
+    colours, charts, own = (
+        (TEMPLATES / name).read_text(encoding="utf-8")
+        for name in ("plan.css", "charts.css", "sweep.css")
+    )
+    style = (
+        colours.split("* {", 1)[0]
+        + charts
+        + own.split("/* the page */", 1)[0]
         + "svg { background: var(--paper); font-family: system-ui, sans-serif; }\n"
+    )
     head, rest = svg.split(">", 1)
     head = head.replace("<svg ", '<svg xmlns="http://www.w3.org/2000/svg" ', 1)
     return f"{head}><style>\n{style}</style>{rest}\n"

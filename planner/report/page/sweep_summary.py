@@ -18,9 +18,15 @@ def counts_line(say: Phrases, columns: Columns) -> str:
     counts, total = Counter(columns["status"]), len(columns["status"])
     if total == 1:
         return say("verdict.one", status=say(f"status.{columns['status'][0]}"))
-    return say("verdict.counts", total=f"{total:,}", counts=say("verdict.comma").join(
-        say("verdict.count", n=f"{counts[name]:,}", status=say(f"status.{name}"))
-        for name in STATUSES if counts[name]))
+    return say(
+        "verdict.counts",
+        total=f"{total:,}",
+        counts=say("verdict.comma").join(
+            say("verdict.count", n=f"{counts[name]:,}", status=say(f"status.{name}"))
+            for name in STATUSES
+            if counts[name]
+        ),
+    )
 
 
 def best_lines(say: Phrases, columns: Columns, found: SweepGrid) -> list[str]:
@@ -33,25 +39,33 @@ def _best(say: Phrases, columns: Columns, found: SweepGrid, one: SweepMeasure) -
     clear = 0
     for view in found.views:
         for row in found.rows.values:
-            there = [(value, column, n) for column in found.across
-                     if (n := view.places.get((row, column))) is not None
-                     and (value := one.value(columns, n)) is not None]
+            there = [
+                (value, column, n)
+                for column in found.across
+                if (n := view.places.get((row, column))) is not None
+                and (value := one.value(columns, n)) is not None
+            ]
             if len(there) > 1:
                 there.sort(key=lambda each: each[0], reverse=one.better == "high")
                 wins[axis_value(say, found.columns, there[0][1])] += 1
                 clear += _apart(columns, one, there[0][2], there[1][2])
     if not wins:
         return []
-    counts = say("verdict.comma").join(say("verdict.best", name=name, n=n)
-                                       for name, n in wins.most_common())
-    return [say(f"verdict.best_{one.name}", counts=counts, n=wins.total())
-            + say("verdict.space") + say("verdict.clear", clear=clear, n=wins.total())]
+    counts = say("verdict.comma").join(
+        say("verdict.best", name=name, n=n) for name, n in wins.most_common()
+    )
+    return [
+        say(f"verdict.best_{one.name}", counts=counts, n=wins.total())
+        + say("verdict.space")
+        + say("verdict.clear", clear=clear, n=wins.total())
+    ]
 
 
 def _apart(columns: Columns, one: SweepMeasure, first: int, second: int) -> bool:
     """Whether the intervals of two rows do not touch."""
-    ends = [(one.value(columns, n, "_low"), one.value(columns, n, "_high"))
-            for n in (first, second)]
+    ends = [
+        (one.value(columns, n, "_low"), one.value(columns, n, "_high")) for n in (first, second)
+    ]
     (low, high), (other_low, other_high) = ends
     if low is None or high is None or other_low is None or other_high is None:
         return False
@@ -68,11 +82,23 @@ def compared_lines(say: Phrases, columns: Columns) -> list[str]:
     rates = compared_rates(columns, pairs(columns, found, axis))
     out = []
     if rates.ratios:
-        out.append(say("verdict.faster", first=names[0], second=names[1], n=rates.faster,
-                       all=len(rates.ratios), low=f"{min(rates.ratios):.2f}",
-                       high=f"{max(rates.ratios):.2f}", median=f"{rates.median:.2f}"))
-    return out + [say("verdict.only", name=name, n=count)
-                  for name, count in zip(names, rates.alone, strict=True) if count]
+        out.append(
+            say(
+                "verdict.faster",
+                first=names[0],
+                second=names[1],
+                n=rates.faster,
+                all=len(rates.ratios),
+                low=f"{min(rates.ratios):.2f}",
+                high=f"{max(rates.ratios):.2f}",
+                median=f"{rates.median:.2f}",
+            )
+        )
+    return out + [
+        say("verdict.only", name=name, n=count)
+        for name, count in zip(names, rates.alone, strict=True)
+        if count
+    ]
 
 
 def taken_line(say: Phrases, columns: Columns) -> list[str]:
@@ -81,5 +107,12 @@ def taken_line(say: Phrases, columns: Columns) -> list[str]:
     if not counts:
         return []
     new = sum(value is True for value in columns["needs_new_weights"])
-    return [say("verdict.taken", n=new, counts=say("verdict.comma").join(
-        say(f"verdict.{name}", n=counts[name]) for name in VERDICTS if counts[name]))]
+    return [
+        say(
+            "verdict.taken",
+            n=new,
+            counts=say("verdict.comma").join(
+                say(f"verdict.{name}", n=counts[name]) for name in VERDICTS if counts[name]
+            ),
+        )
+    ]

@@ -15,8 +15,23 @@ from planner.report.sweep_axes import Columns, SweepAxis
 MOST_ROWS = 400
 ADVICE = frozenset({"verdict", "formats", "weights"})
 ALWAYS = frozenset({"layout", "devices", "engine"})
-ORDER = ("rate", "usd", "tpot", "loss", "verdict", "formats", "weights", "layout", "devices",
-         "users", "gib", "ttft", "total", "joules", "engine")
+ORDER = (
+    "rate",
+    "usd",
+    "tpot",
+    "loss",
+    "verdict",
+    "formats",
+    "weights",
+    "layout",
+    "devices",
+    "users",
+    "gib",
+    "ttft",
+    "total",
+    "joules",
+    "engine",
+)
 """Columns behind the axes, what decides first."""
 
 
@@ -63,25 +78,37 @@ def answer_table(say: Phrases, columns: Columns, found: tuple[SweepAxis, ...]) -
     if any(value is not None for value in columns["verdict"]):
         there |= ADVICE
     names = [name for name in ORDER if name in there or name in ALWAYS]
-    heads = (*(SweepHead(say(f"axis.{axis.name}"), _is_number(axis.values[0])) for axis in found),
-             *(SweepHead(say(f"head.{name}"), name in BY_NAME or name == "devices")
-               for name in names))
+    heads = (
+        *(SweepHead(say(f"axis.{axis.name}"), _is_number(axis.values[0])) for axis in found),
+        *(SweepHead(say(f"head.{name}"), name in BY_NAME or name == "devices") for name in names),
+    )
     rows = tuple(_row(say, columns, found, names, n) for n in range(min(count, MOST_ROWS)))
     return AnswerTable(heads, len(found), rows, max(count - MOST_ROWS, 0))
 
 
-def _row(say: Phrases, columns: Columns, found: tuple[SweepAxis, ...],
-         names: Sequence[str], n: int) -> SweepRow:
-    where = tuple(SweepCell(axis_value(say, axis, value), "", _key(value))
-                  for axis in found for value in (columns[axis.name][n],))
+def _row(
+    say: Phrases, columns: Columns, found: tuple[SweepAxis, ...], names: Sequence[str], n: int
+) -> SweepRow:
+    where = tuple(
+        SweepCell(axis_value(say, axis, value), "", _key(value))
+        for axis in found
+        for value in (columns[axis.name][n],)
+    )
     if columns["status"][n] != "ok":
         return SweepRow(where, (), whole_reason(say, columns, n))
     cells = {
         "layout": SweepCell(f"{columns['replicas'][n]:,} × {columns['layout'][n]}"),
         "devices": SweepCell(f"{columns['devices'][n]:,}", "", str(columns["devices"][n])),
-        "engine": SweepCell(columns["served_by"][n]), **_advice(say, columns, n)}
-    return SweepRow(where, tuple(_measured(columns, BY_NAME[name], n) if name in BY_NAME
-                                 else cells[name] for name in names))
+        "engine": SweepCell(columns["served_by"][n]),
+        **_advice(say, columns, n),
+    }
+    return SweepRow(
+        where,
+        tuple(
+            _measured(columns, BY_NAME[name], n) if name in BY_NAME else cells[name]
+            for name in names
+        ),
+    )
 
 
 def _is_number(value: Any) -> bool:
@@ -107,6 +134,8 @@ def _advice(say: Phrases, columns: Columns, n: int) -> dict[str, SweepCell]:
     new, release = columns["needs_new_weights"][n], columns["checkpoint"][n]
     cache = columns["cache"][n]
     formats = columns["formats"][n] or "–"
-    return {"verdict": SweepCell(say(f"table.{columns['verdict'][n]}")),
-            "formats": SweepCell(formats, "" if cache is None else f"KV {cache}"),
-            "weights": SweepCell(say("table.new" if new else "table.ready"), release or "")}
+    return {
+        "verdict": SweepCell(say(f"table.{columns['verdict'][n]}")),
+        "formats": SweepCell(formats, "" if cache is None else f"KV {cache}"),
+        "weights": SweepCell(say("table.new" if new else "table.ready"), release or ""),
+    }

@@ -42,8 +42,7 @@ class SwingRow:
     @property
     def ends(self) -> tuple[Half, Half]:
         """Both ends as they lie on the track, the smaller figure first."""
-        return (self.low, self.high) if self.low.start <= self.high.start \
-            else (self.high, self.low)
+        return (self.low, self.high) if self.low.start <= self.high.start else (self.high, self.low)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,18 +66,34 @@ def tornado(t: Phrases, plan: Plan, found: Sensitivity) -> Tornado:
 
     def half(side: str, premise: str, end: End, value: float) -> Half:
         at = (min(value, now) - low) / width
-        return Half(side, _premise(t, premise, end.premise),
-                    words.span(value) if late else words.three(value),
-                    words.change(value / now - 1), at, abs(value - now) / width,
-                    words.span(end.tpot_seconds), words.span(end.ttft_seconds),
-                    f"{end.total_bytes_per_device / GIB:.1f}", end.fits)
+        return Half(
+            side,
+            _premise(t, premise, end.premise),
+            words.span(value) if late else words.three(value),
+            words.change(value / now - 1),
+            at,
+            abs(value - now) / width,
+            words.span(end.tpot_seconds),
+            words.span(end.ttft_seconds),
+            f"{end.total_bytes_per_device / GIB:.1f}",
+            end.fits,
+        )
 
     return Tornado(
-        words.span(now) if late else words.three(now), (now - low) / width,
-        tuple(SwingRow(s.premise, _premise(t, s.premise, s.now),
-                       half("less", s.premise, s.low, row.less),
-                       half("more", s.premise, s.high, row.more))
-              for row in shown.rows for s in (row.swing,)), late)
+        words.span(now) if late else words.three(now),
+        (now - low) / width,
+        tuple(
+            SwingRow(
+                s.premise,
+                _premise(t, s.premise, s.now),
+                half("less", s.premise, s.low, row.less),
+                half("more", s.premise, s.high, row.more),
+            )
+            for row in shown.rows
+            for s in (row.swing,)
+        ),
+        late,
+    )
 
 
 def _premise(t: Phrases, name: str, value: float) -> str:

@@ -47,5 +47,6 @@ def _sentence(lead: str, part: str, name: str, end: str, indent: str) -> list[st
         if len(line) <= width_of_output():
             return [line]
     last = next((n for n in names if len(inner + figure + n) <= width_of_output()), names[-1])
-    return wrapped(f"{lead}{subject}:", inner, first=indent) \
-        + wrapped(figure + last, inner, first=inner)
+    return wrapped(f"{lead}{subject}:", inner, first=indent) + wrapped(
+        figure + last, inner, first=inner
+    )

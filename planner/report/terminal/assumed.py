@@ -9,15 +9,43 @@ from planner.report.terminal.printable import printable
 MOST = 5
 MOST_LINES = 2
 HEAVIEST = (
-    "structure", "head", "ignored keys", "not counted", "images",
-    "FP8 here", "this machine", "memory bandwidth", "inherited", "measured while busy",
-    "tpot-ms dropped", "tpot-ms default", "users default", "workload", "anchor",
-    "policy dropped", "solver",
-    "batches", "slots", "time basis", "approximated attention", "loss level", "loss basis",
+    "structure",
+    "head",
+    "ignored keys",
+    "not counted",
+    "images",
+    "FP8 here",
+    "this machine",
+    "memory bandwidth",
+    "inherited",
+    "measured while busy",
+    "tpot-ms dropped",
+    "tpot-ms default",
+    "users default",
+    "workload",
+    "anchor",
+    "policy dropped",
+    "solver",
+    "batches",
+    "slots",
+    "time basis",
+    "approximated attention",
+    "loss level",
+    "loss basis",
     "max-loss default",
-    "prefill interruption", "expert routing", "queueing", "host of a prompt", "loss of caches",
-    "loss of activations", "power mode", "usable memory", "price", "tied layers", "accumulators",
-    "units")
+    "prefill interruption",
+    "expert routing",
+    "queueing",
+    "host of a prompt",
+    "loss of caches",
+    "loss of activations",
+    "power mode",
+    "usable memory",
+    "price",
+    "tied layers",
+    "accumulators",
+    "units",
+)
 """Keys by how far the answer may move with them: what the model is and what of it the answer leaves
 out, what a default decided, then the widths of the times and of the loss, then parts of a step;
 other keys follow in the plan's order."""
@@ -47,14 +75,17 @@ def heaviest_text(plan: Plan) -> str:
 def heaviest(plan: Plan, most: int = MOST) -> list[Assumption]:
     """The assumptions that move the answer most, heaviest first."""
     order = {key: place for place, key in enumerate(HEAVIEST)}
-    return sorted(plan.assumptions, key=lambda a: order.get(
-        "anchor" if a.key.startswith("anchor ") else a.key, len(order)))[:most]
+    return sorted(
+        plan.assumptions,
+        key=lambda a: order.get("anchor" if a.key.startswith("anchor ") else a.key, len(order)),
+    )[:most]
 
 
 def _whole(item: Assumption, reason: str | None = None) -> list[str]:
     told = item.reason if reason is None else reason
-    return wrapped(printable(f"  {item.key}: {item.value}" + (f" — {told}" if told else "")),
-                   "    ")
+    return wrapped(
+        printable(f"  {item.key}: {item.value}" + (f" — {told}" if told else "")), "    "
+    )
 
 
 def _brief(item: Assumption) -> list[str]:

@@ -8,8 +8,17 @@ from typing import Any
 from planner.hardware.profile import FittedSet
 from planner.report.terminal.columns import table_lines
 
-_HEAD = ("operator", "stack", "variant", "rows", "kept back", "mean %", "median %", "bias %",
-         "in 80 %")
+_HEAD = (
+    "operator",
+    "stack",
+    "variant",
+    "rows",
+    "kept back",
+    "mean %",
+    "median %",
+    "bias %",
+    "in 80 %",
+)
 
 
 def calibration_text(fits: Sequence[FittedSet]) -> str:
@@ -22,17 +31,36 @@ def calibration_text(fits: Sequence[FittedSet]) -> str:
 
 def _line(fit: FittedSet) -> tuple[str, ...]:
     e = fit.error
-    return (fit.operator, f"{fit.stack} {fit.software}", fit.variant, str(e.rows),
-            str(e.held_out), f"{100 * e.mean:.1f}", f"{100 * e.median:.1f}",
-            f"{100 * e.bias:+.1f}", f"{100 * e.coverage:.0f}")
+    return (
+        fit.operator,
+        f"{fit.stack} {fit.software}",
+        fit.variant,
+        str(e.rows),
+        str(e.held_out),
+        f"{100 * e.mean:.1f}",
+        f"{100 * e.median:.1f}",
+        f"{100 * e.bias:+.1f}",
+        f"{100 * e.coverage:.0f}",
+    )
 
 
 def fit_dict(fit: FittedSet) -> dict[str, Any]:
     """A set as JSON values; errors are relative."""
     e = fit.error
     return {
-        "operator": fit.operator, "stack": fit.stack, "software": fit.software,
-        "variant": fit.variant, "parameters": dict(fit.parameters), "note": fit.note,
-        "error": {"rows": e.rows, "held_out": e.held_out, "mean": e.mean, "median": e.median,
-                  "bias": e.bias, "sigma": e.sigma, "coverage": e.coverage},
+        "operator": fit.operator,
+        "stack": fit.stack,
+        "software": fit.software,
+        "variant": fit.variant,
+        "parameters": dict(fit.parameters),
+        "note": fit.note,
+        "error": {
+            "rows": e.rows,
+            "held_out": e.held_out,
+            "mean": e.mean,
+            "median": e.median,
+            "bias": e.bias,
+            "sigma": e.sigma,
+            "coverage": e.coverage,
+        },
     }

@@ -20,7 +20,8 @@ def capacity_text(found: Capacity) -> str:
     lines += ["", *_table(found)]
     lines += ["", "cheaper with these formats:"]
     told = [one.text for one in found.compromises] or [
-        f"nothing: no fewer devices do within {MOST_RELAXED:g} × the limits"]
+        f"nothing: no fewer devices do within {MOST_RELAXED:g} × the limits"
+    ]
     lines += [line for text in told for line in wrapped(text, "    ", first="  ")]
     return "\n".join(lines) + "\n"
 
@@ -52,12 +53,15 @@ def _head(found: Capacity) -> list[str]:
         f"{format_seconds(found.mean_tpot_seconds)}",
         f"{format_rate(rate)} tokens/s out, {format_rate(rate / best.devices)} a device; "
         + _costs(found),
-        f"formats: {' + '.join(best.schemes)}, KV {best.kv}, loss {told_loss(best.loss)}"]
+        f"formats: {' + '.join(best.schemes)}, KV {best.kv}, loss {told_loss(best.loss)}",
+    ]
     if found.simulated is not None:
         played = found.simulated
-        out.append(f"simulated, {played.requests:,} requests: p{found.percentile:g} TTFT "
-                   f"{format_seconds(played.ttft_seconds)}, TPOT "
-                   f"{format_seconds(played.tpot_seconds)}")
+        out.append(
+            f"simulated, {played.requests:,} requests: p{found.percentile:g} TTFT "
+            f"{format_seconds(played.ttft_seconds)}, TPOT "
+            f"{format_seconds(played.tpot_seconds)}"
+        )
     return out
 
 
@@ -72,8 +76,10 @@ def _either_end(found: Capacity) -> str:
 
 
 def _span(value: Estimate) -> str:
-    return f"{format_seconds(value.value)} ({format_seconds(value.low)}–" \
-           f"{format_seconds(value.high)}, {value.basis})"
+    return (
+        f"{format_seconds(value.value)} ({format_seconds(value.low)}–"
+        f"{format_seconds(value.high)}, {value.basis})"
+    )
 
 
 def _limit(seconds: float | None) -> str:
@@ -93,20 +99,26 @@ def _table(found: Capacity) -> list[str]:
     rows = [heads, *(_cells(one) for one in found.options)]
     lines = table_lines(rows, left=(0, 1))
     if any(not one.within_limits for one in found.options):
-        lines += wrapped(f"{LATE} does not keep the limits for {found.percentile:g} % of requests",
-                         "  ")
+        lines += wrapped(
+            f"{LATE} does not keep the limits for {found.percentile:g} % of requests", "  "
+        )
     return lines
 
 
 def _cells(one: CapacityOption) -> tuple[str, ...]:
     """A row under the heads; a dash where there is nothing to tell, or where a queue has no end."""
+
     def seconds(value: float | None) -> str:
         return "-" if value is None else format_seconds(value)
 
     name, mark, kv = one.name.removeprefix(UNIFORM).partition(KV)
-    return (name + (f"{mark}{SHORT.get(kv, kv)}" if kv else "")
-            + ("" if one.within_limits else LATE), f"{one.replicas} × {one.layout}",
-            str(one.devices), f"{one.load:.0%}", seconds(one.ttft_seconds),
-            seconds(one.tpot_seconds),
-            "-" if one.usd_per_month is None else f"{one.usd_per_month:,.0f}",
-            told_loss(one.loss))
+    return (
+        name + (f"{mark}{SHORT.get(kv, kv)}" if kv else "") + ("" if one.within_limits else LATE),
+        f"{one.replicas} × {one.layout}",
+        str(one.devices),
+        f"{one.load:.0%}",
+        seconds(one.ttft_seconds),
+        seconds(one.tpot_seconds),
+        "-" if one.usd_per_month is None else f"{one.usd_per_month:,.0f}",
+        told_loss(one.loss),
+    )

@@ -26,8 +26,16 @@ if TYPE_CHECKING:
     from planner.hardware.profile import DeviceProfile
     from planner.scenarios import Scenario
 
-__all__ = ["device_dict", "device_page", "devices_table", "formats_dict", "formats_tables",
-           "inventory_table", "models_table", "scenarios_table"]
+__all__ = [
+    "device_dict",
+    "device_page",
+    "devices_table",
+    "formats_dict",
+    "formats_tables",
+    "inventory_table",
+    "models_table",
+    "scenarios_table",
+]
 
 HEAD_WIDTH = 128
 MLA_WIDTHS = (512, 64)
@@ -41,21 +49,36 @@ def inventory_table(counts: Inventory) -> str:
     spec, active = counts.spec, counts.parameters_active
     lines = [
         ("parameters", f"{counts.parameters_total:,}"),
-        ("of prediction layers", f"{counts.parameters_mtp:,} ({counts.parameters_mtp_unique:,} "
-                                 "without copies)" if counts.parameters_mtp else "none"),
-        *((("of the vision encoder", f"{counts.parameters_vision:,} (not in the total)"),)
-          if counts.parameters_vision else ()),
-        *((("of the audio encoder", f"{counts.parameters_audio:,} (not in the total)"),)
-          if counts.parameters_audio else ()),
+        (
+            "of prediction layers",
+            f"{counts.parameters_mtp:,} ({counts.parameters_mtp_unique:,} without copies)"
+            if counts.parameters_mtp
+            else "none",
+        ),
+        *(
+            (("of the vision encoder", f"{counts.parameters_vision:,} (not in the total)"),)
+            if counts.parameters_vision
+            else ()
+        ),
+        *(
+            (("of the audio encoder", f"{counts.parameters_audio:,} (not in the total)"),)
+            if counts.parameters_audio
+            else ()
+        ),
         *((("structure", spec.structure),) if spec.structure else ()),
         *((("counts only", spec.unplanned),) if spec.unplanned else ()),
-        *((key, f"{value}: {reason}" if key != "not counted" else value)
-          for key, value, reason in spec.remarks),
+        *(
+            (key, f"{value}: {reason}" if key != "not counted" else value)
+            for key, value, reason in spec.remarks
+        ),
         ("active per token", f"{active['with_embedding']:,}"),
         ("  without embedding", f"{active['without_input_embedding']:,}"),
         ("  nor head", f"{active['without_embedding_and_head']:,}"),
-        ("stored", f"{counts.payload_bytes:,} B ({format_bytes(counts.payload_bytes)}) in "
-                   f"{counts.tensor_count:,} tensors"),
+        (
+            "stored",
+            f"{counts.payload_bytes:,} B ({format_bytes(counts.payload_bytes)}) in "
+            f"{counts.tensor_count:,} tensors",
+        ),
         *((f"elements in {name}", f"{n:,}") for name, n in counts.elements_by_dtype.items()),
     ]
     rows: dict[tuple[str, str, str], list[int]] = {}
@@ -67,8 +90,14 @@ def inventory_table(counts: Inventory) -> str:
     table = _table(("module", "part", "stored as"), ("tensors", "elements", "bytes"))
     for (part, kind, dtype), (tensors, elements, size) in rows.items():
         table.add_row(kind, part, dtype, f"{tensors:,}", f"{elements:,}", format_bytes(size))
-    return _render(f"{spec.id} — {spec.public_name}, released as {spec.quantization}",
-                   f"configuration: {spec.source}", "", _pairs(lines), "", table)
+    return _render(
+        f"{spec.id} — {spec.public_name}, released as {spec.quantization}",
+        f"configuration: {spec.source}",
+        "",
+        _pairs(lines),
+        "",
+        table,
+    )
 
 
 def models_table(found: Sequence[Inventory]) -> str:
@@ -80,13 +109,20 @@ def models_table(found: Sequence[Inventory]) -> str:
         if family_name(spec.id) != family:
             family = family_name(spec.id)
             table.add_row(family, "", "", "", "")
-        table.add_row(f"  {spec.id}", format_count(counts.parameters_total),
-                      format_count(counts.parameters_active["with_embedding"]),
-                      str(spec.max_context), spec.quantization)
-    return _render(table, "params: of the language model, without prediction layers and "
-                   "encoders of images. active: those one token passes, embedding and head "
-                   "included. `plan models qwen3` lists what has that in a name. Public "
-                   "repository names, configuration files and checkpoint folders are accepted too.")
+        table.add_row(
+            f"  {spec.id}",
+            format_count(counts.parameters_total),
+            format_count(counts.parameters_active["with_embedding"]),
+            str(spec.max_context),
+            spec.quantization,
+        )
+    return _render(
+        table,
+        "params: of the language model, without prediction layers and "
+        "encoders of images. active: those one token passes, embedding and head "
+        "included. `plan models qwen3` lists what has that in a name. Public "
+        "repository names, configuration files and checkpoint folders are accepted too.",
+    )
 
 
 def devices_table(found: Sequence[DeviceProfile]) -> str:
@@ -94,12 +130,20 @@ def devices_table(found: Sequence[DeviceProfile]) -> str:
     table = _table(("device",), ("GiB", "GB/s", "bf16", "fp8", "int8", "fp4"), ("status",))
     for device in found:
         rates = [_rate(device, names) for names in (("bf16",), ("fp8",), ("int8",), _FP4)]
-        table.add_row(device.id, f"{device.capacity_bytes.value / GIB:.1f}",
-                      f"{device.bandwidth_bytes_per_s.value / 1e9:,.0f}", *rates, device.status)
-    return _render(table, "GiB: what an engine sees. Rates are dense, in TFLOP/s (int8: TOP/s); "
-                   "`-` is a format the matrix units do not multiply, or no published rate. "
-                   "`plan devices NAME` shows every figure with its source; `host` is this "
-                   "machine.")
+        table.add_row(
+            device.id,
+            f"{device.capacity_bytes.value / GIB:.1f}",
+            f"{device.bandwidth_bytes_per_s.value / 1e9:,.0f}",
+            *rates,
+            device.status,
+        )
+    return _render(
+        table,
+        "GiB: what an engine sees. Rates are dense, in TFLOP/s (int8: TOP/s); "
+        "`-` is a format the matrix units do not multiply, or no published rate. "
+        "`plan devices NAME` shows every figure with its source; `host` is this "
+        "machine.",
+    )
 
 
 def _rate(device: DeviceProfile, names: tuple[str, ...]) -> str:
@@ -114,12 +158,19 @@ def scenarios_table(found: Sequence[Scenario]) -> str:
 
     blocks: list[Any] = []
     for scenario in found:
-        values = ", ".join(f"{key} {_shown(value)}" for key, value in scenario.values.items()
-                           if key not in ("model", "device"))
-        where = " on ".join(str(scenario.values[key]) for key in ("model", "device")
-                            if key in scenario.values)
-        blocks += [Text(scenario.id, style="bold"), Padding(Text(scenario.title), (0, 0, 0, 2)),
-                   Padding(Text("; ".join(t for t in (where, values) if t)), (0, 0, 0, 2))]
+        values = ", ".join(
+            f"{key} {_shown(value)}"
+            for key, value in scenario.values.items()
+            if key not in ("model", "device")
+        )
+        where = " on ".join(
+            str(scenario.values[key]) for key in ("model", "device") if key in scenario.values
+        )
+        blocks += [
+            Text(scenario.id, style="bold"),
+            Padding(Text(scenario.title), (0, 0, 0, 2)),
+            Padding(Text("; ".join(t for t in (where, values) if t)), (0, 0, 0, 2)),
+        ]
     return _render(*blocks, "Run one with `plan --scenario NAME`; flags override its values.")
 
 
@@ -134,52 +185,84 @@ def formats_dict() -> dict[str, Any]:
     return {
         "elements": [asdict(item) for item in ELEMENTS.values()],
         "schemes": [
-            {**asdict(item), "weight_bits": bits_per_element(item.weight),
-             "activation_bits": bits_per_element(item.activation)} for item in SCHEMES.values()],
+            {
+                **asdict(item),
+                "weight_bits": bits_per_element(item.weight),
+                "activation_bits": bits_per_element(item.activation),
+            }
+            for item in SCHEMES.values()
+        ],
         "kv_layouts": [
-            {**asdict(item), "applies_to": list(item.applies_to),
-             "bytes_per_token": {kind: _cache_bytes(item, kind) for kind in item.applies_to},
-             "widths": {"kv-k": HEAD_WIDTH, "kv-v": HEAD_WIDTH, "kv-latent": list(MLA_WIDTHS)}}
-            for item in KV_LAYOUTS.values()],
+            {
+                **asdict(item),
+                "applies_to": list(item.applies_to),
+                "bytes_per_token": {kind: _cache_bytes(item, kind) for kind in item.applies_to},
+                "widths": {"kv-k": HEAD_WIDTH, "kv-v": HEAD_WIDTH, "kv-latent": list(MLA_WIDTHS)},
+            }
+            for item in KV_LAYOUTS.values()
+        ],
     }
 
 
 def formats_tables() -> str:
     """Three tables: element formats, schemes, cache layouts."""
-    return _render("element formats", _elements_table(), "",
-                   "schemes: weights and activations, bits an element with its scales",
-                   _schemes_table(), "",
-                   f"cache layouts: bytes a token, key or value of {HEAD_WIDTH}, MLA of "
-                   f"{MLA_WIDTHS[0]} + {MLA_WIDTHS[1]}", _layouts_table())
+    return _render(
+        "element formats",
+        _elements_table(),
+        "",
+        "schemes: weights and activations, bits an element with its scales",
+        _schemes_table(),
+        "",
+        f"cache layouts: bytes a token, key or value of {HEAD_WIDTH}, MLA of "
+        f"{MLA_WIDTHS[0]} + {MLA_WIDTHS[1]}",
+        _layouts_table(),
+    )
 
 
 def _elements_table() -> Listing:
-    table = _table(("format",), ("bits", "exp", "man", "largest", "least normal", "least"),
-                   ("inf", "nan"))
+    table = _table(
+        ("format",), ("bits", "exp", "man", "largest", "least normal", "least"), ("inf", "nan")
+    )
     for item in ELEMENTS.values():
-        table.add_row(item.id, str(item.bits), str(item.exponent_bits), str(item.mantissa_bits),
-                      f"{item.max_finite:.6g}", f"{item.min_normal:.4g}",
-                      f"{item.min_subnormal:.4g}", "yes" if item.has_inf else "no", item.nan)
+        table.add_row(
+            item.id,
+            str(item.bits),
+            str(item.exponent_bits),
+            str(item.mantissa_bits),
+            f"{item.max_finite:.6g}",
+            f"{item.min_normal:.4g}",
+            f"{item.min_subnormal:.4g}",
+            "yes" if item.has_inf else "no",
+            item.nan,
+        )
     return table
 
 
 def _schemes_table() -> Listing:
     table = _table(("scheme", "weights", "activations"), ("W bits", "A bits"), ("path", "unit"))
     for item in SCHEMES.values():
-        table.add_row(item.id, _stored(item.weight), _stored(item.activation),
-                      f"{bits_per_element(item.weight):.5g}",
-                      f"{bits_per_element(item.activation):.5g}", item.path,
-                      item.compute or _ABSENT)
+        table.add_row(
+            item.id,
+            _stored(item.weight),
+            _stored(item.activation),
+            f"{bits_per_element(item.weight):.5g}",
+            f"{bits_per_element(item.activation):.5g}",
+            item.path,
+            item.compute or _ABSENT,
+        )
     return table
 
 
 def _layouts_table() -> Listing:
     table = _table(("layout", "entries", "scales"), ("key", "value", "MLA"))
     for item in KV_LAYOUTS.values():
-        sizes = [str(_cache_bytes(item, kind)) if kind in item.applies_to else _ABSENT
-                 for kind in ("kv-k", "kv-v", "kv-latent")]
-        entries = f"{item.element} + {item.rope_element} rope" if item.rope_element \
-            else item.element
+        sizes = [
+            str(_cache_bytes(item, kind)) if kind in item.applies_to else _ABSENT
+            for kind in ("kv-k", "kv-v", "kv-latent")
+        ]
+        entries = (
+            f"{item.element} + {item.rope_element} rope" if item.rope_element else item.element
+        )
         table.add_row(item.id, entries, _scale(item.scale), *sizes)
     return table
 
@@ -248,8 +331,9 @@ def _table(left: Sequence[str], right: Sequence[str], after: Sequence[str] = ())
 def _pairs(lines: Iterable[tuple[str, str]]) -> str:
     held = list(lines)
     wide = max(len(key) for key, _ in held) + 1
-    return "\n".join(part for key, value in held
-                     for part in wrapped(value, " " * wide, first=key.ljust(wide)))
+    return "\n".join(
+        part for key, value in held for part in wrapped(value, " " * wide, first=key.ljust(wide))
+    )
 
 
 def _render(*parts: Any) -> str:

@@ -21,9 +21,13 @@ from planner.units import GIB, format_bytes, format_rate, format_seconds
 
 MOST_CHANGES = 3
 """Differences between two plans that are printed; --json has all."""
-WORDS = {"throughput": ("tokens/s", "more tokens/s"), "cost": ("cost", "cheaper tokens"),
-         "latency": ("worse", "less TPOT"), "memory": ("memory", "less memory"),
-         "quality": ("", "less loss")}
+WORDS = {
+    "throughput": ("tokens/s", "more tokens/s"),
+    "cost": ("cost", "cheaper tokens"),
+    "latency": ("worse", "less TPOT"),
+    "memory": ("memory", "less memory"),
+    "quality": ("", "less loss"),
+}
 
 
 def choice_text(found: ChoiceExplanation) -> str:
@@ -45,8 +49,9 @@ def _other(found: ChoiceExplanation) -> str:
     """What the optimum has over a plan, which may have been taken for being simple."""
     gain = f"{abs(found.better_by):.1%}"
     if found.plan.recommendation is None:
-        return "another plan answers the question" + (f" {gain} better" if found.better_by > 0
-                                                      else "")
+        return "another plan answers the question" + (
+            f" {gain} better" if found.better_by > 0 else ""
+        )
     if found.better_by < 0:  # its loss is inside the band of the limit that the optimum keeps
         return f"recommended; the optimum at the limit on loss itself (--exact) is {gain} worse"
     return f"recommended for being simple; the optimum (--exact) is {gain} better on paper"
@@ -64,8 +69,9 @@ def _not_best(found: ChoiceExplanation) -> str:
 def _units(found: ChoiceExplanation) -> str:
     lines = unit_lines(found.plan.objective, (WORDS[found.plan.objective][0], "TPOT"), found.units)
     kept = all(unit.next_best is None for unit in found.units)
-    text = "why each unit has its scheme, and what the next best costs the plan" \
-        + (", others kept" if kept else "")
+    text = "why each unit has its scheme, and what the next best costs the plan" + (
+        ", others kept" if kept else ""
+    )
     fixed = _wrap("kept as released: " + ", ".join(found.released), "  ") if found.released else []
     return "\n".join([*_wrap(text), *lines, *fixed])
 
@@ -89,8 +95,9 @@ def _table(rows: Sequence[Sequence[str]]) -> list[str]:
         return lines
     rest = _aligned([row[1:] for row in rows], (0, 1)).split("\n")
     if max(map(len, rest)) + 2 > width_of_output():
-        return [row[0] + "\n" + "\n".join(_wrap("  " + _words(rows[0], row), "    "))
-                for row in rows]
+        return [
+            row[0] + "\n" + "\n".join(_wrap("  " + _words(rows[0], row), "    ")) for row in rows
+        ]
     return [f"{row[0]}\n  {line}" for row, line in zip(rows, rest, strict=True)]
 
 
@@ -98,8 +105,9 @@ def _words(head: Sequence[str], row: Sequence[str]) -> str:
     """A row without its name in words: ``int8-w8a16, next best bf16: tokens/s -0.01%, TPOT …``."""
     if row is head:
         return ", ".join(row[1:])
-    figures = ", ".join(f"{name} {cell}" for name, cell in zip(head[3:], row[3:], strict=True)
-                        if cell)
+    figures = ", ".join(
+        f"{name} {cell}" for name, cell in zip(head[3:], row[3:], strict=True) if cell
+    )
     return f"{row[1]}, next best {row[2]}" + (f": {figures}" if figures else "")
 
 
@@ -110,9 +118,15 @@ def _row(objective: str, unit: UnitChoice) -> tuple[str, ...]:
         return (name, unit.scheme, "none", "", "", "", "")
     first, *more = other.scheme.split(" + ")
     taken = first + (f" +{len(more)}" if more else "") + ("*" if other.where else "")
-    return (name, unit.scheme, taken,
-            _worse(objective, other), _signed_seconds(other.tpot_seconds),
-            f"{other.bytes_per_device / GIB:+.2f}", f"{other.loss:+.1e}")
+    return (
+        name,
+        unit.scheme,
+        taken,
+        _worse(objective, other),
+        _signed_seconds(other.tpot_seconds),
+        f"{other.bytes_per_device / GIB:+.2f}",
+        f"{other.loss:+.1e}",
+    )
 
 
 def _worse(objective: str, other: Alternative) -> str:
@@ -149,8 +163,11 @@ def limits_text(found: ChoiceExplanation | PoolsExplanation) -> str:
 
 def _limit(found: ChoiceExplanation | PoolsExplanation, price: LimitPrice) -> str:
     used = f"; used {_amount(price.unit, price.used)}" if price.step else ""
-    amount = _amount(price.unit, price.value) if price.step or price.unit == "bytes/s" \
+    amount = (
+        _amount(price.unit, price.value)
+        if price.step or price.unit == "bytes/s"
         else f"{price.value:g}"
+    )
     value = f"{price.name} {amount} ({price.origin}{used})"
     told = []
     if price.step and price.unit != "devices":
@@ -212,8 +229,7 @@ def _tip(tip: Tipping) -> str:
     what = "no plan fits" if tip.status == "infeasible" else _some(tip.changes)
     same = "" if tip.same == tip.start else f", same plan to {_amount(tip.unit, tip.same)}"
     start = _amount(tip.unit, tip.start).removesuffix(f" {tip.unit}")
-    return (f"{tip.figure} {start} → {_amount(tip.unit, tip.other)} "
-            f"({change:+.1%}{same}): {what}")
+    return f"{tip.figure} {start} → {_amount(tip.unit, tip.other)} ({change:+.1%}{same}): {what}"
 
 
 def _some(changes: Sequence[str]) -> str:
@@ -234,19 +250,33 @@ def _amount(unit: str, value: float) -> str:
 
 
 def _signed_seconds(seconds: float) -> str:
-    return "0" if abs(seconds) < 5e-9 else f"{seconds * 1e6:+.0f} µs" if abs(seconds) < 1e-3 \
+    return (
+        "0"
+        if abs(seconds) < 5e-9
+        else f"{seconds * 1e6:+.0f} µs"
+        if abs(seconds) < 1e-3
         else f"{seconds * 1e3:+.3g} ms"
+    )
 
 
 def _wrap(line: str, indent: str = "") -> list[str]:
-    start = line[:len(line) - len(line.lstrip())]
-    return textwrap.wrap(line.strip(), width_of_output(), initial_indent=start,
-                         subsequent_indent=indent, break_long_words=False,
-                         break_on_hyphens=False) or [""]
+    start = line[: len(line) - len(line.lstrip())]
+    return textwrap.wrap(
+        line.strip(),
+        width_of_output(),
+        initial_indent=start,
+        subsequent_indent=indent,
+        break_long_words=False,
+        break_on_hyphens=False,
+    ) or [""]
 
 
 def _aligned(rows: Sequence[Sequence[str]], left: Sequence[int]) -> str:
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    return "\n".join(" ".join(cell.ljust(w) if i in left else cell.rjust(w)
-                              for i, (cell, w) in enumerate(zip(row, widths, strict=True))).rstrip()
-                     for row in rows)
+    return "\n".join(
+        " ".join(
+            cell.ljust(w) if i in left else cell.rjust(w)
+            for i, (cell, w) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    )

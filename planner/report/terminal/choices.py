@@ -21,10 +21,13 @@ SAME = "the same plan"
 """Why a plan under another name is not taken."""
 LONGEST_NAME = 28
 NARROWEST_REASON = 18
-_SHORTER = ((r" \((?:nearly sure|less than 1 in 10|\d+ in 10)\)", ""),
-            (r"( (?:slower|dearer|larger|more lossy)), .*", r"\1"),
-            (r"^needs new weights(?: and|,) ", ""), (r"\bhas (\d+ formats?) and is ", r"\1, "),
-            (r"^is ", ""))
+_SHORTER = (
+    (r" \((?:nearly sure|less than 1 in 10|\d+ in 10)\)", ""),
+    (r"( (?:slower|dearer|larger|more lossy)), .*", r"\1"),
+    (r"^needs new weights(?: and|,) ", ""),
+    (r"\bhas (\d+ formats?) and is ", r"\1, "),
+    (r"^is ", ""),
+)
 """What a reason says of the chance and of new weights has columns of its own, and what is worse
 needs no further reason."""
 
@@ -51,13 +54,20 @@ def shown_others(others: Sequence[OtherPlan], most: int = MOST_OTHERS) -> list[O
     nobody chooses (in a whole table), then what is likeliest to be better, then what is fastest.
     What is the recommended plan under another name is left out, and of two of one name the slower.
     """
-    fastest = {_named(one): one for one in sorted(
-        others, key=lambda one: one.output_tokens_per_second)}
+    fastest = {
+        _named(one): one for one in sorted(others, key=lambda one: one.output_tokens_per_second)
+    }
     others = [one for one in others if one.why_not != SAME and fastest[_named(one)] is one]
-    ranked = sorted(range(len(others)), key=lambda i: (
-        others[i].formats > 0 or any(others[j].formats == 0 for j in range(i)),
-        most < MOST_OTHERS or not others[i].name.endswith(" default"),
-        -(others[i].probability_better or 0.0), -others[i].output_tokens_per_second, i))
+    ranked = sorted(
+        range(len(others)),
+        key=lambda i: (
+            others[i].formats > 0 or any(others[j].formats == 0 for j in range(i)),
+            most < MOST_OTHERS or not others[i].name.endswith(" default"),
+            -(others[i].probability_better or 0.0),
+            -others[i].output_tokens_per_second,
+            i,
+        ),
+    )
     return [others[i] for i in sorted(ranked[:most])]
 
 
@@ -65,8 +75,13 @@ def chance(probability: float | None) -> str:
     """A probability in percent without false certainty; a dash where errors are not known."""
     if probability is None:
         return "-"
-    return "<1 %" if probability < 0.01 else ">99 %" if probability > 0.99 \
+    return (
+        "<1 %"
+        if probability < 0.01
+        else ">99 %"
+        if probability > 0.99
         else f"{100 * probability:.0f} %"
+    )
 
 
 def devices_beside(plan: Plan, devices: int) -> int:
@@ -86,11 +101,15 @@ def _on(plan: Plan, devices: int) -> str:
 
 
 def _cells(plan: Plan, one: OtherPlan) -> tuple[str, ...]:
-    return (_cached(plan, one) + _made_as(plan, one) + _on(plan, one.devices),
-            format_rate(one.output_tokens_per_second),
-            f"{1e3 * one.tpot_seconds:.3g}", f"{one.loss:.3g}",
-            "yes" if one.needs_new_weights else "no", chance(one.probability_better),
-            _short(one.why_not))
+    return (
+        _cached(plan, one) + _made_as(plan, one) + _on(plan, one.devices),
+        format_rate(one.output_tokens_per_second),
+        f"{1e3 * one.tpot_seconds:.3g}",
+        f"{one.loss:.3g}",
+        "yes" if one.needs_new_weights else "no",
+        chance(one.probability_better),
+        _short(one.why_not),
+    )
 
 
 def _cached(plan: Plan, one: OtherPlan) -> str:
@@ -119,9 +138,13 @@ def _made_as(plan: Plan, one: OtherPlan) -> str:
     if plan.recommendation is None or not one.name.endswith(" default"):
         return ""
     same = (one.schemes, one.kv, one.loss)
-    names = [other.name.partition(",")[0] for other in plan.recommendation.alternatives
-             if other is not one and (other.schemes, other.kv, other.loss) == same
-             and len(other.schemes) > 1]
+    names = [
+        other.name.partition(",")[0]
+        for other in plan.recommendation.alternatives
+        if other is not one
+        and (other.schemes, other.kv, other.loss) == same
+        and len(other.schemes) > 1
+    ]
     return f" ({names[0]})" if names else ""
 
 
@@ -142,8 +165,10 @@ def _folded_row(row: Sequence[str], widths: Sequence[int], space: int) -> list[s
     lines = []
     for i in range(max(len(names), len(reasons), 1)):
         cells = [names[i] if i < len(names) else "", *(row[1:-1] if i == 0 else empty)]
-        fixed = " ".join(padded(cell, width, left=n == 0)
-                         for n, (cell, width) in enumerate(zip(cells, widths, strict=True)))
+        fixed = " ".join(
+            padded(cell, width, left=n == 0)
+            for n, (cell, width) in enumerate(zip(cells, widths, strict=True))
+        )
         lines.append(f"{fixed} {reasons[i] if i < len(reasons) else ''}".rstrip())
     return lines
 
@@ -171,11 +196,16 @@ def _lossier(plan: Plan, found: Lossier) -> str:
     anchor = found.measured_anchor.text.partition(PARTS)[0] if found.measured_anchor else ""
     _, measured, figure = anchor.rpartition(": ")
     told = f" (measured elsewhere: {figure})" if measured else f" ({anchor})" if anchor else ""
-    mix = "" if found.mix is None else \
-        f"; a mix with it {format_rate(found.mix.output_tokens_per_second)} tokens/s, " \
+    mix = (
+        ""
+        if found.mix is None
+        else f"; a mix with it {format_rate(found.mix.output_tokens_per_second)} tokens/s, "
         f"loss {found.mix.loss:.3g}"
-    return (f"{lead}: {found.name}{_on(plan, found.devices)}: {format_rate(rate)} tokens/s, "
-            f"{more} a device, loss {found.loss:.3g}{told}{mix}")
+    )
+    return (
+        f"{lead}: {found.name}{_on(plan, found.devices)}: {format_rate(rate)} tokens/s, "
+        f"{more} a device, loss {found.loss:.3g}{told}{mix}"
+    )
 
 
 def _measure(item: MeasureNext) -> list[str]:

@@ -54,8 +54,13 @@ def wrapped(line: str, indent: str = "", *, first: str = "") -> list[str]:
     return folded(line, width_of_output(), first=first, indent=indent) or [""]
 
 
-def table_lines(rows: Sequence[Sequence[str]], *, left: Collection[int] = (0,), gap: int = 1,
-                width: int | None = None) -> list[str]:
+def table_lines(
+    rows: Sequence[Sequence[str]],
+    *,
+    left: Collection[int] = (0,),
+    gap: int = 1,
+    width: int | None = None,
+) -> list[str]:
     """Rows under their headings, which are the first of ``rows``.
 
     Args:
@@ -74,15 +79,26 @@ def table_lines(rows: Sequence[Sequence[str]], *, left: Collection[int] = (0,), 
     room = width if width is not None else width_of_output()
     if sum(widths) + gap * (len(widths) - 1) > room:
         return paragraphs(rows, room)
-    return [(" " * gap).join(padded(cell, w, left=i in left)
-                             for i, (cell, w) in enumerate(zip(row, widths, strict=True))).rstrip()
-            for row in rows]
+    return [
+        (" " * gap)
+        .join(
+            padded(cell, w, left=i in left)
+            for i, (cell, w) in enumerate(zip(row, widths, strict=True))
+        )
+        .rstrip()
+        for row in rows
+    ]
 
 
-def _without_empty(rows: Sequence[Sequence[str]], left: Collection[int],
-                   ) -> tuple[list[list[str]], set[int]]:
-    kept = [i for i in range(len(rows[0]))
-            if i == 0 or len(rows) == 1 or any(row[i].strip() != "-" for row in rows[1:])]
+def _without_empty(
+    rows: Sequence[Sequence[str]],
+    left: Collection[int],
+) -> tuple[list[list[str]], set[int]]:
+    kept = [
+        i
+        for i in range(len(rows[0]))
+        if i == 0 or len(rows) == 1 or any(row[i].strip() != "-" for row in rows[1:])
+    ]
     return [[row[i] for i in kept] for row in rows], {kept.index(i) for i in left if i in kept}
 
 
@@ -91,8 +107,11 @@ def paragraphs(rows: Sequence[Sequence[str]], width: int) -> list[str]:
     heads = rows[0]
     lines: list[str] = []
     for row in rows[1:]:
-        pairs = [f"{head} {cell}".strip() for head, cell in _pairs(heads[1:], row[1:])
-                 if cell not in ("", "-")]
+        pairs = [
+            f"{head} {cell}".strip()
+            for head, cell in _pairs(heads[1:], row[1:])
+            if cell not in ("", "-")
+        ]
         text = row[0].rstrip()
         if text.replace(",", "").replace(".", "").isdigit():  # a number alone says nothing
             text = f"{heads[0]} {text}".strip()
@@ -107,6 +126,9 @@ def _pairs(heads: Sequence[str], cells: Sequence[str]) -> list[tuple[str, str]]:
     found = []
     for head, cell in zip(heads, cells, strict=True):
         names, values = head.split("; "), cell.strip().split("; ")
-        found += list(zip(names, values, strict=True)) if len(names) == len(values) \
+        found += (
+            list(zip(names, values, strict=True))
+            if len(names) == len(values)
             else [(head, cell.strip())]
+        )
     return found

@@ -9,8 +9,12 @@ from planner.report.terminal.columns import table_lines, wrapped
 from planner.units import GIB, format_rate, format_seconds
 
 HEADS = ("", "KV", "dev", "users", "tok/s", "TPOT", "GiB", "loss", "$/M", "engine")
-SHORT = {"tensorrt-llm": "trt-llm", "int8-token": "int8", "int4-token": "int4",
-         "fp8-ds-mla": "fp8-ds"}
+SHORT = {
+    "tensorrt-llm": "trt-llm",
+    "int8-token": "int8",
+    "int4-token": "int4",
+    "fp8-ds-mla": "fp8-ds",
+}
 """Names that would make the table wider than a terminal."""
 NO_NEW, LATE = "*", "!"
 """Marks behind a name: no new weights are needed; the limits on time are not kept."""
@@ -30,16 +34,19 @@ def compared_text(found: Compared) -> str:
 
 def headline(found: Compared) -> str:
     """How much is compared, by what, and what was asked where that is the same for all."""
-    counts = " × ".join(f"{len(names)} {what}{'s' if len(names) > 1 else ''}"
-                        for names, what in ((found.models, "model"), (found.devices, "device")))
+    counts = " × ".join(
+        f"{len(names)} {what}{'s' if len(names) > 1 else ''}"
+        for names, what in ((found.models, "model"), (found.devices, "device"))
+    )
     asked = _asked(found.pairs[0]) if _alike(found) else ""
     return f"{counts}, best by {found.objective}{asked}"
 
 
 def title(found: Compared, pair: ComparedPair) -> str:
     """Model, what it is released in, device, and what was asked where pairs differ."""
-    return f"{pair.model} ({' + '.join(pair.released)}) on {pair.device}" \
-        + ("" if _alike(found) else _asked(pair))
+    return f"{pair.model} ({' + '.join(pair.released)}) on {pair.device}" + (
+        "" if _alike(found) else _asked(pair)
+    )
 
 
 def told_loss(loss: float | None) -> str:
@@ -85,10 +92,18 @@ def _cells(row: ComparedPlan) -> list[str]:
     assert tpot is not None
     marks = (NO_NEW if row.weights not in ("new", "") else "") + ("" if row.within_limits else LATE)
     engine = row.engine.split(" ")[0]
-    return [row.name + marks, SHORT.get(row.kv, row.kv), str(row.devices), f"{row.users:,}",
-            format_rate(rate.value), format_seconds(tpot.value),
-            f"{(row.total_bytes_per_device or 0) / GIB:.1f}", told_loss(row.loss),
-            "-" if usd is None else f"{usd.value:.2g}", SHORT.get(engine, engine)]
+    return [
+        row.name + marks,
+        SHORT.get(row.kv, row.kv),
+        str(row.devices),
+        f"{row.users:,}",
+        format_rate(rate.value),
+        format_seconds(tpot.value),
+        f"{(row.total_bytes_per_device or 0) / GIB:.1f}",
+        told_loss(row.loss),
+        "-" if usd is None else f"{usd.value:.2g}",
+        SHORT.get(engine, engine),
+    ]
 
 
 def _mixture(rows: Sequence[ComparedPlan]) -> list[str]:
@@ -106,16 +121,25 @@ def _notes(found: Compared) -> list[str]:
     if not rows:
         return []
     units = list(dict.fromkeys(row.loss_unit for row in rows))
-    out = wrapped(f"tokens/s a device, GiB of the fullest device, loss in {' or '.join(units)}; "
-                  f"80 % intervals of times reach ×/÷ {_factor(rows):.2f}", "  ")
+    out = wrapped(
+        f"tokens/s a device, GiB of the fullest device, loss in {' or '.join(units)}; "
+        f"80 % intervals of times reach ×/÷ {_factor(rows):.2f}",
+        "  ",
+    )
     if any(row.weights not in ("new", "") for row in rows):
-        out += wrapped(f"{NO_NEW} no new weights: as released, a public release, or made while "
-                       "loading; --json names them", "  ")
+        out += wrapped(
+            f"{NO_NEW} no new weights: as released, a public release, or made while "
+            "loading; --json names them",
+            "  ",
+        )
     if not all(row.within_limits for row in rows):
         out += wrapped(f"{LATE} does not keep the limit on time: the fastest that fits", "  ")
     if not any(row.usd_per_million_output_tokens for row in rows):
-        out += wrapped("no price is known: --price DEVICE=USD (a device-hour) adds $/M, USD per "
-                       "million output tokens", "  ")
+        out += wrapped(
+            "no price is known: --price DEVICE=USD (a device-hour) adds $/M, USD per "
+            "million output tokens",
+            "  ",
+        )
     anchors = list(anchors_of(found))
     if anchors:
         out.append("measured with these formats:")
@@ -129,11 +153,19 @@ def _notes(found: Compared) -> list[str]:
 def anchors_of(found: Compared) -> dict[str, None]:
     """What was measured with formats of the table, each once; what nobody measured is left out."""
     told = (row.measured_anchor for row in found.rows if row.measured_anchor is not None)
-    return dict.fromkeys(part for one in told if one.source for part in one.text.split("; ")
-                         if not part.startswith(NOT_MEASURED))
+    return dict.fromkeys(
+        part
+        for one in told
+        if one.source
+        for part in one.text.split("; ")
+        if not part.startswith(NOT_MEASURED)
+    )
 
 
 def _factor(rows: Sequence[ComparedPlan]) -> float:
     """The widest interval of a time, as a factor."""
-    return max(row.tpot_seconds.high / row.tpot_seconds.value for row in rows
-               if row.tpot_seconds is not None)
+    return max(
+        row.tpot_seconds.high / row.tpot_seconds.value
+        for row in rows
+        if row.tpot_seconds is not None
+    )

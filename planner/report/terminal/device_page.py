@@ -14,11 +14,13 @@ from planner.units import format_bytes, format_seconds
 
 _PREFIXES = (("T", 1e12), ("G", 1e9), ("M", 1e6))
 _NAME, _VALUE, _KIND, _SOURCE = 25, 15, 9, 15
-_LINKS = (("scale_up_bytes_per_s", "scale-up, a direction"),
-          ("scale_up_floor_seconds", "scale-up floor"),
-          ("scale_out_bytes_per_s", "scale-out, a direction"),
-          ("scale_out_floor_seconds", "scale-out floor"),
-          ("host_bytes_per_s", "host, a direction"))
+_LINKS = (
+    ("scale_up_bytes_per_s", "scale-up, a direction"),
+    ("scale_up_floor_seconds", "scale-up floor"),
+    ("scale_out_bytes_per_s", "scale-out, a direction"),
+    ("scale_out_floor_seconds", "scale-out floor"),
+    ("host_bytes_per_s", "host, a direction"),
+)
 Figure = tuple[str, Quantity]
 
 
@@ -34,8 +36,7 @@ def device_dict(device: DeviceProfile) -> dict[str, Any]:
         elif name == "fitted":
             data[name] = [fit_dict(fit) for fit in value.values()]
         elif name == "inherited":
-            data[name] = [fit_dict(fit) | {"origin": origin}
-                          for origin, _, fit in value.values()]
+            data[name] = [fit_dict(fit) | {"origin": origin} for origin, _, fit in value.values()]
         elif name == "sources":
             data[name] = {s.key: {"title": s.title, "date": s.date} for s in value}
         else:
@@ -45,10 +46,15 @@ def device_dict(device: DeviceProfile) -> dict[str, Any]:
 
 def fit_dict(fit: FittedSet) -> dict[str, Any]:
     """A fitted set as plain data: relative errors, log-space sigma, SI parameters."""
-    data = {name: getattr(fit, name) for name in (
-        "operator", "stack", "software", "variant", "kind", "source", "date", "note")}
-    return data | {"parameters": dict(fit.parameters), "error": asdict(fit.error),
-                   "table": {k: list(v) for k, v in fit.table.items()}}
+    data = {
+        name: getattr(fit, name)
+        for name in ("operator", "stack", "software", "variant", "kind", "source", "date", "note")
+    }
+    return data | {
+        "parameters": dict(fit.parameters),
+        "error": asdict(fit.error),
+        "table": {k: list(v) for k, v in fit.table.items()},
+    }
 
 
 def _plain(value: Any) -> Any:
@@ -57,8 +63,10 @@ def _plain(value: Any) -> Any:
     if isinstance(value, tuple):
         return list(value)
     if hasattr(value, "items"):
-        return {key: item if isinstance(item, str) else _whole_bytes(asdict(item))
-                for key, item in value.items()}
+        return {
+            key: item if isinstance(item, str) else _whole_bytes(asdict(item))
+            for key, item in value.items()
+        }
     return value
 
 
@@ -107,39 +115,66 @@ def _identity(device: DeviceProfile) -> list[str]:
     chip = f", compute capability {device.compute_capability}" if device.compute_capability else ""
     chip += f", {device.platform} {device.target}".rstrip() if device.target else ""
     memory = "unified " if device.unified_memory else ""
-    return [f"{device.kind}, {device.architecture}{chip}, {device.status}; "
-            f"{memory}{device.memory_type}",
-            f"{device.devices_per_node} a node, {device.scale_up_devices} in a scale-up domain",
-            f"also called {', '.join(device.aliases)}" if device.aliases else "no other names",
-            *([f"inherits from {' → '.join(device.classes)} what its notes say so of"]
-              if device.classes else [])]
+    return [
+        f"{device.kind}, {device.architecture}{chip}, {device.status}; "
+        f"{memory}{device.memory_type}",
+        f"{device.devices_per_node} a node, {device.scale_up_devices} in a scale-up domain",
+        f"also called {', '.join(device.aliases)}" if device.aliases else "no other names",
+        *(
+            [f"inherits from {' → '.join(device.classes)} what its notes say so of"]
+            if device.classes
+            else []
+        ),
+    ]
 
 
 def _sections(device: DeviceProfile) -> Iterator[tuple[str, list[Figure]]]:
     memory: list[tuple[str, Quantity | None]] = [
-        ("label", device.label_bytes), ("driver", device.driver_bytes),
+        ("label", device.label_bytes),
+        ("driver", device.driver_bytes),
         ("visible to an engine", device.capacity_bytes),
-        ("usable share", device.usable_fraction), ("bandwidth", device.bandwidth_bytes_per_s)]
+        ("usable share", device.usable_fraction),
+        ("bandwidth", device.bandwidth_bytes_per_s),
+    ]
     yield "memory", _given(memory)
-    rates = [(f"{r.unit} {r.format}{suffix}", quantity) for r in device.rates.values()
-             for suffix, quantity in (("", r.dense), (" sparse", r.sparse))]
-    yield "rates (dense; 2:4 sparse for the record only)", _given(
-        [*rates, ("vector fp32", device.vector_fp32_flop_per_s)])
+    rates = [
+        (f"{r.unit} {r.format}{suffix}", quantity)
+        for r in device.rates.values()
+        for suffix, quantity in (("", r.dense), (" sparse", r.sparse))
+    ]
+    yield (
+        "rates (dense; 2:4 sparse for the record only)",
+        _given([*rates, ("vector fp32", device.vector_fp32_flop_per_s)]),
+    )
     for name, a in device.achieved.items():
-        yield (f"achieved by {name} (shares; floor = least time of a call)",
-               [("compute", a.compute_fraction), ("bandwidth", a.bandwidth_fraction),
-                ("floor", a.floor_seconds)])
+        yield (
+            f"achieved by {name} (shares; floor = least time of a call)",
+            [
+                ("compute", a.compute_fraction),
+                ("bandwidth", a.bandwidth_fraction),
+                ("floor", a.floor_seconds),
+            ],
+        )
     if device.conversion:
-        yield ("conversion of stored weights in software",
-               [(f"from {name}", quantity) for name, quantity in device.conversion.items()])
+        yield (
+            "conversion of stored weights in software",
+            [(f"from {name}", quantity) for name, quantity in device.conversion.items()],
+        )
     links = _given([(title, getattr(device.links, field)) for field, title in _LINKS])
     if links:
         yield "links", links
     if device.silicon is not None:
         chip = device.silicon
-        yield "silicon", _given([("multiprocessors", chip.multiprocessors),
-                                 ("last cache before memory", chip.l2_bytes),
-                                 ("exponentials", chip.exp_per_s)])
+        yield (
+            "silicon",
+            _given(
+                [
+                    ("multiprocessors", chip.multiprocessors),
+                    ("last cache before memory", chip.l2_bytes),
+                    ("exponentials", chip.exp_per_s),
+                ]
+            ),
+        )
     other = _given([("power", device.power_watts), ("price", device.price_usd_per_hour)])
     if other:
         yield "power and price", other
@@ -151,15 +186,23 @@ def _given(figures: list[tuple[str, Quantity | None]]) -> list[Figure]:
 
 def _lists(device: DeviceProfile) -> Iterator[tuple[str, list[str]]]:
     if device.unsupported:
-        yield "formats without a rate", [f"{name}: {why}"
-                                         for name, why in device.unsupported.items()]
+        yield (
+            "formats without a rate",
+            [f"{name}: {why}" for name, why in device.unsupported.items()],
+        )
     if device.fitted:
         yield "operators fitted to measurements", [_fit_line(f) for f in device.fitted.values()]
     if device.inherited:
         origins = dict.fromkeys(origin for origin, _, _ in device.inherited.values())
-        yield "operators carried over", [
-            f"{sum(o == origin for o, _, _ in device.inherited.values())} from {origin}, with a "
-            "wider interval" for origin in origins]
+        yield (
+            "operators carried over",
+            [
+                f"{sum(o == origin for o, _, _ in device.inherited.values())} from {origin}, "
+                f"with a "
+                "wider interval"
+                for origin in origins
+            ],
+        )
     if device.cautions:
         yield "cautions", list(device.cautions)
     yield "sources", [f"{s.key}: {s.title} ({s.date})" for s in device.sources]
@@ -180,15 +223,19 @@ def _row(name: str, quantity: Quantity, width: int) -> list[str]:
     if len(figure) + 1 + len(origin) <= width:
         return [f"{figure} {origin}"]
     value = " ".join(show(quantity.value, quantity.unit).split())
-    return [*wrap(f"{name} {value}", width - 1, initial_indent="  ", subsequent_indent="    "),
-            *wrap(" ".join(origin.split()), width - 1, initial_indent="      ",
-                  subsequent_indent="      ")]
+    return [
+        *wrap(f"{name} {value}", width - 1, initial_indent="  ", subsequent_indent="    "),
+        *wrap(
+            " ".join(origin.split()), width - 1, initial_indent="      ", subsequent_indent="      "
+        ),
+    ]
 
 
 def _remark(quantity: Quantity, width: int) -> list[str]:
     """The range and the note, indented under the figure."""
-    ends = [show(value, quantity.unit) for value in (quantity.low, quantity.high)
-            if value is not None]
+    ends = [
+        show(value, quantity.unit) for value in (quantity.low, quantity.high) if value is not None
+    ]
     text = "; ".join(t for t in ("range " + " to ".join(ends) if ends else "", quantity.note) if t)
     return wrap(text, width - 1, initial_indent="      ", subsequent_indent="      ")
 
@@ -206,6 +253,9 @@ def show(value: float, unit: str) -> str:
         return f"{value:,.6g} {unit}"
     for prefix, size in _PREFIXES:
         if value >= size:
-            return f"{value / size:,.5g} {prefix}{unit}" if unit != "elements/s" \
+            return (
+                f"{value / size:,.5g} {prefix}{unit}"
+                if unit != "elements/s"
                 else f"{value / size:,.5g} {prefix} elem/s"
+            )
     return f"{value:,.5g} {unit}"

@@ -53,16 +53,27 @@ def _lines(device: DeviceProfile) -> Iterator[str]:
     yield f"scale_up_devices = {device.scale_up_devices}"
     for key, figure in (("power", device.power_watts), ("price", device.price_usd_per_hour)):
         unit = "W" if key == "power" else "USD/h"
-        yield f'{key} = "{figure.value:.6g} {unit}"' if figure is not None \
+        yield (
+            f'{key} = "{figure.value:.6g} {unit}"'
+            if figure is not None
             else f'# {key} = "{EXAMPLES[unit]}"'
+        )
     yield from ("", "# Dense, as the matrix units multiply them: sparse headlines are twice that.")
     yield from _rates(device)
     link = device.links.scale_up_bytes_per_s
     if link is not None:
-        yield from ("", "# Between devices, a direction.", "[links]",
-                    f'scale_up = "{_short(link)}"')
-    yield from ("", "# Its measured kernels stand in for yours, with a wider interval:",
-                "# [transfer]", f'# device = "{device.id}"')
+        yield from (
+            "",
+            "# Between devices, a direction.",
+            "[links]",
+            f'scale_up = "{_short(link)}"',
+        )
+    yield from (
+        "",
+        "# Its measured kernels stand in for yours, with a wider interval:",
+        "# [transfer]",
+        f'# device = "{device.id}"',
+    )
 
 
 def _rates(device: DeviceProfile) -> Iterator[str]:

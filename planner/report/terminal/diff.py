@@ -34,19 +34,26 @@ def diff_text(found: Difference) -> str:
         lines += wrapped(f"{name}: {old or '-'} → {new or '-'}", "  ")
     lines += ["", *_units(found)]
     if found.gates:
-        lines += ["", *(f"{'FAIL' if g in found.tripped else 'ok  '} {g.text}"
-                        for g in found.gates)]
+        lines += [
+            "",
+            *(f"{'FAIL' if g in found.tripped else 'ok  '} {g.text}" for g in found.gates),
+        ]
     return "\n".join(lines) + "\n"
 
 
 def _line(change: Change) -> str:
     relative = "      -" if change.relative is None else f"{change.relative:+7.1%}"
     loss = change.metric == "loss"
-    words = {None: "", True: "  beyond the band" if loss else "  beyond the 80 % bands",
-             False: "  indistinguishable" if loss else "  bands overlap"}
+    words = {
+        None: "",
+        True: "  beyond the band" if loss else "  beyond the 80 % bands",
+        False: "  indistinguishable" if loss else "  bands overlap",
+    }
     told = words[change.apart] if change.old != change.new else ""
-    line = (f"{change.metric:<11}{_shown(change, change.old):>14} → "
-            f"{_shown(change, change.new):>14}  {relative}")
+    line = (
+        f"{change.metric:<11}{_shown(change, change.old):>14} → "
+        f"{_shown(change, change.new):>14}  {relative}"
+    )
     if len(line + told) <= width_of_output():
         return line + told
     return "\n".join(wrapped(" ".join((line + told).split()), "  "))
@@ -63,7 +70,9 @@ def _shown(change: Change, value: float) -> str:
 def _units(found: Difference) -> list[str]:
     if not found.units:
         return ["every unit has the same scheme"]
-    shown = ["\n".join(wrapped(f"{u.unit}: {u.old or 'absent'} → {u.new or 'absent'}", "  "))
-             for u in found.units[:MOST_UNITS]]
+    shown = [
+        "\n".join(wrapped(f"{u.unit}: {u.old or 'absent'} → {u.new or 'absent'}", "  "))
+        for u in found.units[:MOST_UNITS]
+    ]
     more = len(found.units) - len(shown)
     return [*shown, f"… and {more} more (--json has all)"] if more else shown

@@ -18,8 +18,11 @@ def experts_text(answer: ExpertUse) -> str:
         f"{format_bytes(answer.always_on_bytes)}",
         f"{answer.batch} {touch} {answer.distinct:.1f} experts a layer "
         f"({answer.popularity}; uniform and independent {answer.distinct_uniform:.1f})"
-        + (f", as {answer.effective_batch:.1f} independent tokens would"
-           if answer.effective_batch is not None else ""),
+        + (
+            f", as {answer.effective_batch:.1f} independent tokens would"
+            if answer.effective_batch is not None
+            else ""
+        ),
         *_ranks(answer),
     ]
     if answer.residency is not None and answer.room_bytes is not None:
@@ -44,11 +47,15 @@ def _ranks(answer: ExpertUse) -> list[str]:
     spread = answer.ranks
     if spread.ranks == 1:
         return []
-    text = f"{spread.ranks} ranks hold {spread.held} experts each and touch at most " \
-           f"{spread.distinct:.1f}; the fullest rank has {spread.straggler:.2f} × the mean load"
+    text = (
+        f"{spread.ranks} ranks hold {spread.held} experts each and touch at most "
+        f"{spread.distinct:.1f}; the fullest rank has {spread.straggler:.2f} × the mean load"
+    )
     if spread.straggler_without_redundancy is not None:
-        text += f" ({spread.straggler_without_redundancy:.2f} × without the {spread.redundant} " \
-                "redundant experts)"
+        text += (
+            f" ({spread.straggler_without_redundancy:.2f} × without the {spread.redundant} "
+            "redundant experts)"
+        )
     return [text]
 
 
@@ -64,11 +71,13 @@ def _residency(found: Residency, room: int) -> list[str]:
 
 def _offloaded(step: OffloadedStep) -> str:
     layer = step.layer
-    return f"experts on {step.sockets} × {step.cpu} ({step.scheme} on {layer.unit}, bound by " \
-           f"{layer.bound}): a step of {step.context} cached tokens takes " \
-           f"{format_seconds(step.seconds)}: {format_seconds(step.expert_seconds)} of experts " \
-           f"({format_seconds(step.layers * layer.transfer)} of it on the link), " \
-           f"{format_seconds(step.gpu_seconds)} on the GPU"
+    return (
+        f"experts on {step.sockets} × {step.cpu} ({step.scheme} on {layer.unit}, bound by "
+        f"{layer.bound}): a step of {step.context} cached tokens takes "
+        f"{format_seconds(step.seconds)}: {format_seconds(step.expert_seconds)} of experts "
+        f"({format_seconds(step.layers * layer.transfer)} of it on the link), "
+        f"{format_seconds(step.gpu_seconds)} on the GPU"
+    )
 
 
 def _times(times: FetchTimes) -> list[str]:
@@ -76,6 +85,5 @@ def _times(times: FetchTimes) -> list[str]:
         f"fetching takes {format_seconds(times.step.seconds)} a step ({times.host.id}); one "
         f"expert {format_seconds(times.expert_seconds)} from the host, "
         f"{format_seconds(times.expert_from_drive_seconds)} from the drive",
-        f"loading the whole model from one drive takes "
-        f"{format_seconds(times.checkpoint_seconds)}",
+        f"loading the whole model from one drive takes {format_seconds(times.checkpoint_seconds)}",
     ]

@@ -8,8 +8,19 @@ from planner.planning.explain.module_time import ModuleExplanation, ModuleSplit,
 from planner.report.terminal.columns import table_lines
 from planner.report.terminal.columns import wrapped as _wrap
 
-COLUMNS = ("scheme", "total", "busy", "compute", "memory", "convert", "quant", "floor", "comm",
-           "bound", "basis")
+COLUMNS = (
+    "scheme",
+    "total",
+    "busy",
+    "compute",
+    "memory",
+    "convert",
+    "quant",
+    "floor",
+    "comm",
+    "bound",
+    "basis",
+)
 TEXT_COLUMNS = (0, 9, 10)
 MOST = 12
 """Crossovers printed for a module; --json has all."""
@@ -17,15 +28,23 @@ MOST = 12
 
 def explain_text(found: ModuleExplanation) -> str:
     """The whole answer; ends with a newline."""
-    head = (f"{found.module} of {found.model} on {found.device}, tp{found.tp} dp{found.dp} "
-            f"ep{found.ep}; microseconds of one layer (busy = compute, memory and conversion "
-            "overlapped; quant: to quantise activations; total = busy + quant + floor + "
-            "communication); basis: f fitted, t transferred, p prior")
+    head = (
+        f"{found.module} of {found.model} on {found.device}, tp{found.tp} dp{found.dp} "
+        f"ep{found.ep}; microseconds of one layer (busy = compute, memory and conversion "
+        "overlapped; quant: to quantise activations; total = busy + quant + floor + "
+        "communication); basis: f fitted, t transferred, p prior"
+    )
     parts = ["\n".join(_wrap(head))]
     parts += [_module(found, m) for m in found.modules]
     if found.refused:
-        parts.append("not possible on this device\n" + "\n".join(
-            line for scheme, why in found.refused for line in _wrap(f"  {scheme}: {why}", "    ")))
+        parts.append(
+            "not possible on this device\n"
+            + "\n".join(
+                line
+                for scheme, why in found.refused
+                for line in _wrap(f"  {scheme}: {why}", "    ")
+            )
+        )
     return "\n\n".join(parts) + "\n"
 
 
@@ -42,25 +61,53 @@ def _module(found: ModuleExplanation, module: ModuleSplit) -> str:
     if module.shapes:
         where += f" ({'; '.join(module.shapes)} outputs × inputs)"
     blocks = ["\n".join([*_wrap(where), *_wrap(module.sentence)])]
-    blocks.append(f"decode, {module.tokens:,} tokens a rank\n"
-                  + _splits([(s.scheme, s.decode, s.basis) for s in module.schemes]))
+    blocks.append(
+        f"decode, {module.tokens:,} tokens a rank\n"
+        + _splits([(s.scheme, s.decode, s.basis) for s in module.schemes])
+    )
     by_prompt = sorted(module.schemes, key=lambda s: (s.prefill.total_seconds, s.scheme))
-    blocks.append(f"prefill, a prompt of {found.isl:,} tokens\n"
-                  + _splits([(s.scheme, s.prefill, s.basis) for s in by_prompt]))
-    blocks.append("total by tokens a rank\n" + _aligned(
-        [("scheme", *(f"{t:,}" for t in found.tokens)),
-         *((s.scheme, *(_us(t) for t in s.at_tokens_seconds)) for s in module.schemes)], (0,)))
+    blocks.append(
+        f"prefill, a prompt of {found.isl:,} tokens\n"
+        + _splits([(s.scheme, s.prefill, s.basis) for s in by_prompt])
+    )
+    blocks.append(
+        "total by tokens a rank\n"
+        + _aligned(
+            [
+                ("scheme", *(f"{t:,}" for t in found.tokens)),
+                *((s.scheme, *(_us(t) for t in s.at_tokens_seconds)) for s in module.schemes),
+            ],
+            (0,),
+        )
+    )
     if len(module.schemes) > 1:
         blocks.append(_crossovers(found, module))
     return "\n\n".join(blocks)
 
 
 def _splits(rows: Sequence[tuple[str, Split, str]]) -> str:
-    return _aligned([COLUMNS, *((
-        name, _us(s.total_seconds), _us(s.busy_seconds), _us(s.compute_seconds),
-        _us(s.memory_seconds), _us(s.conversion_seconds), _us(s.quantise_seconds),
-        _us(s.launch_seconds), _us(s.communication_seconds), s.bound, basis[0])
-        for name, s, basis in rows)], TEXT_COLUMNS)
+    return _aligned(
+        [
+            COLUMNS,
+            *(
+                (
+                    name,
+                    _us(s.total_seconds),
+                    _us(s.busy_seconds),
+                    _us(s.compute_seconds),
+                    _us(s.memory_seconds),
+                    _us(s.conversion_seconds),
+                    _us(s.quantise_seconds),
+                    _us(s.launch_seconds),
+                    _us(s.communication_seconds),
+                    s.bound,
+                    basis[0],
+                )
+                for name, s, basis in rows
+            ),
+        ],
+        TEXT_COLUMNS,
+    )
 
 
 def _crossovers(found: ModuleExplanation, module: ModuleSplit) -> str:
@@ -69,12 +116,16 @@ def _crossovers(found: ModuleExplanation, module: ModuleSplit) -> str:
     told = [c for c in module.crossovers if ends & {c.faster, c.slower}]
     if not module.crossovers:
         return "the order of no two schemes changes with the number of tokens"
-    lines = [part for c in told[:MOST]
-             for part in _wrap(f"  from {c.tokens:,} tokens: {c.faster} before {c.slower}", "    ")]
+    lines = [
+        part
+        for c in told[:MOST]
+        for part in _wrap(f"  from {c.tokens:,} tokens: {c.faster} before {c.slower}", "    ")
+    ]
     left = len(module.crossovers) - len(told[:MOST])
     if left:
-        lines += _wrap(f"  and {left} more between other schemes or further on (--json lists them)",
-                       "    ")
+        lines += _wrap(
+            f"  and {left} more between other schemes or further on (--json lists them)", "    "
+        )
     return "where the order changes\n" + "\n".join(lines)
 
 

@@ -11,8 +11,17 @@ from planner.sizing.fleet.answer import Fleet, FleetDevice, FleetModel, FleetPoo
 from planner.units import format_seconds
 
 HEADS = ("model", "device", "replicas", "dev", "req/s", "spare", "TTFT", "TPOT", "USD/h")
-STOCK_HEADS = ("device", "stock", "used", "left", "USD/h", "+1 saves", "adds", "+host saves",
-               "adds")
+STOCK_HEADS = (
+    "device",
+    "stock",
+    "used",
+    "left",
+    "USD/h",
+    "+1 saves",
+    "adds",
+    "+host saves",
+    "adds",
+)
 MOST_FORMATS = 8
 """Lines of formats; more stand in the JSON and on the page."""
 
@@ -37,15 +46,24 @@ def headline(found: Fleet) -> list[str]:
     """What it costs and what is left."""
     used = sum(one.used for one in found.devices)
     stock = sum(one.stock for one in found.devices)
-    goal = "the cheapest devices that serve all" if found.goal == "cost" \
+    goal = (
+        "the cheapest devices that serve all"
+        if found.goal == "cost"
         else "the most room for growth on all devices"
-    money = "no price is known" if found.usd_per_hour is None else \
-        f"{found.usd_per_hour:,.2f} USD an hour, {found.usd_per_hour * HOURS_A_MONTH:,.0f} a month"
+    )
+    money = (
+        "no price is known"
+        if found.usd_per_hour is None
+        else f"{found.usd_per_hour:,.2f} USD an hour, {found.usd_per_hour * HOURS_A_MONTH:,.0f} "
+        f"a month"
+    )
     if found.work.gap:
         goal += f", to {found.work.gap:.1%}"
-    return [f"{found.title}: {goal}",
-            f"{money}; {used:,} of {stock:,} devices; with all of them every rate could be "
-            f"{found.growth:.3g} × as high"]
+    return [
+        f"{found.title}: {goal}",
+        f"{money}; {used:,} of {stock:,} devices; with all of them every rate could be "
+        f"{found.growth:.3g} × as high",
+    ]
 
 
 def percent(share: float) -> str:
@@ -59,11 +77,17 @@ def _cells_of(found: Fleet) -> Callable[[FleetPool], tuple[str, ...]]:
 
     def cells(pool: FleetPool) -> tuple[str, ...]:
         first = found.of(pool.name)[0] is pool
-        return (pool.name if first else "", pool.device, f"{pool.replicas} × {pool.layout}",
-                str(pool.devices), f"{pool.requests_per_second:.3g}",
-                percent(models[pool.name].spare) if first else "",
-                format_seconds(pool.ttft_seconds.value), format_seconds(pool.tpot_seconds.value),
-                "-" if pool.usd_per_hour is None else f"{pool.usd_per_hour:.2f}")
+        return (
+            pool.name if first else "",
+            pool.device,
+            f"{pool.replicas} × {pool.layout}",
+            str(pool.devices),
+            f"{pool.requests_per_second:.3g}",
+            percent(models[pool.name].spare) if first else "",
+            format_seconds(pool.ttft_seconds.value),
+            format_seconds(pool.tpot_seconds.value),
+            "-" if pool.usd_per_hour is None else f"{pool.usd_per_hour:.2f}",
+        )
 
     return cells
 
@@ -71,17 +95,23 @@ def _cells_of(found: Fleet) -> Callable[[FleetPool], tuple[str, ...]]:
 def _formats(found: Fleet) -> list[str]:
     lines = []
     for pool in found.pools[:MOST_FORMATS]:
-        lines += wrapped(f"{pool.name} on {pool.device}: {formats(pool)}; {either_end(pool)}",
-                         "    ", first="  ")
+        lines += wrapped(
+            f"{pool.name} on {pool.device}: {formats(pool)}; {either_end(pool)}", "    ", first="  "
+        )
     more = len(found.pools) - MOST_FORMATS
-    return [*wrapped("formats, and replicas by the 80 % interval of step times:"), *lines,
-            *([f"  {more} more: --json, --report"] if more > 0 else [])]
+    return [
+        *wrapped("formats, and replicas by the 80 % interval of step times:"),
+        *lines,
+        *([f"  {more} more: --json, --report"] if more > 0 else []),
+    ]
 
 
 def formats(pool: FleetPool) -> str:
     """Engine, formats and loss of a pool in words."""
-    return f"{pool.engine}, {' + '.join(pool.schemes)}, KV {SHORT.get(pool.kv, pool.kv)}, loss " \
-           f"{told_loss(pool.loss)}"
+    return (
+        f"{pool.engine}, {' + '.join(pool.schemes)}, KV {SHORT.get(pool.kv, pool.kv)}, loss "
+        f"{told_loss(pool.loss)}"
+    )
 
 
 def either_end(pool: FleetPool) -> str:
@@ -95,9 +125,11 @@ def either_end(pool: FleetPool) -> str:
 
 def limits(model: FleetModel) -> str:
     """The service level of a model in words."""
-    parts = [f"{name} ≤ {format_seconds(value)}" for name, value in (
-        ("TTFT", model.ttft_limit_seconds), ("TPOT", model.tpot_limit_seconds))
-        if value is not None]
+    parts = [
+        f"{name} ≤ {format_seconds(value)}"
+        for name, value in (("TTFT", model.ttft_limit_seconds), ("TPOT", model.tpot_limit_seconds))
+        if value is not None
+    ]
     return f"{' and '.join(parts)} for {model.percentile:g} %"
 
 
@@ -115,22 +147,34 @@ def gained(worth: Worth | None) -> str:
 
 def all_proved(found: Fleet) -> bool:
     """Whether all that one device, or host, more is worth was proved to the end."""
-    return all(worth is None or worth.proved
-               for one in found.devices for worth in (one.one_more, one.host_more))
+    return all(
+        worth is None or worth.proved
+        for one in found.devices
+        for worth in (one.one_more, one.host_more)
+    )
 
 
 def _stock(found: Fleet) -> list[str]:
-    return [*wrapped("stock; a device and a host more, solved again: USD/h saved, growth added:"),
-            *table_lines([STOCK_HEADS, *map(_stock_cells, found.devices)], gap=2),
-            *([] if all_proved(found) else
-              wrapped("not all proved: larger values may be left"))]
+    return [
+        *wrapped("stock; a device and a host more, solved again: USD/h saved, growth added:"),
+        *table_lines([STOCK_HEADS, *map(_stock_cells, found.devices)], gap=2),
+        *([] if all_proved(found) else wrapped("not all proved: larger values may be left")),
+    ]
 
 
 def _stock_cells(one: FleetDevice) -> tuple[str, ...]:
     price = one.usd_per_device_hour
-    return (one.device, str(one.stock), str(one.used), str(one.spare),
-            "-" if price is None else f"{price:.2f}", saved(one.one_more), gained(one.one_more),
-            saved(one.host_more), gained(one.host_more))
+    return (
+        one.device,
+        str(one.stock),
+        str(one.used),
+        str(one.spare),
+        "-" if price is None else f"{price:.2f}",
+        saved(one.one_more),
+        gained(one.one_more),
+        saved(one.host_more),
+        gained(one.host_more),
+    )
 
 
 def _refused(found: Fleet) -> list[str]:

@@ -13,24 +13,42 @@ from planner.units import GIB, format_seconds
 if TYPE_CHECKING:
     from planner.planning.whatif.frontier import FrontierPoint
 
-LETTERS = {"weights": "W", "kv": "K", "compute": "C", "network": "N", "launch": "L",
-           "convert": "V", "": "-"}
+LETTERS = {
+    "weights": "W",
+    "kv": "K",
+    "compute": "C",
+    "network": "N",
+    "launch": "L",
+    "convert": "V",
+    "": "-",
+}
 
 
 def frontier_text(found: Any) -> str:
     """The points, the knee named; then the map where there is one."""
     table = _table(("loss",), ("tok/s/dev", "GiB", "TPOT", "batch"), ("dense", "experts", "kv", ""))
     for p in found.points:
-        table.add_row(f"{p.loss:.3g}", f"{p.output_tokens_per_second_per_device:,.1f}",
-                      f"{p.total_bytes_per_device / GIB:.1f}", format_seconds(p.tpot_seconds),
-                      f"{p.batch:,}", p.dense or "-", p.experts or "-", p.kv or "-",
-                      "knee" if p.knee else "")
+        table.add_row(
+            f"{p.loss:.3g}",
+            f"{p.output_tokens_per_second_per_device:,.1f}",
+            f"{p.total_bytes_per_device / GIB:.1f}",
+            format_seconds(p.tpot_seconds),
+            f"{p.batch:,}",
+            p.dense or "-",
+            p.experts or "-",
+            p.kv or "-",
+            "knee" if p.knee else "",
+        )
     parts: list[Any] = [
         f"{found.model} on {found.device}, {_served(found.engine)}, context {found.context:,}: "
-        f"{len(found.points)} plans that no other equals in loss, throughput and memory", "", table,
-        "", _knee(found.knee),
+        f"{len(found.points)} plans that no other equals in loss, throughput and memory",
+        "",
+        table,
+        "",
+        _knee(found.knee),
         f"loss is {found.loss_unit}; GiB of the fullest device; + marks further schemes in other "
-        f"layers; each plan is within {found.gap:.1%} of the best under its budgets"]
+        f"layers; each plan is within {found.gap:.1%} of the best under its budgets",
+    ]
     if found.map is not None:
         parts += ["", *_map(found.map)]
     return _render(*parts)
@@ -43,8 +61,10 @@ def _served(engine: str) -> str:
 def _knee(point: FrontierPoint | None) -> str:
     if point is None:
         return "no knee: fewer than three points, or a straight line"
-    return (f"knee: loss {point.loss:.3g}, {point.output_tokens_per_second_per_device:,.1f} "
-            f"tok/s/device; past it throughput gains less for each loss")
+    return (
+        f"knee: loss {point.loss:.3g}, {point.output_tokens_per_second_per_device:,.1f} "
+        f"tok/s/device; past it throughput gains less for each loss"
+    )
 
 
 def _map(found: PhaseMap) -> list[Any]:
@@ -52,13 +72,23 @@ def _map(found: PhaseMap) -> list[Any]:
     table = _table(("context",), tuple(f"batch {b:,}" for b in found.batches))
     for context in found.contexts:
         row = [cells[context, b] for b in found.batches]
-        table.add_row(f"{context:,}", *(f"{LETTERS[c.regime]} {c.plan + 1}" if c.regime else "-"
-                                      for c in row))
+        table.add_row(
+            f"{context:,}", *(f"{LETTERS[c.regime]} {c.plan + 1}" if c.regime else "-" for c in row)
+        )
     seen: dict[int, str] = {}
     for c in found.cells:
         if c.plan >= 0:
-            seen.setdefault(c.plan, f"  {c.plan + 1}: {', '.join(c.schemes)}"
-                            + (f"; KV {', '.join(c.kv)}" if c.kv else ""))
-    return ["what most of the decode step goes to, and the number of the best plan", "", table, "",
-            "W weights read, K cache read, C compute, N network, L launch, V conversion; - does "
-            "not fit", *seen.values()]
+            seen.setdefault(
+                c.plan,
+                f"  {c.plan + 1}: {', '.join(c.schemes)}"
+                + (f"; KV {', '.join(c.kv)}" if c.kv else ""),
+            )
+    return [
+        "what most of the decode step goes to, and the number of the best plan",
+        "",
+        table,
+        "",
+        "W weights read, K cache read, C compute, N network, L launch, V conversion; - does "
+        "not fit",
+        *seen.values(),
+    ]

@@ -21,8 +21,15 @@ lines."""
 def headline(plan: Plan) -> list[str]:
     """Three lines (devices, layout, engine; requests, users, rate; times and memory), then the
     loss, what drafts tokens, what a default has decided where it is no part of the three, pools."""
-    return [_devices(plan), _requests(plan), _times(plan), _loss(plan), *draft_lines(plan),
-            *_defaults(plan), *pool_lines(plan)]
+    return [
+        _devices(plan),
+        _requests(plan),
+        _times(plan),
+        _loss(plan),
+        *draft_lines(plan),
+        *_defaults(plan),
+        *pool_lines(plan),
+    ]
 
 
 def users(plan: Plan) -> int:
@@ -58,8 +65,11 @@ def engine_name(plan: Plan) -> str:
 def layout_name(plan: Plan) -> str:
     """Degrees above one and replicas, e.g. ``tp8 ep8, 2 replicas``; empty on one device."""
     la = plan.layout
-    shape = " ".join(f"{name}{value}" for name, value in
-                     (("tp", la.tp), ("dp", la.dp), ("pp", la.pp), ("ep", la.ep)) if value > 1)
+    shape = " ".join(
+        f"{name}{value}"
+        for name, value in (("tp", la.tp), ("dp", la.dp), ("pp", la.pp), ("ep", la.ep))
+        if value > 1
+    )
     return ", ".join(filter(None, (shape, f"{la.replicas} replicas" if la.replicas > 1 else "")))
 
 
@@ -80,9 +90,11 @@ def _requests(plan: Plan) -> str:
     preset = f" ({work.preset})" if work.preset else ""
     count = together(plan)
     default = " by default" if noted(plan, USERS_DEFAULT) is not None else ""
-    return (f"requests: {work.isl:,} in → {work.osl:,} out{hits}{preset}; {count:,} "
-            f"user{'s' if count > 1 else ''}{default}, "
-            f"{format_rate(rate.value)} tokens/s ({span(rate)}{_basis(plan, limited=True)})")
+    return (
+        f"requests: {work.isl:,} in → {work.osl:,} out{hits}{preset}; {count:,} "
+        f"user{'s' if count > 1 else ''}{default}, "
+        f"{format_rate(rate.value)} tokens/s ({span(rate)}{_basis(plan, limited=True)})"
+    )
 
 
 def _basis(plan: Plan, *, limited: bool) -> str:
@@ -106,9 +118,11 @@ def _times(plan: Plan) -> str:
     tpot = perf.tpot_seconds
     limit = noted(plan, LIMIT_DEFAULT)
     told = f", default limit {limit.value}" if limit is not None else _basis(plan, limited=False)
-    return (f"TPOT {format_seconds(tpot.value)} ({time_span(tpot)}{told}), "
-            f"TTFT {format_seconds(perf.ttft_seconds.value)}; "
-            f"{memory.total_bytes / GIB:.1f} of {memory.usable_bytes / GIB:.1f} GiB")
+    return (
+        f"TPOT {format_seconds(tpot.value)} ({time_span(tpot)}{told}), "
+        f"TTFT {format_seconds(perf.ttft_seconds.value)}; "
+        f"{memory.total_bytes / GIB:.1f} of {memory.usable_bytes / GIB:.1f} GiB"
+    )
 
 
 def time_span(time: Estimate) -> str:

@@ -10,13 +10,21 @@ from planner.planning.plan.record import ModulePlan, Plan, UnitPlan, layer_range
 from planner.records import record
 from planner.report.terminal.printable import columns
 
-GROUPS = (("embedding", "indexer", "compressor", "router", "norm", "head"),
-          ("attention-qkv", "mla-q", "mla-kv", "attention-out"), ("linear-attention",),
-          ("mlp-gate-up", "mlp-down"), ("experts-gate-up", "experts-down"),
-          ("shared-gate-up", "shared-down"), ("kv-k", "kv-v"))
+GROUPS = (
+    ("embedding", "indexer", "compressor", "router", "norm", "head"),
+    ("attention-qkv", "mla-q", "mla-kv", "attention-out"),
+    ("linear-attention",),
+    ("mlp-gate-up", "mlp-down"),
+    ("experts-gate-up", "experts-down"),
+    ("shared-gate-up", "shared-down"),
+    ("kv-k", "kv-v"),
+)
 """Kinds that may share a row: those that no format is chosen for, and products of one block."""
-PROMPTS, STAGES, JOINT = ("prompts in between", "stages waiting, hops",
-                          "units that one kernel serves")
+PROMPTS, STAGES, JOINT = (
+    "prompts in between",
+    "stages waiting, hops",
+    "units that one kernel serves",
+)
 UNSPLIT = "prompts in between, waiting"
 DRAFTS = "drafting"
 
@@ -38,8 +46,11 @@ class KindRow:
 def kind_rows(plan: Plan, longest: int) -> list[KindRow]:
     """A row for each kind and scheme, in the order of the plan; kinds of one group that have one
     scheme each, and the same one, share a row as far as their names take ``longest`` columns."""
-    alone = {name for name in {(m.matrix, m.place) for m in plan.modules}
-             if sum((m.matrix, m.place) == name for m in plan.modules) == 1}
+    alone = {
+        name
+        for name in {(m.matrix, m.place) for m in plan.modules}
+        if sum((m.matrix, m.place) == name for m in plan.modules) == 1
+    }
     rows: dict[tuple[object, ...], list[ModulePlan]] = {}
     for place, module in enumerate(plan.modules):
         group = next((i for i, kinds in enumerate(GROUPS) if module.kind in kinds), None)
@@ -78,13 +89,24 @@ def _short(members: Sequence[ModulePlan], longest: int) -> list[list[ModulePlan]
 def _row(plan: Plan, members: Sequence[ModulePlan]) -> KindRow:
     kinds, scheme = tuple(m.matrix for m in members), members[0].scheme
     place = members[0].place
-    units = tuple(u for u in plan.units if u.matrix in kinds and u.scheme == scheme
-                  and u.place == place)
-    layers = layer_range(tuple({n for u in units for n in u.layers})) if len(members) > 1 \
+    units = tuple(
+        u for u in plan.units if u.matrix in kinds and u.scheme == scheme and u.place == place
+    )
+    layers = (
+        layer_range(tuple({n for u in units for n in u.layers}))
+        if len(members) > 1
         else members[0].layers
-    return KindRow(kinds, scheme, layers, sum(m.weight_bytes for m in members),
-                   fsum(m.decode_seconds for m in members), fsum(m.loss for m in members), units,
-                   place or "")
+    )
+    return KindRow(
+        kinds,
+        scheme,
+        layers,
+        sum(m.weight_bytes for m in members),
+        fsum(m.decode_seconds for m in members),
+        fsum(m.loss for m in members),
+        units,
+        place or "",
+    )
 
 
 def other_seconds(plan: Plan) -> list[tuple[str, float]]:
@@ -92,14 +114,23 @@ def other_seconds(plan: Plan) -> list[tuple[str, float]]:
     serves units that are priced alone above it. The rows of :func:`kind_rows` and these add up to
     TPOT."""
     perf = plan.performance
-    drafts = [] if plan.speculation is None else [
-        (DRAFTS, plan.speculation.draft_seconds / plan.speculation.accepted_tokens)]
-    rest = perf.tpot_seconds.value - fsum(u.decode_seconds for u in plan.units) \
+    drafts = (
+        []
+        if plan.speculation is None
+        else [(DRAFTS, plan.speculation.draft_seconds / plan.speculation.accepted_tokens)]
+    )
+    rest = (
+        perf.tpot_seconds.value
+        - fsum(u.decode_seconds for u in plan.units)
         - fsum(seconds for _, seconds in drafts)
+    )
     if perf.interruption_seconds is None:
         return [*drafts, (UNSPLIT, rest)]
-    return [*drafts, (STAGES if plan.layout.pp > 1 else JOINT, rest - perf.interruption_seconds),
-            (PROMPTS, perf.interruption_seconds)]
+    return [
+        *drafts,
+        (STAGES if plan.layout.pp > 1 else JOINT, rest - perf.interruption_seconds),
+        (PROMPTS, perf.interruption_seconds),
+    ]
 
 
 def shares_of_total(values: Sequence[float], digits: int) -> list[str]:

@@ -16,14 +16,23 @@ Line = tuple[str, str, str]
 
 def measured_text(rows: Rows, folder: str) -> str:
     """A line for every kind of measurement; ends with a newline."""
-    lines = [f"{name:<{_NAME}}{figure:>{_FIGURE}}  {more}".rstrip()
-             for name, figure, more in (*_bandwidth(rows), *_products(rows), *_attention(rows),
-                                        *_others(rows))]
+    lines = [
+        f"{name:<{_NAME}}{figure:>{_FIGURE}}  {more}".rstrip()
+        for name, figure, more in (
+            *_bandwidth(rows),
+            *_products(rows),
+            *_attention(rows),
+            *_others(rows),
+        )
+    ]
     spread = sorted(float(one["spread"]) for one in rows)
     if spread:
-        lines += ["", f"{len(rows)} figure{'s' * (len(rows) > 1)}, each the minimum of its "
-                  "repeats; the median lies "
-                  f"{100 * spread[len(spread) // 2]:.0f} % above it"]
+        lines += [
+            "",
+            f"{len(rows)} figure{'s' * (len(rows) > 1)}, each the minimum of its "
+            "repeats; the median lies "
+            f"{100 * spread[len(spread) // 2]:.0f} % above it",
+        ]
     lines += ["", "plan with them:", f"  plan MODEL host --hardware-dir {quote(folder)}"]
     return "\n".join(lines) + "\n"
 
@@ -32,8 +41,11 @@ def _bandwidth(rows: Rows) -> Iterator[Line]:
     for one in rows:
         if one["table"] == "op_bandwidth":
             count = one["threads"]
-            yield (f"memory, {one['op']} by {count} thread{'s' * (count > 1)}",
-                   f"{one['bytes'] / _seconds(one) / 1e9:.1f} GB/s", "")
+            yield (
+                f"memory, {one['op']} by {count} thread{'s' * (count > 1)}",
+                f"{one['bytes'] / _seconds(one) / 1e9:.1f} GB/s",
+                "",
+            )
 
 
 def _products(rows: Rows) -> Iterator[Line]:
@@ -56,28 +68,42 @@ def _products(rows: Rows) -> Iterator[Line]:
 def _attention(rows: Rows) -> Iterator[Line]:
     for one in rows:
         if one["table"] == "op_attn_generation":
-            yield (f"attention, step over {int(one['kv_len']):,} in {one['kv_dtype']}, "
-                   f"{str(one['software']).split()[0]}", format_seconds(_seconds(one)),
-                   f"{one['heads']} heads of {one['head_dim']}")
+            yield (
+                f"attention, step over {int(one['kv_len']):,} in {one['kv_dtype']}, "
+                f"{str(one['software']).split()[0]}",
+                format_seconds(_seconds(one)),
+                f"{one['heads']} heads of {one['head_dim']}",
+            )
         elif one["table"] == "op_attn_context":
-            yield (f"attention, prompt of {int(one['isl']):,} in {one['kv_dtype']}, "
-                   f"{str(one['software']).split()[0]}", format_seconds(_seconds(one)),
-                   f"{one['heads']} heads of {one['head_dim']}")
+            yield (
+                f"attention, prompt of {int(one['isl']):,} in {one['kv_dtype']}, "
+                f"{str(one['software']).split()[0]}",
+                format_seconds(_seconds(one)),
+                f"{one['heads']} heads of {one['head_dim']}",
+            )
 
 
 def _others(rows: Rows) -> Iterator[Line]:
     for one in rows:
         if one["table"] == "op_convert":
-            yield (f"{one['from_dtype']} to {one['to_dtype']}, {str(one['software']).split()[0]}",
-                   f"{one['elements'] / _seconds(one) / 1e9:.2f} G elem/s", "")
+            yield (
+                f"{one['from_dtype']} to {one['to_dtype']}, {str(one['software']).split()[0]}",
+                f"{one['elements'] / _seconds(one) / 1e9:.2f} G elem/s",
+                "",
+            )
         elif one["table"] == "op_quantize":
-            yield (f"to {one['quant_dtype']}, {one['m']} × {one['k']}, "
-                   f"{str(one['software']).split()[0]}",
-                   f"{one['m'] * one['k'] / _seconds(one) / 1e9:.2f} G elem/s", "")
+            yield (
+                f"to {one['quant_dtype']}, {one['m']} × {one['k']}, "
+                f"{str(one['software']).split()[0]}",
+                f"{one['m'] * one['k'] / _seconds(one) / 1e9:.2f} G elem/s",
+                "",
+            )
         elif one["table"] == "op_call":
-            yield (f"calls from Python, {str(one['software']).split()[0]}",
-                   f"{_seconds(one) / one['calls'] * 1e6:.2f} µs each",
-                   f"{one['calls']} of a layer")
+            yield (
+                f"calls from Python, {str(one['software']).split()[0]}",
+                f"{_seconds(one) / one['calls'] * 1e6:.2f} µs each",
+                f"{one['calls']} of a layer",
+            )
 
 
 def _seconds(row: Mapping[str, Any]) -> float:

@@ -16,21 +16,28 @@ EXACT_FROM = 64
 """Columns from which bytes stand beside GiB."""
 
 
-
 def memory_text(answer: MemoryAnswer) -> str:
     """Headline, parts of the fullest device, other stages, engine, files; ends with a newline."""
     blocks = [_headline(answer), _device(answer.parts.fullest)]
     if len(answer.parts.stages) > 1:
         blocks.append(_stages(answer))
     if answer.parts.not_loaded:
-        blocks.append([f"{line.name}: {format_bytes(line.bytes)} {line.basis}"
-                       for line in answer.parts.not_loaded])
+        blocks.append(
+            [
+                f"{line.name}: {format_bytes(line.bytes)} {line.basis}"
+                for line in answer.parts.not_loaded
+            ]
+        )
     if answer.engine is not None:
         blocks.append(_engine(answer.engine))
     if answer.on_disk is not None:
         blocks.append(_files(answer.on_disk))
-    return "\n\n".join("\n".join(part for line in block for part in _wrapped(line))
-                       for block in blocks) + "\n"
+    return (
+        "\n\n".join(
+            "\n".join(part for line in block for part in _wrapped(line)) for block in blocks
+        )
+        + "\n"
+    )
 
 
 def memory_assumptions(answer: MemoryAnswer) -> str:
@@ -43,22 +50,36 @@ def memory_assumptions(answer: MemoryAnswer) -> str:
 
 def _headline(answer: MemoryAnswer) -> list[str]:
     layout, use = answer.parts.layout, answer.parts.use
-    shape = " ".join(f"{name}{value}" for name, value in (
-        ("tp", layout.tp), ("dp", layout.dp), ("pp", layout.pp), ("ep", layout.ep)) if value > 1)
-    where = f" on {layout.ranks} × {answer.device}" if answer.device else \
-        f" on {layout.ranks} device{'s' if layout.ranks > 1 else ''}"
+    shape = " ".join(
+        f"{name}{value}"
+        for name, value in (
+            ("tp", layout.tp),
+            ("dp", layout.dp),
+            ("pp", layout.pp),
+            ("ep", layout.ep),
+        )
+        if value > 1
+    )
+    where = (
+        f" on {layout.ranks} × {answer.device}"
+        if answer.device
+        else f" on {layout.ranks} device{'s' if layout.ranks > 1 else ''}"
+    )
     full = answer.parts.fullest
-    lines = [f"{answer.model}, {answer.scheme}, caches {answer.kv}{where}"
-             + (f" ({shape})" if shape else ""),
-             f"{format_bytes(full.total_bytes)} on the fullest device for {use.batch} "
-             f"sequence{'s' if use.batch > 1 else ''} of {use.tokens:,} tokens"
-             + (f", or one of {use.context:,}" if use.tokens < use.context else "")]
+    lines = [
+        f"{answer.model}, {answer.scheme}, caches {answer.kv}{where}"
+        + (f" ({shape})" if shape else ""),
+        f"{format_bytes(full.total_bytes)} on the fullest device for {use.batch} "
+        f"sequence{'s' if use.batch > 1 else ''} of {use.tokens:,} tokens"
+        + (f", or one of {use.context:,}" if use.tokens < use.context else ""),
+    ]
     if answer.usable_bytes:
         left = answer.usable_bytes - full.total_bytes
         lines.append(
             f"of {format_bytes(answer.usable_bytes)} usable: "
             + (f"{format_bytes(left)} left" if left >= 0 else f"{format_bytes(-left)} too many")
-            + f"; {answer.at_requests} such sequences fit on the replica")
+            + f"; {answer.at_requests} such sequences fit on the replica"
+        )
     return lines
 
 
@@ -66,8 +87,11 @@ def _device(stage: StageMemory) -> list[str]:
     kinds = {"prefill": stage.prefill, "decode": stage.decode, "images": stage.encode}
     kind = max(kinds, key=lambda name: sum(line.bytes for line in kinds[name]))
     peak = kinds[kind]
-    rows = [*_part("weights", stage.weights), *_part("caches", stage.caches),
-            *_part(f"activations, {kind}", peak)]
+    rows = [
+        *_part("weights", stage.weights),
+        *_part("caches", stage.caches),
+        *_part(f"activations, {kind}", peak),
+    ]
     if stage.runtime_bytes:
         rows.append(_row("runtime", stage.runtime_bytes))
     return [*rows, _row("total", stage.total_bytes)]
@@ -77,8 +101,10 @@ def _part(title: str, lines: Iterable[Line]) -> list[str]:
     held = sorted(lines, key=lambda line: -line.bytes)
     if not held:
         return []
-    return [_row(title, sum(line.bytes for line in held)),
-            *(_row("  " + line.name, line.bytes) for line in held)]
+    return [
+        _row(title, sum(line.bytes for line in held)),
+        *(_row("  " + line.name, line.bytes) for line in held),
+    ]
 
 
 def _row(name: str, size: int) -> str:
@@ -88,9 +114,11 @@ def _row(name: str, size: int) -> str:
 
 
 def _stages(answer: MemoryAnswer) -> list[str]:
-    return [f"stage {s.stage}: {s.devices} × {format_bytes(s.total_bytes)} "
-            f"(weights {format_bytes(s.weights_bytes)}, caches {format_bytes(s.cache_bytes)})"
-            for s in answer.parts.stages]
+    return [
+        f"stage {s.stage}: {s.devices} × {format_bytes(s.total_bytes)} "
+        f"(weights {format_bytes(s.weights_bytes)}, caches {format_bytes(s.cache_bytes)})"
+        for s in answer.parts.stages
+    ]
 
 
 def _engine(result: EngineResult) -> list[str]:
@@ -100,22 +128,32 @@ def _engine(result: EngineResult) -> list[str]:
         lines.append(result.reason)
     rank = result.rank
     lines += [_row("device memory", result.total_bytes), _row("weights", rank.weights_bytes)]
-    lines += [_row("  of them " + line.name, line.bytes) for line in rank.weights
-              if line.name in ENGINE_MADE]
+    lines += [
+        _row("  of them " + line.name, line.bytes)
+        for line in rank.weights
+        if line.name in ENGINE_MADE
+    ]
     lines += [_row("  " + line.name, line.bytes) for line in rank.overheads]
     lines.append(_row("for caches", rank.budget_bytes))
-    lines.append(f"{result.tokens:,} tokens in {result.blocks:,} blocks of {result.block_tokens} "
-                 f"({result.block_bytes:,} B); {result.replica_tokens:,} over the replica; "
-                 f"{result.max_concurrency:.2f} requests of the longest length at once")
-    lines += [f"not derived from shapes: {line.name} {format_bytes(line.bytes)} ({line.basis})"
-              for line in result.unexplained]
+    lines.append(
+        f"{result.tokens:,} tokens in {result.blocks:,} blocks of {result.block_tokens} "
+        f"({result.block_bytes:,} B); {result.replica_tokens:,} over the replica; "
+        f"{result.max_concurrency:.2f} requests of the longest length at once"
+    )
+    lines += [
+        f"not derived from shapes: {line.name} {format_bytes(line.bytes)} ({line.basis})"
+        for line in result.unexplained
+    ]
     return lines + [f"note: {note}" for note in result.notes]
 
 
 def _files(found: OnDisk) -> list[str]:
-    lines = [f"{found.directory}: {found.files} files",
-             _row("predicted tensors", found.predicted_bytes),
-             _row("stored tensors", found.stored_bytes), _row("files", found.file_bytes)]
+    lines = [
+        f"{found.directory}: {found.files} files",
+        _row("predicted tensors", found.predicted_bytes),
+        _row("stored tensors", found.stored_bytes),
+        _row("files", found.file_bytes),
+    ]
     for name in ("missing", "unexpected", "different"):
         tensors: tuple[str, ...] = getattr(found, name)
         if tensors:

@@ -38,8 +38,10 @@ def _placed(plan: Plan, longest: int) -> tuple[list[tuple[str, ...]], tuple[int,
         return rows, TEXT_COLUMNS
     own = [place_of(plan, row.place) for row in kind_rows(plan, longest)]
     places = ["at", *own, *([""] * (len(rows) - 1 - len(own)))]
-    cells = [(*row[:AT], place, *row[AT:-1], row[-1].rpartition("; ")[2])
-             for row, place in zip(rows, places, strict=True)]
+    cells = [
+        (*row[:AT], place, *row[AT:-1], row[-1].rpartition("; ")[2])
+        for row, place in zip(rows, places, strict=True)
+    ]
     return cells, (*TEXT_COLUMNS[:-1], AT, TEXT_COLUMNS[-1] + 1)
 
 
@@ -48,13 +50,19 @@ def _rows(plan: Plan, longest: int) -> list[tuple[str, ...]]:
     rows, others = kind_rows(plan, longest), other_seconds(plan)
     lost = sum(m.loss for m in plan.modules)
     digits = decimals(plan.performance.tpot_seconds.value * MILLI)
-    times = shares_of_total([MILLI * s for s in (*(r.decode_seconds for r in rows),
-                                                 *(s for _, s in others))], digits)
+    times = shares_of_total(
+        [MILLI * s for s in (*(r.decode_seconds for r in rows), *(s for _, s in others))], digits
+    )
     zero = f"{0.0:.{digits}f}"
-    cells = [COLUMNS, *(_cells(row, time, lost) for row, time in
-                        zip(rows, times[:len(rows)], strict=True))]
-    cells += [(name, "", "", "-", time, "-", "") for (name, _), time in
-              zip(others, times[len(rows):], strict=True) if time != zero]
+    cells = [
+        COLUMNS,
+        *(_cells(row, time, lost) for row, time in zip(rows, times[: len(rows)], strict=True)),
+    ]
+    cells += [
+        (name, "", "", "-", time, "-", "")
+        for (name, _), time in zip(others, times[len(rows) :], strict=True)
+        if time != zero
+    ]
     weights = sum(m.weight_bytes for m in plan.modules)
     tpot = f"{plan.performance.tpot_seconds.value * MILLI:.{digits}f}"
     return [*cells, ("TPOT", "", "", _gib(weights), tpot, "-", "")]
@@ -68,8 +76,15 @@ def decimals(milliseconds: float) -> int:
 def _cells(row: KindRow, time: str, lost: float) -> tuple[str, ...]:
     heaviest = max(row.units, key=lambda u: u.decode_seconds)
     size = _gib(row.weight_bytes) if row.weight_bytes else "-"
-    return (named(row.kinds), _short_layers(row.layers), row.scheme, size, time,
-            _share(row.loss, lost), _why(heaviest.reason, heaviest.bound))
+    return (
+        named(row.kinds),
+        _short_layers(row.layers),
+        row.scheme,
+        size,
+        time,
+        _share(row.loss, lost),
+        _why(heaviest.reason, heaviest.bound),
+    )
 
 
 def _gib(size: int) -> str:

@@ -35,8 +35,14 @@ def console(stream: StringIO) -> Console:
     from rich.console import Console
 
     terminal = styled()
-    return Console(file=stream, width=width_of_output(), force_terminal=terminal,
-                   no_color=not terminal, highlight=False, soft_wrap=False)
+    return Console(
+        file=stream,
+        width=width_of_output(),
+        force_terminal=terminal,
+        no_color=not terminal,
+        highlight=False,
+        soft_wrap=False,
+    )
 
 
 def plan_text(plan: Plan) -> str:
@@ -44,10 +50,17 @@ def plan_text(plan: Plan) -> str:
     with a newline. Plain strings: this is the command that must start fast, and its columns are
     ids and numbers."""
     first = [_bold(printable(part)) for part in first_lines(plan)]
-    for most, brief in (*((n, False) for n in range(MOST_OTHERS, FEWEST_OTHERS - 1, -1)),
-                        (FEWEST_OTHERS, True), (FEWEST_OTHERS - 1, True)):
-        parts = [verdict_lines(plan), module_lines(plan) + footer(plan),
-                 other_lines(plan, most) + beside_lines(plan, brief=brief), serve_lines(plan)]
+    for most, brief in (
+        *((n, False) for n in range(MOST_OTHERS, FEWEST_OTHERS - 1, -1)),
+        (FEWEST_OTHERS, True),
+        (FEWEST_OTHERS - 1, True),
+    ):
+        parts = [
+            verdict_lines(plan),
+            module_lines(plan) + footer(plan),
+            other_lines(plan, most) + beside_lines(plan, brief=brief),
+            serve_lines(plan),
+        ]
         lines = [*first, *(line for part in parts if part for line in ("", *map(printable, part)))]
         if len(lines) <= MOST_LINES:
             break
@@ -58,11 +71,17 @@ def first_lines(plan: Plan) -> list[str]:
     """The headline, the loss with its anchor on the same line where both fit."""
     lines = headline(plan)
     anchored, at = anchor_lines(plan), LOSS_LINE + 1
-    if len(anchored) == 1 and columns(both := f"{lines[LOSS_LINE]}; {anchored[0]}") \
-            <= width_of_output():
+    if (
+        len(anchored) == 1
+        and columns(both := f"{lines[LOSS_LINE]}; {anchored[0]}") <= width_of_output()
+    ):
         lines[LOSS_LINE], anchored = both, []
-    return [part for group in (lines[:at], anchored, lines[at:]) for line in group
-            for part in ([line] if group is anchored else wrapped(line))]
+    return [
+        part
+        for group in (lines[:at], anchored, lines[at:])
+        for line in group
+        for part in ([line] if group is anchored else wrapped(line))
+    ]
 
 
 def _bold(line: str) -> str:
@@ -72,9 +91,16 @@ def _bold(line: str) -> str:
 def footer(plan: Plan) -> list[str]:
     """Under the table: how far such predictions were off, prefixes, the cache, the proof."""
     told = f"cache {plan.kv_cache.bytes_per_token:,} B a token, {_room(plan)}"
-    return [part for line in (*offload_lines(plan), *_checked(plan), *_prefixes(plan),
-                              f"{told}; {_proof(plan)}")
-            for part in wrapped(line)]
+    return [
+        part
+        for line in (
+            *offload_lines(plan),
+            *_checked(plan),
+            *_prefixes(plan),
+            f"{told}; {_proof(plan)}",
+        )
+        for part in wrapped(line)
+    ]
 
 
 def _prefixes(plan: Plan) -> list[str]:
@@ -98,14 +124,20 @@ def _room(plan: Plan) -> str:
 def _checked(plan: Plan) -> list[str]:
     """How far predictions were off where such models were measured; nothing where none was."""
     perf = plan.performance
-    checks = [(name, found) for name, found in (("TPOT", perf.tpot_seconds.validated),
-                                                ("TTFT", perf.ttft_seconds.validated))
-              if found is not None]
+    checks = [
+        (name, found)
+        for name, found in (
+            ("TPOT", perf.tpot_seconds.validated),
+            ("TTFT", perf.ttft_seconds.validated),
+        )
+        if found is not None
+    ]
     if not checks:
         return []
     tables = ", ".join(dict.fromkeys(found.table for _, found in checks))
-    told = ", ".join(f"{name} {found.median_ape:.0f} % off ({found.n} rows)"
-                     for name, found in checks)
+    told = ", ".join(
+        f"{name} {found.median_ape:.0f} % off ({found.n} rows)" for name, found in checks
+    )
     return [f"checked: {told}: {tables}"]
 
 

@@ -14,8 +14,10 @@ PASS = {"prefill": ("pass", "fullest pass"), "decode": ("step", "step at the pla
 
 def pool_choice_text(found: PoolsExplanation) -> str:
     """The whole answer; ends with a newline."""
-    parts = ["\n".join(line for part in headline(found.plan) for line in wrapped(part)),
-             "\n".join(_optimum(found) + _limited(found))]
+    parts = [
+        "\n".join(line for part in headline(found.plan) for line in wrapped(part)),
+        "\n".join(_optimum(found) + _limited(found)),
+    ]
     parts += [_pool(one) for one in found.pools]
     parts += [_splits(found), limits_text(found)]
     return "\n\n".join(filter(None, parts)) + "\n"
@@ -26,9 +28,12 @@ def _optimum(found: PoolsExplanation) -> list[str]:
     gain = found.better_by
     if abs(gain) < 1e-4:
         return []
-    told = f"recommended for being simple; the best pools (--exact) are {gain:.1%} better on " \
-        "paper" if gain > 0 else "recommended; the best pools at the limit on loss itself " \
+    told = (
+        f"recommended for being simple; the best pools (--exact) are {gain:.1%} better on paper"
+        if gain > 0
+        else "recommended; the best pools at the limit on loss itself "
         f"(--exact) are {-gain:.1%} worse"
+    )
     return wrapped(told, "  ")
 
 
@@ -40,20 +45,26 @@ def _limited(found: PoolsExplanation) -> list[str]:
     if pools.limit == "transfer":
         return wrapped("the link sets the rate: neither pool gains by being faster", "  ")
     if pools.limit == "prefill":
-        told = "prefill sets the rate: what shortens its passes gives tokens/s, what shortens a " \
-            "decode step gives only TPOT: at full batches decode has " \
+        told = (
+            "prefill sets the rate: what shortens its passes gives tokens/s, what shortens a "
+            "decode step gives only TPOT: at full batches decode has "
             f"{1 - two.utilisation:.0%} to spare"
+        )
     else:
-        told = "decode sets the rate: what shortens its steps gives tokens/s, what shortens a " \
+        told = (
+            "decode sets the rate: what shortens its steps gives tokens/s, what shortens a "
             f"pass of prefill gives only TTFT: it is {one.utilisation:.0%} busy, 90% at most"
+        )
     return wrapped(told, "  ")
 
 
 def _pool(one: PoolChoices) -> str:
     noun, words = PASS[one.name]
     kept = "" if one.again else ", others kept"
-    text = f"{one.name}, {format_seconds(one.seconds)} a {words}: why each unit has its scheme, " \
-           f"and what the next best costs the {noun}{kept}"
+    text = (
+        f"{one.name}, {format_seconds(one.seconds)} a {words}: why each unit has its scheme, "
+        f"and what the next best costs the {noun}{kept}"
+    )
     fixed = wrapped("kept as released: " + ", ".join(one.released), "  ") if one.released else []
     return "\n".join([*wrapped(text), *unit_lines("latency", (noun, "time"), one.units), *fixed])
 
@@ -62,12 +73,24 @@ def _splits(found: PoolsExplanation) -> str:
     """Other numbers of the plan's workers."""
     if len(found.splits) < 2:
         return ""
-    rows = [("prefill", "decode", "devices", "tokens/s", "set by", ""),
-            *(_split(one) for one in found.splits)]
-    return "\n".join([*wrapped("other numbers of these workers, at full batches"),
-                      *table_lines(rows, left=(4, 5), gap=2)])
+    rows = [
+        ("prefill", "decode", "devices", "tokens/s", "set by", ""),
+        *(_split(one) for one in found.splits),
+    ]
+    return "\n".join(
+        [
+            *wrapped("other numbers of these workers, at full batches"),
+            *table_lines(rows, left=(4, 5), gap=2),
+        ]
+    )
 
 
 def _split(one: PoolSplit) -> tuple[str, ...]:
-    return (str(one.prefill_workers), str(one.decode_workers), str(one.devices),
-            format_rate(one.output_tokens_per_second), one.limit, "this plan" if one.own else "")
+    return (
+        str(one.prefill_workers),
+        str(one.decode_workers),
+        str(one.devices),
+        format_rate(one.output_tokens_per_second),
+        one.limit,
+        "this plan" if one.own else "",
+    )

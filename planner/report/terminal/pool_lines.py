@@ -21,8 +21,10 @@ def devices_name(plan: Plan) -> str:
     if pools is None or pools.prefill.device == plan.device.id:
         return f"{plan.device.count:,} × {plan.device.id}"
     one, two = pools.prefill, pools.decode
-    return (f"{two.workers * two.devices_per_worker:,} × {plan.device.id} + "
-            f"{one.workers * one.devices_per_worker:,} × {one.device}")
+    return (
+        f"{two.workers * two.devices_per_worker:,} × {plan.device.id} + "
+        f"{one.workers * one.devices_per_worker:,} × {one.device}"
+    )
 
 
 def pool_lines(plan: Plan) -> list[str]:
@@ -31,8 +33,10 @@ def pool_lines(plan: Plan) -> list[str]:
     if pools is None:
         return []
     one, two, over = pools.prefill, pools.decode, pools.transfer
-    sets = {name: " (sets the rate)" if name == pools.limit else ""
-            for name in ("prefill", "decode", "transfer")}
+    sets = {
+        name: " (sets the rate)" if name == pools.limit else ""
+        for name in ("prefill", "decode", "transfer")
+    }
     return [
         f"prefill: {_workers(plan, one)}, {one.utilisation:.0%} busy{sets['prefill']}, "
         f"{format_rate(one.prompt_tokens_per_second)} prompt tokens/s; TTFT = "
@@ -40,7 +44,8 @@ def pool_lines(plan: Plan) -> list[str]:
         f"{format_seconds(over.seconds)} cache + a step",
         f"decode: {_workers(plan, two)}, {two.utilisation:.0%} of its rate{sets['decode']}",
         f"cache: {pools.kv}, {format_bytes(over.bytes)} a prompt over the {_link(over.link)}, "
-        f"{over.bytes_per_second / 1e9:.3g} GB/s a device{sets['transfer']}"]
+        f"{over.bytes_per_second / 1e9:.3g} GB/s a device{sets['transfer']}",
+    ]
 
 
 def _link(name: str) -> str:
@@ -55,7 +60,14 @@ def _workers(plan: Plan, pool: PrefillPool | DecodePool) -> str:
 
 def layout_words(layout: PoolLayout) -> str:
     """Degrees above one; ``one device`` without any."""
-    shape = " ".join(f"{name}{value}" for name, value in (
-        ("tp", layout.tp), ("dp", layout.dp), ("pp", layout.pp), ("ep", layout.ep))
-        if value > 1)
+    shape = " ".join(
+        f"{name}{value}"
+        for name, value in (
+            ("tp", layout.tp),
+            ("dp", layout.dp),
+            ("pp", layout.pp),
+            ("ep", layout.ep),
+        )
+        if value > 1
+    )
     return shape or "one device"

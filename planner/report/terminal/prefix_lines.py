@@ -12,13 +12,17 @@ TIERS = {"host": "host memory", "nvme": "a drive"}
 def prefix_lines(found: PrefixCache) -> list[str]:
     """What is found and why, what each cache format is worth, what is loaded from beyond."""
     stays = format_seconds(found.lifetime_seconds)
-    lines = [f"prefixes: {_percent(found.hit_rate)} of a prompt is found ({found.reuse.workload}: "
-             f"{_percent(found.reuse.ideal_hit_rate)} comes back); room for "
-             f"{found.capacity_tokens:,} tokens, which stay {stays}"]
+    lines = [
+        f"prefixes: {_percent(found.hit_rate)} of a prompt is found ({found.reuse.workload}: "
+        f"{_percent(found.reuse.ideal_hit_rate)} comes back); room for "
+        f"{found.capacity_tokens:,} tokens, which stay {stays}"
+    ]
     if len(found.by_cache) > 1:
-        told = [f"{row.kv} {_percent(row.hit_rate)}, TTFT {format_seconds(row.ttft_seconds)}, "
-                f"{format_rate(row.output_tokens_per_second)} tokens/s"
-                for row in found.by_cache[:MOST_FORMATS]]
+        told = [
+            f"{row.kv} {_percent(row.hit_rate)}, TTFT {format_seconds(row.ttft_seconds)}, "
+            f"{format_rate(row.output_tokens_per_second)} tokens/s"
+            for row in found.by_cache[:MOST_FORMATS]
+        ]
         lines.append(f"by cache: {'; '.join(told)}")
     if found.offload is not None:
         lines.append(_beyond(found.offload))
@@ -30,9 +34,11 @@ def _beyond(tier: OffloadedPrefixes) -> str:
     name = f"{TIERS.get(tier.tier, tier.tier)} ({format_bytes(tier.bytes_per_device)} a device)"
     if not tier.loads:
         return f"{name}: nothing is loaded: {tier.why}"
-    return (f"{name}: +{_percent(tier.hit_rate)}, loaded in {format_seconds(tier.load_seconds)} "
-            f"over {tier.link} (computing takes {format_seconds(tier.compute_seconds)}), busy "
-            f"{_percent(tier.link_busy)}")
+    return (
+        f"{name}: +{_percent(tier.hit_rate)}, loaded in {format_seconds(tier.load_seconds)} "
+        f"over {tier.link} (computing takes {format_seconds(tier.compute_seconds)}), busy "
+        f"{_percent(tier.link_busy)}"
+    )
 
 
 def _percent(share: float) -> str:

@@ -25,10 +25,16 @@ def folded(text: str, width: int, *, first: str = "", indent: str = "") -> list[
     """``text`` in lines of at most ``width`` columns, broken at spaces and between East Asian
     characters; a word that is too long stands alone. Not one line where there is no text."""
     if columns(text) == len(text):
-        return textwrap.wrap(text, width, initial_indent=first, subsequent_indent=indent,
-                             break_long_words=False, break_on_hyphens=False)
+        return textwrap.wrap(
+            text,
+            width,
+            initial_indent=first,
+            subsequent_indent=indent,
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
     lines: list[str] = []
-    line, empty = first + text[:len(text) - len(text.lstrip(" "))], True
+    line, empty = first + text[: len(text) - len(text.lstrip(" "))], True
     for word, spaced in _words(text):
         gap = " " if spaced and not empty else ""
         if not empty and columns(line + gap + word) > width:

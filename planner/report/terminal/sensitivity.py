@@ -24,11 +24,17 @@ def sensitivity_text(table: AlphaTable) -> str:
     found = table.found
     head = [f"{table.model}: {found.text}", f"tier {table.tier}; α in 10⁻³ {UNIT}"]
     body = table_lines(_tensors(table) if table.names == "gguf" else _kinds(table))
-    last = [*_notes(table), "figures: " + "; ".join(found.sources),
-            f"level: {found.level:.3g} {UNIT} in every matrix, ×/÷ {found.level_band:.2g} "
-            f"({found.level_basis})"]
-    blocks = [[part for line in head for part in wrapped(line, "  ")], body,
-              [part for line in last for part in wrapped(line, "  ")]]
+    last = [
+        *_notes(table),
+        "figures: " + "; ".join(found.sources),
+        f"level: {found.level:.3g} {UNIT} in every matrix, ×/÷ {found.level_band:.2g} "
+        f"({found.level_basis})",
+    ]
+    blocks = [
+        [part for line in head for part in wrapped(line, "  ")],
+        body,
+        [part for line in last for part in wrapped(line, "  ")],
+    ]
     return "\n\n".join("\n".join(block) for block in blocks) + "\n"
 
 
@@ -39,19 +45,30 @@ def _kinds(table: AlphaTable) -> list[list[str]]:
         mine = [row for row in table.rows if row.kind == kind]
         total = sum(row.alpha for row in mine)
         outside = mine[0].layer is None
-        by_depth = ["-"] * len(DEPTHS) if outside else [
-            _milli(mine[round(at * (len(mine) - 1))].alpha) for _, at in DEPTHS]
+        by_depth = (
+            ["-"] * len(DEPTHS)
+            if outside
+            else [_milli(mine[round(at * (len(mine) - 1))].alpha) for _, at in DEPTHS]
+        )
         derived = kind in WEIGH_AS
-        rows.append([kind, "-" if outside else str(len(mine)), _milli(total),
-                     "-" if derived else f"{total / table.found.level:.1%}", *by_depth,
-                     f"{load_prior().rule_band if derived else _band(table, kind):.2g}"])
+        rows.append(
+            [
+                kind,
+                "-" if outside else str(len(mine)),
+                _milli(total),
+                "-" if derived else f"{total / table.found.level:.1%}",
+                *by_depth,
+                f"{load_prior().rule_band if derived else _band(table, kind):.2g}",
+            ]
+        )
     return rows
 
 
 def _tensors(table: AlphaTable) -> list[list[str]]:
-    return [["tensor", "α", "low", "high"],
-            *([row.tensor, _milli(row.alpha), _milli(row.low), _milli(row.high)]
-              for row in table.rows)]
+    return [
+        ["tensor", "α", "low", "high"],
+        *([row.tensor, _milli(row.alpha), _milli(row.low), _milli(row.high)] for row in table.rows),
+    ]
 
 
 def _band(table: AlphaTable, kind: str) -> float:
@@ -61,19 +78,27 @@ def _band(table: AlphaTable, kind: str) -> float:
 
 
 def _notes(table: AlphaTable) -> list[str]:
-    notes = ["×/÷: holds 80 % of single matrices of the class, the level aside; low and high of "
-             "--json have both" if table.names == "module" else
-             "low and high hold 80 %: the band of the class with that of the level"]
+    notes = [
+        "×/÷: holds 80 % of single matrices of the class, the level aside; low and high of "
+        "--json have both"
+        if table.names == "module"
+        else "low and high hold 80 %: the band of the class with that of the level"
+    ]
     derived = list(dict.fromkeys(row.kind for row in table.rows if row.kind in WEIGH_AS))
-    notes += [f"{kind}: derived, not measured, and no part of the sum: α of "
-              f"{WEIGH_AS[kind]} of its layer" for kind in derived]
+    notes += [
+        f"{kind}: derived, not measured, and no part of the sum: α of {WEIGH_AS[kind]} of its layer"
+        for kind in derived
+    ]
     return notes + _tied(table.rows)
 
 
 def _tied(rows: Sequence[AlphaRow]) -> list[str]:
     """A note where one tensor is head and embedding."""
-    return [f"{row.tensor}: head and embedding together" for row in rows
-            if row.tensor and row.source.startswith("head and embedding together")]
+    return [
+        f"{row.tensor}: head and embedding together"
+        for row in rows
+        if row.tensor and row.source.startswith("head and embedding together")
+    ]
 
 
 def _milli(alpha: float) -> str:

@@ -16,25 +16,43 @@ COLUMNS = ("requests", "tok/s/device", "tok/s/user", "TPOT", "TTFT", "batch", "p
 def serve_text(found: ServingAnswer) -> str:
     """The whole answer; ends with a newline."""
     la = found.layout
-    shape = " ".join(f"{name}{value}" for name, value in
-                     (("tp", la.tp), ("dp", la.dp), ("ep", la.ep)) if value > 1)
+    shape = " ".join(
+        f"{name}{value}"
+        for name, value in (("tp", la.tp), ("dp", la.dp), ("ep", la.ep))
+        if value > 1
+    )
     what = "worker" if found.pools else "replica"
     copies = f"{la.replicas} {what}s" if la.replicas > 1 else ""
-    head = (f"{found.model} on {found.devices} × {found.device}"
-            + (f" ({', '.join(filter(None, (shape, copies)))})" if shape or copies else "")
-            + f", {found.scheme}, caches {found.kv}, engine {found.engine}; prompts of "
-            f"{found.isl:,} and answers of {found.osl:,} tokens")
+    head = (
+        f"{found.model} on {found.devices} × {found.device}"
+        + (f" ({', '.join(filter(None, (shape, copies)))})" if shape or copies else "")
+        + f", {found.scheme}, caches {found.kv}, engine {found.engine}; prompts of "
+        f"{found.isl:,} and answers of {found.osl:,} tokens"
+    )
     blocks = ["\n".join(_wrap(head))]
     if found.point is not None:
-        blocks.append("\n".join(part for line in _point(found, found.point)
-                                for part in _wrap(line, "  ")))
+        blocks.append(
+            "\n".join(part for line in _point(found, found.point) for part in _wrap(line, "  "))
+        )
     for anchor in found.anchors:
-        blocks.append("\n".join(_wrap(
-            f"anchor: {anchor.quantity} {anchor.predicted:.4g} predicted / {anchor.measured:.4g} "
-            f"measured = {anchor.ratio:.3f}; reported, never folded in")))
+        blocks.append(
+            "\n".join(
+                _wrap(
+                    f"anchor: {anchor.quantity} {anchor.predicted:.4g} predicted / "
+                    f"{anchor.measured:.4g} "
+                    f"measured = {anchor.ratio:.3f}; reported, never folded in"
+                )
+            )
+        )
     if found.frontier:
-        blocks.append("\n".join([*_wrap("throughput against interactivity (* not beaten in both)"),
-                                 _table(found.frontier)]))
+        blocks.append(
+            "\n".join(
+                [
+                    *_wrap("throughput against interactivity (* not beaten in both)"),
+                    _table(found.frontier),
+                ]
+            )
+        )
     return "\n\n".join(blocks) + "\n"
 
 
@@ -59,26 +77,41 @@ def _point(found: ServingAnswer, point: ServedPoint) -> list[str]:
         f"{point.active_sequences:.1f} sequences decode in a {where}; prompts take "
         f"{point.prompt_share:.0%} of TPOT, the host {point.host_share:.0%}; prompts are read "
         f"{point.prefill_utilisation:.0%} of the time"
-        + ("; the cache is full, the others wait" if point.cache_full else "")]
+        + ("; the cache is full, the others wait" if point.cache_full else ""),
+    ]
     if found.pools is not None:
         p = found.pools
         lines.append(
             f"pools {p.prefill_workers}:{p.decode_workers} (prefill:decode), limited by {p.limit}; "
             f"prefill {p.prefill_utilisation:.0%} busy, decode {p.decode_utilisation:.0%}; "
             f"balanced at {p.balanced_ratio:.3g} prefill workers a decode worker; a prompt's cache "
-            f"({format_bytes(p.transfer_bytes)}) moves in {format_seconds(p.transfer_seconds)}")
+            f"({format_bytes(p.transfer_bytes)}) moves in {format_seconds(p.transfer_seconds)}"
+        )
     return lines
 
 
 def _span(value: Estimate) -> str:
-    return (f"{format_seconds(value.value)} ({format_seconds(value.low)}–"
-            f"{format_seconds(value.high)}, {value.basis})")
+    return (
+        f"{format_seconds(value.value)} ({format_seconds(value.low)}–"
+        f"{format_seconds(value.high)}, {value.basis})"
+    )
 
 
 def _table(points: Sequence[ServedPoint]) -> str:
-    rows = [COLUMNS, *((
-        f"{p.concurrency:,.0f}", format_rate(p.output_tokens_per_second_per_device),
-        format_rate(p.output_tokens_per_second_per_user), format_seconds(p.tpot_seconds),
-        format_seconds(p.ttft_seconds), f"{p.active_sequences:.1f}", f"{p.prompt_share:.0%}",
-        ("*" if p.pareto else "") + (" full" if p.cache_full else "")) for p in points)]
+    rows = [
+        COLUMNS,
+        *(
+            (
+                f"{p.concurrency:,.0f}",
+                format_rate(p.output_tokens_per_second_per_device),
+                format_rate(p.output_tokens_per_second_per_user),
+                format_seconds(p.tpot_seconds),
+                format_seconds(p.ttft_seconds),
+                f"{p.active_sequences:.1f}",
+                f"{p.prompt_share:.0%}",
+                ("*" if p.pareto else "") + (" full" if p.cache_full else ""),
+            )
+            for p in points
+        ),
+    ]
     return "\n".join(table_lines(rows, left=(len(COLUMNS) - 1,)))

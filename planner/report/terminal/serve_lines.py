@@ -23,8 +23,11 @@ def serve_lines(plan: Plan) -> list[str]:
     copies = plan.layout.replicas
     each = f" (each of {copies} replicas)" if copies > 1 else ""
     if plan.deployment is not None:
-        each = f" (each of {copies} decode workers, beside the engine's transfer connector)" \
-            if copies > 1 else " (the decode worker, beside the engine's transfer connector)"
+        each = (
+            f" (each of {copies} decode workers, beside the engine's transfer connector)"
+            if copies > 1
+            else " (the decode worker, beside the engine's transfer connector)"
+        )
     return [f"serve it{each}:", *command_lines(found.words, width_of_output()), *notes]
 
 
@@ -35,8 +38,11 @@ def command_lines(words: Sequence[str], width: int) -> list[str]:
     if not width:
         return [" ".join(pieces)]
     room = width - len(DEEPER) - len(GOES_ON)
-    pieces = [part for piece in pieces for part in
-              ([piece] if columns(piece) <= room else _flag_and_value(piece))]
+    pieces = [
+        part
+        for piece in pieces
+        for part in ([piece] if columns(piece) <= room else _flag_and_value(piece))
+    ]
     lines = [INDENT + pieces[0]]
     for piece in pieces[1:]:
         if columns(f"{lines[-1]} {piece}{GOES_ON}") <= width:

@@ -27,18 +27,28 @@ def sweep_text(columns: Columns, output: str | None) -> str:
         parts += _comparison(columns, found, axis)
     else:
         parts += _rows(columns, found)
-    parts += ["", f"all {count:,} rows with every column: {output}" if output is not None
-              else "-o FILE.csv or FILE.parquet keeps every row and column"]
+    parts += [
+        "",
+        f"all {count:,} rows with every column: {output}"
+        if output is not None
+        else "-o FILE.csv or FILE.parquet keeps every row and column",
+    ]
     return _render(*parts)
 
 
 def headline(columns: Columns) -> str:
     """How many questions have which kind of answer."""
     counts = Counter(columns["status"])
-    words = {"ok": "answered", "infeasible": "without a plan", "unsupported": "not supported",
-             "invalid": "not valid", "failed": "FAILED inside this program"}
-    told_counts = ", ".join(f"{counts[status]:,} {word}" for status, word in words.items()
-                            if counts[status])
+    words = {
+        "ok": "answered",
+        "infeasible": "without a plan",
+        "unsupported": "not supported",
+        "invalid": "not valid",
+        "failed": "FAILED inside this program",
+    }
+    told_counts = ", ".join(
+        f"{counts[status]:,} {word}" for status, word in words.items() if counts[status]
+    )
     total = len(columns["status"])
     return f"{total:,} question{'s' if total > 1 else ''}: {told_counts}"
 
@@ -48,15 +58,21 @@ def _limits(columns: Columns) -> list[str]:
     limits = Counter(limit for limit in columns["limit"] if limit is not None)
     if not limits:
         return []
-    return ["binding limits: " + ", ".join(f"{name.replace('+', ' with ')} {count:,}"
-                                           for name, count in limits.most_common())]
+    return [
+        "binding limits: "
+        + ", ".join(
+            f"{name.replace('+', ' with ')} {count:,}" for name, count in limits.most_common()
+        )
+    ]
 
 
 def _errors(columns: Columns) -> list[str]:
     """The commonest reasons why questions cannot be asked."""
-    wrong = Counter(reason for status, reason in zip(columns["status"], columns["reason"],
-                                                     strict=True)
-                    if status in ("unsupported", "invalid", "failed"))
+    wrong = Counter(
+        reason
+        for status, reason in zip(columns["status"], columns["reason"], strict=True)
+        if status in ("unsupported", "invalid", "failed")
+    )
     lines = [f"  {count:,} × {reason}" for reason, count in wrong.most_common(3)]
     rest = len(wrong) - len(lines)
     return [*lines, *([f"  … and {rest} more reasons"] if rest > 0 else [])]
@@ -65,23 +81,36 @@ def _errors(columns: Columns) -> list[str]:
 def _comparison(columns: Columns, found: Sequence[SweepAxis], axis: SweepAxis) -> list[Any]:
     others = [other for other in found if other is not axis]
     names = [told(axis.name, value) for value in axis.values]
-    table = _table(tuple(other.title for other in others),
-                   (names[0], names[1], "ratio", "TPOT", "TPOT", "ratio"))
+    table = _table(
+        tuple(other.title for other in others),
+        (names[0], names[1], "ratio", "TPOT", "TPOT", "ratio"),
+    )
     listed = pairs(columns, found, axis)
     for pair in listed[:SHOWN]:
         words = [told(o.name, v) for o, v in zip(others, pair.others, strict=True)]
         table.add_row(*words, *_side_by_side(columns, pair))
     more = len(listed) - SHOWN
-    return [f"{names[0]} beside {names[1]}: output tokens/s per device, then TPOT", "", table,
-            *([f"… and {more:,} more"] if more > 0 else []), *verdict(columns, listed, names)]
+    return [
+        f"{names[0]} beside {names[1]}: output tokens/s per device, then TPOT",
+        "",
+        table,
+        *([f"… and {more:,} more"] if more > 0 else []),
+        *verdict(columns, listed, names),
+    ]
 
 
 def _side_by_side(columns: Columns, pair: Pair) -> list[str]:
     rates = [_value(columns, RATE, n) for n in (pair.first, pair.second)]
     times = [_value(columns, "tpot_seconds", n) for n in (pair.first, pair.second)]
-    return [*(_cell(columns, n, rate, format_rate) for n, rate
-              in zip((pair.first, pair.second), rates, strict=True)), _ratio(*rates),
-            *("-" if time is None else format_seconds(time) for time in times), _ratio(*times)]
+    return [
+        *(
+            _cell(columns, n, rate, format_rate)
+            for n, rate in zip((pair.first, pair.second), rates, strict=True)
+        ),
+        _ratio(*rates),
+        *("-" if time is None else format_seconds(time) for time in times),
+        _ratio(*times),
+    ]
 
 
 def _value(columns: Columns, name: str, row: int | None) -> float | None:
@@ -138,21 +167,30 @@ def verdict(columns: Columns, listed: Sequence[Pair], names: Sequence[str]) -> l
     found = compared_rates(columns, listed)
     lines = []
     if ratios := found.ratios:
-        lines.append(f"{names[1]} is faster in {found.faster} of {len(ratios)}; ratio "
-                     f"{min(ratios):.2f} to {max(ratios):.2f}, median {found.median:.2f}")
-    lines += [f"only {name} has an answer in {count}"
-              for name, count in zip(names, found.alone, strict=True) if count]
+        lines.append(
+            f"{names[1]} is faster in {found.faster} of {len(ratios)}; ratio "
+            f"{min(ratios):.2f} to {max(ratios):.2f}, median {found.median:.2f}"
+        )
+    lines += [
+        f"only {name} has an answer in {count}"
+        for name, count in zip(names, found.alone, strict=True)
+        if count
+    ]
     return lines
 
 
 def _rows(columns: Columns, found: Sequence[SweepAxis]) -> list[Any]:
     shown = found or (SweepAxis("model", ()), SweepAxis("device", ()))
-    table = _table(tuple(axis.title for axis in shown),
-                   ("dev", "batch", "tok/s/dev", "$/M", "TPOT", "GiB"), ("limit",))
+    table = _table(
+        tuple(axis.title for axis in shown),
+        ("dev", "batch", "tok/s/dev", "$/M", "TPOT", "GiB"),
+        ("limit",),
+    )
     count = len(columns["status"])
     for n in range(min(count, SHOWN)):
-        table.add_row(*(told(axis.name, columns[axis.name][n]) for axis in shown),
-                      *_answer(columns, n))
+        table.add_row(
+            *(told(axis.name, columns[axis.name][n]) for axis in shown), *_answer(columns, n)
+        )
     return [table, *([f"… and {count - SHOWN:,} more"] if count > SHOWN else [])]
 
 
@@ -163,7 +201,12 @@ def _usd(value: float | None) -> str:
 def _answer(columns: Columns, n: int) -> list[str]:
     if columns["status"][n] != "ok":
         return ["-", "-", "-", "-", "-", "-", str(columns["limit"][n] or columns["status"][n])]
-    return [str(columns["devices"][n]), str(columns["batch"][n]), format_rate(columns[RATE][n]),
-            _usd(columns["usd_per_million_output_tokens"][n]),
-            format_seconds(columns["tpot_seconds"][n]),
-            f"{columns['total_bytes'][n] / GIB:.1f}", ""]
+    return [
+        str(columns["devices"][n]),
+        str(columns["batch"][n]),
+        format_rate(columns[RATE][n]),
+        _usd(columns["usd_per_million_output_tokens"][n]),
+        format_seconds(columns["tpot_seconds"][n]),
+        f"{columns['total_bytes'][n] / GIB:.1f}",
+        "",
+    ]

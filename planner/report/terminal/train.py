@@ -9,9 +9,14 @@ from planner.report.terminal.columns import wrapped as _wrapped
 from planner.units import GIB, format_bytes, format_count
 
 _LABELS = {
-    "weights": "weights (working copies)", "gradients": "gradients", "master": "master copies",
-    "moments": "optimizer moments", "buffers": "ZeRO buffers", "activations": "activations",
-    "recompute": "recompute workspace", "runtime": "runtime",
+    "weights": "weights (working copies)",
+    "gradients": "gradients",
+    "master": "master copies",
+    "moments": "optimizer moments",
+    "buffers": "ZeRO buffers",
+    "activations": "activations",
+    "recompute": "recompute workspace",
+    "runtime": "runtime",
 }
 SHOWN_STAGES = 4
 
@@ -35,9 +40,18 @@ def train_assumptions(answer: TrainingMemory) -> str:
 
 def _headline(answer: TrainingMemory) -> list[str]:
     la, setup = answer.layout, answer.setup
-    shape = " ".join(f"{name}{value}" for name, value in
-                     (("tp", la.tp), ("cp", la.cp), ("pp", la.pp), ("dp", la.dp), ("ep", la.ep),
-                      ("etp", la.etp)) if value > 1)
+    shape = " ".join(
+        f"{name}{value}"
+        for name, value in (
+            ("tp", la.tp),
+            ("cp", la.cp),
+            ("pp", la.pp),
+            ("dp", la.dp),
+            ("ep", la.ep),
+            ("etp", la.etp),
+        )
+        if value > 1
+    )
     mode = "full training" if setup.mode == "full" else f"LoRA of rank {setup.lora_rank}"
     return [
         f"{answer.model}, {mode} in {setup.recipe.id} on {la.devices} × {answer.device}"
@@ -62,12 +76,16 @@ def _components(stage: TrainingStage, usable: int) -> list[str]:
 
 def _stages(answer: TrainingMemory) -> list[str]:
     if len(answer.stages) == 1:
-        return [f"parameters on a device: {format_count(answer.fullest.dense_parameters)} dense, "
-                f"{format_count(answer.fullest.expert_parameters)} in routed experts"]
+        return [
+            f"parameters on a device: {format_count(answer.fullest.dense_parameters)} dense, "
+            f"{format_count(answer.fullest.expert_parameters)} in routed experts"
+        ]
     chosen = sorted(answer.stages, key=lambda s: -s.total)[:SHOWN_STAGES]
-    lines = [f"stage {s.stage}: {format_bytes(s.total)}, "
-             f"{format_count(s.dense_parameters + s.expert_parameters)} parameters"
-             for s in sorted(chosen, key=lambda s: s.stage)]
+    lines = [
+        f"stage {s.stage}: {format_bytes(s.total)}, "
+        f"{format_count(s.dense_parameters + s.expert_parameters)} parameters"
+        for s in sorted(chosen, key=lambda s: s.stage)
+    ]
     hidden = len(answer.stages) - len(chosen)
     return lines + ([f"{hidden} emptier stages not shown (--json lists them)"] if hidden else [])
 
@@ -78,16 +96,22 @@ def _verdict(answer: TrainingMemory) -> list[str]:
     if over <= 0:
         lines.append(f"fits, {format_bytes(-over)} to spare")
     else:
-        lines.append(f"does not fit: {format_bytes(over)} too many; "
-                     f"{shortfall(answer.fullest, answer.usable_bytes)}")
-        lines.append(f"smallest change found: {answer.change.flags} "
-                     f"({format_bytes(answer.change.total_bytes)} a device)" if answer.change
-                     else "no change of flags that was tried makes it fit")
+        lines.append(
+            f"does not fit: {format_bytes(over)} too many; "
+            f"{shortfall(answer.fullest, answer.usable_bytes)}"
+        )
+        lines.append(
+            f"smallest change found: {answer.change.flags} "
+            f"({format_bytes(answer.change.total_bytes)} a device)"
+            if answer.change
+            else "no change of flags that was tried makes it fit"
+        )
     scaling = answer.loss_scaling
     if scaling is not None:
         lines.append(
             f"loss scale {scaling.scale}: gradients above {scaling.largest_gradient:.4g} overflow "
             f"(margin {scaling.overflow_margin_bits:+.2f} bits at a gradient of "
             f"{scaling.reference:g}), below {scaling.smallest_normal:.2g} they lose bits, from "
-            f"{scaling.smallest_subnormal / 2:.2g} down they vanish")
+            f"{scaling.smallest_subnormal / 2:.2g} down they vanish"
+        )
     return lines

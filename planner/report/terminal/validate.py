@@ -17,8 +17,12 @@ LEAST_NAME = 12
 Values = Mapping[str, Any]
 
 
-def validate_text(headlines: Sequence[Values], groups: Sequence[Values], worst: Sequence[Values],
-                  uncovered: Sequence[Values]) -> str:
+def validate_text(
+    headlines: Sequence[Values],
+    groups: Sequence[Values],
+    worst: Sequence[Values],
+    uncovered: Sequence[Values],
+) -> str:
     """The whole report; ends with a newline.
 
     ``headlines`` have what, n, median, mean, coverage80 and the first three again of the rows with
@@ -28,8 +32,14 @@ def validate_text(headlines: Sequence[Values], groups: Sequence[Values], worst: 
     """
     parts = []
     if headlines:
-        parts.append("\n".join([*wrapped("headlines, and the same with the excluded rows in"),
-                                headlines_table(headlines)]))
+        parts.append(
+            "\n".join(
+                [
+                    *wrapped("headlines, and the same with the excluded rows in"),
+                    headlines_table(headlines),
+                ]
+            )
+        )
     if groups:
         said = "errors in percent, (predicted − measured) / measured"
         if any(g["regime"] == "fitted" for g in groups):
@@ -47,9 +57,19 @@ def validate_text(headlines: Sequence[Values], groups: Sequence[Values], worst: 
 def headlines_table(headlines: Sequence[Values]) -> str:
     """One line a figure: rows, median and mean [%] without and with what is excluded."""
     rows = [("", "rows", "median", "mean", "in80", "all rows", "median", "mean")]
-    rows += [(h["what"], str(h["n"]), _percent(h["median"]), _percent(h["mean"]),
-              _percent(h["coverage80"], digits=0), str(h["all_n"]), _percent(h["all_median"]),
-              _percent(h["all_mean"])) for h in headlines]
+    rows += [
+        (
+            h["what"],
+            str(h["n"]),
+            _percent(h["median"]),
+            _percent(h["mean"]),
+            _percent(h["coverage80"], digits=0),
+            str(h["all_n"]),
+            _percent(h["all_median"]),
+            _percent(h["all_mean"]),
+        )
+        for h in headlines
+    ]
     return _aligned(rows)
 
 
@@ -57,19 +77,36 @@ def groups_table(groups: Sequence[Values]) -> str:
     """Tables and regimes as headings; one line a group: how many of how many rows, errors [%]."""
     rows = [("given: overheads from the same log", "rows", "median", "p90", "mean", "bias", "in80")]
     title = ""
-    for g in sorted(groups, key=lambda g: (g["table"], g["regime"] != "headline", g["regime"],
-                                           g.get("engine", ""))):
+    for g in sorted(
+        groups,
+        key=lambda g: (g["table"], g["regime"] != "headline", g["regime"], g.get("engine", "")),
+    ):
         heading = g["table"] if g["regime"] == "headline" else f"{g['table']}, {g['regime']}"
         heading += f": {g['engine']}" if g.get("engine") else ""
         if heading != title:
             rows.append((heading, "", "", "", "", "", ""))
             title = heading
-        what = " · ".join(part for part in (
-            g.get("quantity") or g["metric"], MODES.get(g.get("mode", ""), g.get("mode", "")),
-            g["device"], g["model"]) if part)
-        rows.append(("  " + what, f"{g['n']}/{g['n_rows']}", _percent(g["median_ape"]),
-                     _percent(g["p90_ape"]), _percent(g["mape"]), _percent(g["bias"], sign=True),
-                     _percent(g["coverage80"], digits=0)))
+        what = " · ".join(
+            part
+            for part in (
+                g.get("quantity") or g["metric"],
+                MODES.get(g.get("mode", ""), g.get("mode", "")),
+                g["device"],
+                g["model"],
+            )
+            if part
+        )
+        rows.append(
+            (
+                "  " + what,
+                f"{g['n']}/{g['n_rows']}",
+                _percent(g["median_ape"]),
+                _percent(g["p90_ape"]),
+                _percent(g["mape"]),
+                _percent(g["bias"], sign=True),
+                _percent(g["coverage80"], digits=0),
+            )
+        )
     return _aligned(rows)
 
 
@@ -79,9 +116,11 @@ def worst_table(rows: Sequence[Values]) -> str:
     for o in rows:
         what = " ".join(filter(None, (o["quantity"] or o["metric"], o["mode"])))
         told = ", ".join(filter(None, (what, o["model"], o["software"])))
-        text = (f"{o['error_percent']:+.2f} %  {o['table']} row {o['row']}: {told}: "
-                f"{_size(o, 'predicted')} predicted, {_size(o, 'measured')} "
-                f"measured; from {o['basis']}")
+        text = (
+            f"{o['error_percent']:+.2f} %  {o['table']} row {o['row']}: {told}: "
+            f"{_size(o, 'predicted')} predicted, {_size(o, 'measured')} "
+            f"measured; from {o['basis']}"
+        )
         lines += wrapped(text, "    ")
     return "\n".join(lines)
 
@@ -120,8 +159,9 @@ def _aligned(rows: Sequence[Sequence[str]]) -> str:
     name = min(widths[0], room)
     lines = []
     for row in rows:
-        cells = "".join(" " + cell.rjust(width)
-                        for cell, width in zip(row[1:], widths[1:], strict=True))
+        cells = "".join(
+            " " + cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)
+        )
         if len(row[0]) > name and cells.strip():
             lines += [*wrapped(row[0].strip(), "    ", first="  "), " " * name + cells]
         elif cells.strip():

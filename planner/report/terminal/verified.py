@@ -10,9 +10,15 @@ from planner.units import format_bytes, format_seconds
 
 Values = Mapping[str, Any]
 NAMES = {
-    "file_bytes": "file", "weight_bytes": "weights loaded", "cache_bytes": "cache",
-    "cache_tokens": "cache tokens", "compute_bytes": "buffers", "prefill_seconds": "prompt",
-    "decode_seconds": "a token", "kl": "KL [nats]", "flips": "flipped tokens",
+    "file_bytes": "file",
+    "weight_bytes": "weights loaded",
+    "cache_bytes": "cache",
+    "cache_tokens": "cache tokens",
+    "compute_bytes": "buffers",
+    "prefill_seconds": "prompt",
+    "decode_seconds": "a token",
+    "kl": "KL [nats]",
+    "flips": "flipped tokens",
 }
 INSIDE = {True: "yes", False: "NO", None: "-"}
 HEADS = ("", "predicted", "interval", "measured", "±", "inside")
@@ -30,12 +36,15 @@ def verification_text(found: ShownVerification) -> str:
     newline."""
     data = found.to_dict()
     engine, s = data["engine"], data["setting"]
-    lines = wrapped(f"{data['model']} on {engine['name']} {engine['version']}, predicted for "
-                    f"{data['device']}")
+    lines = wrapped(
+        f"{data['model']} on {engine['name']} {engine['version']}, predicted for {data['device']}"
+    )
     lines += wrapped(
         f"{s['prompt_tokens']} tokens in, {s['output_tokens']} out, one sequence, {s['threads']} "
         f"thread{'s' * (s['threads'] > 1)}, the least of {s['repeats']}; loss over "
-        f"{s['kl_chunks']} × {s['kl_context_tokens']} tokens of {data['text']}", "  ")
+        f"{s['kl_chunks']} × {s['kl_context_tokens']} tokens of {data['text']}",
+        "  ",
+    )
     for name, role in data["subjects"].items():
         rows = [r for r in data["rows"] if r["subject"] == name]
         lines += ["", *wrapped(_title(name, role, engine["name"])), *_rows(rows)]
@@ -43,15 +52,21 @@ def verification_text(found: ShownVerification) -> str:
     lines += ["", *wrapped(f"{sum(told)} of {len(told)} inside the 80 % intervals")]
     lines += wrapped(f"verdict: {data['verdict']}")
     if data["posterior"]:
-        lines += ["", *wrapped("learned: KL [nats] as the profile predicts it from now on"),
-                  *_rows(data["posterior"], subject=True)]
+        lines += [
+            "",
+            *wrapped("learned: KL [nats] as the profile predicts it from now on"),
+            *_rows(data["posterior"], subject=True),
+        ]
     lines += ["", *(part for note in data["notes"] for part in wrapped(f"note: {note}", "  "))]
     return "\n".join(lines).rstrip() + "\n"
 
 
 def _title(name: str, role: str, engine: str) -> str:
-    return {"plan": "the plan", "default": f"{name}, {engine}'s default",
-            "checkpoint": f"{name}, the checkpoint"}.get(role, name)
+    return {
+        "plan": "the plan",
+        "default": f"{name}, {engine}'s default",
+        "checkpoint": f"{name}, the checkpoint",
+    }.get(role, name)
 
 
 def _rows(rows: Sequence[Values], *, subject: bool = False) -> list[str]:
@@ -59,11 +74,16 @@ def _rows(rows: Sequence[Values], *, subject: bool = False) -> list[str]:
     cells = [HEADS]
     for row in rows:
         q = row["quantity"]
-        cells.append((f"  {row['subject'] if subject else NAMES.get(q, q)}",
-                      value_text(q, row["predicted"]), _interval(q, row["low"], row["high"]),
-                      value_text(q, row["measured"]),
-                      value_text(q, row["spread"]) if row["spread"] else "-",
-                      INSIDE[row["inside"]]))
+        cells.append(
+            (
+                f"  {row['subject'] if subject else NAMES.get(q, q)}",
+                value_text(q, row["predicted"]),
+                _interval(q, row["low"], row["high"]),
+                value_text(q, row["measured"]),
+                value_text(q, row["spread"]) if row["spread"] else "-",
+                INSIDE[row["inside"]],
+            )
+        )
     return table_lines(cells)
 
 

@@ -1,5 +1,5 @@
-"""What ``planner.fleet`` answers: who serves what on which devices, what is left and what is worth.
-"""
+"""What ``planner.fleet`` answers: who serves what on which devices, what is left and what is
+worth."""
 
 from __future__ import annotations
 

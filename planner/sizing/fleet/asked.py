@@ -16,8 +16,19 @@ COST, SPARE = "cost", "spare"
 GOALS = (COST, SPARE)
 TOP = ("title", "goal", "engines", "router", "device", "model")
 DEVICE = ("name", "count", "price", "devices_per_node")
-MODEL = ("name", "model", "rate", "ttft_ms", "tpot_ms", "percentile", "max_loss", "schemes", "kv",
-         "engines", "workload")
+MODEL = (
+    "name",
+    "model",
+    "rate",
+    "ttft_ms",
+    "tpot_ms",
+    "percentile",
+    "max_loss",
+    "schemes",
+    "kv",
+    "engines",
+    "workload",
+)
 WORKLOAD = ("workload", "isl", "osl", "context", "prefix_hit_rate", "share")
 MOST_COUNT = 1_000_000
 SHARES = 1e-3
@@ -122,8 +133,9 @@ class _Reader:
         told = "" if key not in self.table else f" = {value!r}"
         self.wrongs.add(f"{self.at(key)}{told}: {words}", hint)
 
-    def text(self, key: str, example: str, *, default: str | None = None,
-             among: Collection[str] = ()) -> str:
+    def text(
+        self, key: str, example: str, *, default: str | None = None, among: Collection[str] = ()
+    ) -> str:
         """A text, one ``among`` several where these are given."""
         value = self.table.get(key, default)
         if not isinstance(value, str) or not value.strip():
@@ -134,8 +146,15 @@ class _Reader:
             return next(iter(among))
         return value.strip()
 
-    def number(self, key: str, words: str, example: str, fits: Callable[[float], bool], *,
-               default: float | None = None) -> float | None:
+    def number(
+        self,
+        key: str,
+        words: str,
+        example: str,
+        fits: Callable[[float], bool],
+        *,
+        default: float | None = None,
+    ) -> float | None:
         """A number that ``fits``."""
         value = self.table.get(key, default)
         if value is None:
@@ -151,8 +170,9 @@ class _Reader:
         if value is None:
             return None
         if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
-            self.wrong(key, f"a whole number from {least:,} to {most:,} is required",
-                       f"{key} = {example}")
+            self.wrong(
+                key, f"a whole number from {least:,} to {most:,} is required", f"{key} = {example}"
+            )
             return None
         return value
 
@@ -161,8 +181,11 @@ class _Reader:
         value = self.table.get(key)
         if value is None:
             return None
-        if not isinstance(value, list | tuple) or not value \
-                or not all(isinstance(v, str) and v.strip() for v in value):
+        if (
+            not isinstance(value, list | tuple)
+            or not value
+            or not all(isinstance(v, str) and v.strip() for v in value)
+        ):
             self.wrong(key, "a list of names is required", f'{key} = ["NAME", "OTHER"]')
             return None
         return tuple(v.strip() for v in value)
@@ -185,20 +208,31 @@ def fleet_asked(table: Table, wrongs: Wrongs) -> FleetAsked:
     another type or out of range, missing ones; an empty or harmless value stands in."""
     top = _Reader(wrongs, "", table, TOP)
     engines = top.names("engines") or ()
-    devices = tuple(_device(_Reader(wrongs, f"device {n}", one, DEVICE))
-                    for n, one in top.tables("device", '[[device]] with name = "h100-sxm" and '
-                                             "count = 16"))
-    models = tuple(_model(_Reader(wrongs, f"model {n}", one, MODEL), engines)
-                   for n, one in top.tables("model", '[[model]] with model = "llama-3.1-8b", rate, '
-                                            "limits and workload"))
+    devices = tuple(
+        _device(_Reader(wrongs, f"device {n}", one, DEVICE))
+        for n, one in top.tables("device", '[[device]] with name = "h100-sxm" and count = 16')
+    )
+    models = tuple(
+        _model(_Reader(wrongs, f"model {n}", one, MODEL), engines)
+        for n, one in top.tables(
+            "model", '[[model]] with model = "llama-3.1-8b", rate, limits and workload'
+        )
+    )
     for what, names in (("device", [d.name for d in devices]), ("model", [m.name for m in models])):
         for name in sorted({name for name in names if name and names.count(name) > 1}):
-            wrongs.add(f"{what} {name} is named twice", "add the counts up" if what == "device"
-                       else "give each a name of its own: name = \"chat\"")
-    return FleetAsked(top.text("title", "One line", default="fleet"),
-                      top.text("goal", COST, default=COST, among=GOALS),
-                      top.text("router", LEAST_LOADED, default=LEAST_LOADED, among=ROUTERS),
-                      devices, models)
+            wrongs.add(
+                f"{what} {name} is named twice",
+                "add the counts up"
+                if what == "device"
+                else 'give each a name of its own: name = "chat"',
+            )
+    return FleetAsked(
+        top.text("title", "One line", default="fleet"),
+        top.text("goal", COST, default=COST, among=GOALS),
+        top.text("router", LEAST_LOADED, default=LEAST_LOADED, among=ROUTERS),
+        devices,
+        models,
+    )
 
 
 def _device(read: _Reader) -> DeviceAsked:
@@ -208,25 +242,45 @@ def _device(read: _Reader) -> DeviceAsked:
     if "count" not in read.table:
         read.wrong("count", "the number of devices is required", "count = 16")
     price = read.number("price", "USD a device-hour, above 0", "2.5", _positive)
-    return DeviceAsked(name, count or 0, price or (1.0 if "price" in read.table else None),
-                       read.whole("devices_per_node", 8, most=MOST_COUNT))
+    return DeviceAsked(
+        name,
+        count or 0,
+        price or (1.0 if "price" in read.table else None),
+        read.whole("devices_per_node", 8, most=MOST_COUNT),
+    )
 
 
 def _model(read: _Reader, engines: tuple[str, ...]) -> ModelAsked:
     model = read.text("model", "llama-3.1-8b")
     name = read.text("name", "chat", default=model or "model")
     read.where = name or read.where
-    limits = {key: read.number(key, "milliseconds, above 0", "50", _positive)
-              for key in ("ttft_ms", "tpot_ms")}
+    limits = {
+        key: read.number(key, "milliseconds, above 0", "50", _positive)
+        for key in ("ttft_ms", "tpot_ms")
+    }
     if not any(key in read.table for key in limits):
-        read.wrong("ttft_ms", "a limit on TTFT, on TPOT or on both is required",
-                   "ttft_ms = 1000 and tpot_ms = 50")
+        read.wrong(
+            "ttft_ms",
+            "a limit on TTFT, on TPOT or on both is required",
+            "ttft_ms = 1000 and tpot_ms = 50",
+        )
     ttft, tpot = (None if v is None else v * 1e-3 for v in limits.values())
-    percentile = read.number("percentile", "above 0 and below 100", "90",
-                             lambda value: 0 < value / 100 < 1, default=90.0)
-    return ModelAsked(name, model, _rate(read), ttft, tpot, percentile or 90.0, _max_loss(read),
-                      read.names("schemes"), read.text("kv", "fp8") if "kv" in read.table else None,
-                      read.names("engines") or engines, _requests(read))
+    percentile = read.number(
+        "percentile", "above 0 and below 100", "90", lambda value: 0 < value / 100 < 1, default=90.0
+    )
+    return ModelAsked(
+        name,
+        model,
+        _rate(read),
+        ttft,
+        tpot,
+        percentile or 90.0,
+        _max_loss(read),
+        read.names("schemes"),
+        read.text("kv", "fp8") if "kv" in read.table else None,
+        read.names("engines") or engines,
+        _requests(read),
+    )
 
 
 def _positive(value: float) -> bool:
@@ -243,10 +297,10 @@ def _rate(read: _Reader) -> float:
             value = float(number) / seconds
         except ValueError:
             value = None
-    if isinstance(value, bool) or not isinstance(value, int | float) \
-            or not LEAST <= value <= MOST:
-        read.wrong("rate", f"a rate from {LEAST:g} to {MOST:g} requests a second is required",
-                   example)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not LEAST <= value <= MOST:
+        read.wrong(
+            "rate", f"a rate from {LEAST:g} to {MOST:g} requests a second is required", example
+        )
         return 1.0
     return float(value)
 
@@ -266,16 +320,26 @@ def _requests(read: _Reader) -> tuple[RequestsAsked, ...]:
     if isinstance(value, Mapping):
         value = [value]
     listed = _Reader(read.wrongs, read.where, {"workload": value}, ("workload",)).tables(
-        "workload", 'workload = "chat", or [[model.workload]] with isl, osl and share')
-    reads = [_Reader(read.wrongs, f"{read.where}: workload {n}", one, WORKLOAD)
-             for n, one in listed]
+        "workload", 'workload = "chat", or [[model.workload]] with isl, osl and share'
+    )
+    reads = [
+        _Reader(read.wrongs, f"{read.where}: workload {n}", one, WORKLOAD) for n, one in listed
+    ]
     kinds = tuple(_kind(one, alone=len(reads) == 1) for one in reads)
     total = sum(one.share for one in kinds)
     if kinds and abs(total - 1) > SHARES:
-        read.wrongs.add(f"{read.where}: the shares of its workloads sum to {total:g}",
-                        "shares sum to 1: share = 0.7 and share = 0.3")
-    return tuple(RequestsAsked(k.workload, k.isl, k.osl, k.context, k.prefix_hit_rate,
-                               k.share / total) for k in kinds) if total > 0 else ()
+        read.wrongs.add(
+            f"{read.where}: the shares of its workloads sum to {total:g}",
+            "shares sum to 1: share = 0.7 and share = 0.3",
+        )
+    return (
+        tuple(
+            RequestsAsked(k.workload, k.isl, k.osl, k.context, k.prefix_hit_rate, k.share / total)
+            for k in kinds
+        )
+        if total > 0
+        else ()
+    )
 
 
 def _kind(read: _Reader, *, alone: bool) -> RequestsAsked:
@@ -284,11 +348,17 @@ def _kind(read: _Reader, *, alone: bool) -> RequestsAsked:
     if named is None:
         for key in ("isl", "osl"):
             if key not in read.table:
-                read.wrong(key, "tokens are required", f"{key} = 1024, or workload = \"chat\"")
+                read.wrong(key, "tokens are required", f'{key} = 1024, or workload = "chat"')
     if "share" not in read.table and not alone:
         read.wrong("share", "the share of all requests is required", "share = 0.5")
-    share = read.number("share", "above 0, at most 1", "0.5", lambda v: 0 < v <= 1,
-                        default=1.0 if alone else None)
-    return RequestsAsked(named, isl, osl, context,
-                         read.number("prefix_hit_rate", "from 0 to below 1", "0.5",
-                                     lambda v: 0 <= v < 1), share or 0.0)
+    share = read.number(
+        "share", "above 0, at most 1", "0.5", lambda v: 0 < v <= 1, default=1.0 if alone else None
+    )
+    return RequestsAsked(
+        named,
+        isl,
+        osl,
+        context,
+        read.number("prefix_hit_rate", "from 0 to below 1", "0.5", lambda v: 0 <= v < 1),
+        share or 0.0,
+    )

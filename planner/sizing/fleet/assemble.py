@@ -51,18 +51,29 @@ def assembled(a: FleetAssignment) -> Fleet:
     most = growth(a.problem)
     usd = cheapest(a.problem, fewest_ways=False)
     devices = _devices(a, None if usd is None else usd.value, most.factor)
-    models = tuple(_model(member, a.room[m], [p for p in pools if p.name == member.asked.name])
-                   for m, member in enumerate(question.members))
+    models = tuple(
+        _model(member, a.room[m], [p for p in pools if p.name == member.asked.name])
+        for m, member in enumerate(question.members)
+    )
     gap = abs(a.choice.value - a.choice.bound) / max(abs(a.choice.value), 1e-9)
     return Fleet(
-        question.asked.title, question.asked.goal, question.asked.router,
-        _total([p.usd_per_hour for p in pools]), most.factor, models, devices, pools,
-        tuple((member.asked.name, kind.profile.id, one.reason)
-              for member, row in zip(question.members, a.found, strict=True)
-              for kind, one in zip(question.kinds, row, strict=True) if not one.candidates),
-        FleetWork(question.pairs, len(a.candidates),
-                  _solves(devices),
-                  gap if gap > 1e-9 else 0.0), fleet_notes(a))
+        question.asked.title,
+        question.asked.goal,
+        question.asked.router,
+        _total([p.usd_per_hour for p in pools]),
+        most.factor,
+        models,
+        devices,
+        pools,
+        tuple(
+            (member.asked.name, kind.profile.id, one.reason)
+            for member, row in zip(question.members, a.found, strict=True)
+            for kind, one in zip(question.kinds, row, strict=True)
+            if not one.candidates
+        ),
+        FleetWork(question.pairs, len(a.candidates), _solves(devices), gap if gap > 1e-9 else 0.0),
+        fleet_notes(a),
+    )
 
 
 def _solves(devices: Sequence[FleetDevice]) -> int:
@@ -74,30 +85,63 @@ def _pools(a: FleetAssignment) -> tuple[FleetPool, ...]:
     """The ways that are taken, in the order of models and kinds of devices."""
     room = a.room
     return tuple(
-        _pool(a.question.members[way.model], a.question.kinds[way.device], candidate,
-              replicas, a.problem.rates[way.model] * way.serves(replicas) / room[way.model],
-              way.serves(replicas), a.question.asked.router)
-        for way, candidate, replicas in zip(a.problem.ways, a.candidates, a.choice.replicas,
-                                            strict=True) if replicas)
+        _pool(
+            a.question.members[way.model],
+            a.question.kinds[way.device],
+            candidate,
+            replicas,
+            a.problem.rates[way.model] * way.serves(replicas) / room[way.model],
+            way.serves(replicas),
+            a.question.asked.router,
+        )
+        for way, candidate, replicas in zip(
+            a.problem.ways, a.candidates, a.choice.replicas, strict=True
+        )
+        if replicas
+    )
 
 
-def _pool(member: FleetMember, kind: FleetKind, candidate: FleetCandidate, replicas: int,
-          rate: float, room: float, router: str) -> FleetPool:
+def _pool(
+    member: FleetMember,
+    kind: FleetKind,
+    candidate: FleetCandidate,
+    replicas: int,
+    rate: float,
+    room: float,
+    router: str,
+) -> FleetPool:
     one, level = candidate.one, member.level
     standing = candidate.standing.rate(rate)
     times = one.group(standing, router).at(replicas, level.share)
     assert times is not None, "so many replicas serve this rate"
     sigma = one.spread(times.in_flight).at(max(times.in_flight, 1.0))
-    low, high = (one.group(standing, router, off=sign * off80(sigma)).fewest(level)
-                 for sign in (-1.0, 1.0))
+    low, high = (
+        one.group(standing, router, off=sign * off80(sigma)).fewest(level) for sign in (-1.0, 1.0)
+    )
     first, each = percentile_estimates(one, times)
     layout, question = one.layout, one.question
     devices, price = replicas * layout.ranks, kind.stock.price
     return FleetPool(
-        member.asked.name, member.spec.id, kind.profile.id,
-        f"{question.engine} {question.engine_version}".strip(), one.schemes, one.rival.kv,
-        one.loss, layout.tp, layout.dp, layout.ep, replicas, devices, low, high, rate, room, first,
-        each, None if price is None else price * devices)
+        member.asked.name,
+        member.spec.id,
+        kind.profile.id,
+        f"{question.engine} {question.engine_version}".strip(),
+        one.schemes,
+        one.rival.kv,
+        one.loss,
+        layout.tp,
+        layout.dp,
+        layout.ep,
+        replicas,
+        devices,
+        low,
+        high,
+        rate,
+        room,
+        first,
+        each,
+        None if price is None else price * devices,
+    )
 
 
 def _model(member: FleetMember, room: float, pools: Sequence[FleetPool]) -> FleetModel:
@@ -105,11 +149,21 @@ def _model(member: FleetMember, room: float, pools: Sequence[FleetPool]) -> Flee
     usd = _total([p.usd_per_hour for p in pools])
     tokens = asked.rate * member.mix.mean_osl
     return FleetModel(
-        asked.name, member.spec.id, asked.rate,
-        tuple(FleetRequests(one.name, one.share, one.isl, one.osl, one.prefix_hit_rate)
-              for one in member.mix.kinds),
-        asked.ttft_seconds, asked.tpot_seconds, asked.percentile, room / asked.rate - 1.0,
-        sum(p.devices for p in pools), usd, None if usd is None else usd / tokens * PER_MILLION)
+        asked.name,
+        member.spec.id,
+        asked.rate,
+        tuple(
+            FleetRequests(one.name, one.share, one.isl, one.osl, one.prefix_hit_rate)
+            for one in member.mix.kinds
+        ),
+        asked.ttft_seconds,
+        asked.tpot_seconds,
+        asked.percentile,
+        room / asked.rate - 1.0,
+        sum(p.devices for p in pools),
+        usd,
+        None if usd is None else usd / tokens * PER_MILLION,
+    )
 
 
 def _total(values: Sequence[float | None]) -> float | None:
@@ -121,11 +175,18 @@ def _total(values: Sequence[float | None]) -> float | None:
 def _devices(a: FleetAssignment, usd: float | None, most: float) -> tuple[FleetDevice, ...]:
     taken = used(a.problem, a.choice.replicas)
     return tuple(
-        FleetDevice(kind.profile.id, kind.stock.count, kind.stock.host, taken[k], kind.stock.price,
-                    kind.price_source, worth(a.problem, k, 1, usd, most),
-                    worth(a.problem, k, kind.stock.host, usd, most) if kind.stock.host > 1
-                    else None)
-        for k, kind in enumerate(a.question.kinds))
+        FleetDevice(
+            kind.profile.id,
+            kind.stock.count,
+            kind.stock.host,
+            taken[k],
+            kind.stock.price,
+            kind.price_source,
+            worth(a.problem, k, 1, usd, most),
+            worth(a.problem, k, kind.stock.host, usd, most) if kind.stock.host > 1 else None,
+        )
+        for k, kind in enumerate(a.question.kinds)
+    )
 
 
 def worth(problem: FleetProblem, device: int, count: int, usd: float | None, most: float) -> Worth:
@@ -148,25 +209,56 @@ def fleet_notes(a: FleetAssignment) -> tuple[Assumption, ...]:
     """What the answer takes for granted."""
     asked = a.question.asked
     return (
-        Assumption("arrivals", "Poisson, divided among the pools of a model in proportion to what "
-                   "they serve", "bursts and long answers need more replicas"),
+        Assumption(
+            "arrivals",
+            "Poisson, divided among the pools of a model in proportion to what they serve",
+            "bursts and long answers need more replicas",
+        ),
         Assumption("router", f"{asked.router} inside a pool", "router in the file"),
-        Assumption("replica counts", "the fewest that keep the limits at the percentile: processor "
-                   "sharing with slots (Cohen 1979, Allen and Cunneen) for decoding, bulk service "
-                   "in passes (Bailey 1954, Neuts 1967) for prompts",
-                   "those of plan capacity, docs/guide/capacity.md"),
-        Assumption("mixes", "a stream of the longest prompts with the same time of prompts and the "
-                   "same tokens a second stands for all", "first tokens are told for the kind "
-                   "that has them latest; played in docs/evidence/capacity.md"),
-        Assumption("plans", "the formats that plan recommends for the mean request, on its best "
-                   "layouts of each size", "pipeline stages and prefill pools are left out"),
-        Assumption("hosts", "a replica is cut from hosts without remainders: its devices divide a "
-                   "host or are whole hosts", "replicas of other sizes are left out"),
-        Assumption("assignment", "one plan of a model on a kind of device; between 1, 2, 4 … "
-                   "replicas the pace of the fewer holds", "HiGHS, to a gap of 1e-9"),
-        Assumption("worth", "solved again with one device, and one host, more",
-                   "exact, what is bought included" if asked.goal == COST else "exact"),
-        *(Assumption("price", f"{kind.profile.id}: {kind.stock.price:.2f} USD a device-hour",
-                     kind.price_source) for kind in a.question.kinds
-          if kind.stock.price is not None),
+        Assumption(
+            "replica counts",
+            "the fewest that keep the limits at the percentile: processor "
+            "sharing with slots (Cohen 1979, Allen and Cunneen) for decoding, bulk service "
+            "in passes (Bailey 1954, Neuts 1967) for prompts",
+            "those of plan capacity, docs/guide/capacity.md",
+        ),
+        Assumption(
+            "mixes",
+            "a stream of the longest prompts with the same time of prompts and the "
+            "same tokens a second stands for all",
+            "first tokens are told for the kind "
+            "that has them latest; played in docs/evidence/capacity.md",
+        ),
+        Assumption(
+            "plans",
+            "the formats that plan recommends for the mean request, on its best "
+            "layouts of each size",
+            "pipeline stages and prefill pools are left out",
+        ),
+        Assumption(
+            "hosts",
+            "a replica is cut from hosts without remainders: its devices divide a "
+            "host or are whole hosts",
+            "replicas of other sizes are left out",
+        ),
+        Assumption(
+            "assignment",
+            "one plan of a model on a kind of device; between 1, 2, 4 … "
+            "replicas the pace of the fewer holds",
+            "HiGHS, to a gap of 1e-9",
+        ),
+        Assumption(
+            "worth",
+            "solved again with one device, and one host, more",
+            "exact, what is bought included" if asked.goal == COST else "exact",
+        ),
+        *(
+            Assumption(
+                "price",
+                f"{kind.profile.id}: {kind.stock.price:.2f} USD a device-hour",
+                kind.price_source,
+            )
+            for kind in a.question.kinds
+            if kind.stock.price is not None
+        ),
     )

@@ -17,8 +17,13 @@ GAP = 1e-9
 TIED = 1e-7
 """Objectives that differ by less, as a share, are equal."""
 OPTIONS: dict[str, object] = {
-    "output_flag": False, "threads": 1, "random_seed": 0, "mip_rel_gap": GAP, "mip_abs_gap": 1e-9,
-    "mip_feasibility_tolerance": 1e-9, "primal_feasibility_tolerance": 1e-9,
+    "output_flag": False,
+    "threads": 1,
+    "random_seed": 0,
+    "mip_rel_gap": GAP,
+    "mip_abs_gap": 1e-9,
+    "mip_feasibility_tolerance": 1e-9,
+    "primal_feasibility_tolerance": 1e-9,
 }
 GROWTH_GAP = 1e-3
 """To what share a growth is proved that is told beside an answer: its last digits take longest."""
@@ -109,8 +114,9 @@ def smallest_stock(problem: FleetProblem) -> tuple[int, ...] | None:
     fewest devices, where a price is missing); None: no number of them does."""
     posed = _posed(problem, buys=True)
     posed.program.lower[posed.growth] = posed.program.upper[posed.growth] = 1.0
-    prices = [one.price if problem.priced and one.price is not None else 1.0
-              for one in problem.stock]
+    prices = [
+        one.price if problem.priced and one.price is not None else 1.0 for one in problem.stock
+    ]
     cost = dict(zip(posed.bought, prices, strict=True))
     values = _run(posed, cost)
     if values is None:
@@ -118,8 +124,13 @@ def smallest_stock(problem: FleetProblem) -> tuple[int, ...] | None:
     return tuple(round(values[0][column]) for column in posed.bought)
 
 
-def _second(problem: FleetProblem, posed: _Posed, goal: dict[int, float], first: FleetChoice,
-            then: dict[int, float]) -> FleetChoice:
+def _second(
+    problem: FleetProblem,
+    posed: _Posed,
+    goal: dict[int, float],
+    first: FleetChoice,
+    then: dict[int, float],
+) -> FleetChoice:
     """Of the choices whose ``goal`` is as good as that of ``first``, the best for ``then``."""
     posed.program.row(goal, -inf, first.value + TIED * max(abs(first.value), 1e-6))
     try:
@@ -131,9 +142,11 @@ def _second(problem: FleetProblem, posed: _Posed, goal: dict[int, float], first:
 
 def _cost(problem: FleetProblem, posed: _Posed) -> dict[int, float]:
     """USD an hour of all replicas, or their devices."""
-    return {column: way.size * ((problem.stock[way.device].price or 0.0) if problem.priced else 1.0)
-            for way, columns in zip(problem.ways, posed.replicas, strict=True)
-            for column in columns}
+    return {
+        column: way.size * ((problem.stock[way.device].price or 0.0) if problem.priced else 1.0)
+        for way, columns in zip(problem.ways, posed.replicas, strict=True)
+        for column in columns
+    }
 
 
 def _posed(problem: FleetProblem, *, buys: bool = False, grows: int | None = None) -> _Posed:
@@ -159,8 +172,11 @@ def _posed(problem: FleetProblem, *, buys: bool = False, grows: int | None = Non
 def _ranges(problem: FleetProblem, way: FleetWay, *, buys: bool) -> list[tuple[int, int]]:
     """(fewest, most replicas) of each pace; 0 at most where the stock ends before it begins."""
     rate = problem.rates[way.model]
-    most = max(way.paces[-1][0], ceil(rate / way.paces[-1][1])) if buys \
+    most = (
+        max(way.paces[-1][0], ceil(rate / way.paces[-1][1]))
+        if buys
         else problem.stock[way.device].count // way.size
+    )
     lasts = [first - 1 for first, _ in way.paces[1:]] + [most]
     found = [(first, min(last, most)) for (first, _), last in zip(way.paces, lasts, strict=True)]
     return [(first, last if first <= last else 0) for first, last in found]
@@ -181,10 +197,12 @@ def _rates(problem: FleetProblem, posed: _Posed, grows: int | None) -> None:
     for model, rate in enumerate(problem.rates):
         if rate <= 0:
             continue
-        terms = {column: pace / rate
-                 for way, columns in zip(problem.ways, posed.replicas, strict=True)
-                 if way.model == model
-                 for column, (_, pace) in zip(columns, way.paces, strict=True)}
+        terms = {
+            column: pace / rate
+            for way, columns in zip(problem.ways, posed.replicas, strict=True)
+            if way.model == model
+            for column, (_, pace) in zip(columns, way.paces, strict=True)
+        }
         if grows in (None, model):
             posed.program.row({**terms, posed.growth: -1.0}, 0.0, inf)
         else:
@@ -196,17 +214,27 @@ def _room(problem: FleetProblem, posed: _Posed, *, buys: bool) -> None:
     full hosts, the rest of one, and the pieces of a size that the rest holds are whole numbers."""
     program = posed.program
     for device, stock in enumerate(problem.stock):
-        mine = [(way, columns) for way, columns in zip(problem.ways, posed.replicas, strict=True)
-                if way.device == device]
+        mine = [
+            (way, columns)
+            for way, columns in zip(problem.ways, posed.replicas, strict=True)
+            if way.device == device
+        ]
         full = left = -1
         if buys:
             posed.bought.append(program.column(inf))
             full, left = program.column(inf), program.column(float(stock.host - 1))
-            program.row({full: float(stock.host), left: 1.0, posed.bought[-1]: -1.0},
-                        float(stock.count), float(stock.count))
+            program.row(
+                {full: float(stock.host), left: 1.0, posed.bought[-1]: -1.0},
+                float(stock.count),
+                float(stock.count),
+            )
         for size in sorted({way.size for way, _ in mine}):
-            terms = {column: float(way.size) for way, columns in mine if way.size >= size
-                     for column in columns}
+            terms = {
+                column: float(way.size)
+                for way, columns in mine
+                if way.size >= size
+                for column in columns
+            }
             if not buys:
                 program.row(terms, -inf, float(stock.room(size)))
                 continue
@@ -218,19 +246,24 @@ def _room(problem: FleetProblem, posed: _Posed, *, buys: bool) -> None:
             program.row(terms, -inf, 0.0)
 
 
-def _solved(problem: FleetProblem, posed: _Posed, goal: dict[int, float], *,
-            nodes: int = MOST_NODES) -> FleetChoice | None:
+def _solved(
+    problem: FleetProblem, posed: _Posed, goal: dict[int, float], *, nodes: int = MOST_NODES
+) -> FleetChoice | None:
     found = _run(posed, goal, nodes=nodes)
     if found is None:
         return None
     values, bound = found
-    replicas = tuple(sum(round(values[column]) for column in columns)
-                     for columns in posed.replicas)
+    replicas = tuple(sum(round(values[column]) for column in columns) for columns in posed.replicas)
     return FleetChoice(replicas, sum(values[i] * by for i, by in goal.items()), bound)
 
 
-def _run(posed: _Posed, goal: dict[int, float], *, gap: float = GAP, nodes: int = MOST_NODES,
-         ) -> tuple[list[float], float] | None:
+def _run(
+    posed: _Posed,
+    goal: dict[int, float],
+    *,
+    gap: float = GAP,
+    nodes: int = MOST_NODES,
+) -> tuple[list[float], float] | None:
     """(values of the columns, proved bound), None where there is no answer.
 
     Raises:
@@ -244,10 +277,13 @@ def _run(posed: _Posed, goal: dict[int, float], *, gap: float = GAP, nodes: int 
     status, info = solver.getModelStatus().name, solver.getInfo()
     if status in EXCLUDED:
         return None
-    if (status != "kOptimal" and status not in LIMITS) \
-            or info.primal_solution_status != highspy.SolutionStatus.kSolutionStatusFeasible:
-        raise SolverError(f"the assignment of devices ended with {status}",
-                          hint="fewer kinds of devices, or fewer models, in one file")
+    if (
+        status != "kOptimal" and status not in LIMITS
+    ) or info.primal_solution_status != highspy.SolutionStatus.kSolutionStatusFeasible:
+        raise SolverError(
+            f"the assignment of devices ended with {status}",
+            hint="fewer kinds of devices, or fewer models, in one file",
+        )
     return list(solver.getSolution().col_value), float(info.mip_dual_bound) * scale
 
 
@@ -268,6 +304,5 @@ def _model(program: _Program, goal: dict[int, float]) -> Any:
     model.a_matrix_.index_ = np.array([i for t, *_ in program.rows for i in t], dtype=np.int32)
     model.a_matrix_.value_ = np.array([v for t, *_ in program.rows for v in t.values()])
     kinds = highspy.HighsVarType
-    model.integrality_ = [kinds.kInteger if whole else kinds.kContinuous
-                          for whole in program.whole]
+    model.integrality_ = [kinds.kInteger if whole else kinds.kContinuous for whole in program.whole]
     return model

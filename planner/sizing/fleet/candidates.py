@@ -1,5 +1,5 @@
-"""Ways of one model on one kind of device: formats on layouts, how many replicas, what they serve.
-"""
+"""Ways of one model on one kind of device: formats on layouts, how many replicas, what they
+serve."""
 
 from __future__ import annotations
 
@@ -101,8 +101,10 @@ def candidates(rivals: Iterable[Rival], asked: PairAsked, standing: Standing) ->
     return FleetPair((), no_replica(tried, asked.level).message)
 
 
-def _of_formats(ones: Sequence[StandIn], asked: PairAsked,
-                ) -> tuple[list[FleetCandidate], list[Deployable]]:
+def _of_formats(
+    ones: Sequence[StandIn],
+    asked: PairAsked,
+) -> tuple[list[FleetCandidate], list[Deployable]]:
     """(the layouts that keep the level, all that were looked at)."""
     sizes = fitting_sizes(asked.host, [s.one.layout.ranks for s in ones])
     looked = [s for s in ones if s.one.layout.ranks in sizes]
@@ -111,20 +113,24 @@ def _of_formats(ones: Sequence[StandIn], asked: PairAsked,
         group = standing.one.group(standing.rate(asked.rate), asked.router)
         fewest = group.fewest(asked.level)
         if fewest is not None:
-            counted.append((fewest * standing.one.layout.ranks, standing.one.layout.ranks, fewest,
-                            standing))
+            counted.append(
+                (fewest * standing.one.layout.ranks, standing.one.layout.ranks, fewest, standing)
+            )
     counted.sort(key=lambda row: row[:3])
     best = counted[:MOST_LAYOUTS]
     if len(counted) > MOST_LAYOUTS:
         least = min(counted, key=lambda row: row[1:3])
         best = [*best[:-1], least] if least not in best else best
-    return [_candidate(standing, fewest, asked) for *_, fewest, standing in best], \
-        [s.one for s in looked]
+    return [_candidate(standing, fewest, asked) for *_, fewest, standing in best], [
+        s.one for s in looked
+    ]
 
 
 def _candidate(standing: StandIn, fewest: int, asked: PairAsked) -> FleetCandidate:
     most = asked.stock // standing.one.layout.ranks if asked.grows else 0
-    found = paces(standing.one.rank, standing.rate(asked.rate), asked.router, asked.level, fewest,
-                  most=most)
-    return FleetCandidate(standing, fewest, tuple((n, each * standing.requests)
-                                                  for n, each in found))
+    found = paces(
+        standing.one.rank, standing.rate(asked.rate), asked.router, asked.level, fewest, most=most
+    )
+    return FleetCandidate(
+        standing, fewest, tuple((n, each * standing.requests) for n, each in found)
+    )

@@ -36,9 +36,14 @@ class LimitShare:
 
 def device_bars(found: Fleet) -> tuple[DeviceBar, ...]:
     """A bar a kind of device, models in the order of the file."""
-    return tuple(DeviceBar(one.device, tuple(
-        (pool.name, pool.devices) for pool in found.pools if pool.device == one.device), one.spare)
-        for one in found.devices)
+    return tuple(
+        DeviceBar(
+            one.device,
+            tuple((pool.name, pool.devices) for pool in found.pools if pool.device == one.device),
+            one.spare,
+        )
+        for one in found.devices
+    )
 
 
 def limit_shares(found: Fleet) -> tuple[LimitShare, ...]:
@@ -47,9 +52,20 @@ def limit_shares(found: Fleet) -> tuple[LimitShare, ...]:
     out = []
     for pool in found.pools:
         model = models[pool.name]
-        for what, limit, time in (("TTFT", model.ttft_limit_seconds, pool.ttft_seconds),
-                                  ("TPOT", model.tpot_limit_seconds, pool.tpot_seconds)):
+        for what, limit, time in (
+            ("TTFT", model.ttft_limit_seconds, pool.ttft_seconds),
+            ("TPOT", model.tpot_limit_seconds, pool.tpot_seconds),
+        ):
             if limit is not None:
-                out.append(LimitShare(pool.name, pool.device, what, time.value / limit,
-                                      time.low / limit, time.high / limit, time.value))
+                out.append(
+                    LimitShare(
+                        pool.name,
+                        pool.device,
+                        what,
+                        time.value / limit,
+                        time.low / limit,
+                        time.high / limit,
+                        time.value,
+                    )
+                )
     return tuple(out)

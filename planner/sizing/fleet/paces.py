@@ -13,8 +13,9 @@ CLOSE = 1.004
 STEP = 1.01
 
 
-def paces(rank: ServedRank, rate: float, router: str, level: ServiceLevel, fewest: int, *,
-          most: int = 0) -> tuple[tuple[int, float], ...]:
+def paces(
+    rank: ServedRank, rate: float, router: str, level: ServiceLevel, fewest: int, *, most: int = 0
+) -> tuple[tuple[int, float], ...]:
     """(replicas, requests a second of each) for 1, 2, 4 … replicas up to ``fewest``, which serve
     ``rate``, and on to ``most``. Between two of them the smaller one's pace holds, as what some
     replicas serve more do too."""
@@ -28,15 +29,18 @@ def paces(rank: ServedRank, rate: float, router: str, level: ServiceLevel, fewes
     return tuple((n, each) for n, each in out if each > 0)
 
 
-def _most(rank: ServedRank, router: str, level: ServiceLevel, replicas: int, low: float,
-          ceiling: float) -> float:
+def _most(
+    rank: ServedRank, router: str, level: ServiceLevel, replicas: int, low: float, ceiling: float
+) -> float:
     """Requests a second that each of so many replicas serves, at least ``low``. What keeps TPOT is
     found first: TTFT takes long, and is often not what ends it."""
+
     def group(each: float) -> ReplicaGroup:
         return ReplicaGroup(rank, replicas * each, router)
 
-    paced = largest_kept(lambda each: group(each).keeps_tpot(replicas, level), low,
-                         max(ceiling, low))
+    paced = largest_kept(
+        lambda each: group(each).keeps_tpot(replicas, level), low, max(ceiling, low)
+    )
     if paced <= low or group(paced).keeps(replicas, level):
         return paced
     return largest_kept(lambda each: group(each).keeps(replicas, level), low, paced)

@@ -69,8 +69,9 @@ class FleetProblem:
 
     def of_model(self, model: int) -> FleetProblem:
         """The same where no other model asks for anything."""
-        return replace(self, rates=tuple(rate if i == model else 0.0
-                                         for i, rate in enumerate(self.rates)))
+        return replace(
+            self, rates=tuple(rate if i == model else 0.0 for i, rate in enumerate(self.rates))
+        )
 
 
 @record

@@ -47,5 +47,7 @@ class FleetQuestion:
     def size(self) -> str:
         """The work in words."""
         models, kinds = len(self.members), len(self.kinds)
-        return f"{models} model{'s' * (models > 1)} × {kinds} kind{'s' * (kinds > 1)} of " \
-               f"devices: {self.pairs} plan{'s' * (self.pairs > 1)} to search"
+        return (
+            f"{models} model{'s' * (models > 1)} × {kinds} kind{'s' * (kinds > 1)} of "
+            f"devices: {self.pairs} plan{'s' * (self.pairs > 1)} to search"
+        )

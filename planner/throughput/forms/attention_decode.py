@@ -80,9 +80,17 @@ CHOICES: tuple[tuple[Mapping[str, float], ...], ...] = (
 )
 """What is chosen by cross-validation, one after the other; the first of each is the plain kernel.
 """
-CARRIED = {"split_seconds": 4e-8, "cached_factor": 2.0, "wide_factor": 1.0, "start_seconds": 0.0,
-           "cold_seconds": 0.0, "whole": 0.0, "window_split": 0.0, "unit_heads": EVERY_HEAD,
-           "window_heads": EVERY_HEAD}
+CARRIED = {
+    "split_seconds": 4e-8,
+    "cached_factor": 2.0,
+    "wide_factor": 1.0,
+    "start_seconds": 0.0,
+    "cold_seconds": 0.0,
+    "whole": 0.0,
+    "window_split": 0.0,
+    "unit_heads": EVERY_HEAD,
+    "window_heads": EVERY_HEAD,
+}
 """Terms that belong to a kernel, not to a chip: what stands for them on another architecture. The
 best split costs 0.037 to 0.041 µs a √token in most of the tables' kernels, whatever the device."""
 
@@ -104,8 +112,9 @@ class DecodeShape:
     cached: Array | float = 0.0
 
 
-def attention_decode_parts(parameters: Parameters, chip: Chip, shape: DecodeShape, *,
-                           cold: bool) -> Parts:
+def attention_decode_parts(
+    parameters: Parameters, chip: Chip, shape: DecodeShape, *, cold: bool
+) -> Parts:
     """Seconds by mechanism, broadcast shape of ``shape``'s arrays.
 
     ``cold``: the cache comes from memory, as in a server; else from L2 as far as it fits.
@@ -123,8 +132,11 @@ def attention_decode_parts(parameters: Parameters, chip: Chip, shape: DecodeShap
     capacity = p["l2_share"] * chip.l2_bytes
     missed = np.ones(np.shape(moved)) if cold else misses(moved, capacity, L2_STEEPNESS)
     again = (readers - 1.0) * _cache_bytes(s) / p["cached_factor"]
-    memory = (moved * (missed + (1.0 - missed) / p["cached_factor"]) + again) \
-        / (p["bandwidth_fraction"] * chip.bandwidth) * wide
+    memory = (
+        (moved * (missed + (1.0 - missed) / p["cached_factor"]) + again)
+        / (p["bandwidth_fraction"] * chip.bandwidth)
+        * wide
+    )
     waves = np.maximum(s.batch * s.kv_heads * readers / chip.multiprocessors, p["whole"])
     if p["window_split"]:
         parted = np.where(s.windowed, np.minimum(waves * s.cached / PART_TOKENS, FULL_WAVES), 0.0)
@@ -136,8 +148,12 @@ def attention_decode_parts(parameters: Parameters, chip: Chip, shape: DecodeShap
     outside = np.minimum(moved / capacity, 1.0) if cold else missed
     flop = 4.0 * s.batch * s.heads * s.length * s.head_dim
     busy = np.maximum(power_sum(unit, memory, EXPONENT), flop / chip.peak("bf16"))
-    return parts(compute=np.maximum(unit, flop / chip.peak("bf16")), memory=memory,
-                 launch=fixed + p["cold_seconds"] * outside, busy=busy)
+    return parts(
+        compute=np.maximum(unit, flop / chip.peak("bf16")),
+        memory=memory,
+        launch=fixed + p["cold_seconds"] * outside,
+        busy=busy,
+    )
 
 
 def _readers(p: Parameters, s: DecodeShape) -> Array:

@@ -110,10 +110,14 @@ def attention_prefill_parts(parameters: Parameters, chip: Chip, shape: PrefillSh
     compute = np.hypot(work, last)
     moved = moved_bytes(s, scatter=bool(p["scatter"]))
     missed = misses(moved, L2_SHARE * chip.l2_bytes, L2_STEEPNESS)
-    memory = moved / (p["bandwidth_fraction"] * chip.bandwidth) \
+    memory = (
+        moved
+        / (p["bandwidth_fraction"] * chip.bandwidth)
         * (missed + (1.0 - missed) / p["cached_factor"])
-    return parts(compute=compute, memory=memory, launch=np.asarray(p["floor_seconds"]),
-                 busy=compute + memory)
+    )
+    return parts(
+        compute=compute, memory=memory, launch=np.asarray(p["floor_seconds"]), busy=compute + memory
+    )
 
 
 def _width(p: Parameters, head_dim: Array) -> Array:
@@ -135,15 +139,21 @@ def tiled_pairs(length: Array, past: Array | float, window: Array | float) -> tu
     # Keys that the first queries miss because the sequence starts there.
     short = np.clip(np.where(np.isfinite(span), span, 0.0) - past, 0.0, length)
     banded = length * np.where(np.isfinite(span), span, 0.0) - short * (short - TILE) / 2
-    return (np.where(span < seen, np.minimum(banded, full), full),
-            np.minimum(span, np.asarray(seen, dtype=np.float64)))
+    return (
+        np.where(span < seen, np.minimum(banded, full), full),
+        np.minimum(span, np.asarray(seen, dtype=np.float64)),
+    )
 
 
 def moved_bytes(s: PrefillShape, *, scatter: bool) -> Array:
     """Bytes of the call (see module docstring)."""
     tokens = s.batch * s.length
     if scatter:
-        return np.asarray(tokens * s.kv_heads ** SCATTER_EXPONENT
-                          * (s.head_dim * (4.0 + 2.0 * s.kv_bytes) + SCATTER_BYTES))
-    return np.asarray(tokens * s.head_dim * (6.0 * s.heads + 4.0 * s.kv_heads
-                                             + 2.0 * s.kv_heads * s.kv_bytes))
+        return np.asarray(
+            tokens
+            * s.kv_heads**SCATTER_EXPONENT
+            * (s.head_dim * (4.0 + 2.0 * s.kv_bytes) + SCATTER_BYTES)
+        )
+    return np.asarray(
+        tokens * s.head_dim * (6.0 * s.heads + 4.0 * s.kv_heads + 2.0 * s.kv_heads * s.kv_bytes)
+    )

@@ -33,9 +33,11 @@ DECODE_PARAMETERS = (
     Parameter("token_seconds", 5e-8, 1e-10, 1e-6, "s"),
     Parameter("bandwidth_fraction", 0.5, 0.02, 5.0, device=True),
 )
-PREFILL_PARAMETERS = (*DECODE_PARAMETERS,
-                      Parameter("host_seconds", 3e-4, 1e-7, 5e-3, "s", prior=3.0),
-                      Parameter("narrow_host_seconds", 1e-4, 1e-7, 5e-3, "s", prior=3.0))
+PREFILL_PARAMETERS = (
+    *DECODE_PARAMETERS,
+    Parameter("host_seconds", 3e-4, 1e-7, 5e-3, "s", prior=3.0),
+    Parameter("narrow_host_seconds", 1e-4, 1e-7, 5e-3, "s", prior=3.0),
+)
 
 
 def parameters_of(operator: str) -> tuple[Parameter, ...]:
@@ -43,8 +45,9 @@ def parameters_of(operator: str) -> tuple[Parameter, ...]:
     return DECODE_PARAMETERS if operator.endswith("decode") else PREFILL_PARAMETERS
 
 
-def rest_parts(parameters: Parameters, chip: Chip, operator: str, shape: LatentShape, *,
-               tokens: Array) -> Parts:
+def rest_parts(
+    parameters: Parameters, chip: Chip, operator: str, shape: LatentShape, *, tokens: Array
+) -> Parts:
     """Seconds beside ``operator``'s core by mechanism, broadcast shape of ``shape``'s arrays; the
     host is left out. ``tokens`` [of the call] pass through the module.
 
@@ -54,14 +57,16 @@ def rest_parts(parameters: Parameters, chip: Chip, operator: str, shape: LatentS
     p = values(parameters, parameters_of(operator), f"{OPERATOR} {operator}")
     memory = rest_bytes(shape, tokens) / (p["bandwidth_fraction"] * chip.bandwidth)
     memory = memory + p["token_seconds"] * tokens
-    return parts(compute=np.zeros(()), memory=memory, launch=np.asarray(p["floor_seconds"]),
-                 busy=memory)
+    return parts(
+        compute=np.zeros(()), memory=memory, launch=np.asarray(p["floor_seconds"]), busy=memory
+    )
 
 
 def rest_bytes(s: LatentShape, tokens: Array) -> Array:
     """Bytes of what grows with heads (see module docstring)."""
-    return np.asarray(4.0 * tokens * s.heads * (2.0 * s.key + 2.0 * s.value + 2.0 * s.latent
-                                                + s.rope))
+    return np.asarray(
+        4.0 * tokens * s.heads * (2.0 * s.key + 2.0 * s.value + 2.0 * s.latent + s.rope)
+    )
 
 
 def host_seconds(parameters: Parameters, *, narrow: float) -> float:

@@ -42,9 +42,11 @@ def values(parameters: Parameters, wanted: Sequence[Parameter], form: str) -> Pa
     missing, unknown = names - set(parameters), set(parameters) - names
     if missing or unknown:
         word, found = ("missing", missing) if missing else ("unknown", unknown)
-        raise DataError(f"fitted parameters of {form}: {word}: {', '.join(sorted(found))}",
-                        hint="another version fitted them: fit the same tables again (plan "
-                             "calibrate TABLES -o PROFILE.toml), or remove the [[fitted]] sets")
+        raise DataError(
+            f"fitted parameters of {form}: {word}: {', '.join(sorted(found))}",
+            hint="another version fitted them: fit the same tables again (plan "
+            "calibrate TABLES -o PROFILE.toml), or remove the [[fitted]] sets",
+        )
     return parameters
 
 
@@ -62,4 +64,4 @@ def misses(moved_bytes: Array, capacity: float | Array, steepness: float) -> Arr
     many layers finds its cache cold: pass inf bytes, or use 1.
     """
     ratio = np.maximum(np.asarray(moved_bytes, dtype=np.float64), 1e-30) / capacity
-    return np.asarray(1.0 / (1.0 + ratio ** -steepness))
+    return np.asarray(1.0 / (1.0 + ratio**-steepness))

@@ -53,15 +53,19 @@ def reduces(op: str) -> bool:
     return op in ("custom-allreduce", "all-reduce")
 
 
-def collective_seconds(parameters: Parameters, op: str, link_bytes_per_s: float, ranks: Array,
-                       message_bytes: Array) -> Array:
+def collective_seconds(
+    parameters: Parameters, op: str, link_bytes_per_s: float, ranks: Array, message_bytes: Array
+) -> Array:
     """The formula [s], broadcast shape of ``ranks`` and ``message_bytes``; 0 for one rank."""
     p = values(parameters, PARAMETERS, f"{OPERATOR} {op}")
     sent = sent_share(op, ranks) * message_bytes / link_bytes_per_s
     large = p["large_start_seconds"] + sent / p["large_fraction"]
     small = (ranks - 1.0) * message_bytes / link_bytes_per_s if op == "custom-allreduce" else sent
-    found = p["launch_seconds"] + p["rank_seconds"] * (ranks - 1.0) \
+    found = (
+        p["launch_seconds"]
+        + p["rank_seconds"] * (ranks - 1.0)
         + _softmin(small / p["small_fraction"], large)
+    )
     return np.asarray(np.where(ranks > 1, found, 0.0))
 
 
@@ -88,8 +92,9 @@ class CollectiveTable:
     def seconds(self, ranks: Array, message_bytes: Array) -> Array:
         """Interpolated time [s]; 0 for one rank."""
         shape = np.broadcast_shapes(np.shape(ranks), np.shape(message_bytes))
-        n, size = (np.broadcast_to(np.asarray(a, dtype=np.float64), shape)
-                   for a in (ranks, message_bytes))
+        n, size = (
+            np.broadcast_to(np.asarray(a, dtype=np.float64), shape) for a in (ranks, message_bytes)
+        )
         out = np.zeros(shape)
         for count in set(n.ravel().tolist()):
             here = n == count
@@ -102,12 +107,15 @@ class CollectiveTable:
         known = np.log(np.maximum(size, 1e-9))
         inside = np.clip(known, logs[0], logs[-1])
         found = np.exp(np.interp(inside, logs, times))
-        below = self._plain(ranks, size, self.shape_link) \
-            / self._plain(ranks, np.exp(inside), self.shape_link)
-        above = self._plain(ranks, size, self.link_bytes_per_s) \
-            / self._plain(ranks, np.exp(inside), self.link_bytes_per_s)
-        return np.asarray(found * np.where(known < inside, below,
-                                           np.where(known > inside, above, 1.0)))
+        below = self._plain(ranks, size, self.shape_link) / self._plain(
+            ranks, np.exp(inside), self.shape_link
+        )
+        above = self._plain(ranks, size, self.link_bytes_per_s) / self._plain(
+            ranks, np.exp(inside), self.link_bytes_per_s
+        )
+        return np.asarray(
+            found * np.where(known < inside, below, np.where(known > inside, above, 1.0))
+        )
 
     def _plain(self, ranks: float, size: Array, link: float) -> Array:
         return collective_seconds(self.formula, self.op, link, np.asarray(ranks), size)
@@ -121,14 +129,21 @@ class CollectiveTable:
         near = max((k for k in known if k <= ranks), default=known[0])
         logs, times = self.knots[near]
         size = np.exp(logs)
-        ratio = np.log(self._plain(ranks, size, self.shape_link)
-                       / self._plain(float(near), size, self.shape_link))
+        ratio = np.log(
+            self._plain(ranks, size, self.shape_link)
+            / self._plain(float(near), size, self.shape_link)
+        )
         return logs, np.asarray(np.maximum.accumulate(times + ratio))
 
 
-def table_of(op: str, columns: Mapping[str, tuple[float, ...]], formula: Parameters,
-             link_bytes_per_s: float, *, without: Mapping[int, frozenset[float]] | None = None,
-             ) -> CollectiveTable:
+def table_of(
+    op: str,
+    columns: Mapping[str, tuple[float, ...]],
+    formula: Parameters,
+    link_bytes_per_s: float,
+    *,
+    without: Mapping[int, frozenset[float]] | None = None,
+) -> CollectiveTable:
     """The table whose columns are ``bytes`` and ``ranks_N`` (0 where a size was not measured).
 
     ``without`` leaves sizes out by number of ranks.
@@ -144,24 +159,32 @@ def table_of(op: str, columns: Mapping[str, tuple[float, ...]], formula: Paramet
             continue
         count, times = int(name.removeprefix("ranks_")), np.array(column)
         if len(times) != len(size):
-            raise DataError(f"collective table {op}: {name} has {len(times)} of {len(size)} times",
-                            hint="run plan calibrate again")
+            raise DataError(
+                f"collective table {op}: {name} has {len(times)} of {len(size)} times",
+                hint="run plan calibrate again",
+            )
         left = (without or {}).get(count, frozenset())
         kept = (times > 0) & ~np.isin(size, list(left))
         if kept.any():
             order = np.argsort(size[kept])
             plain = partial(collective_seconds, formula, op, shape, np.asarray(float(count)))
-            knots[count] = _dense(np.log(size[kept][order]),
-                                  monotone(np.log(times[kept][order])), plain)
+            knots[count] = _dense(
+                np.log(size[kept][order]), monotone(np.log(times[kept][order])), plain
+            )
     if not knots:
         raise DataError(f"collective table {op}: no times", hint="run plan calibrate again")
-    content = tuple((count, logs.tobytes(), times.tobytes())
-                    for count, (logs, times) in knots.items())
+    content = tuple(
+        (count, logs.tobytes(), times.tobytes()) for count, (logs, times) in knots.items()
+    )
     return CollectiveTable(op, link_bytes_per_s, shape, knots, formula, content)
 
 
-def _shown_link(op: str, columns: Mapping[str, tuple[float, ...]], p: Parameters,
-                without: Mapping[int, frozenset[float]]) -> float:
+def _shown_link(
+    op: str,
+    columns: Mapping[str, tuple[float, ...]],
+    p: Parameters,
+    without: Mapping[int, frozenset[float]],
+) -> float:
     """The link [B/s] with which the formula takes the time of the largest message, geometric mean
     over the numbers of ranks; 0 where no message is large enough to tell."""
     found = []
@@ -170,8 +193,14 @@ def _shown_link(op: str, columns: Mapping[str, tuple[float, ...]], p: Parameters
             continue
         ranks = int(name.removeprefix("ranks_"))
         left = without.get(ranks, frozenset())
-        size, time = max(((size, t) for size, t in zip(columns["bytes"], column, strict=False)
-                          if t > 0 and size not in left), default=(0.0, 0.0))
+        size, time = max(
+            (
+                (size, t)
+                for size, t in zip(columns["bytes"], column, strict=False)
+                if t > 0 and size not in left
+            ),
+            default=(0.0, 0.0),
+        )
         start = p["launch_seconds"] + p["rank_seconds"] * (ranks - 1) + p["large_start_seconds"]
         if ranks > 1 and time > 2.0 * start:
             sent = float(sent_share(op, np.asarray(float(ranks)))) * size
@@ -179,8 +208,7 @@ def _shown_link(op: str, columns: Mapping[str, tuple[float, ...]], p: Parameters
     return float(np.exp(np.mean(np.log(found)))) if found else 0.0
 
 
-def _dense(logs: Array, times: Array,
-           plain: Callable[[Array], Array]) -> tuple[Array, Array]:
+def _dense(logs: Array, times: Array, plain: Callable[[Array], Array]) -> tuple[Array, Array]:
     """``times`` (logs, non-decreasing) in STEPS points from size to size that follow ``plain``."""
     place = np.linspace(0.0, len(logs) - 1.0, STEPS * (len(logs) - 1) + 1)
     at = np.interp(place, np.arange(len(logs)), logs)

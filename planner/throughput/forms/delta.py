@@ -57,7 +57,11 @@ _CHUNK = (
     Parameter("compute_fraction", 0.4, 0.02, 1.0),
 )
 PARAMETERS: Mapping[str, tuple[Parameter, ...]] = {
-    "conv-decode": _CONV, "conv-prefill": _CONV, "recurrent": _RECURRENT, "chunk": _CHUNK}
+    "conv-decode": _CONV,
+    "conv-prefill": _CONV,
+    "recurrent": _RECURRENT,
+    "chunk": _CHUNK,
+}
 """Variant of the operator → what is fitted."""
 STRUCTURE: Mapping[str, tuple[Parameter, ...]] = {"chunk": (Parameter("fused", 0.0, 0.0, 1.0),)}
 """What a stack's kernel is, not fitted."""
@@ -90,8 +94,9 @@ class DeltaShape:
         return 2.0 * self.key_heads * self.key + self.value_heads * self.value
 
 
-def delta_parts(parameters: Parameters, chip: Chip, variant: str, shape: DeltaShape, *,
-                cold: bool) -> Parts:
+def delta_parts(
+    parameters: Parameters, chip: Chip, variant: str, shape: DeltaShape, *, cold: bool
+) -> Parts:
     """Seconds of kernel ``variant`` by mechanism, broadcast shape of ``shape``'s arrays.
 
     ``cold``: the state comes from memory, as in a server; else from L2 as far as it fits.
@@ -110,10 +115,14 @@ def delta_parts(parameters: Parameters, chip: Chip, variant: str, shape: DeltaSh
 
 
 def _streamed(p: Parameters, chip: Chip, moved: Array, cold: bool) -> Array:
-    missed = np.ones(np.shape(moved)) if cold \
-        else misses(moved, L2_SHARE * chip.l2_bytes, STEEPNESS)
-    return moved / (p["bandwidth_fraction"] * chip.bandwidth) \
+    missed = (
+        np.ones(np.shape(moved)) if cold else misses(moved, L2_SHARE * chip.l2_bytes, STEEPNESS)
+    )
+    return (
+        moved
+        / (p["bandwidth_fraction"] * chip.bandwidth)
         * (missed + (1.0 - missed) / p["cached_factor"])
+    )
 
 
 def _convolution(p: Parameters, chip: Chip, s: DeltaShape, *, update: bool, cold: bool) -> Parts:
@@ -128,8 +137,9 @@ def _convolution(p: Parameters, chip: Chip, s: DeltaShape, *, update: bool, cold
 def _recurrent(p: Parameters, chip: Chip, s: DeltaShape, cold: bool) -> Parts:
     state = s.batch * s.value_heads * s.key * s.value * s.state_bytes
     memory = s.length * _streamed(p, chip, 2.0 * state, cold)
-    return parts(compute=np.zeros(()), memory=memory, launch=np.asarray(p["floor_seconds"]),
-                 busy=memory)
+    return parts(
+        compute=np.zeros(()), memory=memory, launch=np.asarray(p["floor_seconds"]), busy=memory
+    )
 
 
 def _chunk(p: Parameters, chip: Chip, s: DeltaShape) -> Parts:
@@ -145,10 +155,13 @@ def _chunk(p: Parameters, chip: Chip, s: DeltaShape) -> Parts:
         u = units / (chip.multiprocessors * p["slots"])
         waves = (np.ceil(u) + np.maximum(u, 1.0)) / 2.0
         moved = moved + 2.0 * BF16_BYTES * units * chunks * matrix / 2.0
-        flop = tokens * s.value_heads * 2.0 * (
-            CHUNK * (3.0 * s.key + 2.0 * s.value) + 3.0 * matrix)
+        flop = tokens * s.value_heads * 2.0 * (CHUNK * (3.0 * s.key + 2.0 * s.value) + 3.0 * matrix)
         compute = flop / (p["compute_fraction"] * chip.peak("bf16"))
     serial = waves * (p["load_seconds"] + chunks * p["step_seconds"])
     memory = moved / (p["bandwidth_fraction"] * chip.bandwidth)
-    return parts(compute=np.maximum(serial, compute), memory=memory,
-                 launch=np.asarray(p["floor_seconds"]), busy=np.hypot(serial, memory + compute))
+    return parts(
+        compute=np.maximum(serial, compute),
+        memory=memory,
+        launch=np.asarray(p["floor_seconds"]),
+        busy=np.hypot(serial, memory + compute),
+    )

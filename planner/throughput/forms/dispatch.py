@@ -64,19 +64,27 @@ def parameters_of(variant: str) -> tuple[Parameter, ...]:
     return ACROSS if variant.endswith(NETWORK) else PARAMETERS
 
 
-def dispatch_seconds(parameters: Parameters, variant: str, exchange: Exchange, *,
-                     link_bytes_per_s: float, network_bytes_per_s: float) -> Array:
+def dispatch_seconds(
+    parameters: Parameters,
+    variant: str,
+    exchange: Exchange,
+    *,
+    link_bytes_per_s: float,
+    network_bytes_per_s: float,
+) -> Array:
     """Seconds of one exchange; a group across nodes needs a set with the network's parameters."""
     p = values(parameters, parameters_of(variant), f"{OPERATOR} {variant}")
     moved = exchange.copies * exchange.feature_bytes
     start = p["launch_seconds"] + p["expert_seconds"] * exchange.experts
     sent = np.asarray(moved * (1.0 - 1.0 / exchange.per_node))
     # One device a node has no link inside it, and sends nothing there.
-    busy = np.divide(sent, p["link_fraction"] * link_bytes_per_s, out=np.zeros_like(sent),
-                     where=sent > 0)
+    busy = np.divide(
+        sent, p["link_fraction"] * link_bytes_per_s, out=np.zeros_like(sent), where=sent > 0
+    )
     if "network_fraction" in p:
-        across = moved * (1.0 - 1.0 / exchange.nodes) / (p["network_fraction"]
-                                                        * network_bytes_per_s)
+        across = (
+            moved * (1.0 - 1.0 / exchange.nodes) / (p["network_fraction"] * network_bytes_per_s)
+        )
         start = start + np.where(exchange.nodes > 1, p["node_seconds"], 0.0)
         busy = np.maximum(busy, across)
     return power_sum(np.asarray(start), np.asarray(busy), p["sharpness"])

@@ -123,8 +123,9 @@ def dsa_core(parameters: Parameters, chip: Chip, operator: str, shape: SparseSha
         launch = np.asarray(p["floor_seconds"])
         memory = s.batch * (p["sequence_seconds"] + p["entry_seconds"] * s.past)
         busy = compute + memory
-    rest = rest_bytes(s, tokens) / (p["rest_fraction"] * chip.bandwidth) \
-        + p["token_seconds"] * tokens
+    rest = (
+        rest_bytes(s, tokens) / (p["rest_fraction"] * chip.bandwidth) + p["token_seconds"] * tokens
+    )
     return parts(compute=compute, memory=memory + rest, busy=busy + rest, launch=launch)
 
 
@@ -140,25 +141,42 @@ def dsa_indexer(parameters: Parameters, chip: Chip, operator: str, shape: Sparse
         keys = s.length / shape.pooled
         memory = s.batch * keys * RECORD_BYTES / (p["score_fraction"] * chip.bandwidth)
         choose = p["choose_seconds"] * keys * np.maximum(1.0, s.batch / chip.multiprocessors)
-        return parts(compute=choose, memory=memory, launch=np.asarray(p["index_seconds"]),
-                     busy=memory + choose)
+        return parts(
+            compute=choose,
+            memory=memory,
+            launch=np.asarray(p["index_seconds"]),
+            busy=memory + choose,
+        )
     pairs = s.batch * pairs_of(s, np.inf) / shape.pooled
-    compute = 2.0 * shape.index_heads * shape.index_width * pairs \
+    compute = (
+        2.0
+        * shape.index_heads
+        * shape.index_width
+        * pairs
         / (p["score_fraction"] * chip.peak("fp8"))
+    )
     memory = LOGIT_BYTES * pairs / (p["logit_fraction"] * chip.bandwidth)
     tokens = s.batch * s.length
-    apart = p["query_seconds"] * tokens \
-        + p["ragged_seconds"] * (tokens * s.batch * (s.past + s.length) / shape.pooled - pairs)
-    return parts(compute=compute, memory=memory + apart, launch=np.asarray(p["index_seconds"]),
-                 busy=compute + memory + apart)
+    apart = p["query_seconds"] * tokens + p["ragged_seconds"] * (
+        tokens * s.batch * (s.past + s.length) / shape.pooled - pairs
+    )
+    return parts(
+        compute=compute,
+        memory=memory + apart,
+        launch=np.asarray(p["index_seconds"]),
+        busy=compute + memory + apart,
+    )
 
 
 def host_seconds(parameters: Parameters, *, indexer: bool, narrow: float) -> float:
     """What launching the kernels of a prompt takes where no graph is replayed. ``narrow``: how
     many kernels a product's format adds, 1 for block-scaled FP8, 2 for NVFP4."""
     p = _checked(parameters, PREFILL)
-    return p["host_seconds"] + narrow * p["narrow_host_seconds"] \
+    return (
+        p["host_seconds"]
+        + narrow * p["narrow_host_seconds"]
         + (p["index_host_seconds"] if indexer else 0.0)
+    )
 
 
 def pairs_of(s: LatentShape, limit: float) -> Array:

@@ -64,7 +64,8 @@ STRUCTURE = (
 STRUCTURES = tuple(
     {"shortest_tile": tile[0], "narrowest_tile": tile[1], "least_rows": rows}
     for tile in ((128.0, 32.0), (128.0, 128.0), (64.0, 64.0), (64.0, 32.0))
-    for rows in (128.0, 64.0, 16.0))
+    for rows in (128.0, 64.0, 16.0)
+)
 SPLIT = Parameter("split_seconds", 3e-6, 5e-7, 3e-5, unit="s")
 SLOWDOWN = Parameter("long_slowdown", 0.03, 1e-3, 0.3)
 PASSES = Parameter("quantise_passes", 2.0, 0.2, 10.0, device=True)
@@ -111,25 +112,42 @@ def mechanisms(stack: str, variant: str) -> Mechanisms:
     and H200.
     """
     quantised = variant.startswith(("fp8-tensor", "fp8-block", "nvfp4"))
-    cublas = (stack, variant) == ("trtllm", "fp8-tensor") \
-        or not (quantised or variant == "int8-w8a8")
-    return Mechanisms(split=cublas, quantised=quantised,
-                      separate=(stack, variant) == ("trtllm", "fp8-tensor"),
-                      vector=stack == "vllm" and variant == "fp8-tensor")
+    cublas = (stack, variant) == ("trtllm", "fp8-tensor") or not (
+        quantised or variant == "int8-w8a8"
+    )
+    return Mechanisms(
+        split=cublas,
+        quantised=quantised,
+        separate=(stack, variant) == ("trtllm", "fp8-tensor"),
+        vector=stack == "vllm" and variant == "fp8-tensor",
+    )
 
 
 def parameters_of(stack: str, variant: str) -> tuple[Parameter, ...]:
     """The parameters of ``variant`` on ``stack``; at most eleven are fitted."""
     kind = mechanisms(stack, variant)
-    extra = [p for p, used in ((PASSES, kind.quantised), (ROW, kind.quantised),
-                               (SPLIT, kind.split),
-                               (SLOWDOWN, not (kind.split and kind.quantised)),
-                               (QUANTISE_LAUNCH, kind.separate)) if used]
+    extra = [
+        p
+        for p, used in (
+            (PASSES, kind.quantised),
+            (ROW, kind.quantised),
+            (SPLIT, kind.split),
+            (SLOWDOWN, not (kind.split and kind.quantised)),
+            (QUANTISE_LAUNCH, kind.separate),
+        )
+        if used
+    ]
     return (*_COMMON, *extra, *STRUCTURE)
 
 
-def gemm_form(parameters: Parameters, chip: Chip, operands: Operands, kind: Mechanisms, *,
-              widened_per_s: float = float("inf")) -> GemmForm:
+def gemm_form(
+    parameters: Parameters,
+    chip: Chip,
+    operands: Operands,
+    kind: Mechanisms,
+    *,
+    widened_per_s: float = float("inf"),
+) -> GemmForm:
     """The form of one GEMM from the parameters of :func:`parameters_of`.
 
     ``widened_per_s`` elements/s of stored weights that are converted on the way (weight-only).
@@ -141,7 +159,8 @@ def gemm_form(parameters: Parameters, chip: Chip, operands: Operands, kind: Mech
         "launch": parameters["launch_seconds"],
         "wave_rate": parameters["compute_fraction"] * peak / chip.multiprocessors,
         "memory_rate": parameters["bandwidth_fraction"] * chip.bandwidth,
-        "fill": parameters["fill_elements"], "wave_weight": parameters["wave_weight"],
+        "fill": parameters["fill_elements"],
+        "wave_weight": parameters["wave_weight"],
         "penalty": parameters["narrow_penalty"],
         "split": parameters["split_seconds"] if kind.split else float("inf"),
         "slowdown": parameters.get("long_slowdown", 0.0),
@@ -149,19 +168,30 @@ def gemm_form(parameters: Parameters, chip: Chip, operands: Operands, kind: Mech
         "narrow_seconds": parameters.get("quantise_passes", 0.0) * moved / rate,
         "widen_seconds": 1.0 / widened_per_s,
         "row_elements": parameters.get("row_elements", 0.0),
-        "least_rows": parameters["least_rows"], "shortest": parameters["shortest_tile"],
+        "least_rows": parameters["least_rows"],
+        "shortest": parameters["shortest_tile"],
         "narrowest": parameters["narrowest_tile"],
         "load_rate": chip.wide_peak / chip.multiprocessors / parameters["load_intensity"],
-        "weight_bytes": operands.weight_bytes, "activation_bytes": operands.activation_bytes,
-        "multiprocessors": chip.multiprocessors, "l2_bytes": chip.l2_bytes,
+        "weight_bytes": operands.weight_bytes,
+        "activation_bytes": operands.activation_bytes,
+        "multiprocessors": chip.multiprocessors,
+        "l2_bytes": chip.l2_bytes,
         "cached": parameters["cached_factor"],
         "l2_rate": parameters["cached_factor"] * chip.bandwidth,
     }
     return GemmForm(**{name: np.asarray(v, dtype=np.float64) for name, v in numbers.items()})
 
 
-def gemm_parts(form: GemmForm, *, m: Array, n: Array, k: Array,
-               weight_bytes: Array | None = None, cold: bool, fused: bool = False) -> Parts:
+def gemm_parts(
+    form: GemmForm,
+    *,
+    m: Array,
+    n: Array,
+    k: Array,
+    weight_bytes: Array | None = None,
+    cold: bool,
+    fused: bool = False,
+) -> Parts:
     """Seconds of a GEMM by mechanism, arrays of the shape that the arguments broadcast to.
 
     Args:
@@ -174,16 +204,22 @@ def gemm_parts(form: GemmForm, *, m: Array, n: Array, k: Array,
     passing = m * (k * form.activation_bytes + n * OUTPUT_BYTES)
     moved = stored + passing
     if not cold:
-        moved = _missed(form, stored, REPLAYS * stored + passing) \
-            + _missed(form, passing, moved)
+        moved = _missed(form, stored, REPLAYS * stored + passing) + _missed(form, passing, moved)
     compute = compute_seconds(form, m, n, k)
     memory = moved / form.memory_rate
     widened = n * k * form.widen_seconds
-    narrowed = 0.0 if fused else form.narrow_launch \
-        + m * (k + form.row_elements) * form.narrow_seconds
-    busy = np.maximum(np.cbrt(compute ** 3 + memory ** 3), widened)
-    return parts(compute=compute, memory=memory, launch=form.launch, conversion=widened,
-                 quantise=narrowed, busy=busy)
+    narrowed = (
+        0.0 if fused else form.narrow_launch + m * (k + form.row_elements) * form.narrow_seconds
+    )
+    busy = np.maximum(np.cbrt(compute**3 + memory**3), widened)
+    return parts(
+        compute=compute,
+        memory=memory,
+        launch=form.launch,
+        conversion=widened,
+        quantise=narrowed,
+        busy=busy,
+    )
 
 
 def checked(parameters: Parameters, stack: str, variant: str) -> Parameters:

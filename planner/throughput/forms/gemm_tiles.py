@@ -12,8 +12,10 @@ from planner.records import record
 
 Array = NDArray[np.float64]
 
-_TILES = np.array([[128, 128, 128, 128, 128, 64, 64, 64, 64],
-                   [256, 192, 128, 64, 32, 256, 128, 64, 32]], dtype=np.float64)
+_TILES = np.array(
+    [[128, 128, 128, 128, 128, 64, 64, 64, 64], [256, 192, 128, 64, 32, 256, 128, 64, 32]],
+    dtype=np.float64,
+)
 """Rows and outputs of each tile."""
 TILE_ROWS = 128.0
 LARGE_TILE = 1 / 128 + 1 / 256
@@ -67,8 +69,9 @@ class GemmForm:
 
 def together(forms: Sequence[GemmForm]) -> GemmForm:
     """Forms of S schemes as one, arrays [S]."""
-    return GemmForm(**{f.name: np.array([getattr(form, f.name) for form in forms])
-                       for f in fields(GemmForm)})
+    return GemmForm(
+        **{f.name: np.array([getattr(form, f.name) for form in forms]) for f in fields(GemmForm)}
+    )
 
 
 def compute_seconds(form: GemmForm, m: Array, n: Array, k: Array) -> Array:
@@ -94,12 +97,13 @@ def _step(form: GemmForm, m: Array, height: Array, width: Array) -> Array:
     smaller = (1.0 / height + 1.0 / width) / LARGE_TILE - 1.0
     product = 2.0 * rows * width / form.wave_rate * (1.0 + form.penalty * smaller)
     load = (rows * form.activation_bytes + width * form.weight_bytes) / form.load_rate
-    step = np.cbrt(product ** 3 + load ** 3)
+    step = np.cbrt(product**3 + load**3)
     return np.asarray(np.where((height >= form.shortest) & (width >= form.narrowest), step, np.inf))
 
 
-def _split_where_possible(form: GemmForm, tiles: Array, wave: Array, outputs: Array,
-                          k: Array) -> Array:
+def _split_where_possible(
+    form: GemmForm, tiles: Array, wave: Array, outputs: Array, k: Array
+) -> Array:
     """:func:`_split` of the rows [C] that leave half of the multiprocessors idle, inf elsewhere."""
     count = wave.shape[1] if wave.ndim == 3 else 0
     by_row = all(a.ndim in (0, 2) and a.shape[1:] in ((), (1,)) for a in (outputs, k))

@@ -102,20 +102,23 @@ def mla_prefill_parts(parameters: Parameters, chip: Chip, shape: LatentShape) ->
     p = values(parameters, (*PREFILL_PARAMETERS, *STRUCTURE), PREFILL)
     s, sms = shape, chip.multiprocessors
     peak = chip.peak("fp8" if p["fp8"] else "bf16")
-    per = 2.0 * (s.key + s.value) / (p["compute_fraction"] * peak) \
-        + 1.0 / (p["exp_fraction"] * chip.exp_per_s)
+    per = 2.0 * (s.key + s.value) / (p["compute_fraction"] * peak) + 1.0 / (
+        p["exp_fraction"] * chip.exp_per_s
+    )
     pairs, longest = tiled_pairs(s.length, s.past, 0.0)
     units = s.batch * s.heads
     work = units * pairs * per + p["tile_seconds"] * units * np.ceil(s.length / TILE) / sms
     compute = np.hypot(work, p["tail_factor"] * TILE * longest * per * sms)
     moved = 4.0 * units * s.length * (s.key + s.value)
     memory = moved / (p["bandwidth_fraction"] * chip.bandwidth)
-    return parts(compute=compute, memory=memory, launch=np.asarray(p["floor_seconds"]),
-                 busy=compute + memory)
+    return parts(
+        compute=compute, memory=memory, launch=np.asarray(p["floor_seconds"]), busy=compute + memory
+    )
 
 
-def mla_decode_parts(parameters: Parameters, chip: Chip, shape: LatentShape, *,
-                     cold: bool) -> Parts:
+def mla_decode_parts(
+    parameters: Parameters, chip: Chip, shape: LatentShape, *, cold: bool
+) -> Parts:
     """Seconds of a decode step by mechanism, broadcast shape of ``shape``'s arrays.
 
     ``cold``: the cache comes from memory, as in a server; else from L2 as far as it fits.
@@ -131,17 +134,24 @@ def mla_decode_parts(parameters: Parameters, chip: Chip, shape: LatentShape, *,
     moved = cache + 2.0 * s.batch * s.heads * (2.0 * s.latent + s.rope)
     capacity = L2_SHARE * chip.l2_bytes
     missed = np.ones(np.shape(cache)) if cold else misses(cache, capacity, STEEPNESS)
-    memory = moved / (p["bandwidth_fraction"] * chip.bandwidth) * _passes(p, s.heads) \
+    memory = (
+        moved
+        / (p["bandwidth_fraction"] * chip.bandwidth)
+        * _passes(p, s.heads)
         * (missed + (1.0 - missed) / p["cached_factor"])
+    )
     flop = 2.0 * s.batch * s.heads * s.length * (2.0 * s.latent + s.rope)
     compute = flop / (p["compute_fraction"] * peak)
     unit = p["unit_seconds"] * s.batch * s.heads / UNIT_HEADS / chip.multiprocessors
     start = p["start_seconds"] / (1.0 + (np.maximum(s.length, 1.0) / START_TOKENS) ** -STEEPNESS)
     outside = np.minimum(cache / capacity, 1.0) if cold else missed
     fixed = p["floor_seconds"] + p["split_seconds"] * np.sqrt(s.length) + start
-    return parts(compute=compute + unit, memory=memory,
-                 launch=fixed + p["cold_seconds"] * outside,
-                 busy=power_sum(memory, compute, OVERLAP) + unit)
+    return parts(
+        compute=compute + unit,
+        memory=memory,
+        launch=fixed + p["cold_seconds"] * outside,
+        busy=power_sum(memory, compute, OVERLAP) + unit,
+    )
 
 
 def _passes(p: Parameters, heads: Array) -> Array:

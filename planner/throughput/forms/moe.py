@@ -138,8 +138,16 @@ class ExpertShard:
     matrices: Array = field(default_factory=lambda: np.asarray(GATED))
 
 
-def moe_parts(parameters: Parameters, chip: Chip, variant: str, experts: ExpertShard,
-              load: ExpertLoad, *, tokens: Array, cold: bool = True) -> Parts:
+def moe_parts(
+    parameters: Parameters,
+    chip: Chip,
+    variant: str,
+    experts: ExpertShard,
+    load: ExpertLoad,
+    *,
+    tokens: Array,
+    cold: bool = True,
+) -> Parts:
     """Seconds of a fused layer by mechanism, shape of ``load`` and ``experts`` broadcast.
 
     ``cold``: no weight is in L2 (see the module). The traffic X counts as memory.
@@ -148,8 +156,11 @@ def moe_parts(parameters: Parameters, chip: Chip, variant: str, experts: ExpertS
     hidden, width, fill = experts.hidden, stored_width(variant, experts.width), p["fill_elements"]
     many = tokens > experts.local if "many_slowdown" in p else None
     work = 2.0 * (experts.matrices - 1.0) * width * (hidden + fill) + 2.0 * hidden * (width + fill)
-    compute = padded_rows(load, p["small_tile"], many) * work / (
-        p["compute_fraction"] * chip.peak(experts.compute))
+    compute = (
+        padded_rows(load, p["small_tile"], many)
+        * work
+        / (p["compute_fraction"] * chip.peak(experts.compute))
+    )
     streamed = load.touched * experts.matrices * hidden * width * experts.weight_bytes
     if not cold:
         missed = misses(streamed, p[WARM] * chip.l2_bytes, L2_STEEPNESS)
@@ -164,15 +175,22 @@ def moe_parts(parameters: Parameters, chip: Chip, variant: str, experts: ExpertS
     inner = INNER_BYTES * (experts.matrices - 1.0) + 2.0
     pair = HIDDEN_BYTES * hidden + inner * experts.width
     entering = p.get("token_passes", 1.0) * 4.0 * tokens * hidden
-    traffic = (p["traffic"] * (load.pairs * pair + entering)
-               + p["traffic_elsewhere"] * load.elsewhere * pair) / chip.bandwidth
+    traffic = (
+        p["traffic"] * (load.pairs * pair + entering)
+        + p["traffic_elsewhere"] * load.elsewhere * pair
+    ) / chip.bandwidth
     launch = p["launch_seconds"] + p.get("expert_seconds", 0.0) * experts.local
-    return parts(compute=compute, memory=memory + traffic, launch=launch,
-                 busy=traffic + power_sum(compute, memory, EXPONENT))
+    return parts(
+        compute=compute,
+        memory=memory + traffic,
+        launch=launch,
+        busy=traffic + power_sum(compute, memory, EXPONENT),
+    )
 
 
-def padded_rows(load: ExpertLoad, small_tile: float,
-                many: NDArray[np.bool_] | None = None) -> Array:
+def padded_rows(
+    load: ExpertLoad, small_tile: float, many: NDArray[np.bool_] | None = None
+) -> Array:
     """Rows that are computed, in rows of a full tile's speed: of the best tile height, or of what a
     Triton kernel takes for ``many`` tokens; for few the low tile, where the high one is not faster.
     """

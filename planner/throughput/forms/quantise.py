@@ -29,17 +29,25 @@ PARAMETERS = (
 )
 
 
-def quantise_parts(parameters: Parameters, chip: Chip, variant: str, *, m: Array, k: Array,
-                   cold: bool) -> Parts:
+def quantise_parts(
+    parameters: Parameters, chip: Chip, variant: str, *, m: Array, k: Array, cold: bool
+) -> Parts:
     """Seconds by mechanism, arrays of the shape that ``m`` × ``k`` activations broadcast to.
 
     ``cold``: the activations come from memory.
     """
     moved = BYTES[variant] * m * k
-    missed = np.ones(np.shape(moved)) if cold else misses(
-        moved, parameters["l2_share"] * chip.l2_bytes, 4.0)
-    time = moved / (parameters["bandwidth_fraction"] * chip.bandwidth) \
+    missed = (
+        np.ones(np.shape(moved))
+        if cold
+        else misses(moved, parameters["l2_share"] * chip.l2_bytes, 4.0)
+    )
+    time = (
+        moved
+        / (parameters["bandwidth_fraction"] * chip.bandwidth)
         * (missed + (1.0 - missed) / parameters["l2_speed"])
+    )
     blank = np.zeros(())
-    return parts(compute=blank, memory=time, launch=np.asarray(parameters["launch_seconds"]),
-                 busy=time)
+    return parts(
+        compute=blank, memory=time, launch=np.asarray(parameters["launch_seconds"]), busy=time
+    )

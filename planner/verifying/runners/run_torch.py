@@ -54,8 +54,11 @@ def measure(question: Any, answer: Any) -> None:
     with torch.inference_mode():
         if question["logits"]:
             keep_logits(model, numpy, torch, tokens, question)
-        answer["runs"] = [timed(model, numpy, torch, tokens, question, batch, answer)
-                          for batch in question["batches"] for _ in range(question["repeats"])]
+        answer["runs"] = [
+            timed(model, numpy, torch, tokens, question, batch, answer)
+            for batch in question["batches"]
+            for _ in range(question["repeats"])
+        ]
     answer["peak_bytes"] = peak_bytes()
 
 
@@ -68,21 +71,29 @@ def peak_bytes() -> int:
 def loaded(question: Any, torch: Any, transformers: Any) -> Any:
     """The model in BF16, or quantised as its folder says."""
     model = transformers.AutoModelForCausalLM.from_pretrained(
-        question["model"], dtype=torch.bfloat16)
+        question["model"], dtype=torch.bfloat16
+    )
     return model.to(question["device"]).eval()
 
 
 def parts(tensor: Any) -> list[Any]:
     """The plain tensors that a tensor is made of."""
     names = getattr(tensor, "tensor_data_names", None)
-    if names is None and hasattr(tensor, "__tensor_flatten__") and type(tensor).__name__ not in (
-            "Parameter", "Tensor"):
+    if (
+        names is None
+        and hasattr(tensor, "__tensor_flatten__")
+        and type(tensor).__name__ not in ("Parameter", "Tensor")
+    ):
         names = tensor.__tensor_flatten__()[0]
     if not names:
         return [tensor]
     names = list(names) + list(getattr(tensor, "optional_tensor_data_names", None) or [])
-    return [part for name in names if getattr(tensor, name, None) is not None
-            for part in parts(getattr(tensor, name))]
+    return [
+        part
+        for name in names
+        if getattr(tensor, name, None) is not None
+        for part in parts(getattr(tensor, name))
+    ]
 
 
 def sizes(model: Any, answer: Any) -> None:
@@ -112,8 +123,9 @@ def keep_logits(model: Any, numpy: Any, torch: Any, tokens: Any, question: Any) 
     numpy.save(question["logits"], numpy.stack(kept))
 
 
-def timed(model: Any, numpy: Any, torch: Any, tokens: Any,
-          question: Any, batch: Any, answer: Any) -> dict[str, Any]:
+def timed(
+    model: Any, numpy: Any, torch: Any, tokens: Any, question: Any, batch: Any, answer: Any
+) -> dict[str, Any]:
     """Seconds of the prompts' pass and of every pass of one token after it."""
     flat = numpy.resize(tokens.reshape(-1), batch * question["prompt"])
     ids = torch.from_numpy(flat.reshape(batch, question["prompt"])).to(question["device"])
@@ -128,15 +140,24 @@ def timed(model: Any, numpy: Any, torch: Any, tokens: Any,
         steps.append(time.perf_counter() - start)
     if batch == question["batches"][0]:
         answer["cache_bytes"] = cache_bytes(out.past_key_values)
-    return {"batch": batch, "prompt": question["prompt"], "new_tokens": question["new_tokens"],
-            "prefill_seconds": prefill, "prefill_steps": 1, "decode_seconds": steps}
+    return {
+        "batch": batch,
+        "prompt": question["prompt"],
+        "new_tokens": question["new_tokens"],
+        "prefill_seconds": prefill,
+        "prefill_steps": 1,
+        "decode_seconds": steps,
+    }
 
 
 def cache_bytes(cache: Any) -> int:
     """Bytes of keys and values."""
-    return sum(tensor.numel() * tensor.element_size() for layer in getattr(cache, "layers", ())
-               for tensor in (getattr(layer, "keys", None), getattr(layer, "values", None))
-               if tensor is not None)
+    return sum(
+        tensor.numel() * tensor.element_size()
+        for layer in getattr(cache, "layers", ())
+        for tensor in (getattr(layer, "keys", None), getattr(layer, "values", None))
+        if tensor is not None
+    )
 
 
 if __name__ == "__main__":

@@ -55,8 +55,9 @@ def measure(question: Any, answer: Any) -> None:
     tokens = numpy.load(question["tokens"])
     watch_loading(answer)
     start = time.perf_counter()
-    llm = engine(question, vllm, max(tokens.shape[1] + 1, question["prompt"]
-                                     + question["new_tokens"]))
+    llm = engine(
+        question, vllm, max(tokens.shape[1] + 1, question["prompt"] + question["new_tokens"])
+    )
     answer["load_seconds"] = time.perf_counter() - start
     answer["threads"] = torch.get_num_threads()
     sizes(llm, question, answer)
@@ -72,13 +73,22 @@ def engine(question: Any, vllm: Any, longest: Any) -> Any:
     """The engine in this process, without a tokeniser: requests are token ids."""
     more = {"kv_cache_memory_bytes": question["kv_bytes"]} if question["kv_bytes"] else {}
     return vllm.LLM(
-        model=question["model"], dtype="bfloat16", seed=question["seed"],
-        skip_tokenizer_init=True, enforce_eager=question["eager"], enable_prefix_caching=False,
+        model=question["model"],
+        dtype="bfloat16",
+        seed=question["seed"],
+        skip_tokenizer_init=True,
+        enforce_eager=question["eager"],
+        enable_prefix_caching=False,
         max_model_len=max(question["max_model_len"], longest),
         max_num_batched_tokens=max(
-            longest, max(question["batches"], default=1) * question["prompt"], 2048),
-        max_num_seqs=max(question["batches"], default=1), kv_cache_dtype=question["kv_dtype"],
-        disable_log_stats=True, max_logprobs=1, **more)
+            longest, max(question["batches"], default=1) * question["prompt"], 2048
+        ),
+        max_num_seqs=max(question["batches"], default=1),
+        kv_cache_dtype=question["kv_dtype"],
+        disable_log_stats=True,
+        max_logprobs=1,
+        **more,
+    )
 
 
 def watch_loading(answer: Any) -> None:
@@ -132,8 +142,11 @@ def cache_tokens(config: Any, runner: Any, context: int) -> int:
 
 def cache_bytes(caches: Any) -> int:
     """Bytes of the caches of all layers; groups of layers share theirs."""
-    held = {one.untyped_storage().data_ptr(): one.untyped_storage().nbytes() for one in caches
-            if hasattr(one, "untyped_storage")}
+    held = {
+        one.untyped_storage().data_ptr(): one.untyped_storage().nbytes()
+        for one in caches
+        if hasattr(one, "untyped_storage")
+    }
     return sum(held.values())
 
 
@@ -167,8 +180,9 @@ def keep_logits(llm: Any, vllm: Any, numpy: Any, torch: Any, tokens: Any, questi
 
     model.compute_logits = hooked
     try:
-        asked = vllm.SamplingParams(max_tokens=1, temperature=0.0, prompt_logprobs=1,
-                                    ignore_eos=True, detokenize=False)
+        asked = vllm.SamplingParams(
+            max_tokens=1, temperature=0.0, prompt_logprobs=1, ignore_eos=True, detokenize=False
+        )
         for chunk in tokens:
             if done and time.perf_counter() > end:
                 break
@@ -182,8 +196,9 @@ def keep_logits(llm: Any, vllm: Any, numpy: Any, torch: Any, tokens: Any, questi
     return done
 
 
-def timed_repeats(llm: Any, vllm: Any, numpy: Any, tokens: Any, question: Any, batch: Any,
-                  runs: list[Any]) -> None:
+def timed_repeats(
+    llm: Any, vllm: Any, numpy: Any, tokens: Any, question: Any, batch: Any, runs: list[Any]
+) -> None:
     """Append the runs of a batch: the first, and others while its share of the budget is enough for
     another as long as the longest until then."""
     end = time.perf_counter() + question["budget_seconds"] / len(question["batches"])
@@ -196,14 +211,16 @@ def timed_repeats(llm: Any, vllm: Any, numpy: Any, tokens: Any, question: Any, b
         longest = max(longest, time.perf_counter() - start)
 
 
-def timed(llm: Any, vllm: Any, numpy: Any, tokens: Any,
-          question: Any, batch: Any, end: float) -> dict[str, Any]:
+def timed(
+    llm: Any, vllm: Any, numpy: Any, tokens: Any, question: Any, batch: Any, end: float
+) -> dict[str, Any]:
     """Seconds of every step of ``batch`` requests that start together; of LEAST_STEPS decode steps
     at least, and no more after ``end``."""
     flat = numpy.resize(tokens.reshape(-1), batch * question["prompt"])
     prompts = flat.reshape(batch, question["prompt"])
-    asked = vllm.SamplingParams(max_tokens=question["new_tokens"], temperature=0.0,
-                                ignore_eos=True, detokenize=False)
+    asked = vllm.SamplingParams(
+        max_tokens=question["new_tokens"], temperature=0.0, ignore_eos=True, detokenize=False
+    )
     engine_, names = llm.llm_engine, []
     for n, prompt in enumerate(prompts):
         names.append(f"{batch}-{n}-{time.monotonic_ns()}")
@@ -220,9 +237,14 @@ def timed(llm: Any, vllm: Any, numpy: Any, tokens: Any,
             prefill = len(steps)
         elif len(steps) - prefill >= LEAST_STEPS and time.perf_counter() > end:
             engine_.abort_request(names)
-    return {"batch": batch, "prompt": question["prompt"], "new_tokens": question["new_tokens"],
-            "prefill_seconds": sum(steps[:prefill]), "prefill_steps": prefill,
-            "decode_seconds": steps[prefill:]}
+    return {
+        "batch": batch,
+        "prompt": question["prompt"],
+        "new_tokens": question["new_tokens"],
+        "prefill_seconds": sum(steps[:prefill]),
+        "prefill_steps": prefill,
+        "decode_seconds": steps[prefill:],
+    }
 
 
 def anonymous_bytes() -> int:

@@ -77,13 +77,22 @@ def test_a_plan_for_any_engine_needs_one_named() -> None:
 
 
 def test_tensorrt_llm_spans_nodes_in_dynamo_alone() -> None:
-    plan = estimate("llama-3.1-70b", "h100-sxm", engine="tensorrt-llm", scheme="fp8-tensor",
-                    devices=16, tp=8, pp=2, batch=8)
+    plan = estimate(
+        "llama-3.1-70b",
+        "h100-sxm",
+        engine="tensorrt-llm",
+        scheme="fp8-tensor",
+        devices=16,
+        tp=8,
+        pp=2,
+        batch=8,
+    )
     assert "--deploy dynamo" in refused(plan, "kubernetes").hint
     found = loaded(planner.export_plan(plan, deploy="dynamo").files["dynamo.yaml"])
     assert [problems(one) for one in found] == [[]] * len(found)
-    (options,) = [loaded(one["data"]["engine.yaml"])[0] for one in found
-                  if one["kind"] == "ConfigMap"]
+    (options,) = [
+        loaded(one["data"]["engine.yaml"])[0] for one in found if one["kind"] == "ConfigMap"
+    ]
     assert options["tensor_parallel_size"] == 8
     assert options["pipeline_parallel_size"] == 2
     assert options["max_batch_size"] == 8
@@ -103,14 +112,24 @@ def test_tensorrt_llm_reads_its_options_from_a_map() -> None:
 
 
 def test_vllm_spreads_attention_over_nodes_by_its_ranks() -> None:
-    plan = estimate("deepseek-v3", "h200-sxm", engine="vllm", scheme="fp8-block", devices=16, dp=16,
-                    ep=16, batch=64)
+    plan = estimate(
+        "deepseek-v3",
+        "h200-sxm",
+        engine="vllm",
+        scheme="fp8-block",
+        devices=16,
+        dp=16,
+        ep=16,
+        batch=64,
+    )
     found = loaded(planner.export_plan(plan, deploy="kubernetes").files["kubernetes.yaml"])
     assert [problems(one) for one in found] == [[]] * len(found)
-    (group,) = [one["spec"]["leaderWorkerTemplate"] for one in found
-                if one["kind"] == "LeaderWorkerSet"]
-    leader, worker = (group[f"{name}Template"]["spec"]["containers"][0]
-                      for name in ("leader", "worker"))
+    (group,) = [
+        one["spec"]["leaderWorkerTemplate"] for one in found if one["kind"] == "LeaderWorkerSet"
+    ]
+    leader, worker = (
+        group[f"{name}Template"]["spec"]["containers"][0] for name in ("leader", "worker")
+    )
     assert leader["args"][leader["args"].index("--data-parallel-size-local") + 1] == "8"
     assert worker["command"] == ["sh", "-c"]
     (text,) = worker["args"]
@@ -119,11 +138,20 @@ def test_vllm_spreads_attention_over_nodes_by_its_ranks() -> None:
 
 
 def test_vllm_before_0_12_spans_no_nodes_here() -> None:
-    plan = estimate("llama-3.1-70b", "h100-sxm", engine="vllm@0.10", scheme="bf16", devices=16,
-                    tp=8, pp=2, batch=8)
+    plan = estimate(
+        "llama-3.1-70b",
+        "h100-sxm",
+        engine="vllm@0.10",
+        scheme="bf16",
+        devices=16,
+        tp=8,
+        pp=2,
+        batch=8,
+    )
     assert "vllm@0.12" in refused(plan, "kubernetes").hint
-    newer = estimate("llama-3.1-70b", "h100-sxm", engine="vllm", scheme="bf16", devices=16, tp=8,
-                     pp=2, batch=8)
+    newer = estimate(
+        "llama-3.1-70b", "h100-sxm", engine="vllm", scheme="bf16", devices=16, tp=8, pp=2, batch=8
+    )
     text = planner.export_plan(newer, deploy="kubernetes").files["kubernetes.yaml"]
     assert "--master-addr" in text
     assert "--headless" in text
@@ -131,8 +159,9 @@ def test_vllm_before_0_12_spans_no_nodes_here() -> None:
 
 def test_a_part_of_a_node_is_not_left_idle() -> None:
     plan = planned("multi-node")
-    odd = replace(plan, layout=replace(plan.layout, tp=4, pp=3, ep=1),
-                  device=replace(plan.device, count=12))
+    odd = replace(
+        plan, layout=replace(plan.layout, tp=4, pp=3, ep=1), device=replace(plan.device, count=12)
+    )
     error = refused(odd, "kubernetes")
     assert "leaves a part of a node of 8 idle" in error.message
 
@@ -155,23 +184,33 @@ def test_what_the_host_keeps_is_asked_for() -> None:
     before = memory(plan)
     with_weights, with_both = replace(plan), replace(plan)
     offload = SimpleNamespace(host_bytes=64 << 30)
-    prefixes = SimpleNamespace(offload=SimpleNamespace(loads=True, tier="host",
-                                                       bytes_per_device=8 << 30))
+    prefixes = SimpleNamespace(
+        offload=SimpleNamespace(loads=True, tier="host", bytes_per_device=8 << 30)
+    )
     object.__setattr__(with_weights, "offload", offload)
     object.__setattr__(with_both, "offload", offload)
     object.__setattr__(with_both, "prefix_cache", prefixes)
     device = planner.load_device("h100-sxm")
     engine = parse_engine("vllm")
-    (role,) = roles_of(plan, bundled_model("llama-3.1-8b"), device, engine, "release",
-                       lambda one, on: WeightsOfPlan("release", "a/b"))
+    (role,) = roles_of(
+        plan,
+        bundled_model("llama-3.1-8b"),
+        device,
+        engine,
+        "release",
+        lambda one, on: WeightsOfPlan("release", "a/b"),
+    )
     assert host_bytes(role, engine, device) == before
     assert host_bytes(replace(role, plan=with_weights), engine, device) - before == 64 << 30
     assert host_bytes(replace(role, plan=with_both), engine, device) - before == 80 << 30
 
 
 def memory(plan: Plan) -> int:
-    (server,) = [one for one in loaded(planner.export_plan(plan, deploy="kubernetes").files[
-        "kubernetes.yaml"]) if one["kind"] == "Deployment"]
+    (server,) = [
+        one
+        for one in loaded(planner.export_plan(plan, deploy="kubernetes").files["kubernetes.yaml"])
+        if one["kind"] == "Deployment"
+    ]
     asked = server["spec"]["template"]["spec"]["containers"][0]["resources"]["limits"]["memory"]
     return int(asked.removesuffix("Gi")) << 30
 
@@ -203,14 +242,16 @@ def test_no_manifest_asks_for_gpus_of_another_maker(target: str) -> None:
     assert "leave --deploy out" in error.hint
 
 
-def test_the_command_line_writes_manifests(tmp_path: Path,
-                                           capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_line_writes_manifests(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     file, out = tmp_path / "plan.json", tmp_path / "out"
     file.write_text(json.dumps(planned("aggregated").to_dict()), encoding="utf-8")
     assert run(["export", str(file), str(out), "--deploy", "kubernetes"]) == 0
     assert str(out / "kubernetes.yaml") in capsys.readouterr().out.splitlines()
-    assert all(problems(one) == [] for one in
-               loaded((out / "kubernetes.yaml").read_text(encoding="utf-8")))
+    assert all(
+        problems(one) == [] for one in loaded((out / "kubernetes.yaml").read_text(encoding="utf-8"))
+    )
     assert run(["export", str(file), str(tmp_path / "no"), "--deploy", "swarm"]) == 2
     first, second = capsys.readouterr().err.splitlines()
     assert first.startswith("error: unknown deployment 'swarm'")
@@ -220,4 +261,5 @@ def test_the_command_line_writes_manifests(tmp_path: Path,
 
 def test_without_a_target_there_is_no_manifest() -> None:
     assert not {"compose.yaml", "kubernetes.yaml"} & set(
-        planner.export_plan(planned("aggregated")).files)
+        planner.export_plan(planned("aggregated")).files
+    )

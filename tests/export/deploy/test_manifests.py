@@ -45,8 +45,11 @@ def images(value: Any) -> list[str]:
 def test_bytes_of_manifests() -> None:
     """Anew with ``python tests/golden/make_deployments.py``."""
     found = golden_deployments()
-    kept = {str(path.relative_to(GOLDEN)): path.read_text(encoding="utf-8")
-            for path in GOLDEN.rglob("*") if path.is_file()}
+    kept = {
+        str(path.relative_to(GOLDEN)): path.read_text(encoding="utf-8")
+        for path in GOLDEN.rglob("*")
+        if path.is_file()
+    }
     assert set(found) == set(kept)
     for name, text in found.items():
         assert text == kept[name], name
@@ -92,9 +95,12 @@ def test_all_pods_together_have_the_devices_of_the_plan(case: str, target: str) 
 
 def test_workers_of_one_machine_share_no_device() -> None:
     services = documents("aggregated", "compose")[0]["services"]
-    taken = [one for service in services.values() for reserved in
-             service["deploy"]["resources"]["reservations"]["devices"]
-             for one in reserved["device_ids"]]
+    taken = [
+        one
+        for service in services.values()
+        for reserved in service["deploy"]["resources"]["reservations"]["devices"]
+        for one in reserved["device_ids"]
+    ]
     assert sorted(taken) == [str(one) for one in range(planned("aggregated").device.count)]
 
 
@@ -109,15 +115,19 @@ def test_images_are_pinned(case: str, target: str) -> None:
     plan = planned(case)
     version = parse_engine(f"{plan.engine.name}@{plan.engine.version}").version
     tag = next(one.rpartition(":v")[2] for one in found if plan.engine.name in one)
-    assert tuple(map(int, tag.split(".")))[:len(version)] == version
+    assert tuple(map(int, tag.split(".")))[: len(version)] == version
 
 
 @pytest.mark.parametrize(("case", "target"), ON_KUBERNETES)
 def test_a_start_has_time_to_read_the_weights(case: str, target: str) -> None:
     stored = sum(unit.weight_bytes for unit in planned(case).units)
-    allowed = [probe["periodSeconds"] * probe["failureThreshold"]
-               for one in objects(case, target) for _, pod in pods(one)
-               for probe in [pod["containers"][0].get("startupProbe")] if probe]
+    allowed = [
+        probe["periodSeconds"] * probe["failureThreshold"]
+        for one in objects(case, target)
+        for _, pod in pods(one)
+        for probe in [pod["containers"][0].get("startupProbe")]
+        if probe
+    ]
     assert allowed
     assert min(allowed) >= figure("warm_up_seconds") + stored / figure("load_bytes_per_second")
 
@@ -131,19 +141,22 @@ def test_a_worker_of_one_node_runs_the_exported_command(target: str) -> None:
         service = documents("aggregated", target)[0]["services"]["server-0"]
         said = [*service["entrypoint"], *service["command"]]
     else:
-        container = next(pod["containers"][0] for one in objects("aggregated", target)
-                         for _, pod in pods(one))
+        container = next(
+            pod["containers"][0] for one in objects("aggregated", target) for _, pod in pods(one)
+        )
         said = [*container["command"], *container["args"]]
     assert said == [*words, "--host", "0.0.0.0", "--port", "8000"]
 
 
 def test_the_nodes_of_a_group_differ_by_their_rank_alone() -> None:
-    (group,) = [one for one in objects("multi-node", "kubernetes")
-                if one["kind"] == "LeaderWorkerSet"]
+    (group,) = [
+        one for one in objects("multi-node", "kubernetes") if one["kind"] == "LeaderWorkerSet"
+    ]
     template = group["spec"]["leaderWorkerTemplate"]
     assert template["size"] == 2
-    leader, worker = (template[f"{name}Template"]["spec"]["containers"][0]
-                      for name in ("leader", "worker"))
+    leader, worker = (
+        template[f"{name}Template"]["spec"]["containers"][0] for name in ("leader", "worker")
+    )
     assert leader["args"] == worker["args"]
     words = " ".join(leader["args"])
     assert "--nnodes 2 --node-rank $(LWS_WORKER_INDEX)" in words
@@ -161,8 +174,16 @@ def test_the_nodes_of_a_group_differ_by_their_rank_alone() -> None:
 def test_the_readme_says_what_to_change(case: str, target: str) -> None:
     text = exported(case, target)["README.md"]
     assert f"## Deployment: {target}" in text
-    wanted = ["Change first", "aiconfigurator", "`--total-gpus`", "moe_ep",
-              str(planned(case).device.count)]
-    wanted += ["MODELS"] if target == "compose" else ["NAMESPACE", "storageClassName", "hf-token",
-                                                      "nodeSelector"]
+    wanted = [
+        "Change first",
+        "aiconfigurator",
+        "`--total-gpus`",
+        "moe_ep",
+        str(planned(case).device.count),
+    ]
+    wanted += (
+        ["MODELS"]
+        if target == "compose"
+        else ["NAMESPACE", "storageClassName", "hf-token", "nodeSelector"]
+    )
     assert [words for words in wanted if words not in text] == []

@@ -25,17 +25,21 @@ def sglang() -> Plan:
 def made(plan: Plan, target: str) -> list[dict[str, Any]]:
     """All manifests of a target, each of its schema."""
     files = planner.export_plan(plan, deploy=target).files
-    names = {"compose": ["compose.yaml"], "kubernetes": ["kubernetes.yaml"],
-             "llm-d": ["llm-d-modelserver.yaml", "llm-d-router.values.yaml"],
-             "dynamo": ["dynamo.yaml"]}[target]
+    names = {
+        "compose": ["compose.yaml"],
+        "kubernetes": ["kubernetes.yaml"],
+        "llm-d": ["llm-d-modelserver.yaml", "llm-d-router.values.yaml"],
+        "dynamo": ["dynamo.yaml"],
+    }[target]
     found = [one for name in names for one in loaded(files[name])]
     assert [problems(one) for one in found] == [[]] * len(found)
     return found
 
 
 def named(found: list[dict[str, Any]], kind: str, ending: str) -> dict[str, Any]:
-    (one,) = [one for one in found if one.get("kind") == kind
-              and one["metadata"]["name"].endswith(ending)]
+    (one,) = [
+        one for one in found if one.get("kind") == kind and one["metadata"]["name"].endswith(ending)
+    ]
     return one
 
 
@@ -44,9 +48,17 @@ def arguments(pod: dict[str, Any]) -> list[str]:
     return args
 
 
-@pytest.mark.parametrize(("plan", "target", "wanted"), [
-    (vllm, "kubernetes", 4), (vllm, "llm-d", 4), (vllm, "dynamo", 4),
-    (sglang, "kubernetes", 24), (sglang, "llm-d", 24), (sglang, "dynamo", 24)])
+@pytest.mark.parametrize(
+    ("plan", "target", "wanted"),
+    [
+        (vllm, "kubernetes", 4),
+        (vllm, "llm-d", 4),
+        (vllm, "dynamo", 4),
+        (sglang, "kubernetes", 24),
+        (sglang, "llm-d", 24),
+        (sglang, "dynamo", 24),
+    ],
+)
 def test_the_pools_have_their_devices(plan: Any, target: str, wanted: int) -> None:
     assert devices([one for one in made(plan(), target) if "kind" in one]) == wanted
 
@@ -59,12 +71,18 @@ def test_vllm_pools_share_caches_by_nixl() -> None:
         words = arguments(pool["spec"]["template"])
         connector = json.loads(words[words.index("--kv-transfer-config") + 1])
         assert connector == {"kv_connector": "NixlConnector", "kv_role": "kv_both"}
-        assert (words[words.index("--tensor-parallel-size") + 1]
-                if "--tensor-parallel-size" in words else None) == tensor
-        variables = {one["name"]: one for one in
-                     pool["spec"]["template"]["spec"]["containers"][0]["env"]}
-        assert variables["VLLM_NIXL_SIDE_CHANNEL_HOST"]["valueFrom"]["fieldRef"][
-            "fieldPath"] == "status.podIP"
+        assert (
+            words[words.index("--tensor-parallel-size") + 1]
+            if "--tensor-parallel-size" in words
+            else None
+        ) == tensor
+        variables = {
+            one["name"]: one for one in pool["spec"]["template"]["spec"]["containers"][0]["env"]
+        }
+        assert (
+            variables["VLLM_NIXL_SIDE_CHANNEL_HOST"]["valueFrom"]["fieldRef"]["fieldPath"]
+            == "status.podIP"
+        )
         headless = named(found, "Service", ending)
         assert headless["spec"]["clusterIP"] == "None"
         assert headless["metadata"]["name"] == pool["spec"]["serviceName"]
@@ -82,8 +100,14 @@ def test_the_router_knows_every_worker_by_its_own_address() -> None:
 def test_sglang_pools_meet_at_a_port() -> None:
     found = made(sglang(), "kubernetes")
     prefill = arguments(named(found, "StatefulSet", "prefill")["spec"]["template"])
-    assert prefill[-6:] == ["--disaggregation-bootstrap-port", "8998", "--host", "0.0.0.0",
-                            "--port", "8000"]
+    assert prefill[-6:] == [
+        "--disaggregation-bootstrap-port",
+        "8998",
+        "--host",
+        "0.0.0.0",
+        "--port",
+        "8000",
+    ]
     group = named(found, "LeaderWorkerSet", "decode")["spec"]["leaderWorkerTemplate"]
     assert group["size"] == 2
     assert "--disaggregation-mode decode" in " ".join(arguments(group["leaderTemplate"]))
@@ -106,8 +130,9 @@ def test_llm_d_puts_its_sidecar_before_decode_workers_alone() -> None:
     assert {profile["name"] for profile in rules["schedulingProfiles"]} == {"prefill", "decode"}
     assert values["epp"]["pluginsConfigFile"] in values["epp"]["pluginsCustomConfig"]
     known = {one["type"] for one in rules["plugins"]}
-    assert {one["pluginRef"] for profile in rules["schedulingProfiles"]
-            for one in profile["plugins"]} <= known
+    assert {
+        one["pluginRef"] for profile in rules["schedulingProfiles"] for one in profile["plugins"]
+    } <= known
     chosen = values["modelServers"]["matchLabels"].items()
     for template, role in ((prefill, "prefill"), (decode, "decode")):
         labels = template["metadata"]["labels"]
@@ -146,18 +171,25 @@ def test_pools_of_two_devices_are_no_one_export() -> None:
 def test_an_aggregated_answer_is_deployed_as_one() -> None:
     plan = replace(planned("aggregated"))
     object.__setattr__(plan, "deployment", SimpleNamespace(mode="aggregated"))
-    assert planner.export_plan(plan, deploy="kubernetes").files["kubernetes.yaml"] == \
-        exported("aggregated", "kubernetes")["kubernetes.yaml"]
+    assert (
+        planner.export_plan(plan, deploy="kubernetes").files["kubernetes.yaml"]
+        == exported("aggregated", "kubernetes")["kubernetes.yaml"]
+    )
 
 
 def test_a_pool_has_the_schemes_that_it_was_given() -> None:
     """Prompts read in BF16, tokens decoded in the plan's FP8: the release, and a checkpoint."""
     plan = planned("aggregated")
-    wide = tuple(SimpleNamespace(kind=unit.kind, part=unit.part, layers=unit.layers, scheme="bf16")
-                 for unit in plan.units if unit.kv_layout is None)
+    wide = tuple(
+        SimpleNamespace(kind=unit.kind, part=unit.part, layers=unit.layers, scheme="bf16")
+        for unit in plan.units
+        if unit.kv_layout is None
+    )
     found = made(pooled(plan, (2, 1), (1, 2), read_in=wide), "kubernetes")
-    prefill, decode = (arguments(named(found, "StatefulSet", name)["spec"]["template"])
-                       for name in ("prefill", "decode"))
+    prefill, decode = (
+        arguments(named(found, "StatefulSet", name)["spec"]["template"])
+        for name in ("prefill", "decode")
+    )
     assert prefill[0] == "meta-llama/Llama-3.1-8B"
     assert "--quantization" not in prefill
     assert decode[0] != prefill[0] or "--quantization" in decode

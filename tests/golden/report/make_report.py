@@ -32,9 +32,11 @@ def stored() -> tuple[Plan, Beside]:
 def reports() -> dict[str, str]:
     """The golden files' names and texts."""
     plan, beside = stored()
-    return {"plan.en.html": without_sheet(page(plan, "en", beside)),
-            "plan.zh.html": without_sheet(page(plan, "zh", beside)),
-            "plan.en.md": markdown(plan, "en", beside)}
+    return {
+        "plan.en.html": without_sheet(page(plan, "en", beside)),
+        "plan.zh.html": without_sheet(page(plan, "zh", beside)),
+        "plan.en.md": markdown(plan, "en", beside),
+    }
 
 
 def without_sheet(text: str) -> str:

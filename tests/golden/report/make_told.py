@@ -41,16 +41,23 @@ def texts_of(plan: Plan) -> Iterator[str]:
     if plan.quality.measured_anchor is not None:
         yield from plan.quality.measured_anchor.text.split(PARTS)
     if plan.recommendation is not None:
-        yield from (text for one in plan.recommendation.alternatives
-                    for text in (one.name, one.why_not))
-        yield from (" ".join(filter(None, (one.operator, one.scheme, one.shape)))
-                    for one in plan.recommendation.measure_next)
+        yield from (
+            text for one in plan.recommendation.alternatives for text in (one.name, one.why_not)
+        )
+        yield from (
+            " ".join(filter(None, (one.operator, one.scheme, one.shape)))
+            for one in plan.recommendation.measure_next
+        )
 
 
 def kind_of(text: str) -> str:
     """``text`` without its numbers and names."""
-    words = (re.sub(r"\d[\d.,]*", "#", word) if word.strip(",;:()").lower() not in known_names()
-             else "NAME" for word in text.split(" "))
+    words = (
+        re.sub(r"\d[\d.,]*", "#", word)
+        if word.strip(",;:()").lower() not in known_names()
+        else "NAME"
+        for word in text.split(" ")
+    )
     return re.sub(r"NAME(,? NAME)+", "NAMES", " ".join(words))
 
 

@@ -26,10 +26,21 @@ from planner.numerics.reference import decode_reference, encode_reference
 
 HERE = Path(__file__).resolve().parent
 FORMATS = tuple(f for f in ELEMENTS if f != "fp32")
-EXTRA = (Policy("toward-zero", rounding="toward-zero"), Policy("away", tie="away"),
-         Policy("half-to-zero", tie="zero"))
-SCHEMES = ("fp8-tensor", "fp8-channel", "fp8-block", "fp8-block-ue8m0", "int8-w8a8", "int8-block",
-           "int4-w4a16", "int4-w4a16-g32")
+EXTRA = (
+    Policy("toward-zero", rounding="toward-zero"),
+    Policy("away", tie="away"),
+    Policy("half-to-zero", tie="zero"),
+)
+SCHEMES = (
+    "fp8-tensor",
+    "fp8-channel",
+    "fp8-block",
+    "fp8-block-ue8m0",
+    "int8-w8a8",
+    "int8-block",
+    "int4-w4a16",
+    "int4-w4a16-g32",
+)
 GGML = ("ggml-q8_0", "ggml-q4_0", "ggml-q4_k", "ggml-q6_k")
 RULES = ("ocp-floor", "rceil", "ceil", "even")
 NO_CAST = ("id", "reciprocal", "scaling", "random_bits")
@@ -69,11 +80,41 @@ class Writer:
 def patterns() -> list[int]:
     """Float32 bits: special values, range ends, random bits, ties of every format and near ties."""
     draw = random.Random(2026)
-    found = [0, 1, 0x00400000, 0x00400001, 0x00500000, 0x00600000,
-             0x007FFFFF, 0x00800000, 0x7F7FFFFF, 0x7F800000, 0x7FC00000, 0x7F800001,
-             0x7FFFFFFF, 0x43E00000, 0x43E80000, 0x43E80001, 0x43F00000, 0x47600000, 0x476FFFFF,
-             0x47700000, 0x477FE000, 0x477FEFFF, 0x477FF000, 0x42FE0000, 0x42FF0000, 0x43000000,
-             0x40E00000, 0x40F00000, 0x40C00000, 0x7F7F0000, 0x7F7F8000, 0x7F000000, 0x7E800000]
+    found = [
+        0,
+        1,
+        0x00400000,
+        0x00400001,
+        0x00500000,
+        0x00600000,
+        0x007FFFFF,
+        0x00800000,
+        0x7F7FFFFF,
+        0x7F800000,
+        0x7FC00000,
+        0x7F800001,
+        0x7FFFFFFF,
+        0x43E00000,
+        0x43E80000,
+        0x43E80001,
+        0x43F00000,
+        0x47600000,
+        0x476FFFFF,
+        0x47700000,
+        0x477FE000,
+        0x477FEFFF,
+        0x477FF000,
+        0x42FE0000,
+        0x42FF0000,
+        0x43000000,
+        0x40E00000,
+        0x40F00000,
+        0x40C00000,
+        0x7F7F0000,
+        0x7F7F8000,
+        0x7F000000,
+        0x7E800000,
+    ]
     found += [draw.getrandbits(31) for _ in range(195)]
     for _ in range(400):
         tie = draw.randrange(100, 150) << 23 | draw.randrange(64) << 17
@@ -109,8 +150,11 @@ def casts() -> Writer:
         for policy, names in groups.items():
             found = [encode_reference(b, id, policy=policy) for b in inputs.tolist()]
             fields = {k: v for k, v in asdict(policy).items() if k not in NO_CAST}
-            writer.add({"format": id, "policies": names, "choices": fields}, input=inputs,
-                       code=np.array(found, dtype))
+            writer.add(
+                {"format": id, "policies": names, "choices": fields},
+                input=inputs,
+                code=np.array(found, dtype),
+            )
         if id != "e8m0":
             _stochastic(writer, id, inputs, dtype)
     return writer
@@ -120,18 +164,32 @@ def _stochastic(writer: Writer, id: str, inputs: np.ndarray, dtype: str) -> None
     draw = random.Random(7)
     draws = np.array([draw.getrandbits(32) for _ in inputs], np.uint32)
     policy = Policy("stochastic", rounding="stochastic")
-    found = [encode_reference(b, id, policy=policy, draw=d)
-             for b, d in zip(inputs.tolist(), draws.tolist(), strict=True)]
+    found = [
+        encode_reference(b, id, policy=policy, draw=d)
+        for b, d in zip(inputs.tolist(), draws.tolist(), strict=True)
+    ]
     fields = {k: v for k, v in asdict(policy).items() if k not in NO_CAST}
-    writer.add({"format": id, "policies": ["stochastic"], "choices": fields}, input=inputs,
-               draw=draws, code=np.array(found, dtype))
+    writer.add(
+        {"format": id, "policies": ["stochastic"], "choices": fields},
+        input=inputs,
+        draw=draws,
+        code=np.array(found, dtype),
+    )
 
 
 def matrix(rows: int, columns: int) -> np.ndarray:
     """Dyadic rationals with heavy tails from integer draws, so that no library decides a bit."""
     draw = random.Random(11)
-    x = np.array([[draw.randrange(-4095, 4096) * 2.0 ** draw.choice((-14, -12, -12, -11, -8))
-                   for _ in range(columns)] for _ in range(rows)], np.float32)
+    x = np.array(
+        [
+            [
+                draw.randrange(-4095, 4096) * 2.0 ** draw.choice((-14, -12, -12, -11, -8))
+                for _ in range(columns)
+            ]
+            for _ in range(rows)
+        ],
+        np.float32,
+    )
     x[1, :64] = 0
     x[2] *= np.float32(2.0**-40)
     x[3, 32:64] = np.float32(1.75)

@@ -18,6 +18,8 @@ from planner.numerics.unit_catalog import unit, unit_ids
 
 SEED, ROWS, COLUMNS, K = 20261124, 4, 4, 96
 FORMATS = ("e4m3fn", "e5m2", "bf16", "fp16")
+
+
 def operand(rng: np.random.Generator, fmt: str, shape: tuple[int, int]) -> np.ndarray:
     """Finite codes of every sign and a moderate spread of exponents."""
     if fmt in ("e4m3fn", "e5m2"):
@@ -37,10 +39,21 @@ def sets() -> list[tuple[dict[str, Any], dict[str, np.ndarray]]]:
             rng = np.random.Generator(np.random.PCG64([SEED, index, FORMATS.index(fmt)]))
             a, b = operand(rng, fmt, (ROWS, K)), operand(rng, fmt, (K, COLUMNS))
             for promote in (None, 32) if unit(name).promotion else (None,):
-                y = matmul(a, b, a_format=fmt, b_format=fmt, unit=name, promote_every=promote,
-                           engine="numpy")
-                out.append(({"unit": name, "format": fmt, "promote_every": promote},
-                            {"a": a, "b": b, "y": y.view(np.uint32)}))
+                y = matmul(
+                    a,
+                    b,
+                    a_format=fmt,
+                    b_format=fmt,
+                    unit=name,
+                    promote_every=promote,
+                    engine="numpy",
+                )
+                out.append(
+                    (
+                        {"unit": name, "format": fmt, "promote_every": promote},
+                        {"a": a, "b": b, "y": y.view(np.uint32)},
+                    )
+                )
     return out
 
 

@@ -52,15 +52,19 @@ def test_a_process_that_hangs_is_stopped(pretend, monkeypatch):
 
 
 def test_an_unknown_type_is_told(pretend):
-    pretend("__version__ = '5.0'\nclass logging:\n    set_verbosity_error = staticmethod(print)\n"
-            "def __getattr__(name):\n    raise AttributeError(name)")
+    pretend(
+        "__version__ = '5.0'\nclass logging:\n    set_verbosity_error = staticmethod(print)\n"
+        "def __getattr__(name):\n    raise AttributeError(name)"
+    )
     with pytest.raises((DataError, UnsupportedError)):
         build()
 
 
 def test_the_process_gets_no_way_to_a_hub(pretend):
-    pretend("import os\nassert os.environ['HF_HUB_OFFLINE'] == '1'\n"
-            "assert os.environ['TRANSFORMERS_OFFLINE'] == '1'\nos._exit(7)")
+    pretend(
+        "import os\nassert os.environ['HF_HUB_OFFLINE'] == '1'\n"
+        "assert os.environ['TRANSFORMERS_OFFLINE'] == '1'\nos._exit(7)"
+    )
     with pytest.raises(DataError, match="status 7"):
         build()
 
@@ -86,7 +90,11 @@ def test_the_worker_takes_remote_code_out(monkeypatch):
 
     monkeypatch.setattr(worker, "_known", lambda kind: True)
     with pytest.raises(RuntimeError, match="enough"):
-        worker.built({**CONFIG, "quantization_config": {}, "hidden_size": 3,
-                      "trust_remote_code": True}, "bfloat16", None, Library)
+        worker.built(
+            {**CONFIG, "quantization_config": {}, "hidden_size": 3, "trust_remote_code": True},
+            "bfloat16",
+            None,
+            Library,
+        )
     assert seen == {"hidden_size": 3}
     assert json.dumps(seen)

@@ -50,11 +50,14 @@ def test_place_of_a_tensor(name, shape, blocks, sizes, kind, shard):
     assert place_of(name, shape, blocks, sizes) == TensorPlace(kind, shard)
 
 
-@pytest.mark.parametrize(("name", "shape"), [
-    ("altup.prediction_coefs.weight", (16, 4)),
-    ("mlp.strange.weight", (64, 64)),
-    ("mlp.strange.weight", (2, 32, 64)),
-])
+@pytest.mark.parametrize(
+    ("name", "shape"),
+    [
+        ("altup.prediction_coefs.weight", (16, 4)),
+        ("mlp.strange.weight", (64, 64)),
+        ("mlp.strange.weight", (2, 32, 64)),
+    ],
+)
 def test_what_neither_name_nor_shape_tells_has_no_place(name, shape):
     assert place_of(name, shape, ("X",), PLAIN) is None
 

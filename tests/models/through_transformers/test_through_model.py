@@ -38,13 +38,18 @@ def test_a_class_without_a_language_head_ties_nothing():
     """The embedding of a classifier is read by token alone; a causal class without a head of its
     own multiplies by it."""
     answer = ANSWERS["cohere2"]["answer"]
-    for name, without in (("Cohere2ForCausalLM", 0), ("Cohere2ForSequenceClassification", 1),
-                          ("Cohere2Model", 1)):
+    for name, without in (
+        ("Cohere2ForCausalLM", 0),
+        ("Cohere2ForSequenceClassification", 1),
+        ("Cohere2Model", 1),
+    ):
         spec = spec_from(read_answer(answer | {"class": name}), "bf16", ORIGIN, "c", "c.json")
         found = Inventory(spec)
         embedding = found.parameters_by_kind["embedding"]
-        assert found.parameters_total - found.parameters_active["without_input_embedding"] \
-            == without * embedding, name
+        assert (
+            found.parameters_total - found.parameters_active["without_input_embedding"]
+            == without * embedding
+        ), name
 
 
 @pytest.mark.parametrize("kind", sorted(ANSWERS))
@@ -52,14 +57,23 @@ def test_every_tensor_is_counted_once(kind):
     counts = Inventory(spec_of(kind))
     assert counts.parameters_total == elements(kind)
     assert counts.tensor_count == sum(
-        len(place["tensors"]) for place in ANSWERS[kind]["answer"]["tensors"])
+        len(place["tensors"]) for place in ANSWERS[kind]["answer"]["tensors"]
+    )
 
 
 def test_plain_decoder_has_the_kinds_of_a_family():
     spec = spec_of("olmo2")
     kinds = [module.kind for module in modules(spec)]
-    assert kinds == ["embedding", "attention-qkv", "attention-out", "mlp-gate-up", "mlp-down",
-                     "norm", "norm", "head"]
+    assert kinds == [
+        "embedding",
+        "attention-qkv",
+        "attention-out",
+        "mlp-gate-up",
+        "mlp-down",
+        "norm",
+        "norm",
+        "head",
+    ]
     qkv = next(module for module in modules(spec) if module.kind == "attention-qkv")
     assert qkv.layers == (0, 1, 2)
     assert [gemm.members for gemm in qkv.gemms] == [((64, 64), (32, 64), (32, 64))]
@@ -80,8 +94,10 @@ def test_experts_router_and_shared_expert_are_told_apart():
     assert by_kind["router", (1,)].gemms[0].members == ((4, 64),)
     assert by_kind["experts-gate-up", (1,)].experts == 4
     assert by_kind["mlp-gate-up", (0,)].gemms[0].members == ((96, 64), (96, 64))
-    assert Inventory(spec).parameters_active["with_embedding"] == \
-        elements("qwen2_moe") - 2 * 3 * 32 * 64
+    assert (
+        Inventory(spec).parameters_active["with_embedding"]
+        == elements("qwen2_moe") - 2 * 3 * 32 * 64
+    )
 
 
 def test_experts_of_a_layer_in_one_tensor():
@@ -118,7 +134,11 @@ def test_latent_attention_keeps_a_latent():
     (attention,) = spec.attention
     assert (attention.kind, attention.kv_lora_rank, attention.rope_dim) == ("mla", 16, 8)
     assert {row.kind for row in spec.rows if "self_attn" in row.name} == {
-        "mla-q", "mla-kv", "attention-out", "norm"}
+        "mla-q",
+        "mla-kv",
+        "attention-out",
+        "norm",
+    }
     assert {cache.kind for cache in cache_description(spec)} == {"latent"}
 
 
@@ -139,8 +159,9 @@ def test_an_encoder_beside_the_decoder_is_counted_and_not_planned():
 def with_tensor(kind, name, shape, owner, region="stack"):
     """The answer of ``kind`` with one more tensor."""
     answer = json.loads(json.dumps(ANSWERS[kind]["answer"]))
-    answer["tensors"].append({"region": region, "blocks": [],
-                              "tensors": [[name, shape, "bfloat16", owner, False]]})
+    answer["tensors"].append(
+        {"region": region, "blocks": [], "tensors": [[name, shape, "bfloat16", owner, False]]}
+    )
     return answer
 
 

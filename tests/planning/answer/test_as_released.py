@@ -28,8 +28,11 @@ def test_a_mixed_release_keeps_every_module_as_stored(name: str) -> None:
     main = sum(p.bytes for p in Inventory(spec).patterns if p.part == "main")
     whole = sum(u.weight_bytes for u in found.units)
     assert whole == pytest.approx(main, rel=2e-4)  # scales of activations, packed shapes
-    weight_only = all("w4a16" in u.scheme or u.scheme == "bf16" for u in found.units
-                      if u.kv_layout is None and u.kind in some)
+    weight_only = all(
+        "w4a16" in u.scheme or u.scheme == "bf16"
+        for u in found.units
+        if u.kv_layout is None and u.kind in some
+    )
     assert (found.quality.loss == 0) == weight_only
 
 
@@ -46,8 +49,7 @@ def test_the_release_is_a_baseline_of_its_own() -> None:
     assert first.name == "as released"
     assert first.feasible
     assert first.loss == 0
-    alike = {b.name: b for b in plan(
-        "llama-3.1-8b", "h100-sxm", devices=1, batch=16).baselines}
+    alike = {b.name: b for b in plan("llama-3.1-8b", "h100-sxm", devices=1, batch=16).baselines}
     assert replace(alike["as released"], name="bf16") == alike["bf16"]
 
 
@@ -67,7 +69,8 @@ def test_baselines_are_looked_for_over_every_layout_and_batch() -> None:
     assert half.feasible
     assert half.batch == pytest.approx(alone.workload.batch, abs=2)
     assert half.output_tokens_per_second == pytest.approx(
-        alone.performance.output_tokens_per_second.value, rel=0.03)
+        alone.performance.output_tokens_per_second.value, rel=0.03
+    )
 
 
 @pytest.mark.exhaustive

@@ -7,12 +7,17 @@ from planner.planning.answer.assemble import assemble, module_view, scheme_of
 
 
 def test_units_of_one_kind_and_scheme_are_summed_in_order() -> None:
-    rows = module_view([
-        unit_plan("mlp-down", "bf16", (0, 1), weight_bytes=10, decode_seconds=1.0, loss=0.5),
-        unit_plan("mlp-down", "fp8-block", (2,), weight_bytes=3, prefill_seconds=2.0),
-        unit_plan("mlp-down", "bf16", (3,), weight_bytes=5, decode_seconds=0.25, loss=0.125)])
+    rows = module_view(
+        [
+            unit_plan("mlp-down", "bf16", (0, 1), weight_bytes=10, decode_seconds=1.0, loss=0.5),
+            unit_plan("mlp-down", "fp8-block", (2,), weight_bytes=3, prefill_seconds=2.0),
+            unit_plan("mlp-down", "bf16", (3,), weight_bytes=5, decode_seconds=0.25, loss=0.125),
+        ]
+    )
     assert [(r.kind, r.scheme, r.weight_bytes) for r in rows] == [
-        ("mlp-down", "bf16", 15), ("mlp-down", "fp8-block", 3)]
+        ("mlp-down", "bf16", 15),
+        ("mlp-down", "fp8-block", 3),
+    ]
     assert (rows[0].decode_seconds, rows[0].loss, rows[0].layers) == (1.25, 0.625, "0-1, 3")
     assert (rows[1].prefill_seconds, rows[1].layers) == (2.0, "2")
 
@@ -22,8 +27,9 @@ def test_units_hold_the_bytes_and_the_loss_of_the_whole() -> None:
     held = sum(unit.weight_bytes_per_device for unit in plan.units)
     assert held == plan.memory_per_device.weights_bytes > 0
     assert sum(unit.loss for unit in plan.units) == pytest.approx(plan.quality.loss)
-    assert sum(row.weight_bytes for row in plan.modules) \
-        == sum(unit.weight_bytes for unit in plan.units)
+    assert sum(row.weight_bytes for row in plan.modules) == sum(
+        unit.weight_bytes for unit in plan.units
+    )
 
 
 def test_a_given_assignment_is_priced_and_claims_no_proof() -> None:

@@ -64,17 +64,22 @@ def default(engine: str, device: str, model: str, released: str) -> tuple[str, s
     return None if found is None else (found.scheme, found.kv)
 
 
-@pytest.mark.parametrize(("engine", "device", "model", "released", "expected"), [
-    ("vllm", "h100-sxm", "deepseek-v3", "fp8-block", (RELEASED, "bf16")),
-    ("vllm", "a100-sxm", "deepseek-v3", "fp8-block", ("fp8-w8a16", "bf16")),
-    ("vllm", "h100-sxm", "deepseek-v3.2", "fp8-block-ue8m0", (RELEASED, "fp8-ds-mla")),
-    ("sglang", "h100-sxm", "deepseek-v3.2", "fp8-block-ue8m0", (RELEASED, "bf16")),
-    ("sglang", "b200-sxm", "deepseek-v3.2", "fp8-block-ue8m0", None),
-    ("tensorrt-llm", "b200-sxm", "deepseek-v3.1-nvfp4", "nvfp4", None),
-    ("llama.cpp", "xeon-6980p", "llama-3.1-8b", "bf16", ("Q4_K_M", "fp16")),
-    ("pytorch", "h100-sxm", "deepseek-v3", "fp8-block", None)])
-def test_what_engines_do_unasked(engine: str, device: str, model: str, released: str,
-                                 expected: tuple[str, str] | None) -> None:
+@pytest.mark.parametrize(
+    ("engine", "device", "model", "released", "expected"),
+    [
+        ("vllm", "h100-sxm", "deepseek-v3", "fp8-block", (RELEASED, "bf16")),
+        ("vllm", "a100-sxm", "deepseek-v3", "fp8-block", ("fp8-w8a16", "bf16")),
+        ("vllm", "h100-sxm", "deepseek-v3.2", "fp8-block-ue8m0", (RELEASED, "fp8-ds-mla")),
+        ("sglang", "h100-sxm", "deepseek-v3.2", "fp8-block-ue8m0", (RELEASED, "bf16")),
+        ("sglang", "b200-sxm", "deepseek-v3.2", "fp8-block-ue8m0", None),
+        ("tensorrt-llm", "b200-sxm", "deepseek-v3.1-nvfp4", "nvfp4", None),
+        ("llama.cpp", "xeon-6980p", "llama-3.1-8b", "bf16", ("Q4_K_M", "fp16")),
+        ("pytorch", "h100-sxm", "deepseek-v3", "fp8-block", None),
+    ],
+)
+def test_what_engines_do_unasked(
+    engine: str, device: str, model: str, released: str, expected: tuple[str, str] | None
+) -> None:
     assert default(engine, device, model, released) == expected
 
 
@@ -95,8 +100,16 @@ def test_every_default_names_known_things_and_its_source() -> None:
 @pytest.mark.exhaustive
 def test_llama_cpps_own_mixtures_are_baselines_with_times() -> None:
     """Q4_K_M lies between Q4_0 and Q6_K in bytes, loss and, with one user, time."""
-    found = plan("llama-3.1-8b", "l40s", devices=1, batch=1, context=4096, engine="llama.cpp",
-                 objective="latency", kv="bf16")
+    found = plan(
+        "llama-3.1-8b",
+        "l40s",
+        devices=1,
+        batch=1,
+        context=4096,
+        engine="llama.cpp",
+        objective="latency",
+        kv="bf16",
+    )
     lines = rows(found)
     lean, mixed, wide = (lines[name] for name in ("Q4_0", "Q4_K_M", "Q6_K"))
     assert lean.tpot_seconds < mixed.tpot_seconds < wide.tpot_seconds
@@ -113,8 +126,18 @@ def test_a_mixture_of_llama_cpp_is_its_file_to_the_byte() -> None:
     head."""
     assert mixes_of("vllm") == []
     spec = load_model("llama-3.1-8b")
-    found = rows(plan(spec, "l40s", devices=1, batch=1, context=4096, engine="llama.cpp",
-                      objective="memory", kv="bf16"))
+    found = rows(
+        plan(
+            spec,
+            "l40s",
+            devices=1,
+            batch=1,
+            context=4096,
+            engine="llama.cpp",
+            objective="memory",
+            kv="bf16",
+        )
+    )
     elements = {row.name: row.elements * row.copies for row in spec.rows if row.is_matrix}
     wide = sum(size for name, size in elements.items() if "v_proj" in name or "down" in name) // 2
     wide += elements["lm_head.weight"]

@@ -20,9 +20,14 @@ def notes(found: Plan) -> dict[str, str]:
     return {a.key: a.value for a in found.assumptions}
 
 
-@pytest.mark.parametrize(("engine", "words"), [
-    ("vllm", "all-gather and reduce-scatter"), ("tensorrt-llm", "all-gather and reduce-scatter"),
-    ("sglang", "exchanged by rank")])
+@pytest.mark.parametrize(
+    ("engine", "words"),
+    [
+        ("vllm", "all-gather and reduce-scatter"),
+        ("tensorrt-llm", "all-gather and reduce-scatter"),
+        ("sglang", "exchanged by rank"),
+    ],
+)
 def test_how_tokens_reach_their_experts(engine: str, words: str) -> None:
     assert notes(priced(engine=engine))["expert tokens"] == words
 
@@ -40,12 +45,28 @@ def test_the_host_of_a_prompt_is_the_least_that_ttft_takes() -> None:
 
 @pytest.mark.exhaustive
 def test_a_limit_on_ttft_below_the_host_leaves_no_plan() -> None:
-    found = plan("deepseek-v3", "h200-sxm", devices=8, engine="tensorrt-llm", isl=1024, osl=256,
-                 schemes=["fp8-block"], ttft_seconds=1.0)
+    found = plan(
+        "deepseek-v3",
+        "h200-sxm",
+        devices=8,
+        engine="tensorrt-llm",
+        isl=1024,
+        osl=256,
+        schemes=["fp8-block"],
+        ttft_seconds=1.0,
+    )
     assert 0.152 <= found.performance.ttft_seconds.value <= 1.0
     with pytest.raises(Exception, match=r"ttft|TTFT"):
-        plan("deepseek-v3", "h200-sxm", devices=8, engine="tensorrt-llm", isl=1024, osl=256,
-             schemes=["fp8-block"], ttft_seconds=0.15)
+        plan(
+            "deepseek-v3",
+            "h200-sxm",
+            devices=8,
+            engine="tensorrt-llm",
+            isl=1024,
+            osl=256,
+            schemes=["fp8-block"],
+            ttft_seconds=0.15,
+        )
 
 
 def test_shared_experts_run_beside_the_routed_ones_in_nvfp4_alone() -> None:
@@ -57,9 +78,19 @@ def test_shared_experts_run_beside_the_routed_ones_in_nvfp4_alone() -> None:
 
 
 def test_fp8_per_tensor_on_tensorrt_llm_has_stored_scales_and_is_faster_than_bf16() -> None:
-    narrow, wide = (estimate("qwen3-32b", "b200-sxm", devices=8, tp=8, scheme=scheme,
-                             engine="tensorrt-llm", context=8192, batch=8)
-                    for scheme in ("fp8-tensor", "bf16"))
+    narrow, wide = (
+        estimate(
+            "qwen3-32b",
+            "b200-sxm",
+            devices=8,
+            tp=8,
+            scheme=scheme,
+            engine="tensorrt-llm",
+            context=8192,
+            batch=8,
+        )
+        for scheme in ("fp8-tensor", "bf16")
+    )
     assert narrow.performance.tpot_seconds.value < wide.performance.tpot_seconds.value
     told = notes(narrow)
     assert told["activation scales"] == "stored (fp8-tensor)"

@@ -8,24 +8,33 @@ import pytest
 from planner.planning.answer import compare
 
 
-def told(loss: tuple[float, float], seconds: tuple[float, float],
-         monkeypatch: pytest.MonkeyPatch) -> tuple[float, str]:
+def told(
+    loss: tuple[float, float], seconds: tuple[float, float], monkeypatch: pytest.MonkeyPatch
+) -> tuple[float, str]:
     """(gain, sentence) of a plan beside another: (its own, the other's) losses and seconds."""
     monkeypatch.setattr(compare, "device_seconds", lambda priced: priced.seconds)
-    ours, rival = (SimpleNamespace(priced=SimpleNamespace(loss=value, seconds=pace))
-                   for value, pace in zip(loss, seconds, strict=True))
+    ours, rival = (
+        SimpleNamespace(priced=SimpleNamespace(loss=value, seconds=pace))
+        for value, pace in zip(loss, seconds, strict=True)
+    )
     found: Any = compare._equal(ours, rival, "fp8", "the best", 1.5)  # type: ignore[arg-type]
     return found.gain, found.text
 
 
 def test_speed_is_told_with_its_sign_where_it_prints_as_anything(
-        monkeypatch: pytest.MonkeyPatch) -> None:
-    for seconds, words in (((1.0, 1.1), "; 10.0% more tokens/s per device"),
-                           ((1.25, 1.0), "; 20.0% fewer tokens/s per device"),
-                           ((1.0, 1.0006), "; 0.1% more tokens/s per device"), ((1.0, 1.0004), "")):
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for seconds, words in (
+        ((1.0, 1.1), "; 10.0% more tokens/s per device"),
+        ((1.25, 1.0), "; 20.0% fewer tokens/s per device"),
+        ((1.0, 1.0006), "; 0.1% more tokens/s per device"),
+        ((1.0, 1.0004), ""),
+    ):
         _, text = told((1.0, 1.2), seconds, monkeypatch)
-        assert text == "indistinguishable in loss from the best: a factor of 1.20 lies inside " \
-                       f"the band of 1.5{words}"
+        assert (
+            text == "indistinguishable in loss from the best: a factor of 1.20 lies inside "
+            f"the band of 1.5{words}"
+        )
 
 
 def test_what_loses_more_gains_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,9 +15,13 @@ CPU = "xeon-6980p"
 
 
 def ggml_type(*, coarse: bool) -> str:
-    return next(name for name, scheme in SCHEMES.items() if runs_on_ggml(scheme)
-                and scheme.activation.scale is not None
-                and (scheme.activation.scale.block_columns > GPU_BLOCK) == coarse)
+    return next(
+        name
+        for name, scheme in SCHEMES.items()
+        if runs_on_ggml(scheme)
+        and scheme.activation.scale is not None
+        and (scheme.activation.scale.block_columns > GPU_BLOCK) == coarse
+    )
 
 
 def test_a_plan_without_ggml_types_says_nothing() -> None:
@@ -28,8 +32,11 @@ def test_a_plan_without_ggml_types_says_nothing() -> None:
 @pytest.mark.parametrize("device", [CPU, "h100-sxm"])
 def test_blocks_of_256_are_told_of_gpus_alone(coarse: bool, device: str) -> None:
     name = ggml_type(coarse=coarse)
-    rows = [unit_plan("mlp-down", name), unit_plan("mlp-down", name, (1,)),
-            unit_plan("kv-k", name, kv_layout=name)]
+    rows = [
+        unit_plan("mlp-down", name),
+        unit_plan("mlp-down", name, (1,)),
+        unit_plan("kv-k", name, kv_layout=name),
+    ]
     notes = {note.key: note.value for note in ggml_notes(question_of(device=device), rows)}
     factor = exp(1.2815515655446004 * ggml_certainty(resolve_device(device)).sigma)
     assert notes["ggml kernels"] == f"{name}: counted, ×/÷ {factor:.1f} each"

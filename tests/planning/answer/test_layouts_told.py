@@ -29,8 +29,10 @@ def reasons(made: Plan) -> dict[str, str]:
 
 
 @pytest.mark.exhaustive
-@pytest.mark.parametrize(("model", "devices"), [
-    ("qwen3-30b-a3b", 12), ("llama-3.1-8b", 6), ("smollm2-135m", 12), ("llama-3.1-8b", None)])
+@pytest.mark.parametrize(
+    ("model", "devices"),
+    [("qwen3-30b-a3b", 12), ("llama-3.1-8b", 6), ("smollm2-135m", 12), ("llama-3.1-8b", None)],
+)
 def test_every_considered_layout_is_told_once(model: str, devices: int | None) -> None:
     made = plan(model, "h100-sxm", devices=devices, context=2048)
     all_of_them = dict(considered(question_of(model, devices=devices, context=2048)))

@@ -23,8 +23,10 @@ def priced(model: str, device: str = "h100-sxm", **asked: object) -> Plan:
 
 
 def test_uniform_formats_have_their_own_rows() -> None:
-    assert anchored(priced("qwen3-8b", scheme="fp8-block", kv="bf16")).text \
+    assert (
+        anchored(priced("qwen3-8b", scheme="fp8-block", kv="bf16")).text
         == "fp8-block on Qwen3-8B: MMLU −0.23 ± 0.5 pt"
+    )
     both = anchored(priced("qwen3-8b", scheme="fp8-block", kv="fp8"))
     assert both.text.startswith("fp8-block on Qwen3-8B: MMLU")
     assert "; KV fp8 on Qwen3-8B: RULER-128K" in both.text
@@ -40,8 +42,17 @@ def test_as_released_is_no_change() -> None:
 @pytest.mark.parametrize("limit", ["int8-w8a8", "int4-w4a16-g32"])
 def test_the_format_that_loses_most_decides(limit: str) -> None:
     """Whatever fills the bytes; the others stand among the assumptions."""
-    found = theory.plan("qwen3-8b", "b200-sxm", devices=1, context=1024, batch=1, kv="bf16",
-                         schemes=["fp8-block", "nvfp4"], max_loss=limit, objective="memory")
+    found = theory.plan(
+        "qwen3-8b",
+        "b200-sxm",
+        devices=1,
+        context=1024,
+        batch=1,
+        kv="bf16",
+        schemes=["fp8-block", "nvfp4"],
+        max_loss=limit,
+        objective="memory",
+    )
     lost: dict[str, float] = {}
     for unit in found.units:
         if unit.loss > 0:
@@ -56,7 +67,9 @@ def test_the_plan_file_holds_it() -> None:
     plan = priced("qwen3-8b", scheme="nvfp4", device="b200-sxm")
     data = plan.to_dict()
     assert data["quality"]["measured_anchor"] == {
-        "text": anchored(plan).text, "source": anchored(plan).source}
+        "text": anchored(plan).text,
+        "source": anchored(plan).source,
+    }
     assert parse_plan(data) == plan
 
 
@@ -77,11 +90,13 @@ def test_the_schema_knows_it() -> None:
     assert set(anchor["required"]) == {"text", "source"} == set(anchor["properties"])
     assert "measured_anchor" in schema["$defs"]["QualityInfo"]["properties"]
 
+
 def test_modules_in_16_bits_are_told() -> None:
     asked = {**DEEPSEEK_8, "engine": "tensorrt-llm", "tpot_seconds": None}
     found = planner.plan("deepseek-v3", "h200-sxm", **asked)
-    assert {"bf16", "fp8-block"} <= {u.scheme for u in found.units if u.kind.startswith("mla")
-                                     or u.kind == "attention-out"}
+    assert {"bf16", "fp8-block"} <= {
+        u.scheme for u in found.units if u.kind.startswith("mla") or u.kind == "attention-out"
+    }
     anchor = found.quality.measured_anchor
     assert anchor is not None
     assert anchor.text.startswith(f"{WIDENED}; KV fp8 on")

@@ -8,9 +8,15 @@ from planner.report.terminal.plan import plan_text
 
 
 @pytest.mark.sample(2)
-@pytest.mark.parametrize(("model", "device"), [
-    ("llama-3.1-8b", "jetson-agx-orin-64gb"), ("qwen3-8b", "xeon-6980p"),
-    ("llama-3.1-8b", "jetson-agx-thor-t5000"), ("qwen2.5-0.5b", "jetson-orin-nano-8gb")])
+@pytest.mark.parametrize(
+    ("model", "device"),
+    [
+        ("llama-3.1-8b", "jetson-agx-orin-64gb"),
+        ("qwen3-8b", "xeon-6980p"),
+        ("llama-3.1-8b", "jetson-agx-thor-t5000"),
+        ("qwen2.5-0.5b", "jetson-orin-nano-8gb"),
+    ],
+)
 def test_a_board_or_cpu_serves_one_user(model: str, device: str) -> None:
     found = planner.plan(model, device)
     assert (found.device.count, found.workload.batch) == (1, 1)

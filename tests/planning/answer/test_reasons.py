@@ -27,7 +27,8 @@ def test_the_next_best_is_the_least_worse_of_those_that_keep_the_limits(objectiv
         now = decision.options[int(found.solution.counts[unit.decision].argmax())]
         for i, option in enumerate(decision.options):
             others_stay = not decision.paired or all(
-                a == b for k, (a, b) in enumerate(zip(option, now, strict=True)) if k != place)
+                a == b for k, (a, b) in enumerate(zip(option, now, strict=True)) if k != place
+            )
             if option != now and others_stay and problem.legal[unit.decision, i]:
                 counts = found.solution.counts.copy()
                 counts[unit.decision] = np.arange(counts.shape[1]) == i

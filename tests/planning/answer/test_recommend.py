@@ -64,7 +64,8 @@ def test_gains_of_others_are_those_of_the_draws(dense: Plan) -> None:
         assert one.gain == gain_range(choice, i, choice.taken)
         assert one.gain.low <= one.gain.value <= one.gain.high
         assert own * (1 + one.gain.value) == pytest.approx(
-            one.output_tokens_per_second / one.devices, rel=2e-3)
+            one.output_tokens_per_second / one.devices, rel=2e-3
+        )
         assert one.probability_better is not None
         assert (one.gain.high > 0) or one.probability_better <= 0.1
         assert (one.gain.low < 0) or one.probability_better >= 0.9 or one.gain.low == 0
@@ -137,18 +138,31 @@ def test_what_would_decide_is_told_with_its_command() -> None:
     assert found.lossier.output_tokens_per_second > 0
 
 
-@pytest.mark.parametrize(("operator", "device", "engine", "command"), [
-    ("gemm", "host", "llama.cpp", "plan measure --only gemm --engine-dir DIR -o measured-gemm"),
-    ("gemm", "host", "vllm", "plan measure --only gemm -o measured-gemm"),
-    ("attention decode", "xeon-platinum-8480", "llama.cpp",
-     "plan measure --only attention --engine-dir DIR  # on xeon-platinum-8480"),
-    ("elementwise", "host", "llama.cpp", "plan measure --only bandwidth -o measured-bandwidth"),
-    ("moe", "host", "llama.cpp", "plan calibrate TABLES"),
-    ("gemm", "l40s", "llama.cpp", "plan calibrate TABLES"),
-    ("collective", "xeon-6980p", "any", "plan calibrate TABLES")])
+@pytest.mark.parametrize(
+    ("operator", "device", "engine", "command"),
+    [
+        ("gemm", "host", "llama.cpp", "plan measure --only gemm --engine-dir DIR -o measured-gemm"),
+        ("gemm", "host", "vllm", "plan measure --only gemm -o measured-gemm"),
+        (
+            "attention decode",
+            "xeon-platinum-8480",
+            "llama.cpp",
+            "plan measure --only attention --engine-dir DIR  # on xeon-platinum-8480",
+        ),
+        ("elementwise", "host", "llama.cpp", "plan measure --only bandwidth -o measured-bandwidth"),
+        ("moe", "host", "llama.cpp", "plan calibrate TABLES"),
+        ("gemm", "l40s", "llama.cpp", "plan calibrate TABLES"),
+        ("collective", "xeon-6980p", "any", "plan calibrate TABLES"),
+    ],
+)
 def test_each_operator_has_a_command_that_measures_it(
-        operator: str, device: str, engine: str, command: str, tmp_path: Path,
-        monkeypatch: pytest.MonkeyPatch) -> None:
+    operator: str,
+    device: str,
+    engine: str,
+    command: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     assert command_of(operator, planner.load_device(device), engine) == command
     assert len(command) <= 78
     words = shlex.split(command, comments=True)
@@ -180,12 +194,17 @@ def test_embedding_and_head_count_where_they_are_decided() -> None:
     told = recommendation(choice, ())
     for other in told.alternatives:
         assert other.formats <= len(other.schemes)
-        assert other.name.partition(" format")[0] == str(len(other.schemes)) \
+        assert (
+            other.name.partition(" format")[0] == str(len(other.schemes))
             or "format" not in other.name
+        )
     for one in choice.options:
         model = one.space.model
-        ends = {model.choices[s.choice] for s in one.rival.found.segments if s.choice >= 0
-                and model.units[s.unit].kind in ("embedding", "head")}
+        ends = {
+            model.choices[s.choice]
+            for s in one.rival.found.segments
+            if s.choice >= 0 and model.units[s.unit].kind in ("embedding", "head")
+        }
         assert ends - {"bf16"} <= set(told_schemes(one.rival))
 
 
@@ -195,8 +214,10 @@ def test_a_head_alone_makes_a_mix() -> None:
     base = next(one for one in choice.options if one.rival.kind == "released").rival
     model = base.found.space.model
     q8 = model.choices.index("ggml-q8_0")
-    segments = tuple(replace(s, choice=q8) if model.units[s.unit].kind in ("embedding", "head")
-                     else s for s in base.found.segments)
+    segments = tuple(
+        replace(s, choice=q8) if model.units[s.unit].kind in ("embedding", "head") else s
+        for s in base.found.segments
+    )
     made = rival_of("1 format", "formats", replace(base.found, segments=segments))
     assert (made.formats, made.schemes) == (1, ("bf16",))
     option = replace(choice.option, rival=made)
@@ -223,25 +244,36 @@ def test_the_nearest_rival_is_at_least_as_likely_better_as_not() -> None:
 
 
 @pytest.mark.sample(2)
-@pytest.mark.parametrize(("model", "device", "devices"), [
-    ("deepseek-v3", "h200-sxm", 8), ("deepseek-v3", "h100-sxm", 16), ("deepseek-v3", "b200-sxm", 8),
-    ("llama-3.1-70b", "h100-sxm", 2), ("llama-3.1-8b", "h100-sxm", 1),
-    ("qwen3-235b-a22b", "h200-sxm", 8), ("qwen3-30b-a3b", "l40s", 4),
-    ("llama-3.1-70b", "a100-sxm", 4)])
+@pytest.mark.parametrize(
+    ("model", "device", "devices"),
+    [
+        ("deepseek-v3", "h200-sxm", 8),
+        ("deepseek-v3", "h100-sxm", 16),
+        ("deepseek-v3", "b200-sxm", 8),
+        ("llama-3.1-70b", "h100-sxm", 2),
+        ("llama-3.1-8b", "h100-sxm", 1),
+        ("qwen3-235b-a22b", "h200-sxm", 8),
+        ("qwen3-30b-a3b", "l40s", 4),
+        ("llama-3.1-70b", "a100-sxm", 4),
+    ],
+)
 def test_no_gain_is_told_against_a_rival_that_was_kept_out_by_a_hair(
-        model: str, device: str, devices: int) -> None:
+    model: str, device: str, devices: int
+) -> None:
     """These printed gains of 14 to 45 % over uniform plans: the plan ÷ the best uniform 8-bit plan
     inside the band of the loss was 0.97 to 1.11."""
     choice = choice_of(model, device, devices=devices, engine="vllm")
     assert comparison(choice).gain <= 0.12
-    rivals = [one.weighed.value for one in choice.options
-              if one.rival.kind in ("released", "uniform")]
+    rivals = [
+        one.weighed.value for one in choice.options if one.rival.kind in ("released", "uniform")
+    ]
     assert min(rivals) / choice.option.weighed.value <= 1.12
 
 
 @pytest.mark.parametrize("make", [llama, experts])
 def test_a_plan_that_changes_as_much_is_not_said_to_change_more(
-        make: Callable[[], Selection]) -> None:
+    make: Callable[[], Selection],
+) -> None:
     choice = make()
     mine, as_much = choice.option.simple, 0
     for i, one in enumerate(choice.options):

@@ -15,51 +15,78 @@ from planner.planning.plan.recommendation import GainRange
 
 
 def test_formats_are_called_as_people_do() -> None:
-    assert [format_word(s) for s in ("fp8-block", "bf16", "ggml-q4_k", "int8-token", "nvfp4-w4a16")
-            ] == ["FP8", "BF16", "Q4_K", "INT8", "NVFP4"]
-    assert [article(w) for w in ("FP8", "BF16", "INT8", "NVFP4", "Q8_0")] \
-        == ["an FP8", "a BF16", "an INT8", "an NVFP4", "a Q8_0"]
+    assert [
+        format_word(s) for s in ("fp8-block", "bf16", "ggml-q4_k", "int8-token", "nvfp4-w4a16")
+    ] == ["FP8", "BF16", "Q4_K", "INT8", "NVFP4"]
+    assert [article(w) for w in ("FP8", "BF16", "INT8", "NVFP4", "Q8_0")] == [
+        "an FP8",
+        "a BF16",
+        "an INT8",
+        "an NVFP4",
+        "a Q8_0",
+    ]
 
 
 def test_what_to_serve() -> None:
-    assert serve_text("as-released", "fp8-block", ["fp8-block"], "fp8", "") \
+    assert (
+        serve_text("as-released", "fp8-block", ["fp8-block"], "fp8", "")
         == "Serve the released FP8 checkpoint with an FP8 cache"
-    assert serve_text("uniform", "bf16", ["fp8-channel"], "", made_text(False, "a/b", "")) \
+    )
+    assert (
+        serve_text("uniform", "bf16", ["fp8-channel"], "", made_text(False, "a/b", ""))
         == "Serve uniform fp8-channel (a/b)"
-    assert serve_text("mix", "bf16", ["fp8-block", "bf16"], "bf16", made_text(True, "", "")) \
+    )
+    assert (
+        serve_text("mix", "bf16", ["fp8-block", "bf16"], "bf16", made_text(True, "", ""))
         == "Serve a mix of fp8-block and bf16 (new weights) with a BF16 cache"
+    )
     assert made_text(False, "", "--quantization fp8") == " (made while loading: --quantization fp8)"
 
 
-@pytest.mark.parametrize(("objective", "gain", "text"), [
-    ("throughput", (0.06, 0.03, 0.09), "3.0 to 9.0 % more"),
-    ("throughput", (0.2, 0.12, 0.31), "12 to 31 % more"),
-    ("throughput", (0.05, -0.13, 0.47), "about 5.0 % more"),
-    ("throughput", (-0.05, -0.09, -0.03), "3.0 to 9.0 % fewer"),
-    ("latency", (0.1, 0.1, 0.1), "10 % less time a token"),
-    ("memory", (0.1, 0.1, 0.1), "10 % less memory"),
-    ("cost", (0.1, 0.05, 0.15), "4.8 to 13 % cheaper")])
+@pytest.mark.parametrize(
+    ("objective", "gain", "text"),
+    [
+        ("throughput", (0.06, 0.03, 0.09), "3.0 to 9.0 % more"),
+        ("throughput", (0.2, 0.12, 0.31), "12 to 31 % more"),
+        ("throughput", (0.05, -0.13, 0.47), "about 5.0 % more"),
+        ("throughput", (-0.05, -0.09, -0.03), "3.0 to 9.0 % fewer"),
+        ("latency", (0.1, 0.1, 0.1), "10 % less time a token"),
+        ("memory", (0.1, 0.1, 0.1), "10 % less memory"),
+        ("cost", (0.1, 0.05, 0.15), "4.8 to 13 % cheaper"),
+    ],
+)
 def test_gains_have_their_sign(objective: str, gain: tuple[float, float, float], text: str) -> None:
     assert gain_text(objective, GainRange(*gain)) == text
 
 
 def test_chances_are_told_in_tenths() -> None:
-    assert [in_ten(p) for p in (0.0, 0.04, 0.32, 0.74, 0.949, 0.95, 1.0)] \
-        == ["less than 1 in 10"] * 2 + ["3 in 10", "7 in 10", "9 in 10", *["nearly sure"] * 2]
+    assert [in_ten(p) for p in (0.0, 0.04, 0.32, 0.74, 0.949, 0.95, 1.0)] == [
+        "less than 1 in 10"
+    ] * 2 + ["3 in 10", "7 in 10", "9 in 10", *["nearly sure"] * 2]
 
 
 def test_why_a_plan_is_not_taken() -> None:
-    def told(gain: float, chance: float, *needs: str, simpler: bool = False, exact: bool = False,
-             objective: str = "throughput") -> str:
-        return why_not(objective, gain=gain, chance=chance, simpler=simpler, exact=exact,
-                       needs=needs)
+    def told(
+        gain: float,
+        chance: float,
+        *needs: str,
+        simpler: bool = False,
+        exact: bool = False,
+        objective: str = "throughput",
+    ) -> str:
+        return why_not(
+            objective, gain=gain, chance=chance, simpler=simpler, exact=exact, needs=needs
+        )
 
-    assert told(0.018, 0.6, "needs new weights") \
-        == "needs new weights and is 1.8 % faster (6 in 10)"
+    assert (
+        told(0.018, 0.6, "needs new weights") == "needs new weights and is 1.8 % faster (6 in 10)"
+    )
     assert told(-0.24, 0.01, simpler=True) == "24 % slower"
     assert told(-0.24, 0.3, "needs new weights") == "24 % slower (7 in 10), needs new weights"
-    assert told(0.0, 0.5, "needs new weights", "has 2 formats") \
+    assert (
+        told(0.0, 0.5, "needs new weights", "has 2 formats")
         == "needs new weights, has 2 formats and is no faster"
+    )
     assert told(0.01, 0.6, simpler=True) == "another plan is surely faster"
     assert told(0.01, 0.6, simpler=True, exact=True) == "is 1.0 % faster (6 in 10)"
     assert told(0.1, 1.0, objective="memory") == "is 10 % smaller (nearly sure)"

@@ -21,8 +21,14 @@ from planner.quality.prior import load_prior
 
 def test_a_gap_from_numpy_is_written() -> None:
     """A bound that numpy summed leaves numpy's numbers where the proof has a gap."""
-    question = build_question(load_model("llama-3.2-1b"), load_device("l40s"), Asked(devices=1),
-                              None, uniform=None, given=None)
+    question = build_question(
+        load_model("llama-3.2-1b"),
+        load_device("l40s"),
+        Asked(devices=1),
+        None,
+        uniform=None,
+        given=None,
+    )
     found = search(build_model(question, load_prior()))
     assert found is not None
     for share, proved in ((1 - 1e-7, True), (0.99, False)):

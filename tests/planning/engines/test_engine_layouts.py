@@ -32,10 +32,14 @@ def wanted(name: str, layout: Layout) -> bool:
     """vLLM spreads experts over every rank or none, SGLang and TensorRT-LLM over any divisor;
     TensorRT-LLM's attention is parallel in one way at a time; llama.cpp splits layers alone."""
     whole = layout.ep in (1, layout.tp * layout.dp)
-    return {"vllm": whole, "sglang": True, "tensorrt-llm": layout.dp == 1 or layout.tp == 1,
-            "llama.cpp": layout.tp == layout.dp == layout.ep == 1,
-            "pytorch": whole and layout.dp == 1,
-            "mlx": layout == Layout()}[name]
+    return {
+        "vllm": whole,
+        "sglang": True,
+        "tensorrt-llm": layout.dp == 1 or layout.tp == 1,
+        "llama.cpp": layout.tp == layout.dp == layout.ep == 1,
+        "pytorch": whole and layout.dp == 1,
+        "mlx": layout == Layout(),
+    }[name]
 
 
 @pytest.mark.parametrize("name", ENGINES)
@@ -71,12 +75,17 @@ def test_without_a_rule_nothing_is_taken_to_be_known() -> None:
     assert "no source says that vllm takes pp above 1" in against.reason
 
 
-@pytest.mark.parametrize(("old", "new"), [
-    (",ep,one-or-all,", ",ep,some,"), (",dp,alone,", ",width,alone,"),
-    (",vllm-28889", ",nowhere"),
-])
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (",ep,one-or-all,", ",ep,some,"),
+        (",dp,alone,", ",width,alone,"),
+        (",vllm-28889", ",nowhere"),
+    ],
+)
 def test_a_row_that_says_nothing_known_is_an_error(
-        tmp_path: Path, monkeypatch: pytest.MonkeyPatch, old: str, new: str) -> None:
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, old: str, new: str
+) -> None:
     text = (engine_layouts.DATA / "engine_layouts.csv").read_text(encoding="utf-8")
     assert old in text
     (tmp_path / "engine_layouts.csv").write_text(text.replace(old, new), encoding="utf-8")

@@ -12,14 +12,25 @@ from planner.hardware.profile import DeviceProfile
 from planner.memory.engines.catalog import engine_names, parse_engine
 from planner.planning.engines.rules import DATA, cell, on_device, runs_at_all
 
-PLATFORMS = {"mi300x": "rocm", "strix-halo": "rocm", "tpu-v6e": "tpu", "trainium2": "neuron",
-             "gaudi-3": "gaudi", "ascend-910b": "ascend", "apple-m4-max": "metal",
-             "rtx-5090": "cuda", "graviton4": "cpu", "h100-sxm": "cuda", "xeon-6980p": "cpu"}
+PLATFORMS = {
+    "mi300x": "rocm",
+    "strix-halo": "rocm",
+    "tpu-v6e": "tpu",
+    "trainium2": "neuron",
+    "gaudi-3": "gaudi",
+    "ascend-910b": "ascend",
+    "apple-m4-max": "metal",
+    "rtx-5090": "cuda",
+    "graviton4": "cpu",
+    "h100-sxm": "cuda",
+    "xeon-6980p": "cpu",
+}
 
 
 def status(engine: str, device: str, scheme: str, kind: str = "dense", container: str = "") -> str:
-    return cell(parse_engine(engine), resolve_device(device), "scheme", scheme, kind,
-                container).status
+    return cell(
+        parse_engine(engine), resolve_device(device), "scheme", scheme, kind, container
+    ).status
 
 
 @pytest.mark.parametrize(("device", "platform"), PLATFORMS.items())
@@ -39,12 +50,23 @@ def test_every_bundled_device_has_a_platform_and_its_target() -> None:
             assert not on_device("8.0-", device)
 
 
-@pytest.mark.parametrize(("engine", "device"), [
-    ("tensorrt-llm", "mi300x"), ("tensorrt-llm", "apple-m4-max"), ("sglang", "tpu-v6e"),
-    ("sglang", "apple-m4-max"), ("sglang", "strix-halo"), ("llama.cpp", "tpu-v6e"),
-    ("llama.cpp", "trainium2"), ("mlx", "h100-sxm"), ("mlx", "mi300x"), ("vllm", "apple-m4-max"),
-    ("pytorch", "tpu-v7"), ("vllm@0.2", "mi300x"),
-])
+@pytest.mark.parametrize(
+    ("engine", "device"),
+    [
+        ("tensorrt-llm", "mi300x"),
+        ("tensorrt-llm", "apple-m4-max"),
+        ("sglang", "tpu-v6e"),
+        ("sglang", "apple-m4-max"),
+        ("sglang", "strix-halo"),
+        ("llama.cpp", "tpu-v6e"),
+        ("llama.cpp", "trainium2"),
+        ("mlx", "h100-sxm"),
+        ("mlx", "mi300x"),
+        ("vllm", "apple-m4-max"),
+        ("pytorch", "tpu-v7"),
+        ("vllm@0.2", "mi300x"),
+    ],
+)
 def test_no_row_of_an_engine_holds_where_it_does_not_run(engine: str, device: str) -> None:
     """Not even that of plain types, which is of every device."""
     for kind in ("dense", "experts", "head", "norm"):
@@ -53,12 +75,26 @@ def test_no_row_of_an_engine_holds_where_it_does_not_run(engine: str, device: st
         assert found.note
 
 
-@pytest.mark.parametrize(("engine", "device"), [
-    ("vllm", "mi300x"), ("vllm", "mi355x"), ("vllm", "strix-halo"), ("vllm", "tpu-v6e"),
-    ("vllm", "trainium2"), ("vllm", "gaudi-3"), ("vllm", "ascend-910b"), ("sglang", "mi300x"),
-    ("sglang", "ascend-910c"), ("llama.cpp", "apple-m4-max"), ("llama.cpp", "strix-halo"),
-    ("mlx", "apple-m3-ultra"), ("pytorch", "mi325x"), ("vllm", "rtx-5090"), ("vllm", "graviton4"),
-])
+@pytest.mark.parametrize(
+    ("engine", "device"),
+    [
+        ("vllm", "mi300x"),
+        ("vllm", "mi355x"),
+        ("vllm", "strix-halo"),
+        ("vllm", "tpu-v6e"),
+        ("vllm", "trainium2"),
+        ("vllm", "gaudi-3"),
+        ("vllm", "ascend-910b"),
+        ("sglang", "mi300x"),
+        ("sglang", "ascend-910c"),
+        ("llama.cpp", "apple-m4-max"),
+        ("llama.cpp", "strix-halo"),
+        ("mlx", "apple-m3-ultra"),
+        ("pytorch", "mi325x"),
+        ("vllm", "rtx-5090"),
+        ("vllm", "graviton4"),
+    ],
+)
 def test_an_engine_serves_plain_types_where_it_runs(engine: str, device: str) -> None:
     assert status(engine, device, "bf16") == "supported"
 
@@ -102,11 +138,16 @@ def test_every_row_of_the_platforms_decides_somewhere() -> None:
     firsts = set()
     for name in engine_names():
         for device in devices:
-            fitting = [i for i, row in enumerate(rows) if row["engine"] == name
-                       and on_device(row["device"], device)]
+            fitting = [
+                i
+                for i, row in enumerate(rows)
+                if row["engine"] == name and on_device(row["device"], device)
+            ]
             firsts |= set(fitting[:1])
-    assert {i for i, row in enumerate(rows) if "xpu" not in row["device"].split()
-            or len(row["device"].split()) > 1} - firsts <= {
-        i for i, row in enumerate(rows) if row["device"] in ("rocm",)}
+    assert {
+        i
+        for i, row in enumerate(rows)
+        if "xpu" not in row["device"].split() or len(row["device"].split()) > 1
+    } - firsts <= {i for i, row in enumerate(rows) if row["device"] in ("rocm",)}
     assert all(row["note"] for row in rows if row["status"] != "supported")
     assert {row["engine"] for row in rows} == set(engine_names())

@@ -22,7 +22,8 @@ from planner.planning.engines.gguf_types import (
 from planner.planning.engines.mixes import engine_mixes
 
 RECORDED: dict[str, Any] = json.loads(
-    (Path(__file__).parent / "gguf_types.json").read_text(encoding="utf-8"))
+    (Path(__file__).parent / "gguf_types.json").read_text(encoding="utf-8")
+)
 
 
 def ranged(text: str) -> list[int]:
@@ -40,37 +41,58 @@ def whole(stem: str, layer: int) -> str:
 @pytest.mark.parametrize("name", list(RECORDED["snapshots"]))
 def test_every_tensor_of_a_snapshot_has_its_type(name: str) -> None:
     model = RECORDED["snapshots"][name]
-    tensors = [TypedTensor(whole(stem, layer), columns, bool(stacked))
-               for stem, (columns, stacked, layers) in model["tensors"].items()
-               for layer in ranged(layers)]
-    traits = GgufTraits(model["layers"], model["heads"] // model["kv_heads"], model["experts"],
-                        model["70b"])
+    tensors = [
+        TypedTensor(whole(stem, layer), columns, bool(stacked))
+        for stem, (columns, stacked, layers) in model["tensors"].items()
+        for layer in ranged(layers)
+    ]
+    traits = GgufTraits(
+        model["layers"], model["heads"] // model["kv_heads"], model["experts"], model["70b"]
+    )
     assert set(model["mixes"]) == set(engine_mixes()) - {"Q1_0", "Q2_0"}
     for mix, changed in model["mixes"].items():
         base = engine_mixes()[mix].base
         wanted = {tensor.name: base for tensor in tensors}
-        wanted |= {whole(stem, layer): kind for stem, kinds in changed.items()
-                   for kind, layers in kinds.items() for layer in ranged(layers)}
+        wanted |= {
+            whole(stem, layer): kind
+            for stem, kinds in changed.items()
+            for kind, layers in kinds.items()
+            for layer in ranged(layers)
+        }
         found = quantised_types(mix, base, tensors, traits)
         assert {name: one.type for name, one in found.items()} == wanted, mix
 
 
-def random_tensors(arch: str, layers: int, heads: int, kv_heads: int, hidden: int, width: int,
-                   experts: int, *, tied: bool) -> list[TypedTensor]:
+def random_tensors(
+    arch: str,
+    layers: int,
+    heads: int,
+    kv_heads: int,
+    hidden: int,
+    width: int,
+    experts: int,
+    *,
+    tied: bool,
+) -> list[TypedTensor]:
     """The tensors of the models that were written: heads of 32, experts stacked, phi's joined."""
     found = [TypedTensor("token_embd.weight", hidden)]
     found += [] if tied else [TypedTensor("output.weight", hidden)]
     for layer in range(layers):
         joined = arch == "phi3"
-        rows = {"attn_qkv": hidden} if joined else dict.fromkeys(("attn_q", "attn_k", "attn_v"),
-                                                                 hidden)
+        rows = (
+            {"attn_qkv": hidden}
+            if joined
+            else dict.fromkeys(("attn_q", "attn_k", "attn_v"), hidden)
+        )
         end = "_exps" if experts else ""
         rows |= {"attn_output": heads * 32, f"ffn_up{end}": hidden, f"ffn_down{end}": width}
         rows |= {} if joined else {f"ffn_gate{end}": hidden}
         if experts == 3:
             rows |= {"ffn_gate_shexp": hidden, "ffn_up_shexp": hidden, "ffn_down_shexp": width}
-        found += [TypedTensor(f"blk.{layer}.{stem}.weight", columns, "_exps" in stem)
-                  for stem, columns in rows.items()]
+        found += [
+            TypedTensor(f"blk.{layer}.{stem}.weight", columns, "_exps" in stem)
+            for stem, columns in rows.items()
+        ]
     return found
 
 
@@ -102,8 +124,24 @@ def test_a_type_that_does_not_fit_says_what_it_stands_in_for() -> None:
 
 
 def test_more_bits_are_both_ends_and_every_third_layer() -> None:
-    assert [n for n in range(32) if more_bits(n, 32)] \
-        == [0, 1, 2, 3, 6, 9, 12, 15, 18, 21, 24, 27, 28, 29, 30, 31]
+    assert [n for n in range(32) if more_bits(n, 32)] == [
+        0,
+        1,
+        2,
+        3,
+        6,
+        9,
+        12,
+        15,
+        18,
+        21,
+        24,
+        27,
+        28,
+        29,
+        30,
+        31,
+    ]
 
 
 def test_what_needs_an_importance_matrix() -> None:
@@ -119,10 +157,13 @@ def test_rules_name_mixes_that_exist() -> None:
         assert rule.source.title
 
 
-@pytest.mark.parametrize(("name", "experts", "more"), [
-    ("attn_v", 0, True), ("attn_v", 8, True), ("ffn_down", 0, True), ("ffn_down", 8, False)])
+@pytest.mark.parametrize(
+    ("name", "experts", "more"),
+    [("attn_v", 0, True), ("attn_v", 8, True), ("ffn_down", 0, True), ("ffn_down", 8, False)],
+)
 def test_tensors_are_counted_but_those_of_models_with_experts_are_told_by_layer(
-        name: str, experts: int, more: bool) -> None:
+    name: str, experts: int, more: bool
+) -> None:
     """The first of its kind, in layer 8 of 16: counted it is in the first eighth, by layer not."""
     place = _Place(TypedTensor(f"blk.8.{name}.weight", 4096), counted=0, total=16, base="q4_k")
     assert _holds("more-bits", place, GgufTraits(16, 4, experts)) == more

@@ -15,8 +15,10 @@ def test_rows_have_sources_and_known_engines() -> None:
     assert all(rule.source.title and rule.steps > 0 for rule in all_holding_rules())
 
 
-@pytest.mark.parametrize(("address", "held"), [
-    ("tensorrt-llm@1.0", True), ("tensorrt-llm@0.20", False), ("vllm", False), ("sglang", True)])
+@pytest.mark.parametrize(
+    ("address", "held"),
+    [("tensorrt-llm@1.0", True), ("tensorrt-llm@0.20", False), ("vllm", False), ("sglang", True)],
+)
 def test_versions(address: str, held: bool) -> None:
     assert (holding_rule(parse_engine(address)) is not None) is held
 
@@ -29,8 +31,9 @@ def test_arrays_are_the_closed_loop(rate: float, ranks: int, steps: int) -> None
     passes, reading = held_together(np.array([rate]), np.array([float(ranks)]), steps)
     assert passes[0] == pytest.approx(one.passes)
     assert (reading[0] - 1) / (ranks - 1) == pytest.approx(one.share)
-    assert hold_window(np.array([rate]), np.array([float(ranks)]), steps)[0] / 2 == \
-        pytest.approx(one.held)
+    assert hold_window(np.array([rate]), np.array([float(ranks)]), steps)[0] / 2 == pytest.approx(
+        one.held
+    )
 
 
 def test_one_rank_holds_nothing() -> None:

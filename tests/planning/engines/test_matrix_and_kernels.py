@@ -15,8 +15,16 @@ from planner.planning.engines.rules import PLAIN, cell, containers, requantised
 from planner.planning.engines.writers import writers
 from planner.throughput.kernels import WEIGHT_ONLY_OF, refusal
 
-DEVICES = ("a100-sxm", "jetson-agx-orin-64gb", "l40s", "h100-sxm", "b200-sxm", "b300-sxm",
-           "jetson-agx-thor", "rtx-pro-6000")
+DEVICES = (
+    "a100-sxm",
+    "jetson-agx-orin-64gb",
+    "l40s",
+    "h100-sxm",
+    "b200-sxm",
+    "b300-sxm",
+    "jetson-agx-thor",
+    "rtx-pro-6000",
+)
 """One of each compute capability."""
 READ = ("vllm@0.33", "sglang@0.5.23")
 """The versions whose selectors were read."""
@@ -24,9 +32,15 @@ READ = ("vllm@0.33", "sglang@0.5.23")
 
 def spoken_of(engine: Engine, device: DeviceProfile) -> list[tuple[str, str, str]]:
     """(scheme, group, format) that an exporter writes and the selectors were read for."""
-    return [(s, group, c) for group in ("dense", "experts") for s in SCHEMES if s not in PLAIN
-            for c in containers(engine) if c in writers() and s in writers()[c].schemes
-            if scheme_choice(engine, device, s, group, c) is not None]
+    return [
+        (s, group, c)
+        for group in ("dense", "experts")
+        for s in SCHEMES
+        if s not in PLAIN
+        for c in containers(engine)
+        if c in writers() and s in writers()[c].schemes
+        if scheme_choice(engine, device, s, group, c) is not None
+    ]
 
 
 @pytest.mark.parametrize("name", READ)
@@ -45,8 +59,11 @@ def test_what_is_served_has_a_kernel(name: str, device_name: str) -> None:
         where = (scheme, group, container, choice.kernel)
         assert choice.path in ("native", "weight-only"), where
         found = route(engine, device, scheme, group, container)
-        if choice.path == "weight-only" and scheme in WEIGHT_ONLY_OF \
-                and not refusal(device, SCHEMES[WEIGHT_ONLY_OF[scheme]]):
+        if (
+            choice.path == "weight-only"
+            and scheme in WEIGHT_ONLY_OF
+            and not refusal(device, SCHEMES[WEIGHT_ONLY_OF[scheme]])
+        ):
             assert found is not None, where
             assert found.runs_as == WEIGHT_ONLY_OF[scheme]
         elif choice.path == "native":
@@ -67,21 +84,31 @@ def test_what_runs_as_asked_is_not_refused(name: str, device_name: str) -> None:
         if choice.path == "native" and not choice.reason:
             assert said.status in ("supported", "unknown", "emulated"), (scheme, group, container)
             if said.status == "emulated":
-                assert any(word in said.note for word in ("name ", "activations are quantised")), \
-                    (scheme, group, container, said.note)
+                assert any(word in said.note for word in ("name ", "activations are quantised")), (
+                    scheme,
+                    group,
+                    container,
+                    said.note,
+                )
 
 
-@pytest.mark.parametrize(("name", "device", "scheme", "group", "container", "status"), [
-    # Per-tensor FP8 experts with dynamic activations are weight-only from compressed-tensors and
-    # run in FP8 from other formats; integers of dense layers raise on SM 10.0 and above.
-    ("vllm@0.33", "b200-sxm", "int8-w8a8", "dense", "compressed-tensors", "refused"),
-    ("vllm@0.33", "b200-sxm", "int8-w8a8", "experts", "compressed-tensors", "supported"),
-    ("vllm@0.33", "h100-sxm", "int8-w8a16", "experts", "compressed-tensors", "refused"),
-    ("vllm@0.33", "a100-sxm", "fp8-block", "dense", "fp8", "emulated")])
-def test_what_raises_is_refused(name: str, device: str, scheme: str, group: str, container: str,
-                                status: str) -> None:
-    found = cell(parse_engine(name), planner.load_device(device), "scheme", scheme, group,
-                 container)
+@pytest.mark.parametrize(
+    ("name", "device", "scheme", "group", "container", "status"),
+    [
+        # Per-tensor FP8 experts with dynamic activations are weight-only from compressed-tensors
+        # and run in FP8 from other formats; integers of dense layers raise on SM 10.0 and above.
+        ("vllm@0.33", "b200-sxm", "int8-w8a8", "dense", "compressed-tensors", "refused"),
+        ("vllm@0.33", "b200-sxm", "int8-w8a8", "experts", "compressed-tensors", "supported"),
+        ("vllm@0.33", "h100-sxm", "int8-w8a16", "experts", "compressed-tensors", "refused"),
+        ("vllm@0.33", "a100-sxm", "fp8-block", "dense", "fp8", "emulated"),
+    ],
+)
+def test_what_raises_is_refused(
+    name: str, device: str, scheme: str, group: str, container: str, status: str
+) -> None:
+    found = cell(
+        parse_engine(name), planner.load_device(device), "scheme", scheme, group, container
+    )
     assert found.status == status
 
 
@@ -101,8 +128,9 @@ def test_what_an_engine_requantises_unasked_is_said() -> None:
     assert requantised(engine, planner.load_device("h100-sxm"), "fp8-block") is not None
     assert requantised(engine, planner.load_device("h100-sxm"), "fp8-block-ue8m0") is None
     assert requantised(engine, planner.load_device("l40s"), "fp8-block") is None
-    plan = planner.estimate("llama-3.1-8b", "h100-sxm", scheme="fp8-block", engine="vllm@0.33",
-                            context=8192, batch=4)
+    plan = planner.estimate(
+        "llama-3.1-8b", "h100-sxm", scheme="fp8-block", engine="vllm@0.33", context=8192, batch=4
+    )
     note = next(a for a in plan.assumptions if a.key == "scales of fp8-block")
     assert "VLLM_USE_DEEP_GEMM_E8M0=0" in note.reason
     assert "VLLM_USE_DEEP_GEMM_E8M0=0" in planner.export_plan(plan).files["README.md"]
@@ -110,8 +138,14 @@ def test_what_an_engine_requantises_unasked_is_said() -> None:
 
 def test_block_formats_that_run_as_one_are_one_choice() -> None:
     """A plan for vLLM holds one of them: that of the release, else the first."""
-    asked: dict[str, Any] = {"devices": 8, "tp": 8, "ep": 8, "batch": 32, "context": 8192,
-                             "engine": "vllm@0.33"}
+    asked: dict[str, Any] = {
+        "devices": 8,
+        "tp": 8,
+        "ep": 8,
+        "batch": 32,
+        "context": 8192,
+        "engine": "vllm@0.33",
+    }
     for model, other in (("deepseek-v3", "fp8-block-ue8m0"), ("deepseek-v3.1", "fp8-block")):
         made = planner.plan(model, "h200-sxm", exact=True, **asked)
         assert other not in {u.scheme for u in made.units}

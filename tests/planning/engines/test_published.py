@@ -16,8 +16,15 @@ from planner.planning.engines.published import (
 from planner.planning.engines.rules import DATA
 
 BUNDLED = read_published(DATA / "checkpoints.csv")
-ROW = {"model": "qwen3-8b", "repository": "me/mine", "container": "fp8", "attention": "fp8-block",
-       "dense": "fp8-block", "source": "my disk", "seen": "2026-11-26"}
+ROW = {
+    "model": "qwen3-8b",
+    "repository": "me/mine",
+    "container": "fp8",
+    "attention": "fp8-block",
+    "dense": "fp8-block",
+    "source": "my disk",
+    "seen": "2026-11-26",
+}
 
 
 def table(path: Path, *rows: dict[str, str], columns: tuple[str, ...] = COLUMNS) -> Path:
@@ -66,16 +73,20 @@ def test_columns_that_may_be_empty_may_be_absent(tmp_path: Path) -> None:
     assert read_published(path)[0].group("mlp-down") == "fp8-block"
 
 
-@pytest.mark.parametrize(("change", "words", "hint"), [
-    ({"dense": "fp8-blok"}, "line 2: dense 'fp8-blok'", "fp8-block"),
-    ({"kv": "fp9"}, "kv 'fp9'", "fp8"),
-    ({"plain": "attention"}, "plain 'attention'", "attention"),
-    ({"also": "heads"}, "also 'heads'", "head"),
-    ({"source": ""}, "source is empty", "source"),
-    ({"repository": ""}, "repository is empty", "repository"),
-])
-def test_a_bad_value_is_an_error_with_its_line(tmp_path: Path, change: dict[str, str], words: str,
-                                               hint: str) -> None:
+@pytest.mark.parametrize(
+    ("change", "words", "hint"),
+    [
+        ({"dense": "fp8-blok"}, "line 2: dense 'fp8-blok'", "fp8-block"),
+        ({"kv": "fp9"}, "kv 'fp9'", "fp8"),
+        ({"plain": "attention"}, "plain 'attention'", "attention"),
+        ({"also": "heads"}, "also 'heads'", "head"),
+        ({"source": ""}, "source is empty", "source"),
+        ({"repository": ""}, "repository is empty", "repository"),
+    ],
+)
+def test_a_bad_value_is_an_error_with_its_line(
+    tmp_path: Path, change: dict[str, str], words: str, hint: str
+) -> None:
     with pytest.raises(DataError) as caught:
         read_published(table(tmp_path / "own.csv", ROW | change))
     assert words in caught.value.message

@@ -19,8 +19,10 @@ def test_the_newest_has_every_tier_and_older_ones_those_of_their_time(row: Any) 
         assert not _from(row, older)
 
 
-@pytest.mark.parametrize(("version", "has"), [
-    ((0,), True), ((1,), False), ((1, 1, 9), False), ((1, 2), True), ((2,), True)])
+@pytest.mark.parametrize(
+    ("version", "has"),
+    [((0,), True), ((1,), False), ((1, 1, 9), False), ((1, 2), True), ((2,), True)],
+)
 def test_no_version_at_all_is_the_newest(version: tuple[int, ...], has: bool) -> None:
     row: Any = SimpleNamespace(since=(1, 2))
     assert _from(row, SimpleNamespace(version=version)) is has  # type: ignore[arg-type]

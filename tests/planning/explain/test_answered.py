@@ -12,8 +12,12 @@ from planner.planning.question.question import Question
 def bandwidth(factor: float) -> Change:
     def change(question: Question) -> Question:
         old = question.device.bandwidth_bytes_per_s
-        return replace(question, device=replace(
-            question.device, bandwidth_bytes_per_s=replace(old, value=old.value * factor)))
+        return replace(
+            question,
+            device=replace(
+                question.device, bandwidth_bytes_per_s=replace(old, value=old.value * factor)
+            ),
+        )
 
     return change
 

@@ -27,7 +27,9 @@ def test_the_plans_own_numbers_of_workers_are_among_the_others(mixed: bool) -> N
     (own,) = [one for one in found.splits if one.own]
     pools = small_pools.pools(found.plan)
     assert (own.prefill_workers, own.decode_workers) == (
-        pools.prefill.workers, pools.decode.workers)
+        pools.prefill.workers,
+        pools.decode.workers,
+    )
     rate = found.plan.performance.output_tokens_per_second.value
     assert own.output_tokens_per_second == pytest.approx(rate, rel=1e-6)
     assert own.limit == pools.limit
@@ -45,8 +47,9 @@ def _moved(plan: Plan, kind: str, scheme: str) -> Plan:
     pools = small_pools.pools(plan)
     units = tuple(replace(u, scheme=scheme) if u.kind == kind else u for u in plan.units)
     own = tuple(replace(u, scheme=scheme) if u.kind == kind else u for u in pools.decode.units)
-    return replace(plan, units=units, deployment=replace(
-        pools, decode=replace(pools.decode, units=own)))
+    return replace(
+        plan, units=units, deployment=replace(pools, decode=replace(pools.decode, units=own))
+    )
 
 
 def test_what_a_choice_costs_is_what_pricing_it_says() -> None:
@@ -56,16 +59,21 @@ def test_what_a_choice_costs_is_what_pricing_it_says() -> None:
     assert decode.name == "decode"
     kind = "mlp-down"
     mine = [unit for unit in decode.units if unit.units[0].startswith(kind)]
-    others = {(unit.alone or unit.next_best).scheme for unit in mine  # type: ignore[union-attr]
-              if (unit.alone or unit.next_best) is not None}
+    others = {
+        (unit.alone or unit.next_best).scheme
+        for unit in mine  # type: ignore[union-attr]
+        if (unit.alone or unit.next_best) is not None
+    }
     if len(others) != 1 or any(unit.alone is None for unit in mine):
         pytest.skip("the units of this kind have several next best choices")
     (scheme,) = others
     told = sum(unit.alone.tpot_seconds for unit in mine if unit.alone is not None)
-    priced = planner.estimate(plan=_moved(found.plan, kind, scheme),
-                              batch=found.plan.workload.batch)
+    priced = planner.estimate(
+        plan=_moved(found.plan, kind, scheme), batch=found.plan.workload.batch
+    )
     assert priced.performance.tpot_seconds.value - decode.seconds == pytest.approx(
-        told, rel=1e-6, abs=1e-9)
+        told, rel=1e-6, abs=1e-9
+    )
 
 
 def test_limits_cost_what_the_best_pools_gain() -> None:
@@ -73,11 +81,21 @@ def test_limits_cost_what_the_best_pools_gain() -> None:
     names = {price.name for price in found.limits}
     assert {"tpot", "max-loss", "link"} <= names
     assert all(price.without >= price.gain >= 0 for price in found.limits)
-    free = planner.plan("llama-3.1-8b", "h100-sxm", devices=4, engine="vllm",
-                        mode="disaggregated", exact=True, tpot_seconds="none")
+    free = planner.plan(
+        "llama-3.1-8b",
+        "h100-sxm",
+        devices=4,
+        engine="vllm",
+        mode="disaggregated",
+        exact=True,
+        tpot_seconds="none",
+    )
     (tpot,) = [price for price in found.limits if price.name == "tpot"]
-    gained = free.performance.output_tokens_per_second.value \
-        / found.plan.performance.output_tokens_per_second.value - 1
+    gained = (
+        free.performance.output_tokens_per_second.value
+        / found.plan.performance.output_tokens_per_second.value
+        - 1
+    )
     assert tpot.without == pytest.approx(max(gained, 0.0), abs=2e-3)
 
 
@@ -86,8 +104,15 @@ def test_the_text_and_json_are_whole(tmp_path: Path, capsys: pytest.CaptureFixtu
     path.write_text(json.dumps(small_pools.plan().to_dict()), encoding="utf-8")
     assert run(["explain", "--plan", str(path)]) == 0
     out, err = capsys.readouterr()
-    for words in ("prefill sets the rate", "other numbers of these workers", "this plan",
-                  "what each limit costs", "link ", "a fullest pass", "a step at the plan's batch"):
+    for words in (
+        "prefill sets the rate",
+        "other numbers of these workers",
+        "this plan",
+        "what each limit costs",
+        "link ",
+        "a fullest pass",
+        "a step at the plan's batch",
+    ):
         assert words in out, words
     assert "basis:" in err
     assert max(len(line) for line in out.splitlines()) <= 80

@@ -63,9 +63,10 @@ def test_the_next_best_is_the_best_with_any_other_choice(answer: Found) -> None:
         place = decision.units.index(model.units.index(unit))
         for other in sorted({option[place] for option in decision.options}):
             legal = problem.legal.copy()
-            legal[unit.decision] &= [i < len(decision.options)
-                                     and decision.options[i][place] == other
-                                     for i in range(legal.shape[1])]
+            legal[unit.decision] &= [
+                i < len(decision.options) and decision.options[i][place] == other
+                for i in range(legal.shape[1])
+            ]
             if legal[unit.decision].any():
                 values[other] = solve(replace(problem, legal=legal)).value
         rest = sorted(v for k, v in values.items() if k != taken)
@@ -101,10 +102,17 @@ def test_multipliers_bound_what_formats_alone_can_gain(found: ChoiceExplanation)
     but for the gap of the relaxation."""
     tpot = next(p for p in found.limits if p.name == "tpot")
     la = found.plan.layout
-    pinned = {"tp": la.tp, "dp": la.dp, "pp": la.pp, "ep": la.ep,
-              "batch": found.plan.workload.batch, "devices": 1}
-    now, wider = (theory.plan(*ASK, exact=True, **pinned, tpot_seconds=t).solver.bound
-                  for t in (0.060, 0.061))
+    pinned = {
+        "tp": la.tp,
+        "dp": la.dp,
+        "pp": la.pp,
+        "ep": la.ep,
+        "batch": found.plan.workload.batch,
+        "devices": 1,
+    }
+    now, wider = (
+        theory.plan(*ASK, exact=True, **pinned, tpot_seconds=t).solver.bound for t in (0.060, 0.061)
+    )
     assert tpot.at_layout is not None
     assert now / wider - 1 <= tpot.at_layout + 2e-3
 
@@ -117,9 +125,13 @@ def test_the_plan_changes_where_it_is_said_to(found: ChoiceExplanation) -> None:
     for value, same in ((tip.same, True), (tip.other, False)):
         assert value is not None
         context = int(value)
-        there = theory.plan(*ASK, **LIMITS, context=context,
-                             isl=max(1, context * work.isl // work.context_tokens),
-                             osl=max(1, context * work.osl // work.context_tokens))
+        there = theory.plan(
+            *ASK,
+            **LIMITS,
+            context=context,
+            isl=max(1, context * work.isl // work.context_tokens),
+            osl=max(1, context * work.osl // work.context_tokens),
+        )
         schemes = [(u.kind, u.layers, u.scheme) for u in there.units]
         assert (schemes == [(u.kind, u.layers, u.scheme) for u in found.plan.units]) == same
 
@@ -140,14 +152,24 @@ def test_the_explanation_is_plain_data_with_the_plan_file_inside(found: ChoiceEx
 def test_the_text_fits_80_columns_and_names_the_parts(found: ChoiceExplanation) -> None:
     text = choice_text(found)
     assert max(len(line) for line in text.splitlines()) <= 80
-    for words in ("why each unit has its scheme", "what each limit costs", "binding: ",
-                  "what would change the answer", "1 ms more is worth +", " nats"):
+    for words in (
+        "why each unit has its scheme",
+        "what each limit costs",
+        "binding: ",
+        "what would change the answer",
+        "1 ms more is worth +",
+        " nats",
+    ):
         assert words in text
 
 
 def test_long_names_do_not_widen_the_text(found: ChoiceExplanation) -> None:
-    long = replace(found, units=tuple(replace(u, units=(f"{u.units[0]}.of.a.window.of.layers",))
-                                      for u in found.units))
+    long = replace(
+        found,
+        units=tuple(
+            replace(u, units=(f"{u.units[0]}.of.a.window.of.layers",)) for u in found.units
+        ),
+    )
     text = choice_text(long)
     assert max(len(line) for line in text.splitlines()) <= 80
     assert f"{long.units[0].units[0]}\n  {long.units[0].scheme}" in text
@@ -155,8 +177,11 @@ def test_long_names_do_not_widen_the_text(found: ChoiceExplanation) -> None:
 
 @pytest.mark.exhaustive
 def test_a_plan_file_is_explained_with_what_it_was_asked(found: ChoiceExplanation) -> None:
-    assert asked_of(found.plan) == {"devices": 1, "tpot_seconds": pytest.approx(0.06),
-                                    "exact": True}
+    assert asked_of(found.plan) == {
+        "devices": 1,
+        "tpot_seconds": pytest.approx(0.06),
+        "exact": True,
+    }
     again = theory.explain(plan=planner.read_plan(found.plan.to_dict()), solves=0)
     assert again.best
     assert (again.units, again.limits) == (found.units, found.limits)
@@ -212,15 +237,24 @@ def test_a_hostile_line_of_what_was_asked_is_refused(found: ChoiceExplanation, v
         asked_of(plan)
 
 
-@pytest.mark.parametrize(("value", "step"), [(0.05, 0.001), (0.999999999999, 0.1), (1.0, 0.1),
-                                             (0.2, 0.01), (1.32, 0.1), (24.0, 1.0)])
+@pytest.mark.parametrize(
+    ("value", "step"),
+    [(0.05, 0.001), (0.999999999999, 0.1), (1.0, 0.1), (0.2, 0.01), (1.32, 0.1), (24.0, 1.0)],
+)
 def test_steps_are_round(value: float, step: float) -> None:
     assert tidy_step(value) == pytest.approx(step)
 
 
-@pytest.mark.parametrize("arguments", [
-    {"module": "mlp-down", "tpot_seconds": 0.1}, {"module": "mlp-down", "untie": True},
-    {"module": "mlp-down", "objective": "latency"}, {"scheme": "bf16"}, {"solves": -1}])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"module": "mlp-down", "tpot_seconds": 0.1},
+        {"module": "mlp-down", "untie": True},
+        {"module": "mlp-down", "objective": "latency"},
+        {"scheme": "bf16"},
+        {"solves": -1},
+    ],
+)
 def test_arguments_that_exclude_each_other(arguments: dict[str, Any]) -> None:
     with pytest.raises(InputError):
         theory.explain(*ASK, **arguments)

@@ -14,8 +14,9 @@ def test_the_searched_plan_is_found_again() -> None:
     again, broken = given_found([question_of()], plan)
     assert broken == ""
     assert again.value == pytest.approx(found.value, rel=1e-9)
-    assert {(s.unit, s.layers, s.choice) for s in again.segments} \
-        == {(s.unit, s.layers, s.choice) for s in found.segments}
+    assert {(s.unit, s.layers, s.choice) for s in again.segments} == {
+        (s.unit, s.layers, s.choice) for s in found.segments
+    }
 
 
 def test_the_limit_that_it_breaks_is_named() -> None:

@@ -34,8 +34,10 @@ def priced(*gains: float) -> list[LimitPrice]:
     """Memory, devices, loss and TPOT, with their gains in pairs."""
     found = found_of(tpot_seconds=0.05)
     GAINS[:] = gains
-    rows, solves = limit_prices(ScriptedGains((found.space.model.question,), found),
-                                price(found.space, found.candidate, found.segments))
+    rows, solves = limit_prices(
+        ScriptedGains((found.space.model.question,), found),
+        price(found.space, found.candidate, found.segments),
+    )
     assert not GAINS
     assert solves == len(gains) == 2 * len(rows)
     return list(rows)
@@ -60,14 +62,16 @@ def test_gains_of_rounding_are_none_and_no_limit_is_dearer_by_a_step_than_in_all
 
 def test_a_step_is_a_tenth_of_the_power_of_ten() -> None:
     assert [tidy_step(value) for value in (0.05, 0.0999, 0.1, 3.0, 10.0)] == pytest.approx(
-        [0.001, 0.001, 0.01, 0.1, 1.0])
+        [0.001, 0.001, 0.01, 0.1, 1.0]
+    )
 
 
 def test_every_limit_is_relaxed_by_its_step() -> None:
     found = found_of(tpot_seconds=0.05, ttft_seconds=2.0)
     question = found.space.model.question
-    limits = {one.name: one for one in _limits(found, price(
-        found.space, found.candidate, found.segments))}
+    limits = {
+        one.name: one for one in _limits(found, price(found.space, found.candidate, found.segments))
+    }
     assert set(limits) == {"memory", "devices", "max-loss", "tpot", "ttft"}
     relaxed = {name: one.relaxed(question) for name, one in limits.items()}
     assert relaxed["memory"].usable_bytes == question.usable_bytes + limits["memory"].step

@@ -25,10 +25,14 @@ def test_totals_are_their_parts_and_agree_with_the_table_of_tokens() -> None:
     for one in module.schemes:
         for split in (one.decode, one.prefill):
             assert split.total_seconds == pytest.approx(
-                split.busy_seconds + split.quantise_seconds + split.launch_seconds
-                + split.communication_seconds)
-            assert split.busy_seconds >= max(split.compute_seconds, split.memory_seconds,
-                                             split.conversion_seconds) * (1 - 1e-9)
+                split.busy_seconds
+                + split.quantise_seconds
+                + split.launch_seconds
+                + split.communication_seconds
+            )
+            assert split.busy_seconds >= max(
+                split.compute_seconds, split.memory_seconds, split.conversion_seconds
+            ) * (1 - 1e-9)
         assert one.at_tokens_seconds[column] == pytest.approx(one.decode.total_seconds)
     totals = [s.decode.total_seconds for s in module.schemes]
     assert totals == sorted(totals)
@@ -45,8 +49,13 @@ def test_totals_are_their_parts_and_agree_with_the_table_of_tokens() -> None:
 
 
 def test_a_dynamic_scale_costs_a_kernel_that_bf16_lacks() -> None:
-    found = theory.explain("llama-3.1-8b", "h100-sxm", module="mlp-down", scheme="fp8-tensor",
-                            schemes=["bf16", "fp8-tensor"])
+    found = theory.explain(
+        "llama-3.1-8b",
+        "h100-sxm",
+        module="mlp-down",
+        scheme="fp8-tensor",
+        schemes=["bf16", "fp8-tensor"],
+    )
     by_name = {s.scheme: s for s in found.modules[0].schemes}
     assert by_name["bf16"].decode.quantise_seconds == 0
     assert by_name["fp8-tensor"].decode.quantise_seconds > 0
@@ -55,10 +64,18 @@ def test_a_dynamic_scale_costs_a_kernel_that_bf16_lacks() -> None:
 
 
 def test_the_layer_of_a_module_costs_what_an_estimate_says() -> None:
-    plan = theory.estimate("llama-3.1-8b", "h100-sxm", scheme="fp8-block", devices=1, batch=32,
-                            isl=1024, osl=256)
-    found = theory.explain("llama-3.1-8b", "h100-sxm", module="attention-qkv", batch=32,
-                            isl=1024, osl=256, schemes=["bf16", "fp8-block"])
+    plan = theory.estimate(
+        "llama-3.1-8b", "h100-sxm", scheme="fp8-block", devices=1, batch=32, isl=1024, osl=256
+    )
+    found = theory.explain(
+        "llama-3.1-8b",
+        "h100-sxm",
+        module="attention-qkv",
+        batch=32,
+        isl=1024,
+        osl=256,
+        schemes=["bf16", "fp8-block"],
+    )
     one = next(s for s in found.modules[0].schemes if s.scheme == "fp8-block")
     whole = sum(u.decode_seconds for u in plan.units if u.kind == "attention-qkv")
     assert one.decode.total_seconds * 32 == pytest.approx(whole, rel=1e-9)
@@ -74,8 +91,10 @@ def test_cache_units_and_released_modules() -> None:
 
 
 def test_communication_is_apart_and_rises_with_tp() -> None:
-    alone, split = (theory.explain("llama-3.1-70b", "h100-sxm", module="mlp-down", tp=tp,
-                                    schemes=["bf16"]) for tp in (1, 8))
+    alone, split = (
+        theory.explain("llama-3.1-70b", "h100-sxm", module="mlp-down", tp=tp, schemes=["bf16"])
+        for tp in (1, 8)
+    )
     assert alone.modules[0].schemes[0].decode.communication_seconds == 0
     assert split.modules[0].schemes[0].decode.communication_seconds > 0
 
@@ -100,12 +119,16 @@ def test_equal_schemes_never_cross() -> None:
     assert crossovers(GRID, np.stack([np.ones(len(GRID)), noisy], axis=1), ["a", "b"]) == ()
 
 
-@pytest.mark.parametrize(("given_", "error"), [
-    ({"module": "mlp-dwn"}, UnknownNameError), ({"module": "mlp-down", "tp": 3}, UnsupportedError),
-    ({"module": "mlp-down", "scheme": "nvfp4", "schemes": ["bf16"]}, UnsupportedError),
-    ({"module": "mlp-down", "dp": 2}, UnsupportedError),
-    ({"module": "mlp-down", "batch": 0}, InputError),
-])
+@pytest.mark.parametrize(
+    ("given_", "error"),
+    [
+        ({"module": "mlp-dwn"}, UnknownNameError),
+        ({"module": "mlp-down", "tp": 3}, UnsupportedError),
+        ({"module": "mlp-down", "scheme": "nvfp4", "schemes": ["bf16"]}, UnsupportedError),
+        ({"module": "mlp-down", "dp": 2}, UnsupportedError),
+        ({"module": "mlp-down", "batch": 0}, InputError),
+    ],
+)
 def test_refusals(given_: dict, error: type[Exception]) -> None:
     with pytest.raises(error) as caught:
         theory.explain("llama-3.1-8b", "h100-sxm", **given_)
@@ -118,8 +141,11 @@ def test_only_crossovers_of_the_two_that_are_compared_are_told() -> None:
         return SchemeTime(name, "fitted", "", split, split, ())
 
     rows = [row("fp8-block", 1.0), row("bf16", 2.0), row("int4-g128", 3.0)]
-    turns = [Crossover(8, "int4-g128", "bf16"), Crossover(64, "fp8-block", "bf16"),
-             Crossover(512, "fp8-block", "int4-g128")]
+    turns = [
+        Crossover(8, "int4-g128", "bf16"),
+        Crossover(64, "fp8-block", "bf16"),
+        Crossover(512, "fp8-block", "int4-g128"),
+    ]
     text = sentence(rows, turns, reference="bf16", focus="fp8-block", tokens=256)
     assert text.startswith("fp8-block is 50% faster than bf16 at 256 tokens")
     assert text.endswith("; fp8-block is the faster from 64 tokens a rank on")

@@ -19,8 +19,9 @@ def tipping(start: float, other: float | None) -> Tipping:
 
 
 @given(st.lists(st.tuples(st.floats(1, 1e9), st.none() | st.floats(1, 1e9)), max_size=6))
-def test_the_nearest_has_the_smallest_relative_change(values: list[tuple[float, float | None]],
-                                                      ) -> None:
+def test_the_nearest_has_the_smallest_relative_change(
+    values: list[tuple[float, float | None]],
+) -> None:
     rows = [tipping(*one) for one in values]
     found = nearest(rows)
     told = [max(t.other / t.start, t.start / t.other) for t in rows if t.other is not None]

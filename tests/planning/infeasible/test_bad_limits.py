@@ -16,16 +16,21 @@ from tests.support import theory
 
 MODEL, DEVICE = "llama-3.2-1b", "b200-sxm"
 BAD = ("0", "-1", "inf", "-inf", "nan")
-NAMES = {"memory_bytes": "memory-bytes", "tpot_seconds": "tpot", "ttft_seconds": "ttft",
-         "max_loss": "max-loss"}
+NAMES = {
+    "memory_bytes": "memory-bytes",
+    "tpot_seconds": "tpot",
+    "ttft_seconds": "ttft",
+    "max_loss": "max-loss",
+}
 ASKED: dict[str, Any] = {"devices": 1, "isl": 4096, "osl": 64, "batch": 1}
 
 
 @pytest.mark.parametrize("flag", ["--tpot-ms", "--ttft-ms", "--memory-bytes", "--max-loss"])
 @pytest.mark.parametrize("value", BAD)
 @pytest.mark.parametrize("verb", ["plan", "estimate"])
-def test_no_limit_on_the_command_line(capsys: pytest.CaptureFixture[str], verb: str, flag: str,
-                                      value: str) -> None:
+def test_no_limit_on_the_command_line(
+    capsys: pytest.CaptureFixture[str], verb: str, flag: str, value: str
+) -> None:
     if flag == "--max-loss" and (verb == "estimate" or value == "0"):
         flag = "--tpot-ms"  # an estimate has no limit on loss, and a loss of 0 is one
     assert run([verb, MODEL, DEVICE, "--quiet", f"{flag}={value}"]) == 2
@@ -57,8 +62,10 @@ def test_no_limit_in_python(name: str, value: float) -> None:
 def has_plan(limits: dict[str, Any], **asked: Any) -> bool:
     """By the search as it is asked, with the loosest scheme where no limit on loss is meant."""
     loose = {"max_loss": "int4-w4a16"} if "max_loss" not in limits else {}
-    return best_of(theory.ask(MODEL, DEVICE, **{**ASKED, **loose, **limits, **asked}).questions()) \
+    return (
+        best_of(theory.ask(MODEL, DEVICE, **{**ASKED, **loose, **limits, **asked}).questions())
         is not None
+    )
 
 
 CONTRADICTORY: list[dict[str, Any]] = [
@@ -66,7 +73,8 @@ CONTRADICTORY: list[dict[str, Any]] = [
     {"memory_bytes": 2_600_000_000, "max_loss": "fp8-block"},
     {"ttft_seconds": 7.2e-3, "max_loss": "fp8-block"},
     {"tpot_seconds": 1.09e-3, "max_loss": "bf16"},
-    {"memory_bytes": 2_850_000_000, "ttft_seconds": 7.8e-3, "max_loss": "fp8-block"}]
+    {"memory_bytes": 2_850_000_000, "ttft_seconds": 7.8e-3, "max_loss": "fp8-block"},
+]
 
 
 @pytest.mark.parametrize("limits", CONTRADICTORY, ids=lambda limits: "+".join(limits))
@@ -78,9 +86,11 @@ def test_the_set_is_named_and_irreducible(limits: dict[str, Any]) -> None:
         assert has_plan({k: v for k, v in limits.items() if k != name}), name
 
 
-@pytest.mark.parametrize("limits", [
-    *CONTRADICTORY[:2], pytest.param(CONTRADICTORY[-1], marks=pytest.mark.exhaustive)],
-    ids=lambda limits: "+".join(limits))
+@pytest.mark.parametrize(
+    "limits",
+    [*CONTRADICTORY[:2], pytest.param(CONTRADICTORY[-1], marks=pytest.mark.exhaustive)],
+    ids=lambda limits: "+".join(limits),
+)
 def test_the_message_names_the_set(limits: dict[str, Any]) -> None:
     with pytest.raises(InfeasibleError, match="contradict each other") as caught:
         theory.plan(MODEL, DEVICE, **ASKED, **limits)
@@ -100,8 +110,15 @@ def test_the_set_holds_over_all_ways_of_an_engine() -> None:
 
 
 @pytest.mark.sample(1)
-@pytest.mark.parametrize("pair", list(itertools.combinations(
-    ({"memory_bytes": 10**8}, {"tpot_seconds": 1e-5}, {"ttft_seconds": 1e-5}), 2)), ids=str)
+@pytest.mark.parametrize(
+    "pair",
+    list(
+        itertools.combinations(
+            ({"memory_bytes": 10**8}, {"tpot_seconds": 1e-5}, {"ttft_seconds": 1e-5}), 2
+        )
+    ),
+    ids=str,
+)
 def test_limits_that_each_exclude_every_plan_are_sets_of_one(pair: Any) -> None:
     limits = {**pair[0], **pair[1]}
     found = contradictions(theory.ask(MODEL, DEVICE, **ASKED, **limits).questions())

@@ -20,8 +20,9 @@ def test_the_memory_of_the_device_or_a_limit_of_bytes() -> None:
     assert least.text == "memory-bytes: 2.00 GiB at least on each of 4 × h100-sxm, 1.00 GiB given"
 
 
-@pytest.mark.parametrize(("name", "limit"), [("tpot", {"tpot_seconds": 1e-9}),
-                                             ("ttft", {"ttft_seconds": 1e-9})])
+@pytest.mark.parametrize(
+    ("name", "limit"), [("tpot", {"tpot_seconds": 1e-9}), ("ttft", {"ttft_seconds": 1e-9})]
+)
 def test_one_limit_of_time(name: str, limit: dict[str, float]) -> None:
     found = binding([question_of(**limit)])
     assert found.limits == (name,)

@@ -14,8 +14,10 @@ SMALL = 12 * 2**30
 
 
 @pytest.mark.sample(1)
-@pytest.mark.parametrize("limits", [
-    {"memory_bytes": SMALL, "max_loss": "bf16"}, {"tpot_seconds": 0.005, "max_loss": "bf16"}])
+@pytest.mark.parametrize(
+    "limits",
+    [{"memory_bytes": SMALL, "max_loss": "bf16"}, {"tpot_seconds": 0.005, "max_loss": "bf16"}],
+)
 def test_the_pair_is_named_and_is_irreducible(limits: dict[str, Any]) -> None:
     with pytest.raises(InfeasibleError, match="contradict each other") as caught:
         theory.plan(MODEL, DEVICE, **FIXED, **limits)
@@ -38,8 +40,24 @@ def test_a_third_limit_that_is_not_to_blame_is_left_out() -> None:
 @pytest.mark.exhaustive
 def test_exit_codes(capsys: pytest.CaptureFixture[str]) -> None:
     base = ["plan", MODEL, DEVICE, "--devices", "1", "--quiet"]
-    assert run([*base, "--kv", "bf16", "--memory-bytes", str(SMALL), "--max-loss", "bf16",
-                "--isl", "512", "--osl", "128"]) == 1
+    assert (
+        run(
+            [
+                *base,
+                "--kv",
+                "bf16",
+                "--memory-bytes",
+                str(SMALL),
+                "--max-loss",
+                "bf16",
+                "--isl",
+                "512",
+                "--osl",
+                "128",
+            ]
+        )
+        == 1
+    )
     assert "contradict each other" in capsys.readouterr().err
     for arguments in (["--schemes", ""], ["--schemes", ","], ["--tp", "3"], ["--tp", "4"]):
         assert run([*base, *arguments]) == 2

@@ -41,13 +41,16 @@ def test_a_layout_or_batch_that_does_not_exist() -> None:
     assert slot.hint.endswith("2, 4")
 
 
-@pytest.mark.parametrize(("changes", "words"), [
-    ({"tp": 3}, "tp 3 does not divide the 32 attention heads"),
-    ({"tp": 8, "devices": 12}, "tp·dp·pp = 8 does not divide 12 devices"),
-    ({"tp": 8, "devices": 4}, "tp·dp·pp = 8 exceeds the 4 devices"),
-    ({"dp": 2, "devices": 4}, "use replicas"),
-    ({"pp": 33, "devices": 33}, "pp 33 exceeds the 32 layers"),
-])
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"tp": 3}, "tp 3 does not divide the 32 attention heads"),
+        ({"tp": 8, "devices": 12}, "tp·dp·pp = 8 does not divide 12 devices"),
+        ({"tp": 8, "devices": 4}, "tp·dp·pp = 8 exceeds the 4 devices"),
+        ({"dp": 2, "devices": 4}, "use replicas"),
+        ({"pp": 33, "devices": 33}, "pp 33 exceeds the 32 layers"),
+    ],
+)
 def test_a_fixed_layout_is_refused_by_what_it_meets(changes: dict[str, int], words: str) -> None:
     error = refuse(case_of("llama-3.1-8b", **changes))
     assert isinstance(error, InputError)
@@ -81,7 +84,8 @@ def test_the_hint_on_tpot_is_enough_and_hardly_more() -> None:
 
 @pytest.mark.parametrize("name", ["tpot", "ttft"])
 def test_a_limit_is_raised_to_what_the_least_lossy_plan_under_it_takes(
-        name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Ten times what some plan keeps is asked for, and told is what that plan really takes."""
     limits: list[tuple[float, float]] = []
 
@@ -122,14 +126,19 @@ def test_a_limit_of_bytes_is_raised_to_what_is_enough() -> None:
 def test_the_longest_context_on_a_device_without_links_is_told_to_a_token() -> None:
     """With the prompt and answer that the command line makes of it."""
     place = ("qwen2.5-0.5b", "jetson-orin-nano-8gb")
-    asked: dict[str, Any] = {"batch": 1, "schemes": ("bf16",), "kv": "int4-token",
-                             "max_loss": "ggml-q2_k"}
+    asked: dict[str, Any] = {
+        "batch": 1,
+        "schemes": ("bf16",),
+        "kv": "int4-token",
+        "max_loss": "ggml-q2_k",
+    }
     limit = plan_of(*place, **asked, context=20000).memory_per_device.total_bytes
     asked["memory_bytes"] = limit
     error = refuse(case_of(*place, **{**asked, "context": 32768}))
     assert isinstance(error, InfeasibleError)
-    told = re.match(r"the longest context with a plan is (\d+) tokens: --context \1; or raise ",
-                    error.hint)
+    told = re.match(
+        r"the longest context with a plan is (\d+) tokens: --context \1; or raise ", error.hint
+    )
     assert told
     longest = int(told[1])
 
@@ -148,8 +157,9 @@ def test_the_most_users_and_the_longest_context_of_all_ways() -> None:
     assert isinstance(error, InfeasibleError)
     assert "at least 74.51 GiB" in error.message
     assert "caches in fp8" in error.message
-    told = re.search(r"^(\d+) users are the most with a plan: --batch \1; .* --context (\d+)$",
-                     error.hint)
+    told = re.search(
+        r"^(\d+) users are the most with a plan: --batch \1; .* --context (\d+)$", error.hint
+    )
     assert told
     for name, value in (("batch", int(told[1])), ("context", int(told[2]))):
         assert any_plan(theory.ask(SMALL, "h100-sxm", **{**asked, name: value}).questions())

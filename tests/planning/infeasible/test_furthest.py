@@ -20,8 +20,9 @@ def asked(option: tuple[int, int, int], count: int) -> Any:
 
 @settings(max_examples=examples(150, 1000))
 @given(OPTIONS, st.integers(1, 40), st.integers(1, 60))
-def test_it_is_the_largest_of_all_that_have_a_plan(options: list[tuple[int, int, int]], low: int,
-                                                   high: int) -> None:
+def test_it_is_the_largest_of_all_that_have_a_plan(
+    options: list[tuple[int, int, int]], low: int, high: int
+) -> None:
     def fits(question: Any) -> bool:
         (most, _, _), count = question
         return bool(count <= most)
@@ -30,8 +31,12 @@ def test_it_is_the_largest_of_all_that_have_a_plan(options: list[tuple[int, int,
         (_, most, _), count = question
         return fits(question) and bool(count <= most)
 
-    every = [count for most, plans, step in options for count in range(low, high)
-             if count % step == 0 and count <= min(most, plans)]
+    every = [
+        count
+        for most, plans, step in options
+        for count in range(low, high)
+        if count % step == 0 and count <= min(most, plans)
+    ]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(feasible, "fits", fits)
         patch.setattr(feasible, "has_plan", planned)

@@ -25,9 +25,12 @@ MEDIUM: Question = {"model": "llama-3.1-8b", **H100}
 ENGINES = ("vllm", "sglang", "tensorrt-llm", "llama.cpp")
 
 ALONE: dict[str, Question] = {
-    "batch": {"batch": 100_000}, "tpot": {"tpot_seconds": 1e-4, "batch": 64},
-    "ttft": {"ttft_seconds": 1e-4}, "bytes": {"memory_bytes": 150_000_000},
-    "context": {"batch": 2048, "kv": "bf16"}}
+    "batch": {"batch": 100_000},
+    "tpot": {"tpot_seconds": 1e-4, "batch": 64},
+    "ttft": {"ttft_seconds": 1e-4},
+    "bytes": {"memory_bytes": 150_000_000},
+    "context": {"batch": 2048, "kv": "bf16"},
+}
 """Limits without a plan for any of the small models, each by itself."""
 
 FAST = [
@@ -52,8 +55,11 @@ FAST = [
 ]
 SLOW = [
     {**DENSE, "ttft_seconds": 1e-4},
-    *({**DENSE, "engine": engine, **ALONE[name]} for engine in ("vllm", "sglang", "tensorrt-llm")
-      for name in ("batch", "tpot", "ttft", "bytes")),
+    *(
+        {**DENSE, "engine": engine, **ALONE[name]}
+        for engine in ("vllm", "sglang", "tensorrt-llm")
+        for name in ("batch", "tpot", "ttft", "bytes")
+    ),
     {**DENSE, "engine": "vllm", "batch": 1536},
     {**DENSE, "engine": "vllm", "batch": 4096, "isl": 4096, "osl": 256},
     {**DENSE, "batch": 2048, "context": 16384, "isl": 8192, "kv": "bf16"},
@@ -79,18 +85,25 @@ SLOW = [
     {"model": "llama-3.1-70b", "device": "jetson-agx-orin-64gb", "schemes": ["bf16"]},
 ]
 LIMITS: dict[str, Question] = {
-    "batch": {"batch": 3000}, "tpot": {"tpot_seconds": 2e-3}, "ttft": {"ttft_seconds": 5e-4},
-    "bytes": {"memory_bytes": 5_000_000_000}, "loss": {"max_loss": "bf16"}, "kv": {"kv": "bf16"}}
+    "batch": {"batch": 3000},
+    "tpot": {"tpot_seconds": 2e-3},
+    "ttft": {"ttft_seconds": 5e-4},
+    "bytes": {"memory_bytes": 5_000_000_000},
+    "loss": {"max_loss": "bf16"},
+    "kv": {"kv": "bf16"},
+}
 CROSSED = [
     {**base, "engine": engine, **{k: v for name in names for k, v in LIMITS[name].items()}}
-    for base in (DENSE, MLA, MOE, MEDIUM) for engine in ("any", *ENGINES)
-    for size in (1, 2, 3) for names in itertools.combinations(LIMITS, size)][::7]
+    for base in (DENSE, MLA, MOE, MEDIUM)
+    for engine in ("any", *ENGINES)
+    for size in (1, 2, 3)
+    for names in itertools.combinations(LIMITS, size)
+][::7]
 """Some have a plan, and some cannot be asked: they are counted and left."""
 
 
 def named(question: Question) -> str:
-    return " ".join(str(v) if k in ("model", "device") else f"{k}={v}"
-                    for k, v in question.items())
+    return " ".join(str(v) if k in ("model", "device") else f"{k}={v}" for k, v in question.items())
 
 
 def refusal(question: Question) -> Exception | None:

@@ -25,11 +25,16 @@ def number(text: str, pattern: str) -> str:
 
 
 @pytest.mark.sample(1)
-@pytest.mark.parametrize(("model", "asked"), [
-    ("llama-3.2-1b", {"devices": 1}), ("llama-3.1-8b", {}),
-    ("deepseek-v2-lite", {"devices": 2, "batch": 16}),
-    ("llama-3.1-8b", {"devices": 4, "pp": 4, "batch": 16}),
-    pytest.param("deepseek-v3", {"context": 32768}, marks=pytest.mark.exhaustive)])
+@pytest.mark.parametrize(
+    ("model", "asked"),
+    [
+        ("llama-3.2-1b", {"devices": 1}),
+        ("llama-3.1-8b", {}),
+        ("deepseek-v2-lite", {"devices": 2, "batch": 16}),
+        ("llama-3.1-8b", {"devices": 4, "pp": 4, "batch": 16}),
+        pytest.param("deepseek-v3", {"context": 32768}, marks=pytest.mark.exhaustive),
+    ],
+)
 def test_tpot(model: str, asked: dict[str, Any]) -> None:
     error = refused(model, "h100-sxm", tpot_seconds=1e-4, **asked)
     assert error.message.startswith("tpot ")
@@ -39,9 +44,13 @@ def test_tpot(model: str, asked: dict[str, Any]) -> None:
 
 
 @pytest.mark.exhaustive
-@pytest.mark.parametrize(("model", "asked"), [
-    ("llama-3.2-1b", {"devices": 1}),
-    ("deepseek-v2-lite", {"devices": 2, "isl": 4000, "batch": 16})])
+@pytest.mark.parametrize(
+    ("model", "asked"),
+    [
+        ("llama-3.2-1b", {"devices": 1}),
+        ("deepseek-v2-lite", {"devices": 2, "isl": 4000, "batch": 16}),
+    ],
+)
 def test_ttft(model: str, asked: dict[str, Any]) -> None:
     error = refused(model, "h100-sxm", ttft_seconds=1e-3, **asked)
     assert error.message.startswith("ttft ")
@@ -72,11 +81,23 @@ def test_memory_names_a_context_where_no_device_can_be_added() -> None:
     assert error.message.startswith("memory")
     assert int(number(error.hint, r"--batch (\d+)")) < 8
     del asked["batch"]
-    error = refused("deepseek-v2-lite", "jetson-agx-orin-64gb", context=163840,
-                    memory_bytes=31 << 30, kv="int8-token", **asked)
+    error = refused(
+        "deepseek-v2-lite",
+        "jetson-agx-orin-64gb",
+        context=163840,
+        memory_bytes=31 << 30,
+        kv="int8-token",
+        **asked,
+    )
     context = int(number(error.hint, r"--context (\d+)"))
-    found = plan("deepseek-v2-lite", "jetson-agx-orin-64gb", context=context, kv="int8-token",
-                 memory_bytes=31 << 30, **asked)
+    found = plan(
+        "deepseek-v2-lite",
+        "jetson-agx-orin-64gb",
+        context=context,
+        kv="int8-token",
+        memory_bytes=31 << 30,
+        **asked,
+    )
     assert found.memory_per_device.total_bytes <= found.memory_per_device.usable_bytes
 
 
@@ -104,11 +125,16 @@ def test_estimate_refuses_too() -> None:
     assert estimate("llama-3.1-405b", "h100-sxm", devices=devices).units
 
 
-@pytest.mark.parametrize(("asked", "words"), [
-    ({"tp": 3}, "tp 3"), ({"devices": 8, "tp": 16}, "exceeds"),
-    ({"devices": 8, "dp": 2}, "replicas"), ({"devices": 2, "pp": 2, "batch": 3}, "multiple"),
-    ({"tp": 2, "devices": 3}, "does not divide"),
-])
+@pytest.mark.parametrize(
+    ("asked", "words"),
+    [
+        ({"tp": 3}, "tp 3"),
+        ({"devices": 8, "tp": 16}, "exceeds"),
+        ({"devices": 8, "dp": 2}, "replicas"),
+        ({"devices": 2, "pp": 2, "batch": 3}, "multiple"),
+        ({"tp": 2, "devices": 3}, "does not divide"),
+    ],
+)
 def test_what_does_not_divide_is_an_error_of_input(asked: dict[str, Any], words: str) -> None:
     with pytest.raises(InputError, match=words) as caught:
         plan("llama-3.1-8b", "h100-sxm", **asked)
@@ -116,16 +142,38 @@ def test_what_does_not_divide_is_an_error_of_input(asked: dict[str, Any], words:
     assert caught.value.hint
 
 
-@pytest.mark.parametrize("asked", [
-    {"context": 0}, {"isl": -1}, {"batch": 0}, {"devices": 10**9}, {"osl": 5}, {"context": 1},
-    {"context": 131073}, {"isl": 100, "osl": 100, "context": 150}, {"tpot_seconds": 0.0},
-    {"ttft_seconds": float("nan")}, {"tpot_seconds": float("inf")}, {"memory_bytes": -5},
-    {"objective": "speed"}, {"schemes": []}, {"schemes": ["fp9"]}, {"schemes": ["nvfp4"]},
-    {"kv": "fp9"}, {"kv": "fp8-ds-mla"}, {"kv": "nvfp4"}, {"max_loss": -0.3},
-    {"max_loss": "3 apples"}, {"max_loss": "fp9"},
-    {"engine": "no-such"}, {"profile": "x"}, {"scenario": "none-such"},
-    {"hardware_dir": "/none/such"}, {"ep": 2},
-])
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"context": 0},
+        {"isl": -1},
+        {"batch": 0},
+        {"devices": 10**9},
+        {"osl": 5},
+        {"context": 1},
+        {"context": 131073},
+        {"isl": 100, "osl": 100, "context": 150},
+        {"tpot_seconds": 0.0},
+        {"ttft_seconds": float("nan")},
+        {"tpot_seconds": float("inf")},
+        {"memory_bytes": -5},
+        {"objective": "speed"},
+        {"schemes": []},
+        {"schemes": ["fp9"]},
+        {"schemes": ["nvfp4"]},
+        {"kv": "fp9"},
+        {"kv": "fp8-ds-mla"},
+        {"kv": "nvfp4"},
+        {"max_loss": -0.3},
+        {"max_loss": "3 apples"},
+        {"max_loss": "fp9"},
+        {"engine": "no-such"},
+        {"profile": "x"},
+        {"scenario": "none-such"},
+        {"hardware_dir": "/none/such"},
+        {"ep": 2},
+    ],
+)
 def test_every_bad_value_is_refused_with_a_hint(asked: dict[str, Any]) -> None:
     with pytest.raises(PlannerError) as caught:
         plan("llama-3.1-8b", "h100-sxm", **asked)

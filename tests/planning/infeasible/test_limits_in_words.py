@@ -10,14 +10,21 @@ from planner.planning.infeasible import diagnose
 QUESTION: Any = SimpleNamespace(spec=SimpleNamespace(id="m"), device=SimpleNamespace(id="d"))
 
 
-@pytest.mark.parametrize(("sets", "words"), [
-    ((), "TTFT and TPOT together with memory exclude every plan for m on d"),
-    ((("TTFT",),), "TTFT 1 s excludes every plan for m on d"),
-    ((("TTFT", "TPOT"),), "TTFT 1 s and TPOT 2 ms contradict each other for m on d: without "
-                          "either a plan exists"),
-    ((("TTFT",), ("TPOT",)), "TTFT 1 s excludes every plan for m on d, and so does TPOT 2 ms")])
-def test_each_set_of_limits_is_told_with_its_values(sets: Any, words: str,
-                                                    monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("sets", "words"),
+    [
+        ((), "TTFT and TPOT together with memory exclude every plan for m on d"),
+        ((("TTFT",),), "TTFT 1 s excludes every plan for m on d"),
+        (
+            (("TTFT", "TPOT"),),
+            "TTFT 1 s and TPOT 2 ms contradict each other for m on d: without either a plan exists",
+        ),
+        ((("TTFT",), ("TPOT",)), "TTFT 1 s excludes every plan for m on d, and so does TPOT 2 ms"),
+    ],
+)
+def test_each_set_of_limits_is_told_with_its_values(
+    sets: Any, words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(diagnose, "build_model", lambda *_: None)
     monkeypatch.setattr(diagnose, "limits_of", lambda _: {"TTFT": "1 s", "TPOT": "2 ms"})
     assert diagnose._limits(QUESTION, sets) == words

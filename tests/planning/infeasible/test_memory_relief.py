@@ -27,8 +27,9 @@ BOTH = {**WIDE, "int8-w8a8": format_of("int8-w8a8")}
 
 
 def split(name: str, layout: Layout = ALONE) -> Breakdown:
-    return breakdown(SPEC, layout, Use(2048, 8, 1024), format_of=BOTH[name], kv="bf16",
-                     device=DEVICE)
+    return breakdown(
+        SPEC, layout, Use(2048, 8, 1024), format_of=BOTH[name], kv="bf16", device=DEVICE
+    )
 
 
 def test_a_smaller_format_that_fits_is_named() -> None:
@@ -40,8 +41,9 @@ def test_a_smaller_format_that_fits_is_named() -> None:
 
 def test_more_devices_hold_what_one_does_not() -> None:
     whole = split("bf16").fullest.total_bytes
-    two = min(split("bf16", la).fullest.total_bytes
-              for la in (Layout(2, 1, 1, 1), Layout(1, 1, 2, 1)))
+    two = min(
+        split("bf16", la).fullest.total_bytes for la in (Layout(2, 1, 1, 1), Layout(1, 1, 2, 1))
+    )
     assert two < whole
     told = way_out(Memory(SPEC, DEVICE, two), split("bf16"), WIDE, CACHES)
     gap = format_bytes(whole - two)

@@ -57,11 +57,15 @@ def test_memory_names_formats_that_fit(model: str) -> None:
 
 def test_memory_names_a_layout_that_holds_it() -> None:
     answer = memory("deepseek-v3", "h100-sxm")
-    found = re.search(r"even with --scheme (\S+) --kv (\S+); 8 devices hold it "
-                      r"\(--tp (\d+) --ep (\d+)\)", answer.way_out)
+    found = re.search(
+        r"even with --scheme (\S+) --kv (\S+); 8 devices hold it "
+        r"\(--tp (\d+) --ep (\d+)\)",
+        answer.way_out,
+    )
     assert found
-    assert memory("deepseek-v3", "h100-sxm", scheme=found[1], kv=found[2], tp=int(found[3]),
-                  ep=int(found[4])).fits
+    assert memory(
+        "deepseek-v3", "h100-sxm", scheme=found[1], kv=found[2], tp=int(found[3]), ep=int(found[4])
+    ).fits
 
 
 def test_memory_of_a_lone_device_says_that_it_is_alone() -> None:

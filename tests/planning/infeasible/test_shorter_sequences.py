@@ -10,8 +10,11 @@ from planner.planning.infeasible.nearer import SHORTEST, Shorter
 
 def shortened(isl: int, context: int, /, **given: int) -> dict[str, int]:
     """The flags of the shortest sequence that is tried in place of one of these lengths."""
-    case: Any = SimpleNamespace(given=given, typed=given, first=SimpleNamespace(
-        workload=SimpleNamespace(isl=isl, context=context)))
+    case: Any = SimpleNamespace(
+        given=given,
+        typed=given,
+        first=SimpleNamespace(workload=SimpleNamespace(isl=isl, context=context)),
+    )
     return dict(Shorter(case).loosest)
 
 

@@ -27,9 +27,14 @@ def test_it_is_priced_as_it_was_planned() -> None:
     assert set(found.segments) == set(found_of().segments)
 
 
-@pytest.mark.parametrize(("layers", "why"), [
-    ((0,), "has no unit"), (tuple(range(25)), "has no mlp-down in layer 24"),
-    ((*range(24), 3), "decided twice")])
+@pytest.mark.parametrize(
+    ("layers", "why"),
+    [
+        ((0,), "has no unit"),
+        (tuple(range(25)), "has no mlp-down in layer 24"),
+        ((*range(24), 3), "decided twice"),
+    ],
+)
 def test_layers_missing_unknown_or_twice(layers: tuple[int, ...], why: str) -> None:
     plan = plan_of(kv="bf16", schemes=("bf16",))
     one = next(u for u in plan.units if u.kind == "mlp-down")
@@ -39,8 +44,7 @@ def test_layers_missing_unknown_or_twice(layers: tuple[int, ...], why: str) -> N
 
 
 def test_another_scheme_is_refused() -> None:
-    units = tuple(replace(u, scheme="none") if u.kind == "mlp-down" else u
-                  for u in plan_of().units)
+    units = tuple(replace(u, scheme="none") if u.kind == "mlp-down" else u for u in plan_of().units)
     with pytest.raises(InputError, match="'none' is not possible here"):
         plan_segments(model_of(), replace(plan_of(), units=units))
 
@@ -49,10 +53,14 @@ def typed_apart(*qkv: str) -> Plan:
     """A plan with q, k and v of the first half of the layers typed by themselves."""
     plan, half = plan_of(kv="bf16", schemes=("bf16",)), tuple(range(12))
     whole = next(u for u in plan.units if u.kind == "attention-qkv")
-    parts = tuple(replace(whole, unit=f"attention-qkv.{part}", part=part, scheme=scheme,
-                          layers=half) for part, scheme in zip("qkv", qkv, strict=False))
-    rest = (replace(u, layers=tuple(sorted({*u.layers} - {*half}))) if u.kind == whole.kind else u
-            for u in plan.units)
+    parts = tuple(
+        replace(whole, unit=f"attention-qkv.{part}", part=part, scheme=scheme, layers=half)
+        for part, scheme in zip("qkv", qkv, strict=False)
+    )
+    rest = (
+        replace(u, layers=tuple(sorted({*u.layers} - {*half}))) if u.kind == whole.kind else u
+        for u in plan.units
+    )
     return replace(plan, units=(*parts, *rest))
 
 
@@ -65,9 +73,13 @@ def test_matrices_typed_apart_are_joined_for_an_engine_that_reads_them_as_one() 
     assert joined.value == pytest.approx(whole.value, rel=1e-12)
 
 
-@pytest.mark.parametrize(("qkv", "why"), [
-    (("bf16", "bf16", "fp8-tensor"), r"typed apart \(q bf16, k bf16, v fp8-tensor\)"),
-    (("bf16", "bf16"), "not each of q, k, v once")])
+@pytest.mark.parametrize(
+    ("qkv", "why"),
+    [
+        (("bf16", "bf16", "fp8-tensor"), r"typed apart \(q bf16, k bf16, v fp8-tensor\)"),
+        (("bf16", "bf16"), "not each of q, k, v once"),
+    ],
+)
 def test_matrices_that_cannot_be_joined(qkv: tuple[str, ...], why: str) -> None:
     with pytest.raises(InputError, match=why):
         plan_segments(model_of(kv="bf16", schemes=("bf16",)), typed_apart(*qkv))
@@ -75,8 +87,9 @@ def test_matrices_that_cannot_be_joined(qkv: tuple[str, ...], why: str) -> None:
 
 def test_too_little_memory_or_time_is_no_plan() -> None:
     model, plan = model_of(), plan_of()
-    small = replace(model, question=replace(
-        model.question, usable_bytes=plan.memory_per_device.total_bytes - 1))
+    small = replace(
+        model, question=replace(model.question, usable_bytes=plan.memory_per_device.total_bytes - 1)
+    )
     with pytest.raises(InfeasibleError, match="memory"):
         given_assignment(small, plan)
     tpot = plan.performance.tpot_seconds.value

@@ -25,9 +25,12 @@ def test_bytes_rates_and_refusals() -> None:
     assert (ggml.weight_bytes, ggml.activation_bytes) == (144 / 256, 292 / 256)
     assert (ggml.path, ggml.multiplies_in, ggml.sqnr_of) == ("storage", "int8", "weight")
     assert any(e.startswith("llama.cpp") for e in ggml.engines)
-    assert [rows[f"ggml-{name}"].sqnr_db["gaussian"] for name in ("q8_0", "q6_k", "q4_k", "q4_0")] \
-        == sorted((rows[f"ggml-{name}"].sqnr_db["gaussian"]
-                   for name in ("q8_0", "q6_k", "q4_k", "q4_0")), reverse=True)
+    assert [
+        rows[f"ggml-{name}"].sqnr_db["gaussian"] for name in ("q8_0", "q6_k", "q4_k", "q4_0")
+    ] == sorted(
+        (rows[f"ggml-{name}"].sqnr_db["gaussian"] for name in ("q8_0", "q6_k", "q4_k", "q4_0")),
+        reverse=True,
+    )
 
 
 def test_ranges() -> None:

@@ -16,15 +16,19 @@ def test_points_hold_all_work_and_time_of_what_multiplies() -> None:
     plan, question = plan_of(**ASKED), question_of(**ASKED)
     found = operators(question, plan)
     counted = unit_work(question, plan, load_prior())
-    for phase, work, seconds in (("decode", "decode_flop", "decode_seconds"),
-                                 ("prefill", "prefill_flop", "prefill_seconds")):
+    for phase, work, seconds in (
+        ("decode", "decode_flop", "decode_seconds"),
+        ("prefill", "prefill_flop", "prefill_seconds"),
+    ):
         points = [p for p in found.points if p.phase == phase]
         kinds = {p.kind for p in points}
         assert kinds >= {"attention-qkv", "mlp-down", "head"}
         assert sum(p.flop for p in points) == pytest.approx(
-            sum(getattr(one, work) for (matrix, _), one in counted.items() if matrix in kinds))
+            sum(getattr(one, work) for (matrix, _), one in counted.items() if matrix in kinds)
+        )
         assert sum(p.seconds for p in points) == pytest.approx(
-            sum(getattr(u, seconds) for u in plan.units if u.kind in kinds))
+            sum(getattr(u, seconds) for u in plan.units if u.kind in kinds)
+        )
         assert all(p.flop > 0 and p.moved_bytes > 0 for p in points)
         assert all(0 < found.share_of_roof(p) <= 1.0 + 1e-9 for p in points)
     assert "embedding" in found.unplaced

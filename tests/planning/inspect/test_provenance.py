@@ -14,8 +14,13 @@ def test_figures_are_those_of_the_profile() -> None:
     found = {(p.name, p.of): p for p in premises(plan_of(), DEVICE)}
     bandwidth = found["bandwidth", ""]
     own = DEVICE.bandwidth_bytes_per_s
-    assert (bandwidth.value, bandwidth.unit, bandwidth.source, bandwidth.kind, bandwidth.date) \
-        == (own.value, own.unit, own.source, own.kind, own.date)
+    assert (bandwidth.value, bandwidth.unit, bandwidth.source, bandwidth.kind, bandwidth.date) == (
+        own.value,
+        own.unit,
+        own.source,
+        own.kind,
+        own.date,
+    )
     rate = DEVICE.rate("bf16")
     assert rate is not None
     assert found["rate", "bf16"].value == rate.dense.value
@@ -35,8 +40,11 @@ def test_a_link_is_a_premise_where_ranks_share_a_replica() -> None:
     far = DEVICE.scale_up_devices + 1
 
     def links(count: int, replicas: int = 1) -> set[str]:
-        asked = replace(plan, device=replace(plan.device, count=count),
-                        layout=replace(plan.layout, replicas=replicas))
+        asked = replace(
+            plan,
+            device=replace(plan.device, count=count),
+            layout=replace(plan.layout, replicas=replicas),
+        )
         return {p.name for p in premises(asked, DEVICE)} & {"scale-up", "scale-out"}
 
     assert links(1) == set()

@@ -20,8 +20,9 @@ def question() -> Question:
 
 @settings(max_examples=examples(100, 1000))
 @given(st.integers(1, 16000), st.integers(1, 16000), st.floats(0.01, 100))
-def test_lengths_grow_alike_within_the_models_positions(question: Question, isl: int, osl: int,
-                                                        factor: float) -> None:
+def test_lengths_grow_alike_within_the_models_positions(
+    question: Question, isl: int, osl: int, factor: float
+) -> None:
     most = question.spec.max_context
     work = replace(question.workload, isl=isl, osl=osl, context=isl + osl)
     new = _scaled(replace(question, workload=work), factor)
@@ -38,4 +39,6 @@ def test_by_hand(question: Question) -> None:
     asked = replace(question, workload=Workload(5000, 3000, 1000, "told"))
     found = [_scaled(asked, factor) for factor in (2.0, 10.0)]
     assert [(w.context, w.isl, w.osl, w.assumed) for w in found] == [
-        (10000, 6000, 2000, ""), (32768, 24576, 8192, "")]
+        (10000, 6000, 2000, ""),
+        (32768, 24576, 8192, ""),
+    ]

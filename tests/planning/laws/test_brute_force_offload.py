@@ -1,5 +1,5 @@
-"""Weights in host memory against trying everything: what lives where, every format, priced in full.
-"""
+"""Weights in host memory against trying everything: what lives where, every format, priced in
+full."""
 
 from dataclasses import dataclass, replace
 from math import inf
@@ -18,11 +18,13 @@ from planner.planning.search.equal_loss import best_answers
 from planner.planning.space.smallest import least
 
 DEVICE = "rtx-4090"
-WAYS = (("synthetic-moe-2", "llama.cpp", "epyc-9575f", ("ggml-q8_0", "ggml-q4_k")),
-        ("synthetic-moe-2", "sglang", "xeon-6980p", ("bf16", "int8-w8a8")),
-        ("synthetic-moe-2", "vllm", "epyc-9575f", ("bf16", "int4-w4a16")),
-        ("synthetic-gqa-2", "llama.cpp", "xeon-6980p", ("ggml-q8_0", "ggml-q4_0")),
-        ("synthetic-gqa-2", "vllm", "xeon-6980p", ("bf16", "fp8-channel")))
+WAYS = (
+    ("synthetic-moe-2", "llama.cpp", "epyc-9575f", ("ggml-q8_0", "ggml-q4_k")),
+    ("synthetic-moe-2", "sglang", "xeon-6980p", ("bf16", "int8-w8a8")),
+    ("synthetic-moe-2", "vllm", "epyc-9575f", ("bf16", "int4-w4a16")),
+    ("synthetic-gqa-2", "llama.cpp", "xeon-6980p", ("ggml-q8_0", "ggml-q4_0")),
+    ("synthetic-gqa-2", "vllm", "xeon-6980p", ("bf16", "fp8-channel")),
+)
 
 
 @dataclass(frozen=True)
@@ -39,20 +41,34 @@ class Beside:
 
     def questions(self) -> list[Question]:
         model, engine, host, schemes = self.way
-        asked = Ask(model=model_named(model), device=DEVICE, engine=engine, host=host,
-                    schemes=schemes, kv="bf16", batch=self.batch, context=1024, exact=True,
-                    objective=self.objective, max_loss=self.loss, tpot_seconds="none").questions()
+        asked = Ask(
+            model=model_named(model),
+            device=DEVICE,
+            engine=engine,
+            host=host,
+            schemes=schemes,
+            kv="bf16",
+            batch=self.batch,
+            context=1024,
+            exact=True,
+            objective=self.objective,
+            max_loss=self.loss,
+            tpot_seconds="none",
+        ).questions()
         return [replace(q, apart=False, dropped=()) for q in asked]
 
 
 @st.composite
 def beside(draw: st.DrawFn) -> Beside:
     way = draw(st.sampled_from(WAYS))
-    return Beside(way, draw(st.sampled_from((1, 2, 40))),
-                  draw(st.sampled_from((0.5, 0.2, 0.9, 1.1))),
-                  draw(st.sampled_from((2.0, 0.7, 0.4))),
-                  draw(st.sampled_from(("throughput", "latency", "quality"))),
-                  draw(st.sampled_from((None, way[3][1]))))
+    return Beside(
+        way,
+        draw(st.sampled_from((1, 2, 40))),
+        draw(st.sampled_from((0.5, 0.2, 0.9, 1.1))),
+        draw(st.sampled_from((2.0, 0.7, 0.4))),
+        draw(st.sampled_from(("throughput", "latency", "quality"))),
+        draw(st.sampled_from((None, way[3][1]))),
+    )
 
 
 def limited(one: Beside) -> list[Question]:
@@ -61,9 +77,15 @@ def limited(one: Beside) -> list[Question]:
     sizes = [_least(q) for q in free]
     low, high = min(sizes), max(sizes)
     there = max(_there(q) for q in free)
-    return [replace(q, memory_bytes=int(low + (high - low) * one.share) + 1,
-                    offload=replace(q.offload, memory_bytes=int(there * one.host_share) + 1))
-            for q in free if q.offload is not None]
+    return [
+        replace(
+            q,
+            memory_bytes=int(low + (high - low) * one.share) + 1,
+            offload=replace(q.offload, memory_bytes=int(there * one.host_share) + 1),
+        )
+        for q in free
+        if q.offload is not None
+    ]
 
 
 def _least(question: Question) -> int:
@@ -71,7 +93,8 @@ def _least(question: Question) -> int:
     assert question.batch is not None
     space = place.space
     return least(space.model, space.tables, space.stages[0], 0).at(
-        space.model, space.tables, 0, question.batch)
+        space.model, space.tables, 0, question.batch
+    )
 
 
 def _there(question: Question) -> int:

@@ -21,12 +21,21 @@ def tokens(plan: Plan) -> float:
 
 
 @pytest.mark.exhaustive
-@pytest.mark.parametrize(("model", "device", "asked", "limit"), [
-    ("llama-3.2-1b", "h100-sxm", {"devices": 1, "context": 512}, 0.016),
-    ("deepseek-v2-lite", "xeon-platinum-8480", {"devices": 2, "context": 1024, "max_loss": "bf16"},
-     5.0)])
+@pytest.mark.parametrize(
+    ("model", "device", "asked", "limit"),
+    [
+        ("llama-3.2-1b", "h100-sxm", {"devices": 1, "context": 512}, 0.016),
+        (
+            "deepseek-v2-lite",
+            "xeon-platinum-8480",
+            {"devices": 2, "context": 1024, "max_loss": "bf16"},
+            5.0,
+        ),
+    ],
+)
 def test_a_slack_limit_on_the_first_token_changes_nothing(
-        model: str, device: str, asked: dict[str, Any], limit: float) -> None:
+    model: str, device: str, asked: dict[str, Any], limit: float
+) -> None:
     free = theory.plan(model, device, **asked)
     ttft = free.performance.ttft_seconds.value
     bound = theory.plan(model, device, ttft_seconds=max(limit, 1.01 * ttft), **asked)
@@ -44,14 +53,17 @@ def test_a_batch_whose_first_token_is_early_enough_has_a_plan() -> None:
 
 
 @pytest.mark.exhaustive
-@pytest.mark.parametrize(("model", "device"), [
-    ("llama-3.2-1b", "xeon-platinum-8480"), ("qwen2.5-0.5b", "xeon-6980p")])
+@pytest.mark.parametrize(
+    ("model", "device"), [("llama-3.2-1b", "xeon-platinum-8480"), ("qwen2.5-0.5b", "xeon-6980p")]
+)
 def test_another_scheme_never_worsens_a_plan_under_a_limit(model: str, device: str) -> None:
     asked: dict[str, Any] = {"devices": 1, "context": 1024, "max_loss": "bf16"}
     free = theory.plan(model, device, schemes=["bf16"], **asked)
     asked["ttft_seconds"] = 1.01 * free.performance.ttft_seconds.value
-    few, more = (theory.plan(model, device, schemes=names, **asked)
-                 for names in (["bf16"], ["bf16", "int8-block"]))
+    few, more = (
+        theory.plan(model, device, schemes=names, **asked)
+        for names in (["bf16"], ["bf16", "int8-block"])
+    )
     assert tokens(more) >= tokens(few) * (1 - SLIGHTLY)
 
 
@@ -59,8 +71,7 @@ def test_another_scheme_never_worsens_a_plan_under_a_limit(model: str, device: s
 @pytest.mark.parametrize("share", [1.0, 0.999, 0.98])
 def test_a_plan_keeps_its_limit_on_tpot_by_its_own_figure(share: float) -> None:
     limit = 63.3369600774675e-3 * share
-    found = theory.plan("mistral-7b-v0.1", "b200-sxm", devices=2, context=1500,
-                         tpot_seconds=limit)
+    found = theory.plan("mistral-7b-v0.1", "b200-sxm", devices=2, context=1500, tpot_seconds=limit)
     assert found.performance.tpot_seconds.value <= limit * (1 + 1e-9)
     again = theory.estimate(plan=found, tpot_seconds=limit)
     assert again.performance.tpot_seconds.value == found.performance.tpot_seconds.value
@@ -79,9 +90,12 @@ def test_no_batch_is_beyond_the_search() -> None:
 def test_more_bandwidth_never_slows_a_step(factor: float) -> None:
     """Four prompts a step and more: what decodes beside them takes no seconds away."""
     device = load_device("xeon-6980p")
-    steps = [theory.estimate("olmoe-1b-7b", one, scheme="int8-w8a16", devices=1, tp=1, batch=64,
-                              isl=1024, osl=16).performance.tpot_seconds.value
-             for one in (device, with_bandwidth(device, factor))]
+    steps = [
+        theory.estimate(
+            "olmoe-1b-7b", one, scheme="int8-w8a16", devices=1, tp=1, batch=64, isl=1024, osl=16
+        ).performance.tpot_seconds.value
+        for one in (device, with_bandwidth(device, factor))
+    ]
     assert steps[1] <= steps[0] * (1 + 1e-9)
 
 

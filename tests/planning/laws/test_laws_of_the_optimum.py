@@ -14,8 +14,8 @@ Test = Callable[..., Any]
 
 
 def alike(test: Test) -> Test:
-    """The same questions for every law, which share their answers; in `make exhaustive`, new ones.
-    """
+    """The same questions for every law, which share their answers; in `make exhaustive`, new
+    ones."""
     return test if thorough() else seed(16)(test)
 
 

@@ -16,12 +16,28 @@ from planner.planning.plan.schema import parse_plan, plan_json_schema
 
 ROOT = Path(planner.__file__).parent
 PLACES = (
-    "objective", "engine.name", "engine.chosen_from.0", "model.checkpoint_format", "units.0.kind",
-    "units.0.scheme", "units.0.weight_format", "units.0.activation_format", "units.0.bound",
-    "modules.0.kind", "modules.0.scheme", "kv_cache.layers.0.kind", "kv_cache.layers.0.layout",
-    "performance.ttft_seconds.basis", "performance.tpot_seconds.basis", "quality.unit",
-    "quality.tier", "solver.status", "recommendation.verdict", "recommendation.alternatives.0.kv",
-    "recommendation.alternatives.0.schemes.0")
+    "objective",
+    "engine.name",
+    "engine.chosen_from.0",
+    "model.checkpoint_format",
+    "units.0.kind",
+    "units.0.scheme",
+    "units.0.weight_format",
+    "units.0.activation_format",
+    "units.0.bound",
+    "modules.0.kind",
+    "modules.0.scheme",
+    "kv_cache.layers.0.kind",
+    "kv_cache.layers.0.layout",
+    "performance.ttft_seconds.basis",
+    "performance.tpot_seconds.basis",
+    "quality.unit",
+    "quality.tier",
+    "solver.status",
+    "recommendation.verdict",
+    "recommendation.alternatives.0.kv",
+    "recommendation.alternatives.0.schemes.0",
+)
 
 
 def _put(data: Any, place: str, value: str) -> Any:
@@ -49,15 +65,24 @@ def test_a_name_that_nothing_has_is_refused_at_its_place(plain: Any, place: str)
     assert caught.value.hint
 
 
-@pytest.mark.parametrize(("place", "record", "key"), [
-    ("schema_version", "Plan", "schema_version"), ("objective", "Plan", "objective"),
-    ("engine.name", "EngineInfo", "name"), ("units.0.kind", "UnitPlan", "kind"),
-    ("units.0.bound", "UnitPlan", "bound"), ("modules.0.kind", "ModulePlan", "kind"),
-    ("kv_cache.layers.0.kind", "CacheLayer", "kind"),
-    ("performance.tpot_seconds.basis", "Estimate", "basis"),
-    ("quality.unit", "QualityInfo", "unit"), ("solver.status", "SolverInfo", "status")])
-def test_the_schema_refuses_the_names_that_the_reader_refuses(plain: Any, place: str, record: str,
-                                                              key: str) -> None:
+@pytest.mark.parametrize(
+    ("place", "record", "key"),
+    [
+        ("schema_version", "Plan", "schema_version"),
+        ("objective", "Plan", "objective"),
+        ("engine.name", "EngineInfo", "name"),
+        ("units.0.kind", "UnitPlan", "kind"),
+        ("units.0.bound", "UnitPlan", "bound"),
+        ("modules.0.kind", "ModulePlan", "kind"),
+        ("kv_cache.layers.0.kind", "CacheLayer", "kind"),
+        ("performance.tpot_seconds.basis", "Estimate", "basis"),
+        ("quality.unit", "QualityInfo", "unit"),
+        ("solver.status", "SolverInfo", "status"),
+    ],
+)
+def test_the_schema_refuses_the_names_that_the_reader_refuses(
+    plain: Any, place: str, record: str, key: str
+) -> None:
     schema = plan_json_schema()
     valid = jsonschema.Draft202012Validator(schema).is_valid
     assert valid(copy.deepcopy(plain))
@@ -73,11 +98,18 @@ def test_every_enumeration_is_tried() -> None:
     assert len(ENUMERATED) == 10
 
 
-@pytest.mark.parametrize(("unit", "scheme", "message"), [
-    ("relative", None, "relative_to"), ("nats", "fp8-block", "relative_to"),
-    ("relative", "foo", "relative_to"), ("relative", 8, "relative_to")])
-def test_a_relative_loss_names_its_scheme_and_nats_name_none(plain: Any, unit: str, scheme: object,
-                                                             message: str) -> None:
+@pytest.mark.parametrize(
+    ("unit", "scheme", "message"),
+    [
+        ("relative", None, "relative_to"),
+        ("nats", "fp8-block", "relative_to"),
+        ("relative", "foo", "relative_to"),
+        ("relative", 8, "relative_to"),
+    ],
+)
+def test_a_relative_loss_names_its_scheme_and_nats_name_none(
+    plain: Any, unit: str, scheme: object, message: str
+) -> None:
     data = copy.deepcopy(plain)
     data["quality"] |= {"unit": unit, "relative_to": scheme}
     with pytest.raises(DataError, match=message):

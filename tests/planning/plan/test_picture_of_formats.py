@@ -1,5 +1,5 @@
-"""Formats by layer: nothing is lost in runs, shares are of the device, colours have their contrast.
-"""
+"""Formats by layer: nothing is lost in runs, shares are of the device, colours have their
+contrast."""
 
 from itertools import pairwise
 
@@ -25,8 +25,12 @@ def test_every_unit_is_in_its_layers_or_at_an_end() -> None:
     assert found.layers == 24
     assert found.ends == tuple((u.kind, u.scheme) for u in plan.units if not u.layers)
     assert {kind for kind, _ in found.ends} >= {"embedding", "head"}
-    told = {(strip.kind, layer): run.scheme for strip in found.strips for run in strip.runs
-            for layer in range(run.first, run.last + 1)}
+    told = {
+        (strip.kind, layer): run.scheme
+        for strip in found.strips
+        for run in strip.runs
+        for layer in range(run.first, run.last + 1)
+    }
     assert told == {(u.matrix, layer): u.scheme for u in plan.units for layer in u.layers}
     assert found.ticks == (0, 5, 10, 15, 20)
 
@@ -42,5 +46,8 @@ def test_contrast_is_that_of_the_definition() -> None:
     assert contrast("#000000", "#ffffff") == pytest.approx(21)
     assert contrast("#777777", "#ffffff") == pytest.approx(1.05 / (0.18447 + 0.05), rel=1e-4)
     assert contrast("#0a0a0a", "#000000") == pytest.approx(1 + 10 / 255 / 12.92 / 0.05)
-    assert contrast("#00ff00", "#0000ff") == contrast("#0000ff", "#00ff00") \
+    assert (
+        contrast("#00ff00", "#0000ff")
+        == contrast("#0000ff", "#00ff00")
         == pytest.approx((0.7152 + 0.05) / (0.0722 + 0.05))
+    )

@@ -25,16 +25,39 @@ from planner.planning.plan.record import Assumption
 from planner.planning.plan.speculation import AcceptanceInfo, SpeculationInfo
 
 
-@pytest.mark.parametrize("value", [
-    "x" * MOST_CHARACTERS, (0,) * MOST_ITEMS, LARGEST_FIGURE, -LARGEST_FIGURE, LARGEST_COUNT,
-    None, True, "line\nand\ttab"])
+@pytest.mark.parametrize(
+    "value",
+    [
+        "x" * MOST_CHARACTERS,
+        (0,) * MOST_ITEMS,
+        LARGEST_FIGURE,
+        -LARGEST_FIGURE,
+        LARGEST_COUNT,
+        None,
+        True,
+        "line\nand\ttab",
+    ],
+)
 def test_what_passes(value: object) -> None:
     check_measure((value,))
 
 
-@pytest.mark.parametrize("value", [
-    "x" * (MOST_CHARACTERS + 1), (0,) * (MOST_ITEMS + 1), LARGEST_FIGURE * 1.01, math.inf,
-    -math.inf, math.nan, LARGEST_COUNT + 1, -LARGEST_COUNT - 1, "\x1b[2J", "a\x00", "\u202e"])
+@pytest.mark.parametrize(
+    "value",
+    [
+        "x" * (MOST_CHARACTERS + 1),
+        (0,) * (MOST_ITEMS + 1),
+        LARGEST_FIGURE * 1.01,
+        math.inf,
+        -math.inf,
+        math.nan,
+        LARGEST_COUNT + 1,
+        -LARGEST_COUNT - 1,
+        "\x1b[2J",
+        "a\x00",
+        "\u202e",
+    ],
+)
 def test_what_is_refused(value: object) -> None:
     with pytest.raises(DataError):
         check_measure((value,))
@@ -42,8 +65,11 @@ def test_what_is_refused(value: object) -> None:
 
 def test_the_place_is_told() -> None:
     with pytest.raises(DataError, match=r"plan file: assumptions\.1\.value: text of 1 "):
-        check_measure(replace(plan_of(), assumptions=(Assumption("a", "b", "c"),
-                                                      Assumption("a", "\x07", "c"))))
+        check_measure(
+            replace(
+                plan_of(), assumptions=(Assumption("a", "b", "c"), Assumption("a", "\x07", "c"))
+            )
+        )
 
 
 @pytest.mark.parametrize("name", ["llama-3.1-8b", "a" * MOST_OF_AN_ID, "Qwen@1 b:2+c", "模型"])
@@ -51,8 +77,9 @@ def test_words_are_ids(name: str) -> None:
     check_ids({"model.id": name})
 
 
-@pytest.mark.parametrize("name", ["", "a" * (MOST_OF_AN_ID + 1), "../up", "a/b", "<b>", "-a", ".a",
-                                  "a\\b", "a\n", 'a"'])
+@pytest.mark.parametrize(
+    "name", ["", "a" * (MOST_OF_AN_ID + 1), "../up", "a/b", "<b>", "-a", ".a", "a\\b", "a\n", 'a"']
+)
 def test_paths_and_markup_are_no_ids(name: str) -> None:
     with pytest.raises(DataError, match=r"plan file: units\.3\.kind"):
         check_ids({"device.id": "ok", "units.3.kind": name})
@@ -76,8 +103,24 @@ def test_sizes_of_units_at_their_bounds() -> None:
 
 
 def drafted(accepted: float, tokens: int = 3) -> SpeculationInfo:
-    return SpeculationInfo("mtp", "m", tokens, AcceptanceInfo(0.0, 0.0, 0.0, "given"), accepted,
-                           0, 0, "bf16", "bf16", 0, 0.0, 0.0, 0, "none", "", None)
+    return SpeculationInfo(
+        "mtp",
+        "m",
+        tokens,
+        AcceptanceInfo(0.0, 0.0, 0.0, "given"),
+        accepted,
+        0,
+        0,
+        "bf16",
+        "bf16",
+        0,
+        0.0,
+        0.0,
+        0,
+        "none",
+        "",
+        None,
+    )
 
 
 def test_a_step_yields_its_own_token_and_at_most_all_that_are_drafted() -> None:

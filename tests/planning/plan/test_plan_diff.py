@@ -46,8 +46,10 @@ def test_fp8_against_bf16(plans: tuple[Plan, Plan]) -> None:
 
 
 def test_losses_whose_bands_overlap_are_called_indistinguishable() -> None:
-    blocks, tensor, bits = (theory.estimate("llama-3.1-8b", "h100-sxm", scheme=name, **FIXED)
-                            for name in ("fp8-block", "fp8-tensor", "int4-w4a16"))
+    blocks, tensor, bits = (
+        theory.estimate("llama-3.1-8b", "h100-sxm", scheme=name, **FIXED)
+        for name in ("fp8-block", "fp8-tensor", "int4-w4a16")
+    )
     near, far = diff_text(planner.diff(blocks, tensor)), diff_text(planner.diff(blocks, bits))
     line = next(text for text in near.splitlines() if text.startswith("loss"))
     assert line.endswith("indistinguishable")
@@ -58,16 +60,19 @@ def test_losses_whose_bands_overlap_are_called_indistinguishable() -> None:
 def test_losses_are_equal_up_to_the_band_and_not_to_its_square() -> None:
     """As in the search and in a plan's own comparison: a factor of 3.4 is beyond a band of 2.1,
     although the two bands overlap."""
-    less, more = (theory.estimate("llama-3.1-8b", "h100-sxm", scheme=name, **FIXED)
-                  for name in ("nvfp4-w4a16", "int4-w4a16"))
+    less, more = (
+        theory.estimate("llama-3.1-8b", "h100-sxm", scheme=name, **FIXED)
+        for name in ("nvfp4-w4a16", "int4-w4a16")
+    )
     band = less.quality.high / less.quality.loss
     assert less.quality.high > more.quality.low
     assert band < more.quality.loss / less.quality.loss < band**2
     for old, new in ((less, more), (more, less)):
         found = {c.metric: c for c in planner.diff(old, new).changes}
         assert found["loss"].apart is True
-    line = next(text for text in diff_text(planner.diff(less, more)).splitlines()
-                if text.startswith("loss"))
+    line = next(
+        text for text in diff_text(planner.diff(less, more)).splitlines() if text.startswith("loss")
+    )
     assert line.endswith("beyond the band")
 
 
@@ -80,19 +85,36 @@ def test_equal_losses_are_a_matter_of_their_ratio(ours: float, theirs: float, ba
     assert equal == (min(ours, theirs) * band >= max(ours, theirs))
 
 
-@pytest.mark.parametrize(("text", "expected"), [
-    ("tpot>+5%", ("tpot", ">", "relative", 0.05)), ("ttft >= 250ms", ("ttft", ">=", "value", 0.25)),
-    ("memory>+2GiB", ("memory", ">", "change", 2.0**31)),
-    ("throughput<-3.5%", ("throughput", "<", "relative", -0.035)),
-    ("LOSS>1.1", ("loss", ">", "value", 1.1))])
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("tpot>+5%", ("tpot", ">", "relative", 0.05)),
+        ("ttft >= 250ms", ("ttft", ">=", "value", 0.25)),
+        ("memory>+2GiB", ("memory", ">", "change", 2.0**31)),
+        ("throughput<-3.5%", ("throughput", "<", "relative", -0.035)),
+        ("LOSS>1.1", ("loss", ">", "value", 1.1)),
+    ],
+)
 def test_gates_are_read(text: str, expected: tuple[str, str, str, float]) -> None:
     gate = parse_gate(text)
     assert (gate.metric, gate.operator, gate.kind) == expected[:3]
     assert gate.limit == pytest.approx(expected[3])
 
 
-@pytest.mark.parametrize("text", ["", "tpot", "tpot>", "tpot>5%", "tpot>+5GiB", "loss>1ms",
-                                  "tpot=>5", "tpot>nan", "tpot>" + "9" * 10**5])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "tpot",
+        "tpot>",
+        "tpot>5%",
+        "tpot>+5GiB",
+        "loss>1ms",
+        "tpot=>5",
+        "tpot>nan",
+        "tpot>" + "9" * 10**5,
+    ],
+)
 def test_gates_are_refused(text: str) -> None:
     with pytest.raises(InputError):
         parse_gate(text)
@@ -117,14 +139,17 @@ def test_other_models_and_losses_are_refused(plans: tuple[Plan, Plan]) -> None:
     with pytest.raises(InputError, match="different models"):
         difference(one, replace(two, model=replace(two.model, config_sha256="0" * 64)))
     for mine, theirs in ((None, "fp8-block"), ("fp8-block", None), ("fp8-block", "int8-w8a8")):
-        old, new = (replace(p, quality=replace(p.quality, relative_to=scheme))
-                    for p, scheme in ((one, mine), (two, theirs)))
+        old, new = (
+            replace(p, quality=replace(p.quality, relative_to=scheme))
+            for p, scheme in ((one, mine), (two, theirs))
+        )
         with pytest.raises(InputError, match="losses are in"):
             difference(old, new)
 
 
-def test_command(plans: tuple[Plan, Plan], tmp_path: Path,
-                 capsys: pytest.CaptureFixture[str]) -> None:
+def test_command(
+    plans: tuple[Plan, Plan], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     files = []
     for name, plan in zip(("a", "b"), plans, strict=True):
         file = tmp_path / f"{name}.json"
@@ -141,18 +166,26 @@ def test_command(plans: tuple[Plan, Plan], tmp_path: Path,
 
 
 HOSTILE: list[tuple[tuple[str | int, ...], Any]] = [
-    (("model", "id"), "../../etc/passwd"), (("model", "id"), "/etc/passwd"),
-    (("model", "id"), "<script>alert(1)</script>"), (("device", "id"), "x" * 10**4),
-    (("units", 0, "scheme"), "bf16\x1b[2J"), (("units", 0, "reason"), "a" * 10**6),
-    (("units", 0, "layers"), list(range(300_000))), (("units", 0, "layers"), [0, 0]),
-    (("units", 0, "weight_bytes"), -1), (("assumptions", 0, "value"), "\u202etxt"),
-    (("schema_version",), "3"), (("units",), "none"), (("surprise",), 1),
+    (("model", "id"), "../../etc/passwd"),
+    (("model", "id"), "/etc/passwd"),
+    (("model", "id"), "<script>alert(1)</script>"),
+    (("device", "id"), "x" * 10**4),
+    (("units", 0, "scheme"), "bf16\x1b[2J"),
+    (("units", 0, "reason"), "a" * 10**6),
+    (("units", 0, "layers"), list(range(300_000))),
+    (("units", 0, "layers"), [0, 0]),
+    (("units", 0, "weight_bytes"), -1),
+    (("assumptions", 0, "value"), "\u202etxt"),
+    (("schema_version",), "3"),
+    (("units",), "none"),
+    (("surprise",), 1),
 ]
 
 
 @pytest.mark.parametrize(("place", "value"), HOSTILE, ids=[str(i) for i in range(len(HOSTILE))])
-def test_hostile_plan_files(plans: tuple[Plan, Plan], place: tuple[str | int, ...],
-                            value: Any) -> None:
+def test_hostile_plan_files(
+    plans: tuple[Plan, Plan], place: tuple[str | int, ...], value: Any
+) -> None:
     data = copy.deepcopy(plans[0].to_dict())
     target: Any = data
     for key in place[:-1]:
@@ -172,7 +205,9 @@ def test_a_difference_of_rounding_trips_no_gate() -> None:
     assert _holds(">", 1 + 2 * ROOM, 1.0, 1.0)
 
 
-@pytest.mark.parametrize(("old", "new", "trips"), [
-    (0.0, 0.0, False), (0.0, 1.0, True), (0.0, -1.0, True), (1.0, 1.2, False), (1.0, 1.6, True)])
+@pytest.mark.parametrize(
+    ("old", "new", "trips"),
+    [(0.0, 0.0, False), (0.0, 1.0, True), (0.0, -1.0, True), (1.0, 1.2, False), (1.0, 1.6, True)],
+)
 def test_any_change_from_nothing_is_without_bound(old: float, new: float, trips: bool) -> None:
     assert Gate("", "tpot", ">", "relative", 0.5).trips(old, new) == trips

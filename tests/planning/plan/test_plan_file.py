@@ -20,12 +20,29 @@ from tests.support.theory import estimate, plan
 MADE: dict[str, dict[str, Any]] = {
     "dense": {"model": "llama-3.1-8b", "device": "h100-sxm", "devices": 2, "tp": 2},
     "mixed": {"model": "deepseek-v2-lite", "device": "l40s", "devices": 1, "batch": 3},
-    "staged": {"model": "llama-3.1-70b", "device": "h100-sxm", "devices": 4, "tp": 2, "pp": 2,
-               "batch": 32},
-    "sparse": {"model": "deepseek-v3.2", "device": "h200-sxm", "devices": 16, "context": 16384,
-               "batch": 64},
-    "untied": {"model": "qwen3-30b-a3b", "device": "b200-sxm", "devices": 1, "untie": True,
-               "max_loss": "nvfp4", "batch": 32},
+    "staged": {
+        "model": "llama-3.1-70b",
+        "device": "h100-sxm",
+        "devices": 4,
+        "tp": 2,
+        "pp": 2,
+        "batch": 32,
+    },
+    "sparse": {
+        "model": "deepseek-v3.2",
+        "device": "h200-sxm",
+        "devices": 16,
+        "context": 16384,
+        "batch": 64,
+    },
+    "untied": {
+        "model": "qwen3-30b-a3b",
+        "device": "b200-sxm",
+        "devices": 1,
+        "untie": True,
+        "max_loss": "nvfp4",
+        "batch": 32,
+    },
     "software": {"model": "llama-3.1-8b", "device": "xeon-platinum-8480", "objective": "latency"},
 }
 
@@ -71,18 +88,23 @@ def test_pricing_the_plan_again_gives_the_same_numbers(made: Plan) -> None:
     assert again.layout == made.layout
     assert again.workload == made.workload
     assert again.quality.loss == pytest.approx(made.quality.loss, rel=1e-12, abs=1e-15)
-    assert [(u.kind, u.layers, u.scheme, u.weight_bytes) for u in again.units] == \
-        [(u.kind, u.layers, u.scheme, u.weight_bytes) for u in made.units]
+    assert [(u.kind, u.layers, u.scheme, u.weight_bytes) for u in again.units] == [
+        (u.kind, u.layers, u.scheme, u.weight_bytes) for u in made.units
+    ]
 
 
 def test_a_plan_for_an_engine_is_priced_and_served_in_it() -> None:
     made = plan("qwen2.5-0.5b", "h20", devices=1, batch=16, engine="sglang")
-    again, named, other = (estimate(plan=made), estimate(plan=made, engine="sglang"),
-                           estimate(plan=made, engine="any"))
+    again, named, other = (
+        estimate(plan=made),
+        estimate(plan=made, engine="sglang"),
+        estimate(plan=made, engine="any"),
+    )
     assert again.engine == made.engine
     assert again.performance == named.performance
-    assert again.performance.tpot_seconds.value == \
-        pytest.approx(made.performance.tpot_seconds.value, rel=1e-12)
+    assert again.performance.tpot_seconds.value == pytest.approx(
+        made.performance.tpot_seconds.value, rel=1e-12
+    )
     assert other.engine.name == "any"
     assert other.performance.tpot_seconds.value != again.performance.tpot_seconds.value
     assert serve(plan=made, concurrency=8).engine.startswith("sglang")
@@ -97,8 +119,7 @@ def test_every_layer_of_every_kind_has_exactly_one_unit(made: Plan) -> None:
         assert unit.reason
         assert (unit.kv_layout is not None) == unit.kind.startswith("kv-")
         if unit.kv_layout is not None:
-            assert (unit.scheme, unit.weight_format, unit.weight_bytes) == \
-                (unit.kv_layout, None, 0)
+            assert (unit.scheme, unit.weight_format, unit.weight_bytes) == (unit.kv_layout, None, 0)
     for layers in covered.values():
         assert len(layers) == len(set(layers))
     assert sum(u.loss for u in made.units) == pytest.approx(made.quality.loss)
@@ -154,9 +175,21 @@ def test_a_missing_key_is_refused_with_its_place(dense: Plan) -> None:
             assert caught.value.hint
 
 
-@pytest.mark.parametrize("data", [
-    None, 5, "plan", [], {}, {"schema_version": 1}, {"schema_version": "3"},
-    {"schema_version": "2"}, {"schema_version": "2", "units": 3}, {"schema_version": "1"}])
+@pytest.mark.parametrize(
+    "data",
+    [
+        None,
+        5,
+        "plan",
+        [],
+        {},
+        {"schema_version": 1},
+        {"schema_version": "3"},
+        {"schema_version": "2"},
+        {"schema_version": "2", "units": 3},
+        {"schema_version": "1"},
+    ],
+)
 def test_what_is_not_a_plan_is_refused(data: object) -> None:
     with pytest.raises(DataError) as caught:
         parse_plan(data)
@@ -177,9 +210,14 @@ def test_a_file_that_is_no_plan_is_refused_with_its_name(dense: Plan, tmp_path: 
             read_plan(missing)
         assert repr(str(missing)) in caught.value.message
         assert caught.value.hint == "write one with --json"
-    for text, message in (("", "plan.json"), ("[]", "plan.json"), ('{"units": NaN}', "plan.json"),
-                          ('{"units": 1, "units": 2}', "units"), ("{}", "schema_version None"),
-                          (json.dumps({**dense.to_dict(), "surprise": 1}), "surprise")):
+    for text, message in (
+        ("", "plan.json"),
+        ("[]", "plan.json"),
+        ('{"units": NaN}', "plan.json"),
+        ('{"units": 1, "units": 2}', "units"),
+        ("{}", "schema_version None"),
+        (json.dumps({**dense.to_dict(), "surprise": 1}), "surprise"),
+    ):
         path.write_text(text, encoding="utf-8")
         with pytest.raises(DataError, match=message):
             read_plan(path)
@@ -191,8 +229,9 @@ def test_a_file_that_is_no_plan_is_refused_with_its_name(dense: Plan, tmp_path: 
         read_plan(path)
 
 
-def test_a_file_that_may_not_be_read_is_refused(tmp_path: Path,
-                                                monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_that_may_not_be_read_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def closed(path: Path) -> bytes:
         raise PermissionError(13, "Permission denied", str(path))
 
@@ -264,8 +303,9 @@ def test_a_plan_can_be_moved_to_another_workload(dense: Plan) -> None:
     assert other.performance.tpot_seconds.value < dense.performance.tpot_seconds.value
 
 
-def test_read_from_disk_by_the_command(dense: Plan, tmp_path: Path,
-                                       capsys: pytest.CaptureFixture[str]) -> None:
+def test_read_from_disk_by_the_command(
+    dense: Plan, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     from planner.cli.main import run
 
     path = tmp_path / "plan.json"

@@ -25,8 +25,9 @@ def test_a_plan_of_a_folder_with_such_a_name_is_read_again(tmp_path: Path, name:
     folder.mkdir()
     config = files("planner.models") / "configs/qwen2.5-0.5b.json"
     (folder / "config.json").write_bytes(config.read_bytes())
-    plan = planner.plan(str(folder), "h100-sxm", devices=1, batch=8, context=2048, schemes=["bf16"],
-                        engine="vllm")
+    plan = planner.plan(
+        str(folder), "h100-sxm", devices=1, batch=8, context=2048, schemes=["bf16"], engine="vllm"
+    )
     written = json.dumps(plan.to_dict(), ensure_ascii=False).encode()
     assert planner.read_plan(json.loads(written)) == plan
     assert plan.model.source == str(folder / "config.json").replace(name[2], ascii(name[2])[1:-1])

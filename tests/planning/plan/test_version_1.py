@@ -18,9 +18,18 @@ from planner.planning.plan.record import OPTIONAL, Plan
 from planner.planning.plan.schema import parse_plan, plan_json_schema
 from planner.planning.plan.version_1 import FROM, NOTE_KEY, lifted
 
-LEFT_OUT = {"layouts", "measured_anchor", "relative", "preset", "max_concurrency_at_requests",
-            "usd_per_million_output_tokens", "joules_per_output_token", "recommendation",
-            "interruption_seconds", "mix"}
+LEFT_OUT = {
+    "layouts",
+    "measured_anchor",
+    "relative",
+    "preset",
+    "max_concurrency_at_requests",
+    "usd_per_million_output_tokens",
+    "joules_per_output_token",
+    "recommendation",
+    "interruption_seconds",
+    "mix",
+}
 """Keys that the last program of version 1 left out where they were null."""
 NATS = "nats (mean KL of next-token distributions)"
 
@@ -28,8 +37,11 @@ NATS = "nats (mean KL of next-token distributions)"
 def flat(value: object, place: str = "") -> dict[str, object]:
     """Leaves by place."""
     if isinstance(value, dict):
-        return {k: v for name, item in value.items()
-                for k, v in flat(item, f"{place}.{name}".strip(".")).items()}
+        return {
+            k: v
+            for name, item in value.items()
+            for k, v in flat(item, f"{place}.{name}".strip(".")).items()
+        }
     if isinstance(value, list) and value:
         return {k: v for i, item in enumerate(value) for k, v in flat(item, f"{place}.{i}").items()}
     return {place: value}
@@ -38,12 +50,16 @@ def flat(value: object, place: str = "") -> dict[str, object]:
 def as_version_1(value: Any) -> Any:
     """What the last program of version 1 wrote for a plan of version 2."""
     if isinstance(value, dict):
-        out = {key: as_version_1(item) for key, item in value.items()
-               if not (key in LEFT_OUT and item is None)}
+        out = {
+            key: as_version_1(item)
+            for key, item in value.items()
+            if not (key in LEFT_OUT and item is None)
+        }
         anchor = out.pop("relative_to", None)
         if {"tier", "unit"} <= set(out):
-            out["unit"] = NATS if anchor is None else \
-                f"relative (1.0 = uniform {anchor} on this model)"
+            out["unit"] = (
+                NATS if anchor is None else f"relative (1.0 = uniform {anchor} on this model)"
+            )
         return out | ({"schema_version": FROM} if "schema_version" in out else {})
     return [as_version_1(item) for item in value] if isinstance(value, list) else value
 
@@ -66,38 +82,71 @@ def test_a_lift_changes_the_version_and_the_unit_and_adds_no_figure(name: str) -
     lost = {key for key in changed if ".alternatives" in key or ".lossier" in key}
     assert changed - lost == {"schema_version", "quality.unit"}
     assert (name == "no-devices") == bool(lost)
-    added = {key: value for key, value in after.items()
-             if key not in before and not key.startswith("assumptions.")}
+    added = {
+        key: value
+        for key, value in after.items()
+        if key not in before and not key.startswith("assumptions.")
+    }
     figures = {key: value for key, value in added.items() if value not in (None, [], "fp8-block")}
-    assert figures == ({} if "workload.prefix_hit_rate" in before
-                       else {"workload.prefix_hit_rate": 0.0})
+    assert figures == (
+        {} if "workload.prefix_hit_rate" in before else {"workload.prefix_hit_rate": 0.0}
+    )
 
 
-@pytest.mark.parametrize(("name", "told"), [
-    *((name, {"layouts", "recommendation", "quality.relative", "quality.measured_anchor",
-              "capacity.max_concurrency_at_requests", "performance.usd_per_million_output_tokens",
-              "performance.joules_per_output_token", "performance.interruption_seconds"})
-      for name in FIRST),
-    ("anchored", {"recommendation", "capacity.max_concurrency_at_requests",
-                  "performance.usd_per_million_output_tokens",
-                  "performance.joules_per_output_token", "performance.interruption_seconds"}),
-    ("no-devices", {"recommendation.alternatives", "recommendation.lossier"}),
-    ("no-gain", {"recommendation.alternatives.gain"}),
-    ("pools", {"recommendation.alternatives.gain", "deployment.aggregated.holding"}),
-    ("host", {"recommendation.alternatives.gain"}),
-    *((name, set()) for name in LAST)])
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        *(
+            (
+                name,
+                {
+                    "layouts",
+                    "recommendation",
+                    "quality.relative",
+                    "quality.measured_anchor",
+                    "capacity.max_concurrency_at_requests",
+                    "performance.usd_per_million_output_tokens",
+                    "performance.joules_per_output_token",
+                    "performance.interruption_seconds",
+                },
+            )
+            for name in FIRST
+        ),
+        (
+            "anchored",
+            {
+                "recommendation",
+                "capacity.max_concurrency_at_requests",
+                "performance.usd_per_million_output_tokens",
+                "performance.joules_per_output_token",
+                "performance.interruption_seconds",
+            },
+        ),
+        ("no-devices", {"recommendation.alternatives", "recommendation.lossier"}),
+        ("no-gain", {"recommendation.alternatives.gain"}),
+        ("pools", {"recommendation.alternatives.gain", "deployment.aggregated.holding"}),
+        ("host", {"recommendation.alternatives.gain"}),
+        *((name, set()) for name in LAST),
+    ],
+)
 def test_an_assumption_names_what_version_1_did_not_tell(name: str, told: set[str]) -> None:
     notes = [a for a in planner.read_plan(old_plan(name)).assumptions if a.key == NOTE_KEY]
     assert [a.value for a in notes] == (["version 1"] if told else [])
     assert {key for a in notes for key in a.reason.partition(": ")[2].split(", ")} == told
 
 
-@pytest.mark.parametrize(("unit", "word", "scheme"), [
-    (NATS, "nats", None), ("nats", "nats", None),
-    ("relative (1.0 = uniform fp8-block on this model)", "relative", "fp8-block"),
-    ("relative (1.0 = uniform int8-w8a8 on this model)", "relative", "int8-w8a8")])
-def test_the_unit_of_a_loss_is_a_word_and_its_scheme_a_key(unit: str, word: str,
-                                                           scheme: str | None) -> None:
+@pytest.mark.parametrize(
+    ("unit", "word", "scheme"),
+    [
+        (NATS, "nats", None),
+        ("nats", "nats", None),
+        ("relative (1.0 = uniform fp8-block on this model)", "relative", "fp8-block"),
+        ("relative (1.0 = uniform int8-w8a8 on this model)", "relative", "int8-w8a8"),
+    ],
+)
+def test_the_unit_of_a_loss_is_a_word_and_its_scheme_a_key(
+    unit: str, word: str, scheme: str | None
+) -> None:
     data = old_plan("plain")
     data["quality"]["unit"] = unit
     found = planner.read_plan(data).quality
@@ -115,8 +164,13 @@ def test_a_plan_of_version_2_written_as_version_1_comes_back_as_it_was(name: str
 def test_a_lift_is_idempotent_and_pure_whatever_keys_are_missing(name: str, chance: Any) -> None:
     data = old_plan(name)
     for place in chance.sample(sorted(LEFT_OUT), chance.randint(0, len(LEFT_OUT))):
-        for part in (data, data["quality"], data["performance"], data["capacity"],
-                     data["workload"]):
+        for part in (
+            data,
+            data["quality"],
+            data["performance"],
+            data["capacity"],
+            data["workload"],
+        ):
             part.pop(place, None)
     before = deepcopy(data)
     once = lifted(data)
@@ -126,12 +180,33 @@ def test_a_lift_is_idempotent_and_pure_whatever_keys_are_missing(name: str, chan
     assert parse_plan(once).to_dict() == parse_plan(data).to_dict()
 
 
-anything = st.recursive(st.none() | st.booleans() | st.integers() | st.text(max_size=5),
-                        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(
-                            st.sampled_from(["quality", "unit", "engine", "recommendation", "gain",
-                                             "alternatives", "lossier", "deployment", "mix",
-                                             "aggregated", "assumptions", "speculation"]),
-                            inner, max_size=4), max_leaves=12)
+anything = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=5),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(
+                [
+                    "quality",
+                    "unit",
+                    "engine",
+                    "recommendation",
+                    "gain",
+                    "alternatives",
+                    "lossier",
+                    "deployment",
+                    "mix",
+                    "aggregated",
+                    "assumptions",
+                    "speculation",
+                ]
+            ),
+            inner,
+            max_size=4,
+        )
+    ),
+    max_leaves=12,
+)
 
 
 @given(st.dictionaries(st.sampled_from([f.name for f in fields(Plan)]), anything))
@@ -141,17 +216,24 @@ def test_what_only_says_version_1_is_refused_with_a_way_on(data: dict[str, Any])
     assert caught.value.hint
 
 
-@pytest.mark.parametrize(("name", "place", "value", "message"), [
-    ("plain", ("units",), 3, "units"), ("plain", ("engine",), [], "engine"),
-    ("plain", ("quality", "unit"), "bits", "no unit of version 1"),
-    ("plain", ("quality", "unit"), None, "no unit of version 1"),
-    ("plain", ("quality", "relative_to"), "fp8-block", "no key of version 1"),
-    ("plain", ("quality", "loss"), "small", "quality.loss"),
-    ("plain", ("surprise",), 1, "surprise"), ("plain", ("assumptions",), None, "assumptions"),
-    ("no-gain", ("recommendation", "alternatives"), [7], "alternatives"),
-    ("pools", ("deployment", "prefill", "extra"), 1, "extra")])
-def test_what_cannot_be_lifted_is_refused_by_its_place(name: str, place: tuple[str, ...],
-                                                       value: object, message: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "place", "value", "message"),
+    [
+        ("plain", ("units",), 3, "units"),
+        ("plain", ("engine",), [], "engine"),
+        ("plain", ("quality", "unit"), "bits", "no unit of version 1"),
+        ("plain", ("quality", "unit"), None, "no unit of version 1"),
+        ("plain", ("quality", "relative_to"), "fp8-block", "no key of version 1"),
+        ("plain", ("quality", "loss"), "small", "quality.loss"),
+        ("plain", ("surprise",), 1, "surprise"),
+        ("plain", ("assumptions",), None, "assumptions"),
+        ("no-gain", ("recommendation", "alternatives"), [7], "alternatives"),
+        ("pools", ("deployment", "prefill", "extra"), 1, "extra"),
+    ],
+)
+def test_what_cannot_be_lifted_is_refused_by_its_place(
+    name: str, place: tuple[str, ...], value: object, message: str
+) -> None:
     data = old_plan(name)
     inner = data
     for key in place[:-1]:
@@ -171,9 +253,19 @@ def test_a_key_that_0_1_0_wrote_must_be_there(name: str) -> None:
             planner.read_plan(data)
 
 
-@pytest.mark.parametrize(("version", "hint"), [
-    ("3", "upgrade"), ("17", "upgrade"), ("0", "write the plan again"), (2, "write"),
-    ("two", "write"), (None, "write"), ("9" * 5000, "upgrade"), ("1.0", "write")])
+@pytest.mark.parametrize(
+    ("version", "hint"),
+    [
+        ("3", "upgrade"),
+        ("17", "upgrade"),
+        ("0", "write the plan again"),
+        (2, "write"),
+        ("two", "write"),
+        (None, "write"),
+        ("9" * 5000, "upgrade"),
+        ("1.0", "write"),
+    ],
+)
 def test_other_versions_are_refused_with_what_to_do(version: object, hint: str) -> None:
     data = planner.read_plan(old_plan("estimate")).to_dict() | {"schema_version": version}
     with pytest.raises(DataError, match="is none of 1, 2") as caught:
@@ -199,7 +291,15 @@ def test_every_key_without_a_default_is_required_and_only_those_left_out_have_on
     for one in seen:
         told = known[one.__name__]
         optional = set(told["properties"]) - set(told["required"])
-        assert optional == {f.name for f in fields(one)} & OPTIONAL - (
-            set(told["required"])), one
-        assert optional <= {"kv_layout", "part", "place", "validated", "flips", "offload",
-                            "prefix_cache", "speculation", "deployment"}, one
+        assert optional == {f.name for f in fields(one)} & OPTIONAL - (set(told["required"])), one
+        assert optional <= {
+            "kv_layout",
+            "part",
+            "place",
+            "validated",
+            "flips",
+            "offload",
+            "prefix_cache",
+            "speculation",
+            "deployment",
+        }, one

@@ -14,11 +14,18 @@ from tests.support import theory
 
 
 @settings(max_examples=examples(120, 1000))
-@given(st.lists(st.integers(1, 50), max_size=5), st.integers(1, 60), st.integers(1, 4),
-       st.integers(1, 4), st.integers(1, 16), st.booleans(), st.sampled_from([0.5, 1.0, 3.0]))
+@given(
+    st.lists(st.integers(1, 50), max_size=5),
+    st.integers(1, 60),
+    st.integers(1, 4),
+    st.integers(1, 4),
+    st.integers(1, 16),
+    st.booleans(),
+    st.sampled_from([0.5, 1.0, 3.0]),
+)
 def test_no_other_numbers_read_and_answer_more_for_what_is_paid(
-        more: list[int], rate: int, prefill: int, decode: int, devices: int, whole: bool,
-        price: float) -> None:
+    more: list[int], rate: int, prefill: int, decode: int, devices: int, whole: bool, price: float
+) -> None:
     caps = np.cumsum(np.array(more, dtype=np.float64))
     purse = Purse(devices, whole, price)
     found = best_counts(caps, float(rate), prefill, decode, purse)
@@ -34,8 +41,9 @@ def test_no_other_numbers_read_and_answer_more_for_what_is_paid(
     value, served, n, m = found
     assert value == pytest.approx(max(every.values())) == pytest.approx(every[n, m])
     assert served == min(caps[n - 1], m * rate)
-    fewest = min(n * prefill + m * decode for (n, m), one in every.items()
-                 if one >= value * (1 - 1e-9))
+    fewest = min(
+        n * prefill + m * decode for (n, m), one in every.items() if one >= value * (1 - 1e-9)
+    )
     assert n * prefill + m * decode == fewest
 
 

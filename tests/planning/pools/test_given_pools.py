@@ -15,10 +15,20 @@ from planner.planning.plan.record import Plan
 
 def figures(plan: Plan) -> list[float]:
     perf, pools = plan.performance, small_pools.pools(plan)
-    return [perf.output_tokens_per_second.value, perf.tpot_seconds.value, perf.ttft_seconds.value,
-            pools.prefill.queue_seconds, pools.prefill.read_seconds, pools.prefill.memory_bytes,
-            pools.transfer.seconds, pools.transfer.bytes, plan.quality.loss,
-            plan.memory_per_device.total_bytes, plan.device.count, plan.workload.batch]
+    return [
+        perf.output_tokens_per_second.value,
+        perf.tpot_seconds.value,
+        perf.ttft_seconds.value,
+        pools.prefill.queue_seconds,
+        pools.prefill.read_seconds,
+        pools.prefill.memory_bytes,
+        pools.transfer.seconds,
+        pools.transfer.bytes,
+        plan.quality.loss,
+        plan.memory_per_device.total_bytes,
+        plan.device.count,
+        plan.workload.batch,
+    ]
 
 
 @pytest.mark.parametrize("made", [small_pools.plan, small_pools.mixed])
@@ -52,10 +62,12 @@ def test_longer_answers_leave_the_prefill_pool_idle() -> None:
     plan = small_pools.plan()
     short = planner.estimate(plan=plan, context=8192, isl=6144, osl=2048)
     assert small_pools.pools(short).limit == "decode"
-    assert small_pools.pools(short).prefill.utilisation \
-        < small_pools.pools(plan).prefill.utilisation
-    assert small_pools.pools(short).prefill.read_seconds \
-        < small_pools.pools(plan).prefill.read_seconds
+    assert (
+        small_pools.pools(short).prefill.utilisation < small_pools.pools(plan).prefill.utilisation
+    )
+    assert (
+        small_pools.pools(short).prefill.read_seconds < small_pools.pools(plan).prefill.read_seconds
+    )
 
 
 def test_a_smaller_batch_sets_the_rate() -> None:
@@ -64,8 +76,10 @@ def test_a_smaller_batch_sets_the_rate() -> None:
     assert small_pools.pools(half).limit == "decode"
     assert half.workload.batch == plan.workload.batch // 2
     assert half.performance.tpot_seconds.value < plan.performance.tpot_seconds.value
-    assert half.performance.output_tokens_per_second.value \
+    assert (
+        half.performance.output_tokens_per_second.value
         < plan.performance.output_tokens_per_second.value
+    )
 
 
 def test_a_limit_on_ttft_costs_rate_and_empties_decode() -> None:
@@ -73,30 +87,45 @@ def test_a_limit_on_ttft_costs_rate_and_empties_decode() -> None:
     limit = plan.performance.ttft_seconds.value * 0.8
     tight = planner.estimate(plan=plan, ttft_seconds=limit)
     assert tight.performance.ttft_seconds.value <= limit * (1 + 1e-6)
-    assert tight.performance.output_tokens_per_second.value \
+    assert (
+        tight.performance.output_tokens_per_second.value
         < plan.performance.output_tokens_per_second.value
+    )
     assert tight.workload.batch < plan.workload.batch
 
 
 def test_a_given_link_stays() -> None:
     plan = small_pools.plan()
     pools = small_pools.pools(plan)
-    slow = replace(plan, deployment=replace(pools, transfer=replace(
-        pools.transfer, link="given", bytes_per_second=1e9)))
+    slow = replace(
+        plan,
+        deployment=replace(
+            pools, transfer=replace(pools.transfer, link="given", bytes_per_second=1e9)
+        ),
+    )
     found = small_pools.pools(planner.estimate(plan=slow)).transfer
     assert (found.link, found.bytes_per_second) == ("given", 1e9)
     assert found.seconds > pools.transfer.seconds
 
 
-@pytest.mark.parametrize(("given", "kind", "words", "hint"), [
-    ({"tp": 8}, InputError, "--tp and a plan in pools", "leave --tp out"),
-    ({"devices": 16}, InputError, "--devices and a plan in pools", "leave --devices out"),
-    ({"tpot_seconds": 0.001}, InfeasibleError, "tpot: the decode workers take", "--batch"),
-    ({"ttft_seconds": 0.001}, InfeasibleError, "ttft: a prompt that does not wait", "--ttft-ms"),
-    ({"device": "l40s"}, PlannerError, "memory", ""),
-])
+@pytest.mark.parametrize(
+    ("given", "kind", "words", "hint"),
+    [
+        ({"tp": 8}, InputError, "--tp and a plan in pools", "leave --tp out"),
+        ({"devices": 16}, InputError, "--devices and a plan in pools", "leave --devices out"),
+        ({"tpot_seconds": 0.001}, InfeasibleError, "tpot: the decode workers take", "--batch"),
+        (
+            {"ttft_seconds": 0.001},
+            InfeasibleError,
+            "ttft: a prompt that does not wait",
+            "--ttft-ms",
+        ),
+        ({"device": "l40s"}, PlannerError, "memory", ""),
+    ],
+)
 def test_what_cannot_be_priced_is_refused_with_what_can(
-        given: dict[str, Any], kind: type[PlannerError], words: str, hint: str) -> None:
+    given: dict[str, Any], kind: type[PlannerError], words: str, hint: str
+) -> None:
     with pytest.raises(kind, match=words) as error:
         planner.estimate(plan=small_pools.plan(), **given)
     assert hint in (error.value.hint or "")
@@ -106,8 +135,11 @@ def test_what_cannot_be_priced_is_refused_with_what_can(
 def test_other_pools_are_told_with_the_sign_of_their_gain() -> None:
     found = small_pools.plan().recommendation
     assert found is not None
-    told = [one for one in found.alternatives if one.name.startswith("pools: ")
-            and one.why_not != "the same plan"]
+    told = [
+        one
+        for one in found.alternatives
+        if one.name.startswith("pools: ") and one.why_not != "the same plan"
+    ]
     assert told
     for one in told:
         gain = one.gain

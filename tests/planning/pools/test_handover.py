@@ -30,9 +30,13 @@ def test_the_slower_network_of_two_kinds_of_devices_counts() -> None:
     assert link_between(slow, H100, None).bytes_per_second == 25e9
 
 
-@pytest.mark.parametrize("other", [
-    replace(H100, net=replace(H100.net, network_bytes_per_s=0.0)),
-    replace(H100, device=replace(H100.device, id="other", name="Another maker's device"))])
+@pytest.mark.parametrize(
+    "other",
+    [
+        replace(H100, net=replace(H100.net, network_bytes_per_s=0.0)),
+        replace(H100, device=replace(H100.device, id="other", name="Another maker's device")),
+    ],
+)
 def test_without_a_known_link_one_must_be_given(other: Question) -> None:
     with pytest.raises(InputError) as error:
         link_between(other, H100, None)
@@ -44,8 +48,7 @@ def test_without_a_known_link_one_must_be_given(other: Question) -> None:
 
 def test_bytes_are_those_of_the_prompt_by_hand() -> None:
     """80 layers × 8 heads × 128 × keys and values × 2 bytes × 7,168 tokens of 16 a page."""
-    found = handover(NODE, "bf16", (1, 2, 8, 16), link_between(NODE, NODE, None),
-                     indexer_fp8=False)
+    found = handover(NODE, "bf16", (1, 2, 8, 16), link_between(NODE, NODE, None), indexer_fp8=False)
     whole = 80 * 8 * 128 * 2 * 2 * 7168
     assert found.sizes[1] == whole
     assert found.sizes[2] == whole // 2
@@ -56,6 +59,8 @@ def test_bytes_are_those_of_the_prompt_by_hand() -> None:
 
 
 def test_a_narrower_cache_moves_faster() -> None:
-    sizes = [handover(NODE, kv, (8,), link_between(NODE, NODE, None), indexer_fp8=False).sizes[8]
-             for kv in ("bf16", "fp8")]
+    sizes = [
+        handover(NODE, kv, (8,), link_between(NODE, NODE, None), indexer_fp8=False).sizes[8]
+        for kv in ("bf16", "fp8")
+    ]
     assert sizes[1] == sizes[0] / 2

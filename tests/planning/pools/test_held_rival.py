@@ -17,15 +17,24 @@ from planner.planning.weigh.choose import Selection, choose
 
 @pytest.fixture(scope="module")
 def asked() -> tuple[tuple[Question, ...], Selection]:
-    questions = Ask(model="deepseek-v3", device="h200-sxm", devices=8, engine="sglang", isl=4000,
-                    osl=1000, kv="bf16", schemes=["fp8-block"]).questions()
+    questions = Ask(
+        model="deepseek-v3",
+        device="h200-sxm",
+        devices=8,
+        engine="sglang",
+        isl=4000,
+        osl=1000,
+        kv="bf16",
+        schemes=["fp8-block"],
+    ).questions()
     found, others, _ = answers(questions)
     assert found is not None
     return questions, choose((found.grid, *others), found)
 
 
 def test_workers_that_hold_prompts_are_faster(
-        asked: tuple[tuple[Question, ...], Selection]) -> None:
+    asked: tuple[tuple[Question, ...], Selection],
+) -> None:
     rival = held_rival(*asked)
     assert rival is not None
     assert rival.ratio > 1.1
@@ -33,25 +42,39 @@ def test_workers_that_hold_prompts_are_faster(
 
 
 def test_a_limit_on_the_first_token_counts_how_long_it_is_held(
-        asked: tuple[tuple[Question, ...], Selection]) -> None:
+    asked: tuple[tuple[Question, ...], Selection],
+) -> None:
     questions, choice = asked
     assert held_rival([replace(q, ttft_seconds=0.9) for q in questions], choice) is None
 
 
 def test_engines_without_it_have_no_such_rival(
-        asked: tuple[tuple[Question, ...], Selection]) -> None:
-    assert held_rival([replace(q, engine="vllm", engine_version="0.21") for q in asked[0]],
-                      asked[1]) is None
+    asked: tuple[tuple[Question, ...], Selection],
+) -> None:
+    assert (
+        held_rival([replace(q, engine="vllm", engine_version="0.21") for q in asked[0]], asked[1])
+        is None
+    )
 
 
 def beside(gains: list[float], *, ratio: float = 1.0) -> Any:
     """Pools that win ``gains`` in the draws, the first of them on paper, over a rival that is
     ``ratio`` times as fast as the plan beside."""
     drawn = 1 / (1 + np.array([gains]))
-    pools: Any = SimpleNamespace(taken=0, drawn=drawn, options=[SimpleNamespace(
-        pools=SimpleNamespace(value=1 + gains[0]), weighed=SimpleNamespace(decode_osl=1))])
-    choice: Any = SimpleNamespace(taken=0, drawn=np.ones((1, len(gains))), option=SimpleNamespace(
-        weighed=SimpleNamespace(value=1.0)))
+    pools: Any = SimpleNamespace(
+        taken=0,
+        drawn=drawn,
+        options=[
+            SimpleNamespace(
+                pools=SimpleNamespace(value=1 + gains[0]), weighed=SimpleNamespace(decode_osl=1)
+            )
+        ],
+    )
+    choice: Any = SimpleNamespace(
+        taken=0,
+        drawn=np.ones((1, len(gains))),
+        option=SimpleNamespace(weighed=SimpleNamespace(value=1.0)),
+    )
     return compared_with(pools, choice, ratio=ratio)
 
 

@@ -29,17 +29,24 @@ def test_the_figures_of_both_pools_add_up() -> None:
     pools = plan.deployment
     assert pools is not None
     one, two = pools.prefill, pools.decode
-    assert one.workers * one.devices_per_worker + two.workers * two.devices_per_worker \
-        == plan.device.count <= 8
+    assert (
+        one.workers * one.devices_per_worker + two.workers * two.devices_per_worker
+        == plan.device.count
+        <= 8
+    )
     assert (plan.layout.tp, plan.layout.dp, plan.layout.replicas) == (
-        two.layout.tp, two.layout.dp, two.workers)
+        two.layout.tp,
+        two.layout.dp,
+        two.workers,
+    )
     rate = plan.performance.output_tokens_per_second
     assert rate.value == pytest.approx(two.output_tokens_per_second)
     assert rate.low < rate.value < rate.high
     usd = plan.performance.usd_per_million_output_tokens
     assert usd is not None
     assert (usd.low * rate.high, usd.high * rate.low) == pytest.approx(
-        (usd.value * rate.value,) * 2), "a device-hour costs the same at every rate"
+        (usd.value * rate.value,) * 2
+    ), "a device-hour costs the same at every rate"
     work = plan.workload
     assert one.prompt_tokens_per_second / work.isl * work.osl == pytest.approx(rate.value)
     assert one.utilisation <= MOST_BUSY * (1 + 1e-9)
@@ -65,14 +72,26 @@ def test_it_is_the_steady_state_of_the_closed_loop() -> None:
     decode = np.array([0.0, two.tpot_seconds * 0.7, two.tpot_seconds, two.tpot_seconds * 1.6])
     # One prompt a pass at this length: the pass is what the plan says.
     times = StepTimes(grid, decode, decode + one.read_seconds, np.array([one.read_seconds]))
-    handling = one.ttft_seconds - one.queue_seconds - one.read_seconds - pools.transfer.seconds \
+    handling = (
+        one.ttft_seconds
+        - one.queue_seconds
+        - one.read_seconds
+        - pools.transfer.seconds
         - two.tpot_seconds
-    flight = rate * (one.queue_seconds + one.read_seconds + pools.transfer.seconds + handling
-                     + two.tpot_seconds * (work.osl + 1))
+    )
+    flight = rate * (
+        one.queue_seconds
+        + one.read_seconds
+        + pools.transfer.seconds
+        + handling
+        + two.tpot_seconds * (work.osl + 1)
+    )
     found = pooled_loop(
-        times, Load(flight, work.isl, work.osl, two.layout.dp), Scheduling(
-            handling_seconds=handling),
-        Pools(one.workers, two.workers, pools.transfer.seconds, times, one.layout.dp))
+        times,
+        Load(flight, work.isl, work.osl, two.layout.dp),
+        Scheduling(handling_seconds=handling),
+        Pools(one.workers, two.workers, pools.transfer.seconds, times, one.layout.dp),
+    )
     assert found.rate == pytest.approx(rate, rel=0.01)
     assert found.tpot == pytest.approx(two.tpot_seconds, rel=0.02)
     assert found.ttft == pytest.approx(one.ttft_seconds, rel=0.05)
@@ -104,8 +123,10 @@ def test_a_slow_link_costs_time_and_then_rate() -> None:
     crawling = planned(transfer_bytes_per_s=2e7)
     assert crawling.deployment is not None
     assert crawling.deployment.limit == "transfer"
-    assert crawling.performance.output_tokens_per_second.value \
+    assert (
+        crawling.performance.output_tokens_per_second.value
         < 0.9 * fast.performance.output_tokens_per_second.value
+    )
 
 
 @pytest.mark.exhaustive
@@ -114,8 +135,10 @@ def test_a_limit_on_ttft_is_kept_and_costs_rate() -> None:
     limit = 0.8 * free.performance.ttft_seconds.value
     tight = planned(ttft_seconds=limit)
     assert tight.performance.ttft_seconds.value <= limit * (1 + 1e-6)
-    assert tight.performance.output_tokens_per_second.value \
+    assert (
+        tight.performance.output_tokens_per_second.value
         <= free.performance.output_tokens_per_second.value * (1 + 1e-9)
+    )
 
 
 def test_auto_takes_pools_only_where_they_win_by_more_than_the_uncertainty() -> None:
@@ -134,8 +157,7 @@ def test_auto_takes_pools_only_where_they_win_by_more_than_the_uncertainty() -> 
         assert gain.value > 0.03
     mine = pools.deployment.aggregated.output_tokens_per_second_per_device
     theirs = pools.performance.output_tokens_per_second_per_device.value
-    assert gain.value == pytest.approx(
-        theirs * pools.device.count / 8 / mine - 1, abs=2e-3)
+    assert gain.value == pytest.approx(theirs * pools.device.count / 8 / mine - 1, abs=2e-3)
 
 
 def test_the_aggregated_plan_stands_beside_it() -> None:
@@ -160,8 +182,9 @@ def test_engines_without_pools_say_so() -> None:
     told = next(a for a in plan.assumptions if a.key == "mode")
     assert "llama.cpp" in told.reason
     with pytest.raises(UnsupportedError, match=r"no engine serves pools.*llama\.cpp"):
-        planner.plan("llama-3.1-8b", "h100-sxm", devices=2, engine="llama.cpp",
-                     mode="disaggregated")
+        planner.plan(
+            "llama-3.1-8b", "h100-sxm", devices=2, engine="llama.cpp", mode="disaggregated"
+        )
 
 
 @pytest.mark.exhaustive
@@ -172,18 +195,26 @@ def test_other_prefill_devices() -> None:
     assert (pools.prefill.device, pools.decode.device) == ("h100-sxm", "h200-sxm")
 
 
-@pytest.mark.parametrize(("given", "words", "hint"), [
-    ({"mode": "both"}, "mode", "aggregated"),
-    ({"mode": "aggregated", "prefill_device": "h200-sxm"}, "--prefill-device", "leave one"),
-    ({"mode": "aggregated", "transfer_bytes_per_s": 1e9}, "--transfer-bytes-per-s", "leave one"),
-    ({"transfer_bytes_per_s": -1.0}, "out of range", "50e9"),
-    ({"mode": "disaggregated", "devices": 1}, "one device", "--devices 2"),
-    ({"mode": "disaggregated", "objective": "latency"}, "latency", "throughput or cost"),
-    ({"mode": "disaggregated", "pp": 2}, "pipeline", "--mode aggregated"),
-    ({"kv": "fp8", "prefill_device": "a100-sxm"}, "fp8", "bf16"),
-])
-def test_what_cannot_be_is_refused_with_what_can(given: dict[str, Any], words: str,
-                                                 hint: str) -> None:
+@pytest.mark.parametrize(
+    ("given", "words", "hint"),
+    [
+        ({"mode": "both"}, "mode", "aggregated"),
+        ({"mode": "aggregated", "prefill_device": "h200-sxm"}, "--prefill-device", "leave one"),
+        (
+            {"mode": "aggregated", "transfer_bytes_per_s": 1e9},
+            "--transfer-bytes-per-s",
+            "leave one",
+        ),
+        ({"transfer_bytes_per_s": -1.0}, "out of range", "50e9"),
+        ({"mode": "disaggregated", "devices": 1}, "one device", "--devices 2"),
+        ({"mode": "disaggregated", "objective": "latency"}, "latency", "throughput or cost"),
+        ({"mode": "disaggregated", "pp": 2}, "pipeline", "--mode aggregated"),
+        ({"kv": "fp8", "prefill_device": "a100-sxm"}, "fp8", "bf16"),
+    ],
+)
+def test_what_cannot_be_is_refused_with_what_can(
+    given: dict[str, Any], words: str, hint: str
+) -> None:
     with pytest.raises(PlannerError, match=words) as error:
         planned(**{"mode": "auto", **given})
     assert hint in f"{error.value.hint} {error.value.message}"
@@ -197,10 +228,17 @@ def test_a_closed_loop_is_not_of_a_plan_in_pools() -> None:
 
 def test_no_engine_alone_recommends_faster_pools() -> None:
     """Another engine has the best optimum, yet the simple pools that it recommends are slower."""
-    asked: dict[str, Any] = {"devices": 2, "tp": 1, "ep": 1, "schemes": ["bf16", "fp8-block"],
-                             "mode": "disaggregated"}
+    asked: dict[str, Any] = {
+        "devices": 2,
+        "tp": 1,
+        "ep": 1,
+        "schemes": ["bf16", "fp8-block"],
+        "mode": "disaggregated",
+    }
     best = planner.plan("qwen3-30b-a3b", DEVICE, **asked)
     alone = planner.plan("qwen3-30b-a3b", DEVICE, engine="tensorrt-llm", **asked)
-    assert best.performance.output_tokens_per_second_per_device.value \
+    assert (
+        best.performance.output_tokens_per_second_per_device.value
         >= alone.performance.output_tokens_per_second_per_device.value
+    )
     assert best.engine.name == "tensorrt-llm"

@@ -23,13 +23,29 @@ def test_the_fullest_stage_and_the_step_of_every_candidate(option: int) -> None:
     space = whole_space(model)
     assert space is not None
     work = model.question.workload
-    choice = [int(np.flatnonzero(model.possible[i])[option]) if u.decision >= 0 else -1
-              for i, u in enumerate(model.units)]
+    choice = [
+        int(np.flatnonzero(model.possible[i])[option]) if u.decision >= 0 else -1
+        for i, u in enumerate(model.units)
+    ]
     every = np.full(len(space), 1, dtype=np.int64)
-    held = rank_bytes(model, space.tables, space.stages, space.pts, work.context * every,
-                      work.held * every, work.isl * every, choice)
-    times = step_prices(model, space.tables, space.pts, Lengths(work.decode_length, work.isl),
-                        work.osl * every, choice)
+    held = rank_bytes(
+        model,
+        space.tables,
+        space.stages,
+        space.pts,
+        work.context * every,
+        work.held * every,
+        work.isl * every,
+        choice,
+    )
+    times = step_prices(
+        model,
+        space.tables,
+        space.pts,
+        Lengths(work.decode_length, work.isl),
+        work.osl * every,
+        choice,
+    )
     assert {int(pp) for pp in space.pts.pp} >= {1, 2, 4}
     for c in range(len(space)):
         one = price(space, c, tied_segments(model, choice))
@@ -46,15 +62,21 @@ def test_every_layer_is_in_one_class_and_runs_all_its_units(name: str) -> None:
     classes = layer_classes(model)
     layers = Counter(layer for one in classes for layer in one.layers)
     assert layers == Counter([*range(model.question.spec.layers), BEFORE, AFTER])
-    ran = Counter((i, layer) for one in classes for group in one.groups for i in group
-                  for layer in one.layers)
-    assert ran == Counter((i, layer) for i, u in enumerate(model.units)
-                          for layer in (u.layers or (BEFORE if u.kind == "embedding" else AFTER,)))
+    ran = Counter(
+        (i, layer) for one in classes for group in one.groups for i in group for layer in one.layers
+    )
+    assert ran == Counter(
+        (i, layer)
+        for i, u in enumerate(model.units)
+        for layer in (u.layers or (BEFORE if u.kind == "embedding" else AFTER,))
+    )
     for one in classes:
         for group in one.groups:
             kinds = {model.units[i].kind for i in group}
-            assert len(group) == 1 or kinds in ({"kv-k", "kv-v"},
-                                                {"experts-gate-up", "experts-down"})
+            assert len(group) == 1 or kinds in (
+                {"kv-k", "kv-v"},
+                {"experts-gate-up", "experts-down"},
+            )
 
 
 def test_the_searched_plan_is_among_them() -> None:

@@ -10,8 +10,10 @@ from planner.planning.price.intervals import BASES, Z80, certainty, common_of, s
 
 def test_equal_to_one_by_one() -> None:
     model, rng = model_of(), np.random.default_rng(3)
-    choice = [int(np.flatnonzero(model.possible[i])[-1]) if u.decision >= 0 else -1
-              for i, u in enumerate(model.units)]
+    choice = [
+        int(np.flatnonzero(model.possible[i])[-1]) if u.decision >= 0 else -1
+        for i, u in enumerate(model.units)
+    ]
     times = []
     for _ in model.units:
         total = rng.random(4) + 0.1
@@ -21,8 +23,10 @@ def test_equal_to_one_by_one() -> None:
         items = []
         for unit, c, (total, talk) in zip(model.units, choice, times, strict=True):
             name, how = certainty(model, unit, c, decode=True)
-            items += [(name, how, float(total[n] - talk[n]) * unit.count),
-                      ("collective", model.machine.net.certainty, float(talk[n]) * unit.count)]
+            items += [
+                (name, how, float(total[n] - talk[n]) * unit.count),
+                ("collective", model.machine.net.certainty, float(talk[n]) * unit.count),
+            ]
         one = spread(items, common_of(model, "tpot"))
         assert found.factor[n] == pytest.approx(one.factor, rel=1e-12)
         assert BASES[found.basis[n]] == one.basis
@@ -30,8 +34,11 @@ def test_equal_to_one_by_one() -> None:
 
 def test_no_sum_is_surer_than_what_all_operators_share() -> None:
     model = model_of()
-    choice = [int(np.flatnonzero(model.possible[i])[0]) if u.decision >= 0 else -1
-              for i, u in enumerate(model.units)]
+    choice = [
+        int(np.flatnonzero(model.possible[i])[0]) if u.decision >= 0 else -1
+        for i, u in enumerate(model.units)
+    ]
     times = [(np.ones(1), np.zeros(1)) for _ in model.units]
     assert spreads(model, choice, times, decode=False).factor[0] > np.exp(
-        Z80 * common_of(model, "ttft"))
+        Z80 * common_of(model, "ttft")
+    )

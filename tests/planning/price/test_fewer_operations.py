@@ -31,28 +31,52 @@ def test_limits_in_whole_bytes_are_checked_as_one_by_one(seed: int) -> None:
         size = rng.integers(0, 2**50, (3, 5))
         limit = int(rng.integers(2**50, 2**53))
         exact = n != 1
-        rows.append(Row(f"row {n}", size.astype(float), float(limit), size if exact else None,
-                        limit if exact else None))
-    problem = Problem(rng.random((3, 5)), 0.0, np.ones((3, 5), dtype=bool),
-                      np.ones(3, dtype=np.int64), tuple(rows))
+        rows.append(
+            Row(
+                f"row {n}",
+                size.astype(float),
+                float(limit),
+                size if exact else None,
+                limit if exact else None,
+            )
+        )
+    problem = Problem(
+        rng.random((3, 5)),
+        0.0,
+        np.ones((3, 5), dtype=bool),
+        np.ones(3, dtype=np.int64),
+        tuple(rows),
+    )
     counts = rng.integers(0, 3, (3, 5))
     alone = (violation(replace(problem, rows=(row,)), counts) for row in rows)
     assert violation(problem, counts) is next((row for row in alone if row is not None), None)
-    used = [sum(int(a) * int(b) for a, b in zip(row.exact.ravel(), counts.ravel(), strict=True))
-            for row in rows if row.exact is not None]
+    used = [
+        sum(int(a) * int(b) for a, b in zip(row.exact.ravel(), counts.ravel(), strict=True))
+        for row in rows
+        if row.exact is not None
+    ]
     assert problem.exact_use(counts) == used
 
 
-@given(st.lists(st.tuples(st.sampled_from([1.0, 1.0 + 1e-11, 1.0 + 4e-10, 1.0 + 6e-10, 1.0 + 1e-8,
-                                           2.0, np.inf]), st.integers(1, 4)), min_size=1))
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from([1.0, 1.0 + 1e-11, 1.0 + 4e-10, 1.0 + 6e-10, 1.0 + 1e-8, 2.0, np.inf]),
+            st.integers(1, 4),
+        ),
+        min_size=1,
+    )
+)
 def test_of_equal_scores_the_fewest_devices_are_picked(drawn: list[tuple[float, int]]) -> None:
     scores = np.array([score for score, _ in drawn])
     layouts = [SimpleNamespace(ranks=ranks) for _, ranks in drawn]
-    space = SimpleNamespace(tables=SimpleNamespace(layouts=layouts),
-                            pts=SimpleNamespace(layout=np.arange(len(drawn))))
+    space = SimpleNamespace(
+        tables=SimpleNamespace(layouts=layouts), pts=SimpleNamespace(layout=np.arange(len(drawn)))
+    )
     found = _pick(space, scores, range(len(drawn)))  # type: ignore[arg-type]
-    assert found == min(range(len(drawn)),
-                        key=lambda c: (float(f"{scores[c]:.9e}"), drawn[c][1], c))
+    assert found == min(
+        range(len(drawn)), key=lambda c: (float(f"{scores[c]:.9e}"), drawn[c][1], c)
+    )
 
 
 def test_stages_that_cache_alike_are_searched_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -64,7 +88,8 @@ def test_stages_that_cache_alike_are_searched_once(monkeypatch: pytest.MonkeyPat
         return longest(*arguments, **named)  # type: ignore[arg-type]
 
     monkeypatch.setattr(capacity, "largest_context", counted)
-    plan = theory.plan("deepseek-v3", "h100-sxm", context=131_072, tp=1, pp=16, devices=16,
-                        batch=80)
+    plan = theory.plan(
+        "deepseek-v3", "h100-sxm", context=131_072, tp=1, pp=16, devices=16, batch=80
+    )
     assert plan.layout.pp == 16
     assert len(asked) <= 4, "layers of a stage: 3 or 4, of one or two cache layouts"

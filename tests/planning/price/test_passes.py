@@ -27,9 +27,16 @@ NONE = np.zeros(3)
 
 @cache
 def wide(engine: str = "any") -> Assignment:
-    return recipe_assignment(resolve_model("deepseek-v3"), resolve_device("h200-sxm"),
-                             Layout(1, 8, 1, 8), SchemeSet("fp8-block", "fp8-block", "bf16"),
-                             load_prior(), isl=1024, osl=256, engine=engine)
+    return recipe_assignment(
+        resolve_model("deepseek-v3"),
+        resolve_device("h200-sxm"),
+        Layout(1, 8, 1, 8),
+        SchemeSet("fp8-block", "fp8-block", "bf16"),
+        load_prior(),
+        isl=1024,
+        osl=256,
+        engine=engine,
+    )
 
 
 def test_verified_tokens_share_the_read_of_the_cache() -> None:

@@ -11,12 +11,19 @@ from planner.planning.price.step import _seen_by
 from planner.throughput.points import decode_phase, points
 
 
-@pytest.mark.parametrize(("kind", "prompts", "name"), [
-    ("experts-down", [1.0], "prefill"), ("experts-down", [0.0, 2.0], "prefill"),
-    ("experts-down", [0.0], "decode"), ("mlp-down", [1.0], "decode"),
-    ("mlp-down", [0.0], "decode")])
-def test_experts_alone_exchange_prompts_as_prompts(kind: str, prompts: list[float],
-                                                   name: str) -> None:
+@pytest.mark.parametrize(
+    ("kind", "prompts", "name"),
+    [
+        ("experts-down", [1.0], "prefill"),
+        ("experts-down", [0.0, 2.0], "prefill"),
+        ("experts-down", [0.0], "decode"),
+        ("mlp-down", [1.0], "decode"),
+        ("mlp-down", [0.0], "decode"),
+    ],
+)
+def test_experts_alone_exchange_prompts_as_prompts(
+    kind: str, prompts: list[float], name: str
+) -> None:
     dense = decode_phase(points([Layout()], [(0, 4)]), 100)
     unit: Any = SimpleNamespace(kind=kind)
     work: Any = SimpleNamespace(prompts=np.array(prompts))

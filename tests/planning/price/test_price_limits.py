@@ -12,12 +12,15 @@ from planner.planning.price.batched import MEMORY, TPOT, TTFT
 
 
 def test_limits_mark_what_is_beyond_them_the_first_one_each(
-        monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """A hair over a limit is over it, what equals it is within."""
     monkeypatch.setattr(batched, "budget", lambda _: 100)
     question = SimpleNamespace(ttft_seconds=2.0, tpot_seconds=0.1)
-    prices: Any = SimpleNamespace(ttft=np.array([2.0, 2.001, 1.0, 3.9, 9.0, 0.0]),
-                                  tpot=np.array([0.1, 0.1, 0.101, 0.19, 0.0, 0.0]))
+    prices: Any = SimpleNamespace(
+        ttft=np.array([2.0, 2.001, 1.0, 3.9, 9.0, 0.0]),
+        tpot=np.array([0.1, 0.1, 0.101, 0.19, 0.0, 0.0]),
+    )
     held = np.array([[60, 60, 60, 60, 60, 60], [40, 40, 40, 40, 41, 40]])
     reason = np.zeros(8, dtype=np.int8)
     where = np.array([0, 1, 2, 3, 4, 7])
@@ -26,10 +29,12 @@ def test_limits_mark_what_is_beyond_them_the_first_one_each(
     assert reason.tolist() == [0, TTFT, TPOT, TTFT, MEMORY, 0, 0, 0]
 
 
-@pytest.mark.parametrize(("possible", "found"), [
-    ([[0, 1, 0], [1, 0, 0]], (1, 0, -1)), ([[0, 1, 0], [0, 0, 0]], None)])
-def test_an_assignment_without_a_choice_left_is_its_only_one(possible: list[list[int]],
-                                                             found: Any) -> None:
+@pytest.mark.parametrize(
+    ("possible", "found"), [([[0, 1, 0], [1, 0, 0]], (1, 0, -1)), ([[0, 1, 0], [0, 0, 0]], None)]
+)
+def test_an_assignment_without_a_choice_left_is_its_only_one(
+    possible: list[list[int]], found: Any
+) -> None:
     assert batched.only_choice(_model(possible)) == found
 
 
@@ -42,5 +47,6 @@ def test_two_choices_are_one_too_many(possible: list[list[int]]) -> None:
 def _model(possible: list[list[int]]) -> Any:
     """Two units that are decided and one as released."""
     units = [SimpleNamespace(decision=i, id=f"u{i}") for i in (0, 1, -1)]
-    return SimpleNamespace(units=units, possible=np.array([*possible, [1, 1, 1]], dtype=bool),
-                           choices=("a", "b", "c"))
+    return SimpleNamespace(
+        units=units, possible=np.array([*possible, [1, 1, 1]], dtype=bool), choices=("a", "b", "c")
+    )

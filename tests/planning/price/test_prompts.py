@@ -34,34 +34,69 @@ def test_a_step_is_never_more_than_one_mixed_pass(arriving: float, isl: int) -> 
 def test_many_prompts_a_step_are_one_pass(batch: int, osl: int) -> None:
     """TPOT against T(n, B) of one pass over the model, n prompts in each."""
     isl = 1024
-    found = estimate("llama-3.1-8b", "h100-sxm", scheme="bf16", devices=1, tp=1, isl=isl, osl=osl,
-                     batch=batch, kv="fp8")
+    found = estimate(
+        "llama-3.1-8b",
+        "h100-sxm",
+        scheme="bf16",
+        devices=1,
+        tp=1,
+        isl=isl,
+        osl=osl,
+        batch=batch,
+        kv="fp8",
+    )
     assignment = recipe_assignment(
-        load_model("llama-3.1-8b"), load_device("h100-sxm"), Layout(),
-        SchemeSet("bf16", "bf16", "fp8"), load_prior(), isl=isl, osl=osl)
+        load_model("llama-3.1-8b"),
+        load_device("h100-sxm"),
+        Layout(),
+        SchemeSet("bf16", "bf16", "fp8"),
+        load_prior(),
+        isl=isl,
+        osl=osl,
+    )
     n = batch / osl
-    decode, full = (float(total_seconds(pass_seconds(assignment, Pass(
-        np.array([float(batch)]), np.array([prompts]), isl + osl / 2, float(isl))))[0])
-        for prompts in (0.0, max(n, 1.0)))
+    decode, full = (
+        float(
+            total_seconds(
+                pass_seconds(
+                    assignment,
+                    Pass(np.array([float(batch)]), np.array([prompts]), isl + osl / 2, float(isl)),
+                )
+            )[0]
+        )
+        for prompts in (0.0, max(n, 1.0))
+    )
     assert found.performance.tpot_seconds.value == pytest.approx(
-        decode + min(n, 1.0) * (full - decode), rel=1e-6)
+        decode + min(n, 1.0) * (full - decode), rel=1e-6
+    )
 
 
 @pytest.mark.parametrize(("batch", "osl"), [(64, 16), (256, 1), (8, 256)])
 def test_a_faster_memory_never_slows_a_step_of_many_prompts(batch: int, osl: int) -> None:
     """More than one prompt a step once gave decoding a negative weight."""
     device = load_device("xeon-6980p")
-    faster = replace(device, bandwidth_bytes_per_s=replace(
-        device.bandwidth_bytes_per_s, value=2 * device.bandwidth_bytes_per_s.value))
-    slow, fast = (estimate("olmoe-1b-7b", one, scheme="int8-w8a16", devices=1, tp=1, batch=batch,
-                           isl=1024, osl=osl).performance.tpot_seconds.value
-                  for one in (device, faster))
+    faster = replace(
+        device,
+        bandwidth_bytes_per_s=replace(
+            device.bandwidth_bytes_per_s, value=2 * device.bandwidth_bytes_per_s.value
+        ),
+    )
+    slow, fast = (
+        estimate(
+            "olmoe-1b-7b", one, scheme="int8-w8a16", devices=1, tp=1, batch=batch, isl=1024, osl=osl
+        ).performance.tpot_seconds.value
+        for one in (device, faster)
+    )
     assert fast <= slow
 
 
 @given(st.floats(0, 1), st.integers(1, 8), st.floats(1e-4, 1), st.floats(1e-4, 10))
-def test_prompts_never_shorten_a_step(weight: float, passes: int, step: float, mixed: float,
-                                      ) -> None:
+def test_prompts_never_shorten_a_step(
+    weight: float,
+    passes: int,
+    step: float,
+    mixed: float,
+) -> None:
     found = float(with_prompts(np.array(step), np.array(mixed), np.array(weight), float(passes)))
     assert found >= step
     assert found == pytest.approx(step + weight * max(mixed - passes * step, 0))
@@ -74,8 +109,9 @@ def test_a_choice_that_is_impossible_stays_so() -> None:
 
 
 @given(st.floats(0, 2), st.floats(1e-3, 10), st.integers(1, 512))
-def test_the_queue_grows_with_load_and_stays_within_the_loop(busy: float, service: float,
-                                                             sequences: int) -> None:
+def test_the_queue_grows_with_load_and_stays_within_the_loop(
+    busy: float, service: float, sequences: int
+) -> None:
     wait = float(queue(np.array(busy), np.array(service), np.array(sequences)))
     busier = float(queue(np.array(busy * 1.2), np.array(service), np.array(sequences)))
     assert 0 <= wait <= (sequences - 1) / 2 * service + 1e-12
@@ -111,15 +147,27 @@ def test_long_answers_pay_less_for_their_prompts() -> None:
 def test_tpot_and_ttft_are_those_of_whole_passes() -> None:
     """The additive units of a plan against T(0, B) and T(I, B) of one pass over the model."""
     isl, osl, batch = 3000, 1000, 16
-    found = estimate("llama-3.1-8b", "h100-sxm", scheme="bf16", devices=1, tp=1, isl=isl, osl=osl,
-                     batch=batch)
+    found = estimate(
+        "llama-3.1-8b", "h100-sxm", scheme="bf16", devices=1, tp=1, isl=isl, osl=osl, batch=batch
+    )
     assignment = recipe_assignment(
-        load_model("llama-3.1-8b"), load_device("h100-sxm"), Layout(),
+        load_model("llama-3.1-8b"),
+        load_device("h100-sxm"),
+        Layout(),
         SchemeSet("bf16", "bf16", "bf16"),
-        load_prior(), isl=isl, osl=osl)
+        load_prior(),
+        isl=isl,
+        osl=osl,
+    )
     one = np.array([float(batch)])
-    decode, mixed = (float(total_seconds(pass_seconds(assignment, Pass(
-        one, np.array([prompts]), isl + osl / 2, float(isl))))[0]) for prompts in (0.0, 1.0))
+    decode, mixed = (
+        float(
+            total_seconds(
+                pass_seconds(assignment, Pass(one, np.array([prompts]), isl + osl / 2, float(isl)))
+            )[0]
+        )
+        for prompts in (0.0, 1.0)
+    )
     tpot = decode + batch / osl * (mixed - decode)
     busy = 1 - decode / tpot
     wait = busy / (2 * (1 - busy)) * mixed
@@ -132,4 +180,5 @@ def test_a_device_without_fits_has_the_interval_of_a_prior() -> None:
     assert time.tpot_seconds.basis == "prior"
     assert time.tpot_seconds.high / time.tpot_seconds.value == pytest.approx(1.6, rel=0.06)
     assert time.tpot_seconds.low == pytest.approx(
-        time.tpot_seconds.value**2 / time.tpot_seconds.high)
+        time.tpot_seconds.value**2 / time.tpot_seconds.high
+    )

@@ -35,8 +35,15 @@ def test_parts_of_a_step_weigh_by_their_share() -> None:
 
 @pytest.mark.parametrize("device", ["h100-sxm", "xeon-6980p"])
 def test_no_step_is_surer_than_the_machine(device: str) -> None:
-    plan = recipe_assignment(load_model("qwen2.5-0.5b"), load_device(device), Layout(1, 1, 1, 1),
-                             SchemeSet("bf16", "bf16", "bf16"), load_prior(), isl=512, osl=64)
+    plan = recipe_assignment(
+        load_model("qwen2.5-0.5b"),
+        load_device(device),
+        Layout(1, 1, 1, 1),
+        SchemeSet("bf16", "bf16", "bf16"),
+        load_prior(),
+        isl=512,
+        osl=64,
+    )
     found = step_spread(plan, 64.0, 544.0, 512.0)
     assert found.batch[[0, -1]].tolist() == [1.0, 64.0]
     assert found.at(1.0) > found.tokens > 0

@@ -21,8 +21,9 @@ from planner.throughput.energy import activity, activity_arrays
 def test_money_is_the_price_over_the_rate_and_as_sure_as_it() -> None:
     found = found_of()
     priced = price(found.space, found.candidate, found.segments)
-    model = replace(found.space.model, question=replace(found.space.model.question,
-                                                        price_per_hour=7.2))
+    model = replace(
+        found.space.model, question=replace(found.space.model.question, price_per_hour=7.2)
+    )
     done = performance(model, priced, 3)
     usd, rate = done.usd_per_million_output_tokens, done.output_tokens_per_second_per_device
     assert usd is not None
@@ -31,8 +32,9 @@ def test_money_is_the_price_over_the_rate_and_as_sure_as_it() -> None:
     assert usd.high == pytest.approx(7.2 / 3600 / rate.low * 1e6)
     assert usd.low < usd.value < usd.high
     assert usd.basis == rate.basis
-    double = usd_estimate(14.4, priced.layout.ranks, priced.tpot, priced.batch, factor=1.0,
-                          basis=usd.basis)
+    double = usd_estimate(
+        14.4, priced.layout.ranks, priced.tpot, priced.batch, factor=1.0, basis=usd.basis
+    )
     assert double is not None
     assert double.value == pytest.approx(2 * usd.value)
 
@@ -41,8 +43,9 @@ def test_nothing_is_said_of_what_is_not_known() -> None:
     found = found_of()
     priced = price(found.space, found.candidate, found.segments)
     question = found.space.model.question
-    silent = replace(question, price_per_hour=None,
-                     device=replace(question.device, power_watts=None))
+    silent = replace(
+        question, price_per_hour=None, device=replace(question.device, power_watts=None)
+    )
     assert usd_estimate(silent.price_per_hour, 1, 0.01, 1, factor=1.2, basis="prior") is None
     assert energy_of(silent, priced) is None
 
@@ -63,24 +66,43 @@ def test_energy_in_a_plan_is_that_of_its_activity() -> None:
 
 def test_activity_of_arrays_is_that_one_by_one() -> None:
     names = ("compute", "memory", "launch", "communication", "conversion", "quantise", "busy")
-    kernels = [({name: 0.1 * (i + 1) * (k + 1) % 0.7 for i, name in enumerate(names)}, k + 1.0)
-               for k in range(3)]
-    arrays = [({name: np.array([value, 2 * value]) for name, value in parts.items()}, count)
-              for parts, count in kernels]
+    kernels = [
+        ({name: 0.1 * (i + 1) * (k + 1) % 0.7 for i, name in enumerate(names)}, k + 1.0)
+        for k in range(3)
+    ]
+    arrays = [
+        ({name: np.array([value, 2 * value]) for name, value in parts.items()}, count)
+        for parts, count in kernels
+    ]
     assert activity_arrays(arrays) == pytest.approx([activity(kernels)] * 2, rel=1e-12)
     assert activity_arrays([]) == pytest.approx([0.0])
 
 
-@pytest.mark.parametrize(("name", "device"), [("deepseek-v2-lite", "h100-sxm"),
-                                              ("llama-3.2-1b", "xeon-6980p")])
+@pytest.mark.parametrize(
+    ("name", "device"), [("deepseek-v2-lite", "h100-sxm"), ("llama-3.2-1b", "xeon-6980p")]
+)
 def test_activity_of_many_estimates_is_that_of_each(name: str, device: str) -> None:
-    question = build_question(load_model(name), load_device(device), Asked(kv="bf16"), None,
-                              uniform="bf16", given=None)
+    question = build_question(
+        load_model(name), load_device(device), Asked(kv="bf16"), None, uniform="bf16", given=None
+    )
     asks = Asks.of(tp=[1], dp=[1], pp=[1], ep=[1], batch=[1, 8, 64], isl=[512], osl=[128])
     found = estimate_batched(build_model(question, load_prior()), asks)
     for i, batch in enumerate((1, 8, 64)):
-        one = found_of(name, device, uniform="bf16", context=640, isl=512, osl=128, batch=batch,
-                       tp=1, dp=1, pp=1, ep=1, devices=1, kv="bf16")
+        one = found_of(
+            name,
+            device,
+            uniform="bf16",
+            context=640,
+            isl=512,
+            osl=128,
+            batch=batch,
+            tp=1,
+            dp=1,
+            pp=1,
+            ep=1,
+            devices=1,
+            kv="bf16",
+        )
         priced = price(one.space, one.candidate, one.segments)
         assert found.tpot_seconds[i] == pytest.approx(priced.tpot, rel=1e-9)
         assert found.activity[i] == pytest.approx(activity_of(priced), rel=1e-9)

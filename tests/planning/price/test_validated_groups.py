@@ -36,20 +36,26 @@ def test_groups_are_of_known_devices_and_schemes() -> None:
         assert 0 < found.median_ape < 200
 
 
-@pytest.mark.parametrize(("model", "device", "scheme", "kind"), [
-    ("llama-3.1-70b", "h200-sxm", "fp8-tensor", "dense"),
-    ("deepseek-v3", "h200-sxm", "fp8-block", "moe")])
+@pytest.mark.parametrize(
+    ("model", "device", "scheme", "kind"),
+    [
+        ("llama-3.1-70b", "h200-sxm", "fp8-tensor", "dense"),
+        ("deepseek-v3", "h200-sxm", "fp8-block", "moe"),
+    ],
+)
 def test_a_plan_quotes_its_group(model: str, device: str, scheme: str, kind: str) -> None:
-    plan = theory.estimate(model, device, scheme=scheme, devices=8, tp=8, batch=16, isl=1024,
-                            osl=1024)
+    plan = theory.estimate(
+        model, device, scheme=scheme, devices=8, tp=8, batch=16, isl=1024, osl=1024
+    )
     perf = plan.performance
     tpot = nearest(device, scheme, experts=kind == "moe", metric="tpot")
     assert tpot is not None
     assert perf.tpot_seconds.validated == tpot
     assert perf.output_tokens_per_second.validated == tpot
     assert perf.output_tokens_per_second_per_device.validated == tpot
-    assert perf.ttft_seconds.validated == nearest(device, scheme, experts=kind == "moe",
-                                                  metric="ttft")
+    assert perf.ttft_seconds.validated == nearest(
+        device, scheme, experts=kind == "moe", metric="ttft"
+    )
     assert planner.read_plan(plan.to_dict()) == plan
 
 
@@ -67,8 +73,9 @@ def test_no_plan_with_weights_in_host_memory_was_compared(monkeypatch: pytest.Mo
 
 def test_nothing_is_borrowed_from_another_device_or_format() -> None:
     assert nearest("l40s", "fp8-tensor", experts=False, metric="tpot") is None
-    plan = theory.estimate("llama-3.1-8b", "l40s", scheme="bf16", devices=1, batch=8, isl=1024,
-                            osl=256)
+    plan = theory.estimate(
+        "llama-3.1-8b", "l40s", scheme="bf16", devices=1, batch=8, isl=1024, osl=256
+    )
     assert plan.performance.tpot_seconds.validated is None
     assert "validated" not in plan.to_dict()["performance"]["tpot_seconds"]
 
@@ -81,11 +88,26 @@ def test_the_script_quotes_medians_of_headline_rows_alone() -> None:
     spec.loader.exec_module(script)
 
     def row(error: float, regime: str = "aggregated", model: str = "llama-3.1-8b") -> Outcome:
-        return Outcome("e2e_x", 0, "tpot", "h100-sxm", "vllm", model, "bf16", regime,
-                       measured=1.0, predicted=1.0 + error)
+        return Outcome(
+            "e2e_x",
+            0,
+            "tpot",
+            "h100-sxm",
+            "vllm",
+            model,
+            "bf16",
+            regime,
+            measured=1.0,
+            predicted=1.0 + error,
+        )
 
-    rows = [row(0.1), row(-0.2), row(0.3), row(9.0, "excluded: why"),
-            row(5.0, model="mixtral-8x7b")]
+    rows = [
+        row(0.1),
+        row(-0.2),
+        row(0.3),
+        row(9.0, "excluded: why"),
+        row(5.0, model="mixtral-8x7b"),
+    ]
     (only,) = script.quoted(rows)
     assert only == (("h100-sxm", "bf16", "dense", "tpot", "e2e_x"), 3, pytest.approx(20.0))
     text = script.data_file([only])

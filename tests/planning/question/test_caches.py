@@ -48,9 +48,14 @@ def test_a_served_loop_takes_the_cache_of_the_release() -> None:
     assert found.kv == "fp8"
 
 
-@pytest.mark.parametrize(("model", "device", "expected", "noted"), [
-    (NVFP4, "b200-sxm", "fp8", True), (NVFP4, "a100-sxm", "bf16", True),
-    ("deepseek-v3", "h100-sxm", "bf16", False)])
+@pytest.mark.parametrize(
+    ("model", "device", "expected", "noted"),
+    [
+        (NVFP4, "b200-sxm", "fp8", True),
+        (NVFP4, "a100-sxm", "bf16", True),
+        ("deepseek-v3", "h100-sxm", "bf16", False),
+    ],
+)
 def test_what_a_release_asks_for(model: str, device: str, expected: str, noted: bool) -> None:
     notes: list[tuple[str, str, str]] = []
     assert released_kv(load_model(model), load_device(device), notes) == expected
@@ -74,8 +79,9 @@ def test_an_engine_with_a_cache_of_its_own_keeps_it(model: str, scheme: str) -> 
     assert told.value == "fp16"
     assert "llama.cpp" in told.reason
     assert "-ctk" in told.reason
-    asked = planner.estimate(model, "xeon-6980p", scheme=scheme, engine="llama.cpp", kv="bf16",
-                             isl=256, osl=64)
+    asked = planner.estimate(
+        model, "xeon-6980p", scheme=scheme, engine="llama.cpp", kv="bf16", isl=256, osl=64
+    )
     assert {u.kv_layout for u in asked.units} - {None} == {"bf16"}
     assert not any(a.key == "cache format" for a in asked.assumptions)
     assert asked.performance.ttft_seconds.value > plan.performance.ttft_seconds.value

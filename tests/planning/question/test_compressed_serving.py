@@ -25,13 +25,17 @@ def test_its_checkpoints_are_all_that_an_engine_builds_it_from() -> None:
     assert {cache_group(unit) for unit in cache_units(FLASH)} == {"compressed"}
 
 
-@pytest.mark.parametrize(("engine", "device", "words"), [
-    ("vllm@0.19", "b200-sxm", "came with 0.20"),
-    ("vllm@0.25", "l40s", "SM 9.0, 10.x"),
-    ("sglang", "h200-sxm", "came with 0.5.12"),
-    ("tensorrt-llm", "b200-sxm", "candidates of 1.3"),
-    ("tensorrt-llm@1.3", "h200-sxm", "SM 10.0 and above"),
-    ("llama.cpp", "b200-sxm", "GGUF files of DeepSeek-V4")])
+@pytest.mark.parametrize(
+    ("engine", "device", "words"),
+    [
+        ("vllm@0.19", "b200-sxm", "came with 0.20"),
+        ("vllm@0.25", "l40s", "SM 9.0, 10.x"),
+        ("sglang", "h200-sxm", "came with 0.5.12"),
+        ("tensorrt-llm", "b200-sxm", "candidates of 1.3"),
+        ("tensorrt-llm@1.3", "h200-sxm", "SM 10.0 and above"),
+        ("llama.cpp", "b200-sxm", "GGUF files of DeepSeek-V4"),
+    ],
+)
 def test_what_does_not_serve_it_says_why(engine: str, device: str, words: str) -> None:
     with pytest.raises(UnsupportedError, match=words):
         plan("deepseek-v4-flash", device, engine=engine, devices=8)
@@ -42,36 +46,47 @@ def test_experts_that_a_version_does_not_load_are_named() -> None:
         estimate("deepseek-v4-flash-nvfp4", "b200-sxm", engine="vllm@0.21", **LAYOUT)
 
 
-@pytest.mark.parametrize(("device", "experts"), [
-    ("b300-sxm", "mxfp4-w4a8"), ("h200-sxm", "mxfp4-w4a16")])
+@pytest.mark.parametrize(
+    ("device", "experts"), [("b300-sxm", "mxfp4-w4a8"), ("h200-sxm", "mxfp4-w4a16")]
+)
 @pytest.mark.parametrize("named", ["int4-w4a16", "fp8-block-ue8m0"])
 def test_schemes_that_are_not_those_of_its_checkpoints_are_told_what_is(
-        device: str, experts: str, named: str) -> None:
+    device: str, experts: str, named: str
+) -> None:
     """And the hint works: its schemes are served."""
     both = ["fp8-block-ue8m0", experts]
-    with pytest.raises(UnsupportedError, match=f"dense in fp8-block-ue8m0, experts in {experts}; "
-                       f"not with {named} alone") as caught:
+    with pytest.raises(
+        UnsupportedError,
+        match=f"dense in fp8-block-ue8m0, experts in {experts}; not with {named} alone",
+    ) as caught:
         plan("deepseek-v4-flash", device, engine="vllm", schemes=[named], devices=8)
     assert caught.value.hint is not None
     assert caught.value.hint.startswith(f"--schemes {','.join(both)}, ")
-    found = plan("deepseek-v4-flash", device, engine="vllm", schemes=both, max_loss="0.05",
-                 **LAYOUT)
+    found = plan(
+        "deepseek-v4-flash", device, engine="vllm", schemes=both, max_loss="0.05", **LAYOUT
+    )
     assert {u.scheme for u in found.units if u.kind.startswith("experts")} == {experts}
 
 
-@pytest.mark.parametrize(("model", "engine", "device", "experts"), [
-    ("deepseek-v4-flash", "vllm", "b200-sxm", "mxfp4-w4a8"),
-    ("deepseek-v4-flash-fp8", "vllm", "h200-sxm", "fp8-block-ue8m0"),
-    ("deepseek-v4-flash-nvfp4", "vllm@0.25", "b200-sxm", "nvfp4")])
+@pytest.mark.parametrize(
+    ("model", "engine", "device", "experts"),
+    [
+        ("deepseek-v4-flash", "vllm", "b200-sxm", "mxfp4-w4a8"),
+        ("deepseek-v4-flash-fp8", "vllm", "h200-sxm", "fp8-block-ue8m0"),
+        ("deepseek-v4-flash-nvfp4", "vllm@0.25", "b200-sxm", "nvfp4"),
+    ],
+)
 def test_a_release_is_served_as_it_is(model: str, engine: str, device: str, experts: str) -> None:
     found = estimate(model, device, engine=engine, **LAYOUT)
     schemes = {(u.kind, u.scheme) for u in found.units if u.kv_layout is None}
     assert {s for kind, s in schemes if kind.startswith("experts")} == {experts}
-    assert {s for kind, s in schemes if kind in ("mla-q", "mla-kv", "attention-out", "indexer")} \
-        == {"fp8-block-ue8m0"}
+    assert {
+        s for kind, s in schemes if kind in ("mla-q", "mla-kv", "attention-out", "indexer")
+    } == {"fp8-block-ue8m0"}
     assert {u.kv_layout for u in found.units if u.kv_layout is not None} == {"fp8-ds-mla"}
-    verdict = verdicts(load_model(model), load_device(device), found.units, found.layout,
-                       [engine])[0]
+    verdict = verdicts(load_model(model), load_device(device), found.units, found.layout, [engine])[
+        0
+    ]
     assert (verdict.status, verdict.container) == ("yes", OF_V4)
 
 
@@ -90,6 +105,7 @@ def test_experts_are_of_one_format() -> None:
     assert cell(engine, device, "mixed", "groups", "experts", OF_V4).status == "supported"
     found = estimate("deepseek-v4-flash", "b200-sxm", engine="vllm@0.25", **LAYOUT)
 
-    mixed = tuple(replace(u, scheme="nvfp4") if u.kind == "experts-down" else u
-                  for u in found.units)
+    mixed = tuple(
+        replace(u, scheme="nvfp4") if u.kind == "experts-down" else u for u in found.units
+    )
     assert verdicts(FLASH, device, mixed, found.layout, ["vllm@0.25"])[0].status == "no"

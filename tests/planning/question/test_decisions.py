@@ -13,26 +13,35 @@ from planner.planning.question.decisions import DecisionUnit, build_units, split
 NAMES = ("qwen2.5-0.5b", "deepseek-v2-lite", "gemma-3-1b", "deepseek-v3.2")
 
 
-def units_of(name: str, *, ends: int = 2, by_layer: bool = False,
-             fused: tuple[tuple[str, ...], ...] = (), kept: tuple[int, ...] = (),
-             ) -> list[DecisionUnit]:
+def units_of(
+    name: str,
+    *,
+    ends: int = 2,
+    by_layer: bool = False,
+    fused: tuple[tuple[str, ...], ...] = (),
+    kept: tuple[int, ...] = (),
+) -> list[DecisionUnit]:
     spec = load_model(name)
     planned, released = split_modules(modules(spec))
     return build_units(spec, planned, released, ends, by_layer=by_layer, fused=fused, kept=kept)
 
 
-@given(st.sampled_from(NAMES), st.booleans(), st.integers(0, 3),
-       st.sets(st.integers(0, 23), max_size=4))
-def test_layers_are_divided_and_names_are_apart(name: str, by_layer: bool, ends: int,
-                                                kept: set[int]) -> None:
+@given(
+    st.sampled_from(NAMES),
+    st.booleans(),
+    st.integers(0, 3),
+    st.sets(st.integers(0, 23), max_size=4),
+)
+def test_layers_are_divided_and_names_are_apart(
+    name: str, by_layer: bool, ends: int, kept: set[int]
+) -> None:
     spec = load_model(name)
     units = units_of(name, ends=ends, by_layer=by_layer, kept=tuple(sorted(kept)))
     planned, _ = split_modules(modules(spec))
     for row, module in enumerate(planned):
         mine = [u for u in units if u.role == "module" and u.row == row]
         assert Counter(n for u in mine for n in u.layers) == Counter(module.layers)
-        assert all(not u.layers or set(u.layers) <= kept or not set(u.layers) & kept
-                   for u in mine)
+        assert all(not u.layers or set(u.layers) <= kept or not set(u.layers) & kept for u in mine)
     assert len({u.id for u in units}) == len(units)
     decisions = [u.decision for u in units if u.role != "released"]
     assert set(decisions) == set(range(max(decisions) + 1))

@@ -25,17 +25,30 @@ from tests.support import theory
 SERVER, EDGE, CPU = "h100-sxm", "jetson-agx-orin-64gb", "xeon-6980p"
 
 
-@pytest.mark.parametrize(("device", "asked", "default"), [
-    (SERVER, {}, "tpot"), (SERVER, {"objective": "cost"}, "tpot"),
-    (SERVER, {"objective": "throughput", "batch": 64}, "tpot"),
-    (SERVER, {"objective": "latency"}, ""), (SERVER, {"objective": "quality"}, ""),
-    (SERVER, {"tpot_seconds": 0.02}, ""), (SERVER, {"ttft_seconds": 2.0}, ""),
-    (SERVER, {"tpot_seconds": NO_LIMIT}, ""), (SERVER, {"memory_bytes": 1 << 34}, "tpot"),
-    (EDGE, {}, "users"), (CPU, {}, "users"), (EDGE, {"ttft_seconds": 2.0}, "users"),
-    (EDGE, {"devices": 1}, "users"), (CPU, {"devices": 4}, "latency"),
-    (EDGE, {"batch": 4}, "tpot"), (EDGE, {"objective": "throughput"}, "tpot"),
-    (CPU, {"tpot_seconds": 0.1}, ""), (CPU, {"tpot_seconds": NO_LIMIT}, ""),
-    (EDGE, {"objective": "latency"}, "")])
+@pytest.mark.parametrize(
+    ("device", "asked", "default"),
+    [
+        (SERVER, {}, "tpot"),
+        (SERVER, {"objective": "cost"}, "tpot"),
+        (SERVER, {"objective": "throughput", "batch": 64}, "tpot"),
+        (SERVER, {"objective": "latency"}, ""),
+        (SERVER, {"objective": "quality"}, ""),
+        (SERVER, {"tpot_seconds": 0.02}, ""),
+        (SERVER, {"ttft_seconds": 2.0}, ""),
+        (SERVER, {"tpot_seconds": NO_LIMIT}, ""),
+        (SERVER, {"memory_bytes": 1 << 34}, "tpot"),
+        (EDGE, {}, "users"),
+        (CPU, {}, "users"),
+        (EDGE, {"ttft_seconds": 2.0}, "users"),
+        (EDGE, {"devices": 1}, "users"),
+        (CPU, {"devices": 4}, "latency"),
+        (EDGE, {"batch": 4}, "tpot"),
+        (EDGE, {"objective": "throughput"}, "tpot"),
+        (CPU, {"tpot_seconds": 0.1}, ""),
+        (CPU, {"tpot_seconds": NO_LIMIT}, ""),
+        (EDGE, {"objective": "latency"}, ""),
+    ],
+)
 def test_which_default_holds(device: str, asked: dict[str, Any], default: str) -> None:
     assert default_of(Asked(**asked), load_device(device)) == default
 
@@ -87,12 +100,14 @@ def test_other_words_are_no_limit(value: Any) -> None:
 
 @pytest.mark.parametrize(("asked", "sizes"), [({}, (1,)), ({"devices": 2}, (2,))])
 def test_a_machine_that_was_looked_at_is_one_device(
-        asked: dict[str, Any], sizes: tuple[int, ...]) -> None:
+    asked: dict[str, Any], sizes: tuple[int, ...]
+) -> None:
     known = load_device(SERVER)
     machine = replace(known, capacity_bytes=replace(known.capacity_bytes, kind="detected"))
     spec = load_model("llama-3.1-8b")
-    made = build_question(spec, machine, Asked(context=2048, **asked), None, uniform=None,
-                          given=None)
+    made = build_question(
+        spec, machine, Asked(context=2048, **asked), None, uniform=None, given=None
+    )
     assert made.sizes == sizes
     searched = build_question(spec, known, Asked(context=2048), None, uniform=None, given=None)
     assert max(searched.sizes) > 1

@@ -30,8 +30,9 @@ def test_the_best_of_all_engines_is_taken() -> None:
 
 
 def test_a_scheme_picks_the_engines_that_serve_it() -> None:
-    found = planner.plan("qwen2.5-0.5b", "xeon-6980p", devices=1, context=2048,
-                         schemes=["bf16", "ggml-q8_0"])
+    found = planner.plan(
+        "qwen2.5-0.5b", "xeon-6980p", devices=1, context=2048, schemes=["bf16", "ggml-q8_0"]
+    )
     assert found.engine.name == "llama.cpp"
     assert found.engine.chosen_from == ("llama.cpp",)
     told = next(a.reason for a in found.assumptions if a.key == KEY)
@@ -56,6 +57,7 @@ def test_theory_is_asked_for_by_name() -> None:
 
 def test_a_model_that_no_engine_serves_is_planned_in_theory_with_the_reasons() -> None:
     """An engine that serves nothing stands for a device that none knows."""
+
     def build(engine: Engine | None) -> Question:
         question = theory.ask(*SMALL, devices=1).question(engine=engine)
         return question if engine is None else _nowhere(question)

@@ -14,8 +14,14 @@ from planner.planning.question.resolve import build_question
 
 
 def limited(model: str, engine: str, seconds: float | None) -> Question:
-    found = build_question(bundled_model(model), resolve_device("h100-sxm"), Asked(devices=8),
-                           None, uniform="", given=None)
+    found = build_question(
+        bundled_model(model),
+        resolve_device("h100-sxm"),
+        Asked(devices=8),
+        None,
+        uniform="",
+        given=None,
+    )
     return replace(found, engine=engine, engine_version="", ttft_seconds=seconds)
 
 

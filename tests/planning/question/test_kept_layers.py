@@ -7,12 +7,19 @@ from planner.planning.question.asked import Asked
 from planner.planning.question.resolve import _kept
 
 
-@pytest.mark.parametrize(("gone", "kept"), [
-    (None, (0, 1, 21, 22, 23)), (("head",), (0, 1, 21, 22, 23)),
-    (("first-layers",), (21, 22, 23)), (("last-layers",), (0, 1)),
-    (("first-layers", "last-layers"), ())])
-def test_each_end_is_kept_until_it_is_dropped(gone: tuple[str, ...] | None,
-                                              kept: tuple[int, ...]) -> None:
+@pytest.mark.parametrize(
+    ("gone", "kept"),
+    [
+        (None, (0, 1, 21, 22, 23)),
+        (("head",), (0, 1, 21, 22, 23)),
+        (("first-layers",), (21, 22, 23)),
+        (("last-layers",), (0, 1)),
+        (("first-layers", "last-layers"), ()),
+    ],
+)
+def test_each_end_is_kept_until_it_is_dropped(
+    gone: tuple[str, ...] | None, kept: tuple[int, ...]
+) -> None:
     """Two and three of 24 layers."""
     asked = Asked(keep_first_layers=2, keep_last_layers=3, drop_policies=gone)
     assert _kept(load_model("qwen2.5-0.5b"), asked) == kept

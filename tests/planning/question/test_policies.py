@@ -44,8 +44,11 @@ def test_the_ends_stay_as_released_and_the_price_is_told() -> None:
     released = load_model("llama-3.1-8b").quantization
     ends = {0, 1, 2, 31}
     for unit in kept.units:
-        if unit.kv_layout is None and ends & set(unit.layers) and unit.kind.startswith(
-                ("attention", "mlp")):
+        if (
+            unit.kv_layout is None
+            and ends & set(unit.layers)
+            and unit.kind.startswith(("attention", "mlp"))
+        ):
             assert unit.scheme == released
     words = {a.key: a.value for a in kept.assumptions}
     assert words["policy: kept layers"].startswith("0-2, 31 as released")
@@ -59,13 +62,15 @@ def test_the_ends_stay_as_released_and_the_price_is_told() -> None:
 @pytest.mark.exhaustive
 def test_each_end_has_its_own_price() -> None:
     """Against plans that keep one end only."""
+
     def best(more: str) -> float:
         return plan(scenario=scenario(more)).solver.bound
 
     kept = plan(scenario=scenario("keep_first_layers = 8\nkeep_last_layers = 6\n"))
     told = {a.key: a.value for a in kept.assumptions}["policy: kept layers"]
-    found = re.search(r"binds: ([\d.]+)% better without \(the first ([\d.]+)%, the last ([\d.]+)%",
-                      told)
+    found = re.search(
+        r"binds: ([\d.]+)% better without \(the first ([\d.]+)%, the last ([\d.]+)%", told
+    )
     assert found is not None
     both, first, last = (float(text) / 100 for text in found.groups())
     now = kept.solver.bound
@@ -85,8 +90,13 @@ def test_rules_that_hold_say_what_they_take_and_whether_they_bind() -> None:
     assert "bind" in told[1]
 
 
-EDGE: dict[str, Any] = {"model": "llama-3.1-8b", "device": "jetson-agx-orin-64gb",
-                        "objective": "latency", "max_loss": "int4-w4a16", "context": 4096}
+EDGE: dict[str, Any] = {
+    "model": "llama-3.1-8b",
+    "device": "jetson-agx-orin-64gb",
+    "objective": "latency",
+    "max_loss": "int4-w4a16",
+    "context": 4096,
+}
 
 
 def test_what_a_rule_costs_is_what_dropping_it_wins() -> None:
@@ -98,33 +108,40 @@ def test_what_a_rule_costs_is_what_dropping_it_wins() -> None:
     layout = {k: getattr(kept.layout, k) for k in ("tp", "dp", "pp", "ep")}
     free = plan(**EDGE, drop_policies=["head"], batch=kept.workload.batch, devices=1, **layout)
     assert float(found[1]) / 100 == pytest.approx(
-        1 - free.solver.bound / kept.solver.bound, abs=6e-4)
+        1 - free.solver.bound / kept.solver.bound, abs=6e-4
+    )
     assert float(found[1]) > 5
     head = next(u for u in free.units if u.kind == "head")
     assert head.scheme != "bf16"
     assert head.loss > 0
     assert head.next_best is not None
-    assert {a.value for a in free.assumptions if a.key == "policy dropped"} \
-        == {f"head: planned: {head.scheme}"}
+    assert {a.value for a in free.assumptions if a.key == "policy dropped"} == {
+        f"head: planned: {head.scheme}"
+    }
     assert free.quality.high > 2.1 * free.quality.loss  # the head's loss is known less well
     assert "policy dropped" not in {a.key for a in kept.assumptions}
 
 
 @pytest.mark.exhaustive
-@pytest.mark.parametrize(("model", "device", "more"), [
-    ("qwen3-30b-a3b", "l40s", {"devices": 2, "batch": 32}),
-    ("llama-3.1-8b", "xeon-6980p", {"devices": 1}),
-    ("deepseek-v2-lite", "h100-sxm", {"devices": 2, "pp": 2, "batch": 32, "untie": True}),
-    ("qwen3-0.6b", "jetson-agx-orin-64gb", {"objective": "latency", "max_loss": "nvfp4-w4a16"}),
-    ("deepseek-v3.2", "h200-sxm", {"devices": 8, "objective": "memory", "max_loss": "nvfp4"}),
-])
+@pytest.mark.parametrize(
+    ("model", "device", "more"),
+    [
+        ("qwen3-30b-a3b", "l40s", {"devices": 2, "batch": 32}),
+        ("llama-3.1-8b", "xeon-6980p", {"devices": 1}),
+        ("deepseek-v2-lite", "h100-sxm", {"devices": 2, "pp": 2, "batch": 32, "untie": True}),
+        ("qwen3-0.6b", "jetson-agx-orin-64gb", {"objective": "latency", "max_loss": "nvfp4-w4a16"}),
+        ("deepseek-v3.2", "h200-sxm", {"devices": 8, "objective": "memory", "max_loss": "nvfp4"}),
+    ],
+)
 def test_dropping_rules_never_worsens_a_plan(model: str, device: str, more: dict[str, Any]) -> None:
     kept = plan(model, device, context=4096, **more)
     free = plan(model, device, context=4096, drop_policies=RULES, **more)
     assert free.solver.bound <= kept.solver.bound * (1 + 1e-6)
     again = estimate(plan=free, model=model, device=device)
-    for ours, theirs in ((free.performance.tpot_seconds, again.performance.tpot_seconds),
-                         (free.performance.ttft_seconds, again.performance.ttft_seconds)):
+    for ours, theirs in (
+        (free.performance.tpot_seconds, again.performance.tpot_seconds),
+        (free.performance.ttft_seconds, again.performance.ttft_seconds),
+    ):
         assert theirs.value == pytest.approx(ours.value, rel=1e-9)
     assert again.memory_per_device == free.memory_per_device
     assert again.quality.loss == pytest.approx(free.quality.loss, rel=1e-9)
@@ -136,21 +153,38 @@ def test_dropping_rules_never_worsens_a_plan(model: str, device: str, more: dict
 def test_modules_of_dropped_rules_cost_the_same_as_released() -> None:
     """What is not changed has the price of a plan that keeps it, bytes and seconds."""
     kept = plan("qwen3-30b-a3b", "l40s", devices=2, pp=2, context=4096, schemes=["bf16"])
-    free = plan("qwen3-30b-a3b", "l40s", devices=2, pp=2, context=4096, schemes=["bf16"],
-                drop_policies=RULES)
+    free = plan(
+        "qwen3-30b-a3b",
+        "l40s",
+        devices=2,
+        pp=2,
+        context=4096,
+        schemes=["bf16"],
+        drop_policies=RULES,
+    )
     assert free.performance.tpot_seconds.value == pytest.approx(
-        kept.performance.tpot_seconds.value, rel=1e-9)
+        kept.performance.tpot_seconds.value, rel=1e-9
+    )
     assert free.memory_per_device == kept.memory_per_device
-    assert {m.kind: m.weight_bytes for m in free.modules} \
-        == {m.kind: m.weight_bytes for m in kept.modules}
+    assert {m.kind: m.weight_bytes for m in free.modules} == {
+        m.kind: m.weight_bytes for m in kept.modules
+    }
 
 
 def test_one_matrix_is_one_decision() -> None:
     """Embedding and head of a tied model: together or not at all."""
     with pytest.raises(InputError, match="one matrix"):
         plan("qwen3-0.6b", "l40s", drop_policies=["head"])
-    free = plan("qwen3-0.6b", "l40s", objective="memory", max_loss="mxfp4",
-                drop_policies=["head", "embedding"], context=1024, batch=1, devices=1)
+    free = plan(
+        "qwen3-0.6b",
+        "l40s",
+        objective="memory",
+        max_loss="mxfp4",
+        drop_policies=["head", "embedding"],
+        context=1024,
+        batch=1,
+        devices=1,
+    )
     schemes = {u.kind: u.scheme for u in free.units if u.kind in ("embedding", "head")}
     assert schemes["embedding"] == schemes["head"] != "bf16"
     sizes = {u.kind: u.weight_bytes_per_device for u in free.units}
@@ -166,8 +200,16 @@ def test_a_router_in_eight_bits_is_dear() -> None:
 
 def test_an_engine_says_what_it_does_with_a_head() -> None:
     """vLLM takes a head in INT4 from a checkpoint, and no router."""
-    free = plan("llama-3.1-8b", "a100-sxm", devices=1, context=4096, objective="latency",
-                max_loss="int4-w4a16", engine="vllm", drop_policies=["head", "embedding"])
+    free = plan(
+        "llama-3.1-8b",
+        "a100-sxm",
+        devices=1,
+        context=4096,
+        objective="latency",
+        max_loss="int4-w4a16",
+        engine="vllm",
+        drop_policies=["head", "embedding"],
+    )
     assert {u.scheme for u in free.units if u.kind == "embedding"} == {"bf16"}
     served = [a for a in free.assumptions if a.key.startswith("servable by vllm")]
     assert served
@@ -178,8 +220,9 @@ def test_an_engine_says_what_it_does_with_a_head() -> None:
 def test_an_end_is_dropped_by_name() -> None:
     both = "keep_first_layers = 8\nkeep_last_layers = 6\n"
     last = plan(scenario=scenario("keep_last_layers = 6\n"))
-    assert plan(scenario=scenario(both), drop_policies=["first-layers"]).solver.bound \
-        == pytest.approx(last.solver.bound)
+    assert plan(
+        scenario=scenario(both), drop_policies=["first-layers"]
+    ).solver.bound == pytest.approx(last.solver.bound)
     assert plan(scenario=scenario(both + 'drop_policies = ["first-layers"]\n')).units == last.units
 
 
@@ -196,14 +239,18 @@ def test_untied_layers_are_kept_too() -> None:
             assert unit.scheme == "bf16"
 
 
-@pytest.mark.parametrize(("more", "error"), [
-    ('drop_policies = ["routers"]\n', UnknownNameError),
-    ('policies = ["routers"]\n', UnknownNameError),
-    ("policies = 3\n", DataError), ("drop_policies = 3\n", DataError),
-    ("keep_first_layers = 0\n", DataError),
-    ("keep_first_layers = 30\nkeep_last_layers = 3\n", InputError),
-    ("keep_layers = 3\n", DataError),
-])
+@pytest.mark.parametrize(
+    ("more", "error"),
+    [
+        ('drop_policies = ["routers"]\n', UnknownNameError),
+        ('policies = ["routers"]\n', UnknownNameError),
+        ("policies = 3\n", DataError),
+        ("drop_policies = 3\n", DataError),
+        ("keep_first_layers = 0\n", DataError),
+        ("keep_first_layers = 30\nkeep_last_layers = 3\n", InputError),
+        ("keep_layers = 3\n", DataError),
+    ],
+)
 def test_rules_that_cannot_be_are_refused(more: str, error: type[PlannerError]) -> None:
     with pytest.raises(error):
         plan(scenario=scenario(more))
@@ -211,8 +258,7 @@ def test_rules_that_cannot_be_are_refused(more: str, error: type[PlannerError]) 
 
 @pytest.mark.exhaustive
 def test_the_rules_that_hold_anyway_may_be_named() -> None:
-    assert plan(scenario=scenario(f"policies = {ALL}\n")).units \
-        == plan(scenario=scenario("")).units
+    assert plan(scenario=scenario(f"policies = {ALL}\n")).units == plan(scenario=scenario("")).units
 
 
 def test_rules_that_are_not_named_do_not_hold() -> None:
@@ -222,10 +268,13 @@ def test_rules_that_are_not_named_do_not_hold() -> None:
 
 
 @pytest.mark.sample(2)
-@pytest.mark.parametrize(("together", "alone", "told"), [
-    (1.0, 1.0, {0.0}), (0.9999, 1.0, {1e-4}), (0.999, 1.0, {1e-3}), (0.9, 0.95, {0.05})])
+@pytest.mark.parametrize(
+    ("together", "alone", "told"),
+    [(1.0, 1.0, {0.0}), (0.9999, 1.0, {1e-4}), (0.999, 1.0, {1e-3}), (0.9, 0.95, {0.05})],
+)
 def test_a_gain_of_rules_together_is_never_told_as_nothing(
-        together: float, alone: float, told: set[float], monkeypatch: pytest.MonkeyPatch) -> None:
+    together: float, alone: float, told: set[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Also where no rule alone would gain anything."""
     questions = theory.ask("llama-3.1-8b", "h100-sxm", devices=1).questions()
     found = best_answers(questions)[0]
@@ -241,16 +290,22 @@ def test_a_gain_of_rules_together_is_never_told_as_nothing(
     assert {round(gain, 9) for gain in gains.values()} == told
 
 
-@pytest.mark.parametrize(("groups", "told", "solves"), [
-    ([["embedding"], ["head"]], {"embedding": 0.25, "head": 0.125}, 3),
-    ([["embedding"]], {"embedding": 0.25}, 1)])
+@pytest.mark.parametrize(
+    ("groups", "told", "solves"),
+    [
+        ([["embedding"], ["head"]], {"embedding": 0.25, "head": 0.125}, 3),
+        ([["embedding"]], {"embedding": 0.25}, 1),
+    ],
+)
 def test_each_rule_is_told_its_own_gain_and_one_rule_is_asked_once(
-        groups: list[list[str]], told: dict[str, float], solves: int,
-        monkeypatch: pytest.MonkeyPatch) -> None:
-    question = SimpleNamespace(profile=None, dropped=(), left_out=(), untie=False,
-                               objective="throughput")
-    found: Any = SimpleNamespace(value=2.0, space=SimpleNamespace(
-        model=SimpleNamespace(question=question, units=())))
+    groups: list[list[str]], told: dict[str, float], solves: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    question = SimpleNamespace(
+        profile=None, dropped=(), left_out=(), untie=False, objective="throughput"
+    )
+    found: Any = SimpleNamespace(
+        value=2.0, space=SimpleNamespace(model=SimpleNamespace(question=question, units=()))
+    )
     asked: list[tuple[str, ...]] = []
     gain = {"embedding": 0.25, "head": 0.125}
 
@@ -268,8 +323,12 @@ def test_each_rule_is_told_its_own_gain_and_one_rule_is_asked_once(
 def test_the_weight_only_twin_stands_for_a_release_where_it_alone_is_a_choice() -> None:
     """Only where both have the same weights."""
     for released, twin in WEIGHT_ONLY_OF.items():
-        for schemes, found in (((released, twin), released), ((twin,), twin), (("bf16",), released),
-                               ((released,), released)):
+        for schemes, found in (
+            ((released, twin), released),
+            ((twin,), twin),
+            (("bf16",), released),
+            ((released,), released),
+        ):
             question: Any = SimpleNamespace(schemes=schemes)
             stands = stands_for(question, released)
             assert stands == (found if same_weights(released) else released)

@@ -41,8 +41,10 @@ def test_a_rule_is_dropped_by_name_or_by_leaving_it_out() -> None:
         dropped_kinds(tied, None, ("head",))
 
 
-@pytest.mark.parametrize(("released", "left_out"), [
-    ("bf16", ("fp16",)), ("fp16", ("bf16",)), ("fp8-block", ("fp16",)), ("fp32", ("fp16",))])
+@pytest.mark.parametrize(
+    ("released", "left_out"),
+    [("bf16", ("fp16",)), ("fp16", ("bf16",)), ("fp8-block", ("fp16",)), ("fp32", ("fp16",))],
+)
 def test_one_data_type_is_that_of_the_release(released: str, left_out: tuple[str, ...]) -> None:
     found = other_types(("fp8-block", "bf16", "fp16"), released)
     assert found == left_out
@@ -54,14 +56,18 @@ def test_a_better_plan_without_kept_layers_binds() -> None:
     (free,) = policy_notes(question, 2.0, lambda q: 2.0)
     assert "does not bind" in free.value
     (bound,) = policy_notes(question, 2.0, lambda q: 1.0 if len(q.kept) <= 1 else 1.5)
-    assert bound.value == "0-1, 23 as released; binds: 50.0% better without (the first 50.0%, " \
-                          "the last 25.0%)"
+    assert (
+        bound.value == "0-1, 23 as released; binds: 50.0% better without (the first 50.0%, "
+        "the last 25.0%)"
+    )
     assert policy_notes(question_of(), 2.0, lambda q: 1.0) == []
 
 
 def test_what_the_rules_take_is_a_share_of_the_step() -> None:
-    units = [unit_plan("head", "bf16", (), decode_seconds=1.0, weight_bytes_per_device=1 << 30),
-             unit_plan("mlp-down", "fp8-block", decode_seconds=3.0)]
+    units = [
+        unit_plan("head", "bf16", (), decode_seconds=1.0, weight_bytes_per_device=1 << 30),
+        unit_plan("mlp-down", "fp8-block", decode_seconds=3.0),
+    ]
     (note,) = rule_notes(units, (), {"head": 0.1})
     assert note.value == "head as released: 25.0% of the step, 1.00 GiB a device"
     assert note.reason.startswith("head binds (10.0% better without)")

@@ -24,8 +24,11 @@ plan = partial(theory.plan, exact=True)
 
 
 def linears(result: Plan) -> set[str]:
-    return {u.scheme for u in result.units if u.kv_layout is None and u.kind not in
-            ("embedding", "head", "norm", "router", "indexer")}
+    return {
+        u.scheme
+        for u in result.units
+        if u.kv_layout is None and u.kind not in ("embedding", "head", "norm", "router", "indexer")
+    }
 
 
 def caches(result: Plan) -> set[str]:
@@ -49,13 +52,15 @@ QUESTIONS: list[tuple[str, str, dict[str, Any]]] = [
 @pytest.mark.sample(1)
 @pytest.mark.parametrize("engine", ["vllm@0.25", "sglang"])
 @pytest.mark.parametrize(("model", "device", "asked"), QUESTIONS)
-def test_a_plan_for_an_engine_is_servable_by_it(model: str, device: str, asked: dict[str, Any],
-                                                engine: str) -> None:
+def test_a_plan_for_an_engine_is_servable_by_it(
+    model: str, device: str, asked: dict[str, Any], engine: str
+) -> None:
     result = plan(model, device, engine=engine, **asked)
     assert result.engine.name == engine.partition("@")[0]
     assert judged(result, engine) == "yes"
-    assert [a.key for a in result.assumptions if a.key.startswith("servable")] \
-        == [f"servable by {result.engine.name}"]
+    assert [a.key for a in result.assumptions if a.key.startswith("servable")] == [
+        f"servable by {result.engine.name}"
+    ]
 
 
 @pytest.mark.exhaustive
@@ -73,15 +78,28 @@ def test_fused_matrices_of_mla_share_their_scheme(untie: bool) -> None:
 
 def test_queries_that_are_not_compressed_are_not_fused() -> None:
     spec = load_model("deepseek-v2-lite")
-    question = build_question(spec, load_device("h100-sxm"), Asked(devices=1), None, uniform=None,
-                              given=None, engine=parse_engine("vllm"))
+    question = build_question(
+        spec,
+        load_device("h100-sxm"),
+        Asked(devices=1),
+        None,
+        uniform=None,
+        given=None,
+        engine=parse_engine("vllm"),
+    )
     assert all(q.fused == () for q in engine_questions(question))
 
 
 def test_int8_is_absent_on_blackwell_with_the_reason() -> None:
-    question = build_question(load_model("llama-3.1-8b"), load_device("b200-sxm"),
-                              Asked(devices=1), None, uniform=None, given=None,
-                              engine=parse_engine("vllm"))
+    question = build_question(
+        load_model("llama-3.1-8b"),
+        load_device("b200-sxm"),
+        Asked(devices=1),
+        None,
+        uniform=None,
+        given=None,
+        engine=parse_engine("vllm"),
+    )
     found = engine_questions(question)
     assert all("int8-w8a8" not in q.schemes for q in found)
     assert "54311" in dict(found[0].refused)["int8-w8a8"]
@@ -104,8 +122,9 @@ def test_one_cache_type_for_a_server_and_several_for_none() -> None:
     assert len(caches(free)) > 1
     assert judged(free, "vllm") == "no"
     words = {a.key: a for a in free.assumptions if a.key.startswith("servable by")}
-    assert set(words) == {f"servable by {e}" for e in (
-        "vllm", "sglang", "tensorrt-llm", "llama.cpp", "pytorch")}
+    assert set(words) == {
+        f"servable by {e}" for e in ("vllm", "sglang", "tensorrt-llm", "llama.cpp", "pytorch")
+    }
     assert "one type a server" in words["servable by vllm"].reason
     assert len(caches(plan("llama-3.1-8b", "h100-sxm", devices=2, engine="vllm"))) == 1
 
@@ -125,8 +144,10 @@ def test_uniform_plans_of_every_cache_type_and_format_are_rivals() -> None:
     result = plan("deepseek-v2-lite", "h100-sxm", **asked)
     rival = plan("deepseek-v2-lite", "h100-sxm", schemes=["fp8-block"], kv="bf16", **asked)
     assert linears(rival) == {"fp8-block"}
-    ratio = result.performance.output_tokens_per_second.value \
+    ratio = (
+        result.performance.output_tokens_per_second.value
         / rival.performance.output_tokens_per_second.value
+    )
     # The rival inside the band of the loss, whatever its cache, is as fast as this one at least.
     assert 0 <= result.comparison.gain <= ratio - 1 + 0.01
     assert any(row.name == "fp8-block" and row.feasible for row in result.baselines)
@@ -141,9 +162,15 @@ def test_tensorrt_llm_does_not_mix_schemes_over_experts() -> None:
 @pytest.mark.parametrize("engine", ["vllm", "sglang", "tensorrt-llm", "pytorch"])
 def test_no_engine_beats_the_plan_that_is_free_of_engines(engine: str) -> None:
     """With one set of kernels, an engine only takes choices away."""
-    question = build_question(load_model("llama-3.1-8b"), load_device("h100-sxm"),
-                              Asked(devices=1), None, uniform=None, given=None,
-                              engine=parse_engine(engine))
+    question = build_question(
+        load_model("llama-3.1-8b"),
+        load_device("h100-sxm"),
+        Asked(devices=1),
+        None,
+        uniform=None,
+        given=None,
+        engine=parse_engine(engine),
+    )
     for one in engine_questions(question):
         assert set(one.schemes) <= set(question.schemes)
         assert set(one.kv) <= set(question.kv)
@@ -169,8 +196,9 @@ def test_the_share_of_memory_is_the_engines_by_version() -> None:
     assert "vLLM 0.21" in reason
 
 
-@pytest.mark.parametrize(("engine", "said"), [("vllm@999", True), ("vllm@0.24", False),
-                                              ("sglang", False)])
+@pytest.mark.parametrize(
+    ("engine", "said"), [("vllm@999", True), ("vllm@0.24", False), ("sglang", False)]
+)
 def test_a_version_after_every_source_is_said_to_be(engine: str, said: bool) -> None:
     made = estimate("qwen2.5-0.5b", "l40s", devices=1, batch=2, engine=engine)
     reason = next(a.reason for a in made.assumptions if a.key == "engine")
@@ -179,8 +207,10 @@ def test_a_version_after_every_source_is_said_to_be(engine: str, said: bool) -> 
 
 def test_times_are_those_of_the_engines_kernels() -> None:
     asked: dict[str, Any] = {"devices": 1, "batch": 8, "tp": 1, "scheme": "bf16"}
-    times = {e: estimate("llama-3.1-8b", "h100-sxm", engine=e, **asked).performance.tpot_seconds
-             for e in ("vllm", "tensorrt-llm", "pytorch")}
+    times = {
+        e: estimate("llama-3.1-8b", "h100-sxm", engine=e, **asked).performance.tpot_seconds
+        for e in ("vllm", "tensorrt-llm", "pytorch")
+    }
     assert len({t.value for t in times.values()}) == 3
     assert times["pytorch"].basis == "prior"
 
@@ -189,8 +219,7 @@ def test_times_are_those_of_the_engines_kernels() -> None:
 def test_a_given_plan_is_checked_against_the_engine() -> None:
     made = plan("llama-3.1-8b", "h100-sxm", devices=1, engine="vllm")
     same = estimate(plan=made, engine="vllm")
-    assert same.performance.tpot_seconds.value == pytest.approx(
-        made.performance.tpot_seconds.value)
+    assert same.performance.tpot_seconds.value == pytest.approx(made.performance.tpot_seconds.value)
     free = plan("llama-3.1-8b", "h100-sxm", devices=2)
     with pytest.raises(UnsupportedError):
         estimate(plan=free, engine="vllm")
@@ -210,16 +239,26 @@ RELEASED = "fp8-block-ue8m0"
 def test_deepseek_v3_2_is_priced_as_released(engine: str, device: str) -> None:
     """No scheme is named: the release, which the engine serves from its own checkpoint."""
     tp, dp = (1, 16) if engine.startswith("tensorrt-llm") else (8, 2)  # its dp is alone
-    made = estimate("deepseek-v3.2", device, devices=16, tp=tp, dp=dp, ep=16, batch=64,
-                    engine=engine)
+    made = estimate(
+        "deepseek-v3.2", device, devices=16, tp=tp, dp=dp, ep=16, batch=64, engine=engine
+    )
     assert linears(made) == {RELEASED}
     assert judged(made, engine) == "yes"
 
 
 @pytest.mark.parametrize("engine", ["vllm", "sglang"])
 def test_deepseek_v3_2_can_keep_its_released_form(engine: str) -> None:
-    made = plan("deepseek-v3.2", "h200-sxm", devices=16, tp=8, dp=2, ep=16, batch=64,
-                engine=engine, schemes=[RELEASED])
+    made = plan(
+        "deepseek-v3.2",
+        "h200-sxm",
+        devices=16,
+        tp=8,
+        dp=2,
+        ep=16,
+        batch=64,
+        engine=engine,
+        schemes=[RELEASED],
+    )
     assert linears(made) == {RELEASED}
     assert judged(made, engine) == "yes"
 
@@ -234,10 +273,14 @@ def test_what_is_kept_is_served_in_the_same_checkpoint() -> None:
         plan("deepseek-v3.2", "h200-sxm", engine="sglang", schemes=["bf16", "int8-block"], **asked)
     assert caught.value.hint
     spec, device = load_model("deepseek-v3.2"), load_device("h200-sxm")
-    for engine, scheme, expected in (("sglang", "int8-block", "unknown"),
-                                     ("vllm", "int8-w8a8", "yes")):
-        units = tuple(replace(u, scheme=scheme) if u.scheme == RELEASED and u.kind != "indexer"
-                      else u for u in made.units)
+    for engine, scheme, expected in (
+        ("sglang", "int8-block", "unknown"),
+        ("vllm", "int8-w8a8", "yes"),
+    ):
+        units = tuple(
+            replace(u, scheme=scheme) if u.scheme == RELEASED and u.kind != "indexer" else u
+            for u in made.units
+        )
         assert verdicts(spec, device, units, made.layout, [engine])[0].status == expected
 
 
@@ -248,8 +291,14 @@ def test_a_kept_module_that_no_format_carries_is_the_reason() -> None:
     assert "unknown" in caught.value.message
     with pytest.raises(UnsupportedError, match="no such GGUF tensor type"):
         plan("deepseek-v3.2", "h200-sxm", engine="llama.cpp")
-    wide = plan("deepseek-v3.2", "h200-sxm", engine="llama.cpp", devices=16, batch=16,
-                drop_policies=["indexer"])
+    wide = plan(
+        "deepseek-v3.2",
+        "h200-sxm",
+        engine="llama.cpp",
+        devices=16,
+        batch=16,
+        drop_policies=["indexer"],
+    )
     assert {u.scheme for u in wide.units if u.kind == "indexer"} == {"bf16"}
     assert judged(wide, "llama.cpp") == "yes"
 
@@ -257,16 +306,28 @@ def test_a_kept_module_that_no_format_carries_is_the_reason() -> None:
 @pytest.mark.exhaustive
 def test_llama_cpp_splits_kv_b_into_rows_that_k_types_do_not_fill() -> None:
     """attn_k_b has rows of 128 inputs: half a super-block, four blocks of 32."""
-    found = plan("deepseek-v2-lite", "l40s", engine="llama.cpp", devices=1, context=2048,
-                 batch=1, objective="memory", max_loss="ggml-q4_0")
+    found = plan(
+        "deepseek-v2-lite",
+        "l40s",
+        engine="llama.cpp",
+        devices=1,
+        context=2048,
+        batch=1,
+        objective="memory",
+        max_loss="ggml-q4_0",
+    )
     taken = {u.scheme for u in found.units if u.kind == "mla-kv"}
     assert taken
-    assert all((scale := SCHEMES[name].weight.scale) is not None and scale.block_columns == 32
-               for name in taken)
+    assert all(
+        (scale := SCHEMES[name].weight.scale) is not None and scale.block_columns == 32
+        for name in taken
+    )
     units = [replace(u, scheme="ggml-q4_k") if u.kind == "mla-kv" else u for u in found.units]
     spec, device = load_model("deepseek-v2-lite"), load_device("l40s")
-    before, after = (verdicts(spec, device, some, found.layout, ["llama.cpp"])[0]
-                     for some in (found.units, units))
+    before, after = (
+        verdicts(spec, device, some, found.layout, ["llama.cpp"])[0]
+        for some in (found.units, units)
+    )
     assert (before.status, after.status) == ("yes", "no")
     assert after.reason == "llama.cpp splits kv_b; rows of 128 are not whole blocks of 256"
 

@@ -7,12 +7,19 @@ from planner.memory.engines.catalog import parse_engine
 from planner.planning.question.checkpoint_formats import unwritten
 
 
-@pytest.mark.parametrize(("model", "engine", "scheme", "why"), [
-    ("gpt-oss-20b", "pytorch", "bf16", "one tensor released in mxfp4-w4a16"),
-    ("qwen3-30b-a3b", "llama.cpp", "mxfp4-w4a16", "no exporter writes mxfp4-w4a16 in gguf"),
-    ("qwen3-30b-a3b", "llama.cpp", "ggml-q4_k", ""),
-])
-def test_what_is_planned_is_what_must_be_written(model: str, engine: str, scheme: str, why: str,
-                                                 ) -> None:
+@pytest.mark.parametrize(
+    ("model", "engine", "scheme", "why"),
+    [
+        ("gpt-oss-20b", "pytorch", "bf16", "one tensor released in mxfp4-w4a16"),
+        ("qwen3-30b-a3b", "llama.cpp", "mxfp4-w4a16", "no exporter writes mxfp4-w4a16 in gguf"),
+        ("qwen3-30b-a3b", "llama.cpp", "ggml-q4_k", ""),
+    ],
+)
+def test_what_is_planned_is_what_must_be_written(
+    model: str,
+    engine: str,
+    scheme: str,
+    why: str,
+) -> None:
     said = unwritten(question_of(model, devices=8), parse_engine(engine), scheme)
     assert (why in said) if why else said == ""

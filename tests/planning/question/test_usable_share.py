@@ -26,12 +26,16 @@ def test_others_have_the_profiles(name: str | None) -> None:
 @pytest.mark.parametrize("device", ["jetson-agx-thor-t5000", "xeon-6980p"])
 def test_memory_that_is_shared_with_the_system_has_the_profiles(device: str) -> None:
     profile = load_device(device)
-    assert _usable_share(profile, Host(), parse_engine("vllm")) \
-        == (profile.usable_fraction.value, "")
+    assert _usable_share(profile, Host(), parse_engine("vllm")) == (
+        profile.usable_fraction.value,
+        "",
+    )
 
 
 @pytest.mark.parametrize("name", ["vllm", "sglang", None])
 def test_the_scenario_goes_first(name: str | None) -> None:
     engine = None if name is None else parse_engine(name)
-    assert _usable_share(load_device("h100-sxm"), Host(usable_fraction=0.5), engine) \
-        == (0.5, "set by the scenario")
+    assert _usable_share(load_device("h100-sxm"), Host(usable_fraction=0.5), engine) == (
+        0.5,
+        "set by the scenario",
+    )

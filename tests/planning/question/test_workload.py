@@ -12,27 +12,51 @@ RAG, LONG = load_workload("rag"), load_workload("long")
 LIMIT = 131072
 
 
-@pytest.mark.parametrize(("asked", "wanted"), [
-    ({}, (8192, 7168, 1024)), ({"context": 32768}, (32768, 31744, 1024)),
-    ({"context": 100}, (100, 88, 12)), ({"isl": 4096}, (4608, 4096, 512)),
-    ({"isl": 4096, "osl": 7}, (4103, 4096, 7)), ({"context": 9000, "osl": 9}, (9000, 8991, 9)),
-    ({"context": 9000, "isl": 8990}, (9000, 8990, 10))])
+@pytest.mark.parametrize(
+    ("asked", "wanted"),
+    [
+        ({}, (8192, 7168, 1024)),
+        ({"context": 32768}, (32768, 31744, 1024)),
+        ({"context": 100}, (100, 88, 12)),
+        ({"isl": 4096}, (4608, 4096, 512)),
+        ({"isl": 4096, "osl": 7}, (4103, 4096, 7)),
+        ({"context": 9000, "osl": 9}, (9000, 8991, 9)),
+        ({"context": 9000, "isl": 8990}, (9000, 8990, 10)),
+    ],
+)
 def test_the_rules_without_a_name(asked: dict[str, int], wanted: tuple[int, int, int]) -> None:
     found = workload(LIMIT, **{"context": None, "isl": None, "osl": None, **asked})
     assert (found.context, found.isl, found.osl) == wanted
     assert found.preset == ""
 
 
-@given(st.one_of(st.none(), st.integers(1, LIMIT)), st.one_of(st.none(), st.integers(1, LIMIT)),
-       st.one_of(st.none(), st.integers(1, LIMIT)), st.sampled_from((None, RAG, LONG)),
-       st.booleans(), st.floats(0, 0.99))
+@given(
+    st.one_of(st.none(), st.integers(1, LIMIT)),
+    st.one_of(st.none(), st.integers(1, LIMIT)),
+    st.one_of(st.none(), st.integers(1, LIMIT)),
+    st.sampled_from((None, RAG, LONG)),
+    st.booleans(),
+    st.floats(0, 0.99),
+)
 def test_what_comes_out_is_a_request_or_an_error_with_a_hint(
-        context: int | None, isl: int | None, osl: int | None, named: NamedWorkload | None,
-        reserved: bool, rate: float) -> None:
+    context: int | None,
+    isl: int | None,
+    osl: int | None,
+    named: NamedWorkload | None,
+    reserved: bool,
+    rate: float,
+) -> None:
     found, hint = None, ""
     try:
-        found = workload(LIMIT, context=context, isl=isl, osl=osl, named=named, reserved=reserved,
-                         prefix_hit_rate=rate)
+        found = workload(
+            LIMIT,
+            context=context,
+            isl=isl,
+            osl=osl,
+            named=named,
+            reserved=reserved,
+            prefix_hit_rate=rate,
+        )
     except InputError as error:
         hint = error.hint or ""
     if found is None:
@@ -61,10 +85,12 @@ def test_the_context_of_a_file_holds_until_lengths_are_given() -> None:
     assert workload(LIMIT, context=8000, isl=None, osl=None, named=named).context == 8000
 
 
-@pytest.mark.parametrize(("own", "limit", "context"), [
-    (4096, 100_000, 4096), (4096, 1024, 1024), (None, 5000, 5000)])
+@pytest.mark.parametrize(
+    ("own", "limit", "context"), [(4096, 100_000, 4096), (4096, 1024, 1024), (None, 5000, 5000)]
+)
 def test_prompts_that_fill_the_context_end_with_it_or_the_models_positions(
-        own: int | None, limit: int, context: int) -> None:
+    own: int | None, limit: int, context: int
+) -> None:
     named = NamedWorkload("n", "t", "s", osl=64, context=own, fills_context=True)
     found = workload(limit, context=None, isl=None, osl=None, named=named)
     assert (found.context, found.isl, found.osl) == (context, context - 64, 64)
@@ -83,12 +109,17 @@ def test_every_default_that_moves_the_answer_is_told() -> None:
     assert slot_note(plain, None, "vllm") == slot_note(plain, "full", "vllm") == ()
     short = workload(LIMIT, context=4096, isl=100, osl=50)
     kept = workload(LIMIT, context=4096, isl=100, osl=50, reserved=True)
-    assert slot_note(short, None, "vllm")[0][1] == \
-        "150 tokens of cache for every sequence, its isl + osl"
+    assert (
+        slot_note(short, None, "vllm")[0][1]
+        == "150 tokens of cache for every sequence, its isl + osl"
+    )
     assert slot_note(kept, "full", "vllm")[0][1:] == (
-        "4096 tokens of cache for every sequence", "asked for")
+        "4096 tokens of cache for every sequence",
+        "asked for",
+    )
     assert "llama.cpp divides" in slot_note(kept, None, "llama.cpp")[0][2]
     hits = workload(LIMIT, context=None, isl=None, osl=256, named=RAG, prefix_hit_rate=0.5)
     assert [note[:2] for note in workload_notes(hits, RAG)] == [
         ("workload", "rag: A long prompt of retrieved text, a short answer; osl 256 given"),
-        ("prefix cache", "4096 of 8192 prompt tokens are not computed")]
+        ("prefix cache", "4096 of 8192 prompt tokens are not computed"),
+    ]

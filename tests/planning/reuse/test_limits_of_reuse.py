@@ -15,8 +15,10 @@ def kept(tpot: float | None, ttft: float | None, took: tuple[float, float]) -> b
     return _within(asked, one)
 
 
-@pytest.mark.parametrize(("slack", "within"), [(0.5, True), (1.0, True), (1 + TOLERANCE, True),
-                                           (1 + 3 * TOLERANCE, False), (2.0, False)])
+@pytest.mark.parametrize(
+    ("slack", "within"),
+    [(0.5, True), (1.0, True), (1 + TOLERANCE, True), (1 + 3 * TOLERANCE, False), (2.0, False)],
+)
 def test_a_limit_holds_up_to_the_tolerance(slack: float, within: bool) -> None:
     assert kept(0.25, None, (0.25 * slack, 99.0)) == within
     assert kept(None, 0.25, (99.0, 0.25 * slack)) == within

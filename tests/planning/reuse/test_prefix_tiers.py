@@ -90,16 +90,21 @@ def test_links_of_devices() -> None:
     assert offload_tier(gb200, "host", None).bytes_per_device == memory.size
 
 
-@pytest.mark.parametrize(("device", "kind", "size", "error", "wrong"), [
-    ("h100-sxm", "disk", 1, InputError, "kv-offload = 'disk'"),
-    ("h100-sxm", "host", 0, InputError, "out of range"),
-    ("h100-sxm", "host", 1 << 60, InputError, "out of range"),
-    ("h100-sxm", "host", None, InputError, "is not known"),
-    ("gb200", "nvme", None, InputError, "is not known"),
-    ("jetson-agx-thor-t5000", "host", 1 << 30, UnsupportedError, "they are one"),
-    ("xeon-6980p", "host", 1 << 30, UnsupportedError, "they are one")])
-def test_tiers_that_are_not_there(device: str, kind: str, size: int | None,
-                                  error: type[InputError], wrong: str) -> None:
+@pytest.mark.parametrize(
+    ("device", "kind", "size", "error", "wrong"),
+    [
+        ("h100-sxm", "disk", 1, InputError, "kv-offload = 'disk'"),
+        ("h100-sxm", "host", 0, InputError, "out of range"),
+        ("h100-sxm", "host", 1 << 60, InputError, "out of range"),
+        ("h100-sxm", "host", None, InputError, "is not known"),
+        ("gb200", "nvme", None, InputError, "is not known"),
+        ("jetson-agx-thor-t5000", "host", 1 << 30, UnsupportedError, "they are one"),
+        ("xeon-6980p", "host", 1 << 30, UnsupportedError, "they are one"),
+    ],
+)
+def test_tiers_that_are_not_there(
+    device: str, kind: str, size: int | None, error: type[InputError], wrong: str
+) -> None:
     with pytest.raises(error) as told:
         offload_tier(resolve_device(device), kind, size)
     assert wrong in str(told.value)

@@ -15,29 +15,41 @@ from planner.reuse import Reuse, ReuseClass
 from planner.throughput.residency import Link
 
 REUSE = Reuse("x", "y", (ReuseClass("turns", 0.5, "seconds", 100.0, 700.0),))
-TIER = Beyond(OffloadTier("host", 10**9, Link("pcie", 50e9, 1e-5, "some"), "given"), 400.0, False,
-              "some")
+TIER = Beyond(
+    OffloadTier("host", 10**9, Link("pcie", 50e9, 1e-5, "some"), "given"), 400.0, False, "some"
+)
 
 
 def told(loads: Loads | None, whole: float, tier: Beyond | None = TIER, dp: int = 2) -> Plan:
     one: Any = SimpleNamespace(
-        hits=Hits(60.0, 2.0, 0.25, whole, loads), tier=tier, room=Room(1000.0, 1e5),
-        priced=SimpleNamespace(layout=SimpleNamespace(dp=dp)))
+        hits=Hits(60.0, 2.0, 0.25, whole, loads),
+        tier=tier,
+        room=Room(1000.0, 1e5),
+        priced=SimpleNamespace(layout=SimpleNamespace(dp=dp)),
+    )
     return with_prefixes(plan_of(), REUSE, one, (), difference=0.0, tried=())
 
 
-@pytest.mark.parametrize(("loads", "whole", "waits", "used", "compute"), [
-    (None, 0.25, 0.0, "device", None),
-    (Loads(300.0, 0.02, 0.05, 0.1, True), 0.5, 0.02, "host", 0.05),
-    (Loads(300.0, 0.07, 0.05, 0.1, False), 0.25, 0.0, "device", 0.05),
-    (Loads(0.0, 0.07, -1e-9, 0.0, False), 0.25, 0.0, "device", 0.0)])
+@pytest.mark.parametrize(
+    ("loads", "whole", "waits", "used", "compute"),
+    [
+        (None, 0.25, 0.0, "device", None),
+        (Loads(300.0, 0.02, 0.05, 0.1, True), 0.5, 0.02, "host", 0.05),
+        (Loads(300.0, 0.07, 0.05, 0.1, False), 0.25, 0.0, "device", 0.05),
+        (Loads(0.0, 0.07, -1e-9, 0.0, False), 0.25, 0.0, "device", 0.0),
+    ],
+)
 def test_prompts_wait_for_what_is_worth_loading(
-        loads: Loads | None, whole: float, waits: float, used: str, compute: float | None) -> None:
+    loads: Loads | None, whole: float, waits: float, used: str, compute: float | None
+) -> None:
     plan, before = told(loads, whole), plan_of().performance.ttft_seconds
     found, after = plan.prefix_cache, plan.performance.ttft_seconds
     assert found is not None
-    for old, new in ((before.value, after.value), (before.low, after.low),
-                     (before.high, after.high)):
+    for old, new in (
+        (before.value, after.value),
+        (before.low, after.low),
+        (before.high, after.high),
+    ):
         assert new == pytest.approx(old + waits)
     assert (found.tier, found.load_seconds) == (used, waits)
     assert (found.offload is None) == (loads is None)

@@ -11,10 +11,13 @@ from planner.planning.search.spaces import whole_space
 from planner.planning.solver.problem import INFEASIBLE, OPTIMAL, UNPROVED, Solution
 
 
-@pytest.mark.parametrize(("status", "bound", "answer"), [
-    (OPTIMAL, 1.0, True), (INFEASIBLE, np.inf, False), (UNPROVED, 0.0, None)])
+@pytest.mark.parametrize(
+    ("status", "bound", "answer"),
+    [(OPTIMAL, 1.0, True), (INFEASIBLE, np.inf, False), (UNPROVED, 0.0, None)],
+)
 def test_a_candidate_that_cannot_be_is_an_answer_and_one_that_was_left_is_none(
-        monkeypatch: pytest.MonkeyPatch, status: str, bound: float, answer: bool | None) -> None:
+    monkeypatch: pytest.MonkeyPatch, status: str, bound: float, answer: bool | None
+) -> None:
     space = whole_space(model_of())
     assert space is not None
     made = Solution(status, np.zeros((1, 1), dtype=np.int64), bound, bound, 0.0)

@@ -39,8 +39,11 @@ def test_a_candidate_stands_for_every_slot_up_to_the_next() -> None:
     space = spanning(whole())
     for layout in set(space.pts.layout.tolist()):
         here = space.pts.layout == layout
-        covered = [s for low, high in zip(space.slots[here], space.upper[here], strict=True)
-                   for s in range(low, high + 1)]
+        covered = [
+            s
+            for low, high in zip(space.slots[here], space.upper[here], strict=True)
+            for s in range(low, high + 1)
+        ]
         assert covered == list(range(1, int(space.slots[here].max()) + 1))
 
 
@@ -52,8 +55,9 @@ def test_pieces_hold_every_slot_that_may_be_better(low: int, wide: int, ratio: f
     one = replace(space.take(np.array([0])), upper=np.array([low + wide]))
     one = replace(one, pts=replace(one.pts, slot=np.array([float(low)])))
     spans, runs = cut(one, np.array([ratio]), 1.0)
-    held = {s for (_, first), last in (*spans.items(), *runs.items())
-            for s in range(first, last + 1)}
+    held = {
+        s for (_, first), last in (*spans.items(), *runs.items()) for s in range(first, last + 1)
+    }
     assert all(last - first <= RUN for (_, first), last in runs.items())
     for slot in range(low + 1, low + wide + 1):
         assert slot in held or ratio * low / slot >= 1.0
@@ -69,8 +73,9 @@ def test_bounds_of_intervals_and_blocks_are_below_every_slot_in_them() -> None:
         low, high = int(spans.slots[c]), int(spans.upper[c])
         some = sorted({low, (low + high) // 2, high})
         layout = int(spans.pts.layout[c])
-        slots = build_space(space.model, space.tables, space.stages,
-                            [(layout, slot) for slot in some])
+        slots = build_space(
+            space.model, space.tables, space.stages, [(layout, slot) for slot in some]
+        )
         values = [solve_candidate(slots, i)[0].value for i in range(len(some))]
         assert lower[c] <= min(values) * (1 + 1e-9)
         run = next(dense_spaces(space, {(layout, low): min(low + 9, high)}))
@@ -95,33 +100,53 @@ def test_finer_candidates_hold_every_slot_of_their_pieces_once(asked: dict[str, 
     space = whole(**asked)
     pieces = {(0, 3): 9, (0, 12): 12, (0, 13): 14, (0, 40): 47}
     found = finer(space, pieces)
-    slots = [slot for low, high in zip(found.slots.tolist(), found.upper.tolist(), strict=True)
-             for slot in range(low, high + 1)]
-    assert sorted(slots) == [slot for (_, first), last in pieces.items()
-                             for slot in range(first, last + 1)]
+    slots = [
+        slot
+        for low, high in zip(found.slots.tolist(), found.upper.tolist(), strict=True)
+        for slot in range(low, high + 1)
+    ]
+    assert sorted(slots) == [
+        slot for (_, first), last in pieces.items() for slot in range(first, last + 1)
+    ]
     assert len(found) == (4 if not asked else 7)
 
 
-@pytest.mark.parametrize("asked", [{}, {"tpot_seconds": 0.02}, {"max_loss": "bf16"},
-                                   {"objective": "latency"}, {"ttft_seconds": 0.5}])
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {},
+        {"tpot_seconds": 0.02},
+        {"max_loss": "bf16"},
+        {"objective": "latency"},
+        {"ttft_seconds": 0.5},
+    ],
+)
 def test_no_batch_of_the_best_layout_is_better(asked: dict[str, object]) -> None:
     """Every slot of a layout with room for some hundreds, solved one by one."""
-    model = model_of("smollm2-135m", "jetson-agx-orin-64gb", batch=None, context=8192,
-                     memory_bytes=5 << 29, **asked)
+    model = model_of(
+        "smollm2-135m",
+        "jetson-agx-orin-64gb",
+        batch=None,
+        context=8192,
+        memory_bytes=5 << 29,
+        **asked,
+    )
     best, space = search(model), whole_space(model)
     assert best is not None
     assert space is not None
     most = int(space.slots.max())
     assert 20 < most < 2000
-    every = build_space(space.model, space.tables, space.stages,
-                        [(0, slot) for slot in range(1, most + 1)])
+    every = build_space(
+        space.model, space.tables, space.stages, [(0, slot) for slot in range(1, most + 1)]
+    )
     values = [solve_candidate(every, c, cutoff=best.value)[0].value for c in range(len(every))]
     assert min(values) >= best.value * (1 - 1e-8)
 
 
 @pytest.mark.exhaustive
 def test_batches_too_many_to_be_told_apart_leave_a_gap_that_is_told(
-        monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     exact = theory.plan("smollm2-135m", "l40s", devices=1, context=512)
     assert exact.solver.proved
     monkeypatch.setattr(best_first, "PATIENCE", ((EQUAL, 10), (best_first.BATCH_GAP, inf)))

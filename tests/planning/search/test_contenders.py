@@ -63,14 +63,18 @@ def test_other_ways_are_those_of_the_engine_that_is_taken() -> None:
     for other in others:
         assert other.model.question.engine == mine.question.engine
         assert other.model.choices != mine.choices
-    expected = [s for s in spaces_of([q for q in questions if q.engine == mine.question.engine])
-                if s.model.choices != mine.choices]
+    expected = [
+        s
+        for s in spaces_of([q for q in questions if q.engine == mine.question.engine])
+        if s.model.choices != mine.choices
+    ]
     assert [s.model.choices for s in others] == [s.model.choices for s in expected]
     assert [len(s) for s in others] == [len(s) for s in expected]
 
 
 def test_spaces_of_ways_timed_together_are_those_of_each_alone(
-        monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     questions = Ask(model="qwen2.5-0.5b", device="l40s", context=2048, devices=1).questions()
     models = [build_model(question, load_prior()) for question in questions]
     alone = [space for model in models if (space := whole_space(model)) is not None]
@@ -92,8 +96,14 @@ def test_spaces_of_ways_timed_together_are_those_of_each_alone(
 
 def test_the_choices_of_a_way_have_the_bound_of_its_own_candidates() -> None:
     """A way is left out by what its own schemes and caches need, not by those of others."""
-    questions = Ask(model="qwen2.5-0.5b", device="l40s", context=16384, devices=1, engine="vllm",
-                    tpot_seconds="none").questions()
+    questions = Ask(
+        model="qwen2.5-0.5b",
+        device="l40s",
+        context=16384,
+        devices=1,
+        engine="vllm",
+        tpot_seconds="none",
+    ).questions()
     group = max(groups_of(questions), key=lambda one: len({way.kv for _, way in one}))
     assert len({way.kv for _, way in group}) > 1
     whole = WaysTogether(group)
@@ -104,15 +114,23 @@ def test_the_choices_of_a_way_have_the_bound_of_its_own_candidates() -> None:
 
 
 def test_a_group_bars_what_all_its_ways_bar_or_lack() -> None:
-    question = Ask(model="qwen2.5-0.5b", device="l40s", context=2048, devices=1, engine="vllm",
-                   ).questions()[0]
+    question = Ask(
+        model="qwen2.5-0.5b",
+        device="l40s",
+        context=2048,
+        devices=1,
+        engine="vllm",
+    ).questions()[0]
     kind = "attn-qkv"
 
     def way(schemes: tuple[str, ...], *barred: str) -> Question:
         return replace(question, schemes=schemes, barred=frozenset((kind, s) for s in barred))
 
-    ways = [way(("bf16", "fp8-tensor", "int8-w8a8"), "fp8-tensor", "int8-w8a8"),
-            way(("bf16", "fp8-tensor"), "fp8-tensor"), way(("bf16", "fp8-tensor"), "fp8-tensor")]
+    ways = [
+        way(("bf16", "fp8-tensor", "int8-w8a8"), "fp8-tensor", "int8-w8a8"),
+        way(("bf16", "fp8-tensor"), "fp8-tensor"),
+        way(("bf16", "fp8-tensor"), "fp8-tensor"),
+    ]
     barred = {(kind, "fp8-tensor"), (kind, "int8-w8a8")}
     assert whole_question(list(enumerate(ways))).barred == barred
     ways[2] = way(("bf16", "fp8-tensor"))

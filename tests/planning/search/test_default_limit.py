@@ -27,16 +27,18 @@ def test_a_limit_that_nothing_keeps_is_dropped_with_the_fastest() -> None:
     assert found.performance == free.performance
     fastest = planner.plan(*SLOW, objective="latency", **asked)
     assert fastest.performance.tpot_seconds.value > 0.05
-    assert told[DROPPED_KEY] \
-        == f"fastest TPOT {fastest.performance.tpot_seconds.value * 1e3:.3g} ms"
+    assert (
+        told[DROPPED_KEY] == f"fastest TPOT {fastest.performance.tpot_seconds.value * 1e3:.3g} ms"
+    )
 
 
 @pytest.mark.exhaustive
 def test_a_plan_file_tells_whether_the_default_held() -> None:
     """Asked again from its file, a plan is the same with and without the default."""
     for pace in (None, "none"):
-        made = planner.plan("qwen2.5-0.5b", "l40s", devices=1, context=2048, tpot_seconds=pace,
-                            exact=True)
+        made = planner.plan(
+            "qwen2.5-0.5b", "l40s", devices=1, context=2048, tpot_seconds=pace, exact=True
+        )
         told = planner.explain(plan=made, exact=True, solves=0)
         assert told.plan == made
         limits = {price.name for price in told.limits}
@@ -49,9 +51,15 @@ def test_a_refusal_never_names_the_default() -> None:
         planner.plan("llama-3.1-8b", "jetson-orin-nano-8gb", objective="throughput")
     assert "tpot" not in str(caught.value)
     with pytest.raises(InfeasibleError, match="tpot"):
-        planner.plan("llama-3.1-8b", "jetson-orin-nano-8gb", objective="throughput",
-                     drop_policies=["embedding", "head"], max_loss="int4-w4a16", context=2048,
-                     tpot_seconds=0.001)
+        planner.plan(
+            "llama-3.1-8b",
+            "jetson-orin-nano-8gb",
+            objective="throughput",
+            drop_policies=["embedding", "head"],
+            max_loss="int4-w4a16",
+            context=2048,
+            tpot_seconds=0.001,
+        )
 
 
 @pytest.mark.exhaustive
@@ -64,5 +72,7 @@ def test_no_engine_serves_a_better_plan_inside_the_band_than_the_one_that_is_tak
     assert taken.recommendation is not None
     assert named.recommendation is not None
     assert named.recommendation.formats == taken.recommendation.formats == 1
-    assert taken.performance.output_tokens_per_second.value \
+    assert (
+        taken.performance.output_tokens_per_second.value
         >= named.performance.output_tokens_per_second.value * 0.99
+    )

@@ -33,8 +33,9 @@ def test_the_faster_of_equals_is_taken_within_the_band() -> None:
     assert device_seconds(taken) < device_seconds(least) * (1 - SLACK)
     # Nothing inside the band is faster by more than the slack.
     fastest = theory.plan(*ASK, objective="throughput", **TIGHT)  # type: ignore[arg-type]
-    assert fastest.quality.loss > least.value * band or \
-        fastest.solver.bound >= device_seconds(taken) / (1 + SLACK) * (1 - 1e-6)
+    assert fastest.quality.loss > least.value * band or fastest.solver.bound >= device_seconds(
+        taken
+    ) / (1 + SLACK) * (1 - 1e-6)
 
 
 def test_the_plan_says_what_it_gave_up() -> None:
@@ -63,8 +64,14 @@ def test_a_limit_on_loss_inside_the_band_holds() -> None:
 
 
 def test_the_uniform_rival_is_compared_by_pace_too() -> None:
-    plan = theory.plan("llama-3.1-8b", "h100-sxm", devices=1, objective="quality",
-                        memory_bytes=12 << 30, max_loss="int4-w4a16")
+    plan = theory.plan(
+        "llama-3.1-8b",
+        "h100-sxm",
+        devices=1,
+        objective="quality",
+        memory_bytes=12 << 30,
+        max_loss="int4-w4a16",
+    )
     assert plan.comparison.text.startswith("indistinguishable in loss from uniform ")
     assert "more tokens/s per device" in plan.comparison.text
 

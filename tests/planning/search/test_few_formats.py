@@ -24,14 +24,30 @@ from planner.planning.space.losses import band_factor
 SCHEMES = ("fp8-channel", "int8-w8a16", "int4-w4a16", "nvfp4-w4a16")
 QUESTIONS: dict[str, dict[str, Any]] = {
     "dense": {"model": "llama-3.1-8b", "device": "l40s", "context": 4096, "tpot_seconds": 0.02},
-    "pipeline": {"model": "llama-3.1-8b", "device": "l40s", "devices": 2, "pp": 2, "tp": 1,
-                 "context": 4096, "tpot_seconds": 0.03},
-    "late": {"model": "llama-3.1-8b", "device": "l40s", "context": 4096, "ttft_seconds": 0.6,
-             "tpot_seconds": 0.05},
-    "latency": {"model": "llama-3.1-8b", "device": "l40s", "context": 4096,
-                "objective": "latency"},
-    "released": {"model": "deepseek-v3", "device": "h200-sxm", "devices": 8, "context": 8192,
-                 "tpot_seconds": 0.05},
+    "pipeline": {
+        "model": "llama-3.1-8b",
+        "device": "l40s",
+        "devices": 2,
+        "pp": 2,
+        "tp": 1,
+        "context": 4096,
+        "tpot_seconds": 0.03,
+    },
+    "late": {
+        "model": "llama-3.1-8b",
+        "device": "l40s",
+        "context": 4096,
+        "ttft_seconds": 0.6,
+        "tpot_seconds": 0.05,
+    },
+    "latency": {"model": "llama-3.1-8b", "device": "l40s", "context": 4096, "objective": "latency"},
+    "released": {
+        "model": "deepseek-v3",
+        "device": "h200-sxm",
+        "devices": 8,
+        "context": 8192,
+        "tpot_seconds": 0.05,
+    },
 }
 RELEASED = {"released": "fp8-block"}
 WIDER = {"released": 1, "late": 1}
@@ -40,8 +56,11 @@ FORMATS = {"released": ("bf16", "int8-w8a8", "int4-w4a16", "fp8-tensor")}
 
 def wide(name: str, schemes: tuple[str, ...]) -> list[Space]:
     """The candidates of a question with some schemes, its loss limit widened by the band."""
-    spaces = spaces_of(Ask(**QUESTIONS[name], engine="vllm",
-                           schemes=(RELEASED.get(name, "bf16"), *schemes)).questions())
+    spaces = spaces_of(
+        Ask(
+            **QUESTIONS[name], engine="vllm", schemes=(RELEASED.get(name, "bf16"), *schemes)
+        ).questions()
+    )
     model = spaces[0].model
     limit = loss_limit(model)
     assert limit is not None
@@ -69,8 +88,11 @@ def answers(name: str) -> tuple[tuple[Found, ...], Found]:
 
 def told(name: str, most: int) -> float:
     found, start = answers(name)
-    return min(one.value for one in (*found, start)
-               if len(changed_schemes(one.space.model, one.segments)) <= most)
+    return min(
+        one.value
+        for one in (*found, start)
+        if len(changed_schemes(one.space.model, one.segments)) <= most
+    )
 
 
 @pytest.mark.exhaustive
@@ -108,8 +130,9 @@ def test_plans_keep_the_limits_and_more_formats_pay(name: str) -> None:
         if question.ttft_seconds is not None:
             assert priced.ttft <= question.ttft_seconds * (1 + 1e-8)
         assert loss_of(one.space.model, one.segments) <= question.loss_limit * (1 + 1e-8)
-        value = priced.tpot * (1 if question.objective == "latency"
-                               else priced.layout.ranks / priced.batch)
+        value = priced.tpot * (
+            1 if question.objective == "latency" else priced.layout.ranks / priced.batch
+        )
         assert one.value == pytest.approx(value, rel=1e-9)
 
 

@@ -23,8 +23,9 @@ from planner.planning.solver.problem import INFEASIBLE, Solution, objective_of, 
 
 
 def candidate(batch: int = 64, **limits: object) -> Posed:
-    space = whole_space(model_of("smollm2-135m", batch=batch, context=1024,
-                                 schemes=("bf16", "int8-w8a8")))
+    space = whole_space(
+        model_of("smollm2-135m", batch=batch, context=1024, schemes=("bf16", "int8-w8a8"))
+    )
     assert space is not None
     return posed(asked(space, loss_scheme=None, loss_limit=None, **limits), 0)
 
@@ -76,8 +77,11 @@ def enumerated(one: Posed, legal: np.ndarray) -> list[tuple[float, np.ndarray, f
 
 @settings(max_examples=25, deadline=None)
 @given(st.integers(1, 3000), st.integers(0, 2**32), st.floats(0, 1))
-def test_the_optimum_under_a_limit_is_that_of_enumeration(batch: int, seed: int, level: float,
-                                                          ) -> None:
+def test_the_optimum_under_a_limit_is_that_of_enumeration(
+    batch: int,
+    seed: int,
+    level: float,
+) -> None:
     free, legal = small(batch, seed)
     every = enumerated(free, legal)
     ttft = sorted(one[2] for one in every)

@@ -23,8 +23,11 @@ LIMIT = 0.05
 
 
 def asked(model: str, device: str, **more: object) -> tuple[list[Space], float]:
-    spaces = spaces_of(Ask(model=model, device=device, engine="vllm", context=8192,
-                           tpot_seconds=LIMIT, **more).questions())  # type: ignore[arg-type]
+    spaces = spaces_of(
+        Ask(
+            model=model, device=device, engine="vllm", context=8192, tpot_seconds=LIMIT, **more
+        ).questions()
+    )  # type: ignore[arg-type]
     model_of = spaces[0].model
     limit = loss_limit(model_of)
     assert limit is not None
@@ -32,17 +35,25 @@ def asked(model: str, device: str, **more: object) -> tuple[list[Space], float]:
 
 
 @pytest.mark.sample(1)
-@pytest.mark.parametrize(("model", "device", "more"), [
-    ("llama-3.1-8b", "l40s", {}), ("deepseek-v3", "h200-sxm", {"devices": 8}),
-    ("qwen3-30b-a3b", "l40s", {}), ("llama-3.1-70b", "h100-sxm", {"devices": 2})])
+@pytest.mark.parametrize(
+    ("model", "device", "more"),
+    [
+        ("llama-3.1-8b", "l40s", {}),
+        ("deepseek-v3", "h200-sxm", {"devices": 8}),
+        ("qwen3-30b-a3b", "l40s", {}),
+        ("llama-3.1-70b", "h100-sxm", {"devices": 2}),
+    ],
+)
 def test_both_plans_keep_the_limits_and_the_mix_pays_at_no_more_loss(
-        model: str, device: str, more: dict[str, object]) -> None:
+    model: str, device: str, more: dict[str, object]
+) -> None:
     spaces, allowed = asked(model, device, **more)
     found = four_bit(spaces, allowed=allowed)
     assert found.uniform is not None
     assert any(map(is_four_bit, found.uniform.schemes))
-    fastest = min(one.score for one in placed_in(tuple(spaces), allowed)
-                  if is_four_bit(one.wanted.scheme))
+    fastest = min(
+        one.score for one in placed_in(tuple(spaces), allowed) if is_four_bit(one.wanted.scheme)
+    )
     assert found.uniform.found.value <= fastest * (1 + NEAR) * (1 + 1e-9)
     for one in filter(None, (found.uniform, found.mix)):
         place = one.found
@@ -52,10 +63,12 @@ def test_both_plans_keep_the_limits_and_the_mix_pays_at_no_more_loss(
         assert loss_of(place.space.model, place.segments) > allowed
     if found.mix is not None:
         share = loss_of(found.mix.found.space.model, found.mix.found.segments) / loss_of(
-            found.uniform.found.space.model, found.uniform.found.segments)
+            found.uniform.found.space.model, found.uniform.found.segments
+        )
         ratio = found.mix.found.value / found.uniform.found.value
-        assert (ratio <= 1 - GAIN and share <= 1 + 1e-8) or \
-            (ratio <= 1 + SLOWER + 1e-8 and share <= MILDER * (1 + 1e-8))
+        assert (ratio <= 1 - GAIN and share <= 1 + 1e-8) or (
+            ratio <= 1 + SLOWER + 1e-8 and share <= MILDER * (1 + 1e-8)
+        )
         assert any(map(is_four_bit, found.mix.schemes))
 
 
@@ -79,7 +92,8 @@ def test_a_release_in_4_bits_has_no_step_further() -> None:
 
 
 def test_a_mix_that_is_no_faster_on_its_best_candidate_is_none(
-        monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """Whatever the solver promised on the one where it began."""
     spaces, allowed = asked("llama-3.1-8b", "l40s")
     moved: list[float] = []
@@ -98,7 +112,8 @@ def test_a_mix_that_is_no_faster_on_its_best_candidate_is_none(
 
 
 def test_a_milder_mix_is_asked_to_be_hardly_slower_and_clearly_milder(
-        monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     spaces, allowed = asked("llama-3.1-8b", "h100-sxm", objective="latency")
     posed: list[tuple[float | None, float]] = []
 
@@ -118,7 +133,8 @@ def test_a_milder_mix_is_asked_to_be_hardly_slower_and_clearly_milder(
 
 
 def test_a_mix_is_asked_to_be_faster_by_what_is_worth_telling(
-        monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     spaces, allowed = asked("llama-3.1-8b", "h100-sxm")
     cutoffs: list[float] = []
 

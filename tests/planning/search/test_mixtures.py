@@ -27,16 +27,24 @@ def mixed_plans(model: str) -> dict[str, planner.Plan]:
     """What each of some mixtures comes to, as far as it can be made."""
     question = question_of(model)
     able = build_model(question, load_prior())
-    return {name: planner.estimate(model, DEVICE, scheme=name, **PLACE)
-            for name in usable_mixes(question)
-            if name in MIXES and uniform_choice(able, name, "bf16") is not None}
+    return {
+        name: planner.estimate(model, DEVICE, scheme=name, **PLACE)
+        for name in usable_mixes(question)
+        if name in MIXES and uniform_choice(able, name, "bf16") is not None
+    }
 
 
 def question_of(model: str) -> Question:
     engine = planner.memory.engines.catalog.parse_engine(ENGINE)
-    question = build_question(bundled_model(model), planner.load_device(DEVICE),
-                              Asked(batch=1, devices=1), None, uniform=None, given=None,
-                              engine=engine)
+    question = build_question(
+        bundled_model(model),
+        planner.load_device(DEVICE),
+        Asked(batch=1, devices=1),
+        None,
+        uniform=None,
+        given=None,
+        engine=engine,
+    )
     return engine_questions(question)[0]
 
 
@@ -52,8 +60,15 @@ def test_no_mixture_is_better_under_a_limit_on_bytes(model: str) -> None:
     @given(st.sampled_from(sorted(sizes.values())), st.integers(0, 1 << 20), st.booleans())
     def holds(size: int, more: int, exact: bool) -> None:
         limit = size + more
-        plan = planner.plan(model, DEVICE, objective="quality", memory_bytes=limit, exact=exact,
-                            max_loss="9 nats", **PLACE)
+        plan = planner.plan(
+            model,
+            DEVICE,
+            objective="quality",
+            memory_bytes=limit,
+            exact=exact,
+            max_loss="9 nats",
+            **PLACE,
+        )
         assert plan.memory_per_device.total_bytes <= limit
         least = min(mixes[name].quality.loss for name in sizes if sizes[name] <= limit)
         assert plan.quality.loss <= least * (1 + 1e-9)
@@ -81,8 +96,15 @@ def test_units_tell_apart_what_mixtures_do() -> None:
             places = mix_places(question.spec, name)
             for unit in units if places else ():
                 if unit.role == "module":
-                    assert len({places[unit.kind, unit.part, layer].scheme
-                                for layer in unit.layers or (-1,)}) == 1
+                    assert (
+                        len(
+                            {
+                                places[unit.kind, unit.part, layer].scheme
+                                for layer in unit.layers or (-1,)
+                            }
+                        )
+                        == 1
+                    )
 
 
 def test_rows_of_no_whole_blocks_take_the_fallback_of_their_type() -> None:
@@ -92,8 +114,9 @@ def test_rows_of_no_whole_blocks_take_the_fallback_of_their_type() -> None:
     assert stand_in("ggml-q6_k", [80]) == "fp16"
     plan = planner.estimate("smollm2-135m", DEVICE, scheme="ggml-q6_k", **PLACE)
     assert {u.scheme for u in plan.units if u.kind == "attention-out"} == {"ggml-q8_0"}
-    assert any(a.key == "fallback" and "ggml-q8_0 for ggml-q6_k" in a.value
-               for a in plan.assumptions)
+    assert any(
+        a.key == "fallback" and "ggml-q8_0 for ggml-q6_k" in a.value for a in plan.assumptions
+    )
 
 
 def test_a_mixture_that_is_none_says_why() -> None:
@@ -126,6 +149,8 @@ def test_losses_with_an_importance_matrix_are_not_those_without() -> None:
     question = question_of("smollm2-135m")
     weighed = replace(question, imatrix=True)
     plain, other = (build_model(q, load_prior()) for q in (question, weighed))
-    place = (next(i for i, unit in enumerate(plain.units) if unit.kind == "mlp-down"),
-             question.schemes.index("ggml-q4_0"))
+    place = (
+        next(i for i, unit in enumerate(plain.units) if unit.kind == "mlp-down"),
+        question.schemes.index("ggml-q4_0"),
+    )
     assert other.layer_loss[place] < plain.layer_loss[place]

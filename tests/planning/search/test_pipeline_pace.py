@@ -44,13 +44,24 @@ def paced(draw: st.DrawFn, *, counted: bool) -> Problem:
     loss = np.where(legal, rng.random(shape), 0.0)
     room = float((loss.max(axis=1) * multiplicity).sum() * draw(st.floats(0.3, 1.0)))
     rows = [Row(PACE, other - stages[0], float(rng.normal())) for other in stages[1:]]
-    return Problem(stages[0], draw(st.sampled_from([0.0, 3.5])), legal, multiplicity,
-                   (Row("max-loss", loss, room), *rows))
+    return Problem(
+        stages[0],
+        draw(st.sampled_from([0.0, 3.5])),
+        legal,
+        multiplicity,
+        (Row("max-loss", loss, room), *rows),
+    )
 
 
 def optimum(problem: Problem) -> float:
-    return min((objective_of(problem, counts) for counts in assignments(problem)
-                if violation(problem, counts) is None), default=float("inf"))
+    return min(
+        (
+            objective_of(problem, counts)
+            for counts in assignments(problem)
+            if violation(problem, counts) is None
+        ),
+        default=float("inf"),
+    )
 
 
 def check(problem: Problem) -> None:
@@ -62,8 +73,9 @@ def check(problem: Problem) -> None:
     assert found.bound <= best * (1 + 1e-7)
     assert violation(problem, found.counts) is None
     assert optimum(of_all_stages(problem)) <= best + 1e-9
-    assert optimum(without_dominated(problem, problem.rows[0].coefficients)) \
-        == pytest.approx(best, rel=1e-12)
+    assert optimum(without_dominated(problem, problem.rows[0].coefficients)) == pytest.approx(
+        best, rel=1e-12
+    )
     assert solve(problem, cutoff=best * (1 + 1e-6)).value == pytest.approx(best, rel=1e-7)
     beaten = solve(problem, cutoff=best - 1e-3)
     assert beaten.status == BEATEN or beaten.value == pytest.approx(best, rel=1e-7)
@@ -82,9 +94,14 @@ def test_the_slowest_stage_of_counted_layers_is_minimised(problem: Problem) -> N
 
 
 def space_of(model: str, device: str, *, untie: bool = False) -> Space:
-    question = build_question(load_model(model), load_device(device),
-                              Asked(devices=8, batch=64, untie=untie), None, uniform=None,
-                              given=None)
+    question = build_question(
+        load_model(model),
+        load_device(device),
+        Asked(devices=8, batch=64, untie=untie),
+        None,
+        uniform=None,
+        given=None,
+    )
     space = whole_space(build_model(question, load_prior()))
     assert space is not None
     return space
@@ -92,8 +109,9 @@ def space_of(model: str, device: str, *, untie: bool = False) -> Space:
 
 @pytest.mark.sample(1)
 @pytest.mark.parametrize("untie", [False, True])
-@pytest.mark.parametrize(("model", "device"), [("deepseek-v3", "b200-sxm"),
-                                               ("llama-3.1-8b", "h100-sxm")])
+@pytest.mark.parametrize(
+    ("model", "device"), [("deepseek-v3", "b200-sxm"), ("llama-3.1-8b", "h100-sxm")]
+)
 def test_the_objective_is_the_pace_that_is_priced(model: str, device: str, untie: bool) -> None:
     """For any choices: what the solver minimises is the slowest stage of the plan as it is priced;
     and the bounds that order candidates are below it."""

@@ -8,8 +8,11 @@ import pytest
 from planner.planning.search import uniform
 
 
-def refined(opens: list[tuple[Any, ...]], batch: int | None, patch: pytest.MonkeyPatch,
-            ) -> tuple[list[Any], list[Any]]:
+def refined(
+    opens: list[tuple[Any, ...]],
+    batch: int | None,
+    patch: pytest.MonkeyPatch,
+) -> tuple[list[Any], list[Any]]:
     """(what was asked for finer slots, the slots left open): a try closes the first."""
     asked: list[Any] = []
 
@@ -22,8 +25,9 @@ def refined(opens: list[tuple[Any, ...]], batch: int | None, patch: pytest.Monke
 
     patch.setattr(uniform, "more_slots", more_slots)
     patch.setattr(uniform, "_on", on)
-    spaces: Any = [SimpleNamespace(model=SimpleNamespace(question=SimpleNamespace(batch=batch)))
-                   for _ in opens]
+    spaces: Any = [
+        SimpleNamespace(model=SimpleNamespace(question=SimpleNamespace(batch=batch))) for _ in opens
+    ]
     drafts: Any = [[SimpleNamespace(open=one, choice=0)] for one in opens]
     found = uniform._refined(spaces, drafts)
     return asked, [mine[0].open for mine in found]

@@ -34,7 +34,8 @@ def llama() -> tuple[list[Rival], Found, float]:
 
 
 def test_every_rival_keeps_the_limits_and_has_the_price_of_its_value(
-        llama: tuple[list[Rival], Found, float]) -> None:
+    llama: tuple[list[Rival], Found, float],
+) -> None:
     for rival in llama[0]:
         found = rival.found
         priced = price(found.space, found.candidate, found.segments)
@@ -46,7 +47,8 @@ def test_every_rival_keeps_the_limits_and_has_the_price_of_its_value(
 
 
 def test_released_stands_with_every_cache_and_changes_nothing(
-        llama: tuple[list[Rival], Found, float]) -> None:
+    llama: tuple[list[Rival], Found, float],
+) -> None:
     released = [r for r in llama[0] if r.kind == "released"]
     assert {r.kv for r in released} == {"bf16", "fp8", "int8-token"}
     assert [r.name for r in released][:2] == ["as released", "as released, KV fp8"]
@@ -54,12 +56,14 @@ def test_released_stands_with_every_cache_and_changes_nothing(
 
 
 def test_uniform_plans_inside_the_band_stand_with_every_cache(
-        llama: tuple[list[Rival], Found, float]) -> None:
+    llama: tuple[list[Rival], Found, float],
+) -> None:
     uniform = [r for r in llama[0] if r.kind == "uniform"]
     limit = loss_limit(llama[1].space.model)
     assert limit is not None
-    beyond = [r for r in uniform
-              if loss_of(r.found.space.model, r.found.segments) > limit * (1 + 1e-8)]
+    beyond = [
+        r for r in uniform if loss_of(r.found.space.model, r.found.segments) > limit * (1 + 1e-8)
+    ]
     assert beyond
     assert len(beyond) < len(uniform)
     assert all(r.formats == len(r.schemes) == 1 for r in uniform)
@@ -67,7 +71,8 @@ def test_uniform_plans_inside_the_band_stand_with_every_cache(
 
 
 def test_the_default_is_what_the_engine_does_and_the_optimum_the_search_s(
-        llama: tuple[list[Rival], Found, float]) -> None:
+    llama: tuple[list[Rival], Found, float],
+) -> None:
     by_kind = {r.kind: r for r in llama[0]}
     assert by_kind["default"].name == "vllm default"
     assert by_kind["default"].formats == 0

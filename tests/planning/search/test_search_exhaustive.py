@@ -27,8 +27,11 @@ SAMPLE = 4
 QUESTIONS: dict[str, tuple[str, str, dict[str, Any]]] = {
     "dense": ("llama-3.1-8b", "l40s", {"devices": 4}),
     "experts": ("deepseek-v2-lite", "h100-sxm", {"devices": 2}),
-    "limited": ("llama-3.1-8b", "h100-sxm", {"devices": 2, "tpot_seconds": 0.012,
-                                             "ttft_seconds": 0.5}),
+    "limited": (
+        "llama-3.1-8b",
+        "h100-sxm",
+        {"devices": 2, "tpot_seconds": 0.012, "ttft_seconds": 0.5},
+    ),
     "four-bit": ("qwen3-30b-a3b", "b200-sxm", {"devices": 1, "max_loss": "nvfp4"}),
     "one": ("deepseek-v2-lite", "jetson-agx-orin-64gb", {}),
 }
@@ -46,16 +49,30 @@ def planned(model: str, device: str, **asked: Any) -> Plan:
 
 def model_of(name: str, **more: Any) -> CostModel:
     model, device, asked = QUESTIONS[name]
-    question = build_question(load_model(model), load_device(device), Asked(**{**asked, **more}),
-                              None, uniform=None, given=None)
+    question = build_question(
+        load_model(model),
+        load_device(device),
+        Asked(**{**asked, **more}),
+        None,
+        uniform=None,
+        given=None,
+    )
     return build_model(question, load_prior())
 
 
 @pytest.mark.sample(2)
-@pytest.mark.parametrize(("name", "objective"), [
-    *(("dense", objective) for objective in OBJECTIVES), ("experts", "throughput"),
-    *(pytest.param("experts", objective, marks=pytest.mark.exhaustive)
-      for objective in OBJECTIVES if objective != "throughput")])
+@pytest.mark.parametrize(
+    ("name", "objective"),
+    [
+        *(("dense", objective) for objective in OBJECTIVES),
+        ("experts", "throughput"),
+        *(
+            pytest.param("experts", objective, marks=pytest.mark.exhaustive)
+            for objective in OBJECTIVES
+            if objective != "throughput"
+        ),
+    ],
+)
 def test_no_candidate_beats_the_search(name: str, objective: str) -> None:
     every_candidate(model_of(name, objective=objective))
 
@@ -122,8 +139,9 @@ def objective_value(result: Plan, objective: str) -> float:
 @pytest.mark.exhaustive
 @pytest.mark.parametrize("objective", ["throughput", "latency", "memory", "quality"])
 def test_each_objective_wins_at_its_own_game(objective: str) -> None:
-    ours = objective_value(planned("llama-3.1-8b", "h100-sxm", devices=4, objective=objective),
-                           objective)
+    ours = objective_value(
+        planned("llama-3.1-8b", "h100-sxm", devices=4, objective=objective), objective
+    )
     for other in ("throughput", "latency", "memory", "quality"):
         theirs = planned("llama-3.1-8b", "h100-sxm", devices=4, objective=other)
         assert no_worse(ours, objective_value(theirs, objective))
@@ -155,18 +173,25 @@ def test_a_tighter_tpot_never_raises_throughput(limit: float) -> None:
 def test_tighter_loss_memory_and_fewer_schemes_never_help() -> None:
     ask = ("qwen3-30b-a3b", "b200-sxm")
     free = objective_value(plan(*ask, devices=1, max_loss="nvfp4"), "throughput")
-    for changed in ({"max_loss": "fp8-block"}, {"memory_bytes": 60 * 2**30},
-                    {"schemes": ["bf16", "fp8-block"]}, {"kv": "bf16"}):
+    for changed in (
+        {"max_loss": "fp8-block"},
+        {"memory_bytes": 60 * 2**30},
+        {"schemes": ["bf16", "fp8-block"]},
+        {"kv": "bf16"},
+    ):
         tight = plan(*ask, devices=1, **{"max_loss": "nvfp4", **changed})  # type: ignore[arg-type]
         assert no_worse(free, objective_value(tight, "throughput"))
 
 
 @pytest.mark.exhaustive
-@pytest.mark.parametrize(("model", "device", "asked"), [
-    ("deepseek-v2-lite", "jetson-agx-orin-64gb", {"max_loss": "int8-w8a8", "batch": 16}),
-    ("llama-3.1-8b", "h100-sxm", {"devices": 1, "max_loss": "fp8-channel"}),
-    ("deepseek-v2-lite", "l40s", {"tp": 1, "pp": 2, "devices": 2, "objective": "quality"}),
-])
+@pytest.mark.parametrize(
+    ("model", "device", "asked"),
+    [
+        ("deepseek-v2-lite", "jetson-agx-orin-64gb", {"max_loss": "int8-w8a8", "batch": 16}),
+        ("llama-3.1-8b", "h100-sxm", {"devices": 1, "max_loss": "fp8-channel"}),
+        ("deepseek-v2-lite", "l40s", {"tp": 1, "pp": 2, "devices": 2, "objective": "quality"}),
+    ],
+)
 def test_untied_is_never_worse_than_tied(model: str, device: str, asked: dict[str, Any]) -> None:
     tied, untied = (plan(model, device, untie=untie, **asked) for untie in (False, True))
     objective = asked.get("objective", "throughput")
@@ -180,9 +205,15 @@ def test_untied_is_never_worse_than_tied(model: str, device: str, asked: dict[st
 
 
 @pytest.mark.exhaustive
-@pytest.mark.parametrize("name", [
-    "dense", "limited", "four-bit",
-    *(pytest.param(name, marks=pytest.mark.exhaustive) for name in ("experts", "one"))])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "dense",
+        "limited",
+        "four-bit",
+        *(pytest.param(name, marks=pytest.mark.exhaustive) for name in ("experts", "one")),
+    ],
+)
 def test_two_runs_print_the_same_json(name: str) -> None:
     model, device, asked = QUESTIONS[name]
     runs = [json.dumps(run(model, device, **asked).to_dict()) for run in (plan, planned)]
@@ -192,8 +223,10 @@ def test_two_runs_print_the_same_json(name: str) -> None:
 @pytest.mark.exhaustive
 def test_the_order_of_schemes_does_not_matter() -> None:
     names = ["bf16", "fp8-block", "fp8-channel", "int8-w8a8"]
-    found = [plan("llama-3.1-8b", "h100-sxm", devices=1, schemes=order).to_dict()
-             for order in (names, names[::-1])]
+    found = [
+        plan("llama-3.1-8b", "h100-sxm", devices=1, schemes=order).to_dict()
+        for order in (names, names[::-1])
+    ]
     for one in found:
         one["assumptions"] = [a for a in one["assumptions"] if a["key"] != "asked"]
     assert found[0] == found[1]
@@ -222,11 +255,17 @@ def test_limits_hold_for_what_is_printed(name: str) -> None:
 
 @pytest.mark.exhaustive
 @pytest.mark.parametrize("untie", [False, True])
-@pytest.mark.parametrize(("limit", "fixed"), [
-    (0.060, {"tp": 1, "dp": 8, "ep": 8, "pp": 2}), (0.055, {"tp": 8, "dp": 1, "ep": 8, "pp": 2}),
-    (0.080, {"tp": 4, "dp": 1, "ep": 4, "pp": 4})])
+@pytest.mark.parametrize(
+    ("limit", "fixed"),
+    [
+        (0.060, {"tp": 1, "dp": 8, "ep": 8, "pp": 2}),
+        (0.055, {"tp": 8, "dp": 1, "ep": 8, "pp": 2}),
+        (0.080, {"tp": 4, "dp": 1, "ep": 4, "pp": 4}),
+    ],
+)
 def test_a_pipeline_keeps_tpot_at_the_pace_of_its_slowest_stage(
-        limit: float, fixed: dict[str, int], untie: bool) -> None:
+    limit: float, fixed: dict[str, int], untie: bool
+) -> None:
     result = plan("deepseek-v3", "h100-sxm", devices=16, tpot_seconds=limit, untie=untie, **fixed)
     assert result.layout.pp == fixed["pp"]
     assert 0.9 * limit < result.performance.tpot_seconds.value <= limit * (1 + 1e-9)

@@ -17,7 +17,9 @@ def test_it_is_the_time_of_all_devices_a_token() -> None:
     assert {layout.pp for layout in layouts} == {1, 2, 4}
     replicas = [space.model.question.replicas(layout.ranks) for layout in layouts]
     batches = space.slots * [layout.pp * layout.dp for layout in layouts]
-    whole = [seconds * layout.ranks * count / (batch * count) for seconds, layout, count, batch
-             in zip(quickest, layouts, replicas, batches, strict=True)]
+    whole = [
+        seconds * layout.ranks * count / (batch * count)
+        for seconds, layout, count, batch in zip(quickest, layouts, replicas, batches, strict=True)
+    ]
     np.testing.assert_allclose(secondary(space) / secondary(space)[0], np.array(whole) / whole[0])
     assert secondary(space) == pytest.approx(whole)

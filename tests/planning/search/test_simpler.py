@@ -15,13 +15,24 @@ from planner.planning.solver.problem import objective_of, violation
 
 
 @pytest.mark.sample(1)
-@pytest.mark.parametrize(("model", "device", "more"), [
-    ("qwen3-30b-a3b", "l40s", {}), ("deepseek-v3", "h200-sxm", {"devices": 8}),
-    ("llama-3.1-8b", "l40s", {"ttft_seconds": 0.8})])
+@pytest.mark.parametrize(
+    ("model", "device", "more"),
+    [
+        ("qwen3-30b-a3b", "l40s", {}),
+        ("deepseek-v3", "h200-sxm", {"devices": 8}),
+        ("llama-3.1-8b", "l40s", {"ttft_seconds": 0.8}),
+    ],
+)
 def test_what_is_simpler_keeps_the_limits_and_what_is_allowed(
-        model: str, device: str, more: dict[str, object]) -> None:
-    found = searched(spaces_of(Ask(model=model, device=device, engine="vllm", context=8192,
-                                   tpot_seconds=0.05, **more).questions()))  # type: ignore[arg-type]
+    model: str, device: str, more: dict[str, object]
+) -> None:
+    found = searched(
+        spaces_of(
+            Ask(
+                model=model, device=device, engine="vllm", context=8192, tpot_seconds=0.05, **more
+            ).questions()
+        )
+    )  # type: ignore[arg-type]
     assert found is not None
     one = posed(found.space, found.candidate)
     formats = formats_of(found.space.model)
@@ -29,8 +40,12 @@ def test_what_is_simpler_keeps_the_limits_and_what_is_allowed(
 
     def spread(some: np.ndarray[tuple[int, ...], np.dtype[np.int64]]) -> int:
         model = found.space.model
-        return len({(model.units[decision.units[0]].kind, int(some[d].argmax()))
-                    for d, decision in enumerate(model.decided.decisions)})
+        return len(
+            {
+                (model.units[decision.units[0]].kind, int(some[d].argmax()))
+                for d, decision in enumerate(model.decided.decisions)
+            }
+        )
 
     same = simpler(one, formats, counts, found.value * (1 + 1e-12))
     assert objective_of(one.problem, same) == pytest.approx(found.value, rel=1e-9)

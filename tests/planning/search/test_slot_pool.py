@@ -15,16 +15,23 @@ from planner.planning.space.candidates import Space, build_space
 
 
 def questions(**more: object) -> list[Space]:
-    return spaces_of(Ask(model="llama-3.1-8b", device="l40s", engine="vllm", context=8192,
-                         **more).questions())  # type: ignore[arg-type]
+    return spaces_of(
+        Ask(model="llama-3.1-8b", device="l40s", engine="vllm", context=8192, **more).questions()
+    )  # type: ignore[arg-type]
 
 
 def every_slot(space: Space) -> Space:
     """All slots of all layouts."""
-    most = [int(space.slots[space.pts.layout == i].max(initial=0))
-            for i in range(len(space.tables.layouts))]
-    return build_space(space.model, space.tables, space.stages,
-                       [(i, slot) for i, last in enumerate(most) for slot in range(1, last + 1)])
+    most = [
+        int(space.slots[space.pts.layout == i].max(initial=0))
+        for i in range(len(space.tables.layouts))
+    ]
+    return build_space(
+        space.model,
+        space.tables,
+        space.stages,
+        [(i, slot) for i, last in enumerate(most) for slot in range(1, last + 1)],
+    )
 
 
 def named(space: Space, c: int) -> tuple[tuple[str, ...], int, int]:
@@ -32,8 +39,14 @@ def named(space: Space, c: int) -> tuple[tuple[str, ...], int, int]:
 
 
 @pytest.mark.sample(1)
-@pytest.mark.parametrize("more", [{"tpot_seconds": 0.05}, {"objective": "latency"},
-                                  {"tpot_seconds": 0.05, "ttft_seconds": 1.0, "devices": 2}])
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"tpot_seconds": 0.05},
+        {"objective": "latency"},
+        {"tpot_seconds": 0.05, "ttft_seconds": 1.0, "devices": 2},
+    ],
+)
 def test_the_pool_has_every_slot_that_may_be_better(more: dict[str, object]) -> None:
     spaces = questions(**more)
     all_of = [(space, bounds(space)) for space in map(every_slot, spaces)]
@@ -46,10 +59,14 @@ def test_the_pool_has_every_slot_that_may_be_better(more: dict[str, object]) -> 
         found = pool.below(most)
         assert all(bound < most for bound, _, _ in found)
         assert [bound for bound, _, _ in found] == pytest.approx(
-            sorted(bound for bound, _, _ in found), rel=1e-8)
+            sorted(bound for bound, _, _ in found), rel=1e-8
+        )
         seen |= {named(space, c) for _, space, c in found}
-        wanted = {named(space, int(c)) for space, lower in all_of
-                  for c in np.flatnonzero(lower < most * (1 - 1e-9))}
+        wanted = {
+            named(space, int(c))
+            for space, lower in all_of
+            for c in np.flatnonzero(lower < most * (1 - 1e-9))
+        }
         if more.get("objective") == "latency":  # more sequences never help: the fewest stand
             wanted = {one for one in wanted if one[2] == 1}
         assert wanted

@@ -22,10 +22,21 @@ def knapsacks(seed: int, limits: int = 4, decisions: int = 24) -> Problem:
     """Limits that all pull: the relaxation is far from every assignment."""
     rng = np.random.default_rng(seed)
     shape = (decisions, 3)
-    rows = tuple(Row(f"limit {r}", (use := rng.integers(1, 1000, shape).astype(float)),
-                     float(use.mean(axis=1).sum())) for r in range(limits))
-    return Problem(rng.integers(1, 1000, shape).astype(float), 0.0, np.ones(shape, dtype=bool),
-                   np.ones(decisions, dtype=np.int64), rows)
+    rows = tuple(
+        Row(
+            f"limit {r}",
+            (use := rng.integers(1, 1000, shape).astype(float)),
+            float(use.mean(axis=1).sum()),
+        )
+        for r in range(limits)
+    )
+    return Problem(
+        rng.integers(1, 1000, shape).astype(float),
+        0.0,
+        np.ones(shape, dtype=bool),
+        np.ones(decisions, dtype=np.int64),
+        rows,
+    )
 
 
 def of_nodes(problem: Problem, nodes: int) -> highs.Solution:
@@ -55,8 +66,13 @@ def test_a_limit_of_nodes_leaves_a_gap_that_holds() -> None:
 def test_what_no_limit_reached_is_a_proof() -> None:
     problem = knapsacks(1)
     assert of_nodes(problem, highs.MOST_NODES).status == OPTIMAL
-    tight = Problem(problem.objective, 0.0, problem.legal, problem.multiplicity,
-                    (*problem.rows, Row("none", problem.rows[0].coefficients, 1.0)))
+    tight = Problem(
+        problem.objective,
+        0.0,
+        problem.legal,
+        problem.multiplicity,
+        (*problem.rows, Row("none", problem.rows[0].coefficients, 1.0)),
+    )
     assert of_nodes(tight, highs.MOST_NODES).status == INFEASIBLE
 
 
@@ -67,7 +83,8 @@ def test_presolve_is_off_and_every_run_is_limited() -> None:
 
 
 def test_a_solver_that_answers_nothing_is_an_error_with_the_question(
-        monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(solve, "listed", lambda problem, cutoff: None)
     monkeypatch.setitem(highs.OPTIONS, "time_limit", 0.0)
     with pytest.raises(SolverError) as told:
@@ -78,7 +95,8 @@ def test_a_solver_that_answers_nothing_is_an_error_with_the_question(
 
 
 def test_a_status_that_is_no_answer_is_not_taken_for_infeasible(
-        monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """Two threads asked for where the process has one: HiGHS reports an error."""
     problem = knapsacks(2)
     assert of_nodes(problem, 1000).status in (OPTIMAL, STOPPED)

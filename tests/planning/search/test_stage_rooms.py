@@ -28,7 +28,8 @@ def test_states_of_more_sequences_leave_less_room() -> None:
 
 @pytest.mark.parametrize("untie", [False, True])
 def test_the_limit_of_a_bound_is_the_room_of_a_stage_or_of_all_where_layers_are_untied(
-        untie: bool) -> None:
+    untie: bool,
+) -> None:
     space = whole_space(model_of("llama-3.1-8b", devices=2, pp=2, untie=untie, batch=None))
     assert space is not None
     _, limits = _memory_row(space)
@@ -40,14 +41,26 @@ def test_the_limit_of_a_bound_is_the_room_of_a_stage_or_of_all_where_layers_are_
 
 def test_the_objective_memory_is_what_all_devices_hold() -> None:
     """Untied layers in two stages: states of linear attention are there whatever is chosen."""
-    space = whole_space(model_of("qwen3-next-80b-a3b", "h200-sxm", devices=4, tp=2, pp=2,
-                                 untie=True, objective="memory", batch=8))
+    space = whole_space(
+        model_of(
+            "qwen3-next-80b-a3b",
+            "h200-sxm",
+            devices=4,
+            tp=2,
+            pp=2,
+            untie=True,
+            objective="memory",
+            batch=8,
+        )
+    )
     assert space is not None
     c = 0
     problem, parts = untied_problem(space, c)
     stage, held = space.stages[int(space.pts.layout[c])], int(space.held[c])
-    unchosen = [int(fixed) + int(own) + int(space.extra[c]) for fixed, own in zip(
-        stage.fixed, stage.caches(held), strict=True)]
+    unchosen = [
+        int(fixed) + int(own) + int(space.extra[c])
+        for fixed, own in zip(stage.fixed, stage.caches(held), strict=True)
+    ]
     assert len(unchosen) == 2
     assert {part.stage for part in parts} == {0, 1}
     devices = space.layout(c).tp * space.layout(c).dp

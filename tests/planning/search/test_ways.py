@@ -40,13 +40,18 @@ def rate(found: Plan) -> float:
 
 
 @pytest.mark.sample(1)
-@pytest.mark.parametrize(("model", "device", "engine", "asked"), [
-    ("deepseek-v2-lite", "l40s", "sglang", {"devices": 2}),
-    ("llama-3.1-70b", "h100-sxm", "tensorrt-llm", {"devices": 8}),
-    ("qwen3-30b-a3b", "b200-sxm", "sglang", {"devices": 4, "objective": "latency"}),
-    ("deepseek-v2-lite", "h100-sxm", "sglang", {"devices": 1, "objective": "memory"})])
-def test_the_answer_is_the_best_of_the_ways_alone(model: str, device: str, engine: str,
-                                                  asked: dict[str, Any]) -> None:
+@pytest.mark.parametrize(
+    ("model", "device", "engine", "asked"),
+    [
+        ("deepseek-v2-lite", "l40s", "sglang", {"devices": 2}),
+        ("llama-3.1-70b", "h100-sxm", "tensorrt-llm", {"devices": 8}),
+        ("qwen3-30b-a3b", "b200-sxm", "sglang", {"devices": 4, "objective": "latency"}),
+        ("deepseek-v2-lite", "h100-sxm", "sglang", {"devices": 1, "objective": "memory"}),
+    ],
+)
+def test_the_answer_is_the_best_of_the_ways_alone(
+    model: str, device: str, engine: str, asked: dict[str, Any]
+) -> None:
     questions = ways(model, device, engine, **asked)
     assert len(questions) > 2
     spaces = spaces_of(questions)
@@ -84,23 +89,36 @@ def test_ways_that_cannot_win_are_never_solved(monkeypatch: pytest.MonkeyPatch) 
 def uniform_within(space: Space, allowed: float) -> list[UniformQuery]:
     """The uniform assignments of a space that lose no more than ``allowed``."""
     model = space.model
-    choices = {(scheme, kv): uniform_choice(model, scheme, kv)
-               for scheme in model.question.schemes for kv in model.question.kv}
-    return [UniformQuery(*pair, limits=True) for pair, choice in choices.items()
-            if choice is not None and uniform_loss(model, choice) <= allowed * (1 + 1e-9) + 1e-12]
+    choices = {
+        (scheme, kv): uniform_choice(model, scheme, kv)
+        for scheme in model.question.schemes
+        for kv in model.question.kv
+    }
+    return [
+        UniformQuery(*pair, limits=True)
+        for pair, choice in choices.items()
+        if choice is not None and uniform_loss(model, choice) <= allowed * (1 + 1e-9) + 1e-12
+    ]
 
 
 @pytest.mark.sample(1)
 @pytest.mark.parametrize("objective", ["throughput", "latency"])
-@pytest.mark.parametrize(("model", "device", "engine"), [
-    ("deepseek-v2-lite", "jetson-agx-orin-64gb", "any"),
-    ("deepseek-v2-lite", "jetson-agx-orin-64gb", "vllm"),
-    ("deepseek-v2-lite", "jetson-agx-orin-64gb", "llama.cpp"),
-    ("qwen3-30b-a3b", "l40s", "vllm@0.25"), ("llama-3.1-70b", "a100-sxm", "vllm@0.25"),
-    ("llama-3.1-8b", "h100-sxm", "any"), ("deepseek-v2-lite", "xeon-6980p", "sglang"),
-    ("deepseek-v3", "h200-sxm", "tensorrt-llm")])
-def test_no_uniform_plan_of_the_same_choices_is_better(model: str, device: str, engine: str,
-                                                       objective: str) -> None:
+@pytest.mark.parametrize(
+    ("model", "device", "engine"),
+    [
+        ("deepseek-v2-lite", "jetson-agx-orin-64gb", "any"),
+        ("deepseek-v2-lite", "jetson-agx-orin-64gb", "vllm"),
+        ("deepseek-v2-lite", "jetson-agx-orin-64gb", "llama.cpp"),
+        ("qwen3-30b-a3b", "l40s", "vllm@0.25"),
+        ("llama-3.1-70b", "a100-sxm", "vllm@0.25"),
+        ("llama-3.1-8b", "h100-sxm", "any"),
+        ("deepseek-v2-lite", "xeon-6980p", "sglang"),
+        ("deepseek-v3", "h200-sxm", "tensorrt-llm"),
+    ],
+)
+def test_no_uniform_plan_of_the_same_choices_is_better(
+    model: str, device: str, engine: str, objective: str
+) -> None:
     """Each on its own best layout and batch, within the limit on loss, in every way to serve: by
     full prices nothing is better."""
     questions = ways(model, device, engine, objective=objective)
@@ -112,8 +130,7 @@ def test_no_uniform_plan_of_the_same_choices_is_better(model: str, device: str, 
     rivals = 0
     for space in spaces:
         limit = loss_limit(space.model)
-        for one in best_uniforms(space, uniform_within(
-                space, np.inf if limit is None else limit)):
+        for one in best_uniforms(space, uniform_within(space, np.inf if limit is None else limit)):
             if one.priced is not None:
                 assert full <= score(space.model.question, one.priced) * (1 + 1e-7), one.name
                 rivals += 1
@@ -121,18 +138,31 @@ def test_no_uniform_plan_of_the_same_choices_is_better(model: str, device: str, 
 
 
 @pytest.mark.exhaustive
-@pytest.mark.parametrize(("model", "device", "fewer", "more"), [
-    ("deepseek-v3", "b200-sxm", {"engine": "vllm@0.21"}, {"engine": "vllm@0.25"}),
-    ("deepseek-v3", "b200-sxm", {"engine": "vllm@0.25", "kv": "fp8"}, {"engine": "vllm@0.25"}),
-    ("deepseek-v3", "h200-sxm", {"schemes": ["fp8-block", "bf16"]},
-     {"schemes": ["fp8-block", "bf16", "int8-w8a8"]}),
-    ("qwen3-235b-a22b", "h200-sxm", {"kv": "bf16"}, {}),
-    ("llama-3.1-70b", "h100-sxm", {"max_loss": "bf16", "schemes": ["bf16", "fp8-block"]},
-     {"max_loss": "fp8-block", "schemes": ["bf16", "fp8-block"]}),
-    ("deepseek-v2-lite", "h200-sxm", {"batch": 64}, {"batch": 64, "untie": True}),
-    pytest.param("deepseek-v3", "h200-sxm", {}, {"untie": True}, marks=pytest.mark.exhaustive)])
-def test_another_choice_never_worsens_a_plan(model: str, device: str, fewer: dict[str, Any],
-                                             more: dict[str, Any]) -> None:
+@pytest.mark.parametrize(
+    ("model", "device", "fewer", "more"),
+    [
+        ("deepseek-v3", "b200-sxm", {"engine": "vllm@0.21"}, {"engine": "vllm@0.25"}),
+        ("deepseek-v3", "b200-sxm", {"engine": "vllm@0.25", "kv": "fp8"}, {"engine": "vllm@0.25"}),
+        (
+            "deepseek-v3",
+            "h200-sxm",
+            {"schemes": ["fp8-block", "bf16"]},
+            {"schemes": ["fp8-block", "bf16", "int8-w8a8"]},
+        ),
+        ("qwen3-235b-a22b", "h200-sxm", {"kv": "bf16"}, {}),
+        (
+            "llama-3.1-70b",
+            "h100-sxm",
+            {"max_loss": "bf16", "schemes": ["bf16", "fp8-block"]},
+            {"max_loss": "fp8-block", "schemes": ["bf16", "fp8-block"]},
+        ),
+        ("deepseek-v2-lite", "h200-sxm", {"batch": 64}, {"batch": 64, "untie": True}),
+        pytest.param("deepseek-v3", "h200-sxm", {}, {"untie": True}, marks=pytest.mark.exhaustive),
+    ],
+)
+def test_another_choice_never_worsens_a_plan(
+    model: str, device: str, fewer: dict[str, Any], more: dict[str, Any]
+) -> None:
     """By what is priced in full, pipelines included."""
     less, richer = (theory.plan(model, device, devices=8, **asked) for asked in (fewer, more))
     assert rate(richer) >= rate(less) * (1 - 1e-6)
@@ -141,33 +171,51 @@ def test_another_choice_never_worsens_a_plan(model: str, device: str, fewer: dic
 
 
 @pytest.mark.exhaustive
-@pytest.mark.parametrize("devices", [
-    1, pytest.param(4, marks=pytest.mark.exhaustive)])
+@pytest.mark.parametrize("devices", [1, pytest.param(4, marks=pytest.mark.exhaustive)])
 def test_a_plan_takes_the_best_batch_beside_its_own(devices: int) -> None:
     found = theory.plan("qwen3-30b-a3b", "h200-sxm", devices=devices)
     layout = found.layout
     step = layout.dp * layout.pp * layout.replicas
     for batch in (found.workload.batch - step, found.workload.batch + step):
         try:
-            near = theory.plan("qwen3-30b-a3b", "h200-sxm", devices=devices, batch=batch,
-                                tp=layout.tp, dp=layout.dp, pp=layout.pp, ep=layout.ep,
-                                objective=THROUGHPUT)
+            near = theory.plan(
+                "qwen3-30b-a3b",
+                "h200-sxm",
+                devices=devices,
+                batch=batch,
+                tp=layout.tp,
+                dp=layout.dp,
+                pp=layout.pp,
+                ep=layout.ep,
+                objective=THROUGHPUT,
+            )
         except InfeasibleError:
             continue
         assert rate(near) <= rate(found) * (1 + 1e-6)
 
 
 @pytest.mark.exhaustive
-@pytest.mark.parametrize("asked", [
-    {"model": "qwen3-30b-a3b", "device": "rtx-pro-6000", "engine": "vllm@0.25"},
-    pytest.param({"model": "deepseek-v3", "device": "h200-sxm", "devices": 8, "untie": True},
-                 marks=pytest.mark.exhaustive)])
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"model": "qwen3-30b-a3b", "device": "rtx-pro-6000", "engine": "vllm@0.25"},
+        pytest.param(
+            {"model": "deepseek-v3", "device": "h200-sxm", "devices": 8, "untie": True},
+            marks=pytest.mark.exhaustive,
+        ),
+    ],
+)
 def test_the_solver_comes_to_an_end(asked: dict[str, Any]) -> None:
     """Two questions in which HiGHS did not: in presolve, and in a problem inside a heuristic."""
     code = f"import planner; print(planner.plan(**{asked!r}).solver.status)"
     try:
-        done = subprocess.run([sys.executable, "-c", code], timeout=NEVER_SECONDS, check=True,
-                              capture_output=True, text=True)
+        done = subprocess.run(
+            [sys.executable, "-c", code],
+            timeout=NEVER_SECONDS,
+            check=True,
+            capture_output=True,
+            text=True,
+        )
     except subprocess.TimeoutExpired:
         pytest.fail(f"the solver ran for {NEVER_SECONDS} s: a plan takes seconds, so it hangs")
     assert done.stdout.strip() == "optimal"

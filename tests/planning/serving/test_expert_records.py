@@ -8,10 +8,24 @@ HOME = Residency(1000, 1, Tier(60, 30.0, 0.75), Tier(30, 8.0, 0.2), Tier(10, 2.0
 
 def use(residency: Residency | None) -> ExpertUse:
     return ExpertUse(
-        model="<m>", device=None, layers=4, count=25, per_token=2, expert_bytes=1000,
-        always_on_bytes=5, batch=3, effective_batch=None, popularity="uniform", distinct=5.5,
-        distinct_uniform=6.0, ranks=None, room_bytes=None, residency=residency, times=None,
-        assumptions=(("a", "b", "c"),))
+        model="<m>",
+        device=None,
+        layers=4,
+        count=25,
+        per_token=2,
+        expert_bytes=1000,
+        always_on_bytes=5,
+        batch=3,
+        effective_batch=None,
+        popularity="uniform",
+        distinct=5.5,
+        distinct_uniform=6.0,
+        ranks=None,
+        room_bytes=None,
+        residency=residency,
+        times=None,
+        assumptions=(("a", "b", "c"),),
+    )
 
 
 def test_without_a_device_one_row_holds_all() -> None:
@@ -36,5 +50,8 @@ def test_json_has_what_follows_from_the_places() -> None:
 
 
 def test_names_are_escaped_in_a_notebook() -> None:
-    assert use(None)._repr_html_().startswith(
-        "<p>3 tokens touch 5.5 of 25 experts a layer of &lt;m&gt;</p>")
+    assert (
+        use(None)
+        ._repr_html_()
+        .startswith("<p>3 tokens touch 5.5 of 25 experts a layer of &lt;m&gt;</p>")
+    )

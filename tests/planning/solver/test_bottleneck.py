@@ -25,8 +25,13 @@ STAGES, EACH, CHOICES = 3, 2, 3
 TIE = 1e-6
 
 
-def made(seed: int, *, loss: float = 0.5, memory: float = 0.7, shared_again: bool = False,
-         ) -> Problem:
+def made(
+    seed: int,
+    *,
+    loss: float = 0.5,
+    memory: float = 0.7,
+    shared_again: bool = False,
+) -> Problem:
     """Three stages of two decisions, with limits on memory of each and on loss of all."""
     rng = np.random.default_rng(seed)
     decisions = STAGES * EACH
@@ -58,14 +63,20 @@ def made(seed: int, *, loss: float = 0.5, memory: float = 0.7, shared_again: boo
 
 def every(problem: Problem) -> float:
     """The least objective of all assignments within the limits; inf: there is none."""
+
     def splits(total: int, places: list[int]) -> list[dict[int, int]]:
         if len(places) == 1:
             return [{places[0]: total}]
-        return [{places[0]: n, **rest} for n in range(total + 1)
-                for rest in splits(total - n, places[1:])]
+        return [
+            {places[0]: n, **rest}
+            for n in range(total + 1)
+            for rest in splits(total - n, places[1:])
+        ]
 
-    options = [splits(int(m), np.flatnonzero(legal).tolist())
-               for m, legal in zip(problem.multiplicity, problem.legal, strict=True)]
+    options = [
+        splits(int(m), np.flatnonzero(legal).tolist())
+        for m, legal in zip(problem.multiplicity, problem.legal, strict=True)
+    ]
     best = np.inf
     for pick in itertools.product(*options):
         counts = np.zeros(problem.legal.shape, dtype=np.int64)
@@ -130,8 +141,10 @@ def test_a_shared_limit_that_a_choice_gives_back_is_left_to_the_solver() -> None
     (loss,) = (row for row in problem.rows if row.name == "max-loss")
     gives = loss.coefficients.copy()
     gives[0, 0] = -0.1
-    given_back = replace(problem, rows=(
-        *(row for row in problem.rows if row is not loss), replace(loss, coefficients=gives)))
+    given_back = replace(
+        problem,
+        rows=(*(row for row in problem.rows if row is not loss), replace(loss, coefficients=gives)),
+    )
 
     def never(part: Problem, cutoff: float) -> None:
         raise AssertionError("a stage was solved")
@@ -150,8 +163,11 @@ def test_the_mean_of_all_stages_is_that_of_their_sums() -> None:
         for d, layers in enumerate(problem.multiplicity):
             counts[d, rng.choice(np.flatnonzero(problem.legal[d]))] = layers
         first = float((problem.objective * counts).sum()) + problem.constant
-        stages = [first] + [first + float((row.coefficients * counts).sum()) - row.limit
-                            for row in problem.rows if row.name == PACE]
+        stages = [first] + [
+            first + float((row.coefficients * counts).sum()) - row.limit
+            for row in problem.rows
+            if row.name == PACE
+        ]
         assert len(stages) == STAGES
         assert objective_of(mean, counts) == pytest.approx(sum(stages) / STAGES)
         assert objective_of(problem, counts) == pytest.approx(max(stages))
@@ -172,8 +188,9 @@ def test_stages_that_are_alike_are_solved_once() -> None:
 
     rows = [Row(PACE, pace(s) - pace(0), 0.0) for s in range(1, stages)]
     rows.append(Row("max-loss", np.repeat(np.array([[3.0, 1.0, 0.0]]), stages, axis=0), 70.0))
-    problem = Problem(pace(0), 0.0, np.ones((stages, 3), dtype=bool), np.full(stages, 4),
-                      tuple(rows))
+    problem = Problem(
+        pace(0), 0.0, np.ones((stages, 3), dtype=bool), np.full(stages, 4), tuple(rows)
+    )
     solved: list[float] = []
 
     def counting(part: Problem, cutoff: float) -> object:

@@ -16,8 +16,16 @@ from planner.planning.solver.solve import solve
 SEEDS = st.integers(0, 100_000)
 
 
-def problem_of(seed: int, *, decisions: int = 6, choices: int = 4, limits: int = 2, paces: int = 0,
-               tight: float = 0.4, layers: int = 1) -> Problem:
+def problem_of(
+    seed: int,
+    *,
+    decisions: int = 6,
+    choices: int = 4,
+    limits: int = 2,
+    paces: int = 0,
+    tight: float = 0.4,
+    layers: int = 1,
+) -> Problem:
     """Losses that fall with the bits, sizes that rise with them; some choices are illegal. A pace
     counts how much longer another stage takes than the one in the objective."""
     rng = np.random.default_rng(seed)
@@ -29,8 +37,9 @@ def problem_of(seed: int, *, decisions: int = 6, choices: int = 4, limits: int =
     multiplicity = rng.integers(1, layers + 1, decisions)
     rows = []
     for r in range(limits):
-        use = np.where(legal, rng.lognormal(0, 0.5, (decisions, 1)) * bits
-                       * rng.lognormal(0, 0.2, shape), 0.0)
+        use = np.where(
+            legal, rng.lognormal(0, 0.5, (decisions, 1)) * bits * rng.lognormal(0, 0.2, shape), 0.0
+        )
         total = multiplicity[:, None] * use
         least = np.where(legal, total, np.inf).min(axis=1).sum()
         most = total.max(axis=1).sum()
@@ -43,9 +52,10 @@ def problem_of(seed: int, *, decisions: int = 6, choices: int = 4, limits: int =
 
 def bound_at(problem: Problem, prices: Array) -> float:
     """The Lagrangian at ``prices``: never more than the optimum, whatever they are."""
-    priced = problem.objective + sum((p * row.coefficients for p, row in
-                                      zip(prices, problem.rows, strict=True)),
-                                     np.zeros(problem.legal.shape))
+    priced = problem.objective + sum(
+        (p * row.coefficients for p, row in zip(prices, problem.rows, strict=True)),
+        np.zeros(problem.legal.shape),
+    )
     least = np.where(problem.legal, priced, np.inf).min(axis=1) * problem.multiplicity
     room = sum(float(p) * row.limit for p, row in zip(prices, problem.rows, strict=True))
     return float(least.sum() + problem.constant - room)
@@ -56,28 +66,49 @@ def relaxed(problem: Problem) -> float | None:
     d, s = np.nonzero(problem.legal)
     paced = [row.name == PACE for row in problem.rows]
     each = (np.arange(len(problem.legal))[:, None] == d[None, :]).astype(float)
-    use = np.array([[*row.coefficients[d, s], -float(pace)]
-                    for row, pace in zip(problem.rows, paced, strict=True)])
-    found = linprog(np.append(problem.objective[d, s], float(any(paced))),
-                    use if len(use) else None, [row.limit for row in problem.rows] or None,
-                    np.hstack([each, np.zeros((len(each), 1))]), problem.multiplicity)
+    use = np.array(
+        [
+            [*row.coefficients[d, s], -float(pace)]
+            for row, pace in zip(problem.rows, paced, strict=True)
+        ]
+    )
+    found = linprog(
+        np.append(problem.objective[d, s], float(any(paced))),
+        use if len(use) else None,
+        [row.limit for row in problem.rows] or None,
+        np.hstack([each, np.zeros((len(each), 1))]),
+        problem.multiplicity,
+    )
     return float(found.fun) + problem.constant if found.status == 0 else None
 
 
 def with_limit(problem: Problem, r: int, limit: float) -> Problem:
     changed = replace(problem.rows[r], limit=limit)
-    return replace(problem, rows=(*problem.rows[:r], changed, *problem.rows[r + 1:]))
+    return replace(problem, rows=(*problem.rows[:r], changed, *problem.rows[r + 1 :]))
 
 
 @settings(max_examples=examples(60), deadline=None)
-@given(seed=SEEDS, decisions=st.integers(1, 12), choices=st.integers(1, 5),
-       limits=st.integers(0, 3), paces=st.integers(0, 3), tight=st.floats(-0.1, 1.1),
-       layers=st.integers(1, 4))
+@given(
+    seed=SEEDS,
+    decisions=st.integers(1, 12),
+    choices=st.integers(1, 5),
+    limits=st.integers(0, 3),
+    paces=st.integers(0, 3),
+    tight=st.floats(-0.1, 1.1),
+    layers=st.integers(1, 4),
+)
 def test_the_prices_reach_the_bound_of_the_relaxation(
-        seed: int, decisions: int, choices: int, limits: int, paces: int, tight: float,
-        layers: int) -> None:
-    problem = problem_of(seed, decisions=decisions, choices=choices, limits=limits, paces=paces,
-                         tight=tight, layers=layers)
+    seed: int, decisions: int, choices: int, limits: int, paces: int, tight: float, layers: int
+) -> None:
+    problem = problem_of(
+        seed,
+        decisions=decisions,
+        choices=choices,
+        limits=limits,
+        paces=paces,
+        tight=tight,
+        layers=layers,
+    )
     prices, best = row_prices(problem), relaxed(problem)
     if best is None:
         assert prices is None
@@ -91,10 +122,17 @@ def test_the_prices_reach_the_bound_of_the_relaxation(
 
 
 @settings(max_examples=examples(25), deadline=None)
-@given(seed=SEEDS, limits=st.integers(1, 3), paces=st.integers(0, 2), tight=st.floats(0.05, 0.9),
-       more=st.floats(0.0, 0.5), data=st.data())
-def test_no_room_wins_more_than_its_price(seed: int, limits: int, paces: int, tight: float,
-                                          more: float, data: st.DataObject) -> None:
+@given(
+    seed=SEEDS,
+    limits=st.integers(1, 3),
+    paces=st.integers(0, 2),
+    tight=st.floats(0.05, 0.9),
+    more=st.floats(0.0, 0.5),
+    data=st.data(),
+)
+def test_no_room_wins_more_than_its_price(
+    seed: int, limits: int, paces: int, tight: float, more: float, data: st.DataObject
+) -> None:
     """Weak duality, against the exact solver: with Δ more, none is below bound − price·Δ."""
     problem = problem_of(seed, limits=limits, paces=paces, tight=tight)
     prices = row_prices(problem)
@@ -111,7 +149,8 @@ def test_no_room_wins_more_than_its_price(seed: int, limits: int, paces: int, ti
 @settings(max_examples=examples(25), deadline=None)
 @given(seed=SEEDS, limits=st.integers(1, 3), paces=st.integers(0, 2), tight=st.floats(0.05, 0.9))
 def test_a_price_is_the_slope_of_the_relaxation_where_there_is_one(
-        seed: int, limits: int, paces: int, tight: float) -> None:
+    seed: int, limits: int, paces: int, tight: float
+) -> None:
     problem = problem_of(seed, decisions=8, limits=limits, paces=paces, tight=tight)
     prices, here = row_prices(problem), relaxed(problem)
     assume(prices is not None)
@@ -128,22 +167,33 @@ def test_a_price_is_the_slope_of_the_relaxation_where_there_is_one(
 
 @settings(max_examples=examples(20), deadline=None)
 @given(seed=SEEDS, paces=st.integers(0, 2), factor=st.floats(1e-6, 1e9), r=st.integers(0, 1))
-def test_prices_are_in_the_units_of_objective_and_row(seed: int, paces: int, factor: float,
-                                                      r: int) -> None:
+def test_prices_are_in_the_units_of_objective_and_row(
+    seed: int, paces: int, factor: float, r: int
+) -> None:
     problem = problem_of(seed, paces=paces)
     prices, here = row_prices(problem), relaxed(problem)
     assert prices is not None
     assert here is not None
     row = problem.rows[r]
-    scaled = replace(problem, rows=tuple(
-        Row(o.name, o.coefficients * factor, o.limit * factor) if o is row else o
-        for o in problem.rows))
+    scaled = replace(
+        problem,
+        rows=tuple(
+            Row(o.name, o.coefficients * factor, o.limit * factor) if o is row else o
+            for o in problem.rows
+        ),
+    )
     other = row_prices(scaled)
     assert other is not None
     assert bound_at(scaled, other) == pytest.approx(here, rel=1e-7)
-    dearer = replace(problem, objective=problem.objective * factor, constant=0.0, rows=tuple(
-        Row(o.name, o.coefficients * factor, o.limit * factor) if o.name == PACE else o
-        for o in problem.rows))
+    dearer = replace(
+        problem,
+        objective=problem.objective * factor,
+        constant=0.0,
+        rows=tuple(
+            Row(o.name, o.coefficients * factor, o.limit * factor) if o.name == PACE else o
+            for o in problem.rows
+        ),
+    )
     third = row_prices(dearer)
     assert third is not None
     assert bound_at(dearer, third) == pytest.approx((here - problem.constant) * factor, rel=1e-7)
@@ -153,8 +203,13 @@ def test_one_knapsack_by_hand() -> None:
     """Two layers, each 0 or 5 dearer for 10 bytes less; 15 of 20 bytes: half a layer is split, and
     a byte is worth 5/10. In a limit of 2⁴⁰ of the same, a unit is worth as much less."""
     cost, use = np.array([[0.0, 5.0]] * 2), np.array([[10.0, 0.0]] * 2)
-    problem = Problem(cost, 1.0, np.ones((2, 2), dtype=bool), np.ones(2, dtype=np.int64),
-                      (Row("bytes", use, 15.0), Row("loose", use, 1e3)))
+    problem = Problem(
+        cost,
+        1.0,
+        np.ones((2, 2), dtype=bool),
+        np.ones(2, dtype=np.int64),
+        (Row("bytes", use, 15.0), Row("loose", use, 1e3)),
+    )
     prices = row_prices(problem)
     assert prices is not None
     assert prices.tolist() == pytest.approx([0.5, 0.0])

@@ -25,12 +25,21 @@ def problems(draw: st.DrawFn, *, limits: int) -> Problem:
         use = np.where(legal, rng.integers(0, 10**6, shape), 0)
         least = int(np.where(legal, use, 2**40).min(axis=1).sum())
         limit = int(least + (int(use.max(axis=1).sum()) - least) * draw(st.floats(-0.1, 0.9)))
-        rows.append(Row(f"r{r}", use.astype(float), float(limit), use, limit) if whole
-                    else Row(f"r{r}", use / 1e6, limit / 1e6))
-    objective = rng.random(shape) if draw(st.booleans()) \
-        else rng.integers(0, 3, shape).astype(float)
-    return Problem(objective, draw(st.sampled_from([0.0, 2.5])), legal,
-                   np.ones(decisions, dtype=np.int64), tuple(rows))
+        rows.append(
+            Row(f"r{r}", use.astype(float), float(limit), use, limit)
+            if whole
+            else Row(f"r{r}", use / 1e6, limit / 1e6)
+        )
+    objective = (
+        rng.random(shape) if draw(st.booleans()) else rng.integers(0, 3, shape).astype(float)
+    )
+    return Problem(
+        objective,
+        draw(st.sampled_from([0.0, 2.5])),
+        legal,
+        np.ones(decisions, dtype=np.int64),
+        tuple(rows),
+    )
 
 
 def optimum(problem: Problem) -> float:
@@ -90,9 +99,13 @@ def test_several_limits_are_answered_rightly_or_not_at_all(problem: Problem) -> 
 def test_too_many_states_are_left_to_the_solver(monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(3)
     use = rng.integers(1, 10**6, (12, 6))
-    problem = Problem(rng.random(use.shape), 0.0, np.ones(use.shape, dtype=bool),
-                      np.ones(12, dtype=np.int64),
-                      (Row("memory", use.astype(float), 4e6, use, 4_000_000),))
+    problem = Problem(
+        rng.random(use.shape),
+        0.0,
+        np.ones(use.shape, dtype=bool),
+        np.ones(12, dtype=np.int64),
+        (Row("memory", use.astype(float), 4e6, use, 4_000_000),),
+    )
     assert listed(problem) is not None
     monkeypatch.setattr(listing, "MAX_STATES", 0)
     assert listed(problem) is None

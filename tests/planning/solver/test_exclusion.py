@@ -58,8 +58,10 @@ def test_what_is_called_apart_has_no_assignment() -> None:
 
 def test_layers_that_are_counted_weigh_their_number() -> None:
     legal = np.ones((1, 2), dtype=bool)
-    rows = (Row("memory", np.array([[1.0, 3.0]]), 12.0),
-            Row("max-loss", np.array([[2.0, 1.0]]), 8.0))
+    rows = (
+        Row("memory", np.array([[1.0, 3.0]]), 12.0),
+        Row("max-loss", np.array([[2.0, 1.0]]), 8.0),
+    )
     alone = Problem(np.zeros((1, 2)), 0.0, legal, np.array([5]), rows)
     # 5 layers: n of the small one use 15 - 2n <= 12 and 5 + n <= 8, so n is 2 or 3.
     assert not has_excluding_pair(alone)
@@ -74,14 +76,17 @@ def test_without_dominated_choices_the_optimum_is_the_same() -> None:
         problem = _problem(rng, float(tightness))
         loss = np.round(rng.random((5, 4)), 1) * problem.legal
         lossy = Row("max-loss", loss, float(loss.max(axis=1).sum() * tightness))
-        problem = replace(problem, objective=np.round(problem.objective, 1),
-                          rows=(problem.rows[0], lossy))
+        problem = replace(
+            problem, objective=np.round(problem.objective, 1), rows=(problem.rows[0], lossy)
+        )
         kept = without_dominated(problem, loss)
         assert kept.legal.any(axis=1).all()
         assert not (kept.legal & ~problem.legal).any()
         fewer += int(problem.legal.sum() - kept.legal.sum())
-        best, after = (min((objective_of(p, c) for c in _assignments(p)), default=None)
-                       for p in (problem, kept))
+        best, after = (
+            min((objective_of(p, c) for c in _assignments(p)), default=None)
+            for p in (problem, kept)
+        )
         assert best == after
     assert fewer > 20
 

@@ -29,19 +29,28 @@ def cases(draw: st.DrawFn) -> Case:
     table = st.integers(1, 9)
 
     def values() -> NDArray[np.float64]:
-        return np.array([[draw(table) for _ in range(FORMATS)] for _ in range(decisions)],
-                        dtype=np.float64)
+        return np.array(
+            [[draw(table) for _ in range(FORMATS)] for _ in range(decisions)], dtype=np.float64
+        )
 
-    legal = np.array([[draw(st.booleans()) or s == 0 for s in range(FORMATS)]
-                      for _ in range(decisions)])
+    legal = np.array(
+        [[draw(st.booleans()) or s == 0 for s in range(FORMATS)] for _ in range(decisions)]
+    )
     scheme = np.tile(np.arange(FORMATS), (decisions, 1))
     changed = scheme.copy()
     for d in range(decisions):
         changed[d, draw(st.integers(0, FORMATS - 1))] = -1
-    limits = tuple(Row(f"row {r}", np.where(legal, values(), 0.0),
-                       float(draw(st.integers(decisions, 9 * decisions)))) for r in range(rows))
-    problem = Problem(np.where(legal, values(), 0.0), 1.0, legal,
-                      np.ones(decisions, dtype=np.int64), limits)
+    limits = tuple(
+        Row(
+            f"row {r}",
+            np.where(legal, values(), 0.0),
+            float(draw(st.integers(decisions, 9 * decisions))),
+        )
+        for r in range(rows)
+    )
+    problem = Problem(
+        np.where(legal, values(), 0.0), 1.0, legal, np.ones(decisions, dtype=np.int64), limits
+    )
     return problem, FormatTable(changed, scheme)
 
 
@@ -53,8 +62,11 @@ def listed(case: Case, most: int) -> float:
     for picks in product(range(FORMATS), repeat=len(every)):
         pick = np.array(picks)
         used = set(formats.changed[every, pick].tolist()) - {-1}
-        if problem.legal[every, pick].all() and len(used) <= most and all(
-                row.coefficients[every, pick].sum() <= row.limit for row in problem.rows):
+        if (
+            problem.legal[every, pick].all()
+            and len(used) <= most
+            and all(row.coefficients[every, pick].sum() <= row.limit for row in problem.rows)
+        ):
             best = min(best, float(problem.objective[every, pick].sum()) + problem.constant)
     return best
 
@@ -66,8 +78,11 @@ def solved(problem: Problem, cutoff: float) -> Solution:
 def all_bounds(case: Case, most: int) -> dict[tuple[int, ...], float]:
     problem, formats = case
     costs, beside = reduced_costs(
-        problem.objective[None], np.array([problem.constant]), problem.legal[None],
-        [(row.coefficients[None], np.array([row.limit])) for row in problem.rows])
+        problem.objective[None],
+        np.array([problem.constant]),
+        problem.legal[None],
+        [(row.coefficients[None], np.array([row.limit])) for row in problem.rows],
+    )
     sets = formats.sets(most)
     return dict(zip(sets, set_bounds(costs, beside, formats, sets)[0].tolist(), strict=True))
 
@@ -79,8 +94,9 @@ def test_the_best_of_few_formats_is_the_least_of_all_assignments(case: Case, mos
         return
     found, left = best_of_sets(problem, formats, all_bounds(case, most), solved, np.inf)
     least = listed(case, most)
-    assert (np.inf if found is None else found.value) == least or \
-        (found is not None and abs(found.value - least) < 1e-7)
+    assert (np.inf if found is None else found.value) == least or (
+        found is not None and abs(found.value - least) < 1e-7
+    )
     assert left <= least + 1e-7
     if found is not None:
         assert len(formats.used(found.counts)) <= most
@@ -93,8 +109,9 @@ def test_no_bound_of_a_set_is_above_its_best_assignment(case: Case, most: int) -
         return
     for one, bound in all_bounds(case, most).items():
         legal = problem.legal & formats.within(one)
-        fewer = Problem(problem.objective, problem.constant, legal, problem.multiplicity,
-                        problem.rows)
+        fewer = Problem(
+            problem.objective, problem.constant, legal, problem.multiplicity, problem.rows
+        )
         assert bound <= listed((fewer, formats), FORMATS) + 1e-6
 
 
@@ -104,8 +121,10 @@ def test_formats_that_another_is_as_good_as_are_not_needed(case: Case, most: int
     useful = useful_formats(problem, formats)
     legal = problem.legal & formats.within(useful)
     fewer = Problem(problem.objective, problem.constant, legal, problem.multiplicity, problem.rows)
-    assert abs(listed((fewer, formats), most) - listed(case, most)) < 1e-9 or \
-        listed(case, most) == np.inf
+    assert (
+        abs(listed((fewer, formats), most) - listed(case, most)) < 1e-9
+        or listed(case, most) == np.inf
+    )
 
 
 @given(cases())

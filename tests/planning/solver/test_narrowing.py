@@ -27,8 +27,13 @@ def problems(draw: st.DrawFn) -> Problem:
         rows.append(Row(f"r{r}", use.astype(float), float(limit), use, limit))
     for _ in range(draw(st.integers(0, 2))):
         rows.append(Row(PACE, rng.normal(size=shape), float(rng.normal())))
-    return Problem(rng.random(shape), draw(st.sampled_from([0.0, 2.5])), legal,
-                   np.ones(decisions, dtype=np.int64), tuple(rows))
+    return Problem(
+        rng.random(shape),
+        draw(st.sampled_from([0.0, 2.5])),
+        legal,
+        np.ones(decisions, dtype=np.int64),
+        tuple(rows),
+    )
 
 
 def optimum(problem: Problem) -> float:
@@ -75,9 +80,13 @@ def test_an_optimum_within_the_cutoff_stays(problem: Problem, by: float) -> None
 
 
 def test_a_cutoff_excludes_what_is_dearer_beside_the_least_of_the_others() -> None:
-    problem = Problem(np.array([[1.0, 5.0], [1.0, 2.0]]), 10.0, np.ones((2, 2), dtype=bool),
-                      np.ones(2, dtype=np.int64),
-                      (Row("memory", np.array([[9.0, 1.0], [9.0, 1.0]]), 12.0),))
+    problem = Problem(
+        np.array([[1.0, 5.0], [1.0, 2.0]]),
+        10.0,
+        np.ones((2, 2), dtype=bool),
+        np.ones(2, dtype=np.int64),
+        (Row("memory", np.array([[9.0, 1.0], [9.0, 1.0]]), 12.0),),
+    )
     fewer = narrowed(problem, 15.0)
     assert fewer is not None
     assert fewer.legal.tolist() == [[True, False], [False, True]]

@@ -36,9 +36,13 @@ def test_a_bound_is_never_above_the_optimum_that_is_looked_for(problem: Problem,
 
 def test_two_limits_that_pull_apart_are_met_by_a_pair_of_changes() -> None:
     use = np.array([[4.0, 1.0], [1.0, 4.0]])
-    problem = Problem(np.array([[1.0, 2.0], [2.0, 1.0]]), 0.0, np.ones((2, 2), dtype=bool),
-                      np.ones(2, dtype=np.int64),
-                      (Row("a", use, 5.0), Row("b", 5.0 - use, 5.0)))
+    problem = Problem(
+        np.array([[1.0, 2.0], [2.0, 1.0]]),
+        0.0,
+        np.ones((2, 2), dtype=bool),
+        np.ones(2, dtype=np.int64),
+        (Row("a", use, 5.0), Row("b", 5.0 - use, 5.0)),
+    )
     found = solve(problem)
     start = relaxed(problem)
     assert start is not None

@@ -20,8 +20,9 @@ def assignments(problem: Problem) -> Iterator[np.ndarray]:
     each = []
     for d, legal in enumerate(problem.legal):
         options = []
-        for taken in combinations_with_replacement(np.nonzero(legal)[0].tolist(),
-                                                   int(problem.multiplicity[d])):
+        for taken in combinations_with_replacement(
+            np.nonzero(legal)[0].tolist(), int(problem.multiplicity[d])
+        ):
             options.append(np.bincount(taken, minlength=len(legal)))
         each.append(options)
     for rows in product(*each):
@@ -62,10 +63,13 @@ def problems(draw: st.DrawFn, *, counted: bool) -> Problem:
     least = int((np.where(legal, size, 2**40).min(axis=1) * multiplicity).sum())
     most_bytes = int((size.max(axis=1) * multiplicity).sum())
     limit = int(least + (most_bytes - least) * (slack - 0.25))
-    rows = (bytes_row(size, limit),
-            Row("max-loss", loss, float((loss.max(axis=1) * multiplicity).sum() * slack)))
-    objective = rng.random(shape) if draw(st.booleans()) \
-        else rng.integers(0, 4, shape).astype(float)
+    rows = (
+        bytes_row(size, limit),
+        Row("max-loss", loss, float((loss.max(axis=1) * multiplicity).sum() * slack)),
+    )
+    objective = (
+        rng.random(shape) if draw(st.booleans()) else rng.integers(0, 4, shape).astype(float)
+    )
     return Problem(objective, draw(st.sampled_from([0.0, 3.5])), legal, multiplicity, rows)
 
 
@@ -97,8 +101,13 @@ def test_hundreds_of_layers_end_within_their_nodes_with_the_gap_that_is_left() -
     loss = np.sort(rng.random((parts, choices)), axis=1)[:, ::-1] * rng.lognormal(0, 1, (parts, 1))
     seconds = np.sort(rng.random((parts, choices)), axis=1)
     limit = int(size.mean(axis=1).sum())
-    problem = Problem(loss, 0.0, np.ones(size.shape, dtype=bool), np.ones(parts, dtype=np.int64),
-                      (bytes_row(size, limit), Row("tpot", seconds, seconds.mean(axis=1).sum())))
+    problem = Problem(
+        loss,
+        0.0,
+        np.ones(size.shape, dtype=bool),
+        np.ones(parts, dtype=np.int64),
+        (bytes_row(size, limit), Row("tpot", seconds, seconds.mean(axis=1).sum())),
+    )
     solution = solve(problem, gap=LAYERS_GAP)
     assert solution.found
     assert violation(problem, solution.counts) is None
@@ -134,8 +143,13 @@ def test_a_tighter_limit_never_helps(problem: Problem, factor: float) -> None:
     row = problem.rows[0]
     assert row.exact is not None
     tight = bytes_row(row.exact, int(row.limit * factor))
-    less = Problem(problem.objective, problem.constant, problem.legal, problem.multiplicity,
-                   (tight, problem.rows[1]))
+    less = Problem(
+        problem.objective,
+        problem.constant,
+        problem.legal,
+        problem.multiplicity,
+        (tight, problem.rows[1]),
+    )
     a, b = solve(problem), solve(less)
     if b.found:
         assert a.found
@@ -151,9 +165,12 @@ def test_one_more_scheme_never_hurts(problem: Problem, seed: int) -> None:
     assert row.exact is not None
     wide = bytes_row(np.hstack([row.exact, rng.integers(1, 10**9, extra)]), int(row.limit))
     more = Problem(
-        np.hstack([problem.objective, rng.random(extra)]), problem.constant,
-        np.hstack([problem.legal, np.ones(extra, dtype=bool)]), problem.multiplicity,
-        (wide, Row("max-loss", np.hstack([loss.coefficients, rng.random(extra)]), loss.limit)))
+        np.hstack([problem.objective, rng.random(extra)]),
+        problem.constant,
+        np.hstack([problem.legal, np.ones(extra, dtype=bool)]),
+        problem.multiplicity,
+        (wide, Row("max-loss", np.hstack([loss.coefficients, rng.random(extra)]), loss.limit)),
+    )
     a, b = solve(problem), solve(more)
     if a.found:
         assert b.found
@@ -168,12 +185,17 @@ def test_lower_bounds_never_exceed_the_optimum(found: list[Problem], both: bool)
     alone = Problem(problem.objective, problem.constant, problem.legal, problem.multiplicity, rows)
     weight = problem.multiplicity[:, None]
     bound = lower_bounds(
-        (problem.objective * weight)[None], np.array([problem.constant]), problem.legal[None],
-        [((r.coefficients * weight)[None], np.array([r.limit])) for r in rows])[0]
+        (problem.objective * weight)[None],
+        np.array([problem.constant]),
+        problem.legal[None],
+        [((r.coefficients * weight)[None], np.array([r.limit])) for r in rows],
+    )[0]
     expected = best(alone)
     free = problem.constant + float(
-        (np.where(problem.legal, problem.objective, np.inf).min(axis=1)
-         * problem.multiplicity).sum())
+        (
+            np.where(problem.legal, problem.objective, np.inf).min(axis=1) * problem.multiplicity
+        ).sum()
+    )
     assert bound >= free - 1e-9
     if np.isfinite(expected):
         assert bound <= expected + 1e-9 * max(1.0, abs(expected))
@@ -182,16 +204,19 @@ def test_lower_bounds_never_exceed_the_optimum(found: list[Problem], both: bool)
 def test_a_bound_helps_where_the_limit_binds() -> None:
     objective = np.array([[[1.0, 4.0], [1.0, 4.0]]])
     size = np.array([[[10.0, 1.0], [10.0, 1.0]]])
-    bound = lower_bounds(objective, np.zeros(1), np.ones((1, 2, 2), dtype=bool),
-                         [(size, np.array([2.0]))])
+    bound = lower_bounds(
+        objective, np.zeros(1), np.ones((1, 2, 2), dtype=bool), [(size, np.array([2.0]))]
+    )
     assert 5.0 < bound[0] <= 8.0
 
 
 def test_a_decision_without_choice_is_infeasible_not_free() -> None:
     legal = np.array([[True, True], [False, False]])
     ones = np.ones((2, 2))
-    assert lower_bounds(ones[None], np.zeros(1), legal[None],
-                        [(ones[None], np.array([9.0]))])[0] == np.inf
+    assert (
+        lower_bounds(ones[None], np.zeros(1), legal[None], [(ones[None], np.array([9.0]))])[0]
+        == np.inf
+    )
     problem = Problem(ones, 0.0, legal, np.ones(2, dtype=np.int64), ())
     assert not solve(problem).found
 
@@ -201,11 +226,17 @@ def test_bytes_over_the_limit_are_refused_whatever_the_tolerance(over: int) -> N
     """At 80 GB a relative tolerance of 1e-9 is 80 bytes: the cheapest choice is over by fewer,
     the second fills the limit to the byte, the third is far below it."""
     limit = 80_000_000_000
-    exact = np.array([[limit - 1000 + over, limit - 1000, limit // 2], [1000, 1000, 1000]],
-                     dtype=np.int64)
+    exact = np.array(
+        [[limit - 1000 + over, limit - 1000, limit // 2], [1000, 1000, 1000]], dtype=np.int64
+    )
     objective = np.array([[1.0, 2.0, 30.0], [1.0, 1.0, 1.0]])
-    problem = Problem(objective, 0.0, np.ones((2, 3), dtype=bool), np.ones(2, dtype=np.int64),
-                      (bytes_row(exact, limit),))
+    problem = Problem(
+        objective,
+        0.0,
+        np.ones((2, 3), dtype=bool),
+        np.ones(2, dtype=np.int64),
+        (bytes_row(exact, limit),),
+    )
     solution = solve(problem)
     assert solution.found
     assert solution.counts[0].tolist() == [0, 1, 0]
@@ -217,8 +248,13 @@ def test_a_whole_ladder_of_near_misses() -> None:
     steps = np.arange(30, -1, -1)
     exact = (limit + steps)[None, :].astype(np.int64)
     objective = np.arange(31, dtype=float)[None, :] + 1.0
-    problem = Problem(objective, 0.0, np.ones((1, 31), dtype=bool), np.ones(1, dtype=np.int64),
-                      (bytes_row(exact, limit),))
+    problem = Problem(
+        objective,
+        0.0,
+        np.ones((1, 31), dtype=bool),
+        np.ones(1, dtype=np.int64),
+        (bytes_row(exact, limit),),
+    )
     solution = solve(problem)
     assert solution.found
     assert solution.counts[0].argmax() == 30
@@ -230,8 +266,13 @@ def test_a_slip_over_the_second_of_two_like_limits_is_repaired(layers: int) -> N
     limit = 80_000_000_000
     over = np.array([[limit // layers + 5, limit // layers - 1000]], dtype=np.int64)
     none = np.zeros((1, 2), dtype=np.int64)
-    problem = Problem(np.array([[1.0, 2.0]]), 0.0, np.ones((1, 2), dtype=bool),
-                      np.array([layers]), (bytes_row(none, limit), bytes_row(over, limit)))
+    problem = Problem(
+        np.array([[1.0, 2.0]]),
+        0.0,
+        np.ones((1, 2), dtype=bool),
+        np.array([layers]),
+        (bytes_row(none, limit), bytes_row(over, limit)),
+    )
     solution = solve(problem)
     assert solution.found
     assert violation(problem, solution.counts) is None
@@ -240,17 +281,20 @@ def test_a_slip_over_the_second_of_two_like_limits_is_repaired(layers: int) -> N
 
 
 def test_the_solver_prints_nothing_on_the_descriptor(capfd: pytest.CaptureFixture[str]) -> None:
-    problem = Problem(np.ones((2, 2)), 0.0, np.ones((2, 2), dtype=bool),
-                      np.ones(2, dtype=np.int64), ())
+    problem = Problem(
+        np.ones((2, 2)), 0.0, np.ones((2, 2), dtype=bool), np.ones(2, dtype=np.int64), ()
+    )
     solve(problem)
     assert capfd.readouterr().out == ""
 
 
 def test_only_the_first_solve_of_a_process_touches_the_descriptor(
-        monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """It belongs to all threads: two at once left the process without standard output."""
-    problem = Problem(np.ones((2, 2)), 0.0, np.ones((2, 2), dtype=bool),
-                      np.ones(2, dtype=np.int64), ())
+    problem = Problem(
+        np.ones((2, 2)), 0.0, np.ones((2, 2), dtype=bool), np.ones(2, dtype=np.int64), ()
+    )
     highs.run(problem, highs.Repairs(np.zeros(0), []))
     touched: list[int] = []
     monkeypatch.setattr(highs.os, "dup2", lambda *_: touched.append(1))

@@ -12,8 +12,9 @@ def test_the_gap_is_what_lies_between_value_and_bound(constant: float) -> None:
     """Three decisions that want their first choice, of which the limit allows two."""
     objective = np.array([[1.0, 2.0], [1.0, 4.0], [1.0, 8.0]])
     use = np.array([[1.0, 0.0]] * 3)
-    problem = Problem(objective, constant, objective > 0, np.ones(3, dtype=np.int64),
-                      (Row("memory", use, 2.0),))
+    problem = Problem(
+        objective, constant, objective > 0, np.ones(3, dtype=np.int64), (Row("memory", use, 2.0),)
+    )
     found = run(problem, Repairs(np.zeros(1), []))
     assert found.status == OPTIMAL
     assert found.counts.tolist() == [[0, 1], [1, 0], [1, 0]]

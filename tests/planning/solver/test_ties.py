@@ -14,8 +14,13 @@ from planner.planning.solver.ties import first_of_ties
 
 
 def problem_of(objective: np.ndarray, *rows: Row) -> Problem:
-    return Problem(objective, 0.0, np.ones(objective.shape, dtype=bool),
-                   np.ones(len(objective), dtype=np.int64), rows)
+    return Problem(
+        objective,
+        0.0,
+        np.ones(objective.shape, dtype=bool),
+        np.ones(len(objective), dtype=np.int64),
+        rows,
+    )
 
 
 @st.composite
@@ -29,10 +34,14 @@ def alike(draw: st.DrawFn) -> Problem:
     least, most = use.min(axis=1).sum(), use.max(axis=1).sum()
     rows = [Row("max-loss", use, float(least + draw(st.integers(0, 8)) / 8 * (most - least)))]
     if draw(st.booleans()):
-        rows.append(Row(PACE, rng.integers(-2, 3, shape).astype(float),
-                        float(rng.integers(-1, 2))))
-    return Problem(rng.integers(1, 4, shape) * noise, draw(st.sampled_from([0.0, 2.0])),
-                   np.ones(shape, dtype=bool), np.ones(decisions, dtype=np.int64), tuple(rows))
+        rows.append(Row(PACE, rng.integers(-2, 3, shape).astype(float), float(rng.integers(-1, 2))))
+    return Problem(
+        rng.integers(1, 4, shape) * noise,
+        draw(st.sampled_from([0.0, 2.0])),
+        np.ones(shape, dtype=bool),
+        np.ones(decisions, dtype=np.int64),
+        tuple(rows),
+    )
 
 
 def every(problem: Problem) -> list[np.ndarray]:
@@ -50,13 +59,15 @@ def every(problem: Problem) -> list[np.ndarray]:
 @settings(max_examples=60)
 @given(alike(), st.booleans(), st.integers(0, 2**32))
 def test_the_first_of_all_equal_assignments_from_any_of_them(
-        problem: Problem, with_second: bool, seed: int) -> None:
+    problem: Problem, with_second: bool, seed: int
+) -> None:
     rng = np.random.default_rng(seed)
     second = rng.integers(1, 3, problem.objective.shape).astype(float) if with_second else None
     feasible = every(problem)
     best = min(objective_of(problem, counts) for counts in feasible)
-    equal = [counts for counts in feasible
-             if objective_of(problem, counts) <= best + EQUAL * abs(best)]
+    equal = [
+        counts for counts in feasible if objective_of(problem, counts) <= best + EQUAL * abs(best)
+    ]
     wanted = equal
     if second is not None:
         least = min(float((second * counts).sum()) for counts in equal)
@@ -84,8 +95,9 @@ def first_of(objective: np.ndarray) -> list[int]:
 
 def test_an_earlier_choice_may_need_two_moves() -> None:
     """The first decision's first choice is equal only with the second's second one."""
-    problem = problem_of(np.array([[1.0, 2.0], [1.0, 2.0]]),
-                         Row("max-loss", np.array([[2.0, 0.0], [2.0, 0.0]]), 2.0))
+    problem = problem_of(
+        np.array([[1.0, 2.0], [1.0, 2.0]]), Row("max-loss", np.array([[2.0, 0.0], [2.0, 0.0]]), 2.0)
+    )
     begun = replace(solve(problem), counts=np.array([[0, 1], [1, 0]]))
     taken = first_of_ties(problem, begun, None)
     assert taken.counts.tolist() == [[1, 0], [0, 1]]
@@ -99,14 +111,16 @@ def test_among_equal_optima_the_second_objective_decides() -> None:
 
 
 def test_counted_layers_move_to_the_earliest_equal_choice() -> None:
-    problem = replace(problem_of(np.array([[1.0, 1.0, 2.0], [1.0, 2.0, 1.0]])),
-                      multiplicity=np.array([3, 2]))
+    problem = replace(
+        problem_of(np.array([[1.0, 1.0, 2.0], [1.0, 2.0, 1.0]])), multiplicity=np.array([3, 2])
+    )
     begun = replace(solve(problem), counts=np.array([[1, 2, 0], [0, 0, 2]]))
     assert first_of_ties(problem, begun, None).counts.tolist() == [[3, 0, 0], [2, 0, 0]]
 
 
 def test_an_optimum_with_a_wider_gap_is_settled_by_moves_alone(
-        monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """Proofs about hundreds of layers took a minute where the optimum itself has a gap."""
     problem = problem_of(np.array([[1.0, 1.0], [1.0, 1.0]]))
     begun = replace(solve(problem), counts=np.array([[0, 1], [0, 1]]), gap=1e-4)
@@ -115,7 +129,9 @@ def test_an_optimum_with_a_wider_gap_is_settled_by_moves_alone(
     assert first_of_ties(problem, begun, None).counts.tolist() == [[1, 0], [1, 0]]
 
 
-@pytest.mark.parametrize(("difference", "share"), [
-    (0.0, 0.0), (EQUAL, 0.0), (-EQUAL, 0.0), (0.5, 0.25), (-1 / 3, -0.166667)])
+@pytest.mark.parametrize(
+    ("difference", "share"),
+    [(0.0, 0.0), (EQUAL, 0.0), (-EQUAL, 0.0), (0.5, 0.25), (-1 / 3, -0.166667)],
+)
 def test_what_is_told_of_a_difference(difference: float, share: float) -> None:
     assert told(difference, 2.0) == share

@@ -7,12 +7,16 @@ from support.questions import found_of
 from planner.planning.space import memory
 
 
-def test_the_larger_of_a_chunk_and_the_decoded_tokens_counts(monkeypatch: pytest.MonkeyPatch,
-                                                             ) -> None:
+def test_the_larger_of_a_chunk_and_the_decoded_tokens_counts(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """Seven bytes a token of the larger, two a decoded token, and eleven in any case."""
     space = found_of().space
-    monkeypatch.setattr(memory, "rates_beside", lambda model, tables, used: np.tile(
-        np.array([[7, 2, 11]], dtype=np.int64), (len(used), 1)))
+    monkeypatch.setattr(
+        memory,
+        "rates_beside",
+        lambda model, tables, used: np.tile(np.array([[7, 2, 11]], dtype=np.int64), (len(used), 1)),
+    )
     question = space.model.question
     chunk = min(question.chunk_tokens, question.workload.isl)
     assert chunk > 1

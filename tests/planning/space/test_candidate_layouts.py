@@ -20,11 +20,19 @@ def brute(question: Question, counts: set[int]) -> set[Layout]:
     """Every layout of whole numbers that the model's widths and vLLM's experts allow."""
     every = range(1, max(counts) + 1)
     shapes = [(tp, dp, pp) for tp, dp, pp in product(every, every, every) if tp * dp * pp in counts]
-    found = {Layout(tp, dp, pp, ep) for tp, dp, pp in shapes if tp <= question.node_devices
-             for ep in range(1, tp * dp + 1) if tp * dp % ep == 0}
+    found = {
+        Layout(tp, dp, pp, ep)
+        for tp, dp, pp in shapes
+        if tp <= question.node_devices
+        for ep in range(1, tp * dp + 1)
+        if tp * dp % ep == 0
+    }
     whole = question.engine == "vllm"
-    return {la for la in found if not layout_problem(question.spec, la)
-            and (not whole or la.ep in (1, la.tp * la.dp))}
+    return {
+        la
+        for la in found
+        if not layout_problem(question.spec, la) and (not whole or la.ep in (1, la.tp * la.dp))
+    }
 
 
 @pytest.mark.parametrize("engine", ["any", "vllm", "sglang"])
@@ -37,8 +45,11 @@ def test_free_devices_are_two_and_three_times_powers_of_two(name: str, engine: s
     assert len(set(found)) == len(found)
 
 
-@given(name=st.sampled_from(MODELS), devices=st.integers(1, 32),
-       engine=st.sampled_from(("any", "vllm", "sglang")))
+@given(
+    name=st.sampled_from(MODELS),
+    devices=st.integers(1, 32),
+    engine=st.sampled_from(("any", "vllm", "sglang")),
+)
 def test_given_devices_are_divided(name: str, devices: int, engine: str) -> None:
     question = replace(question_of(name), sizes=(devices,), devices_given=True, engine=engine)
     divisors = {d for d in range(1, devices + 1) if devices % d == 0}
@@ -52,19 +63,27 @@ def test_what_no_link_reaches_is_no_candidate() -> None:
     beyond = {layout for layout in possible_layouts(question) if layout.ranks > 8}
     assert beyond
     assert set(possible_layouts(near)) == set(possible_layouts(question)) - beyond
-    assert {why for layout, why in considered(near) if layout in beyond} \
-        == {"h100-sxm has no link for a group of 16 devices"}
+    assert {why for layout, why in considered(near) if layout in beyond} == {
+        "h100-sxm has no link for a group of 16 devices"
+    }
 
 
-@pytest.mark.parametrize(("fixed", "sizes"), [
-    ({"tp": 5}, {5, 10, 15}), ({"tp": 3, "pp": 3}, {9}), ({"dp": 7}, {7, 14}), ({"tp": 40}, set()),
-])
+@pytest.mark.parametrize(
+    ("fixed", "sizes"),
+    [
+        ({"tp": 5}, {5, 10, 15}),
+        ({"tp": 3, "pp": 3}, {9}),
+        ({"dp": 7}, {7, 14}),
+        ({"tp": 40}, set()),
+    ],
+)
 def test_fixed_widths_are_multiplied(fixed: dict[str, int], sizes: set[int]) -> None:
     assert set(question_of(devices=None, **fixed).sizes) - set(SIZES) == sizes
 
 
-@pytest.mark.parametrize(("name", "most"), [("deepseek-v3", 300), ("qwen3-235b-a22b", 300),
-                                            ("llama-3.1-8b", 40)])
+@pytest.mark.parametrize(
+    ("name", "most"), [("deepseek-v3", 300), ("qwen3-235b-a22b", 300), ("llama-3.1-8b", 40)]
+)
 @pytest.mark.parametrize("devices", [8, 16, 64, None])
 def test_candidates_stay_few(name: str, most: int, devices: int | None) -> None:
     question = question_of(name, devices=devices)

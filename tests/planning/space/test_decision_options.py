@@ -22,8 +22,7 @@ def test_keys_and_values_may_take_any_pair_and_experts_one_scheme() -> None:
     for decision in pairs:
         able = [np.flatnonzero(moe().possible[i]).tolist() for i in decision.units]
         assert sorted(decision.options) == sorted((a, b) for a in able[0] for b in able[1])
-    experts = [d for d in decided.decisions
-               if moe().units[d.units[0]].kind == "experts-gate-up"]
+    experts = [d for d in decided.decisions if moe().units[d.units[0]].kind == "experts-gate-up"]
     assert experts
     for decision in experts:
         assert len(decision.units) == 2
@@ -69,8 +68,11 @@ def test_losses_by_option_are_sums_over_units(name: str) -> None:
     total = decided.total(decided.loss, decided.layers)
     mine = sum(total[d, o] for d, o in enumerate(options))
     choices = decided.unit_choices(options)
-    units = sum(model.layer_loss[i, c] * u.count
-                for i, (u, c) in enumerate(zip(model.units, choices, strict=True)) if c >= 0)
+    units = sum(
+        model.layer_loss[i, c] * u.count
+        for i, (u, c) in enumerate(zip(model.units, choices, strict=True))
+        if c >= 0
+    )
     assert mine == pytest.approx(units, rel=1e-12)
 
 
@@ -81,7 +83,7 @@ def test_an_option_is_allowed_where_all_of_its_choices_are() -> None:
     one = posed(space, 0)
     for number, decision in enumerate(model.decided.decisions):
         legal = one.problem.legal[number]
-        assert not legal[len(decision.options):].any()
+        assert not legal[len(decision.options) :].any()
         for option in np.flatnonzero(legal):
             for unit, choice in zip(decision.units, decision.options[option], strict=True):
                 assert model.possible[unit, choice]

@@ -8,8 +8,11 @@ from planner.planning.space.dropped_rules import norm_parts, parts_by_scheme
 from planner.throughput.points import decode_phase, points
 
 LAYOUTS = (Layout(1, 1, 1, 1), Layout(2, 1, 1, 1))
-DROPPED = {"model": "llama-3.1-8b", "drop_policies": ("head", "embedding", "norm"),
-           "schemes": ("bf16", "fp8-block")}
+DROPPED = {
+    "model": "llama-3.1-8b",
+    "drop_policies": ("head", "embedding", "norm"),
+    "schemes": ("bf16", "fp8-block"),
+}
 
 
 def test_a_head_of_half_the_bytes_is_read_in_half_the_time() -> None:
@@ -31,8 +34,9 @@ def test_norms_have_one_column_and_no_format() -> None:
     for module in (m for m in model.planned if m.kind == "norm"):
         found = norm_parts(model, pts, phase, module)
         assert found.total().shape == (2, 1)
-        assert np.array_equal(parts_by_scheme(model, LAYOUTS, pts, phase, module).total(),
-                              found.total())
+        assert np.array_equal(
+            parts_by_scheme(model, LAYOUTS, pts, phase, module).total(), found.total()
+        )
         assert found.total()[1, 0] >= found.total()[0, 0] > 0
 
 

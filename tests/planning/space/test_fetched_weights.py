@@ -12,11 +12,15 @@ from planner.throughput.residency import Link
 LINK = Link("pcie", 50e9, 1e-5, "some")
 
 
-def test_of_experts_only_those_that_tokens_touch_are_fetched(monkeypatch: pytest.MonkeyPatch,
-                                                             ) -> None:
+def test_of_experts_only_those_that_tokens_touch_are_fetched(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """Two and then all of eight experts in 4 GB, one pass; other weights are fetched whole."""
-    monkeypatch.setattr(hosted, "experts_here", lambda *_: (
-        SimpleNamespace(count=8), SimpleNamespace(touched=np.array([2.0, 8.0]))))
+    monkeypatch.setattr(
+        hosted,
+        "experts_here",
+        lambda *_: (SimpleNamespace(count=8), SimpleNamespace(touched=np.array([2.0, 8.0]))),
+    )
     weight = np.full((2, 1), 4e9)
     offload: Any = SimpleNamespace(link=LINK)
     phase: Any = SimpleNamespace(passes=np.array([1.0, 1.0]))

@@ -35,16 +35,27 @@ LAYOUTS = {"qwen3-next-80b-a3b": {"devices": 4, "tp": 4}, "deepseek-v3.2": {"dev
 
 @cache
 def question_of(model: str, batch: int | None = None) -> Question:
-    return build_question(resolve_model(model), resolve_device("h200-sxm"),
-                          Asked(batch=batch, **LAYOUTS.get(model, {"devices": 1})), None,
-                          uniform="", given=None)
+    return build_question(
+        resolve_model(model),
+        resolve_device("h200-sxm"),
+        Asked(batch=batch, **LAYOUTS.get(model, {"devices": 1})),
+        None,
+        uniform="",
+        given=None,
+    )
 
 
-def space_of(model: str, context: int, isl: int, osl: int, *, reserved: bool = False,
-             batch: int | None = None) -> Space:
+def space_of(
+    model: str,
+    context: int,
+    isl: int,
+    osl: int,
+    *,
+    reserved: bool = False,
+    batch: int | None = None,
+) -> Space:
     question = question_of(model, batch)
-    work = workload(question.spec.max_context, context=context, isl=isl, osl=osl,
-                    reserved=reserved)
+    work = workload(question.spec.max_context, context=context, isl=isl, osl=osl, reserved=reserved)
     found = whole_space(build_model(replace(question, workload=work), load_prior()))
     assert found is not None
     return found
@@ -53,8 +64,13 @@ def space_of(model: str, context: int, isl: int, osl: int, *, reserved: bool = F
 def choice_of(space: Space) -> np.ndarray:
     """The choice of every unit: there is one."""
     model = space.model
-    return np.array([int(np.flatnonzero(model.possible[i])[0]) if u.decision >= 0 else -1
-                     for i, u in enumerate(model.units)], dtype=np.int64)
+    return np.array(
+        [
+            int(np.flatnonzero(model.possible[i])[0]) if u.decision >= 0 else -1
+            for i, u in enumerate(model.units)
+        ],
+        dtype=np.int64,
+    )
 
 
 def bytes_of(space: Space) -> np.ndarray:
@@ -84,22 +100,32 @@ def test_the_solver_the_price_and_the_fast_sum_count_the_same(model: str, batch:
 
 
 @settings(max_examples=examples(10))
-@given(st.sampled_from(MODELS), st.integers(1, 4000), st.integers(1, 4000), st.integers(0, 8000),
-       st.integers(1, 300), st.sampled_from(("isl", "osl", "context")), st.integers(1, 500))
+@given(
+    st.sampled_from(MODELS),
+    st.integers(1, 4000),
+    st.integers(1, 4000),
+    st.integers(0, 8000),
+    st.integers(1, 300),
+    st.sampled_from(("isl", "osl", "context")),
+    st.integers(1, 500),
+)
 def test_bytes_never_fall_with_longer_requests_or_a_longer_context(
-        model: str, isl: int, osl: int, spare: int, batch: int, what: str, more: int) -> None:
+    model: str, isl: int, osl: int, spare: int, batch: int, what: str, more: int
+) -> None:
     batch = max(1, batch if model != "deepseek-v3.2" else batch % 32)
     short = {"isl": isl, "osl": osl, "context": isl + osl + spare + 1000}
     long = {**short, what: short[what] + more}
     one, two = (bytes_of(space_of(model, **lengths, batch=batch)) for lengths in (short, long))
     full = bytes_of(space_of(model, **short, reserved=True, batch=batch))
-    assert (one <= two[:len(one)]).all()
-    assert (one <= full[:len(one)]).all()
+    assert (one <= two[: len(one)]).all()
+    assert (one <= full[: len(one)]).all()
 
 
 def test_slots_follow_the_engine_unless_they_are_given() -> None:
-    assert [reserves(None, name) for name in ("any", "vllm", "sglang", "tensorrt-llm", "pytorch",
-                                              "llama.cpp")] == [False] * 5 + [True]
+    assert [
+        reserves(None, name)
+        for name in ("any", "vllm", "sglang", "tensorrt-llm", "pytorch", "llama.cpp")
+    ] == [False] * 5 + [True]
     assert reserves("full", "vllm")
     assert reserves("full", "llama.cpp")
     with pytest.raises(InputError, match="keeps a slot of the whole context"):
@@ -136,20 +162,35 @@ def test_as_many_requests_fit_as_the_capacity_says(name: str) -> None:
     with pytest.raises(InfeasibleError, match="memory"):
         priced(name, batch=most + step)
     slots = priced(name, batch=4, slots="full")
-    assert slots.capacity.max_concurrency_at_requests == room.max_concurrency_at_context \
+    assert (
+        slots.capacity.max_concurrency_at_requests
+        == room.max_concurrency_at_context
         == slots.capacity.max_concurrency_at_context
+    )
     with pytest.raises(InfeasibleError, match="memory"):
         priced(name, slots="full", batch=most)
 
 
 def test_where_requests_fill_the_context_slots_change_nothing() -> None:
-    one, two = (estimate("llama-3.2-1b", "h100-sxm", devices=1, context=4096, batch=16,
-                         engine="vllm", slots=slots).to_dict() for slots in ("requests", "full"))
+    one, two = (
+        estimate(
+            "llama-3.2-1b",
+            "h100-sxm",
+            devices=1,
+            context=4096,
+            batch=16,
+            engine="vllm",
+            slots=slots,
+        ).to_dict()
+        for slots in ("requests", "full")
+    )
     for plan in (one, two):
         plan["assumptions"] = [a for a in plan["assumptions"] if a["key"] != "asked"]
     assert one == two
-    assert one["capacity"]["max_concurrency_at_context"] \
+    assert (
+        one["capacity"]["max_concurrency_at_context"]
         == one["capacity"]["max_concurrency_at_requests"]
+    )
 
 
 def test_a_context_must_fit_once() -> None:
@@ -162,23 +203,59 @@ def test_a_context_must_fit_once() -> None:
 
 def test_the_batch_of_a_paged_engine_is_one_of_requests() -> None:
     """64 requests of 5,120 tokens fit where 22 slots of 32,768 do."""
-    plan = estimate("deepseek-v3", "h200-sxm", devices=8, tp=8, ep=8, context=32768, isl=4096,
-                    osl=1024, batch=64, scheme="fp8-block", engine="vllm")
+    plan = estimate(
+        "deepseek-v3",
+        "h200-sxm",
+        devices=8,
+        tp=8,
+        ep=8,
+        context=32768,
+        isl=4096,
+        osl=1024,
+        batch=64,
+        scheme="fp8-block",
+        engine="vllm",
+    )
     assert plan.device.count == 8
-    assert plan.capacity.max_concurrency_at_context < 64 \
+    assert (
+        plan.capacity.max_concurrency_at_context
+        < 64
         < (plan.capacity.max_concurrency_at_requests or 0)
+    )
     told = {a.key: a.value for a in plan.assumptions}
     assert told["slots"].startswith("5120 tokens of cache for every sequence")
     with pytest.raises(InfeasibleError, match="at context 32768"):
-        estimate("deepseek-v3", "h200-sxm", devices=8, tp=8, ep=8, context=32768, isl=4096,
-                 osl=1024, batch=64, scheme="fp8-block", engine="vllm", slots="full")
+        estimate(
+            "deepseek-v3",
+            "h200-sxm",
+            devices=8,
+            tp=8,
+            ep=8,
+            context=32768,
+            isl=4096,
+            osl=1024,
+            batch=64,
+            scheme="fp8-block",
+            engine="vllm",
+            slots="full",
+        )
 
 
 def test_a_loop_of_requests_keeps_as_many_as_there_are_slots() -> None:
-    asked = {"devices": 8, "tp": 8, "ep": 8, "context": 32768, "isl": 4096, "osl": 1024,
-             "concurrency": 64, "scheme": "fp8-block", "engine": "vllm"}
-    free, full = (serve("deepseek-v3", "h200-sxm", **asked, slots=slots).point
-                  for slots in (None, "full"))
+    asked = {
+        "devices": 8,
+        "tp": 8,
+        "ep": 8,
+        "context": 32768,
+        "isl": 4096,
+        "osl": 1024,
+        "concurrency": 64,
+        "scheme": "fp8-block",
+        "engine": "vllm",
+    }
+    free, full = (
+        serve("deepseek-v3", "h200-sxm", **asked, slots=slots).point for slots in (None, "full")
+    )
     assert free is not None
     assert full is not None
     assert free.active_sequences > 60
@@ -188,8 +265,9 @@ def test_a_loop_of_requests_keeps_as_many_as_there_are_slots() -> None:
 
 @pytest.mark.parametrize("model", ["llama-3.2-1b", "deepseek-v2-lite"])
 def test_few_sequences_are_those_that_hold_less_than_one_of_the_context(model: str) -> None:
-    question = replace(question_of(model), workload=workload(
-        1 << 20, context=4096, isl=100, osl=50))
+    question = replace(
+        question_of(model), workload=workload(1 << 20, context=4096, isl=100, osl=50)
+    )
     space = whole_space(build_model(question, load_prior()))
     assert space is not None
     tables = space.tables

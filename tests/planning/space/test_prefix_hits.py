@@ -36,49 +36,66 @@ PLACES = {
 @cache
 def question_of(place: str) -> Question:
     model, device, layout = PLACES[place]
-    return build_question(resolve_model(model), resolve_device(device),
-                          Asked(tp=layout.get("tp", 1), **{k: v for k, v in layout.items()
-                                                           if k != "tp"}), None,
-                          uniform="", given=None)
+    return build_question(
+        resolve_model(model),
+        resolve_device(device),
+        Asked(tp=layout.get("tp", 1), **{k: v for k, v in layout.items() if k != "tp"}),
+        None,
+        uniform="",
+        given=None,
+    )
 
 
 def seconds(place: str, isl: int, osl: int, batch: int, rate: float) -> tuple[float, float]:
     """(TPOT, TTFT) of ``batch`` sequences a rank and stage."""
     question = question_of(place)
     layout = {axis: question.fixed[axis] or 1 for axis in ("tp", "dp", "pp", "ep")}
-    work = workload(question.spec.max_context, context=None, isl=isl, osl=osl,
-                    prefix_hit_rate=rate)
+    work = workload(question.spec.max_context, context=None, isl=isl, osl=osl, prefix_hit_rate=rate)
     model = build_model(replace(question, workload=work), load_prior())
     one = np.ones(1, dtype=np.int64)
-    asks = Asks(*(one * n for n in layout.values()), one,
-                one * batch * layout["dp"] * layout["pp"], one * work.context, one * isl,
-                one * osl)
+    asks = Asks(
+        *(one * n for n in layout.values()),
+        one,
+        one * batch * layout["dp"] * layout["pp"],
+        one * work.context,
+        one * isl,
+        one * osl,
+    )
     found = estimate_batched(model, asks)
     return float(found.tpot_seconds[0]), float(found.ttft_seconds[0])
 
 
 @settings(max_examples=examples(12))
-@given(st.sampled_from(sorted(PLACES)), st.integers(1, 32000), st.integers(1, 4000),
-       st.integers(1, 128), st.floats(0, 0.99), st.floats(0, 0.99))
+@given(
+    st.sampled_from(sorted(PLACES)),
+    st.integers(1, 32000),
+    st.integers(1, 4000),
+    st.integers(1, 128),
+    st.floats(0, 0.99),
+    st.floats(0, 0.99),
+)
 def test_a_higher_hit_rate_never_makes_anything_slower(
-        place: str, isl: int, osl: int, batch: int, one: float, two: float) -> None:
+    place: str, isl: int, osl: int, batch: int, one: float, two: float
+) -> None:
     low, high = sorted((one, two))
-    for less, more in zip(seconds(place, isl, osl, batch, high),
-                          seconds(place, isl, osl, batch, low), strict=True):
+    for less, more in zip(
+        seconds(place, isl, osl, batch, high), seconds(place, isl, osl, batch, low), strict=True
+    ):
         assert less <= more * (1 + 1e-6)
 
 
 @pytest.mark.parametrize("place", PLACES)
 def test_most_of_the_prompt_is_saved_at_nine_in_ten(place: str) -> None:
-    (token, first), (hit_token, hit_first) = (seconds(place, 32000, 1000, 16, rate)
-                                              for rate in (0.0, 0.9))
+    (token, first), (hit_token, hit_first) = (
+        seconds(place, 32000, 1000, 16, rate) for rate in (0.0, 0.9)
+    )
     assert hit_token < token
     assert hit_first < 0.45 * first  # the host's own work for a request stays
 
 
 def test_all_of_the_prompt_is_attended() -> None:
-    """The last tenth of a causal prompt attends nearly a fifth of its pairs, of a window a tenth.
-    """
+    """The last tenth of a causal prompt attends nearly a fifth of its pairs, of a window a
+    tenth."""
     for attention in resolve_model("llama-3.1-8b").attention:
         assert computed_share(attention, 30000, 27000) == pytest.approx(0.19, abs=1e-4)
     window = next(a for a in resolve_model("gpt-oss-120b").attention if a.window)
@@ -103,8 +120,9 @@ def test_a_rate_that_is_none(rate: float) -> None:
 
 
 def agent(**more: object) -> Plan:
-    return planner.estimate("llama-3.1-8b", "h100-sxm", devices=1, workload="agent", batch=4,
-                            engine="vllm", **more)  # type: ignore[arg-type]
+    return planner.estimate(
+        "llama-3.1-8b", "h100-sxm", devices=1, workload="agent", batch=4, engine="vllm", **more
+    )  # type: ignore[arg-type]
 
 
 def test_memory_holds_the_whole_prompt() -> None:
@@ -129,10 +147,12 @@ def test_a_plan_file_alone_is_asked_again_with_its_requests() -> None:
 def test_a_loop_of_requests_takes_the_same_workload() -> None:
     found = planner.serve("llama-3.1-8b", "h100-sxm", devices=1, workload="agent", concurrency=4)
     assert (found.isl, found.osl) == (32768, 1024)
-    cold = planner.serve("llama-3.1-8b", "h100-sxm", devices=1, workload="agent", concurrency=4,
-                         prefix_hit_rate=0.0)
+    cold = planner.serve(
+        "llama-3.1-8b", "h100-sxm", devices=1, workload="agent", concurrency=4, prefix_hit_rate=0.0
+    )
     assert found.point is not None
     assert cold.point is not None
     assert found.point.ttft_seconds < 0.5 * cold.point.ttft_seconds
     assert [a.value for a in found.assumptions if a.key == "prefix cache"] == [
-        "29491 of 32768 prompt tokens are not computed"]
+        "29491 of 32768 prompt tokens are not computed"
+    ]

@@ -21,8 +21,13 @@ LAYERS = 6
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_llama(tmp_path_factory.mktemp("model") / "tiny", num_hidden_layers=LAYERS,
-                       hidden_size=256, head_dim=64, intermediate_size=384)
+    return write_llama(
+        tmp_path_factory.mktemp("model") / "tiny",
+        num_hidden_layers=LAYERS,
+        hidden_size=256,
+        head_dim=64,
+        intermediate_size=384,
+    )
 
 
 @pytest.fixture(scope="module")
@@ -34,9 +39,16 @@ def in_nats(made: Profile, **scale: float) -> Profile:
     """A T2 profile whose uniform fp8-block loses 0.001 nats, units ``kind_layer`` scaled."""
     one = made.uniform_loss("fp8-block")
     assert one is not None
-    units = tuple(replace(u, loss={s: v * scale.get(u.unit.replace("-", "_").replace(".", "_"),
-                                                    1.0) * 1e-3 / one for s, v in u.loss.items()})
-                  for u in made.units)
+    units = tuple(
+        replace(
+            u,
+            loss={
+                s: v * scale.get(u.unit.replace("-", "_").replace(".", "_"), 1.0) * 1e-3 / one
+                for s, v in u.loss.items()
+            },
+        )
+        for u in made.units
+    )
     return replace(made, tier="T2", unit=NATS, band_factor=1.5, units=units, settings={})
 
 
@@ -55,8 +67,16 @@ def schemes_of(found: Plan, kind: str) -> dict[int, str]:
 def test_the_sensitive_layer_keeps_more_bits(folder: Path, made: Profile) -> None:
     sensitive = in_nats(made, mlp_down_3=500.0)
     limit = 0.3 * 1e-3 * 10
-    found = plan(str(folder), H100, profile=sensitive, max_loss=limit, context=512, batch=8,
-                 objective="memory", kv="bf16")
+    found = plan(
+        str(folder),
+        H100,
+        profile=sensitive,
+        max_loss=limit,
+        context=512,
+        batch=8,
+        objective="memory",
+        kv="bf16",
+    )
     chosen = schemes_of(found, "mlp-down")
     size = {u.layers[0]: u.weight_bytes for u in found.units if u.kind == "mlp-down"}
     assert size[3] == max(size.values())
@@ -68,15 +88,17 @@ def test_the_sensitive_layer_keeps_more_bits(folder: Path, made: Profile) -> Non
     assert found.quality.loss == pytest.approx(sum(u.loss for u in found.units))
 
 
-def test_every_layer_is_a_unit_and_the_file_is_read_back(folder: Path, made: Profile,
-                                                         tmp_path: Path) -> None:
+def test_every_layer_is_a_unit_and_the_file_is_read_back(
+    folder: Path, made: Profile, tmp_path: Path
+) -> None:
     path = tmp_path / "p.json"
     path.write_text(profile_text(made), encoding="utf-8")
     assert read_profile(path) == made
     found = plan(str(folder), H100, profile=str(path), context=512, batch=8)
     for kind in ("attention-qkv", "mlp-down", "kv-k", "kv-v"):
         assert sorted(u.layers for u in found.units if u.kind == kind) == [
-            (n,) for n in range(LAYERS)]
+            (n,) for n in range(LAYERS)
+        ]
     assert any(a.key == "loss basis" and "T0" in a.value for a in found.assumptions)
     assert any("not modelled" in a.value for a in found.assumptions)
     assert any("policy" in a.value for a in found.assumptions)
@@ -92,8 +114,9 @@ def test_uniform_loss_is_the_profiles(folder: Path, made: Profile) -> None:
 
 
 def test_a_scheme_without_range_is_refused(folder: Path, made: Profile) -> None:
-    units = tuple(replace(u, overflow={"fp16": 0.01}) if u.unit == "mlp-down.2" else u
-                  for u in made.units)
+    units = tuple(
+        replace(u, overflow={"fp16": 0.01}) if u.unit == "mlp-down.2" else u for u in made.units
+    )
     with pytest.raises(PlannerError):
         estimate(str(folder), H100, scheme="fp16", profile=replace(made, units=units), context=512)
     assert estimate(str(folder), H100, scheme="fp16", profile=made, context=512)
@@ -125,8 +148,14 @@ def test_a_unit_without_a_loss_stays_as_released(folder: Path, made: Profile) ->
 def test_profiles_of_other_models_are_refused(folder: Path, made: Profile, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"not llama-3\.1-8b"):
         plan("llama-3.1-8b", H100, profile=made)
-    other = write_llama(tmp_path / "other", num_hidden_layers=LAYERS, hidden_size=256,
-                        head_dim=64, intermediate_size=384, vocab_size=130)
+    other = write_llama(
+        tmp_path / "other",
+        num_hidden_layers=LAYERS,
+        hidden_size=256,
+        head_dim=64,
+        intermediate_size=384,
+        vocab_size=130,
+    )
     with pytest.raises(DataError, match=r"is not other|differs in its matrices"):
         plan(str(other), H100, profile=made, context=512)
     fp8 = replace(made, model=replace(made.model, quantization="fp8-block"))
@@ -137,13 +166,19 @@ def test_profiles_of_other_models_are_refused(folder: Path, made: Profile, tmp_p
         plan(str(folder), H100, profile=files, context=512)
 
 
-@pytest.mark.parametrize(("old", "new", "words"), [
-    ('"tier": "T0"', '"tier": "T7"', "tier"), ('"seed": 1', '"seed": 1, "more": 2', "more"),
-    ('"profile_version": "1"', '"profile_version": "2"', "profile_version"),
-    ('"alpha": ', '"alpha": -', "alpha"), ("{", "", "JSON"),
-])
-def test_bad_profile_files(folder: Path, made: Profile, tmp_path: Path, old: str, new: str,
-                           words: str) -> None:
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ('"tier": "T0"', '"tier": "T7"', "tier"),
+        ('"seed": 1', '"seed": 1, "more": 2', "more"),
+        ('"profile_version": "1"', '"profile_version": "2"', "profile_version"),
+        ('"alpha": ', '"alpha": -', "alpha"),
+        ("{", "", "JSON"),
+    ],
+)
+def test_bad_profile_files(
+    folder: Path, made: Profile, tmp_path: Path, old: str, new: str, words: str
+) -> None:
     path = tmp_path / "p.json"
     path.write_text(profile_text(made).replace(old, new, 1), encoding="utf-8")
     with pytest.raises(DataError, match=words):
@@ -156,8 +191,17 @@ def test_bad_profile_files(folder: Path, made: Profile, tmp_path: Path, old: str
 def test_prices_of_limits_are_in_nats_under_a_profile(folder: Path, made: Profile) -> None:
     nats = in_nats(made)
     limit = 0.4 * sum(unit.loss["int4-w4a16"] for unit in nats.units if "int4-w4a16" in unit.loss)
-    told = explain(str(folder), H100, profile=nats, max_loss=limit, context=512, batch=8,
-                   devices=1, tp=1, solves=0)
+    told = explain(
+        str(folder),
+        H100,
+        profile=nats,
+        max_loss=limit,
+        context=512,
+        batch=8,
+        devices=1,
+        tp=1,
+        solves=0,
+    )
     assert told.loss_unit.startswith("nats")
     price = next(p for p in told.limits if p.name == "max-loss")
     assert price.value == pytest.approx(limit)

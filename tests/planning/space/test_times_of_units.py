@@ -13,11 +13,19 @@ from planner.throughput.points import points
 LAYOUTS = [Layout(1, 1, 1, 1), Layout(1, 1, 2, 1), Layout(2, 1, 1, 1), Layout(2, 2, 1, 4)]
 
 
-@given(st.lists(st.tuples(st.integers(0, 3), st.integers(1, 4), st.integers(1, 3),
-                          st.sampled_from([1.0, 2.5])), min_size=1, max_size=12),
-       st.sampled_from(sorted(SEEN)))
-def test_a_row_stands_for_equal_candidates_alone(rows: list[tuple[int, int, int, float]],
-                                                 kind: str) -> None:
+@given(
+    st.lists(
+        st.tuples(
+            st.integers(0, 3), st.integers(1, 4), st.integers(1, 3), st.sampled_from([1.0, 2.5])
+        ),
+        min_size=1,
+        max_size=12,
+    ),
+    st.sampled_from(sorted(SEEN)),
+)
+def test_a_row_stands_for_equal_candidates_alone(
+    rows: list[tuple[int, int, int, float]], kind: str
+) -> None:
     pts = points(LAYOUTS, [(layout, slot) for layout, slot, *_ in rows])
     isl = np.array([100 * n for *_, n, _ in rows], dtype=np.int64)
     prompts = np.array([p for *_, p in rows])
@@ -28,8 +36,9 @@ def test_a_row_stands_for_equal_candidates_alone(rows: list[tuple[int, int, int,
     for i, one in enumerate(keys):
         for j, other in enumerate(keys):
             assert (found.at[i] == found.at[j]) == (one == other)
-            assert (found.prompt_at[i] == found.prompt_at[j]) \
-                == ((one[0], one[2]) == (other[0], other[2]))
+            assert (found.prompt_at[i] == found.prompt_at[j]) == (
+                (one[0], one[2]) == (other[0], other[2])
+            )
 
 
 def test_a_candidate_takes_the_time_that_it_takes_alone() -> None:

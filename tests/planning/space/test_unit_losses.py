@@ -62,8 +62,7 @@ def test_above_the_knee_losses_no_longer_add_up() -> None:
 def test_a_uniform_loss_is_the_sum_over_layers() -> None:
     model = model_of("llama-3.1-8b")
     table, column = loss_table(model), model.choices.index("int4-w4a16")
-    total = sum(table[i, column] * u.count for i, u in enumerate(model.units)
-                if u.role == "module")
+    total = sum(table[i, column] * u.count for i, u in enumerate(model.units) if u.role == "module")
     assert total == pytest.approx(uniform_loss(model, "int4-w4a16"))
 
 
@@ -80,8 +79,11 @@ def test_the_table_has_schemes_for_modules_and_layouts_for_caches() -> None:
         else:
             assert not known[schemes:].any()
             assert table[i, model.question.schemes.index("bf16")] == 0.0
-            assert unit_loss(model, unit, "fp8-block") \
-                == table[i, model.question.schemes.index("fp8-block")] > 0
+            assert (
+                unit_loss(model, unit, "fp8-block")
+                == table[i, model.question.schemes.index("fp8-block")]
+                > 0
+            )
 
 
 def test_what_has_no_loss_is_refused() -> None:
@@ -108,9 +110,17 @@ def test_losses_nearer_than_the_band_are_called_equal() -> None:
 
 def test_only_kinds_that_were_never_measured_widen_the_band() -> None:
     def band(*dropped: str) -> float:
-        plan = theory.plan("qwen3-30b-a3b", "h100-sxm", devices=1, batch=8, objective="memory",
-                            max_loss=0.1, schemes=("bf16", "int8-w8a16"), kv="bf16",
-                            drop_policies=dropped)
+        plan = theory.plan(
+            "qwen3-30b-a3b",
+            "h100-sxm",
+            devices=1,
+            batch=8,
+            objective="memory",
+            max_loss=0.1,
+            schemes=("bf16", "int8-w8a16"),
+            kv="bf16",
+            drop_policies=dropped,
+        )
         assert any(u.kind in dropped and u.loss > 0 for u in plan.units) is bool(dropped)
         return plan.quality.high / plan.quality.loss
 

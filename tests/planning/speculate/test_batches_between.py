@@ -6,8 +6,9 @@ import pytest
 from planner.planning.speculate.paying import POINTS, _between
 
 
-@pytest.mark.parametrize(("low", "high"), [
-    (10, 11), (10, 12), (0, POINTS + 1), (0, POINTS + 2), (10, 1_000_000)])
+@pytest.mark.parametrize(
+    ("low", "high"), [(10, 11), (10, 12), (0, POINTS + 1), (0, POINTS + 2), (10, 1_000_000)]
+)
 def test_numbers_lie_between_and_reach_both_ends(low: int, high: int) -> None:
     found = _between(low, high)
     inside = np.arange(low + 1, high)

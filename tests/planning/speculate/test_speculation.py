@@ -29,10 +29,20 @@ from planner.quality.prior import load_prior
 from planner.throughput.speculation import Acceptance
 from tests.support.questions import question_of
 
-SMALL: dict[str, Any] = {"model": "llama-3.1-8b", "device": "h100-sxm", "devices": 1,
-                         "context": 2048, "engine": "vllm"}
-DEEP: dict[str, Any] = {"model": "deepseek-v3", "device": "h200-sxm", "devices": 8,
-                        "context": 4096, "engine": "vllm"}
+SMALL: dict[str, Any] = {
+    "model": "llama-3.1-8b",
+    "device": "h100-sxm",
+    "devices": 1,
+    "context": 2048,
+    "engine": "vllm",
+}
+DEEP: dict[str, Any] = {
+    "model": "deepseek-v3",
+    "device": "h200-sxm",
+    "devices": 8,
+    "context": 4096,
+    "engine": "vllm",
+}
 
 FEW: dict[str, Any] = {"schemes": ["bf16"], "kv": "bf16", "batch": 1}
 """A question of few choices."""
@@ -74,16 +84,21 @@ def test_a_step_is_verification_and_drafting(count: int) -> None:
     space, model = found.space, found.space.model
     priced = price(space, found.candidate, found.segments)
     accepted = model.question.accepted
-    assert accepted == pytest.approx(sum(0.6 ** i for i in range(count + 1)))
+    assert accepted == pytest.approx(sum(0.6**i for i in range(count + 1)))
     seconds: dict[str, float] = {}
     for cost in priced.costs:
         kind = model.units[cost.segment.unit].kind
         seconds[kind] = seconds.get(kind, 0.0) + cost.decode_seconds * accepted
-    plan = Assignment(model, space.tables, int(space.pts.layout[found.candidate]),
-                      tuple(chosen_by_unit(model, found.segments)))
+    plan = Assignment(
+        model,
+        space.tables,
+        int(space.pts.layout[found.candidate]),
+        tuple(chosen_by_unit(model, found.segments)),
+    )
     work = model.question.workload
-    once = pass_seconds(plan, Pass(np.array([8.0]), np.zeros(1), work.decode_length, 1.0,
-                                   verified=count + 1.0))
+    once = pass_seconds(
+        plan, Pass(np.array([8.0]), np.zeros(1), work.decode_length, 1.0, verified=count + 1.0)
+    )
     for kind in ("attention-qkv", "attention-out", "mlp-gate-up", "mlp-down", "head", "norm"):
         assert seconds[kind] == pytest.approx(float(once[kind][0]), rel=1e-9)
     assert seconds["draft"] > 0
@@ -97,8 +112,9 @@ def test_further_passes_of_the_draft_take_as_long_each() -> None:
     for count in (2, 3, 4):
         found = solved(drafting(head(count, 0.6), batch=1, schemes=("bf16",), kv="bf16"))
         priced = price(found.space, found.candidate, found.segments)
-        cost = next(c for c in priced.costs
-                    if found.space.model.units[c.segment.unit].kind == "draft")
+        cost = next(
+            c for c in priced.costs if found.space.model.units[c.segment.unit].kind == "draft"
+        )
         spent.append(cost.decode_seconds * found.space.model.question.accepted)
     one, two = spent[1] - spent[0], spent[2] - spent[1]
     assert one == pytest.approx(two, rel=0.05)
@@ -107,8 +123,10 @@ def test_further_passes_of_the_draft_take_as_long_each() -> None:
 
 @pytest.mark.parametrize(("count", "value", "more"), [(1, 0.3, 0.05), (4, 0.8, 0.02)])
 def test_a_better_acceptance_never_slows(count: int, value: float, more: float) -> None:
-    worse, better = (solved(drafting(head(count, v), batch=4, schemes=("bf16",), kv="bf16"))
-                     for v in (value, value + more))
+    worse, better = (
+        solved(drafting(head(count, v), batch=4, schemes=("bf16",), kv="bf16"))
+        for v in (value, value + more)
+    )
     assert tpot(better) < tpot(worse)
 
 
@@ -116,8 +134,9 @@ def test_nothing_accepted_is_slower_than_nothing_drafted() -> None:
     plain = solved(question_of("llama-3.1-8b", batch=4, schemes=("bf16",), kv="bf16"))
     rejected = solved(drafting(head(2, 1e-6), batch=4, schemes=("bf16",), kv="bf16"))
     assert tpot(rejected) > tpot(plain)
-    assert tpot(solved(drafting(head(2, 0.95), batch=1, schemes=("bf16",), kv="bf16"))) \
-        < tpot(solved(question_of("llama-3.1-8b", batch=1, schemes=("bf16",), kv="bf16")))
+    assert tpot(solved(drafting(head(2, 0.95), batch=1, schemes=("bf16",), kv="bf16"))) < tpot(
+        solved(question_of("llama-3.1-8b", batch=1, schemes=("bf16",), kv="bf16"))
+    )
 
 
 def test_weights_and_caches_of_the_draft_are_on_the_device() -> None:
@@ -140,8 +159,9 @@ def test_prediction_layers_weigh_what_the_release_stores() -> None:
     plan = planner.estimate(**DEEP, batch=8, speculation="mtp", draft_tokens=1)
     spec = load_model("deepseek-v3")
     assert plan.speculation is not None
-    assert plan.speculation.bytes == sum(row_bytes(row) for row in spec.rows
-                                         if row.part == "mtp" and row.copy_of is None)
+    assert plan.speculation.bytes == sum(
+        row_bytes(row) for row in spec.rows if row.part == "mtp" and row.copy_of is None
+    )
     assert plan.speculation.bytes / 8 <= plan.speculation.bytes_per_device < plan.speculation.bytes
     assert plan.speculation.scheme == "fp8-block"
 
@@ -150,8 +170,14 @@ def test_the_best_number_of_tokens_is_drafted() -> None:
     """Against one answer for each number."""
     asked: dict[str, Any] = {"batch": 2, "schemes": ("bf16", "fp8-block"), "kv": "bf16"}
     best = planner.plan(**SMALL | asked, speculation="eagle", acceptance=0.7, exact=True)
-    each = [tpot(solved(replace(drafting(head(count, 0.7), **asked), engine="vllm",
-                                engine_version="0.32.0"))) for count in range(1, 9)]
+    each = [
+        tpot(
+            solved(
+                replace(drafting(head(count, 0.7), **asked), engine="vllm", engine_version="0.32.0")
+            )
+        )
+        for count in range(1, 9)
+    ]
     assert best.speculation is not None
     assert best.speculation.draft_tokens == 1 + int(np.argmin(each))
 
@@ -166,16 +192,25 @@ def test_it_pays_up_to_the_batch_that_is_told() -> None:
     plain = build_model(replace(model.question, speculation=None), model.prior)
     own = {u.id: c for u, c in zip(model.units, chosen, strict=True)}
     slots = np.arange(1, most + 1, dtype=np.int64)
-    pays = tpot_at(model, layout, chosen, slots) \
-        < tpot_at(plain, layout, [own[u.id] for u in plain.units], slots)
+    pays = tpot_at(model, layout, chosen, slots) < tpot_at(
+        plain, layout, [own[u.id] for u in plain.units], slots
+    )
     assert 1 <= told < most
     assert pays[told - 1]
     assert not pays[told]
 
 
 def test_a_plan_tells_it_and_its_file_is_priced_the_same() -> None:
-    plan = planner.plan(**DEEP, schemes=["fp8-block"], kv="bf16", batch=8, tp=8, ep=8,
-                        speculation="mtp", draft_tokens=1)
+    plan = planner.plan(
+        **DEEP,
+        schemes=["fp8-block"],
+        kv="bf16",
+        batch=8,
+        tp=8,
+        ep=8,
+        speculation="mtp",
+        draft_tokens=1,
+    )
     info = plan.speculation
     assert info is not None
     assert info.gain is not None
@@ -185,8 +220,9 @@ def test_a_plan_tells_it_and_its_file_is_priced_the_same() -> None:
     again = planner.read_plan(plan.to_dict())
     assert again == plan
     priced = planner.estimate(plan=again)
-    assert priced.performance.tpot_seconds.value \
-        == pytest.approx(plan.performance.tpot_seconds.value, rel=1e-9)
+    assert priced.performance.tpot_seconds.value == pytest.approx(
+        plan.performance.tpot_seconds.value, rel=1e-9
+    )
     assert priced.speculation is not None
     assert priced.speculation.gain is None
     assert not any(unit.kind == "draft" for unit in plan.units)
@@ -235,8 +271,12 @@ REFUSED: list[tuple[dict[str, Any], type[PlannerError], str, str]] = [
     ({"speculation": "eagle", "draft_tokens": 17}, InputError, "draft-tokens = 17", "1 to 16"),
     ({"acceptance": 0.5}, InputError, "--acceptance without", "--speculation"),
     ({"draft_tokens": 2}, InputError, "--draft-tokens without", "--speculation"),
-    ({"speculation": "qwen2.5-0.5b", "acceptance": 0.5}, InputError, "vocabulary of 151,936",
-     "same family"),
+    (
+        {"speculation": "qwen2.5-0.5b", "acceptance": 0.5},
+        InputError,
+        "vocabulary of 151,936",
+        "same family",
+    ),
     ({"speculation": "llama-3.2-1b"}, InputError, "no acceptance is known", "--acceptance"),
     ({"speculation": "llama-3.1-8b"}, InputError, "drafts for itself", "--speculation eagle"),
     ({"speculation": "eagel"}, UnknownNameError, "unknown speculation 'eagel'", "eagle"),
@@ -246,7 +286,8 @@ REFUSED: list[tuple[dict[str, Any], type[PlannerError], str, str]] = [
 
 @pytest.mark.parametrize(("asked", "kind", "message", "hint"), REFUSED)
 def test_what_cannot_be_is_refused_with_what_would_do(
-        asked: dict[str, Any], kind: type[PlannerError], message: str, hint: str) -> None:
+    asked: dict[str, Any], kind: type[PlannerError], message: str, hint: str
+) -> None:
     with pytest.raises(kind) as error:
         planner.plan(**SMALL | asked)
     assert message in error.value.message
@@ -254,8 +295,17 @@ def test_what_cannot_be_is_refused_with_what_would_do(
 
 
 def test_a_draft_model_of_the_same_vocabulary_drafts() -> None:
-    plan = planner.plan("llama-3.1-70b", "h200-sxm", devices=2, context=4096, tp=2,
-                        engine="vllm@0.32", **FEW, speculation="llama-3.2-1b", acceptance=0.7)
+    plan = planner.plan(
+        "llama-3.1-70b",
+        "h200-sxm",
+        devices=2,
+        context=4096,
+        tp=2,
+        engine="vllm@0.32",
+        **FEW,
+        speculation="llama-3.2-1b",
+        acceptance=0.7,
+    )
     assert plan.speculation is not None
     assert plan.speculation.kind == "draft-model"
     assert plan.speculation.bytes == pytest.approx(2.47e9, rel=0.02)  # 1.24 B parameters in BF16
@@ -267,11 +317,17 @@ def words(plan: Plan) -> str:
     return " ".join(serving_command(plan).words)
 
 
-@pytest.mark.parametrize(("engine", "expected"), [
-    ("vllm", '--speculative-config {"method": "mtp", "num_speculative_tokens": 2}'),
-    ("sglang", "--speculative-algorithm EAGLE --speculative-num-steps 2 --speculative-eagle-topk 1 "
-     "--speculative-num-draft-tokens 3"),
-])
+@pytest.mark.parametrize(
+    ("engine", "expected"),
+    [
+        ("vllm", '--speculative-config {"method": "mtp", "num_speculative_tokens": 2}'),
+        (
+            "sglang",
+            "--speculative-algorithm EAGLE --speculative-num-steps 2 --speculative-eagle-topk 1 "
+            "--speculative-num-draft-tokens 3",
+        ),
+    ],
+)
 def test_the_command_that_serves_it_drafts(engine: str, expected: str) -> None:
     plan = planner.estimate(**DEEP | {"engine": engine}, batch=8, speculation="mtp", draft_tokens=2)
     assert expected in words(plan)
@@ -282,15 +338,33 @@ def test_options_of_tensorrt_and_llama_cpp() -> None:
     from planner.export.launch import trtllm_options
     from planner.memory.engines.catalog import parse_engine
 
-    plan = planner.estimate(**DEEP | {"engine": "tensorrt-llm"}, batch=8, speculation="mtp",
-                            draft_tokens=3)
-    assert "speculative_config:\n  decoding_type: MTP\n  num_nextn_predict_layers: 3\n" \
+    plan = planner.estimate(
+        **DEEP | {"engine": "tensorrt-llm"}, batch=8, speculation="mtp", draft_tokens=3
+    )
+    assert (
+        "speculative_config:\n  decoding_type: MTP\n  num_nextn_predict_layers: 3\n"
         in trtllm_options(plan, parse_engine("tensorrt-llm"))
-    small = planner.estimate(**SMALL | {"engine": "llama.cpp"}, kv="bf16", batch=1, scheme="bf16",
-                             speculation="llama-3.2-1b", acceptance=0.7, draft_tokens=4)
+    )
+    small = planner.estimate(
+        **SMALL | {"engine": "llama.cpp"},
+        kv="bf16",
+        batch=1,
+        scheme="bf16",
+        speculation="llama-3.2-1b",
+        acceptance=0.7,
+        draft_tokens=4,
+    )
     flags, unsaid = draft_words("llama.cpp", small)
-    assert flags == ["--spec-type", "draft-simple", "--spec-draft-n-max", "4",
-                     "--spec-draft-model", "DRAFT.gguf", "--spec-draft-ngl", "999"]
+    assert flags == [
+        "--spec-type",
+        "draft-simple",
+        "--spec-draft-n-max",
+        "4",
+        "--spec-draft-model",
+        "DRAFT.gguf",
+        "--spec-draft-ngl",
+        "999",
+    ]
     assert "meta-llama/Llama-3.2-1B" in unsaid[0]
 
 

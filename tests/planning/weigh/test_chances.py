@@ -17,22 +17,36 @@ CLASSES = [ErrorClass(name, "x") for name in ("gemm", "moe", "attention decode",
 MARGIN = 0.03
 
 
-def timed(value: float, *parts: tuple[ErrorClass, float, float],
-          wholes: tuple[tuple[ErrorClass, float], ...] = ()) -> Weighed:
-    return Weighed(value, tuple(TimePart(((error, sigma),), seconds)
-                                for error, sigma, seconds in parts),
-                   tuple(WholeError(*one) for one in wholes))
+def timed(
+    value: float,
+    *parts: tuple[ErrorClass, float, float],
+    wholes: tuple[tuple[ErrorClass, float], ...] = (),
+) -> Weighed:
+    return Weighed(
+        value,
+        tuple(TimePart(((error, sigma),), seconds) for error, sigma, seconds in parts),
+        tuple(WholeError(*one) for one in wholes),
+    )
 
 
 part = st.tuples(st.sampled_from(CLASSES), st.floats(0.01, 0.6), st.floats(1e-4, 1.0))
-plans = st.builds(lambda parts, scale, layout: timed(
-    scale * math.fsum(p[2] for p in parts), *parts,
-    wholes=((ErrorClass("layout", layout), 0.06),)),
-    st.lists(part, min_size=1, max_size=6), st.floats(0.1, 10.0), st.sampled_from("abc"))
+plans = st.builds(
+    lambda parts, scale, layout: timed(
+        scale * math.fsum(p[2] for p in parts),
+        *parts,
+        wholes=((ErrorClass("layout", layout), 0.06),),
+    ),
+    st.lists(part, min_size=1, max_size=6),
+    st.floats(0.1, 10.0),
+    st.sampled_from("abc"),
+)
 
 
-@given(st.lists(plans, min_size=2, max_size=5), st.sampled_from(OBJECTIVES),
-       st.sampled_from([0.0, MARGIN]))
+@given(
+    st.lists(plans, min_size=2, max_size=5),
+    st.sampled_from(OBJECTIVES),
+    st.sampled_from([0.0, MARGIN]),
+)
 def test_two_plans_are_never_both_better(some: list[Weighed], objective: str, by: float) -> None:
     chance = better(objective, objectives(some), by)
     assert np.all(chance >= 0)

@@ -87,13 +87,16 @@ def test_draws_are_of_the_prices() -> None:
 def option(loss: float, value: float, size: int, *, mixture: bool = False) -> Option:
     """As much of an option as is compared with the engine's own mixtures."""
     made: Any = SimpleNamespace(
-        rival=SimpleNamespace(mixture=mixture), weighed=SimpleNamespace(value=value),
-        priced=SimpleNamespace(loss=loss, fullest=SimpleNamespace(total=size)))
+        rival=SimpleNamespace(mixture=mixture),
+        weighed=SimpleNamespace(value=value),
+        priced=SimpleNamespace(loss=loss, fullest=SimpleNamespace(total=size)),
+    )
     return cast(Option, made)
 
 
 def test_what_a_mixture_is_as_good_as_in_all_and_better_in_one(
-        monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(choosing, "is_mixture", lambda rival: rival.mixture)
     mix = option(1.0, 2.0, 100, mixture=True)
     lossier, slower, larger = option(1.1, 2.0, 100), option(1.0, 2.2, 100), option(1.0, 2.0, 110)

@@ -12,11 +12,17 @@ MODEL = "kimi-k2-instruct"
 
 def apart(first: int, second: int) -> float:
     """σ of the difference between two batches on one layout."""
-    one, other = (dict.fromkeys([]) | {(kind, where): weight for kind, where, weight
-                                       in layout_and_batch(Layout(8, 1, 1, 8), batch, MODEL)}
-                  for batch in (first, second))
-    return math.sqrt(sum((one.get(key, 0.0) - other.get(key, 0.0)) ** 2
-                         for key in one.keys() | other.keys()))
+    one, other = (
+        dict.fromkeys([])
+        | {
+            (kind, where): weight
+            for kind, where, weight in layout_and_batch(Layout(8, 1, 1, 8), batch, MODEL)
+        }
+        for batch in (first, second)
+    )
+    return math.sqrt(
+        sum((one.get(key, 0.0) - other.get(key, 0.0)) ** 2 for key in one.keys() | other.keys())
+    )
 
 
 def test_batches_differ_as_a_random_walk_over_octaves() -> None:
@@ -29,8 +35,10 @@ def test_batches_differ_as_a_random_walk_over_octaves() -> None:
 
 
 def test_layouts_are_told_apart() -> None:
-    names = {layout_and_batch(Layout(*shape), 64, MODEL)[0][:2]
-             for shape in ((8, 1, 1, 8), (4, 1, 2, 1), (8, 1, 1, 1))}
+    names = {
+        layout_and_batch(Layout(*shape), 64, MODEL)[0][:2]
+        for shape in ((8, 1, 1, 8), (4, 1, 2, 1), (8, 1, 1, 1))
+    }
     assert len(names) == 3
 
 

@@ -12,8 +12,11 @@ from planner.planning.weigh.error_classes import Errors, unit_errors
 
 def errors_of(device: str, scheme: str) -> tuple[Errors, str, float]:
     """(errors of the down projection, basis, σ)."""
-    choice = llama() if device == "h100-sxm" else choice_of("llama-3.1-8b", device, devices=1,
-                                                            engine="vllm")
+    choice = (
+        llama()
+        if device == "h100-sxm"
+        else choice_of("llama-3.1-8b", device, devices=1, engine="vllm")
+    )
     model = choice.exact.grid.model
     unit = next(u for u in model.units if u.kind == "mlp-down")
     place = model.choices.index(scheme)
@@ -21,10 +24,18 @@ def errors_of(device: str, scheme: str) -> tuple[Errors, str, float]:
     return unit_errors(model, unit, place, decode=True, code=0), how.basis, how.sigma
 
 
-@pytest.mark.parametrize(("device", "scheme"), [
-    ("h100-sxm", "fp8-tensor"), ("h100-sxm", "fp8-channel"), ("h100-sxm", "bf16"),
-    ("l40s", "fp8-tensor"), ("l40s", "fp8-channel"), ("l40s", "int8-w8a8"),
-    ("jetson-agx-orin-64gb", "int8-w8a8")])
+@pytest.mark.parametrize(
+    ("device", "scheme"),
+    [
+        ("h100-sxm", "fp8-tensor"),
+        ("h100-sxm", "fp8-channel"),
+        ("h100-sxm", "bf16"),
+        ("l40s", "fp8-tensor"),
+        ("l40s", "fp8-channel"),
+        ("l40s", "int8-w8a8"),
+        ("jetson-agx-orin-64gb", "int8-w8a8"),
+    ],
+)
 def test_the_errors_of_a_time_make_its_own(device: str, scheme: str) -> None:
     errors, _, sigma = errors_of(device, scheme)
     assert math.hypot(*(s for _, s in errors)) == pytest.approx(sigma)
@@ -53,7 +64,8 @@ def test_prompts_and_steps_read_by_kernels_of_their_own() -> None:
     model = llama().exact.grid.model
     unit = next(u for u in model.units if u.role == "cache")
     place = len(model.question.schemes)
-    step, prompt = (unit_errors(model, unit, place, decode=decode, code=0)
-                    for decode in (True, False))
+    step, prompt = (
+        unit_errors(model, unit, place, decode=decode, code=0) for decode in (True, False)
+    )
     assert {e.operator for e, _ in step} == {"attention decode"}
     assert {e.operator for e, _ in prompt} == {"attention prefill"}

@@ -9,14 +9,17 @@ from planner.planning.weigh.error_classes import ErrorClass
 from planner.planning.weigh.measure_next import LEAST, LEVELS, MOST, _levels, decisive
 from planner.planning.weigh.weighed import TimePart, Weighed, WholeError
 
-GEMM, MOE, SHARED, TALK = (ErrorClass(name, "x") for name in ("gemm", "moe", "attention decode",
-                                                               "collective"))
+GEMM, MOE, SHARED, TALK = (
+    ErrorClass(name, "x") for name in ("gemm", "moe", "attention decode", "collective")
+)
 
 
 def plan(*parts: tuple[ErrorClass, float, float], whole: float = 0.0) -> Weighed:
-    return Weighed(math.fsum(p[2] for p in parts),
-                   tuple(TimePart(((error, sigma),), seconds) for error, sigma, seconds in parts),
-                   (WholeError(ErrorClass("layout", "a"), whole),) if whole else ())
+    return Weighed(
+        math.fsum(p[2] for p in parts),
+        tuple(TimePart(((error, sigma),), seconds) for error, sigma, seconds in parts),
+        (WholeError(ErrorClass("layout", "a"), whole),) if whole else (),
+    )
 
 
 def test_the_only_error_decides_all() -> None:

@@ -43,12 +43,14 @@ def test_the_release_itself_needs_none() -> None:
 
 
 def test_weights_are_looked_for_by_their_units_and_by_their_cache_apart(
-        monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     found = uniform("uniform fp8-channel, KV fp8").rival.found
     asked: list[tuple[set[str], list[str]]] = []
 
-    def nothing(_spec: object, _device: object, _engine: object, units: Sequence[Unit],
-                kv: list[str]) -> None:
+    def nothing(
+        _spec: object, _device: object, _engine: object, units: Sequence[Unit], kv: list[str]
+    ) -> None:
         asked.append(({scheme for _, _, scheme in units}, kv))
 
     monkeypatch.setattr(module, "made_while_loading", lambda *_: None)

@@ -21,8 +21,9 @@ def test_of_what_does_not_err_the_best_has_none() -> None:
 
 
 def test_what_is_worse_on_paper_costs_more_and_errors_raise_both() -> None:
-    small, large = (regrets([plan(1.0, GEMM, sigma), plan(1.1, MOE, sigma)])
-                    for sigma in (0.05, 0.4))
+    small, large = (
+        regrets([plan(1.0, GEMM, sigma), plan(1.1, MOE, sigma)]) for sigma in (0.05, 0.4)
+    )
     for better, worse in (small, large):
         assert 0 < better.mean < worse.mean
         assert better.p90 < worse.p90

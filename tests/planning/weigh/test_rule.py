@@ -40,11 +40,24 @@ def test_equals_in_all_that_are_told_by_their_value_then_by_loss() -> None:
     assert chosen([UNIFORM, UNIFORM], [1.005, 1.0], [0.5, 1.0], none) == 0
 
 
-@given(st.lists(st.tuples(st.integers(0, 3), st.booleans(), st.integers(0, 9),
-                          st.floats(0.5, 2.0), st.floats(0.0, 2.0)),
-                min_size=1, max_size=6, unique=True), st.randoms(use_true_random=False))
-def test_the_order_of_the_plans_does_not_matter(some: list[tuple[int, bool, int, float, float]],
-                                                random: Random) -> None:
+@given(
+    st.lists(
+        st.tuples(
+            st.integers(0, 3),
+            st.booleans(),
+            st.integers(0, 9),
+            st.floats(0.5, 2.0),
+            st.floats(0.0, 2.0),
+        ),
+        min_size=1,
+        max_size=6,
+        unique=True,
+    ),
+    st.randoms(use_true_random=False),
+)
+def test_the_order_of_the_plans_does_not_matter(
+    some: list[tuple[int, bool, int, float, float]], random: Random
+) -> None:
     count = len(some)
     raw = np.array([[random.random() for _ in range(count)] for _ in range(count)])
     beats = np.triu(raw, 1)
@@ -53,9 +66,14 @@ def test_the_order_of_the_plans_does_not_matter(some: list[tuple[int, bool, int,
 
     def taken(places: list[int]) -> int:
         rows = [some[i] for i in places]
-        return places[chosen([Simplicity(f, n, c) for f, n, c, _, _ in rows],
-                             [v for *_, v, _ in rows], [x for *_, x in rows],
-                             beats[np.ix_(places, places)])]
+        return places[
+            chosen(
+                [Simplicity(f, n, c) for f, n, c, _, _ in rows],
+                [v for *_, v, _ in rows],
+                [x for *_, x in rows],
+                beats[np.ix_(places, places)],
+            )
+        ]
 
     assert taken(list(range(count))) == taken(order)
 

@@ -26,18 +26,23 @@ def test_prompts_in_between_have_kernels_of_their_own() -> None:
     option = llama().option
     names = {error.operator for part in option.weighed.parts for error, _ in part.errors}
     assert {"attention decode", "attention prefill", "gemm"} <= names
-    prompts = math.fsum(part.seconds for part in option.weighed.parts
-                        if any(error.operator == "attention prefill" for error, _ in part.errors))
+    prompts = math.fsum(
+        part.seconds
+        for part in option.weighed.parts
+        if any(error.operator == "attention prefill" for error, _ in part.errors)
+    )
     assert 0 < prompts < option.priced.interruption
 
 
 def test_ranks_that_talk_err_by_their_network() -> None:
     wide = next(one for one in experts().options if one.priced.layout.ranks > 1)
-    assert any(error.operator == COLLECTIVE for part in wide.weighed.parts
-               for error, _ in part.errors)
+    assert any(
+        error.operator == COLLECTIVE for part in wide.weighed.parts for error, _ in part.errors
+    )
     alone = llama().option
-    assert not any(error.operator == COLLECTIVE for part in alone.weighed.parts
-                   for error, _ in part.errors)
+    assert not any(
+        error.operator == COLLECTIVE for part in alone.weighed.parts for error, _ in part.errors
+    )
 
 
 def test_the_spread_is_that_of_the_interval_where_nothing_cancels() -> None:
@@ -47,20 +52,30 @@ def test_the_spread_is_that_of_the_interval_where_nothing_cancels() -> None:
     for part in option.weighed.parts:
         for error, sigma in part.errors:
             found[error.key] = found.get(error.key, 0.0) + sigma * part.seconds
-    common = next(one.weight for one in option.weighed.wholes
-                  if one.error.operator == "composition")
+    common = next(
+        one.weight for one in option.weighed.wholes if one.error.operator == "composition"
+    )
     ours = math.hypot(*(x / option.priced.tpot for x in found.values()), common)
     assert ours == pytest.approx(step_spread(option.space.model, option.priced).sigma, rel=0.35)
 
 
 def test_what_is_common_is_one_error_of_the_engine() -> None:
-    keys = {one.error.key for option in llama().options for one in option.weighed.wholes
-            if one.error.operator == "composition"}
+    keys = {
+        one.error.key
+        for option in llama().options
+        for one in option.weighed.wholes
+        if one.error.operator == "composition"
+    }
     assert len(keys) == 1
-    layouts = {one.error.key for option in experts().options for one in option.weighed.wholes
-               if one.error.operator == "layout"}
-    assert len(layouts) == len({(p.tp, p.dp, p.pp, p.ep) for p in (
-        option.priced.layout for option in experts().options)})
+    layouts = {
+        one.error.key
+        for option in experts().options
+        for one in option.weighed.wholes
+        if one.error.operator == "layout"
+    }
+    assert len(layouts) == len(
+        {(p.tp, p.dp, p.pp, p.ep) for p in (option.priced.layout for option in experts().options)}
+    )
 
 
 @pytest.mark.parametrize("objective", ["throughput", "latency", "memory", "quality", "cost"])
@@ -69,8 +84,11 @@ def test_every_objective_has_its_value(objective: str) -> None:
     space, priced = option.space, option.priced
     question = space.model.question
     value = score(replace(question, objective=objective), priced)  # type: ignore[arg-type]
-    expected = {"latency": priced.tpot, "memory": float(priced.fullest.total),
-                "quality": priced.loss}.get(objective, priced.tpot / priced.batch)
+    expected = {
+        "latency": priced.tpot,
+        "memory": float(priced.fullest.total),
+        "quality": priced.loss,
+    }.get(objective, priced.tpot / priced.batch)
     assert value == pytest.approx(expected)
 
 

@@ -31,9 +31,11 @@ def test_no_point_is_dominated(found: Frontier) -> None:
     for p in found.points:
         for q in found.points:
             if p is not q:
-                assert (p.loss < q.loss or p.total_bytes_per_device < q.total_bytes_per_device
-                        or p.output_tokens_per_second_per_device
-                        > q.output_tokens_per_second_per_device)
+                assert (
+                    p.loss < q.loss
+                    or p.total_bytes_per_device < q.total_bytes_per_device
+                    or p.output_tokens_per_second_per_device > q.output_tokens_per_second_per_device
+                )
 
 
 def test_a_point_is_as_good_as_the_plan_under_its_loss(found: Frontier) -> None:
@@ -69,8 +71,10 @@ def test_few_candidates_are_bounded_and_solved(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_the_knee_is_the_point_above_the_chord() -> None:
-    points = [replace(BLANK, loss=x, output_tokens_per_second_per_device=y)
-              for x, y in ((0.0, 0.0), (0.1, 0.9), (0.5, 0.95), (1.0, 1.0))]
+    points = [
+        replace(BLANK, loss=x, output_tokens_per_second_per_device=y)
+        for x, y in ((0.0, 0.0), (0.1, 0.9), (0.5, 0.95), (1.0, 1.0))
+    ]
     assert [p.knee for p in with_knee(points)] == [False, True, False, False]
     line = [replace(p, output_tokens_per_second_per_device=p.loss) for p in points]
     assert not any(p.knee for p in with_knee(line))
@@ -78,15 +82,18 @@ def test_the_knee_is_the_point_above_the_chord() -> None:
 
 def test_what_loses_more_for_no_more_tokens_moves_no_knee() -> None:
     """The last point loses twice as much for as many tokens: it is no end of the curve."""
-    points = [replace(BLANK, loss=x, output_tokens_per_second_per_device=y)
-              for x, y in ((0.0, 0.0), (0.5, 0.5), (1.0, 1.0), (2.0, 1.0))]
+    points = [
+        replace(BLANK, loss=x, output_tokens_per_second_per_device=y)
+        for x, y in ((0.0, 0.0), (0.5, 0.5), (1.0, 1.0), (2.0, 1.0))
+    ]
     assert not any(p.knee for p in with_knee(points))
 
 
 @settings(max_examples=40)
 @given(st.integers(2, 200), st.integers(1, 10**6), st.integers(1, 100))
-def test_budgets_of_memory_fall_to_the_least_and_share_the_points(count: int, floor: int,
-                                                                  times: int) -> None:
+def test_budgets_of_memory_fall_to_the_least_and_share_the_points(
+    count: int, floor: int, times: int
+) -> None:
     levels = _levels(floor, floor * times, count)
     budgets = [budget for budget, _ in levels]
     assert budgets == sorted(budgets, reverse=True)
@@ -99,12 +106,24 @@ def test_budgets_of_memory_fall_to_the_least_and_share_the_points(count: int, fl
 @settings(max_examples=50, deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 5), st.integers(1, 6), st.integers(0, 5)), max_size=20))
 def test_dominance_is_its_definition(raw: list[tuple[int, int, int]]) -> None:
-    points = [replace(BLANK, loss=float(x), output_tokens_per_second_per_device=float(y),
-                      total_bytes_per_device=m) for x, y, m in raw]
-    kept = {(p.loss, p.output_tokens_per_second_per_device, p.total_bytes_per_device)
-            for p in undominated(points)}
-    expected = {a for a in map(tuple, raw) if not any(
-        b != a and b[0] <= a[0] and b[1] >= a[1] and b[2] <= a[2] for b in raw)}
+    points = [
+        replace(
+            BLANK,
+            loss=float(x),
+            output_tokens_per_second_per_device=float(y),
+            total_bytes_per_device=m,
+        )
+        for x, y, m in raw
+    ]
+    kept = {
+        (p.loss, p.output_tokens_per_second_per_device, p.total_bytes_per_device)
+        for p in undominated(points)
+    }
+    expected = {
+        a
+        for a in map(tuple, raw)
+        if not any(b != a and b[0] <= a[0] and b[1] >= a[1] and b[2] <= a[2] for b in raw)
+    }
     assert kept == expected
 
 
@@ -120,8 +139,15 @@ def test_map_goes_from_weights_to_cache_and_refuses_what_does_not_fit() -> None:
 
 
 def test_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    arguments = ["frontier", "qwen2.5-0.5b", "jetson-orin-nano-8gb", "--devices", "1", "--points",
-                 "6"]
+    arguments = [
+        "frontier",
+        "qwen2.5-0.5b",
+        "jetson-orin-nano-8gb",
+        "--devices",
+        "1",
+        "--points",
+        "6",
+    ]
     assert run([*arguments, "--svg", str(tmp_path / "a.svg")]) == 0
     assert "tok/s/dev" in capsys.readouterr().out
     assert "<svg" in (tmp_path / "a.svg").read_text()

@@ -18,8 +18,15 @@ from planner.planning.whatif.grid_requests import OWN, engine_axis, tpot_axis, w
 
 MODEL, DEVICE = "llama-3.2-1b", "l40s"
 ASKED: dict[str, Any] = {"context": 4096, "devices": 1, "memory_bytes": 12 << 30}
-GRID = ("workload=own,rag", "context=4096,16384", "tpot-ms=none,0.5", "devices=1",
-        "max-loss=fp8-block", "engine=auto,vllm,llama.cpp", "kv=auto,fp8")
+GRID = (
+    "workload=own,rag",
+    "context=4096,16384",
+    "tpot-ms=none,0.5",
+    "devices=1",
+    "max-loss=fp8-block",
+    "engine=auto,vllm,llama.cpp",
+    "kv=auto,fp8",
+)
 
 
 @cache
@@ -37,14 +44,17 @@ def positions() -> dict[str, Any]:
     """Every position by its command."""
     found = grid()
     flags = product(*(axis.flags for axis in found.axes))
-    return {" ".join(filter(None, (found.command, *own))): point
-            for own, point in zip(flags, found.points, strict=True)}
+    return {
+        " ".join(filter(None, (found.command, *own))): point
+        for own, point in zip(flags, found.points, strict=True)
+    }
 
 
 def answered(command: str) -> planner.Plan:
     """The plan of a command."""
-    with plan_command.make_context("plan", shlex.split(command)[1:],
-                                   help_option_names=["-h", "--help"]) as context:
+    with plan_command.make_context(
+        "plan", shlex.split(command)[1:], help_option_names=["-h", "--help"]
+    ) as context:
         from planner.cli.run import question_arguments
 
         given = {k: v for k, v in context.params.items() if k != "ignore_keys"}
@@ -57,8 +67,7 @@ def answered(command: str) -> planner.Plan:
 def test_a_position_is_what_its_command_answers(at: int) -> None:
     command, point = list(positions().items())[at]
     if isinstance(point, Infeasible):
-        kind = {"context": InputError, "engine": UnsupportedError}.get(
-            point.limit, InfeasibleError)
+        kind = {"context": InputError, "engine": UnsupportedError}.get(point.limit, InfeasibleError)
         with pytest.raises(kind) as caught:
             answered(command)
         if kind is InfeasibleError:
@@ -71,7 +80,8 @@ def test_a_position_is_what_its_command_answers(at: int) -> None:
     assert point.engine == f"{alone.engine.name} {alone.engine.version}".rstrip()
     assert point.devices == alone.device.count
     assert [(k, layers, s) for k, layers, s, _ in point.formats] == [
-        (u.kind, u.layers, u.scheme) for u in alone.units]
+        (u.kind, u.layers, u.scheme) for u in alone.units
+    ]
 
 
 def test_the_grid_has_every_kind_of_position() -> None:
@@ -79,8 +89,10 @@ def test_the_grid_has_every_kind_of_position() -> None:
     limits = {p.limit for p in grid().points if isinstance(p, Infeasible)}
     assert {"context", "engine"} <= limits
     assert any("tpot" in limit.split("+") for limit in limits)
-    assert {p.engine.partition(" ")[0] for p in grid().points if isinstance(p, Planned)} \
-        >= {"vllm", "llama.cpp"}
+    assert {p.engine.partition(" ")[0] for p in grid().points if isinstance(p, Planned)} >= {
+        "vllm",
+        "llama.cpp",
+    }
     short = [p for p in grid().points if isinstance(p, Infeasible) and p.limit == "context"]
     assert {(p.need, p.have) for p in short} == {(9216, 4096)}
 
@@ -91,27 +103,46 @@ def test_the_best_of_all_engines_is_no_worse_than_any() -> None:
     shape = [len(axis) for axis in found.axes]
     rates: dict[tuple[int, ...], float] = {}
     for at, point in zip(product(*map(range, shape)), found.points, strict=True):
-        rates[at] = point.performance.output_tokens_per_second_per_device.value \
-            if isinstance(point, Planned) else 0.0
+        rates[at] = (
+            point.performance.output_tokens_per_second_per_device.value
+            if isinstance(point, Planned)
+            else 0.0
+        )
     names = [axis.name for axis in found.axes]
     engine, tpot = names.index("engine"), names.index("tpot-ms")
     for at, rate in rates.items():
-        best = (*at[:engine], 0, *at[engine + 1:])
+        best = (*at[:engine], 0, *at[engine + 1 :])
         assert rates[best] >= rate * (1 - 1e-6)
         if at[tpot]:
-            looser = (*at[:tpot], at[tpot] - 1, *at[tpot + 1:])
+            looser = (*at[:tpot], at[tpot] - 1, *at[tpot + 1 :])
             assert rates[looser] >= rate * (1 - 1e-6)
 
 
 def test_a_limit_that_an_answer_keeps_anyway_is_not_searched_again(
-        monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     searches: list[float | None] = []
     search = grid_points.best_answer
-    monkeypatch.setattr(grid_points, "best_answer", lambda questions: (
-        searches.append(questions[0].tpot_seconds), search(questions))[1])
-    found = planner.what_if(MODEL, DEVICE, base=base(), **ASKED, grid=(
-        "workload=own", "tpot-ms=none,100000,90000", "devices=1", "max-loss=fp8-block",
-        "engine=vllm", "kv=auto"), engine="vllm")
+    monkeypatch.setattr(
+        grid_points,
+        "best_answer",
+        lambda questions: (searches.append(questions[0].tpot_seconds), search(questions))[1],
+    )
+    found = planner.what_if(
+        MODEL,
+        DEVICE,
+        base=base(),
+        **ASKED,
+        grid=(
+            "workload=own",
+            "tpot-ms=none,100000,90000",
+            "devices=1",
+            "max-loss=fp8-block",
+            "engine=vllm",
+            "kv=auto",
+        ),
+        engine="vllm",
+    )
     own = next(axis for axis in found.axes if axis.name == "tpot-ms")
     assert own.values == ("none", "100000", "90000", "50")
     assert None in searches
@@ -129,14 +160,31 @@ def test_axes_of_requests() -> None:
     assert limits.flags[3] == "--tpot-ms 12.5"
     engines = engine_axis(None, "auto", ("vllm", "sglang"), default=True)
     assert (engines.values, engines.flags) == (
-        ("auto", "vllm", "sglang"), ("", "--engine vllm", "--engine sglang"))
-    assert engine_axis(None, "vllm@0.19", ("vllm",), default=False).flags \
-        == ("--engine vllm@0.19", "--engine auto", "--engine vllm")
+        ("auto", "vllm", "sglang"),
+        ("", "--engine vllm", "--engine sglang"),
+    )
+    assert engine_axis(None, "vllm@0.19", ("vllm",), default=False).flags == (
+        "--engine vllm@0.19",
+        "--engine auto",
+        "--engine vllm",
+    )
 
 
-@pytest.mark.parametrize("values", [
-    "workload=chatt", "workload=", "tpot-ms=fast", "tpot-ms=0", "tpot-ms=-5", "tpot-ms=nan",
-    "tpot-ms=inf", "engine=vlm", "engine=vllm@x", "engine=mlx"])
+@pytest.mark.parametrize(
+    "values",
+    [
+        "workload=chatt",
+        "workload=",
+        "tpot-ms=fast",
+        "tpot-ms=0",
+        "tpot-ms=-5",
+        "tpot-ms=nan",
+        "tpot-ms=inf",
+        "engine=vlm",
+        "engine=vllm@x",
+        "engine=mlx",
+    ],
+)
 def test_values_that_cannot_be_asked(values: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("planner.api.what_if_run._computed", None)
     with pytest.raises(InputError) as caught:

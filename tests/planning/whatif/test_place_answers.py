@@ -25,8 +25,7 @@ def ask() -> Ask:
 
 
 def ways(kv: str) -> Ways:
-    return tuple(ask().ways(replace(ask().asked, kv=None if kv == "auto" else kv),
-                            defaults=False))
+    return tuple(ask().ways(replace(ask().asked, kv=None if kv == "auto" else kv), defaults=False))
 
 
 def asked(searches: list[tuple[str, ...]], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -55,31 +54,38 @@ def test_a_layout_takes_what_is_known_of_all(monkeypatch: pytest.MonkeyPatch) ->
     after = searches[first:]
     assert set(after) == {("bf16",)}
     assert narrow == alone.points(BF16)
-    assert len(searches[first + len(after):]) > len(after)
+    assert len(searches[first + len(after) :]) > len(after)
     assert narrow[0] is wide[0]
     freely, bound = wide[1], narrow[1]
     assert isinstance(freely, Planned)
     assert isinstance(bound, Planned)
-    assert freely.performance.output_tokens_per_second.value \
+    assert (
+        freely.performance.output_tokens_per_second.value
         > bound.performance.output_tokens_per_second.value
+    )
     assert [type(point) for point in narrow[4:]] == [type(point) for point in wide[4:]]
 
 
 def test_what_is_known_of_few_is_not_taken_for_more(monkeypatch: pytest.MonkeyPatch) -> None:
     """FP8 holds neither BF16 nor all, whatever was asked first."""
-    answers = PlaceAnswers({FP8: ways("fp8"), BF16: ways("bf16"), AUTO: ways("auto")},
-                           TPOTS[:1], LOSSES[:1])
+    answers = PlaceAnswers(
+        {FP8: ways("fp8"), BF16: ways("bf16"), AUTO: ways("auto")}, TPOTS[:1], LOSSES[:1]
+    )
     searches: list[tuple[str, ...]] = []
     asked(searches, monkeypatch)
     for name in (FP8, BF16, AUTO):
         answers.points(name)
-    assert [len(layouts) for layouts in searches] == [1, 1, len({
-        name for question in ways("auto") for name in question.kv})]
+    assert [len(layouts) for layouts in searches] == [
+        1,
+        1,
+        len({name for question in ways("auto") for name in question.kv}),
+    ]
 
 
 def test_the_same_ways_are_one_question(monkeypatch: pytest.MonkeyPatch) -> None:
-    answers = PlaceAnswers({BF16: ways("bf16"), ("other", "vllm"): ways("bf16")}, TPOTS[:1],
-                           LOSSES[:1])
+    answers = PlaceAnswers(
+        {BF16: ways("bf16"), ("other", "vllm"): ways("bf16")}, TPOTS[:1], LOSSES[:1]
+    )
     searches: list[tuple[str, ...]] = []
     asked(searches, monkeypatch)
     assert answers.points(BF16) == answers.points(("other", "vllm"))

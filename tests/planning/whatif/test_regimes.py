@@ -27,27 +27,46 @@ def test_the_regime_has_the_most_seconds() -> None:
     linear = next(i for i, u in enumerate(model.units) if u.role == "module")
 
     def priced(*costs: tuple[int, str, float]) -> Any:
-        return cast("Any", SimpleNamespace(costs=tuple(
-            SimpleNamespace(segment=Segment(unit, (), 0), bound=bound, decode_seconds=seconds)
-            for unit, bound, seconds in costs)))
+        return cast(
+            "Any",
+            SimpleNamespace(
+                costs=tuple(
+                    SimpleNamespace(
+                        segment=Segment(unit, (), 0), bound=bound, decode_seconds=seconds
+                    )
+                    for unit, bound, seconds in costs
+                )
+            ),
+        )
 
-    both = priced((cache, "memory", 3.0), (linear, "memory", 2.0), (linear, "compute", 2.5),
-                  (linear, "memory", 2.5))
+    both = priced(
+        (cache, "memory", 3.0),
+        (linear, "memory", 2.0),
+        (linear, "compute", 2.5),
+        (linear, "memory", 2.5),
+    )
     assert regime_of(model, both) == ("weights", 0.45)
-    assert regime_of(model, priced((cache, "memory", 3.0), (cache, "compute", 1.0))) \
-        == ("kv", 0.75)
+    assert regime_of(model, priced((cache, "memory", 3.0), (cache, "compute", 1.0))) == ("kv", 0.75)
     assert regime_of(model, priced((linear, "communication", 1.0))) == ("network", 1.0)
 
 
 def test_cells_by_context_then_batch_with_caches_where_they_are_long() -> None:
     found = phase_map(question_of(batch=None), [2048, 32768], [1, 64, 1 << 14])
     assert [(c.context, c.batch) for c in found.cells] == [
-        (2048, 1), (2048, 64), (2048, 1 << 14), (32768, 1), (32768, 64), (32768, 1 << 14)]
+        (2048, 1),
+        (2048, 64),
+        (2048, 1 << 14),
+        (32768, 1),
+        (32768, 64),
+        (32768, 1 << 14),
+    ]
     by = {(c.context, c.batch): c for c in found.cells}
     assert by[32768, 1 << 14].regime == ""  # nothing fits
     assert by[32768, 64].regime == "kv"
-    assert by[2048, 64].output_tokens_per_second_per_device \
+    assert (
+        by[2048, 64].output_tokens_per_second_per_device
         > by[2048, 1].output_tokens_per_second_per_device
+    )
     assert all(c.plan >= 0 for c in found.cells if c.regime)
 
 

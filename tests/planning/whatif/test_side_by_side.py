@@ -29,8 +29,11 @@ def test_rows_stand_in_their_order() -> None:
     assert set(kinds[2:]) == {"uniform"}
     able = [one.feasible and one.within_limits for one in compared().rows[2:]]
     assert able == sorted(able, reverse=True)
-    rates = [one.output_tokens_per_second_per_device.value for one in compared().rows[2:]
-             if one.output_tokens_per_second_per_device is not None and one.within_limits]
+    rates = [
+        one.output_tokens_per_second_per_device.value
+        for one in compared().rows[2:]
+        if one.output_tokens_per_second_per_device is not None and one.within_limits
+    ]
     assert rates == sorted(rates, reverse=True)
     assert len({one.name for one in compared().rows}) == len(compared().rows)
 
@@ -39,9 +42,20 @@ def test_rows_stand_in_their_order() -> None:
 @pytest.mark.parametrize("name", ["fp8-tensor", "int8-w8a8", "int4-w4a16"])
 def test_a_row_is_the_estimate_of_its_scheme(name: str) -> None:
     found = row(compared(engine="vllm"), name)
-    alone = planner.estimate(MODEL, DEVICE, scheme=name, kv=found.kv, context=4096, engine="vllm",
-                             tp=found.tp, dp=found.dp, pp=found.pp, ep=found.ep,
-                             devices=found.devices, batch=found.users)
+    alone = planner.estimate(
+        MODEL,
+        DEVICE,
+        scheme=name,
+        kv=found.kv,
+        context=4096,
+        engine="vllm",
+        tp=found.tp,
+        dp=found.dp,
+        pp=found.pp,
+        ep=found.ep,
+        devices=found.devices,
+        batch=found.users,
+    )
     assert found.tpot_seconds is not None
     assert found.tpot_seconds.value == pytest.approx(alone.performance.tpot_seconds.value)
     assert found.tpot_seconds.high == pytest.approx(alone.performance.tpot_seconds.high)
@@ -85,25 +99,39 @@ def test_a_limit_that_none_keeps_is_told() -> None:
     late = row(found, "fp8-tensor")
     assert late.feasible
     assert not late.within_limits
-    fastest = planner.estimate(MODEL, DEVICE, scheme="fp8-tensor", kv=late.kv, context=4096,
-                               engine="vllm", objective="latency", tpot_seconds="none")
+    fastest = planner.estimate(
+        MODEL,
+        DEVICE,
+        scheme="fp8-tensor",
+        kv=late.kv,
+        context=4096,
+        engine="vllm",
+        objective="latency",
+        tpot_seconds="none",
+    )
     assert late.tpot_seconds is not None
-    assert late.tpot_seconds.value == pytest.approx(fastest.performance.tpot_seconds.value,
-                                                    rel=0.02)
+    assert late.tpot_seconds.value == pytest.approx(
+        fastest.performance.tpot_seconds.value, rel=0.02
+    )
 
 
 @pytest.mark.exhaustive
 def test_a_narrow_cache_is_taken_where_it_is_named() -> None:
-    assert {one.kv for one in compared(engine="any").rows[1:] if one.feasible} \
-        <= {"bf16", "fp16", "fp8", "int8-token"}
+    assert {one.kv for one in compared(engine="any").rows[1:] if one.feasible} <= {
+        "bf16",
+        "fp16",
+        "fp8",
+        "int8-token",
+    }
     named = planner.compare(MODEL, DEVICE, context=4096, engine="any", kv="int4-token")
     assert {one.kv for one in named.rows if one.feasible} == {"int4-token"}
 
 
 @pytest.mark.exhaustive
 def test_named_schemes_have_their_rows() -> None:
-    found = planner.compare(MODEL, DEVICE, context=4096, schemes=["fp8-tensor", "fp16"],
-                            engine="any")
+    found = planner.compare(
+        MODEL, DEVICE, context=4096, schemes=["fp8-tensor", "fp16"], engine="any"
+    )
     assert row(found, "fp8-tensor").feasible
     assert row(found, "fp16").feasible
     assert "fp16" not in [one.name for one in compared(engine="any").rows]
@@ -112,10 +140,13 @@ def test_named_schemes_have_their_rows() -> None:
 
 @pytest.mark.exhaustive
 def test_a_price_is_of_all_devices_or_by_name() -> None:
-    one = planner.compare(MODEL, ["l40s", "a100-sxm"], context=4096, price={"l40s": 1.8},
-                          engine="vllm")
-    l40s, a100 = (next(r for r in one.rows if (r.device, r.kind) == (d, "released"))
-                  for d in ("l40s", "a100-sxm"))
+    one = planner.compare(
+        MODEL, ["l40s", "a100-sxm"], context=4096, price={"l40s": 1.8}, engine="vllm"
+    )
+    l40s, a100 = (
+        next(r for r in one.rows if (r.device, r.kind) == (d, "released"))
+        for d in ("l40s", "a100-sxm")
+    )
     usd, rate = l40s.usd_per_million_output_tokens, l40s.output_tokens_per_second_per_device
     assert usd is not None
     assert rate is not None
@@ -127,13 +158,20 @@ def test_a_price_is_of_all_devices_or_by_name() -> None:
     assert a100.joules_per_output_token is not None
 
 
-@pytest.mark.parametrize(("change", "words"), [
-    ({"price": -1.0}, "price -1.0"), ({"price": {"h100-sxm": 2.0}}, "not compared"),
-    ({"model": []}, "no model is named"), ({"device": ["l40s", "L40S"]}, "named twice"),
-    ({"model": ["nope"]}, "nope"), ({"isl": 1 << 20, "osl": 1 << 20}, "context"),
-])
-def test_bad_input_is_an_error_before_anything_is_priced(change: dict[str, object],
-                                                         words: str) -> None:
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"price": -1.0}, "price -1.0"),
+        ({"price": {"h100-sxm": 2.0}}, "not compared"),
+        ({"model": []}, "no model is named"),
+        ({"device": ["l40s", "L40S"]}, "named twice"),
+        ({"model": ["nope"]}, "nope"),
+        ({"isl": 1 << 20, "osl": 1 << 20}, "context"),
+    ],
+)
+def test_bad_input_is_an_error_before_anything_is_priced(
+    change: dict[str, object], words: str
+) -> None:
     asked = {"model": MODEL, "device": DEVICE, **change}
     with pytest.raises(InputError, match=words) as caught:
         planner.compare(**asked)  # type: ignore[arg-type]
@@ -154,12 +192,23 @@ def test_the_frame_has_a_row_a_plan_and_figures_with_intervals() -> None:
 def priced(tmp_path: Path, **more: Any) -> tuple[float | None, str]:
     """The price that a comparison takes with a scenario that has its own, and who says so."""
     file = tmp_path / "mine.toml"
-    file.write_text('title = "Mine"\nquestion = "?"\n[host]\nprice_usd_per_hour = 9.0\n',
-                    encoding="utf-8")
-    found = planner.compare("smollm2-135m", "h100-sxm", context=1024, devices=1, engine="vllm",
-                            schemes=["bf16"], scenario=str(file), **more)
-    usd, rate = (found.rows[1].usd_per_million_output_tokens,
-                 found.rows[1].output_tokens_per_second_per_device)
+    file.write_text(
+        'title = "Mine"\nquestion = "?"\n[host]\nprice_usd_per_hour = 9.0\n', encoding="utf-8"
+    )
+    found = planner.compare(
+        "smollm2-135m",
+        "h100-sxm",
+        context=1024,
+        devices=1,
+        engine="vllm",
+        schemes=["bf16"],
+        scenario=str(file),
+        **more,
+    )
+    usd, rate = (
+        found.rows[1].usd_per_million_output_tokens,
+        found.rows[1].output_tokens_per_second_per_device,
+    )
     price = found.pairs[0].price_usd_per_hour
     assert usd is not None
     assert rate is not None
@@ -175,7 +224,10 @@ def test_a_price_that_is_given_stands_before_the_scenarios(tmp_path: Path) -> No
 @pytest.mark.exhaustive
 def test_a_scenarios_price_stands_before_the_profiles(tmp_path: Path) -> None:
     assert priced(tmp_path) == (9.0, "the scenario's")
-    found = planner.compare("smollm2-135m", "h100-sxm", context=1024, engine="vllm",
-                            schemes=["bf16"])
+    found = planner.compare(
+        "smollm2-135m", "h100-sxm", context=1024, engine="vllm", schemes=["bf16"]
+    )
     assert (found.pairs[0].price_usd_per_hour, found.pairs[0].price_source) == (
-        3.0, "the device profile's")
+        3.0,
+        "the device profile's",
+    )

@@ -9,8 +9,11 @@ from planner.quality.sensitivity.kld_data import PROFILES, family_profile, kld_m
 from planner.quality.sensitivity.matching import find_match, subject_of_measured
 from planner.quality.sensitivity.records import KldModel
 
-FIRST = [m for n, m in enumerate(kld_models())
-         if m.structure not in [other.structure for other in kld_models()[:n]]]
+FIRST = [
+    m
+    for n, m in enumerate(kld_models())
+    if m.structure not in [other.structure for other in kld_models()[:n]]
+]
 
 
 @pytest.mark.parametrize("model", FIRST, ids=lambda m: m.name)
@@ -19,8 +22,7 @@ def test_a_profile_is_the_estimate(model: KldModel) -> None:
     shipped = family_profile(model.name)
     assert set(shipped) == {(m.stem, m.layer) for m in matrices}
     made = log_alphas(subject, find_match(subject, kld_models()), matrices, frozenset())
-    assert np.array([shipped[m.stem, m.layer] for m in matrices]) == pytest.approx(
-        made, abs=5e-3)
+    assert np.array([shipped[m.stem, m.layer] for m in matrices]) == pytest.approx(made, abs=5e-3)
 
 
 def test_there_is_one_profile_a_structure() -> None:

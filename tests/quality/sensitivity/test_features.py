@@ -26,8 +26,9 @@ def test_every_kind_of_every_model_has_features(model_id: str) -> None:
     layers: dict[tuple[str, str], list[Matrix]] = defaultdict(list)
     for matrix in matrices_of(spec):
         layers[matrix.kind, matrix.stem].append(matrix)
-    measured = {row.kind for row in spec.rows
-                if row.part == "main" and row.is_matrix} & MEASURED_KINDS
+    measured = {
+        row.kind for row in spec.rows if row.part == "main" and row.is_matrix
+    } & MEASURED_KINDS
     assert measured <= {kind for kind, _ in layers}
     for found in layers.values():
         for matrix in (found[0], found[len(found) // 2], found[-1]):
@@ -54,7 +55,14 @@ def test_the_ends_of_the_stack_are_marked() -> None:
 
     last = MOE.layers - 1
     assert [ends(n) for n in (0, 1, 2, 3, 50, last - 1, last)] == [
-        {"first"}, {"second"}, set(), {"first with experts"}, set(), {"last but one"}, {"last"}]
+        {"first"},
+        {"second"},
+        set(),
+        {"first with experts"},
+        set(),
+        {"last but one"},
+        {"last"},
+    ]
 
 
 def test_head_and_embedding_stand_outside_the_stack() -> None:
@@ -66,8 +74,10 @@ def test_head_and_embedding_stand_outside_the_stack() -> None:
 
 
 def test_roles_are_the_same_in_different_networks() -> None:
-    roles = {role_of(Matrix(f"ffn_down{ending}", kind, 5)) for ending, kind in (
-        ("", "mlp-down"), ("_exps", "experts-down"), ("_shexp", "shared-down"))}
+    roles = {
+        role_of(Matrix(f"ffn_down{ending}", kind, 5))
+        for ending, kind in (("", "mlp-down"), ("_exps", "experts-down"), ("_shexp", "shared-down"))
+    }
     assert roles == {"down"}
     assert role_of(Matrix("attn_output", "attention-out", 5)) == "out"
     assert role_of(Matrix("ssm_out", "linear-attention", 5)) == "out"

@@ -12,14 +12,22 @@ from planner.quality.sensitivity.hierarchy import Doubles, Fit, Observed, fit, j
 SPREAD = 0.1
 
 
-def observed(family: str, beta: Sequence[float], seed: int, *, points: int = 60, per_point: int = 1,
-             level: float = 0.0) -> Observed:
+def observed(
+    family: str,
+    beta: Sequence[float],
+    seed: int,
+    *,
+    points: int = 60,
+    per_point: int = 1,
+    level: float = 0.0,
+) -> Observed:
     """Points of a model that follow ``beta`` without noise."""
     rng = np.random.default_rng(seed)
     x = rng.standard_normal((points * per_point, len(beta)))
     first = np.arange(0, len(x), per_point)
-    return Observed(family, x, first, joined(x, first, np.array(beta)) + level,
-                    np.full(points, 1e-4))
+    return Observed(
+        family, x, first, joined(x, first, np.array(beta)) + level, np.full(points, 1e-4)
+    )
 
 
 def variances(shared: float = 100.0, family: float = 1e-6, model: float = 1e-6) -> list[Doubles]:
@@ -33,15 +41,21 @@ def learned(models: dict[str, Observed], **given: float) -> Fit:
 @pytest.mark.parametrize("per_point", [1, 3])
 def test_known_coefficients_are_found(per_point: int) -> None:
     """Whether matrices were cut alone or three at a time, whatever the level of a model."""
-    models = {str(n): observed(f"f{n}", (1.5, -0.7), n, per_point=per_point, level=n - 5.0)
-              for n in range(3)}
+    models = {
+        str(n): observed(f"f{n}", (1.5, -0.7), n, per_point=per_point, level=n - 5.0)
+        for n in range(3)
+    }
     assert learned(models).shared == pytest.approx([1.5, -0.7], abs=0.05)
 
 
 def test_each_part_gets_what_belongs_to_it() -> None:
     """Families deviate in the first coefficient, models of one family in the second."""
-    models = {"a1": observed("a", (1.0, 0.5), 1), "a2": observed("a", (1.0, -0.5), 2),
-              "b1": observed("b", (-1.0, 0.5), 3), "b2": observed("b", (-1.0, -0.5), 4)}
+    models = {
+        "a1": observed("a", (1.0, 0.5), 1),
+        "a2": observed("a", (1.0, -0.5), 2),
+        "b1": observed("b", (-1.0, 0.5), 3),
+        "b2": observed("b", (-1.0, -0.5), 4),
+    }
     found = learned(models, family=10.0, model=0.3)
     assert found.shared == pytest.approx([0.0, 0.0], abs=0.05)
     assert found.families["a"] == pytest.approx([1.0, 0.0], abs=0.1)
@@ -91,4 +105,5 @@ def test_matrices_of_a_point_add_up(values: list[float]) -> None:
     total = joined(x, first, np.ones(1))
     assert total[0] == values[0]
     assert np.exp(total[1] - max(values)) == pytest.approx(
-        sum(np.exp(v - max(values)) for v in values[1:]))
+        sum(np.exp(v - max(values)) for v in values[1:])
+    )

@@ -52,8 +52,11 @@ def test_what_was_left_out_has_its_reason() -> None:
 
 
 def test_the_credit_stands_in_every_source() -> None:
-    for text in (SOURCE, (DATA / "kld_models.toml").read_text(encoding="utf-8"),
-                 (DATA / "kld" / "bands.json").read_text(encoding="utf-8")):
+    for text in (
+        SOURCE,
+        (DATA / "kld_models.toml").read_text(encoding="utf-8"),
+        (DATA / "kld" / "bands.json").read_text(encoding="utf-8"),
+    ):
         assert CREDIT in text
     assert all(name in CREDIT for name in ("Thireus", "GGUF Tool Suite", "its contributors"))
 

@@ -83,7 +83,12 @@ def test_nothing_of_the_family_is_left_in() -> None:
 @pytest.mark.exhaustive
 def test_who_has_sisters_and_relatives() -> None:
     assert [r.model.name for r in left_out(SISTER)] == [
-        "GLM-4.5", "GLM-4.6", "GLM-4.7", "Qwen3-4B-Instruct-2507", "Qwen3-4B-Thinking-2507"]
+        "GLM-4.5",
+        "GLM-4.6",
+        "GLM-4.7",
+        "Qwen3-4B-Instruct-2507",
+        "Qwen3-4B-Thinking-2507",
+    ]
     assert excluded_by(SISTER, MODELS["GLM-4.6"]) == {"GLM-4.6"}
     assert excluded_by(RELATIVE, MODELS["GLM-4.6"]) == {"GLM-4.5", "GLM-4.6", "GLM-4.7"}
     assert excluded_by(RELATIVE, MODELS["DeepSeek-V3.1-Terminus"]) is None

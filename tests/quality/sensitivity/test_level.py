@@ -56,15 +56,19 @@ def test_measured_signs_of_g() -> None:
 
 
 def test_the_level_falls_with_active_parameters() -> None:
-    values = [level_for(replace(LLAMA, active_billion=b), None, known_levels()).value
-              for b in (0.5, 2.0, 8.0, 30.0)]
+    values = [
+        level_for(replace(LLAMA, active_billion=b), None, known_levels()).value
+        for b in (0.5, 2.0, 8.0, 30.0)
+    ]
     assert values == sorted(values, reverse=True)
     assert values[0] > 1.5 * values[-1]
 
 
 def test_g_falls_with_parameters_and_stays_inside_what_was_seen() -> None:
-    values = [level_for(replace(LLAMA, parameters_billion=b), None, known_levels()).saturation
-              for b in (1e-6, 0.5, 8.0, 400.0, 1e9)]
+    values = [
+        level_for(replace(LLAMA, parameters_billion=b), None, known_levels()).saturation
+        for b in (1e-6, 0.5, 8.0, 400.0, 1e9)
+    ]
     seen = [k.saturation for k in known_levels() if k.saturation is not None]
     assert values == sorted(values, reverse=True)
     assert (values[0], values[-1]) == pytest.approx((max(seen), min(seen)))
@@ -77,13 +81,19 @@ def test_sisters_give_their_level_and_relatives_carry_theirs_along_the_slope() -
     own = level_for(subject, find_match(subject, kld_models()), known_levels())
     assert own.value == pytest.approx(model.level)
     assert own.basis == "level of Qwen3.5-27B"
-    smaller = replace(subject, active_billion=13.5, parameters_billion=13.5,
-                      structure=replace(subject.structure, layers=48))
+    smaller = replace(
+        subject,
+        active_billion=13.5,
+        parameters_billion=13.5,
+        structure=replace(subject.structure, layers=48),
+    )
     carried = level_for(smaller, find_match(smaller, kld_models()), known_levels())
     assert carried.basis == "level of Qwen3.5-27B"
     ratio = math.log(carried.value / own.value)
-    fitted = [level_for(replace(LLAMA, active_billion=b), None, known_levels()).value
-              for b in (13.5, 27.0)]
+    fitted = [
+        level_for(replace(LLAMA, active_billion=b), None, known_levels()).value
+        for b in (13.5, 27.0)
+    ]
     assert ratio == pytest.approx(math.log(fitted[0] / fitted[1]))
     assert ratio > 0
 
@@ -105,11 +115,20 @@ def test_levels_against_a_coarse_baseline_are_not_fitted() -> None:
 
 def test_the_line_weighs_each_family_by_what_is_known_of_it() -> None:
     """Of distinct families: least squares with the weights of independent errors."""
-    known = [KnownLevel(name, name, size, size, level, band) for name, size, level, band in (
-        ("a", 1.0, 0.05, 1.1), ("b", 4.0, 0.02, 2.0), ("c", 8.0, 0.03, 1.0), ("d", 70.0, 0.004,
-                                                                            1.5))]
+    known = [
+        KnownLevel(name, name, size, size, level, band)
+        for name, size, level, band in (
+            ("a", 1.0, 0.05, 1.1),
+            ("b", 4.0, 0.02, 2.0),
+            ("c", 8.0, 0.03, 1.0),
+            ("d", 70.0, 0.004, 1.5),
+        )
+    ]
     sigma = [math.sqrt(FAMILY**2 + OWN**2 + math.log(one.level_band) ** 2) for one in known]
-    slope, start = np.polyfit([math.log(one.active_billion) for one in known],
-                              [math.log(one.level) for one in known], 1,
-                              w=[1 / one for one in sigma])
+    slope, start = np.polyfit(
+        [math.log(one.active_billion) for one in known],
+        [math.log(one.level) for one in known],
+        1,
+        w=[1 / one for one in sigma],
+    )
     assert _line(known) == pytest.approx((start, slope))

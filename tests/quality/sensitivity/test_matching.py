@@ -47,7 +47,8 @@ def test_the_name_of_a_model_counts_for_nothing() -> None:
     spec = resolve_model("deepseek-v3")
     renamed = replace(spec, id="llama-3.1-8b", public_name="meta-llama/Llama-3.1-8B")
     assert find_match(subject_of(renamed), kld_models()) == find_match(
-        subject_of(spec), kld_models())
+        subject_of(spec), kld_models()
+    )
 
 
 def test_another_depth_is_no_sister() -> None:

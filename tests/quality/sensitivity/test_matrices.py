@@ -24,7 +24,9 @@ def test_a_dense_model_without_names_has_seven_matrices_a_layer() -> None:
     found = Counter((m.layer, m.stem) for m in matrices_of(resolve_model("mimo-7b")))
     assert set(found.values()) == {1}
     assert set(found) == {(n, stem) for n in range(36) for stem in STEMS} | {
-        (OUTSIDE, "token_embd"), (OUTSIDE, "output")}
+        (OUTSIDE, "token_embd"),
+        (OUTSIDE, "output"),
+    }
 
 
 @pytest.mark.parametrize("model", ["mimo-7b", "minimax-m3"])

@@ -48,8 +48,18 @@ def answer(model_id: str, excluded: frozenset[str] = frozenset()) -> Sensitiviti
     return predict(subject_of(spec), matrices_of(spec), excluded)
 
 
-@pytest.mark.parametrize("model_id", ["deepseek-v3", "qwen3-8b", "llama-3.1-8b", "smollm2-135m",
-                                      "qwen3.5-397b-a17b", "gpt-oss-20b", "deepseek-v4-flash"])
+@pytest.mark.parametrize(
+    "model_id",
+    [
+        "deepseek-v3",
+        "qwen3-8b",
+        "llama-3.1-8b",
+        "smollm2-135m",
+        "qwen3.5-397b-a17b",
+        "gpt-oss-20b",
+        "deepseek-v4-flash",
+    ],
+)
 def test_sensitivities_sum_to_the_level(model_id: str) -> None:
     found = sensitivities(resolve_model(model_id))
     assert sum(found.alpha) == pytest.approx(found.level)
@@ -97,7 +107,8 @@ def test_a_sister_is_followed_matrix_by_matrix() -> None:
     largest = max(points, key=lambda p: p.signal_nats)
     assert largest.matrices[0].kind == "head"
     assert share[[m.kind for m in found.matrices].index("head")] == pytest.approx(
-        largest.signal_nats / total, rel=0.15)
+        largest.signal_nats / total, rel=0.15
+    )
 
 
 def test_less_is_carried_to_another_size() -> None:
@@ -105,33 +116,45 @@ def test_less_is_carried_to_another_size() -> None:
     assert carried(np.log(2)) > 0.8 > carried(np.log(6)) > carried(np.log(8)) > 0
 
 
-def scrambled(of: Callable[[str], tuple[KldPoint, ...]], names: frozenset[str],
-              ) -> Callable[[str], tuple[KldPoint, ...]]:
+def scrambled(
+    of: Callable[[str], tuple[KldPoint, ...]],
+    names: frozenset[str],
+) -> Callable[[str], tuple[KldPoint, ...]]:
     """Points with other signals, for the models ``names``."""
+
     def changed(name: str) -> tuple[KldPoint, ...]:
         points = of(name)
         if name not in names:
             return points
         values = [p.signal_nats for p in points]
-        return tuple(replace(p, signal_nats=v)
-                     for p, v in zip(points, reversed(values), strict=True))
+        return tuple(
+            replace(p, signal_nats=v) for p, v in zip(points, reversed(values), strict=True)
+        )
+
     return changed
 
 
 @pytest.mark.exhaustive
-@pytest.mark.parametrize(("model_id", "excluded", "same"), [
-    ("glm-4.6", GLM, True), ("glm-4.6", frozenset({"Kimi-K2-Thinking"}), False),
-    ("llama-3.1-8b", GLM, True)])
+@pytest.mark.parametrize(
+    ("model_id", "excluded", "same"),
+    [
+        ("glm-4.6", GLM, True),
+        ("glm-4.6", frozenset({"Kimi-K2-Thinking"}), False),
+        ("llama-3.1-8b", GLM, True),
+    ],
+)
 @pytest.mark.usefixtures("no_memory")
-def test_excluded_models_contribute_nothing(model_id: str, excluded: frozenset[str], same: bool,
-                                            monkeypatch: pytest.MonkeyPatch) -> None:
+def test_excluded_models_contribute_nothing(
+    model_id: str, excluded: frozenset[str], same: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Other figures of the excluded models, and other levels, change no answer; those of models
     that are not excluded do."""
     before = answer(model_id, excluded)
     prior_fit.prior_without.cache_clear()
     changed = scrambled(points_of, GLM)
-    models = tuple(replace(m, level=m.level and 9 * m.level) if m.name in GLM else m
-                   for m in kld_models())
+    models = tuple(
+        replace(m, level=m.level and 9 * m.level) if m.name in GLM else m for m in kld_models()
+    )
     levels = tuple(replace(k, level=9 * k.level) if k.name in GLM else k for k in known_levels())
     for module in (estimate, prior_fit):
         monkeypatch.setattr(module, "points_of", changed)

@@ -24,15 +24,19 @@ FITTED = [m for m in kld_models() if m.fitted]
 
 def test_the_shipped_prior_is_the_fit() -> None:
     """To four digits: other processors may round the last one differently."""
-    made, shipped = (json.loads(text) for text in (
-        as_json(fit_prior(FITTED)), PATH.read_text(encoding="utf-8")))
+    made, shipped = (
+        json.loads(text) for text in (as_json(fit_prior(FITTED)), PATH.read_text(encoding="utf-8"))
+    )
     assert made.keys() == shipped.keys()
     assert made["columns"] == shipped["columns"]
     for part in ("families", "models"):
         assert list(made[part]) == list(shipped[part])
     pairs = [(made["shared"], shipped["shared"])]
-    pairs += [(made[part][name], shipped[part][name])
-              for part in ("families", "models") for name in made[part]]
+    pairs += [
+        (made[part][name], shipped[part][name])
+        for part in ("families", "models")
+        for name in made[part]
+    ]
     for ours, theirs in pairs:
         for key in ours.keys() | theirs.keys():
             assert ours.get(key, 0.0) == pytest.approx(theirs.get(key, 0.0), rel=5e-3, abs=2e-3)
@@ -69,7 +73,8 @@ def test_signals_below_their_noise_count_as_it() -> None:
 
 
 def test_fewer_outputs_weigh_less() -> None:
-    expected = narrowed([Matrix("attn_k", "attention-qkv", 3, np.log(0.25)),
-                         Matrix("attn_q", "attention-qkv", 3)])
+    expected = narrowed(
+        [Matrix("attn_k", "attention-qkv", 3, np.log(0.25)), Matrix("attn_q", "attention-qkv", 3)]
+    )
     assert expected == pytest.approx([NARROW_MEAN * np.log(0.25), 0.0])
     assert expected[0] < 0

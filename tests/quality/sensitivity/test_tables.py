@@ -16,11 +16,18 @@ from planner.quality.sensitivity.level import saturated
 SHARED = Path(__file__).resolve().parents[4] / "shared" / "measured" / "kld"
 LAYERS, FLOOR, LEVEL, TABLE_FLOOR, G = 3, 0.010, 5.0, 0.002, -0.2
 BY_NAME = {m.name: m for m in kld_models()}
-PLAIN = replace(BY_NAME["GLM-4.5-Air"], name="plain",
-                structure=replace(BY_NAME["GLM-4.5-Air"].structure, layers=LAYERS))
+PLAIN = replace(
+    BY_NAME["GLM-4.5-Air"],
+    name="plain",
+    structure=replace(BY_NAME["GLM-4.5-Air"].structure, layers=LAYERS),
+)
 DEEP, SIGNAL, HEAD = 9, 0.03, 0.2
-LINEAR = replace(BY_NAME["Qwen3.5-35B-A3B"], name="linear", levelled=False,
-                 structure=replace(BY_NAME["Qwen3.5-35B-A3B"].structure, layers=DEEP))
+LINEAR = replace(
+    BY_NAME["Qwen3.5-35B-A3B"],
+    name="linear",
+    levelled=False,
+    structure=replace(BY_NAME["Qwen3.5-35B-A3B"].structure, layers=DEEP),
+)
 Made = dict[tuple[str, int], tuple[float, float]]
 
 
@@ -33,19 +40,32 @@ def plain_rows() -> list[tuple[object, ...]]:
     """Queries and keys cut together in one layer and apart in another, four unused matrices at the
     floor, one broken type."""
     q = "iq1_kt"
-    return [("plain", q, "blk.0.attn_q.weight", 0.110), ("plain", q, "blk.0.attn_k.weight", 0.110),
-            ("plain", q, "blk.1.attn_q.weight", 0.040), ("plain", q, "blk.1.attn_k.weight", 0.030),
-            ("plain", q, "output.weight", 0.310),
-            *(("plain", q, f"blk.{LAYERS}.{s}.weight", v) for s, v in (
-                ("attn_q", 0.009), ("attn_k", 0.010), ("attn_v", 0.010), ("attn_output", 0.012))),
-            ("plain", "iq2_bn", "blk.0.attn_q.weight", 9.0)]
+    return [
+        ("plain", q, "blk.0.attn_q.weight", 0.110),
+        ("plain", q, "blk.0.attn_k.weight", 0.110),
+        ("plain", q, "blk.1.attn_q.weight", 0.040),
+        ("plain", q, "blk.1.attn_k.weight", 0.030),
+        ("plain", q, "output.weight", 0.310),
+        *(
+            ("plain", q, f"blk.{LAYERS}.{s}.weight", v)
+            for s, v in (
+                ("attn_q", 0.009),
+                ("attn_k", 0.010),
+                ("attn_v", 0.010),
+                ("attn_output", 0.012),
+            )
+        ),
+        ("plain", "iq2_bn", "blk.0.attn_q.weight", 9.0),
+    ]
 
 
 def linear_rows() -> list[tuple[object, ...]]:
     """Matrices that hardly do anything show a floor that falls with depth."""
-    return [("linear", "iq1_kt", f"blk.{n}.{stem}.weight", idle(n) + added)
-            for n in range(DEEP) for stem, added in (("ssm_alpha", 0.0), ("ssm_out", SIGNAL))] \
-        + [("linear", "iq1_kt", "output.weight", HEAD)]
+    return [
+        ("linear", "iq1_kt", f"blk.{n}.{stem}.weight", idle(n) + added)
+        for n in range(DEEP)
+        for stem, added in (("ssm_alpha", 0.0), ("ssm_out", SIGNAL))
+    ] + [("linear", "iq1_kt", "output.weight", HEAD)]
 
 
 def idle(layer: int) -> float:
@@ -65,8 +85,11 @@ def whole_rows() -> list[tuple[object, ...]]:
 @pytest.fixture
 def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     write(tmp_path / "kld_tensors.csv", "model,qtype,tensor,kld", plain_rows() + linear_rows())
-    write(tmp_path / "kld_groups.csv", "model,pattern",
-          [("plain", r"^blk\.0\.attn_[qk]\.weight$,^never$")])
+    write(
+        tmp_path / "kld_groups.csv",
+        "model,pattern",
+        [("plain", r"^blk\.0\.attn_[qk]\.weight$,^never$")],
+    )
     write(tmp_path / "kld_whole.csv", "model,qtype,bits_per_weight,kld", whole_rows())
     monkeypatch.setattr(tables, "DATA", tmp_path)
     monkeypatch.setattr(tables, "kld_index", lambda: (PLAIN, LINEAR))
@@ -76,9 +99,10 @@ def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def points(path: Path) -> Made:
     with path.open(encoding="utf-8", newline="") as file:
-        return {(row["stems"], int(row["layer"])):
-                (float(row["signal_nats"]), float(row["noise_nats"]))
-                for row in csv.DictReader(file)}
+        return {
+            (row["stems"], int(row["layer"])): (float(row["signal_nats"]), float(row["noise_nats"]))
+            for row in csv.DictReader(file)
+        }
 
 
 def test_the_floor_is_that_of_unused_layers_and_groups_count_once(made: Path) -> None:
@@ -123,7 +147,8 @@ def test_the_same_tables_give_the_same_files(made: Path) -> None:
 
 
 def test_the_shipped_files_are_those_of_the_published_tables(
-        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     if not SHARED.is_dir():
         pytest.skip(f"{SHARED} is not there: the published tables are not part of the repository")
     shipped = tables.DATA / "kld"

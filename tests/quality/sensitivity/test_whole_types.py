@@ -12,7 +12,11 @@ SHARED = Path(__file__).resolve().parents[4] / "shared" / "measured" / "kld"
 
 def test_interleaved_rows_are_the_plain_type() -> None:
     assert [plain(n) for n in ("q4_k_r4", "q8_0_r8", "iq4_xs", "q5_k")] == [
-        "q4_k", "q8_0", "iq4_xs", "q5_k"]
+        "q4_k",
+        "q8_0",
+        "iq4_xs",
+        "q5_k",
+    ]
 
 
 def test_coarser_types_have_larger_errors() -> None:

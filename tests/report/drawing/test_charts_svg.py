@@ -24,13 +24,18 @@ from planner.report.figures.marks import levels
 SVG = "{http://www.w3.org/2000/svg}"
 CSS = (Path(__file__).parents[3] / "planner/report/templates/charts.css").read_text("utf-8")
 PAPERS = {"light": "#ffffff", "dark": "#14171b", "print": "#ffffff"}
-DRAWN = {"dots": partial(dot_plot_svg, DOTS), "panels": partial(panels_svg, PANELS),
-         "heat": partial(heat_map_svg, MAP), "bars": partial(grouped_bars_svg, BARS)}
+DRAWN = {
+    "dots": partial(dot_plot_svg, DOTS),
+    "panels": partial(panels_svg, PANELS),
+    "heat": partial(heat_map_svg, MAP),
+    "bars": partial(grouped_bars_svg, BARS),
+}
 
 
 def tree(text: str) -> ElementTree.Element:
-    return ElementTree.fromstring(text.replace("<svg ", '<svg xmlns="http://www.w3.org/2000/svg" ',
-                                               1))
+    return ElementTree.fromstring(
+        text.replace("<svg ", '<svg xmlns="http://www.w3.org/2000/svg" ', 1)
+    )
 
 
 def of(root: ElementTree.Element, tag: str, kind: str) -> list[ElementTree.Element]:
@@ -39,8 +44,10 @@ def of(root: ElementTree.Element, tag: str, kind: str) -> list[ElementTree.Eleme
 
 def axis(root: ElementTree.Element) -> list[tuple[float, float]]:
     """(pixels, value) of the ticks that have a number."""
-    return [(float(e.get("x", "")), float((e.text or "").replace(",", "")))
-            for e in of(root, "text", "tick")]
+    return [
+        (float(e.get("x", "")), float((e.text or "").replace(",", "")))
+        for e in of(root, "text", "tick")
+    ]
 
 
 def place(ticks: list[tuple[float, float]], value: float) -> float:
@@ -107,8 +114,9 @@ def test_a_dot_and_its_interval_lie_where_the_axis_says() -> None:
 
 def test_only_the_recommended_row_has_a_diamond_and_rows_lie_apart() -> None:
     groups = of(tree(dot_plot_svg(DOTS, "k")), "g", "row")
-    assert [bool(of(g, "path", "mark")) for g in groups] == [r.mark == "recommended"
-                                                             for r in DOTS.rows]
+    assert [bool(of(g, "path", "mark")) for g in groups] == [
+        r.mark == "recommended" for r in DOTS.rows
+    ]
     at = [[float(e.get("y", "")) for e in g.iter(SVG + "text")] for g in groups]
     assert all(max(a) + 10 < min(b) for a, b in pairwise(at))
 
@@ -130,8 +138,9 @@ def test_a_cell_has_the_shade_of_its_value_and_one_without_a_plan_is_hatched() -
     cells = list(root.iter(SVG + "g"))
     wanted = [shade for row in levels(MAP) for shade in row]
     assert len(cells) == len(wanted)
-    for group, shade, cell in zip(cells, wanted, (c for row in MAP.cells for c in row),
-                                  strict=True):
+    for group, shade, cell in zip(
+        cells, wanted, (c for row in MAP.cells for c in row), strict=True
+    ):
         rect, title = group.find(SVG + "rect"), group.find(SVG + "title")
         assert rect is not None
         assert title is not None
@@ -160,9 +169,15 @@ def test_a_bar_ends_at_its_value_and_its_whisker_at_its_interval() -> None:
         whisker = of(group, "line", "whisker")[0]
         assert float(whisker.get("x1", "")) == pytest.approx(place(ticks, bar.low), abs=0.2)
         assert float(whisker.get("x2", "")) == pytest.approx(place(ticks, bar.high), abs=0.2)
-    fills = {bar.name: {c for c in of(group, "rect", "pillar")[0].get("class", "").split()
-                        if re.fullmatch(r"f\d", c)}
-             for bar, group in zip(bars, root.iter(SVG + "g"), strict=True) if bar.value}
+    fills = {
+        bar.name: {
+            c
+            for c in of(group, "rect", "pillar")[0].get("class", "").split()
+            if re.fullmatch(r"f\d", c)
+        }
+        for bar, group in zip(bars, root.iter(SVG + "g"), strict=True)
+        if bar.value
+    }
     assert len({frozenset(f) for f in fills.values()}) == len(fills)
 
 
@@ -183,10 +198,13 @@ def test_on_a_logarithm_a_bar_is_a_point_at_its_value() -> None:
 
 
 def variables(part: str) -> dict[str, str]:
-    start = {"light": 0, "dark": CSS.index("(prefers-color-scheme: dark)"),
-             "print": CSS.index("@media print")}[part]
-    block = CSS[CSS.index(":root {", start):]
-    return dict(re.findall(r"--(\w+): (#[0-9a-f]{6})", block[:block.index("}")]))
+    start = {
+        "light": 0,
+        "dark": CSS.index("(prefers-color-scheme: dark)"),
+        "print": CSS.index("@media print"),
+    }[part]
+    block = CSS[CSS.index(":root {", start) :]
+    return dict(re.findall(r"--(\w+): (#[0-9a-f]{6})", block[: block.index("}")]))
 
 
 @pytest.mark.parametrize("part", PAPERS)
@@ -202,8 +220,11 @@ def test_texts_are_read_on_their_shades_and_bars_are_seen_on_the_page(part: str)
 
 
 def test_names_wrap_without_losing_a_letter() -> None:
-    for words in ("best uniform: fp8-block with fp8-e4m3 cache", "x" * 90,
-                  "按发布的权重，缓存用八比特"):
+    for words in (
+        "best uniform: fp8-block with fp8-e4m3 cache",
+        "x" * 90,
+        "按发布的权重，缓存用八比特",
+    ):
         lines = wrapped(words, 120.0)
         assert "".join(lines).replace(" ", "") == words.replace(" ", "")
         assert all(wide(one) <= 120.0 for one in lines)

@@ -54,7 +54,8 @@ def drawn() -> dict[str, str]:
     say = phrases("en", LANGUAGE_FOLDER)
     return {
         "bars.grouped_bars_svg": grouped_bars_svg(BARS, "a"),
-        "dots.dot_plot_svg": dot_plot_svg(DOTS, "b"), "dots.panels_svg": panels_svg(PANELS, "c"),
+        "dots.dot_plot_svg": dot_plot_svg(DOTS, "b"),
+        "dots.panels_svg": panels_svg(PANELS, "c"),
         "heat.heat_map_svg": heat_map_svg(MAP, "d"),
         "fleet.devices_svg": devices_svg(say, fleets.made()),
         "fleet.limits_svg": limits_svg(say, fleets.made()),
@@ -81,8 +82,8 @@ LATER = {"flow.flow_svg"}
 
 
 def tree(text: str) -> ElementTree.Element:
-    text = text[text.index("<svg"):]
-    if "xmlns=" not in text[:text.index(">")]:
+    text = text[text.index("<svg") :]
+    if "xmlns=" not in text[: text.index(">")]:
         text = text.replace("<svg ", '<svg xmlns="http://www.w3.org/2000/svg" ', 1)
     return ElementTree.fromstring(text)
 
@@ -92,17 +93,23 @@ def of(root: ElementTree.Element, tag: str, kind: str) -> list[ElementTree.Eleme
 
 
 def modules(package: ModuleType) -> list[ModuleType]:
-    return [importlib.import_module(f"{package.__name__}.{m.name}")
-            for m in pkgutil.iter_modules(package.__path__)]
+    return [
+        importlib.import_module(f"{package.__name__}.{m.name}")
+        for m in pkgutil.iter_modules(package.__path__)
+    ]
 
 
 def makers() -> dict[str, Callable[..., str]]:
     """Every public function that makes an SVG, by module and name."""
-    return {f"{module.__name__.rpartition('.')[2]}.{name}": found
-            for package in (drawing, planner.plot) for module in modules(package)
-            for name, found in vars(module).items()
-            if re.fullmatch(r"([a-z]\w*_)?svg", name) and name != "as_svg"
-            and getattr(found, "__module__", "") == module.__name__}
+    return {
+        f"{module.__name__.rpartition('.')[2]}.{name}": found
+        for package in (drawing, planner.plot)
+        for module in modules(package)
+        for name, found in vars(module).items()
+        if re.fullmatch(r"([a-z]\w*_)?svg", name)
+        and name != "as_svg"
+        and getattr(found, "__module__", "") == module.__name__
+    }
 
 
 def test_every_drawing_is_looked_at() -> None:
@@ -125,8 +132,12 @@ def test_every_drawing_is_a_named_and_described_picture() -> None:
             named(tree(text))
         except AssertionError as error:
             raise AssertionError(name) from error
-    ids = [e.get("id") for text in drawn().values() for e in tree(text).iter()
-           if (e.get("id") or "").endswith(("-title", "-desc"))]
+    ids = [
+        e.get("id")
+        for text in drawn().values()
+        for e in tree(text).iter()
+        if (e.get("id") or "").endswith(("-title", "-desc"))
+    ]
     assert len(ids) == len(set(ids))
 
 
@@ -136,8 +147,16 @@ def test_the_flow_of_pools_is_a_named_and_described_picture() -> None:
     named(tree(flow_svg(english(), plan, small_pools.pools(plan))))
 
 
-@pytest.mark.parametrize("name", ["fleet.devices_svg", "fleet.limits_svg", "reach.reach_svg",
-                                  "roofline.roofline_svg", "users.users_svg"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "fleet.devices_svg",
+        "fleet.limits_svg",
+        "reach.reach_svg",
+        "roofline.roofline_svg",
+        "users.users_svg",
+    ],
+)
 def test_axes_are_named_with_their_units(name: str) -> None:
     root = tree(drawn()[name])
     rows = {bar.device for bar in fleets.made().devices} | {m.name for m in fleets.made().models}
@@ -148,8 +167,11 @@ def test_axes_are_named_with_their_units(name: str) -> None:
 
 def pixels(root: ElementTree.Element, along: str) -> Callable[[float], float]:
     """Where a value of the linear axis upwards lies, by two of its numbers."""
-    ticks = [(float(e.get("y", "")) - 4, float((e.text or "").replace(",", "")))
-             for e in of(root, "text", "tick") if e.get("text-anchor") == along]
+    ticks = [
+        (float(e.get("y", "")) - 4, float((e.text or "").replace(",", "")))
+        for e in of(root, "text", "tick")
+        if e.get("text-anchor") == along
+    ]
     (y0, v0), (y1, v1) = ticks[0], ticks[-1]
     return lambda value: y0 + (value - v0) / (v1 - v0) * (y1 - y0)
 
@@ -184,8 +206,11 @@ def test_rows_of_a_validation_have_their_intervals() -> None:
 
     panel = panels(made.validation().outcomes)[0]
     axes = draw(panel, Figure().add_subplot())
-    points = [(float(x), float(y)) for x, y in zip(
-        axes.lines[0].get_xdata(), axes.lines[0].get_ydata(), strict=True) if x == x]
+    points = [
+        (float(x), float(y))
+        for x, y in zip(axes.lines[0].get_xdata(), axes.lines[0].get_ydata(), strict=True)
+        if x == x
+    ]
     assert points == [(row.measured, end) for row in panel.rows for end in (row.low, row.high)]
     assert axes.get_xlabel() == "measured latency [s]"
     assert axes.get_ylabel() == "predicted [s], 80 % interval"

@@ -21,15 +21,36 @@ from planner.report.figures.marks import (
 )
 from planner.report.figures.ticks import axis_ticks
 
-MAP = HeatMap("t", ("a", "b"), ("x", "y"), (
-    (HeatCell(1.0, "1"), HeatCell(None, "–", "needs more memory")),
-    (HeatCell(10.0, "10"), HeatCell(100.0, "100"))), "USD", "alt")
+MAP = HeatMap(
+    "t",
+    ("a", "b"),
+    ("x", "y"),
+    (
+        (HeatCell(1.0, "1"), HeatCell(None, "–", "needs more memory")),
+        (HeatCell(10.0, "10"), HeatCell(100.0, "100")),
+    ),
+    "USD",
+    "alt",
+)
 
 
-@pytest.mark.parametrize(("value", "text"), [
-    (0.0, "0"), (0.012345, "0.0123"), (12.345, "12.3"), (1234.5, "1,234"), (-2.5, "-2.50"),
-    (0.3, "0.300"), (10.0, "10.0"), (9.996, "10.0"), (999.4, "999"), (999.6, "1,000"),
-    (3.2e-7, "3.20e-07"), (4.5e12, "4.50e+12")])
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0.0, "0"),
+        (0.012345, "0.0123"),
+        (12.345, "12.3"),
+        (1234.5, "1,234"),
+        (-2.5, "-2.50"),
+        (0.3, "0.300"),
+        (10.0, "10.0"),
+        (9.996, "10.0"),
+        (999.4, "999"),
+        (999.6, "1,000"),
+        (3.2e-7, "3.20e-07"),
+        (4.5e12, "4.50e+12"),
+    ],
+)
 def test_values_are_written_with_three_figures(value: float, text: str) -> None:
     assert written(value) == text
 
@@ -39,7 +60,8 @@ def test_a_row_is_told_with_its_interval_and_a_bar_without_a_value_with_its_reas
     assert told(row) == "fp8: 1,400 (1,200 – 1,700), as released"
     assert told(DotRow("fp8", 1.5, None, None, "other", text="1.50 ms")) == "fp8: 1.50 ms"
     assert told_all([row, Bar("bf16", None, None, None, "does not fit")]).endswith(
-        "; bf16: does not fit")
+        "; bf16: does not fit"
+    )
 
 
 def test_the_better_the_value_the_stronger_the_shade() -> None:

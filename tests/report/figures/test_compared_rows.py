@@ -26,27 +26,38 @@ def test_rows_of_one_plan_are_one_and_what_is_beaten_is_told() -> None:
     assert [(one.name, one.roles, one.beaten, one.mark) for one in shown] == [
         ("fp8-tensor", ("recommended",), False, "recommended"),
         ("bf16", ("released",), False, "released"),
-        ("nvfp4", (), False, "uniform"), ("int8-w8a8", (), False, "uniform"),
-        ("Q4_K_M", (), True, "uniform"), ("Q8_0", (), False, "other")]
+        ("nvfp4", (), False, "uniform"),
+        ("int8-w8a8", (), False, "uniform"),
+        ("Q4_K_M", (), True, "uniform"),
+        ("Q8_0", (), False, "other"),
+    ]
 
 
 def test_what_is_recommended_as_released_is_one_row_of_both() -> None:
     first = row("recommended", 100, 0.0, kind="recommended", schemes=("bf16",))
     same = replace(first, name="as released", kind="released")
     pair = ComparedPair("llama-3.1-70b", "h100-sxm", ("bf16",), "", "", None, "")
-    one, = shown_plans(Compared("throughput", (pair,), (first, same)), pair)
+    (one,) = shown_plans(Compared("throughput", (pair,), (first, same)), pair)
     assert one.roles == ("recommended", "released")
     slower = replace(same, users=40)
     assert len(shown_plans(Compared("throughput", (pair,), (first, slower)), pair)) == 2
 
 
-@given(st.lists(st.tuples(st.floats(1, 1e4), st.floats(0, 1), st.booleans(), st.booleans()),
-                min_size=1, max_size=9))
+@given(
+    st.lists(
+        st.tuples(st.floats(1, 1e4), st.floats(0, 1), st.booleans(), st.booleans()),
+        min_size=1,
+        max_size=9,
+    )
+)
 @settings(max_examples=examples(40, 1000))
 def test_a_beaten_row_is_beaten_by_one_that_is_shown(
-        drawn: list[tuple[float, float, bool, bool]]) -> None:
-    plans = [row(f"s{n}", rate, loss, within_limits=kept, usd=2.0 if priced else None)
-             for n, (rate, loss, kept, priced) in enumerate(drawn)]
+    drawn: list[tuple[float, float, bool, bool]],
+) -> None:
+    plans = [
+        row(f"s{n}", rate, loss, within_limits=kept, usd=2.0 if priced else None)
+        for n, (rate, loss, kept, priced) in enumerate(drawn)
+    ]
     pair = ComparedPair("llama-3.1-70b", "h100-sxm", ("bf16",), "", "", None, "")
     shown = shown_plans(Compared("throughput", (pair,), tuple(plans)), pair)
     first = [one.row for one in shown if not one.beaten]
@@ -82,12 +93,17 @@ def test_panels_have_the_rates_of_the_rows() -> None:
     found = compared()
     chart = compared_panels(found, SAY)
     assert [panel.title for panel in chart.panels] == [
-        f"{pair.model} on {pair.device}" for pair in found.pairs]
+        f"{pair.model} on {pair.device}" for pair in found.pairs
+    ]
     for pair, panel in zip(found.pairs, chart.panels, strict=True):
-        rates = [one.row.output_tokens_per_second_per_device
-                 for one in shown_plans(found, pair) if not one.beaten]
+        rates = [
+            one.row.output_tokens_per_second_per_device
+            for one in shown_plans(found, pair)
+            if not one.beaten
+        ]
         assert [(dot.value, dot.low, dot.high) for dot in panel.rows] == [
-            (rate.value, rate.low, rate.high) for rate in rates if rate is not None]
+            (rate.value, rate.low, rate.high) for rate in rates if rate is not None
+        ]
         assert panel.log
         assert [dot.note for dot in panel.rows] == ["recommended", "as released", "", "", ""]
         assert panel.alt.count("beyond the limits on time") == 1

@@ -15,8 +15,11 @@ from planner.report.figures.validation import MOST, panels
 from planner.report.page.charts import rivals
 from planner.report.phrases import phrases
 
-ROOM = (UsersPoint(1024, 80, 40, 10), UsersPoint(3000, 20, 13, 30, own=True),
-        UsersPoint(8192, 6, 0, 90))
+ROOM = (
+    UsersPoint(1024, 80, 40, 10),
+    UsersPoint(3000, 20, 13, 30, own=True),
+    UsersPoint(8192, 6, 0, 90),
+)
 
 
 def test_users_are_those_of_each_cache_where_there_is_room() -> None:
@@ -35,11 +38,17 @@ def test_reach_is_by_rate_or_by_time(late: bool) -> None:
     plan = made.late() if late else made.plan()
     one = Reach(0.01, 0.02, 50.0, 2**30, 4)
     found = reach_figure(plan, [one])
-    own = plan.performance.tpot_seconds if late \
+    own = (
+        plan.performance.tpot_seconds
+        if late
         else plan.performance.output_tokens_per_second_per_device
+    )
     assert (found.mine.low, found.mine.value, found.mine.high) == (own.low, own.value, own.high)
     assert (found.mine.loss_low, found.mine.loss, found.mine.loss_high) == (
-        plan.quality.low, plan.quality.loss, plan.quality.high)
+        plan.quality.low,
+        plan.quality.loss,
+        plan.quality.high,
+    )
     assert [(p.loss, p.value) for p in found.curve] == [(0.01, 0.02 if late else 50.0)]
     line = next(p for p in found.others if p.loss == 0.25)
     assert (line.names, line.value) == (("int4-w4a16",), 0.02 if late else 50.0)
@@ -51,22 +60,34 @@ def test_premises_are_in_falling_order_of_what_they_do(late: bool) -> None:
     plan, swings = made.late() if late else made.plan(), made.computed().sensitivity
     assert swings is not None
     found = premises_figure(plan, swings)
-    own = plan.performance.tpot_seconds if late \
+    own = (
+        plan.performance.tpot_seconds
+        if late
         else plan.performance.output_tokens_per_second_per_device
+    )
     assert (found.low, found.high) == (own.low, own.high)
-    assert [row.effect for row in found.rows] == sorted((r.effect for r in found.rows),
-                                                        reverse=True)
+    assert [row.effect for row in found.rows] == sorted(
+        (r.effect for r in found.rows), reverse=True
+    )
     for row in found.rows:
         ends = (row.swing.low, row.swing.high)
         assert (row.less, row.more) == tuple(
-            e.tpot_seconds if late else e.output_tokens_per_second_per_device for e in ends)
+            e.tpot_seconds if late else e.output_tokens_per_second_per_device for e in ends
+        )
         if row.swing.premise == "bandwidth":
             assert (row.less < row.more) is not late
 
 
-@pytest.mark.parametrize(("objective", "compares", "value"), [
-    ("throughput", "rate", 50.0), ("cost", "rate", 50.0), ("latency", "late", 0.02),
-    ("memory", "memory", 2.0**30), ("quality", "loss", 0.25)])
+@pytest.mark.parametrize(
+    ("objective", "compares", "value"),
+    [
+        ("throughput", "rate", 50.0),
+        ("cost", "rate", 50.0),
+        ("latency", "late", 0.02),
+        ("memory", "memory", 2.0**30),
+        ("quality", "loss", 0.25),
+    ],
+)
 def test_rivals_are_compared_by_the_objective(objective: str, compares: str, value: float) -> None:
     plan = replace(made.plan(), objective=objective)
     found = rivals_figure(plan)
@@ -82,13 +103,16 @@ def test_rivals_are_compared_by_the_objective(objective: str, compares: str, val
         assert own.high is not None
         assert own.low < own.value < own.high
     assert [bar.length for bar in rivals(phrases("en"), plan)] == [
-        row.value / found.longest for row in found.rows]
+        row.value / found.longest for row in found.rows
+    ]
 
 
 def test_formats_of_the_same_figures_are_one_row() -> None:
     line = made.plan().baselines[-1]
-    twice = replace(made.plan(), baselines=(line, replace(line, name="other"),
-                                            replace(line, name="none", feasible=False)))
+    twice = replace(
+        made.plan(),
+        baselines=(line, replace(line, name="other"), replace(line, name="none", feasible=False)),
+    )
     assert [row.names for row in rivals_figure(twice).rows] == [(), ("int4-w4a16", "other")]
 
 

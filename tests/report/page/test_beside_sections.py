@@ -22,19 +22,75 @@ from planner.report.page.markdown import markdown
 from planner.report.phrases import LANGUAGES, phrases
 
 DRAFTS = SpeculationInfo(
-    "mtp", "deepseek-v3", 2, AcceptanceInfo(0.8, 0.7, 0.9, "Technical Report, section 5"), 2.44,
-    2**30, 2**29, "fp8-block", "fp8", 576, 1e-3, 2e-2, 96, MEMORY, "MTP",
-    GainRange(0.4, 0.3, 0.5))
+    "mtp",
+    "deepseek-v3",
+    2,
+    AcceptanceInfo(0.8, 0.7, 0.9, "Technical Report, section 5"),
+    2.44,
+    2**30,
+    2**29,
+    "fp8-block",
+    "fp8",
+    576,
+    1e-3,
+    2e-2,
+    96,
+    MEMORY,
+    "MTP",
+    GainRange(0.4, 0.3, 0.5),
+)
 PREFIXES = PrefixCache(
-    ReuseInfo("agent", "traces, https://example.org/traces", 0.9), 123_456, 60.0, 2.5, 0.7, 0.75,
-    "host", 0.01, (CacheWorth("fp8", 8, 64, 123_456, 0.7, 0.2, 0.03, 1500.0),
-                   CacheWorth("bf16", 8, 32, 61_728, 0.5, 0.4, 0.02, 900.0)),
-    OffloadedPrefixes("host", 2**36, 1_000_000, True, 0.05, 400, 0.011, 0.2, "PCIe", 6e10, 0.12,
-                      True, "", "a source"))
+    ReuseInfo("agent", "traces, https://example.org/traces", 0.9),
+    123_456,
+    60.0,
+    2.5,
+    0.7,
+    0.75,
+    "host",
+    0.01,
+    (
+        CacheWorth("fp8", 8, 64, 123_456, 0.7, 0.2, 0.03, 1500.0),
+        CacheWorth("bf16", 8, 32, 61_728, 0.5, 0.4, 0.02, 900.0),
+    ),
+    OffloadedPrefixes(
+        "host",
+        2**36,
+        1_000_000,
+        True,
+        0.05,
+        400,
+        0.011,
+        0.2,
+        "PCIe",
+        6e10,
+        0.12,
+        True,
+        "",
+        "a source",
+    ),
+)
 OFFLOAD = OffloadInfo(
-    "epyc-9575f", 2, 2**39, "experts", ("experts-gate-up", "experts-down"), tuple(range(3, 13)), 80,
-    2480, 2**34, 2**38, ("fp8-block",), ("ggml-q4_k",), 0.2, "computed", "fetched",
-    OffloadSeconds(0.01, 0.03, 0.002), 3.2e10, "sglang", ("--kt-method", "FP8"), "prior")
+    "epyc-9575f",
+    2,
+    2**39,
+    "experts",
+    ("experts-gate-up", "experts-down"),
+    tuple(range(3, 13)),
+    80,
+    2480,
+    2**34,
+    2**38,
+    ("fp8-block",),
+    ("ggml-q4_k",),
+    0.2,
+    "computed",
+    "fetched",
+    OffloadSeconds(0.01, 0.03, 0.002),
+    3.2e10,
+    "sglang",
+    ("--kt-method", "FP8"),
+    "prior",
+)
 
 
 @cache
@@ -43,13 +99,21 @@ def plain() -> Plan:
 
 
 @pytest.mark.parametrize("lang", LANGUAGES)
-@pytest.mark.parametrize(("part", "record", "told"), [
-    ("speculation", DRAFTS, ("2.44", "0.80 (0.70 – 0.90)", "96", "+40.0", "Technical Report")),
-    ("prefix_cache", PREFIXES, ("75.0", "90.0", "123,456", "PCIe", "https://example.org/traces")),
-    ("offload", OFFLOAD, ("248", "2 × epyc-9575f", "256.0", "--kt-method FP8", "ggml-q4_k")),
-])
+@pytest.mark.parametrize(
+    ("part", "record", "told"),
+    [
+        ("speculation", DRAFTS, ("2.44", "0.80 (0.70 – 0.90)", "96", "+40.0", "Technical Report")),
+        (
+            "prefix_cache",
+            PREFIXES,
+            ("75.0", "90.0", "123,456", "PCIe", "https://example.org/traces"),
+        ),
+        ("offload", OFFLOAD, ("248", "2 × epyc-9575f", "256.0", "--kt-method FP8", "ggml-q4_k")),
+    ],
+)
 def test_every_form_tells_it_beside_the_verdict_and_in_a_section(
-        part: str, record: object, told: tuple[str, ...], lang: str) -> None:
+    part: str, record: object, told: tuple[str, ...], lang: str
+) -> None:
     plan = replace(plain(), **{part: record})
     (section,) = sections(phrases(lang), plan)
     html, text = page(plan, lang), markdown(plan, lang)
@@ -99,7 +163,8 @@ def test_what_does_not_pay_is_said() -> None:
 
 
 def test_one_format_needs_no_table_of_caches() -> None:
-    (section,) = sections(phrases("en"), replace(plain(), prefix_cache=replace(
-        PREFIXES, by_cache=())))
+    (section,) = sections(
+        phrases("en"), replace(plain(), prefix_cache=replace(PREFIXES, by_cache=()))
+    )
     assert section.table == []
     assert section.head == []

@@ -46,15 +46,23 @@ def above(plan: Plan, lang: str = "en") -> str:
     return page(plan, lang).partition("<body>")[2].partition('<nav class="contents"')[0]
 
 
-@pytest.mark.parametrize(("objective", "names"), [
-    ("throughput", ("output", "tpot", "loss")), ("cost", ("output", "tpot", "loss")),
-    ("latency", ("tpot", "output", "loss")), ("memory", ("memory", "tpot", "loss")),
-    ("quality", ("loss", "output", "tpot"))])
+@pytest.mark.parametrize(
+    ("objective", "names"),
+    [
+        ("throughput", ("output", "tpot", "loss")),
+        ("cost", ("output", "tpot", "loss")),
+        ("latency", ("tpot", "output", "loss")),
+        ("memory", ("memory", "tpot", "loss")),
+        ("quality", ("loss", "output", "tpot")),
+    ],
+)
 def test_the_objective_makes_the_three_that_count(objective: str, names: tuple[str, ...]) -> None:
     t, plan = phrases("en"), replace(stored(), objective=objective)
     first = shown(plan)
     assert [f.label for f in first.figures] == [
-        *(t(f"figures.{name}") for name in names), t("figures.cost")]
+        *(t(f"figures.{name}") for name in names),
+        t("figures.cost"),
+    ]
     assert all(f.interval for f in first.figures)
     every = {f.label for f in words.key_figures(t, plan)} | {t("figures.cost")}
     assert {f.label for f in (*first.figures, *first.rest)} == every
@@ -84,13 +92,19 @@ def test_what_no_shell_reads_has_no_flags() -> None:
 def test_cost_and_energy_or_how_to_give_a_price() -> None:
     money, energy = Estimate(6.14, 5.0, 7.5, "fitted"), Estimate(2.44, 1.2, 4.9, "prior")
     perf = stored().performance
-    priced = replace(stored(), performance=replace(
-        perf, usd_per_million_output_tokens=money, joules_per_output_token=energy))
+    priced = replace(
+        stored(),
+        performance=replace(
+            perf, usd_per_million_output_tokens=money, joules_per_output_token=energy
+        ),
+    )
     cost = shown(priced).figures[3]
     assert (cost.value, cost.interval) == ("6.14", "5.00 – 7.50")
     assert "2.44 J each (1.20–4.90, prior)" in cost.note
-    bare = replace(priced, performance=replace(
-        perf, usd_per_million_output_tokens=None, joules_per_output_token=None))
+    bare = replace(
+        priced,
+        performance=replace(perf, usd_per_million_output_tokens=None, joules_per_output_token=None),
+    )
     text = above(bare)
     for part in ("no price known", "<code>price_usd_per_hour</code>", "energy not estimated"):
         assert part in text
@@ -116,9 +130,13 @@ def test_other_plans_stand_on_the_scale_of_the_verdict() -> None:
 
 
 def test_rates_are_per_device_where_numbers_of_devices_differ() -> None:
-    plan = recommended(plan_of(), alternatives=(
-        other("as released", 0, devices=4, gain=HALF), other("uniform int8-w8a8", devices=1,
-                                                            gain=GainRange(-0.2, -0.3, -0.1))))
+    plan = recommended(
+        plan_of(),
+        alternatives=(
+            other("as released", 0, devices=4, gain=HALF),
+            other("uniform int8-w8a8", devices=1, gain=GainRange(-0.2, -0.3, -0.1)),
+        ),
+    )
     drawn = chart(plan)
     own = plan.performance.output_tokens_per_second_per_device.value
     assert drawn.x_title == "output tokens/s a device"
@@ -129,12 +147,18 @@ def test_rates_are_per_device_where_numbers_of_devices_differ() -> None:
     assert drawn.rows[2].name == "uniform int8-w8a8"
 
 
-@pytest.mark.parametrize(("objective", "title"), [
-    ("latency", "time per output token, ms"), ("memory", "bytes of all devices"),
-    ("quality", "loss, nats")])
+@pytest.mark.parametrize(
+    ("objective", "title"),
+    [
+        ("latency", "time per output token, ms"),
+        ("memory", "bytes of all devices"),
+        ("quality", "loss, nats"),
+    ],
+)
 def test_less_is_better_where_it_is(objective: str, title: str) -> None:
-    plan = recommended(replace(stored(), objective=objective), alternatives=(
-        other("optimum", 2, gain=HALF),))
+    plan = recommended(
+        replace(stored(), objective=objective), alternatives=(other("optimum", 2, gain=HALF),)
+    )
     mine, best = chart(plan).rows
     assert title in chart(plan).x_title
     assert best.value == pytest.approx(mine.value * 0.9)
@@ -149,7 +173,8 @@ def test_the_best_of_each_kind_is_drawn_once_and_a_twin_beside_the_name() -> Non
         other("uniform fp8-block", gain=GainRange(0.01, 0.0, 0.02), probability_better=0.6),
         other("2 formats", 2, schemes=("a", "b"), gain=HALF, probability_better=0.7),
         other("3 formats", 3, gain=GainRange(0.2, -0.1, 0.3), probability_better=0.4),
-        other("optimum", 4, schemes=("a", "b", "c"), gain=HALF, probability_better=0.7))
+        other("optimum", 4, schemes=("a", "b", "c"), gain=HALF, probability_better=0.7),
+    )
     plan = recommended(stored(), alternatives=tuple(replace(one, devices=1) for one in others))
     rows = chart(plan).rows
     assert [row.mark for row in rows] == ["recommended", "uniform", "other", "optimum"]
@@ -158,7 +183,10 @@ def test_the_best_of_each_kind_is_drawn_once_and_a_twin_beside_the_name() -> Non
     exact = recommended(plan, alternatives=tuple(one for one in others if one.name != "optimum"))
     assert chart(exact).rows[0].name.startswith("This plan: as released, KV ")
     assert [row.name for row in rows[1:]] == [
-        "uniform int8-w8a8", "2 formats: a, b", "exact optimum (3 formats)"]
+        "uniform int8-w8a8",
+        "2 formats: a, b",
+        "exact optimum (3 formats)",
+    ]
     assert rows[2].note == "better with a chance of 70 %"
 
 
@@ -173,7 +201,8 @@ def test_an_older_plan_file_says_what_it_lacks(lang: str) -> None:
     assert rows[0].low is not None
     assert [row.low for row in rows[1:]] == [None] * (len(rows) - 1)
     assert [row.value for row in rows] == pytest.approx(
-        [row.value for row in chart(stored(), lang).rows], rel=2e-3)
+        [row.value for row in chart(stored(), lang).rows], rel=2e-3
+    )
     assert t("first.unpaired") in above(old, lang)
     assert t("first.unpaired") not in above(stored(), lang)
     assert t("first.unpaired") in markdown(old, lang)
@@ -211,17 +240,29 @@ def test_an_optimum_that_is_worse_is_explained(lang: str) -> None:
 def test_verdict_figures_chart_and_command_stand_above_the_rest_in_order(lang: str) -> None:
     t, plan = phrases(lang), stored()
     text = re.sub(r"\s+", " ", above(plan, lang))
-    places = [text.index(part) for part in (
-        'class="verdict"', t("figures.output"), t("figures.tpot"), t("figures.loss"),
-        t("figures.cost"), t("first.rivals"), '<svg class="chart dots"', t("serve.title"),
-        '<pre class="copy"', t("first.measure"))]
+    places = [
+        text.index(part)
+        for part in (
+            'class="verdict"',
+            t("figures.output"),
+            t("figures.tpot"),
+            t("figures.loss"),
+            t("figures.cost"),
+            t("first.rivals"),
+            '<svg class="chart dots"',
+            t("serve.title"),
+            '<pre class="copy"',
+            t("first.measure"),
+        )
+    ]
     assert places == sorted(places)
     assert t("first.words") not in text
 
 
 def test_a_page_from_before_the_origin_of_the_loss_was_kept_is_read() -> None:
-    kept = json.loads((ROOT / "tests" / "golden" / "report" / "computed.json").read_text(
-        encoding="utf-8"))
+    kept = json.loads(
+        (ROOT / "tests" / "golden" / "report" / "computed.json").read_text(encoding="utf-8")
+    )
     made = computed_from(kept)
     assert made.loss is not None
     assert computed_from(plain(made)) == made

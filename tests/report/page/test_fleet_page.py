@@ -56,10 +56,19 @@ def test_the_page_parses_and_names_its_parts(lang: str, usd: float | None) -> No
 def test_it_tells_what_is_assigned() -> None:
     found = made()
     text = words(tree(fleet_page(found)))
-    for part in ("24 of 35 devices serve the 3 models", "for 72.00 USD an hour",
-                 "every rate could be 1.53 × as high", "2 × tp2", "fp8-channel + bf16", "3.24",
-                 "no replica keeps", "(1–none at the long end)", "320 ms – 520 ms",
-                 "25% of it cached", "h100-sxm 3.00 USD/h (given)"):
+    for part in (
+        "24 of 35 devices serve the 3 models",
+        "for 72.00 USD an hour",
+        "every rate could be 1.53 × as high",
+        "2 × tp2",
+        "fp8-channel + bf16",
+        "3.24",
+        "no replica keeps",
+        "(1–none at the long end)",
+        "320 ms – 520 ms",
+        "25% of it cached",
+        "h100-sxm 3.00 USD/h (given)",
+    ):
         assert part in text, part
 
 
@@ -71,19 +80,28 @@ def test_chinese_is_complete() -> None:
         return sorted(name for _, name, _, _ in Formatter().parse(text) if name is not None)
 
     assert {k: fields(v) for k, v in base.texts.items()} == {
-        k: fields(v) for k, v in other.texts.items()}
+        k: fields(v) for k, v in other.texts.items()
+    }
     found = made()
     mine = {*NAMES, *(one.name for one in found.models), *(one.model for one in found.models)}
     for shown in (found, replace(found, goal="spare"), made(usd=None), open_to_better(found)):
         assert latin_words(fleet_page(shown, "zh"), mine) == []
 
 
-@pytest.mark.parametrize("reason", [
-    "more than 131,072 replicas would be needed to keep TTFT ≤ 1 s for 90 % of requests",
-    "more than 131,072 replicas would be needed to keep TTFT ≤ 1 s and TPOT ≤ 20 ms for 95 % of "
-    "requests", "max-loss fp8-block excludes every plan for deepseek-v3 on l40s",
-    "tpot 10 µs excludes every plan for qwen2.5-0.5b on l40s", "no layout holds a request",
-    "no replica keeps TPOT ≤ 20 ms for 90 % of requests: one that meets no other takes TPOT 1 s"])
+@pytest.mark.parametrize(
+    "reason",
+    [
+        "more than 131,072 replicas would be needed to keep TTFT ≤ 1 s for 90 % of requests",
+        "more than 131,072 replicas would be needed to keep TTFT ≤ 1 s and TPOT ≤ 20 ms for 95 "
+        "% of "
+        "requests",
+        "max-loss fp8-block excludes every plan for deepseek-v3 on l40s",
+        "tpot 10 µs excludes every plan for qwen2.5-0.5b on l40s",
+        "no layout holds a request",
+        "no replica keeps TPOT ≤ 20 ms for 90 % of requests: one that meets no other takes TPOT "
+        "1 s",
+    ],
+)
 def test_reasons_of_refusals_are_chinese(reason: str) -> None:
     found = replace(made(), refused=(("model-0", "l40s", reason),))
     assert reason in fleet_page(found)
@@ -113,8 +131,10 @@ def test_what_is_not_proved_is_not_told_as_proved() -> None:
 
 
 def test_every_text_is_used() -> None:
-    code = "".join(path.read_text(encoding="utf-8") for path in (
-        TEMPLATES / "fleet.html.j2", *TEMPLATES.parent.glob("*/fleet*.py")))
+    code = "".join(
+        path.read_text(encoding="utf-8")
+        for path in (TEMPLATES / "fleet.html.j2", *TEMPLATES.parent.glob("*/fleet*.py"))
+    )
     for key in phrases("en", LANGUAGE_FOLDER).texts:
         name = key.split(".")[1]
         assert key in code or f'"{name}"' in code or name in ("cost", "spare", "free", "title"), key
@@ -137,12 +157,17 @@ def test_figures_have_the_numbers_of_the_answer() -> None:
     found = made()
     bars = device_bars(found)
     assert [(bar.device, bar.stock, bar.left) for bar in bars] == [
-        (one.device, one.stock, one.spare) for one in found.devices]
+        (one.device, one.stock, one.spare) for one in found.devices
+    ]
     assert bars[0].taken == (("model-0", 4), ("model-1", 4), ("model-2", 4))
     shares = limit_shares(found)
     assert len(shares) == 2 * len(found.pools)
     assert (shares[0].what, shares[0].value, shares[0].low, shares[0].high) == (
-        "TTFT", pytest.approx(0.4), pytest.approx(0.32), pytest.approx(0.52))
+        "TTFT",
+        pytest.approx(0.4),
+        pytest.approx(0.32),
+        pytest.approx(0.52),
+    )
     text = fleet_page(found)
     assert text.count('class="taken m') == 6
     assert text.count('class="dot ttft"') == text.count('class="dot tpot"') == len(found.pools)
@@ -151,8 +176,9 @@ def test_figures_have_the_numbers_of_the_answer() -> None:
 
 def test_fills_are_seen_and_carry_text_in_both_schemes() -> None:
     css = (TEMPLATES / "fleet.css").read_text(encoding="utf-8")
-    light, dark = (dict(re.findall(r"--m(\d): (#[0-9a-f]{6})", block))
-                   for block in css.split("@media")[:2])
+    light, dark = (
+        dict(re.findall(r"--m(\d): (#[0-9a-f]{6})", block)) for block in css.split("@media")[:2]
+    )
     for fills, paper in ((light, "#ffffff"), (dark, "#14171b")):
         assert sorted(fills) == [str(n) for n in range(SHADES)]
         assert all(contrast(fill, paper) >= 4.5 for fill in fills.values())

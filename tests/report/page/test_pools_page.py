@@ -28,8 +28,11 @@ from planner.report.terminal.pool_lines import devices_name, layout_words
 def seen(text: str) -> str:
     """What a reader sees, in one line."""
     body = text.partition("<body>")[2].partition('<script type="application/json"')[0]
-    return " ".join(unescape(re.sub(r"<[^>]+>", " ", re.sub(
-        r"<svg.*?</svg>", "", body, flags=re.DOTALL))).split())
+    return " ".join(
+        unescape(
+            re.sub(r"<[^>]+>", " ", re.sub(r"<svg.*?</svg>", "", body, flags=re.DOTALL))
+        ).split()
+    )
 
 
 @pytest.mark.parametrize("lang", LANGUAGES)
@@ -40,8 +43,10 @@ def test_the_first_screen_names_both_pools_and_the_rival(lang: str) -> None:
     one, two, over = pools.prefill, pools.decode, pools.transfer
     for pool in (one, two):
         shape = phrases(lang).original(layout_words(pool.layout))
-        assert f"{pool.workers} × {shape} " \
-               f"({pool.workers * pool.devices_per_worker} × {pool.device})" in first
+        assert (
+            f"{pool.workers} × {shape} "
+            f"({pool.workers * pool.devices_per_worker} × {pool.device})" in first
+        )
         assert all(scheme in first for scheme in pool.schemes)
     assert pools.kv in first
     assert words.span(over.seconds).replace("\u00a0", " ") in first
@@ -54,9 +59,11 @@ def test_the_first_screen_names_both_pools_and_the_rival(lang: str) -> None:
         assert words.change(share).replace("\u202f", " ") in first.replace("\u202f", " ")
     perf = plan.performance
     assert perf.usd_per_million_output_tokens is not None
-    for value in (perf.output_tokens_per_second.value,
-                  perf.output_tokens_per_second_per_device.value,
-                  perf.usd_per_million_output_tokens.value):
+    for value in (
+        perf.output_tokens_per_second.value,
+        perf.output_tokens_per_second_per_device.value,
+        perf.usd_per_million_output_tokens.value,
+    ):
         assert words.three(value) in first
     for value in (perf.tpot_seconds.value, perf.ttft_seconds.value):
         assert " ".join(words.seconds(value)) in first
@@ -87,14 +94,24 @@ def test_the_drawing_has_every_worker_and_device() -> None:
     assert kinds.count("worker") == pools.prefill.workers + pools.decode.workers
     assert kinds.count("device") == plan.device.count
     assert kinds.count("pool sets") == 1
-    rails = [float(node.get("width", "0")) for node in root.iter("rect")
-             if node.get("class") == "rail"]
-    busy = [float(node.get("width", "0")) for node in root.iter("rect")
-            if (node.get("class") or "").startswith("busy")]
+    rails = [
+        float(node.get("width", "0")) for node in root.iter("rect") if node.get("class") == "rail"
+    ]
+    busy = [
+        float(node.get("width", "0"))
+        for node in root.iter("rect")
+        if (node.get("class") or "").startswith("busy")
+    ]
     assert [b / a for a, b in zip(rails, busy, strict=True)] == pytest.approx(
-        [pools.prefill.utilisation, min(pools.decode.utilisation, 1.0)], abs=1e-3)
-    inside = [(float(n.get("x", "0")) + float(n.get("width", "0")),
-               float(n.get("y", "0")) + float(n.get("height", "0"))) for n in root.iter("rect")]
+        [pools.prefill.utilisation, min(pools.decode.utilisation, 1.0)], abs=1e-3
+    )
+    inside = [
+        (
+            float(n.get("x", "0")) + float(n.get("width", "0")),
+            float(n.get("y", "0")) + float(n.get("height", "0")),
+        )
+        for n in root.iter("rect")
+    ]
     width, height = map(float, root.get("viewBox", "").split()[2:])
     assert all(x <= width and y <= height for x, y in inside)
 
@@ -113,7 +130,8 @@ def test_the_chain_adds_up_to_the_first_token() -> None:
     shown = pools_shown(phrases("en"), plan)
     assert shown is not None
     assert sum(bar.seconds for bar in shown.chain) == pytest.approx(
-        plan.performance.ttft_seconds.value)
+        plan.performance.ttft_seconds.value
+    )
     ends = [bar.start + bar.share for bar in shown.chain]
     assert [bar.start for bar in shown.chain[1:]] == pytest.approx(ends[:-1])
     assert ends[-1] == pytest.approx(1.0)
@@ -139,7 +157,7 @@ def test_formats_stand_apart_where_the_pools_have_their_own() -> None:
 
 def test_the_chinese_page_leaves_no_sentence_of_pools_in_english() -> None:
     text = seen(page(small_pools.plan(), "zh"))
-    told = text[:text.index(phrases("zh")("map.title"))]
+    told = text[: text.index(phrases("zh")("map.title"))]
     assert re.findall(r"workers that do both|two pools|aggregated|has two precisions", told) == []
 
 
@@ -151,7 +169,8 @@ def test_a_page_is_made_again_from_itself_and_says_what_it_left_out() -> None:
     assert {o.phase for o in made.computed.operators.points} == {"decode"}
     assert made.computed.room
     assert dict(made.computed.reasons) == dict.fromkeys(
-        ("frontier", "sensitivity"), "both pools would change with it")
+        ("frontier", "sensitivity"), "both pools would change with it"
+    )
     text = page(plan, "en", made)
     again, told, lang = read_page(text, "page.html")
     assert page(again, lang, told) == text
@@ -179,8 +198,9 @@ def test_prices_of_given_pools_have_no_rival() -> None:
 def test_devices_of_two_kinds_are_both_named() -> None:
     plan = small_pools.plan()
     pools = small_pools.pools(plan)
-    other = replace(plan, deployment=replace(pools, prefill=replace(pools.prefill,
-                                                                    device="a100-sxm")))
+    other = replace(
+        plan, deployment=replace(pools, prefill=replace(pools.prefill, device="a100-sxm"))
+    )
     assert devices_name(other) == "4 × h100-sxm + 4 × a100-sxm"
     assert "4 × h100-sxm + 4 × a100-sxm" in page(other)
 

@@ -13,13 +13,31 @@ def cells(frame: pd.DataFrame) -> list[str]:
 
 
 def test_bytes_seconds_and_numbers_to_three_digits() -> None:
-    frame = pd.DataFrame([{
-        "name": "a", "weight_bytes": 8_030_261_248, "tpot_seconds_low": 0.0123456,
-        "loss": 0.00123456, "output_tokens_per_second": 13262.397, "count": 1234567, "fits": True,
-        "empty": np.nan}])
+    frame = pd.DataFrame(
+        [
+            {
+                "name": "a",
+                "weight_bytes": 8_030_261_248,
+                "tpot_seconds_low": 0.0123456,
+                "loss": 0.00123456,
+                "output_tokens_per_second": 13262.397,
+                "count": 1234567,
+                "fits": True,
+                "empty": np.nan,
+            }
+        ]
+    )
     before = frame.copy()
-    assert cells(frame) == ["a", "7.48 GiB", "12.3 ms", "0.00123", "13,262", "1,234,567", "True",
-                            "–"]
+    assert cells(frame) == [
+        "a",
+        "7.48 GiB",
+        "12.3 ms",
+        "0.00123",
+        "13,262",
+        "1,234,567",
+        "True",
+        "–",
+    ]
     pd.testing.assert_frame_equal(frame, before)
 
 

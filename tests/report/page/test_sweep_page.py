@@ -31,17 +31,23 @@ def tree(text: str) -> ElementTree.Element:
 
 
 @pytest.mark.parametrize("lang", LANGUAGES)
-@pytest.mark.parametrize("columns", [sweeps.grid(), sweeps.contexts(),
-                                     sweeps.columns([sweeps.row("llama-3.1-8b", "l40s", 100.0)])],
-                         ids=["grid", "contexts", "one"])
+@pytest.mark.parametrize(
+    "columns",
+    [sweeps.grid(), sweeps.contexts(), sweeps.columns([sweeps.row("llama-3.1-8b", "l40s", 100.0)])],
+    ids=["grid", "contexts", "one"],
+)
 def test_the_page_is_valid_and_the_same_again(columns: dict[str, list[object]], lang: str) -> None:
     text = sweep_report(columns, ".html", 'a "<title>"', lang)
     assert text == sweep_report(columns, ".html", 'a "<title>"', lang)
     root = tree(text)
     ids = [e.attrib["id"] for e in root.iter() if "id" in e.attrib]
     assert len(ids) == len(set(ids))
-    wanted = {name for e in root.iter() for key in ("aria-labelledby", "for")
-              for name in e.attrib.get(key, "").split()}
+    wanted = {
+        name
+        for e in root.iter()
+        for key in ("aria-labelledby", "for")
+        for name in e.attrib.get(key, "").split()
+    }
     wanted |= {e.attrib["href"][1:] for e in root.iter(f"{XHTML}a")}
     assert wanted <= set(ids)
     assert root.findtext(f".//{XHTML}h1") == 'a "<title>"'
@@ -54,7 +60,8 @@ def test_both_languages_have_the_same_keys() -> None:
     assert english.names.keys() == chinese.names.keys()
     for key, text in english.texts.items():
         assert sorted(re.findall(r"{\w+}", text)) == sorted(
-            re.findall(r"{\w+}", chinese.texts[key])), key
+            re.findall(r"{\w+}", chinese.texts[key])
+        ), key
 
 
 @pytest.mark.parametrize("columns", [sweeps.grid(), sweeps.contexts()], ids=["grid", "contexts"])
@@ -74,12 +81,17 @@ def test_a_map_has_models_by_devices_and_the_reason_where_nothing_runs() -> None
     made = heat_map(EN, columns, found, found.views[0], BY_NAME["rate"])
     assert (made.rows, made.columns) == (sweeps.MODELS, sweeps.DEVICES)
     assert [[cell.value for cell in row] for row in made.cells] == [
-        [4000, 2000], [pytest.approx(4000 / 3), 1000], [None, None]]
+        [4000, 2000],
+        [pytest.approx(4000 / 3), 1000],
+        [None, None],
+    ]
     assert made.cells[2][0].text == "memory"
     assert "80.2 GiB" in made.cells[2][0].why
     assert (made.cells[2][1].text, made.cells[2][1].why) == ("not supported", "no engine serves it")
-    assert (made.better, heat_map(EN, columns, found, found.views[0], BY_NAME["usd"]).better) \
-        == ("high", "low")
+    assert (made.better, heat_map(EN, columns, found, found.views[0], BY_NAME["usd"]).better) == (
+        "high",
+        "low",
+    )
 
 
 @pytest.mark.parametrize("name", [one.name for one in MEASURES])
@@ -92,16 +104,21 @@ def test_bars_have_the_interval_of_their_column(name: str) -> None:
     if not one.ends:
         assert (bar.low, bar.high) == (None, None)
         return
-    low, value, high = (columns[f"{one.column}{end}"][1] * one.scale
-                        for end in ("_low", "", "_high"))
+    low, value, high = (
+        columns[f"{one.column}{end}"][1] * one.scale for end in ("_low", "", "_high")
+    )
     assert (bar.low, bar.value, bar.high) == (low, value, high)
     assert one.unit(EN, columns) in made.y_title
 
 
 def test_values_too_far_apart_for_bars_are_points_on_a_logarithm() -> None:
     for ratio, log in ((29.0, False), (31.0, True)):
-        columns = sweeps.columns([sweeps.row("qwen3-8b", "h100-sxm", 1000.0),
-                                  sweeps.row("qwen3-8b", "l40s", 1000.0 / ratio)])
+        columns = sweeps.columns(
+            [
+                sweeps.row("qwen3-8b", "h100-sxm", 1000.0),
+                sweeps.row("qwen3-8b", "l40s", 1000.0 / ratio),
+            ]
+        )
         found = grid(columns)
         assert bars(EN, columns, found, found.views[0], BY_NAME["rate"]).log is log
         text = sweep_report(columns, ".html", "x")
@@ -139,16 +156,24 @@ def test_the_first_lines_say_what_it_comes_to() -> None:
 
 
 def test_intervals_that_overlap_are_not_told_apart() -> None:
-    columns = sweeps.columns([sweeps.row("qwen3-8b", "h100-sxm", 1000.0),
-                              sweeps.row("qwen3-8b", "l40s", 1000 / 1.43),
-                              sweeps.row("qwen3-4b", "h100-sxm", 1000.0),
-                              sweeps.row("qwen3-4b", "l40s", 1000 / 1.45)])
+    columns = sweeps.columns(
+        [
+            sweeps.row("qwen3-8b", "h100-sxm", 1000.0),
+            sweeps.row("qwen3-8b", "l40s", 1000 / 1.43),
+            sweeps.row("qwen3-4b", "h100-sxm", 1000.0),
+            sweeps.row("qwen3-4b", "l40s", 1000 / 1.45),
+        ]
+    )
     assert "Intervals that do not overlap: 1 of 2." in sweep_report(columns, ".html", "x")
 
 
 def test_numbers_have_three_figures() -> None:
-    columns = sweeps.columns([sweeps.row("qwen3-8b", device, rate) for device, rate in
-                              (("l40s", 1234.56789), ("h100-sxm", 0.123456789))])
+    columns = sweeps.columns(
+        [
+            sweeps.row("qwen3-8b", device, rate)
+            for device, rate in (("l40s", 1234.56789), ("h100-sxm", 0.123456789))
+        ]
+    )
     text = sweep_report(columns, ".html", "x")
     seen = re.sub(r"<(script|style)>.*?</\1>|<svg.*?</svg>|<[^>]*>", " ", text, flags=re.DOTALL)
     figures = [found.replace(".", "").lstrip("0") for found in re.findall(r"\d+\.\d+", seen)]
@@ -183,12 +208,18 @@ def test_lines_are_drawn_along_numbers_only_and_in_their_order() -> None:
     assert [point.why for point in lines[-1]] == ["", "", "TPOT"]
 
 
-@pytest.mark.parametrize(("columns", "kind"), [
-    (sweeps.grid(), "heat"), (sweeps.contexts(), "series"),
-    (sweeps.columns([sweeps.row(m, "l40s", 9.0) for m in sweeps.MODELS]), "groups")],
-    ids=["map", "lines", "bars"])
-def test_a_figure_alone_is_a_file_with_its_colours(columns: dict[str, list[object]],
-                                                   kind: str) -> None:
+@pytest.mark.parametrize(
+    ("columns", "kind"),
+    [
+        (sweeps.grid(), "heat"),
+        (sweeps.contexts(), "series"),
+        (sweeps.columns([sweeps.row(m, "l40s", 9.0) for m in sweeps.MODELS]), "groups"),
+    ],
+    ids=["map", "lines", "bars"],
+)
+def test_a_figure_alone_is_a_file_with_its_colours(
+    columns: dict[str, list[object]], kind: str
+) -> None:
     text = sweep_report(columns, ".svg", "x")
     root = ElementTree.fromstring(text)
     assert root.tag == "{http://www.w3.org/2000/svg}svg"
@@ -198,8 +229,10 @@ def test_a_figure_alone_is_a_file_with_its_colours(columns: dict[str, list[objec
 
 
 def test_no_figure_where_there_is_nothing_to_draw() -> None:
-    for columns in (sweeps.columns([sweeps.row("qwen3-8b", "l40s", 1.0)]),
-                    sweeps.columns([sweeps.gone(m, "l40s", "memory", "") for m in sweeps.MODELS])):
+    for columns in (
+        sweeps.columns([sweeps.row("qwen3-8b", "l40s", 1.0)]),
+        sweeps.columns([sweeps.gone(m, "l40s", "memory", "") for m in sweeps.MODELS]),
+    ):
         with pytest.raises(InputError, match="no figure"):
             sweep_report(columns, ".svg", "x")
         tree(sweep_report(columns, ".html", "x"))

@@ -28,7 +28,8 @@ def test_five_and_how_many_more() -> None:
     assert lines[-1] == f"  {len(plan.assumptions) - MOST} more: --assumptions"
     assert len(lines) <= 2 + MOST * MOST_LINES
     assert [item.key for item in heaviest(plan)] == sorted(
-        (item.key for item in heaviest(plan)), key=HEAVIEST.index)
+        (item.key for item in heaviest(plan)), key=HEAVIEST.index
+    )
 
 
 def test_a_default_that_was_dropped_goes_first_and_all_keep_their_reasons() -> None:

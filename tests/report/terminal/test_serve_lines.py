@@ -16,21 +16,40 @@ def pasted(lines: list[str]) -> list[str]:
     return shlex.split("\n".join(lines).replace("\\\n", ""))
 
 
-@given(st.lists(st.text(st.characters(codec="utf-8", exclude_categories=("C", "Z"),
-                                      include_characters=" "), min_size=1),
-                min_size=1, max_size=12), st.integers(40, 120))
+@given(
+    st.lists(
+        st.text(
+            st.characters(codec="utf-8", exclude_categories=("C", "Z"), include_characters=" "),
+            min_size=1,
+        ),
+        min_size=1,
+        max_size=12,
+    ),
+    st.integers(40, 120),
+)
 def test_a_shell_reads_the_words_back(words: list[str], width: int) -> None:
     assert pasted(command_lines(words, width)) == words
     assert pasted(command_lines(words, 0)) == words
 
 
 def test_a_flag_stays_with_its_value() -> None:
-    words = ["vllm", "serve", "a/b", "--tensor-parallel-size", "8", "--enable-expert-parallel",
-             "--kv-cache-dtype", "fp8"]
+    words = [
+        "vllm",
+        "serve",
+        "a/b",
+        "--tensor-parallel-size",
+        "8",
+        "--enable-expert-parallel",
+        "--kv-cache-dtype",
+        "fp8",
+    ]
     lines = command_lines(words, 40)
     assert [line.rstrip(" \\").strip() for line in lines] == [
-        "vllm serve a/b", "--tensor-parallel-size 8", "--enable-expert-parallel",
-        "--kv-cache-dtype fp8"]
+        "vllm serve a/b",
+        "--tensor-parallel-size 8",
+        "--enable-expert-parallel",
+        "--kv-cache-dtype fp8",
+    ]
     assert all(line.endswith(" \\") for line in lines[:-1])
 
 
@@ -41,7 +60,7 @@ def test_a_plan_of_an_engine_shows_its_command() -> None:
     assert lines[0] == "serve it:"
     found = serving_command(plan)
     assert found.words
-    body = lines[1:next(n for n, line in enumerate(lines) if n and not line.endswith("\\")) + 1]
+    body = lines[1 : next(n for n, line in enumerate(lines) if n and not line.endswith("\\")) + 1]
     assert pasted(body) == list(found.words)
 
 

@@ -17,8 +17,20 @@ from planner.report.terminal.printable import columns
 
 @cache
 def large() -> Plan:
-    return recommended(planner.estimate("deepseek-v3", "h200-sxm", devices=8, tp=8, ep=8, batch=48,
-                                        context=32768, isl=8192, osl=1024, engine="vllm"))
+    return recommended(
+        planner.estimate(
+            "deepseek-v3",
+            "h200-sxm",
+            devices=8,
+            tp=8,
+            ep=8,
+            batch=48,
+            context=32768,
+            isl=8192,
+            osl=1024,
+            engine="vllm",
+        )
+    )
 
 
 def shown(plan: Plan, width: int, monkeypatch: pytest.MonkeyPatch) -> list[str]:
@@ -35,10 +47,18 @@ def test_no_line_is_wider_than_the_terminal(width: int, monkeypatch: pytest.Monk
 
 
 def test_wide_characters_count_twice(monkeypatch: pytest.MonkeyPatch) -> None:
-    others = (other("统一用某一种非常非常长的格式名称的方案，缓存也用另一种格式",
-                    why_not="比推荐的方案慢，而且质量损失超出了允许的范围，差别大于误差带"),)
-    plan = recommended(plan_of(), text="直接部署已发布的检查点，缓存用八位浮点：每秒输出三千九百个"
-                       " token。混合两种格式会快百分之三到九，但要新的权重。", alternatives=others)
+    others = (
+        other(
+            "统一用某一种非常非常长的格式名称的方案，缓存也用另一种格式",
+            why_not="比推荐的方案慢，而且质量损失超出了允许的范围，差别大于误差带",
+        ),
+    )
+    plan = recommended(
+        plan_of(),
+        text="直接部署已发布的检查点，缓存用八位浮点：每秒输出三千九百个"
+        " token。混合两种格式会快百分之三到九，但要新的权重。",
+        alternatives=others,
+    )
     plan = replace(plan, model=replace(plan.model, id="深度求索"))
     for width in (40, 80):
         for line in shown(plan, width, monkeypatch):
@@ -60,8 +80,15 @@ def test_the_order_is_answer_verdict_table_others_command(monkeypatch: pytest.Mo
     assert lines[2].startswith("TPOT ")
     assert lines[3].startswith("loss 0.0018 nats = 1.00 × uniform fp8-block (÷/× 2.2")
     text = "\n".join(lines)
-    heads = [" ".join(TEXT.split()[:6]), "\nmodule ", "\nTPOT  ", "\ninstead ", "\nmore loss: ",
-             "\nmeasure next: ", "\nserve it:\n"]
+    heads = [
+        " ".join(TEXT.split()[:6]),
+        "\nmodule ",
+        "\nTPOT  ",
+        "\ninstead ",
+        "\nmore loss: ",
+        "\nmeasure next: ",
+        "\nserve it:\n",
+    ]
     places = [text.index(head) for head in heads]
     assert places == sorted(places)
     assert lines[-1].startswith("    --")
@@ -86,9 +113,14 @@ def test_defaults_that_move_the_answer_are_in_the_first_lines() -> None:
             return plan_text(replace(plan, assumptions=notes)).partition("\n\n")[0].splitlines()
 
     assert "default limit 50 ms" in first(Assumption("tpot-ms default", "50 ms", "x"))[2]
-    dropped = first(Assumption(
-        "tpot-ms dropped", "fastest TPOT 61.2 ms", "no layout keeps the default of 50 ms within "
-        "the other limits: planned without a limit on TPOT; --tpot-ms sets one"))
+    dropped = first(
+        Assumption(
+            "tpot-ms dropped",
+            "fastest TPOT 61.2 ms",
+            "no layout keeps the default of 50 ms within "
+            "the other limits: planned without a limit on TPOT; --tpot-ms sets one",
+        )
+    )
     assert " ".join(dropped).endswith("planned without a limit on TPOT; fastest TPOT 61.2 ms")
     assert "users by default, " in first(Assumption("users default", "1", "x"))[1]
     assert "theory: no engine's rules" in first()[0]

@@ -53,11 +53,16 @@ def test_rows_and_the_rest_are_tpot(plan: Plan, longest: int) -> None:
     others = other_seconds(plan)
     total = fsum([*(row.decode_seconds for row in rows), *(s for _, s in others)])
     assert isclose(total, plan.performance.tpot_seconds.value, rel_tol=1e-12)
-    assert isclose(fsum(row.loss for row in rows), fsum(m.loss for m in plan.modules),
-                   rel_tol=1e-12, abs_tol=1e-15)
+    assert isclose(
+        fsum(row.loss for row in rows),
+        fsum(m.loss for m in plan.modules),
+        rel_tol=1e-12,
+        abs_tol=1e-15,
+    )
     assert sum(row.weight_bytes for row in rows) == sum(m.weight_bytes for m in plan.modules)
     assert sorted((k, row.scheme) for row in rows for k in row.kinds) == sorted(
-        (m.kind, m.scheme) for m in plan.modules)
+        (m.kind, m.scheme) for m in plan.modules
+    )
 
 
 def test_prompts_in_between_have_a_row_of_their_own() -> None:
@@ -85,5 +90,7 @@ def test_rounded_parts_add_up_to_the_rounded_sum(values: list[float], digits: in
     unit = 10.0**-digits
     total = sum(round(float(text) / unit) for text in shown)
     assert total == round(fsum(values) / unit)
-    assert all(abs(float(text) - value) < 1.000001 * unit
-               for text, value in zip(shown, values, strict=True))
+    assert all(
+        abs(float(text) - value) < 1.000001 * unit
+        for text, value in zip(shown, values, strict=True)
+    )

@@ -34,8 +34,10 @@ def test_cost_and_growth_are_those_of_trying_everything(problem: FleetProblem) -
         return
     assert found.value == pytest.approx(usd, rel=1e-6)
     assert found.replicas in set(every_assignment(problem)), "it has room in the hosts"
-    assert all(room >= rate * (1 - 1e-6) for room, rate in zip(
-        served(problem, found.replicas), problem.rates, strict=True))
+    assert all(
+        room >= rate * (1 - 1e-6)
+        for room, rate in zip(served(problem, found.replicas), problem.rates, strict=True)
+    )
     assert found.bound == pytest.approx(found.value, rel=1e-6)
 
 
@@ -74,8 +76,9 @@ def test_one_more_device_is_worth_what_trying_everything_says(problem: FleetProb
         found = worth(problem, device, 1, usd, most)
         assert found.usd_per_hour_saved == pytest.approx(usd - dearer, abs=1e-5)
         assert found.growth == pytest.approx(grown, rel=2 * GROWTH_GAP)
-        assert found.growth_gained == pytest.approx(max(grown - most, 0.0),
-                                                    abs=3 * GROWTH_GAP * grown)
+        assert found.growth_gained == pytest.approx(
+            max(grown - most, 0.0), abs=3 * GROWTH_GAP * grown
+        )
         assert found.proved
 
 
@@ -84,8 +87,9 @@ CHEAP, DEAR = DeviceStock(2, 1, 1.0), DeviceStock(8, 1, 3.0)
 
 def test_a_model_is_divided_where_the_cheap_devices_end() -> None:
     """Four a second: two on cheap devices, and two of the dear ones for the rest."""
-    problem = FleetProblem((4.0,), (CHEAP, DEAR), (FleetWay(0, 0, 1, ((1, 1.0),)),
-                                                   FleetWay(0, 1, 1, ((1, 1.0),))))
+    problem = FleetProblem(
+        (4.0,), (CHEAP, DEAR), (FleetWay(0, 0, 1, ((1, 1.0),)), FleetWay(0, 1, 1, ((1, 1.0),)))
+    )
     found = cheapest(problem)
     assert found is not None
     assert found.replicas == (2, 2)
@@ -103,8 +107,11 @@ def test_more_replicas_each_serve_more_and_that_is_used() -> None:
 
 
 def test_of_equal_costs_the_fewest_ways_are_taken() -> None:
-    problem = FleetProblem((4.0,), (replace(DEAR, price=1.0), replace(DEAR, price=1.0)),
-                           (FleetWay(0, 0, 1, ((1, 1.0),)), FleetWay(0, 1, 1, ((1, 1.0),))))
+    problem = FleetProblem(
+        (4.0,),
+        (replace(DEAR, price=1.0), replace(DEAR, price=1.0)),
+        (FleetWay(0, 0, 1, ((1, 1.0),)), FleetWay(0, 1, 1, ((1, 1.0),))),
+    )
     found = cheapest(problem)
     assert found is not None
     assert sorted(found.replicas) == [0, 4]
@@ -123,10 +130,18 @@ def test_a_rest_of_a_host_has_no_room_for_what_is_larger() -> None:
     assert smallest_stock(problem) == (2,)
 
 
-@pytest.mark.parametrize(("host", "sizes", "kept"), [
-    (8, [1, 2, 4, 8, 16, 32], (1, 2, 4, 8, 16, 32)), (8, [3, 6, 12], ()),
-    (6, [1, 2, 3, 6], (1, 2, 6)),
-    (4, [1, 8, 12], (1, 8)), (1, [1, 2, 3], (1, 2)), (8, [1, 5, 8], (1, 8))])
-def test_sizes_cut_hosts_without_remainders(host: int, sizes: list[int],
-                                            kept: tuple[int, ...]) -> None:
+@pytest.mark.parametrize(
+    ("host", "sizes", "kept"),
+    [
+        (8, [1, 2, 4, 8, 16, 32], (1, 2, 4, 8, 16, 32)),
+        (8, [3, 6, 12], ()),
+        (6, [1, 2, 3, 6], (1, 2, 6)),
+        (4, [1, 8, 12], (1, 8)),
+        (1, [1, 2, 3], (1, 2)),
+        (8, [1, 5, 8], (1, 8)),
+    ],
+)
+def test_sizes_cut_hosts_without_remainders(
+    host: int, sizes: list[int], kept: tuple[int, ...]
+) -> None:
     assert fitting_sizes(host, sizes) == kept

@@ -13,8 +13,11 @@ from planner.sizing.replicas import ReplicaGroup, ServiceLevel
 
 
 @given(st.floats(1e-3, 1e3), st.floats(0.0, 1.0), st.floats(1.0, 50.0))
-def test_the_largest_that_is_kept_is_found_from_below(edge: float, known: float, above: float,
-                                                      ) -> None:
+def test_the_largest_that_is_kept_is_found_from_below(
+    edge: float,
+    known: float,
+    above: float,
+) -> None:
     ceiling = edge * above
     found = largest_kept(lambda value: value <= edge, known * edge, ceiling)
     assert found <= edge

@@ -10,8 +10,11 @@ from planner.sizing.refusals import no_replica
 from planner.sizing.replicas import ServiceLevel
 
 NAMES, DEVICES = ("chat", "rag"), ("cheap", "dear")
-WAYS = (FleetWay(0, 0, 1, ((1, 1.0),)), FleetWay(1, 0, 1, ((1, 2.0),)),
-        FleetWay(0, 1, 2, ((1, 4.0),)))
+WAYS = (
+    FleetWay(0, 0, 1, ((1, 1.0),)),
+    FleetWay(1, 0, 1, ((1, 2.0),)),
+    FleetWay(0, 1, 2, ((1, 4.0),)),
+)
 
 
 def problem(chat: float, rag: float, *, price: float | None = 1.0) -> FleetProblem:
@@ -24,8 +27,10 @@ def test_a_model_that_all_devices_together_do_not_serve_is_named_with_what_they_
     assert "chat at 5/s: all devices together serve 4/s of it" in error.message
     assert "rag at" not in error.message
     assert "60 % of all rates are served" in error.message
-    assert error.hint.startswith("the smallest stock that would do: 6 × cheap (2 more), the "
-                                 "cheapest addition at 2.00 USD an hour")
+    assert error.hint.startswith(
+        "the smallest stock that would do: 6 × cheap (2 more), the "
+        "cheapest addition at 2.00 USD an hour"
+    )
 
 
 def test_models_that_are_served_alone_are_told_what_each_gets_beside_the_others() -> None:
@@ -43,10 +48,13 @@ def test_without_prices_the_fewest_devices_are_bought() -> None:
 
 
 def test_a_model_without_a_way_is_told_why_on_every_kind() -> None:
-    error = nobody_serves("chat", 20.0, ServiceLevel(None, 1e-5, 95.0),
-                          [("cheap", "too slow"), ("dear", "no room")])
-    assert error.message == ("chat at 20/s within TPOT ≤ 10 µs for 95 % of requests is served by "
-                             "no kind of device here: cheap: too slow; dear: no room")
+    error = nobody_serves(
+        "chat", 20.0, ServiceLevel(None, 1e-5, 95.0), [("cheap", "too slow"), ("dear", "no room")]
+    )
+    assert error.message == (
+        "chat at 20/s within TPOT ≤ 10 µs for 95 % of requests is served by "
+        "no kind of device here: cheap: too slow; dear: no room"
+    )
     assert "max_loss" in error.hint
 
 
@@ -57,13 +65,24 @@ def test_no_number_of_devices_serves_what_has_no_way() -> None:
     assert error.hint.startswith("no number of these devices")
 
 
-@pytest.mark.parametrize(("alone", "told"), [
-    ((0.1, 0.01), "more than 131,072 replicas would be needed to keep TTFT ≤ 1 s and TPOT ≤ 50 ms "
-     "for 90 % of requests"),
-    ((0.1, 0.06), "no replica keeps TTFT ≤ 1 s and TPOT ≤ 50 ms for 90 % of requests: one that "
-     "meets no other takes TTFT 100 ms and TPOT 60 ms")])
+@pytest.mark.parametrize(
+    ("alone", "told"),
+    [
+        (
+            (0.1, 0.01),
+            "more than 131,072 replicas would be needed to keep TTFT ≤ 1 s and TPOT ≤ 50 ms "
+            "for 90 % of requests",
+        ),
+        (
+            (0.1, 0.06),
+            "no replica keeps TTFT ≤ 1 s and TPOT ≤ 50 ms for 90 % of requests: one that "
+            "meets no other takes TTFT 100 ms and TPOT 60 ms",
+        ),
+    ],
+)
 def test_too_many_requests_are_not_told_as_a_slow_replica(
-        alone: tuple[float, float], told: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    alone: tuple[float, float], told: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("planner.sizing.refusals.alone", lambda rank: alone)
     one = SimpleNamespace(rank=None)
     assert no_replica([one], ServiceLevel(1.0, 0.05, 90.0)).message == told  # type: ignore[list-item]
